@@ -1,0 +1,45 @@
+/**
+ * One optimizer step over all parameters; see adamw.wgsl.
+ *
+ * @module
+ */
+import { grid1d, type Launch, launch } from "./source.ts";
+import { adamw as kernel } from "./sources.ts";
+
+/** What stays the same from step to step; learning rate, bias corrections and EMA decay are in the step state. */
+export interface AdamWOptions {
+  /** Floats in each flat buffer, a multiple of 4. */
+  readonly elements: number;
+  /** Decay of the first moment, 0 to 1. */
+  readonly beta1: number;
+  /** Decay of the second moment, 0 to 1. */
+  readonly beta2: number;
+  /** Added to the root of the second moment; above 0, else padding would divide 0 by 0. */
+  readonly eps: number;
+  /** Decoupled weight decay; 0 is Adam. */
+  readonly weightDecay: number;
+}
+
+/** Buffers of {@linkcode adamw}, each flat and of the same length. */
+export interface AdamWBuffers<B> {
+  readonly step_state: B;
+  /** From `gradNorm`. */
+  readonly health: B;
+  readonly gradients: B;
+  /** In and out. */
+  readonly parameters: B;
+  /** In and out; zeros before the first step. */
+  readonly first_moment: B;
+  /** In and out; zeros before the first step. */
+  readonly second_moment: B;
+  /** In and out; a copy of the parameters before the first step. */
+  readonly ema: B;
+}
+
+/** Updates parameters, moments and EMA, unless `health` says that the step is not finite. */
+export function adamw<B>(options: AdamWOptions, buffers: AdamWBuffers<B>): Launch<B>[] {
+  const { elements, beta1, beta2, eps, weightDecay } = options;
+  const blocks = elements / 4;
+  const params = { blocks, rate1: 1 - beta1, beta2, rate2: 1 - beta2, eps, weight_decay: weightDecay };
+  return [launch(kernel, "adamw", params, { ...buffers }, grid1d(blocks, 64))];
+}

@@ -1,0 +1,28 @@
+// Sum of two tensors: residual connections, the class embedding on the time embedding.
+//
+//   y = a + b
+//
+// a, b, y: the same number of vec4, any shape, float32; zero padding stays zero. y is written `=`.
+// Both inputs have y's gradient as theirs, so there is no backward kernel.
+// An invocation takes 4 vec4, one workgroup apart.
+
+struct Params {
+  count: u32, // vec4s
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+
+@compute @workgroup_size(256)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    y[i] = a[i] + b[i];
+  }
+}

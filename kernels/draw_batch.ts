@@ -1,0 +1,47 @@
+/**
+ * Choosing the images, timesteps, flips and labels of a batch on the device; see draw_batch.wgsl.
+ *
+ * @module
+ */
+import { type Launch, launch } from "./source.ts";
+import { draw_batch } from "./sources.ts";
+
+/** What a batch is drawn from. */
+export interface DrawBatchOptions {
+  /** Samples `N`. */
+  readonly batch: number;
+  /** Timesteps `T`; one is drawn uniformly from 0 to T - 1 for each sample. */
+  readonly timesteps: number;
+  /** Number of classes, which is also the null label. */
+  readonly classes: number;
+  /** Probability of the null label, 0 to 1. */
+  readonly labelDropout: number;
+  /** Mirror each image with probability 1/2. */
+  readonly flip: boolean;
+}
+
+/** Buffers of {@linkcode drawBatch}. */
+export interface DrawBatchBuffers<B> {
+  /** {@linkcode StepState}. */
+  readonly step_state: B;
+  /** u32 image indices; the batch starts at the step's `position`. */
+  readonly order: B;
+  /** One byte per image of the data set, zero-padded to whole words. */
+  readonly labels: B;
+  /** Out: `N` records of `DRAW_BYTES`. */
+  readonly draws: B;
+  /** Out: `[N]` f32, the network's input. */
+  readonly timestep: B;
+  /** Out: `[N]` u32, the network's input; an unconditional network ignores it. */
+  readonly label: B;
+}
+
+/**
+ * Draws a batch from the step's number: the same step gives the same batch. Validation draws with its own stream, without
+ * flips or label dropout.
+ */
+export function drawBatch<B>(options: DrawBatchOptions, buffers: DrawBatchBuffers<B>): Launch<B>[] {
+  const { batch, timesteps, classes, labelDropout, flip } = options;
+  const params = { batch, timesteps, classes, flip: flip ? 1 : 0, label_dropout: labelDropout };
+  return [launch(draw_batch, "draw", params, { ...buffers }, [Math.ceil(batch / 64), 1, 1])];
+}

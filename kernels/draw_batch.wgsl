@@ -1,0 +1,49 @@
+// Which images, timesteps, flips and labels make up one batch, from the step's number alone.
+//
+//   w = Philox(counter = (n, 0, step, stream), key = seed)         for sample n of the batch
+//   image    = order[position + n]                                 for n < count, else order[position]
+//   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1 (Ho et al. 2020, algorithm 1)
+//   flip     = the lowest bit of w.y, where flipping is on
+//   label    = classes (the null label) with probability label_dropout, by w.z (Ho & Salimans 2022, algorithm 1),
+//              else the image's label
+//
+// order [.] u32; labels [images] bytes, four a word, little-endian; draws [N]; timestep [N] f32 and label [N] u32 are
+// what the network reads. One invocation per sample; all outputs written `=`.
+
+// include: step_state.wgsl
+// include: training.wgsl
+// include: philox.wgsl
+
+struct Params {
+  batch: u32,
+  timesteps: u32,
+  classes: u32,
+  flip: u32,
+  label_dropout: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_state: StepState;
+@group(0) @binding(2) var<storage, read> order: array<u32>;
+@group(0) @binding(3) var<storage, read> labels: array<u32>;
+@group(0) @binding(4) var<storage, read_write> draws: array<Draw>;
+@group(0) @binding(5) var<storage, read_write> timestep: array<f32>;
+@group(0) @binding(6) var<storage, read_write> label: array<u32>;
+
+@compute @workgroup_size(64)
+fn draw(@builtin(global_invocation_id) id: vec3u) {
+  let n = id.x;
+  if (n >= params.batch) {
+    return;
+  }
+  let words = philox4x32(
+    vec4u(n, 0u, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
+  let image = order[step_state.position + select(0u, n, n < step_state.count)];
+  let t = uniform_integer(words.x, params.timesteps);
+  draws[n] = Draw(image, t, words.y & params.flip);
+  timestep[n] = f32(t);
+  let own_label = extractBits(labels[image / 4u], 8u * (image % 4u), 8u);
+  label[n] = select(own_label, params.classes, uniform01(words.z) < params.label_dropout);
+}

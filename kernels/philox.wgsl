@@ -1,0 +1,57 @@
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
+// An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
+// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+
+const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
+const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
+
+// High 32 bits of the 64-bit products, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
+fn philox_multiply_high(a: vec2u, b: vec2u) -> vec2u {
+  let a_high = a >> vec2u(16u);
+  let a_low = a & vec2u(0xffffu);
+  let b_high = b >> vec2u(16u);
+  let b_low = b & vec2u(0xffffu);
+  let middle = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
+  let carry = a_low * b_high + (middle & vec2u(0xffffu));
+  return a_high * b_high + (middle >> vec2u(16u)) + (carry >> vec2u(16u));
+}
+
+fn philox_round(c: vec4u, key: vec2u) -> vec4u {
+  let high = philox_multiply_high(PHILOX_MULTIPLIER, c.xz);
+  let low = PHILOX_MULTIPLIER * c.xz;
+  return vec4u(high.y ^ c.y ^ key.x, low.y, high.x ^ c.w ^ key.y, low.x);
+}
+
+// Four independent uniform words for one counter (which draw) and key (which stream). Unrolled: a loop costs more
+// than its body where the compiler guards every WGSL loop with a counter.
+fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
+  var c = philox_round(counter, key);
+  c = philox_round(c, key + 1u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 2u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 3u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 4u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 5u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 6u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 7u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 8u * PHILOX_KEY_STEP);
+  return philox_round(c, key + 9u * PHILOX_KEY_STEP);
+}
+
+// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
+fn uniform01(x: u32) -> f32 {
+  return f32(x >> 8u) * 0x1p-24f;
+}
+
+// An integer in [0, n): the high word of x * n.
+fn uniform_integer(x: u32, n: u32) -> u32 {
+  return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
+}
+
+// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
+// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
+// sin and cos.
+fn normal2(a: u32, b: u32) -> vec2f {
+  let radius = sqrt(-2.0 * log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
+  return radius * vec2f(cos(angle), sin(angle));
+}

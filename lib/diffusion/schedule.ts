@@ -1,0 +1,121 @@
+/**
+ * How much noise each timestep holds: the forward process `q(x_t | x_0) = N(sqrt(acp_t) x_0, (1 - acp_t) I)` of Ho, Jain
+ * and Abbeel 2020 (arXiv 2006.11239, section 2), as float64 tables, and its diffusers form `scheduler_config.json`.
+ *
+ * @module
+ */
+
+import {
+  checkSchedule,
+  defaultSchedule,
+  parseScheduleConfig,
+  type ScheduleConfig,
+  toDiffusersConfig,
+} from "./schedule_config.ts";
+
+export { defaultSchedule } from "./schedule_config.ts";
+export type {
+  BetaSchedule,
+  PredictionType,
+  ScheduleConfig,
+  TimestepSpacing,
+  VarianceType,
+} from "./schedule_config.ts";
+
+/**
+ * The tables of one noise schedule. All are indexed by timestep, 0 (least noise) to `numTrainTimesteps - 1`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { NoiseSchedule } from "./schedule.ts";
+ *
+ * const schedule = new NoiseSchedule({ betaSchedule: "linear" });
+ * assert.ok(schedule.alphasCumprod[999] < 1e-4); // almost nothing is left of the image
+ * ```
+ */
+export class NoiseSchedule {
+  /** What the tables were made from, with every default filled in. */
+  readonly config: ScheduleConfig;
+  /** `beta_t`, the variance of the noise that step `t` of the forward process adds. */
+  readonly betas: Float64Array;
+  /** `alpha_t = 1 - beta_t`. */
+  readonly alphas: Float64Array;
+  /** `acp_t = alpha_0 alpha_1 … alpha_t`: how much of the image's variance timestep `t` still holds. */
+  readonly alphasCumprod: Float64Array;
+  /** Variance of `q(x_{t-1} | x_t, x_0)`, equation 7 of the paper; 0 at timestep 0. */
+  readonly posteriorVariance: Float64Array;
+  /** Weight of `x_0` in the mean of `q(x_{t-1} | x_t, x_0)`, equation 7. */
+  readonly posteriorMeanX0: Float64Array;
+  /** Weight of `x_t` in the mean of `q(x_{t-1} | x_t, x_0)`, equation 7. */
+  readonly posteriorMeanXt: Float64Array;
+
+  /**
+   * @param options what differs from the reference schedule of the paper ({@link defaultSchedule})
+   * @throws {ConfigError} naming the field that is out of its range
+   */
+  constructor(options: Partial<ScheduleConfig> = {}) {
+    this.config = Object.freeze({ ...defaultSchedule, ...options });
+    checkSchedule(this.config);
+    const count = this.config.numTrainTimesteps;
+    this.betas = makeBetas(this.config);
+    this.alphas = this.betas.map((beta) => 1 - beta);
+    this.alphasCumprod = new Float64Array(count);
+    this.posteriorVariance = new Float64Array(count);
+    this.posteriorMeanX0 = new Float64Array(count);
+    this.posteriorMeanXt = new Float64Array(count);
+    let previous = 1;
+    for (let t = 0; t < count; t++) {
+      const cumprod = previous * this.alphas[t];
+      this.alphasCumprod[t] = cumprod;
+      this.posteriorVariance[t] = (1 - previous) / (1 - cumprod) * this.betas[t];
+      this.posteriorMeanX0[t] = Math.sqrt(previous) * this.betas[t] / (1 - cumprod);
+      this.posteriorMeanXt[t] = Math.sqrt(this.alphas[t]) * (1 - previous) / (1 - cumprod);
+      previous = cumprod;
+    }
+  }
+
+  /**
+   * The schedule that a diffusers `scheduler_config.json` describes. Absent fields take diffusers' defaults, which are
+   * not always the paper's (`variance_type` is `fixed_small` there).
+   *
+   * @param json the parsed file, of a `DDPMScheduler` or a `DDIMScheduler`
+   * @throws {ConfigError} naming the field that is unknown, unsupported or out of its range
+   */
+  static fromDiffusers(json: unknown): NoiseSchedule {
+    return new NoiseSchedule(parseScheduleConfig(json));
+  }
+
+  /** The content of a `scheduler_config.json` that diffusers' `DDPMScheduler` (and `DDIMScheduler`) loads. */
+  toDiffusers(): Record<string, unknown> {
+    return toDiffusersConfig(this.config);
+  }
+}
+
+/** The `beta_t` of each named schedule, by the formulas that diffusers uses. */
+function makeBetas({ betaSchedule, betaStart, betaEnd, numTrainTimesteps }: ScheduleConfig): Float64Array {
+  const betas = new Float64Array(numTrainTimesteps);
+  const last = Math.max(1, numTrainTimesteps - 1);
+  for (let t = 0; t < numTrainTimesteps; t++) {
+    switch (betaSchedule) {
+      case "linear": // Ho et al. 2020, section 4
+        betas[t] = betaStart + (betaEnd - betaStart) * t / last;
+        break;
+      case "scaled_linear": // Rombach et al. 2022: linear in the standard deviation
+        betas[t] = (Math.sqrt(betaStart) + (Math.sqrt(betaEnd) - Math.sqrt(betaStart)) * t / last) ** 2;
+        break;
+      case "squaredcos_cap_v2": // Nichol and Dhariwal 2021, equation 17; the cap keeps alpha_t above 0
+        betas[t] = Math.min(
+          1 - cosineCumprod((t + 1) / numTrainTimesteps) / cosineCumprod(t / numTrainTimesteps),
+          0.999,
+        );
+        break;
+    }
+  }
+  return betas;
+}
+
+/** Nichol and Dhariwal's `f`, with their offset of 0.008; `time` runs from 0 to 1. */
+function cosineCumprod(time: number): number {
+  return Math.cos((time + 0.008) / 1.008 * Math.PI / 2) ** 2;
+}

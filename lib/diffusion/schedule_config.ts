@@ -1,0 +1,189 @@
+/**
+ * What a noise schedule is made from, checked, and its translation to and from diffusers' `scheduler_config.json`.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+
+/** How `beta_t` grows: linearly, linearly in its square root, or so that `acp_t` follows a squared cosine. */
+export type BetaSchedule = "linear" | "scaled_linear" | "squaredcos_cap_v2";
+/** The variance a DDPM step adds: that of `q(x_{t-1} | x_t, x_0)`, or the larger `beta_t` (Ho et al. 2020, section 3.2). */
+export type VarianceType = "fixed_small" | "fixed_large";
+/** What the network predicts: the noise, the image, or `v` (Salimans and Ho 2022). */
+export type PredictionType = "epsilon" | "sample" | "v_prediction";
+/** Which timesteps a sampler of fewer steps visits (Lin et al. 2024, table 2). */
+export type TimestepSpacing = "leading" | "trailing" | "linspace";
+
+/** A noise schedule and what goes with it when sampling; the fields are diffusers', in camel case. */
+export interface ScheduleConfig {
+  /** Number of timesteps `T` of the forward process, 2 to 100,000. */
+  readonly numTrainTimesteps: number;
+  /** `beta` of the first timestep, above 0; unused by `squaredcos_cap_v2`. */
+  readonly betaStart: number;
+  /** `beta` of the last timestep, from `betaStart` to below 1; unused by `squaredcos_cap_v2`. */
+  readonly betaEnd: number;
+  /** How `beta` grows in between. */
+  readonly betaSchedule: BetaSchedule;
+  /** Variance of the noise that a DDPM step adds. */
+  readonly varianceType: VarianceType;
+  /** Whether a sampler clips its estimate of `x_0`. */
+  readonly clipSample: boolean;
+  /** The estimate is clipped to `[-clipSampleRange, clipSampleRange]`; above 0. */
+  readonly clipSampleRange: number;
+  /** What the network predicts. */
+  readonly predictionType: PredictionType;
+  /** Which timesteps a sampler of fewer steps visits. */
+  readonly timestepSpacing: TimestepSpacing;
+  /** Added to every timestep of the `leading` spacing, 0 to `numTrainTimesteps - 1`. */
+  readonly stepsOffset: number;
+  /** Whether DDIM's last step lands on `acp = 1` (true) or on `acp_0`. */
+  readonly setAlphaToOne: boolean;
+}
+
+/** The schedule of Ho et al. 2020 for CIFAR-10 (sections 3.2 and 4). */
+export const defaultSchedule: ScheduleConfig = Object.freeze({
+  numTrainTimesteps: 1000,
+  betaStart: 1e-4,
+  betaEnd: 0.02,
+  betaSchedule: "linear",
+  varianceType: "fixed_large",
+  clipSample: true,
+  clipSampleRange: 1,
+  predictionType: "epsilon",
+  timestepSpacing: "leading",
+  stepsOffset: 0,
+  setAlphaToOne: true,
+});
+
+/** One field: its name in diffusers, what diffusers assumes when it is absent, what is allowed. */
+interface Field {
+  readonly diffusersName: string;
+  readonly diffusersDefault: unknown;
+  readonly allowed: string;
+  readonly accepts: (value: unknown, config: ScheduleConfig) => boolean;
+}
+
+const fields: { readonly [K in keyof ScheduleConfig]: Field } = {
+  numTrainTimesteps: {
+    ...field("num_train_timesteps", 1000, "an integer from 2 to 100000"),
+    accepts: (value) => isInteger(value, 2, 100_000),
+  },
+  betaStart: {
+    ...field("beta_start", 1e-4, "a number above 0 and below 1"),
+    accepts: (value) => isNumber(value) && value > 0 && value < 1,
+  },
+  betaEnd: {
+    ...field("beta_end", 0.02, "a number from beta_start to below 1"),
+    accepts: (value, config) => isNumber(value) && value >= config.betaStart && value < 1,
+  },
+  betaSchedule: choice("beta_schedule", "linear", ["linear", "scaled_linear", "squaredcos_cap_v2"]),
+  varianceType: choice("variance_type", "fixed_small", ["fixed_small", "fixed_large"]),
+  clipSample: choice("clip_sample", true, [true, false]),
+  clipSampleRange: {
+    ...field("clip_sample_range", 1, "a number above 0"),
+    accepts: (value) => isNumber(value) && value > 0,
+  },
+  predictionType: choice("prediction_type", "epsilon", ["epsilon", "sample", "v_prediction"]),
+  timestepSpacing: choice("timestep_spacing", "leading", ["leading", "trailing", "linspace"]),
+  stepsOffset: {
+    ...field("steps_offset", 0, "an integer from 0 to num_train_timesteps - 1"),
+    accepts: (value, config) => isInteger(value, 0, config.numTrainTimesteps - 1),
+  },
+  setAlphaToOne: choice("set_alpha_to_one", true, [true, false]),
+};
+
+/** Fields of diffusers that are understood only at the one value that switches their feature off. */
+const switchedOff: Readonly<Record<string, unknown>> = {
+  trained_betas: null,
+  thresholding: false,
+  rescale_betas_zero_snr: false,
+};
+
+/** Fields of diffusers that say nothing once `thresholding` is off. */
+const withoutEffect: readonly string[] = ["dynamic_thresholding_ratio", "sample_max_value"];
+
+const names = Object.keys(fields) as (keyof ScheduleConfig)[];
+const schedulerClasses = ["DDPMScheduler", "DDIMScheduler"];
+
+/**
+ * Checks every field of a configuration.
+ *
+ * @throws {ConfigError} naming the field, in the configuration's own spelling, and what is allowed
+ */
+export function checkSchedule(config: ScheduleConfig): void {
+  for (const name of Object.keys(config)) {
+    if (!Object.hasOwn(fields, name)) {
+      throw new ConfigError(name, "a value", `one of the fields ${names.join(", ")}`);
+    }
+  }
+  for (const name of names) {
+    if (!fields[name].accepts(config[name], config)) {
+      throw new ConfigError(name, config[name], fields[name].allowed);
+    }
+  }
+}
+
+/**
+ * Reads a parsed `scheduler_config.json`.
+ *
+ * @param json what `JSON.parse` gave
+ * @throws {ConfigError} naming the field, in diffusers' spelling, that is unknown, unsupported or out of its range
+ */
+export function parseScheduleConfig(json: unknown): ScheduleConfig {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new ConfigError("scheduler_config", json, "a JSON object");
+  }
+  const source = json as Record<string, unknown>;
+  if (!schedulerClasses.includes(source._class_name as string)) {
+    throw new ConfigError(
+      "_class_name",
+      source._class_name,
+      schedulerClasses.map((name) => `"${name}"`).join(" or "),
+    );
+  }
+  const known = new Set([...names.map((name) => fields[name].diffusersName), ...withoutEffect]);
+  for (const [name, value] of Object.entries(source)) {
+    if (Object.hasOwn(switchedOff, name)) {
+      if (value !== switchedOff[name]) {
+        throw new ConfigError(name, value, `${switchedOff[name]} (nothing else is supported)`);
+      }
+    } else if (!known.has(name) && !name.startsWith("_")) {
+      throw new ConfigError(name, value, `no such field; the known ones are ${[...known].join(", ")}`);
+    }
+  }
+  const entries = names.map((name) => {
+    const { diffusersName, diffusersDefault } = fields[name];
+    return [name, Object.hasOwn(source, diffusersName) ? source[diffusersName] : diffusersDefault];
+  });
+  const config = Object.fromEntries(entries) as ScheduleConfig;
+  for (const name of names) {
+    const { accepts, diffusersName, allowed } = fields[name];
+    if (!accepts(config[name], config)) throw new ConfigError(diffusersName, config[name], allowed);
+  }
+  return config;
+}
+
+/** The content of the `scheduler_config.json` of a configuration, fields in alphabetical order as diffusers writes them. */
+export function toDiffusersConfig(config: ScheduleConfig): Record<string, unknown> {
+  const entries = names.map((name): [string, unknown] => [fields[name].diffusersName, config[name]]);
+  const all = [...entries, ...Object.entries(switchedOff)].sort(([a], [b]) => a < b ? -1 : 1);
+  return { _class_name: "DDPMScheduler", ...Object.fromEntries(all) };
+}
+
+function field(diffusersName: string, diffusersDefault: unknown, allowed: string): Omit<Field, "accepts"> {
+  return { diffusersName, diffusersDefault, allowed };
+}
+
+function choice(diffusersName: string, diffusersDefault: unknown, values: readonly unknown[]): Field {
+  const allowed = values.map((value) => JSON.stringify(value)).join(" or ");
+  return { ...field(diffusersName, diffusersDefault, allowed), accepts: (value) => values.includes(value) };
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
+}
+
+function isInteger(value: unknown, from: number, to: number): boolean {
+  return isNumber(value) && Number.isInteger(value) && value >= from && value <= to;
+}

@@ -1,0 +1,60 @@
+/**
+ * The errors this package throws. Each says what is wrong, where, and what is allowed, so that a caller can show
+ * `error.message` as it is. `instanceof DenoiseError` tells a fault of input or environment from a bug.
+ *
+ * @module
+ */
+
+/** Base of every error that this package throws on purpose. */
+export class DenoiseError extends Error {
+  override name = "DenoiseError";
+}
+
+/** A wrong option or configuration value: names the field, the value given and what is allowed. */
+export class ConfigError extends DenoiseError {
+  override name = "ConfigError";
+  /** Name of the option or field, e.g. `epochs`. */
+  readonly field: string;
+  /** The value that was given. */
+  readonly value: unknown;
+
+  /**
+   * @param field name of the option or field
+   * @param value what was given
+   * @param allowed what is allowed, as it reads after "expected"
+   */
+  constructor(field: string, value: unknown, allowed: string) {
+    super(`${field}: expected ${allowed}, got ${show(value)}`);
+    this.field = field;
+    this.value = value;
+  }
+}
+
+/** Operands of an operation do not fit together; a fault in the network's definition or its inputs. */
+export class ShapeError extends DenoiseError {
+  override name = "ShapeError";
+}
+
+/** Training or test data that is missing, damaged or not what it says; names file and position. */
+export class DataError extends DenoiseError {
+  override name = "DataError";
+}
+
+/** A checkpoint that cannot be read or written; names the file and, where there is one, the tensor. */
+export class CheckpointError extends DenoiseError {
+  override name = "CheckpointError";
+}
+
+/** No usable adapter, a limit too small, memory over budget, a kernel that does not compile, or a lost device. */
+export class DeviceError extends DenoiseError {
+  override name = "DeviceError";
+}
+
+/** Training that cannot go on: a loss or gradient that is not finite, a directory in use, a save that failed. */
+export class TrainingError extends DenoiseError {
+  override name = "TrainingError";
+}
+
+function show(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : String(value);
+}

@@ -1,0 +1,111 @@
+/**
+ * WGSL text to compute pipelines, each made once and kept.
+ *
+ * @module
+ */
+import type { Constants, KernelSource } from "../../kernels/source.ts";
+import { DeviceError } from "../errors.ts";
+import type { Gpu } from "./device.ts";
+
+/** A compute pipeline and the layout of its one bind group. */
+export interface Pipeline {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+/** Cache of pipelines of one device, keyed by kernel text, entry point, constants and bindings. */
+export class Pipelines {
+  #gpu: Gpu;
+  #modules = new Map<string, GPUShaderModule>();
+  #pipelines = new Map<string, Promise<Pipeline>>();
+
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+  }
+
+  /** How many distinct pipelines exist. */
+  get size(): number {
+    return this.#pipelines.size;
+  }
+
+  /**
+   * The pipeline of one entry point.
+   *
+   * @param names the storage buffers that this entry point uses, by their WGSL names
+   * @throws {DeviceError} naming the kernel where its text or constants are refused by the device
+   */
+  get(
+    kernel: KernelSource,
+    entry: string,
+    constants: Constants,
+    names: readonly string[],
+  ): Promise<Pipeline> {
+    const sorted = [...names].sort();
+    const key = [
+      kernel.name,
+      kernel.code.length,
+      hash(kernel.code),
+      entry,
+      JSON.stringify(constants),
+      sorted.join(),
+    ].join("|");
+    let pipeline = this.#pipelines.get(key);
+    if (!pipeline) {
+      pipeline = this.#create(kernel, entry, constants, sorted);
+      this.#pipelines.set(key, pipeline);
+    }
+    return pipeline;
+  }
+
+  async #create(
+    kernel: KernelSource,
+    entry: string,
+    constants: Constants,
+    names: string[],
+  ): Promise<Pipeline> {
+    const { device } = this.#gpu;
+    const label = `${kernel.name}.${entry}`;
+    // Validation errors never throw in WebGPU; without a scope they would surface far from their cause.
+    device.pushErrorScope("validation");
+    const entries: GPUBindGroupLayoutEntry[] = names.map((name) => {
+      const declared = kernel.bindings[name];
+      if (!declared) {
+        throw new DeviceError(
+          `kernel ${label} has no buffer ${name}; it has ${Object.keys(kernel.bindings).join(", ")}`,
+        );
+      }
+      const type = declared.access === "read" ? "read-only-storage" : "storage";
+      return { binding: declared.binding, visibility: COMPUTE, buffer: { type } };
+    });
+    if (Object.keys(kernel.params).length > 0) {
+      entries.push({ binding: 0, visibility: COMPUTE, buffer: { type: "uniform" } });
+    }
+    const layout = device.createBindGroupLayout({ entries, label });
+    const moduleKey = kernel.name + hash(kernel.code);
+    let module = this.#modules.get(moduleKey);
+    if (!module) {
+      module = device.createShaderModule({ code: kernel.code, label: kernel.name });
+      this.#modules.set(moduleKey, module);
+    }
+    const pipeline = device.createComputePipeline({
+      label,
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: { module, entryPoint: entry, constants: constants as Record<string, number> },
+    });
+    const error = await device.popErrorScope();
+    if (error) {
+      throw new DeviceError(`kernel ${label} was refused by ${this.#gpu.adapter.name}: ${error.message}`);
+    }
+    return { pipeline, layout };
+  }
+}
+
+/** `GPUShaderStage.COMPUTE`, as a number because the global is missing where the module is only imported. */
+const COMPUTE = 4;
+
+/** FNV-1a over UTF-16 units; a cache key only. */
+function hash(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h >>> 0;
+}

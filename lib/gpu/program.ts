@@ -1,0 +1,142 @@
+/**
+ * A recorded list of dispatches: pipelines, bind groups and shape uniforms are made once, then the list is replayed.
+ *
+ * @module
+ */
+import type { Launch, ParamType } from "../../kernels/source.ts";
+import { DeviceError } from "../errors.ts";
+import type { Gpu } from "./device.ts";
+import {
+  alignUp,
+  BINDING_ALIGNMENT,
+  type BufferView,
+  createBuffer,
+  destroyBuffer,
+  mebibytes,
+} from "./memory.ts";
+
+/** One dispatch ready to record. */
+export interface Dispatch {
+  readonly pipeline: GPUComputePipeline;
+  readonly bindGroup: GPUBindGroup;
+  readonly workgroups: readonly [number, number, number];
+  readonly label: string;
+  /** Kernel and entry point, e.g. `group_norm.stats`. */
+  readonly kernel: string;
+  readonly flops: number;
+}
+
+/** A list of dispatches that can be replayed any number of times without creating anything. */
+export class Program {
+  readonly dispatches: readonly Dispatch[];
+  #gpu: Gpu;
+  #uniforms: GPUBuffer | undefined;
+
+  /** Use {@linkcode buildProgram}. */
+  constructor(gpu: Gpu, dispatches: Dispatch[], uniforms: GPUBuffer | undefined) {
+    this.#gpu = gpu;
+    this.dispatches = dispatches;
+    this.#uniforms = uniforms;
+  }
+
+  /** Floating-point operations of the products in one replay. */
+  get flops(): number {
+    return this.dispatches.reduce((sum, dispatch) => sum + dispatch.flops, 0);
+  }
+
+  /** Records every dispatch into a compute pass. */
+  record(pass: GPUComputePassEncoder): void {
+    let bound: GPUComputePipeline | undefined;
+    for (const { pipeline, bindGroup, workgroups } of this.dispatches) {
+      if (pipeline !== bound) pass.setPipeline(bound = pipeline);
+      pass.setBindGroup(0, bindGroup);
+      pass.dispatchWorkgroups(...workgroups);
+    }
+  }
+
+  /** Records and submits one replay. */
+  run(): void {
+    runPrograms(this.#gpu, [this]);
+  }
+
+  /** Frees the shape uniforms; the buffers it works on belong to the caller. */
+  destroy(): void {
+    if (this.#uniforms) destroyBuffer(this.#gpu, this.#uniforms);
+    this.#uniforms = undefined;
+  }
+}
+
+/** Replays programs one after the other in one pass and one submit. */
+export function runPrograms(gpu: Gpu, programs: readonly Program[]): void {
+  const encoder = gpu.device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  for (const program of programs) program.record(pass);
+  pass.end();
+  gpu.device.queue.submit([encoder.finish()]);
+}
+
+/**
+ * Makes pipelines and bind groups for a list of launches.
+ *
+ * @throws {DeviceError} naming the kernel where the device refuses it, or the buffer that is too large to bind
+ */
+export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferView>[]): Promise<Program> {
+  const slots: number[] = [];
+  let total = 0;
+  for (const { kernel } of launches) {
+    slots.push(total);
+    total += alignUp(4 * Object.keys(kernel.params).length, BINDING_ALIGNMENT);
+  }
+  const uniforms = total > 0 ? createBuffer(gpu, total, "shapes", "uniform") : undefined;
+  const host = new DataView(new ArrayBuffer(total));
+  const dispatches = await Promise.all(launches.map(async (launch, i): Promise<Dispatch> => {
+    const { kernel, entry } = launch;
+    writeParams(host, slots[i], launch);
+    const names = Object.keys(launch.buffers);
+    const { pipeline, layout } = await gpu.pipelines.get(kernel, entry, launch.constants, names);
+    const entries: GPUBindGroupEntry[] = names.map((name) => {
+      const view = launch.buffers[name];
+      if (view.size > gpu.limits.maxStorageBufferBindingSize) {
+        throw new DeviceError(
+          `${launch.label} needs ${
+            mebibytes(view.size)
+          } in one binding (${name}), but ${gpu.adapter.name} binds at most ` +
+            `${mebibytes(gpu.limits.maxStorageBufferBindingSize)}; use a smaller batch or model`,
+        );
+      }
+      return { binding: kernel.bindings[name].binding, resource: { ...view } };
+    });
+    const bytes = 4 * Object.keys(kernel.params).length;
+    if (uniforms && bytes > 0) {
+      // Uniform structs are padded to 16 bytes.
+      entries.push({
+        binding: 0,
+        resource: { buffer: uniforms, offset: slots[i], size: alignUp(bytes, 16) },
+      });
+    }
+    const bindGroup = gpu.device.createBindGroup({ layout, entries, label: launch.label });
+    const { workgroups, label, flops } = launch;
+    return { pipeline, bindGroup, workgroups, label, flops, kernel: `${kernel.name}.${entry}` };
+  }));
+  if (uniforms) gpu.device.queue.writeBuffer(uniforms, 0, host.buffer);
+  return new Program(gpu, dispatches, uniforms);
+}
+
+function writeParams(host: DataView, offset: number, { kernel, params, label }: Launch<unknown>): void {
+  for (const [field, type] of Object.entries(kernel.params)) {
+    const value = params[field];
+    if (value === undefined) {
+      throw new Error(`${label}: parameter ${field} of kernel ${kernel.name} is missing`);
+    }
+    writeScalar(host, offset, type, value);
+    offset += 4;
+  }
+}
+
+function writeScalar(host: DataView, offset: number, type: ParamType, value: number): void {
+  if (type === "f32") return host.setFloat32(offset, value, true);
+  // A negative or fractional count would wrap silently into a plausible shape.
+  if (!Number.isInteger(value)) throw new Error(`expected an integer, got ${value}`);
+  if (type === "u32") host.setUint32(offset, value, true);
+  else host.setInt32(offset, value, true);
+}

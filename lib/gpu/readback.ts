@@ -1,0 +1,49 @@
+/**
+ * Bringing results to the CPU. Each map waits for the whole queue and then for the runtime's next poll (10 ms in Deno),
+ * so several ranges are brought in one go and never once a step.
+ *
+ * @module
+ */
+import type { Gpu } from "./device.ts";
+import { alignUp, type BufferView, createBuffer, destroyBuffer } from "./memory.ts";
+
+/**
+ * Copies buffer ranges to the CPU with one map.
+ *
+ * @param views ranges whose offset and size are multiples of 4
+ * @returns one copy per view, in order
+ */
+export async function readBack(gpu: Gpu, views: readonly BufferView[]): Promise<ArrayBuffer[]> {
+  const offsets: number[] = [];
+  let total = 0;
+  for (const view of views) {
+    offsets.push(total);
+    total += alignUp(view.size, 8);
+  }
+  const staging = createBuffer(gpu, total, "read-back", "staging");
+  try {
+    const encoder = gpu.device.createCommandEncoder();
+    views.forEach((view, i) =>
+      encoder.copyBufferToBuffer(view.buffer, view.offset, staging, offsets[i], view.size)
+    );
+    gpu.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(MAP_READ);
+    const mapped = staging.getMappedRange();
+    const copies = views.map((view, i) => mapped.slice(offsets[i], offsets[i] + view.size));
+    staging.unmap();
+    // A fault during the run leaves the bytes meaningless; asking for the device throws it.
+    void gpu.device;
+    return copies;
+  } finally {
+    destroyBuffer(gpu, staging);
+  }
+}
+
+/** `GPUMapMode.READ`. */
+const MAP_READ = 1;
+
+/** One buffer range as floats. */
+export async function readFloats(gpu: Gpu, view: BufferView): Promise<Float32Array> {
+  const [bytes] = await readBack(gpu, [view]);
+  return new Float32Array(bytes);
+}

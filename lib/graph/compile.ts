@@ -1,0 +1,79 @@
+/**
+ * From a recorded graph to dispatches over real buffers.
+ *
+ * @module
+ */
+import type { Launch } from "../../kernels/source.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { type BufferView, createBuffer, destroyBuffer, mebibytes } from "../gpu/memory.ts";
+import type { Graph } from "./graph.ts";
+import { lower } from "./lower.ts";
+import { planMemory } from "./plan.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** A graph with memory: launches to put in a program, and where each kept tensor lies. */
+export interface Compiled {
+  readonly launches: readonly Launch<BufferView>[];
+  /** Bytes of the activation buffers. */
+  readonly bytes: number;
+  /** Where a bound or kept tensor lies. */
+  view(tensor: Tensor): BufferView;
+  /** Frees the activation buffers. */
+  destroy(): void;
+}
+
+/** Options of {@linkcode compileGraph}. */
+export interface CompileOptions {
+  /** Memory of every input, parameter and gradient tensor. */
+  bound: ReadonlyMap<Tensor, BufferView>;
+  /** Activations to keep beyond the last dispatch: results, and what is filled from outside. */
+  keep?: readonly Tensor[];
+  /** Named in the message when memory does not suffice, e.g. `training small at batch 128`. */
+  what: string;
+}
+
+/** The kernel variants that suit a device. */
+export function kernelTarget(gpu: Gpu): KernelTarget {
+  const { software, subgroupSize } = gpu.adapter;
+  return {
+    path: software ? "subgroup" : "tile",
+    subgroupSize,
+    workgroupMemory: gpu.limits.maxComputeWorkgroupStorageSize,
+  };
+}
+
+/**
+ * Lowers a graph, plans its memory and creates the buffers.
+ *
+ * @throws {DeviceError} when the device cannot hold it; nothing stays allocated
+ */
+export function compileGraph(gpu: Gpu, g: Graph, { bound, keep = [], what }: CompileOptions): Compiled {
+  const temporary = (name: string, elements: number) => g.tensor(name, [1, 1, 1, elements], "activation", false);
+  const context = { target: kernelTarget(gpu), temporary };
+  const symbolic = g.nodes.flatMap((node) => lower(context, node));
+  const plan = planMemory(symbolic, keep);
+  gpu.memory.require(plan.bytes, `${what} (activations ${mebibytes(plan.bytes)})`);
+  const buffers: GPUBuffer[] = [];
+  const destroy = () => {
+    for (const buffer of buffers.splice(0)) destroyBuffer(gpu, buffer);
+  };
+  try {
+    plan.buffers.forEach((bytes, i) => buffers.push(createBuffer(gpu, bytes, `${what}, activation buffer ${i}`)));
+  } catch (error) {
+    destroy();
+    throw error;
+  }
+  const view = (tensor: Tensor): BufferView => {
+    const outside = bound.get(tensor);
+    if (outside) return outside;
+    const slot = plan.slots.get(tensor);
+    if (slot === undefined) throw new Error(`tensor ${tensor.name} (${tensor.role}) has no memory`);
+    return { buffer: buffers[slot], offset: 0, size: 4 * tensor.elements };
+  };
+  const launches = symbolic.map((launch): Launch<BufferView> => ({
+    ...launch,
+    buffers: Object.fromEntries(Object.entries(launch.buffers).map(([name, tensor]) => [name, view(tensor)])),
+  }));
+  return { launches, bytes: plan.bytes, view, destroy };
+}

@@ -1,0 +1,166 @@
+/**
+ * Reverse-mode differentiation of a recorded graph.
+ *
+ * The table {@linkcode rules} has one backward rule per operation; an operation without a rule does not compile. Where a
+ * tensor has several consumers, the first rule to reach it writes its gradient and each later one writes a new tensor
+ * `addend + contribution`, so that every tensor keeps a single writer.
+ *
+ * @module
+ */
+import type { Graph, Node, NodeOf, Operations } from "./graph.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** What {@linkcode recordBackward} gives: where to find each gradient. */
+export interface Gradients {
+  /** Gradient tensor (role `gradient`) of each parameter, by parameter tensor. */
+  readonly ofParameter: ReadonlyMap<Tensor, Tensor>;
+  /** Gradients of inputs that were asked for. */
+  readonly ofInput: ReadonlyMap<Tensor, Tensor>;
+}
+
+/** Gradients known so far while the graph is walked backwards. */
+class Backward {
+  readonly parameters = new Map<Tensor, Tensor>();
+  readonly #gradients = new Map<Tensor, Tensor>();
+  readonly #wanted: ReadonlySet<Tensor>;
+
+  constructor(readonly g: Graph, wanted: readonly Tensor[]) {
+    this.#wanted = new Set(wanted);
+  }
+
+  /** The gradient that has arrived at `tensor`, if any. */
+  of(tensor: Tensor): Tensor | undefined {
+    return this.#gradients.get(tensor);
+  }
+
+  /** Whether a gradient into `tensor` is of use. */
+  wants(tensor: Tensor): boolean {
+    return tensor.trainable || this.#wanted.has(tensor);
+  }
+
+  set(tensor: Tensor, gradient: Tensor): void {
+    this.#gradients.set(tensor, gradient);
+  }
+
+  /** A new tensor for the gradient of `tensor`, and what must be added to it. */
+  next(tensor: Tensor): { dx: Tensor; addend: { addend?: Tensor } } {
+    const soFar = this.of(tensor);
+    const dx = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
+    this.set(tensor, dx);
+    return { dx, addend: soFar ? { addend: soFar } : {} };
+  }
+
+  /** Passes `gradient` on unchanged, as sums do. */
+  pass(tensor: Tensor, gradient: Tensor): void {
+    if (!this.wants(tensor)) return;
+    const soFar = this.of(tensor);
+    if (!soFar) return this.set(tensor, gradient);
+    const y = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
+    this.g.record({ kind: "add", label: `d ${tensor.name}`, in: { a: soFar, b: gradient }, out: { y }, attributes: {} });
+    this.set(tensor, y);
+  }
+
+  /** The slice of the flat gradient buffer for a parameter; each parameter is used once. */
+  parameter(tensor: Tensor): Tensor {
+    if (tensor.role !== "parameter") throw new Error(`${tensor.name} is not a parameter`);
+    if (this.parameters.has(tensor)) throw new Error(`parameter ${tensor.name} is used twice; its gradient would be overwritten`);
+    const gradient = this.g.tensor(`d ${tensor.name}`, tensor.shape, "gradient", false);
+    this.parameters.set(tensor, gradient);
+    return gradient;
+  }
+}
+
+type Rule<K extends keyof Operations> = (b: Backward, node: NodeOf<K>, dy: Tensor) => void;
+
+/** Backward rules. `dy` is the gradient of the node's `y`. */
+const rules: { readonly [K in keyof Operations]: Rule<K> } = {
+  conv2d(b, { label, attributes, in: { x, weight, bias, rowBias, residual } }, dy) {
+    if (residual) b.pass(residual, dy);
+    if (rowBias && b.wants(rowBias)) {
+      const { dx, addend } = b.next(rowBias);
+      b.g.record({ kind: "spatialSum", label, in: { dy, ...addend }, out: { dx }, attributes: {} });
+    }
+    const out = { dw: b.parameter(weight), db: b.parameter(bias) };
+    b.g.record({ kind: "conv2dBackwardWeight", label, in: { x, dy }, out, attributes });
+    if (!b.wants(x)) return;
+    const { dx, addend } = b.next(x);
+    b.g.record({ kind: "conv2dBackwardInput", label, in: { dy, weight, ...addend }, out: { dx }, attributes });
+  },
+  groupNorm(b, { label, attributes, in: { x, gamma, beta }, out: { stats } }, dy) {
+    const { dx, addend } = b.next(x);
+    const out = { dx, dgamma: b.parameter(gamma), dbeta: b.parameter(beta) };
+    b.g.record({ kind: "groupNormBackward", label, in: { x, gamma, beta, stats, dy, ...addend }, out, attributes });
+  },
+  silu(b, { label, attributes, in: { x } }, dy) {
+    if (!b.wants(x)) return;
+    const { dx, addend } = b.next(x);
+    b.g.record({ kind: "siluBackward", label, in: { x, dy, ...addend }, out: { dx }, attributes });
+  },
+  attention(b, { label, attributes, in: { q, k, v }, out: { weights } }, dy) {
+    const gradient = (of: Tensor) => b.g.tensor(`d ${of.name}`, of.shape, "activation", false);
+    const out = { dq: gradient(q), dk: gradient(k), dv: gradient(v) };
+    b.g.record({ kind: "attentionBackward", label, in: { q, k, v, weights, dy }, out, attributes });
+    b.pass(q, out.dq);
+    b.pass(k, out.dk);
+    b.pass(v, out.dv);
+  },
+  upsample(b, { label, attributes, in: { x } }, dy) {
+    if (!b.wants(x)) return;
+    const { dx, addend } = b.next(x);
+    b.g.record({ kind: "upsampleBackward", label, in: { dy, ...addend }, out: { dx }, attributes });
+  },
+  concat(b, { label, in: { a, b: second } }, dy) {
+    for (const [operand, first] of [[a, 0], [second, a.shape[3]]] as const) {
+      if (!b.wants(operand)) continue;
+      const { dx, addend } = b.next(operand);
+      b.g.record({ kind: "sliceChannels", label, in: { dy, ...addend }, out: { dx }, attributes: { first } });
+    }
+  },
+  add(b, { in: { a, b: second } }, dy) {
+    b.pass(a, dy);
+    b.pass(second, dy);
+  },
+  dropout(b, { label, attributes, in: { x, stepState } }, dy) {
+    if (!b.wants(x)) return;
+    const { dx, addend } = b.next(x);
+    b.g.record({ kind: "dropoutBackward", label, in: { dy, stepState, ...addend }, out: { dx }, attributes });
+  },
+  timestepEmbedding() {
+    // Timesteps are given, not learned: nothing flows further.
+  },
+  embedding(b, { label, attributes, in: { table, labels } }, dy) {
+    b.g.record({ kind: "embeddingBackward", label, in: { labels, dy }, out: { dtable: b.parameter(table) }, attributes });
+  },
+};
+
+/**
+ * Appends the backward pass to a graph.
+ *
+ * @param output the tensor that training differentiates, e.g. the predicted noise
+ * @param seed the gradient of the loss with respect to `output`, same shape
+ * @param wanted inputs whose gradients are of interest too
+ * @throws {Error} when a parameter is used twice or gets no gradient; both are faults in the network's definition
+ */
+export function recordBackward(g: Graph, output: Tensor, seed: Tensor, wanted: readonly Tensor[] = []): Gradients {
+  const b = new Backward(g, wanted);
+  b.set(output, seed);
+  const forward = [...g.nodes];
+  for (const node of forward.reverse()) {
+    const dy = "y" in node.out ? b.of(node.out.y) : undefined;
+    if (dy) backward(b, node, dy);
+  }
+  for (const { name, tensor } of g.parameters) {
+    if (!b.parameters.has(tensor)) throw new Error(`parameter ${name} gets no gradient; the output does not depend on it`);
+  }
+  const ofInput = new Map(wanted.flatMap((tensor): [Tensor, Tensor][] => {
+    const gradient = b.of(tensor);
+    return gradient ? [[tensor, gradient]] : [];
+  }));
+  return { ofParameter: b.parameters, ofInput };
+}
+
+function backward(b: Backward, node: Node, dy: Tensor): void {
+  // The table is exhaustive over forward operations and a forward pass holds no other kind.
+  const rule = rules[node.kind as keyof Operations] as Rule<keyof Operations>;
+  rule(b, node as NodeOf<keyof Operations>, dy);
+}

@@ -1,0 +1,234 @@
+/**
+ * The recorded network: an ordered list of nodes over symbolic tensors.
+ *
+ * @module
+ */
+import { ShapeError } from "../errors.ts";
+import { paddedChannels, paddedElements, type Role, type Shape, showShape, type Tensor } from "./tensor.ts";
+
+/** How a parameter starts. `fanAvg` is uniform variance scaling over the mean of fan-in and fan-out (Glorot 2010). */
+export type Initializer =
+  | { readonly kind: "fanAvg"; readonly scale: number }
+  | { readonly kind: "normal"; readonly std: number }
+  | { readonly kind: "ones" | "zeros" };
+
+/**
+ * How a parameter lies in memory against its checkpoint shape:
+ * `conv` [out,in,kh,kw] -> [kh,kw,in,out]; `linear` [out,in] -> [in,out]; `vector` [n]; `table` [rows,n].
+ * Input and output channels are padded to multiples of 4 with zeros.
+ */
+export type ParameterLayout = "conv" | "linear" | "vector" | "table";
+
+/** A parameter: its tensor in the graph and how it is stored in checkpoints. */
+export interface Parameter {
+  /** The checkpoint's key, e.g. `down_blocks.0.resnets.0.conv1.weight`. */
+  readonly name: string;
+  readonly tensor: Tensor;
+  readonly layout: ParameterLayout;
+  /** Shape in the checkpoint (PyTorch's order). */
+  readonly shape: readonly number[];
+  readonly init: Initializer;
+}
+
+/** Attributes of a 2-D convolution; see {@linkcode Operations}. */
+export interface ConvAttributes {
+  readonly kernel: 1 | 3;
+  readonly stride: 1 | 2;
+  /** Zero rows above and zero columns left of the input; below and right as many as the output size asks for. */
+  readonly padding: 0 | 1;
+}
+
+/** Attributes of group normalisation (Wu & He 2018), optionally followed by SiLU. */
+export interface GroupNormAttributes {
+  readonly groups: number;
+  readonly eps: number;
+  readonly silu: boolean;
+}
+
+/** Attributes of multi-head attention. */
+export interface AttentionAttributes {
+  readonly heads: number;
+}
+
+/** Attributes of dropout: `layer` keeps the masks of different layers apart. */
+export interface DropoutAttributes {
+  readonly rate: number;
+  readonly layer: number;
+}
+
+/** Attributes of the sinusoidal timestep embedding, in diffusers' words. */
+export interface TimestepEmbeddingAttributes {
+  readonly flipSinToCos: boolean;
+  readonly frequencyShift: number;
+}
+
+/** Every operation that a network can record: operands, results and attributes. */
+export interface Operations {
+  conv2d: {
+    in: { x: Tensor; weight: Tensor; bias: Tensor; rowBias?: Tensor; residual?: Tensor };
+    out: { y: Tensor };
+    attributes: ConvAttributes;
+  };
+  groupNorm: {
+    in: { x: Tensor; gamma: Tensor; beta: Tensor };
+    out: { y: Tensor; stats: Tensor };
+    attributes: GroupNormAttributes;
+  };
+  silu: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  attention: {
+    in: { q: Tensor; k: Tensor; v: Tensor };
+    out: { y: Tensor; weights: Tensor };
+    attributes: AttentionAttributes;
+  };
+  upsample: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  concat: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  add: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  dropout: { in: { x: Tensor; stepState: Tensor }; out: { y: Tensor }; attributes: DropoutAttributes };
+  timestepEmbedding: { in: { timesteps: Tensor }; out: { y: Tensor }; attributes: TimestepEmbeddingAttributes };
+  embedding: { in: { table: Tensor; labels: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+}
+
+/** The operations that backward rules record. `addend` is the gradient so far: the result is `addend + contribution`. */
+export interface BackwardOperations {
+  conv2dBackwardInput: {
+    in: { dy: Tensor; weight: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: ConvAttributes;
+  };
+  conv2dBackwardWeight: {
+    in: { x: Tensor; dy: Tensor };
+    out: { dw: Tensor; db: Tensor };
+    attributes: ConvAttributes;
+  };
+  spatialSum: { in: { dy: Tensor; addend?: Tensor }; out: { dx: Tensor }; attributes: Record<never, never> };
+  groupNormBackward: {
+    in: { x: Tensor; gamma: Tensor; beta: Tensor; stats: Tensor; dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor; dgamma: Tensor; dbeta: Tensor };
+    attributes: GroupNormAttributes;
+  };
+  siluBackward: { in: { x: Tensor; dy: Tensor; addend?: Tensor }; out: { dx: Tensor }; attributes: Record<never, never> };
+  attentionBackward: {
+    in: { q: Tensor; k: Tensor; v: Tensor; weights: Tensor; dy: Tensor };
+    out: { dq: Tensor; dk: Tensor; dv: Tensor };
+    attributes: AttentionAttributes;
+  };
+  upsampleBackward: { in: { dy: Tensor; addend?: Tensor }; out: { dx: Tensor }; attributes: Record<never, never> };
+  sliceChannels: {
+    in: { dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: { readonly first: number };
+  };
+  dropoutBackward: {
+    in: { dy: Tensor; stepState: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: DropoutAttributes;
+  };
+  embeddingBackward: {
+    in: { labels: Tensor; dy: Tensor };
+    out: { dtable: Tensor };
+    attributes: Record<never, never>;
+  };
+}
+
+/** All operations. */
+export type AllOperations = Operations & BackwardOperations;
+
+/** A recorded operation of kind `K`. */
+export type NodeOf<K extends keyof AllOperations> = { readonly kind: K; readonly label: string } & AllOperations[K];
+
+/** Any recorded operation. */
+export type Node = { [K in keyof AllOperations]: NodeOf<K> }[keyof AllOperations];
+
+/** Tensors a node reads. */
+export function inputsOf(node: Node): Tensor[] {
+  return Object.values(node.in).filter((tensor): tensor is Tensor => tensor !== undefined);
+}
+
+/** Tensors a node writes. */
+export function outputsOf(node: Node): Tensor[] {
+  return Object.values(node.out) as Tensor[];
+}
+
+/** Records nodes, inputs and parameters in order. */
+export class Graph {
+  readonly nodes: Node[] = [];
+  readonly parameters: Parameter[] = [];
+  readonly inputs: Map<string, Tensor> = new Map<string, Tensor>();
+  #names = new Set<string>();
+  #nextId = 0;
+  #dropoutLayers = 0;
+  #scope: string[] = [];
+
+  /** Declares a tensor that is bound from outside. */
+  input(name: string, shape: Shape): Tensor {
+    if (this.inputs.has(name)) throw new ShapeError(`input ${name} is declared twice`);
+    const tensor = this.tensor(name, shape, "input", false);
+    this.inputs.set(name, tensor);
+    return tensor;
+  }
+
+  /**
+   * Declares a parameter under the current scope.
+   * @param shape its shape in the checkpoint; the memory layout follows from `layout`
+   */
+  parameter(name: string, layout: ParameterLayout, shape: readonly number[], init: Initializer): Tensor {
+    const full = this.label(name);
+    if (this.#names.has(full)) throw new ShapeError(`parameter ${full} is declared twice`);
+    this.#names.add(full);
+    const tensor = this.tensor(full, memoryShape(layout, shape), "parameter", true);
+    this.parameters.push({ name: full, tensor, layout, shape, init });
+    return tensor;
+  }
+
+  /**
+   * Makes a tensor; operations call this for their results.
+   * @param name as it shall read in messages, scope included
+   */
+  tensor(name: string, shape: Shape, role: Role, trainable: boolean): Tensor {
+    if (shape.some((size) => !Number.isInteger(size) || size < 1)) {
+      throw new ShapeError(`${name}: every size of ${showShape(shape)} must be a positive integer`);
+    }
+    return { id: this.#nextId++, shape, role, elements: paddedElements(shape), name, trainable };
+  }
+
+  /** Appends a node. */
+  record<K extends keyof AllOperations>(node: NodeOf<K>): NodeOf<K> {
+    this.nodes.push(node as unknown as Node);
+    return node;
+  }
+
+  /** Runs `body` with `name` in front of every parameter and label recorded inside. */
+  scope<T>(name: string, body: () => T): T {
+    this.#scope.push(name);
+    try {
+      return body();
+    } finally {
+      this.#scope.pop();
+    }
+  }
+
+  /** A name under the current scope. */
+  label(name: string): string {
+    return [...this.#scope, name].join(".");
+  }
+
+  /** A number for the next dropout layer, so that masks differ between layers. */
+  nextDropoutLayer(): number {
+    return this.#dropoutLayers++;
+  }
+}
+
+/** The shape whose padded element count is that of the parameter in memory. */
+function memoryShape(layout: ParameterLayout, shape: readonly number[]): Shape {
+  // A weight's rows are padded as its columns are, because its input's channels are.
+  switch (layout) {
+    case "conv":
+      return [shape[2], shape[3], paddedChannels(shape[1]), shape[0]];
+    case "linear":
+      return [1, 1, paddedChannels(shape[1]), shape[0]];
+    case "vector":
+      return [1, 1, 1, shape[0]];
+    case "table":
+      return [shape[0], 1, 1, shape[1]];
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * From operations to dispatches: one entry per operation, exhaustive, so that an operation without kernels does not
+ * compile. Tensors are still symbolic here; the planner reads their lifetimes off the result.
+ *
+ * @module
+ */
+import { add } from "../../kernels/add.ts";
+import { concatForward, sliceChannels } from "../../kernels/concat.ts";
+import {
+  conv2dBackwardInput,
+  conv2dBackwardWeight,
+  conv2dBackwardWeightScratch,
+  conv2dForward,
+  type Conv2dShape,
+} from "../../kernels/conv2d.ts";
+import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
+import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
+import { groupNormBackward, groupNormForward, groupNormScratch } from "../../kernels/group_norm.ts";
+import { matmul, type MatmulShape } from "../../kernels/matmul.ts";
+import { siluBackward, siluForward } from "../../kernels/silu.ts";
+import { softmaxBackward, softmaxForward } from "../../kernels/softmax.ts";
+import type { Launch } from "../../kernels/source.ts";
+import { spatialSum } from "../../kernels/spatial_sum.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
+import { timestepEmbedding } from "../../kernels/timestep_embedding.ts";
+import { upsampleBackward, upsampleForward } from "../../kernels/upsample.ts";
+import type { AllOperations, ConvAttributes, GroupNormAttributes, Node, NodeOf } from "./graph.ts";
+import { paddedChannels, type Tensor } from "./tensor.ts";
+
+/** What lowering needs besides the node. */
+export interface LowerContext {
+  readonly target: KernelTarget;
+  /** A tensor that lives only among the dispatches of one node. */
+  temporary(name: string, elements: number): Tensor;
+}
+
+type Lowering<K extends keyof AllOperations> = (c: LowerContext, node: NodeOf<K>) => Launch<Tensor>[];
+
+const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
+  conv2d: ({ target }, { label, attributes, in: operands, out }) =>
+    conv2dForward(target, convShape(operands.x, out.y, attributes), { ...operands, ...out }, label),
+  conv2dBackwardInput: ({ target }, { label, attributes, in: operands, out }) =>
+    conv2dBackwardInput(target, convShape(out.dx, operands.dy, attributes), { ...operands, ...out }, label),
+  conv2dBackwardWeight({ target, temporary }, { label, attributes, in: operands, out }) {
+    const shape = convShape(operands.x, operands.dy, attributes);
+    const scratch = temporary(`${label}.scratch`, conv2dBackwardWeightScratch(target, shape));
+    return conv2dBackwardWeight(target, shape, { ...operands, ...out, scratch }, label);
+  },
+  spatialSum: (_, { label, in: operands, out }) => spatialSum(imageShape(operands.dy), { ...operands, ...out }, label),
+  groupNorm: (_, { label, attributes, in: operands, out }) =>
+    groupNormForward(normShape(operands.x, attributes), { ...operands, ...out }, label),
+  groupNormBackward({ temporary }, { label, attributes, in: operands, out }) {
+    const shape = normShape(operands.x, attributes);
+    const scratch = temporary(`${label}.scratch`, groupNormScratch(shape));
+    return groupNormBackward(shape, { ...operands, ...out, scratch }, label);
+  },
+  silu: (_, { label, in: operands, out }) => siluForward({ elements: out.y.elements }, { ...operands, ...out }, label),
+  siluBackward: (_, { label, in: operands, out }) =>
+    siluBackward({ elements: out.dx.elements }, { ...operands, ...out }, label),
+  attention({ target, temporary }, { label, attributes: { heads }, in: { q, k, v }, out: { y, weights } }) {
+    const { rows, length, stride, scale, image, scores } = attentionShape(q, heads);
+    const s = temporary(`${label}.scores`, weights.elements);
+    const { batch, size } = image;
+    const product = { batch, heads, alpha: 1 };
+    return [
+      ...matmul(target, {
+        ...product,
+        m: length,
+        n: length,
+        k: size,
+        a: image.rows,
+        b: image.columns,
+        c: scores.rows,
+        alpha: scale,
+      }, { a: q, b: k, c: s }, `${label}.qk`),
+      ...softmaxForward({ rows, length, stride }, { x: s, y: weights }, label),
+      ...matmul(target, { ...product, m: length, n: size, k: length, a: scores.rows, b: image.rows, c: image.rows }, {
+        a: weights,
+        b: v,
+        c: y,
+      }, `${label}.pv`),
+    ];
+  },
+  attentionBackward({ target, temporary }, { label, attributes: { heads }, in: operands, out: { dq, dk, dv } }) {
+    const { q, k, v, weights, dy } = operands;
+    const { rows, length, stride, scale, image, scores } = attentionShape(q, heads);
+    const { batch, size } = image;
+    const dweights = temporary(`${label}.dweights`, weights.elements);
+    const dscores = temporary(`${label}.dscores`, weights.elements);
+    const toScores: MatmulShape = {
+      ...{ batch, heads, alpha: 1, m: length, n: length, k: size },
+      ...{ a: image.rows, b: image.columns, c: scores.rows },
+    };
+    const toImage = { batch, heads, alpha: 1, m: length, n: size, k: length, b: image.rows, c: image.rows };
+    return [
+      ...matmul(target, { ...toImage, a: scores.columns }, { a: weights, b: dy, c: dv }, `${label}.dv`),
+      ...matmul(target, toScores, { a: dy, b: v, c: dweights }, `${label}.dweights`),
+      // The scale of the scores is applied here once, for both products below.
+      ...softmaxBackward({ rows, length, stride, scale }, { y: weights, dy: dweights, dx: dscores }, label),
+      ...matmul(target, { ...toImage, a: scores.rows }, { a: dscores, b: k, c: dq }, `${label}.dq`),
+      ...matmul(target, { ...toImage, a: scores.columns }, { a: dscores, b: q, c: dk }, `${label}.dk`),
+    ];
+  },
+  upsample: (_, { label, in: operands, out }) => upsampleForward(planeShape(operands.x), { ...operands, ...out }, label),
+  upsampleBackward: (_, { label, in: operands, out }) =>
+    upsampleBackward(planeShape(out.dx), { ...operands, ...out }, label),
+  concat(_, { label, in: { a, b }, out }) {
+    const [batch, height, width, channels] = a.shape;
+    return concatForward({ rows: batch * height * width, a: channels, b: b.shape[3] }, { a, b, ...out }, label);
+  },
+  sliceChannels(_, { label, attributes: { first }, in: operands, out }) {
+    const [batch, height, width, channels] = operands.dy.shape;
+    const shape = { rows: batch * height * width, channels, first, count: out.dx.shape[3] };
+    return sliceChannels(shape, { ...operands, ...out }, label);
+  },
+  add: (_, { label, in: operands, out }) => add({ elements: out.y.elements }, { ...operands, ...out }, label),
+  dropout: (_, { label, attributes, in: { x, stepState }, out: { y } }) =>
+    dropoutForward({ elements: y.elements, ...attributes }, { x, step_state: stepState, y }, label),
+  dropoutBackward: (_, { label, attributes, in: { dy, stepState, addend }, out: { dx } }) =>
+    dropoutBackward({ elements: dx.elements, ...attributes }, { dy, step_state: stepState, addend, dx }, label),
+  timestepEmbedding(_, { label, attributes, in: operands, out }) {
+    const [batch, , , dim] = out.y.shape;
+    const shape = { batch, dim, flipSinToCos: attributes.flipSinToCos, downscaleFreqShift: attributes.frequencyShift };
+    return timestepEmbedding(shape, { ...operands, ...out }, label);
+  },
+  embedding: (_, { label, in: operands, out }) =>
+    embeddingForward(tableShape(operands.table, out.y), { ...operands, ...out }, label),
+  embeddingBackward: (_, { label, in: operands, out }) =>
+    embeddingBackward(tableShape(out.dtable, operands.dy), { ...operands, ...out }, label),
+};
+
+/** The dispatches of one node, in order. */
+export function lower(context: LowerContext, node: Node): Launch<Tensor>[] {
+  const lowering = table[node.kind] as Lowering<keyof AllOperations>;
+  return lowering(context, node as NodeOf<keyof AllOperations>);
+}
+
+function convShape(x: Tensor, y: Tensor, { kernel, stride, padding }: ConvAttributes): Conv2dShape {
+  const [batch, inHeight, inWidth, inChannels] = x.shape;
+  const [, outHeight, outWidth, outChannels] = y.shape;
+  const offsets = { padTop: padding, padLeft: padding };
+  return { batch, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, kernel, stride, ...offsets };
+}
+
+function imageShape(x: Tensor): { batch: number; spatial: number; channels: number } {
+  const [batch, height, width, channels] = x.shape;
+  return { batch, spatial: height * width, channels };
+}
+
+function normShape(x: Tensor, { groups, eps, silu }: GroupNormAttributes) {
+  return { ...imageShape(x), groups, eps, silu };
+}
+
+function planeShape(x: Tensor): { batch: number; height: number; width: number; channels: number } {
+  const [batch, height, width, channels] = x.shape;
+  return { batch, height, width, channels };
+}
+
+function tableShape(table: Tensor, y: Tensor): { batch: number; dim: number; rows: number } {
+  return { batch: y.shape[0], dim: y.shape[3], rows: table.shape[0] };
+}
+
+/** Strides of attention's operands: `rows` reads a matrix as it lies, `columns` reads it transposed. */
+function attentionShape(q: Tensor, heads: number) {
+  const [batch, height, width, channels] = q.shape;
+  const length = height * width;
+  const size = channels / heads;
+  const stride = paddedChannels(length);
+  // A head is a slice of the channels; its score matrices lie one after the other.
+  const slice = { rowStride: paddedChannels(channels), batchStride: length * paddedChannels(channels), headStride: size };
+  const matrix = { rowStride: stride, batchStride: heads * length * stride, headStride: length * stride };
+  return {
+    rows: batch * heads * length,
+    length,
+    stride,
+    scale: 1 / Math.sqrt(size),
+    image: { batch, size, rows: { ...slice, transposed: false }, columns: { ...slice, transposed: true } },
+    scores: { rows: { ...matrix, transposed: false }, columns: { ...matrix, transposed: true } },
+  };
+}

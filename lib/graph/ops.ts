@@ -1,0 +1,176 @@
+/**
+ * One function per operation a network can record: checks the shapes, appends the node, returns the result. No WebGPU.
+ *
+ * @module
+ */
+import { ShapeError } from "../errors.ts";
+import type { ConvAttributes, Graph, GroupNormAttributes, TimestepEmbeddingAttributes } from "./graph.ts";
+import { paddedChannels, type Shape, showShape, type Tensor } from "./tensor.ts";
+
+/**
+ * 2-D convolution (cross-correlation, as in PyTorch), or a dense layer where `kernel` is 1:
+ * `y[n,i,j,o] = bias[o] + sum x[n, i*stride+ky-padding, j*stride+kx-padding, c] * weight[ky,kx,c,o]`, plus `rowBias[n,o]`
+ * and `residual[n,i,j,o]` where given. Rows and columns outside `x` read as zero.
+ *
+ * A 3x3 kernel keeps the size at stride 1 (padding 1) and halves it at stride 2; with padding 0 the missing row and
+ * column lie below and right, as in diffusers' `downsample_padding: 0`.
+ *
+ * @param x [N,H,W,C]
+ * @param rowBias [N,1,1,O], e.g. the projected time embedding
+ * @param residual [N,H',W',O]
+ */
+export function conv2d(
+  g: Graph,
+  x: Tensor,
+  parameters: { weight: Tensor; bias: Tensor },
+  attributes: ConvAttributes,
+  extra: { rowBias?: Tensor; residual?: Tensor } = {},
+): Tensor {
+  const { weight, bias } = parameters;
+  const [batch, height, width, channels] = x.shape;
+  const label = g.label("conv2d");
+  const outChannels = bias.shape[3];
+  expectShape(label, "bias", bias, [1, 1, 1, outChannels]);
+  const { kernel, stride, padding } = attributes;
+  expectShape(label, "weight", weight, [kernel, kernel, paddedChannels(channels), outChannels]);
+  const outSize = (size: number) => stride === 1 ? size : padding === 1 ? Math.ceil(size / 2) : Math.floor(size / 2);
+  const shape: Shape = [batch, outSize(height), outSize(width), outChannels];
+  if (extra.rowBias) expectShape(label, "rowBias", extra.rowBias, [batch, 1, 1, outChannels]);
+  if (extra.residual) expectShape(label, "residual", extra.residual, shape);
+  const y = g.tensor(label, shape, "activation", true);
+  g.record({ kind: "conv2d", label, in: { x, weight, bias, ...extra }, out: { y }, attributes });
+  return y;
+}
+
+/** Parameters of {@linkcode groupNorm}, each [1,1,1,C]. */
+export interface NormParameters {
+  gamma: Tensor;
+  beta: Tensor;
+}
+
+/**
+ * Group normalisation over height, width and the channels of a group (Wu & He 2018), then SiLU if asked for.
+ *
+ * @param x [N,H,W,C], C a multiple of `groups`
+ */
+export function groupNorm(g: Graph, x: Tensor, parameters: NormParameters, attributes: GroupNormAttributes): Tensor {
+  const label = g.label("groupNorm");
+  const [batch, , , channels] = x.shape;
+  const { groups } = attributes;
+  if (channels % groups !== 0) throw new ShapeError(`${label}: ${channels} channels cannot be split into ${groups} groups`);
+  expectShape(label, "gamma", parameters.gamma, [1, 1, 1, channels]);
+  expectShape(label, "beta", parameters.beta, [1, 1, 1, channels]);
+  const y = g.tensor(label, x.shape, "activation", true);
+  // Mean and reciprocal deviation of every group, kept for the backward pass.
+  const stats = g.tensor(`${label}.stats`, [1, 1, 1, batch * groups * 2], "activation", false);
+  g.record({ kind: "groupNorm", label, in: { x, ...parameters }, out: { y, stats }, attributes });
+  return y;
+}
+
+/** SiLU, `x * sigmoid(x)` (Hendrycks & Gimpel 2016), elementwise. */
+export function silu(g: Graph, x: Tensor): Tensor {
+  const label = g.label("silu");
+  const y = g.tensor(label, x.shape, "activation", x.trainable);
+  g.record({ kind: "silu", label, in: { x }, out: { y }, attributes: {} });
+  return y;
+}
+
+/**
+ * Scaled dot-product attention over all positions of an image (Vaswani et al. 2017), channels split evenly among heads:
+ * `softmax(q k^T / sqrt(C / heads)) v`.
+ *
+ * @param q [N,H,W,C], likewise `k` and `v`
+ */
+export function attention(g: Graph, q: Tensor, k: Tensor, v: Tensor, heads: number): Tensor {
+  const label = g.label("attention");
+  const [batch, height, width, channels] = q.shape;
+  expectShape(label, "k", k, q.shape);
+  expectShape(label, "v", v, q.shape);
+  if (channels % heads !== 0) throw new ShapeError(`${label}: ${channels} channels cannot be split into ${heads} heads`);
+  const positions = height * width;
+  const y = g.tensor(label, q.shape, "activation", true);
+  const weights = g.tensor(`${label}.weights`, [batch, heads, positions, positions], "activation", false);
+  g.record({ kind: "attention", label, in: { q, k, v }, out: { y, weights }, attributes: { heads } });
+  return y;
+}
+
+/** Doubles height and width by repeating every pixel (nearest neighbour). */
+export function upsample(g: Graph, x: Tensor): Tensor {
+  const label = g.label("upsample");
+  const [batch, height, width, channels] = x.shape;
+  const y = g.tensor(label, [batch, 2 * height, 2 * width, channels], "activation", x.trainable);
+  g.record({ kind: "upsample", label, in: { x }, out: { y }, attributes: {} });
+  return y;
+}
+
+/** Joins two tensors along channels, `a` first. */
+export function concat(g: Graph, a: Tensor, b: Tensor): Tensor {
+  const label = g.label("concat");
+  const [batch, height, width, channels] = a.shape;
+  expectShape(label, "b", b, [batch, height, width, b.shape[3]]);
+  const y = g.tensor(label, [batch, height, width, channels + b.shape[3]], "activation", a.trainable || b.trainable);
+  g.record({ kind: "concat", label, in: { a, b }, out: { y }, attributes: {} });
+  return y;
+}
+
+/** Elementwise sum of two tensors of one shape. */
+export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
+  const label = g.label("add");
+  expectShape(label, "b", b, a.shape);
+  const y = g.tensor(label, a.shape, "activation", a.trainable || b.trainable);
+  g.record({ kind: "add", label, in: { a, b }, out: { y }, attributes: {} });
+  return y;
+}
+
+/**
+ * Dropout (Srivastava et al. 2014) with a mask drawn anew every step from the counter-based generator; nothing is stored.
+ * A rate of 0 records nothing.
+ *
+ * @param stepState the step buffer (kernels/step_state.ts), which carries seed and step
+ * @param rate share of elements set to zero, 0 <= rate < 1; the rest are scaled by 1 / (1 - rate)
+ */
+export function dropout(g: Graph, x: Tensor, stepState: Tensor, rate: number): Tensor {
+  if (!(rate >= 0 && rate < 1)) throw new ShapeError(`${g.label("dropout")}: rate must be in [0, 1), got ${rate}`);
+  if (rate === 0) return x;
+  const label = g.label("dropout");
+  const y = g.tensor(label, x.shape, "activation", x.trainable);
+  const attributes = { rate, layer: g.nextDropoutLayer() };
+  g.record({ kind: "dropout", label, in: { x, stepState }, out: { y }, attributes });
+  return y;
+}
+
+/**
+ * Sinusoidal embedding of timesteps (Vaswani et al. 2017 as used by Ho et al. 2020).
+ *
+ * @param timesteps [N,1,1,1]: N consecutive float32 values
+ * @param dimension length of the embedding
+ */
+export function timestepEmbedding(
+  g: Graph,
+  timesteps: Tensor,
+  batch: number,
+  dimension: number,
+  attributes: TimestepEmbeddingAttributes,
+): Tensor {
+  const label = g.label("timestepEmbedding");
+  const y = g.tensor(label, [batch, 1, 1, dimension], "activation", false);
+  g.record({ kind: "timestepEmbedding", label, in: { timesteps }, out: { y }, attributes });
+  return y;
+}
+
+/**
+ * Rows of a table by label: `y[n] = table[labels[n]]`.
+ *
+ * @param labels N consecutive uint32 values below the table's row count
+ */
+export function embedding(g: Graph, table: Tensor, labels: Tensor, batch: number): Tensor {
+  const label = g.label("embedding");
+  const y = g.tensor(label, [batch, 1, 1, table.shape[3]], "activation", true);
+  g.record({ kind: "embedding", label, in: { table, labels }, out: { y }, attributes: {} });
+  return y;
+}
+
+function expectShape(label: string, operand: string, tensor: Tensor, shape: Shape): void {
+  if (tensor.shape.every((size, i) => size === shape[i])) return;
+  throw new ShapeError(`${label}: ${operand} has shape ${showShape(tensor.shape)}, expected ${showShape(shape)}`);
+}

@@ -1,0 +1,212 @@
+/**
+ * Line charts as PNG files, for loss curves.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+
+/** One curve of a chart. */
+export interface ChartSeries {
+  /** Its name in the legend; no two series share one. */
+  name: string;
+  /** Finite points in order of x; may be empty (the legend still names the series). */
+  points: readonly { x: number; y: number }[];
+}
+
+/** Options of {@linkcode lossChart}. */
+export interface ChartOptions {
+  /** Written above the chart. */
+  title: string;
+  /** Name of the horizontal axis, with its unit. */
+  xLabel: string;
+  /** Name of the vertical axis, with its unit. */
+  yLabel: string;
+  /** Whether the vertical axis is logarithmic; all y must then be above 0. Default false. */
+  logY?: boolean;
+}
+
+/** Size of every chart in pixels. */
+export const CHART_SIZE: { readonly width: number; readonly height: number } = { width: 900, height: 560 };
+
+/**
+ * Colours of the series in order, as `#rrggbb`; told apart with any kind of colour blindness (Okabe and Ito, "Color
+ * Universal Design", 2008).
+ */
+export const CHART_COLORS: readonly string[] = [
+  "#0072b2",
+  "#d55e00",
+  "#009e73",
+  "#cc79a7",
+  "#e69f00",
+  "#56b4e9",
+];
+
+// Loaded only when a chart is drawn. Deno downloads what a literal import() names when the program starts, called or
+// not: 77 packages for Vega, which someone who only samples images should not wait for. Hence the constants.
+const VEGA: string = "npm:vega@6.4.0";
+const VEGA_LITE: string = "npm:vega-lite@6.5.0";
+const RESVG: string = "npm:@resvg/resvg-wasm@2.6.2";
+const FONT: string = "npm:@expo-google-fonts/pt-sans@0.4.1";
+const FONT_FAMILY = "PT Sans";
+const FONT_FILES = ["400Regular/PTSans_400Regular.ttf", "700Bold/PTSans_700Bold.ttf"];
+
+/** Series with at most so many points get a mark at each; more marks would hide the line. */
+const MARKED_POINTS = 60;
+const TEXT_COLOR = "#333333";
+const GRID_COLOR = "#e4e4e4";
+
+/** The part of Vega used here. */
+interface Vega {
+  parse(spec: unknown): unknown;
+  View: new (
+    dataflow: unknown,
+    options: { renderer: "none" },
+  ) => { toSVG(): Promise<string>; finalize(): void };
+}
+
+interface VegaLite {
+  compile(spec: unknown): { spec: unknown };
+}
+
+/** The part of resvg used here. */
+interface Resvg {
+  initWasm(module: Uint8Array): Promise<void>;
+  Resvg: new (svg: string, options: unknown) => {
+    render(): { asPng(): Uint8Array; free(): void };
+    free(): void;
+  };
+}
+
+type Renderer = (svg: string) => Uint8Array;
+let renderer: Promise<Renderer> | undefined;
+
+/**
+ * Draws series as curves over common axes, with a grid and a legend, 900 x 560 pixels. The vertical axis starts where
+ * the data does, not at zero. The first call downloads the drawing libraries (about 6 MB) where Deno has them not yet.
+ *
+ * @param series one to six curves, such as training and validation loss by epoch; at least one point in all
+ * @param options title, axes
+ * @returns the bytes of a PNG file
+ * @throws {ConfigError} naming the series and point that cannot be drawn
+ */
+export async function lossChart(series: readonly ChartSeries[], options: ChartOptions): Promise<Uint8Array> {
+  checkSeries(series, options.logY ?? false);
+  const [vega, vegaLite]: [Vega, VegaLite] = await Promise.all([import(VEGA), import(VEGA_LITE)]);
+  const view = new vega.View(vega.parse(vegaLite.compile(chartSpec(series, options)).spec), {
+    renderer: "none",
+  });
+  const svg = await view.toSVG();
+  view.finalize();
+  renderer ??= loadRenderer();
+  return (await renderer)(svg);
+}
+
+function checkSeries(series: readonly ChartSeries[], logY: boolean): void {
+  if (series.length < 1 || series.length > CHART_COLORS.length) {
+    throw new ConfigError("series.length", series.length, `1 to ${CHART_COLORS.length} series`);
+  }
+  if (series.every(({ points }) => points.length === 0)) {
+    throw new ConfigError("series", "no points", "at least one point");
+  }
+  for (const [index, { name, points }] of series.entries()) {
+    if (series.findIndex((other) => other.name === name) !== index) {
+      throw new ConfigError(`series[${index}].name`, name, "a name that no other series has");
+    }
+    for (const [position, { x, y }] of points.entries()) {
+      const field = `series[${index}].points[${position}]`;
+      if (!Number.isFinite(x)) throw new ConfigError(`${field}.x`, x, "a finite number");
+      if (!Number.isFinite(y)) throw new ConfigError(`${field}.y`, y, "a finite number");
+      if (logY && y <= 0) throw new ConfigError(`${field}.y`, y, "a number above 0 on a logarithmic axis");
+    }
+  }
+}
+
+/** A Vega-Lite specification: a layer of lines, a layer of marks. */
+function chartSpec(series: readonly ChartSeries[], options: ChartOptions): unknown {
+  const { title, xLabel, yLabel, logY = false } = options;
+  const rows = series.flatMap(({ name, points }) =>
+    points.map(({ x, y }) => ({ name, x, y, marked: points.length <= MARKED_POINTS }))
+  );
+  const wholeX = rows.every(({ x }) => Number.isInteger(x));
+  const names = series.map(({ name }) => name);
+  const colors = CHART_COLORS.slice(0, series.length);
+  return {
+    ...CHART_SIZE,
+    padding: { left: 16, top: 14, right: 24, bottom: 14 },
+    autosize: { type: "fit", contains: "padding" },
+    background: "white",
+    title: { text: title, anchor: "start", fontSize: 22, offset: 16 },
+    data: { values: rows },
+    encoding: {
+      x: {
+        field: "x",
+        type: "quantitative",
+        title: xLabel,
+        scale: { zero: false, nice: false, padding: 16 },
+        axis: { format: "~r", tickCount: 10, ...(wholeX ? { tickMinStep: 1, format: ",d" } : {}) },
+      },
+      y: {
+        field: "y",
+        type: "quantitative",
+        title: yLabel,
+        scale: { ...(logY ? { type: "log" } : { zero: false }), nice: false, padding: 16 },
+        axis: { tickCount: 8, ...(logY ? { format: "~g", labelOverlap: true } : {}) },
+      },
+      color: {
+        field: "name",
+        type: "nominal",
+        scale: { domain: names, range: colors },
+        legend: { orient: "top", title: null },
+      },
+    },
+    layer: [
+      { mark: { type: "line", strokeWidth: 2.5, strokeJoin: "round" } },
+      {
+        transform: [{ filter: "datum.marked" }],
+        mark: { type: "point", filled: true, size: 80, opacity: 1 },
+        encoding: { shape: { field: "name", type: "nominal", scale: { domain: names } } },
+      },
+    ],
+    config: {
+      font: FONT_FAMILY,
+      view: { stroke: null },
+      title: { color: TEXT_COLOR },
+      axis: {
+        domainColor: "#888888",
+        gridColor: GRID_COLOR,
+        labelColor: TEXT_COLOR,
+        labelFontSize: 15,
+        tickColor: "#888888",
+        titleColor: TEXT_COLOR,
+        titleFontSize: 16,
+        titleFontWeight: "normal",
+        titlePadding: 10,
+      },
+      legend: {
+        columnPadding: 24,
+        labelColor: TEXT_COLOR,
+        labelFontSize: 16,
+        offset: 12,
+        symbolSize: 120,
+      },
+    },
+  };
+}
+
+async function loadRenderer(): Promise<Renderer> {
+  // Importing any file of a package makes Deno fetch it; its other files then have a path.
+  await import(`${FONT}/metadata.json`, { with: { type: "json" } });
+  const resvg: Resvg = await import(RESVG);
+  const readPackageFile = (name: string) => Deno.readFile(new URL(import.meta.resolve(name)));
+  const fonts = await Promise.all(FONT_FILES.map((file) => readPackageFile(`${FONT}/${file}`)));
+  await resvg.initWasm(await readPackageFile(`${RESVG}/index_bg.wasm`));
+  return (svg) => {
+    const image = new resvg.Resvg(svg, { font: { fontBuffers: fonts, defaultFontFamily: FONT_FAMILY } });
+    const rendered = image.render();
+    const png = rendered.asPng();
+    rendered.free();
+    image.free();
+    return png;
+  };
+}

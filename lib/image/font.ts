@@ -1,0 +1,179 @@
+/**
+ * A small proportional pixel font for the labels of grids and strips. Drawn here rather than loaded: a label is then
+ * crisp at every whole-number scale, the same on every machine, and needs no font file.
+ *
+ * @module
+ */
+
+import type { Canvas } from "./canvas.ts";
+
+/** Height in pixels of a line of text at scale 1: seven above the baseline, two below. */
+export const LINE_HEIGHT = 9;
+
+/** Height in pixels of a capital letter at scale 1. */
+export const CAPITAL_HEIGHT = 7;
+
+/** Drawn in place of a character that the font lacks. */
+const MISSING = "□";
+
+const SPACE_WIDTH = 3;
+
+/** `#` is ink; a blank separates two glyphs. Rows run from the top of the capitals downwards. */
+const STRIPS: { characters: string; rows: string[] }[] = [
+  {
+    characters: "ABCDEFGHIJKLM",
+    rows: [
+      ".###. ####. .###. ####. ##### ##### .###. #...# ### ..## #...# #... #...#",
+      "#...# #...# #...# #...# #.... #.... #...# #...# .#. ...# #..#. #... ##.##",
+      "#...# #...# #.... #...# #.... #.... #.... #...# .#. ...# #.#.. #... #.#.#",
+      "##### ####. #.... #...# ####. ####. #.### ##### .#. ...# ##... #... #.#.#",
+      "#...# #...# #.... #...# #.... #.... #...# #...# .#. ...# #.#.. #... #...#",
+      "#...# #...# #...# #...# #.... #.... #...# #...# .#. #..# #..#. #... #...#",
+      "#...# ####. .###. ####. ##### #.... .###. #...# ### .##. #...# #### #...#",
+    ],
+  },
+  {
+    characters: "NOPQRSTUVWXYZ",
+    rows: [
+      "#...# .###. ####. .###. ####. .###. ##### #...# #...# #...# #...# #...# #####",
+      "##..# #...# #...# #...# #...# #...# ..#.. #...# #...# #...# #...# #...# ....#",
+      "##..# #...# #...# #...# #...# #.... ..#.. #...# #...# #...# .#.#. .#.#. ...#.",
+      "#.#.# #...# ####. #...# ####. .###. ..#.. #...# #...# #.#.# ..#.. ..#.. ..#..",
+      "#..## #...# #.... #.#.# #.#.. ....# ..#.. #...# .#.#. #.#.# .#.#. ..#.. .#...",
+      "#..## #...# #.... #..#. #..#. #...# ..#.. #...# .#.#. ##.## #...# ..#.. #....",
+      "#...# .###. #.... .##.# #...# .###. ..#.. .###. ..#.. #...# #...# ..#.. #####",
+    ],
+  },
+  {
+    characters: "abcdefghijklm",
+    rows: [
+      "..... #.... ..... ....# ..... .## ..... #.... # ..# #... #. .....",
+      "..... #.... ..... ....# ..... #.. ..... #.... . ... #... #. .....",
+      ".###. ####. .###. .#### .###. ### .#### ####. # ..# #..# #. ##.#.",
+      "....# #...# #...# #...# #...# #.. #...# #...# # ..# #.#. #. #.#.#",
+      ".#### #...# #.... #...# ##### #.. #...# #...# # ..# ##.. #. #.#.#",
+      "#...# #...# #...# #...# #.... #.. #...# #...# # ..# #.#. #. #.#.#",
+      ".#### ####. .###. .#### .###. #.. .#### #...# # ..# #..# .# #.#.#",
+      "..... ..... ..... ..... ..... ... ....# ..... . ..# .... .. .....",
+      "..... ..... ..... ..... ..... ... .###. ..... . ##. .... .. .....",
+    ],
+  },
+  {
+    characters: "nopqrstuvwxyz",
+    rows: [
+      "..... ..... ..... ..... .... ..... .#. ..... ..... ..... ..... ..... .....",
+      "..... ..... ..... ..... .... ..... .#. ..... ..... ..... ..... ..... .....",
+      "####. .###. ####. .#### #.## .#### ### #...# #...# #...# #...# #...# #####",
+      "#...# #...# #...# #...# ##.. #.... .#. #...# #...# #.#.# .#.#. #...# ...#.",
+      "#...# #...# #...# #...# #... .###. .#. #...# #...# #.#.# ..#.. #...# ..#..",
+      "#...# #...# #...# #...# #... ....# .#. #...# .#.#. #.#.# .#.#. #...# .#...",
+      "#...# .###. ####. .#### #... ####. .## .#### ..#.. .#.#. #...# .#### #####",
+      "..... ..... #.... ....# .... ..... ... ..... ..... ..... ..... ....# .....",
+      "..... ..... #.... ....# .... ..... ... ..... ..... ..... ..... .###. .....",
+    ],
+  },
+  {
+    characters: "0123456789!?.,:;'\"",
+    rows: [
+      ".###. .#. .###. .###. ...#. ##### ..##. ##### .###. .###. # .###. . .. . .. # #.#",
+      "#...# ##. #...# #...# ..##. #.... .#... ....# #...# #...# # #...# . .. . .. # #.#",
+      "#...# .#. ....# ....# .#.#. ####. #.... ...#. #...# #...# # ....# . .. . .. . ...",
+      "#...# .#. ...#. ..##. #..#. ....# ####. ..#.. .###. .#### # ...#. . .. # .# . ...",
+      "#...# .#. ..#.. ....# ##### ....# #...# .#... #...# ....# # ..#.. . .. . .. . ...",
+      "#...# .#. .#... #...# ...#. #...# #...# .#... #...# ...#. . ..... . .# . .. . ...",
+      ".###. ### ##### .###. ...#. .###. .###. .#... .###. .##.. # ..#.. # .# # .# . ...",
+      "..... ... ..... ..... ..... ..... ..... ..... ..... ..... . ..... . #. . #. . ...",
+    ],
+  },
+  {
+    characters: "+-=*/\\<>()[]{}|",
+    rows: [
+      "..... .... .... ..... ....# #.... ...# #... ..# #.. ## ## ..# #.. #",
+      "..#.. .... .... ..#.. ....# #.... ..#. .#.. .#. .#. #. .# .#. .#. #",
+      "..#.. .... #### #.#.# ...#. .#... .#.. ..#. #.. ..# #. .# .#. .#. #",
+      "##### #### .... .###. ..#.. ..#.. #... ...# #.. ..# #. .# #.. ..# #",
+      "..#.. .... #### #.#.# .#... ...#. .#.. ..#. #.. ..# #. .# .#. .#. #",
+      "..#.. .... .... ..#.. #.... ....# ..#. .#.. .#. .#. #. .# .#. .#. #",
+      "..... .... .... ..... #.... ....# ...# #... ..# #.. ## ## ..# #.. #",
+    ],
+  },
+  {
+    characters: "#$%&@^_`~□",
+    rows: [
+      ".#.#. ..#.. ##..# .##.. .###. ..#.. ..... #. ..... #####",
+      ".#.#. .#### ##..# #..#. #...# .#.#. ..... .# ..... #...#",
+      "##### #.#.. ...#. #.#.. #.### #...# ..... .. ..... #...#",
+      ".#.#. .###. ..#.. .#... #.#.# ..... ..... .. .##.# #...#",
+      "##### ..#.# .#... #.#.# #.### ..... ..... .. #.##. #...#",
+      ".#.#. ####. #..## #..#. #.... ..... ..... .. ..... #...#",
+      ".#.#. ..#.. #..## .##.# .###. ..... ..... .. ..... #####",
+      "..... ..... ..... ..... ..... ..... ##### .. ..... .....",
+    ],
+  },
+];
+
+/** Rows of one glyph, top first; all of one width. */
+type Glyph = string[];
+
+let glyphs: Map<string, Glyph> | undefined;
+
+/** Width in pixels of a line of text at scale 1. */
+export function textWidth(text: string): number {
+  return layOut(text).width;
+}
+
+/**
+ * Draws one line of text; what lies outside the canvas is cut off.
+ *
+ * @param canvas where to draw
+ * @param text accents are dropped; a character that the font lacks becomes a hollow box
+ * @param x left edge of the text, in pixels
+ * @param y top of the capitals, in pixels
+ * @param scale pixels of the canvas per pixel of the font
+ * @param grey brightness of the ink, 0 to 255
+ */
+export function drawText(
+  canvas: Canvas,
+  text: string,
+  x: number,
+  y: number,
+  scale: number,
+  grey: number,
+): void {
+  for (const { left, glyph } of layOut(text).placed) {
+    for (const [row, line] of glyph.entries()) {
+      for (let column = 0; column < line.length; column++) {
+        if (line[column] !== "#") continue;
+        canvas.fill(x + (left + column) * scale, y + row * scale, scale, scale, grey);
+      }
+    }
+  }
+}
+
+function layOut(text: string): { width: number; placed: { left: number; glyph: Glyph }[] } {
+  glyphs ??= cutGlyphs();
+  const placed = [];
+  let left = 0;
+  for (const character of text.normalize("NFD").replace(/\p{M}/gu, "")) {
+    if (/\s/u.test(character)) {
+      left += SPACE_WIDTH;
+      continue;
+    }
+    const glyph = glyphs.get(character) ?? glyphs.get(MISSING)!;
+    placed.push({ left, glyph });
+    left += glyph[0].length + 1;
+  }
+  // The last glyph's gap to its neighbour belongs to no one.
+  return { width: Math.max(0, left - 1), placed };
+}
+
+function cutGlyphs(): Map<string, Glyph> {
+  const cut = new Map<string, Glyph>();
+  for (const { characters, rows } of STRIPS) {
+    const columns = rows.map((row) => row.split(" "));
+    for (const [index, character] of [...characters].entries()) {
+      cut.set(character, columns.map((row) => row[index]));
+    }
+  }
+  return cut;
+}

@@ -1,0 +1,278 @@
+/**
+ * A batch of RGB images, and the ways to look at it: single images, enlargements, labelled grids, PNG files.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+import { Canvas } from "./canvas.ts";
+import { CAPITAL_HEIGHT, drawText, LINE_HEIGHT, textWidth } from "./font.ts";
+import { checkSize, encodePng } from "./png.ts";
+
+/**
+ * What is known about one image: how it was made, so that it can be made again. Usual keys are `model`, `class`,
+ * `seed`, `sampler`, `steps`, `guidance`. A value of undefined counts as absent.
+ */
+export type ImageMetadata = Readonly<Record<string, string | number | boolean | undefined>>;
+
+/** Options of {@linkcode Images.grid}. */
+export interface GridOptions {
+  /** Images per row, 1 or more; default: the square root of their count, rounded up. */
+  columns?: number;
+  /** White pixels between images and around them, 0 to 256, not scaled; default 2. */
+  gap?: number;
+  /** Pixels per pixel of the images (nearest neighbour), 1 to 16; default 1. */
+  scale?: number;
+  /** A label at the left of each row, such as its class; one for each row. */
+  rowLabels?: readonly string[];
+  /** A label above each column, such as its timestep; one for each column. */
+  columnLabels?: readonly string[];
+}
+
+const CHANNELS = 3;
+const MAX_SCALE = 16;
+const MAX_GAP = 256;
+const PAPER = 255;
+const INK = 0x22;
+/** Text grows with the images: one size for so many pixels of their height, up to the largest. */
+const ROW_HEIGHT_PER_TEXT_SIZE = 40;
+const MAX_TEXT_SCALE = 4;
+
+/** RGB images of one size. */
+export class Images {
+  /** Bytes, `[count, height, width, 3]`. */
+  readonly pixels: Uint8Array;
+  /** How many images. */
+  readonly count: number;
+  /** Height of each image in pixels. */
+  readonly height: number;
+  /** Width of each image in pixels. */
+  readonly width: number;
+  /** What is known about each image; as many entries as images. */
+  readonly metadata: readonly ImageMetadata[];
+
+  /**
+   * @param pixels bytes, `[count, height, width, 3]`; kept, not copied
+   * @param count how many images, at least 1
+   * @param height of each image in pixels
+   * @param width of each image in pixels
+   * @param metadata one entry for each image; default: nothing is known
+   * @throws {ConfigError} if the numbers do not fit together
+   */
+  constructor(
+    pixels: Uint8Array,
+    count: number,
+    height: number,
+    width: number,
+    metadata?: readonly ImageMetadata[],
+  ) {
+    checkWhole("count", count, 1, Number.MAX_SAFE_INTEGER);
+    checkSize(width, height);
+    checkLength("pixels.length", pixels.length, count, height, width);
+    if (metadata && metadata.length !== count) {
+      throw new ConfigError("metadata.length", metadata.length, `one entry for each of the ${count} images`);
+    }
+    this.pixels = pixels;
+    this.count = count;
+    this.height = height;
+    this.width = width;
+    this.metadata = metadata ?? Array.from({ length: count }, () => ({}));
+  }
+
+  /**
+   * Images from a network's output: -1 is black, 1 is white, `byte = (x + 1) * 127.5`, clamped to 0..255 and rounded
+   * to the nearest whole number, a half to the even one (as NumPy's `round`, which diffusers uses).
+   *
+   * @param data `[count, height, width, 3]`, nominally in [-1, 1]
+   * @param count how many images
+   * @param height of each image in pixels
+   * @param width of each image in pixels
+   * @param metadata one entry for each image
+   * @returns the images, in memory of their own
+   * @throws {ConfigError} if the numbers do not fit together or a value is not finite
+   */
+  static fromFloats(
+    data: Float32Array,
+    count: number,
+    height: number,
+    width: number,
+    metadata?: readonly ImageMetadata[],
+  ): Images {
+    checkLength("data.length", data.length, count, height, width);
+    // A clamped array clamps and rounds just so; a NaN would quietly turn black.
+    const bytes = new Uint8ClampedArray(data.length);
+    for (let i = 0; i < data.length; i++) {
+      if (!Number.isFinite(data[i])) throw new ConfigError(`data[${i}]`, data[i], "a finite number");
+      bytes[i] = (data[i] + 1) * 127.5;
+    }
+    return new Images(new Uint8Array(bytes.buffer), count, height, width, metadata);
+  }
+
+  /**
+   * Joins batches of one image size into one, in order.
+   *
+   * @throws {ConfigError} if there is no batch, or their sizes differ
+   */
+  static concat(batches: readonly Images[]): Images {
+    if (batches.length === 0) throw new ConfigError("batches.length", 0, "at least one batch of images");
+    const { height, width } = batches[0];
+    for (const [index, batch] of batches.entries()) {
+      if (batch.height !== height || batch.width !== width) {
+        throw new ConfigError(
+          `batches[${index}]`,
+          `${batch.width} x ${batch.height}`,
+          `images of ${width} x ${height}`,
+        );
+      }
+    }
+    const count = batches.reduce((sum, batch) => sum + batch.count, 0);
+    const pixels = new Uint8Array(count * height * width * CHANNELS);
+    let position = 0;
+    for (const batch of batches) {
+      pixels.set(batch.pixels, position);
+      position += batch.pixels.length;
+    }
+    return new Images(pixels, count, height, width, batches.flatMap((batch) => batch.metadata));
+  }
+
+  /**
+   * One image of the batch. It shares memory with the batch.
+   *
+   * @param index 0 to `count - 1`
+   * @throws {ConfigError} if there is no such image
+   */
+  at(index: number): Images {
+    checkWhole("index", index, 0, this.count - 1);
+    const length = this.height * this.width * CHANNELS;
+    const pixels = this.pixels.subarray(index * length, (index + 1) * length);
+    return new Images(pixels, 1, this.height, this.width, [this.metadata[index]]);
+  }
+
+  /**
+   * The images enlarged, each pixel a square (nearest neighbour: nothing is made up between pixels).
+   *
+   * @param scale pixels per pixel, 1 to 16
+   * @throws {ConfigError} if the scale is not a whole number in that range
+   */
+  scaled(scale: number): Images {
+    checkWhole("scale", scale, 1, MAX_SCALE);
+    const scaled = [];
+    for (let i = 0; i < this.count; i++) {
+      const canvas = new Canvas(this.width * scale, this.height * scale, PAPER);
+      canvas.put(this.at(i).pixels, this.width, this.height, 0, 0, scale);
+      scaled.push(new Images(canvas.pixels, 1, canvas.height, canvas.width, [this.metadata[i]]));
+    }
+    return Images.concat(scaled);
+  }
+
+  /**
+   * All images in one picture, row by row, on white. Labels are drawn at the picture's own resolution; a row or column
+   * grows where its label needs more room than its images.
+   *
+   * Its metadata is that of the images: where all agree the one value, else the values in order, joined by ", ".
+   *
+   * @throws {ConfigError} naming the option that is out of range
+   */
+  grid(options: GridOptions = {}): Images {
+    const { gap = 2, scale = 1, rowLabels, columnLabels } = options;
+    const wanted = options.columns ?? Math.ceil(Math.sqrt(this.count));
+    checkWhole("columns", wanted, 1, Number.MAX_SAFE_INTEGER);
+    const columns = Math.min(wanted, this.count);
+    checkWhole("gap", gap, 0, MAX_GAP);
+    checkWhole("scale", scale, 1, MAX_SCALE);
+    const rows = Math.ceil(this.count / columns);
+    checkLabels("rowLabels", rowLabels, rows);
+    checkLabels("columnLabels", columnLabels, columns);
+
+    const imageWidth = this.width * scale;
+    const imageHeight = this.height * scale;
+    const textScale = Math.min(
+      MAX_TEXT_SCALE,
+      Math.max(1, Math.round(imageHeight / ROW_HEIGHT_PER_TEXT_SIZE)),
+    );
+    const columnWidth = Math.max(imageWidth, widest(columnLabels) * textScale);
+    const rowHeight = Math.max(imageHeight, rowLabels ? LINE_HEIGHT * textScale : 0);
+    const margin = 3 * textScale;
+    const left = gap + (rowLabels ? widest(rowLabels) * textScale + 2 * margin : 0);
+    const top = gap + (columnLabels ? LINE_HEIGHT * textScale + margin : 0);
+    const width = left + columns * (columnWidth + gap);
+    const height = top + rows * (rowHeight + gap);
+    checkSize(width, height);
+
+    const canvas = new Canvas(width, height, PAPER);
+    for (let i = 0; i < this.count; i++) {
+      const x = left + (i % columns) * (columnWidth + gap) + half(columnWidth - imageWidth);
+      const y = top + Math.floor(i / columns) * (rowHeight + gap) + half(rowHeight - imageHeight);
+      canvas.put(this.at(i).pixels, this.width, this.height, x, y, scale);
+    }
+    for (const [row, label] of rowLabels?.entries() ?? []) {
+      const x = left - margin - textWidth(label) * textScale;
+      const y = top + row * (rowHeight + gap) + half(rowHeight - CAPITAL_HEIGHT * textScale);
+      drawText(canvas, label, x, y, textScale, INK);
+    }
+    for (const [column, label] of columnLabels?.entries() ?? []) {
+      const x = left + column * (columnWidth + gap) + half(columnWidth - textWidth(label) * textScale);
+      drawText(canvas, label, x, gap + margin, textScale, INK);
+    }
+    return new Images(canvas.pixels, 1, height, width, [mergeMetadata(this.metadata)]);
+  }
+
+  /**
+   * The image as a PNG file, its metadata in text chunks.
+   *
+   * @param metadata further text by keyword; goes before the image's own where both have a keyword
+   * @returns the file's bytes
+   * @throws {ConfigError} if these are several images, or a keyword or value cannot stand in a PNG
+   */
+  async png(metadata: Readonly<Record<string, string>> = {}): Promise<Uint8Array> {
+    if (this.count !== 1) {
+      throw new ConfigError(
+        "count",
+        this.count,
+        "1 image in a PNG; use grid() or at() to make one of several",
+      );
+    }
+    const text: Record<string, string> = {};
+    for (const [key, value] of Object.entries(this.metadata[0])) {
+      if (value !== undefined) text[key] = String(value);
+    }
+    return await encodePng(this.pixels, this.width, this.height, { ...text, ...metadata });
+  }
+}
+
+function mergeMetadata(all: readonly ImageMetadata[]): ImageMetadata {
+  const merged: Record<string, string | number | boolean | undefined> = {};
+  for (const key of new Set(all.flatMap((one) => Object.keys(one)))) {
+    const values = all.map((one) => one[key]);
+    merged[key] = new Set(values).size === 1 ? values[0] : values.map((value) => value ?? "").join(", ");
+  }
+  return merged;
+}
+
+function widest(labels: readonly string[] = []): number {
+  return Math.max(0, ...labels.map(textWidth));
+}
+
+function half(space: number): number {
+  return Math.floor(space / 2);
+}
+
+function checkWhole(field: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
+    throw new ConfigError(field, value, `a whole number, ${range}`);
+  }
+}
+
+function checkLength(field: string, length: number, count: number, height: number, width: number): void {
+  const expected = count * height * width * CHANNELS;
+  if (length !== expected) {
+    throw new ConfigError(field, length, `${count} x ${height} x ${width} x ${CHANNELS} = ${expected}`);
+  }
+}
+
+function checkLabels(field: string, labels: readonly string[] | undefined, expected: number): void {
+  if (labels && labels.length !== expected) {
+    throw new ConfigError(`${field}.length`, labels.length, `${expected}, one label for each`);
+  }
+}

@@ -1,0 +1,206 @@
+/**
+ * The network's configuration: diffusers' `UNet2DModel` `config.json`, read, checked and written.
+ *
+ * @module
+ */
+import { ConfigError } from "../errors.ts";
+
+/** Blocks on the way down; `AttnDownBlock2D` has attention after each residual block. */
+export type DownBlockType = "DownBlock2D" | "AttnDownBlock2D";
+/** Blocks on the way up. */
+export type UpBlockType = "UpBlock2D" | "AttnUpBlock2D";
+
+/** What defines a U-Net, in diffusers' words (camelCase here, snake_case in `config.json`). */
+export interface UNetConfig {
+  /** Height and width of the images, or one number for both. */
+  readonly sampleSize: number | readonly [height: number, width: number];
+  readonly inChannels: number;
+  readonly outChannels: number;
+  /** Channels of each level, first the full resolution. */
+  readonly blockOutChannels: readonly number[];
+  readonly downBlockTypes: readonly DownBlockType[];
+  readonly upBlockTypes: readonly UpBlockType[];
+  /** Residual blocks a level going down; one more going up. */
+  readonly layersPerBlock: number;
+  /** Whether the middle has attention between its two residual blocks. */
+  readonly addAttention: boolean;
+  /** Channels of one attention head, or null for a single head over all channels. */
+  readonly attentionHeadDim: number | null;
+  readonly normNumGroups: number;
+  readonly normEps: number;
+  /** Zero rows and columns at a downsampling convolution's top and left: 0 (one below and right instead) or 1. */
+  readonly downsamplePadding: 0 | 1;
+  /** Timestep embedding: cosines first if true. */
+  readonly flipSinToCos: boolean;
+  /** Subtracted from half the embedding's length in the frequencies' exponent. */
+  readonly freqShift: number;
+  /** Rows of the class table (classes and, last, the null class), or null for an unconditional network. */
+  readonly numClassEmbeds: number | null;
+  /** Dropout rate inside the residual blocks while training. */
+  readonly dropout: number;
+}
+
+/** Defaults of everything but the shape: those of the reference model (Ho et al. 2020). */
+const REFERENCE = {
+  inChannels: 3,
+  outChannels: 3,
+  layersPerBlock: 2,
+  addAttention: true,
+  attentionHeadDim: null,
+  normNumGroups: 32,
+  normEps: 1e-6,
+  downsamplePadding: 0,
+  flipSinToCos: false,
+  freqShift: 1,
+  numClassEmbeds: null,
+  dropout: 0,
+} as const;
+
+/** Fields that a configuration must give; the rest default to the reference model's. */
+export type UNetOptions =
+  & Partial<UNetConfig>
+  & Pick<UNetConfig, "sampleSize" | "blockOutChannels" | "downBlockTypes" | "upBlockTypes">;
+
+/**
+ * Fills in defaults and checks every field.
+ * @throws {ConfigError} naming the first field that cannot be built
+ */
+export function unetConfig(options: UNetOptions): UNetConfig {
+  const config: UNetConfig = { ...REFERENCE, ...options };
+  const levels = config.blockOutChannels.length;
+  for (const size of imageSize(config)) requireInteger("sample_size", size, 1, 4096);
+  requireInteger("in_channels", config.inChannels, 1, 64);
+  requireInteger("out_channels", config.outChannels, 1, 64);
+  requireInteger("layers_per_block", config.layersPerBlock, 1, 16);
+  requireInteger("norm_num_groups", config.normNumGroups, 1, 4096);
+  if (levels < 1 || levels > 8) throw new ConfigError("block_out_channels", `${levels} entries`, "1 to 8 entries");
+  for (const channels of config.blockOutChannels) {
+    requireInteger("block_out_channels", channels, 1, 4096);
+    if (channels % config.normNumGroups !== 0) {
+      throw new ConfigError("block_out_channels", channels, `multiples of norm_num_groups (${config.normNumGroups})`);
+    }
+    if (config.attentionHeadDim !== null && channels % config.attentionHeadDim !== 0) {
+      throw new ConfigError("attention_head_dim", config.attentionHeadDim, `a divisor of every level's channels (${channels})`);
+    }
+  }
+  if (config.blockOutChannels[0] % 2 !== 0) {
+    throw new ConfigError("block_out_channels", config.blockOutChannels[0], "an even first entry, for the timestep embedding");
+  }
+  requireBlocks("down_block_types", config.downBlockTypes, ["DownBlock2D", "AttnDownBlock2D"], levels);
+  requireBlocks("up_block_types", config.upBlockTypes, ["UpBlock2D", "AttnUpBlock2D"], levels);
+  if (config.attentionHeadDim !== null) requireInteger("attention_head_dim", config.attentionHeadDim, 1, 4096);
+  if (config.numClassEmbeds !== null) requireInteger("num_class_embeds", config.numClassEmbeds, 1, 100_000);
+  if (config.downsamplePadding !== 0 && config.downsamplePadding !== 1) {
+    throw new ConfigError("downsample_padding", config.downsamplePadding, "0 or 1");
+  }
+  if (!(config.normEps > 0)) throw new ConfigError("norm_eps", config.normEps, "a positive number");
+  if (!(config.dropout >= 0 && config.dropout < 1)) throw new ConfigError("dropout", config.dropout, "a number in [0, 1)");
+  const divisor = 2 ** (levels - 1);
+  for (const size of imageSize(config)) {
+    if (size % divisor !== 0) {
+      throw new ConfigError("sample_size", size, `a multiple of ${divisor}, since ${levels} levels halve it ${levels - 1} times`);
+    }
+  }
+  return config;
+}
+
+/** Height and width of the images. */
+export function imageSize({ sampleSize }: Pick<UNetConfig, "sampleSize">): readonly [height: number, width: number] {
+  return typeof sampleSize === "number" ? [sampleSize, sampleSize] : sampleSize;
+}
+
+/** Fields of `config.json` under which a network of ours could not be built, with the values that it could. */
+const ONLY: Readonly<Record<string, readonly unknown[]>> = {
+  _class_name: ["UNet2DModel"],
+  act_fn: ["silu", "swish"],
+  center_input_sample: [false],
+  time_embedding_type: ["positional"],
+  mid_block_scale_factor: [1],
+  mid_block_type: ["UNetMidBlock2D"],
+  downsample_type: ["conv"],
+  upsample_type: ["conv"],
+  resnet_time_scale_shift: ["default"],
+  class_embed_type: [null],
+  time_embedding_dim: [null],
+  attn_norm_num_groups: [null],
+};
+
+/**
+ * Reads diffusers' `config.json`.
+ *
+ * @param json the parsed file; fields that are absent take diffusers' defaults
+ * @throws {ConfigError} naming a field whose value is not supported
+ */
+export function unetConfigFromJson(json: Readonly<Record<string, unknown>>): UNetConfig {
+  for (const [field, allowed] of Object.entries(ONLY)) {
+    if (json[field] !== undefined && !allowed.includes(json[field])) {
+      throw new ConfigError(field, json[field], allowed.map((value) => JSON.stringify(value)).join(" or "));
+    }
+  }
+  const size = json.sample_size;
+  if (typeof size !== "number" && !(Array.isArray(size) && size.length === 2)) {
+    throw new ConfigError("sample_size", size, "a number or [height, width]");
+  }
+  const list = (field: string): unknown[] => {
+    const value = json[field];
+    if (!Array.isArray(value)) throw new ConfigError(field, value, "a list");
+    return value;
+  };
+  return unetConfig({
+    sampleSize: size as UNetConfig["sampleSize"],
+    inChannels: (json.in_channels ?? 3) as number,
+    outChannels: (json.out_channels ?? 3) as number,
+    blockOutChannels: list("block_out_channels") as number[],
+    downBlockTypes: list("down_block_types") as DownBlockType[],
+    upBlockTypes: list("up_block_types") as UpBlockType[],
+    layersPerBlock: (json.layers_per_block ?? 2) as number,
+    addAttention: (json.add_attention ?? true) as boolean,
+    // Absent means 8 channels a head in diffusers, which is not the same as null (one head).
+    attentionHeadDim: (json.attention_head_dim === undefined ? 8 : json.attention_head_dim) as number | null,
+    normNumGroups: (json.norm_num_groups ?? 32) as number,
+    normEps: (json.norm_eps ?? 1e-5) as number,
+    downsamplePadding: (json.downsample_padding ?? 1) as 0 | 1,
+    flipSinToCos: (json.flip_sin_to_cos ?? true) as boolean,
+    freqShift: (json.freq_shift ?? 0) as number,
+    numClassEmbeds: (json.num_class_embeds ?? null) as number | null,
+    dropout: (json.dropout ?? 0) as number,
+  });
+}
+
+/** Writes diffusers' `config.json`. */
+export function unetConfigToJson(config: UNetConfig): Record<string, unknown> {
+  return {
+    _class_name: "UNet2DModel",
+    act_fn: "silu",
+    add_attention: config.addAttention,
+    attention_head_dim: config.attentionHeadDim,
+    block_out_channels: config.blockOutChannels,
+    center_input_sample: false,
+    down_block_types: config.downBlockTypes,
+    downsample_padding: config.downsamplePadding,
+    dropout: config.dropout,
+    flip_sin_to_cos: config.flipSinToCos,
+    freq_shift: config.freqShift,
+    in_channels: config.inChannels,
+    layers_per_block: config.layersPerBlock,
+    mid_block_scale_factor: 1,
+    norm_eps: config.normEps,
+    norm_num_groups: config.normNumGroups,
+    num_class_embeds: config.numClassEmbeds,
+    out_channels: config.outChannels,
+    sample_size: config.sampleSize,
+    time_embedding_type: "positional",
+    up_block_types: config.upBlockTypes,
+  };
+}
+
+function requireInteger(field: string, value: number, min: number, max: number): void {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new ConfigError(field, value, `an integer from ${min} to ${max}`);
+  }
+}
+
+function requireBlocks(field: string, types: readonly string[], allowed: readonly string[], levels: number): void {
+  if (types.length !== levels) throw new ConfigError(field, `${types.length} entries`, `${levels}, as many as block_out_channels`);
+  for (const type of types) if (!allowed.includes(type)) throw new ConfigError(field, type, allowed.join(" or "));
+}

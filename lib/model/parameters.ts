@@ -1,0 +1,160 @@
+/**
+ * Parameters between checkpoint and memory: one flat buffer holds them all, so that the optimizer, the moving average and
+ * the gradient norm are one dispatch each over everything.
+ *
+ * @module
+ */
+import { CheckpointError } from "../errors.ts";
+import type { Parameter } from "../graph/graph.ts";
+import { paddedChannels, showShape } from "../graph/tensor.ts";
+import { normal2, philox4x32, splitSeed, uniform01 } from "../random.ts";
+
+/** Offsets of bound ranges must be multiples of 256 bytes. */
+const ALIGNMENT = 64;
+
+/** A tensor as checkpoints hold it. */
+export interface HostTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** Where each parameter lies in the flat buffer. */
+export class ParameterLayoutTable {
+  readonly parameters: readonly Parameter[];
+  /** Elements of the flat buffer, padding included; a multiple of 64. */
+  readonly elements: number;
+  /** Trainable values, padding not counted. */
+  readonly count: number;
+  readonly #offsets: number[] = [];
+
+  constructor(parameters: readonly Parameter[]) {
+    this.parameters = parameters;
+    let elements = 0;
+    for (const { tensor } of parameters) {
+      this.#offsets.push(elements);
+      elements += ALIGNMENT * Math.ceil(tensor.elements / ALIGNMENT);
+    }
+    this.elements = elements;
+    this.count = parameters.reduce((sum, { shape }) => sum + product(shape), 0);
+  }
+
+  /** First element of parameter `index`. */
+  offset(index: number): number {
+    return this.#offsets[index];
+  }
+
+  /** The parameter whose range holds flat element `element`, padding counted with the parameter before it. */
+  at(element: number): Parameter {
+    let index = this.#offsets.findIndex((offset) => offset > element);
+    if (index < 0) index = this.parameters.length;
+    return this.parameters[index - 1];
+  }
+
+  /**
+   * Lays checkpoint tensors out as the flat buffer.
+   *
+   * @param tensors by checkpoint key; each must have the shape the network asks for
+   * @param source file or directory, for messages
+   * @throws {CheckpointError} naming a tensor that is missing, left over, or of the wrong shape
+   */
+  toMemory(tensors: ReadonlyMap<string, HostTensor>, source: string): Float32Array<ArrayBuffer> {
+    const flat = new Float32Array(this.elements);
+    const known = new Set<string>();
+    this.parameters.forEach((parameter, i) => {
+      const tensor = tensors.get(parameter.name);
+      if (!tensor) throw new CheckpointError(`${source}: tensor ${parameter.name} is missing`);
+      if (showShape(tensor.shape) !== showShape(parameter.shape)) {
+        throw new CheckpointError(
+          `${source}: tensor ${parameter.name} has shape ${showShape(tensor.shape)}, the network needs ${showShape(parameter.shape)}`,
+        );
+      }
+      known.add(parameter.name);
+      scatter(parameter, tensor.data, flat.subarray(this.offset(i)));
+    });
+    for (const name of tensors.keys()) {
+      if (!known.has(name)) throw new CheckpointError(`${source}: tensor ${name} does not belong to this network`);
+    }
+    return flat;
+  }
+
+  /** The inverse of {@linkcode toMemory}. */
+  fromMemory(flat: Float32Array): Map<string, HostTensor> {
+    return new Map(this.parameters.map((parameter, i): [string, HostTensor] => {
+      const data = gather(parameter, flat.subarray(this.offset(i)));
+      return [parameter.name, { shape: parameter.shape, data }];
+    }));
+  }
+
+  /**
+   * Initial values, the same on every machine: each parameter draws from its own Philox counters.
+   * @param seed integer from 0 to 2^53 - 1
+   */
+  initialize(seed: number): Float32Array<ArrayBuffer> {
+    const tensors = new Map(this.parameters.map((parameter, i): [string, HostTensor] => [
+      parameter.name,
+      { shape: parameter.shape, data: initialValues(parameter, i, splitSeed(seed)) },
+    ]));
+    return this.toMemory(tensors, "initialization");
+  }
+}
+
+/** Calls back with checkpoint index and memory index of every value. */
+function forEachValue({ layout, shape }: Parameter, visit: (checkpoint: number, memory: number) => void): void {
+  switch (layout) {
+    case "vector":
+      for (let i = 0; i < shape[0]; i++) visit(i, i);
+      return;
+    case "table": {
+      const [rows, width] = shape;
+      const stride = paddedChannels(width);
+      for (let r = 0; r < rows; r++) for (let i = 0; i < width; i++) visit(r * width + i, r * stride + i);
+      return;
+    }
+    case "linear":
+    case "conv": {
+      const [out, input, height = 1, width = 1] = shape;
+      const outStride = paddedChannels(out);
+      const inStride = paddedChannels(input) * outStride;
+      const taps = height * width;
+      for (let o = 0; o < out; o++) {
+        for (let i = 0; i < input; i++) {
+          for (let tap = 0; tap < taps; tap++) visit((o * input + i) * taps + tap, tap * inStride + i * outStride + o);
+        }
+      }
+    }
+  }
+}
+
+function scatter(parameter: Parameter, data: Float32Array, memory: Float32Array): void {
+  forEachValue(parameter, (from, to) => memory[to] = data[from]);
+}
+
+function gather(parameter: Parameter, memory: Float32Array): Float32Array {
+  const data = new Float32Array(product(parameter.shape));
+  forEachValue(parameter, (to, from) => data[to] = memory[from]);
+  return data;
+}
+
+/** Third word of the Philox counter: keeps initial weights apart from all other uses of the seed. */
+const INITIALIZATION = 0x696e6974;
+
+function initialValues({ init, shape }: Parameter, index: number, key: [number, number]): Float32Array {
+  const data = new Float32Array(product(shape));
+  if (init.kind === "zeros") return data;
+  if (init.kind === "ones") return data.fill(1);
+  const [out, input, height = 1, width = 1] = shape;
+  const fanAvg = (out + input) * height * width / 2;
+  const bound = init.kind === "fanAvg" ? Math.sqrt(3 * init.scale / fanAvg) : 0;
+  for (let i = 0; i < data.length; i += 4) {
+    const words = philox4x32([i / 4, index, INITIALIZATION, 0], key);
+    const values = init.kind === "normal"
+      ? [...normal2(words[0], words[1]), ...normal2(words[2], words[3])].map((z) => z * init.std)
+      : words.map((word) => (2 * uniform01(word) - 1) * bound);
+    for (let j = 0; j < 4 && i + j < data.length; j++) data[i + j] = values[j];
+  }
+  return data;
+}
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((a, b) => a * b, 1);
+}

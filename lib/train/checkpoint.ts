@@ -1,0 +1,196 @@
+/**
+ * Checkpoints of a training run. A run directory is a diffusers pipeline directory with the exponential moving
+ * average (EMA) of the weights, and has under `checkpoints/` all that training needs to go on:
+ *
+ * ```text
+ * RUN/model_index.json
+ * RUN/scheduler/scheduler_config.json
+ * RUN/unet/config.json
+ * RUN/unet/diffusion_pytorch_model.safetensors       EMA weights of the last save
+ * RUN/checkpoints/step-00001234/                     the same four files, and
+ *                               trainer.safetensors  raw weights, moments
+ *                               trainer.json         step, seed, options, position in the data
+ *                               manifest.json        SHA-256 of each of the other six
+ * ```
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { CheckpointError, ConfigError } from "../errors.ts";
+import {
+  checkpointPath,
+  encodeJson,
+  type Files,
+  firstWhole,
+  listCheckpoints,
+  MANIFEST,
+  manifestOf,
+  MODEL_INDEX,
+  parseJson,
+  PIPELINE_FILES,
+  readVerified,
+  SCHEDULER_CONFIG,
+  TRAINER,
+  TRAINER_TENSORS,
+  UNET_CONFIG,
+  UNET_WEIGHTS,
+} from "./checkpoint_files.ts";
+import {
+  type DurableOptions,
+  removeDirectoryDurable,
+  removeLeftovers,
+  writeDirectoryDurable,
+  writeDurable,
+} from "./durable.ts";
+import { type LoadOptions, toWeights } from "./pipeline.ts";
+import { decodeWeights, encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
+
+export { type CheckpointPath, listCheckpoints } from "./checkpoint_files.ts";
+export { type LoadOptions, loadPipeline, type Pipeline } from "./pipeline.ts";
+export type { StateTensor, WeightTensor } from "./weights.ts";
+
+/** All that a run needs to go on, and that sampling needs. */
+export interface Checkpoint<B extends ArrayBufferLike = ArrayBufferLike> {
+  /** Optimizer steps done, 0 or more. */
+  step: number;
+  /** EMA of the weights, by diffusers' names. */
+  ema: Map<string, WeightTensor<B>>;
+  /** The trainer's tensors: raw weights `raw.<name>`, first moments `m.<name>`, second moments `v.<name>`. */
+  trainerTensors: Map<string, StateTensor<B>>;
+  /** The trainer's other state: anything JSON can hold, so no NaN or infinity. */
+  trainer: Record<string, unknown>;
+  /** Content of `unet/config.json`. */
+  unetConfig: object;
+  /** Content of `scheduler/scheduler_config.json`. */
+  schedulerConfig: object;
+  /** Content of `model_index.json`. */
+  modelIndex: object;
+}
+
+/** A checkpoint as it was read. */
+export interface LoadedCheckpoint extends Checkpoint<ArrayBuffer> {
+  /** The directory it was read from. */
+  path: string;
+  /** Content of `unet/config.json`. */
+  unetConfig: Record<string, unknown>;
+  /** Content of `scheduler/scheduler_config.json`. */
+  schedulerConfig: Record<string, unknown>;
+  /** Content of `model_index.json`. */
+  modelIndex: Record<string, unknown>;
+}
+
+/** Options of {@linkcode saveCheckpoint}. */
+export interface SaveOptions extends DurableOptions, LoadOptions {
+  /** How many checkpoints stay, 1 or more; 2 if not given, so that there is one to go back to. */
+  keep?: number;
+}
+
+/**
+ * Saves a checkpoint under `runDir/checkpoints`, makes its EMA the model of `runDir`, and removes old checkpoints.
+ * Stopped anywhere, it leaves a whole checkpoint and a whole model: the old ones or the new ones.
+ *
+ * @param runDir made if missing; hold it with `lockDirectory`
+ * @returns the checkpoint's directory
+ * @throws {CheckpointError} naming the path, the reason and what to do, e.g. when the disk is full
+ * @throws {ConfigError} if `step` or `keep` is out of range
+ */
+export async function saveCheckpoint(
+  runDir: string,
+  checkpoint: Checkpoint,
+  options: SaveOptions = {},
+): Promise<string> {
+  const { keep = 2, onWarning = console.warn } = options;
+  const { step } = checkpoint;
+  if (!Number.isSafeInteger(keep) || keep < 1) {
+    throw new ConfigError("keep", keep, "a whole number of 1 or more");
+  }
+  if (!Number.isSafeInteger(step) || step < 0) {
+    throw new ConfigError("step", step, "a whole number of 0 or more");
+  }
+
+  const files: Files = new Map([
+    [MODEL_INDEX, encodeJson(checkpoint.modelIndex, MODEL_INDEX)],
+    [SCHEDULER_CONFIG, encodeJson(checkpoint.schedulerConfig, SCHEDULER_CONFIG)],
+    [UNET_CONFIG, encodeJson(checkpoint.unetConfig, UNET_CONFIG)],
+    [UNET_WEIGHTS, encodeWeights(checkpoint.ema)],
+    [TRAINER_TENSORS, encodeWeights(checkpoint.trainerTensors)],
+    [TRAINER, encodeJson(checkpoint.trainer, TRAINER)],
+  ]);
+  files.set(MANIFEST, manifestOf(step, files));
+
+  for (const part of ["", "scheduler", "unet"]) await removeLeftovers(join(runDir, part));
+  const path = checkpointPath(runDir, step);
+  await writeDirectoryDurable(path, files, options);
+  await publish(runDir, files, options);
+  try {
+    await prune(runDir, step, keep, options);
+  } catch (error) {
+    // The save itself is good, and the next one tries again.
+    if (!(error instanceof CheckpointError)) throw error;
+    onWarning(error.message);
+  }
+  return path;
+}
+
+/**
+ * Reads the newest checkpoint of a run that is whole, by the SHA-256 of every file. A damaged one is passed over with
+ * a warning that names the file and, where it can be told, the tensor.
+ *
+ * @throws {CheckpointError} if there is no checkpoint, or none is whole, with the reason for each
+ */
+export async function loadLatestCheckpoint(
+  runDir: string,
+  { onWarning = console.warn }: LoadOptions = {},
+): Promise<LoadedCheckpoint> {
+  const candidates = await listCheckpoints(runDir);
+  if (candidates.length === 0) {
+    throw new CheckpointError(
+      `${runDir} has no checkpoint: expected a directory ${checkpointPath(runDir, 1)}`,
+    );
+  }
+  return await firstWhole(candidates, loadCheckpoint, onWarning);
+}
+
+async function loadCheckpoint({ step, path }: { step: number; path: string }): Promise<LoadedCheckpoint> {
+  const files = await readVerified(path, [...PIPELINE_FILES, TRAINER_TENSORS, TRAINER]);
+  const json = (name: string) => parseJson(files.get(name)!, join(path, name));
+  const tensors = (name: string) => decodeWeights(files.get(name)!, join(path, name)).tensors;
+  return {
+    step,
+    path,
+    ema: toWeights(tensors(UNET_WEIGHTS), join(path, UNET_WEIGHTS)),
+    trainerTensors: tensors(TRAINER_TENSORS) as Map<string, StateTensor<ArrayBuffer>>,
+    trainer: json(TRAINER),
+    unetConfig: json(UNET_CONFIG),
+    schedulerConfig: json(SCHEDULER_CONFIG),
+    modelIndex: json(MODEL_INDEX),
+  };
+}
+
+/** Writes a copy, not a hard link of the checkpoint's file, so that damage to one leaves the other. */
+async function publish(runDir: string, files: Files, options: DurableOptions): Promise<void> {
+  for (const name of PIPELINE_FILES) {
+    const path = join(runDir, name);
+    const bytes = files.get(name)!;
+    // The configurations hardly ever change, and a flush to the disk can take tens of milliseconds.
+    const changes = name === UNET_WEIGHTS || !await holds(path, bytes);
+    if (changes) await writeDurable(path, bytes, options);
+  }
+}
+
+async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
+  try {
+    const present = await Deno.readFile(path);
+    return present.length === bytes.length && present.every((byte, i) => byte === bytes[i]);
+  } catch {
+    return false; // Missing or not readable: writing it anew tells.
+  }
+}
+
+/** Removes all but `keep` checkpoints, that of `step` being the first to stay and later steps the first to go. */
+async function prune(runDir: string, step: number, keep: number, options: DurableOptions): Promise<void> {
+  const all = await listCheckpoints(runDir);
+  // A later step is what a run left that went on from an earlier one, because this was damaged.
+  const byWorth = [...all.filter((each) => each.step <= step), ...all.filter((each) => each.step > step)];
+  for (const { path } of byWorth.slice(keep).reverse()) await removeDirectoryDurable(path, options);
+}

@@ -1,0 +1,197 @@
+/**
+ * `deno task imports`: walks the import graph and fails on a cycle, on an arrow that points up, on what a browser could
+ * not load in a module meant for it, and on an import that a published package cannot have.
+ *
+ * @module
+ */
+
+/** A part of the tree: a file, or a folder with everything below it. The longest match decides where a file is. */
+interface Room {
+  readonly path: string;
+  /** A room sees the rooms of lower floors and itself. */
+  readonly floor: number;
+  /** Where given, the only rooms it sees besides itself. */
+  readonly sees?: readonly string[];
+  /** Its modules must also run in a browser: no `Deno`, no `node:`. */
+  readonly browser?: boolean;
+}
+
+const ROOMS: readonly Room[] = [
+  { path: "deno.json", floor: 0 },
+  { path: "lib/errors.ts", floor: 0, browser: true },
+  { path: "lib/random.ts", floor: 1, browser: true },
+  { path: "lib/safetensors.ts", floor: 1, browser: true },
+  { path: "kernels/", floor: 2, browser: true, sees: ["lib/errors.ts"] },
+  { path: "lib/gpu/", floor: 3, browser: true },
+  { path: "lib/graph/", floor: 4, browser: true },
+  { path: "lib/model/", floor: 5, browser: true },
+  { path: "lib/diffusion/", floor: 6, browser: true },
+  { path: "lib/data/", floor: 7 },
+  { path: "lib/image/", floor: 7 },
+  { path: "lib/train/", floor: 8 },
+  { path: "lib/", floor: 9 },
+  { path: "mod.ts", floor: 10 },
+  { path: "server/", floor: 11 },
+  { path: "tasks/", floor: 12 },
+  { path: "tests/reference/", floor: 0, sees: [] },
+  { path: "tests/", floor: 13 },
+];
+
+const ROOT = new URL("../", import.meta.url);
+const FOLDERS = ["kernels", "lib", "server", "tasks", "tests"];
+
+/** One module of the project as the check sees it. */
+export interface Module {
+  /** What it imports: project files by their path from the root, anything else (`npm:…`, `node:…`) as it is. */
+  readonly imports: readonly string[];
+  readonly text: string;
+}
+
+/**
+ * Every breach of the rules, in words; empty where there is none.
+ *
+ * @param modules the project's modules by their path from the root
+ */
+export function checkImports(modules: ReadonlyMap<string, Module>): string[] {
+  const problems: string[] = [];
+  for (const [path, { imports, text }] of modules) {
+    const room = roomOf(path);
+    if (!room) {
+      problems.push(`${path}: is in no room; add one to the table in tasks/check_imports.ts`);
+      continue;
+    }
+    if (room.browser && usesDeno(text)) {
+      problems.push(`${path}: uses Deno, but ${room.path} must run in a browser`);
+    }
+    for (const target of imports) {
+      const problem = checkImport(room, target, modules);
+      if (problem) problems.push(`${path}: imports ${target}, ${problem}`);
+    }
+  }
+  const cycle = findCycle(modules);
+  if (cycle) problems.push(`import cycle: ${cycle.join(" -> ")}`);
+  return problems;
+}
+
+function roomOf(path: string): Room | undefined {
+  const matches = ROOMS.filter((room) =>
+    room.path.endsWith("/") ? path.startsWith(room.path) : path === room.path
+  );
+  return matches.sort((a, b) => b.path.length - a.path.length)[0];
+}
+
+function checkImport(from: Room, target: string, modules: ReadonlyMap<string, Module>): string | undefined {
+  if (target.startsWith("node:")) {
+    return from.browser ? `but ${from.path} must run in a browser` : undefined;
+  }
+  if (target.startsWith("npm:")) return undefined;
+  if (/^[a-z]+:/.test(target)) {
+    return "but only npm packages, built-in modules and the project's files are allowed";
+  }
+  if (!modules.has(target)) return "which does not exist";
+  const to = roomOf(target);
+  if (!to || to === from) return undefined;
+  if (from.sees) {
+    if (from.sees.includes(to.path)) return undefined;
+    return `but ${from.path} may import ${from.sees.join(", ") || "nothing else"} only`;
+  }
+  // what checks the code is at the bottom so that it cannot lean on it, and is open to all tests
+  if (to.path.startsWith("tests/") && !from.path.startsWith("tests/")) return "but tests are for tests only";
+  if (to.floor < from.floor) return undefined;
+  return `but ${from.path} must not know ${to.path}`;
+}
+
+/** True if the code, comments and strings aside, mentions the global `Deno`. */
+function usesDeno(text: string): boolean {
+  const code = text.replace(/"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+  return /\bDeno\b/.test(code);
+}
+
+/** The modules of one cycle in order, the first again at the end. */
+function findCycle(modules: ReadonlyMap<string, Module>): string[] | undefined {
+  const finished = new Set<string>();
+  const trail: string[] = [];
+  const visit = (path: string): string[] | undefined => {
+    if (finished.has(path)) return undefined;
+    const start = trail.indexOf(path);
+    if (start >= 0) return [...trail.slice(start), path];
+    trail.push(path);
+    for (const target of modules.get(path)?.imports ?? []) {
+      if (!modules.has(target)) continue;
+      const cycle = visit(target);
+      if (cycle) return cycle;
+    }
+    trail.pop();
+    finished.add(path);
+    return undefined;
+  };
+  for (const path of modules.keys()) {
+    const cycle = visit(path);
+    if (cycle) return cycle;
+  }
+  return undefined;
+}
+
+/** The part of `deno info --json` that is read here. */
+interface Info {
+  modules: { specifier: string; error?: string; dependencies?: Dependency[] }[];
+}
+interface Dependency {
+  specifier: string;
+  code?: { specifier?: string };
+  type?: { specifier?: string };
+}
+
+/** Reads the graph of all modules under the root, by `deno info` on a module that imports every one of them. */
+async function readModules(): Promise<Map<string, Module>> {
+  const files = await Array.fromAsync(sourceFiles());
+  const entry = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(entry, files.map((path) => `import "${new URL(path, ROOT)}";\n`).join(""));
+    const args = ["info", "--json", "--no-lock", "--config", "deno.json", entry];
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd: ROOT }).output();
+    if (!success) throw new Error(`deno info failed: ${new TextDecoder().decode(stderr)}`);
+    const info: Info = JSON.parse(new TextDecoder().decode(stdout));
+    const modules = new Map<string, Module>();
+    for (const { specifier, error, dependencies = [] } of info.modules) {
+      const path = relative(specifier);
+      if (path === specifier || error !== undefined) continue;
+      const imports = dependencies.flatMap(({ specifier, code, type }) => {
+        const targets = [code?.specifier, type?.specifier].filter((target) => target !== undefined);
+        return targets.length === 0 ? [specifier] : targets.map(relative);
+      });
+      modules.set(path, {
+        imports: [...new Set(imports)],
+        text: await Deno.readTextFile(new URL(path, ROOT)),
+      });
+    }
+    return modules;
+  } finally {
+    await Deno.remove(entry);
+  }
+}
+
+function relative(specifier: string): string {
+  return specifier.startsWith(ROOT.href) ? specifier.slice(ROOT.href.length) : specifier;
+}
+
+async function* sourceFiles(folder?: string): AsyncGenerator<string> {
+  if (folder === undefined) {
+    yield "mod.ts";
+    for (const top of FOLDERS) yield* sourceFiles(top);
+    return;
+  }
+  for await (const { name, isFile, isDirectory } of Deno.readDir(new URL(folder, ROOT))) {
+    const path = `${folder}/${name}`;
+    if (isDirectory) yield* sourceFiles(path);
+    else if (isFile && name.endsWith(".ts")) yield path;
+  }
+}
+
+if (import.meta.main) {
+  const modules = await readModules();
+  const problems = checkImports(modules);
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) Deno.exit(1);
+  console.log(`${modules.size} modules, every import points the right way`);
+}

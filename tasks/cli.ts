@@ -1,0 +1,144 @@
+/**
+ * What the tasks' command lines have in common: values checked against what is allowed, help that shows defaults and
+ * units, wrong input that ends with a message and no stack.
+ *
+ * @module
+ */
+
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { ConfigError, DenoiseError } from "../lib/errors.ts";
+
+/** How a flag's value is read, and what is allowed, in words. */
+export interface Value<T> {
+  readonly allowed: string;
+  /** @throws {InvalidArgumentError} when `text` is not allowed */
+  readonly parse: (text: string) => T;
+}
+
+/** A whole number from `min` to `max`, both included, in decimal digits. */
+export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Value<number> {
+  const bound = max === Number.MAX_SAFE_INTEGER ? `${min} or more` : `from ${min} to ${max}`;
+  return checked(`a whole number, ${bound}`, (text) => {
+    const value = /^[+-]?\d+$/.test(text) ? Number(text) : NaN;
+    return value >= min && value <= max ? value : undefined;
+  });
+}
+
+/** A decimal number from `min` to `max`, both included; an exponent such as `2e-4` is fine. */
+export function number(min: number, max: number = Infinity): Value<number> {
+  const bound = max === Infinity ? `${min} or more` : `from ${min} to ${max}`;
+  return checked(`a number, ${bound}`, (text) => {
+    const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
+    return value >= min && value <= max && Number.isFinite(value) ? value : undefined;
+  });
+}
+
+/** One of the given words. */
+export function oneOf<const T extends string>(words: readonly T[]): Value<T> {
+  return checked(words.join(", "), (text) => words.find((word) => word === text));
+}
+
+/** Any text but the empty one, such as a path or a name. */
+export function text(): Value<string> {
+  return checked("any text but the empty one", (value) => value === "" ? undefined : value);
+}
+
+function checked<T>(allowed: string, read: (text: string) => T | undefined): Value<T> {
+  const parse = (text: string): T => {
+    const value = read(text);
+    if (value === undefined) throw new InvalidArgumentError(`Allowed: ${allowed}.`);
+    return value;
+  };
+  return { allowed, parse };
+}
+
+/** What a flag with a value says of itself. */
+export interface FlagOptions<T> {
+  readonly value: Value<T>;
+  readonly default?: NoInfer<T>;
+  /** Shown instead of `default`, for a default that depends on something; the flag's value is then undefined. */
+  readonly defaultText?: string;
+  /** Unit of the value, e.g. `images`. */
+  readonly unit?: string;
+  /** Flags, by the name of their value in the result, that cannot be given together with this one. */
+  readonly conflicts?: readonly string[];
+}
+
+/**
+ * A task's command line. Wrong input is reported on standard error with the flag, the value and what is allowed, or with
+ * the nearest flag where there is none of that name; it then throws a `CommanderError` for {@linkcode showErrorAndExit}.
+ * A flag given twice is wrong input too: which of the two was meant cannot be known.
+ */
+export class TaskCommand extends Command {
+  /**
+   * @param task the task's name, as in `deno task NAME`
+   * @param description one sentence on what it does
+   */
+  constructor(task: string, description: string) {
+    super(`deno task ${task}`);
+    this.description(description).usage("[options]").exitOverride().showSuggestionAfterError()
+      .showHelpAfterError("(--help lists all options)").helpOption("-h, --help", "show this help")
+      .configureHelp({ helpWidth: 110 });
+  }
+
+  /**
+   * Adds a flag that takes a value.
+   *
+   * @param flags name and placeholder, e.g. `--epochs <N>`; `[…]` around the placeholder makes the value optional
+   */
+  flag<T>(flags: string, description: string, options: FlagOptions<T>): this {
+    const { value, unit, defaultText, conflicts } = options;
+    const notes = [value.allowed];
+    if (unit !== undefined) notes.unshift(`in ${unit}`);
+    const shown = defaultText ?? options.default;
+    if (shown !== undefined) notes.push(`default: ${shown}`);
+    const option = new Option(flags, `${description} (${notes.join("; ")})`).argParser(value.parse);
+    if (conflicts) option.conflicts([...conflicts]);
+    this.addOption(option);
+    // set here and not by the option, which would show it a second time
+    if (options.default !== undefined) {
+      this.setOptionValueWithSource(option.attributeName(), options.default, "default");
+    }
+    return this;
+  }
+
+  /** Adds a flag without a value, false unless given. */
+  switch(flags: string, description: string, conflicts: readonly string[] = []): this {
+    return this.addOption(new Option(flags, description).conflicts([...conflicts]));
+  }
+
+  override addOption(option: Option): this {
+    super.addOption(option);
+    let given = false;
+    this.on(`option:${option.name()}`, () => {
+      if (given) {
+        this.error(`error: option '${option.flags}' is given twice`, { code: "denoise.repeatedOption" });
+      }
+      given = true;
+    });
+    return this;
+  }
+
+  /** Reads `args`, and gives the values by the flags' names in camel case. */
+  read<T>(args: readonly string[]): T {
+    return this.parse(args, { from: "user" }).opts() as T;
+  }
+}
+
+/**
+ * What the process ends with after `error`, and what it says before: nothing after help or wrong usage, which have said
+ * it already; the message alone where the fault is in input or environment; the stack where it is in this program.
+ */
+export function describeError(error: unknown): { exitCode: number; message?: string } {
+  if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : 2 };
+  if (error instanceof ConfigError) return { exitCode: 2, message: `error: ${error.message}` };
+  if (error instanceof DenoiseError) return { exitCode: 1, message: `error: ${error.message}` };
+  return { exitCode: 1, message: error instanceof Error ? error.stack ?? String(error) : `error: ${error}` };
+}
+
+/** Reports `error` on standard error and ends the process: 2 for wrong usage, 1 for any other failure. */
+export function showErrorAndExit(error: unknown): never {
+  const { exitCode, message } = describeError(error);
+  if (message !== undefined) console.error(message);
+  Deno.exit(exitCode);
+}

@@ -1,0 +1,166 @@
+import assert from "node:assert/strict";
+import { ConfigError } from "../../lib/errors.ts";
+import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+
+interface GoldenTable {
+  config: Record<string, unknown>;
+  timesteps: number[];
+  betas: number[];
+  alphasCumprod: number[];
+  shippedAlphasCumprod: number[];
+  smallVariance: number[];
+}
+
+const golden: Record<string, GoldenTable> =
+  JSON.parse(await Deno.readTextFile(new URL("../golden/schedulers.json", import.meta.url))).tables;
+
+/** Both sides compute in float64 from the same formulas; the file keeps 13 digits. */
+const EXACT = 1e-11;
+/** diffusers' shipped tables are float32; its cosine schedule ends with alpha = 1 - 0.999, which keeps five digits. */
+const SHIPPED = 2e-5;
+
+function assertRelative(actual: number, expected: number, tolerance: number, what: string): void {
+  assert.ok(
+    Math.abs(actual - expected) <= tolerance * Math.abs(expected),
+    `${what}: ${actual}, expected ${expected}`,
+  );
+}
+
+for (const [name, table] of Object.entries(golden)) {
+  Deno.test(`NoiseSchedule has the tables of diffusers' ${name} schedule`, () => {
+    const schedule = NoiseSchedule.fromDiffusers(table.config);
+    for (const [i, t] of table.timesteps.entries()) {
+      assertRelative(schedule.betas[t], table.betas[i], EXACT, `beta ${t}`);
+      assertRelative(schedule.alphasCumprod[t], table.alphasCumprod[i], EXACT, `acp ${t}`);
+      assertRelative(schedule.alphasCumprod[t], table.shippedAlphasCumprod[i], SHIPPED, `shipped acp ${t}`);
+      // diffusers floors the variance at 1e-20; 1 - acp cancels up to four digits at small t.
+      const variance = Math.max(schedule.posteriorVariance[t], 1e-20);
+      assertRelative(variance, table.smallVariance[i], 1e-9, `posterior variance ${t}`);
+    }
+  });
+}
+
+Deno.test("the posterior's mean and variance agree with Bayes' rule on the forward process", () => {
+  for (const betaSchedule of ["linear", "scaled_linear", "squaredcos_cap_v2"] as const) {
+    const { alphas, betas, alphasCumprod, posteriorMeanX0, posteriorMeanXt, posteriorVariance } =
+      new NoiseSchedule({
+        betaSchedule,
+      });
+    for (const t of [1, 2, 300, 998, 999]) {
+      // q(x_{t-1} | x_0) and q(x_t | x_{t-1}) as Gaussians in x_{t-1}: precisions add, means are weighted by precision.
+      const prior = 1 / (1 - alphasCumprod[t - 1]);
+      const likelihood = alphas[t] / betas[t];
+      const precision = prior + likelihood;
+      assertRelative(posteriorVariance[t], 1 / precision, 1e-9, `${betaSchedule} variance ${t}`);
+      assertRelative(
+        posteriorMeanX0[t],
+        Math.sqrt(alphasCumprod[t - 1]) * prior / precision,
+        1e-9,
+        `x_0 ${t}`,
+      );
+      assertRelative(posteriorMeanXt[t], likelihood / Math.sqrt(alphas[t]) / precision, 1e-9, `x_t ${t}`);
+    }
+    assertRelative(posteriorMeanX0[0], 1, 1e-9, `${betaSchedule} x_0 at the first timestep`);
+    assert.deepEqual([posteriorMeanXt[0], posteriorVariance[0]], [0, 0]);
+  }
+});
+
+Deno.test("the default is the reference schedule: T = 1000, linear 1e-4 to 0.02, fixed large variance, clipping to 1", () => {
+  const { betas, config } = new NoiseSchedule();
+  assert.equal(betas.length, 1000);
+  assert.equal(betas[0], 1e-4);
+  assert.equal(betas[999], 0.02);
+  assert.deepEqual(
+    [
+      config.varianceType,
+      config.predictionType,
+      config.clipSample,
+      config.clipSampleRange,
+      config.timestepSpacing,
+    ],
+    ["fixed_large", "epsilon", true, 1, "leading"],
+  );
+});
+
+Deno.test("toDiffusers and fromDiffusers are inverse, for fields that differ from every default", () => {
+  const options = {
+    numTrainTimesteps: 77,
+    betaStart: 0.002,
+    betaEnd: 0.3,
+    betaSchedule: "scaled_linear",
+    varianceType: "fixed_large",
+    clipSample: false,
+    clipSampleRange: 2,
+    predictionType: "v_prediction",
+    timestepSpacing: "trailing",
+    stepsOffset: 1,
+    setAlphaToOne: false,
+  } as const;
+  const json = JSON.parse(JSON.stringify(new NoiseSchedule(options).toDiffusers()));
+  assert.equal(json._class_name, "DDPMScheduler");
+  assert.equal(json.beta_schedule, "scaled_linear");
+  assert.deepEqual({ ...NoiseSchedule.fromDiffusers(json).config }, options);
+});
+
+Deno.test("the public checkpoint's scheduler_config.json is read, absent fields as diffusers takes them", () => {
+  const { config } = NoiseSchedule.fromDiffusers({
+    _class_name: "DDPMScheduler",
+    _diffusers_version: "0.1.1",
+    beta_end: 0.02,
+    beta_schedule: "linear",
+    beta_start: 0.0001,
+    clip_sample: true,
+    num_train_timesteps: 1000,
+    trained_betas: null,
+    variance_type: "fixed_large",
+  });
+  assert.deepEqual({ ...config }, { ...new NoiseSchedule().config });
+  assert.equal(
+    NoiseSchedule.fromDiffusers({ _class_name: "DDIMScheduler" }).config.varianceType,
+    "fixed_small",
+  );
+});
+
+Deno.test("what is not supported is refused by the name that the file gives it", () => {
+  const wrong: [string, unknown][] = [
+    ["_class_name", "PNDMScheduler"],
+    ["beta_schedule", "sigmoid"],
+    ["beta_start", 0],
+    ["beta_end", 1],
+    ["beta_end", 0.00001],
+    ["num_train_timesteps", 1],
+    ["num_train_timesteps", 10.5],
+    ["variance_type", "learned_range"],
+    ["prediction_type", "flow"],
+    ["timestep_spacing", "karras"],
+    ["steps_offset", -1],
+    ["clip_sample", 1],
+    ["clip_sample_range", 0],
+    ["clip_sample_range", "1"],
+    ["set_alpha_to_one", null],
+    ["trained_betas", [0.1, 0.2]],
+    ["thresholding", true],
+    ["rescale_betas_zero_snr", true],
+    ["hasOwnProperty", 1],
+    ["new_feature", 3],
+  ];
+  for (const [field, value] of wrong) {
+    assert.throws(
+      () => NoiseSchedule.fromDiffusers({ _class_name: "DDPMScheduler", [field]: value }),
+      (error) => error instanceof ConfigError && error.field === field,
+      field,
+    );
+  }
+  for (const json of [null, [], "x", 3]) assert.throws(() => NoiseSchedule.fromDiffusers(json), ConfigError);
+});
+
+Deno.test("the constructor refuses wrong options by their own names", () => {
+  assert.throws(
+    () => new NoiseSchedule({ betaEnd: NaN }),
+    (error) => error instanceof ConfigError && error.field === "betaEnd",
+  );
+  assert.throws(
+    () => new NoiseSchedule({ steps: 3 } as object),
+    (error) => error instanceof ConfigError && error.field === "steps",
+  );
+});

@@ -1,0 +1,101 @@
+"""Numbers that Python and TypeScript can both compute, so that no weight or input need be stored.
+
+value(case, name, i) is uniform in [-1, 1) and exact in float32: word i mod 4 of Philox4x32-10 with key (0, 0) and counter
+(floor(i / 4), FNV-1a(name), FNV-1a(case), 0), read as (word >> 8) * 2^-23 - 1. The twin is formula.ts.
+"""
+
+import json
+
+import numpy as np
+
+
+def fnv1a(text):
+    """32-bit FNV-1a of the UTF-8 bytes."""
+    state = 0x811C9DC5
+    for byte in text.encode():
+        state = (state ^ byte) * 0x01000193 & 0xFFFFFFFF
+    return state
+
+
+def philox4x32(counter, key=(0, 0)):
+    """Philox4x32-10 of an array of counters, shape [n, 4] uint64 -> [n, 4]."""
+    a, b, c, d = np.asarray(counter, np.uint64).T
+    k, l = (int(word) for word in key)
+    low = np.uint64(0xFFFFFFFF)
+    shift = np.uint64(32)
+    for _ in range(10):
+        p = np.uint64(0xD2511F53) * a
+        q = np.uint64(0xCD9E8D57) * c
+        a, b, c, d = (q >> shift) ^ b ^ np.uint64(k), q & low, (p >> shift) ^ d ^ np.uint64(l), p & low
+        k = (k + 0x9E3779B9) & 0xFFFFFFFF
+        l = (l + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([a, b, c, d], axis=1)
+
+
+def values(case, name, count):
+    """value(case, name, 0 … count - 1), float64 numbers that float32 holds exactly."""
+    blocks = (count + 3) // 4
+    counter = np.zeros((blocks, 4), np.uint64)
+    counter[:, 0] = np.arange(blocks)
+    counter[:, 1] = fnv1a(name)
+    counter[:, 2] = fnv1a(case)
+    words = philox4x32(counter).reshape(-1)[:count]
+    return (words >> np.uint64(8)).astype(np.float64) * 2.0**-23 - 1
+
+
+def scaled(case, name, shape, scale, offset=0.0):
+    """offset + scale * value in float64, rounded once to float32."""
+    flat = offset + scale * values(case, name, int(np.prod(shape)))
+    return flat.astype(np.float32).reshape(shape)
+
+
+def parameter(case, name, shape):
+    """A parameter: norm weights 1 + 0.3 v, biases 0.2 v, matrices and kernels sqrt(3 / fan_in) v."""
+    if len(shape) > 1:
+        return scaled(case, name, shape, np.sqrt(3 / np.prod(shape[1:])))
+    if name.endswith(".bias"):
+        return scaled(case, name, shape, 0.2)
+    return scaled(case, name, shape, 0.3, 1.0)
+
+
+def digest(tensor, samples=64):
+    """What is stored of a tensor: everything below 256 numbers, else some of it and its sum, L2 norm and maximum.
+
+    Sample k is element k * 7919 mod size, in row-major order of PyTorch's layout (NCHW, OIHW); 7919 is a prime, so that no
+    kernel tap, channel or row is always missed.
+    """
+    flat = tensor.detach().double().numpy().reshape(-1)
+    size = flat.size
+    chosen = flat if size < 256 else flat[np.arange(samples) * 7919 % size]
+    return {
+        "shape": list(tensor.shape),
+        "sum": flat.sum(),
+        "norm": np.sqrt((flat * flat).sum()),
+        "max": np.abs(flat).max(),
+        "values": list(chosen),
+    }
+
+
+def write(path, content, digits):
+    """Writes JSON with floats of so many significant digits and one line per innermost object."""
+
+    def compact(item):
+        if isinstance(item, (float, np.floating)):
+            return float(f"{float(item):.{digits}g}")
+        if isinstance(item, np.integer):
+            return int(item)
+        if isinstance(item, dict):
+            return {key: compact(value) for key, value in item.items()}
+        if isinstance(item, (list, tuple, np.ndarray)):
+            return [compact(value) for value in item]
+        return item
+
+    def text(item, depth):
+        nested = isinstance(item, dict) and depth < 2 and item
+        if not nested:
+            return json.dumps(item, separators=(",", ":"))
+        inner = ",\n".join(f"{json.dumps(key)}: {text(value, depth + 1)}" for key, value in item.items())
+        return "{\n" + inner + "\n}"
+
+    with open(path, "w") as file:
+        file.write(text(compact(content), 0) + "\n")

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { GIF } from "imagescript";
+import { ConfigError } from "../../lib/errors.ts";
+import { encodeGif } from "../../lib/image/animation.ts";
+import { Images } from "../../lib/image/images.ts";
+
+function frame(grey: number, width = 4, height = 3): Images {
+  return new Images(new Uint8Array(width * height * 3).fill(grey), 1, height, width);
+}
+
+Deno.test("a GIF decodes to the same frames, size and delays", async () => {
+  const gif = await GIF.decode(
+    await encodeGif([frame(0), frame(128), frame(255)], { delayMs: 54, holdLastMs: 1500 }),
+  );
+  assert.deepEqual([gif.length, gif.width, gif.height], [3, 4, 3]);
+  assert.deepEqual([...gif].map((one) => one.duration), [50, 50, 1500]);
+  for (const [index, grey] of [0, 128, 255].entries()) {
+    for (const [i, value] of gif[index].bitmap.entries()) {
+      const expected = i % 4 === 3 ? 255 : grey;
+      assert.ok(
+        Math.abs(value - expected) <= 2,
+        `frame ${index}, byte ${i}: ${value}, expected about ${expected}`,
+      );
+    }
+  }
+});
+
+Deno.test("a GIF keeps the colours of an image of few colours", async () => {
+  const pixels = new Uint8Array(16 * 16 * 3).map((_, i) => [255, 0, 0, 0, 128, 255][i % 6]);
+  const [first] = await GIF.decode(await encodeGif([new Images(pixels, 1, 16, 16)]));
+  for (let i = 0; i < pixels.length; i++) {
+    const value = first.bitmap[Math.floor(i / 3) * 4 + i % 3];
+    assert.ok(Math.abs(value - pixels[i]) <= 4, `byte ${i}: ${value}, expected about ${pixels[i]}`);
+  }
+});
+
+Deno.test("a GIF loops unless told not to", async () => {
+  const loops = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes).includes("NETSCAPE2.0");
+  assert.equal(loops(await encodeGif([frame(1), frame(2)])), true);
+  assert.equal(loops(await encodeGif([frame(1), frame(2)], { loop: false })), false);
+});
+
+Deno.test("wrong frames and delays are refused by name", async (t) => {
+  const two = Images.concat([frame(1), frame(2)]);
+  const cases: [string, () => Promise<unknown>, string][] = [
+    ["no frames", () => encodeGif([]), "frames.length"],
+    ["a frame of two images", () => encodeGif([frame(1), two]), "frames[1].count"],
+    ["frames of two sizes", () => encodeGif([frame(1), frame(1, 5)]), "frames[1]"],
+    ["a delay of 0", () => encodeGif([frame(1)], { delayMs: 0 }), "delayMs"],
+    ["a hold that is not a number", () => encodeGif([frame(1)], { holdLastMs: NaN }), "holdLastMs"],
+  ];
+  for (const [name, call, field] of cases) {
+    await t.step(
+      name,
+      () => assert.rejects(call, (error) => error instanceof ConfigError && error.field === field),
+    );
+  }
+});

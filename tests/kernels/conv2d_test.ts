@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import {
+  conv2dBackwardInput,
+  conv2dBackwardWeight,
+  conv2dBackwardWeightScratch,
+  conv2dForward,
+  type Conv2dShape,
+} from "../../kernels/conv2d.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
+import { assertClose } from "../close.ts";
+import { runOnArrays, testGpu } from "../gpu.ts";
+import { packChannels, unpackChannels } from "../layout.ts";
+import {
+  columnSums,
+  conv2dInputGradientReference,
+  conv2dReference,
+  conv2dWeightGradientReference,
+} from "../reference/conv2d.ts";
+
+const TARGETS: KernelTarget[] = [
+  { path: "subgroup", subgroupSize: 8, workgroupMemory: 16384 },
+  { path: "tile", subgroupSize: 0, workgroupMemory: 16384 },
+];
+
+/** Numbers in [-1, 1) that repeat from run to run. */
+function noise(count: number, seed: number): Float32Array {
+  let state = seed * 2654435761 >>> 0;
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  });
+}
+
+/** `3x3 x=[2,8,8,3] -> 5` and so on, with diffusers' padding. */
+function shape(
+  kernel: 1 | 3,
+  stride: 1 | 2,
+  [batch, inHeight, inWidth, inChannels]: number[],
+  outChannels: number,
+): Conv2dShape {
+  const pad = kernel === 3 && stride === 1 ? 1 : 0;
+  const padAll = kernel === 1 ? 0 : stride === 1 ? 2 : 1;
+  const out = (size: number) => Math.floor((size + padAll - kernel) / stride) + 1;
+  return {
+    ...{ batch, inHeight, inWidth, inChannels, outChannels, kernel, stride, padTop: pad, padLeft: pad },
+    outHeight: out(inHeight),
+    outWidth: out(inWidth),
+  };
+}
+
+const SHAPES: Conv2dShape[] = [
+  shape(3, 1, [2, 8, 8, 3], 4),
+  shape(3, 1, [1, 5, 7, 6], 3),
+  shape(3, 1, [2, 1, 1, 5], 9),
+  shape(3, 1, [3, 9, 6, 20], 36),
+  shape(3, 1, [2, 16, 16, 32], 64),
+  shape(3, 1, [2, 4, 4, 72], 40),
+  shape(3, 2, [2, 8, 8, 8], 12),
+  shape(3, 2, [1, 7, 5, 3], 6),
+  shape(3, 2, [2, 9, 12, 16], 33),
+  shape(1, 1, [1, 1, 1, 1], 1),
+  shape(1, 1, [16, 1, 1, 32], 128),
+  shape(1, 1, [1, 1, 1, 130], 70),
+  shape(1, 1, [2, 5, 7, 6], 11),
+  shape(1, 1, [2, 16, 16, 64], 32),
+];
+
+const describe = (s: Conv2dShape) =>
+  `x=[${s.batch},${s.inHeight},${s.inWidth},${s.inChannels}] ` +
+  `w=[${s.kernel},${s.kernel},${s.inChannels},${s.outChannels}] stride=${s.stride}`;
+
+const pixels = (s: Conv2dShape) => s.batch * s.outHeight * s.outWidth;
+const inputs = (s: Conv2dShape) => noise(s.batch * s.inHeight * s.inWidth * s.inChannels, 1);
+const weights = (s: Conv2dShape) => noise(s.kernel ** 2 * s.inChannels * s.outChannels, 2);
+const gradients = (s: Conv2dShape) => noise(pixels(s) * s.outChannels, 3);
+
+/** Logical [k,k,I,O] -> [k,k,Ip,Op]. */
+function packWeight(weight: Float32Array, s: Conv2dShape): Float32Array {
+  const rows = packChannels(weight, s.outChannels);
+  const width = rows.length / (s.kernel ** 2 * s.inChannels);
+  const padded = 4 * Math.ceil(s.inChannels / 4);
+  const out = new Float32Array(s.kernel ** 2 * padded * width);
+  for (let tap = 0; tap < s.kernel ** 2; tap++) {
+    const from = tap * s.inChannels * width;
+    out.set(rows.subarray(from, from + s.inChannels * width), tap * padded * width);
+  }
+  return out;
+}
+
+/**
+ * float32 sums of `terms` products of numbers in [-1, 1): every partial sum stays within a few sqrt(terms), and each of
+ * `terms` roundings is at most 2^-24 of it; the roundings are random, so that they add up like sqrt(terms).
+ */
+const bound = (terms: number) => ({ absolute: 4 * terms * 2 ** -24 + 2 ** -22 });
+
+Deno.test("the reference gradients of conv2d agree with central differences", () => {
+  for (
+    const s of [shape(3, 1, [2, 3, 4, 2], 3), shape(3, 2, [1, 5, 4, 2], 2), shape(1, 1, [2, 2, 1, 3], 2)]
+  ) {
+    const x = Float64Array.from(inputs(s));
+    const w = Float64Array.from(weights(s));
+    const dy = gradients(s);
+    const loss = () => conv2dReference(s, x, w).reduce((sum, y, i) => sum + y * dy[i], 0);
+    const differences = (at: Float64Array) =>
+      at.map((value, i) => {
+        at[i] = value + 1e-4;
+        const up = loss();
+        at[i] = value - 1e-4;
+        const down = loss();
+        at[i] = value;
+        return (up - down) / 2e-4;
+      });
+    // The loss is linear in x and in w: differences are exact up to float64 rounding over the step.
+    assertClose(conv2dInputGradientReference(s, dy, w), differences(x), { absolute: 1e-9 }, "dx");
+    assertClose(conv2dWeightGradientReference(s, x, dy), differences(w), { absolute: 1e-9 }, "dw");
+  }
+});
+
+for (const target of TARGETS) {
+  for (const s of SHAPES) {
+    Deno.test(`conv2d forward matches reference: ${describe(s)} ${target.path}`, async () => {
+      const [x, w] = [inputs(s), weights(s)];
+      const bias = noise(s.outChannels, 4);
+      const rowBias = noise(s.batch * s.outChannels, 5);
+      const residual = gradients(s);
+      const expected = conv2dReference(s, x, w);
+      const perSample = s.outHeight * s.outWidth * s.outChannels;
+      const full = expected.map((y, i) => {
+        const o = i % s.outChannels;
+        return y + bias[o] + rowBias[Math.floor(i / perSample) * s.outChannels + o] + residual[i];
+      });
+      const pack = (data: Float32Array) => packChannels(data, s.outChannels);
+      const plain = pack(residual).fill(NaN);
+      const fused = plain.slice();
+      const operands = { x: packChannels(x, s.inChannels), weight: packWeight(w, s) };
+      await runOnArrays(await testGpu(), [
+        ...conv2dForward(target, s, { ...operands, y: plain }, "plain"),
+        ...conv2dForward(
+          target,
+          s,
+          { ...operands, bias: pack(bias), rowBias: pack(rowBias), residual: pack(residual), y: fused },
+          "fused",
+        ),
+      ]);
+      const tolerance = bound(s.kernel ** 2 * s.inChannels);
+      assertClose(unpackChannels(plain, s.outChannels), expected, tolerance, "y");
+      assertClose(unpackChannels(fused, s.outChannels), full, tolerance, "y with bias, rowBias, residual");
+    });
+
+    Deno.test(`conv2d backward_input matches reference: ${describe(s)} ${target.path}`, async () => {
+      const w = weights(s);
+      const dy = gradients(s);
+      const before = inputs(s);
+      const expected = conv2dInputGradientReference(s, dy, w);
+      const addend = packChannels(before, s.inChannels);
+      const dx = addend.slice().fill(NaN);
+      const sum = dx.slice();
+      const operands = { dy: packChannels(dy, s.outChannels), weight: packWeight(w, s) };
+      await runOnArrays(await testGpu(), [
+        ...conv2dBackwardInput(target, s, { ...operands, dx }, "plain"),
+        ...conv2dBackwardInput(target, s, { ...operands, addend, dx: sum }, "added"),
+      ]);
+      const tolerance = bound(s.kernel ** 2 * s.outChannels);
+      assertClose(unpackChannels(dx, s.inChannels), expected, tolerance, "dx");
+      assertClose(
+        unpackChannels(sum, s.inChannels),
+        expected.map((v, i) => v + before[i]),
+        tolerance,
+        "dx + addend",
+      );
+    });
+
+    Deno.test(`conv2d backward_weight matches reference: ${describe(s)} ${target.path}`, async () => {
+      const [x, dy] = [inputs(s), gradients(s)];
+      const dw = packWeight(weights(s), s).fill(NaN);
+      const db = packChannels(noise(s.outChannels, 6), s.outChannels).fill(NaN);
+      const scratch = new Float32Array(conv2dBackwardWeightScratch(target, s)).fill(NaN);
+      const again = dw.slice();
+      const operands = { x: packChannels(x, s.inChannels), dy: packChannels(dy, s.outChannels), scratch };
+      await runOnArrays(await testGpu(), [
+        ...conv2dBackwardWeight(target, s, { ...operands, dw, db }, "with bias"),
+        ...conv2dBackwardWeight(target, s, { ...operands, dw: again }, "without bias"),
+      ]);
+      const expected = packWeight(Float32Array.from(conv2dWeightGradientReference(s, x, dy)), s);
+      assertClose(dw, expected, bound(pixels(s)), "dw");
+      assert.deepEqual(again, dw, "the same sums in the same order");
+      assertClose(unpackChannels(db, s.outChannels), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
+      for (let i = 0; i < dw.length; i++) {
+        if (expected[i] === 0) assert.equal(dw[i], 0, `padding of dw at ${i}`);
+      }
+    });
+  }
+}

@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { matmul, type MatmulInput, type MatmulOutput, type MatmulShape } from "../../kernels/matmul.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
+import { assertClose } from "../close.ts";
+import { runOnArrays, testGpu } from "../gpu.ts";
+import { matmulReference } from "../reference/matmul.ts";
+
+const TARGETS: KernelTarget[] = [
+  { path: "subgroup", subgroupSize: 8, workgroupMemory: 16384 },
+  { path: "tile", subgroupSize: 0, workgroupMemory: 16384 },
+];
+
+/** Numbers in [-1, 1) that repeat from run to run. */
+function noise(count: number, seed: number): Float32Array {
+  let state = seed * 2654435761 >>> 0;
+  return Float32Array.from({ length: count }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 31 - 1;
+  });
+}
+
+const padded = (count: number) => 4 * Math.ceil(count / 4);
+
+/** Heads as slices of `width` channels of [N, T, C]. */
+const slices = (tokens: number, heads: number, width: number): MatmulOutput => ({
+  rowStride: padded(heads * width),
+  batchStride: tokens * padded(heads * width),
+  headStride: width,
+});
+
+/** One [rows, columns] matrix per head, rows padded. */
+const matrices = (heads: number, rows: number, columns: number): MatmulOutput => ({
+  rowStride: padded(columns),
+  batchStride: heads * rows * padded(columns),
+  headStride: rows * padded(columns),
+});
+
+const plain = (layout: MatmulOutput): MatmulInput => ({ ...layout, transposed: false });
+const transposed = (layout: MatmulOutput): MatmulInput => ({ ...layout, transposed: true });
+
+/** The products of attention over T tokens with head size d: which one, and its shape. */
+function attention(batch: number, heads: number, tokens: number, d: number): [string, MatmulShape][] {
+  const x = slices(tokens, heads, d);
+  const p = matrices(heads, tokens, tokens);
+  const scores = { batch, heads, m: tokens, n: tokens, k: d, alpha: 0.5 };
+  const values = { batch, heads, m: tokens, n: d, k: tokens, alpha: 2 };
+  return [
+    ["Q K^T", { ...scores, a: plain(x), b: transposed(x), c: p }],
+    ["P V", { ...values, a: plain(p), b: plain(x), c: x }],
+    ["P^T dO", { ...values, a: transposed(p), b: plain(x), c: x }],
+  ];
+}
+
+const CASES: [string, MatmulShape][] = [
+  ...attention(2, 1, 64, 32),
+  ...attention(2, 4, 16, 8),
+  ...attention(1, 2, 35, 3),
+  ...attention(2, 1, 25, 6),
+  ...attention(1, 1, 1, 1),
+  ...attention(1, 3, 7, 20),
+  ...attention(1, 1, 256, 36),
+  ["A^T B^T", {
+    ...{ batch: 2, heads: 1, m: 19, n: 22, k: 13, alpha: -1 },
+    ...{ a: transposed(matrices(1, 13, 19)), b: transposed(matrices(1, 22, 13)), c: matrices(1, 19, 22) },
+  }],
+];
+
+const describe = (s: MatmulShape) =>
+  `batch=${s.batch} heads=${s.heads} [${s.m},${s.k}]x[${s.k},${s.n}] alpha=${s.alpha}`;
+
+/** Floats that an operand of `rows` stored rows takes. */
+const sizeOf = (s: MatmulShape, layout: MatmulOutput, rows: number) =>
+  (s.batch - 1) * layout.batchStride +
+  (layout.headStride < layout.rowStride ? 0 : (s.heads - 1) * layout.headStride) + rows * layout.rowStride;
+
+for (const target of TARGETS) {
+  for (const [what, s] of CASES) {
+    Deno.test(`matmul matches reference: ${what} ${describe(s)} ${target.path}`, async () => {
+      // Garbage in the padding of the inputs: only what belongs to the product may be used.
+      const a = noise(sizeOf(s, s.a, s.a.transposed ? s.k : s.m), 1);
+      const b = noise(sizeOf(s, s.b, s.b.transposed ? s.n : s.k), 2);
+      const size = sizeOf(s, s.c, s.m);
+      const unit = matmulReference({ ...s, k: 1, alpha: 1 }, a.map(() => 1), b.map(() => 1), undefined, size);
+      const addend = noise(size, 3).map((value, i) => value * unit[i]);
+      const c = new Float32Array(size).fill(NaN);
+      const sum = c.slice();
+      await runOnArrays(await testGpu(), [
+        ...matmul(target, s, { a, b, c }, "plain"),
+        ...matmul(target, s, { a, b, addend, c: sum }, "added"),
+      ]);
+      // float32 sums of k products in [-1, 1), times |alpha| <= 2.
+      const tolerance = { absolute: 8 * s.k * 2 ** -24 + 2 ** -22 };
+      assertClose(c, matmulReference(s, a, b, undefined, size), tolerance, "c");
+      assertClose(sum, matmulReference(s, a, b, addend, size), tolerance, "c + addend");
+      for (let i = 0; i < size; i++) if (unit[i] === 0) assert.equal(c[i], 0, `padding of c at ${i}`);
+    });
+  }
+}

@@ -1,0 +1,27 @@
+/** Between plain rows of channels and the device's layout, whose rows are padded with zeros to a multiple of 4. */
+
+/** Rows of `channels` values -> rows of 4*ceil(channels/4), the padding zero. */
+export function packChannels(data: ArrayLike<number>, channels: number): Float32Array {
+  const padded = 4 * Math.ceil(channels / 4);
+  const rows = data.length / channels;
+  const out = new Float32Array(rows * padded);
+  for (let row = 0; row < rows; row++) {
+    for (let c = 0; c < channels; c++) out[row * padded + c] = data[row * channels + c];
+  }
+  return out;
+}
+
+/** The inverse of {@linkcode packChannels}; throws where a padding lane is not zero. */
+export function unpackChannels(data: ArrayLike<number>, channels: number): Float32Array {
+  const padded = 4 * Math.ceil(channels / 4);
+  const rows = data.length / padded;
+  const out = new Float32Array(rows * channels);
+  for (let row = 0; row < rows; row++) {
+    for (let c = 0; c < padded; c++) {
+      const value = data[row * padded + c];
+      if (c < channels) out[row * channels + c] = value;
+      else if (value !== 0) throw new Error(`padding lane ${c} of row ${row} holds ${value}, expected 0`);
+    }
+  }
+  return out;
+}

@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { expandIncludes, generate, templateLiteral } from "../../tasks/gen.ts";
+
+const COPY = `struct Params { n: u32, scale: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+// include: helper.wgsl
+@compute @workgroup_size(64)
+fn forward() { y[0] = twice(x[0]); } // a \`quoted\` \${word} and \\n
+@compute @workgroup_size(64)
+fn backward() {}
+`;
+const HELPER = "fn twice(v: f32) -> f32 { return v + v; }\n";
+
+async function load(source: string): Promise<Record<string, Record<string, unknown>>> {
+  return await import(`data:text/typescript,${encodeURIComponent(source)}`);
+}
+
+Deno.test("generated constants hold the expanded text and what it declares, byte for byte", async () => {
+  const files = new Map([["copy.wgsl", COPY], ["helper.wgsl", HELPER]]);
+  const { copy, helper } = await load(generate(files));
+  assert.equal(helper, undefined);
+  assert.equal(copy.name, "copy");
+  assert.equal(copy.code, COPY.replace("// include: helper.wgsl", HELPER.trimEnd()));
+  assert.deepEqual(copy.bindings, {
+    x: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
+  });
+  assert.deepEqual(copy.params, { n: "u32", scale: "f32" });
+  assert.deepEqual(copy.entryPoints, ["forward", "backward"]);
+});
+
+Deno.test("the generated text does not depend on the order of the files", () => {
+  const files: [string, string][] = [["b.wgsl", COPY], ["a.wgsl", COPY], ["helper.wgsl", HELPER]];
+  const text = generate(new Map(files));
+  assert.equal(generate(new Map(files.toReversed())), text);
+  assert.ok(text.indexOf("const a =") < text.indexOf("const b ="));
+});
+
+Deno.test("template literals evaluate to the text they quote", () => {
+  for (
+    const text of ["", "`", "${x}", "$", "\\", "\\`", "\\${", "$${a}", "line\r\nline\n", "\\u0041", "µ²"]
+  ) {
+    assert.equal(new Function(`return ${templateLiteral(text)}`)(), text);
+  }
+});
+
+Deno.test("a file is included once, also through other includes and in a circle", () => {
+  const files = new Map([
+    ["top.wgsl", "// include: a.wgsl\n// include: b.wgsl\nend"],
+    ["a.wgsl", "// include: b.wgsl\nA\n"],
+    ["b.wgsl", "// include: a.wgsl\nB\n"],
+  ]);
+  assert.equal(expandIncludes("top.wgsl", files).split(/\s+/).join(" ").trim(), "B A end");
+});
+
+Deno.test("wrong includes and names are errors that name both files", () => {
+  const missing = new Map([["copy.wgsl", COPY]]);
+  assert.throws(() => generate(missing), /copy\.wgsl: includes helper\.wgsl, which is not in kernels/);
+  const kernel = new Map([["copy.wgsl", COPY], ["helper.wgsl", "@compute fn main() {}"]]);
+  assert.throws(() => generate(kernel), /copy\.wgsl: includes helper\.wgsl, which is a kernel of its own/);
+  assert.throws(() => generate(new Map([["group-norm.wgsl", HELPER]])), /group-norm\.wgsl: a kernel's name/);
+});
+
+Deno.test("an entry point in a comment does not make a kernel", () => {
+  assert.ok(!generate(new Map([["notes.wgsl", "// no @compute here\nconst a = 1;\n"]])).includes("notes"));
+});

@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { CheckpointError, TrainingError } from "../../lib/errors.ts";
+import { lockDirectory, type OnPhase, writeDirectoryDurable, writeDurable } from "../../lib/train/durable.ts";
+import { inTemporaryDirectory, systemError, treeOf } from "./directories.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** Fails the n-th phase of a write with `error`; with none, counts them. */
+function failAt(n: number, error: Error): { onPhase: OnPhase; count: () => number } {
+  let phases = 0;
+  const onPhase = () => {
+    if (phases++ === n) throw error;
+  };
+  return { onPhase, count: () => phases };
+}
+
+Deno.test("writeDurable makes directories, writes, replaces, and leaves nothing else", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const path = join(directory, "a/b/file");
+    await writeDurable(path, bytes("one"));
+    assert.deepEqual(await treeOf(directory), { "a/b/file": "one" });
+    await writeDurable(path, bytes(""));
+    assert.deepEqual(await treeOf(directory), { "a/b/file": "" });
+  });
+});
+
+Deno.test("writeDurable leaves the old file and nothing else when any phase fails", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const path = join(directory, "file");
+    const dryRun = failAt(-1, new Error());
+    await writeDurable(path, bytes("old"), dryRun);
+    assert.equal(dryRun.count(), 5);
+    for (let phase = 0; phase < 5; phase++) {
+      await writeDurable(path, bytes("old"));
+      const { onPhase } = failAt(phase, systemError("ENOSPC"));
+      await assert.rejects(writeDurable(path, bytes("new"), { onPhase }), CheckpointError);
+      const content = phase < 4 ? "old" : "new"; // the last phase comes after the rename
+      assert.deepEqual(await treeOf(directory), { file: content }, `phase ${phase}`);
+    }
+  });
+});
+
+Deno.test("writeDirectoryDurable leaves the old or the new directory, whole, when any phase fails", async () => {
+  await inTemporaryDirectory(async (parent) => {
+    const directory = join(parent, "d");
+    const old = new Map([["a", bytes("old")], ["gone", bytes("old")]]);
+    const files = new Map([["a", bytes("new")], ["deep/er/b", bytes("new")], ["deep/c", bytes("new")]]);
+    const oldTree = { "d/a": "old", "d/gone": "old" };
+    const newTree = { "d/a": "new", "d/deep/er/b": "new", "d/deep/c": "new" };
+
+    for (const before of [undefined, old]) {
+      const seen = new Set<string>();
+      for (let phase = 0, phases = 1; phase < phases; phase++) {
+        await Deno.remove(directory, { recursive: true }).catch(() => {});
+        await Deno.remove(directory + ".previous", { recursive: true }).catch(() => {});
+        if (before) await writeDirectoryDurable(directory, before);
+        const { onPhase, count } = failAt(phase, systemError("EROFS"));
+        const failed = await writeDirectoryDurable(directory, files, { onPhase }).then(
+          () => false,
+          (error) => {
+            assert.ok(error instanceof CheckpointError, error.stack);
+            return true;
+          },
+        );
+        phases = count() + (failed ? 1 : 0);
+        const tree = await treeOf(parent);
+        if (!failed) assert.deepEqual(tree, newTree);
+        seen.add(JSON.stringify(tree));
+      }
+      const rest = before ? oldTree : {};
+      const previous = { "d.previous/a": "old", "d.previous/gone": "old" };
+      // The replaced directory may still be there, under the one name for that, when its removal is what failed.
+      const allowed = [rest, newTree, ...(before ? [{ ...newTree, ...previous }] : [])].map((t) => sorted(t));
+      assert.deepEqual([...seen].map((t) => sorted(JSON.parse(t))).sort(), allowed.sort());
+    }
+  });
+});
+
+const sorted = (tree: Record<string, string>) => JSON.stringify(Object.entries(tree).sort());
+
+Deno.test("writeDirectoryDurable removes what crashed writes left, and nothing of anyone else's", async () => {
+  await inTemporaryDirectory(async (parent) => {
+    await Deno.mkdir(join(parent, ".tmp-denoise-crashed/deep"), { recursive: true });
+    await Deno.writeTextFile(join(parent, ".tmp-denoise-crashed/deep/half"), "ha");
+    await Deno.writeTextFile(join(parent, ".tmp-other"), "mine");
+    const slow = writeDurable(join(parent, "slow"), bytes("slow"), {
+      onPhase: async (phase) => {
+        if (phase === "rename") {
+          await writeDirectoryDurable(join(parent, "d"), new Map([["a", bytes("new")]]));
+        }
+      },
+    });
+    await slow;
+    assert.deepEqual(await treeOf(parent), { ".tmp-other": "mine", "d/a": "new", slow: "slow" });
+  });
+});
+
+Deno.test("writeDirectoryDurable refuses a path that leads out of the directory", async () => {
+  await inTemporaryDirectory(async (parent) => {
+    for (const name of ["../evil", "a/../../evil", "/evil", ".."]) {
+      await assert.rejects(
+        writeDirectoryDurable(join(parent, "d"), new Map([[name, bytes("")]])),
+        CheckpointError,
+      );
+    }
+    assert.deepEqual(await treeOf(parent), {});
+  });
+});
+
+for (
+  const [code, advice] of [
+    ["ENOSPC", /the disk is full; free some space/],
+    ["EDQUOT", /the disk is full/],
+    ["EROFS", /the file system is read-only; choose another directory/],
+    ["EACCES", /permission denied; choose another directory or change/],
+    ["EIO", /EIO/],
+  ] as const
+) {
+  Deno.test(`a write that fails with ${code} says which path, why and what to do`, async () => {
+    await inTemporaryDirectory(async (directory) => {
+      const path = join(directory, "file");
+      const { onPhase } = failAt(1, systemError(code));
+      await assert.rejects(writeDurable(path, bytes("x"), { onPhase }), (error: Error) => {
+        assert.ok(error.message.startsWith(`cannot write ${path}: `), error.message);
+        assert.match(error.message, advice);
+        assert.match(error.message, /nothing there was changed$/);
+        return error instanceof CheckpointError;
+      });
+    });
+  });
+}
+
+Deno.test("writeDurable says so when a file stands where a directory is needed", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await Deno.writeTextFile(join(directory, "a"), "file");
+    await assert.rejects(writeDurable(join(directory, "a/b"), bytes("x")), CheckpointError);
+    assert.deepEqual(await treeOf(directory), { a: "file" });
+  });
+});
+
+Deno.test("lockDirectory refuses a directory that this process holds, until it is released", async () => {
+  await inTemporaryDirectory(async (parent) => {
+    const directory = join(parent, "made/run");
+    const lock = await lockDirectory(directory);
+    await assert.rejects(lockDirectory(directory), (error: Error) => {
+      assert.ok(error instanceof TrainingError);
+      const start = `${directory} is in use by another training run (process ${Deno.pid} since `;
+      assert.ok(error.message.startsWith(start), error.message);
+      assert.match(error.message, /wait for it, stop it, or choose another directory/);
+      return true;
+    });
+    lock.release();
+    lock.release();
+    {
+      using _again = await lockDirectory(directory);
+      await assert.rejects(lockDirectory(directory), TrainingError);
+    }
+    (await lockDirectory(directory)).release();
+  });
+});
+
+Deno.test("lockDirectory refuses a directory that another process holds, until that is killed", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const script = new URL("hold_lock.ts", import.meta.url).pathname;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", script, directory],
+      stdout: "piped",
+    }).spawn();
+    const reader = child.stdout.getReader();
+    await reader.read(); // "locked"
+    await assert.rejects(lockDirectory(directory), new RegExp(`process ${child.pid} `));
+    child.kill("SIGKILL");
+    await child.status;
+    await reader.cancel();
+    (await lockDirectory(directory)).release();
+  });
+});
