@@ -8,8 +8,8 @@
 //   p   = p - lr / bias_correction1 * m / (sqrt(v) / sqrt(bias_correction2) + eps)
 //   ema = ema_decay * ema + (1 - ema_decay) * p                     (Ho et al. 2020, appendix B)
 //
-// All buffers [blocks] vec4f, float32, updated in place; one invocation per vec4. Where health.non_finite is 1 nothing is
-// written, so the parameters stay the last good ones. Padding, where gradient and parameter are 0, stays 0 (eps > 0).
+// All buffers [blocks] vec4f, float32, updated in place; one invocation per vec4. Where health.non_finite is 1 nothing
+// is written, so the parameters stay the last good ones. Padding (gradient and parameter 0) stays 0, as eps > 0.
 
 // include: step_state.wgsl
 // include: training.wgsl

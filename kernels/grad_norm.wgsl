@@ -1,13 +1,13 @@
 // Global L2 norm of all gradients, the factor that clips it, and whether loss and gradients are finite.
 //
 //   norm       = sqrt(sum of g^2)                                   over one flat buffer of all parameters
-//   clip_scale = min(1, max_norm / (norm + 1e-6))                   as torch.nn.utils.clip_grad_norm_; 1 where max_norm is 0
+//   clip_scale = min(1, max_norm / (norm + 1e-6))                   as torch's clip_grad_norm_; 1 where max_norm is 0
 //   non_finite = some g, the norm or the step's loss_sum is NaN or Inf. A norm above 1.8e19 overflows float32 when
 //                squared and counts as not finite: nothing could be learned from it.
 //
-// gradients [blocks] vec4f; partials [invocations]; health; train_log. partial: invocation k adds vec4s k, k + P, k + 2P
-// ... of P invocations in float32, without barriers. finish: one workgroup, 256 sums in the order of the partials, then
-// lane 0 in lane order. The order is fixed, so the same gradients give the same bits. All outputs written `=`.
+// gradients [blocks] vec4f; partials [invocations]; health; train_log. All outputs written `=`.
+// partial_sums: invocation k of P adds vec4s k, k + P, k + 2P ... in float32, without barriers. finish: one workgroup,
+// 256 sums over the partials, then lane 0 in lane order. The order is fixed: the same gradients give the same bits.
 // With sticky 1 a raised flag stays raised; with 0 it is that of this step alone.
 
 // include: step_state.wgsl
@@ -21,7 +21,7 @@ struct Params {
 }
 
 // Sum of squares, and the largest magnitude as bits: for floats without sign the order of bits is the order of values,
-// with Inf and NaN on top.
+// with Inf and NaN on top. The bits do not rely on a NaN surviving the sum: a compiler need not keep it.
 struct Partial {
   sum: f32,
   largest: u32,

@@ -41,7 +41,9 @@ export function mse<B>(shape: MseShape, buffers: MseBuffers<B>): Launch<B>[] {
   const blocks = pixels * Math.ceil(channels / 4);
   const params = { batch, blocks, elements: pixels * channels, gradient_scale: gradientScale };
   const inputs = { step_state, draws, schedule, prediction, targets };
-  const launches = [launch(kernel, "forward", params, { ...inputs, loss_per_sample }, [batch, 1, 1])];
+  const launches: Launch<B>[] = [
+    launch(kernel, "forward", params, { ...inputs, loss_per_sample }, [batch, 1, 1]),
+  ];
   if (gradient !== undefined) {
     launches.push(launch(kernel, "backward", params, { ...inputs, gradient }, grid1d(batch * blocks, 64)));
   }

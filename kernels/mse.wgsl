@@ -1,13 +1,13 @@
 // The weighted mean squared error over the real samples of a batch, its gradient, and its record.
 //
 //   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
-//   loss = 1 / count * sum of l_n for n < count                     samples from count on are filler: loss and gradient 0
+//   loss = 1 / count * sum of l_n for n < count                     later samples are filler: loss and gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
 //
 // prediction, targets, gradient [N, H, W, Cp] float32 with zero padding lanes; loss_per_sample [N] float32 (l_n);
 // train_log: one record per optimizer step. All outputs written `=`, the record `+=` where step_state.accumulate is 1.
-// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per vec4.
-// record: one invocation, in sample order.
+// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per
+// vec4. record: one invocation, in sample order.
 
 // include: step_state.wgsl
 // include: training.wgsl

@@ -1,12 +1,12 @@
 // One step of any sampler in every occupied slot, each at its own step of its own trajectory.
 //
-//   out = u + guidance * (c - u)              c, u: conditional and unconditional output (Ho & Salimans 2022, equation 6)
+//   out = u + guidance * (c - u)         c, u: conditional and unconditional output (Ho & Salimans 2022, equation 6)
 //   x_0 = clamp(x0_from_x * x + x0_from_out * out, -clip, clip)
 //   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
 //   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// model_out [copies * S, H, W, Cp], conditional rows first; x [S, H, W, Cp], updated in place; preview [S, H, W, Cp] (the
-// estimate x_0), written `=`; slots [S]; plan [rows], a row per step. float32. Idle slots keep x and preview.
+// model_out [copies * S, H, W, Cp], conditional rows first; x [S, H, W, Cp], updated in place; preview [S, H, W, Cp]
+// (the estimate x_0), written `=`; slots [S]; plan [rows], a row per step. float32. Idle slots keep x and preview.
 // Padding lanes are zero in, zero out. One invocation per vec4 of channels. DDPM and DDIM differ in the plan alone
 // (Ho et al. 2020, algorithm 2; Song et al. 2021, equation 12).
 

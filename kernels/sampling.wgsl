@@ -24,8 +24,8 @@ struct PlanRow {
   sigma: f32,         // standard deviation of the noise added
 }
 
-// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside any
-// neighbours. Stream 2 keeps them apart from training with the same seed.
+// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
+// any neighbours. Stream 2 keeps them apart from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
 }

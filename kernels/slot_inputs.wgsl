@@ -1,11 +1,13 @@
 // What the network is asked about the slots. With guidance every image is asked twice in one batch: conditional in rows
 // 0 .. S - 1, with the null label in rows S .. 2S - 1 (Ho & Salimans 2022).
 //
-//   input[c, s] = x[s]    timestep[c, s] = plan[slot.row].timestep    label[c, s] = c == 0 ? slot.class_label : classes
+//   input[c, s]    = x[s]
+//   timestep[c, s] = plan[slot.row].timestep
+//   label[c, s]    = slot.class_label for c = 0, classes for c = 1
 //
-// slots [S]; plan [rows]; x [S, H, W, Cp] float32; input [copies * S, H, W, Cp] float32, timestep [copies * S] f32, label
-// [copies * S] u32, written `=`. An idle slot asks about its old x at its old row: the answer is not used. One invocation
-// per vec4 of channels of input; the first of each image writes timestep and label.
+// slots [S]; plan [rows]; x [S, H, W, Cp] float32; input [copies * S, H, W, Cp] float32, timestep [copies * S] f32,
+// label [copies * S] u32, written `=`. An idle slot asks about its old x at its old row: the answer is not used. One
+// invocation per vec4 of channels of input; the first of each image writes timestep and label.
 
 // include: sampling.wgsl
 

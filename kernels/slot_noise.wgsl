@@ -1,6 +1,6 @@
 // The noise that an image starts from (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, I) in every occupied slot
-// whose step is 0; all other slots keep their x. So it may stand at the head of every step's replay: images join a running
-// batch with no dispatch of their own.
+// whose step is 0; all other slots keep their x. So it may stand at the head of every step's replay, and images join a
+// running batch without a dispatch of their own.
 //
 //   counter = (index of the vec4 within the image, 0xffffffff, 0, 2), key = the image's seed
 //

@@ -79,8 +79,8 @@ export const adamw = {
 //   p   = p - lr / bias_correction1 * m / (sqrt(v) / sqrt(bias_correction2) + eps)
 //   ema = ema_decay * ema + (1 - ema_decay) * p                     (Ho et al. 2020, appendix B)
 //
-// All buffers [blocks] vec4f, float32, updated in place; one invocation per vec4. Where health.non_finite is 1 nothing is
-// written, so the parameters stay the last good ones. Padding, where gradient and parameter are 0, stays 0 (eps > 0).
+// All buffers [blocks] vec4f, float32, updated in place; one invocation per vec4. Where health.non_finite is 1 nothing
+// is written, so the parameters stay the last good ones. Padding (gradient and parameter 0) stays 0, as eps > 0.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
@@ -196,6 +196,238 @@ fn adamw(
     weight_decay: "f32",
   },
   entryPoints: ["adamw"],
+} as const satisfies KernelSource;
+
+/** `add.wgsl`: forward. */
+export const add = {
+  name: "add",
+  code: `// Sum of two tensors: residual connections, the class embedding on the time embedding.
+//
+//   y = a + b
+//
+// a, b, y: the same number of vec4, any shape, float32; zero padding stays zero. y is written \`=\`.
+// Both inputs have y's gradient as theirs, so there is no backward kernel.
+// An invocation takes 4 vec4, one workgroup apart.
+
+struct Params {
+  count: u32, // vec4s
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+
+@compute @workgroup_size(256)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    y[i] = a[i] + b[i];
+  }
+}
+`,
+  bindings: {
+    a: { binding: 1, access: "read" },
+    b: { binding: 2, access: "read" },
+    y: { binding: 3, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+  },
+  entryPoints: ["forward"],
+} as const satisfies KernelSource;
+
+/** `concat.wgsl`: forward, forward_scalar, slice, slice_scalar. */
+export const concat = {
+  name: "concat",
+  code: `// Concatenation along channels: skip connections; and its gradient, slices of channels.
+//
+//   forward   y[row, c] = a[row, c] for c < A,   b[row, c - A] for A <= c < A + B
+//   slice     dx[row, c] = addend[row, c] + dy[row, F + c] for c < K
+//
+// a [rows, Ap], b [rows, Bp], y [rows, (A + B)p]; dy [rows, Cp], dx, addend [rows, Kp]; a row is a pixel, p rounds up to
+// a multiple of 4. All float32, written \`=\`, padding lanes zero. Values are copied, or added once.
+// An invocation makes 4 vec4 of the output, one workgroup apart. forward and slice need A, or F, to be a multiple of 4;
+// forward_scalar and slice_scalar do not.
+
+override has_addend: bool = false;
+
+struct Params {
+  rows: u32,
+  columns: u32,  // vec4s of a row of the output
+  before: u32,   // A or F
+  count: u32,    // B or K
+  a_stride: u32, // scalars of a row of a, or of dy
+  b_stride: u32, // scalars of a row of b; 0 in a slice
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read> a_scalars: array<f32>;
+@group(0) @binding(4) var<storage, read> b_scalars: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(6) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(7) var<storage, read> dy_scalars: array<f32>;
+@group(0) @binding(8) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(9) var<storage, read_write> dx: array<vec4f>;
+
+const LANES = 256u;
+const PER_INVOCATION = 4u;
+
+// Row and column of a vec4 of the output, moved on by one workgroup without dividing again.
+struct Place {
+  row: u32,
+  column: u32,
+}
+
+fn place_of(i: u32) -> Place {
+  let row = i / params.columns;
+  return Place(row, i - row * params.columns);
+}
+
+fn next(place: Place, step: Place) -> Place {
+  let column = place.column + step.column;
+  let wraps = column >= params.columns;
+  return Place(
+    place.row + step.row + select(0u, 1u, wraps),
+    select(column, column - params.columns, wraps),
+  );
+}
+
+@compute @workgroup_size(LANES)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * LANES * PER_INVOCATION + lane;
+  let step = place_of(LANES);
+  var place = place_of(first);
+  let a_columns = params.before >> 2u;
+  let b_columns = params.b_stride >> 2u;
+  let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
+  for (var i = first; i < end; i += LANES) {
+    if (place.column < a_columns) {
+      y[i] = a[place.row * a_columns + place.column];
+    } else {
+      y[i] = b[place.row * b_columns + place.column - a_columns];
+    }
+    place = next(place, step);
+  }
+}
+
+fn concatenated(row: u32, channel: u32) -> f32 {
+  if (channel < params.before) {
+    return a_scalars[row * params.a_stride + channel];
+  }
+  if (channel < params.before + params.count) {
+    return b_scalars[row * params.b_stride + channel - params.before];
+  }
+  return 0.0;
+}
+
+@compute @workgroup_size(LANES)
+fn forward_scalar(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * LANES * PER_INVOCATION + lane;
+  let step = place_of(LANES);
+  var place = place_of(first);
+  let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
+  for (var i = first; i < end; i += LANES) {
+    let channel = 4u * place.column;
+    y[i] = vec4f(
+      concatenated(place.row, channel),
+      concatenated(place.row, channel + 1u),
+      concatenated(place.row, channel + 2u),
+      concatenated(place.row, channel + 3u),
+    );
+    place = next(place, step);
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn slice(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * LANES * PER_INVOCATION + lane;
+  let step = place_of(LANES);
+  var place = place_of(first);
+  let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
+  for (var i = first; i < end; i += LANES) {
+    var slope = dy[place.row * (params.a_stride >> 2u) + (params.before >> 2u) + place.column];
+    // The last vec4 may hold channels of dy that follow the slice.
+    slope = select(vec4f(0.0), slope, 4u * place.column + vec4u(0u, 1u, 2u, 3u) < vec4u(params.count));
+    if (has_addend) {
+      slope += addend[i];
+    }
+    dx[i] = slope;
+    place = next(place, step);
+  }
+}
+
+fn sliced(row: u32, channel: u32) -> f32 {
+  if (channel < params.count) {
+    return dy_scalars[row * params.a_stride + params.before + channel];
+  }
+  return 0.0;
+}
+
+@compute @workgroup_size(LANES)
+fn slice_scalar(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * LANES * PER_INVOCATION + lane;
+  let step = place_of(LANES);
+  var place = place_of(first);
+  let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
+  for (var i = first; i < end; i += LANES) {
+    let channel = 4u * place.column;
+    var slope = vec4f(
+      sliced(place.row, channel),
+      sliced(place.row, channel + 1u),
+      sliced(place.row, channel + 2u),
+      sliced(place.row, channel + 3u),
+    );
+    if (has_addend) {
+      slope += addend[i];
+    }
+    dx[i] = slope;
+    place = next(place, step);
+  }
+}
+`,
+  bindings: {
+    a: { binding: 1, access: "read" },
+    b: { binding: 2, access: "read" },
+    a_scalars: { binding: 3, access: "read" },
+    b_scalars: { binding: 4, access: "read" },
+    y: { binding: 5, access: "read_write" },
+    dy: { binding: 6, access: "read" },
+    dy_scalars: { binding: 7, access: "read" },
+    addend: { binding: 8, access: "read" },
+    dx: { binding: 9, access: "read_write" },
+  },
+  params: {
+    rows: "u32",
+    columns: "u32",
+    before: "u32",
+    count: "u32",
+    a_stride: "u32",
+    b_stride: "u32",
+  },
+  entryPoints: ["forward", "forward_scalar", "slice", "slice_scalar"],
 } as const satisfies KernelSource;
 
 /** `draw_batch.wgsl`: draw. */
@@ -378,19 +610,261 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   entryPoints: ["draw"],
 } as const satisfies KernelSource;
 
+/** `dropout.wgsl`: forward, backward. */
+export const dropout = {
+  name: "dropout",
+  code: `// Dropout (Srivastava et al. 2014), scaled in training so that inference needs nothing.
+//
+//   m_i = 1 / (1 - rate) where u_i >= rate, else 0
+//   forward    y = m x
+//   backward   dx = addend + m dy
+//
+// x, y, dy, dx, addend: the same number of vec4, any shape, float32, written \`=\`; zero padding stays zero.
+// The mask is never stored: u_i are the four words of Philox4x32-10 at counter (vec4 index, 16 + layer, step, stream)
+// under the run's seed, as numbers in [0, 1), so backward draws what forward drew. An invocation takes 4 vec4, one
+// workgroup apart.
+
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
+// An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
+// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+
+const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
+const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
+
+// High 32 bits of the 64-bit products, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
+fn philox_multiply_high(a: vec2u, b: vec2u) -> vec2u {
+  let a_high = a >> vec2u(16u);
+  let a_low = a & vec2u(0xffffu);
+  let b_high = b >> vec2u(16u);
+  let b_low = b & vec2u(0xffffu);
+  let middle = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
+  let carry = a_low * b_high + (middle & vec2u(0xffffu));
+  return a_high * b_high + (middle >> vec2u(16u)) + (carry >> vec2u(16u));
+}
+
+fn philox_round(c: vec4u, key: vec2u) -> vec4u {
+  let high = philox_multiply_high(PHILOX_MULTIPLIER, c.xz);
+  let low = PHILOX_MULTIPLIER * c.xz;
+  return vec4u(high.y ^ c.y ^ key.x, low.y, high.x ^ c.w ^ key.y, low.x);
+}
+
+// Four independent uniform words for one counter (which draw) and key (which stream). Unrolled: a loop costs more
+// than its body where the compiler guards every WGSL loop with a counter.
+fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
+  var c = philox_round(counter, key);
+  c = philox_round(c, key + 1u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 2u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 3u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 4u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 5u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 6u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 7u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 8u * PHILOX_KEY_STEP);
+  return philox_round(c, key + 9u * PHILOX_KEY_STEP);
+}
+
+// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
+fn uniform01(x: u32) -> f32 {
+  return f32(x >> 8u) * 0x1p-24f;
+}
+
+// An integer in [0, n): the high word of x * n.
+fn uniform_integer(x: u32, n: u32) -> u32 {
+  return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
+}
+
+// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
+// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
+// sin and cos.
+fn normal2(a: u32, b: u32) -> vec2f {
+  let radius = sqrt(-2.0 * log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
+  return radius * vec2f(cos(angle), sin(angle));
+}
+// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
+// the step. Twin of step_state.ts: the order of the fields is the layout.
+struct StepState {
+  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
+  seed_lo: u32,         // Philox key, low word of the run's seed
+  seed_hi: u32,         // Philox key, high word
+  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  position: u32,        // index into the order buffer of the first sample of this batch
+  count: u32,           // how many samples of the batch are real; the rest have weight 0
+  log_slot: u32,        // where in the log buffer this step writes its loss
+  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
+  learning_rate: f32,   // of this optimizer step, warm-up included
+  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
+  bias_correction2: f32,// 1 - beta2^t
+  ema_decay: f32,
+}
+
+override has_addend: bool = false;
+
+struct Params {
+  count: u32, // vec4s
+  layer: u32, // tells the dropouts of a network apart
+  rate: f32,  // share of zeros, in [0, 1)
+  scale: f32, // 1 / (1 - rate)
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_state: StepState;
+@group(0) @binding(2) var<storage, read> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(5) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> dx: array<vec4f>;
+
+// Counters of layers start here; the ones before belong to the batch and its noise.
+const FIRST_COUNTER = 16u;
+
+fn mask_of(i: u32) -> vec4f {
+  let words = philox4x32(
+    vec4u(i, FIRST_COUNTER + params.layer, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
+  let u = vec4f(uniform01(words.x), uniform01(words.y), uniform01(words.z), uniform01(words.w));
+  return select(vec4f(0.0), vec4f(params.scale), u >= vec4f(params.rate));
+}
+
+@compute @workgroup_size(256)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    y[i] = mask_of(i) * x[i];
+  }
+}
+
+@compute @workgroup_size(256)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    var slope = mask_of(i) * dy[i];
+    if (has_addend) {
+      slope += addend[i];
+    }
+    dx[i] = slope;
+  }
+}
+`,
+  bindings: {
+    step_state: { binding: 1, access: "read" },
+    x: { binding: 2, access: "read" },
+    y: { binding: 3, access: "read_write" },
+    dy: { binding: 4, access: "read" },
+    addend: { binding: 5, access: "read" },
+    dx: { binding: 6, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+    layer: "u32",
+    rate: "f32",
+    scale: "f32",
+  },
+  entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
+/** `embedding.wgsl`: forward, backward. */
+export const embedding = {
+  name: "embedding",
+  code: `// Rows of a table picked by label: the class embedding.
+//
+//   forward    y[n] = table[labels[n]]
+//   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
+//
+// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp]; outputs written \`=\`, zero padding stays zero. A label
+// beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
+// One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so no
+// atomics are needed and rows without a label become zero.
+
+struct Params {
+  batch: u32,
+  rows: u32,
+  columns: u32, // vec4s of a row: Dp / 4
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> table: array<vec4f>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> dtable: array<vec4f>;
+
+fn row_of_sample(n: u32) -> u32 {
+  return min(labels[n], params.rows - 1u);
+}
+
+@compute @workgroup_size(64)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.batch * params.columns) {
+    return;
+  }
+  let n = i / params.columns;
+  y[i] = table[row_of_sample(n) * params.columns + i - n * params.columns];
+}
+
+@compute @workgroup_size(64)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.rows * params.columns) {
+    return;
+  }
+  let row = i / params.columns;
+  let column = i - row * params.columns;
+  var sum = vec4f(0.0);
+  for (var n = 0u; n < params.batch; n++) {
+    if (row_of_sample(n) == row) {
+      sum += dy[n * params.columns + column];
+    }
+  }
+  dtable[i] = sum;
+}
+`,
+  bindings: {
+    table: { binding: 1, access: "read" },
+    labels: { binding: 2, access: "read" },
+    y: { binding: 3, access: "read_write" },
+    dy: { binding: 4, access: "read" },
+    dtable: { binding: 5, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    rows: "u32",
+    columns: "u32",
+  },
+  entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
 /** `grad_norm.wgsl`: partial_sums, finish. */
 export const grad_norm = {
   name: "grad_norm",
   code: `// Global L2 norm of all gradients, the factor that clips it, and whether loss and gradients are finite.
 //
 //   norm       = sqrt(sum of g^2)                                   over one flat buffer of all parameters
-//   clip_scale = min(1, max_norm / (norm + 1e-6))                   as torch.nn.utils.clip_grad_norm_; 1 where max_norm is 0
+//   clip_scale = min(1, max_norm / (norm + 1e-6))                   as torch's clip_grad_norm_; 1 where max_norm is 0
 //   non_finite = some g, the norm or the step's loss_sum is NaN or Inf. A norm above 1.8e19 overflows float32 when
 //                squared and counts as not finite: nothing could be learned from it.
 //
-// gradients [blocks] vec4f; partials [invocations]; health; train_log. partial: invocation k adds vec4s k, k + P, k + 2P
-// ... of P invocations in float32, without barriers. finish: one workgroup, 256 sums in the order of the partials, then
-// lane 0 in lane order. The order is fixed, so the same gradients give the same bits. All outputs written \`=\`.
+// gradients [blocks] vec4f; partials [invocations]; health; train_log. All outputs written \`=\`.
+// partial_sums: invocation k of P adds vec4s k, k + P, k + 2P ... in float32, without barriers. finish: one workgroup,
+// 256 sums over the partials, then lane 0 in lane order. The order is fixed: the same gradients give the same bits.
 // With sticky 1 a raised flag stays raised; with 0 it is that of this step alone.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
@@ -457,7 +931,7 @@ struct Params {
 }
 
 // Sum of squares, and the largest magnitude as bits: for floats without sign the order of bits is the order of values,
-// with Inf and NaN on top.
+// with Inf and NaN on top. The bits do not rely on a NaN surviving the sum: a compiler need not keep it.
 struct Partial {
   sum: f32,
   largest: u32,
@@ -555,19 +1029,409 @@ fn finish(@builtin(local_invocation_index) lane: u32) {
   entryPoints: ["partial_sums", "finish"],
 } as const satisfies KernelSource;
 
+/** `group_norm.wgsl`: forward, backward, sum_samples. */
+export const group_norm = {
+  name: "group_norm",
+  code: `// Group normalisation (Wu & He 2018), with the SiLU that follows it in residual blocks fused in.
+//
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = z or silu(z)
+//   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
+//
+//   dz = dy or dy silu'(z)
+//   dx = addend + rstd (gamma dz - m1 - xhat m2),   m1 = mean(gamma dz),  m2 = mean(gamma dz xhat) over the group
+//   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
+//
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
+// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). All float32, written \`=\`, padding lanes zero.
+//
+// One workgroup takes one sample and a block of channels that holds whole groups and whole vec4s. An invocation keeps to
+// one vec4 of channels (its column) and every \`rows\`-th pixel, so that what belongs to a channel is loaded once.
+// Sums run in registers, then over the rows in order, then over the channels of a group: any group size works, and
+// padding lanes never enter. dgamma and dbeta add the samples in order. The second pass over x finds it in cache.
+//
+// The variance survives a mean far from zero: each of the three stages sums differences from its own first value and
+// merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. Only exp(-|x|) is taken, which cannot overflow, and 1 - s is
+// formed without subtraction. silu(0) = 0, so padding stays zero.
+
+fn silu4(x: vec4f) -> vec4f {
+  let e = exp(-abs(x));
+  return x * select(e, vec4f(1.0), x >= vec4f(0.0)) / (1.0 + e);
+}
+
+fn silu4_derivative(x: vec4f) -> vec4f {
+  let e = exp(-abs(x));
+  let inverse = 1.0 / (1.0 + e);
+  let positive = x >= vec4f(0.0);
+  let s = inverse * select(e, vec4f(1.0), positive);
+  let one_minus_s = inverse * select(vec4f(1.0), e, positive);
+  return s * (1.0 + x * one_minus_s);
+}
+
+override use_silu: bool = false;
+override has_addend: bool = false;
+override lanes: u32 = 256;
+
+struct Params {
+  batch: u32,
+  spatial: u32,    // H * W
+  channels: u32,   // C, without padding
+  columns: u32,    // vec4s of a pixel: Cp / 4
+  block: u32,      // columns that one workgroup takes; at most \`lanes\`
+  group_size: u32, // channels of a group
+  eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read> gamma: array<vec4f>;
+@group(0) @binding(3) var<storage, read> beta: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;
+@group(0) @binding(6) var<storage, read> saved_stats: array<vec2f>;
+@group(0) @binding(7) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(8) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(9) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
+@group(0) @binding(11) var<storage, read> saved_sums: array<vec4f>;
+@group(0) @binding(12) var<storage, read_write> dgamma: array<vec4f>;
+@group(0) @binding(13) var<storage, read_write> dbeta: array<vec4f>;
+
+// Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
+var<workgroup> part_a: array<vec4f, lanes>;
+var<workgroup> part_b: array<vec4f, lanes>;
+var<workgroup> part_origin: array<vec4f, lanes>;
+
+// Where an invocation works.
+struct Place {
+  sample: u32,
+  row: u32,       // its first pixel
+  rows: u32,      // its step from pixel to pixel
+  column: u32,    // its column within a pixel
+  group: vec4u,   // group of each of its four channels
+  start: vec4u,   // first channel of that group, counted from the block's first channel
+  mask: vec4f,    // 0 in padding lanes
+  in_range: bool, // false: a spare invocation, which only meets the others at barriers
+}
+
+fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
+  let first_column = workgroup_id.x * params.block;
+  let rows = lanes / params.block;
+  let row = lane / params.block;
+  let column = first_column + lane - row * params.block;
+  let channel = 4u * column + vec4u(0u, 1u, 2u, 3u);
+  let last = vec4u(params.channels - 1u);
+  let group = min(channel, last) / params.group_size;
+  return Place(
+    workgroup_id.y,
+    row,
+    rows,
+    column,
+    group,
+    group * params.group_size - 4u * first_column,
+    select(vec4f(0.0), vec4f(1.0), channel <= last),
+    row < rows && column < params.columns,
+  );
+}
+
+fn channels_a(index: vec4u) -> vec4f {
+  return vec4f(
+    part_a[index.x >> 2u][index.x & 3u],
+    part_a[index.y >> 2u][index.y & 3u],
+    part_a[index.z >> 2u][index.z & 3u],
+    part_a[index.w >> 2u][index.w & 3u],
+  );
+}
+
+fn channels_b(index: vec4u) -> vec4f {
+  return vec4f(
+    part_b[index.x >> 2u][index.x & 3u],
+    part_b[index.y >> 2u][index.y & 3u],
+    part_b[index.z >> 2u][index.z & 3u],
+    part_b[index.w >> 2u][index.w & 3u],
+  );
+}
+
+fn sum4(v: vec4f) -> vec4f {
+  return vec4f((v.x + v.y) + (v.z + v.w));
+}
+
+// What four lanes need of their groups.
+struct Pair {
+  a: vec4f,
+  b: vec4f,
+}
+
+fn channels_origin(index: vec4u) -> vec4f {
+  return vec4f(
+    part_origin[index.x >> 2u][index.x & 3u],
+    part_origin[index.y >> 2u][index.y & 3u],
+    part_origin[index.z >> 2u][index.z & 3u],
+    part_origin[index.w >> 2u][index.w & 3u],
+  );
+}
+
+// Mean and M2, the sum of squared differences from the mean, of some values per channel.
+struct Moments {
+  origin: vec4f, // one of the values
+  a: vec4f,      // mean - origin
+  b: vec4f,      // M2
+}
+
+// Moments of the invocation's own pixels.
+fn pixel_moments(place: Place) -> Moments {
+  if (!place.in_range || place.row >= params.spatial) {
+    return Moments(vec4f(0.0), vec4f(0.0), vec4f(0.0));
+  }
+  let step = place.rows * params.columns;
+  let end = (place.sample + 1u) * params.spatial * params.columns;
+  let first = (place.sample * params.spatial + place.row) * params.columns + place.column;
+  let origin = x[first];
+  var sum = vec4f(0.0);
+  var squares = vec4f(0.0);
+  for (var i = first + step; i < end; i += step) {
+    let d = x[i] - origin;
+    sum += d;
+    squares += d * d;
+  }
+  let count = f32((params.spatial - place.row + place.rows - 1u) / place.rows);
+  return Moments(origin, sum / count, squares - sum * sum / count);
+}
+
+// Merges the moments of one column over the rows.
+fn merge_rows(place: Place, lane: u32, own: Moments) -> Moments {
+  let whole = params.spatial / place.rows;
+  let rest = params.spatial - whole * place.rows;
+  let own_count = f32(whole + select(0u, 1u, rest > 0u));
+  var sum = own_count * own.a;
+  var squares = own.b + own_count * own.a * own.a;
+  for (var row = 1u; row < min(place.rows, params.spatial); row++) {
+    let i = row * params.block + lane;
+    let count = f32(whole + select(0u, 1u, row < rest));
+    let d = (part_origin[i] - own.origin) + part_a[i];
+    sum += count * d;
+    squares += part_b[i] + count * d * d;
+  }
+  let total = f32(params.spatial);
+  return Moments(own.origin, sum / total, squares - sum * sum / total);
+}
+
+// Mean and variance of the groups of four channels, from the moments per channel.
+fn group_moments(start: vec4u) -> Pair {
+  let size = f32(params.group_size);
+  let per_channel = 1.0 / f32(params.spatial);
+  let origin = channels_origin(start);
+  var sum = vec4f(0.0);
+  var squares = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    // The four lanes are of one group.
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      let d = (part_origin[i] - origin) + part_a[i];
+      sum += d;
+      squares += d * d + per_channel * part_b[i];
+    }
+    sum = sum4(sum);
+    squares = sum4(squares);
+  } else {
+    for (var i = 0u; i < params.group_size; i++) {
+      let d = (channels_origin(start + i) - origin) + channels_a(start + i);
+      sum += d;
+      squares += d * d + per_channel * channels_b(start + i);
+    }
+  }
+  let shift = sum / size;
+  return Pair(origin + shift, max(squares / size - shift * shift, vec4f(0.0)));
+}
+
+@compute @workgroup_size(lanes)
+fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let place = place_of(workgroup_id, lane);
+  let own = pixel_moments(place);
+  part_origin[lane] = own.origin;
+  part_a[lane] = own.a;
+  part_b[lane] = own.b;
+  workgroupBarrier();
+  if (lane < params.block) {
+    let merged = merge_rows(place, lane, own);
+    part_a[lane] = merged.a;
+    part_b[lane] = merged.b;
+  }
+  workgroupBarrier();
+  if (!place.in_range) {
+    return;
+  }
+  let moments = group_moments(place.start);
+  let mean = moments.a;
+  let rstd = 1.0 / sqrt(moments.b + params.eps);
+  if (place.row == 0u) {
+    // Lanes of one group write the same values.
+    let first = place.sample * (params.channels / params.group_size);
+    stats[first + place.group.x] = vec2f(mean.x, rstd.x);
+    stats[first + place.group.y] = vec2f(mean.y, rstd.y);
+    stats[first + place.group.z] = vec2f(mean.z, rstd.z);
+    stats[first + place.group.w] = vec2f(mean.w, rstd.w);
+  }
+  let scale = gamma[place.column] * rstd * place.mask;
+  let offset = beta[place.column] * place.mask;
+  let step = place.rows * params.columns;
+  let end = (place.sample + 1u) * params.spatial * params.columns;
+  let first = (place.sample * params.spatial + place.row) * params.columns + place.column;
+  for (var i = first; i < end; i += step) {
+    let z = (x[i] - mean) * scale + offset;
+    if (use_silu) {
+      y[i] = silu4(z);
+    } else {
+      y[i] = z;
+    }
+  }
+}
+
+fn slope_of(slope: vec4f, z: vec4f) -> vec4f {
+  if (use_silu) {
+    return slope * silu4_derivative(z);
+  }
+  return slope;
+}
+
+fn group_means(start: vec4u) -> Pair {
+  var a = vec4f(0.0);
+  var b = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      a += part_a[i];
+      b += part_b[i];
+    }
+    a = sum4(a);
+    b = sum4(b);
+  } else {
+    for (var i = 0u; i < params.group_size; i++) {
+      a += channels_a(start + i);
+      b += channels_b(start + i);
+    }
+  }
+  let count = f32(params.group_size * params.spatial);
+  return Pair(a / count, b / count);
+}
+
+@compute @workgroup_size(lanes)
+fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let place = place_of(workgroup_id, lane);
+  let first = (place.sample * params.spatial + place.row) * params.columns + place.column;
+  let step = place.rows * params.columns;
+  let end = select(first, (place.sample + 1u) * params.spatial * params.columns, place.in_range);
+
+  let first_group = place.sample * (params.channels / params.group_size);
+  let x_stats = saved_stats[first_group + place.group.x];
+  let y_stats = saved_stats[first_group + place.group.y];
+  let z_stats = saved_stats[first_group + place.group.z];
+  let w_stats = saved_stats[first_group + place.group.w];
+  let mean = vec4f(x_stats.x, y_stats.x, z_stats.x, w_stats.x);
+  let rstd = vec4f(x_stats.y, y_stats.y, z_stats.y, w_stats.y) * place.mask;
+  let column = min(place.column, params.columns - 1u);
+  let scale = gamma[column];
+  let offset = beta[column];
+
+  var sum = vec4f(0.0);
+  var sum_xhat = vec4f(0.0);
+  for (var i = first; i < end; i += step) {
+    let xhat = (x[i] - mean) * rstd;
+    let dz = slope_of(dy[i], scale * xhat + offset);
+    sum += dz;
+    sum_xhat += dz * xhat;
+  }
+  part_a[lane] = sum;
+  part_b[lane] = sum_xhat;
+  workgroupBarrier();
+  if (lane < params.block) {
+    for (var row = 1u; row < place.rows; row++) {
+      sum += part_a[row * params.block + lane];
+      sum_xhat += part_b[row * params.block + lane];
+    }
+    part_a[lane] = scale * sum;
+    part_b[lane] = scale * sum_xhat;
+    if (place.in_range) {
+      sums[2u * place.sample * params.columns + place.column] = sum;
+      sums[(2u * place.sample + 1u) * params.columns + place.column] = sum_xhat;
+    }
+  }
+  workgroupBarrier();
+  if (!place.in_range) {
+    return;
+  }
+  let means = group_means(place.start);
+  for (var i = first; i < end; i += step) {
+    let xhat = (x[i] - mean) * rstd;
+    let dz = slope_of(dy[i], scale * xhat + offset);
+    var slope = rstd * (scale * dz - means.a - xhat * means.b);
+    if (has_addend) {
+      slope += addend[i];
+    }
+    dx[i] = slope;
+  }
+}
+
+// dbeta and dgamma from the sums of the samples: one invocation per vec4 of either.
+@compute @workgroup_size(64)
+fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
+  let columns = params.columns;
+  if (id.x >= 2u * columns) {
+    return;
+  }
+  var sum = vec4f(0.0);
+  for (var n = 0u; n < params.batch; n++) {
+    sum += saved_sums[n * 2u * columns + id.x];
+  }
+  if (id.x < columns) {
+    dbeta[id.x] = sum;
+  } else {
+    dgamma[id.x - columns] = sum;
+  }
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    gamma: { binding: 2, access: "read" },
+    beta: { binding: 3, access: "read" },
+    y: { binding: 4, access: "read_write" },
+    stats: { binding: 5, access: "read_write" },
+    saved_stats: { binding: 6, access: "read" },
+    dy: { binding: 7, access: "read" },
+    addend: { binding: 8, access: "read" },
+    dx: { binding: 9, access: "read_write" },
+    sums: { binding: 10, access: "read_write" },
+    saved_sums: { binding: 11, access: "read" },
+    dgamma: { binding: 12, access: "read_write" },
+    dbeta: { binding: 13, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    spatial: "u32",
+    channels: "u32",
+    columns: "u32",
+    block: "u32",
+    group_size: "u32",
+    eps: "f32",
+  },
+  entryPoints: ["forward", "backward", "sum_samples"],
+} as const satisfies KernelSource;
+
 /** `mse.wgsl`: forward, backward, record. */
 export const mse = {
   name: "mse",
   code: `// The weighted mean squared error over the real samples of a batch, its gradient, and its record.
 //
 //   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
-//   loss = 1 / count * sum of l_n for n < count                     samples from count on are filler: loss and gradient 0
+//   loss = 1 / count * sum of l_n for n < count                     later samples are filler: loss and gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
 //
 // prediction, targets, gradient [N, H, W, Cp] float32 with zero padding lanes; loss_per_sample [N] float32 (l_n);
 // train_log: one record per optimizer step. All outputs written \`=\`, the record \`+=\` where step_state.accumulate is 1.
-// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per vec4.
-// record: one invocation, in sample order.
+// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per
+// vec4. record: one invocation, in sample order.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
@@ -951,13 +1815,13 @@ export const sampler_step = {
   name: "sampler_step",
   code: `// One step of any sampler in every occupied slot, each at its own step of its own trajectory.
 //
-//   out = u + guidance * (c - u)              c, u: conditional and unconditional output (Ho & Salimans 2022, equation 6)
+//   out = u + guidance * (c - u)         c, u: conditional and unconditional output (Ho & Salimans 2022, equation 6)
 //   x_0 = clamp(x0_from_x * x + x0_from_out * out, -clip, clip)
 //   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
 //   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// model_out [copies * S, H, W, Cp], conditional rows first; x [S, H, W, Cp], updated in place; preview [S, H, W, Cp] (the
-// estimate x_0), written \`=\`; slots [S]; plan [rows], a row per step. float32. Idle slots keep x and preview.
+// model_out [copies * S, H, W, Cp], conditional rows first; x [S, H, W, Cp], updated in place; preview [S, H, W, Cp]
+// (the estimate x_0), written \`=\`; slots [S]; plan [rows], a row per step. float32. Idle slots keep x and preview.
 // Padding lanes are zero in, zero out. One invocation per vec4 of channels. DDPM and DDIM differ in the plan alone
 // (Ho et al. 2020, algorithm 2; Song et al. 2021, equation 12).
 
@@ -987,8 +1851,8 @@ struct PlanRow {
   sigma: f32,         // standard deviation of the noise added
 }
 
-// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside any
-// neighbours. Stream 2 keeps them apart from training with the same seed.
+// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
+// any neighbours. Stream 2 keeps them apart from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
 }
@@ -1128,17 +1992,102 @@ fn sampler_step(
   entryPoints: ["sampler_step"],
 } as const satisfies KernelSource;
 
+/** `silu.wgsl`: forward, backward. */
+export const silu = {
+  name: "silu",
+  code: `// SiLU on its own, where no normalisation comes before it: the time embedding.
+//
+//   forward    y = silu(x)
+//   backward   dx = addend + dy silu'(x)          addend: the gradient so far of x; 0 where has_addend is false
+//
+// x, y, dy, dx, addend: the same number of vec4, any shape, float32; zero padding stays zero. Outputs written \`=\`.
+// An invocation takes 4 vec4, one workgroup apart.
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. Only exp(-|x|) is taken, which cannot overflow, and 1 - s is
+// formed without subtraction. silu(0) = 0, so padding stays zero.
+
+fn silu4(x: vec4f) -> vec4f {
+  let e = exp(-abs(x));
+  return x * select(e, vec4f(1.0), x >= vec4f(0.0)) / (1.0 + e);
+}
+
+fn silu4_derivative(x: vec4f) -> vec4f {
+  let e = exp(-abs(x));
+  let inverse = 1.0 / (1.0 + e);
+  let positive = x >= vec4f(0.0);
+  let s = inverse * select(e, vec4f(1.0), positive);
+  let one_minus_s = inverse * select(vec4f(1.0), e, positive);
+  return s * (1.0 + x * one_minus_s);
+}
+
+override has_addend: bool = false;
+
+struct Params {
+  count: u32, // vec4s
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+
+@compute @workgroup_size(256)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    y[i] = silu4(x[i]);
+  }
+}
+
+@compute @workgroup_size(256)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    var slope = dy[i] * silu4_derivative(x[i]);
+    if (has_addend) {
+      slope += addend[i];
+    }
+    dx[i] = slope;
+  }
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
+    dy: { binding: 3, access: "read" },
+    addend: { binding: 4, access: "read" },
+    dx: { binding: 5, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+  },
+  entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
 /** `slot_inputs.wgsl`: slot_inputs. */
 export const slot_inputs = {
   name: "slot_inputs",
   code: `// What the network is asked about the slots. With guidance every image is asked twice in one batch: conditional in rows
 // 0 .. S - 1, with the null label in rows S .. 2S - 1 (Ho & Salimans 2022).
 //
-//   input[c, s] = x[s]    timestep[c, s] = plan[slot.row].timestep    label[c, s] = c == 0 ? slot.class_label : classes
+//   input[c, s]    = x[s]
+//   timestep[c, s] = plan[slot.row].timestep
+//   label[c, s]    = slot.class_label for c = 0, classes for c = 1
 //
-// slots [S]; plan [rows]; x [S, H, W, Cp] float32; input [copies * S, H, W, Cp] float32, timestep [copies * S] f32, label
-// [copies * S] u32, written \`=\`. An idle slot asks about its old x at its old row: the answer is not used. One invocation
-// per vec4 of channels of input; the first of each image writes timestep and label.
+// slots [S]; plan [rows]; x [S, H, W, Cp] float32; input [copies * S, H, W, Cp] float32, timestep [copies * S] f32,
+// label [copies * S] u32, written \`=\`. An idle slot asks about its old x at its old row: the answer is not used. One
+// invocation per vec4 of channels of input; the first of each image writes timestep and label.
 
 // Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
 // order of the fields is the layout.
@@ -1166,8 +2115,8 @@ struct PlanRow {
   sigma: f32,         // standard deviation of the noise added
 }
 
-// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside any
-// neighbours. Stream 2 keeps them apart from training with the same seed.
+// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
+// any neighbours. Stream 2 keeps them apart from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
 }
@@ -1231,8 +2180,8 @@ fn slot_inputs(
 export const slot_noise = {
   name: "slot_noise",
   code: `// The noise that an image starts from (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, I) in every occupied slot
-// whose step is 0; all other slots keep their x. So it may stand at the head of every step's replay: images join a running
-// batch with no dispatch of their own.
+// whose step is 0; all other slots keep their x. So it may stand at the head of every step's replay, and images join a
+// running batch without a dispatch of their own.
 //
 //   counter = (index of the vec4 within the image, 0xffffffff, 0, 2), key = the image's seed
 //
@@ -1264,8 +2213,8 @@ struct PlanRow {
   sigma: f32,         // standard deviation of the noise added
 }
 
-// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside any
-// neighbours. Stream 2 keeps them apart from training with the same seed.
+// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
+// any neighbours. Stream 2 keeps them apart from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
 }
@@ -1382,4 +2331,464 @@ fn slot_noise(
     channels: "u32",
   },
   entryPoints: ["slot_noise"],
+} as const satisfies KernelSource;
+
+/** `softmax.wgsl`: forward, backward. */
+export const softmax = {
+  name: "softmax",
+  code: `// Softmax over the rows of the attention scores.
+//
+//   forward    y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
+//   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)          scale: of the scores before the softmax, 1 / sqrt(head size)
+//
+// x, y, dy, dx [rows, Tp], float32, T of the Tp values of a row in use; written \`=\`, padding lanes zero.
+// Eight invocations share a row, each taking every eighth vec4; a workgroup of 64 takes eight rows. Each invocation finds
+// the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein 2018).
+
+struct Params {
+  rows: u32,
+  length: u32,  // T
+  columns: u32, // vec4s of a row: Tp / 4
+  scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read> saved_y: array<vec4f>;
+@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+
+const ROW_LANES = 8u;
+const LOWEST = -3.4e38;
+
+var<workgroup> maxima: array<f32, 64>;
+var<workgroup> totals: array<f32, 64>;
+
+// Row of an invocation; the spare ones of the last workgroup repeat the last row up to the barrier.
+fn row_of(group: vec3u, groups: vec3u, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * (64u / ROW_LANES) + lane / ROW_LANES;
+}
+
+fn in_use(column: u32) -> vec4<bool> {
+  return 4u * column + vec4u(0u, 1u, 2u, 3u) < vec4u(params.length);
+}
+
+@compute @workgroup_size(64)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = row_of(group, groups, lane);
+  let base = min(row, params.rows - 1u) * params.columns;
+  let first = lane % ROW_LANES;
+
+  var highest = vec4f(LOWEST);
+  for (var column = first; column < params.columns; column += ROW_LANES) {
+    highest = max(highest, select(vec4f(LOWEST), x[base + column], in_use(column)));
+  }
+  let own = max(max(highest.x, highest.y), max(highest.z, highest.w));
+  var sum = vec4f(0.0);
+  for (var column = first; column < params.columns; column += ROW_LANES) {
+    // The minimum keeps the exponential of a padding lane finite.
+    sum += select(vec4f(0.0), exp(min(x[base + column] - own, vec4f(0.0))), in_use(column));
+  }
+  maxima[lane] = own;
+  totals[lane] = (sum.x + sum.y) + (sum.z + sum.w);
+  workgroupBarrier();
+  if (row >= params.rows) {
+    return;
+  }
+  let peers = lane - first;
+  var maximum = maxima[peers];
+  for (var k = 1u; k < ROW_LANES; k++) {
+    maximum = max(maximum, maxima[peers + k]);
+  }
+  var total = 0.0;
+  for (var k = 0u; k < ROW_LANES; k++) {
+    total += totals[peers + k] * exp(maxima[peers + k] - maximum);
+  }
+  let inverse = 1.0 / total;
+  for (var column = first; column < params.columns; column += ROW_LANES) {
+    let share = inverse * exp(min(x[base + column] - maximum, vec4f(0.0)));
+    y[base + column] = select(vec4f(0.0), share, in_use(column));
+  }
+}
+
+@compute @workgroup_size(64)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let row = row_of(group, groups, lane);
+  let base = min(row, params.rows - 1u) * params.columns;
+  let first = lane % ROW_LANES;
+
+  // y is zero in padding lanes, so nothing of dy enters there.
+  var sum = 0.0;
+  for (var column = first; column < params.columns; column += ROW_LANES) {
+    sum += dot(saved_y[base + column], dy[base + column]);
+  }
+  totals[lane] = sum;
+  workgroupBarrier();
+  if (row >= params.rows) {
+    return;
+  }
+  let peers = lane - first;
+  var mean = 0.0;
+  for (var k = 0u; k < ROW_LANES; k++) {
+    mean += totals[peers + k];
+  }
+  for (var column = first; column < params.columns; column += ROW_LANES) {
+    dx[base + column] = params.scale * saved_y[base + column] * (dy[base + column] - mean);
+  }
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
+    saved_y: { binding: 3, access: "read" },
+    dy: { binding: 4, access: "read" },
+    dx: { binding: 5, access: "read_write" },
+  },
+  params: {
+    rows: "u32",
+    length: "u32",
+    columns: "u32",
+    scale: "f32",
+  },
+  entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
+/** `spatial_sum.wgsl`: sum. */
+export const spatial_sum = {
+  name: "spatial_sum",
+  code: `// Sum over an image's positions, the gradient of a bias that is added to every position (the projected time embedding):
+//   dx[n,c] = addend[n,c] + sum_p dy[n,p,c]
+// dy     [N,P,Cp] NHWC with P = H*W, Cp channels padded to 4; float32
+// dx     [N,1,1,Cp], written with =
+// Threads: one invocation per sample and 4 channels; it walks the positions in order, so the result does not depend on
+// the device's scheduling. Accumulates in four float32 partial sums (positions modulo 4), which also quarters the
+// rounding error of a long sum.
+
+struct Params {
+  batch: u32,
+  spatial: u32,
+  quads: u32, // Cp / 4
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(2) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
+
+override has_addend: bool = false;
+
+@compute @workgroup_size(64)
+fn sum(@builtin(global_invocation_id) id: vec3u) {
+  if (id.x >= params.batch * params.quads) { return; }
+  let stride = params.quads;
+  let first = (id.x / stride) * params.spatial * stride + id.x % stride;
+  var total0 = vec4f();
+  var total1 = vec4f();
+  var total2 = vec4f();
+  var total3 = vec4f();
+  let whole = params.spatial & ~3u;
+  for (var p = 0u; p < whole; p += 4u) {
+    let at = first + p * stride;
+    total0 += dy[at];
+    total1 += dy[at + stride];
+    total2 += dy[at + 2u * stride];
+    total3 += dy[at + 3u * stride];
+  }
+  for (var p = whole; p < params.spatial; p++) { total0 += dy[first + p * stride]; }
+  var total = (total0 + total1) + (total2 + total3);
+  if (has_addend) { total += addend[id.x]; }
+  dx[id.x] = total;
+}
+`,
+  bindings: {
+    dy: { binding: 1, access: "read" },
+    addend: { binding: 2, access: "read" },
+    dx: { binding: 3, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    spatial: "u32",
+    quads: "u32",
+  },
+  entryPoints: ["sum"],
+} as const satisfies KernelSource;
+
+/** `timestep_embedding.wgsl`: forward. */
+export const timestep_embedding = {
+  name: "timestep_embedding",
+  code: `// Sinusoidal embedding of timesteps (Vaswani et al. 2017, section 3.5; Ho et al. 2020).
+//
+//   f_k = P^(-k / (D/2 - shift)),  k = 0 … D/2 - 1
+//   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or the cosines first; an odd D ends in a zero
+//
+// timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] float32, written \`=\`, padding lanes zero.
+// One invocation per vec4 of y.
+//
+// An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept in
+// turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly, and sine and cosine are
+// polynomials on an eighth of a turn. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
+// rounds by 2^-33 of a turn at most, which makes 1e-6 rad per factor at t = 1000.
+
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
+// An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
+// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+
+const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
+const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
+
+// High 32 bits of the 64-bit products, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
+fn philox_multiply_high(a: vec2u, b: vec2u) -> vec2u {
+  let a_high = a >> vec2u(16u);
+  let a_low = a & vec2u(0xffffu);
+  let b_high = b >> vec2u(16u);
+  let b_low = b & vec2u(0xffffu);
+  let middle = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
+  let carry = a_low * b_high + (middle & vec2u(0xffffu));
+  return a_high * b_high + (middle >> vec2u(16u)) + (carry >> vec2u(16u));
+}
+
+fn philox_round(c: vec4u, key: vec2u) -> vec4u {
+  let high = philox_multiply_high(PHILOX_MULTIPLIER, c.xz);
+  let low = PHILOX_MULTIPLIER * c.xz;
+  return vec4u(high.y ^ c.y ^ key.x, low.y, high.x ^ c.w ^ key.y, low.x);
+}
+
+// Four independent uniform words for one counter (which draw) and key (which stream). Unrolled: a loop costs more
+// than its body where the compiler guards every WGSL loop with a counter.
+fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
+  var c = philox_round(counter, key);
+  c = philox_round(c, key + 1u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 2u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 3u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 4u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 5u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 6u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 7u * PHILOX_KEY_STEP);
+  c = philox_round(c, key + 8u * PHILOX_KEY_STEP);
+  return philox_round(c, key + 9u * PHILOX_KEY_STEP);
+}
+
+// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
+fn uniform01(x: u32) -> f32 {
+  return f32(x >> 8u) * 0x1p-24f;
+}
+
+// An integer in [0, n): the high word of x * n.
+fn uniform_integer(x: u32, n: u32) -> u32 {
+  return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
+}
+
+// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
+// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
+// sin and cos.
+fn normal2(a: u32, b: u32) -> vec2f {
+  let radius = sqrt(-2.0 * log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
+  return radius * vec2f(cos(angle), sin(angle));
+}
+
+struct Params {
+  batch: u32,
+  dim: u32,          // D
+  columns: u32,      // vec4s of a row of y
+  cosine_first: u32, // 1: [cos, sin]
+  // q = P^(-1 / (D/2 - shift)) to the powers 1, 2, 4, …, in units of 2^-32, at most 2^32 - 1
+  power0: u32,
+  power1: u32,
+  power2: u32,
+  power3: u32,
+  power4: u32,
+  power5: u32,
+  power6: u32,
+  power7: u32,
+  power8: u32,
+  power9: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> timesteps: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+
+const RADIAN = 683565276u;   // 2^32 / (2 pi): one radian as a fraction of a turn
+const TAU = 6.283185307179586;
+
+// a * b / 2^32, rounded.
+fn multiply_fractions(a: u32, b: u32) -> u32 {
+  return philox_multiply_high(vec2u(a, 0u), vec2u(b, 0u)).x + ((a * b) >> 31u);
+}
+
+fn times_power(frequency: u32, k: u32, bit: u32, power: u32) -> u32 {
+  return select(frequency, multiply_fractions(frequency, power), ((k >> bit) & 1u) == 1u);
+}
+
+// Frequency k in turns, as a fraction of 2^32.
+fn frequency_of(k: u32) -> u32 {
+  var f = times_power(RADIAN, k, 0u, params.power0);
+  f = times_power(f, k, 1u, params.power1);
+  f = times_power(f, k, 2u, params.power2);
+  f = times_power(f, k, 3u, params.power3);
+  f = times_power(f, k, 4u, params.power4);
+  f = times_power(f, k, 5u, params.power5);
+  f = times_power(f, k, 6u, params.power6);
+  f = times_power(f, k, 7u, params.power7);
+  f = times_power(f, k, 8u, params.power8);
+  return times_power(f, k, 9u, params.power9);
+}
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+fn sine_cosine(turns: u32) -> vec2f {
+  let quadrant = (turns + 0x20000000u) >> 30u;
+  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
+  let q = a * a;
+  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
+  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
+  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
+  return select(turned, -turned, (quadrant & 2u) == 2u);
+}
+
+fn value(n: u32, i: u32) -> f32 {
+  let half_dim = params.dim / 2u;
+  if (i >= 2u * half_dim) {
+    return 0.0;
+  }
+  let second_half = u32(i >= half_dim);
+  let f = frequency_of(i - second_half * half_dim);
+  let whole = floor(timesteps[n]);
+  let part = timesteps[n] - whole;
+  let both = sine_cosine(u32(whole) * f + u32(part * f32(f)));
+  return select(both.x, both.y, second_half != params.cosine_first);
+}
+
+@compute @workgroup_size(64)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let j = (group.y * groups.x + group.x) * 64u + lane;
+  if (j >= params.batch * params.columns) {
+    return;
+  }
+  let n = j / params.columns;
+  let i = 4u * (j - n * params.columns);
+  y[j] = vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u));
+}
+`,
+  bindings: {
+    timesteps: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    dim: "u32",
+    columns: "u32",
+    cosine_first: "u32",
+    power0: "u32",
+    power1: "u32",
+    power2: "u32",
+    power3: "u32",
+    power4: "u32",
+    power5: "u32",
+    power6: "u32",
+    power7: "u32",
+    power8: "u32",
+    power9: "u32",
+  },
+  entryPoints: ["forward"],
+} as const satisfies KernelSource;
+
+/** `upsample.wgsl`: forward, backward. */
+export const upsample = {
+  name: "upsample",
+  code: `// Nearest-neighbour upsampling by two.
+//
+//   forward    y[n, 2h + i, 2w + j, c] = x[n, h, w, c]                       i, j in {0, 1}
+//   backward   dx[n, h, w, c] = addend[n, h, w, c] + sum over i, j of dy[n, 2h + i, 2w + j, c]
+//
+// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; float32, written \`=\`; zero padding stays zero.
+// An invocation takes 4 vec4 of the small tensor, one workgroup apart.
+
+override has_addend: bool = false;
+
+struct Params {
+  count: u32,   // vec4s of the small tensor
+  width: u32,   // W
+  columns: u32, // vec4s of a pixel: Cp / 4
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+
+// Index in the large tensor of the first of the four copies of vec4 i. Images follow one another without a gap, so the
+// batch needs no index of its own: row r of all images becomes rows 2r and 2r + 1.
+fn copy_of(i: u32) -> u32 {
+  let pixel = i / params.columns;
+  let row = pixel / params.width;
+  let column = i - pixel * params.columns;
+  let w = pixel - row * params.width;
+  return (row * 4u * params.width + 2u * w) * params.columns + column;
+}
+
+@compute @workgroup_size(256)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let below = 2u * params.width * params.columns;
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    let value = x[i];
+    let k = copy_of(i);
+    y[k] = value;
+    y[k + params.columns] = value;
+    y[k + below] = value;
+    y[k + below + params.columns] = value;
+  }
+}
+
+@compute @workgroup_size(256)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let below = 2u * params.width * params.columns;
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    let k = copy_of(i);
+    var slope = (dy[k] + dy[k + params.columns]) + (dy[k + below] + dy[k + below + params.columns]);
+    if (has_addend) {
+      slope += addend[i];
+    }
+    dx[i] = slope;
+  }
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
+    dy: { binding: 3, access: "read" },
+    addend: { binding: 4, access: "read" },
+    dx: { binding: 5, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+    width: "u32",
+    columns: "u32",
+  },
+  entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ConfigError } from "../errors.ts";
+import { ConfigError, DataError } from "../errors.ts";
 import { readArchive } from "./archive.ts";
 import { findBatchFolder, readBatchFolder } from "./batch_folder.ts";
 import { BatchAssembly } from "./batches.ts";
@@ -60,20 +60,27 @@ export async function cifar10(options: Cifar10Options = {}): Promise<ImageDatase
   const assembly = new BatchAssembly(split, data === undefined || official);
   if (data === undefined) {
     await readPackage(assembly, onProgress);
-  } else if (await isFolder(data)) {
-    const folder = await findBatchFolder(data);
-    if (folder === undefined) return await imageFolder(data, split, onProgress);
+    return assembly.finish(PACKAGE);
+  }
+  const path = data.replace(/(?<=.)[/\\]+$/, ""); // so that messages have no double slash
+  if (await isFolder(path)) {
+    const folder = await findBatchFolder(path);
+    if (folder === undefined) return await imageFolder(path, split, onProgress);
     await readBatchFolder(folder, assembly, onProgress);
   } else {
-    await readArchive(data, assembly, onProgress);
+    await readArchive(path, assembly, onProgress);
   }
-  return assembly.finish(data ?? PACKAGE);
+  return assembly.finish(path);
 }
 
 async function isFolder(path: string): Promise<boolean> {
   try {
     return (await Deno.stat(path)).isDirectory;
   } catch (error) {
-    throw unreadable(path, error);
+    if (!(error instanceof Deno.errors.NotFound)) throw unreadable(path, error);
+    throw new DataError(
+      `${path}: no such file or folder; expected cifar-10-binary.tar.gz, cifar-10-python.tar.gz, the folder that one of ` +
+        "them was unpacked to, or a folder with one subfolder of PNGs per class",
+    );
   }
 }

@@ -49,16 +49,16 @@ export interface FolderListing {
 export async function listFolder(path: string): Promise<FolderListing> {
   const folders: string[] = [];
   const files: string[] = [];
+  let at = path;
   try {
     for await (const entry of Deno.readDir(path)) {
       if (entry.name.startsWith(".")) continue;
-      const isFolder = entry.isSymlink
-        ? (await Deno.stat(`${path}/${entry.name}`)).isDirectory
-        : entry.isDirectory;
+      at = `${path}/${entry.name}`;
+      const isFolder = entry.isSymlink ? (await Deno.stat(at)).isDirectory : entry.isDirectory;
       (isFolder ? folders : files).push(entry.name);
     }
   } catch (error) {
-    throw unreadable(path, error);
+    throw unreadable(at, error);
   }
   return { folders: folders.sort(), files: files.sort() };
 }

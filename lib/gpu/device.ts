@@ -4,7 +4,7 @@
  * @module
  */
 import { DeviceError } from "../errors.ts";
-import { MemoryBudget } from "./memory.ts";
+import { MemoryBudget } from "./budget.ts";
 import { Pipelines } from "./pipeline.ts";
 
 /** What is known of the adapter in use. */
@@ -21,8 +21,11 @@ export interface AdapterDescription {
 
 /** Options of {@linkcode openGpu}. */
 export interface GpuOptions {
-  /** Bytes that buffers may take in all. Default: 4 GiB on a software adapter, unbounded elsewhere. */
-  memoryBudget?: number;
+  /**
+   * Bytes that buffers may take in all, or how many for a given kind of adapter. Default: 4 GiB on a software adapter,
+   * unbounded elsewhere.
+   */
+  memoryBudget?: number | ((software: boolean) => number);
   /** Called once with a sentence when the device is lost or reports an error nobody asked for. */
   onFault?: (error: DeviceError) => void;
 }
@@ -60,10 +63,9 @@ export class Gpu {
     this.#device = device;
     this.adapter = adapter;
     this.limits = device.limits;
-    this.memory = new MemoryBudget(
-      options.memoryBudget ?? (adapter.software ? 4 * 2 ** 30 : Infinity),
-      adapter.name,
-    );
+    const { memoryBudget = (software) => software ? 4 * 2 ** 30 : Infinity } = options;
+    const limit = typeof memoryBudget === "number" ? memoryBudget : memoryBudget(adapter.software);
+    this.memory = new MemoryBudget(limit, adapter.name);
     this.pipelines = new Pipelines(this);
     const fail = (error: DeviceError) => {
       if (this.#fault) return;

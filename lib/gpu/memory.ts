@@ -1,10 +1,10 @@
 /**
- * Device buffers under a byte budget. Real out-of-memory cannot be caught everywhere (some drivers report nothing and
- * crash), so what does not fit is refused before anything is allocated.
+ * Device buffers: made within the byte budget, bound as ranges, freed together.
  *
  * @module
  */
 import { DeviceError } from "../errors.ts";
+import { mebibytes } from "./budget.ts";
 import type { Gpu } from "./device.ts";
 
 /** A range of a buffer as a kernel sees it. Offsets of bound ranges are multiples of 256. */
@@ -22,61 +22,6 @@ export const BINDING_ALIGNMENT = 256;
 /** Smallest multiple of `alignment` that holds `size`. */
 export function alignUp(size: number, alignment: number): number {
   return Math.ceil(size / alignment) * alignment;
-}
-
-/** Counts the bytes of live buffers against a limit. */
-export class MemoryBudget {
-  readonly limit: number;
-  #adapter: string;
-  #used = 0;
-  #live = 0;
-
-  constructor(limit: number, adapter: string) {
-    this.limit = limit;
-    this.#adapter = adapter;
-  }
-
-  /** Bytes held by live buffers. */
-  get used(): number {
-    return this.#used;
-  }
-
-  /** Number of live buffers. */
-  get live(): number {
-    return this.#live;
-  }
-
-  /**
-   * Refuses a request that would pass the budget.
-   * @param what for the message, e.g. `training small at batch 128`
-   * @throws {DeviceError} with the bytes needed, held and allowed
-   */
-  require(bytes: number, what: string): void {
-    if (this.#used + bytes <= this.limit) return;
-    throw new DeviceError(
-      `${what} needs ${mebibytes(bytes)} of device memory, ${mebibytes(this.#used)} are in use and ` +
-        `${
-          mebibytes(this.limit)
-        } are allowed on ${this.#adapter}; use a smaller batch or model, or raise the memory budget`,
-    );
-  }
-
-  /** Called by {@linkcode createBuffer} alone. */
-  add(bytes: number): void {
-    this.#used += bytes;
-    this.#live++;
-  }
-
-  /** Called by {@linkcode destroyBuffer} alone. */
-  remove(bytes: number): void {
-    this.#used -= bytes;
-    this.#live--;
-  }
-}
-
-/** Bytes as a readable figure. */
-export function mebibytes(bytes: number): string {
-  return bytes < 10 * 2 ** 20 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
 }
 
 /** How a buffer is used beyond being bound in kernels. */
@@ -121,4 +66,45 @@ export function destroyBuffer(gpu: Gpu, buffer: GPUBuffer): void {
 /** The whole of a buffer. */
 export function wholeBuffer(buffer: GPUBuffer): BufferView {
   return { buffer, offset: 0, size: buffer.size };
+}
+
+/** Owns buffers and other things with a `destroy`, and frees them together. */
+export class ResourceScope {
+  readonly #gpu: Gpu;
+  readonly #what: string;
+  readonly #owned: { destroy(): void }[] = [];
+
+  /** @param what in front of every buffer's label, e.g. `training at batch 128` */
+  constructor(gpu: Gpu, what: string) {
+    this.#gpu = gpu;
+    this.#what = what;
+  }
+
+  /** A zero-filled storage buffer that the scope frees. */
+  buffer(bytes: number, label: string): BufferView {
+    const buffer = createBuffer(this.#gpu, bytes, `${this.#what}, ${label}`);
+    this.#owned.push({ destroy: () => destroyBuffer(this.#gpu, buffer) });
+    return wholeBuffer(buffer);
+  }
+
+  /** Takes something over. */
+  own<T extends { destroy(): void }>(resource: T): T {
+    this.#owned.push(resource);
+    return resource;
+  }
+
+  /** Frees everything, last made first. */
+  destroy(): void {
+    for (const resource of this.#owned.splice(0).reverse()) resource.destroy();
+  }
+
+  /** Runs `body`; if it throws, frees everything before the error goes on. */
+  async guard<T>(body: () => Promise<T>): Promise<T> {
+    try {
+      return await body();
+    } catch (error) {
+      this.destroy();
+      throw error;
+    }
+  }
 }

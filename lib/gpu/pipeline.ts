@@ -5,7 +5,6 @@
  */
 import type { Constants, KernelSource } from "../../kernels/source.ts";
 import { DeviceError } from "../errors.ts";
-import type { Gpu } from "./device.ts";
 
 /** A compute pipeline and the layout of its one bind group. */
 export interface Pipeline {
@@ -13,13 +12,19 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout;
 }
 
+/** What the cache needs of a device. */
+export interface PipelineHost {
+  readonly device: GPUDevice;
+  readonly adapter: { readonly name: string };
+}
+
 /** Cache of pipelines of one device, keyed by kernel text, entry point, constants and bindings. */
 export class Pipelines {
-  #gpu: Gpu;
+  #gpu: PipelineHost;
   #modules = new Map<string, GPUShaderModule>();
   #pipelines = new Map<string, Promise<Pipeline>>();
 
-  constructor(gpu: Gpu) {
+  constructor(gpu: PipelineHost) {
     this.#gpu = gpu;
   }
 
@@ -65,8 +70,6 @@ export class Pipelines {
   ): Promise<Pipeline> {
     const { device } = this.#gpu;
     const label = `${kernel.name}.${entry}`;
-    // Validation errors never throw in WebGPU; without a scope they would surface far from their cause.
-    device.pushErrorScope("validation");
     const entries: GPUBindGroupLayoutEntry[] = names.map((name) => {
       const declared = kernel.bindings[name];
       if (!declared) {
@@ -80,6 +83,8 @@ export class Pipelines {
     if (Object.keys(kernel.params).length > 0) {
       entries.push({ binding: 0, visibility: COMPUTE, buffer: { type: "uniform" } });
     }
+    // Validation errors never throw in WebGPU; without a scope they would surface far from their cause.
+    device.pushErrorScope("validation");
     const layout = device.createBindGroupLayout({ entries, label });
     const moduleKey = kernel.name + hash(kernel.code);
     let module = this.#modules.get(moduleKey);

@@ -6,14 +6,8 @@
 import type { Launch, ParamType } from "../../kernels/source.ts";
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "./device.ts";
-import {
-  alignUp,
-  BINDING_ALIGNMENT,
-  type BufferView,
-  createBuffer,
-  destroyBuffer,
-  mebibytes,
-} from "./memory.ts";
+import { mebibytes } from "./budget.ts";
+import { alignUp, BINDING_ALIGNMENT, type BufferView, createBuffer, destroyBuffer } from "./memory.ts";
 
 /** One dispatch ready to record. */
 export interface Dispatch {
@@ -78,7 +72,8 @@ export function runPrograms(gpu: Gpu, programs: readonly Program[]): void {
 /**
  * Makes pipelines and bind groups for a list of launches.
  *
- * @throws {DeviceError} naming the kernel where the device refuses it, or the buffer that is too large to bind
+ * @throws {DeviceError} naming the kernel where the device refuses it, or the buffer that is too large to bind; nothing
+ *   stays allocated
  */
 export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferView>[]): Promise<Program> {
   const slots: number[] = [];
@@ -89,7 +84,7 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
   }
   const uniforms = total > 0 ? createBuffer(gpu, total, "shapes", "uniform") : undefined;
   const host = new DataView(new ArrayBuffer(total));
-  const dispatches = await Promise.all(launches.map(async (launch, i): Promise<Dispatch> => {
+  const ready = Promise.all(launches.map(async (launch, i): Promise<Dispatch> => {
     const { kernel, entry } = launch;
     writeParams(host, slots[i], launch);
     const names = Object.keys(launch.buffers);
@@ -118,8 +113,14 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
     const { workgroups, label, flops } = launch;
     return { pipeline, bindGroup, workgroups, label, flops, kernel: `${kernel.name}.${entry}` };
   }));
-  if (uniforms) gpu.device.queue.writeBuffer(uniforms, 0, host.buffer);
-  return new Program(gpu, dispatches, uniforms);
+  try {
+    const dispatches = await ready;
+    if (uniforms) gpu.device.queue.writeBuffer(uniforms, 0, host.buffer);
+    return new Program(gpu, dispatches, uniforms);
+  } catch (error) {
+    if (uniforms) destroyBuffer(gpu, uniforms);
+    throw error;
+  }
 }
 
 function writeParams(host: DataView, offset: number, { kernel, params, label }: Launch<unknown>): void {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { DeviceError } from "../errors.ts";
 import type { Gpu } from "./device.ts";
 import { alignUp, type BufferView, createBuffer, destroyBuffer } from "./memory.ts";
 
@@ -12,6 +13,7 @@ import { alignUp, type BufferView, createBuffer, destroyBuffer } from "./memory.
  *
  * @param views ranges whose offset and size are multiples of 4
  * @returns one copy per view, in order
+ * @throws {DeviceError} when the device was lost, closed or has failed by then
  */
 export async function readBack(gpu: Gpu, views: readonly BufferView[]): Promise<ArrayBuffer[]> {
   const offsets: number[] = [];
@@ -27,7 +29,10 @@ export async function readBack(gpu: Gpu, views: readonly BufferView[]): Promise<
       encoder.copyBufferToBuffer(view.buffer, view.offset, staging, offsets[i], view.size)
     );
     gpu.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MAP_READ);
+    await staging.mapAsync(MAP_READ).catch((error: Error) => {
+      throw gpu.fault ??
+        new DeviceError(`results could not be read from ${gpu.adapter.name}: ${error.message}`);
+    });
     const mapped = staging.getMappedRange();
     const copies = views.map((view, i) => mapped.slice(offsets[i], offsets[i] + view.size));
     staging.unmap();

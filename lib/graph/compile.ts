@@ -6,7 +6,8 @@
 import type { Launch } from "../../kernels/source.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { type BufferView, createBuffer, destroyBuffer, mebibytes } from "../gpu/memory.ts";
+import { mebibytes } from "../gpu/budget.ts";
+import { type BufferView, createBuffer, destroyBuffer } from "../gpu/memory.ts";
 import type { Graph } from "./graph.ts";
 import { lower } from "./lower.ts";
 import { planMemory } from "./plan.ts";
@@ -14,7 +15,8 @@ import type { Tensor } from "./tensor.ts";
 
 /** A graph with memory: launches to put in a program, and where each kept tensor lies. */
 export interface Compiled {
-  readonly launches: readonly Launch<BufferView>[];
+  /** The dispatches of each node, in the order of the graph's nodes. */
+  readonly launches: readonly (readonly Launch<BufferView>[])[];
   /** Bytes of the activation buffers. */
   readonly bytes: number;
   /** Where a bound or kept tensor lies. */
@@ -31,6 +33,8 @@ export interface CompileOptions {
   keep?: readonly Tensor[];
   /** Named in the message when memory does not suffice, e.g. `training small at batch 128`. */
   what: string;
+  /** Kernel variants to use; default those that suit the device. */
+  target?: KernelTarget;
 }
 
 /** The kernel variants that suit a device. */
@@ -48,18 +52,22 @@ export function kernelTarget(gpu: Gpu): KernelTarget {
  *
  * @throws {DeviceError} when the device cannot hold it; nothing stays allocated
  */
-export function compileGraph(gpu: Gpu, g: Graph, { bound, keep = [], what }: CompileOptions): Compiled {
-  const temporary = (name: string, elements: number) => g.tensor(name, [1, 1, 1, elements], "activation", false);
-  const context = { target: kernelTarget(gpu), temporary };
-  const symbolic = g.nodes.flatMap((node) => lower(context, node));
-  const plan = planMemory(symbolic, keep);
+export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compiled {
+  const { bound, keep = [], what, target = kernelTarget(gpu) } = options;
+  const temporary = (name: string, elements: number) =>
+    g.tensor(name, [1, 1, 1, elements], "activation", false);
+  const context = { target, temporary };
+  const symbolic = g.nodes.map((node) => lower(context, node));
+  const plan = planMemory(symbolic.flat(), keep);
   gpu.memory.require(plan.bytes, `${what} (activations ${mebibytes(plan.bytes)})`);
   const buffers: GPUBuffer[] = [];
   const destroy = () => {
     for (const buffer of buffers.splice(0)) destroyBuffer(gpu, buffer);
   };
   try {
-    plan.buffers.forEach((bytes, i) => buffers.push(createBuffer(gpu, bytes, `${what}, activation buffer ${i}`)));
+    plan.buffers.forEach((bytes, i) =>
+      buffers.push(createBuffer(gpu, bytes, `${what}, activation buffer ${i}`))
+    );
   } catch (error) {
     destroy();
     throw error;
@@ -71,9 +79,10 @@ export function compileGraph(gpu: Gpu, g: Graph, { bound, keep = [], what }: Com
     if (slot === undefined) throw new Error(`tensor ${tensor.name} (${tensor.role}) has no memory`);
     return { buffer: buffers[slot], offset: 0, size: 4 * tensor.elements };
   };
-  const launches = symbolic.map((launch): Launch<BufferView> => ({
+  const place = (launch: Launch<Tensor>): Launch<BufferView> => ({
     ...launch,
     buffers: Object.fromEntries(Object.entries(launch.buffers).map(([name, tensor]) => [name, view(tensor)])),
-  }));
+  });
+  const launches = symbolic.map((ofNode) => ofNode.map(place));
   return { launches, bytes: plan.bytes, view, destroy };
 }

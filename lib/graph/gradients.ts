@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { Graph, Node, NodeOf, Operations } from "./graph.ts";
+import { type Graph, inputsOf, type Node, type NodeOf, type Operations, outputsOf } from "./graph.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** What {@linkcode recordBackward} gives: where to find each gradient. */
@@ -22,10 +22,15 @@ export interface Gradients {
 class Backward {
   readonly parameters = new Map<Tensor, Tensor>();
   readonly #gradients = new Map<Tensor, Tensor>();
-  readonly #wanted: ReadonlySet<Tensor>;
+  /** Wanted inputs and everything computed from them. */
+  readonly #wanted: Set<Tensor>;
 
   constructor(readonly g: Graph, wanted: readonly Tensor[]) {
     this.#wanted = new Set(wanted);
+    for (const node of g.nodes) {
+      if (!inputsOf(node).some((tensor) => this.#wanted.has(tensor))) continue;
+      for (const tensor of outputsOf(node)) this.#wanted.add(tensor);
+    }
   }
 
   /** The gradient that has arrived at `tensor`, if any. */
@@ -56,14 +61,22 @@ class Backward {
     const soFar = this.of(tensor);
     if (!soFar) return this.set(tensor, gradient);
     const y = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
-    this.g.record({ kind: "add", label: `d ${tensor.name}`, in: { a: soFar, b: gradient }, out: { y }, attributes: {} });
+    this.g.record({
+      kind: "add",
+      label: `d ${tensor.name}`,
+      in: { a: soFar, b: gradient },
+      out: { y },
+      attributes: {},
+    });
     this.set(tensor, y);
   }
 
   /** The slice of the flat gradient buffer for a parameter; each parameter is used once. */
   parameter(tensor: Tensor): Tensor {
     if (tensor.role !== "parameter") throw new Error(`${tensor.name} is not a parameter`);
-    if (this.parameters.has(tensor)) throw new Error(`parameter ${tensor.name} is used twice; its gradient would be overwritten`);
+    if (this.parameters.has(tensor)) {
+      throw new Error(`parameter ${tensor.name} is used twice; its gradient would be overwritten`);
+    }
     const gradient = this.g.tensor(`d ${tensor.name}`, tensor.shape, "gradient", false);
     this.parameters.set(tensor, gradient);
     return gradient;
@@ -84,12 +97,24 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     b.g.record({ kind: "conv2dBackwardWeight", label, in: { x, dy }, out, attributes });
     if (!b.wants(x)) return;
     const { dx, addend } = b.next(x);
-    b.g.record({ kind: "conv2dBackwardInput", label, in: { dy, weight, ...addend }, out: { dx }, attributes });
+    b.g.record({
+      kind: "conv2dBackwardInput",
+      label,
+      in: { dy, weight, ...addend },
+      out: { dx },
+      attributes,
+    });
   },
   groupNorm(b, { label, attributes, in: { x, gamma, beta }, out: { stats } }, dy) {
     const { dx, addend } = b.next(x);
     const out = { dx, dgamma: b.parameter(gamma), dbeta: b.parameter(beta) };
-    b.g.record({ kind: "groupNormBackward", label, in: { x, gamma, beta, stats, dy, ...addend }, out, attributes });
+    b.g.record({
+      kind: "groupNormBackward",
+      label,
+      in: { x, gamma, beta, stats, dy, ...addend },
+      out,
+      attributes,
+    });
   },
   silu(b, { label, attributes, in: { x } }, dy) {
     if (!b.wants(x)) return;
@@ -129,7 +154,13 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     // Timesteps are given, not learned: nothing flows further.
   },
   embedding(b, { label, attributes, in: { table, labels } }, dy) {
-    b.g.record({ kind: "embeddingBackward", label, in: { labels, dy }, out: { dtable: b.parameter(table) }, attributes });
+    b.g.record({
+      kind: "embeddingBackward",
+      label,
+      in: { labels, dy },
+      out: { dtable: b.parameter(table) },
+      attributes,
+    });
   },
 };
 
@@ -139,9 +170,15 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
  * @param output the tensor that training differentiates, e.g. the predicted noise
  * @param seed the gradient of the loss with respect to `output`, same shape
  * @param wanted inputs whose gradients are of interest too
- * @throws {Error} when a parameter is used twice or gets no gradient; both are faults in the network's definition
+ * @throws {Error} when a parameter is used twice, or a parameter or wanted input gets no gradient: faults in the
+ *   network's definition
  */
-export function recordBackward(g: Graph, output: Tensor, seed: Tensor, wanted: readonly Tensor[] = []): Gradients {
+export function recordBackward(
+  g: Graph,
+  output: Tensor,
+  seed: Tensor,
+  wanted: readonly Tensor[] = [],
+): Gradients {
   const b = new Backward(g, wanted);
   b.set(output, seed);
   const forward = [...g.nodes];
@@ -150,11 +187,14 @@ export function recordBackward(g: Graph, output: Tensor, seed: Tensor, wanted: r
     if (dy) backward(b, node, dy);
   }
   for (const { name, tensor } of g.parameters) {
-    if (!b.parameters.has(tensor)) throw new Error(`parameter ${name} gets no gradient; the output does not depend on it`);
+    if (!b.parameters.has(tensor)) {
+      throw new Error(`parameter ${name} gets no gradient; the output does not depend on it`);
+    }
   }
-  const ofInput = new Map(wanted.flatMap((tensor): [Tensor, Tensor][] => {
+  const ofInput = new Map(wanted.map((tensor): [Tensor, Tensor] => {
     const gradient = b.of(tensor);
-    return gradient ? [[tensor, gradient]] : [];
+    if (!gradient) throw new Error(`input ${tensor.name} gets no gradient; the output does not depend on it`);
+    return [tensor, gradient];
   }));
   return { ofParameter: b.parameters, ofInput };
 }

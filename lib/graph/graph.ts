@@ -84,7 +84,11 @@ export interface Operations {
   concat: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   add: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   dropout: { in: { x: Tensor; stepState: Tensor }; out: { y: Tensor }; attributes: DropoutAttributes };
-  timestepEmbedding: { in: { timesteps: Tensor }; out: { y: Tensor }; attributes: TimestepEmbeddingAttributes };
+  timestepEmbedding: {
+    in: { timesteps: Tensor };
+    out: { y: Tensor };
+    attributes: TimestepEmbeddingAttributes;
+  };
   embedding: { in: { table: Tensor; labels: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
 }
 
@@ -106,13 +110,21 @@ export interface BackwardOperations {
     out: { dx: Tensor; dgamma: Tensor; dbeta: Tensor };
     attributes: GroupNormAttributes;
   };
-  siluBackward: { in: { x: Tensor; dy: Tensor; addend?: Tensor }; out: { dx: Tensor }; attributes: Record<never, never> };
+  siluBackward: {
+    in: { x: Tensor; dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: Record<never, never>;
+  };
   attentionBackward: {
     in: { q: Tensor; k: Tensor; v: Tensor; weights: Tensor; dy: Tensor };
     out: { dq: Tensor; dk: Tensor; dv: Tensor };
     attributes: AttentionAttributes;
   };
-  upsampleBackward: { in: { dy: Tensor; addend?: Tensor }; out: { dx: Tensor }; attributes: Record<never, never> };
+  upsampleBackward: {
+    in: { dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: Record<never, never>;
+  };
   sliceChannels: {
     in: { dy: Tensor; addend?: Tensor };
     out: { dx: Tensor };
@@ -134,7 +146,9 @@ export interface BackwardOperations {
 export type AllOperations = Operations & BackwardOperations;
 
 /** A recorded operation of kind `K`. */
-export type NodeOf<K extends keyof AllOperations> = { readonly kind: K; readonly label: string } & AllOperations[K];
+export type NodeOf<K extends keyof AllOperations> =
+  & { readonly kind: K; readonly label: string }
+  & AllOperations[K];
 
 /** Any recorded operation. */
 export type Node = { [K in keyof AllOperations]: NodeOf<K> }[keyof AllOperations];

@@ -46,7 +46,8 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     const scratch = temporary(`${label}.scratch`, conv2dBackwardWeightScratch(target, shape));
     return conv2dBackwardWeight(target, shape, { ...operands, ...out, scratch }, label);
   },
-  spatialSum: (_, { label, in: operands, out }) => spatialSum(imageShape(operands.dy), { ...operands, ...out }, label),
+  spatialSum: (_, { label, in: operands, out }) =>
+    spatialSum(imageShape(operands.dy), { ...operands, ...out }, label),
   groupNorm: (_, { label, attributes, in: operands, out }) =>
     groupNormForward(normShape(operands.x, attributes), { ...operands, ...out }, label),
   groupNormBackward({ temporary }, { label, attributes, in: operands, out }) {
@@ -54,7 +55,8 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     const scratch = temporary(`${label}.scratch`, groupNormScratch(shape));
     return groupNormBackward(shape, { ...operands, ...out, scratch }, label);
   },
-  silu: (_, { label, in: operands, out }) => siluForward({ elements: out.y.elements }, { ...operands, ...out }, label),
+  silu: (_, { label, in: operands, out }) =>
+    siluForward({ elements: out.y.elements }, { ...operands, ...out }, label),
   siluBackward: (_, { label, in: operands, out }) =>
     siluBackward({ elements: out.dx.elements }, { ...operands, ...out }, label),
   attention({ target, temporary }, { label, attributes: { heads }, in: { q, k, v }, out: { y, weights } }) {
@@ -63,25 +65,41 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     const { batch, size } = image;
     const product = { batch, heads, alpha: 1 };
     return [
+      ...matmul(
+        target,
+        {
+          ...product,
+          m: length,
+          n: length,
+          k: size,
+          a: image.rows,
+          b: image.columns,
+          c: scores.rows,
+          alpha: scale,
+        },
+        { a: q, b: k, c: s },
+        `${label}.qk`,
+      ),
+      ...softmaxForward({ rows, length, stride }, { x: s, y: weights }, label),
       ...matmul(target, {
         ...product,
         m: length,
-        n: length,
-        k: size,
-        a: image.rows,
-        b: image.columns,
-        c: scores.rows,
-        alpha: scale,
-      }, { a: q, b: k, c: s }, `${label}.qk`),
-      ...softmaxForward({ rows, length, stride }, { x: s, y: weights }, label),
-      ...matmul(target, { ...product, m: length, n: size, k: length, a: scores.rows, b: image.rows, c: image.rows }, {
+        n: size,
+        k: length,
+        a: scores.rows,
+        b: image.rows,
+        c: image.rows,
+      }, {
         a: weights,
         b: v,
         c: y,
       }, `${label}.pv`),
     ];
   },
-  attentionBackward({ target, temporary }, { label, attributes: { heads }, in: operands, out: { dq, dk, dv } }) {
+  attentionBackward(
+    { target, temporary },
+    { label, attributes: { heads }, in: operands, out: { dq, dk, dv } },
+  ) {
     const { q, k, v, weights, dy } = operands;
     const { rows, length, stride, scale, image, scores } = attentionShape(q, heads);
     const { batch, size } = image;
@@ -101,12 +119,17 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
       ...matmul(target, { ...toImage, a: scores.columns }, { a: dscores, b: q, c: dk }, `${label}.dk`),
     ];
   },
-  upsample: (_, { label, in: operands, out }) => upsampleForward(planeShape(operands.x), { ...operands, ...out }, label),
+  upsample: (_, { label, in: operands, out }) =>
+    upsampleForward(planeShape(operands.x), { ...operands, ...out }, label),
   upsampleBackward: (_, { label, in: operands, out }) =>
     upsampleBackward(planeShape(out.dx), { ...operands, ...out }, label),
   concat(_, { label, in: { a, b }, out }) {
     const [batch, height, width, channels] = a.shape;
-    return concatForward({ rows: batch * height * width, a: channels, b: b.shape[3] }, { a, b, ...out }, label);
+    return concatForward(
+      { rows: batch * height * width, a: channels, b: b.shape[3] },
+      { a, b, ...out },
+      label,
+    );
   },
   sliceChannels(_, { label, attributes: { first }, in: operands, out }) {
     const [batch, height, width, channels] = operands.dy.shape;
@@ -117,10 +140,19 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
   dropout: (_, { label, attributes, in: { x, stepState }, out: { y } }) =>
     dropoutForward({ elements: y.elements, ...attributes }, { x, step_state: stepState, y }, label),
   dropoutBackward: (_, { label, attributes, in: { dy, stepState, addend }, out: { dx } }) =>
-    dropoutBackward({ elements: dx.elements, ...attributes }, { dy, step_state: stepState, addend, dx }, label),
+    dropoutBackward(
+      { elements: dx.elements, ...attributes },
+      { dy, step_state: stepState, addend, dx },
+      label,
+    ),
   timestepEmbedding(_, { label, attributes, in: operands, out }) {
     const [batch, , , dim] = out.y.shape;
-    const shape = { batch, dim, flipSinToCos: attributes.flipSinToCos, downscaleFreqShift: attributes.frequencyShift };
+    const shape = {
+      batch,
+      dim,
+      flipSinToCos: attributes.flipSinToCos,
+      downscaleFreqShift: attributes.frequencyShift,
+    };
     return timestepEmbedding(shape, { ...operands, ...out }, label);
   },
   embedding: (_, { label, in: operands, out }) =>
@@ -139,7 +171,18 @@ function convShape(x: Tensor, y: Tensor, { kernel, stride, padding }: ConvAttrib
   const [batch, inHeight, inWidth, inChannels] = x.shape;
   const [, outHeight, outWidth, outChannels] = y.shape;
   const offsets = { padTop: padding, padLeft: padding };
-  return { batch, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels, kernel, stride, ...offsets };
+  return {
+    batch,
+    inHeight,
+    inWidth,
+    inChannels,
+    outHeight,
+    outWidth,
+    outChannels,
+    kernel,
+    stride,
+    ...offsets,
+  };
 }
 
 function imageShape(x: Tensor): { batch: number; spatial: number; channels: number } {
@@ -167,7 +210,11 @@ function attentionShape(q: Tensor, heads: number) {
   const size = channels / heads;
   const stride = paddedChannels(length);
   // A head is a slice of the channels; its score matrices lie one after the other.
-  const slice = { rowStride: paddedChannels(channels), batchStride: length * paddedChannels(channels), headStride: size };
+  const slice = {
+    rowStride: paddedChannels(channels),
+    batchStride: length * paddedChannels(channels),
+    headStride: size,
+  };
   const matrix = { rowStride: stride, batchStride: heads * length * stride, headStride: length * stride };
   return {
     rows: batch * heads * length,

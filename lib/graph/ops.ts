@@ -33,7 +33,8 @@ export function conv2d(
   expectShape(label, "bias", bias, [1, 1, 1, outChannels]);
   const { kernel, stride, padding } = attributes;
   expectShape(label, "weight", weight, [kernel, kernel, paddedChannels(channels), outChannels]);
-  const outSize = (size: number) => stride === 1 ? size : padding === 1 ? Math.ceil(size / 2) : Math.floor(size / 2);
+  const outSize = (size: number) =>
+    stride === 1 ? size : padding === 1 ? Math.ceil(size / 2) : Math.floor(size / 2);
   const shape: Shape = [batch, outSize(height), outSize(width), outChannels];
   if (extra.rowBias) expectShape(label, "rowBias", extra.rowBias, [batch, 1, 1, outChannels]);
   if (extra.residual) expectShape(label, "residual", extra.residual, shape);
@@ -53,11 +54,18 @@ export interface NormParameters {
  *
  * @param x [N,H,W,C], C a multiple of `groups`
  */
-export function groupNorm(g: Graph, x: Tensor, parameters: NormParameters, attributes: GroupNormAttributes): Tensor {
+export function groupNorm(
+  g: Graph,
+  x: Tensor,
+  parameters: NormParameters,
+  attributes: GroupNormAttributes,
+): Tensor {
   const label = g.label("groupNorm");
   const [batch, , , channels] = x.shape;
   const { groups } = attributes;
-  if (channels % groups !== 0) throw new ShapeError(`${label}: ${channels} channels cannot be split into ${groups} groups`);
+  if (channels % groups !== 0) {
+    throw new ShapeError(`${label}: ${channels} channels cannot be split into ${groups} groups`);
+  }
   expectShape(label, "gamma", parameters.gamma, [1, 1, 1, channels]);
   expectShape(label, "beta", parameters.beta, [1, 1, 1, channels]);
   const y = g.tensor(label, x.shape, "activation", true);
@@ -86,7 +94,9 @@ export function attention(g: Graph, q: Tensor, k: Tensor, v: Tensor, heads: numb
   const [batch, height, width, channels] = q.shape;
   expectShape(label, "k", k, q.shape);
   expectShape(label, "v", v, q.shape);
-  if (channels % heads !== 0) throw new ShapeError(`${label}: ${channels} channels cannot be split into ${heads} heads`);
+  if (channels % heads !== 0) {
+    throw new ShapeError(`${label}: ${channels} channels cannot be split into ${heads} heads`);
+  }
   const positions = height * width;
   const y = g.tensor(label, q.shape, "activation", true);
   const weights = g.tensor(`${label}.weights`, [batch, heads, positions, positions], "activation", false);
@@ -108,7 +118,12 @@ export function concat(g: Graph, a: Tensor, b: Tensor): Tensor {
   const label = g.label("concat");
   const [batch, height, width, channels] = a.shape;
   expectShape(label, "b", b, [batch, height, width, b.shape[3]]);
-  const y = g.tensor(label, [batch, height, width, channels + b.shape[3]], "activation", a.trainable || b.trainable);
+  const y = g.tensor(
+    label,
+    [batch, height, width, channels + b.shape[3]],
+    "activation",
+    a.trainable || b.trainable,
+  );
   g.record({ kind: "concat", label, in: { a, b }, out: { y }, attributes: {} });
   return y;
 }
@@ -130,7 +145,9 @@ export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
  * @param rate share of elements set to zero, 0 <= rate < 1; the rest are scaled by 1 / (1 - rate)
  */
 export function dropout(g: Graph, x: Tensor, stepState: Tensor, rate: number): Tensor {
-  if (!(rate >= 0 && rate < 1)) throw new ShapeError(`${g.label("dropout")}: rate must be in [0, 1), got ${rate}`);
+  if (!(rate >= 0 && rate < 1)) {
+    throw new ShapeError(`${g.label("dropout")}: rate must be in [0, 1), got ${rate}`);
+  }
   if (rate === 0) return x;
   const label = g.label("dropout");
   const y = g.tensor(label, x.shape, "activation", x.trainable);
@@ -142,8 +159,8 @@ export function dropout(g: Graph, x: Tensor, stepState: Tensor, rate: number): T
 /**
  * Sinusoidal embedding of timesteps (Vaswani et al. 2017 as used by Ho et al. 2020).
  *
- * @param timesteps [N,1,1,1]: N consecutive float32 values
- * @param dimension length of the embedding
+ * @param timesteps [1,1,1,N]: N consecutive float32 values
+ * @param dimension length of the embedding, even
  */
 export function timestepEmbedding(
   g: Graph,
@@ -153,6 +170,8 @@ export function timestepEmbedding(
   attributes: TimestepEmbeddingAttributes,
 ): Tensor {
   const label = g.label("timestepEmbedding");
+  expectShape(label, "timesteps", timesteps, [1, 1, 1, batch]);
+  if (dimension % 2 !== 0) throw new ShapeError(`${label}: dimension must be even, got ${dimension}`);
   const y = g.tensor(label, [batch, 1, 1, dimension], "activation", false);
   g.record({ kind: "timestepEmbedding", label, in: { timesteps }, out: { y }, attributes });
   return y;
@@ -161,10 +180,11 @@ export function timestepEmbedding(
 /**
  * Rows of a table by label: `y[n] = table[labels[n]]`.
  *
- * @param labels N consecutive uint32 values below the table's row count
+ * @param labels [1,1,1,N]: N consecutive uint32 values below the table's row count
  */
 export function embedding(g: Graph, table: Tensor, labels: Tensor, batch: number): Tensor {
   const label = g.label("embedding");
+  expectShape(label, "labels", labels, [1, 1, 1, batch]);
   const y = g.tensor(label, [batch, 1, 1, table.shape[3]], "activation", true);
   g.record({ kind: "embedding", label, in: { table, labels }, out: { y }, attributes: {} });
   return y;
@@ -172,5 +192,7 @@ export function embedding(g: Graph, table: Tensor, labels: Tensor, batch: number
 
 function expectShape(label: string, operand: string, tensor: Tensor, shape: Shape): void {
   if (tensor.shape.every((size, i) => size === shape[i])) return;
-  throw new ShapeError(`${label}: ${operand} has shape ${showShape(tensor.shape)}, expected ${showShape(shape)}`);
+  throw new ShapeError(
+    `${label}: ${operand} has shape ${showShape(tensor.shape)}, expected ${showShape(shape)}`,
+  );
 }

@@ -68,7 +68,11 @@ function takeSlot(free: readonly Slot[], elements: number): Slot | undefined {
   let best: Slot | undefined;
   for (const slot of free) {
     if (!best) best = slot;
-    else if (best.elements < elements ? slot.elements > best.elements : slot.elements >= elements && slot.elements < best.elements) {
+    else if (
+      best.elements < elements
+        ? slot.elements > best.elements
+        : slot.elements >= elements && slot.elements < best.elements
+    ) {
       best = slot;
     }
   }

@@ -73,40 +73,87 @@ export function unetConfig(options: UNetOptions): UNetConfig {
   requireInteger("out_channels", config.outChannels, 1, 64);
   requireInteger("layers_per_block", config.layersPerBlock, 1, 16);
   requireInteger("norm_num_groups", config.normNumGroups, 1, 4096);
-  if (levels < 1 || levels > 8) throw new ConfigError("block_out_channels", `${levels} entries`, "1 to 8 entries");
+  if (config.attentionHeadDim !== null) {
+    requireInteger("attention_head_dim", config.attentionHeadDim, 1, 4096);
+  }
+  if (levels < 1 || levels > 8) {
+    throw new ConfigError("block_out_channels", `${levels} entries`, "1 to 8 entries");
+  }
   for (const channels of config.blockOutChannels) {
     requireInteger("block_out_channels", channels, 1, 4096);
     if (channels % config.normNumGroups !== 0) {
-      throw new ConfigError("block_out_channels", channels, `multiples of norm_num_groups (${config.normNumGroups})`);
-    }
-    if (config.attentionHeadDim !== null && channels % config.attentionHeadDim !== 0) {
-      throw new ConfigError("attention_head_dim", config.attentionHeadDim, `a divisor of every level's channels (${channels})`);
+      throw new ConfigError(
+        "block_out_channels",
+        channels,
+        `multiples of norm_num_groups (${config.normNumGroups})`,
+      );
     }
   }
   if (config.blockOutChannels[0] % 2 !== 0) {
-    throw new ConfigError("block_out_channels", config.blockOutChannels[0], "an even first entry, for the timestep embedding");
+    throw new ConfigError(
+      "block_out_channels",
+      config.blockOutChannels[0],
+      "an even first entry, for the timestep embedding",
+    );
   }
   requireBlocks("down_block_types", config.downBlockTypes, ["DownBlock2D", "AttnDownBlock2D"], levels);
   requireBlocks("up_block_types", config.upBlockTypes, ["UpBlock2D", "AttnUpBlock2D"], levels);
-  if (config.attentionHeadDim !== null) requireInteger("attention_head_dim", config.attentionHeadDim, 1, 4096);
+  config.blockOutChannels.forEach((channels, level) => {
+    if (
+      config.attentionHeadDim !== null && hasAttention(config, level) &&
+      channels % config.attentionHeadDim !== 0
+    ) {
+      throw new ConfigError(
+        "attention_head_dim",
+        config.attentionHeadDim,
+        `a divisor of the channels of every level with attention (${channels} at level ${level})`,
+      );
+    }
+  });
+  requireBoolean("add_attention", config.addAttention);
+  requireBoolean("flip_sin_to_cos", config.flipSinToCos);
   if (config.numClassEmbeds !== null) requireInteger("num_class_embeds", config.numClassEmbeds, 1, 100_000);
   if (config.downsamplePadding !== 0 && config.downsamplePadding !== 1) {
     throw new ConfigError("downsample_padding", config.downsamplePadding, "0 or 1");
   }
-  if (!(config.normEps > 0)) throw new ConfigError("norm_eps", config.normEps, "a positive number");
-  if (!(config.dropout >= 0 && config.dropout < 1)) throw new ConfigError("dropout", config.dropout, "a number in [0, 1)");
+  const { normEps, dropout, freqShift } = config;
+  if (!(Number.isFinite(normEps) && normEps > 0)) {
+    throw new ConfigError("norm_eps", normEps, "a positive number");
+  }
+  if (!(Number.isFinite(dropout) && dropout >= 0 && dropout < 1)) {
+    throw new ConfigError("dropout", dropout, "a number in [0, 1)");
+  }
+  const half = config.blockOutChannels[0] / 2;
+  if (!Number.isFinite(freqShift) || freqShift >= half) {
+    throw new ConfigError(
+      "freq_shift",
+      freqShift,
+      `a number below half the first level's channels (${half})`,
+    );
+  }
   const divisor = 2 ** (levels - 1);
   for (const size of imageSize(config)) {
     if (size % divisor !== 0) {
-      throw new ConfigError("sample_size", size, `a multiple of ${divisor}, since ${levels} levels halve it ${levels - 1} times`);
+      throw new ConfigError(
+        "sample_size",
+        size,
+        `a multiple of ${divisor}, since ${levels} levels halve it ${levels - 1} times`,
+      );
     }
   }
   return config;
 }
 
 /** Height and width of the images. */
-export function imageSize({ sampleSize }: Pick<UNetConfig, "sampleSize">): readonly [height: number, width: number] {
+export function imageSize(
+  { sampleSize }: Pick<UNetConfig, "sampleSize">,
+): readonly [height: number, width: number] {
   return typeof sampleSize === "number" ? [sampleSize, sampleSize] : sampleSize;
+}
+
+/** Classes a network knows, the null class of classifier-free guidance not counted; 0 if unconditional. */
+export function classCount({ numClassEmbeds }: Pick<UNetConfig, "numClassEmbeds">): number {
+  return numClassEmbeds === null ? 0 : numClassEmbeds - 1;
 }
 
 /** Fields of `config.json` under which a network of ours could not be built, with the values that it could. */
@@ -194,13 +241,34 @@ export function unetConfigToJson(config: UNetConfig): Record<string, unknown> {
   };
 }
 
+/** Whether a level, or the middle below the last level, has attention. */
+function hasAttention(config: UNetConfig, level: number): boolean {
+  const last = config.blockOutChannels.length - 1;
+  return config.downBlockTypes[level] === "AttnDownBlock2D" ||
+    config.upBlockTypes[last - level] === "AttnUpBlock2D" ||
+    (config.addAttention && level === last);
+}
+
 function requireInteger(field: string, value: number, min: number, max: number): void {
   if (!Number.isInteger(value) || value < min || value > max) {
     throw new ConfigError(field, value, `an integer from ${min} to ${max}`);
   }
 }
 
-function requireBlocks(field: string, types: readonly string[], allowed: readonly string[], levels: number): void {
-  if (types.length !== levels) throw new ConfigError(field, `${types.length} entries`, `${levels}, as many as block_out_channels`);
-  for (const type of types) if (!allowed.includes(type)) throw new ConfigError(field, type, allowed.join(" or "));
+function requireBoolean(field: string, value: unknown): void {
+  if (typeof value !== "boolean") throw new ConfigError(field, value, "true or false");
+}
+
+function requireBlocks(
+  field: string,
+  types: readonly string[],
+  allowed: readonly string[],
+  levels: number,
+): void {
+  if (types.length !== levels) {
+    throw new ConfigError(field, `${types.length} entries`, `${levels}, as many as block_out_channels`);
+  }
+  for (const type of types) {
+    if (!allowed.includes(type)) throw new ConfigError(field, type, allowed.join(" or "));
+  }
 }

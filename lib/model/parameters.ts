@@ -19,7 +19,7 @@ export interface HostTensor {
 }
 
 /** Where each parameter lies in the flat buffer. */
-export class ParameterLayoutTable {
+export class ParameterTable {
   readonly parameters: readonly Parameter[];
   /** Elements of the flat buffer, padding included; a multiple of 64. */
   readonly elements: number;
@@ -65,14 +65,18 @@ export class ParameterLayoutTable {
       if (!tensor) throw new CheckpointError(`${source}: tensor ${parameter.name} is missing`);
       if (showShape(tensor.shape) !== showShape(parameter.shape)) {
         throw new CheckpointError(
-          `${source}: tensor ${parameter.name} has shape ${showShape(tensor.shape)}, the network needs ${showShape(parameter.shape)}`,
+          `${source}: tensor ${parameter.name} has shape ${showShape(tensor.shape)}, the network needs ${
+            showShape(parameter.shape)
+          }`,
         );
       }
       known.add(parameter.name);
       scatter(parameter, tensor.data, flat.subarray(this.offset(i)));
     });
     for (const name of tensors.keys()) {
-      if (!known.has(name)) throw new CheckpointError(`${source}: tensor ${name} does not belong to this network`);
+      if (!known.has(name)) {
+        throw new CheckpointError(`${source}: tensor ${name} does not belong to this network`);
+      }
     }
     return flat;
   }
@@ -99,7 +103,10 @@ export class ParameterLayoutTable {
 }
 
 /** Calls back with checkpoint index and memory index of every value. */
-function forEachValue({ layout, shape }: Parameter, visit: (checkpoint: number, memory: number) => void): void {
+function forEachValue(
+  { layout, shape }: Parameter,
+  visit: (checkpoint: number, memory: number) => void,
+): void {
   switch (layout) {
     case "vector":
       for (let i = 0; i < shape[0]; i++) visit(i, i);
@@ -118,7 +125,9 @@ function forEachValue({ layout, shape }: Parameter, visit: (checkpoint: number, 
       const taps = height * width;
       for (let o = 0; o < out; o++) {
         for (let i = 0; i < input; i++) {
-          for (let tap = 0; tap < taps; tap++) visit((o * input + i) * taps + tap, tap * inStride + i * outStride + o);
+          for (let tap = 0; tap < taps; tap++) {
+            visit((o * input + i) * taps + tap, tap * inStride + i * outStride + o);
+          }
         }
       }
     }

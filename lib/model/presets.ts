@@ -50,7 +50,9 @@ const SHAPES: Readonly<Record<PresetName, UNetOptions>> = {
  * @throws {ConfigError} for an unknown name
  */
 export function presetConfig(name: string, classes: number, overrides: Partial<UNetConfig> = {}): UNetConfig {
-  if (!(PRESETS as readonly string[]).includes(name)) throw new ConfigError("preset", name, `one of ${PRESETS.join(", ")}`);
+  if (!(PRESETS as readonly string[]).includes(name)) {
+    throw new ConfigError("preset", name, `one of ${PRESETS.join(", ")}`);
+  }
   const numClassEmbeds = classes > 0 ? classes + 1 : null;
   return unetConfig({ ...SHAPES[name as PresetName], numClassEmbeds, ...overrides });
 }

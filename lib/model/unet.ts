@@ -5,7 +5,18 @@
  */
 import { ShapeError } from "../errors.ts";
 import type { Graph, Initializer } from "../graph/graph.ts";
-import { add, attention, concat, conv2d, dropout, embedding, groupNorm, silu, timestepEmbedding, upsample } from "../graph/ops.ts";
+import {
+  add,
+  attention,
+  concat,
+  conv2d,
+  dropout,
+  embedding,
+  groupNorm,
+  silu,
+  timestepEmbedding,
+  upsample,
+} from "../graph/ops.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 import { imageSize, type UNetConfig } from "./config.ts";
 
@@ -52,7 +63,9 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
     h = g.scope(`down_blocks.${level}`, () => {
       for (let block = 0; block < config.layersPerBlock; block++) {
         h = resnetBlock(net, `resnets.${block}`, h, channels[level]);
-        if (config.downBlockTypes[level] === "AttnDownBlock2D") h = attentionBlock(net, `attentions.${block}`, h);
+        if (config.downBlockTypes[level] === "AttnDownBlock2D") {
+          h = attentionBlock(net, `attentions.${block}`, h);
+        }
         skips.push(h);
       }
       if (level < levels - 1) skips.push(h = downsample(net, h));
@@ -82,7 +95,12 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   if (skips.length > 0) throw new ShapeError(`${skips.length} skip connections were left over`);
 
   h = norm(net, "conv_norm_out", h, true);
-  return conv(net, "conv_out", h, config.outChannels, { kernel: 3, stride: 1, padding: 1, init: ALMOST_ZERO });
+  return conv(net, "conv_out", h, config.outChannels, {
+    kernel: 3,
+    stride: 1,
+    padding: 1,
+    init: ALMOST_ZERO,
+  });
 }
 
 /** What every block needs. */
@@ -131,7 +149,9 @@ function resnetBlock(net: Network, name: string, x: Tensor, outChannels: number)
     h = conv(net, "conv1", h, outChannels, { ...same, rowBias });
     h = norm(net, "norm2", h, true);
     if (stepState) h = dropout(g, h, stepState, config.dropout);
-    const residual = x.shape[3] === outChannels ? x : conv(net, "conv_shortcut", x, outChannels, { kernel: 1, stride: 1, padding: 0 });
+    const residual = x.shape[3] === outChannels
+      ? x
+      : conv(net, "conv_shortcut", x, outChannels, { kernel: 1, stride: 1, padding: 0 });
     return conv(net, "conv2", h, outChannels, { ...same, residual, init: ALMOST_ZERO });
   });
 }
@@ -155,7 +175,10 @@ function downsample(net: Network, x: Tensor): Tensor {
 
 function upsampleBlock(net: Network, x: Tensor): Tensor {
   const doubled = net.g.scope("upsamplers.0", () => upsample(net.g, x));
-  return net.g.scope("upsamplers.0", () => conv(net, "conv", doubled, x.shape[3], { kernel: 3, stride: 1, padding: 1 }));
+  return net.g.scope(
+    "upsamplers.0",
+    () => conv(net, "conv", doubled, x.shape[3], { kernel: 3, stride: 1, padding: 1 }),
+  );
 }
 
 function norm({ g, config }: Network, name: string, x: Tensor, withSilu: boolean): Tensor {
@@ -163,7 +186,11 @@ function norm({ g, config }: Network, name: string, x: Tensor, withSilu: boolean
   return g.scope(name, () => {
     const gamma = g.parameter("weight", "vector", [channels], ONES);
     const beta = g.parameter("bias", "vector", [channels], ZEROS);
-    return groupNorm(g, x, { gamma, beta }, { groups: config.normNumGroups, eps: config.normEps, silu: withSilu });
+    return groupNorm(g, x, { gamma, beta }, {
+      groups: config.normNumGroups,
+      eps: config.normEps,
+      silu: withSilu,
+    });
   });
 }
 

@@ -118,10 +118,10 @@ export async function readVerified(directory: string, names: readonly string[]):
     const entry = listed.get(name);
     if (!entry) throw new CheckpointError(`${manifestPath}: ${name} is not listed`);
     const bytes = await readBytes(path);
-    if (sha256(bytes) !== entry.sha256) {
+    if (bytes.length !== entry.bytes || sha256(bytes) !== entry.sha256) {
       if (name.endsWith(".safetensors")) decodeWeights(bytes, path); // to name the tensor, if one is damaged
       throw new CheckpointError(
-        `${path} is damaged: ${bytes.length} of ${entry.bytes} bytes, SHA-256 differs from ${MANIFEST}`,
+        `${path} is damaged: length (${bytes.length}, saved ${entry.bytes}) or SHA-256 differ from ${MANIFEST}`,
       );
     }
     files.set(name, bytes);

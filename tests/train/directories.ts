@@ -1,13 +1,26 @@
 /** Temporary directories, what is in them, and errors as the operating system makes them. */
 import { join } from "node:path";
 
-/** Runs `body` with a new directory that is gone afterwards. */
-export async function inTemporaryDirectory(body: (directory: string) => Promise<void>): Promise<void> {
-  const directory = await Deno.makeTempDir({ prefix: "denoise-test-" });
+/** In memory where the system has such a place: a killed process finds it as it left it, like a disk, but sooner. */
+const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
+
+/** Runs `body` with a new directory that is gone afterwards; `onDisk` for one that can be flushed to a disk. */
+export async function inTemporaryDirectory(
+  body: (directory: string) => Promise<void>,
+  { onDisk = false } = {},
+): Promise<void> {
+  const directory = await Deno.makeTempDir({ prefix: "denoise-test-", dir: onDisk ? undefined : MEMORY });
   try {
     await body(directory);
   } finally {
     await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/** Removes all that a directory holds. */
+export async function emptyDirectory(directory: string): Promise<void> {
+  for await (const { name } of Deno.readDir(directory)) {
+    await Deno.remove(join(directory, name), { recursive: true });
   }
 }
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CheckpointError, TrainingError } from "../../lib/errors.ts";
 import { lockDirectory, type OnPhase, writeDirectoryDurable, writeDurable } from "../../lib/train/durable.ts";
-import { inTemporaryDirectory, systemError, treeOf } from "./directories.ts";
+import { emptyDirectory, inTemporaryDirectory, systemError, treeOf } from "./directories.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -22,7 +22,7 @@ Deno.test("writeDurable makes directories, writes, replaces, and leaves nothing 
     assert.deepEqual(await treeOf(directory), { "a/b/file": "one" });
     await writeDurable(path, bytes(""));
     assert.deepEqual(await treeOf(directory), { "a/b/file": "" });
-  });
+  }, { onDisk: true });
 });
 
 Deno.test("writeDurable leaves the old file and nothing else when any phase fails", async () => {
@@ -52,8 +52,7 @@ Deno.test("writeDirectoryDurable leaves the old or the new directory, whole, whe
     for (const before of [undefined, old]) {
       const seen = new Set<string>();
       for (let phase = 0, phases = 1; phase < phases; phase++) {
-        await Deno.remove(directory, { recursive: true }).catch(() => {});
-        await Deno.remove(directory + ".previous", { recursive: true }).catch(() => {});
+        await emptyDirectory(parent);
         if (before) await writeDirectoryDurable(directory, before);
         const { onPhase, count } = failAt(phase, systemError("EROFS"));
         const failed = await writeDirectoryDurable(directory, files, { onPhase }).then(
@@ -66,18 +65,47 @@ Deno.test("writeDirectoryDurable leaves the old or the new directory, whole, whe
         phases = count() + (failed ? 1 : 0);
         const tree = await treeOf(parent);
         if (!failed) assert.deepEqual(tree, newTree);
-        seen.add(JSON.stringify(tree));
+        seen.add(sorted(tree));
       }
       const rest = before ? oldTree : {};
-      const previous = { "d.previous/a": "old", "d.previous/gone": "old" };
-      // The replaced directory may still be there, under the one name for that, when its removal is what failed.
-      const allowed = [rest, newTree, ...(before ? [{ ...newTree, ...previous }] : [])].map((t) => sorted(t));
-      assert.deepEqual([...seen].map((t) => sorted(JSON.parse(t))).sort(), allowed.sort());
+      // Where it was the removal of the replaced directory that failed, that is still there, under another name.
+      const previous = { ...newTree, "d.previous/a": "old", "d.previous/gone": "old" };
+      const leftover = { ...newTree, ".tmp-denoise-x/a": "old", ".tmp-denoise-x/gone": "old" };
+      const allowed = before ? [rest, newTree, previous, leftover] : [rest, newTree];
+      assert.deepEqual([...seen].sort(), allowed.map(sorted).sort());
     }
   });
 });
 
-const sorted = (tree: Record<string, string>) => JSON.stringify(Object.entries(tree).sort());
+/** A tree as text to compare, with the random part of temporary names left out. */
+const sorted = (tree: Record<string, string>) =>
+  JSON.stringify(Object.entries(tree).sort()).replaceAll(/\.tmp-denoise-[-\w]+/g, ".tmp-denoise-x");
+
+Deno.test("everything is flushed before the rename, and the name after it", async () => {
+  await inTemporaryDirectory(async (parent) => {
+    let syncs = 0;
+    const { sync } = Deno.FsFile.prototype;
+    Deno.FsFile.prototype.sync = function () {
+      syncs++;
+      return sync.call(this);
+    };
+    const beforeRename: number[] = [];
+    const onPhase = (phase: string) => void (phase === "rename" && beforeRename.push(syncs));
+    try {
+      await writeDurable(join(parent, "file"), bytes("x"), { onPhase });
+      assert.deepEqual([beforeRename, syncs], [[1], 2]);
+      const files = new Map(["a", "b/c", "b/d/e"].map((name) => [name, bytes("x")]));
+      await writeDirectoryDurable(join(parent, "d"), files, { onPhase });
+      assert.deepEqual(
+        [beforeRename, syncs],
+        [[1, 2 + 3 + 3], 2 + 3 + 3 + 1],
+        "three files, three directories",
+      );
+    } finally {
+      Deno.FsFile.prototype.sync = sync;
+    }
+  });
+});
 
 Deno.test("writeDirectoryDurable removes what crashed writes left, and nothing of anyone else's", async () => {
   await inTemporaryDirectory(async (parent) => {

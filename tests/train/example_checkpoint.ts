@@ -1,6 +1,6 @@
 /** A small checkpoint whose every number follows from its step, so that what was read can be told from what was not. */
 import assert from "node:assert/strict";
-import { type Checkpoint, type LoadedCheckpoint, type Pipeline } from "../../lib/train/checkpoint.ts";
+import type { Checkpoint, LoadedCheckpoint, Pipeline } from "../../lib/train/checkpoint.ts";
 
 const SHAPES: [string, number[]][] = [["conv_in.weight", [8, 3, 3, 3]], ["conv_in.bias", [8]], ["empty", [
   0,

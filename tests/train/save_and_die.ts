@@ -1,6 +1,6 @@
 /**
  * Saves an example checkpoint and kills itself with SIGKILL at one of the save's phases; a process of its own in
- * checkpoint_test.ts. Arguments: run directory, step, variant, how many to keep, number of the phase.
+ * checkpoint_crash_test.ts. Arguments: run directory, step, variant, how many to keep, number of the phase.
  */
 import { saveCheckpoint } from "../../lib/train/checkpoint.ts";
 import { exampleCheckpoint } from "./example_checkpoint.ts";

@@ -1,0 +1,25 @@
+/**
+ * Launcher of `add.wgsl`: the sum of two tensors.
+ *
+ * @module
+ */
+import { grid1d, type Launch, launch } from "./source.ts";
+import { add as kernel } from "./sources.ts";
+
+/** Vec4s of one workgroup: 256 invocations of 4. */
+const PER_WORKGROUP = 1024;
+
+/**
+ * `y = a + b`. Both inputs have the gradient of `y` as theirs, so there is no backward launcher.
+ *
+ * @param shape `elements`: floats with padding, a multiple of 4
+ * @param buffers `a`, `b`, `y` of `elements` floats
+ */
+export function add<B>(
+  { elements }: { readonly elements: number },
+  { a, b, y }: { a: B; b: B; y: B },
+  label = "add",
+): Launch<B>[] {
+  const count = elements / 4;
+  return [launch(kernel, "forward", { count }, { a, b, y }, grid1d(count, PER_WORKGROUP), { label })];
+}

@@ -1,0 +1,98 @@
+/**
+ * Launchers of `concat.wgsl`: concatenation along channels, and slices of channels, its gradient.
+ *
+ * @module
+ */
+import { grid1d, type Launch, launch } from "./source.ts";
+import { concat } from "./sources.ts";
+
+/** Vec4s of one workgroup: 256 invocations of 4. */
+const PER_WORKGROUP = 1024;
+
+/** Sizes of a concatenation. */
+export interface ConcatShape {
+  /** Pixels of the whole batch, N * H * W. */
+  readonly rows: number;
+  /** Channels of the first tensor, without padding. */
+  readonly a: number;
+  /** Channels of the second tensor, without padding. */
+  readonly b: number;
+}
+
+/**
+ * `y = [a, b]` along channels.
+ *
+ * @param buffers `a` [rows, Ap], `b` [rows, Bp], `y` [rows, (A + B)p]
+ */
+export function concatForward<B>(
+  { rows, a: before, b: count }: ConcatShape,
+  { a, b, y }: { a: B; b: B; y: B },
+  label = "concat",
+): Launch<B>[] {
+  const columns = Math.ceil((before + count) / 4);
+  const params = { rows, columns, before, count, a_stride: padded(before), b_stride: padded(count) };
+  const workgroups = grid1d(rows * columns, PER_WORKGROUP);
+  return before % 4 === 0
+    ? [launch(concat, "forward", params, { a, b, y }, workgroups, { label })]
+    : [launch(concat, "forward_scalar", params, { a_scalars: a, b_scalars: b, y }, workgroups, { label })];
+}
+
+/** Sizes of a slice of channels. */
+export interface SliceShape {
+  /** Pixels of the whole batch, N * H * W. */
+  readonly rows: number;
+  /** Channels of `dy`, without padding. */
+  readonly channels: number;
+  /** First channel taken. */
+  readonly first: number;
+  /** How many channels are taken. */
+  readonly count: number;
+}
+
+/**
+ * `dx = addend + dy[…, first … first + count - 1]`.
+ *
+ * @param buffers `dy` [rows, Cp]; `addend`, `dx` [rows, countp]
+ */
+export function sliceChannels<B>(
+  { rows, channels, first, count }: SliceShape,
+  { dy, addend, dx }: { dy: B; addend?: B; dx: B },
+  label = "slice",
+): Launch<B>[] {
+  const columns = Math.ceil(count / 4);
+  const params = { rows, columns, before: first, count, a_stride: padded(channels), b_stride: 0 };
+  const workgroups = grid1d(rows * columns, PER_WORKGROUP);
+  const options = { constants: { has_addend: Number(addend !== undefined) }, label };
+  // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
+  return first % 4 === 0
+    ? [launch(concat, "slice", params, { dy, addend: addend ?? dy, dx }, workgroups, options)]
+    : [launch(
+      concat,
+      "slice_scalar",
+      params,
+      { dy_scalars: dy, addend: addend ?? dy, dx },
+      workgroups,
+      options,
+    )];
+}
+
+/**
+ * Gradients of {@linkcode concatForward}: the two slices of `dy`.
+ *
+ * @param buffers `dy` [rows, (A + B)p]; `da`, `aAddend` [rows, Ap]; `db`, `bAddend` [rows, Bp]
+ */
+export function concatBackward<B>(
+  { rows, a, b }: ConcatShape,
+  { dy, aAddend, da, bAddend, db }: { dy: B; aAddend?: B; da: B; bAddend?: B; db: B },
+  label = "concat gradient",
+): Launch<B>[] {
+  const channels = a + b;
+  return [
+    ...sliceChannels({ rows, channels, first: 0, count: a }, { dy, addend: aAddend, dx: da }, label),
+    ...sliceChannels({ rows, channels, first: a, count: b }, { dy, addend: bAddend, dx: db }, label),
+  ];
+}
+
+function padded(channels: number): number {
+  return 4 * Math.ceil(channels / 4);
+}

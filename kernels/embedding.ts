@@ -1,0 +1,54 @@
+/**
+ * Launchers of `embedding.wgsl`: rows of a table picked by label.
+ *
+ * @module
+ */
+import { grid1d, type Launch, launch } from "./source.ts";
+import { embedding } from "./sources.ts";
+
+/** Sizes of an embedding. */
+export interface EmbeddingShape {
+  readonly batch: number;
+  /** Values of a row, without padding. */
+  readonly dim: number;
+  /** Rows of the table: how many labels there are. */
+  readonly rows: number;
+}
+
+const WORKGROUP = 64;
+
+/**
+ * `y[n] = table[labels[n]]`.
+ *
+ * @param buffers `table` [rows, Dp]; `labels` [N] u32, below `rows` (the kernels take a larger one for the last row:
+ *   whoever fills the buffer validates); `y` [N, 1, 1, Dp]
+ */
+export function embeddingForward<B>(
+  shape: EmbeddingShape,
+  { table, labels, y }: { table: B; labels: B; y: B },
+  label = "embedding",
+): Launch<B>[] {
+  const params = paramsOf(shape);
+  const workgroups = grid1d(params.batch * params.columns, WORKGROUP);
+  return [launch(embedding, "forward", params, { table, labels, y }, workgroups, { label })];
+}
+
+/**
+ * Gradient of {@linkcode embeddingForward}: each row of `dtable` is the sum of `dy` over the samples with its label, in
+ * the order of the batch, and zero where there is none.
+ *
+ * @param buffers `labels` [N] u32; `dy` [N, 1, 1, Dp]; `dtable` [rows, Dp]
+ */
+export function embeddingBackward<B>(
+  shape: EmbeddingShape,
+  { labels, dy, dtable }: { labels: B; dy: B; dtable: B },
+  label = "embedding gradient",
+): Launch<B>[] {
+  const params = paramsOf(shape);
+  const workgroups = grid1d(params.rows * params.columns, WORKGROUP);
+  return [launch(embedding, "backward", params, { labels, dy, dtable }, workgroups, { label })];
+}
+
+function paramsOf({ batch, dim, rows }: EmbeddingShape) {
+  return { batch, rows, columns: Math.ceil(dim / 4) };
+}

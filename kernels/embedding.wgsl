@@ -1,0 +1,61 @@
+// Rows of a table picked by label: the class embedding.
+//
+//   forward    y[n] = table[labels[n]]
+//   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
+//
+// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp]; outputs written `=`, zero padding stays zero. A label
+// beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
+// One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so no
+// atomics are needed and rows without a label become zero.
+
+struct Params {
+  batch: u32,
+  rows: u32,
+  columns: u32, // vec4s of a row: Dp / 4
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> table: array<vec4f>;
+@group(0) @binding(2) var<storage, read> labels: array<u32>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> dtable: array<vec4f>;
+
+fn row_of_sample(n: u32) -> u32 {
+  return min(labels[n], params.rows - 1u);
+}
+
+@compute @workgroup_size(64)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.batch * params.columns) {
+    return;
+  }
+  let n = i / params.columns;
+  y[i] = table[row_of_sample(n) * params.columns + i - n * params.columns];
+}
+
+@compute @workgroup_size(64)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.rows * params.columns) {
+    return;
+  }
+  let row = i / params.columns;
+  let column = i - row * params.columns;
+  var sum = vec4f(0.0);
+  for (var n = 0u; n < params.batch; n++) {
+    if (row_of_sample(n) == row) {
+      sum += dy[n * params.columns + column];
+    }
+  }
+  dtable[i] = sum;
+}

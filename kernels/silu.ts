@@ -1,0 +1,47 @@
+/**
+ * Launchers of `silu.wgsl`: SiLU where no normalisation comes before it.
+ *
+ * @module
+ */
+import { grid1d, type Launch, launch } from "./source.ts";
+import { silu } from "./sources.ts";
+
+/** Size of a tensor that is treated element by element. */
+export interface ElementwiseShape {
+  /** Floats with padding, a multiple of 4. */
+  readonly elements: number;
+}
+
+/** Vec4s of one workgroup: 256 invocations of 4. */
+const PER_WORKGROUP = 1024;
+
+/**
+ * `y = x / (1 + exp(-x))`.
+ *
+ * @param buffers `x`, `y` of `elements` floats
+ */
+export function siluForward<B>(
+  { elements }: ElementwiseShape,
+  { x, y }: { x: B; y: B },
+  label = "silu",
+): Launch<B>[] {
+  const count = elements / 4;
+  return [launch(silu, "forward", { count }, { x, y }, grid1d(count, PER_WORKGROUP), { label })];
+}
+
+/**
+ * Gradient of {@linkcode siluForward}: `dx = addend + dy * silu'(x)`.
+ *
+ * @param buffers `x`, `dy`, `addend`, `dx` of `elements` floats
+ */
+export function siluBackward<B>(
+  { elements }: ElementwiseShape,
+  { x, dy, addend, dx }: { x: B; dy: B; addend?: B; dx: B },
+  label = "silu gradient",
+): Launch<B>[] {
+  const count = elements / 4;
+  const constants = { has_addend: Number(addend !== undefined) };
+  // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
+  const buffers = { x, dy, addend: addend ?? dy, dx };
+  return [launch(silu, "backward", { count }, buffers, grid1d(count, PER_WORKGROUP), { constants, label })];
+}

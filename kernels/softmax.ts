@@ -1,0 +1,50 @@
+/**
+ * Launchers of `softmax.wgsl`: softmax over the rows of attention scores.
+ *
+ * @module
+ */
+import { grid1d, type Launch, launch } from "./source.ts";
+import { softmax } from "./sources.ts";
+
+/** Sizes of a table of scores. */
+export interface SoftmaxShape {
+  readonly rows: number;
+  /** Values of a row in use, T. */
+  readonly length: number;
+  /** Floats from row to row, Tp: a multiple of 4, at least `length`. */
+  readonly stride: number;
+}
+
+/** Rows of one workgroup: 64 invocations, eight to a row. */
+const ROWS_PER_WORKGROUP = 8;
+
+/**
+ * `y_j = exp(x_j) / sum_k exp(x_k)` within each row, with the row's maximum subtracted first.
+ *
+ * @param buffers `x`, `y` [rows, Tp]; padding of `x` is ignored, of `y` written zero
+ */
+export function softmaxForward<B>(
+  { rows, length, stride }: SoftmaxShape,
+  { x, y }: { x: B; y: B },
+  label = "softmax",
+): Launch<B>[] {
+  const params = { rows, length, columns: stride / 4, scale: 1 };
+  return [launch(softmax, "forward", params, { x, y }, grid1d(rows, ROWS_PER_WORKGROUP), { label })];
+}
+
+/**
+ * Gradient with respect to scores that were multiplied by `scale` before {@linkcode softmaxForward}:
+ * `dx_j = scale * y_j * (dy_j - sum_k dy_k y_k)`.
+ *
+ * @param shape as in the forward pass, and `scale`
+ * @param buffers `y` (of the forward pass), `dy`, `dx` [rows, Tp]; padding of `dy` is ignored, of `dx` written zero
+ */
+export function softmaxBackward<B>(
+  { rows, length, stride, scale }: SoftmaxShape & { readonly scale: number },
+  { y, dy, dx }: { y: B; dy: B; dx: B },
+  label = "softmax gradient",
+): Launch<B>[] {
+  const params = { rows, length, columns: stride / 4, scale };
+  const buffers = { saved_y: y, dy, dx };
+  return [launch(softmax, "backward", params, buffers, grid1d(rows, ROWS_PER_WORKGROUP), { label })];
+}

@@ -1,0 +1,68 @@
+// Nearest-neighbour upsampling by two.
+//
+//   forward    y[n, 2h + i, 2w + j, c] = x[n, h, w, c]                       i, j in {0, 1}
+//   backward   dx[n, h, w, c] = addend[n, h, w, c] + sum over i, j of dy[n, 2h + i, 2w + j, c]
+//
+// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; float32, written `=`; zero padding stays zero.
+// An invocation takes 4 vec4 of the small tensor, one workgroup apart.
+
+override has_addend: bool = false;
+
+struct Params {
+  count: u32,   // vec4s of the small tensor
+  width: u32,   // W
+  columns: u32, // vec4s of a pixel: Cp / 4
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+
+// Index in the large tensor of the first of the four copies of vec4 i. Images follow one another without a gap, so the
+// batch needs no index of its own: row r of all images becomes rows 2r and 2r + 1.
+fn copy_of(i: u32) -> u32 {
+  let pixel = i / params.columns;
+  let row = pixel / params.width;
+  let column = i - pixel * params.columns;
+  let w = pixel - row * params.width;
+  return (row * 4u * params.width + 2u * w) * params.columns + column;
+}
+
+@compute @workgroup_size(256)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let below = 2u * params.width * params.columns;
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    let value = x[i];
+    let k = copy_of(i);
+    y[k] = value;
+    y[k + params.columns] = value;
+    y[k + below] = value;
+    y[k + below + params.columns] = value;
+  }
+}
+
+@compute @workgroup_size(256)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let below = 2u * params.width * params.columns;
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    let k = copy_of(i);
+    var slope = (dy[k] + dy[k + params.columns]) + (dy[k + below] + dy[k + below + params.columns]);
+    if (has_addend) {
+      slope += addend[i];
+    }
+    dx[i] = slope;
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * A trained model, ready to draw images.
+ *
+ * @module
+ */
+import { drawSettings, type GenerateOptions } from "./generate.ts";
+import { Generator, type ImageRequest } from "./diffusion/generator.ts";
+import { planSampling } from "./diffusion/sampler.ts";
+import { NoiseSchedule } from "./diffusion/schedule.ts";
+import { type Gpu, openGpu } from "./gpu/device.ts";
+import { createBuffer, destroyBuffer } from "./gpu/memory.ts";
+import { type ImageMetadata, Images } from "./image/images.ts";
+import { classCount, imageSize, type UNetConfig, unetConfigFromJson } from "./model/config.ts";
+import { unetParameters } from "./model/network.ts";
+import { loadPipeline } from "./train/pipeline.ts";
+
+export type { GenerateOptions } from "./generate.ts";
+
+/** Options of {@linkcode DDPM.load}. */
+export interface LoadModelOptions {
+  /** A device to use; one is opened, and closed by {@linkcode DDPM.close}, if this is not given. */
+  readonly gpu?: Gpu;
+  /** Told when a damaged file was replaced by an older one; `console.warn` if not given. */
+  readonly onWarning?: (message: string) => void;
+}
+
+/** One trajectory from noise to image, as pictures. */
+export interface Trajectory {
+  /** x_t after each kept step: noise first, the finished image last. */
+  readonly noisy: readonly Images[];
+  /** What the model takes the finished image to be, at each kept step. */
+  readonly predicted: readonly Images[];
+  /** Timestep that the network was told at each kept step. */
+  readonly timesteps: readonly number[];
+}
+
+/** A denoising diffusion model on a device. */
+export class DDPM {
+  readonly config: UNetConfig;
+  readonly schedule: NoiseSchedule;
+  /** Class names in the order of their labels; empty for an unconditional model. */
+  readonly classes: readonly string[];
+  /** Directory it was loaded from. */
+  readonly path: string;
+  readonly #gpu: Gpu;
+  readonly #ownsGpu: boolean;
+  readonly #weights: GPUBuffer;
+  readonly #generators = new Map<string, Promise<Generator>>();
+
+  private constructor(parts: {
+    gpu: Gpu;
+    ownsGpu: boolean;
+    config: UNetConfig;
+    schedule: NoiseSchedule;
+    classes: readonly string[];
+    path: string;
+    weights: GPUBuffer;
+  }) {
+    this.config = parts.config;
+    this.schedule = parts.schedule;
+    this.classes = parts.classes;
+    this.path = parts.path;
+    this.#gpu = parts.gpu;
+    this.#ownsGpu = parts.ownsGpu;
+    this.#weights = parts.weights;
+  }
+
+  /**
+   * Loads a run directory of {@linkcode train}, a diffusers pipeline directory, or a directory with one network.
+   *
+   * @throws {CheckpointError} naming the file, and the tensor where there is one
+   * @throws {ConfigError} for a network or schedule with features that are not supported
+   * @throws {DeviceError} where there is no adapter, or it cannot hold the model
+   */
+  static async load(directory: string, options: LoadModelOptions = {}): Promise<DDPM> {
+    const pipeline = await loadPipeline(directory, options);
+    const config = unetConfigFromJson(pipeline.unetConfig);
+    const schedule = pipeline.schedulerConfig
+      ? NoiseSchedule.fromDiffusers(pipeline.schedulerConfig)
+      : new NoiseSchedule();
+    const flat = unetParameters(config).toMemory(modernNames(pipeline.tensors), pipeline.path);
+    const gpu = options.gpu ?? await openGpu();
+    const weights = createBuffer(gpu, flat.byteLength, "weights");
+    gpu.device.queue.writeBuffer(weights, 0, flat);
+    const classes = classNames(config, pipeline.modelIndex);
+    return new DDPM({ gpu, ownsGpu: !options.gpu, config, schedule, classes, path: pipeline.path, weights });
+  }
+
+  /** Adapter the model runs on. */
+  get adapter(): string {
+    return this.#gpu.adapter.name;
+  }
+
+  /**
+   * Draws images. Image `i` depends on the options and on `seed + i` alone, not on how many are drawn with it.
+   *
+   * @returns `count` images for each class asked for, in order, each with its metadata
+   * @throws {ConfigError} for an unknown class or a number out of range
+   */
+  async generate(options: GenerateOptions = {}): Promise<Images> {
+    const settings = drawSettings(options, this);
+    const { steps, sampler, eta, guidance, seed, labels } = settings;
+    const plan = planSampling(sampler, this.schedule, { steps, eta });
+    const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
+    const generator = await this.#generator(Math.min(settings.batch, requests.length), settings.guided);
+    const { images } = await generator.draw(requests, plan, { onStep: options.onStep });
+    const [height, width] = imageSize(this.config);
+    const metadata = requests.map(({ label, seed }): ImageMetadata => ({
+      model: this.path,
+      class: this.classes[label] ?? "none",
+      seed,
+      sampler,
+      steps,
+      ...(eta === undefined ? {} : { eta }),
+      guidance,
+    }));
+    return Images.fromFloats(images, requests.length, height, width, metadata);
+  }
+
+  /**
+   * Draws images and keeps pictures of the way there, evenly spaced over the steps.
+   *
+   * @param frames how many moments to keep, 2 or more; at most as many as there are steps
+   * @throws {ConfigError} for an unknown class or a number out of range
+   */
+  async trajectory(options: GenerateOptions, frames: number): Promise<Trajectory> {
+    const { steps, sampler, eta, guidance, guided, seed, labels } = drawSettings(options, this);
+    const plan = planSampling(sampler, this.schedule, { steps, eta });
+    const kept = Math.max(1, Math.min(frames, steps));
+    const previewAt = [
+      ...new Set(
+        Array.from(
+          { length: kept },
+          (_, i) => kept === 1 ? steps - 1 : Math.round(i * (steps - 1) / (kept - 1)),
+        ),
+      ),
+    ];
+    const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
+    const generator = await this.#generator(requests.length, guided);
+    const { noisy, previews } = await generator.draw(requests, plan, { onStep: options.onStep, previewAt });
+    const [height, width] = imageSize(this.config);
+    const toImages = (data: Float32Array) => Images.fromFloats(data, requests.length, height, width);
+    return {
+      noisy: noisy.map(toImages),
+      predicted: previews.map(toImages),
+      timesteps: previewAt.map((step) => plan[step].timestep),
+    };
+  }
+
+  /** Frees the model; the device too, if it was opened by {@linkcode DDPM.load}. */
+  async close(): Promise<void> {
+    for (const generator of this.#generators.values()) (await generator).destroy();
+    this.#generators.clear();
+    destroyBuffer(this.#gpu, this.#weights);
+    if (this.#ownsGpu) this.#gpu.close();
+  }
+
+  /** A generator for so many slots, kept for the next call. */
+  async #generator(slots: number, guided: boolean): Promise<Generator> {
+    const key = `${slots} ${guided}`;
+    let generator = this.#generators.get(key);
+    if (!generator) {
+      // One at a time: what a second size would need is better left to the first.
+      for (const old of this.#generators.values()) (await old).destroy();
+      this.#generators.clear();
+      generator = Generator.build(this.#gpu, { config: this.config, weights: this.#weights, slots, guided });
+      this.#generators.set(key, generator);
+    }
+    return await generator;
+  }
+}
+
+/** Old diffusers files name the attention projections otherwise. */
+const OLD_NAMES: readonly (readonly [RegExp, string])[] = [
+  [/\.query\.(weight|bias)$/, ".to_q.$1"],
+  [/\.key\.(weight|bias)$/, ".to_k.$1"],
+  [/\.value\.(weight|bias)$/, ".to_v.$1"],
+  [/\.proj_attn\.(weight|bias)$/, ".to_out.0.$1"],
+];
+
+function modernNames<T>(tensors: ReadonlyMap<string, T>): Map<string, T> {
+  return new Map(
+    [...tensors].map(([name, tensor]) => [
+      OLD_NAMES.reduce((n, [from, to]) => n.replace(from, to), name),
+      tensor,
+    ]),
+  );
+}
+
+/** Class names as the run wrote them, or numbers where the files do not tell. */
+function classNames(config: UNetConfig, modelIndex: Record<string, unknown> | null): string[] {
+  const count = classCount(config);
+  const names = modelIndex?._class_labels;
+  if (Array.isArray(names) && names.length === count && names.every((name) => typeof name === "string")) {
+    return names;
+  }
+  return Array.from({ length: count }, (_, i) => String(i));
+}

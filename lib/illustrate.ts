@@ -1,0 +1,49 @@
+/**
+ * The forward process as pictures.
+ *
+ * @module
+ */
+import type { NoiseSchedule } from "./diffusion/schedule.ts";
+import { ConfigError } from "./errors.ts";
+import { Images } from "./image/images.ts";
+import { normal2, philox4x32, splitSeed } from "./random.ts";
+
+/** Keeps this noise apart from every other use of a seed. */
+const COUNTER = 0x70696374;
+
+/**
+ * One image at several noise levels, `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al. 2020, equation 4), with one
+ * noise `eps` for all, so that the frames show one road and not many.
+ *
+ * @param image bytes [height, width, 3]
+ * @param timesteps 0 to T - 1 each; -1 for the image itself
+ * @returns one frame per timestep, values beyond [-1, 1] clipped
+ * @throws {ConfigError} for a timestep out of range
+ */
+export function forwardProcess(
+  image: Uint8Array,
+  height: number,
+  width: number,
+  schedule: NoiseSchedule,
+  timesteps: readonly number[],
+  seed = 0,
+): Images[] {
+  const key = splitSeed(seed);
+  const noise = new Float32Array(height * width * 3);
+  for (let i = 0; i < noise.length; i += 2) {
+    const [a, b] = philox4x32([i / 2, 0, 0, COUNTER], key);
+    noise.set(normal2(a, b).slice(0, noise.length - i), i);
+  }
+  return timesteps.map((t) => {
+    const last = schedule.config.numTrainTimesteps - 1;
+    if (!Number.isInteger(t) || t < -1 || t > last) {
+      throw new ConfigError("timesteps", t, `whole numbers from -1 to ${last}`);
+    }
+    const cumprod = t < 0 ? 1 : schedule.alphasCumprod[t];
+    const frame = new Float32Array(noise.length);
+    for (let i = 0; i < frame.length; i++) {
+      frame[i] = Math.sqrt(cumprod) * (image[i] / 127.5 - 1) + Math.sqrt(1 - cumprod) * noise[i];
+    }
+    return Images.fromFloats(frame, 1, height, width);
+  });
+}

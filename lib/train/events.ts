@@ -1,0 +1,120 @@
+/**
+ * What training tells while it runs. A progress bar, a log file or a plot is a listener to these events.
+ *
+ * @module
+ */
+import type { Images } from "../image/images.ts";
+import type { TrainSettings } from "./settings.ts";
+
+/** First event: what will run, on what. */
+export interface StartEvent {
+  readonly type: "start";
+  readonly settings: TrainSettings;
+  /** Adapter name, e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
+  readonly adapter: string;
+  /** Trainable values of the network. */
+  readonly parameters: number;
+  readonly trainImages: number;
+  readonly validationImages: number;
+  /** Optimizer steps in an epoch; images that do not fill a batch are left to another epoch. */
+  readonly stepsPerEpoch: number;
+  /** Optimizer steps in all. */
+  readonly totalSteps: number;
+  /** Optimizer steps done before this process, 0 unless resumed. */
+  readonly resumedFrom: number;
+  /** Floating-point operations of the products of one optimizer step. */
+  readonly flopsPerStep: number;
+  /** Bytes of device memory in use. */
+  readonly deviceBytes: number;
+  /** Class names in the order of their labels. */
+  readonly classes: readonly string[];
+}
+
+/** Progress, each time the CPU has read the losses back. */
+export interface StepEvent {
+  readonly type: "step";
+  /** Optimizer steps done. */
+  readonly step: number;
+  /** Epoch under way, from 1. */
+  readonly epoch: number;
+  /** Mean loss over the steps since the last such event. */
+  readonly loss: number;
+  /** Global gradient norm of the last step, before clipping. */
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  readonly imagesPerSecond: number;
+  /** Seconds left at this rate, training steps alone. */
+  readonly remainingSeconds: number;
+}
+
+/** Validation under way, for a progress line. */
+export interface ValidationEvent {
+  readonly type: "validation";
+  readonly done: number;
+  readonly total: number;
+}
+
+/** End of an epoch. */
+export interface EpochEvent {
+  readonly type: "epoch";
+  /** From 1. */
+  readonly epoch: number;
+  readonly step: number;
+  /** Mean training loss over the epoch, of the weights as they changed, dropout on. */
+  readonly trainLoss: number;
+  /** Loss of the averaged weights on the validation images with fixed timesteps and noise; null without such images. */
+  readonly valLoss: number | null;
+  /** Training and validation of this epoch. */
+  readonly seconds: number;
+}
+
+/** Images drawn with the averaged weights, the same seeds after every epoch: one row per class. */
+export interface SamplesEvent {
+  readonly type: "samples";
+  readonly epoch: number;
+  readonly step: number;
+  readonly images: Images;
+  /** Images in a row. */
+  readonly columns: number;
+  /** Class of each row. */
+  readonly rowLabels: readonly string[];
+}
+
+/** A checkpoint is on the disk. */
+export interface CheckpointEvent {
+  readonly type: "checkpoint";
+  readonly step: number;
+  readonly path: string;
+}
+
+/** Something that does not stop training. */
+export interface WarningEvent {
+  readonly type: "warning";
+  readonly message: string;
+}
+
+/** Last event. */
+export interface EndEvent {
+  readonly type: "end";
+  readonly step: number;
+  /** True where the caller's signal ended the run before its last step; it can be resumed. */
+  readonly interrupted: boolean;
+  /** One entry per finished epoch, those before a resume included. */
+  readonly history: readonly EpochRecord[];
+  /** Seconds of training, those before a resume included. */
+  readonly seconds: number;
+}
+
+/** One point of the loss curves. */
+export type EpochRecord = Omit<EpochEvent, "type">;
+
+/** Any event of training. */
+export type TrainEvent =
+  | StartEvent
+  | StepEvent
+  | ValidationEvent
+  | EpochEvent
+  | SamplesEvent
+  | CheckpointEvent
+  | WarningEvent
+  | EndEvent;

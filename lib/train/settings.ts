@@ -1,0 +1,223 @@
+/**
+ * The settings of a training run: what may be given, what the defaults are, and what is allowed.
+ *
+ * @module
+ */
+import { type PredictionType, type ScheduleConfig } from "../diffusion/schedule.ts";
+import { ConfigError } from "../errors.ts";
+import { type UNetConfig, unetConfig } from "../model/config.ts";
+import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
+
+/** Everything that decides what a run computes; stored in its checkpoints. */
+export interface TrainSettings {
+  /** The network. */
+  readonly preset: PresetName | "custom";
+  readonly model: UNetConfig;
+  /** What the network predicts: the noise, v, or the image. */
+  readonly prediction: PredictionType;
+  /** Training images used, chosen by seed, classes in proportion; null for all. Validation shrinks alike. */
+  readonly limit: number | null;
+  /** Passes over the training images. */
+  readonly epochs: number;
+  /** Optimizer steps after which to stop, if that comes before the last epoch's end; null for no such limit. */
+  readonly steps: number | null;
+  /** Images a micro-batch. */
+  readonly batch: number;
+  /** Micro-batches whose gradients are summed for one optimizer step. */
+  readonly accumulate: number;
+  /** AdamW's learning rate after warm-up. */
+  readonly lr: number;
+  /** Optimizer steps over which the learning rate rises linearly to `lr`. */
+  readonly warmup: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  readonly weightDecay: number;
+  /** Largest decay of the weights' moving average; step t uses min(ema, (1 + t) / (10 + t)). */
+  readonly ema: number;
+  /** Global gradient norm above which gradients are scaled down; 0 for never. */
+  readonly clip: number;
+  /** Probability of training a sample without its class, for classifier-free guidance. */
+  readonly labelDropout: number;
+  /** Mirror training images with probability 1/2. */
+  readonly flip: boolean;
+  /** Decides the split, initial weights, data order, timesteps, noise and masks. */
+  readonly seed: number;
+  /** What to do when loss or gradients are not finite: stop, or leave that step out. */
+  readonly onNonFinite: "stop" | "skip";
+}
+
+/** Settings as a caller gives them; everything has a default. */
+export interface SettingsOptions extends Partial<Omit<TrainSettings, "preset" | "model" | "limit">> {
+  /** `auto` takes `small` on a GPU and `tiny` on a software adapter. */
+  readonly preset?: PresetName | "auto";
+  /** A network of one's own, instead of a preset. `numClassEmbeds` and `dropout` follow the other settings. */
+  readonly model?: UNetConfig;
+  readonly limit?: number | null;
+  /** False for a network that knows no classes. */
+  readonly conditional?: boolean;
+  /** Dropout rate inside the residual blocks; default the preset's. */
+  readonly dropout?: number;
+}
+
+/** Defaults that differ between presets; the rest are the same for all. */
+type PresetDefaults = Pick<TrainSettings, "batch" | "lr" | "warmup" | "ema" | "epochs">;
+
+/** Per preset: batch, rate, warm-up, moving average and epochs (of `ddpm`: Ho et al. 2020, appendix B). */
+export const PRESET_DEFAULTS: Readonly<Record<PresetName, PresetDefaults>> = {
+  tiny: { batch: 32, lr: 1e-3, warmup: 100, ema: 0.999, epochs: 5 },
+  small: { batch: 128, lr: 2e-4, warmup: 1000, ema: 0.9999, epochs: 100 },
+  ddpm: { batch: 128, lr: 2e-4, warmup: 5000, ema: 0.9999, epochs: 2000 },
+};
+
+/** Training images that `auto` takes on a software adapter, so that a first run ends in minutes. */
+export const AUTO_SOFTWARE_LIMIT = 5000;
+
+const COMMON = {
+  prediction: "epsilon",
+  steps: null,
+  accumulate: 1,
+  beta1: 0.9,
+  beta2: 0.999,
+  eps: 1e-8,
+  weightDecay: 0,
+  clip: 1,
+  labelDropout: 0.1,
+  flip: true,
+  seed: 0,
+  onNonFinite: "stop",
+} as const;
+
+/** The data a run's network must fit. */
+export interface DataShape {
+  readonly height: number;
+  readonly width: number;
+  readonly classes: number;
+}
+
+/**
+ * Fills in defaults and checks every setting.
+ *
+ * @param software whether a CPU executes the shaders
+ * @throws {ConfigError} naming the first setting that is out of range
+ */
+export function resolveSettings(options: SettingsOptions, software: boolean, data: DataShape): TrainSettings {
+  const { preset: asked = "auto", model, conditional = true, dropout, limit, ...rest } = options;
+  if (asked !== "auto" && !PRESETS.includes(asked)) {
+    throw new ConfigError("preset", asked, `auto, ${PRESETS.slice(0, -1).join(", ")} or ${PRESETS.at(-1)}`);
+  }
+  const preset = asked === "auto" ? (software ? "tiny" : "small") : asked;
+  const classes = conditional ? data.classes : 0;
+  const overrides = {
+    numClassEmbeds: classes > 0 ? classes + 1 : null,
+    ...(dropout === undefined ? {} : { dropout }),
+  };
+  const network = model ? unetConfig({ ...model, ...overrides }) : presetConfig(preset, classes, {
+    sampleSize: data.height === data.width ? data.height : [data.height, data.width],
+    ...overrides,
+  });
+  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined));
+  const auto = asked === "auto" && software && !model;
+  const settings: TrainSettings = {
+    preset: model ? "custom" : preset,
+    model: network,
+    ...COMMON,
+    ...PRESET_DEFAULTS[preset],
+    limit: limit === undefined ? (auto ? AUTO_SOFTWARE_LIMIT : null) : limit,
+    ...given,
+  };
+  checkSettings(settings);
+  return settings;
+}
+
+/**
+ * Checks every number of a run's settings.
+ * @throws {ConfigError} naming the first that is out of range
+ */
+export function checkSettings(settings: TrainSettings): void {
+  integer("epochs", settings.epochs, 1, 1_000_000);
+  if (settings.steps !== null) integer("steps", settings.steps, 1, 1e9);
+  if (settings.limit !== null) integer("limit", settings.limit, 1, 1e9);
+  integer("batch", settings.batch, 1, 65_535);
+  integer("accumulate", settings.accumulate, 1, 4096);
+  integer("warmup", settings.warmup, 0, 1e9);
+  integer("seed", settings.seed, 0, Number.MAX_SAFE_INTEGER);
+  number("lr", settings.lr, 0, 1, "above 0 and at most 1", settings.lr > 0);
+  number("beta1", settings.beta1, 0, 1, "from 0 to below 1", settings.beta1 < 1);
+  number("beta2", settings.beta2, 0, 1, "from 0 to below 1", settings.beta2 < 1);
+  number("eps", settings.eps, 0, 1, "above 0 and at most 1", settings.eps > 0);
+  number("weightDecay", settings.weightDecay, 0, 1, "from 0 to 1");
+  number("ema", settings.ema, 0, 1, "from 0 to below 1", settings.ema < 1);
+  number("clip", settings.clip, 0, 1e9, "0 (off) or above");
+  number("labelDropout", settings.labelDropout, 0, 1, "from 0 to 1");
+  if (settings.onNonFinite !== "stop" && settings.onNonFinite !== "skip") {
+    throw new ConfigError("onNonFinite", settings.onNonFinite, "stop or skip");
+  }
+  if (!["epsilon", "v_prediction", "sample"].includes(settings.prediction)) {
+    throw new ConfigError("prediction", settings.prediction, "epsilon, v_prediction or sample");
+  }
+}
+
+/** The noise schedule of a run: the reference model's, with the run's prediction type. */
+export function scheduleOf(settings: Pick<TrainSettings, "prediction">): Partial<ScheduleConfig> {
+  return { predictionType: settings.prediction };
+}
+
+/** Settings that a resumed run may be given anew; the others would make it another run. */
+export const RESUMABLE: readonly (keyof TrainSettings)[] = ["epochs", "steps", "onNonFinite"];
+
+/**
+ * The settings with which a run goes on: the stored ones, with what may change.
+ *
+ * @param given the settings that were given explicitly
+ * @throws {ConfigError} naming one that differs and may not
+ */
+export function resumeSettings(
+  stored: TrainSettings,
+  given: SettingsOptions,
+  software: boolean,
+  data: DataShape,
+): TrainSettings {
+  const named = Object.fromEntries(
+    Object.entries(given).filter(([, value]) => value !== undefined),
+  ) as SettingsOptions;
+  const changes: Record<string, unknown> = {};
+  for (const key of RESUMABLE) if (key in named) changes[key] = named[key as keyof SettingsOptions];
+  const { preset, model, conditional, dropout, ...rest } = named;
+  const fixed: Record<string, unknown> = { ...rest };
+  if (preset !== undefined && preset !== "auto") fixed.preset = preset;
+  for (const [key, value] of Object.entries(fixed)) {
+    const before = stored[key as keyof TrainSettings];
+    if (key in changes || JSON.stringify(value) === JSON.stringify(before)) continue;
+    throw new ConfigError(
+      key,
+      value,
+      `${JSON.stringify(before)}, with which this run was started (it cannot change on resume)`,
+    );
+  }
+  if (model || conditional !== undefined || dropout !== undefined) {
+    const asked = resolveSettings(
+      { ...named, conditional: conditional ?? stored.model.numClassEmbeds !== null },
+      software,
+      data,
+    ).model;
+    if (JSON.stringify(asked) !== JSON.stringify(stored.model)) {
+      throw new ConfigError("model", "another network", "the network with which this run was started");
+    }
+  }
+  const settings = { ...stored, ...changes };
+  checkSettings(settings);
+  return settings;
+}
+
+function integer(field: string, value: number, min: number, max: number): void {
+  if (!Number.isSafeInteger(value) || value < min || value > max) {
+    throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
+  }
+}
+
+function number(field: string, value: number, min: number, max: number, allowed: string, also = true): void {
+  if (!(Number.isFinite(value) && value >= min && value <= max && also)) {
+    throw new ConfigError(field, value, `a number ${allowed}`);
+  }
+}

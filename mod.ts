@@ -1,0 +1,92 @@
+/**
+ * Train and sample denoising diffusion models (DDPM, Ho et al. 2020) on WebGPU, with kernels of its own, in Deno.
+ *
+ * Training and sampling need a WebGPU adapter: a GPU, or a software adapter such as Mesa's llvmpipe. Models are
+ * directories that Python's diffusers opens, too.
+ *
+ * @example Train on CIFAR-10, then draw cats
+ * ```ts ignore
+ * import { cifar10, DDPM, train } from "@denoise/ddpm";
+ *
+ * for await (const event of train({ data: await cifar10(), preset: "small", epochs: 5, out: "runs/cats" })) {
+ *   if (event.type === "epoch") console.log(event.epoch, event.trainLoss, event.valLoss);
+ * }
+ * const model = await DDPM.load("runs/cats");
+ * const images = await model.generate({ class: "cat", count: 16, steps: 20, guidance: 2, seed: 7 });
+ * await Deno.writeFile("cats.png", await images.grid().png());
+ * ```
+ *
+ * @module
+ */
+export {
+  CheckpointError,
+  ConfigError,
+  DataError,
+  DenoiseError,
+  DeviceError,
+  ShapeError,
+  TrainingError,
+} from "./lib/errors.ts";
+
+export { type AdapterDescription, type Gpu, type GpuOptions, openGpu } from "./lib/gpu/device.ts";
+
+export { cifar10, CIFAR10_CLASSES, type Cifar10Options, type Cifar10Split } from "./lib/data/cifar10.ts";
+export {
+  type DataProgress,
+  type DataProgressListener,
+  type DatasetSplit,
+  type ImageDataset,
+  imageDataset,
+  splitDataset,
+  takeSubset,
+} from "./lib/data/dataset.ts";
+
+export {
+  type DownBlockType,
+  type UNetConfig,
+  unetConfig,
+  unetConfigFromJson,
+  unetConfigToJson,
+  type UNetOptions,
+  type UpBlockType,
+} from "./lib/model/config.ts";
+export { presetConfig, type PresetName, PRESETS } from "./lib/model/presets.ts";
+
+export {
+  type BetaSchedule,
+  defaultSchedule,
+  NoiseSchedule,
+  type PredictionType,
+  type ScheduleConfig,
+  type TimestepSpacing,
+  type VarianceType,
+} from "./lib/diffusion/schedule.ts";
+export {
+  applyStep,
+  planSampling,
+  type SamplerName,
+  samplerNames,
+  type SamplerOptions,
+  type SamplerStep,
+} from "./lib/diffusion/sampler.ts";
+
+export { train, type TrainOptions } from "./lib/train/trainer.ts";
+export type {
+  CheckpointEvent,
+  EndEvent,
+  EpochEvent,
+  EpochRecord,
+  SamplesEvent,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+  ValidationEvent,
+  WarningEvent,
+} from "./lib/train/events.ts";
+export { PRESET_DEFAULTS, type SettingsOptions, type TrainSettings } from "./lib/train/settings.ts";
+
+export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/ddpm.ts";
+export type { ClassChoice, GenerateOptions } from "./lib/generate.ts";
+export { forwardProcess } from "./lib/illustrate.ts";
+
+export { type GridOptions, type ImageMetadata, Images } from "./lib/image/images.ts";

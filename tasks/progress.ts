@@ -1,0 +1,228 @@
+/**
+ * How the tasks show what goes on: a bar on a terminal, plain lines elsewhere, JSON lines for programs, or nothing.
+ *
+ * @module
+ */
+
+// @ts-types="@types/cli-progress"
+import { SingleBar } from "cli-progress";
+import process from "node:process";
+
+/** `bar`: a progress bar; `lines`: text without control characters; `json`: one object a line; `quiet`: nothing. */
+export type ReporterMode = "bar" | "lines" | "json" | "quiet";
+
+/** Values shown beside the progress, by name, e.g. `{ loss: 0.031, "images/s": 212 }`. */
+export type Fields = Readonly<Record<string, string | number>>;
+
+/** Shows the progress of one piece of work after the other. */
+export interface Reporter {
+  /**
+   * Begins a piece of work.
+   *
+   * @param total how much there is to do
+   * @param label what it is, e.g. `epoch 1/5`
+   * @param done how much of it is done already
+   */
+  start(total: number, label: string, done?: number): void;
+  /** Tells how much of the work is done. Cheap enough to call at every step: shown a few times a second at most. */
+  update(done: number, fields?: Fields): void;
+  /** Prints a line that stays. */
+  line(text: string): void;
+  /** Prints an object as one line of JSON; in `json` mode only, where nothing else is printed. */
+  event(object: unknown): void;
+  /** Ends the piece of work; a bar disappears, so that the last word is the caller's. */
+  stop(): void;
+}
+
+/** Where a reporter writes, such as `process.stdout`. */
+export interface ReporterStream {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
+
+/** Options of {@linkcode createReporter}. */
+export interface ReporterOptions {
+  readonly mode: ReporterMode;
+  /** Standard output unless given. */
+  readonly stream?: ReporterStream;
+  /** Seconds between two lines of `lines` mode, at least; 5 unless given. */
+  readonly interval?: number;
+  /** The time in milliseconds; for tests. */
+  readonly now?: () => number;
+}
+
+/** The mode that suits the flags and where the output goes. */
+export function reporterMode(
+  flags: { readonly quiet?: boolean; readonly json?: boolean },
+  stream: ReporterStream = process.stdout,
+): ReporterMode {
+  if (flags.quiet) return "quiet";
+  if (flags.json) return "json";
+  return stream.isTTY ? "bar" : "lines";
+}
+
+/** Makes a reporter. */
+export function createReporter(options: ReporterOptions): Reporter {
+  const { mode, stream = process.stdout, interval = 5, now = Date.now } = options;
+  switch (mode) {
+    case "bar":
+      return new BarReporter(stream, now);
+    case "lines":
+      return new LineReporter(stream, interval, now);
+    case "json":
+      return { ...SILENT, event: (object) => stream.write(JSON.stringify(object) + "\n") };
+    case "quiet":
+      return SILENT;
+  }
+}
+
+const SILENT: Reporter = { start() {}, update() {}, line() {}, event() {}, stop() {} };
+
+class BarReporter implements Reporter {
+  private bar?: SingleBar;
+  private work?: Work;
+  private fields: Fields = {};
+
+  constructor(private readonly stream: ReporterStream, private readonly now: () => number) {}
+
+  start(total: number, label: string, done = 0): void {
+    this.stop();
+    this.work = new Work(total, label, done, this.now);
+    this.fields = {};
+    this.show();
+  }
+
+  update(done: number, fields: Fields = {}): void {
+    if (!this.work) return;
+    this.work.update(done);
+    this.fields = fields;
+    this.bar?.update(done);
+  }
+
+  line(text: string): void {
+    this.hide();
+    this.stream.write(text + "\n");
+    if (this.work) this.show();
+  }
+
+  event(): void {}
+
+  stop(): void {
+    this.hide();
+    this.work = undefined;
+  }
+
+  private show(): void {
+    const work = this.work!;
+    this.bar = new SingleBar({
+      stream: this.stream as NodeJS.WritableStream,
+      clearOnComplete: true,
+      linewrap: true, // the library cuts lines at the terminal's width, and leaves the terminal's settings alone
+      forceRedraw: true, // the remaining time passes also while nothing is done
+      format: (_options, { progress }) => `${drawBar(progress)} ${work.describe(this.fields)}`,
+    });
+    this.bar.start(work.total, work.done);
+  }
+
+  private hide(): void {
+    this.bar?.stop();
+    this.bar = undefined;
+  }
+}
+
+class LineReporter implements Reporter {
+  private work?: Work;
+  private shown = 0;
+
+  constructor(
+    private readonly stream: ReporterStream,
+    private readonly interval: number,
+    private readonly now: () => number,
+  ) {}
+
+  start(total: number, label: string, done = 0): void {
+    this.work = new Work(total, label, done, this.now);
+    this.shown = this.now();
+  }
+
+  update(done: number, fields: Fields = {}): void {
+    if (!this.work) return;
+    this.work.update(done);
+    if (done < this.work.total && this.now() - this.shown < this.interval * 1000) return;
+    this.shown = this.now();
+    this.line(this.work.describe(fields));
+  }
+
+  line(text: string): void {
+    this.stream.write(text + "\n");
+  }
+
+  event(): void {}
+
+  stop(): void {
+    this.work = undefined;
+  }
+}
+
+/** How long the speed is remembered: long enough to be calm, short enough to forget a slow first step. */
+const WINDOW_MS = 30_000;
+
+/** One piece of work: how far it is, and when it will be done at the speed of the last half minute. */
+class Work {
+  private history: { done: number; time: number }[];
+
+  constructor(
+    readonly total: number,
+    readonly label: string,
+    public done: number,
+    private readonly now: () => number,
+  ) {
+    this.history = [{ done, time: now() }];
+  }
+
+  update(done: number): void {
+    this.done = done;
+    const time = this.now();
+    this.history.push({ done, time });
+    while (this.history.length > 2 && this.history[1].time < time - WINDOW_MS) this.history.shift();
+  }
+
+  describe(fields: Fields): string {
+    const parts = [`${this.label}  ${this.done}/${this.total}`];
+    for (const [name, value] of Object.entries(fields)) {
+      parts.push(`${name} ${typeof value === "number" ? formatNumber(value) : value}`);
+    }
+    const left = this.secondsLeft();
+    if (left !== undefined) parts.push(`${formatDuration(left)} left`);
+    return parts.join("  ");
+  }
+
+  private secondsLeft(): number | undefined {
+    const [first] = this.history;
+    const last = this.history.at(-1)!;
+    const done = last.done - first.done;
+    if (done <= 0 || this.done >= this.total) return undefined;
+    const atLast = (this.total - last.done) * (last.time - first.time) / done;
+    return Math.max(0, atLast - (this.now() - last.time)) / 1000;
+  }
+}
+
+const BAR_WIDTH = 24;
+
+function drawBar(progress: number): string {
+  const full = Math.round(BAR_WIDTH * Math.min(1, Math.max(0, progress)));
+  return `[${"=".repeat(full)}${" ".repeat(BAR_WIDTH - full)}]`;
+}
+
+/** A number with four significant digits, whole ones as they are. */
+export function formatNumber(value: number): string {
+  return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
+}
+
+/** Seconds as `m:ss` or `h:mm:ss`. */
+export function formatDuration(seconds: number): string {
+  const whole = Math.round(seconds);
+  const two = (n: number) => String(n).padStart(2, "0");
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}

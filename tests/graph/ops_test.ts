@@ -1,0 +1,204 @@
+import assert from "node:assert/strict";
+import { ShapeError } from "../../lib/errors.ts";
+import { Graph } from "../../lib/graph/graph.ts";
+import {
+  add,
+  attention,
+  concat,
+  conv2d,
+  dropout,
+  embedding,
+  groupNorm,
+  silu,
+  timestepEmbedding,
+  upsample,
+} from "../../lib/graph/ops.ts";
+import type { Shape, Tensor } from "../../lib/graph/tensor.ts";
+
+const ZEROS = { kind: "zeros" } as const;
+const SAME = { kernel: 3, stride: 1, padding: 1 } as const;
+
+function vector(g: Graph, name: string, channels: number): Tensor {
+  return g.parameter(name, "vector", [channels], ZEROS);
+}
+
+function convParameters(g: Graph, input: number, output: number, kernel = 3) {
+  return {
+    weight: g.parameter("weight", "conv", [output, input, kernel, kernel], ZEROS),
+    bias: vector(g, "bias", output),
+  };
+}
+
+const faults: [name: string, message: string, record: (g: Graph) => void][] = [
+  [
+    "conv2d with a weight for other channels",
+    "block.conv2d: weight has shape [3,3,4,8], expected [3,3,8,8]",
+    (g) => conv2d(g, g.input("x", [2, 8, 8, 6]), convParameters(g, 3, 8), SAME),
+  ],
+  [
+    "conv2d with a weight of another kernel size",
+    "block.conv2d: weight has shape [1,1,4,8], expected [3,3,4,8]",
+    (g) => conv2d(g, g.input("x", [2, 8, 8, 3]), convParameters(g, 3, 8, 1), SAME),
+  ],
+  [
+    "conv2d with a residual of another size",
+    "block.conv2d: residual has shape [2,8,8,8], expected [2,4,4,8]",
+    (g) => {
+      const stride2 = { kernel: 3, stride: 2, padding: 0 } as const;
+      const residual = g.input("residual", [2, 8, 8, 8]);
+      conv2d(g, g.input("x", [2, 8, 8, 3]), convParameters(g, 3, 8), stride2, { residual });
+    },
+  ],
+  [
+    "conv2d with a row bias for another batch",
+    "block.conv2d: rowBias has shape [3,1,1,8], expected [2,1,1,8]",
+    (g) => {
+      const rowBias = g.input("rowBias", [3, 1, 1, 8]);
+      conv2d(g, g.input("x", [2, 8, 8, 3]), convParameters(g, 3, 8), SAME, { rowBias });
+    },
+  ],
+  [
+    "groupNorm with gamma for other channels",
+    "block.groupNorm: gamma has shape [1,1,1,4], expected [1,1,1,8]",
+    (g) => norm(g, 8, 4, 8, 2),
+  ],
+  [
+    "groupNorm with beta for other channels",
+    "block.groupNorm: beta has shape [1,1,1,12], expected [1,1,1,8]",
+    (g) => norm(g, 8, 8, 12, 2),
+  ],
+  [
+    "groupNorm with groups that do not divide the channels",
+    "block.groupNorm: 8 channels cannot be split into 3 groups",
+    (g) => norm(g, 8, 8, 8, 3),
+  ],
+  [
+    "attention with keys of another size",
+    "block.attention: k has shape [2,4,2,8], expected [2,4,4,8]",
+    (g) => {
+      const q = g.input("q", [2, 4, 4, 8]);
+      attention(g, q, g.input("k", [2, 4, 2, 8]), q, 2);
+    },
+  ],
+  [
+    "attention with values of another size",
+    "block.attention: v has shape [2,4,4,4], expected [2,4,4,8]",
+    (g) => {
+      const q = g.input("q", [2, 4, 4, 8]);
+      attention(g, q, q, g.input("v", [2, 4, 4, 4]), 2);
+    },
+  ],
+  [
+    "attention with heads that do not divide the channels",
+    "block.attention: 8 channels cannot be split into 3 heads",
+    (g) => {
+      const q = g.input("q", [2, 4, 4, 8]);
+      attention(g, q, q, q, 3);
+    },
+  ],
+  [
+    "concat of images of two sizes",
+    "block.concat: b has shape [2,4,8,5], expected [2,8,8,5]",
+    (g) => concat(g, g.input("a", [2, 8, 8, 3]), g.input("b", [2, 4, 8, 5])),
+  ],
+  [
+    "add of two shapes",
+    "block.add: b has shape [2,8,8,4], expected [2,8,8,3]",
+    (g) => add(g, g.input("a", [2, 8, 8, 3]), g.input("b", [2, 8, 8, 4])),
+  ],
+  [
+    "dropout of everything",
+    "block.dropout: rate must be in [0, 1), got 1",
+    (g) => dropout(g, g.input("x", [2, 8, 8, 3]), g.input("stepState", [1, 1, 1, 12]), 1),
+  ],
+  [
+    "timestepEmbedding of another batch",
+    "block.timestepEmbedding: timesteps has shape [1,1,1,3], expected [1,1,1,2]",
+    (g) => embedTimesteps(g, 3, 16),
+  ],
+  [
+    "timestepEmbedding of an odd length",
+    "block.timestepEmbedding: dimension must be even, got 15",
+    (g) => embedTimesteps(g, 2, 15),
+  ],
+  [
+    "embedding of another batch",
+    "block.embedding: labels has shape [1,1,1,3], expected [1,1,1,2]",
+    (g) => embedding(g, g.parameter("table", "table", [4, 16], ZEROS), g.input("labels", [1, 1, 1, 3]), 2),
+  ],
+  [
+    "a tensor with a size of zero",
+    "x: every size of [2,0,8,3] must be a positive integer",
+    (g) => g.input("x", [2, 0, 8, 3]),
+  ],
+  [
+    "an input declared twice",
+    "input x is declared twice",
+    (g) => [1, 2].forEach(() => g.input("x", [1, 1, 1, 1])),
+  ],
+  [
+    "a parameter declared twice",
+    "parameter block.bias is declared twice",
+    (g) => [1, 2].forEach(() => vector(g, "bias", 4)),
+  ],
+];
+
+function norm(g: Graph, channels: number, gamma: number, beta: number, groups: number): void {
+  const parameters = { gamma: vector(g, "gamma", gamma), beta: vector(g, "beta", beta) };
+  groupNorm(g, g.input("x", [2, 4, 4, channels]), parameters, { groups, eps: 1e-6, silu: false });
+}
+
+function embedTimesteps(g: Graph, timesteps: number, dimension: number): void {
+  const attributes = { flipSinToCos: false, frequencyShift: 1 };
+  timestepEmbedding(g, g.input("timesteps", [1, 1, 1, timesteps]), 2, dimension, attributes);
+}
+
+for (const [name, message, record] of faults) {
+  Deno.test(`refused, naming operand and shapes: ${name}`, () => {
+    const g = new Graph();
+    assert.throws(() => g.scope("block", () => record(g)), new ShapeError(message));
+    assert.equal(g.nodes.length, 0);
+  });
+}
+
+Deno.test("results have the shapes that their operations promise", () => {
+  const g = new Graph();
+  const x = g.input("x", [2, 7, 6, 5]);
+  const shapes: [Tensor, Shape][] = [
+    [silu(g, x), [2, 7, 6, 5]],
+    [upsample(g, x), [2, 14, 12, 5]],
+    [concat(g, x, g.input("b", [2, 7, 6, 2])), [2, 7, 6, 7]],
+    [add(g, x, x), [2, 7, 6, 5]],
+    [dropout(g, x, g.input("stepState", [1, 1, 1, 12]), 0.5), [2, 7, 6, 5]],
+    [convolve(g, x, SAME), [2, 7, 6, 9]],
+    // PyTorch's sizes: floor((7 + 2 - 3) / 2) + 1, and with one zero row below instead floor((7 + 1 - 3) / 2) + 1.
+    [convolve(g, x, { kernel: 3, stride: 2, padding: 1 }), [2, 4, 3, 9]],
+    [convolve(g, x, { kernel: 3, stride: 2, padding: 0 }), [2, 3, 3, 9]],
+    [convolve(g, x, { kernel: 1, stride: 1, padding: 0 }), [2, 7, 6, 9]],
+  ];
+  for (const [tensor, shape] of shapes) assert.deepEqual(tensor.shape, shape, tensor.name);
+});
+
+function convolve(g: Graph, x: Tensor, attributes: Parameters<typeof conv2d>[3]): Tensor {
+  const { kernel } = attributes;
+  return g.scope(`${g.nodes.length}`, () => conv2d(g, x, convParameters(g, 5, 9, kernel), attributes));
+}
+
+Deno.test("dropout at rate 0 records nothing", () => {
+  const g = new Graph();
+  const x = g.input("x", [1, 2, 2, 4]);
+  assert.equal(dropout(g, x, g.input("stepState", [1, 1, 1, 12]), 0), x);
+  assert.equal(g.nodes.length, 0);
+});
+
+Deno.test("names carry their scopes, and a scope ends with its body even when that throws", () => {
+  const g = new Graph();
+  assert.throws(() =>
+    g.scope("outer", () =>
+      g.scope("inner", () => {
+        assert.equal(g.label("conv"), "outer.inner.conv");
+        throw new Error("stop");
+      }))
+  );
+  assert.equal(g.label("conv"), "conv");
+});

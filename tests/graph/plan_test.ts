@@ -1,0 +1,150 @@
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import type { Launch } from "../../kernels/source.ts";
+import { recordBackward } from "../../lib/graph/gradients.ts";
+import { Graph } from "../../lib/graph/graph.ts";
+import { lower } from "../../lib/graph/lower.ts";
+import { planMemory } from "../../lib/graph/plan.ts";
+import type { Role, Tensor } from "../../lib/graph/tensor.ts";
+import { presetConfig } from "../../lib/model/presets.ts";
+import { unet, unetInputs } from "../../lib/model/unet.ts";
+
+let nextId = 0;
+
+function tensor(elements: number, role: Role = "activation"): Tensor {
+  const id = nextId++;
+  return { id, shape: [1, 1, 1, elements], role, elements, name: `t${id}`, trainable: false };
+}
+
+/** A launch of which only the buffers matter. */
+function launchOf(...tensors: Tensor[]): Launch<Tensor> {
+  return { buffers: Object.fromEntries(tensors.map((t, i) => [`b${i}`, t])) } as unknown as Launch<Tensor>;
+}
+
+/** First and last launch that touches each activation. */
+function lifetimes(launches: readonly Launch<Tensor>[], keep: readonly Tensor[]): Map<Tensor, [number, number]> {
+  const spans = new Map<Tensor, [number, number]>();
+  launches.forEach(({ buffers }, i) => {
+    for (const t of Object.values(buffers)) {
+      if (t.role !== "activation") continue;
+      spans.set(t, [spans.get(t)?.[0] ?? i, i]);
+    }
+  });
+  for (const t of keep) spans.get(t)![1] = Infinity;
+  return spans;
+}
+
+/** Bytes of the activations alive at the busiest launch: no plan can do with less. */
+function peakBytes(launches: readonly Launch<Tensor>[], keep: readonly Tensor[]): number {
+  const spans = [...lifetimes(launches, keep)];
+  const alive = launches.map((_, i) =>
+    spans.reduce((sum, [t, [first, last]]) => sum + (first <= i && i <= last ? 4 * t.elements : 0), 0)
+  );
+  return Math.max(...alive);
+}
+
+/** Random programs: each launch reads some tensors that were written before and writes one or two new ones. */
+const programs = fc.array(
+  fc.record({
+    sizes: fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 2 }),
+    reads: fc.array(fc.nat(), { maxLength: 4 }),
+    keep: fc.boolean(),
+    role: fc.constantFrom<Role>("activation", "activation", "activation", "input", "parameter", "gradient"),
+  }),
+  { minLength: 1, maxLength: 40 },
+).map((steps) => {
+  const written: Tensor[] = [];
+  const keep: Tensor[] = [];
+  const launches = steps.map(({ sizes, reads, keep: kept, role }) => {
+    const sources = written.length > 0 ? reads.map((k) => written[k % written.length]) : [];
+    const results = sizes.map((size, i) => tensor(size, i === 0 ? role : "activation"));
+    written.push(...results);
+    if (kept) keep.push(results.at(-1)!);
+    return launchOf(...sources, ...results);
+  });
+  return { launches, keep: keep.filter(({ role }) => role === "activation") };
+});
+
+Deno.test("tensors that live at the same time never share a buffer, whatever the launches", () => {
+  fc.assert(
+    fc.property(programs, ({ launches, keep }) => {
+      const { slots, buffers } = planMemory(launches, keep);
+      const spans = [...lifetimes(launches, keep)];
+      for (const [i, [a, [firstA, lastA]]] of spans.entries()) {
+        assert.ok(buffers[slots.get(a)!] >= 4 * a.elements, "the buffer is too small");
+        for (const [b, [firstB, lastB]] of spans.slice(i + 1)) {
+          const together = firstA <= lastB && firstB <= lastA;
+          assert.ok(!together || slots.get(a) !== slots.get(b), `${a.name} and ${b.name} share a buffer`);
+        }
+      }
+    }),
+    { seed: 1, numRuns: 500 },
+  );
+});
+
+Deno.test("every activation gets a place, nothing else does, and no byte lies unused", () => {
+  fc.assert(
+    fc.property(programs, ({ launches, keep }) => {
+      const { slots, buffers, bytes } = planMemory(launches, keep);
+      const activations = [...lifetimes(launches, keep).keys()];
+      assert.deepEqual(new Set(slots.keys()), new Set(activations));
+      assert.equal(bytes, buffers.reduce((sum, size) => sum + size, 0));
+      buffers.forEach((size, slot) => {
+        const largest = activations.filter((t) => slots.get(t) === slot).map((t) => 4 * t.elements);
+        assert.equal(size, Math.max(...largest));
+      });
+      assert.ok(bytes >= peakBytes(launches, keep));
+    }),
+    { seed: 2, numRuns: 200 },
+  );
+});
+
+Deno.test("a chain of any length takes two buffers", () => {
+  const chain = Array.from({ length: 50 }, () => tensor(100));
+  const launches = chain.slice(1).map((next, i) => launchOf(chain[i], next));
+  const plan = planMemory(launches);
+  assert.deepEqual(plan.buffers, [400, 400]);
+  assert.equal(plan.bytes, 800);
+});
+
+Deno.test("a result that nobody reads frees its buffer at once", () => {
+  const [a, b, c] = [tensor(10), tensor(10), tensor(10)];
+  const dead = tensor(10);
+  const { slots } = planMemory([launchOf(a), launchOf(a, b, dead), launchOf(b, c)]);
+  assert.ok(slots.get(c) === slots.get(dead) || slots.get(c) === slots.get(a));
+  assert.equal(new Set(slots.values()).size, 3);
+});
+
+Deno.test("what is kept is never overwritten", () => {
+  const [kept, ...rest] = Array.from({ length: 10 }, () => tensor(10));
+  const launches = [launchOf(kept), ...rest.map((t) => launchOf(t))];
+  const { slots } = planMemory(launches, [kept]);
+  assert.ok(rest.every((t) => slots.get(t) !== slots.get(kept)));
+  assert.equal(new Set(slots.values()).size, 2);
+});
+
+Deno.test("a freed buffer goes to the tensor that fits it best", () => {
+  const [large, small] = [tensor(100), tensor(10)];
+  const [second, third] = [tensor(9), tensor(90)];
+  const { slots, bytes } = planMemory([launchOf(large, small), launchOf(second, third)]);
+  assert.equal(slots.get(second), slots.get(small));
+  assert.equal(slots.get(third), slots.get(large));
+  assert.equal(bytes, 440);
+});
+
+Deno.test("a training step's activations take little more than the busiest moment needs", () => {
+  for (const preset of ["tiny", "small"]) {
+    const g = new Graph();
+    const config = presetConfig(preset, 10, { dropout: 0.1 });
+    const output = unet(g, config, unetInputs(g, config, 2, true));
+    recordBackward(g, output, g.input("seed", output.shape));
+    const temporary = (name: string, elements: number) => g.tensor(name, [1, 1, 1, elements], "activation", false);
+    const target = { path: "tile", subgroupSize: 32, workgroupMemory: 32768 } as const;
+    const launches = g.nodes.flatMap((node) => lower({ target, temporary }, node));
+    const { bytes, slots } = planMemory(launches, [output]);
+    const all = [...slots.keys()].reduce((sum, { elements }) => sum + 4 * elements, 0);
+    const peak = peakBytes(launches, [output]);
+    assert.ok(bytes < 1.15 * peak, `${preset}: ${bytes} bytes planned, ${peak} at once`);
+    assert.ok(bytes < 0.6 * all, `${preset}: ${bytes} bytes planned, ${all} without reuse`);
+  }
+});

@@ -1,0 +1,20 @@
+import assert from "node:assert/strict";
+import { add } from "../../kernels/add.ts";
+import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { noise } from "../reference/differences.ts";
+
+for (const elements of [4, 1020, 3 * 4096 + 8]) {
+  Deno.test(`add is the float32 sum, bit for bit: [${elements}]`, async () => {
+    const [a, b] = [1, 2].map((seed) => Float32Array.from(noise(elements, seed)));
+    const y = new Float32Array(elements).fill(NaN);
+    await runOnArrays(await testGpu(), add<HostArray>({ elements }, { a, b, y }));
+    assert.deepEqual(y, a.map((v, i) => v + b[i]));
+  });
+}
+
+Deno.test("add takes one tensor twice", async () => {
+  const a = Float32Array.of(1, -2, 3, 0);
+  const y = new Float32Array(4);
+  await runOnArrays(await testGpu(), add<HostArray>({ elements: 4 }, { a, b: a, y }));
+  assert.deepEqual([...y], [2, -4, 6, 0]);
+});

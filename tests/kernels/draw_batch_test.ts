@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { drawBatch } from "../../kernels/draw_batch.ts";
+import { STREAM } from "../../kernels/step_state.ts";
+import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { drawReference, type DrawReferenceInput } from "../reference/draw_batch.ts";
+import { packBytes, stepWords } from "../step.ts";
+
+const ordinary: DrawReferenceInput = {
+  batch: 5,
+  count: 5,
+  position: 0,
+  step: 0,
+  stream: STREAM.training,
+  key: [7, 9],
+  order: Uint32Array.from({ length: 50 }, (_, i) => (i * 17 + 3) % 50),
+  labels: Uint8Array.from({ length: 50 }, (_, i) => (i * 7) % 10),
+  timesteps: 1000,
+  classes: 10,
+  labelDropout: 0.1,
+  flip: true,
+};
+
+async function draw(input: DrawReferenceInput) {
+  const { batch } = input;
+  const draws = new Uint32Array(3 * batch);
+  const timestep = new Float32Array(batch);
+  const label = new Uint32Array(batch);
+  const [seedLo, seedHi] = input.key;
+  await runOnArrays(
+    await testGpu(),
+    drawBatch<HostArray>(input, {
+      step_state: stepWords({ ...input, seedLo, seedHi }),
+      order: Uint32Array.from(input.order),
+      labels: packBytes(Uint8Array.from(input.labels)),
+      draws,
+      timestep,
+      label,
+    }),
+  );
+  return Array.from({ length: batch }, (_, n) => {
+    assert.equal(timestep[n], draws[3 * n + 1], "the network's timestep is the drawn one");
+    return { image: draws[3 * n], timestep: draws[3 * n + 1], flip: draws[3 * n + 2], label: label[n] };
+  });
+}
+
+const cases: Record<string, Partial<DrawReferenceInput>> = {
+  "first batch of an epoch": {},
+  "in the middle of an epoch": { position: 23, step: 7 },
+  "a short last batch of 2 of 5": { position: 48, count: 2, step: 9 },
+  "one sample": { batch: 1, count: 1 },
+  "more samples than a workgroup: 70": {
+    batch: 70,
+    count: 70,
+    order: Uint32Array.from({ length: 70 }, (_, i) => i % 50),
+  },
+  "validation: own stream, no flips, no dropout": {
+    stream: STREAM.validation,
+    flip: false,
+    labelDropout: 0,
+    step: 3,
+  },
+  "unconditional: every label is null": { labelDropout: 1 },
+  "largest step, seed and timestep count": {
+    step: 2 ** 32 - 1,
+    key: [2 ** 32 - 1, 2 ** 21 - 1],
+    timesteps: 2 ** 20,
+  },
+};
+
+for (const [name, change] of Object.entries(cases)) {
+  Deno.test(`draw_batch matches reference: ${name}`, async () => {
+    const input = { ...ordinary, ...change };
+    assert.deepEqual(await draw(input), drawReference(input));
+  });
+}
+
+Deno.test("draw_batch fills up a short batch with its first image", async () => {
+  const drawn = await draw({ ...ordinary, position: 48, count: 2 });
+  const { order } = ordinary;
+  assert.deepEqual(drawn.map(({ image }) => image), [order[48], order[49], order[48], order[48], order[48]]);
+});
+
+Deno.test("draw_batch draws every timestep, half the flips and a tenth of the null labels: N=20000", async () => {
+  const batch = 20000;
+  const order = new Uint32Array(batch);
+  const drawn = await draw({ ...ordinary, batch, count: batch, order, timesteps: 20 });
+  const share = (of: (d: (typeof drawn)[0]) => boolean) => drawn.filter(of).length / batch;
+  // Five standard deviations of a binomial share.
+  const within = (actual: number, p: number) =>
+    assert.ok(Math.abs(actual - p) < 5 * Math.sqrt(p * (1 - p) / batch), `share ${actual}, expected ${p}`);
+  within(share(({ label }) => label === 10), 0.1);
+  within(share(({ flip }) => flip === 1), 0.5);
+  for (let t = 0; t < 20; t++) within(share(({ timestep }) => timestep === t), 1 / 20);
+  within(share(({ flip, label }) => flip === 1 && label === 10), 0.05);
+});
+
+Deno.test("draw_batch draws anew each step", async () => {
+  const first = await draw({ ...ordinary, labelDropout: 0 });
+  const second = await draw({ ...ordinary, labelDropout: 0, step: 1 });
+  assert.notDeepEqual(first.map(({ timestep }) => timestep), second.map(({ timestep }) => timestep));
+  assert.deepEqual(first.map(({ image }) => image), second.map(({ image }) => image));
+});

@@ -1,0 +1,192 @@
+import {
+  groupNormBackward,
+  groupNormForward,
+  groupNormScratch,
+  type GroupNormShape,
+} from "../../kernels/group_norm.ts";
+import assert from "node:assert/strict";
+import { assertClose, type Tolerance } from "../close.ts";
+import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { packChannels, unpackChannels } from "../layout.ts";
+import { differences, noise } from "../reference/differences.ts";
+import {
+  groupNormGradientReference,
+  groupNormReference,
+  groupNormStatsReference,
+} from "../reference/group_norm.ts";
+
+function shape(
+  [batch, height, width, channels]: [number, number, number, number],
+  groups: number,
+  silu = false,
+  eps = 1e-6,
+): GroupNormShape {
+  return { batch, spatial: height * width, channels, groups, eps, silu };
+}
+
+function inputs({ batch, spatial, channels }: GroupNormShape, seed = 1) {
+  const x = noise(batch * spatial * channels, seed);
+  const gamma = noise(channels, seed + 1).map((v) => 1 + v / 2);
+  const beta = noise(channels, seed + 2);
+  const dy = noise(x.length, seed + 3);
+  return { x, gamma, beta, dy };
+}
+
+const pack = (data: Float64Array, channels: number) => packChannels(data, channels);
+
+/** Runs forward and backward, with the addend where one is given. */
+async function runGroupNorm(
+  s: GroupNormShape,
+  { x, gamma, beta, dy, addend }: ReturnType<typeof inputs> & { addend?: Float64Array },
+) {
+  const c = s.channels;
+  const host = { x: pack(x, c), gamma: pack(gamma, c), beta: pack(beta, c), dy: pack(dy, c) };
+  const stats = new Float32Array(s.batch * s.groups * 2);
+  const [y, dx] = [host.x, host.x].map((like) => new Float32Array(like.length).fill(NaN));
+  const [dgamma, dbeta] = [host.gamma, host.beta].map((like) => new Float32Array(like.length).fill(NaN));
+  const scratch = new Float32Array(groupNormScratch(s));
+  await runOnArrays(await testGpu(), [
+    ...groupNormForward<HostArray>(s, { x: host.x, gamma: host.gamma, beta: host.beta, stats, y }),
+    ...groupNormBackward<HostArray>(s, {
+      ...host,
+      stats,
+      addend: addend && pack(addend, c),
+      dx,
+      dgamma,
+      dbeta,
+      scratch,
+    }),
+  ]);
+  // Unpacking checks that padding lanes are zero.
+  return {
+    y: unpackChannels(y, c),
+    stats,
+    dx: unpackChannels(dx, c),
+    dgamma: unpackChannels(dgamma, c),
+    dbeta: unpackChannels(dbeta, c),
+  };
+}
+
+const name = (s: GroupNormShape) =>
+  `x=[${s.batch},${s.spatial},${s.channels}] groups=${s.groups}${s.silu ? " silu" : ""}`;
+
+for (const s of [shape([2, 2, 3, 6], 2), shape([2, 1, 2, 4], 4, true), shape([1, 3, 1, 9], 3, true)]) {
+  Deno.test(`group_norm reference gradients match central differences: ${name(s)}`, () => {
+    const { x, gamma, beta, dy } = inputs(s);
+    const f = () => groupNormReference(s, x, gamma, beta);
+    const { dx, dgamma, dbeta } = groupNormGradientReference(s, x, gamma, beta, dy);
+    // Differences of step 1e-4 are off by its square times the third derivative.
+    assertClose(dx, differences(f, x, dy), { absolute: 1e-5, relative: 1e-5 }, "dx");
+    assertClose(dgamma, differences(f, gamma, dy), { absolute: 1e-6 }, "dgamma");
+    assertClose(dbeta, differences(f, beta, dy), { absolute: 1e-6 }, "dbeta");
+  });
+}
+
+// Errors are a few float32 roundings (6e-8) of values up to 5, and grow with the square root of the summed count.
+const ROUNDING: Tolerance = { absolute: 1e-6, relative: 3e-6 };
+
+const SHAPES = [
+  shape([2, 8, 8, 12], 4),
+  shape([2, 8, 8, 12], 4, true),
+  shape([1, 5, 7, 3], 1, true),
+  shape([2, 5, 7, 6], 2),
+  shape([2, 5, 7, 6], 6, true),
+  shape([3, 4, 4, 10], 5, true),
+  shape([2, 3, 3, 20], 2, true),
+  shape([1, 1, 1, 8], 2),
+  shape([1, 1, 1, 12], 1, true),
+  shape([2, 16, 16, 32], 32, true),
+  shape([2, 16, 16, 64], 32, true),
+  shape([1, 8, 8, 256], 32, true),
+  shape([1, 4, 4, 72], 3, true),
+  shape([1, 2, 2, 1024], 1, true),
+  shape([1, 32, 40, 4], 1, true),
+];
+for (const s of SHAPES) {
+  Deno.test(`group_norm forward and backward match reference: ${name(s)}`, async () => {
+    const { x, gamma, beta, dy } = inputs(s, 11);
+    const got = await runGroupNorm(s, { x, gamma, beta, dy });
+    assertClose(got.stats, groupNormStatsReference(s, x), ROUNDING, "stats");
+    assertClose(got.y, groupNormReference(s, x, gamma, beta), ROUNDING, "y");
+    const want = groupNormGradientReference(s, x, gamma, beta, dy);
+    assertClose(got.dx, want.dx, ROUNDING, "dx");
+    assertClose(got.dgamma, want.dgamma, ROUNDING, "dgamma");
+    assertClose(got.dbeta, want.dbeta, ROUNDING, "dbeta");
+  });
+}
+
+Deno.test("group_norm of one element per group is beta, and its input gets no gradient", async () => {
+  const s = shape([2, 1, 1, 5], 5);
+  const { x, gamma, beta, dy } = inputs(s);
+  const got = await runGroupNorm(s, { x, gamma, beta, dy });
+  assert.deepEqual(got.y, new Float32Array([...beta, ...beta]));
+  assert.deepEqual(got.dx.map(Math.abs), new Float32Array(10));
+});
+
+Deno.test("group_norm backward adds to the gradient so far: x=[2,6,6] groups=3", async () => {
+  const s = shape([2, 2, 3, 6], 3, true);
+  const { x, gamma, beta, dy } = inputs(s);
+  const addend = noise(x.length, 77);
+  const got = await runGroupNorm(s, { x, gamma, beta, dy, addend });
+  const want = groupNormGradientReference(s, x, gamma, beta, dy).dx.map((v, i) => v + addend[i]);
+  assertClose(got.dx, want, ROUNDING, "dx");
+});
+
+for (const mean of [1e3, -1e4]) {
+  Deno.test(`group_norm keeps the variance with a mean of ${mean}: x=[2,256,12] groups=3`, async () => {
+    const s = shape([2, 16, 16, 12], 3);
+    const { x, gamma, beta, dy } = inputs(s);
+    x.forEach((v, i) => x[i] = Math.fround(v + mean));
+    const got = await runGroupNorm(s, { x, gamma, beta, dy });
+    const want = groupNormStatsReference(s, x);
+    // E[x^2] - E[x]^2 would lose every digit: mean^2 / variance is 3e6 and 3e8.
+    assertClose(got.stats.filter((_, i) => i % 2 === 1), want.filter((_, i) => i % 2 === 1), {
+      absolute: 2e-6 * 2,
+    }, "rstd");
+    // What the float32 mean itself rounds away, times rstd (1.7) and gamma (1.5).
+    const rounding = Math.abs(mean) * 2 ** -24 * 3;
+    assertClose(got.y, groupNormReference(s, x, gamma, beta), { absolute: rounding + 1e-6 }, "y");
+  });
+}
+
+Deno.test("group_norm keeps the variance when channels of a group differ by 1000: x=[1,64,8] groups=1", async () => {
+  const s = shape([1, 8, 8, 8], 1);
+  const { x, gamma, beta, dy } = inputs(s);
+  x.forEach((v, i) => x[i] = v + (i % 8 === 0 ? 1000 : 0));
+  const got = await runGroupNorm(s, { x, gamma, beta, dy });
+  assertClose(got.stats, groupNormStatsReference(s, x), { absolute: 0, relative: 1e-6 }, "stats");
+});
+
+Deno.test("group_norm of a constant is finite: rstd = 1 / sqrt(eps)", async () => {
+  const s = shape([1, 4, 4, 8], 2, true);
+  const { x, gamma, beta, dy } = inputs(s);
+  const got = await runGroupNorm(s, { x: x.fill(3), gamma, beta, dy });
+  const constant = Float64Array.from({ length: x.length }, (_, i) => beta[i % 8]);
+  assertClose(
+    got.y,
+    groupNormReference(shape([1, 1, 16, 1], 1, true), x, [1], [0]).map((_, i) => {
+      const z = constant[i];
+      return z / (1 + Math.exp(-z));
+    }),
+    ROUNDING,
+    "y",
+  );
+  assertClose(got.stats, [3, 1000, 3, 1000], { absolute: 1e-3 }, "stats");
+});
+
+Deno.test("group_norm gives a sample the same bits whatever its neighbours", async () => {
+  const two = shape([2, 6, 6, 12], 4, true);
+  const one = { ...two, batch: 1 };
+  const { x, gamma, beta, dy } = inputs(two);
+  const both = await runGroupNorm(two, { x, gamma, beta, dy });
+  const half = x.length / 2;
+  const second = await runGroupNorm(one, { x: x.subarray(half), gamma, beta, dy: dy.subarray(half) });
+  assert.deepEqual(both.y.subarray(half), second.y);
+  assert.deepEqual(both.dx.subarray(half), second.dx);
+});
+
+Deno.test("group_norm refuses groups that do not divide the channels, and groups wider than a workgroup", () => {
+  const buffers = { x: 0, gamma: 0, beta: 0, stats: 0, y: 0 };
+  assert.throws(() => groupNormForward(shape([1, 1, 1, 6], 4), buffers), /4 groups do not divide 6 channels/);
+  assert.throws(() => groupNormForward(shape([1, 1, 1, 2048], 1), buffers), /2048 channels/);
+});

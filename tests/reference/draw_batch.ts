@@ -1,0 +1,37 @@
+/** What draw_batch.wgsl chooses, one sample at a time. */
+import { philox } from "./philox.ts";
+
+export interface DrawReferenceInput {
+  batch: number;
+  count: number;
+  position: number;
+  step: number;
+  stream: number;
+  key: [number, number];
+  order: ArrayLike<number>;
+  labels: ArrayLike<number>;
+  timesteps: number;
+  classes: number;
+  labelDropout: number;
+  flip: boolean;
+}
+
+export interface DrawReference {
+  image: number;
+  timestep: number;
+  flip: number;
+  label: number;
+}
+
+export function drawReference(input: DrawReferenceInput): DrawReference[] {
+  return Array.from({ length: input.batch }, (_, n) => {
+    const [time, side, drop] = philox([n, 0, input.step, input.stream], input.key);
+    const image = input.order[input.position + (n < input.count ? n : 0)];
+    return {
+      image,
+      timestep: Math.floor(time * input.timesteps / 2 ** 32),
+      flip: input.flip ? side % 2 : 0,
+      label: Math.floor(drop / 256) / 2 ** 24 < input.labelDropout ? input.classes : input.labels[image],
+    };
+  });
+}

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { parseSummary, runTests, testArguments, whyFailed } from "../../tasks/test.ts";
+
+Deno.test("the summary is read with and without steps, ignored tests and colours", () => {
+  for (
+    const [line, counts] of [
+      ["ok | 12 passed | 0 failed (3s)", { passed: 12, failed: 0, skipped: 0 }],
+      ["FAILED | 5 passed | 1 failed (17ms)", { passed: 5, failed: 1, skipped: 0 }],
+      ["ok | 2 passed (7 steps) | 0 failed | 3 ignored (1m2s)", { passed: 2, failed: 0, skipped: 3 }],
+      ["ok | 2 passed | 0 failed (1 step) | 4 filtered out (1s)", { passed: 2, failed: 0, skipped: 0 }],
+      ["\x1b[32mok\x1b[0m | 9 passed | 0 failed \x1b[38;5;245m(11ms)\x1b[0m", {
+        passed: 9,
+        failed: 0,
+        skipped: 0,
+      }],
+    ] as const
+  ) assert.deepEqual(parseSummary(`running 1 test\n\n${line}\n\n`), counts);
+});
+
+Deno.test("the last summary counts, and only a whole one at the start of a line", () => {
+  assert.equal(parseSummary("ok | 1 passed | 0 failed (1s)\nFAILED | 0 passed | 1 failed (1s)\n")?.failed, 1);
+  assert.equal(
+    parseSummary("test prints: ok | 1 passed | 0 failed\nerror: Type checking failed.\n"),
+    undefined,
+  );
+  assert.equal(parseSummary(""), undefined);
+});
+
+Deno.test("an abort is forgiven only after a summary with passed tests and no failed one", () => {
+  const counts = (passed: number, failed: number) => ({ passed, failed, skipped: 0 });
+  assert.equal(whyFailed(0, counts(3, 0)), undefined);
+  assert.equal(whyFailed(134, counts(3, 0)), undefined);
+  assert.match(whyFailed(134, counts(3, 1))!, /1 of 4 tests failed/);
+  assert.match(whyFailed(134, counts(0, 0))!, /no test ran/);
+  assert.match(whyFailed(134, undefined)!, /did not finish.* 134/);
+  assert.match(whyFailed(0, counts(0, 0))!, /no test ran/);
+  assert.match(whyFailed(1, counts(3, 0))!, /exit code 1/);
+  assert.match(whyFailed(139, counts(3, 0))!, /exit code 139/);
+});
+
+Deno.test("paths take the place of the suite, flags and their values do not", () => {
+  assert.deepEqual(testArguments(["tests/tasks"]).slice(-2), ["--no-prompt", "tests/tasks"]);
+  const all = testArguments(["--filter", "softmax"]);
+  assert.deepEqual(all.slice(all.indexOf("--filter"), all.indexOf("--filter") + 3), [
+    "--filter",
+    "softmax",
+    "tests",
+  ]);
+});
+
+/** Runs the runner with a stand-in for `deno` that prints `output` and ends as `end` says. */
+async function runWith(output: string, end: string): Promise<{ passed: boolean; lines: string[] }> {
+  const fake = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(fake, `#!/bin/sh\nulimit -c 0\nprintf '%s' '${output}'\n${end}\n`);
+    await Deno.chmod(fake, 0o755);
+    let written = "";
+    const passed = await runTests([], (chunk) => written += new TextDecoder().decode(chunk), fake);
+    return { passed, lines: written.trimEnd().split("\n") };
+  } finally {
+    await Deno.remove(fake);
+  }
+}
+
+const ignore = Deno.build.os === "windows";
+
+Deno.test({
+  name: "the output passes through and ends with the counts, also when the process aborts at its end",
+  ignore,
+  fn: async () => {
+    const summary = "ok | 3 passed | 0 failed | 1 ignored (1s)";
+    const aborted = await runWith(`a test ... ok\n\n${summary}\n\n`, "kill -ABRT $$");
+    assert.equal(aborted.passed, true);
+    assert.deepEqual(aborted.lines.slice(0, 3), ["a test ... ok", "", summary]);
+    assert.match(aborted.lines.at(-2)!, /aborted/);
+    assert.equal(aborted.lines.at(-1), "3 passed, 0 failed, 1 skipped");
+  },
+});
+
+Deno.test({
+  name: "a failed test, an early abort and a run without tests fail",
+  ignore,
+  fn: async () => {
+    const failed = await runWith("FAILED | 3 passed | 2 failed (1s)\n", "exit 1");
+    assert.deepEqual([failed.passed, failed.lines.at(-1)], [false, "3 passed, 2 failed"]);
+    const early = await runWith("a test ... ok\n", "kill -ABRT $$");
+    assert.deepEqual([early.passed, early.lines.at(-1)], [false, "0 passed, 0 failed"]);
+    const none = await runWith("ok | 0 passed | 0 failed (0ms)\n", "exit 0");
+    assert.deepEqual([none.passed, none.lines.at(-2)], [false, "no test ran"]);
+  },
+});
