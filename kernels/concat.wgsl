@@ -3,8 +3,8 @@
 //   forward   y[row, c] = a[row, c] for c < A,   b[row, c - A] for A <= c < A + B
 //   slice     dx[row, c] = addend[row, c] + dy[row, F + c] for c < K
 //
-// a [rows, Ap], b [rows, Bp], y [rows, (A + B)p]; dy [rows, Cp], dx, addend [rows, Kp]; a row is a pixel, p rounds up to
-// a multiple of 4. All float32, written `=`, padding lanes zero. Values are copied, or added once.
+// a [rows, Ap], b [rows, Bp], y [rows, (A + B)p]; dy [rows, Cp], dx, addend [rows, Kp]; a row is a pixel, p rounds up
+// to a multiple of 4. All float32, written `=`, padding lanes zero. Values are copied, or added once.
 // An invocation makes 4 vec4 of the output, one workgroup apart. forward and slice need A, or F, to be a multiple of 4;
 // forward_scalar and slice_scalar do not.
 

@@ -6,7 +6,15 @@
  *
  * @module
  */
-import { grid1d, type KernelSource, type Launch, launch, parseKernel } from "./source.ts";
+import {
+  forwardProblem,
+  inputGradientProblem,
+  sumPartsSource,
+  weightGradientProblem,
+} from "./conv2d_source.ts";
+import { cachedKernel, gemmGrid, gemmKernel, quads } from "./gemm.ts";
+import type { GemmProblem } from "./gemm_problem.ts";
+import { grid1d, type Launch, launch } from "./source.ts";
 import type { KernelTarget } from "./target.ts";
 
 /** Shape of a convolution, in logical channels. Rows and columns outside the input read as zero. */
@@ -25,164 +33,27 @@ export interface Conv2dShape {
   padLeft: number;
 }
 
-const SHARED = `
-struct Params {
-  batch: u32, in_h: u32, in_w: u32, in_c4: u32, out_h: u32, out_w: u32, out_c4: u32,
-  kernel: u32, stride: u32, pad_top: u32, pad_left: u32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, read> row_bias: array<vec4f>;
-@group(0) @binding(5) var<storage, read> residual: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(7) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(8) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(9) var<storage, read_write> dx: array<vec4f>;
-@group(0) @binding(10) var<storage, read_write> dw: array<vec4f>;
-@group(0) @binding(11) var<storage, read_write> db: array<vec4f>;
-`;
-
-function forwardSource(bias: boolean, rowBias: boolean, residual: boolean): string {
-  return `${SHARED}
-@compute @workgroup_size(64)
-fn forward(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let id = (wg.y * groups.x + wg.x) * 64u + lane;
-  if (id >= params.batch * params.out_h * params.out_w * params.out_c4) { return; }
-  let o = id % params.out_c4;
-  let pixel = id / params.out_c4;
-  let ox = pixel % params.out_w;
-  let oy = (pixel / params.out_w) % params.out_h;
-  let n = pixel / (params.out_w * params.out_h);
-  var sum = vec4f(0.0);
-  for (var ky = 0u; ky < params.kernel; ky++) {
-    for (var kx = 0u; kx < params.kernel; kx++) {
-      let iy = oy * params.stride + ky - params.pad_top;
-      let ix = ox * params.stride + kx - params.pad_left;
-      if (iy >= params.in_h || ix >= params.in_w) { continue; }
-      let row = ((n * params.in_h + iy) * params.in_w + ix) * params.in_c4;
-      let tap = (ky * params.kernel + kx) * params.in_c4 * 4u;
-      for (var i = 0u; i < params.in_c4; i++) {
-        let a = x[row + i];
-        let w = (tap + 4u * i) * params.out_c4 + o;
-        sum += a.x * weight[w];
-        sum += a.y * weight[w + params.out_c4];
-        sum += a.z * weight[w + 2u * params.out_c4];
-        sum += a.w * weight[w + 3u * params.out_c4];
-      }
-    }
-  }
-  ${bias ? "sum += bias[o];" : ""}
-  ${rowBias ? "sum += row_bias[n * params.out_c4 + o];" : ""}
-  ${residual ? "sum += residual[id];" : ""}
-  y[id] = sum;
-}`;
+/** A 1x1 convolution of stride 1 knows no images: its pixels are one list. */
+function isFlat(s: Conv2dShape): boolean {
+  return s.kernel === 1 && s.stride === 1;
 }
 
-function inputGradientSource(addend: boolean): string {
-  return `${SHARED}
-@compute @workgroup_size(64)
-fn backward_input(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let id = (wg.y * groups.x + wg.x) * 64u + lane;
-  if (id >= params.batch * params.in_h * params.in_w * params.in_c4) { return; }
-  let i = id % params.in_c4;
-  let pixel = id / params.in_c4;
-  let ix = pixel % params.in_w;
-  let iy = (pixel / params.in_w) % params.in_h;
-  let n = pixel / (params.in_w * params.in_h);
-  var sum = vec4f(0.0);
-  for (var ky = 0u; ky < params.kernel; ky++) {
-    for (var kx = 0u; kx < params.kernel; kx++) {
-      let sy = iy + params.pad_top - ky;
-      let sx = ix + params.pad_left - kx;
-      let oy = sy / params.stride;
-      let ox = sx / params.stride;
-      if (oy * params.stride != sy || ox * params.stride != sx || oy >= params.out_h || ox >= params.out_w) { continue; }
-      let row = ((n * params.out_h + oy) * params.out_w + ox) * params.out_c4;
-      let tap = ((ky * params.kernel + kx) * params.in_c4 + i) * 4u * params.out_c4;
-      for (var o = 0u; o < params.out_c4; o++) {
-        let g = dy[row + o];
-        let w = tap + o;
-        sum += vec4f(dot(g, weight[w]), dot(g, weight[w + params.out_c4]),
-          dot(g, weight[w + 2u * params.out_c4]), dot(g, weight[w + 3u * params.out_c4]));
-      }
-    }
-  }
-  ${addend ? "sum += addend[id];" : ""}
-  dx[id] = sum;
-}`;
-}
-
-const WEIGHT_GRADIENT = `${SHARED}
-@compute @workgroup_size(64)
-fn backward_weight(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let id = (wg.y * groups.x + wg.x) * 64u + lane;
-  if (id >= params.kernel * params.kernel * params.in_c4 * params.out_c4) { return; }
-  let o = id % params.out_c4;
-  let i = (id / params.out_c4) % params.in_c4;
-  let tap = id / (params.out_c4 * params.in_c4);
-  let ky = tap / params.kernel;
-  let kx = tap % params.kernel;
-  var s0 = vec4f(0.0);
-  var s1 = vec4f(0.0);
-  var s2 = vec4f(0.0);
-  var s3 = vec4f(0.0);
-  for (var n = 0u; n < params.batch; n++) {
-    for (var oy = 0u; oy < params.out_h; oy++) {
-      for (var ox = 0u; ox < params.out_w; ox++) {
-        let iy = oy * params.stride + ky - params.pad_top;
-        let ix = ox * params.stride + kx - params.pad_left;
-        if (iy >= params.in_h || ix >= params.in_w) { continue; }
-        let a = x[((n * params.in_h + iy) * params.in_w + ix) * params.in_c4 + i];
-        let g = dy[((n * params.out_h + oy) * params.out_w + ox) * params.out_c4 + o];
-        s0 += a.x * g;
-        s1 += a.y * g;
-        s2 += a.z * g;
-        s3 += a.w * g;
-      }
-    }
-  }
-  let at = (tap * params.in_c4 + i) * 4u * params.out_c4 + o;
-  dw[at] = s0;
-  dw[at + params.out_c4] = s1;
-  dw[at + 2u * params.out_c4] = s2;
-  dw[at + 3u * params.out_c4] = s3;
-}`;
-
-const BIAS_GRADIENT = `${SHARED}
-@compute @workgroup_size(64)
-fn backward_bias(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let o = (wg.y * groups.x + wg.x) * 64u + lane;
-  if (o >= params.out_c4) { return; }
-  var sum = vec4f(0.0);
-  for (var row = 0u; row < params.batch * params.out_h * params.out_w; row++) { sum += dy[row * params.out_c4 + o]; }
-  db[o] = sum;
-}`;
-
-const cache = new Map<string, KernelSource>();
-
-function kernel(name: string, code: () => string): KernelSource {
-  let source = cache.get(name);
-  if (!source) cache.set(name, source = parseKernel(name, code()));
-  return source;
-}
-
-const quads = (channels: number): number => Math.ceil(channels / 4);
-
-function paramsOf(s: Conv2dShape): Record<string, number> {
+function windowParams(s: Conv2dShape): Record<string, number> {
   return {
-    batch: s.batch,
     in_h: s.inHeight,
     in_w: s.inWidth,
     in_c4: quads(s.inChannels),
     out_h: s.outHeight,
     out_w: s.outWidth,
     out_c4: quads(s.outChannels),
-    kernel: s.kernel,
+    size: s.kernel,
     stride: s.stride,
     pad_top: s.padTop,
     pad_left: s.padLeft,
+    sample_rows: s.outHeight * s.outWidth,
+    has_bias: 0,
+    has_row_bias: 0,
+    has_addend: 0,
   };
 }
 
@@ -191,11 +62,18 @@ function flopsOf(s: Conv2dShape): number {
   return 2 * s.batch * s.outHeight * s.outWidth * s.kernel ** 2 * s.inChannels * s.outChannels;
 }
 
-/** Keeps the buffers that are there. */
-function present<B>(buffers: Record<string, B | undefined>): Record<string, B> {
-  return Object.fromEntries(
-    Object.entries(buffers).filter((entry): entry is [string, B] => entry[1] !== undefined),
-  );
+/** The dispatch of a problem whose result has `rows` x `columns` per place. */
+function product<B>(
+  target: KernelTarget,
+  problem: GemmProblem,
+  [rows, columns, places]: readonly [number, number, number],
+  params: Record<string, number>,
+  buffers: Record<string, B>,
+  options: { label: string; flops: number },
+): Launch<B> {
+  const kernel = gemmKernel(target, problem, rows, columns, places);
+  const shape = { ...params, rows, columns4: columns / 4 };
+  return launch(kernel.source, "main", shape, buffers, gemmGrid(kernel, rows, columns, places), options);
 }
 
 /** Buffers of {@linkcode conv2dForward}. */
@@ -219,17 +97,30 @@ export interface Conv2dForwardBuffers<B> {
  * (+ rowBias[n,o]) (+ residual[n,oy,ox,o]).
  */
 export function conv2dForward<B>(
-  _target: KernelTarget,
+  target: KernelTarget,
   shape: Conv2dShape,
   { x, weight, bias, rowBias, residual, y }: Conv2dForwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const name = `conv2d_forward${bias ? "_b" : ""}${rowBias ? "_r" : ""}${residual ? "_s" : ""}`;
-  const source = kernel(name, () => forwardSource(!!bias, !!rowBias, !!residual));
-  const buffers = present({ x, weight, bias, row_bias: rowBias, residual, y });
-  const count = shape.batch * shape.outHeight * shape.outWidth * quads(shape.outChannels);
+  const rows = shape.batch * shape.outHeight * shape.outWidth;
+  const params = {
+    ...windowParams(shape),
+    has_bias: Number(bias !== undefined),
+    has_row_bias: Number(rowBias !== undefined),
+    has_addend: Number(residual !== undefined),
+  };
+  // What is absent is never read, but something must be bound.
+  const buffers = {
+    x,
+    weight,
+    bias: bias ?? weight,
+    row_bias: rowBias ?? weight,
+    residual: residual ?? weight,
+    y,
+  };
+  const size = [rows, 4 * quads(shape.outChannels), 1] as const;
   return [
-    launch(source, "forward", paramsOf(shape), buffers, grid1d(count, 64), { label, flops: flopsOf(shape) }),
+    product(target, forwardProblem(isFlat(shape)), size, params, buffers, { label, flops: flopsOf(shape) }),
   ];
 }
 
@@ -247,16 +138,17 @@ export interface Conv2dBackwardInputBuffers<B> {
 
 /** dx[n,iy,ix,i] = sum over the products of the forward pass that x[n,iy,ix,i] is in of dy * w (+ addend). */
 export function conv2dBackwardInput<B>(
-  _target: KernelTarget,
+  target: KernelTarget,
   shape: Conv2dShape,
   { dy, weight, addend, dx }: Conv2dBackwardInputBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const source = kernel(`conv2d_backward_input${addend ? "_a" : ""}`, () => inputGradientSource(!!addend));
-  const buffers = present({ dy, weight, addend, dx });
-  const count = shape.batch * shape.inHeight * shape.inWidth * quads(shape.inChannels);
+  const rows = shape.batch * shape.inHeight * shape.inWidth;
+  const params = { ...windowParams(shape), has_addend: Number(addend !== undefined) };
+  const buffers = { dy, weight, addend: addend ?? weight, dx };
+  const size = [rows, 4 * quads(shape.inChannels), 1] as const;
   return [
-    launch(source, "backward_input", paramsOf(shape), buffers, grid1d(count, 64), {
+    product(target, inputGradientProblem(isFlat(shape)), size, params, buffers, {
       label,
       flops: flopsOf(shape),
     }),
@@ -277,31 +169,81 @@ export interface Conv2dBackwardWeightBuffers<B> {
   scratch: B;
 }
 
+/** How the sum over pixels of a weight gradient is cut up. */
+interface WeightGradientPlan {
+  rows: number;
+  columns: number;
+  pixels: number;
+  /** Pixels in a line of k. */
+  width: number;
+  /** Lines of k. */
+  lines: number;
+  /** Lines of k in one part. */
+  share: number;
+  parts: number;
+}
+
+/** Pixels that a piece of a flat convolution's list has. */
+const FLAT_WIDTH = 16;
+/** Pixels that one float32 accumulator may take: more parts add up more exactly, but each is written and read again. */
+const PART_PIXELS = 4096;
+/** Tiles of 32 x 32 times parts that keep a device busy: a few for each core of a CPU, a few for each multiprocessor of a GPU. */
+const ENOUGH_TILES = { subgroup: 16, tile: 512 };
+
+function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradientPlan {
+  const flat = isFlat(s);
+  const rows = s.kernel ** 2 * 4 * quads(s.inChannels);
+  const columns = 4 * quads(s.outChannels);
+  const pixels = s.batch * s.outHeight * s.outWidth;
+  const width = flat ? FLAT_WIDTH : s.outWidth;
+  const lines = Math.ceil(pixels / width);
+  const tiles = Math.ceil(rows / 32) * Math.ceil(columns / 32);
+  const wanted = Math.max(Math.ceil(ENOUGH_TILES[target.path] / tiles), Math.ceil(pixels / PART_PIXELS));
+  // A part of under 64 pixels would spend more on its result than on its sum.
+  const share = Math.min(lines, Math.max(Math.ceil(lines / wanted), Math.ceil(64 / width)));
+  return { rows, columns, pixels, width, lines, share, parts: Math.ceil(lines / share) };
+}
+
 /** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o]; db[o] = sum of dy. */
 export function conv2dBackwardWeight<B>(
-  _target: KernelTarget,
+  target: KernelTarget,
   shape: Conv2dShape,
-  { x, dy, dw, db }: Conv2dBackwardWeightBuffers<B>,
+  { x, dy, dw, db, scratch }: Conv2dBackwardWeightBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const params = paramsOf(shape);
-  const weights = kernel("conv2d_backward_weight", () => WEIGHT_GRADIENT);
-  const count = shape.kernel ** 2 * quads(shape.inChannels) * quads(shape.outChannels);
-  const launches: Launch<B>[] = [
-    launch(weights, "backward_weight", params, { x, dy, dw } as Record<string, B>, grid1d(count, 64), {
-      label,
-      flops: flopsOf(shape),
-    }),
-  ];
-  if (db !== undefined) {
-    const sums = kernel("conv2d_backward_bias", () => BIAS_GRADIENT);
-    const groups = grid1d(quads(shape.outChannels), 64);
-    launches.push(launch(sums, "backward_bias", params, { dy, db } as Record<string, B>, groups, { label }));
+  const { rows, columns, pixels, width, lines, share, parts } = planWeightGradient(target, shape);
+  const direct = parts === 1;
+  const params = {
+    ...windowParams(shape),
+    out_w: width,
+    pixels,
+    lines,
+    share,
+    direct: Number(direct),
+    has_bias: Number(db !== undefined),
+  };
+  // The buffer for sums is bound but not written where there are parts to add, or no sums are wanted.
+  const buffers = direct
+    ? { x, dy, out: dw, sums_out: db ?? scratch }
+    : { x, dy, out: scratch, sums_out: dw };
+  const problem = weightGradientProblem(isFlat(shape));
+  const options = { label, flops: flopsOf(shape) };
+  const launches = [product<B>(target, problem, [rows, columns, parts], params, buffers, options)];
+  if (!direct) {
+    const withSums = db !== undefined;
+    const kernel = cachedKernel(`conv2d_sum_parts${withSums ? "_bias" : ""}`, () => sumPartsSource(withSums));
+    const weights = rows * columns / 4;
+    const results: Record<string, B> = withSums ? { parts: scratch, dw, db } : { parts: scratch, dw };
+    const groups = grid1d(weights + columns / 4, 64);
+    launches.push(
+      launch(kernel, "main", { weights, columns4: columns / 4, parts }, results, groups, { label }),
+    );
   }
   return launches;
 }
 
-/** Floats of scratch that {@linkcode conv2dBackwardWeight} needs; at least 4. */
-export function conv2dBackwardWeightScratch(_target: KernelTarget, _shape: Conv2dShape): number {
-  return 4;
+/** Floats of scratch that {@linkcode conv2dBackwardWeight} needs on the same target; at least 4. */
+export function conv2dBackwardWeightScratch(target: KernelTarget, shape: Conv2dShape): number {
+  const { rows, columns, parts } = planWeightGradient(target, shape);
+  return parts === 1 ? 4 : parts * (rows + 1) * columns;
 }

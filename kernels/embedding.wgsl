@@ -3,10 +3,10 @@
 //   forward    y[n] = table[labels[n]]
 //   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
 //
-// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp]; outputs written `=`, zero padding stays zero. A label
-// beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
-// One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so no
-// atomics are needed and rows without a label become zero.
+// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp]; outputs written `=`, zero padding stays zero. A
+// label beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
+// One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so
+// no atomics are needed and rows without a label become zero.
 
 struct Params {
   batch: u32,

@@ -24,13 +24,14 @@ export interface GroupNormShape {
 /** Most columns of four channels in one workgroup, so that the workgroup memory stays within WebGPU's 16 KiB. */
 const MAX_BLOCK = 256;
 
-/** Channels side by side in one workgroup, where groups allow: 128 bytes, a cache line of a GPU. */
-const BLOCK_CHANNELS = 32;
+/** From how many pixels on a sample counts as large; below, an invocation would get too few of them. */
+const LARGE = 512;
 
 /**
  * Normalises each group of channels of each sample (Wu & He 2018): `y = gamma * xhat + beta`, then SiLU if asked for.
  *
- * @param buffers `x`, `y` [N, H*W, Cp]; `gamma`, `beta` [Cp]; `stats` [N, groups, 2] receives mean and 1 / sqrt(var + eps)
+ * @param buffers `x`, `y` [N, H*W, Cp]; `gamma`, `beta` [Cp]; `stats` [N, groups, 2] receives mean and
+ *   1 / sqrt(var + eps)
  * @throws {RangeError} when groups do not divide channels, or a group is too large for a workgroup
  */
 export function groupNormForward<B>(
@@ -111,7 +112,9 @@ function paramsOf({ batch, spatial, channels, groups, eps }: GroupNormShape) {
   const columns = Math.ceil(channels / 4);
   // The fewest columns that hold whole groups, then as many of those as make the block wide enough.
   const unit = group_size % 4 === 0 ? group_size / 4 : group_size % 2 === 0 ? group_size / 2 : group_size;
-  const block = Math.min(columns, unit * Math.max(1, Math.floor(BLOCK_CHANNELS / 4 / unit)));
+  // 128 bytes side by side fill a cache line of a GPU; more of them in a small sample leave more pixels to a lane.
+  const wanted = spatial < LARGE ? 16 : 8;
+  const block = Math.min(columns, unit * Math.max(1, Math.floor(wanted / unit)));
   if (block > MAX_BLOCK) {
     throw new RangeError(
       `group_norm: groups of ${group_size} channels need ${4 * block} channels in a workgroup, ` +
@@ -123,8 +126,7 @@ function paramsOf({ batch, spatial, channels, groups, eps }: GroupNormShape) {
 
 /** Invocations of a workgroup: two sizes for all but very wide blocks, since each is a pipeline to compile. */
 function lanesOf({ spatial, block }: { spatial: number; block: number }): number {
-  // A lane with few pixels would spend its time on what is done once per lane.
-  let lanes = spatial < 512 ? 64 : 128;
+  let lanes = spatial < LARGE ? 64 : 128;
   while (lanes < block) lanes *= 2;
   return lanes;
 }

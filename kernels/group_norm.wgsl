@@ -10,13 +10,15 @@
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
 // sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). All float32, written `=`, padding lanes zero.
 //
-// One workgroup takes one sample and a block of channels that holds whole groups and whole vec4s. An invocation keeps to
-// one vec4 of channels (its column) and every `rows`-th pixel, so that what belongs to a channel is loaded once.
+// One workgroup takes one sample and a block of channels that holds whole groups and whole vec4s. An invocation keeps
+// to one vec4 of channels (its column) and every `rows`-th pixel, so that what belongs to a channel is loaded once.
 // Sums run in registers, then over the rows in order, then over the channels of a group: any group size works, and
 // padding lanes never enter. dgamma and dbeta add the samples in order. The second pass over x finds it in cache.
 //
 // The variance survives a mean far from zero: each of the three stages sums differences from its own first value and
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
+// Padding lanes take part with the last group's statistics: in forward their gamma and beta are zero, in backward their
+// rstd is made so.
 
 // include: silu_math.wgsl
 
@@ -224,8 +226,8 @@ fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation
     stats[first + place.group.z] = vec2f(mean.z, rstd.z);
     stats[first + place.group.w] = vec2f(mean.w, rstd.w);
   }
-  let scale = gamma[place.column] * rstd * place.mask;
-  let offset = beta[place.column] * place.mask;
+  let scale = gamma[place.column] * rstd;
+  let offset = beta[place.column];
   let step = place.rows * params.columns;
   let end = (place.sample + 1u) * params.spatial * params.columns;
   let first = (place.sample * params.spatial + place.row) * params.columns + place.column;

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { grid1d, type KernelSource, type Launch, launch, parseKernel } from "./source.ts";
+import { gemmGrid, gemmKernel, quads } from "./gemm.ts";
+import { matmulProblem } from "./matmul_source.ts";
+import { type Launch, launch } from "./source.ts";
 import type { KernelTarget } from "./target.ts";
 
 /** Where the matrix of one (batch, head) lies; strides in floats. */
@@ -40,51 +42,6 @@ export interface MatmulBuffers<B> {
   addend?: B;
 }
 
-function source(addend: boolean): string {
-  const addendAt = addend ? " + addend[at]" : "";
-  return `
-struct Params {
-  heads: u32, m: u32, n: u32, k: u32, padded_n: u32, count: u32, sliced: u32, alpha: f32,
-  a_row: u32, a_column: u32, a_batch: u32, a_head: u32,
-  b_row: u32, b_column: u32, b_batch: u32, b_head: u32,
-  c_row: u32, c_batch: u32, c_head: u32,
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
-@group(0) @binding(3) var<storage, read_write> c: array<f32>;
-@group(0) @binding(4) var<storage, read> addend: array<f32>;
-
-@compute @workgroup_size(64)
-fn product(@builtin(workgroup_id) wg: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let id = (wg.y * groups.x + wg.x) * 64u + lane;
-  if (id >= params.count) { return; }
-  let j = id % params.padded_n;
-  let i = (id / params.padded_n) % params.m;
-  let head = (id / (params.padded_n * params.m)) % params.heads;
-  let sample = id / (params.padded_n * params.m * params.heads);
-  let at = sample * params.c_batch + head * params.c_head + i * params.c_row + j;
-  if (j >= params.n) {
-    if (params.sliced == 0u || head == params.heads - 1u) { c[at] = 0.0; }
-    return;
-  }
-  let a0 = sample * params.a_batch + head * params.a_head + i * params.a_row;
-  let b0 = sample * params.b_batch + head * params.b_head + j * params.b_column;
-  var sum = 0.0;
-  for (var k = 0u; k < params.k; k++) { sum += a[a0 + k * params.a_column] * b[b0 + k * params.b_row]; }
-  c[at] = params.alpha * sum${addendAt};
-}`;
-}
-
-const cache = new Map<string, KernelSource>();
-
-function kernel(addend: boolean): KernelSource {
-  const name = `matmul${addend ? "_add" : ""}`;
-  let parsed = cache.get(name);
-  if (!parsed) cache.set(name, parsed = parseKernel(name, source(addend)));
-  return parsed;
-}
-
 /**
  * C[b,h][i,j] = alpha * sum over k of A[b,h][i,k] B[b,h][k,j] (+ addend[b,h][i,j]).
  *
@@ -92,7 +49,7 @@ function kernel(addend: boolean): KernelSource {
  * are slices of one row (headStride < rowStride) that is done once, after the last head; else in the matrix of every head.
  */
 export function matmul<B>(
-  _target: KernelTarget,
+  target: KernelTarget,
   shape: MatmulShape,
   { a, b, c, addend }: MatmulBuffers<B>,
   label: string,
@@ -101,35 +58,35 @@ export function matmul<B>(
   const sliced = heads > 1 && shape.c.headStride < shape.c.rowStride;
   const rowEnd = sliced ? (heads - 1) * shape.c.headStride + n : n;
   const padded = n + (4 - rowEnd % 4) % 4;
+  const problem = matmulProblem({
+    transposedA: shape.a.transposed,
+    transposedB: shape.b.transposed,
+    // Where heads are slices, a quad that reached beyond a head would write into the next one.
+    scalar: ![shape.a, shape.b, shape.c].every(isAligned) || (sliced && n % 4 !== 0),
+  });
+  const kernel = gemmKernel(target, problem, m, padded, batch * heads);
   const params = {
-    heads,
-    m,
-    n,
-    k,
+    ...{ heads, m, n, k, alpha },
+    columns4: quads(padded),
     padded_n: padded,
-    count: batch * heads * m * padded,
-    sliced: sliced ? 1 : 0,
-    alpha,
+    sliced: Number(sliced),
+    has_addend: Number(addend !== undefined),
     ...strides("a", shape.a),
     ...strides("b", shape.b),
-    c_row: shape.c.rowStride,
-    c_batch: shape.c.batchStride,
-    c_head: shape.c.headStride,
+    ...strides("c", shape.c),
   };
-  const buffers: Record<string, B> = addend === undefined ? { a, b, c } : { a, b, c, addend };
+  // An absent addend is never read, but something must be bound.
+  const buffers = { a, b, c, addend: addend ?? a };
+  const groups = gemmGrid(kernel, m, padded, batch * heads);
   return [
-    launch(kernel(addend !== undefined), "product", params, buffers, grid1d(params.count, 64), {
-      label,
-      flops: 2 * batch * heads * m * n * k,
-    }),
+    launch(kernel.source, "main", params, buffers, groups, { label, flops: 2 * batch * heads * m * n * k }),
   ];
 }
 
-function strides(name: string, input: MatmulInput): Record<string, number> {
-  return {
-    [`${name}_row`]: input.transposed ? 1 : input.rowStride,
-    [`${name}_column`]: input.transposed ? input.rowStride : 1,
-    [`${name}_batch`]: input.batchStride,
-    [`${name}_head`]: input.headStride,
-  };
+function isAligned({ rowStride, batchStride, headStride }: MatmulOutput): boolean {
+  return rowStride % 4 === 0 && batchStride % 4 === 0 && headStride % 4 === 0;
+}
+
+function strides(name: string, { rowStride, batchStride, headStride }: MatmulOutput): Record<string, number> {
+  return { [`${name}_row`]: rowStride, [`${name}_batch`]: batchStride, [`${name}_head`]: headStride };
 }

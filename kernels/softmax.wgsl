@@ -1,11 +1,12 @@
 // Softmax over the rows of the attention scores.
 //
 //   forward    y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
-//   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)          scale: of the scores before the softmax, 1 / sqrt(head size)
+//   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)     scale: of the scores before the softmax, 1 / sqrt(head size)
 //
 // x, y, dy, dx [rows, Tp], float32, T of the Tp values of a row in use; written `=`, padding lanes zero.
-// Eight invocations share a row, each taking every eighth vec4; a workgroup of 64 takes eight rows. Each invocation finds
-// the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein 2018).
+// Eight invocations share a row, each taking every eighth vec4; a workgroup of 64 takes eight rows. Each invocation
+// finds the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein
+// 2018).
 
 struct Params {
   rows: u32,

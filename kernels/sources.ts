@@ -249,8 +249,8 @@ export const concat = {
 //   forward   y[row, c] = a[row, c] for c < A,   b[row, c - A] for A <= c < A + B
 //   slice     dx[row, c] = addend[row, c] + dy[row, F + c] for c < K
 //
-// a [rows, Ap], b [rows, Bp], y [rows, (A + B)p]; dy [rows, Cp], dx, addend [rows, Kp]; a row is a pixel, p rounds up to
-// a multiple of 4. All float32, written \`=\`, padding lanes zero. Values are copied, or added once.
+// a [rows, Ap], b [rows, Bp], y [rows, (A + B)p]; dy [rows, Cp], dx, addend [rows, Kp]; a row is a pixel, p rounds up
+// to a multiple of 4. All float32, written \`=\`, padding lanes zero. Values are copied, or added once.
 // An invocation makes 4 vec4 of the output, one workgroup apart. forward and slice need A, or F, to be a multiple of 4;
 // forward_scalar and slice_scalar do not.
 
@@ -780,10 +780,10 @@ export const embedding = {
 //   forward    y[n] = table[labels[n]]
 //   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
 //
-// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp]; outputs written \`=\`, zero padding stays zero. A label
-// beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
-// One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so no
-// atomics are needed and rows without a label become zero.
+// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp]; outputs written \`=\`, zero padding stays zero. A
+// label beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
+// One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so
+// no atomics are needed and rows without a label become zero.
 
 struct Params {
   batch: u32,
@@ -1044,13 +1044,15 @@ export const group_norm = {
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
 // sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). All float32, written \`=\`, padding lanes zero.
 //
-// One workgroup takes one sample and a block of channels that holds whole groups and whole vec4s. An invocation keeps to
-// one vec4 of channels (its column) and every \`rows\`-th pixel, so that what belongs to a channel is loaded once.
+// One workgroup takes one sample and a block of channels that holds whole groups and whole vec4s. An invocation keeps
+// to one vec4 of channels (its column) and every \`rows\`-th pixel, so that what belongs to a channel is loaded once.
 // Sums run in registers, then over the rows in order, then over the channels of a group: any group size works, and
 // padding lanes never enter. dgamma and dbeta add the samples in order. The second pass over x finds it in cache.
 //
 // The variance survives a mean far from zero: each of the three stages sums differences from its own first value and
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
+// Padding lanes take part with the last group's statistics: in forward their gamma and beta are zero, in backward their
+// rstd is made so.
 
 // SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
 // s(x) (1 + x (1 - s(x))). An include: functions only. Only exp(-|x|) is taken, which cannot overflow, and 1 - s is
@@ -1274,8 +1276,8 @@ fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation
     stats[first + place.group.z] = vec2f(mean.z, rstd.z);
     stats[first + place.group.w] = vec2f(mean.w, rstd.w);
   }
-  let scale = gamma[place.column] * rstd * place.mask;
-  let offset = beta[place.column] * place.mask;
+  let scale = gamma[place.column] * rstd;
+  let offset = beta[place.column];
   let step = place.rows * params.columns;
   let end = (place.sample + 1u) * params.spatial * params.columns;
   let first = (place.sample * params.spatial + place.row) * params.columns + place.column;
@@ -2339,11 +2341,12 @@ export const softmax = {
   code: `// Softmax over the rows of the attention scores.
 //
 //   forward    y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
-//   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)          scale: of the scores before the softmax, 1 / sqrt(head size)
+//   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)     scale: of the scores before the softmax, 1 / sqrt(head size)
 //
 // x, y, dy, dx [rows, Tp], float32, T of the Tp values of a row in use; written \`=\`, padding lanes zero.
-// Eight invocations share a row, each taking every eighth vec4; a workgroup of 64 takes eight rows. Each invocation finds
-// the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein 2018).
+// Eight invocations share a row, each taking every eighth vec4; a workgroup of 64 takes eight rows. Each invocation
+// finds the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein
+// 2018).
 
 struct Params {
   rows: u32,
@@ -2533,8 +2536,8 @@ export const timestep_embedding = {
 // timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] float32, written \`=\`, padding lanes zero.
 // One invocation per vec4 of y.
 //
-// An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept in
-// turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly, and sine and cosine are
+// An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept
+// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly, and sine and cosine are
 // polynomials on an eighth of a turn. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
 // rounds by 2^-33 of a turn at most, which makes 1e-6 rad per factor at t = 1000.
 

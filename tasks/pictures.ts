@@ -18,6 +18,8 @@ export interface Picture {
 
 /** Moments of the strips. */
 const STRIP_FRAMES = 10;
+/** Moments of the forward process, as shares of the last timestep. */
+const NOISE_LEVELS = [0, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1];
 /** Moments of the animation. */
 const GIF_FRAMES = 25;
 /** Steps of the reverse process that is shown. */
@@ -61,7 +63,8 @@ export async function drawProcesses(
   const { schedule, classes } = model;
   const last = schedule.config.numTrainTimesteps - 1;
   const pixels = data.height * data.width * 3;
-  const timesteps = Array.from({ length: STRIP_FRAMES }, (_, i) => Math.round(i * last / (STRIP_FRAMES - 1)));
+  // Closer together where the image is still to be seen.
+  const timesteps = NOISE_LEVELS.map((level) => Math.round(level * last));
   const frames = forwardProcess(
     data.images.subarray(0, pixels),
     data.height,

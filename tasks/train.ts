@@ -335,7 +335,11 @@ async function main(args: string[]): Promise<number> {
         "No GPU here, so this is a small run: preset tiny on 5,000 images. The real thing: deno task train --preset small (hours on a GPU), or --limit 45000 for all images.",
       );
     }
-    const data = await cifar10({ data: flags.data, onProgress: ({ message }) => report.line(message) });
+    const data = await cifar10({
+      data: flags.data,
+      onProgress: ({ message, done, total }) =>
+        report.line(total === undefined ? message : `${message} ${done}/${total}`),
+    });
     const { signal, exitCode } = interruptible(report);
     const listener = new Listener(report, out);
     let history: readonly { epoch: number; trainLoss: number; valLoss: number | null }[] = [];

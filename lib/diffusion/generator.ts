@@ -103,7 +103,7 @@ export class Generator {
    * @throws {ConfigError} when guidance is asked of a network without classes
    * @throws {DeviceError} when the device cannot hold it
    */
-  static build(gpu: Gpu, options: GeneratorOptions): Promise<Generator> {
+  static async build(gpu: Gpu, options: GeneratorOptions): Promise<Generator> {
     const { config, weights, slots, guided } = options;
     if (guided && config.numClassEmbeds === null) {
       throw new ConfigError(
@@ -115,7 +115,7 @@ export class Generator {
     const [height, width] = imageSize(config);
     const what = `sampling ${slots} images at once`;
     const scope = new ResourceScope(gpu, what);
-    return scope.guard(async () => {
+    return await scope.guard(async () => {
       const batch = guided ? 2 * slots : slots;
       const forward = scope.own(forwardPass(gpu, config, batch, weights, what));
       const imageBytes = 4 * slots * height * width * paddedChannels(config.inChannels);
@@ -149,7 +149,8 @@ export class Generator {
   /**
    * Draws images, as many batches as it takes.
    *
-   * @param steps the sampler's plan, from `planSampling`
+   * @param steps the sampler's plan, from `planSampling`, at most 1000 steps
+   * @throws {ConfigError} for a longer plan
    */
   async draw(
     requests: readonly ImageRequest[],
@@ -157,6 +158,9 @@ export class Generator {
     options: DrawOptions = {},
   ): Promise<Drawn> {
     const { onStep, previewAt = [] } = options;
+    if (steps.length > MAX_STEPS) {
+      throw new ConfigError("steps", steps.length, `at most ${MAX_STEPS}, which a generator holds`);
+    }
     const [height, width] = imageSize(this.#config);
     const perImage = height * width * this.#config.inChannels;
     const images = new Float32Array(requests.length * perImage);

@@ -129,15 +129,18 @@ function writeParams(host: DataView, offset: number, { kernel, params, label }: 
     if (value === undefined) {
       throw new Error(`${label}: parameter ${field} of kernel ${kernel.name} is missing`);
     }
+    const fits = type === "f32" || value === (type === "u32" ? value >>> 0 : value | 0);
+    // A negative or fractional count would wrap silently into a plausible shape.
+    if (!fits) {
+      throw new Error(`${label}: parameter ${field} of kernel ${kernel.name} is no ${type}: ${value}`);
+    }
     writeScalar(host, offset, type, value);
     offset += 4;
   }
 }
 
 function writeScalar(host: DataView, offset: number, type: ParamType, value: number): void {
-  if (type === "f32") return host.setFloat32(offset, value, true);
-  // A negative or fractional count would wrap silently into a plausible shape.
-  if (!Number.isInteger(value)) throw new Error(`expected an integer, got ${value}`);
-  if (type === "u32") host.setUint32(offset, value, true);
+  if (type === "f32") host.setFloat32(offset, value, true);
+  else if (type === "u32") host.setUint32(offset, value, true);
   else host.setInt32(offset, value, true);
 }

@@ -29,16 +29,17 @@ export async function readBack(gpu: Gpu, views: readonly BufferView[]): Promise<
       encoder.copyBufferToBuffer(view.buffer, view.offset, staging, offsets[i], view.size)
     );
     gpu.device.queue.submit([encoder.finish()]);
-    await staging.mapAsync(MAP_READ).catch((error: Error) => {
-      throw gpu.fault ??
-        new DeviceError(`results could not be read from ${gpu.adapter.name}: ${error.message}`);
-    });
+    await staging.mapAsync(MAP_READ);
     const mapped = staging.getMappedRange();
     const copies = views.map((view, i) => mapped.slice(offsets[i], offsets[i] + view.size));
     staging.unmap();
     // A fault during the run leaves the bytes meaningless; asking for the device throws it.
     void gpu.device;
     return copies;
+  } catch (error) {
+    // A device that went away meanwhile answers with exceptions of its own.
+    throw gpu.fault ??
+      new DeviceError(`results could not be read from ${gpu.adapter.name}: ${(error as Error).message}`);
   } finally {
     destroyBuffer(gpu, staging);
   }

@@ -64,14 +64,6 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
   const destroy = () => {
     for (const buffer of buffers.splice(0)) destroyBuffer(gpu, buffer);
   };
-  try {
-    plan.buffers.forEach((bytes, i) =>
-      buffers.push(createBuffer(gpu, bytes, `${what}, activation buffer ${i}`))
-    );
-  } catch (error) {
-    destroy();
-    throw error;
-  }
   const view = (tensor: Tensor): BufferView => {
     const outside = bound.get(tensor);
     if (outside) return outside;
@@ -83,6 +75,14 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
     ...launch,
     buffers: Object.fromEntries(Object.entries(launch.buffers).map(([name, tensor]) => [name, view(tensor)])),
   });
-  const launches = symbolic.map((ofNode) => ofNode.map(place));
-  return { launches, bytes: plan.bytes, view, destroy };
+  try {
+    plan.buffers.forEach((bytes, i) =>
+      buffers.push(createBuffer(gpu, bytes, `${what}, activation buffer ${i}`))
+    );
+    const launches = symbolic.map((ofNode) => ofNode.map(place));
+    return { launches, bytes: plan.bytes, view, destroy };
+  } catch (error) {
+    destroy();
+    throw error;
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * Memory for activations: tensors whose lifetimes do not overlap share a buffer.
+ * Memory for activations: tensors whose lifetimes do not overlap share a buffer (Pisarchyk & Lee 2020, "greedy by size").
  *
  * A buffer holds one live tensor at a time, because WebGPU refuses a buffer that is read and written in one dispatch even
  * where the ranges are disjoint.
@@ -19,10 +19,8 @@ export interface Plan {
   readonly bytes: number;
 }
 
-interface Slot {
-  index: number;
-  elements: number;
-}
+/** First and last dispatch that touches a tensor. */
+type Span = readonly [first: number, last: number];
 
 /**
  * Assigns every activation that the launches touch to a buffer.
@@ -31,50 +29,33 @@ interface Slot {
  * @param keep activations to keep beyond the last dispatch, such as results
  */
 export function planMemory(launches: readonly Launch<Tensor>[], keep: readonly Tensor[] = []): Plan {
-  const lastUse = new Map<Tensor, number>();
-  launches.forEach(({ buffers }, i) => {
-    for (const tensor of activations(buffers)) lastUse.set(tensor, i);
-  });
-  for (const tensor of keep) lastUse.set(tensor, Infinity);
-
-  const sizes: number[] = [];
+  const buffers: number[] = [];
+  const tenants: Span[][] = [];
   const slots = new Map<Tensor, number>();
-  let free: Slot[] = [];
-  launches.forEach(({ buffers }, i) => {
-    const used = activations(buffers);
-    for (const tensor of used) {
-      if (slots.has(tensor)) continue;
-      const slot = takeSlot(free, tensor.elements) ?? { index: sizes.push(0) - 1, elements: 0 };
-      free = free.filter(({ index }) => index !== slot.index);
-      sizes[slot.index] = Math.max(sizes[slot.index], tensor.elements);
-      slots.set(tensor, slot.index);
+  // The largest come first, so that a buffer never grows and small tensors fill the gaps between large ones.
+  const bySize = [...lifetimes(launches, keep)].sort(([a], [b]) => b.elements - a.elements);
+  for (const [tensor, [first, last]] of bySize) {
+    let slot = tenants.findIndex((spans) => spans.every(([from, to]) => last < from || to < first));
+    if (slot < 0) {
+      slot = buffers.push(4 * tensor.elements) - 1;
+      tenants.push([]);
     }
-    for (const tensor of used) {
-      const index = slots.get(tensor)!;
-      if (lastUse.get(tensor) === i) free.push({ index, elements: sizes[index] });
+    tenants[slot].push([first, last]);
+    slots.set(tensor, slot);
+  }
+  return { buffers, slots, bytes: buffers.reduce((sum, size) => sum + size, 0) };
+}
+
+function lifetimes(launches: readonly Launch<Tensor>[], keep: readonly Tensor[]): Map<Tensor, Span> {
+  const spans = new Map<Tensor, Span>();
+  launches.forEach(({ buffers }, i) => {
+    for (const tensor of Object.values(buffers)) {
+      if (tensor.role === "activation") spans.set(tensor, [spans.get(tensor)?.[0] ?? i, i]);
     }
   });
-  const bytes = sizes.map((elements) => 4 * elements);
-  return { buffers: bytes, slots, bytes: bytes.reduce((sum, size) => sum + size, 0) };
-}
-
-/** Distinct activations among a launch's buffers. */
-function activations(buffers: Readonly<Record<string, Tensor>>): Set<Tensor> {
-  return new Set(Object.values(buffers).filter(({ role }) => role === "activation"));
-}
-
-/** The smallest free buffer that is large enough, else the largest, which then grows least. */
-function takeSlot(free: readonly Slot[], elements: number): Slot | undefined {
-  let best: Slot | undefined;
-  for (const slot of free) {
-    if (!best) best = slot;
-    else if (
-      best.elements < elements
-        ? slot.elements > best.elements
-        : slot.elements >= elements && slot.elements < best.elements
-    ) {
-      best = slot;
-    }
+  for (const tensor of keep) {
+    const span = spans.get(tensor);
+    if (span) spans.set(tensor, [span[0], Infinity]);
   }
-  return best;
+  return spans;
 }

@@ -187,6 +187,7 @@ function chartSpec(series: readonly ChartSeries[], options: ChartOptions): unkno
         columnPadding: 24,
         labelColor: TEXT_COLOR,
         labelFontSize: 16,
+        labelLimit: 400,
         offset: 12,
         symbolSize: 120,
       },

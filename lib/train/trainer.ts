@@ -217,7 +217,9 @@ class Run {
       const step = await TrainingStep.build(gpu, stepOptions, objectiveTables(schedule), resident);
       if (checkpoint) restoreWeights(gpu, step, checkpoint);
       else initializeWeights(gpu, step, settings.seed);
-      const progress = stored?.progress ?? { step: 0, lossSum: 0, lossCount: 0, history: [], seconds: 0 };
+      const progress = stored
+        ? forgetPartialEpoch(stored.progress, Math.floor(trainIndices.length / perStep))
+        : { step: 0, lossSum: 0, lossCount: 0, history: [], seconds: 0 };
       const metrics = out === undefined ? undefined : await MetricsFile.open(out, progress.step);
       const trainImages = trainIndices.length;
       return new Run({ gpu, options, settings, progress, resident, step, metrics, warnings, trainImages });
@@ -267,10 +269,10 @@ class Run {
         for (const message of this.#warnings.splice(0)) yield { type: "warning", message };
         yield event;
       }
-      if (!epochEnds) continue;
+      if (!epochEnds && !last) continue;
 
-      // End of an epoch
-      const epoch = progress.step / this.#stepsPerEpoch;
+      // End of an epoch, or of the run within one
+      const epoch = Math.ceil(progress.step / this.#stepsPerEpoch);
       const trainLoss = progress.lossSum / Math.max(1, progress.lossCount);
       let valLoss: number | null = null;
       for await (const done of this.#validate()) {
@@ -286,13 +288,13 @@ class Run {
         seconds: progress.seconds - epochStart.seconds,
       };
       progress.history.push(record);
-      progress.lossSum = progress.lossCount = 0;
+      if (epochEnds) progress.lossSum = progress.lossCount = 0;
       await this.#metrics?.append({ type: "epoch", ...record });
       yield { type: "epoch", ...record };
       clock();
       if (this.#options.out !== undefined) yield await this.#save();
       const { sampleEvery = 1 } = this.#options;
-      if (sampleEvery > 0 && epoch % sampleEvery === 0) yield await this.#samples(epoch);
+      if (sampleEvery > 0 && (last || epoch % sampleEvery === 0)) yield await this.#samples(epoch);
       clock();
       epochStart.seconds = progress.seconds;
       this.#lastSync = performance.now();
@@ -504,6 +506,11 @@ class Run {
     const rowLabels = classes === 0 ? Array.from({ length: rows }, () => "") : data.classes;
     return { type: "samples", epoch, step: this.#progress.step, images, columns: samplesPerClass, rowLabels };
   }
+}
+
+/** A run that ended within an epoch has a point of its curve there; one that goes on will make the whole epoch's. */
+function forgetPartialEpoch(progress: Progress, stepsPerEpoch: number): Progress {
+  return { ...progress, history: progress.history.filter(({ step }) => step % stepsPerEpoch === 0) };
 }
 
 /** The settings among a caller's options. */

@@ -28,13 +28,18 @@ export interface KernelCase {
   prepare(gpu: Gpu): Promise<Prepared>;
 }
 
-/**
- * The cases.
- *
- * @param batch images in a batch of activations: 16 is what the targets are stated for
- * @param parameters how many the optimizer updates
- */
-export function kernelCases(batch: number, parameters: number): KernelCase[] {
+/** Sizes of the cases. */
+export interface CaseSizes {
+  /** Images in a batch where arithmetic counts. */
+  readonly batch: number;
+  /** Images in a batch where memory traffic counts: enough that the tensors do not stay in a cache. */
+  readonly trafficBatch: number;
+  /** Parameters that the optimizer updates. */
+  readonly parameters: number;
+}
+
+/** The cases, in the order of the table; their number and order do not depend on the sizes. */
+export function kernelCases({ batch, trafficBatch, parameters }: CaseSizes): KernelCase[] {
   return [
     conv([batch, 32, 32, 128], 128, 3),
     conv([batch, 32, 32, 32], 32, 3),
@@ -47,15 +52,19 @@ export function kernelCases(batch: number, parameters: number): KernelCase[] {
     product(1024),
     heads([batch, 16, 16, 128], 4),
     heads([batch, 16, 16, 256], 1),
-    norm([batch, 32, 32, 128], 32),
-    operation("add", [batch, 32, 32, 128], (g, x, leaf) => add(g, x, leaf("b", x.shape))),
-    operation("dropout 0.1", [batch, 32, 32, 128], (g, x) => {
+    norm([trafficBatch, 32, 32, 128], 32),
+    operation("add", [trafficBatch, 32, 32, 128], (g, x, leaf) => add(g, x, leaf("b", x.shape))),
+    operation("dropout 0.1", [trafficBatch, 32, 32, 128], (g, x) => {
       return dropout(g, x, g.input("stepState", [1, 1, 1, STEP_STATE_BYTES / 4]), 0.1);
     }),
-    operation("concat 128+128", [batch, 32, 32, 128], (g, x, leaf) => concat(g, x, leaf("b", x.shape))),
-    operation("upsample", [batch, 16, 16, 128], (g, x) => upsample(g, x)),
+    operation(
+      "concat 128+128",
+      [trafficBatch, 32, 32, 128],
+      (g, x, leaf) => concat(g, x, leaf("b", x.shape)),
+    ),
+    operation("upsample", [trafficBatch, 16, 16, 128], (g, x) => upsample(g, x)),
     optimizer(parameters),
-    noising(8 * batch),
+    noising(8 * trafficBatch),
   ];
 }
 

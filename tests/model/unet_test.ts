@@ -38,10 +38,12 @@ interface Recorded {
 }
 
 function record(golden: NetworkCase): Recorded {
-  const config = unetConfigFromJson(golden.config);
+  const [batch, , height, width] = golden.inputs.shape;
+  // diffusers takes images of any size, whatever the configuration says.
+  const config = { ...unetConfigFromJson(golden.config), sampleSize: [height, width] as const };
   const g = new Graph();
   // With the step buffer, as in training; these cases have no dropout.
-  const inputs = unetInputs(g, config, golden.inputs.shape[0], true);
+  const inputs = unetInputs(g, config, batch, true);
   const output = unet(g, config, inputs);
   const forwardNodes = g.nodes.length;
   const seed = g.input("seed", output.shape);
@@ -90,7 +92,12 @@ for (const name of CASES) {
       const target = goldenInput(golden, "target", 1.5);
       const difference = output.map((value, i) => value - target[i]);
       const loss = difference.reduce((sum, value) => sum + value * value, 0) / output.length;
-      assertClose([loss], [golden.loss], { absolute: 0, relative: FACTOR * golden.float32.loss + 1e-7 }, "loss");
+      assertClose(
+        [loss],
+        [golden.loss],
+        { absolute: 0, relative: FACTOR * golden.float32.loss + 1e-7 },
+        "loss",
+      );
 
       graph.write(recorded.seed, toDevice(difference.map((value) => 2 * value / output.length), shape));
       graph.backward.run();

@@ -1,0 +1,100 @@
+/**
+ * The layout for software adapters: one 8-lane subgroup a workgroup, registers only.
+ *
+ * llvmpipe runs a subgroup as one SIMD vector. A load costs it about 22 cycles a vector (a branch per lane and a bounds check
+ * per element), a multiply-add two instructions, a broadcast from one lane one: so each lane keeps 4 columns for all rows of
+ * the tile, loads of A are spread over the lanes (no element is loaded twice) and broadcast, and four k go into one turn of
+ * the loop, since every loop turn also blends each accumulator with the lane mask. All loads come before the arithmetic:
+ * interleaved, each of their many basic blocks would spill accumulators.
+ *
+ * @module
+ */
+import type { GemmOperand, GemmProblem, GemmTile } from "./gemm_problem.ts";
+
+const LANES = 8;
+const X = "xyzw";
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+/** Four loads' worth of A for the tile's rows, and where element (row, k) of it is. */
+function rowsOfA(a: GemmOperand, rows: number) {
+  if (a.along === "k") {
+    const slots = range(rows / LANES);
+    return {
+      setup: slots.map((q) => a.setup(`a${q}`, `row + ${LANES * q}u + lane`)),
+      turn: slots.map((q) => a.turn(`a${q}`)),
+      load: slots.map((q) => `let a_${q} = ${a.load(`a${q}`, "k")};`),
+      element: (row: number, k: number) => `subgroupBroadcast(a_${row >> 3}.${X[k]}, ${row & 7}u)`,
+    };
+  }
+  // A quad of rows a lane; where that leaves lanes over, they take the next k.
+  const lanes = rows / 4;
+  const perLoad = LANES / lanes;
+  const at = (j: number) => `4u * k + ${j * perLoad}u + lane / ${lanes}u`;
+  return {
+    setup: [a.setup("a", `row / 4u + lane % ${lanes}u`)],
+    turn: [a.turn("a")],
+    load: range(4 / perLoad).map((j) => `let a_${j} = ${a.load("a", at(j))};`),
+    element: (row: number, k: number) =>
+      `subgroupBroadcast(a_${Math.floor(k / perLoad)}.${X[row % 4]}, ${(k % perLoad) * lanes + (row >> 2)}u)`,
+  };
+}
+
+/** Loads of B that leave, for each of four k, the lane's four columns in `b_<k>`. */
+function columnsOfB(b: GemmOperand) {
+  if (b.along === "lines") {
+    return {
+      setup: [b.setup("b", "column")],
+      turn: [b.turn("b")],
+      load: range(4).map((x) => `let b_${x} = ${b.load("b", `4u * k + ${x}u`)};`),
+    };
+  }
+  return {
+    setup: range(4).map((c) => b.setup(`b${c}`, `4u * column + ${c}u`)),
+    turn: range(4).map((c) => b.turn(`b${c}`)),
+    load: [
+      ...range(4).map((c) => `let t_${c} = ${b.load(`b${c}`, "k")};`),
+      ...range(4).map((x) => `let b_${x} = vec4f(${range(4).map((c) => `t_${c}.${X[x]}`).join(", ")});`),
+    ],
+  };
+}
+
+/** WGSL of a product for one subgroup a workgroup. */
+export function gemmSubgroup(problem: GemmProblem, { rows }: GemmTile): string {
+  const a = rowsOfA(problem.a, rows);
+  const b = columnsOfB(problem.b);
+  const multiply = range(rows).map((r) =>
+    range(4).map((x) => `let s${r}_${x} = ${a.element(r, x)};`).join(" ") +
+    ` c${r} += ${range(4).map((x) => `s${r}_${x} * b_${x}`).join(" + ")};`
+  );
+  const lines = (parts: string[]) => parts.filter((part) => part !== "").join("\n");
+  return `${problem.declarations}
+
+@compute @workgroup_size(${LANES})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let place = group.z;
+  let row = group.x * ${rows}u;
+  let column = group.y * ${LANES}u + lane;
+  ${problem.prologue}
+  ${lines(a.setup)}
+  ${lines(b.setup)}
+  ${lines(range(rows).map((r) => `var c${r} = vec4f();`))}
+  ${problem.columnSums ? "var sums = vec4f();" : ""}
+  ${problem.loop} {
+    ${problem.turn}
+    ${lines(a.turn)}
+    ${lines(b.turn)}
+    let depth = ${problem.depth};
+    for (var k = 0u; k < depth; k++) {
+      ${lines(a.load)}
+      ${lines(b.load)}
+      ${lines(multiply)}
+      ${problem.columnSums ? "sums += b_0 + b_1 + b_2 + b_3;" : ""}
+    }
+  }
+  // Neither the bound nor the array's length may tell Mesa that few turns are left: it would unroll this long body.
+  var c = array<vec4f, 32>(${range(32).map((r) => r < rows ? `c${r}` : "vec4f()").join(", ")});
+  let count = min(${rows}u, ${problem.rows} - row);
+  for (var r = 0u; r < count; r++) { store(place, row + r, column, c[r]); }
+  ${problem.columnSums ? "if (group.x == 0u) { store_sums(place, column, sums); }" : ""}
+}`;
+}

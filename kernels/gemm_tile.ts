@@ -1,0 +1,136 @@
+/**
+ * The layout for GPUs: a workgroup of 64 threads stages 16 k of its rows of A and columns of B in workgroup memory at a time,
+ * and each thread keeps a block of the tile in registers.
+ *
+ * Both stages lie in memory as [k][line], so that a thread reads its rows and columns as `vec4f`; a thread's rows (columns) are
+ * quads half a tile apart, which keeps neighbouring threads in neighbouring banks.
+ *
+ * @module
+ */
+import type { GemmOperand, GemmProblem, GemmTile } from "./gemm_problem.ts";
+
+const THREADS = 64;
+const SIDE = 8; // threads along rows and along columns
+const DEPTH = 16; // k staged at a time
+const X = "xyzw";
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+/** How the threads share the loads of one operand, and put them into `stage_<name>`. */
+function stage(name: string, operand: GemmOperand, lines: number, first: string) {
+  const width = lines / 4;
+  const loads = range(lines * DEPTH / 4 / THREADS);
+  const turn = (slots: string[]) => slots.map((slot) => operand.turn(slot)).join("\n");
+  if (operand.along === "k") {
+    // Four threads load one line's 16 elements along k.
+    const slots = loads.map((j) => `${name}${j}`);
+    return {
+      setup: loads.map((j) => operand.setup(slots[j], `${first} + thread / 4u + ${j * THREADS / 4}u`)).join(
+        "\n",
+      ),
+      turn: turn(slots),
+      load: `let ${name}_k = k + thread % 4u;\n` +
+        slots.map((slot) =>
+          `let ${slot}_v = select(vec4f(), ${operand.load(slot, `${name}_k`)}, ${name}_k < depth);`
+        )
+          .join("\n"),
+      put: loads.map((j) => {
+        const line = `(thread / 4u + ${j * THREADS / 4}u)`;
+        return range(4).map((x) =>
+          `stage_${name}[(thread % 4u * 4u + ${x}u) * ${width}u + ${line} / 4u][${line} % 4u] = ${name}${j}_v.${
+            X[x]
+          };`
+        ).join("\n");
+      }).join("\n"),
+      sums: "",
+    };
+  }
+  const perLoad = THREADS / width; // k that the threads load at once
+  return {
+    setup: operand.setup(name, `${first} / 4u + thread % ${width}u`),
+    turn: turn([name]),
+    load: loads.map((j) =>
+      `let ${name}_k${j} = 4u * k + thread / ${width}u + ${j * perLoad}u;\n` +
+      `let ${name}_v${j} = select(vec4f(), ${
+        operand.load(name, `${name}_k${j}`)
+      }, ${name}_k${j} < 4u * depth);`
+    ).join("\n"),
+    put: loads.map((j) => `stage_${name}[thread + ${j * THREADS}u] = ${name}_v${j};`).join("\n"),
+    sums: loads.map((j) => `sums += ${name}_v${j};`).join("\n"),
+  };
+}
+
+/** Adds the threads' partial column sums in a fixed order and stores them from the first row of tiles. */
+function combineSums(width: number): string {
+  const terms = range(THREADS / width).map((i) => `stage_b[thread + ${i * width}u]`).join(" + ");
+  return `
+  workgroupBarrier();
+  stage_b[thread] = sums;
+  workgroupBarrier();
+  if (group.x == 0u && thread < ${width}u) { store_sums(place, column / 4u + thread, ${terms}); }`;
+}
+
+/** WGSL of a product with tiles in workgroup memory. */
+export function gemmTile(problem: GemmProblem, tile: GemmTile): string {
+  const a = stage("a", problem.a, tile.rows, "row");
+  const b = stage("b", problem.b, tile.columns, "column");
+  const [rowQuads, columnQuads] = [tile.rows / 4 / SIDE, tile.columns / 4 / SIDE];
+  const accumulators = range(rowQuads * 4).flatMap((r) => range(columnQuads).map((c) => ({ r, c })));
+  const multiply = range(4).map((x) =>
+    [
+      "{",
+      ...range(rowQuads).map((q) =>
+        `let p${q} = stage_a[(i + ${x}u) * ${tile.rows / 4}u + ${q * SIDE}u + ty];`
+      ),
+      ...range(columnQuads).map((c) =>
+        `let q${c} = stage_b[(i + ${x}u) * ${tile.columns / 4}u + ${c * SIDE}u + tx];`
+      ),
+      ...accumulators.map(({ r, c }) =>
+        `c${r}_${c} = fma(vec4f(p${r >> 2}.${X[r & 3]}), q${c}, c${r}_${c});`
+      ),
+      "}",
+    ].join("\n")
+  ).join("\n");
+  return `${problem.declarations}
+var<workgroup> stage_a: array<vec4f, ${tile.rows / 4 * DEPTH}>;
+var<workgroup> stage_b: array<vec4f, ${tile.columns / 4 * DEPTH}>;
+
+@compute @workgroup_size(${THREADS})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let place = group.z;
+  let row = group.x * ${tile.rows}u;
+  let column = group.y * ${tile.columns}u;
+  let tx = thread % ${SIDE}u;
+  let ty = thread / ${SIDE}u;
+  ${problem.prologue}
+  ${a.setup}
+  ${b.setup}
+  ${accumulators.map(({ r, c }) => `var c${r}_${c} = vec4f();`).join("\n")}
+  ${problem.columnSums ? "var sums = vec4f();" : ""}
+  ${problem.loop} {
+    ${problem.turn}
+    ${a.turn}
+    ${b.turn}
+    let depth = ${problem.depth};
+    for (var k = 0u; k < depth; k += ${DEPTH / 4}u) {
+      ${a.load}
+      ${b.load}
+      workgroupBarrier();
+      ${a.put}
+      ${b.put}
+      ${problem.columnSums ? b.sums : ""}
+      workgroupBarrier();
+      for (var i = 0u; i < ${DEPTH}u; i += 4u) {
+        ${multiply}
+      }
+    }
+  }
+  ${
+    accumulators.map(({ r, c }) =>
+      `store(place, row + ${(r >> 2) * 4 * SIDE + (r & 3)}u + 4u * ty, column / 4u + ${
+        c * SIDE
+      }u + tx, c${r}_${c});`
+    ).join("\n")
+  }
+  ${problem.columnSums ? combineSums(tile.columns / 4) : ""}
+}`;
+}

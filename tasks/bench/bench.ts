@@ -1,0 +1,252 @@
+/**
+ * The bench: measures the limits of the adapter, then kernels and networks against them.
+ *
+ * @module
+ */
+import { DenoiseError, DeviceError } from "../../lib/errors.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { profilePrograms } from "../../lib/gpu/profile.ts";
+import { kernelTarget } from "../../lib/graph/compile.ts";
+import { PRESETS } from "../../lib/model/presets.ts";
+import { openTaskGpu } from "../gpu.ts";
+import type { Reporter } from "../progress.ts";
+import { describeEnvironment } from "./environment.ts";
+import { measureFirstStep } from "./first_step.ts";
+import { type KernelCase, kernelCases } from "./kernels.ts";
+import { type Limits, measureLimits } from "./limits.ts";
+import { type Effort, measureAgainst, median, replay, timeOnce } from "./measure.ts";
+import { buildTrainer, measureSampling, measureTraining, modelConfig, MODELS } from "./models.ts";
+import { networkFlops } from "./operations.ts";
+import { type BenchReport, newReport } from "./report.ts";
+
+/** What to measure, and how long. */
+export interface BenchOptions {
+  readonly quick: boolean;
+  /** Measures only what has a name that matches. */
+  readonly only: RegExp;
+  /** Adds a profile of each training step. */
+  readonly profile: boolean;
+  /** Images in a batch of each model; what suits the adapter unless given. */
+  readonly batch?: number;
+  /** Steps to an image in sampling. */
+  readonly steps: number;
+}
+
+const FULL: Effort = { seconds: 0.3, referenceSeconds: 0.15, repeats: 3 };
+const QUICK: Effort = { seconds: 0.1, referenceSeconds: 0.1, repeats: 1 };
+
+/** Longest step of a network, in seconds: a measurement takes about ten of them. */
+const LONGEST_STEP = { full: 4, quick: 1 };
+
+/** Images in a batch of a kernel's case, largest first: what the targets are stated for, then what is quicker. */
+const BATCH_SIZES = [16, 4, 1];
+
+/** Images in a batch of each model, at most. */
+const BATCHES: Readonly<Record<"software" | "gpu", Readonly<Record<string, number>>>> = {
+  software: { floor: 16, tiny: 16, small: 4, ddpm: 1 },
+  gpu: { floor: 16, tiny: 128, small: 128, ddpm: 128 },
+};
+
+/** Runs the bench; what cannot be measured is listed in the report with the reason. */
+export async function runBench(options: BenchOptions, reporter: Reporter): Promise<BenchReport> {
+  const gpu = await openTaskGpu();
+  const report = newReport(describeEnvironment(gpu), options.quick);
+  const bench = new Bench(gpu, options, reporter, report);
+  try {
+    await bench.run();
+  } finally {
+    reporter.stop();
+    bench.close();
+  }
+  return report;
+}
+
+class Bench {
+  readonly #effort: Effort;
+  #gpu: Gpu;
+  #limits: Limits | undefined;
+  /** Operations a second that a network is guessed to reach, from the limits, then kernels, then the network before. */
+  #networkRate = 0;
+
+  constructor(
+    gpu: Gpu,
+    readonly options: BenchOptions,
+    readonly reporter: Reporter,
+    readonly report: BenchReport,
+  ) {
+    this.#gpu = gpu;
+    this.#effort = options.quick ? QUICK : FULL;
+  }
+
+  async run(): Promise<void> {
+    this.reporter.start(1, "limits of the adapter");
+    const { fma, copy } = await this.#measureLimits();
+    this.report.limits = {
+      fmaGflops: fma.rate / 1e9,
+      fmaVariant: fma.variant,
+      copyGigabytesPerSecond: copy.rate / 1e9,
+      copyVariant: copy.variant,
+    };
+    this.#networkRate = fma.rate / 10;
+    await this.#kernels();
+    await this.#models("training", MODELS, (model, batch) => this.#training(model, batch));
+    await this.#models("sampling", PRESETS, (model, batch) => this.#sampling(model, batch));
+    if (!this.options.quick) await this.#firstStep();
+  }
+
+  close(): void {
+    this.#limits?.destroy();
+    this.#gpu.close();
+  }
+
+  async #measureLimits(): Promise<Limits> {
+    return this.#limits = await measureLimits(this.#gpu, this.#effort);
+  }
+
+  /** Measures something; if the device cannot, says so in the report and goes on. */
+  async #attempt(name: string, body: (limits: Limits) => Promise<void>): Promise<void> {
+    try {
+      if (this.#gpu.fault) {
+        this.#gpu.close();
+        this.#gpu = await openTaskGpu();
+        await this.#measureLimits();
+      }
+      await body(this.#limits!);
+    } catch (error) {
+      if (!(error instanceof DenoiseError)) throw error;
+      this.report.skipped.push({ name, reason: error.message });
+    }
+  }
+
+  async #kernels(): Promise<void> {
+    const { software } = this.#gpu.adapter;
+    const sizes = software
+      ? { trafficBatch: 16, parameters: 8e6 }
+      : { trafficBatch: 128, parameters: 35.7e6 };
+    const bySize = BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
+    const names = bySize[0].map(({ name }) => name);
+    const chosen = [...names.keys()].filter((i) => this.options.only.test(names[i]));
+    this.reporter.start(chosen.length, "kernels");
+    for (const [done, index] of chosen.entries()) {
+      this.reporter.update(done, { now: names[index] });
+      await this.#attempt(names[index], async (limits) => {
+        const smallest = bySize.length - 1;
+        const seconds = await this.#longestPiece(bySize[smallest][index]);
+        const fits = BATCH_SIZES.findIndex((batch) => batch * seconds <= 3 * this.#effort.seconds);
+        await this.#kernelRows(bySize[fits < 0 ? smallest : fits][index], limits);
+      });
+    }
+    const rates = this.report.kernels.filter(({ name }) => name.startsWith("conv 3x3")).map(({ gflops }) =>
+      gflops!
+    );
+    if (rates.length > 0) this.#networkRate = 1e9 * median(rates);
+  }
+
+  /** Seconds of the longest piece of a case; waiting for the device included, a kernel's compilation not. */
+  async #longestPiece(kernelCase: KernelCase): Promise<number> {
+    const prepared = await kernelCase.prepare(this.#gpu);
+    try {
+      let longest = 0;
+      await this.#gpu.device.queue.onSubmittedWorkDone();
+      for (const { program } of prepared.pieces) {
+        longest = Math.max(longest, await timeOnce(this.#gpu, replay(this.#gpu, program), 1));
+      }
+      return longest;
+    } finally {
+      prepared.destroy();
+    }
+  }
+
+  async #kernelRows({ name, prepare }: KernelCase, limits: Limits): Promise<void> {
+    const gpu = this.#gpu;
+    const prepared = await prepare(gpu);
+    try {
+      for (const { part, program, flops, bytes } of prepared.pieces) {
+        const products = flops > 0;
+        const [units, limit] = products ? [flops, limits.fma] : [bytes, limits.copy];
+        const { seconds, ratio } = await measureAgainst(
+          gpu,
+          replay(gpu, program),
+          units,
+          limit,
+          this.#effort,
+        );
+        const rate = units / seconds / 1e9;
+        this.report.kernels.push({
+          name: `${name} ${part}`.trim(),
+          milliseconds: 1000 * seconds,
+          ...(products ? { gflops: rate } : { gigabytesPerSecond: rate }),
+          ofLimit: ratio,
+        });
+      }
+    } finally {
+      prepared.destroy();
+    }
+  }
+
+  async #models(
+    kind: "training" | "sampling",
+    all: readonly string[],
+    measure: (model: string, batch: number) => Promise<void>,
+  ): Promise<void> {
+    const models = all.filter((model) => this.options.only.test(`${kind} ${model}`));
+    this.reporter.start(models.length, kind);
+    for (const [done, model] of models.entries()) {
+      this.reporter.update(done, { now: model });
+      await this.#attempt(`${kind} ${model}`, async () => {
+        const { forward, step } = networkFlops(modelConfig(model), 1, kernelTarget(this.#gpu));
+        await measure(model, this.#batchFor(model, kind === "training" ? step : forward));
+      });
+    }
+  }
+
+  /** The largest batch that suits the adapter and whose step is not too long, by a guess. */
+  #batchFor(model: string, flopsPerImage: number): number {
+    const { batch, quick } = this.options;
+    if (batch !== undefined) return batch;
+    const longest = quick ? LONGEST_STEP.quick : LONGEST_STEP.full;
+    const seconds = flopsPerImage / this.#networkRate;
+    if (seconds > longest) {
+      throw new DeviceError(
+        `one image would take about ${
+          seconds.toFixed(1)
+        } s a step, more than ${longest} s; --batch 1 measures it all the same`,
+      );
+    }
+    const most = BATCHES[this.#gpu.adapter.software ? "software" : "gpu"][model];
+    return 2 ** Math.floor(Math.log2(Math.min(most, longest / seconds)));
+  }
+
+  async #training(model: string, batch: number): Promise<void> {
+    const row = await measureTraining(this.#gpu, model, batch, this.#limits!.fma, this.#effort);
+    this.report.training.push(row);
+    this.#networkRate = row.gflops * 1e9;
+    if (!this.options.profile) return;
+    const trainer = await buildTrainer(this.#gpu, modelConfig(model), batch);
+    try {
+      await timeOnce(this.#gpu, trainer.work, 1);
+      const { micro, update } = trainer.step.programs;
+      this.report.profiles.push({ model, batch, kernels: await profilePrograms(this.#gpu, [micro, update]) });
+    } finally {
+      trainer.destroy();
+    }
+  }
+
+  async #sampling(model: string, batch: number): Promise<void> {
+    const shape = { batch, steps: this.options.steps };
+    this.report.sampling.push(
+      await measureSampling(this.#gpu, model, shape, this.#limits!.fma, this.#effort),
+    );
+  }
+
+  async #firstStep(): Promise<void> {
+    const { software } = this.#gpu.adapter;
+    const model = software ? "tiny" : "small";
+    if (!this.options.only.test(`first step ${model}`)) return;
+    this.reporter.start(1, `first step of ${model}`);
+    await this.#attempt(`first step ${model}`, async () => {
+      const batch = this.options.batch ?? BATCHES[software ? "software" : "gpu"][model];
+      this.report.firstSteps.push(await measureFirstStep(model, batch));
+    });
+  }
+}

@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { DeviceError } from "../../lib/errors.ts";
+import { mebibytes, MemoryBudget } from "../../lib/gpu/budget.ts";
+
+const MIB = 2 ** 20;
+
+Deno.test("sizes read as mebibytes, with a digit behind the point where it says something", () => {
+  assert.equal(mebibytes(0), "0.0 MiB");
+  assert.equal(mebibytes(1.26 * MIB), "1.3 MiB");
+  assert.equal(mebibytes(9.9 * MIB), "9.9 MiB");
+  assert.equal(mebibytes(1536 * MIB), "1536 MiB");
+});
+
+Deno.test("the budget refuses with the bytes needed, held and allowed", () => {
+  const budget = new MemoryBudget(100 * MIB, "a toy");
+  budget.add(60 * MIB);
+  budget.require(40 * MIB, "something that just fits");
+  assert.throws(
+    () => budget.require(40 * MIB + 4, "training small at batch 128"),
+    new DeviceError(
+      "training small at batch 128 needs 40 MiB of device memory, 60 MiB are in use and 100 MiB are allowed on a toy; " +
+        "use a smaller batch or model, or raise the memory budget",
+    ),
+  );
+  budget.remove(60 * MIB);
+  budget.require(100 * MIB, "all of it");
+});

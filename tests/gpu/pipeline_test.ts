@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { DeviceError } from "../../lib/errors.ts";
+import { openGpu } from "../../lib/gpu/device.ts";
+import { testGpu } from "../gpu.ts";
+import { affine, broken, increment } from "./kernels.ts";
+
+Deno.test("a pipeline is made once for the same text, entry, constants and buffers", async () => {
+  const { pipelines } = await testGpu();
+  const before = pipelines.size;
+  const first = await pipelines.get(affine, "run", { factor: 2 }, ["x", "y"]);
+  assert.equal(await pipelines.get(affine, "run", { factor: 2 }, ["y", "x"]), first);
+  assert.equal(await pipelines.get({ ...affine }, "run", { factor: 2 }, ["x", "y"]), first);
+  assert.equal(pipelines.size, before + 1);
+
+  assert.notEqual(await pipelines.get(affine, "run", { factor: 3 }, ["x", "y"]), first);
+  const changed = { ...affine, code: affine.code.replace("factor *", "factor +") };
+  assert.notEqual(await pipelines.get(changed, "run", { factor: 2 }, ["x", "y"]), first);
+  assert.equal(pipelines.size, before + 3);
+});
+
+const refusals: [what: string, message: RegExp, args: Parameters<typeof get>][] = [
+  ["text that is no WGSL", /^kernel broken\.run was refused by .*nothing_of_the_kind/s, [broken, "run", {}, [
+    "y",
+  ]]],
+  ["an entry point that is not there", /^kernel increment\.backward was refused/, [
+    increment,
+    "backward",
+    {},
+    ["y"],
+  ]],
+  ["a constant left out", /^kernel affine\.run was refused/, [affine, "run", {}, ["x", "y"]]],
+  ["a constant it has not", /^kernel increment\.run was refused/, [increment, "run", { tile: 4 }, ["y"]]],
+  ["a buffer left out", /^kernel affine\.run was refused/, [affine, "run", { factor: 1 }, ["y"]]],
+  [
+    "a buffer of another name",
+    /^kernel affine\.run has no buffer z; it has x, y$/,
+    [affine, "run", { factor: 1 }, ["x", "z"]],
+  ],
+];
+
+async function get(
+  ...args: Parameters<Awaited<ReturnType<typeof openGpu>>["pipelines"]["get"]>
+): Promise<void> {
+  const gpu = await openGpu();
+  try {
+    await gpu.pipelines.get(...args);
+  } finally {
+    assert.equal(gpu.fault, undefined, "the device was blamed");
+    // No error scope is left behind: an error that nobody asked for still counts.
+    gpu.device.createBuffer({ size: 3, usage: 0 });
+    await gpu.device.queue.onSubmittedWorkDone();
+    assert.match(String(gpu.fault), /^DeviceError: WebGPU on .* reported: /);
+    gpu.close();
+  }
+}
+
+for (const [what, message, args] of refusals) {
+  Deno.test(`refused, naming the kernel, while the device stays sound: ${what}`, () =>
+    assert.rejects(get(...args), (error) => error instanceof DeviceError && message.test(error.message)));
+}

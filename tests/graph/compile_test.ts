@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { DeviceError } from "../../lib/errors.ts";
+import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import { compileGraph, kernelTarget } from "../../lib/graph/compile.ts";
+import { recordBackward } from "../../lib/graph/gradients.ts";
+import { Graph } from "../../lib/graph/graph.ts";
+import type { Tensor } from "../../lib/graph/tensor.ts";
+import { unetConfig } from "../../lib/model/config.ts";
+import { unet, unetInputs } from "../../lib/model/unet.ts";
+import { testGpu } from "../gpu.ts";
+import { packChannels } from "../layout.ts";
+import { noise } from "../reference/differences.ts";
+import { stepWords } from "../step.ts";
+import { DeviceGraph } from "./device_graph.ts";
+
+/** Small, with every operation: classes, attention, dropout, one level down and up. */
+const config = unetConfig({
+  sampleSize: 4,
+  blockOutChannels: [4, 6],
+  downBlockTypes: ["DownBlock2D", "AttnDownBlock2D"],
+  upBlockTypes: ["AttnUpBlock2D", "UpBlock2D"],
+  layersPerBlock: 1,
+  attentionHeadDim: 3,
+  normNumGroups: 2,
+  numClassEmbeds: 3,
+  dropout: 0.2,
+});
+
+function record() {
+  const g = new Graph();
+  const inputs = unetInputs(g, config, 2, true);
+  const output = unet(g, config, inputs);
+  const forwardNodes = g.nodes.length;
+  const seed = g.input("seed", output.shape);
+  return { g, inputs, output, seed, forwardNodes, gradients: recordBackward(g, output, seed) };
+}
+
+async function trainable(gpu: Gpu): Promise<{ graph: DeviceGraph; output: Tensor; run(): void }> {
+  const { g, inputs, output, seed, forwardNodes, gradients } = record();
+  const graph = await DeviceGraph.build(gpu, g, { keep: [output], gradients, forwardNodes });
+  const values = Float32Array.from(noise(graph.table.elements, 1), (value) => 0.5 * value);
+  graph.write(graph.parameters, graph.table.toMemory(graph.table.fromMemory(values), "test"));
+  graph.write(inputs.x, packChannels(noise(2 * 4 * 4 * 3, 2), 3));
+  graph.write(inputs.timesteps, Float32Array.of(10, 900));
+  graph.write(inputs.labels!, Uint32Array.of(2, 0));
+  graph.write(inputs.stepState!, stepWords({ step: 7 }));
+  graph.write(seed, packChannels(noise(2 * 4 * 4 * 3, 3), 3));
+  const run = () => {
+    graph.forward.run();
+    graph.backward.run();
+  };
+  return { graph, output, run };
+}
+
+Deno.test("a replay gives the bits of the one before, and so does the graph built anew", async () => {
+  const gpu = await testGpu();
+  const results: Float32Array[][] = [];
+  for (let build = 0; build < 2; build++) {
+    const { graph, output, run } = await trainable(gpu);
+    for (let replay = 0; replay < 2; replay++) {
+      run();
+      results.push(await graph.read(output, graph.gradients));
+    }
+    graph.destroy();
+  }
+  assert.ok(results[0][1].some((value) => value !== 0));
+  for (const result of results.slice(1)) assert.deepEqual(result, results[0]);
+});
+
+Deno.test("a hundred replays create no buffer and no pipeline, and destroying the graph frees all of it", async () => {
+  const gpu = await testGpu();
+  const before = { used: gpu.memory.used, live: gpu.memory.live };
+  const { graph, run } = await trainable(gpu);
+  const built = { used: gpu.memory.used, live: gpu.memory.live, pipelines: gpu.pipelines.size };
+  assert.ok(built.used > before.used + graph.compiled.bytes);
+  for (let replay = 0; replay < 100; replay++) run();
+  await graph.read(graph.gradients);
+  const { used, live } = gpu.memory;
+  assert.deepEqual({ used, live, pipelines: gpu.pipelines.size }, built);
+  graph.destroy();
+  assert.deepEqual({ used: gpu.memory.used, live: gpu.memory.live }, before);
+});
+
+Deno.test("a graph that the budget cannot hold is refused with its bytes, and nothing stays allocated", async () => {
+  const gpu = await openGpu({ memoryBudget: 150 * 2 ** 10 });
+  const { g, output, gradients, forwardNodes } = record();
+  await assert.rejects(
+    DeviceGraph.build(gpu, g, { keep: [output], gradients, forwardNodes }),
+    (error) =>
+      error instanceof DeviceError &&
+      /^test \(activations 0\.\d MiB\) needs 0\.\d MiB of device memory, 0\.\d MiB are in use and 0\.1 MiB are allowed/
+        .test(error.message),
+  );
+  assert.equal(gpu.memory.used, 0);
+  assert.equal(gpu.memory.live, 0);
+  gpu.close();
+});
+
+Deno.test("a tensor that nothing was bound to is named", async () => {
+  const { g } = record();
+  const gpu = await testGpu();
+  const before = gpu.memory.used;
+  assert.throws(
+    () => compileGraph(gpu, g, { bound: new Map(), what: "test" }),
+    { message: "tensor timesteps (input) has no memory" },
+  );
+  assert.equal(gpu.memory.used, before);
+});
+
+Deno.test("software adapters get the subgroup kernels, others the tile kernels", async () => {
+  const gpu = await testGpu();
+  const target = kernelTarget(gpu);
+  assert.equal(target.path, gpu.adapter.software ? "subgroup" : "tile");
+  assert.equal(target.subgroupSize, gpu.adapter.subgroupSize);
+  assert.ok(target.workgroupMemory >= 16384);
+});

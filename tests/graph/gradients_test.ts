@@ -1,0 +1,211 @@
+import assert from "node:assert/strict";
+import { recordBackward } from "../../lib/graph/gradients.ts";
+import { Graph, type Initializer } from "../../lib/graph/graph.ts";
+import { add, attention, concat, conv2d, dropout, groupNorm, silu, upsample } from "../../lib/graph/ops.ts";
+import type { Tensor } from "../../lib/graph/tensor.ts";
+import { assertClose } from "../close.ts";
+import { testGpu } from "../gpu.ts";
+import { packChannels, unpackChannels } from "../layout.ts";
+import { noise } from "../reference/differences.ts";
+import { stepWords } from "../step.ts";
+import { DeviceGraph } from "./device_graph.ts";
+
+const ZEROS: Initializer = { kind: "zeros" };
+const SAME = { kernel: 3, stride: 1, padding: 1 } as const;
+const CHANNELS = 6;
+
+/** A convolution that keeps shape and channels, with parameters of its own. */
+function conv(
+  g: Graph,
+  name: string,
+  x: Tensor,
+  extra: { residual?: Tensor; rowBias?: Tensor } = {},
+): Tensor {
+  return g.scope(name, () => {
+    const weight = g.parameter("weight", "conv", [CHANNELS, x.shape[3], 3, 3], ZEROS);
+    const bias = g.parameter("bias", "vector", [CHANNELS], ZEROS);
+    return conv2d(g, x, { weight, bias }, SAME, extra);
+  });
+}
+
+function norm(g: Graph, name: string, x: Tensor): Tensor {
+  return g.scope(name, () => {
+    const gamma = g.parameter("weight", "vector", [x.shape[3]], ZEROS);
+    const beta = g.parameter("bias", "vector", [x.shape[3]], ZEROS);
+    return groupNorm(g, x, { gamma, beta }, { groups: 2, eps: 1e-6, silu: true });
+  });
+}
+
+/** Networks over an input that has several consumers. */
+const networks: Record<string, (g: Graph, x: Tensor) => Tensor> = {
+  "two consumers: convolution and its residual": (g, x) => conv(g, "a", x, { residual: x }),
+  "two consumers: both operands of a sum": (g, x) => conv(g, "a", add(g, x, x)),
+  "two consumers: both operands of a concatenation": (g, x) => conv(g, "a", concat(g, x, x)),
+  "three consumers: convolution, residual and concatenation": (g, x) =>
+    conv(g, "b", concat(g, conv(g, "a", x, { residual: x }), x)),
+  "three consumers: query, key and value": (g, x) => conv(g, "a", attention(g, x, x, x, 2)),
+  "four consumers: norm, SiLU, upsampling and sum": (g, x) => {
+    const both = add(g, upsample(g, silu(g, x)), upsample(g, x));
+    return conv(g, "b", add(g, conv(g, "a", both), upsample(g, add(g, norm(g, "n", x), x))));
+  },
+  "an input behind operations that hold no parameter": (g, x) =>
+    conv(g, "a", silu(g, silu(g, upsample(g, x)))),
+};
+
+for (const [name, network] of Object.entries(networks)) {
+  Deno.test(`the input's gradient matches central differences: ${name}`, async () => {
+    const size = 3 * 2 * CHANNELS;
+    const x = noise(size, 5);
+    const step = 1e-2;
+    // All displaced inputs are the samples of one batch, so one replay gives every difference.
+    const displaced = new Float32Array(2 * size * size);
+    for (let i = 0; i < size; i++) {
+      for (const [sign, row] of [[1, 2 * i], [-1, 2 * i + 1]]) {
+        displaced.set(x, row * size);
+        displaced[row * size + i] += sign * step;
+      }
+    }
+    const gpu = await testGpu();
+    const g = new Graph();
+    const input = g.input("x", [2 * size, 3, 2, CHANNELS]);
+    const output = network(g, input);
+    const forward = await DeviceGraph.build(gpu, g, { keep: [output] });
+    const weights = parameterValues(forward);
+    forward.write(forward.parameters, weights);
+    forward.write(input, packChannels(displaced, CHANNELS));
+    forward.forward.run();
+    const [values] = await forward.read(output);
+    forward.destroy();
+
+    const y = unpackChannels(values, CHANNELS);
+    const perSample = y.length / (2 * size);
+    const seed = noise(perSample, 6);
+    const dot = (row: number) => seed.reduce((sum, s, i) => sum + s * y[row * perSample + i], 0);
+    // Divided by what the displacement is in float32.
+    const differences = Float64Array.from(
+      { length: size },
+      (_, i) =>
+        (dot(2 * i) - dot(2 * i + 1)) / (displaced[2 * i * size + i] - displaced[(2 * i + 1) * size + i]),
+    );
+
+    // Rounding gives 2^-24 / step, curvature step^2 / 6 times a third derivative.
+    assertClose(
+      await inputGradient(network, x, weights, seed),
+      differences,
+      { absolute: 0, relative: 1e-3 },
+      "dx",
+    );
+  });
+}
+
+/** Reproducible values for every parameter, norms around 1. */
+function parameterValues(graph: DeviceGraph): Float32Array<ArrayBuffer> {
+  const tensors = graph.table.parameters.map(({ name, shape }, i) => {
+    const count = shape.reduce((a, b) => a * b);
+    const offset = name === "n.weight" ? 1 : 0;
+    const data = Float32Array.from(noise(count, i + 10), (value) => offset + 0.3 * value);
+    return [name, { shape, data }] as const;
+  });
+  return graph.table.toMemory(new Map(tensors), "test");
+}
+
+async function inputGradient(
+  network: (g: Graph, x: Tensor) => Tensor,
+  x: Float64Array,
+  weights: Float32Array,
+  seed: Float64Array,
+): Promise<Float32Array> {
+  const g = new Graph();
+  const input = g.input("x", [1, 3, 2, CHANNELS]);
+  const output = network(g, input);
+  const forwardNodes = g.nodes.length;
+  const seedInput = g.input("seed", output.shape);
+  const gradients = recordBackward(g, output, seedInput, [input]);
+  const dx = gradients.ofInput.get(input)!;
+  const graph = await DeviceGraph.build(await testGpu(), g, { keep: [output, dx], gradients, forwardNodes });
+  graph.write(graph.parameters, weights);
+  graph.write(input, packChannels(x, CHANNELS));
+  graph.write(seedInput, packChannels(seed, CHANNELS));
+  graph.forward.run();
+  graph.backward.run();
+  const [gradient] = await graph.read(dx);
+  graph.destroy();
+  return unpackChannels(gradient, CHANNELS);
+}
+
+Deno.test("dropout's gradient goes through the mask of the forward pass, on top of the gradient so far", async () => {
+  const g = new Graph();
+  const x = g.input("x", [4, 8, 8, 8]);
+  const stepState = g.input("stepState", [1, 1, 1, 12]);
+  const first = dropout(g, x, stepState, 0.5);
+  const second = dropout(g, x, stepState, 0.5);
+  const output = add(g, add(g, first, second), x);
+  const forwardNodes = g.nodes.length;
+  const seed = g.input("seed", output.shape);
+  const gradients = recordBackward(g, output, seed, [x]);
+  const dx = gradients.ofInput.get(x)!;
+  const keep = [first, second, output, dx];
+  const graph = await DeviceGraph.build(await testGpu(), g, { keep, gradients, forwardNodes });
+  const ones = new Float32Array(4 * 8 * 8 * 8).fill(1);
+  graph.write(x, ones);
+  graph.write(seed, ones);
+
+  const results: Float32Array[][] = [];
+  for (const step of [3, 4]) {
+    graph.write(stepState, stepWords({ step }));
+    graph.forward.run();
+    graph.backward.run();
+    results.push(await graph.read(first, second, output, dx));
+  }
+  for (const [a, b, sum, gradient] of results) {
+    // The map is linear: with ones in and ones back, the gradient is the output.
+    assert.deepEqual(gradient, sum);
+    assert.notDeepEqual(a, b, "two layers drew the same mask");
+  }
+  assert.notDeepEqual(results[0][0], results[1][0], "two steps drew the same mask");
+  graph.destroy();
+});
+
+Deno.test("a parameter that is used twice is refused by name", () => {
+  const g = new Graph();
+  const weight = g.parameter("shared.weight", "conv", [CHANNELS, CHANNELS, 3, 3], ZEROS);
+  const biases = ["a", "b"].map((name) => g.parameter(name, "vector", [CHANNELS], ZEROS));
+  let x = g.input("x", [1, 4, 4, CHANNELS]);
+  for (const bias of biases) x = conv2d(g, x, { weight, bias }, SAME);
+  assert.throws(
+    () => recordBackward(g, x, g.input("seed", x.shape)),
+    { message: "parameter shared.weight is used twice; its gradient would be overwritten" },
+  );
+});
+
+Deno.test("a parameter that the output does not depend on is refused by name", () => {
+  const g = new Graph();
+  const x = g.input("x", [1, 4, 4, CHANNELS]);
+  conv(g, "aside", x);
+  const output = conv(g, "main", x);
+  assert.throws(
+    () => recordBackward(g, output, g.input("seed", output.shape)),
+    { message: "parameter aside.weight gets no gradient; the output does not depend on it" },
+  );
+});
+
+Deno.test("a wanted input that the output does not depend on is refused by name", () => {
+  const g = new Graph();
+  const output = conv(g, "main", g.input("x", [1, 4, 4, CHANNELS]));
+  assert.throws(
+    () => recordBackward(g, output, g.input("seed", output.shape), [g.input("other", [1, 1, 1, 4])]),
+    { message: "input other gets no gradient; the output does not depend on it" },
+  );
+});
+
+Deno.test("nothing is recorded for the gradient of an input that nobody wants", () => {
+  const kinds = (wanted: boolean) => {
+    const g = new Graph();
+    const x = g.input("x", [1, 4, 4, CHANNELS]);
+    const output = conv(g, "a", silu(g, x));
+    recordBackward(g, output, g.input("seed", output.shape), wanted ? [x] : []);
+    return g.nodes.map(({ kind }) => kind).slice(2);
+  };
+  assert.deepEqual(kinds(false), ["conv2dBackwardWeight"]);
+  assert.deepEqual(kinds(true), ["conv2dBackwardWeight", "conv2dBackwardInput", "siluBackward"]);
+});

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
+import { encodeStepState, type StepState } from "../../kernels/step_state.ts";
+import { philox4x32, uniform01, type Words2 } from "../../lib/random.ts";
+import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { noise } from "../reference/differences.ts";
+
+const STATE: StepState = {
+  step: 7,
+  seedLo: 0x89abcdef,
+  seedHi: 0x1234567,
+  stream: 0,
+  position: 0,
+  count: 0,
+  logSlot: 0,
+  accumulate: false,
+  learningRate: 0,
+  biasCorrection1: 1,
+  biasCorrection2: 1,
+  emaDecay: 0,
+};
+
+interface Case {
+  elements: number;
+  rate: number;
+  layer?: number;
+  state?: Partial<StepState>;
+}
+
+/** Forward and backward of ones, which gives the mask times 1 / (1 - rate). */
+async function masks({ elements, rate, layer = 0, state = {} }: Case) {
+  const ones = new Float32Array(elements).fill(1);
+  const step_state = new Uint32Array(encodeStepState({ ...STATE, ...state }));
+  const [y, dx] = [ones, ones].map(({ length }) => new Float32Array(length).fill(NaN));
+  const shape = { elements, rate, layer };
+  await runOnArrays(await testGpu(), [
+    ...dropoutForward<HostArray>(shape, { x: ones, step_state, y }),
+    ...dropoutBackward<HostArray>(shape, { dy: ones, step_state, dx }),
+  ]);
+  return { y, dx };
+}
+
+/** The mask as lib/random.ts draws it. */
+function expectedMask({ elements, rate, layer = 0, state = {} }: Case): boolean[] {
+  const { step, stream, seedLo, seedHi } = { ...STATE, ...state };
+  const key: Words2 = [seedLo, seedHi];
+  return Array.from({ length: elements }, (_, i) => {
+    const words = philox4x32([i >> 2, 16 + layer, step, stream], key);
+    return uniform01(words[i & 3]) >= Math.fround(rate);
+  });
+}
+
+const CASES: Case[] = [
+  { elements: 4, rate: 0.5 },
+  { elements: 5000, rate: 0.1 },
+  { elements: 5000, rate: 0.1, layer: 3 },
+  { elements: 4100, rate: 0.9, state: { stream: 1, step: 0xffffffff } },
+];
+for (const c of CASES) {
+  const { elements, rate, layer = 0 } = c;
+  Deno.test(`dropout draws the mask of lib/random.ts, forward and backward: [${elements}] rate=${rate} layer=${layer}`, async () => {
+    const { y, dx } = await masks(c);
+    const scale = Math.fround(1 / (1 - rate));
+    const want = Float32Array.from(expectedMask(c), (kept) => kept ? scale : 0);
+    assert.deepEqual(y, want);
+    assert.deepEqual(dx, want);
+  });
+}
+
+Deno.test("dropout keeps a share of 1 - rate: [400000] rate=0.3", async () => {
+  const { y } = await masks({ elements: 400_000, rate: 0.3 });
+  const kept = y.filter((v) => v !== 0).length / y.length;
+  // Five standard deviations of a binomial share: 5 sqrt(0.3 * 0.7 / 400000).
+  assert.ok(Math.abs(kept - 0.7) < 0.0037, `${kept} kept`);
+});
+
+Deno.test("dropout of rate 0 changes nothing, bit for bit", async () => {
+  const x = Float32Array.from(noise(1000, 1));
+  const y = new Float32Array(1000);
+  const step_state = new Uint32Array(encodeStepState(STATE));
+  const shape = { elements: 1000, rate: 0, layer: 0 };
+  await runOnArrays(await testGpu(), dropoutForward<HostArray>(shape, { x, step_state, y }));
+  assert.deepEqual(y, x);
+});
+
+Deno.test("dropout draws an independent mask at another step, layer, stream and seed: [8000] rate=0.5", async () => {
+  const base = { elements: 8000, rate: 0.5 };
+  const { y } = await masks(base);
+  const others: Case[] = [
+    { ...base, state: { step: 8 } },
+    { ...base, layer: 1 },
+    { ...base, state: { stream: 1 } },
+    { ...base, state: { seedLo: 1 } },
+    { ...base, state: { seedHi: 1 } },
+  ];
+  for (const other of others) {
+    const { y: mask } = await masks(other);
+    const differing = mask.filter((v, i) => v !== y[i]).length / y.length;
+    // Half of two independent masks differs; 0.03 is five standard deviations.
+    assert.ok(differing > 0.47 && differing < 0.53, `${differing} of the mask differs`);
+  }
+});
+
+Deno.test("dropout backward adds to the gradient so far", async () => {
+  const c = { elements: 64, rate: 0.5, layer: 0 };
+  const [dy, addend] = [noise(64, 2), noise(64, 3)].map((v) => Float32Array.from(v));
+  const dx = new Float32Array(64);
+  const step_state = new Uint32Array(encodeStepState(STATE));
+  await runOnArrays(await testGpu(), dropoutBackward<HostArray>(c, { dy, step_state, addend, dx }));
+  const want = Float32Array.from(expectedMask(c), (kept, i) => (kept ? 2 * dy[i] : 0) + addend[i]);
+  assert.deepEqual(dx, want);
+});
+
+Deno.test("dropout refuses a rate outside [0, 1)", () => {
+  for (const rate of [1, -0.1, NaN]) {
+    assert.throws(
+      () => dropoutForward({ elements: 4, rate, layer: 0 }, { x: 0, step_state: 0, y: 0 }),
+      RangeError,
+    );
+  }
+});

@@ -1,0 +1,59 @@
+import { softmaxBackward, softmaxForward } from "../../kernels/softmax.ts";
+import { assertClose } from "../close.ts";
+import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { packChannels, unpackChannels } from "../layout.ts";
+import { differences, noise } from "../reference/differences.ts";
+import { softmaxGradientReference, softmaxReference } from "../reference/softmax.ts";
+
+Deno.test("softmax reference gradient matches central differences", () => {
+  const [length, scale] = [5, 0.3];
+  const [u, dy] = [noise(15, 1), noise(15, 2)];
+  const f = () => softmaxReference(u.map((v) => scale * v), length);
+  assertClose(
+    softmaxGradientReference(f(), dy, length, scale),
+    differences(f, u, dy),
+    { absolute: 1e-9 },
+    "dx",
+  );
+});
+
+async function runSoftmax(x: ArrayLike<number>, dy: ArrayLike<number>, length: number, scale: number) {
+  const host = { x: packChannels(x, length), dy: packChannels(dy, length) };
+  const [y, dx] = [host.x, host.x].map((like) => new Float32Array(like.length).fill(NaN));
+  const shape = { rows: x.length / length, length, stride: 4 * Math.ceil(length / 4) };
+  await runOnArrays(await testGpu(), [
+    ...softmaxForward<HostArray>(shape, { x: host.x, y }),
+    ...softmaxBackward<HostArray>({ ...shape, scale }, { y, dy: host.dy, dx }),
+  ]);
+  // Unpacking checks that padding lanes are zero.
+  return { y: unpackChannels(y, length), dx: unpackChannels(dx, length) };
+}
+
+for (const [rows, length] of [[1, 1], [3, 4], [9, 5], [20, 35], [16, 64], [130, 256], [2, 1025]]) {
+  Deno.test(`softmax forward and backward match reference: x=[${rows},${length}]`, async () => {
+    const x = noise(rows * length, 3).map((v) => 6 * v);
+    const dy = noise(rows * length, 4);
+    const { y, dx } = await runSoftmax(x, dy, length, 0.125);
+    const want = softmaxReference(x, length);
+    // WGSL allows exp(v) an error of 3 + 2|v| units in the last place, |v| up to 12 here: 1.6e-6 of y.
+    assertClose(y, want, { absolute: 1e-7, relative: 3e-6 }, "y");
+    const gradient = softmaxGradientReference(want, dy, length, 0.125);
+    assertClose(dx, gradient, { absolute: 1e-7, relative: 1e-5 }, "dx");
+  });
+}
+
+const EXTREMES: [string, number[]][] = [
+  ["scores up to 1e4 of either sign", [1e4, -1e4, 9999, 0, 1e4, 5]],
+  ["scores all at -1e4", [-1e4, -1e4, -1e4, -1e4, -1e4, -1e4]],
+  ["equal scores", [2, 2, 2, 2, 2, 2]],
+  ["one score above the others by 200", [0, 0, 0, 0, 0, 200]],
+];
+for (const [what, x] of EXTREMES) {
+  Deno.test(`softmax is right for ${what}`, async () => {
+    const dy = noise(6, 5);
+    const { y, dx } = await runSoftmax(x, dy, 6, 1);
+    const want = softmaxReference(x, 6);
+    assertClose(y, want, { absolute: 2e-6 }, "y");
+    assertClose(dx, softmaxGradientReference(want, dy, 6, 1), { absolute: 4e-6 }, "dx");
+  });
+}

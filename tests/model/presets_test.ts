@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { ConfigError } from "../../lib/errors.ts";
+import { Graph } from "../../lib/graph/graph.ts";
+import { lower } from "../../lib/graph/lower.ts";
+import { unetParameters } from "../../lib/model/network.ts";
+import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
+import { unet, unetInputs } from "../../lib/model/unet.ts";
+
+/** Floating-point operations of the products in one forward pass of one image, 10^9. */
+function forwardGflop(preset: string): number {
+  const g = new Graph();
+  const config = presetConfig(preset, 10);
+  unet(g, config, unetInputs(g, config, 1, false));
+  const temporary = (name: string, elements: number) =>
+    g.tensor(name, [1, 1, 1, elements], "activation", false);
+  const target = { path: "tile", subgroupSize: 32, workgroupMemory: 32768 } as const;
+  const launches = g.nodes.flatMap((node) => lower({ target, temporary }, node));
+  return launches.reduce((sum, { flops }) => sum + flops, 0) / 1e9;
+}
+
+Deno.test("ddpm without classes is the reference model: 35,746,307 parameters in 328 tensors", () => {
+  const table = unetParameters(presetConfig("ddpm", 0));
+  assert.equal(table.count, 35_746_307);
+  assert.equal(table.parameters.length, 328);
+  // Ten classes and the null class, as wide as the time embedding.
+  assert.equal(unetParameters(presetConfig("ddpm", 10)).count, 35_746_307 + 11 * 512);
+  const gflop = forwardGflop("ddpm");
+  assert.ok(gflop > 12 && gflop < 13, `${gflop} GFLOP`);
+});
+
+Deno.test("small is the reference's shape with about 9 million parameters", () => {
+  const table = unetParameters(presetConfig("small", 0));
+  assert.ok(table.count > 8.5e6 && table.count < 9.5e6, `${table.count}`);
+  assert.deepEqual(
+    table.parameters.map(({ name }) => name),
+    unetParameters(presetConfig("ddpm", 0)).parameters.map(({ name }) => name),
+  );
+});
+
+Deno.test("tiny takes at most 0.15 GFLOP forward an image", () => {
+  const gflop = forwardGflop("tiny");
+  assert.ok(gflop > 0.05 && gflop <= 0.15, `${gflop} GFLOP`);
+});
+
+Deno.test("presets take overrides, and a row for no class where they have classes", () => {
+  for (const preset of PRESETS) {
+    assert.equal(presetConfig(preset, 10).numClassEmbeds, 11);
+    assert.equal(presetConfig(preset, 0).numClassEmbeds, null);
+    assert.equal(presetConfig(preset, 0, { dropout: 0.3 }).dropout, 0.3);
+  }
+  assert.throws(() => presetConfig("tiny", 10, { normNumGroups: 7 }), ConfigError);
+  assert.throws(
+    () => presetConfig("large", 10),
+    /^ConfigError: preset: expected one of tiny, small, ddpm, got "large"$/,
+  );
+});
