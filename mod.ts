@@ -16,6 +16,35 @@
  * await Deno.writeFile("cats.png", await images.grid().png());
  * ```
  *
+ * @example Everything small enough for a test: four grey images, a network of a few thousand parameters, two epochs
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { DDPM, imageDataset, train, unetConfig } from "@denoise/ddpm";
+ *
+ * const images = Uint8Array.from({ length: 4 * 8 * 8 * 3 }, (_, i) => 60 * Math.floor(i / 192));
+ * const labels = Uint8Array.of(0, 0, 1, 1);
+ * const data = imageDataset({ name: "greys", images, labels, classes: ["dark", "light"], height: 8, width: 8 });
+ * const model = unetConfig({
+ *   sampleSize: 8,
+ *   blockOutChannels: [8],
+ *   downBlockTypes: ["DownBlock2D"],
+ *   upBlockTypes: ["UpBlock2D"],
+ *   layersPerBlock: 1,
+ *   normNumGroups: 4,
+ * });
+ * const out = await Deno.makeTempDir();
+ * const losses: number[] = [];
+ * for await (const event of train({ data, model, batch: 2, epochs: 2, sampleEvery: 0, out })) {
+ *   if (event.type === "epoch") losses.push(event.trainLoss);
+ * }
+ * assert.equal(losses.length, 2);
+ * const ddpm = await DDPM.load(out);
+ * const drawn = await ddpm.generate({ class: "light", count: 3, steps: 5, seed: 1 });
+ * assert.deepEqual([drawn.count, drawn.height, drawn.width], [3, 8, 8]);
+ * await ddpm.close();
+ * await Deno.remove(out, { recursive: true });
+ * ```
+ *
  * @module
  */
 export {

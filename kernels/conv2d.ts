@@ -40,6 +40,7 @@ function isFlat(s: Conv2dShape): boolean {
 
 function windowParams(s: Conv2dShape): Record<string, number> {
   return {
+    batch: s.batch,
     in_h: s.inHeight,
     in_w: s.inWidth,
     in_c4: quads(s.inChannels),
@@ -143,15 +144,15 @@ export function conv2dBackwardInput<B>(
   { dy, weight, addend, dx }: Conv2dBackwardInputBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const rows = shape.batch * shape.inHeight * shape.inWidth;
+  const { batch, stride } = shape;
+  // A strided convolution's rows fill up to a multiple of the stride.
+  const rows = batch * stride ** 2 * Math.ceil(shape.inHeight / stride) * Math.ceil(shape.inWidth / stride);
+  const form = isFlat(shape) ? "flat" : stride > 1 ? "strided" : "window";
   const params = { ...windowParams(shape), has_addend: Number(addend !== undefined) };
   const buffers = { dy, weight, addend: addend ?? weight, dx };
   const size = [rows, 4 * quads(shape.inChannels), 1] as const;
   return [
-    product(target, inputGradientProblem(isFlat(shape)), size, params, buffers, {
-      label,
-      flops: flopsOf(shape),
-    }),
+    product(target, inputGradientProblem(form), size, params, buffers, { label, flops: flopsOf(shape) }),
   ];
 }
 

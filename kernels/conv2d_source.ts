@@ -7,15 +7,17 @@
  *
  * Conditions are joined with `&`: `&&` becomes control flow, which costs a basic block in the innermost loop.
  * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of vec4f along channels. Everything accumulates in float32
- * and is written with `=`. `flat` is the 1x1 convolution of stride 1, which knows no images, only a list of pixels.
+ * and is written with `=`. `flat` is the 1x1 convolution of stride 1, which knows no images, only a list of pixels. A coordinate
+ * before the image's first wraps to one far beyond its last, so that one comparison finds both.
  *
  * @module
  */
-import type { GemmProblem } from "./gemm_problem.ts";
+import type { GemmOperand, GemmProblem } from "./gemm_problem.ts";
 
 const PARAMS = `
 struct Params {
   rows: u32,         // of the product
+  batch: u32,
   columns4: u32,     // of the product, quads
   in_h: u32, in_w: u32, in_c4: u32,
   out_h: u32, out_w: u32, out_c4: u32,
@@ -28,54 +30,55 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 `;
 
-/** Loop over the taps of the window, row by row; the last two statements of a turn's head count on. */
-const TAPS = "var next = vec2u(); for (var tap = 0u; tap < params.size * params.size; tap++)";
-const TAP = `let ky = next.y;
-  let kx = next.x;
-  next.x++;
-  if (next.x == params.size) { next = vec2u(0u, next.y + 1u); }`;
+/** Loop over the taps of the window, row by row. */
+const TAPS = { counter: "tap", first: "0u", end: "params.size * params.size" };
+const TAP = `let ky = tap / params.size;
+  let kx = tap - ky * params.size;`;
 
-/**
- * Rows that are pixels of `tensor` [N, h, w, c4], and where each tap finds its element of the product.
- * @param grid prefix of the sizes of the image that the rows enumerate
- * @param image prefix of the sizes of the tensor that is read
- * @param source WGSL of `<slot>_iy` and `<slot>_ok`'s rule for a coordinate, given it, its tap and its padding
- */
-function pixelRows(
-  tensor: string,
-  flat: boolean,
-  grid: string,
-  image: string,
-  source: (coordinate: string, tap: string, pad: string) => { at: string; ok: string },
-): GemmProblem["a"] {
-  const width = `params.${image}_c4`;
-  if (flat) {
-    return {
-      along: "k",
-      setup: (slot, line) => `let ${slot}_at = min(${line}, params.rows - 1u) * ${width};`,
-      turn: () => "",
-      load: (slot, k) => `${tensor}[${slot}_at + ${k}]`,
-    };
-  }
+/** Rows that are the pixels of `tensor` [rows, c4] themselves. */
+function flatRows(tensor: string, c4: string): GemmOperand {
   return {
     along: "k",
-    setup: (s, line) =>
-      `let ${s}_m = min(${line}, params.rows - 1u);
-  let ${s}_line = ${s}_m / params.${grid}_w;
-  let ${s}_x = ${s}_m - ${s}_line * params.${grid}_w;
-  let ${s}_n = ${s}_line / params.${grid}_h;
-  let ${s}_y = ${s}_line - ${s}_n * params.${grid}_h;`,
-    turn: (s) => {
-      const y = source(`${s}_y`, "ky", "params.pad_top");
-      const x = source(`${s}_x`, "kx", "params.pad_left");
-      return `let ${s}_iy = ${y.at};
-    let ${s}_ix = ${x.at};
-    let ${s}_ok = (${y.ok.replaceAll("@", `${s}_iy`)}) & (${x.ok.replaceAll("@", `${s}_ix`)}) &
-      (${s}_iy < params.${image}_h) & (${s}_ix < params.${image}_w);
-    let ${s}_at = select(0u, ((${s}_n * params.${image}_h + ${s}_iy) * params.${image}_w + ${s}_ix) * ${width}, ${s}_ok);`;
-    },
+    setup: (slot, line) => `let ${slot}_at = min(${line}, params.rows - 1u) * ${c4};`,
+    turn: () => "",
+    load: (slot, k) => `${tensor}[${slot}_at + ${k}]`,
+  };
+}
+
+/**
+ * Rows that are pixels, each of which has one element of `tensor` for every tap, or none.
+ *
+ * @param pixel WGSL function from a row to its sample, y and x
+ * @param image prefix of the sizes of the tensor
+ * @param source WGSL for one axis: the coordinate in the tensor, from the pixel's, the tap's and the padding, which wraps far
+ *   out of the image where there is none
+ */
+function windowRows(
+  tensor: string,
+  pixel: string,
+  image: string,
+  source: (at: string, tap: string, pad: string) => string,
+): GemmOperand {
+  return {
+    along: "k",
+    setup: (s, line) => `let ${s}_p = ${pixel}(min(${line}, params.rows - 1u));`,
+    turn: (s) =>
+      `let ${s}_y = ${source(`${s}_p.y`, "ky", "params.pad_top")};
+    let ${s}_x = ${source(`${s}_p.z`, "kx", "params.pad_left")};
+    let ${s}_ok = (${s}_y < params.${image}_h) & (${s}_x < params.${image}_w);
+    let ${s}_at = select(0u, ((${s}_p.x * params.${image}_h + ${s}_y) * params.${image}_w + ${s}_x) * params.${image}_c4, ${s}_ok);`,
     load: (s, k) => `select(vec4f(), ${tensor}[${s}_at + ${k}], ${s}_ok)`,
   };
+}
+
+/** WGSL function `pixel` from a row to sample, y and x of an image of the sizes with this prefix. */
+function pixelFunction(image: string): string {
+  return `
+fn pixel(row: u32) -> vec3u {
+  let line = row / params.${image}_w;
+  let sample = line / params.${image}_h;
+  return vec3u(sample, line - sample * params.${image}_h, row - line * params.${image}_w);
+}`;
 }
 
 /** y = x * w + bias + row bias + residual. */
@@ -98,17 +101,16 @@ fn store(place: u32, row: u32, column: u32, value: vec4f) {
   if (params.has_row_bias != 0u) { sum += row_bias[row / params.sample_rows * params.columns4 + column]; }
   if (params.has_addend != 0u) { sum += residual[at]; }
   y[at] = sum;
-}`,
+}
+${flat ? "" : pixelFunction("out")}`,
     prologue: "",
-    loop: flat ? "" : TAPS,
+    loop: flat ? undefined : TAPS,
     turn: flat ? "" : TAP,
     rows: "params.rows",
     depth: "params.in_c4",
-    // Padding makes the coordinate wrap below zero, and then it is not below the image's size either.
-    a: pixelRows("x", flat, "out", "in", (coordinate, tap, pad) => ({
-      at: `${coordinate} * params.stride + ${tap} - ${pad}`,
-      ok: "true",
-    })),
+    a: flat
+      ? flatRows("x", "params.in_c4")
+      : windowRows("x", "pixel", "in", (at, tap, pad) => `${at} * params.stride + ${tap} - ${pad}`),
     b: {
       along: "lines",
       setup: (s, line) => `let ${s}_column = min(${line}, params.columns4 - 1u);`,
@@ -118,10 +120,46 @@ fn store(place: u32, row: u32, column: u32, value: vec4f) {
   };
 }
 
+/**
+ * Which pixels a strided convolution's taps reach depends on their coordinates modulo the stride, so rows go through one such
+ * class of pixels after the other, and whole tiles can pass over the taps that do not reach them. A row that lies outside the
+ * image (its size is not a multiple of the stride) has no target.
+ */
+const STRIDED_PIXELS = `
+fn pixel(row: u32) -> vec3u {
+  let h = (params.in_h + params.stride - 1u) / params.stride;
+  let w = (params.in_w + params.stride - 1u) / params.stride;
+  let line = row / w;
+  let image = line / h;
+  let group = image / params.batch;
+  let phase = group / params.stride;
+  return vec3u(
+    image - group * params.batch,
+    (line - image * h) * params.stride + phase,
+    (row - line * w) * params.stride + group - phase * params.stride,
+  );
+}
+fn target_row(row: u32) -> u32 {
+  let p = pixel(row);
+  let inside = (row < params.rows) & (p.y < params.in_h) & (p.z < params.in_w);
+  return select(0xffffffffu, (p.x * params.in_h + p.y) * params.in_w + p.z, inside);
+}`;
+
+/** How a convolution finds its pixels: `flat` (1x1), `window` (stride 1), or `strided`. */
+export type Conv2dForm = "flat" | "window" | "strided";
+
 /** dx = dy * w^T + addend. */
-export function inputGradientProblem(flat: boolean): GemmProblem {
+export function inputGradientProblem(form: Conv2dForm): GemmProblem {
+  const flat = form === "flat";
+  const strided = form === "strided";
+  // Taps that a stride does not reach get the largest coordinate.
+  const source = (at: string, tap: string, pad: string) => {
+    const from = `${at} + ${pad} - ${tap}`;
+    return strided ? `select(0xffffffffu, (${from}) / params.stride, (${from}) % params.stride == 0u)` : from;
+  };
+  const rows = windowRows("dy", "pixel", "out", source);
   return {
-    name: `conv2d_backward_input${flat ? "_flat" : ""}`,
+    name: `conv2d_backward_input_${form}`,
     declarations: `${PARAMS}
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
@@ -134,17 +172,15 @@ fn store(place: u32, row: u32, column: u32, value: vec4f) {
   var sum = value;
   if (params.has_addend != 0u) { sum += addend[at]; }
   dx[at] = sum;
-}`,
+}
+${flat ? "" : strided ? STRIDED_PIXELS : pixelFunction("in")}`,
     prologue: "",
-    loop: flat ? "" : TAPS,
+    loop: flat ? undefined : TAPS,
     turn: flat ? "" : TAP,
     rows: "params.rows",
+    targetRows: strided,
     depth: "params.out_c4",
-    // Stride 2 reaches only every other input pixel through a tap.
-    a: pixelRows("dy", flat, "in", "out", (coordinate, tap, pad) => ({
-      at: `(${coordinate} + ${pad} - ${tap}) / params.stride`,
-      ok: `@ * params.stride == ${coordinate} + ${pad} - ${tap}`,
-    })),
+    a: flat ? flatRows("dy", "params.out_c4") : strided ? { ...rows, active: (s) => `${s}_ok` } : rows,
     b: {
       along: "k",
       setup: (s, line) => `let ${s}_column = min(${line}, 4u * params.columns4 - 1u);`,
@@ -184,7 +220,7 @@ fn store_sums(place: u32, column: u32, value: vec4f) {
 }`,
     prologue: `let first = place * params.share;
   let last = min(first + params.share, params.lines);`,
-    loop: "for (var turn = first; turn < last; turn++)",
+    loop: { counter: "turn", first: "first", end: "last" },
     turn: flat ? "" : "let n = turn / params.out_h;\n let oy = turn - n * params.out_h;",
     rows: "params.rows",
     depth: "(params.out_w + 3u) / 4u",

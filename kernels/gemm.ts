@@ -56,7 +56,10 @@ export function gemmGrid(
   return [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns), places];
 }
 
-/** Few rows waste most of a large tile; two heights keep the number of pipelines to compile small. */
+/**
+ * Few rows waste most of a large tile; two heights keep the number of pipelines to compile small. Taller tiles overflow the
+ * instruction cache, wider ones spill more.
+ */
 function subgroupTile(rows: number): GemmTile {
   return { rows: rows > 32 ? 32 : 16, columns: 4 * SUBGROUP_LANES };
 }

@@ -25,6 +25,8 @@ export interface GemmOperand {
    * @param k expression: index of the quad along k within the turn (`k`), or of the single k (`lines`)
    */
   load(slot: string, k: string): string;
+  /** Expression: whether the slot's line has any element in this turn; absent where that is usual. */
+  active?(slot: string): string;
 }
 
 /** A product to generate. All strings are WGSL. */
@@ -37,12 +39,17 @@ export interface GemmProblem {
   readonly declarations: string;
   /** Statements that come first; they can read `place`, the workgroup's z. */
   readonly prologue: string;
-  /** Head of the outer loop over k, up to and without its brace; empty for a single turn. */
-  readonly loop: string;
+  /**
+   * The outer loop over k: a counter with its first value and its end, which is greater; absent for a single turn.
+   * Loops test at their bottom: llvmpipe runs a whole body with all lanes off after a test at the top fails.
+   */
+  readonly loop?: { readonly counter: string; readonly first: string; readonly end: string };
   /** Statements at the head of each turn. */
   readonly turn: string;
   /** Expression: rows of the result. */
   readonly rows: string;
+  /** Rows go to `store` renumbered by `fn target_row(row: u32) -> u32`, which is costly on a software adapter. */
+  readonly targetRows?: boolean;
   /** Expression: quads along k in one turn. */
   readonly depth: string;
   readonly a: GemmOperand;
@@ -58,4 +65,15 @@ export interface GemmProblem {
 export interface GemmTile {
   readonly rows: number;
   readonly columns: number;
+}
+
+/** `body` in the outer loop of a problem. */
+export function outerLoop({ loop }: GemmProblem, body: string): string {
+  if (!loop) return `{\n${body}\n}`;
+  const { counter, first, end } = loop;
+  return `var ${counter} = ${first};
+  loop {
+    ${body}
+    continuing { ${counter}++; break if ${counter} >= ${end}; }
+  }`;
 }

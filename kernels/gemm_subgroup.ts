@@ -9,7 +9,7 @@
  *
  * @module
  */
-import type { GemmOperand, GemmProblem, GemmTile } from "./gemm_problem.ts";
+import { type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
 
 const LANES = 8;
 const X = "xyzw";
@@ -21,7 +21,7 @@ function rowsOfA(a: GemmOperand, rows: number) {
     const slots = range(rows / LANES);
     return {
       setup: slots.map((q) => a.setup(`a${q}`, `row + ${LANES * q}u + lane`)),
-      turn: slots.map((q) => a.turn(`a${q}`)),
+      turn: [...slots.map((q) => a.turn(`a${q}`)), ...skip(a, slots.map((q) => `a${q}`))],
       load: slots.map((q) => `let a_${q} = ${a.load(`a${q}`, "k")};`),
       element: (row: number, k: number) => `subgroupBroadcast(a_${row >> 3}.${X[k]}, ${row & 7}u)`,
     };
@@ -37,6 +37,11 @@ function rowsOfA(a: GemmOperand, rows: number) {
     element: (row: number, k: number) =>
       `subgroupBroadcast(a_${Math.floor(k / perLoad)}.${X[row % 4]}, ${(k % perLoad) * lanes + (row >> 2)}u)`,
   };
+}
+
+/** Passes over a turn in which no row has an element. */
+function skip({ active }: GemmOperand, slots: string[]): string[] {
+  return active ? [`if (!subgroupAny(${slots.map(active).join(" | ")})) { continue; }`] : [];
 }
 
 /** Loads of B that leave, for each of four k, the lane's four columns in `b_<k>`. */
@@ -58,6 +63,13 @@ function columnsOfB(b: GemmOperand) {
   };
 }
 
+/** Renumbers the tile's rows, a lane for each, and leaves the numbers in `targets`. */
+function targets(rows: number): string {
+  const perLane = range(rows / LANES).map((q) => `let target_${q} = target_row(row + ${LANES * q}u + lane);`);
+  const all = range(rows).map((r) => `subgroupBroadcast(target_${r >> 3}, ${r & 7}u)`);
+  return `${perLane.join("\n")}\n  var targets = array<u32, ${rows}>(${all.join(", ")});`;
+}
+
 /** WGSL of a product for one subgroup a workgroup. */
 export function gemmSubgroup(problem: GemmProblem, { rows }: GemmTile): string {
   const a = rowsOfA(problem.a, rows);
@@ -67,6 +79,18 @@ export function gemmSubgroup(problem: GemmProblem, { rows }: GemmTile): string {
     ` c${r} += ${range(4).map((x) => `s${r}_${x} * b_${x}`).join(" + ")};`
   );
   const lines = (parts: string[]) => parts.filter((part) => part !== "").join("\n");
+  const body = `${problem.turn}
+    ${lines(a.turn)}
+    ${lines(b.turn)}
+    let depth = ${problem.depth};
+    var k = 0u;
+    loop {
+      ${lines(a.load)}
+      ${lines(b.load)}
+      ${lines(multiply)}
+      ${problem.columnSums ? "sums += b_0 + b_1 + b_2 + b_3;" : ""}
+      continuing { k++; break if k >= depth; }
+    }`;
   return `${problem.declarations}
 
 @compute @workgroup_size(${LANES})
@@ -79,22 +103,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   ${lines(b.setup)}
   ${lines(range(rows).map((r) => `var c${r} = vec4f();`))}
   ${problem.columnSums ? "var sums = vec4f();" : ""}
-  ${problem.loop} {
-    ${problem.turn}
-    ${lines(a.turn)}
-    ${lines(b.turn)}
-    let depth = ${problem.depth};
-    for (var k = 0u; k < depth; k++) {
-      ${lines(a.load)}
-      ${lines(b.load)}
-      ${lines(multiply)}
-      ${problem.columnSums ? "sums += b_0 + b_1 + b_2 + b_3;" : ""}
-    }
+  ${outerLoop(problem, body)}
+  var c = array<vec4f, ${rows}>(${range(rows).map((r) => `c${r}`).join(", ")});
+  // Counting from \`row\` keeps Mesa from guessing the number of turns and unrolling this long body.
+  let end = min(row + ${rows}u, ${problem.rows});
+  ${problem.targetRows ? targets(rows) : ""}
+  var r = row;
+  loop {
+    store(place, ${problem.targetRows ? "targets[r - row]" : "r"}, column, c[r - row]);
+    continuing { r++; break if r >= end; }
   }
-  // Neither the bound nor the array's length may tell Mesa that few turns are left: it would unroll this long body.
-  var c = array<vec4f, 32>(${range(32).map((r) => r < rows ? `c${r}` : "vec4f()").join(", ")});
-  let count = min(${rows}u, ${problem.rows} - row);
-  for (var r = 0u; r < count; r++) { store(place, row + r, column, c[r]); }
   ${problem.columnSums ? "if (group.x == 0u) { store_sums(place, column, sums); }" : ""}
 }`;
 }

@@ -1,59 +1,51 @@
 /**
- * The layout for GPUs: a workgroup of 64 threads stages 16 k of its rows of A and columns of B in workgroup memory at a time,
- * and each thread keeps a block of the tile in registers.
+ * The layout for GPUs: a workgroup of 64 threads stages some k of its rows of A and columns of B in workgroup memory at a
+ * time, and each thread keeps a block of the tile in registers.
  *
  * Both stages lie in memory as [k][line], so that a thread reads its rows and columns as `vec4f`; a thread's rows (columns) are
  * quads half a tile apart, which keeps neighbouring threads in neighbouring banks.
  *
  * @module
  */
-import type { GemmOperand, GemmProblem, GemmTile } from "./gemm_problem.ts";
+import { type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
 
 const THREADS = 64;
 const SIDE = 8; // threads along rows and along columns
-const DEPTH = 16; // k staged at a time
 const X = "xyzw";
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** How the threads share the loads of one operand, and put them into `stage_<name>`. */
-function stage(name: string, operand: GemmOperand, lines: number, first: string) {
+function stage(name: string, operand: GemmOperand, lines: number, depth: number, first: string) {
   const width = lines / 4;
-  const loads = range(lines * DEPTH / 4 / THREADS);
-  const turn = (slots: string[]) => slots.map((slot) => operand.turn(slot)).join("\n");
+  const loads = range(lines * depth / 4 / THREADS);
   if (operand.along === "k") {
-    // Four threads load one line's 16 elements along k.
+    // As many threads as there are quads staged along k load one line.
+    const deep = depth / 4;
+    const line = (j: number) => `thread / ${deep}u + ${j * THREADS / deep}u`;
     const slots = loads.map((j) => `${name}${j}`);
+    const load = (slot: string) =>
+      `let ${slot}_v = select(vec4f(), ${operand.load(slot, `${name}_k`)}, ${name}_k < depth);`;
+    const put = (j: number, x: number) => {
+      const at = `(thread % ${deep}u * 4u + ${x}u) * ${width}u + (${line(j)}) / 4u`;
+      return `stage_${name}[${at}][(${line(j)}) % 4u] = ${slots[j]}_v.${X[x]};`;
+    };
     return {
-      setup: loads.map((j) => operand.setup(slots[j], `${first} + thread / 4u + ${j * THREADS / 4}u`)).join(
-        "\n",
-      ),
-      turn: turn(slots),
-      load: `let ${name}_k = k + thread % 4u;\n` +
-        slots.map((slot) =>
-          `let ${slot}_v = select(vec4f(), ${operand.load(slot, `${name}_k`)}, ${name}_k < depth);`
-        )
-          .join("\n"),
-      put: loads.map((j) => {
-        const line = `(thread / 4u + ${j * THREADS / 4}u)`;
-        return range(4).map((x) =>
-          `stage_${name}[(thread % 4u * 4u + ${x}u) * ${width}u + ${line} / 4u][${line} % 4u] = ${name}${j}_v.${
-            X[x]
-          };`
-        ).join("\n");
-      }).join("\n"),
+      setup: loads.map((j) => operand.setup(slots[j], `${first} + ${line(j)}`)).join("\n"),
+      turn: slots.map((slot) => operand.turn(slot)).join("\n"),
+      load: [`let ${name}_k = k + thread % ${deep}u;`, ...slots.map(load)].join("\n"),
+      put: loads.flatMap((j) => range(4).map((x) => put(j, x))).join("\n"),
       sums: "",
     };
   }
-  const perLoad = THREADS / width; // k that the threads load at once
+  const load = (j: number) => {
+    const k = `${name}_k${j}`;
+    return `let ${k} = 4u * k + thread / ${width}u + ${j * THREADS / width}u;
+      let ${name}_v${j} = select(vec4f(), ${operand.load(name, k)}, ${k} < 4u * depth);`;
+  };
   return {
     setup: operand.setup(name, `${first} / 4u + thread % ${width}u`),
-    turn: turn([name]),
-    load: loads.map((j) =>
-      `let ${name}_k${j} = 4u * k + thread / ${width}u + ${j * perLoad}u;\n` +
-      `let ${name}_v${j} = select(vec4f(), ${
-        operand.load(name, `${name}_k${j}`)
-      }, ${name}_k${j} < 4u * depth);`
-    ).join("\n"),
+    turn: operand.turn(name),
+    load: loads.map(load).join("\n"),
     put: loads.map((j) => `stage_${name}[thread + ${j * THREADS}u] = ${name}_v${j};`).join("\n"),
     sums: loads.map((j) => `sums += ${name}_v${j};`).join("\n"),
   };
@@ -71,8 +63,10 @@ function combineSums(width: number): string {
 
 /** WGSL of a product with tiles in workgroup memory. */
 export function gemmTile(problem: GemmProblem, tile: GemmTile): string {
-  const a = stage("a", problem.a, tile.rows, "row");
-  const b = stage("b", problem.b, tile.columns, "column");
+  // k staged at a time: small tiles take a single load a thread.
+  const depth = tile.rows > 32 ? 16 : 8;
+  const a = stage("a", problem.a, tile.rows, depth, "row");
+  const b = stage("b", problem.b, tile.columns, depth, "column");
   const [rowQuads, columnQuads] = [tile.rows / 4 / SIDE, tile.columns / 4 / SIDE];
   const accumulators = range(rowQuads * 4).flatMap((r) => range(columnQuads).map((c) => ({ r, c })));
   const multiply = range(4).map((x) =>
@@ -90,9 +84,25 @@ export function gemmTile(problem: GemmProblem, tile: GemmTile): string {
       "}",
     ].join("\n")
   ).join("\n");
+  const body = `${problem.turn}
+    ${a.turn}
+    ${b.turn}
+    let depth = ${problem.depth};
+    for (var k = 0u; k < depth; k += ${depth / 4}u) {
+      ${a.load}
+      ${b.load}
+      workgroupBarrier();
+      ${a.put}
+      ${b.put}
+      ${problem.columnSums ? b.sums : ""}
+      workgroupBarrier();
+      for (var i = 0u; i < ${depth}u; i += 4u) {
+        ${multiply}
+      }
+    }`;
   return `${problem.declarations}
-var<workgroup> stage_a: array<vec4f, ${tile.rows / 4 * DEPTH}>;
-var<workgroup> stage_b: array<vec4f, ${tile.columns / 4 * DEPTH}>;
+var<workgroup> stage_a: array<vec4f, ${tile.rows / 4 * depth}>;
+var<workgroup> stage_b: array<vec4f, ${tile.columns / 4 * depth}>;
 
 @compute @workgroup_size(${THREADS})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -106,30 +116,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   ${b.setup}
   ${accumulators.map(({ r, c }) => `var c${r}_${c} = vec4f();`).join("\n")}
   ${problem.columnSums ? "var sums = vec4f();" : ""}
-  ${problem.loop} {
-    ${problem.turn}
-    ${a.turn}
-    ${b.turn}
-    let depth = ${problem.depth};
-    for (var k = 0u; k < depth; k += ${DEPTH / 4}u) {
-      ${a.load}
-      ${b.load}
-      workgroupBarrier();
-      ${a.put}
-      ${b.put}
-      ${problem.columnSums ? b.sums : ""}
-      workgroupBarrier();
-      for (var i = 0u; i < ${DEPTH}u; i += 4u) {
-        ${multiply}
-      }
-    }
-  }
+  ${outerLoop(problem, body)}
   ${
-    accumulators.map(({ r, c }) =>
-      `store(place, row + ${(r >> 2) * 4 * SIDE + (r & 3)}u + 4u * ty, column / 4u + ${
-        c * SIDE
-      }u + tx, c${r}_${c});`
-    ).join("\n")
+    accumulators.map(({ r, c }) => {
+      const line = `row + ${(r >> 2) * 4 * SIDE + (r & 3)}u + 4u * ty`;
+      const target = problem.targetRows ? `target_row(${line})` : line;
+      return `store(place, ${target}, column / 4u + ${c * SIDE}u + tx, c${r}_${c});`;
+    }).join("\n")
   }
   ${problem.columnSums ? combineSums(tile.columns / 4) : ""}
 }`;

@@ -98,7 +98,6 @@ ${read("a")}
 ${read("b")}
 ${scalar ? STORE_FLOATS : STORE_QUADS}`,
     prologue: `${base("a")}\n  ${base("b")}`,
-    loop: "",
     turn: "",
     rows: "params.m",
     depth: "(params.k + 3u) / 4u",

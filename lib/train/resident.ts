@@ -5,7 +5,7 @@
  */
 import type { ImageDataset } from "../data/dataset.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { alignUp, type BufferView, createBuffer, destroyBuffer, wholeBuffer } from "../gpu/memory.ts";
+import { alignUp, type BufferView, ResourceScope } from "../gpu/memory.ts";
 
 /** Some of a data set's images in one buffer; a binding holds at most `maxStorageBufferBindingSize` bytes. */
 export interface ImageChunk {
@@ -21,48 +21,52 @@ export class ResidentDataset {
   /** One byte an image. */
   readonly labels: BufferView;
   readonly count: number;
-  readonly #gpu: Gpu;
+  readonly #scope: ResourceScope;
 
-  private constructor(gpu: Gpu, chunks: ImageChunk[], labels: BufferView, count: number) {
-    this.#gpu = gpu;
+  private constructor(scope: ResourceScope, chunks: ImageChunk[], labels: BufferView, count: number) {
+    this.#scope = scope;
     this.chunks = chunks;
     this.labels = labels;
     this.count = count;
   }
 
-  /** Uploads the images of `indices`. */
+  /**
+   * Uploads the images of `indices`.
+   *
+   * @throws {DeviceError} when the device cannot hold them; nothing stays allocated
+   */
   static upload(gpu: Gpu, data: ImageDataset, indices: Uint32Array): ResidentDataset {
     const bytesPerImage = data.height * data.width * 3;
     const largest = Math.min(gpu.limits.maxStorageBufferBindingSize, gpu.limits.maxBufferSize);
     const perChunk = Math.floor(largest / bytesPerImage);
-    const chunks: ImageChunk[] = [];
-    for (let first = 0; first < indices.length; first += perChunk) {
-      const count = Math.min(perChunk, indices.length - first);
-      const bytes = new Uint8Array(alignUp(count * bytesPerImage, 4));
-      for (let i = 0; i < count; i++) {
-        const from = indices[first + i] * bytesPerImage;
-        bytes.set(data.images.subarray(from, from + bytesPerImage), i * bytesPerImage);
+    const scope = new ResourceScope(gpu, "data set");
+    const upload = (bytes: Uint8Array<ArrayBuffer>, label: string): BufferView => {
+      const view = scope.buffer(bytes.length, label);
+      gpu.device.queue.writeBuffer(view.buffer, 0, bytes);
+      return view;
+    };
+    try {
+      const chunks: ImageChunk[] = [];
+      for (let first = 0; first < indices.length; first += perChunk) {
+        const count = Math.min(perChunk, indices.length - first);
+        const bytes = new Uint8Array(alignUp(count * bytesPerImage, 4));
+        for (let i = 0; i < count; i++) {
+          const from = indices[first + i] * bytesPerImage;
+          bytes.set(data.images.subarray(from, from + bytesPerImage), i * bytesPerImage);
+        }
+        chunks.push({ first, count, images: upload(bytes, `images ${first} to ${first + count - 1}`) });
       }
-      chunks.push({
-        first,
-        count,
-        images: upload(gpu, bytes, `training images ${first} to ${first + count - 1}`),
-      });
+      const labels = new Uint8Array(alignUp(indices.length, 4));
+      indices.forEach((index, i) => labels[i] = data.labels[index]);
+      return new ResidentDataset(scope, chunks, upload(labels, "labels"), indices.length);
+    } catch (error) {
+      scope.destroy();
+      throw error;
     }
-    const labels = new Uint8Array(alignUp(indices.length, 4));
-    indices.forEach((index, i) => labels[i] = data.labels[index]);
-    return new ResidentDataset(gpu, chunks, upload(gpu, labels, "training labels"), indices.length);
   }
 
   /** Frees the buffers. */
   destroy(): void {
-    for (const { images } of this.chunks) destroyBuffer(this.#gpu, images.buffer);
-    destroyBuffer(this.#gpu, this.labels.buffer);
+    this.#scope.destroy();
   }
-}
-
-function upload(gpu: Gpu, bytes: Uint8Array<ArrayBuffer>, label: string): BufferView {
-  const buffer = createBuffer(gpu, bytes.length, label);
-  gpu.device.queue.writeBuffer(buffer, 0, bytes);
-  return wholeBuffer(buffer);
 }

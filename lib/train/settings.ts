@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { type PredictionType, type ScheduleConfig } from "../diffusion/schedule.ts";
+import type { PredictionType, ScheduleConfig } from "../diffusion/schedule.ts";
 import { ConfigError } from "../errors.ts";
-import { type UNetConfig, unetConfig } from "../model/config.ts";
+import { type UNetConfig, unetConfig, unetConfigToJson } from "../model/config.ts";
 import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
 
 /** Everything that decides what a run computes; stored in its checkpoints. */
@@ -172,38 +172,31 @@ export const RESUMABLE: readonly (keyof TrainSettings)[] = ["epochs", "steps", "
  * @param given the settings that were given explicitly
  * @throws {ConfigError} naming one that differs and may not
  */
-export function resumeSettings(
-  stored: TrainSettings,
-  given: SettingsOptions,
-  software: boolean,
-  data: DataShape,
-): TrainSettings {
-  const named = Object.fromEntries(
-    Object.entries(given).filter(([, value]) => value !== undefined),
-  ) as SettingsOptions;
+export function resumeSettings(stored: TrainSettings, given: SettingsOptions): TrainSettings {
+  const { preset, model, conditional, dropout, ...rest } = given;
   const changes: Record<string, unknown> = {};
-  for (const key of RESUMABLE) if (key in named) changes[key] = named[key as keyof SettingsOptions];
-  const { preset, model, conditional, dropout, ...rest } = named;
-  const fixed: Record<string, unknown> = { ...rest };
-  if (preset !== undefined && preset !== "auto") fixed.preset = preset;
-  for (const [key, value] of Object.entries(fixed)) {
-    const before = stored[key as keyof TrainSettings];
-    if (key in changes || JSON.stringify(value) === JSON.stringify(before)) continue;
+  const compare = (field: string, value: unknown, before: unknown) => {
+    if (value === undefined || JSON.stringify(value) === JSON.stringify(before)) return;
+    const was = field === "model" ? "the network" : JSON.stringify(before);
     throw new ConfigError(
-      key,
-      value,
-      `${JSON.stringify(before)}, with which this run was started (it cannot change on resume)`,
+      field,
+      field === "model" ? "another one" : value,
+      `${was} with which this run was started (it cannot change on resume)`,
     );
+  };
+  for (const [key, value] of Object.entries(rest)) {
+    if ((RESUMABLE as readonly string[]).includes(key)) {
+      if (value !== undefined) changes[key] = value;
+    } else compare(key, value, stored[key as keyof TrainSettings]);
   }
-  if (model || conditional !== undefined || dropout !== undefined) {
-    const asked = resolveSettings(
-      { ...named, conditional: conditional ?? stored.model.numClassEmbeds !== null },
-      software,
-      data,
-    ).model;
-    if (JSON.stringify(asked) !== JSON.stringify(stored.model)) {
-      throw new ConfigError("model", "another network", "the network with which this run was started");
-    }
+  // `auto` leaves the choice to the run, and beside a network a preset stands for defaults alone.
+  if (preset !== "auto" && !model) compare("preset", preset, stored.preset);
+  compare("conditional", conditional, stored.model.numClassEmbeds !== null);
+  compare("dropout", dropout, stored.model.dropout);
+  if (model) {
+    const followers = dropout === undefined ? {} : { dropout };
+    const asked = unetConfig({ ...model, numClassEmbeds: stored.model.numClassEmbeds, ...followers });
+    compare("model", unetConfigToJson(asked), unetConfigToJson(stored.model));
   }
   const settings = { ...stored, ...changes };
   checkSettings(settings);

@@ -11,7 +11,7 @@ import { calibrate, type Effort, type Reference, replay, timeOnce } from "./meas
 
 /** A limit: the best kernel of several, and what it reached. */
 export interface Limit extends Reference {
-  /** Which kernel was the fastest, e.g. `3 chains`. */
+  /** Which kernel was the fastest, e.g. `10 chains of f32`. */
   readonly variant: string;
   /** Units a second when the variants were compared. */
   readonly rate: number;
@@ -67,38 +67,50 @@ async function fastest(
 }
 
 const LANES = 256;
-const ROUNDS = 64;
+const ROUNDS = 32;
 /** Multiply-adds of one accumulator in one round: enough that the loop around them does not count. */
-const UNROLLED = 16;
+const UNROLLED = 32;
 
-/** Accumulators that do not wait for each other hide latency; too many do not fit the registers. */
+/**
+ * Accumulators that do not wait for each other hide latency; too many do not fit the registers. Software adapters hold
+ * one component of eight invocations in a register, GPUs one of 32.
+ */
+const CHAINS: readonly (readonly [type: "f32" | "vec4f", chains: number])[] = [
+  ["f32", 8],
+  ["f32", 10],
+  ["vec4f", 2],
+  ["vec4f", 4],
+  ["vec4f", 8],
+];
+
 function fmaVariants(y: BufferView, groups: number): Variant[] {
-  return [1, 2, 3, 4, 8].map((chains) => {
-    const kernel = fmaKernel(chains);
+  return CHAINS.map(([type, chains]) => {
+    const kernel = fmaKernel(type, chains);
     const params = { rounds: ROUNDS, scale: 0.999, shift: 0.001 };
+    const width = type === "f32" ? 1 : 4;
     return {
-      name: `${chains} vec4 chains`,
+      name: `${chains} chains of ${type}`,
       launch: launch<BufferView, KernelSource>(kernel, "fma_chains", params, { y }, [groups, 1, 1]),
-      units: 2 * 4 * chains * UNROLLED * ROUNDS * LANES * groups,
+      units: 2 * width * chains * UNROLLED * ROUNDS * LANES * groups,
     };
   });
 }
 
-function fmaKernel(chains: number): KernelSource {
+function fmaKernel(type: string, chains: number): KernelSource {
   const all = Array.from({ length: chains }, (_, i) => i);
   const round = all.map((i) => `    a${i} = fma(a${i}, m, c);`).join("\n");
   // Multiplier and summand come from outside, and the sum is stored, so that nothing can be computed beforehand.
   return parseKernel(
-    `bench_fma_${chains}`,
+    `bench_fma_${type}_${chains}`,
     `struct Params { rounds: u32, scale: f32, shift: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read_write> y: array<${type}>;
 
 @compute @workgroup_size(${LANES})
 fn fma_chains(@builtin(global_invocation_id) id: vec3u) {
-  let m = vec4f(params.scale);
-  let c = vec4f(params.shift);
-${all.map((i) => `  var a${i} = vec4f(f32(id.x + ${i}u));`).join("\n")}
+  let m = ${type}(params.scale);
+  let c = ${type}(params.shift);
+${all.map((i) => `  var a${i} = ${type}(f32(id.x + ${i}u));`).join("\n")}
   for (var r = 0u; r < params.rounds; r++) {
 ${Array.from({ length: UNROLLED }, () => round).join("\n")}
   }

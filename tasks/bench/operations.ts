@@ -4,6 +4,7 @@
  * @module
  */
 import type { Launch } from "../../kernels/source.ts";
+import { encodeStepState } from "../../kernels/step_state.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
@@ -15,7 +16,6 @@ import { lower } from "../../lib/graph/lower.ts";
 import type { Shape, Tensor } from "../../lib/graph/tensor.ts";
 import type { UNetConfig } from "../../lib/model/config.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
-import { encodeStepState } from "../../kernels/step_state.ts";
 
 /** Dispatches to time together. */
 export interface Piece {

@@ -31,6 +31,14 @@ export interface LimitRates {
   readonly copyVariant: string;
 }
 
+/** Where the time of one training step goes. */
+export interface Profile {
+  readonly model: string;
+  readonly batch: number;
+  /** Longest first. */
+  readonly kernels: readonly ProfileEntry[];
+}
+
 /** Everything a bench found out; what `--json` writes. */
 export interface BenchReport {
   readonly version: 1;
@@ -42,12 +50,7 @@ export interface BenchReport {
   readonly training: TrainingRow[];
   readonly sampling: SamplingRow[];
   readonly firstSteps: FirstStepRow[];
-  /** Kernels of one training step, by model. */
-  readonly profiles: {
-    readonly model: string;
-    readonly batch: number;
-    readonly kernels: readonly ProfileEntry[];
-  }[];
+  readonly profiles: Profile[];
   /** What was not measured, and why. */
   readonly skipped: { readonly name: string; readonly reason: string }[];
 }
@@ -58,126 +61,119 @@ export function newReport(environment: Environment, quick: boolean): BenchReport
   return { version: 1, environment, quick, ...rows };
 }
 
-/**
- * The report as text: a heading and a table for each part that has rows.
- */
+/** The report as text: what was measured where, then a table for each part that has rows. */
 export function formatReport(report: BenchReport): string {
-  const { environment: at, limits, kernels, training, sampling, firstSteps, profiles, skipped } = report;
   const parts = [
-    [
-      `${at.adapter.name}${
-        at.adapter.software ? " (software)" : ""
-      }, driver ${at.driver}, Deno ${at.deno}, ` +
-      `${at.system}, ${at.threads} threads, ${at.date}`,
-      ...(at.load > 0.25 * at.threads
-        ? [
-          `The machine was busy when this began (load ${at.load.toFixed(1)}): expect low and uneven figures.`,
-        ]
-        : []),
-    ],
+    headLines(report.environment),
+    report.limits ? limitLines(report.limits) : [],
+    kernelLines(report.kernels),
+    trainingLines(report.training),
+    samplingLines(report.sampling),
+    firstStepLines(report.firstSteps),
+    ...report.profiles.map(profileLines),
+    skippedLines(report.skipped),
   ];
-  if (limits) {
-    parts.push([
-      `float32 multiply-add peak  ${figure(limits.fmaGflops)} GFLOP/s  (${limits.fmaVariant})`,
-      `copy bandwidth             ${
-        figure(limits.copyGigabytesPerSecond)
-      } GB/s, read + written  (${limits.copyVariant})`,
-    ]);
-  }
-  if (kernels.length > 0) {
-    parts.push(table(
-      ["kernel", "ms", "GFLOP/s", "GB/s", "of limit"],
-      kernels.map((row) => [
-        row.name,
-        figure(row.milliseconds),
-        figure(row.gflops),
-        figure(row.gigabytesPerSecond),
-        `${percent(row.ofLimit)} ${row.gflops === undefined ? "copy" : "peak"}`,
-      ]),
-    ));
-  }
-  if (training.length > 0) {
-    const heads = ["training step", "parameters", "batch", "ms", "images/s", "GFLOP/s", "of peak"];
-    parts.push(
-      table(
-        [...heads, "dispatches", "host ms/1000", "first step s"],
-        training.map((row) => [
-          row.model,
-          row.parameters.toLocaleString("en"),
-          String(row.batch),
-          figure(row.milliseconds),
-          figure(row.imagesPerSecond),
-          figure(row.gflops),
-          percent(row.ofPeak),
-          String(row.dispatches),
-          figure(row.hostMillisecondsPer1000),
-          figure(row.firstStepSeconds),
-        ]),
-      ),
-    );
-  }
-  if (sampling.length > 0) {
-    const heads = ["sampling", "batch", "steps", "ms/step", "images/s", "GFLOP/s", "of peak"];
-    parts.push(table(
-      heads,
-      sampling.map((row) => [
-        row.model,
-        String(row.batch),
-        String(row.steps),
-        figure(row.millisecondsPerStep),
-        figure(row.imagesPerSecond),
-        figure(row.gflops),
-        percent(row.ofPeak),
-      ]),
-    ));
-  }
-  if (firstSteps.length > 0) {
-    parts.push(table(
-      ["process start to first step", "batch", "cold s", "warm s"],
-      firstSteps.map((row) => [
-        row.model,
-        String(row.batch),
-        figure(row.coldSeconds),
-        figure(row.warmSeconds),
-      ]),
-    ));
-  }
-  for (const { model, batch, kernels } of profiles) {
-    parts.push(
-      table(
-        [`one training step of ${model}, batch ${batch}`, "calls", "ms", "share", "GFLOP/s"],
-        profileRows(kernels),
-      ),
-    );
-  }
-  if (skipped.length > 0) {
-    parts.push(["not measured:", ...skipped.map(({ name, reason }) => `  ${name}: ${reason}`)]);
-  }
-  return parts.map((lines) => lines.join("\n")).join("\n\n") + "\n";
+  return parts.filter(({ length }) => length > 0).map((lines) => lines.join("\n")).join("\n\n") + "\n";
 }
 
-function profileRows(kernels: readonly ProfileEntry[]): string[][] {
-  return kernels.map(({ name, calls, milliseconds, share, flops }) => [
-    name,
-    String(calls),
-    figure(milliseconds),
-    percent(share),
-    figure(flops > 0 ? flops / milliseconds / 1e6 : undefined),
+function headLines({ adapter, driver, deno, system, threads, load, date }: Environment): string[] {
+  const name = adapter.software ? `${adapter.name} (software)` : adapter.name;
+  const lines = [`${name}, driver ${driver}, Deno ${deno}, ${system}, ${threads} threads, ${date}`];
+  if (load > 0.25 * threads) {
+    lines.push(
+      `The machine was busy when this began (load ${load.toFixed(1)}): expect low and uneven figures.`,
+    );
+  }
+  return lines;
+}
+
+function limitLines({ fmaGflops, fmaVariant, copyGigabytesPerSecond, copyVariant }: LimitRates): string[] {
+  return [
+    `float32 multiply-add peak  ${figure(fmaGflops)} GFLOP/s  (${fmaVariant})`,
+    `copy bandwidth             ${figure(copyGigabytesPerSecond)} GB/s, read + written  (${copyVariant})`,
+  ];
+}
+
+function kernelLines(rows: readonly KernelRow[]): string[] {
+  return table(["kernel", "ms", "GFLOP/s", "GB/s", "of limit"], rows, (row) => [
+    row.name,
+    figure(row.milliseconds),
+    figure(row.gflops),
+    figure(row.gigabytesPerSecond),
+    `${percent(row.ofLimit)} ${row.gflops === undefined ? "copy" : "peak"}`,
   ]);
 }
 
-/**
- * Lines of a table: the first column to the left, the others to the right.
- *
- * @param heads one a column
- * @param rows as many cells as heads in each
- */
-export function table(heads: readonly string[], rows: readonly (readonly string[])[]): string[] {
-  const lines = [heads, ...rows];
-  const widths = heads.map((_, column) => Math.max(...lines.map((line) => line[column].length)));
-  const show = (line: readonly string[]) =>
-    line.map((cell, i) => i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])).join("  ");
-  return [show(heads), widths.map((width) => "-".repeat(width)).join("  "), ...rows.map(show)];
+function trainingLines(rows: readonly TrainingRow[]): string[] {
+  const heads = [
+    "training step",
+    "parameters",
+    "batch",
+    "ms",
+    "images/s",
+    "GFLOP/s",
+    "of peak",
+    "dispatches",
+  ];
+  return table([...heads, "host ms/1000", "first step s"], rows, (row) => [
+    row.model,
+    row.parameters.toLocaleString("en"),
+    String(row.batch),
+    figure(row.milliseconds),
+    figure(row.imagesPerSecond),
+    figure(row.gflops),
+    percent(row.ofPeak),
+    String(row.dispatches),
+    figure(row.hostMillisecondsPer1000),
+    figure(row.firstStepSeconds),
+  ]);
+}
+
+function samplingLines(rows: readonly SamplingRow[]): string[] {
+  return table(["sampling", "batch", "steps", "ms/step", "images/s", "GFLOP/s", "of peak"], rows, (row) => [
+    row.model,
+    String(row.batch),
+    String(row.steps),
+    figure(row.millisecondsPerStep),
+    figure(row.imagesPerSecond),
+    figure(row.gflops),
+    percent(row.ofPeak),
+  ]);
+}
+
+function firstStepLines(rows: readonly FirstStepRow[]): string[] {
+  return table(["process start to first step", "batch", "cold s", "warm s"], rows, (row) => [
+    row.model,
+    String(row.batch),
+    figure(row.coldSeconds),
+    figure(row.warmSeconds),
+  ]);
+}
+
+function profileLines({ model, batch, kernels }: Profile): string[] {
+  const head = `one training step of ${model}, batch ${batch}`;
+  return table([head, "calls", "ms", "share", "GFLOP/s"], kernels, (entry) => [
+    entry.name,
+    String(entry.calls),
+    figure(entry.milliseconds),
+    percent(entry.share),
+    figure(entry.flops > 0 ? entry.flops / entry.milliseconds / 1e6 : undefined),
+  ]);
+}
+
+function skippedLines(skipped: BenchReport["skipped"]): string[] {
+  if (skipped.length === 0) return [];
+  return ["not measured:", ...skipped.map(({ name, reason }) => `  ${name}: ${reason}`)];
+}
+
+/** Lines of a table, none where it has no rows: the first column to the left, the others to the right. */
+function table<T>(heads: readonly string[], rows: readonly T[], cells: (row: T) => string[]): string[] {
+  if (rows.length === 0) return [];
+  const body = rows.map(cells);
+  const widths = heads.map((head, column) => Math.max(head.length, ...body.map((row) => row[column].length)));
+  const show = (row: readonly string[]) =>
+    row.map((cell, i) => i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])).join("  ");
+  return [show(heads), widths.map((width) => "-".repeat(width)).join("  "), ...body.map(show)];
 }
 
 /** Three significant digits without an exponent; empty where there is no figure. */
@@ -185,7 +181,7 @@ export function figure(value: number | undefined): string {
   if (value === undefined) return "";
   if (!Number.isFinite(value)) return "?";
   if (value === 0) return "0";
-  const decimals = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
+  const decimals = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3))))));
   return value.toFixed(Math.min(decimals, 6));
 }
 

@@ -85,11 +85,16 @@ export function fromDevice(memory: Float32Array, shape: Nchw): Float32Array {
   return data;
 }
 
-function eachElement([batch, channels, height = 1, width = 1]: Nchw, visit: (nchw: number, nhwc: number) => void) {
+function eachElement(
+  [batch, channels, height = 1, width = 1]: Nchw,
+  visit: (nchw: number, nhwc: number) => void,
+) {
   const pixels = height * width;
   for (let n = 0; n < batch; n++) {
     for (let c = 0; c < channels; c++) {
-      for (let p = 0; p < pixels; p++) visit((n * channels + c) * pixels + p, (n * pixels + p) * channels + c);
+      for (let p = 0; p < pixels; p++) {
+        visit((n * channels + c) * pixels + p, (n * pixels + p) * channels + c);
+      }
     }
   }
 }

@@ -97,7 +97,9 @@ Deno.test("after it was closed, every use throws", async () => {
   const gpu = await openGpu({ onFault: (error) => faults.push(error) });
   const buffer = createBuffer(gpu, 64, "test");
   const program = await buildProgram(gpu, [incrementLaunch(wholeBuffer(buffer))]);
+  const { lost } = gpu.device;
   gpu.close();
+  await lost;
   assert.throws(() => program.run(), new DeviceError("the WebGPU device was closed"));
   program.destroy();
   await everyUseThrows(gpu, buffer, /^the WebGPU device was closed$/);
@@ -133,16 +135,20 @@ for (
   });
 }
 
-Deno.test("a validation error that nobody asked for is the fault of every later use", async () => {
+Deno.test("the first validation error that nobody asked for is the fault of every later use", async () => {
   const faults: DeviceError[] = [];
   const gpu = await openGpu({ onFault: (error) => faults.push(error) });
   const buffer = createBuffer(gpu, 64, "test");
   // Binding as a uniform what was created for storage is refused, but not by an exception.
   const { pipeline } = await gpu.pipelines.get(affine, "run", { factor: 1 }, ["x", "y"]);
-  gpu.device.createBindGroup({
-    layout: pipeline.getBindGroupLayout(0),
-    entries: [0, 1, 2].map((binding) => ({ binding, resource: { buffer } })),
-  });
+  const { device } = gpu;
+  for (const label of ["first", "second"]) {
+    device.createBindGroup({
+      label,
+      layout: pipeline.getBindGroupLayout(0),
+      entries: [0, 1, 2].map((binding) => ({ binding, resource: { buffer } })),
+    });
+  }
   // The next results are not handed out, although they were read.
   await assert.rejects(readFloats(gpu, wholeBuffer(buffer)), /^DeviceError: WebGPU on .* reported: /);
   await everyUseThrows(gpu, buffer, /^WebGPU on .* reported: /);

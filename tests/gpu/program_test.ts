@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import type { Launch } from "../../kernels/source.ts";
-import { DeviceError } from "../../lib/errors.ts";
 import { type BufferView, createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram, runPrograms } from "../../lib/gpu/program.ts";
 import { readFloats } from "../../lib/gpu/readback.ts";

@@ -16,22 +16,16 @@ import {
   conv2dReference,
   conv2dWeightGradientReference,
 } from "../reference/conv2d.ts";
+import { differences, noise as noise64 } from "../reference/differences.ts";
 
 const TARGETS: KernelTarget[] = [
   { path: "subgroup", subgroupSize: 8, workgroupMemory: 16384 },
   { path: "tile", subgroupSize: 0, workgroupMemory: 16384 },
 ];
 
-/** Numbers in [-1, 1) that repeat from run to run. */
-function noise(count: number, seed: number): Float32Array {
-  let state = seed * 2654435761 >>> 0;
-  return Float32Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
-}
+const noise = (count: number, seed: number) => Float32Array.from(noise64(count, seed));
 
-/** `3x3 x=[2,8,8,3] -> 5` and so on, with diffusers' padding. */
+/** A convolution of x [N,H,W,I] to O channels with diffusers' padding. */
 function shape(
   kernel: 1 | 3,
   stride: 1 | 2,
@@ -100,21 +94,55 @@ Deno.test("the reference gradients of conv2d agree with central differences", ()
     const x = Float64Array.from(inputs(s));
     const w = Float64Array.from(weights(s));
     const dy = gradients(s);
-    const loss = () => conv2dReference(s, x, w).reduce((sum, y, i) => sum + y * dy[i], 0);
-    const differences = (at: Float64Array) =>
-      at.map((value, i) => {
-        at[i] = value + 1e-4;
-        const up = loss();
-        at[i] = value - 1e-4;
-        const down = loss();
-        at[i] = value;
-        return (up - down) / 2e-4;
-      });
+    const y = () => conv2dReference(s, x, w);
     // The loss is linear in x and in w: differences are exact up to float64 rounding over the step.
-    assertClose(conv2dInputGradientReference(s, dy, w), differences(x), { absolute: 1e-9 }, "dx");
-    assertClose(conv2dWeightGradientReference(s, x, dy), differences(w), { absolute: 1e-9 }, "dw");
+    assertClose(conv2dInputGradientReference(s, dy, w), differences(y, x, dy), { absolute: 1e-9 }, "dx");
+    assertClose(conv2dWeightGradientReference(s, x, dy), differences(y, w, dy), { absolute: 1e-9 }, "dw");
   }
 });
+
+/** Runs the input gradient with and without an earlier one to add to, and compares both with the reference. */
+async function checkInputGradient(target: KernelTarget, s: Conv2dShape): Promise<void> {
+  const w = weights(s);
+  const dy = gradients(s);
+  const before = inputs(s);
+  const expected = conv2dInputGradientReference(s, dy, w);
+  const addend = packChannels(before, s.inChannels);
+  const dx = addend.slice().fill(NaN);
+  const sum = dx.slice();
+  const operands = { dy: packChannels(dy, s.outChannels), weight: packWeight(w, s) };
+  await runOnArrays(await testGpu(), [
+    ...conv2dBackwardInput(target, s, { ...operands, dx }, "plain"),
+    ...conv2dBackwardInput(target, s, { ...operands, addend, dx: sum }, "added"),
+  ]);
+  const tolerance = bound(s.kernel ** 2 * s.outChannels);
+  assertClose(unpackChannels(dx, s.inChannels), expected, tolerance, "dx");
+  assertClose(
+    unpackChannels(sum, s.inChannels),
+    expected.map((v, i) => v + before[i]),
+    tolerance,
+    "dx + addend",
+  );
+}
+
+/** Runs the weight gradient with and without the bias's, and compares both with the reference. */
+async function checkWeightGradient(target: KernelTarget, s: Conv2dShape): Promise<void> {
+  const [x, dy] = [inputs(s), gradients(s)];
+  const dw = packWeight(weights(s), s).fill(NaN);
+  const db = packChannels(noise(s.outChannels, 6), s.outChannels).fill(NaN);
+  const scratch = new Float32Array(conv2dBackwardWeightScratch(target, s)).fill(NaN);
+  const again = dw.slice();
+  const operands = { x: packChannels(x, s.inChannels), dy: packChannels(dy, s.outChannels), scratch };
+  await runOnArrays(await testGpu(), [
+    ...conv2dBackwardWeight(target, s, { ...operands, dw, db }, "with bias"),
+    ...conv2dBackwardWeight(target, s, { ...operands, dw: again }, "without bias"),
+  ]);
+  const expected = packWeight(Float32Array.from(conv2dWeightGradientReference(s, x, dy)), s);
+  assertClose(dw, expected, bound(pixels(s)), "dw");
+  assert.deepEqual(again, dw, "the same sums in the same order");
+  assertClose(unpackChannels(db, s.outChannels), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
+  for (let i = 0; i < dw.length; i++) if (expected[i] === 0) assert.equal(dw[i], 0, `padding of dw at ${i}`);
+}
 
 for (const target of TARGETS) {
   for (const s of SHAPES) {
@@ -147,47 +175,39 @@ for (const target of TARGETS) {
       assertClose(unpackChannels(fused, s.outChannels), full, tolerance, "y with bias, rowBias, residual");
     });
 
-    Deno.test(`conv2d backward_input matches reference: ${describe(s)} ${target.path}`, async () => {
-      const w = weights(s);
-      const dy = gradients(s);
-      const before = inputs(s);
-      const expected = conv2dInputGradientReference(s, dy, w);
-      const addend = packChannels(before, s.inChannels);
-      const dx = addend.slice().fill(NaN);
-      const sum = dx.slice();
-      const operands = { dy: packChannels(dy, s.outChannels), weight: packWeight(w, s) };
-      await runOnArrays(await testGpu(), [
-        ...conv2dBackwardInput(target, s, { ...operands, dx }, "plain"),
-        ...conv2dBackwardInput(target, s, { ...operands, addend, dx: sum }, "added"),
-      ]);
-      const tolerance = bound(s.kernel ** 2 * s.outChannels);
-      assertClose(unpackChannels(dx, s.inChannels), expected, tolerance, "dx");
-      assertClose(
-        unpackChannels(sum, s.inChannels),
-        expected.map((v, i) => v + before[i]),
-        tolerance,
-        "dx + addend",
-      );
-    });
+    Deno.test(`conv2d backward_input matches reference: ${describe(s)} ${target.path}`, () =>
+      checkInputGradient(target, s));
 
-    Deno.test(`conv2d backward_weight matches reference: ${describe(s)} ${target.path}`, async () => {
-      const [x, dy] = [inputs(s), gradients(s)];
-      const dw = packWeight(weights(s), s).fill(NaN);
-      const db = packChannels(noise(s.outChannels, 6), s.outChannels).fill(NaN);
-      const scratch = new Float32Array(conv2dBackwardWeightScratch(target, s)).fill(NaN);
-      const again = dw.slice();
-      const operands = { x: packChannels(x, s.inChannels), dy: packChannels(dy, s.outChannels), scratch };
-      await runOnArrays(await testGpu(), [
-        ...conv2dBackwardWeight(target, s, { ...operands, dw, db }, "with bias"),
-        ...conv2dBackwardWeight(target, s, { ...operands, dw: again }, "without bias"),
-      ]);
-      const expected = packWeight(Float32Array.from(conv2dWeightGradientReference(s, x, dy)), s);
-      assertClose(dw, expected, bound(pixels(s)), "dw");
-      assert.deepEqual(again, dw, "the same sums in the same order");
-      assertClose(unpackChannels(db, s.outChannels), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
-      for (let i = 0; i < dw.length; i++) {
-        if (expected[i] === 0) assert.equal(dw[i], 0, `padding of dw at ${i}`);
-      }
-    });
+    Deno.test(`conv2d backward_weight matches reference: ${describe(s)} ${target.path}`, () =>
+      checkWeightGradient(target, s));
   }
+
+  Deno.test(`conv2d passes non-finite pixels only to the pixels that see them: ${target.path}`, async () => {
+    const s = shape(3, 1, [2, 4, 5, 8], 8);
+    const x = packChannels(inputs(s), s.inChannels);
+    // The first element is also what a lane outside the image has at hand.
+    x[0] = Infinity;
+    const y = new Float32Array(pixels(s) * s.outChannels);
+    const dx = y.slice();
+    const weight = packWeight(weights(s), s);
+    await runOnArrays(await testGpu(), [
+      ...conv2dForward(target, s, { x, weight, y }, "forward"),
+      ...conv2dBackwardInput(target, s, { dy: x, weight, dx }, "backward"),
+    ]);
+    const reached = new Set([0, 1, 5, 6]);
+    for (const result of [y, dx]) {
+      const finite = Array.from(result).map((value) => Number.isFinite(value));
+      for (let pixel = 0; pixel < pixels(s); pixel++) {
+        const channels = finite.slice(pixel * 8, pixel * 8 + 8);
+        assert.ok(channels.every((ok) => ok !== reached.has(pixel)), `pixel ${pixel}: ${channels}`);
+      }
+    }
+  });
 }
+
+// Enough pixels for the large tiles of the GPU's layout.
+const large = shape(1, 1, [8, 32, 32, 64], 64);
+Deno.test(`conv2d gradients match reference in large tiles: ${describe(large)} tile`, async () => {
+  await checkInputGradient(TARGETS[1], large);
+  await checkWeightGradient(TARGETS[1], large);
+});

@@ -3,6 +3,7 @@ import { matmul, type MatmulInput, type MatmulOutput, type MatmulShape } from ".
 import type { KernelTarget } from "../../kernels/target.ts";
 import { assertClose } from "../close.ts";
 import { runOnArrays, testGpu } from "../gpu.ts";
+import { noise as noise64 } from "../reference/differences.ts";
 import { matmulReference } from "../reference/matmul.ts";
 
 const TARGETS: KernelTarget[] = [
@@ -10,14 +11,7 @@ const TARGETS: KernelTarget[] = [
   { path: "tile", subgroupSize: 0, workgroupMemory: 16384 },
 ];
 
-/** Numbers in [-1, 1) that repeat from run to run. */
-function noise(count: number, seed: number): Float32Array {
-  let state = seed * 2654435761 >>> 0;
-  return Float32Array.from({ length: count }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 31 - 1;
-  });
-}
+const noise = (count: number, seed: number) => Float32Array.from(noise64(count, seed));
 
 const padded = (count: number) => 4 * Math.ceil(count / 4);
 
@@ -75,6 +69,8 @@ const sizeOf = (s: MatmulShape, layout: MatmulOutput, rows: number) =>
 
 for (const target of TARGETS) {
   for (const [what, s] of CASES) {
+    // Loads of single floats are the same in both layouts; one product of them is enough to compile twice.
+    if (target.path === "tile" && s.a.headStride % 4 + s.c.headStride % 4 > 0 && what !== "Q K^T") continue;
     Deno.test(`matmul matches reference: ${what} ${describe(s)} ${target.path}`, async () => {
       // Garbage in the padding of the inputs: only what belongs to the product may be used.
       const a = noise(sizeOf(s, s.a, s.a.transposed ? s.k : s.m), 1);

@@ -35,23 +35,17 @@ export function patternImages(count: number, classes = 2, side = 8): ImageDatase
     const bit = (image * 37 >> (i % 3 + 3 * half)) & 1;
     images[i] = bit === 1 ? 230 : 25;
   }
-  const names = Array.from({ length: classes }, (_, i) => ["first", "second", "third", "fourth"][i] ?? `class${i}`);
+  const names = Array.from(
+    { length: classes },
+    (_, i) => ["first", "second", "third", "fourth"][i] ?? `class${i}`,
+  );
   return imageDataset({ name: "patterns", images, labels, classes: names, height: side, width: side });
 }
 
-/** Settings under which a micro run is quick: no grids, a small batch. */
+/** Settings under which a micro run is quick: no grids, a small batch. A resumed run has its settings already. */
 export function microOptions(options: Partial<TrainOptions> = {}): TrainOptions {
-  return {
-    data: patternImages(40),
-    model: microNetwork(),
-    batch: 8,
-    lr: 2e-3,
-    warmup: 4,
-    ema: 0.9,
-    sampleEvery: 0,
-    seed: 5,
-    ...options,
-  };
+  const settings = { model: microNetwork(), batch: 8, lr: 2e-3, warmup: 4, ema: 0.9, seed: 5 };
+  return { data: patternImages(40), sampleEvery: 0, ...(options.resume ? {} : settings), ...options };
 }
 
 /** Trains on the file's device to the end, or until `stop` says so, which ends it as a signal does. */
@@ -88,7 +82,9 @@ export async function stateOf(directory: string): Promise<unknown> {
 }
 
 /** See {@linkcode stateOf}. */
-export function comparable({ path: _path, ema, trainerTensors, trainer, ...rest }: LoadedCheckpoint): unknown {
+export function comparable(
+  { path: _path, ema, trainerTensors, trainer, ...rest }: LoadedCheckpoint,
+): unknown {
   const { seconds: _seconds, history, settings, ...progress } = trainer as {
     seconds: number;
     history: { seconds: number }[];

@@ -1,0 +1,77 @@
+/**
+ * What a caller of training may give.
+ *
+ * @module
+ */
+import type { ImageDataset } from "../data/dataset.ts";
+import { checkGuidance } from "../diffusion/guidance.ts";
+import { ConfigError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { SettingsOptions } from "./settings.ts";
+import { LOG_SLOTS } from "./step.ts";
+
+/** What surrounds a run and does not change what it computes. */
+export interface Surroundings {
+  /** What to learn from; a validation part is split off by seed. */
+  readonly data: ImageDataset;
+  /** Run directory for checkpoints and `metrics.jsonl`; without it nothing is written. */
+  readonly out?: string;
+  /** Goes on from the newest whole checkpoint in `out`; settings then come from there. */
+  readonly resume?: boolean;
+  /** Epochs between grids of samples, and one at the end; 0 for none. Default 1. */
+  readonly sampleEvery?: number;
+  /** Images per class in such a grid, 1 to 256. Default 4 on a software adapter, else 8. */
+  readonly samplesPerClass?: number;
+  /** DDIM steps of such images, 1 to 1000. Default 20 on a software adapter, else 50. */
+  readonly sampleSteps?: number;
+  /** Guidance scale of such images, 0 or more; without meaning where there are no classes. Default 2. */
+  readonly guidance?: number;
+  /** Optimizer steps between {@linkcode StepEvent}s, at most 256; 0 (default) chooses about one a second. */
+  readonly logEvery?: number;
+  /** Ends the run after the step under way: it saves and finishes with `interrupted: true`. */
+  readonly signal?: AbortSignal;
+  /** A device to use; one is opened, and closed at the end, if this is not given. */
+  readonly gpu?: Gpu;
+}
+
+/** Options of {@linkcode train}: the run's settings, and what surrounds them. */
+export interface TrainOptions extends SettingsOptions, Surroundings {}
+
+/** The settings among a caller's options. */
+export function settingsIn(options: TrainOptions): SettingsOptions {
+  const {
+    data: _data,
+    out: _out,
+    resume: _resume,
+    sampleEvery: _sampleEvery,
+    samplesPerClass: _samplesPerClass,
+    sampleSteps: _sampleSteps,
+    guidance: _guidance,
+    logEvery: _logEvery,
+    signal: _signal,
+    gpu: _gpu,
+    ...settings
+  } = options;
+  return settings;
+}
+
+/**
+ * Checks what surrounds the settings.
+ * @throws {ConfigError} naming the first option that is out of range
+ */
+export function checkSurroundings(options: Surroundings): void {
+  const { sampleEvery = 1, samplesPerClass = 1, sampleSteps = 1, logEvery = 0, guidance = 1 } = options;
+  const whole = (field: string, value: number, min: number, max: number) => {
+    if (!Number.isSafeInteger(value) || value < min || value > max) {
+      throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
+    }
+  };
+  whole("sampleEvery", sampleEvery, 0, 1_000_000);
+  whole("samplesPerClass", samplesPerClass, 1, 256);
+  whole("sampleSteps", sampleSteps, 1, 1000);
+  whole("logEvery", logEvery, 0, LOG_SLOTS);
+  checkGuidance(guidance);
+  if (options.resume && options.out === undefined) {
+    throw new ConfigError("resume", true, "a run directory in `out`, too");
+  }
+}

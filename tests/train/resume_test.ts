@@ -1,0 +1,217 @@
+/** A run that was interrupted and resumed, in any way, is the run that never was. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { imageDataset } from "../../lib/data/dataset.ts";
+import { DenoiseError, TrainingError } from "../../lib/errors.ts";
+import type { UNetConfig } from "../../lib/model/config.ts";
+import { listCheckpoints } from "../../lib/train/checkpoint.ts";
+import type { TrainOptions } from "../../lib/train/trainer.ts";
+import { train } from "../../lib/train/trainer.ts";
+import { testGpu } from "../gpu.ts";
+import { inTemporaryDirectory } from "./directories.ts";
+import { endOf, microNetwork, microOptions, ofType, patternImages, run, stateOf } from "./micro.ts";
+
+/** Four steps an epoch, twelve in all; dropout, label dropout and flips draw their random numbers, too. */
+const SETTINGS: Partial<TrainOptions> = { model: microNetwork({ dropout: 0.1 }), epochs: 3, logEvery: 1 };
+
+let whole: Promise<unknown> | undefined;
+
+/** The state after a run of {@linkcode SETTINGS} that nothing interrupted. */
+function uninterrupted(): Promise<unknown> {
+  return whole ??= (async () => {
+    let state: unknown;
+    await inTemporaryDirectory(async (out) => {
+      await run({ ...SETTINGS, out });
+      state = await stateOf(out);
+    });
+    return state;
+  })();
+}
+
+Deno.test("interrupted in mid-epoch and resumed, weights, moments, average and history are the same to the bit", async () => {
+  await inTemporaryDirectory(async (out) => {
+    const first = await run({ ...SETTINGS, out }, (event) => event.type === "step" && event.step === 6);
+    assert.equal(endOf(first).interrupted, true);
+    assert.equal(endOf(first).step, 6);
+    assert.deepEqual(ofType(first, "checkpoint").map(({ step }) => step), [4, 6]);
+
+    const second = await run({ out, resume: true, logEvery: 7 });
+    assert.equal(ofType(second, "start")[0].resumedFrom, 6);
+    assert.equal(endOf(second).interrupted, false);
+    assert.deepEqual(endOf(second).history.map(({ epoch }) => epoch), [1, 2, 3]);
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("interrupted after every step, the result is the same to the bit", async () => {
+  await inTemporaryDirectory(async (out) => {
+    for (let step = 1; step <= 12; step++) {
+      await run({ ...SETTINGS, out, resume: step > 1 }, (event) => event.type === "step");
+      assert.equal((await listCheckpoints(out))[0].step, step);
+    }
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("how often losses are read back changes no bit", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, logEvery: 7 });
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("killed just after a checkpoint and resumed, the result is the same to the bit", async () => {
+  await inTemporaryDirectory(async (out) => {
+    const { signal } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", new URL("train_and_die.ts", import.meta.url).pathname, out, "4"],
+      stdout: "null",
+    }).output();
+    assert.equal(signal, "SIGKILL");
+    assert.equal((await listCheckpoints(out))[0].step, 4);
+    await run({ ...SETTINGS, out, resume: true });
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+    // What the killed process had told beyond its checkpoint is told once.
+    const lines = (await Deno.readTextFile(join(out, "metrics.jsonl"))).trim().split("\n")
+      .map((line) => JSON.parse(line) as { type: string; step: number });
+    assert.deepEqual(
+      lines.filter(({ type }) => type === "step").map(({ step }) => step),
+      Array.from({ length: 12 }, (_, i) => i + 1),
+    );
+    assert.deepEqual(lines.filter(({ type }) => type === "epoch").map(({ step }) => step), [4, 8, 12]);
+  });
+});
+
+Deno.test("with gradients accumulated over two micro-batches a resumed run is the same, too", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const settings = { ...SETTINGS, batch: 4, accumulate: 2, epochs: 2 };
+    const [straight, resumed] = [join(directory, "straight"), join(directory, "resumed")];
+    await run({ ...settings, out: straight });
+    await run({ ...settings, out: resumed }, (event) => event.type === "step" && event.step === 3);
+    await run({ out: resumed, resume: true, logEvery: 3 });
+    assert.deepEqual(await stateOf(resumed), await stateOf(straight));
+  });
+});
+
+Deno.test("a finished run goes on with more epochs as if it had had them from the start", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, epochs: 2 });
+    const events = await run({ out, resume: true, epochs: 3 });
+    assert.equal(ofType(events, "start")[0].totalSteps, 12);
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("a run that ended at a number of steps goes on with its epochs as if it had not", async () => {
+  await inTemporaryDirectory(async (out) => {
+    const first = await run({ ...SETTINGS, out, steps: 6 });
+    assert.equal(endOf(first).interrupted, false);
+    assert.deepEqual(ofType(first, "checkpoint").map(({ step }) => step), [4, 6]);
+    const events = await run({ out, resume: true, steps: null });
+    assert.deepEqual(endOf(events).history.map(({ epoch, step }) => [epoch, step]), [[1, 4], [2, 8], [
+      3,
+      12,
+    ]]);
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("a finished run resumed with nothing left to do stays as it is and says so", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, steps: 2, epochs: 1 });
+    const before = await stateOf(out);
+    const events = await run({ out, resume: true });
+    assert.deepEqual(events.map(({ type }) => type), ["start", "warning", "end"]);
+    assert.match(ofType(events, "warning")[0].message, /2 steps.*done.*more epochs/);
+    assert.equal(endOf(events).history.length, 1);
+    assert.deepEqual(await stateOf(out), before);
+  });
+});
+
+Deno.test("a damaged checkpoint is passed over with a warning, and the one before it leads to the same end", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, epochs: 2 });
+    const [newest] = await listCheckpoints(out);
+    const file = join(newest.path, "trainer.safetensors");
+    const bytes = await Deno.readFile(file);
+    bytes[bytes.length - 100] ^= 1;
+    await Deno.writeFile(file, bytes);
+    const events = await run({ out, resume: true, epochs: 3 });
+    assert.equal(ofType(events, "start")[0].resumedFrom, 4);
+    assert.match(ofType(events, "warning")[0].message, /step-00000008.*damaged/);
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("what cannot be resumed, or must not be overwritten, is refused by name and changes nothing", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const out = join(directory, "run");
+    await run({ ...SETTINGS, out, steps: 2 });
+    const before = await stateOf(out);
+    const data = patternImages(40);
+    const others = imageDataset({ ...data, images: data.images.map((byte, i) => i === 7 ? byte ^ 1 : byte) });
+    const cases: [Partial<TrainOptions>, RegExp][] = [
+      [{ ...SETTINGS, out }, /^out: expected a directory without a run, or `resume`/],
+      [{ out, resume: true, lr: 1 }, /^lr: expected 0\.002 with which this run was started/],
+      [{ out, resume: true, batch: 4 }, /^batch: expected 8/],
+      [{ out, resume: true, limit: 16 }, /^limit: expected null/],
+      [{ out, resume: true, preset: "tiny" }, /^preset: expected "custom"/],
+      [{ out, resume: true, dropout: 0.2 }, /^dropout: expected 0\.1/],
+      [{ out, resume: true, conditional: false }, /^conditional: expected true/],
+      [{ out, resume: true, model: microNetwork({ blockOutChannels: [4, 16] }) }, /^model: expected/],
+      [
+        { out, resume: true, data: others },
+        /^data: expected the data set this run was started with \(patterns/,
+      ],
+      [{ resume: true }, /^resume: .*`out`/],
+      [{ out: join(directory, "elsewhere"), resume: true }, /elsewhere has no checkpoint/],
+      [{ ...SETTINGS, out: join(directory, "elsewhere"), lr: -1 }, /^lr: /],
+      [{ ...SETTINGS, out: join(directory, "elsewhere"), batch: 64 }, /^batch: .*36 training images/],
+    ];
+    for (const [options, message] of cases) {
+      await assert.rejects(run(options), (error: Error) => {
+        assert.match(error.message, message);
+        return error instanceof DenoiseError;
+      });
+    }
+    await assert.rejects(Deno.stat(join(directory, "elsewhere")), Deno.errors.NotFound);
+    assert.deepEqual(await stateOf(out), before);
+  });
+});
+
+Deno.test("settings that are given again and agree, or were left open, are no change", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, steps: 1 });
+    // The same network with its fields in another order.
+    const model = Object.fromEntries(Object.entries(microNetwork({ dropout: 0.1 })).reverse());
+    const same = { model: model as unknown as UNetConfig, dropout: 0.1, conditional: true };
+    for (const options of [{ preset: "auto" as const }, { ...microOptions(SETTINGS), ...same }]) {
+      const [start] = ofType(await run({ ...options, out, steps: 1, resume: true }), "start");
+      assert.equal(start.settings.preset, "custom");
+    }
+  });
+});
+
+Deno.test("a directory that another run trains in is refused; it is free again when that run is left", async () => {
+  await inTemporaryDirectory(async (out) => {
+    for await (const event of train(microOptions({ ...SETTINGS, gpu: await testGpu(), out }))) {
+      if (event.type !== "start") continue;
+      await assert.rejects(run({ ...SETTINGS, out }), (error: Error) => {
+        assert.match(error.message, /in use by another training run/);
+        return error instanceof TrainingError;
+      });
+      break;
+    }
+    await run({ ...SETTINGS, out, steps: 1 });
+  });
+});
+
+Deno.test("the interruption of a run whose signal came before its first step leaves nothing to resume", async () => {
+  await inTemporaryDirectory(async (out) => {
+    const events = await run({ ...SETTINGS, out }, (event) => event.type === "start");
+    assert.deepEqual(events.map(({ type }) => type), ["start", "end"]);
+    assert.equal(endOf(events).interrupted, true);
+    assert.deepEqual(await listCheckpoints(out), []);
+    await assert.rejects(run({ out, resume: true }), /has no checkpoint/);
+    await run({ ...SETTINGS, out, steps: 1 });
+  });
+});

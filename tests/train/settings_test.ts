@@ -1,0 +1,153 @@
+import assert from "node:assert/strict";
+import { ConfigError } from "../../lib/errors.ts";
+import { unetConfigFromJson, unetConfigToJson } from "../../lib/model/config.ts";
+import { presetConfig } from "../../lib/model/presets.ts";
+import {
+  AUTO_SOFTWARE_LIMIT,
+  PRESET_DEFAULTS,
+  resolveSettings,
+  resumeSettings,
+  type SettingsOptions,
+  type TrainSettings,
+} from "../../lib/train/settings.ts";
+import { microNetwork } from "./micro.ts";
+
+const CIFAR = { height: 32, width: 32, classes: 10 };
+
+function resolve(options: SettingsOptions = {}, software = false): TrainSettings {
+  return resolveSettings(options, software, CIFAR);
+}
+
+function refusal(body: () => unknown): string {
+  let message = "";
+  assert.throws(body, (error: Error) => {
+    message = error.message;
+    return error instanceof ConfigError;
+  });
+  return message;
+}
+
+Deno.test("auto is small on a GPU, and tiny on some of the images on a software adapter", () => {
+  const gpu = resolve();
+  assert.deepEqual([gpu.preset, gpu.limit, gpu.batch], ["small", null, 128]);
+  assert.deepEqual(gpu.model, presetConfig("small", 10));
+  const software = resolve({ preset: "auto" }, true);
+  assert.deepEqual([software.preset, software.limit, software.epochs], ["tiny", AUTO_SOFTWARE_LIMIT, 5]);
+  assert.equal(resolve({ limit: null }, true).limit, null);
+  assert.equal(resolve({ limit: 45000 }, true).limit, 45000);
+});
+
+Deno.test("a preset or network asked for by name is taken whole on any adapter", () => {
+  assert.deepEqual([resolve({ preset: "tiny" }, true).limit, resolve({ preset: "ddpm" }, true).limit], [
+    null,
+    null,
+  ]);
+  const own = resolve({ model: microNetwork({ sampleSize: 32 }) }, true);
+  assert.deepEqual([own.preset, own.limit, own.batch], ["custom", null, PRESET_DEFAULTS.tiny.batch]);
+});
+
+Deno.test("the ddpm preset trains as Ho et al. 2020 did", () => {
+  const { batch, lr, warmup, ema, clip, beta1, beta2, eps, weightDecay, flip, prediction, model } = resolve({
+    preset: "ddpm",
+  });
+  assert.deepEqual([batch, lr, warmup, ema, clip, flip, prediction], [
+    128,
+    2e-4,
+    5000,
+    0.9999,
+    1,
+    true,
+    "epsilon",
+  ]);
+  assert.deepEqual([beta1, beta2, eps, weightDecay], [0.9, 0.999, 1e-8, 0]);
+  assert.deepEqual([model.dropout, model.blockOutChannels], [0.1, [128, 256, 256, 256]]);
+});
+
+Deno.test("classes, dropout and size of the network follow the other settings", () => {
+  assert.equal(resolve().model.numClassEmbeds, 11);
+  assert.equal(resolve({ conditional: false }).model.numClassEmbeds, null);
+  assert.equal(resolve({ model: microNetwork({ numClassEmbeds: 5 }) }).model.numClassEmbeds, 11);
+  assert.equal(resolve({ model: microNetwork({ dropout: 0.3 }) }).model.dropout, 0.3);
+  assert.equal(resolve({ model: microNetwork({ dropout: 0.3 }), dropout: 0.2 }).model.dropout, 0.2);
+  assert.equal(resolve({ preset: "small", dropout: 0 }).model.dropout, 0);
+  const { model } = resolveSettings({ preset: "tiny" }, true, { height: 16, width: 24, classes: 3 });
+  assert.deepEqual([model.sampleSize, model.numClassEmbeds], [[16, 24], 4]);
+});
+
+Deno.test("an option that is undefined takes its default", () => {
+  assert.deepEqual(
+    resolve({ lr: undefined, batch: undefined, limit: undefined, preset: undefined }),
+    resolve(),
+  );
+});
+
+Deno.test("a setting out of range is refused by name, value and what is allowed", () => {
+  const cases: [SettingsOptions, string][] = [
+    [{ preset: "huge" as "small" }, 'preset: expected auto, tiny, small or ddpm, got "huge"'],
+    [{ epochs: 0 }, "epochs: expected a whole number from 1 to 1000000, got 0"],
+    [{ steps: 1.5 }, "steps: expected a whole number from 1 to 1000000000, got 1.5"],
+    [{ limit: 0 }, "limit: expected a whole number from 1 to 1000000000, got 0"],
+    [{ batch: NaN }, "batch: expected a whole number from 1 to 65535, got NaN"],
+    [{ batch: 65536 }, "batch: expected a whole number from 1 to 65535, got 65536"],
+    [{ accumulate: 0 }, "accumulate: expected a whole number from 1 to 4096, got 0"],
+    [{ warmup: -1 }, "warmup: expected a whole number from 0 to 1000000000, got -1"],
+    [{ seed: 2 ** 53 }, "seed: expected a whole number from 0 to 9007199254740991, got 9007199254740992"],
+    [{ lr: 0 }, "lr: expected a number above 0 and at most 1, got 0"],
+    [{ lr: Infinity }, "lr: expected a number above 0 and at most 1, got Infinity"],
+    [{ beta1: 1 }, "beta1: expected a number from 0 to below 1, got 1"],
+    [{ beta2: -0.1 }, "beta2: expected a number from 0 to below 1, got -0.1"],
+    [{ eps: 0 }, "eps: expected a number above 0 and at most 1, got 0"],
+    [{ weightDecay: 2 }, "weightDecay: expected a number from 0 to 1, got 2"],
+    [{ ema: 1 }, "ema: expected a number from 0 to below 1, got 1"],
+    [{ clip: -1 }, "clip: expected a number 0 (off) or above, got -1"],
+    [{ labelDropout: 1.1 }, "labelDropout: expected a number from 0 to 1, got 1.1"],
+    [{ dropout: 1 }, "dropout: expected a number in [0, 1), got 1"],
+    [{ onNonFinite: "go" as "skip" }, 'onNonFinite: expected stop or skip, got "go"'],
+    [
+      { prediction: "noise" as "epsilon" },
+      'prediction: expected epsilon, v_prediction or sample, got "noise"',
+    ],
+  ];
+  for (const [options, message] of cases) assert.equal(refusal(() => resolve(options)), message);
+});
+
+Deno.test("on resume epochs, steps and what to do about NaN may change", () => {
+  const stored = JSON.parse(JSON.stringify(resolve({ preset: "tiny", steps: 100 }))) as TrainSettings;
+  assert.deepEqual(resumeSettings(stored, {}), stored);
+  assert.deepEqual(resumeSettings(stored, { epochs: 9, steps: null, onNonFinite: "skip" }), {
+    ...stored,
+    epochs: 9,
+    steps: null,
+    onNonFinite: "skip",
+  });
+  assert.match(refusal(() => resumeSettings(stored, { epochs: -1 })), /^epochs: expected a whole number/);
+});
+
+Deno.test("on resume settings that agree or are left open are no change, on any adapter", () => {
+  const stored = resolve({ preset: "small", dropout: 0.2 });
+  for (
+    const given of [
+      { preset: "auto" },
+      { preset: "small", dropout: 0.2, conditional: true, batch: 128, limit: null },
+      { model: stored.model },
+      { model: unetConfigFromJson(unetConfigToJson(stored.model)), preset: "small" },
+      { lr: undefined, preset: undefined, dropout: undefined },
+    ] as SettingsOptions[]
+  ) assert.deepEqual(resumeSettings(stored, given), stored);
+});
+
+Deno.test("on resume any other setting that differs is refused by name", () => {
+  const stored = resolve({ preset: "small", seed: 3 });
+  const cases: [SettingsOptions, RegExp][] = [
+    [{ preset: "tiny" }, /^preset: expected "small" with which this run was started \(it cannot change/],
+    [{ lr: 1e-3 }, /^lr: expected 0\.0002 .* got 0\.001$/],
+    [{ limit: 100 }, /^limit: expected null .* got 100$/],
+    [{ seed: 4 }, /^seed: expected 3 /],
+    [{ flip: false }, /^flip: expected true /],
+    [{ prediction: "sample" }, /^prediction: expected "epsilon" /],
+    [{ conditional: false }, /^conditional: expected true /],
+    [{ dropout: 0 }, /^dropout: expected 0\.1 .* got 0$/],
+    [{ model: presetConfig("tiny", 10) }, /^model: expected the network with which this run was started/],
+  ];
+  for (const [given, message] of cases) assert.match(refusal(() => resumeSettings(stored, given)), message);
+});

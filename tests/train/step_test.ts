@@ -1,0 +1,141 @@
+/** One training step on the device: what accumulation and the division of the data set into chunks must not change. */
+import assert from "node:assert/strict";
+import { STREAM } from "../../kernels/step_state.ts";
+import { decodeLog } from "../../kernels/training.ts";
+import type { ImageDataset } from "../../lib/data/dataset.ts";
+import { objectiveTables } from "../../lib/diffusion/objective.ts";
+import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+import { DeviceError } from "../../lib/errors.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { readBack } from "../../lib/gpu/readback.ts";
+import type { UNetConfig } from "../../lib/model/config.ts";
+import { permutation } from "../../lib/random.ts";
+import { ResidentDataset } from "../../lib/train/resident.ts";
+import { initializeWeights } from "../../lib/train/state.ts";
+import { type StepOptions, TrainingStep } from "../../lib/train/step.ts";
+import { assertClose } from "../close.ts";
+import { testGpu } from "../gpu.ts";
+import { microNetwork, patternImages } from "./micro.ts";
+
+const config: UNetConfig = microNetwork({ numClassEmbeds: 3, dropout: 0.1 });
+const tables = objectiveTables(new NoiseSchedule());
+
+/** The device as it would be if kernels saw no more than so many bytes of a buffer, or buffers had no more. */
+function withLimits(gpu: Gpu, bindingBytes: number, bufferBytes = gpu.limits.maxBufferSize): Gpu {
+  const { adapter, memory, device } = gpu;
+  const limits = { maxStorageBufferBindingSize: bindingBytes, maxBufferSize: bufferBytes };
+  return { adapter, memory, device, limits } as unknown as Gpu;
+}
+
+async function withStep(
+  data: ImageDataset,
+  options: Partial<StepOptions>,
+  body: (step: TrainingStep, resident: ResidentDataset) => Promise<void>,
+  limit?: number,
+): Promise<void> {
+  const gpu = await testGpu();
+  const images = permutation(data.count, 1, 1);
+  const resident = ResidentDataset.upload(limit ? withLimits(gpu, limit) : gpu, data, images);
+  const all = { config, batch: 4, microBatches: 1, labelDropout: 0.1, flip: true, clip: 0, weightDecay: 0 };
+  const adam = { beta1: 0.9, beta2: 0.999, eps: 1e-8, stopAtNonFinite: true };
+  const step = await TrainingStep.build(gpu, { ...all, ...adam, ...options }, tables, resident);
+  initializeWeights(gpu, step, 3);
+  step.setOrder(Uint32Array.from({ length: data.count }, (_, i) => i));
+  await body(step, resident);
+  step.destroy();
+  resident.destroy();
+}
+
+const state = (step: number, accumulate = false) => ({
+  step,
+  seedLo: 9,
+  seedHi: 0,
+  stream: STREAM.training,
+  position: 4 * step,
+  count: 4,
+  logSlot: accumulate ? step - 1 : step,
+  accumulate,
+  learningRate: 1e-3,
+  biasCorrection1: 0.1,
+  biasCorrection2: 0.001,
+  emaDecay: 0.5,
+});
+
+/** Gradients of the last micro-batch, weights, and the log's first two records. */
+async function results(step: TrainingStep) {
+  const { gradients, weights, log } = step;
+  const [g, p, ema, records] = await readBack(await testGpu(), [
+    gradients,
+    weights.parameters,
+    weights.ema,
+    log,
+  ]);
+  return { gradients: new Float32Array(g), parameters: p, ema, log: decodeLog(records).slice(0, 2) };
+}
+
+Deno.test("two accumulated micro-batches of 4 step along the mean of their gradients", async () => {
+  const data = patternImages(8);
+  const each: Float32Array[] = [];
+  const losses: number[] = [];
+  await withStep(data, {}, async (step) => {
+    for (const k of [0, 1]) {
+      step.step(state(k), false);
+      const { gradients, log } = await results(step);
+      each.push(gradients);
+      losses.push(log[k].lossSum);
+    }
+  });
+  const mean = each[0].map((value, i) => (value + each[1][i]) / 2);
+  const norm = Math.hypot(...mean);
+  await withStep(data, { microBatches: 2 }, async (step) => {
+    step.step(state(0), false);
+    assertClose(
+      (await results(step)).gradients,
+      each[0].map((g) => g / 2),
+      { absolute: 0 },
+      "half a gradient",
+    );
+    step.step(state(1, true), true);
+    const { log: [record] } = await results(step);
+    assert.equal(record.count, 8);
+    assertClose([record.lossSum], [losses[0] + losses[1]], { absolute: 0, relative: 1e-6 }, "loss");
+    assertClose([record.gradientNorm], [norm], { absolute: 0, relative: 1e-5 }, "norm");
+
+    // After one step the first moment is a tenth of the gradient.
+    const [moment] = await readBack(await testGpu(), [step.weights.firstMoment]);
+    const expected = mean.map((value) => 0.1 * value);
+    assertClose(new Float32Array(moment), expected, { absolute: 0, relative: 1e-5 }, "first moment");
+  });
+});
+
+Deno.test("a data set in several chunks trains and validates bit for bit as in one", async () => {
+  const data = patternImages(23);
+  const bytesPerImage = 192;
+  const runs: unknown[] = [];
+  for (
+    const [limit, chunks] of [[undefined, 1], [5 * bytesPerImage + 100, 5], [bytesPerImage, 23]] as const
+  ) {
+    await withStep(data, {}, async (step, resident) => {
+      assert.deepEqual(resident.chunks.length, chunks);
+      assert.equal(resident.chunks.reduce((sum, { count }) => sum + count, 0), 23);
+      for (let k = 0; k < 4; k++) step.step(state(k), true);
+      step.validate({ ...state(5), count: 3, logSlot: 0, stream: STREAM.validation });
+      runs.push(await results(step));
+    }, limit);
+  }
+  assert.deepEqual(runs[1], runs[0]);
+  assert.deepEqual(runs[2], runs[0]);
+});
+
+Deno.test("a data set that does not fit is refused and leaves nothing on the device", async () => {
+  const gpu = await testGpu();
+  const { live } = gpu.memory;
+  const small = withLimits(gpu, 400, 400);
+  // Chunks of two images fit into such buffers, 500 labels do not.
+  const data = patternImages(500);
+  assert.throws(() => ResidentDataset.upload(small, data, permutation(500, 1, 1)), (error: Error) => {
+    assert.match(error.message, /^data set, labels needs a buffer/);
+    return error instanceof DeviceError;
+  });
+  assert.equal(gpu.memory.live, live);
+});
