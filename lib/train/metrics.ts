@@ -25,11 +25,12 @@ export class MetricsFile {
    */
   static async open(runDir: string, step: number): Promise<MetricsFile> {
     const path = join(runDir, METRICS);
-    const lines = await readLines(path);
-    const kept = lines.filter((line) => stepOf(line) <= step && step > 0);
-    if (kept.length !== lines.length || lines.length === 0) {
-      await writeDurable(path, new TextEncoder().encode(kept.map((line) => `${line}\n`).join("")));
-    }
+    const present = await readText(path);
+    const lines = (present ?? "").split("\n").filter((line) =>
+      line !== "" && step > 0 && stepOf(line) <= step
+    );
+    const kept = lines.map((line) => `${line}\n`).join("");
+    if (kept !== present) await writeDurable(path, new TextEncoder().encode(kept));
     return new MetricsFile(path);
   }
 
@@ -43,11 +44,11 @@ export class MetricsFile {
   }
 }
 
-async function readLines(path: string): Promise<string[]> {
+async function readText(path: string): Promise<string | undefined> {
   try {
-    return (await Deno.readTextFile(path)).split("\n").filter((line) => line !== "");
+    return await Deno.readTextFile(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
+    if (error instanceof Deno.errors.NotFound) return undefined;
     throw new CheckpointError(`cannot read ${path}: ${(error as Error).message}`);
   }
 }

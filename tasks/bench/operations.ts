@@ -120,8 +120,10 @@ export const STEP = {
 
 function partsOf(node: Node, launches: readonly Launch<BufferView>[]) {
   const part = PARTS[node.kind];
-  const tensors = new Set([...inputsOf(node), ...outputsOf(node)]);
-  const bytes = [...tensors].reduce((sum, { elements }) => sum + 4 * elements, 0);
+  // A slice reads no more of its input than it writes.
+  const read = node.kind === "sliceChannels" ? [node.out.dx] : inputsOf(node);
+  const tensors = [...new Set(read), ...outputsOf(node)];
+  const bytes = tensors.reduce((sum, { elements }) => sum + 4 * elements, 0);
   const whole = { part, launches, bytes };
   if (node.kind !== "attention" && node.kind !== "attentionBackward") return [whole];
   const products = launches.filter(({ flops }) => flops > 0);

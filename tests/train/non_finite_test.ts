@@ -64,14 +64,14 @@ Deno.test("the good steps before it are in the state that is kept, though nothin
     const [bad, good] = [`${directory}/bad`, `${directory}/good`];
     // Labels are left out so rarely that some steps pass before the poisoned row is used.
     for (const out of [bad, good]) {
-      await poisonedRun(out, poisonNullClass, { labelDropout: 0.02, epochs: 50 });
+      await poisonedRun(out, poisonNullClass, { labelDropout: 0.02, epochs: 50, seed: 8 });
     }
     let failed = 0;
     await assert.rejects(run({ out: bad, resume: true, steps: null, logEvery: 256 }), (error: Error) => {
       failed = Number(/^step (\d+):/.exec(error.message)![1]);
       return error instanceof TrainingError;
     });
-    assert.ok(failed > 3, `step ${failed}`);
+    assert.ok(failed % 4 === 2, `step ${failed}`);
     const last = await loadLatestCheckpoint(bad);
     assert.equal(last.step, failed - 1);
     assertFinite(last);
@@ -89,8 +89,11 @@ Deno.test("the good steps before it are in the state that is kept, though nothin
 
 Deno.test("gradients that overflow though the loss is finite end the run, too", async () => {
   await inTemporaryDirectory(async (out) => {
-    // A sample's loss is about 1e34, the sum of the squared gradients beyond float32.
-    await poisonedRun(out, (weights) => weights.get("conv_out.bias")!.fill(1e17));
+    // Huge activations times weights of 0 give a harmless output, and gradients of those weights that are huge.
+    await poisonedRun(out, (weights) => {
+      weights.get("conv_norm_out.weight")!.fill(1e36);
+      weights.get("conv_out.weight")!.fill(0);
+    });
     await assert.rejects(
       run({ out, resume: true, steps: null }),
       /^TrainingError: step 3: the gradients stopped/,
@@ -101,7 +104,7 @@ Deno.test("gradients that overflow though the loss is finite end the run, too", 
 
 Deno.test("with onNonFinite: skip such steps are left out with a warning, and the others train", async () => {
   await inTemporaryDirectory(async (out) => {
-    const options = { labelDropout: 0.06, onNonFinite: "skip", epochs: 3 } as const;
+    const options = { labelDropout: 0.02, onNonFinite: "skip", epochs: 3 } as const;
     const before = await poisonedRun(out, poisonNullClass, options);
     const events = await run({ out, resume: true, steps: null, logEvery: 1 });
     assert.equal(endOf(events).step, 12);
