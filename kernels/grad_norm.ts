@@ -11,6 +11,9 @@ const MAX_PARTIALS = 65536;
 /** vec4s that one invocation should have at least. */
 const BLOCKS_PER_PARTIAL = 16;
 
+/** Bytes of one invocation's `Partial`; 64 of them keep windows of the scratch aligned. */
+const PARTIAL_BYTES = 8;
+
 /** What the norm is for. */
 export interface GradNormOptions {
   /** Floats in the flat gradient buffer, a multiple of 4. */
@@ -35,18 +38,49 @@ export interface GradNormBuffers<B> {
 
 /** Bytes of the scratch buffer of {@linkcode gradNorm}. */
 export function gradNormScratchBytes(elements: number): number {
-  return 8 * invocations(elements);
+  return PARTIAL_BYTES * invocations(elements);
 }
 
-/** Computes the norm, and with it whether and how the optimizer may go on. */
-export function gradNorm<B>(options: GradNormOptions, buffers: GradNormBuffers<B>): Launch<B>[] {
-  const { elements, maxNorm, sticky } = options;
-  const { step_state, gradients, partials, health, train_log } = buffers;
+/**
+ * Sums of squares of a flat buffer, or of a window of one that is too large to bind whole.
+ *
+ * @param elements floats of the window, a multiple of 4
+ * @param buffers the window of the gradients and its {@linkcode gradNormScratchBytes} of scratch
+ */
+export function gradNormPartials<B>(
+  elements: number,
+  buffers: Pick<GradNormBuffers<B>, "gradients" | "partials">,
+): Launch<B>[] {
   const count = invocations(elements);
-  const params = { blocks: elements / 4, invocations: count, sticky: sticky ? 1 : 0, max_norm: maxNorm };
+  const params = { blocks: elements / 4, invocations: count, sticky: 0, max_norm: 0 };
+  return [launch(grad_norm, "partial_sums", params, { ...buffers }, [count / 64, 1, 1])];
+}
+
+/**
+ * The norm from its partial sums, and with it whether and how the optimizer may go on.
+ *
+ * @param partialBytes bytes of scratch that {@linkcode gradNormPartials} has filled, over all windows
+ */
+export function gradNormFinish<B>(
+  { maxNorm, sticky }: Pick<GradNormOptions, "maxNorm" | "sticky">,
+  partialBytes: number,
+  buffers: Omit<GradNormBuffers<B>, "gradients">,
+): Launch<B>[] {
+  const params = {
+    blocks: 0,
+    invocations: partialBytes / PARTIAL_BYTES,
+    sticky: sticky ? 1 : 0,
+    max_norm: maxNorm,
+  };
+  return [launch(grad_norm, "finish", params, { ...buffers }, [1, 1, 1])];
+}
+
+/** Both stages over gradients that fit one binding. */
+export function gradNorm<B>(options: GradNormOptions, buffers: GradNormBuffers<B>): Launch<B>[] {
+  const { gradients, ...rest } = buffers;
   return [
-    launch(grad_norm, "partial_sums", params, { gradients, partials }, [count / 64, 1, 1]),
-    launch(grad_norm, "finish", params, { step_state, partials, health, train_log }, [1, 1, 1]),
+    ...gradNormPartials(options.elements, { gradients, partials: buffers.partials }),
+    ...gradNormFinish(options, gradNormScratchBytes(options.elements), rest),
   ];
 }
 

@@ -82,7 +82,7 @@ export async function captureCheckpoint(
 function modelIndex(settings: TrainSettings, classes: readonly string[]): object {
   return {
     _class_name: "DDPMPipeline",
-    _diffusers_version: "0.35.0",
+    _diffusers_version: "0.42.1",
     scheduler: ["diffusers", "DDPMScheduler"],
     unet: ["diffusers", "UNet2DModel"],
     ...(settings.model.numClassEmbeds === null ? {} : { _class_labels: classes }),

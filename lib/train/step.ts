@@ -6,7 +6,7 @@
 import { accumulate } from "../../kernels/accumulate.ts";
 import { adamw } from "../../kernels/adamw.ts";
 import { drawBatch } from "../../kernels/draw_batch.ts";
-import { gradNorm, gradNormScratchBytes } from "../../kernels/grad_norm.ts";
+import { gradNormFinish, gradNormPartials, gradNormScratchBytes } from "../../kernels/grad_norm.ts";
 import { mse, recordLoss } from "../../kernels/mse.ts";
 import { qSample } from "../../kernels/q_sample.ts";
 import type { Launch } from "../../kernels/source.ts";
@@ -183,38 +183,52 @@ export class TrainingStep {
         ...(inputs.labels ? { labels: view(inputs.labels) } : {}),
       };
       const sum = microBatches > 1 ? flat("gradient sum") : gradients;
+      const windows = flatWindows(table.elements, gpu.limits.maxStorageBufferBindingSize);
       const micro = await buildProgram(gpu, [
         ...batchLaunches(options, shared, networkInputs),
         ...compiled.launches.slice(0, forwardNodes).flat(),
         ...lossLaunches(options, shared, view(prediction), view(seed)),
         ...compiled.launches.slice(forwardNodes).flat(),
-        ...(microBatches > 1
-          ? accumulate(table.elements, { step_state: shared.stepState, gradients, sum })
-          : []),
+        ...(microBatches > 1 ? windows : []).flatMap(({ first, elements }) =>
+          accumulate(elements, {
+            step_state: shared.stepState,
+            gradients: flatView(gradients, first, elements),
+            sum: flatView(sum, first, elements),
+          })
+        ),
       ]);
       scope.own(micro);
 
       const health = scope.buffer(HEALTH_BYTES, "health");
-      const partials = scope.buffer(gradNormScratchBytes(table.elements), "norm partials");
+      const partials = scope.buffer(
+        windows.reduce((bytes, { elements }) => bytes + gradNormScratchBytes(elements), 0),
+        "norm partials",
+      );
       const { beta1, beta2, eps, weightDecay } = options;
-      const { elements } = table;
       const update = await buildProgram(gpu, [
-        ...gradNorm({ elements, maxNorm: options.clip, sticky: options.stopAtNonFinite }, {
+        ...windows.flatMap(({ first, elements, partialsOffset }) =>
+          gradNormPartials(elements, {
+            gradients: flatView(sum, first, elements),
+            partials: { ...partials, offset: partialsOffset, size: gradNormScratchBytes(elements) },
+          })
+        ),
+        ...gradNormFinish({ maxNorm: options.clip, sticky: options.stopAtNonFinite }, partials.size, {
           step_state: shared.stepState,
-          gradients: sum,
           partials,
           health,
           train_log: shared.log,
         }),
-        ...adamw({ elements, beta1, beta2, eps, weightDecay }, {
-          step_state: shared.stepState,
-          health,
-          gradients: sum,
-          parameters: weights.parameters,
-          first_moment: weights.firstMoment,
-          second_moment: weights.secondMoment,
-          ema: weights.ema,
-        }),
+        ...windows.flatMap(({ first, elements }) =>
+          adamw({ elements, beta1, beta2, eps, weightDecay }, {
+            step_state: shared.stepState,
+            health,
+            gradients: flatView(sum, first, elements),
+            parameters: flatView(weights.parameters, first, elements),
+            first_moment: flatView(weights.firstMoment, first, elements),
+            second_moment: flatView(weights.secondMoment, first, elements),
+            ema: flatView(weights.ema, first, elements),
+          })
+        ),
       ]);
       scope.own(update);
 
@@ -263,6 +277,31 @@ export class TrainingStep {
   #write(state: StepState): void {
     this.#gpu.device.queue.writeBuffer(this.#stepState.buffer, 0, encodeStepState(state, this.#encoded));
   }
+}
+
+/** A part of every flat buffer that can be bound at once. */
+interface FlatWindow {
+  readonly first: number;
+  readonly elements: number;
+  /** Byte offset of its partial sums of the norm. */
+  readonly partialsOffset: number;
+}
+
+/** Cuts flat buffers into windows of at most `limit` bytes: 128 MiB on some adapters, less than 35 M parameters take. */
+function flatWindows(total: number, limit: number): FlatWindow[] {
+  const largest = 64 * Math.floor(limit / (4 * 64));
+  const windows: FlatWindow[] = [];
+  let partialsOffset = 0;
+  for (let first = 0; first < total; first += largest) {
+    const elements = Math.min(largest, total - first);
+    windows.push({ first, elements, partialsOffset });
+    partialsOffset += gradNormScratchBytes(elements);
+  }
+  return windows;
+}
+
+function flatView({ buffer }: BufferView, first: number, elements: number): BufferView {
+  return { buffer, offset: 4 * first, size: 4 * elements };
 }
 
 /** Draws and noises a batch. */

@@ -213,6 +213,7 @@ CASES = {
     "train_adamw": lambda case: training(case, config([16, 24], [False, True], 1, 8, 4, 8, 11), [4, 3, 8, 8], 0.01),
 }
 
-torch.set_num_threads(1)
-for name in sys.argv[1:] or CASES:
-    CASES[name](name)
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for name in sys.argv[1:] or CASES:
+        CASES[name](name)

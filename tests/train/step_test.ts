@@ -22,9 +22,14 @@ const tables = objectiveTables(new NoiseSchedule());
 
 /** The device as it would be if kernels saw no more than so many bytes of a buffer, or buffers had no more. */
 function withLimits(gpu: Gpu, bindingBytes: number, bufferBytes = gpu.limits.maxBufferSize): Gpu {
-  const { adapter, memory, device } = gpu;
-  const limits = { maxStorageBufferBindingSize: bindingBytes, maxBufferSize: bufferBytes };
-  return { adapter, memory, device, limits } as unknown as Gpu;
+  const { adapter, memory, device, pipelines } = gpu;
+  const { maxComputeWorkgroupStorageSize } = gpu.limits;
+  const limits = {
+    maxStorageBufferBindingSize: bindingBytes,
+    maxBufferSize: bufferBytes,
+    maxComputeWorkgroupStorageSize,
+  };
+  return { adapter, memory, device, pipelines, limits } as unknown as Gpu;
 }
 
 async function withStep(
@@ -32,13 +37,15 @@ async function withStep(
   options: Partial<StepOptions>,
   body: (step: TrainingStep, resident: ResidentDataset) => Promise<void>,
   limit?: number,
+  bindingLimit?: number,
 ): Promise<void> {
   const gpu = await testGpu();
   const images = permutation(data.count, 1, 1);
   const resident = ResidentDataset.upload(limit ? withLimits(gpu, limit) : gpu, data, images);
   const all = { config, batch: 4, microBatches: 1, labelDropout: 0.1, flip: true, clip: 0, weightDecay: 0 };
   const adam = { beta1: 0.9, beta2: 0.999, eps: 1e-8, stopAtNonFinite: true };
-  const step = await TrainingStep.build(gpu, { ...all, ...adam, ...options }, tables, resident);
+  const device = bindingLimit ? withLimits(gpu, bindingLimit) : gpu;
+  const step = await TrainingStep.build(device, { ...all, ...adam, ...options }, tables, resident);
   initializeWeights(gpu, step, 3);
   step.setOrder(Uint32Array.from({ length: data.count }, (_, i) => i));
   await body(step, resident);
@@ -138,4 +145,49 @@ Deno.test("a data set that does not fit is refused and leaves nothing on the dev
     return error instanceof DeviceError;
   });
   assert.equal(gpu.memory.live, live);
+});
+
+Deno.test("parameters larger than a binding step window by window as they do in one", async () => {
+  const data = patternImages(8);
+  const runs: Awaited<ReturnType<typeof results>>[] = [];
+  // Larger than every activation, smaller than the flat buffers.
+  for (const limit of [undefined, 24 * 1024]) {
+    await withStep(
+      data,
+      { microBatches: 2, clip: 0.01 },
+      async (step) => {
+        const flat = 4 * step.table.elements;
+        assert.ok(flat > 2 * 24 * 1024, `flat buffers of ${flat} bytes would fit two windows`);
+        const windows = limit ? Math.ceil(flat / limit) : 1;
+        const updates = step.programs.update.dispatches.filter(({ kernel }) =>
+          kernel === "adamw.adamw"
+        ).length;
+        assert.equal(updates, windows);
+        step.step(state(0), false);
+        step.step(state(1, true), true);
+        runs.push(await results(step));
+      },
+      undefined,
+      limit,
+    );
+  }
+  // The norm's partial sums are cut differently, so the clipping factor may differ in its last bits.
+  assertClose(
+    [runs[1].log[0].gradientNorm],
+    [runs[0].log[0].gradientNorm],
+    { absolute: 0, relative: 1e-6 },
+    "norm",
+  );
+  assertClose(
+    new Float32Array(runs[1].parameters),
+    new Float32Array(runs[0].parameters),
+    { absolute: 1e-6 },
+    "parameters",
+  );
+  assertClose(
+    new Float32Array(runs[1].ema),
+    new Float32Array(runs[0].ema),
+    { absolute: 1e-6 },
+    "moving average",
+  );
 });
