@@ -4,9 +4,10 @@
  * @module
  */
 import { drawSettings, type GenerateOptions } from "./generate.ts";
-import { Generator, type ImageRequest } from "./diffusion/generator.ts";
-import { planSampling } from "./diffusion/sampler.ts";
+import { type Drawn, type DrawOptions, Generator, type ImageRequest } from "./diffusion/generator.ts";
+import { planSampling, type SamplerStep } from "./diffusion/sampler.ts";
 import { NoiseSchedule } from "./diffusion/schedule.ts";
+import { ConfigError, DeviceError } from "./errors.ts";
 import { type Gpu, openGpu } from "./gpu/device.ts";
 import { createBuffer, destroyBuffer } from "./gpu/memory.ts";
 import { type ImageMetadata, Images } from "./image/images.ts";
@@ -45,7 +46,10 @@ export class DDPM {
   readonly #gpu: Gpu;
   readonly #ownsGpu: boolean;
   readonly #weights: GPUBuffer;
-  readonly #generators = new Map<string, Promise<Generator>>();
+  #generator: Generator | undefined;
+  /** Settles when what was asked for so far is done. */
+  #idle: Promise<unknown> = Promise.resolve();
+  #closed = false;
 
   private constructor(parts: {
     gpu: Gpu;
@@ -79,11 +83,24 @@ export class DDPM {
       ? NoiseSchedule.fromDiffusers(pipeline.schedulerConfig)
       : new NoiseSchedule();
     const flat = unetParameters(config).toMemory(modernNames(pipeline.tensors), pipeline.path);
-    const gpu = options.gpu ?? await openGpu();
-    const weights = createBuffer(gpu, flat.byteLength, "weights");
-    gpu.device.queue.writeBuffer(weights, 0, flat);
     const classes = classNames(config, pipeline.modelIndex);
-    return new DDPM({ gpu, ownsGpu: !options.gpu, config, schedule, classes, path: pipeline.path, weights });
+    const gpu = options.gpu ?? await openGpu();
+    try {
+      const weights = createBuffer(gpu, flat.byteLength, "weights");
+      gpu.device.queue.writeBuffer(weights, 0, flat);
+      return new DDPM({
+        gpu,
+        ownsGpu: !options.gpu,
+        config,
+        schedule,
+        classes,
+        path: pipeline.path,
+        weights,
+      });
+    } catch (error) {
+      if (!options.gpu) gpu.close();
+      throw error;
+    }
   }
 
   /** Adapter the model runs on. */
@@ -96,14 +113,15 @@ export class DDPM {
    *
    * @returns `count` images for each class asked for, in order, each with its metadata
    * @throws {ConfigError} for an unknown class or a number out of range
+   * @throws {DeviceError} where the device cannot hold the batch, or the model was closed
    */
   async generate(options: GenerateOptions = {}): Promise<Images> {
     const settings = drawSettings(options, this);
     const { steps, sampler, eta, guidance, seed, labels } = settings;
     const plan = planSampling(sampler, this.schedule, { steps, eta });
     const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
-    const generator = await this.#generator(Math.min(settings.batch, requests.length), settings.guided);
-    const { images } = await generator.draw(requests, plan, { onStep: options.onStep });
+    const slots = Math.min(settings.batch, requests.length);
+    const { images } = await this.#draw(slots, settings.guided, requests, plan, { onStep: options.onStep });
     const [height, width] = imageSize(this.config);
     const metadata = requests.map(({ label, seed }): ImageMetadata => ({
       model: this.path,
@@ -118,26 +136,29 @@ export class DDPM {
   }
 
   /**
-   * Draws images and keeps pictures of the way there, evenly spaced over the steps.
+   * Draws images, all at once, and keeps pictures of the way there, evenly spaced over the steps.
    *
-   * @param frames how many moments to keep, 2 or more; at most as many as there are steps
+   * @param options as for {@linkcode DDPM.generate}; `batch` has no meaning here
+   * @param frames how many moments to keep, 2 or more, the last being the finished image; no more than there are steps
+   *   are kept
    * @throws {ConfigError} for an unknown class or a number out of range
+   * @throws {DeviceError} where the device cannot hold the images, or the model was closed
    */
   async trajectory(options: GenerateOptions, frames: number): Promise<Trajectory> {
     const { steps, sampler, eta, guidance, guided, seed, labels } = drawSettings(options, this);
     const plan = planSampling(sampler, this.schedule, { steps, eta });
-    const kept = Math.max(1, Math.min(frames, steps));
-    const previewAt = [
-      ...new Set(
-        Array.from(
-          { length: kept },
-          (_, i) => kept === 1 ? steps - 1 : Math.round(i * (steps - 1) / (kept - 1)),
-        ),
-      ),
-    ];
+    if (!Number.isSafeInteger(frames) || frames < 2) {
+      throw new ConfigError("frames", frames, "a whole number of 2 or more");
+    }
+    const kept = Math.min(frames, steps);
+    const previewAt = Array.from(
+      { length: kept },
+      (_, i) => steps - 1 - Math.round(i * (steps - 1) / (kept - 1 || 1)),
+    )
+      .reverse();
     const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
-    const generator = await this.#generator(requests.length, guided);
-    const { noisy, previews } = await generator.draw(requests, plan, { onStep: options.onStep, previewAt });
+    const drawOptions = { onStep: options.onStep, previewAt };
+    const { noisy, previews } = await this.#draw(requests.length, guided, requests, plan, drawOptions);
     const [height, width] = imageSize(this.config);
     const toImages = (data: Float32Array) => Images.fromFloats(data, requests.length, height, width);
     return {
@@ -147,26 +168,41 @@ export class DDPM {
     };
   }
 
-  /** Frees the model; the device too, if it was opened by {@linkcode DDPM.load}. */
+  /** Frees the model once it has drawn what it was asked for; the device too, if {@linkcode DDPM.load} opened it. */
   async close(): Promise<void> {
-    for (const generator of this.#generators.values()) (await generator).destroy();
-    this.#generators.clear();
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#idle;
+    this.#generator?.destroy();
     destroyBuffer(this.#gpu, this.#weights);
     if (this.#ownsGpu) this.#gpu.close();
   }
 
-  /** A generator for so many slots, kept for the next call. */
-  async #generator(slots: number, guided: boolean): Promise<Generator> {
-    const key = `${slots} ${guided}`;
-    let generator = this.#generators.get(key);
-    if (!generator) {
-      // One at a time: what a second size would need is better left to the first.
-      for (const old of this.#generators.values()) (await old).destroy();
-      this.#generators.clear();
-      generator = Generator.build(this.#gpu, { config: this.config, weights: this.#weights, slots, guided });
-      this.#generators.set(key, generator);
-    }
-    return await generator;
+  /** Draws when everything asked for earlier is done: two at once would write to the same buffers. */
+  #draw(
+    slots: number,
+    guided: boolean,
+    requests: readonly ImageRequest[],
+    plan: readonly SamplerStep[],
+    options: DrawOptions,
+  ): Promise<Drawn> {
+    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
+    const drawn = this.#idle.then(async () => {
+      const generator = await this.#generatorFor(slots, guided);
+      return await generator.draw(requests, plan, options);
+    });
+    this.#idle = drawn.catch(() => {});
+    return drawn;
+  }
+
+  /** A generator for so many slots; the last one is kept, and freed first where another is needed. */
+  async #generatorFor(slots: number, guided: boolean): Promise<Generator> {
+    const present = this.#generator;
+    if (present?.slots === slots && present.guided === guided) return present;
+    this.#generator = undefined;
+    present?.destroy();
+    const options = { config: this.config, weights: this.#weights, slots, guided };
+    return this.#generator = await Generator.build(this.#gpu, options);
   }
 }
 

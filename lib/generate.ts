@@ -97,8 +97,10 @@ export function resolveClass(
   if (count === 0) {
     throw new ConfigError("class", choice, "none, since this model was trained without classes");
   }
-  const byName = classes.findIndex((name) => name.toLowerCase() === String(choice).toLowerCase());
-  if (byName >= 0) return byName;
+  const exact = classes.indexOf(String(choice));
+  if (exact >= 0) return exact;
+  const anyCase = classes.findIndex((name) => name.toLowerCase() === String(choice).toLowerCase());
+  if (anyCase >= 0) return anyCase;
   const number = typeof choice === "number" ? choice : /^\d+$/.test(choice) ? Number(choice) : NaN;
   if (Number.isInteger(number) && number >= 0 && number < count) return number;
   throw new ConfigError("class", choice, `${classes.join(", ")}, a number from 0 to ${count - 1}, or none`);

@@ -150,14 +150,15 @@ Deno.test("a data set that does not fit is refused and leaves nothing on the dev
 Deno.test("parameters larger than a binding step window by window as they do in one", async () => {
   const data = patternImages(8);
   const runs: Awaited<ReturnType<typeof results>>[] = [];
+  const wide = microNetwork({ numClassEmbeds: 3, blockOutChannels: [16, 32] });
   // Larger than every activation, smaller than the flat buffers.
-  for (const limit of [undefined, 24 * 1024]) {
+  for (const limit of [undefined, 80 * 1024]) {
     await withStep(
       data,
-      { microBatches: 2, clip: 0.01 },
+      { microBatches: 2, clip: 0.01, config: wide },
       async (step) => {
         const flat = 4 * step.table.elements;
-        assert.ok(flat > 2 * 24 * 1024, `flat buffers of ${flat} bytes would fit two windows`);
+        assert.ok(flat > 2 * 80 * 1024, `flat buffers of ${flat} bytes would fit two windows`);
         const windows = limit ? Math.ceil(flat / limit) : 1;
         const updates = step.programs.update.dispatches.filter(({ kernel }) =>
           kernel === "adamw.adamw"
