@@ -50,7 +50,7 @@ export interface SliceShape {
 }
 
 /**
- * `dx = addend + dy[…, first … first + count - 1]`.
+ * `dx = addend + dy[…, first … first + count - 1]`: the gradient of {@linkcode concatForward} for one of its operands.
  *
  * @param buffers `dy` [rows, Cp]; `addend`, `dx` [rows, countp]
  */
@@ -74,23 +74,6 @@ export function sliceChannels<B>(
       workgroups,
       options,
     )];
-}
-
-/**
- * Gradients of {@linkcode concatForward}: the two slices of `dy`.
- *
- * @param buffers `dy` [rows, (A + B)p]; `da`, `aAddend` [rows, Ap]; `db`, `bAddend` [rows, Bp]
- */
-export function concatBackward<B>(
-  { rows, a, b }: ConcatShape,
-  { dy, aAddend, da, bAddend, db }: { dy: B; aAddend?: B; da: B; bAddend?: B; db: B },
-  label = "concat gradient",
-): Launch<B>[] {
-  const channels = a + b;
-  return [
-    ...sliceChannels({ rows, channels, first: 0, count: a }, { dy, addend: aAddend, dx: da }, label),
-    ...sliceChannels({ rows, channels, first: a, count: b }, { dy, addend: bAddend, dx: db }, label),
-  ];
 }
 
 function padded(channels: number): number {

@@ -73,7 +73,7 @@ function product<B>(
   options: { label: string; flops: number },
 ): Launch<B> {
   const kernel = gemmKernel(target, problem, rows, columns, places);
-  const shape = { ...params, rows, columns4: columns / 4 };
+  const shape = { ...params, rows, columns: columns / kernel.tile.width };
   return launch(kernel.source, "main", shape, buffers, gemmGrid(kernel, rows, columns, places), options);
 }
 

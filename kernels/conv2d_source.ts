@@ -6,9 +6,10 @@
  *   backward_weight  dw[tap i, o] = sum over p of x[p at tap, i] dy[p, o]               rows: taps x input channels
  *
  * Conditions are joined with `&`: `&&` becomes control flow, which costs a basic block in the innermost loop.
- * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of vec4f along channels. Everything accumulates in float32
- * and is written with `=`. `flat` is the 1x1 convolution of stride 1, which knows no images, only a list of pixels. A coordinate
- * before the image's first wraps to one far beyond its last, so that one comparison finds both.
+ * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of vec4f along channels, or of `Columns` where the channels
+ * are the product's columns. Everything accumulates in float32 and is written with `=`. `flat` is the 1x1 convolution of stride
+ * 1, which knows no images, only a list of pixels. A coordinate before the image's first wraps to one far beyond its last, so
+ * that one comparison finds both.
  *
  * @module
  */
@@ -18,7 +19,7 @@ const PARAMS = `
 struct Params {
   rows: u32,         // of the product
   batch: u32,
-  columns4: u32,     // of the product, quads
+  columns: u32,      // of the product, in groups of WIDTH
   in_h: u32, in_w: u32, in_c4: u32,
   out_h: u32, out_w: u32, out_c4: u32,
   size: u32,         // side of the window
@@ -87,18 +88,18 @@ export function forwardProblem(flat: boolean): GemmProblem {
     name: `conv2d_forward${flat ? "_flat" : ""}`,
     declarations: `${PARAMS}
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, read> row_bias: array<vec4f>;
-@group(0) @binding(5) var<storage, read> residual: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<storage, read> weight: array<Columns>;
+@group(0) @binding(3) var<storage, read> bias: array<Columns>;
+@group(0) @binding(4) var<storage, read> row_bias: array<Columns>;
+@group(0) @binding(5) var<storage, read> residual: array<Columns>;
+@group(0) @binding(6) var<storage, read_write> y: array<Columns>;
 
-fn store(place: u32, row: u32, column: u32, value: vec4f) {
-  if (row >= params.rows || column >= params.columns4) { return; }
-  let at = row * params.columns4 + column;
+fn store(place: u32, row: u32, column: u32, value: Columns) {
+  if (row >= params.rows || column >= params.columns) { return; }
+  let at = row * params.columns + column;
   var sum = value;
   if (params.has_bias != 0u) { sum += bias[column]; }
-  if (params.has_row_bias != 0u) { sum += row_bias[row / params.sample_rows * params.columns4 + column]; }
+  if (params.has_row_bias != 0u) { sum += row_bias[row / params.sample_rows * params.columns + column]; }
   if (params.has_addend != 0u) { sum += residual[at]; }
   y[at] = sum;
 }
@@ -113,9 +114,9 @@ ${flat ? "" : pixelFunction("out")}`,
       : windowRows("x", "pixel", "in", (at, tap, pad) => `${at} * params.stride + ${tap} - ${pad}`),
     b: {
       along: "lines",
-      setup: (s, line) => `let ${s}_column = min(${line}, params.columns4 - 1u);`,
-      turn: (s) => `let ${s}_at = ${flat ? "" : "tap * 4u * params.in_c4 * params.out_c4 + "}${s}_column;`,
-      load: (s, k) => `weight[${s}_at + (${k}) * params.out_c4]`,
+      setup: (s, line) => `let ${s}_column = min(${line}, params.columns - 1u);`,
+      turn: (s) => `let ${s}_at = ${flat ? "" : "tap * 4u * params.in_c4 * params.columns + "}${s}_column;`,
+      load: (s, k) => `weight[${s}_at + (${k}) * params.columns]`,
     },
   };
 }
@@ -163,12 +164,12 @@ export function inputGradientProblem(form: Conv2dForm): GemmProblem {
     declarations: `${PARAMS}
 @group(0) @binding(1) var<storage, read> dy: array<vec4f>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(3) var<storage, read> addend: array<Columns>;
+@group(0) @binding(4) var<storage, read_write> dx: array<Columns>;
 
-fn store(place: u32, row: u32, column: u32, value: vec4f) {
-  if (row >= params.rows || column >= params.columns4) { return; }
-  let at = row * params.columns4 + column;
+fn store(place: u32, row: u32, column: u32, value: Columns) {
+  if (row >= params.rows || column >= params.columns) { return; }
+  let at = row * params.columns + column;
   var sum = value;
   if (params.has_addend != 0u) { sum += addend[at]; }
   dx[at] = sum;
@@ -183,7 +184,7 @@ ${flat ? "" : strided ? STRIDED_PIXELS : pixelFunction("in")}`,
     a: flat ? flatRows("dy", "params.out_c4") : strided ? { ...rows, active: (s) => `${s}_ok` } : rows,
     b: {
       along: "k",
-      setup: (s, line) => `let ${s}_column = min(${line}, 4u * params.columns4 - 1u);`,
+      setup: (s, line) => `let ${s}_column = min(${line}, WIDTH * params.columns - 1u);`,
       turn: (s) => `let ${s}_at = (${flat ? "" : "tap * 4u * params.in_c4 + "}${s}_column) * params.out_c4;`,
       load: (s, k) => `weight[${s}_at + ${k}]`,
     },
@@ -192,8 +193,8 @@ ${flat ? "" : strided ? STRIDED_PIXELS : pixelFunction("in")}`,
 
 /**
  * dw = x^T * dy, and the sums of dy. k runs along the output's rows of pixels (`flat`: along pieces of `out_w` pixels of the
- * list); place `s` of the grid takes the s-th share of them and writes to part s of `out`: [rows * columns4] quads of dw, then
- * [columns4] of sums. With `direct` there is one part, and the sums go to their own buffer.
+ * list); place `s` of the grid takes the s-th share of them and writes to part s of `out`: [rows * columns] groups of dw,
+ * then [columns] of sums. With `direct` there is one part, and the sums go to their own buffer.
  */
 export function weightGradientProblem(flat: boolean): GemmProblem {
   const pixel = (k: string) => `turn * params.out_w + ${k}`;
@@ -202,20 +203,20 @@ export function weightGradientProblem(flat: boolean): GemmProblem {
     name: `conv2d_backward_weight${flat ? "_flat" : ""}`,
     declarations: `${PARAMS.replace("has_bias", "pixels: u32, lines: u32, share: u32, direct: u32, has_bias")}
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> sums_out: array<vec4f>;
+@group(0) @binding(2) var<storage, read> dy: array<Columns>;
+@group(0) @binding(3) var<storage, read_write> out: array<Columns>;
+@group(0) @binding(4) var<storage, read_write> sums_out: array<Columns>;
 
-fn store(place: u32, row: u32, column: u32, value: vec4f) {
-  if (row >= params.rows || column >= params.columns4) { return; }
-  out[(place * (params.rows + 1u) + row) * params.columns4 + column] = value;
+fn store(place: u32, row: u32, column: u32, value: Columns) {
+  if (row >= params.rows || column >= params.columns) { return; }
+  out[(place * (params.rows + 1u) + row) * params.columns + column] = value;
 }
-fn store_sums(place: u32, column: u32, value: vec4f) {
-  if (params.has_bias == 0u || column >= params.columns4) { return; }
+fn store_sums(place: u32, column: u32, value: Columns) {
+  if (params.has_bias == 0u || column >= params.columns) { return; }
   if (params.direct != 0u) {
     sums_out[column] = value;
   } else {
-    out[(place * (params.rows + 1u) + params.rows) * params.columns4 + column] = value;
+    out[(place * (params.rows + 1u) + params.rows) * params.columns + column] = value;
   }
 }`,
     prologue: `let first = place * params.share;
@@ -244,9 +245,9 @@ fn store_sums(place: u32, column: u32, value: vec4f) {
     },
     b: {
       along: "lines",
-      setup: (s, line) => `let ${s}_column = min(${line}, params.columns4 - 1u);`,
+      setup: (s, line) => `let ${s}_column = min(${line}, params.columns - 1u);`,
       turn: () => "",
-      load: (s, k) => `select(vec4f(), dy[(${pixel(k)}) * params.out_c4 + ${s}_column], ${inside(k)})`,
+      load: (s, k) => `select(Columns(), dy[(${pixel(k)}) * params.columns + ${s}_column], ${inside(k)})`,
     },
     columnSums: true,
   };

@@ -40,7 +40,9 @@ export function gemmKernel(
   places: number,
 ): GemmKernel {
   const subgroup = target.path === "subgroup" && target.subgroupSize === SUBGROUP_LANES;
-  const tile = subgroup ? subgroupTile(rows) : workgroupTile(rows, columns, places);
+  const tile = subgroup
+    ? subgroupTile(rows, problem.wideOnly ? Infinity : columns)
+    : workgroupTile(rows, columns, places);
   const name = `${problem.name}_${subgroup ? "subgroup" : "tile"}_${tile.rows}x${tile.columns}`;
   const source = cachedKernel(name, () => subgroup ? gemmSubgroup(problem, tile) : gemmTile(problem, tile));
   return { source, tile };
@@ -57,17 +59,21 @@ export function gemmGrid(
 }
 
 /**
- * Few rows waste most of a large tile; two heights keep the number of pipelines to compile small. Taller tiles overflow the
- * instruction cache, wider ones spill more.
+ * Few rows waste most of a tall tile, and few columns most of a wide one. Taller tiles overflow the instruction cache, wider
+ * ones spill more. A product of few rows is over soon whatever its columns: its narrow layouts would only be more to compile.
  */
-function subgroupTile(rows: number): GemmTile {
-  return { rows: rows > 32 ? 32 : 16, columns: 4 * SUBGROUP_LANES };
+function subgroupTile(rows: number, columns: number): GemmTile {
+  const tall = rows > 32;
+  const width = !tall || columns > 16 ? 4 : columns > 8 ? 2 : 1;
+  return { rows: tall ? 32 : 16, columns: width * SUBGROUP_LANES, width };
 }
 
 /** A GPU wants a few hundred workgroups before it wants large tiles. */
 function workgroupTile(rows: number, columns: number, places: number): GemmTile {
   const large = Math.ceil(rows / 64) * Math.ceil(columns / 64) * places;
-  return columns > 32 && large >= 128 ? { rows: 64, columns: 64 } : { rows: 32, columns: 32 };
+  return columns > 32 && large >= 128
+    ? { rows: 64, columns: 64, width: 4 }
+    : { rows: 32, columns: 32, width: 4 };
 }
 
 /** Quads that hold `count` elements. */

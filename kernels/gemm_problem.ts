@@ -3,7 +3,8 @@
  * how its elements are found, and a generator (gemm_subgroup.ts or gemm_tile.ts) says how the work is laid out.
  *
  * Elements move as `vec4f`. An operand's four elements either follow each other along k (of one line: a row of A, a column of
- * B), or lie on four consecutive lines at one k.
+ * B), or lie on four consecutive lines at one k. Columns of B (along `lines`) and of C move in groups of a tile's `width`:
+ * as the WGSL type `Columns` of `WIDTH` floats, so that the same problem can be laid out for few columns.
  *
  * @module
  */
@@ -21,7 +22,7 @@ export interface GemmOperand {
   /** Statements at the head of each turn of the problem's outer loop. */
   turn(slot: string): string;
   /**
-   * Expression of type `vec4f`.
+   * Expression of type `vec4f`, or `Columns` for columns along `lines`.
    * @param k expression: index of the quad along k within the turn (`k`), or of the single k (`lines`)
    */
   load(slot: string, k: string): string;
@@ -33,8 +34,8 @@ export interface GemmOperand {
 export interface GemmProblem {
   readonly name: string;
   /**
-   * `Params`, bindings, and `fn store(place: u32, row: u32, column: u32, value: vec4f)`, which gets the workgroup's z, a row
-   * and a quad of columns; both may lie beyond the last ones.
+   * `Params`, bindings, and `fn store(place: u32, row: u32, column: u32, value: Columns)`, which gets the workgroup's z, a
+   * row and a group of `WIDTH` columns; both may lie beyond the last ones.
    */
   readonly declarations: string;
   /** Statements that come first; they can read `place`, the workgroup's z. */
@@ -55,16 +56,37 @@ export interface GemmProblem {
   readonly a: GemmOperand;
   readonly b: GemmOperand;
   /**
-   * Also sums B over k (B along `lines`), and calls `fn store_sums(place: u32, column: u32, value: vec4f)` in the first row
+   * Also sums B over k (B along `lines`), and calls `fn store_sums(place: u32, column: u32, value: Columns)` in the first row
    * of tiles.
    */
   readonly columnSums?: boolean;
+  /** Whether the WGSL counts on `WIDTH` being 4. */
+  readonly wideOnly?: boolean;
 }
 
 /** Rows and columns of the result that one workgroup computes. */
 export interface GemmTile {
   readonly rows: number;
   readonly columns: number;
+  /** Columns that one load, accumulator and store hold: `WIDTH` in WGSL. */
+  readonly width: TileWidth;
+}
+
+/** How many columns move together. */
+export type TileWidth = 1 | 2 | 4;
+
+/** WGSL that gives a problem its `Columns`, `WIDTH`, and what tells the columns of a group apart: `FIRST_COLUMNS`. */
+export function columnTypes(width: TileWidth): string {
+  const vector = {
+    1: ["f32", "u32", "0u"],
+    2: ["vec2f", "vec2u", "vec2u(0, 1)"],
+    4: ["vec4f", "vec4u", "vec4u(0, 1, 2, 3)"],
+  };
+  const [floats, counts, first] = vector[width];
+  return `alias Columns = ${floats};
+alias ColumnNumbers = ${counts};
+const WIDTH = ${width}u;
+const FIRST_COLUMNS = ${first};`;
 }
 
 /** `body` in the outer loop of a problem. */

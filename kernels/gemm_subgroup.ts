@@ -5,11 +5,12 @@
  * per element), a multiply-add two instructions, a broadcast from one lane one: so each lane keeps 4 columns for all rows of
  * the tile, loads of A are spread over the lanes (no element is loaded twice) and broadcast, and four k go into one turn of
  * the loop, since every loop turn also blends each accumulator with the lane mask. All loads come before the arithmetic:
- * interleaved, each of their many basic blocks would spill accumulators.
+ * interleaved, each of their many basic blocks would spill accumulators. Where the result has too few columns for that, a
+ * lane keeps 2 or 1, so that fewer lanes compute nothing.
  *
  * @module
  */
-import { type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
 
 const LANES = 8;
 const X = "xyzw";
@@ -44,8 +45,8 @@ function skip({ active }: GemmOperand, slots: string[]): string[] {
   return active ? [`if (!subgroupAny(${slots.map(active).join(" | ")})) { continue; }`] : [];
 }
 
-/** Loads of B that leave, for each of four k, the lane's four columns in `b_<k>`. */
-function columnsOfB(b: GemmOperand) {
+/** Loads of B that leave, for each of four k, the lane's columns in `b_<k>`. */
+function columnsOfB(b: GemmOperand, width: number) {
   if (b.along === "lines") {
     return {
       setup: [b.setup("b", "column")],
@@ -54,11 +55,13 @@ function columnsOfB(b: GemmOperand) {
     };
   }
   return {
-    setup: range(4).map((c) => b.setup(`b${c}`, `4u * column + ${c}u`)),
-    turn: range(4).map((c) => b.turn(`b${c}`)),
+    setup: range(width).map((c) => b.setup(`b${c}`, `WIDTH * column + ${c}u`)),
+    turn: range(width).map((c) => b.turn(`b${c}`)),
     load: [
-      ...range(4).map((c) => `let t_${c} = ${b.load(`b${c}`, "k")};`),
-      ...range(4).map((x) => `let b_${x} = vec4f(${range(4).map((c) => `t_${c}.${X[x]}`).join(", ")});`),
+      ...range(width).map((c) => `let t_${c} = ${b.load(`b${c}`, "k")};`),
+      ...range(4).map((x) =>
+        `let b_${x} = Columns(${range(width).map((c) => `t_${c}.${X[x]}`).join(", ")});`
+      ),
     ],
   };
 }
@@ -71,9 +74,9 @@ function targets(rows: number): string {
 }
 
 /** WGSL of a product for one subgroup a workgroup. */
-export function gemmSubgroup(problem: GemmProblem, { rows }: GemmTile): string {
+export function gemmSubgroup(problem: GemmProblem, { rows, width }: GemmTile): string {
   const a = rowsOfA(problem.a, rows);
-  const b = columnsOfB(problem.b);
+  const b = columnsOfB(problem.b, width);
   const multiply = range(rows).map((r) =>
     range(4).map((x) => `let s${r}_${x} = ${a.element(r, x)};`).join(" ") +
     ` c${r} += ${range(4).map((x) => `s${r}_${x} * b_${x}`).join(" + ")};`
@@ -91,7 +94,8 @@ export function gemmSubgroup(problem: GemmProblem, { rows }: GemmTile): string {
       ${problem.columnSums ? "sums += b_0 + b_1 + b_2 + b_3;" : ""}
       continuing { k++; break if k >= depth; }
     }`;
-  return `${problem.declarations}
+  return `${columnTypes(width)}
+${problem.declarations}
 
 @compute @workgroup_size(${LANES})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -101,10 +105,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   ${problem.prologue}
   ${lines(a.setup)}
   ${lines(b.setup)}
-  ${lines(range(rows).map((r) => `var c${r} = vec4f();`))}
-  ${problem.columnSums ? "var sums = vec4f();" : ""}
+  ${lines(range(rows).map((r) => `var c${r} = Columns();`))}
+  ${problem.columnSums ? "var sums = Columns();" : ""}
   ${outerLoop(problem, body)}
-  var c = array<vec4f, ${rows}>(${range(rows).map((r) => `c${r}`).join(", ")});
+  var c = array<Columns, ${rows}>(${range(rows).map((r) => `c${r}`).join(", ")});
   // Counting from \`row\` keeps Mesa from guessing the number of turns and unrolling this long body.
   let end = min(row + ${rows}u, ${problem.rows});
   ${problem.targetRows ? targets(rows) : ""}

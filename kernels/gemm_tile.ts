@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
 
 const THREADS = 64;
 const SIDE = 8; // threads along rows and along columns
@@ -100,7 +100,8 @@ export function gemmTile(problem: GemmProblem, tile: GemmTile): string {
         ${multiply}
       }
     }`;
-  return `${problem.declarations}
+  return `${columnTypes(tile.width)}
+${problem.declarations}
 var<workgroup> stage_a: array<vec4f, ${tile.rows / 4 * depth}>;
 var<workgroup> stage_b: array<vec4f, ${tile.columns / 4 * depth}>;
 

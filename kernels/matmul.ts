@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { gemmGrid, gemmKernel, quads } from "./gemm.ts";
+import { gemmGrid, gemmKernel } from "./gemm.ts";
 import { matmulProblem } from "./matmul_source.ts";
 import { type Launch, launch } from "./source.ts";
 import type { KernelTarget } from "./target.ts";
@@ -67,7 +67,7 @@ export function matmul<B>(
   const kernel = gemmKernel(target, problem, m, padded, batch * heads);
   const params = {
     ...{ heads, m, n, k, alpha },
-    columns4: quads(padded),
+    columns: Math.ceil(padded / kernel.tile.width),
     padded_n: padded,
     sliced: Number(sliced),
     has_addend: Number(addend !== undefined),

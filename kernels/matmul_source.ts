@@ -2,7 +2,7 @@
  * Batched matrix products over strided layouts as {@linkcode GemmProblem}s: C[i,j] = alpha * sum over k of A[i,k] B[k,j]
  * (+ addend[i,j]) for each (sample, head), which are the places of the grid. Float32 throughout, written with `=`.
  *
- * The vector variant reads and writes quads, so every stride and offset is a multiple of 4; the scalar one reads and writes
+ * The vector variant reads and writes vectors, so every stride and offset is a multiple of 4; the scalar one reads and writes
  * single floats, for head sizes that are not.
  *
  * @module
@@ -16,35 +16,43 @@ export interface MatmulVariant {
   scalar: boolean;
 }
 
+/** Whether the loads of an operand hold columns of the result. */
+function isColumns(name: "a" | "b", alongK: boolean): boolean {
+  return name === "b" && !alongK;
+}
+
 /**
  * An operand `name` whose lines (rows of A, columns of B) are `name_line` apart and whose k are `name_k` apart, one of them 1.
  * Elements beyond the last k are zero; lines beyond the last are never stored, so they only have to stay in bounds.
  */
 function operand(name: "a" | "b", alongK: boolean, scalar: boolean): GemmOperand {
   const lines = name === "a" ? "params.m" : "params.n";
-  const stride = scalar ? `params.${name}_row` : `params.${name}_row / 4u`;
-  const unit = scalar ? 4 : 1; // buffer elements of a quad
+  const columns = isColumns(name, alongK);
+  const type = columns ? "Columns" : "vec4f";
+  const group = columns ? "WIDTH" : "4u"; // elements of a load
+  const stride = scalar ? `params.${name}_row` : `params.${name}_row / ${group}`;
+  const unit = scalar ? 4 : 1; // buffer elements of a load
   return {
     along: alongK ? "k" : "lines",
     setup: (s, line) =>
       alongK
         ? `let ${s}_at = ${name}_base + min(${line}, ${lines} - 1u) * (${stride});`
-        : `let ${s}_at = ${name}_base + ${unit}u * min(${line}, (${lines} - 1u) / 4u);`,
+        : `let ${s}_at = ${name}_base + ${unit}u * min(${line}, (${lines} - 1u) / ${group});`,
     turn: () => "",
     load: (s, k) =>
       alongK
         ? `select(vec4f(), read_${name}(${s}_at + ${unit}u * (${k})), 4u * (${k}) + vec4u(0, 1, 2, 3) < vec4u(params.k))`
-        : `select(vec4f(), read_${name}(${s}_at + min(${k}, params.k - 1u) * (${stride})), (${k}) < params.k)`,
+        : `select(${type}(), read_${name}(${s}_at + min(${k}, params.k - 1u) * (${stride})), (${k}) < params.k)`,
   };
 }
 
-const STORE_QUADS = `
-fn store(place: u32, row: u32, column: u32, value: vec4f) {
-  if (row >= params.m || column >= params.columns4) { return; }
-  let at = (place / params.heads * params.c_batch + place % params.heads * params.c_head + row * params.c_row) / 4u + column;
+const STORE_VECTORS = `
+fn store(place: u32, row: u32, column: u32, value: Columns) {
+  if (row >= params.m || column >= params.columns) { return; }
+  let at = (place / params.heads * params.c_batch + place % params.heads * params.c_head + row * params.c_row) / WIDTH + column;
   var sum = params.alpha * value;
   if (params.has_addend != 0u) { sum += addend[at]; }
-  c[at] = select(vec4f(), sum, 4u * column + vec4u(0, 1, 2, 3) < vec4u(params.n));
+  c[at] = select(Columns(), sum, WIDTH * column + FIRST_COLUMNS < ColumnNumbers(params.n));
 }`;
 
 const STORE_FLOATS = `
@@ -66,20 +74,21 @@ fn store(place: u32, row: u32, column: u32, value: vec4f) {
 
 /** The product of one variant. */
 export function matmulProblem({ transposedA, transposedB, scalar }: MatmulVariant): GemmProblem {
-  const type = scalar ? "f32" : "vec4f";
-  const read = (name: string) =>
+  const typeOf = (columns: boolean) => columns ? "Columns" : "vec4f";
+  const columnsOfB = isColumns("b", transposedB);
+  const read = (name: string, type: string) =>
     scalar
       ? `fn read_${name}(at: u32) -> vec4f { return vec4f(${name}[at], ${name}[at + 1u], ${name}[at + 2u], ${name}[at + 3u]); }`
-      : `fn read_${name}(at: u32) -> vec4f { return ${name}[at]; }`;
-  const base = (name: string) =>
+      : `fn read_${name}(at: u32) -> ${type} { return ${name}[at]; }`;
+  const base = (name: string, columns: boolean) =>
     `let ${name}_base = (place / params.heads * params.${name}_batch + place % params.heads * params.${name}_head)` +
-    `${scalar ? "" : " / 4u"};`;
+    `${scalar ? "" : columns ? " / WIDTH" : " / 4u"};`;
   return {
     name: `matmul_${transposedA ? "t" : "n"}${transposedB ? "t" : "n"}${scalar ? "_scalar" : ""}`,
     declarations: `
 struct Params {
   heads: u32, m: u32, n: u32, k: u32,
-  columns4: u32,  // quads of columns that are written, padding included
+  columns: u32,   // groups of columns that are written, padding included
   padded_n: u32,  // columns that are written, padding included
   sliced: u32,    // 1: heads are slices of the same rows
   has_addend: u32,
@@ -89,16 +98,17 @@ struct Params {
   c_row: u32, c_batch: u32, c_head: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<${type}>;
-@group(0) @binding(2) var<storage, read> b: array<${type}>;
-@group(0) @binding(3) var<storage, read> addend: array<${type}>;
-@group(0) @binding(4) var<storage, read_write> c: array<${type}>;
+@group(0) @binding(1) var<storage, read> a: array<${scalar ? "f32" : "vec4f"}>;
+@group(0) @binding(2) var<storage, read> b: array<${scalar ? "f32" : typeOf(columnsOfB)}>;
+@group(0) @binding(3) var<storage, read> addend: array<${scalar ? "f32" : "Columns"}>;
+@group(0) @binding(4) var<storage, read_write> c: array<${scalar ? "f32" : "Columns"}>;
 
-${read("a")}
-${read("b")}
-${scalar ? STORE_FLOATS : STORE_QUADS}`,
-    prologue: `${base("a")}\n  ${base("b")}`,
+${read("a", "vec4f")}
+${read("b", typeOf(columnsOfB))}
+${scalar ? STORE_FLOATS : STORE_VECTORS}`,
+    prologue: `${base("a", false)}\n  ${base("b", columnsOfB)}`,
     turn: "",
+    wideOnly: scalar,
     rows: "params.m",
     depth: "(params.k + 3u) / 4u",
     a: operand("a", !transposedA, scalar),

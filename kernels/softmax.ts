@@ -37,7 +37,8 @@ export function softmaxForward<B>(
  * `dx_j = scale * y_j * (dy_j - sum_k dy_k y_k)`.
  *
  * @param shape as in the forward pass, and `scale`
- * @param buffers `y` (of the forward pass), `dy`, `dx` [rows, Tp]; padding of `dy` is ignored, of `dx` written zero
+ * @param buffers `y` (of the forward pass), `dy`, `dx` [rows, Tp]; padding of `dy` must be finite, that of
+ *   `dx` is written zero
  */
 export function softmaxBackward<B>(
   { rows, length, stride, scale }: SoftmaxShape & { readonly scale: number },

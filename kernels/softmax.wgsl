@@ -89,7 +89,7 @@ fn backward(
   let base = min(row, params.rows - 1u) * params.columns;
   let first = lane % ROW_LANES;
 
-  // y is zero in padding lanes, so nothing of dy enters there.
+  // y is zero in padding lanes, so nothing of dy enters there as long as it is finite.
   var sum = 0.0;
   for (var column = first; column < params.columns; column += ROW_LANES) {
     sum += dot(saved_y[base + column], dy[base + column]);

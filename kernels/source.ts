@@ -119,7 +119,9 @@ export function launch<B, const K extends KernelSource>(
     entry,
     params: params as Record<string, number>,
     // Optional operands arrive as undefined where a caller passes them on.
-    buffers: Object.fromEntries(Object.entries(buffers).filter(([, buffer]) => buffer !== undefined)) as Record<string, B>,
+    buffers: Object.fromEntries(
+      Object.entries(buffers).filter(([, buffer]) => buffer !== undefined),
+    ) as Record<string, B>,
     workgroups,
     constants: options.constants ?? {},
     label: options.label ?? `${kernel.name}.${entry}`,

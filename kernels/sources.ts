@@ -551,9 +551,10 @@ fn uniform_integer(x: u32, n: u32) -> u32 {
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
 // 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos.
+// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
+// one NaN would spoil a whole step.
 fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
   let angle = 6.283185307179586 * (uniform01(b) - 0.5);
   return radius * vec2f(cos(angle), sin(angle));
 }
@@ -675,9 +676,10 @@ fn uniform_integer(x: u32, n: u32) -> u32 {
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
 // 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos.
+// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
+// one NaN would spoil a whole step.
 fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
   let angle = 6.283185307179586 * (uniform01(b) - 0.5);
   return radius * vec2f(cos(angle), sin(angle));
 }
@@ -1708,9 +1710,10 @@ fn uniform_integer(x: u32, n: u32) -> u32 {
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
 // 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos.
+// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
+// one NaN would spoil a whole step.
 fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
   let angle = 6.283185307179586 * (uniform01(b) - 0.5);
   return radius * vec2f(cos(angle), sin(angle));
 }
@@ -1912,9 +1915,10 @@ fn uniform_integer(x: u32, n: u32) -> u32 {
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
 // 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos.
+// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
+// one NaN would spoil a whole step.
 fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
   let angle = 6.283185307179586 * (uniform01(b) - 0.5);
   return radius * vec2f(cos(angle), sin(angle));
 }
@@ -2274,9 +2278,10 @@ fn uniform_integer(x: u32, n: u32) -> u32 {
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
 // 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos.
+// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
+// one NaN would spoil a whole step.
 fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
   let angle = 6.283185307179586 * (uniform01(b) - 0.5);
   return radius * vec2f(cos(angle), sin(angle));
 }
@@ -2429,7 +2434,7 @@ fn backward(
   let base = min(row, params.rows - 1u) * params.columns;
   let first = lane % ROW_LANES;
 
-  // y is zero in padding lanes, so nothing of dy enters there.
+  // y is zero in padding lanes, so nothing of dy enters there as long as it is finite.
   var sum = 0.0;
   for (var column = first; column < params.columns; column += ROW_LANES) {
     sum += dot(saved_y[base + column], dy[base + column]);
@@ -2592,9 +2597,10 @@ fn uniform_integer(x: u32, n: u32) -> u32 {
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
 // 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos.
+// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
+// one NaN would spoil a whole step.
 fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
   let angle = 6.283185307179586 * (uniform01(b) - 0.5);
   return radius * vec2f(cos(angle), sin(angle));
 }

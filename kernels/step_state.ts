@@ -31,7 +31,10 @@ export const STREAM: Readonly<Record<"training" | "validation" | "sampling", num
 };
 
 /** Writes a step's fields in the layout the kernels read. */
-export function encodeStepState(state: StepState, into: ArrayBuffer = new ArrayBuffer(STEP_STATE_BYTES)): ArrayBuffer {
+export function encodeStepState(
+  state: StepState,
+  into: ArrayBuffer = new ArrayBuffer(STEP_STATE_BYTES),
+): ArrayBuffer {
   const words = new Uint32Array(into);
   const floats = new Float32Array(into);
   words.set([

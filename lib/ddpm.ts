@@ -150,12 +150,11 @@ export class DDPM {
     if (!Number.isSafeInteger(frames) || frames < 2) {
       throw new ConfigError("frames", frames, "a whole number of 2 or more");
     }
-    const kept = Math.min(frames, steps);
+    const [kept, last] = [Math.min(frames, steps), steps - 1];
     const previewAt = Array.from(
       { length: kept },
-      (_, i) => steps - 1 - Math.round(i * (steps - 1) / (kept - 1 || 1)),
-    )
-      .reverse();
+      (_, i) => kept === 1 ? last : Math.round(i * last / (kept - 1)),
+    );
     const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
     const drawOptions = { onStep: options.onStep, previewAt };
     const { noisy, previews } = await this.#draw(requests.length, guided, requests, plan, drawOptions);

@@ -18,7 +18,7 @@ const COUNTER = 0x70696374;
  * @param image bytes [height, width, 3]
  * @param timesteps 0 to T - 1 each; -1 for the image itself
  * @returns one frame per timestep, values beyond [-1, 1] clipped
- * @throws {ConfigError} for a timestep out of range
+ * @throws {ConfigError} for a timestep out of range, or an image of another size
  */
 export function forwardProcess(
   image: Uint8Array,
@@ -28,8 +28,12 @@ export function forwardProcess(
   timesteps: readonly number[],
   seed = 0,
 ): Images[] {
+  const size = height * width * 3;
+  if (image.length !== size) {
+    throw new ConfigError("image", image.length, `${height} x ${width} x 3 = ${size} bytes`);
+  }
   const key = splitSeed(seed);
-  const noise = new Float32Array(height * width * 3);
+  const noise = new Float32Array(size);
   for (let i = 0; i < noise.length; i += 2) {
     const [a, b] = philox4x32([i / 2, 0, 0, COUNTER], key);
     noise.set(normal2(a, b).slice(0, noise.length - i), i);

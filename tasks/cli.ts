@@ -11,6 +11,8 @@ import { ConfigError, DenoiseError } from "../lib/errors.ts";
 /** How a flag's value is read, and what is allowed, in words. */
 export interface Value<T> {
   readonly allowed: string;
+  /** Whether help need not say what is allowed, because next to everything is. */
+  readonly anything?: boolean;
   /** @throws {InvalidArgumentError} when `text` is not allowed */
   readonly parse: (text: string) => T;
 }
@@ -40,7 +42,10 @@ export function oneOf<const T extends string>(words: readonly T[]): Value<T> {
 
 /** Any text but the empty one, such as a path or a name. */
 export function text(): Value<string> {
-  return checked("any text but the empty one", (value) => value === "" ? undefined : value);
+  return {
+    ...checked("any text but the empty one", (value) => value === "" ? undefined : value),
+    anything: true,
+  };
 }
 
 function checked<T>(allowed: string, read: (text: string) => T | undefined): Value<T> {
@@ -88,11 +93,12 @@ export class TaskCommand extends Command {
    */
   flag<T>(flags: string, description: string, options: FlagOptions<T>): this {
     const { value, unit, defaultText, conflicts } = options;
-    const notes = [value.allowed];
+    const notes = value.anything ? [] : [value.allowed];
     if (unit !== undefined) notes.unshift(`in ${unit}`);
     const shown = defaultText ?? options.default;
     if (shown !== undefined) notes.push(`default: ${shown}`);
-    const option = new Option(flags, `${description} (${notes.join("; ")})`).argParser(value.parse);
+    const note = notes.length > 0 ? ` (${notes.join("; ")})` : "";
+    const option = new Option(flags, description + note).argParser(value.parse);
     if (conflicts) option.conflicts([...conflicts]);
     this.addOption(option);
     // set here and not by the option, which would show it a second time

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type DDPM, forwardProcess, type ImageDataset, type Images } from "../mod.ts";
+import { CheckpointError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { lossChart } from "../lib/image/chart.ts";
 import { strip } from "../lib/image/process.ts";
@@ -14,6 +15,19 @@ import type { Reporter } from "./progress.ts";
 export interface Picture {
   readonly path: string;
   readonly what: string;
+}
+
+/**
+ * Writes a picture, and the folder for it where that is missing.
+ * @throws {CheckpointError} naming the file
+ */
+export async function writePicture(path: string, bytes: Uint8Array): Promise<void> {
+  try {
+    await Deno.mkdir(dirname(path), { recursive: true });
+    await Deno.writeFile(path, bytes);
+  } catch (error) {
+    throw new CheckpointError(`cannot write ${path}: ${(error as Error).message}`);
+  }
 }
 
 /** Moments of the strips. */
@@ -38,18 +52,19 @@ export async function drawLossCurves(
   );
   const series = [{ name: "training", points: training }, { name: "validation (EMA)", points: validation }];
   const path = join(out, "loss.png");
+  let chart: Uint8Array;
   try {
-    const chart = await lossChart(series, {
+    chart = await lossChart(series, {
       title: "Loss per epoch",
       xLabel: "epoch",
       yLabel: "mean squared error of the noise",
     });
-    await Deno.writeFile(path, chart);
   } catch (error) {
     // The curve's libraries come from the package cache; a machine without them still has metrics.jsonl.
     report.line(`warning: ${path} was not drawn: ${(error as Error).message}`);
     return [];
   }
+  await writePicture(path, chart);
   return [{ path, what: "loss curves" }];
 }
 
@@ -74,7 +89,7 @@ export async function drawProcesses(
   );
   const captions = timesteps.map((t) => `t=${t}`);
   const forward: Picture = { path: join(out, "forward.png"), what: "forward process, noise added" };
-  await Deno.writeFile(forward.path, await strip(frames, { captions, scale: 3 }).png());
+  await writePicture(forward.path, await strip(frames, { captions, scale: 3 }).png());
 
   const shown = classes.length > 0 ? classes.slice(0, 10) : undefined;
   const steps = Math.min(STEPS, last + 1);
@@ -96,9 +111,9 @@ export async function drawProcesses(
     scale: 2,
     ...(shown ? { rowLabels: shown } : {}),
   });
-  await Deno.writeFile(reverse.path, await rows.png());
+  await writePicture(reverse.path, await rows.png());
   const animation: Picture = { path: join(out, "reverse.gif"), what: "the same, animated" };
   const grids = noisy.map((images: Images) => images.grid({ columns: 5, scale: 2 }));
-  await Deno.writeFile(animation.path, await encodeGif(grids, { delayMs: 100 }));
+  await writePicture(animation.path, await encodeGif(grids, { delayMs: 100 }));
   return [forward, reverse, animation];
 }

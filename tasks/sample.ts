@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { type ClassChoice, DDPM, type GenerateOptions, type Images } from "../mod.ts";
-import { CheckpointError, ConfigError } from "../lib/errors.ts";
+import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
+import { writePicture } from "./pictures.ts";
 import { createReporter, type Reporter, reporterMode } from "./progress.ts";
 import { newestRun } from "./runs.ts";
 
@@ -64,7 +65,10 @@ function readFlags(args: string[]): Flags {
       value: text(),
       default: "samples.png",
     })
-    .flag("--gif <FILE>", "animate the denoising of these images, too", { value: text() })
+    .flag("--gif <FILE>", "animate the denoising of these images, too", {
+      value: text(),
+      defaultText: "none",
+    })
     .switch("--quiet", "print nothing but errors")
     .read<Flags>(args);
 }
@@ -86,25 +90,18 @@ async function write(images: Images, flags: Flags, rows: readonly string[], repo
     const labels = rows.length > 1 ? { rowLabels: rows } : {};
     const columns = rows.length > 1 ? count : undefined;
     const picture = single ? images.scaled(scale) : images.grid({ columns, scale, ...labels });
-    await save(out, await picture.png());
+    await writePicture(out, await picture.png());
     report.line(`${images.count} image${single ? "" : "s"} in ${out}`);
     return;
   }
   for (let i = 0; i < images.count; i++) {
     const image = images.at(i);
     const { class: name, seed } = image.metadata[0];
-    await save(join(out, `${name}-${seed}.png`), await image.scaled(scale).png());
+    // A model's files may call a class anything, also `../x`.
+    const safe = String(name).replace(/[^\p{L}\p{N} _-]/gu, "_");
+    await writePicture(join(out, `${safe}-${seed}.png`), await image.scaled(scale).png());
   }
   report.line(`${images.count} images in ${out}`);
-}
-
-async function save(path: string, bytes: Uint8Array): Promise<void> {
-  try {
-    await Deno.mkdir(dirname(path), { recursive: true });
-    await Deno.writeFile(path, bytes);
-  } catch (error) {
-    throw new CheckpointError(`cannot write ${path}: ${(error as Error).message}`);
-  }
 }
 
 async function main(args: string[]): Promise<void> {
@@ -147,7 +144,7 @@ async function main(args: string[]): Promise<void> {
       const { noisy } = await model.trajectory(options, GIF_FRAMES);
       report.stop();
       const columns = rows.length > 1 ? count : undefined;
-      await save(
+      await writePicture(
         flags.gif,
         await encodeGif(noisy.map((frame) => frame.grid({ columns, scale: flags.scale })), { delayMs: 100 }),
       );

@@ -14,10 +14,11 @@ import {
   type TrainEvent,
   unetConfigFromJson,
 } from "../mod.ts";
-import { CheckpointError } from "../lib/errors.ts";
+import { checkRunDirectory } from "../lib/train/run_plan.ts";
+import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
 import { integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
-import { drawLossCurves, drawProcesses } from "./pictures.ts";
+import { drawLossCurves, drawProcesses, writePicture } from "./pictures.ts";
 import { createReporter, formatDuration, formatNumber, type Reporter, reporterMode } from "./progress.ts";
 import { newestRun, newRunDirectory } from "./runs.ts";
 
@@ -66,6 +67,7 @@ function readFlags(args: string[]): Flags {
     )
     .flag("--config <FILE>", "a network of your own: a config.json of diffusers' UNet2DModel", {
       value: text(),
+      defaultText: "the preset's",
     })
     .flag(
       "--data <PATH>",
@@ -88,6 +90,7 @@ function readFlags(args: string[]): Flags {
     .flag("--steps <N>", "stop after so many optimizer steps instead", {
       value: integer(1),
       unit: "steps",
+      defaultText: "as many as the epochs have",
       conflicts: ["epochs"],
     })
     .flag("--batch <N>", "images the gradients of one pass are taken over", {
@@ -174,23 +177,24 @@ async function settingsOf(flags: Flags): Promise<SettingsOptions> {
     onNonFinite,
   } = flags;
   return {
-    ...{
-      preset,
-      limit,
-      epochs,
-      batch,
-      lr,
-      warmup,
-      ema,
-      dropout,
-      clip,
-      accumulate,
-      labelDropout,
-      seed,
-      onNonFinite,
-    },
-    // So many steps, however many epochs that takes.
-    ...(steps === undefined ? {} : { steps, epochs: 1_000_000 }),
+    preset,
+    limit,
+    batch,
+    lr,
+    warmup,
+    ema,
+    dropout,
+    clip,
+    accumulate,
+    labelDropout,
+    seed,
+    onNonFinite,
+    // Each of the two takes the place of the other, also where a resumed run had the other.
+    ...(steps !== undefined
+      ? { steps, epochs: 1_000_000 }
+      : epochs !== undefined
+      ? { steps: null, epochs }
+      : {}),
     ...(flags.unconditional ? { conditional: false } : {}),
     ...(flags.config === undefined ? {} : { model: unetConfigFromJson(await readJson(flags.config)) }),
   };
@@ -209,23 +213,38 @@ async function readJson(path: string): Promise<Record<string, unknown>> {
   return value as Record<string, unknown>;
 }
 
-/** Ends the run with a save at the first signal, at once at the second. */
-function interruptible(report: Reporter): { signal: AbortSignal; exitCode: () => number } {
-  const controller = new AbortController();
-  let exitCode = 0;
-  for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-    if (Deno.build.os === "windows" && name === "SIGTERM") continue;
-    Deno.addSignalListener(name, () => {
-      if (controller.signal.aborted) Deno.exit(code);
-      exitCode = code;
-      report.line(`${name}: saving after this step; once more ends at once without saving`);
-      controller.abort();
-    });
+/** What SIGINT and SIGTERM do. */
+class Interruption {
+  readonly #controller = new AbortController();
+  /** Whether training is under way, so that there is something to save. */
+  #training = true;
+  /** What the process ends with; 0 as long as there was no signal. */
+  exitCode = 0;
+
+  constructor(report: Reporter) {
+    for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+      if (Deno.build.os === "windows" && name === "SIGTERM") continue;
+      Deno.addSignalListener(name, () => {
+        if (this.signal.aborted || !this.#training) Deno.exit(code);
+        this.exitCode = code;
+        report.line(`${name}: saving after this step; once more ends at once without saving`);
+        this.#controller.abort();
+      });
+    }
   }
-  return { signal: controller.signal, exitCode: () => exitCode };
+
+  /** Ends training with a save, at the first signal; the second ends the process. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** From here on the first signal ends the process. */
+  trained(): void {
+    this.#training = false;
+  }
 }
 
-/** Shows training's events; returns the paths of the pictures it wrote. */
+/** Shows training's events, and keeps the paths of the grids it wrote. */
 class Listener {
   readonly artefacts: string[] = [];
   #classes: readonly string[] = [];
@@ -235,6 +254,7 @@ class Listener {
 
   async on(event: TrainEvent): Promise<void> {
     const { report, out } = this;
+    // Images are no JSON, and who reads lines wants no ticks.
     if (event.type !== "samples" && event.type !== "validation") report.event(event);
     switch (event.type) {
       case "start": {
@@ -288,9 +308,9 @@ class Listener {
           ...(this.#classes.length > 0 && event.rowLabels[0] !== "" ? { rowLabels: event.rowLabels } : {}),
         });
         const path = join(out, "samples", `epoch-${String(event.epoch).padStart(4, "0")}.png`);
-        await Deno.mkdir(join(out, "samples"), { recursive: true });
         await writePicture(path, await grid.png({ epoch: String(event.epoch), step: String(event.step) }));
         this.artefacts.push(path);
+        report.event({ type: "samples", epoch: event.epoch, step: event.step, path });
         report.line(`samples in ${path}`);
         break;
       }
@@ -313,14 +333,6 @@ class Listener {
   }
 }
 
-async function writePicture(path: string, bytes: Uint8Array): Promise<void> {
-  try {
-    await Deno.writeFile(path, bytes);
-  } catch (error) {
-    throw new CheckpointError(`cannot write ${path}: ${(error as Error).message}`);
-  }
-}
-
 async function main(args: string[]): Promise<number> {
   const flags = readFlags(args);
   const report = createReporter({ mode: reporterMode(flags) });
@@ -330,9 +342,18 @@ async function main(args: string[]): Promise<number> {
     : flags.resume ?? flags.out ?? await newRunDirectory();
   const gpu = await openTaskGpu();
   try {
-    if (gpu.adapter.software && flags.preset === undefined && !flags.config && !flags.resume) {
+    // What can be told to be wrong before 139 MB are fetched is told before.
+    const resume = flags.resume !== undefined;
+    await checkRunDirectory(out, resume);
+    if (!resume) resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });
+    const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !flags.resume;
+    if (gpu.adapter.software && auto) {
+      const images = flags.limit === undefined
+        ? `at most ${AUTO_SOFTWARE_LIMIT} images`
+        : `${flags.limit} images`;
       report.line(
-        "No GPU here, so this is a small run: preset tiny on 5,000 images. The real thing: deno task train --preset small (hours on a GPU), or --limit 45000 for all images.",
+        `No GPU here, so this is a small run: preset tiny on ${images}. All images: --limit 45000. ` +
+          "The real thing, hours on a GPU: deno task train --preset small",
       );
     }
     const data = await cifar10({
@@ -340,7 +361,7 @@ async function main(args: string[]): Promise<number> {
       onProgress: ({ message, done, total }) =>
         report.line(total === undefined ? message : `${message} ${done}/${total}`),
     });
-    const { signal, exitCode } = interruptible(report);
+    const interruption = new Interruption(report);
     const listener = new Listener(report, out);
     let history: readonly { epoch: number; trainLoss: number; valLoss: number | null }[] = [];
     const options = {
@@ -348,8 +369,8 @@ async function main(args: string[]): Promise<number> {
       data,
       out,
       gpu,
-      signal,
-      resume: flags.resume !== undefined,
+      signal: interruption.signal,
+      resume,
       sampleEvery: flags.sampleEvery,
       logEvery: flags.logEvery,
     };
@@ -357,17 +378,21 @@ async function main(args: string[]): Promise<number> {
       await listener.on(event);
       if (event.type === "end") history = event.history;
     }
-    if (!signal.aborted) {
+    interruption.trained();
+    if (interruption.exitCode === 0) {
       const pictures = [...await drawLossCurves(out, history, report)];
       const model = await DDPM.load(out, { gpu, onWarning: (message) => report.line(`warning: ${message}`) });
       pictures.push(...await drawProcesses(out, model, data, report));
       await model.close();
-      report.event({ type: "artefacts", paths: pictures.map(({ path }) => path) });
+      report.event({
+        type: "artefacts",
+        paths: [...listener.artefacts, ...pictures.map(({ path }) => path)],
+      });
       for (const { path, what } of pictures) report.line(`${what}: ${path}`);
       report.line(`model (a diffusers pipeline directory): ${out}`);
       report.line(`draw from it: deno task sample --model ${out} --class ${data.classes[0]}`);
     }
-    return exitCode();
+    return interruption.exitCode;
   } finally {
     report.stop();
     gpu.close();

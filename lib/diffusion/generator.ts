@@ -59,7 +59,7 @@ export interface Drawn {
   readonly previews: readonly Float32Array<ArrayBuffer>[];
 }
 
-/** Longest trajectory a plan buffer holds: diffusers' largest number of timesteps. */
+/** Longest trajectory a plan buffer holds: every timestep of the reference schedule (Ho et al. 2020). */
 const MAX_STEPS = 1000;
 /** Wait for the device after so many steps where somebody listens, so that progress is true. */
 const STEPS_PER_WAIT = 4;
@@ -100,7 +100,8 @@ export class Generator {
   /**
    * Records the network and the sampler's step for a number of slots.
    *
-   * @throws {ConfigError} when guidance is asked of a network without classes
+   * @throws {ConfigError} when guidance is asked of a network without classes, or the network's output is no image
+   *   like its input (a learned variance, say)
    * @throws {DeviceError} when the device cannot hold it
    */
   static async build(gpu: Gpu, options: GeneratorOptions): Promise<Generator> {
@@ -110,6 +111,13 @@ export class Generator {
         "guidance",
         "a scale other than 1",
         "1, since this model was trained without classes",
+      );
+    }
+    if (config.outChannels !== config.inChannels) {
+      throw new ConfigError(
+        "out_channels",
+        config.outChannels,
+        `in_channels (${config.inChannels}) to sample`,
       );
     }
     const [height, width] = imageSize(config);

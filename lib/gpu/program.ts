@@ -15,7 +15,7 @@ export interface Dispatch {
   readonly bindGroup: GPUBindGroup;
   readonly workgroups: readonly [number, number, number];
   readonly label: string;
-  /** Kernel and entry point, e.g. `group_norm.stats`. */
+  /** Kernel and entry point, e.g. `group_norm.forward`. */
   readonly kernel: string;
   readonly flops: number;
 }
@@ -72,8 +72,8 @@ export function runPrograms(gpu: Gpu, programs: readonly Program[]): void {
 /**
  * Makes pipelines and bind groups for a list of launches.
  *
- * @throws {DeviceError} naming the kernel where the device refuses it, or the buffer that is too large to bind; nothing
- *   stays allocated
+ * @throws {DeviceError} naming the kernel where the device refuses it, the buffer that is too large to bind, or the
+ *   dispatch of too many workgroups; nothing stays allocated
  */
 export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferView>[]): Promise<Program> {
   const slots: number[] = [];
@@ -87,6 +87,7 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
   const ready = Promise.all(launches.map(async (launch, i): Promise<Dispatch> => {
     const { kernel, entry } = launch;
     writeParams(host, slots[i], launch);
+    checkWorkgroups(gpu, launch);
     const names = Object.keys(launch.buffers);
     const { pipeline, layout } = await gpu.pipelines.get(kernel, entry, launch.constants, names);
     const entries: GPUBindGroupEntry[] = names.map((name) => {
@@ -121,6 +122,18 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
     if (uniforms) destroyBuffer(gpu, uniforms);
     throw error;
   }
+}
+
+/** WebGPU would only report it when the dispatch is submitted, and name nothing. */
+function checkWorkgroups(gpu: Gpu, { label, workgroups }: Launch<unknown>): void {
+  const limit = gpu.limits.maxComputeWorkgroupsPerDimension;
+  if (workgroups.every((count) => count <= limit)) return;
+  throw new DeviceError(
+    `${label} needs ${
+      workgroups.join(" x ")
+    } workgroups, but ${gpu.adapter.name} takes at most ${limit} along ` +
+      "each dimension; use a smaller batch",
+  );
 }
 
 function writeParams(host: DataView, offset: number, { kernel, params, label }: Launch<unknown>): void {

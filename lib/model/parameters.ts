@@ -5,12 +5,13 @@
  * @module
  */
 import { CheckpointError } from "../errors.ts";
+import { BINDING_ALIGNMENT } from "../gpu/memory.ts";
 import type { Parameter } from "../graph/graph.ts";
 import { paddedChannels, showShape } from "../graph/tensor.ts";
 import { normal2, philox4x32, splitSeed, uniform01 } from "../random.ts";
 
-/** Offsets of bound ranges must be multiples of 256 bytes. */
-const ALIGNMENT = 64;
+/** Elements that a parameter's offset is a multiple of, so that its range can be bound. */
+const ALIGNMENT = BINDING_ALIGNMENT / 4;
 
 /** A tensor as checkpoints hold it. */
 export interface HostTensor {

@@ -5,10 +5,10 @@
  */
 import { type StepState, STREAM } from "../../kernels/step_state.ts";
 import { type ImageDataset, splitDataset, takeSubset } from "../data/dataset.ts";
-import { ConfigError } from "../errors.ts";
+import { CheckpointError, ConfigError } from "../errors.ts";
 import { imageSize } from "../model/config.ts";
 import { splitSeed } from "../random.ts";
-import type { LoadedCheckpoint } from "./checkpoint.ts";
+import { listCheckpoints, type LoadedCheckpoint } from "./checkpoint.ts";
 import { settingsIn, type TrainOptions } from "./options.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
 import { type Progress, readTrainer } from "./state.ts";
@@ -84,6 +84,26 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
     stepsPerEpoch,
     totalSteps,
   };
+}
+
+/**
+ * Checks that a run's directory has something to go on with, or nothing to be mixed with.
+ *
+ * @throws {CheckpointError} when there is nothing to resume
+ * @throws {ConfigError} when there is a run that was not asked to be resumed
+ */
+export async function checkRunDirectory(out: string, resume: boolean): Promise<void> {
+  const checkpoints = await listCheckpoints(out);
+  if (resume && checkpoints.length === 0) {
+    throw new CheckpointError(`${out} has no checkpoint to go on from`);
+  }
+  if (!resume && checkpoints.length > 0) {
+    throw new ConfigError(
+      "out",
+      out,
+      "a directory without a run, or `resume` to go on with the one it holds",
+    );
+  }
 }
 
 /** What the kernels are told of a micro-batch of optimizer step `step`, both counted from 0. */

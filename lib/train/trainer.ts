@@ -6,12 +6,12 @@
 import { decodeLog } from "../../kernels/training.ts";
 import { objectiveTables } from "../diffusion/objective.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
-import { CheckpointError, ConfigError, TrainingError } from "../errors.ts";
+import { TrainingError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
 import { readBack, readFloats } from "../gpu/readback.ts";
 import { permutation } from "../random.ts";
-import { listCheckpoints, loadLatestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
+import { loadLatestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "./durable.ts";
 import type {
   CheckpointEvent,
@@ -24,7 +24,7 @@ import type {
 import { MetricsFile } from "./metrics.ts";
 import { checkSurroundings, type TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./resident.ts";
-import { planRun, type RunPlan, trainingState, validationState } from "./run_plan.ts";
+import { checkRunDirectory, planRun, type RunPlan, trainingState, validationState } from "./run_plan.ts";
 import { SampleGrid } from "./sample_grid.ts";
 import { scheduleOf } from "./settings.ts";
 import { captureCheckpoint, initializeWeights, nonFiniteParameter, restoreWeights } from "./state.ts";
@@ -65,7 +65,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
     // Before the lock, which makes the directory: a mistake in the options leaves nothing behind.
     const fresh = resume ? undefined : planRun(options, software);
     if (out !== undefined) {
-      await checkDirectory(out, resume);
+      await checkRunDirectory(out, resume);
       lock = await lockDirectory(out);
     }
     const plan = fresh ??
@@ -80,20 +80,6 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
     run?.destroy();
     lock?.release();
     if (!options.gpu) gpu.close();
-  }
-}
-
-async function checkDirectory(out: string, resume: boolean): Promise<void> {
-  const checkpoints = await listCheckpoints(out);
-  if (resume && checkpoints.length === 0) {
-    throw new CheckpointError(`${out} has no checkpoint to go on from`);
-  }
-  if (!resume && checkpoints.length > 0) {
-    throw new ConfigError(
-      "out",
-      out,
-      "a directory without a run, or `resume` to go on with the one it holds",
-    );
   }
 }
 

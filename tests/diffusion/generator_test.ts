@@ -127,6 +127,15 @@ Deno.test("a network without classes draws, whatever label it is given, and refu
   });
 });
 
+Deno.test("a network whose output is no image like its input is refused", () => {
+  const config = unetConfig({ ...conditional, outChannels: 6 });
+  return withWeights(config, (gpu, weights) =>
+    assert.rejects(
+      Generator.build(gpu, { config, weights, slots: 1, guided: false }),
+      /^ConfigError: out_channels: expected in_channels \(3\) to sample, got 6$/,
+    ));
+});
+
 Deno.test("one step is enough for an image, none for none", () =>
   withWeights(conditional, async (gpu, weights) => {
     const generator = await Generator.build(gpu, { config: conditional, weights, slots: 2, guided: false });

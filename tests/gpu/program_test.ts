@@ -80,6 +80,10 @@ Deno.test("what cannot be built is refused by name and leaves nothing allocated"
       { ...good, buffers: { x: { ...x, size: limit + 4 }, y } },
       /^DeviceError: affine test needs \d+ MiB in one binding \(x\), but .* binds at most \d+ MiB; use a smaller batch/,
     ],
+    [
+      { ...good, workgroups: [1, 65536, 1] },
+      /^DeviceError: affine test needs 1 x 65536 x 1 workgroups, but .* takes at most 65535 along each dimension/,
+    ],
   ];
   const before = gpu.memory.used;
   for (const [launch, message] of faults) {

@@ -45,6 +45,16 @@ function attention(batch: number, heads: number, tokens: number, d: number): [st
   ];
 }
 
+/** A result of few columns: A B and A B^T. */
+function narrow(n: number): [string, MatmulShape][] {
+  const shape = { batch: 2, heads: 2, m: 41, n, k: 10, alpha: 2 };
+  const [a, c] = [plain(matrices(2, 41, 10)), matrices(2, 41, n)];
+  return [
+    ["A B", { ...shape, a, b: plain(matrices(2, 10, n)), c }],
+    ["A B^T", { ...shape, a, b: transposed(matrices(2, n, 10)), c }],
+  ];
+}
+
 const CASES: [string, MatmulShape][] = [
   ...attention(2, 1, 64, 32),
   ...attention(2, 4, 16, 8),
@@ -53,6 +63,9 @@ const CASES: [string, MatmulShape][] = [
   ...attention(1, 1, 1, 1),
   ...attention(1, 3, 7, 20),
   ...attention(1, 1, 256, 36),
+  ...attention(2, 2, 36, 8),
+  ...attention(2, 2, 36, 16),
+  ...[3, 4, 8, 9, 12, 16, 20].flatMap(narrow),
   ["A^T B^T", {
     ...{ batch: 2, heads: 1, m: 19, n: 22, k: 13, alpha: -1 },
     ...{ a: transposed(matrices(1, 13, 19)), b: transposed(matrices(1, 22, 13)), c: matrices(1, 19, 22) },

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { GIF, Image } from "imagescript";
+import { decodePng } from "../../lib/image/png.ts";
+import { inTemporaryDirectory } from "../train/directories.ts";
+import { runTask } from "./command.ts";
+
+/** A pipeline of three classes without names, 8 x 8 images. */
+const MODEL = new URL("../golden/tiny_pipeline", import.meta.url).pathname;
+
+Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const { code, out } = await runTask("sample", ["--help"], directory);
+    assert.equal(code, 0);
+    const text = out.replace(/\s+/g, " ");
+    for (
+      const [flag, ...notes] of [
+        ["--model <DIR>", "default: the newest run under runs/"],
+        ["--class <NAME>", "all", "none"],
+        ["--count <N>", "in images", "default: 8"],
+        ["--steps <N>", "in steps", "default: 50"],
+        ["--sampler <NAME>", "ddpm, ddim", "default: ddim"],
+        ["--eta <F>", "from 0 to 1", "default: 0"],
+        ["--guidance <F>", "default: 2, or 1 without a class"],
+        ["--seed <N>", "default: 0"],
+        ["--scale <N>", "from 1 to 16", "default: 2"],
+        ["--out <PATH>", "default: samples.png"],
+        ["--gif <FILE>", "default: none"],
+      ]
+    ) {
+      const entry = text.slice(text.indexOf(` ${flag} `)).slice(1).split(/ --[a-z]/)[0];
+      for (const note of notes) assert.ok(entry.includes(note), `${flag}: ${note} is not in: ${entry}`);
+    }
+  });
+});
+
+Deno.test("a row for every class in one picture, with its making in the file, and the way there as a GIF", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const flags = ["--model", MODEL, "--count", "2", "--steps", "4", "--seed", "7", "--guidance", "1.5"];
+    const { code, out, err } = await runTask(
+      "sample",
+      [...flags, "--out", "a/b.png", "--gif", "c.gif"],
+      directory,
+    );
+    assert.deepEqual([code, err], [0, ""]);
+    assert.match(out, /^model .*tiny_pipeline on /m);
+    assert.match(out, /^6 images in a\/b\.png$/m);
+    assert.match(out, /^animation in c\.gif$/m);
+    const bytes = await Deno.readFile(join(directory, "a/b.png"));
+    const picture = await Image.decode(bytes) as Image;
+    assert.ok(picture.width > 2 * 16 && picture.height > 3 * 16);
+    const { text } = await decodePng(bytes);
+    assert.equal(text.model, MODEL);
+    assert.deepEqual([text.class, text.seed], ["0, 0, 1, 1, 2, 2", "7, 8, 9, 10, 11, 12"]);
+    assert.deepEqual([text.sampler, text.steps, text.guidance], ["ddim", "4", "1.5"]);
+    const animation = await GIF.decode(await Deno.readFile(join(directory, "c.gif"))) as GIF;
+    assert.equal(animation.length, 4);
+  });
+});
+
+Deno.test("one image is itself enlarged; the same seed gives the same file, and in a directory the same image", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const flags = ["--model", MODEL, "--steps", "3", "--sampler", "ddpm", "--seed", "5", "--quiet"];
+    const runs = await Promise.all([
+      runTask(
+        "sample",
+        [...flags, "--class", "2", "--count", "1", "--scale", "3", "--out", "one.png"],
+        directory,
+      ),
+      runTask(
+        "sample",
+        [...flags, "--class", "2", "--count", "1", "--scale", "3", "--out", "two.png"],
+        directory,
+      ),
+      runTask(
+        "sample",
+        [...flags, "--class", "2", "--count", "3", "--scale", "3", "--out", "many"],
+        directory,
+      ),
+    ]);
+    for (const { code, out, err } of runs) assert.deepEqual([code, out, err], [0, "", ""]);
+    const one = await Deno.readFile(join(directory, "one.png"));
+    const picture = await Image.decode(one) as Image;
+    assert.deepEqual([picture.width, picture.height], [24, 24]);
+    assert.deepEqual(await Deno.readFile(join(directory, "two.png")), one);
+    const names = [...Deno.readDirSync(join(directory, "many"))].map(({ name }) => name).sort();
+    assert.deepEqual(names, ["2-5.png", "2-6.png", "2-7.png"]);
+    assert.deepEqual(await Deno.readFile(join(directory, "many/2-5.png")), one);
+  });
+});
+
+Deno.test("a class's name cannot lead out of the directory", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const model = join(directory, "model");
+    for (const part of ["unet", "scheduler"]) {
+      await Deno.mkdir(join(model, part), { recursive: true });
+      for await (const { name } of Deno.readDir(join(MODEL, part))) {
+        await Deno.copyFile(join(MODEL, part, name), join(model, part, name));
+      }
+    }
+    const index = JSON.parse(await Deno.readTextFile(join(MODEL, "model_index.json")));
+    const labels = { ...index, _class_labels: ["../../evil", "große Katze", "owl"] };
+    await Deno.writeTextFile(join(model, "model_index.json"), JSON.stringify(labels));
+    const flags = ["--model", model, "--steps", "1", "--count", "1", "--out", "out/deep"];
+    const { code, err } = await runTask("sample", flags, directory);
+    assert.deepEqual([code, err], [0, ""]);
+    const names = [...Deno.readDirSync(join(directory, "out/deep"))].map(({ name }) => name).sort();
+    assert.deepEqual(names, ["______evil-0.png", "große Katze-1.png", "owl-2.png"]);
+  });
+});
+
+Deno.test("what cannot be done is said in one line, with what can, and writes nothing", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const cases: [string[], number, RegExp][] = [
+      [["--model", "nowhere"], 1, /^error: nowhere: no model here: expected .*\n$/],
+      [
+        [],
+        2,
+        /^error: run: expected a directory with a run that has a checkpoint; none is there yet, got "runs"\n$/,
+      ],
+      [["--model", MODEL, "--class", "cat"], 2, /^error: class: expected 0, 1, 2, a number .*got "cat"\n$/],
+      [["--model", MODEL, "--sampler", "ddpm", "--eta", "0.5"], 2, /^error: eta: /],
+      [
+        ["--model", MODEL, "--class", "none", "--guidance", "3"],
+        2,
+        /^error: guidance: expected 1 where no class/,
+      ],
+      [["--model", MODEL, "--cuont", "3"], 2, /unknown option '--cuont'\n\(Did you mean --count\?\)/],
+    ];
+    const outcomes = await Promise.all(cases.map(([args]) => runTask("sample", args, directory)));
+    for (const [i, { code, err }] of outcomes.entries()) {
+      assert.match(err, cases[i][2]);
+      assert.equal(code, cases[i][1], cases[i][0].join(" "));
+    }
+    const none = await runTask("sample", ["--model", MODEL], directory, { DENO_WEBGPU_BACKEND: "bogus" });
+    assert.match(none.err, /^error: no WebGPU adapter was found\./);
+    assert.equal(none.code, 1);
+    assert.deepEqual([...Deno.readDirSync(directory)], []);
+  });
+});
