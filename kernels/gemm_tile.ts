@@ -14,29 +14,34 @@ const SIDE = 8; // threads along rows and along columns
 const X = "xyzw";
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
-/** How the threads share the loads of one operand, and put them into `stage_<name>`. */
+/**
+ * How the threads share the loads of one operand, and put them into `stage_<name>`.
+ *
+ * Elements that follow each other along k are turned round in registers, four lines a thread: a thread that wrote its
+ * single elements would share a `vec4f` with three others, and WGSL lets a write of one component touch the whole vector
+ * (Metal and Direct3D do so).
+ */
 function stage(name: string, operand: GemmOperand, lines: number, depth: number, first: string) {
   const width = lines / 4;
-  const loads = range(lines * depth / 4 / THREADS);
   if (operand.along === "k") {
-    // As many threads as there are quads staged along k load one line.
     const deep = depth / 4;
-    const line = (j: number) => `thread / ${deep}u + ${j * THREADS / deep}u`;
-    const slots = loads.map((j) => `${name}${j}`);
+    const slots = range(4).map((j) => `${name}${j}`);
     const load = (slot: string) =>
       `let ${slot}_v = select(vec4f(), ${operand.load(slot, `${name}_k`)}, ${name}_k < depth);`;
-    const put = (j: number, x: number) => {
-      const at = `(thread % ${deep}u * 4u + ${x}u) * ${width}u + (${line(j)}) / 4u`;
-      return `stage_${name}[${at}][(${line(j)}) % 4u] = ${slots[j]}_v.${X[x]};`;
-    };
+    const put = (x: number) =>
+      `stage_${name}[(thread % ${deep}u * 4u + ${x}u) * ${width}u + thread / ${deep}u] = ` +
+      `vec4f(${slots.map((slot) => `${slot}_v.${X[x]}`).join(", ")});`;
     return {
-      setup: loads.map((j) => operand.setup(slots[j], `${first} + ${line(j)}`)).join("\n"),
+      setup: slots.map((slot, j) => operand.setup(slot, `${first} + 4u * (thread / ${deep}u) + ${j}u`)).join(
+        "\n",
+      ),
       turn: slots.map((slot) => operand.turn(slot)).join("\n"),
       load: [`let ${name}_k = k + thread % ${deep}u;`, ...slots.map(load)].join("\n"),
-      put: loads.flatMap((j) => range(4).map((x) => put(j, x))).join("\n"),
+      put: range(4).map(put).join("\n"),
       sums: "",
     };
   }
+  const loads = range(lines * depth / 4 / THREADS);
   const load = (j: number) => {
     const k = `${name}_k${j}`;
     return `let ${k} = 4u * k + thread / ${width}u + ${j * THREADS / width}u;
@@ -63,8 +68,10 @@ function combineSums(width: number): string {
 
 /** WGSL of a product with tiles in workgroup memory. */
 export function gemmTile(problem: GemmProblem, tile: GemmTile): string {
-  // k staged at a time: small tiles take a single load a thread.
-  const depth = tile.rows > 32 ? 16 : 8;
+  // k staged at a time: as much as gives each thread four lines of one quad where an operand lies along k, else little,
+  // since the k of a turn may be few.
+  const alongK = problem.a.along === "k" || problem.b.along === "k";
+  const depth = tile.rows > 32 ? 16 : alongK ? 32 : 8;
   const a = stage("a", problem.a, tile.rows, depth, "row");
   const b = stage("b", problem.b, tile.columns, depth, "column");
   const [rowQuads, columnQuads] = [tile.rows / 4 / SIDE, tile.columns / 4 / SIDE];

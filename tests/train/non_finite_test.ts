@@ -4,7 +4,7 @@ import { TrainingError } from "../../lib/errors.ts";
 import { type Checkpoint, loadLatestCheckpoint, saveCheckpoint } from "../../lib/train/checkpoint.ts";
 import { testGpu } from "../gpu.ts";
 import { inTemporaryDirectory } from "./directories.ts";
-import { endOf, ofType, run } from "./micro.ts";
+import { digests, endOf, ofType, run } from "./micro.ts";
 
 const FLOAT_MAX = 3.4028234663852886e38;
 
@@ -54,7 +54,7 @@ Deno.test("a loss that is not finite ends the run with step and tensor named and
     const after = await loadLatestCheckpoint(out);
     assert.equal(after.step, 2);
     assertFinite(after);
-    assert.deepEqual(after.trainerTensors, before.trainerTensors);
+    assert.deepEqual(digests(after.trainerTensors), digests(before.trainerTensors));
     assert.equal(gpu.memory.live, live);
   });
 });
@@ -78,8 +78,8 @@ Deno.test("the good steps before it are in the state that is kept, though nothin
 
     await run({ out: good, resume: true, steps: failed - 1 });
     const expected = await loadLatestCheckpoint(good);
-    assert.deepEqual(last.trainerTensors, expected.trainerTensors);
-    assert.deepEqual(last.ema, expected.ema);
+    assert.deepEqual(digests(last.trainerTensors), digests(expected.trainerTensors));
+    assert.deepEqual(digests(last.ema), digests(expected.ema));
     assert.deepEqual([last.trainer.lossSum, last.trainer.lossCount], [
       expected.trainer.lossSum,
       expected.trainer.lossCount,
@@ -120,10 +120,8 @@ Deno.test("with onNonFinite: skip such steps are left out with a warning, and th
     }
     const after = await loadLatestCheckpoint(out);
     assertFinite(after);
-    assert.notDeepEqual(
-      after.trainerTensors.get("raw.conv_in.bias"),
-      before.trainerTensors.get("raw.conv_in.bias"),
-    );
+    const bias = "raw.conv_in.bias";
+    assert.notDeepEqual(after.trainerTensors.get(bias), before.trainerTensors.get(bias));
   });
 });
 

@@ -92,6 +92,17 @@ Deno.test("with gradients accumulated over two micro-batches a resumed run is th
   });
 });
 
+Deno.test("every epoch has an order of its own, also where no validation comes in between", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const settings = { data: patternImages(4), batch: 2, epochs: 3, logEvery: 1 };
+    const [straight, resumed] = [join(directory, "straight"), join(directory, "resumed")];
+    await run({ ...settings, out: straight });
+    await run({ ...settings, out: resumed }, (event) => event.type === "step" && event.step === 4);
+    await run({ data: settings.data, out: resumed, resume: true });
+    assert.deepEqual(await stateOf(resumed), await stateOf(straight));
+  });
+});
+
 Deno.test("a finished run goes on with more epochs as if it had had them from the start", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ ...SETTINGS, out, epochs: 2 });

@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { STREAM } from "../../kernels/step_state.ts";
+import { CheckpointError, ConfigError } from "../../lib/errors.ts";
+import { saveCheckpoint } from "../../lib/train/checkpoint.ts";
+import { checkRunDirectory, planRun, trainingState, validationState } from "../../lib/train/run_plan.ts";
+import { inTemporaryDirectory } from "./directories.ts";
+import { exampleCheckpoint } from "./example_checkpoint.ts";
+import { microOptions, patternImages } from "./micro.ts";
+
+Deno.test("training and validation images are apart, and all of the data set", () => {
+  const { images, trainImages, validationImages } = planRun(microOptions(), true);
+  assert.deepEqual([trainImages, validationImages], [36, 4]);
+  assert.deepEqual([...images].sort((a, b) => a - b), Array.from({ length: 40 }, (_, i) => i));
+});
+
+Deno.test("an epoch's micro-batches read its order from end to end, each with random numbers of its own", () => {
+  const plan = planRun(microOptions({ batch: 4, accumulate: 2 }), true);
+  assert.equal(plan.stepsPerEpoch, 4);
+  const states = Array.from({ length: 16 }, (_, i) => trainingState(plan, i >> 1, i & 1));
+  assert.deepEqual(states.map(({ position }) => position), [
+    0,
+    4,
+    8,
+    12,
+    16,
+    20,
+    24,
+    28,
+    0,
+    4,
+    8,
+    12,
+    16,
+    20,
+    24,
+    28,
+  ]);
+  assert.deepEqual(states.map(({ step }) => step), Array.from({ length: 16 }, (_, i) => i));
+  assert.deepEqual(states.map(({ logSlot }) => logSlot), Array.from({ length: 16 }, (_, i) => i >> 1));
+  assert.deepEqual(
+    states.map(({ accumulate }) => accumulate),
+    Array.from({ length: 16 }, (_, i) => i % 2 === 1),
+  );
+  assert.ok(
+    states.every(({ stream, count, seedLo }) => stream === STREAM.training && count === 4 && seedLo === 5),
+  );
+});
+
+Deno.test("the rate rises over the warm-up, the average's decay with the steps, both to what was set", () => {
+  const plan = planRun(microOptions({ lr: 0.01, warmup: 4, ema: 0.9 }), true);
+  const rates = [0, 1, 3, 100].map((step) => trainingState(plan, step, 0).learningRate);
+  assert.deepEqual(rates, [0.0025, 0.005, 0.01, 0.01]);
+  const decays = [0, 9, 1000].map((step) => trainingState(plan, step, 0).emaDecay);
+  assert.deepEqual(decays, [2 / 11, 11 / 20, 0.9]);
+  const { biasCorrection1, biasCorrection2 } = trainingState(plan, 1, 0);
+  assert.deepEqual([biasCorrection1, biasCorrection2], [1 - 0.9 ** 2, 1 - 0.999 ** 2]);
+  assert.equal(trainingState(planRun(microOptions({ warmup: 0 }), true), 0, 0).learningRate, 2e-3);
+});
+
+Deno.test("validation reads its images from end to end, the last batch as many as are left", () => {
+  const plan = planRun(microOptions({ data: patternImages(110) }), true);
+  const [first, last] = [validationState(plan, 0), validationState(plan, 1)];
+  assert.deepEqual([first.position, first.count, last.position, last.count], [0, 8, 8, 3]);
+  assert.deepEqual([first.step, last.step], [0, 1]);
+  assert.ok([first, last].every(({ stream, accumulate }) => stream === STREAM.validation && !accumulate));
+});
+
+Deno.test("steps end a run before its epochs do, not after", () => {
+  const total = (options: object) => planRun(microOptions(options), true).totalSteps;
+  assert.deepEqual([total({ epochs: 3 }), total({ epochs: 3, steps: 5 }), total({ epochs: 3, steps: 50 })], [
+    12,
+    5,
+    12,
+  ]);
+});
+
+Deno.test("images without classes are a data set for an unconditional network", () => {
+  const data = { ...patternImages(40, 1), classes: [] };
+  assert.equal(planRun(microOptions({ data }), true).settings.model.numClassEmbeds, null);
+});
+
+Deno.test("a run's directory has a checkpoint where one is to be resumed, and none where not", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await checkRunDirectory(directory, false);
+    await checkRunDirectory(`${directory}/nowhere`, false);
+    await assert.rejects(checkRunDirectory(directory, true), CheckpointError);
+    await saveCheckpoint(directory, exampleCheckpoint(3));
+    await checkRunDirectory(directory, true);
+    await assert.rejects(checkRunDirectory(directory, false), ConfigError);
+  });
+});
