@@ -1,5 +1,6 @@
 /** One device for all tests of a file, and running launches on plain arrays. */
 import type { KernelSource, Launch } from "../kernels/source.ts";
+import type { KernelTarget } from "../kernels/target.ts";
 import { type Gpu, openGpu } from "../lib/gpu/device.ts";
 import { type BufferView, createBuffer, destroyBuffer, wholeBuffer } from "../lib/gpu/memory.ts";
 import { buildProgram } from "../lib/gpu/program.ts";
@@ -10,6 +11,15 @@ let shared: Promise<Gpu> | undefined;
 /** The device shared by the tests of one file. Deno runs each file in a process-like isolate of its own. */
 export function testGpu(): Promise<Gpu> {
   return shared ??= openGpu();
+}
+
+/** The kernel layout for GPUs. */
+export const TILE: KernelTarget = { path: "tile", subgroupSize: 0 };
+
+/** The kernel layouts that this adapter can run, that for software adapters first. */
+export async function testTargets(): Promise<KernelTarget[]> {
+  const { subgroupSize } = (await testGpu()).adapter;
+  return subgroupSize === 8 ? [{ path: "subgroup", subgroupSize }, TILE] : [TILE];
 }
 
 export type HostArray = Float32Array | Uint32Array | Int32Array;

@@ -80,9 +80,9 @@ export class ResourceScope {
     this.#what = what;
   }
 
-  /** A zero-filled storage buffer that the scope frees. */
-  buffer(bytes: number, label: string): BufferView {
-    const buffer = createBuffer(this.#gpu, bytes, `${this.#what}, ${label}`);
+  /** A zero-filled buffer that the scope frees. */
+  buffer(bytes: number, label: string, role: BufferRole = "storage"): BufferView {
+    const buffer = createBuffer(this.#gpu, bytes, `${this.#what}, ${label}`, role);
     this.#owned.push({ destroy: () => destroyBuffer(this.#gpu, buffer) });
     return wholeBuffer(buffer);
   }

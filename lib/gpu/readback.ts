@@ -12,17 +12,23 @@ import { alignUp, type BufferView, createBuffer, destroyBuffer } from "./memory.
  * Copies buffer ranges to the CPU with one map.
  *
  * @param views ranges whose offset and size are multiples of 4
+ * @param own a staging buffer that is large enough, for reads that come again and again: making one each time is
+ *   slower, and fails for want of memory sooner or later on a machine that is short of it
  * @returns one copy per view, in order
  * @throws {DeviceError} when the device was lost, closed or has failed by then
  */
-export async function readBack(gpu: Gpu, views: readonly BufferView[]): Promise<ArrayBuffer[]> {
+export async function readBack(
+  gpu: Gpu,
+  views: readonly BufferView[],
+  own?: GPUBuffer,
+): Promise<ArrayBuffer[]> {
   const offsets: number[] = [];
   let total = 0;
   for (const view of views) {
     offsets.push(total);
     total += alignUp(view.size, 8);
   }
-  const staging = createBuffer(gpu, total, "read-back", "staging");
+  const staging = own ?? createBuffer(gpu, total, "read-back", "staging");
   try {
     const encoder = gpu.device.createCommandEncoder();
     views.forEach((view, i) =>
@@ -37,11 +43,12 @@ export async function readBack(gpu: Gpu, views: readonly BufferView[]): Promise<
     void gpu.device;
     return copies;
   } catch (error) {
-    // A device that went away meanwhile answers with exceptions of its own.
+    // A device that fails or goes away answers with exceptions of its own; the event that tells why comes a turn later.
+    await new Promise((resolve) => setTimeout(resolve));
     throw gpu.fault ??
       new DeviceError(`results could not be read from ${gpu.adapter.name}: ${(error as Error).message}`);
   } finally {
-    destroyBuffer(gpu, staging);
+    if (!own) destroyBuffer(gpu, staging);
   }
 }
 

@@ -43,7 +43,6 @@ export function kernelTarget(gpu: Gpu): KernelTarget {
   return {
     path: software ? "subgroup" : "tile",
     subgroupSize,
-    workgroupMemory: gpu.limits.maxComputeWorkgroupStorageSize,
   };
 }
 

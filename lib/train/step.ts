@@ -12,15 +12,18 @@ import { qSample } from "../../kernels/q_sample.ts";
 import type { Launch } from "../../kernels/source.ts";
 import { encodeStepState, STEP_STATE_BYTES, type StepState } from "../../kernels/step_state.ts";
 import {
+  decodeLog,
   DRAW_BYTES,
   encodeScheduleTables,
   HEALTH_BYTES,
   LOG_RECORD_BYTES,
+  type LogRecord,
   type ScheduleTables,
 } from "../../kernels/training.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { buildProgram, type Program, runPrograms } from "../gpu/program.ts";
+import { readBack } from "../gpu/readback.ts";
 import { compileGraph } from "../graph/compile.ts";
 import { recordBackward } from "../graph/gradients.ts";
 import { Graph } from "../graph/graph.ts";
@@ -101,6 +104,7 @@ export class TrainingStep {
   readonly #gpu: Gpu;
   readonly #stepState: BufferView;
   readonly #scope: ResourceScope;
+  readonly #logStaging: GPUBuffer;
   readonly #encoded: ArrayBuffer = new ArrayBuffer(STEP_STATE_BYTES);
 
   private constructor(
@@ -119,6 +123,7 @@ export class TrainingStep {
     this.table = parts.table;
     this.log = batch.log;
     this.order = batch.order;
+    this.#logStaging = scope.buffer(this.log.size, "log read-back", "staging").buffer;
   }
 
   /**
@@ -262,6 +267,12 @@ export class TrainingStep {
   validate(state: StepState): void {
     this.#write(state);
     this.programs.validation.run();
+  }
+
+  /** Waits for the device and reads the log, slot 0 first. */
+  async readLog(): Promise<LogRecord[]> {
+    const [bytes] = await readBack(this.#gpu, [this.log], this.#logStaging);
+    return decodeLog(bytes);
   }
 
   /** Puts the image indices of an epoch, or of validation, where the steps find them. */

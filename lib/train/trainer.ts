@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { decodeLog } from "../../kernels/training.ts";
 import { objectiveTables } from "../diffusion/objective.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { TrainingError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
-import { readBack, readFloats } from "../gpu/readback.ts";
+import { readFloats } from "../gpu/readback.ts";
 import { permutation } from "../random.ts";
 import { loadLatestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "./durable.ts";
@@ -268,8 +267,7 @@ class Run {
   async #sync(): Promise<StepEvent> {
     const { progress, stepsPerEpoch, totalSteps, settings } = this.#plan;
     const { step } = progress;
-    const [bytes] = await readBack(this.#gpu, [this.#step.log]);
-    const records = decodeLog(bytes);
+    const records = await this.#step.readLog();
     let [lossSum, lossCount, gradientNorm] = [0, 0, NaN];
     for (let s = step - this.#pending; s < step; s++) {
       const record = records[s % LOG_SLOTS];
@@ -351,8 +349,7 @@ class Run {
       for (let b = first; b < next; b++) {
         this.#step.validate(validationState(this.#plan, b));
       }
-      const [bytes] = await readBack(this.#gpu, [this.#step.log]);
-      const records = decodeLog(bytes);
+      const records = await this.#step.readLog();
       for (let b = first; b < next; b++) lossSum += records[b % LOG_SLOTS].lossSum;
       first = next;
       yield { done: Math.min(total, next * batch), lossSum };

@@ -143,7 +143,7 @@ Deno.test("a training step's activations take at most a quarter more than the bu
     recordBackward(g, output, g.input("seed", output.shape));
     const temporary = (name: string, elements: number) =>
       g.tensor(name, [1, 1, 1, elements], "activation", false);
-    const target = { path: "tile", subgroupSize: 32, workgroupMemory: 32768 } as const;
+    const target = { path: "tile", subgroupSize: 32 } as const;
     const launches = g.nodes.flatMap((node) => lower({ target, temporary }, node));
     const { bytes, slots } = planMemory(launches, [output]);
     const all = [...slots.keys()].reduce((sum, { elements }) => sum + 4 * elements, 0);

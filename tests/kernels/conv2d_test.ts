@@ -8,7 +8,7 @@ import {
 } from "../../kernels/conv2d.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { assertClose } from "../close.ts";
-import { runOnArrays, testGpu } from "../gpu.ts";
+import { runOnArrays, testGpu, testTargets, TILE } from "../gpu.ts";
 import { packChannels, unpackChannels } from "../layout.ts";
 import {
   columnSums,
@@ -18,10 +18,7 @@ import {
 } from "../reference/conv2d.ts";
 import { differences, noise as noise64 } from "../reference/differences.ts";
 
-const TARGETS: KernelTarget[] = [
-  { path: "subgroup", subgroupSize: 8, workgroupMemory: 16384 },
-  { path: "tile", subgroupSize: 0, workgroupMemory: 16384 },
-];
+const TARGETS = await testTargets();
 
 const noise = (count: number, seed: number) => Float32Array.from(noise64(count, seed));
 
@@ -233,6 +230,6 @@ for (const [side, channels] of [[8, 16], [4, 8]]) {
 // Enough pixels for the large tiles of the GPU's layout.
 const large = shape(1, 1, [8, 32, 32, 64], 64);
 Deno.test(`conv2d gradients match reference in large tiles: ${describe(large)} tile`, async () => {
-  await checkInputGradient(TARGETS[1], large);
-  await checkWeightGradient(TARGETS[1], large);
+  await checkInputGradient(TILE, large);
+  await checkWeightGradient(TILE, large);
 });

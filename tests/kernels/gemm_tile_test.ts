@@ -24,7 +24,7 @@ import {
 import { noise as noise64 } from "../reference/differences.ts";
 import { matmulReference } from "../reference/matmul.ts";
 
-const TARGET: KernelTarget = { path: "tile", subgroupSize: 0, workgroupMemory: 16384 };
+const TARGET: KernelTarget = { path: "tile", subgroupSize: 0 };
 
 const noise = (count: number, seed: number) => Float32Array.from(noise64(count, seed));
 

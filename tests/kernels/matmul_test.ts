@@ -1,15 +1,11 @@
 import assert from "node:assert/strict";
 import { matmul, type MatmulInput, type MatmulOutput, type MatmulShape } from "../../kernels/matmul.ts";
-import type { KernelTarget } from "../../kernels/target.ts";
 import { assertClose } from "../close.ts";
-import { runOnArrays, testGpu } from "../gpu.ts";
+import { runOnArrays, testGpu, testTargets } from "../gpu.ts";
 import { noise as noise64 } from "../reference/differences.ts";
 import { matmulReference } from "../reference/matmul.ts";
 
-const TARGETS: KernelTarget[] = [
-  { path: "subgroup", subgroupSize: 8, workgroupMemory: 16384 },
-  { path: "tile", subgroupSize: 0, workgroupMemory: 16384 },
-];
+const TARGETS = await testTargets();
 
 const noise = (count: number, seed: number) => Float32Array.from(noise64(count, seed));
 

@@ -13,7 +13,7 @@ function forwardGflop(preset: string): number {
   unet(g, config, unetInputs(g, config, 1, false));
   const temporary = (name: string, elements: number) =>
     g.tensor(name, [1, 1, 1, elements], "activation", false);
-  const target = { path: "tile", subgroupSize: 32, workgroupMemory: 32768 } as const;
+  const target = { path: "tile", subgroupSize: 32 } as const;
   const launches = g.nodes.flatMap((node) => lower({ target, temporary }, node));
   return launches.reduce((sum, { flops }) => sum + flops, 0) / 1e9;
 }
