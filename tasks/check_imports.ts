@@ -178,7 +178,8 @@ function relative(specifier: string): string {
 async function* sourceFiles(folder?: string): AsyncGenerator<string> {
   if (folder === undefined) {
     yield "mod.ts";
-    for (const top of FOLDERS) yield* sourceFiles(top);
+    // A folder of the plan that is still empty is not in a clone.
+    for await (const { name } of Deno.readDir(ROOT)) if (FOLDERS.includes(name)) yield* sourceFiles(name);
     return;
   }
   for await (const { name, isFile, isDirectory } of Deno.readDir(new URL(folder, ROOT))) {
