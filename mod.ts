@@ -114,6 +114,13 @@ export type {
 } from "./lib/train/events.ts";
 export { PRESET_DEFAULTS, type SettingsOptions, type TrainSettings } from "./lib/train/settings.ts";
 
+export {
+  type BatchImage,
+  type BatchPicture,
+  type BatchTurn,
+  RunningBatch,
+  type RunningBatchOptions,
+} from "./lib/diffusion/running_batch.ts";
 export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/ddpm.ts";
 export type { ClassChoice, GenerateOptions } from "./lib/generate.ts";
 export { forwardProcess } from "./lib/illustrate.ts";

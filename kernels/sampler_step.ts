@@ -15,8 +15,6 @@ export interface SlotShape {
   readonly width: number;
   /** Channels of an image, 3 for RGB. */
   readonly channels: number;
-  /** The network is asked twice for each image, with and without its class: rows `0 … S-1` and `S … 2S-1`. */
-  readonly guided: boolean;
 }
 
 /** Buffers of {@linkcode slotNoise}. */
@@ -34,45 +32,43 @@ export function slotNoise<B>(shape: SlotShape, buffers: SlotNoiseBuffers<B>): La
   return [launch(slot_noise, "slot_noise", params, { ...buffers }, grid1d(slots * perSlot(shape), 64))];
 }
 
-/** Buffers of {@linkcode slotInputs}; `M` is `2S` where guided, else `S`. */
+/** Buffers of {@linkcode slotInputs}; `R` is the network's batch. */
 export interface SlotInputsBuffers<B> {
   /** From `encodeSlots`. */
   readonly slots: B;
-  /** From `encodePlan`. */
-  readonly plan: B;
+  /** From `encodeAsks`: `[R]`. */
+  readonly asks: B;
   /** `[S, H, W, Cp]`. */
   readonly x: B;
-  /** Out: `[M, H, W, Cp]`, the network's input. */
+  /** Out: `[R, H, W, Cp]`, the network's input. */
   readonly input: B;
-  /** Out: `[M]` f32. */
+  /** Out: `[R]` f32. */
   readonly timestep: B;
-  /** Out: `[M]` u32; an unconditional network ignores it. */
+  /** Out: `[R]` u32; an unconditional network ignores it. */
   readonly label: B;
 }
 
 /**
  * Writes what the network is asked.
  *
- * @param classes number of classes, which is the null label of the unconditional half
+ * @param rows the network's batch `R`
+ * @param classes number of classes, which is the null label of rows without a class
  */
 export function slotInputs<B>(
   shape: SlotShape,
+  rows: number,
   classes: number,
   buffers: SlotInputsBuffers<B>,
 ): Launch<B>[] {
-  const copies = shape.guided ? 2 : 1;
-  const params = { slots: shape.slots, copies, per_slot: perSlot(shape), classes };
-  const workgroups = grid1d(copies * shape.slots * perSlot(shape), 64);
-  return [launch(slot_inputs, "slot_inputs", params, { ...buffers }, workgroups)];
+  const params = { rows, per_slot: perSlot(shape), classes };
+  return [launch(slot_inputs, "slot_inputs", params, { ...buffers }, grid1d(rows * perSlot(shape), 64))];
 }
 
-/** Buffers of {@linkcode samplerStep}; `M` is `2S` where guided, else `S`. */
+/** Buffers of {@linkcode samplerStep}; `R` is the network's batch. */
 export interface SamplerStepBuffers<B> {
   /** From `encodeSlots`. */
   readonly slots: B;
-  /** From `encodePlan`. */
-  readonly plan: B;
-  /** `[M, H, W, Cp]`, the network's output. */
+  /** `[R, H, W, Cp]`, the network's output. */
   readonly model_out: B;
   /** In and out: `[S, H, W, Cp]`. */
   readonly x: B;
@@ -82,8 +78,8 @@ export interface SamplerStepBuffers<B> {
 
 /** Takes every occupied slot one step on. */
 export function samplerStep<B>(shape: SlotShape, buffers: SamplerStepBuffers<B>): Launch<B>[] {
-  const { slots, channels, guided } = shape;
-  const params = { slots, copies: guided ? 2 : 1, per_slot: perSlot(shape), channels };
+  const { slots, channels } = shape;
+  const params = { slots, per_slot: perSlot(shape), channels };
   return [launch(sampler_step, "sampler_step", params, { ...buffers }, grid1d(slots * perSlot(shape), 64))];
 }
 

@@ -5,10 +5,11 @@
 //   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
 //   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// model_out [copies * S, H, W, Cp], conditional rows first; x [S, H, W, Cp], updated in place; preview [S, H, W, Cp]
-// (the estimate x_0), written `=`; slots [S]; plan [rows], a row per step. float32. Idle slots keep x and preview.
-// Padding lanes are zero in, zero out. One invocation per vec4 of channels. DDPM and DDIM differ in the plan alone
-// (Ho et al. 2020, algorithm 2; Song et al. 2021, equation 12).
+// A slot without an unconditional row takes c as it is. model_out [R, H, W, Cp], the slot says which rows are its own;
+// x [S, H, W, Cp], updated in place; preview [S, H, W, Cp] (the estimate x_0), written `=`; slots [S] with the
+// coefficients of their own step. float32. Idle slots keep x and preview. Padding lanes are zero in, zero out. One
+// invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020, algorithm 2; Song
+// et al. 2021, equation 12).
 
 // include: sampling.wgsl
 // include: philox.wgsl
@@ -16,17 +17,15 @@
 
 struct Params {
   slots: u32,
-  copies: u32,   // 2 with guidance, else 1
   per_slot: u32, // vec4s per image
   channels: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> plan: array<PlanRow>;
-@group(0) @binding(3) var<storage, read> model_out: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> preview: array<vec4f>;
+@group(0) @binding(2) var<storage, read> model_out: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> preview: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn sampler_step(
@@ -35,27 +34,25 @@ fn sampler_step(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  let size = params.slots * params.per_slot;
-  if (i >= size) {
+  if (i >= params.slots * params.per_slot) {
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.occupied == 0u) {
+  if (slot.conditional == NONE) {
     return;
   }
-  let row = plan[slot.row];
-  var out = model_out[i];
-  if (params.copies == 2u) {
-    let unconditional = model_out[size + i];
+  let index = i % params.per_slot;
+  var out = model_out[slot.conditional * params.per_slot + index];
+  if (slot.unconditional != NONE) {
+    let unconditional = model_out[slot.unconditional * params.per_slot + index];
     out = unconditional + slot.guidance * (out - unconditional);
   }
-  let x_0 = clamp(row.x0_from_x * x[i] + row.x0_from_out * out, vec4f(-row.clip), vec4f(row.clip));
-  var next = row.next_from_x0 * x_0 + row.next_from_x * x[i] + row.next_from_out * out;
-  if (row.sigma != 0.0) {
-    let index = i % params.per_slot;
+  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out, vec4f(-slot.clip), vec4f(slot.clip));
+  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * out;
+  if (slot.sigma != 0.0) {
     let first = 4u * (index % ((params.channels + 3u) / 4u));
     let key = vec2u(slot.seed_lo, slot.seed_hi);
-    next += row.sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
+    next += slot.sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
   }
   preview[i] = x_0;
   x[i] = next;

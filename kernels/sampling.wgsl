@@ -1,19 +1,15 @@
 // Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
 // order of the fields is the layout.
 
-// One place in the batch, and the image that is being drawn there.
+// One place in the batch, the image that is being drawn there, and the coefficients of its next step.
 struct Slot {
-  occupied: u32,   // 0: the slot is idle and its x is left alone
-  step: u32,       // of this image's own trajectory, 0 first
-  row: u32,        // of the plan, for this step
-  seed_lo: u32,    // Philox key, low word of the image's seed
-  seed_hi: u32,    // Philox key, high word
+  conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
+  unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
+  step: u32,          // of this image's own trajectory, 0 first
+  seed_lo: u32,       // Philox key, low word of the image's seed
+  seed_hi: u32,       // Philox key, high word
   class_label: u32,
-  guidance: f32,   // scale of classifier-free guidance
-}
-
-// The coefficients of one step of one trajectory.
-struct PlanRow {
+  guidance: f32,      // scale of classifier-free guidance
   timestep: f32,      // what the network is told
   x0_from_x: f32,
   x0_from_out: f32,
@@ -23,6 +19,12 @@ struct PlanRow {
   next_from_out: f32,
   sigma: f32,         // standard deviation of the noise added
 }
+
+// No row of the network's batch, and in `asks` no slot.
+const NONE = 0xffffffffu;
+
+// The bit of an entry of `asks` that says: without its class. The others are the slot.
+const WITHOUT_CLASS = 0x80000000u;
 
 // The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
 // any neighbours. Stream 2 keeps them apart from training with the same seed.

@@ -1,26 +1,26 @@
-// What the network is asked about the slots. With guidance every image is asked twice in one batch: conditional in rows
-// 0 .. S - 1, with the null label in rows S .. 2S - 1 (Ho & Salimans 2022).
+// What the network is asked about the slots: each row of its batch is about one slot, with its class or, for the second
+// half of guidance, without (Ho & Salimans 2022). Rows are given out anew at every step, so images that need one and
+// images that need two share a batch.
 //
-//   input[c, s]    = x[s]
-//   timestep[c, s] = plan[slot.row].timestep
-//   label[c, s]    = slot.class_label for c = 0, classes for c = 1
+//   input[r]    = x[slot of r]
+//   timestep[r] = slot.timestep
+//   label[r]    = slot.class_label, or the null label `classes` where r asks without the class
 //
-// slots [S]; plan [rows]; x [S, H, W, Cp] float32; input [copies * S, H, W, Cp] float32, timestep [copies * S] f32,
-// label [copies * S] u32, written `=`. An idle slot asks about its old x at its old row: the answer is not used. One
-// invocation per vec4 of channels of input; the first of each image writes timestep and label.
+// asks [R] u32: slot and flag, or NONE for an idle row, whose old input stays: its answer is not used. slots [S];
+// x [S, H, W, Cp] float32; input [R, H, W, Cp] float32, timestep [R] f32, label [R] u32, written `=`. One invocation
+// per vec4 of channels of input; the first of each row writes timestep and label.
 
 // include: sampling.wgsl
 
 struct Params {
-  slots: u32,
-  copies: u32,   // 2 with guidance, else 1
+  rows: u32,
   per_slot: u32, // vec4s per image
   classes: u32,  // the null label
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> plan: array<PlanRow>;
+@group(0) @binding(2) var<storage, read> asks: array<u32>;
 @group(0) @binding(3) var<storage, read> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> input: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> timestep: array<f32>;
@@ -33,15 +33,19 @@ fn slot_inputs(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  let size = params.slots * params.per_slot;
-  if (i >= params.copies * size) {
+  if (i >= params.rows * params.per_slot) {
     return;
   }
-  input[i] = x[i % size];
-  if (i % params.per_slot == 0u) {
-    let n = i / params.per_slot;
-    let slot = slots[n % params.slots];
-    timestep[n] = plan[slot.row].timestep;
-    label[n] = select(params.classes, slot.class_label, n < params.slots);
+  let row = i / params.per_slot;
+  let ask = asks[row];
+  if (ask == NONE) {
+    return;
+  }
+  let index = i - row * params.per_slot;
+  let at = ask & ~WITHOUT_CLASS;
+  input[i] = x[at * params.per_slot + index];
+  if (index == 0u) {
+    timestep[row] = slots[at].timestep;
+    label[row] = select(slots[at].class_label, params.classes, (ask & WITHOUT_CLASS) != 0u);
   }
 }

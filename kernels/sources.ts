@@ -1825,27 +1825,24 @@ export const sampler_step = {
 //   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
 //   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// model_out [copies * S, H, W, Cp], conditional rows first; x [S, H, W, Cp], updated in place; preview [S, H, W, Cp]
-// (the estimate x_0), written \`=\`; slots [S]; plan [rows], a row per step. float32. Idle slots keep x and preview.
-// Padding lanes are zero in, zero out. One invocation per vec4 of channels. DDPM and DDIM differ in the plan alone
-// (Ho et al. 2020, algorithm 2; Song et al. 2021, equation 12).
+// A slot without an unconditional row takes c as it is. model_out [R, H, W, Cp], the slot says which rows are its own;
+// x [S, H, W, Cp], updated in place; preview [S, H, W, Cp] (the estimate x_0), written \`=\`; slots [S] with the
+// coefficients of their own step. float32. Idle slots keep x and preview. Padding lanes are zero in, zero out. One
+// invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020, algorithm 2; Song
+// et al. 2021, equation 12).
 
 // Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
 // order of the fields is the layout.
 
-// One place in the batch, and the image that is being drawn there.
+// One place in the batch, the image that is being drawn there, and the coefficients of its next step.
 struct Slot {
-  occupied: u32,   // 0: the slot is idle and its x is left alone
-  step: u32,       // of this image's own trajectory, 0 first
-  row: u32,        // of the plan, for this step
-  seed_lo: u32,    // Philox key, low word of the image's seed
-  seed_hi: u32,    // Philox key, high word
+  conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
+  unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
+  step: u32,          // of this image's own trajectory, 0 first
+  seed_lo: u32,       // Philox key, low word of the image's seed
+  seed_hi: u32,       // Philox key, high word
   class_label: u32,
-  guidance: f32,   // scale of classifier-free guidance
-}
-
-// The coefficients of one step of one trajectory.
-struct PlanRow {
+  guidance: f32,      // scale of classifier-free guidance
   timestep: f32,      // what the network is told
   x0_from_x: f32,
   x0_from_out: f32,
@@ -1855,6 +1852,12 @@ struct PlanRow {
   next_from_out: f32,
   sigma: f32,         // standard deviation of the noise added
 }
+
+// No row of the network's batch, and in \`asks\` no slot.
+const NONE = 0xffffffffu;
+
+// The bit of an entry of \`asks\` that says: without its class. The others are the slot.
+const WITHOUT_CLASS = 0x80000000u;
 
 // The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
 // any neighbours. Stream 2 keeps them apart from training with the same seed.
@@ -1937,17 +1940,15 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
 
 struct Params {
   slots: u32,
-  copies: u32,   // 2 with guidance, else 1
   per_slot: u32, // vec4s per image
   channels: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> plan: array<PlanRow>;
-@group(0) @binding(3) var<storage, read> model_out: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> preview: array<vec4f>;
+@group(0) @binding(2) var<storage, read> model_out: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> preview: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn sampler_step(
@@ -1956,27 +1957,25 @@ fn sampler_step(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  let size = params.slots * params.per_slot;
-  if (i >= size) {
+  if (i >= params.slots * params.per_slot) {
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.occupied == 0u) {
+  if (slot.conditional == NONE) {
     return;
   }
-  let row = plan[slot.row];
-  var out = model_out[i];
-  if (params.copies == 2u) {
-    let unconditional = model_out[size + i];
+  let index = i % params.per_slot;
+  var out = model_out[slot.conditional * params.per_slot + index];
+  if (slot.unconditional != NONE) {
+    let unconditional = model_out[slot.unconditional * params.per_slot + index];
     out = unconditional + slot.guidance * (out - unconditional);
   }
-  let x_0 = clamp(row.x0_from_x * x[i] + row.x0_from_out * out, vec4f(-row.clip), vec4f(row.clip));
-  var next = row.next_from_x0 * x_0 + row.next_from_x * x[i] + row.next_from_out * out;
-  if (row.sigma != 0.0) {
-    let index = i % params.per_slot;
+  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out, vec4f(-slot.clip), vec4f(slot.clip));
+  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * out;
+  if (slot.sigma != 0.0) {
     let first = 4u * (index % ((params.channels + 3u) / 4u));
     let key = vec2u(slot.seed_lo, slot.seed_hi);
-    next += row.sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
+    next += slot.sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
   }
   preview[i] = x_0;
   x[i] = next;
@@ -1984,14 +1983,12 @@ fn sampler_step(
 `,
   bindings: {
     slots: { binding: 1, access: "read" },
-    plan: { binding: 2, access: "read" },
-    model_out: { binding: 3, access: "read" },
-    x: { binding: 4, access: "read_write" },
-    preview: { binding: 5, access: "read_write" },
+    model_out: { binding: 2, access: "read" },
+    x: { binding: 3, access: "read_write" },
+    preview: { binding: 4, access: "read_write" },
   },
   params: {
     slots: "u32",
-    copies: "u32",
     per_slot: "u32",
     channels: "u32",
   },
@@ -2084,33 +2081,30 @@ fn backward(
 /** `slot_inputs.wgsl`: slot_inputs. */
 export const slot_inputs = {
   name: "slot_inputs",
-  code: `// What the network is asked about the slots. With guidance every image is asked twice in one batch: conditional in rows
-// 0 .. S - 1, with the null label in rows S .. 2S - 1 (Ho & Salimans 2022).
+  code: `// What the network is asked about the slots: each row of its batch is about one slot, with its class or, for the second
+// half of guidance, without (Ho & Salimans 2022). Rows are given out anew at every step, so images that need one and
+// images that need two share a batch.
 //
-//   input[c, s]    = x[s]
-//   timestep[c, s] = plan[slot.row].timestep
-//   label[c, s]    = slot.class_label for c = 0, classes for c = 1
+//   input[r]    = x[slot of r]
+//   timestep[r] = slot.timestep
+//   label[r]    = slot.class_label, or the null label \`classes\` where r asks without the class
 //
-// slots [S]; plan [rows]; x [S, H, W, Cp] float32; input [copies * S, H, W, Cp] float32, timestep [copies * S] f32,
-// label [copies * S] u32, written \`=\`. An idle slot asks about its old x at its old row: the answer is not used. One
-// invocation per vec4 of channels of input; the first of each image writes timestep and label.
+// asks [R] u32: slot and flag, or NONE for an idle row, whose old input stays: its answer is not used. slots [S];
+// x [S, H, W, Cp] float32; input [R, H, W, Cp] float32, timestep [R] f32, label [R] u32, written \`=\`. One invocation
+// per vec4 of channels of input; the first of each row writes timestep and label.
 
 // Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
 // order of the fields is the layout.
 
-// One place in the batch, and the image that is being drawn there.
+// One place in the batch, the image that is being drawn there, and the coefficients of its next step.
 struct Slot {
-  occupied: u32,   // 0: the slot is idle and its x is left alone
-  step: u32,       // of this image's own trajectory, 0 first
-  row: u32,        // of the plan, for this step
-  seed_lo: u32,    // Philox key, low word of the image's seed
-  seed_hi: u32,    // Philox key, high word
+  conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
+  unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
+  step: u32,          // of this image's own trajectory, 0 first
+  seed_lo: u32,       // Philox key, low word of the image's seed
+  seed_hi: u32,       // Philox key, high word
   class_label: u32,
-  guidance: f32,   // scale of classifier-free guidance
-}
-
-// The coefficients of one step of one trajectory.
-struct PlanRow {
+  guidance: f32,      // scale of classifier-free guidance
   timestep: f32,      // what the network is told
   x0_from_x: f32,
   x0_from_out: f32,
@@ -2120,6 +2114,12 @@ struct PlanRow {
   next_from_out: f32,
   sigma: f32,         // standard deviation of the noise added
 }
+
+// No row of the network's batch, and in \`asks\` no slot.
+const NONE = 0xffffffffu;
+
+// The bit of an entry of \`asks\` that says: without its class. The others are the slot.
+const WITHOUT_CLASS = 0x80000000u;
 
 // The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
 // any neighbours. Stream 2 keeps them apart from training with the same seed.
@@ -2131,15 +2131,14 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 const INITIAL_NOISE = 0xffffffffu;
 
 struct Params {
-  slots: u32,
-  copies: u32,   // 2 with guidance, else 1
+  rows: u32,
   per_slot: u32, // vec4s per image
   classes: u32,  // the null label
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> plan: array<PlanRow>;
+@group(0) @binding(2) var<storage, read> asks: array<u32>;
 @group(0) @binding(3) var<storage, read> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> input: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> timestep: array<f32>;
@@ -2152,30 +2151,33 @@ fn slot_inputs(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  let size = params.slots * params.per_slot;
-  if (i >= params.copies * size) {
+  if (i >= params.rows * params.per_slot) {
     return;
   }
-  input[i] = x[i % size];
-  if (i % params.per_slot == 0u) {
-    let n = i / params.per_slot;
-    let slot = slots[n % params.slots];
-    timestep[n] = plan[slot.row].timestep;
-    label[n] = select(params.classes, slot.class_label, n < params.slots);
+  let row = i / params.per_slot;
+  let ask = asks[row];
+  if (ask == NONE) {
+    return;
+  }
+  let index = i - row * params.per_slot;
+  let at = ask & ~WITHOUT_CLASS;
+  input[i] = x[at * params.per_slot + index];
+  if (index == 0u) {
+    timestep[row] = slots[at].timestep;
+    label[row] = select(slots[at].class_label, params.classes, (ask & WITHOUT_CLASS) != 0u);
   }
 }
 `,
   bindings: {
     slots: { binding: 1, access: "read" },
-    plan: { binding: 2, access: "read" },
+    asks: { binding: 2, access: "read" },
     x: { binding: 3, access: "read" },
     input: { binding: 4, access: "read_write" },
     timestep: { binding: 5, access: "read_write" },
     label: { binding: 6, access: "read_write" },
   },
   params: {
-    slots: "u32",
-    copies: "u32",
+    rows: "u32",
     per_slot: "u32",
     classes: "u32",
   },
@@ -2196,19 +2198,15 @@ export const slot_noise = {
 // Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
 // order of the fields is the layout.
 
-// One place in the batch, and the image that is being drawn there.
+// One place in the batch, the image that is being drawn there, and the coefficients of its next step.
 struct Slot {
-  occupied: u32,   // 0: the slot is idle and its x is left alone
-  step: u32,       // of this image's own trajectory, 0 first
-  row: u32,        // of the plan, for this step
-  seed_lo: u32,    // Philox key, low word of the image's seed
-  seed_hi: u32,    // Philox key, high word
+  conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
+  unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
+  step: u32,          // of this image's own trajectory, 0 first
+  seed_lo: u32,       // Philox key, low word of the image's seed
+  seed_hi: u32,       // Philox key, high word
   class_label: u32,
-  guidance: f32,   // scale of classifier-free guidance
-}
-
-// The coefficients of one step of one trajectory.
-struct PlanRow {
+  guidance: f32,      // scale of classifier-free guidance
   timestep: f32,      // what the network is told
   x0_from_x: f32,
   x0_from_out: f32,
@@ -2218,6 +2216,12 @@ struct PlanRow {
   next_from_out: f32,
   sigma: f32,         // standard deviation of the noise added
 }
+
+// No row of the network's batch, and in \`asks\` no slot.
+const NONE = 0xffffffffu;
+
+// The bit of an entry of \`asks\` that says: without its class. The others are the slot.
+const WITHOUT_CLASS = 0x80000000u;
 
 // The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
 // any neighbours. Stream 2 keeps them apart from training with the same seed.
@@ -2319,7 +2323,7 @@ fn slot_noise(
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.occupied == 0u || slot.step != 0u) {
+  if (slot.conditional == NONE || slot.step != 0u) {
     return;
   }
   let index = i % params.per_slot;

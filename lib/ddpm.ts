@@ -5,6 +5,7 @@
  */
 import { drawSettings, type GenerateOptions } from "./generate.ts";
 import { type Drawn, type DrawOptions, Generator, type ImageRequest } from "./diffusion/generator.ts";
+import { RunningBatch } from "./diffusion/running_batch.ts";
 import { planSampling, type SamplerStep } from "./diffusion/sampler.ts";
 import { NoiseSchedule } from "./diffusion/schedule.ts";
 import { ConfigError, DeviceError } from "./errors.ts";
@@ -47,6 +48,7 @@ export class DDPM {
   readonly #ownsGpu: boolean;
   readonly #weights: GPUBuffer;
   #generator: Generator | undefined;
+  readonly #batches: RunningBatch[] = [];
   /** Settles when what was asked for so far is done. */
   #idle: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -167,12 +169,28 @@ export class DDPM {
     };
   }
 
+  /**
+   * A batch that images can join and leave at any step; for servers. It is freed with the model.
+   *
+   * @param options `rows`: rows of the network's largest batch; an image with guidance takes two
+   * @throws {ConfigError} for `rows` below 1
+   * @throws {DeviceError} where the device cannot hold it, or the model was closed
+   */
+  async startBatch({ rows }: { readonly rows: number }): Promise<RunningBatch> {
+    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
+    const options = { config: this.config, weights: this.#weights, rows };
+    const batch = await RunningBatch.build(this.#gpu, options);
+    this.#batches.push(batch);
+    return batch;
+  }
+
   /** Frees the model once it has drawn what it was asked for; the device too, if {@linkcode DDPM.load} opened it. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     await this.#idle;
     this.#generator?.destroy();
+    for (const batch of this.#batches) batch.destroy();
     destroyBuffer(this.#gpu, this.#weights);
     if (this.#ownsGpu) this.#gpu.close();
   }

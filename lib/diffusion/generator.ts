@@ -4,18 +4,11 @@
  *
  * @module
  */
-import { encodePlan, encodeSlots, PLAN_ROW_BYTES, type Slot, SLOT_BYTES } from "../../kernels/sampling.ts";
-import { samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { type BufferView, ResourceScope } from "../gpu/memory.ts";
-import { buildProgram, type Program } from "../gpu/program.ts";
-import { readBack } from "../gpu/readback.ts";
-import { paddedChannels } from "../graph/tensor.ts";
-import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
-import { forwardPass } from "../model/network.ts";
-import { splitSeed } from "../random.ts";
+import { imageSize, type UNetConfig } from "../model/config.ts";
 import type { SamplerStep } from "./sampler.ts";
+import { SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
 
 /** One image to draw. */
 export interface ImageRequest {
@@ -34,7 +27,7 @@ export interface GeneratorOptions {
   readonly weights: GPUBuffer;
   /** Images drawn at once. */
   readonly slots: number;
-  /** Whether guidance is used: each step then asks the network twice for every image, in one batch. */
+  /** Whether guidance is used: each step then asks the network twice, in one batch, for images with a scale but 1. */
   readonly guided: boolean;
 }
 
@@ -59,42 +52,21 @@ export interface Drawn {
   readonly previews: readonly Float32Array<ArrayBuffer>[];
 }
 
-/** Longest trajectory a plan buffer holds: every timestep of the reference schedule (Ho et al. 2020). */
-const MAX_STEPS = 1000;
 /** Wait for the device after so many steps where somebody listens, so that progress is true. */
 const STEPS_PER_WAIT = 4;
-
-interface GeneratorBuffers {
-  readonly slots: BufferView;
-  readonly plan: BufferView;
-  readonly x: BufferView;
-  readonly preview: BufferView;
-}
 
 /** Draws images in batches of a fixed number of slots. */
 export class Generator {
   readonly slots: number;
   readonly guided: boolean;
-  readonly #gpu: Gpu;
   readonly #config: UNetConfig;
-  readonly #program: Program;
-  readonly #buffers: GeneratorBuffers;
-  readonly #scope: ResourceScope;
+  readonly #batch: SlotBatch;
 
-  private constructor(
-    gpu: Gpu,
-    options: GeneratorOptions,
-    scope: ResourceScope,
-    program: Program,
-    buffers: GeneratorBuffers,
-  ) {
-    this.#gpu = gpu;
-    this.slots = options.slots;
-    this.guided = options.guided;
-    this.#config = options.config;
-    this.#scope = scope;
-    this.#program = program;
-    this.#buffers = buffers;
+  private constructor({ slots, guided, config }: GeneratorOptions, batch: SlotBatch) {
+    this.slots = slots;
+    this.guided = guided;
+    this.#config = config;
+    this.#batch = batch;
   }
 
   /**
@@ -113,52 +85,19 @@ export class Generator {
         "1, since this model was trained without classes",
       );
     }
-    if (config.outChannels !== config.inChannels) {
-      throw new ConfigError(
-        "out_channels",
-        config.outChannels,
-        `in_channels (${config.inChannels}) to sample`,
-      );
-    }
-    const [height, width] = imageSize(config);
-    const what = `sampling ${slots} images at once`;
-    const scope = new ResourceScope(gpu, what);
-    return await scope.guard(async () => {
-      const batch = guided ? 2 * slots : slots;
-      const forward = scope.own(forwardPass(gpu, config, batch, weights, what));
-      const imageBytes = 4 * slots * height * width * paddedChannels(config.inChannels);
-      const buffers: GeneratorBuffers = {
-        slots: scope.buffer(SLOT_BYTES * slots, "slots"),
-        plan: scope.buffer(PLAN_ROW_BYTES * MAX_STEPS, "plan"),
-        x: scope.buffer(imageBytes, "x"),
-        preview: scope.buffer(imageBytes, "preview"),
-      };
-      const { plan } = buffers;
-      // The kernel writes labels for a network that takes none, too.
-      const label = forward.inputs.labels ?? scope.buffer(4 * batch, "labels");
-      const { x: input, timesteps: timestep } = forward.inputs;
-      const shape = { slots, height, width, channels: config.inChannels, guided };
-      const state = { slots: buffers.slots, x: buffers.x };
-      const program = await buildProgram(gpu, [
-        ...slotNoise(shape, state),
-        ...slotInputs(shape, classCount(config), { ...state, plan, input, timestep, label }),
-        ...forward.launches,
-        ...samplerStep(shape, { ...state, plan, model_out: forward.prediction, preview: buffers.preview }),
-      ]);
-      return new Generator(gpu, options, scope, scope.own(program), buffers);
-    });
+    const rows = [guided ? 2 * slots : slots];
+    return new Generator(options, await SlotBatch.build(gpu, { config, weights, slots, rows }));
   }
 
   /** Floating-point operations of the products in one step of all slots. */
   get flopsPerStep(): number {
-    return this.#program.flops;
+    return this.#batch.flopsPerStep;
   }
 
   /**
    * Draws images, as many batches as it takes.
    *
-   * @param steps the sampler's plan, from `planSampling`, at most 1000 steps
-   * @throws {ConfigError} for a longer plan
+   * @param steps the sampler's plan, from `planSampling`
    */
   async draw(
     requests: readonly ImageRequest[],
@@ -166,69 +105,49 @@ export class Generator {
     options: DrawOptions = {},
   ): Promise<Drawn> {
     const { onStep, previewAt = [] } = options;
-    if (steps.length > MAX_STEPS) {
-      throw new ConfigError("steps", steps.length, `at most ${MAX_STEPS}, which a generator holds`);
-    }
     const [height, width] = imageSize(this.#config);
     const perImage = height * width * this.#config.inChannels;
     const images = new Float32Array(requests.length * perImage);
     const noisy: Float32Array<ArrayBuffer>[] = [];
     const previews: Float32Array<ArrayBuffer>[] = [];
-    const { queue } = this.#gpu.device;
-    queue.writeBuffer(this.#buffers.plan.buffer, 0, encodePlan(steps));
     const total = steps.length * Math.ceil(requests.length / this.slots);
     let done = 0;
     for (let first = 0; first < requests.length; first += this.slots) {
       const batch = requests.slice(first, first + this.slots);
       for (let step = 0; step < steps.length; step++) {
-        queue.writeBuffer(this.#buffers.slots.buffer, 0, encodeSlots(this.#occupy(batch, step)));
-        this.#program.run();
+        this.#batch.step(batch.map((request): SlotStep => {
+          const guidance = this.guided ? request.guidance : 1;
+          return { ...request, guidance, step, coefficients: steps[step] };
+        }));
         done++;
         if (first === 0 && previewAt.includes(step)) {
-          const [x, preview] = await this.#read([this.#buffers.x, this.#buffers.preview], batch.length);
-          noisy.push(x);
-          previews.push(preview);
+          noisy.push(await this.#read("x", batch.length));
+          previews.push(await this.#read("preview", batch.length));
         }
         if (onStep) {
-          if (done % STEPS_PER_WAIT === 0) await this.#gpu.device.queue.onSubmittedWorkDone();
+          if (done % STEPS_PER_WAIT === 0) await this.#batch.settle();
           await onStep(done, total);
         }
       }
-      const [x] = await this.#read([this.#buffers.x], batch.length);
-      images.set(x, first * perImage);
+      images.set(await this.#read("x", batch.length), first * perImage);
     }
     return { images, noisy, previews };
   }
 
   /** Frees everything but the weights. */
   destroy(): void {
-    this.#scope.destroy();
+    this.#batch.destroy();
   }
 
-  /** The slots of a batch at one step; those past its end stay idle. */
-  #occupy(batch: readonly ImageRequest[], step: number): (Slot | undefined)[] {
-    return Array.from({ length: this.slots }, (_, i): Slot | undefined => {
-      if (i >= batch.length) return undefined;
-      const { label, seed, guidance } = batch[i];
-      const [seedLo, seedHi] = splitSeed(seed);
-      return { step, row: step, seedLo, seedHi, label, guidance };
-    });
-  }
-
-  /** Reads the first `count` images of some buffers, channel padding removed. */
-  async #read(views: readonly BufferView[], count: number): Promise<Float32Array<ArrayBuffer>[]> {
-    const channels = this.#config.inChannels;
-    const stride = paddedChannels(channels);
-    const [height, width] = imageSize(this.#config);
-    const size = 4 * count * height * width * stride;
-    const copies = await readBack(this.#gpu, views.map((view) => ({ ...view, size })));
-    return copies.map((copy) => {
-      const padded = new Float32Array(copy);
-      const images = new Float32Array(count * height * width * channels);
-      for (let i = 0; i < images.length; i++) {
-        images[i] = padded[Math.floor(i / channels) * stride + i % channels];
-      }
-      return images;
-    });
+  /** The pictures in the first `count` slots, one after the other. */
+  async #read(of: SlotPicture["of"], count: number): Promise<Float32Array<ArrayBuffer>> {
+    const pictures = await this.#batch.read(Array.from({ length: count }, (_, slot) => ({ slot, of })));
+    const all = new Float32Array(pictures.reduce((sum, picture) => sum + picture.length, 0));
+    let position = 0;
+    for (const picture of pictures) {
+      all.set(picture, position);
+      position += picture.length;
+    }
+    return all;
   }
 }

@@ -146,13 +146,14 @@ Deno.test("one step is enough for an image, none for none", () =>
     generator.destroy();
   }));
 
-Deno.test("a plan of a thousand steps fits, and drawing goes on after one that was stopped", () =>
+Deno.test("plans may be longer than the reference schedule, and drawing goes on after one that was stopped", () =>
   withWeights(conditional, async (gpu, weights) => {
     const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: false });
     const { images } = await generator.draw([request(1)], ddim);
     const stop = new Error("stop");
+    const fine = new NoiseSchedule({ ...schedule.config, numTrainTimesteps: 2000 });
     await assert.rejects(
-      generator.draw([request(1)], planSampling("ddpm", schedule, { steps: 1000 }), {
+      generator.draw([request(1)], planSampling("ddpm", fine, { steps: 1001 }), {
         onStep(done) {
           if (done === 5) throw stop;
         },
@@ -160,18 +161,6 @@ Deno.test("a plan of a thousand steps fits, and drawing goes on after one that w
       stop,
     );
     assert.deepEqual((await generator.draw([request(1)], ddim)).images, images);
-    generator.destroy();
-  }));
-
-Deno.test("a plan longer than a generator holds is refused, and the device stays sound", () =>
-  withWeights(conditional, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: false });
-    const fine = new NoiseSchedule({ ...schedule.config, numTrainTimesteps: 2000 });
-    await assert.rejects(
-      generator.draw([request(1)], planSampling("ddpm", fine, { steps: 1001 })),
-      /^ConfigError: steps: expected at most 1000, which a generator holds, got 1001$/,
-    );
-    assert.ok((await generator.draw([request(1)], ddim)).images.every(Number.isFinite));
     generator.destroy();
   }));
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { samplerStep, slotInputs, slotNoise, type SlotShape } from "../../kernels/sampler_step.ts";
-import { encodePlan, encodeSlots, type Slot } from "../../kernels/sampling.ts";
+import { encodeAsks, encodeSlots, type Slot } from "../../kernels/sampling.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { assertClose } from "../close.ts";
@@ -13,10 +13,11 @@ const schedule = new NoiseSchedule();
 const ddpm = planSampling("ddpm", schedule, { steps: 10 });
 const ddim = planSampling("ddim", schedule, { steps: 5, eta: 1, clip: false });
 const steps = [...ddpm, ...ddim];
-const plan = encodePlan(steps);
 
-function slot(change: Partial<Slot> = {}): Slot {
-  return { step: 0, row: 0, seedLo: 11, seedHi: 12, label: 3, guidance: 1, ...change };
+/** `row` is the step's place in `steps`. */
+function slot({ row = 0, ...change }: Partial<Slot> & { row?: number } = {}): Slot {
+  const plain = { step: 0, seedLo: 11, seedHi: 12, label: 3, guidance: 1, conditional: 0 };
+  return { ...plain, coefficients: steps[row], ...change };
 }
 
 function slotWords(slots: (Slot | undefined)[]): Uint32Array {
@@ -34,32 +35,32 @@ function sampleOf<T extends ArrayLike<number>>(data: T, n: number, { height, wid
 }
 
 const shapes: SlotShape[] = [
-  { slots: 4, height: 8, width: 8, channels: 3, guided: true },
-  { slots: 4, height: 5, width: 7, channels: 3, guided: false },
-  { slots: 4, height: 3, width: 2, channels: 6, guided: true },
-  { slots: 4, height: 1, width: 1, channels: 1, guided: true },
+  { slots: 4, height: 8, width: 8, channels: 3 },
+  { slots: 4, height: 5, width: 7, channels: 3 },
+  { slots: 4, height: 3, width: 2, channels: 6 },
+  { slots: 4, height: 1, width: 1, channels: 1 },
 ];
 
 for (const shape of shapes) {
-  const { height, width, channels, guided } = shape;
+  const { height, width, channels } = shape;
   const pixels = height * width;
   Deno.test(`sampler_step matches reference: ${JSON.stringify(shape)}`, async () => {
-    // A middle step of one trajectory, an idle slot, the noiseless last step of it, and a step of another plan.
+    // A middle step of one trajectory, an idle slot, the noiseless last step of it without guidance, and a step of
+    // another plan; rows of the network in no order, one of them idle.
     const slots = [
-      slot({ step: 4, row: 4, guidance: 2.5 }),
+      slot({ step: 4, row: 4, guidance: 2.5, conditional: 3, unconditional: 1 }),
       undefined,
-      slot({ step: 9, row: 9, seedHi: 2 ** 21 - 1, guidance: 0 }),
-      slot({ step: 2, row: 12, guidance: 1.5 }),
+      slot({ step: 9, row: 9, seedHi: 2 ** 21 - 1, guidance: 7, conditional: 0 }),
+      slot({ step: 2, row: 12, guidance: 0, conditional: 5, unconditional: 4 }),
     ];
     const before = values(4, shape, 0);
-    const out = values(guided ? 8 : 4, shape, 1);
+    const out = values(6, shape, 1);
     const x = packChannels(before, channels);
     const preview = new Float32Array(x.length);
     await runOnArrays(
       await testGpu(),
       samplerStep<HostArray>(shape, {
         slots: slotWords(slots),
-        plan,
         model_out: packChannels(out, channels),
         x,
         preview,
@@ -72,13 +73,13 @@ for (const shape of shapes) {
         assert.deepEqual(sampleOf(after, s, shape), sampleOf(before, s, shape).map(Math.fround));
         continue;
       }
-      const conditional = sampleOf(out, s, shape);
-      const guidedOut = guided
-        ? guidanceReference(conditional, sampleOf(out, 4 + s, shape), occupant.guidance)
-        : conditional;
+      const conditional = sampleOf(out, occupant.conditional, shape);
+      const guidedOut = occupant.unconditional === undefined
+        ? conditional
+        : guidanceReference(conditional, sampleOf(out, occupant.unconditional, shape), occupant.guidance);
       const noise = samplingNoise(pixels, channels, occupant.step, [occupant.seedLo, occupant.seedHi]);
       const expected = samplerStepReference(
-        steps[occupant.row],
+        occupant.coefficients,
         sampleOf(before, s, shape),
         guidedOut,
         noise,
@@ -90,30 +91,49 @@ for (const shape of shapes) {
     }
   });
 
-  Deno.test(`slot_inputs asks about every slot: ${JSON.stringify(shape)}`, async () => {
-    const copies = guided ? 2 : 1;
+  Deno.test(`slot_inputs asks each row about its slot: ${JSON.stringify(shape)}`, async () => {
     const slots = [
-      slot({ row: 3, label: 9 }),
-      slot({ row: 14, label: 0 }),
+      slot({ row: 3, label: 9, conditional: 2 }),
+      slot({ row: 14, label: 0, conditional: 0, unconditional: 5 }),
       undefined,
-      slot({ row: 0, label: 10 }),
+      slot({ row: 0, label: 10, conditional: 1 }),
+    ];
+    const asked: (readonly [slot: number, label: number] | undefined)[] = [
+      [1, 0],
+      [3, 10],
+      [0, 9],
+      undefined,
+      undefined,
+      [1, 10],
     ];
     const x = packChannels(values(4, shape, 0), channels);
-    const input = new Float32Array(copies * x.length);
-    const timestep = new Float32Array(copies * 4);
-    const label = new Uint32Array(copies * 4).fill(99);
+    const size = x.length / 4;
+    const input = new Float32Array(asked.length * size).fill(7);
+    const timestep = new Float32Array(asked.length).fill(7);
+    const label = new Uint32Array(asked.length).fill(99);
+    const asks = encodeAsks(slots, asked.length);
     await runOnArrays(
       await testGpu(),
-      slotInputs<HostArray>(shape, 10, { slots: slotWords(slots), plan, x, input, timestep, label }),
+      slotInputs<HostArray>(shape, asked.length, 10, {
+        slots: slotWords(slots),
+        asks,
+        x,
+        input,
+        timestep,
+        label,
+      }),
     );
-    for (let copy = 0; copy < copies; copy++) {
-      assert.deepEqual(input.slice(copy * x.length, (copy + 1) * x.length), x);
-      for (const [s, occupant] of slots.entries()) {
-        if (!occupant) continue;
-        assert.equal(timestep[4 * copy + s], steps[occupant.row].timestep);
-        assert.equal(label[4 * copy + s], copy === 0 ? occupant.label : 10);
+    asked.forEach((ask, row) => {
+      const got = input.slice(row * size, (row + 1) * size);
+      if (!ask) {
+        assert.deepEqual([timestep[row], label[row], ...new Set(got)], [7, 99, 7], `idle row ${row}`);
+        return;
       }
-    }
+      const [s, wanted] = ask;
+      assert.deepEqual(got, x.slice(s * size, (s + 1) * size), `input of row ${row}`);
+      assert.equal(timestep[row], slots[s]?.coefficients.timestep);
+      assert.equal(label[row], wanted);
+    });
   });
 
   Deno.test(`slot_noise fills slots at step 0 alone: ${JSON.stringify(shape)}`, async () => {
@@ -138,7 +158,7 @@ async function trajectory(
   images: { at: number; enters: number; image: Slot }[],
   wanted: number,
 ) {
-  const shape: SlotShape = { slots: slotCount, height: 5, width: 7, channels: 3, guided: false };
+  const shape: SlotShape = { slots: slotCount, height: 5, width: 7, channels: 3 };
   const gpu = await testGpu();
   const x = new Float32Array(slotCount * 35 * 4);
   const preview = new Float32Array(x.length);
@@ -146,12 +166,12 @@ async function trajectory(
     const slots: (Slot | undefined)[] = Array(slotCount).fill(undefined);
     for (const { at, enters, image } of images) {
       const step = round - enters;
-      if (step >= 0 && step < 10) slots[at] = { ...image, step, row: step };
+      if (step >= 0 && step < 10) slots[at] = { ...image, step, coefficients: steps[step], conditional: at };
     }
     const words = slotWords(slots);
     await runOnArrays(gpu, slotNoise<HostArray>(shape, { slots: words, x }));
     const model_out = x.map((value) => value / 3);
-    await runOnArrays(gpu, samplerStep<HostArray>(shape, { slots: words, plan, model_out, x, preview }));
+    await runOnArrays(gpu, samplerStep<HostArray>(shape, { slots: words, model_out, x, preview }));
   }
   return x.slice(wanted * 35 * 4, (wanted + 1) * 35 * 4);
 }
