@@ -1,6 +1,6 @@
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
 // An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+// adapter.
 
 const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
 const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
@@ -45,14 +45,4 @@ fn uniform01(x: u32) -> f32 {
 // An integer in [0, n): the high word of x * n.
 fn uniform_integer(x: u32, n: u32) -> u32 {
   return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
-}
-
-// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
-// one NaN would spoil a whole step.
-fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
-  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
-  return radius * vec2f(cos(angle), sin(angle));
 }

@@ -13,6 +13,8 @@
 // include: step_state.wgsl
 // include: training.wgsl
 // include: philox.wgsl
+// include: sine_cosine.wgsl
+// include: normal.wgsl
 // include: image_noise.wgsl
 
 struct Params {

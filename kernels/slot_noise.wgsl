@@ -8,6 +8,8 @@
 
 // include: sampling.wgsl
 // include: philox.wgsl
+// include: sine_cosine.wgsl
+// include: normal.wgsl
 // include: image_noise.wgsl
 
 struct Params {

@@ -502,7 +502,7 @@ fn is_finite(x: f32) -> bool {
 }
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
 // An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+// adapter.
 
 const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
 const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
@@ -547,16 +547,6 @@ fn uniform01(x: u32) -> f32 {
 // An integer in [0, n): the high word of x * n.
 fn uniform_integer(x: u32, n: u32) -> u32 {
   return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
-}
-
-// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
-// one NaN would spoil a whole step.
-fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
-  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
-  return radius * vec2f(cos(angle), sin(angle));
 }
 
 struct Params {
@@ -627,7 +617,7 @@ export const dropout = {
 
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
 // An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+// adapter.
 
 const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
 const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
@@ -672,16 +662,6 @@ fn uniform01(x: u32) -> f32 {
 // An integer in [0, n): the high word of x * n.
 fn uniform_integer(x: u32, n: u32) -> u32 {
   return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
-}
-
-// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
-// one NaN would spoil a whole step.
-fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
-  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
-  return radius * vec2f(cos(angle), sin(angle));
 }
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
@@ -1661,7 +1641,7 @@ fn is_finite(x: f32) -> bool {
 }
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
 // An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+// adapter.
 
 const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
 const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
@@ -1707,17 +1687,47 @@ fn uniform01(x: u32) -> f32 {
 fn uniform_integer(x: u32, n: u32) -> u32 {
   return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
 }
+// Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
+// outside of [-pi, pi]. An include: functions only.
+
+const TAU = 6.283185307179586;
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+fn sine_cosine(turns: u32) -> vec2f {
+  let quadrant = (turns + 0x20000000u) >> 30u;
+  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
+  let q = a * a;
+  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
+  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
+  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
+  return select(turned, -turned, (quadrant & 2u) == 2u);
+}
+// Normal numbers from random words. An include: functions only; needs philox.wgsl and sine_cosine.wgsl. The twin of
+// lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+
+const LN_2 = 0.6931471805599453;
+const SQRT_HALF = 0x3f3504f3u; // bits of the float32
+
+// Natural logarithm of a normal float32 above 0: x = 2^e m with m within [sqrt(1/2), sqrt(2)), and
+// log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172. The series is off by 1e-9; near 1 the relative error stays
+// that of the division.
+fn natural_log(x: f32) -> f32 {
+  let e = bitcast<i32>(bitcast<u32>(x) - SQRT_HALF) >> 23u;
+  let m = bitcast<f32>(bitcast<i32>(x) - (e << 23u));
+  let s = (m - 1.0) / (m + 1.0);
+  let q = s * s;
+  let series = s * (2.0 + q * (2.0 / 3.0 + q * (0.4 + q * (2.0 / 7.0 + q * (2.0 / 9.0)))));
+  return f32(e) * LN_2 + series;
+}
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
-// one NaN would spoil a whole step.
+// 1, so the logarithm is finite and below 0, and the result within 5.77; the angle is the upper 24 bits of b, from
+// minus half a turn on.
 fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
-  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
-  return radius * vec2f(cos(angle), sin(angle));
+  let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include; needs philox.wgsl.
+// Standard normal numbers for one vec4 of channels of an image. An include; needs philox.wgsl and normal.wgsl.
 
 // Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
@@ -1869,7 +1879,7 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 const INITIAL_NOISE = 0xffffffffu;
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
 // An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+// adapter.
 
 const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
 const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
@@ -1915,17 +1925,47 @@ fn uniform01(x: u32) -> f32 {
 fn uniform_integer(x: u32, n: u32) -> u32 {
   return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
 }
+// Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
+// outside of [-pi, pi]. An include: functions only.
+
+const TAU = 6.283185307179586;
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+fn sine_cosine(turns: u32) -> vec2f {
+  let quadrant = (turns + 0x20000000u) >> 30u;
+  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
+  let q = a * a;
+  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
+  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
+  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
+  return select(turned, -turned, (quadrant & 2u) == 2u);
+}
+// Normal numbers from random words. An include: functions only; needs philox.wgsl and sine_cosine.wgsl. The twin of
+// lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+
+const LN_2 = 0.6931471805599453;
+const SQRT_HALF = 0x3f3504f3u; // bits of the float32
+
+// Natural logarithm of a normal float32 above 0: x = 2^e m with m within [sqrt(1/2), sqrt(2)), and
+// log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172. The series is off by 1e-9; near 1 the relative error stays
+// that of the division.
+fn natural_log(x: f32) -> f32 {
+  let e = bitcast<i32>(bitcast<u32>(x) - SQRT_HALF) >> 23u;
+  let m = bitcast<f32>(bitcast<i32>(x) - (e << 23u));
+  let s = (m - 1.0) / (m + 1.0);
+  let q = s * s;
+  let series = s * (2.0 + q * (2.0 / 3.0 + q * (0.4 + q * (2.0 / 7.0 + q * (2.0 / 9.0)))));
+  return f32(e) * LN_2 + series;
+}
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
-// one NaN would spoil a whole step.
+// 1, so the logarithm is finite and below 0, and the result within 5.77; the angle is the upper 24 bits of b, from
+// minus half a turn on.
 fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
-  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
-  return radius * vec2f(cos(angle), sin(angle));
+  let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include; needs philox.wgsl.
+// Standard normal numbers for one vec4 of channels of an image. An include; needs philox.wgsl and normal.wgsl.
 
 // Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
@@ -2233,7 +2273,7 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 const INITIAL_NOISE = 0xffffffffu;
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
 // An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+// adapter.
 
 const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
 const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
@@ -2279,17 +2319,47 @@ fn uniform01(x: u32) -> f32 {
 fn uniform_integer(x: u32, n: u32) -> u32 {
   return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
 }
+// Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
+// outside of [-pi, pi]. An include: functions only.
+
+const TAU = 6.283185307179586;
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+fn sine_cosine(turns: u32) -> vec2f {
+  let quadrant = (turns + 0x20000000u) >> 30u;
+  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
+  let q = a * a;
+  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
+  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
+  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
+  return select(turned, -turned, (quadrant & 2u) == 2u);
+}
+// Normal numbers from random words. An include: functions only; needs philox.wgsl and sine_cosine.wgsl. The twin of
+// lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+
+const LN_2 = 0.6931471805599453;
+const SQRT_HALF = 0x3f3504f3u; // bits of the float32
+
+// Natural logarithm of a normal float32 above 0: x = 2^e m with m within [sqrt(1/2), sqrt(2)), and
+// log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172. The series is off by 1e-9; near 1 the relative error stays
+// that of the division.
+fn natural_log(x: f32) -> f32 {
+  let e = bitcast<i32>(bitcast<u32>(x) - SQRT_HALF) >> 23u;
+  let m = bitcast<f32>(bitcast<i32>(x) - (e << 23u));
+  let s = (m - 1.0) / (m + 1.0);
+  let q = s * s;
+  let series = s * (2.0 + q * (2.0 / 3.0 + q * (0.4 + q * (2.0 / 7.0 + q * (2.0 / 9.0)))));
+  return f32(e) * LN_2 + series;
+}
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
-// one NaN would spoil a whole step.
+// 1, so the logarithm is finite and below 0, and the result within 5.77; the angle is the upper 24 bits of b, from
+// minus half a turn on.
 fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
-  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
-  return radius * vec2f(cos(angle), sin(angle));
+  let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include; needs philox.wgsl.
+// Standard normal numbers for one vec4 of channels of an image. An include; needs philox.wgsl and normal.wgsl.
 
 // Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
@@ -2546,13 +2616,12 @@ export const timestep_embedding = {
 // One invocation per vec4 of y.
 //
 // An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept
-// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly, and sine and cosine are
-// polynomials on an eighth of a turn. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
+// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
 // rounds by 2^-33 of a turn at most, which makes 1e-6 rad per factor at t = 1000.
 
 // Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
 // An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter; the floats agree up to the adapter's log, sqrt, sin and cos.
+// adapter.
 
 const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
 const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
@@ -2598,15 +2667,20 @@ fn uniform01(x: u32) -> f32 {
 fn uniform_integer(x: u32, n: u32) -> u32 {
   return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
 }
+// Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
+// outside of [-pi, pi]. An include: functions only.
 
-// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and the result within 5.77; the angle is in [-pi, pi), where WGSL bounds the error of
-// sin and cos. Near 1 the logarithm may be off by 2^-21, which is more than it is, so it is kept from turning positive:
-// one NaN would spoil a whole step.
-fn normal2(a: u32, b: u32) -> vec2f {
-  let radius = sqrt(-2.0 * min(0.0, log((f32(a >> 9u) + 0.5) * 0x1p-23f)));
-  let angle = 6.283185307179586 * (uniform01(b) - 0.5);
-  return radius * vec2f(cos(angle), sin(angle));
+const TAU = 6.283185307179586;
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+fn sine_cosine(turns: u32) -> vec2f {
+  let quadrant = (turns + 0x20000000u) >> 30u;
+  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
+  let q = a * a;
+  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
+  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
+  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
+  return select(turned, -turned, (quadrant & 2u) == 2u);
 }
 
 struct Params {
@@ -2632,7 +2706,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 
 const RADIAN = 683565276u;   // 2^32 / (2 pi): one radian as a fraction of a turn
-const TAU = 6.283185307179586;
 
 // a * b / 2^32, rounded.
 fn multiply_fractions(a: u32, b: u32) -> u32 {
@@ -2655,17 +2728,6 @@ fn frequency_of(k: u32) -> u32 {
   f = times_power(f, k, 7u, params.power7);
   f = times_power(f, k, 8u, params.power8);
   return times_power(f, k, 9u, params.power9);
-}
-
-// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
-fn sine_cosine(turns: u32) -> vec2f {
-  let quadrant = (turns + 0x20000000u) >> 30u;
-  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
-  let q = a * a;
-  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
-  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
-  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
-  return select(turned, -turned, (quadrant & 2u) == 2u);
 }
 
 fn value(n: u32, i: u32) -> f32 {

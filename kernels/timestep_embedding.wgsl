@@ -7,11 +7,11 @@
 // One invocation per vec4 of y.
 //
 // An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept
-// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly, and sine and cosine are
-// polynomials on an eighth of a turn. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
+// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
 // rounds by 2^-33 of a turn at most, which makes 1e-6 rad per factor at t = 1000.
 
 // include: philox.wgsl
+// include: sine_cosine.wgsl
 
 struct Params {
   batch: u32,
@@ -36,7 +36,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 
 const RADIAN = 683565276u;   // 2^32 / (2 pi): one radian as a fraction of a turn
-const TAU = 6.283185307179586;
 
 // a * b / 2^32, rounded.
 fn multiply_fractions(a: u32, b: u32) -> u32 {
@@ -59,17 +58,6 @@ fn frequency_of(k: u32) -> u32 {
   f = times_power(f, k, 7u, params.power7);
   f = times_power(f, k, 8u, params.power8);
   return times_power(f, k, 9u, params.power9);
-}
-
-// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
-fn sine_cosine(turns: u32) -> vec2f {
-  let quadrant = (turns + 0x20000000u) >> 30u;
-  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
-  let q = a * a;
-  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
-  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
-  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
-  return select(turned, -turned, (quadrant & 2u) == 2u);
 }
 
 fn value(n: u32, i: u32) -> f32 {

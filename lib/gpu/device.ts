@@ -149,7 +149,8 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     device = await requestPlainDevice(adapter, name, { requiredLimits, requiredFeatures });
   }
   const { subgroupMinSize, subgroupMaxSize } = adapter.info;
-  const hasSubgroups = device.features.has(subgroups) && subgroupMinSize === subgroupMaxSize;
+  const hasSubgroups = device.features.has(subgroups) && subgroupMinSize === subgroupMaxSize &&
+    await acceptsPlainSubgroups(device);
   const description: AdapterDescription = {
     name,
     vendor: adapter.info.vendor,
@@ -158,6 +159,19 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     subgroupSize: hasSubgroups ? subgroupMinSize : 0,
   };
   return new Gpu(device, description, options);
+}
+
+/** A shader with a subgroup operation, and without the line `enable subgroups;`. */
+const SUBGROUP_SHADER = `@compute @workgroup_size(8)
+fn main(@builtin(subgroup_invocation_id) lane: u32) {
+  _ = subgroupBroadcast(lane, 0u);
+}`;
+
+/** Whether the device takes the kernels with subgroup operations: browsers want a line there that Deno refuses. */
+async function acceptsPlainSubgroups(device: GPUDevice): Promise<boolean> {
+  device.pushErrorScope("validation");
+  device.createShaderModule({ code: SUBGROUP_SHADER, label: "subgroup probe" });
+  return await device.popErrorScope() === null;
 }
 
 async function requestPlainDevice(

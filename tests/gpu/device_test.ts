@@ -155,3 +155,30 @@ Deno.test("the first validation error that nobody asked for is the fault of ever
   assert.deepEqual(faults, [gpu.fault]);
   gpu.close();
 });
+
+for (
+  const [refusal, subgroupSize] of [
+    [null, 8],
+    [{ message: "'subgroupBroadcast' needs `enable subgroups;`" }, 0],
+  ] as const
+) {
+  Deno.test(`subgroups count only where their kernels compile: ${refusal ? "refused" : "accepted"}`, async () => {
+    const device = {
+      limits: {},
+      features: new Set(["subgroups"]),
+      lost: new Promise(() => {}),
+      addEventListener() {},
+      pushErrorScope() {},
+      createShaderModule: () => ({}),
+      popErrorScope: () => Promise.resolve(refusal),
+    };
+    const adapter = {
+      info: { description: "toy adapter", vendor: "toys", subgroupMinSize: 8, subgroupMaxSize: 8 },
+      limits: {},
+      features: new Set(["subgroups"]),
+      requestDevice: () => Promise.resolve(device),
+    };
+    const gpu = await withNavigatorGpu({ requestAdapter: () => Promise.resolve(adapter) }, () => openGpu());
+    assert.equal(gpu.adapter.subgroupSize, subgroupSize);
+  });
+}

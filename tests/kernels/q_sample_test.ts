@@ -121,7 +121,7 @@ const cases: Record<string, Case> = {
 for (const [name, shape] of Object.entries(cases)) {
   Deno.test(`q_sample matches reference: ${name}`, async () => {
     const { x_t, targets, expected } = await run(shape);
-    // Normals reach 5.8 and come from the adapter's log, sqrt, sin and cos in float32.
+    // Normals reach 5.8 and are good to 1e-6 of that.
     const tolerance = { absolute: 1e-5 };
     assertClose(unpackChannels(x_t, shape.channels), expected.xT, tolerance, "x_t");
     assertClose(unpackChannels(targets, shape.channels), expected.targets, tolerance, "targets");
