@@ -17,6 +17,8 @@ export class ConfigError extends DenoiseError {
   readonly field: string;
   /** The value that was given. */
   readonly value: unknown;
+  /** What is allowed, as it reads after "expected". */
+  readonly allowed: string;
 
   /**
    * @param field name of the option or field
@@ -27,6 +29,7 @@ export class ConfigError extends DenoiseError {
     super(`${field}: expected ${allowed}, got ${show(value)}`);
     this.field = field;
     this.value = value;
+    this.allowed = allowed;
   }
 }
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # sh tasks/setup.sh TASK [ARGUMENT…]: everything a fresh machine lacks, then `deno task TASK ARGUMENT…`.
 #
-# Installs Deno where there is none and, on Linux, a software Vulkan driver where there is no Vulkan driver at all.
+# Installs Deno where there is none and, on Linux, a software Vulkan driver where there is no Vulkan driver at all; for
+# the tests, on Debian, Chromium where there is no browser of its kind.
 # What is there already is left as it is; where nothing is missing, this prints nothing and costs a few milliseconds.
 set -eu
 
@@ -23,7 +24,8 @@ usage() {
   cat <<END
 usage: $program TASK [ARGUMENT...]
 
-Installs what is missing (Deno; on Linux a Vulkan driver), then runs "deno task TASK ARGUMENT...".
+Installs what is missing (Deno; on Linux a Vulkan driver; for the tests, on Debian, Chromium), then runs
+"deno task TASK ARGUMENT...".
 
   $program train             train on CIFAR-10
   $program train --help      its options
@@ -251,6 +253,24 @@ setup_vulkan() {
   fi
 }
 
+# --- Chromium --------------------------------------------------------------------------------------------------------
+
+# The browser for the test of the server's page, which is left out where there is none: nothing here ends the script.
+setup_chromium() {
+  for name in chromium chromium-browser google-chrome google-chrome-stable; do
+    if have "$name"; then return 0; fi
+  done
+  # Ubuntu's package of that name installs a snap, which not every machine can run
+  if [ "$(os_release ID)" != debian ] || ! have apt-get; then return 0; fi
+  if [ "$(id -u)" != 0 ] && ! have sudo; then return 0; fi
+  say "no Chromium here: installing it to test the server's page"
+  update_lists
+  if ! install_packages chromium; then
+    show_log
+    say "could not install Chromium: going on without the test of the page"
+  fi
+}
+
 # --- main ------------------------------------------------------------------------------------------------------------
 
 case ${1:-} in
@@ -266,6 +286,7 @@ esac
 
 cd "$(dirname "$0")/.."
 if [ "$(uname -s)" = Linux ]; then setup_vulkan; fi
+if [ "$(uname -s)" = Linux ] && [ "$1" = test ]; then setup_chromium; fi
 setup_deno
 remove_log
 exec deno task "$@"

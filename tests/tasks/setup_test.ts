@@ -13,8 +13,11 @@ interface Machine {
   npm?: boolean;
   root?: boolean;
   sudo?: boolean;
-  apt?: boolean;
+  /** `broken`: it installs nothing. */
+  apt?: boolean | "broken";
   backports?: boolean;
+  /** Name of a browser's command. */
+  browser?: string;
 }
 
 interface Result {
@@ -54,6 +57,7 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
     await stub("id", `echo ${root ? 0 : 1000}`);
     if (machine.deno) await stub("deno", deno);
     await stub("new-deno", deno);
+    if (machine.browser) await stub(machine.browser, "");
     if (machine.sudo) await stub("sudo", `echo "sudo" >>${log}; exec "$@"`);
     if (machine.npm) {
       await stub(
@@ -72,8 +76,10 @@ async function setup(machine: Machine, times = 1, args = ["train", "--epochs", "
       const files = "usr/share/vulkan/icd.d/lvp.json usr/lib/x86_64-linux-gnu/libvulkan.so.1";
       await stub(
         "apt-get",
-        `echo "$DEBIAN_FRONTEND apt-get $*" >>${log}; case "$*" in *install*) for f in ${files}; do ` +
-          `mkdir -p "$(dirname "${top}/$f")"; echo {} >"${top}/$f"; done;; esac`,
+        `echo "$DEBIAN_FRONTEND apt-get $*" >>${log}; case "$*" in ` +
+          `*install*) ${apt === "broken" ? "echo no such package; exit 100" : ":"};; esac; case "$*" in ` +
+          `*"install "*chromium) echo >${bin}/chromium; chmod 755 ${bin}/chromium;; ` +
+          `*install*) for f in ${files}; do mkdir -p "$(dirname "${top}/$f")"; echo {} >"${top}/$f"; done;; esac`,
       );
       const found =
         `grep -qs bookworm-backports ${top}/etc/apt/sources.list.d/* && echo " release n=bookworm-backports"`;
@@ -166,6 +172,41 @@ test("installs Deno with the official installer where there is no npm, and finds
   const [first, second] = await setup({ driver: true, loader: true }, 2);
   assert.deepEqual(first.calls, ["installer -y --no-modify-path", TASK], first.said);
   assert.deepEqual([second.calls, second.said], [[TASK], ""]);
+});
+
+test("installs Chromium for the tests on Debian, once", async () => {
+  const machine = { driver: true, loader: true, deno: true, root: false, sudo: true };
+  const [first, second] = await setup(machine, 2, ["test"]);
+  const calls = ["sudo", `${APT} update`, "sudo", `${INSTALL} chromium`, "[task][test]"];
+  assert.deepEqual([first.code, first.calls], [0, calls], first.said);
+  assert.match(first.said, /no Chromium here: installing it/);
+  assert.deepEqual([second.calls, second.said], [["[task][test]"], ""]);
+});
+
+test("installs no Chromium for other tasks, beside another browser, on Ubuntu or without root", async () => {
+  const machine = { driver: true, loader: true, deno: true };
+  const [train] = await setup(machine);
+  assert.deepEqual([train.calls, train.said], [[TASK], ""]);
+  const machines: Machine[] = [
+    ...["chromium-browser", "google-chrome", "google-chrome-stable"].map((browser) => ({ browser })),
+    { system: "ubuntu 24.04" },
+    { root: false },
+    { apt: false },
+  ];
+  for (const other of machines) {
+    const [{ code, calls, said }] = await setup({ ...machine, ...other }, 1, ["test"]);
+    assert.deepEqual([code, calls, said], [0, ["[task][test]"], ""], JSON.stringify(other));
+  }
+});
+
+test("runs the tests where Chromium cannot be installed", async () => {
+  const [{ code, calls, said }] = await setup(
+    { driver: true, loader: true, deno: true, apt: "broken" },
+    1,
+    ["test"],
+  );
+  assert.deepEqual([code, calls.at(-1)], [0, "[task][test]"], said);
+  assert.match(said, /no such package[^]*could not install Chromium: going on/);
 });
 
 test("prints its usage without a task", async () => {

@@ -1,0 +1,91 @@
+/**
+ * The server as a function from request to answer: what every request goes through, and the routes.
+ *
+ * @module
+ */
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { type BodyLimits, limitBody } from "./body.ts";
+import type { Clock } from "./clock.ts";
+import type { ServerContext } from "./context.ts";
+import { openAiError } from "./openai_error.ts";
+import { ProblemError, problemResponse } from "./problem.ts";
+import { type App, type AppEnv, instanceOf } from "./request.ts";
+import { adminRoutes } from "./routes/admin.ts";
+import { docsRoutes } from "./routes/docs.ts";
+import { generateRoute } from "./routes/generate.ts";
+import { modelRoutes } from "./routes/models.ts";
+import { openAiRoutes } from "./routes/openai.ts";
+import { pageRoutes } from "./routes/page.ts";
+import { healthRoutes, metricsRoute } from "./routes/status.ts";
+import { streamRoute } from "./routes/stream.ts";
+import { allowOrigin, limitSize, requireToken, securityHeaders } from "./security.ts";
+import { track } from "./tracking.ts";
+
+/** What tests change. */
+export interface AppOptions {
+  readonly body?: BodyLimits;
+  /** Time of the streams' heartbeats. */
+  readonly clock?: Clock;
+}
+
+/**
+ * Builds the application. `Deno.serve(options, app.fetch)` serves it: the connection's address comes as the second
+ * argument of `fetch`.
+ */
+export function createApp(context: ServerContext, options: AppOptions = {}): App {
+  const { settings, token, metrics, runner } = context;
+  metrics.watch(runner);
+  const app: App = new OpenAPIHono<AppEnv>();
+  app.onError((error, c) => answerProblem(ProblemError.from(error), c));
+  app.notFound((c) => {
+    throw unknownRoute(app, c);
+  });
+
+  app.use(track(context));
+  app.use(securityHeaders(settings.cors));
+  app.use(limitSize);
+  if (settings.cors !== undefined) app.use(allowOrigin(settings.cors));
+  app.options("*", (c) => c.body(null, 204, { Allow: allowedMethods(app, c).join(", ") || "OPTIONS" }));
+
+  // What needs no token: a load balancer has none, and the page asks for it.
+  healthRoutes(app, context);
+  app.route("/", pageRoutes(settings));
+
+  app.use(requireToken(token));
+  app.use(limitBody(options.body));
+  generateRoute(app, context);
+  streamRoute(app, context, options.clock);
+  modelRoutes(app, context);
+  metricsRoute(app, context);
+  docsRoutes(app, context);
+  adminRoutes(app, context);
+  app.route("/v1", openAiRoutes(context));
+  return app;
+}
+
+function answerProblem(problem: ProblemError, c: Context<AppEnv>): Response {
+  // Nobody reads it; log and metrics tell it apart from what was answered.
+  if (problem.status === 499) return new Response(null, { status: 499 });
+  if (/^\/v1(\/|$)/.test(c.req.path)) return openAiError(problem);
+  return problemResponse(problem, instanceOf(c));
+}
+
+/** 404, or 405 where the path answers to other methods. */
+function unknownRoute(app: App, c: Context<AppEnv>): ProblemError {
+  const allowed = allowedMethods(app, c);
+  if (allowed.length === 0) {
+    return new ProblemError(404, "not_found", "there is nothing at this address; /docs tells what there is");
+  }
+  const detail = `this address takes ${allowed.join(", ")}`;
+  return new ProblemError(405, "method_not_allowed", detail, { headers: { Allow: allowed.join(", ") } });
+}
+
+/** Methods that the request's path answers to. */
+function allowedMethods(app: App, c: Context<AppEnv>): string[] {
+  const methods = ["GET", "POST"].filter((method) =>
+    app.router.match(method, c.req.path)[0].some(([[, { method }]]) => method !== "ALL")
+  );
+  if (methods.length === 0) return [];
+  return [...methods.includes("GET") ? ["HEAD"] : [], ...methods, "OPTIONS"].sort();
+}

@@ -1,0 +1,50 @@
+/**
+ * The settings as the server's process gets them: one JSON object on its command line.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { samplerNames } from "../lib/diffusion/sampler.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { type ServerSettings, settingRanges } from "./settings.ts";
+
+const number = (field: keyof typeof settingRanges) => {
+  const [min, max] = settingRanges[field];
+  return z.number(`expected a number from ${min} to ${max}`)
+    .refine((value) => value >= min && value <= max, `expected a number from ${min} to ${max}`);
+};
+const integer = (field: keyof typeof settingRanges) => number(field).int("expected a whole number");
+const text = z.string("expected text").min(1, "expected text that is not empty");
+
+const schema: z.ZodType<ServerSettings> = z.strictObject({
+  model: text,
+  host: text,
+  port: integer("port"),
+  maxBatch: integer("maxBatch"),
+  queue: integer("queue"),
+  timeout: number("timeout"),
+  steps: integer("steps").optional(),
+  sampler: z.enum(samplerNames, `expected ${samplerNames.join(" or ")}`),
+  guidance: number("guidance").optional(),
+  tokenFile: text.optional(),
+  cors: text.optional(),
+  maxImages: integer("maxImages"),
+});
+
+/**
+ * Reads the settings.
+ *
+ * @throws {ConfigError} naming every field that is wrong
+ */
+export function parseSettings(json: string | undefined): ServerSettings {
+  let value: unknown;
+  try {
+    value = JSON.parse(json ?? "");
+  } catch {
+    throw new ConfigError("settings", json, "one JSON object; `deno task serve` starts the server with it");
+  }
+  const { success, data, error } = schema.safeParse(value);
+  if (success) return data;
+  const wrong = error.issues.map(({ path, message }) => [path.join("."), message].filter(Boolean).join(": "));
+  throw new ConfigError("settings", json, `an object of server settings (${wrong.join("; ")})`);
+}

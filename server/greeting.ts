@@ -1,0 +1,45 @@
+/**
+ * What a server says to people when it is ready.
+ *
+ * @module
+ */
+import type { ServedModel } from "./engine.ts";
+import type { ServerSettings } from "./settings.ts";
+
+/** Where a server can be reached from this machine. */
+export function serverUrl({ hostname, port }: Pick<Deno.NetAddr, "hostname" | "port">): string {
+  // These two stand for all of the machine's addresses, and are none themselves.
+  const host = hostname === "0.0.0.0" || hostname === "::" ? "localhost" : hostname;
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** Address, model, adapter and a first command to try, a line each. */
+export function greeting(
+  url: string,
+  model: ServedModel,
+  { tokenFile }: Pick<ServerSettings, "tokenFile">,
+): string[] {
+  const { id, path, height, width, parameters, classes, adapter } = model;
+  const about = [
+    path,
+    `${width} x ${height}`,
+    `${parameters.toLocaleString("en")} parameters`,
+    classes.length === 0 ? "no classes" : `${classes.length} classes`,
+  ];
+  const name = classes.includes("cat") ? "cat" : classes[0];
+  const query = name === undefined ? "" : `?class=${encodeURIComponent(name)}`;
+  const header = tokenFile === undefined
+    ? ""
+    : ` -H "Authorization: Bearer $(head -n 1 ${quoted(tokenFile)})"`;
+  return [
+    `address  ${url}`,
+    `model    ${id} (${about.join(", ")})`,
+    `adapter  ${adapter}`,
+    `try      curl${header} -o image.png ${quoted(`${url}/generate${query}`)}`,
+  ];
+}
+
+/** One word for a shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}

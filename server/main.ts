@@ -1,0 +1,115 @@
+/**
+ * The server's process: puts the parts together, and ends them in order. `deno task serve` starts it, with the settings
+ * as one JSON argument and few permissions.
+ *
+ * @module
+ */
+import { ConfigError, DenoiseError } from "../lib/errors.ts";
+import { createApp } from "./app.ts";
+import { parseSettings } from "./arguments.ts";
+import { GpuEngine } from "./gpu_engine.ts";
+import { greeting, serverUrl } from "./greeting.ts";
+import { listen } from "./listen.ts";
+import { JsonLog, type Log } from "./log.ts";
+import { Metrics } from "./metrics.ts";
+import { Scheduler } from "./scheduler.ts";
+import type { ServerSettings } from "./settings.ts";
+import { createShutdown, listenForSignals } from "./shutdown.ts";
+import { readToken } from "./token.ts";
+import { WorkerEncoder } from "./worker_encoder.ts";
+
+/** Seconds in which the last answers must have been taken by their clients, after the last image was drawn. */
+const LAST_ANSWERS = 10;
+
+/** A server that is ready. */
+interface RunningServer {
+  /** Reads the model again; the log tells how that went. */
+  reload(): void;
+  /** Ends the server when what is under way is finished. */
+  finish(): Promise<void>;
+}
+
+async function serve(settings: ServerSettings, log: Log): Promise<RunningServer> {
+  const token = settings.tokenFile === undefined ? undefined : await readToken(settings.tokenFile);
+  const { server, use } = listen(settings);
+  const url = serverUrl(server.addr);
+  log.info("loading", { url, path: settings.model });
+  const engine = await GpuEngine.start({
+    path: settings.model,
+    rows: settings.maxBatch,
+    onWarning: (message) => log.warn(message),
+  });
+  const model = engine.model!;
+  const metrics = new Metrics();
+  metrics.onUp(model);
+  engine.listen(metrics);
+  engine.listen({
+    onDown: (error, retryAfter) => log.error("the engine went down", { retryAfter }, error),
+    onUp: ({ id, path }) => log.info("serving", { model: id, path }),
+  });
+  const runner = new Scheduler(engine, settings);
+  const encoder = new WorkerEncoder();
+  use(createApp({ settings, engine, runner, encoder, metrics, log, token }).fetch);
+
+  const { id, path, adapter, classes } = model;
+  log.info("ready", { url, model: id, path, adapter, classes: classes.length });
+  for (const line of greeting(url, model, settings)) printSafely(console.error, line);
+  return {
+    reload() {
+      engine.reload().then(
+        ({ id, path }) => log.info("model reloaded", { model: id, path }),
+        (error) => log.error("the model was not reloaded, the old one goes on serving", {}, error),
+      );
+    },
+    async finish() {
+      await runner.drain(settings.timeout);
+      const tooSlow = Promise.withResolvers<void>();
+      const timer = setTimeout(tooSlow.resolve, 1000 * LAST_ANSWERS);
+      await Promise.race([server.shutdown(), tooSlow.promise]);
+      clearTimeout(timer);
+      encoder.close();
+      await engine.close();
+      log.info("stopped");
+    },
+  };
+}
+
+/** A terminal may have been closed, and a log that nobody can read must not end the server. */
+function printSafely(print: (line: string) => void, line: string): void {
+  try {
+    print(line);
+  } catch {
+    // nobody to tell
+  }
+}
+
+async function main([json, ...rest]: string[]): Promise<void> {
+  const settings = parseSettings(json);
+  const log = new JsonLog((line) => printSafely(console.log, line));
+  let running: RunningServer | undefined = undefined;
+  const shutdown = createShutdown({
+    finish: async () => await running?.finish(),
+    onSignal: (why, forced) => log.warn(forced ? "stopping at once" : "stopping", { why }),
+    exit: Deno.exit,
+  });
+  // From the start: what asks a server to reload would end a process that does not listen.
+  listenForSignals(shutdown, () => running?.reload());
+  if (rest[0] === "until-input-ends") inputEnds().then(() => shutdown(undefined));
+  running = await serve(settings, log);
+}
+
+async function inputEnds(): Promise<void> {
+  try {
+    for await (const _ of Deno.stdin.readable);
+  } catch {
+    // it cannot be read: that is its end, too
+  }
+}
+
+try {
+  await main(Deno.args);
+} catch (error) {
+  if (!(error instanceof DenoiseError)) throw error;
+  console.error(`error: ${error.message}`);
+  Deno.exit(error instanceof ConfigError ? 2 : 1);
+}

@@ -1,0 +1,183 @@
+/**
+ * Numbers for Prometheus.
+ *
+ * @module
+ */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import configuration from "../deno.json" with { type: "json" };
+import type { PictureFormat } from "./encoder.ts";
+import type { EngineListener, EngineTurn, ServedModel } from "./engine.ts";
+import type { JobRunner } from "./job.ts";
+
+/** Version of this program. */
+export const version: string = configuration.version;
+
+/** An answered request. */
+export interface AnsweredRequest {
+  readonly method: string;
+  /** Pattern of the route, never the path itself: paths are without number. */
+  readonly route: string;
+  readonly status: number;
+  readonly seconds: number;
+}
+
+const methods = new Set(["GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"]);
+const requestSeconds = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
+const stepSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const encodeSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 20];
+const occupancy = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1];
+
+/** Counts what happens. Register it with the engine before the scheduler, so that it knows first. */
+export class Metrics implements Partial<EngineListener> {
+  readonly #registry = new Registry();
+  readonly #requests = this.#counter("requests_total", "Requests answered", ["method", "route", "status"]);
+  readonly #requestSeconds = this.#histogram(
+    "request_seconds",
+    "Seconds until an answer began",
+    requestSeconds,
+    ["route"],
+  );
+  readonly #errors = this.#counter("errors_total", "Requests not met, by why", ["code"]);
+  readonly #previewSeconds = this.#histogram(
+    "first_preview_seconds",
+    "Seconds from a request for a stream to its first preview",
+    requestSeconds,
+  );
+  readonly #waitSeconds = this.#histogram(
+    "queue_seconds",
+    "Seconds that a request waited until its first image joined the batch",
+    requestSeconds,
+  );
+  readonly #encodeSeconds = this.#histogram(
+    "encode_seconds",
+    "Seconds to make a file of a picture, waiting for the encoder included",
+    encodeSeconds,
+    ["format"],
+  );
+  readonly #images = this.#counter("images_total", "Images drawn");
+  readonly #imagesFailed = this.#counter("images_failed_total", "Images that could not be drawn");
+  readonly #steps = this.#counter("steps_total", "Steps of the batch");
+  readonly #stepSeconds = this.#histogram(
+    "step_seconds",
+    "Seconds that a step of the batch took",
+    stepSeconds,
+  );
+  readonly #occupancy = this.#histogram(
+    "batch_occupancy",
+    "Part of the running program's rows that was in use, a turn of the batch each",
+    occupancy,
+  );
+  readonly #up = this.#gauge("engine_up", "1 while the engine draws, 0 while it is down or starting");
+  readonly #downs = this.#counter("engine_downs_total", "Times that the engine went down");
+  readonly #model = this.#gauge("model_info", "What is served, and on what", ["model", "adapter"]);
+
+  constructor() {
+    const build = this.#gauge("build_info", "What is running", ["version", "deno"]);
+    build.set({ version, deno: Deno.version.deno }, 1);
+    new Gauge({
+      name: "process_resident_memory_bytes",
+      help: "Resident memory of the process",
+      registers: [this.#registry],
+      collect() {
+        this.set(Deno.memoryUsage().rss);
+      },
+    });
+  }
+
+  /** MIME type of {@linkcode Metrics.text}. */
+  get contentType(): string {
+    return this.#registry.contentType;
+  }
+
+  /** All numbers, in Prometheus' text format. */
+  async text(): Promise<string> {
+    return await this.#registry.metrics();
+  }
+
+  /** Reads from `runner` how busy it is whenever the numbers are asked for. */
+  watch(runner: Pick<JobRunner, "state">): void {
+    const gauge = (name: string, help: string, read: () => number) =>
+      this.#gauge(name, help, [], (gauge) => gauge.set(read()));
+    gauge("queue_depth", "Requests that wait", () => runner.state.waiting);
+    gauge("requests_running", "Requests that are being drawn", () => runner.state.running);
+    gauge("batch_images", "Images in the batch", () => runner.state.images);
+    gauge("batch_rows", "Network rows in use", () => runner.state.rows);
+    gauge("draining", "1 while the server is shutting down", () => Number(runner.state.draining));
+  }
+
+  answered({ method, route, status, seconds }: AnsweredRequest): void {
+    this.#requests.inc({ method: methods.has(method) ? method : "other", route, status: String(status) });
+    this.#requestSeconds.observe({ route }, seconds);
+  }
+
+  /** @param code the problem's, such as `queue_full` */
+  failed(code: string): void {
+    this.#errors.inc({ code });
+  }
+
+  waited(seconds: number): void {
+    this.#waitSeconds.observe(seconds);
+  }
+
+  firstPreview(seconds: number): void {
+    this.#previewSeconds.observe(seconds);
+  }
+
+  encoded(format: PictureFormat, seconds: number): void {
+    this.#encodeSeconds.observe({ format }, seconds);
+  }
+
+  onTurn({ steps, seconds, rows, programRows }: EngineTurn): void {
+    this.#steps.inc(steps);
+    for (let i = 0; i < steps; i++) this.#stepSeconds.observe(seconds / steps);
+    this.#occupancy.observe(rows / programRows);
+  }
+
+  onImage(): void {
+    this.#images.inc();
+  }
+
+  onFailed(): void {
+    this.#imagesFailed.inc();
+  }
+
+  onDown(): void {
+    this.#up.set(0);
+    this.#downs.inc();
+  }
+
+  onUp({ id, adapter }: ServedModel): void {
+    this.#up.set(1);
+    this.#model.reset();
+    this.#model.set({ model: id, adapter }, 1);
+  }
+
+  #counter(name: string, help: string, labelNames: string[] = []): Counter {
+    return new Counter({ name: `denoise_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+
+  #gauge(
+    name: string,
+    help: string,
+    labelNames: string[] = [],
+    collect?: (gauge: Gauge) => void,
+  ): Gauge {
+    return new Gauge({
+      name: `denoise_${name}`,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      ...(collect
+        ? {
+          collect(this: Gauge) {
+            collect(this);
+          },
+        }
+        : {}),
+    });
+  }
+
+  #histogram(name: string, help: string, buckets: number[], labelNames: string[] = []): Histogram {
+    return new Histogram({ name: `denoise_${name}`, help, buckets, labelNames, registers: [this.#registry] });
+  }
+}

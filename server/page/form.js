@@ -1,0 +1,79 @@
+/**
+ * The form that says what to draw.
+ *
+ * @module
+ */
+import { byId, element } from "./dom.js";
+import { ANY_CLASS, className, NO_CLASS } from "./words.js";
+/** @import { Wish } from "./api.js" */
+/** @import { Offer } from "./offer.js" */
+
+const form = byId("wish");
+const { count, steps, sampler, guidance, seed } = form.elements;
+
+/**
+ * Fills in what the server offers.
+ * @param {Offer} offer
+ */
+export function fillForm({ classes, samplers, limits, defaults }) {
+  const words = classes.length > 0 ? [...classes, ANY_CLASS, NO_CLASS] : [NO_CLASS];
+  const choices = words.map((name, index) => {
+    const radio = element("input", { type: "radio", name: "class", value: name, required: true });
+    radio.defaultChecked = index === 0;
+    return element(
+      "label",
+      { className: "choice" },
+      radio,
+      element("span", { textContent: className(name) }),
+    );
+  });
+  byId("classes").replaceChildren(
+    element("legend", { textContent: "Class" }),
+    element("div", { className: "choices" }, ...choices),
+  );
+  byId("draw-rows").hidden = classes.length === 0;
+  sampler.replaceChildren(...samplers.map((name) => element("option", { textContent: name })));
+  sampler.value = defaults.sampler;
+  count.max = limits.images;
+  count.value = Math.min(4, limits.images);
+  steps.max = limits.steps;
+  steps.value = defaults.steps ?? Math.min(50, limits.steps);
+  guidance.max = limits.guidance;
+  guidance.value = defaults.guidance ?? 2;
+  const largestSeed = Number.MAX_SAFE_INTEGER - limits.images;
+  form.addEventListener("input", () => {
+    const tooLarge = Number(seed.value) > largestSeed;
+    seed.setCustomValidity(tooLarge ? `A seed is a whole number from 0 to ${largestSeed}.` : "");
+    check();
+  });
+  check();
+}
+
+/**
+ * What the form asks for, of one class or of several; a random seed where it names none.
+ * @param {readonly string[]} [classes] default: the class that is chosen
+ * @returns {Wish[]}
+ */
+export function readForm(classes = [form.elements.class.value]) {
+  const each = {
+    count: count.valueAsNumber,
+    steps: steps.valueAsNumber,
+    sampler: sampler.value,
+    seed: seed.value === "" ? crypto.getRandomValues(new Uint32Array(1))[0] : Number(seed.value),
+  };
+  return classes.map((name) => {
+    return { class: name, ...each, ...(name === NO_CLASS ? {} : { guidance: guidance.valueAsNumber }) };
+  });
+}
+
+/** @param {Wish} wish */
+export function writeForm(wish) {
+  form.elements.class.value = wish.class;
+  [count.value, steps.value, sampler.value, seed.value] = [wish.count, wish.steps, wish.sampler, wish.seed];
+  if (wish.guidance !== undefined) guidance.value = wish.guidance;
+  check();
+}
+
+function check() {
+  guidance.disabled = form.elements.class.value === NO_CLASS; // there is nothing to be guided to
+}

@@ -1,0 +1,142 @@
+/**
+ * The page: puts form, pictures and dialogs together.
+ *
+ * @module
+ */
+import { openDetails, prepareDetails } from "./details.js";
+import { byId, element } from "./dom.js";
+import { draw } from "./draw.js";
+import { Drawing } from "./drawing.js";
+import { fillForm, readForm, writeForm } from "./form.js";
+import { readOffer } from "./offer.js";
+import { noise } from "./picture.js";
+import { className, troubleText } from "./words.js";
+/** @import { Offer } from "./offer.js" */
+/** @import { Picture } from "./picture.js" */
+
+const CANCELLED = Symbol("cancelled");
+// Drawings that are kept: each picture holds about ten small files.
+const KEPT = 20;
+
+const form = byId("wish");
+const stage = byId("pictures");
+const trouble = byId("trouble");
+const starters = [byId("draw"), byId("draw-rows")];
+
+/** What is served. @type {Offer} */
+let offer;
+/** Newest first. @type {Drawing[]} */
+let drawings = [];
+/** Aborted to cancel what is being drawn. @type {AbortController | undefined} */
+let running;
+/** Resolved when that has ended. */
+let ended = Promise.resolve();
+
+/**
+ * Draws what the form says.
+ * @param {boolean} perClass a row for every class in place of the class that is chosen
+ */
+function start(perClass) {
+  if (running || !form.reportValidity()) return;
+  const wishes = readForm(perClass ? offer.classes : undefined);
+  const [{ count, class: name }] = wishes;
+  const title = `${count} × ${perClass ? "every class" : className(name)}`;
+  const drawing = new Drawing({ title, wishes, perClass }, offer.size, openDetails);
+  drawings = [drawing, ...drawings].slice(0, KEPT);
+  byId("empty").hidden = true;
+  byId("current").replaceChildren(drawing.element);
+  byId("past").replaceChildren(...drawings.slice(1).map(({ element }) => element));
+  byId("earlier").hidden = drawings.length < 2;
+  fit();
+  const { top } = stage.getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) stage.scrollIntoView();
+  ended = run(drawing);
+}
+
+/**
+ * Draws what is not yet drawn of it.
+ * @param {Drawing} drawing
+ */
+async function run(drawing) {
+  const stop = running = new AbortController();
+  const began = performance.now();
+  setBusy(true);
+  drawing.begin(() => stop.abort(CANCELLED));
+  try {
+    await draw(drawing, stop);
+    drawing.end(performance.now() - began);
+  } catch (error) {
+    drawing.stop();
+    if (stop.signal.reason !== CANCELLED) sayTrouble(error, () => ended = run(drawing));
+  } finally {
+    running = undefined;
+    setBusy(false);
+  }
+}
+
+/** @param {boolean} busy */
+function setBusy(busy) {
+  if (busy) trouble.hidden = true;
+  // not `disabled`, which would take the focus away
+  for (const button of starters) button.ariaDisabled = String(busy);
+  stage.ariaBusy = String(busy);
+}
+
+/**
+ * Says what went wrong, and offers to try again.
+ * @param {any} error
+ * @param {() => void} again
+ */
+function sayTrouble(error, again) {
+  const button = element("button", { type: "button", textContent: "Try again" });
+  button.addEventListener("click", () => {
+    trouble.hidden = true;
+    again();
+  });
+  trouble.replaceChildren(element("p", { textContent: troubleText(error) }), button);
+  trouble.hidden = false;
+  trouble.scrollIntoView({ block: "nearest" });
+}
+
+/** Fits all pictures into the room that there is. */
+function fit() {
+  for (const [age, drawing] of drawings.entries()) drawing.fit(stage.clientWidth, age > 0);
+}
+
+/**
+ * Draws with the settings of a picture; what is being drawn is given up for it.
+ * @param {Picture} picture
+ * @param {boolean} perClass
+ */
+async function drawAgain(picture, perClass) {
+  running?.abort(CANCELLED);
+  await ended;
+  writeForm(picture.wish);
+  start(perClass);
+}
+
+/** Asks what is served, and opens the page for it. */
+async function load() {
+  trouble.hidden = true;
+  try {
+    offer = await readOffer();
+  } catch (error) {
+    return sayTrouble(error, load);
+  }
+  fillForm(offer);
+  byId("facts").textContent = offer.facts;
+  for (const button of starters) button.disabled = false;
+}
+
+form.addEventListener("submit", (/** @type {Event} */ event) => {
+  event.preventDefault();
+  start(false);
+});
+byId("draw-rows").addEventListener("click", () => start(true));
+prepareDetails({
+  again: (picture) => drawAgain(picture, false),
+  againRows: (picture) => drawAgain(picture, true),
+});
+new ResizeObserver(fit).observe(stage);
+byId("noise").src = noise({ width: 32, height: 32 });
+load();

@@ -1,0 +1,45 @@
+/**
+ * What the server offers to draw.
+ *
+ * @module
+ */
+import { getJson } from "./api.js";
+
+/**
+ * @typedef {object} Offer
+ * @property {string[]} classes
+ * @property {{ width: number, height: number }} size of a picture
+ * @property {string} facts what is to be known of the model, in a sentence
+ * @property {readonly string[]} samplers
+ * @property {{ images: number, steps: number, guidance: number }} limits
+ * @property {{ sampler: string, steps?: number, guidance?: number }} defaults
+ */
+
+/**
+ * Asks for all of it.
+ * @returns {Promise<Offer>}
+ * @throws {import("./api.js").ServerError}
+ */
+export async function readOffer() {
+  const [{ samplers, limits, defaults }, { models: [model] }] = await Promise.all([
+    getJson("page/settings.json"),
+    getJson("models"),
+  ]);
+  const { id, classes, width, height, parameters, timesteps, adapter } = model;
+  return {
+    classes,
+    size: { width, height },
+    facts:
+      `The model here is ${id}. It has ${million(parameters)} parameters, knows ${timesteps} degrees of ` +
+      `noise, and runs on ${adapter}.`,
+    samplers,
+    limits: { ...limits, steps: timesteps },
+    defaults,
+  };
+}
+
+/** @param {number} count */
+function million(count) {
+  if (count < 100_000) return count.toLocaleString("en");
+  return `${(count / 1e6).toPrecision(count < 1e6 ? 2 : 3)} million`;
+}

@@ -1,0 +1,69 @@
+/**
+ * The pictures that one request asks for, and how far they are.
+ *
+ * @module
+ */
+import { element } from "./dom.js";
+import { Picture } from "./picture.js";
+/** @import { Wish } from "./api.js" */
+
+export class Row {
+  /** Requests before this one, while it waits. @type {number | undefined} */
+  position;
+  started = false;
+  /** Steps that its newest guess has behind it. */
+  step = 0;
+  done = false;
+
+  /**
+   * @param {Wish} wish
+   * @param {{ width: number, height: number }} size of a picture
+   * @param {(picture: Picture) => void} open called when a picture is pressed
+   */
+  constructor(wish, size, open) {
+    this.wish = wish;
+    this.pictures = Array.from(
+      { length: wish.count },
+      (_, i) => new Picture({ ...wish, count: 1, seed: wish.seed + i }, size, open),
+    );
+    this.grid = element("div", { className: "tiles" }, ...this.pictures.map(({ tile }) => tile));
+  }
+
+  reset() {
+    this.position = undefined;
+    this.started = false;
+    this.step = 0;
+    for (const picture of this.pictures) picture.reset();
+  }
+
+  /**
+   * @param {string} event
+   * @param {any} data
+   */
+  take(event, data) {
+    this.position = event === "queued" ? data.position : undefined;
+    if (event === "started") {
+      this.started = true;
+      for (const picture of this.pictures) picture.model = data.model;
+    } else if (event === "preview") {
+      this.step = data.step;
+      this.pictures[data.index].addFrame(data.step, data.image);
+    } else if (event === "image") {
+      this.pictures[data.index].finish(data.image, data.class);
+    } else if (event === "done") {
+      this.done = true;
+    }
+  }
+
+  get finished() {
+    return this.pictures.filter(({ source }) => source !== "").length;
+  }
+
+  /** From 0 to 1. */
+  get progress() {
+    const ways = this.pictures.map(({ source, frames }) => {
+      return source ? 1 : (frames.at(-1)?.step ?? 0) / this.wish.steps;
+    });
+    return ways.reduce((sum, way) => sum + way, 0) / ways.length;
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Whether the server lives, whether it can draw, and its numbers.
+ *
+ * @module
+ */
+import { z } from "@hono/zod-openapi";
+import { jsonAnswer, problems, textAnswer } from "../answers.ts";
+import type { ServerContext } from "../context.ts";
+import { servedModel } from "../drawing.ts";
+import { ProblemError } from "../problem.ts";
+import type { App } from "../request.ts";
+
+const headers = { "Cache-Control": "no-store" };
+
+/** `GET /healthz` and `GET /readyz`; they wait for nothing, and need no token. */
+export function healthRoutes(app: App, context: ServerContext): void {
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/healthz",
+    summary: "Whether the process lives",
+    security: [],
+    responses: { 200: jsonAnswer("It does", z.object({ status: z.literal("ok") })) },
+  });
+  app.get("/healthz", (c) => c.json({ status: "ok" }, 200, headers));
+
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/readyz",
+    summary: "Whether requests for images are taken",
+    description: "503 while the server shuts down and while its engine is down or starting.",
+    security: [],
+    responses: {
+      200: jsonAnswer("They are", z.object({ status: z.literal("ready"), model: z.string() })),
+      ...problems(503),
+    },
+  });
+  app.get("/readyz", (c) => {
+    if (context.runner.state.draining) {
+      throw new ProblemError(503, "draining", "the server is shutting down");
+    }
+    return c.json({ status: "ready", model: servedModel(context).id }, 200, headers);
+  });
+}
+
+/** `GET /metrics`. */
+export function metricsRoute(app: App, { metrics }: ServerContext): void {
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/metrics",
+    summary: "Numbers for Prometheus",
+    responses: { 200: textAnswer("Prometheus' text format", "text/plain"), ...problems(401) },
+  });
+  app.get("/metrics", async (c) => {
+    return c.body(await metrics.text(), 200, { ...headers, "Content-Type": metrics.contentType });
+  });
+}

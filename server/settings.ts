@@ -1,0 +1,56 @@
+/**
+ * What a server is started with.
+ *
+ * @module
+ */
+import type { SamplerName } from "../mod.ts";
+
+/** Settings of a server; `deno task serve --help` says what each means. */
+export interface ServerSettings {
+  /** Model directory. */
+  readonly model: string;
+  /** Address to listen on. */
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** Network rows in the running batch; a guided image takes two. */
+  readonly maxBatch: number;
+  /** Requests that may wait beside those being drawn. */
+  readonly queue: number;
+  /** Seconds that a request may take, waiting included. */
+  readonly timeout: number;
+  /** Default number of steps; undefined: the library's. */
+  readonly steps?: number;
+  /** Default sampler. */
+  readonly sampler: SamplerName;
+  /** Default guidance scale; undefined: the library's. */
+  readonly guidance?: number;
+  /** File whose first line is the bearer token that requests must carry; undefined: none is asked for. */
+  readonly tokenFile?: string;
+  /** Origin that browsers may call from, `*` for any; undefined: none but its own. */
+  readonly cors?: string;
+  /** Images in one request, at most. */
+  readonly maxImages: number;
+}
+
+/** What holds where the command line does not say. */
+export const defaultSettings: Omit<ServerSettings, "model"> = {
+  host: "127.0.0.1",
+  port: 8000,
+  maxBatch: 16,
+  queue: 64,
+  timeout: 120,
+  sampler: "ddim",
+  maxImages: 64,
+};
+
+/** What is allowed, both ends included. */
+export const settingRanges = {
+  port: [0, 65_535],
+  maxBatch: [1, 512],
+  queue: [0, 100_000],
+  timeout: [0.1, 86_400],
+  steps: [1, 1000],
+  guidance: [0, 100],
+  maxImages: [1, 4096],
+} as const satisfies { readonly [K in keyof ServerSettings]?: readonly [number, number] };

@@ -1,0 +1,59 @@
+/**
+ * Follows every request: its id, its trace, its line in the log and its place in the metrics.
+ *
+ * @module
+ */
+import type { MiddlewareHandler } from "hono";
+import { createMiddleware } from "hono/factory";
+import { matchedRoutes } from "hono/route";
+import type { ServerContext } from "./context.ts";
+import { ProblemError } from "./problem.ts";
+import { type AppEnv, clientOf } from "./request.ts";
+
+/** Ids that are taken from a client: short, and harmless in a log and in a header. */
+const sane = /^[A-Za-z0-9._-]{1,64}$/;
+/** W3C Trace Context, level 1. */
+const traceParent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+const traceState = /^[\x20-\x7e]{1,512}$/;
+
+/** Gives each request its id, hands trace headers on, and tells log and metrics how it ended. */
+export function track({ log, metrics }: Pick<ServerContext, "log" | "metrics">): MiddlewareHandler<AppEnv> {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    const start = performance.now();
+    const id = checked(c.req.header("X-Request-Id"), sane) ?? crypto.randomUUID();
+    const traceparent = checked(c.req.header("traceparent"), traceParent);
+    const tracestate = traceparent && checked(c.req.header("tracestate"), traceState);
+    c.set("requestId", id);
+    await next();
+
+    c.res.headers.set("X-Request-Id", id);
+    if (traceparent) c.res.headers.set("traceparent", traceparent);
+    if (tracestate) c.res.headers.set("tracestate", tracestate);
+    const { method } = c.req;
+    const { status } = c.res;
+    const seconds = (performance.now() - start) / 1000;
+    // The path itself is never written: it is for the client to choose, and may hold anything.
+    const route = matchedRoutes(c).findLast((route) => route.method !== "ALL")?.path ?? "none";
+    metrics.answered({ method, route, status, seconds });
+    const problem = c.error && ProblemError.from(c.error);
+    if (problem) metrics.failed(problem.code);
+    const fields = {
+      id,
+      traceparent,
+      tracestate,
+      client: clientOf(c),
+      method,
+      route,
+      status,
+      seconds: Math.round(seconds * 1e6) / 1e6,
+      code: problem?.code,
+    };
+    if (problem?.status === 500) log.error("request", fields, problem.cause);
+    else if (status >= 500) log.warn("request", fields);
+    else log.info("request", fields);
+  });
+}
+
+function checked(value: string | undefined, form: RegExp): string | undefined {
+  return value !== undefined && form.test(value) ? value : undefined;
+}

@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { ConfigError } from "../../lib/errors.ts";
+import { parseSettings } from "../../server/arguments.ts";
+import { defaultSettings } from "../../server/settings.ts";
+
+const whole = { ...defaultSettings, model: "runs/a" };
+const everything = {
+  ...whole,
+  steps: 20,
+  guidance: 1.5,
+  tokenFile: "token",
+  cors: "https://example.org",
+};
+
+Deno.test("settings come through as they were given, those left out stay undefined", () => {
+  for (const settings of [whole, everything]) {
+    assert.deepEqual(parseSettings(JSON.stringify(settings)), settings);
+  }
+});
+
+Deno.test("what is missing, of another type, out of range or unknown is named, all of it", () => {
+  const cases: [unknown, ...RegExp[]][] = [
+    [{ ...whole, model: "" }, /model: expected text that is not empty/],
+    [{ ...whole, model: undefined, host: 3 }, /model: expected text/, /host: expected text/],
+    [{ ...whole, port: "8000" }, /port: expected a number from 0 to 65535/],
+    [{ ...whole, port: 65536 }, /port: expected a number from 0 to 65535/],
+    [{ ...whole, port: 80.5 }, /port: expected a whole number/],
+    [{ ...whole, maxBatch: 0 }, /maxBatch: expected a number from 1/],
+    [{ ...whole, queue: -1, timeout: 0 }, /queue: expected/, /timeout: expected a number from 0.1/],
+    [{ ...whole, steps: null, guidance: "2" }, /steps: expected/, /guidance: expected/],
+    [{ ...whole, sampler: "euler" }, /sampler: expected ddpm or ddim/],
+    [{ ...whole, maxImages: 1e9 }, /maxImages: expected a number from 1 to 4096/],
+    [{ ...whole, write: true }, /write/],
+    [[whole], /expected object/i],
+  ];
+  for (const [settings, ...messages] of cases) {
+    for (const message of messages) {
+      assert.throws(
+        () => parseSettings(JSON.stringify(settings)),
+        (error) => error instanceof ConfigError && message.test(error.message),
+        JSON.stringify(settings),
+      );
+    }
+  }
+});
+
+Deno.test("anything but one JSON object is refused with the way to start the server", () => {
+  for (const text of [undefined, "", "{", "--help"]) {
+    assert.throws(() => parseSettings(text), /settings: expected one JSON object; `deno task serve` starts/);
+  }
+});

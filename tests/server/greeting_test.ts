@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import type { ServedModel } from "../../server/engine.ts";
+import { greeting, serverUrl } from "../../server/greeting.ts";
+
+const model = {
+  id: "cifar10-3125",
+  path: "runs/cifar10",
+  height: 32,
+  width: 48,
+  parameters: 1234567,
+  classes: ["bird", "cat"],
+  adapter: "llvmpipe",
+} as unknown as ServedModel;
+
+Deno.test("it tells address, model, adapter and a command, a line each", () => {
+  assert.deepEqual(greeting("http://127.0.0.1:8000", model, {}), [
+    "address  http://127.0.0.1:8000",
+    "model    cifar10-3125 (runs/cifar10, 48 x 32, 1,234,567 parameters, 2 classes)",
+    "adapter  llvmpipe",
+    "try      curl -o image.png 'http://127.0.0.1:8000/generate?class=cat'",
+  ]);
+});
+
+Deno.test("the command asks for a class that there is, and brings the token from its file", () => {
+  const command = (changes: Partial<ServedModel>, tokenFile?: string) =>
+    greeting("http://x:1", { ...model, ...changes }, { tokenFile })[3];
+  assert.match(command({ classes: ["red fox", "owl"] }), /generate\?class=red%20fox'$/);
+  assert.match(command({ classes: [] }), /generate'$/);
+  assert.match(greeting("", { ...model, classes: [] }, {})[1], /no classes\)$/);
+  assert.match(
+    command({}, "/run/it's"),
+    /^try +curl -H "Authorization: Bearer \$\(head -n 1 '\/run\/it'\\''s'\)" -o image\.png /,
+  );
+});
+
+Deno.test("an address that stands for all is shown as one that can be called", () => {
+  const url = (hostname: string) => serverUrl({ hostname, port: 80 });
+  assert.equal(url("127.0.0.1"), "http://127.0.0.1:80");
+  assert.equal(url("0.0.0.0"), "http://localhost:80");
+  assert.equal(url("::"), "http://localhost:80");
+  assert.equal(url("::1"), "http://[::1]:80");
+});
