@@ -1,0 +1,156 @@
+/**
+ * `deno task bundle`: one folder with everything that a Linux machine without a network needs to run the tasks.
+ *
+ * @module
+ */
+
+import { basename, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import project from "../deno.json" with { type: "json" };
+import { ConfigError, DenoiseError } from "../lib/errors.ts";
+import { PACKAGE } from "../lib/data/npm.ts";
+import { type Compression, COMPRESSIONS, type Entry } from "./bundle/archive.ts";
+import { runtimeEntries } from "./bundle/loader.ts";
+import { dataPackageEntries, packageEntries } from "./bundle/packages.ts";
+import { filesBelow, isInside, isLeftOut, listProject, projectEntries } from "./bundle/project.ts";
+import { checkOut, type Part, START, writeBundle } from "./bundle/write.ts";
+import { integer, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+
+/** Folder of a data set in an unpacked bundle. */
+const DATA_FOLDER = "data";
+
+/** The command line. */
+export interface Flags {
+  readonly out: string;
+  readonly data: string;
+  readonly pieceSize?: number;
+  readonly compress: Compression;
+  /** Files and folders inside the project to carry besides. */
+  readonly more: readonly string[];
+}
+
+/**
+ * Reads the command line.
+ * @throws {ConfigError} if there is no folder to write to
+ */
+export function readFlags(args: string[]): Flags {
+  const command = new TaskCommand(
+    "bundle",
+    "Makes one folder to carry to a Linux machine of the same kind that has no network: Deno, the npm packages, the " +
+      "project, the Vulkan loader, and the data set if wanted. There, `sh start.sh train` does the rest.",
+  )
+    .usage("--out DIR [options] [PATH...]")
+    .argument(
+      "[PATH...]",
+      "what to carry besides, from inside the project, such as a run to go on with: runs/cats",
+    )
+    .flag("--out <DIR>", "the folder to make", { value: text() })
+    .flag("--data <WHAT>", "data set: none, cifar10, or the path of what train's --data takes", {
+      value: text(),
+      default: "none",
+    })
+    .flag("--piece-size <N>", "cut everything into files of at most this size", {
+      value: integer(1),
+      unit: "MiB",
+      defaultText: "one file a part",
+    })
+    .flag("--compress <NAME>", "how; xz needs xz or python3 on the other machine", {
+      value: oneOf(COMPRESSIONS),
+      default: "xz",
+    });
+  const flags = command.read<Flags>(args);
+  if (flags.out === undefined) throw new ConfigError("--out", undefined, "the folder to make");
+  return { ...flags, more: command.args };
+}
+
+/** The data set's part, and where it will be. */
+async function dataPart(data: string): Promise<{ part: Part; where: string }> {
+  let where = "none";
+  const entries: Entry[] = [];
+  if (data === "cifar10") {
+    where = "npm";
+    entries.push(...await dataPackageEntries(ROOT, PACKAGE));
+  } else if (data !== "none") {
+    const source = resolve(data);
+    where = `${DATA_FOLDER}/${basename(source)}`;
+    for await (const file of filesBelow(source, "--data", "none, cifar10, or the path of a data set")) {
+      entries.push({ path: where + file.slice(source.length), source: file });
+    }
+    if (entries.length === 0) throw new ConfigError("--data", data, "a file, or a folder that holds files");
+  }
+  return { part: { name: "data", entries, dense: true }, where };
+}
+
+async function main(args: string[]): Promise<number> {
+  const { out, data, pieceSize, compress, more } = readFlags(args);
+  await checkOut(out);
+  if (isInside(ROOT, out) && !await isLeftOut(ROOT, out)) {
+    const allowed =
+      "a folder outside the project, or one that git ignores, so that no bundle carries another";
+    throw new ConfigError("--out", out, allowed);
+  }
+
+  const interruption = new AbortController();
+  let exitCode = 0;
+  for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    if (Deno.build.os === "windows" && name === "SIGTERM") continue;
+    Deno.addSignalListener(name, () => {
+      exitCode = code;
+      interruption.abort(new DenoiseError(`${name}: stopped, nothing was written`));
+    });
+  }
+
+  try {
+    const { part, where } = await dataPart(data);
+    const parts: Part[] = [
+      { name: "runtime", entries: await runtimeEntries() },
+      {
+        name: "packages",
+        entries: await packageEntries(ROOT, await listProject(ROOT), project.imports, [PACKAGE]),
+      },
+      { name: "project", entries: await projectEntries(ROOT, more) },
+      part,
+    ];
+    const facts = {
+      project: project.version,
+      deno: Deno.version.deno,
+      machine: Deno.build.arch,
+      data: where,
+    };
+    const bytes = await writeBundle(out, parts, facts, {
+      compression: compress,
+      pieceBytes: pieceSize === undefined ? undefined : pieceSize * 2 ** 20,
+      signal: interruption.signal,
+      onPart: ({ name, entries }, { pieces, unpackedBytes }) => {
+        const packed = pieces.reduce((sum, piece) => sum + piece.bytes, 0);
+        const files = `${entries.length} ${entries.length === 1 ? "file" : "files"}`;
+        const count = `${pieces.length} ${pieces.length === 1 ? "piece" : "pieces"}`;
+        console.log(
+          `${name}: ${files}, ${megabytes(unpackedBytes)}, packed ${megabytes(packed)} in ${count}`,
+        );
+      },
+    });
+    console.log(
+      `${out}: ${megabytes(bytes)}; carry all of it, then run there: sh ${basename(out)}/${START} --help`,
+    );
+    return 0;
+  } catch (error) {
+    if (exitCode === 0) throw error;
+    console.error((interruption.signal.reason as Error).message);
+    return exitCode;
+  }
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`;
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await main(Deno.args));
+  } catch (error) {
+    showErrorAndExit(error);
+  }
+}
