@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { ConfigError } from "../lib/errors.ts";
+import { writeDurable } from "../lib/train/durable.ts";
 import { runBench } from "./bench/bench.ts";
 import { formatReport } from "./bench/report.ts";
 import { integer, showErrorAndExit, TaskCommand, text } from "./cli.ts";
@@ -74,8 +75,9 @@ async function main(args: string[]): Promise<void> {
   const reporter = createReporter({ mode: stream.isTTY ? "bar" : "lines", stream });
   const report = await runBench({ only: pattern(only), quick, profile, batch, steps }, reporter);
   const data = JSON.stringify(report, null, 2) + "\n";
-  if (typeof json === "string") Deno.writeTextFileSync(json, data);
+  // Shown first: what was measured for minutes must not be lost with a file that cannot be written.
   process.stdout.write(json === true ? data : formatReport(report));
+  if (typeof json === "string") await writeDurable(json, new TextEncoder().encode(data));
 }
 
 if (import.meta.main) {

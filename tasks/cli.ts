@@ -26,13 +26,27 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Val
   });
 }
 
-/** A decimal number from `min` to `max`, both included; an exponent such as `2e-4` is fine. */
-export function number(min: number, max: number = Infinity): Value<number> {
-  const bound = max === Infinity ? `${min} or more` : `from ${min} to ${max}`;
-  return checked(`a number, ${bound}`, (text) => {
+/** Which ends of a range do not belong to it. */
+export interface OpenEnds {
+  /** Only numbers above `min`. */
+  readonly above?: boolean;
+  /** Only numbers below `max`. */
+  readonly below?: boolean;
+}
+
+/** A decimal number from `min` to `max`, both included unless said otherwise; an exponent such as `2e-4` is fine. */
+export function number(min: number, max: number = Infinity, open: OpenEnds = {}): Value<number> {
+  return checked(`a number, ${rangeInWords(min, max, open)}`, (text) => {
     const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
+    if ((open.above && value === min) || (open.below && value === max)) return undefined;
     return value >= min && value <= max && Number.isFinite(value) ? value : undefined;
   });
+}
+
+function rangeInWords(min: number, max: number, { above, below }: OpenEnds): string {
+  if (max === Infinity) return above ? `above ${min}` : `${min} or more`;
+  if (above) return `above ${min} and ${below ? "below" : "at most"} ${max}`;
+  return `from ${min} to ${below ? "below " : ""}${max}`;
 }
 
 /** One of the given words. */
@@ -131,20 +145,45 @@ export class TaskCommand extends Command {
   }
 }
 
+/** Flags by the names that the library has for what they set, e.g. `{ labelDropout: "--label-dropout" }`. */
+export type FlagNames = Readonly<Record<string, string>>;
+
+/**
+ * A message of the library in the words of a command line. The library puts the names of options in backticks, with a
+ * value where it has one, or before the colon of what it expected.
+ */
+export function inFlags(message: string, flags: FlagNames): string {
+  const flagOf = (name: string) => Object.hasOwn(flags, name) ? flags[name] : undefined;
+  return message
+    .replace(/^(\w+)(?=: expected )/, (name) => flagOf(name) ?? name)
+    .replace(/`(\w+)(?:: "(\w+)")?`/g, (whole, name, value) => {
+      const flag = flagOf(name);
+      return flag === undefined ? whole : value === undefined ? flag : `${flag} ${value}`;
+    });
+}
+
 /**
  * What the process ends with after `error`, and what it says before: nothing after help or wrong usage, which have said
  * it already; the message alone where the fault is in input or environment; the stack where it is in this program.
  */
-export function describeError(error: unknown): { exitCode: number; message?: string } {
+export function describeError(
+  error: unknown,
+  flags: FlagNames = {},
+): { exitCode: number; message?: string } {
   if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : 2 };
-  if (error instanceof ConfigError) return { exitCode: 2, message: `error: ${error.message}` };
-  if (error instanceof DenoiseError) return { exitCode: 1, message: `error: ${error.message}` };
+  if (error instanceof DenoiseError) {
+    const exitCode = error instanceof ConfigError ? 2 : 1;
+    return { exitCode, message: `error: ${inFlags(error.message, flags)}` };
+  }
   return { exitCode: 1, message: error instanceof Error ? error.stack ?? String(error) : `error: ${error}` };
 }
 
-/** Reports `error` on standard error and ends the process: 2 for wrong usage, 1 for any other failure. */
-export function showErrorAndExit(error: unknown): never {
-  const { exitCode, message } = describeError(error);
+/**
+ * Reports `error` on standard error and ends the process: 2 for wrong usage, 1 for any other failure.
+ * @param flags see {@linkcode inFlags}
+ */
+export function showErrorAndExit(error: unknown, flags: FlagNames = {}): never {
+  const { exitCode, message } = describeError(error, flags);
   if (message !== undefined) console.error(message);
   Deno.exit(exitCode);
 }

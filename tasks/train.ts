@@ -4,150 +4,39 @@
  * @module
  */
 import { join } from "node:path";
-import { cifar10, DDPM, train, type TrainEvent } from "../mod.ts";
+import { cifar10, DDPM, type EpochRecord, type Gpu, type ImageDataset, train } from "../mod.ts";
 import { checkRunDirectory } from "../lib/train/run_plan.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
 import { showErrorAndExit } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
-import { drawLossCurves, drawProcesses, writePicture } from "./pictures.ts";
-import { createReporter, formatDuration, formatNumber, type Reporter, reporterMode } from "./progress.ts";
-import { newestRun, newRunDirectory } from "./runs.ts";
-import { readFlags, settingsOf } from "./train_flags.ts";
-
-/** What SIGINT and SIGTERM do. */
-class Interruption {
-  readonly #controller = new AbortController();
-  /** Whether training is under way, so that there is something to save. */
-  #training = true;
-  /** What the process ends with; 0 as long as there was no signal. */
-  exitCode = 0;
-
-  constructor(report: Reporter) {
-    for (const [name, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-      if (Deno.build.os === "windows" && name === "SIGTERM") continue;
-      Deno.addSignalListener(name, () => {
-        if (this.signal.aborted || !this.#training) Deno.exit(code);
-        this.exitCode = code;
-        report.line(`${name}: saving after this step; once more ends at once without saving`);
-        this.#controller.abort();
-      });
-    }
-  }
-
-  /** Ends training with a save, at the first signal; the second ends the process. */
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  /** From here on the first signal ends the process. */
-  trained(): void {
-    this.#training = false;
-  }
-}
-
-/** Shows training's events, and keeps the paths of the grids it wrote. */
-class Listener {
-  readonly artefacts: string[] = [];
-  #classes: readonly string[] = [];
-  #start = 0;
-
-  constructor(private readonly report: Reporter, private readonly out: string) {}
-
-  async on(event: TrainEvent): Promise<void> {
-    const { report, out } = this;
-    // Images are no JSON, and who reads lines wants no ticks.
-    if (event.type !== "samples" && event.type !== "validation") report.event(event);
-    switch (event.type) {
-      case "start": {
-        const {
-          settings,
-          trainImages,
-          validationImages,
-          parameters,
-          stepsPerEpoch,
-          totalSteps,
-          deviceBytes,
-        } = event;
-        this.#classes = event.classes;
-        this.#start = performance.now();
-        report.line(
-          `adapter ${event.adapter}; ${settings.preset} network, ${
-            (parameters / 1e6).toFixed(2)
-          } M parameters, ${Math.round(deviceBytes / 2 ** 20)} MiB on the device`,
-        );
-        report.line(
-          `${trainImages} training and ${validationImages} validation images, batch ${settings.batch}${
-            settings.accumulate > 1 ? ` x ${settings.accumulate}` : ""
-          }, ${stepsPerEpoch} steps an epoch, ${totalSteps} steps in all`,
-        );
-        if (event.resumedFrom > 0) report.line(`resumed after step ${event.resumedFrom}`);
-        report.line(`run directory ${out}`);
-        report.start(totalSteps, "training", event.resumedFrom);
-        break;
-      }
-      case "step":
-        report.update(event.step, {
-          epoch: event.epoch,
-          loss: formatNumber(event.loss),
-          "images/s": formatNumber(event.imagesPerSecond),
-        });
-        break;
-      case "validation":
-        break;
-      case "epoch":
-        report.line(
-          `epoch ${event.epoch}: training loss ${event.trainLoss.toFixed(5)}, validation loss ${
-            event.valLoss?.toFixed(5) ?? "none"
-          }, ` +
-            `${formatDuration(event.seconds)}`,
-        );
-        break;
-      case "samples": {
-        const grid = event.images.grid({
-          columns: event.columns,
-          scale: 2,
-          ...(this.#classes.length > 0 && event.rowLabels[0] !== "" ? { rowLabels: event.rowLabels } : {}),
-        });
-        const path = join(out, "samples", `epoch-${String(event.epoch).padStart(4, "0")}.png`);
-        await writePicture(path, await grid.png({ epoch: String(event.epoch), step: String(event.step) }));
-        this.artefacts.push(path);
-        report.event({ type: "samples", epoch: event.epoch, step: event.step, path });
-        report.line(`samples in ${path}`);
-        break;
-      }
-      case "checkpoint":
-        break;
-      case "warning":
-        report.line(`warning: ${event.message}`);
-        break;
-      case "end":
-        report.stop();
-        report.line(
-          event.interrupted
-            ? `stopped after step ${event.step}; go on with: deno task train --resume ${out}`
-            : `done: ${event.step} steps in ${formatDuration(event.seconds)} (${
-              formatDuration((performance.now() - this.#start) / 1000)
-            } with samples and saves)`,
-        );
-        break;
-    }
-  }
-}
+import { Interruption } from "./interruption.ts";
+import {
+  drawForwardProcess,
+  drawLossCurves,
+  drawOrWarn,
+  drawReverseProcess,
+  type Picture,
+  warn,
+} from "./pictures.ts";
+import { createReporter, type Reporter, reporterMode } from "./progress.ts";
+import { discardEmptyRun, makeRunDirectory, newestRun } from "./runs.ts";
+import { FLAG_OF, readFlags, settingsOf } from "./train_flags.ts";
+import { TrainingReport } from "./training_report.ts";
 
 async function main(args: string[]): Promise<number> {
   const flags = readFlags(args);
   const report = createReporter({ mode: reporterMode(flags) });
   const settings = await settingsOf(flags);
-  const out = flags.resume === true
-    ? await newestRun()
-    : flags.resume ?? flags.out ?? await newRunDirectory();
+  const resume = flags.resume !== undefined;
+  const given = flags.resume === true ? await newestRun("--resume") : flags.resume ?? flags.out;
+  const interruption = new Interruption(report);
   const gpu = await openTaskGpu();
+  let made: string | undefined;
   try {
     // What can be told to be wrong before 139 MB are fetched is told before.
-    const resume = flags.resume !== undefined;
-    await checkRunDirectory(out, resume);
+    if (given !== undefined) await checkRunDirectory(given, resume);
     if (!resume) resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });
-    const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !flags.resume;
+    const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !resume;
     if (gpu.adapter.software && auto) {
       const images = flags.limit === undefined
         ? `at most ${AUTO_SOFTWARE_LIMIT} images`
@@ -162,36 +51,28 @@ async function main(args: string[]): Promise<number> {
       onProgress: ({ message, done, total }) =>
         report.line(total === undefined ? message : `${message} ${done}/${total}`),
     });
-    const interruption = new Interruption(report);
-    const listener = new Listener(report, out);
-    let history: readonly { epoch: number; trainLoss: number; valLoss: number | null }[] = [];
-    const options = {
-      ...settings,
-      data,
-      out,
-      gpu,
-      signal: interruption.signal,
-      resume,
-      sampleEvery: flags.sampleEvery,
-      logEvery: flags.logEvery,
-    };
-    for await (const event of train(options)) {
-      await listener.on(event);
-      if (event.type === "end") history = event.history;
-    }
-    interruption.trained();
+    const out = given ?? (made = await makeRunDirectory());
+    const training = new TrainingReport(report, out);
+    const { signal } = interruption;
+    const { sampleEvery, logEvery } = flags;
+    let history: readonly EpochRecord[] = [];
+    await interruption.during(async () => {
+      for await (
+        const event of train({ ...settings, data, out, gpu, signal, resume, sampleEvery, logEvery })
+      ) {
+        await training.on(event);
+        if (event.type === "end") history = event.history;
+      }
+    });
     if (interruption.exitCode === 0) {
-      const pictures = [...await drawLossCurves(out, history, report)];
-      const model = await DDPM.load(out, { gpu, onWarning: (message) => report.line(`warning: ${message}`) });
-      pictures.push(...await drawProcesses(out, model, data, report));
-      await model.close();
+      const pictures = await drawPictures(out, history, data, gpu, report);
       report.event({
         type: "artefacts",
-        paths: [...listener.artefacts, ...pictures.map(({ path }) => path)],
+        paths: [...training.artefacts, ...pictures.map(({ path }) => path)],
       });
       for (const { path, what } of pictures) report.line(`${what}: ${path}`);
       report.line(`model (a diffusers pipeline directory): ${out}`);
-      const [first] = model.classes;
+      const [first] = training.classes;
       const flag = first === undefined ? "" : ` --class ${/\s/.test(first) ? `"${first}"` : first}`;
       report.line(`draw from it: deno task sample --model ${out}${flag}`);
     }
@@ -199,13 +80,36 @@ async function main(args: string[]): Promise<number> {
   } finally {
     report.stop();
     gpu.close();
+    if (made !== undefined) await discardEmptyRun(made);
   }
+}
+
+/** The pictures that a run ends with, as many of them as can be drawn. */
+async function drawPictures(
+  out: string,
+  history: readonly EpochRecord[],
+  data: ImageDataset,
+  gpu: Gpu,
+  report: Reporter,
+): Promise<Picture[]> {
+  const pictures = await drawOrWarn(report, join(out, "loss.png"), () => drawLossCurves(out, history));
+  const processes = await drawOrWarn(report, "pictures of the forward and reverse process", async () => {
+    const model = await DDPM.load(out, { gpu, onWarning: (message) => warn(report, message) });
+    const { schedule } = model;
+    const drawn = [
+      ...await drawOrWarn(report, join(out, "forward.png"), () => drawForwardProcess(out, schedule, data)),
+      ...await drawOrWarn(report, join(out, "reverse.png"), () => drawReverseProcess(out, model, report)),
+    ];
+    await model.close();
+    return drawn;
+  });
+  return [...pictures, ...processes];
 }
 
 if (import.meta.main) {
   try {
     Deno.exit(await main(Deno.args));
   } catch (error) {
-    showErrorAndExit(error);
+    showErrorAndExit(error, FLAG_OF);
   }
 }

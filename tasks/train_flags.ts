@@ -4,7 +4,8 @@
  * @module
  */
 import { ConfigError, PRESET_DEFAULTS, type SettingsOptions, unetConfigFromJson } from "../mod.ts";
-import { integer, number, oneOf, TaskCommand, text } from "./cli.ts";
+import { type NumericSetting, RANGES } from "../lib/train/settings.ts";
+import { type FlagNames, integer, number, oneOf, TaskCommand, text, type Value } from "./cli.ts";
 
 /** What the command line said. */
 export interface Flags {
@@ -36,6 +37,23 @@ export interface Flags {
 const perPreset = (field: "batch" | "lr" | "warmup" | "ema" | "epochs") =>
   Object.entries(PRESET_DEFAULTS).map(([preset, defaults]) => `${preset} ${defaults[field]}`).join(", ");
 
+/** What the library allows for a setting. */
+function setting(name: NumericSetting): Value<number> {
+  const { min, max, whole, aboveMin, belowMax } = RANGES[name];
+  return whole ? integer(min, max) : number(min, max, { above: aboveMin, below: belowMax });
+}
+
+/** Flags by the names of the options that they set; that of `conditional` says the opposite, so it is not here. */
+export const FLAG_OF: FlagNames = {
+  model: "--config",
+  ...Object.fromEntries(
+    [
+      ...["preset", "data", "limit", "epochs", "steps", "batch", "lr", "warmup", "ema", "dropout", "clip"],
+      ...["accumulate", "labelDropout", "seed", "onNonFinite", "out", "resume", "sampleEvery", "logEvery"],
+    ].map((name) => [name, `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`]),
+  ),
+};
+
 /** Reads the command line. */
 export function readFlags(args: string[]): Flags {
   return new TaskCommand(
@@ -64,58 +82,61 @@ export function readFlags(args: string[]): Flags {
       },
     )
     .flag("--limit <N>", "training images to use; validation shrinks alike", {
-      value: integer(1),
+      value: setting("limit"),
       unit: "images",
       defaultText: "all; 5000 for auto on a software adapter",
     })
     .flag("--epochs <N>", "passes over the training images", {
-      value: integer(1),
+      value: setting("epochs"),
       unit: "epochs",
       defaultText: perPreset("epochs"),
     })
     .flag("--steps <N>", "stop after so many optimizer steps instead", {
-      value: integer(1),
+      value: setting("steps"),
       unit: "steps",
       defaultText: "as many as the epochs have",
       conflicts: ["epochs"],
     })
     .flag("--batch <N>", "images the gradients of one pass are taken over", {
-      value: integer(1, 65535),
+      value: setting("batch"),
       unit: "images",
       defaultText: perPreset("batch"),
     })
     .flag("--lr <F>", "AdamW's learning rate after warm-up", {
-      value: number(0, 1),
+      value: setting("lr"),
       defaultText: perPreset("lr"),
     })
     .flag("--warmup <N>", "optimizer steps over which the learning rate rises", {
-      value: integer(0),
+      value: setting("warmup"),
       unit: "steps",
       defaultText: perPreset("warmup"),
     })
     .flag("--ema <F>", "largest decay of the weights' moving average", {
-      value: number(0, 1),
+      value: setting("ema"),
       defaultText: perPreset("ema"),
     })
     .flag("--dropout <F>", "dropout rate in the residual blocks", {
-      value: number(0, 1),
+      value: setting("dropout"),
       defaultText: "tiny 0, small and ddpm 0.1",
     })
     .flag("--clip <F>", "largest global gradient norm, 0 for no clipping", {
-      value: number(0),
+      value: setting("clip"),
       defaultText: "1",
     })
     .flag("--accumulate <N>", "batches whose gradients make one optimizer step", {
-      value: integer(1, 4096),
+      value: setting("accumulate"),
       unit: "batches",
       defaultText: "1",
     })
     .flag("--label-dropout <F>", "share of samples trained without their class, for guidance", {
-      value: number(0, 1),
+      value: setting("labelDropout"),
       defaultText: "0.1",
     })
     .switch("--unconditional", "train a network that knows no classes")
-    .flag("--seed <N>", "decides split, weights, data order, noise", { value: integer(0), defaultText: "0" })
+    .flag("--seed <N>", "decides split, weights, data order, noise", {
+      value: setting("seed"),
+      defaultText: "0",
+    })
     .flag("--on-non-finite <WHAT>", "when loss or gradients are NaN or Inf: stop, or skip that step", {
       value: oneOf(["stop", "skip"]),
       defaultText: "stop",
@@ -130,7 +151,7 @@ export function readFlags(args: string[]): Flags {
       defaultText: "the newest under runs/",
     })
     .flag("--sample-every <N>", "epochs between grids of samples, 0 for none", {
-      value: integer(0),
+      value: integer(0, 1_000_000),
       unit: "epochs",
       default: 1,
     })

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { DDPM } from "../lib/ddpm.ts";
 import type { GenerateOptions } from "../lib/generate.ts";
 import { CheckpointError, ConfigError, DeviceError } from "../lib/errors.ts";
@@ -18,7 +19,7 @@ import { testGpu } from "./gpu.ts";
 import { inTemporaryDirectory } from "./train/directories.ts";
 
 /** A pipeline that Python's diffusers wrote, and what it made of it; see golden/pipeline.py. */
-const PIPELINE = new URL("golden/tiny_pipeline", import.meta.url).pathname;
+const PIPELINE = fileURLToPath(new URL("golden/tiny_pipeline", import.meta.url));
 const WEIGHTS = "unet/diffusion_pytorch_model.safetensors";
 
 interface Expected {

@@ -47,7 +47,7 @@ export interface Cifar10Options {
  * @throws {DataError} if something is missing, damaged or not what it should be; names the file and the position in it
  *
  * @example
- * ```ts
+ * ```ts ignore
  * import { cifar10 } from "@denoise/ddpm";
  * const data = await cifar10({ onProgress: ({ message }) => console.error(message) });
  * console.log(data.count, data.classes[data.labels[0]]); // 50000 "frog"

@@ -6,8 +6,11 @@
 
 import { ConfigError } from "../errors.ts";
 import { Canvas } from "./canvas.ts";
-import { CAPITAL_HEIGHT, drawText, LINE_HEIGHT, textWidth } from "./font.ts";
+import { drawText } from "./font.ts";
+import { checkWhole, type GridOptions, layOutGrid, MAX_SCALE } from "./grid.ts";
 import { checkSize, encodePng } from "./png.ts";
+
+export type { GridOptions } from "./grid.ts";
 
 /**
  * What is known about one image: how it was made, so that it can be made again. Usual keys are `model`, `class`,
@@ -15,28 +18,9 @@ import { checkSize, encodePng } from "./png.ts";
  */
 export type ImageMetadata = Readonly<Record<string, string | number | boolean | undefined>>;
 
-/** Options of {@linkcode Images.grid}. */
-export interface GridOptions {
-  /** Images per row, 1 or more; default: the square root of their count, rounded up. */
-  columns?: number;
-  /** White pixels between images and around them, 0 to 256, not scaled; default 2. */
-  gap?: number;
-  /** Pixels per pixel of the images (nearest neighbour), 1 to 16; default 1. */
-  scale?: number;
-  /** A label at the left of each row, such as its class; one for each row. */
-  rowLabels?: readonly string[];
-  /** A label above each column, such as its timestep; one for each column. */
-  columnLabels?: readonly string[];
-}
-
 const CHANNELS = 3;
-const MAX_SCALE = 16;
-const MAX_GAP = 256;
 const PAPER = 255;
 const INK = 0x22;
-/** Text grows with the images: one size for so many pixels of their height, up to the largest. */
-const ROW_HEIGHT_PER_TEXT_SIZE = 40;
-const MAX_TEXT_SCALE = 4;
 
 /** RGB images of one size. */
 export class Images {
@@ -174,45 +158,20 @@ export class Images {
    * @throws {ConfigError} naming the option that is out of range
    */
   grid(options: GridOptions = {}): Images {
-    const { gap = 2, scale = 1, rowLabels, columnLabels } = options;
-    const wanted = options.columns ?? Math.ceil(Math.sqrt(this.count));
-    checkWhole("columns", wanted, 1, Number.MAX_SAFE_INTEGER);
-    const columns = Math.min(wanted, this.count);
-    checkWhole("gap", gap, 0, MAX_GAP);
-    checkWhole("scale", scale, 1, MAX_SCALE);
-    const rows = Math.ceil(this.count / columns);
-    checkLabels("rowLabels", rowLabels, rows);
-    checkLabels("columnLabels", columnLabels, columns);
-
-    const imageWidth = this.width * scale;
-    const imageHeight = this.height * scale;
-    const textScale = Math.min(
-      MAX_TEXT_SCALE,
-      Math.max(1, Math.round(imageHeight / ROW_HEIGHT_PER_TEXT_SIZE)),
-    );
-    const columnWidth = Math.max(imageWidth, widest(columnLabels) * textScale);
-    const rowHeight = Math.max(imageHeight, rowLabels ? LINE_HEIGHT * textScale : 0);
-    const margin = 3 * textScale;
-    const left = gap + (rowLabels ? widest(rowLabels) * textScale + 2 * margin : 0);
-    const top = gap + (columnLabels ? LINE_HEIGHT * textScale + margin : 0);
-    const width = left + columns * (columnWidth + gap);
-    const height = top + rows * (rowHeight + gap);
-    checkSize(width, height);
-
+    const { scale = 1, rowLabels, columnLabels } = options;
+    const { width, height, placeOf, labelOfRow, labelOfColumn, textScale } = layOutGrid(this, options);
     const canvas = new Canvas(width, height, PAPER);
     for (let i = 0; i < this.count; i++) {
-      const x = left + (i % columns) * (columnWidth + gap) + half(columnWidth - imageWidth);
-      const y = top + Math.floor(i / columns) * (rowHeight + gap) + half(rowHeight - imageHeight);
+      const { x, y } = placeOf(i);
       canvas.put(this.at(i).pixels, this.width, this.height, x, y, scale);
     }
     for (const [row, label] of rowLabels?.entries() ?? []) {
-      const x = left - margin - textWidth(label) * textScale;
-      const y = top + row * (rowHeight + gap) + half(rowHeight - CAPITAL_HEIGHT * textScale);
+      const { x, y } = labelOfRow(row, label);
       drawText(canvas, label, x, y, textScale, INK);
     }
     for (const [column, label] of columnLabels?.entries() ?? []) {
-      const x = left + column * (columnWidth + gap) + half(columnWidth - textWidth(label) * textScale);
-      drawText(canvas, label, x, gap + margin, textScale, INK);
+      const { x, y } = labelOfColumn(column, label);
+      drawText(canvas, label, x, y, textScale, INK);
     }
     return new Images(canvas.pixels, 1, height, width, [mergeMetadata(this.metadata)]);
   }
@@ -249,30 +208,9 @@ function mergeMetadata(all: readonly ImageMetadata[]): ImageMetadata {
   return merged;
 }
 
-function widest(labels: readonly string[] = []): number {
-  return Math.max(0, ...labels.map(textWidth));
-}
-
-function half(space: number): number {
-  return Math.floor(space / 2);
-}
-
-function checkWhole(field: string, value: number, least: number, most: number): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
-    throw new ConfigError(field, value, `a whole number, ${range}`);
-  }
-}
-
 function checkLength(field: string, length: number, count: number, height: number, width: number): void {
   const expected = count * height * width * CHANNELS;
   if (length !== expected) {
     throw new ConfigError(field, length, `${count} x ${height} x ${width} x ${CHANNELS} = ${expected}`);
-  }
-}
-
-function checkLabels(field: string, labels: readonly string[] | undefined, expected: number): void {
-  if (labels && labels.length !== expected) {
-    throw new ConfigError(`${field}.length`, labels.length, `${expected}, one label for each`);
   }
 }

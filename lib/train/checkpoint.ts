@@ -80,9 +80,18 @@ export interface LoadedCheckpoint extends Checkpoint<ArrayBuffer> {
 }
 
 /** Options of {@linkcode saveCheckpoint}. */
-export interface SaveOptions extends DurableOptions, LoadOptions {
+export interface SaveOptions extends DurableOptions {
   /** How many checkpoints stay, 1 or more; 2 if not given, so that there is one to go back to. */
   keep?: number;
+}
+
+/** Options of {@linkcode loadLatestCheckpoint}. */
+export interface ResumeOptions extends LoadOptions {
+  /**
+   * Whether a checkpoint that is whole can be gone on from.
+   * @throws {CheckpointError} if not; it is then passed over like a damaged one
+   */
+  check?: (checkpoint: LoadedCheckpoint) => void;
 }
 
 /**
@@ -133,14 +142,14 @@ export async function saveCheckpoint(
 }
 
 /**
- * Reads the newest checkpoint of a run that is whole, by the SHA-256 of every file. A damaged one is passed over with
- * a warning that names the file and, where it can be told, the tensor.
+ * Reads the newest checkpoint of a run that is whole, by the SHA-256 of every file, and passes the `check`. Any other is
+ * passed over with a warning that names the file and, where it can be told, the tensor.
  *
  * @throws {CheckpointError} if there is no checkpoint, or none is whole, with the reason for each
  */
 export async function loadLatestCheckpoint(
   runDir: string,
-  { onWarning = console.warn }: LoadOptions = {},
+  { onWarning = console.warn, check = () => {} }: ResumeOptions = {},
 ): Promise<LoadedCheckpoint> {
   const candidates = await listCheckpoints(runDir);
   if (candidates.length === 0) {
@@ -148,7 +157,11 @@ export async function loadLatestCheckpoint(
       `${runDir} has no checkpoint: expected a directory ${checkpointPath(runDir, 1)}`,
     );
   }
-  return await firstWhole(candidates, loadCheckpoint, onWarning);
+  return await firstWhole(candidates, async (candidate) => {
+    const checkpoint = await loadCheckpoint(candidate);
+    check(checkpoint);
+    return checkpoint;
+  }, onWarning);
 }
 
 async function loadCheckpoint({ step, path }: { step: number; path: string }): Promise<LoadedCheckpoint> {

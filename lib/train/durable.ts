@@ -16,6 +16,8 @@ export type OnPhase = (phase: string, path: string) => void | Promise<void>;
 export interface DurableOptions {
   /** See {@linkcode OnPhase}. */
   onPhase?: OnPhase;
+  /** Told what could not be removed after a write that is good; `console.warn` if not given. */
+  onWarning?: (message: string) => void;
 }
 
 /** A directory that this process holds; given back by `release()`, `using`, or the end of the process. */
@@ -63,7 +65,7 @@ export async function writeDurable(
 /**
  * Writes a directory of files so that, whenever the machine stops, `directory` is either missing or complete. One
  * that exists is replaced: until the new one is there the old one has the name `directory` + `.previous`, and a
- * crash in between leaves it so.
+ * crash in between leaves it so. One of that name that cannot be removed afterwards is a warning.
  *
  * @param files contents by path relative to `directory`, with `/`
  * @throws {CheckpointError} naming the path, the reason and what to do; what was there before is still there
@@ -95,8 +97,14 @@ export async function writeDirectoryDurable(
     inUse.delete(temporary);
   }
   await syncParent(directory, options);
-  if (await exists(directory + PREVIOUS_SUFFIX)) {
-    await removeDirectoryDurable(directory + PREVIOUS_SUFFIX, options);
+  try {
+    const previous = directory + PREVIOUS_SUFFIX;
+    if (await exists(previous)) await removeDirectoryDurable(previous, options);
+  } catch (error) {
+    // The write itself is good, and the next one tries again.
+    if (!(error instanceof CheckpointError)) throw error;
+    const { onWarning = console.warn } = options;
+    onWarning(error.message);
   }
 }
 
@@ -245,7 +253,8 @@ async function syncParent(path: string, { onPhase }: DurableOptions): Promise<vo
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Whether there is anything of that name, be it a link that leads nowhere. */
+export async function exists(path: string): Promise<boolean> {
   try {
     await Deno.lstat(path);
     return true;
@@ -289,8 +298,8 @@ function writeError(path: string, error: unknown): CheckpointError {
   return new CheckpointError(`cannot write ${path}: ${reason(error)}; nothing there was changed`);
 }
 
-/** What went wrong and what to do about it. */
-function reason(error: unknown): string {
+/** What went wrong in a file operation and what to do about it. */
+export function reason(error: unknown): string {
   switch (codeOf(error)) {
     case "ENOSPC":
     case "EDQUOT":

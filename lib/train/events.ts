@@ -30,7 +30,7 @@ export interface StartEvent {
   readonly classes: readonly string[];
 }
 
-/** Progress, each time the CPU has read the losses back. */
+/** Progress: every `logEvery` steps or about once a second, and at an epoch's end. */
 export interface StepEvent {
   readonly type: "step";
   /** Optimizer steps done. */
@@ -64,7 +64,7 @@ export interface EpochEvent {
   readonly trainLoss: number;
   /** Loss of the averaged weights on the validation images with fixed timesteps and noise; null without such images. */
   readonly valLoss: number | null;
-  /** Training and validation of this epoch. */
+  /** Seconds of training and validation in this epoch, those before a resume included. */
   readonly seconds: number;
 }
 
@@ -97,11 +97,11 @@ export interface WarningEvent {
 export interface EndEvent {
   readonly type: "end";
   readonly step: number;
-  /** True where the caller's signal ended the run before its last step; it can be resumed. */
+  /** True where the caller's signal ended the run before its last step, or that epoch's validation; it can be resumed. */
   readonly interrupted: boolean;
   /** One entry per finished epoch, those before a resume included. */
   readonly history: readonly EpochRecord[];
-  /** Seconds of training, those before a resume included. */
+  /** Seconds of training and validation, those before a resume included. */
   readonly seconds: number;
 }
 

@@ -7,7 +7,7 @@ import type { ImageDataset } from "../data/dataset.ts";
 import { checkGuidance } from "../diffusion/guidance.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { SettingsOptions } from "./settings.ts";
+import { checkBoolean, SETTINGS, type SettingsOptions } from "./settings.ts";
 import { LOG_SLOTS } from "./step.ts";
 
 /** What surrounds a run and does not change what it computes. */
@@ -26,9 +26,15 @@ export interface Surroundings {
   readonly sampleSteps?: number;
   /** Guidance scale of such images, 0 or more; without meaning where there are no classes. Default 2. */
   readonly guidance?: number;
-  /** Optimizer steps between {@linkcode StepEvent}s, at most 256; 0 (default) chooses about one a second. */
+  /**
+   * Optimizer steps between {@linkcode StepEvent}s, at most 256; 0 (default) chooses about one a second. The CPU waits
+   * for the device about once a second in any case.
+   */
   readonly logEvery?: number;
-  /** Ends the run after the step under way: it saves and finishes with `interrupted: true`. */
+  /**
+   * Ends the run, also in validation or while samples are drawn, after about a second or the batch under way, whichever
+   * is longer: it saves and finishes with `interrupted: true`.
+   */
   readonly signal?: AbortSignal;
   /** A device to use; one is opened, and closed at the end, if this is not given. */
   readonly gpu?: Gpu;
@@ -37,30 +43,39 @@ export interface Surroundings {
 /** Options of {@linkcode train}: the run's settings, and what surrounds them. */
 export interface TrainOptions extends SettingsOptions, Surroundings {}
 
+/** Names of what surrounds a run. */
+const SURROUNDINGS: Readonly<Record<keyof Surroundings, true>> = {
+  data: true,
+  out: true,
+  resume: true,
+  sampleEvery: true,
+  samplesPerClass: true,
+  sampleSteps: true,
+  guidance: true,
+  logEvery: true,
+  signal: true,
+  gpu: true,
+};
+
 /** The settings among a caller's options. */
 export function settingsIn(options: TrainOptions): SettingsOptions {
-  const {
-    data: _data,
-    out: _out,
-    resume: _resume,
-    sampleEvery: _sampleEvery,
-    samplesPerClass: _samplesPerClass,
-    sampleSteps: _sampleSteps,
-    guidance: _guidance,
-    logEvery: _logEvery,
-    signal: _signal,
-    gpu: _gpu,
-    ...settings
-  } = options;
-  return settings;
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !Object.hasOwn(SURROUNDINGS, name)));
 }
 
 /**
- * Checks what surrounds the settings.
- * @throws {ConfigError} naming the first option that is out of range
+ * Checks the options' names, and what surrounds the settings.
+ * @throws {ConfigError} naming the first option that there is not, or that is out of range
  */
-export function checkSurroundings(options: Surroundings): void {
-  const { sampleEvery = 1, samplesPerClass = 1, sampleSteps = 1, logEvery = 0, guidance = 1 } = options;
+export function checkOptions(options: TrainOptions): void {
+  checkNames(options);
+  const {
+    sampleEvery = 1,
+    samplesPerClass = 1,
+    sampleSteps = 1,
+    logEvery = 0,
+    guidance = 1,
+    resume = false,
+  } = options;
   const whole = (field: string, value: number, min: number, max: number) => {
     if (!Number.isSafeInteger(value) || value < min || value > max) {
       throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
@@ -71,7 +86,17 @@ export function checkSurroundings(options: Surroundings): void {
   whole("sampleSteps", sampleSteps, 1, 1000);
   whole("logEvery", logEvery, 0, LOG_SLOTS);
   checkGuidance(guidance);
-  if (options.resume && options.out === undefined) {
+  checkBoolean("resume", resume);
+  if (resume && options.out === undefined) {
     throw new ConfigError("resume", true, "a run directory in `out`, too");
+  }
+}
+
+/** A name that is spelled wrong would be a default that nobody asked for. */
+function checkNames(options: TrainOptions): void {
+  const known = [...SETTINGS, ...Object.keys(SURROUNDINGS)];
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || known.includes(name)) continue;
+    throw new ConfigError("options", name, `names among ${known.sort().join(", ")}`);
   }
 }

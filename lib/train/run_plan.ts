@@ -3,12 +3,15 @@
  *
  * @module
  */
+import { basename, join } from "node:path";
 import { type StepState, STREAM } from "../../kernels/step_state.ts";
 import { type ImageDataset, splitDataset, takeSubset } from "../data/dataset.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { imageSize } from "../model/config.ts";
 import { splitSeed } from "../random.ts";
 import { listCheckpoints, type LoadedCheckpoint } from "./checkpoint.ts";
+import { MODEL_INDEX, UNET_CONFIG, UNET_WEIGHTS } from "./checkpoint_files.ts";
+import { exists } from "./durable.ts";
 import { settingsIn, type TrainOptions } from "./options.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
 import { type Progress, readTrainer } from "./state.ts";
@@ -17,8 +20,8 @@ import { LOG_SLOTS } from "./step.ts";
 /** A run's settings, its images, and where it starts. */
 export interface RunPlan {
   readonly settings: TrainSettings;
-  /** What it goes on from, if it is resumed. */
-  readonly checkpoint: LoadedCheckpoint | undefined;
+  /** Optimizer steps done at the checkpoint it goes on from, if it is resumed. */
+  readonly savedStep: number | undefined;
   /** Changes as the run goes on. */
   readonly progress: Progress;
   /** Indices into the data set: the training images, then those of validation. */
@@ -63,12 +66,12 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
     throw new ConfigError(
       "batch",
       perStep,
-      `at most the ${train.length} training images (batch times accumulate)`,
+      `at most the ${train.length} training images (\`batch\` times \`accumulate\`)`,
     );
   }
   const stepsPerEpoch = Math.floor(train.length / perStep);
   const totalSteps = Math.min(epochs * stepsPerEpoch, steps ?? Infinity);
-  const start: Progress = { step: 0, lossSum: 0, lossCount: 0, history: [], seconds: 0 };
+  const start: Progress = { step: 0, lossSum: 0, lossCount: 0, epochSeconds: 0, history: [], seconds: 0 };
   const progress = stored?.progress ?? start;
   if (progress.step < totalSteps) {
     // A run that ended within an epoch has a point of its curve there; going on will make that of the whole epoch.
@@ -76,7 +79,7 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
   }
   return {
     settings,
-    checkpoint,
+    savedStep: checkpoint?.step,
     progress,
     images: Uint32Array.from([...train, ...validation]),
     trainImages: train.length,
@@ -87,21 +90,42 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
 }
 
 /**
+ * Whether an epoch's steps are all done, or the run's within one, and the rest of it is not: validation and its record.
+ */
+export function epochIsOver({ progress, stepsPerEpoch, totalSteps }: RunPlan): boolean {
+  const { step, history } = progress;
+  const ends = step > 0 && (step % stepsPerEpoch === 0 || step === totalSteps);
+  return ends && history.at(-1)?.step !== step;
+}
+
+/** A file of each kind of model directory that a run would mix with its own. */
+const MODEL_FILES: readonly string[] = [MODEL_INDEX, UNET_CONFIG, UNET_WEIGHTS, basename(UNET_WEIGHTS)];
+
+/**
  * Checks that a run's directory has something to go on with, or nothing to be mixed with.
  *
  * @throws {CheckpointError} when there is nothing to resume
- * @throws {ConfigError} when there is a run that was not asked to be resumed
+ * @throws {ConfigError} when there is a model, or a run that was not asked to be resumed
  */
 export async function checkRunDirectory(out: string, resume: boolean): Promise<void> {
   const checkpoints = await listCheckpoints(out);
   if (resume && checkpoints.length === 0) {
     throw new CheckpointError(`${out} has no checkpoint to go on from`);
   }
-  if (!resume && checkpoints.length > 0) {
+  if (resume) return;
+  if (checkpoints.length > 0) {
     throw new ConfigError(
       "out",
       out,
       "a directory without a run, or `resume` to go on with the one it holds",
+    );
+  }
+  for (const name of MODEL_FILES) {
+    if (!await exists(join(out, name))) continue;
+    throw new ConfigError(
+      "out",
+      out,
+      `a directory without a model (there is ${name}), which would be overwritten`,
     );
   }
 }

@@ -3,74 +3,128 @@
  *
  * @module
  */
-import { Generator, type ImageRequest } from "../diffusion/generator.ts";
-import { planSampling } from "../diffusion/sampler.ts";
+import { type Drawn, Generator, type ImageRequest } from "../diffusion/generator.ts";
+import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
+import { DeviceError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { ResourceScope } from "../gpu/memory.ts";
 import { Images } from "../image/images.ts";
 import { classCount, imageSize } from "../model/config.ts";
-import type { SamplesEvent } from "./events.ts";
+import type { SamplesEvent, WarningEvent } from "./events.ts";
 import type { Surroundings } from "./options.ts";
+import { Pace, settle } from "./pace.ts";
 import { scheduleOf, type TrainSettings } from "./settings.ts";
 
-/** Images drawn at once. */
+/** Images drawn at once, where the device has room for so many. */
 const SLOTS = 80;
 /** Rows where there are no classes. */
 const ROWS = 4;
 
-/** Draws a run's grids, and keeps the generator from one to the next. */
+interface Parts {
+  readonly gpu: Gpu;
+  readonly settings: TrainSettings;
+  readonly options: Surroundings;
+  /** Row by row. */
+  readonly requests: readonly ImageRequest[];
+  readonly columns: number;
+  readonly plan: readonly SamplerStep[];
+  readonly generator: Generator;
+}
+
+/** Draws a run's grids. */
 export class SampleGrid {
-  readonly #gpu: Gpu;
-  readonly #scope: ResourceScope;
-  readonly #settings: TrainSettings;
-  readonly #weights: GPUBuffer;
-  readonly #options: Surroundings;
-  #generator: Generator | undefined;
+  readonly #parts: Parts;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+  }
 
   /**
-   * @param scope frees what this makes
-   * @param weights what to draw with, laid out as `ParameterTable` says
+   * Makes room for a run's grids.
+   *
+   * @param weights what to draw with, laid out as `ParameterTable` says; they may change from grid to grid
+   * @throws {DeviceError} when the device has no room to draw even one image
    */
-  constructor(
+  static async build(
     gpu: Gpu,
-    scope: ResourceScope,
     settings: TrainSettings,
     weights: GPUBuffer,
     options: Surroundings,
-  ) {
-    this.#gpu = gpu;
-    this.#scope = scope;
-    this.#settings = settings;
-    this.#weights = weights;
-    this.#options = options;
-  }
-
-  /** Draws the grid after an epoch that ended with an optimizer step. */
-  async draw(epoch: number, step: number): Promise<SamplesEvent> {
-    const { model, seed } = this.#settings;
-    const { software } = this.#gpu.adapter;
-    const { samplesPerClass = software ? 4 : 8, sampleSteps = software ? 20 : 50, guidance = 2, data } =
-      this.#options;
+  ): Promise<SampleGrid> {
+    const { model, seed } = settings;
+    const { software } = gpu.adapter;
+    const { samplesPerClass: columns = software ? 4 : 8, sampleSteps = software ? 20 : 50, guidance = 2 } =
+      options;
     const classes = classCount(model);
     const rows = classes === 0 ? ROWS : classes;
-    const requests = Array.from({ length: rows * samplesPerClass }, (_, i): ImageRequest => ({
-      label: Math.floor(i / samplesPerClass),
+    const requests = Array.from({ length: rows * columns }, (_, i): ImageRequest => ({
+      label: Math.floor(i / columns),
       seed: (seed + i) % Number.MAX_SAFE_INTEGER,
       guidance,
     }));
-    this.#generator ??= this.#scope.own(
-      await Generator.build(this.#gpu, {
-        config: model,
-        weights: this.#weights,
-        slots: Math.min(SLOTS, requests.length),
-        guided: classes > 0 && guidance !== 1,
-      }),
+    const plan = planSampling("ddim", new NoiseSchedule(scheduleOf(settings)), { steps: sampleSteps });
+    const guided = classes > 0 && guidance !== 1;
+    const generator = await buildLargest(
+      gpu,
+      Math.min(SLOTS, requests.length),
+      (slots) => Generator.build(gpu, { config: model, weights, slots, guided }),
     );
-    const plan = planSampling("ddim", new NoiseSchedule(scheduleOf(this.#settings)), { steps: sampleSteps });
-    const drawn = await this.#generator.draw(requests, plan);
+    return new SampleGrid({ gpu, settings, options, requests, columns, plan, generator });
+  }
+
+  /**
+   * Draws the grid after an epoch that ended with an optimizer step.
+   *
+   * @returns undefined where the caller's signal came first
+   */
+  async draw(epoch: number, step: number): Promise<SamplesEvent | WarningEvent | undefined> {
+    const { settings: { model }, requests, columns, options } = this.#parts;
+    const drawn = await this.#draw();
+    if (drawn === undefined) return undefined;
+    if (!drawn.images.every(Number.isFinite)) {
+      const message = `epoch ${epoch}: no grid of samples, since the averaged weights draw no finite images`;
+      return { type: "warning", message };
+    }
     const images = Images.fromFloats(drawn.images, requests.length, ...imageSize(model));
-    const rowLabels = classes === 0 ? Array.from({ length: rows }, () => "") : data.classes;
-    return { type: "samples", epoch, step, images, columns: samplesPerClass, rowLabels };
+    const rowLabels = classCount(model) === 0
+      ? Array.from({ length: requests.length / columns }, () => "")
+      : options.data.classes;
+    return { type: "samples", epoch, step, images, columns, rowLabels };
+  }
+
+  /** Frees what it draws with. */
+  destroy(): void {
+    this.#parts.generator.destroy();
+  }
+
+  async #draw(): Promise<Drawn | undefined> {
+    const { gpu, options: { signal }, generator, requests, plan } = this.#parts;
+    const interruption = new Error("interrupted");
+    const pace = new Pace();
+    const onStep = async () => {
+      pace.submitted();
+      if (pace.due) {
+        await settle(gpu);
+        pace.waited();
+      }
+      if (signal?.aborted) throw interruption;
+    };
+    try {
+      return await generator.draw(requests, plan, { onStep });
+    } catch (error) {
+      if (error === interruption) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Builds for as many slots as the device has room for, half as many each time. */
+async function buildLargest<T>(gpu: Gpu, slots: number, build: (slots: number) => Promise<T>): Promise<T> {
+  try {
+    return await build(slots);
+  } catch (error) {
+    // A device that has failed has no room for anything any more.
+    if (!(error instanceof DeviceError) || slots === 1 || gpu.fault) throw error;
+    return await buildLargest(gpu, Math.ceil(slots / 2), build);
   }
 }

@@ -95,6 +95,58 @@ export interface DataShape {
   readonly classes: number;
 }
 
+/** What a number may be. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+  /** Whole numbers only. */
+  readonly whole?: true;
+  /** `min` itself is not allowed. */
+  readonly aboveMin?: true;
+  /** `max` itself is not allowed. */
+  readonly belowMax?: true;
+}
+
+type OtherSetting = "preset" | "model" | "conditional" | "prediction" | "flip" | "onNonFinite";
+/** A setting that is a number. */
+export type NumericSetting = Exclude<keyof SettingsOptions, OtherSetting>;
+
+/** What each setting that is a number may be; `null` besides, where the setting has that. */
+export const RANGES: Readonly<Record<NumericSetting, Range>> = {
+  limit: { min: 1, max: 1e9, whole: true },
+  epochs: { min: 1, max: 1e6, whole: true },
+  steps: { min: 1, max: 1e9, whole: true },
+  batch: { min: 1, max: 65_535, whole: true },
+  accumulate: { min: 1, max: 4096, whole: true },
+  lr: { min: 0, max: 1, aboveMin: true },
+  warmup: { min: 0, max: 1e9, whole: true },
+  beta1: { min: 0, max: 1, belowMax: true },
+  beta2: { min: 0, max: 1, belowMax: true },
+  eps: { min: 0, max: 1, aboveMin: true },
+  weightDecay: { min: 0, max: 1 },
+  ema: { min: 0, max: 1, belowMax: true },
+  /** 0 for never. */
+  clip: { min: 0, max: 1e9 },
+  labelDropout: { min: 0, max: 1 },
+  /** Of the network, which checks it. */
+  dropout: { min: 0, max: 1, belowMax: true },
+  seed: { min: 0, max: Number.MAX_SAFE_INTEGER, whole: true },
+};
+
+/** Whether a value is a number in a range. */
+export function inRange(value: unknown, { min, max, whole, aboveMin, belowMax }: Range): boolean {
+  if (typeof value !== "number" || !(value >= min && value <= max)) return false;
+  if (whole && !Number.isSafeInteger(value)) return false;
+  return !(aboveMin && value === min) && !(belowMax && value === max);
+}
+
+/** A range in words, e.g. `a whole number from 1 to 4096`. */
+export function describeRange({ min, max, whole, aboveMin, belowMax }: Range): string {
+  const from = aboveMin ? `above ${min} and` : `from ${min}`;
+  const to = belowMax ? `to below ${max}` : aboveMin ? `at most ${max}` : `to ${max}`;
+  return `a ${whole ? "whole " : ""}number ${from} ${to}`;
+}
+
 /**
  * Fills in defaults and checks every setting.
  *
@@ -103,6 +155,7 @@ export interface DataShape {
  */
 export function resolveSettings(options: SettingsOptions, software: boolean, data: DataShape): TrainSettings {
   const { preset: asked = "auto", model, conditional = true, dropout, limit, ...rest } = options;
+  checkBoolean("conditional", conditional);
   if (asked !== "auto" && !PRESETS.includes(asked)) {
     throw new ConfigError("preset", asked, `auto, ${PRESETS.slice(0, -1).join(", ")} or ${PRESETS.at(-1)}`);
   }
@@ -131,25 +184,17 @@ export function resolveSettings(options: SettingsOptions, software: boolean, dat
 }
 
 /**
- * Checks every number of a run's settings.
- * @throws {ConfigError} naming the first that is out of range
+ * Checks every setting of a run but the network.
+ * @throws {ConfigError} naming the first that is not allowed
  */
 export function checkSettings(settings: TrainSettings): void {
-  integer("epochs", settings.epochs, 1, 1_000_000);
-  if (settings.steps !== null) integer("steps", settings.steps, 1, 1e9);
-  if (settings.limit !== null) integer("limit", settings.limit, 1, 1e9);
-  integer("batch", settings.batch, 1, 65_535);
-  integer("accumulate", settings.accumulate, 1, 4096);
-  integer("warmup", settings.warmup, 0, 1e9);
-  integer("seed", settings.seed, 0, Number.MAX_SAFE_INTEGER);
-  number("lr", settings.lr, 0, 1, "above 0 and at most 1", settings.lr > 0);
-  number("beta1", settings.beta1, 0, 1, "from 0 to below 1", settings.beta1 < 1);
-  number("beta2", settings.beta2, 0, 1, "from 0 to below 1", settings.beta2 < 1);
-  number("eps", settings.eps, 0, 1, "above 0 and at most 1", settings.eps > 0);
-  number("weightDecay", settings.weightDecay, 0, 1, "from 0 to 1");
-  number("ema", settings.ema, 0, 1, "from 0 to below 1", settings.ema < 1);
-  number("clip", settings.clip, 0, 1e9, "0 (off) or above");
-  number("labelDropout", settings.labelDropout, 0, 1, "from 0 to 1");
+  const { dropout: _ofTheNetwork, ...ranges } = RANGES;
+  for (const [field, range] of Object.entries(ranges)) {
+    const value = settings[field as keyof typeof ranges];
+    if (value === null && (field === "steps" || field === "limit")) continue;
+    if (!inRange(value, range)) throw new ConfigError(field, value, describeRange(range));
+  }
+  checkBoolean("flip", settings.flip);
   if (settings.onNonFinite !== "stop" && settings.onNonFinite !== "skip") {
     throw new ConfigError("onNonFinite", settings.onNonFinite, "stop or skip");
   }
@@ -203,14 +248,15 @@ export function resumeSettings(stored: TrainSettings, given: SettingsOptions): T
   return settings;
 }
 
-function integer(field: string, value: number, min: number, max: number): void {
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
-  }
-}
+/** Names of all settings. */
+export const SETTINGS: readonly string[] = [
+  ...new Set(["preset", "model", "conditional", ...Object.keys(RANGES), ...Object.keys(COMMON)]),
+];
 
-function number(field: string, value: number, min: number, max: number, allowed: string, also = true): void {
-  if (!(Number.isFinite(value) && value >= min && value <= max && also)) {
-    throw new ConfigError(field, value, `a number ${allowed}`);
-  }
+/**
+ * Checks a setting that is true or false.
+ * @throws {ConfigError} for anything else: "no" would be true
+ */
+export function checkBoolean(field: string, value: unknown): void {
+  if (typeof value !== "boolean") throw new ConfigError(field, value, "true or false");
 }

@@ -3,16 +3,18 @@
  *
  * @module
  */
-import { CheckpointError } from "../errors.ts";
-import type { Gpu } from "../gpu/device.ts";
-import { readBack } from "../gpu/readback.ts";
-import type { HostTensor, ParameterTable } from "../model/parameters.ts";
 import { toDiffusersConfig } from "../diffusion/schedule_config.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
-import { unetConfigToJson } from "../model/config.ts";
+import { CheckpointError, ConfigError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { BufferView, ResourceScope } from "../gpu/memory.ts";
+import { readBack } from "../gpu/readback.ts";
+import { unetConfig, unetConfigToJson } from "../model/config.ts";
+import { unetParameters } from "../model/network.ts";
+import type { HostTensor, ParameterTable } from "../model/parameters.ts";
 import type { Checkpoint, LoadedCheckpoint } from "./checkpoint.ts";
 import type { EpochRecord } from "./events.ts";
-import { scheduleOf, type TrainSettings } from "./settings.ts";
+import { checkSettings, scheduleOf, type TrainSettings } from "./settings.ts";
 import type { TrainingStep, WeightBuffers } from "./step.ts";
 
 /** What a run must know besides its weights in order to go on. */
@@ -22,9 +24,11 @@ export interface Progress {
   /** Sum and count of the losses of the epoch under way. */
   lossSum: number;
   lossCount: number;
+  /** Seconds of the epoch under way. */
+  epochSeconds: number;
   /** Finished epochs. */
   history: EpochRecord[];
-  /** Seconds of training so far. */
+  /** Seconds of training and validation so far. */
   seconds: number;
 }
 
@@ -42,24 +46,58 @@ const PREFIXES = { raw: "parameters", m: "firstMoment", v: "secondMoment" } as c
   keyof WeightBuffers
 >;
 
-/** Reads the run's state off the device as a checkpoint. */
+/** Largest staging buffer, bytes: a map costs 10 ms, and memory beside the weights is scarce. */
+const MAX_STAGING_BYTES = 64 * 2 ** 20;
+
+/**
+ * A buffer through which a run's flat buffers are read, in parts. Made with the run: to find that there is no room for
+ * it at the first save would cost an epoch.
+ *
+ * @param elements of a flat buffer
+ */
+export function stagingFor(gpu: Gpu, scope: ResourceScope, elements: number): GPUBuffer {
+  const bytes = Math.min(4 * elements, MAX_STAGING_BYTES, gpu.limits.maxBufferSize);
+  return scope.buffer(bytes - bytes % 8, "weights read-back", "staging").buffer;
+}
+
+/** A flat buffer's values, read through a staging buffer that may be smaller. */
+export async function readFlat(
+  gpu: Gpu,
+  { buffer, offset, size }: BufferView,
+  staging: GPUBuffer,
+): Promise<Float32Array<ArrayBuffer>> {
+  const flat = new Float32Array(size / 4);
+  for (let done = 0; done < size; done += staging.size) {
+    const part = { buffer, offset: offset + done, size: Math.min(staging.size, size - done) };
+    const [bytes] = await readBack(gpu, [part], staging);
+    flat.set(new Float32Array(bytes), done / 4);
+  }
+  return flat;
+}
+
+/**
+ * Reads the run's state off the device as a checkpoint.
+ *
+ * @param staging from {@linkcode stagingFor}
+ */
 export async function captureCheckpoint(
   gpu: Gpu,
-  step: TrainingStep,
+  { weights, table }: TrainingStep,
   settings: TrainSettings,
   progress: Progress,
   data: { digest: string; name: string; classes: readonly string[] },
+  staging: GPUBuffer,
 ): Promise<Checkpoint> {
-  const { weights, table } = step;
-  const keys = Object.entries(PREFIXES);
-  const copies = await readBack(gpu, [weights.ema, ...keys.map(([, key]) => weights[key])]);
-  const tensors = (bytes: ArrayBuffer) => table.fromMemory(new Float32Array(bytes));
+  // One buffer after the other, so that no more than one is in memory in both layouts.
+  const tensorsIn = async (key: keyof WeightBuffers, prefix = ""): Promise<[string, Tensor][]> => {
+    const tensors = table.fromMemory(await readFlat(gpu, weights[key], staging));
+    return [...tensors].map(([name, { shape, data }]) => [prefix + name, { shape: [...shape], data }]);
+  };
+  const ema = new Map(await tensorsIn("ema"));
   const trainerTensors = new Map<string, Tensor>();
-  keys.forEach(([prefix], i) => {
-    for (const [name, tensor] of tensors(copies[i + 1])) {
-      trainerTensors.set(`${prefix}.${name}`, mutable(tensor));
-    }
-  });
+  for (const [prefix, key] of Object.entries(PREFIXES)) {
+    for (const [name, tensor] of await tensorsIn(key, `${prefix}.`)) trainerTensors.set(name, tensor);
+  }
   const trainer: TrainerJson = {
     format: 1,
     settings,
@@ -69,7 +107,7 @@ export async function captureCheckpoint(
   };
   return {
     step: progress.step,
-    ema: new Map([...tensors(copies[0])].map(([name, tensor]) => [name, mutable(tensor)])),
+    ema,
     trainerTensors,
     trainer: trainer as unknown as Record<string, unknown>,
     unetConfig: unetConfigToJson(settings.model),
@@ -94,10 +132,6 @@ interface Tensor {
   data: Float32Array;
 }
 
-function mutable({ shape, data }: HostTensor): Tensor {
-  return { shape: [...shape], data };
-}
-
 /** Writes initial weights to the device; the moving average starts as a copy of them. */
 export function initializeWeights(gpu: Gpu, { weights, table }: TrainingStep, seed: number): void {
   const flat = table.initialize(seed);
@@ -105,7 +139,11 @@ export function initializeWeights(gpu: Gpu, { weights, table }: TrainingStep, se
   gpu.device.queue.writeBuffer(weights.ema.buffer, 0, flat);
 }
 
-/** What a checkpoint says of its run. */
+/**
+ * What a checkpoint says of its run.
+ *
+ * @throws {CheckpointError} for a format or settings that this version does not know
+ */
 export function readTrainer(
   checkpoint: LoadedCheckpoint,
 ): { settings: TrainSettings; progress: Progress; dataDigest: string; dataName: string } {
@@ -120,7 +158,33 @@ export function readTrainer(
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
   const { step, lossSum, lossCount, history, seconds, settings, dataDigest, dataName } = trainer;
-  return { settings, dataDigest, dataName, progress: { step, lossSum, lossCount, history, seconds } };
+  // Absent from the first checkpoints of this format.
+  const { epochSeconds = 0 } = trainer;
+  try {
+    checkSettings(settings);
+    unetConfig(settings.model);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new CheckpointError(`${file}: ${error.message}`);
+    throw error;
+  }
+  return {
+    settings,
+    dataDigest,
+    dataName,
+    progress: { step, lossSum, lossCount, epochSeconds, history, seconds },
+  };
+}
+
+/**
+ * Checks that a run can go on from a checkpoint: that its format is known and its tensors are those of its network.
+ *
+ * @throws {CheckpointError} naming the file and what is wrong with it
+ */
+export function checkState(checkpoint: LoadedCheckpoint): void {
+  const table = unetParameters(readTrainer(checkpoint).settings.model);
+  for (const _ of flatBuffers(checkpoint, table)) {
+    // Laying them out is the check.
+  }
 }
 
 /** Writes a checkpoint's weights and moments to the device. */
@@ -129,10 +193,18 @@ export function restoreWeights(
   { weights, table }: TrainingStep,
   checkpoint: LoadedCheckpoint,
 ): void {
+  for (const [key, flat] of flatBuffers(checkpoint, table)) {
+    gpu.device.queue.writeBuffer(weights[key].buffer, 0, flat);
+  }
+}
+
+/** A checkpoint's weights and moments as they lie on the device, one buffer at a time. */
+function* flatBuffers(
+  checkpoint: LoadedCheckpoint,
+  table: ParameterTable,
+): Generator<[keyof WeightBuffers, Float32Array<ArrayBuffer>]> {
   const file = `${checkpoint.path}/trainer.safetensors`;
-  const write = (buffer: GPUBuffer, tensors: ReadonlyMap<string, HostTensor>, source: string) =>
-    gpu.device.queue.writeBuffer(buffer, 0, table.toMemory(tensors, source));
-  write(weights.ema.buffer, checkpoint.ema, `${checkpoint.path}/unet`);
+  yield ["ema", table.toMemory(checkpoint.ema, `${checkpoint.path}/unet`)];
   for (const [prefix, key] of Object.entries(PREFIXES)) {
     const tensors = new Map<string, HostTensor>();
     for (const [name, { shape, data }] of checkpoint.trainerTensors) {
@@ -142,12 +214,6 @@ export function restoreWeights(
       }
       tensors.set(name.slice(prefix.length + 1), { shape, data });
     }
-    write(weights[key].buffer, tensors, file);
+    yield [key, table.toMemory(tensors, file)];
   }
-}
-
-/** The parameter in whose gradient a value is not finite, if there is one. */
-export function nonFiniteParameter(gradients: Float32Array, table: ParameterTable): string | undefined {
-  const index = gradients.findIndex((value) => !Number.isFinite(value));
-  return index < 0 ? undefined : table.at(index).name;
 }

@@ -8,31 +8,25 @@ import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { TrainingError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
-import { readFloats } from "../gpu/readback.ts";
 import { permutation } from "../random.ts";
-import { loadLatestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
+import { type LoadedCheckpoint, loadLatestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "./durable.ts";
-import type {
-  CheckpointEvent,
-  EpochRecord,
-  StartEvent,
-  StepEvent,
-  TrainEvent,
-  WarningEvent,
-} from "./events.ts";
+import type { CheckpointEvent, EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
 import { MetricsFile } from "./metrics.ts";
-import { checkSurroundings, type TrainOptions } from "./options.ts";
+import { findNonFinite } from "./non_finite.ts";
+import { checkOptions, type TrainOptions } from "./options.ts";
+import { Pace, settle } from "./pace.ts";
 import { ResidentDataset } from "./resident.ts";
-import { checkRunDirectory, planRun, type RunPlan, trainingState, validationState } from "./run_plan.ts";
+import { checkRunDirectory, epochIsOver, planRun, type RunPlan, trainingState } from "./run_plan.ts";
 import { SampleGrid } from "./sample_grid.ts";
 import { scheduleOf } from "./settings.ts";
-import { captureCheckpoint, initializeWeights, nonFiniteParameter, restoreWeights } from "./state.ts";
-import { LOG_SLOTS, TrainingStep } from "./step.ts";
+import { captureCheckpoint, checkState, initializeWeights, restoreWeights, stagingFor } from "./state.ts";
+import { TrainingStep } from "./step.ts";
+import { type NonFiniteStep, StepLog } from "./step_log.ts";
+import { Stopwatch } from "./stopwatch.ts";
+import { validate } from "./validation.ts";
 
 export type { TrainOptions } from "./options.ts";
-
-/** Seconds between two read-backs that are aimed at. */
-const SECONDS_PER_SYNC = 1;
 
 /**
  * Trains a network and tells what happens as it goes.
@@ -53,27 +47,19 @@ const SECONDS_PER_SYNC = 1;
  * ```
  */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, undefined> {
-  checkSurroundings(options);
+  checkOptions(options);
   const gpu = options.gpu ?? await openGpu();
   let lock: DirectoryLock | undefined;
   let run: Run | undefined;
   try {
     const { out, resume = false } = options;
-    const { software } = gpu.adapter;
-    const warnings: string[] = [];
     // Before the lock, which makes the directory: a mistake in the options leaves nothing behind.
-    const fresh = resume ? undefined : planRun(options, software);
+    const plan = resume ? undefined : planRun(options, gpu.adapter.software);
     if (out !== undefined) {
       await checkRunDirectory(out, resume);
       lock = await lockDirectory(out);
     }
-    const plan = fresh ??
-      planRun(
-        options,
-        software,
-        await loadLatestCheckpoint(out!, { onWarning: (message) => warnings.push(message) }),
-      );
-    run = await Run.start(gpu, options, plan, warnings);
+    run = plan ? await Run.start(gpu, options, plan) : await resumeRun(gpu, options);
     yield* run.events();
   } finally {
     run?.destroy();
@@ -82,50 +68,69 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
   }
 }
 
+/** Goes on from the newest checkpoint that can be gone on from; its tensors are not kept once they are on the device. */
+async function resumeRun(gpu: Gpu, options: TrainOptions): Promise<Run> {
+  const warnings: string[] = [];
+  const onWarning = (message: string) => void warnings.push(message);
+  const checkpoint = await loadLatestCheckpoint(options.out!, { onWarning, check: checkState });
+  const plan = planRun(options, gpu.adapter.software, checkpoint);
+  return await Run.start(gpu, options, plan, checkpoint, warnings);
+}
+
+/** What a run is made of. */
+interface Parts {
+  readonly gpu: Gpu;
+  readonly options: TrainOptions;
+  readonly plan: RunPlan;
+  readonly scope: ResourceScope;
+  readonly step: TrainingStep;
+  /** Undefined where none are to be drawn. */
+  readonly grid: SampleGrid | undefined;
+  readonly staging: GPUBuffer;
+  /** Undefined where nothing is to be written. */
+  readonly metrics: MetricsFile | undefined;
+  readonly warnings: string[];
+}
+
 /** One run: its plan, its place in the data, and what is on the device. */
 class Run {
-  readonly #gpu: Gpu;
-  readonly #options: TrainOptions;
+  readonly #parts: Parts;
   readonly #plan: RunPlan;
-  readonly #scope: ResourceScope;
   readonly #step: TrainingStep;
-  readonly #grid: SampleGrid;
-  readonly #metrics: MetricsFile | undefined;
   readonly #warnings: string[];
+  readonly #log: StepLog;
+  readonly #clock: Stopwatch;
+  readonly #pace = new Pace();
   readonly #resumedFrom: number;
   /** The epoch (from 1) in whose order the images are, 0 for that of validation. */
   #epochOrder = 0;
   /** Optimizer steps done at the last checkpoint. */
   #savedStep: number | undefined;
-  /** Steps submitted since the last read-back. */
-  #pending = 0;
-  #lastSync = performance.now();
-  #stepsPerSync = 1;
+  /** Optimizer steps done at the last grid. */
+  #drawnStep: number | undefined;
 
-  private constructor(parts: {
-    gpu: Gpu;
-    options: TrainOptions;
-    plan: RunPlan;
-    scope: ResourceScope;
-    step: TrainingStep;
-    metrics: MetricsFile | undefined;
-    warnings: string[];
-  }) {
-    this.#gpu = parts.gpu;
-    this.#options = parts.options;
-    this.#plan = parts.plan;
-    this.#scope = parts.scope;
-    this.#step = parts.step;
-    const { ema } = parts.step.weights;
-    this.#grid = new SampleGrid(parts.gpu, parts.scope, parts.plan.settings, ema.buffer, parts.options);
-    this.#metrics = parts.metrics;
-    this.#warnings = parts.warnings;
-    this.#resumedFrom = parts.plan.progress.step;
-    this.#savedStep = parts.plan.checkpoint?.step;
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    const { plan, step, warnings, options } = parts;
+    this.#plan = plan;
+    this.#step = step;
+    this.#warnings = warnings;
+    this.#log = new StepLog(plan, options.logEvery ?? 0);
+    this.#clock = new Stopwatch(plan.progress);
+    this.#resumedFrom = plan.progress.step;
+    this.#savedStep = plan.savedStep;
+    this.#drawnStep = parts.metrics?.lastSamples;
   }
 
-  static start(gpu: Gpu, options: TrainOptions, plan: RunPlan, warnings: string[]): Promise<Run> {
-    const { settings, checkpoint, images, progress } = plan;
+  /** Allocates all that the run will need on the device, so that what it cannot hold is told now and not after hours. */
+  static start(
+    gpu: Gpu,
+    options: TrainOptions,
+    plan: RunPlan,
+    checkpoint?: LoadedCheckpoint,
+    warnings: string[] = [],
+  ): Promise<Run> {
+    const { settings, images, progress } = plan;
     const scope = new ResourceScope(gpu, "training");
     return scope.guard(async () => {
       const resident = scope.own(ResidentDataset.upload(gpu, options.data, images));
@@ -138,117 +143,91 @@ class Run {
       };
       const tables = objectiveTables(new NoiseSchedule(scheduleOf(settings)));
       const step = scope.own(await TrainingStep.build(gpu, stepOptions, tables, resident));
+      const staging = stagingFor(gpu, scope, step.table.elements);
+      const draws = (options.sampleEvery ?? 1) > 0;
+      const ema = step.weights.ema.buffer;
+      const grid = draws ? scope.own(await SampleGrid.build(gpu, settings, ema, options)) : undefined;
       if (checkpoint) restoreWeights(gpu, step, checkpoint);
       else initializeWeights(gpu, step, settings.seed);
-      const { out } = options;
-      const metrics = out === undefined ? undefined : await MetricsFile.open(out, progress.step);
-      return new Run({ gpu, options, plan, scope, step, metrics, warnings });
+      const metrics = options.out === undefined ? undefined : await MetricsFile.open(options.out, {
+        step: progress.step,
+        epochEnds: progress.history.map(({ step }) => step),
+        onWarning: (message) => void warnings.push(message),
+      });
+      return new Run({ gpu, options, plan, scope, step, grid, staging, metrics, warnings });
     });
   }
 
   destroy(): void {
-    this.#scope.destroy();
+    this.#parts.scope.destroy();
   }
 
   async *events(): AsyncGenerator<TrainEvent, void, undefined> {
-    const { progress, stepsPerEpoch, totalSteps } = this.#plan;
-    const { out, signal } = this.#options;
+    const { progress, totalSteps } = this.#plan;
+    const { options: { out }, metrics } = this.#parts;
     yield this.#startEvent();
-    if (progress.step >= totalSteps) {
+    if (progress.step >= totalSteps && !epochIsOver(this.#plan)) {
       this.#warnings.push(`the ${totalSteps} steps of this run are all done; give it more epochs to go on`);
     }
     yield* this.#takeWarnings();
-    const clock = new Stopwatch(progress);
-    while (progress.step < totalSteps && !signal?.aborted) {
-      this.#submit(progress.step);
-      progress.step++;
-      this.#pending++;
-      const last = progress.step === totalSteps;
-      const epochEnds = last || progress.step % stepsPerEpoch === 0;
-      if (epochEnds || this.#pending >= this.#syncAfter()) {
-        const event = await this.#sync();
-        yield* this.#takeWarnings();
-        yield event;
-      }
-      if (epochEnds) yield* this.#endEpoch(clock);
+    this.#clock.start();
+    this.#log.restart();
+    while (!this.#aborted) {
+      if (epochIsOver(this.#plan)) yield* this.#endEpoch();
+      else if (this.#gridIsDue) yield* this.#drawGrid();
+      else if (progress.step < totalSteps) yield* this.#trainStep();
+      else break;
     }
-    clock.lap();
+    this.#clock.lap();
     if (out !== undefined && progress.step > this.#resumedFrom && this.#savedStep !== progress.step) {
       yield await this.#save();
-      yield* this.#takeWarnings();
     }
     const { step, history, seconds } = progress;
-    const interrupted = step < totalSteps;
-    await this.#metrics?.append({ type: "end", step, interrupted, seconds });
+    const interrupted = step < totalSteps || epochIsOver(this.#plan);
+    await metrics?.append({ type: "end", step, interrupted, seconds });
+    yield* this.#takeWarnings();
     yield { type: "end", step, interrupted, history: [...history], seconds };
   }
 
-  /** What follows the last step of an epoch, or of the run within one. */
-  async *#endEpoch(clock: Stopwatch): AsyncGenerator<TrainEvent> {
-    const { progress, stepsPerEpoch, totalSteps, validationImages } = this.#plan;
-    const { out, sampleEvery = 1, signal } = this.#options;
-    const { step } = progress;
-    const epoch = Math.ceil(step / stepsPerEpoch);
-    if (progress.lossCount === 0) {
-      throw new TrainingError(
-        `epoch ${epoch}: loss or gradients were not finite in any step, so nothing can be learned by leaving them out; ` +
-          "start again with a lower learning rate (lr) or a longer warm-up",
-      );
+  get #aborted(): boolean {
+    return this.#parts.options.signal?.aborted ?? false;
+  }
+
+  /** Takes one optimizer step, and takes in what the device has recorded where it is time for that. */
+  async *#trainStep(): AsyncGenerator<TrainEvent> {
+    if (await this.#submit(this.#plan.progress.step)) {
+      this.#plan.progress.step++;
+      this.#log.submitted();
     }
-    const trainLoss = progress.lossSum / progress.lossCount;
-    let valLoss: number | null = null;
-    for await (const { done, lossSum } of this.#validate()) {
-      yield { type: "validation", done, total: validationImages };
-      valLoss = lossSum / done;
-    }
-    if (valLoss !== null && !Number.isFinite(valLoss)) {
-      this.#warnings.push(`epoch ${epoch}: the validation loss is not finite`);
-      valLoss = null;
-    }
-    const record: EpochRecord = { epoch, step, trainLoss, valLoss, seconds: clock.lap() };
-    progress.history.push(record);
-    if (step % stepsPerEpoch === 0) progress.lossSum = progress.lossCount = 0;
-    await this.#metrics?.append({ type: "epoch", ...record });
+    const tell = this.#log.eventDue || epochIsOver(this.#plan);
+    if (!tell && !this.#log.full && !this.#pace.due && !this.#aborted) return;
+    const nonFinite = this.#log.take(await this.#step.readLog(), this.#warnings);
+    this.#pace.waited();
+    if (nonFinite) await this.#stop(nonFinite);
+    const event = tell || !this.#parts.options.logEvery ? this.#log.event() : undefined;
+    if (event) await this.#parts.metrics?.append(event);
     yield* this.#takeWarnings();
-    yield { type: "epoch", ...record };
-    if (out !== undefined) {
-      yield await this.#save();
-      yield* this.#takeWarnings();
-    }
-    const due = sampleEvery > 0 && (step === totalSteps || epoch % sampleEvery === 0);
-    if (due && !signal?.aborted) yield await this.#grid.draw(epoch, step);
-    clock.lap();
-    this.#lastSync = performance.now();
+    if (event) yield event;
   }
 
-  #takeWarnings(): WarningEvent[] {
-    return this.#warnings.splice(0).map((message) => ({ type: "warning", message }));
-  }
-
-  #startEvent(): StartEvent {
-    return {
-      type: "start",
-      settings: this.#plan.settings,
-      adapter: this.#gpu.adapter.name,
-      parameters: this.#step.table.count,
-      trainImages: this.#plan.trainImages,
-      validationImages: this.#plan.validationImages,
-      stepsPerEpoch: this.#plan.stepsPerEpoch,
-      totalSteps: this.#plan.totalSteps,
-      resumedFrom: this.#resumedFrom,
-      flopsPerStep: this.#step.flops * this.#plan.settings.accumulate,
-      deviceBytes: this.#gpu.memory.used,
-      classes: this.#options.data.classes,
-    };
-  }
-
-  /** Submits optimizer step `step` (from 0). */
-  #submit(step: number): void {
+  /**
+   * Submits optimizer step `step` (from 0).
+   *
+   * @returns false where the caller's signal came between its micro-batches; nothing has changed then
+   */
+  async #submit(step: number): Promise<boolean> {
     const { accumulate } = this.#plan.settings;
     this.#orderEpoch(Math.floor(step / this.#plan.stepsPerEpoch) + 1);
     for (let micro = 0; micro < accumulate; micro++) {
+      if (micro > 0 && this.#pace.due) {
+        await settle(this.#parts.gpu);
+        this.#pace.waited();
+        if (this.#aborted) return false;
+      }
       this.#step.step(trainingState(this.#plan, step, micro), micro === accumulate - 1);
+      this.#pace.submitted();
     }
+    return true;
   }
 
   /** Puts the images in the order of an epoch (from 1). */
@@ -259,63 +238,106 @@ class Run {
     this.#epochOrder = epoch;
   }
 
-  #syncAfter(): number {
-    return Math.min(LOG_SLOTS, this.#options.logEvery || this.#stepsPerSync);
-  }
-
-  /** Waits for the device, takes in the losses of the steps since the last time, and checks that all is finite. */
-  async #sync(): Promise<StepEvent> {
-    const { progress, stepsPerEpoch, totalSteps, settings } = this.#plan;
+  /** What follows the last step of an epoch, or of the run within one; nothing of it counts if a signal ends validation. */
+  async *#endEpoch(): AsyncGenerator<TrainEvent> {
+    const { progress, stepsPerEpoch, validationImages: total } = this.#plan;
+    const { options: { out, signal }, metrics } = this.#parts;
     const { step } = progress;
-    const records = await this.#step.readLog();
-    let [lossSum, lossCount, gradientNorm] = [0, 0, NaN];
-    for (let s = step - this.#pending; s < step; s++) {
-      const record = records[s % LOG_SLOTS];
-      if (record.nonFinite) {
-        if (settings.onNonFinite === "stop") await this.#stop(s, Number.isFinite(record.lossSum));
-        this.#warnings.push(`step ${s + 1}: loss or gradients were not finite; the step was left out`);
-        continue;
-      }
-      // One by one, so that the sum does not depend on how many steps were taken in at once.
-      progress.lossSum += record.lossSum;
-      progress.lossCount += record.count;
-      lossSum += record.lossSum;
-      lossCount += record.count;
-      gradientNorm = record.gradientNorm;
+    const epoch = Math.ceil(step / stepsPerEpoch);
+    if (progress.lossCount === 0) {
+      throw new TrainingError(
+        `epoch ${epoch}: loss or gradients were not finite in any step, so nothing can be learned by leaving them out; ` +
+          "start again with a lower learning rate (`lr`) or a longer `warmup`",
+      );
     }
-    const seconds = (performance.now() - this.#lastSync) / 1000;
-    this.#lastSync = performance.now();
-    const stepsPerSecond = this.#pending / seconds;
-    this.#stepsPerSync = Math.max(1, Math.min(LOG_SLOTS, Math.round(stepsPerSecond * SECONDS_PER_SYNC)));
-    this.#pending = 0;
-    const event: StepEvent = {
-      type: "step",
-      step,
-      epoch: Math.ceil(step / stepsPerEpoch),
-      loss: lossSum / lossCount,
-      gradientNorm,
-      learningRate: trainingState(this.#plan, step - 1, 0).learningRate,
-      imagesPerSecond: stepsPerSecond * settings.batch * settings.accumulate,
-      remainingSeconds: (totalSteps - step) / stepsPerSecond,
-    };
-    await this.#metrics?.append(event);
-    return event;
+    const trainLoss = progress.lossSum / progress.lossCount;
+    this.#epochOrder = 0;
+    let [validated, lossSum] = [0, 0];
+    for await ({ done: validated, lossSum } of validate(this.#step, this.#plan, signal)) {
+      yield { type: "validation", done: validated, total };
+    }
+    if (validated < total) return;
+    let valLoss = total === 0 ? null : lossSum / total;
+    if (valLoss !== null && !Number.isFinite(valLoss)) {
+      this.#warnings.push(`epoch ${epoch}: the validation loss is not finite`);
+      valLoss = null;
+    }
+    this.#clock.lap();
+    const record: EpochRecord = { epoch, step, trainLoss, valLoss, seconds: progress.epochSeconds };
+    progress.history.push(record);
+    if (step % stepsPerEpoch === 0) progress.lossSum = progress.lossCount = progress.epochSeconds = 0;
+    await metrics?.append({ type: "epoch", ...record });
+    yield* this.#takeWarnings();
+    yield { type: "epoch", ...record };
+    if (out !== undefined) {
+      yield await this.#save();
+      yield* this.#takeWarnings();
+    }
+    this.#clock.start();
+    this.#log.restart();
   }
 
-  /** Ends the run at a step (from 0) that was not finite: names it and the tensor, and keeps the last good state. */
-  async #stop(step: number, finiteLoss: boolean): Promise<never> {
-    const tensor = await this.#findNonFinite(step);
+  /** Whether the epoch that was finished last, also before a resume, has no grid and should have one. */
+  get #gridIsDue(): boolean {
+    const { progress: { step, history }, totalSteps } = this.#plan;
+    const last = history.at(-1);
+    if (!this.#parts.grid || last?.step !== step || this.#drawnStep === step) return false;
+    return step === totalSteps || last.epoch % (this.#parts.options.sampleEvery ?? 1) === 0;
+  }
+
+  async *#drawGrid(): AsyncGenerator<TrainEvent> {
+    const { step, history } = this.#plan.progress;
+    const { epoch } = history.at(-1)!;
+    const event = await this.#parts.grid!.draw(epoch, step);
+    if (event) {
+      yield event;
+      this.#drawnStep = step;
+      await this.#parts.metrics?.append({ type: "samples", epoch, step });
+      yield* this.#takeWarnings();
+    }
+    this.#clock.start();
+    this.#log.restart();
+  }
+
+  #takeWarnings(): WarningEvent[] {
+    return this.#warnings.splice(0).map((message) => ({ type: "warning", message }));
+  }
+
+  #startEvent(): StartEvent {
+    const { gpu, options } = this.#parts;
+    const { settings, trainImages, validationImages, stepsPerEpoch, totalSteps } = this.#plan;
+    return {
+      type: "start",
+      settings,
+      adapter: gpu.adapter.name,
+      parameters: this.#step.table.count,
+      trainImages,
+      validationImages,
+      stepsPerEpoch,
+      totalSteps,
+      resumedFrom: this.#resumedFrom,
+      flopsPerStep: this.#step.flops * settings.accumulate,
+      deviceBytes: gpu.memory.used,
+      classes: options.data.classes,
+    };
+  }
+
+  /** Ends the run at a step that was not finite: names it and the tensor, and keeps the last good state. */
+  async #stop({ step, finiteLoss }: NonFiniteStep): Promise<never> {
+    const { gpu, staging } = this.#parts;
+    this.#orderEpoch(Math.floor(step / this.#plan.stepsPerEpoch) + 1);
+    const tensor = await findNonFinite(gpu, this.#step, this.#plan, step, staging);
     // The optimizer wrote nothing from this step on, so the weights are those before it.
     this.#plan.progress.step = step;
     throw new TrainingError(
       `step ${step + 1}: ${finiteLoss ? "the gradients" : "the loss"} stopped being finite` +
         `${tensor ? `, first in the gradient of ${tensor}` : ""}${await this.#keepLastGood()}. ` +
-        "Resume with onNonFinite: skip, or start again with a lower learning rate (lr) or a longer warm-up",
+        'Resume with `onNonFinite: "skip"`, or start again with a lower learning rate (`lr`) or a longer `warmup`',
     );
   }
 
   async #keepLastGood(): Promise<string> {
-    const { out } = this.#options;
+    const { out } = this.#parts.options;
     if (out === undefined) return "";
     if (this.#savedStep === this.#plan.progress.step) return `; the state before it is saved in ${out}`;
     try {
@@ -325,64 +347,14 @@ class Run {
     }
   }
 
-  /** Does a step's passes again, without the optimizer, to find the first parameter whose gradient is not finite. */
-  async #findNonFinite(step: number): Promise<string | undefined> {
-    this.#orderEpoch(Math.floor(step / this.#plan.stepsPerEpoch) + 1);
-    for (let micro = 0; micro < this.#plan.settings.accumulate; micro++) {
-      this.#step.step(trainingState(this.#plan, step, micro), false);
-      const name = nonFiniteParameter(await readFloats(this.#gpu, this.#step.gradients), this.#step.table);
-      if (name) return name;
-    }
-    return undefined;
-  }
-
-  /** Losses of the averaged weights on the validation images, their timesteps and noise always the same. */
-  async *#validate(): AsyncGenerator<{ done: number; lossSum: number }> {
-    const { trainImages, validationImages: total, settings: { batch } } = this.#plan;
-    if (total === 0) return;
-    this.#step.setOrder(Uint32Array.from({ length: total }, (_, i) => trainImages + i));
-    this.#epochOrder = 0;
-    const batches = Math.ceil(total / batch);
-    let lossSum = 0;
-    for (let first = 0; first < batches;) {
-      const next = Math.min(batches, first + Math.min(LOG_SLOTS, Math.max(4, 3 * this.#stepsPerSync)));
-      for (let b = first; b < next; b++) {
-        this.#step.validate(validationState(this.#plan, b));
-      }
-      const records = await this.#step.readLog();
-      for (let b = first; b < next; b++) lossSum += records[b % LOG_SLOTS].lossSum;
-      first = next;
-      yield { done: Math.min(total, next * batch), lossSum };
-    }
-  }
-
   async #save(): Promise<CheckpointEvent> {
-    const { data, out } = this.#options;
+    const { gpu, options: { data, out }, staging } = this.#parts;
     const { settings, progress } = this.#plan;
-    const checkpoint = await captureCheckpoint(this.#gpu, this.#step, settings, progress, data);
+    const checkpoint = await captureCheckpoint(gpu, this.#step, settings, progress, data, staging);
     const path = await saveCheckpoint(out!, checkpoint, {
       onWarning: (message) => this.#warnings.push(message),
     });
     this.#savedStep = progress.step;
     return { type: "checkpoint", step: progress.step, path };
-  }
-}
-
-/** Adds the time that passes to a run's seconds. */
-class Stopwatch {
-  readonly #progress: { seconds: number };
-  #since = performance.now();
-
-  constructor(progress: { seconds: number }) {
-    this.#progress = progress;
-  }
-
-  /** Seconds since the last lap. */
-  lap(): number {
-    const now = performance.now();
-    const seconds = (now - this.#since) / 1000;
-    this.#since = now;
-    this.#progress.seconds += seconds;
-    return seconds;
   }
 }

@@ -76,7 +76,8 @@ export function formatReport(report: BenchReport): string {
   return parts.filter(({ length }) => length > 0).map((lines) => lines.join("\n")).join("\n\n") + "\n";
 }
 
-function headLines({ adapter, driver, deno, system, threads, load, date }: Environment): string[] {
+/** What was measured on what, and whether the machine was quiet. */
+export function headLines({ adapter, driver, deno, system, threads, load, date }: Environment): string[] {
   const name = adapter.software ? `${adapter.name} (software)` : adapter.name;
   const lines = [`${name}, driver ${driver}, Deno ${deno}, ${system}, ${threads} threads, ${date}`];
   if (load > 0.25 * threads) {
@@ -161,13 +162,18 @@ function profileLines({ model, batch, kernels }: Profile): string[] {
   ]);
 }
 
-function skippedLines(skipped: BenchReport["skipped"]): string[] {
+/** What was not measured, with the reasons. */
+export function skippedLines(skipped: BenchReport["skipped"]): string[] {
   if (skipped.length === 0) return [];
   return ["not measured:", ...skipped.map(({ name, reason }) => `  ${name}: ${reason}`)];
 }
 
 /** Lines of a table, none where it has no rows: the first column to the left, the others to the right. */
-function table<T>(heads: readonly string[], rows: readonly T[], cells: (row: T) => string[]): string[] {
+export function table<T>(
+  heads: readonly string[],
+  rows: readonly T[],
+  cells: (row: T) => string[],
+): string[] {
   if (rows.length === 0) return [];
   const body = rows.map(cells);
   const widths = heads.map((head, column) => Math.max(head.length, ...body.map((row) => row[column].length)));

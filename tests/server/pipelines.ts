@@ -1,9 +1,10 @@
 /** Copies of the tiny pipeline that the golden tests have, whole and spoilt. */
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { decodeSafetensors, encodeSafetensors } from "../../lib/safetensors.ts";
 
 /** A model of 8 x 8 pixels and three classes that Python's diffusers wrote. */
-export const PIPELINE = new URL("../golden/tiny_pipeline", import.meta.url).pathname;
+export const PIPELINE = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
 
 /** Its weights, within the directory. */
 export const WEIGHTS = "unet/diffusion_pytorch_model.safetensors";

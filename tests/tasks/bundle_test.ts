@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { ConfigError, DenoiseError } from "../../lib/errors.ts";
 import { readFlags } from "../../tasks/bundle.ts";
 import { COMPRESSIONS, packPart } from "../../tasks/bundle/archive.ts";
@@ -189,7 +190,7 @@ Deno.test("flags: defaults, and what is wrong is named", async () => {
   });
   assert.throws(() => readFlags([]), /^ConfigError: --out: expected the folder to make/);
   await inTemporaryDirectory(async (directory) => {
-    const root = new URL("../../", import.meta.url).pathname;
+    const root = fileURLToPath(new URL("../../", import.meta.url));
     for (
       const [args, message] of [
         [["--out", `${root}bundle`], /--out: expected a folder outside the project, or one that git ignores/],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describeError, integer, number, oneOf, TaskCommand, text } from "../../tasks/cli.ts";
-import { ConfigError, DataError } from "../../lib/errors.ts";
+import { ConfigError, DataError, TrainingError } from "../../lib/errors.ts";
 
 interface Options {
   epochs?: number;
@@ -113,6 +113,34 @@ Deno.test("help shows every flag with its default, unit and range once, and exit
   assert.ok(help.includes("--lr <F> learning rate (a number, from 0 to 1; default: 0.0002)"), help);
   assert.ok(help.includes("--limit <N> use so many only (in images; a whole number, 1 or more)"), help);
   assert.equal(help.split("default: small").length, 2, help);
+});
+
+Deno.test("a range may leave out its ends", () => {
+  const cases = [
+    [number(0, 1, { above: true }), ["0", "-1"], ["1", "1e-9"], "a number, above 0 and at most 1"],
+    [number(0, 1, { below: true }), ["1"], ["0", "0.999"], "a number, from 0 to below 1"],
+    [number(0, 1, { above: true, below: true }), ["0", "1"], ["0.5"], "a number, above 0 and below 1"],
+    [number(2, Infinity, { above: true }), ["2"], ["2.1"], "a number, above 2"],
+  ] as const;
+  for (const [value, refused, taken, allowed] of cases) {
+    assert.equal(value.allowed, allowed);
+    for (const text of refused) assert.throws(() => value.parse(text), { message: `Allowed: ${allowed}.` });
+    for (const text of taken) assert.equal(value.parse(text), Number(text));
+  }
+});
+
+Deno.test("a message of the library names flags where a command line set the options", () => {
+  const flags = { onNonFinite: "--on-non-finite", lr: "--lr", model: "--config" };
+  const shown = (error: Error) => describeError(error, flags).message;
+  assert.equal(shown(new ConfigError("lr", 2, "a number")), "error: --lr: expected a number, got 2");
+  assert.equal(shown(new ConfigError("eps", 2, "less")), "error: eps: expected less, got 2");
+  assert.equal(shown(new ConfigError("toString", 2, "less")), "error: toString: expected less, got 2");
+  assert.equal(
+    shown(
+      new TrainingError('step 3: Resume with `onNonFinite: "skip"`, or a lower `lr` or `eps`; the model'),
+    ),
+    "error: step 3: Resume with --on-non-finite skip, or a lower --lr or `eps`; the model",
+  );
 });
 
 Deno.test("faults of input show their message alone, bugs their stack", () => {

@@ -1,5 +1,6 @@
 /** Running the tasks as a user does: as processes, on a folder of images and a network that are tiny. */
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { encodePng } from "../../lib/image/png.ts";
 import { unetConfigToJson } from "../../lib/model/config.ts";
 import { microNetwork } from "../train/micro.ts";
@@ -19,21 +20,29 @@ export interface Running {
   outcome(): Promise<Outcome>;
 }
 
-/** Starts `tasks/NAME.ts` in a directory. */
-export function startTask(
+/** The root of the project. */
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** `tasks/NAME.ts` in a directory, not started yet. */
+export function taskCommand(
   name: string,
   args: readonly string[],
   cwd: string,
   env: Record<string, string> = {},
-): Running {
-  const root = new URL("../../", import.meta.url).pathname;
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", `--config=${root}deno.json`, `${root}tasks/${name}.ts`, ...args],
+): Deno.Command {
+  const task = join(ROOT, "tasks", `${name}.ts`);
+  return new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", `--config=${join(ROOT, "deno.json")}`, task, ...args],
     cwd,
     env: { NO_COLOR: "1", ...env },
     stdout: "piped",
     stderr: "piped",
-  }).spawn();
+  });
+}
+
+/** Starts `tasks/NAME.ts` in a directory. */
+export function startTask(...args: Parameters<typeof taskCommand>): Running {
+  const child = taskCommand(...args).spawn();
   const lines: string[] = [];
   let out = "";
   let wake = () => {};
@@ -71,11 +80,11 @@ export function runTask(...args: Parameters<typeof startTask>): Promise<Outcome>
   return startTask(...args).outcome();
 }
 
-/** Makes `images/`, a class `light` and a class `dark` of 11 PNGs each, and `network.json`. */
-export async function makeMaterial(directory: string): Promise<void> {
+/** Makes `images/`, a class `light` and a class `dark` of as many PNGs each, and `network.json`. */
+export async function makeMaterial(directory: string, images = 11): Promise<void> {
   for (const [name, from] of [["light", 160], ["dark", 20]] as const) {
     await Deno.mkdir(join(directory, "images", name), { recursive: true });
-    for (let i = 0; i < 11; i++) {
+    for (let i = 0; i < images; i++) {
       const pixels = Uint8Array.from({ length: 8 * 8 * 3 }, (_, j) => from + (j * (i + 3)) % 60);
       await Deno.writeFile(join(directory, "images", name, `${i}.png`), await encodePng(pixels, 8, 8));
     }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
-import { newestRun, newRunDirectory } from "../../tasks/runs.ts";
+import { discardEmptyRun, makeRunDirectory, newestRun } from "../../tasks/runs.ts";
 import { inTemporaryDirectory } from "../train/directories.ts";
 
 async function inside(body: () => Promise<void>): Promise<void> {
@@ -16,15 +16,33 @@ async function inside(body: () => Promise<void>): Promise<void> {
   });
 }
 
-Deno.test("a new run has the day's next number, and is not made yet", async () => {
+Deno.test("a new run has the day's next number, and of several that ask at once each its own", async () => {
   await inside(async () => {
     const day = new Date("2026-11-22T12:00:00Z");
-    assert.equal(await newRunDirectory(day), "runs/2026-11-22-1");
-    assert.equal(await newRunDirectory(day), "runs/2026-11-22-1");
-    await Deno.mkdir("runs/2026-11-22-1", { recursive: true });
+    assert.equal(await makeRunDirectory(day), join("runs", "2026-11-22-1"));
     await Deno.writeTextFile("runs/2026-11-22-2", "a file is in the way, too");
-    assert.equal(await newRunDirectory(day), "runs/2026-11-22-3");
-    assert.equal(await newRunDirectory(new Date("2026-11-23T12:00:00Z")), "runs/2026-11-23-1");
+    const together = await Promise.all([1, 2, 3].map(() => makeRunDirectory(day)));
+    assert.deepEqual(together.sort(), [3, 4, 5].map((n) => join("runs", `2026-11-22-${n}`)));
+    assert.equal(await makeRunDirectory(new Date("2026-11-23T12:00:00Z")), join("runs", "2026-11-23-1"));
+  });
+});
+
+Deno.test("where no run can be made, the error names the place", async () => {
+  await inside(async () => {
+    await Deno.writeTextFile("runs", "no directory");
+    await assert.rejects(makeRunDirectory(), /^CheckpointError: cannot make runs: /);
+  });
+});
+
+Deno.test("a run in which nothing was written leaves nothing; one in which there is something stays", async () => {
+  await inside(async () => {
+    const [first, second] = [await makeRunDirectory(), await makeRunDirectory()];
+    await Deno.writeTextFile(join(first, "metrics.jsonl"), "");
+    for (const path of [first, second]) await discardEmptyRun(path);
+    assert.deepEqual([...Deno.readDirSync("runs")].map(({ name }) => join("runs", name)), [first]);
+    await Deno.remove(join(first, "metrics.jsonl"));
+    await discardEmptyRun(first);
+    assert.deepEqual([...Deno.readDirSync(".")], []);
   });
 });
 
@@ -32,12 +50,12 @@ Deno.test("the newest run is that of the newest checkpoint; runs without one do 
   await inside(async () => {
     await assert.rejects(newestRun(), ConfigError);
     await Deno.mkdir("runs/empty", { recursive: true });
-    await assert.rejects(newestRun(), /none is there yet/);
+    await assert.rejects(newestRun("--resume"), /^ConfigError: --resume: .*none is there yet/);
     for (const [name, step, time] of [["a", 9, 3], ["b", 2, 5], ["c", 7, 4]] as const) {
       const checkpoint = join("runs", name, "checkpoints", `step-0000000${step}`);
       await Deno.mkdir(checkpoint, { recursive: true });
       await Deno.utime(checkpoint, time, time);
     }
-    assert.equal(await newestRun(), "runs/b");
+    assert.equal(await newestRun(), join("runs", "b"));
   });
 });

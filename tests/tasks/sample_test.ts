@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { GIF, Image } from "imagescript";
 import { decodePng } from "../../lib/image/png.ts";
 import { inTemporaryDirectory } from "../train/directories.ts";
+import { digest } from "../train/micro.ts";
 import { runTask } from "./command.ts";
 
 /** A pipeline of three classes without names, 8 x 8 images. */
-const MODEL = new URL("../golden/tiny_pipeline", import.meta.url).pathname;
+const MODEL = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
 
 Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
   await inTemporaryDirectory(async (directory) => {
@@ -55,6 +57,27 @@ Deno.test("a row for every class in one picture, with its making in the file, an
     assert.deepEqual([text.sampler, text.steps, text.guidance], ["ddim", "4", "1.5"]);
     const animation = await GIF.decode(await Deno.readFile(join(directory, "c.gif"))) as GIF;
     assert.equal(animation.length, 4);
+  });
+});
+
+Deno.test("an animation is drawn in batches, too, and the batch changes nothing", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const flags = ["--model", MODEL, "--count", "2", "--steps", "3", "--seed", "7", "--scale", "8"];
+    const outcomes = await Promise.all(["1", "4", "64"].map((batch) => {
+      const files = ["--out", `${batch}.png`, "--gif", `${batch}.gif`];
+      return runTask("sample", [...flags, "--batch", batch, ...files], directory);
+    }));
+    for (const { code, err } of outcomes) assert.deepEqual([code, err], [0, ""]);
+    const digests = (end: string) =>
+      Promise.all(
+        ["1", "4", "64"].map(async (batch) =>
+          digest(await Deno.readFile(join(directory, `${batch}.${end}`)))
+        ),
+      );
+    for (const end of ["png", "gif"]) assert.equal(new Set(await digests(end)).size, 1, end);
+    // 6 images in batches of 4 are two batches of three steps each.
+    const done = outcomes[1].out.match(/^drawing 6 images again, for the animation {2}6\/6$/m);
+    assert.ok(done, outcomes[1].out);
   });
 });
 
@@ -116,15 +139,37 @@ Deno.test("what cannot be done is said in one line, with what can, and writes no
       [
         [],
         2,
-        /^error: run: expected a directory with a run that has a checkpoint; none is there yet, got "runs"\n$/,
+        /^error: --model: expected a directory with a run that has a checkpoint; none is there yet, got "runs"\n$/,
       ],
-      [["--model", MODEL, "--class", "cat"], 2, /^error: class: expected 0, 1, 2, a number .*got "cat"\n$/],
-      [["--model", MODEL, "--sampler", "ddpm", "--eta", "0.5"], 2, /^error: eta: /],
+      [["--model", MODEL, "--class", "cat"], 2, /^error: --class: expected 0, 1, 2, a number .*got "cat"\n$/],
+      [["--model", MODEL, "--sampler", "ddpm", "--eta", "0.5"], 2, /^error: --eta: /],
       [
         ["--model", MODEL, "--class", "none", "--guidance", "3"],
         2,
-        /^error: guidance: expected 1 where no class/,
+        /^error: --guidance: expected 1 where no class/,
       ],
+      [
+        ["--model", MODEL, "--count", "4096", "--out", "much.png"],
+        2,
+        /^error: --count: expected fewer images or a smaller --scale in one picture, .*\(width: .*\), got 4096\n$/,
+      ],
+      [
+        ["--model", MODEL, "--count", "4096", "--gif", "much.gif", "--out", "many"],
+        2,
+        /^error: --count: expected fewer images .* without --gif \(width: /,
+      ],
+      [
+        ["--model", "nowhere", "--out", "cats.jpg"],
+        2,
+        /^error: --out: expected a file NAME\.png, or a directory, got "cats\.jpg"\n$/,
+      ],
+      [["--model", "nowhere", "--gif", "cats.png"], 2, /^error: --gif: expected a file NAME\.gif, got/],
+      [
+        ["--model", MODEL, "--out", `${MODEL}/model_index.json/a.png`],
+        2,
+        /^error: --out: expected a path below/,
+      ],
+      [["--model", MODEL, "--gif", "."], 2, /^error: --gif: expected a file NAME\.gif/],
       [["--model", MODEL, "--cuont", "3"], 2, /unknown option '--cuont'\n\(Did you mean --count\?\)/],
     ];
     const outcomes = await Promise.all(cases.map(([args]) => runTask("sample", args, directory)));

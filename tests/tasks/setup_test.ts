@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-const SETUP = new URL("../../tasks/setup.sh", import.meta.url).pathname;
+const SETUP = fileURLToPath(new URL("../../tasks/setup.sh", import.meta.url));
 const TOOLS = "cat chmod dirname env grep head mkdir mktemp rm sed sh sleep sort tail tee".split(" ");
 
 interface Machine {

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import process from "node:process";
 import { GIF, Image } from "imagescript";
-import { loadLatestCheckpoint } from "../../lib/train/checkpoint.ts";
+import { RANGES, resolveSettings } from "../../lib/train/settings.ts";
+import { FLAG_OF, readFlags, settingsOf } from "../../tasks/train_flags.ts";
 import { inTemporaryDirectory } from "../train/directories.ts";
-import { makeMaterial, runTask, startTask, TRAINING } from "./command.ts";
+import { makeMaterial, runTask, TRAINING } from "./command.ts";
 
 Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
   await inTemporaryDirectory(async (directory) => {
@@ -49,11 +51,15 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
     const cases: [string[], RegExp][] = [
       [
         ["--epochs", "0"],
-        /option '--epochs <N>' argument '0' is invalid\. Allowed: a whole number, 1 or more\./,
+        /option '--epochs <N>' argument '0' is invalid\. Allowed: a whole number, from 1 to 1000000\./,
       ],
+      [["--lr", "0"], /'--lr <F>' argument '0' is invalid\. Allowed: a number, above 0 and at most 1\./],
+      [["--ema", "1"], /'--ema <F>' argument '1' is invalid\. Allowed: a number, from 0 to below 1\./],
+      [["--dropout", "1"], /'--dropout <F>' argument '1' is invalid\. Allowed: .* 0 to below 1\./],
+      [["--clip", "1e10"], /'--clip <F>' argument '1e10' is invalid\. Allowed: .* from 0 to 1000000000\./],
+      [["--warmup", "2000000000"], /'--warmup <N>' argument '2000000000' is invalid/],
       [["--epoch", "3"], /unknown option '--epoch'\n\(Did you mean --epochs\?\)/],
       [["--steps", "3", "--epochs", "1"], /option '--steps <N>' cannot be used with option '--epochs <N>'/],
-      [["--lr", "0"], /^error: lr: expected a number above 0 and at most 1, got 0\n$/],
       [["--config", "nowhere.json"], /^error: --config: expected a JSON file .*got "nowhere\.json"\n$/],
     ];
     const outcomes = await Promise.all(cases.map(([args]) => runTask("train", args, directory)));
@@ -66,10 +72,52 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
     const none = await runTask("train", ["--resume"], directory);
     assert.match(
       none.err,
-      /^error: run: expected a directory with a run that has a checkpoint; none is there yet/,
+      /^error: --resume: expected a directory with a run that has a checkpoint; none is there yet/,
     );
     assert.deepEqual([...Deno.readDirSync(directory)], []);
+
+    // What the images must show to be wrong names the flags, too, and leaves no run behind.
+    await makeMaterial(directory);
+    const batch = await runTask("train", [...TRAINING.slice(0, 4), "--batch", "30"], directory);
+    assert.deepEqual([batch.code, batch.err], [
+      2,
+      "error: --batch: expected at most the 20 training images (--batch times --accumulate), got 30\n",
+    ]);
+    assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), [
+      "images",
+      "network.json",
+    ]);
   });
+});
+
+Deno.test("every flag takes what the library takes, and no more", async () => {
+  const shape = { height: 32, width: 32, classes: 10 };
+  const { write } = process.stderr;
+  process.stderr.write = () => true; // where it says what is wrong
+  try {
+    for (const [name, { min, max, aboveMin, belowMax }] of Object.entries(RANGES)) {
+      if (["beta1", "beta2", "eps", "weightDecay"].includes(name)) continue; // they have no flag
+      const flag = FLAG_OF[name];
+      const ends = [
+        min,
+        max,
+        min - 1,
+        max + (max < 2 ** 53 - 1 ? 1 : 2),
+        aboveMin ? 1e-9 : min,
+        belowMax ? 0.5 : max,
+      ];
+      for (const value of ends) {
+        const read = attempt(() => readFlags([flag, String(value)]));
+        const settings = read &&
+          await settingsOf(read).then((settings) => attempt(() => resolveSettings(settings, true, shape)));
+        const library = attempt(() => resolveSettings({ [name]: value }, true, shape));
+        assert.equal(read !== undefined, library !== undefined, `${flag} ${value}`);
+        assert.equal(settings !== undefined, library !== undefined, `${flag} ${value}`);
+      }
+    }
+  } finally {
+    process.stderr.write = write;
+  }
 });
 
 Deno.test("without an adapter it says what to do, exits 1 and writes nothing", async () => {
@@ -127,52 +175,31 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     // A second run beside it is another directory; the same directory is refused
     const again = await runTask("train", [...TRAINING, "--steps", "1", "--out", out], directory);
     assert.deepEqual(again.code, 2);
-    assert.match(again.err, /^error: out: expected a directory without a run/);
+    assert.match(
+      again.err,
+      /^error: --out: expected a directory without a run, or --resume to go on with the one it holds, got /,
+    );
   });
 });
 
-for (const [signal, exitCode] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
-  Deno.test(`${signal} in training saves and exits ${exitCode}`, async () => {
-    await inTemporaryDirectory(async (directory) => {
-      await makeMaterial(directory);
-      const flags = [...TRAINING, "--epochs", "1000", "--sample-every", "0", "--out", "run"];
-      const running = startTask("train", [...flags, signal === "SIGINT" ? "--json" : "--quiet"], directory);
-      // Quiet says nothing, so there the file tells.
-      if (signal === "SIGINT") await running.until((line) => JSON.parse(line).type === "step");
-      else await appears(join(directory, "run/checkpoints"));
-      running.child.kill(signal);
-      const { code, out, err } = await running.outcome();
-      assert.deepEqual([code, err], [exitCode, ""]);
-      const { step } = await loadLatestCheckpoint(join(directory, "run"));
-      if (signal === "SIGTERM") assert.equal(out, "");
-      else {
-        const last = JSON.parse(out.trim().split("\n").at(-1)!);
-        assert.deepEqual([last.type, last.interrupted, last.step], ["end", true, step]);
-      }
-    });
+Deno.test("pictures that cannot be drawn are warnings: the run ends with the others and its summary", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await makeMaterial(directory);
+    for (const name of ["loss.png", "forward.png"]) {
+      await Deno.mkdir(join(directory, "run", name), { recursive: true });
+    }
+    await Deno.writeTextFile(join(directory, "run/samples"), "a file where a directory is needed");
+    const flags = [...TRAINING, "--steps", "1", "--json", "--out", "run"];
+    const { code, out, err } = await runTask("train", flags, directory);
+    assert.deepEqual([code, err], [0, ""]);
+    const events = out.trim().split("\n").map((line) => JSON.parse(line));
+    const warnings = events.filter(({ type }) => type === "warning").map(({ message }) =>
+      message.split(":")[0]
+    );
+    const names = ["samples/epoch-0001.png", "loss.png", "forward.png"];
+    assert.deepEqual(warnings, names.map((name) => join("run", name)));
+    assert.deepEqual(events.at(-1).paths, [join("run", "reverse.png"), join("run", "reverse.gif")]);
   });
-}
-
-Deno.test({
-  name: "a second SIGINT ends the process at once",
-  ignore: Deno.build.os === "windows",
-  fn: async () => {
-    await inTemporaryDirectory(async (directory) => {
-      await makeMaterial(directory);
-      const flags = [...TRAINING, "--epochs", "1000", "--sample-every", "0", "--out", "run"];
-      const running = startTask("train", flags, directory);
-      await running.until((line) => line.startsWith("epoch 1:"));
-      // Opening a pipe that nobody reads takes forever, and so does the next line of metrics.
-      await Deno.remove(join(directory, "run/metrics.jsonl"));
-      await new Deno.Command("mkfifo", { args: [join(directory, "run/metrics.jsonl")] }).output();
-      running.child.kill("SIGINT");
-      await running.until((line) => line.startsWith("SIGINT: saving"));
-      running.child.kill("SIGINT");
-      const { code, out } = await running.outcome();
-      assert.equal(code, 130);
-      assert.ok(!out.includes("stopped after step"), out);
-    });
-  },
 });
 
 async function assertPictures(directory: string, paths: readonly string[]): Promise<void> {
@@ -184,10 +211,10 @@ async function assertPictures(directory: string, paths: readonly string[]): Prom
   }
 }
 
-async function appears(path: string): Promise<void> {
-  for (;;) {
-    const there = await Deno.stat(path).then(() => true, () => false);
-    if (there) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+function attempt<T>(body: () => T): T | undefined {
+  try {
+    return body();
+  } catch {
+    return undefined;
   }
 }

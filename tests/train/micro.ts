@@ -86,8 +86,9 @@ export async function stateOf(directory: string): Promise<unknown> {
 export function comparable(
   { path: _path, ema, trainerTensors, trainer, ...rest }: LoadedCheckpoint,
 ): unknown {
-  const { seconds: _seconds, history, settings, ...progress } = trainer as {
+  const { seconds: _seconds, epochSeconds: _epochSeconds, history, settings, ...progress } = trainer as {
     seconds: number;
+    epochSeconds: number;
     history: { seconds: number }[];
     settings: object;
   };

@@ -48,7 +48,10 @@ Deno.test("a loss that is not finite ends the run with step and tensor named and
     const before = await poisonedRun(out, overflow);
     await assert.rejects(run({ out, resume: true, steps: null, logEvery: 4 }), (error: Error) => {
       assert.match(error.message, /^step 3: the loss stopped being finite, first in the gradient of [a-z]/);
-      assert.match(error.message, /the state before it is saved in .*onNonFinite: skip.*learning rate/);
+      assert.match(
+        error.message,
+        /the state before it is saved in .*`onNonFinite: "skip"`.*learning rate \(`lr`\)/,
+      );
       return error instanceof TrainingError;
     });
     const after = await loadLatestCheckpoint(out);
@@ -137,14 +140,26 @@ Deno.test("an epoch of which every step would have to be left out ends the run, 
   });
 });
 
-Deno.test("a validation loss that is not finite is a warning and no number", async () => {
+Deno.test("a validation loss or samples that are not finite are a warning, and training goes on", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ out, epochs: 1 });
     const checkpoint = await loadLatestCheckpoint(out);
     checkpoint.ema.get("conv_out.weight")!.data.fill(1e38);
     await saveCheckpoint(out, checkpoint);
-    const events = await run({ out, resume: true, epochs: 2 });
-    assert.match(ofType(events, "warning")[0].message, /^epoch 2: the validation loss is not finite$/);
-    assert.equal(endOf(events).history[1].valLoss, null);
+    const events = await run({
+      out,
+      resume: true,
+      epochs: 2,
+      sampleEvery: 2,
+      samplesPerClass: 1,
+      sampleSteps: 2,
+    });
+    assert.deepEqual(ofType(events, "warning").map(({ message }) => message), [
+      "epoch 2: the validation loss is not finite",
+      "epoch 2: no grid of samples, since the averaged weights draw no finite images",
+    ]);
+    assert.deepEqual(ofType(events, "samples"), []);
+    const { step, history } = endOf(events);
+    assert.deepEqual([step, history[1].valLoss], [8, null]);
   });
 });

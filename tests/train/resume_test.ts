@@ -1,10 +1,16 @@
 /** A run that was interrupted and resumed, in any way, is the run that never was. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { imageDataset } from "../../lib/data/dataset.ts";
 import { DenoiseError, TrainingError } from "../../lib/errors.ts";
 import type { UNetConfig } from "../../lib/model/config.ts";
-import { listCheckpoints } from "../../lib/train/checkpoint.ts";
+import {
+  type Checkpoint,
+  listCheckpoints,
+  loadLatestCheckpoint,
+  saveCheckpoint,
+} from "../../lib/train/checkpoint.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { train } from "../../lib/train/trainer.ts";
 import { testGpu } from "../gpu.ts";
@@ -49,6 +55,8 @@ Deno.test("interrupted after every step, the result is the same to the bit", asy
       await run({ ...SETTINGS, out, resume: step > 1 }, (event) => event.type === "step");
       assert.equal((await listCheckpoints(out))[0].step, step);
     }
+    // The last interruption came before the last epoch's validation.
+    await run({ ...SETTINGS, out, resume: true });
     assert.deepEqual(await stateOf(out), await uninterrupted());
   });
 });
@@ -60,26 +68,32 @@ Deno.test("how often losses are read back changes no bit", async () => {
   });
 });
 
-Deno.test("killed just after a checkpoint and resumed, the result is the same to the bit", async () => {
-  await inTemporaryDirectory(async (out) => {
-    const { signal } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", new URL("train_and_die.ts", import.meta.url).pathname, out, "4"],
-      stdout: "null",
-    }).output();
-    assert.equal(signal, "SIGKILL");
-    assert.equal((await listCheckpoints(out))[0].step, 4);
-    await run({ ...SETTINGS, out, resume: true });
-    assert.deepEqual(await stateOf(out), await uninterrupted());
-    // What the killed process had told beyond its checkpoint is told once.
-    const lines = (await Deno.readTextFile(join(out, "metrics.jsonl"))).trim().split("\n")
-      .map((line) => JSON.parse(line) as { type: string; step: number });
-    assert.deepEqual(
-      lines.filter(({ type }) => type === "step").map(({ step }) => step),
-      Array.from({ length: 12 }, (_, i) => i + 1),
-    );
-    assert.deepEqual(lines.filter(({ type }) => type === "epoch").map(({ step }) => step), [4, 8, 12]);
-  });
-});
+const killTest = { ignore: Deno.build.os === "windows" }; // it has no SIGKILL
+Deno.test(
+  "killed just after a checkpoint and resumed, the result is the same to the bit",
+  killTest,
+  async () => {
+    await inTemporaryDirectory(async (out) => {
+      const script = fileURLToPath(new URL("train_and_die.ts", import.meta.url));
+      const { signal } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", script, out, "4"],
+        stdout: "null",
+      }).output();
+      assert.equal(signal, "SIGKILL");
+      assert.equal((await listCheckpoints(out))[0].step, 4);
+      await run({ ...SETTINGS, out, resume: true });
+      assert.deepEqual(await stateOf(out), await uninterrupted());
+      // What the killed process had told beyond its checkpoint is told once.
+      const lines = (await Deno.readTextFile(join(out, "metrics.jsonl"))).trim().split("\n")
+        .map((line) => JSON.parse(line) as { type: string; step: number });
+      assert.deepEqual(
+        lines.filter(({ type }) => type === "step").map(({ step }) => step),
+        Array.from({ length: 12 }, (_, i) => i + 1),
+      );
+      assert.deepEqual(lines.filter(({ type }) => type === "epoch").map(({ step }) => step), [4, 8, 12]);
+    });
+  },
+);
 
 Deno.test("with gradients accumulated over two micro-batches a resumed run is the same, too", async () => {
   await inTemporaryDirectory(async (directory) => {
@@ -150,6 +164,65 @@ Deno.test("a damaged checkpoint is passed over with a warning, and the one befor
     assert.equal(ofType(events, "start")[0].resumedFrom, 4);
     assert.match(ofType(events, "warning")[0].message, /step-00000008.*damaged/);
     assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("a whole checkpoint of an unknown format, or with tensors that do not fit, is passed over like a damaged one", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, epochs: 2 });
+    const good = await loadLatestCheckpoint(out);
+    const tensor = { shape: [3], data: new Float32Array(3) };
+    const settings = { ...good.trainer.settings as object, batch: "many" };
+    const cases: [Partial<Checkpoint>, RegExp][] = [
+      [{ trainer: { ...good.trainer, format: 2 } }, /trainer\.json: format 2 is not known/],
+      [{ trainer: { ...good.trainer, settings } }, /trainer\.json: batch: expected a whole number/],
+      [
+        { ema: new Map([...good.ema, ["conv_in.bias", tensor]]) },
+        /conv_in\.bias has shape \[3\], the network needs \[8\]/,
+      ],
+      [
+        { trainerTensors: new Map([...good.trainerTensors, ["m.conv_in.bias", tensor]]) },
+        /trainer\.safetensors: tensor conv_in\.bias has shape \[3\]/,
+      ],
+    ];
+    for (const [change, reason] of cases) {
+      await saveCheckpoint(out, { ...good, ...change });
+      const events = await run({ out, resume: true, steps: 1 });
+      assert.equal(ofType(events, "start")[0].resumedFrom, 4);
+      const [{ message }] = ofType(events, "warning");
+      assert.match(message, reason);
+      assert.match(message, /step-00000008.*using .*step-00000004 instead$/);
+    }
+    await run({ out, resume: true, epochs: 3 });
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("what a run tells again after a resume stands once in its metrics", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, steps: 6 });
+    for (let i = 0; i < 2; i++) await run({ out, resume: true, steps: null });
+    const lines = (await Deno.readTextFile(join(out, "metrics.jsonl"))).trim().split("\n")
+      .map((line) => JSON.parse(line) as { type: string; step: number });
+    const steps = (type: string) => lines.filter((line) => line.type === type).map(({ step }) => step);
+    assert.deepEqual([steps("epoch"), steps("end")], [[4, 8, 12], [12]]);
+  });
+});
+
+Deno.test("an epoch's seconds are those of all processes that trained in it, and the run's those of its epochs", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out }, (event) => event.type === "step" && event.step === 6);
+    const checkpoint = await loadLatestCheckpoint(out);
+    const { epochSeconds, seconds } = checkpoint.trainer as { epochSeconds: number; seconds: number };
+    assert.ok(epochSeconds > 0 && epochSeconds < seconds);
+    const trainer = { ...checkpoint.trainer, epochSeconds: epochSeconds + 1e6, seconds: seconds + 1e6 };
+    await saveCheckpoint(out, { ...checkpoint, trainer });
+    const { history } = endOf(
+      await run({ out, resume: true, sampleEvery: 1, samplesPerClass: 1, sampleSteps: 1 }),
+    );
+    assert.deepEqual(history.map(({ seconds }) => Math.floor(seconds / 1e6)), [0, 1, 0]);
+    const total = (await loadLatestCheckpoint(out)).trainer.seconds as number;
+    assert.ok(Math.abs(total - history.reduce((sum, epoch) => sum + epoch.seconds, 0)) < 1e-6);
   });
 });
 

@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { STREAM } from "../../kernels/step_state.ts";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { saveCheckpoint } from "../../lib/train/checkpoint.ts";
-import { checkRunDirectory, planRun, trainingState, validationState } from "../../lib/train/run_plan.ts";
+import {
+  checkRunDirectory,
+  epochIsOver,
+  planRun,
+  trainingState,
+  validationState,
+} from "../../lib/train/run_plan.ts";
 import { inTemporaryDirectory } from "./directories.ts";
 import { exampleCheckpoint } from "./example_checkpoint.ts";
 import { microOptions, patternImages } from "./micro.ts";
@@ -88,4 +94,41 @@ Deno.test("a run's directory has a checkpoint where one is to be resumed, and no
     await checkRunDirectory(directory, true);
     await assert.rejects(checkRunDirectory(directory, false), ConfigError);
   });
+});
+
+Deno.test("a model's directory, also without checkpoints, is no place for a new run", async () => {
+  for (
+    const name of [
+      ...["model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"],
+      "diffusion_pytorch_model.safetensors",
+    ]
+  ) {
+    await inTemporaryDirectory(async (directory) => {
+      await Deno.mkdir(`${directory}/unet`);
+      await Deno.writeTextFile(`${directory}/README.md`, "not a model's");
+      await checkRunDirectory(directory, false);
+      await Deno.writeTextFile(`${directory}/${name}`, "");
+      await assert.rejects(checkRunDirectory(directory, false), (error: Error) => {
+        assert.match(error.message, /^out: expected a directory without a model .*overwritten, got /);
+        assert.ok(error.message.includes(name));
+        return error instanceof ConfigError;
+      });
+    });
+  }
+});
+
+Deno.test("an epoch is over from its last step until its record is made", () => {
+  const plan = planRun(microOptions({ steps: 6 }), true);
+  const over = (step: number, ...recorded: number[]) =>
+    epochIsOver({
+      ...plan,
+      progress: {
+        ...plan.progress,
+        step,
+        history: recorded.map((step) => ({ epoch: 1, step, trainLoss: 1, valLoss: 1, seconds: 1 })),
+      },
+    });
+  assert.deepEqual([over(0), over(3), over(4), over(4, 4), over(5, 4), over(6, 4), over(6, 4, 6)], [
+    ...[false, false, true, false, false, true, false],
+  ]);
 });

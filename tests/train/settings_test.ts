@@ -99,7 +99,8 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
     [{ eps: 0 }, "eps: expected a number above 0 and at most 1, got 0"],
     [{ weightDecay: 2 }, "weightDecay: expected a number from 0 to 1, got 2"],
     [{ ema: 1 }, "ema: expected a number from 0 to below 1, got 1"],
-    [{ clip: -1 }, "clip: expected a number 0 (off) or above, got -1"],
+    [{ clip: -1 }, "clip: expected a number from 0 to 1000000000, got -1"],
+    [{ clip: 1e10 }, "clip: expected a number from 0 to 1000000000, got 10000000000"],
     [{ labelDropout: 1.1 }, "labelDropout: expected a number from 0 to 1, got 1.1"],
     [{ dropout: 1 }, "dropout: expected a number in [0, 1), got 1"],
     [{ onNonFinite: "go" as "skip" }, 'onNonFinite: expected stop or skip, got "go"'],
@@ -109,6 +110,14 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
     ],
   ];
   for (const [options, message] of cases) assert.equal(refusal(() => resolve(options)), message);
+});
+
+Deno.test("a setting that is true or false is nothing else", () => {
+  for (const [field, value] of [["flip", "no"], ["flip", 1], ["conditional", "false"]] as const) {
+    const options = { [field]: value } as unknown as SettingsOptions;
+    const shown = typeof value === "string" ? `"${value}"` : value;
+    assert.equal(refusal(() => resolve(options)), `${field}: expected true or false, got ${shown}`);
+  }
 });
 
 Deno.test("on resume epochs, steps and what to do about NaN may change", () => {

@@ -1,0 +1,130 @@
+/**
+ * Where things go in a grid of images. It needs no images, so that a picture that would be too large is known before
+ * they are drawn.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+import { CAPITAL_HEIGHT, LINE_HEIGHT, textWidth } from "./font.ts";
+import { checkSize } from "./png.ts";
+
+/** Options of a grid of images. */
+export interface GridOptions {
+  /** Images per row, 1 or more; default: the square root of their count, rounded up. */
+  columns?: number;
+  /** White pixels between images and around them, 0 to 256, not scaled; default 2. */
+  gap?: number;
+  /** Pixels per pixel of the images (nearest neighbour), 1 to 16; default 1. */
+  scale?: number;
+  /** A label at the left of each row, such as its class; one for each row. */
+  rowLabels?: readonly string[];
+  /** A label above each column, such as its timestep; one for each column. */
+  columnLabels?: readonly string[];
+}
+
+/** Largest enlargement. */
+export const MAX_SCALE = 16;
+const MAX_GAP = 256;
+/** Text grows with the images: one size for so many pixels of their height, up to the largest. */
+const ROW_HEIGHT_PER_TEXT_SIZE = 40;
+const MAX_TEXT_SCALE = 4;
+
+/** A point in the picture, in pixels from the left and from the top. */
+export interface Place {
+  readonly x: number;
+  readonly y: number;
+}
+
+/** A grid's measures. */
+export interface GridLayout {
+  /** Of the whole picture, in pixels. */
+  readonly width: number;
+  /** Of the whole picture, in pixels. */
+  readonly height: number;
+  /** Size of the labels' letters. */
+  readonly textScale: number;
+  /** Upper left corner of image `i`. */
+  placeOf(i: number): Place;
+  /** Upper left corner of a row's label. */
+  labelOfRow(row: number, label: string): Place;
+  /** Upper left corner of a column's label. */
+  labelOfColumn(column: number, label: string): Place;
+}
+
+/**
+ * Lays images out in a grid, row by row. Labels have the picture's own resolution; a row or column grows where its
+ * label needs more room than its images.
+ *
+ * @param images how many there are, and the size of each in pixels
+ * @throws {ConfigError} naming the option that is out of range, or the side of the picture that is too long
+ */
+export function layOutGrid(
+  images: { readonly count: number; readonly height: number; readonly width: number },
+  options: GridOptions = {},
+): GridLayout {
+  const { gap = 2, scale = 1, rowLabels, columnLabels } = options;
+  const wanted = options.columns ?? Math.ceil(Math.sqrt(images.count));
+  checkWhole("columns", wanted, 1, Number.MAX_SAFE_INTEGER);
+  const columns = Math.min(wanted, images.count);
+  checkWhole("gap", gap, 0, MAX_GAP);
+  checkWhole("scale", scale, 1, MAX_SCALE);
+  const rows = Math.ceil(images.count / columns);
+  checkLabels("rowLabels", rowLabels, rows);
+  checkLabels("columnLabels", columnLabels, columns);
+
+  const imageWidth = images.width * scale;
+  const imageHeight = images.height * scale;
+  const textScale = Math.min(MAX_TEXT_SCALE, Math.max(1, Math.round(imageHeight / ROW_HEIGHT_PER_TEXT_SIZE)));
+  const columnWidth = Math.max(imageWidth, widest(columnLabels) * textScale);
+  const rowHeight = Math.max(imageHeight, rowLabels ? LINE_HEIGHT * textScale : 0);
+  const margin = 3 * textScale;
+  const left = gap + (rowLabels ? widest(rowLabels) * textScale + 2 * margin : 0);
+  const top = gap + (columnLabels ? LINE_HEIGHT * textScale + margin : 0);
+  const width = left + columns * (columnWidth + gap);
+  const height = top + rows * (rowHeight + gap);
+  checkSize(width, height);
+
+  return {
+    width,
+    height,
+    textScale,
+    placeOf: (i) => ({
+      x: left + (i % columns) * (columnWidth + gap) + half(columnWidth - imageWidth),
+      y: top + Math.floor(i / columns) * (rowHeight + gap) + half(rowHeight - imageHeight),
+    }),
+    labelOfRow: (row, label) => ({
+      x: left - margin - textWidth(label) * textScale,
+      y: top + row * (rowHeight + gap) + half(rowHeight - CAPITAL_HEIGHT * textScale),
+    }),
+    labelOfColumn: (column, label) => ({
+      x: left + column * (columnWidth + gap) + half(columnWidth - textWidth(label) * textScale),
+      y: gap + margin,
+    }),
+  };
+}
+
+/**
+ * Checks a whole number.
+ * @throws {ConfigError} if it is none, or out of range
+ */
+export function checkWhole(field: string, value: number, least: number, most: number): void {
+  if (!Number.isInteger(value) || value < least || value > most) {
+    const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
+    throw new ConfigError(field, value, `a whole number, ${range}`);
+  }
+}
+
+function checkLabels(field: string, labels: readonly string[] | undefined, expected: number): void {
+  if (labels && labels.length !== expected) {
+    throw new ConfigError(`${field}.length`, labels.length, `${expected}, one label for each`);
+  }
+}
+
+function widest(labels: readonly string[] = []): number {
+  return Math.max(0, ...labels.map(textWidth));
+}
+
+function half(space: number): number {
+  return Math.floor(space / 2);
+}

@@ -1,0 +1,46 @@
+/**
+ * The validation loss: of the averaged weights, on images that are not trained on.
+ *
+ * @module
+ */
+import { Pace } from "./pace.ts";
+import { type RunPlan, validationState } from "./run_plan.ts";
+import { LOG_SLOTS, type TrainingStep } from "./step.ts";
+
+/** How far a validation is. */
+export interface ValidationProgress {
+  /** Images done. */
+  readonly done: number;
+  /** Sum of their losses. */
+  readonly lossSum: number;
+}
+
+/**
+ * Asks the averaged weights about all validation images, timesteps and noise being the same every time. Leaves the
+ * images in an order that is not that of an epoch.
+ *
+ * @param signal ends it early, at the next time the CPU has waited for the device
+ */
+export async function* validate(
+  step: TrainingStep,
+  plan: RunPlan,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<ValidationProgress, void, undefined> {
+  const { trainImages, validationImages: total, settings: { batch } } = plan;
+  if (total === 0) return;
+  step.setOrder(Uint32Array.from({ length: total }, (_, i) => trainImages + i));
+  const pace = new Pace();
+  const batches = Math.ceil(total / batch);
+  let lossSum = 0;
+  for (let first = 0; first < batches && !signal?.aborted;) {
+    let next = first;
+    do {
+      step.validate(validationState(plan, next++));
+      pace.submitted();
+    } while (next < batches && next - first < LOG_SLOTS && !pace.due);
+    const records = await step.readLog();
+    pace.waited();
+    for (; first < next; first++) lossSum += records[first % LOG_SLOTS].lossSum;
+    yield { done: Math.min(total, next * batch), lossSum };
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * `deno task bench:serve`: what clients of the sampling server get, few or many at once.
+ *
+ * @module
+ */
+import { InvalidArgumentError } from "commander";
+import process from "node:process";
+import { writeDurable } from "../lib/train/durable.ts";
+import { defaultSettings } from "../server/settings.ts";
+import { runServeBench } from "./bench/serve_bench.ts";
+import { formatServeReport } from "./bench/serve_report.ts";
+import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "./cli.ts";
+import { createReporter } from "./progress.ts";
+import { findModel } from "./serve.ts";
+
+interface Flags {
+  model?: string;
+  clients?: number[];
+  seconds?: number;
+  steps: number;
+  maxBatch: number;
+  requests?: number;
+  quick?: true;
+  json?: string | true;
+}
+
+const FULL = { clients: [1, 4, 16, 64], seconds: 20, requests: 2000 };
+const QUICK = { clients: [1, 16], seconds: 4, requests: 100 };
+
+const NOTES = `
+Two servers are started on this machine and measured in turns: one draws the images of all requests together, the other
+has a batch of one image and is the same otherwise. Each client asks for one image, and for the next when it has come;
+images/s counts all answers until the last one. Memory is the resident set of the batching server.`;
+
+function readFlags(args: readonly string[]): Flags {
+  const both = (field: keyof typeof FULL) => `${FULL[field]}; with --quick ${QUICK[field]}`;
+  return new TaskCommand("bench:serve", "Measures the sampling server under load, over loopback.")
+    .flag("--model <DIR>", "a run directory, or a diffusers directory", {
+      value: text(),
+      defaultText: "that of deno task serve",
+    })
+    .flag("--clients <LIST>", "how many clients at once; a row each", {
+      value: counts(),
+      defaultText: both("clients"),
+    })
+    .flag("--seconds <S>", "how long clients go on asking, for each row and server", {
+      value: number(0.1, 600),
+      unit: "seconds",
+      defaultText: both("seconds"),
+    })
+    .flag("--steps <N>", "network evaluations an image", {
+      value: integer(1, 1000),
+      unit: "steps",
+      default: 20,
+    })
+    .flag("--max-batch <N>", "size of the running batch; an image with guidance takes two rows", {
+      value: integer(2, 512),
+      unit: "network rows",
+      default: defaultSettings.maxBatch,
+    })
+    .flag("--requests <N>", "requests over which memory is watched, 0 for none", {
+      value: integer(0, 100_000),
+      unit: "requests",
+      defaultText: both("requests"),
+    })
+    .switch("--quick", "shorter measurements")
+    .flag(
+      "--json [FILE]",
+      "write the figures as JSON into a file, or without one print them instead of tables",
+      {
+        value: text(),
+      },
+    )
+    .addHelpText("after", NOTES)
+    .read<Flags>(args);
+}
+
+/** `1,4,16`. */
+function counts(): Value<number[]> {
+  const allowed = "whole numbers from 1 to 1000, separated by commas";
+  const parse = (text: string): number[] => {
+    const values = text.split(",").map((part) => /^\d{1,4}$/.test(part) ? Number(part) : NaN);
+    if (values.every((value) => value >= 1 && value <= 1000)) return values;
+    throw new InvalidArgumentError(`Allowed: ${allowed}.`);
+  };
+  return { allowed, parse };
+}
+
+async function main(args: string[]): Promise<void> {
+  const { json, quick = false, model, ...flags } = readFlags(args);
+  // Progress goes to standard error, so that standard output holds the result alone.
+  const stream = process.stderr;
+  const reporter = createReporter({ mode: stream.isTTY ? "bar" : "lines", stream });
+  const options = { ...quick ? QUICK : FULL, ...flags, quick, model: model ?? await findModel() };
+  const report = await runServeBench(options, reporter);
+  const data = JSON.stringify(report, null, 2) + "\n";
+  // Shown first: what was measured for minutes must not be lost with a file that cannot be written.
+  process.stdout.write(json === true ? data : formatServeReport(report));
+  if (typeof json === "string") await writeDurable(json, new TextEncoder().encode(data));
+}
+
+if (import.meta.main) {
+  try {
+    await main(Deno.args);
+  } catch (error) {
+    showErrorAndExit(error);
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * `deno task serve`: finds the model and starts the server in a process that may do next to nothing else.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { CheckpointError, ConfigError } from "../lib/errors.ts";
+import { showErrorAndExit } from "./cli.ts";
+import { newestRun, RUNS } from "./runs.ts";
+import { readFlags } from "./serve_flags.ts";
+import { startServer } from "./server_process.ts";
+
+/** Where the project keeps a trained model, if it came with one. */
+const SHIPPED = fileURLToPath(new URL("../checkpoints/cifar10", import.meta.url));
+
+/**
+ * The model to serve when nobody says which.
+ *
+ * @throws {CheckpointError} where there is none, with how to get one
+ */
+export async function findModel(shipped: string = SHIPPED): Promise<string> {
+  try {
+    return await newestRun();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+  }
+  const found = await Deno.stat(shipped).then(({ isDirectory }) => isDirectory, () => false);
+  if (found) return shipped;
+  throw new CheckpointError(
+    `no model to serve: there is none below ${RUNS}/; train one with \`deno task train\`, or name one with --model DIR`,
+  );
+}
+
+/** Signals that mean something to the server; Windows knows the first only. */
+const SIGNALS = (["SIGINT", "SIGTERM", "SIGHUP"] as const).slice(0, Deno.build.os === "windows" ? 1 : 3);
+
+/**
+ * Passes signals on to the server. It takes a signal that comes again at once for the same one, and so may be told by
+ * the terminal, by `deno task` and from here of the same Ctrl-C.
+ */
+function passSignalsTo(server: Deno.ChildProcess): void {
+  const interactive = Deno.stdin.isTerminal();
+  for (const signal of SIGNALS) {
+    Deno.addSignalListener(signal, () => {
+      // The same signal asks a service to reload and says that the terminal of a program was closed.
+      const hungUp = signal === "SIGHUP" && interactive && !Deno.stdin.isTerminal();
+      try {
+        server.kill(hungUp ? "SIGTERM" : signal);
+      } catch {
+        // it has just ended by itself
+      }
+    });
+  }
+}
+
+async function main(args: string[]): Promise<number> {
+  const flags = readFlags(args);
+  const settings = { ...flags, model: flags.model ?? await findModel() };
+  const server = startServer(settings, { stdout: "inherit", stderr: "inherit" });
+  passSignalsTo(server);
+  return (await server.status).code;
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await main(Deno.args));
+  } catch (error) {
+    showErrorAndExit(error);
+  }
+}

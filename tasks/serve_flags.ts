@@ -1,0 +1,109 @@
+/**
+ * The command line of `deno task serve`.
+ *
+ * @module
+ */
+import { InvalidArgumentError } from "commander";
+import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
+import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
+import { integer, number, oneOf, TaskCommand, text, type Value } from "./cli.ts";
+
+/** What the command line said: the server's settings, without a model where none was named. */
+export type Flags = Omit<ServerSettings, "model"> & { readonly model?: string };
+
+const NOTES = `
+SIGTERM and SIGINT (Ctrl-C) end the server when the images under way are drawn; a second one ends it at once.
+SIGHUP reads the model again, and keeps the old one where that fails.`;
+
+/** Two rows are what an image with guidance takes: with one, only images without it could be drawn. */
+const LEAST_BATCH = 2;
+
+/** Reads the command line. */
+export function readFlags(args: readonly string[]): Flags {
+  const { port, maxBatch, queue, timeout, steps, guidance, maxImages } = settingRanges;
+  return new TaskCommand("serve", "Serves images of a trained model over HTTP, and a page to draw them on.")
+    .flag("--model <DIR>", "a run directory, or a diffusers directory", {
+      value: text(),
+      defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
+    })
+    .flag("--host <ADDRESS>", "address or name to listen on; 0.0.0.0 for all of the machine's", {
+      value: host(),
+      default: defaultSettings.host,
+    })
+    .flag("--port <N>", "port to listen on, 0 for any that is free", {
+      value: integer(...port),
+      default: defaultSettings.port,
+    })
+    .flag("--max-batch <N>", "size of the running batch; an image with guidance takes two rows", {
+      value: integer(LEAST_BATCH, maxBatch[1]),
+      unit: "network rows",
+      default: defaultSettings.maxBatch,
+    })
+    .flag("--queue <N>", "requests that may wait; those beyond are answered 503", {
+      value: integer(...queue),
+      unit: "requests",
+      default: defaultSettings.queue,
+    })
+    .flag("--timeout <S>", "what a request may take, waiting included, before it is answered 504", {
+      value: number(...timeout),
+      unit: "seconds",
+      default: defaultSettings.timeout,
+    })
+    .flag("--steps <N>", "network evaluations an image, where a request does not say", {
+      value: integer(...steps),
+      unit: "steps",
+      defaultText: "50; with ddpm all of the model's",
+    })
+    .flag("--sampler <NAME>", "how noise is removed, where a request does not say", {
+      value: oneOf<SamplerName>(samplerNames),
+      default: defaultSettings.sampler,
+    })
+    .flag("--guidance <F>", "scale of classifier-free guidance, where a request does not say; 1 for none", {
+      value: number(...guidance),
+      defaultText: "2, or 1 without a class",
+    })
+    .flag("--token-file <FILE>", "ask requests for the bearer token in the first line of this file", {
+      value: text(),
+      defaultText: "no token is asked for",
+    })
+    .flag("--cors <ORIGIN>", "let pages of this origin call the server, * for any", {
+      value: origin(),
+      defaultText: "only the server's own page",
+    })
+    .flag("--max-images <N>", "images that one request may ask for", {
+      value: integer(...maxImages),
+      unit: "images",
+      default: defaultSettings.maxImages,
+    })
+    .addHelpText("after", NOTES)
+    .read<Flags>(args);
+}
+
+/** A name or an IP address; brackets around version 6 may be left out. */
+function host(): Value<string> {
+  return value("a host name or an IP address", (text) => {
+    const bare = text.replace(/^\[(.*)\]$/, "$1");
+    return /^[a-z\d]([a-z\d.-]*[a-z\d])?$/i.test(bare) || /^[\da-f]*:[\da-f:.]*$/i.test(bare)
+      ? bare
+      : undefined;
+  });
+}
+
+/** `https://example.org:8443`, or `*`. */
+function origin(): Value<string> {
+  return value("an origin such as https://example.org, or *", (text) => {
+    if (text === "*") return text;
+    if (!/^https?:$/.test(URL.parse(text)?.protocol ?? "")) return undefined;
+    const { origin } = new URL(text);
+    return text === origin || text === `${origin}/` ? origin : undefined;
+  });
+}
+
+function value(allowed: string, read: (text: string) => string | undefined): Value<string> {
+  const parse = (text: string): string => {
+    const value = read(text);
+    if (value === undefined) throw new InvalidArgumentError(`Allowed: ${allowed}.`);
+    return value;
+  };
+  return { allowed, parse };
+}

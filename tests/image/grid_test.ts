@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { ConfigError } from "../../lib/errors.ts";
+import { layOutGrid } from "../../lib/image/grid.ts";
+import { Images } from "../../lib/image/images.ts";
+
+Deno.test("a grid's size is known without its images", () => {
+  for (
+    const options of [
+      {},
+      { columns: 2, scale: 3, gap: 1 },
+      { columns: 2, rowLabels: ["a", "long label", "c"], columnLabels: ["left", "right"] },
+    ]
+  ) {
+    const images = new Images(new Uint8Array(6 * 4 * 5 * 3), 6, 4, 5);
+    const { width, height } = images.grid(options);
+    const layout = layOutGrid({ count: 6, height: 4, width: 5 }, options);
+    assert.deepEqual([layout.width, layout.height], [width, height]);
+  }
+});
+
+Deno.test("a grid that is too large for a picture is refused without images, and so without their memory", () => {
+  const many = { count: 10_000, height: 32, width: 32 };
+  assert.throws(() => layOutGrid(many, { columns: 1000, scale: 2 }), (error: Error) => {
+    assert.match(error.message, /^width: expected a whole number of pixels from 1 to 65535, got 66002$/);
+    return error instanceof ConfigError;
+  });
+  assert.throws(() => layOutGrid(many, { columns: 100, scale: 16 }), /^ConfigError: width x height: /);
+});

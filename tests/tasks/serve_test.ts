@@ -1,0 +1,237 @@
+import assert from "node:assert/strict";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ConfigError } from "../../lib/errors.ts";
+import { defaultSettings } from "../../server/settings.ts";
+import { findModel } from "../../tasks/serve.ts";
+import { readFlags } from "../../tasks/serve_flags.ts";
+import { serverArguments } from "../../tasks/server_process.ts";
+import { askUntil, metric, MODEL, watch, type Watched } from "../server/process.ts";
+import { inTemporaryDirectory } from "../train/directories.ts";
+import { runTask } from "./command.ts";
+
+/** Runs `body` in a new current directory. */
+async function inside(body: (directory: string) => Promise<void>): Promise<void> {
+  const before = Deno.cwd();
+  await inTemporaryDirectory(async (directory) => {
+    Deno.chdir(directory);
+    try {
+      await body(directory);
+    } finally {
+      Deno.chdir(before);
+    }
+  });
+}
+
+Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const { code, out } = await runTask("serve", ["--help"], directory);
+    assert.equal(code, 0);
+    const text = out.replace(/\s+/g, " ");
+    for (
+      const [flag, ...notes] of [
+        ["--model <DIR>", "default: the newest run under runs/, else"],
+        ["--host <ADDRESS>", "default: 127.0.0.1"],
+        ["--port <N>", "default: 8000"],
+        ["--max-batch <N>", "in network rows", "default: 16"],
+        ["--queue <N>", "in requests", "default: 64"],
+        ["--timeout <S>", "in seconds", "default: 120"],
+        ["--steps <N>", "in steps", "default: 50"],
+        ["--sampler <NAME>", "ddpm, ddim", "default: ddim"],
+        ["--guidance <F>", "from 0 to 100", "default: 2, or 1 without a class"],
+        ["--token-file <FILE>", "default: no token is asked for"],
+        ["--cors <ORIGIN>", "default: only the server's own page"],
+        ["--max-images <N>", "in images", "default: 64"],
+      ]
+    ) {
+      const entry = text.slice(text.indexOf(` ${flag} `)).slice(1).split(/ --[a-z]/)[0];
+      for (const note of notes) assert.ok(entry.includes(note), `${flag}: ${note} is not in: ${entry}`);
+    }
+    assert.match(text, /SIGTERM and SIGINT .*SIGHUP/);
+  });
+});
+
+Deno.test("without flags the settings are the defaults; every flag becomes its setting", () => {
+  assert.deepEqual(readFlags([]), defaultSettings);
+  const args =
+    "--model m --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --steps 7 --sampler ddpm " +
+    "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1";
+  assert.deepEqual(readFlags(args.split(" ")), {
+    model: "m",
+    host: "::1",
+    port: 0,
+    maxBatch: 2,
+    queue: 0,
+    timeout: 0.5,
+    steps: 7,
+    sampler: "ddpm",
+    guidance: 0,
+    tokenFile: "t",
+    cors: "https://example.org:8443",
+    maxImages: 1,
+  });
+  assert.equal(readFlags(["--host", "[fe80::1]"]).host, "fe80::1");
+  assert.equal(readFlags(["--host", "box-1.local"]).host, "box-1.local");
+  assert.equal(readFlags(["--cors", "*"]).cors, "*");
+});
+
+Deno.test("wrong values are refused with the flag and what is allowed, before anything starts", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const cases: [string, string, RegExp][] = [
+      ["--port", "65536", /from 0 to 65535/],
+      ["--max-batch", "1", /from 2 to 512/],
+      ["--timeout", "0", /from 0.1/],
+      ["--host", "a b", /a host name or an IP address/],
+      ["--host", "127.0.0.1:80,evil.org", /a host name or an IP address/],
+      ["--host", "", /a host name or an IP address/],
+      ["--cors", "example.org", /an origin such as/],
+      ["--cors", "https://example.org/path", /an origin such as/],
+      ["--cors", "null", /an origin such as/],
+      ["--sampler", "euler", /ddpm, ddim/],
+    ];
+    const outcomes = await Promise.all(
+      cases.map(([flag, value]) => runTask("serve", [`${flag}=${value}`], directory)),
+    );
+    for (const [i, { code, out, err }] of outcomes.entries()) {
+      const [flag, value, allowed] = cases[i];
+      assert.match(err, allowed, `${flag} ${value}`);
+      assert.ok(err.includes(flag) && err.includes(`'${value}'`), err);
+      assert.deepEqual([code, out], [2, ""]);
+    }
+  });
+});
+
+Deno.test("the newest run is served, else the shipped model, else an error says how to get one", async () => {
+  await inside(async (directory) => {
+    const shipped = join(directory, "shipped");
+    await assert.rejects(findModel(shipped), {
+      name: "CheckpointError",
+      message:
+        "no model to serve: there is none below runs/; train one with `deno task train`, or name one with --model DIR",
+    });
+    await Deno.writeTextFile(shipped, "a file, not a model");
+    await assert.rejects(findModel(shipped), /no model to serve/);
+    await Deno.remove(shipped);
+    await Deno.mkdir(shipped);
+    assert.equal(await findModel(shipped), shipped);
+    await Deno.mkdir("runs/a/checkpoints/step-00000009", { recursive: true });
+    assert.equal(await findModel(shipped), "runs/a");
+  });
+});
+
+Deno.test("Deno gets leave to listen on one port, to read the model and the program, and nothing else", () => {
+  const settings = { ...defaultSettings, model: "runs/a", tokenFile: "/etc/token" };
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  const args = serverArguments(settings);
+  const main = args.indexOf(`${root}server/main.ts`);
+  assert.deepEqual(args.slice(main + 1), [JSON.stringify(settings)]);
+  assert.deepEqual(args.slice(0, main), [
+    "run",
+    "--unstable-no-legacy-abort",
+    "--no-prompt",
+    `--config=${root}deno.json`,
+    "--allow-net=127.0.0.1:8000",
+    `--allow-read=runs/a,/etc/token,${root}server,${root}lib,${root}kernels,${root}deno.json`,
+    "--allow-sys=systemMemoryInfo",
+  ]);
+  const net = (host: string, port: number) =>
+    serverArguments({ ...settings, host, port }).find((arg) => arg.startsWith("--allow-net"));
+  assert.equal(net("::1", 8000), "--allow-net=[::1]:8000");
+  // Deno takes port 0 as leave to ask for a free port, not as leave for all.
+  assert.equal(net("0.0.0.0", 0), "--allow-net=0.0.0.0:0");
+});
+
+Deno.test("a path with a comma, which would be leave for two others, is refused", () => {
+  for (const paths of [{ model: "runs/a,/" }, { model: "runs/a", tokenFile: "/,token" }]) {
+    assert.throws(
+      () => serverArguments({ ...defaultSettings, ...paths }),
+      (error) => error instanceof ConfigError && /without a comma/.test(error.message),
+    );
+  }
+});
+
+const FLAGS = ["--port", "0", "--model", MODEL];
+
+/** Runs `body` with the task once it is ready, in a process group of its own, as a shell starts it. */
+async function served(
+  body: (task: Watched, url: string) => Promise<void>,
+  args: readonly string[] = ["task", "serve", ...FLAGS],
+): Promise<void> {
+  const task = watch(
+    new Deno.Command(Deno.execPath(), {
+      args: [...args],
+      cwd: new URL("../../", import.meta.url),
+      env: { PATH: `${dirname(Deno.execPath())}:${Deno.env.get("PATH")}` },
+      detached: true,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn(),
+  );
+  try {
+    await body(task, String((await task.logged("ready")).url));
+  } finally {
+    try {
+      Deno.kill(-task.child.pid, "SIGKILL");
+    } catch {
+      // all have ended
+    }
+    await task.ended();
+  }
+}
+
+/** Starts drawing what takes longer than any test, and resolves when it has begun. */
+async function drawForLong(url: string): Promise<void> {
+  fetch(`${url}/generate?steps=1000&sampler=ddpm&count=64`).catch(() => {});
+  await askUntil(`${url}/metrics`, (_, text) => metric(text, "batch_images") > 0);
+}
+
+Deno.test("one Ctrl-C, which every process of the task gets and passes on, is one wish to stop; exit 0", async () => {
+  await served(async ({ child, log, ended }, url) => {
+    const answer = fetch(`${url}/generate?steps=100`);
+    await askUntil(`${url}/metrics`, (_, text) => metric(text, "batch_images") > 0);
+    Deno.kill(-child.pid, "SIGINT");
+    assert.equal((await answer).status, 200);
+    await (await answer).body?.cancel();
+    assert.equal((await ended()).code, 0);
+    assert.deepEqual(log.slice(-1).map(({ message }) => message), ["stopped"]);
+    assert.equal(log.filter(({ message }) => String(message).startsWith("stopping")).length, 1);
+  });
+});
+
+Deno.test("a second Ctrl-C ends it at once, and the task with the server's status", async () => {
+  await served(async ({ child, logged, ended }, url) => {
+    await drawForLong(url);
+    Deno.kill(-child.pid, "SIGINT");
+    await logged("stopping");
+    await new Promise((resolve) => setTimeout(resolve, 600)); // longer than the signals of one Ctrl-C are apart
+    Deno.kill(-child.pid, "SIGINT");
+    assert.equal((await ended()).code, 130);
+  });
+});
+
+Deno.test("a signal to the task alone reaches the server, SIGHUP as well", async () => {
+  await served(async ({ child, logged, ended }) => {
+    child.kill("SIGHUP");
+    await logged("model reloaded");
+    child.kill("SIGTERM");
+    assert.equal((await ended()).code, 0);
+    assert.equal((await logged("stopping")).why, "SIGTERM");
+  });
+});
+
+Deno.test("no server is left behind by a launcher that was killed", async () => {
+  await served(async ({ child, logged, ended }) => {
+    child.kill("SIGKILL");
+    await logged("stopped");
+    await ended(); // its output is also the server's, and ends when both have
+  }, ["run", "-A", "tasks/serve.ts", ...FLAGS]);
+});
+
+Deno.test("a server that cannot start ends the task with its message and status", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const { code, err } = await runTask("serve", ["--port", "0", "--model", "nowhere"], directory);
+    assert.equal(code, 1);
+    assert.match(err, /^error: nowhere: no model here: expected .*\n$/);
+  }, { onDisk: true }); // Deno cannot be given leave to read below /dev
+});
