@@ -5,22 +5,22 @@
  */
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { type BodyLimits, limitBody } from "./body.ts";
+import { type BodyLimits, limitBody } from "./http/body.ts";
 import type { Clock } from "./clock.ts";
-import type { ServerContext } from "./context.ts";
-import { openAiError } from "./openai_error.ts";
-import { ProblemError, problemResponse } from "./problem.ts";
-import { type App, type AppEnv, instanceOf } from "./request.ts";
-import { adminRoutes } from "./routes/admin.ts";
-import { docsRoutes } from "./routes/docs.ts";
-import { generateRoute } from "./routes/generate.ts";
-import { modelRoutes } from "./routes/models.ts";
-import { openAiRoutes } from "./routes/openai.ts";
-import { pageRoutes } from "./routes/page.ts";
-import { healthRoutes, metricsRoute } from "./routes/status.ts";
-import { streamRoute } from "./routes/stream.ts";
-import { allowOrigin, limitSize, requireToken, securityHeaders } from "./security.ts";
-import { track } from "./tracking.ts";
+import type { ServerContext } from "./http/context.ts";
+import { openAiError } from "./openai/error.ts";
+import { ProblemError, problemResponse } from "./http/problem.ts";
+import { type App, type AppEnv, instanceOf } from "./http/request.ts";
+import { adminRoutes } from "./http/routes/admin.ts";
+import { docsRoutes } from "./http/routes/docs.ts";
+import { generateRoute } from "./http/routes/generate.ts";
+import { modelRoutes } from "./http/routes/models.ts";
+import { openAiRoutes } from "./openai/routes.ts";
+import { pageRoutes } from "./http/routes/page.ts";
+import { healthRoutes, metricsRoute } from "./http/routes/status.ts";
+import { streamRoute } from "./http/routes/stream.ts";
+import { allowOrigin, limitSize, requireToken, securityHeaders } from "./http/security.ts";
+import { track } from "./http/tracking.ts";
 
 /** What tests change. */
 export interface AppOptions {

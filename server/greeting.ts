@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ServedModel } from "./engine.ts";
+import type { ServedModel } from "./engine/engine.ts";
 import type { ServerSettings } from "./settings.ts";
 
 /** Where a server can be reached from this machine. */

@@ -7,16 +7,16 @@
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { createApp } from "./app.ts";
 import { parseSettings } from "./arguments.ts";
-import { GpuEngine } from "./gpu_engine.ts";
+import { GpuEngine } from "./engine/gpu_engine.ts";
 import { greeting, serverUrl } from "./greeting.ts";
-import { listen } from "./listen.ts";
+import { listen } from "./http/listen.ts";
 import { JsonLog, type Log } from "./log.ts";
 import { Metrics } from "./metrics.ts";
-import { Scheduler } from "./scheduler.ts";
+import { Scheduler } from "./queue/scheduler.ts";
 import type { ServerSettings } from "./settings.ts";
 import { createShutdown, listenForSignals } from "./shutdown.ts";
 import { readToken } from "./token.ts";
-import { WorkerEncoder } from "./worker_encoder.ts";
+import { WorkerEncoder } from "./pictures/worker_encoder.ts";
 
 /** Seconds in which the last answers must have been taken by their clients, after the last image was drawn. */
 const LAST_ANSWERS = 10;

@@ -5,9 +5,9 @@
  */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import configuration from "../deno.json" with { type: "json" };
-import type { PictureFormat } from "./encoder.ts";
-import type { EngineListener, EngineTurn, ServedModel } from "./engine.ts";
-import type { JobRunner } from "./job.ts";
+import type { PictureFormat } from "./pictures/encoder.ts";
+import type { EngineListener, EngineTurn, ServedModel } from "./engine/engine.ts";
+import type { JobRunner } from "./queue/job.ts";
 
 /** Version of this program. */
 export const version: string = configuration.version;

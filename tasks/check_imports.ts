@@ -31,10 +31,19 @@ const ROOMS: readonly Room[] = [
   { path: "lib/train/", floor: 8 },
   { path: "lib/", floor: 9 },
   { path: "mod.ts", floor: 10 },
-  { path: "server/", floor: 11 },
-  { path: "tasks/", floor: 12 },
+  { path: "server/clock.ts", floor: 11 },
+  { path: "server/log.ts", floor: 11 },
+  { path: "server/settings.ts", floor: 11 },
+  { path: "server/engine/", floor: 12 },
+  { path: "server/queue/", floor: 13 },
+  { path: "server/pictures/", floor: 14 },
+  { path: "server/metrics.ts", floor: 15 },
+  { path: "server/http/", floor: 16 },
+  { path: "server/openai/", floor: 17 },
+  { path: "server/", floor: 18 },
+  { path: "tasks/", floor: 19 },
   { path: "tests/reference/", floor: 0, sees: [] },
-  { path: "tests/", floor: 13 },
+  { path: "tests/", floor: 20 },
 ];
 
 const ROOT = new URL("../", import.meta.url);

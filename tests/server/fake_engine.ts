@@ -11,7 +11,7 @@ import {
   type Pixels,
   rowsOf,
   type ServedModel,
-} from "../../server/engine.ts";
+} from "../../server/engine/engine.ts";
 
 /** How a {@linkcode FakeEngine} starts. */
 export interface FakeEngineOptions {

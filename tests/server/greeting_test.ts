@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ServedModel } from "../../server/engine.ts";
+import type { ServedModel } from "../../server/engine/engine.ts";
 import { greeting, serverUrl } from "../../server/greeting.ts";
 
 const model = {

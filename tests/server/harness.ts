@@ -1,12 +1,12 @@
 /** The whole application on a fake engine: no sockets, no GPU, no workers. */
 import { type AppOptions, createApp } from "../../server/app.ts";
 import type { Clock } from "../../server/clock.ts";
-import type { ServerContext } from "../../server/context.ts";
-import { encodeFile } from "../../server/encoding.ts";
+import type { ServerContext } from "../../server/http/context.ts";
+import { encodeFile } from "../../server/pictures/encoding.ts";
 import { JsonLog } from "../../server/log.ts";
 import { Metrics } from "../../server/metrics.ts";
-import type { App } from "../../server/request.ts";
-import { Scheduler } from "../../server/scheduler.ts";
+import type { App } from "../../server/http/request.ts";
+import { Scheduler } from "../../server/queue/scheduler.ts";
 import { defaultSettings, type ServerSettings } from "../../server/settings.ts";
 import { FakeEngine, type FakeEngineOptions } from "./fake_engine.ts";
 

@@ -1,0 +1,109 @@
+/**
+ * What the server needs of whatever draws its images: a batch that images join and leave between steps. The one that
+ * runs is `gpu_engine.ts`; tests use one without a GPU.
+ *
+ * @module
+ */
+import type { DrawSettings, ModelFacts } from "../../lib/generate.ts";
+
+/** The model that is being served, as the main thread knows it. */
+export interface ServedModel extends ModelFacts {
+  /** Name in answers and in `/models`: the directory's last part, and the training step where it is known. */
+  readonly id: string;
+  /** Directory it was loaded from. */
+  readonly path: string;
+  /** Optimizer step of the checkpoint, where the directory is a run. */
+  readonly step?: number;
+  readonly parameters: number;
+  /** Size of an image in pixels. */
+  readonly height: number;
+  readonly width: number;
+  /** Adapter that the model runs on. */
+  readonly adapter: string;
+  /** When it was loaded, milliseconds since 1970. */
+  readonly loadedAt: number;
+}
+
+/** Frames of an image's way from noise to be sent while it is drawn. */
+export interface FrameWish {
+  /** `predicted`: the network's estimate of the finished image (x_0); `noisy`: x_t itself. */
+  readonly kind: "predicted" | "noisy";
+  /** Steps (from 0) after which a frame is wanted, ascending. The finished image comes by itself. */
+  readonly at: readonly number[];
+}
+
+/** One image to draw. */
+export interface EngineImage extends Pick<DrawSettings, "sampler" | "steps" | "eta" | "guidance"> {
+  /** Chosen by the caller, never used twice. */
+  readonly id: number;
+  /** Class index; the number of classes for none. */
+  readonly label: number;
+  /** Integer from 0 to 2^53 - 1. */
+  readonly seed: number;
+  readonly frames?: FrameWish;
+}
+
+/** Network rows that an image takes in the batch: two with guidance. */
+export function rowsOf(image: Pick<EngineImage, "guidance">): 1 | 2 {
+  return image.guidance === 1 ? 1 : 2;
+}
+
+/** An image or a frame: bytes, [height, width, 3]. */
+export type Pixels = Uint8Array<ArrayBuffer>;
+
+/** What an engine tells. Nothing is told of an image after it was removed, has ended or failed. */
+export interface EngineListener {
+  /** Images were in the batch for one or more steps. */
+  onTurn(turn: EngineTurn): void;
+  onFrame(id: number, step: number, pixels: Pixels): void;
+  /** The image is finished and has left the batch. */
+  onImage(id: number, pixels: Pixels): void;
+  /** The image could not be drawn and has left the batch; others go on. */
+  onFailed(id: number, error: Error): void;
+  /**
+   * Every image in the batch is lost; the engine starts again by itself. Told again when that fails.
+   *
+   * @param retryAfter whole seconds until it may be back, 1 or more
+   */
+  onDown(error: Error, retryAfter: number): void;
+  /** The engine is ready: at its start, after going down, and after a reload with what is served from now on. */
+  onUp(model: ServedModel): void;
+}
+
+/** Consecutive steps of the batch between two chances to join and leave. */
+export interface EngineTurn {
+  readonly steps: number;
+  readonly seconds: number;
+  /** Network rows in use, and rows of the program that ran. */
+  readonly rows: number;
+  readonly programRows: number;
+  /** Images in the batch. */
+  readonly images: number;
+}
+
+/** Draws images in a running batch. */
+export interface Engine {
+  /** Network rows of the largest batch. */
+  readonly rows: number;
+  /** What is served; undefined while it is down or starting. */
+  readonly model: ServedModel | undefined;
+  /**
+   * Adds a listener, which stays. Of one event those who came first are told first, so a scheduler that must not act
+   * before another knows comes after it.
+   */
+  listen(listener: Partial<EngineListener>): void;
+  /** Adds an image to the batch; the caller keeps the sum of `rowsOf` within `rows`. It joins at the next turn. */
+  add(image: EngineImage): void;
+  /** Takes an image out of the batch, at the next turn; unknown numbers are ignored. */
+  remove(id: number): void;
+  /**
+   * Reads a model directory and serves it from then on; images under way are finished with the model they began with.
+   *
+   * @param path default: the directory served now, read again
+   * @returns what is served now
+   * @throws {CheckpointError | ConfigError | DeviceError} and keeps serving the old one
+   */
+  reload(path?: string): Promise<ServedModel>;
+  /** Ends the worker at once. */
+  close(): Promise<void>;
+}

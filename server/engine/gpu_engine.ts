@@ -1,0 +1,231 @@
+/**
+ * The engine that runs: a worker with the GPU, started again with growing pauses when it fails.
+ *
+ * @module
+ */
+import { DeviceError } from "../../lib/errors.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import type { Engine, EngineImage, EngineListener, ServedModel } from "./engine.ts";
+import { type Command, errorFrom, modelFrom, type Report } from "./protocol.ts";
+
+/** Milliseconds before the first new start, and at most before a later one. */
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 30_000;
+/** Milliseconds after which a worker counts as sound, and the pauses begin anew. */
+const SOUND_AFTER = 60_000;
+
+/** What an engine needs of a worker. */
+export interface WorkerLike {
+  postMessage(command: Command): void;
+  addEventListener(type: "message", listener: (event: MessageEvent<Report>) => void): void;
+  addEventListener(type: "error", listener: (event: ErrorEvent) => void): void;
+  addEventListener(type: "messageerror", listener: (event: MessageEvent) => void): void;
+  terminate(): void;
+}
+
+/** Options of {@linkcode GpuEngine.start}. */
+export interface GpuEngineOptions {
+  /** Model directory. */
+  readonly path: string;
+  /** Network rows of the batch. */
+  readonly rows: number;
+  /** Told when a damaged file was replaced by an older one; `console.warn` if not given. */
+  readonly onWarning?: (message: string) => void;
+  /** For tests. */
+  readonly startWorker?: () => WorkerLike;
+  /** For tests. */
+  readonly clock?: Clock;
+}
+
+function startGpuWorker(): WorkerLike {
+  return new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gpu" });
+}
+
+/** Draws images on the GPU, in a worker. */
+export class GpuEngine implements Engine {
+  readonly rows: number;
+  readonly #options: GpuEngineOptions;
+  readonly #clock: Clock;
+  readonly #listeners: Partial<EngineListener>[] = [];
+  /** Directory to serve, as it was asked for. */
+  #path: string;
+  #worker: WorkerLike | undefined;
+  #model: ServedModel | undefined;
+  /** Numbers of the images in the batch; nothing is told of any other. */
+  readonly #images = new Set<number>();
+  readonly #reloads = new Map<number, PromiseWithResolvers<ServedModel> & { readonly path: string }>();
+  #lastReload = 0;
+  /** Failures since the worker was last sound. */
+  #failures = 0;
+  #startedAt = 0;
+  /** When it became ready, and how long that took, in milliseconds. */
+  #readyAt = 0;
+  #startTook = 0;
+  #callOffRestart: () => void = () => {};
+  #onFirst: PromiseWithResolvers<void> | undefined = Promise.withResolvers();
+
+  private constructor(options: GpuEngineOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? systemClock;
+    this.#path = options.path;
+    this.rows = options.rows;
+  }
+
+  /**
+   * Starts a worker, and resolves when it serves the model.
+   *
+   * @throws {CheckpointError | ConfigError | DeviceError} when the first start fails; later failures are told to
+   *   listeners
+   */
+  static async start(options: GpuEngineOptions): Promise<GpuEngine> {
+    const engine = new GpuEngine(options);
+    const { promise } = engine.#onFirst!;
+    engine.#start();
+    await promise;
+    return engine;
+  }
+
+  get model(): ServedModel | undefined {
+    return this.#model;
+  }
+
+  listen(listener: Partial<EngineListener>): void {
+    this.#listeners.push(listener);
+  }
+
+  add(image: EngineImage): void {
+    if (!this.#model) throw new DeviceError("no image can be added while the GPU worker is down");
+    this.#images.add(image.id);
+    this.#send({ type: "add", image });
+  }
+
+  remove(id: number): void {
+    if (this.#images.delete(id)) this.#send({ type: "remove", id });
+  }
+
+  async reload(path: string = this.#path): Promise<ServedModel> {
+    if (!this.#model) {
+      throw new DeviceError("the GPU worker is down, and loads the model when it starts again");
+    }
+    const request = ++this.#lastReload;
+    const reload = { ...Promise.withResolvers<ServedModel>(), path };
+    this.#reloads.set(request, reload);
+    this.#send({ type: "load", request, path });
+    return await reload.promise;
+  }
+
+  close(): Promise<void> {
+    this.#callOffRestart();
+    this.#dismiss(new DeviceError("the engine was closed"));
+    return Promise.resolve();
+  }
+
+  #send(command: Command): void {
+    // A listener may close the engine from within.
+    this.#worker?.postMessage(command);
+  }
+
+  #start(): void {
+    const { startWorker = startGpuWorker } = this.#options;
+    const worker = startWorker();
+    this.#worker = worker;
+    this.#startedAt = this.#clock.now();
+    // A worker that was dismissed may have said things that are still on their way.
+    const present = () => this.#worker === worker;
+    worker.addEventListener("message", ({ data }) => {
+      if (present()) this.#receive(data);
+    });
+    worker.addEventListener("error", (event) => {
+      // Otherwise it would end this thread, too.
+      event.preventDefault();
+      if (present()) this.#fail(new DeviceError(`the GPU worker failed: ${event.message}`));
+    });
+    worker.addEventListener("messageerror", () => {
+      if (present()) this.#fail(new DeviceError("the GPU worker sent what cannot be read"));
+    });
+    this.#send({ type: "start", path: this.#path, rows: this.rows });
+  }
+
+  #receive(report: Report): void {
+    switch (report.type) {
+      case "ready":
+        this.#readyAt = this.#clock.now();
+        this.#startTook = this.#readyAt - this.#startedAt;
+        this.#serve(modelFrom(report.model));
+        this.#onFirst?.resolve();
+        this.#onFirst = undefined;
+        break;
+      case "turn":
+        this.#tell("onTurn", report.turn);
+        for (const { id, step, pixels } of report.frames) {
+          if (this.#images.has(id)) this.#tell("onFrame", id, step, pixels);
+        }
+        for (const { id, pixels } of report.images) {
+          if (this.#images.delete(id)) this.#tell("onImage", id, pixels);
+        }
+        for (const { id, error } of report.failed) {
+          if (this.#images.delete(id)) this.#tell("onFailed", id, errorFrom(error));
+        }
+        this.#send({ type: "proceed" });
+        break;
+      case "failed":
+        if (this.#images.delete(report.id)) this.#tell("onFailed", report.id, errorFrom(report.error));
+        break;
+      case "loaded": {
+        const { path, resolve } = this.#reloads.get(report.request)!;
+        this.#reloads.delete(report.request);
+        this.#path = path;
+        const model = modelFrom(report.model);
+        // Before anybody hears of it: what is added from here on is for the new model.
+        this.#send({ type: "swap", request: report.request });
+        this.#serve(model);
+        resolve(model);
+        break;
+      }
+      case "loadFailed":
+        this.#reloads.get(report.request)!.reject(errorFrom(report.error));
+        this.#reloads.delete(report.request);
+        break;
+      case "warning":
+        (this.#options.onWarning ?? console.warn)(report.message);
+        break;
+      case "fatal":
+        this.#fail(errorFrom(report.error));
+        break;
+    }
+  }
+
+  #serve(model: ServedModel): void {
+    this.#model = model;
+    this.#tell("onUp", model);
+  }
+
+  #fail(error: Error): void {
+    const wasReady = this.#model !== undefined;
+    this.#dismiss(error);
+    if (this.#onFirst) {
+      this.#onFirst.reject(error);
+      return;
+    }
+    if (wasReady && this.#clock.now() - this.#readyAt >= SOUND_AFTER) this.#failures = 0;
+    const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** this.#failures++);
+    this.#callOffRestart = this.#clock.after(pause, () => this.#start());
+    this.#tell("onDown", error, Math.max(1, Math.ceil((pause + this.#startTook) / 1000)));
+  }
+
+  /** Ends the worker, and what it was to do. */
+  #dismiss(error: Error): void {
+    this.#worker?.terminate();
+    this.#worker = undefined;
+    this.#model = undefined;
+    this.#images.clear();
+    for (const { reject } of this.#reloads.values()) reject(error);
+    this.#reloads.clear();
+  }
+
+  #tell<K extends keyof EngineListener>(event: K, ...args: Parameters<EngineListener[K]>): void {
+    for (const listener of this.#listeners) {
+      (listener[event] as ((...args: Parameters<EngineListener[K]>) => void) | undefined)?.(...args);
+    }
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * What the main thread and the worker that owns the GPU say to each other, and how models and errors get across:
+ * structured cloning keeps fields and loses classes.
+ *
+ * @module
+ */
+import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+import type { ScheduleConfig } from "../../lib/diffusion/schedule.ts";
+import {
+  CheckpointError,
+  ConfigError,
+  DataError,
+  DenoiseError,
+  DeviceError,
+  ShapeError,
+  TrainingError,
+} from "../../lib/errors.ts";
+import type { EngineImage, EngineTurn, Pixels, ServedModel } from "./engine.ts";
+
+/** To the worker. */
+export type Command =
+  /** Comes first and once; answered by `ready` or `fatal`. */
+  | { readonly type: "start"; readonly path: string; readonly rows: number }
+  | { readonly type: "add"; readonly image: EngineImage }
+  | { readonly type: "remove"; readonly id: number }
+  /** The main thread has heard of a turn, and has sent what follows from it: the next may begin. */
+  | { readonly type: "proceed" }
+  /** Answered by `loaded` or `loadFailed` with the same number. */
+  | { readonly type: "load"; readonly request: number; readonly path: string }
+  /** Images added from here on are drawn by what was loaded. */
+  | { readonly type: "swap"; readonly request: number };
+
+/** A picture on its way; its bytes are moved, not copied. */
+export interface SentPicture {
+  readonly id: number;
+  readonly step: number;
+  readonly pixels: Pixels;
+}
+
+/** From the worker. */
+export type Report =
+  | { readonly type: "ready"; readonly model: ModelRecord }
+  /** A turn of the batch and what came of it; those of `images` and `failed` have left. Answered by `proceed`. */
+  | {
+    readonly type: "turn";
+    readonly turn: EngineTurn;
+    readonly frames: readonly SentPicture[];
+    readonly images: readonly SentPicture[];
+    readonly failed: readonly { readonly id: number; readonly error: ErrorRecord }[];
+  }
+  /** An image could not join. */
+  | { readonly type: "failed"; readonly id: number; readonly error: ErrorRecord }
+  | { readonly type: "loaded"; readonly request: number; readonly model: ModelRecord }
+  | { readonly type: "loadFailed"; readonly request: number; readonly error: ErrorRecord }
+  | { readonly type: "warning"; readonly message: string }
+  /** The last: nothing more comes of this worker. */
+  | { readonly type: "fatal"; readonly error: ErrorRecord };
+
+/** A served model as it is sent. */
+export interface ModelRecord extends Omit<ServedModel, "schedule"> {
+  readonly schedule: ScheduleConfig;
+}
+
+/** A model as it can be sent. */
+export function modelRecord(model: ServedModel): ModelRecord {
+  return { ...model, schedule: model.schedule.config };
+}
+
+/** A model as it was before it was sent. */
+export function modelFrom(record: ModelRecord): ServedModel {
+  return { ...record, schedule: new NoiseSchedule(record.schedule) };
+}
+
+/** An error as it is sent. */
+export interface ErrorRecord {
+  readonly name: string;
+  readonly message: string;
+  readonly stack?: string;
+  /** Of a {@linkcode ConfigError}. */
+  readonly field?: string;
+  readonly value?: unknown;
+  readonly allowed?: string;
+}
+
+const classes: Readonly<Record<string, new (message: string) => DenoiseError>> = {
+  CheckpointError,
+  DataError,
+  DenoiseError,
+  DeviceError,
+  ShapeError,
+  TrainingError,
+};
+
+/** Anything that was thrown, as it can be sent. */
+export function errorRecord(error: unknown): ErrorRecord {
+  if (!(error instanceof Error)) return { name: "Error", message: String(error) };
+  const { name, message, stack } = error;
+  if (!(error instanceof ConfigError)) return { name, message, stack };
+  const { field, value, allowed } = error;
+  // A value may be anything, and not everything can be sent.
+  return { name, message, stack, field, value: Object(value) === value ? String(value) : value, allowed };
+}
+
+/** An error as it was before it was sent: message, stack and, for those of this package, class. */
+export function errorFrom({ name, message, stack, field, value, allowed = "" }: ErrorRecord): Error {
+  const error = field !== undefined
+    ? new ConfigError(field, value, allowed)
+    : Object.hasOwn(classes, name)
+    ? new classes[name](message)
+    : new Error(message);
+  return Object.assign(error, { name, message, stack });
+}

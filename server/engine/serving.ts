@@ -1,0 +1,113 @@
+/**
+ * One model directory on the device with its running batch, as the worker serves it.
+ *
+ * @module
+ */
+import { basename } from "node:path";
+import { DDPM } from "../../lib/ddpm.ts";
+import type { RunningBatch } from "../../lib/diffusion/running_batch.ts";
+import { planSampling } from "../../lib/diffusion/sampler.ts";
+import { CheckpointError, ConfigError } from "../../lib/errors.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { Images } from "../../lib/image/images.ts";
+import { classCount, imageSize } from "../../lib/model/config.ts";
+import { unetParameters } from "../../lib/model/network.ts";
+import { listCheckpoints } from "../../lib/train/checkpoint_files.ts";
+import type { EngineImage, Pixels, ServedModel } from "./engine.ts";
+
+/** What {@linkcode Serving.open} needs. */
+export interface ServingOptions {
+  readonly path: string;
+  /** Network rows of the batch. */
+  readonly rows: number;
+  /** Told when a damaged file was replaced by an older one. */
+  readonly onWarning: (message: string) => void;
+}
+
+/** A model and its batch. */
+export class Serving {
+  readonly facts: ServedModel;
+  readonly batch: RunningBatch;
+  readonly #model: DDPM;
+
+  private constructor(model: DDPM, batch: RunningBatch, facts: ServedModel) {
+    this.#model = model;
+    this.batch = batch;
+    this.facts = facts;
+  }
+
+  /**
+   * Loads a directory, and draws an image to see that it can.
+   *
+   * @throws {CheckpointError | ConfigError | DeviceError} and leaves nothing on the device
+   */
+  static async open(gpu: Gpu, { path, rows, onWarning }: ServingOptions): Promise<Serving> {
+    const model = await DDPM.load(path, { gpu, onWarning });
+    try {
+      if (model.config.inChannels !== 3) {
+        throw new ConfigError("in_channels", model.config.inChannels, "3: the server sends colour pictures");
+      }
+      const batch = await model.startBatch({ rows });
+      const serving = new Serving(model, batch, await factsOf(model, path));
+      await serving.#tryOut();
+      return serving;
+    } catch (error) {
+      await model.close();
+      throw error;
+    }
+  }
+
+  /**
+   * Puts an image into the batch.
+   * @throws {ConfigError} naming what is wrong with it
+   */
+  add({ sampler, steps, eta, ...image }: EngineImage): void {
+    const plan = planSampling(sampler, this.#model.schedule, { steps, eta });
+    this.batch.add({ ...image, steps: plan });
+  }
+
+  /**
+   * A picture's bytes.
+   * @throws {ConfigError} for a value that is not finite
+   */
+  pixels(data: Float32Array): Pixels {
+    const { height, width } = this.facts;
+    return Images.fromFloats(data, 1, height, width).pixels as Pixels;
+  }
+
+  /** Frees the model; not while its batch is at a turn. */
+  async close(): Promise<void> {
+    await this.#model.close();
+  }
+
+  /** Takes one step of one image: the kernels are compiled before somebody waits, and weights that are no use show. */
+  async #tryOut(): Promise<void> {
+    const label = classCount(this.facts.config);
+    this.add({ id: 0, label, seed: 0, guidance: 1, sampler: "ddim", steps: 1, eta: undefined });
+    const { finished } = await this.batch.turn(0);
+    if (finished[0].data.every(Number.isFinite)) return;
+    throw new CheckpointError(`${this.facts.path}: what it draws has values that are not finite`);
+  }
+}
+
+/** What is told of a model that was loaded from `directory` or, where that is damaged, a checkpoint in it. */
+async function factsOf(model: DDPM, directory: string): Promise<ServedModel> {
+  const { config, schedule, classes, path, adapter } = model;
+  const checkpoints = await listCheckpoints(directory);
+  const step = (checkpoints.find((checkpoint) => checkpoint.path === path) ?? checkpoints[0])?.step;
+  const [height, width] = imageSize(config);
+  const name = basename(directory);
+  return {
+    config,
+    schedule,
+    classes,
+    id: step === undefined ? name : `${name}-step-${step}`,
+    path,
+    step,
+    parameters: unetParameters(config).count,
+    height,
+    width,
+    adapter,
+    loadedAt: Date.now(),
+  };
+}

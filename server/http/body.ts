@@ -1,0 +1,100 @@
+/**
+ * Bodies of requests: read whole, up to a size and within a time, before any route looks at them.
+ *
+ * @module
+ */
+import type { Context, MiddlewareHandler } from "hono";
+import { createMiddleware } from "hono/factory";
+import { type Clock, systemClock } from "../clock.ts";
+import { ProblemError } from "./problem.ts";
+import type { AppEnv } from "./request.ts";
+
+/** Most bytes of a body. */
+export const MAX_BODY = 65_536;
+/** Deepest nesting of a JSON body. */
+export const MAX_DEPTH = 16;
+
+/** How {@linkcode limitBody} bounds bodies. */
+export interface BodyLimits {
+  /** Seconds in which a body must have come. Default 10. */
+  readonly seconds?: number;
+  readonly clock?: Clock;
+}
+
+/**
+ * Reads the body, and refuses one that is too long or too slow. What comes after finds all of it there: no route can
+ * be held up by a client.
+ */
+export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}): MiddlewareHandler<AppEnv> {
+  return createMiddleware<AppEnv>(async (c, next) => {
+    const request = c.req.raw;
+    // A length that is a lie is found out when the body is read.
+    if (Number(request.headers.get("Content-Length") ?? 0) > MAX_BODY) throw tooLarge();
+    if (request.body) {
+      const late = Promise.withResolvers<never>();
+      const callOff = clock.after(1000 * seconds, () => {
+        const detail = `the body did not come within ${seconds} seconds`;
+        late.reject(new ProblemError(408, "body_timeout", detail, { headers: { Connection: "close" } }));
+      });
+      const body = await readAll(request.body, late.promise).finally(callOff);
+      c.req.raw = new Request(request, { body });
+    }
+    await next();
+  });
+}
+
+async function readAll(
+  body: ReadableStream<Uint8Array>,
+  late: Promise<never>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const reader = body.getReader();
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let size = 0;
+  try {
+    while (true) {
+      const { done, value } = await Promise.race([reader.read(), late]);
+      if (done) return new Uint8Array(await new Blob(chunks).arrayBuffer());
+      size += value.length;
+      if (size > MAX_BODY) throw tooLarge();
+      chunks.push(new Uint8Array(value));
+    }
+  } catch (error) {
+    reader.cancel().catch(() => {}); // whoever still sends is not listened to
+    throw error;
+  }
+}
+
+function tooLarge(): ProblemError {
+  return new ProblemError(413, "body_too_large", `a body may have ${MAX_BODY} bytes`);
+}
+
+/**
+ * The body as JSON.
+ *
+ * @throws {ProblemError} 415 for another type, 400 for what is not JSON or nested too deeply
+ */
+export async function readJson(c: Context): Promise<unknown> {
+  const type = c.req.header("Content-Type") ?? "";
+  if (!/^application\/json *(;|$)/i.test(type)) {
+    throw new ProblemError(415, "unsupported_media_type", "the body must be application/json", {
+      errors: [{ field: "Content-Type", value: type, allowed: "application/json" }],
+      headers: { "Accept-Post": "application/json" },
+    });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await c.req.arrayBuffer()));
+  } catch {
+    throw new ProblemError(400, "invalid_json", "the body is not JSON in UTF-8");
+  }
+  if (deeper(value, MAX_DEPTH)) {
+    throw new ProblemError(400, "invalid_json", `the body's JSON is nested deeper than ${MAX_DEPTH} levels`);
+  }
+  return value;
+}
+
+/** Whether `value` has more than `levels` levels; looks no deeper than that. */
+function deeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((member) => deeper(member, levels - 1));
+}

@@ -1,0 +1,239 @@
+/**
+ * From what a request asks for to pictures: defaults, the job, the files. Shared by every route that draws.
+ *
+ * @module
+ */
+import { type DrawSettings, drawSettings, resolveClass } from "../../lib/generate.ts";
+import type { ImageMetadata } from "../../lib/image/images.ts";
+import { classCount } from "../../lib/model/config.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { SamplerName } from "../../lib/diffusion/sampler.ts";
+import type { ServerContext } from "./context.ts";
+import type { PictureFormat } from "../pictures/encoder.ts";
+import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
+import type { JobResult } from "../queue/job.ts";
+import { ProblemError } from "./problem.ts";
+import type { ServerSettings } from "../settings.ts";
+
+/** What a request asks for; what it leaves out is filled in by {@linkcode planDraw}. */
+export interface DrawQuery {
+  /** Name (any case), number, `any` or `none`. Default `any`. */
+  readonly class?: string;
+  readonly count?: number;
+  readonly steps?: number;
+  readonly sampler?: SamplerName;
+  readonly guidance?: number;
+  readonly eta?: number;
+  /** Default: a random one of 32 bits. */
+  readonly seed?: number;
+}
+
+/** Asks for a class of the seed's choosing: image i is of class `(seed + i) mod classes`. */
+export const ANY_CLASS = "any";
+
+/** Most pixels per pixel. */
+export const MAX_SCALE = 16;
+/** Longest side of a picture in pixels. */
+export const MAX_SIDE = 4096;
+/** Most pixels in all frames of an animation: some seconds of work. */
+export const MAX_ANIMATION = 2 ** 23;
+/** White pixels between the images of a grid; the default of `Images.grid`. */
+const GRID_GAP = 2;
+
+/**
+ * The model that is served.
+ *
+ * @throws {ProblemError} 503 while the engine is down or starting
+ */
+export function servedModel({ engine }: Pick<ServerContext, "engine">): ServedModel {
+  if (engine.model) return engine.model;
+  throw new ProblemError(503, "engine_down", "the model is being loaded; try again in some seconds", {
+    headers: { "Retry-After": "5" },
+  });
+}
+
+/** Names and words that a request may give for a class. */
+export function allowedClasses(model: Pick<ServedModel, "config" | "classes">): string[] {
+  const numbers = model.classes.map((_, index) => String(index));
+  return [...new Set([...model.classes, ...numbers, ANY_CLASS, "none"])];
+}
+
+/**
+ * Fills in the server's and the model's defaults, and checks the request against both.
+ *
+ * @throws {ProblemError} 400 naming the field and what is allowed
+ * @throws {ConfigError} likewise, for what the library checks
+ */
+export function planDraw(
+  query: DrawQuery,
+  model: ServedModel,
+  settings: Pick<ServerSettings, "steps" | "sampler" | "guidance" | "maxImages">,
+): DrawSettings {
+  const { count = 1, sampler = settings.sampler, seed = randomSeed(), eta } = query;
+  const timesteps = model.schedule.config.numTrainTimesteps;
+  if (count > settings.maxImages) {
+    throw ProblemError.fields([
+      { field: "count", value: count, allowed: `a whole number from 1 to ${settings.maxImages}` },
+    ]);
+  }
+  if (eta !== undefined && sampler !== "ddim") {
+    throw ProblemError.fields([{ field: "eta", value: eta, allowed: "no value unless sampler is ddim" }]);
+  }
+  const choice = query.class ?? ANY_CLASS;
+  const known = classCount(model.config);
+  const any = choice.toLowerCase() === ANY_CLASS;
+  const label = !any ? labelOf(choice, model) : known > 0 ? seed % known : known;
+  const draw = drawSettings({
+    class: label === known ? null : model.classes[label],
+    count,
+    sampler,
+    seed,
+    eta,
+    steps: query.steps ?? (settings.steps && Math.min(settings.steps, timesteps)),
+    guidance: query.guidance ?? (label === known ? undefined : settings.guidance),
+  }, model);
+  return any && known > 0 ? { ...draw, labels: draw.labels.map((_, i) => (seed + i) % known) } : draw;
+}
+
+/** A label, or the words that there are. */
+function labelOf(choice: string, model: ServedModel): number {
+  try {
+    return resolveClass(choice, model);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const allowed = `one of ${allowedClasses(model).join(", ")}`;
+    throw ProblemError.fields([{ field: "class", value: choice, allowed }]);
+  }
+}
+
+function randomSeed(): number {
+  return crypto.getRandomValues(new Uint32Array(1))[0];
+}
+
+/**
+ * Checks that a picture is not larger than {@linkcode MAX_SIDE} a side, an animation not than
+ * {@linkcode MAX_ANIMATION} in all, before anything is drawn.
+ *
+ * @param images in one picture
+ * @param frames of an animation; 1 for a picture that stands still
+ * @throws {ProblemError} 400 with the largest scale that fits
+ */
+export function checkPictureSize(
+  model: Pick<ServedModel, "height" | "width">,
+  images: number,
+  scale: number,
+  frames: number = 1,
+): void {
+  const fits = (scale: number) => {
+    const [width, height] = pictureSize(model, images, scale);
+    const moving = frames > 1 && frames * width * height > MAX_ANIMATION;
+    return Math.max(width, height) <= MAX_SIDE && !moving;
+  };
+  if (fits(scale)) return;
+  let largest = scale - 1;
+  while (largest > 0 && !fits(largest)) largest--;
+  const most = frames > 1
+    ? `an animation of ${frames} frames may have ${MAX_ANIMATION} pixels in all`
+    : `a picture may have ${MAX_SIDE} pixels a side`;
+  const problem = largest > 0
+    ? { field: "scale", value: scale, allowed: `at most ${largest} for ${images} images, since ${most}` }
+    : { field: "count", value: images, allowed: `fewer images, since ${most}` };
+  throw ProblemError.fields([problem]);
+}
+
+/** Width and height of an image, or of the grid of several that `Images.grid` makes. */
+function pictureSize(
+  { height, width }: Pick<ServedModel, "height" | "width">,
+  images: number,
+  scale: number,
+): [number, number] {
+  if (images === 1) return [width * scale, height * scale];
+  const columns = Math.ceil(Math.sqrt(images));
+  const rows = Math.ceil(images / columns);
+  const side = (count: number, length: number) => count * length * scale + (count + 1) * GRID_GAP;
+  return [side(columns, width), side(rows, height)];
+}
+
+/** How an image was made. The same for an image drawn alone and for one of many, so that the files are equal, too. */
+export function imageMetadata(draw: DrawSettings, model: ServedModel, index: number): ImageMetadata {
+  return {
+    model: model.id,
+    class: className(draw, model, index),
+    seed: draw.seed + index,
+    sampler: draw.sampler,
+    steps: draw.steps,
+    ...(draw.eta === undefined ? {} : { eta: draw.eta }),
+    guidance: draw.guidance,
+  };
+}
+
+/** Name of an image's class, `none` where it has none. */
+export function className(draw: DrawSettings, model: Pick<ServedModel, "classes">, index: number): string {
+  return model.classes[draw.labels[index]] ?? "none";
+}
+
+/** Images to make one file of. */
+export interface PictureParts {
+  readonly draw: DrawSettings;
+  readonly model: ServedModel;
+  readonly format: PictureFormat;
+  readonly scale: number;
+  /** Images of the job, in order. */
+  readonly images: readonly Pixels[];
+  /** Index in the job of the first of `images`. Default 0. */
+  readonly first?: number;
+  readonly frames?: readonly (readonly Pixels[])[];
+}
+
+/** Encodes one image, a grid of several, or an animation. */
+export async function encodePicture(
+  { encoder, metrics }: Pick<ServerContext, "encoder" | "metrics">,
+  { draw, model, format, scale, images, frames, first = 0 }: PictureParts,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const start = performance.now();
+  const metadata = images.map((_, i) => imageMetadata(draw, model, first + i));
+  const { height, width } = model;
+  const bytes = await encoder.encode({ format, height, width, scale, images, metadata, frames });
+  metrics.encoded(format, (performance.now() - start) / 1000);
+  return bytes;
+}
+
+/** Encodes every image of a finished job as a file of its own. */
+export async function encodeEach(
+  context: Pick<ServerContext, "encoder" | "metrics">,
+  draw: DrawSettings,
+  { model, images }: Pick<JobResult, "model" | "images">,
+  { format, scale }: { format: PictureFormat; scale: number },
+): Promise<Uint8Array<ArrayBuffer>[]> {
+  const parts = { draw, model, format, scale };
+  return await Promise.all(
+    images.map((image, first) => encodePicture(context, { ...parts, images: [image], first })),
+  );
+}
+
+/** How many previews of an image a stream shows where the request does not say. */
+const PREVIEWS = 8;
+
+/**
+ * Steps after which to show a preview.
+ *
+ * @param every steps from one to the next; default: so that there are about eight
+ */
+export function previewSteps(
+  steps: number,
+  every: number = Math.max(1, Math.round(steps / (PREVIEWS + 1))),
+): FrameWish {
+  const at: number[] = [];
+  for (let step = every - 1; step < steps - 1; step += every) at.push(step);
+  return { kind: "predicted", at };
+}
+
+/** Frames of an animation, the finished image included. */
+const ANIMATION_FRAMES = 30;
+
+/** How many frames an animation of so many steps has, and those that come before the finished image. */
+export function animationSteps(steps: number): { frames: number; wish: FrameWish } {
+  const frames = Math.min(ANIMATION_FRAMES, steps);
+  const at = Array.from({ length: frames - 1 }, (_, i) => Math.round(i * (steps - 1) / (frames - 1)));
+  return { frames, wish: { kind: "noisy", at } };
+}

@@ -1,0 +1,194 @@
+/**
+ * Parameters of a request, checked against what is allowed. Also the source of `/openapi.json`.
+ *
+ * @module
+ */
+import { type OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { samplerNames } from "../../lib/diffusion/sampler.ts";
+import { outputFormats } from "./accept.ts";
+import { ANY_CLASS, MAX_SCALE } from "./drawing.ts";
+import { type FieldProblem, ProblemError } from "./problem.ts";
+import type { ServerSettings } from "../settings.ts";
+
+/** What handlers find beside the request. */
+export interface AppEnv {
+  /** What `Deno.serve` tells of the connection. */
+  Bindings: { readonly remoteAddr?: { readonly hostname?: string } } | undefined;
+  Variables: { requestId: string };
+}
+
+/** The server's application. */
+export type App = OpenAPIHono<AppEnv>;
+
+/** What a parameter is in `/openapi.json`. */
+interface ParameterFacts {
+  readonly type: "integer" | "number" | "string";
+  readonly description: string;
+  readonly example?: string | number;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly enum?: string[];
+}
+
+/**
+ * A parameter that comes as text. The text itself is checked first: `Number` takes "", " 7 " and "0x10" for numbers.
+ *
+ * The types of this function and of those below are zod's; what the compiler infers of them is what routes rest on.
+ *
+ * @param allowed in words, for the answer to a wrong value
+ * @param read the value; undefined where the text is not allowed
+ */
+function parameter<T>(allowed: string, read: (text: string) => T | undefined, facts: ParameterFacts) {
+  const once = (issue: { input?: unknown }) => Array.isArray(issue.input) ? "one value, given once" : allowed;
+  return z.string({ error: once }).transform((text, context): T => {
+    const value = read(text);
+    if (value !== undefined) return value;
+    context.addIssue({ code: "custom", message: allowed });
+    return z.NEVER;
+  }).openapi({ ...facts });
+}
+
+function whole(minimum: number, maximum: number, description: string, example?: number) {
+  const read = (text: string) => {
+    const value = /^\d+$/.test(text) ? Number(text) : NaN;
+    return value >= minimum && value <= maximum ? value : undefined;
+  };
+  const allowed = `a whole number from ${minimum} to ${maximum}`;
+  return parameter(allowed, read, { type: "integer", minimum, maximum, description, example }).optional();
+}
+
+function decimal(minimum: number, maximum: number, description: string, example?: number) {
+  const read = (text: string) => {
+    const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
+    return value >= minimum && value <= maximum ? value : undefined;
+  };
+  const allowed = `a decimal number from ${minimum} to ${maximum}`;
+  return parameter(allowed, read, { type: "number", minimum, maximum, description, example }).optional();
+}
+
+function word<const T extends string>(words: readonly T[], description: string) {
+  const allowed = `one of ${words.join(", ")}`;
+  const read = (text: string) => words.find((word) => word === text);
+  return parameter(allowed, read, { type: "string", enum: [...words], description }).optional();
+}
+
+/** Most steps that any schedule has; the model's own limit is checked against the model. */
+const MOST_STEPS = 1000;
+
+/** The parameters of a request for images. */
+function drawParameters({ maxImages, sampler, steps, guidance }: ServerSettings) {
+  return {
+    class: parameter("a class", (text) => text, {
+      type: "string",
+      description: "Class by name, in any case, or by number; `none` for no class; " +
+        `\`${ANY_CLASS}\` (default) for one that the seed chooses: image i is of class (seed + i) mod classes.`,
+      example: "cat",
+    }).optional(),
+    count: whole(1, maxImages, "Images to draw. Image i is the one that seed + i gives alone. Default 1.", 1),
+    steps: whole(
+      1,
+      MOST_STEPS,
+      `Network evaluations an image. Default ${steps ?? "50, for ddpm all of the model's"}.`,
+      20,
+    ),
+    sampler: word(samplerNames, `How noise is removed. Default ${sampler}.`),
+    guidance: decimal(
+      0,
+      100,
+      `Scale of classifier-free guidance; 1 is none. Default ${guidance ?? 2}, without a class 1.`,
+      2,
+    ),
+    eta: decimal(0, 1, "Noise that ddim adds, 1 as much as ddpm. Default 0."),
+    seed: whole(
+      0,
+      Number.MAX_SAFE_INTEGER - maxImages,
+      "The same seed and parameters give the same bytes. Default: a random one, which the answer names.",
+      7,
+    ),
+    scale: whole(1, MAX_SCALE, "Pixels per pixel. Default 1.", 8),
+  };
+}
+
+/** Parameters of `GET /generate`. */
+export function generateParameters(settings: ServerSettings) {
+  return z.strictObject({
+    ...drawParameters(settings),
+    format: word(
+      outputFormats,
+      "What to answer with: one picture (a grid for several images), `gif` for the way from noise to image, `json` " +
+        "for each image in base64. Default: what the Accept header asks for, png where it does not care.",
+    ),
+  });
+}
+
+/** Parameters of `GET /generate/stream`. */
+export function streamParameters(settings: ServerSettings) {
+  return z.strictObject({
+    ...drawParameters(settings),
+    every: whole(
+      1,
+      MOST_STEPS,
+      "Steps from one preview to the next. Default: so that there are about eight.",
+      5,
+    ),
+  });
+}
+
+/**
+ * The parameters of a request's address.
+ *
+ * @throws {ProblemError} 400 naming every one that is wrong, unknown or given twice
+ */
+export function readQuery<S extends z.ZodObject>(c: Context, schema: S): z.output<S> {
+  const parameters = new URL(c.req.url).searchParams;
+  const given: Record<string, string | string[]> = Object.fromEntries(
+    [...new Set(parameters.keys())].map((name) => {
+      const values = parameters.getAll(name);
+      return [name, values.length === 1 ? values[0] : values];
+    }),
+  );
+  const { success, data, error } = schema.safeParse(given);
+  if (success) return data;
+  throw fieldProblems(error.issues, given, Object.keys(schema.shape));
+}
+
+/** Names this request in a problem: its id, which answer and log carry, too. */
+export function instanceOf(c: Context<AppEnv>): string {
+  return `urn:denoise:request:${c.var.requestId}`;
+}
+
+/** Who asks, for fairness between them: the other end of the connection. */
+export function clientOf(c: Context<AppEnv>): string {
+  return c.env?.remoteAddr?.hostname ?? "unknown";
+}
+
+/** What zod says of one fault, as much of it as is used here. */
+interface Issue {
+  readonly code?: string;
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly keys?: readonly string[];
+}
+
+/**
+ * What is wrong with parameters.
+ *
+ * @param issues zod's
+ * @param given the parameters as they came
+ * @param allowed names of the parameters that there are
+ */
+export function fieldProblems(
+  issues: readonly Issue[],
+  given: Readonly<Record<string, unknown>>,
+  allowed: readonly string[],
+): ProblemError {
+  return ProblemError.fields(issues.flatMap(({ code, path, message, keys }): FieldProblem[] => {
+    if (code === "unrecognized_keys") {
+      const names = `no parameter of this name; there are ${allowed.join(", ")}`;
+      return (keys ?? []).map((key) => ({ field: key, value: given[key], allowed: names }));
+    }
+    const field = path.join(".");
+    return [{ field, value: given[field], allowed: message }];
+  }));
+}

@@ -1,0 +1,49 @@
+/**
+ * `POST /admin/reload`: serve what training has written since.
+ *
+ * @module
+ */
+import { DenoiseError } from "../../../lib/errors.ts";
+import { jsonAnswer, problems } from "../answers.ts";
+import type { ServerContext } from "../context.ts";
+import type { ServedModel } from "../../engine/engine.ts";
+import { ProblemError } from "../problem.ts";
+import type { App } from "../request.ts";
+import { describeModel, servedSchema } from "./models.ts";
+
+/** Adds the route. It takes no path: which directory is served is for the one who starts the server to say. */
+export function adminRoutes(app: App, context: ServerContext): void {
+  app.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/admin/reload",
+    summary: "Read the model again",
+    description:
+      "Images under way are finished with the model they began with. A directory that cannot be read " +
+      "leaves the model serving that is. Only on a server with a token.",
+    responses: { 200: jsonAnswer("Served from now on", servedSchema), ...problems(401, 403, 409, 500) },
+  });
+
+  let underWay: Promise<ServedModel> | undefined;
+  app.post("/admin/reload", async (c) => {
+    if (context.token === undefined) {
+      throw new ProblemError(
+        403,
+        "no_token",
+        "this server was started without --token-file; only SIGHUP reloads it",
+      );
+    }
+    if (underWay) throw new ProblemError(409, "reload_under_way", "a reload is under way; wait for its end");
+    underWay = context.engine.reload();
+    try {
+      const model = await underWay;
+      context.log.info("model reloaded", { id: c.var.requestId, model: model.id });
+      return c.json({ model: describeModel(model) });
+    } catch (error) {
+      if (!(error instanceof DenoiseError)) throw error;
+      const serving = context.engine.model ? `; ${context.engine.model.id} goes on serving` : "";
+      throw new ProblemError(500, "reload_failed", `${error.message}${serving}`, { cause: error });
+    } finally {
+      underWay = undefined;
+    }
+  });
+}

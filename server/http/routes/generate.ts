@@ -1,0 +1,161 @@
+/**
+ * `GET /generate`: images, freshly drawn.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { z } from "@hono/zod-openapi";
+import type { DrawSettings } from "../../../lib/generate.ts";
+import { acceptedFormat, mediaTypes, type OutputFormat } from "../accept.ts";
+import { bytesAnswer, jsonAnswer, problems } from "../answers.ts";
+import type { ServerContext } from "../context.ts";
+import {
+  animationSteps,
+  checkPictureSize,
+  className,
+  encodeEach,
+  encodePicture,
+  planDraw,
+  servedModel,
+} from "../drawing.ts";
+import type { Pixels, ServedModel } from "../../engine/engine.ts";
+import type { JobResult } from "../../queue/job.ts";
+import { type App, clientOf, generateParameters, readQuery } from "../request.ts";
+
+const imagesSchema = z.object({
+  model: z.string(),
+  sampler: z.string(),
+  steps: z.int(),
+  eta: z.number().optional(),
+  guidance: z.number(),
+  images: z.array(z.object({
+    seed: z.int().openapi({ description: "Gives this image alone, with the same parameters." }),
+    class: z.string(),
+    width: z.int(),
+    height: z.int(),
+    image: z.string().openapi({ description: "PNG, base64", format: "byte" }),
+  })),
+}).openapi("Images");
+
+/** Adds the route. */
+export function generateRoute(app: App, context: ServerContext): void {
+  const parameters = generateParameters(context.settings);
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/generate",
+    summary: "Draw images",
+    description:
+      "Answers with a picture. Headers: X-Seed (of the first image), X-Model, X-Steps, X-Time (seconds), " +
+      "Server-Timing (queue, draw and encode in milliseconds). With a seed, ETag lets an unchanged picture be asked " +
+      "for again without drawing it.",
+    request: { query: parameters },
+    responses: {
+      200: {
+        description: "A picture, or with `json` every image",
+        content: {
+          ...bytesAnswer("", Object.values(mediaTypes).filter((type) => type.startsWith("image/"))).content,
+          ...jsonAnswer("", imagesSchema).content,
+        },
+      },
+      304: { description: "If-None-Match names what would be drawn" },
+      ...problems(400, 401, 406, 500, 503, 504),
+    },
+  });
+
+  app.get("/generate", async (c) => {
+    const query = readQuery(c, parameters);
+    const format = query.format ?? acceptedFormat(c.req.header("Accept"));
+    const { scale = 1 } = query;
+    const model = servedModel(context);
+    const draw = planDraw(query, model, context.settings);
+    const animation = format === "gif" ? animationSteps(draw.steps) : undefined;
+    checkPictureSize(model, format === "json" ? 1 : draw.labels.length, scale, animation?.frames);
+
+    const headers: Record<string, string> = { "Content-Type": mediaTypes[format], "Vary": "Accept" };
+    const named = query.seed !== undefined;
+    headers["Cache-Control"] = named ? "private, no-cache" : "no-store";
+    const etag = (model: ServedModel) => entityTag(model, draw, format, scale);
+    if (named && matches(c.req.header("If-None-Match"), etag(model))) {
+      return c.body(null, 304, { ...headers, ETag: etag(model) });
+    }
+    // Hono answers HEAD with what GET answers: nothing is drawn only to be thrown away.
+    if (c.req.method === "HEAD") return c.body(null, 200, headers);
+
+    const frames: Pixels[][] = [];
+    const result = await context.runner.run({
+      client: clientOf(c),
+      draw,
+      frames: animation?.wish,
+      signal: c.req.raw.signal,
+      onProgress(progress) {
+        if (progress.type !== "frame") return;
+        const at = animation!.wish.at.indexOf(progress.step);
+        (frames[at] ??= [])[progress.index] = progress.pixels;
+      },
+    });
+    context.metrics.waited(result.waited);
+
+    const start = performance.now();
+    const body = format === "json"
+      ? await imagesJson(context, draw, result, scale)
+      : await encodePicture(context, { draw, ...result, format, scale, frames });
+    const encoded = (performance.now() - start) / 1000;
+    if (named) headers["ETag"] = etag(result.model);
+    return c.body(body, 200, { ...headers, ...facts(draw, result, encoded, format) });
+  });
+}
+
+/** The images as JSON. It tells no times: the same seed gives the same bytes. */
+async function imagesJson(
+  context: ServerContext,
+  draw: DrawSettings,
+  result: JobResult,
+  scale: number,
+): Promise<string> {
+  const { model } = result;
+  const files = await encodeEach(context, draw, result, { format: "png", scale });
+  const { sampler, steps, eta, guidance, seed } = draw;
+  const images = files.map((file, i) => ({
+    seed: seed + i,
+    class: className(draw, model, i),
+    width: model.width * scale,
+    height: model.height * scale,
+    image: file.toBase64(),
+  }));
+  return JSON.stringify({ model: model.id, sampler, steps, eta, guidance, images });
+}
+
+/** Headers that tell what the picture is and where the time went. */
+function facts(
+  draw: DrawSettings,
+  { model, waited, seconds }: JobResult,
+  encoded: number,
+  format: OutputFormat,
+): Record<string, string> {
+  const count = draw.labels.length;
+  const name = className(draw, model, 0).replace(/[^A-Za-z0-9]+/g, "_");
+  const file = `${name}-${draw.seed}${count > 1 ? `-x${count}` : ""}.${format}`;
+  const milliseconds = (seconds: number) => (1000 * seconds).toFixed(1);
+  const timing = { queue: waited, draw: seconds - waited, encode: encoded };
+  return {
+    "X-Seed": String(draw.seed),
+    "X-Model": encodeURI(model.id), // a directory's name may be anything, a header's value may not
+    "X-Steps": String(draw.steps),
+    "X-Time": (seconds + encoded).toFixed(3),
+    "Server-Timing": Object.entries(timing).map(([name, value]) => `${name};dur=${milliseconds(value)}`).join(
+      ", ",
+    ),
+    "Content-Disposition": `inline; filename="${file}"`,
+  };
+}
+
+/** Names a picture by all that it depends on; of another model, or the same one loaded anew, it is another. */
+function entityTag(model: ServedModel, draw: DrawSettings, format: OutputFormat, scale: number): string {
+  const facts = JSON.stringify([model.id, model.path, model.loadedAt, draw, format, scale]);
+  return `"${createHash("sha256").update(facts).digest("base64url").slice(0, 22)}"`;
+}
+
+/** Whether a list of entity tags names this one. `*` does not count: nothing exists before it is drawn. */
+function matches(list: string | undefined, tag: string): boolean {
+  return (list ?? "").split(",").some((one) => [tag, `W/${tag}`].includes(one.trim()));
+}

@@ -1,0 +1,73 @@
+/**
+ * `GET /classes` and `GET /models`: what can be drawn, and with what.
+ *
+ * @module
+ */
+import { z } from "@hono/zod-openapi";
+import { jsonAnswer, problems } from "../answers.ts";
+import type { ServerContext } from "../context.ts";
+import { servedModel } from "../drawing.ts";
+import type { ServedModel } from "../../engine/engine.ts";
+import type { App } from "../request.ts";
+
+const classesSchema = z.object({
+  classes: z.array(z.object({ index: z.int(), name: z.string() })),
+}).openapi("Classes");
+
+const modelSchema = z.object({
+  id: z.string(),
+  step: z.int().optional().openapi({ description: "Training step of the checkpoint." }),
+  parameters: z.int(),
+  height: z.int(),
+  width: z.int(),
+  classes: z.array(z.string()),
+  timesteps: z.int().openapi({ description: "Most steps that make sense." }),
+  prediction: z.string(),
+  adapter: z.string(),
+  loaded: z.iso.datetime(),
+}).openapi("Model");
+
+/** A model in answers. Its directory is nobody's business. */
+export function describeModel(model: ServedModel): z.output<typeof modelSchema> {
+  const { id, step, parameters, height, width, classes, schedule, adapter, loadedAt } = model;
+  return {
+    id,
+    ...(step === undefined ? {} : { step }),
+    parameters,
+    height,
+    width,
+    classes: [...classes],
+    timesteps: schedule.config.numTrainTimesteps,
+    prediction: schedule.config.predictionType,
+    adapter,
+    loaded: new Date(loadedAt).toISOString(),
+  };
+}
+
+/** `{ model }`, the answer of a reload. */
+export const servedSchema = z.object({ model: modelSchema });
+
+/** Adds the routes. */
+export function modelRoutes(app: App, context: ServerContext): void {
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/classes",
+    summary: "Classes of the served model",
+    responses: { 200: jsonAnswer("In the order of their numbers", classesSchema), ...problems(401, 503) },
+  });
+  app.get("/classes", (c) => {
+    const { classes } = servedModel(context);
+    return c.json({ classes: classes.map((name, index) => ({ index, name })) });
+  });
+
+  app.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/models",
+    summary: "The served model",
+    responses: {
+      200: jsonAnswer("One model", z.object({ models: z.array(modelSchema) })),
+      ...problems(401, 503),
+    },
+  });
+  app.get("/models", (c) => c.json({ models: [describeModel(servedModel(context))] }));
+}

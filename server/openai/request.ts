@@ -1,0 +1,230 @@
+/**
+ * Bodies of `POST /v1/images/generations`: what OpenAI's images API calls things, and what they mean here.
+ *
+ * @module
+ */
+import { z } from "@hono/zod-openapi";
+import { samplerNames } from "../../lib/diffusion/sampler.ts";
+import type { DrawSettings } from "../../lib/generate.ts";
+import type { ServerContext } from "../http/context.ts";
+import { planDraw, servedModel } from "../http/drawing.ts";
+import type { ServedModel } from "../engine/engine.ts";
+import { ProblemError } from "../http/problem.ts";
+import { classOfPrompt, synonyms } from "./prompt.ts";
+import { fieldProblems } from "../http/request.ts";
+import type { ServerSettings } from "../settings.ts";
+
+/** Name that any model answers to beside its own. */
+export const MODEL_ALIAS = "denoise";
+/** Longest prompt in characters. */
+const MAX_PROMPT = 1000;
+/** Longest side of an image in pixels, and largest scale; what `/generate` takes, too. */
+const MAX_SIDE = 512;
+const MAX_SCALE = 16;
+/** Most steps that any schedule has; the model's own limit is checked against the model. */
+const MAX_STEPS = 1000;
+
+/** A request, understood. */
+export interface ImageRequest {
+  readonly model: ServedModel;
+  readonly draw: DrawSettings;
+  /** Name of the class; undefined where the model has none. */
+  readonly className: string | undefined;
+  /** Words of the prompt, for `usage`. */
+  readonly words: number;
+  readonly format: "png" | "jpeg" | "webp";
+  readonly scale: number;
+  readonly answer: "b64_json" | "url";
+  /** Previews of each image in a stream; undefined: no stream is asked for. */
+  readonly partialImages: number | undefined;
+}
+
+/** WIDTHxHEIGHT of a request's images. */
+export function sizeOf({ model, scale }: Pick<ImageRequest, "model" | "scale">): string {
+  return `${model.width * scale}x${model.height * scale}`;
+}
+
+/** What OpenAI counts in tokens. */
+export interface Usage {
+  readonly input_tokens: number;
+  readonly input_tokens_details: TokenCounts;
+  readonly output_tokens: number;
+  readonly output_tokens_details: TokenCounts;
+  readonly total_tokens: number;
+}
+
+interface TokenCounts {
+  readonly text_tokens: number;
+  readonly image_tokens: number;
+}
+
+/** What `images` images of a request take: its words, and evaluations of the network. There are no tokens here. */
+export function usageOf({ words, draw }: Pick<ImageRequest, "words" | "draw">, images: number): Usage {
+  const evaluations = images * draw.steps * (draw.guided ? 2 : 1);
+  return {
+    input_tokens: words,
+    input_tokens_details: { text_tokens: words, image_tokens: 0 },
+    output_tokens: evaluations,
+    output_tokens_details: { text_tokens: 0, image_tokens: evaluations },
+    total_tokens: words + evaluations,
+  };
+}
+
+/**
+ * What a body may hold. As with OpenAI, null stands for a member that is left out.
+ *
+ * The types of this function and of those below are zod's; what the compiler infers of them is what the reading rests on.
+ */
+export function imageRequestSchema({ maxImages }: Pick<ServerSettings, "maxImages">) {
+  return z.strictObject({
+    prompt: text(1, MAX_PROMPT).openapi({
+      description:
+        "Is searched for the name of one class (whole words, any case, singular or plural) or a synonym: " +
+        Object.entries(synonyms).map(([name, words]) => `${name} (${words.join(", ")})`).join("; ") +
+        ". Without one, or with those of two classes, the answer is 400. A model without classes takes any prompt.",
+      example: "a photo of a cat",
+    }),
+    model: optional(text(0, 1000), `The served model's id, or \`${MODEL_ALIAS}\`.`),
+    n: optional(
+      whole(1, maxImages),
+      "Images to draw. Image i is the one that seed + i gives alone. Default 1.",
+    ),
+    size: optional(
+      z.unknown().openapi({ type: ["string", "null"] }), // which there are is for the model to say
+      `WIDTHxHEIGHT in pixels: the model's own size (\`auto\`, the default) or a whole multiple of it up to ` +
+        `${MAX_SIDE}x${MAX_SIDE}, in which every pixel is a square.`,
+    ),
+    response_format: optional(
+      word(["b64_json", "url"]),
+      "`url`: a link to this server's /generate that draws the very same bytes when it is fetched.",
+    ),
+    output_format: optional(word(["png", "jpeg", "webp"]), "Default png."),
+    stream: optional(
+      z.boolean({ error: "true or false" }),
+      "Answers with events: `image_generation.partial_image`, then `image_generation.completed` for each image.",
+    ),
+    partial_images: optional(
+      whole(0, 3),
+      "Previews of each image in a stream, fewer where there are not as many steps. Default 0.",
+    ),
+    seed: optional(
+      whole(0, Number.MAX_SAFE_INTEGER - maxImages),
+      "Not OpenAI's. The same seed and parameters give the same bytes. Default: a random one, which the answer names.",
+    ),
+    steps: optional(whole(1, MAX_STEPS), "Not OpenAI's. Network evaluations an image, as for /generate."),
+    sampler: optional(word(samplerNames), "Not OpenAI's. How noise is removed, as for /generate."),
+    guidance: optional(
+      within(z.number({ error: range("a number", 0, 100) }), "a number", 0, 100),
+      "Not OpenAI's. Scale of classifier-free guidance, as for /generate.",
+    ),
+    user: ignored(text(0, 1000)),
+    safety_identifier: ignored(text(0, 1000)),
+    quality: ignored(text(0, 100)),
+    style: ignored(text(0, 100)),
+    background: ignored(text(0, 100)),
+    moderation: ignored(text(0, 100)),
+    complexity: ignored(text(0, 100)),
+    output_compression: ignored(whole(0, 100)),
+  }).openapi("ImageRequest");
+}
+
+function optional<S extends z.ZodType>(schema: S, description: string) {
+  return schema.nullish().openapi({ description });
+}
+
+function ignored(schema: z.ZodType) {
+  return optional(schema, "Taken for OpenAI's clients' sake; has no meaning here.");
+}
+
+function text(least: number, most: number) {
+  const error = `a text of ${least} to ${most} characters`;
+  return z.string({ error }).min(least, error).max(most, error);
+}
+
+function whole(least: number, most: number) {
+  return within(z.int({ error: range("a whole number", least, most) }), "a whole number", least, most);
+}
+
+function within(schema: z.ZodNumber, what: string, least: number, most: number) {
+  const error = range(what, least, most);
+  return schema.min(least, error).max(most, error);
+}
+
+function range(what: string, least: number, most: number): string {
+  return `${what} from ${least} to ${most}`;
+}
+
+function word<const T extends string>(words: readonly T[]) {
+  return z.enum(words, { error: `one of ${words.join(", ")}` });
+}
+
+/**
+ * Reads a body and fills in every default.
+ *
+ * @throws {ProblemError} 400 naming fields and what is allowed, 404 for another model, 503 while there is none
+ * @throws {ConfigError} for what the library checks
+ */
+export function readImageRequest(
+  body: unknown,
+  schema: ReturnType<typeof imageRequestSchema>,
+  context: Pick<ServerContext, "engine" | "settings">,
+): ImageRequest {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new ProblemError(400, "invalid_json", "the body must be a JSON object");
+  }
+  const { success, data, error } = schema.safeParse(body);
+  if (!success) throw fieldProblems(error.issues, { ...body }, Object.keys(schema.shape));
+  const { prompt, n, seed, steps, sampler, guidance, stream, response_format, partial_images } = data;
+  const answer = response_format ?? "b64_json";
+  if (stream && answer === "url") refuse("response_format", "url", "b64_json in a stream");
+  if (!stream && partial_images) refuse("partial_images", partial_images, "0 unless stream is true");
+
+  const model = servedModel(context);
+  checkModel(data.model ?? MODEL_ALIAS, model);
+  const scale = scaleOf(data.size ?? "auto", model);
+  const className = classOfPrompt(prompt, model.classes);
+  const query = {
+    class: className ?? "none",
+    count: n ?? 1,
+    seed: seed ?? undefined,
+    steps: steps ?? undefined,
+    sampler: sampler ?? undefined,
+    guidance: guidance ?? undefined,
+  };
+  return {
+    model,
+    draw: planDraw(query, model, context.settings),
+    className,
+    words: prompt.split(/\s+/).filter((word) => word !== "").length,
+    format: data.output_format ?? "png",
+    scale,
+    answer,
+    partialImages: stream ? partial_images ?? 0 : undefined,
+  };
+}
+
+/**
+ * Checks that a name is the served model's.
+ * @throws {ProblemError} 404 with the names that there are
+ */
+export function checkModel(name: string, { id }: Pick<ServedModel, "id">): void {
+  if (name === id || name === MODEL_ALIAS) return;
+  const detail = `the model ${
+    JSON.stringify(name)
+  } does not exist; there is ${id}, which is also ${MODEL_ALIAS}`;
+  throw new ProblemError(404, "model_not_found", detail, {
+    errors: [{ field: "model", value: name, allowed: `${id} or ${MODEL_ALIAS}` }],
+  });
+}
+
+function scaleOf(size: unknown, { width, height }: ServedModel): number {
+  if (size === "auto") return 1;
+  const largest = Math.max(1, Math.min(MAX_SCALE, Math.floor(MAX_SIDE / Math.max(width, height))));
+  const sizes = Array.from({ length: largest }, (_, i) => `${width * (i + 1)}x${height * (i + 1)}`);
+  return sizes.findIndex((one) => one === size) + 1 ||
+    refuse("size", size, `one of auto, ${sizes.join(", ")}`);
+}
+
+function refuse(field: string, value: unknown, allowed: string): never {
+  throw ProblemError.fields([{ field, value, allowed }]);
+}

@@ -1,0 +1,204 @@
+/**
+ * What OpenAI's clients ask for, mounted at `/v1`: `POST /images/generations` and `GET /models`.
+ *
+ * @module
+ */
+import { OpenAPIHono, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { type AnswerDescription, jsonAnswer } from "../http/answers.ts";
+import { readJson } from "../http/body.ts";
+import type { ServerContext } from "../http/context.ts";
+import { encodeEach, servedModel } from "../http/drawing.ts";
+import type { ServedModel } from "../engine/engine.ts";
+import {
+  checkModel,
+  type ImageRequest,
+  imageRequestSchema,
+  MODEL_ALIAS,
+  readImageRequest,
+  sizeOf,
+  usageOf,
+} from "./request.ts";
+import { type App, type AppEnv, clientOf } from "../http/request.ts";
+import { streamImages } from "./stream.ts";
+
+export { openAiError } from "./error.ts";
+
+const errorSchema = z.object({
+  error: z.object({
+    message: z.string(),
+    type: z.enum(["invalid_request_error", "server_error"]),
+    param: z.string().nullable().openapi({ description: "The field that is to blame." }),
+    code: z.string(),
+  }),
+}).openapi("OpenAiError");
+
+const usageSchema = z.object({
+  input_tokens: z.int().openapi({ description: "There are no tokens here: the prompt's words." }),
+  input_tokens_details: z.object({ text_tokens: z.int(), image_tokens: z.int() }),
+  output_tokens: z.int().openapi({ description: "There are no tokens here: evaluations of the network." }),
+  output_tokens_details: z.object({ text_tokens: z.int(), image_tokens: z.int() }),
+  total_tokens: z.int(),
+}).openapi("OpenAiUsage");
+
+const imagesSchema = z.object({
+  created: z.int(),
+  background: z.literal("opaque"),
+  output_format: z.enum(["png", "jpeg", "webp"]),
+  size: z.string().openapi({ example: "32x32" }),
+  data: z.array(z.object({
+    b64_json: z.string().optional().openapi({ format: "byte" }),
+    url: z.url().optional(),
+    revised_prompt: z.string().optional().openapi({ description: "The class that was drawn." }),
+    seed: z.int().openapi({ description: "Not OpenAI's. Gives this image alone." }),
+  })),
+  usage: usageSchema,
+}).openapi("OpenAiImages");
+
+const modelSchema = z.object({
+  id: z.string(),
+  object: z.literal("model"),
+  created: z.int(),
+  owned_by: z.string(),
+}).openapi("OpenAiModel");
+
+/** The routes. What goes wrong in them is thrown, for `app.ts` to answer with {@linkcode openAiError}. */
+export function openAiRoutes(context: ServerContext): App {
+  const routes: App = new OpenAPIHono<AppEnv>();
+  imagesRoute(routes, context);
+  modelRoutes(routes, context);
+  return routes;
+}
+
+function imagesRoute(routes: App, context: ServerContext): void {
+  const schema = imageRequestSchema(context.settings);
+  routes.openAPIRegistry.registerPath({
+    method: "post",
+    path: "/images/generations",
+    summary: "Draw images, as OpenAI's clients ask for them",
+    description:
+      "With `stream`, events: `image_generation.partial_image` and `image_generation.completed` as OpenAI " +
+      "has them, with `image_index` where there are several images.",
+    request: { body: { content: { "application/json": { schema } }, required: true } },
+    responses: {
+      200: {
+        description: "The images",
+        content: {
+          "application/json": { schema: imagesSchema },
+          "text/event-stream": { schema: z.string() },
+        },
+      },
+      ...errors({
+        400: "A field is wrong or unknown, or the prompt names no class",
+        401: "A token is needed",
+        404: "Another model is asked for",
+        413: "The body is too large",
+        415: "The body is not application/json",
+        500: "The server's fault",
+        503: "Busy, shutting down, or without its GPU for a moment; Retry-After says when to try again",
+        504: "Not finished in time",
+      }),
+    },
+  });
+
+  routes.post("/images/generations", async (c) => {
+    const request = readImageRequest(await readJson(c), schema, context);
+    if (request.partialImages !== undefined) return await streamImages(c, context, request);
+    const data = request.answer === "url" ? links(c, request) : await drawn(c, context, request);
+    const { className, draw: { seed, labels } } = request;
+    return c.json(
+      {
+        created: Math.floor(Date.now() / 1000),
+        background: "opaque",
+        output_format: request.format,
+        size: sizeOf(request),
+        data: data.map((image, i) => ({ ...image, revised_prompt: className, seed: seed + i })),
+        usage: usageOf(request, request.answer === "url" ? 0 : labels.length),
+      } satisfies z.input<typeof imagesSchema>,
+      200,
+      { "Cache-Control": "no-store" },
+    );
+  });
+}
+
+/** Draws the images. */
+async function drawn(
+  c: Context<AppEnv>,
+  context: ServerContext,
+  { draw, format, scale }: ImageRequest,
+): Promise<{ b64_json: string }[]> {
+  const { signal } = c.req.raw;
+  const result = await context.runner.run({ client: clientOf(c), draw, signal });
+  context.metrics.waited(result.waited);
+  const files = await encodeEach(context, draw, result, { format, scale });
+  return files.map((file) => ({ b64_json: file.toBase64() }));
+}
+
+/** Links on which `/generate` draws the images. They hold every parameter: no default's change makes them another's. */
+function links(c: Context<AppEnv>, { draw, className, format, scale }: ImageRequest): { url: string }[] {
+  const { labels, seed, steps, sampler, guidance } = draw;
+  return labels.map((_, i) => {
+    const url = new URL("/generate", c.req.url);
+    const parameters = {
+      class: className ?? "none",
+      seed: seed + i,
+      steps,
+      sampler,
+      guidance,
+      format,
+      scale,
+    };
+    for (const [name, value] of Object.entries(parameters)) url.searchParams.set(name, plain(value));
+    return { url: url.href };
+  });
+}
+
+/** A word or number as /generate reads it: without an exponent. */
+function plain(value: string | number): string {
+  const text = String(value);
+  return typeof value === "number" && text.includes("e") ? value.toFixed(100) : text;
+}
+
+function modelRoutes(routes: App, context: ServerContext): void {
+  routes.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/models",
+    summary: "The served model, as OpenAI's clients ask for it",
+    responses: {
+      200: jsonAnswer("One model", z.object({ object: z.literal("list"), data: z.array(modelSchema) })),
+      ...errors({ 401: "A token is needed", 503: "No model is ready; Retry-After says when to try again" }),
+    },
+  });
+  routes.get("/models", (c) => c.json({ object: "list", data: [describe(servedModel(context))] }));
+
+  routes.openAPIRegistry.registerPath({
+    method: "get",
+    path: "/models/{id}",
+    summary: "The served model by its id",
+    request: {
+      params: z.object({ id: z.string().openapi({ description: `Its id, or \`${MODEL_ALIAS}\`.` }) }),
+    },
+    responses: {
+      200: jsonAnswer("The model", modelSchema),
+      ...errors({
+        401: "A token is needed",
+        404: "There is no such model",
+        503: "No model is ready; Retry-After says when to try again",
+      }),
+    },
+  });
+  routes.get("/models/:id", (c) => {
+    const model = servedModel(context);
+    checkModel(c.req.param("id"), model);
+    return c.json(describe(model));
+  });
+}
+
+function describe({ id, loadedAt }: ServedModel): z.output<typeof modelSchema> {
+  return { id, object: "model", created: Math.floor(loadedAt / 1000), owned_by: MODEL_ALIAS };
+}
+
+function errors(reasons: Readonly<Record<number, string>>): Record<string, AnswerDescription> {
+  const entries = Object.entries(reasons);
+  return Object.fromEntries(entries.map(([status, reason]) => [status, jsonAnswer(reason, errorSchema)]));
+}

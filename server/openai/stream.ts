@@ -1,0 +1,114 @@
+/**
+ * `POST /v1/images/generations` with `stream`: previews and images as OpenAI's clients read them.
+ *
+ * @module
+ */
+import type { Context } from "hono";
+import type { ServerContext } from "../http/context.ts";
+import { encodePicture } from "../http/drawing.ts";
+import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
+import { EventQueue } from "../http/event_queue.ts";
+import { eventStream, eventText } from "../http/event_stream.ts";
+import { openAiErrorBody } from "./error.ts";
+import { type ImageRequest, sizeOf, usageOf } from "./request.ts";
+import { ProblemError } from "../http/problem.ts";
+import { type AppEnv, clientOf } from "../http/request.ts";
+
+/** A picture to send. */
+interface Picture {
+  readonly index: number;
+  /** Which preview of the image it is; undefined for the image itself. */
+  readonly preview: number | undefined;
+  readonly pixels: Pixels;
+  readonly model: ServedModel;
+}
+
+/**
+ * Draws a request's images and answers with events.
+ *
+ * @throws {JobError} when the request is refused at once, so that it gets a status of its own
+ */
+export async function streamImages(
+  c: Context<AppEnv>,
+  context: ServerContext,
+  request: ImageRequest,
+): Promise<Response> {
+  const { draw, partialImages = 0 } = request;
+  const frames = partialSteps(draw.steps, partialImages);
+  const queue = new EventQueue<Picture | { readonly error: unknown }>();
+  const accepted = Promise.withResolvers<void>();
+  const gone = new AbortController();
+  const arrived = performance.now();
+  let previewed = false;
+  let { model } = request;
+  const job = context.runner.run({
+    client: clientOf(c),
+    draw,
+    frames,
+    signal: AbortSignal.any([c.req.raw.signal, gone.signal]),
+    onProgress(progress) {
+      accepted.resolve();
+      if (progress.type === "started") model = context.engine.model ?? model; // another may have come meanwhile
+      if (progress.type !== "frame" && progress.type !== "image") return;
+      const { index, pixels } = progress;
+      const preview = progress.type === "frame" ? frames.at.indexOf(progress.step) : undefined;
+      queue.push({ index, preview, pixels, model });
+    },
+  });
+  await Promise.race([accepted.promise, job]);
+  job.then(({ waited }) => context.metrics.waited(waited), (error) => queue.push({ error }))
+    .finally(() => queue.end());
+
+  const tellError = (error: unknown) => {
+    const problem = ProblemError.from(error);
+    context.metrics.failed(problem.code);
+    if (problem.status === 500) context.log.error("a stream failed", { id: c.var.requestId }, problem.cause);
+    return eventText("error", openAiErrorBody(problem));
+  };
+  const body = eventStream(queue, {
+    render: async (event) => {
+      if ("error" in event) return tellError(event.error);
+      const text = await pictureEvent(context, request, event);
+      if (event.preview !== undefined && !previewed) {
+        context.metrics.firstPreview((performance.now() - arrived) / 1000);
+        previewed = true;
+      }
+      return text;
+    },
+    onError: tellError,
+    onCancel: () => gone.abort(),
+  });
+  return c.body(body, 200, {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    "X-Accel-Buffering": "no", // else nginx holds events back
+  });
+}
+
+/** The steps after which to send previews: as many as there are, at even distances, none of them the last. */
+export function partialSteps(steps: number, previews: number): FrameWish {
+  const even = Array.from({ length: previews }, (_, i) => Math.round((i + 1) * steps / (previews + 1)) - 1);
+  return { kind: "predicted", at: [...new Set(even)].filter((step) => step >= 0 && step < steps - 1) };
+}
+
+async function pictureEvent(
+  context: ServerContext,
+  request: ImageRequest,
+  { index, preview, pixels, model }: Picture,
+): Promise<string> {
+  const { draw, format, scale } = request;
+  const file = await encodePicture(context, { draw, model, format, scale, images: [pixels], first: index });
+  const type = preview === undefined ? "image_generation.completed" : "image_generation.partial_image";
+  return eventText(type, {
+    type,
+    b64_json: file.toBase64(),
+    created_at: Math.floor(Date.now() / 1000),
+    size: sizeOf(request),
+    output_format: format,
+    quality: "auto",
+    background: "opaque",
+    image_index: index,
+    seed: draw.seed + index,
+    ...(preview === undefined ? { usage: usageOf(request, 1) } : { partial_image_index: preview }),
+  });
+}

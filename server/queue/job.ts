@@ -1,0 +1,96 @@
+/**
+ * A request for images as the scheduler takes it, between the HTTP side (`app.ts`) and the engine.
+ *
+ * @module
+ */
+import type { DrawSettings } from "../../lib/generate.ts";
+import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
+
+/** Images that one request asks for. */
+export interface Job {
+  /** Who asks, for fairness: the token's or the connection's name. */
+  readonly client: string;
+  /** From `drawSettings`; image i has `labels[i]` and seed `seed + i`. */
+  readonly draw: DrawSettings;
+  readonly frames?: FrameWish;
+  /** Aborted when the client goes away: what waits never runs, what runs leaves the batch at the next turn. */
+  readonly signal: AbortSignal;
+  /** How far it is; called in order, ends with the promise of {@linkcode Scheduler.run}. */
+  readonly onProgress?: (progress: JobProgress) => void;
+}
+
+/**
+ * What is told of a job under way. One that has begun when another model takes over, and is not all in the batch,
+ * begins again with the new one: its frames and images are then told again.
+ */
+export type JobProgress =
+  /** Requests before this one; told when it changes. 0 is next. */
+  | { readonly type: "queued"; readonly position: number }
+  /** The first image has joined the batch; again where a new model makes the job start over. */
+  | { readonly type: "started" }
+  /** A frame of image `index`. */
+  | { readonly type: "frame"; readonly index: number; readonly step: number; readonly pixels: Pixels }
+  /** Image `index` is finished. */
+  | { readonly type: "image"; readonly index: number; readonly pixels: Pixels };
+
+/** A finished job. */
+export interface JobResult {
+  readonly model: ServedModel;
+  /** In the order of the job's labels. */
+  readonly images: readonly Pixels[];
+  /** Seconds from its arrival until its first image joined the batch, and until its last was finished. */
+  readonly waited: number;
+  readonly seconds: number;
+}
+
+/** Why a job was not done. `status` is the HTTP status that says so. */
+export class JobError extends Error {
+  override name = "JobError";
+  /**
+   * @param status 503 queue full, shutting down, or the engine is down; 504 out of time; 499 the client went away;
+   *   500 the image could not be drawn
+   * @param code a word for programs, such as `queue_full`
+   * @param retryAfter seconds after which trying again makes sense, for 503
+   */
+  constructor(
+    readonly status: 499 | 500 | 503 | 504,
+    readonly code:
+      | "queue_full"
+      | "draining"
+      | "engine_down"
+      | "encoder_busy"
+      | "timeout"
+      | "client_gone"
+      | "failed",
+    message: string,
+    readonly retryAfter?: number,
+  ) {
+    super(message);
+  }
+}
+
+/** How busy a scheduler is. */
+export interface SchedulerState {
+  /** Requests that wait. */
+  readonly waiting: number;
+  /** Requests with an image in the batch or some images done, and not yet all. */
+  readonly running: number;
+  /** Images in the batch, and network rows they take. */
+  readonly images: number;
+  readonly rows: number;
+  readonly draining: boolean;
+}
+
+/** Takes jobs, in fair order, through an engine. */
+export interface JobRunner {
+  readonly state: SchedulerState;
+  /**
+   * Draws a job's images, all of one model.
+   *
+   * @throws {JobError} as its status says
+   * @throws {ConfigError} for guidance where the batch has no second row
+   */
+  run(job: Job): Promise<JobResult>;
+  /** Refuses new jobs; resolves when those accepted have ended, or after `seconds`, when the rest are refused. */
+  drain(seconds: number): Promise<void>;
+}

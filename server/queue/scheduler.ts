@@ -1,0 +1,299 @@
+/**
+ * Takes requests through the engine: who waits, who is next, and how each request ends.
+ *
+ * @module
+ */
+import { ConfigError } from "../../lib/errors.ts";
+import { type Clock, systemClock } from "../clock.ts";
+import { type Engine, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
+import { FairOrder } from "./fair_order.ts";
+import {
+  type Job,
+  JobError,
+  type JobProgress,
+  type JobResult,
+  type JobRunner,
+  type SchedulerState,
+} from "./job.ts";
+import type { ServerSettings } from "../settings.ts";
+import { Throughput } from "./throughput.ts";
+import { Ticket } from "./ticket.ts";
+
+/** Runs jobs on an engine. */
+export class Scheduler implements JobRunner {
+  readonly #engine: Engine;
+  readonly #settings: Pick<ServerSettings, "queue" | "timeout">;
+  readonly #clock: Clock;
+  /** The jobs that were accepted and have not ended, each with what lets go of its deadline and signal. */
+  readonly #tickets = new Map<Ticket, () => void>();
+  /** Whose each image in the batch is. */
+  readonly #images = new Map<number, Ticket>();
+  readonly #order = new FairOrder<Ticket>();
+  readonly #throughput = new Throughput();
+  /** Called when the last job has ended. */
+  readonly #onIdle = new Set<() => void>();
+  #rows = 0;
+  #lastId = 0;
+  #draining = false;
+  /** Seconds until an engine that is down may be back. */
+  #backIn = 1;
+  #changes = 0;
+
+  /**
+   * @param engine serves no other scheduler; what should know of an event before a client does listens to it first
+   * @param settings requests that may wait, and seconds that one may take
+   */
+  constructor(
+    engine: Engine,
+    settings: Pick<ServerSettings, "queue" | "timeout">,
+    clock: Clock = systemClock,
+  ) {
+    this.#engine = engine;
+    this.#settings = settings;
+    this.#clock = clock;
+    engine.listen({
+      onTurn: (turn) => this.#throughput.add(turn),
+      onFrame: (id, step, pixels) => {
+        const ticket = this.#images.get(id)!;
+        this.#tell(ticket, { type: "frame", index: ticket.inBatch.get(id)!, step, pixels });
+      },
+      onImage: (id, pixels) => this.#finish(id, pixels),
+      onFailed: (id, error) => this.#fail(id, error),
+      onDown: (error, retryAfter) => this.#goDown(error, retryAfter),
+      onUp: (model) => this.#comeUp(model),
+    });
+  }
+
+  get state(): SchedulerState {
+    const waiting = this.#waiting().length;
+    return {
+      waiting,
+      running: this.#tickets.size - waiting,
+      images: this.#images.size,
+      rows: this.#rows,
+      draining: this.#draining,
+    };
+  }
+
+  /**
+   * Draws a job's images.
+   *
+   * @throws {JobError} as its status says
+   * @throws {ConfigError} for guidance where the batch has no second row
+   */
+  async run(job: Job): Promise<JobResult> {
+    const ticket = new Ticket(job, this.#admit(job), this.#clock.now());
+    const { timeout } = this.#settings;
+    const onAbort = () => this.#refuse(ticket, clientGone());
+    const callOff = this.#clock.after(
+      1000 * timeout,
+      () => this.#refuse(ticket, new JobError(504, "timeout", `not finished within ${timeout} seconds`)),
+    );
+    job.signal.addEventListener("abort", onAbort);
+    this.#tickets.set(ticket, () => {
+      callOff();
+      job.signal.removeEventListener("abort", onAbort);
+    });
+    this.#order.enter(ticket, job.client);
+    this.#fill();
+    // Only now is it known whether it has to wait at all.
+    if (this.#waiting().length > this.#settings.queue) {
+      this.#refuse(ticket, this.#queueFull());
+    } else this.#tellPositions();
+    return await ticket.result;
+  }
+
+  /** Refuses new jobs; resolves when those accepted have ended, or after `seconds`, when the rest are refused. */
+  async drain(seconds: number): Promise<void> {
+    this.#draining = true;
+    if (this.#tickets.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const callOff = this.#clock.after(
+      1000 * seconds,
+      () => this.#refuseAll([...this.#tickets.keys()], draining()),
+    );
+    this.#onIdle.add(resolve);
+    await promise;
+    callOff();
+  }
+
+  /** Refuses what cannot be run at all. */
+  #admit({ signal, draw }: Job): ServedModel {
+    if (signal.aborted) throw clientGone();
+    if (this.#draining) throw draining();
+    const { model, rows } = this.#engine;
+    if (!model) {
+      throw new JobError(503, "engine_down", "no model is ready to draw; it starts again", this.#backIn);
+    }
+    if (rowsOf(draw) > rows) {
+      const allowed = `1: a guided image takes two rows of the batch, and this server's has ${rows}`;
+      throw new ConfigError("guidance", draw.guidance, allowed);
+    }
+    return model;
+  }
+
+  /** Lets images join the batch as long as there is room. */
+  #fill(): void {
+    while (this.#engine.model) {
+      const ticket = this.#order.first([...this.#tickets.keys()].filter(({ hasMore }) => hasMore));
+      // Whoever is first waits for its rows, even where one behind it would fit: two rows are rarely free at once, so a
+      // guided image would wait for ever behind plain ones. It costs one idle row until the next image is finished.
+      if (!ticket || this.#rows + ticket.rows > this.#engine.rows) return;
+      this.#start(ticket);
+    }
+  }
+
+  #start(ticket: Ticket): void {
+    const id = ++this.#lastId;
+    const isFirst = ticket.starting;
+    this.#images.set(id, ticket);
+    this.#rows += ticket.rows;
+    this.#order.joined(ticket);
+    this.#engine.add(ticket.take(id, this.#clock.now()));
+    if (isFirst) this.#tell(ticket, { type: "started" });
+  }
+
+  /** Takes an image that is no longer in the batch out of the books. */
+  #strike(id: number): { readonly ticket: Ticket; readonly index: number } {
+    const ticket = this.#images.get(id)!;
+    const index = ticket.inBatch.get(id)!;
+    this.#images.delete(id);
+    ticket.inBatch.delete(id);
+    this.#rows -= ticket.rows;
+    this.#order.left(ticket);
+    return { ticket, index };
+  }
+
+  #finish(id: number, pixels: Pixels): void {
+    const { ticket, index } = this.#strike(id);
+    const isLast = ticket.keep(index, pixels);
+    this.#tell(ticket, { type: "image", index, pixels });
+    if (isLast && this.#end(ticket)) ticket.resolve(this.#clock.now());
+    this.#advance();
+  }
+
+  #fail(id: number, error: Error): void {
+    const { ticket, index } = this.#strike(id);
+    const of = ticket.job.draw.labels.length;
+    this.#refuse(
+      ticket,
+      new JobError(500, "failed", `image ${index + 1} of ${of} could not be drawn: ${error.message}`),
+    );
+  }
+
+  #goDown(error: Error, retryAfter: number): void {
+    this.#backIn = retryAfter;
+    // What waits goes on waiting: the engine may well be back before the deadline.
+    const lost = new Set(this.#images.values());
+    this.#refuseAll(
+      lost,
+      new JobError(503, "engine_down", `the image was lost: ${error.message}`, retryAfter),
+    );
+    this.#advance();
+  }
+
+  #comeUp(model: ServedModel): void {
+    // Images under way are finished with the model they began with.
+    const concerned = [...this.#tickets.keys()].filter(({ hasMore }) => hasMore);
+    const unfit = concerned.filter((ticket) => !takesSameRequests(ticket.model, model));
+    const message = "the model was replaced by one with other classes, size or timesteps; ask again";
+    this.#refuseAll(unfit, new JobError(503, "engine_down", message, 1));
+    for (const ticket of concerned) {
+      // One answer is drawn by one model.
+      if (ticket.halfWay) {
+        this.#leaveBatch(ticket);
+        ticket.startOver();
+      }
+      ticket.model = model;
+    }
+    this.#advance();
+  }
+
+  #leaveBatch(ticket: Ticket): void {
+    for (const id of [...ticket.inBatch.keys()]) {
+      this.#strike(id);
+      this.#engine.remove(id);
+    }
+  }
+
+  #refuse(ticket: Ticket, error: unknown): void {
+    this.#refuseAll([ticket], error);
+    this.#advance();
+  }
+
+  /** Refuses several at once, so that none of them starts in the place of another. */
+  #refuseAll(tickets: Iterable<Ticket>, error: unknown): void {
+    for (const ticket of tickets) {
+      if (this.#end(ticket)) ticket.reject(error);
+    }
+  }
+
+  /** Forgets a job; false where it has ended before. */
+  #end(ticket: Ticket): boolean {
+    const release = this.#tickets.get(ticket);
+    if (!release) return false;
+    release();
+    this.#tickets.delete(ticket);
+    this.#leaveBatch(ticket);
+    this.#order.leave(ticket);
+    if (this.#tickets.size === 0) {
+      for (const onIdle of this.#onIdle) onIdle();
+    }
+    return true;
+  }
+
+  /** What follows whenever there may be room, or one less waiting. */
+  #advance(): void {
+    this.#fill();
+    this.#tellPositions();
+  }
+
+  #tellPositions(): void {
+    const change = ++this.#changes;
+    const waiting = this.#waiting();
+    if (!waiting.some(({ job }) => job.onProgress)) return;
+    for (const [position, ticket] of this.#order.sorted(waiting).entries()) {
+      if (ticket.position === position) continue;
+      ticket.position = position;
+      this.#tell(ticket, { type: "queued", position });
+      // A listener may end a request, its own or another: what follows has then been told by a call within this one.
+      if (change !== this.#changes) return;
+    }
+  }
+
+  #waiting(): Ticket[] {
+    return [...this.#tickets.keys()].filter(({ waiting }) => waiting);
+  }
+
+  #tell(ticket: Ticket, progress: JobProgress): void {
+    try {
+      ticket.job.onProgress?.(progress);
+    } catch (error) {
+      // The listener's fault is its own request's, and nobody else's.
+      this.#refuse(ticket, error);
+    }
+  }
+
+  /** Asks to come back when all that was accepted is drawn, or has run out of time. */
+  #queueFull(): JobError {
+    const { queue, timeout } = this.#settings;
+    const work = [...this.#tickets.keys()].reduce((sum, { workLeft }) => sum + workLeft, 0);
+    const seconds = Math.min(this.#throughput.secondsFor(work), Math.ceil(timeout));
+    return new JobError(503, "queue_full", `${queue} requests wait already, and no more may`, seconds);
+  }
+}
+
+function clientGone(): JobError {
+  return new JobError(499, "client_gone", "the client went away");
+}
+
+function draining(): JobError {
+  return new JobError(503, "draining", "the server is shutting down", 1);
+}
+
+/** Whether a request that was checked against one model is as right for another. */
+function takesSameRequests(a: ServedModel, b: ServedModel): boolean {
+  return a.height === b.height && a.width === b.width &&
+    a.schedule.config.numTrainTimesteps === b.schedule.config.numTrainTimesteps &&
+    a.classes.length === b.classes.length && a.classes.every((name, i) => name === b.classes[i]);
+}

@@ -1,0 +1,99 @@
+/**
+ * A job that was accepted: which of its images are to come, in the batch, and finished.
+ *
+ * @module
+ */
+import { type EngineImage, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
+import type { Job, JobResult } from "./job.ts";
+
+/** What a scheduler knows of a job until it ends. */
+export class Ticket {
+  readonly job: Job;
+  /** Network rows of each of its images. */
+  readonly rows: 1 | 2;
+  /** Ends with the job. */
+  readonly result: Promise<JobResult>;
+  readonly reject: (error: unknown) => void;
+  /** What it was checked against and, from its first image on, what draws it. */
+  model: ServedModel;
+  /** Place in the queue that its listener was told last. */
+  position: number | undefined;
+  /** Numbers of its images in the batch, with their indices. */
+  readonly inBatch = new Map<number, number>();
+  readonly #arrived: number;
+  readonly #resolve: (result: JobResult) => void;
+  #begun: number | undefined;
+  #next = 0;
+  #images: Pixels[] = [];
+  #finished = 0;
+
+  /** @param now when it arrived, in milliseconds */
+  constructor(job: Job, model: ServedModel, now: number) {
+    const { promise, resolve, reject } = Promise.withResolvers<JobResult>();
+    this.job = job;
+    this.rows = rowsOf(job.draw);
+    this.model = model;
+    this.result = promise;
+    this.reject = reject;
+    this.#resolve = resolve;
+    this.#arrived = now;
+  }
+
+  /** Whether none of its images has joined the batch yet. */
+  get waiting(): boolean {
+    return this.#begun === undefined;
+  }
+
+  /** Whether the next image is its first, or the first again. */
+  get starting(): boolean {
+    return this.#next === 0;
+  }
+
+  /** Whether it has images that have yet to join the batch. */
+  get hasMore(): boolean {
+    return this.#next < this.job.draw.labels.length;
+  }
+
+  /** Whether some images have joined the batch, and not all. */
+  get halfWay(): boolean {
+    return this.#next > 0 && this.hasMore;
+  }
+
+  /** Network rows times steps until it is done, what is in the batch counted whole. */
+  get workLeft(): number {
+    const { labels, steps } = this.job.draw;
+    return (labels.length - this.#finished) * this.rows * steps;
+  }
+
+  /** Its next image, which joins the batch now. */
+  take(id: number, now: number): EngineImage {
+    const { draw: { labels, seed, sampler, steps, eta, guidance }, frames } = this.job;
+    const index = this.#next++;
+    this.#begun ??= now;
+    this.inBatch.set(id, index);
+    return { id, label: labels[index], seed: seed + index, sampler, steps, eta, guidance, frames };
+  }
+
+  /** @returns whether that was the last */
+  keep(index: number, pixels: Pixels): boolean {
+    this.#images[index] = pixels;
+    return ++this.#finished === this.job.draw.labels.length;
+  }
+
+  /** Starts over, when none of its images is in the batch. It has begun all the same, and does not count as waiting. */
+  startOver(): void {
+    this.#next = 0;
+    this.#images = [];
+    this.#finished = 0;
+  }
+
+  /** Hands out what was drawn. */
+  resolve(now: number): void {
+    this.#resolve({
+      model: this.model,
+      images: this.#images,
+      waited: (this.#begun! - this.#arrived) / 1000,
+      seconds: (now - this.#arrived) / 1000,
+    });
+  }
+}

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { CheckpointError, ConfigError } from "../../../lib/errors.ts";
+import { Serving } from "../../../server/engine/serving.ts";
+import { testGpu } from "../../gpu.ts";
+import { inTemporaryDirectory } from "../../train/directories.ts";
+import { changedPipeline, copyDirectory, PIPELINE } from "../pipelines.ts";
+
+const options = { rows: 2, onWarning: (message: string) => assert.fail(message) };
+
+Deno.test("what is served says where it comes from and what it is, and leaves nothing on the device", async () => {
+  const gpu = await testGpu();
+  const before = [gpu.memory.live, gpu.memory.used];
+  const serving = await Serving.open(gpu, { ...options, path: PIPELINE });
+  const { config, schedule, loadedAt, ...facts } = serving.facts;
+  assert.deepEqual(facts, {
+    classes: ["0", "1", "2"],
+    id: "tiny_pipeline",
+    path: PIPELINE,
+    step: undefined,
+    parameters: 7997,
+    height: 8,
+    width: 8,
+    adapter: gpu.adapter.name,
+  });
+  assert.deepEqual([config.sampleSize, schedule.config.numTrainTimesteps], [8, 1000]);
+  assert.ok(Math.abs(Date.now() - loadedAt) < 60_000);
+  assert.equal(serving.batch.size, 0);
+  await serving.close();
+  assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
+});
+
+Deno.test("a run is served with the training step of its newest checkpoint", async () => {
+  const gpu = await testGpu();
+  await inTemporaryDirectory(async (directory) => {
+    const run = join(directory, "cats");
+    await copyDirectory(PIPELINE, run);
+    for (const step of ["00000250", "00001250"]) {
+      await Deno.mkdir(join(run, "checkpoints", `step-${step}`), { recursive: true });
+    }
+    const serving = await Serving.open(gpu, { ...options, path: `${run}/` });
+    assert.deepEqual([serving.facts.id, serving.facts.step], ["cats-step-1250", 1250]);
+    await serving.close();
+  });
+});
+
+Deno.test("what cannot be served is refused, and leaves nothing on the device", async () => {
+  const gpu = await testGpu();
+  const before = [gpu.memory.live, gpu.memory.used];
+  await inTemporaryDirectory(async (directory) => {
+    const useless = join(directory, "useless");
+    await changedPipeline(useless, (name, data) => {
+      if (name === "conv_in.weight") data.fill(Infinity);
+    });
+    await assert.rejects(Serving.open(gpu, { ...options, path: useless }), (error: Error) => {
+      assert.match(error.message, /useless.* not finite/);
+      return error instanceof CheckpointError;
+    });
+    await assert.rejects(Serving.open(gpu, { ...options, rows: 0, path: PIPELINE }), ConfigError);
+  });
+  assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
+});

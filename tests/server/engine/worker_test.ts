@@ -1,0 +1,263 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { DDPM } from "../../../lib/ddpm.ts";
+import { drawSettings, type GenerateOptions } from "../../../lib/generate.ts";
+import { CheckpointError } from "../../../lib/errors.ts";
+import type { EngineImage, Pixels } from "../../../server/engine/engine.ts";
+import { GpuEngine, type GpuEngineOptions } from "../../../server/engine/gpu_engine.ts";
+import type { JobResult } from "../../../server/queue/job.ts";
+import { Scheduler } from "../../../server/queue/scheduler.ts";
+import { testGpu } from "../../gpu.ts";
+import { inTemporaryDirectory } from "../../train/directories.ts";
+import { changedPipeline, copyDirectory, PIPELINE, WEIGHTS } from "../pipelines.ts";
+
+/** How an image ended. */
+type End = { pixels: Pixels } | { error: Error };
+
+/** An engine and what it tells, as promises. */
+class Bench {
+  readonly frames: { id: number; step: number; pixels: Pixels }[] = [];
+  readonly told: string[] = [];
+  readonly ended = new Set<number>();
+  readonly #ends = new Map<number, (end: End) => void>();
+  readonly #events: [event: string, resolve: () => void][] = [];
+  #lastId = 0;
+
+  private constructor(readonly engine: GpuEngine) {
+    engine.listen({
+      onTurn: () => this.#heard("turn"),
+      onFrame: (id, step, pixels) => this.frames.push({ id, step, pixels }),
+      onImage: (id, pixels) => this.#end(id, { pixels }),
+      onFailed: (id, error) => this.#end(id, { error }),
+      onDown: (error, retryAfter) => {
+        this.told.push(`down ${error.message}, ${retryAfter}`);
+        this.#heard("down");
+      },
+      onUp: () => this.#heard("up"),
+    });
+  }
+
+  static async run(
+    options: Partial<GpuEngineOptions>,
+    body: (bench: Bench) => Promise<void>,
+  ): Promise<void> {
+    const engine = await GpuEngine.start({ path: PIPELINE, rows: 5, ...options });
+    try {
+      await body(new Bench(engine));
+    } finally {
+      await engine.close();
+    }
+  }
+
+  add(image: Partial<EngineImage> = {}): { id: number; end: Promise<End> } {
+    const id = ++this.#lastId;
+    const { promise, resolve } = Promise.withResolvers<End>();
+    this.#ends.set(id, resolve);
+    const defaults = { label: 1, seed: 5, sampler: "ddim", steps: 6, eta: undefined, guidance: 1 } as const;
+    this.engine.add({ ...defaults, ...image, id });
+    return { id, end: promise };
+  }
+
+  /** Draws an image to its end. */
+  async draw(image: Partial<EngineImage> = {}): Promise<Pixels> {
+    return pixelsOf(await this.add(image).end);
+  }
+
+  /** Waits until the engine next tells of an event. */
+  async next(event: "turn" | "down" | "up"): Promise<void> {
+    await new Promise<void>((resolve) => this.#events.push([event, resolve]));
+  }
+
+  #end(id: number, end: End): void {
+    this.ended.add(id);
+    this.#ends.get(id)?.(end);
+  }
+
+  #heard(event: string): void {
+    for (const [awaited, resolve] of this.#events) if (awaited === event) resolve();
+  }
+}
+
+function pixelsOf(end: End): Pixels {
+  if ("error" in end) throw end.error;
+  return end.pixels;
+}
+
+function messageOf(end: End): string {
+  return "error" in end ? `${end.error}` : "no error";
+}
+
+Deno.test("an image has the bytes that generate gives, alone and whoever joins and leaves beside it", async () => {
+  const model = await DDPM.load(PIPELINE, { gpu: await testGpu() });
+  const options = { class: 2, sampler: "ddim", steps: 12, eta: 0.5, guidance: 2, seed: 77 } as const;
+  const { pixels: expected } = await model.generate(options);
+  await model.close();
+  await Bench.run({}, async ({ engine }) => {
+    const scheduler = new Scheduler(engine, { queue: 100, timeout: 60 });
+    const run = (request: GenerateOptions, client: string, signal = new AbortController().signal) =>
+      scheduler.run({ client, draw: drawSettings(request, engine.model!), signal });
+    const [alone] = (await run(options, "a")).images;
+    assert.deepEqual(alone, expected, "alone");
+    const drawings: Promise<JobResult>[] = [];
+    const neighbours: Promise<unknown>[] = [];
+    for (let i = 0; i < 24; i++) {
+      if (i % 8 === 0) drawings.push(run(options, "a"));
+      const leaving = new AbortController();
+      const sampler = i % 2 === 0 ? "ddim" : "ddpm";
+      const neighbour = {
+        class: i % 3,
+        seed: i,
+        count: 1 + i % 3,
+        steps: 1 + i % 7,
+        guidance: 1 + i % 2,
+        sampler,
+      } as const;
+      neighbours.push(run(neighbour, `${i % 5}`, leaving.signal).catch(() => {}));
+      // One in three leaves at some moment, waiting or half drawn.
+      if (i % 3 === 0) setTimeout(() => leaving.abort(), 10 * i);
+    }
+    for (const drawing of drawings) assert.deepEqual((await drawing).images[0], expected, "in company");
+    await Promise.all(neighbours);
+    assert.equal(scheduler.state.running, 0);
+  });
+});
+
+Deno.test("frames are those of a trajectory, at the steps that were asked for", async () => {
+  const model = await DDPM.load(PIPELINE, { gpu: await testGpu() });
+  const trajectory = await model.trajectory({ class: 1, steps: 9, seed: 4, guidance: 2 }, 5);
+  await model.close();
+  await Bench.run({}, async (bench) => {
+    const image = { label: 1, steps: 9, seed: 4, guidance: 2 };
+    for (const kind of ["predicted", "noisy"] as const) {
+      bench.frames.length = 0;
+      bench.add({ seed: 1, steps: 30 });
+      const { id, end } = bench.add({ ...image, frames: { kind, at: [0, 2, 4, 6] } });
+      const pixels = pixelsOf(await end);
+      assert.deepEqual(pixels, trajectory.noisy[4].pixels);
+      const expected = trajectory[kind].slice(0, 4).map(({ pixels }, i) => ({ id, step: 2 * i, pixels }));
+      assert.deepEqual(bench.frames, expected);
+    }
+  });
+});
+
+Deno.test("images that are removed leave their rows to others, and nothing more is told of them", async () => {
+  await Bench.run({ rows: 4 }, async (bench) => {
+    const expected = await bench.draw({ seed: 9 });
+    const removed = [1, 2].map((seed) => bench.add({ seed, steps: 1000, guidance: 2 }));
+    await bench.next("turn");
+    for (const { id } of removed) bench.engine.remove(id);
+    // Four rows are in use until the worker hears of it, which it does in the order in which it is told.
+    const images = [9, 10, 11, 12].map((seed) => bench.add({ seed }));
+    assert.deepEqual(pixelsOf(await images[0].end), expected);
+    for (const { end } of images) await end;
+    assert.deepEqual(removed.filter(({ id }) => bench.ended.has(id)), []);
+  });
+});
+
+Deno.test("an image that cannot be drawn fails alone, and leaves its rows to others", async () => {
+  await Bench.run({ rows: 3 }, async (bench) => {
+    const expected = await bench.draw();
+    const good = bench.add();
+    const wrong = bench.add({ label: 99 });
+    assert.match(
+      messageOf(await wrong.end),
+      /^ConfigError: label: expected a whole number from 0 to 3, got 99/,
+    );
+    const infinite = bench.add({ guidance: 1e300, steps: 4 });
+    assert.match(messageOf(await infinite.end), /^ConfigError: data\[\d+\]: expected a finite number/);
+    // This one shows at its first frame that it is lost, and is not taken to its end.
+    const frame = bench.add({ guidance: 1e300, steps: 400, frames: { kind: "noisy", at: [3] } });
+    assert.match(messageOf(await frame.end), /a finite number/);
+    await bench.draw({ guidance: 2 });
+    assert.deepEqual(pixelsOf(await good.end), expected);
+    assert.deepEqual(await bench.draw(), expected);
+  });
+});
+
+Deno.test("a reload while images are drawn: they are finished with the model they began with", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const other = join(directory, "other");
+    await changedPipeline(other, (name, data) => {
+      if (name === "conv_out.bias") data.fill(0.5);
+    });
+    await Bench.run({}, async (bench) => {
+      const { engine } = bench;
+      const image = { steps: 40 };
+      const before = await bench.draw(image);
+      const reloading = engine.reload(other);
+      // There is an image in the batch at every moment, the one of the change included.
+      const drawn: Pixels[] = [];
+      while (engine.model!.path === PIPELINE) drawn.push(await bench.draw(image));
+      const model = await reloading;
+      assert.deepEqual([model.path, model.id, engine.model], [other, "other", model]);
+      for (const pixels of drawn) assert.deepEqual(pixels, before);
+      const after = await bench.draw(image);
+      assert.notDeepEqual(after, before);
+      await engine.reload(PIPELINE);
+      assert.deepEqual(await bench.draw(image), before);
+    });
+  });
+});
+
+Deno.test("a reload of what is no model, damaged or useless is an error, and the old model goes on", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const [truncated, useless] = [join(directory, "truncated"), join(directory, "useless")];
+    await copyDirectory(PIPELINE, truncated);
+    await Deno.truncate(join(truncated, WEIGHTS), 5000);
+    await changedPipeline(useless, (name, data) => {
+      if (name === "conv_out.weight") data.fill(NaN);
+    });
+    await Bench.run({}, async (bench) => {
+      const { engine } = bench;
+      const expected = await bench.draw();
+      const { model } = engine;
+      const drawing = bench.add({ steps: 300 });
+      for (
+        const [path, message] of [
+          [join(directory, "nowhere"), /nowhere: no model here/],
+          [truncated, /diffusion_pytorch_model\.safetensors/],
+          [useless, /useless/],
+        ] as const
+      ) {
+        await assert.rejects(engine.reload(path), (error: Error) => {
+          assert.match(error.message, message);
+          return error instanceof CheckpointError;
+        });
+      }
+      assert.equal(engine.model, model);
+      assert.deepEqual(await bench.draw(), expected);
+      pixelsOf(await drawing.end);
+    });
+  });
+});
+
+const faults: [fault: string, message: RegExp][] = [
+  ["crash", /^down the GPU worker failed: .*this image crashes the worker, [1-9]/],
+  ["lose", /^down the WebGPU device .* was lost .*, [1-9]/],
+];
+for (const [fault, message] of faults) {
+  Deno.test(`after a fault (${fault}) the worker is started again, and serves as before`, async () => {
+    const url = new URL("faulty_worker.ts", import.meta.url);
+    const startWorker = () => new Worker(url, { type: "module", name: `${fault} 666` });
+    await Bench.run({ startWorker }, async (bench) => {
+      const expected = await bench.draw();
+      const lost = bench.add({ steps: 1000 });
+      await bench.next("turn");
+      bench.add({ seed: 666 });
+      await bench.next("down");
+      assert.equal(bench.engine.model, undefined);
+      assert.match(bench.told[0], message);
+      await bench.next("up");
+      assert.deepEqual(await bench.draw(), expected);
+      assert.equal(bench.ended.has(lost.id), false);
+      assert.equal(bench.told.length, 1);
+    });
+  });
+}
+
+Deno.test("a first start without a model says so", async () => {
+  await assert.rejects(GpuEngine.start({ path: "/nowhere/at/all", rows: 1 }), (error: Error) => {
+    assert.match(error.message, /^\/nowhere\/at\/all: no model here/);
+    return error instanceof CheckpointError;
+  });
+});

@@ -1,0 +1,251 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { allowedClasses, checkPictureSize, planDraw, previewSteps } from "../../../server/http/drawing.ts";
+import type { JobRunner } from "../../../server/queue/job.ts";
+import type { ProblemError } from "../../../server/http/problem.ts";
+import { acceptedFormat } from "../../../server/http/accept.ts";
+import { defaultSettings } from "../../../server/settings.ts";
+import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
+import { presetConfig } from "../../../lib/model/presets.ts";
+import { fakeModel, fakePixels } from "../fake_engine.ts";
+import { harness, problemOf } from "../harness.ts";
+
+/** Draws and encodes nothing: for what is decided before. */
+function idle(): ReturnType<typeof harness> {
+  const runner: JobRunner = {
+    state: { waiting: 0, running: 0, images: 0, rows: 0, draining: false },
+    run: ({ draw }) =>
+      Promise.resolve({
+        model: fakeModel(),
+        images: draw.labels.map((label, i) => fakePixels({ label, seed: draw.seed + i, steps: draw.steps })),
+        waited: 0,
+        seconds: 0,
+      }),
+    drain: () => Promise.resolve(),
+  };
+  return harness({
+    parts: { runner, encoder: { encode: () => Promise.resolve(Uint8Array.of(1)), close() {} } },
+  });
+}
+
+/** Each wrong query with the field that must be named. */
+const wrong: readonly (readonly [query: string, field: string])[] = [
+  ["class=", "class"],
+  ["class=zebra", "class"],
+  ["class=10", "class"],
+  ["class=-1", "class"],
+  ["class=cat&class=dog", "class"],
+  ["class=cat&class=cat", "class"],
+  ["class=%20cat", "class"],
+  ["seed=", "seed"],
+  ["seed=NaN", "seed"],
+  ["seed=1e999", "seed"],
+  ["seed=1e3", "seed"],
+  ["seed=0x10", "seed"],
+  ["seed=-0", "seed"],
+  ["seed=-1", "seed"],
+  ["seed=1.0", "seed"],
+  ["seed=9007199254740992", "seed"],
+  ["seed=%207%20", "seed"],
+  ["seed=+7", "seed"],
+  ["seed=%2B7", "seed"],
+  ["seed=%D9%A7", "seed"],
+  ["seed=1&seed=1", "seed"],
+  ["count=0", "count"],
+  ["count=65", "count"],
+  ["count=1e1", "count"],
+  ["steps=0", "steps"],
+  ["steps=1001", "steps"],
+  ["sampler=DDIM", "sampler"],
+  ["sampler=euler", "sampler"],
+  ["guidance=-1", "guidance"],
+  ["guidance=Infinity", "guidance"],
+  ["guidance=100.5", "guidance"],
+  ["guidance=1e1", "guidance"],
+  ["class=none&guidance=3", "guidance"],
+  ["eta=1.5", "eta"],
+  ["eta=0.5&sampler=ddpm", "eta"],
+  ["scale=0", "scale"],
+  ["scale=17", "scale"],
+  ["format=tiff", "format"],
+  ["format=PNG", "format"],
+  ["colour=red", "colour"],
+  ["every=3", "every"],
+  ["__proto__=1", "__proto__"],
+  ["=1", ""],
+];
+
+Deno.test("a wrong parameter is refused with its name, its value and what is allowed", async (test) => {
+  const { ask } = idle();
+  for (const [query, field] of wrong) {
+    await test.step(query, async () => {
+      const response = await ask(`/generate?${query}`);
+      assert.equal(response.status, 400);
+      const problem = await problemOf(response);
+      assert.deepEqual(problem.errors?.map((error) => error.field), [field]);
+      assert.ok(problem.errors![0].allowed.length > 0);
+      assert.ok(problem.detail.includes(`${field}: expected `), problem.detail);
+    });
+  }
+});
+
+Deno.test("all that is wrong is told at once, with what came", async () => {
+  const problem = await problemOf(await idle().ask("/generate?seed=-0&scale=1&scale=2&colour=red"));
+  assert.deepEqual(problem.errors, [
+    { field: "seed", value: "-0", allowed: "a whole number from 0 to 9007199254740927" },
+    { field: "scale", value: ["1", "2"], allowed: "one value, given once" },
+    {
+      field: "colour",
+      value: "red",
+      allowed: "no parameter of this name; there are " +
+        "class, count, steps, sampler, guidance, eta, seed, scale, format",
+    },
+  ]);
+});
+
+Deno.test("an unknown class is answered with the classes", async () => {
+  const [error] = (await problemOf(await idle().ask("/generate?class=zebra"))).errors!;
+  for (const word of [...CIFAR10_CLASSES, "0", "9", "any", "none"]) {
+    assert.ok(error.allowed.includes(word), word);
+  }
+});
+
+Deno.test("what was sent comes back cut short", async () => {
+  const problem = await problemOf(await idle().ask(`/generate?class=${"x".repeat(5000)}`));
+  assert.ok(JSON.stringify(problem).length < 1000);
+});
+
+Deno.test("right values of every parameter are taken", async () => {
+  const { ask } = idle();
+  const queries = [
+    "class=CAT&count=64&steps=1000&sampler=ddpm&guidance=100&seed=0&scale=1&format=png",
+    "class=3&eta=0.5&sampler=ddim&guidance=2.25&seed=9007199254740927&scale=16&format=jpeg",
+    "class=any&count=10&format=json",
+    "class=None&guidance=1&format=webp",
+    "class=c%61t",
+    "",
+  ];
+  for (const query of queries) assert.equal((await ask(`/generate?${query}`)).status, 200, query);
+});
+
+Deno.test("no query makes the server fail, and every refusal is a problem", async () => {
+  const { ask } = idle();
+  const names = ["class", "count", "steps", "sampler", "guidance", "eta", "seed", "scale", "format", "every"];
+  const name = fc.oneof(fc.constantFrom(...names), fc.string({ unit: "binary", maxLength: 8 }));
+  const number = fc.oneof(fc.integer(), fc.double(), fc.bigInt()).map(String);
+  const likely = fc.constantFrom("cat", "any", "none", "3", "1", "json", "ddpm", "16", "0.5", "gif", "64");
+  const value = fc.oneof(likely, number, fc.string({ unit: "binary" }));
+  const pair = fc.tuple(name, value).map(([name, value]) => `${encode(name)}=${encode(value)}`);
+  const raw = fc.string({ maxLength: 40 }).map((text) => text.replaceAll("#", ""));
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.oneof({ weight: 5, arbitrary: pair }, raw), { maxLength: 6 }),
+      async (parts) => {
+        for (const path of ["/generate", "/generate/stream"]) {
+          const response = await ask(`${path}?${parts.join("&")}`);
+          if (response.status === 200) await response.body?.cancel();
+          else {
+            assert.equal(response.status, 400);
+            const { errors, detail } = await problemOf(response);
+            assert.ok(errors!.length > 0 && detail.length > 0);
+          }
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+/** Percent-encodes any string; half a surrogate pair, which `encodeURIComponent` refuses, as a server may get it. */
+function encode(text: string): string {
+  return text.isWellFormed() ? encodeURIComponent(text) : "%ED%A0%80";
+}
+
+Deno.test("Accept decides by quality, then by the more usual format", () => {
+  const cases: [accept: string | undefined, format: string][] = [
+    [undefined, "png"],
+    ["", "png"],
+    ["*/*", "png"],
+    ["image/*", "png"],
+    ["application/json", "json"],
+    ["application/*", "json"],
+    ["image/webp", "webp"],
+    ["IMAGE/JPEG", "jpeg"],
+    ["image/gif, text/html", "gif"],
+    ["image/png;q=0.5, image/jpeg;q=0.9", "jpeg"],
+    ["image/png;q=0, */*", "jpeg"],
+    ["image/*;q=0.5, application/json", "json"],
+    ["image/*, image/webp", "png"],
+    ["text/html, image/webp;q=0.9, */*;q=0.8", "webp"],
+    ["image/webp;q=0.1, image/*;q=0.2", "png"],
+    ["application/json;q=0.000, image/jpeg;q=0.001", "jpeg"],
+    ["image/jpeg;charset=x;q=1.0", "jpeg"],
+    ["garbage", "png"],
+  ];
+  for (const [accept, format] of cases) assert.equal(acceptedFormat(accept), format, accept);
+  for (const accept of ["text/html", "image/png;q=0", "image/avif, text/*", "*/*;q=0"]) {
+    assert.throws(() => acceptedFormat(accept), { status: 406 }, accept);
+  }
+});
+
+Deno.test("any takes the class that the seed says, the same for one image as for many", () => {
+  const model = fakeModel();
+  const many = planDraw({ class: "any", seed: 8, count: 4 }, model, defaultSettings);
+  assert.deepEqual(many.labels, [8, 9, 0, 1]);
+  assert.deepEqual(planDraw({ class: "ANY", seed: 10 }, model, defaultSettings).labels, [0]);
+  const unconditional = fakeModel({ config: presetConfig("tiny", 0), classes: [] });
+  const none = planDraw({ seed: 8, count: 2 }, unconditional, { ...defaultSettings, guidance: 3 });
+  assert.deepEqual([none.labels, none.guidance], [[0, 0], 1]);
+});
+
+Deno.test("the server's settings fill in what a request leaves out", () => {
+  const settings = { ...defaultSettings, steps: 20, sampler: "ddpm", guidance: 3.5 } as const;
+  const { steps, sampler, guidance } = planDraw({ class: "cat" }, fakeModel(), settings);
+  assert.deepEqual({ steps, sampler, guidance }, { steps: 20, sampler: "ddpm", guidance: 3.5 });
+  assert.equal(planDraw({ class: "none" }, fakeModel(), settings).guidance, 1);
+  const own = planDraw({ class: "cat", steps: 5, sampler: "ddim", guidance: 1 }, fakeModel(), settings);
+  assert.deepEqual([own.steps, own.sampler, own.guidance], [5, "ddim", 1]);
+});
+
+Deno.test("without a seed, seeds differ and have 32 bits", () => {
+  const seeds = Array.from({ length: 20 }, () => planDraw({}, fakeModel(), defaultSettings).seed);
+  assert.equal(new Set(seeds).size, 20);
+  assert.ok(seeds.every((seed) => seed >= 0 && seed < 2 ** 32));
+});
+
+Deno.test("a picture larger than allowed is refused with the largest scale that fits", () => {
+  const size = { height: 300, width: 200 };
+  checkPictureSize(size, 1, 13);
+  assert.throws(() => checkPictureSize(size, 1, 14), (error: ProblemError) => {
+    assert.deepEqual(error.errors[0].field, "scale");
+    assert.match(error.errors[0].allowed, /^at most 13 /);
+    return true;
+  });
+  checkPictureSize(size, 4, 6);
+  assert.throws(() => checkPictureSize(size, 4, 7), /at most 6 for 4 images/);
+  assert.throws(() => checkPictureSize({ height: 1000, width: 1000 }, 64, 1), /count: expected fewer images/);
+  checkPictureSize({ height: 32, width: 32 }, 1, 16, 30);
+  assert.throws(() => checkPictureSize({ height: 32, width: 32 }, 4, 16, 30), /an animation of 30 frames/);
+});
+
+Deno.test("previews are about eight, never the finished image", () => {
+  for (let steps = 1; steps <= 1000; steps++) {
+    const { at } = previewSteps(steps);
+    assert.ok(at.every((step) => step < steps - 1), String(steps));
+    if (steps >= 10) assert.ok(at.length >= 5 && at.length <= 12, `${steps} steps, ${at.length} previews`);
+  }
+  assert.deepEqual(previewSteps(1).at, []);
+  assert.deepEqual(previewSteps(10, 4).at, [3, 7]);
+  assert.deepEqual(previewSteps(8, 4).at, [3]);
+});
+
+Deno.test("classes are listed by name, number and word", () => {
+  assert.deepEqual(allowedClasses({ ...fakeModel(), classes: ["a", "b"] }), [
+    "a",
+    "b",
+    "0",
+    "1",
+    "any",
+    "none",
+  ]);
+});

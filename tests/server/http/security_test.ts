@@ -1,0 +1,317 @@
+import assert from "node:assert/strict";
+import { MAX_BODY, MAX_DEPTH } from "../../../server/http/body.ts";
+import { MAX_HEADERS, MAX_URL } from "../../../server/http/security.ts";
+import { FakeClock } from "../fake_clock.ts";
+import { type Harness, harness, type HarnessOptions, problemOf } from "../harness.ts";
+
+const TOKEN = "correct-horse-battery-staple";
+const IMAGES = "/v1/images/generations";
+
+/** Asks with an Authorization header. */
+function askWith({ ask }: Harness, path: string, authorization?: string): Promise<Response> {
+  return ask(path, { headers: authorization === undefined ? {} : { Authorization: authorization } });
+}
+
+Deno.test("a token opens what it should, and nothing else does", async () => {
+  const server = harness({ token: TOKEN });
+  for (const path of ["/healthz", "/readyz", "/", "/page/page.css"]) {
+    assert.equal((await askWith(server, path)).status, 200, path);
+  }
+  const closed = [
+    "/generate",
+    "/generate/stream",
+    "/classes",
+    "/models",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+  ];
+  const wrong = [
+    undefined,
+    "",
+    "Bearer",
+    "Bearer ",
+    `Bearer ${TOKEN}x`,
+    `Bearer ${TOKEN.slice(0, -1)}`,
+    `Bearer ${TOKEN.toUpperCase()}`,
+    `Basic ${btoa(`:${TOKEN}`)}`,
+    TOKEN,
+    `Bearer ${TOKEN} ${TOKEN}`,
+    "Bearer undefined",
+  ];
+  for (const path of [...closed, "/v1/models", "/nothing"]) {
+    for (const authorization of path === "/generate" ? wrong : [undefined, "Bearer wrong"]) {
+      const response = await askWith(server, path, authorization);
+      assert.equal(response.status, 401, `${path} ${authorization}`);
+      assert.equal(response.headers.get("WWW-Authenticate"), 'Bearer realm="denoise"');
+      if (!path.startsWith("/v1")) await problemOf(response);
+    }
+  }
+  for (const path of closed) {
+    const response = await askWith(server, path, `bearer  ${TOKEN}`);
+    assert.equal(response.status, 200, path);
+    await response.body?.cancel();
+  }
+  assert.equal((await askWith(server, "/nothing", `Bearer ${TOKEN}`)).status, 404);
+  assert.equal((await server.ask(`/generate?token=${TOKEN}`)).status, 401);
+});
+
+Deno.test("no answer and no line of the log holds the token, right or wrong", async () => {
+  const server = harness({ token: TOKEN });
+  const answers: Response[] = [];
+  for (const token of [TOKEN, "wrong-token-of-someone"]) {
+    for (
+      const path of ["/generate", "/nothing", `/${token}`, `/generate?token=${token}`, "/metrics", "/docs"]
+    ) {
+      answers.push(await askWith(server, path, `Bearer ${token}`));
+    }
+  }
+  server.engine.down();
+  answers.push(await askWith(server, "/generate", `Bearer ${TOKEN}`));
+  const told = await Promise.all(
+    answers.map(async (answer) => `${[...answer.headers]} ${await answer.text()}`),
+  );
+  // Except where it was the name of a parameter, which is not a place for it.
+  const all = JSON.stringify([server.log, told.filter((text) => !text.includes('"field":"token"'))]);
+  assert.ok(server.log.length >= 13);
+  for (const token of [TOKEN, "wrong-token-of-someone"]) assert.ok(!all.includes(token));
+  assert.ok(!JSON.stringify(server.log).includes(TOKEN));
+});
+
+Deno.test("every answer carries the headers that bind browsers", async () => {
+  const server = harness({ token: TOKEN });
+  for (const path of ["/", "/healthz", "/nothing", "/generate"]) {
+    const { headers } = await askWith(server, path);
+    const policy = headers.get("Content-Security-Policy")!;
+    assert.ok(policy.includes("default-src 'self';") && policy.includes("frame-ancestors 'none'"), path);
+    assert.ok(policy.includes("img-src 'self' data: blob:") && !policy.includes("unsafe"), path);
+    assert.equal(headers.get("X-Content-Type-Options"), "nosniff");
+    assert.equal(headers.get("Referrer-Policy"), "no-referrer");
+    assert.equal(headers.get("Cross-Origin-Opener-Policy"), "same-origin");
+    assert.equal(headers.get("Cross-Origin-Resource-Policy"), "same-origin");
+  }
+});
+
+Deno.test("other origins are let in only where one is named, and only that one", async () => {
+  const origin = "https://gallery.example";
+  const preflight = (from: string) => ({
+    method: "OPTIONS",
+    headers: {
+      "Origin": from,
+      "Access-Control-Request-Method": "POST",
+      "Access-Control-Request-Headers": "authorization",
+    },
+  });
+  const closed = harness();
+  for (
+    const response of [
+      await closed.ask("/generate", { headers: { Origin: origin } }),
+      await closed.ask(IMAGES, preflight(origin)),
+    ]
+  ) {
+    assert.ok([...response.headers.keys()].every((name) => !name.startsWith("access-control-")));
+  }
+
+  // A preflight carries no token.
+  const open = harness({ settings: { cors: origin }, token: TOKEN });
+  const allowed = await open.ask(IMAGES, preflight(origin));
+  assert.equal(allowed.status, 204);
+  assert.equal(allowed.headers.get("Access-Control-Allow-Origin"), origin);
+  assert.match(allowed.headers.get("Access-Control-Allow-Headers")!, /Authorization/);
+  assert.match(allowed.headers.get("Access-Control-Allow-Methods")!, /POST/);
+  assert.equal(allowed.headers.get("Access-Control-Allow-Credentials"), null);
+  const drawn = await open.ask("/generate", {
+    headers: { Origin: origin, Authorization: `Bearer ${TOKEN}` },
+  });
+  assert.equal(drawn.headers.get("Access-Control-Allow-Origin"), origin);
+  assert.match(drawn.headers.get("Access-Control-Expose-Headers")!, /X-Seed/);
+  assert.match(drawn.headers.get("Vary")!, /Origin/);
+  const refused = await open.ask("/generate", { headers: { Origin: origin } });
+  assert.deepEqual([refused.status, refused.headers.get("Access-Control-Allow-Origin")], [401, origin]);
+
+  for (const other of ["https://gallery.example.evil.example", "http://gallery.example", "null"]) {
+    const response = await open.ask(IMAGES, preflight(other));
+    assert.equal(response.headers.get("Access-Control-Allow-Origin"), null, other);
+  }
+  const any = harness({ settings: { cors: "*" } });
+  const response = await any.ask("/classes", { headers: { Origin: "https://other.example" } });
+  assert.equal(response.headers.get("Access-Control-Allow-Origin"), "*");
+});
+
+Deno.test("addresses and headers have a longest length", async () => {
+  const { ask } = harness();
+  const base = "http://localhost/generate?class=";
+  assert.equal((await ask(base + "x".repeat(MAX_URL - base.length))).status, 400);
+  const long = await ask(base + "x".repeat(MAX_URL - base.length + 1));
+  assert.equal(long.status, 414);
+  await problemOf(long);
+
+  const name = "X-Long";
+  assert.equal(
+    (await ask("/healthz", { headers: { [name]: "x".repeat(MAX_HEADERS - name.length) } })).status,
+    200,
+  );
+  const large = await ask("/healthz", { headers: { [name]: "x".repeat(MAX_HEADERS - name.length + 1) } });
+  assert.equal(large.status, 431);
+  await problemOf(large);
+});
+
+/** Posts a body to the admin's route: what is told there of bodies holds everywhere. */
+function post(
+  { ask }: Harness,
+  body: BodyInit | null,
+  headers: HeadersInit = {},
+  path: string = IMAGES,
+): Promise<Response> {
+  return ask(path, { method: "POST", body, headers: { "Content-Type": "application/json", ...headers } });
+}
+
+Deno.test("a body that is too long is refused, with and without its length", async () => {
+  const server = harness();
+  const long = "x".repeat(MAX_BODY + 1);
+  const endless = new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(10_000)) });
+  for (const path of [IMAGES, "/admin/reload", "/nothing"]) {
+    assert.equal((await post(server, long, { "Content-Length": String(long.length) }, path)).status, 413);
+    assert.equal((await post(server, new Blob([long]).stream(), {}, path)).status, 413);
+  }
+  assert.equal((await post(server, endless)).status, 413);
+  // A length that is a lie does not get past, and one that is as long as may be is read.
+  assert.equal((await post(server, new Blob([long]).stream(), { "Content-Length": "5" })).status, 413);
+  const longest = JSON.stringify({ prompt: "x".repeat(MAX_BODY - 13) });
+  assert.equal(longest.length, MAX_BODY);
+  assert.equal((await post(server, longest)).status, 400);
+});
+
+Deno.test("a body that does not come is not waited for", async () => {
+  const clock = new FakeClock();
+  const server = harness({ body: { clock } });
+  let cancelled = false;
+  const slow = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(new TextEncoder().encode('{"prompt":')),
+    cancel: () => {
+      cancelled = true;
+    },
+  });
+  const answer = post(server, slow);
+  while (clock.pending === 0) await new Promise((resolve) => setTimeout(resolve));
+  clock.advance(9_999);
+  assert.equal(
+    await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 0, "waits"))]),
+    "waits",
+  );
+  clock.advance(1);
+  const response = await answer;
+  assert.deepEqual([response.status, response.headers.get("Connection")], [408, "close"]);
+  assert.ok(cancelled);
+  assert.equal(clock.pending, 0);
+});
+
+Deno.test("a body must be JSON, in UTF-8, and not deep", async () => {
+  const server = harness();
+  const status = async (body: BodyInit, type = "application/json") =>
+    (await post(server, body, { "Content-Type": type })).status;
+  const nested = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
+  const deep = (levels: number) => `{"prompt":"cat","user":${nested(levels)}}`;
+  assert.equal(await status("prompt=cat", "application/x-www-form-urlencoded"), 415);
+  assert.equal(await status('{"prompt":"cat"}', "text/plain"), 415);
+  assert.equal(await status('{"prompt":"cat"}', "application/jsonx"), 415);
+  assert.equal(await status('{"prompt":"cat"}', "application/json; charset=utf-8"), 200);
+  const latin1 = Uint8Array.from('{"prompt":"cat","user":"José"}', (character) => character.charCodeAt(0));
+  for (const body of ["", "{", "{'prompt':1}", latin1]) {
+    assert.equal(await status(body), 400);
+  }
+  for (const levels of [MAX_DEPTH, 30_000]) {
+    const response = await post(server, deep(levels));
+    assert.equal(response.status, 400);
+    assert.match((await response.json()).error.message, /nested deeper than 16/);
+  }
+});
+
+/** The same server on a real socket, for what only a socket shows. */
+async function overSocket(
+  options: HarnessOptions,
+  run: (server: Harness, port: number) => Promise<void>,
+): Promise<void> {
+  const server = harness(options);
+  const listener = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, server.app.fetch);
+  try {
+    await run(server, listener.addr.port);
+  } finally {
+    await listener.shutdown();
+  }
+}
+
+/** Sends text as it is, and reads the head of the answer. */
+async function talk(port: number, text: string): Promise<string> {
+  using connection = await Deno.connect({ port });
+  await connection.write(new TextEncoder().encode(text));
+  const buffer = new Uint8Array(65_536);
+  let received = "";
+  while (!received.includes("\r\n\r\n")) {
+    const length = await connection.read(buffer);
+    if (length === null) break;
+    received += new TextDecoder("latin1").decode(buffer.subarray(0, length));
+  }
+  return received;
+}
+
+Deno.test("over a socket: a body without a length, one that does not come, and one that is too long", async () => {
+  const clock = new FakeClock();
+  await overSocket({ body: { clock } }, async (_, port) => {
+    const head =
+      `POST ${IMAGES} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n`;
+    const chunk = "x".repeat(0x8000);
+    const chunks = `8000\r\n${chunk}\r\n`.repeat(3) + "0\r\n\r\n";
+    assert.match(
+      await talk(port, `${head}Transfer-Encoding: chunked\r\n\r\n${chunks}`),
+      /^HTTP\/1\.1 413 /,
+    );
+    assert.match(await talk(port, `${head}Content-Length: 99999999\r\n\r\n`), /^HTTP\/1\.1 413 /);
+    const slow = talk(port, `${head}Content-Length: 50\r\n\r\n{"prompt":`);
+    while (clock.pending === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    clock.advance(10_000);
+    assert.match(await slow, /^HTTP\/1\.1 408 /);
+    assert.match(
+      await talk(port, `${head}Content-Length: 16\r\n\r\n{"prompt":"cat"}`),
+      /^HTTP\/1\.1 200 /,
+    );
+  });
+});
+
+/** Lets others work until something is so. */
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
+}
+
+Deno.test("over a socket: what one who hangs up has asked for leaves the batch, or never gets there", async () => {
+  const engine = { automatic: undefined, rows: 2 };
+  await overSocket({ engine }, async ({ engine, context: { runner }, log }, port) => {
+    const ask = async (request: string) => {
+      const connection = await Deno.connect({ port });
+      await connection.write(new TextEncoder().encode(request));
+      return connection;
+    };
+    const end = "HTTP/1.1\r\nHost: x\r\n";
+    const requests = [
+      `GET /generate?steps=9 ${end}\r\n`,
+      `GET /generate/stream?steps=9 ${end}\r\n`,
+      `POST ${IMAGES} ${end}Content-Type: application/json\r\nContent-Length: 16\r\n\r\n{"prompt":"cat"}`,
+    ];
+    for (const request of requests) {
+      const running = await ask(request);
+      await until(() => engine.batch.length === 1);
+      const waiting = await ask(request);
+      await until(() => runner.state.waiting === 1);
+      engine.tick(3);
+      const { id } = engine.batch[0];
+      waiting.close();
+      await until(() => runner.state.waiting === 0);
+      running.close();
+      await until(() => engine.removed.includes(id));
+      assert.deepEqual([engine.batch, engine.added.length], [[], requests.indexOf(request) + 1]);
+      await until(() => runner.state.running === 0);
+    }
+    // A stream has its status before; the two requests for pictures, running and waiting, have not.
+    await until(() => log.filter(({ status }) => status === 499).length === 4);
+  });
+});
