@@ -17,11 +17,13 @@ import type { Tensor } from "./tensor.ts";
 export interface Compiled {
   /** The dispatches of each node, in the order of the graph's nodes. */
   readonly launches: readonly (readonly Launch<BufferView>[])[];
-  /** Bytes of the activation buffers. */
+  /** Bytes of the activation buffers that were created. */
   readonly bytes: number;
+  /** Buffers that hold nothing before or after the launches, the largest first; another graph may work in them then. */
+  readonly spare: readonly GPUBuffer[];
   /** Where a bound or kept tensor lies. */
   view(tensor: Tensor): BufferView;
-  /** Frees the activation buffers. */
+  /** Frees the activation buffers that were created. */
   destroy(): void;
 }
 
@@ -31,6 +33,11 @@ export interface CompileOptions {
   bound: ReadonlyMap<Tensor, BufferView>;
   /** Activations to keep beyond the last dispatch: results, and what is filled from outside. */
   keep?: readonly Tensor[];
+  /**
+   * What another graph has to {@linkcode Compiled.spare}, to be used before any buffer is created. The other must outlive
+   * this graph, and each overwrites what the other leaves there, kept activations of this graph among it.
+   */
+  spare?: readonly GPUBuffer[];
   /** Named in the message when memory does not suffice, e.g. `training small at batch 128`. */
   what: string;
   /** Kernel variants to use; default those that suit the device. */
@@ -52,12 +59,12 @@ export function kernelTarget(gpu: Gpu): KernelTarget {
  * @throws {DeviceError} when the device cannot hold it; nothing stays allocated
  */
 export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compiled {
-  const { bound, keep = [], what, target = kernelTarget(gpu) } = options;
+  const { bound, keep = [], spare: lent = [], what, target = kernelTarget(gpu) } = options;
   const temporary = (name: string, elements: number) =>
     g.tensor(name, [1, 1, 1, elements], "activation", false);
   const context = { target, temporary };
   const symbolic = g.nodes.map((node) => lower(context, node));
-  const plan = planMemory(symbolic.flat(), keep);
+  const plan = planMemory(symbolic.flat(), keep, lent.map(({ size }) => size));
   gpu.memory.require(plan.bytes, `${what} (activations ${mebibytes(plan.bytes)})`);
   const buffers: GPUBuffer[] = [];
   const destroy = () => {
@@ -68,7 +75,7 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
     if (outside) return outside;
     const slot = plan.slots.get(tensor);
     if (slot === undefined) throw new Error(`tensor ${tensor.name} (${tensor.role}) has no memory`);
-    return { buffer: buffers[slot], offset: 0, size: 4 * tensor.elements };
+    return { buffer: lent[slot] ?? buffers[slot - lent.length], offset: 0, size: 4 * tensor.elements };
   };
   const place = (launch: Launch<Tensor>): Launch<BufferView> => ({
     ...launch,
@@ -79,7 +86,9 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
       buffers.push(createBuffer(gpu, bytes, `${what}, activation buffer ${i}`))
     );
     const launches = symbolic.map((ofNode) => ofNode.map(place));
-    return { launches, bytes: plan.bytes, view, destroy };
+    const kept = new Set(keep.map((tensor) => plan.slots.get(tensor)));
+    const spare = buffers.filter((_, i) => !kept.has(lent.length + i));
+    return { launches, bytes: plan.bytes, spare, view, destroy };
   } catch (error) {
     destroy();
     throw error;

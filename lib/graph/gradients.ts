@@ -5,9 +5,12 @@
  * tensor has several consumers, the first rule to reach it writes its gradient and each later one writes a new tensor
  * `addend + contribution`, so that every tensor keeps a single writer.
  *
+ * A rule asks {@linkcode Backward.value} for what the forward pass computed, which may have to be computed again.
+ *
  * @module
  */
 import { type Graph, inputsOf, type Node, type NodeOf, type Operations, outputsOf } from "./graph.ts";
+import { Recomputation } from "./recompute.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** What {@linkcode recordBackward} gives: where to find each gradient. */
@@ -18,19 +21,34 @@ export interface Gradients {
   readonly ofInput: ReadonlyMap<Tensor, Tensor>;
 }
 
+/** Options of {@linkcode recordBackward}. */
+export interface BackwardOptions {
+  /** Inputs whose gradients are of interest too. */
+  wanted?: readonly Tensor[];
+  /** Computes the inside of the graph's segments again instead of keeping it from the forward pass; default false. */
+  recompute?: boolean;
+}
+
 /** Gradients known so far while the graph is walked backwards. */
 class Backward {
   readonly parameters = new Map<Tensor, Tensor>();
   readonly #gradients = new Map<Tensor, Tensor>();
   /** Wanted inputs and everything computed from them. */
   readonly #wanted: Set<Tensor>;
+  readonly #recomputation: Recomputation | undefined;
 
-  constructor(readonly g: Graph, wanted: readonly Tensor[]) {
+  constructor(readonly g: Graph, wanted: readonly Tensor[], recompute: boolean) {
+    this.#recomputation = recompute ? new Recomputation(g) : undefined;
     this.#wanted = new Set(wanted);
     for (const node of g.nodes) {
       if (!inputsOf(node).some((tensor) => this.#wanted.has(tensor))) continue;
       for (const tensor of outputsOf(node)) this.#wanted.add(tensor);
     }
+  }
+
+  /** What holds the value of a tensor of the forward pass now. */
+  value(tensor: Tensor): Tensor {
+    return this.#recomputation?.value(tensor) ?? tensor;
   }
 
   /** The gradient that has arrived at `tensor`, if any. */
@@ -94,7 +112,7 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
       b.g.record({ kind: "spatialSum", label, in: { dy, ...addend }, out: { dx }, attributes: {} });
     }
     const out = { dw: b.parameter(weight), db: b.parameter(bias) };
-    b.g.record({ kind: "conv2dBackwardWeight", label, in: { x, dy }, out, attributes });
+    b.g.record({ kind: "conv2dBackwardWeight", label, in: { x: b.value(x), dy }, out, attributes });
     if (!b.wants(x)) return;
     const { dx, addend } = b.next(x);
     b.g.record({
@@ -111,7 +129,7 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     b.g.record({
       kind: "groupNormBackward",
       label,
-      in: { x, gamma, beta, stats, dy, ...addend },
+      in: { x: b.value(x), gamma, beta, stats: b.value(stats), dy, ...addend },
       out,
       attributes,
     });
@@ -119,12 +137,14 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   silu(b, { label, attributes, in: { x } }, dy) {
     if (!b.wants(x)) return;
     const { dx, addend } = b.next(x);
-    b.g.record({ kind: "siluBackward", label, in: { x, dy, ...addend }, out: { dx }, attributes });
+    const operands = { x: b.value(x), dy, ...addend };
+    b.g.record({ kind: "siluBackward", label, in: operands, out: { dx }, attributes });
   },
   attention(b, { label, attributes, in: { q, k, v }, out: { weights } }, dy) {
     const gradient = (of: Tensor) => b.g.tensor(`d ${of.name}`, of.shape, "activation", false);
     const out = { dq: gradient(q), dk: gradient(k), dv: gradient(v) };
-    b.g.record({ kind: "attentionBackward", label, in: { q, k, v, weights, dy }, out, attributes });
+    const operands = { q: b.value(q), k: b.value(k), v: b.value(v), weights: b.value(weights), dy };
+    b.g.record({ kind: "attentionBackward", label, in: operands, out, attributes });
     b.pass(q, out.dq);
     b.pass(k, out.dk);
     b.pass(v, out.dv);
@@ -169,7 +189,6 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
  *
  * @param output the tensor that training differentiates, e.g. the predicted noise
  * @param seed the gradient of the loss with respect to `output`, same shape
- * @param wanted inputs whose gradients are of interest too
  * @throws {Error} when a parameter is used twice, or a parameter or wanted input gets no gradient: faults in the
  *   network's definition
  */
@@ -177,9 +196,9 @@ export function recordBackward(
   g: Graph,
   output: Tensor,
   seed: Tensor,
-  wanted: readonly Tensor[] = [],
+  { wanted = [], recompute = false }: BackwardOptions = {},
 ): Gradients {
-  const b = new Backward(g, wanted);
+  const b = new Backward(g, wanted, recompute);
   b.set(output, seed);
   const forward = [...g.nodes];
   for (const node of forward.reverse()) {

@@ -168,10 +168,16 @@ export class Graph {
   readonly nodes: Node[] = [];
   readonly parameters: Parameter[] = [];
   readonly inputs: Map<string, Tensor> = new Map<string, Tensor>();
+  /** Which segment a node belongs to; see {@linkcode Graph.segment}. */
+  readonly segments: Map<Node, number> = new Map<Node, number>();
+  /** Tensors inside of segments that are not worth computing again; see {@linkcode Graph.keep}. */
+  readonly kept: Set<Tensor> = new Set<Tensor>();
   #names = new Set<string>();
   #nextId = 0;
   #dropoutLayers = 0;
   #scope: string[] = [];
+  #segment: number | undefined;
+  #nextSegment = 0;
 
   /** Declares a tensor that is bound from outside. */
   input(name: string, shape: Shape): Tensor {
@@ -208,6 +214,7 @@ export class Graph {
   /** Appends a node. */
   record<K extends keyof AllOperations>(node: NodeOf<K>): NodeOf<K> {
     this.nodes.push(node as unknown as Node);
+    if (this.#segment !== undefined) this.segments.set(node as unknown as Node, this.#segment);
     return node;
   }
 
@@ -219,6 +226,27 @@ export class Graph {
     } finally {
       this.#scope.pop();
     }
+  }
+
+  /**
+   * Runs `body` and makes what it records one segment: what none but its own nodes read can be dropped after the forward
+   * pass and computed again for the backward pass (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+   * Segments within segments are segments of their own.
+   */
+  segment<T>(body: () => T): T {
+    const outer = this.#segment;
+    this.#segment = this.#nextSegment++;
+    try {
+      return body();
+    } finally {
+      this.#segment = outer;
+    }
+  }
+
+  /** Marks a result inside of a segment as one to keep all the same, because it takes long to compute. Returns it. */
+  keep(tensor: Tensor): Tensor {
+    this.kept.add(tensor);
+    return tensor;
   }
 
   /** A name under the current scope. */

@@ -13,9 +13,9 @@ import type { Tensor } from "./tensor.ts";
 export interface Plan {
   /** Bytes of each buffer to create. */
   readonly buffers: readonly number[];
-  /** Index into `buffers` of each activation. */
+  /** Where each activation lies: first come the buffers that were lent, then `buffers`. */
   readonly slots: ReadonlyMap<Tensor, number>;
-  /** Bytes of all buffers. */
+  /** Bytes of all buffers to create. */
   readonly bytes: number;
 }
 
@@ -27,22 +27,31 @@ type Span = readonly [first: number, last: number];
  *
  * @param launches the dispatches in order; a tensor lives from its first use to its last
  * @param keep activations to keep beyond the last dispatch, such as results
+ * @param lent bytes of each buffer that is there to be used, the largest first
  */
-export function planMemory(launches: readonly Launch<Tensor>[], keep: readonly Tensor[] = []): Plan {
-  const buffers: number[] = [];
-  const tenants: Span[][] = [];
+export function planMemory(
+  launches: readonly Launch<Tensor>[],
+  keep: readonly Tensor[] = [],
+  lent: readonly number[] = [],
+): Plan {
+  const sizes = [...lent];
+  const tenants: Span[][] = lent.map(() => []);
   const slots = new Map<Tensor, number>();
   // The largest come first, so that a buffer never grows and small tensors fill the gaps between large ones.
   const bySize = [...lifetimes(launches, keep)].sort(([a], [b]) => b.elements - a.elements);
   for (const [tensor, [first, last]] of bySize) {
-    let slot = tenants.findIndex((spans) => spans.every(([from, to]) => last < from || to < first));
+    const bytes = 4 * tensor.elements;
+    let slot = tenants.findIndex((spans, i) =>
+      sizes[i] >= bytes && spans.every(([from, to]) => last < from || to < first)
+    );
     if (slot < 0) {
-      slot = buffers.push(4 * tensor.elements) - 1;
+      slot = sizes.push(bytes) - 1;
       tenants.push([]);
     }
     tenants[slot].push([first, last]);
     slots.set(tensor, slot);
   }
+  const buffers = sizes.slice(lent.length);
   return { buffers, slots, bytes: buffers.reduce((sum, size) => sum + size, 0) };
 }
 

@@ -43,7 +43,7 @@ export interface ForwardPass {
   readonly inputs: { readonly x: BufferView; readonly timesteps: BufferView; readonly labels?: BufferView };
   /** [N,H,W,Cp]. */
   readonly prediction: BufferView;
-  /** Bytes of the activations. */
+  /** Bytes of the activation buffers that were created. */
   readonly bytes: number;
   destroy(): void;
 }
@@ -52,6 +52,7 @@ export interface ForwardPass {
  * Makes a forward pass without dropout, for sampling and validation.
  *
  * @param flat the weights, laid out by {@linkcode ParameterTable}
+ * @param spare buffers that may be overwritten, see {@linkcode CompileOptions.spare}
  * @throws {DeviceError} when the device cannot hold it
  */
 export function forwardPass(
@@ -60,6 +61,7 @@ export function forwardPass(
   batch: number,
   flat: GPUBuffer,
   what: string,
+  spare: readonly GPUBuffer[] = [],
 ): ForwardPass {
   const g = new Graph();
   const inputs: UNetInputs = unetInputs(g, config, batch, false);
@@ -68,7 +70,7 @@ export function forwardPass(
   try {
     const bound = createInputs(scope, g);
     for (const [tensor, view] of bindParameters(g, flat)) bound.set(tensor, view);
-    const compiled = scope.own(compileGraph(gpu, g, { bound, keep: [prediction], what }));
+    const compiled = scope.own(compileGraph(gpu, g, { bound, keep: [prediction], spare, what }));
     return {
       launches: compiled.launches.flat(),
       inputs: {

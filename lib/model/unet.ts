@@ -1,6 +1,9 @@
 /**
  * The U-Net of Ho et al. 2020 (section 4 and appendix B) with the parameter names of diffusers' `UNet2DModel`.
  *
+ * Each block is a segment of the graph: where memory is short, only what goes from block to block and the first convolution
+ * of a residual block are kept for the backward pass.
+ *
  * @module
  */
 import { ShapeError } from "../errors.ts";
@@ -85,8 +88,7 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
     const level = levels - 1 - index;
     h = g.scope(`up_blocks.${index}`, () => {
       for (let block = 0; block <= config.layersPerBlock; block++) {
-        h = g.scope(`resnets.${block}`, () => concat(g, h, skips.pop()!));
-        h = resnetBlock(net, `resnets.${block}`, h, channels[level]);
+        h = resnetBlock(net, `resnets.${block}`, h, channels[level], skips.pop()!);
         if (config.upBlockTypes[index] === "AttnUpBlock2D") h = attentionBlock(net, `attentions.${block}`, h);
       }
       return level > 0 ? upsampleBlock(net, h) : h;
@@ -139,20 +141,29 @@ function timeEmbedding(g: Graph, config: UNetConfig, { x, timesteps, labels }: U
   return silu(g, embedded);
 }
 
-/** norm - SiLU - convolution (+ time) - norm - SiLU - dropout - convolution, plus the (projected) input. */
-function resnetBlock(net: Network, name: string, x: Tensor, outChannels: number): Tensor {
+/**
+ * norm - SiLU - convolution (+ time) - norm - SiLU - dropout - convolution, plus the (projected) input.
+ *
+ * @param skip on the way up: what joins `x` along channels to make the input
+ */
+function resnetBlock(net: Network, name: string, x: Tensor, outChannels: number, skip?: Tensor): Tensor {
   const { g, config, inputs: { stepState }, temb } = net;
+  const same = { kernel: 3, stride: 1, padding: 1 } as const;
   return g.scope(name, () => {
-    const same = { kernel: 3, stride: 1, padding: 1 } as const;
+    // Too small to be worth computing again, hence not in the segment.
     const rowBias = linear(g, "time_emb_proj", temb, outChannels);
-    let h = norm(net, "norm1", x, true);
-    h = conv(net, "conv1", h, outChannels, { ...same, rowBias });
-    h = norm(net, "norm2", h, true);
-    if (stepState) h = dropout(g, h, stepState, config.dropout);
-    const residual = x.shape[3] === outChannels
-      ? x
-      : conv(net, "conv_shortcut", x, outChannels, { kernel: 1, stride: 1, padding: 0 });
-    return conv(net, "conv2", h, outChannels, { ...same, residual, init: ALMOST_ZERO });
+    return g.segment(() => {
+      const input = skip ? concat(g, x, skip) : x;
+      let h = norm(net, "norm1", input, true);
+      // Without this one, activations of `ddpm` would take 18 % less memory, and a step 11 % more time (llvmpipe).
+      h = g.keep(conv(net, "conv1", h, outChannels, { ...same, rowBias }));
+      h = norm(net, "norm2", h, true);
+      if (stepState) h = dropout(g, h, stepState, config.dropout);
+      const residual = input.shape[3] === outChannels
+        ? input
+        : conv(net, "conv_shortcut", input, outChannels, { kernel: 1, stride: 1, padding: 0 });
+      return conv(net, "conv2", h, outChannels, { ...same, residual, init: ALMOST_ZERO });
+    });
   });
 }
 
@@ -160,12 +171,13 @@ function resnetBlock(net: Network, name: string, x: Tensor, outChannels: number)
 function attentionBlock(net: Network, name: string, x: Tensor): Tensor {
   const { g, config } = net;
   const channels = x.shape[3];
-  return g.scope(name, () => {
-    const h = norm(net, "group_norm", x, false);
-    const [q, k, v] = ["to_q", "to_k", "to_v"].map((projection) => linear(g, projection, h, channels));
-    const attended = attention(g, q, k, v, channels / (config.attentionHeadDim ?? channels));
-    return linear(g, "to_out.0", attended, channels, { residual: x, init: ALMOST_ZERO });
-  });
+  return g.scope(name, () =>
+    g.segment(() => {
+      const h = norm(net, "group_norm", x, false);
+      const [q, k, v] = ["to_q", "to_k", "to_v"].map((projection) => linear(g, projection, h, channels));
+      const attended = attention(g, q, k, v, channels / (config.attentionHeadDim ?? channels));
+      return linear(g, "to_out.0", attended, channels, { residual: x, init: ALMOST_ZERO });
+    }));
 }
 
 function downsample(net: Network, x: Tensor): Tensor {
@@ -174,11 +186,12 @@ function downsample(net: Network, x: Tensor): Tensor {
 }
 
 function upsampleBlock(net: Network, x: Tensor): Tensor {
-  const doubled = net.g.scope("upsamplers.0", () => upsample(net.g, x));
-  return net.g.scope(
-    "upsamplers.0",
-    () => conv(net, "conv", doubled, x.shape[3], { kernel: 3, stride: 1, padding: 1 }),
-  );
+  const { g } = net;
+  return g.scope("upsamplers.0", () =>
+    g.segment(() => {
+      const doubled = upsample(g, x);
+      return conv(net, "conv", doubled, x.shape[3], { kernel: 3, stride: 1, padding: 1 });
+    }));
 }
 
 function norm({ g, config }: Network, name: string, x: Tensor, withSilu: boolean): Tensor {

@@ -53,6 +53,11 @@ export interface StepOptions {
   readonly clip: number;
   /** Whether one bad step stops all later updates (true) or is skipped alone (false). */
   readonly stopAtNonFinite: boolean;
+  /**
+   * Computes most activations a second time for the backward pass instead of keeping them until then (Chen et al. 2016):
+   * they take about half the memory, a step about a tenth more time, and the results have the same bits. Default false.
+   */
+  readonly checkpointActivations?: boolean;
 }
 
 /** Flat buffers of all parameters, each laid out by {@linkcode ParameterTable}. */
@@ -140,7 +145,7 @@ export class TrainingStep {
     const what = `training at batch ${options.batch}`;
     const scope = new ResourceScope(gpu, what);
     return scope.guard(async () => {
-      const { config, batch, microBatches } = options;
+      const { config, batch, microBatches, checkpointActivations: recompute } = options;
 
       // The network with dropout and its gradients
       const g = new Graph();
@@ -148,7 +153,7 @@ export class TrainingStep {
       const prediction = unet(g, config, inputs);
       const forwardNodes = g.nodes.length;
       const seed = g.input("seed", prediction.shape);
-      const { ofParameter } = recordBackward(g, prediction, seed);
+      const { ofParameter } = recordBackward(g, prediction, seed, { recompute });
       const table = new ParameterTable(g.parameters);
       const flat = (name: string) => scope.buffer(4 * table.elements, name);
       const weights = {
@@ -237,9 +242,10 @@ export class TrainingStep {
       ]);
       scope.own(update);
 
-      // Validation asks the moving average, without dropout, flips or label dropout
+      // Validation asks the moving average, without dropout, flips or label dropout, and works where training does
+      const forValidation = `validation at batch ${batch}`;
       const evaluation = scope.own(
-        forwardPass(gpu, config, batch, weights.ema.buffer, `validation at batch ${batch}`),
+        forwardPass(gpu, config, batch, weights.ema.buffer, forValidation, compiled.spare),
       );
       const validation = await buildProgram(gpu, [
         ...batchLaunches({ ...options, flip: false, labelDropout: 0 }, shared, evaluation.inputs),

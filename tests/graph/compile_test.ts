@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import { DeviceError } from "../../lib/errors.ts";
 import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import { type BufferView, createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
+import { buildProgram } from "../../lib/gpu/program.ts";
 import { compileGraph, kernelTarget } from "../../lib/graph/compile.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 import { unetConfig } from "../../lib/model/config.ts";
+import { bindParameters } from "../../lib/model/network.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
 import { testGpu } from "../gpu.ts";
 import { packChannels } from "../layout.ts";
@@ -79,6 +82,42 @@ Deno.test("a hundred replays create no buffer and no pipeline, and destroying th
   assert.deepEqual({ used, live, pipelines: gpu.pipelines.size }, built);
   graph.destroy();
   assert.deepEqual({ used: gpu.memory.used, live: gpu.memory.live }, before);
+});
+
+Deno.test("a graph works in what another has to spare, and spoils nothing that the other keeps", async () => {
+  const gpu = await testGpu();
+  const { graph, output, run } = await trainable(gpu);
+  run();
+  const before = await graph.read(output, graph.gradients);
+  const { live } = gpu.memory;
+  const other = record();
+  const inputs = other.g.inputs.values().map((tensor): [Tensor, BufferView] => {
+    const size = 4 * tensor.elements;
+    return [tensor, { buffer: createBuffer(gpu, size, tensor.name), offset: 0, size }];
+  });
+  const bound = new Map([...inputs, ...bindParameters(other.g, graph.parameters.buffer)]);
+  for (const [parameter, gradient] of other.gradients.ofParameter) {
+    bound.set(gradient, bound.get(parameter)!);
+  }
+  const compiled = compileGraph(gpu, other.g, {
+    bound,
+    keep: [other.output],
+    spare: graph.compiled.spare,
+    what: "guest",
+  });
+  const forward = await buildProgram(gpu, compiled.launches.slice(0, other.forwardNodes).flat());
+  forward.run();
+  assert.deepEqual(await graph.read(output, graph.gradients), before);
+  assert.ok(compiled.bytes < graph.compiled.bytes / 10, `${compiled.bytes} of ${graph.compiled.bytes} bytes`);
+  run();
+  assert.deepEqual(await graph.read(output, graph.gradients), before);
+  forward.destroy();
+  compiled.destroy();
+  for (const { buffer } of other.g.inputs.values().map((tensor) => bound.get(tensor)!)) {
+    destroyBuffer(gpu, buffer);
+  }
+  assert.equal(gpu.memory.live, live);
+  graph.destroy();
 });
 
 Deno.test("a graph that the budget cannot hold is refused with its bytes, and nothing stays allocated", async () => {

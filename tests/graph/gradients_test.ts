@@ -120,7 +120,7 @@ async function inputGradient(
   const output = network(g, input);
   const forwardNodes = g.nodes.length;
   const seedInput = g.input("seed", output.shape);
-  const gradients = recordBackward(g, output, seedInput, [input]);
+  const gradients = recordBackward(g, output, seedInput, { wanted: [input] });
   const dx = gradients.ofInput.get(input)!;
   const graph = await DeviceGraph.build(await testGpu(), g, { keep: [output, dx], gradients, forwardNodes });
   graph.write(graph.parameters, weights);
@@ -142,7 +142,7 @@ Deno.test("dropout's gradient goes through the mask of the forward pass, on top 
   const output = add(g, add(g, first, second), x);
   const forwardNodes = g.nodes.length;
   const seed = g.input("seed", output.shape);
-  const gradients = recordBackward(g, output, seed, [x]);
+  const gradients = recordBackward(g, output, seed, { wanted: [x] });
   const dx = gradients.ofInput.get(x)!;
   const keep = [first, second, output, dx];
   const graph = await DeviceGraph.build(await testGpu(), g, { keep, gradients, forwardNodes });
@@ -193,7 +193,8 @@ Deno.test("a wanted input that the output does not depend on is refused by name"
   const g = new Graph();
   const output = conv(g, "main", g.input("x", [1, 4, 4, CHANNELS]));
   assert.throws(
-    () => recordBackward(g, output, g.input("seed", output.shape), [g.input("other", [1, 1, 1, 4])]),
+    () =>
+      recordBackward(g, output, g.input("seed", output.shape), { wanted: [g.input("other", [1, 1, 1, 4])] }),
     { message: "input other gets no gradient; the output does not depend on it" },
   );
 });
@@ -203,7 +204,7 @@ Deno.test("nothing is recorded for the gradient of an input that nobody wants", 
     const g = new Graph();
     const x = g.input("x", [1, 4, 4, CHANNELS]);
     const output = conv(g, "a", silu(g, x));
-    recordBackward(g, output, g.input("seed", output.shape), wanted ? [x] : []);
+    recordBackward(g, output, g.input("seed", output.shape), { wanted: wanted ? [x] : [] });
     return g.nodes.map(({ kind }) => kind).slice(2);
   };
   assert.deepEqual(kinds(false), ["conv2dBackwardWeight"]);

@@ -102,6 +102,28 @@ Deno.test("every activation gets a place, nothing else does, and no byte lies un
   );
 });
 
+Deno.test("buffers that are lent are used where a tensor fits, and none is created that they could save", () => {
+  const sizes = fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 12 });
+  fc.assert(
+    fc.property(programs, sizes, ({ launches, keep }, lentElements) => {
+      const lent = lentElements.sort((a, b) => b - a).map((elements) => 4 * elements);
+      const { slots, buffers } = planMemory(launches, keep, lent);
+      const spans = [...lifetimes(launches, keep)];
+      for (const [i, [a, [firstA, lastA]]] of spans.entries()) {
+        const slot = slots.get(a)!;
+        assert.ok([...lent, ...buffers][slot] >= 4 * a.elements, "the buffer is too small");
+        for (const [b, [firstB, lastB]] of spans.slice(i + 1)) {
+          const together = firstA <= lastB && firstB <= lastA;
+          assert.ok(!together || slot !== slots.get(b), `${a.name} and ${b.name} share a buffer`);
+        }
+      }
+      const alone = planMemory(launches, keep);
+      assert.deepEqual(planMemory(launches, keep, alone.buffers), { ...alone, buffers: [], bytes: 0 });
+    }),
+    { seed: 3, numRuns: 300 },
+  );
+});
+
 Deno.test("a chain of any length takes two buffers", () => {
   const chain = Array.from({ length: 50 }, () => tensor(100));
   const launches = chain.slice(1).map((next, i) => launchOf(chain[i], next));
