@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { drawSettings, type GenerateOptions } from "./generate.ts";
+import { type DrawSettings, drawSettings, type GenerateOptions } from "./generate.ts";
 import { type Drawn, type DrawOptions, Generator, type ImageRequest } from "./diffusion/generator.ts";
 import { RunningBatch } from "./diffusion/running_batch.ts";
 import { planSampling, type SamplerStep } from "./diffusion/sampler.ts";
@@ -28,7 +28,9 @@ export interface LoadModelOptions {
 
 /** One trajectory from noise to image, as pictures. */
 export interface Trajectory {
-  /** x_t after each kept step: noise first, the finished image last. */
+  /** The finished images, as {@linkcode DDPM.generate} draws them. */
+  readonly images: Images;
+  /** x_t after each kept step. */
   readonly noisy: readonly Images[];
   /** What the model takes the finished image to be, at each kept step. */
   readonly predicted: readonly Images[];
@@ -124,45 +126,36 @@ export class DDPM {
     const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
     const slots = Math.min(settings.batch, requests.length);
     const { images } = await this.#draw(slots, settings.guided, requests, plan, { onStep: options.onStep });
-    const [height, width] = imageSize(this.config);
-    const metadata = requests.map(({ label, seed }): ImageMetadata => ({
-      model: this.path,
-      class: this.classes[label] ?? "none",
-      seed,
-      sampler,
-      steps,
-      ...(eta === undefined ? {} : { eta }),
-      guidance,
-    }));
-    return Images.fromFloats(images, requests.length, height, width, metadata);
+    return this.#finished(images, settings);
   }
 
   /**
-   * Draws images, all at once, and keeps pictures of the way there, evenly spaced over the steps.
+   * Draws images, all at once, and keeps pictures of the way there.
    *
    * @param options as for {@linkcode DDPM.generate}; `batch` has no meaning here
-   * @param frames how many moments to keep, 2 or more, the last being the finished image; no more than there are steps
-   *   are kept
+   * @param frames how many moments to keep, 2 or more, evenly spaced, the last being the finished image (no more than
+   *   there are steps are kept); or the steps to keep, counted from 0, in ascending order
    * @throws {ConfigError} for an unknown class or a number out of range
    * @throws {DeviceError} where the device cannot hold the images, or the model was closed
    */
-  async trajectory(options: GenerateOptions, frames: number): Promise<Trajectory> {
-    const { steps, sampler, eta, guidance, guided, seed, labels } = drawSettings(options, this);
+  async trajectory(options: GenerateOptions, frames: number | readonly number[]): Promise<Trajectory> {
+    const settings = drawSettings(options, this);
+    const { steps, sampler, eta, guidance, guided, seed, labels } = settings;
     const plan = planSampling(sampler, this.schedule, { steps, eta });
-    if (!Number.isSafeInteger(frames) || frames < 2) {
-      throw new ConfigError("frames", frames, "a whole number of 2 or more");
-    }
-    const [kept, last] = [Math.min(frames, steps), steps - 1];
-    const previewAt = Array.from(
-      { length: kept },
-      (_, i) => kept === 1 ? last : Math.round(i * last / (kept - 1)),
-    );
+    const previewAt = keptSteps(frames, steps);
     const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
     const drawOptions = { onStep: options.onStep, previewAt };
-    const { noisy, previews } = await this.#draw(requests.length, guided, requests, plan, drawOptions);
+    const { images, noisy, previews } = await this.#draw(
+      requests.length,
+      guided,
+      requests,
+      plan,
+      drawOptions,
+    );
     const [height, width] = imageSize(this.config);
     const toImages = (data: Float32Array) => Images.fromFloats(data, requests.length, height, width);
     return {
+      images: this.#finished(images, settings),
       noisy: noisy.map(toImages),
       predicted: previews.map(toImages),
       timesteps: previewAt.map((step) => plan[step].timestep),
@@ -195,6 +188,22 @@ export class DDPM {
     if (this.#ownsGpu) this.#gpu.close();
   }
 
+  /** Images with what is known of each. */
+  #finished(data: Float32Array, settings: DrawSettings): Images {
+    const { labels, seed, sampler, steps, eta, guidance } = settings;
+    const [height, width] = imageSize(this.config);
+    const metadata = labels.map((label, i): ImageMetadata => ({
+      model: this.path,
+      class: this.classes[label] ?? "none",
+      seed: seed + i,
+      sampler,
+      steps,
+      ...(eta === undefined ? {} : { eta }),
+      guidance,
+    }));
+    return Images.fromFloats(data, labels.length, height, width, metadata);
+  }
+
   /** Draws when everything asked for earlier is done: two at once would write to the same buffers. */
   #draw(
     slots: number,
@@ -221,6 +230,23 @@ export class DDPM {
     const options = { config: this.config, weights: this.#weights, slots, guided };
     return this.#generator = await Generator.build(this.#gpu, options);
   }
+}
+
+/** The steps of a trajectory that are kept. */
+function keptSteps(frames: number | readonly number[], steps: number): readonly number[] {
+  const last = steps - 1;
+  if (typeof frames === "number") {
+    if (!Number.isSafeInteger(frames) || frames < 2) {
+      throw new ConfigError("frames", frames, "a whole number of 2 or more");
+    }
+    const kept = Math.min(frames, steps);
+    return Array.from({ length: kept }, (_, i) => kept === 1 ? last : Math.round(i * last / (kept - 1)));
+  }
+  const rising = frames.every((step, i) =>
+    Number.isSafeInteger(step) && step <= last && step > (i === 0 ? -1 : frames[i - 1])
+  );
+  if (!rising) throw new ConfigError("frames", frames, `steps from 0 to ${last} in ascending order`);
+  return frames;
 }
 
 /** Old diffusers files name the attention projections otherwise. */

@@ -12,6 +12,35 @@ import { normal2, philox4x32, splitSeed } from "./random.ts";
 const COUNTER = 0x70696374;
 
 /**
+ * Timesteps to show a process at, the last first: closer together towards 0, in proportion to the square, since that is
+ * where there is something to be seen; and round numbers, but for the last.
+ *
+ * @param count how many at most, 2 or more
+ * @param last the last timestep
+ * @returns descending, from `last` to 0
+ */
+export function shownTimesteps(count: number, last: number): number[] {
+  const round = (t: number) => {
+    const unit = last < 500 ? 1 : t < 100 ? 10 : 50;
+    return Math.round(t / unit) * unit;
+  };
+  const between = Array.from({ length: count }, (_, i) => round(last * (i / (count - 1)) ** 2));
+  return [...new Set([...between.slice(0, -1).filter((t) => t < last), last])].reverse();
+}
+
+/**
+ * Steps of a process from noise to image to show it at: closer together towards the end, in proportion to the square.
+ *
+ * @param count how many at most, 2 or more
+ * @param steps how many there are
+ * @returns ascending, from 0 to `steps - 1`
+ */
+export function shownSteps(count: number, steps: number): number[] {
+  const left = Array.from({ length: count }, (_, i) => Math.round((steps - 1) * (1 - i / (count - 1)) ** 2));
+  return [...new Set(left)].map((step) => steps - 1 - step);
+}
+
+/**
  * One image at several noise levels, `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al. 2020, equation 4), with one
  * noise `eps` for all, so that the frames show one road and not many.
  *

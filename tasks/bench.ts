@@ -7,25 +7,51 @@ import process from "node:process";
 import { ConfigError } from "../lib/errors.ts";
 import { writeDurable } from "../lib/train/durable.ts";
 import { runBench } from "./bench/bench.ts";
+import {
+  checkAdapter,
+  compareReports,
+  formatComparison,
+  keepBest,
+  lostPart,
+  readReport,
+} from "./bench/compare.ts";
+import type { Environment } from "./bench/environment.ts";
+import { type GrowthOptions, measureGrowth } from "./bench/growth.ts";
+import { growthPage } from "./bench/growth_page.ts";
 import { formatReport } from "./bench/report.ts";
-import { integer, showErrorAndExit, TaskCommand, text } from "./cli.ts";
-import { createReporter } from "./progress.ts";
+import { integer, number, showErrorAndExit, TaskCommand, text } from "./cli.ts";
+import { checkWritable } from "./pictures.ts";
+import { PROFILE_FLAG, writeTrace } from "./profile.ts";
+import { createReporter, type Reporter } from "./progress.ts";
 
 interface Flags {
   quick?: true;
   only?: string;
-  profile?: true;
+  profile?: string | true;
   batch?: number;
   steps: number;
   json?: string | true;
+  compare?: string;
+  maxLoss: number;
+  anyAdapter?: true;
+  growth?: string | true;
 }
+
+/** How often rows that lost speed are measured again: something else on the machine may have taken it. */
+const MORE_TRIES = 2;
 
 const NOTES = `
 Rates: GFLOP/s are 1e9 float32 operations a second, 2 a multiply-add, of convolutions, products and attention only;
 GB/s are 1e9 bytes a second, each tensor that goes in or comes out counted once. "of peak" and "of copy" compare with
 the adapter's own multiply-add rate and copy bandwidth, measured alternately with each row. Times are medians in
 milliseconds. "host ms/1000" is what the CPU takes, at best, to record and submit 1,000 dispatches. The model "floor"
-is a U-Net of 32, 64, 64 channels with one block a level.`;
+is a U-Net of 32, 64, 64 channels with one block a level.
+
+--profile times steps of each network that is measured, every dispatch in a pass of its own, so that the sum is more
+than a step takes; its GB/s count every buffer range that a dispatch binds once. --compare takes the batches of the
+earlier report. Rows are judged by their share of the adapter's limit, since the machine may have been busier in one of
+the two; those that lost too much are measured up to ${MORE_TRIES} times more, and their best counts. Host time and
+first steps have no limit, so they are shown and not judged.`;
 
 function readFlags(args: string[]): Flags {
   return new TaskCommand("bench", "Measures kernels, training and sampling against what the adapter can do.")
@@ -38,7 +64,7 @@ function readFlags(args: string[]): Flags {
         defaultText: "everything",
       },
     )
-    .switch("--profile", "add the time of each kernel in a training step")
+    .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .flag("--batch <N>", "images in a batch of each model", {
       value: integer(1, 4096),
       unit: "images",
@@ -56,6 +82,20 @@ function readFlags(args: string[]): Flags {
         value: text(),
       },
     )
+    .flag("--compare <FILE>", "compare with what --json wrote before, and end with 1 where rows lost speed", {
+      value: text(),
+    })
+    .flag("--max-loss <PERCENT>", "how much of its speed a row may lose in --compare", {
+      value: number(0, 100),
+      unit: "percent",
+      default: 25,
+    })
+    .switch("--any-adapter", "let --compare take a report of another adapter")
+    .flag(
+      "--growth [FILE.md]",
+      "instead measure how cost grows with batch, width, images and steps (4 minutes; --quick 1), as a page",
+      { value: text(), conflicts: ["json", "compare", "profile", "batch"] },
+    )
     .addHelpText("after", NOTES)
     .read<Flags>(args);
 }
@@ -69,15 +109,47 @@ function pattern(source: string | undefined): RegExp {
 }
 
 async function main(args: string[]): Promise<void> {
-  const { json, only, quick = false, profile = false, batch, steps } = readFlags(args);
+  const flags = readFlags(args);
+  const { json, compare, profile, quick = false, batch, steps } = flags;
+  const only = pattern(flags.only);
+  const earlier = compare === undefined ? undefined : await readReport(compare);
+  if (typeof profile === "string") await checkWritable("--profile", profile);
   // Progress goes to standard error, so that standard output holds the result alone.
   const stream = process.stderr;
   const reporter = createReporter({ mode: stream.isTTY ? "bar" : "lines", stream });
-  const report = await runBench({ only: pattern(only), quick, profile, batch, steps }, reporter);
+  const accept = ({ adapter }: Environment) => {
+    if (!earlier || flags.anyAdapter) return;
+    checkAdapter(compare!, earlier.environment.adapter.name, adapter.name);
+  };
+  if (flags.growth !== undefined) return await growth(flags.growth, { only, quick }, reporter);
+  const options = { only, quick, profile: profile !== undefined, batch, steps, earlier, accept };
+  const { report, traces } = await runBench(options, reporter);
+  const maxLoss = flags.maxLoss / 100;
+  const compareNow = () => earlier && compareReports(earlier, report, { maxLoss, only });
+  let comparison = compareNow();
+  for (let tries = 0; tries < MORE_TRIES && comparison?.rows.some(({ lost }) => lost); tries++) {
+    const lost = lostPart(earlier!, comparison);
+    const again = await runBench({ ...options, profile: false, earlier: lost, again: true }, reporter);
+    keepBest(report, again.report);
+    comparison = compareNow();
+  }
   const data = JSON.stringify(report, null, 2) + "\n";
   // Shown first: what was measured for minutes must not be lost with a file that cannot be written.
   process.stdout.write(json === true ? data : formatReport(report));
+  if (comparison) {
+    const shown = formatComparison(compare!, comparison, maxLoss);
+    (json === true ? process.stderr : process.stdout).write("\n" + shown);
+    if (!comparison.passed) Deno.exitCode = 1;
+  }
   if (typeof json === "string") await writeDurable(json, new TextEncoder().encode(data));
+  if (typeof profile === "string") await writeTrace(profile, traces, report.environment.adapter.name);
+}
+
+async function growth(file: string | true, options: GrowthOptions, reporter: Reporter): Promise<void> {
+  if (file !== true) await checkWritable("--growth", file);
+  const page = growthPage(await measureGrowth(options, reporter));
+  process.stdout.write(page);
+  if (file !== true) await writeDurable(file, new TextEncoder().encode(page));
 }
 
 if (import.meta.main) {

@@ -96,7 +96,10 @@ export class TaskCommand extends Command {
   constructor(task: string, description: string) {
     super(`deno task ${task}`);
     this.description(description).usage("[options]").exitOverride().showSuggestionAfterError()
-      .showHelpAfterError("(--help lists all options)").helpOption("-h, --help", "show this help")
+      .showHelpAfterError("(--help lists all options)").allowExcessArguments().helpOption(
+        "-h, --help",
+        "show this help",
+      )
       .configureHelp({ helpWidth: 110 });
   }
 
@@ -139,9 +142,20 @@ export class TaskCommand extends Command {
     return this;
   }
 
-  /** Reads `args`, and gives the values by the flags' names in camel case. */
-  read<T>(args: readonly string[]): T {
-    return this.parse(args, { from: "user" }).opts() as T;
+  /**
+   * Reads `args`, and gives the values by the flags' names in camel case.
+   *
+   * @param hint what may have been meant by a word that belongs to no flag
+   */
+  read<T>(args: readonly string[], hint?: (word: string) => string): T {
+    const { registeredArguments: known } = this;
+    const most = known.at(-1)?.variadic ? Infinity : known.length;
+    const word = this.parse(args, { from: "user" }).args[most];
+    if (word !== undefined) {
+      const meant = hint ? `\n(Did you mean ${hint(word)}?)` : "";
+      this.error(`error: '${word}' belongs to no option${meant}`, { code: "denoise.strayWord" });
+    }
+    return this.opts() as T;
   }
 }
 

@@ -24,8 +24,12 @@ export interface Reporter {
    * @param done how much of it is done already
    */
   start(total: number, label: string, done?: number): void;
-  /** Tells how much of the work is done. Cheap enough to call at every step: shown a few times a second at most. */
-  update(done: number, fields?: Fields): void;
+  /**
+   * Tells how much of the work is done. Cheap enough to call at every step: shown a few times a second at most.
+   *
+   * @param secondsLeft how long the rest will take, where the caller knows; else foretold from the last half minute
+   */
+  update(done: number, fields?: Fields, secondsLeft?: number): void;
   /** Prints a line that stays. */
   line(text: string): void;
   /** Prints an object as one line of JSON; in `json` mode only, where nothing else is printed. */
@@ -92,9 +96,9 @@ class BarReporter implements Reporter {
     this.show();
   }
 
-  update(done: number, fields: Fields = {}): void {
+  update(done: number, fields: Fields = {}, secondsLeft?: number): void {
     if (!this.work) return;
-    this.work.update(done);
+    this.work.update(done, secondsLeft);
     this.fields = fields;
     this.bar?.update(done);
   }
@@ -145,9 +149,9 @@ class LineReporter implements Reporter {
     this.shown = this.now();
   }
 
-  update(done: number, fields: Fields = {}): void {
+  update(done: number, fields: Fields = {}, secondsLeft?: number): void {
     if (!this.work) return;
-    this.work.update(done);
+    this.work.update(done, secondsLeft);
     if (done < this.work.total && this.now() - this.shown < this.interval * 1000) return;
     this.shown = this.now();
     this.line(this.work.describe(fields));
@@ -170,6 +174,8 @@ const WINDOW_MS = 30_000;
 /** One piece of work: how far it is, and when it will be done at the speed of the last half minute. */
 class Work {
   private history: { done: number; time: number }[];
+  /** At the last update, where its caller knew. */
+  private known: number | undefined;
 
   constructor(
     readonly total: number,
@@ -180,8 +186,9 @@ class Work {
     this.history = [{ done, time: now() }];
   }
 
-  update(done: number): void {
+  update(done: number, secondsLeft?: number): void {
     this.done = done;
+    this.known = secondsLeft;
     const time = this.now();
     this.history.push({ done, time });
     while (this.history.length > 2 && this.history[1].time < time - WINDOW_MS) this.history.shift();
@@ -201,9 +208,9 @@ class Work {
     const [first] = this.history;
     const last = this.history.at(-1)!;
     const done = last.done - first.done;
-    if (done <= 0 || this.done >= this.total) return undefined;
-    const atLast = (this.total - last.done) * (last.time - first.time) / done;
-    return Math.max(0, atLast - (this.now() - last.time)) / 1000;
+    if (this.done >= this.total || (done <= 0 && this.known === undefined)) return undefined;
+    const atLast = this.known ?? (this.total - last.done) * (last.time - first.time) / done / 1000;
+    return Math.max(0, atLast - (this.now() - last.time) / 1000);
   }
 }
 
@@ -217,6 +224,18 @@ function drawBar(progress: number): string {
 /** A number with four significant digits, whole ones as they are. */
 export function formatNumber(value: number): string {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
+}
+
+/** How many of something, e.g. `1 image`, `2 images`. */
+export function counted(count: number, one: string): string {
+  return `${count} ${one}${count === 1 ? "" : "s"}`;
+}
+
+/** Seconds as a person would say them, e.g. `9 minutes`. */
+export function roughly(seconds: number): string {
+  if (seconds < 90) return counted(Math.round(seconds), "second");
+  if (seconds < 90 * 60) return counted(Math.round(seconds / 60), "minute");
+  return `${(seconds / 3600).toFixed(1)} hours`;
 }
 
 /** Seconds as `m:ss` or `h:mm:ss`. */

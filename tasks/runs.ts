@@ -67,7 +67,11 @@ export async function newestRun(flag = "--model"): Promise<string> {
     if (!newest || time > newest.time) newest = { path, time };
   }
   if (!newest) {
-    throw new ConfigError(flag, RUNS, "a directory with a run that has a checkpoint; none is there yet");
+    throw new ConfigError(
+      flag,
+      RUNS,
+      "a run with a checkpoint; there is none yet (train first: deno task train)",
+    );
   }
   return newest.path;
 }

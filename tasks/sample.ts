@@ -10,16 +10,21 @@ import {
   type GenerateOptions,
   type GridOptions,
   Images,
+  planSampling,
+  type Trajectory,
   type UNetConfig,
 } from "../mod.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
+import { drawSettings } from "../lib/generate.ts";
+import { shownSteps } from "../lib/illustrate.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { type FlagNames, integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
 import { checkWritable, writePicture } from "./pictures.ts";
-import { createReporter, type Reporter, reporterMode } from "./progress.ts";
+import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
+import { counted, createReporter, type Reporter, reporterMode } from "./progress.ts";
 import { newestRun } from "./runs.ts";
 
 interface Flags {
@@ -35,6 +40,7 @@ interface Flags {
   batch: number;
   out: string;
   gif?: string;
+  profile?: string | true;
   quiet?: true;
 }
 
@@ -63,7 +69,11 @@ function readFlags(args: string[]): Flags {
       value: number(0, 100),
       defaultText: "2, or 1 without a class",
     })
-    .flag("--seed <N>", "image i has seed N + i", { value: integer(0), default: 0 })
+    .flag(
+      "--seed <N>",
+      "image i, from 0, has seed N + i; of several classes, image i of class c, in order, has N + c * count + i",
+      { value: integer(0), default: 0 },
+    )
     .flag("--scale <N>", "pixels per pixel in the picture", { value: integer(1, 16), default: 2 })
     .flag("--batch <N>", "images drawn at once; changes memory, not images", {
       value: integer(1, 4096),
@@ -78,8 +88,9 @@ function readFlags(args: string[]): Flags {
       value: text(),
       defaultText: "none",
     })
+    .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .switch("--quiet", "print nothing but errors")
-    .read<Flags>(args);
+    .read<Flags>(args, (word) => `--class ${word}`);
 }
 
 /** Classes that the flag asks for. */
@@ -108,6 +119,10 @@ function checkNames({ out, gif }: Flags): void {
   }
 }
 
+async function isFileOnDisk(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(({ isFile }) => isFile, () => false);
+}
+
 /** How the images stand in a grid: a row for each class, or as square as it can be. */
 function gridOptions({ count, scale }: Flags, rows: readonly string[]): GridOptions {
   return rows.length > 1 ? { columns: count, scale, rowLabels: rows } : { scale };
@@ -119,8 +134,7 @@ async function checkTargets(flags: Flags, rows: readonly string[], config: UNetC
   const [height, width] = imageSize(config);
   const images = { count: rows.length * count, height, width };
   try {
-    if (isFile(out)) layOutGrid(images, gridOptions(flags, rows));
-    if (gif !== undefined) layOutGrid(images, { ...gridOptions(flags, rows), rowLabels: undefined });
+    if (isFile(out) || gif !== undefined) layOutGrid(images, gridOptions(flags, rows));
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const allowed = "fewer images or a smaller --scale in one picture, or a directory as --out without --gif";
@@ -136,7 +150,7 @@ async function write(images: Images, flags: Flags, rows: readonly string[], repo
     const single = images.count === 1;
     const picture = single ? images.scaled(scale) : images.grid(gridOptions(flags, rows));
     await writePicture(out, await picture.png());
-    report.line(`${images.count} image${single ? "" : "s"} in ${out}`);
+    report.line(`${counted(images.count, "image")} in ${out}`);
     return;
   }
   for (let i = 0; i < images.count; i++) {
@@ -146,18 +160,23 @@ async function write(images: Images, flags: Flags, rows: readonly string[], repo
     const safe = String(name).replace(/[^\p{L}\p{N} _-]/gu, "_");
     await writePicture(join(out, `${safe}-${seed}.png`), await image.scaled(scale).png());
   }
-  report.line(`${images.count} images in ${out}`);
+  report.line(`${counted(images.count, "image")} in ${out}`);
 }
 
 /** What a request is drawn as: image `i` of all has seed `seed + i`, whatever is drawn beside it. */
 type Request = GenerateOptions & { readonly class: readonly ClassChoice[]; readonly count: number };
 
-/** The frames of an animation, drawn `batch` images at a time. */
-async function drawFrames(model: DDPM, request: Request, batch: number): Promise<Images[]> {
+/** Images, and the frames of their animation, drawn `batch` at a time. */
+async function drawWithFrames(
+  model: DDPM,
+  request: Request & { readonly batch: number },
+): Promise<{ images: Images; frames: Images[] }> {
+  const { batch } = request;
+  const moments = shownSteps(GIF_FRAMES, drawSettings(request, model).steps);
   const { class: rows, count, seed = 0, onStep } = request;
   const each = rows.flatMap((row) => Array.from({ length: count }, () => row));
   const batches = Math.ceil(each.length / batch);
-  const parts: (readonly Images[])[] = [];
+  const parts: Trajectory[] = [];
   for (let first = 0; first < each.length; first += batch) {
     const part: GenerateOptions = {
       ...request,
@@ -166,9 +185,12 @@ async function drawFrames(model: DDPM, request: Request, batch: number): Promise
       seed: seed + first,
       onStep: (done, total) => onStep?.(parts.length * total + done, batches * total),
     };
-    parts.push((await model.trajectory(part, GIF_FRAMES)).noisy);
+    parts.push(await model.trajectory(part, moments));
   }
-  return parts[0].map((_, frame) => Images.concat(parts.map((part) => part[frame])));
+  return {
+    images: Images.concat(parts.map(({ images }) => images)),
+    frames: moments.map((_, frame) => Images.concat(parts.map(({ noisy }) => noisy[frame]))),
+  };
 }
 
 async function main(args: string[]): Promise<void> {
@@ -176,6 +198,7 @@ async function main(args: string[]): Promise<void> {
   checkNames(flags);
   const report = createReporter({ mode: reporterMode(flags) });
   const directory = flags.model ?? await newestRun();
+  if (await isFileOnDisk(directory)) throw new ConfigError("--model", directory, "a directory, not a file");
   const gpu = await openTaskGpu();
   try {
     const model = await DDPM.load(directory, {
@@ -186,22 +209,23 @@ async function main(args: string[]): Promise<void> {
     const rows = choices(flags.class, model.classes);
     const names = rows.map((row) => row === null ? "none" : String(row));
     await checkTargets(flags, names, model.config);
-    report.line(`model ${model.path} on ${model.adapter}`);
     const total = rows.length * count;
-    const what = total === 1 ? "1 image" : `${total} images`;
-    const images = await model.generate({
+    const request = {
       ...{ class: rows, count, steps, sampler, eta, guidance, seed, batch },
-      onStep: progress(report, `drawing ${what}`),
-    });
+      onStep: progress(report, `drawing ${counted(total, "image")}`),
+    };
+    planSampling(sampler, model.schedule, drawSettings(request, model));
+    report.line(`model ${model.path} on ${model.adapter}`);
+    const profile = await TaskProfile.create(gpu, flags.profile);
+    profile.startSampling(Math.min(batch, total), steps);
+    const { images, frames } = flags.gif === undefined
+      ? { images: await model.generate(request), frames: [] }
+      : await drawWithFrames(model, request);
     report.stop();
+    await profile.finish(report);
     await write(images, flags, names, report);
     if (flags.gif !== undefined) {
-      const request = { class: rows, count, steps, sampler, eta, guidance, seed };
-      const onStep = progress(report, `drawing ${what} again, for the animation`);
-      const frames = await drawFrames(model, { ...request, onStep }, batch);
-      report.stop();
-      const options = { ...gridOptions(flags, names), rowLabels: undefined };
-      const grids = frames.map((frame) => frame.grid(options));
+      const grids = frames.map((frame) => frame.grid(gridOptions(flags, names)));
       await writePicture(flags.gif, await encodeGif(grids, { delayMs: 100 }));
       report.line(`animation in ${flags.gif}`);
     }

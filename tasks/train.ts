@@ -4,23 +4,27 @@
  * @module
  */
 import { join } from "node:path";
-import { cifar10, DDPM, type EpochRecord, type Gpu, type ImageDataset, train } from "../mod.ts";
-import { checkRunDirectory } from "../lib/train/run_plan.ts";
+import {
+  cifar10,
+  type DataProgressListener,
+  DDPM,
+  type EpochRecord,
+  type Gpu,
+  type ImageDataset,
+  train,
+} from "../mod.ts";
+import { UNET_WEIGHTS } from "../lib/train/checkpoint_files.ts";
+import { checkResumedSettings, checkRunDirectory } from "../lib/train/run_directory.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
 import { showErrorAndExit } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
 import { Interruption } from "./interruption.ts";
-import {
-  drawForwardProcess,
-  drawLossCurves,
-  drawOrWarn,
-  drawReverseProcess,
-  type Picture,
-  warn,
-} from "./pictures.ts";
+import { drawOrWarn, isNewer, type Picture, warn } from "./pictures.ts";
+import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "./progress.ts";
+import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
 import { discardEmptyRun, makeRunDirectory, newestRun } from "./runs.ts";
-import { FLAG_OF, readFlags, settingsOf } from "./train_flags.ts";
+import { FLAG_OF, type Flags, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
 
 async function main(args: string[]): Promise<number> {
@@ -35,22 +39,16 @@ async function main(args: string[]): Promise<number> {
   try {
     // What can be told to be wrong before 139 MB are fetched is told before.
     if (given !== undefined) await checkRunDirectory(given, resume);
-    if (!resume) resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });
+    if (resume) await checkResumedSettings(given!, settings);
+    else resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });
     const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !resume;
-    if (gpu.adapter.software && auto) {
-      const images = flags.limit === undefined
-        ? `at most ${AUTO_SOFTWARE_LIMIT} images`
-        : `${flags.limit} images`;
-      report.line(
-        `No GPU here, so this is a small run: preset tiny on ${images}. All images: --limit 45000. ` +
-          "The real thing, hours on a GPU: deno task train --preset small",
-      );
-    }
+    if (gpu.adapter.software && auto) report.line(describeSmallRun(flags));
+    const profile = await TaskProfile.create(gpu, flags.profile);
     const data = await cifar10({
       data: flags.data,
-      onProgress: ({ message, done, total }) =>
-        report.line(total === undefined ? message : `${message} ${done}/${total}`),
+      onProgress: showProgress(report),
     });
+    report.stop();
     const out = given ?? (made = await makeRunDirectory());
     const training = new TrainingReport(report, out);
     const { signal } = interruption;
@@ -61,6 +59,7 @@ async function main(args: string[]): Promise<number> {
         const event of train({ ...settings, data, out, gpu, signal, resume, sampleEvery, logEvery })
       ) {
         await training.on(event);
+        await profile.on(event, report);
         if (event.type === "end") history = event.history;
       }
     });
@@ -84,7 +83,33 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-/** The pictures that a run ends with, as many of them as can be drawn. */
+/** What is trained where nobody said what, and a CPU has to do it. */
+export function describeSmallRun({ limit, data }: Pick<Flags, "limit" | "data">): string {
+  const images = limit !== undefined
+    ? ""
+    : data === undefined
+    ? ` on ${AUTO_SOFTWARE_LIMIT} of CIFAR-10's 45000 training images (all of them: --limit 45000)`
+    : ` on at most ${AUTO_SOFTWARE_LIMIT} images (more: --limit N)`;
+  return `No GPU here, so this is a small run: preset tiny${images}. ` +
+    "The real thing, hours on a GPU: deno task train --preset small";
+}
+
+/** Shows how far reading the data is. */
+export function showProgress(report: Reporter): DataProgressListener {
+  let shown: string | undefined;
+  return ({ message, done = 0, total }) => {
+    if (total === undefined) {
+      report.stop();
+      report.line(message);
+      return;
+    }
+    if (message !== shown) report.start(total, message);
+    shown = message;
+    report.update(done);
+  };
+}
+
+/** The pictures that a run ends with, as many of them as can be drawn and are not there yet. */
 async function drawPictures(
   out: string,
   history: readonly EpochRecord[],
@@ -92,13 +117,26 @@ async function drawPictures(
   gpu: Gpu,
   report: Reporter,
 ): Promise<Picture[]> {
-  const pictures = await drawOrWarn(report, join(out, "loss.png"), () => drawLossCurves(out, history));
+  const [loss, forward, ...reverse] = ["loss.png", "forward.png", "reverse.png", "reverse.gif"]
+    .map((name) => join(out, name));
+  const weights = join(out, UNET_WEIGHTS);
+  const current = async (...paths: string[]) => {
+    const newer = await Promise.all(paths.map((path) => isNewer(path, weights)));
+    return newer.every(Boolean);
+  };
+  const pictures = await current(loss)
+    ? []
+    : await drawOrWarn(report, loss, () => drawLossCurves(out, history));
+  const [forwardThere, reverseThere] = [await current(forward), await current(...reverse)];
+  if (forwardThere && reverseThere) return pictures;
   const processes = await drawOrWarn(report, "pictures of the forward and reverse process", async () => {
     const model = await DDPM.load(out, { gpu, onWarning: (message) => warn(report, message) });
     const { schedule } = model;
     const drawn = [
-      ...await drawOrWarn(report, join(out, "forward.png"), () => drawForwardProcess(out, schedule, data)),
-      ...await drawOrWarn(report, join(out, "reverse.png"), () => drawReverseProcess(out, model, report)),
+      ...forwardThere ? [] : await drawOrWarn(report, forward, () => drawForwardProcess(out, schedule, data)),
+      ...reverseThere
+        ? []
+        : await drawOrWarn(report, reverse[0], () => drawReverseProcess(out, model, report)),
     ];
     await model.close();
     return drawn;

@@ -3,9 +3,16 @@
  *
  * @module
  */
-import { ConfigError, PRESET_DEFAULTS, type SettingsOptions, unetConfigFromJson } from "../mod.ts";
+import {
+  ConfigError,
+  PRESET_DEFAULTS,
+  type SettingsOptions,
+  type UNetConfig,
+  unetConfigFromJson,
+} from "../mod.ts";
 import { type NumericSetting, RANGES } from "../lib/train/settings.ts";
 import { type FlagNames, integer, number, oneOf, TaskCommand, text, type Value } from "./cli.ts";
+import { PROFILE_FLAG } from "./profile.ts";
 
 /** What the command line said. */
 export interface Flags {
@@ -28,8 +35,10 @@ export interface Flags {
   onNonFinite?: "stop" | "skip";
   out?: string;
   resume?: string | true;
-  sampleEvery: number;
+  sampleEvery?: number;
   logEvery: number;
+  checkpointActivations?: true;
+  profile?: string | true;
   quiet?: true;
   json?: true;
 }
@@ -153,13 +162,18 @@ export function readFlags(args: string[]): Flags {
     .flag("--sample-every <N>", "epochs between grids of samples, 0 for none", {
       value: integer(0, 1_000_000),
       unit: "epochs",
-      default: 1,
+      defaultText: "1; on resume what the run had",
     })
     .flag("--log-every <N>", "optimizer steps between progress reports, 0 for about one a second", {
       value: integer(0, 256),
       unit: "steps",
       default: 0,
     })
+    .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
+    .switch(
+      "--checkpoint-activations",
+      "keep less for the backward pass and compute it again: less memory, about a tenth more time, same bits",
+    )
     .switch("--quiet", "print nothing but errors", ["json"])
     .switch("--json", "print one JSON object a line")
     .read<Flags>(args);
@@ -182,6 +196,7 @@ export async function settingsOf(flags: Flags): Promise<SettingsOptions> {
     labelDropout,
     seed,
     onNonFinite,
+    checkpointActivations,
   } = flags;
   return {
     preset,
@@ -196,6 +211,7 @@ export async function settingsOf(flags: Flags): Promise<SettingsOptions> {
     labelDropout,
     seed,
     onNonFinite,
+    checkpointActivations,
     // Each of the two takes the place of the other, also where a resumed run had the other.
     ...(steps !== undefined
       ? { steps, epochs: 1_000_000 }
@@ -203,8 +219,18 @@ export async function settingsOf(flags: Flags): Promise<SettingsOptions> {
       ? { steps: null, epochs }
       : {}),
     ...(flags.unconditional ? { conditional: false } : {}),
-    ...(flags.config === undefined ? {} : { model: unetConfigFromJson(await readJson(flags.config)) }),
+    ...(flags.config === undefined ? {} : { model: await readNetwork(flags.config) }),
   };
+}
+
+async function readNetwork(path: string): Promise<UNetConfig> {
+  const json = await readJson(path);
+  try {
+    return unetConfigFromJson(json);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError("--config", path, `a config.json of diffusers' UNet2DModel (${error.message})`);
+  }
 }
 
 async function readJson(path: string): Promise<Record<string, unknown>> {

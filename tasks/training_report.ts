@@ -4,9 +4,14 @@
  * @module
  */
 import { join } from "node:path";
-import type { EndEvent, SamplesEvent, StartEvent, TrainEvent } from "../mod.ts";
+import type { EndEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
 import { drawOrWarn, writePicture } from "./pictures.ts";
-import { formatDuration, formatNumber, type Reporter } from "./progress.ts";
+import { inFlags } from "./cli.ts";
+import { counted, formatDuration, type Reporter, roughly } from "./progress.ts";
+import { FLAG_OF } from "./train_flags.ts";
+
+/** The first steps compile kernels, and tell little of those to come. */
+const FORETELL_AFTER_MS = 5000;
 
 /** Shows training's events, writes its grids, and keeps what is needed at the end. */
 export class TrainingReport {
@@ -16,12 +21,20 @@ export class TrainingReport {
   classes: readonly string[] = [];
   readonly #report: Reporter;
   readonly #out: string;
+  readonly #now: () => number;
   #start = 0;
+  #resumedFrom = 0;
+  /** Whether it was said how long it will take. */
+  #foretold = false;
 
-  /** @param out the run's directory */
-  constructor(report: Reporter, out: string) {
+  /**
+   * @param out the run's directory
+   * @param now the time in milliseconds; for tests
+   */
+  constructor(report: Reporter, out: string, now: () => number = () => performance.now()) {
     this.#report = report;
     this.#out = out;
+    this.#now = now;
   }
 
   /** Takes in an event. */
@@ -36,9 +49,10 @@ export class TrainingReport {
       case "step":
         report.update(event.step, {
           epoch: event.epoch,
-          loss: formatNumber(event.loss),
-          "images/s": formatNumber(event.imagesPerSecond),
-        });
+          loss: event.loss.toFixed(4),
+          "images/s": event.imagesPerSecond.toFixed(1),
+        }, event.remainingSeconds);
+        this.#foretell(event);
         break;
       case "epoch": {
         const validation = event.valLoss?.toFixed(5) ?? "none";
@@ -54,7 +68,7 @@ export class TrainingReport {
         await this.#writeGrid(event);
         break;
       case "warning":
-        report.line(`warning: ${event.message}`);
+        report.line(`warning: ${inFlags(event.message, FLAG_OF)}`);
         break;
       case "end":
         report.stop();
@@ -71,7 +85,8 @@ export class TrainingReport {
       event;
     const report = this.#report;
     if (settings.model.numClassEmbeds !== null) this.classes = event.classes;
-    this.#start = performance.now();
+    this.#start = this.#now();
+    this.#resumedFrom = event.resumedFrom;
     report.line(
       `adapter ${event.adapter}; ${settings.preset} network, ${
         (parameters / 1e6).toFixed(2)
@@ -80,12 +95,19 @@ export class TrainingReport {
     );
     const batch = settings.accumulate > 1 ? `${settings.batch} x ${settings.accumulate}` : settings.batch;
     report.line(
-      `${trainImages} training and ${validationImages} validation images, batch ${batch}, ` +
-        `${stepsPerEpoch} steps an epoch, ${totalSteps} steps in all`,
+      `${trainImages} training and ${counted(validationImages, "validation image")}, batch ${batch}, ` +
+        `${counted(stepsPerEpoch, "step")} an epoch, ${counted(totalSteps, "step")} in all`,
     );
     if (event.resumedFrom > 0) report.line(`resumed after step ${event.resumedFrom}`);
     report.line(`run directory ${this.#out}`);
     report.start(totalSteps, "training", event.resumedFrom);
+  }
+
+  /** Says once, as soon as that can be known, how long the run will take. */
+  #foretell({ remainingSeconds }: StepEvent): void {
+    if (this.#foretold || this.#now() - this.#start < FORETELL_AFTER_MS) return;
+    this.#foretold = true;
+    this.#report.line(`about ${roughly(remainingSeconds)} to go, validation and samples included`);
   }
 
   async #writeGrid({ epoch, step, images, columns, rowLabels }: SamplesEvent): Promise<void> {
@@ -107,8 +129,11 @@ export class TrainingReport {
       return "stopped before the first step was done; there is nothing to resume";
     }
     if (interrupted) return `stopped after step ${step}; go on with: deno task train --resume ${this.#out}`;
-    const all = (performance.now() - this.#start) / 1000;
-    const [training, total] = [formatDuration(seconds), formatDuration(all)];
-    return `done: ${step} steps in ${training} (${total} with samples and saves)`;
+    const here = formatDuration((this.#now() - this.#start) / 1000);
+    const done = `done: ${counted(step, "step")}`;
+    if (this.#resumedFrom === 0) return `${done} in ${here}`;
+    const share = step === this.#resumedFrom ? "none" : step - this.#resumedFrom;
+    return `${done}, ${share} of them now, in ${here}; ` +
+      `training and validation took ${formatDuration(seconds)} in all`;
   }
 }

@@ -147,7 +147,9 @@ Deno.test("a trajectory ends in the image that generate draws, at evenly spaced 
   await withModel(async (model) => {
     const options = { class: [0, 1], steps: 9, seed: 4 };
     const final = await model.generate(options);
-    const { noisy, predicted, timesteps } = await model.trajectory(options, 5);
+    const { images, noisy, predicted, timesteps } = await model.trajectory(options, 5);
+    assert.deepEqual(images.pixels, final.pixels);
+    assert.deepEqual(images.metadata, final.metadata);
     assert.deepEqual(timesteps, [888, 666, 444, 222, 0]);
     assert.deepEqual([noisy.length, predicted.length], [5, 5]);
     assert.deepEqual(noisy[4].pixels, final.pixels);
@@ -160,6 +162,18 @@ Deno.test("a trajectory ends in the image that generate draws, at evenly spaced 
       /^ConfigError: frames: expected a whole number of 2 or more/,
     );
     await assert.rejects(model.trajectory(options, NaN), ConfigError);
+
+    const chosen = await model.trajectory(options, [2, 6, 7]);
+    assert.deepEqual(chosen.timesteps, [666, 222, 111]);
+    assert.deepEqual(chosen.noisy[0].pixels, noisy[1].pixels);
+    assert.deepEqual(chosen.predicted[1].pixels, predicted[3].pixels);
+    assert.deepEqual(chosen.images.pixels, final.pixels);
+    for (const frames of [[3, 2], [2, 2], [9], [-1], [0.5]]) {
+      await assert.rejects(
+        model.trajectory(options, frames),
+        /^ConfigError: frames: expected steps from 0 to 8 in ascending order, got /,
+      );
+    }
   });
 });
 

@@ -104,6 +104,8 @@ async function classNames(root: string): Promise<string[]> {
 async function classFolder(path: string): Promise<ClassFolder> {
   const { folders, files } = await listFolder(path);
   if (folders.length > 0) throw new DataError(`${path}/${folders[0]}: a folder inside a class folder`);
-  if (files.length === 0) throw new DataError(`${path}: a class folder without images`);
+  if (files.length === 0) {
+    throw new DataError(`${path}: a class folder without images: expected PNG files in it`);
+  }
   return { path, files };
 }

@@ -5,10 +5,19 @@
  */
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "./device.ts";
-import type { Dispatch, Program } from "./program.ts";
+import { type Dispatch, type Program, setReplayer } from "./program.ts";
 import { readBack } from "./readback.ts";
 
-/** What the dispatches of one group took together, over all repeats. */
+/** When the device executed a dispatch. */
+export interface Slice {
+  readonly dispatch: Dispatch;
+  /** Milliseconds since the first dispatch that was timed. */
+  readonly start: number;
+  /** Milliseconds that it took. */
+  readonly milliseconds: number;
+}
+
+/** What the dispatches of one group took together. */
 export interface ProfileEntry {
   /** What was grouped by, e.g. the kernel and entry point `group_norm.forward`. */
   readonly name: string;
@@ -20,80 +29,128 @@ export interface ProfileEntry {
   readonly share: number;
   /** Floating-point operations of products; 0 where memory traffic is what counts. */
   readonly flops: number;
+  /** Bytes of the buffer ranges bound, each once a dispatch; less is moved where but a part of a range is used. */
+  readonly bytes: number;
 }
 
-/** Options of {@linkcode profilePrograms}. */
-export interface ProfileOptions {
-  /** How often the programs are replayed; 1 unless given. */
-  repeats?: number;
-  /** The group of a dispatch; its kernel unless given. */
-  groupBy?: (dispatch: Dispatch) => string;
+/** Which replays to time. */
+export interface ProfilerOptions {
+  /** Replays that run as ever before the first that is timed, for kernels to be compiled; 0 unless given. */
+  readonly skip?: number;
+  /** Replays to time; 1 unless given. */
+  readonly take?: number;
 }
 
 /** Two timestamps a dispatch in a query set of at most 4096, which every device allows. */
 const DISPATCHES_PER_SET = 2048;
 
 /**
- * Replays programs with a timestamp around every dispatch, and adds up by kernel. Dispatches cannot overlap then, and
- * passes cost something, so the sum is an upper bound of what a plain replay takes.
+ * Times replays as they happen: from its making on, what runs on a device runs with a timestamp around every dispatch.
+ * The same dispatches run in the same order on the same buffers, so results keep their bits; nothing runs twice.
  *
- * @param programs run one after the other, as in `runPrograms`
- * @returns the groups, longest first
- * @throws {DeviceError} when the adapter has no timestamps
+ * Counted are replays that begin with the program that is seen first: in training the steps, not a validation between
+ * them. Dispatches cannot overlap while timed, and passes cost something, so the sum is an upper bound of what a plain
+ * replay takes.
  */
-export async function profilePrograms(
-  gpu: Gpu,
-  programs: readonly Program[],
-  { repeats = 1, groupBy = ({ kernel }) => kernel }: ProfileOptions = {},
-): Promise<ProfileEntry[]> {
-  if (!gpu.device.features.has("timestamp-query")) {
-    throw new DeviceError(
-      `${gpu.adapter.name} has no timestamps (feature timestamp-query), so it cannot be profiled`,
-    );
+export class Profiler {
+  readonly #gpu: Gpu;
+  readonly #timed: Timed[] = [];
+  #first: Program | undefined;
+  #skip: number;
+  #take: number;
+
+  /** @throws {DeviceError} when the adapter has no timestamps */
+  constructor(gpu: Gpu, { skip = 0, take = 1 }: ProfilerOptions = {}) {
+    if (!gpu.device.features.has("timestamp-query")) {
+      throw new DeviceError(
+        `${gpu.adapter.name} has no timestamps (feature timestamp-query), so it cannot be profiled`,
+      );
+    }
+    this.#gpu = gpu;
+    this.#skip = skip;
+    this.#take = take;
+    setReplayer(gpu, (programs) => this.#replay(programs));
   }
-  const dispatches = programs.flatMap((program) => program.dispatches);
-  const nanoseconds = new Float64Array(dispatches.length);
-  for (let repeat = 0; repeat < repeats; repeat++) {
-    for (let first = 0; first < dispatches.length; first += DISPATCHES_PER_SET) {
-      const part = dispatches.slice(first, first + DISPATCHES_PER_SET);
-      const times = await timeEach(gpu, part);
-      times.forEach((time, i) => nanoseconds[first + i] += time);
+
+  /** Whether all replays asked for have run, or been submitted. */
+  get complete(): boolean {
+    return this.#take === 0;
+  }
+
+  #replay(programs: readonly Program[]): boolean {
+    this.#first ??= programs[0];
+    if (programs[0] !== this.#first || this.#skip-- > 0) return false;
+    const dispatches = programs.flatMap((program) => program.dispatches);
+    this.#timed.push({ dispatches, stamps: submitTimed(this.#gpu, dispatches) });
+    if (--this.#take === 0) setReplayer(this.#gpu, undefined);
+    return true;
+  }
+
+  /**
+   * Ends profiling and reads what was timed.
+   *
+   * @returns the replays in order, of each its dispatches in order; fewer than asked for where fewer ran
+   */
+  async finish(): Promise<Slice[][]> {
+    setReplayer(this.#gpu, undefined);
+    const timed = this.#timed.splice(0);
+    if (timed.length === 0) return [];
+    try {
+      const parts = timed.map(({ stamps }) => ({ buffer: stamps, offset: 0, size: stamps.size }));
+      const ticks = (await readBack(this.#gpu, parts)).map((bytes) => new BigUint64Array(bytes));
+      const origin = ticks[0][0];
+      return timed.map(({ dispatches }, replay) =>
+        dispatches.map((dispatch, i): Slice => {
+          const [start, end] = [2 * i, 2 * i + 1].map((at) => milliseconds(ticks[replay][at], origin));
+          // A device may reset its clock between two passes; a negative time would spoil the sum.
+          return { dispatch, start, milliseconds: Math.max(0, end - start) };
+        })
+      );
+    } finally {
+      for (const { stamps } of timed) stamps.destroy();
     }
   }
-  return summarize(dispatches.map((dispatch, i) => ({
-    name: groupBy(dispatch),
-    milliseconds: nanoseconds[i] / 1e6,
-    calls: repeats,
-    flops: repeats * dispatch.flops,
-  })));
+}
+
+/** A replay under way: its dispatches, and where two timestamps of each will be. */
+interface Timed {
+  readonly dispatches: readonly Dispatch[];
+  readonly stamps: GPUBuffer;
 }
 
 /** Adds up by name, longest first, and works out the shares. */
-export function summarize(parts: readonly Omit<ProfileEntry, "share">[]): ProfileEntry[] {
-  const groups = new Map<string, { calls: number; milliseconds: number; flops: number }>();
-  for (const { name, calls, milliseconds, flops } of parts) {
-    const group = groups.get(name) ?? { calls: 0, milliseconds: 0, flops: 0 };
-    group.calls += calls;
+export function summarize(
+  slices: readonly Slice[],
+  groupBy: (dispatch: Dispatch) => string = ({ kernel }) => kernel,
+): ProfileEntry[] {
+  const groups = new Map<string, { calls: number; milliseconds: number; flops: number; bytes: number }>();
+  for (const { dispatch, milliseconds } of slices) {
+    const name = groupBy(dispatch);
+    const group = groups.get(name) ?? { calls: 0, milliseconds: 0, flops: 0, bytes: 0 };
+    group.calls++;
     group.milliseconds += milliseconds;
-    group.flops += flops;
+    group.flops += dispatch.flops;
+    group.bytes += dispatch.bytes;
     groups.set(name, group);
   }
-  const total = parts.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  const total = slices.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
   return [...groups]
     .map(([name, group]) => ({ name, ...group, share: total > 0 ? group.milliseconds / total : 0 }))
     .sort((a, b) => b.milliseconds - a.milliseconds);
 }
 
-/** Nanoseconds of each dispatch. */
-async function timeEach(gpu: Gpu, dispatches: readonly Dispatch[]): Promise<number[]> {
-  const { device } = gpu;
-  const querySet = device.createQuerySet({ type: "timestamp", count: 2 * dispatches.length });
-  // At most 32 KiB, so the byte budget does not count it.
+/** Submits dispatches in one go, each in a pass of its own. */
+function submitTimed({ device }: Gpu, dispatches: readonly Dispatch[]): GPUBuffer {
+  // 16 bytes a dispatch are too little for the byte budget to count.
   const size = 16 * dispatches.length;
   const stamps = device.createBuffer({ size, usage: QUERY_RESOLVE | COPY_SRC, label: "timestamps" });
-  try {
-    const encoder = device.createCommandEncoder();
-    dispatches.forEach(({ pipeline, bindGroup, workgroups }, i) => {
+  const sets: GPUQuerySet[] = [];
+  const encoder = device.createCommandEncoder();
+  for (let first = 0; first < dispatches.length; first += DISPATCHES_PER_SET) {
+    const part = dispatches.slice(first, first + DISPATCHES_PER_SET);
+    const querySet = device.createQuerySet({ type: "timestamp", count: 2 * part.length });
+    sets.push(querySet);
+    for (const [i, { pipeline, bindGroup, workgroups }] of part.entries()) {
       const pass = encoder.beginComputePass({
         timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
       });
@@ -101,17 +158,16 @@ async function timeEach(gpu: Gpu, dispatches: readonly Dispatch[]): Promise<numb
       pass.setBindGroup(0, bindGroup);
       pass.dispatchWorkgroups(...workgroups);
       pass.end();
-    });
-    encoder.resolveQuerySet(querySet, 0, 2 * dispatches.length, stamps, 0);
-    device.queue.submit([encoder.finish()]);
-    const [bytes] = await readBack(gpu, [{ buffer: stamps, offset: 0, size }]);
-    const ticks = new BigUint64Array(bytes);
-    // A device may reset its clock between two passes; a negative time would spoil the sum.
-    return dispatches.map((_, i) => Math.max(0, Number(BigInt.asIntN(64, ticks[2 * i + 1] - ticks[2 * i]))));
-  } finally {
-    stamps.destroy();
-    querySet.destroy();
+    }
+    encoder.resolveQuerySet(querySet, 0, 2 * part.length, stamps, 16 * first);
   }
+  device.queue.submit([encoder.finish()]);
+  for (const set of sets) set.destroy();
+  return stamps;
+}
+
+function milliseconds(ticks: bigint, origin: bigint): number {
+  return Number(BigInt.asIntN(64, ticks - origin)) / 1e6;
 }
 
 /** `GPUBufferUsage.QUERY_RESOLVE` and `COPY_SRC`, as numbers because the global is missing where only imported. */

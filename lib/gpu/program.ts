@@ -18,6 +18,8 @@ export interface Dispatch {
   /** Kernel and entry point, e.g. `group_norm.forward`. */
   readonly kernel: string;
   readonly flops: number;
+  /** Bytes of the buffer ranges it binds, each counted once; it moves less where it uses but a part of one. */
+  readonly bytes: number;
 }
 
 /** A list of dispatches that can be replayed any number of times without creating anything. */
@@ -60,8 +62,20 @@ export class Program {
   }
 }
 
+/** Replays programs in its own way, or returns false to leave it to {@linkcode runPrograms}. */
+export type Replayer = (programs: readonly Program[]) => boolean;
+
+const replayers = new WeakMap<Gpu, Replayer>();
+
+/** Lets `replayer` replay what runs on a device from now on, e.g. with timestamps; undefined ends that. */
+export function setReplayer(gpu: Gpu, replayer: Replayer | undefined): void {
+  if (replayer) replayers.set(gpu, replayer);
+  else replayers.delete(gpu);
+}
+
 /** Replays programs one after the other in one pass and one submit. */
 export function runPrograms(gpu: Gpu, programs: readonly Program[]): void {
+  if (replayers.get(gpu)?.(programs)) return;
   const encoder = gpu.device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   for (const program of programs) program.record(pass);
@@ -112,7 +126,8 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
     }
     const bindGroup = gpu.device.createBindGroup({ layout, entries, label: launch.label });
     const { workgroups, label, flops } = launch;
-    return { pipeline, bindGroup, workgroups, label, flops, kernel: `${kernel.name}.${entry}` };
+    const moved = names.reduce((sum, name) => sum + launch.buffers[name].size, 0);
+    return { pipeline, bindGroup, workgroups, label, flops, bytes: moved, kernel: `${kernel.name}.${entry}` };
   }));
   try {
     const dispatches = await ready;

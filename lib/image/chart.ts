@@ -131,6 +131,7 @@ function chartSpec(series: readonly ChartSeries[], options: ChartOptions): unkno
   const wholeX = rows.every(({ x }) => Number.isInteger(x));
   const names = series.map(({ name }) => name);
   const colors = CHART_COLORS.slice(0, series.length);
+  const logAxis = { values: logTicks(rows.map(({ y }) => y)), format: ".2~g" };
   return {
     ...CHART_SIZE,
     padding: { left: 16, top: 14, right: 24, bottom: 14 },
@@ -151,7 +152,7 @@ function chartSpec(series: readonly ChartSeries[], options: ChartOptions): unkno
         type: "quantitative",
         title: yLabel,
         scale: { ...(logY ? { type: "log" } : { zero: false }), nice: false, padding: 16 },
-        axis: { tickCount: 8, ...(logY ? { format: "~g", labelOverlap: true } : {}) },
+        axis: logY ? logAxis : { tickCount: 8 },
       },
       color: {
         field: "name",
@@ -193,6 +194,21 @@ function chartSpec(series: readonly ChartSeries[], options: ChartOptions): unkno
       },
     },
   };
+}
+
+/** Ticks of a logarithmic axis: as many a power of ten as there is room for. */
+function logTicks(values: readonly number[]): number[] {
+  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const ticks = [[1, 1.5, 2, 3, 4, 5, 7], [1, 2, 5], [1]].map((digits) => {
+    const found: number[] = [];
+    for (let power = Math.floor(Math.log10(least)); power <= Math.log10(most); power++) {
+      found.push(...digits.map((digit) => Number(`${digit}e${power}`)));
+    }
+    return found.filter((tick) => tick >= least && tick <= most);
+  });
+  const [many, some, few] = ticks;
+  if (many.length < 2) return [...new Set([least, most])];
+  return some.length < 4 ? many : some.length > 12 ? few : some;
 }
 
 async function loadRenderer(): Promise<Renderer> {

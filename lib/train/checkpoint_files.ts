@@ -9,6 +9,8 @@ import { CheckpointError } from "../errors.ts";
 import { PREVIOUS_SUFFIX } from "./durable.ts";
 import { decodeWeights } from "./weights.ts";
 
+/** Folder of a run's checkpoints. */
+export const CHECKPOINTS = "checkpoints";
 /** Says which parts a diffusers pipeline has. */
 export const MODEL_INDEX = "model_index.json";
 /** The noise schedule. */
@@ -41,7 +43,7 @@ export interface CheckpointPath {
 
 /** Directory of the checkpoint of a step. */
 export function checkpointPath(runDir: string, step: number): string {
-  return join(runDir, "checkpoints", `step-${String(step).padStart(8, "0")}`);
+  return join(runDir, CHECKPOINTS, `step-${String(step).padStart(8, "0")}`);
 }
 
 /**
@@ -51,7 +53,7 @@ export function checkpointPath(runDir: string, step: number): string {
  * @throws {CheckpointError} if the directory is there and cannot be read
  */
 export async function listCheckpoints(runDir: string): Promise<CheckpointPath[]> {
-  const directory = join(runDir, "checkpoints");
+  const directory = join(runDir, CHECKPOINTS);
   const found: CheckpointPath[] = [];
   try {
     for await (const { name } of Deno.readDir(directory)) {

@@ -43,7 +43,7 @@ export interface StepEvent {
   readonly gradientNorm: number;
   readonly learningRate: number;
   readonly imagesPerSecond: number;
-  /** Seconds left at this rate, training steps alone. */
+  /** Seconds left at the speed of the last half minute, the validations, saves and grids to come included. */
   readonly remainingSeconds: number;
 }
 

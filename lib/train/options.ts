@@ -18,7 +18,10 @@ export interface Surroundings {
   readonly out?: string;
   /** Goes on from the newest whole checkpoint in `out`; settings then come from there. */
   readonly resume?: boolean;
-  /** Epochs between grids of samples, and one at the end; 0 for none. Default 1. */
+  /**
+   * Epochs between grids of samples, and one at the end; 0 for none. Default 1. A resumed run keeps this and the next
+   * three where they are not given anew.
+   */
   readonly sampleEvery?: number;
   /** Images per class in such a grid, 1 to 256. Default 4 on a software adapter, else 8. */
   readonly samplesPerClass?: number;
@@ -39,6 +42,9 @@ export interface Surroundings {
   /** A device to use; one is opened, and closed at the end, if this is not given. */
   readonly gpu?: Gpu;
 }
+
+/** What a run's grids of samples are like, as far as the caller said; a resumed run keeps what it was told before. */
+export type GridSettings = Pick<Surroundings, "sampleEvery" | "samplesPerClass" | "sampleSteps" | "guidance">;
 
 /** Options of {@linkcode train}: the run's settings, and what surrounds them. */
 export interface TrainOptions extends SettingsOptions, Surroundings {}
@@ -62,33 +68,42 @@ export function settingsIn(options: TrainOptions): SettingsOptions {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !Object.hasOwn(SURROUNDINGS, name)));
 }
 
+/** What the caller's options say of grids. */
+export function gridsIn({ sampleEvery, samplesPerClass, sampleSteps, guidance }: GridSettings): GridSettings {
+  const grids = { sampleEvery, samplesPerClass, sampleSteps, guidance };
+  return Object.fromEntries(Object.entries(grids).filter(([, value]) => value !== undefined));
+}
+
 /**
  * Checks the options' names, and what surrounds the settings.
  * @throws {ConfigError} naming the first option that there is not, or that is out of range
  */
 export function checkOptions(options: TrainOptions): void {
   checkNames(options);
-  const {
-    sampleEvery = 1,
-    samplesPerClass = 1,
-    sampleSteps = 1,
-    logEvery = 0,
-    guidance = 1,
-    resume = false,
-  } = options;
-  const whole = (field: string, value: number, min: number, max: number) => {
-    if (!Number.isSafeInteger(value) || value < min || value > max) {
-      throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
-    }
-  };
-  whole("sampleEvery", sampleEvery, 0, 1_000_000);
-  whole("samplesPerClass", samplesPerClass, 1, 256);
-  whole("sampleSteps", sampleSteps, 1, 1000);
+  const { logEvery = 0, resume = false } = options;
+  checkGrids(options);
   whole("logEvery", logEvery, 0, LOG_SLOTS);
-  checkGuidance(guidance);
   checkBoolean("resume", resume);
   if (resume && options.out === undefined) {
     throw new ConfigError("resume", true, "a run directory in `out`, too");
+  }
+}
+
+/**
+ * Checks what is said of grids.
+ * @throws {ConfigError} naming the first option that is out of range
+ */
+export function checkGrids(grids: GridSettings): void {
+  const { sampleEvery = 1, samplesPerClass = 1, sampleSteps = 1, guidance = 1 } = grids;
+  whole("sampleEvery", sampleEvery, 0, 1_000_000);
+  whole("samplesPerClass", samplesPerClass, 1, 256);
+  whole("sampleSteps", sampleSteps, 1, 1000);
+  checkGuidance(guidance);
+}
+
+function whole(field: string, value: number, min: number, max: number): void {
+  if (!Number.isSafeInteger(value) || value < min || value > max) {
+    throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
   }
 }
 

@@ -3,16 +3,13 @@
  *
  * @module
  */
-import { basename, join } from "node:path";
 import { type StepState, STREAM } from "../../kernels/step_state.ts";
 import { type ImageDataset, splitDataset, takeSubset } from "../data/dataset.ts";
-import { CheckpointError, ConfigError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { imageSize } from "../model/config.ts";
 import { splitSeed } from "../random.ts";
-import { listCheckpoints, type LoadedCheckpoint } from "./checkpoint.ts";
-import { MODEL_INDEX, UNET_CONFIG, UNET_WEIGHTS } from "./checkpoint_files.ts";
-import { exists } from "./durable.ts";
-import { settingsIn, type TrainOptions } from "./options.ts";
+import type { LoadedCheckpoint } from "./checkpoint.ts";
+import { type GridSettings, gridsIn, settingsIn, type TrainOptions } from "./options.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
 import { type Progress, readTrainer } from "./state.ts";
 import { LOG_SLOTS } from "./step.ts";
@@ -20,6 +17,7 @@ import { LOG_SLOTS } from "./step.ts";
 /** A run's settings, its images, and where it starts. */
 export interface RunPlan {
   readonly settings: TrainSettings;
+  readonly grids: GridSettings;
   /** Optimizer steps done at the checkpoint it goes on from, if it is resumed. */
   readonly savedStep: number | undefined;
   /** Changes as the run goes on. */
@@ -79,6 +77,7 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
   }
   return {
     settings,
+    grids: { ...stored?.grids, ...gridsIn(options) },
     savedStep: checkpoint?.step,
     progress,
     images: Uint32Array.from([...train, ...validation]),
@@ -96,38 +95,6 @@ export function epochIsOver({ progress, stepsPerEpoch, totalSteps }: RunPlan): b
   const { step, history } = progress;
   const ends = step > 0 && (step % stepsPerEpoch === 0 || step === totalSteps);
   return ends && history.at(-1)?.step !== step;
-}
-
-/** A file of each kind of model directory that a run would mix with its own. */
-const MODEL_FILES: readonly string[] = [MODEL_INDEX, UNET_CONFIG, UNET_WEIGHTS, basename(UNET_WEIGHTS)];
-
-/**
- * Checks that a run's directory has something to go on with, or nothing to be mixed with.
- *
- * @throws {CheckpointError} when there is nothing to resume
- * @throws {ConfigError} when there is a model, or a run that was not asked to be resumed
- */
-export async function checkRunDirectory(out: string, resume: boolean): Promise<void> {
-  const checkpoints = await listCheckpoints(out);
-  if (resume && checkpoints.length === 0) {
-    throw new CheckpointError(`${out} has no checkpoint to go on from`);
-  }
-  if (resume) return;
-  if (checkpoints.length > 0) {
-    throw new ConfigError(
-      "out",
-      out,
-      "a directory without a run, or `resume` to go on with the one it holds",
-    );
-  }
-  for (const name of MODEL_FILES) {
-    if (!await exists(join(out, name))) continue;
-    throw new ConfigError(
-      "out",
-      out,
-      `a directory without a model (there is ${name}), which would be overwritten`,
-    );
-  }
 }
 
 /** What the kernels are told of a micro-batch of optimizer step `step`, both counted from 0. */

@@ -8,11 +8,12 @@ import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { Images } from "../image/images.ts";
+import { type ImageMetadata, Images } from "../image/images.ts";
 import { classCount, imageSize } from "../model/config.ts";
 import type { SamplesEvent, WarningEvent } from "./events.ts";
 import type { Surroundings } from "./options.ts";
 import { Pace, settle } from "./pace.ts";
+import type { RunPlan } from "./run_plan.ts";
 import { scheduleOf, type TrainSettings } from "./settings.ts";
 
 /** Images drawn at once, where the device has room for so many. */
@@ -47,14 +48,14 @@ export class SampleGrid {
    */
   static async build(
     gpu: Gpu,
-    settings: TrainSettings,
+    { settings, grids }: Pick<RunPlan, "settings" | "grids">,
     weights: GPUBuffer,
     options: Surroundings,
   ): Promise<SampleGrid> {
     const { model, seed } = settings;
     const { software } = gpu.adapter;
     const { samplesPerClass: columns = software ? 4 : 8, sampleSteps = software ? 20 : 50, guidance = 2 } =
-      options;
+      grids;
     const classes = classCount(model);
     const rows = classes === 0 ? ROWS : classes;
     const requests = Array.from({ length: rows * columns }, (_, i): ImageRequest => ({
@@ -72,23 +73,36 @@ export class SampleGrid {
     return new SampleGrid({ gpu, settings, options, requests, columns, plan, generator });
   }
 
+  /** Evaluations of the network for one image that a grid takes. */
+  get evaluations(): number {
+    const { requests, plan, generator } = this.#parts;
+    return requests.length * plan.length * (generator.guided ? 2 : 1);
+  }
+
   /**
    * Draws the grid after an epoch that ended with an optimizer step.
    *
    * @returns undefined where the caller's signal came first
    */
   async draw(epoch: number, step: number): Promise<SamplesEvent | WarningEvent | undefined> {
-    const { settings: { model }, requests, columns, options } = this.#parts;
+    const { settings: { model }, requests, columns, options, plan, generator } = this.#parts;
     const drawn = await this.#draw();
     if (drawn === undefined) return undefined;
     if (!drawn.images.every(Number.isFinite)) {
       const message = `epoch ${epoch}: no grid of samples, since the averaged weights draw no finite images`;
       return { type: "warning", message };
     }
-    const images = Images.fromFloats(drawn.images, requests.length, ...imageSize(model));
-    const rowLabels = classCount(model) === 0
-      ? Array.from({ length: requests.length / columns }, () => "")
-      : options.data.classes;
+    const { classes } = options.data;
+    const conditional = classCount(model) > 0;
+    const metadata = requests.map(({ label, seed, guidance }): ImageMetadata => ({
+      class: conditional ? classes[label] : "none",
+      seed,
+      sampler: "ddim",
+      steps: plan.length,
+      guidance: generator.guided ? guidance : 1,
+    }));
+    const images = Images.fromFloats(drawn.images, requests.length, ...imageSize(model), metadata);
+    const rowLabels = conditional ? classes : Array.from({ length: requests.length / columns }, () => "");
     return { type: "samples", epoch, step, images, columns, rowLabels };
   }
 

@@ -14,6 +14,7 @@ import { unetParameters } from "../model/network.ts";
 import type { HostTensor, ParameterTable } from "../model/parameters.ts";
 import type { Checkpoint, LoadedCheckpoint } from "./checkpoint.ts";
 import type { EpochRecord } from "./events.ts";
+import { checkGrids, type GridSettings } from "./options.ts";
 import { checkSettings, scheduleOf, type TrainSettings } from "./settings.ts";
 import type { TrainingStep, WeightBuffers } from "./step.ts";
 
@@ -36,6 +37,7 @@ export interface Progress {
 interface TrainerJson extends Progress {
   readonly format: 1;
   readonly settings: TrainSettings;
+  readonly grids: GridSettings;
   readonly dataDigest: string;
   readonly dataName: string;
 }
@@ -84,6 +86,7 @@ export async function captureCheckpoint(
   gpu: Gpu,
   { weights, table }: TrainingStep,
   settings: TrainSettings,
+  grids: GridSettings,
   progress: Progress,
   data: { digest: string; name: string; classes: readonly string[] },
   staging: GPUBuffer,
@@ -101,6 +104,7 @@ export async function captureCheckpoint(
   const trainer: TrainerJson = {
     format: 1,
     settings,
+    grids,
     dataDigest: data.digest,
     dataName: data.name,
     ...progress,
@@ -145,8 +149,14 @@ export function initializeWeights(gpu: Gpu, { weights, table }: TrainingStep, se
  * @throws {CheckpointError} for a format or settings that this version does not know
  */
 export function readTrainer(
-  checkpoint: LoadedCheckpoint,
-): { settings: TrainSettings; progress: Progress; dataDigest: string; dataName: string } {
+  checkpoint: Pick<LoadedCheckpoint, "path" | "step" | "trainer">,
+): {
+  settings: TrainSettings;
+  grids: GridSettings;
+  progress: Progress;
+  dataDigest: string;
+  dataName: string;
+} {
   const trainer = checkpoint.trainer as unknown as TrainerJson;
   const file = `${checkpoint.path}/trainer.json`;
   if (trainer.format !== 1) {
@@ -157,11 +167,16 @@ export function readTrainer(
   if (trainer.step !== checkpoint.step) {
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
-  const { step, lossSum, lossCount, history, seconds, settings, dataDigest, dataName } = trainer;
+  const { step, lossSum, lossCount, history, seconds, dataDigest, dataName } = trainer;
   // Absent from the first checkpoints of this format.
-  const { epochSeconds = 0 } = trainer;
+  const { epochSeconds = 0, grids = {} } = trainer;
+  const settings = {
+    ...trainer.settings,
+    checkpointActivations: trainer.settings.checkpointActivations ?? false,
+  };
   try {
     checkSettings(settings);
+    checkGrids(grids);
     unetConfig(settings.model);
   } catch (error) {
     if (error instanceof ConfigError) throw new CheckpointError(`${file}: ${error.message}`);
@@ -169,6 +184,7 @@ export function readTrainer(
   }
   return {
     settings,
+    grids,
     dataDigest,
     dataName,
     progress: { step, lossSum, lossCount, epochSeconds, history, seconds },

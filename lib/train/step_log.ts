@@ -5,6 +5,7 @@
  */
 import type { LogRecord } from "../../kernels/training.ts";
 import type { StepEvent } from "./events.ts";
+import type { Forecast } from "./forecast.ts";
 import { type RunPlan, trainingState } from "./run_plan.ts";
 import { LOG_SLOTS } from "./step.ts";
 
@@ -31,14 +32,16 @@ interface Since {
 export class StepLog {
   readonly #plan: RunPlan;
   readonly #every: number;
+  readonly #forecast: Forecast;
   /** Steps submitted whose records were not taken in yet. */
   #unread = 0;
   #since = nothingSince();
 
   /** @param every steps between two events, 0 for about one a second */
-  constructor(plan: RunPlan, every: number) {
+  constructor(plan: RunPlan, every: number, forecast: Forecast) {
     this.#plan = plan;
     this.#every = every;
+    this.#forecast = forecast;
   }
 
   /** Whether the next step would overwrite a record. */
@@ -92,10 +95,11 @@ export class StepLog {
    * @returns undefined where there were none
    */
   event(): StepEvent | undefined {
-    const { progress: { step }, stepsPerEpoch, totalSteps, settings: { batch, accumulate } } = this.#plan;
+    const { progress: { step }, stepsPerEpoch, settings: { batch, accumulate } } = this.#plan;
     const { steps, lossSum, lossCount, gradientNorm } = this.#since;
     if (steps === 0) return undefined;
-    const stepsPerSecond = steps / this.#seconds();
+    const seconds = this.#seconds();
+    this.#forecast.stepped(steps, seconds);
     this.restart();
     return {
       type: "step",
@@ -104,8 +108,8 @@ export class StepLog {
       loss: lossSum / lossCount,
       gradientNorm,
       learningRate: trainingState(this.#plan, step - 1, 0).learningRate,
-      imagesPerSecond: stepsPerSecond * batch * accumulate,
-      remainingSeconds: (totalSteps - step) / stepsPerSecond,
+      imagesPerSecond: steps / seconds * batch * accumulate,
+      remainingSeconds: this.#forecast.secondsLeft,
     };
   }
 

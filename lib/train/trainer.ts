@@ -12,12 +12,14 @@ import { permutation } from "../random.ts";
 import { type LoadedCheckpoint, loadLatestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "./durable.ts";
 import type { CheckpointEvent, EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
+import { Forecast } from "./forecast.ts";
 import { MetricsFile } from "./metrics.ts";
 import { findNonFinite } from "./non_finite.ts";
 import { checkOptions, type TrainOptions } from "./options.ts";
 import { Pace, settle } from "./pace.ts";
 import { ResidentDataset } from "./resident.ts";
-import { checkRunDirectory, epochIsOver, planRun, type RunPlan, trainingState } from "./run_plan.ts";
+import { checkRunDirectory } from "./run_directory.ts";
+import { epochIsOver, planRun, type RunPlan, trainingState } from "./run_plan.ts";
 import { SampleGrid } from "./sample_grid.ts";
 import { scheduleOf } from "./settings.ts";
 import { captureCheckpoint, checkState, initializeWeights, restoreWeights, stagingFor } from "./state.ts";
@@ -98,6 +100,7 @@ class Run {
   readonly #plan: RunPlan;
   readonly #step: TrainingStep;
   readonly #warnings: string[];
+  readonly #forecast: Forecast;
   readonly #log: StepLog;
   readonly #clock: Stopwatch;
   readonly #pace = new Pace();
@@ -111,11 +114,12 @@ class Run {
 
   private constructor(parts: Parts) {
     this.#parts = parts;
-    const { plan, step, warnings, options } = parts;
+    const { plan, step, warnings, options, grid } = parts;
     this.#plan = plan;
     this.#step = step;
     this.#warnings = warnings;
-    this.#log = new StepLog(plan, options.logEvery ?? 0);
+    this.#forecast = new Forecast(plan, grid?.evaluations ?? 0);
+    this.#log = new StepLog(plan, options.logEvery ?? 0, this.#forecast);
     this.#clock = new Stopwatch(plan.progress);
     this.#resumedFrom = plan.progress.step;
     this.#savedStep = plan.savedStep;
@@ -144,9 +148,9 @@ class Run {
       const tables = objectiveTables(new NoiseSchedule(scheduleOf(settings)));
       const step = scope.own(await TrainingStep.build(gpu, stepOptions, tables, resident));
       const staging = stagingFor(gpu, scope, step.table.elements);
-      const draws = (options.sampleEvery ?? 1) > 0;
+      const draws = (plan.grids.sampleEvery ?? 1) > 0;
       const ema = step.weights.ema.buffer;
-      const grid = draws ? scope.own(await SampleGrid.build(gpu, settings, ema, options)) : undefined;
+      const grid = draws ? scope.own(await SampleGrid.build(gpu, plan, ema, options)) : undefined;
       if (checkpoint) restoreWeights(gpu, step, checkpoint);
       else initializeWeights(gpu, step, settings.seed);
       const metrics = options.out === undefined ? undefined : await MetricsFile.open(options.out, {
@@ -167,7 +171,9 @@ class Run {
     const { options: { out }, metrics } = this.#parts;
     yield this.#startEvent();
     if (progress.step >= totalSteps && !epochIsOver(this.#plan)) {
-      this.#warnings.push(`the ${totalSteps} steps of this run are all done; give it more epochs to go on`);
+      this.#warnings.push(
+        `the ${totalSteps} steps of this run are all done; to go on, give it more \`epochs\` or \`steps\``,
+      );
     }
     yield* this.#takeWarnings();
     this.#clock.start();
@@ -252,6 +258,7 @@ class Run {
     }
     const trainLoss = progress.lossSum / progress.lossCount;
     this.#epochOrder = 0;
+    const began = performance.now();
     let [validated, lossSum] = [0, 0];
     for await ({ done: validated, lossSum } of validate(this.#step, this.#plan, signal)) {
       yield { type: "validation", done: validated, total };
@@ -273,6 +280,7 @@ class Run {
       yield await this.#save();
       yield* this.#takeWarnings();
     }
+    this.#forecast.validated((performance.now() - began) / 1000);
     this.#clock.start();
     this.#log.restart();
   }
@@ -282,18 +290,20 @@ class Run {
     const { progress: { step, history }, totalSteps } = this.#plan;
     const last = history.at(-1);
     if (!this.#parts.grid || last?.step !== step || this.#drawnStep === step) return false;
-    return step === totalSteps || last.epoch % (this.#parts.options.sampleEvery ?? 1) === 0;
+    return step === totalSteps || last.epoch % (this.#plan.grids.sampleEvery ?? 1) === 0;
   }
 
   async *#drawGrid(): AsyncGenerator<TrainEvent> {
     const { step, history } = this.#plan.progress;
     const { epoch } = history.at(-1)!;
+    const began = performance.now();
     const event = await this.#parts.grid!.draw(epoch, step);
     if (event) {
       yield event;
       this.#drawnStep = step;
       await this.#parts.metrics?.append({ type: "samples", epoch, step });
       yield* this.#takeWarnings();
+      this.#forecast.drawn((performance.now() - began) / 1000);
     }
     this.#clock.start();
     this.#log.restart();
@@ -349,8 +359,8 @@ class Run {
 
   async #save(): Promise<CheckpointEvent> {
     const { gpu, options: { data, out }, staging } = this.#parts;
-    const { settings, progress } = this.#plan;
-    const checkpoint = await captureCheckpoint(gpu, this.#step, settings, progress, data, staging);
+    const { settings, grids, progress } = this.#plan;
+    const checkpoint = await captureCheckpoint(gpu, this.#step, settings, grids, progress, data, staging);
     const path = await saveCheckpoint(out!, checkpoint, {
       onWarning: (message) => this.#warnings.push(message),
     });

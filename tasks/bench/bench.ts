@@ -5,32 +5,56 @@
  */
 import { DenoiseError, DeviceError } from "../../lib/errors.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
-import { profilePrograms } from "../../lib/gpu/profile.ts";
+import { Profiler } from "../../lib/gpu/profile.ts";
 import { kernelTarget } from "../../lib/graph/compile.ts";
 import { PRESETS } from "../../lib/model/presets.ts";
 import { openTaskGpu } from "../gpu.ts";
+import type { TraceGroup } from "../profile_trace.ts";
 import type { Reporter } from "../progress.ts";
-import { describeEnvironment } from "./environment.ts";
+import { describeEnvironment, type Environment } from "./environment.ts";
 import { measureFirstStep } from "./first_step.ts";
 import { type KernelCase, kernelCases } from "./kernels.ts";
 import { type Limits, measureLimits } from "./limits.ts";
-import { type Effort, measureAgainst, median, replay, timeOnce } from "./measure.ts";
-import { buildTrainer, measureSampling, measureTraining, modelConfig, MODELS } from "./models.ts";
+import { type Effort, measureAgainst, median, replay, timeOnce, type Work } from "./measure.ts";
+import {
+  buildSampler,
+  buildTrainer,
+  measureSampling,
+  measureTraining,
+  modelConfig,
+  MODELS,
+} from "./models.ts";
 import { networkFlops } from "./operations.ts";
-import { type BenchReport, newReport } from "./report.ts";
+import { type BenchReport, newProfile, newReport } from "./report.ts";
 
 /** What to measure, and how long. */
 export interface BenchOptions {
   readonly quick: boolean;
   /** Measures only what has a name that matches. */
   readonly only: RegExp;
-  /** Adds a profile of each training step. */
+  /** Adds a profile of each network's steps. */
   readonly profile: boolean;
   /** Images in a batch of each model; what suits the adapter unless given. */
   readonly batch?: number;
   /** Steps to an image in sampling. */
   readonly steps: number;
+  /** A report that the new one is to be compared with: batches are chosen as there. */
+  readonly earlier?: BenchReport;
+  /** Measures only what `earlier` has a row of, first steps left out. */
+  readonly again?: boolean;
+  /** Asked when the adapter is known, before anything is measured; what it throws ends the bench. */
+  readonly accept?: (environment: Environment) => void;
 }
+
+/** What a bench found out. */
+export interface BenchResult {
+  readonly report: BenchReport;
+  /** The dispatches behind the report's profiles. */
+  readonly traces: readonly TraceGroup[];
+}
+
+/** Replays of a step that are profiled, after one that is not. */
+const PROFILED_STEPS = 3;
 
 const FULL: Effort = { seconds: 0.3, referenceSeconds: 0.15, repeats: 3 };
 const QUICK: Effort = { seconds: 0.1, referenceSeconds: 0.1, repeats: 1 };
@@ -48,20 +72,22 @@ const BATCHES: Readonly<Record<"software" | "gpu", Readonly<Record<string, numbe
 };
 
 /** Runs the bench; what cannot be measured is listed in the report with the reason. */
-export async function runBench(options: BenchOptions, reporter: Reporter): Promise<BenchReport> {
+export async function runBench(options: BenchOptions, reporter: Reporter): Promise<BenchResult> {
   const gpu = await openTaskGpu();
   const report = newReport(describeEnvironment(gpu), options.quick);
   const bench = new Bench(gpu, options, reporter, report);
   try {
+    options.accept?.(report.environment);
     await bench.run();
   } finally {
     reporter.stop();
     bench.close();
   }
-  return report;
+  return { report, traces: bench.traces };
 }
 
 class Bench {
+  readonly traces: TraceGroup[] = [];
   readonly #effort: Effort;
   #gpu: Gpu;
   #limits: Limits | undefined;
@@ -91,7 +117,7 @@ class Bench {
     await this.#kernels();
     await this.#models("training", MODELS, (model, batch) => this.#training(model, batch));
     await this.#models("sampling", PRESETS, (model, batch) => this.#sampling(model, batch));
-    if (!this.options.quick) await this.#firstStep();
+    if (!this.options.quick && !this.options.again) await this.#firstStep();
   }
 
   close(): void {
@@ -125,21 +151,35 @@ class Bench {
       : { trafficBatch: 128, parameters: 35.7e6 };
     const bySize = BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
     const names = bySize[0].map(({ name }) => name);
-    const chosen = [...names.keys()].filter((i) => this.options.only.test(names[i]));
+    const { only, again } = this.options;
+    const chosen = [...names.keys()].filter((i) => {
+      return only.test(names[i]) && (!again || bySize.some((cases) => this.#hasEarlier(cases[i])));
+    });
     this.reporter.start(chosen.length, "kernels");
     for (const [done, index] of chosen.entries()) {
       this.reporter.update(done, { now: names[index] });
       await this.#attempt(names[index], async (limits) => {
-        const smallest = bySize.length - 1;
-        const seconds = await this.#longestPiece(bySize[smallest][index]);
-        const fits = BATCH_SIZES.findIndex((batch) => batch * seconds <= 3 * this.#effort.seconds);
-        await this.#kernelRows(bySize[fits < 0 ? smallest : fits][index], limits);
+        const sizes = bySize.map((cases) => cases[index]);
+        const earlier = sizes.find((size) => this.#hasEarlier(size));
+        await this.#kernelRows(earlier ?? await this.#suitable(sizes), limits);
       });
     }
     const rates = this.report.kernels.filter(({ name }) => name.startsWith("conv 3x3")).map(({ gflops }) =>
       gflops!
     );
     if (rates.length > 0) this.#networkRate = 1e9 * median(rates);
+  }
+
+  /** Whether the earlier report has a row of a case. */
+  #hasEarlier({ name }: KernelCase): boolean {
+    return this.options.earlier?.kernels.some((row) => `${row.name} `.startsWith(`${name} `)) ?? false;
+  }
+
+  /** The case of the largest batch, of {@linkcode BATCH_SIZES}, that does not take too long. */
+  async #suitable(sizes: readonly KernelCase[]): Promise<KernelCase> {
+    const smallest = sizes[sizes.length - 1];
+    const seconds = await this.#longestPiece(smallest);
+    return sizes.find((_, i) => BATCH_SIZES[i] * seconds <= 3 * this.#effort.seconds) ?? smallest;
   }
 
   /** Seconds of the longest piece of a case; waiting for the device included, a kernel's compilation not. */
@@ -189,24 +229,25 @@ class Bench {
     all: readonly string[],
     measure: (model: string, batch: number) => Promise<void>,
   ): Promise<void> {
-    const models = all.filter((model) => this.options.only.test(`${kind} ${model}`));
+    const earlierRow = (model: string) => this.options.earlier?.[kind].find((row) => row.model === model);
+    const { only, again, batch: asked } = this.options;
+    const models = all.filter((model) => only.test(`${kind} ${model}`) && (!again || earlierRow(model)));
     this.reporter.start(models.length, kind);
     for (const [done, model] of models.entries()) {
       this.reporter.update(done, { now: model });
       await this.#attempt(`${kind} ${model}`, async () => {
         const { forward, step } = networkFlops(modelConfig(model), 1, kernelTarget(this.#gpu));
-        await measure(model, this.#batchFor(model, kind === "training" ? step : forward));
+        const batch = asked ?? earlierRow(model)?.batch;
+        await measure(model, batch ?? this.#batchFor(model, kind === "training" ? step : forward));
       });
     }
   }
 
   /** The largest batch that suits the adapter and whose step is not too long, by a guess. */
   #batchFor(model: string, flopsPerImage: number): number {
-    const { batch, quick } = this.options;
-    if (batch !== undefined) return batch;
     const most = BATCHES[this.#gpu.adapter.software ? "software" : "gpu"][model];
     if (model === "floor") return most; // the batch belongs to what the floor is stated for
-    const longest = quick ? LONGEST_STEP.quick : LONGEST_STEP.full;
+    const longest = this.options.quick ? LONGEST_STEP.quick : LONGEST_STEP.full;
     const seconds = flopsPerImage / this.#networkRate;
     if (seconds > longest) {
       throw new DeviceError(
@@ -224,12 +265,18 @@ class Bench {
     this.#networkRate = row.gflops * 1e9;
     if (!this.options.profile) return;
     const trainer = await buildTrainer(this.#gpu, modelConfig(model), batch);
+    await this.#profile(`training step of ${model}, batch ${batch}`, trainer);
+  }
+
+  async #profile(name: string, { work, destroy }: { work: Work; destroy(): void }): Promise<void> {
     try {
-      await timeOnce(this.#gpu, trainer.work, 1);
-      const { micro, update } = trainer.step.programs;
-      this.report.profiles.push({ model, batch, kernels: await profilePrograms(this.#gpu, [micro, update]) });
+      const profiler = new Profiler(this.#gpu, { skip: 1, take: PROFILED_STEPS });
+      await work(1 + PROFILED_STEPS);
+      const replays = await profiler.finish();
+      this.report.profiles.push(newProfile(name, replays));
+      this.traces.push({ name, replays });
     } finally {
-      trainer.destroy();
+      destroy();
     }
   }
 
@@ -238,6 +285,9 @@ class Bench {
     this.report.sampling.push(
       await measureSampling(this.#gpu, model, shape, this.#limits!.fma, this.#effort),
     );
+    if (!this.options.profile) return;
+    const sampler = await buildSampler(this.#gpu, modelConfig(model), shape);
+    await this.#profile(`sampling step of ${model}, batch ${batch}`, sampler);
   }
 
   async #firstStep(): Promise<void> {

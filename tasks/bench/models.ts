@@ -19,7 +19,7 @@ import { type Effort, measureAgainst, type Reference, type Work } from "./measur
 import { STEP } from "./operations.ts";
 
 /** Classes of the networks: those of CIFAR-10. */
-const CLASSES = 10;
+export const CLASSES = 10;
 
 /** The networks measured, smallest first. */
 export const MODELS: readonly string[] = ["floor", ...PRESETS];
@@ -182,18 +182,34 @@ export interface SamplingRow {
   readonly ofPeak: number;
 }
 
-/** Measures sampling without guidance (with it, every image costs twice) by DDIM. */
-export async function measureSampling(
+/** A generator that is ready to draw. */
+export interface Sampler {
+  /** Takes steps of a whole batch; each {@linkcode SamplingShape.steps} of them draw images to the end. */
+  readonly work: Work;
+  readonly flopsPerStep: number;
+  destroy(): void;
+}
+
+/** How images are drawn. */
+export interface SamplingShape {
+  /** Images drawn at once. */
+  readonly batch: number;
+  /** Steps to an image. */
+  readonly steps: number;
+}
+
+/**
+ * Builds a generator without guidance (with it, every image costs twice), weights initialised, for DDIM.
+ *
+ * @throws {DeviceError} when the device cannot hold it
+ */
+export function buildSampler(
   gpu: Gpu,
-  model: string,
-  shape: { readonly batch: number; readonly steps: number },
-  fma: Reference,
-  effort: Effort,
-): Promise<SamplingRow> {
-  const { batch, steps } = shape;
-  const config = modelConfig(model);
+  config: UNetConfig,
+  { batch, steps }: SamplingShape,
+): Promise<Sampler> {
   const scope = new ResourceScope(gpu, "bench sampling");
-  try {
+  return scope.guard(async () => {
     const table = unetParameters(config);
     const weights = scope.buffer(4 * table.elements, "weights").buffer;
     gpu.device.queue.writeBuffer(weights, 0, table.initialize(0));
@@ -212,17 +228,33 @@ export async function measureSampling(
         await generator.draw(requests, plan.slice(0, Math.min(left, steps)));
       }
     };
-    const { seconds, ratio } = await measureAgainst(gpu, work, generator.flopsPerStep, fma, effort);
+    return { work, flopsPerStep: generator.flopsPerStep, destroy: () => scope.destroy() };
+  });
+}
+
+/** Measures sampling. */
+export async function measureSampling(
+  gpu: Gpu,
+  model: string,
+  shape: SamplingShape,
+  fma: Reference,
+  effort: Effort,
+): Promise<SamplingRow> {
+  const { batch, steps } = shape;
+  const sampler = await buildSampler(gpu, modelConfig(model), shape);
+  try {
+    const { work, flopsPerStep } = sampler;
+    const { seconds, ratio } = await measureAgainst(gpu, work, flopsPerStep, fma, effort);
     return {
       model,
       batch,
       steps,
       millisecondsPerStep: 1000 * seconds,
       imagesPerSecond: batch / seconds / steps,
-      gflops: generator.flopsPerStep / seconds / 1e9,
+      gflops: flopsPerStep / seconds / 1e9,
       ofPeak: ratio,
     };
   } finally {
-    scope.destroy();
+    sampler.destroy();
   }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ProfileEntry } from "../../lib/gpu/profile.ts";
+import { type ProfileEntry, type Slice, summarize } from "../../lib/gpu/profile.ts";
 import type { Environment } from "./environment.ts";
 import type { FirstStepRow } from "./first_step.ts";
 import type { SamplingRow, TrainingRow } from "./models.ts";
@@ -31,11 +31,15 @@ export interface LimitRates {
   readonly copyVariant: string;
 }
 
-/** Where the time of one training step goes. */
+/** Where the time of something that was replayed goes. */
 export interface Profile {
-  readonly model: string;
-  readonly batch: number;
-  /** Longest first. */
+  /** What it is, e.g. `training step of tiny, batch 16`. */
+  readonly name: string;
+  /** How often it was timed. */
+  readonly replays: number;
+  /** From the first dispatch of a replay to the end of its last, what lies between dispatches included; a sum, too. */
+  readonly milliseconds: number;
+  /** Sums over the replays, longest first. */
   readonly kernels: readonly ProfileEntry[];
 }
 
@@ -70,7 +74,8 @@ export function formatReport(report: BenchReport): string {
     trainingLines(report.training),
     samplingLines(report.sampling),
     firstStepLines(report.firstSteps),
-    ...report.profiles.map(profileLines),
+    ...report.profiles.map((profile) => profileLines(profile, report.limits)),
+    report.profiles.length > 0 ? [BYTES_NOTE] : [],
     skippedLines(report.skipped),
   ];
   return parts.filter(({ length }) => length > 0).map((lines) => lines.join("\n")).join("\n\n") + "\n";
@@ -151,15 +156,50 @@ function firstStepLines(rows: readonly FirstStepRow[]): string[] {
   ]);
 }
 
-function profileLines({ model, batch, kernels }: Profile): string[] {
-  const head = `one training step of ${model}, batch ${batch}`;
-  return table([head, "calls", "ms", "share", "GFLOP/s"], kernels, (entry) => [
-    entry.name,
-    String(entry.calls),
-    figure(entry.milliseconds),
-    percent(entry.share),
-    figure(entry.flops > 0 ? entry.flops / entry.milliseconds / 1e6 : undefined),
-  ]);
+/** Adds up what was timed. */
+export function newProfile(name: string, replays: readonly (readonly Slice[])[]): Profile {
+  const spans = replays.map((slices) => {
+    const ends = slices.map(({ start, milliseconds }) => start + milliseconds);
+    return Math.max(0, ...ends) - (slices[0]?.start ?? 0);
+  });
+  const milliseconds = spans.reduce((sum, span) => sum + span, 0);
+  return { name, replays: replays.length, milliseconds, kernels: summarize(replays.flat()) };
+}
+
+/** What the bytes of a profile are, and are not. */
+export const BYTES_NOTE =
+  "(GB/s counts every buffer range that a dispatch binds once: too much for one that uses but a part of a range)";
+
+/** A line for each kernel of a profile, per replay; shares of the limits where these are known. */
+export function profileLines(profile: Profile, limits?: LimitRates): string[] {
+  const { name, replays, milliseconds, kernels } = profile;
+  const total = kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  const calls = kernels.reduce((sum, { calls }) => sum + calls, 0);
+  const flops = kernels.reduce((sum, { flops }) => sum + flops, 0);
+  const all = { name: "all", calls, milliseconds: total, share: 1, flops, bytes: 0 };
+  const heads = ["calls", "ms", "share", "GFLOP/s", ...(limits ? ["of peak"] : []), "GB/s"];
+  const lines = table([name, ...heads, ...(limits ? ["of copy"] : [])], [...kernels, all], (entry) => {
+    const rate = (amount: number) => amount > 0 ? amount / entry.milliseconds / 1e6 : undefined;
+    const [gflops, gigabytes] = [rate(entry.flops), rate(entry.bytes)];
+    const of = (rate: number | undefined, limit: number | undefined) =>
+      limit === undefined ? [] : [rate === undefined ? "" : percent(rate / limit)];
+    return [
+      entry.name,
+      count(entry.calls / replays),
+      figure(entry.milliseconds / replays),
+      percent(entry.share),
+      figure(gflops),
+      ...of(gflops, limits?.fmaGflops),
+      figure(gigabytes),
+      ...of(gigabytes, limits?.copyGigabytesPerSecond),
+    ];
+  });
+  const each = figure(milliseconds / replays);
+  const times = replays === 1 ? "once" : `mean of ${replays}`;
+  return [
+    ...lines,
+    `${each} ms from the first dispatch to the end of the last, timestamps included; ${times}`,
+  ];
 }
 
 /** What was not measured, with the reasons. */
@@ -191,6 +231,12 @@ export function figure(value: number | undefined): string {
   return value.toFixed(Math.min(decimals, 6));
 }
 
-function percent(share: number): string {
+/** A count as it is, a mean of counts with three digits. */
+function count(value: number): string {
+  return Number.isInteger(value) ? String(value) : figure(value);
+}
+
+/** A share, 0 to 1, in per cent. */
+export function percent(share: number): string {
   return `${figure(100 * share)} %`;
 }

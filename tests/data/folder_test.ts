@@ -68,7 +68,7 @@ const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
   [
     "with an empty class",
     () => read({ "a/1.png": RED }, "train", ["b"]),
-    /pets\/b: a class folder without images$/,
+    /pets\/b: a class folder without images: expected PNG files in it$/,
   ],
   [
     "with a file that is no image",

@@ -50,7 +50,10 @@ Deno.test("the newest run is that of the newest checkpoint; runs without one do 
   await inside(async () => {
     await assert.rejects(newestRun(), ConfigError);
     await Deno.mkdir("runs/empty", { recursive: true });
-    await assert.rejects(newestRun("--resume"), /^ConfigError: --resume: .*none is there yet/);
+    await assert.rejects(
+      newestRun("--resume"),
+      /^ConfigError: --resume: .*there is none yet \(train first: deno task train\)/,
+    );
     for (const [name, step, time] of [["a", 9, 3], ["b", 2, 5], ["c", 7, 4]] as const) {
       const checkpoint = join("runs", name, "checkpoints", `step-0000000${step}`);
       await Deno.mkdir(checkpoint, { recursive: true });

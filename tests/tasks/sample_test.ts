@@ -57,6 +57,11 @@ Deno.test("a row for every class in one picture, with its making in the file, an
     assert.deepEqual([text.sampler, text.steps, text.guidance], ["ddim", "4", "1.5"]);
     const animation = await GIF.decode(await Deno.readFile(join(directory, "c.gif"))) as GIF;
     assert.equal(animation.length, 4);
+    assert.deepEqual(
+      [animation.width, animation.height],
+      [picture.width, picture.height],
+      "with labels, too",
+    );
   });
 });
 
@@ -75,9 +80,14 @@ Deno.test("an animation is drawn in batches, too, and the batch changes nothing"
         ),
       );
     for (const end of ["png", "gif"]) assert.equal(new Set(await digests(end)).size, 1, end);
-    // 6 images in batches of 4 are two batches of three steps each.
-    const done = outcomes[1].out.match(/^drawing 6 images again, for the animation {2}6\/6$/m);
-    assert.ok(done, outcomes[1].out);
+    // 6 images in batches of 4 are two batches of three steps each, drawn once.
+    assert.deepEqual(outcomes[1].out.match(/^drawing .*$/gm), ["drawing 6 images  6/6"]);
+    const alone = await runTask("sample", [...flags, "--out", "alone.png"], directory);
+    assert.equal(alone.code, 0);
+    assert.deepEqual(
+      await Deno.readFile(join(directory, "alone.png")),
+      await Deno.readFile(join(directory, "4.png")),
+    );
   });
 });
 
@@ -139,9 +149,15 @@ Deno.test("what cannot be done is said in one line, with what can, and writes no
       [
         [],
         2,
-        /^error: --model: expected a directory with a run that has a checkpoint; none is there yet, got "runs"\n$/,
+        /^error: --model: expected a run with a checkpoint; there is none yet \(train first: deno task train\), got "runs"\n$/,
       ],
       [["--model", MODEL, "--class", "cat"], 2, /^error: --class: expected 0, 1, 2, a number .*got "cat"\n$/],
+      [["cat"], 2, /^error: 'cat' belongs to no option\n\(Did you mean --class cat\?\)/],
+      [
+        ["--model", `${MODEL}/model_index.json`],
+        2,
+        /^error: --model: expected a directory, not a file, got ".*model_index\.json"\n$/,
+      ],
       [["--model", MODEL, "--sampler", "ddpm", "--eta", "0.5"], 2, /^error: --eta: /],
       [
         ["--model", MODEL, "--class", "none", "--guidance", "3"],
@@ -173,8 +189,9 @@ Deno.test("what cannot be done is said in one line, with what can, and writes no
       [["--model", MODEL, "--cuont", "3"], 2, /unknown option '--cuont'\n\(Did you mean --count\?\)/],
     ];
     const outcomes = await Promise.all(cases.map(([args]) => runTask("sample", args, directory)));
-    for (const [i, { code, err }] of outcomes.entries()) {
+    for (const [i, { code, out, err }] of outcomes.entries()) {
       assert.match(err, cases[i][2]);
+      assert.equal(out, "");
       assert.equal(code, cases[i][1], cases[i][0].join(" "));
     }
     const none = await runTask("sample", ["--model", MODEL], directory, { DENO_WEBGPU_BACKEND: "bogus" });

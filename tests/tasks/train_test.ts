@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
 import { GIF, Image } from "imagescript";
+import { shownSteps } from "../../lib/illustrate.ts";
+import { decodePng } from "../../lib/image/png.ts";
 import { RANGES, resolveSettings } from "../../lib/train/settings.ts";
+import { createReporter } from "../../tasks/progress.ts";
+import { describeSmallRun, showProgress } from "../../tasks/train.ts";
 import { FLAG_OF, readFlags, settingsOf } from "../../tasks/train_flags.ts";
 import { inTemporaryDirectory } from "../train/directories.ts";
 import { makeMaterial, runTask, TRAINING } from "./command.ts";
@@ -35,6 +39,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--resume [DIR]", "default: the newest under runs/"],
         ["--sample-every <N>", "in epochs", "default: 1"],
         ["--log-every <N>", "in steps", "default: 0"],
+        ["--checkpoint-activations", "less memory"],
         ["--quiet"],
         ["--json"],
       ]
@@ -68,11 +73,14 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
       assert.deepEqual([code, out], [2, ""], cases[i][0].join(" "));
     }
     const missing = await runTask("train", ["--resume", "nowhere"], directory);
-    assert.deepEqual([missing.code, missing.err], [1, "error: nowhere has no checkpoint to go on from\n"]);
+    assert.deepEqual([missing.code, missing.err], [
+      1,
+      "error: nowhere does not exist, so there is no run to go on with\n",
+    ]);
     const none = await runTask("train", ["--resume"], directory);
     assert.match(
       none.err,
-      /^error: --resume: expected a directory with a run that has a checkpoint; none is there yet/,
+      /^error: --resume: expected a run with a checkpoint; there is none yet \(train first: deno task train\), got/,
     );
     assert.deepEqual([...Deno.readDirSync(directory)], []);
 
@@ -87,7 +95,52 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
       "images",
       "network.json",
     ]);
+
+    await Deno.writeTextFile(join(directory, "other.json"), "{}");
+    const config = await runTask("train", ["--config", "other.json"], directory);
+    assert.match(
+      config.err,
+      /^error: --config: expected a config\.json of diffusers' UNet2DModel \(sample_size: .*, got "other\.json"\n$/,
+    );
+    await Deno.mkdir(join(directory, "empty/cat"), { recursive: true });
+    const empty = await runTask("train", ["--data", "empty"], directory);
+    assert.match(empty.err, /^error: empty\/cat: a class folder without images: expected PNG files in it\n$/);
+    const into = await runTask("train", [...TRAINING, "--out", "images"], directory);
+    assert.match(
+      into.err,
+      /^error: --out: expected a new directory or an empty one \(there is dark, and no run\)/,
+    );
+    assert.equal(into.code, 2);
   });
+});
+
+Deno.test("a small run is described by what is known of it before the data is read", () => {
+  assert.match(
+    describeSmallRun({}),
+    /preset tiny on 5000 of CIFAR-10's 45000 training images \(all of them: --limit 45000\)\. The real/,
+  );
+  assert.match(
+    describeSmallRun({ data: "images" }),
+    /preset tiny on at most 5000 images \(more: --limit N\)\. /,
+  );
+  assert.match(describeSmallRun({ limit: 999_999 }), /preset tiny\. /);
+});
+
+Deno.test("reading the data is one line, whatever it consists of", () => {
+  let text = "";
+  const clock = { ms: 0 };
+  const stream = { write: (part: string) => text += part };
+  const onProgress = showProgress(createReporter({ mode: "lines", stream, now: () => clock.ms }));
+  onProgress({ message: "fetching" });
+  for (let done = 0; done <= 6; done++) onProgress({ message: "decoding", done, total: 6 });
+  assert.equal(text, "fetching\ndecoding  6/6\n");
+});
+
+Deno.test("what a resumed run may have been told before is not given a default", async () => {
+  const flags = readFlags(["--resume"]);
+  assert.deepEqual([flags.resume, flags.sampleEvery], [true, undefined]);
+  assert.ok(Object.values(await settingsOf(flags)).every((value) => value === undefined));
+  assert.equal((await settingsOf(readFlags(["--checkpoint-activations"]))).checkpointActivations, true);
 });
 
 Deno.test("every flag takes what the library takes, and no more", async () => {
@@ -151,6 +204,10 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     const names = ["samples/epoch-0001.png", "loss.png", "forward.png", "reverse.png", "reverse.gif"];
     assert.deepEqual(paths, names.map((name) => join(out, name)));
     await assertPictures(directory, paths);
+    const { text } = await decodePng(await Deno.readFile(join(directory, paths[0])));
+    assert.match(text.class, /^dark, .*, light$/);
+    assert.match(text.seed, /^0, 1, 2, /);
+    assert.deepEqual([text.epoch, text.step, text.sampler, text.guidance], ["1", "2", "ddim", "2"]);
 
     // In plain lines, the newest run goes on
     const lines = await runTask("train", ["--data", "images", "--resume", "--epochs", "2"], directory);
@@ -162,15 +219,31 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
         /^resumed after step 2$/m,
         /^epoch 1: training loss \d\.\d{5}, validation loss \d\.\d{5}, \d+:\d\d$/m,
         /^epoch 2: /m,
-        /^training {2}10\/10 {2}epoch 2 {2}loss [\d.]+ {2}images\/s [\d.]+$/m,
+        /^training {2}10\/10 {2}epoch 2 {2}loss \d\.\d{4} {2}images\/s \d+\.\d$/m,
         /^samples in runs\/.*\/samples\/epoch-0002\.png$/m,
-        /^done: 10 steps in /m,
+        /^done: 10 steps, 8 of them now, in \d+:\d\d; training and validation took \d+:\d\d in all$/m,
         /^loss curves: runs\/.*\/loss\.png$/m,
         /^draw from it: deno task sample --model runs\/.* --class dark$/m,
       ]
     ) assert.match(lines.out, line);
     assert.ok(!lines.out.includes("\r") && !lines.out.includes("\x1b"), "no control characters");
     await assertPictures(directory, [...paths, join(out, "samples/epoch-0002.png")]);
+
+    // What is there is not drawn again, and what could be meant is said; what cannot be meant is said before the data is read
+    await Deno.remove(join(directory, out, "loss.png"));
+    const drawn = (name: string) => Deno.statSync(join(directory, out, name)).mtime!.getTime();
+    const before = names.slice(2).map(drawn);
+    const finished = await runTask("train", ["--data", "images", "--resume"], directory);
+    assert.deepEqual([finished.code, finished.err], [0, ""]);
+    assert.match(
+      finished.out,
+      /^warning: the 10 steps .* all done; to go on, give it more --epochs or --steps$/m,
+    );
+    assert.match(finished.out, /^loss curves: /m);
+    assert.doesNotMatch(finished.out, /process/);
+    assert.deepEqual(names.slice(2).map(drawn), before);
+    const rate = await runTask("train", ["--data", "nowhere", "--resume", out, "--lr", "0.5"], directory);
+    assert.match(rate.err, /^error: --lr: expected 0\.001 with which this run was started .*, got 0\.5\n$/);
 
     // A second run beside it is another directory; the same directory is refused
     const again = await runTask("train", [...TRAINING, "--steps", "1", "--out", out], directory);
@@ -185,11 +258,14 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
 Deno.test("pictures that cannot be drawn are warnings: the run ends with the others and its summary", async () => {
   await inTemporaryDirectory(async (directory) => {
     await makeMaterial(directory);
-    for (const name of ["loss.png", "forward.png"]) {
-      await Deno.mkdir(join(directory, "run", name), { recursive: true });
+    const first = [...TRAINING, "--steps", "1", "--quiet", "--out", "run"];
+    assert.deepEqual(await runTask("train", first, directory), { code: 0, out: "", err: "" });
+    for (const name of ["loss.png", "forward.png", "samples"]) {
+      await Deno.remove(join(directory, "run", name), { recursive: true });
     }
+    for (const name of ["loss.png", "forward.png"]) await Deno.mkdir(join(directory, "run", name));
     await Deno.writeTextFile(join(directory, "run/samples"), "a file where a directory is needed");
-    const flags = [...TRAINING, "--steps", "1", "--json", "--out", "run"];
+    const flags = ["--data", "images", "--resume", "run", "--steps", "2", "--json"];
     const { code, out, err } = await runTask("train", flags, directory);
     assert.deepEqual([code, err], [0, ""]);
     const events = out.trim().split("\n").map((line) => JSON.parse(line));
@@ -207,7 +283,7 @@ async function assertPictures(directory: string, paths: readonly string[]): Prom
     const bytes = await Deno.readFile(join(directory, path));
     const picture = path.endsWith(".gif") ? await GIF.decode(bytes) : await Image.decode(bytes);
     assert.ok(picture.width >= 64 && picture.height >= 64, `${path}: ${picture.width} x ${picture.height}`);
-    if (picture instanceof GIF) assert.equal(picture.length, 25);
+    if (picture instanceof GIF) assert.equal(picture.length, shownSteps(25, 100).length);
   }
 }
 

@@ -1,25 +1,106 @@
 import assert from "node:assert/strict";
-import type { EndEvent } from "../../mod.ts";
+import type { EndEvent, StartEvent, StepEvent, TrainEvent } from "../../mod.ts";
+import { resolveSettings } from "../../lib/train/settings.ts";
 import { createReporter } from "../../tasks/progress.ts";
 import { TrainingReport } from "../../tasks/training_report.ts";
 
-/** What the end of a run is told as. */
-async function toldOf(event: Partial<EndEvent>): Promise<string> {
+/** What events are told as, each at its second. */
+async function told(...events: readonly (readonly [second: number, event: TrainEvent])[]): Promise<string[]> {
   let text = "";
-  const reporter = createReporter({ mode: "lines", stream: { write: (part: string) => text += part } });
-  const end = { type: "end", step: 0, interrupted: true, history: [], seconds: 75, ...event } as const;
-  await new TrainingReport(reporter, "runs/a").on(end);
-  return text;
+  const clock = { ms: 0 };
+  const now = () => clock.ms;
+  const stream = { write: (part: string) => text += part };
+  const report = new TrainingReport(createReporter({ mode: "lines", stream, now }), "runs/a", now);
+  for (const [second, event] of events) {
+    clock.ms = second * 1000;
+    await report.on(event);
+  }
+  return text.trimEnd().split("\n");
+}
+
+function start(event: Partial<StartEvent> = {}): StartEvent {
+  return {
+    type: "start",
+    settings: resolveSettings({}, true, { height: 32, width: 32, classes: 2 }),
+    adapter: "adapter",
+    parameters: 1e6,
+    trainImages: 1,
+    validationImages: 1,
+    stepsPerEpoch: 1,
+    totalSteps: 1,
+    resumedFrom: 0,
+    flopsPerStep: 1,
+    deviceBytes: 2 ** 20,
+    classes: ["a", "b"],
+    ...event,
+  };
+}
+
+function step(event: Partial<StepEvent>): StepEvent {
+  return {
+    type: "step",
+    step: 1,
+    epoch: 1,
+    loss: 0.5,
+    gradientNorm: 1,
+    learningRate: 1,
+    imagesPerSecond: 62,
+    remainingSeconds: 1,
+    ...event,
+  };
+}
+
+function end(event: Partial<EndEvent> = {}): EndEvent {
+  return { type: "end", step: 7, interrupted: false, history: [], seconds: 75, ...event };
 }
 
 Deno.test("a run that was interrupted is told to be resumable only where there is something to resume", async () => {
+  assert.deepEqual(await told([0, end({ step: 0, interrupted: true })]), [
+    "stopped before the first step was done; there is nothing to resume",
+  ]);
+  assert.deepEqual(await told([0, end({ interrupted: true })]), [
+    "stopped after step 7; go on with: deno task train --resume runs/a",
+  ]);
+});
+
+Deno.test("the end tells this process's time, and that of the whole run as something else", async () => {
+  const lastOf = async (resumedFrom: number) =>
+    (await told([10, start({ totalSteps: 7, resumedFrom })], [132, end()])).at(-1);
+  assert.equal(await lastOf(0), "done: 7 steps in 2:02");
   assert.equal(
-    await toldOf({ step: 0 }),
-    "stopped before the first step was done; there is nothing to resume\n",
+    await lastOf(4),
+    "done: 7 steps, 3 of them now, in 2:02; training and validation took 1:15 in all",
   );
   assert.equal(
-    await toldOf({ step: 7 }),
-    "stopped after step 7; go on with: deno task train --resume runs/a\n",
+    await lastOf(7),
+    "done: 7 steps, none of them now, in 2:02; training and validation took 1:15 in all",
   );
-  assert.match(await toldOf({ step: 7, interrupted: false }), /^done: 7 steps in 1:15 \(/);
+});
+
+Deno.test("one image is one image, one step one step", async () => {
+  const lines = await told([0, start()], [1, end({ step: 1 })]);
+  assert.ok(
+    lines.includes("1 training and 1 validation image, batch 32, 1 step an epoch, 1 step in all"),
+    lines.join("\n"),
+  );
+  assert.equal(lines.at(-1), "done: 1 step in 0:01");
+});
+
+Deno.test("progress has fixed digits and the time that training foretells, said once in words", async () => {
+  const lines = await told(
+    [0, start({ totalSteps: 500 })],
+    [3, step({ step: 10, remainingSeconds: 900 })],
+    [6, step({ step: 20, loss: 0.548, imagesPerSecond: 61.62, remainingSeconds: 540 })],
+    [12, step({ step: 30, loss: 0.45437, imagesPerSecond: 62, remainingSeconds: 533 })],
+  );
+  assert.deepEqual(lines.slice(-3), [
+    "training  20/500  epoch 1  loss 0.5480  images/s 61.6  9:00 left",
+    "about 9 minutes to go, validation and samples included",
+    "training  30/500  epoch 1  loss 0.4544  images/s 62.0  8:53 left",
+  ]);
+});
+
+Deno.test("a warning names flags", async () => {
+  const lines = await told([0, { type: "warning", message: "give it more `epochs` or `steps`" }]);
+  assert.deepEqual(lines, ["warning: give it more --epochs or --steps"]);
 });

@@ -77,7 +77,7 @@ export function endOf(events: readonly TrainEvent[]): EndEvent {
   return events.at(-1) as EndEvent;
 }
 
-/** All of a run's state that must not depend on how often it was interrupted: time spent is left out. */
+/** All of a run's state that must not depend on how it was run: time spent and grids drawn are left out. */
 export async function stateOf(directory: string): Promise<unknown> {
   return comparable(await loadLatestCheckpoint(directory));
 }
@@ -86,16 +86,18 @@ export async function stateOf(directory: string): Promise<unknown> {
 export function comparable(
   { path: _path, ema, trainerTensors, trainer, ...rest }: LoadedCheckpoint,
 ): unknown {
-  const { seconds: _seconds, epochSeconds: _epochSeconds, history, settings, ...progress } = trainer as {
-    seconds: number;
-    epochSeconds: number;
-    history: { seconds: number }[];
-    settings: object;
-  };
+  const { seconds: _seconds, epochSeconds: _epochSeconds, grids: _, history, settings, ...progress } =
+    trainer as {
+      seconds: number;
+      epochSeconds: number;
+      grids: object;
+      history: { seconds: number }[];
+      settings: object;
+    };
   return {
     ...rest,
     ...progress,
-    settings: { ...settings, epochs: null, steps: null },
+    settings: { ...settings, epochs: null, steps: null, checkpointActivations: null },
     history: history.map(({ seconds: _, ...record }) => record),
     ema: digests(ema),
     tensors: digests(trainerTensors),

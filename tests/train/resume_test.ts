@@ -11,6 +11,7 @@ import {
   loadLatestCheckpoint,
   saveCheckpoint,
 } from "../../lib/train/checkpoint.ts";
+import type { TrainSettings } from "../../lib/train/settings.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { train } from "../../lib/train/trainer.ts";
 import { testGpu } from "../gpu.ts";
@@ -146,7 +147,10 @@ Deno.test("a finished run resumed with nothing left to do stays as it is and say
     const before = await stateOf(out);
     const events = await run({ out, resume: true });
     assert.deepEqual(events.map(({ type }) => type), ["start", "warning", "end"]);
-    assert.match(ofType(events, "warning")[0].message, /2 steps.*done.*more epochs/);
+    assert.match(
+      ofType(events, "warning")[0].message,
+      /2 steps.*done; to go on, give it more `epochs` or `steps`$/,
+    );
     assert.equal(endOf(events).history.length, 1);
     assert.deepEqual(await stateOf(out), before);
   });
@@ -194,6 +198,44 @@ Deno.test("a whole checkpoint of an unknown format, or with tensors that do not 
       assert.match(message, /step-00000008.*using .*step-00000004 instead$/);
     }
     await run({ out, resume: true, epochs: 3 });
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("a run resumed with less memory and more time comes to the same bits", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out }, (event) => event.type === "step" && event.step === 6);
+    const events = await run({ out, resume: true, checkpointActivations: true });
+    assert.equal(ofType(events, "start")[0].settings.checkpointActivations, true);
+    const [plain] = ofType(await run({ ...SETTINGS, steps: 1 }), "start");
+    assert.ok(ofType(events, "start")[0].flopsPerStep > plain.flopsPerStep, "the forward pass is done again");
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("a resumed run draws grids as it was told before, and as it is told now", async () => {
+  await inTemporaryDirectory(async (out) => {
+    const gridsOf = async (options: Partial<TrainOptions>) =>
+      ofType(await run({ out, sampleEvery: undefined, ...options }), "samples").map((
+        { epoch, columns },
+      ) => [epoch, columns]);
+    const grids = { samplesPerClass: 3, sampleSteps: 1 };
+    assert.deepEqual(await gridsOf({ ...SETTINGS, ...grids, epochs: 1, sampleEvery: 0 }), []);
+    assert.deepEqual(await gridsOf({ resume: true, epochs: 2 }), []);
+    assert.deepEqual(await gridsOf({ resume: true, epochs: 4, sampleEvery: 3 }), [[3, 3], [4, 3]]);
+    assert.deepEqual(await gridsOf({ resume: true, epochs: 5, samplesPerClass: 1 }), [[5, 1]]);
+  });
+});
+
+Deno.test("a checkpoint of a version that knew less is gone on from", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, epochs: 2 });
+    const checkpoint = await loadLatestCheckpoint(out);
+    const { grids: _grids, ...trainer } = checkpoint.trainer;
+    const { checkpointActivations: _unknown, ...settings } = trainer.settings as TrainSettings;
+    await saveCheckpoint(out, { ...checkpoint, trainer: { ...trainer, settings } });
+    const events = await run({ out, resume: true, epochs: 3 });
+    assert.equal(ofType(events, "start")[0].settings.checkpointActivations, false);
     assert.deepEqual(await stateOf(out), await uninterrupted());
   });
 });
@@ -247,7 +289,7 @@ Deno.test("what cannot be resumed, or must not be overwritten, is refused by nam
         /^data: expected the data set this run was started with \(patterns/,
       ],
       [{ resume: true }, /^resume: .*`out`/],
-      [{ out: join(directory, "elsewhere"), resume: true }, /elsewhere has no checkpoint/],
+      [{ out: join(directory, "elsewhere"), resume: true }, /elsewhere does not exist/],
       [{ ...SETTINGS, out: join(directory, "elsewhere"), lr: -1 }, /^lr: /],
       [{ ...SETTINGS, out: join(directory, "elsewhere"), batch: 64 }, /^batch: .*36 training images/],
     ];

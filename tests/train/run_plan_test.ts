@@ -1,16 +1,6 @@
 import assert from "node:assert/strict";
 import { STREAM } from "../../kernels/step_state.ts";
-import { CheckpointError, ConfigError } from "../../lib/errors.ts";
-import { saveCheckpoint } from "../../lib/train/checkpoint.ts";
-import {
-  checkRunDirectory,
-  epochIsOver,
-  planRun,
-  trainingState,
-  validationState,
-} from "../../lib/train/run_plan.ts";
-import { inTemporaryDirectory } from "./directories.ts";
-import { exampleCheckpoint } from "./example_checkpoint.ts";
+import { epochIsOver, planRun, trainingState, validationState } from "../../lib/train/run_plan.ts";
 import { microOptions, patternImages } from "./micro.ts";
 
 Deno.test("training and validation images are apart, and all of the data set", () => {
@@ -83,38 +73,6 @@ Deno.test("steps end a run before its epochs do, not after", () => {
 Deno.test("images without classes are a data set for an unconditional network", () => {
   const data = { ...patternImages(40, 1), classes: [] };
   assert.equal(planRun(microOptions({ data }), true).settings.model.numClassEmbeds, null);
-});
-
-Deno.test("a run's directory has a checkpoint where one is to be resumed, and none where not", async () => {
-  await inTemporaryDirectory(async (directory) => {
-    await checkRunDirectory(directory, false);
-    await checkRunDirectory(`${directory}/nowhere`, false);
-    await assert.rejects(checkRunDirectory(directory, true), CheckpointError);
-    await saveCheckpoint(directory, exampleCheckpoint(3));
-    await checkRunDirectory(directory, true);
-    await assert.rejects(checkRunDirectory(directory, false), ConfigError);
-  });
-});
-
-Deno.test("a model's directory, also without checkpoints, is no place for a new run", async () => {
-  for (
-    const name of [
-      ...["model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"],
-      "diffusion_pytorch_model.safetensors",
-    ]
-  ) {
-    await inTemporaryDirectory(async (directory) => {
-      await Deno.mkdir(`${directory}/unet`);
-      await Deno.writeTextFile(`${directory}/README.md`, "not a model's");
-      await checkRunDirectory(directory, false);
-      await Deno.writeTextFile(`${directory}/${name}`, "");
-      await assert.rejects(checkRunDirectory(directory, false), (error: Error) => {
-        assert.match(error.message, /^out: expected a directory without a model .*overwritten, got /);
-        assert.ok(error.message.includes(name));
-        return error instanceof ConfigError;
-      });
-    });
-  }
 });
 
 Deno.test("an epoch is over from its last step until its record is made", () => {

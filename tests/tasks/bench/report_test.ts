@@ -1,5 +1,13 @@
 import assert from "node:assert/strict";
-import { type BenchReport, figure, formatReport, newReport } from "../../../tasks/bench/report.ts";
+import type { Slice } from "../../../lib/gpu/profile.ts";
+import type { Dispatch } from "../../../lib/gpu/program.ts";
+import {
+  type BenchReport,
+  figure,
+  formatReport,
+  newProfile,
+  newReport,
+} from "../../../tasks/bench/report.ts";
 
 const environment = {
   adapter: { name: "Fake 9000", vendor: "1", software: false, features: [], subgroupSize: 32 },
@@ -47,9 +55,13 @@ function fakeReport(): BenchReport {
   });
   report.firstSteps.push({ model: "tiny", batch: 16, coldSeconds: 20, warmSeconds: 2 });
   report.profiles.push({
-    model: "tiny",
-    batch: 16,
-    kernels: [{ name: "conv2d.forward", calls: 3, milliseconds: 30, share: 0.6, flops: 6e9 }],
+    name: "training step of tiny, batch 16",
+    replays: 2,
+    milliseconds: 90,
+    kernels: [
+      { name: "conv2d.forward", calls: 6, milliseconds: 60, share: 0.75, flops: 12e9, bytes: 6e8 },
+      { name: "add.forward", calls: 2, milliseconds: 20, share: 0.25, flops: 0, bytes: 1e9 },
+    ],
   });
   report.skipped.push({ name: "training ddpm", reason: "needs 9 GiB" });
   return report;
@@ -75,7 +87,11 @@ Deno.test("a report as text has adapter, limits and a line for every row", () =>
   assert.deepEqual(training.split(/\s{2,}/), expected);
   assert.deepEqual(sampling.split(/\s{2,}/), ["tiny", "8", "20", "10.0", "40.0", "150", "15.0 %"]);
   assert.deepEqual(first.split(/\s{2,}/), ["tiny", "16", "20.0", "2.00"]);
-  assert.deepEqual(cells(text, "conv2d.forward"), ["3", "30.0", "60.0 %", "200"]);
+  const kernel = ["3", "30.0", "75.0 %", "200", "20.0 %", "10.0", "5.00 %"];
+  assert.deepEqual(cells(text, "conv2d.forward"), kernel);
+  assert.deepEqual(cells(text, "add.forward  "), ["1", "10.0", "25.0 %", "50.0", "25.0 %"]);
+  assert.deepEqual(cells(text, "all  "), ["4", "40.0", "100 %", "150", "15.0 %"]);
+  assert.match(text, /^45\.0 ms from the first dispatch to the end of the last, .*; mean of 2$/m);
   assert.match(text, /not measured:\n {2}training ddpm: needs 9 GiB\n$/);
 });
 
@@ -94,6 +110,20 @@ Deno.test("parts without rows are left out, and a busy machine is told of", () =
   const text = formatReport(newReport({ ...environment, load: 5 }, true));
   assert.equal(text.trimEnd().split("\n").length, 2);
   assert.match(text, /busy .*load 5\.0/);
+});
+
+Deno.test("a profile adds up kernels, and the time between dispatches but not between replays", () => {
+  const slice = (kernel: string, start: number, milliseconds: number): Slice => {
+    return { dispatch: { kernel, flops: 1, bytes: 2 } as Dispatch, start, milliseconds };
+  };
+  const replays = [[slice("a", 0, 1), slice("b", 3, 2)], [slice("a", 100, 1), slice("b", 101, 2)]];
+  const { milliseconds, kernels, replays: count } = newProfile("step", replays);
+  assert.deepEqual([count, milliseconds], [2, 8]);
+  assert.deepEqual(kernels.map(({ name, calls, milliseconds }) => [name, calls, milliseconds]), [
+    ["b", 2, 4],
+    ["a", 2, 2],
+  ]);
+  assert.equal(newProfile("none", []).milliseconds, 0);
 });
 
 Deno.test("a report survives JSON", () => {

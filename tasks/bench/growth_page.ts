@@ -1,0 +1,142 @@
+/**
+ * The page on how cost grows: a table for each series, with what was fitted to it.
+ *
+ * @module
+ */
+import type { Growth, GrowthPoint, GrowthSeries } from "./growth.ts";
+import { figure, headLines } from "./report.ts";
+
+/** What describes a series as a whole. */
+export interface GrowthFit {
+  /** Cost grows with this power of the load; 1 is linear. */
+  readonly power: number;
+  /** The same of the last two points alone, where fixed costs weigh least. */
+  readonly lastPower: number;
+  /** Milliseconds at no load, and for each load of 1 more, in the line that fits best relative to each point. */
+  readonly fixed: number;
+  readonly marginal: number;
+  /** Largest relative distance of a point from that line. */
+  readonly error: number;
+}
+
+/** How far a power may be from 1 to be called linear. */
+const LINEAR_WITHIN = 0.1;
+/** Width that `deno fmt` wraps text to. */
+const WIDTH = 110;
+
+/** Fits a series. Undefined for fewer than two points. */
+export function fitGrowth(points: readonly GrowthPoint[]): GrowthFit | undefined {
+  if (points.length < 2) return undefined;
+  const logs = points.map(({ load, milliseconds }) => [Math.log(load), Math.log(milliseconds), 1] as const);
+  const weighted = points.map(({ load, milliseconds }) => [load, milliseconds, milliseconds ** -2] as const);
+  const { slope: marginal, offset: fixed } = fitLine(weighted);
+  const errors = points.map(({ load, milliseconds }) =>
+    Math.abs(fixed + marginal * load - milliseconds) / milliseconds
+  );
+  return {
+    power: fitLine(logs).slope,
+    lastPower: fitLine(logs.slice(-2)).slope,
+    fixed,
+    marginal,
+    error: Math.max(...errors),
+  };
+}
+
+/** Weighted least squares over x, y and weight. */
+function fitLine(points: readonly (readonly [number, number, number])[]): { slope: number; offset: number } {
+  const sum = (term: (x: number, y: number) => number) =>
+    points.reduce((total, [x, y, weight]) => total + weight * term(x, y), 0);
+  const all = sum(() => 1);
+  const [x, y] = [sum((x) => x) / all, sum((_, y) => y) / all];
+  const slope = sum((px, py) => (px - x) * (py - y)) / sum((px) => (px - x) ** 2);
+  return { slope, offset: y - slope * x };
+}
+
+/** The page as Markdown, formatted as `deno fmt` does. */
+export function growthPage({ environment, fmaGflops, series }: Growth): string {
+  const blocks = [
+    "# How cost grows",
+    wrap(
+      "Written by the bench on one adapter; each table goes as far as time and memory allowed. Milliseconds are " +
+        "medians, scaled to the adapter's multiply-add rate at the beginning " +
+        `(${
+          figure(fmaGflops)
+        } GFLOP/s) by that rate measured beside each of them, so that what else the machine ` +
+        'did falls out. "power" is how the time grew from the row above: with which power of what it should be ' +
+        "proportional to (1 is linear).",
+    ),
+    wrap(
+      "Less than linear is usual where there is little to do: what a dispatch costs whatever its size, and lanes " +
+        "that small tensors leave idle, weigh less and less. More than linear is usual where tensors outgrow a cache.",
+    ),
+    "```sh\ndeno task bench --growth docs/growth.md\n```",
+    ...headLines(environment).map(wrap),
+    ...series.flatMap(seriesBlocks),
+  ];
+  return blocks.join("\n\n") + "\n";
+}
+
+function seriesBlocks(series: GrowthSeries): string[] {
+  const { title, points, end } = series;
+  const why = end === undefined ? [] : [wrap(`Ends here: ${end.replaceAll("\n", " ")}.`)];
+  if (points.length === 0) return [`## ${title}`, ...why];
+  return [`## ${title}`, markdownTable(...growthTable(series)), wrap(verdict(series)), ...why];
+}
+
+/** Heads and rows of the table of a series. */
+export function growthTable({ size, load, points }: GrowthSeries): [string[], string[][]] {
+  const sized = points.some((point) => point.load !== point.size);
+  const heads = [size, ...(sized ? [load] : []), "ms", `ms/${load}`, `ms for one ${load} more`, "power"];
+  const rows = points.map((point, i): string[] => {
+    const before = i === 0 ? undefined : points[i - 1];
+    const more = before && (point.milliseconds - before.milliseconds) / (point.load - before.load);
+    const power = before && fitGrowth([before, point])!.power;
+    return [
+      String(point.size),
+      ...(sized ? [figure(point.load)] : []),
+      figure(point.milliseconds),
+      figure(point.milliseconds / point.load),
+      figure(more),
+      power === undefined ? "" : power.toFixed(2),
+    ];
+  });
+  return [heads, rows];
+}
+
+/** What a series says, in sentences. */
+export function verdict({ size, load, points }: GrowthSeries): string {
+  const fit = fitGrowth(points);
+  if (!fit) return "One point tells nothing of growth.";
+  const { power, lastPower, fixed, marginal, error } = fit;
+  const line = `${figure(fixed)} ms and ${figure(marginal)} ms more for each ${load}, within ` +
+    `${figure(100 * error)} %`;
+  const last = points.length > 2 ? ` (${lastPower.toFixed(2)} in the last row)` : "";
+  const sized = points.some((point) => point.load !== point.size);
+  const ofSize = sized &&
+    fitGrowth(points.map((point) => ({ ...point, load: point.size })))!.power.toFixed(2);
+  const of = ofSize ? ` of the ${load}, which is power ${ofSize} of the ${size}` : "";
+  const grows = `power ${power.toFixed(2)}${last}${of}`;
+  if (Math.abs(power - 1) <= LINEAR_WITHIN) return `Linear: ${grows}. Fitted: ${line}.`;
+  return `${power < 1 ? "Less" : "More"} than linear: ${grows}. Fitted: ${line}.`;
+}
+
+/** A table with all columns to the right, padded as `deno fmt` does. */
+export function markdownTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = heads.map((head, i) => Math.max(3, head.length, ...rows.map((row) => row[i].length)));
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padStart(widths[i])).join(" | ")} |`;
+  const rule = `| ${widths.map((width) => "-".repeat(width - 1) + ":").join(" | ")} |`;
+  return [line(heads), rule, ...rows.map(line)].join("\n");
+}
+
+function wrap(text: string): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > WIDTH) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line].join("\n");
+}

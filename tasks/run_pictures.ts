@@ -1,0 +1,159 @@
+/**
+ * The pictures that a training run ends with.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import {
+  type DDPM,
+  forwardProcess,
+  type ImageDataset,
+  Images,
+  type NoiseSchedule,
+  planSampling,
+} from "../mod.ts";
+import { encodeGif } from "../lib/image/animation.ts";
+import { lossChart } from "../lib/image/chart.ts";
+import { strip } from "../lib/image/process.ts";
+import { shownSteps, shownTimesteps } from "../lib/illustrate.ts";
+import { type Picture, writePicture } from "./pictures.ts";
+import type { Reporter } from "./progress.ts";
+
+/** Moments of the strips. */
+const STRIP_FRAMES = 10;
+/** Moments of the animation. */
+const GIF_FRAMES = 25;
+/** Classes in the strips, and in the animation. */
+const STRIP_CLASSES = 4;
+const GIF_CLASSES = 10;
+/** Steps of the reverse process that is shown. */
+const STEPS = 100;
+/** Losses further apart than this leave the small ones flat on a linear axis. */
+const LINEAR_RANGE = 3;
+
+/** `loss.png`: both curves over the epochs. */
+export async function drawLossCurves(
+  out: string,
+  history: readonly { epoch: number; trainLoss: number; valLoss: number | null }[],
+): Promise<Picture[]> {
+  if (history.length === 0) return [];
+  const training = history.map(({ epoch, trainLoss }) => ({ x: epoch, y: trainLoss }));
+  const validation = history.flatMap(({ epoch, valLoss }) =>
+    valLoss === null ? [] : [{ x: epoch, y: valLoss }]
+  );
+  const losses = [...training, ...validation].map(({ y }) => y);
+  const logY = Math.min(...losses) > 0 && Math.max(...losses) > LINEAR_RANGE * Math.min(...losses);
+  const series = [{ name: "training", points: training }, { name: "validation (EMA)", points: validation }];
+  const path = join(out, "loss.png");
+  const chart = await lossChart(series, {
+    title: "Loss per epoch",
+    xLabel: "epoch",
+    yLabel: logY ? "mean squared error, log scale" : "mean squared error of the noise",
+    logY,
+  });
+  await writePicture(path, chart);
+  return [{ path, what: "loss curves" }];
+}
+
+/** `forward.png`: images of the data and ever more noise, a row each. */
+export async function drawForwardProcess(
+  out: string,
+  schedule: NoiseSchedule,
+  data: ImageDataset,
+): Promise<Picture[]> {
+  const { images, labels, classes, height, width } = data;
+  const size = height * width * 3;
+  const timesteps = shownTimesteps(STRIP_FRAMES, schedule.config.numTrainTimesteps - 1).reverse();
+  const shown = spread(classes.length, STRIP_CLASSES).filter((label) => labels.includes(label));
+  const rows = shown.length > 0 ? shown.map((label) => labels.indexOf(label)) : [0];
+  const processes = rows.map((row) =>
+    forwardProcess(images.subarray(row * size, (row + 1) * size), height, width, schedule, timesteps)
+  );
+  const frames = timesteps.map((_, moment) => Images.concat(processes.map((process) => process[moment])));
+  const names = shown.map((label) => classes[label]);
+  const picture = strip(frames, {
+    captions: timesteps.map((t) => `t=${t}`),
+    scale: 2,
+    ...(names.length > 0 ? { rowLabels: names } : {}),
+  });
+  const path = join(out, "forward.png");
+  await writePicture(
+    path,
+    await picture.png({ class: names.join(", ") || "none", image: rows.join(", "), seed: "0" }),
+  );
+  return [{ path, what: "forward process, noise added" }];
+}
+
+/**
+ * The reverse process: `reverse.png`, for some classes x_t and what the network takes the image to be; `reverse.gif`,
+ * x_t of more of them, animated.
+ */
+export async function drawReverseProcess(out: string, model: DDPM, report: Reporter): Promise<Picture[]> {
+  const { schedule, classes } = model;
+  const shown = spread(classes.length, GIF_CLASSES);
+  const names = shown.map((label) => classes[label]);
+  const steps = Math.min(STEPS, schedule.config.numTrainTimesteps);
+  const timesteps = planSampling("ddim", schedule, { steps }).map(({ timestep }) => timestep);
+  const inStrip = momentsNear(shownTimesteps(STRIP_FRAMES, timesteps[0]), timesteps);
+  const inGif = shownSteps(GIF_FRAMES, steps);
+  // x_t is what the step before left.
+  const kept = ascending([...inGif, ...inStrip.flatMap((step) => [step - 1, step])]);
+  report.start(steps, "drawing the reverse process");
+  const { images, noisy, predicted } = await model.trajectory({
+    class: names.length > 0 ? names : undefined,
+    count: names.length > 0 ? 1 : STRIP_CLASSES,
+    steps,
+    seed: 1,
+    onStep: (done) => report.update(done, {}),
+  }, kept);
+  report.stop();
+
+  const rows = spread(images.count, STRIP_CLASSES);
+  const pairs = inStrip.map((step) => {
+    const [xt, estimate] = [noisy[kept.indexOf(step - 1)], predicted[kept.indexOf(step)]];
+    return Images.concat(rows.flatMap((row) => [xt.at(row), estimate.at(row)]));
+  });
+  const picture = strip(pairs, {
+    captions: inStrip.map((step) => `t=${timesteps[step]}`),
+    rowLabels: rows.flatMap((
+      row,
+    ) => [names[row] === undefined ? "x_t" : `${names[row]}, x_t`, "estimate of x_0"]),
+    scale: 2,
+  });
+  const reverse: Picture = { path: join(out, "reverse.png"), what: "reverse process, noise removed" };
+  await writePicture(
+    reverse.path,
+    await picture.png(making(Images.concat(rows.map((row) => images.at(row))))),
+  );
+
+  const frames = inGif.map((step) => noisy[kept.indexOf(step)].grid({ columns: 5, scale: 2 }));
+  const animation: Picture = { path: join(out, "reverse.gif"), what: "the same of x_t, animated" };
+  await writePicture(
+    animation.path,
+    await encodeGif(frames),
+  );
+  return [reverse, animation];
+}
+
+/** At most `most` of `count` numbers from 0, evenly spread. */
+function spread(count: number, most: number): number[] {
+  const taken = Math.min(count, most);
+  return Array.from({ length: taken }, (_, i) => Math.floor(i * count / taken));
+}
+
+/** The steps, in order and none twice, whose timesteps are nearest to those wanted; the first step has none before it. */
+function momentsNear(wanted: readonly number[], timesteps: readonly number[]): number[] {
+  const later = timesteps.slice(1);
+  const distances = (t: number) => later.map((timestep) => Math.abs(timestep - t));
+  return ascending(wanted.map((t) => 1 + distances(t).indexOf(Math.min(...distances(t)))));
+}
+
+function ascending(numbers: readonly number[]): number[] {
+  return [...new Set(numbers)].sort((a, b) => a - b);
+}
+
+/** What is known of images, as text for one picture of them all. */
+function making(images: Images): Record<string, string> {
+  const [metadata] = images.grid().metadata;
+  return Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, String(value)]));
+}

@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { CheckpointError, ConfigError } from "../../lib/errors.ts";
+import { saveCheckpoint } from "../../lib/train/checkpoint.ts";
+import { checkResumedSettings, checkRunDirectory } from "../../lib/train/run_directory.ts";
+import { inTemporaryDirectory } from "./directories.ts";
+import { exampleCheckpoint } from "./example_checkpoint.ts";
+import { run } from "./micro.ts";
+
+Deno.test("a run's directory has a checkpoint where one is to be resumed, and none where not", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await checkRunDirectory(directory, false);
+    await checkRunDirectory(`${directory}/nowhere`, false);
+    await assert.rejects(
+      checkRunDirectory(directory, true),
+      /^CheckpointError: .* has no checkpoint to go on from$/,
+    );
+    await assert.rejects(checkRunDirectory(`${directory}/nowhere`, true), (error: Error) => {
+      assert.equal(error.message, `${directory}/nowhere does not exist, so there is no run to go on with`);
+      return error instanceof CheckpointError;
+    });
+    await saveCheckpoint(directory, exampleCheckpoint(3));
+    await checkRunDirectory(directory, true);
+    await assert.rejects(checkRunDirectory(directory, false), ConfigError);
+  });
+});
+
+Deno.test("a model's directory, also without checkpoints, is no place for a new run", async () => {
+  for (
+    const name of [
+      ...["model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"],
+      "diffusion_pytorch_model.safetensors",
+    ]
+  ) {
+    await inTemporaryDirectory(async (directory) => {
+      await Deno.mkdir(`${directory}/unet`);
+      await Deno.writeTextFile(`${directory}/${name}`, "");
+      await assert.rejects(checkRunDirectory(directory, false), (error: Error) => {
+        assert.match(error.message, /^out: expected a directory without a model .*overwritten, got /);
+        assert.ok(error.message.includes(name));
+        return error instanceof ConfigError;
+      });
+    });
+  }
+});
+
+Deno.test("a directory in which there is something else is no place for a run, whatever its files are called", async () => {
+  for (const path of ["loss.png", "notes.txt", "unet/other.txt", "checkpoints/notes.txt", "samples/a.png"]) {
+    await inTemporaryDirectory(async (directory) => {
+      await Deno.mkdir(join(directory, path, ".."), { recursive: true });
+      await Deno.writeTextFile(join(directory, path), "mine");
+      await assert.rejects(checkRunDirectory(directory, false), (error: Error) => {
+        const [name] = path.split("/");
+        assert.match(error.message, /^out: expected a new directory or an empty one \(there is /);
+        assert.ok(error.message.includes(`there is ${name}, and no run`), error.message);
+        return error instanceof ConfigError;
+      });
+    });
+  }
+  await inTemporaryDirectory(async (directory) => {
+    await Deno.writeTextFile(join(directory, "file"), "");
+    for (const resume of [false, true]) {
+      await assert.rejects(
+        checkRunDirectory(join(directory, "file"), resume),
+        new RegExp(`^ConfigError: ${resume ? "resume" : "out"}: expected a directory, not a file, got `),
+      );
+    }
+  });
+});
+
+Deno.test("what a run leaves that was ended before its first checkpoint is no obstacle to another", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await Deno.mkdir(join(directory, "checkpoints/.tmp-denoise-1"), { recursive: true });
+    for (const name of ["metrics.jsonl", ".lock", ".DS_Store"]) {
+      await Deno.writeTextFile(join(directory, name), "");
+    }
+    await checkRunDirectory(directory, false);
+  });
+});
+
+Deno.test("a setting that may not change on resume is told from the checkpoint alone", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ out, steps: 1 });
+    await checkResumedSettings(out, { epochs: 9, checkpointActivations: true });
+    for (
+      const [given, field] of [[{ lr: 0.5 }, "lr"], [{ preset: "small" }, "preset"], [
+        { steps: 0 },
+        "steps",
+      ]] as const
+    ) {
+      await assert.rejects(
+        checkResumedSettings(out, given),
+        (error) => error instanceof ConfigError && error.field === field,
+      );
+    }
+    // Training says what is wrong with a checkpoint that cannot be read.
+    await Deno.writeTextFile(join(out, "checkpoints/step-00000001/trainer.json"), "{");
+    await checkResumedSettings(out, { lr: 0.5 });
+  });
+});
