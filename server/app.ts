@@ -19,7 +19,14 @@ import { openAiRoutes } from "./openai/routes.ts";
 import { pageRoutes } from "./http/routes/page.ts";
 import { healthRoutes, metricsRoute } from "./http/routes/status.ts";
 import { streamRoute } from "./http/routes/stream.ts";
-import { allowOrigin, limitSize, requireToken, securityHeaders } from "./http/security.ts";
+import {
+  allowOrigin,
+  checkHost,
+  limitSize,
+  refuseCrossSite,
+  requireToken,
+  securityHeaders,
+} from "./http/security.ts";
 import { track } from "./http/tracking.ts";
 
 /** What tests change. */
@@ -44,21 +51,23 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
 
   app.use(track(context));
   app.use(securityHeaders(settings.cors));
+  app.use(checkHost);
   app.use(limitSize);
   if (settings.cors !== undefined) app.use(allowOrigin(settings.cors));
   app.options("*", (c) => c.body(null, 204, { Allow: allowedMethods(app, c).join(", ") || "OPTIONS" }));
 
-  // What needs no token: a load balancer has none, and the page asks for it.
+  // What needs no token: a load balancer has none, the page asks for it, and a browser cannot send one with a link.
   healthRoutes(app, context);
   app.route("/", pageRoutes(settings));
+  docsRoutes(app, context);
 
+  if (settings.cors === undefined) app.use(refuseCrossSite);
   app.use(requireToken(token));
   app.use(limitBody(options.body));
   generateRoute(app, context);
   streamRoute(app, context, options.clock);
   modelRoutes(app, context);
   metricsRoute(app, context);
-  docsRoutes(app, context);
   adminRoutes(app, context);
   app.route("/v1", openAiRoutes(context));
   return app;

@@ -23,12 +23,15 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   maxBatch: integer("maxBatch"),
   queue: integer("queue"),
   timeout: number("timeout"),
+  grace: number("grace"),
   steps: integer("steps").optional(),
   sampler: z.enum(samplerNames, `expected ${samplerNames.join(" or ")}`),
   guidance: number("guidance").optional(),
   tokenFile: text.optional(),
   cors: text.optional(),
   maxImages: integer("maxImages"),
+  trustedProxy: z.array(text).optional(),
+  publicUrl: z.url("expected a URL").optional(),
 });
 
 /**

@@ -14,8 +14,13 @@ export type LogFields = Readonly<Record<string, string | number | boolean | null
 export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
-  /** @param cause what went wrong inside; its stack is written */
+  /** @param cause what went wrong inside; its stack is written, and those of its causes */
   error(message: string, fields?: LogFields, cause?: unknown): void;
+}
+
+/** A line of the log, without its end. */
+export function logLine(time: Date, level: LogLevel, message: string, fields: LogFields = {}): string {
+  return JSON.stringify({ time: time.toISOString(), level, message, ...fields });
 }
 
 /** Writes each line as JSON: `time` (UTC), `level`, `message`, then its fields. */
@@ -38,11 +43,17 @@ export class JsonLog implements Log {
   }
 
   error(message: string, fields?: LogFields, cause?: unknown): void {
-    const error = cause === undefined ? undefined : cause instanceof Error ? cause.stack : String(cause);
-    this.#line("error", message, { ...fields, error });
+    this.#line("error", message, { ...fields, error: cause === undefined ? undefined : storyOf(cause) });
   }
 
   #line(level: LogLevel, message: string, fields: LogFields = {}): void {
-    this.#write(JSON.stringify({ time: this.#now().toISOString(), level, message, ...fields }));
+    this.#write(logLine(this.#now(), level, message, fields));
   }
+}
+
+/** An error's stack, and those of what caused it. */
+function storyOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const stack = error.stack ?? String(error);
+  return error.cause === undefined ? stack : `${stack}\ncaused by ${storyOf(error.cause)}`;
 }

@@ -10,7 +10,8 @@ import { parseSettings } from "./arguments.ts";
 import { GpuEngine } from "./engine/gpu_engine.ts";
 import { greeting, serverUrl } from "./greeting.ts";
 import { listen } from "./http/listen.ts";
-import { JsonLog, type Log } from "./log.ts";
+import { JsonLog, type Log, logLine } from "./log.ts";
+import { LogWriter } from "./log_writer.ts";
 import { Metrics } from "./metrics.ts";
 import { Scheduler } from "./queue/scheduler.ts";
 import type { ServerSettings } from "./settings.ts";
@@ -18,8 +19,10 @@ import { createShutdown, listenForSignals } from "./shutdown.ts";
 import { readToken } from "./token.ts";
 import { WorkerEncoder } from "./pictures/worker_encoder.ts";
 
-/** Seconds in which the last answers must have been taken by their clients, after the last image was drawn. */
-const LAST_ANSWERS = 10;
+/** Seconds in which clients must have taken the last answers, where drawing has left no more of `grace`. */
+const LAST_ANSWERS = 3;
+/** Milliseconds in which the last lines of the log must have been taken. */
+const LAST_LINES = 500;
 
 /** A server that is ready. */
 interface RunningServer {
@@ -31,7 +34,7 @@ interface RunningServer {
 
 async function serve(settings: ServerSettings, log: Log): Promise<RunningServer> {
   const token = settings.tokenFile === undefined ? undefined : await readToken(settings.tokenFile);
-  const { server, use } = listen(settings);
+  const { server, use } = listen(settings, log);
   const url = serverUrl(server.addr);
   log.info("loading", { url, path: settings.model });
   const engine = await GpuEngine.start({
@@ -62,11 +65,10 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
       );
     },
     async finish() {
-      await runner.drain(settings.timeout);
-      const tooSlow = Promise.withResolvers<void>();
-      const timer = setTimeout(tooSlow.resolve, 1000 * LAST_ANSWERS);
-      await Promise.race([server.shutdown(), tooSlow.promise]);
-      clearTimeout(timer);
+      const start = performance.now();
+      await runner.drain(settings.grace);
+      const left = settings.grace - (performance.now() - start) / 1000;
+      await within(1000 * Math.max(LAST_ANSWERS, left), server.shutdown());
       encoder.close();
       await engine.close();
       log.info("stopped");
@@ -74,7 +76,15 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   };
 }
 
-/** A terminal may have been closed, and a log that nobody can read must not end the server. */
+/** Waits for something, and no longer than some milliseconds. */
+async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
+  const tooSlow = Promise.withResolvers<void>();
+  const timer = setTimeout(tooSlow.resolve, milliseconds);
+  await Promise.race([promise, tooSlow.promise]);
+  clearTimeout(timer);
+}
+
+/** A terminal may have been closed, and words that nobody can read must not end the server. */
 function printSafely(print: (line: string) => void, line: string): void {
   try {
     print(line);
@@ -85,12 +95,16 @@ function printSafely(print: (line: string) => void, line: string): void {
 
 async function main([json, ...rest]: string[]): Promise<void> {
   const settings = parseSettings(json);
-  const log = new JsonLog((line) => printSafely(console.log, line));
+  const writer = new LogWriter(
+    Deno.stdout,
+    (lines) => logLine(new Date(), "warn", "lines of this log were dropped: its reader is slow", { lines }),
+  );
+  const log = new JsonLog((line) => writer.write(line));
   let running: RunningServer | undefined = undefined;
   const shutdown = createShutdown({
     finish: async () => await running?.finish(),
     onSignal: (why, forced) => log.warn(forced ? "stopping at once" : "stopping", { why }),
-    exit: Deno.exit,
+    exit: (status) => void within(LAST_LINES, writer.flush()).then(() => Deno.exit(status)),
   });
   // From the start: what asks a server to reload would end a process that does not listen.
   listenForSignals(shutdown, () => running?.reload());

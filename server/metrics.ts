@@ -50,7 +50,7 @@ export class Metrics implements Partial<EngineListener> {
   );
   readonly #encodeSeconds = this.#histogram(
     "encode_seconds",
-    "Seconds to make a file of a picture, waiting for the encoder included",
+    "Seconds to make the files of a request's pictures, waiting for the encoder included",
     encodeSeconds,
     ["format"],
   );

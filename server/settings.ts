@@ -19,6 +19,8 @@ export interface ServerSettings {
   readonly queue: number;
   /** Seconds that a request may take, waiting included. */
   readonly timeout: number;
+  /** Seconds that requests under way have when the server is to end. */
+  readonly grace: number;
   /** Default number of steps; undefined: the library's. */
   readonly steps?: number;
   /** Default sampler. */
@@ -31,6 +33,10 @@ export interface ServerSettings {
   readonly cors?: string;
   /** Images in one request, at most. */
   readonly maxImages: number;
+  /** Addresses of one's own proxies, whose `X-Forwarded-For` is believed; undefined: nobody's. */
+  readonly trustedProxy?: readonly string[];
+  /** Where clients reach the server, for links to it; undefined: where the request that gets the link went. */
+  readonly publicUrl?: string;
 }
 
 /** What holds where the command line does not say. */
@@ -40,6 +46,7 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   maxBatch: 16,
   queue: 64,
   timeout: 120,
+  grace: 25,
   sampler: "ddim",
   maxImages: 64,
 };
@@ -50,6 +57,7 @@ export const settingRanges = {
   maxBatch: [1, 512],
   queue: [0, 100_000],
   timeout: [0.1, 86_400],
+  grace: [0, 86_400],
   steps: [1, 1000],
   guidance: [0, 100],
   maxImages: [1, 4096],

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isIP } from "node:net";
 import { InvalidArgumentError } from "commander";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
@@ -12,7 +13,8 @@ import { integer, number, oneOf, TaskCommand, text, type Value } from "./cli.ts"
 export type Flags = Omit<ServerSettings, "model"> & { readonly model?: string };
 
 const NOTES = `
-SIGTERM and SIGINT (Ctrl-C) end the server when the images under way are drawn; a second one ends it at once.
+SIGTERM and SIGINT (Ctrl-C) end the server: requests that wait are answered 503, those under way are finished if they
+take no longer than --grace; a second signal ends it at once.
 SIGHUP reads the model again, and keeps the old one where that fails.`;
 
 /** Two rows are what an image with guidance takes: with one, only images without it could be drawn. */
@@ -20,7 +22,7 @@ const LEAST_BATCH = 2;
 
 /** Reads the command line. */
 export function readFlags(args: readonly string[]): Flags {
-  const { port, maxBatch, queue, timeout, steps, guidance, maxImages } = settingRanges;
+  const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages } = settingRanges;
   return new TaskCommand("serve", "Serves images of a trained model over HTTP, and a page to draw them on.")
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
       value: text(),
@@ -49,6 +51,11 @@ export function readFlags(args: readonly string[]): Flags {
       unit: "seconds",
       default: defaultSettings.timeout,
     })
+    .flag("--grace <S>", "what requests under way have left when the server is to end", {
+      value: number(...grace),
+      unit: "seconds",
+      default: defaultSettings.grace,
+    })
     .flag("--steps <N>", "network evaluations an image, where a request does not say", {
       value: integer(...steps),
       unit: "steps",
@@ -70,6 +77,18 @@ export function readFlags(args: readonly string[]): Flags {
       value: origin(),
       defaultText: "only the server's own page",
     })
+    .flag("--public-url <URL>", "where clients reach the server, for the links that /v1 answers with", {
+      value: publicUrl(),
+      defaultText: "the address that the request went to",
+    })
+    .flag(
+      "--trusted-proxy <ADDRESSES>",
+      "proxies whose X-Forwarded-For tells clients apart, commas between",
+      {
+        value: addresses(),
+        defaultText: "none; clients are told apart by their connections",
+      },
+    )
     .flag("--max-images <N>", "images that one request may ask for", {
       value: integer(...maxImages),
       unit: "images",
@@ -99,8 +118,25 @@ function origin(): Value<string> {
   });
 }
 
-function value(allowed: string, read: (text: string) => string | undefined): Value<string> {
-  const parse = (text: string): string => {
+/** `https://example.org/images`, below which the server's paths are. */
+function publicUrl(): Value<string> {
+  return value("a URL such as https://example.org/images", (text) => {
+    const url = URL.parse(text);
+    if (!url || !/^https?:$/.test(url.protocol) || url.search || url.hash) return undefined;
+    return url.href;
+  });
+}
+
+/** `10.0.0.2,fd00::2` */
+function addresses(): Value<string[]> {
+  return value("IP addresses with commas between", (text) => {
+    const all = text.split(",").map((part) => part.trim().replace(/^\[(.*)\]$/, "$1"));
+    return all.every((one) => isIP(one) !== 0) ? all : undefined;
+  });
+}
+
+function value<T>(allowed: string, read: (text: string) => T | undefined): Value<T> {
+  const parse = (text: string): T => {
     const value = read(text);
     if (value === undefined) throw new InvalidArgumentError(`Allowed: ${allowed}.`);
     return value;

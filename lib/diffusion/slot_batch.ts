@@ -14,7 +14,7 @@ import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
 import { paddedChannels } from "../graph/tensor.ts";
 import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
-import { forwardPass } from "../model/network.ts";
+import { type ForwardPass, forwardPass } from "../model/network.ts";
 import { splitSeed } from "../random.ts";
 import type { SamplerStep } from "./sampler.ts";
 
@@ -104,15 +104,25 @@ export class SlotBatch {
     const scope = new ResourceScope(gpu, `sampling ${slots} images at once`);
     return await scope.guard(async () => {
       const batch = new SlotBatch(gpu, options, scope);
-      for (const size of rows) batch.#programs.push(await batch.#record(size, options));
+      // The largest first: one size runs at a time, so the others work in its memory.
+      let spare: readonly GPUBuffer[] = [];
+      for (const size of rows.toReversed()) {
+        const { sized, forward } = await batch.#record(size, options, spare);
+        batch.#programs.unshift(sized);
+        if (spare.length === 0) spare = forward.spare;
+      }
       return batch;
     });
   }
 
-  async #record(rows: number, { config, weights }: SlotBatchOptions): Promise<SizedProgram> {
+  async #record(
+    rows: number,
+    { config, weights }: SlotBatchOptions,
+    spare: readonly GPUBuffer[],
+  ): Promise<{ sized: SizedProgram; forward: ForwardPass }> {
     const { slots: records, asks, x, preview } = this.#buffers;
     const what = `sampling with a batch of ${rows}`;
-    const forward = this.#scope.own(forwardPass(this.#gpu, config, rows, weights, what));
+    const forward = this.#scope.own(forwardPass(this.#gpu, config, rows, weights, what, spare));
     const [height, width] = imageSize(config);
     const slots = Math.min(this.slots, rows);
     const shape = { slots, height, width, channels: config.inChannels };
@@ -125,7 +135,7 @@ export class SlotBatch {
       ...forward.launches,
       ...samplerStep(shape, { slots: records, model_out: forward.prediction, x, preview }),
     ]);
-    return { rows, slots, program: this.#scope.own(program) };
+    return { sized: { rows, slots, program: this.#scope.own(program) }, forward };
   }
 
   /** Floating-point operations of the products in one step of the largest batch. */

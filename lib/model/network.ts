@@ -45,6 +45,8 @@ export interface ForwardPass {
   readonly prediction: BufferView;
   /** Bytes of the activation buffers that were created. */
   readonly bytes: number;
+  /** Buffers that hold nothing between two runs, the largest first; another pass may work in them then. */
+  readonly spare: readonly GPUBuffer[];
   destroy(): void;
 }
 
@@ -80,6 +82,7 @@ export function forwardPass(
       },
       prediction: compiled.view(prediction),
       bytes: compiled.bytes,
+      spare: compiled.spare,
       destroy: () => scope.destroy(),
     };
   } catch (error) {

@@ -7,12 +7,18 @@ import { DeviceError } from "../../lib/errors.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Engine, EngineImage, EngineListener, ServedModel } from "./engine.ts";
 import { type Command, errorFrom, modelFrom, type Report } from "./protocol.ts";
+import { Watchdog } from "./watchdog.ts";
 
 /** Milliseconds before the first new start, and at most before a later one. */
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 30_000;
 /** Milliseconds after which a worker counts as sound, and the pauses begin anew. */
 const SOUND_AFTER = 60_000;
+/** Milliseconds that a turn of the batch may take: at least this, or so many times the longest so far. */
+const TURN_LIMIT = 60_000;
+const TURN_FACTOR = 20;
+/** Milliseconds that a model may take to load, every kernel compiled anew. */
+const LOAD_LIMIT = 600_000;
 
 /** What an engine needs of a worker. */
 export interface WorkerLike {
@@ -62,11 +68,15 @@ export class GpuEngine implements Engine {
   #readyAt = 0;
   #startTook = 0;
   #callOffRestart: () => void = () => {};
+  readonly #watchdog: Watchdog;
+  /** Milliseconds. */
+  #longestTurn = 0;
   #onFirst: PromiseWithResolvers<void> | undefined = Promise.withResolvers();
 
   private constructor(options: GpuEngineOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#watchdog = new Watchdog(this.#clock);
     this.#path = options.path;
     this.rows = options.rows;
   }
@@ -97,10 +107,13 @@ export class GpuEngine implements Engine {
     if (!this.#model) throw new DeviceError("no image can be added while the GPU worker is down");
     this.#images.add(image.id);
     this.#send({ type: "add", image });
+    this.#watchdog.resume();
   }
 
   remove(id: number): void {
-    if (this.#images.delete(id)) this.#send({ type: "remove", id });
+    if (!this.#images.delete(id)) return;
+    this.#send({ type: "remove", id });
+    this.#restWhenIdle();
   }
 
   async reload(path: string = this.#path): Promise<ServedModel> {
@@ -111,6 +124,7 @@ export class GpuEngine implements Engine {
     const reload = { ...Promise.withResolvers<ServedModel>(), path };
     this.#reloads.set(request, reload);
     this.#send({ type: "load", request, path });
+    this.#watch();
     return await reload.promise;
   }
 
@@ -144,6 +158,31 @@ export class GpuEngine implements Engine {
       if (present()) this.#fail(new DeviceError("the GPU worker sent what cannot be read"));
     });
     this.#send({ type: "start", path: this.#path, rows: this.rows });
+    this.#watch();
+  }
+
+  /** Waits anew for what the worker should say next; one that does not say it is as good as crashed. */
+  #watch(): void {
+    if (!this.#worker) return; // a listener has closed the engine
+    const [limit, what] = this.#loading
+      ? [LOAD_LIMIT, "has not loaded the model"]
+      : [Math.max(TURN_LIMIT, TURN_FACTOR * this.#longestTurn), "has taken no step"];
+    const onLate = () =>
+      this.#fail(new DeviceError(`the GPU worker ${what} for ${Math.round(limit / 1000)} s`));
+    this.#watchdog.wait(limit, onLate);
+    this.#restWhenIdle();
+  }
+
+  /**
+   * Pauses the wait while the worker has nothing to say. Only a turn ends it: images that are given up one after the
+   * other, because none of them gets on, must not begin it anew each time.
+   */
+  #restWhenIdle(): void {
+    if (this.#images.size === 0 && !this.#loading) this.#watchdog.pause();
+  }
+
+  get #loading(): boolean {
+    return !this.#model || this.#reloads.size > 0;
   }
 
   #receive(report: Report): void {
@@ -152,6 +191,7 @@ export class GpuEngine implements Engine {
         this.#readyAt = this.#clock.now();
         this.#startTook = this.#readyAt - this.#startedAt;
         this.#serve(modelFrom(report.model));
+        this.#watch();
         this.#onFirst?.resolve();
         this.#onFirst = undefined;
         break;
@@ -167,9 +207,12 @@ export class GpuEngine implements Engine {
           if (this.#images.delete(id)) this.#tell("onFailed", id, errorFrom(error));
         }
         this.#send({ type: "proceed" });
+        this.#longestTurn = Math.max(this.#longestTurn, 1000 * report.turn.seconds);
+        if (!this.#loading) this.#watch();
         break;
       case "failed":
         if (this.#images.delete(report.id)) this.#tell("onFailed", report.id, errorFrom(report.error));
+        this.#restWhenIdle();
         break;
       case "loaded": {
         const { path, resolve } = this.#reloads.get(report.request)!;
@@ -179,12 +222,14 @@ export class GpuEngine implements Engine {
         // Before anybody hears of it: what is added from here on is for the new model.
         this.#send({ type: "swap", request: report.request });
         this.#serve(model);
+        this.#watch();
         resolve(model);
         break;
       }
       case "loadFailed":
         this.#reloads.get(report.request)!.reject(errorFrom(report.error));
         this.#reloads.delete(report.request);
+        this.#watch();
         break;
       case "warning":
         (this.#options.onWarning ?? console.warn)(report.message);
@@ -215,6 +260,7 @@ export class GpuEngine implements Engine {
 
   /** Ends the worker, and what it was to do. */
   #dismiss(error: Error): void {
+    this.#watchdog.pause();
     this.#worker?.terminate();
     this.#worker = undefined;
     this.#model = undefined;

@@ -12,8 +12,8 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { Images } from "../../lib/image/images.ts";
 import { classCount, imageSize } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
-import { listCheckpoints } from "../../lib/train/checkpoint_files.ts";
 import type { EngineImage, Pixels, ServedModel } from "./engine.ts";
+import { loadWithStep } from "./training_step.ts";
 
 /** What {@linkcode Serving.open} needs. */
 export interface ServingOptions {
@@ -42,13 +42,13 @@ export class Serving {
    * @throws {CheckpointError | ConfigError | DeviceError} and leaves nothing on the device
    */
   static async open(gpu: Gpu, { path, rows, onWarning }: ServingOptions): Promise<Serving> {
-    const model = await DDPM.load(path, { gpu, onWarning });
+    const { model, step } = await loadWithStep(path, () => DDPM.load(path, { gpu, onWarning }));
     try {
       if (model.config.inChannels !== 3) {
         throw new ConfigError("in_channels", model.config.inChannels, "3: the server sends colour pictures");
       }
       const batch = await model.startBatch({ rows });
-      const serving = new Serving(model, batch, await factsOf(model, path));
+      const serving = new Serving(model, batch, factsOf(model, path, step));
       await serving.#tryOut();
       return serving;
     } catch (error) {
@@ -91,10 +91,8 @@ export class Serving {
 }
 
 /** What is told of a model that was loaded from `directory` or, where that is damaged, a checkpoint in it. */
-async function factsOf(model: DDPM, directory: string): Promise<ServedModel> {
+function factsOf(model: DDPM, directory: string, step: number | undefined): ServedModel {
   const { config, schedule, classes, path, adapter } = model;
-  const checkpoints = await listCheckpoints(directory);
-  const step = (checkpoints.find((checkpoint) => checkpoint.path === path) ?? checkpoints[0])?.step;
   const [height, width] = imageSize(config);
   const name = basename(directory);
   return {

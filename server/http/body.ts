@@ -34,6 +34,7 @@ export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}
       const late = Promise.withResolvers<never>();
       const callOff = clock.after(1000 * seconds, () => {
         const detail = `the body did not come within ${seconds} seconds`;
+        // What comes later on this connection is not heard: the client had better take another.
         late.reject(new ProblemError(408, "body_timeout", detail, { headers: { Connection: "close" } }));
       });
       const body = await readAll(request.body, late.promise).finally(callOff);
@@ -60,7 +61,8 @@ async function readAll(
     }
   } catch (error) {
     reader.cancel().catch(() => {}); // whoever still sends is not listened to
-    throw error;
+    if (error instanceof ProblemError) throw error;
+    throw new ProblemError(499, "client_gone", "the client went before its body had come", { cause: error });
   }
 }
 

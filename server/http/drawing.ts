@@ -9,7 +9,7 @@ import { classCount } from "../../lib/model/config.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { SamplerName } from "../../lib/diffusion/sampler.ts";
 import type { ServerContext } from "./context.ts";
-import type { PictureFormat } from "../pictures/encoder.ts";
+import type { PictureFormat, PictureJob } from "../pictures/encoder.ts";
 import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
 import type { JobResult } from "../queue/job.ts";
 import { ProblemError } from "./problem.ts";
@@ -84,7 +84,8 @@ export function planDraw(
   const any = choice.toLowerCase() === ANY_CLASS;
   const label = !any ? labelOf(choice, model) : known > 0 ? seed % known : known;
   const draw = drawSettings({
-    class: label === known ? null : model.classes[label],
+    // Any class stands for the one that was asked for: a name may mean another, or "none".
+    class: label === known ? null : 0,
     count,
     sampler,
     seed,
@@ -92,7 +93,7 @@ export function planDraw(
     steps: query.steps ?? (settings.steps && Math.min(settings.steps, timesteps)),
     guidance: query.guidance ?? (label === known ? undefined : settings.guidance),
   }, model);
-  return any && known > 0 ? { ...draw, labels: draw.labels.map((_, i) => (seed + i) % known) } : draw;
+  return { ...draw, labels: draw.labels.map((_, i) => any && known > 0 ? (seed + i) % known : label) };
 }
 
 /** A label, or the words that there are. */
@@ -183,32 +184,62 @@ export interface PictureParts {
   /** Index in the job of the first of `images`. Default 0. */
   readonly first?: number;
   readonly frames?: readonly (readonly Pixels[])[];
+  /** Who waits for it. */
+  readonly job: JobResult["job"];
+  /** Seconds that the request has taken so far; what is left of its time is for encoding. Default 0. */
+  readonly seconds?: number;
 }
 
-/** Encodes one image, a grid of several, or an animation. */
+/** What it takes to make files of pictures. */
+type Encoding = Pick<ServerContext, "encoder" | "metrics" | "settings">;
+
+/**
+ * Encodes one image, a grid of several, or an animation, before the deadline of the request.
+ *
+ * @throws {JobError} as its status says
+ */
 export async function encodePicture(
-  { encoder, metrics }: Pick<ServerContext, "encoder" | "metrics">,
-  { draw, model, format, scale, images, frames, first = 0 }: PictureParts,
+  context: Encoding,
+  parts: PictureParts,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const start = performance.now();
-  const metadata = images.map((_, i) => imageMetadata(draw, model, first + i));
-  const { height, width } = model;
-  const bytes = await encoder.encode({ format, height, width, scale, images, metadata, frames });
-  metrics.encoded(format, (performance.now() - start) / 1000);
-  return bytes;
+  const [file] = await encodeAll(context, [parts]);
+  return file;
 }
 
-/** Encodes every image of a finished job as a file of its own. */
+/**
+ * Encodes every image of a finished job as a file of its own, before the deadline of the request.
+ *
+ * @throws {JobError} as its status says
+ */
 export async function encodeEach(
-  context: Pick<ServerContext, "encoder" | "metrics">,
+  context: Encoding,
   draw: DrawSettings,
-  { model, images }: Pick<JobResult, "model" | "images">,
+  { images, ...result }: Pick<JobResult, "model" | "images" | "job" | "seconds">,
   { format, scale }: { format: PictureFormat; scale: number },
 ): Promise<Uint8Array<ArrayBuffer>[]> {
-  const parts = { draw, model, format, scale };
-  return await Promise.all(
-    images.map((image, first) => encodePicture(context, { ...parts, images: [image], first })),
+  return await encodeAll(
+    context,
+    images.map((image, first) => ({ ...result, draw, format, scale, images: [image], first })),
   );
+}
+
+/** Encodes pictures of one request. */
+async function encodeAll(
+  { encoder, metrics, settings }: Encoding,
+  pictures: readonly PictureParts[],
+): Promise<Uint8Array<ArrayBuffer>[]> {
+  const start = performance.now();
+  const { job, seconds = 0, format } = pictures[0];
+  const left = Math.max(0, settings.timeout - seconds);
+  const files = await encoder.encode(pictures.map(pictureJob), { ...job, seconds: left });
+  metrics.encoded(format, (performance.now() - start) / 1000);
+  return files;
+}
+
+function pictureJob({ draw, model, format, scale, images, frames, first = 0 }: PictureParts): PictureJob {
+  const metadata = images.map((_, i) => imageMetadata(draw, model, first + i));
+  const { height, width } = model;
+  return { format, height, width, scale, images, metadata, frames };
 }
 
 /** How many previews of an image a stream shows where the request does not say. */

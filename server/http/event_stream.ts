@@ -9,6 +9,9 @@ import type { EventQueue } from "./event_queue.ts";
 /** Seconds of silence after which a comment shows that the connection lives. */
 const HEARTBEAT_SECONDS = 15;
 
+/** Seconds after which a reader who takes nothing is given up. */
+const PATIENCE_SECONDS = 60;
+
 /** One event as text. */
 export function eventText(name: string, data: unknown): string {
   return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
@@ -27,14 +30,27 @@ export interface EventStreamOptions<T> {
 
 /**
  * The body of an answer that sends what is in `queue` until its end. An event leaves the queue when the reader has
- * taken the one before it, so that nothing gathers anywhere else.
+ * taken the one before it, so that nothing gathers anywhere else. It ends for a reader who takes nothing for a minute:
+ * nothing is drawn or kept any more for one who may never come back.
  */
 export function eventStream<T>(
   queue: EventQueue<T>,
   { render, onError, onCancel, clock = systemClock }: EventStreamOptions<T>,
 ): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
+  let giveUp = () => {};
+  let over = false;
+  const send = (controller: ReadableStreamDefaultController<Uint8Array>, text: string) => {
+    if (over) return; // cancelled while the event was made
+    controller.enqueue(encoder.encode(text));
+    giveUp = clock.after(1000 * PATIENCE_SECONDS, () => {
+      over = true;
+      controller.close();
+      onCancel();
+    });
+  };
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    giveUp();
     let callOff = () => {};
     const silence = new Promise<"silence">((resolve) => {
       callOff = clock.after(1000 * HEARTBEAT_SECONDS, () => resolve("silence"));
@@ -42,7 +58,7 @@ export function eventStream<T>(
     const first = await Promise.race([queue.ready(), silence]);
     callOff();
     if (first === "silence") {
-      controller.enqueue(encoder.encode(": still here\n\n"));
+      send(controller, ": still here\n\n");
       return;
     }
     const event = queue.take();
@@ -51,12 +67,18 @@ export function eventStream<T>(
       return;
     }
     try {
-      controller.enqueue(encoder.encode(await render(event)));
+      send(controller, await render(event));
     } catch (error) {
+      if (over) return;
       controller.enqueue(encoder.encode(onError(error)));
       controller.close();
       onCancel();
     }
   };
-  return new ReadableStream({ pull, cancel: onCancel }, { highWaterMark: 0 });
+  const cancel = () => {
+    over = true;
+    giveUp();
+    onCancel();
+  };
+  return new ReadableStream({ pull, cancel }, { highWaterMark: 0 });
 }

@@ -4,25 +4,74 @@
  * @module
  */
 import { DenoiseError } from "../../lib/errors.ts";
-import { ProblemError, problemResponse } from "./problem.ts";
+import type { Log } from "../log.ts";
 import type { ServerSettings } from "../settings.ts";
+import { ProblemError, problemResponse } from "./problem.ts";
+import { badHost, hostIsPlain } from "./security.ts";
+
+/** Milliseconds after which to listen again when the system has no descriptor for another connection. */
+const PAUSE = 500;
 
 /** Answers a request. */
 export type Handler = (request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>;
 
+/** The open socket. */
+export interface Listening {
+  readonly addr: Deno.NetAddr;
+  /** Resolves when every answer that was begun is sent; no new connection is taken. */
+  shutdown(): Promise<void>;
+}
+
 /**
- * Listens, with {@linkcode starting} as the handler until another is given to `use`.
+ * Listens, with {@linkcode starting} as the handler until another is given to `use`. A server that can take no more
+ * connections, as one that ran out of descriptors, finishes the answers that it has begun, closes connections on which
+ * nothing is asked, and listens again in a moment.
+ *
+ * `Deno.serve` knows no timeouts, and hands no connection out to be closed: what is silent stays open until that
+ * happens, or for good.
  *
  * @throws {DenoiseError} where the address is in use, or is none of this machine's
  */
 export function listen(
   { host, port }: Pick<ServerSettings, "host" | "port">,
-): { readonly server: Deno.HttpServer<Deno.NetAddr>; use(handler: Handler): void } {
+  log: Log,
+): { readonly server: Listening; use(handler: Handler): void } {
   let handler: Handler = starting;
+  let ending = false;
+  /** Of servers that could take no more connections. */
+  const ends = new Set<Promise<void>>();
+  const serve = (port: number) =>
+    Deno.serve({ hostname: host, port, onListen() {} }, async (request, info) => {
+      const response = await handler(request, info);
+      return request.method === "HEAD" ? withoutLength(response) : response;
+    });
+
+  /** Listens as soon as one can. */
+  const again = (port: number) => {
+    if (ending) return;
+    try {
+      server = serve(port);
+      watch();
+      log.info("listening again");
+    } catch (error) {
+      // The right to listen on one port that was free, whichever that is, does not go for a second time.
+      if (error instanceof Deno.errors.NotCapable) throw error;
+      setTimeout(again, PAUSE, port);
+    }
+  };
+  const watch = () => {
+    const old = server;
+    old.finished.catch((error) => {
+      log.error("no connection can be taken; listening again in a moment", {}, error);
+      const end = old.shutdown().catch(() => {}).finally(() => ends.delete(end));
+      ends.add(end);
+      setTimeout(again, PAUSE, old.addr.port);
+    });
+  };
+
+  let server: Deno.HttpServer<Deno.NetAddr>;
   try {
-    const options = { hostname: host, port, onListen() {} };
-    const server = Deno.serve(options, (request, info) => handler(request, info));
-    return { server, use: (other) => handler = other };
+    server = serve(port);
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) {
       const advice = "end what listens there, or choose another --port; 0 takes any that is free";
@@ -30,13 +79,35 @@ export function listen(
     }
     throw new DenoiseError(`cannot listen on ${host}:${port}: ${(error as Error).message}`);
   }
+  watch();
+  return {
+    server: {
+      addr: server.addr,
+      async shutdown() {
+        ending = true;
+        // One that takes no more connections is being ended already, and may say that it cannot be ended twice.
+        await Promise.allSettled([server.shutdown(), ...ends]);
+      },
+    },
+    use: (other) => handler = other,
+  };
+}
+
+/** An answer to HEAD that tells no length: `Deno.serve` would say of an answer without a body that it is 0 bytes long. */
+function withoutLength(response: Response): Response {
+  if (response.body || response.headers.has("Content-Length") || [204, 304].includes(response.status)) {
+    return response;
+  }
+  return new Response(new Blob([]).stream(), response);
 }
 
 /** Answers while the model is being loaded: the process lives, and can do nothing yet. */
 export function starting(request: Request): Response {
+  const instance = `urn:uuid:${crypto.randomUUID()}`;
+  if (!hostIsPlain(request)) return problemResponse(badHost(), instance);
   if (new URL(request.url).pathname === "/healthz") return Response.json({ status: "ok" });
   const problem = new ProblemError(503, "starting", "the model is being loaded; try again in some seconds", {
     headers: { "Retry-After": "5" },
   });
-  return problemResponse(problem, `urn:uuid:${crypto.randomUUID()}`);
+  return problemResponse(problem, instance);
 }

@@ -83,11 +83,13 @@ export class ProblemError extends Error {
     this.headers = options.headers ?? {};
   }
 
-  /** 400 for fields that are to blame; the detail names them all. */
-  static fields(errors: readonly FieldProblem[]): ProblemError {
+  /** 400 for fields that are to blame; the detail names them, as many as an answer tells. */
+  static fields(all: readonly FieldProblem[]): ProblemError {
+    const errors = all.slice(0, MOST_ERRORS).map((error) => ({ ...error, field: cut(error.field) }));
     const detail = errors.map(({ field, value, allowed }) =>
       `${field}: expected ${allowed}, got ${value === undefined ? "nothing" : brief(value)}`
     );
+    if (all.length > errors.length) detail.push(`and ${all.length - errors.length} more`);
     return new ProblemError(400, "invalid_parameter", detail.join("; "), { errors });
   }
 
@@ -152,6 +154,8 @@ export function problemResponse(problem: ProblemError, instance: string): Respon
   });
 }
 
+/** Most fields that an answer names, and most characters that it repeats of each. */
+const MOST_ERRORS = 10;
 const MOST_SHOWN = 100;
 
 /** A request's own text comes back cut: an answer must not grow with what was sent. */
@@ -162,7 +166,8 @@ function short(error: FieldProblem): FieldProblem {
   return { ...error, value: brief(value) };
 }
 
-function brief(value: unknown): string {
+/** A value as JSON, cut. */
+export function brief(value: unknown): string {
   return cut(JSON.stringify(value));
 }
 

@@ -15,7 +15,7 @@ import type { ServerSettings } from "../settings.ts";
 export interface AppEnv {
   /** What `Deno.serve` tells of the connection. */
   Bindings: { readonly remoteAddr?: { readonly hostname?: string } } | undefined;
-  Variables: { requestId: string };
+  Variables: { requestId: string; client: string };
 }
 
 /** The server's application. */
@@ -158,9 +158,9 @@ export function instanceOf(c: Context<AppEnv>): string {
   return `urn:denoise:request:${c.var.requestId}`;
 }
 
-/** Who asks, for fairness between them: the other end of the connection. */
+/** Who asks, for fairness between them. */
 export function clientOf(c: Context<AppEnv>): string {
-  return c.env?.remoteAddr?.hostname ?? "unknown";
+  return c.var.client;
 }
 
 /** What zod says of one fault, as much of it as is used here. */
@@ -185,8 +185,9 @@ export function fieldProblems(
 ): ProblemError {
   return ProblemError.fields(issues.flatMap(({ code, path, message, keys }): FieldProblem[] => {
     if (code === "unrecognized_keys") {
-      const names = `no parameter of this name; there are ${allowed.join(", ")}`;
-      return (keys ?? []).map((key) => ({ field: key, value: given[key], allowed: names }));
+      const unknown = "no parameter of this name";
+      const names = `${unknown}; there are ${allowed.join(", ")}`; // told once
+      return (keys ?? []).map((key, i) => ({ field: key, value: given[key], allowed: i ? unknown : names }));
     }
     const field = path.join(".");
     return [{ field, value: given[field], allowed: message }];

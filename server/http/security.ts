@@ -15,8 +15,7 @@ export const MAX_URL = 8192;
 /** Most characters in all headers of a request. */
 export const MAX_HEADERS = 16_384;
 
-/** Headers of a request that a page of another origin may send, and of an answer that it may read. */
-const allowedHeaders = ["Authorization", "Content-Type", "X-Request-Id", "traceparent", "tracestate"];
+/** Headers of an answer that a page of another origin may read. */
 const exposedHeaders = [
   ...["X-Seed", "X-Model", "X-Steps", "X-Time", "X-Request-Id"],
   ...["Server-Timing", "Retry-After", "ETag", "Content-Disposition"],
@@ -47,16 +46,51 @@ export function securityHeaders(origin: string | undefined): MiddlewareHandler<A
   });
 }
 
-/** Lets pages of one origin in, `*` for all. */
+/** Lets pages of one origin in, `*` for all, with whatever headers they want to send: OpenAI's client has many. */
 export function allowOrigin(origin: string): MiddlewareHandler<AppEnv> {
   return cors({
     origin,
     allowMethods: ["GET", "POST", "HEAD"],
-    allowHeaders: allowedHeaders,
     exposeHeaders: exposedHeaders,
     maxAge: 3600,
   });
 }
+
+/**
+ * Whether a request names its host as one can. The address is made of that header, and so would be the route.
+ */
+export function hostIsPlain({ headers, url }: Request): boolean {
+  const host = headers.get("Host"); // HTTP/1.0 may do without
+  return URL.canParse(url) && (host === null || /^([\w.-]+|\[[\da-f:.]+\])(:\d+)?$/i.test(host));
+}
+
+/** What a request is answered whose host is not plain. */
+export function badHost(): ProblemError {
+  return new ProblemError(
+    400,
+    "bad_host",
+    "the Host header must be a name or an address, with or without a port",
+  );
+}
+
+/** Refuses requests whose host is not plain. */
+export const checkHost: MiddlewareHandler<AppEnv> = createMiddleware<AppEnv>(async (c, next) => {
+  if (!hostIsPlain(c.req.raw)) throw badHost();
+  await next();
+});
+
+/**
+ * Refuses what pages of other sites have a browser ask for (Fetch Metadata): a picture in any page could else keep a
+ * server busy that only its own machine reaches. A link that a person follows is let through.
+ */
+export const refuseCrossSite: MiddlewareHandler<AppEnv> = createMiddleware<AppEnv>(async (c, next) => {
+  const followed = c.req.header("Sec-Fetch-Mode") === "navigate" &&
+    c.req.header("Sec-Fetch-Dest") === "document" && c.req.method === "GET";
+  if (c.req.header("Sec-Fetch-Site") === "cross-site" && !followed) {
+    throw new ProblemError(403, "cross_site", "pages of other sites may not ask; --cors ORIGIN lets them");
+  }
+  await next();
+});
 
 /** Refuses what is too long to look at. */
 export const limitSize: MiddlewareHandler<AppEnv> = createMiddleware<AppEnv>(async (c, next) => {
@@ -73,22 +107,30 @@ export const limitSize: MiddlewareHandler<AppEnv> = createMiddleware<AppEnv>(asy
 
 /** Lets requests through that carry the token. Without a token to ask for, all. */
 export function requireToken(token: string | undefined): MiddlewareHandler<AppEnv> {
-  const expected = token === undefined ? undefined : digest(token);
   return createMiddleware<AppEnv>(async (c, next) => {
-    if (expected) {
-      const given = /^Bearer +(\S+) *$/i.exec(c.req.header("Authorization") ?? "")?.[1];
-      // Digests have one length: neither it nor where a guess goes wrong shows in the time that this takes.
-      if (!timingSafeEqual(digest(given ?? ""), expected) || given === undefined) {
-        throw new ProblemError(
-          401,
-          "unauthorized",
-          `${given === undefined ? "a" : "another"} token is needed: Authorization: Bearer TOKEN`,
-          { headers: { "WWW-Authenticate": `Bearer realm="denoise"` } },
-        );
-      }
+    const header = c.req.header("Authorization");
+    if (!carriesToken(header, token)) {
+      throw new ProblemError(
+        401,
+        "unauthorized",
+        `${bearer(header) === undefined ? "a" : "another"} token is needed: Authorization: Bearer TOKEN`,
+        { headers: { "WWW-Authenticate": `Bearer realm="denoise"` } },
+      );
     }
     await next();
   });
+}
+
+/** Whether an Authorization header carries the token. Without a token to ask for, any does. */
+export function carriesToken(header: string | undefined, token: string | undefined): boolean {
+  if (token === undefined) return true;
+  const given = bearer(header);
+  // Digests have one length: neither it nor where a guess goes wrong shows in the time that this takes.
+  return timingSafeEqual(digest(given ?? ""), digest(token)) && given !== undefined;
+}
+
+function bearer(header: string | undefined): string | undefined {
+  return /^Bearer +(\S+) *$/i.exec(header ?? "")?.[1];
 }
 
 function digest(text: string): Uint8Array {

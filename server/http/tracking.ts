@@ -7,8 +7,9 @@ import type { MiddlewareHandler } from "hono";
 import { createMiddleware } from "hono/factory";
 import { matchedRoutes } from "hono/route";
 import type { ServerContext } from "./context.ts";
+import { clientAddress } from "./client.ts";
 import { ProblemError } from "./problem.ts";
-import { type AppEnv, clientOf } from "./request.ts";
+import type { AppEnv } from "./request.ts";
 
 /** Ids that are taken from a client: short, and harmless in a log and in a header. */
 const sane = /^[A-Za-z0-9._-]{1,64}$/;
@@ -16,14 +17,19 @@ const sane = /^[A-Za-z0-9._-]{1,64}$/;
 const traceParent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 const traceState = /^[\x20-\x7e]{1,512}$/;
 
-/** Gives each request its id, hands trace headers on, and tells log and metrics how it ended. */
-export function track({ log, metrics }: Pick<ServerContext, "log" | "metrics">): MiddlewareHandler<AppEnv> {
+/** Gives each request its id and its client, hands trace headers on, and tells log and metrics how it ended. */
+export function track(
+  { log, metrics, settings }: Pick<ServerContext, "log" | "metrics" | "settings">,
+): MiddlewareHandler<AppEnv> {
   return createMiddleware<AppEnv>(async (c, next) => {
     const start = performance.now();
     const id = checked(c.req.header("X-Request-Id"), sane) ?? crypto.randomUUID();
     const traceparent = checked(c.req.header("traceparent"), traceParent);
     const tracestate = traceparent && checked(c.req.header("tracestate"), traceState);
+    const peer = c.env?.remoteAddr?.hostname ?? "unknown";
+    const client = clientAddress(peer, c.req.header("X-Forwarded-For"), settings.trustedProxy);
     c.set("requestId", id);
+    c.set("client", client);
     await next();
 
     c.res.headers.set("X-Request-Id", id);
@@ -41,7 +47,7 @@ export function track({ log, metrics }: Pick<ServerContext, "log" | "metrics">):
       id,
       traceparent,
       tracestate,
-      client: clientOf(c),
+      client,
       method,
       route,
       status,

@@ -5,11 +5,11 @@
  */
 import { z } from "@hono/zod-openapi";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
-import type { DrawSettings } from "../../lib/generate.ts";
+import { type DrawSettings, resolveClass } from "../../lib/generate.ts";
 import type { ServerContext } from "../http/context.ts";
-import { planDraw, servedModel } from "../http/drawing.ts";
+import { ANY_CLASS, planDraw, servedModel } from "../http/drawing.ts";
 import type { ServedModel } from "../engine/engine.ts";
-import { ProblemError } from "../http/problem.ts";
+import { brief, ProblemError } from "../http/problem.ts";
 import { classOfPrompt, synonyms } from "./prompt.ts";
 import { fieldProblems } from "../http/request.ts";
 import type { ServerSettings } from "../settings.ts";
@@ -184,7 +184,7 @@ export function readImageRequest(
   const scale = scaleOf(data.size ?? "auto", model);
   const className = classOfPrompt(prompt, model.classes);
   const query = {
-    class: className ?? "none",
+    class: classText(className, model),
     count: n ?? 1,
     seed: seed ?? undefined,
     steps: steps ?? undefined,
@@ -203,15 +203,21 @@ export function readImageRequest(
   };
 }
 
+/** How `/generate` is asked for a class: by its name, or by its number where the name is a word of another meaning. */
+export function classText(className: string | undefined, model: ServedModel): string {
+  if (className === undefined) return "none";
+  const label = model.classes.indexOf(className);
+  const means = (text: string) => text.toLowerCase() !== ANY_CLASS && resolveClass(text, model) === label;
+  return means(className) ? className : String(label);
+}
+
 /**
  * Checks that a name is the served model's.
  * @throws {ProblemError} 404 with the names that there are
  */
 export function checkModel(name: string, { id }: Pick<ServedModel, "id">): void {
   if (name === id || name === MODEL_ALIAS) return;
-  const detail = `the model ${
-    JSON.stringify(name)
-  } does not exist; there is ${id}, which is also ${MODEL_ALIAS}`;
+  const detail = `the model ${brief(name)} does not exist; there is ${id}, which is also ${MODEL_ALIAS}`;
   throw new ProblemError(404, "model_not_found", detail, {
     errors: [{ field: "model", value: name, allowed: `${id} or ${MODEL_ALIAS}` }],
   });

@@ -12,6 +12,7 @@ import { encodeEach, servedModel } from "../http/drawing.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import {
   checkModel,
+  classText,
   type ImageRequest,
   imageRequestSchema,
   MODEL_ALIAS,
@@ -104,7 +105,8 @@ function imagesRoute(routes: App, context: ServerContext): void {
   routes.post("/images/generations", async (c) => {
     const request = readImageRequest(await readJson(c), schema, context);
     if (request.partialImages !== undefined) return await streamImages(c, context, request);
-    const data = request.answer === "url" ? links(c, request) : await drawn(c, context, request);
+    const server = context.settings.publicUrl ?? new URL("/", c.req.url).href;
+    const data = request.answer === "url" ? links(server, request) : await drawn(c, context, request);
     const { className, draw: { seed, labels } } = request;
     return c.json(
       {
@@ -134,13 +136,20 @@ async function drawn(
   return files.map((file) => ({ b64_json: file.toBase64() }));
 }
 
-/** Links on which `/generate` draws the images. They hold every parameter: no default's change makes them another's. */
-function links(c: Context<AppEnv>, { draw, className, format, scale }: ImageRequest): { url: string }[] {
+/**
+ * Links on which `/generate` draws the images. They hold every parameter: no default's change makes them another's.
+ *
+ * @param server where clients reach the server
+ */
+function links(
+  server: string,
+  { draw, className, model, format, scale }: ImageRequest,
+): { url: string }[] {
   const { labels, seed, steps, sampler, guidance } = draw;
   return labels.map((_, i) => {
-    const url = new URL("/generate", c.req.url);
+    const url = new URL(`${server.replace(/\/$/, "")}/generate`);
     const parameters = {
-      class: className ?? "none",
+      class: classText(className, model),
       seed: seed + i,
       steps,
       sampler,

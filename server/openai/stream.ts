@@ -7,6 +7,7 @@ import type { Context } from "hono";
 import type { ServerContext } from "../http/context.ts";
 import { encodePicture } from "../http/drawing.ts";
 import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
+import type { Job } from "../queue/job.ts";
 import { EventQueue } from "../http/event_queue.ts";
 import { eventStream, eventText } from "../http/event_stream.ts";
 import { openAiErrorBody } from "./error.ts";
@@ -41,11 +42,11 @@ export async function streamImages(
   const arrived = performance.now();
   let previewed = false;
   let { model } = request;
+  const asker = { client: clientOf(c), signal: AbortSignal.any([c.req.raw.signal, gone.signal]) };
   const job = context.runner.run({
-    client: clientOf(c),
+    ...asker,
     draw,
     frames,
-    signal: AbortSignal.any([c.req.raw.signal, gone.signal]),
     onProgress(progress) {
       accepted.resolve();
       if (progress.type === "started") model = context.engine.model ?? model; // another may have come meanwhile
@@ -68,7 +69,7 @@ export async function streamImages(
   const body = eventStream(queue, {
     render: async (event) => {
       if ("error" in event) return tellError(event.error);
-      const text = await pictureEvent(context, request, event);
+      const text = await pictureEvent(context, request, event, asker);
       if (event.preview !== undefined && !previewed) {
         context.metrics.firstPreview((performance.now() - arrived) / 1000);
         previewed = true;
@@ -95,9 +96,11 @@ async function pictureEvent(
   context: ServerContext,
   request: ImageRequest,
   { index, preview, pixels, model }: Picture,
+  job: Pick<Job, "client" | "signal">,
 ): Promise<string> {
   const { draw, format, scale } = request;
-  const file = await encodePicture(context, { draw, model, format, scale, images: [pixels], first: index });
+  const parts = { job, draw, model, format, scale, images: [pixels], first: index };
+  const file = await encodePicture(context, parts);
   const type = preview === undefined ? "image_generation.completed" : "image_generation.partial_image";
   return eventText(type, {
     type,

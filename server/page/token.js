@@ -9,9 +9,13 @@ const KEY = "denoise-token";
 const dialog = byId("token");
 const field = byId("token-value");
 
+/** What a token can be (RFC 6750, 2.1). A browser sends no header with anything else in it. */
+const FORM = /^[A-Za-z0-9._~+/-]+=*$/;
+
 /** The token to send; empty where none is known. */
 export function knownToken() {
-  return sessionStorage.getItem(KEY) ?? "";
+  const token = sessionStorage.getItem(KEY) ?? "";
+  return FORM.test(token) ? token : "";
 }
 
 /** The question under way, so that requests that fail together ask once. @type {Promise<boolean> | undefined} */
@@ -24,24 +28,26 @@ let asking;
  */
 export function askForToken(refused) {
   if (knownToken() !== refused) return Promise.resolve(true); // given since
-  asking ??= ask(refused !== "").finally(() => asking = undefined);
+  asking ??= ask(refused === "" ? "" : "The server did not take that one.").finally(() => asking = undefined);
   return asking;
 }
 
 /**
- * @param {boolean} again
+ * @param {string} wrong what was wrong with the last one; empty if none was given
  * @returns {Promise<boolean>}
  */
-function ask(again) {
-  byId("token-wrong").hidden = !again;
+async function ask(wrong) {
+  byId("token-wrong").textContent = wrong;
+  byId("token-wrong").hidden = wrong === "";
   field.value = dialog.returnValue = "";
   dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      const given = dialog.returnValue === "use" && field.value !== "";
-      if (given) sessionStorage.setItem(KEY, field.value);
-      field.value = "";
-      resolve(given);
-    }, { once: true });
-  });
+  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+  const token = field.value.trim();
+  field.value = "";
+  if (dialog.returnValue !== "use") return false;
+  if (!FORM.test(token)) {
+    return await ask("That is no token: one has letters, digits and any of . _ ~ + / - and nothing else.");
+  }
+  sessionStorage.setItem(KEY, token);
+  return true;
 }

@@ -23,9 +23,24 @@ export interface PictureJob {
   readonly frames?: readonly (readonly Pixels[])[];
 }
 
+/** For whom pictures are made into files. */
+export interface Asker {
+  /** Takes turns with others. */
+  readonly client: string;
+  /** Aborted when the client goes away: its pictures are given up. */
+  readonly signal: AbortSignal;
+  /** Seconds until they are of no use any more. */
+  readonly seconds: number;
+}
+
 /** Makes files of pictures. */
 export interface Encoder {
-  /** @throws {Error} when the worker fails; it is started again for the next one */
-  encode(job: PictureJob): Promise<Uint8Array<ArrayBuffer>>;
+  /**
+   * Makes a file of each picture of a request, in order.
+   *
+   * @throws {JobError} 499 where the client went away, 503 where too many requests wait, 504 out of time
+   * @throws {Error} when the worker fails; it is started again for the next one
+   */
+  encode(pictures: readonly PictureJob[], asker: Asker): Promise<Uint8Array<ArrayBuffer>[]>;
   close(): void;
 }

@@ -1,16 +1,16 @@
 /**
- * The encoder on the main thread: hands pictures to its worker, one at a time.
+ * The encoder on the main thread: hands pictures to its worker, one at a time, clients taking turns.
  *
  * @module
  */
 import { type Clock, systemClock } from "../clock.ts";
-import type { Encoder, PictureJob } from "./encoder.ts";
+import type { Asker, Encoder, PictureJob } from "./encoder.ts";
 import type { EncoderAnswer } from "./encoder_worker.ts";
-import { JobError } from "../queue/job.ts";
+import { clientGone, JobError } from "../queue/job.ts";
 
 /** How a {@linkcode WorkerEncoder} works. */
 export interface WorkerEncoderOptions {
-  /** Pictures that may wait. Default 256. */
+  /** Requests that may wait. Default 256. */
   readonly waiting?: number;
   /** Seconds that one picture may take. Default 60. */
   readonly seconds?: number;
@@ -19,10 +19,25 @@ export interface WorkerEncoderOptions {
   readonly start?: () => Worker;
 }
 
+/** Milliseconds that a picture nobody waits for may still take. A new worker costs about as much. */
+const ABANDONED = 1000;
+
+/** The pictures of one request. */
 interface Task {
-  readonly job: PictureJob;
-  readonly resolve: (bytes: Uint8Array<ArrayBuffer>) => void;
+  readonly client: string;
+  readonly pictures: readonly PictureJob[];
+  readonly files: Uint8Array<ArrayBuffer>[];
+  readonly resolve: (files: Uint8Array<ArrayBuffer>[]) => void;
   readonly reject: (error: Error) => void;
+  /** Lets go of its signal and deadline. */
+  readonly release: () => void;
+}
+
+/** The picture that the worker is at. */
+interface Current {
+  readonly task: Task;
+  /** Ends the wait for it. */
+  callOff: () => void;
 }
 
 /** Encodes in a worker, which is replaced when it fails or takes too long. */
@@ -31,10 +46,10 @@ export class WorkerEncoder implements Encoder {
   readonly #seconds: number;
   readonly #clock: Clock;
   readonly #start: () => Worker;
-  readonly #tasks: Task[] = [];
+  /** Every task that has not ended, in the order of their clients' turns. */
+  readonly #tasks = new Set<Task>();
   #worker: Worker | undefined;
-  /** Ends the wait for the task under way; undefined while there is none. */
-  #callOff: (() => void) | undefined;
+  #current: Current | undefined;
   #closed = false;
 
   constructor(
@@ -48,50 +63,69 @@ export class WorkerEncoder implements Encoder {
   }
 
   /**
-   * Makes a file.
+   * Makes a file of each picture of a request, in order.
    *
-   * @throws {JobError} 503 where too many wait
+   * @throws {JobError} 499 where the client went away, 503 where too many requests wait, 504 out of time
    * @throws {Error} when the worker fails or takes too long; the next picture gets a new one
    */
-  encode(job: PictureJob): Promise<Uint8Array<ArrayBuffer>> {
-    if (this.#closed) return Promise.reject(new Error("the encoder is closed"));
-    if (this.#tasks.length >= this.#waiting) {
-      const detail = `${this.#waiting} pictures wait to be made into files`;
-      return Promise.reject(
-        new JobError(503, "encoder_busy", detail, 2),
-      );
+  async encode(
+    pictures: readonly PictureJob[],
+    { client, signal, seconds }: Asker,
+  ): Promise<Uint8Array<ArrayBuffer>[]> {
+    if (this.#closed) throw new Error("the encoder is closed");
+    if (signal.aborted) throw clientGone();
+    if (this.#tasks.size >= this.#waiting) {
+      const detail = `the pictures of ${this.#waiting} requests wait to be made into files`;
+      throw new JobError(503, "encoder_busy", detail, 2);
     }
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array<ArrayBuffer>>();
-    this.#tasks.push({ job, resolve, reject });
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array<ArrayBuffer>[]>();
+    const onAbort = () => this.#abandon(task, clientGone());
+    const callOff = this.#clock.after(
+      1000 * seconds,
+      () => this.#abandon(task, new JobError(504, "timeout", "drawn, but not made into a file in time")),
+    );
+    signal.addEventListener("abort", onAbort);
+    const release = () => {
+      callOff();
+      signal.removeEventListener("abort", onAbort);
+    };
+    const task: Task = { client, pictures, files: [], resolve, reject, release };
+    this.#tasks.add(task);
     this.#next();
-    return promise;
+    return await promise;
   }
 
   close(): void {
     this.#closed = true;
     this.#worker?.terminate();
-    this.#callOff?.();
-    for (const { reject } of this.#tasks.splice(0)) reject(new Error("the encoder was closed"));
+    this.#current?.callOff();
+    for (const task of this.#tasks) this.#forget(task).reject(new Error("the encoder was closed"));
   }
 
-  /** Begins with the oldest task, which stays at the head until it is done. */
+  /** Begins with a picture of the task whose turn it is. */
   #next(): void {
-    if (this.#callOff || this.#closed || this.#tasks.length === 0) return;
+    const [task] = this.#tasks;
+    if (this.#current || this.#closed || !task) return;
     const worker = this.#worker ??= this.#open();
-    this.#callOff = this.#clock.after(1000 * this.#seconds, () => {
+    const callOff = this.#clock.after(1000 * this.#seconds, () => {
       this.#replace(worker, `took more than ${this.#seconds} s`);
     });
-    worker.postMessage(this.#tasks[0].job);
+    this.#current = { task, callOff };
+    worker.postMessage(task.pictures[task.files.length]);
   }
 
   #open(): Worker {
     const worker = this.#start();
     worker.onmessage = ({ data }: MessageEvent<EncoderAnswer>) => {
-      this.#end((task) => "bytes" in data ? task.resolve(data.bytes) : task.reject(new Error(data.error)));
+      if (this.#worker !== worker) return; // its last words
+      this.#end((task) => {
+        if ("error" in data) this.#forget(task).reject(new Error(data.error));
+        else if (task.files.push(data.bytes) === task.pictures.length) this.#forget(task).resolve(task.files);
+      });
     };
     worker.onerror = (event) => {
       event.preventDefault(); // else it ends this process, too
-      this.#replace(worker, `ended (${event.message})`);
+      if (this.#worker === worker) this.#replace(worker, `ended (${event.message})`);
     };
     return worker;
   }
@@ -100,16 +134,40 @@ export class WorkerEncoder implements Encoder {
   #replace(worker: Worker, why: string): void {
     worker.terminate();
     this.#worker = undefined;
-    this.#end(({ job, reject }) => reject(new Error(`the encoder's worker ${why} at a ${job.format}`)));
+    this.#end((task) => {
+      const { format } = task.pictures[task.files.length];
+      this.#forget(task).reject(new Error(`the encoder's worker ${why} at a ${format}`));
+    });
   }
 
-  /** Ends the task under way, and goes on to the next. */
+  /** Ends the picture under way, and goes on to the next. */
   #end(settle: (task: Task) => void): void {
-    if (!this.#callOff) return;
-    this.#callOff();
-    this.#callOff = undefined;
-    settle(this.#tasks.shift()!);
+    if (!this.#current) return;
+    const { task, callOff } = this.#current;
+    callOff();
+    this.#current = undefined;
+    if (this.#tasks.has(task)) settle(task);
+    // Whoever else waits comes next; among its client's own, what has begun is finished first.
+    for (const own of [...this.#tasks].filter(({ client }) => client === task.client)) {
+      this.#tasks.delete(own);
+      this.#tasks.add(own);
+    }
     this.#next();
+  }
+
+  /** Gives up a task; the worker soon stops where it is at one of its pictures. */
+  #abandon(task: Task, error: JobError): void {
+    this.#forget(task).reject(error);
+    const [current, worker] = [this.#current, this.#worker!];
+    if (current?.task !== task) return;
+    current.callOff();
+    current.callOff = this.#clock.after(ABANDONED, () => this.#replace(worker, "was stopped"));
+  }
+
+  #forget(task: Task): Task {
+    this.#tasks.delete(task);
+    task.release();
+    return task;
   }
 }
 

@@ -36,6 +36,8 @@ export type JobProgress =
 /** A finished job. */
 export interface JobResult {
   readonly model: ServedModel;
+  /** Whose it was: what is made of the images is for the same client, and no longer wanted when it goes away. */
+  readonly job: Pick<Job, "client" | "signal">;
   /** In the order of the job's labels. */
   readonly images: readonly Pixels[];
   /** Seconds from its arrival until its first image joined the batch, and until its last was finished. */
@@ -47,15 +49,17 @@ export interface JobResult {
 export class JobError extends Error {
   override name = "JobError";
   /**
-   * @param status 503 queue full, shutting down, or the engine is down; 504 out of time; 499 the client went away;
+   * @param status 503 queue full, too much to do, shutting down, or the engine is down; 504 out of time; 499 the client went away;
    *   500 the image could not be drawn
    * @param code a word for programs, such as `queue_full`
    * @param retryAfter seconds after which trying again makes sense, for 503
+   * @param cause what went wrong inside, for the log alone
    */
   constructor(
     readonly status: 499 | 500 | 503 | 504,
     readonly code:
       | "queue_full"
+      | "overloaded"
       | "draining"
       | "engine_down"
       | "encoder_busy"
@@ -64,9 +68,15 @@ export class JobError extends Error {
       | "failed",
     message: string,
     readonly retryAfter?: number,
+    cause?: unknown,
   ) {
-    super(message);
+    super(message, cause === undefined ? undefined : { cause });
   }
+}
+
+/** Why nothing more is done for a client that has gone. */
+export function clientGone(): JobError {
+  return new JobError(499, "client_gone", "the client went away");
 }
 
 /** How busy a scheduler is. */
@@ -91,6 +101,9 @@ export interface JobRunner {
    * @throws {ConfigError} for guidance where the batch has no second row
    */
   run(job: Job): Promise<JobResult>;
-  /** Refuses new jobs; resolves when those accepted have ended, or after `seconds`, when the rest are refused. */
+  /**
+   * Refuses new jobs and those that wait; resolves when those that have begun have ended, or after `seconds`, when the
+   * rest are refused.
+   */
   drain(seconds: number): Promise<void>;
 }

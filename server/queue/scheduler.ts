@@ -6,8 +6,11 @@
 import { ConfigError } from "../../lib/errors.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import { type Engine, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
+import { mayOpen, toDisplace } from "./admission.ts";
+import { Estimate } from "./estimate.ts";
 import { FairOrder } from "./fair_order.ts";
 import {
+  clientGone,
   type Job,
   JobError,
   type JobProgress,
@@ -16,8 +19,7 @@ import {
   type SchedulerState,
 } from "./job.ts";
 import type { ServerSettings } from "../settings.ts";
-import { Throughput } from "./throughput.ts";
-import { Ticket } from "./ticket.ts";
+import { Ticket, workOf } from "./ticket.ts";
 
 /** Runs jobs on an engine. */
 export class Scheduler implements JobRunner {
@@ -29,7 +31,7 @@ export class Scheduler implements JobRunner {
   /** Whose each image in the batch is. */
   readonly #images = new Map<number, Ticket>();
   readonly #order = new FairOrder<Ticket>();
-  readonly #throughput = new Throughput();
+  readonly #estimate: Estimate;
   /** Called when the last job has ended. */
   readonly #onIdle = new Set<() => void>();
   #rows = 0;
@@ -51,8 +53,9 @@ export class Scheduler implements JobRunner {
     this.#engine = engine;
     this.#settings = settings;
     this.#clock = clock;
+    this.#estimate = new Estimate(engine.rows, settings.timeout);
     engine.listen({
-      onTurn: (turn) => this.#throughput.add(turn),
+      onTurn: (turn) => this.#estimate.add(turn),
       onFrame: (id, step, pixels) => {
         const ticket = this.#images.get(id)!;
         this.#tell(ticket, { type: "frame", index: ticket.inBatch.get(id)!, step, pixels });
@@ -97,15 +100,19 @@ export class Scheduler implements JobRunner {
     this.#order.enter(ticket, job.client);
     this.#fill();
     // Only now is it known whether it has to wait at all.
-    if (this.#waiting().length > this.#settings.queue) {
-      this.#refuse(ticket, this.#queueFull());
-    } else this.#tellPositions();
+    const waiting = this.#waiting();
+    if (waiting.length > this.#settings.queue) this.#refuse(toDisplace(waiting), this.#queueFull());
+    else this.#tellPositions();
     return await ticket.result;
   }
 
-  /** Refuses new jobs; resolves when those accepted have ended, or after `seconds`, when the rest are refused. */
+  /**
+   * Refuses new jobs and those that wait; resolves when those that have begun have ended, or after `seconds`, when the
+   * rest are refused.
+   */
   async drain(seconds: number): Promise<void> {
     this.#draining = true;
+    this.#refuseAll(this.#waiting(), draining());
     if (this.#tickets.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     const callOff = this.#clock.after(
@@ -118,7 +125,7 @@ export class Scheduler implements JobRunner {
   }
 
   /** Refuses what cannot be run at all. */
-  #admit({ signal, draw }: Job): ServedModel {
+  #admit({ client, signal, draw }: Job): ServedModel {
     if (signal.aborted) throw clientGone();
     if (this.#draining) throw draining();
     const { model, rows } = this.#engine;
@@ -129,13 +136,22 @@ export class Scheduler implements JobRunner {
       const allowed = `1: a guided image takes two rows of the batch, and this server's has ${rows}`;
       throw new ConfigError("guidance", draw.guidance, allowed);
     }
+    const late = this.#estimate.secondsLate([...this.#tickets.keys()], client, workOf(draw));
+    if (late > 0) {
+      const detail =
+        `what is to be drawn already leaves too little of ${this.#settings.timeout} seconds for this`;
+      throw new JobError(503, "overloaded", detail, late);
+    }
     return model;
   }
 
   /** Lets images join the batch as long as there is room. */
   #fill(): void {
     while (this.#engine.model) {
-      const ticket = this.#order.first([...this.#tickets.keys()].filter(({ hasMore }) => hasMore));
+      const open = [...this.#tickets.keys()].filter(({ halfWay }) => halfWay);
+      const ticket = this.#order.first(
+        [...this.#tickets.keys()].filter((one) => one.hasMore && mayOpen(one, open)),
+      );
       // Whoever is first waits for its rows, even where one behind it would fit: two rows are rarely free at once, so a
       // guided image would wait for ever behind plain ones. It costs one idle row until the next image is finished.
       if (!ticket || this.#rows + ticket.rows > this.#engine.rows) return;
@@ -175,27 +191,23 @@ export class Scheduler implements JobRunner {
   #fail(id: number, error: Error): void {
     const { ticket, index } = this.#strike(id);
     const of = ticket.job.draw.labels.length;
-    this.#refuse(
-      ticket,
-      new JobError(500, "failed", `image ${index + 1} of ${of} could not be drawn: ${error.message}`),
-    );
+    const message = `image ${index + 1} of ${of} could not be drawn; the server's log says why`;
+    this.#refuse(ticket, new JobError(500, "failed", message, undefined, error));
   }
 
   #goDown(error: Error, retryAfter: number): void {
     this.#backIn = retryAfter;
     // What waits goes on waiting: the engine may well be back before the deadline.
     const lost = new Set(this.#images.values());
-    this.#refuseAll(
-      lost,
-      new JobError(503, "engine_down", `the image was lost: ${error.message}`, retryAfter),
-    );
+    const message = "the image was lost with the engine, which starts again";
+    this.#refuseAll(lost, new JobError(503, "engine_down", message, retryAfter, error));
     this.#advance();
   }
 
   #comeUp(model: ServedModel): void {
     // Images under way are finished with the model they began with.
     const concerned = [...this.#tickets.keys()].filter(({ hasMore }) => hasMore);
-    const unfit = concerned.filter((ticket) => !takesSameRequests(ticket.model, model));
+    const unfit = concerned.filter((ticket) => !ticket.fits(model));
     const message = "the model was replaced by one with other classes, size or timesteps; ask again";
     this.#refuseAll(unfit, new JobError(503, "engine_down", message, 1));
     for (const ticket of concerned) {
@@ -274,26 +286,13 @@ export class Scheduler implements JobRunner {
     }
   }
 
-  /** Asks to come back when all that was accepted is drawn, or has run out of time. */
   #queueFull(): JobError {
-    const { queue, timeout } = this.#settings;
-    const work = [...this.#tickets.keys()].reduce((sum, { workLeft }) => sum + workLeft, 0);
-    const seconds = Math.min(this.#throughput.secondsFor(work), Math.ceil(timeout));
+    const { queue } = this.#settings;
+    const seconds = this.#estimate.secondsUntilIdle([...this.#tickets.keys()]);
     return new JobError(503, "queue_full", `${queue} requests wait already, and no more may`, seconds);
   }
 }
 
-function clientGone(): JobError {
-  return new JobError(499, "client_gone", "the client went away");
-}
-
 function draining(): JobError {
   return new JobError(503, "draining", "the server is shutting down", 1);
-}
-
-/** Whether a request that was checked against one model is as right for another. */
-function takesSameRequests(a: ServedModel, b: ServedModel): boolean {
-  return a.height === b.height && a.width === b.width &&
-    a.schedule.config.numTrainTimesteps === b.schedule.config.numTrainTimesteps &&
-    a.classes.length === b.classes.length && a.classes.every((name, i) => name === b.classes[i]);
 }

@@ -20,11 +20,11 @@ export class Throughput {
   }
 
   /**
-   * Whole seconds, at least 1, that some work takes; 1 where nothing was measured.
+   * Seconds that some work takes; undefined where nothing was measured.
    *
    * @param work network rows times steps
    */
-  secondsFor(work: number): number {
-    return this.#work === 0 ? 1 : Math.max(1, Math.ceil(work * this.#seconds / this.#work));
+  secondsFor(work: number): number | undefined {
+    return this.#work === 0 ? undefined : work * this.#seconds / this.#work;
   }
 }

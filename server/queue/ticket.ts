@@ -3,8 +3,14 @@
  *
  * @module
  */
+import type { DrawSettings } from "../../lib/generate.ts";
 import { type EngineImage, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
 import type { Job, JobResult } from "./job.ts";
+
+/** Network rows times steps of a request of which some images are finished. */
+export function workOf(draw: DrawSettings, finished: number = 0): number {
+  return (draw.labels.length - finished) * rowsOf(draw) * draw.steps;
+}
 
 /** What a scheduler knows of a job until it ends. */
 export class Ticket {
@@ -61,8 +67,15 @@ export class Ticket {
 
   /** Network rows times steps until it is done, what is in the batch counted whole. */
   get workLeft(): number {
-    const { labels, steps } = this.job.draw;
-    return (labels.length - this.#finished) * this.rows * steps;
+    return workOf(this.job.draw, this.#finished);
+  }
+
+  /** Whether what was checked against its model is as right for another. */
+  fits(model: ServedModel): boolean {
+    const { height, width, schedule, classes } = this.model;
+    return model.height === height && model.width === width &&
+      model.schedule.config.numTrainTimesteps === schedule.config.numTrainTimesteps &&
+      model.classes.length === classes.length && model.classes.every((name, i) => name === classes[i]);
   }
 
   /** Its next image, which joins the batch now. */
@@ -90,6 +103,7 @@ export class Ticket {
   /** Hands out what was drawn. */
   resolve(now: number): void {
     this.#resolve({
+      job: this.job,
       model: this.model,
       images: this.#images,
       waited: (this.#begun! - this.#arrived) / 1000,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CheckpointError } from "../../lib/errors.ts";
+import { CheckpointError, DeviceError } from "../../lib/errors.ts";
 import { version } from "../../server/metrics.ts";
 import { type Harness, harness, problemOf } from "./harness.ts";
 
@@ -302,4 +302,17 @@ Deno.test("a reload of a damaged model names the file, and the old model serves 
   assert.equal((await ask("/generate", withToken)).status, 200);
   engine.reloadError = undefined;
   assert.equal((await ask("/admin/reload", { method: "POST", ...withToken })).status, 200);
+});
+
+Deno.test("a reload while the engine is down, or goes down meanwhile, is refused for now", async () => {
+  const { ask, engine } = harness({ token: TOKEN });
+  engine.reload = () => {
+    engine.down();
+    return Promise.reject(new DeviceError("the GPU worker failed"));
+  };
+  for (const when of ["meanwhile", "before"]) {
+    const response = await ask("/admin/reload", { method: "POST", ...withToken });
+    assert.deepEqual([response.status, response.headers.get("Retry-After")], [503, "5"], when);
+    assert.equal((await problemOf(response)).type, "urn:denoise:problem:engine_down");
+  }
 });

@@ -10,6 +10,8 @@ const everything = {
   guidance: 1.5,
   tokenFile: "token",
   cors: "https://example.org",
+  trustedProxy: ["10.0.0.1", "fd00::1"],
+  publicUrl: "https://example.org/images",
 };
 
 Deno.test("settings come through as they were given, those left out stay undefined", () => {
@@ -27,9 +29,15 @@ Deno.test("what is missing, of another type, out of range or unknown is named, a
     [{ ...whole, port: 80.5 }, /port: expected a whole number/],
     [{ ...whole, maxBatch: 0 }, /maxBatch: expected a number from 1/],
     [{ ...whole, queue: -1, timeout: 0 }, /queue: expected/, /timeout: expected a number from 0.1/],
+    [{ ...whole, grace: -1 }, /grace: expected a number from 0 to 86400/],
     [{ ...whole, steps: null, guidance: "2" }, /steps: expected/, /guidance: expected/],
     [{ ...whole, sampler: "euler" }, /sampler: expected ddpm or ddim/],
     [{ ...whole, maxImages: 1e9 }, /maxImages: expected a number from 1 to 4096/],
+    [
+      { ...whole, trustedProxy: "10.0.0.1", publicUrl: "here" },
+      /trustedProxy: /,
+      /publicUrl: expected a URL/,
+    ],
     [{ ...whole, write: true }, /write/],
     [[whole], /expected object/i],
   ];

@@ -44,7 +44,7 @@ export function harness(options: HarnessOptions = {}): Harness {
     settings: all,
     engine,
     runner: new Scheduler(engine, all, schedulerClock),
-    encoder: { encode: encodeFile, close() {} },
+    encoder: { encode: (pictures) => Promise.all(pictures.map(encodeFile)), close() {} },
     metrics,
     log: new JsonLog((line) => log.push(JSON.parse(line))),
     token,

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { defaultSettings } from "../../server/settings.ts";
-import { serverArguments } from "../../tasks/server_process.ts";
+import { serverArguments, startServer } from "../../tasks/server_process.ts";
 import { inTemporaryDirectory } from "../train/directories.ts";
-import { askUntil, launch, metric, MODEL, type Running, withServer } from "./process.ts";
+import { askUntil, launch, metric, MODEL, type Running, soon, withServer } from "./process.ts";
 
 /** Far more steps than a test waits for. */
 const ENDLESS = "steps=1000&sampler=ddpm&count=64";
@@ -115,6 +115,58 @@ Deno.test("SIGTERM: not ready but answering, new requests refused, the one under
   });
 });
 
+Deno.test("SIGTERM: what waits is refused at once, what is being drawn when its time is over", async () => {
+  await withServer({ maxBatch: 2, grace: 1, queue: 30 }, async (server) => {
+    const { url, child, ended } = server;
+    const { answer: running } = await startDrawing(server, ENDLESS);
+    const waiting = Array.from({ length: 20 }, () => fetch(`${url}/generate?${ENDLESS}`));
+    await askUntil(`${url}/metrics`, (_, text) => metric(text, "queue_depth") === 20);
+    child.kill("SIGTERM");
+    for (const answer of await Promise.all(waiting)) {
+      assert.deepEqual([answer.status, answer.headers.has("Retry-After")], [503, true]);
+      assert.match(await answer.text(), /problem:draining/);
+    }
+    await askUntil(`${url}/metrics`, (_, text) => metric(text, "requests_running") === 1);
+    const answer = await running;
+    assert.equal(answer.status, 503);
+    await answer.body!.cancel();
+    assert.equal((await ended()).code, 0);
+  });
+});
+
+Deno.test("a log whose reader stalls holds nobody up", async () => {
+  const settings = { ...defaultSettings, model: MODEL, port: 0 };
+  const child = startServer(settings, { stdout: "piped", stderr: "null" });
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  const readUntil = async (wanted: RegExp) => {
+    while (!wanted.test(text)) {
+      const { done, value } = await soon(reader.read(), `${wanted} in ${text.slice(-1000)}`);
+      assert.ok(!done);
+      text += value;
+    }
+    return wanted.exec(text)!;
+  };
+  try {
+    const [, url] = await readUntil(/"ready","url":"([^"]+)"/);
+    // More lines than a pipe takes.
+    const healthy = async () => assert.ok((await bytes(fetch(`${url}/healthz`))).length > 0);
+    for (let i = 0; i < 60; i++) await soon(Promise.all(Array.from({ length: 20 }, healthy)), "health");
+    child.kill("SIGTERM");
+    await readUntil(/"stopped"/);
+    assert.equal(text.match(/"route":"\/healthz"/g)!.length, 1200);
+  } finally {
+    await reader.cancel();
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // it has ended
+    }
+    await child.status;
+    await child.stdin.close().catch(() => {});
+  }
+});
+
 for (const [signal, code] of [["SIGTERM", 143], ["SIGINT", 130]] as const) {
   Deno.test(`a second ${signal} ends it at once with ${code}; one that follows in an instant is no second one`, async () => {
     await withServer({}, async (server) => {
@@ -195,13 +247,15 @@ async function connect(url: string, text: string): Promise<Deno.TcpConn> {
 }
 
 Deno.test("clients that are slow, and clients that leave, hold nobody up", async (test) => {
-  await withServer({ queue: 256 }, async ({ url, child, ended }) => {
+  await withServer({ queue: 256, timeout: 3600 }, async ({ url, child, ended, log }) => {
     const patient = { signal: AbortSignal.timeout(20_000) };
     const slow = {
       "headers": "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
       "a body": "POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
         "Content-Length: 1000\r\n\r\n{",
-      "reading": "GET /generate/stream?steps=5&every=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+      "taking events": "GET /generate/stream?steps=5&every=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+      // Far more than the sockets' buffers hold, which is some MB.
+      "reading": "GET /page/page.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000),
     };
     const connections: Deno.TcpConn[] = [];
     for (const [what, text] of Object.entries(slow)) {
@@ -211,8 +265,6 @@ Deno.test("clients that are slow, and clients that leave, hold nobody up", async
         await bytes(fetch(`${url}/generate?steps=1`, patient));
       });
     }
-    for (const connection of connections) connection.close();
-
     await test.step("200 leave, most while they wait: nothing of theirs is drawn, and the next is", async () => {
       const state = async () => {
         const text = await (await fetch(`${url}/metrics`)).text();
@@ -236,6 +288,10 @@ Deno.test("clients that are slow, and clients that leave, hold nobody up", async
       await bytes(fetch(`${url}/generate?steps=1`, patient));
       assert.deepEqual(await state(), [0, 0, 0, drawn + 1]);
     });
+
+    const answered = log.filter(({ route }) => route === "/page/page.css").length;
+    assert.ok(answered > 50 && answered < 40_000, `${answered} answers went into buffers`);
+    for (const connection of connections) connection.close();
 
     await test.step("one that never ends its headers does not keep the server from ending", async () => {
       const connection = await connect(url, slow.headers);

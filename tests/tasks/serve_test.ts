@@ -36,11 +36,14 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--max-batch <N>", "in network rows", "default: 16"],
         ["--queue <N>", "in requests", "default: 64"],
         ["--timeout <S>", "in seconds", "default: 120"],
+        ["--grace <S>", "in seconds", "default: 25"],
         ["--steps <N>", "in steps", "default: 50"],
         ["--sampler <NAME>", "ddpm, ddim", "default: ddim"],
         ["--guidance <F>", "from 0 to 100", "default: 2, or 1 without a class"],
         ["--token-file <FILE>", "default: no token is asked for"],
         ["--cors <ORIGIN>", "default: only the server's own page"],
+        ["--public-url <URL>", "default: the address that the request went to"],
+        ["--trusted-proxy <ADDRESSES>", "default: none"],
         ["--max-images <N>", "in images", "default: 64"],
       ]
     ) {
@@ -54,8 +57,9 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
 Deno.test("without flags the settings are the defaults; every flag becomes its setting", () => {
   assert.deepEqual(readFlags([]), defaultSettings);
   const args =
-    "--model m --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --steps 7 --sampler ddpm " +
-    "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1";
+    "--model m --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
+    "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 " +
+    "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1]";
   assert.deepEqual(readFlags(args.split(" ")), {
     model: "m",
     host: "::1",
@@ -63,12 +67,15 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     maxBatch: 2,
     queue: 0,
     timeout: 0.5,
+    grace: 0,
     steps: 7,
     sampler: "ddpm",
     guidance: 0,
     tokenFile: "t",
     cors: "https://example.org:8443",
     maxImages: 1,
+    publicUrl: "https://example.org/images",
+    trustedProxy: ["10.0.0.1", "fd00::1"],
   });
   assert.equal(readFlags(["--host", "[fe80::1]"]).host, "fe80::1");
   assert.equal(readFlags(["--host", "box-1.local"]).host, "box-1.local");
@@ -88,6 +95,10 @@ Deno.test("wrong values are refused with the flag and what is allowed, before an
       ["--cors", "https://example.org/path", /an origin such as/],
       ["--cors", "null", /an origin such as/],
       ["--sampler", "euler", /ddpm, ddim/],
+      ["--public-url", "example.org", /a URL such as/],
+      ["--public-url", "https://example.org/?a=1", /a URL such as/],
+      ["--trusted-proxy", "10.0.0.1,proxy", /IP addresses with commas/],
+      ["--trusted-proxy", "10.0.0.0/8", /IP addresses with commas/],
     ];
     const outcomes = await Promise.all(
       cases.map(([flag, value]) => runTask("serve", [`${flag}=${value}`], directory)),

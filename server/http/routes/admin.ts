@@ -9,6 +9,7 @@ import type { ServerContext } from "../context.ts";
 import type { ServedModel } from "../../engine/engine.ts";
 import { ProblemError } from "../problem.ts";
 import type { App } from "../request.ts";
+import { servedModel } from "../drawing.ts";
 import { describeModel, servedSchema } from "./models.ts";
 
 /** Adds the route. It takes no path: which directory is served is for the one who starts the server to say. */
@@ -20,7 +21,7 @@ export function adminRoutes(app: App, context: ServerContext): void {
     description:
       "Images under way are finished with the model they began with. A directory that cannot be read " +
       "leaves the model serving that is. Only on a server with a token.",
-    responses: { 200: jsonAnswer("Served from now on", servedSchema), ...problems(401, 403, 409, 500) },
+    responses: { 200: jsonAnswer("Served from now on", servedSchema), ...problems(401, 403, 409, 500, 503) },
   });
 
   let underWay: Promise<ServedModel> | undefined;
@@ -40,8 +41,10 @@ export function adminRoutes(app: App, context: ServerContext): void {
       return c.json({ model: describeModel(model) });
     } catch (error) {
       if (!(error instanceof DenoiseError)) throw error;
-      const serving = context.engine.model ? `; ${context.engine.model.id} goes on serving` : "";
-      throw new ProblemError(500, "reload_failed", `${error.message}${serving}`, { cause: error });
+      const { id } = servedModel(context); // 503 where the engine is down
+      throw new ProblemError(500, "reload_failed", `${error.message}; ${id} goes on serving`, {
+        cause: error,
+      });
     } finally {
       underWay = undefined;
     }

@@ -6,22 +6,27 @@
 import { html, raw } from "hono/html";
 import type { HtmlEscapedString } from "hono/utils/html";
 import { z } from "@hono/zod-openapi";
-import { jsonAnswer, problems, textAnswer } from "../answers.ts";
+import type { Context } from "hono";
+import { jsonAnswer, textAnswer } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
 import { allowedClasses } from "../drawing.ts";
+import type { ServedModel } from "../../engine/engine.ts";
 import { version } from "../../metrics.ts";
-import type { App } from "../request.ts";
+import type { App, AppEnv } from "../request.ts";
+import { carriesToken } from "../security.ts";
 
 /** What is read here of an OpenAPI document. */
 interface ApiDocument {
   readonly info: { readonly title: string; readonly version: string; readonly description?: string };
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, Schema>> } & Record<string, unknown>;
 }
 
 interface Operation {
   readonly summary?: string;
   readonly description?: string;
   readonly parameters?: readonly Parameter[];
+  readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
   readonly responses: Readonly<
     Record<string, { readonly description: string; readonly content?: Readonly<Record<string, unknown>> }>
   >;
@@ -31,14 +36,21 @@ interface Parameter {
   readonly name: string;
   readonly required?: boolean;
   readonly description?: string;
-  readonly schema: {
-    readonly type?: string;
-    description?: string;
-    enum?: string[];
-    readonly minimum?: number;
-    maximum?: number;
-    readonly example?: unknown;
-  };
+  readonly schema: Schema;
+}
+
+interface Schema {
+  /** The name of a schema of its own. */
+  readonly $ref?: string;
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  enum?: (string | null)[];
+  readonly minimum?: number;
+  maximum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
 }
 
 const STYLE = `:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
@@ -50,35 +62,45 @@ th, td { border-bottom: 1px solid #8884; padding: .3rem .8rem .3rem 0; text-alig
 code { font-family: ui-monospace, monospace; }
 `;
 
-/** Adds the routes. They show what `app` has of routes when they are asked. */
+/**
+ * Adds the routes. They show what `app` has of routes when they are asked. They need no token, and name the model's
+ * classes to those who have it alone.
+ */
 export function docsRoutes(app: App, context: ServerContext): void {
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/openapi.json",
     summary: "This description, for programs",
-    responses: { 200: jsonAnswer("OpenAPI 3.1", z.looseObject({})), ...problems(401) },
+    security: [],
+    responses: { 200: jsonAnswer("OpenAPI 3.1", z.looseObject({})) },
   });
-  let made: { readonly model: unknown; readonly document: ApiDocument } | undefined;
-  const document = () => {
-    const { model } = context.engine;
+  const made = new Map<boolean, { readonly model: unknown; readonly document: ApiDocument }>();
+  const document = (c: Context<AppEnv>) => {
+    const known = carriesToken(c.req.header("Authorization"), context.token);
+    const model = known ? context.engine.model : undefined;
     // Made once for each model: it takes longer than the answer to a health check may.
-    if (made?.model !== model || !made) made = { model, document: describe(app, context) };
-    return made.document;
+    let last = made.get(known);
+    if (last?.model !== model || !last) {
+      last = { model, document: describe(app, context.token, model) };
+      made.set(known, last);
+    }
+    return last.document;
   };
-  app.get("/openapi.json", (c) => c.json(document()));
+  app.get("/openapi.json", (c) => c.json(document(c), 200, { Vary: "Authorization" }));
 
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/docs",
     summary: "This description, for people",
-    responses: { 200: textAnswer("A page", "text/html"), ...problems(401) },
+    security: [],
+    responses: { 200: textAnswer("A page", "text/html") },
   });
-  app.get("/docs", (c) => c.html(page(document())));
+  app.get("/docs", (c) => c.html(page(document(c)), 200, { Vary: "Authorization" }));
   app.get("/docs/style.css", (c) => c.body(STYLE, 200, { "Content-Type": "text/css; charset=utf-8" }));
 }
 
 /** The OpenAPI document, with what depends on the model that is served. */
-function describe(app: App, { engine, token }: ServerContext): ApiDocument {
+function describe(app: App, token: string | undefined, model: ServedModel | undefined): ApiDocument {
   const document = app.getOpenAPI31Document({
     openapi: "3.1.0",
     info: {
@@ -89,11 +111,10 @@ function describe(app: App, { engine, token }: ServerContext): ApiDocument {
         "field and what is allowed; below /v1 they have the shape of OpenAI's.",
     },
     ...(token === undefined ? {} : { security: [{ token: [] }] }),
-  }) as unknown as ApiDocument & { components: Record<string, unknown> };
+  }) as unknown as ApiDocument;
   if (token !== undefined) {
     document.components.securitySchemes = { token: { type: "http", scheme: "bearer" } };
   }
-  const { model } = engine;
   if (!model) return document;
   for (const { get } of Object.values(document.paths)) {
     for (const { name, schema } of get?.parameters ?? []) {
@@ -106,10 +127,10 @@ function describe(app: App, { engine, token }: ServerContext): ApiDocument {
 
 type Html = HtmlEscapedString | Promise<HtmlEscapedString>;
 
-function page({ info, paths }: ApiDocument): Html {
+function page({ info, paths, components }: ApiDocument): Html {
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) =>
-      section(`${method.toUpperCase()} ${path}`, operation)
+      section(`${method.toUpperCase()} ${path}`, operation, components.schemas)
     )
   );
   return html`
@@ -131,16 +152,21 @@ function page({ info, paths }: ApiDocument): Html {
   `;
 }
 
-function section(title: string, { summary, description, parameters = [], responses }: Operation): Html {
-  const rows = parameters.map(({ name, schema, description }) =>
-    html`
-      <tr>
-        <th><code>${name}</code></th>
-        <td>${range(schema)}</td>
-        <td>${description ?? schema.description}</td>
-      </tr>
-    `
+function section(
+  title: string,
+  { summary, description, parameters = [], requestBody, responses }: Operation,
+  schemas: ApiDocument["components"]["schemas"],
+): Html {
+  const fields = parameters.map(({ name, schema, description }) =>
+    row(name, schema, description ?? schema.description)
   );
+  const bodies = Object.entries(requestBody?.content ?? {}).map(([type, { schema }]) => {
+    const { properties = {}, required = [] } = schemas[schema.$ref?.split("/").at(-1) ?? ""] ?? schema;
+    const members = Object.entries(properties).map(([name, member]) =>
+      row(name, member, `${required.includes(name) ? "Required. " : ""}${member.description ?? ""}`)
+    );
+    return table(`Body, ${type}`, members);
+  });
   const answers = Object.entries(responses).map(([status, { description, content = {} }]) =>
     html`
       <tr>
@@ -154,20 +180,32 @@ function section(title: string, { summary, description, parameters = [], respons
 <h2>${title}</h2>
 <p><strong>${summary}</strong></p>
 ${description ? html`<p>${description}</p>` : raw("")}
-${
-    rows.length > 0
-      ? html`
-        <h3>Parameters</h3>
-        <table>${rows}</table>
-      `
-      : raw("")
-  }
-<h3>Answers</h3>
-<table>${answers}</table>
+${fields.length > 0 ? table("Parameters", fields) : raw("")}
+${bodies}
+${table("Answers", answers)}
 </section>`;
 }
 
-function range({ type, enum: words, minimum, maximum }: Parameter["schema"]): string {
-  if (words) return words.join(", ");
-  return minimum === undefined ? type ?? "" : `${type}, ${minimum} to ${maximum}`;
+function table(title: string, rows: readonly Html[]): Html {
+  return html`
+    <h3>${title}</h3>
+    <table>${rows}</table>
+  `;
+}
+
+function row(name: string, schema: Schema, description: string | undefined): Html {
+  return html`
+    <tr>
+      <th><code>${name}</code></th>
+      <td>${range(schema)}</td>
+      <td>${description}</td>
+    </tr>
+  `;
+}
+
+function range({ type = [], enum: words, minimum, maximum, minLength, maxLength }: Schema): string {
+  if (words) return words.filter((word) => word !== null).join(", ");
+  const kind = [type].flat().join(" or ");
+  if (maxLength !== undefined) return `${kind}, ${minLength ?? 0} to ${maxLength} characters`;
+  return minimum === undefined ? kind : `${kind}, ${minimum} to ${maximum}`;
 }

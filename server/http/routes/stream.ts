@@ -60,13 +60,13 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
     if (c.req.method === "HEAD") return c.body(null, 200, headers);
 
     const queue = new EventQueue<StreamEvent>();
-    const view = new View(context, draw, scale, model);
     const gone = new AbortController();
+    const asker = { client: clientOf(c), signal: AbortSignal.any([c.req.raw.signal, gone.signal]) };
+    const view = new View(context, draw, scale, model, asker);
     const job = context.runner.run({
-      client: clientOf(c),
+      ...asker,
       draw,
       frames: previewSteps(draw.steps, every),
-      signal: AbortSignal.any([c.req.raw.signal, gone.signal]),
       onProgress(progress) {
         if (progress.type === "started") view.begin(context.engine.model ?? model);
         if (progress.type === "frame") queue.offer(progress.index, progress);
@@ -104,10 +104,18 @@ class View {
   readonly #draw: DrawSettings;
   readonly #scale: number;
   readonly #arrived = performance.now();
+  readonly #asker: JobResult["job"];
   #model: ServedModel;
   #previewed = false;
 
-  constructor(context: ServerContext, draw: DrawSettings, scale: number, model: ServedModel) {
+  constructor(
+    context: ServerContext,
+    draw: DrawSettings,
+    scale: number,
+    model: ServedModel,
+    asker: JobResult["job"],
+  ) {
+    this.#asker = asker;
     this.#context = context;
     this.#draw = draw;
     this.#scale = scale;
@@ -148,7 +156,9 @@ class View {
   }
 
   async #png({ index, pixels }: { readonly index: number; readonly pixels: Pixels }): Promise<string> {
-    const parts = { draw: this.#draw, model: this.#model, format: "png", scale: this.#scale } as const;
+    const [job, draw, model, scale] = [this.#asker, this.#draw, this.#model, this.#scale];
+    // No deadline of the request's: a picture is encoded when its reader is ready for it, and she may be slow.
+    const parts = { job, draw, model, format: "png", scale } as const;
     return (await encodePicture(this.#context, { ...parts, images: [pixels], first: index })).toBase64();
   }
 }

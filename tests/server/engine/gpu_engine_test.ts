@@ -10,6 +10,7 @@ import {
   modelRecord,
   type Report,
 } from "../../../server/engine/protocol.ts";
+import { Watchdog } from "../../../server/engine/watchdog.ts";
 import { FakeClock } from "../fake_clock.ts";
 import { fakeModel } from "../fake_engine.ts";
 
@@ -381,4 +382,83 @@ Deno.test("warnings are passed on", async () => {
   const { workers: [worker], warnings } = await start();
   worker.report({ type: "warning", message: "took an older checkpoint" });
   assert.deepEqual(warnings, ["took an older checkpoint"]);
+});
+
+Deno.test("a worker that takes no step while there are images is as good as crashed, and one that does is not", async () => {
+  const { engine, workers, clock, heard } = await start();
+  clock.advance(3_600_000); // with nothing to do
+  engine.add(image(1));
+  for (let i = 0; i < 5; i++) {
+    clock.advance(59_999);
+    workers[0].report(turnReport());
+  }
+  assert.deepEqual(heard.filter(([type]) => type === "down"), []);
+  clock.advance(60_000);
+  assert.deepEqual(heard.at(-1), ["down", "DeviceError: the GPU worker has taken no step for 60 s", 1]);
+  assert.ok(workers[0].terminated);
+  clock.advance(500);
+  workers[1].ready();
+  assert.ok(engine.model);
+  await engine.close();
+  assert.equal(clock.pending, 0);
+});
+
+Deno.test("where turns are long, more time is given for one", async () => {
+  const { engine, workers: [worker], clock } = await start();
+  engine.add(image(1));
+  worker.report(turnReport({ turn: { steps: 1, seconds: 9, rows: 1, programRows: 1, images: 1 } }));
+  worker.report(turnReport());
+  clock.advance(179_999);
+  assert.ok(engine.model);
+  clock.advance(1);
+  assert.equal(engine.model, undefined);
+  await engine.close();
+});
+
+Deno.test("images that are given up one after the other, because none gets on, do not hide a worker that hangs", async () => {
+  const { engine, workers: [worker], clock } = await start();
+  for (let id = 1; id <= 6; id++) {
+    engine.add(image(id));
+    clock.advance(9999);
+    engine.remove(id);
+    clock.advance(500_000); // between two of them nothing is to be done
+    assert.ok(engine.model);
+  }
+  engine.add(image(7));
+  clock.advance(6);
+  assert.equal(engine.model, undefined);
+  assert.ok(worker.terminated);
+  await engine.close();
+});
+
+Deno.test("a start and a reload may take ten minutes, and no longer", async () => {
+  const [clock, worker] = [new FakeClock(), new FakeWorker()];
+  const starting = GpuEngine.start({ path: "/models/one", rows: 1, clock, startWorker: () => worker });
+  clock.advance(599_999);
+  assert.ok(!worker.terminated);
+  clock.advance(1);
+  await assert.rejects(starting, { name: "DeviceError", message: /has not loaded the model for 600 s/ });
+  assert.deepEqual([worker.terminated, clock.pending], [true, 0]);
+
+  const bench = await start();
+  const reloading = bench.engine.reload("/models/two");
+  bench.engine.add(image(1)); // which waits while kernels are compiled
+  bench.clock.advance(599_999);
+  assert.ok(bench.engine.model);
+  bench.clock.advance(1);
+  await assert.rejects(reloading, /has not loaded the model/);
+  assert.deepEqual(bench.heard.at(-1)?.[0], "down");
+  await bench.engine.close();
+});
+
+Deno.test("a computer that has slept does not take its worker for one that hangs", () => {
+  const callbacks: (() => void)[] = [];
+  let now = 0;
+  const clock = { now: () => now, after: (_: number, callback: () => void) => callbacks.push(callback) };
+  const late = () => assert.fail("it was not late");
+  const watchdog = new Watchdog({ ...clock, after: (ms, callback) => (clock.after(ms, callback), () => {}) });
+  watchdog.wait(60_000, late);
+  now += 3_600_000;
+  callbacks.shift()!();
+  assert.equal(callbacks.length, 1, "what has come meanwhile is heard of first");
 });

@@ -24,12 +24,15 @@ export interface Visit extends Harness {
   readonly screenshot: (name: string) => Promise<void>;
 }
 
-/** How a {@linkcode visitTest} begins. */
-export interface VisitOptions extends HarnessOptions {
+/** How a page is opened. */
+export interface PageOptions {
   readonly browser?: BrowserContextOptions;
   /** Messages of errors that the browser may log. */
   readonly expected?: RegExp;
 }
+
+/** How a {@linkcode visitTest} begins. */
+export interface VisitOptions extends HarnessOptions, PageOptions {}
 
 let browser: Browser | undefined;
 Deno.test.afterAll(() => browser?.close());
@@ -39,23 +42,48 @@ Deno.test.afterAll(() => browser?.close());
  * server for anything.
  */
 export function visitTest(name: string, options: VisitOptions, test: (visit: Visit) => Promise<void>): void {
+  browserTest(name, () => visit(options, test));
+}
+
+/** A test that opens pages. */
+export function browserTest(name: string, fn: () => Promise<void>): void {
   // the browser stays open from one test to the next
-  const open = { ignore: withoutBrowser, sanitizeOps: false, sanitizeResources: false };
-  Deno.test({ name, ...open, fn: () => visit(options, test) });
+  Deno.test({ name, ignore: withoutBrowser, sanitizeOps: false, sanitizeResources: false, fn });
 }
 
 async function visit(options: VisitOptions, test: (visit: Visit) => Promise<void>): Promise<void> {
-  assert.ok(
-    executablePath,
-    `none of ${NAMES.join(", ")} is here, and DENOISE_REQUIRE_CHROMIUM=1 asks for one`,
-  );
-  browser ??= await launch(executablePath);
   const server = harness(options);
   const listener = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     (request, info) => server.app.fetch(request, { remoteAddr: info.remoteAddr }),
   );
   const address = `http://127.0.0.1:${listener.addr.port}/`;
+  try {
+    await withPage(address, options, async (page) => {
+      const screenshot = async (name: string) => {
+        const folder = Deno.env.get("DENOISE_SCREENSHOTS");
+        if (folder) await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
+      };
+      await test({ ...server, page, address, screenshot });
+    });
+  } finally {
+    await server.context.runner.drain(0); // else a failed test would wait for its requests
+    await server.engine.close();
+    await listener.shutdown();
+  }
+}
+
+/** Opens a page, and sees to it that it throws and logs no error, and asks no other server for anything. */
+export async function withPage(
+  address: string,
+  options: PageOptions,
+  test: (page: Page) => Promise<void>,
+): Promise<void> {
+  assert.ok(
+    executablePath,
+    `none of ${NAMES.join(", ")} is here, and DENOISE_REQUIRE_CHROMIUM=1 asks for one`,
+  );
+  browser ??= await launch(executablePath);
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options.browser });
   const faults: string[] = [];
   try {
@@ -71,17 +99,10 @@ async function visit(options: VisitOptions, test: (visit: Visit) => Promise<void
       }
     });
     await page.goto(address);
-    const screenshot = async (name: string) => {
-      const folder = Deno.env.get("DENOISE_SCREENSHOTS");
-      if (folder) await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
-    };
-    await test({ ...server, page, address, screenshot });
+    await test(page);
     assert.deepEqual(faults, []);
   } finally {
     await context.close();
-    await server.context.runner.drain(0); // else a failed test would wait for its requests
-    await server.engine.close();
-    await listener.shutdown();
   }
 }
 

@@ -3,6 +3,8 @@ import { Buffer } from "node:buffer";
 import { GIF } from "imagescript";
 import { Images } from "../../../lib/image/images.ts";
 import { decodePng } from "../../../lib/image/png.ts";
+import type { Encoder } from "../../../server/pictures/encoder.ts";
+import { clientGone } from "../../../server/queue/job.ts";
 import { FakeClock } from "../fake_clock.ts";
 import { fakeFrame, fakePixels } from "../fake_engine.ts";
 import { type Harness, harness, problemOf } from "../harness.ts";
@@ -246,6 +248,51 @@ Deno.test("one who has gone is not drawn for, and the log tells it", async () =>
     ["client_gone", 499, "info"],
     ["client_gone", 499, "info"],
   ]);
+});
+
+Deno.test("pictures are made for whoever asked, in what is left of the request's time, all of a request at once", async () => {
+  const clock = new FakeClock();
+  const asked: { count: number; client: string; seconds: number }[] = [];
+  const encoder: Encoder = {
+    encode(pictures, { client, seconds }) {
+      asked.push({ count: pictures.length, client, seconds });
+      return Promise.resolve(pictures.map(() => Uint8Array.of(1)));
+    },
+    close() {},
+  };
+  const server = harness({
+    engine: { automatic: undefined },
+    settings: { timeout: 30, maxImages: 300 },
+    schedulerClock: clock,
+    parts: { encoder },
+  });
+  for (const query of ["format=webp&steps=1&count=5", "format=json&steps=1&count=300"]) {
+    const answer = server.ask(`/generate?${query}`);
+    clock.advance(10_000);
+    while (server.engine.batch.length > 0) server.engine.tick();
+    assert.equal((await answer).status, 200, query);
+  }
+  assert.deepEqual(asked, [1, 300].map((count) => ({ count, client: "192.0.2.1", seconds: 20 })));
+});
+
+Deno.test("one who has gone while the pictures are made is not answered, and the log tells it", async () => {
+  const begun = Promise.withResolvers<void>();
+  const encoder: Encoder = {
+    encode(_, { signal }) {
+      const { promise, reject } = Promise.withResolvers<never>();
+      signal.addEventListener("abort", () => reject(clientGone()));
+      begun.resolve();
+      return promise;
+    },
+    close() {},
+  };
+  const server = harness({ parts: { encoder } });
+  const gone = new AbortController();
+  const answer = server.ask("/generate?format=webp", { signal: gone.signal });
+  await begun.promise;
+  gone.abort();
+  assert.equal((await answer).status, 499);
+  assert.deepEqual(server.log.map(({ code, status }) => [code, status]), [["client_gone", 499]]);
 });
 
 Deno.test("a model that came while a request waited is the one that is told", async () => {

@@ -1,7 +1,18 @@
 import assert from "node:assert/strict";
 import type { Locator, Page } from "playwright-core";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
-import { done, fill, press, until, type Visit, visitTest, withoutBrowser } from "./browser.ts";
+import { withServer } from "../process.ts";
+import {
+  browserTest,
+  done,
+  fill,
+  press,
+  until,
+  type Visit,
+  visitTest,
+  withoutBrowser,
+  withPage,
+} from "./browser.ts";
 
 if (withoutBrowser) console.log("the page was not tested: there is no chromium or google-chrome here");
 
@@ -191,4 +202,49 @@ visitTest("a token is asked for and sent", { token: "sesame", expected: FAILED }
   assert.match(curl, /^curl -H "Authorization: Bearer \$TOKEN" -o /);
   assert.equal(curl.includes("sesame"), false);
   assert.equal(await page.evaluate("localStorage.length + document.cookie.length"), 0);
+});
+
+visitTest("what cannot be a token is never sent, and asked for again", {
+  token: "sesame",
+  expected: FAILED,
+}, async ({ page }) => {
+  const dialog = page.getByRole("dialog", { name: "This server asks for a token" });
+  const ready = page.getByRole("radio", { name: "cat", exact: true });
+  await dialog.getByLabel("Token").fill("ses…ame");
+  await page.keyboard.press("Enter");
+  await dialog.getByText("That is no token").waitFor();
+  await dialog.getByLabel("Token").fill(" sesame ");
+  await page.keyboard.press("Enter");
+  await ready.waitFor();
+  // Nor one that is kept from before.
+  await page.evaluate("sessionStorage.setItem(sessionStorage.key(0), 'ses…ame')");
+  await page.reload();
+  await dialog.getByLabel("Token").fill("sesame");
+  assert.equal(await page.locator("#token-wrong").isVisible(), false);
+  await page.keyboard.press("Enter");
+  await ready.waitFor();
+});
+
+visitTest("the page leads to what programs can ask for, with a token, too", {
+  token: "sesame",
+  expected: FAILED,
+}, async ({ page }) => {
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+  await page.getByRole("link", { name: "every address" }).click();
+  await page.getByRole("heading", { name: "POST /v1/images/generations" }).waitFor();
+  assert.equal(await page.getByText("partial_images", { exact: true }).count(), 1);
+});
+
+browserTest("a real server's page shows the very bytes that /generate gives", async () => {
+  await withServer({}, async ({ url }) => {
+    await withPage(`${url}/`, {}, async (page) => {
+      await fill(page, { Class: "1", Pictures: 2, Steps: 12, Seed: 5 });
+      await press(page, "Draw");
+      await done(page, "2 pictures in");
+      for (const [i, image] of (await images(page).all()).entries()) {
+        const answer = await fetch(`${url}/generate?class=1&steps=12&seed=${5 + i}`);
+        assert.deepEqual(await bytesOf(image), await answer.bytes());
+      }
+    });
+  });
 });

@@ -14,8 +14,9 @@ import { harness, problemOf } from "../harness.ts";
 function idle(): ReturnType<typeof harness> {
   const runner: JobRunner = {
     state: { waiting: 0, running: 0, images: 0, rows: 0, draining: false },
-    run: ({ draw }) =>
+    run: ({ draw, client, signal }) =>
       Promise.resolve({
+        job: { client, signal },
         model: fakeModel(),
         images: draw.labels.map((label, i) => fakePixels({ label, seed: draw.seed + i, steps: draw.steps })),
         waited: 0,
@@ -24,7 +25,7 @@ function idle(): ReturnType<typeof harness> {
     drain: () => Promise.resolve(),
   };
   return harness({
-    parts: { runner, encoder: { encode: () => Promise.resolve(Uint8Array.of(1)), close() {} } },
+    parts: { runner, encoder: { encode: () => Promise.resolve([Uint8Array.of(1)]), close() {} } },
   });
 }
 
@@ -113,6 +114,18 @@ Deno.test("an unknown class is answered with the classes", async () => {
 Deno.test("what was sent comes back cut short", async () => {
   const problem = await problemOf(await idle().ask(`/generate?class=${"x".repeat(5000)}`));
   assert.ok(JSON.stringify(problem).length < 1000);
+});
+
+Deno.test("an answer does not grow with what is wrong: ten of it are named, and how many more there are", async () => {
+  const { ask } = idle();
+  const names = Array.from({ length: 700 }, (_, i) => `name${i}`);
+  const problem = await problemOf(await ask(`/generate?seed=x&${names.join("=1&")}=1`));
+  assert.deepEqual(problem.errors!.map(({ field }) => field), ["seed", ...names.slice(0, 9)]);
+  assert.match(problem.detail, /; and 691 more$/);
+  assert.equal(problem.detail.split("there are class").length, 2, "what there is is told once");
+  assert.ok(JSON.stringify(problem).length < 3000);
+  const long = await problemOf(await ask(`/generate?${"n".repeat(5000)}=1`));
+  assert.ok(JSON.stringify(long).length < 1000);
 });
 
 Deno.test("right values of every parameter are taken", async () => {
@@ -248,4 +261,12 @@ Deno.test("classes are listed by name, number and word", () => {
     "any",
     "none",
   ]);
+});
+
+Deno.test("a class asked for by number is that one, whatever the classes are called", () => {
+  const named = (classes: string[]) => fakeModel({ classes, config: presetConfig("tiny", classes.length) });
+  const labels = (classes: string[], wanted: string) =>
+    planDraw({ class: wanted, count: 2, seed: 1 }, named(classes), defaultSettings).labels;
+  assert.deepEqual(labels(["None", "ox"], "0"), [0, 0]);
+  assert.deepEqual(labels(["ox", "ox"], "1"), [1, 1]);
 });

@@ -14,18 +14,10 @@ function askWith({ ask }: Harness, path: string, authorization?: string): Promis
 
 Deno.test("a token opens what it should, and nothing else does", async () => {
   const server = harness({ token: TOKEN });
-  for (const path of ["/healthz", "/readyz", "/", "/page/page.css"]) {
+  for (const path of ["/healthz", "/readyz", "/", "/page/page.css", "/openapi.json", "/docs"]) {
     assert.equal((await askWith(server, path)).status, 200, path);
   }
-  const closed = [
-    "/generate",
-    "/generate/stream",
-    "/classes",
-    "/models",
-    "/metrics",
-    "/openapi.json",
-    "/docs",
-  ];
+  const closed = ["/generate", "/generate/stream", "/classes", "/models", "/metrics"];
   const wrong = [
     undefined,
     "",
@@ -99,7 +91,7 @@ Deno.test("other origins are let in only where one is named, and only that one",
     headers: {
       "Origin": from,
       "Access-Control-Request-Method": "POST",
-      "Access-Control-Request-Headers": "authorization",
+      "Access-Control-Request-Headers": "authorization,x-stainless-retry-count",
     },
   });
   const closed = harness();
@@ -117,7 +109,10 @@ Deno.test("other origins are let in only where one is named, and only that one",
   const allowed = await open.ask(IMAGES, preflight(origin));
   assert.equal(allowed.status, 204);
   assert.equal(allowed.headers.get("Access-Control-Allow-Origin"), origin);
-  assert.match(allowed.headers.get("Access-Control-Allow-Headers")!, /Authorization/);
+  assert.deepEqual(allowed.headers.get("Access-Control-Allow-Headers")!.split(","), [
+    "authorization",
+    "x-stainless-retry-count",
+  ]);
   assert.match(allowed.headers.get("Access-Control-Allow-Methods")!, /POST/);
   assert.equal(allowed.headers.get("Access-Control-Allow-Credentials"), null);
   const drawn = await open.ask("/generate", {
@@ -136,6 +131,32 @@ Deno.test("other origins are let in only where one is named, and only that one",
   const any = harness({ settings: { cors: "*" } });
   const response = await any.ask("/classes", { headers: { Origin: "https://other.example" } });
   assert.equal(response.headers.get("Access-Control-Allow-Origin"), "*");
+});
+
+Deno.test("pages of other sites start nothing where none may call, and a link that is followed works", async () => {
+  const from = (site: string, mode: string, dest: string) => ({
+    headers: { "Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest },
+  });
+  const picture = from("cross-site", "no-cors", "image");
+  const { ask, engine } = harness();
+  for (const path of ["/generate", "/generate/stream", "/classes"]) {
+    for (const request of [picture, from("cross-site", "navigate", "iframe")]) {
+      const refused = await ask(path, request);
+      assert.equal(refused.status, 403, path);
+      assert.match((await problemOf(refused)).detail, /--cors/);
+    }
+  }
+  assert.equal((await ask(IMAGES, { method: "POST", body: '{"prompt":"cat"}', ...picture })).status, 403);
+  assert.equal(engine.added.length, 0);
+  const fine = [
+    from("same-origin", "cors", "empty"),
+    from("none", "navigate", "document"),
+    from("cross-site", "navigate", "document"),
+    {},
+  ];
+  for (const request of fine) assert.equal((await ask("/generate", request)).status, 200);
+  assert.equal((await ask("/", picture)).status, 200);
+  assert.equal((await harness({ settings: { cors: "*" } }).ask("/generate", picture)).status, 200);
 });
 
 Deno.test("addresses and headers have a longest length", async () => {
@@ -275,6 +296,38 @@ Deno.test("over a socket: a body without a length, one that does not come, and o
       await talk(port, `${head}Content-Length: 16\r\n\r\n{"prompt":"cat"}`),
       /^HTTP\/1\.1 200 /,
     );
+  });
+});
+
+Deno.test("over a socket: the Host header chooses no route, and makes nothing fail", async () => {
+  await overSocket({ token: TOKEN }, async ({ log }, port) => {
+    const ask = (host: string) =>
+      talk(port, `GET /metrics HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    const bad = ["evil/healthz?", "evil/healthz#", "a b", "x@y", "a:b", "1.2.3.4.5", "h:99999", "[::1", "é"];
+    for (const host of bad) assert.match(await ask(host), /^HTTP\/1\.1 400 /, host);
+    const good = [
+      "localhost:8000",
+      "example.org",
+      "my_host.local",
+      "127.0.0.1:80",
+      "[::1]:8000",
+      "[fe80::1]",
+    ];
+    for (const host of good) assert.match(await ask(host), /^HTTP\/1\.1 401 /, host);
+    assert.ok(log.every(({ level }) => level === "info"), JSON.stringify(log));
+  });
+});
+
+Deno.test("over a socket: one who goes in the middle of a body is no fault of the server's", async () => {
+  await overSocket({}, async ({ log }, port) => {
+    const connection = await Deno.connect({ port });
+    const head = `POST ${IMAGES} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n`;
+    await connection.write(new TextEncoder().encode(`${head}Content-Length: 50\r\n\r\n{"prompt":`));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    connection.close();
+    await until(() => log.length > 0);
+    const [{ level, status, code, error }] = log;
+    assert.deepEqual([level, status, code, error], ["info", 499, "client_gone", undefined]);
   });
 });
 

@@ -142,7 +142,8 @@ Deno.test("a stream in silence shows that it lives", async () => {
   assert.equal((await reader.next())!.name, "started");
   for (let i = 0; i < 2; i++) {
     const next = reader.next();
-    while (clock.pending === 0) await new Promise((resolve) => setTimeout(resolve));
+    await new Promise((resolve) => setTimeout(resolve)); // what waited for the reader has been called off
+    assert.equal(clock.pending, 1);
     clock.advance(14_999);
     assert.equal(
       await Promise.race([next, new Promise((resolve) => setTimeout(resolve, 0, "nothing"))]),
@@ -240,15 +241,39 @@ Deno.test("a stream takes nothing from its queue before it is read", async () =>
   await reader.cancel();
 });
 
-Deno.test("over a socket: one who reads nothing makes no work", async () => {
+Deno.test("a reader who takes nothing for a minute is given up, and what was drawn for him ends", async () => {
+  const clock = new FakeClock();
+  const queue = new EventQueue<number>();
+  let given = 0;
+  const body = eventStream(queue, {
+    render: (event) => Promise.resolve(String(event)),
+    onError: String,
+    onCancel: () => given++,
+    clock,
+  });
+  for (let i = 0; i < 3; i++) queue.push(i);
+  const reader = body.getReader();
+  const read = async () => new TextDecoder().decode((await reader.read()).value);
+  assert.equal(await read(), "0");
+  clock.advance(59_999);
+  assert.deepEqual([await read(), given], ["1", 0]);
+  clock.advance(59_999);
+  assert.equal(given, 0);
+  clock.advance(1);
+  assert.deepEqual([await reader.read(), given, clock.pending], [{ done: true, value: undefined }, 1, 0]);
+});
+
+Deno.test("over a socket: one who reads nothing makes no work, and is given up after a minute", async () => {
+  const clock = new FakeClock();
   let encoded = 0;
   const encode = () => {
     encoded++;
-    return Promise.resolve(new Uint8Array(2 ** 20));
+    return Promise.resolve([new Uint8Array(2 ** 20)]);
   };
   const { app, engine } = harness({
     engine: { automatic: undefined },
     parts: { encoder: { encode, close() {} } },
+    clock,
   });
   const listener = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, app.fetch);
   const connection = await Deno.connect({ port: listener.addr.port });
@@ -260,7 +285,9 @@ Deno.test("over a socket: one who reads nothing makes no work", async () => {
     await new Promise((resolve) => setTimeout(resolve));
   }
   assert.ok(encoded > 0 && encoded < 50, `${encoded} previews were made`); // what the sockets' buffers take
+  assert.equal(engine.batch.length, 1);
+  clock.advance(60_000);
+  assert.equal(engine.batch.length, 0);
   connection.close();
-  while (engine.batch.length > 0) await new Promise((resolve) => setTimeout(resolve, 1));
   await listener.shutdown();
 });

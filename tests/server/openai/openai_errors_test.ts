@@ -65,6 +65,21 @@ Deno.test("openai: every wrong field is told once, the first of them as param", 
   });
 });
 
+Deno.test("openai: an answer does not grow with what is unknown", async () => {
+  await serving({}, async ({ client }) => {
+    const body = {
+      prompt: "a cat",
+      ...Object.fromEntries(Array.from({ length: 5000 }, (_, i) => [`m${i}`, i])),
+    };
+    const { message } = await failure(BadRequestError, client.post("/images/generations", { body }));
+    assert.match(message, /m9: expected no parameter of this name, got 9; and 4990 more$/);
+    assert.ok(message.length < 1500, String(message.length));
+    const model = "x".repeat(1000);
+    const other = await failure(NotFoundError, client.images.generate({ prompt: "a cat", model }));
+    assert.ok(other.message.length < 300, other.message);
+  });
+});
+
 Deno.test("openai: a body that is no JSON object, too large or of another type is refused in OpenAI's shape", async () => {
   await serving({}, async ({ origin, engine }) => {
     const json = { "Content-Type": "application/json" };

@@ -214,3 +214,27 @@ Deno.test("openai: the routes are in /openapi.json", async () => {
   assert.deepEqual([properties.n.minimum, properties.n.maximum], [1, 64]);
   assert.ok(paths["/v1/models"].get && paths["/v1/models/{id}"].get);
 });
+
+Deno.test("openai: links lead where clients reach the server, whatever the request calls it", async () => {
+  for (const publicUrl of ["https://example.org/images/", "https://example.org/images"]) {
+    await serving({ settings: { publicUrl } }, async ({ client }) => {
+      const { data } = await client.images.generate({ prompt: "a cat", n: 2, response_format: "url" });
+      for (const { url } of data!) {
+        assert.match(url!, /^https:\/\/example\.org\/images\/generate\?class=cat&/);
+      }
+    });
+  }
+});
+
+Deno.test("openai: a class whose name means something else to /generate is drawn all the same", async () => {
+  const model = { config: presetConfig("tiny", 2), classes: ["ox", "Any"] };
+  await serving({ engine: { model } }, async ({ client, engine }) => {
+    for (const [prompt, label] of [["an ox", 0], ["any", 1]] as const) {
+      const ask = { prompt, ...{ seed: 4 } };
+      const { data: [{ b64_json }] } = await client.images.generate(ask) as { data: OpenAI.Image[] };
+      const linked = await client.images.generate({ ...ask, response_format: "url" });
+      assert.deepEqual(await bytesAt(linked.data![0].url!), bytesOf(b64_json));
+      assert.deepEqual(engine.added.splice(0).map(({ label }) => label), [label, label]);
+    }
+  });
+});

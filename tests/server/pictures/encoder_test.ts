@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { GIF, Image } from "imagescript";
 import decodeWebp from "@jsquash/webp/decode.js";
 import { decodePng } from "../../../lib/image/png.ts";
-import type { PictureFormat, PictureJob } from "../../../server/pictures/encoder.ts";
+import type { Asker, PictureFormat, PictureJob } from "../../../server/pictures/encoder.ts";
 import type { EncoderAnswer } from "../../../server/pictures/encoder_worker.ts";
 import { encodeFile } from "../../../server/pictures/encoding.ts";
 import { WorkerEncoder } from "../../../server/pictures/worker_encoder.ts";
@@ -102,16 +102,21 @@ Deno.test("a gif has its frames before the image", async () => {
   }
 });
 
+/** Somebody who stays, and has time. */
+function asker(client = "a", changes: Partial<Asker> = {}): Asker {
+  return { client, signal: new AbortController().signal, seconds: 1000, ...changes };
+}
+
 Deno.test("the worker gives the bytes that this thread would", async () => {
   const encoder = new WorkerEncoder();
   try {
     const formats = ["png", "jpeg", "webp", "gif"] as const;
-    const files = await Promise.all(formats.map((format) => encoder.encode(job(format))));
+    const files = await encoder.encode(formats.map((format) => job(format)), asker());
     for (const [i, format] of formats.entries()) {
       assert.deepEqual(files[i], await encodeFile(job(format)), format);
     }
-    await assert.rejects(encoder.encode(job("png", { scale: 99 })), /scale: expected/);
-    assert.ok((await encoder.encode(job("png"))).length > 0);
+    await assert.rejects(encoder.encode([job("png", { scale: 99 })], asker()), /scale: expected/);
+    assert.ok((await encoder.encode([job("png")], asker()))[0].length > 0);
   } finally {
     encoder.close();
   }
@@ -138,8 +143,9 @@ class FakeWorker extends EventTarget {
     this.terminated = true;
   }
 
-  answer(answer: EncoderAnswer): void {
-    this.onmessage!(new MessageEvent("message", { data: answer }));
+  answer(value: number): void {
+    const data: EncoderAnswer = { bytes: Uint8Array.of(value) };
+    this.onmessage!(new MessageEvent("message", { data }));
   }
 
   crash(): void {
@@ -159,34 +165,94 @@ function faked(
   return { encoder: new WorkerEncoder({ ...options, clock, start }), workers, clock };
 }
 
-const bytes = (value: number) => ({ bytes: Uint8Array.of(value) });
+/** Asks for one picture, which its scale names. */
+async function one(encoder: WorkerEncoder, scale = 1, by = asker()): Promise<number> {
+  const [[value]] = await encoder.encode([job("png", { scale })], by);
+  return value;
+}
+
+const scales = ({ jobs }: FakeWorker) => jobs.map(({ scale }) => scale);
 
 Deno.test("pictures go to the worker one at a time, in order", async () => {
-  const { encoder, workers: [worker] } = faked();
-  const files = ["png", "jpeg", "gif"].map((format) => encoder.encode(job(format as PictureFormat)));
+  const { encoder, workers: [worker], clock } = faked();
+  const files = encoder.encode([1, 2, 3].map((scale) => job("png", { scale })), asker());
   for (let i = 0; i < 3; i++) {
     assert.equal(worker.jobs.length, i + 1);
-    worker.answer(bytes(i));
+    worker.answer(i);
   }
-  assert.deepEqual((await Promise.all(files)).map(([value]) => value), [0, 1, 2]);
-  assert.deepEqual(worker.jobs.map(({ format }) => format), ["png", "jpeg", "gif"]);
+  assert.deepEqual((await files).map(([value]) => value), [0, 1, 2]);
+  assert.deepEqual(scales(worker), [1, 2, 3]);
+  assert.equal(clock.pending, 0);
+});
+
+Deno.test("clients take turns with their pictures; one client's requests are finished one after the other", async () => {
+  const { encoder, workers: [worker] } = faked();
+  const many = (first: number, client: string) =>
+    encoder.encode([0, 1, 2].map((i) => job("png", { scale: first + i })), asker(client));
+  const all = [many(10, "a"), many(20, "a"), one(encoder, 30, asker("b")), many(40, "c")];
+  for (let i = 0; i < 10; i++) worker.answer(i);
+  await Promise.all(all);
+  assert.deepEqual(scales(worker), [10, 30, 40, 11, 41, 12, 42, 20, 21, 22]);
+});
+
+Deno.test("who goes away is not encoded for; the picture under way is given a second, then its worker ends", async () => {
+  const { encoder, workers, clock } = faked();
+  const [here, gone] = [new AbortController(), new AbortController()];
+  const under = one(encoder, 1, asker("a", { signal: gone.signal }));
+  const waits = one(encoder, 2, asker("a", { signal: gone.signal }));
+  const next = one(encoder, 3, asker("b", { signal: here.signal }));
+  gone.abort();
+  for (const asked of [under, waits, one(encoder, 4, asker("a", { signal: gone.signal }))]) {
+    await assert.rejects(asked, { status: 499, code: "client_gone" });
+  }
+  clock.advance(999);
+  assert.equal(workers.length, 1);
+  clock.advance(1);
+  assert.deepEqual([workers[0].terminated, workers.length], [true, 2]);
+  workers[0].answer(9); // its last words
+  assert.deepEqual(scales(workers[1]), [3]);
+  workers[1].answer(3);
+  assert.equal(await next, 3);
+  assert.equal(clock.pending, 0);
+
+  const quick = new AbortController();
+  const left = one(encoder, 5, asker("a", { signal: quick.signal }));
+  const after = one(encoder, 6);
+  quick.abort();
+  await assert.rejects(left, { status: 499 });
+  workers[1].answer(5); // in time: the worker stays
+  workers[1].answer(6);
+  assert.equal(await after, 6);
+  assert.deepEqual([workers.length, clock.pending], [2, 0]);
+});
+
+Deno.test("a request that runs out of time while it is encoded is 504", async () => {
+  const { encoder, workers: [worker], clock } = faked();
+  const [first, second] = [one(encoder, 1), one(encoder, 2, asker("b", { seconds: 3 }))];
+  clock.advance(2999);
+  assert.deepEqual(scales(worker), [1]);
+  clock.advance(1);
+  await assert.rejects(second, { status: 504, code: "timeout" });
+  worker.answer(1);
+  assert.equal(await first, 1);
+  assert.deepEqual([scales(worker), clock.pending], [[1], 0]);
 });
 
 Deno.test("a worker that ends fails its picture, and the next one gets a new worker", async () => {
   const { encoder, workers } = faked();
-  const lost = encoder.encode(job("gif"));
-  const next = encoder.encode(job("png"));
+  const lost = encoder.encode([job("gif")], asker());
+  const next = one(encoder);
   workers[0].crash();
   await assert.rejects(lost, /the encoder's worker ended \(out of memory\) at a gif/);
   assert.deepEqual([workers.length, workers[0].terminated], [2, true]);
-  workers[1].answer(bytes(5));
-  assert.deepEqual(await next, Uint8Array.of(5));
+  workers[1].answer(5);
+  assert.equal(await next, 5);
 
   workers[1].crash(); // with nothing to do
   assert.equal(workers.length, 2);
-  const after = encoder.encode(job("png"));
-  workers[2].answer(bytes(6));
-  assert.deepEqual(await after, Uint8Array.of(6));
+  const after = one(encoder);
+  workers[2].answer(6);
+  assert.equal(await after, 6);
 });
 
 Deno.test("a real worker that ends does not end the process", async () => {
@@ -194,8 +260,8 @@ Deno.test("a real worker that ends does not end the process", async () => {
   const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const encoder = new WorkerEncoder({ start: () => new Worker(url, { type: "module" }) });
   try {
-    await assert.rejects(encoder.encode(job("png")), /ended \(.*gone/);
-    await assert.rejects(encoder.encode(job("png")), /ended \(.*gone/);
+    await assert.rejects(one(encoder), /ended \(.*gone/);
+    await assert.rejects(one(encoder), /ended \(.*gone/);
   } finally {
     encoder.close();
     URL.revokeObjectURL(url);
@@ -204,33 +270,34 @@ Deno.test("a real worker that ends does not end the process", async () => {
 
 Deno.test("a picture that takes too long is given up, and its worker with it", async () => {
   const { encoder, workers, clock } = faked();
-  const slow = encoder.encode(job("webp"));
+  const slow = encoder.encode([job("webp")], asker());
   clock.advance(59_999);
   assert.equal(workers.length, 1);
-  const next = encoder.encode(job("png"));
+  const next = one(encoder);
   clock.advance(1);
   await assert.rejects(slow, /took more than 60 s at a webp/);
-  workers[1].answer(bytes(1));
+  workers[1].answer(1);
   await next;
   assert.deepEqual([workers[0].terminated, workers.length, clock.pending], [true, 2, 0]);
 });
 
-Deno.test("only so many pictures may wait", async () => {
+Deno.test("only so many requests may wait, whatever the number of their pictures", async () => {
   const { encoder, workers: [worker] } = faked({ waiting: 2 });
-  const accepted = [encoder.encode(job("png")), encoder.encode(job("png"))];
-  await assert.rejects(encoder.encode(job("png")), { status: 503, code: "encoder_busy" });
-  worker.answer(bytes(0));
-  accepted.push(encoder.encode(job("png")));
-  worker.answer(bytes(0));
-  worker.answer(bytes(0));
-  assert.equal((await Promise.all(accepted)).length, 3);
+  const many = encoder.encode(Array.from({ length: 300 }, () => job("png")), asker());
+  const accepted = [one(encoder)];
+  await assert.rejects(one(encoder), { status: 503, code: "encoder_busy" });
+  for (let i = 0; i < 301; i++) worker.answer(i);
+  accepted.push(one(encoder));
+  worker.answer(0);
+  assert.equal((await many).length, 300);
+  assert.equal((await Promise.all(accepted)).length, 2);
 });
 
 Deno.test("a closed encoder refuses what waits and what comes", async () => {
   const { encoder, workers: [worker], clock } = faked();
-  const waiting = [encoder.encode(job("png")), encoder.encode(job("png"))];
+  const waiting = [one(encoder), one(encoder)];
   encoder.close();
-  for (const one of [...waiting, encoder.encode(job("png"))]) await assert.rejects(one, /closed/);
+  for (const asked of [...waiting, one(encoder)]) await assert.rejects(asked, /closed/);
   assert.deepEqual([worker.terminated, clock.pending], [true, 0]);
 });
 
@@ -244,7 +311,8 @@ Deno.test("encoding needs no permission but to read the program", async () => {
     const image = new Uint8Array(192);
     for (const format of ["png", "jpeg", "webp", "gif"]) {
       const job = { format, height: 8, width: 8, scale: 1, images: [image], metadata: [{}] };
-      console.log(format, (await encoder.encode(job)).length > 0);
+      const asker = { client: "a", signal: new AbortController().signal, seconds: 60 };
+      console.log(format, (await encoder.encode([job], asker))[0].length > 0);
     }
     encoder.close();`;
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {

@@ -113,6 +113,15 @@ Deno.test("a job's images are drawn each with its label and seed, and come in or
   bench.assertEmpty();
 });
 
+Deno.test("when the queue is full, nobody makes way for one who would then have as much in it", async () => {
+  const bench = new Bench({ rows: 1, queue: 3 });
+  bench.run({ client: "x" });
+  const waiting = ["b", "c", "c"].map((client) => bench.run({ client }));
+  const b = bench.run({ client: "b" });
+  await settle();
+  assert.deepEqual([...waiting, b].map(({ error }) => error?.code), [...Array(3), "queue_full"]);
+});
+
 for (const queue of [0, 3]) {
   Deno.test(`with room for ${queue}, exactly the requests beyond it are refused`, async () => {
     const bench = new Bench({ rows: 2, queue });
@@ -146,19 +155,121 @@ Deno.test("a request with many images waits as one, and those of its images that
 });
 
 Deno.test("Retry-After is the time that what was accepted takes at the measured speed, up to the timeout", async () => {
-  const bench = new Bench({ rows: 2, queue: 1, timeout: 30 });
-  // A step of the fake engine takes 10 ms with two rows: 200 rows a second.
-  bench.run({ count: 3, steps: 100 });
+  const bench = new Bench({ rows: 4, queue: 1, timeout: 30 });
+  // A step of the fake engine takes 10 ms with two rows: 200 rows a second. How fast full batches are is not known.
+  bench.run({ count: 2, steps: 100 });
   bench.engine.tick(100);
+  bench.run({ count: 5, steps: 100 });
   bench.run({ client: "b", steps: 990, guidance: 2 });
   const refused = bench.run({ client: "c" });
   await settle();
-  assert.equal(refused.error!.retryAfter, 11, "100 rows for the third image, 2 x 990 behind it");
-  bench.engine.tick(100);
-  bench.run({ client: "d", count: 20, steps: 1000 });
-  const again = bench.run({ client: "e" });
+  assert.equal(refused.error!.retryAfter, 13, "500 rows for the five images, 2 x 990 behind them");
+
+  const long = new Bench({ rows: 4, queue: 0, timeout: 30 });
+  long.run({ count: 2, steps: 100 });
+  long.engine.tick(100);
+  long.run({ count: 20, steps: 1000 });
+  const again = long.run({ client: "b" });
   await settle();
   assert.equal(again.error!.retryAfter, 30, "by then all have ended");
+});
+
+for (const clients of [1, 20]) {
+  Deno.test(`more work of ${clients} clients than there is time for: as much of it is finished as there is time for`, async () => {
+    const bench = new Bench({ rows: 16, queue: 20, timeout: 10 });
+    const outcomes = Array.from(
+      { length: 20 },
+      (_, i) => bench.run({ client: `${i % clients}`, count: 16, seed: 100 * i }),
+    );
+    bench.engine.tick(2 * 5);
+    const single = bench.run({ client: "single", seed: 7 });
+    const own = bench.run({ client: "0", seed: 8 });
+    bench.engine.tick(2);
+    assert.ok(bench.seeds.includes(7) && bench.seeds.includes(8), "a single image is let in at once");
+    bench.engine.tick(2 * 4 + 2); // 160 images, the two single ones, and places that these left
+    bench.clock.advance(10_000);
+    await settle();
+    assert.ok(single.result && own.result);
+    const finished = outcomes.filter(({ result }) => result).length;
+    const late = outcomes.filter(({ error }) => error?.status === 504).length;
+    assert.equal(finished + late, 20);
+    // Where two clients take turns, two requests may be half done.
+    assert.ok(finished >= (clients === 1 ? 10 : 9), `${finished} are finished`);
+    bench.assertEmpty();
+  });
+}
+
+Deno.test("what cannot be done in time is refused at once, where the speed of a full batch is known", async () => {
+  const bench = new Bench({ rows: 2, queue: 100, timeout: 9.5 });
+  const big = (client: string) => bench.run({ client, count: 8, steps: 100 }); // 4 s at 200 rows a second
+  const unmeasured = [big("a"), big("b"), big("c")];
+  bench.engine.tick(100);
+  const late = [big("c"), big("d")];
+  const single = bench.run({ client: "d", steps: 100 });
+  await settle();
+  assert.ok([...unmeasured, single].every(({ error }) => !error));
+  for (const outcome of late) assertRefused(outcome, 503, "overloaded", /too little of 9.5 seconds/);
+  // Six images of a's eight, b's eight, c's eight, then its own: 15 s.
+  assert.deepEqual(late.map(({ error }) => error!.retryAfter), [6, 6]);
+  bench.engine.tick(2000);
+  await settle();
+  assert.ok(unmeasured.every(({ result }) => result) && single.result);
+  // One that has the server for itself may try.
+  const alone = bench.run({ count: 40, steps: 100 });
+  bench.engine.tick(2000);
+  await settle();
+  assert.ok(alone.result);
+  bench.assertEmpty();
+});
+
+Deno.test("how fast a batch with room is says nothing of how fast a full one is", async () => {
+  const bench = new Bench({ rows: 4, timeout: 10 });
+  bench.run({ steps: 100 });
+  bench.engine.tick(100); // one row: 100 rows a second
+  const outcomes = ["a", "b"].map((client) => bench.run({ client, count: 8, steps: 100 }));
+  await settle();
+  assert.deepEqual(outcomes, [{}, {}]);
+  bench.engine.tick(1000);
+  await settle();
+  assert.ok(outcomes.every(({ result }) => result));
+});
+
+Deno.test("a single image is let in, however long it takes and however little is left of what is half way", () => {
+  const bench = new Bench({ rows: 2 });
+  bench.run({ client: "a", count: 5, seed: 10 });
+  bench.run({ client: "b", count: 5, seed: 20 });
+  bench.engine.tick(2);
+  bench.run({ client: "c", seed: 30, steps: 50 });
+  bench.engine.tick(4);
+  assert.ok(bench.seeds.includes(30), `${bench.seeds}`);
+});
+
+Deno.test("when the queue is full, a newcomer takes the place of the newest of a client that has more in it", async () => {
+  const bench = new Bench({ rows: 1, queue: 3 });
+  const greedy = Array.from({ length: 5 }, (_, seed) => bench.run({ client: "greedy", seed }));
+  await settle();
+  assert.deepEqual(
+    greedy.map(({ error }) => error?.code),
+    [...Array(4), "queue_full"],
+    "one runs, three wait",
+  );
+  const b = bench.run({ client: "b", seed: 50 });
+  await settle();
+  assertRefused(greedy[3], 503, "queue_full", /3 requests wait already/);
+  assert.equal(greedy[3].error!.retryAfter, 1);
+  assert.deepEqual([b, greedy[2], bench.scheduler.state.waiting], [{}, {}, 3]);
+  const c = bench.run({ client: "c", seed: 60 });
+  const d = bench.run({ client: "d", seed: 70 });
+  await settle();
+  assert.deepEqual([greedy[1], greedy[2].error?.code, c], [{}, "queue_full", {}]);
+  assert.equal(d.error?.code, "queue_full", "everybody has one");
+  const more = bench.run({ client: "greedy", seed: 9 });
+  await settle();
+  assert.equal(more.error?.code, "queue_full", "it has more than the others itself");
+  bench.engine.tick(20);
+  await settle();
+  assert.ok([greedy[0], greedy[1], b, c].every(({ result }) => result));
+  bench.assertEmpty();
 });
 
 Deno.test("a free place goes to the client with the fewest images in the batch", () => {
@@ -298,9 +409,11 @@ Deno.test("an image that cannot be drawn fails its own request alone", async () 
   const failing = bench.run({ count: 3, steps: 5 });
   const other = bench.run({ client: "b", seed: 9, steps: 5 });
   bench.engine.tick();
-  bench.engine.fail(new Error("a value is not finite"));
+  const fault = new Error("/models/secret: a value is not finite");
+  bench.engine.fail(fault);
   await settle();
-  assertRefused(failing, 500, "failed", /^image 1 of 3 could not be drawn: a value is not finite$/);
+  assert.equal(failing.error!.cause, fault, "for the log");
+  assertRefused(failing, 500, "failed", /^image 1 of 3 could not be drawn; the server's log says why$/);
   assert.deepEqual(bench.seeds, [9]);
   bench.engine.tick(4);
   await settle();
@@ -317,7 +430,7 @@ Deno.test("an engine that goes down: what is in the batch is lost, what waits is
   bench.engine.down(new Error("the device was lost"), 4);
   const during = bench.run({ client: "d" });
   await settle();
-  assertRefused(lost, 503, "engine_down", /^the image was lost: the device was lost$/);
+  assertRefused(lost, 503, "engine_down", /^the image was lost with the engine, which starts again$/);
   assertRefused(during, 503, "engine_down", /no model is ready/);
   assert.deepEqual([lost.error!.retryAfter, during.error!.retryAfter], [4, 4]);
   assert.deepEqual([waiting, timed], [{}, {}]);
@@ -395,12 +508,15 @@ Deno.test("a reload takes the images of a request half begun out of the batch", 
   bench.assertEmpty();
 });
 
-Deno.test("draining refuses what is new, finishes what was accepted, and then resolves", async () => {
+Deno.test("draining refuses what is new and what waits, finishes what has begun, and then resolves", async () => {
   const bench = new Bench({ rows: 1 });
-  const outcomes = [bench.run(), bench.run({ client: "b" })];
+  const begun = bench.run({ count: 2 });
+  const waits = bench.run({ client: "b" });
   let drained = false;
   bench.scheduler.drain(10).then(() => drained = true);
   const late = bench.run();
+  await settle();
+  assertRefused(waits, 503, "draining", /shutting down/);
   bench.engine.tick(3);
   await settle();
   assertRefused(late, 503, "draining", /shutting down/);
@@ -410,7 +526,8 @@ Deno.test("draining refuses what is new, finishes what was accepted, and then re
   bench.engine.tick(1);
   await settle();
   assert.equal(drained, true);
-  assert.ok(outcomes.every(({ result }) => result));
+  assert.ok(begun.result);
+  assert.equal(bench.engine.added.length, 2, "none began in its place");
   bench.assertEmpty();
   await bench.scheduler.drain(10);
   assert.equal(bench.clock.pending, 0);
@@ -419,19 +536,19 @@ Deno.test("draining refuses what is new, finishes what was accepted, and then re
 Deno.test("draining ends in time, and at once when asked a second time for that", async () => {
   for (const again of [false, true]) {
     const bench = new Bench({ rows: 1 });
-    const outcomes = [bench.run({ count: 2 }), bench.run({ client: "b" })];
+    const outcome = bench.run({ count: 2 });
     const drains = [bench.scheduler.drain(10)];
     bench.clock.advance(9999);
     await settle();
-    assert.deepEqual(outcomes, [{}, {}]);
+    assert.deepEqual(outcome, {});
     if (again) {
       drains.push(bench.scheduler.drain(0));
       bench.clock.advance(0);
     } else bench.clock.advance(1);
     await Promise.all(drains);
     await settle();
-    for (const outcome of outcomes) assertRefused(outcome, 503, "draining", /shutting down/);
-    assert.equal(bench.engine.added.length, 1, "none began in another's place");
+    assertRefused(outcome, 503, "draining", /shutting down/);
+    assert.equal(bench.engine.added.length, 1, "its second image did not begin in the place of its first");
     bench.assertEmpty();
   }
 });
