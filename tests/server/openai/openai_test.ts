@@ -104,7 +104,7 @@ Deno.test("openai: a link draws the very same bytes when it is fetched, and noth
     assert.equal(data?.length, 2);
     for (const [i, { url, b64_json }] of data!.entries()) {
       assert.equal(b64_json, undefined);
-      assert.ok(url?.startsWith(`${origin}/generate?`), url);
+      assert.ok(url?.startsWith(`${origin}/generate?`), url ?? "no link");
       assert.deepEqual(await bytesAt(url!), bytesOf(drawn.data?.[i].b64_json));
       // It depends on no default, which the next start of the server may change.
       const names = [...new URL(url!).searchParams.keys()].sort();
