@@ -10,7 +10,7 @@ import { dropout } from "./sources.ts";
 export interface DropoutShape {
   /** Floats with padding, a multiple of 4. */
   readonly elements: number;
-  /** Share of values set to zero, in [0, 1). */
+  /** Share of values set to zero, in [0, 1); drawn to the nearest multiple of 2^-16 below 1. */
   readonly rate: number;
   /** Tells the dropouts of a network apart, from 0. */
   readonly layer: number;
@@ -19,10 +19,13 @@ export interface DropoutShape {
 /** Vec4s of one workgroup: 256 invocations of 4. */
 const PER_WORKGROUP = 1024;
 
+/** Values of the random bits that decide on one element. */
+const LEVELS = 2 ** 16;
+
 /**
- * Sets each value to zero with probability `rate` and divides the others by `1 - rate` (Srivastava et al. 2014). Value
- * `4i + j` is kept where word `j` of Philox4x32-10 at counter `(i, 16 + layer, step, stream)`, as a number in [0, 1), is
- * at least `rate` in float32.
+ * Sets each value to zero with probability p and divides the others by 1 - p (Srivastava et al. 2014), where p is `rate`
+ * as a multiple of 2^-16. Value `j` of vec4 `1024 b + 512 h + c`, `h` being 0 or 1 and `c < 512`, is kept where half `h` of
+ * word `j` (0 the lower 16 bits) of Philox4x32-10 at counter `(512 b + c, 16 + layer, step, stream)` is at least `2^16 p`.
  *
  * @param buffers `x`, `y` of `elements` floats; `step_state` as in `step_state.wgsl`
  * @throws {RangeError} when `rate` is not in [0, 1)
@@ -38,7 +41,7 @@ export function dropoutForward<B>(
 }
 
 /**
- * Gradient of {@linkcode dropoutForward} with the same mask: `dx = addend + mask * dy / (1 - rate)`.
+ * Gradient of {@linkcode dropoutForward} with the same mask: `dx = addend + mask * dy / (1 - p)`.
  *
  * @param shape as in the forward pass
  * @param buffers `dy`, `addend`, `dx` of `elements` floats; `step_state` as in the forward pass
@@ -60,5 +63,6 @@ export function dropoutBackward<B>(
 
 function paramsOf({ elements, rate, layer }: DropoutShape) {
   if (!(rate >= 0 && rate < 1)) throw new RangeError(`dropout: rate ${rate} is not in [0, 1)`);
-  return { count: elements / 4, layer, rate, scale: 1 / (1 - rate) };
+  const threshold = Math.min(Math.round(LEVELS * rate), LEVELS - 1);
+  return { count: elements / 4, layer, threshold, scale: LEVELS / (LEVELS - threshold) };
 }

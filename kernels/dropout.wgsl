@@ -1,13 +1,14 @@
 // Dropout (Srivastava et al. 2014), scaled in training so that inference needs nothing.
 //
-//   m_i = 1 / (1 - rate) where u_i >= rate, else 0
+//   m_i = 1 / (1 - p) where u_i >= p, else 0;   p = threshold / 2^16
 //   forward    y = m x
 //   backward   dx = addend + m dy
 //
 // x, y, dy, dx, addend: the same number of vec4, any shape, float32, written `=`; zero padding stays zero.
-// The mask is never stored: u_i are the four words of Philox4x32-10 at counter (vec4 index, 16 + layer, step, stream)
-// under the run's seed, as numbers in [0, 1), so backward draws what forward drew. An invocation takes 4 vec4, one
-// workgroup apart.
+// The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Philox4x32-10 at counter
+// (call, 16 + layer, step, stream) under the run's seed, so backward draws what forward drew. The four words of a call
+// serve two vec4s: call 512 b + c the vec4s 1024 b + c, with the words' lower halves, and 1024 b + 512 + c, with the
+// upper ones. A workgroup takes the 1024 vec4s of one b, an invocation two calls, their vec4s 256 apart.
 
 // include: philox.wgsl
 // include: step_state.wgsl
@@ -15,10 +16,10 @@
 override has_addend: bool = false;
 
 struct Params {
-  count: u32, // vec4s
-  layer: u32, // tells the dropouts of a network apart
-  rate: f32,  // share of zeros, in [0, 1)
-  scale: f32, // 1 / (1 - rate)
+  count: u32,     // vec4s
+  layer: u32,     // tells the dropouts of a network apart
+  threshold: u32, // p 2^16
+  scale: f32,     // 1 / (1 - p)
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,13 +33,28 @@ struct Params {
 // Counters of layers start here; the ones before belong to the batch and its noise.
 const FIRST_COUNTER = 16u;
 
-fn mask_of(i: u32) -> vec4f {
-  let words = philox4x32(
-    vec4u(i, FIRST_COUNTER + params.layer, step_state.step, step_state.stream),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-  );
-  let u = vec4f(uniform01(words.x), uniform01(words.y), uniform01(words.z), uniform01(words.w));
-  return select(vec4f(0.0), vec4f(params.scale), u >= vec4f(params.rate));
+fn random_words(block: u32, lane: u32) -> PhiloxPair {
+  let counter = vec4u(512u * block + lane, FIRST_COUNTER + params.layer, step_state.step, step_state.stream);
+  let key = vec2u(step_state.seed_lo, step_state.seed_hi);
+  return philox4x32_pair(counter, counter + vec4u(256u, 0u, 0u, 0u), key);
+}
+
+fn lower(words: vec4u) -> vec4u {
+  return words & vec4u(0xffffu);
+}
+
+fn upper(words: vec4u) -> vec4u {
+  return words >> vec4u(16u);
+}
+
+fn mask_of(bits: vec4u) -> vec4f {
+  return select(vec4f(0.0), vec4f(params.scale), bits >= vec4u(params.threshold));
+}
+
+fn forward_at(i: u32, bits: vec4u) {
+  if (i < params.count) {
+    y[i] = mask_of(bits) * x[i];
+  }
 }
 
 @compute @workgroup_size(256)
@@ -47,9 +63,22 @@ fn forward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let first = (group.y * groups.x + group.x) * 1024u + lane;
-  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    y[i] = mask_of(i) * x[i];
+  let block = group.y * groups.x + group.x;
+  let words = random_words(block, lane);
+  let first = 1024u * block + lane;
+  forward_at(first, lower(words.a));
+  forward_at(first + 256u, lower(words.b));
+  forward_at(first + 512u, upper(words.a));
+  forward_at(first + 768u, upper(words.b));
+}
+
+fn backward_at(i: u32, bits: vec4u) {
+  if (i < params.count) {
+    var slope = mask_of(bits) * dy[i];
+    if (has_addend) {
+      slope += addend[i];
+    }
+    dx[i] = slope;
   }
 }
 
@@ -59,12 +88,11 @@ fn backward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let first = (group.y * groups.x + group.x) * 1024u + lane;
-  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    var slope = mask_of(i) * dy[i];
-    if (has_addend) {
-      slope += addend[i];
-    }
-    dx[i] = slope;
-  }
+  let block = group.y * groups.x + group.x;
+  let words = random_words(block, lane);
+  let first = 1024u * block + lane;
+  backward_at(first, lower(words.a));
+  backward_at(first + 256u, lower(words.b));
+  backward_at(first + 512u, upper(words.a));
+  backward_at(first + 768u, upper(words.b));
 }

@@ -5,6 +5,7 @@
  */
 import { type Launch, launch } from "./source.ts";
 import { group_norm } from "./sources.ts";
+import type { KernelTarget } from "./target.ts";
 
 /** Shape and switches of one group normalisation. */
 export interface GroupNormShape {
@@ -19,6 +20,8 @@ export interface GroupNormShape {
   readonly eps: number;
   /** Whether SiLU follows. */
   readonly silu: boolean;
+  /** Whom the work is laid out for: `subgroup` a software adapter, `tile` a GPU, and that unless given. */
+  readonly path?: KernelTarget["path"];
 }
 
 /** Most columns of four channels in one workgroup, so that the workgroup memory stays within WebGPU's 16 KiB. */
@@ -26,6 +29,18 @@ const MAX_BLOCK = 256;
 
 /** From how many pixels on a sample counts as large; below, an invocation would get too few of them. */
 const LARGE = 512;
+
+/** How the invocations of a workgroup share pixels and columns. */
+interface Layout {
+  /** Columns of a workgroup, that hold whole groups. */
+  readonly block: number;
+  /** Invocations of a column. A sample's results depend on this and on `runs`, so neither may depend on the batch. */
+  readonly rows: number;
+  /** Invocations: few sizes for all shapes, since each is a pipeline to compile. */
+  readonly lanes: number;
+  /** Whether the pixels of an invocation follow each other. */
+  readonly runs: boolean;
+}
 
 /**
  * Normalises each group of channels of each sample (Wu & He 2018): `y = gamma * xhat + beta`, then SiLU if asked for.
@@ -39,13 +54,9 @@ export function groupNormForward<B>(
   { x, gamma, beta, stats, y }: { x: B; gamma: B; beta: B; stats: B; y: B },
   label = "group_norm",
 ): Launch<B>[] {
-  const params = paramsOf(shape);
-  const constants = { use_silu: Number(shape.silu), lanes: lanesOf(params) };
+  const { params, constants, workgroups } = planOf(shape);
   return [
-    launch(group_norm, "forward", params, { x, gamma, beta, stats, y }, workgroupsOf(params), {
-      constants,
-      label,
-    }),
+    launch(group_norm, "forward", params, { x, gamma, beta, stats, y }, workgroups, { constants, label }),
   ];
 }
 
@@ -77,12 +88,7 @@ export function groupNormBackward<B>(
   },
   label = "group_norm gradient",
 ): Launch<B>[] {
-  const params = paramsOf(shape);
-  const constants = {
-    use_silu: Number(shape.silu),
-    has_addend: Number(addend !== undefined),
-    lanes: lanesOf(params),
-  };
+  const { params, constants, workgroups } = planOf(shape);
   return [
     launch(
       group_norm,
@@ -90,8 +96,8 @@ export function groupNormBackward<B>(
       params,
       // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
       { x, gamma, beta, saved_stats: stats, dy, addend: addend ?? dy, dx, sums: scratch },
-      workgroupsOf(params),
-      { constants, label },
+      workgroups,
+      { constants: { ...constants, has_addend: Number(addend !== undefined) }, label },
     ),
     launch(
       group_norm,
@@ -104,33 +110,51 @@ export function groupNormBackward<B>(
   ];
 }
 
-function paramsOf({ batch, spatial, channels, groups, eps }: GroupNormShape) {
+function planOf(shape: GroupNormShape) {
+  const { batch, spatial, channels, groups, eps, silu } = shape;
   const group_size = channels / groups;
   if (!Number.isInteger(group_size)) {
     throw new RangeError(`group_norm: ${groups} groups do not divide ${channels} channels`);
   }
   const columns = Math.ceil(channels / 4);
-  // The fewest columns that hold whole groups, then as many of those as make the block wide enough.
+  // The fewest columns that hold whole groups.
   const unit = group_size % 4 === 0 ? group_size / 4 : group_size % 2 === 0 ? group_size / 2 : group_size;
-  // 128 bytes side by side fill a cache line of a GPU; more of them in a small sample leave more pixels to a lane.
-  const wanted = spatial < LARGE ? 16 : 8;
-  const block = Math.min(columns, unit * Math.max(1, Math.floor(wanted / unit)));
-  if (block > MAX_BLOCK) {
+  const least = Math.min(columns, unit);
+  if (least > MAX_BLOCK) {
     throw new RangeError(
-      `group_norm: groups of ${group_size} channels need ${4 * block} channels in a workgroup, ` +
+      `group_norm: groups of ${group_size} channels need ${4 * least} channels in a workgroup, ` +
         `${4 * MAX_BLOCK} are allowed`,
     );
   }
-  return { batch, spatial, channels, columns, block, group_size, eps };
+  const widen = (wanted: number) => Math.min(columns, unit * Math.max(1, Math.floor(wanted / unit)));
+  const { block, rows, lanes, runs } = shape.path === "subgroup"
+    ? softwareLayout({ batch, spatial, columns, least }, widen)
+    : gpuLayout(spatial, widen);
+  return {
+    params: { batch, spatial, channels, columns, block, rows, group_size, eps },
+    constants: { use_silu: Number(silu), runs: Number(runs), lanes },
+    workgroups: [Math.ceil(columns / block), batch, 1] as const,
+  };
 }
 
-/** Invocations of a workgroup: two sizes for all but very wide blocks, since each is a pipeline to compile. */
-function lanesOf({ spatial, block }: { spatial: number; block: number }): number {
+function gpuLayout(spatial: number, widen: (wanted: number) => number): Layout {
+  // 128 bytes side by side fill a cache line of a GPU; more of them in a small sample leave more pixels to a lane.
+  const block = widen(spatial < LARGE ? 16 : 8);
   let lanes = spatial < LARGE ? 64 : 128;
   while (lanes < block) lanes *= 2;
-  return lanes;
+  return { block, rows: Math.floor(lanes / block), lanes, runs: false };
 }
 
-function workgroupsOf({ batch, columns, block }: { batch: number; columns: number; block: number }) {
-  return [Math.ceil(columns / block), batch, 1] as const;
+/**
+ * A software adapter runs the subgroups of a workgroup one after the other, and starting one costs as much as a few pixels
+ * of it: few rows. Neighbouring columns find the pages of the ones before, so as many as leave 16 workgroups for its threads.
+ */
+function softwareLayout(
+  { batch, spatial, columns, least }: { batch: number; spatial: number; columns: number; least: number },
+  widen: (wanted: number) => number,
+): Layout {
+  const rows = Math.min(spatial < 128 ? 1 : spatial < LARGE ? 4 : 8, Math.floor(MAX_BLOCK / least));
+  const widest = Math.min(64, Math.floor(MAX_BLOCK / rows));
+  const block = widen(Math.min(widest, Math.max(8, batch * columns / 16)));
+  return { block, rows, lanes: rows * block <= 64 ? 64 : MAX_BLOCK, runs: true };
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { grid1d, type Launch, launch } from "./source.ts";
+import { type Launch, launch } from "./source.ts";
 import { q_sample } from "./sources.ts";
 
 /** Shape of the batch, and which images the bound chunk holds. */
@@ -40,7 +40,11 @@ export interface QSampleBuffers<B> {
  */
 export function qSample<B>(shape: QSampleShape, buffers: QSampleBuffers<B>): Launch<B>[] {
   const { batch, height, width, channels, chunkFirst, chunkCount } = shape;
-  const params = { batch, height, width, channels, chunk_first: chunkFirst, chunk_count: chunkCount };
-  const blocks = batch * height * width * Math.ceil(channels / 4);
-  return [launch(q_sample, "q_sample", params, { ...buffers }, grid1d(blocks, 64))];
+  const params = { height, width, channels, chunk_first: chunkFirst, chunk_count: chunkCount };
+  const workgroups = [
+    Math.ceil(width / 32) * Math.ceil(channels / 4),
+    Math.ceil(height / 16),
+    batch,
+  ] as const;
+  return [launch(q_sample, "q_sample", params, { ...buffers }, workgroups)];
 }

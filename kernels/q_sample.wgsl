@@ -8,7 +8,8 @@
 // images: bytes [chunk_count, H, W, C] of data set images chunk_first, chunk_first + 1, ...; little-endian in words.
 // draws [N]; schedule [T]; x_t, targets [N, H, W, Cp] float32, written `=`, padding lanes zero.
 // A data set larger than one binding is cut into chunks, one dispatch each; a dispatch writes the samples of its chunk
-// and leaves the others. One invocation per vec4 of channels.
+// and leaves the others. A workgroup takes 32 x 16 pixels of one sample and one vec4 of their channels, an invocation
+// every other row: nothing has to be divided to find them, which software adapters do lane by lane.
 
 // include: step_state.wgsl
 // include: training.wgsl
@@ -18,7 +19,6 @@
 // include: image_noise.wgsl
 
 struct Params {
-  batch: u32,
   height: u32,
   width: u32,
   channels: u32,
@@ -38,47 +38,46 @@ struct Params {
 fn four_bytes(offset: u32) -> vec4u {
   let shift = 8u * (offset % 4u);
   let low = images[offset / 4u] >> shift;
-  if (shift == 0u) {
-    return unpack4xU8(low);
-  }
-  let next = min(offset / 4u + 1u, arrayLength(&images) - 1u);
-  return unpack4xU8(low | (images[next] << (32u - shift)));
+  let next = images[min(offset / 4u + 1u, arrayLength(&images) - 1u)];
+  // Twice, because a shift by 32 is one by 0.
+  return unpack4xU8(low | ((next << (31u - shift)) << 1u));
 }
 
-@compute @workgroup_size(64)
-fn q_sample(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
-  let blocks = (params.channels + 3u) / 4u;
-  let per_sample = params.height * params.width * blocks;
-  if (i >= params.batch * per_sample) {
-    return;
-  }
-  let n = i / per_sample;
+// Rows of pixels of a workgroup.
+const ROWS = 16u;
+
+@compute @workgroup_size(32, 2)
+fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+  let n = group.z;
+  // All that is the same for the workgroup comes before the first branch: llvmpipe loads it once there, and later for
+  // each lane.
   let chosen = draws[n];
+  let weights = schedule[chosen.timestep];
+  let key = vec2u(step_state.seed_lo, step_state.seed_hi);
+  let counter = vec4u(0u, 1u, step_state.step, step_state.stream + 256u * n);
   // Below chunk_first the difference wraps round to more than any count.
   let image = chosen.image - params.chunk_first;
   if (image >= params.chunk_count) {
     return;
   }
-  let within = i % per_sample;
-  let first = 4u * (within % blocks);
-  let pixel = within / blocks;
-  let x = pixel % params.width;
+  let blocks = (params.channels + 3u) / 4u;
+  let block = group.x % blocks;
+  // Pixels past an edge are the last one once more.
+  let x = min(32u * (group.x / blocks) + lane.x, params.width - 1u);
   let source_x = select(x, params.width - 1u - x, chosen.flip == 1u);
-  let source = (image * params.height + pixel / params.width) * params.width + source_x;
-  let bytes = vec4f(four_bytes(source * params.channels + first));
-  let x_0 = keep_channels(bytes / 127.5 - 1.0, first, params.channels);
-  let e = image_noise(
-    vec4u(within, 1u, step_state.step, step_state.stream + 256u * n),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-    first,
-    params.channels,
-  );
-  let row = schedule[chosen.timestep];
-  x_t[i] = row.signal * x_0 + row.noise * e;
-  targets[i] = row.target_from_x0 * x_0 + row.target_from_noise * e;
+  let end = min(ROWS * (group.y + 1u), params.height);
+  var row = ROWS * group.y + lane.y;
+  loop {
+    let y = min(row, end - 1u);
+    let within = (y * params.width + x) * blocks + block;
+    let source = ((image * params.height + y) * params.width + source_x) * params.channels + 4u * block;
+    let bytes = vec4f(four_bytes(source));
+    let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, params.channels);
+    let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, params.channels);
+    let i = n * params.height * params.width * blocks + within;
+    x_t[i] = weights.signal * x_0 + weights.noise * e;
+    targets[i] = weights.target_from_x0 * x_0 + weights.target_from_noise * e;
+    // Tested at the bottom: after a test at the top fails, llvmpipe runs the body once more for nothing.
+    continuing { row += 2u; break if row >= end; }
+  }
 }

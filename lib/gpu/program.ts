@@ -25,13 +25,20 @@ export interface Dispatch {
 /** A list of dispatches that can be replayed any number of times without creating anything. */
 export class Program {
   readonly dispatches: readonly Dispatch[];
-  #gpu: Gpu;
+  readonly #gpu: Gpu;
+  // What is recorded, side by side: a step finds the caches full of something else.
+  readonly #pipelines: GPUComputePipeline[];
+  readonly #bindGroups: GPUBindGroup[];
+  readonly #workgroups: Uint32Array;
   #uniforms: GPUBuffer | undefined;
 
   /** Use {@linkcode buildProgram}. */
   constructor(gpu: Gpu, dispatches: Dispatch[], uniforms: GPUBuffer | undefined) {
     this.#gpu = gpu;
     this.dispatches = dispatches;
+    this.#pipelines = dispatches.map(({ pipeline }) => pipeline);
+    this.#bindGroups = dispatches.map(({ bindGroup }) => bindGroup);
+    this.#workgroups = Uint32Array.from(dispatches.flatMap(({ workgroups }) => workgroups));
     this.#uniforms = uniforms;
   }
 
@@ -42,11 +49,12 @@ export class Program {
 
   /** Records every dispatch into a compute pass. */
   record(pass: GPUComputePassEncoder): void {
+    const [pipelines, bindGroups, workgroups] = [this.#pipelines, this.#bindGroups, this.#workgroups];
     let bound: GPUComputePipeline | undefined;
-    for (const { pipeline, bindGroup, workgroups } of this.dispatches) {
-      if (pipeline !== bound) pass.setPipeline(bound = pipeline);
-      pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(...workgroups);
+    for (let i = 0; i < pipelines.length; i++) {
+      if (pipelines[i] !== bound) pass.setPipeline(bound = pipelines[i]);
+      pass.setBindGroup(0, bindGroups[i]);
+      pass.dispatchWorkgroups(workgroups[3 * i], workgroups[3 * i + 1], workgroups[3 * i + 2]);
     }
   }
 

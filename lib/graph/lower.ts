@@ -48,10 +48,10 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
   },
   spatialSum: (_, { label, in: operands, out }) =>
     spatialSum(imageShape(operands.dy), { ...operands, ...out }, label),
-  groupNorm: (_, { label, attributes, in: operands, out }) =>
-    groupNormForward(normShape(operands.x, attributes), { ...operands, ...out }, label),
-  groupNormBackward({ temporary }, { label, attributes, in: operands, out }) {
-    const shape = normShape(operands.x, attributes);
+  groupNorm: ({ target }, { label, attributes, in: operands, out }) =>
+    groupNormForward(normShape(target, operands.x, attributes), { ...operands, ...out }, label),
+  groupNormBackward({ target, temporary }, { label, attributes, in: operands, out }) {
+    const shape = normShape(target, operands.x, attributes);
     const scratch = temporary(`${label}.scratch`, groupNormScratch(shape));
     return groupNormBackward(shape, { ...operands, ...out, scratch }, label);
   },
@@ -190,8 +190,8 @@ function imageShape(x: Tensor): { batch: number; spatial: number; channels: numb
   return { batch, spatial: height * width, channels };
 }
 
-function normShape(x: Tensor, { groups, eps, silu }: GroupNormAttributes) {
-  return { ...imageShape(x), groups, eps, silu };
+function normShape({ path }: KernelTarget, x: Tensor, { groups, eps, silu }: GroupNormAttributes) {
+  return { ...imageShape(x), groups, eps, silu, path };
 }
 
 function planeShape(x: Tensor): { batch: number; height: number; width: number; channels: number } {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
 import { encodeStepState, type StepState } from "../../kernels/step_state.ts";
-import { philox4x32, uniform01, type Words2 } from "../../lib/random.ts";
+import { philox4x32, type Words2 } from "../../lib/random.ts";
 import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
 import { noise } from "../reference/differences.ts";
 
@@ -27,7 +27,7 @@ interface Case {
   state?: Partial<StepState>;
 }
 
-/** Forward and backward of ones, which gives the mask times 1 / (1 - rate). */
+/** Forward and backward of ones, which gives the mask times its scale. */
 async function masks({ elements, rate, layer = 0, state = {} }: Case) {
   const ones = new Float32Array(elements).fill(1);
   const step_state = new Uint32Array(encodeStepState({ ...STATE, ...state }));
@@ -40,13 +40,19 @@ async function masks({ elements, rate, layer = 0, state = {} }: Case) {
   return { y, dx };
 }
 
-/** The mask as lib/random.ts draws it. */
+/** What a rate is drawn as: the nearest multiple of 2^-16. */
+const drawn = (rate: number) => Math.round(65536 * rate) / 65536;
+
+/** The mask as lib/random.ts draws it: a call serves two vec4s, 512 apart, with the halves of its words. */
 function expectedMask({ elements, rate, layer = 0, state = {} }: Case): boolean[] {
   const { step, stream, seedLo, seedHi } = { ...STATE, ...state };
   const key: Words2 = [seedLo, seedHi];
   return Array.from({ length: elements }, (_, i) => {
-    const words = philox4x32([i >> 2, 16 + layer, step, stream], key);
-    return uniform01(words[i & 3]) >= Math.fround(rate);
+    const vec4 = Math.floor(i / 4);
+    const [block, within] = [Math.floor(vec4 / 1024), vec4 % 1024];
+    const words = philox4x32([512 * block + within % 512, 16 + layer, step, stream], key);
+    const bits = within < 512 ? words[i % 4] % 65536 : Math.floor(words[i % 4] / 65536);
+    return bits / 65536 >= drawn(rate);
   });
 }
 
@@ -55,12 +61,17 @@ const CASES: Case[] = [
   { elements: 5000, rate: 0.1 },
   { elements: 5000, rate: 0.1, layer: 3 },
   { elements: 4100, rate: 0.9, state: { stream: 1, step: 0xffffffff } },
+  // Cut off in each quarter of a workgroup's 4096 elements.
+  { elements: 500, rate: 0.25 },
+  { elements: 1500, rate: 0.25 },
+  { elements: 2500, rate: 0.25 },
+  { elements: 3 * 4096 + 3500, rate: 0.25 },
 ];
 for (const c of CASES) {
   const { elements, rate, layer = 0 } = c;
   Deno.test(`dropout draws the mask of lib/random.ts, forward and backward: [${elements}] rate=${rate} layer=${layer}`, async () => {
     const { y, dx } = await masks(c);
-    const scale = Math.fround(1 / (1 - rate));
+    const scale = Math.fround(1 / (1 - drawn(rate)));
     const want = Float32Array.from(expectedMask(c), (kept) => kept ? scale : 0);
     assert.deepEqual(y, want);
     assert.deepEqual(dx, want);
@@ -109,6 +120,14 @@ Deno.test("dropout backward adds to the gradient so far", async () => {
   await runOnArrays(await testGpu(), dropoutBackward<HostArray>(c, { dy, step_state, addend, dx }));
   const want = Float32Array.from(expectedMask(c), (kept, i) => (kept ? 2 * dy[i] : 0) + addend[i]);
   assert.deepEqual(dx, want);
+});
+
+Deno.test("dropout of a rate next to 1 keeps 2^-16 of the values, and stays finite", async () => {
+  const { y } = await masks({ elements: 1 << 20, rate: 1 - 2 ** -20 });
+  const kept = y.filter((v) => v !== 0);
+  // 16 expected; outside of 1 to 40 once in a million seeds.
+  assert.ok(kept.length > 0 && kept.length <= 40, `${kept.length} kept`);
+  assert.ok(kept.every((v) => v === 65536));
 });
 
 Deno.test("dropout refuses a rate outside [0, 1)", () => {

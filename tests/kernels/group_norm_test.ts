@@ -25,6 +25,9 @@ function shape(
   return { batch, spatial: height * width, channels, groups, eps, silu };
 }
 
+/** The layouts for GPUs and for software adapters. */
+const PATHS = ["tile", "subgroup"] as const;
+
 function inputs({ batch, spatial, channels }: GroupNormShape, seed = 1) {
   const x = noise(batch * spatial * channels, seed);
   const gamma = noise(channels, seed + 1).map((v) => 1 + v / 2);
@@ -72,7 +75,9 @@ async function runGroupNorm(
 }
 
 const name = (s: GroupNormShape) =>
-  `x=[${s.batch},${s.spatial},${s.channels}] groups=${s.groups}${s.silu ? " silu" : ""}`;
+  `x=[${s.batch},${s.spatial},${s.channels}] groups=${s.groups}${s.silu ? " silu" : ""}${
+    s.path === undefined ? "" : ` ${s.path}`
+  }`;
 
 for (const s of [shape([2, 2, 3, 6], 2), shape([2, 3, 2, 4], 4, true), shape([1, 3, 1, 9], 3, true)]) {
   Deno.test(`group_norm reference gradients match central differences: ${name(s)}`, () => {
@@ -105,8 +110,10 @@ const SHAPES = [
   shape([1, 4, 4, 72], 3, true),
   shape([1, 2, 2, 1024], 1, true),
   shape([1, 32, 40, 4], 1, true),
+  shape([2, 10, 13, 40], 5),
+  shape([16, 11, 12, 128], 32, true),
 ];
-for (const s of SHAPES) {
+for (const s of SHAPES.flatMap((s) => PATHS.map((path) => ({ ...s, path })))) {
   Deno.test(`group_norm forward and backward match reference: ${name(s)}`, async () => {
     const { x, gamma, beta, dy } = inputs(s, 11);
     const got = await runGroupNorm(s, { x, gamma, beta, dy });
@@ -136,9 +143,9 @@ Deno.test("group_norm backward adds to the gradient so far: x=[2,6,6] groups=3",
   assertClose(got.dx, want, ROUNDING, "dx");
 });
 
-for (const mean of [1e3, -1e4]) {
-  Deno.test(`group_norm keeps the variance with a mean of ${mean}: x=[2,256,12] groups=3`, async () => {
-    const s = shape([2, 16, 16, 12], 3);
+for (const [mean, path] of [1e3, -1e4].flatMap((mean) => PATHS.map((path) => [mean, path] as const))) {
+  Deno.test(`group_norm keeps the variance with a mean of ${mean}: x=[2,256,12] groups=3 ${path}`, async () => {
+    const s = { ...shape([2, 16, 16, 12], 3), path };
     const { x, gamma, beta, dy } = inputs(s);
     x.forEach((v, i) => x[i] = Math.fround(v + mean));
     const got = await runGroupNorm(s, { x, gamma, beta, dy });
@@ -170,16 +177,19 @@ Deno.test("group_norm of a constant is finite: rstd = 1 / sqrt(eps)", async () =
   assertClose(got.stats, [3, 1000, 3, 1000], { absolute: 1e-3 }, "stats");
 });
 
-Deno.test("group_norm gives a sample the same bits whatever its neighbours", async () => {
-  const two = shape([2, 6, 6, 12], 4, true);
-  const one = { ...two, batch: 1 };
-  const { x, gamma, beta, dy } = inputs(two);
-  const both = await runGroupNorm(two, { x, gamma, beta, dy });
-  const half = x.length / 2;
-  const second = await runGroupNorm(one, { x: x.subarray(half), gamma, beta, dy: dy.subarray(half) });
-  assert.deepEqual(both.y.subarray(half), second.y);
-  assert.deepEqual(both.dx.subarray(half), second.dx);
-});
+for (const path of PATHS) {
+  Deno.test(`group_norm gives a sample the same bits in a batch of any size: x=[.,144,256] groups=32 ${path}`, async () => {
+    // Large enough that a software adapter gets wider workgroups for more samples.
+    const many = { ...shape([16, 12, 12, 256], 32, true), path };
+    const one = { ...many, batch: 1 };
+    const { x, gamma, beta, dy } = inputs(many);
+    const all = await runGroupNorm(many, { x, gamma, beta, dy });
+    const first = 15 * x.length / 16;
+    const last = await runGroupNorm(one, { x: x.subarray(first), gamma, beta, dy: dy.subarray(first) });
+    assert.deepEqual(all.y.subarray(first), last.y);
+    assert.deepEqual(all.dx.subarray(first), last.dx);
+  });
+}
 
 Deno.test("group_norm refuses groups that do not divide the channels, and groups wider than a workgroup", () => {
   const buffers = { x: 0, gamma: 0, beta: 0, stats: 0, y: 0 };

@@ -116,6 +116,14 @@ const cases: Record<string, Case> = {
     draws: [[1, 2, 1], [0, 1, 0]],
     chunks: [1, 1],
   },
+  "images=[2,18,35,5], larger than a workgroup either way": {
+    height: 18,
+    width: 35,
+    channels: 5,
+    images: 2,
+    draws: [[1, 2, 1], [0, 1, 0]],
+    chunks: [2],
+  },
 };
 
 for (const [name, shape] of Object.entries(cases)) {

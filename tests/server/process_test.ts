@@ -116,10 +116,11 @@ Deno.test("SIGTERM: not ready but answering, new requests refused, the one under
 });
 
 Deno.test("SIGTERM: what waits is refused at once, what is being drawn when its time is over", async () => {
-  await withServer({ maxBatch: 2, grace: 1, queue: 30 }, async (server) => {
+  // Time enough that none is refused because it would have to wait too long.
+  await withServer({ maxBatch: 2, grace: 1, queue: 30, timeout: 86_400 }, async (server) => {
     const { url, child, ended } = server;
     const { answer: running } = await startDrawing(server, ENDLESS);
-    const waiting = Array.from({ length: 20 }, () => fetch(`${url}/generate?${ENDLESS}`));
+    const waiting = Array.from({ length: 20 }, () => fetch(`${url}/generate?steps=1000&sampler=ddpm`));
     await askUntil(`${url}/metrics`, (_, text) => metric(text, "queue_depth") === 20);
     child.kill("SIGTERM");
     for (const answer of await Promise.all(waiting)) {
