@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { checkWhole } from "./checks.ts";
 import { checkGuidance } from "./diffusion/guidance.ts";
 import { type SamplerName, samplerNames } from "./diffusion/sampler.ts";
 import type { NoiseSchedule } from "./diffusion/schedule.ts";
@@ -64,14 +65,14 @@ export function drawSettings(options: GenerateOptions, model: ModelFacts): DrawS
   const timesteps = model.schedule.config.numTrainTimesteps;
   if (!samplerNames.includes(sampler)) throw new ConfigError("sampler", sampler, samplerNames.join(" or "));
   const { steps = sampler === "ddpm" ? timesteps : Math.min(50, timesteps) } = options;
-  whole("count", count, 1, 4096);
-  whole("steps", steps, 1, timesteps);
-  whole("batch", batch, 1, 4096);
+  checkWhole("count", count, 1, 4096);
+  checkWhole("steps", steps, 1, timesteps);
+  checkWhole("batch", batch, 1, 4096);
   const choices = isList(options.class) ? options.class : [options.class ?? null];
   if (choices.length === 0) throw new ConfigError("class", "an empty list", "at least one class");
   const perClass = choices.map((choice) => resolveClass(choice, model));
   const labels = perClass.flatMap((label) => Array.from({ length: count }, () => label));
-  whole("seed", seed, 0, Number.MAX_SAFE_INTEGER - labels.length);
+  checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER - labels.length);
   const none = classCount(model.config);
   const conditional = labels.some((label) => label !== none);
   const { guidance = conditional ? 2 : 1 } = options;
@@ -108,10 +109,4 @@ export function resolveClass(
 
 function isList(value: GenerateOptions["class"]): value is readonly ClassChoice[] {
   return Array.isArray(value);
-}
-
-function whole(field: string, value: number, min: number, max: number): void {
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
-  }
 }

@@ -4,9 +4,11 @@
  *
  * @module
  */
+import { checkWhole } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { classCount, type UNetConfig } from "../model/config.ts";
+import { checkGuidance } from "./guidance.ts";
 import type { SamplerStep } from "./sampler.ts";
 import { networkRows, SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
 
@@ -117,16 +119,14 @@ export class RunningBatch {
   add(image: BatchImage): void {
     const { id, label, seed, guidance, steps, frames } = image;
     const classes = classCount(this.#config);
-    whole("label", label, 0, classes);
-    whole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
-    if (!Number.isFinite(guidance) || guidance < 0) {
-      throw new ConfigError("guidance", guidance, "a number of at least 0");
-    }
+    checkWhole("label", label, 0, classes);
+    checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
+    checkGuidance(guidance);
     if (guidance !== 1 && classes === 0) {
       throw new ConfigError("guidance", guidance, "1, since this model was trained without classes");
     }
-    whole("steps.length", steps.length, 1, Number.MAX_SAFE_INTEGER);
-    for (const at of frames?.at ?? []) whole("frames.at", at, 0, steps.length - 1);
+    checkWhole("steps.length", steps.length, 1, Number.MAX_SAFE_INTEGER);
+    for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, steps.length - 1);
     if (this.#slots.some((entry) => entry.image.id === id)) {
       throw new ConfigError("id", id, "a number that no image in the batch has");
     }
@@ -252,10 +252,4 @@ function batchSizes(rows: number): number[] {
     if (size > 1 && 1.5 * size < rows) sizes.push(1.5 * size);
   }
   return [...sizes, rows];
-}
-
-function whole(field: string, value: number, min: number, max: number): void {
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
-  }
 }

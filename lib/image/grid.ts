@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkWhole } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import { CAPITAL_HEIGHT, LINE_HEIGHT, textWidth } from "./font.ts";
 import { checkSize } from "./png.ts";
@@ -102,17 +103,6 @@ export function layOutGrid(
       y: gap + margin,
     }),
   };
-}
-
-/**
- * Checks a whole number.
- * @throws {ConfigError} if it is none, or out of range
- */
-export function checkWhole(field: string, value: number, least: number, most: number): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    const range = most === Number.MAX_SAFE_INTEGER ? `${least} or more` : `${least} to ${most}`;
-    throw new ConfigError(field, value, `a whole number, ${range}`);
-  }
 }
 
 function checkLabels(field: string, labels: readonly string[] | undefined, expected: number): void {

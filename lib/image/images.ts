@@ -7,7 +7,8 @@
 import { ConfigError } from "../errors.ts";
 import { Canvas } from "./canvas.ts";
 import { drawText } from "./font.ts";
-import { checkWhole, type GridOptions, layOutGrid, MAX_SCALE } from "./grid.ts";
+import { checkWhole } from "../checks.ts";
+import { type GridOptions, layOutGrid, MAX_SCALE } from "./grid.ts";
 import { checkSize, encodePng } from "./png.ts";
 
 export type { GridOptions } from "./grid.ts";

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { checkWhole } from "../checks.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { checkGuidance } from "../diffusion/guidance.ts";
 import { ConfigError } from "../errors.ts";
@@ -82,7 +83,7 @@ export function checkOptions(options: TrainOptions): void {
   checkNames(options);
   const { logEvery = 0, resume = false } = options;
   checkGrids(options);
-  whole("logEvery", logEvery, 0, LOG_SLOTS);
+  checkWhole("logEvery", logEvery, 0, LOG_SLOTS);
   checkBoolean("resume", resume);
   if (resume && options.out === undefined) {
     throw new ConfigError("resume", true, "a run directory in `out`, too");
@@ -95,16 +96,10 @@ export function checkOptions(options: TrainOptions): void {
  */
 export function checkGrids(grids: GridSettings): void {
   const { sampleEvery = 1, samplesPerClass = 1, sampleSteps = 1, guidance = 1 } = grids;
-  whole("sampleEvery", sampleEvery, 0, 1_000_000);
-  whole("samplesPerClass", samplesPerClass, 1, 256);
-  whole("sampleSteps", sampleSteps, 1, 1000);
+  checkWhole("sampleEvery", sampleEvery, 0, 1_000_000);
+  checkWhole("samplesPerClass", samplesPerClass, 1, 256);
+  checkWhole("sampleSteps", sampleSteps, 1, 1000);
   checkGuidance(guidance);
-}
-
-function whole(field: string, value: number, min: number, max: number): void {
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw new ConfigError(field, value, `a whole number from ${min} to ${max}`);
-  }
 }
 
 /** A name that is spelled wrong would be a default that nobody asked for. */

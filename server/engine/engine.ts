@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { networkRows } from "../../lib/diffusion/slot_batch.ts";
 import type { DrawSettings, ModelFacts } from "../../lib/generate.ts";
 
 /** The model that is being served, as the main thread knows it. */
@@ -45,7 +46,7 @@ export interface EngineImage extends Pick<DrawSettings, "sampler" | "steps" | "e
 
 /** Network rows that an image takes in the batch: two with guidance. */
 export function rowsOf(image: Pick<EngineImage, "guidance">): 1 | 2 {
-  return image.guidance === 1 ? 1 : 2;
+  return networkRows(image.guidance);
 }
 
 /** An image or a frame: bytes, [height, width, 3]. */

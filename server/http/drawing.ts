@@ -31,8 +31,6 @@ export interface DrawQuery {
 /** Asks for a class of the seed's choosing: image i is of class `(seed + i) mod classes`. */
 export const ANY_CLASS = "any";
 
-/** Most pixels per pixel. */
-export const MAX_SCALE = 16;
 /** Longest side of a picture in pixels. */
 export const MAX_SIDE = 4096;
 /** Most pixels in all frames of an animation: some seconds of work. */

@@ -7,7 +7,8 @@ import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
 import { outputFormats } from "./accept.ts";
-import { ANY_CLASS, MAX_SCALE } from "./drawing.ts";
+import { MAX_SCALE } from "../../lib/image/grid.ts";
+import { ANY_CLASS } from "./drawing.ts";
 import { type FieldProblem, ProblemError } from "./problem.ts";
 import type { ServerSettings } from "../settings.ts";
 

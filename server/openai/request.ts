@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { z } from "@hono/zod-openapi";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
 import { type DrawSettings, resolveClass } from "../../lib/generate.ts";
@@ -18,9 +19,8 @@ import type { ServerSettings } from "../settings.ts";
 export const MODEL_ALIAS = "denoise";
 /** Longest prompt in characters. */
 const MAX_PROMPT = 1000;
-/** Longest side of an image in pixels, and largest scale; what `/generate` takes, too. */
-const MAX_SIDE = 512;
-const MAX_SCALE = 16;
+/** Longest side of an image in pixels: OpenAI's sizes are of single images, not of grids. */
+const LARGEST_SIZE = 512;
 /** Most steps that any schedule has; the model's own limit is checked against the model. */
 const MAX_STEPS = 1000;
 
@@ -92,7 +92,7 @@ export function imageRequestSchema({ maxImages }: Pick<ServerSettings, "maxImage
     size: optional(
       z.unknown().openapi({ type: ["string", "null"] }), // which there are is for the model to say
       `WIDTHxHEIGHT in pixels: the model's own size (\`auto\`, the default) or a whole multiple of it up to ` +
-        `${MAX_SIDE}x${MAX_SIDE}, in which every pixel is a square.`,
+        `${LARGEST_SIZE}x${LARGEST_SIZE}, in which every pixel is a square.`,
     ),
     response_format: optional(
       word(["b64_json", "url"]),
@@ -225,7 +225,7 @@ export function checkModel(name: string, { id }: Pick<ServedModel, "id">): void 
 
 function scaleOf(size: unknown, { width, height }: ServedModel): number {
   if (size === "auto") return 1;
-  const largest = Math.max(1, Math.min(MAX_SCALE, Math.floor(MAX_SIDE / Math.max(width, height))));
+  const largest = Math.max(1, Math.min(MAX_SCALE, Math.floor(LARGEST_SIZE / Math.max(width, height))));
   const sizes = Array.from({ length: largest }, (_, i) => `${width * (i + 1)}x${height * (i + 1)}`);
   return sizes.findIndex((one) => one === size) + 1 ||
     refuse("size", size, `one of auto, ${sizes.join(", ")}`);

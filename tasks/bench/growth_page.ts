@@ -108,8 +108,9 @@ export function verdict({ size, load, points }: GrowthSeries): string {
   const fit = fitGrowth(points);
   if (!fit) return "One point tells nothing of growth.";
   const { power, lastPower, fixed, marginal, error } = fit;
-  const line = `${figure(fixed)} ms and ${figure(marginal)} ms more for each ${load}, within ` +
-    `${figure(100 * error)} %`;
+  // A line through two points fits them whatever they are.
+  const within = points.length > 2 ? `, within ${figure(100 * error)} %` : "";
+  const line = `${figure(fixed)} ms and ${figure(marginal)} ms more for each ${load}${within}`;
   const last = points.length > 2 ? ` (${lastPower.toFixed(2)} in the last row)` : "";
   const sized = points.some((point) => point.load !== point.size);
   const ofSize = sized &&

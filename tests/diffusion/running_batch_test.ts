@@ -157,9 +157,9 @@ Deno.test("what does not fit into a batch is refused, naming why", () =>
         return true;
       });
     refused({ label: 6 }, /^label: expected a whole number from 0 to 5, got 6$/);
-    refused({ seed: 2 ** 53 }, /^seed: expected a whole number from 0 to 9007199254740991/);
+    refused({ seed: 2 ** 53 }, /^seed: expected a whole number of 0 or more, got 9007199254740992$/);
     refused({ guidance: NaN }, /^guidance: expected a number of at least 0, got NaN$/);
-    refused({ steps: [] }, /^steps.length: expected a whole number from 1/);
+    refused({ steps: [] }, /^steps.length: expected a whole number of 1 or more, got 0$/);
     refused(
       { frames: { kind: "noisy", at: [3] } },
       /^frames.at: expected a whole number from 0 to 2, got 3$/,
