@@ -1,0 +1,70 @@
+/** A scheduler with an engine and a clock that tests hold in their hands. */
+import assert from "node:assert/strict";
+import { drawSettings, type GenerateOptions } from "../../../lib/generate.ts";
+import { type Job, JobError, type JobResult } from "../../../server/queue/job.ts";
+import { Scheduler } from "../../../server/queue/scheduler.ts";
+import { FakeClock } from "../fake_clock.ts";
+import { FakeEngine, fakeModel } from "../fake_engine.ts";
+
+export interface Options extends GenerateOptions {
+  readonly client?: string;
+  readonly signal?: AbortSignal;
+  readonly frames?: Job["frames"];
+  readonly onProgress?: Job["onProgress"];
+}
+
+/** A job without guidance, unless it is asked for. */
+export function job({ client = "a", signal, frames, onProgress, ...options }: Options = {}): Job {
+  const draw = drawSettings({ class: 3, steps: 2, guidance: 1, ...options }, fakeModel());
+  return { client, draw, frames, onProgress, signal: signal ?? new AbortController().signal };
+}
+
+/** A job's end as it stands: its result, its error, or neither yet. */
+export interface Outcome {
+  result?: JobResult;
+  error?: JobError;
+}
+
+export class Bench {
+  readonly engine: FakeEngine;
+  readonly clock = new FakeClock();
+  readonly scheduler: Scheduler;
+
+  constructor({ rows = 4, queue = 8, timeout = 60 } = {}) {
+    this.engine = new FakeEngine({ rows });
+    this.scheduler = new Scheduler(this.engine, { queue, timeout }, this.clock);
+  }
+
+  /** Runs a job and looks on. */
+  run(options: Options = {}): Outcome {
+    const outcome: Outcome = {};
+    this.scheduler.run(job(options)).then(
+      (result) => outcome.result = result,
+      (error) => outcome.error = error,
+    );
+    return outcome;
+  }
+
+  /** Seeds of the images in the batch, longest there first. */
+  get seeds(): number[] {
+    return this.engine.batch.map(({ seed }) => seed);
+  }
+
+  assertEmpty(): void {
+    const { waiting, running, images, rows } = this.scheduler.state;
+    assert.deepEqual({ waiting, running, images, rows }, { waiting: 0, running: 0, images: 0, rows: 0 });
+    assert.equal(this.clock.pending, 0, "timers are called off");
+    assert.deepEqual(this.engine.batch, []);
+  }
+}
+
+/** Lets promises settle. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 5; i++) await Promise.resolve();
+}
+
+export function assertRefused(outcome: Outcome, status: number, code: string, message: RegExp): void {
+  assert.ok(outcome.error instanceof JobError, `${outcome.error ?? "no error"}`);
+  assert.deepEqual([outcome.error.status, outcome.error.code], [status, code]);
+  assert.match(outcome.error.message, message);
+}
