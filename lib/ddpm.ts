@@ -40,7 +40,9 @@ export interface Trajectory {
 
 /** A denoising diffusion model on a device. */
 export class DDPM {
+  /** The network. */
   readonly config: UNetConfig;
+  /** The noise schedule that it was trained with. */
   readonly schedule: NoiseSchedule;
   /** Class names in the order of their labels; empty for an unconditional model. */
   readonly classes: readonly string[];

@@ -7,11 +7,13 @@
 
 /** Base of every error that this package throws on purpose. */
 export class DenoiseError extends Error {
+  /** `DenoiseError`. */
   override name = "DenoiseError";
 }
 
 /** A wrong option or configuration value: names the field, the value given and what is allowed. */
 export class ConfigError extends DenoiseError {
+  /** `ConfigError`. */
   override name = "ConfigError";
   /** Name of the option or field, e.g. `epochs`. */
   readonly field: string;
@@ -35,26 +37,31 @@ export class ConfigError extends DenoiseError {
 
 /** Operands of an operation do not fit together; a fault in the network's definition or its inputs. */
 export class ShapeError extends DenoiseError {
+  /** `ShapeError`. */
   override name = "ShapeError";
 }
 
 /** Training or test data that is missing, damaged or not what it says; names file and position. */
 export class DataError extends DenoiseError {
+  /** `DataError`. */
   override name = "DataError";
 }
 
 /** A checkpoint that cannot be read or written; names the file and, where there is one, the tensor. */
 export class CheckpointError extends DenoiseError {
+  /** `CheckpointError`. */
   override name = "CheckpointError";
 }
 
 /** No usable adapter, a limit too small, memory over budget, a kernel that does not compile, or a lost device. */
 export class DeviceError extends DenoiseError {
+  /** `DeviceError`. */
   override name = "DeviceError";
 }
 
 /** Training that cannot go on: a loss or gradient that is not finite, a directory in use, a save that failed. */
 export class TrainingError extends DenoiseError {
+  /** `TrainingError`. */
   override name = "TrainingError";
 }
 

@@ -35,9 +35,11 @@ export interface BatchImage {
 
 /** A picture that came out of a turn: [H, W, C] in [-1, 1]. */
 export interface BatchPicture {
+  /** The image's number. */
   readonly id: number;
   /** Step, from 0, after which it was taken. */
   readonly step: number;
+  /** [H, W, C] in [-1, 1]. */
   readonly data: Float32Array<ArrayBuffer>;
 }
 
@@ -49,9 +51,11 @@ export interface BatchTurn {
   readonly seconds: number;
   /** Rows of the network's batch in use, and of the program that ran. */
   readonly rows: number;
+  /** Rows of the network's batch in the program that ran; at least `rows`. */
   readonly programRows: number;
   /** Images in the batch. */
   readonly images: number;
+  /** Moments that images were to be shown at. */
   readonly frames: readonly BatchPicture[];
   /** Images that are finished and have left the batch. */
   readonly finished: readonly BatchPicture[];
@@ -59,7 +63,9 @@ export interface BatchTurn {
 
 /** Options of {@linkcode RunningBatch.build}. */
 export interface RunningBatchOptions {
+  /** The network. */
   readonly config: UNetConfig;
+  /** Its weights, laid out as `ParameterTable` says; read at every step. */
   readonly weights: GPUBuffer;
   /** Rows of the network's largest batch, 1 or more. */
   readonly rows: number;

@@ -11,9 +11,11 @@ import { Pipelines } from "./pipeline.ts";
 export interface AdapterDescription {
   /** Human-readable name, e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
   readonly name: string;
+  /** As WebGPU reports it; empty where it does not tell. */
   readonly vendor: string;
   /** True where a CPU executes the shaders. */
   readonly software: boolean;
+  /** WebGPU features that the device was opened with, sorted. */
   readonly features: readonly string[];
   /** Lanes of a subgroup where it is one fixed number and subgroup operations can be used, else 0. */
   readonly subgroupSize: number;
@@ -51,9 +53,13 @@ const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i;
  * {@linkcode Gpu.device}, which throws once the device is gone or has failed.
  */
 export class Gpu {
+  /** What the device runs on. */
   readonly adapter: AdapterDescription;
+  /** Limits of the device, raised to what the adapter has. */
   readonly limits: GPUSupportedLimits;
+  /** Bytes that buffers take, and may take. */
   readonly memory: MemoryBudget;
+  /** Pipelines made so far, by source and constants. */
   readonly pipelines: Pipelines;
   #device: GPUDevice;
   #fault: DeviceError | undefined;

@@ -14,11 +14,15 @@ export type UpBlockType = "UpBlock2D" | "AttnUpBlock2D";
 export interface UNetConfig {
   /** Height and width of the images, or one number for both. */
   readonly sampleSize: number | readonly [height: number, width: number];
+  /** Channels of the images, 3 for RGB. */
   readonly inChannels: number;
+  /** Channels of the prediction; those of the images unless a variance is learned. */
   readonly outChannels: number;
   /** Channels of each level, first the full resolution. */
   readonly blockOutChannels: readonly number[];
+  /** Blocks going down, one a level, finest first; `AttnDownBlock2D` has attention. */
   readonly downBlockTypes: readonly DownBlockType[];
+  /** Blocks going up, one a level, coarsest first; `AttnUpBlock2D` has attention. */
   readonly upBlockTypes: readonly UpBlockType[];
   /** Residual blocks a level going down; one more going up. */
   readonly layersPerBlock: number;
@@ -26,7 +30,9 @@ export interface UNetConfig {
   readonly addAttention: boolean;
   /** Channels of one attention head, or null for a single head over all channels. */
   readonly attentionHeadDim: number | null;
+  /** Groups of every group normalisation; divides each level's channels. */
   readonly normNumGroups: number;
+  /** Added to the variance in group normalisation, above 0; 1e-6 in the reference model. */
   readonly normEps: number;
   /** Zero rows and columns at a downsampling convolution's top and left: 0 (one below and right instead) or 1. */
   readonly downsamplePadding: 0 | 1;

@@ -8,13 +8,17 @@ import type { TrainSettings } from "./settings.ts";
 
 /** First event: what will run, on what. */
 export interface StartEvent {
+  /** Tells this event from the others. */
   readonly type: "start";
+  /** What the run is made with, defaults filled in. */
   readonly settings: TrainSettings;
   /** Adapter name, e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
   readonly adapter: string;
   /** Trainable values of the network. */
   readonly parameters: number;
+  /** Images trained on in an epoch. */
   readonly trainImages: number;
+  /** Images that the validation loss is taken over. */
   readonly validationImages: number;
   /** Optimizer steps in an epoch; images that do not fill a batch are left to another epoch. */
   readonly stepsPerEpoch: number;
@@ -32,6 +36,7 @@ export interface StartEvent {
 
 /** Progress: every `logEvery` steps or about once a second, and at an epoch's end. */
 export interface StepEvent {
+  /** Tells this event from the others. */
   readonly type: "step";
   /** Optimizer steps done. */
   readonly step: number;
@@ -41,7 +46,9 @@ export interface StepEvent {
   readonly loss: number;
   /** Global gradient norm of the last step, before clipping. */
   readonly gradientNorm: number;
+  /** Of this step, warm-up included. */
   readonly learningRate: number;
+  /** Training speed lately. */
   readonly imagesPerSecond: number;
   /** Seconds left at the speed of the last half minute, the validations, saves and grids to come included. */
   readonly remainingSeconds: number;
@@ -49,16 +56,21 @@ export interface StepEvent {
 
 /** Validation under way, for a progress line. */
 export interface ValidationEvent {
+  /** Tells this event from the others. */
   readonly type: "validation";
+  /** Validation images done. */
   readonly done: number;
+  /** Validation images in all. */
   readonly total: number;
 }
 
 /** End of an epoch. */
 export interface EpochEvent {
+  /** Tells this event from the others. */
   readonly type: "epoch";
   /** From 1. */
   readonly epoch: number;
+  /** Optimizer steps done by its end. */
   readonly step: number;
   /** Mean training loss over the epoch, of the weights as they changed, dropout on. */
   readonly trainLoss: number;
@@ -70,9 +82,13 @@ export interface EpochEvent {
 
 /** Images drawn with the averaged weights, the same seeds after every epoch: one row per class. */
 export interface SamplesEvent {
+  /** Tells this event from the others. */
   readonly type: "samples";
+  /** Epoch, from 1, that the images were drawn after. */
   readonly epoch: number;
+  /** Optimizer steps done by then. */
   readonly step: number;
+  /** The images, row by row. */
   readonly images: Images;
   /** Images in a row. */
   readonly columns: number;
@@ -82,20 +98,27 @@ export interface SamplesEvent {
 
 /** A checkpoint is on the disk. */
 export interface CheckpointEvent {
+  /** Tells this event from the others. */
   readonly type: "checkpoint";
+  /** Optimizer steps done by then. */
   readonly step: number;
+  /** Directory of the checkpoint. */
   readonly path: string;
 }
 
 /** Something that does not stop training. */
 export interface WarningEvent {
+  /** Tells this event from the others. */
   readonly type: "warning";
+  /** A sentence for a person. */
   readonly message: string;
 }
 
 /** Last event. */
 export interface EndEvent {
+  /** Tells this event from the others. */
   readonly type: "end";
+  /** Optimizer steps done. */
   readonly step: number;
   /** True where the caller's signal ended the run before its last step, or that epoch's validation; it can be resumed. */
   readonly interrupted: boolean;

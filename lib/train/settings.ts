@@ -12,6 +12,7 @@ import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
 export interface TrainSettings {
   /** The network. */
   readonly preset: PresetName | "custom";
+  /** The network, as diffusers' `UNet2DModel` is configured. */
   readonly model: UNetConfig;
   /** What the network predicts: the noise, v, or the image. */
   readonly prediction: PredictionType;
@@ -29,9 +30,13 @@ export interface TrainSettings {
   readonly lr: number;
   /** Optimizer steps over which the learning rate rises linearly to `lr`. */
   readonly warmup: number;
+  /** Decay of Adam's first moment, in [0, 1) (Kingma & Ba 2015, algorithm 1). */
   readonly beta1: number;
+  /** Decay of Adam's second moment, in [0, 1). */
   readonly beta2: number;
+  /** Added to the root of Adam's second moment, above 0. */
   readonly eps: number;
+  /** Decoupled weight decay (Loshchilov & Hutter 2019), 0 or above. */
   readonly weightDecay: number;
   /** Largest decay of the weights' moving average; step t uses min(ema, (1 + t) / (10 + t)). */
   readonly ema: number;
@@ -58,6 +63,7 @@ export interface SettingsOptions extends Partial<Omit<TrainSettings, "preset" | 
   readonly preset?: PresetName | "auto";
   /** A network of one's own, instead of a preset. `numClassEmbeds` and `dropout` follow the other settings. */
   readonly model?: UNetConfig;
+  /** Training images to use, 1 or more; null for all. */
   readonly limit?: number | null;
   /** False for a network that knows no classes. */
   readonly conditional?: boolean;
