@@ -12,7 +12,7 @@ import {
   sumPartsSource,
   weightGradientProblem,
 } from "./conv2d_source.ts";
-import { cachedKernel, gemmGrid, gemmKernel, quads } from "./gemm.ts";
+import { cachedKernel, gemmGrid, gemmKernel, type GemmSize, quads } from "./gemm.ts";
 import type { GemmProblem } from "./gemm_problem.ts";
 import { grid1d, type Launch, launch } from "./source.ts";
 import type { KernelTarget } from "./target.ts";
@@ -63,18 +63,18 @@ function flopsOf(s: Conv2dShape): number {
   return 2 * s.batch * s.outHeight * s.outWidth * s.kernel ** 2 * s.inChannels * s.outChannels;
 }
 
-/** The dispatch of a problem whose result has `rows` x `columns` per place. */
+/** The dispatch of a problem. */
 function product<B>(
   target: KernelTarget,
   problem: GemmProblem,
-  [rows, columns, places]: readonly [number, number, number],
+  size: GemmSize,
   params: Record<string, number>,
   buffers: Record<string, B>,
   options: { label: string; flops: number },
 ): Launch<B> {
-  const kernel = gemmKernel(target, problem, rows, columns, places);
-  const shape = { ...params, rows, columns: columns / kernel.tile.width };
-  return launch(kernel.source, "main", shape, buffers, gemmGrid(kernel, rows, columns, places), options);
+  const kernel = gemmKernel(target, problem, size);
+  const shape = { ...params, rows: size.rows, columns: size.columns / kernel.tile.width };
+  return launch(kernel.source, "main", shape, buffers, gemmGrid(kernel, size), options);
 }
 
 /** Buffers of {@linkcode conv2dForward}. */
@@ -119,7 +119,8 @@ export function conv2dForward<B>(
     residual: residual ?? weight,
     y,
   };
-  const size = [rows, 4 * quads(shape.outChannels), 1] as const;
+  const depth = shape.kernel ** 2 * 4 * quads(shape.inChannels);
+  const size = { rows, columns: 4 * quads(shape.outChannels), depth, places: 1 };
   return [
     product(target, forwardProblem(isFlat(shape)), size, params, buffers, { label, flops: flopsOf(shape) }),
   ];
@@ -150,7 +151,8 @@ export function conv2dBackwardInput<B>(
   const form = isFlat(shape) ? "flat" : stride > 1 ? "strided" : "window";
   const params = { ...windowParams(shape), has_addend: Number(addend !== undefined) };
   const buffers = { dy, weight, addend: addend ?? weight, dx };
-  const size = [rows, 4 * quads(shape.inChannels), 1] as const;
+  const depth = shape.kernel ** 2 * 4 * quads(shape.outChannels);
+  const size = { rows, columns: 4 * quads(shape.inChannels), depth, places: 1 };
   return [
     product(target, inputGradientProblem(form), size, params, buffers, { label, flops: flopsOf(shape) }),
   ];
@@ -229,7 +231,8 @@ export function conv2dBackwardWeight<B>(
     : { x, dy, out: scratch, sums_out: dw };
   const problem = weightGradientProblem(isFlat(shape));
   const options = { label, flops: flopsOf(shape) };
-  const launches = [product<B>(target, problem, [rows, columns, parts], params, buffers, options)];
+  const size = { rows, columns, depth: share * width, places: parts };
+  const launches = [product<B>(target, problem, size, params, buffers, options)];
   if (!direct) {
     const withSums = db !== undefined;
     const kernel = cachedKernel(`conv2d_sum_parts${withSums ? "_bias" : ""}`, () => sumPartsSource(withSums));

@@ -7,7 +7,7 @@ import { gemmSubgroup } from "./gemm_subgroup.ts";
 import { gemmTile } from "./gemm_tile.ts";
 import type { GemmProblem, GemmTile } from "./gemm_problem.ts";
 import { type KernelSource, parseKernel } from "./source.ts";
-import type { KernelTarget } from "./target.ts";
+import { choose, type KernelTarget } from "./target.ts";
 
 /** A generated kernel (entry point `main`) and the tile that its grid counts in: x over rows, y over columns, z is `place`. */
 export interface GemmKernel {
@@ -27,33 +27,43 @@ export function cachedKernel(name: string, code: () => string): KernelSource {
   return source;
 }
 
-/**
- * The kernel for a product of `rows` x `columns` on a target.
- *
- * @param places how many such products the grid holds (batches, splits): few tiles in all ask for small ones
- */
-export function gemmKernel(
-  target: KernelTarget,
-  problem: GemmProblem,
-  rows: number,
-  columns: number,
-  places: number,
-): GemmKernel {
+/** Size of a product. */
+export interface GemmSize {
+  readonly rows: number;
+  readonly columns: number;
+  /** Products in a sum; only roughly where that differs between places. */
+  readonly depth: number;
+  /** How many such products the grid holds (batches, splits): few tiles in all ask for small ones. */
+  readonly places: number;
+}
+
+/** A layout by the name that choices are kept under. */
+interface Layout {
+  readonly name: string;
+  readonly tile: GemmTile;
+  readonly code: (problem: GemmProblem, tile: GemmTile) => string;
+}
+
+const layout = (path: string, code: Layout["code"], tile: GemmTile): Layout => ({
+  name: `${path}_${tile.rows}x${tile.columns}`,
+  tile,
+  code,
+});
+
+/** The kernel for a product on a target. */
+export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: GemmSize): GemmKernel {
   const subgroup = target.path === "subgroup" && target.subgroupSize === SUBGROUP_LANES;
-  const tile = subgroup
-    ? subgroupTile(rows, problem.wideOnly ? Infinity : columns)
-    : workgroupTile(rows, columns, places);
-  const name = `${problem.name}_${subgroup ? "subgroup" : "tile"}_${tile.rows}x${tile.columns}`;
-  const source = cachedKernel(name, () => subgroup ? gemmSubgroup(problem, tile) : gemmTile(problem, tile));
-  return { source, tile };
+  const layouts = subgroup ? subgroupLayouts(problem, size) : tileLayouts(size);
+  const key = `${problem.name} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
+  const name = choose(target, key, layouts.map(({ name }) => name));
+  const { tile, code } = layouts.find((layout) => layout.name === name)!;
+  return { source: cachedKernel(`${problem.name}_${name}`, () => code(problem, tile)), tile };
 }
 
 /** Workgroups along x, y, z. */
 export function gemmGrid(
   { tile }: GemmKernel,
-  rows: number,
-  columns: number,
-  places: number,
+  { rows, columns, places }: GemmSize,
 ): [number, number, number] {
   return [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns), places];
 }
@@ -62,18 +72,19 @@ export function gemmGrid(
  * Few rows waste most of a tall tile, and few columns most of a wide one. Taller tiles overflow the instruction cache, wider
  * ones spill more. A product of few rows is over soon whatever its columns: its narrow layouts would only be more to compile.
  */
-function subgroupTile(rows: number, columns: number): GemmTile {
+function subgroupLayouts({ wideOnly }: GemmProblem, { rows, columns }: GemmSize): Layout[] {
   const tall = rows > 32;
-  const width = !tall || columns > 16 ? 4 : columns > 8 ? 2 : 1;
-  return { rows: tall ? 32 : 16, columns: width * SUBGROUP_LANES, width };
+  const width = wideOnly || !tall || columns > 16 ? 4 : columns > 8 ? 2 : 1;
+  return [
+    layout("subgroup", gemmSubgroup, { rows: tall ? 32 : 16, columns: width * SUBGROUP_LANES, width }),
+  ];
 }
 
 /** A GPU wants a few hundred workgroups before it wants large tiles. */
-function workgroupTile(rows: number, columns: number, places: number): GemmTile {
+function tileLayouts({ rows, columns, places }: GemmSize): Layout[] {
   const large = Math.ceil(rows / 64) * Math.ceil(columns / 64) * places;
-  return columns > 32 && large >= 128
-    ? { rows: 64, columns: 64, width: 4 }
-    : { rows: 32, columns: 32, width: 4 };
+  const side = columns > 32 && large >= 128 ? 64 : 32;
+  return [layout("tile", gemmTile, { rows: side, columns: side, width: 4 })];
 }
 
 /** Quads that hold `count` elements. */

@@ -64,7 +64,8 @@ export function matmul<B>(
     // Where heads are slices, a quad that reached beyond a head would write into the next one.
     scalar: ![shape.a, shape.b, shape.c].every(isAligned) || (sliced && n % 4 !== 0),
   });
-  const kernel = gemmKernel(target, problem, m, padded, batch * heads);
+  const size = { rows: m, columns: padded, depth: k, places: batch * heads };
+  const kernel = gemmKernel(target, problem, size);
   const params = {
     ...{ heads, m, n, k, alpha },
     columns: Math.ceil(padded / kernel.tile.width),
@@ -77,7 +78,7 @@ export function matmul<B>(
   };
   // An absent addend is never read, but something must be bound.
   const buffers = { a, b, c, addend: addend ?? a };
-  const groups = gemmGrid(kernel, m, padded, batch * heads);
+  const groups = gemmGrid(kernel, size);
   return [
     launch(kernel.source, "main", params, buffers, groups, { label, flops: 2 * batch * heads * m * n * k }),
   ];

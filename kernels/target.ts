@@ -13,4 +13,19 @@ export interface KernelTarget {
   readonly path: "subgroup" | "tile";
   /** Lanes of a subgroup; 0 where subgroup operations cannot be used. */
   readonly subgroupSize: number;
+  /** What picks among candidates; the first candidate, which a rule puts there, unless given. */
+  readonly choose?: Choose;
+}
+
+/**
+ * Picks one of several ways to compute the same, and always the same one for the same key.
+ *
+ * @param key what is computed, with all sizes
+ * @param candidates their names, the one that suits by rule first
+ */
+export type Choose = (key: string, candidates: readonly string[]) => string;
+
+/** The candidate for `key` on a target. */
+export function choose({ choose }: KernelTarget, key: string, candidates: readonly string[]): string {
+  return choose && candidates.length > 1 ? choose(key, candidates) : candidates[0];
 }
