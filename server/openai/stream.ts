@@ -9,10 +9,10 @@ import { encodePicture } from "../http/drawing.ts";
 import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
 import type { Job } from "../queue/job.ts";
 import { EventQueue } from "../http/event_queue.ts";
-import { eventStream, eventText } from "../http/event_stream.ts";
+import { eventText } from "../http/event_stream.ts";
+import { streamAnswer } from "../http/stream_answer.ts";
 import { openAiErrorBody } from "./error.ts";
 import { type ImageRequest, sizeOf, usageOf } from "./request.ts";
-import { ProblemError } from "../http/problem.ts";
 import { type AppEnv, clientOf } from "../http/request.ts";
 
 /** A picture to send. */
@@ -60,15 +60,9 @@ export async function streamImages(
   job.then(({ waited }) => context.metrics.waited(waited), (error) => queue.push({ error }))
     .finally(() => queue.end());
 
-  const tellError = (error: unknown) => {
-    const problem = ProblemError.from(error);
-    context.metrics.failed(problem.code);
-    if (problem.status === 500) context.log.error("a stream failed", { id: c.var.requestId }, problem.cause);
-    return eventText("error", openAiErrorBody(problem));
-  };
-  const body = eventStream(queue, {
+  return streamAnswer(c, context, queue, {
     render: async (event) => {
-      if ("error" in event) return tellError(event.error);
+      if ("error" in event) throw event.error;
       const text = await pictureEvent(context, request, event, asker);
       if (event.preview !== undefined && !previewed) {
         context.metrics.firstPreview((performance.now() - arrived) / 1000);
@@ -76,13 +70,8 @@ export async function streamImages(
       }
       return text;
     },
-    onError: tellError,
+    errorBody: openAiErrorBody,
     onCancel: () => gone.abort(),
-  });
-  return c.body(body, 200, {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no", // else nginx holds events back
   });
 }
 

@@ -17,16 +17,11 @@ import {
 } from "../drawing.ts";
 import type { Pixels, ServedModel } from "../../engine/engine.ts";
 import { EventQueue } from "../event_queue.ts";
-import { eventStream, eventText } from "../event_stream.ts";
+import { eventText } from "../event_stream.ts";
 import type { JobProgress, JobResult } from "../../queue/job.ts";
-import { problemBody, ProblemError } from "../problem.ts";
+import { problemBody } from "../problem.ts";
 import { type App, clientOf, instanceOf, readQuery, streamParameters } from "../request.ts";
-
-const headers = {
-  "Content-Type": "text/event-stream",
-  "Cache-Control": "no-store",
-  "X-Accel-Buffering": "no", // else nginx holds events back
-};
+import { STREAM_HEADERS, streamAnswer } from "../stream_answer.ts";
 
 type StreamEvent =
   | JobProgress
@@ -57,7 +52,7 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
     const model = servedModel(context);
     const draw = planDraw(query, model, context.settings);
     checkPictureSize(model, 1, scale);
-    if (c.req.method === "HEAD") return c.body(null, 200, headers);
+    if (c.req.method === "HEAD") return c.body(null, 200, STREAM_HEADERS);
 
     const queue = new EventQueue<StreamEvent>();
     const gone = new AbortController();
@@ -80,21 +75,16 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
       (error) => queue.push({ type: "error", error }),
     ).finally(() => queue.end());
 
-    const tellError = (error: unknown) => {
-      const problem = ProblemError.from(error);
-      context.metrics.failed(problem.code);
-      if (problem.status === 500) {
-        context.log.error("a stream failed", { id: c.var.requestId }, problem.cause);
-      }
-      return eventText("error", problemBody(problem, instanceOf(c)));
-    };
-    const body = eventStream(queue, {
-      render: async (event) => event.type === "error" ? tellError(event.error) : await view.show(event),
-      onError: tellError,
+    return streamAnswer(c, context, queue, {
+      // An error that ends the job is told as one that the answer itself meets.
+      render: async (event) => {
+        if (event.type === "error") throw event.error;
+        return await view.show(event);
+      },
+      errorBody: (problem) => problemBody(problem, instanceOf(c)),
       onCancel: () => gone.abort(),
       clock,
     });
-    return c.body(body, 200, headers);
   });
 }
 
