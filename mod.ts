@@ -100,6 +100,12 @@ export {
 } from "./lib/diffusion/sampler.ts";
 
 export { train, type TrainOptions } from "./lib/train/trainer.ts";
+export {
+  type ExportedModel,
+  exportModel,
+  type ExportOptions,
+  type ExportPrecision,
+} from "./lib/train/export.ts";
 export type {
   CheckpointEvent,
   EndEvent,

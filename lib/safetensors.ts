@@ -205,9 +205,8 @@ export function toFloat32<B extends ArrayBufferLike>(
       return new Float32Array(bits.buffer);
     }
     case "F16": {
-      const numbers = new Float32Array(tensor.data.length);
-      for (let i = 0; i < numbers.length; i++) numbers[i] = halfToNumber(tensor.data[i]);
-      return numbers;
+      const { buffer, byteOffset, length } = tensor.data;
+      return new Float32Array(new Float16Array(buffer, byteOffset, length));
     }
     default:
       throw new CheckpointError(`${where}: expected dtype F32, F16, BF16 or F64, got ${tensor.dtype}`);
@@ -301,15 +300,6 @@ function viewOf(dtype: Dtype, shape: number[], bytes: Uint8Array<ArrayBuffer>): 
   const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   const data = new type(aligned.buffer, aligned.byteOffset, bytes.length / type.BYTES_PER_ELEMENT);
   return { dtype, shape, data } as SafeTensor<ArrayBuffer>;
-}
-
-function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction ? NaN : sign * Infinity;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function elementCount(shape: number[]): number {

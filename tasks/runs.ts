@@ -4,6 +4,7 @@
  * @module
  */
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { CheckpointError, ConfigError } from "../lib/errors.ts";
 import { listCheckpoints } from "../lib/train/checkpoint.ts";
 import { reason } from "../lib/train/durable.ts";
@@ -51,13 +52,8 @@ export async function discardEmptyRun(path: string): Promise<void> {
   }
 }
 
-/**
- * The run whose newest checkpoint is the newest.
- *
- * @param flag what could be given instead
- * @throws {ConfigError} if there is none
- */
-export async function newestRun(flag = "--model"): Promise<string> {
+/** The run whose newest checkpoint is the newest, if there is any. */
+export async function newestRun(): Promise<string | undefined> {
   let newest: { path: string; time: number } | undefined;
   for (const name of await directories(RUNS)) {
     const path = join(RUNS, name);
@@ -66,14 +62,37 @@ export async function newestRun(flag = "--model"): Promise<string> {
     const time = (await Deno.stat(checkpoint.path)).mtime?.getTime() ?? 0;
     if (!newest || time > newest.time) newest = { path, time };
   }
-  if (!newest) {
-    throw new ConfigError(
-      flag,
-      RUNS,
-      "a run with a checkpoint; there is none yet (train first: deno task train)",
-    );
-  }
-  return newest.path;
+  return newest?.path;
+}
+
+/**
+ * The run to go on with when nobody says which.
+ *
+ * @throws {ConfigError} where there is none
+ */
+export async function runToResume(): Promise<string> {
+  const run = await newestRun();
+  if (run) return run;
+  const allowed = "a run with a checkpoint; there is none yet (train first: deno task train)";
+  throw new ConfigError("--resume", RUNS, allowed);
+}
+
+/** Where the project keeps a trained model of its own. */
+const SHIPPED = fileURLToPath(new URL("../checkpoints/cifar10", import.meta.url));
+
+/**
+ * The model to draw with when nobody says which: the newest run, else the project's own.
+ *
+ * @throws {CheckpointError} where there is none, with how to get one
+ */
+export async function findModel(shipped: string = SHIPPED): Promise<string> {
+  const run = await newestRun();
+  if (run) return run;
+  const found = await Deno.stat(shipped).then(({ isDirectory }) => isDirectory, () => false);
+  if (found) return shipped;
+  throw new CheckpointError(
+    `no model: there is none below ${RUNS}/; train one with \`deno task train\`, or name one with --model DIR`,
+  );
 }
 
 async function directories(path: string): Promise<string[]> {

@@ -25,7 +25,7 @@ import { openTaskGpu } from "./gpu.ts";
 import { checkWritable, writePicture } from "./pictures.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "./progress.ts";
-import { newestRun } from "./runs.ts";
+import { findModel } from "./runs.ts";
 
 interface Flags {
   model?: string;
@@ -51,7 +51,7 @@ function readFlags(args: string[]): Flags {
   return new TaskCommand("sample", "Draws images from a trained model.")
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
       value: text(),
-      defaultText: "the newest run under runs/",
+      defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })
     .flag("--class <NAME>", "class name or number; all for a row per class; none for no class", {
       value: text(),
@@ -197,7 +197,7 @@ async function main(args: string[]): Promise<void> {
   const flags = readFlags(args);
   checkNames(flags);
   const report = createReporter({ mode: reporterMode(flags) });
-  const directory = flags.model ?? await newestRun();
+  const directory = flags.model ?? await findModel();
   if (await isFileOnDisk(directory)) throw new ConfigError("--model", directory, "a directory, not a file");
   const gpu = await openTaskGpu();
   try {

@@ -3,33 +3,10 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
-import { CheckpointError, ConfigError } from "../lib/errors.ts";
 import { showErrorAndExit } from "./cli.ts";
-import { newestRun, RUNS } from "./runs.ts";
+import { findModel } from "./runs.ts";
 import { readFlags } from "./serve_flags.ts";
 import { startServer } from "./server_process.ts";
-
-/** Where the project keeps a trained model, if it came with one. */
-const SHIPPED = fileURLToPath(new URL("../checkpoints/cifar10", import.meta.url));
-
-/**
- * The model to serve when nobody says which.
- *
- * @throws {CheckpointError} where there is none, with how to get one
- */
-export async function findModel(shipped: string = SHIPPED): Promise<string> {
-  try {
-    return await newestRun();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-  }
-  const found = await Deno.stat(shipped).then(({ isDirectory }) => isDirectory, () => false);
-  if (found) return shipped;
-  throw new CheckpointError(
-    `no model to serve: there is none below ${RUNS}/; train one with \`deno task train\`, or name one with --model DIR`,
-  );
-}
 
 /** Signals that mean something to the server; Windows knows the first only. */
 const SIGNALS = (["SIGINT", "SIGTERM", "SIGHUP"] as const).slice(0, Deno.build.os === "windows" ? 1 : 3);

@@ -23,7 +23,7 @@ import { drawOrWarn, isNewer, type Picture, warn } from "./pictures.ts";
 import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "./progress.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
-import { discardEmptyRun, makeRunDirectory, newestRun } from "./runs.ts";
+import { discardEmptyRun, makeRunDirectory, runToResume } from "./runs.ts";
 import { FLAG_OF, type Flags, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
 
@@ -32,7 +32,7 @@ async function main(args: string[]): Promise<number> {
   const report = createReporter({ mode: reporterMode(flags) });
   const settings = await settingsOf(flags);
   const resume = flags.resume !== undefined;
-  const given = flags.resume === true ? await newestRun("--resume") : flags.resume ?? flags.out;
+  const given = flags.resume === true ? await runToResume() : flags.resume ?? flags.out;
   const interruption = new Interruption(report);
   const gpu = await openTaskGpu();
   let made: string | undefined;

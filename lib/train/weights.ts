@@ -21,12 +21,12 @@ export interface WeightTensor<B extends ArrayBufferLike = ArrayBufferLike> {
   data: Float32Array<B>;
 }
 
-/** A tensor of the trainer's state: numbers, counters or bytes. */
+/** A tensor to store: numbers, counters or bytes. */
 export interface StateTensor<B extends ArrayBufferLike = ArrayBufferLike> {
   /** Sizes; `[]` for a scalar. */
   shape: number[];
   /** The elements, as many as the product of `shape`. */
-  data: Float32Array<B> | Uint32Array<B> | Uint8Array<B>;
+  data: Float32Array<B> | Float16Array<B> | Uint32Array<B> | Uint8Array<B>;
 }
 
 const DIGESTS_KEY = "denoise.sha256";
@@ -40,16 +40,19 @@ export function encodeWeights(tensors: ReadonlyMap<string, StateTensor>): Uint8A
   const typed = new Map<string, SafeTensor>();
   const digests: [string, string][] = [];
   for (const [name, { shape, data }] of tensors) {
-    const tensor: SafeTensor = data instanceof Float32Array
-      ? { dtype: "F32", shape, data }
-      : data instanceof Uint32Array
-      ? { dtype: "U32", shape, data }
-      : { dtype: "U8", shape, data };
+    const tensor = toSafeTensor(shape, data);
     typed.set(name, tensor);
     digests.push([name, digest(tensor)]);
   }
   // "format" is what diffusers looks for.
   return encodeSafetensors(typed, { format: "pt", [DIGESTS_KEY]: JSON.stringify(digests.sort()) });
+}
+
+function toSafeTensor(shape: number[], data: StateTensor["data"]): SafeTensor {
+  if (data instanceof Float32Array) return { dtype: "F32", shape, data };
+  if (data instanceof Uint32Array) return { dtype: "U32", shape, data };
+  if (data instanceof Uint8Array) return { dtype: "U8", shape, data };
+  return { dtype: "F16", shape, data: new Uint16Array(data.buffer, data.byteOffset, data.length) };
 }
 
 /**

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { ConfigError } from "../../lib/errors.ts";
-import { discardEmptyRun, makeRunDirectory, newestRun } from "../../tasks/runs.ts";
+import { discardEmptyRun, findModel, makeRunDirectory, newestRun, runToResume } from "../../tasks/runs.ts";
 import { inTemporaryDirectory } from "../train/directories.ts";
 
 async function inside(body: () => Promise<void>): Promise<void> {
@@ -48,10 +47,11 @@ Deno.test("a run in which nothing was written leaves nothing; one in which there
 
 Deno.test("the newest run is that of the newest checkpoint; runs without one do not count", async () => {
   await inside(async () => {
-    await assert.rejects(newestRun(), ConfigError);
+    assert.equal(await newestRun(), undefined);
     await Deno.mkdir("runs/empty", { recursive: true });
+    assert.equal(await newestRun(), undefined);
     await assert.rejects(
-      newestRun("--resume"),
+      runToResume(),
       /^ConfigError: --resume: .*there is none yet \(train first: deno task train\)/,
     );
     for (const [name, step, time] of [["a", 9, 3], ["b", 2, 5], ["c", 7, 4]] as const) {
@@ -60,5 +60,24 @@ Deno.test("the newest run is that of the newest checkpoint; runs without one do 
       await Deno.utime(checkpoint, time, time);
     }
     assert.equal(await newestRun(), join("runs", "b"));
+    assert.equal(await runToResume(), join("runs", "b"));
+  });
+});
+
+Deno.test("the newest run is what draws, else the shipped model, else an error says how to get one", async () => {
+  await inside(async () => {
+    const shipped = "shipped";
+    await assert.rejects(findModel(shipped), {
+      name: "CheckpointError",
+      message:
+        "no model: there is none below runs/; train one with `deno task train`, or name one with --model DIR",
+    });
+    await Deno.writeTextFile(shipped, "a file, not a model");
+    await assert.rejects(findModel(shipped), /no model/);
+    await Deno.remove(shipped);
+    await Deno.mkdir(shipped);
+    assert.equal(await findModel(shipped), shipped);
+    await Deno.mkdir("runs/a/checkpoints/step-00000009", { recursive: true });
+    assert.equal(await findModel(shipped), join("runs", "a"));
   });
 });

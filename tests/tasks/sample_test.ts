@@ -146,11 +146,6 @@ Deno.test("what cannot be done is said in one line, with what can, and writes no
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], number, RegExp][] = [
       [["--model", "nowhere"], 1, /^error: nowhere: no model here: expected .*\n$/],
-      [
-        [],
-        2,
-        /^error: --model: expected a run with a checkpoint; there is none yet \(train first: deno task train\), got "runs"\n$/,
-      ],
       [["--model", MODEL, "--class", "cat"], 2, /^error: --class: expected 0, 1, 2, a number .*got "cat"\n$/],
       [["cat"], 2, /^error: 'cat' belongs to no option\n\(Did you mean --class cat\?\)/],
       [

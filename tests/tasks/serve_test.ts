@@ -3,7 +3,6 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../../lib/errors.ts";
 import { defaultSettings } from "../../server/settings.ts";
-import { findModel } from "../../tasks/serve.ts";
 import { readFlags } from "../../tasks/serve_flags.ts";
 import { serverArguments } from "../../tasks/server_process.ts";
 import { askUntil, metric, MODEL, watch, type Watched } from "../server/process.ts";
@@ -109,24 +108,6 @@ Deno.test("wrong values are refused with the flag and what is allowed, before an
       assert.ok(err.includes(flag) && err.includes(`'${value}'`), err);
       assert.deepEqual([code, out], [2, ""]);
     }
-  });
-});
-
-Deno.test("the newest run is served, else the shipped model, else an error says how to get one", async () => {
-  await inside(async (directory) => {
-    const shipped = join(directory, "shipped");
-    await assert.rejects(findModel(shipped), {
-      name: "CheckpointError",
-      message:
-        "no model to serve: there is none below runs/; train one with `deno task train`, or name one with --model DIR",
-    });
-    await Deno.writeTextFile(shipped, "a file, not a model");
-    await assert.rejects(findModel(shipped), /no model to serve/);
-    await Deno.remove(shipped);
-    await Deno.mkdir(shipped);
-    assert.equal(await findModel(shipped), shipped);
-    await Deno.mkdir("runs/a/checkpoints/step-00000009", { recursive: true });
-    assert.equal(await findModel(shipped), "runs/a");
   });
 });
 

@@ -1,6 +1,6 @@
 /** A small checkpoint whose every number follows from its step, so that what was read can be told from what was not. */
 import assert from "node:assert/strict";
-import type { Checkpoint, LoadedCheckpoint, Pipeline } from "../../lib/train/checkpoint.ts";
+import type { Checkpoint, LoadedCheckpoint, Pipeline, StateTensor } from "../../lib/train/checkpoint.ts";
 
 const SHAPES: [string, number[]][] = [["conv_in.weight", [8, 3, 3, 3]], ["conv_in.bias", [8]], ["empty", [
   0,
@@ -36,7 +36,7 @@ export function exampleCheckpoint(step: number, variant = 0): Checkpoint {
   };
 }
 
-type Tensors = ReadonlyMap<string, { shape: number[]; data: Float32Array | Uint32Array | Uint8Array }>;
+type Tensors = ReadonlyMap<string, StateTensor>;
 
 /** Bits, not numbers: NaN payloads and the sign of zero count. */
 function bitsOf(tensors: Tensors): Record<string, unknown> {
