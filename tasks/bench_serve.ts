@@ -11,7 +11,7 @@ import { runServeBench } from "./bench/serve_bench.ts";
 import { formatServeReport } from "./bench/serve_report.ts";
 import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "./cli.ts";
 import { createReporter } from "./progress.ts";
-import { findModel } from "./serve.ts";
+import { findModel } from "./runs.ts";
 
 interface Flags {
   model?: string;
