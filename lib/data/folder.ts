@@ -52,7 +52,7 @@ export async function imageFolder(
   for (const [label, folder] of folders.entries()) {
     for (const name of folder.files) {
       const file = `${folder.path}/${name}`;
-      const image = await decodePng(await readBytes(file), file);
+      const image = decodePng(await readBytes(file), file);
       scaleToSquare(image, IMAGE_SIDE, images.subarray(done * IMAGE_BYTES, (done + 1) * IMAGE_BYTES));
       labels[done++] = label;
       if (done % PROGRESS_EVERY === 0) {

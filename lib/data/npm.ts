@@ -46,7 +46,7 @@ export async function readPackage(
     onProgress({ message: "CIFAR-10: decoding batches", done: index, total: batchCount });
     const room = assembly.room(file, index, BATCH_RECORDS);
     room.labels.set(labels.subarray(index * BATCH_RECORDS, (index + 1) * BATCH_RECORDS));
-    await decodeBatch(await readBytes(fileURLToPath(import.meta.resolve(file))), file, room);
+    decodeBatch(await readBytes(fileURLToPath(import.meta.resolve(file))), file, room);
   }
   onProgress({ message: "CIFAR-10: decoding batches", done: batchCount, total: batchCount });
 }
@@ -59,8 +59,8 @@ export async function readPackage(
  * @param room where the images go
  * @throws {DataError} if the PNG is damaged or of another size
  */
-export async function decodeBatch(bytes: Uint8Array, file: string, room: BatchRoom): Promise<void> {
-  const { width, height, rgba } = await decodePng(bytes, file);
+export function decodeBatch(bytes: Uint8Array, file: string, room: BatchRoom): void {
+  const { width, height, rgba } = decodePng(bytes, file);
   const records = room.labels.length;
   if (width !== PLANE_BYTES || height !== records) {
     throw new DataError(`${file}: expected ${PLANE_BYTES} x ${records} pixels, found ${width} x ${height}`);

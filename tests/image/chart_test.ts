@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { CHART_COLORS, CHART_SIZE, lossChart } from "../../lib/image/chart.ts";
-import { type DecodedPng, decodePng } from "../../lib/image/png.ts";
+import { type DecodedPng, decodePng } from "./read_png.ts";
 
 const LABELS = { title: "Loss", xLabel: "epoch", yLabel: "mean squared error" };
 
@@ -27,7 +27,7 @@ function heights(pixels: { y: number }[]): { top: number; bottom: number } {
 
 Deno.test("a chart has its size and both curves, each falling from left to right", async () => {
   const series = [curve("training", 0.9, 0.5, 0.4), curve("validation", 0.8, 0.45, 0.38)];
-  const png = await decodePng(await lossChart(series, LABELS));
+  const png = decodePng(await lossChart(series, LABELS));
   assert.deepEqual({ width: png.width, height: png.height }, CHART_SIZE);
   for (const color of CHART_COLORS.slice(0, 2)) {
     const pixels = pixelsOf(png, color);
@@ -40,20 +40,20 @@ Deno.test("a chart has its size and both curves, each falling from left to right
 });
 
 Deno.test("the vertical axis does not start at zero when the data is far from it", async () => {
-  const png = await decodePng(await lossChart([curve("training", 10.03, 10.02, 10.01)], LABELS));
+  const png = decodePng(await lossChart([curve("training", 10.03, 10.02, 10.01)], LABELS));
   const { top, bottom } = heights(pixelsOf(png, CHART_COLORS[0]));
   assert.ok(bottom - top > 300, `the curve spans ${bottom - top} of 560 pixels`);
 });
 
 Deno.test("a series of a single point is visible", async () => {
-  const png = await decodePng(await lossChart([curve("training", 0.3), curve("validation")], LABELS));
+  const png = decodePng(await lossChart([curve("training", 0.3), curve("validation")], LABELS));
   assert.ok(pixelsOf(png, CHART_COLORS[0]).length > 30);
 });
 
 Deno.test("a logarithmic axis spreads what a linear one crowds", async () => {
   const series = [curve("training", 1, 0.1, 0.01)];
   const middle = async (logY: boolean) => {
-    const pixels = pixelsOf(await decodePng(await lossChart(series, { ...LABELS, logY })), CHART_COLORS[0]);
+    const pixels = pixelsOf(decodePng(await lossChart(series, { ...LABELS, logY })), CHART_COLORS[0]);
     const { top, bottom } = heights(pixels);
     const second = pixels.filter(({ x }) => Math.abs(x - 487) < 4);
     return (second.reduce((sum, { y }) => sum + y, 0) / second.length - top) / (bottom - top);

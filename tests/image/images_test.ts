@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { textWidth } from "../../lib/image/font.ts";
 import { Images } from "../../lib/image/images.ts";
-import { decodePng } from "../../lib/image/png.ts";
+import { decodePng } from "./read_png.ts";
 
 /** Images of one colour each: image `i` is (10 i, 10 i + 1, 10 i + 2). */
 function flat(count: number, height: number, width: number): Images {
@@ -128,13 +128,13 @@ Deno.test("labels that the font lacks letters for are drawn as boxes, accents dr
 Deno.test("a grid's metadata keeps what its images agree on and lists the rest in order", async () => {
   const grid = flat(3, 2, 2).grid();
   assert.deepEqual(grid.metadata, [{ seed: "0, 1, 2", class: "cat" }]);
-  const { text } = await decodePng(await grid.png({ class: "all", model: "m" }));
+  const { text } = decodePng(await grid.png({ class: "all", model: "m" }));
   assert.deepEqual(text, { seed: "0, 1, 2", class: "all", model: "m" });
 });
 
 Deno.test("png() writes pixels and metadata, leaving out what is undefined", async () => {
   const image = new Images(new Uint8Array([1, 2, 3]), 1, 1, 1, [{ seed: 7, guidance: undefined }]);
-  const { rgb, text } = await decodePng(await image.png());
+  const { rgb, text } = decodePng(await image.png());
   assert.deepEqual([...rgb], [1, 2, 3]);
   assert.deepEqual(text, { seed: "7" });
 });

@@ -5,7 +5,7 @@ import { GIF } from "imagescript";
 import { DDPM, NoiseSchedule } from "../../mod.ts";
 import { shownSteps } from "../../lib/illustrate.ts";
 import { CHART_COLORS } from "../../lib/image/chart.ts";
-import { decodePng } from "../../lib/image/png.ts";
+import { decodePng } from "../image/read_png.ts";
 import { createReporter } from "../../tasks/progress.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "../../tasks/run_pictures.ts";
 import { testGpu } from "../gpu.ts";
@@ -22,7 +22,7 @@ async function middleOf(losses: readonly number[]): Promise<number> {
   let share = NaN;
   await inTemporaryDirectory(async (out) => {
     await drawLossCurves(out, losses.map((trainLoss, i) => ({ epoch: i + 1, trainLoss, valLoss: null })));
-    const { rgb, width, height } = await decodePng(await Deno.readFile(join(out, "loss.png")));
+    const { rgb, width, height } = decodePng(await Deno.readFile(join(out, "loss.png")));
     const color = [1, 3, 5].map((at) => parseInt(CHART_COLORS[0].slice(at, at + 2), 16));
     const found: { x: number; y: number }[] = [];
     for (let i = width * 80; i < width * height; i++) { // below the legend
@@ -48,11 +48,11 @@ Deno.test("the forward process has a row for each of some classes, and says whic
   await inTemporaryDirectory(async (out) => {
     const path = join(out, "forward.png");
     await drawForwardProcess(out, new NoiseSchedule(), patternImages(40, 8, 32));
-    const { text, width, height } = await decodePng(await Deno.readFile(path));
+    const { text, width, height } = decodePng(await Deno.readFile(path));
     assert.deepEqual(text, { class: "first, third, class4, class6", image: "0, 2, 4, 6", seed: "0" });
     assert.ok(width > 10 * 66 && height > 4 * 66 && height < 5 * 66, `${width} x ${height}`);
     await drawForwardProcess(out, new NoiseSchedule(), { ...patternImages(40, 1, 32), classes: [] });
-    const single = await decodePng(await Deno.readFile(path));
+    const single = decodePng(await Deno.readFile(path));
     assert.ok(single.height < 2 * 66);
     assert.equal(single.text.class, "none");
   });
@@ -62,7 +62,7 @@ Deno.test("the reverse process has two rows for each class, and says how its ima
   await inTemporaryDirectory(async (out) => {
     const model = await DDPM.load(MODEL, { gpu: await testGpu() });
     await drawReverseProcess(out, model, quiet);
-    const { text, height, width, rgb } = await decodePng(await Deno.readFile(join(out, "reverse.png")));
+    const { text, height, width, rgb } = decodePng(await Deno.readFile(join(out, "reverse.png")));
     assert.deepEqual([text.class, text.seed, text.steps, text.sampler], [
       "0, 1, 2",
       "1, 2, 3",

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { GIF } from "imagescript";
 import { Images } from "../../../lib/image/images.ts";
-import { decodePng } from "../../../lib/image/png.ts";
+import { decodePng } from "../../image/read_png.ts";
 import type { Encoder } from "../../../server/pictures/encoder.ts";
 import { clientGone } from "../../../server/queue/job.ts";
 import { FakeClock } from "../fake_clock.ts";
@@ -22,7 +22,7 @@ Deno.test("a picture is the image that the engine drew, with how it was made", a
   const server = harness();
   const response = await server.ask("/generate?class=Cat&seed=7&steps=6&guidance=1.5&eta=0.25");
   assert.equal(response.headers.get("Content-Type"), "image/png");
-  const { rgb, width, height, text } = await decodePng(new Uint8Array(await response.arrayBuffer()));
+  const { rgb, width, height, text } = decodePng(new Uint8Array(await response.arrayBuffer()));
   assert.deepEqual([width, height], [32, 32]);
   assert.deepEqual(Buffer.from(rgb), Buffer.from(fakePixels({ label: CAT, seed: 7, steps: 6 })));
   assert.deepEqual(text, {
@@ -66,7 +66,7 @@ Deno.test("without a seed, the one that was taken is told, and gives the same by
 Deno.test("several images make a grid, image i being that of seed + i", async () => {
   const pixels = [7, 8, 9].map((seed) => fakePixels({ label: CAT, seed, steps: 4 }));
   const grid = Images.concat(pixels.map((one) => new Images(one, 1, 32, 32))).grid({ scale: 2 });
-  const { rgb, width, height, text } = await decodePng(
+  const { rgb, width, height, text } = decodePng(
     await bytesOf(harness(), "class=cat&seed=7&count=3&scale=2"),
   );
   assert.deepEqual([width, height], [grid.width, grid.height]);
@@ -307,7 +307,7 @@ Deno.test("a model that came while a request waited is the one that is told", as
     "newer",
   ]);
   assert.notEqual(before.headers.get("ETag"), after.headers.get("ETag"));
-  const { text } = await decodePng(new Uint8Array(await after.arrayBuffer()));
+  const { text } = decodePng(new Uint8Array(await after.arrayBuffer()));
   assert.equal(text.model, "newer");
 });
 

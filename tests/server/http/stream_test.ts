@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { decodePng } from "../../../lib/image/png.ts";
+import { decodePng } from "../../image/read_png.ts";
 import { EventQueue } from "../../../server/http/event_queue.ts";
 import { eventStream } from "../../../server/http/event_stream.ts";
 import { FakeClock } from "../fake_clock.ts";
@@ -67,7 +67,7 @@ Deno.test("a stream tells of its start, shows previews, then the image that /gen
   for (const [i, step] of [2, 5, 8].entries()) {
     const { image: file, ...rest } = events[1 + i].data;
     assert.deepEqual(rest, { index: 0, step: step + 1, steps: 10 });
-    const { rgb, width } = await decodePng(Buffer.from(file, "base64"));
+    const { rgb, width } = decodePng(Buffer.from(file, "base64"));
     const frame = fakeFrame(image, "predicted", step);
     assert.deepEqual([width, rgb[0], rgb[6]], [64, frame[0], frame[3]]);
   }
@@ -131,7 +131,7 @@ Deno.test("one who reads slowly misses previews, and nothing else", async () => 
   assert.ok(rest.length <= 2 + 2 + 1, names(rest).join());
   assert.deepEqual(names(rest.slice(-3)), ["image", "image", "done"]);
   const { image } = rest.find(({ name, data }) => name === "image" && data.index === 0)!.data;
-  const { rgb } = await decodePng(Buffer.from(image, "base64"));
+  const { rgb } = decodePng(Buffer.from(image, "base64"));
   assert.deepEqual(Buffer.from(rgb), Buffer.from(fakePixels({ label: CAT, seed: 7, steps: 500 })));
 });
 

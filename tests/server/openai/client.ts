@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import OpenAI, { type APIError } from "openai";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
-import { decodePng } from "../../../lib/image/png.ts";
+import { decodePng } from "../../image/read_png.ts";
 import { type Harness, harness, type HarnessOptions } from "../harness.ts";
 
 /** What OpenAI's API does not have; the client sends any member. */
@@ -54,8 +54,8 @@ export function bytesOf(base64: string | undefined): Uint8Array {
   return Uint8Array.fromBase64(base64);
 }
 
-export async function pixelsOf(base64: string | undefined): Promise<Uint8Array> {
-  return (await decodePng(bytesOf(base64))).rgb;
+export function pixelsOf(base64: string | undefined): Uint8Array {
+  return decodePng(bytesOf(base64)).rgb;
 }
 
 /** The error that a call of the client ends with. */

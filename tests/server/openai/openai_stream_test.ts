@@ -33,7 +33,7 @@ Deno.test("openai: a stream sends as many previews as asked for, then the bytes 
     const partial = sent.filter((event) => event.type === "image_generation.partial_image");
     assert.deepEqual(partial.map((event) => event.partial_image_index), [0, 1, 2]);
     for (const [i, step] of [1, 3, 5].entries()) {
-      assert.deepEqual(await pixelsOf(partial[i].b64_json), fakeFrame(image, "predicted", step));
+      assert.deepEqual(pixelsOf(partial[i].b64_json), fakeFrame(image, "predicted", step));
     }
     assert.equal(sent.length, 4);
     const { b64_json, created_at, ...last } = sent[3];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { BadRequestError, NotFoundError, type OpenAI } from "openai";
-import { decodePng } from "../../../lib/image/png.ts";
+import { decodePng } from "../../image/read_png.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
 import { fakePixels } from "../fake_engine.ts";
 import { harness } from "../harness.ts";
@@ -17,7 +17,7 @@ Deno.test("openai: an image in base64 is the PNG that /generate gives for the sa
     });
     const same = "class=cat&seed=7&steps=5&guidance=1.5&sampler=ddpm&format=png";
     assert.deepEqual(bytesOf(data?.[0].b64_json), await bytesAt(`${origin}/generate?${same}`));
-    const { rgb, text, width, height } = await decodePng(bytesOf(data?.[0].b64_json));
+    const { rgb, text, width, height } = decodePng(bytesOf(data?.[0].b64_json));
     assert.deepEqual([width, height], [32, 32]);
     assert.deepEqual(rgb, fakePixels({ label: label("cat"), seed: 7, steps: 5 }));
     assert.equal(text.class, "cat");
@@ -72,7 +72,7 @@ Deno.test("openai: sizes are whole multiples, every pixel a square; formats are 
     for (const [size, scale] of [["auto", 1], ["32x32", 1], ["64x64", 2], ["512x512", 16]] as const) {
       const drawn = await draw({ size });
       assert.equal(drawn.size, `${32 * scale}x${32 * scale}`);
-      const { rgb, width, height } = await decodePng(drawn.bytes);
+      const { rgb, width, height } = decodePng(drawn.bytes);
       assert.deepEqual([width, height], [32 * scale, 32 * scale]);
       const [x, y] = [7 * scale + scale - 1, 30 * scale];
       assert.deepEqual(

@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { fileURLToPath } from "node:url";
 import { GIF, Image } from "imagescript";
 import decodeWebp from "@jsquash/webp/decode.js";
-import { decodePng } from "../../../lib/image/png.ts";
+import { decodePng } from "../../image/read_png.ts";
 import type { Asker, PictureFormat, PictureJob } from "../../../server/pictures/encoder.ts";
 import type { EncoderAnswer } from "../../../server/pictures/encoder_worker.ts";
 import { encodeFile } from "../../../server/pictures/encoding.ts";
@@ -23,7 +23,7 @@ function job(format: PictureFormat, changes: Partial<PictureJob> = {}): PictureJ
 /** Colours of a picture's pixels, RGB. */
 async function decode(format: PictureFormat, file: Uint8Array<ArrayBuffer>): Promise<Picture> {
   if (format === "png") {
-    const { rgb, width, height } = await decodePng(file);
+    const { rgb, width, height } = decodePng(file);
     return { width, height, at: (x, y) => [...rgb.subarray((y * width + x) * 3, (y * width + x) * 3 + 3)] };
   }
   if (format === "webp") {
@@ -86,10 +86,10 @@ for (const format of ["png", "jpeg", "webp", "gif"] as const) {
 
 Deno.test("a png keeps what is known of its image, and of all the images of a grid", async () => {
   const metadata = [{ seed: 1, class: "cat" }, { seed: 2, class: "cat" }];
-  const { text } = await decodePng(await encodeFile(job("png", { metadata: [metadata[0]] })));
+  const { text } = decodePng(await encodeFile(job("png", { metadata: [metadata[0]] })));
   assert.deepEqual(text, { seed: "1", class: "cat" });
   const images = [plain(1, 2, 3), plain(4, 5, 6)];
-  const grid = await decodePng(await encodeFile(job("png", { images, metadata })));
+  const grid = decodePng(await encodeFile(job("png", { images, metadata })));
   assert.deepEqual(grid.text, { seed: "1, 2", class: "cat" });
 });
 

@@ -1,0 +1,54 @@
+/** Reads PNG files back: pixels as the product reads those of users, and the text that it writes. */
+import { decodePng as decodePixels } from "../../lib/data/png.ts";
+
+/** A decoded PNG. */
+export interface DecodedPng {
+  width: number;
+  height: number;
+  /** RGB bytes, `[height, width, 3]`, without what there is of transparency. */
+  rgb: Uint8Array;
+  /** Text by keyword, from tEXt and uncompressed iTXt chunks. */
+  text: Record<string, string>;
+}
+
+/** One chunk of a PNG. */
+export interface Chunk {
+  readonly type: string;
+  readonly data: Uint8Array;
+  /** The checksum that the file gives for type and data. */
+  readonly crc: number;
+}
+
+/** The chunks of a PNG that is whole. */
+export function chunksOf(png: Uint8Array): Chunk[] {
+  const view = new DataView(png.buffer, png.byteOffset);
+  const chunks: Chunk[] = [];
+  for (let at = 8; at < png.length;) {
+    const end = at + 12 + view.getUint32(at);
+    const data = png.subarray(at + 8, end - 4);
+    chunks.push({ type: latin1(png.subarray(at + 4, at + 8)), data, crc: view.getUint32(end - 4) });
+    at = end;
+  }
+  return chunks;
+}
+
+/** Decodes a PNG. */
+export function decodePng(bytes: Uint8Array): DecodedPng {
+  const { width, height, rgba } = decodePixels(bytes, "test.png");
+  const text = Object.fromEntries(chunksOf(bytes).flatMap(decodeText));
+  return { width, height, rgb: Uint8Array.from(rgba).filter((_, i) => i % 4 < 3), text };
+}
+
+function decodeText({ type, data }: Chunk): [string, string][] {
+  const end = data.indexOf(0);
+  const keyword = latin1(data.subarray(0, Math.max(end, 0)));
+  if (type === "tEXt") return [[keyword, latin1(data.subarray(end + 1))]];
+  // After the keyword: not compressed, method 0, no language tag, no translated keyword.
+  if (type === "iTXt") return [[keyword, new TextDecoder().decode(data.subarray(end + 5))]];
+  return [];
+}
+
+/** The web's "latin1" decoder is windows-1252, which differs from 0x80 to 0x9f. */
+function latin1(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}
