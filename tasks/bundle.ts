@@ -8,8 +8,10 @@ import { basename, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import project from "../deno.json" with { type: "json" };
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
+import { cifar10 } from "../lib/data/cifar10.ts";
 import { PACKAGE } from "../lib/data/npm.ts";
 import { type Compression, COMPRESSIONS, type Entry } from "./bundle/archive.ts";
+import { imageEntries } from "./bundle/images.ts";
 import { runtimeEntries } from "./bundle/loader.ts";
 import { dataPackageEntries, packageEntries } from "./bundle/packages.ts";
 import { filesBelow, isInside, isLeftOut, listProject, projectEntries } from "./bundle/project.ts";
@@ -25,6 +27,7 @@ const DATA_FOLDER = "data";
 export interface Flags {
   readonly out: string;
   readonly data: string;
+  readonly images?: number;
   readonly pieceSize?: number;
   readonly compress: Compression;
   /** Files and folders inside the project to carry besides. */
@@ -51,6 +54,11 @@ export function readFlags(args: string[]): Flags {
       value: text(),
       default: "none",
     })
+    .flag("--images <N>", "carry only the first training images of the data set, as PNGs", {
+      value: integer(1),
+      unit: "images",
+      defaultText: "all",
+    })
     .flag("--piece-size <N>", "cut everything into files of at most this size", {
       value: integer(1),
       unit: "MiB",
@@ -62,14 +70,25 @@ export function readFlags(args: string[]): Flags {
     });
   const flags = command.read<Flags>(args);
   if (flags.out === undefined) throw new ConfigError("--out", undefined, "the folder to make");
+  if (flags.images !== undefined && flags.data === "none") {
+    throw new ConfigError(
+      "--data",
+      flags.data,
+      "cifar10 or the path of a data set, since --images takes a part of it",
+    );
+  }
   return { ...flags, more: command.args };
 }
 
 /** The data set's part, and where it will be. */
-async function dataPart(data: string): Promise<{ part: Part; where: string }> {
+async function dataPart({ data, images }: Flags): Promise<{ part: Part; where: string }> {
   let where = "none";
   const entries: Entry[] = [];
-  if (data === "cifar10") {
+  if (images !== undefined) {
+    where = `${DATA_FOLDER}/first-${images}`;
+    const all = await cifar10({ data: data === "cifar10" ? undefined : data });
+    entries.push(...await imageEntries(all, images, where));
+  } else if (data === "cifar10") {
     where = "npm";
     entries.push(...await dataPackageEntries(ROOT, PACKAGE));
   } else if (data !== "none") {
@@ -84,7 +103,8 @@ async function dataPart(data: string): Promise<{ part: Part; where: string }> {
 }
 
 async function main(args: string[]): Promise<number> {
-  const { out, data, pieceSize, compress, more } = readFlags(args);
+  const flags = readFlags(args);
+  const { out, pieceSize, compress, more } = flags;
   await checkOut(out);
   if (isInside(ROOT, out) && !await isLeftOut(ROOT, out)) {
     const allowed =
@@ -103,7 +123,7 @@ async function main(args: string[]): Promise<number> {
   }
 
   try {
-    const { part, where } = await dataPart(data);
+    const { part, where } = await dataPart(flags);
     const parts: Part[] = [
       { name: "runtime", entries: await runtimeEntries() },
       {

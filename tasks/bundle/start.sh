@@ -1,6 +1,6 @@
 #!/bin/sh
 # sh start.sh [--into DIR] [TASK [ARGUMENT…]]: unpacks the bundle that this script lies in, checks what it is to run on, and
-# runs `deno task TASK ARGUMENT…` without a network.
+# runs `deno task TASK ARGUMENT…` without a network, or as `visit` what is worth knowing of a machine.
 #
 # Needs sh, tar and sha256sum, and xz or python3 for a bundle packed with xz. Changes nothing outside DIR.
 set -eu
@@ -32,6 +32,7 @@ Unpacks the bundle into DIR (default: ./$into), unless it is there already, prin
   $program train --preset small
   $program test
   $program bench
+  $program visit --out results   measures and tests, within ten minutes: "visit --help"
 END
 }
 
@@ -240,12 +241,15 @@ setup_vulkan() {
     adapter=
   done <"$into/drivers.txt"
   if [ -z "$adapter" ]; then
-    [ -n "$software" ] || fail "no adapter here; tried:
+    if [ -z "$software" ]; then
+      say "no adapter here; tried:
 ${reasons}Set VK_DRIVER_FILES to the manifest of your driver, and run this again."
+      [ "$task" = visit ] || exit 1 # which tells what there is instead
+    fi
     adapter=$software
     write_env "$software_driver"
   fi
-  say "$adapter"
+  [ -z "$adapter" ] || say "$adapter"
 }
 
 # --- main ------------------------------------------------------------------------------------------------------------
@@ -281,6 +285,7 @@ done
   fail "$bundle/manifest.txt: expected \"$format\" in its first line; this script belongs beside the files of its bundle."
 case $into in /*) ;; *) into="$(pwd)/$into" ;; esac
 
+task=${1:-}
 check_machine
 setup_folder
 "$into/bin/deno" --version >/dev/null || fail "the Deno of this bundle does not run on this system: see above."
@@ -288,6 +293,10 @@ setup_vulkan
 
 # shellcheck disable=SC1091 # made above
 . "$into/env.sh"
+if [ "$task" = visit ]; then
+  shift
+  exec deno run -A "$into/project/tasks/bundle/visit.ts" "$@" # where this was called, for its results
+fi
 cd "$into/project"
 case $(fact data) in
 none | npm) ;;

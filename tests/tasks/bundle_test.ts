@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { cifar10 } from "../../lib/data/cifar10.ts";
+import { imageDataset } from "../../lib/data/dataset.ts";
 import { ConfigError, DenoiseError } from "../../lib/errors.ts";
 import { readFlags } from "../../tasks/bundle.ts";
 import { COMPRESSIONS, packPart } from "../../tasks/bundle/archive.ts";
+import { imageEntries } from "../../tasks/bundle/images.ts";
 import { pruneRegistryDocument } from "../../tasks/bundle/packages.ts";
 import { isLeftOut, listProject, projectEntries } from "../../tasks/bundle/project.ts";
 import { type Part, writeBundle } from "../../tasks/bundle/write.ts";
@@ -180,6 +183,33 @@ Deno.test("listProject: all files but results, packages and hidden folders; with
     );
   }));
 
+Deno.test("imageEntries: the first images of a data set, which a folder of them is read as", () =>
+  inTemporaryDirectory(async (folder) => {
+    const count = 7;
+    const images = crypto.getRandomValues(new Uint8Array(count * 3072));
+    const labels = Uint8Array.of(1, 0, 1, 1, 0, 0, 1);
+    const data = imageDataset({
+      name: "noise",
+      images,
+      labels,
+      classes: ["cat", "dog"],
+      height: 32,
+      width: 32,
+    });
+    const entries = await imageEntries(data, 5, "data/first-5");
+    const paths = entries.map(({ path }) => path);
+    assert.deepEqual(paths.slice(0, 2), ["data/first-5/dog/00000.png", "data/first-5/cat/00001.png"]);
+    for (const { path, source } of entries) {
+      await Deno.mkdir(join(folder, path, ".."), { recursive: true });
+      await Deno.writeFile(join(folder, path), source as Uint8Array);
+    }
+    const read = await cifar10({ data: join(folder, "data/first-5") });
+    assert.deepEqual([read.classes, [...read.labels]], [["cat", "dog"], [0, 0, 1, 1, 1]]);
+    const order = [1, 4, 0, 2, 3].flatMap((i) => [...images.subarray(3072 * i, 3072 * (i + 1))]);
+    assert.deepEqual([...read.images], order);
+    assert.equal((await imageEntries(data, 100, "x")).length, count);
+  }));
+
 Deno.test("flags: defaults, and what is wrong is named", async () => {
   const defaults = { out: "o", data: "none", compress: "xz", more: [] };
   assert.deepEqual(readFlags(["--out", "o"]), defaults);
@@ -196,6 +226,7 @@ Deno.test("flags: defaults, and what is wrong is named", async () => {
         [["--out", `${root}bundle`], /--out: expected a folder outside the project, or one that git ignores/],
         [["--out", root], /--out: expected a folder that does not exist yet or is empty; it holds /],
         [["--out", "o", "--data", "nowhere"], /--data: expected none, cifar10, or the path .*does not exist/],
+        [["--out", "o", "--images", "9"], /--data: expected cifar10 or the path .*--images .*, got "none"/],
         [["--out", "o", "--piece-size", "0"], /--piece-size.* whole number, 1 or more/],
       ] as const
     ) {
@@ -238,6 +269,9 @@ Deno.test({
       const checked = await start("gen", "--check");
       assert.match(checked, /start: unpacked into .*there\nstart: adapter: \S.*\((software|GPU); /);
       assert.match(checked, /data set: --data '.*there\/data\/pictures'/);
+      const seen = await start("visit", "--out", "seen", "machine");
+      assert.match(seen, /=== machine: ok, /);
+      assert.match(await Deno.readTextFile(join(folder, "seen/machine.log")), /\nadapter: \S/);
       const tested = await start(
         "test",
         "--no-check",

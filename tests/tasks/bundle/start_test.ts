@@ -17,6 +17,7 @@ const fakeDeno = (gpu: string, software: string) =>
 case $1 in
 --version) echo deno 0 ;;
 run)
+  case $3 in */visit.ts) shift 2; for a; do printf '[%s]' "$a"; done; echo " in $PWD"; exit ;; esac
   case "\${VK_DRIVER_FILES:-search}" in
   ${gpu}) echo "adapter: Big One (GPU; shader-f16)" ;;
   ${software}) echo "adapter: Small One (software; none)" ;;
@@ -300,6 +301,18 @@ test(
     const { out, err } = await bundle.start(["x"], { VK_ICD_FILENAMES: "/my.json" });
     assert.match(err, /adapter: Small One/);
     assert.match(out, /, \/my\.json, /);
+  },
+);
+
+test(
+  "visits where it was called, even without an adapter",
+  { software: "never" },
+  async ({ start }) => {
+    const { code, out, err } = await start(["--into", "there", "visit", "--out", "a b", "pytorch"]);
+    assert.equal(code, 0, err);
+    assert.equal(out, "[FOLDER/there/project/tasks/bundle/visit.ts][--out][a b][pytorch] in FOLDER\n");
+    assert.match(err, /no adapter here; tried:\n/);
+    assert.equal((await start(["--into", "there", "train"])).code, 1);
   },
 );
 
