@@ -2,18 +2,20 @@
 //
 //   y = a + b
 //
-// a, b, y: the same number of vec4, any shape, float32; zero padding stays zero. y is written `=`.
+// a, b, y: the same number of vec4, any shape, as stored; zero padding stays zero. y is written `=`.
 // Both inputs have y's gradient as theirs, so there is no backward kernel.
 // An invocation takes 4 vec4, one workgroup apart.
+
+// include: storage.wgsl
 
 struct Params {
   count: u32, // vec4s
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<Stored4>;
+@group(0) @binding(2) var<storage, read> b: array<Stored4>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
 
 @compute @workgroup_size(256)
 fn forward(
@@ -23,6 +25,6 @@ fn forward(
 ) {
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    y[i] = a[i] + b[i];
+    y[i] = Stored4(vec4f(a[i]) + vec4f(b[i]));
   }
 }

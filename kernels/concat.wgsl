@@ -4,9 +4,11 @@
 //   slice     dx[row, c] = addend[row, c] + dy[row, F + c] for c < K
 //
 // a [rows, Ap], b [rows, Bp], y [rows, (A + B)p]; dy [rows, Cp], dx, addend [rows, Kp]; a row is a pixel, p rounds up
-// to a multiple of 4. All float32, written `=`, padding lanes zero. Values are copied, or added once.
+// to a multiple of 4. All as stored, written `=`, padding lanes zero. Values are copied, or added once.
 // An invocation makes 4 vec4 of the output, one workgroup apart. forward and slice need A, or F, to be a multiple of 4;
 // forward_scalar and slice_scalar do not.
+
+// include: storage.wgsl
 
 override has_addend: bool = false;
 
@@ -20,15 +22,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> a_scalars: array<f32>;
-@group(0) @binding(4) var<storage, read> b_scalars: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(6) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(7) var<storage, read> dy_scalars: array<f32>;
-@group(0) @binding(8) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(9) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<Stored4>;
+@group(0) @binding(2) var<storage, read> b: array<Stored4>;
+@group(0) @binding(3) var<storage, read> a_scalars: array<Stored>;
+@group(0) @binding(4) var<storage, read> b_scalars: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(6) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(7) var<storage, read> dy_scalars: array<Stored>;
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 
 const LANES = 256u;
 const PER_INVOCATION = 4u;
@@ -75,7 +77,7 @@ fn forward(
   }
 }
 
-fn concatenated(row: u32, channel: u32) -> f32 {
+fn concatenated(row: u32, channel: u32) -> Stored {
   if (channel < params.before) {
     return a_scalars[row * params.a_stride + channel];
   }
@@ -97,7 +99,7 @@ fn forward_scalar(
   let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
   for (var i = first; i < end; i += LANES) {
     let channel = 4u * place.column;
-    y[i] = vec4f(
+    y[i] = Stored4(
       concatenated(place.row, channel),
       concatenated(place.row, channel + 1u),
       concatenated(place.row, channel + 2u),
@@ -118,20 +120,20 @@ fn slice(
   var place = place_of(first);
   let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
   for (var i = first; i < end; i += LANES) {
-    var slope = dy[place.row * (params.a_stride >> 2u) + (params.before >> 2u) + place.column];
+    var slope = vec4f(dy[place.row * (params.a_stride >> 2u) + (params.before >> 2u) + place.column]);
     // The last vec4 may hold channels of dy that follow the slice.
     slope = select(vec4f(0.0), slope, 4u * place.column + vec4u(0u, 1u, 2u, 3u) < vec4u(params.count));
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
     place = next(place, step);
   }
 }
 
 fn sliced(row: u32, channel: u32) -> f32 {
   if (channel < params.count) {
-    return dy_scalars[row * params.a_stride + params.before + channel];
+    return f32(dy_scalars[row * params.a_stride + params.before + channel]);
   }
   return 0.0;
 }
@@ -155,9 +157,9 @@ fn slice_scalar(
       sliced(place.row, channel + 3u),
     );
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
     place = next(place, step);
   }
 }

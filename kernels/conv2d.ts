@@ -1,96 +1,66 @@
 /**
- * Convolutions 3x3 and 1x1 (a dense layer is a 1x1 convolution of 1x1 images), forward and both gradients.
- *
- * Activations are [N, H, W, Cp] with channels padded to Cp = 4*ceil(C/4), weights [k, k, Ip, Op], bias [Op]; padding lanes hold
- * zeros on input, and then do so on output.
+ * Convolutions 3x3 and 1x1 (a dense layer is a 1x1 convolution of 1x1 images), forward and both gradients, each by the
+ * algorithm that suits its shape.
  *
  * @module
  */
+import { directBackwardInput, directBackwardWeight, directForward, directScratch } from "./conv2d_direct.ts";
+import type {
+  Conv2dBackwardInputBuffers,
+  Conv2dBackwardWeightBuffers,
+  Conv2dForwardBuffers,
+  Conv2dPass,
+  Conv2dShape,
+} from "./conv2d_shape.ts";
+import type { Launch } from "./source.ts";
+import { choose, type KernelTarget } from "./target.ts";
 import {
-  forwardProblem,
-  inputGradientProblem,
-  sumPartsSource,
-  weightGradientProblem,
-} from "./conv2d_source.ts";
-import { cachedKernel, gemmGrid, gemmKernel, type GemmSize, quads } from "./gemm.ts";
-import type { GemmProblem } from "./gemm_problem.ts";
-import { grid1d, type Launch, launch } from "./source.ts";
-import type { KernelTarget } from "./target.ts";
+  winogradApplies,
+  winogradBackwardInput,
+  winogradBackwardWeight,
+  winogradForward,
+  winogradScratch,
+  winogradTiles,
+} from "./winograd.ts";
+import type { WinogradTile } from "./winograd_matrices.ts";
 
-/** Shape of a convolution, in logical channels. Rows and columns outside the input read as zero. */
-export interface Conv2dShape {
-  batch: number;
-  inHeight: number;
-  inWidth: number;
-  inChannels: number;
-  outHeight: number;
-  outWidth: number;
-  outChannels: number;
-  kernel: 1 | 3;
-  stride: 1 | 2;
-  /** 1 for 3x3 at stride 1; 0 for 1x1 and for stride 2, which pads right and bottom only. */
-  padTop: number;
-  padLeft: number;
+export type { Conv2dPass, Conv2dShape } from "./conv2d_shape.ts";
+
+/** Side of the Winograd tile of each algorithm; 0: none. */
+const ALGORITHMS = { direct: 0, winograd2: 2, winograd4: 4 } as const;
+
+type Algorithm = keyof typeof ALGORITHMS;
+
+/**
+ * Images that a forward pass counts on: it must not choose by their number, for an image gets the same bits in a batch of any
+ * size. A gradient knows its batch.
+ */
+const FORWARD_BATCH = 2;
+
+/** Channels from which on the larger errors of F(4 x 4) stay within the bound that any other kernel is held to. */
+const ENOUGH_CHANNELS = 16;
+/** Likewise for the pixels that a weight gradient is a sum over. */
+const ENOUGH_PIXELS = 64;
+
+/**
+ * F(4 x 4) multiplies a quarter as often, but its transforms cost as much as 3 x 3 convolutions of about 16 channels, and each
+ * point takes 16 tiles (rows of its product) at a time. Measured on llvmpipe; there, F(2 x 2) was never the fastest. On GPUs
+ * nothing is measured yet: only a tuner picks another than the first.
+ */
+function candidates(target: KernelTarget, pass: Conv2dPass, s: Conv2dShape): Algorithm[] {
+  const channels = Math.min(s.inChannels, s.outChannels);
+  const exact = pass !== "backward_weight" || s.batch * s.outHeight * s.outWidth >= ENOUGH_PIXELS;
+  // The transforms add up values of both signs, for which float16 has too few digits.
+  if (target.half || !winogradApplies(s) || channels < ENOUGH_CHANNELS || !exact) return ["direct"];
+  if (target.path === "tile") return ["direct", "winograd4", "winograd2"];
+  const tiles = (pass === "forward" ? FORWARD_BATCH : s.batch) * winogradTiles(4, s);
+  return tiles >= 16 && tiles * channels >= 2048 ? ["winograd4", "direct"] : ["direct", "winograd4"];
 }
 
-/** A 1x1 convolution of stride 1 knows no images: its pixels are one list. */
-function isFlat(s: Conv2dShape): boolean {
-  return s.kernel === 1 && s.stride === 1;
-}
-
-function windowParams(s: Conv2dShape): Record<string, number> {
-  return {
-    batch: s.batch,
-    in_h: s.inHeight,
-    in_w: s.inWidth,
-    in_c4: quads(s.inChannels),
-    out_h: s.outHeight,
-    out_w: s.outWidth,
-    out_c4: quads(s.outChannels),
-    size: s.kernel,
-    stride: s.stride,
-    pad_top: s.padTop,
-    pad_left: s.padLeft,
-    sample_rows: s.outHeight * s.outWidth,
-    has_bias: 0,
-    has_row_bias: 0,
-    has_addend: 0,
-  };
-}
-
-/** Products of one pass (forward or either gradient), 2 per multiply-add. */
-function flopsOf(s: Conv2dShape): number {
-  return 2 * s.batch * s.outHeight * s.outWidth * s.kernel ** 2 * s.inChannels * s.outChannels;
-}
-
-/** The dispatch of a problem. */
-function product<B>(
-  target: KernelTarget,
-  problem: GemmProblem,
-  size: GemmSize,
-  params: Record<string, number>,
-  buffers: Record<string, B>,
-  options: { label: string; flops: number },
-): Launch<B> {
-  const kernel = gemmKernel(target, problem, size);
-  const shape = { ...params, rows: size.rows, columns: size.columns / kernel.tile.width };
-  return launch(kernel.source, "main", shape, buffers, gemmGrid(kernel, size), options);
-}
-
-/** Buffers of {@linkcode conv2dForward}. */
-export interface Conv2dForwardBuffers<B> {
-  /** [N, H, W, Ip]. */
-  x: B;
-  /** [k, k, Ip, Op]. */
-  weight: B;
-  /** [Op], added to every pixel. */
-  bias?: B;
-  /** [N, 1, 1, Op], added to every pixel of its sample. */
-  rowBias?: B;
-  /** [N, H', W', Op], added. */
-  residual?: B;
-  /** [N, H', W', Op], overwritten. */
-  y: B;
+function algorithm(target: KernelTarget, pass: Conv2dPass, s: Conv2dShape): 0 | WinogradTile {
+  const batch = pass === "forward" ? "" : `${s.batch}x`;
+  const key = `conv2d_${pass} ${batch}${s.inHeight}x${s.inWidth} ${s.inChannels}>${s.outChannels} 3/1`;
+  return ALGORITHMS[choose(target, key, candidates(target, pass, s)) as Algorithm];
 }
 
 /**
@@ -100,154 +70,43 @@ export interface Conv2dForwardBuffers<B> {
 export function conv2dForward<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  { x, weight, bias, rowBias, residual, y }: Conv2dForwardBuffers<B>,
+  buffers: Conv2dForwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const rows = shape.batch * shape.outHeight * shape.outWidth;
-  const params = {
-    ...windowParams(shape),
-    has_bias: Number(bias !== undefined),
-    has_row_bias: Number(rowBias !== undefined),
-    has_addend: Number(residual !== undefined),
-  };
-  // What is absent is never read, but something must be bound.
-  const buffers = {
-    x,
-    weight,
-    bias: bias ?? weight,
-    row_bias: rowBias ?? weight,
-    residual: residual ?? weight,
-    y,
-  };
-  const depth = shape.kernel ** 2 * 4 * quads(shape.inChannels);
-  const size = { rows, columns: 4 * quads(shape.outChannels), depth, places: 1 };
-  return [
-    product(target, forwardProblem(isFlat(shape)), size, params, buffers, { label, flops: flopsOf(shape) }),
-  ];
-}
-
-/** Buffers of {@linkcode conv2dBackwardInput}. */
-export interface Conv2dBackwardInputBuffers<B> {
-  /** [N, H', W', Op]. */
-  dy: B;
-  /** [k, k, Ip, Op]. */
-  weight: B;
-  /** [N, H, W, Ip], the gradient so far. */
-  addend?: B;
-  /** [N, H, W, Ip], overwritten. */
-  dx: B;
+  const tile = algorithm(target, "forward", shape);
+  return tile
+    ? winogradForward(target, { tile }, shape, buffers, label)
+    : directForward(target, shape, buffers, label);
 }
 
 /** dx[n,iy,ix,i] = sum over the products of the forward pass that x[n,iy,ix,i] is in of dy * w (+ addend). */
 export function conv2dBackwardInput<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  { dy, weight, addend, dx }: Conv2dBackwardInputBuffers<B>,
+  buffers: Conv2dBackwardInputBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const { batch, stride } = shape;
-  // A strided convolution's rows fill up to a multiple of the stride.
-  const rows = batch * stride ** 2 * Math.ceil(shape.inHeight / stride) * Math.ceil(shape.inWidth / stride);
-  const form = isFlat(shape) ? "flat" : stride > 1 ? "strided" : "window";
-  const params = { ...windowParams(shape), has_addend: Number(addend !== undefined) };
-  const buffers = { dy, weight, addend: addend ?? weight, dx };
-  const depth = shape.kernel ** 2 * 4 * quads(shape.outChannels);
-  const size = { rows, columns: 4 * quads(shape.inChannels), depth, places: 1 };
-  return [
-    product(target, inputGradientProblem(form), size, params, buffers, { label, flops: flopsOf(shape) }),
-  ];
-}
-
-/** Buffers of {@linkcode conv2dBackwardWeight}. */
-export interface Conv2dBackwardWeightBuffers<B> {
-  /** [N, H, W, Ip]. */
-  x: B;
-  /** [N, H', W', Op]. */
-  dy: B;
-  /** [k, k, Ip, Op], overwritten. */
-  dw: B;
-  /** [Op], overwritten with the sum of dy over samples and pixels. */
-  db?: B;
-  /** {@linkcode conv2dBackwardWeightScratch} floats; holds nothing before or after. */
-  scratch: B;
-}
-
-/** How the sum over pixels of a weight gradient is cut up. */
-interface WeightGradientPlan {
-  rows: number;
-  columns: number;
-  pixels: number;
-  /** Pixels in a line of k. */
-  width: number;
-  /** Lines of k. */
-  lines: number;
-  /** Lines of k in one part. */
-  share: number;
-  parts: number;
-}
-
-/** Pixels that a piece of a flat convolution's list has. */
-const FLAT_WIDTH = 16;
-/** Pixels that one float32 accumulator may take: more parts add up more exactly, but each is written and read again. */
-const PART_PIXELS = 4096;
-/** Tiles of 32 x 32 times parts that keep a device busy: a few for each core of a CPU, a few for each multiprocessor of a GPU. */
-const ENOUGH_TILES = { subgroup: 16, tile: 512 };
-
-function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradientPlan {
-  const flat = isFlat(s);
-  const rows = s.kernel ** 2 * 4 * quads(s.inChannels);
-  const columns = 4 * quads(s.outChannels);
-  const pixels = s.batch * s.outHeight * s.outWidth;
-  const width = flat ? FLAT_WIDTH : s.outWidth;
-  const lines = Math.ceil(pixels / width);
-  const tiles = Math.ceil(rows / 32) * Math.ceil(columns / 32);
-  const wanted = Math.max(Math.ceil(ENOUGH_TILES[target.path] / tiles), Math.ceil(pixels / PART_PIXELS));
-  // A part of under 64 pixels would spend more on its result than on its sum.
-  const share = Math.min(lines, Math.max(Math.ceil(lines / wanted), Math.ceil(64 / width)));
-  return { rows, columns, pixels, width, lines, share, parts: Math.ceil(lines / share) };
+  const tile = algorithm(target, "backward_input", shape);
+  return tile
+    ? winogradBackwardInput(target, { tile }, shape, buffers, label)
+    : directBackwardInput(target, shape, buffers, label);
 }
 
 /** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o]; db[o] = sum of dy. */
 export function conv2dBackwardWeight<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  { x, dy, dw, db, scratch }: Conv2dBackwardWeightBuffers<B>,
+  buffers: Conv2dBackwardWeightBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const { rows, columns, pixels, width, lines, share, parts } = planWeightGradient(target, shape);
-  const direct = parts === 1;
-  const params = {
-    ...windowParams(shape),
-    out_w: width,
-    pixels,
-    lines,
-    share,
-    direct: Number(direct),
-    has_bias: Number(db !== undefined),
-  };
-  // The buffer for sums is bound but not written where there are parts to add, or no sums are wanted.
-  const buffers = direct
-    ? { x, dy, out: dw, sums_out: db ?? scratch }
-    : { x, dy, out: scratch, sums_out: dw };
-  const problem = weightGradientProblem(isFlat(shape));
-  const options = { label, flops: flopsOf(shape) };
-  const size = { rows, columns, depth: share * width, places: parts };
-  const launches = [product<B>(target, problem, size, params, buffers, options)];
-  if (!direct) {
-    const withSums = db !== undefined;
-    const kernel = cachedKernel(`conv2d_sum_parts${withSums ? "_bias" : ""}`, () => sumPartsSource(withSums));
-    const weights = rows * columns / 4;
-    const results: Record<string, B> = withSums ? { parts: scratch, dw, db } : { parts: scratch, dw };
-    const groups = grid1d(weights + columns / 4, 64);
-    launches.push(
-      launch(kernel, "main", { weights, columns4: columns / 4, parts }, results, groups, { label }),
-    );
-  }
-  return launches;
+  const tile = algorithm(target, "backward_weight", shape);
+  return tile
+    ? winogradBackwardWeight(target, { tile }, shape, buffers, label)
+    : directBackwardWeight(target, shape, buffers, label);
 }
 
-/** Floats of scratch that {@linkcode conv2dBackwardWeight} needs on the same target; at least 4. */
-export function conv2dBackwardWeightScratch(target: KernelTarget, shape: Conv2dShape): number {
-  const { rows, columns, parts } = planWeightGradient(target, shape);
-  return parts === 1 ? 4 : parts * (rows + 1) * columns;
+/** Floats of each scratch that a pass needs on the same target. */
+export function conv2dScratch(target: KernelTarget, pass: Conv2dPass, shape: Conv2dShape): number[] {
+  const tile = algorithm(target, pass, shape);
+  return tile ? winogradScratch(target, { tile }, pass, shape) : directScratch(target, pass, shape);
 }

@@ -6,10 +6,10 @@
  *   backward_weight  dw[tap i, o] = sum over p of x[p at tap, i] dy[p, o]               rows: taps x input channels
  *
  * Conditions are joined with `&`: `&&` becomes control flow, which costs a basic block in the innermost loop.
- * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of vec4f along channels, or of `Columns` where the channels
- * are the product's columns. Everything accumulates in float32 and is written with `=`. `flat` is the 1x1 convolution of stride
- * 1, which knows no images, only a list of pixels. A coordinate before the image's first wraps to one far beyond its last, so
- * that one comparison finds both.
+ * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of `Stored4` along channels, or of `StoredColumns` where the
+ * channels are the product's columns; biases, sums and weight gradients are float32. Everything is written with `=`. `flat` is
+ * the 1x1 convolution of stride 1, which knows no images, only a list of pixels. A coordinate before the image's first wraps
+ * to one far beyond its last, so that one comparison finds both.
  *
  * @module
  */
@@ -68,7 +68,7 @@ function windowRows(
     let ${s}_x = ${source(`${s}_p.z`, "kx", "params.pad_left")};
     let ${s}_ok = (${s}_y < params.${image}_h) & (${s}_x < params.${image}_w);
     let ${s}_at = select(0u, ((${s}_p.x * params.${image}_h + ${s}_y) * params.${image}_w + ${s}_x) * params.${image}_c4, ${s}_ok);`,
-    load: (s, k) => `select(vec4f(), ${tensor}[${s}_at + ${k}], ${s}_ok)`,
+    load: (s, k) => `select(Stored4(), ${tensor}[${s}_at + ${k}], ${s}_ok)`,
   };
 }
 
@@ -87,21 +87,21 @@ export function forwardProblem(flat: boolean): GemmProblem {
   return {
     name: `conv2d_forward${flat ? "_flat" : ""}`,
     declarations: `${PARAMS}
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> weight: array<Columns>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read> weight: array<StoredColumns>;
 @group(0) @binding(3) var<storage, read> bias: array<Columns>;
-@group(0) @binding(4) var<storage, read> row_bias: array<Columns>;
-@group(0) @binding(5) var<storage, read> residual: array<Columns>;
-@group(0) @binding(6) var<storage, read_write> y: array<Columns>;
+@group(0) @binding(4) var<storage, read> row_bias: array<StoredColumns>;
+@group(0) @binding(5) var<storage, read> residual: array<StoredColumns>;
+@group(0) @binding(6) var<storage, read_write> y: array<StoredColumns>;
 
 fn store(place: u32, row: u32, column: u32, value: Columns) {
   if (row >= params.rows || column >= params.columns) { return; }
   let at = row * params.columns + column;
   var sum = value;
   if (params.has_bias != 0u) { sum += bias[column]; }
-  if (params.has_row_bias != 0u) { sum += row_bias[row / params.sample_rows * params.columns + column]; }
-  if (params.has_addend != 0u) { sum += residual[at]; }
-  y[at] = sum;
+  if (params.has_row_bias != 0u) { sum += Columns(row_bias[row / params.sample_rows * params.columns + column]); }
+  if (params.has_addend != 0u) { sum += Columns(residual[at]); }
+  y[at] = StoredColumns(sum);
 }
 ${flat ? "" : pixelFunction("out")}`,
     prologue: "",
@@ -144,6 +144,12 @@ fn target_row(row: u32) -> u32 {
   let p = pixel(row);
   let inside = (row < params.rows) & (p.y < params.in_h) & (p.z < params.in_w);
   return select(0xffffffffu, (p.x * params.in_h + p.y) * params.in_w + p.z, inside);
+}
+// Whether a tap reaches the class of the rows from \`first\` to \`last\`; true where they are of several.
+fn reaches(first: u32, last: u32, tap: vec2u) -> bool {
+  let phase = pixel(first).yz % params.stride;
+  let several = any(pixel(min(last, params.rows - 1u)).yz % params.stride != phase);
+  return several | all((phase + vec2u(params.pad_top, params.pad_left) - tap) % params.stride == vec2u());
 }`;
 
 /** How a convolution finds its pixels: `flat` (1x1), `window` (stride 1), or `strided`. */
@@ -162,17 +168,17 @@ export function inputGradientProblem(form: Conv2dForm): GemmProblem {
   return {
     name: `conv2d_backward_input_${form}`,
     declarations: `${PARAMS}
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read> addend: array<Columns>;
-@group(0) @binding(4) var<storage, read_write> dx: array<Columns>;
+@group(0) @binding(1) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(2) var<storage, read> weight: array<Stored4>;
+@group(0) @binding(3) var<storage, read> addend: array<StoredColumns>;
+@group(0) @binding(4) var<storage, read_write> dx: array<StoredColumns>;
 
 fn store(place: u32, row: u32, column: u32, value: Columns) {
   if (row >= params.rows || column >= params.columns) { return; }
   let at = row * params.columns + column;
   var sum = value;
-  if (params.has_addend != 0u) { sum += addend[at]; }
-  dx[at] = sum;
+  if (params.has_addend != 0u) { sum += Columns(addend[at]); }
+  dx[at] = StoredColumns(sum);
 }
 ${flat ? "" : strided ? STRIDED_PIXELS : pixelFunction("in")}`,
     prologue: "",
@@ -181,7 +187,13 @@ ${flat ? "" : strided ? STRIDED_PIXELS : pixelFunction("in")}`,
     rows: "params.rows",
     targetRows: strided,
     depth: "params.out_c4",
-    a: flat ? flatRows("dy", "params.out_c4") : strided ? { ...rows, active: (s) => `${s}_ok` } : rows,
+    a: flat ? flatRows("dy", "params.out_c4") : strided
+      ? {
+        ...rows,
+        active: (s) => `${s}_ok`,
+        anyActive: (first, last) => `reaches(${first}, ${last}, vec2u(ky, kx))`,
+      }
+      : rows,
     b: {
       along: "k",
       setup: (s, line) => `let ${s}_column = min(${line}, WIDTH * params.columns - 1u);`,
@@ -202,8 +214,8 @@ export function weightGradientProblem(flat: boolean): GemmProblem {
   return {
     name: `conv2d_backward_weight${flat ? "_flat" : ""}`,
     declarations: `${PARAMS.replace("has_bias", "pixels: u32, lines: u32, share: u32, direct: u32, has_bias")}
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> dy: array<Columns>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read> dy: array<StoredColumns>;
 @group(0) @binding(3) var<storage, read_write> out: array<Columns>;
 @group(0) @binding(4) var<storage, read_write> sums_out: array<Columns>;
 
@@ -239,15 +251,16 @@ fn store_sums(place: u32, column: u32, value: Columns) {
     let ${s}_row = (n * params.in_h + ${s}_iy) * params.in_w;`,
       load: (s, k) =>
         flat
-          ? `select(vec4f(), x[(${pixel(k)}) * params.in_c4 + ${s}_c], ${inside(k)})`
-          : `select(vec4f(), x[(${s}_row + (${k}) * params.stride + ${s}_kx) * params.in_c4 + ${s}_c], ` +
+          ? `select(Stored4(), x[(${pixel(k)}) * params.in_c4 + ${s}_c], ${inside(k)})`
+          : `select(Stored4(), x[(${s}_row + (${k}) * params.stride + ${s}_kx) * params.in_c4 + ${s}_c], ` +
             `${s}_row_ok & ${inside(k)} & ((${k}) * params.stride + ${s}_kx < params.in_w))`,
     },
     b: {
       along: "lines",
       setup: (s, line) => `let ${s}_column = min(${line}, params.columns - 1u);`,
       turn: () => "",
-      load: (s, k) => `select(Columns(), dy[(${pixel(k)}) * params.columns + ${s}_column], ${inside(k)})`,
+      load: (s, k) =>
+        `select(StoredColumns(), dy[(${pixel(k)}) * params.columns + ${s}_column], ${inside(k)})`,
     },
     columnSums: true,
   };

@@ -4,7 +4,7 @@
 //   forward    y = m x
 //   backward   dx = addend + m dy
 //
-// x, y, dy, dx, addend: the same number of vec4, any shape, float32, written `=`; zero padding stays zero.
+// x, y, dy, dx, addend: the same number of vec4, any shape, as stored, written `=`; zero padding stays zero.
 // The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Philox4x32-10 at counter
 // (call, 16 + layer, step, stream) under the run's seed, so backward draws what forward drew. The four words of a call
 // serve two vec4s: call 512 b + c the vec4s 1024 b + c, with the words' lower halves, and 1024 b + 512 + c, with the
@@ -12,6 +12,7 @@
 
 // include: philox.wgsl
 // include: step_state.wgsl
+// include: storage.wgsl
 
 override has_addend: bool = false;
 
@@ -24,11 +25,11 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_state: StepState;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(5) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(2) var<storage, read> x: array<Stored4>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(5) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(6) var<storage, read_write> dx: array<Stored4>;
 
 // Counters of layers start here; the ones before belong to the batch and its noise.
 const FIRST_COUNTER = 16u;
@@ -53,7 +54,7 @@ fn mask_of(bits: vec4u) -> vec4f {
 
 fn forward_at(i: u32, bits: vec4u) {
   if (i < params.count) {
-    y[i] = mask_of(bits) * x[i];
+    y[i] = Stored4(mask_of(bits) * vec4f(x[i]));
   }
 }
 
@@ -74,11 +75,11 @@ fn forward(
 
 fn backward_at(i: u32, bits: vec4u) {
   if (i < params.count) {
-    var slope = mask_of(bits) * dy[i];
+    var slope = mask_of(bits) * vec4f(dy[i]);
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
   }
 }
 

@@ -3,10 +3,12 @@
 //   forward    y[n] = table[labels[n]]
 //   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
 //
-// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp]; outputs written `=`, zero padding stays zero. A
+// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp], as stored; outputs written `=`, zero padding stays zero. A
 // label beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
 // One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so
 // no atomics are needed and rows without a label become zero.
+
+// include: storage.wgsl
 
 struct Params {
   batch: u32,
@@ -17,8 +19,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> table: array<vec4f>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> dtable: array<vec4f>;
 
 fn row_of_sample(n: u32) -> u32 {
@@ -36,7 +38,7 @@ fn forward(
     return;
   }
   let n = i / params.columns;
-  y[i] = table[row_of_sample(n) * params.columns + i - n * params.columns];
+  y[i] = Stored4(table[row_of_sample(n) * params.columns + i - n * params.columns]);
 }
 
 @compute @workgroup_size(64)
@@ -54,7 +56,7 @@ fn backward(
   var sum = vec4f(0.0);
   for (var n = 0u; n < params.batch; n++) {
     if (row_of_sample(n) == row) {
-      sum += dy[n * params.columns + column];
+      sum += vec4f(dy[n * params.columns + column]);
     }
   }
   dtable[i] = sum;

@@ -4,10 +4,13 @@
  * @module
  */
 import { gemmSubgroup } from "./gemm_subgroup.ts";
-import { gemmTile } from "./gemm_tile.ts";
-import type { GemmProblem, GemmTile } from "./gemm_problem.ts";
+import { allTileLayouts, tileLayouts, tileName } from "./gemm_layouts.ts";
+import { gemmTile, type TileLayout } from "./gemm_tile.ts";
+import type { GemmProblem, GemmSize, GemmTile } from "./gemm_problem.ts";
 import { type KernelSource, parseKernel } from "./source.ts";
 import { choose, type KernelTarget } from "./target.ts";
+
+export type { GemmSize } from "./gemm_problem.ts";
 
 /** A generated kernel (entry point `main`) and the tile that its grid counts in: x over rows, y over columns, z is `place`. */
 export interface GemmKernel {
@@ -27,37 +30,26 @@ export function cachedKernel(name: string, code: () => string): KernelSource {
   return source;
 }
 
-/** Size of a product. */
-export interface GemmSize {
-  readonly rows: number;
-  readonly columns: number;
-  /** Products in a sum; only roughly where that differs between places. */
-  readonly depth: number;
-  /** How many such products the grid holds (batches, splits): few tiles in all ask for small ones. */
-  readonly places: number;
-}
-
 /** A layout by the name that choices are kept under. */
 interface Layout {
   readonly name: string;
   readonly tile: GemmTile;
-  readonly code: (problem: GemmProblem, tile: GemmTile) => string;
+  readonly code: (problem: GemmProblem) => string;
 }
 
-const layout = (path: string, code: Layout["code"], tile: GemmTile): Layout => ({
-  name: `${path}_${tile.rows}x${tile.columns}`,
-  tile,
-  code,
-});
-
-/** The kernel for a product on a target. */
+/** The kernel for a product on a target, which may choose any layout by its name. */
 export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: GemmSize): GemmKernel {
+  const { half = false } = target;
   const subgroup = target.path === "subgroup" && target.subgroupSize === SUBGROUP_LANES;
-  const layouts = subgroup ? subgroupLayouts(problem, size) : tileLayouts(size);
-  const key = `${problem.name} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
-  const name = choose(target, key, layouts.map(({ name }) => name));
-  const { tile, code } = layouts.find((layout) => layout.name === name)!;
-  return { source: cachedKernel(`${problem.name}_${name}`, () => code(problem, tile)), tile };
+  const candidates = subgroup
+    ? [subgroupLayout(problem, size, half)]
+    : tileLayouts(problem, size, half).map(tileLayout);
+  const product = `${problem.name}${half ? "_half" : ""}`;
+  const key = `${product} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
+  const name = choose(target, key, candidates.map(({ name }) => name));
+  const { tile, code } = candidates.find((layout) => layout.name === name) ??
+    tileLayout(allTileLayouts(half).find((layout) => tileName(layout) === name)!);
+  return { source: cachedKernel(`${product}_${name}`, () => code(problem)), tile };
 }
 
 /** Workgroups along x, y, z. */
@@ -72,19 +64,19 @@ export function gemmGrid(
  * Few rows waste most of a tall tile, and few columns most of a wide one. Taller tiles overflow the instruction cache, wider
  * ones spill more. A product of few rows is over soon whatever its columns: its narrow layouts would only be more to compile.
  */
-function subgroupLayouts({ wideOnly }: GemmProblem, { rows, columns }: GemmSize): Layout[] {
+function subgroupLayout({ wideOnly }: GemmProblem, { rows, columns }: GemmSize, half: boolean): Layout {
   const tall = rows > 32;
   const width = wideOnly || !tall || columns > 16 ? 4 : columns > 8 ? 2 : 1;
-  return [
-    layout("subgroup", gemmSubgroup, { rows: tall ? 32 : 16, columns: width * SUBGROUP_LANES, width }),
-  ];
+  const tile: GemmTile = { rows: tall ? 32 : 16, columns: width * SUBGROUP_LANES, width };
+  return {
+    name: `subgroup_${tile.rows}x${tile.columns}`,
+    tile,
+    code: (problem) => gemmSubgroup(problem, tile, half),
+  };
 }
 
-/** A GPU wants a few hundred workgroups before it wants large tiles. */
-function tileLayouts({ rows, columns, places }: GemmSize): Layout[] {
-  const large = Math.ceil(rows / 64) * Math.ceil(columns / 64) * places;
-  const side = columns > 32 && large >= 128 ? 64 : 32;
-  return [layout("tile", gemmTile, { rows: side, columns: side, width: 4 })];
+function tileLayout(tile: TileLayout): Layout {
+  return { name: tileName(tile), tile, code: (problem) => gemmTile(problem, tile) };
 }
 
 /** Quads that hold `count` elements. */

@@ -2,9 +2,13 @@
  * What convolutions and matrix products have in common: C[i,j] = sum over k of A[i,k] B[k,j], where each problem says in WGSL
  * how its elements are found, and a generator (gemm_subgroup.ts or gemm_tile.ts) says how the work is laid out.
  *
- * Elements move as `vec4f`. An operand's four elements either follow each other along k (of one line: a row of A, a column of
- * B), or lie on four consecutive lines at one k. Columns of B (along `lines`) and of C move in groups of a tile's `width`:
- * as the WGSL type `Columns` of `WIDTH` floats, so that the same problem can be laid out for few columns.
+ * An operand's four elements either follow each other along k (of one line: a row of A, a column of B), or lie on four
+ * consecutive lines at one k. Columns of B (along `lines`) and of C move in groups of a tile's `width`, so that the same
+ * problem can be laid out for few columns. The types that problems are written in:
+ *
+ *   Columns         `WIDTH` floats: what is computed
+ *   StoredColumns   the same as it lies in memory, where it is an activation or a weight: float32, or float16 (`half`)
+ *   Stored4         likewise four elements; `Stored` one
  *
  * @module
  */
@@ -22,12 +26,17 @@ export interface GemmOperand {
   /** Statements at the head of each turn of the problem's outer loop. */
   turn(slot: string): string;
   /**
-   * Expression of type `vec4f`, or `Columns` for columns along `lines`.
+   * Expression of type `Stored4`, or `StoredColumns` for columns along `lines`.
    * @param k expression: index of the quad along k within the turn (`k`), or of the single k (`lines`)
    */
   load(slot: string, k: string): string;
   /** Expression: whether the slot's line has any element in this turn; absent where that is usual. */
   active?(slot: string): string;
+  /**
+   * Expression: whether any line from `first` to `last` may have an element in this turn, the same for a whole workgroup;
+   * goes with `active`.
+   */
+  anyActive?(first: string, last: string): string;
 }
 
 /** A product to generate. All strings are WGSL. */
@@ -64,6 +73,16 @@ export interface GemmProblem {
   readonly wideOnly?: boolean;
 }
 
+/** Size of a product. */
+export interface GemmSize {
+  readonly rows: number;
+  readonly columns: number;
+  /** Products in a sum; only roughly where that differs between places. */
+  readonly depth: number;
+  /** How many such products the grid holds (batches, splits): few tiles in all ask for small ones. */
+  readonly places: number;
+}
+
 /** Rows and columns of the result that one workgroup computes. */
 export interface GemmTile {
   readonly rows: number;
@@ -75,15 +94,19 @@ export interface GemmTile {
 /** How many columns move together. */
 export type TileWidth = 1 | 2 | 4;
 
-/** WGSL that gives a problem its `Columns`, `WIDTH`, and what tells the columns of a group apart: `FIRST_COLUMNS`. */
-export function columnTypes(width: TileWidth): string {
+/** WGSL that comes first: the types of a problem, `WIDTH`, and what tells the columns of a group apart: `FIRST_COLUMNS`. */
+export function columnTypes(width: TileWidth, half: boolean): string {
   const vector = {
-    1: ["f32", "u32", "0u"],
-    2: ["vec2f", "vec2u", "vec2u(0, 1)"],
-    4: ["vec4f", "vec4u", "vec4u(0, 1, 2, 3)"],
+    1: ["f32", "f16", "u32", "0u"],
+    2: ["vec2f", "vec2<f16>", "vec2u", "vec2u(0, 1)"],
+    4: ["vec4f", "vec4<f16>", "vec4u", "vec4u(0, 1, 2, 3)"],
   };
-  const [floats, counts, first] = vector[width];
-  return `alias Columns = ${floats};
+  const [floats, halves, counts, first] = vector[width];
+  return `${half ? "enable f16;" : ""}
+alias Stored = ${half ? "f16" : "f32"};
+alias Stored4 = vec4<Stored>;
+alias StoredColumns = ${half ? halves : floats};
+alias Columns = ${floats};
 alias ColumnNumbers = ${counts};
 const WIDTH = ${width}u;
 const FIRST_COLUMNS = ${first};`;

@@ -6,7 +6,7 @@
  * the tile, loads of A are spread over the lanes (no element is loaded twice) and broadcast, and four k go into one turn of
  * the loop, since every loop turn also blends each accumulator with the lane mask. All loads come before the arithmetic:
  * interleaved, each of their many basic blocks would spill accumulators. Where the result has too few columns for that, a
- * lane keeps 2 or 1, so that fewer lanes compute nothing.
+ * lane keeps 2 or 1, so that fewer lanes compute nothing. The arithmetic is float32, however elements are stored.
  *
  * @module
  */
@@ -23,7 +23,7 @@ function rowsOfA(a: GemmOperand, rows: number) {
     return {
       setup: slots.map((q) => a.setup(`a${q}`, `row + ${LANES * q}u + lane`)),
       turn: [...slots.map((q) => a.turn(`a${q}`)), ...skip(a, slots.map((q) => `a${q}`))],
-      load: slots.map((q) => `let a_${q} = ${a.load(`a${q}`, "k")};`),
+      load: slots.map((q) => `let a_${q} = vec4f(${a.load(`a${q}`, "k")});`),
       element: (row: number, k: number) => `subgroupBroadcast(a_${row >> 3}.${X[k]}, ${row & 7}u)`,
     };
   }
@@ -34,7 +34,7 @@ function rowsOfA(a: GemmOperand, rows: number) {
   return {
     setup: [a.setup("a", `row / 4u + lane % ${lanes}u`)],
     turn: [a.turn("a")],
-    load: range(4 / perLoad).map((j) => `let a_${j} = ${a.load("a", at(j))};`),
+    load: range(4 / perLoad).map((j) => `let a_${j} = vec4f(${a.load("a", at(j))});`),
     element: (row: number, k: number) =>
       `subgroupBroadcast(a_${Math.floor(k / perLoad)}.${X[row % 4]}, ${(k % perLoad) * lanes + (row >> 2)}u)`,
   };
@@ -51,14 +51,14 @@ function columnsOfB(b: GemmOperand, width: number) {
     return {
       setup: [b.setup("b", "column")],
       turn: [b.turn("b")],
-      load: range(4).map((x) => `let b_${x} = ${b.load("b", `4u * k + ${x}u`)};`),
+      load: range(4).map((x) => `let b_${x} = Columns(${b.load("b", `4u * k + ${x}u`)});`),
     };
   }
   return {
     setup: range(width).map((c) => b.setup(`b${c}`, `WIDTH * column + ${c}u`)),
     turn: range(width).map((c) => b.turn(`b${c}`)),
     load: [
-      ...range(width).map((c) => `let t_${c} = ${b.load(`b${c}`, "k")};`),
+      ...range(width).map((c) => `let t_${c} = vec4f(${b.load(`b${c}`, "k")});`),
       ...range(4).map((x) =>
         `let b_${x} = Columns(${range(width).map((c) => `t_${c}.${X[x]}`).join(", ")});`
       ),
@@ -74,7 +74,7 @@ function targets(rows: number): string {
 }
 
 /** WGSL of a product for one subgroup a workgroup. */
-export function gemmSubgroup(problem: GemmProblem, { rows, width }: GemmTile): string {
+export function gemmSubgroup(problem: GemmProblem, { rows, width }: GemmTile, half: boolean): string {
   const a = rowsOfA(problem.a, rows);
   const b = columnsOfB(problem.b, width);
   const multiply = range(rows).map((r) =>
@@ -94,7 +94,7 @@ export function gemmSubgroup(problem: GemmProblem, { rows, width }: GemmTile): s
       ${problem.columnSums ? "sums += b_0 + b_1 + b_2 + b_3;" : ""}
       continuing { k++; break if k >= depth; }
     }`;
-  return `${columnTypes(width)}
+  return `${columnTypes(width, half)}
 ${problem.declarations}
 
 @compute @workgroup_size(${LANES})

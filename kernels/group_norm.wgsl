@@ -8,7 +8,8 @@
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
-// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). All float32, written `=`, padding lanes zero.
+// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). The first five as stored, the rest float32, all
+// written `=`, padding lanes zero.
 //
 // One workgroup takes one sample and a block of channels that holds whole groups and whole vec4s. An invocation keeps
 // to one vec4 of channels (its column) and some of the pixels (its row of the workgroup), so that what belongs to a
@@ -25,6 +26,7 @@
 // rstd is made so.
 
 // include: silu_math.wgsl
+// include: storage.wgsl
 
 override use_silu: bool = false;
 override has_addend: bool = false;
@@ -43,15 +45,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read> gamma: array<vec4f>;
 @group(0) @binding(3) var<storage, read> beta: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;
 @group(0) @binding(6) var<storage, read> saved_stats: array<vec2f>;
-@group(0) @binding(7) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(8) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(9) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(7) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 @group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
 @group(0) @binding(11) var<storage, read> saved_sums: array<vec4f>;
 @group(0) @binding(12) var<storage, read_write> dgamma: array<vec4f>;
@@ -165,13 +167,13 @@ fn pixel_moments(place: Place) -> Moments {
   if (place.first == place.end) {
     return Moments(vec4f(0.0), vec4f(0.0), vec4f(0.0));
   }
-  let origin = x[place.first];
+  let origin = vec4f(x[place.first]);
   var sum = vec4f(0.0);
   var squares = vec4f(0.0);
   for (var i = place.first; i < place.end; i += 2u * place.step) {
     let j = second_of(place, i);
-    let a = x[i] - origin;
-    let b = select(vec4f(0.0), x[j] - origin, j > i);
+    let a = vec4f(x[i]) - origin;
+    let b = select(vec4f(0.0), vec4f(x[j]) - origin, j > i);
     sum += a + b;
     squares += a * a + b * b;
   }
@@ -255,11 +257,11 @@ fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation
   let scale = gamma[place.column] * rstd;
   let offset = beta[place.column];
   for (var i = place.first; i < place.end; i += place.step) {
-    let z = (x[i] - mean) * scale + offset;
+    let z = (vec4f(x[i]) - mean) * scale + offset;
     if (use_silu) {
-      y[i] = silu4(z);
+      y[i] = Stored4(silu4(z));
     } else {
-      y[i] = z;
+      y[i] = Stored4(z);
     }
   }
 }
@@ -278,8 +280,8 @@ struct Point {
 }
 
 fn point_at(i: u32, channels: Channels) -> Point {
-  let xhat = (x[i] - channels.mean) * channels.rstd;
-  var dz = dy[i];
+  let xhat = (vec4f(x[i]) - channels.mean) * channels.rstd;
+  var dz = vec4f(dy[i]);
   if (use_silu) {
     dz *= silu4_derivative(channels.scale * xhat + channels.offset);
   }
@@ -357,9 +359,9 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     let point = point_at(i, channels);
     var slope = channels.rstd * (channels.scale * point.dz - means.a - point.xhat * means.b);
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
   }
 }
 

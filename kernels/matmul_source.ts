@@ -1,6 +1,6 @@
 /**
  * Batched matrix products over strided layouts as {@linkcode GemmProblem}s: C[i,j] = alpha * sum over k of A[i,k] B[k,j]
- * (+ addend[i,j]) for each (sample, head), which are the places of the grid. Float32 throughout, written with `=`.
+ * (+ addend[i,j]) for each (sample, head), which are the places of the grid. C is written with `=`.
  *
  * The vector variant reads and writes vectors, so every stride and offset is a multiple of 4; the scalar one reads and writes
  * single floats, for head sizes that are not.
@@ -28,7 +28,7 @@ function isColumns(name: "a" | "b", alongK: boolean): boolean {
 function operand(name: "a" | "b", alongK: boolean, scalar: boolean): GemmOperand {
   const lines = name === "a" ? "params.m" : "params.n";
   const columns = isColumns(name, alongK);
-  const type = columns ? "Columns" : "vec4f";
+  const type = columns ? "StoredColumns" : "Stored4";
   const group = columns ? "WIDTH" : "4u"; // elements of a load
   const stride = scalar ? `params.${name}_row` : `params.${name}_row / ${group}`;
   const unit = scalar ? 4 : 1; // buffer elements of a load
@@ -41,7 +41,7 @@ function operand(name: "a" | "b", alongK: boolean, scalar: boolean): GemmOperand
     turn: () => "",
     load: (s, k) =>
       alongK
-        ? `select(vec4f(), read_${name}(${s}_at + ${unit}u * (${k})), 4u * (${k}) + vec4u(0, 1, 2, 3) < vec4u(params.k))`
+        ? `select(Stored4(), read_${name}(${s}_at + ${unit}u * (${k})), 4u * (${k}) + vec4u(0, 1, 2, 3) < vec4u(params.k))`
         : `select(${type}(), read_${name}(${s}_at + min(${k}, params.k - 1u) * (${stride})), (${k}) < params.k)`,
   };
 }
@@ -51,8 +51,8 @@ fn store(place: u32, row: u32, column: u32, value: Columns) {
   if (row >= params.m || column >= params.columns) { return; }
   let at = (place / params.heads * params.c_batch + place % params.heads * params.c_head + row * params.c_row) / WIDTH + column;
   var sum = params.alpha * value;
-  if (params.has_addend != 0u) { sum += addend[at]; }
-  c[at] = select(Columns(), sum, WIDTH * column + FIRST_COLUMNS < ColumnNumbers(params.n));
+  if (params.has_addend != 0u) { sum += Columns(addend[at]); }
+  c[at] = StoredColumns(select(Columns(), sum, WIDTH * column + FIRST_COLUMNS < ColumnNumbers(params.n)));
 }`;
 
 const STORE_FLOATS = `
@@ -64,21 +64,21 @@ fn store(place: u32, row: u32, column: u32, value: vec4f) {
     let j = 4u * column + i;
     if (j < params.n) {
       var sum = params.alpha * value[i];
-      if (params.has_addend != 0u) { sum += addend[at + j]; }
-      c[at + j] = sum;
+      if (params.has_addend != 0u) { sum += f32(addend[at + j]); }
+      c[at + j] = Stored(sum);
     } else if (j < params.padded_n && (params.sliced == 0u || head == params.heads - 1u)) {
-      c[at + j] = 0.0;
+      c[at + j] = Stored();
     }
   }
 }`;
 
 /** The product of one variant. */
 export function matmulProblem({ transposedA, transposedB, scalar }: MatmulVariant): GemmProblem {
-  const typeOf = (columns: boolean) => columns ? "Columns" : "vec4f";
+  const typeOf = (columns: boolean) => columns ? "StoredColumns" : "Stored4";
   const columnsOfB = isColumns("b", transposedB);
   const read = (name: string, type: string) =>
     scalar
-      ? `fn read_${name}(at: u32) -> vec4f { return vec4f(${name}[at], ${name}[at + 1u], ${name}[at + 2u], ${name}[at + 3u]); }`
+      ? `fn read_${name}(at: u32) -> Stored4 { return Stored4(${name}[at], ${name}[at + 1u], ${name}[at + 2u], ${name}[at + 3u]); }`
       : `fn read_${name}(at: u32) -> ${type} { return ${name}[at]; }`;
   const base = (name: string, columns: boolean) =>
     `let ${name}_base = (place / params.heads * params.${name}_batch + place % params.heads * params.${name}_head)` +
@@ -98,12 +98,12 @@ struct Params {
   c_row: u32, c_batch: u32, c_head: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<${scalar ? "f32" : "vec4f"}>;
-@group(0) @binding(2) var<storage, read> b: array<${scalar ? "f32" : typeOf(columnsOfB)}>;
-@group(0) @binding(3) var<storage, read> addend: array<${scalar ? "f32" : "Columns"}>;
-@group(0) @binding(4) var<storage, read_write> c: array<${scalar ? "f32" : "Columns"}>;
+@group(0) @binding(1) var<storage, read> a: array<${scalar ? "Stored" : "Stored4"}>;
+@group(0) @binding(2) var<storage, read> b: array<${scalar ? "Stored" : typeOf(columnsOfB)}>;
+@group(0) @binding(3) var<storage, read> addend: array<${scalar ? "Stored" : "StoredColumns"}>;
+@group(0) @binding(4) var<storage, read_write> c: array<${scalar ? "Stored" : "StoredColumns"}>;
 
-${read("a", "vec4f")}
+${read("a", "Stored4")}
 ${read("b", typeOf(columnsOfB))}
 ${scalar ? STORE_FLOATS : STORE_VECTORS}`,
     prologue: `${base("a", false)}\n  ${base("b", columnsOfB)}`,

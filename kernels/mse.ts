@@ -32,12 +32,14 @@ export interface MseBuffers<B> {
   readonly loss_per_sample: B;
   /** Out: `[N, H, W, Cp]`, d loss / d prediction; left out for validation. */
   readonly gradient?: B;
+  /** From `encodeLossScale`: what the gradient is multiplied by; left out in float32. */
+  readonly loss_scale?: B;
 }
 
 /** The loss of each sample and, where a buffer for it is given, the gradient of the batch's mean loss. */
 export function mse<B>(shape: MseShape, buffers: MseBuffers<B>): Launch<B>[] {
   const { batch, pixels, channels, gradientScale = 1 } = shape;
-  const { step_state, draws, schedule, prediction, targets, loss_per_sample, gradient } = buffers;
+  const { step_state, draws, schedule, prediction, targets, loss_per_sample, gradient, loss_scale } = buffers;
   const blocks = pixels * Math.ceil(channels / 4);
   const params = { batch, blocks, elements: pixels * channels, gradient_scale: gradientScale };
   const inputs = { step_state, draws, schedule, prediction, targets };
@@ -45,7 +47,9 @@ export function mse<B>(shape: MseShape, buffers: MseBuffers<B>): Launch<B>[] {
     launch(kernel, "forward", params, { ...inputs, loss_per_sample }, [batch, 1, 1]),
   ];
   if (gradient !== undefined) {
-    launches.push(launch(kernel, "backward", params, { ...inputs, gradient }, grid1d(batch * blocks, 64)));
+    const entry = loss_scale === undefined ? "backward" : "backward_scaled";
+    const outputs = { ...inputs, gradient, loss_scale };
+    launches.push(launch(kernel, entry, params, outputs, grid1d(batch * blocks, 64)));
   }
   return launches;
 }

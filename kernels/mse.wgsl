@@ -3,14 +3,16 @@
 //   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
 //   loss = 1 / count * sum of l_n for n < count                     later samples are filler: loss and gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
+//                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
-// prediction, targets, gradient [N, H, W, Cp] float32 with zero padding lanes; loss_per_sample [N] float32 (l_n);
-// train_log: one record per optimizer step. All outputs written `=`, the record `+=` where step_state.accumulate is 1.
+// prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
+// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written `=`, the record `+=` where step_state.accumulate is 1.
 // forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per
 // vec4. record: one invocation, in sample order.
 
 // include: step_state.wgsl
 // include: training.wgsl
+// include: storage.wgsl
 
 struct Params {
   batch: u32,
@@ -23,11 +25,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step_state: StepState;
 @group(0) @binding(2) var<storage, read> draws: array<Draw>;
 @group(0) @binding(3) var<storage, read> schedule: array<ScheduleRow>;
-@group(0) @binding(4) var<storage, read> prediction: array<vec4f>;
+@group(0) @binding(4) var<storage, read> prediction: array<Stored4>;
 @group(0) @binding(5) var<storage, read> targets: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> gradient: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> gradient: array<Stored4>;
 @group(0) @binding(7) var<storage, read_write> loss_per_sample: array<f32>;
 @group(0) @binding(8) var<storage, read_write> train_log: array<LogRecord>;
+@group(0) @binding(9) var<storage, read> loss_scale: LossScale;
 
 var<workgroup> sums: array<f32, 64>;
 
@@ -36,7 +39,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let n = group.x;
   var sum = vec4f(0.0);
   for (var i = lane; i < params.blocks; i += 64u) {
-    let difference = prediction[n * params.blocks + i] - targets[n * params.blocks + i];
+    let difference = vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i];
     sum += difference * difference;
   }
   sums[lane] = sum.x + sum.y + sum.z + sum.w;
@@ -54,6 +57,17 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   loss_per_sample[n] = loss;
 }
 
+fn slope_at(i: u32) -> vec4f {
+  let n = i / params.blocks;
+  var slope = vec4f(0.0);
+  if (n < step_state.count) {
+    let weight = schedule[draws[n].timestep].weight;
+    let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
+    slope = factor * (vec4f(prediction[i]) - targets[i]);
+  }
+  return slope;
+}
+
 @compute @workgroup_size(64)
 fn backward(
   @builtin(workgroup_id) group: vec3u,
@@ -61,22 +75,26 @@ fn backward(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= params.batch * params.blocks) {
-    return;
+  if (i < params.batch * params.blocks) {
+    gradient[i] = Stored4(slope_at(i));
   }
-  let n = i / params.blocks;
-  var slope = vec4f(0.0);
-  if (n < step_state.count) {
-    let weight = schedule[draws[n].timestep].weight;
-    let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
-    slope = factor * (prediction[i] - targets[i]);
+}
+
+@compute @workgroup_size(64)
+fn backward_scaled(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i < params.batch * params.blocks) {
+    gradient[i] = Stored4(loss_scale.scale * slope_at(i));
   }
-  gradient[i] = slope;
 }
 
 @compute @workgroup_size(1)
 fn record() {
-  var entry = LogRecord(0.0, 0u, 0.0, 0u);
+  var entry = LogRecord(0.0, 0u, 0.0, 0u, 0.0);
   if (step_state.accumulate == 1u) {
     entry = train_log[step_state.log_slot];
   }

@@ -6,7 +6,7 @@
 //   e       : counter = (index of the vec4 within the sample, 1, step, stream + 256 n), key = seed
 //
 // images: bytes [chunk_count, H, W, C] of data set images chunk_first, chunk_first + 1, ...; little-endian in words.
-// draws [N]; schedule [T]; x_t, targets [N, H, W, Cp] float32, written `=`, padding lanes zero.
+// draws [N]; schedule [T]; x_t [N, H, W, Cp] as stored, targets the same in float32, written `=`, padding lanes zero.
 // A data set larger than one binding is cut into chunks, one dispatch each; a dispatch writes the samples of its chunk
 // and leaves the others. A workgroup takes 32 x 16 pixels of one sample and one vec4 of their channels, an invocation
 // every other row: nothing has to be divided to find them, which software adapters do lane by lane.
@@ -17,6 +17,7 @@
 // include: sine_cosine.wgsl
 // include: normal.wgsl
 // include: image_noise.wgsl
+// include: storage.wgsl
 
 struct Params {
   height: u32,
@@ -31,7 +32,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> images: array<u32>;
 @group(0) @binding(3) var<storage, read> draws: array<Draw>;
 @group(0) @binding(4) var<storage, read> schedule: array<ScheduleRow>;
-@group(0) @binding(5) var<storage, read_write> x_t: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> x_t: array<Stored4>;
 @group(0) @binding(6) var<storage, read_write> targets: array<vec4f>;
 
 // Four bytes from any byte offset: a pixel of three bytes starts anywhere in a word.
@@ -75,7 +76,7 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
     let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, params.channels);
     let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, params.channels);
     let i = n * params.height * params.width * blocks + within;
-    x_t[i] = weights.signal * x_0 + weights.noise * e;
+    x_t[i] = Stored4(weights.signal * x_0 + weights.noise * e);
     targets[i] = weights.target_from_x0 * x_0 + weights.target_from_noise * e;
     // Tested at the bottom: after a test at the top fails, llvmpipe runs the body once more for nothing.
     continuing { row += 2u; break if row >= end; }

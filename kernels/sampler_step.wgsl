@@ -7,7 +7,7 @@
 //
 // A slot without an unconditional row takes c as it is. model_out [R, H, W, Cp], the slot says which rows are its own;
 // x [S, H, W, Cp], updated in place; preview [S, H, W, Cp] (the estimate x_0), written `=`; slots [S] with the
-// coefficients of their own step. float32. Idle slots keep x and preview. Padding lanes are zero in, zero out. One
+// coefficients of their own step. model_out as stored, the rest float32. Idle slots keep x and preview. Padding lanes are zero in, zero out. One
 // invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020, algorithm 2; Song
 // et al. 2021, equation 12).
 
@@ -16,6 +16,7 @@
 // include: sine_cosine.wgsl
 // include: normal.wgsl
 // include: image_noise.wgsl
+// include: storage.wgsl
 
 struct Params {
   slots: u32,
@@ -25,7 +26,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> model_out: array<vec4f>;
+@group(0) @binding(2) var<storage, read> model_out: array<Stored4>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> preview: array<vec4f>;
 
@@ -44,9 +45,9 @@ fn sampler_step(
     return;
   }
   let index = i % params.per_slot;
-  var out = model_out[slot.conditional * params.per_slot + index];
+  var out = vec4f(model_out[slot.conditional * params.per_slot + index]);
   if (slot.unconditional != NONE) {
-    let unconditional = model_out[slot.unconditional * params.per_slot + index];
+    let unconditional = vec4f(model_out[slot.unconditional * params.per_slot + index]);
     out = unconditional + slot.guidance * (out - unconditional);
   }
   let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out, vec4f(-slot.clip), vec4f(slot.clip));

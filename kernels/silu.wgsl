@@ -3,10 +3,11 @@
 //   forward    y = silu(x)
 //   backward   dx = addend + dy silu'(x)          addend: the gradient so far of x; 0 where has_addend is false
 //
-// x, y, dy, dx, addend: the same number of vec4, any shape, float32; zero padding stays zero. Outputs written `=`.
+// x, y, dy, dx, addend: the same number of vec4, any shape, as stored; zero padding stays zero. Outputs written `=`.
 // An invocation takes 4 vec4, one workgroup apart.
 
 // include: silu_math.wgsl
+// include: storage.wgsl
 
 override has_addend: bool = false;
 
@@ -15,11 +16,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(3) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(3) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(4) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
 @compute @workgroup_size(256)
 fn forward(
@@ -29,7 +30,7 @@ fn forward(
 ) {
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    y[i] = silu4(x[i]);
+    y[i] = Stored4(silu4(vec4f(x[i])));
   }
 }
 
@@ -41,10 +42,10 @@ fn backward(
 ) {
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    var slope = dy[i] * silu4_derivative(x[i]);
+    var slope = vec4f(dy[i]) * silu4_derivative(vec4f(x[i]));
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
   }
 }

@@ -7,10 +7,11 @@
 //   label[r]    = slot.class_label, or the null label `classes` where r asks without the class
 //
 // asks [R] u32: slot and flag, or NONE for an idle row, whose old input stays: its answer is not used. slots [S];
-// x [S, H, W, Cp] float32; input [R, H, W, Cp] float32, timestep [R] f32, label [R] u32, written `=`. One invocation
+// x [S, H, W, Cp] float32; input [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32, written `=`. One invocation
 // per vec4 of channels of input; the first of each row writes timestep and label.
 
 // include: sampling.wgsl
+// include: storage.wgsl
 
 struct Params {
   rows: u32,
@@ -22,7 +23,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
 @group(0) @binding(2) var<storage, read> asks: array<u32>;
 @group(0) @binding(3) var<storage, read> x: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> input: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> input: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> timestep: array<f32>;
 @group(0) @binding(6) var<storage, read_write> label: array<u32>;
 
@@ -43,7 +44,7 @@ fn slot_inputs(
   }
   let index = i - row * params.per_slot;
   let at = ask & ~WITHOUT_CLASS;
-  input[i] = x[at * params.per_slot + index];
+  input[i] = Stored4(x[at * params.per_slot + index]);
   if (index == 0u) {
     timestep[row] = slots[at].timestep;
     label[row] = select(slots[at].class_label, params.classes, (ask & WITHOUT_CLASS) != 0u);

@@ -3,10 +3,12 @@
 //   forward    y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
 //   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)     scale: of the scores before the softmax, 1 / sqrt(head size)
 //
-// x, y, dy, dx [rows, Tp], float32, T of the Tp values of a row in use; written `=`, padding lanes zero.
+// x, y, dy, dx [rows, Tp], as stored, T of the Tp values of a row in use; written `=`, padding lanes zero.
 // Eight invocations share a row, each taking every eighth vec4; a workgroup of 64 takes eight rows. Each invocation
 // finds the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein
 // 2018).
+
+// include: storage.wgsl
 
 struct Params {
   rows: u32,
@@ -16,11 +18,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(3) var<storage, read> saved_y: array<vec4f>;
-@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(3) var<storage, read> saved_y: array<Stored4>;
+@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
 const ROW_LANES = 8u;
 const LOWEST = -3.4e38;
@@ -49,13 +51,13 @@ fn forward(
 
   var highest = vec4f(LOWEST);
   for (var column = first; column < params.columns; column += ROW_LANES) {
-    highest = max(highest, select(vec4f(LOWEST), x[base + column], in_use(column)));
+    highest = max(highest, select(vec4f(LOWEST), vec4f(x[base + column]), in_use(column)));
   }
   let own = max(max(highest.x, highest.y), max(highest.z, highest.w));
   var sum = vec4f(0.0);
   for (var column = first; column < params.columns; column += ROW_LANES) {
     // The minimum keeps the exponential of a padding lane finite.
-    sum += select(vec4f(0.0), exp(min(x[base + column] - own, vec4f(0.0))), in_use(column));
+    sum += select(vec4f(0.0), exp(min(vec4f(x[base + column]) - own, vec4f(0.0))), in_use(column));
   }
   maxima[lane] = own;
   totals[lane] = (sum.x + sum.y) + (sum.z + sum.w);
@@ -74,8 +76,8 @@ fn forward(
   }
   let inverse = 1.0 / total;
   for (var column = first; column < params.columns; column += ROW_LANES) {
-    let share = inverse * exp(min(x[base + column] - maximum, vec4f(0.0)));
-    y[base + column] = select(vec4f(0.0), share, in_use(column));
+    let share = inverse * exp(min(vec4f(x[base + column]) - maximum, vec4f(0.0)));
+    y[base + column] = Stored4(select(vec4f(0.0), share, in_use(column)));
   }
 }
 
@@ -92,7 +94,7 @@ fn backward(
   // y is zero in padding lanes, so nothing of dy enters there as long as it is finite.
   var sum = 0.0;
   for (var column = first; column < params.columns; column += ROW_LANES) {
-    sum += dot(saved_y[base + column], dy[base + column]);
+    sum += dot(vec4f(saved_y[base + column]), vec4f(dy[base + column]));
   }
   totals[lane] = sum;
   workgroupBarrier();
@@ -105,6 +107,7 @@ fn backward(
     mean += totals[peers + k];
   }
   for (var column = first; column < params.columns; column += ROW_LANES) {
-    dx[base + column] = params.scale * saved_y[base + column] * (dy[base + column] - mean);
+    dx[base + column] =
+      Stored4(params.scale * vec4f(saved_y[base + column]) * (vec4f(dy[base + column]) - mean));
   }
 }

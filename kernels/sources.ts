@@ -122,8 +122,12 @@ struct LogRecord {
   loss_sum: f32,      // over the samples of all micro-batches of the step
   count: u32,         // how many samples that was
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated
+  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
+  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
 }
+
+// In float16: so many steps were left out that no scale of the loss will help.
+const HOPELESS = 2u;
 
 // What the optimizer needs to know of the gradient as a whole.
 struct Health {
@@ -131,6 +135,16 @@ struct Health {
   clip_scale: f32,     // the gradient is multiplied by this
   non_finite: u32,     // 1: the optimizer must not write
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// What loss_scale.wgsl keeps from step to step where activations are float16.
+struct LossScale {
+  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
+  good_steps: u32,       // since it was last changed
+  skipped_steps: u32,    // in all: not finite, and left out
+  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
+  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  bias_correction2: f32, // 1 - beta2^t
 }
 
 // Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
@@ -205,18 +219,23 @@ export const add = {
 //
 //   y = a + b
 //
-// a, b, y: the same number of vec4, any shape, float32; zero padding stays zero. y is written \`=\`.
+// a, b, y: the same number of vec4, any shape, as stored; zero padding stays zero. y is written \`=\`.
 // Both inputs have y's gradient as theirs, so there is no backward kernel.
 // An invocation takes 4 vec4, one workgroup apart.
+
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 struct Params {
   count: u32, // vec4s
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<Stored4>;
+@group(0) @binding(2) var<storage, read> b: array<Stored4>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
 
 @compute @workgroup_size(256)
 fn forward(
@@ -226,7 +245,7 @@ fn forward(
 ) {
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    y[i] = a[i] + b[i];
+    y[i] = Stored4(vec4f(a[i]) + vec4f(b[i]));
   }
 }
 `,
@@ -234,6 +253,51 @@ fn forward(
     a: { binding: 1, access: "read" },
     b: { binding: 2, access: "read" },
     y: { binding: 3, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+  },
+  entryPoints: ["forward"],
+} as const satisfies KernelSource;
+
+/** `cast.wgsl`: forward. */
+export const cast = {
+  name: "cast",
+  code: `// The weights as products read them, from the float32 ones that the optimizer changes (Micikevicius et al. 2018, "Mixed
+// precision training", section 3.1: small updates would be lost in float16).
+//
+//   y = x
+//
+// x: vec4 in float32; y: as many, as stored, written \`=\`. An invocation takes 4 vec4, one workgroup apart.
+
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  count: u32, // vec4s
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+
+@compute @workgroup_size(256)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    y[i] = Stored4(x[i]);
+  }
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
   },
   params: {
     count: "u32",
@@ -250,9 +314,14 @@ export const concat = {
 //   slice     dx[row, c] = addend[row, c] + dy[row, F + c] for c < K
 //
 // a [rows, Ap], b [rows, Bp], y [rows, (A + B)p]; dy [rows, Cp], dx, addend [rows, Kp]; a row is a pixel, p rounds up
-// to a multiple of 4. All float32, written \`=\`, padding lanes zero. Values are copied, or added once.
+// to a multiple of 4. All as stored, written \`=\`, padding lanes zero. Values are copied, or added once.
 // An invocation makes 4 vec4 of the output, one workgroup apart. forward and slice need A, or F, to be a multiple of 4;
 // forward_scalar and slice_scalar do not.
+
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 override has_addend: bool = false;
 
@@ -266,15 +335,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> a_scalars: array<f32>;
-@group(0) @binding(4) var<storage, read> b_scalars: array<f32>;
-@group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(6) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(7) var<storage, read> dy_scalars: array<f32>;
-@group(0) @binding(8) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(9) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<Stored4>;
+@group(0) @binding(2) var<storage, read> b: array<Stored4>;
+@group(0) @binding(3) var<storage, read> a_scalars: array<Stored>;
+@group(0) @binding(4) var<storage, read> b_scalars: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(6) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(7) var<storage, read> dy_scalars: array<Stored>;
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 
 const LANES = 256u;
 const PER_INVOCATION = 4u;
@@ -321,7 +390,7 @@ fn forward(
   }
 }
 
-fn concatenated(row: u32, channel: u32) -> f32 {
+fn concatenated(row: u32, channel: u32) -> Stored {
   if (channel < params.before) {
     return a_scalars[row * params.a_stride + channel];
   }
@@ -343,7 +412,7 @@ fn forward_scalar(
   let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
   for (var i = first; i < end; i += LANES) {
     let channel = 4u * place.column;
-    y[i] = vec4f(
+    y[i] = Stored4(
       concatenated(place.row, channel),
       concatenated(place.row, channel + 1u),
       concatenated(place.row, channel + 2u),
@@ -364,20 +433,20 @@ fn slice(
   var place = place_of(first);
   let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
   for (var i = first; i < end; i += LANES) {
-    var slope = dy[place.row * (params.a_stride >> 2u) + (params.before >> 2u) + place.column];
+    var slope = vec4f(dy[place.row * (params.a_stride >> 2u) + (params.before >> 2u) + place.column]);
     // The last vec4 may hold channels of dy that follow the slice.
     slope = select(vec4f(0.0), slope, 4u * place.column + vec4u(0u, 1u, 2u, 3u) < vec4u(params.count));
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
     place = next(place, step);
   }
 }
 
 fn sliced(row: u32, channel: u32) -> f32 {
   if (channel < params.count) {
-    return dy_scalars[row * params.a_stride + params.before + channel];
+    return f32(dy_scalars[row * params.a_stride + params.before + channel]);
   }
   return 0.0;
 }
@@ -401,9 +470,9 @@ fn slice_scalar(
       sliced(place.row, channel + 3u),
     );
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
     place = next(place, step);
   }
 }
@@ -485,8 +554,12 @@ struct LogRecord {
   loss_sum: f32,      // over the samples of all micro-batches of the step
   count: u32,         // how many samples that was
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated
+  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
+  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
 }
+
+// In float16: so many steps were left out that no scale of the loss will help.
+const HOPELESS = 2u;
 
 // What the optimizer needs to know of the gradient as a whole.
 struct Health {
@@ -494,6 +567,16 @@ struct Health {
   clip_scale: f32,     // the gradient is multiplied by this
   non_finite: u32,     // 1: the optimizer must not write
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// What loss_scale.wgsl keeps from step to step where activations are float16.
+struct LossScale {
+  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
+  good_steps: u32,       // since it was last changed
+  skipped_steps: u32,    // in all: not finite, and left out
+  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
+  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  bias_correction2: f32, // 1 - beta2^t
 }
 
 // Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
@@ -634,7 +717,7 @@ export const dropout = {
 //   forward    y = m x
 //   backward   dx = addend + m dy
 //
-// x, y, dy, dx, addend: the same number of vec4, any shape, float32, written \`=\`; zero padding stays zero.
+// x, y, dy, dx, addend: the same number of vec4, any shape, as stored, written \`=\`; zero padding stays zero.
 // The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Philox4x32-10 at counter
 // (call, 16 + layer, step, stream) under the run's seed, so backward draws what forward drew. The four words of a call
 // serve two vec4s: call 512 b + c the vec4s 1024 b + c, with the words' lower halves, and 1024 b + 512 + c, with the
@@ -728,6 +811,10 @@ struct StepState {
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 override has_addend: bool = false;
 
@@ -740,11 +827,11 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> step_state: StepState;
-@group(0) @binding(2) var<storage, read> x: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(5) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(2) var<storage, read> x: array<Stored4>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(5) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(6) var<storage, read_write> dx: array<Stored4>;
 
 // Counters of layers start here; the ones before belong to the batch and its noise.
 const FIRST_COUNTER = 16u;
@@ -769,7 +856,7 @@ fn mask_of(bits: vec4u) -> vec4f {
 
 fn forward_at(i: u32, bits: vec4u) {
   if (i < params.count) {
-    y[i] = mask_of(bits) * x[i];
+    y[i] = Stored4(mask_of(bits) * vec4f(x[i]));
   }
 }
 
@@ -790,11 +877,11 @@ fn forward(
 
 fn backward_at(i: u32, bits: vec4u) {
   if (i < params.count) {
-    var slope = mask_of(bits) * dy[i];
+    var slope = mask_of(bits) * vec4f(dy[i]);
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
   }
 }
 
@@ -838,10 +925,15 @@ export const embedding = {
 //   forward    y[n] = table[labels[n]]
 //   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
 //
-// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp]; outputs written \`=\`, zero padding stays zero. A
+// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp], as stored; outputs written \`=\`, zero padding stays zero. A
 // label beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
 // One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so
 // no atomics are needed and rows without a label become zero.
+
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 struct Params {
   batch: u32,
@@ -852,8 +944,8 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> table: array<vec4f>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> dtable: array<vec4f>;
 
 fn row_of_sample(n: u32) -> u32 {
@@ -871,7 +963,7 @@ fn forward(
     return;
   }
   let n = i / params.columns;
-  y[i] = table[row_of_sample(n) * params.columns + i - n * params.columns];
+  y[i] = Stored4(table[row_of_sample(n) * params.columns + i - n * params.columns]);
 }
 
 @compute @workgroup_size(64)
@@ -889,7 +981,7 @@ fn backward(
   var sum = vec4f(0.0);
   for (var n = 0u; n < params.batch; n++) {
     if (row_of_sample(n) == row) {
-      sum += dy[n * params.columns + column];
+      sum += vec4f(dy[n * params.columns + column]);
     }
   }
   dtable[i] = sum;
@@ -965,8 +1057,12 @@ struct LogRecord {
   loss_sum: f32,      // over the samples of all micro-batches of the step
   count: u32,         // how many samples that was
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated
+  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
+  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
 }
+
+// In float16: so many steps were left out that no scale of the loss will help.
+const HOPELESS = 2u;
 
 // What the optimizer needs to know of the gradient as a whole.
 struct Health {
@@ -974,6 +1070,16 @@ struct Health {
   clip_scale: f32,     // the gradient is multiplied by this
   non_finite: u32,     // 1: the optimizer must not write
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// What loss_scale.wgsl keeps from step to step where activations are float16.
+struct LossScale {
+  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
+  good_steps: u32,       // since it was last changed
+  skipped_steps: u32,    // in all: not finite, and left out
+  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
+  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  bias_correction2: f32, // 1 - beta2^t
 }
 
 // Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
@@ -1100,7 +1206,8 @@ export const group_norm = {
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
-// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). All float32, written \`=\`, padding lanes zero.
+// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). The first five as stored, the rest float32, all
+// written \`=\`, padding lanes zero.
 //
 // One workgroup takes one sample and a block of channels that holds whole groups and whole vec4s. An invocation keeps
 // to one vec4 of channels (its column) and some of the pixels (its row of the workgroup), so that what belongs to a
@@ -1133,6 +1240,10 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let one_minus_s = inverse * select(vec4f(1.0), e, positive);
   return s * (1.0 + x * one_minus_s);
 }
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 override use_silu: bool = false;
 override has_addend: bool = false;
@@ -1151,15 +1262,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read> gamma: array<vec4f>;
 @group(0) @binding(3) var<storage, read> beta: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;
 @group(0) @binding(6) var<storage, read> saved_stats: array<vec2f>;
-@group(0) @binding(7) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(8) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(9) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(7) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 @group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
 @group(0) @binding(11) var<storage, read> saved_sums: array<vec4f>;
 @group(0) @binding(12) var<storage, read_write> dgamma: array<vec4f>;
@@ -1273,13 +1384,13 @@ fn pixel_moments(place: Place) -> Moments {
   if (place.first == place.end) {
     return Moments(vec4f(0.0), vec4f(0.0), vec4f(0.0));
   }
-  let origin = x[place.first];
+  let origin = vec4f(x[place.first]);
   var sum = vec4f(0.0);
   var squares = vec4f(0.0);
   for (var i = place.first; i < place.end; i += 2u * place.step) {
     let j = second_of(place, i);
-    let a = x[i] - origin;
-    let b = select(vec4f(0.0), x[j] - origin, j > i);
+    let a = vec4f(x[i]) - origin;
+    let b = select(vec4f(0.0), vec4f(x[j]) - origin, j > i);
     sum += a + b;
     squares += a * a + b * b;
   }
@@ -1363,11 +1474,11 @@ fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation
   let scale = gamma[place.column] * rstd;
   let offset = beta[place.column];
   for (var i = place.first; i < place.end; i += place.step) {
-    let z = (x[i] - mean) * scale + offset;
+    let z = (vec4f(x[i]) - mean) * scale + offset;
     if (use_silu) {
-      y[i] = silu4(z);
+      y[i] = Stored4(silu4(z));
     } else {
-      y[i] = z;
+      y[i] = Stored4(z);
     }
   }
 }
@@ -1386,8 +1497,8 @@ struct Point {
 }
 
 fn point_at(i: u32, channels: Channels) -> Point {
-  let xhat = (x[i] - channels.mean) * channels.rstd;
-  var dz = dy[i];
+  let xhat = (vec4f(x[i]) - channels.mean) * channels.rstd;
+  var dz = vec4f(dy[i]);
   if (use_silu) {
     dz *= silu4_derivative(channels.scale * xhat + channels.offset);
   }
@@ -1465,9 +1576,9 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     let point = point_at(i, channels);
     var slope = channels.rstd * (channels.scale * point.dz - means.a - point.xhat * means.b);
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
   }
 }
 
@@ -1517,7 +1628,171 @@ fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
   entryPoints: ["forward", "backward", "sum_samples"],
 } as const satisfies KernelSource;
 
-/** `mse.wgsl`: forward, backward, record. */
+/** `loss_scale.wgsl`: update. */
+export const loss_scale = {
+  name: "loss_scale",
+  code: `// The dynamic loss scale of training in float16 (Micikevicius et al. 2018, "Mixed precision training", section 3.2), after
+// the gradient norm and before the optimizer:
+//
+//   a good step:     norm = norm / scale,  clip_scale = min(1, max_norm / (norm + 1e-6)) / scale;  after \`growth_interval\`
+//                    of them in a row scale = min(2 scale, LARGEST)
+//   one not finite:  nothing is updated, scale = max(scale / 2, SMALLEST)
+//
+// So what the optimizer multiplies the gradients by takes the scale out of them, exactly: it is a power of two. Adam counts
+// the good steps alone: with t of them c = 1 - beta^t, from the last one's as beta c + (1 - beta). A run is hopeless after
+// \`hopeless_limit\` steps in a row (0: never) that were left out at the smallest scale; from then on nothing is updated.
+//
+// All float32, in one invocation. health comes from grad_norm.wgsl with sticky 0, in terms of the scaled gradients;
+// step_state gets the bias corrections.
+
+// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
+// the step. Twin of step_state.ts: the order of the fields is the layout.
+struct StepState {
+  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
+  seed_lo: u32,         // Philox key, low word of the run's seed
+  seed_hi: u32,         // Philox key, high word
+  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  position: u32,        // index into the order buffer of the first sample of this batch
+  count: u32,           // how many samples of the batch are real; the rest have weight 0
+  log_slot: u32,        // where in the log buffer this step writes its loss
+  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
+  learning_rate: f32,   // of this optimizer step, warm-up included
+  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
+  bias_correction2: f32,// 1 - beta2^t
+  ema_decay: f32,
+}
+// Records that the kernels of a training step share. An include: no bindings, no entry point. Twin of training.ts:
+// the order of the fields is the layout.
+
+// What draw_batch.wgsl chose for one sample of the batch.
+struct Draw {
+  image: u32,     // index into the data set
+  timestep: u32,  // 0 to T - 1
+  flip: u32,      // 1: mirrored left to right
+}
+
+// What depends on the timestep alone; one row per timestep.
+struct ScheduleRow {
+  signal: f32,            // sqrt(alphas_cumprod): the weight of x_0 in x_t
+  noise: f32,             // sqrt(1 - alphas_cumprod): the weight of the noise in x_t
+  target_from_x0: f32,    // weight of x_0 in what the network is to predict
+  target_from_noise: f32, // weight of the noise in it
+  weight: f32,            // of this timestep in the loss
+}
+
+// What one optimizer step leaves for the CPU, which reads many of them at once.
+struct LogRecord {
+  loss_sum: f32,      // over the samples of all micro-batches of the step
+  count: u32,         // how many samples that was
+  gradient_norm: f32, // before clipping
+  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
+  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
+}
+
+// In float16: so many steps were left out that no scale of the loss will help.
+const HOPELESS = 2u;
+
+// What the optimizer needs to know of the gradient as a whole.
+struct Health {
+  gradient_norm: f32,
+  clip_scale: f32,     // the gradient is multiplied by this
+  non_finite: u32,     // 1: the optimizer must not write
+  first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// What loss_scale.wgsl keeps from step to step where activations are float16.
+struct LossScale {
+  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
+  good_steps: u32,       // since it was last changed
+  skipped_steps: u32,    // in all: not finite, and left out
+  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
+  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  bias_correction2: f32, // 1 - beta2^t
+}
+
+// Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}
+
+struct Params {
+  max_norm: f32, // 0 clips nothing
+  beta1: f32,
+  rate1: f32,    // 1 - beta1, rounded once from float64
+  beta2: f32,
+  rate2: f32,    // 1 - beta2
+  growth_interval: u32,
+  hopeless_limit: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read_write> step_state: StepState;
+@group(0) @binding(2) var<storage, read_write> health: Health;
+@group(0) @binding(3) var<storage, read_write> train_log: array<LogRecord>;
+@group(0) @binding(4) var<storage, read_write> loss_scale: LossScale;
+
+const SMALLEST = 1.0;
+const LARGEST = 16777216.0; // 2^24; 2^16 is usual
+
+fn hopeless() -> bool {
+  return params.hopeless_limit > 0u && loss_scale.hopeless_steps >= params.hopeless_limit;
+}
+
+@compute @workgroup_size(1)
+fn update() {
+  let slot = step_state.log_slot;
+  let scale = loss_scale.scale;
+  train_log[slot].loss_scale = scale;
+  if (hopeless()) {
+    health.non_finite = 1u;
+    train_log[slot].non_finite = HOPELESS;
+    return;
+  }
+  if (health.non_finite == 1u) {
+    loss_scale.good_steps = 0u;
+    loss_scale.skipped_steps += 1u;
+    loss_scale.hopeless_steps = select(0u, loss_scale.hopeless_steps + 1u, scale == SMALLEST);
+    loss_scale.scale = max(0.5 * scale, SMALLEST);
+    if (hopeless()) {
+      train_log[slot].non_finite = HOPELESS;
+    }
+    return;
+  }
+  let norm = health.gradient_norm / scale;
+  health.gradient_norm = norm;
+  health.clip_scale = select(1.0, min(1.0, params.max_norm / (norm + 1e-6)), params.max_norm > 0.0) / scale;
+  train_log[slot].gradient_norm = norm;
+  loss_scale.bias_correction1 = params.beta1 * loss_scale.bias_correction1 + params.rate1;
+  loss_scale.bias_correction2 = params.beta2 * loss_scale.bias_correction2 + params.rate2;
+  step_state.bias_correction1 = loss_scale.bias_correction1;
+  step_state.bias_correction2 = loss_scale.bias_correction2;
+  loss_scale.hopeless_steps = 0u;
+  loss_scale.good_steps += 1u;
+  if (loss_scale.good_steps == params.growth_interval) {
+    loss_scale.good_steps = 0u;
+    loss_scale.scale = min(2.0 * scale, LARGEST);
+  }
+}
+`,
+  bindings: {
+    step_state: { binding: 1, access: "read_write" },
+    health: { binding: 2, access: "read_write" },
+    train_log: { binding: 3, access: "read_write" },
+    loss_scale: { binding: 4, access: "read_write" },
+  },
+  params: {
+    max_norm: "f32",
+    beta1: "f32",
+    rate1: "f32",
+    beta2: "f32",
+    rate2: "f32",
+    growth_interval: "u32",
+    hopeless_limit: "u32",
+  },
+  entryPoints: ["update"],
+} as const satisfies KernelSource;
+
+/** `mse.wgsl`: forward, backward, backward_scaled, record. */
 export const mse = {
   name: "mse",
   code: `// The weighted mean squared error over the real samples of a batch, its gradient, and its record.
@@ -1525,9 +1800,10 @@ export const mse = {
 //   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
 //   loss = 1 / count * sum of l_n for n < count                     later samples are filler: loss and gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
+//                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
-// prediction, targets, gradient [N, H, W, Cp] float32 with zero padding lanes; loss_per_sample [N] float32 (l_n);
-// train_log: one record per optimizer step. All outputs written \`=\`, the record \`+=\` where step_state.accumulate is 1.
+// prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
+// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written \`=\`, the record \`+=\` where step_state.accumulate is 1.
 // forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per
 // vec4. record: one invocation, in sample order.
 
@@ -1571,8 +1847,12 @@ struct LogRecord {
   loss_sum: f32,      // over the samples of all micro-batches of the step
   count: u32,         // how many samples that was
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated
+  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
+  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
 }
+
+// In float16: so many steps were left out that no scale of the loss will help.
+const HOPELESS = 2u;
 
 // What the optimizer needs to know of the gradient as a whole.
 struct Health {
@@ -1582,10 +1862,24 @@ struct Health {
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
 }
 
+// What loss_scale.wgsl keeps from step to step where activations are float16.
+struct LossScale {
+  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
+  good_steps: u32,       // since it was last changed
+  skipped_steps: u32,    // in all: not finite, and left out
+  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
+  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  bias_correction2: f32, // 1 - beta2^t
+}
+
 // Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 struct Params {
   batch: u32,
@@ -1598,11 +1892,12 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step_state: StepState;
 @group(0) @binding(2) var<storage, read> draws: array<Draw>;
 @group(0) @binding(3) var<storage, read> schedule: array<ScheduleRow>;
-@group(0) @binding(4) var<storage, read> prediction: array<vec4f>;
+@group(0) @binding(4) var<storage, read> prediction: array<Stored4>;
 @group(0) @binding(5) var<storage, read> targets: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> gradient: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> gradient: array<Stored4>;
 @group(0) @binding(7) var<storage, read_write> loss_per_sample: array<f32>;
 @group(0) @binding(8) var<storage, read_write> train_log: array<LogRecord>;
+@group(0) @binding(9) var<storage, read> loss_scale: LossScale;
 
 var<workgroup> sums: array<f32, 64>;
 
@@ -1611,7 +1906,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let n = group.x;
   var sum = vec4f(0.0);
   for (var i = lane; i < params.blocks; i += 64u) {
-    let difference = prediction[n * params.blocks + i] - targets[n * params.blocks + i];
+    let difference = vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i];
     sum += difference * difference;
   }
   sums[lane] = sum.x + sum.y + sum.z + sum.w;
@@ -1629,6 +1924,17 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   loss_per_sample[n] = loss;
 }
 
+fn slope_at(i: u32) -> vec4f {
+  let n = i / params.blocks;
+  var slope = vec4f(0.0);
+  if (n < step_state.count) {
+    let weight = schedule[draws[n].timestep].weight;
+    let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
+    slope = factor * (vec4f(prediction[i]) - targets[i]);
+  }
+  return slope;
+}
+
 @compute @workgroup_size(64)
 fn backward(
   @builtin(workgroup_id) group: vec3u,
@@ -1636,22 +1942,26 @@ fn backward(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i >= params.batch * params.blocks) {
-    return;
+  if (i < params.batch * params.blocks) {
+    gradient[i] = Stored4(slope_at(i));
   }
-  let n = i / params.blocks;
-  var slope = vec4f(0.0);
-  if (n < step_state.count) {
-    let weight = schedule[draws[n].timestep].weight;
-    let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
-    slope = factor * (prediction[i] - targets[i]);
+}
+
+@compute @workgroup_size(64)
+fn backward_scaled(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i < params.batch * params.blocks) {
+    gradient[i] = Stored4(loss_scale.scale * slope_at(i));
   }
-  gradient[i] = slope;
 }
 
 @compute @workgroup_size(1)
 fn record() {
-  var entry = LogRecord(0.0, 0u, 0.0, 0u);
+  var entry = LogRecord(0.0, 0u, 0.0, 0u, 0.0);
   if (step_state.accumulate == 1u) {
     entry = train_log[step_state.log_slot];
   }
@@ -1673,6 +1983,7 @@ fn record() {
     gradient: { binding: 6, access: "read_write" },
     loss_per_sample: { binding: 7, access: "read_write" },
     train_log: { binding: 8, access: "read_write" },
+    loss_scale: { binding: 9, access: "read" },
   },
   params: {
     batch: "u32",
@@ -1680,7 +1991,7 @@ fn record() {
     elements: "u32",
     gradient_scale: "f32",
   },
-  entryPoints: ["forward", "backward", "record"],
+  entryPoints: ["forward", "backward", "backward_scaled", "record"],
 } as const satisfies KernelSource;
 
 /** `q_sample.wgsl`: q_sample. */
@@ -1694,7 +2005,7 @@ export const q_sample = {
 //   e       : counter = (index of the vec4 within the sample, 1, step, stream + 256 n), key = seed
 //
 // images: bytes [chunk_count, H, W, C] of data set images chunk_first, chunk_first + 1, ...; little-endian in words.
-// draws [N]; schedule [T]; x_t, targets [N, H, W, Cp] float32, written \`=\`, padding lanes zero.
+// draws [N]; schedule [T]; x_t [N, H, W, Cp] as stored, targets the same in float32, written \`=\`, padding lanes zero.
 // A data set larger than one binding is cut into chunks, one dispatch each; a dispatch writes the samples of its chunk
 // and leaves the others. A workgroup takes 32 x 16 pixels of one sample and one vec4 of their channels, an invocation
 // every other row: nothing has to be divided to find them, which software adapters do lane by lane.
@@ -1739,8 +2050,12 @@ struct LogRecord {
   loss_sum: f32,      // over the samples of all micro-batches of the step
   count: u32,         // how many samples that was
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated
+  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
+  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
 }
+
+// In float16: so many steps were left out that no scale of the loss will help.
+const HOPELESS = 2u;
 
 // What the optimizer needs to know of the gradient as a whole.
 struct Health {
@@ -1748,6 +2063,16 @@ struct Health {
   clip_scale: f32,     // the gradient is multiplied by this
   non_finite: u32,     // 1: the optimizer must not write
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// What loss_scale.wgsl keeps from step to step where activations are float16.
+struct LossScale {
+  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
+  good_steps: u32,       // since it was last changed
+  skipped_steps: u32,    // in all: not finite, and left out
+  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
+  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  bias_correction2: f32, // 1 - beta2^t
 }
 
 // Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
@@ -1878,6 +2203,10 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
   let words = philox4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 struct Params {
   height: u32,
@@ -1892,7 +2221,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> images: array<u32>;
 @group(0) @binding(3) var<storage, read> draws: array<Draw>;
 @group(0) @binding(4) var<storage, read> schedule: array<ScheduleRow>;
-@group(0) @binding(5) var<storage, read_write> x_t: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> x_t: array<Stored4>;
 @group(0) @binding(6) var<storage, read_write> targets: array<vec4f>;
 
 // Four bytes from any byte offset: a pixel of three bytes starts anywhere in a word.
@@ -1936,7 +2265,7 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
     let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, params.channels);
     let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, params.channels);
     let i = n * params.height * params.width * blocks + within;
-    x_t[i] = weights.signal * x_0 + weights.noise * e;
+    x_t[i] = Stored4(weights.signal * x_0 + weights.noise * e);
     targets[i] = weights.target_from_x0 * x_0 + weights.target_from_noise * e;
     // Tested at the bottom: after a test at the top fails, llvmpipe runs the body once more for nothing.
     continuing { row += 2u; break if row >= end; }
@@ -1973,7 +2302,7 @@ export const sampler_step = {
 //
 // A slot without an unconditional row takes c as it is. model_out [R, H, W, Cp], the slot says which rows are its own;
 // x [S, H, W, Cp], updated in place; preview [S, H, W, Cp] (the estimate x_0), written \`=\`; slots [S] with the
-// coefficients of their own step. float32. Idle slots keep x and preview. Padding lanes are zero in, zero out. One
+// coefficients of their own step. model_out as stored, the rest float32. Idle slots keep x and preview. Padding lanes are zero in, zero out. One
 // invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020, algorithm 2; Song
 // et al. 2021, equation 12).
 
@@ -2137,6 +2466,10 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
   let words = philox4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 struct Params {
   slots: u32,
@@ -2146,7 +2479,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> model_out: array<vec4f>;
+@group(0) @binding(2) var<storage, read> model_out: array<Stored4>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> preview: array<vec4f>;
 
@@ -2165,9 +2498,9 @@ fn sampler_step(
     return;
   }
   let index = i % params.per_slot;
-  var out = model_out[slot.conditional * params.per_slot + index];
+  var out = vec4f(model_out[slot.conditional * params.per_slot + index]);
   if (slot.unconditional != NONE) {
-    let unconditional = model_out[slot.unconditional * params.per_slot + index];
+    let unconditional = vec4f(model_out[slot.unconditional * params.per_slot + index]);
     out = unconditional + slot.guidance * (out - unconditional);
   }
   let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out, vec4f(-slot.clip), vec4f(slot.clip));
@@ -2203,7 +2536,7 @@ export const silu = {
 //   forward    y = silu(x)
 //   backward   dx = addend + dy silu'(x)          addend: the gradient so far of x; 0 where has_addend is false
 //
-// x, y, dy, dx, addend: the same number of vec4, any shape, float32; zero padding stays zero. Outputs written \`=\`.
+// x, y, dy, dx, addend: the same number of vec4, any shape, as stored; zero padding stays zero. Outputs written \`=\`.
 // An invocation takes 4 vec4, one workgroup apart.
 
 // SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
@@ -2223,6 +2556,10 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let one_minus_s = inverse * select(vec4f(1.0), e, positive);
   return s * (1.0 + x * one_minus_s);
 }
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 override has_addend: bool = false;
 
@@ -2231,11 +2568,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(3) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(3) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(4) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
 @compute @workgroup_size(256)
 fn forward(
@@ -2245,7 +2582,7 @@ fn forward(
 ) {
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    y[i] = silu4(x[i]);
+    y[i] = Stored4(silu4(vec4f(x[i])));
   }
 }
 
@@ -2257,11 +2594,11 @@ fn backward(
 ) {
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    var slope = dy[i] * silu4_derivative(x[i]);
+    var slope = vec4f(dy[i]) * silu4_derivative(vec4f(x[i]));
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
   }
 }
 `,
@@ -2290,7 +2627,7 @@ export const slot_inputs = {
 //   label[r]    = slot.class_label, or the null label \`classes\` where r asks without the class
 //
 // asks [R] u32: slot and flag, or NONE for an idle row, whose old input stays: its answer is not used. slots [S];
-// x [S, H, W, Cp] float32; input [R, H, W, Cp] float32, timestep [R] f32, label [R] u32, written \`=\`. One invocation
+// x [S, H, W, Cp] float32; input [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32, written \`=\`. One invocation
 // per vec4 of channels of input; the first of each row writes timestep and label.
 
 // Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
@@ -2329,6 +2666,10 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 
 // The step word of the noise that a trajectory starts from.
 const INITIAL_NOISE = 0xffffffffu;
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 struct Params {
   rows: u32,
@@ -2340,7 +2681,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
 @group(0) @binding(2) var<storage, read> asks: array<u32>;
 @group(0) @binding(3) var<storage, read> x: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> input: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> input: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> timestep: array<f32>;
 @group(0) @binding(6) var<storage, read_write> label: array<u32>;
 
@@ -2361,7 +2702,7 @@ fn slot_inputs(
   }
   let index = i - row * params.per_slot;
   let at = ask & ~WITHOUT_CLASS;
-  input[i] = x[at * params.per_slot + index];
+  input[i] = Stored4(x[at * params.per_slot + index]);
   if (index == 0u) {
     timestep[row] = slots[at].timestep;
     label[row] = select(slots[at].class_label, params.classes, (ask & WITHOUT_CLASS) != 0u);
@@ -2606,10 +2947,15 @@ export const softmax = {
 //   forward    y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
 //   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)     scale: of the scores before the softmax, 1 / sqrt(head size)
 //
-// x, y, dy, dx [rows, Tp], float32, T of the Tp values of a row in use; written \`=\`, padding lanes zero.
+// x, y, dy, dx [rows, Tp], as stored, T of the Tp values of a row in use; written \`=\`, padding lanes zero.
 // Eight invocations share a row, each taking every eighth vec4; a workgroup of 64 takes eight rows. Each invocation
 // finds the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein
 // 2018).
+
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 struct Params {
   rows: u32,
@@ -2619,11 +2965,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(3) var<storage, read> saved_y: array<vec4f>;
-@group(0) @binding(4) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(3) var<storage, read> saved_y: array<Stored4>;
+@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
 const ROW_LANES = 8u;
 const LOWEST = -3.4e38;
@@ -2652,13 +2998,13 @@ fn forward(
 
   var highest = vec4f(LOWEST);
   for (var column = first; column < params.columns; column += ROW_LANES) {
-    highest = max(highest, select(vec4f(LOWEST), x[base + column], in_use(column)));
+    highest = max(highest, select(vec4f(LOWEST), vec4f(x[base + column]), in_use(column)));
   }
   let own = max(max(highest.x, highest.y), max(highest.z, highest.w));
   var sum = vec4f(0.0);
   for (var column = first; column < params.columns; column += ROW_LANES) {
     // The minimum keeps the exponential of a padding lane finite.
-    sum += select(vec4f(0.0), exp(min(x[base + column] - own, vec4f(0.0))), in_use(column));
+    sum += select(vec4f(0.0), exp(min(vec4f(x[base + column]) - own, vec4f(0.0))), in_use(column));
   }
   maxima[lane] = own;
   totals[lane] = (sum.x + sum.y) + (sum.z + sum.w);
@@ -2677,8 +3023,8 @@ fn forward(
   }
   let inverse = 1.0 / total;
   for (var column = first; column < params.columns; column += ROW_LANES) {
-    let share = inverse * exp(min(x[base + column] - maximum, vec4f(0.0)));
-    y[base + column] = select(vec4f(0.0), share, in_use(column));
+    let share = inverse * exp(min(vec4f(x[base + column]) - maximum, vec4f(0.0)));
+    y[base + column] = Stored4(select(vec4f(0.0), share, in_use(column)));
   }
 }
 
@@ -2695,7 +3041,7 @@ fn backward(
   // y is zero in padding lanes, so nothing of dy enters there as long as it is finite.
   var sum = 0.0;
   for (var column = first; column < params.columns; column += ROW_LANES) {
-    sum += dot(saved_y[base + column], dy[base + column]);
+    sum += dot(vec4f(saved_y[base + column]), vec4f(dy[base + column]));
   }
   totals[lane] = sum;
   workgroupBarrier();
@@ -2708,7 +3054,8 @@ fn backward(
     mean += totals[peers + k];
   }
   for (var column = first; column < params.columns; column += ROW_LANES) {
-    dx[base + column] = params.scale * saved_y[base + column] * (dy[base + column] - mean);
+    dx[base + column] =
+      Stored4(params.scale * vec4f(saved_y[base + column]) * (vec4f(dy[base + column]) - mean));
   }
 }
 `,
@@ -2733,11 +3080,16 @@ export const spatial_sum = {
   name: "spatial_sum",
   code: `// Sum over an image's positions, the gradient of a bias that is added to every position (the projected time embedding):
 //   dx[n,c] = addend[n,c] + sum_p dy[n,p,c]
-// dy     [N,P,Cp] NHWC with P = H*W, Cp channels padded to 4; float32
-// dx     [N,1,1,Cp], written with =
+// dy     [N,P,Cp] NHWC with P = H*W, Cp channels padded to 4; as stored
+// dx     [N,1,1,Cp], as stored, written with =
 // Threads: one invocation per sample and 4 channels; it walks the positions in order, so the result does not depend on
 // the device's scheduling. Accumulates in four float32 partial sums (positions modulo 4), which also quarters the
 // rounding error of a long sum.
+
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 struct Params {
   batch: u32,
@@ -2746,9 +3098,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(2) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Stored4>;
 
 override has_addend: bool = false;
 
@@ -2764,15 +3116,15 @@ fn sum(@builtin(global_invocation_id) id: vec3u) {
   let whole = params.spatial & ~3u;
   for (var p = 0u; p < whole; p += 4u) {
     let at = first + p * stride;
-    total0 += dy[at];
-    total1 += dy[at + stride];
-    total2 += dy[at + 2u * stride];
-    total3 += dy[at + 3u * stride];
+    total0 += vec4f(dy[at]);
+    total1 += vec4f(dy[at + stride]);
+    total2 += vec4f(dy[at + 2u * stride]);
+    total3 += vec4f(dy[at + 3u * stride]);
   }
-  for (var p = whole; p < params.spatial; p++) { total0 += dy[first + p * stride]; }
+  for (var p = whole; p < params.spatial; p++) { total0 += vec4f(dy[first + p * stride]); }
   var total = (total0 + total1) + (total2 + total3);
-  if (has_addend) { total += addend[id.x]; }
-  dx[id.x] = total;
+  if (has_addend) { total += vec4f(addend[id.x]); }
+  dx[id.x] = Stored4(total);
 }
 `,
   bindings: {
@@ -2796,7 +3148,7 @@ export const timestep_embedding = {
 //   f_k = P^(-k / (D/2 - shift)),  k = 0 … D/2 - 1
 //   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or the cosines first; an odd D ends in a zero
 //
-// timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] float32, written \`=\`, padding lanes zero.
+// timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] as stored, written \`=\`, padding lanes zero.
 // One invocation per vec4 of y.
 //
 // An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept
@@ -2890,6 +3242,10 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 struct Params {
   batch: u32,
@@ -2911,7 +3267,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> timesteps: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
 
 const RADIAN = 683565276u;   // 2^32 / (2 pi): one radian as a fraction of a turn
 
@@ -2963,7 +3319,7 @@ fn forward(
   }
   let n = j / params.columns;
   let i = 4u * (j - n * params.columns);
-  y[j] = vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u));
+  y[j] = Stored4(vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u)));
 }
 `,
   bindings: {
@@ -2997,8 +3353,13 @@ export const upsample = {
 //   forward    y[n, 2h + i, 2w + j, c] = x[n, h, w, c]                       i, j in {0, 1}
 //   backward   dx[n, h, w, c] = addend[n, h, w, c] + sum over i, j of dy[n, 2h + i, 2w + j, c]
 //
-// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; float32, written \`=\`; zero padding stays zero.
+// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; as stored, written \`=\`; zero padding stays zero.
 // An invocation takes 4 vec4 of the small tensor, one workgroup apart.
+
+// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
+// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
 
 override has_addend: bool = false;
 
@@ -3009,11 +3370,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(3) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(3) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(4) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
 // Index in the large tensor of the first of the four copies of vec4 i. Images follow one another without a gap, so the
 // batch needs no index of its own: row r of all images becomes rows 2r and 2r + 1.
@@ -3053,11 +3414,12 @@ fn backward(
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
     let k = copy_of(i);
-    var slope = (dy[k] + dy[k + params.columns]) + (dy[k + below] + dy[k + below + params.columns]);
+    var slope = (vec4f(dy[k]) + vec4f(dy[k + params.columns])) +
+      (vec4f(dy[k + below]) + vec4f(dy[k + below + params.columns]));
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
   }
 }
 `,

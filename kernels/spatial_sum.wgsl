@@ -1,10 +1,12 @@
 // Sum over an image's positions, the gradient of a bias that is added to every position (the projected time embedding):
 //   dx[n,c] = addend[n,c] + sum_p dy[n,p,c]
-// dy     [N,P,Cp] NHWC with P = H*W, Cp channels padded to 4; float32
-// dx     [N,1,1,Cp], written with =
+// dy     [N,P,Cp] NHWC with P = H*W, Cp channels padded to 4; as stored
+// dx     [N,1,1,Cp], as stored, written with =
 // Threads: one invocation per sample and 4 channels; it walks the positions in order, so the result does not depend on
 // the device's scheduling. Accumulates in four float32 partial sums (positions modulo 4), which also quarters the
 // rounding error of a long sum.
+
+// include: storage.wgsl
 
 struct Params {
   batch: u32,
@@ -13,9 +15,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(2) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(2) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Stored4>;
 
 override has_addend: bool = false;
 
@@ -31,13 +33,13 @@ fn sum(@builtin(global_invocation_id) id: vec3u) {
   let whole = params.spatial & ~3u;
   for (var p = 0u; p < whole; p += 4u) {
     let at = first + p * stride;
-    total0 += dy[at];
-    total1 += dy[at + stride];
-    total2 += dy[at + 2u * stride];
-    total3 += dy[at + 3u * stride];
+    total0 += vec4f(dy[at]);
+    total1 += vec4f(dy[at + stride]);
+    total2 += vec4f(dy[at + 2u * stride]);
+    total3 += vec4f(dy[at + 3u * stride]);
   }
-  for (var p = whole; p < params.spatial; p++) { total0 += dy[first + p * stride]; }
+  for (var p = whole; p < params.spatial; p++) { total0 += vec4f(dy[first + p * stride]); }
   var total = (total0 + total1) + (total2 + total3);
-  if (has_addend) { total += addend[id.x]; }
-  dx[id.x] = total;
+  if (has_addend) { total += vec4f(addend[id.x]); }
+  dx[id.x] = Stored4(total);
 }

@@ -13,6 +13,11 @@ export interface KernelTarget {
   readonly path: "subgroup" | "tile";
   /** Lanes of a subgroup; 0 where subgroup operations cannot be used. */
   readonly subgroupSize: number;
+  /**
+   * Activations, their gradients and the weights of products lie in memory as float16, where the device has `shader-f16`;
+   * everything else stays float32. See storage.ts.
+   */
+  readonly half?: boolean;
   /** What picks among candidates; the first candidate, which a rule puts there, unless given. */
   readonly choose?: Choose;
 }

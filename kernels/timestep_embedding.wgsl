@@ -3,7 +3,7 @@
 //   f_k = P^(-k / (D/2 - shift)),  k = 0 … D/2 - 1
 //   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or the cosines first; an odd D ends in a zero
 //
-// timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] float32, written `=`, padding lanes zero.
+// timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] as stored, written `=`, padding lanes zero.
 // One invocation per vec4 of y.
 //
 // An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept
@@ -12,6 +12,7 @@
 
 // include: philox.wgsl
 // include: sine_cosine.wgsl
+// include: storage.wgsl
 
 struct Params {
   batch: u32,
@@ -33,7 +34,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> timesteps: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
 
 const RADIAN = 683565276u;   // 2^32 / (2 pi): one radian as a fraction of a turn
 
@@ -85,5 +86,5 @@ fn forward(
   }
   let n = j / params.columns;
   let i = 4u * (j - n * params.columns);
-  y[j] = vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u));
+  y[j] = Stored4(vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u)));
 }

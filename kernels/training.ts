@@ -11,7 +11,7 @@ export const DRAW_BYTES = 12;
 export const HEALTH_BYTES = 16;
 
 /** Bytes of one `LogRecord`. */
-export const LOG_RECORD_BYTES = 16;
+export const LOG_RECORD_BYTES = 20;
 
 /** Per-timestep tables, each of the same length `T`; `lib/diffusion/objective.ts` makes them. */
 export interface ScheduleTables {
@@ -53,6 +53,10 @@ export interface LogRecord {
   readonly gradientNorm: number;
   /** Loss or gradients were not finite, and nothing was updated. */
   readonly nonFinite: boolean;
+  /** In float16: nothing will be updated any more, since many steps in a row were not finite whatever the loss scale. */
+  readonly hopeless: boolean;
+  /** The loss scale that the gradients were computed with; 0 in float32, which needs none. */
+  readonly lossScale: number;
 }
 
 /** The records of a log buffer, slot 0 first. */
@@ -60,12 +64,14 @@ export function decodeLog(bytes: ArrayBuffer): LogRecord[] {
   const floats = new Float32Array(bytes);
   const words = new Uint32Array(bytes);
   const records: LogRecord[] = [];
-  for (let i = 0; i + 3 < words.length; i += 4) {
+  for (let i = 0; i + 4 < words.length; i += 5) {
     records.push({
       lossSum: floats[i],
       count: words[i + 1],
       gradientNorm: floats[i + 2],
-      nonFinite: words[i + 3] === 1,
+      nonFinite: words[i + 3] !== 0,
+      hopeless: words[i + 3] === 2,
+      lossScale: floats[i + 4],
     });
   }
   return records;

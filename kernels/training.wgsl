@@ -22,8 +22,12 @@ struct LogRecord {
   loss_sum: f32,      // over the samples of all micro-batches of the step
   count: u32,         // how many samples that was
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated
+  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
+  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
 }
+
+// In float16: so many steps were left out that no scale of the loss will help.
+const HOPELESS = 2u;
 
 // What the optimizer needs to know of the gradient as a whole.
 struct Health {
@@ -31,6 +35,16 @@ struct Health {
   clip_scale: f32,     // the gradient is multiplied by this
   non_finite: u32,     // 1: the optimizer must not write
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// What loss_scale.wgsl keeps from step to step where activations are float16.
+struct LossScale {
+  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
+  good_steps: u32,       // since it was last changed
+  skipped_steps: u32,    // in all: not finite, and left out
+  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
+  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  bias_correction2: f32, // 1 - beta2^t
 }
 
 // Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.

@@ -3,8 +3,10 @@
 //   forward    y[n, 2h + i, 2w + j, c] = x[n, h, w, c]                       i, j in {0, 1}
 //   backward   dx[n, h, w, c] = addend[n, h, w, c] + sum over i, j of dy[n, 2h + i, 2w + j, c]
 //
-// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; float32, written `=`; zero padding stays zero.
+// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; as stored, written `=`; zero padding stays zero.
 // An invocation takes 4 vec4 of the small tensor, one workgroup apart.
+
+// include: storage.wgsl
 
 override has_addend: bool = false;
 
@@ -15,11 +17,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(3) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(4) var<storage, read> addend: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> dx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(3) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(4) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
 // Index in the large tensor of the first of the four copies of vec4 i. Images follow one another without a gap, so the
 // batch needs no index of its own: row r of all images becomes rows 2r and 2r + 1.
@@ -59,10 +61,11 @@ fn backward(
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
     let k = copy_of(i);
-    var slope = (dy[k] + dy[k + params.columns]) + (dy[k + below] + dy[k + below + params.columns]);
+    var slope = (vec4f(dy[k]) + vec4f(dy[k + params.columns])) +
+      (vec4f(dy[k + below]) + vec4f(dy[k + below + params.columns]));
     if (has_addend) {
-      slope += addend[i];
+      slope += vec4f(addend[i]);
     }
-    dx[i] = slope;
+    dx[i] = Stored4(slope);
   }
 }

@@ -4,8 +4,15 @@
  * @module
  */
 import { type DrawSettings, drawSettings, type GenerateOptions } from "./generate.ts";
-import { type Drawn, type DrawOptions, Generator, type ImageRequest } from "./diffusion/generator.ts";
-import { RunningBatch } from "./diffusion/running_batch.ts";
+import type { KernelTarget } from "../kernels/target.ts";
+import {
+  type Drawn,
+  type DrawOptions,
+  Generator,
+  generatorRows,
+  type ImageRequest,
+} from "./diffusion/generator.ts";
+import { batchSizes, RunningBatch } from "./diffusion/running_batch.ts";
 import { planSampling, type SamplerStep } from "./diffusion/sampler.ts";
 import { NoiseSchedule } from "./diffusion/schedule.ts";
 import { ConfigError, DeviceError } from "./errors.ts";
@@ -13,17 +20,23 @@ import { type Gpu, openGpu } from "./gpu/device.ts";
 import { createBuffer, destroyBuffer } from "./gpu/memory.ts";
 import { type ImageMetadata, Images } from "./image/images.ts";
 import { classCount, imageSize, type UNetConfig, unetConfigFromJson } from "./model/config.ts";
-import { unetParameters } from "./model/network.ts";
+import { recordForward, unetParameters } from "./model/network.ts";
+import { checkPrecision, type Precision } from "./model/precision.ts";
 import { loadPipeline } from "./train/pipeline.ts";
+import { Tuning, type TuningOptions, type TuningProgress } from "./train/tuning.ts";
 
 export type { GenerateOptions } from "./generate.ts";
 
-/** Options of {@linkcode DDPM.load}. */
-export interface LoadModelOptions {
+/** Options of {@linkcode DDPM.load}; `tune` is `off` unless given where there is no `tuningDirectory`. */
+export interface LoadModelOptions extends TuningOptions {
   /** A device to use; one is opened, and closed by {@linkcode DDPM.close}, if this is not given. */
   readonly gpu?: Gpu;
+  /** How activations lie in memory; default float32. `float16` needs an adapter with `shader-f16`, and rounds more. */
+  readonly precision?: Precision;
   /** Told when a damaged file was replaced by an older one; `console.warn` if not given. */
   readonly onWarning?: (message: string) => void;
+  /** Told while kernels are tried, which is when images are drawn in a batch of a size that is new. */
+  readonly onTuning?: (progress: TuningProgress) => void;
 }
 
 /** One trajectory from noise to image, as pictures. */
@@ -51,6 +64,9 @@ export class DDPM {
   readonly #gpu: Gpu;
   readonly #ownsGpu: boolean;
   readonly #weights: GPUBuffer;
+  readonly #precision: Precision;
+  readonly #tuning: Tuning;
+  readonly #onTuning: LoadModelOptions["onTuning"];
   #generator: Generator | undefined;
   readonly #batches: RunningBatch[] = [];
   /** Settles when what was asked for so far is done. */
@@ -65,6 +81,9 @@ export class DDPM {
     classes: readonly string[];
     path: string;
     weights: GPUBuffer;
+    precision: Precision;
+    tuning: Tuning;
+    onTuning: LoadModelOptions["onTuning"];
   }) {
     this.config = parts.config;
     this.schedule = parts.schedule;
@@ -73,25 +92,33 @@ export class DDPM {
     this.#gpu = parts.gpu;
     this.#ownsGpu = parts.ownsGpu;
     this.#weights = parts.weights;
+    this.#precision = parts.precision;
+    this.#tuning = parts.tuning;
+    this.#onTuning = parts.onTuning;
   }
 
   /**
    * Loads a run directory of {@linkcode train}, a diffusers pipeline directory, or a directory with one network.
    *
    * @throws {CheckpointError} naming the file, and the tensor where there is one
-   * @throws {ConfigError} for a network or schedule with features that are not supported
+   * @throws {ConfigError} for a network or schedule with features that are not supported, or a precision that the adapter
+   *   cannot compute with
    * @throws {DeviceError} where there is no adapter, or it cannot hold the model
    */
   static async load(directory: string, options: LoadModelOptions = {}): Promise<DDPM> {
+    const { tuningDirectory, tune = tuningDirectory === undefined ? "off" : "auto", onTuning } = options;
+    const { precision = "float32" } = options;
     const pipeline = await loadPipeline(directory, options);
     const config = unetConfigFromJson(pipeline.unetConfig);
     const schedule = pipeline.schedulerConfig
       ? NoiseSchedule.fromDiffusers(pipeline.schedulerConfig)
       : new NoiseSchedule();
-    const flat = unetParameters(config).toMemory(modernNames(pipeline.tensors), pipeline.path);
+    const flat = unetParameters(config, precision).toMemory(modernNames(pipeline.tensors), pipeline.path);
     const classes = classNames(config, pipeline.modelIndex);
     const gpu = options.gpu ?? await openGpu();
     try {
+      checkPrecision(gpu, precision);
+      const tuning = await Tuning.open(gpu, { tune, tuningDirectory }, options.onWarning ?? console.warn);
       const weights = createBuffer(gpu, flat.byteLength, "weights");
       gpu.device.queue.writeBuffer(weights, 0, flat);
       return new DDPM({
@@ -102,6 +129,9 @@ export class DDPM {
         classes,
         path: pipeline.path,
         weights,
+        precision,
+        tuning,
+        onTuning,
       });
     } catch (error) {
       if (!options.gpu) gpu.close();
@@ -173,7 +203,8 @@ export class DDPM {
    */
   async startBatch({ rows }: { readonly rows: number }): Promise<RunningBatch> {
     if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
-    const options = { config: this.config, weights: this.#weights, rows };
+    const target = await this.#kernelsFor(batchSizes(rows));
+    const options = { ...this.#network, rows, target };
     const batch = await RunningBatch.build(this.#gpu, options);
     this.#batches.push(batch);
     return batch;
@@ -190,6 +221,11 @@ export class DDPM {
     if (this.#ownsGpu) this.#gpu.close();
   }
 
+  /** What every batch is made for. */
+  get #network(): { config: UNetConfig; weights: GPUBuffer; precision: Precision } {
+    return { config: this.config, weights: this.#weights, precision: this.#precision };
+  }
+
   /** Images with what is known of each. */
   #finished(data: Float32Array, settings: DrawSettings): Images {
     const { labels, seed, sampler, steps, eta, guidance } = settings;
@@ -202,6 +238,7 @@ export class DDPM {
       steps,
       ...(eta === undefined ? {} : { eta }),
       guidance,
+      ...(this.#precision === "float16" ? { precision: this.#precision } : {}),
     }));
     return Images.fromFloats(data, labels.length, height, width, metadata);
   }
@@ -223,13 +260,20 @@ export class DDPM {
     return drawn;
   }
 
+  /** The kernels for batches of some sizes, tried out where that is to be done. */
+  async #kernelsFor(rows: readonly number[]): Promise<KernelTarget> {
+    const graphs = () => rows.map((rows) => recordForward(this.config, rows, this.#precision).g);
+    return await this.#tuning.tuned(graphs, this.#onTuning);
+  }
+
   /** A generator for so many slots; the last one is kept, and freed first where another is needed. */
   async #generatorFor(slots: number, guided: boolean): Promise<Generator> {
     const present = this.#generator;
     if (present?.slots === slots && present.guided === guided) return present;
     this.#generator = undefined;
     present?.destroy();
-    const options = { config: this.config, weights: this.#weights, slots, guided };
+    const target = await this.#kernelsFor([generatorRows({ slots, guided })]);
+    const options = { ...this.#network, slots, guided, target };
     return this.#generator = await Generator.build(this.#gpu, options);
   }
 }

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { samplerNames } from "../lib/diffusion/sampler.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { TUNE_MODES } from "../lib/train/tuning.ts";
 import { type ServerSettings, settingRanges } from "./settings.ts";
 
 const number = (field: keyof typeof settingRanges) => {
@@ -32,6 +33,7 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   maxImages: integer("maxImages"),
   trustedProxy: z.array(text).optional(),
   publicUrl: z.url("expected a URL").optional(),
+  tune: z.enum(TUNE_MODES, "expected auto, on or off").optional(),
 });
 
 /**

@@ -41,6 +41,11 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
     path: settings.model,
     rows: settings.maxBatch,
     onWarning: (message) => log.warn(message),
+    tune: settings.tune,
+    onTuning: ({ adapter, done, total, finished }) => {
+      if (finished) log.info("kernels tuned", { tuned: done, of: total, ...finished });
+      else if (done === 0) log.info("trying kernels", { adapter, of: total });
+    },
   });
   const model = engine.model!;
   const metrics = new Metrics();

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { TuneMode } from "../lib/train/tuning.ts";
 import type { SamplerName } from "../mod.ts";
 
 /** Settings of a server; `deno task serve --help` says what each means. */
@@ -37,6 +38,8 @@ export interface ServerSettings {
   readonly trustedProxy?: readonly string[];
   /** Where clients reach the server, for links to it; undefined: where the request that gets the link went. */
   readonly publicUrl?: string;
+  /** When kernels are tried out; undefined: `auto`. */
+  readonly tune?: TuneMode;
 }
 
 /** What holds where the command line does not say. */

@@ -6,6 +6,7 @@
 import process from "node:process";
 import { ConfigError } from "../lib/errors.ts";
 import { writeDurable } from "../lib/train/durable.ts";
+import type { TuneMode } from "../lib/train/tuning.ts";
 import { runBench } from "./bench/bench.ts";
 import {
   checkAdapter,
@@ -23,6 +24,7 @@ import { integer, number, showErrorAndExit, TaskCommand, text } from "./cli.ts";
 import { checkWritable } from "./pictures.ts";
 import { PROFILE_FLAG, writeTrace } from "./profile.ts";
 import { createReporter, type Reporter } from "./progress.ts";
+import { TUNE_FLAG, TUNE_OPTIONS } from "./tuning.ts";
 
 interface Flags {
   quick?: true;
@@ -35,6 +37,7 @@ interface Flags {
   maxLoss: number;
   anyAdapter?: true;
   growth?: string | true;
+  tune?: TuneMode;
 }
 
 /** How often rows that lost speed are measured again: something else on the machine may have taken it. */
@@ -96,6 +99,7 @@ function readFlags(args: string[]): Flags {
       "instead measure how cost grows with batch, width, images and steps (4 minutes; --quick 1), as a page",
       { value: text(), conflicts: ["json", "compare", "profile", "batch"] },
     )
+    .flag("--tune <WHEN>", TUNE_FLAG, TUNE_OPTIONS)
     .addHelpText("after", NOTES)
     .read<Flags>(args);
 }
@@ -110,7 +114,7 @@ function pattern(source: string | undefined): RegExp {
 
 async function main(args: string[]): Promise<void> {
   const flags = readFlags(args);
-  const { json, compare, profile, quick = false, batch, steps } = flags;
+  const { json, compare, profile, quick = false, batch, steps, tune } = flags;
   const only = pattern(flags.only);
   const earlier = compare === undefined ? undefined : await readReport(compare);
   if (typeof profile === "string") await checkWritable("--profile", profile);
@@ -121,8 +125,8 @@ async function main(args: string[]): Promise<void> {
     if (!earlier || flags.anyAdapter) return;
     checkAdapter(compare!, earlier.environment.adapter.name, adapter.name);
   };
-  if (flags.growth !== undefined) return await growth(flags.growth, { only, quick }, reporter);
-  const options = { only, quick, profile: profile !== undefined, batch, steps, earlier, accept };
+  if (flags.growth !== undefined) return await growth(flags.growth, { only, quick, tune }, reporter);
+  const options = { only, quick, profile: profile !== undefined, batch, steps, tune, earlier, accept };
   const { report, traces } = await runBench(options, reporter);
   const maxLoss = flags.maxLoss / 100;
   const compareNow = () => earlier && compareReports(earlier, report, { maxLoss, only });

@@ -20,12 +20,16 @@ import { layOutGrid } from "../lib/image/grid.ts";
 import { drawSettings } from "../lib/generate.ts";
 import { shownSteps } from "../lib/illustrate.ts";
 import { imageSize } from "../lib/model/config.ts";
+import type { Precision } from "../lib/model/precision.ts";
+import { type TuneMode, TUNING_DIRECTORY } from "../lib/train/tuning.ts";
 import { type FlagNames, integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
 import { checkWritable, writePicture } from "./pictures.ts";
+import { PRECISION_FLAG, PRECISION_VALUE } from "./precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "./progress.ts";
 import { findModel } from "./runs.ts";
+import { showTuning, TUNE_FLAG, TUNE_OPTIONS } from "./tuning.ts";
 
 interface Flags {
   model?: string;
@@ -40,6 +44,8 @@ interface Flags {
   batch: number;
   out: string;
   gif?: string;
+  precision: Precision;
+  tune?: TuneMode;
   profile?: string | true;
   quiet?: true;
 }
@@ -88,6 +94,12 @@ function readFlags(args: string[]): Flags {
       value: text(),
       defaultText: "none",
     })
+    .flag("--precision <TYPE>", PRECISION_FLAG, { value: PRECISION_VALUE, default: "float32" })
+    .flag(
+      "--tune <WHEN>",
+      `${TUNE_FLAG}; the choices differ in how they round, so an image is the same to the bit as long as they are kept`,
+      TUNE_OPTIONS,
+    )
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .switch("--quiet", "print nothing but errors")
     .read<Flags>(args, (word) => `--class ${word}`);
@@ -203,7 +215,11 @@ async function main(args: string[]): Promise<void> {
   try {
     const model = await DDPM.load(directory, {
       gpu,
+      tune: flags.tune,
+      precision: flags.precision,
+      tuningDirectory: TUNING_DIRECTORY,
       onWarning: (message) => report.line(`warning: ${message}`),
+      onTuning: showTuning(report),
     });
     const { count, steps, sampler, eta, guidance, seed, batch } = flags;
     const rows = choices(flags.class, model.classes);
@@ -248,7 +264,9 @@ function progress(report: Reporter, label: string): (done: number, total: number
 
 /** Flags by the names of the options that they set. */
 const FLAG_OF: FlagNames = Object.fromEntries(
-  ["class", "count", "steps", "sampler", "eta", "guidance", "seed", "scale", "batch"].map((name) => [
+  ["class", "count", "steps", "sampler", "eta", "guidance", "seed", "scale", "batch", "precision"].map((
+    name,
+  ) => [
     name,
     `--${name}`,
   ]),

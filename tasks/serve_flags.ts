@@ -8,6 +8,7 @@ import { InvalidArgumentError } from "commander";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
 import { integer, number, oneOf, TaskCommand, text, type Value } from "./cli.ts";
+import { TUNE_FLAG, TUNE_OPTIONS } from "./tuning.ts";
 
 /** What the command line said: the server's settings, without a model where none was named. */
 export type Flags = Omit<ServerSettings, "model"> & { readonly model?: string };
@@ -94,6 +95,11 @@ export function readFlags(args: readonly string[]): Flags {
       unit: "images",
       default: defaultSettings.maxImages,
     })
+    .flag(
+      "--tune <WHEN>",
+      `${TUNE_FLAG}; the choices differ in how they round, so a seed's image is the same to the bit while they are kept`,
+      TUNE_OPTIONS,
+    )
     .addHelpText("after", NOTES)
     .read<Flags>(args);
 }

@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../lib/errors.ts";
+import { TUNING_DIRECTORY } from "../lib/train/tuning.ts";
 import type { ServerSettings } from "../server/settings.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -13,15 +14,17 @@ const ROOT = new URL("../", import.meta.url);
 const PROGRAM = ["server", "lib", "kernels", "deno.json"];
 
 /**
- * How Deno is started with these settings: with leave to listen on one port, to read the model and the program, and to
- * see how much memory is free, which bounds what a software adapter may take. With no more than that.
+ * How Deno is started with these settings: with leave to listen on one port, to read the model and the program, to see
+ * how much memory is free, which bounds what a software adapter may take, and to keep the choice of kernels in a directory
+ * where nothing else is. With no more than that.
  *
  * @throws {ConfigError} for a path that Deno's command line cannot name
  */
 export function serverArguments(settings: ServerSettings): string[] {
-  const { host, port, model, tokenFile } = settings;
+  const { host, port, model, tokenFile, tune } = settings;
   const program = PROGRAM.map((path) => fileURLToPath(new URL(path, ROOT)));
-  const readable = [model, ...tokenFile === undefined ? [] : [tokenFile], ...program];
+  const kept = tune === "off" ? [] : [TUNING_DIRECTORY];
+  const readable = [model, ...tokenFile === undefined ? [] : [tokenFile], ...program, ...kept];
   const comma = readable.find((path) => path.includes(","));
   if (comma !== undefined) throw new ConfigError("path", comma, "one without a comma, which separates paths");
   const name = host.includes(":") ? `[${host}]` : host;
@@ -33,7 +36,8 @@ export function serverArguments(settings: ServerSettings): string[] {
       "--no-prompt",
       `--config=${fileURLToPath(new URL("deno.json", ROOT))}`,
     ],
-    ...[`--allow-net=${name}:${port}`, `--allow-read=${readable.join(",")}`, "--allow-sys=systemMemoryInfo"],
+    ...[`--allow-net=${name}:${port}`, `--allow-read=${readable.join(",")}`],
+    ...[...kept.map((path) => `--allow-write=${path}`), "--allow-sys=systemMemoryInfo"],
     ...[fileURLToPath(new URL("server/main.ts", ROOT)), JSON.stringify(settings)],
   ];
 }

@@ -16,6 +16,7 @@ import {
 import { UNET_WEIGHTS } from "../lib/train/checkpoint_files.ts";
 import { checkResumedSettings, checkRunDirectory } from "../lib/train/run_directory.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
+import { TUNING_DIRECTORY } from "../lib/train/tuning.ts";
 import { showErrorAndExit } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
 import { Interruption } from "./interruption.ts";
@@ -26,6 +27,7 @@ import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pi
 import { discardEmptyRun, makeRunDirectory, runToResume } from "./runs.ts";
 import { FLAG_OF, type Flags, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
+import { showTuning } from "./tuning.ts";
 
 async function main(args: string[]): Promise<number> {
   const flags = readFlags(args);
@@ -52,11 +54,12 @@ async function main(args: string[]): Promise<number> {
     const out = given ?? (made = await makeRunDirectory());
     const training = new TrainingReport(report, out);
     const { signal } = interruption;
-    const { sampleEvery, logEvery } = flags;
+    const { sampleEvery, logEvery, tune } = flags;
+    const surroundings = { data, out, gpu, signal, resume, sampleEvery, logEvery, tune };
     let history: readonly EpochRecord[] = [];
     await interruption.during(async () => {
       for await (
-        const event of train({ ...settings, data, out, gpu, signal, resume, sampleEvery, logEvery })
+        const event of train({ ...settings, ...surroundings, tuningDirectory: TUNING_DIRECTORY })
       ) {
         await training.on(event);
         await profile.on(event, report);
@@ -64,7 +67,7 @@ async function main(args: string[]): Promise<number> {
       }
     });
     if (interruption.exitCode === 0) {
-      const pictures = await drawPictures(out, history, data, gpu, report);
+      const pictures = await drawPictures({ out, history, data, gpu, report, tune });
       report.event({
         type: "artefacts",
         paths: [...training.artefacts, ...pictures.map(({ path }) => path)],
@@ -110,13 +113,14 @@ export function showProgress(report: Reporter): DataProgressListener {
 }
 
 /** The pictures that a run ends with, as many of them as can be drawn and are not there yet. */
-async function drawPictures(
-  out: string,
-  history: readonly EpochRecord[],
-  data: ImageDataset,
-  gpu: Gpu,
-  report: Reporter,
-): Promise<Picture[]> {
+async function drawPictures({ out, history, data, gpu, report, tune }: {
+  out: string;
+  history: readonly EpochRecord[];
+  data: ImageDataset;
+  gpu: Gpu;
+  report: Reporter;
+  tune: Flags["tune"];
+}): Promise<Picture[]> {
   const [loss, forward, ...reverse] = ["loss.png", "forward.png", "reverse.png", "reverse.gif"]
     .map((name) => join(out, name));
   const weights = join(out, UNET_WEIGHTS);
@@ -130,7 +134,13 @@ async function drawPictures(
   const [forwardThere, reverseThere] = [await current(forward), await current(...reverse)];
   if (forwardThere && reverseThere) return pictures;
   const processes = await drawOrWarn(report, "pictures of the forward and reverse process", async () => {
-    const model = await DDPM.load(out, { gpu, onWarning: (message) => warn(report, message) });
+    const model = await DDPM.load(out, {
+      gpu,
+      tune,
+      tuningDirectory: TUNING_DIRECTORY,
+      onWarning: (message) => warn(report, message),
+      onTuning: showTuning(report),
+    });
     const { schedule } = model;
     const drawn = [
       ...forwardThere ? [] : await drawOrWarn(report, forward, () => drawForwardProcess(out, schedule, data)),

@@ -12,7 +12,11 @@ import {
 } from "../mod.ts";
 import { type NumericSetting, RANGES } from "../lib/train/settings.ts";
 import { type FlagNames, integer, number, oneOf, TaskCommand, text, type Value } from "./cli.ts";
+import type { Precision } from "../lib/model/precision.ts";
+import type { TuneMode } from "../lib/train/tuning.ts";
+import { PRECISION_FLAG, PRECISION_VALUE } from "./precision.ts";
 import { PROFILE_FLAG } from "./profile.ts";
+import { TUNE_FLAG, TUNE_OPTIONS } from "./tuning.ts";
 
 /** What the command line said. */
 export interface Flags {
@@ -38,6 +42,8 @@ export interface Flags {
   sampleEvery?: number;
   logEvery: number;
   checkpointActivations?: true;
+  precision?: Precision;
+  tune?: TuneMode;
   profile?: string | true;
   quiet?: true;
   json?: true;
@@ -59,6 +65,7 @@ export const FLAG_OF: FlagNames = {
     [
       ...["preset", "data", "limit", "epochs", "steps", "batch", "lr", "warmup", "ema", "dropout", "clip"],
       ...["accumulate", "labelDropout", "seed", "onNonFinite", "out", "resume", "sampleEvery", "logEvery"],
+      ...["precision"],
     ].map((name) => [name, `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`]),
   ),
 };
@@ -169,6 +176,15 @@ export function readFlags(args: string[]): Flags {
       unit: "steps",
       default: 0,
     })
+    .flag(
+      "--tune <WHEN>",
+      `${TUNE_FLAG}; the choices differ in how they round, so a run that is resumed keeps those it was started with`,
+      TUNE_OPTIONS,
+    )
+    .flag("--precision <TYPE>", PRECISION_FLAG, {
+      value: PRECISION_VALUE,
+      defaultText: "float32; on resume what the run had",
+    })
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .switch(
       "--checkpoint-activations",
@@ -197,6 +213,7 @@ export async function settingsOf(flags: Flags): Promise<SettingsOptions> {
     seed,
     onNonFinite,
     checkpointActivations,
+    precision,
   } = flags;
   return {
     preset,
@@ -212,6 +229,7 @@ export async function settingsOf(flags: Flags): Promise<SettingsOptions> {
     seed,
     onNonFinite,
     checkpointActivations,
+    precision,
     // Each of the two takes the place of the other, also where a resumed run had the other.
     ...(steps !== undefined
       ? { steps, epochs: 1_000_000 }

@@ -9,6 +9,7 @@ import { drawOrWarn, writePicture } from "./pictures.ts";
 import { inFlags } from "./cli.ts";
 import { counted, formatDuration, type Reporter, roughly } from "./progress.ts";
 import { FLAG_OF } from "./train_flags.ts";
+import { showTuning } from "./tuning.ts";
 
 /** The first steps compile kernels, and tell little of those to come. */
 const FORETELL_AFTER_MS = 5000;
@@ -22,6 +23,7 @@ export class TrainingReport {
   readonly #report: Reporter;
   readonly #out: string;
   readonly #now: () => number;
+  readonly #showTuning: ReturnType<typeof showTuning>;
   #start = 0;
   #resumedFrom = 0;
   /** Whether it was said how long it will take. */
@@ -35,14 +37,19 @@ export class TrainingReport {
     this.#report = report;
     this.#out = out;
     this.#now = now;
+    this.#showTuning = showTuning(report);
   }
 
   /** Takes in an event. */
   async on(event: TrainEvent): Promise<void> {
     const report = this.#report;
     // Images are no JSON, and who reads lines wants no ticks.
-    if (event.type !== "samples" && event.type !== "validation") report.event(event);
+    const tick = event.type === "validation" || (event.type === "tuning" && !event.finished);
+    if (event.type !== "samples" && !tick) report.event(event);
     switch (event.type) {
+      case "tuning":
+        this.#showTuning(event);
+        break;
       case "start":
         this.#begin(event);
         break;

@@ -22,7 +22,7 @@ export async function testTargets(): Promise<KernelTarget[]> {
   return subgroupSize === 8 ? [{ path: "subgroup", subgroupSize }, TILE] : [TILE];
 }
 
-export type HostArray = Float32Array | Uint32Array | Int32Array;
+export type HostArray = Float32Array | Float16Array | Uint32Array | Int32Array;
 
 /**
  * Runs launches whose buffers are host arrays and copies every array that some launch may write back in place.

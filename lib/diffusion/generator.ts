@@ -4,9 +4,11 @@
  *
  * @module
  */
+import type { KernelTarget } from "../../kernels/target.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
+import type { Precision } from "../model/precision.ts";
 import type { SamplerStep } from "./sampler.ts";
 import { SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
 
@@ -29,6 +31,15 @@ export interface GeneratorOptions {
   readonly slots: number;
   /** Whether guidance is used: each step then asks the network twice, in one batch, for images with a scale but 1. */
   readonly guided: boolean;
+  /** Kernel variants to use; default those that suit the device. */
+  readonly target?: KernelTarget;
+  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  readonly precision?: Precision;
+}
+
+/** Rows of the network's batch that a generator's steps take. */
+export function generatorRows({ slots, guided }: Pick<GeneratorOptions, "slots" | "guided">): number {
+  return guided ? 2 * slots : slots;
 }
 
 /** What {@linkcode Generator.draw} tells while it runs. */
@@ -77,7 +88,7 @@ export class Generator {
    * @throws {DeviceError} when the device cannot hold it
    */
   static async build(gpu: Gpu, options: GeneratorOptions): Promise<Generator> {
-    const { config, weights, slots, guided } = options;
+    const { config, guided } = options;
     if (guided && config.numClassEmbeds === null) {
       throw new ConfigError(
         "guidance",
@@ -85,8 +96,8 @@ export class Generator {
         "1, since this model was trained without classes",
       );
     }
-    const rows = [guided ? 2 * slots : slots];
-    return new Generator(options, await SlotBatch.build(gpu, { config, weights, slots, rows }));
+    const rows = [generatorRows(options)];
+    return new Generator(options, await SlotBatch.build(gpu, { ...options, rows }));
   }
 
   /** Floating-point operations of the products in one step of all slots. */

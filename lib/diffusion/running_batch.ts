@@ -4,10 +4,12 @@
  *
  * @module
  */
+import type { KernelTarget } from "../../kernels/target.ts";
 import { checkWhole } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { classCount, type UNetConfig } from "../model/config.ts";
+import type { Precision } from "../model/precision.ts";
 import { checkGuidance } from "./guidance.ts";
 import type { SamplerStep } from "./sampler.ts";
 import { networkRows, SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
@@ -69,6 +71,10 @@ export interface RunningBatchOptions {
   readonly weights: GPUBuffer;
   /** Rows of the network's largest batch, 1 or more. */
   readonly rows: number;
+  /** Kernel variants to use; default those that suit the device. */
+  readonly target?: KernelTarget;
+  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  readonly precision?: Precision;
 }
 
 interface Entry {
@@ -101,9 +107,8 @@ export class RunningBatch {
    * @throws {DeviceError} when the device cannot hold them
    */
   static async build(gpu: Gpu, options: RunningBatchOptions): Promise<RunningBatch> {
-    const { config, weights, rows } = options;
-    if (!Number.isSafeInteger(rows) || rows < 1) throw new ConfigError("rows", rows, "a whole number from 1");
-    const batch = await SlotBatch.build(gpu, { config, weights, slots: rows, rows: batchSizes(rows) });
+    const { rows } = options;
+    const batch = await SlotBatch.build(gpu, { ...options, slots: rows, rows: batchSizes(rows) });
     return new RunningBatch(batch, options);
   }
 
@@ -250,8 +255,12 @@ function stepsToNextPicture({ image, step }: Entry): number {
   return Math.min(next, image.steps.length - 1) - step + 1;
 }
 
-/** Powers of two, half-way sizes between them, and `rows` itself: no program is more than half again too large. */
-function batchSizes(rows: number): number[] {
+/**
+ * Powers of two, half-way sizes between them, and `rows` itself: no program is more than half again too large.
+ * @throws {ConfigError} for `rows` below 1
+ */
+export function batchSizes(rows: number): number[] {
+  if (!Number.isSafeInteger(rows) || rows < 1) throw new ConfigError("rows", rows, "a whole number from 1");
   const sizes: number[] = [];
   for (let size = 1; size < rows; size *= 2) {
     sizes.push(size);

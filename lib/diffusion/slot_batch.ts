@@ -5,6 +5,8 @@
  *
  * @module
  */
+import type { KernelTarget } from "../../kernels/target.ts";
+import { storedIn } from "../../kernels/storage.ts";
 import { encodeAsks, encodeSlots, type Slot, SLOT_BYTES } from "../../kernels/sampling.ts";
 import { samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
 import { ConfigError } from "../errors.ts";
@@ -14,7 +16,8 @@ import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
 import { paddedChannels } from "../graph/tensor.ts";
 import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
-import { type ForwardPass, forwardPass } from "../model/network.ts";
+import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/network.ts";
+import type { Precision } from "../model/precision.ts";
 import { splitSeed } from "../random.ts";
 import type { SamplerStep } from "./sampler.ts";
 
@@ -27,6 +30,10 @@ export interface SlotBatchOptions {
   readonly slots: number;
   /** Batch sizes of the network, ascending; a guided image takes two rows, any other one. */
   readonly rows: readonly number[];
+  /** Kernel variants to use; default those that suit the device. */
+  readonly target?: KernelTarget;
+  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  readonly precision?: Precision;
 }
 
 /** The next step of the image in a slot. */
@@ -106,8 +113,11 @@ export class SlotBatch {
       const batch = new SlotBatch(gpu, options, scope);
       // The largest first: one size runs at a time, so the others work in its memory.
       let spare: readonly GPUBuffer[] = [];
+      const copy = options.precision === "float16"
+        ? scope.buffer(options.weights.size / 2, "weights in float16").buffer
+        : undefined;
       for (const size of rows.toReversed()) {
-        const { sized, forward } = await batch.#record(size, options, spare);
+        const { sized, forward } = await batch.#record(size, options, { spare, copy });
         batch.#programs.unshift(sized);
         if (spare.length === 0) spare = forward.spare;
       }
@@ -117,23 +127,30 @@ export class SlotBatch {
 
   async #record(
     rows: number,
-    { config, weights }: SlotBatchOptions,
-    spare: readonly GPUBuffer[],
+    { config, weights, target, precision }: SlotBatchOptions,
+    memory: Pick<ForwardOptions, "spare" | "copy">,
   ): Promise<{ sized: SizedProgram; forward: ForwardPass }> {
     const { slots: records, asks, x, preview } = this.#buffers;
     const what = `sampling with a batch of ${rows}`;
-    const forward = this.#scope.own(forwardPass(this.#gpu, config, rows, weights, what, spare));
+    const forward = this.#scope.own(
+      forwardPass(this.#gpu, config, rows, weights, what, { ...memory, target, precision }),
+    );
     const [height, width] = imageSize(config);
     const slots = Math.min(this.slots, rows);
     const shape = { slots, height, width, channels: config.inChannels };
     const { x: input, timesteps: timestep } = forward.inputs;
     // The kernel writes labels for a network that takes none, too.
     const label = forward.inputs.labels ?? this.#scope.buffer(4 * rows, "labels");
-    const program = await buildProgram(this.#gpu, [
+    const half = precision === "float16";
+    const before = [
       ...slotNoise(shape, { slots: records, x }),
       ...slotInputs(shape, rows, classCount(config), { slots: records, asks, x, input, timestep, label }),
+    ];
+    const after = samplerStep(shape, { slots: records, model_out: forward.prediction, x, preview });
+    const program = await buildProgram(this.#gpu, [
+      ...storedIn(half, before),
       ...forward.launches,
-      ...samplerStep(shape, { slots: records, model_out: forward.prediction, x, preview }),
+      ...storedIn(half, after),
     ]);
     return { sized: { rows, slots, program: this.#scope.own(program) }, forward };
   }

@@ -4,12 +4,12 @@
  * @module
  */
 import type { Launch } from "../../kernels/source.ts";
-import type { KernelTarget } from "../../kernels/target.ts";
+import type { Choose, KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { mebibytes } from "../gpu/budget.ts";
 import { type BufferView, createBuffer, destroyBuffer } from "../gpu/memory.ts";
 import type { Graph } from "./graph.ts";
-import { lower } from "./lower.ts";
+import { lower, type LowerContext } from "./lower.ts";
 import { planMemory } from "./plan.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -53,6 +53,21 @@ export function kernelTarget(gpu: Gpu): KernelTarget {
   };
 }
 
+/** What lowering the nodes of a graph needs. */
+export function lowerContext(g: Graph, target: KernelTarget): LowerContext {
+  return {
+    target: g.stored === "float16" ? halfTarget(target) : target,
+    temporary: (name, elements, type = "float32") =>
+      g.tensor(name, [1, 1, 1, elements], "activation", false, type),
+  };
+}
+
+/** The same target for float16: what is the fastest there is another question. */
+function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
+  const chooseHalf: Choose = (key, candidates) => choose!(`float16 ${key}`, candidates);
+  return { ...target, half: true, ...(choose ? { choose: chooseHalf } : {}) };
+}
+
 /**
  * Lowers a graph, plans its memory and creates the buffers.
  *
@@ -60,9 +75,7 @@ export function kernelTarget(gpu: Gpu): KernelTarget {
  */
 export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compiled {
   const { bound, keep = [], spare: lent = [], what, target = kernelTarget(gpu) } = options;
-  const temporary = (name: string, elements: number) =>
-    g.tensor(name, [1, 1, 1, elements], "activation", false);
-  const context = { target, temporary };
+  const context = lowerContext(g, target);
   const symbolic = g.nodes.map((node) => lower(context, node));
   const plan = planMemory(symbolic.flat(), keep, lent.map(({ size }) => size));
   gpu.memory.require(plan.bytes, `${what} (activations ${mebibytes(plan.bytes)})`);
@@ -75,7 +88,7 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
     if (outside) return outside;
     const slot = plan.slots.get(tensor);
     if (slot === undefined) throw new Error(`tensor ${tensor.name} (${tensor.role}) has no memory`);
-    return { buffer: lent[slot] ?? buffers[slot - lent.length], offset: 0, size: 4 * tensor.elements };
+    return { buffer: lent[slot] ?? buffers[slot - lent.length], offset: 0, size: tensor.bytes };
   };
   const place = (launch: Launch<Tensor>): Launch<BufferView> => ({
     ...launch,

@@ -4,7 +4,16 @@
  * @module
  */
 import { ShapeError } from "../errors.ts";
-import { paddedChannels, paddedElements, type Role, type Shape, showShape, type Tensor } from "./tensor.ts";
+import {
+  ELEMENT_BYTES,
+  type ElementType,
+  paddedChannels,
+  paddedElements,
+  type Role,
+  type Shape,
+  showShape,
+  type Tensor,
+} from "./tensor.ts";
 
 /** How a parameter starts. `fanAvg` is uniform variance scaling over the mean of fan-in and fan-out (Glorot 2010). */
 export type Initializer =
@@ -165,6 +174,8 @@ export function outputsOf(node: Node): Tensor[] {
 
 /** Records nodes, inputs and parameters in order. */
 export class Graph {
+  /** How activations, their gradients and the weights of products lie in memory; all else is float32. */
+  readonly stored: ElementType;
   readonly nodes: Node[] = [];
   readonly parameters: Parameter[] = [];
   readonly inputs: Map<string, Tensor> = new Map<string, Tensor>();
@@ -179,10 +190,15 @@ export class Graph {
   #segment: number | undefined;
   #nextSegment = 0;
 
-  /** Declares a tensor that is bound from outside. */
-  input(name: string, shape: Shape): Tensor {
+  /** @param stored how activations lie in memory; float16 needs a device with `shader-f16` */
+  constructor(stored: ElementType = "float32") {
+    this.stored = stored;
+  }
+
+  /** Declares a tensor that is bound from outside: an activation, unless its type is given. */
+  input(name: string, shape: Shape, type: ElementType = this.stored): Tensor {
     if (this.inputs.has(name)) throw new ShapeError(`input ${name} is declared twice`);
-    const tensor = this.tensor(name, shape, "input", false);
+    const tensor = this.tensor(name, shape, "input", false, type);
     this.inputs.set(name, tensor);
     return tensor;
   }
@@ -195,7 +211,9 @@ export class Graph {
     const full = this.label(name);
     if (this.#names.has(full)) throw new ShapeError(`parameter ${full} is declared twice`);
     this.#names.add(full);
-    const tensor = this.tensor(full, memoryShape(layout, shape), "parameter", true);
+    const isWeight = layout === "conv" || layout === "linear";
+    const type = isWeight ? this.stored : "float32";
+    const tensor = this.tensor(full, memoryShape(layout, shape), "parameter", true, type);
     this.parameters.push({ name: full, tensor, layout, shape, init });
     return tensor;
   }
@@ -203,12 +221,21 @@ export class Graph {
   /**
    * Makes a tensor; operations call this for their results.
    * @param name as it shall read in messages, scope included
+   * @param type default that of activations for them, float32 for what is not of role `activation`
    */
-  tensor(name: string, shape: Shape, role: Role, trainable: boolean): Tensor {
+  tensor(
+    name: string,
+    shape: Shape,
+    role: Role,
+    trainable: boolean,
+    type: ElementType = role === "activation" ? this.stored : "float32",
+  ): Tensor {
     if (shape.some((size) => !Number.isInteger(size) || size < 1)) {
       throw new ShapeError(`${name}: every size of ${showShape(shape)} must be a positive integer`);
     }
-    return { id: this.#nextId++, shape, role, elements: paddedElements(shape), name, trainable };
+    const elements = paddedElements(shape);
+    const bytes = ELEMENT_BYTES[type] * elements;
+    return { id: this.#nextId++, shape, role, elements, type, bytes, name, trainable };
   }
 
   /** Appends a node. */

@@ -9,8 +9,9 @@ import { concatForward, sliceChannels } from "../../kernels/concat.ts";
 import {
   conv2dBackwardInput,
   conv2dBackwardWeight,
-  conv2dBackwardWeightScratch,
   conv2dForward,
+  type Conv2dPass,
+  conv2dScratch,
   type Conv2dShape,
 } from "../../kernels/conv2d.ts";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
@@ -20,31 +21,38 @@ import { matmul, type MatmulShape } from "../../kernels/matmul.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import { softmaxBackward, softmaxForward } from "../../kernels/softmax.ts";
 import type { Launch } from "../../kernels/source.ts";
+import { storedIn } from "../../kernels/storage.ts";
 import { spatialSum } from "../../kernels/spatial_sum.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { timestepEmbedding } from "../../kernels/timestep_embedding.ts";
 import { upsampleBackward, upsampleForward } from "../../kernels/upsample.ts";
 import type { AllOperations, ConvAttributes, GroupNormAttributes, Node, NodeOf } from "./graph.ts";
-import { paddedChannels, type Tensor } from "./tensor.ts";
+import { type ElementType, paddedChannels, type Tensor } from "./tensor.ts";
 
 /** What lowering needs besides the node. */
 export interface LowerContext {
   readonly target: KernelTarget;
-  /** A tensor that lives only among the dispatches of one node. */
-  temporary(name: string, elements: number): Tensor;
+  /** A tensor that lives only among the dispatches of one node; float32 unless its type is given. */
+  temporary(name: string, elements: number, type?: ElementType): Tensor;
 }
 
 type Lowering<K extends keyof AllOperations> = (c: LowerContext, node: NodeOf<K>) => Launch<Tensor>[];
 
 const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
-  conv2d: ({ target }, { label, attributes, in: operands, out }) =>
-    conv2dForward(target, convShape(operands.x, out.y, attributes), { ...operands, ...out }, label),
-  conv2dBackwardInput: ({ target }, { label, attributes, in: operands, out }) =>
-    conv2dBackwardInput(target, convShape(out.dx, operands.dy, attributes), { ...operands, ...out }, label),
-  conv2dBackwardWeight({ target, temporary }, { label, attributes, in: operands, out }) {
+  conv2d(c, { label, attributes, in: operands, out }) {
+    const shape = convShape(operands.x, out.y, attributes);
+    const scratch = convScratch(c, "forward", shape, label);
+    return conv2dForward(c.target, shape, { ...operands, ...out, scratch }, label);
+  },
+  conv2dBackwardInput(c, { label, attributes, in: operands, out }) {
+    const shape = convShape(out.dx, operands.dy, attributes);
+    const scratch = convScratch(c, "backward_input", shape, label);
+    return conv2dBackwardInput(c.target, shape, { ...operands, ...out, scratch }, label);
+  },
+  conv2dBackwardWeight(c, { label, attributes, in: operands, out }) {
     const shape = convShape(operands.x, operands.dy, attributes);
-    const scratch = temporary(`${label}.scratch`, conv2dBackwardWeightScratch(target, shape));
-    return conv2dBackwardWeight(target, shape, { ...operands, ...out, scratch }, label);
+    const scratch = convScratch(c, "backward_weight", shape, label);
+    return conv2dBackwardWeight(c.target, shape, { ...operands, ...out, scratch }, label);
   },
   spatialSum: (_, { label, in: operands, out }) =>
     spatialSum(imageShape(operands.dy), { ...operands, ...out }, label),
@@ -61,7 +69,7 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     siluBackward({ elements: out.dx.elements }, { ...operands, ...out }, label),
   attention({ target, temporary }, { label, attributes: { heads }, in: { q, k, v }, out: { y, weights } }) {
     const { rows, length, stride, scale, image, scores } = attentionShape(q, heads);
-    const s = temporary(`${label}.scores`, weights.elements);
+    const s = temporary(`${label}.scores`, weights.elements, weights.type);
     const { batch, size } = image;
     const product = { batch, heads, alpha: 1 };
     return [
@@ -103,8 +111,8 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     const { q, k, v, weights, dy } = operands;
     const { rows, length, stride, scale, image, scores } = attentionShape(q, heads);
     const { batch, size } = image;
-    const dweights = temporary(`${label}.dweights`, weights.elements);
-    const dscores = temporary(`${label}.dscores`, weights.elements);
+    const dweights = temporary(`${label}.dweights`, weights.elements, weights.type);
+    const dscores = temporary(`${label}.dscores`, weights.elements, weights.type);
     const toScores: MatmulShape = {
       ...{ batch, heads, alpha: 1, m: length, n: length, k: size },
       ...{ a: image.rows, b: image.columns, c: scores.rows },
@@ -164,7 +172,7 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
 /** The dispatches of one node, in order. */
 export function lower(context: LowerContext, node: Node): Launch<Tensor>[] {
   const lowering = table[node.kind] as Lowering<keyof AllOperations>;
-  return lowering(context, node as NodeOf<keyof AllOperations>);
+  return storedIn(context.target.half, lowering(context, node as NodeOf<keyof AllOperations>));
 }
 
 function convShape(x: Tensor, y: Tensor, { kernel, stride, padding }: ConvAttributes): Conv2dShape {
@@ -183,6 +191,12 @@ function convShape(x: Tensor, y: Tensor, { kernel, stride, padding }: ConvAttrib
     stride,
     ...offsets,
   };
+}
+
+function convScratch(c: LowerContext, pass: Conv2dPass, shape: Conv2dShape, label: string): Tensor[] {
+  return conv2dScratch(c.target, pass, shape).map((elements, i) =>
+    c.temporary(`${label}.scratch${i}`, elements)
+  );
 }
 
 function imageShape(x: Tensor): { batch: number; spatial: number; channels: number } {

@@ -70,7 +70,8 @@ export function groupNorm(
   expectShape(label, "beta", parameters.beta, [1, 1, 1, channels]);
   const y = g.tensor(label, x.shape, "activation", true);
   // Mean and reciprocal deviation of every group, kept for the backward pass.
-  const stats = g.tensor(`${label}.stats`, [1, 1, 1, batch * groups * 2], "activation", false);
+  const statsShape: Shape = [1, 1, 1, batch * groups * 2];
+  const stats = g.tensor(`${label}.stats`, statsShape, "activation", false, "float32");
   g.record({ kind: "groupNorm", label, in: { x, ...parameters }, out: { y, stats }, attributes });
   return y;
 }

@@ -38,9 +38,9 @@ export function planMemory(
   const tenants: Span[][] = lent.map(() => []);
   const slots = new Map<Tensor, number>();
   // The largest come first, so that a buffer never grows and small tensors fill the gaps between large ones.
-  const bySize = [...lifetimes(launches, keep)].sort(([a], [b]) => b.elements - a.elements);
+  const bySize = [...lifetimes(launches, keep)].sort(([a], [b]) => b.bytes - a.bytes);
   for (const [tensor, [first, last]] of bySize) {
-    const bytes = 4 * tensor.elements;
+    const { bytes } = tensor;
     let slot = tenants.findIndex((spans, i) =>
       sizes[i] >= bytes && spans.every(([from, to]) => last < from || to < first)
     );

@@ -46,7 +46,8 @@ export class Recomputation {
   #repeat(node: Node): void {
     const operands = Object.entries(node.in).map(([name, tensor]) => [name, tensor && this.value(tensor)]);
     const results = Object.entries(node.out as Record<string, Tensor>).map(([name, tensor]) => {
-      const again = this.#g.tensor(`${tensor.name} again`, tensor.shape, "activation", false);
+      const { name: of, shape, type } = tensor;
+      const again = this.#g.tensor(`${of} again`, shape, "activation", false, type);
       this.#again.set(tensor, again);
       return [name, again];
     });

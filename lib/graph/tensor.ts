@@ -13,13 +13,22 @@ export type Shape = readonly [batch: number, height: number, width: number, chan
  */
 export type Role = "input" | "parameter" | "gradient" | "activation";
 
+/** How an element lies in memory; 32-bit integers take the place of float32 where a tensor holds labels or the like. */
+export type ElementType = "float32" | "float16";
+
+/** Bytes of an element. */
+export const ELEMENT_BYTES: Readonly<Record<ElementType, number>> = { float32: 4, float16: 2 };
+
 /** One value of the graph. Every tensor is written by exactly one node, so sharing never goes wrong. */
 export interface Tensor {
   readonly id: number;
   readonly shape: Shape;
   readonly role: Role;
-  /** Elements in memory, 4 bytes each, channel padding included. */
+  /** Elements in memory, channel padding included. */
   readonly elements: number;
+  readonly type: ElementType;
+  /** Bytes in memory. */
+  readonly bytes: number;
   /** Parameter name, input name, or what made it; for messages. */
   readonly name: string;
   /** Whether a gradient must flow into it: a parameter, or computed from one. */

@@ -4,24 +4,44 @@
  * @module
  */
 import type { Launch } from "../../kernels/source.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { compileGraph } from "../graph/compile.ts";
 import { Graph } from "../graph/graph.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import { ELEMENT_BYTES, type ElementType, type Tensor } from "../graph/tensor.ts";
 import type { UNetConfig } from "./config.ts";
+import { castWeights } from "./flat.ts";
 import { ParameterTable } from "./parameters.ts";
 import { unet, type UNetInputs, unetInputs } from "./unet.ts";
 
-/** The parameters of a configuration, in order; needs no device. */
-export function unetParameters(config: UNetConfig): ParameterTable {
-  const g = new Graph();
+/**
+ * The parameters of a configuration, in order; needs no device.
+ *
+ * @param precision how activations lie in memory; flat buffers are laid out for it
+ */
+export function unetParameters(config: UNetConfig, precision?: ElementType): ParameterTable {
+  const g = new Graph(precision);
   unet(g, config, unetInputs(g, config, 1, false));
   return new ParameterTable(g.parameters);
 }
 
-/** Where each parameter tensor of a graph lies in a flat buffer. */
-export function bindParameters(g: Graph, flat: GPUBuffer): Map<Tensor, BufferView> {
+/**
+ * Where each parameter tensor of a graph lies in a flat buffer.
+ *
+ * @param copy the flat buffer's copy in float16, where the graph has tensors of that type
+ */
+export function bindParameters(g: Graph, flat: GPUBuffer, copy?: GPUBuffer): Map<Tensor, BufferView> {
+  const table = new ParameterTable(g.parameters);
+  return new Map(g.parameters.map(({ tensor }, i): [Tensor, BufferView] => {
+    const buffer = tensor.type === "float16" ? copy : flat;
+    if (!buffer) throw new Error(`parameter ${tensor.name} is float16, and there is no such copy`);
+    return [tensor, { buffer, offset: ELEMENT_BYTES[tensor.type] * table.offset(i), size: tensor.bytes }];
+  }));
+}
+
+/** Where the gradient of each parameter lies in a flat buffer, which is float32 always. */
+export function bindGradients(g: Graph, flat: GPUBuffer): Map<Tensor, BufferView> {
   const table = new ParameterTable(g.parameters);
   return new Map(g.parameters.map(({ tensor }, i): [Tensor, BufferView] => [
     tensor,
@@ -32,8 +52,31 @@ export function bindParameters(g: Graph, flat: GPUBuffer): Map<Tensor, BufferVie
 /** Creates a buffer for each of a graph's inputs. */
 export function createInputs(scope: ResourceScope, g: Graph): Map<Tensor, BufferView> {
   return new Map(
-    [...g.inputs].map(([name, tensor]) => [tensor, scope.buffer(4 * tensor.elements, `input ${name}`)]),
+    [...g.inputs].map(([name, tensor]) => [tensor, scope.buffer(tensor.bytes, `input ${name}`)]),
   );
+}
+
+/** Records a network without dropout, as it is asked in sampling and validation. */
+export function recordForward(
+  config: UNetConfig,
+  batch: number,
+  precision?: ElementType,
+): { readonly g: Graph; readonly inputs: UNetInputs; readonly prediction: Tensor } {
+  const g = new Graph(precision);
+  const inputs = unetInputs(g, config, batch, false);
+  return { g, inputs, prediction: unet(g, config, inputs) };
+}
+
+/** What a forward pass may be given besides. */
+export interface ForwardOptions {
+  /** Buffers that may be overwritten, see {@linkcode CompileOptions.spare}. */
+  readonly spare?: readonly GPUBuffer[];
+  /** Kernel variants to use; default those that suit the device. */
+  readonly target?: KernelTarget;
+  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  readonly precision?: ElementType;
+  /** For the weights in float16, half as many bytes as the weights; a buffer is made where none is given. */
+  readonly copy?: GPUBuffer;
 }
 
 /** A recorded forward pass with its inputs and its output. */
@@ -54,7 +97,6 @@ export interface ForwardPass {
  * Makes a forward pass without dropout, for sampling and validation.
  *
  * @param flat the weights, laid out by {@linkcode ParameterTable}
- * @param spare buffers that may be overwritten, see {@linkcode CompileOptions.spare}
  * @throws {DeviceError} when the device cannot hold it
  */
 export function forwardPass(
@@ -63,18 +105,21 @@ export function forwardPass(
   batch: number,
   flat: GPUBuffer,
   what: string,
-  spare: readonly GPUBuffer[] = [],
+  options: ForwardOptions = {},
 ): ForwardPass {
-  const g = new Graph();
-  const inputs: UNetInputs = unetInputs(g, config, batch, false);
-  const prediction = unet(g, config, inputs);
+  const { precision } = options;
+  const { g, inputs, prediction } = recordForward(config, batch, precision);
   const scope = new ResourceScope(gpu, what);
   try {
     const bound = createInputs(scope, g);
-    for (const [tensor, view] of bindParameters(g, flat)) bound.set(tensor, view);
-    const compiled = scope.own(compileGraph(gpu, g, { bound, keep: [prediction], spare, what }));
+    const { elements } = new ParameterTable(g.parameters);
+    const copy = precision === "float16"
+      ? options.copy ?? scope.buffer(2 * elements, "weights in float16").buffer
+      : undefined;
+    for (const [tensor, view] of bindParameters(g, flat, copy)) bound.set(tensor, view);
+    const compiled = scope.own(compileGraph(gpu, g, { ...options, bound, keep: [prediction], what }));
     return {
-      launches: compiled.launches.flat(),
+      launches: [...copy ? castWeights(gpu, elements, flat, copy) : [], ...compiled.launches.flat()],
       inputs: {
         x: compiled.view(inputs.x),
         timesteps: compiled.view(inputs.timesteps),

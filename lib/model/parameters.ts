@@ -7,11 +7,8 @@
 import { CheckpointError } from "../errors.ts";
 import { BINDING_ALIGNMENT } from "../gpu/memory.ts";
 import type { Parameter } from "../graph/graph.ts";
-import { paddedChannels, showShape } from "../graph/tensor.ts";
+import { ELEMENT_BYTES, paddedChannels, showShape } from "../graph/tensor.ts";
 import { normal2, philox4x32, splitSeed, uniform01 } from "../random.ts";
-
-/** Elements that a parameter's offset is a multiple of, so that its range can be bound. */
-const ALIGNMENT = BINDING_ALIGNMENT / 4;
 
 /** A tensor as checkpoints hold it. */
 export interface HostTensor {
@@ -30,10 +27,13 @@ export class ParameterTable {
 
   constructor(parameters: readonly Parameter[]) {
     this.parameters = parameters;
+    // What an offset must be a multiple of, so that the range can be bound: also in the float16 copy, where there is one.
+    const smallest = Math.min(...parameters.map(({ tensor: { type } }) => ELEMENT_BYTES[type]));
+    const alignment = BINDING_ALIGNMENT / smallest;
     let elements = 0;
     for (const { tensor } of parameters) {
       this.#offsets.push(elements);
-      elements += ALIGNMENT * Math.ceil(tensor.elements / ALIGNMENT);
+      elements += alignment * Math.ceil(tensor.elements / alignment);
     }
     this.elements = elements;
     this.count = parameters.reduce((sum, { shape }) => sum + product(shape), 0);

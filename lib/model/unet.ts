@@ -40,9 +40,9 @@ export function unetInputs(g: Graph, config: UNetConfig, batch: number, training
   const [height, width] = imageSize(config);
   return {
     x: g.input("x", [batch, height, width, config.inChannels]),
-    timesteps: g.input("timesteps", [1, 1, 1, batch]),
-    ...(config.numClassEmbeds === null ? {} : { labels: g.input("labels", [1, 1, 1, batch]) }),
-    ...(training ? { stepState: g.input("stepState", [1, 1, 1, 12]) } : {}),
+    timesteps: g.input("timesteps", [1, 1, 1, batch], "float32"),
+    ...(config.numClassEmbeds === null ? {} : { labels: g.input("labels", [1, 1, 1, batch], "float32") }),
+    ...(training ? { stepState: g.input("stepState", [1, 1, 1, 12], "float32") } : {}),
   };
 }
 

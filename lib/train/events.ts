@@ -5,8 +5,15 @@
  */
 import type { Images } from "../image/images.ts";
 import type { TrainSettings } from "./settings.ts";
+import type { TuningProgress } from "./tuning.ts";
 
-/** First event: what will run, on what. */
+/** Trying kernels out before the start, where that is done; the last has `finished`. */
+export interface TuningEvent extends TuningProgress {
+  /** Tells this event from the others. */
+  readonly type: "tuning";
+}
+
+/** First event after those of trying kernels out: what will run, on what. */
 export interface StartEvent {
   /** Tells this event from the others. */
   readonly type: "start";
@@ -50,6 +57,10 @@ export interface StepEvent {
   readonly learningRate: number;
   /** Training speed lately. */
   readonly imagesPerSecond: number;
+  /** In float16: what the loss of the last step was multiplied by before it was differentiated. */
+  readonly lossScale?: number;
+  /** In float16: steps since the last such event that overflowed and were left out, which lowers the loss scale. */
+  readonly skippedSteps?: number;
   /** Seconds left at the speed of the last half minute, the validations, saves and grids to come included. */
   readonly remainingSeconds: number;
 }
@@ -133,6 +144,7 @@ export type EpochRecord = Omit<EpochEvent, "type">;
 
 /** Any event of training. */
 export type TrainEvent =
+  | TuningEvent
   | StartEvent
   | StepEvent
   | ValidationEvent

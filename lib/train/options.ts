@@ -10,9 +10,10 @@ import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { checkBoolean, SETTINGS, type SettingsOptions } from "./settings.ts";
 import { LOG_SLOTS } from "./step.ts";
+import { checkTune, type TuningOptions } from "./tuning.ts";
 
-/** What surrounds a run and does not change what it computes. */
-export interface Surroundings {
+/** What surrounds a run; of it, only `tune` can change what is computed, and that only in how it is rounded. */
+export interface Surroundings extends TuningOptions {
   /** What to learn from; a validation part is split off by seed. */
   readonly data: ImageDataset;
   /** Run directory for checkpoints and `metrics.jsonl`; without it nothing is written. */
@@ -62,6 +63,8 @@ const SURROUNDINGS: Readonly<Record<keyof Surroundings, true>> = {
   logEvery: true,
   signal: true,
   gpu: true,
+  tune: true,
+  tuningDirectory: true,
 };
 
 /** The settings among a caller's options. */
@@ -81,10 +84,11 @@ export function gridsIn({ sampleEvery, samplesPerClass, sampleSteps, guidance }:
  */
 export function checkOptions(options: TrainOptions): void {
   checkNames(options);
-  const { logEvery = 0, resume = false } = options;
+  const { logEvery = 0, resume = false, tune = "auto" } = options;
   checkGrids(options);
   checkWhole("logEvery", logEvery, 0, LOG_SLOTS);
   checkBoolean("resume", resume);
+  checkTune(tune);
   if (resume && options.out === undefined) {
     throw new ConfigError("resume", true, "a run directory in `out`, too");
   }

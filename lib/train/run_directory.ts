@@ -17,6 +17,7 @@ import {
 } from "./checkpoint_files.ts";
 import { exists } from "./durable.ts";
 import { METRICS } from "./metrics.ts";
+import { RUN_TUNING } from "./run_tuning.ts";
 import { resumeSettings, type SettingsOptions } from "./settings.ts";
 import { readTrainer } from "./state.ts";
 
@@ -56,7 +57,7 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
     );
   }
   const unfinished = await namesIn(join(out, CHECKPOINTS), "out").catch(() => [CHECKPOINTS]) ?? [];
-  const left = unfinished.every(isHidden) ? [METRICS, CHECKPOINTS] : [METRICS];
+  const left = unfinished.every(isHidden) ? [METRICS, RUN_TUNING, CHECKPOINTS] : [METRICS, RUN_TUNING];
   const other = names?.find((name) => !isHidden(name) && !left.includes(name));
   if (other !== undefined) {
     throw new ConfigError(

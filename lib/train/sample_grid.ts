@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Drawn, Generator, type ImageRequest } from "../diffusion/generator.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
+import { type Drawn, Generator, generatorRows, type ImageRequest } from "../diffusion/generator.ts";
 import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { DeviceError } from "../errors.ts";
@@ -32,6 +33,34 @@ interface Parts {
   readonly generator: Generator;
 }
 
+/** What a run's grids are made of. */
+type GridPlan = Pick<RunPlan, "settings" | "grids">;
+
+/** What the images of a grid are like, row by row. */
+function planGrid({ settings: { model, seed }, grids }: GridPlan, software: boolean) {
+  const { samplesPerClass: columns = software ? 4 : 8, sampleSteps = software ? 20 : 50, guidance = 2 } =
+    grids;
+  const classes = classCount(model);
+  const rows = classes === 0 ? ROWS : classes;
+  const requests = Array.from({ length: rows * columns }, (_, i): ImageRequest => ({
+    label: Math.floor(i / columns),
+    seed: (seed + i) % Number.MAX_SAFE_INTEGER,
+    guidance,
+  }));
+  const slots = Math.min(SLOTS, requests.length);
+  return { requests, columns, sampleSteps, slots, guided: classes > 0 && guidance !== 1 };
+}
+
+/** Rows of the network's batch that a run's grids take, where the device has room for them; none without grids. */
+export function gridRows(plan: GridPlan, software: boolean): number[] {
+  return drawsGrids(plan) ? [generatorRows(planGrid(plan, software))] : [];
+}
+
+/** Whether a run draws grids at all. */
+export function drawsGrids({ grids }: GridPlan): boolean {
+  return (grids.sampleEvery ?? 1) > 0;
+}
+
 /** Draws a run's grids. */
 export class SampleGrid {
   readonly #parts: Parts;
@@ -44,31 +73,26 @@ export class SampleGrid {
    * Makes room for a run's grids.
    *
    * @param weights what to draw with, laid out as `ParameterTable` says; they may change from grid to grid
+   * @param target kernel variants to use; default those that suit the device
    * @throws {DeviceError} when the device has no room to draw even one image
    */
   static async build(
     gpu: Gpu,
-    { settings, grids }: Pick<RunPlan, "settings" | "grids">,
+    run: GridPlan,
     weights: GPUBuffer,
     options: Surroundings,
+    target?: KernelTarget,
   ): Promise<SampleGrid> {
-    const { model, seed } = settings;
-    const { software } = gpu.adapter;
-    const { samplesPerClass: columns = software ? 4 : 8, sampleSteps = software ? 20 : 50, guidance = 2 } =
-      grids;
-    const classes = classCount(model);
-    const rows = classes === 0 ? ROWS : classes;
-    const requests = Array.from({ length: rows * columns }, (_, i): ImageRequest => ({
-      label: Math.floor(i / columns),
-      seed: (seed + i) % Number.MAX_SAFE_INTEGER,
-      guidance,
-    }));
+    const { settings } = run;
+    const { requests, columns, sampleSteps, slots, guided } = planGrid(run, gpu.adapter.software);
     const plan = planSampling("ddim", new NoiseSchedule(scheduleOf(settings)), { steps: sampleSteps });
-    const guided = classes > 0 && guidance !== 1;
     const generator = await buildLargest(
       gpu,
-      Math.min(SLOTS, requests.length),
-      (slots) => Generator.build(gpu, { config: model, weights, slots, guided }),
+      slots,
+      (slots) => {
+        const { model: config, precision } = settings;
+        return Generator.build(gpu, { config, weights, slots, guided, target, precision });
+      },
     );
     return new SampleGrid({ gpu, settings, options, requests, columns, plan, generator });
   }

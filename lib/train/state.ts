@@ -3,6 +3,12 @@
  *
  * @module
  */
+import {
+  decodeLossScale,
+  encodeLossScale,
+  initialLossScale,
+  type LossScale,
+} from "../../kernels/loss_scale.ts";
 import { toDiffusersConfig } from "../diffusion/schedule_config.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
@@ -31,6 +37,8 @@ export interface Progress {
   history: EpochRecord[];
   /** Seconds of training and validation so far. */
   seconds: number;
+  /** As the checkpoint has it that the run goes on from, if that computed in float16. */
+  readonly lossScale?: LossScale;
 }
 
 /** `trainer.json`: everything that is not a tensor. */
@@ -84,7 +92,7 @@ export async function readFlat(
  */
 export async function captureCheckpoint(
   gpu: Gpu,
-  { weights, table }: TrainingStep,
+  { weights, table, lossScale }: TrainingStep,
   settings: TrainSettings,
   grids: GridSettings,
   progress: Progress,
@@ -108,6 +116,7 @@ export async function captureCheckpoint(
     dataDigest: data.digest,
     dataName: data.name,
     ...progress,
+    lossScale: lossScale && decodeLossScale((await readBack(gpu, [lossScale]))[0]),
   };
   return {
     step: progress.step,
@@ -143,6 +152,18 @@ export function initializeWeights(gpu: Gpu, { weights, table }: TrainingStep, se
   gpu.device.queue.writeBuffer(weights.ema.buffer, 0, flat);
 }
 
+/** Writes the loss scale that a run goes on with, where it computes in float16. */
+export function writeLossScale(
+  gpu: Gpu,
+  { lossScale }: TrainingStep,
+  betas: Pick<TrainSettings, "beta1" | "beta2">,
+  { step, lossScale: saved }: Pick<Progress, "step" | "lossScale">,
+): void {
+  if (!lossScale) return;
+  const state = saved ?? initialLossScale(betas, step);
+  gpu.device.queue.writeBuffer(lossScale.buffer, 0, encodeLossScale(state));
+}
+
 /**
  * What a checkpoint says of its run.
  *
@@ -167,12 +188,13 @@ export function readTrainer(
   if (trainer.step !== checkpoint.step) {
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
-  const { step, lossSum, lossCount, history, seconds, dataDigest, dataName } = trainer;
+  const { step, lossSum, lossCount, history, seconds, lossScale, dataDigest, dataName } = trainer;
   // Absent from the first checkpoints of this format.
   const { epochSeconds = 0, grids = {} } = trainer;
   const settings = {
     ...trainer.settings,
     checkpointActivations: trainer.settings.checkpointActivations ?? false,
+    precision: trainer.settings.precision ?? "float32",
   };
   try {
     checkSettings(settings);
@@ -187,7 +209,7 @@ export function readTrainer(
     grids,
     dataDigest,
     dataName,
-    progress: { step, lossSum, lossCount, epochSeconds, history, seconds },
+    progress: { step, lossSum, lossCount, epochSeconds, history, seconds, lossScale },
   };
 }
 

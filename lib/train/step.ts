@@ -4,12 +4,8 @@
  * @module
  */
 import { accumulate } from "../../kernels/accumulate.ts";
-import { adamw } from "../../kernels/adamw.ts";
-import { drawBatch } from "../../kernels/draw_batch.ts";
-import { gradNormFinish, gradNormPartials, gradNormScratchBytes } from "../../kernels/grad_norm.ts";
-import { mse, recordLoss } from "../../kernels/mse.ts";
-import { qSample } from "../../kernels/q_sample.ts";
-import type { Launch } from "../../kernels/source.ts";
+import { encodeLossScale, initialLossScale, LOSS_SCALE_BYTES } from "../../kernels/loss_scale.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
 import { encodeStepState, STEP_STATE_BYTES, type StepState } from "../../kernels/step_state.ts";
 import {
   decodeLog,
@@ -25,72 +21,71 @@ import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { buildProgram, type Program, runPrograms } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
 import { compileGraph } from "../graph/compile.ts";
-import { recordBackward } from "../graph/gradients.ts";
+import { type Gradients, recordBackward } from "../graph/gradients.ts";
 import { Graph } from "../graph/graph.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
-import { bindParameters, createInputs, forwardPass } from "../model/network.ts";
+import { castWeights, flatView, flatWindows } from "../model/flat.ts";
+import { bindGradients, bindParameters, createInputs, forwardPass } from "../model/network.ts";
 import { ParameterTable } from "../model/parameters.ts";
-import { unet, unetInputs } from "../model/unet.ts";
+import { unet, type UNetInputs, unetInputs } from "../model/unet.ts";
+import {
+  type Batch,
+  batchLaunches,
+  type BatchOptions,
+  lossLaunches,
+  type NetworkInputs,
+} from "./batch_launches.ts";
+import {
+  normScratchBytes,
+  optimizerLaunches,
+  type OptimizerOptions,
+  type WeightBuffers,
+} from "./optimizer.ts";
 import type { ResidentDataset } from "./resident.ts";
 
+export type { WeightBuffers } from "./optimizer.ts";
+
 /** What stays the same from step to step. */
-export interface StepOptions {
-  readonly config: UNetConfig;
-  /** Images in one micro-batch. */
-  readonly batch: number;
-  /** Micro-batches to one optimizer step. */
-  readonly microBatches: number;
-  /** Probability of training a sample without its class. */
-  readonly labelDropout: number;
-  /** Mirror images with probability 1/2. */
-  readonly flip: boolean;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly eps: number;
-  readonly weightDecay: number;
-  /** Largest global gradient norm; 0 for no clipping. */
-  readonly clip: number;
-  /** Whether one bad step stops all later updates (true) or is skipped alone (false). */
-  readonly stopAtNonFinite: boolean;
+export interface StepOptions extends BatchOptions, OptimizerOptions {
   /**
    * Computes most activations a second time for the backward pass instead of keeping them until then (Chen et al. 2016):
    * they take about half the memory, a step about a tenth more time, and the results have the same bits. Default false.
    */
   readonly checkpointActivations?: boolean;
+  /** Kernel variants to use; default those that suit the device. */
+  readonly target?: KernelTarget;
 }
 
-/** Flat buffers of all parameters, each laid out by {@linkcode ParameterTable}. */
-export interface WeightBuffers {
-  readonly parameters: BufferView;
-  readonly firstMoment: BufferView;
-  readonly secondMoment: BufferView;
-  readonly ema: BufferView;
+/** A network with dropout and its gradients, as recorded. */
+export interface TrainingGraph {
+  readonly g: Graph;
+  readonly inputs: UNetInputs;
+  readonly prediction: Tensor;
+  /** Nodes of the forward pass; those after them are of the backward pass. */
+  readonly forwardNodes: number;
+  /** Gradient of the loss with respect to the prediction. */
+  readonly seed: Tensor;
+  readonly ofParameter: Gradients["ofParameter"];
+}
+
+/** Records what computes the gradients of a micro-batch. */
+export function recordTraining(
+  { config, batch, checkpointActivations: recompute, precision }: Pick<
+    StepOptions,
+    "config" | "batch" | "checkpointActivations" | "precision"
+  >,
+): TrainingGraph {
+  const g = new Graph(precision);
+  const inputs = unetInputs(g, config, batch, true);
+  const prediction = unet(g, config, inputs);
+  const forwardNodes = g.nodes.length;
+  const seed = g.input("seed", prediction.shape);
+  const { ofParameter } = recordBackward(g, prediction, seed, { recompute });
+  return { g, inputs, prediction, forwardNodes, seed, ofParameter };
 }
 
 /** Records that the log buffer holds; the CPU must read it at least this often. */
 export const LOG_SLOTS = 256;
-
-/** What the batch kernels write and the loss reads. */
-interface Batch {
-  readonly data: ResidentDataset;
-  readonly timesteps: number;
-  readonly stepState: BufferView;
-  readonly order: BufferView;
-  readonly draws: BufferView;
-  readonly schedule: BufferView;
-  readonly targets: BufferView;
-  readonly lossPerSample: BufferView;
-  /** Labels of a network that takes none; the kernel writes them all the same. */
-  readonly unusedLabels: BufferView;
-  readonly log: BufferView;
-}
-
-interface NetworkInputs {
-  readonly x: BufferView;
-  readonly timesteps: BufferView;
-  readonly labels?: BufferView;
-}
 
 /** Everything that runs on the device in training. Each call is one submit; nothing is created or read back. */
 export class TrainingStep {
@@ -103,6 +98,8 @@ export class TrainingStep {
   readonly log: BufferView;
   /** One record of {@linkcode Health}. */
   readonly health: BufferView;
+  /** One record of {@linkcode LossScale}; undefined in float32. */
+  readonly lossScale: BufferView | undefined;
   /** Image indices of the epoch, one u32 each. */
   readonly order: BufferView;
   readonly table: ParameterTable;
@@ -128,6 +125,7 @@ export class TrainingStep {
     this.table = parts.table;
     this.log = batch.log;
     this.order = batch.order;
+    this.lossScale = batch.lossScale;
     this.#logStaging = scope.buffer(this.log.size, "log read-back", "staging").buffer;
   }
 
@@ -145,15 +143,8 @@ export class TrainingStep {
     const what = `training at batch ${options.batch}`;
     const scope = new ResourceScope(gpu, what);
     return scope.guard(async () => {
-      const { config, batch, microBatches, checkpointActivations: recompute } = options;
-
-      // The network with dropout and its gradients
-      const g = new Graph();
-      const inputs = unetInputs(g, config, batch, true);
-      const prediction = unet(g, config, inputs);
-      const forwardNodes = g.nodes.length;
-      const seed = g.input("seed", prediction.shape);
-      const { ofParameter } = recordBackward(g, prediction, seed, { recompute });
+      const { config, batch, microBatches, target, precision } = options;
+      const { g, inputs, prediction, forwardNodes, seed, ofParameter } = recordTraining(options);
       const table = new ParameterTable(g.parameters);
       const flat = (name: string) => scope.buffer(4 * table.elements, name);
       const weights = {
@@ -164,12 +155,15 @@ export class TrainingStep {
       };
       const gradients = flat("gradients");
       const bound = createInputs(scope, g);
-      const parameterViews = bindParameters(g, weights.parameters.buffer);
-      for (const [tensor, view] of parameterViews) {
+      const half = precision === "float16";
+      const copy = half ? scope.buffer(2 * table.elements, "weights in float16").buffer : undefined;
+      for (const [tensor, view] of bindParameters(g, weights.parameters.buffer, copy)) {
         bound.set(tensor, view);
-        bound.set(ofParameter.get(tensor)!, { ...view, buffer: gradients.buffer });
       }
-      const compiled = scope.own(compileGraph(gpu, g, { bound, keep: [prediction], what }));
+      for (const [tensor, view] of bindGradients(g, gradients.buffer)) {
+        bound.set(ofParameter.get(tensor)!, view);
+      }
+      const compiled = scope.own(compileGraph(gpu, g, { bound, keep: [prediction], what, target }));
 
       const rows = encodeScheduleTables(tables);
       const shared: Batch = {
@@ -183,8 +177,12 @@ export class TrainingStep {
         lossPerSample: scope.buffer(4 * batch, "losses"),
         unusedLabels: scope.buffer(4 * batch, "labels"),
         log: scope.buffer(LOG_RECORD_BYTES * LOG_SLOTS, "log"),
+        lossScale: half ? scope.buffer(LOSS_SCALE_BYTES, "loss scale") : undefined,
       };
       gpu.device.queue.writeBuffer(shared.schedule.buffer, 0, rows);
+      if (shared.lossScale) {
+        gpu.device.queue.writeBuffer(shared.lossScale.buffer, 0, encodeLossScale(initialLossScale(options)));
+      }
 
       const view = (tensor: Tensor) => compiled.view(tensor);
       const networkInputs: NetworkInputs = {
@@ -195,57 +193,47 @@ export class TrainingStep {
       const sum = microBatches > 1 ? flat("gradient sum") : gradients;
       const windows = flatWindows(table.elements, gpu.limits.maxStorageBufferBindingSize);
       const micro = await buildProgram(gpu, [
+        ...copy ? castWeights(gpu, table.elements, weights.parameters.buffer, copy) : [],
         ...batchLaunches(options, shared, networkInputs),
         ...compiled.launches.slice(0, forwardNodes).flat(),
         ...lossLaunches(options, shared, view(prediction), view(seed)),
         ...compiled.launches.slice(forwardNodes).flat(),
-        ...(microBatches > 1 ? windows : []).flatMap(({ first, elements }) =>
-          accumulate(elements, {
+        ...(microBatches > 1 ? windows : []).flatMap((window) =>
+          accumulate(window.elements, {
             step_state: shared.stepState,
-            gradients: flatView(gradients, first, elements),
-            sum: flatView(sum, first, elements),
+            gradients: flatView(gradients, window),
+            sum: flatView(sum, window),
           })
         ),
       ]);
       scope.own(micro);
 
       const health = scope.buffer(HEALTH_BYTES, "health");
-      const partials = scope.buffer(
-        windows.reduce((bytes, { elements }) => bytes + gradNormScratchBytes(elements), 0),
-        "norm partials",
-      );
-      const { beta1, beta2, eps, weightDecay } = options;
-      const update = await buildProgram(gpu, [
-        ...windows.flatMap(({ first, elements, partialsOffset }) =>
-          gradNormPartials(elements, {
-            gradients: flatView(sum, first, elements),
-            partials: { ...partials, offset: partialsOffset, size: gradNormScratchBytes(elements) },
-          })
-        ),
-        ...gradNormFinish({ maxNorm: options.clip, sticky: options.stopAtNonFinite }, partials.size, {
-          step_state: shared.stepState,
+      const partials = scope.buffer(normScratchBytes(windows), "norm partials");
+      const { stepState, log, lossScale } = shared;
+      const update = await buildProgram(
+        gpu,
+        optimizerLaunches(options, windows, {
+          stepState,
+          gradients: sum,
+          weights,
           partials,
           health,
-          train_log: shared.log,
+          log,
+          lossScale,
         }),
-        ...windows.flatMap(({ first, elements }) =>
-          adamw({ elements, beta1, beta2, eps, weightDecay }, {
-            step_state: shared.stepState,
-            health,
-            gradients: flatView(sum, first, elements),
-            parameters: flatView(weights.parameters, first, elements),
-            first_moment: flatView(weights.firstMoment, first, elements),
-            second_moment: flatView(weights.secondMoment, first, elements),
-            ema: flatView(weights.ema, first, elements),
-          })
-        ),
-      ]);
+      );
       scope.own(update);
 
       // Validation asks the moving average, without dropout, flips or label dropout, and works where training does
       const forValidation = `validation at batch ${batch}`;
       const evaluation = scope.own(
-        forwardPass(gpu, config, batch, weights.ema.buffer, forValidation, compiled.spare),
+        forwardPass(gpu, config, batch, weights.ema.buffer, forValidation, {
+          spare: compiled.spare,
+          target,
+          precision,
+          copy,
+        }),
       );
       const validation = await buildProgram(gpu, [
         ...batchLaunches({ ...options, flip: false, labelDropout: 0 }, shared, evaluation.inputs),
@@ -294,80 +282,4 @@ export class TrainingStep {
   #write(state: StepState): void {
     this.#gpu.device.queue.writeBuffer(this.#stepState.buffer, 0, encodeStepState(state, this.#encoded));
   }
-}
-
-/** A part of every flat buffer that can be bound at once. */
-interface FlatWindow {
-  readonly first: number;
-  readonly elements: number;
-  /** Byte offset of its partial sums of the norm. */
-  readonly partialsOffset: number;
-}
-
-/** Cuts flat buffers into windows of at most `limit` bytes: 128 MiB on some adapters, less than 35 M parameters take. */
-function flatWindows(total: number, limit: number): FlatWindow[] {
-  const largest = 64 * Math.floor(limit / (4 * 64));
-  const windows: FlatWindow[] = [];
-  let partialsOffset = 0;
-  for (let first = 0; first < total; first += largest) {
-    const elements = Math.min(largest, total - first);
-    windows.push({ first, elements, partialsOffset });
-    partialsOffset += gradNormScratchBytes(elements);
-  }
-  return windows;
-}
-
-function flatView({ buffer }: BufferView, first: number, elements: number): BufferView {
-  return { buffer, offset: 4 * first, size: 4 * elements };
-}
-
-/** Draws and noises a batch. */
-function batchLaunches(options: StepOptions, shared: Batch, inputs: NetworkInputs): Launch<BufferView>[] {
-  const { config, batch, labelDropout, flip } = options;
-  const [height, width] = imageSize(config);
-  const { stepState: step_state, order, draws, schedule, targets, data } = shared;
-  const label = inputs.labels ?? shared.unusedLabels;
-  return [
-    ...drawBatch({ batch, timesteps: shared.timesteps, classes: classCount(config), labelDropout, flip }, {
-      step_state,
-      order,
-      labels: data.labels,
-      draws,
-      timestep: inputs.timesteps,
-      label,
-    }),
-    ...data.chunks.flatMap(({ first, count, images }) =>
-      qSample({ batch, height, width, channels: config.inChannels, chunkFirst: first, chunkCount: count }, {
-        step_state,
-        images,
-        draws,
-        schedule,
-        x_t: inputs.x,
-        targets,
-      })
-    ),
-  ];
-}
-
-/** The loss, its record, and its gradient where a buffer for it is given. */
-function lossLaunches(
-  options: StepOptions,
-  shared: Batch,
-  prediction: BufferView,
-  gradient?: BufferView,
-): Launch<BufferView>[] {
-  const { config, batch, microBatches } = options;
-  const [height, width] = imageSize(config);
-  const { stepState: step_state, draws, schedule, targets, lossPerSample: loss_per_sample, log: train_log } =
-    shared;
-  const shape = {
-    batch,
-    pixels: height * width,
-    channels: config.outChannels,
-    gradientScale: 1 / microBatches,
-  };
-  return [
-    ...mse(shape, { step_state, draws, schedule, prediction, targets, loss_per_sample, gradient }),
-    ...recordLoss(batch, { step_state, loss_per_sample, train_log }),
-  ];
 }

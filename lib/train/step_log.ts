@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SMALLEST_LOSS_SCALE } from "../../kernels/loss_scale.ts";
 import type { LogRecord } from "../../kernels/training.ts";
 import type { StepEvent } from "./events.ts";
 import type { Forecast } from "./forecast.ts";
@@ -26,6 +27,10 @@ interface Since {
   lossCount: number;
   /** Of the last step that was finite. */
   gradientNorm: number;
+  /** Steps that were left out. */
+  skippedSteps: number;
+  /** Of the last step. */
+  lossScale: number;
 }
 
 /** Takes in the records of a run's steps. */
@@ -74,17 +79,24 @@ export class StepLog {
     this.#unread = 0;
     for (let step = first; step < progress.step; step++) {
       const record = records[step % LOG_SLOTS];
+      const finiteLoss = Number.isFinite(record.lossSum);
+      // A step that overflowed in float16 lowers the loss scale, which is nothing to tell before that is at its smallest.
+      const scaled = record.lossScale > SMALLEST_LOSS_SCALE;
+      this.#since.lossScale = record.lossScale;
       if (record.nonFinite) {
-        if (settings.onNonFinite === "stop") return { step, finiteLoss: Number.isFinite(record.lossSum) };
-        warnings.push(`step ${step + 1}: loss or gradients were not finite; the step was left out`);
-        continue;
-      }
+        const final = record.hopeless || settings.precision === "float32";
+        if (settings.onNonFinite === "stop" && final) return { step, finiteLoss };
+        if (!scaled) {
+          warnings.push(`step ${step + 1}: loss or gradients were not finite; the step was left out`);
+        }
+        this.#since.skippedSteps++;
+        if (!scaled || !finiteLoss) continue;
+      } else this.#since.gradientNorm = record.gradientNorm;
       // One by one, so that the sum does not depend on how many steps were taken in at once.
       progress.lossSum += record.lossSum;
       progress.lossCount += record.count;
       this.#since.lossSum += record.lossSum;
       this.#since.lossCount += record.count;
-      this.#since.gradientNorm = record.gradientNorm;
     }
     return undefined;
   }
@@ -95,8 +107,8 @@ export class StepLog {
    * @returns undefined where there were none
    */
   event(): StepEvent | undefined {
-    const { progress: { step }, stepsPerEpoch, settings: { batch, accumulate } } = this.#plan;
-    const { steps, lossSum, lossCount, gradientNorm } = this.#since;
+    const { progress: { step }, stepsPerEpoch, settings: { batch, accumulate, precision } } = this.#plan;
+    const { steps, lossSum, lossCount, gradientNorm, lossScale, skippedSteps } = this.#since;
     if (steps === 0) return undefined;
     const seconds = this.#seconds();
     this.#forecast.stepped(steps, seconds);
@@ -108,6 +120,7 @@ export class StepLog {
       loss: lossSum / lossCount,
       gradientNorm,
       learningRate: trainingState(this.#plan, step - 1, 0).learningRate,
+      ...precision === "float16" ? { lossScale, skippedSteps } : {},
       imagesPerSecond: steps / seconds * batch * accumulate,
       remainingSeconds: this.#forecast.secondsLeft,
     };
@@ -124,5 +137,13 @@ export class StepLog {
 }
 
 function nothingSince(): Since {
-  return { time: performance.now(), steps: 0, lossSum: 0, lossCount: 0, gradientNorm: NaN };
+  return {
+    time: performance.now(),
+    steps: 0,
+    lossSum: 0,
+    lossCount: 0,
+    gradientNorm: NaN,
+    skippedSteps: 0,
+    lossScale: NaN,
+  };
 }

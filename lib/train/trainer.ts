@@ -8,6 +8,7 @@ import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { TrainingError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
+import { checkPrecision } from "../model/precision.ts";
 import { permutation } from "../random.ts";
 import { type LoadedCheckpoint, loadLatestCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "./durable.ts";
@@ -20,12 +21,21 @@ import { Pace, settle } from "./pace.ts";
 import { ResidentDataset } from "./resident.ts";
 import { checkRunDirectory } from "./run_directory.ts";
 import { epochIsOver, planRun, type RunPlan, trainingState } from "./run_plan.ts";
-import { SampleGrid } from "./sample_grid.ts";
+import { keepRunTuning, openRunTuning, runGraphs } from "./run_tuning.ts";
+import { drawsGrids, SampleGrid } from "./sample_grid.ts";
 import { scheduleOf } from "./settings.ts";
-import { captureCheckpoint, checkState, initializeWeights, restoreWeights, stagingFor } from "./state.ts";
+import {
+  captureCheckpoint,
+  checkState,
+  initializeWeights,
+  restoreWeights,
+  stagingFor,
+  writeLossScale,
+} from "./state.ts";
 import { TrainingStep } from "./step.ts";
 import { type NonFiniteStep, StepLog } from "./step_log.ts";
 import { Stopwatch } from "./stopwatch.ts";
+import type { Tuning } from "./tuning.ts";
 import { validate } from "./validation.ts";
 
 export type { TrainOptions } from "./options.ts";
@@ -57,11 +67,12 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
     const { out, resume = false } = options;
     // Before the lock, which makes the directory: a mistake in the options leaves nothing behind.
     const plan = resume ? undefined : planRun(options, gpu.adapter.software);
+    if (plan) checkPrecision(gpu, plan.settings.precision);
     if (out !== undefined) {
       await checkRunDirectory(out, resume);
       lock = await lockDirectory(out);
     }
-    run = plan ? await Run.start(gpu, options, plan) : await resumeRun(gpu, options);
+    run = yield* prepareRun(gpu, options, plan);
     yield* run.events();
   } finally {
     run?.destroy();
@@ -70,13 +81,30 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
   }
 }
 
-/** Goes on from the newest checkpoint that can be gone on from; its tensors are not kept once they are on the device. */
-async function resumeRun(gpu: Gpu, options: TrainOptions): Promise<Run> {
+/**
+ * Makes a run ready, kernels chosen.
+ *
+ * @param planned what will run; without it, what the newest checkpoint says that can be gone on from: its tensors are not
+ *   kept once they are on the device
+ */
+async function* prepareRun(
+  gpu: Gpu,
+  options: TrainOptions,
+  planned?: RunPlan,
+): AsyncGenerator<TrainEvent, Run> {
   const warnings: string[] = [];
   const onWarning = (message: string) => void warnings.push(message);
-  const checkpoint = await loadLatestCheckpoint(options.out!, { onWarning, check: checkState });
-  const plan = planRun(options, gpu.adapter.software, checkpoint);
-  return await Run.start(gpu, options, plan, checkpoint, warnings);
+  const { software } = gpu.adapter;
+  const checkpoint = planned
+    ? undefined
+    : await loadLatestCheckpoint(options.out!, { onWarning, check: checkState });
+  const plan = planned ?? planRun(options, software, checkpoint);
+  checkPrecision(gpu, plan.settings.precision);
+  const tuning = await openRunTuning(gpu, options, onWarning);
+  for await (const progress of tuning.prepare(() => runGraphs(plan, software), options.signal)) {
+    yield { type: "tuning", ...progress };
+  }
+  return await Run.start(gpu, options, plan, tuning, { checkpoint, warnings });
 }
 
 /** What a run is made of. */
@@ -131,8 +159,8 @@ class Run {
     gpu: Gpu,
     options: TrainOptions,
     plan: RunPlan,
-    checkpoint?: LoadedCheckpoint,
-    warnings: string[] = [],
+    tuning: Tuning,
+    { checkpoint, warnings }: { checkpoint?: LoadedCheckpoint; warnings: string[] },
   ): Promise<Run> {
     const { settings, images, progress } = plan;
     const scope = new ResourceScope(gpu, "training");
@@ -144,15 +172,19 @@ class Run {
         microBatches: settings.accumulate,
         labelDropout: settings.model.numClassEmbeds === null ? 0 : settings.labelDropout,
         stopAtNonFinite: settings.onNonFinite === "stop",
+        target: tuning.target,
       };
       const tables = objectiveTables(new NoiseSchedule(scheduleOf(settings)));
       const step = scope.own(await TrainingStep.build(gpu, stepOptions, tables, resident));
       const staging = stagingFor(gpu, scope, step.table.elements);
-      const draws = (plan.grids.sampleEvery ?? 1) > 0;
       const ema = step.weights.ema.buffer;
-      const grid = draws ? scope.own(await SampleGrid.build(gpu, plan, ema, options)) : undefined;
+      const grid = drawsGrids(plan)
+        ? scope.own(await SampleGrid.build(gpu, plan, ema, options, tuning.target))
+        : undefined;
+      await keepRunTuning(gpu, options, tuning);
       if (checkpoint) restoreWeights(gpu, step, checkpoint);
       else initializeWeights(gpu, step, settings.seed);
+      writeLossScale(gpu, step, settings, progress);
       const metrics = options.out === undefined ? undefined : await MetricsFile.open(options.out, {
         step: progress.step,
         epochEnds: progress.history.map(({ step }) => step),
@@ -335,12 +367,14 @@ class Run {
   /** Ends the run at a step that was not finite: names it and the tensor, and keeps the last good state. */
   async #stop({ step, finiteLoss }: NonFiniteStep): Promise<never> {
     const { gpu, staging } = this.#parts;
+    const { settings } = this.#plan;
     this.#orderEpoch(Math.floor(step / this.#plan.stepsPerEpoch) + 1);
     const tensor = await findNonFinite(gpu, this.#step, this.#plan, step, staging);
     // The optimizer wrote nothing from this step on, so the weights are those before it.
     this.#plan.progress.step = step;
     throw new TrainingError(
       `step ${step + 1}: ${finiteLoss ? "the gradients" : "the loss"} stopped being finite` +
+        `${settings.precision === "float16" ? ", whatever the loss scale" : ""}` +
         `${tensor ? `, first in the gradient of ${tensor}` : ""}${await this.#keepLastGood()}. ` +
         'Resume with `onNonFinite: "skip"`, or start again with a lower learning rate (`lr`) or a longer `warmup`',
     );

@@ -4,6 +4,7 @@
  * @module
  */
 import { DeviceError } from "../../lib/errors.ts";
+import type { TuneMode, TuningProgress } from "../../lib/train/tuning.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Engine, EngineImage, EngineListener, ServedModel } from "./engine.ts";
 import { type Command, errorFrom, modelFrom, type Report } from "./protocol.ts";
@@ -37,6 +38,10 @@ export interface GpuEngineOptions {
   readonly rows: number;
   /** Told when a damaged file was replaced by an older one; `console.warn` if not given. */
   readonly onWarning?: (message: string) => void;
+  /** When kernels are tried out; `auto` if not given. */
+  readonly tune?: TuneMode;
+  /** Told how far that is. */
+  readonly onTuning?: (progress: TuningProgress) => void;
   /** For tests. */
   readonly startWorker?: () => WorkerLike;
   /** For tests. */
@@ -140,7 +145,7 @@ export class GpuEngine implements Engine {
   }
 
   #start(): void {
-    const { startWorker = startGpuWorker } = this.#options;
+    const { startWorker = startGpuWorker, tune } = this.#options;
     const worker = startWorker();
     this.#worker = worker;
     this.#startedAt = this.#clock.now();
@@ -157,7 +162,8 @@ export class GpuEngine implements Engine {
     worker.addEventListener("messageerror", () => {
       if (present()) this.#fail(new DeviceError("the GPU worker sent what cannot be read"));
     });
-    this.#send({ type: "start", path: this.#path, rows: this.rows });
+    const tuning = tune === undefined ? {} : { tune };
+    this.#send({ type: "start", path: this.#path, rows: this.rows, ...tuning });
     this.#watch();
   }
 
@@ -233,6 +239,9 @@ export class GpuEngine implements Engine {
         break;
       case "warning":
         (this.#options.onWarning ?? console.warn)(report.message);
+        break;
+      case "tuning":
+        this.#options.onTuning?.(report.progress);
         break;
       case "fatal":
         this.#fail(errorFrom(report.error));

@@ -15,12 +15,13 @@ import {
   ShapeError,
   TrainingError,
 } from "../../lib/errors.ts";
+import type { TuneMode, TuningProgress } from "../../lib/train/tuning.ts";
 import type { EngineImage, EngineTurn, Pixels, ServedModel } from "./engine.ts";
 
 /** To the worker. */
 export type Command =
   /** Comes first and once; answered by `ready` or `fatal`. */
-  | { readonly type: "start"; readonly path: string; readonly rows: number }
+  | { readonly type: "start"; readonly path: string; readonly rows: number; readonly tune?: TuneMode }
   | { readonly type: "add"; readonly image: EngineImage }
   | { readonly type: "remove"; readonly id: number }
   /** The main thread has heard of a turn, and has sent what follows from it: the next may begin. */
@@ -53,6 +54,8 @@ export type Report =
   | { readonly type: "loaded"; readonly request: number; readonly model: ModelRecord }
   | { readonly type: "loadFailed"; readonly request: number; readonly error: ErrorRecord }
   | { readonly type: "warning"; readonly message: string }
+  /** Kernels are tried out before a model is ready. */
+  | { readonly type: "tuning"; readonly progress: TuningProgress }
   /** The last: nothing more comes of this worker. */
   | { readonly type: "fatal"; readonly error: ErrorRecord };
 

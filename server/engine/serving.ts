@@ -12,6 +12,7 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { Images } from "../../lib/image/images.ts";
 import { classCount, imageSize } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
+import { type TuneMode, TUNING_DIRECTORY, type TuningProgress } from "../../lib/train/tuning.ts";
 import type { EngineImage, Pixels, ServedModel } from "./engine.ts";
 import { loadWithStep } from "./training_step.ts";
 
@@ -22,6 +23,10 @@ export interface ServingOptions {
   readonly rows: number;
   /** Told when a damaged file was replaced by an older one. */
   readonly onWarning: (message: string) => void;
+  /** When kernels are tried out; `auto` if not given. */
+  readonly tune?: TuneMode;
+  /** Told how far that is. */
+  readonly onTuning?: (progress: TuningProgress) => void;
 }
 
 /** A model and its batch. */
@@ -41,8 +46,9 @@ export class Serving {
    *
    * @throws {CheckpointError | ConfigError | DeviceError} and leaves nothing on the device
    */
-  static async open(gpu: Gpu, { path, rows, onWarning }: ServingOptions): Promise<Serving> {
-    const { model, step } = await loadWithStep(path, () => DDPM.load(path, { gpu, onWarning }));
+  static async open(gpu: Gpu, { path, rows, ...options }: ServingOptions): Promise<Serving> {
+    const load = () => DDPM.load(path, { gpu, tuningDirectory: TUNING_DIRECTORY, ...options });
+    const { model, step } = await loadWithStep(path, load);
     try {
       if (model.config.inChannels !== 3) {
         throw new ConfigError("in_channels", model.config.inChannels, "3: the server sends colour pictures");

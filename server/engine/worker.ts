@@ -7,8 +7,9 @@
  * @module
  */
 import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import type { TuningProgress } from "../../lib/train/tuning.ts";
 import { type Command, errorRecord, modelRecord, type Report, type SentPicture } from "./protocol.ts";
-import { Serving } from "./serving.ts";
+import { Serving, type ServingOptions } from "./serving.ts";
 
 /** Share of the machine's free memory that a software adapter may take. */
 const MEMORY_SHARE = 0.75;
@@ -27,7 +28,7 @@ const scope = globalThis as unknown as Scope;
 /** Draws what it is told, until the device fails. */
 class Host {
   readonly #gpu: Gpu;
-  readonly #rows: number;
+  readonly #options: Omit<ServingOptions, "path">;
   #current: Serving;
   /** Models that have been replaced, until their last image is finished. */
   #retiring: Serving[] = [];
@@ -38,9 +39,9 @@ class Host {
   #wake: () => void = () => {};
   #proceed: () => void = () => {};
 
-  constructor(gpu: Gpu, rows: number, serving: Serving) {
+  constructor(gpu: Gpu, options: Omit<ServingOptions, "path">, serving: Serving) {
     this.#gpu = gpu;
-    this.#rows = rows;
+    this.#options = options;
     this.#current = serving;
   }
 
@@ -120,7 +121,7 @@ class Host {
 
   async #load(request: number, path: string): Promise<void> {
     try {
-      const serving = await Serving.open(this.#gpu, { path, rows: this.#rows, onWarning: warn });
+      const serving = await Serving.open(this.#gpu, { ...this.#options, path });
       this.#standby.set(request, serving);
       scope.postMessage({ type: "loaded", request, model: modelRecord(serving.facts) });
     } catch (error) {
@@ -137,13 +138,19 @@ function fail(error: unknown): void {
   scope.postMessage({ type: "fatal", error: errorRecord(error) });
 }
 
-async function start({ path, rows }: Extract<Command, { type: "start" }>): Promise<void> {
+async function start({ path, rows, tune }: Extract<Command, { type: "start" }>): Promise<void> {
   const gpu = await openGpu({
     memoryBudget: (software) => software ? MEMORY_SHARE * Deno.systemMemoryInfo().available : Infinity,
     onFault: fail,
   });
-  const serving = await Serving.open(gpu, { path, rows, onWarning: warn });
-  const host = new Host(gpu, rows, serving);
+  const options = {
+    rows,
+    tune,
+    onWarning: warn,
+    onTuning: (progress: TuningProgress) => scope.postMessage({ type: "tuning", progress }),
+  };
+  const serving = await Serving.open(gpu, { ...options, path });
+  const host = new Host(gpu, options, serving);
   scope.onmessage = ({ data }) => host.receive(data as Exclude<Command, { type: "start" }>);
   scope.postMessage({ type: "ready", model: modelRecord(serving.facts) });
   await host.run();

@@ -8,6 +8,7 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { Profiler } from "../../lib/gpu/profile.ts";
 import { kernelTarget } from "../../lib/graph/compile.ts";
 import { PRESETS } from "../../lib/model/presets.ts";
+import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../../lib/train/tuning.ts";
 import { openTaskGpu } from "../gpu.ts";
 import type { TraceGroup } from "../profile_trace.ts";
 import type { Reporter } from "../progress.ts";
@@ -21,6 +22,7 @@ import {
   buildTrainer,
   measureSampling,
   measureTraining,
+  type Measuring,
   modelConfig,
   MODELS,
 } from "./models.ts";
@@ -38,6 +40,8 @@ export interface BenchOptions {
   readonly batch?: number;
   /** Steps to an image in sampling. */
   readonly steps: number;
+  /** When kernels are tried out; `auto` unless given. */
+  readonly tune?: TuneMode;
   /** A report that the new one is to be compared with: batches are chosen as there. */
   readonly earlier?: BenchReport;
   /** Measures only what `earlier` has a row of, first steps left out. */
@@ -91,6 +95,7 @@ class Bench {
   readonly #effort: Effort;
   #gpu: Gpu;
   #limits: Limits | undefined;
+  #tuning: Tuning;
   /** Operations a second that a network is guessed to reach, from the limits, then kernels, then the network before. */
   #networkRate = 0;
 
@@ -101,10 +106,12 @@ class Bench {
     readonly report: BenchReport,
   ) {
     this.#gpu = gpu;
+    this.#tuning = Tuning.of(gpu);
     this.#effort = options.quick ? QUICK : FULL;
   }
 
   async run(): Promise<void> {
+    await this.#openTuning();
     this.reporter.start(1, "limits of the adapter");
     const { fma, copy } = await this.#measureLimits();
     this.report.limits = {
@@ -125,8 +132,21 @@ class Bench {
     this.#gpu.close();
   }
 
+  async #openTuning(): Promise<void> {
+    const options = { tune: this.options.tune, tuningDirectory: TUNING_DIRECTORY };
+    this.#tuning = await Tuning.open(
+      this.#gpu,
+      options,
+      (message) => this.reporter.line(`warning: ${message}`),
+    );
+  }
+
   async #measureLimits(): Promise<Limits> {
     return this.#limits = await measureLimits(this.#gpu, this.#effort);
+  }
+
+  get #measuring(): Measuring {
+    return { tuning: this.#tuning, fma: this.#limits!.fma, effort: this.#effort };
   }
 
   /** Measures something; if the device cannot, says so in the report and goes on. */
@@ -135,6 +155,7 @@ class Bench {
       if (this.#gpu.fault) {
         this.#gpu.close();
         this.#gpu = await openTaskGpu();
+        await this.#openTuning();
         await this.#measureLimits();
       }
       await body(this.#limits!);
@@ -184,7 +205,7 @@ class Bench {
 
   /** Seconds of the longest piece of a case; waiting for the device included, a kernel's compilation not. */
   async #longestPiece(kernelCase: KernelCase): Promise<number> {
-    const prepared = await kernelCase.prepare(this.#gpu);
+    const prepared = await kernelCase.prepare(this.#gpu, this.#tuning);
     try {
       let longest = 0;
       await this.#gpu.device.queue.onSubmittedWorkDone();
@@ -199,7 +220,7 @@ class Bench {
 
   async #kernelRows({ name, prepare }: KernelCase, limits: Limits): Promise<void> {
     const gpu = this.#gpu;
-    const prepared = await prepare(gpu);
+    const prepared = await prepare(gpu, this.#tuning);
     try {
       for (const { part, program, flops, bytes } of prepared.pieces) {
         const products = flops > 0;
@@ -260,11 +281,11 @@ class Bench {
   }
 
   async #training(model: string, batch: number): Promise<void> {
-    const row = await measureTraining(this.#gpu, model, batch, this.#limits!.fma, this.#effort);
+    const row = await measureTraining(this.#gpu, model, batch, this.#measuring);
     this.report.training.push(row);
     this.#networkRate = row.gflops * 1e9;
     if (!this.options.profile) return;
-    const trainer = await buildTrainer(this.#gpu, modelConfig(model), batch);
+    const trainer = await buildTrainer(this.#gpu, modelConfig(model), batch, this.#tuning);
     await this.#profile(`training step of ${model}, batch ${batch}`, trainer);
   }
 
@@ -283,10 +304,10 @@ class Bench {
   async #sampling(model: string, batch: number): Promise<void> {
     const shape = { batch, steps: this.options.steps };
     this.report.sampling.push(
-      await measureSampling(this.#gpu, model, shape, this.#limits!.fma, this.#effort),
+      await measureSampling(this.#gpu, model, shape, this.#measuring),
     );
     if (!this.options.profile) return;
-    const sampler = await buildSampler(this.#gpu, modelConfig(model), shape);
+    const sampler = await buildSampler(this.#gpu, modelConfig(model), shape, this.#tuning);
     await this.#profile(`sampling step of ${model}, batch ${batch}`, sampler);
   }
 
@@ -297,7 +318,7 @@ class Bench {
     this.reporter.start(1, `first step of ${model}`);
     await this.#attempt(`first step ${model}`, async () => {
       const batch = this.options.batch ?? BATCHES[software ? "software" : "gpu"][model];
-      this.report.firstSteps.push(await measureFirstStep(model, batch));
+      this.report.firstSteps.push(await measureFirstStep(model, batch, this.options.tune));
     });
   }
 }

@@ -5,6 +5,7 @@
  */
 import { availableParallelism, loadavg } from "node:os";
 import type { AdapterDescription, Gpu } from "../../lib/gpu/device.ts";
+import { driverVersion } from "../../lib/train/driver.ts";
 
 /** Where and when a bench ran. */
 export interface Environment {
@@ -32,20 +33,4 @@ export function describeEnvironment(gpu: Gpu): Environment {
     load: loadavg()[0],
     date: new Date().toISOString(),
   };
-}
-
-function driverVersion({ software }: AdapterDescription): string {
-  const nvidia = read("/proc/driver/nvidia/version")?.match(/Module\s+(?:for \S+\s+)?([\d.]+)/)?.[1];
-  if (nvidia && !software) return `NVIDIA ${nvidia}`;
-  const mesa = read("/var/lib/dpkg/status")
-    ?.match(/^Package: mesa-vulkan-drivers\n(?:.+\n)*?Version: (.+)$/m)?.[1];
-  return mesa ? `Mesa ${mesa}` : "unknown";
-}
-
-function read(path: string): string | undefined {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return undefined; // another system, or not permitted: the version is a courtesy
-  }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { DeviceError } from "../../lib/errors.ts";
+import { type TuneMode, Tuning } from "../../lib/train/tuning.ts";
 import { openTaskGpu } from "../gpu.ts";
 import { buildTrainer, modelConfig } from "./models.ts";
 
@@ -11,9 +12,9 @@ import { buildTrainer, modelConfig } from "./models.ts";
 export interface FirstStepRow {
   readonly model: string;
   readonly batch: number;
-  /** Seconds with the driver's cache of compiled kernels switched off. */
+  /** Seconds with the driver's cache of compiled kernels switched off, and no choice of kernels kept. */
   readonly coldSeconds: number;
-  /** Seconds with that cache filled by an earlier run. */
+  /** Seconds with both from an earlier run. */
   readonly warmSeconds: number;
 }
 
@@ -21,18 +22,28 @@ export interface FirstStepRow {
 const WITHOUT_CACHE = { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0" };
 
 /** Measures a model's first step, cold and warm. */
-export async function measureFirstStep(model: string, batch: number): Promise<FirstStepRow> {
-  const coldSeconds = await runProcess(model, batch, WITHOUT_CACHE);
-  await runProcess(model, batch, {});
-  const warmSeconds = await runProcess(model, batch, {});
-  return { model, batch, coldSeconds, warmSeconds };
+export async function measureFirstStep(
+  model: string,
+  batch: number,
+  tune: TuneMode = "auto",
+): Promise<FirstStepRow> {
+  const directory = await Deno.makeTempDir({ prefix: "denoise-tuning-" });
+  try {
+    const args = [model, String(batch), tune, directory];
+    const coldSeconds = await runProcess(args, WITHOUT_CACHE);
+    await runProcess(args, {});
+    const warmSeconds = await runProcess(args, {});
+    return { model, batch, coldSeconds, warmSeconds };
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 }
 
 /** Seconds from the process's start to the end of its first step. */
-async function runProcess(model: string, batch: number, env: Record<string, string>): Promise<number> {
+async function runProcess(args: readonly string[], env: Record<string, string>): Promise<number> {
   const start = Date.now();
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-all", "--no-check", import.meta.url, model, String(batch)],
+    args: ["run", "--allow-all", "--no-check", import.meta.url, ...args],
     env,
     stdout: "piped",
     stderr: "piped",
@@ -48,9 +59,10 @@ async function runProcess(model: string, batch: number, env: Record<string, stri
 }
 
 if (import.meta.main) {
-  const [model, batch] = Deno.args;
+  const [model, batch, tune, tuningDirectory] = Deno.args;
   const gpu = await openTaskGpu();
-  const trainer = await buildTrainer(gpu, modelConfig(model), Number(batch));
+  const tuning = await Tuning.open(gpu, { tune: tune as TuneMode, tuningDirectory }, console.warn);
+  const trainer = await buildTrainer(gpu, modelConfig(model), Number(batch), tuning);
   await trainer.work(1);
   await gpu.device.queue.onSubmittedWorkDone();
   void gpu.device;

@@ -8,6 +8,7 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { kernelTarget } from "../../lib/graph/compile.ts";
 import type { UNetConfig } from "../../lib/model/config.ts";
 import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
+import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../../lib/train/tuning.ts";
 import { openTaskGpu } from "../gpu.ts";
 import type { Reporter } from "../progress.ts";
 import { describeEnvironment, type Environment } from "./environment.ts";
@@ -55,6 +56,8 @@ export interface GrowthOptions {
   readonly quick: boolean;
   /** Measures only series with a matching title. */
   readonly only: RegExp;
+  /** When kernels are tried out; `auto` unless given. */
+  readonly tune?: TuneMode;
 }
 
 /** How long to measure. */
@@ -106,7 +109,13 @@ export async function measureGrowth(options: GrowthOptions, reporter: Reporter):
     const end = performance.now() + 1000 * effort.total;
     reporter.start(1, "limits of the adapter");
     const limits = await measureLimits(gpu, LIMIT_EFFORT);
-    const plans = growthPlans(gpu).filter(({ title }) => options.only.test(title));
+    const warn = (message: string) => reporter.line(`warning: ${message}`);
+    const tuning = await Tuning.open(
+      gpu,
+      { tune: options.tune, tuningDirectory: TUNING_DIRECTORY },
+      warn,
+    );
+    const plans = growthPlans(gpu, tuning).filter(({ title }) => options.only.test(title));
     const series: GrowthSeries[] = [];
     reporter.start(plans.length, "growth");
     for (const [i, plan] of plans.entries()) {
@@ -123,10 +132,10 @@ export async function measureGrowth(options: GrowthOptions, reporter: Reporter):
   }
 }
 
-function growthPlans(gpu: Gpu): GrowthPlan[] {
+function growthPlans(gpu: Gpu, tuning: Tuning): GrowthPlan[] {
   const target = kernelTarget(gpu);
   const flopsOf = (config: UNetConfig) => networkFlops(config, 1, target);
-  const training = (config: UNetConfig, batch: number) => buildTrainer(gpu, config, batch);
+  const training = (config: UNetConfig, batch: number) => buildTrainer(gpu, config, batch, tuning);
   const presets = Object.fromEntries(PRESETS.map((name) => [name, presetConfig(name, CLASSES)]));
   const wide = (channels: number) =>
     presetConfig("tiny", CLASSES, {
@@ -136,7 +145,7 @@ function growthPlans(gpu: Gpu): GrowthPlan[] {
     });
   const draw = async (count: number, steps: number): Promise<Prepared> => {
     const batch = Math.min(count, SAMPLING_BATCH);
-    const sampler = await buildSampler(gpu, presets.tiny, { batch, steps });
+    const sampler = await buildSampler(gpu, presets.tiny, { batch, steps }, tuning);
     const work: Work = (times) => sampler.work(times * steps * Math.ceil(count / batch));
     return { work, destroy: sampler.destroy };
   };

@@ -8,24 +8,25 @@ import { matmul } from "../../kernels/matmul.ts";
 import { qSample } from "../../kernels/q_sample.ts";
 import type { Launch } from "../../kernels/source.ts";
 import { encodeStepState, STEP_STATE_BYTES } from "../../kernels/step_state.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
 import { DRAW_BYTES, encodeScheduleTables, HEALTH_BYTES } from "../../kernels/training.ts";
 import { objectiveTables } from "../../lib/diffusion/objective.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
-import { kernelTarget } from "../../lib/graph/compile.ts";
 import type { Graph } from "../../lib/graph/graph.ts";
 import { add, attention, concat, conv2d, dropout, groupNorm, upsample } from "../../lib/graph/ops.ts";
 import { paddedChannels, type Shape, type Tensor } from "../../lib/graph/tensor.ts";
+import type { Tuning } from "../../lib/train/tuning.ts";
 import { fill, type Operation, prepare, type Prepared, STEP } from "./operations.ts";
 
 /** One or more rows of the kernel table. */
 export interface KernelCase {
   /** What the parts' names start with. */
   readonly name: string;
-  /** Makes what is to be timed. */
-  prepare(gpu: Gpu): Promise<Prepared>;
+  /** Makes what is to be timed, with the kernels that `tuning` chooses. */
+  prepare(gpu: Gpu, tuning: Tuning): Promise<Prepared>;
 }
 
 /** Sizes of the cases. */
@@ -73,7 +74,7 @@ type OnImage = (g: Graph, x: Tensor, leaf: (name: string, shape: Shape) => Tenso
 function operation(name: string, shape: Shape, record: OnImage): KernelCase {
   const full = `${name} [${shape}]`;
   const whole: Operation = (g, leaf) => record(g, leaf("x", shape), leaf);
-  return { name: full, prepare: (gpu) => prepare(gpu, full, whole) };
+  return { name: full, prepare: (gpu, tuning) => prepare(gpu, full, whole, tuning) };
 }
 
 function conv(shape: Shape, channels: number, kernel: 1 | 3, stride: 1 | 2 = 1): KernelCase {
@@ -110,11 +111,15 @@ function heads(shape: Shape, count: number): KernelCase {
 function single(
   name: string,
   bytes: number,
-  make: (gpu: Gpu, filled: (bytes: number, label: string) => BufferView) => Launch<BufferView>[],
+  make: (
+    gpu: Gpu,
+    filled: (bytes: number, label: string) => BufferView,
+    target: KernelTarget,
+  ) => Launch<BufferView>[],
 ): KernelCase {
   return {
     name,
-    prepare(gpu) {
+    prepare(gpu, { target }) {
       const scope = new ResourceScope(gpu, `bench ${name}`);
       return scope.guard(async () => {
         const filled = (bytes: number, label: string) => {
@@ -122,7 +127,7 @@ function single(
           fill(gpu, view);
           return view;
         };
-        const program = scope.own(await buildProgram(gpu, make(gpu, filled)));
+        const program = scope.own(await buildProgram(gpu, make(gpu, filled, target)));
         const pieces = [{ part: "", program, flops: program.flops, bytes }];
         return { pieces, destroy: () => scope.destroy() };
       });
@@ -131,11 +136,11 @@ function single(
 }
 
 function product(n: number): KernelCase {
-  return single(`product ${n}x${n}x${n}`, 3 * 4 * n * n, (gpu, filled) => {
+  return single(`product ${n}x${n}x${n}`, 3 * 4 * n * n, (_, filled, target) => {
     const matrix = { rowStride: n, batchStride: n * n, headStride: n * n, transposed: false };
     const shape = { batch: 1, heads: 1, m: n, n, k: n, a: matrix, b: matrix, c: matrix, alpha: 1 };
     const buffer = (name: string) => filled(4 * n * n, name);
-    return matmul(kernelTarget(gpu), shape, { a: buffer("a"), b: buffer("b"), c: buffer("c") }, "product");
+    return matmul(target, shape, { a: buffer("a"), b: buffer("b"), c: buffer("c") }, "product");
   });
 }
 

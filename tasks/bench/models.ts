@@ -11,10 +11,11 @@ import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { ResourceScope } from "../../lib/gpu/memory.ts";
 import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
-import { unetParameters } from "../../lib/model/network.ts";
+import { recordForward, unetParameters } from "../../lib/model/network.ts";
 import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
 import { ResidentDataset } from "../../lib/train/resident.ts";
-import { TrainingStep } from "../../lib/train/step.ts";
+import { recordTraining, TrainingStep } from "../../lib/train/step.ts";
+import type { Tuning } from "../../lib/train/tuning.ts";
 import { type Effort, measureAgainst, type Reference, type Work } from "./measure.ts";
 import { STEP } from "./operations.ts";
 
@@ -55,13 +56,22 @@ export interface Trainer {
 }
 
 /**
- * Builds a training step on random images, weights initialised.
+ * Builds a training step on random images, weights initialised, kernels tuned.
  *
  * @throws {DeviceError} when the device cannot hold it
  */
-export function buildTrainer(gpu: Gpu, config: UNetConfig, batch: number): Promise<Trainer> {
+export function buildTrainer(
+  gpu: Gpu,
+  config: UNetConfig,
+  batch: number,
+  tuning: Tuning,
+): Promise<Trainer> {
   const scope = new ResourceScope(gpu, "bench training");
   return scope.guard(async () => {
+    const target = await tuning.tuned(() => [
+      recordTraining({ config, batch }).g,
+      recordForward(config, batch).g,
+    ]);
     const images = randomImages(Math.max(batch, 256));
     const order = Uint32Array.from({ length: images.count }, (_, i) => i);
     const data = scope.own(ResidentDataset.upload(gpu, images, order));
@@ -77,6 +87,7 @@ export function buildTrainer(gpu: Gpu, config: UNetConfig, batch: number): Promi
           flip: true,
           ...optimizer,
           stopAtNonFinite: true,
+          target,
         },
         objectiveTables(new NoiseSchedule()),
         data,
@@ -116,16 +127,22 @@ export interface TrainingRow {
   readonly firstStepSeconds: number;
 }
 
+/** How networks are measured. */
+export interface Measuring {
+  readonly tuning: Tuning;
+  readonly fma: Reference;
+  readonly effort: Effort;
+}
+
 /** Measures training steps. */
 export async function measureTraining(
   gpu: Gpu,
   model: string,
   batch: number,
-  fma: Reference,
-  effort: Effort,
+  { tuning, fma, effort }: Measuring,
 ): Promise<TrainingRow> {
   const start = performance.now();
-  const trainer = await buildTrainer(gpu, modelConfig(model), batch);
+  const trainer = await buildTrainer(gpu, modelConfig(model), batch, tuning);
   try {
     await trainer.work(1);
     await gpu.device.queue.onSubmittedWorkDone();
@@ -199,7 +216,7 @@ export interface SamplingShape {
 }
 
 /**
- * Builds a generator without guidance (with it, every image costs twice), weights initialised, for DDIM.
+ * Builds a generator without guidance (with it, every image costs twice), weights initialised, kernels tuned, for DDIM.
  *
  * @throws {DeviceError} when the device cannot hold it
  */
@@ -207,14 +224,16 @@ export function buildSampler(
   gpu: Gpu,
   config: UNetConfig,
   { batch, steps }: SamplingShape,
+  tuning: Tuning,
 ): Promise<Sampler> {
   const scope = new ResourceScope(gpu, "bench sampling");
   return scope.guard(async () => {
     const table = unetParameters(config);
     const weights = scope.buffer(4 * table.elements, "weights").buffer;
     gpu.device.queue.writeBuffer(weights, 0, table.initialize(0));
+    const target = await tuning.tuned(() => [recordForward(config, batch).g]);
     const generator = scope.own(
-      await Generator.build(gpu, { config, weights, slots: batch, guided: false }),
+      await Generator.build(gpu, { config, weights, slots: batch, guided: false, target }),
     );
     const plan = planSampling("ddim", new NoiseSchedule(), { steps });
     const requests = Array.from({ length: batch }, (_, i) => ({
@@ -237,11 +256,10 @@ export async function measureSampling(
   gpu: Gpu,
   model: string,
   shape: SamplingShape,
-  fma: Reference,
-  effort: Effort,
+  { tuning, fma, effort }: Measuring,
 ): Promise<SamplingRow> {
   const { batch, steps } = shape;
-  const sampler = await buildSampler(gpu, modelConfig(model), shape);
+  const sampler = await buildSampler(gpu, modelConfig(model), shape, tuning);
   try {
     const { work, flopsPerStep } = sampler;
     const { seconds, ratio } = await measureAgainst(gpu, work, flopsPerStep, fma, effort);

@@ -9,13 +9,14 @@ import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram, type Program } from "../../lib/gpu/program.ts";
-import { compileGraph } from "../../lib/graph/compile.ts";
+import { compileGraph, lowerContext } from "../../lib/graph/compile.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { type AllOperations, Graph, inputsOf, type Node, outputsOf } from "../../lib/graph/graph.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import type { Shape, Tensor } from "../../lib/graph/tensor.ts";
 import type { UNetConfig } from "../../lib/model/config.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
+import { Tuning } from "../../lib/train/tuning.ts";
 
 /** Dispatches to time together. */
 export interface Piece {
@@ -61,8 +62,13 @@ const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   embeddingBackward: "backward",
 };
 
-/** Records an operation and its gradients, gives every tensor memory of its own and fills the leaves. */
-export function prepare(gpu: Gpu, name: string, operation: Operation): Promise<Prepared> {
+/** Records an operation and its gradients, gives every tensor memory of its own and fills the leaves. Kernels are tuned. */
+export function prepare(
+  gpu: Gpu,
+  name: string,
+  operation: Operation,
+  tuning: Tuning = Tuning.of(gpu),
+): Promise<Prepared> {
   const scope = new ResourceScope(gpu, `bench ${name}`);
   return scope.guard(async () => {
     const g = new Graph();
@@ -75,13 +81,14 @@ export function prepare(gpu: Gpu, name: string, operation: Operation): Promise<P
     };
     const y = operation(g, leaf);
     const { ofParameter } = recordBackward(g, y, leaf("dy", y.shape));
+    const target = await tuning.tuned(() => [g]);
     const bound = new Map<Tensor, BufferView>();
     for (const tensor of [...g.inputs.values(), ...[...ofParameter].flat()]) {
       bound.set(tensor, scope.buffer(4 * tensor.elements, tensor.name));
     }
     const stepState = g.inputs.get("stepState");
     const keep = [...leaves, ...g.nodes.flatMap(outputsOf).filter(({ role }) => role === "activation")];
-    const compiled = scope.own(compileGraph(gpu, g, { bound, keep, what: `bench ${name}` }));
+    const compiled = scope.own(compileGraph(gpu, g, { bound, keep, what: `bench ${name}`, target }));
     const used = new Set(g.nodes.flatMap(inputsOf));
     for (const tensor of [...leaves, ...ofParameter.keys()]) {
       if (used.has(tensor)) fill(gpu, compiled.view(tensor));
@@ -150,11 +157,8 @@ export function networkFlops(
   const prediction = unet(g, config, unetInputs(g, config, batch, true));
   const forwardNodes = g.nodes.length;
   recordBackward(g, prediction, g.input("seed", prediction.shape));
-  const temporary = (name: string, elements: number) =>
-    g.tensor(name, [1, 1, 1, elements], "activation", false);
-  const flops = g.nodes.map((node) =>
-    lower({ target, temporary }, node).reduce((sum, launch) => sum + launch.flops, 0)
-  );
+  const context = lowerContext(g, target);
+  const flops = g.nodes.map((node) => lower(context, node).reduce((sum, launch) => sum + launch.flops, 0));
   const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
   return { forward: sum(flops.slice(0, forwardNodes)), step: sum(flops) };
 }

@@ -1,19 +1,21 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import type { Launch } from "../../kernels/source.ts";
+import { lowerContext } from "../../lib/graph/compile.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { planMemory } from "../../lib/graph/plan.ts";
-import type { Role, Tensor } from "../../lib/graph/tensor.ts";
+import { ELEMENT_BYTES, type ElementType, type Role, type Tensor } from "../../lib/graph/tensor.ts";
 import { presetConfig } from "../../lib/model/presets.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
 
 let nextId = 0;
 
-function tensor(elements: number, role: Role = "activation"): Tensor {
+function tensor(elements: number, role: Role = "activation", type: ElementType = "float32"): Tensor {
   const id = nextId++;
-  return { id, shape: [1, 1, 1, elements], role, elements, name: `t${id}`, trainable: false };
+  const bytes = ELEMENT_BYTES[type] * elements;
+  return { id, shape: [1, 1, 1, elements], role, elements, type, bytes, name: `t${id}`, trainable: false };
 }
 
 /** A launch of which only the buffers matter. */
@@ -41,7 +43,7 @@ function lifetimes(
 function peakBytes(launches: readonly Launch<Tensor>[], keep: readonly Tensor[]): number {
   const spans = [...lifetimes(launches, keep)];
   const alive = launches.map((_, i) =>
-    spans.reduce((sum, [t, [first, last]]) => sum + (first <= i && i <= last ? 4 * t.elements : 0), 0)
+    spans.reduce((sum, [t, [first, last]]) => sum + (first <= i && i <= last ? t.bytes : 0), 0)
   );
   return Math.max(...alive);
 }
@@ -53,14 +55,15 @@ const programs = fc.array(
     reads: fc.array(fc.nat(), { maxLength: 4 }),
     keep: fc.boolean(),
     role: fc.constantFrom<Role>("activation", "activation", "activation", "input", "parameter", "gradient"),
+    type: fc.constantFrom<ElementType>("float32", "float16"),
   }),
   { minLength: 1, maxLength: 40 },
 ).map((steps) => {
   const written: Tensor[] = [];
   const keep: Tensor[] = [];
-  const launches = steps.map(({ sizes, reads, keep: kept, role }) => {
+  const launches = steps.map(({ sizes, reads, keep: kept, role, type }) => {
     const sources = written.length > 0 ? reads.map((k) => written[k % written.length]) : [];
-    const results = sizes.map((size, i) => tensor(size, i === 0 ? role : "activation"));
+    const results = sizes.map((size, i) => tensor(size, i === 0 ? role : "activation", type));
     written.push(...results);
     if (kept) keep.push(results.at(-1)!);
     return launchOf(...sources, ...results);
@@ -74,7 +77,7 @@ Deno.test("tensors that live at the same time never share a buffer, whatever the
       const { slots, buffers } = planMemory(launches, keep);
       const spans = [...lifetimes(launches, keep)];
       for (const [i, [a, [firstA, lastA]]] of spans.entries()) {
-        assert.ok(buffers[slots.get(a)!] >= 4 * a.elements, "the buffer is too small");
+        assert.ok(buffers[slots.get(a)!] >= a.bytes, "the buffer is too small");
         for (const [b, [firstB, lastB]] of spans.slice(i + 1)) {
           const together = firstA <= lastB && firstB <= lastA;
           assert.ok(!together || slots.get(a) !== slots.get(b), `${a.name} and ${b.name} share a buffer`);
@@ -93,7 +96,7 @@ Deno.test("every activation gets a place, nothing else does, and no byte lies un
       assert.deepEqual(new Set(slots.keys()), new Set(activations));
       assert.equal(bytes, buffers.reduce((sum, size) => sum + size, 0));
       buffers.forEach((size, slot) => {
-        const largest = activations.filter((t) => slots.get(t) === slot).map((t) => 4 * t.elements);
+        const largest = activations.filter((t) => slots.get(t) === slot).map((t) => t.bytes);
         assert.equal(size, Math.max(...largest));
       });
       assert.ok(bytes >= peakBytes(launches, keep));
@@ -111,7 +114,7 @@ Deno.test("buffers that are lent are used where a tensor fits, and none is creat
       const spans = [...lifetimes(launches, keep)];
       for (const [i, [a, [firstA, lastA]]] of spans.entries()) {
         const slot = slots.get(a)!;
-        assert.ok([...lent, ...buffers][slot] >= 4 * a.elements, "the buffer is too small");
+        assert.ok([...lent, ...buffers][slot] >= a.bytes, "the buffer is too small");
         for (const [b, [firstB, lastB]] of spans.slice(i + 1)) {
           const together = firstA <= lastB && firstB <= lastA;
           assert.ok(!together || slot !== slots.get(b), `${a.name} and ${b.name} share a buffer`);
@@ -163,12 +166,10 @@ Deno.test("a training step's activations take at most a quarter more than the bu
     const config = presetConfig(preset, 10, { dropout: 0.1 });
     const output = unet(g, config, unetInputs(g, config, 2, true));
     recordBackward(g, output, g.input("seed", output.shape));
-    const temporary = (name: string, elements: number) =>
-      g.tensor(name, [1, 1, 1, elements], "activation", false);
-    const target = { path: "tile", subgroupSize: 32 } as const;
-    const launches = g.nodes.flatMap((node) => lower({ target, temporary }, node));
+    const context = lowerContext(g, { path: "tile", subgroupSize: 32 });
+    const launches = g.nodes.flatMap((node) => lower(context, node));
     const { bytes, slots } = planMemory(launches, [output]);
-    const all = [...slots.keys()].reduce((sum, { elements }) => sum + 4 * elements, 0);
+    const all = [...slots.keys()].reduce((sum, { bytes }) => sum + bytes, 0);
     const peak = peakBytes(launches, [output]);
     assert.ok(bytes < 1.25 * peak, `${preset}: ${bytes} bytes planned, ${peak} at once`);
     assert.ok(bytes < 0.6 * all, `${preset}: ${bytes} bytes planned, ${all} without reuse`);

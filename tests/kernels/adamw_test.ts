@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { accumulate } from "../../kernels/accumulate.ts";
 import { adamw } from "../../kernels/adamw.ts";
 import { gradNorm, gradNormScratchBytes } from "../../kernels/grad_norm.ts";
-import { decodeHealth, decodeLog } from "../../kernels/training.ts";
+import { decodeHealth, decodeLog, LOG_RECORD_BYTES } from "../../kernels/training.ts";
 import { assertClose } from "../close.ts";
 import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
 import { AdamWReference, normReference } from "../reference/adamw.ts";
@@ -18,7 +18,7 @@ function flatBuffers(elements: number) {
     second_moment: new Float32Array(elements),
     ema: parameters.slice(),
     health: new Uint32Array(4),
-    train_log: new Uint32Array(4),
+    train_log: new Uint32Array(LOG_RECORD_BYTES / 4),
     partials: new Uint32Array(gradNormScratchBytes(elements) / 4),
   };
 }

@@ -2,14 +2,17 @@ import assert from "node:assert/strict";
 import { add } from "../../kernels/add.ts";
 import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
 import { noise } from "../reference/differences.ts";
+import { STORAGES } from "../storage.ts";
 
-for (const elements of [4, 1020, 3 * 4096 + 8]) {
-  Deno.test(`add is the float32 sum, bit for bit: [${elements}]`, async () => {
-    const [a, b] = [1, 2].map((seed) => Float32Array.from(noise(elements, seed)));
-    const y = new Float32Array(elements).fill(NaN);
-    await runOnArrays(await testGpu(), add<HostArray>({ elements }, { a, b, y }));
-    assert.deepEqual(y, a.map((v, i) => v + b[i]));
-  });
+for (const storage of STORAGES) {
+  for (const elements of [4, 1020, 3 * 4096 + 8]) {
+    Deno.test(`add is the float32 sum, bit for bit: [${elements}]${storage.suffix}`, async () => {
+      const [a, b] = [1, 2].map((seed) => storage.rounded(noise(elements, seed)));
+      const y = storage.room(elements);
+      await storage.run(add<HostArray>({ elements }, { a: storage.array(a), b: storage.array(b), y }));
+      assert.deepEqual(y, storage.array(Float32Array.from(a, (v, i) => v + b[i])));
+    });
+  }
 }
 
 Deno.test("add takes one tensor twice", async () => {

@@ -4,6 +4,7 @@ import { encodeStepState, type StepState } from "../../kernels/step_state.ts";
 import { philox4x32, type Words2 } from "../../lib/random.ts";
 import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
 import { noise } from "../reference/differences.ts";
+import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
 
 const STATE: StepState = {
   step: 7,
@@ -28,12 +29,12 @@ interface Case {
 }
 
 /** Forward and backward of ones, which gives the mask times its scale. */
-async function masks({ elements, rate, layer = 0, state = {} }: Case) {
-  const ones = new Float32Array(elements).fill(1);
+async function masks({ elements, rate, layer = 0, state = {} }: Case, storage: Storage = FLOAT32) {
+  const ones = storage.room(elements).fill(1);
   const step_state = new Uint32Array(encodeStepState({ ...STATE, ...state }));
-  const [y, dx] = [ones, ones].map(({ length }) => new Float32Array(length).fill(NaN));
+  const [y, dx] = [ones, ones].map(({ length }) => storage.room(length));
   const shape = { elements, rate, layer };
-  await runOnArrays(await testGpu(), [
+  await storage.run([
     ...dropoutForward<HostArray>(shape, { x: ones, step_state, y }),
     ...dropoutBackward<HostArray>(shape, { dy: ones, step_state, dx }),
   ]);
@@ -67,12 +68,13 @@ const CASES: Case[] = [
   { elements: 2500, rate: 0.25 },
   { elements: 3 * 4096 + 3500, rate: 0.25 },
 ];
-for (const c of CASES) {
+for (const { storage, c } of STORAGES.flatMap((storage) => CASES.map((c) => ({ storage, c })))) {
   const { elements, rate, layer = 0 } = c;
-  Deno.test(`dropout draws the mask of lib/random.ts, forward and backward: [${elements}] rate=${rate} layer=${layer}`, async () => {
-    const { y, dx } = await masks(c);
+  const name = `[${elements}] rate=${rate} layer=${layer}${storage.suffix}`;
+  Deno.test(`dropout draws the mask of lib/random.ts, forward and backward: ${name}`, async () => {
+    const { y, dx } = await masks(c, storage);
     const scale = Math.fround(1 / (1 - drawn(rate)));
-    const want = Float32Array.from(expectedMask(c), (kept) => kept ? scale : 0);
+    const want = storage.array(expectedMask(c).map((kept) => kept ? scale : 0));
     assert.deepEqual(y, want);
     assert.deepEqual(dx, want);
   });
@@ -80,7 +82,7 @@ for (const c of CASES) {
 
 Deno.test("dropout keeps a share of 1 - rate: [400000] rate=0.3", async () => {
   const { y } = await masks({ elements: 400_000, rate: 0.3 });
-  const kept = y.filter((v) => v !== 0).length / y.length;
+  const kept = [...y].filter((v) => v !== 0).length / y.length;
   // Five standard deviations of a binomial share: 5 sqrt(0.3 * 0.7 / 400000).
   assert.ok(Math.abs(kept - 0.7) < 0.0037, `${kept} kept`);
 });
@@ -106,25 +108,27 @@ Deno.test("dropout draws an independent mask at another step, layer, stream and 
   ];
   for (const other of others) {
     const { y: mask } = await masks(other);
-    const differing = mask.filter((v, i) => v !== y[i]).length / y.length;
+    const differing = [...mask].filter((v, i) => v !== y[i]).length / y.length;
     // Half of two independent masks differs; 0.03 is five standard deviations.
     assert.ok(differing > 0.47 && differing < 0.53, `${differing} of the mask differs`);
   }
 });
 
-Deno.test("dropout backward adds to the gradient so far", async () => {
-  const c = { elements: 64, rate: 0.5, layer: 0 };
-  const [dy, addend] = [noise(64, 2), noise(64, 3)].map((v) => Float32Array.from(v));
-  const dx = new Float32Array(64);
-  const step_state = new Uint32Array(encodeStepState(STATE));
-  await runOnArrays(await testGpu(), dropoutBackward<HostArray>(c, { dy, step_state, addend, dx }));
-  const want = Float32Array.from(expectedMask(c), (kept, i) => (kept ? 2 * dy[i] : 0) + addend[i]);
-  assert.deepEqual(dx, want);
-});
+for (const storage of STORAGES) {
+  Deno.test(`dropout backward adds to the gradient so far${storage.suffix}`, async () => {
+    const c = { elements: 64, rate: 0.5, layer: 0 };
+    const [dy, addend] = [noise(64, 2), noise(64, 3)].map((v) => storage.array(v));
+    const dx = storage.room(64);
+    const step_state = new Uint32Array(encodeStepState(STATE));
+    await storage.run(dropoutBackward<HostArray>(c, { dy, step_state, addend, dx }));
+    const want = Float32Array.from(expectedMask(c), (kept, i) => (kept ? 2 * dy[i] : 0) + addend[i]);
+    assert.deepEqual(dx, storage.array(want));
+  });
+}
 
 Deno.test("dropout of a rate next to 1 keeps 2^-16 of the values, and stays finite", async () => {
   const { y } = await masks({ elements: 1 << 20, rate: 1 - 2 ** -20 });
-  const kept = y.filter((v) => v !== 0);
+  const kept = [...y].filter((v) => v !== 0);
   // 16 expected; outside of 1 to 40 once in a million seeds.
   assert.ok(kept.length > 0 && kept.length <= 40, `${kept.length} kept`);
   assert.ok(kept.every((v) => v === 65536));

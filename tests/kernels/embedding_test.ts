@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
 import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import type { HostArray } from "../gpu.ts";
 import { packChannels, unpackChannels } from "../layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { embeddingGradientReference, embeddingReference } from "../reference/embedding.ts";
+import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
 
 Deno.test("embedding reference gradient matches central differences", () => {
   const labels = [2, 0, 2];
@@ -14,31 +15,34 @@ Deno.test("embedding reference gradient matches central differences", () => {
   assertClose(embeddingGradientReference(labels, dy, 4, 3), want, { absolute: 1e-10 }, "dtable");
 });
 
-async function runEmbedding(labels: number[], rows: number, dim: number) {
-  const [table, dy] = [noise(rows * dim, 3), noise(labels.length * dim, 4)];
+async function runEmbedding(storage: Storage, labels: number[], rows: number, dim: number) {
+  const [table, dy] = [noise(rows * dim, 3), storage.rounded(noise(labels.length * dim, 4))];
   const host = {
     table: packChannels(table, dim),
-    dy: packChannels(dy, dim),
+    dy: storage.array(packChannels(dy, dim)),
     labels: Uint32Array.from(labels),
   };
-  const y = new Float32Array(host.dy.length).fill(NaN);
+  const y = storage.room(host.dy.length);
   const dtable = new Float32Array(host.table.length).fill(NaN);
   const shape = { batch: labels.length, dim, rows };
-  await runOnArrays(await testGpu(), [
+  await storage.run([
     ...embeddingForward<HostArray>(shape, { table: host.table, labels: host.labels, y }),
     ...embeddingBackward<HostArray>(shape, { labels: host.labels, dy: host.dy, dtable }),
   ]);
   return { table, dy, y: unpackChannels(y, dim), dtable: unpackChannels(dtable, dim) };
 }
 
-for (const [batch, rows, dim] of [[1, 1, 1], [5, 11, 6], [16, 11, 128], [100, 3, 9]]) {
-  Deno.test(`embedding forward and backward match reference: table=[${rows},${dim}] labels=[${batch}]`, async () => {
+const SHAPES = [[1, 1, 1], [5, 11, 6], [16, 11, 128], [100, 3, 9]];
+const CASES = STORAGES.flatMap((storage) => SHAPES.map((shape) => ({ storage, shape })));
+for (const { storage, shape: [batch, rows, dim] } of CASES) {
+  const name = `table=[${rows},${dim}] labels=[${batch}]${storage.suffix}`;
+  Deno.test(`embedding forward and backward match reference: ${name}`, async () => {
     // Row rows - 2 is never named where there are more than two.
     const labels = Array.from({ length: batch }, (_, n) => (n * 7 + 3) % rows).map((r) =>
       rows > 2 && r === rows - 2 ? 0 : r
     );
-    const { table, dy, y, dtable } = await runEmbedding(labels, rows, dim);
-    assert.deepEqual([...y], [...embeddingReference(table, labels, dim)]);
+    const { table, dy, y, dtable } = await runEmbedding(storage, labels, rows, dim);
+    assert.deepEqual([...y], [...storage.rounded(embeddingReference(table, labels, dim))]);
     // Up to 100 float32 additions of values below 1.
     const want = embeddingGradientReference(labels, dy, rows, dim);
     assertClose(dtable, want, { absolute: 3e-6 }, "dtable");
@@ -49,7 +53,7 @@ for (const [batch, rows, dim] of [[1, 1, 1], [5, 11, 6], [16, 11, 128], [100, 3,
 }
 
 Deno.test("embedding takes a label beyond the table for its last row", async () => {
-  const { table, dy, y, dtable } = await runEmbedding([0, 7], 3, 4);
+  const { table, dy, y, dtable } = await runEmbedding(FLOAT32, [0, 7], 3, 4);
   assert.deepEqual([...y], [...embeddingReference(table, [0, 2], 4)]);
   assert.deepEqual([...dtable], [...embeddingGradientReference([0, 2], dy, 3, 4)]);
 });

@@ -6,7 +6,7 @@ import {
   type GroupNormShape,
 } from "../../kernels/group_norm.ts";
 import { assertClose, type Tolerance } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import type { HostArray } from "../gpu.ts";
 import { packChannels, unpackChannels } from "../layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import {
@@ -15,6 +15,7 @@ import {
   groupNormStatsReference,
 } from "../reference/group_norm.ts";
 import { siluReference } from "../reference/silu.ts";
+import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
 
 function shape(
   [batch, height, width, channels]: [number, number, number, number],
@@ -28,11 +29,11 @@ function shape(
 /** The layouts for GPUs and for software adapters. */
 const PATHS = ["tile", "subgroup"] as const;
 
-function inputs({ batch, spatial, channels }: GroupNormShape, seed = 1) {
-  const x = noise(batch * spatial * channels, seed);
+function inputs({ batch, spatial, channels }: GroupNormShape, seed = 1, storage = FLOAT32) {
+  const x = storage.rounded(noise(batch * spatial * channels, seed));
   const gamma = noise(channels, seed + 1).map((v) => 1 + v / 2);
   const beta = noise(channels, seed + 2);
-  const dy = noise(x.length, seed + 3);
+  const dy = storage.rounded(noise(x.length, seed + 3));
   return { x, gamma, beta, dy };
 }
 
@@ -40,24 +41,25 @@ function inputs({ batch, spatial, channels }: GroupNormShape, seed = 1) {
 async function runGroupNorm(
   s: GroupNormShape,
   { x, gamma, beta, dy, addend }: ReturnType<typeof inputs> & { addend?: Float64Array },
+  storage: Storage = FLOAT32,
 ) {
   const c = s.channels;
   const host = {
-    x: packChannels(x, c),
+    x: storage.array(packChannels(x, c)),
     gamma: packChannels(gamma, c),
     beta: packChannels(beta, c),
-    dy: packChannels(dy, c),
+    dy: storage.array(packChannels(dy, c)),
   };
   const stats = new Float32Array(s.batch * s.groups * 2);
-  const [y, dx] = [host.x, host.x].map((like) => new Float32Array(like.length).fill(NaN));
+  const [y, dx] = [host.x, host.x].map((like) => storage.room(like.length));
   const [dgamma, dbeta] = [host.gamma, host.beta].map((like) => new Float32Array(like.length).fill(NaN));
   const scratch = new Float32Array(groupNormScratch(s));
-  await runOnArrays(await testGpu(), [
+  await storage.run([
     ...groupNormForward<HostArray>(s, { x: host.x, gamma: host.gamma, beta: host.beta, stats, y }),
     ...groupNormBackward<HostArray>(s, {
       ...host,
       stats,
-      addend: addend && packChannels(addend, c),
+      addend: addend && storage.array(packChannels(addend, c)),
       dx,
       dgamma,
       dbeta,
@@ -113,14 +115,17 @@ const SHAPES = [
   shape([2, 10, 13, 40], 5),
   shape([16, 11, 12, 128], 32, true),
 ];
-for (const s of SHAPES.flatMap((s) => PATHS.map((path) => ({ ...s, path })))) {
-  Deno.test(`group_norm forward and backward match reference: ${name(s)}`, async () => {
-    const { x, gamma, beta, dy } = inputs(s, 11);
-    const got = await runGroupNorm(s, { x, gamma, beta, dy });
+const CASES = STORAGES.flatMap((storage) =>
+  SHAPES.flatMap((s) => PATHS.map((path) => ({ storage, s: { ...s, path } })))
+);
+for (const { storage, s } of CASES) {
+  Deno.test(`group_norm forward and backward match reference: ${name(s)}${storage.suffix}`, async () => {
+    const { x, gamma, beta, dy } = inputs(s, 11, storage);
+    const got = await runGroupNorm(s, { x, gamma, beta, dy }, storage);
     assertClose(got.stats, groupNormStatsReference(s, x), ROUNDING, "stats");
-    assertClose(got.y, groupNormReference(s, x, gamma, beta), ROUNDING, "y");
+    assertClose(got.y, groupNormReference(s, x, gamma, beta), storage.stored(ROUNDING), "y");
     const want = groupNormGradientReference(s, x, gamma, beta, dy);
-    assertClose(got.dx, want.dx, ROUNDING, "dx");
+    assertClose(got.dx, want.dx, storage.stored(ROUNDING), "dx");
     assertClose(got.dgamma, want.dgamma, ROUNDING, "dgamma");
     assertClose(got.dbeta, want.dbeta, ROUNDING, "dbeta");
   });
@@ -134,14 +139,16 @@ Deno.test("group_norm of one element per group is beta, and its input gets no gr
   assert.deepEqual(got.dx.map(Math.abs), new Float32Array(10));
 });
 
-Deno.test("group_norm backward adds to the gradient so far: x=[2,6,6] groups=3", async () => {
-  const s = shape([2, 2, 3, 6], 3, true);
-  const { x, gamma, beta, dy } = inputs(s);
-  const addend = noise(x.length, 77);
-  const got = await runGroupNorm(s, { x, gamma, beta, dy, addend });
-  const want = groupNormGradientReference(s, x, gamma, beta, dy).dx.map((v, i) => v + addend[i]);
-  assertClose(got.dx, want, ROUNDING, "dx");
-});
+for (const storage of STORAGES) {
+  Deno.test(`group_norm backward adds to the gradient so far: x=[2,6,6] groups=3${storage.suffix}`, async () => {
+    const s = shape([2, 2, 3, 6], 3, true);
+    const { x, gamma, beta, dy } = inputs(s, 1, storage);
+    const addend = storage.rounded(noise(x.length, 77));
+    const got = await runGroupNorm(s, { x, gamma, beta, dy, addend }, storage);
+    const want = groupNormGradientReference(s, x, gamma, beta, dy).dx.map((v, i) => v + addend[i]);
+    assertClose(got.dx, want, storage.stored(ROUNDING), "dx");
+  });
+}
 
 for (const [mean, path] of [1e3, -1e4].flatMap((mean) => PATHS.map((path) => [mean, path] as const))) {
   Deno.test(`group_norm keeps the variance with a mean of ${mean}: x=[2,256,12] groups=3 ${path}`, async () => {

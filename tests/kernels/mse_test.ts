@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { mse, recordLoss } from "../../kernels/mse.ts";
-import { decodeLog, encodeScheduleTables } from "../../kernels/training.ts";
+import { encodeLossScale } from "../../kernels/loss_scale.ts";
+import { decodeLog, encodeScheduleTables, LOG_RECORD_BYTES } from "../../kernels/training.ts";
 import { assertClose } from "../close.ts";
 import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
 import { packChannels, unpackChannels } from "../layout.ts";
 import { mseGradientReference, mseReference, type MseReferenceInput } from "../reference/mse.ts";
 import { stepWords } from "../step.ts";
+import { FLOAT16, FLOAT32, type Storage } from "../storage.ts";
 
 const weights = [1, 0.25, 3];
 const zeros = weights.map(() => 0);
@@ -37,13 +39,27 @@ function inputs({ batch, pixels, channels, count = batch, gradientScale = 1, siz
   } satisfies MseReferenceInput;
 }
 
-async function run(shape: Case, log = new Uint32Array(4), state = {}) {
-  const input = inputs(shape);
-  const prediction = packChannels(input.prediction, shape.channels);
+const LOG_WORDS = LOG_RECORD_BYTES / 4;
+
+/** @param lossScale what the gradient is multiplied by, if by anything */
+async function run(
+  shape: Case,
+  log: HostArray = new Uint32Array(LOG_WORDS),
+  state = {},
+  storage: Storage = FLOAT32,
+  lossScale?: number,
+) {
+  const all = inputs(shape);
+  const input = { ...all, prediction: [...storage.rounded(all.prediction)] };
+  const prediction = storage.array(packChannels(input.prediction, shape.channels));
   const loss_per_sample = new Float32Array(shape.batch).fill(7);
-  const gradient = new Float32Array(prediction.length).fill(7);
+  const gradient = storage.room(prediction.length);
   const step_state = stepWords({ count: input.count, ...state });
-  await runOnArrays(await testGpu(), [
+  const words = (scale: number) =>
+    new Uint32Array(
+      encodeLossScale({ scale, goodSteps: 0, skippedSteps: 0, biasCorrection1: 0, biasCorrection2: 0 }),
+    );
+  await storage.run([
     ...mse<HostArray>(shape, {
       step_state,
       draws: Uint32Array.from({ length: 3 * shape.batch }, (_, i) => i % 3 === 1 ? ((i - 1) / 3) % 3 : 0),
@@ -52,6 +68,7 @@ async function run(shape: Case, log = new Uint32Array(4), state = {}) {
       targets: packChannels(input.targets, shape.channels),
       loss_per_sample,
       gradient,
+      loss_scale: lossScale === undefined ? undefined : words(lossScale),
     }),
     ...recordLoss<HostArray>(shape.batch, { step_state, loss_per_sample, train_log: log }),
   ]);
@@ -87,6 +104,16 @@ for (const shape of cases) {
       "lossSum",
     );
     assert.equal(log[0].count, input.count);
+  });
+}
+
+for (const shape of cases.filter(({ size }) => size === undefined)) {
+  Deno.test(`mse gradient is multiplied by the loss scale: ${JSON.stringify(shape)} in float16`, async () => {
+    const { input, loss_per_sample, gradient } = await run(shape, undefined, {}, FLOAT16, 2 ** 12);
+    assertClose(loss_per_sample, mseReference(input), { absolute: 0, relative: 1e-5 }, "loss_per_sample");
+    const expected = mseGradientReference(input).map((value) => 2 ** 12 * value);
+    const tolerance = FLOAT16.stored({ absolute: 0, relative: 1e-6 });
+    assertClose(unpackChannels(gradient, shape.channels), expected, tolerance, "gradient");
   });
 }
 
@@ -126,7 +153,7 @@ Deno.test("mse ignores NaN in the filler samples of a short batch", async () => 
 
 Deno.test("recordLoss writes its own slot and adds up micro-batches there", async () => {
   const shape = { batch: 3, pixels: 4, channels: 3 };
-  const log = new Uint32Array(12).fill(0x3f800000);
+  const log = new Uint32Array(3 * LOG_WORDS).fill(0x3f800000);
   await run(shape, log, { logSlot: 1 });
   const { input } = await run({ ...shape, count: 2 }, log, { logSlot: 1, accumulate: true });
   const [before, record, after] = decodeLog(log.slice().buffer);

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { qSample } from "../../kernels/q_sample.ts";
 import { encodeScheduleTables } from "../../kernels/training.ts";
 import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import type { HostArray } from "../gpu.ts";
 import { unpackChannels } from "../layout.ts";
 import { qSampleReference } from "../reference/q_sample.ts";
 import { packBytes, stepWords } from "../step.ts";
+import { FLOAT32, STORAGES } from "../storage.ts";
 
 const TIMESTEPS = 10;
 
@@ -32,15 +33,14 @@ interface Case {
   chunks: number[];
 }
 
-async function run({ height, width, channels, images, draws, chunks }: Case, filled?: number) {
+async function run(
+  { height, width, channels, images, draws, chunks }: Case,
+  { filled = 0, storage = FLOAT32 } = {},
+) {
   const imageBytes = height * width * channels;
   const bytes = Uint8Array.from({ length: images * imageBytes }, (_, i) => (i * 37 + (i >> 3)) % 256);
   const size = draws.length * height * width * 4 * Math.ceil(channels / 4);
-  const outputs = { x_t: new Float32Array(size), targets: new Float32Array(size) };
-  if (filled !== undefined) {
-    outputs.x_t.fill(filled);
-    outputs.targets.fill(filled);
-  }
+  const outputs = { x_t: storage.room(size).fill(filled), targets: new Float32Array(size).fill(filled) };
   const shared = {
     step_state: stepWords({ step: 5, stream: 1, seedLo: 3, seedHi: 4 }),
     draws: Uint32Array.from(draws.flat()),
@@ -54,7 +54,7 @@ async function run({ height, width, channels, images, draws, chunks }: Case, fil
     chunkFirst += chunkCount;
     return qSample<HostArray>(shape, { ...shared, images: packBytes(chunk) });
   });
-  await runOnArrays(await testGpu(), launches);
+  await storage.run(launches);
   const expected = qSampleReference({
     height,
     width,
@@ -126,22 +126,23 @@ const cases: Record<string, Case> = {
   },
 };
 
-for (const [name, shape] of Object.entries(cases)) {
-  Deno.test(`q_sample matches reference: ${name}`, async () => {
-    const { x_t, targets, expected } = await run(shape);
+const ALL = STORAGES.flatMap((storage) => Object.entries(cases).map((named) => [storage, ...named] as const));
+for (const [storage, name, shape] of ALL) {
+  Deno.test(`q_sample matches reference: ${name}${storage.suffix}`, async () => {
+    const { x_t, targets, expected } = await run(shape, { storage });
     // Normals reach 5.8 and are good to 1e-6 of that.
     const tolerance = { absolute: 1e-5 };
-    assertClose(unpackChannels(x_t, shape.channels), expected.xT, tolerance, "x_t");
+    assertClose(unpackChannels(x_t, shape.channels), expected.xT, storage.stored(tolerance), "x_t");
     assertClose(unpackChannels(targets, shape.channels), expected.targets, tolerance, "targets");
   });
 }
 
 Deno.test("q_sample leaves samples of other chunks alone", async () => {
   const shape = cases["images=[5,5,7,3] in chunks of 2, 1 and 2"];
-  const { x_t, targets } = await run({ ...shape, chunks: [2] }, 42);
+  const { x_t, targets } = await run({ ...shape, chunks: [2] }, { filled: 42 });
   const perSample = 5 * 7 * 4;
   shape.draws.forEach(([image], n) => {
-    const untouched = (values: Float32Array) =>
+    const untouched = (values: HostArray) =>
       values.subarray(n * perSample, (n + 1) * perSample).every((value) => value === 42);
     assert.equal(untouched(x_t), image >= 2);
     assert.equal(untouched(targets), image >= 2);

@@ -7,6 +7,7 @@ import { assertClose } from "../close.ts";
 import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
 import { packChannels, unpackChannels } from "../layout.ts";
 import { guidanceReference, samplerStepReference, samplingNoise } from "../reference/sampler_step.ts";
+import { STORAGES } from "../storage.ts";
 
 const INITIAL = 2 ** 32 - 1;
 const schedule = new NoiseSchedule();
@@ -41,10 +42,11 @@ const shapes: SlotShape[] = [
   { slots: 4, height: 1, width: 1, channels: 1 },
 ];
 
-for (const shape of shapes) {
+for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape) => ({ storage, shape })))) {
   const { height, width, channels } = shape;
   const pixels = height * width;
-  Deno.test(`sampler_step matches reference: ${JSON.stringify(shape)}`, async () => {
+  const name = `${JSON.stringify(shape)}${storage.suffix}`;
+  Deno.test(`sampler_step matches reference: ${name}`, async () => {
     // A middle step of one trajectory, an idle slot, the noiseless last step of it without guidance, and a step of
     // another plan; rows of the network in no order, one of them idle.
     const slots = [
@@ -54,14 +56,13 @@ for (const shape of shapes) {
       slot({ step: 2, row: 12, guidance: 0, conditional: 5, unconditional: 4 }),
     ];
     const before = values(4, shape, 0);
-    const out = values(6, shape, 1);
+    const out = [...storage.rounded(values(6, shape, 1))];
     const x = packChannels(before, channels);
     const preview = new Float32Array(x.length);
-    await runOnArrays(
-      await testGpu(),
+    await storage.run(
       samplerStep<HostArray>(shape, {
         slots: slotWords(slots),
-        model_out: packChannels(out, channels),
+        model_out: storage.array(packChannels(out, channels)),
         x,
         preview,
       }),
@@ -91,7 +92,7 @@ for (const shape of shapes) {
     }
   });
 
-  Deno.test(`slot_inputs asks each row about its slot: ${JSON.stringify(shape)}`, async () => {
+  Deno.test(`slot_inputs asks each row about its slot: ${name}`, async () => {
     const slots = [
       slot({ row: 3, label: 9, conditional: 2 }),
       slot({ row: 14, label: 0, conditional: 0, unconditional: 5 }),
@@ -108,12 +109,11 @@ for (const shape of shapes) {
     ];
     const x = packChannels(values(4, shape, 0), channels);
     const size = x.length / 4;
-    const input = new Float32Array(asked.length * size).fill(7);
+    const input = storage.room(asked.length * size).fill(7);
     const timestep = new Float32Array(asked.length).fill(7);
     const label = new Uint32Array(asked.length).fill(99);
     const asks = encodeAsks(slots, asked.length);
-    await runOnArrays(
-      await testGpu(),
+    await storage.run(
       slotInputs<HostArray>(shape, asked.length, 10, {
         slots: slotWords(slots),
         asks,
@@ -130,12 +130,16 @@ for (const shape of shapes) {
         return;
       }
       const [s, wanted] = ask;
-      assert.deepEqual(got, x.slice(s * size, (s + 1) * size), `input of row ${row}`);
+      assert.deepEqual(got, storage.array(x.slice(s * size, (s + 1) * size)), `input of row ${row}`);
       assert.equal(timestep[row], slots[s]?.coefficients.timestep);
       assert.equal(label[row], wanted);
     });
   });
+}
 
+for (const shape of shapes) {
+  const { height, width, channels } = shape;
+  const pixels = height * width;
   Deno.test(`slot_noise fills slots at step 0 alone: ${JSON.stringify(shape)}`, async () => {
     const slots = [slot(), undefined, slot({ step: 1 }), slot({ seedLo: 5, seedHi: 0 })];
     const before = values(4, shape, 0);

@@ -1,8 +1,9 @@
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import { assertClose, type Tolerance } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import type { HostArray } from "../gpu.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { siluGradientReference, siluReference } from "../reference/silu.ts";
+import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
 
 // WGSL allows exp an error of 3 + 2|x| units in the last place (6e-8), which the product with x keeps relative.
 const ROUNDING: Tolerance = { absolute: 1e-6, relative: 1e-6 };
@@ -14,45 +15,49 @@ Deno.test("silu reference gradient matches central differences", () => {
   assertClose(got, differences(() => siluReference(x), x, dy), { absolute: 1e-7 }, "dx");
 });
 
-async function runSilu(x: Float64Array, dy: Float64Array, addend?: Float64Array) {
-  const [y, dx] = [x, x].map(({ length }) => new Float32Array(length).fill(NaN));
-  const host = { x: Float32Array.from(x), dy: Float32Array.from(dy) };
-  await runOnArrays(await testGpu(), [
+async function runSilu(storage: Storage, x: Float64Array, dy: Float64Array, addend?: Float64Array) {
+  const [y, dx] = [x, x].map(({ length }) => storage.room(length));
+  const host = { x: storage.array(x), dy: storage.array(dy) };
+  await storage.run([
     ...siluForward<HostArray>({ elements: x.length }, { x: host.x, y }),
     ...siluBackward<HostArray>({ elements: x.length }, {
       ...host,
-      addend: addend && Float32Array.from(addend),
+      addend: addend && storage.array(addend),
       dx,
     }),
   ]);
   return { y, dx };
 }
 
-for (const elements of [4, 1020, 4096, 16 * 4096 + 12]) {
-  Deno.test(`silu forward and backward match reference: x=[${elements}]`, async () => {
-    const x = noise(elements, 3).map((v) => 8 * v);
-    const dy = noise(elements, 4);
-    const { y, dx } = await runSilu(x, dy);
-    assertClose(y, siluReference(x), ROUNDING, "y");
-    assertClose(dx, siluGradientReference(x, dy), ROUNDING, "dx");
+for (const storage of STORAGES) {
+  const tolerance = storage.stored(ROUNDING);
+
+  for (const elements of [4, 1020, 4096, 16 * 4096 + 12]) {
+    Deno.test(`silu forward and backward match reference: x=[${elements}]${storage.suffix}`, async () => {
+      const x = storage.rounded(noise(elements, 3).map((v) => 8 * v));
+      const dy = storage.rounded(noise(elements, 4));
+      const { y, dx } = await runSilu(storage, x, dy);
+      assertClose(y, siluReference(x), tolerance, "y");
+      assertClose(dx, siluGradientReference(x, dy), tolerance, "dx");
+    });
+  }
+
+  Deno.test(`silu backward adds to the gradient so far: x=[64]${storage.suffix}`, async () => {
+    const [x, dy, addend] = [5, 6, 7].map((seed) => storage.rounded(noise(64, seed)));
+    const { dx } = await runSilu(storage, x, dy, addend);
+    assertClose(dx, siluGradientReference(x, dy).map((v, i) => v + addend[i]), tolerance, "dx");
   });
 }
 
 Deno.test("silu stays finite and exact at extreme values and zero", async () => {
   const x = Float64Array.of(0, -0, 1e4, -1e4, 88, -88, 104, -104, 3e38, -3e38, 1e-30, -1e-30);
-  const { y, dx } = await runSilu(x, x.map(() => 1));
+  const { y, dx } = await runSilu(FLOAT32, x, x.map(() => 1));
   assertClose(
-    y.map((v, i) => v / Math.max(1, Math.abs(x[i]))),
+    Float64Array.from(y, (v, i) => v / Math.max(1, Math.abs(x[i]))),
     siluReference(x).map((v, i) => v / Math.max(1, Math.abs(x[i]))),
     { absolute: 1e-7 },
     "y / |x|",
   );
   const slopes = [0.5, 0.5, 1, 0, 1, 0, 1, 0, 1, 0, 0.5, 0.5];
   assertClose(dx, slopes, { absolute: 1e-6 }, "dx");
-});
-
-Deno.test("silu backward adds to the gradient so far: x=[64]", async () => {
-  const [x, dy, addend] = [noise(64, 5), noise(64, 6), noise(64, 7)];
-  const { dx } = await runSilu(x, dy, addend);
-  assertClose(dx, siluGradientReference(x, dy).map((v, i) => v + addend[i]), ROUNDING, "dx");
 });

@@ -1,9 +1,10 @@
 import { softmaxBackward, softmaxForward } from "../../kernels/softmax.ts";
 import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import type { HostArray } from "../gpu.ts";
 import { packChannels, unpackChannels } from "../layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { softmaxGradientReference, softmaxReference } from "../reference/softmax.ts";
+import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
 
 Deno.test("softmax reference gradient matches central differences", () => {
   const [length, scale] = [5, 0.3];
@@ -17,11 +18,20 @@ Deno.test("softmax reference gradient matches central differences", () => {
   );
 });
 
-async function runSoftmax(x: ArrayLike<number>, dy: ArrayLike<number>, length: number, scale: number) {
-  const host = { x: packChannels(x, length), dy: packChannels(dy, length) };
-  const [y, dx] = [host.x, host.x].map((like) => new Float32Array(like.length).fill(NaN));
+async function runSoftmax(
+  storage: Storage,
+  x: ArrayLike<number>,
+  dy: ArrayLike<number>,
+  length: number,
+  scale: number,
+) {
+  const host = {
+    x: storage.array(packChannels(x, length)),
+    dy: storage.array(packChannels(dy, length)),
+  };
+  const [y, dx] = [host.x, host.x].map((like) => storage.room(like.length));
   const shape = { rows: x.length / length, length, stride: 4 * Math.ceil(length / 4) };
-  await runOnArrays(await testGpu(), [
+  await storage.run([
     ...softmaxForward<HostArray>(shape, { x: host.x, y }),
     ...softmaxBackward<HostArray>({ ...shape, scale }, { y, dy: host.dy, dx }),
   ]);
@@ -29,17 +39,27 @@ async function runSoftmax(x: ArrayLike<number>, dy: ArrayLike<number>, length: n
   return { y: unpackChannels(y, length), dx: unpackChannels(dx, length) };
 }
 
-for (const [rows, length] of [[1, 1], [3, 4], [9, 5], [20, 35], [16, 64], [130, 256], [2, 1025]]) {
-  Deno.test(`softmax forward and backward match reference: x=[${rows},${length}]`, async () => {
-    const x = noise(rows * length, 3).map((v) => 6 * v);
-    const dy = noise(rows * length, 4);
-    const { y, dx } = await runSoftmax(x, dy, length, 0.125);
-    const want = softmaxReference(x, length);
-    // WGSL allows exp(v) an error of 3 + 2|v| units in the last place, |v| up to 12 here: 1.6e-6 of y.
-    assertClose(y, want, { absolute: 1e-7, relative: 3e-6 }, "y");
-    const gradient = softmaxGradientReference(want, dy, length, 0.125);
-    assertClose(dx, gradient, { absolute: 1e-7, relative: 1e-5 }, "dx");
-  });
+const SHAPES = [[1, 1], [3, 4], [9, 5], [20, 35], [16, 64], [130, 256], [2, 1025]];
+for (const storage of STORAGES) {
+  for (const [rows, length] of SHAPES) {
+    const name = `x=[${rows},${length}]${storage.suffix}`;
+    Deno.test(`softmax forward and backward match reference: ${name}`, async () => {
+      const x = storage.rounded(noise(rows * length, 3).map((v) => 6 * v));
+      const dy = storage.rounded(noise(rows * length, 4));
+      const { y, dx } = await runSoftmax(storage, x, dy, length, 0.125);
+      const want = softmaxReference(x, length);
+      // WGSL allows exp(v) an error of 3 + 2|v| units in the last place, |v| up to 12 here: 1.6e-6 of y.
+      assertClose(y, want, storage.stored({ absolute: 1e-7, relative: 3e-6 }), "y");
+      // The gradient is of the shares as they were stored.
+      const gradient = softmaxGradientReference(
+        storage.half ? Float64Array.from(y) : want,
+        dy,
+        length,
+        0.125,
+      );
+      assertClose(dx, gradient, storage.stored({ absolute: 1e-7, relative: 1e-5 }), "dx");
+    });
+  }
 }
 
 const EXTREMES: [string, number[]][] = [
@@ -51,7 +71,7 @@ const EXTREMES: [string, number[]][] = [
 for (const [what, x] of EXTREMES) {
   Deno.test(`softmax is right for ${what}`, async () => {
     const dy = noise(6, 5);
-    const { y, dx } = await runSoftmax(x, dy, 6, 1);
+    const { y, dx } = await runSoftmax(FLOAT32, x, dy, 6, 1);
     const want = softmaxReference(x, 6);
     assertClose(y, want, { absolute: 2e-6 }, "y");
     assertClose(dx, softmaxGradientReference(want, dy, 6, 1), { absolute: 4e-6 }, "dx");

@@ -1,9 +1,10 @@
 import { spatialSum } from "../../kernels/spatial_sum.ts";
 import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import type { HostArray } from "../gpu.ts";
 import { packChannels, unpackChannels } from "../layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { spatialSumReference } from "../reference/spatial_sum.ts";
+import { STORAGES } from "../storage.ts";
 
 Deno.test("spatial_sum's reference is the gradient of a bias on every position, by central differences", () => {
   const [batch, positions, channels] = [2, 3, 2];
@@ -17,25 +18,26 @@ Deno.test("spatial_sum's reference is the gradient of a bias on every position, 
 });
 
 const SHAPES = [[1, 1, 1], [2, 35, 6], [3, 3, 9], [5, 64, 64], [1, 1024, 4]] as const;
-for (const [batch, spatial, channels] of SHAPES) {
-  for (const withAddend of [false, true]) {
-    const name = `dy=[${batch},${spatial},${channels}]${withAddend ? " with the gradient so far" : ""}`;
-    Deno.test(`spatial_sum matches reference: ${name}`, async () => {
-      const dy = noise(batch * spatial * channels, 3);
-      const addend = noise(batch * channels, 4);
-      const dx = packChannels(addend, channels).fill(NaN);
-      await runOnArrays(
-        await testGpu(),
-        spatialSum<HostArray>({ batch, spatial, channels }, {
-          dy: packChannels(dy, channels),
-          addend: withAddend ? packChannels(addend, channels) : undefined,
-          dx,
-        }, "test"),
-      );
-      const want = spatialSumReference([batch, spatial, channels], dy)
-        .map((sum, i) => sum + (withAddend ? addend[i] : 0));
-      // Up to 256 roundings of partial sums up to 30, each by 2^-25 of it, which are random and so add up like a root.
-      assertClose(unpackChannels(dx, channels), want, { absolute: 2e-5 }, "dx");
-    });
-  }
+const CASES = STORAGES.flatMap((storage) =>
+  SHAPES.flatMap((shape) => [false, true].map((withAddend) => ({ storage, shape, withAddend })))
+);
+for (const { storage, shape: [batch, spatial, channels], withAddend } of CASES) {
+  const name = `dy=[${batch},${spatial},${channels}]${withAddend ? " with the gradient so far" : ""}`;
+  Deno.test(`spatial_sum matches reference: ${name}${storage.suffix}`, async () => {
+    const dy = storage.rounded(noise(batch * spatial * channels, 3));
+    const addend = storage.rounded(noise(batch * channels, 4));
+    const host = storage.array(packChannels(addend, channels));
+    const dx = storage.room(host.length);
+    await storage.run(
+      spatialSum<HostArray>({ batch, spatial, channels }, {
+        dy: storage.array(packChannels(dy, channels)),
+        addend: withAddend ? host : undefined,
+        dx,
+      }, "test"),
+    );
+    const want = spatialSumReference([batch, spatial, channels], dy)
+      .map((sum, i) => sum + (withAddend ? addend[i] : 0));
+    // Up to 256 roundings of partial sums up to 30, each by 2^-25 of it, which are random and so add up like a root.
+    assertClose(unpackChannels(dx, channels), want, storage.stored({ absolute: 2e-5 }), "dx");
+  });
 }

@@ -1,19 +1,21 @@
 import assert from "node:assert/strict";
 import { timestepEmbedding, type TimestepEmbeddingShape } from "../../kernels/timestep_embedding.ts";
 import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import type { HostArray } from "../gpu.ts";
 import { unpackChannels } from "../layout.ts";
 import { timestepEmbeddingReference } from "../reference/timestep_embedding.ts";
+import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
 
 type Options = Omit<TimestepEmbeddingShape, "batch">;
 
-async function runEmbedding(timesteps: number[], options: Options): Promise<Float32Array> {
-  const y = new Float32Array(timesteps.length * 4 * Math.ceil(options.dim / 4)).fill(NaN);
+async function runEmbedding(
+  storage: Storage,
+  timesteps: number[],
+  options: Options,
+): Promise<Float32Array> {
+  const y = storage.room(timesteps.length * 4 * Math.ceil(options.dim / 4));
   const buffers = { timesteps: Float32Array.from(timesteps), y };
-  await runOnArrays(
-    await testGpu(),
-    timestepEmbedding<HostArray>({ batch: timesteps.length, ...options }, buffers),
-  );
+  await storage.run(timestepEmbedding<HostArray>({ batch: timesteps.length, ...options }, buffers));
   // Unpacking checks that padding lanes are zero.
   return unpackChannels(y, options.dim);
 }
@@ -34,20 +36,21 @@ const CASES: [string, number[], Options][] = [
   ["one timestep, one frequency", [999], { dim: 2, flipSinToCos: false, downscaleFreqShift: 0 }],
   ["dim 1", [5], { dim: 1, flipSinToCos: false, downscaleFreqShift: 0 }],
 ];
-for (const [what, timesteps, options] of CASES) {
-  const { dim } = options;
-  Deno.test(`timestep_embedding is right to 3e-6 up to t = 1000: y=[${timesteps.length},${dim}] ${what}`, async () => {
-    const got = await runEmbedding(timesteps, options);
+const ALL_CASES = STORAGES.flatMap((storage) => CASES.map((c) => [storage, ...c] as const));
+for (const [storage, what, timesteps, options] of ALL_CASES) {
+  const name = `y=[${timesteps.length},${options.dim}] ${what}${storage.suffix}`;
+  Deno.test(`timestep_embedding is right to 3e-6 up to t = 1000: ${name}`, async () => {
+    const got = await runEmbedding(storage, timesteps, options);
     const rounded = Float32Array.from(timesteps);
     const want = timestepEmbeddingReference(rounded, { maxPeriod: 10000, ...options });
     // A frequency is the product of up to eleven fractions of a turn, each rounded by at most 2^-33, which t = 1000 makes
     // 7e-7 rad; some cancel.
-    assertClose(got, want, { absolute: 3e-6 }, "y");
+    assertClose(got, want, storage.stored({ absolute: 3e-6 }), "y");
   });
 }
 
 Deno.test("timestep_embedding at t = 0 is zeros and ones, bit for bit", async () => {
-  const got = await runEmbedding([0], { dim: 6, flipSinToCos: false, downscaleFreqShift: 1 });
+  const got = await runEmbedding(FLOAT32, [0], { dim: 6, flipSinToCos: false, downscaleFreqShift: 1 });
   assert.deepEqual([...got], [0, 0, 0, 1, 1, 1]);
 });
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GIF, Image } from "imagescript";
-import { decodePng } from "../../lib/image/png.ts";
+import { decodePng } from "../image/read_png.ts";
 import { inTemporaryDirectory } from "../train/directories.ts";
 import { digest } from "../train/micro.ts";
 import { runTask } from "./command.ts";
@@ -28,6 +28,8 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--scale <N>", "from 1 to 16", "default: 2"],
         ["--out <PATH>", "default: samples.png"],
         ["--gif <FILE>", "default: none"],
+        ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
+        ["--tune <WHEN>", "auto, on, off", "default: auto", ".cache", "same to the bit as long as"],
       ]
     ) {
       const entry = text.slice(text.indexOf(` ${flag} `)).slice(1).split(/ --[a-z]/)[0];
@@ -51,7 +53,7 @@ Deno.test("a row for every class in one picture, with its making in the file, an
     const bytes = await Deno.readFile(join(directory, "a/b.png"));
     const picture = await Image.decode(bytes) as Image;
     assert.ok(picture.width > 2 * 16 && picture.height > 3 * 16);
-    const { text } = await decodePng(bytes);
+    const { text } = decodePng(bytes);
     assert.equal(text.model, MODEL);
     assert.deepEqual([text.class, text.seed], ["0, 0, 1, 1, 2, 2", "7, 8, 9, 10, 11, 12"]);
     assert.deepEqual([text.sampler, text.steps, text.guidance], ["ddim", "4", "1.5"]);

@@ -1,26 +1,14 @@
 import assert from "node:assert/strict";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../../lib/errors.ts";
+import { TUNING_DIRECTORY } from "../../lib/train/tuning.ts";
 import { defaultSettings } from "../../server/settings.ts";
 import { readFlags } from "../../tasks/serve_flags.ts";
 import { serverArguments } from "../../tasks/server_process.ts";
 import { askUntil, metric, MODEL, watch, type Watched } from "../server/process.ts";
 import { inTemporaryDirectory } from "../train/directories.ts";
 import { runTask } from "./command.ts";
-
-/** Runs `body` in a new current directory. */
-async function inside(body: (directory: string) => Promise<void>): Promise<void> {
-  const before = Deno.cwd();
-  await inTemporaryDirectory(async (directory) => {
-    Deno.chdir(directory);
-    try {
-      await body(directory);
-    } finally {
-      Deno.chdir(before);
-    }
-  });
-}
 
 Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
   await inTemporaryDirectory(async (directory) => {
@@ -44,6 +32,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--public-url <URL>", "default: the address that the request went to"],
         ["--trusted-proxy <ADDRESSES>", "default: none"],
         ["--max-images <N>", "in images", "default: 64"],
+        ["--tune <WHEN>", "auto, on, off", "default: auto", TUNING_DIRECTORY, "same to the bit while"],
       ]
     ) {
       const entry = text.slice(text.indexOf(` ${flag} `)).slice(1).split(/ --[a-z]/)[0];
@@ -58,7 +47,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
   const args =
     "--model m --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
     "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 " +
-    "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1]";
+    "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --tune on";
   assert.deepEqual(readFlags(args.split(" ")), {
     model: "m",
     host: "::1",
@@ -75,6 +64,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     maxImages: 1,
     publicUrl: "https://example.org/images",
     trustedProxy: ["10.0.0.1", "fd00::1"],
+    tune: "on",
   });
   assert.equal(readFlags(["--host", "[fe80::1]"]).host, "fe80::1");
   assert.equal(readFlags(["--host", "box-1.local"]).host, "box-1.local");
@@ -111,7 +101,7 @@ Deno.test("wrong values are refused with the flag and what is allowed, before an
   });
 });
 
-Deno.test("Deno gets leave to listen on one port, to read the model and the program, and nothing else", () => {
+Deno.test("Deno gets leave to listen on one port, to read the model and the program, to keep chosen kernels, and nothing else", () => {
   const settings = { ...defaultSettings, model: "runs/a", tokenFile: "/etc/token" };
   const root = fileURLToPath(new URL("../../", import.meta.url));
   const args = serverArguments(settings);
@@ -123,9 +113,12 @@ Deno.test("Deno gets leave to listen on one port, to read the model and the prog
     "--no-prompt",
     `--config=${root}deno.json`,
     "--allow-net=127.0.0.1:8000",
-    `--allow-read=runs/a,/etc/token,${root}server,${root}lib,${root}kernels,${root}deno.json`,
+    `--allow-read=runs/a,/etc/token,${root}server,${root}lib,${root}kernels,${root}deno.json,${TUNING_DIRECTORY}`,
+    `--allow-write=${TUNING_DIRECTORY}`,
     "--allow-sys=systemMemoryInfo",
   ]);
+  const off = serverArguments({ ...settings, tune: "off" }).join(" ");
+  assert.ok(!off.includes("--allow-write") && !off.includes(TUNING_DIRECTORY), off);
   const net = (host: string, port: number) =>
     serverArguments({ ...settings, host, port }).find((arg) => arg.startsWith("--allow-net"));
   assert.equal(net("::1", 8000), "--allow-net=[::1]:8000");

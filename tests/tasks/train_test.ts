@@ -3,7 +3,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { GIF, Image } from "imagescript";
 import { shownSteps } from "../../lib/illustrate.ts";
-import { decodePng } from "../../lib/image/png.ts";
+import { decodePng } from "../image/read_png.ts";
 import { RANGES, resolveSettings } from "../../lib/train/settings.ts";
 import { createReporter } from "../../tasks/progress.ts";
 import { describeSmallRun, showProgress } from "../../tasks/train.ts";
@@ -40,6 +40,14 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--sample-every <N>", "in epochs", "default: 1"],
         ["--log-every <N>", "in steps", "default: 0"],
         ["--checkpoint-activations", "less memory"],
+        ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
+        [
+          "--tune <WHEN>",
+          "auto, on, off",
+          "default: auto",
+          ".cache",
+          "resumed keeps those it was started with",
+        ],
         ["--quiet"],
         ["--json"],
       ]
@@ -141,6 +149,7 @@ Deno.test("what a resumed run may have been told before is not given a default",
   assert.deepEqual([flags.resume, flags.sampleEvery], [true, undefined]);
   assert.ok(Object.values(await settingsOf(flags)).every((value) => value === undefined));
   assert.equal((await settingsOf(readFlags(["--checkpoint-activations"]))).checkpointActivations, true);
+  assert.equal((await settingsOf(readFlags(["--precision", "float16"]))).precision, "float16");
 });
 
 Deno.test("every flag takes what the library takes, and no more", async () => {
@@ -204,7 +213,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     const names = ["samples/epoch-0001.png", "loss.png", "forward.png", "reverse.png", "reverse.gif"];
     assert.deepEqual(paths, names.map((name) => join(out, name)));
     await assertPictures(directory, paths);
-    const { text } = await decodePng(await Deno.readFile(join(directory, paths[0])));
+    const { text } = decodePng(await Deno.readFile(join(directory, paths[0])));
     assert.match(text.class, /^dark, .*, light$/);
     assert.match(text.seed, /^0, 1, 2, /);
     assert.deepEqual([text.epoch, text.step, text.sampler, text.guidance], ["1", "2", "ddim", "2"]);

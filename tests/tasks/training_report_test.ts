@@ -63,6 +63,18 @@ Deno.test("a run that was interrupted is told to be resumable only where there i
   ]);
 });
 
+Deno.test("kernels that are tried before the start are told of", async () => {
+  const finished = { seconds: 6, keptIn: "kept.json" };
+  const lines = await told(
+    [0, { type: "tuning", adapter: "adapter", done: 0, total: 14 }],
+    [6, { type: "tuning", adapter: "adapter", done: 3, total: 14 }],
+    [9, { type: "tuning", adapter: "adapter", done: 14, total: 14, finished }],
+    [10, start()],
+  );
+  assert.match(lines[0], /^trying 14 kernels on adapter +3\/14/);
+  assert.equal(lines[1], "tuned 14 kernels in 6 s; kept in kept.json");
+});
+
 Deno.test("the end tells this process's time, and that of the whole run as something else", async () => {
   const lastOf = async (resumedFrom: number) =>
     (await told([10, start({ totalSteps: 7, resumedFrom })], [132, end()])).at(-1);

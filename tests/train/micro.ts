@@ -43,10 +43,16 @@ export function patternImages(count: number, classes = 2, side = 8): ImageDatase
   return imageDataset({ name: "patterns", images, labels, classes: names, height: side, width: side });
 }
 
-/** Settings under which a micro run is quick: no grids, a small batch. A resumed run has its settings already. */
+/** Settings under which a micro run is quick: no grids, a small batch, rules. A resumed run has its settings already. */
 export function microOptions(options: Partial<TrainOptions> = {}): TrainOptions {
   const settings = { model: microNetwork(), batch: 8, lr: 2e-3, warmup: 4, ema: 0.9, seed: 5 };
-  return { data: patternImages(40), sampleEvery: 0, ...(options.resume ? {} : settings), ...options };
+  return {
+    data: patternImages(40),
+    sampleEvery: 0,
+    tune: "off",
+    ...(options.resume ? {} : settings),
+    ...options,
+  };
 }
 
 /** Trains on the file's device to the end, or until `stop` says so, which ends it as a signal does. */

@@ -232,10 +232,12 @@ Deno.test("a checkpoint of a version that knew less is gone on from", async () =
     await run({ ...SETTINGS, out, epochs: 2 });
     const checkpoint = await loadLatestCheckpoint(out);
     const { grids: _grids, ...trainer } = checkpoint.trainer;
-    const { checkpointActivations: _unknown, ...settings } = trainer.settings as TrainSettings;
+    const { checkpointActivations: _unknown, precision: _too, ...settings } = trainer
+      .settings as TrainSettings;
     await saveCheckpoint(out, { ...checkpoint, trainer: { ...trainer, settings } });
     const events = await run({ out, resume: true, epochs: 3 });
-    assert.equal(ofType(events, "start")[0].settings.checkpointActivations, false);
+    const { settings: now } = ofType(events, "start")[0];
+    assert.deepEqual([now.checkpointActivations, now.precision], [false, "float32"]);
     assert.deepEqual(await stateOf(out), await uninterrupted());
   });
 });

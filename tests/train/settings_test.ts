@@ -104,6 +104,7 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
     [{ labelDropout: 1.1 }, "labelDropout: expected a number from 0 to 1, got 1.1"],
     [{ dropout: 1 }, "dropout: expected a number in [0, 1), got 1"],
     [{ onNonFinite: "go" as "skip" }, 'onNonFinite: expected stop or skip, got "go"'],
+    [{ precision: "float8" as "float16" }, 'precision: expected float32 or float16, got "float8"'],
     [
       { prediction: "noise" as "epsilon" },
       'prediction: expected epsilon, v_prediction or sample, got "noise"',
@@ -120,7 +121,7 @@ Deno.test("a setting that is true or false is nothing else", () => {
   }
 });
 
-Deno.test("on resume epochs, steps and what to do about NaN may change", () => {
+Deno.test("on resume epochs, steps, the precision and what to do about NaN may change", () => {
   const stored = JSON.parse(JSON.stringify(resolve({ preset: "tiny", steps: 100 }))) as TrainSettings;
   assert.deepEqual(resumeSettings(stored, {}), stored);
   assert.deepEqual(resumeSettings(stored, { epochs: 9, steps: null, onNonFinite: "skip" }), {
@@ -129,6 +130,7 @@ Deno.test("on resume epochs, steps and what to do about NaN may change", () => {
     steps: null,
     onNonFinite: "skip",
   });
+  assert.deepEqual(resumeSettings(stored, { precision: "float16" }), { ...stored, precision: "float16" });
   assert.match(refusal(() => resumeSettings(stored, { epochs: -1 })), /^epochs: expected a whole number/);
 });
 

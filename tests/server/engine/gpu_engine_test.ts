@@ -248,6 +248,32 @@ Deno.test("a reload: images added before it is known are for the old model, thos
   assert.deepEqual(worker.take(), [{ type: "load", request: 2, path: "/models/two" }]);
 });
 
+Deno.test("a worker is told when to try kernels, each that is started anew, too, and tells how far it is", async () => {
+  const workers: FakeWorker[] = [];
+  const clock = new FakeClock();
+  const told: unknown[] = [];
+  const starting = GpuEngine.start({
+    ...{ path: "/models/one", rows: 6, clock, tune: "on" },
+    startWorker() {
+      workers.push(new FakeWorker());
+      return workers[workers.length - 1];
+    },
+    onTuning: (progress) => told.push(progress),
+  });
+  const progress = { adapter: "toy", done: 3, total: 14 };
+  workers[0].report({ type: "tuning", progress });
+  workers[0].ready();
+  const engine = await starting;
+  assert.deepEqual(told, [progress]);
+  workers[0].crash("gone");
+  clock.advance(500);
+  for (const worker of workers) {
+    assert.deepEqual(worker.take(), [{ type: "start", path: "/models/one", rows: 6, tune: "on" }]);
+  }
+  assert.equal(workers.length, 2);
+  await engine.close();
+});
+
 Deno.test("a reload that fails leaves the old model, and the old path for a new start", async () => {
   const { engine, workers, clock, heard } = await start();
   const old = engine.model;

@@ -1,0 +1,78 @@
+/**
+ * What every algorithm of a convolution is given: its shape and its operands.
+ *
+ * Activations are [N, H, W, Cp] with channels padded to Cp = 4*ceil(C/4), weights [k, k, Ip, Op], bias [Op]; padding lanes hold
+ * zeros on input, and then do so on output.
+ *
+ * @module
+ */
+
+/** Shape of a convolution, in logical channels. Rows and columns outside the input read as zero. */
+export interface Conv2dShape {
+  batch: number;
+  inHeight: number;
+  inWidth: number;
+  inChannels: number;
+  outHeight: number;
+  outWidth: number;
+  outChannels: number;
+  kernel: 1 | 3;
+  stride: 1 | 2;
+  /** 1 for 3x3 at stride 1; 0 for 1x1 and for stride 2, which pads right and bottom only. */
+  padTop: number;
+  padLeft: number;
+}
+
+/** Products of one pass (forward or either gradient), 2 per multiply-add. */
+export function flopsOf(s: Conv2dShape): number {
+  return 2 * s.batch * s.outHeight * s.outWidth * s.kernel ** 2 * s.inChannels * s.outChannels;
+}
+
+/** Which of the three results of a convolution. */
+export type Conv2dPass = "forward" | "backward_input" | "backward_weight";
+
+/** What every pass needs to work in. */
+export interface Conv2dScratch<B> {
+  /** As many floats each as {@linkcode conv2dScratch} says; they hold nothing before or after. */
+  scratch: readonly B[];
+}
+
+/** Buffers of {@linkcode conv2dForward}. */
+export interface Conv2dForwardBuffers<B> extends Conv2dScratch<B> {
+  /** [N, H, W, Ip]. */
+  x: B;
+  /** [k, k, Ip, Op]. */
+  weight: B;
+  /** [Op], added to every pixel. */
+  bias?: B;
+  /** [N, 1, 1, Op], added to every pixel of its sample. */
+  rowBias?: B;
+  /** [N, H', W', Op], added. */
+  residual?: B;
+  /** [N, H', W', Op], overwritten. */
+  y: B;
+}
+
+/** Buffers of {@linkcode conv2dBackwardInput}. */
+export interface Conv2dBackwardInputBuffers<B> extends Conv2dScratch<B> {
+  /** [N, H', W', Op]. */
+  dy: B;
+  /** [k, k, Ip, Op]. */
+  weight: B;
+  /** [N, H, W, Ip], the gradient so far. */
+  addend?: B;
+  /** [N, H, W, Ip], overwritten. */
+  dx: B;
+}
+
+/** Buffers of {@linkcode conv2dBackwardWeight}. */
+export interface Conv2dBackwardWeightBuffers<B> extends Conv2dScratch<B> {
+  /** [N, H, W, Ip]. */
+  x: B;
+  /** [N, H', W', Op]. */
+  dy: B;
+  /** [k, k, Ip, Op], overwritten. */
+  dw: B;
+  /** [Op], overwritten with the sum of dy over samples and pixels. */
+  db?: B;
+}

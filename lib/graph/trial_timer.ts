@@ -1,0 +1,225 @@
+/**
+ * Times the candidates of a trial on the device: with memory of their own, filled with small random numbers, alternately,
+ * each long enough to be measured.
+ *
+ * @module
+ */
+import type { Launch } from "../../kernels/source.ts";
+import { DeviceError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { alignUp, type BufferView, createBuffer, destroyBuffer } from "../gpu/memory.ts";
+import { buildProgram, type Program } from "../gpu/program.ts";
+import { readBack } from "../gpu/readback.ts";
+import type { Tensor } from "./tensor.ts";
+import type { Trial } from "./tune.ts";
+
+/** Seconds of one measurement: with timestamps of the device, and where it must be told from the wait for it. */
+const SAMPLE = { stamped: 0.002, waited: 0.1 };
+/** Replays in one measurement, at most. */
+const MOST_REPLAYS = 500;
+/** Measurements of each candidate. */
+const ROUNDS = 5;
+/** Candidates that are so many times slower than the fastest at first sight are not measured again. */
+const HOPELESS = 1.5;
+/** Bytes of the random numbers that buffers are filled with, over and over. */
+const PATTERN_BYTES = 2 ** 20;
+
+/** One run of a program to time. */
+interface Run {
+  readonly program: Program;
+  readonly replays: number;
+}
+
+/** Times trials, one after the other; its buffers stay for the next. */
+export class TrialTimer {
+  readonly #gpu: Gpu;
+  readonly #pattern: GPUBuffer;
+  /** Largest first. */
+  #buffers: GPUBuffer[] = [];
+
+  /** @throws {DeviceError} when the device has no room at all */
+  constructor(gpu: Gpu) {
+    this.#gpu = gpu;
+    // Zeros would let a processor save power, and run faster than in earnest.
+    const numbers = Float32Array.from({ length: PATTERN_BYTES / 4 }, () => 0.01 + 0.1 * Math.random());
+    this.#pattern = createBuffer(gpu, PATTERN_BYTES, "random numbers to tune with");
+    gpu.device.queue.writeBuffer(this.#pattern, 0, numbers);
+  }
+
+  /** Median seconds of each candidate that the device has room for and accepts. */
+  async measure(trial: Trial): Promise<ReadonlyMap<string, number>> {
+    const fitting = this.#makeRoom(trial);
+    const programs = new Map<string, Program>();
+    try {
+      for (const [name, launches] of fitting) {
+        const program = await this.#build(launches);
+        if (program) programs.set(name, program);
+      }
+      return await this.#compare(programs);
+    } finally {
+      for (const program of programs.values()) program.destroy();
+    }
+  }
+
+  /** Frees its buffers. */
+  destroy(): void {
+    for (const buffer of [...this.#buffers.splice(0), this.#pattern]) destroyBuffer(this.#gpu, buffer);
+  }
+
+  /** Grows the buffers for the candidates that the device has room for, and returns these. */
+  #makeRoom(trial: Trial): Trial {
+    const { memory, limits } = this.#gpu;
+    const room = memory.limit - memory.used + this.#buffers.reduce((sum, { size }) => sum + size, 0);
+    const largest = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+    let sizes = this.#buffers.map(({ size }) => size);
+    const fitting = new Map<string, readonly Launch<Tensor>[]>();
+    for (const [name, launches] of trial) {
+      const needed = tensorsOf(launches).map(bytesOf);
+      const grown = Array.from(
+        { length: Math.max(sizes.length, needed.length) },
+        (_, i) => Math.max(sizes[i] ?? 0, needed[i] ?? 0),
+      );
+      if (grown.reduce((sum, size) => sum + size, 0) > room || grown.some((size) => size > largest)) continue;
+      sizes = grown;
+      fitting.set(name, launches);
+    }
+    const small = this.#buffers.filter(({ size }, i) => size < sizes[i]);
+    const enough = this.#buffers.filter(({ size }, i) => size >= sizes[i]);
+    this.#buffers = enough;
+    for (const buffer of small) destroyBuffer(this.#gpu, buffer);
+    // In the same order again: each buffer that stays is as large as what it is for.
+    for (const [i, size] of sizes.entries()) {
+      if (this.#buffers[i]?.size !== size) this.#buffers.splice(i, 0, this.#filled(size));
+    }
+    return fitting;
+  }
+
+  #filled(size: number): GPUBuffer {
+    const buffer = createBuffer(this.#gpu, size, "tuning");
+    const encoder = this.#gpu.device.createCommandEncoder();
+    for (let at = 0; at < buffer.size; at += PATTERN_BYTES) {
+      encoder.copyBufferToBuffer(this.#pattern, 0, buffer, at, Math.min(PATTERN_BYTES, buffer.size - at));
+    }
+    this.#gpu.device.queue.submit([encoder.finish()]);
+    return buffer;
+  }
+
+  /** The dispatches as a program; undefined where the device refuses one of them. */
+  async #build(launches: readonly Launch<Tensor>[]): Promise<Program | undefined> {
+    const views = new Map(
+      tensorsOf(launches).map((tensor, i): [Tensor, BufferView] => [
+        tensor,
+        { buffer: this.#buffers[i], offset: 0, size: bytesOf(tensor) },
+      ]),
+    );
+    const placed = launches.map((launch): Launch<BufferView> => ({
+      ...launch,
+      buffers: Object.fromEntries(
+        Object.entries(launch.buffers).map(([name, tensor]) => [name, views.get(tensor)!]),
+      ),
+    }));
+    try {
+      return await buildProgram(this.#gpu, placed);
+    } catch (error) {
+      if (!(error instanceof DeviceError) || this.#gpu.fault) throw error;
+      return undefined;
+    }
+  }
+
+  async #compare(programs: ReadonlyMap<string, Program>): Promise<ReadonlyMap<string, number>> {
+    const once = [...programs.values()].map((program): Run => ({ program, replays: 1 }));
+    // The first time does not count: it compiles what the driver puts off until then.
+    const first = (await this.#time([...once, ...once])).slice(once.length);
+    const limit = HOPELESS * Math.min(...first);
+    const sample = this.#stamps ? SAMPLE.stamped : SAMPLE.waited;
+    const close = [...programs].flatMap(([name, program], i) => {
+      if (first[i] > limit) return [];
+      const replays = Math.min(MOST_REPLAYS, Math.ceil(sample / Math.max(first[i], 1e-9)));
+      return [{ name, program, replays }];
+    });
+    const samples = new Map([...programs.keys()].map((name, i) => [name, [first[i]]]));
+    const runs = close.length > 1 ? Array.from({ length: ROUNDS }, () => close).flat() : [];
+    const taken = await this.#time(runs);
+    runs.forEach(({ name }, i) => samples.get(name)!.push(taken[i]));
+    return new Map([...samples].map(([name, seconds]) => [name, median(seconds)]));
+  }
+
+  get #stamps(): boolean {
+    return this.#gpu.device.features.has("timestamp-query");
+  }
+
+  /** Seconds of one replay in each run. */
+  async #time(runs: readonly Run[]): Promise<number[]> {
+    if (runs.length === 0) return [];
+    const seconds = this.#stamps ? await timeByStamps(this.#gpu, runs) : await timeByWaiting(this.#gpu, runs);
+    // A fault meanwhile makes the times meaningless; asking for the device throws it.
+    void this.#gpu.device;
+    return seconds.map((taken, i) => taken / runs[i].replays);
+  }
+}
+
+/** All that some dispatches touch, largest first; each needs a buffer of its own. */
+function tensorsOf(launches: readonly Launch<Tensor>[]): Tensor[] {
+  return [...new Set(launches.flatMap(({ buffers }) => Object.values(buffers)))]
+    .sort((a, b) => bytesOf(b) - bytesOf(a));
+}
+
+/** What a buffer for it takes. */
+function bytesOf({ bytes }: Tensor): number {
+  return Math.max(16, alignUp(bytes, 4));
+}
+
+async function timeByStamps(gpu: Gpu, runs: readonly Run[]): Promise<number[]> {
+  const { device } = gpu;
+  const count = 2 * runs.length;
+  const size = 8 * count;
+  const querySet = device.createQuerySet({ type: "timestamp", count });
+  const stamps = device.createBuffer({ size, usage: QUERY_RESOLVE | COPY_SRC, label: "timestamps" });
+  try {
+    for (const [i, { program, replays }] of runs.entries()) {
+      const encoder = device.createCommandEncoder();
+      const pass = encoder.beginComputePass({
+        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
+      });
+      for (let replay = 0; replay < replays; replay++) program.record(pass);
+      pass.end();
+      if (i === runs.length - 1) encoder.resolveQuerySet(querySet, 0, count, stamps, 0);
+      device.queue.submit([encoder.finish()]);
+    }
+    const [bytes] = await readBack(gpu, [{ buffer: stamps, offset: 0, size }]);
+    const ticks = new BigInt64Array(bytes);
+    return runs.map((_, i) => Math.max(0, Number(ticks[2 * i + 1] - ticks[2 * i])) / 1e9);
+  } finally {
+    querySet.destroy();
+    stamps.destroy();
+  }
+}
+
+async function timeByWaiting({ device }: Gpu, runs: readonly Run[]): Promise<number[]> {
+  const wait = async () => {
+    const start = performance.now();
+    await device.queue.onSubmittedWorkDone();
+    return performance.now() - start;
+  };
+  const seconds: number[] = [];
+  await wait();
+  for (const { program, replays } of runs) {
+    // Waiting takes a while where there is nothing to wait for, too.
+    const idle = await wait();
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (let replay = 0; replay < replays; replay++) program.record(pass);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    seconds.push(Math.max(0, await wait() - idle) / 1000);
+  }
+  return seconds;
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+}
+
+/** `GPUBufferUsage.QUERY_RESOLVE` and `COPY_SRC`, as numbers because the global is missing where only imported. */
+const QUERY_RESOLVE = 0x200;
+const COPY_SRC = 4;

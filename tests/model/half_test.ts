@@ -1,0 +1,164 @@
+/** Networks with activations in float16 against the same in float32. */
+import assert from "node:assert/strict";
+import type { KernelTarget } from "../../kernels/target.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
+import { buildProgram } from "../../lib/gpu/program.ts";
+import { readBack } from "../../lib/gpu/readback.ts";
+import { compileGraph } from "../../lib/graph/compile.ts";
+import { recordBackward } from "../../lib/graph/gradients.ts";
+import { Graph } from "../../lib/graph/graph.ts";
+import { type UNetConfig, unetConfigFromJson } from "../../lib/model/config.ts";
+import { castWeights } from "../../lib/model/flat.ts";
+import { bindGradients, bindParameters, createInputs, recordForward } from "../../lib/model/network.ts";
+import { ParameterTable } from "../../lib/model/parameters.ts";
+import { checkPrecision, type Precision } from "../../lib/model/precision.ts";
+import { presetConfig } from "../../lib/model/presets.ts";
+import { unet, unetInputs } from "../../lib/model/unet.ts";
+import { goldenScaled } from "../golden/formula.ts";
+import { goldenWeights, loadNetworkCase, toDevice } from "../golden/tensors.ts";
+import { testGpu, testTargets, TILE } from "../gpu.ts";
+import { stepWords } from "../step.ts";
+
+/** A power of two that the gradient of the output is multiplied by, as a loss scale would. */
+const SCALE = 2 ** 10;
+
+interface Results {
+  readonly output: Float32Array;
+  /** Of each parameter, by name, without the scale. */
+  readonly gradients: ReadonlyMap<string, Float32Array>;
+  readonly bytes: number;
+}
+
+/** Runs a golden case forward and backward, weights and inputs being rounded to float16 in either precision. */
+async function runCase(name: string, precision: Precision, target: KernelTarget): Promise<Results> {
+  const golden = loadNetworkCase(name);
+  const { shape, timesteps, labels } = golden.inputs;
+  const gpu = await testGpu();
+  const scope = new ResourceScope(gpu, "test");
+  const config: UNetConfig = unetConfigFromJson(golden.config);
+  const g = new Graph(precision);
+  const inputs = unetInputs(g, config, shape[0], true);
+  const output = unet(g, config, inputs);
+  const seed = g.input("seed", output.shape);
+  const { ofParameter } = recordBackward(g, output, seed);
+  const table = new ParameterTable(g.parameters);
+  const flat = scope.buffer(4 * table.elements, "weights").buffer;
+  const gradients = scope.buffer(4 * table.elements, "gradients");
+  const half = precision === "float16";
+  const copy = half ? scope.buffer(2 * table.elements, "weights in float16").buffer : undefined;
+  const bound = createInputs(scope, g);
+  for (const [tensor, view] of bindParameters(g, flat, copy)) bound.set(tensor, view);
+  for (const [tensor, view] of bindGradients(g, gradients.buffer)) bound.set(ofParameter.get(tensor)!, view);
+  const compiled = scope.own(compileGraph(gpu, g, { bound, keep: [output], what: "test", target }));
+  const program = scope.own(
+    await buildProgram(gpu, [
+      ...copy ? castWeights(gpu, table.elements, flat, copy) : [],
+      ...compiled.launches.flat(),
+    ]),
+  );
+  const write = ({ buffer }: Pick<BufferView, "buffer">, values: ArrayBufferView<ArrayBuffer>) =>
+    gpu.device.queue.writeBuffer(buffer, 0, values);
+  const stored = (values: Float32Array) => half ? Float16Array.from(values) : round(values);
+  const size = shape.reduce((a, b) => a * b);
+  write({ buffer: flat }, round(goldenWeights(golden.case, table)));
+  write(compiled.view(inputs.x), stored(toDevice(goldenScaled(golden.case, "x", size, 2), shape)));
+  write(compiled.view(seed), stored(toDevice(goldenScaled(golden.case, "seed", size, SCALE), shape)));
+  write(compiled.view(inputs.timesteps), new Float32Array(timesteps));
+  if (inputs.labels) write(compiled.view(inputs.labels), new Uint32Array(labels!));
+  write(compiled.view(inputs.stepState!), stepWords() as Uint32Array<ArrayBuffer>);
+  program.run();
+  const [out, flatGradients] = await readBack(gpu, [compiled.view(output), gradients]);
+  const tensors = table.fromMemory(new Float32Array(flatGradients).map((value) => value / SCALE));
+  scope.destroy();
+  return {
+    output: half ? Float32Array.from(new Float16Array(out)) : new Float32Array(out),
+    gradients: new Map([...tensors].map(([key, { data }]) => [key, data])),
+    bytes: compiled.bytes,
+  };
+}
+
+function round(values: Float32Array): Float32Array<ArrayBuffer> {
+  return Float32Array.from(values, Math.f16round);
+}
+
+/** Root of the mean square of the difference, as a share of that of the expected values. */
+function relativeError(actual: Float32Array, expected: Float32Array): number {
+  assert.equal(actual.length, expected.length);
+  assert.ok(actual.every(Number.isFinite));
+  return Math.hypot(...actual.map((value, i) => value - expected[i])) / Math.hypot(...expected);
+}
+
+/**
+ * What may be off, as a share: some 30 results follow each other in either pass, each rounded by up to 2^-11, and a residual
+ * network passes each rounding on only in part. The tile layout rounds also within its products.
+ */
+const BOUNDS = {
+  subgroup: { output: 2e-3, gradient: 1e-2 },
+  tile: { output: 5e-3, gradient: 4e-2 },
+};
+
+async function assertSame(name: string, target: KernelTarget): Promise<void> {
+  const [single, half] = [await runCase(name, "float32", target), await runCase(name, "float16", target)];
+  const bounds = BOUNDS[target.path];
+  const output = relativeError(half.output, single.output);
+  assert.ok(output < bounds.output, `output is ${output} off`);
+  const largest = Math.max(...[...single.gradients.values()].map((data) => Math.hypot(...data)));
+  for (const [parameter, expected] of single.gradients) {
+    // What is as good as zero, such as that of a bias before a softmax over keys, is only rounding.
+    if (Math.hypot(...expected) < 1e-4 * largest) continue;
+    const error = relativeError(half.gradients.get(parameter)!, expected);
+    assert.ok(error < bounds.gradient, `gradient of ${parameter} is ${error} off`);
+  }
+}
+
+for (const name of ["unaligned", "classes", "heads"]) {
+  Deno.test(`a network in float16 is the one in float32 but for roundings: ${name}`, async () => {
+    const [target] = await testTargets();
+    await assertSame(name, target);
+  });
+}
+
+Deno.test("a network in float16 is the one in float32 but for roundings with the layouts for GPUs: heads", async () => {
+  await assertSame("heads", TILE);
+});
+
+Deno.test("activations take half the memory in float16", async () => {
+  const [target] = await testTargets();
+  const [single, half] = [
+    await runCase("unaligned", "float32", target),
+    await runCase("unaligned", "float16", target),
+  ];
+  // Statistics and partial sums of gradients stay float32.
+  assert.ok(half.bytes < 0.65 * single.bytes, `${half.bytes} of ${single.bytes} bytes`);
+});
+
+Deno.test("what is not an activation or a product's weight is float32 in a float16 network", () => {
+  const { g, inputs, prediction } = recordForward(presetConfig("tiny", 10), 2, "float16");
+  assert.deepEqual([inputs.x.type, prediction.type], ["float16", "float16"]);
+  assert.deepEqual([inputs.timesteps.type, inputs.labels!.type], ["float32", "float32"]);
+  for (const { layout, tensor } of g.parameters) {
+    assert.equal(tensor.type, layout === "conv" || layout === "linear" ? "float16" : "float32", tensor.name);
+  }
+  for (const node of g.nodes) {
+    if (node.kind === "groupNorm") assert.equal(node.out.stats.type, "float32");
+  }
+});
+
+Deno.test("a precision that there is not, or not on the adapter, is refused by name", () => {
+  const gpu = (features: string[]) => ({ adapter: { name: "Old Card", features } }) as never;
+  checkPrecision(gpu(["shader-f16"]), "float16");
+  checkPrecision(gpu([]), "float32");
+  assert.throws(() => checkPrecision(gpu([]), "float16"), (error) => {
+    assert.ok(error instanceof ConfigError);
+    assert.equal(
+      error.message,
+      'precision: expected float32, since the adapter Old Card has no shader-f16, got "float16"',
+    );
+    return true;
+  });
+  assert.throws(
+    () => checkPrecision(gpu([]), "float8" as never),
+    /precision: expected float32 or float16, got "float8"/,
+  );
+});
