@@ -58,6 +58,10 @@ export {
 } from "./lib/errors.ts";
 
 export { type AdapterDescription, type Gpu, type GpuOptions, openGpu } from "./lib/gpu/device.ts";
+export type { MemoryBudget } from "./lib/gpu/budget.ts";
+export type { Pipeline, PipelineHost, Pipelines } from "./lib/gpu/pipeline.ts";
+export type { Constants, KernelBinding, KernelSource, ParamType } from "./kernels/source.ts";
+export type { Choose, KernelTarget } from "./kernels/target.ts";
 
 export { cifar10, CIFAR10_CLASSES, type Cifar10Options, type Cifar10Split } from "./lib/data/cifar10.ts";
 export {
@@ -79,6 +83,7 @@ export {
   type UNetOptions,
   type UpBlockType,
 } from "./lib/model/config.ts";
+export { type Precision, PRECISIONS } from "./lib/model/precision.ts";
 export { presetConfig, type PresetName, PRESETS } from "./lib/model/presets.ts";
 
 export {
@@ -100,6 +105,8 @@ export {
 } from "./lib/diffusion/sampler.ts";
 
 export { train, type TrainOptions } from "./lib/train/trainer.ts";
+export type { Surroundings } from "./lib/train/options.ts";
+export type { LoadOptions } from "./lib/train/pipeline.ts";
 export {
   type ExportedModel,
   exportModel,
@@ -115,10 +122,17 @@ export type {
   StartEvent,
   StepEvent,
   TrainEvent,
+  TuningEvent,
   ValidationEvent,
   WarningEvent,
 } from "./lib/train/events.ts";
-export { PRESET_DEFAULTS, type SettingsOptions, type TrainSettings } from "./lib/train/settings.ts";
+export type { TuneMode, TuningOptions, TuningProgress } from "./lib/train/tuning.ts";
+export {
+  PRESET_DEFAULTS,
+  type PresetDefaults,
+  type SettingsOptions,
+  type TrainSettings,
+} from "./lib/train/settings.ts";
 
 export {
   type BatchImage,

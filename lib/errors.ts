@@ -23,6 +23,8 @@ export class ConfigError extends DenoiseError {
   readonly allowed: string;
 
   /**
+   * What is wrong with one option.
+   *
    * @param field name of the option or field
    * @param value what was given
    * @param allowed what is allowed, as it reads after "expected"

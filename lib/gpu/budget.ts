@@ -8,11 +8,18 @@ import { DeviceError } from "../errors.ts";
 
 /** Counts the bytes of live buffers against a limit. */
 export class MemoryBudget {
+  /** Bytes that buffers may take in all; Infinity for no limit. */
   readonly limit: number;
   #adapter: string;
   #used = 0;
   #live = 0;
 
+  /**
+   * A budget of which nothing is spent.
+   *
+   * @param limit bytes
+   * @param adapter its name, for messages
+   */
   constructor(limit: number, adapter: string) {
     this.limit = limit;
     this.#adapter = adapter;

@@ -8,13 +8,17 @@ import { DeviceError } from "../errors.ts";
 
 /** A compute pipeline and the layout of its one bind group. */
 export interface Pipeline {
+  /** What is dispatched. */
   readonly pipeline: GPUComputePipeline;
+  /** Of bind group 0. */
   readonly layout: GPUBindGroupLayout;
 }
 
 /** What the cache needs of a device. */
 export interface PipelineHost {
+  /** Makes the pipelines. */
   readonly device: GPUDevice;
+  /** Named in messages. */
   readonly adapter: { readonly name: string };
 }
 
@@ -24,6 +28,7 @@ export class Pipelines {
   #modules = new Map<string, GPUShaderModule>();
   #pipelines = new Map<string, Promise<Pipeline>>();
 
+  /** An empty cache. */
   constructor(gpu: PipelineHost) {
     this.#gpu = gpu;
   }

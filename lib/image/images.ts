@@ -37,6 +37,8 @@ export class Images {
   readonly metadata: readonly ImageMetadata[];
 
   /**
+   * Pictures of equal size.
+   *
    * @param pixels bytes, `[count, height, width, 3]`; kept, not copied
    * @param count how many images, at least 1
    * @param height of each image in pixels

@@ -78,7 +78,7 @@ export interface SettingsOptions extends Partial<Omit<TrainSettings, "preset" | 
 }
 
 /** Defaults that differ between presets; the rest are the same for all. */
-type PresetDefaults = Pick<TrainSettings, "batch" | "lr" | "warmup" | "ema" | "epochs">;
+export type PresetDefaults = Pick<TrainSettings, "batch" | "lr" | "warmup" | "ema" | "epochs">;
 
 /** Per preset: batch, rate, warm-up, moving average and epochs (of `ddpm`: Ho et al. 2020, appendix B). */
 export const PRESET_DEFAULTS: Readonly<Record<PresetName, PresetDefaults>> = {
