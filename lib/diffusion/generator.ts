@@ -116,6 +116,7 @@ export class Generator {
     options: DrawOptions = {},
   ): Promise<Drawn> {
     const { onStep, previewAt = [] } = options;
+    this.#batch.refresh();
     const [height, width] = imageSize(this.#config);
     const perImage = height * width * this.#config.inChannels;
     const images = new Float32Array(requests.length * perImage);

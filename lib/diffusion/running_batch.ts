@@ -67,7 +67,7 @@ export interface BatchTurn {
 export interface RunningBatchOptions {
   /** The network. */
   readonly config: UNetConfig;
-  /** Its weights, laid out as `ParameterTable` says; read at every step. */
+  /** Its weights, laid out as `ParameterTable` says; they must not change while the batch is in use. */
   readonly weights: GPUBuffer;
   /** Rows of the network's largest batch, 1 or more. */
   readonly rows: number;

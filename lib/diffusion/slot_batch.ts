@@ -14,6 +14,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { alignUp, type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
+import { Constants } from "../graph/constants.ts";
 import { paddedChannels } from "../graph/tensor.ts";
 import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
 import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/network.ts";
@@ -24,7 +25,7 @@ import type { SamplerStep } from "./sampler.ts";
 /** What a {@linkcode SlotBatch} is made for. */
 export interface SlotBatchOptions {
   readonly config: UNetConfig;
-  /** The weights, laid out as `ParameterTable` says; read at every step, so they may change between steps. */
+  /** The weights, laid out as `ParameterTable` says; after they have changed call {@linkcode SlotBatch.refresh}. */
   readonly weights: GPUBuffer;
   /** Images at once. */
   readonly slots: number;
@@ -56,6 +57,9 @@ export interface SlotPicture {
   readonly of: "x" | "preview";
 }
 
+/** Bytes that what follows from the weights alone may take: for `ddpm` on the way of Winograd 0.6 GB. */
+const MOST_CONSTANTS = 2 ** 30;
+
 interface SizedProgram {
   readonly rows: number;
   readonly slots: number;
@@ -74,6 +78,8 @@ export class SlotBatch {
   readonly #config: UNetConfig;
   readonly #scope: ResourceScope;
   readonly #programs: SizedProgram[] = [];
+  /** Computes what follows from the weights alone. */
+  #constants: Program | undefined;
   readonly #buffers: Readonly<Record<"slots" | "asks" | "x" | "preview" | "scratch" | "staging", BufferView>>;
 
   private constructor(gpu: Gpu, options: SlotBatchOptions, scope: ResourceScope) {
@@ -116,11 +122,15 @@ export class SlotBatch {
       const copy = options.precision === "float16"
         ? scope.buffer(options.weights.size / 2, "weights in float16").buffer
         : undefined;
+      const room = Math.min(MOST_CONSTANTS, (gpu.memory.limit - gpu.memory.used) / 4);
+      const constants = scope.own(new Constants(gpu, "sampling", room));
       for (const size of rows.toReversed()) {
-        const { sized, forward } = await batch.#record(size, options, { spare, copy });
+        const { sized, forward } = await batch.#record(size, options, { spare, copy, constants });
         batch.#programs.unshift(sized);
         if (spare.length === 0) spare = forward.spare;
       }
+      batch.#constants = scope.own(await buildProgram(gpu, constants.launches));
+      batch.refresh();
       return batch;
     });
   }
@@ -128,7 +138,7 @@ export class SlotBatch {
   async #record(
     rows: number,
     { config, weights, target, precision }: SlotBatchOptions,
-    memory: Pick<ForwardOptions, "spare" | "copy">,
+    memory: Pick<ForwardOptions, "spare" | "copy" | "constants">,
   ): Promise<{ sized: SizedProgram; forward: ForwardPass }> {
     const { slots: records, asks, x, preview } = this.#buffers;
     const what = `sampling with a batch of ${rows}`;
@@ -153,6 +163,11 @@ export class SlotBatch {
       ...storedIn(half, after),
     ]);
     return { sized: { rows, slots, program: this.#scope.own(program) }, forward };
+  }
+
+  /** Takes notice of weights that have changed. */
+  refresh(): void {
+    this.#constants?.run();
   }
 
   /** Floating-point operations of the products in one step of the largest batch. */

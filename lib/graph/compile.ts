@@ -8,6 +8,7 @@ import type { Choose, KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { mebibytes } from "../gpu/budget.ts";
 import { type BufferView, createBuffer, destroyBuffer } from "../gpu/memory.ts";
+import type { Constants } from "./constants.ts";
 import type { Graph } from "./graph.ts";
 import { lower, type LowerContext } from "./lower.ts";
 import { planMemory } from "./plan.ts";
@@ -42,6 +43,8 @@ export interface CompileOptions {
   what: string;
   /** Kernel variants to use; default those that suit the device. */
   target?: KernelTarget;
+  /** Takes over what follows from the parameters alone; it must outlive this graph, and be run before it. */
+  constants?: Constants;
 }
 
 /** The kernel variants that suit a device. */
@@ -74,9 +77,12 @@ function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
  * @throws {DeviceError} when the device cannot hold it; nothing stays allocated
  */
 export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compiled {
-  const { bound, keep = [], spare: lent = [], what, target = kernelTarget(gpu) } = options;
+  const { keep = [], spare: lent = [], what, target = kernelTarget(gpu), constants } = options;
   const context = lowerContext(g, target);
-  const symbolic = g.nodes.map((node) => lower(context, node));
+  const lowered = g.nodes.map((node) => lower(context, node));
+  const hoisted = constants?.hoist(lowered, options.bound);
+  const symbolic = hoisted?.launches ?? lowered;
+  const bound = new Map([...options.bound, ...hoisted?.bound ?? []]);
   const plan = planMemory(symbolic.flat(), keep, lent.map(({ size }) => size));
   gpu.memory.require(plan.bytes, `${what} (activations ${mebibytes(plan.bytes)})`);
   const buffers: GPUBuffer[] = [];

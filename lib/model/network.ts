@@ -8,6 +8,7 @@ import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { compileGraph } from "../graph/compile.ts";
+import type { Constants } from "../graph/constants.ts";
 import { Graph } from "../graph/graph.ts";
 import { ELEMENT_BYTES, type ElementType, type Tensor } from "../graph/tensor.ts";
 import type { UNetConfig } from "./config.ts";
@@ -77,6 +78,8 @@ export interface ForwardOptions {
   readonly precision?: ElementType;
   /** For the weights in float16, half as many bytes as the weights; a buffer is made where none is given. */
   readonly copy?: GPUBuffer;
+  /** See {@linkcode CompileOptions.constants}. */
+  readonly constants?: Constants;
 }
 
 /** A recorded forward pass with its inputs and its output. */
@@ -107,7 +110,7 @@ export function forwardPass(
   what: string,
   options: ForwardOptions = {},
 ): ForwardPass {
-  const { precision } = options;
+  const { precision, constants } = options;
   const { g, inputs, prediction } = recordForward(config, batch, precision);
   const scope = new ResourceScope(gpu, what);
   try {
@@ -118,8 +121,10 @@ export function forwardPass(
       : undefined;
     for (const [tensor, view] of bindParameters(g, flat, copy)) bound.set(tensor, view);
     const compiled = scope.own(compileGraph(gpu, g, { ...options, bound, keep: [prediction], what }));
+    const cast = copy ? castWeights(gpu, elements, flat, copy) : [];
+    constants?.begin(cast);
     return {
-      launches: [...copy ? castWeights(gpu, elements, flat, copy) : [], ...compiled.launches.flat()],
+      launches: [...constants ? [] : cast, ...compiled.launches.flat()],
       inputs: {
         x: compiled.view(inputs.x),
         timesteps: compiled.view(inputs.timesteps),

@@ -206,3 +206,19 @@ Deno.test("new weights in the buffer count from the next draw on", () =>
     assert.deepEqual((await generator.draw([request(1)], ddim)).images, before);
     generator.destroy();
   }));
+
+Deno.test("weights that have changed draw other images: those of a generator made anew", async () => {
+  await withWeights(conditional, async (gpu, weights) => {
+    const options = { config: conditional, weights, slots: 2, guided: true };
+    const generator = await Generator.build(gpu, options);
+    const before = await generator.draw(requests.slice(0, 2), ddim);
+    const other = goldenWeights("another", unetParameters(conditional));
+    gpu.device.queue.writeBuffer(weights, 0, other);
+    const after = await generator.draw(requests.slice(0, 2), ddim);
+    assert.notDeepEqual(after.images, before.images);
+    const anew = await Generator.build(gpu, options);
+    assert.deepEqual((await anew.draw(requests.slice(0, 2), ddim)).images, after.images);
+    generator.destroy();
+    anew.destroy();
+  });
+});
