@@ -14,15 +14,15 @@ import {
 } from "./diffusion/generator.ts";
 import { batchSizes, RunningBatch } from "./diffusion/running_batch.ts";
 import { planSampling, type SamplerStep } from "./diffusion/sampler.ts";
-import { NoiseSchedule } from "./diffusion/schedule.ts";
+import type { NoiseSchedule } from "./diffusion/schedule.ts";
 import { ConfigError, DeviceError } from "./errors.ts";
 import { type Gpu, openGpu } from "./gpu/device.ts";
 import { createBuffer, destroyBuffer } from "./gpu/memory.ts";
 import { type ImageMetadata, Images } from "./image/images.ts";
-import { classCount, imageSize, type UNetConfig, unetConfigFromJson } from "./model/config.ts";
-import { recordForward, unetParameters } from "./model/network.ts";
+import { imageSize, type UNetConfig } from "./model/config.ts";
+import { recordForward } from "./model/network.ts";
 import { checkPrecision, type Precision } from "./model/precision.ts";
-import { loadPipeline } from "./train/pipeline.ts";
+import { readModel } from "./trained_model.ts";
 import { Tuning, type TuningOptions, type TuningProgress } from "./train/tuning.ts";
 
 export type { GenerateOptions } from "./generate.ts";
@@ -61,10 +61,11 @@ export class DDPM {
   readonly classes: readonly string[];
   /** Directory it was loaded from. */
   readonly path: string;
+  /** How its activations lie in memory. */
+  readonly precision: Precision;
   readonly #gpu: Gpu;
   readonly #ownsGpu: boolean;
   readonly #weights: GPUBuffer;
-  readonly #precision: Precision;
   readonly #tuning: Tuning;
   readonly #onTuning: LoadModelOptions["onTuning"];
   #generator: Generator | undefined;
@@ -92,7 +93,7 @@ export class DDPM {
     this.#gpu = parts.gpu;
     this.#ownsGpu = parts.ownsGpu;
     this.#weights = parts.weights;
-    this.#precision = parts.precision;
+    this.precision = parts.precision;
     this.#tuning = parts.tuning;
     this.#onTuning = parts.onTuning;
   }
@@ -108,31 +109,14 @@ export class DDPM {
   static async load(directory: string, options: LoadModelOptions = {}): Promise<DDPM> {
     const { tuningDirectory, tune = tuningDirectory === undefined ? "off" : "auto", onTuning } = options;
     const { precision = "float32" } = options;
-    const pipeline = await loadPipeline(directory, options);
-    const config = unetConfigFromJson(pipeline.unetConfig);
-    const schedule = pipeline.schedulerConfig
-      ? NoiseSchedule.fromDiffusers(pipeline.schedulerConfig)
-      : new NoiseSchedule();
-    const flat = unetParameters(config, precision).toMemory(modernNames(pipeline.tensors), pipeline.path);
-    const classes = classNames(config, pipeline.modelIndex);
+    const { flat, ...model } = await readModel(directory, precision, options);
     const gpu = options.gpu ?? await openGpu();
     try {
       checkPrecision(gpu, precision);
       const tuning = await Tuning.open(gpu, { tune, tuningDirectory }, options.onWarning ?? console.warn);
       const weights = createBuffer(gpu, flat.byteLength, "weights");
       gpu.device.queue.writeBuffer(weights, 0, flat);
-      return new DDPM({
-        gpu,
-        ownsGpu: !options.gpu,
-        config,
-        schedule,
-        classes,
-        path: pipeline.path,
-        weights,
-        precision,
-        tuning,
-        onTuning,
-      });
+      return new DDPM({ ...model, gpu, ownsGpu: !options.gpu, weights, precision, tuning, onTuning });
     } catch (error) {
       if (!options.gpu) gpu.close();
       throw error;
@@ -223,7 +207,7 @@ export class DDPM {
 
   /** What every batch is made for. */
   get #network(): { config: UNetConfig; weights: GPUBuffer; precision: Precision } {
-    return { config: this.config, weights: this.#weights, precision: this.#precision };
+    return { config: this.config, weights: this.#weights, precision: this.precision };
   }
 
   /** Images with what is known of each. */
@@ -238,7 +222,7 @@ export class DDPM {
       steps,
       ...(eta === undefined ? {} : { eta }),
       guidance,
-      ...(this.#precision === "float16" ? { precision: this.#precision } : {}),
+      ...(this.precision === "float16" ? { precision: this.precision } : {}),
     }));
     return Images.fromFloats(data, labels.length, height, width, metadata);
   }
@@ -262,7 +246,7 @@ export class DDPM {
 
   /** The kernels for batches of some sizes, tried out where that is to be done. */
   async #kernelsFor(rows: readonly number[]): Promise<KernelTarget> {
-    const graphs = () => rows.map((rows) => recordForward(this.config, rows, this.#precision).g);
+    const graphs = () => rows.map((rows) => recordForward(this.config, rows, this.precision).g);
     return await this.#tuning.tuned(graphs, this.#onTuning);
   }
 
@@ -293,31 +277,4 @@ function keptSteps(frames: number | readonly number[], steps: number): readonly 
   );
   if (!rising) throw new ConfigError("frames", frames, `steps from 0 to ${last} in ascending order`);
   return frames;
-}
-
-/** Old diffusers files name the attention projections otherwise. */
-const OLD_NAMES: readonly (readonly [RegExp, string])[] = [
-  [/\.query\.(weight|bias)$/, ".to_q.$1"],
-  [/\.key\.(weight|bias)$/, ".to_k.$1"],
-  [/\.value\.(weight|bias)$/, ".to_v.$1"],
-  [/\.proj_attn\.(weight|bias)$/, ".to_out.0.$1"],
-];
-
-function modernNames<T>(tensors: ReadonlyMap<string, T>): Map<string, T> {
-  return new Map(
-    [...tensors].map(([name, tensor]) => [
-      OLD_NAMES.reduce((n, [from, to]) => n.replace(from, to), name),
-      tensor,
-    ]),
-  );
-}
-
-/** Class names as the run wrote them, or numbers where the files do not tell. */
-function classNames(config: UNetConfig, modelIndex: Record<string, unknown> | null): string[] {
-  const count = classCount(config);
-  const names = modelIndex?._class_labels;
-  if (Array.isArray(names) && names.length === count && names.every((name) => typeof name === "string")) {
-    return names;
-  }
-  return Array.from({ length: count }, (_, i) => String(i));
 }

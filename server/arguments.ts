@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { samplerNames } from "../lib/diffusion/sampler.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { PRECISIONS } from "../lib/model/precision.ts";
 import { TUNE_MODES } from "../lib/train/tuning.ts";
 import { type ServerSettings, settingRanges } from "./settings.ts";
 
@@ -33,6 +34,7 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   maxImages: integer("maxImages"),
   trustedProxy: z.array(text).optional(),
   publicUrl: z.url("expected a URL").optional(),
+  precision: z.enum(PRECISIONS, `expected ${PRECISIONS.join(" or ")}`),
   tune: z.enum(TUNE_MODES, "expected auto, on or off").optional(),
 });
 

@@ -19,7 +19,7 @@ export function greeting(
   model: ServedModel,
   { tokenFile }: Pick<ServerSettings, "tokenFile">,
 ): string[] {
-  const { id, path, height, width, parameters, classes, adapter } = model;
+  const { id, path, height, width, parameters, classes, adapter, precision } = model;
   const about = [
     path,
     `${width} x ${height}`,
@@ -34,7 +34,7 @@ export function greeting(
   return [
     `address  ${url}`,
     `model    ${id} (${about.join(", ")})`,
-    `adapter  ${adapter}`,
+    `adapter  ${adapter}${precision === "float16" ? ", in float16" : ""}`,
     `try      curl${header} -o image.png ${quoted(`${url}/generate${query}`)}`,
   ];
 }

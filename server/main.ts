@@ -41,6 +41,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
     path: settings.model,
     rows: settings.maxBatch,
     onWarning: (message) => log.warn(message),
+    precision: settings.precision,
     tune: settings.tune,
     onTuning: ({ adapter, done, total, finished }) => {
       if (finished) log.info("kernels tuned", { tuned: done, of: total, ...finished });
@@ -59,8 +60,8 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   const encoder = new WorkerEncoder();
   use(createApp({ settings, engine, runner, encoder, metrics, log, token }).fetch);
 
-  const { id, path, adapter, classes } = model;
-  log.info("ready", { url, model: id, path, adapter, classes: classes.length });
+  const { id, path, adapter, precision, classes } = model;
+  log.info("ready", { url, model: id, path, adapter, precision, classes: classes.length });
   for (const line of greeting(url, model, settings)) printSafely(console.error, line);
   return {
     reload() {

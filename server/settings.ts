@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Precision } from "../lib/model/precision.ts";
 import type { TuneMode } from "../lib/train/tuning.ts";
 import type { SamplerName } from "../mod.ts";
 
@@ -38,6 +39,8 @@ export interface ServerSettings {
   readonly trustedProxy?: readonly string[];
   /** Where clients reach the server, for links to it; undefined: where the request that gets the link went. */
   readonly publicUrl?: string;
+  /** How activations lie in memory; `float16` needs an adapter with `shader-f16`. */
+  readonly precision: Precision;
   /** When kernels are tried out; undefined: `auto`. */
   readonly tune?: TuneMode;
 }
@@ -52,6 +55,7 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   grace: 25,
   sampler: "ddim",
   maxImages: 64,
+  precision: "float32",
 };
 
 /** What is allowed, both ends included. */

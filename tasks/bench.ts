@@ -53,12 +53,15 @@ is a U-Net of 32, 64, 64 channels with one block a level.
 --profile times steps of each network that is measured, every dispatch in a pass of its own, so that the sum is more
 than a step takes; its GB/s count every buffer range that a dispatch binds once. --compare takes the batches of the
 earlier report. Rows are judged by their share of the adapter's limit, since the machine may have been busier in one of
-the two; those that lost too much are measured up to ${MORE_TRIES} times more, and their best counts. Host time and
-first steps have no limit, so they are shown and not judged.`;
+the two; those that lost too much are measured up to ${MORE_TRIES} times more, and their best counts. Host time,
+float16 and first steps have no limit, so they are shown and not judged.
+
+"float16 training small", "float16 sampling tiny" and, on a GPU, "float16 training ddpm" measure the same network in
+float16 and in float32 alternately, where the adapter has shader-f16; --quick leaves them out unless --only names them.`;
 
 function readFlags(args: string[]): Flags {
   return new TaskCommand("bench", "Measures kernels, training and sampling against what the adapter can do.")
-    .switch("--quick", "shorter measurements, one each, and no first steps: under a minute")
+    .switch("--quick", "shorter measurements, one each, no float16 and no first steps: under a minute")
     .flag(
       "--only <PATTERN>",
       'only what has a name that matches, e.g. "conv 3x3" or "training (floor|tiny)"',

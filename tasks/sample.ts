@@ -231,7 +231,8 @@ async function main(args: string[]): Promise<void> {
       onStep: progress(report, `drawing ${counted(total, "image")}`),
     };
     planSampling(sampler, model.schedule, drawSettings(request, model));
-    report.line(`model ${model.path} on ${model.adapter}`);
+    const how = model.precision === "float16" ? " in float16" : "";
+    report.line(`model ${model.path} on ${model.adapter}${how}`);
     const profile = await TaskProfile.create(gpu, flags.profile);
     profile.startSampling(Math.min(batch, total), steps);
     const { images, frames } = flags.gif === undefined

@@ -8,6 +8,7 @@ import { InvalidArgumentError } from "commander";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
 import { integer, number, oneOf, TaskCommand, text, type Value } from "./cli.ts";
+import { PRECISION_FLAG, PRECISION_VALUE } from "./precision.ts";
 import { TUNE_FLAG, TUNE_OPTIONS } from "./tuning.ts";
 
 /** What the command line said: the server's settings, without a model where none was named. */
@@ -94,6 +95,10 @@ export function readFlags(args: readonly string[]): Flags {
       value: integer(...maxImages),
       unit: "images",
       default: defaultSettings.maxImages,
+    })
+    .flag("--precision <TYPE>", PRECISION_FLAG, {
+      value: PRECISION_VALUE,
+      default: defaultSettings.precision,
     })
     .flag(
       "--tune <WHEN>",

@@ -11,6 +11,7 @@ import {
   type EpochRecord,
   type Gpu,
   type ImageDataset,
+  type Precision,
   train,
 } from "../mod.ts";
 import { UNET_WEIGHTS } from "../lib/train/checkpoint_files.ts";
@@ -57,17 +58,19 @@ async function main(args: string[]): Promise<number> {
     const { sampleEvery, logEvery, tune } = flags;
     const surroundings = { data, out, gpu, signal, resume, sampleEvery, logEvery, tune };
     let history: readonly EpochRecord[] = [];
+    let precision: Precision = "float32";
     await interruption.during(async () => {
       for await (
         const event of train({ ...settings, ...surroundings, tuningDirectory: TUNING_DIRECTORY })
       ) {
         await training.on(event);
         await profile.on(event, report);
+        if (event.type === "start") precision = event.settings.precision;
         if (event.type === "end") history = event.history;
       }
     });
     if (interruption.exitCode === 0) {
-      const pictures = await drawPictures({ out, history, data, gpu, report, tune });
+      const pictures = await drawPictures({ out, history, data, gpu, report, tune, precision });
       report.event({
         type: "artefacts",
         paths: [...training.artefacts, ...pictures.map(({ path }) => path)],
@@ -113,13 +116,15 @@ export function showProgress(report: Reporter): DataProgressListener {
 }
 
 /** The pictures that a run ends with, as many of them as can be drawn and are not there yet. */
-async function drawPictures({ out, history, data, gpu, report, tune }: {
+async function drawPictures({ out, history, data, gpu, report, tune, precision }: {
   out: string;
   history: readonly EpochRecord[];
   data: ImageDataset;
   gpu: Gpu;
   report: Reporter;
   tune: Flags["tune"];
+  /** As the run computes, whose kernels are known by then. */
+  precision: Precision;
 }): Promise<Picture[]> {
   const [loss, forward, ...reverse] = ["loss.png", "forward.png", "reverse.png", "reverse.gif"]
     .map((name) => join(out, name));
@@ -137,6 +142,7 @@ async function drawPictures({ out, history, data, gpu, report, tune }: {
     const model = await DDPM.load(out, {
       gpu,
       tune,
+      precision,
       tuningDirectory: TUNING_DIRECTORY,
       onWarning: (message) => warn(report, message),
       onTuning: showTuning(report),

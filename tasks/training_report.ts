@@ -58,6 +58,7 @@ export class TrainingReport {
           epoch: event.epoch,
           loss: event.loss.toFixed(4),
           "images/s": event.imagesPerSecond.toFixed(1),
+          ...(event.skippedSteps ? { overflowed: event.skippedSteps } : {}),
         }, event.remainingSeconds);
         this.#foretell(event);
         break;
@@ -95,9 +96,9 @@ export class TrainingReport {
     this.#start = this.#now();
     this.#resumedFrom = event.resumedFrom;
     report.line(
-      `adapter ${event.adapter}; ${settings.preset} network, ${
-        (parameters / 1e6).toFixed(2)
-      } M parameters, ` +
+      `adapter ${event.adapter}; ${settings.preset} network${
+        settings.precision === "float16" ? " in float16" : ""
+      }, ${(parameters / 1e6).toFixed(2)} M parameters, ` +
         `${Math.round(deviceBytes / 2 ** 20)} MiB on the device`,
     );
     const batch = settings.accumulate > 1 ? `${settings.batch} x ${settings.accumulate}` : settings.batch;

@@ -29,7 +29,7 @@ export function showTuning(report: Reporter): (progress: TuningProgress) => void
 }
 
 /** What came of trying kernels, in a line. */
-export function describeTuning({ done, total, finished }: TuningProgress): string {
+function describeTuning({ done, total, finished }: TuningProgress): string {
   const { seconds = 0, keptIn } = finished ?? {};
   const kernels = done === total ? counted(total, "kernel") : `${done} of ${counted(total, "kernel")}`;
   const rest = done === total ? "" : ", the rest go by rules";

@@ -167,7 +167,14 @@ export class SlotBatch {
 
   /** Takes notice of weights that have changed. */
   refresh(): void {
-    this.#constants?.run();
+    if (!this.#constants) return;
+    // Recorded here, and not run like a step: a profile of steps would take this for one.
+    const { device } = this.#gpu;
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    this.#constants.record(pass);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
   }
 
   /** Floating-point operations of the products in one step of the largest batch. */

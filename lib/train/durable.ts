@@ -2,12 +2,12 @@
  * Files that survive a crash: what a name stood for stays whole until its replacement is whole and on the disk.
  * Everything is written under a temporary name in the same directory, flushed, then renamed.
  *
- * A directory written this way belongs to one process at a time: take {@linkcode lockDirectory} first.
+ * A directory written this way belongs to one process at a time: take `lockDirectory` first.
  *
  * @module
  */
 import { dirname, isAbsolute, join, normalize, resolve } from "node:path";
-import { CheckpointError, TrainingError } from "../errors.ts";
+import { CheckpointError } from "../errors.ts";
 
 /** Called before each action that a crash can separate from the one before; for tests, which crash or throw there. */
 export type OnPhase = (phase: string, path: string) => void | Promise<void>;
@@ -18,14 +18,6 @@ export interface DurableOptions {
   onPhase?: OnPhase;
   /** Told what could not be removed after a write that is good; `console.warn` if not given. */
   onWarning?: (message: string) => void;
-}
-
-/** A directory that this process holds; given back by `release()`, `using`, or the end of the process. */
-export interface DirectoryLock {
-  /** Gives the directory back; a second call does nothing. */
-  release(): void;
-  /** The same, for `using`. */
-  [Symbol.dispose](): void;
 }
 
 const TEMPORARY_PREFIX = ".tmp-denoise-";
@@ -147,43 +139,6 @@ export async function removeLeftovers(directory: string): Promise<void> {
   }
 }
 
-/**
- * Takes a directory for this process alone. The lock is the operating system's on the open file `.lock`, so it ends
- * with the process however that ends; the file stays and means nothing by itself. The directory is made if missing.
- *
- * @throws {TrainingError} if another process, or this one, holds it
- * @throws {CheckpointError} if the lock file cannot be written
- */
-export async function lockDirectory(directory: string): Promise<DirectoryLock> {
-  const path = join(directory, ".lock");
-  let file: Deno.FsFile;
-  try {
-    await makeDirectory(resolve(directory));
-    file = await Deno.open(path, { read: true, write: true, create: true });
-  } catch (error) {
-    throw writeError(path, error);
-  }
-  try {
-    if (!await file.tryLock(true)) {
-      throw new TrainingError(
-        `${directory} is in use by another training run${await holder(path)}: ` +
-          `wait for it, stop it, or choose another directory`,
-      );
-    }
-    await file.truncate();
-    await file.write(new TextEncoder().encode(`process ${Deno.pid} since ${new Date().toISOString()}\n`));
-  } catch (error) {
-    file.close();
-    throw error instanceof TrainingError ? error : writeError(path, error);
-  }
-  let held = true;
-  const release = () => {
-    if (held) file.close();
-    held = false;
-  };
-  return { release, [Symbol.dispose]: release };
-}
-
 function temporaryIn(directory: string): string {
   const path = join(directory, TEMPORARY_PREFIX + crypto.randomUUID());
   inUse.add(path);
@@ -221,8 +176,11 @@ async function moveIntoPlace(
   }
 }
 
-/** Makes a directory and those above it, each flushed into its parent, without which a crash can lose it. */
-async function makeDirectory(directory: string): Promise<void> {
+/**
+ * Makes a directory and those above it, each flushed into its parent, without which a crash can lose it.
+ * @throws what the system says
+ */
+export async function makeDirectory(directory: string): Promise<void> {
   if (await exists(directory)) return;
   const parent = dirname(directory);
   await makeDirectory(parent);
@@ -280,20 +238,12 @@ async function removeQuietly(path: string): Promise<void> {
   }
 }
 
-async function holder(lockPath: string): Promise<string> {
-  try {
-    const text = (await Deno.readTextFile(lockPath)).trim();
-    return text && ` (${text})`;
-  } catch {
-    return ""; // Windows lets nobody read a locked file.
-  }
-}
-
 function codeOf(error: unknown): string | undefined {
   return (error as { code?: string }).code;
 }
 
-function writeError(path: string, error: unknown): CheckpointError {
+/** What is told of a write that failed. */
+export function writeError(path: string, error: unknown): CheckpointError {
   if (error instanceof CheckpointError) return error;
   return new CheckpointError(`cannot write ${path}: ${reason(error)}; nothing there was changed`);
 }

@@ -13,12 +13,13 @@ import {
   UNET_CONFIG,
   UNET_WEIGHTS,
 } from "./checkpoint_files.ts";
+import { type Precision, PRECISIONS } from "../model/precision.ts";
 import { writeDirectoryDurable } from "./durable.ts";
 import { type LoadOptions, loadPipeline } from "./pipeline.ts";
 import { encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
 /** How exported weights are stored: 4 bytes each as trained, or rounded to 2 bytes. */
-export type ExportPrecision = "float32" | "float16";
+export type ExportPrecision = Precision;
 
 /** Options of {@linkcode exportModel}. */
 export interface ExportOptions extends LoadOptions {
@@ -45,13 +46,14 @@ const LARGEST_HALF = 65504;
  *
  * @param out directory to make; it must not exist, or be empty
  * @throws {CheckpointError} where the model cannot be read, a weight does not fit float16, or `out` cannot be written
- * @throws {ConfigError} where there is something in `out`
+ * @throws {ConfigError} where there is something in `out`, or for a precision that there is not
  */
 export async function exportModel(
   directory: string,
   out: string,
   { precision = "float16", ...options }: ExportOptions = {},
 ): Promise<ExportedModel> {
+  if (!PRECISIONS.includes(precision)) throw new ConfigError("precision", precision, PRECISIONS.join(" or "));
   await requireEmpty(out);
   const { path, tensors, unetConfig, schedulerConfig, modelIndex } = await loadPipeline(directory, options);
   const files: Files = new Map();

@@ -32,7 +32,7 @@ export async function findNonFinite(
 }
 
 /** The parameter in whose gradient a value is not finite, if there is one. */
-export function nonFiniteParameter(gradients: Float32Array, table: ParameterTable): string | undefined {
+function nonFiniteParameter(gradients: Float32Array, table: ParameterTable): string | undefined {
   const index = gradients.findIndex((value) => !Number.isFinite(value));
   return index < 0 ? undefined : table.at(index).name;
 }

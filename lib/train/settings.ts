@@ -161,14 +161,14 @@ export const RANGES: Readonly<Record<NumericSetting, Range>> = {
 };
 
 /** Whether a value is a number in a range. */
-export function inRange(value: unknown, { min, max, whole, aboveMin, belowMax }: Range): boolean {
+function inRange(value: unknown, { min, max, whole, aboveMin, belowMax }: Range): boolean {
   if (typeof value !== "number" || !(value >= min && value <= max)) return false;
   if (whole && !Number.isSafeInteger(value)) return false;
   return !(aboveMin && value === min) && !(belowMax && value === max);
 }
 
 /** A range in words, e.g. `a whole number from 1 to 4096`. */
-export function describeRange({ min, max, whole, aboveMin, belowMax }: Range): string {
+function describeRange({ min, max, whole, aboveMin, belowMax }: Range): string {
   const from = aboveMin ? `above ${min} and` : `from ${min}`;
   const to = belowMax ? `to below ${max}` : aboveMin ? `at most ${max}` : `to ${max}`;
   return `a ${whole ? "whole " : ""}number ${from} ${to}`;
@@ -240,7 +240,7 @@ export function scheduleOf(settings: Pick<TrainSettings, "prediction">): Partial
 }
 
 /** Settings that a resumed run may be given anew; the others would make it another run. */
-export const RESUMABLE: readonly (keyof TrainSettings)[] = [
+const RESUMABLE: readonly (keyof TrainSettings)[] = [
   "epochs",
   "steps",
   "onNonFinite",

@@ -19,6 +19,7 @@ import { unetConfig, unetConfigToJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
 import type { HostTensor, ParameterTable } from "../model/parameters.ts";
 import type { Checkpoint, LoadedCheckpoint } from "./checkpoint.ts";
+import type { Computation } from "./computation.ts";
 import type { EpochRecord } from "./events.ts";
 import { checkGrids, type GridSettings } from "./options.ts";
 import { checkSettings, scheduleOf, type TrainSettings } from "./settings.ts";
@@ -48,6 +49,8 @@ interface TrainerJson extends Progress {
   readonly grids: GridSettings;
   readonly dataDigest: string;
   readonly dataName: string;
+  /** Absent from the first checkpoints of this format. */
+  readonly computation?: Computation;
 }
 
 /** A run's buffers by the prefix of their tensors in `trainer.safetensors`. */
@@ -92,7 +95,7 @@ export async function readFlat(
  */
 export async function captureCheckpoint(
   gpu: Gpu,
-  { weights, table, lossScale }: TrainingStep,
+  { weights, table, lossScale, kernels }: TrainingStep,
   settings: TrainSettings,
   grids: GridSettings,
   progress: Progress,
@@ -117,6 +120,7 @@ export async function captureCheckpoint(
     dataName: data.name,
     ...progress,
     lossScale: lossScale && decodeLossScale((await readBack(gpu, [lossScale]))[0]),
+    computation: { adapter: gpu.adapter.name, kernels },
   };
   return {
     step: progress.step,
@@ -177,6 +181,7 @@ export function readTrainer(
   progress: Progress;
   dataDigest: string;
   dataName: string;
+  computation: Computation | undefined;
 } {
   const trainer = checkpoint.trainer as unknown as TrainerJson;
   const file = `${checkpoint.path}/trainer.json`;
@@ -188,7 +193,8 @@ export function readTrainer(
   if (trainer.step !== checkpoint.step) {
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
-  const { step, lossSum, lossCount, history, seconds, lossScale, dataDigest, dataName } = trainer;
+  const { step, lossSum, lossCount, history, seconds, lossScale, dataDigest, dataName, computation } =
+    trainer;
   // Absent from the first checkpoints of this format.
   const { epochSeconds = 0, grids = {} } = trainer;
   const settings = {
@@ -209,6 +215,7 @@ export function readTrainer(
     grids,
     dataDigest,
     dataName,
+    computation,
     progress: { step, lossSum, lossCount, epochSeconds, history, seconds, lossScale },
   };
 }

@@ -35,6 +35,7 @@ import {
   lossLaunches,
   type NetworkInputs,
 } from "./batch_launches.ts";
+import { digestOf } from "./computation.ts";
 import {
   normScratchBytes,
   optimizerLaunches,
@@ -103,6 +104,8 @@ export class TrainingStep {
   /** Image indices of the epoch, one u32 each. */
   readonly order: BufferView;
   readonly table: ParameterTable;
+  /** Digest of the kernels that change the weights. */
+  readonly kernels: string;
   readonly #gpu: Gpu;
   readonly #stepState: BufferView;
   readonly #scope: ResourceScope;
@@ -112,7 +115,7 @@ export class TrainingStep {
   private constructor(
     gpu: Gpu,
     scope: ResourceScope,
-    parts: Pick<TrainingStep, "programs" | "weights" | "gradients" | "health" | "table">,
+    parts: Pick<TrainingStep, "programs" | "weights" | "gradients" | "health" | "table" | "kernels">,
     batch: Batch,
   ) {
     this.#gpu = gpu;
@@ -123,6 +126,7 @@ export class TrainingStep {
     this.gradients = parts.gradients;
     this.health = parts.health;
     this.table = parts.table;
+    this.kernels = parts.kernels;
     this.log = batch.log;
     this.order = batch.order;
     this.lossScale = batch.lossScale;
@@ -192,7 +196,7 @@ export class TrainingStep {
       };
       const sum = microBatches > 1 ? flat("gradient sum") : gradients;
       const windows = flatWindows(table.elements, gpu.limits.maxStorageBufferBindingSize);
-      const micro = await buildProgram(gpu, [
+      const gradientLaunches = [
         ...copy ? castWeights(gpu, table.elements, weights.parameters.buffer, copy) : [],
         ...batchLaunches(options, shared, networkInputs),
         ...compiled.launches.slice(0, forwardNodes).flat(),
@@ -205,25 +209,22 @@ export class TrainingStep {
             sum: flatView(sum, window),
           })
         ),
-      ]);
-      scope.own(micro);
+      ];
+      const micro = scope.own(await buildProgram(gpu, gradientLaunches));
 
       const health = scope.buffer(HEALTH_BYTES, "health");
       const partials = scope.buffer(normScratchBytes(windows), "norm partials");
       const { stepState, log, lossScale } = shared;
-      const update = await buildProgram(
-        gpu,
-        optimizerLaunches(options, windows, {
-          stepState,
-          gradients: sum,
-          weights,
-          partials,
-          health,
-          log,
-          lossScale,
-        }),
-      );
-      scope.own(update);
+      const updateLaunches = optimizerLaunches(options, windows, {
+        stepState,
+        gradients: sum,
+        weights,
+        partials,
+        health,
+        log,
+        lossScale,
+      });
+      const update = scope.own(await buildProgram(gpu, updateLaunches));
 
       // Validation asks the moving average, without dropout, flips or label dropout, and works where training does
       const forValidation = `validation at batch ${batch}`;
@@ -235,14 +236,15 @@ export class TrainingStep {
           copy,
         }),
       );
-      const validation = await buildProgram(gpu, [
+      const validationLaunches = [
         ...batchLaunches({ ...options, flip: false, labelDropout: 0 }, shared, evaluation.inputs),
         ...evaluation.launches,
         ...lossLaunches(options, shared, evaluation.prediction),
-      ]);
-      scope.own(validation);
+      ];
+      const validation = scope.own(await buildProgram(gpu, validationLaunches));
       const programs = { micro, update, validation };
-      return new TrainingStep(gpu, scope, { programs, weights, gradients, health, table }, shared);
+      const kernels = digestOf([...gradientLaunches, ...updateLaunches]);
+      return new TrainingStep(gpu, scope, { programs, weights, gradients, health, table, kernels }, shared);
     });
   }
 

@@ -208,7 +208,7 @@ export class Tuning {
         return this.#file.path;
       } catch (error) {
         if (!(error instanceof DenoiseError)) throw error;
-        this.#onWarning(`the kernels chosen are forgotten with the end of this process: ${error.message}`);
+        this.#onWarning(`the kernels chosen are not kept for the next time: ${error.message}`);
       }
     }
     const memory = inMemory.get(this.#gpu) ?? new Map<string, string>();

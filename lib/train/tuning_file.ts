@@ -9,7 +9,8 @@ import { dirname, join } from "node:path";
 import configuration from "../../deno.json" with { type: "json" };
 import type { Gpu } from "../gpu/device.ts";
 import type { Choices } from "../graph/tune.ts";
-import { reason, writeDurable } from "./durable.ts";
+import { whileAlone } from "./directory_lock.ts";
+import { reason, removeLeftovers, writeDurable } from "./durable.ts";
 import { driverVersion } from "./driver.ts";
 
 /** Raised whenever kernels change so that another candidate may be the fastest. */
@@ -73,6 +74,10 @@ export async function readTuning(file: TuningFile, onWarning: (message: string) 
  * @throws {CheckpointError} when it cannot be written
  */
 export async function keepTuning(file: TuningFile, known: Choices, made: Choices): Promise<Choices> {
+  return await whileAlone(dirname(file.path), () => merge(file, known, made));
+}
+
+async function merge(file: TuningFile, known: Choices, made: Choices): Promise<Choices> {
   const record = await readRecord(file.path, () => {});
   const present = record && isFor(record, file) ? record : undefined;
   const choices = new Map(present?.choices);
@@ -81,6 +86,8 @@ export async function keepTuning(file: TuningFile, known: Choices, made: Choices
   }
   const driver = file.driver === "unknown" ? present?.driver ?? file.driver : file.driver;
   await writeRecord(file.path, { identity: file.identity, driver, choices });
+  // What is left is in nobody's way, and the next time is another chance.
+  await removeLeftovers(dirname(file.path)).catch(() => {});
   return choices;
 }
 

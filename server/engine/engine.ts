@@ -6,6 +6,7 @@
  */
 import { networkRows } from "../../lib/diffusion/slot_batch.ts";
 import type { DrawSettings, ModelFacts } from "../../lib/generate.ts";
+import type { Precision } from "../../lib/model/precision.ts";
 
 /** The model that is being served, as the main thread knows it. */
 export interface ServedModel extends ModelFacts {
@@ -21,6 +22,8 @@ export interface ServedModel extends ModelFacts {
   readonly width: number;
   /** Adapter that the model runs on. */
   readonly adapter: string;
+  /** How its activations lie in memory. */
+  readonly precision: Precision;
   /** When it was loaded, milliseconds since 1970. */
   readonly loadedAt: number;
 }

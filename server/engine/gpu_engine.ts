@@ -4,6 +4,7 @@
  * @module
  */
 import { DeviceError } from "../../lib/errors.ts";
+import type { Precision } from "../../lib/model/precision.ts";
 import type { TuneMode, TuningProgress } from "../../lib/train/tuning.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Engine, EngineImage, EngineListener, ServedModel } from "./engine.ts";
@@ -38,6 +39,8 @@ export interface GpuEngineOptions {
   readonly rows: number;
   /** Told when a damaged file was replaced by an older one; `console.warn` if not given. */
   readonly onWarning?: (message: string) => void;
+  /** How activations lie in memory; float32 if not given. */
+  readonly precision?: Precision;
   /** When kernels are tried out; `auto` if not given. */
   readonly tune?: TuneMode;
   /** Told how far that is. */
@@ -145,7 +148,7 @@ export class GpuEngine implements Engine {
   }
 
   #start(): void {
-    const { startWorker = startGpuWorker, tune } = this.#options;
+    const { startWorker = startGpuWorker, precision = "float32", tune = "auto" } = this.#options;
     const worker = startWorker();
     this.#worker = worker;
     this.#startedAt = this.#clock.now();
@@ -162,8 +165,7 @@ export class GpuEngine implements Engine {
     worker.addEventListener("messageerror", () => {
       if (present()) this.#fail(new DeviceError("the GPU worker sent what cannot be read"));
     });
-    const tuning = tune === undefined ? {} : { tune };
-    this.#send({ type: "start", path: this.#path, rows: this.rows, ...tuning });
+    this.#send({ type: "start", path: this.#path, rows: this.rows, precision, tune });
     this.#watch();
   }
 

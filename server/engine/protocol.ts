@@ -15,13 +15,20 @@ import {
   ShapeError,
   TrainingError,
 } from "../../lib/errors.ts";
+import type { Precision } from "../../lib/model/precision.ts";
 import type { TuneMode, TuningProgress } from "../../lib/train/tuning.ts";
 import type { EngineImage, EngineTurn, Pixels, ServedModel } from "./engine.ts";
 
 /** To the worker. */
 export type Command =
   /** Comes first and once; answered by `ready` or `fatal`. */
-  | { readonly type: "start"; readonly path: string; readonly rows: number; readonly tune?: TuneMode }
+  | {
+    readonly type: "start";
+    readonly path: string;
+    readonly rows: number;
+    readonly precision: Precision;
+    readonly tune: TuneMode;
+  }
   | { readonly type: "add"; readonly image: EngineImage }
   | { readonly type: "remove"; readonly id: number }
   /** The main thread has heard of a turn, and has sent what follows from it: the next may begin. */

@@ -12,6 +12,7 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { Images } from "../../lib/image/images.ts";
 import { classCount, imageSize } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
+import type { Precision } from "../../lib/model/precision.ts";
 import { type TuneMode, TUNING_DIRECTORY, type TuningProgress } from "../../lib/train/tuning.ts";
 import type { EngineImage, Pixels, ServedModel } from "./engine.ts";
 import { loadWithStep } from "./training_step.ts";
@@ -23,6 +24,8 @@ export interface ServingOptions {
   readonly rows: number;
   /** Told when a damaged file was replaced by an older one. */
   readonly onWarning: (message: string) => void;
+  /** How activations lie in memory; float32 if not given. */
+  readonly precision?: Precision;
   /** When kernels are tried out; `auto` if not given. */
   readonly tune?: TuneMode;
   /** Told how far that is. */
@@ -98,7 +101,7 @@ export class Serving {
 
 /** What is told of a model that was loaded from `directory` or, where that is damaged, a checkpoint in it. */
 function factsOf(model: DDPM, directory: string, step: number | undefined): ServedModel {
-  const { config, schedule, classes, path, adapter } = model;
+  const { config, schedule, classes, path, adapter, precision } = model;
   const [height, width] = imageSize(config);
   const name = basename(directory);
   return {
@@ -112,6 +115,7 @@ function factsOf(model: DDPM, directory: string, step: number | undefined): Serv
     height,
     width,
     adapter,
+    precision,
     loadedAt: Date.now(),
   };
 }

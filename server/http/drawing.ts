@@ -34,7 +34,7 @@ export const ANY_CLASS = "any";
 /** Longest side of a picture in pixels. */
 export const MAX_SIDE = 4096;
 /** Most pixels in all frames of an animation: some seconds of work. */
-export const MAX_ANIMATION = 2 ** 23;
+const MAX_ANIMATION = 2 ** 23;
 /** White pixels between the images of a grid; the default of `Images.grid`. */
 const GRID_GAP = 2;
 
@@ -163,6 +163,7 @@ export function imageMetadata(draw: DrawSettings, model: ServedModel, index: num
     steps: draw.steps,
     ...(draw.eta === undefined ? {} : { eta: draw.eta }),
     guidance: draw.guidance,
+    ...(model.precision === "float16" ? { precision: model.precision } : {}),
   };
 }
 

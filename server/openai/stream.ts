@@ -76,7 +76,7 @@ export async function streamImages(
 }
 
 /** The steps after which to send previews: as many as there are, at even distances, none of them the last. */
-export function partialSteps(steps: number, previews: number): FrameWish {
+function partialSteps(steps: number, previews: number): FrameWish {
   const even = Array.from({ length: previews }, (_, i) => Math.round((i + 1) * steps / (previews + 1)) - 1);
   return { kind: "predicted", at: [...new Set(even)].filter((step) => step >= 0 && step < steps - 1) };
 }

@@ -25,13 +25,13 @@ export async function readOffer() {
     getJson("page/settings.json"),
     getJson("models"),
   ]);
-  const { id, classes, width, height, parameters, timesteps, adapter } = model;
+  const { id, classes, width, height, parameters, timesteps, adapter, precision } = model;
   return {
     classes,
     size: { width, height },
     facts:
       `The model here is ${id}. It has ${million(parameters)} parameters, knows ${timesteps} degrees of ` +
-      `noise, and runs on ${adapter}.`,
+      `noise, and runs on ${adapter}${precision === "float16" ? " in float16" : ""}.`,
     samplers,
     limits: { ...limits, steps: timesteps },
     defaults,

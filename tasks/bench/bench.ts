@@ -16,7 +16,8 @@ import { describeEnvironment, type Environment } from "./environment.ts";
 import { measureFirstStep } from "./first_step.ts";
 import { type KernelCase, kernelCases } from "./kernels.ts";
 import { type Limits, measureLimits } from "./limits.ts";
-import { type Effort, measureAgainst, median, replay, timeOnce, type Work } from "./measure.ts";
+import { BATCH_SIZES, measureKernel, suitableCase } from "./kernel_rows.ts";
+import { type Effort, median, type Work } from "./measure.ts";
 import {
   buildSampler,
   buildTrainer,
@@ -27,6 +28,7 @@ import {
   MODELS,
 } from "./models.ts";
 import { networkFlops } from "./operations.ts";
+import { IN_FLOAT16, measurePrecisions } from "./precisions.ts";
 import { type BenchReport, newProfile, newReport } from "./report.ts";
 
 /** What to measure, and how long. */
@@ -66,14 +68,14 @@ const QUICK: Effort = { seconds: 0.1, referenceSeconds: 0.1, repeats: 1 };
 /** Longest step of a network, in seconds: a measurement takes about ten of them. */
 const LONGEST_STEP = { full: 4, quick: 1 };
 
-/** Images in a batch of a kernel's case, largest first: what the targets are stated for, then what is quicker. */
-const BATCH_SIZES = [16, 4, 1];
-
 /** Images in a batch of each model, at most. */
 const BATCHES: Readonly<Record<"software" | "gpu", Readonly<Record<string, number>>>> = {
   software: { floor: 16, tiny: 16, small: 4, ddpm: 1 },
   gpu: { floor: 16, tiny: 128, small: 128, ddpm: 128 },
 };
+
+/** Matches every name; what is chosen where nothing is asked for. */
+const EVERYTHING = new RegExp("");
 
 /** Runs the bench; what cannot be measured is listed in the report with the reason. */
 export async function runBench(options: BenchOptions, reporter: Reporter): Promise<BenchResult> {
@@ -124,7 +126,10 @@ class Bench {
     await this.#kernels();
     await this.#models("training", MODELS, (model, batch) => this.#training(model, batch));
     await this.#models("sampling", PRESETS, (model, batch) => this.#sampling(model, batch));
-    if (!this.options.quick && !this.options.again) await this.#firstStep();
+    const { quick, again, only } = this.options;
+    if (again) return;
+    if (!quick || only.source !== EVERYTHING.source) await this.#precisions();
+    if (!quick) await this.#firstStep();
   }
 
   close(): void {
@@ -182,7 +187,9 @@ class Bench {
       await this.#attempt(names[index], async (limits) => {
         const sizes = bySize.map((cases) => cases[index]);
         const earlier = sizes.find((size) => this.#hasEarlier(size));
-        await this.#kernelRows(earlier ?? await this.#suitable(sizes), limits);
+        const measuring = { tuning: this.#tuning, limits, effort: this.#effort };
+        const kernelCase = earlier ?? await suitableCase(this.#gpu, sizes, measuring);
+        this.report.kernels.push(...await measureKernel(this.#gpu, kernelCase, measuring));
       });
     }
     const rates = this.report.kernels.filter(({ name }) => name.startsWith("conv 3x3")).map(({ gflops }) =>
@@ -196,67 +203,20 @@ class Bench {
     return this.options.earlier?.kernels.some((row) => `${row.name} `.startsWith(`${name} `)) ?? false;
   }
 
-  /** The case of the largest batch, of {@linkcode BATCH_SIZES}, that does not take too long. */
-  async #suitable(sizes: readonly KernelCase[]): Promise<KernelCase> {
-    const smallest = sizes[sizes.length - 1];
-    const seconds = await this.#longestPiece(smallest);
-    return sizes.find((_, i) => BATCH_SIZES[i] * seconds <= 3 * this.#effort.seconds) ?? smallest;
-  }
-
-  /** Seconds of the longest piece of a case; waiting for the device included, a kernel's compilation not. */
-  async #longestPiece(kernelCase: KernelCase): Promise<number> {
-    const prepared = await kernelCase.prepare(this.#gpu, this.#tuning);
-    try {
-      let longest = 0;
-      await this.#gpu.device.queue.onSubmittedWorkDone();
-      for (const { program } of prepared.pieces) {
-        longest = Math.max(longest, await timeOnce(this.#gpu, replay(this.#gpu, program), 1));
-      }
-      return longest;
-    } finally {
-      prepared.destroy();
-    }
-  }
-
-  async #kernelRows({ name, prepare }: KernelCase, limits: Limits): Promise<void> {
-    const gpu = this.#gpu;
-    const prepared = await prepare(gpu, this.#tuning);
-    try {
-      for (const { part, program, flops, bytes } of prepared.pieces) {
-        const products = flops > 0;
-        const [units, limit] = products ? [flops, limits.fma] : [bytes, limits.copy];
-        const { seconds, ratio } = await measureAgainst(
-          gpu,
-          replay(gpu, program),
-          units,
-          limit,
-          this.#effort,
-        );
-        const rate = units / seconds / 1e9;
-        this.report.kernels.push({
-          name: `${name} ${part}`.trim(),
-          milliseconds: 1000 * seconds,
-          ...(products ? { gflops: rate } : { gigabytesPerSecond: rate }),
-          ofLimit: ratio,
-        });
-      }
-    } finally {
-      prepared.destroy();
-    }
-  }
-
   async #models(
     kind: "training" | "sampling",
     all: readonly string[],
     measure: (model: string, batch: number) => Promise<void>,
+    prefix = "",
   ): Promise<void> {
     const earlierRow = (model: string) => this.options.earlier?.[kind].find((row) => row.model === model);
     const { only, again, batch: asked } = this.options;
-    const models = all.filter((model) => only.test(`${kind} ${model}`) && (!again || earlierRow(model)));
-    this.reporter.start(models.length, kind);
+    const nameOf = (model: string) => `${prefix}${kind} ${model}`;
+    const models = all.filter((model) => only.test(nameOf(model)) && (!again || earlierRow(model)));
+    this.reporter.start(models.length, prefix + kind);
     for (const [done, model] of models.entries()) {
       this.reporter.update(done, { now: model });
-      await this.#attempt(`${kind} ${model}`, async () => {
+      await this.#attempt(nameOf(model), async () => {
         const { forward, step } = networkFlops(modelConfig(model), 1, kernelTarget(this.#gpu));
         const batch = asked ?? earlierRow(model)?.batch;
         await measure(model, batch ?? this.#batchFor(model, kind === "training" ? step : forward));
@@ -309,6 +269,19 @@ class Bench {
     if (!this.options.profile) return;
     const sampler = await buildSampler(this.#gpu, modelConfig(model), shape, this.#tuning);
     await this.#profile(`sampling step of ${model}, batch ${batch}`, sampler);
+  }
+
+  async #precisions(): Promise<void> {
+    const { software } = this.#gpu.adapter;
+    for (const [kind, model] of IN_FLOAT16[software ? "software" : "gpu"]) {
+      const measure = async (model: string, batch: number) => {
+        const shape = { batch, steps: this.options.steps };
+        this.report.precisions.push(
+          await measurePrecisions(this.#gpu, kind, model, shape, this.#measuring),
+        );
+      };
+      await this.#models(kind, [model], measure, "float16 ");
+    }
   }
 
   async #firstStep(): Promise<void> {

@@ -67,7 +67,8 @@ export async function readReport(path: string): Promise<BenchReport> {
     throw refuse("it has no adapter, or no rows");
   }
   if (report.version !== 1) throw refuse(`its version is ${report.version}, not 1`);
-  return report as BenchReport;
+  // Reports of before there was float16 have none of its rows.
+  return { ...report, precisions: report.precisions ?? [] } as BenchReport;
 }
 
 /**
@@ -82,8 +83,8 @@ export function checkAdapter(path: string, before: string, now: string): void {
 
 /**
  * Compares row by row. Rows that both have a share of the adapter's limit, measured alternately with them, are compared
- * by it, since a machine is rarely as quiet the second time; all others by their time. Host time and first steps have
- * no limit, so they are shown and not judged.
+ * by it, since a machine is rarely as quiet the second time; all others by their time. Host time, float16 and first
+ * steps have no limit, so they are shown and not judged.
  */
 export function compareReports(
   before: BenchReport,
@@ -184,7 +185,9 @@ function samplingName({ model, batch }: SamplingRow): string {
   return `sampling ${model}, batch ${batch}`;
 }
 
-function measured({ kernels, training, sampling, firstSteps }: BenchReport): Map<string, Measured> {
+function measured(
+  { kernels, training, sampling, precisions, firstSteps }: BenchReport,
+): Map<string, Measured> {
   const rows = new Map<string, Measured>(kernels.map((row) => [row.name, row]));
   for (const row of training) {
     const { milliseconds, ofPeak, hostMillisecondsPer1000, dispatches } = row;
@@ -197,6 +200,11 @@ function measured({ kernels, training, sampling, firstSteps }: BenchReport): Map
   }
   for (const row of sampling) {
     rows.set(samplingName(row), { milliseconds: row.millisecondsPerStep, ofLimit: row.ofPeak });
+  }
+  for (const { kind, model, batch, float16Milliseconds } of precisions) {
+    // A ratio that falls because float32 became faster is no loss.
+    const name = `float16 ${kind} ${model}, batch ${batch}`;
+    rows.set(name, { milliseconds: float16Milliseconds, unjudged: true });
   }
   for (const { model, batch, coldSeconds, warmSeconds } of firstSteps) {
     rows.set(`first step ${model}, batch ${batch}, cold`, {

@@ -12,6 +12,7 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { ResourceScope } from "../../lib/gpu/memory.ts";
 import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
 import { recordForward, unetParameters } from "../../lib/model/network.ts";
+import type { Precision } from "../../lib/model/precision.ts";
 import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
 import { ResidentDataset } from "../../lib/train/resident.ts";
 import { recordTraining, TrainingStep } from "../../lib/train/step.ts";
@@ -39,7 +40,7 @@ export function modelConfig(name: string): UNetConfig {
 }
 
 /** Images of noise: what is in them costs nothing. */
-export function randomImages(count: number): ImageDataset {
+function randomImages(count: number): ImageDataset {
   const images = new Uint8Array(count * 32 * 32 * 3);
   for (let i = 0; i < images.length; i += 65536) crypto.getRandomValues(images.subarray(i, i + 65536));
   const labels = Uint8Array.from({ length: count }, (_, i) => i % CLASSES);
@@ -65,12 +66,13 @@ export function buildTrainer(
   config: UNetConfig,
   batch: number,
   tuning: Tuning,
+  precision: Precision = "float32",
 ): Promise<Trainer> {
   const scope = new ResourceScope(gpu, "bench training");
   return scope.guard(async () => {
     const target = await tuning.tuned(() => [
-      recordTraining({ config, batch }).g,
-      recordForward(config, batch).g,
+      recordTraining({ config, batch, precision }).g,
+      recordForward(config, batch, precision).g,
     ]);
     const images = randomImages(Math.max(batch, 256));
     const order = Uint32Array.from({ length: images.count }, (_, i) => i);
@@ -87,6 +89,7 @@ export function buildTrainer(
           flip: true,
           ...optimizer,
           stopAtNonFinite: true,
+          precision,
           target,
         },
         objectiveTables(new NoiseSchedule()),
@@ -225,15 +228,16 @@ export function buildSampler(
   config: UNetConfig,
   { batch, steps }: SamplingShape,
   tuning: Tuning,
+  precision: Precision = "float32",
 ): Promise<Sampler> {
   const scope = new ResourceScope(gpu, "bench sampling");
   return scope.guard(async () => {
-    const table = unetParameters(config);
+    const table = unetParameters(config, precision);
     const weights = scope.buffer(4 * table.elements, "weights").buffer;
     gpu.device.queue.writeBuffer(weights, 0, table.initialize(0));
-    const target = await tuning.tuned(() => [recordForward(config, batch).g]);
+    const target = await tuning.tuned(() => [recordForward(config, batch, precision).g]);
     const generator = scope.own(
-      await Generator.build(gpu, { config, weights, slots: batch, guided: false, target }),
+      await Generator.build(gpu, { config, weights, slots: batch, guided: false, target, precision }),
     );
     const plan = planSampling("ddim", new NoiseSchedule(), { steps });
     const requests = Array.from({ length: batch }, (_, i) => ({

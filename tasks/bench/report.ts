@@ -7,6 +7,7 @@ import { type ProfileEntry, type Slice, summarize } from "../../lib/gpu/profile.
 import type { Environment } from "./environment.ts";
 import type { FirstStepRow } from "./first_step.ts";
 import type { SamplingRow, TrainingRow } from "./models.ts";
+import type { PrecisionRow } from "./precisions.ts";
 
 /** A line of the table of kernels: one in `gflops` where products count, one in `gigabytesPerSecond` elsewhere. */
 export interface KernelRow {
@@ -53,6 +54,7 @@ export interface BenchReport {
   readonly kernels: KernelRow[];
   readonly training: TrainingRow[];
   readonly sampling: SamplingRow[];
+  readonly precisions: PrecisionRow[];
   readonly firstSteps: FirstStepRow[];
   readonly profiles: Profile[];
   /** What was not measured, and why. */
@@ -61,8 +63,8 @@ export interface BenchReport {
 
 /** An empty report. */
 export function newReport(environment: Environment, quick: boolean): BenchReport {
-  const rows = { kernels: [], training: [], sampling: [], firstSteps: [], profiles: [], skipped: [] };
-  return { version: 1, environment, quick, ...rows };
+  const networks = { training: [], sampling: [], precisions: [], firstSteps: [], profiles: [] };
+  return { version: 1, environment, quick, kernels: [], ...networks, skipped: [] };
 }
 
 /** The report as text: what was measured where, then a table for each part that has rows. */
@@ -73,6 +75,7 @@ export function formatReport(report: BenchReport): string {
     kernelLines(report.kernels),
     trainingLines(report.training),
     samplingLines(report.sampling),
+    precisionLines(report.precisions),
     firstStepLines(report.firstSteps),
     ...report.profiles.map((profile) => profileLines(profile, report.limits)),
     report.profiles.length > 0 ? [BYTES_NOTE] : [],
@@ -144,6 +147,17 @@ function samplingLines(rows: readonly SamplingRow[]): string[] {
     figure(row.imagesPerSecond),
     figure(row.gflops),
     percent(row.ofPeak),
+  ]);
+}
+
+function precisionLines(rows: readonly PrecisionRow[]): string[] {
+  const heads = ["float16 against float32", "batch", "float32 ms", "float16 ms", "ratio to float32"];
+  return table(heads, rows, (row) => [
+    `${row.kind} ${row.model}`,
+    String(row.batch),
+    figure(row.float32Milliseconds),
+    figure(row.float16Milliseconds),
+    `${figure(row.toFloat32)} x`,
   ]);
 }
 

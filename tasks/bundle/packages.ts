@@ -11,7 +11,7 @@ import type { Entry } from "./archive.ts";
 import { filesBelow } from "./project.ts";
 
 /** Folder for `DENO_DIR` in an unpacked bundle. */
-export const CACHE_FOLDER = "cache";
+const CACHE_FOLDER = "cache";
 
 /** Where Deno keeps packages of the default registry, whichever they were fetched from. */
 const REGISTRY_FOLDER = `${CACHE_FOLDER}/npm/registry.npmjs.org`;

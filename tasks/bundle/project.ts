@@ -9,7 +9,7 @@ import { ConfigError } from "../../lib/errors.ts";
 import type { Entry } from "./archive.ts";
 
 /** Folder of the project in an unpacked bundle. */
-export const PROJECT_FOLDER = "project";
+const PROJECT_FOLDER = "project";
 
 /** What a copy without git does not carry: results, and what tools keep. */
 const NOT_CARRIED = ["runs", "node_modules"];

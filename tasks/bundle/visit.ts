@@ -50,6 +50,7 @@ function stagesFor(out: string, data: string): readonly Stage[] {
       commands: [
         task("bench", "--only", "^training ddpm$", ...json("ddpm")),
         task("bench", "--only", "^((training|sampling) small|sampling ddpm)$", ...json("models")),
+        task("bench", "--only", "^float16 training (small|ddpm)$", ...json("float16")),
       ],
     },
     {

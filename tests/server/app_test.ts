@@ -52,6 +52,7 @@ Deno.test("classes and models tell what is served, and nothing of the machine's 
     timesteps: 1000,
     prediction: "epsilon",
     adapter: "fake adapter",
+    precision: "float32",
     loaded: "2026-01-01T00:00:00.000Z",
   }]);
   assert.ok(!JSON.stringify(models).includes("/models/"));

@@ -36,6 +36,7 @@ export function fakeModel(changes: Partial<ServedModel> = {}): ServedModel {
     height: 32,
     width: 32,
     adapter: "fake adapter",
+    precision: "float32",
     loadedAt: Date.UTC(2026, 0, 1),
     ...changes,
   };

@@ -10,6 +10,7 @@ const model = {
   parameters: 1234567,
   classes: ["bird", "cat"],
   adapter: "llvmpipe",
+  precision: "float32",
 } as unknown as ServedModel;
 
 Deno.test("it tells address, model, adapter and a command, a line each", () => {
@@ -19,6 +20,7 @@ Deno.test("it tells address, model, adapter and a command, a line each", () => {
     "adapter  llvmpipe",
     "try      curl -o image.png 'http://127.0.0.1:8000/generate?class=cat'",
   ]);
+  assert.equal(greeting("", { ...model, precision: "float16" }, {})[2], "adapter  llvmpipe, in float16");
 });
 
 Deno.test("the command asks for a class that there is, and brings the token from its file", () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { testGpu } from "../gpu.ts";
 import { inTemporaryDirectory } from "../train/directories.ts";
 import { runTask } from "./command.ts";
 
@@ -11,5 +12,24 @@ Deno.test("what was measured is shown also where the file for it cannot be writt
     assert.match(err.trim().split("\n").at(-1)!, /^error: cannot write file\/bench\.json: /);
     assert.ok(!err.includes(" at "), err);
     assert.equal(code, 1);
+  });
+});
+
+Deno.test("float16 is measured against float32 where the adapter has it, and else said not to be", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const flags = ["--quick", "--only", "^float16 sampling tiny$", "--batch", "1", "--json"];
+    const { code, out, err } = await runTask("bench", flags, directory);
+    assert.equal(code, 0, err);
+    const { precisions, training, sampling, skipped } = JSON.parse(out);
+    assert.deepEqual([training, sampling], [[], []]);
+    if ((await testGpu()).adapter.features.includes("shader-f16")) {
+      const [{ float32Milliseconds, float16Milliseconds, toFloat32, ...row }] = precisions;
+      assert.deepEqual(row, { kind: "sampling", model: "tiny", batch: 1 });
+      assert.ok([float32Milliseconds, float16Milliseconds, toFloat32].every((value) => value > 0));
+      assert.deepEqual(skipped, []);
+    } else {
+      assert.deepEqual(precisions, []);
+      assert.match(skipped[0].reason, /no shader-f16/);
+    }
   });
 });

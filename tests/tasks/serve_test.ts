@@ -32,6 +32,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--public-url <URL>", "default: the address that the request went to"],
         ["--trusted-proxy <ADDRESSES>", "default: none"],
         ["--max-images <N>", "in images", "default: 64"],
+        ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
         ["--tune <WHEN>", "auto, on, off", "default: auto", TUNING_DIRECTORY, "same to the bit while"],
       ]
     ) {
@@ -47,7 +48,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
   const args =
     "--model m --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
     "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 " +
-    "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --tune on";
+    "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision float16 --tune on";
   assert.deepEqual(readFlags(args.split(" ")), {
     model: "m",
     host: "::1",
@@ -64,6 +65,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     maxImages: 1,
     publicUrl: "https://example.org/images",
     trustedProxy: ["10.0.0.1", "fd00::1"],
+    precision: "float16",
     tune: "on",
   });
   assert.equal(readFlags(["--host", "[fe80::1]"]).host, "fe80::1");
@@ -84,6 +86,7 @@ Deno.test("wrong values are refused with the flag and what is allowed, before an
       ["--cors", "https://example.org/path", /an origin such as/],
       ["--cors", "null", /an origin such as/],
       ["--sampler", "euler", /ddpm, ddim/],
+      ["--precision", "half", /float32, float16/],
       ["--public-url", "example.org", /a URL such as/],
       ["--public-url", "https://example.org/?a=1", /a URL such as/],
       ["--trusted-proxy", "10.0.0.1,proxy", /IP addresses with commas/],

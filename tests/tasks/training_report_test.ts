@@ -63,6 +63,19 @@ Deno.test("a run that was interrupted is told to be resumable only where there i
   ]);
 });
 
+Deno.test("a run in float16 says so, and how many steps overflowed since it last told of any", async () => {
+  const { settings } = start();
+  const lines = await told(
+    [0, start({ settings: { ...settings, precision: "float16" }, totalSteps: 9 })],
+    [20, step({ step: 4, skippedSteps: 3 })],
+    [40, step({ step: 8, skippedSteps: 0 })],
+  );
+  assert.match(lines[0], /; tiny network in float16, 1.00 M parameters/);
+  const shown = lines.filter((line) => line.startsWith("training"));
+  assert.deepEqual(shown.map((line) => line.match(/overflowed \d+/)?.[0]), ["overflowed 3", undefined]);
+  assert.match((await told([0, start()]))[0], /; tiny network, 1.00 M/);
+});
+
 Deno.test("kernels that are tried before the start are told of", async () => {
   const finished = { seconds: 6, keptIn: "kept.json" };
   const lines = await told(

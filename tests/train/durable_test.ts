@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { CheckpointError, TrainingError } from "../../lib/errors.ts";
-import { lockDirectory, type OnPhase, writeDirectoryDurable, writeDurable } from "../../lib/train/durable.ts";
+import { CheckpointError } from "../../lib/errors.ts";
+import { type OnPhase, writeDirectoryDurable, writeDurable } from "../../lib/train/durable.ts";
 import { emptyDirectory, inTemporaryDirectory, systemError, treeOf } from "./directories.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -173,44 +172,5 @@ Deno.test("writeDurable says so when a file stands where a directory is needed",
     await Deno.writeTextFile(join(directory, "a"), "file");
     await assert.rejects(writeDurable(join(directory, "a/b"), bytes("x")), CheckpointError);
     assert.deepEqual(await treeOf(directory), { a: "file" });
-  });
-});
-
-Deno.test("lockDirectory refuses a directory that this process holds, until it is released", async () => {
-  await inTemporaryDirectory(async (parent) => {
-    const directory = join(parent, "made/run");
-    const lock = await lockDirectory(directory);
-    await assert.rejects(lockDirectory(directory), (error: Error) => {
-      assert.ok(error instanceof TrainingError);
-      const start = `${directory} is in use by another training run (process ${Deno.pid} since `;
-      assert.ok(error.message.startsWith(start), error.message);
-      assert.match(error.message, /wait for it, stop it, or choose another directory/);
-      return true;
-    });
-    lock.release();
-    lock.release();
-    {
-      using _again = await lockDirectory(directory);
-      await assert.rejects(lockDirectory(directory), TrainingError);
-    }
-    (await lockDirectory(directory)).release();
-  });
-});
-
-const another = "lockDirectory refuses a directory that another process holds, until that is killed";
-Deno.test(another, { ignore: Deno.build.os === "windows" }, async () => {
-  await inTemporaryDirectory(async (directory) => {
-    const script = fileURLToPath(new URL("hold_lock.ts", import.meta.url));
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", script, directory],
-      stdout: "piped",
-    }).spawn();
-    const reader = child.stdout.getReader();
-    await reader.read(); // "locked"
-    await assert.rejects(lockDirectory(directory), new RegExp(`process ${child.pid} `));
-    child.kill("SIGKILL");
-    await child.status;
-    await reader.cancel();
-    (await lockDirectory(directory)).release();
   });
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { ConfigError } from "../../lib/errors.ts";
 import { decodeSafetensors } from "../../lib/safetensors.ts";
 import { loadPipeline, saveCheckpoint } from "../../lib/train/checkpoint.ts";
 import { exportModel } from "../../lib/train/export.ts";
@@ -52,6 +53,17 @@ Deno.test("float16 is what an export is unless said: every weight rounded to the
     }
     const file = Deno.readFileSync(join(out, "unet/diffusion_pytorch_model.safetensors"));
     for (const { dtype } of decodeSafetensors(file, "export").tensors.values()) assert.equal(dtype, "F16");
+  });
+});
+
+Deno.test("a precision that there is not is refused by name", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const out = join(directory, "out");
+    await assert.rejects(
+      exportModel("nowhere", out, { precision: "int8" as "float16" }),
+      (error) =>
+        error instanceof ConfigError && /^precision: expected float32 or float16/.test(error.message),
+    );
   });
 });
 

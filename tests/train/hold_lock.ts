@@ -1,5 +1,5 @@
 /** Locks the directory of its argument, says so, and holds it until it is killed; a process of durable_test.ts. */
-import { lockDirectory } from "../../lib/train/durable.ts";
+import { lockDirectory } from "../../lib/train/directory_lock.ts";
 
 await lockDirectory(Deno.args[0]);
 console.log("locked");

@@ -240,7 +240,7 @@ Deno.test("without a directory, or where it cannot be written, choices are as lo
       const told = await prepared(await open(gpu, "on", place, timer.means, warn), [convolution()]);
       assert.equal(told.at(-1)!.finished!.keptIn, undefined);
       assert.equal(
-        warnings.some((message) => /forgotten with the end of this process/.test(message)),
+        warnings.some((message) => /not kept for the next time/.test(message)),
         place !== undefined,
       );
       const { trials } = timer;

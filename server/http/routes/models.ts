@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "@hono/zod-openapi";
+import { PRECISIONS } from "../../../lib/model/precision.ts";
 import { jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
 import { servedModel } from "../drawing.ts";
@@ -24,12 +25,13 @@ const modelSchema = z.object({
   timesteps: z.int().openapi({ description: "Most steps that make sense." }),
   prediction: z.string(),
   adapter: z.string(),
+  precision: z.enum(PRECISIONS).openapi({ description: "How activations lie in memory." }),
   loaded: z.iso.datetime(),
 }).openapi("Model");
 
 /** A model in answers. Its directory is nobody's business. */
 export function describeModel(model: ServedModel): z.output<typeof modelSchema> {
-  const { id, step, parameters, height, width, classes, schedule, adapter, loadedAt } = model;
+  const { id, step, parameters, height, width, classes, schedule, adapter, precision, loadedAt } = model;
   return {
     id,
     ...(step === undefined ? {} : { step }),
@@ -40,6 +42,7 @@ export function describeModel(model: ServedModel): z.output<typeof modelSchema> 
     timesteps: schedule.config.numTrainTimesteps,
     prediction: schedule.config.predictionType,
     adapter,
+    precision,
     loaded: new Date(loadedAt).toISOString(),
   };
 }

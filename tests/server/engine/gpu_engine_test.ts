@@ -92,7 +92,7 @@ async function start(): Promise<Bench> {
     },
     onWarning: (message) => warnings.push(message),
   });
-  assert.deepEqual(workers[0].take(), [{ type: "start", path: "/models/one", rows: 6 }]);
+  assert.deepEqual(workers[0].take(), [START]);
   workers[0].ready();
   const engine = await starting;
   const listener: EngineListener = {
@@ -119,6 +119,9 @@ function turnReport(changes: Partial<Extract<Report, { type: "turn" }>> = {}): R
 function picture(id: number, step: number): { id: number; step: number; pixels: Uint8Array<ArrayBuffer> } {
   return { id, step, pixels: Uint8Array.of(10 * id + step) };
 }
+
+/** What a worker is sent first where nothing else is asked for. */
+const START = { type: "start", path: "/models/one", rows: 6, precision: "float32", tune: "auto" } as const;
 
 Deno.test("the model comes across with its schedule", async () => {
   const { engine } = await start();
@@ -248,12 +251,12 @@ Deno.test("a reload: images added before it is known are for the old model, thos
   assert.deepEqual(worker.take(), [{ type: "load", request: 2, path: "/models/two" }]);
 });
 
-Deno.test("a worker is told when to try kernels, each that is started anew, too, and tells how far it is", async () => {
+Deno.test("a worker is told the precision and when to try kernels, each that is started anew, too, and tells how far it is", async () => {
   const workers: FakeWorker[] = [];
   const clock = new FakeClock();
   const told: unknown[] = [];
   const starting = GpuEngine.start({
-    ...{ path: "/models/one", rows: 6, clock, tune: "on" },
+    ...{ path: "/models/one", rows: 6, clock, precision: "float16", tune: "on" },
     startWorker() {
       workers.push(new FakeWorker());
       return workers[workers.length - 1];
@@ -268,7 +271,7 @@ Deno.test("a worker is told when to try kernels, each that is started anew, too,
   workers[0].crash("gone");
   clock.advance(500);
   for (const worker of workers) {
-    assert.deepEqual(worker.take(), [{ type: "start", path: "/models/one", rows: 6, tune: "on" }]);
+    assert.deepEqual(worker.take(), [{ ...START, precision: "float16", tune: "on" }]);
   }
   assert.equal(workers.length, 2);
   await engine.close();
@@ -285,7 +288,7 @@ Deno.test("a reload that fails leaves the old model, and the old path for a new 
   assert.deepEqual(heard, []);
   workers[0].crash("gone");
   clock.advance(500);
-  assert.deepEqual(workers[1].take(), [{ type: "start", path: "/models/one", rows: 6 }]);
+  assert.deepEqual(workers[1].take(), [START]);
 });
 
 Deno.test("answers to several reloads find who asked", async () => {

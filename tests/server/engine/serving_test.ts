@@ -24,12 +24,28 @@ Deno.test("what is served says where it comes from and what it is, and leaves no
     height: 8,
     width: 8,
     adapter: gpu.adapter.name,
+    precision: "float32",
   });
   assert.deepEqual([config.sampleSize, schedule.config.numTrainTimesteps], [8, 1000]);
   assert.ok(Math.abs(Date.now() - loadedAt) < 60_000);
   assert.equal(serving.batch.size, 0);
   await serving.close();
   assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
+});
+
+Deno.test("float16 is served where the adapter has it, and refused with the reason where it has not", async () => {
+  const gpu = await testGpu();
+  const half = { ...options, path: PIPELINE, precision: "float16" } as const;
+  // Only what it is like is asked of it: it is refused before anything is on the device.
+  const plain = Object.create(gpu, { adapter: { value: { ...gpu.adapter, features: [] } } });
+  await assert.rejects(Serving.open(plain, half), (error: Error) => {
+    assert.match(error.message, /^precision: expected float32, since the adapter .* has no shader-f16/);
+    return error instanceof ConfigError;
+  });
+  if (!gpu.adapter.features.includes("shader-f16")) return;
+  const serving = await Serving.open(gpu, half);
+  assert.equal(serving.facts.precision, "float16");
+  await serving.close();
 });
 
 Deno.test("a run is served with the training step of its weights", async () => {

@@ -1,6 +1,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { allowedClasses, checkPictureSize, planDraw, previewSteps } from "../../../server/http/drawing.ts";
+import {
+  allowedClasses,
+  checkPictureSize,
+  imageMetadata,
+  planDraw,
+  previewSteps,
+} from "../../../server/http/drawing.ts";
+import type { ServedModel } from "../../../server/engine/engine.ts";
 import type { JobRunner } from "../../../server/queue/job.ts";
 import type { ProblemError } from "../../../server/http/problem.ts";
 import { acceptedFormat } from "../../../server/http/accept.ts";
@@ -209,6 +216,15 @@ Deno.test("any takes the class that the seed says, the same for one image as for
   const unconditional = fakeModel({ config: presetConfig("tiny", 0), classes: [] });
   const none = planDraw({ seed: 8, count: 2 }, unconditional, { ...defaultSettings, guidance: 3 });
   assert.deepEqual([none.labels, none.guidance], [[0, 0], 1]);
+});
+
+Deno.test("a picture says how it was made; that it was in float16, too, since that is another picture", () => {
+  const query = { class: "cat", seed: 8, count: 2, steps: 5, eta: 0.5 };
+  const of = (model: ServedModel) => imageMetadata(planDraw(query, model, defaultSettings), model, 1);
+  const facts = { model: "fake-model-step-100", class: "cat", seed: 9, sampler: "ddim", steps: 5, eta: 0.5 };
+  assert.deepEqual(of(fakeModel()), { ...facts, guidance: 2 });
+  const half = fakeModel({ precision: "float16" });
+  assert.deepEqual(of(half), { ...facts, guidance: 2, precision: "float16" });
 });
 
 Deno.test("the server's settings fill in what a request leaves out", () => {

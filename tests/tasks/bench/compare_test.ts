@@ -23,7 +23,7 @@ const environment = {
   date: "2026-01-02T03:04:05.000Z",
 };
 
-/** A report of one row of each kind: kernel, training, sampling, first step. */
+/** A report of one row of each kind: kernel, training, sampling, float16, first step. */
 function report(
   ofLimit: number,
   milliseconds: number,
@@ -45,6 +45,10 @@ function report(
   });
   const sampling = { model: "tiny", batch: 8, steps: 20, imagesPerSecond: 1, gflops: 1 };
   made.sampling.push({ ...sampling, millisecondsPerStep: milliseconds, ofPeak: ofLimit });
+  made.precisions.push({
+    ...{ kind: "training", model: "small", batch: 4 },
+    ...{ float32Milliseconds: 10, float16Milliseconds: milliseconds, toFloat32: 10 / milliseconds },
+  });
   made.firstSteps.push({ model: "tiny", batch: 16, coldSeconds: milliseconds, warmSeconds: 1 });
   return made;
 }
@@ -103,13 +107,9 @@ Deno.test("times that no limit stands beside are shown and not judged", () => {
   const host = row(rows, "training tiny, batch 16, host time");
   assert.deepEqual([host.measure, host.before, host.now, host.ratio], ["milliseconds", 5, 50, 0.1]);
   const cold = row(rows, "first step tiny, batch 16, cold");
-  assert.deepEqual([host.judged, cold.judged, host.lost, cold.lost, passed], [
-    false,
-    false,
-    false,
-    false,
-    true,
-  ]);
+  const half = row(rows, "float16 training small, batch 4");
+  for (const { judged, lost } of [host, half, cold]) assert.deepEqual([judged, lost], [false, false]);
+  assert.deepEqual([half.before, half.now, passed], [10, 100, true]);
 });
 
 Deno.test("where a report lacks the share of the limit, times are compared, and a time that is none is lost", () => {

@@ -1,0 +1,90 @@
+/**
+ * What a run has on the device and on the disk, made before its first step.
+ *
+ * @module
+ */
+import { objectiveTables } from "../diffusion/objective.ts";
+import { NoiseSchedule } from "../diffusion/schedule.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { ResourceScope } from "../gpu/memory.ts";
+import type { LoadedCheckpoint } from "./checkpoint.ts";
+import { describeChange } from "./computation.ts";
+import { MetricsFile } from "./metrics.ts";
+import type { TrainOptions } from "./options.ts";
+import { ResidentDataset } from "./resident.ts";
+import type { RunPlan } from "./run_plan.ts";
+import { keepRunTuning } from "./run_tuning.ts";
+import { drawsGrids, SampleGrid } from "./sample_grid.ts";
+import { scheduleOf } from "./settings.ts";
+import { initializeWeights, readTrainer, restoreWeights, stagingFor, writeLossScale } from "./state.ts";
+import { TrainingStep } from "./step.ts";
+import type { Tuning } from "./tuning.ts";
+
+/** What a run is made of. */
+export interface RunParts {
+  readonly gpu: Gpu;
+  readonly options: TrainOptions;
+  readonly plan: RunPlan;
+  /** Owns all that is on the device. */
+  readonly scope: ResourceScope;
+  readonly step: TrainingStep;
+  /** Undefined where none are to be drawn. */
+  readonly grid: SampleGrid | undefined;
+  readonly staging: GPUBuffer;
+  /** Undefined where nothing is to be written. */
+  readonly metrics: MetricsFile | undefined;
+  /** What the caller has yet to be told. */
+  readonly warnings: string[];
+}
+
+/**
+ * Allocates all that a run will need on the device, so that what it cannot hold is told now and not after hours.
+ *
+ * @param given the kernels to use, the checkpoint to go on from, if any, and what the caller has yet to be told
+ * @throws {DeviceError} when the device cannot hold it
+ * @throws {CheckpointError} when the run's directory cannot be written
+ */
+export function buildRun(
+  gpu: Gpu,
+  options: TrainOptions,
+  plan: RunPlan,
+  given: { tuning: Tuning; checkpoint: LoadedCheckpoint | undefined; warnings: string[] },
+): Promise<RunParts> {
+  const { settings, images, progress } = plan;
+  const { tuning, checkpoint, warnings } = given;
+  const scope = new ResourceScope(gpu, "training");
+  return scope.guard(async () => {
+    const resident = scope.own(ResidentDataset.upload(gpu, options.data, images));
+    const stepOptions = {
+      ...settings,
+      config: settings.model,
+      microBatches: settings.accumulate,
+      labelDropout: settings.model.numClassEmbeds === null ? 0 : settings.labelDropout,
+      stopAtNonFinite: settings.onNonFinite === "stop",
+      target: tuning.target,
+    };
+    const tables = objectiveTables(new NoiseSchedule(scheduleOf(settings)));
+    const step = scope.own(await TrainingStep.build(gpu, stepOptions, tables, resident));
+    const staging = stagingFor(gpu, scope, step.table.elements);
+    const ema = step.weights.ema.buffer;
+    const grid = drawsGrids(plan)
+      ? scope.own(await SampleGrid.build(gpu, plan, ema, options, tuning.target))
+      : undefined;
+    await keepRunTuning(gpu, options, tuning);
+    if (checkpoint) {
+      restoreWeights(gpu, step, checkpoint);
+      const { settings: before, computation } = readTrainer(checkpoint);
+      const change = describeChange(computation, { adapter: gpu.adapter.name, kernels: step.kernels });
+      const goesOn = progress.step < plan.totalSteps;
+      // Who asks for another precision asks for other bits.
+      if (change && goesOn && before.precision === settings.precision) warnings.push(change);
+    } else initializeWeights(gpu, step, settings.seed);
+    writeLossScale(gpu, step, settings, progress);
+    const metrics = options.out === undefined ? undefined : await MetricsFile.open(options.out, {
+      step: progress.step,
+      epochEnds: progress.history.map(({ step }) => step),
+      onWarning: (message) => void warnings.push(message),
+    });
+    return { gpu, options, plan, scope, step, grid, staging, metrics, warnings };
+  });
+}
