@@ -17,7 +17,7 @@ import {
   sumPartsSource,
   weightGradientProblem,
 } from "./conv2d_source.ts";
-import { cachedKernel, gemmGrid, gemmKernel, type GemmSize, quads } from "./gemm.ts";
+import { cachedKernel, ENOUGH_TILES, gemmGrid, gemmKernel, type GemmSize, quads } from "./gemm.ts";
 import type { GemmProblem } from "./gemm_problem.ts";
 import { grid1d, type Launch, launch } from "./source.ts";
 import type { KernelTarget } from "./target.ts";
@@ -132,8 +132,6 @@ interface WeightGradientPlan {
 const FLAT_WIDTH = 16;
 /** Pixels that one float32 accumulator may take: more parts add up more exactly, but each is written and read again. */
 const PART_PIXELS = 4096;
-/** Tiles of 32 x 32 times parts that keep a device busy: a few for each core of a CPU, a few for each multiprocessor of a GPU. */
-const ENOUGH_TILES = { subgroup: 16, tile: 512 };
 
 function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradientPlan {
   const flat = isFlat(s);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { gemmSubgroup } from "./gemm_subgroup.ts";
+import { gemmSubgroup, SUBGROUP_LANES } from "./gemm_subgroup.ts";
 import { allTileLayouts, tileLayouts, tileName } from "./gemm_layouts.ts";
 import { gemmTile, type TileLayout } from "./gemm_tile.ts";
 import type { GemmProblem, GemmSize, GemmTile } from "./gemm_problem.ts";
@@ -17,9 +17,6 @@ export interface GemmKernel {
   readonly source: KernelSource;
   readonly tile: GemmTile;
 }
-
-/** Lanes of the one subgroup that the `subgroup` path is laid out for. */
-export const SUBGROUP_LANES = 8;
 
 const cache = new Map<string, KernelSource>();
 
@@ -44,13 +41,16 @@ export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: Gem
   const candidates = subgroup
     ? [subgroupLayout(problem, size, half)]
     : tileLayouts(problem, size, half).map(tileLayout);
-  const product = `${problem.name}${half ? "_half" : ""}`;
-  const key = `${product} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
+  const key = `${problem.name} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
   const name = choose(target, key, candidates.map(({ name }) => name));
   const { tile, code } = candidates.find((layout) => layout.name === name) ??
     tileLayout(allTileLayouts(half).find((layout) => tileName(layout) === name)!);
-  return { source: cachedKernel(`${product}_${name}`, () => code(problem)), tile };
+  const variant = `${problem.name}${half ? "_half" : ""}_${name}`;
+  return { source: cachedKernel(variant, () => code(problem)), tile };
 }
+
+/** Tiles of 32 x 32 in all that keep a device busy: a few for each core of a CPU, a few for each multiprocessor of a GPU. */
+export const ENOUGH_TILES: Readonly<Record<KernelTarget["path"], number>> = { subgroup: 16, tile: 512 };
 
 /** Workgroups along x, y, z. */
 export function gemmGrid(

@@ -12,16 +12,17 @@
  */
 import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
 
-const LANES = 8;
+/** Lanes of the one subgroup that all this is laid out for. */
+export const SUBGROUP_LANES = 8;
 const X = "xyzw";
 const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Four loads' worth of A for the tile's rows, and where element (row, k) of it is. */
 function rowsOfA(a: GemmOperand, rows: number) {
   if (a.along === "k") {
-    const slots = range(rows / LANES);
+    const slots = range(rows / SUBGROUP_LANES);
     return {
-      setup: slots.map((q) => a.setup(`a${q}`, `row + ${LANES * q}u + lane`)),
+      setup: slots.map((q) => a.setup(`a${q}`, `row + ${SUBGROUP_LANES * q}u + lane`)),
       turn: [...slots.map((q) => a.turn(`a${q}`)), ...skip(a, slots.map((q) => `a${q}`))],
       load: slots.map((q) => `let a_${q} = vec4f(${a.load(`a${q}`, "k")});`),
       element: (row: number, k: number) => `subgroupBroadcast(a_${row >> 3}.${X[k]}, ${row & 7}u)`,
@@ -29,7 +30,7 @@ function rowsOfA(a: GemmOperand, rows: number) {
   }
   // A quad of rows a lane; where that leaves lanes over, they take the next k.
   const lanes = rows / 4;
-  const perLoad = LANES / lanes;
+  const perLoad = SUBGROUP_LANES / lanes;
   const at = (j: number) => `4u * k + ${j * perLoad}u + lane / ${lanes}u`;
   return {
     setup: [a.setup("a", `row / 4u + lane % ${lanes}u`)],
@@ -68,7 +69,9 @@ function columnsOfB(b: GemmOperand, width: number) {
 
 /** Renumbers the tile's rows, a lane for each, and leaves the numbers in `targets`. */
 function targets(rows: number): string {
-  const perLane = range(rows / LANES).map((q) => `let target_${q} = target_row(row + ${LANES * q}u + lane);`);
+  const perLane = range(rows / SUBGROUP_LANES).map((q) =>
+    `let target_${q} = target_row(row + ${SUBGROUP_LANES * q}u + lane);`
+  );
   const all = range(rows).map((r) => `subgroupBroadcast(target_${r >> 3}, ${r & 7}u)`);
   return `${perLane.join("\n")}\n  var targets = array<u32, ${rows}>(${all.join(", ")});`;
 }
@@ -97,11 +100,11 @@ export function gemmSubgroup(problem: GemmProblem, { rows, width }: GemmTile, ha
   return `${columnTypes(width, half)}
 ${problem.declarations}
 
-@compute @workgroup_size(${LANES})
+@compute @workgroup_size(${SUBGROUP_LANES})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let place = group.z;
   let row = group.x * ${rows}u;
-  let column = group.y * ${LANES}u + lane;
+  let column = group.y * ${SUBGROUP_LANES}u + lane;
   ${problem.prologue}
   ${lines(a.setup)}
   ${lines(b.setup)}

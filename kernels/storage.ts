@@ -11,7 +11,7 @@ const ALIASES = [
   ["alias Stored4 = vec4f;", "alias Stored4 = vec4<f16>;"],
 ] as const;
 
-const variants = new Map<string, KernelSource>();
+const variants = new WeakMap<KernelSource, KernelSource>();
 
 /**
  * The variant of a kernel whose activations are float16, always the same object for the same kernel; the kernel itself where
@@ -19,11 +19,11 @@ const variants = new Map<string, KernelSource>();
  */
 export function halfKernel(kernel: KernelSource): KernelSource {
   if (!ALIASES.every(([alias]) => kernel.code.includes(alias))) return kernel;
-  let variant = variants.get(kernel.name);
+  let variant = variants.get(kernel);
   if (!variant) {
     const code = ALIASES.reduce((text, [alias, half]) => text.replace(alias, half), kernel.code);
     variant = { ...kernel, name: `${kernel.name}_half`, code: `enable f16;\n${code}` };
-    variants.set(kernel.name, variant);
+    variants.set(kernel, variant);
   }
   return variant;
 }

@@ -15,7 +15,7 @@ import {
   type Conv2dShape,
   flopsOf,
 } from "./conv2d_shape.ts";
-import { cachedKernel, quads } from "./gemm.ts";
+import { cachedKernel, ENOUGH_TILES, quads } from "./gemm.ts";
 import { matmul, type MatmulBuffers, type MatmulShape } from "./matmul.ts";
 import { grid1d, type Launch, launch } from "./source.ts";
 import type { KernelTarget } from "./target.ts";
@@ -201,8 +201,6 @@ export function winogradBackwardInput<B>(
   return convolution({ target, shape, label, ...how }, true, { ...others, from: dy, to: dx });
 }
 
-/** Products of 32 x 32 in all that keep a device busy, as in conv2d_direct.ts. */
-const ENOUGH_PRODUCTS = { subgroup: 16, tile: 512 };
 /** Tiles that one float32 accumulator may take. */
 const PART_TILES = 1024;
 
@@ -210,7 +208,7 @@ const PART_TILES = 1024;
 function planParts(pass: Omit<Pass, "label">) {
   const plan = planSlices(pass);
   const places = plan.points * Math.ceil(plan.from / 32) * Math.ceil(plan.to / 32);
-  const enough = Math.ceil(ENOUGH_PRODUCTS[pass.target.path] / places);
+  const enough = Math.ceil(ENOUGH_TILES[pass.target.path] / places);
   const wanted = Math.max(enough, Math.ceil(plan.rows / PART_TILES));
   const share = Math.min(plan.rows, Math.max(Math.ceil(plan.rows / wanted), 64));
   const parts = Math.ceil(plan.rows / share);

@@ -88,8 +88,9 @@ export class Pipelines {
     if (Object.keys(kernel.params).length > 0) {
       entries.push({ binding: 0, visibility: COMPUTE, buffer: { type: "uniform" } });
     }
-    // Validation errors never throw in WebGPU; without a scope they would surface far from their cause.
-    device.pushErrorScope("validation");
+    // Errors never throw in WebGPU; without a scope they would surface far from their cause. An internal one is a driver that
+    // cannot compile what is valid.
+    for (const filter of FILTERS) device.pushErrorScope(filter);
     const layout = device.createBindGroupLayout({ entries, label });
     const moduleKey = kernel.name + hash(kernel.code);
     let module = this.#modules.get(moduleKey);
@@ -102,13 +103,15 @@ export class Pipelines {
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: entry, constants: constants as Record<string, number> },
     });
-    const error = await device.popErrorScope();
+    const [error] = (await Promise.all(FILTERS.map(() => device.popErrorScope()))).filter((e) => e !== null);
     if (error) {
       throw new DeviceError(`kernel ${label} was refused by ${this.#gpu.adapter.name}: ${error.message}`);
     }
     return { pipeline, layout };
   }
 }
+
+const FILTERS: readonly GPUErrorFilter[] = ["validation", "internal"];
 
 /** `GPUShaderStage.COMPUTE`, as a number because the global is missing where the module is only imported. */
 const COMPUTE = 4;

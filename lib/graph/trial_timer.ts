@@ -19,10 +19,15 @@ const SAMPLE = { stamped: 0.002, waited: 0.1 };
 const MOST_REPLAYS = 500;
 /** Measurements of each candidate. */
 const ROUNDS = 5;
-/** Candidates that are so many times slower than the fastest at first sight are not measured again. */
+/** Candidates that are so many times slower than the fastest at first sight are not measured again, if that was no glimpse. */
 const HOPELESS = 1.5;
 /** Bytes of the random numbers that buffers are filled with, over and over. */
 const PATTERN_BYTES = 2 ** 20;
+/**
+ * Bits of a float16 in [1, 1.5); two of them are a float32 in [1/128, 1/8). A buffer serves tensors of either type, and where
+ * numbers are not finite, or subnormal, a device may be slower than in earnest. Zeros would let it save power, and be faster.
+ */
+const PATTERN_BITS = { first: 0x3c00, count: 0x200 };
 
 /** One run of a program to time. */
 interface Run {
@@ -40,8 +45,11 @@ export class TrialTimer {
   /** @throws {DeviceError} when the device has no room at all */
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
-    // Zeros would let a processor save power, and run faster than in earnest.
-    const numbers = Float32Array.from({ length: PATTERN_BYTES / 4 }, () => 0.01 + 0.1 * Math.random());
+    const { first, count } = PATTERN_BITS;
+    const numbers = Uint16Array.from(
+      { length: PATTERN_BYTES / 2 },
+      () => first + Math.floor(count * Math.random()),
+    );
     this.#pattern = createBuffer(gpu, PATTERN_BYTES, "random numbers to tune with");
     gpu.device.queue.writeBuffer(this.#pattern, 0, numbers);
   }
@@ -66,28 +74,28 @@ export class TrialTimer {
     for (const buffer of [...this.#buffers.splice(0), this.#pattern]) destroyBuffer(this.#gpu, buffer);
   }
 
-  /** Grows the buffers for the candidates that the device has room for, and returns these. */
+  /** Makes buffers for the candidates that the device has room for, and returns these. */
   #makeRoom(trial: Trial): Trial {
     const { memory, limits } = this.#gpu;
-    const room = memory.limit - memory.used + this.#buffers.reduce((sum, { size }) => sum + size, 0);
+    const present = this.#buffers.map(({ size }) => size);
+    const room = memory.limit - memory.used + total(present);
     const largest = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
-    let sizes = this.#buffers.map(({ size }) => size);
+    let needed: readonly number[] = [];
     const fitting = new Map<string, readonly Launch<Tensor>[]>();
     for (const [name, launches] of trial) {
-      const needed = tensorsOf(launches).map(bytesOf);
-      const grown = Array.from(
-        { length: Math.max(sizes.length, needed.length) },
-        (_, i) => Math.max(sizes[i] ?? 0, needed[i] ?? 0),
-      );
-      if (grown.reduce((sum, size) => sum + size, 0) > room || grown.some((size) => size > largest)) continue;
-      sizes = grown;
+      const grown = larger(needed, tensorsOf(launches).map(bytesOf));
+      if (total(grown) > room || grown.some((size) => size > largest)) continue;
+      needed = grown;
       fitting.set(name, launches);
     }
-    const small = this.#buffers.filter(({ size }, i) => size < sizes[i]);
-    const enough = this.#buffers.filter(({ size }, i) => size >= sizes[i]);
-    this.#buffers = enough;
-    for (const buffer of small) destroyBuffer(this.#gpu, buffer);
-    // In the same order again: each buffer that stays is as large as what it is for.
+    // What is there stays for later trials, unless this one needs its room.
+    const both = larger(present, needed);
+    const sizes = total(both) <= room ? both : needed;
+    const [staying, leaving] = [true, false].map((stays) =>
+      this.#buffers.filter(({ size }, i) => (size === sizes[i]) === stays)
+    );
+    this.#buffers = staying;
+    for (const buffer of leaving) destroyBuffer(this.#gpu, buffer);
     for (const [i, size] of sizes.entries()) {
       if (this.#buffers[i]?.size !== size) this.#buffers.splice(i, 0, this.#filled(size));
     }
@@ -130,18 +138,21 @@ export class TrialTimer {
     const once = [...programs.values()].map((program): Run => ({ program, replays: 1 }));
     // The first time does not count: it compiles what the driver puts off until then.
     const first = (await this.#time([...once, ...once])).slice(once.length);
-    const limit = HOPELESS * Math.min(...first);
     const sample = this.#stamps ? SAMPLE.stamped : SAMPLE.waited;
+    // One replay that is shorter than a sample may have taken long by chance, or 0 by the clock's resolution.
+    const limit = Math.max(sample, HOPELESS * Math.min(...first));
     const close = [...programs].flatMap(([name, program], i) => {
       if (first[i] > limit) return [];
       const replays = Math.min(MOST_REPLAYS, Math.ceil(sample / Math.max(first[i], 1e-9)));
       return [{ name, program, replays }];
     });
-    const samples = new Map([...programs.keys()].map((name, i) => [name, [first[i]]]));
-    const runs = close.length > 1 ? Array.from({ length: ROUNDS }, () => close).flat() : [];
-    const taken = await this.#time(runs);
-    runs.forEach(({ name }, i) => samples.get(name)!.push(taken[i]));
-    return new Map([...samples].map(([name, seconds]) => [name, median(seconds)]));
+    const seconds = new Map([...programs.keys()].map((name, i) => [name, first[i]]));
+    if (close.length < 2) return seconds;
+    const taken = await this.#time(Array.from({ length: ROUNDS }, () => close).flat());
+    for (const [i, { name }] of close.entries()) {
+      seconds.set(name, median(taken.filter((_, j) => j % close.length === i)));
+    }
+    return seconds;
   }
 
   get #stamps(): boolean {
@@ -162,6 +173,15 @@ export class TrialTimer {
 function tensorsOf(launches: readonly Launch<Tensor>[]): Tensor[] {
   return [...new Set(launches.flatMap(({ buffers }) => Object.values(buffers)))]
     .sort((a, b) => bytesOf(b) - bytesOf(a));
+}
+
+function total(sizes: readonly number[]): number {
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** The larger of two sizes each; where one is missing, the other. */
+function larger(a: readonly number[], b: readonly number[]): number[] {
+  return Array.from({ length: Math.max(a.length, b.length) }, (_, i) => Math.max(a[i] ?? 0, b[i] ?? 0));
 }
 
 /** What a buffer for it takes. */

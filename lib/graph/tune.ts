@@ -238,5 +238,7 @@ export function fastest(trial: Trial, seconds: ReadonlyMap<string, number>): str
   const [best] = [...seconds].sort(([, a], [, b]) => a - b);
   if (best === undefined) return undefined;
   const [name, least] = best;
-  return least >= (1 - MARGIN) * (seconds.get(rule) ?? Infinity) ? rule : name;
+  const ofRule = seconds.get(rule);
+  // A time of 0 is none: the device's clock stands still, or is too coarse.
+  return ofRule !== undefined && (least === 0 || least >= (1 - MARGIN) * ofRule) ? rule : name;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DeviceError } from "../../lib/errors.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
+import { Pipelines } from "../../lib/gpu/pipeline.ts";
 import { testGpu } from "../gpu.ts";
 import { affine, broken, increment } from "./kernels.ts";
 
@@ -58,3 +59,22 @@ for (const [what, message, args] of refusals) {
   Deno.test(`refused, naming the kernel, while the device stays sound: ${what}`, () =>
     assert.rejects(get(...args), (error) => error instanceof DeviceError && message.test(error.message)));
 }
+
+Deno.test("refused by a driver that cannot compile what is valid, naming the kernel", async () => {
+  const { device } = await testGpu();
+  const filters: string[] = [];
+  const host = {
+    createBindGroupLayout: () => ({}),
+    createPipelineLayout: () => ({}),
+    createShaderModule: () => ({}),
+    createComputePipeline: () => ({}),
+    pushErrorScope: (filter: string) => filters.push(filter),
+    popErrorScope: () => Promise.resolve(filters.pop() === "internal" ? { message: "out of luck" } : null),
+  };
+  const pipelines = new Pipelines({ device: host as unknown as typeof device, adapter: { name: "GPU" } });
+  await assert.rejects(
+    pipelines.get(increment, "run", {}, ["y"]),
+    new DeviceError("kernel increment.run was refused by GPU: out of luck"),
+  );
+  assert.deepEqual(filters, []);
+});

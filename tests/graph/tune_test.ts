@@ -90,17 +90,18 @@ function convolution({ target }: LowerContext, label: string): Launch<Tensor>[] 
   return algorithm === "direct" ? [main] : [dispatch("before"), main, dispatch("after")];
 }
 
+/** By the rules' layouts the direct algorithm would win. */
+const TRANSFORMED_WINS: Costs = {
+  ...{ "direct small": 5, "direct large": 9, "transformed small": 9, "transformed large": 2 },
+  ...{ before: 1, after: 1 },
+};
+const DIRECT_WINS: Costs = {
+  ...{ "direct small": 1, "direct large": 2, "transformed small": 3, "transformed large": 4 },
+  ...{ before: 1, after: 1 },
+};
+
 Deno.test("an algorithm is judged with the best of its own layouts, which are decided before it", async () => {
-  // By the rules' layouts the direct algorithm would win.
-  const costs = {
-    "direct small": 5,
-    "direct large": 9,
-    "transformed small": 9,
-    "transformed large": 2,
-    before: 1,
-    after: 1,
-  };
-  const { choices, trials, progress } = await tuned([graphOf("a")], convolution, costs);
+  const { choices, trials, progress } = await tuned([graphOf("a")], convolution, TRANSFORMED_WINS);
   assert.deepEqual(Object.fromEntries(choices), {
     "conv a": "transformed",
     "direct product a": "small",
@@ -115,15 +116,7 @@ Deno.test("an algorithm is judged with the best of its own layouts, which are de
 });
 
 Deno.test("what all candidates have in common is not timed", async () => {
-  const costs = {
-    "direct small": 5,
-    "direct large": 9,
-    "transformed small": 9,
-    "transformed large": 2,
-    before: 1,
-    after: 1,
-  };
-  const { trials } = await tuned([graphOf("a")], convolution, costs);
+  const { trials } = await tuned([graphOf("a")], convolution, TRANSFORMED_WINS);
   const names = trials.map((trial) => [...trial.values()].map((all) => all.map(({ kernel }) => kernel.name)));
   assert.deepEqual(names, [
     [["direct small"], ["direct large"]],
@@ -142,20 +135,12 @@ Deno.test("questions beside each other are all decided, each with the other by r
 });
 
 Deno.test("what is asked several times is tried once, and what is known never", async () => {
-  const costs = {
-    "direct small": 1,
-    "direct large": 2,
-    "transformed small": 3,
-    "transformed large": 4,
-    before: 1,
-    after: 1,
-  };
   const graphs = [graphOf("a", "a", "b"), graphOf("b", "a")];
-  const first = await tuned(graphs, convolution, costs);
+  const first = await tuned(graphs, convolution, DIRECT_WINS);
   assert.equal(first.trials.length, 6);
-  const again = await tuned(graphs, convolution, costs, { choices: first.choices });
+  const again = await tuned(graphs, convolution, DIRECT_WINS, { choices: first.choices });
   assert.deepEqual([again.trials.length, again.progress], [0, []]);
-  const more = await tuned([...graphs, graphOf("c")], convolution, costs, { choices: first.choices });
+  const more = await tuned([...graphs, graphOf("c")], convolution, DIRECT_WINS, { choices: first.choices });
   assert.equal(more.trials.length, 3);
 });
 
@@ -178,17 +163,9 @@ Deno.test("what follows from a decision on one node for another is decided, too"
 });
 
 Deno.test("a choice that is no candidate any more is made anew", async () => {
-  const costs = {
-    "direct small": 1,
-    "direct large": 2,
-    "transformed small": 3,
-    "transformed large": 4,
-    before: 1,
-    after: 1,
-  };
-  const { choices } = await tuned([graphOf("a")], convolution, costs);
+  const { choices } = await tuned([graphOf("a")], convolution, DIRECT_WINS);
   choices.set("conv a", "magic");
-  const { trials } = await tuned([graphOf("a")], convolution, costs, { choices });
+  const { trials } = await tuned([graphOf("a")], convolution, DIRECT_WINS, { choices });
   assert.deepEqual(trials.map((trial) => [...trial.keys()]), [["direct", "transformed"]]);
   assert.equal(choices.get("conv a"), "direct");
 });
@@ -212,14 +189,7 @@ Deno.test("what a network spends most on comes first; when the time is over, the
 });
 
 Deno.test("an algorithm whose layouts the time did not suffice for stays open, too", async () => {
-  const costs = {
-    "direct small": 2,
-    "direct large": 1,
-    "transformed small": 1,
-    "transformed large": 1,
-    before: 1,
-    after: 1,
-  };
+  const costs = { ...DIRECT_WINS, "direct small": 2, "direct large": 1 };
   const { choices } = await tuned([graphOf("a")], convolution, costs, { limit: 1 });
   assert.deepEqual([...choices], [["direct product a", "large"]]);
 });
@@ -255,6 +225,9 @@ Deno.test("another candidate takes the place of the rule's only where it is clea
   assert.equal(of({ rule: 1, other: 0.98, third: 2 }), "rule");
   assert.equal(of({ rule: 1, other: 0.96, third: 0.97 }), "other");
   assert.equal(of({ other: 5, third: 4 }), "third");
+  // Times of 0 tell nothing.
+  assert.equal(of({ rule: 1, other: 0, third: 0 }), "rule");
+  assert.equal(of({ other: 0, third: 4 }), "other");
   assert.equal(of({}), undefined);
 });
 

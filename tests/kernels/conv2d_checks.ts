@@ -9,7 +9,7 @@ import {
   type Conv2dShape,
 } from "../../kernels/conv2d.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
-import { assertClose } from "../close.ts";
+import { assertClose, type Tolerance } from "../close.ts";
 import { runOnArrays, testGpu } from "../gpu.ts";
 import { packChannels, unpackChannels } from "../layout.ts";
 import {
@@ -118,7 +118,7 @@ export function scratch({ passes, target }: Way, pass: Conv2dPass, s: Conv2dShap
  * float32 sums of `terms` products of numbers in [-1, 1): every partial sum stays within a few sqrt(terms), and each of
  * `terms` roundings is at most 2^-24 of it; the roundings are random, so that they add up like sqrt(terms).
  */
-const bound = (terms: number) => ({ absolute: 4 * terms * 2 ** -24 + 2 ** -22 });
+export const bound = (terms: number): Tolerance => ({ absolute: 4 * terms * 2 ** -24 + 2 ** -22 });
 
 /** Runs the forward pass with and without all that can be added, and compares both with the reference. */
 export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {

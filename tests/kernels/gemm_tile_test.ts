@@ -16,13 +16,11 @@ import {
 } from "../reference/conv2d.ts";
 import { noise as noise64 } from "../reference/differences.ts";
 import { matmulReference } from "../reference/matmul.ts";
+import { bound } from "./conv2d_checks.ts";
 
 const NAMES = allTileLayouts(false).map(tileName);
 
 const noise = (count: number, seed: number) => Float32Array.from(noise64(count, seed));
-
-/** float32 sums of `terms` products in [-1, 1), as in conv2d_test.ts. */
-const bound = (terms: number) => ({ absolute: 4 * terms * 2 ** -24 + 2 ** -22 });
 
 /** Runs launches that are laid out as `name` says. */
 async function runAs(name: string, launches: (target: KernelTarget) => Launch<HostArray>[]): Promise<void> {

@@ -21,26 +21,21 @@ import {
 import { noise } from "../reference/differences.ts";
 import { matmulReference } from "../reference/matmul.ts";
 import { FLOAT16 } from "../storage.ts";
-import { packWeight, shape } from "./conv2d_checks.ts";
+import { bound as single, describe, packWeight, pixels, shape } from "./conv2d_checks.ts";
 
 const HALF = (await testTargets()).map((target): KernelTarget => ({ ...target, half: true }));
 
 const values = (count: number, seed: number) => FLOAT16.rounded(noise(count, seed));
 
 /**
- * Sums of `terms` products of numbers in [-1, 1). In float32 as in conv2d_test.ts. The tiles' arithmetic is float16 for 16
+ * Sums of `terms` products of numbers in [-1, 1). The tiles' arithmetic is float16 for 16
  * terms at a time, whose sum has a deviation of 16^(1/2) / 3; each product and each addition rounds by at most 2^-11 of that,
  * at random, so that they add up like sqrt(terms).
  */
 function bound({ path }: KernelTarget, terms: number): Tolerance {
-  const single = 4 * terms * 2 ** -24 + 2 ** -22;
-  return { absolute: path === "tile" ? single + 4 * Math.sqrt(terms) * 2 ** -11 : single };
+  const { absolute } = single(terms);
+  return { absolute: path === "tile" ? absolute + 4 * Math.sqrt(terms) * 2 ** -11 : absolute };
 }
-
-const pixels = (s: Conv2dShape) => s.batch * s.outHeight * s.outWidth;
-const describe = (s: Conv2dShape) =>
-  `x=[${s.batch},${s.inHeight},${s.inWidth},${s.inChannels}] ` +
-  `w=[${s.kernel},${s.kernel},${s.inChannels},${s.outChannels}] stride=${s.stride}`;
 
 /** Values in the device's layout. */
 const pack = (data: ArrayLike<number>, channels: number) => FLOAT16.array(packChannels(data, channels));
@@ -93,8 +88,7 @@ async function checkWeightGradient(target: KernelTarget, s: Conv2dShape): Promis
   const expected = packWeight(Float32Array.from(conv2dWeightGradientReference(s, x, dy)), s);
   assertClose(dw, expected, bound(target, pixels(s)), "dw");
   // The sums of dy are float32 in both layouts.
-  const single = { absolute: 4 * pixels(s) * 2 ** -24 + 2 ** -22 };
-  assertClose(unpackChannels(db, s.outChannels), columnSums(dy, s.outChannels), single, "db");
+  assertClose(unpackChannels(db, s.outChannels), columnSums(dy, s.outChannels), single(pixels(s)), "db");
   return dw;
 }
 

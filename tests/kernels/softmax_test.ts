@@ -4,7 +4,7 @@ import type { HostArray } from "../gpu.ts";
 import { packChannels, unpackChannels } from "../layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { softmaxGradientReference, softmaxReference } from "../reference/softmax.ts";
-import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
+import { type Storage, STORAGES } from "../storage.ts";
 
 Deno.test("softmax reference gradient matches central differences", () => {
   const [length, scale] = [5, 0.3];
@@ -68,12 +68,13 @@ const EXTREMES: [string, number[]][] = [
   ["equal scores", [2, 2, 2, 2, 2, 2]],
   ["one score above the others by 200", [0, 0, 0, 0, 0, 200]],
 ];
-for (const [what, x] of EXTREMES) {
-  Deno.test(`softmax is right for ${what}`, async () => {
-    const dy = noise(6, 5);
-    const { y, dx } = await runSoftmax(FLOAT32, x, dy, 6, 1);
+for (const [storage, what, scores] of STORAGES.flatMap((s) => EXTREMES.map((e) => [s, ...e] as const))) {
+  Deno.test(`softmax is right for ${what}${storage.suffix}`, async () => {
+    const [x, dy] = [storage.rounded(scores), storage.rounded(noise(6, 5))];
+    const { y, dx } = await runSoftmax(storage, x, dy, 6, 1);
     const want = softmaxReference(x, 6);
-    assertClose(y, want, { absolute: 2e-6 }, "y");
-    assertClose(dx, softmaxGradientReference(want, dy, 6, 1), { absolute: 4e-6 }, "dx");
+    assertClose(y, want, storage.stored({ absolute: 2e-6 }), "y");
+    const shares = storage.half ? Float64Array.from(y) : want;
+    assertClose(dx, softmaxGradientReference(shares, dy, 6, 1), storage.stored({ absolute: 4e-6 }), "dx");
   });
 }

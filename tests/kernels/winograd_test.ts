@@ -12,7 +12,7 @@ import {
 } from "../../kernels/winograd.ts";
 import { type Matrix, transpose, winogradMatrices } from "../../kernels/winograd_matrices.ts";
 import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu, testTargets } from "../gpu.ts";
+import { type HostArray, runOnArrays, testGpu, testTargets, TILE } from "../gpu.ts";
 import { noise } from "../reference/differences.ts";
 import {
   checkForward,
@@ -112,6 +112,24 @@ Deno.test("winograd or not does not depend on the batch in the forward pass", ()
     }
   }
 });
+
+for (const target of [SUBGROUP, TILE]) {
+  Deno.test(`which algorithm a forward pass takes is asked with nothing of its batch, so that a tuned one keeps the promise: ${target.path}`, () => {
+    const asked = (pass: Conv2dPass, batch: number) => {
+      const questions: [key: string, candidates: readonly string[]][] = [];
+      const choose = (key: string, candidates: readonly string[]) => {
+        if (candidates.includes("direct")) questions.push([key, candidates]);
+        return candidates[0];
+      };
+      const s = shape(3, 1, [batch, 16, 16, 64], 64);
+      launches({ passes: CONV2D, target: { ...target, choose } }, pass, s);
+      return questions;
+    };
+    assert.ok(asked("forward", 1).length > 0);
+    assert.deepEqual(asked("forward", 1), asked("forward", 128));
+    assert.notDeepEqual(asked("backward_input", 1), asked("backward_input", 128));
+  });
+}
 
 // More tiles than one part of a weight gradient's sum has.
 const PARTS = shape(3, 1, [1, 130, 131, 4], 8);
