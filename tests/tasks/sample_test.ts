@@ -38,6 +38,21 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
   });
 });
 
+Deno.test("where nothing was trained, the project's own model draws what is asked for by name", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const { code, out, err } = await runTask(
+      "sample",
+      ["--class", "cat", "--count", "2", "--steps", "2"],
+      directory,
+    );
+    assert.deepEqual([code, err], [0, ""]);
+    assert.match(out, /^model .*checkpoints[/\\]cifar10 on /m);
+    const { text, rgb } = decodePng(await Deno.readFile(join(directory, "samples.png")));
+    assert.equal(text.class, "cat, cat");
+    assert.ok(new Set(rgb).size > 100, "a picture of many values");
+  });
+});
+
 Deno.test("a row for every class in one picture, with its making in the file, and the way there as a GIF", async () => {
   await inTemporaryDirectory(async (directory) => {
     const flags = ["--model", MODEL, "--count", "2", "--steps", "4", "--seed", "7", "--guidance", "1.5"];
