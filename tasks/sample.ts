@@ -242,6 +242,7 @@ async function main(args: string[]): Promise<void> {
     await profile.finish(report);
     await write(images, flags, names, report);
     if (flags.gif !== undefined) {
+      report.line(`making the animation of ${counted(frames.length, "frame")}; large grids take minutes`);
       const grids = frames.map((frame) => frame.grid(gridOptions(flags, names)));
       await writePicture(flags.gif, await encodeGif(grids, { delayMs: 100 }));
       report.line(`animation in ${flags.gif}`);
