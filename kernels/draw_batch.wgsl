@@ -1,6 +1,6 @@
 // Which images, timesteps, flips and labels make up one batch, from the step's number alone.
 //
-//   w = Philox(counter = (n, 0, step, stream), key = seed)         for sample n of the batch
+//   w = Threefry(counter = (n, 0, step, stream), key = seed)       for sample n of the batch
 //   image    = order[position + n]                                 for n < count, else order[position]
 //   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1 (Ho et al. 2020, algorithm 1)
 //   flip     = the lowest bit of w.y, where flipping is on
@@ -12,7 +12,8 @@
 
 // include: step_state.wgsl
 // include: training.wgsl
-// include: philox.wgsl
+// include: threefry.wgsl
+// include: uniform.wgsl
 
 struct Params {
   batch: u32,
@@ -36,7 +37,7 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   if (n >= params.batch) {
     return;
   }
-  let words = philox4x32(
+  let words = threefry4x32(
     vec4u(n, 0u, step_state.step, step_state.stream),
     vec2u(step_state.seed_lo, step_state.seed_hi),
   );

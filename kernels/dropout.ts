@@ -25,7 +25,7 @@ const LEVELS = 2 ** 16;
 /**
  * Sets each value to zero with probability p and divides the others by 1 - p (Srivastava et al. 2014), where p is `rate`
  * as a multiple of 2^-16. Value `j` of vec4 `1024 b + 512 h + c`, `h` being 0 or 1 and `c < 512`, is kept where half `h` of
- * word `j` (0 the lower 16 bits) of Philox4x32-10 at counter `(512 b + c, 16 + layer, step, stream)` is at least `2^16 p`.
+ * word `j` (0 the lower 16 bits) of Threefry4x32 at counter `(512 b + c, 16 + layer, step, stream)` is at least `2^16 p`.
  *
  * @param buffers `x`, `y` of `elements` floats; `step_state` as in `step_state.wgsl`
  * @throws {RangeError} when `rate` is not in [0, 1)

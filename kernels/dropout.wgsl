@@ -5,12 +5,12 @@
 //   backward   dx = addend + m dy
 //
 // x, y, dy, dx, addend: the same number of vec4, any shape, as stored, written `=`; zero padding stays zero.
-// The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Philox4x32-10 at counter
+// The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Threefry4x32 at counter
 // (call, 16 + layer, step, stream) under the run's seed, so backward draws what forward drew. The four words of a call
 // serve two vec4s: call 512 b + c the vec4s 1024 b + c, with the words' lower halves, and 1024 b + 512 + c, with the
 // upper ones. A workgroup takes the 1024 vec4s of one b, an invocation two calls, their vec4s 256 apart.
 
-// include: philox.wgsl
+// include: threefry.wgsl
 // include: step_state.wgsl
 // include: storage.wgsl
 
@@ -34,10 +34,9 @@ struct Params {
 // Counters of layers start here; the ones before belong to the batch and its noise.
 const FIRST_COUNTER = 16u;
 
-fn random_words(block: u32, lane: u32) -> PhiloxPair {
-  let counter = vec4u(512u * block + lane, FIRST_COUNTER + params.layer, step_state.step, step_state.stream);
-  let key = vec2u(step_state.seed_lo, step_state.seed_hi);
-  return philox4x32_pair(counter, counter + vec4u(256u, 0u, 0u, 0u), key);
+fn random_words(call: u32) -> vec4u {
+  let counter = vec4u(call, FIRST_COUNTER + params.layer, step_state.step, step_state.stream);
+  return threefry4x32(counter, vec2u(step_state.seed_lo, step_state.seed_hi));
 }
 
 fn lower(words: vec4u) -> vec4u {
@@ -65,12 +64,13 @@ fn forward(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let block = group.y * groups.x + group.x;
-  let words = random_words(block, lane);
+  let words_a = random_words(512u * block + lane);
+  let words_b = random_words(512u * block + lane + 256u);
   let first = 1024u * block + lane;
-  forward_at(first, lower(words.a));
-  forward_at(first + 256u, lower(words.b));
-  forward_at(first + 512u, upper(words.a));
-  forward_at(first + 768u, upper(words.b));
+  forward_at(first, lower(words_a));
+  forward_at(first + 256u, lower(words_b));
+  forward_at(first + 512u, upper(words_a));
+  forward_at(first + 768u, upper(words_b));
 }
 
 fn backward_at(i: u32, bits: vec4u) {
@@ -90,10 +90,11 @@ fn backward(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let block = group.y * groups.x + group.x;
-  let words = random_words(block, lane);
+  let words_a = random_words(512u * block + lane);
+  let words_b = random_words(512u * block + lane + 256u);
   let first = 1024u * block + lane;
-  backward_at(first, lower(words.a));
-  backward_at(first + 256u, lower(words.b));
-  backward_at(first + 512u, upper(words.a));
-  backward_at(first + 768u, upper(words.b));
+  backward_at(first, lower(words_a));
+  backward_at(first + 256u, lower(words_b));
+  backward_at(first + 512u, upper(words_a));
+  backward_at(first + 768u, upper(words_b));
 }

@@ -13,7 +13,7 @@
 
 // include: step_state.wgsl
 // include: training.wgsl
-// include: philox.wgsl
+// include: threefry.wgsl
 // include: sine_cosine.wgsl
 // include: normal.wgsl
 // include: image_noise.wgsl

@@ -12,7 +12,7 @@
 // et al. 2021, equation 12).
 
 // include: sampling.wgsl
-// include: philox.wgsl
+// include: threefry.wgsl
 // include: sine_cosine.wgsl
 // include: normal.wgsl
 // include: image_noise.wgsl

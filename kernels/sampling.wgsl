@@ -6,8 +6,8 @@ struct Slot {
   conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
   unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
   step: u32,          // of this image's own trajectory, 0 first
-  seed_lo: u32,       // Philox key, low word of the image's seed
-  seed_hi: u32,       // Philox key, high word
+  seed_lo: u32,       // Threefry key, low word of the image's seed
+  seed_hi: u32,       // Threefry key, high word
   class_label: u32,
   guidance: f32,      // scale of classifier-free guidance
   timestep: f32,      // what the network is told

@@ -7,7 +7,7 @@
 // slots [S]; x [S, H, W, Cp] float32, written `=`, padding lanes zero. One invocation per vec4 of channels.
 
 // include: sampling.wgsl
-// include: philox.wgsl
+// include: threefry.wgsl
 // include: sine_cosine.wgsl
 // include: normal.wgsl
 // include: image_noise.wgsl

@@ -15,9 +15,9 @@ export const accumulate = {
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
-  seed_lo: u32,         // Philox key, low word of the run's seed
-  seed_hi: u32,         // Philox key, high word
+  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
   stream: u32,          // separates uses of one seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // how many samples of the batch are real; the rest have weight 0
@@ -85,9 +85,9 @@ export const adamw = {
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
-  seed_lo: u32,         // Philox key, low word of the run's seed
-  seed_hi: u32,         // Philox key, high word
+  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
   stream: u32,          // separates uses of one seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // how many samples of the batch are real; the rest have weight 0
@@ -504,7 +504,7 @@ export const draw_batch = {
   name: "draw_batch",
   code: `// Which images, timesteps, flips and labels make up one batch, from the step's number alone.
 //
-//   w = Philox(counter = (n, 0, step, stream), key = seed)         for sample n of the batch
+//   w = Threefry(counter = (n, 0, step, stream), key = seed)       for sample n of the batch
 //   image    = order[position + n]                                 for n < count, else order[position]
 //   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1 (Ho et al. 2020, algorithm 1)
 //   flip     = the lowest bit of w.y, where flipping is on
@@ -517,9 +517,9 @@ export const draw_batch = {
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
-  seed_lo: u32,         // Philox key, low word of the run's seed
-  seed_hi: u32,         // Philox key, high word
+  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
   stream: u32,          // separates uses of one seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // how many samples of the batch are real; the rest have weight 0
@@ -583,67 +583,59 @@ struct LossScale {
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
-// An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter.
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
+// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
 
-const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
-const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
+const THREEFRY_PARITY = 0x1bd11bdau;
 
-// High 32 bits of the 64-bit products, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
-fn philox_multiply_high(a: vec2u, b: vec2u) -> vec2u {
-  let a_high = a >> vec2u(16u);
-  let a_low = a & vec2u(0xffffu);
-  let b_high = b >> vec2u(16u);
-  let b_low = b & vec2u(0xffffu);
-  let middle = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
-  let carry = a_low * b_high + (middle & vec2u(0xffffu));
-  return a_high * b_high + (middle >> vec2u(16u)) + (carry >> vec2u(16u));
+// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-fn philox_round(c: vec4u, key: vec2u) -> vec4u {
-  let high = philox_multiply_high(PHILOX_MULTIPLIER, c.xz);
-  let low = PHILOX_MULTIPLIER * c.xz;
-  return vec4u(high.y ^ c.y ^ key.x, low.y, high.x ^ c.w ^ key.y, low.x);
-}
-
-// The words of two counters.
-struct PhiloxPair {
-  a: vec4u,
-  b: vec4u,
-}
-
-// Four independent uniform words for each of two counters (which draw) and a key (which stream). The rounds of one
-// counter wait for each other; with two side by side, a processor that executes out of order has something to do
-// meanwhile (llvmpipe: 6.6 ns a counter in place of 9.4). Unrolled: a loop costs more than its body where the compiler
+// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
 // guards every WGSL loop with a counter.
-fn philox4x32_pair(counter_a: vec4u, counter_b: vec4u, key: vec2u) -> PhiloxPair {
-  var a = philox_round(counter_a, key);
-  var b = philox_round(counter_b, key);
-  a = philox_round(a, key + 1u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 1u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 2u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 2u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 3u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 3u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 4u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 4u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 5u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 5u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 6u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 6u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 7u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 7u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 8u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 8u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 9u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 9u * PHILOX_KEY_STEP);
-  return PhiloxPair(a, b);
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
 }
 
-// Four independent uniform words for one counter. Compilers drop the half that nobody asks for.
-fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
-  return philox4x32_pair(counter, vec4u(0u), key).a;
+fn threefry_even_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
+}
+
+fn threefry_odd_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
+}
+
+// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
+// are zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+// Uniform numbers from random words. An include: functions only. The twin of lib/random.ts.
+
+// An include: a function only.
+
+// High 32 bits of the 64-bit product, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
+fn multiply_high(a: u32, b: u32) -> u32 {
+  let a_high = a >> 16u;
+  let a_low = a & 0xffffu;
+  let b_high = b >> 16u;
+  let b_low = b & 0xffffu;
+  let middle = a_high * b_low + ((a_low * b_low) >> 16u);
+  let carry = a_low * b_high + (middle & 0xffffu);
+  return a_high * b_high + (middle >> 16u) + (carry >> 16u);
 }
 
 // A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
@@ -653,7 +645,7 @@ fn uniform01(x: u32) -> f32 {
 
 // An integer in [0, n): the high word of x * n.
 fn uniform_integer(x: u32, n: u32) -> u32 {
-  return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
+  return multiply_high(x, n);
 }
 
 struct Params {
@@ -678,7 +670,7 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   if (n >= params.batch) {
     return;
   }
-  let words = philox4x32(
+  let words = threefry4x32(
     vec4u(n, 0u, step_state.step, step_state.stream),
     vec2u(step_state.seed_lo, step_state.seed_hi),
   );
@@ -718,89 +710,57 @@ export const dropout = {
 //   backward   dx = addend + m dy
 //
 // x, y, dy, dx, addend: the same number of vec4, any shape, as stored, written \`=\`; zero padding stays zero.
-// The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Philox4x32-10 at counter
+// The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Threefry4x32 at counter
 // (call, 16 + layer, step, stream) under the run's seed, so backward draws what forward drew. The four words of a call
 // serve two vec4s: call 512 b + c the vec4s 1024 b + c, with the words' lower halves, and 1024 b + 512 + c, with the
 // upper ones. A workgroup takes the 1024 vec4s of one b, an invocation two calls, their vec4s 256 apart.
 
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
-// An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter.
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
+// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
 
-const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
-const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
+const THREEFRY_PARITY = 0x1bd11bdau;
 
-// High 32 bits of the 64-bit products, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
-fn philox_multiply_high(a: vec2u, b: vec2u) -> vec2u {
-  let a_high = a >> vec2u(16u);
-  let a_low = a & vec2u(0xffffu);
-  let b_high = b >> vec2u(16u);
-  let b_low = b & vec2u(0xffffu);
-  let middle = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
-  let carry = a_low * b_high + (middle & vec2u(0xffffu));
-  return a_high * b_high + (middle >> vec2u(16u)) + (carry >> vec2u(16u));
+// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-fn philox_round(c: vec4u, key: vec2u) -> vec4u {
-  let high = philox_multiply_high(PHILOX_MULTIPLIER, c.xz);
-  let low = PHILOX_MULTIPLIER * c.xz;
-  return vec4u(high.y ^ c.y ^ key.x, low.y, high.x ^ c.w ^ key.y, low.x);
-}
-
-// The words of two counters.
-struct PhiloxPair {
-  a: vec4u,
-  b: vec4u,
-}
-
-// Four independent uniform words for each of two counters (which draw) and a key (which stream). The rounds of one
-// counter wait for each other; with two side by side, a processor that executes out of order has something to do
-// meanwhile (llvmpipe: 6.6 ns a counter in place of 9.4). Unrolled: a loop costs more than its body where the compiler
+// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
 // guards every WGSL loop with a counter.
-fn philox4x32_pair(counter_a: vec4u, counter_b: vec4u, key: vec2u) -> PhiloxPair {
-  var a = philox_round(counter_a, key);
-  var b = philox_round(counter_b, key);
-  a = philox_round(a, key + 1u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 1u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 2u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 2u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 3u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 3u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 4u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 4u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 5u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 5u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 6u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 6u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 7u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 7u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 8u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 8u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 9u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 9u * PHILOX_KEY_STEP);
-  return PhiloxPair(a, b);
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
 }
 
-// Four independent uniform words for one counter. Compilers drop the half that nobody asks for.
-fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
-  return philox4x32_pair(counter, vec4u(0u), key).a;
+fn threefry_even_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
-fn uniform01(x: u32) -> f32 {
-  return f32(x >> 8u) * 0x1p-24f;
+fn threefry_odd_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// An integer in [0, n): the high word of x * n.
-fn uniform_integer(x: u32, n: u32) -> u32 {
-  return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
+// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
+// are zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
-  seed_lo: u32,         // Philox key, low word of the run's seed
-  seed_hi: u32,         // Philox key, high word
+  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
   stream: u32,          // separates uses of one seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // how many samples of the batch are real; the rest have weight 0
@@ -836,10 +796,9 @@ struct Params {
 // Counters of layers start here; the ones before belong to the batch and its noise.
 const FIRST_COUNTER = 16u;
 
-fn random_words(block: u32, lane: u32) -> PhiloxPair {
-  let counter = vec4u(512u * block + lane, FIRST_COUNTER + params.layer, step_state.step, step_state.stream);
-  let key = vec2u(step_state.seed_lo, step_state.seed_hi);
-  return philox4x32_pair(counter, counter + vec4u(256u, 0u, 0u, 0u), key);
+fn random_words(call: u32) -> vec4u {
+  let counter = vec4u(call, FIRST_COUNTER + params.layer, step_state.step, step_state.stream);
+  return threefry4x32(counter, vec2u(step_state.seed_lo, step_state.seed_hi));
 }
 
 fn lower(words: vec4u) -> vec4u {
@@ -867,12 +826,13 @@ fn forward(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let block = group.y * groups.x + group.x;
-  let words = random_words(block, lane);
+  let words_a = random_words(512u * block + lane);
+  let words_b = random_words(512u * block + lane + 256u);
   let first = 1024u * block + lane;
-  forward_at(first, lower(words.a));
-  forward_at(first + 256u, lower(words.b));
-  forward_at(first + 512u, upper(words.a));
-  forward_at(first + 768u, upper(words.b));
+  forward_at(first, lower(words_a));
+  forward_at(first + 256u, lower(words_b));
+  forward_at(first + 512u, upper(words_a));
+  forward_at(first + 768u, upper(words_b));
 }
 
 fn backward_at(i: u32, bits: vec4u) {
@@ -892,12 +852,13 @@ fn backward(
   @builtin(local_invocation_index) lane: u32,
 ) {
   let block = group.y * groups.x + group.x;
-  let words = random_words(block, lane);
+  let words_a = random_words(512u * block + lane);
+  let words_b = random_words(512u * block + lane + 256u);
   let first = 1024u * block + lane;
-  backward_at(first, lower(words.a));
-  backward_at(first + 256u, lower(words.b));
-  backward_at(first + 512u, upper(words.a));
-  backward_at(first + 768u, upper(words.b));
+  backward_at(first, lower(words_a));
+  backward_at(first + 256u, lower(words_b));
+  backward_at(first + 512u, upper(words_a));
+  backward_at(first + 768u, upper(words_b));
 }
 `,
   bindings: {
@@ -1020,9 +981,9 @@ export const grad_norm = {
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
-  seed_lo: u32,         // Philox key, low word of the run's seed
-  seed_hi: u32,         // Philox key, high word
+  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
   stream: u32,          // separates uses of one seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // how many samples of the batch are real; the rest have weight 0
@@ -1648,9 +1609,9 @@ export const loss_scale = {
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
-  seed_lo: u32,         // Philox key, low word of the run's seed
-  seed_hi: u32,         // Philox key, high word
+  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
   stream: u32,          // separates uses of one seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // how many samples of the batch are real; the rest have weight 0
@@ -1810,9 +1771,9 @@ export const mse = {
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
-  seed_lo: u32,         // Philox key, low word of the run's seed
-  seed_hi: u32,         // Philox key, high word
+  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
   stream: u32,          // separates uses of one seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // how many samples of the batch are real; the rest have weight 0
@@ -2013,9 +1974,9 @@ export const q_sample = {
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
-  seed_lo: u32,         // Philox key, low word of the run's seed
-  seed_hi: u32,         // Philox key, high word
+  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
   stream: u32,          // separates uses of one seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // how many samples of the batch are real; the rest have weight 0
@@ -2079,77 +2040,45 @@ struct LossScale {
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
-// An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter.
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
+// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
 
-const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
-const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
+const THREEFRY_PARITY = 0x1bd11bdau;
 
-// High 32 bits of the 64-bit products, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
-fn philox_multiply_high(a: vec2u, b: vec2u) -> vec2u {
-  let a_high = a >> vec2u(16u);
-  let a_low = a & vec2u(0xffffu);
-  let b_high = b >> vec2u(16u);
-  let b_low = b & vec2u(0xffffu);
-  let middle = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
-  let carry = a_low * b_high + (middle & vec2u(0xffffu));
-  return a_high * b_high + (middle >> vec2u(16u)) + (carry >> vec2u(16u));
+// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-fn philox_round(c: vec4u, key: vec2u) -> vec4u {
-  let high = philox_multiply_high(PHILOX_MULTIPLIER, c.xz);
-  let low = PHILOX_MULTIPLIER * c.xz;
-  return vec4u(high.y ^ c.y ^ key.x, low.y, high.x ^ c.w ^ key.y, low.x);
-}
-
-// The words of two counters.
-struct PhiloxPair {
-  a: vec4u,
-  b: vec4u,
-}
-
-// Four independent uniform words for each of two counters (which draw) and a key (which stream). The rounds of one
-// counter wait for each other; with two side by side, a processor that executes out of order has something to do
-// meanwhile (llvmpipe: 6.6 ns a counter in place of 9.4). Unrolled: a loop costs more than its body where the compiler
+// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
 // guards every WGSL loop with a counter.
-fn philox4x32_pair(counter_a: vec4u, counter_b: vec4u, key: vec2u) -> PhiloxPair {
-  var a = philox_round(counter_a, key);
-  var b = philox_round(counter_b, key);
-  a = philox_round(a, key + 1u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 1u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 2u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 2u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 3u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 3u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 4u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 4u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 5u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 5u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 6u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 6u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 7u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 7u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 8u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 8u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 9u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 9u * PHILOX_KEY_STEP);
-  return PhiloxPair(a, b);
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
 }
 
-// Four independent uniform words for one counter. Compilers drop the half that nobody asks for.
-fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
-  return philox4x32_pair(counter, vec4u(0u), key).a;
+fn threefry_even_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
-fn uniform01(x: u32) -> f32 {
-  return f32(x >> 8u) * 0x1p-24f;
+fn threefry_odd_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// An integer in [0, n): the high word of x * n.
-fn uniform_integer(x: u32, n: u32) -> u32 {
-  return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
+// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
+// are zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
 // outside of [-pi, pi]. An include: functions only.
@@ -2166,7 +2095,7 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Normal numbers from random words. An include: functions only; needs philox.wgsl and sine_cosine.wgsl. The twin of
+// Normal numbers from random words. An include: functions only; needs threefry.wgsl and sine_cosine.wgsl. The twin of
 // lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;
@@ -2191,16 +2120,16 @@ fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include; needs philox.wgsl and normal.wgsl.
+// Standard normal numbers for one vec4 of channels of an image. An include; needs threefry.wgsl and normal.wgsl.
 
 // Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
   return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
 
-// Lanes 0, 1 are normal2 of the first two Philox words of the counter, lanes 2, 3 of the last two.
+// Lanes 0, 1 are normal2 of the first two Threefry words of the counter, lanes 2, 3 of the last two.
 fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
-  let words = philox4x32(counter, key);
+  let words = threefry4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
 // How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
@@ -2314,8 +2243,8 @@ struct Slot {
   conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
   unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
   step: u32,          // of this image's own trajectory, 0 first
-  seed_lo: u32,       // Philox key, low word of the image's seed
-  seed_hi: u32,       // Philox key, high word
+  seed_lo: u32,       // Threefry key, low word of the image's seed
+  seed_hi: u32,       // Threefry key, high word
   class_label: u32,
   guidance: f32,      // scale of classifier-free guidance
   timestep: f32,      // what the network is told
@@ -2342,77 +2271,45 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 
 // The step word of the noise that a trajectory starts from.
 const INITIAL_NOISE = 0xffffffffu;
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
-// An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter.
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
+// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
 
-const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
-const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
+const THREEFRY_PARITY = 0x1bd11bdau;
 
-// High 32 bits of the 64-bit products, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
-fn philox_multiply_high(a: vec2u, b: vec2u) -> vec2u {
-  let a_high = a >> vec2u(16u);
-  let a_low = a & vec2u(0xffffu);
-  let b_high = b >> vec2u(16u);
-  let b_low = b & vec2u(0xffffu);
-  let middle = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
-  let carry = a_low * b_high + (middle & vec2u(0xffffu));
-  return a_high * b_high + (middle >> vec2u(16u)) + (carry >> vec2u(16u));
+// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-fn philox_round(c: vec4u, key: vec2u) -> vec4u {
-  let high = philox_multiply_high(PHILOX_MULTIPLIER, c.xz);
-  let low = PHILOX_MULTIPLIER * c.xz;
-  return vec4u(high.y ^ c.y ^ key.x, low.y, high.x ^ c.w ^ key.y, low.x);
-}
-
-// The words of two counters.
-struct PhiloxPair {
-  a: vec4u,
-  b: vec4u,
-}
-
-// Four independent uniform words for each of two counters (which draw) and a key (which stream). The rounds of one
-// counter wait for each other; with two side by side, a processor that executes out of order has something to do
-// meanwhile (llvmpipe: 6.6 ns a counter in place of 9.4). Unrolled: a loop costs more than its body where the compiler
+// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
 // guards every WGSL loop with a counter.
-fn philox4x32_pair(counter_a: vec4u, counter_b: vec4u, key: vec2u) -> PhiloxPair {
-  var a = philox_round(counter_a, key);
-  var b = philox_round(counter_b, key);
-  a = philox_round(a, key + 1u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 1u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 2u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 2u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 3u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 3u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 4u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 4u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 5u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 5u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 6u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 6u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 7u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 7u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 8u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 8u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 9u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 9u * PHILOX_KEY_STEP);
-  return PhiloxPair(a, b);
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
 }
 
-// Four independent uniform words for one counter. Compilers drop the half that nobody asks for.
-fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
-  return philox4x32_pair(counter, vec4u(0u), key).a;
+fn threefry_even_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
-fn uniform01(x: u32) -> f32 {
-  return f32(x >> 8u) * 0x1p-24f;
+fn threefry_odd_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// An integer in [0, n): the high word of x * n.
-fn uniform_integer(x: u32, n: u32) -> u32 {
-  return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
+// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
+// are zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
 // outside of [-pi, pi]. An include: functions only.
@@ -2429,7 +2326,7 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Normal numbers from random words. An include: functions only; needs philox.wgsl and sine_cosine.wgsl. The twin of
+// Normal numbers from random words. An include: functions only; needs threefry.wgsl and sine_cosine.wgsl. The twin of
 // lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;
@@ -2454,16 +2351,16 @@ fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include; needs philox.wgsl and normal.wgsl.
+// Standard normal numbers for one vec4 of channels of an image. An include; needs threefry.wgsl and normal.wgsl.
 
 // Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
   return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
 
-// Lanes 0, 1 are normal2 of the first two Philox words of the counter, lanes 2, 3 of the last two.
+// Lanes 0, 1 are normal2 of the first two Threefry words of the counter, lanes 2, 3 of the last two.
 fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
-  let words = philox4x32(counter, key);
+  let words = threefry4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
 // How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
@@ -2638,8 +2535,8 @@ struct Slot {
   conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
   unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
   step: u32,          // of this image's own trajectory, 0 first
-  seed_lo: u32,       // Philox key, low word of the image's seed
-  seed_hi: u32,       // Philox key, high word
+  seed_lo: u32,       // Threefry key, low word of the image's seed
+  seed_hi: u32,       // Threefry key, high word
   class_label: u32,
   guidance: f32,      // scale of classifier-free guidance
   timestep: f32,      // what the network is told
@@ -2744,8 +2641,8 @@ struct Slot {
   conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
   unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
   step: u32,          // of this image's own trajectory, 0 first
-  seed_lo: u32,       // Philox key, low word of the image's seed
-  seed_hi: u32,       // Philox key, high word
+  seed_lo: u32,       // Threefry key, low word of the image's seed
+  seed_hi: u32,       // Threefry key, high word
   class_label: u32,
   guidance: f32,      // scale of classifier-free guidance
   timestep: f32,      // what the network is told
@@ -2772,77 +2669,45 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 
 // The step word of the noise that a trajectory starts from.
 const INITIAL_NOISE = 0xffffffffu;
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
-// An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter.
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
+// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
 
-const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
-const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
+const THREEFRY_PARITY = 0x1bd11bdau;
 
-// High 32 bits of the 64-bit products, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
-fn philox_multiply_high(a: vec2u, b: vec2u) -> vec2u {
-  let a_high = a >> vec2u(16u);
-  let a_low = a & vec2u(0xffffu);
-  let b_high = b >> vec2u(16u);
-  let b_low = b & vec2u(0xffffu);
-  let middle = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
-  let carry = a_low * b_high + (middle & vec2u(0xffffu));
-  return a_high * b_high + (middle >> vec2u(16u)) + (carry >> vec2u(16u));
+// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-fn philox_round(c: vec4u, key: vec2u) -> vec4u {
-  let high = philox_multiply_high(PHILOX_MULTIPLIER, c.xz);
-  let low = PHILOX_MULTIPLIER * c.xz;
-  return vec4u(high.y ^ c.y ^ key.x, low.y, high.x ^ c.w ^ key.y, low.x);
-}
-
-// The words of two counters.
-struct PhiloxPair {
-  a: vec4u,
-  b: vec4u,
-}
-
-// Four independent uniform words for each of two counters (which draw) and a key (which stream). The rounds of one
-// counter wait for each other; with two side by side, a processor that executes out of order has something to do
-// meanwhile (llvmpipe: 6.6 ns a counter in place of 9.4). Unrolled: a loop costs more than its body where the compiler
+// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
 // guards every WGSL loop with a counter.
-fn philox4x32_pair(counter_a: vec4u, counter_b: vec4u, key: vec2u) -> PhiloxPair {
-  var a = philox_round(counter_a, key);
-  var b = philox_round(counter_b, key);
-  a = philox_round(a, key + 1u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 1u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 2u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 2u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 3u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 3u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 4u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 4u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 5u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 5u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 6u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 6u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 7u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 7u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 8u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 8u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 9u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 9u * PHILOX_KEY_STEP);
-  return PhiloxPair(a, b);
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
 }
 
-// Four independent uniform words for one counter. Compilers drop the half that nobody asks for.
-fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
-  return philox4x32_pair(counter, vec4u(0u), key).a;
+fn threefry_even_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
-fn uniform01(x: u32) -> f32 {
-  return f32(x >> 8u) * 0x1p-24f;
+fn threefry_odd_rounds(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// An integer in [0, n): the high word of x * n.
-fn uniform_integer(x: u32, n: u32) -> u32 {
-  return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
+// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
+// are zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
 // outside of [-pi, pi]. An include: functions only.
@@ -2859,7 +2724,7 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Normal numbers from random words. An include: functions only; needs philox.wgsl and sine_cosine.wgsl. The twin of
+// Normal numbers from random words. An include: functions only; needs threefry.wgsl and sine_cosine.wgsl. The twin of
 // lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;
@@ -2884,16 +2749,16 @@ fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include; needs philox.wgsl and normal.wgsl.
+// Standard normal numbers for one vec4 of channels of an image. An include; needs threefry.wgsl and normal.wgsl.
 
 // Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
   return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
 
-// Lanes 0, 1 are normal2 of the first two Philox words of the counter, lanes 2, 3 of the last two.
+// Lanes 0, 1 are normal2 of the first two Threefry words of the counter, lanes 2, 3 of the last two.
 fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
-  let words = philox4x32(counter, key);
+  let words = threefry4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
 
@@ -3155,77 +3020,17 @@ export const timestep_embedding = {
 // in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
 // rounds by 2^-33 of a turn at most, which makes 1e-6 rad per factor at t = 1000.
 
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a key.
-// An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter.
+// An include: a function only.
 
-const PHILOX_MULTIPLIER = vec2u(0xd2511f53u, 0xcd9e8d57u);
-const PHILOX_KEY_STEP = vec2u(0x9e3779b9u, 0xbb67ae85u);
-
-// High 32 bits of the 64-bit products, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
-fn philox_multiply_high(a: vec2u, b: vec2u) -> vec2u {
-  let a_high = a >> vec2u(16u);
-  let a_low = a & vec2u(0xffffu);
-  let b_high = b >> vec2u(16u);
-  let b_low = b & vec2u(0xffffu);
-  let middle = a_high * b_low + ((a_low * b_low) >> vec2u(16u));
-  let carry = a_low * b_high + (middle & vec2u(0xffffu));
-  return a_high * b_high + (middle >> vec2u(16u)) + (carry >> vec2u(16u));
-}
-
-fn philox_round(c: vec4u, key: vec2u) -> vec4u {
-  let high = philox_multiply_high(PHILOX_MULTIPLIER, c.xz);
-  let low = PHILOX_MULTIPLIER * c.xz;
-  return vec4u(high.y ^ c.y ^ key.x, low.y, high.x ^ c.w ^ key.y, low.x);
-}
-
-// The words of two counters.
-struct PhiloxPair {
-  a: vec4u,
-  b: vec4u,
-}
-
-// Four independent uniform words for each of two counters (which draw) and a key (which stream). The rounds of one
-// counter wait for each other; with two side by side, a processor that executes out of order has something to do
-// meanwhile (llvmpipe: 6.6 ns a counter in place of 9.4). Unrolled: a loop costs more than its body where the compiler
-// guards every WGSL loop with a counter.
-fn philox4x32_pair(counter_a: vec4u, counter_b: vec4u, key: vec2u) -> PhiloxPair {
-  var a = philox_round(counter_a, key);
-  var b = philox_round(counter_b, key);
-  a = philox_round(a, key + 1u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 1u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 2u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 2u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 3u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 3u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 4u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 4u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 5u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 5u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 6u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 6u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 7u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 7u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 8u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 8u * PHILOX_KEY_STEP);
-  a = philox_round(a, key + 9u * PHILOX_KEY_STEP);
-  b = philox_round(b, key + 9u * PHILOX_KEY_STEP);
-  return PhiloxPair(a, b);
-}
-
-// Four independent uniform words for one counter. Compilers drop the half that nobody asks for.
-fn philox4x32(counter: vec4u, key: vec2u) -> vec4u {
-  return philox4x32_pair(counter, vec4u(0u), key).a;
-}
-
-// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
-fn uniform01(x: u32) -> f32 {
-  return f32(x >> 8u) * 0x1p-24f;
-}
-
-// An integer in [0, n): the high word of x * n.
-fn uniform_integer(x: u32, n: u32) -> u32 {
-  return philox_multiply_high(vec2u(x, 0u), vec2u(n, 0u)).x;
+// High 32 bits of the 64-bit product, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
+fn multiply_high(a: u32, b: u32) -> u32 {
+  let a_high = a >> 16u;
+  let a_low = a & 0xffffu;
+  let b_high = b >> 16u;
+  let b_low = b & 0xffffu;
+  let middle = a_high * b_low + ((a_low * b_low) >> 16u);
+  let carry = a_low * b_high + (middle & 0xffffu);
+  return a_high * b_high + (middle >> 16u) + (carry >> 16u);
 }
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
 // outside of [-pi, pi]. An include: functions only.
@@ -3273,7 +3078,7 @@ const RADIAN = 683565276u;   // 2^32 / (2 pi): one radian as a fraction of a tur
 
 // a * b / 2^32, rounded.
 fn multiply_fractions(a: u32, b: u32) -> u32 {
-  return philox_multiply_high(vec2u(a, 0u), vec2u(b, 0u)).x + ((a * b) >> 31u);
+  return multiply_high(a, b) + ((a * b) >> 31u);
 }
 
 fn times_power(frequency: u32, k: u32, bit: u32, power: u32) -> u32 {

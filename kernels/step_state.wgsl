@@ -1,9 +1,9 @@
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
 // the step. Twin of step_state.ts: the order of the fields is the layout.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Philox counter
-  seed_lo: u32,         // Philox key, low word of the run's seed
-  seed_hi: u32,         // Philox key, high word
+  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
   stream: u32,          // separates uses of one seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
   count: u32,           // how many samples of the batch are real; the rest have weight 0

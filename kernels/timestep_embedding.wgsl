@@ -10,7 +10,7 @@
 // in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
 // rounds by 2^-33 of a turn at most, which makes 1e-6 rad per factor at t = 1000.
 
-// include: philox.wgsl
+// include: multiply_high.wgsl
 // include: sine_cosine.wgsl
 // include: storage.wgsl
 
@@ -40,7 +40,7 @@ const RADIAN = 683565276u;   // 2^32 / (2 pi): one radian as a fraction of a tur
 
 // a * b / 2^32, rounded.
 fn multiply_fractions(a: u32, b: u32) -> u32 {
-  return philox_multiply_high(vec2u(a, 0u), vec2u(b, 0u)).x + ((a * b) >> 31u);
+  return multiply_high(a, b) + ((a * b) >> 31u);
 }
 
 fn times_power(frequency: u32, k: u32, bit: u32, power: u32) -> u32 {

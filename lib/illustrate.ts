@@ -6,7 +6,7 @@
 import type { NoiseSchedule } from "./diffusion/schedule.ts";
 import { ConfigError } from "./errors.ts";
 import { Images } from "./image/images.ts";
-import { normal2, philox4x32, splitSeed } from "./random.ts";
+import { normal2, splitSeed, threefry4x32 } from "./random.ts";
 
 /** Keeps this noise apart from every other use of a seed. */
 const COUNTER = 0x70696374;
@@ -64,7 +64,7 @@ export function forwardProcess(
   const key = splitSeed(seed);
   const noise = new Float32Array(size);
   for (let i = 0; i < noise.length; i += 2) {
-    const [a, b] = philox4x32([i / 2, 0, 0, COUNTER], key);
+    const [a, b] = threefry4x32([i / 2, 0, 0, COUNTER], key);
     noise.set(normal2(a, b).slice(0, noise.length - i), i);
   }
   return timesteps.map((t) => {

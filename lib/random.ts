@@ -2,8 +2,8 @@
  * Counter-based random numbers: the same integers on every adapter and in TypeScript, in any order, with no state to
  * carry along. A number is a pure function of a 128-bit counter (which draw) and a 64-bit key (which stream).
  *
- * Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), Philox4x32-10.
- * `kernels/philox.wgsl` is the twin of this file: the integers agree bit for bit, the floats up to the adapter's
+ * Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), Threefry4x32 with 13
+ * rounds: the fewest that pass every test there, and one. `kernels/threefry.wgsl` is the twin of this file: the integers agree bit for bit, the floats up to the adapter's
  * `log`, `sqrt`, `sin` and `cos`.
  *
  * @module
@@ -11,20 +11,68 @@
 
 import { ConfigError } from "./errors.ts";
 
-/** Four unsigned 32-bit words: a Philox counter, and what Philox makes of it. */
+/** Four unsigned 32-bit words: a Threefry counter, and what Threefry makes of it. */
 export type Words4 = [number, number, number, number];
 
-/** Two unsigned 32-bit words: a Philox key, that is a seed cut in two. */
+/** Two unsigned 32-bit words: a Threefry key, that is a seed cut in two. */
 export type Words2 = [number, number];
 
-const MULTIPLIER_0 = 0xd2511f53;
-const MULTIPLIER_1 = 0xcd9e8d57;
-const KEY_STEP_0 = 0x9e3779b9; // the golden ratio
-const KEY_STEP_1 = 0xbb67ae85; // sqrt(3) - 1
-const ROUNDS = 10;
+/** Rotations of a round's two halves; the rounds take them in turn. */
+const ROTATIONS = [[10, 26], [11, 21], [13, 27], [23, 5], [6, 20], [17, 11], [25, 10], [18, 20]] as const;
+const ROUNDS = 13;
+/** The last word of the key schedule is this, xored with the key: no key leaves all words zero. */
+const PARITY = 0x1bd11bda;
 
 /** Last counter word of {@link permutation}, so that its draws never meet those of another use of the same seed. */
 const PERMUTATION_STREAM = 0x7065726d;
+
+/**
+ * Four random 32-bit words for one counter and key.
+ *
+ * @param counter which draw: any four words in [0, 2^32)
+ * @param key which stream, e.g. {@link splitSeed} of a seed; the other two words of Threefry's key are zero
+ * @returns four independent uniform words in [0, 2^32)
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { splitSeed, threefry4x32 } from "./random.ts";
+ *
+ * assert.equal(threefry4x32([0, 0, 0, 0], splitSeed(0))[0], 0x531c7e4f);
+ * ```
+ */
+export function threefry4x32(counter: Readonly<Words4>, key: Readonly<Words2>): Words4 {
+  const schedule = [key[0], key[1], 0, 0, key[0] ^ key[1] ^ PARITY];
+  let [x0, x1, x2, x3] = counter;
+  x0 += key[0];
+  x1 += key[1];
+  for (let round = 0; round < ROUNDS; round++) {
+    const [left, right] = ROTATIONS[round % 8];
+    x0 = (x0 + x1) | 0;
+    x1 = ((x1 << left) | (x1 >>> (32 - left))) ^ x0;
+    x2 = (x2 + x3) | 0;
+    x3 = ((x3 << right) | (x3 >>> (32 - right))) ^ x2;
+    [x1, x3] = [x3, x1];
+    if (round % 4 === 3) {
+      const injection = (round + 1) / 4;
+      x0 += schedule[injection % 5];
+      x1 += schedule[(injection + 1) % 5];
+      x2 += schedule[(injection + 2) % 5];
+      x3 += schedule[(injection + 3) % 5] + injection;
+    }
+  }
+  // The words that the last round exchanged for a next one go back.
+  return [x0 >>> 0, x3 >>> 0, x2 >>> 0, x1 >>> 0];
+}
+
+/**
+ * A uniform number in [0, 1) from one random word: `(x >>> 8) * 2^-24`, which float32 holds exactly.
+ *
+ * @param x a word in [0, 2^32)
+ */
+export function uniform01(x: number): number {
+  return (x >>> 8) * 2 ** -24;
+}
 
 /**
  * High 32 bits of the 64-bit product of two unsigned 32-bit integers, from 16-bit halves: every partial sum stays
@@ -38,48 +86,6 @@ function multiplyHigh(a: number, b: number): number {
   const middle = aHigh * bLow + (Math.imul(aLow, bLow) >>> 16);
   const carry = aLow * bHigh + (middle & 0xffff);
   return (aHigh * bHigh + (middle >>> 16) + (carry >>> 16)) >>> 0;
-}
-
-/**
- * Philox4x32-10: four random 32-bit words for one counter and key.
- *
- * @param counter which draw: any four words in [0, 2^32)
- * @param key which stream, e.g. {@link splitSeed} of a seed
- * @returns four independent uniform words in [0, 2^32)
- *
- * @example
- * ```ts
- * import assert from "node:assert/strict";
- * import { philox4x32, splitSeed } from "./random.ts";
- *
- * assert.equal(philox4x32([0, 0, 0, 0], splitSeed(0))[0], 0x6627e8d5);
- * ```
- */
-export function philox4x32(counter: Readonly<Words4>, key: Readonly<Words2>): Words4 {
-  let [c0, c1, c2, c3] = counter;
-  let [k0, k1] = key;
-  for (let round = 0; round < ROUNDS; round++) {
-    const high0 = multiplyHigh(MULTIPLIER_0, c0);
-    const low0 = Math.imul(MULTIPLIER_0, c0);
-    const high1 = multiplyHigh(MULTIPLIER_1, c2);
-    const low1 = Math.imul(MULTIPLIER_1, c2);
-    c0 = high1 ^ c1 ^ k0;
-    c1 = low1;
-    c2 = high0 ^ c3 ^ k1;
-    c3 = low0;
-    k0 = (k0 + KEY_STEP_0) | 0;
-    k1 = (k1 + KEY_STEP_1) | 0;
-  }
-  return [c0 >>> 0, c1 >>> 0, c2 >>> 0, c3 >>> 0];
-}
-
-/**
- * A uniform number in [0, 1) from one random word: `(x >>> 8) * 2^-24`, which float32 holds exactly.
- *
- * @param x a word in [0, 2^32)
- */
-export function uniform01(x: number): number {
-  return (x >>> 8) * 2 ** -24;
 }
 
 /**
@@ -111,7 +117,7 @@ export function normal2(a: number, b: number): [number, number] {
 }
 
 /**
- * Cuts a seed into the two words of a Philox key.
+ * Cuts a seed into the two words of a Threefry key.
  *
  * @param seed an integer in [0, 2^53 - 1]
  * @returns `[seed mod 2^32, floor(seed / 2^32)]`
@@ -125,7 +131,7 @@ export function splitSeed(seed: number): Words2 {
 }
 
 /**
- * A random order of `0 … n - 1` (Fisher and Yates, with Philox): the order in which an epoch visits its images. It
+ * A random order of `0 … n - 1` (Fisher and Yates, with Threefry): the order in which an epoch visits its images. It
  * depends on nothing but its arguments, so a resumed run finds the same order again.
  *
  * @param n how many, an integer in [0, 2^32 - 1]
@@ -142,7 +148,7 @@ export function permutation(n: number, seed: number, epoch: number): Uint32Array
 
   let words: Words4 = [0, 0, 0, 0];
   for (let i = n - 1, draw = 0; i > 0; i--, draw++) {
-    if (draw % 4 === 0) words = philox4x32([draw >>> 2, epoch, 0, PERMUTATION_STREAM], key);
+    if (draw % 4 === 0) words = threefry4x32([draw >>> 2, epoch, 0, PERMUTATION_STREAM], key);
     const j = uniformInteger(words[draw % 4], i + 1);
     const moved = order[i];
     order[i] = order[j];

@@ -3,55 +3,63 @@ import { ConfigError } from "../lib/errors.ts";
 import {
   normal2,
   permutation,
-  philox4x32,
   splitSeed,
+  threefry4x32,
   uniform01,
   uniformInteger,
   type Words2,
   type Words4,
 } from "../lib/random.ts";
-
-/** Philox straight from the paper, in BigInt: shares no line with the module under test. */
-function philoxBigInt(counter: Words4, key: Words2): Words4 {
-  const mask = 0xffffffffn;
-  let [a, b, c, d] = counter.map(BigInt);
-  let [k, l] = key.map(BigInt);
-  for (let round = 0; round < 10; round++) {
-    const p = 0xd2511f53n * a;
-    const q = 0xcd9e8d57n * c;
-    [a, b, c, d] = [(q >> 32n) ^ b ^ k, q & mask, (p >> 32n) ^ d ^ l, p & mask];
-    k = (k + 0x9e3779b9n) & mask;
-    l = (l + 0xbb67ae85n) & mask;
-  }
-  return [Number(a), Number(b), Number(c), Number(d)];
-}
+import { threefry } from "./reference/threefry.ts";
 
 const ONES = 0xffffffff;
 
-Deno.test("philox4x32 gives the published known answers (Random123, kat_vectors, philox4x32 10)", () => {
-  assert.deepEqual(philox4x32([0, 0, 0, 0], [0, 0]), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
-  assert.deepEqual(philox4x32([ONES, ONES, ONES, ONES], [ONES, ONES]), [
-    0x408f276d,
-    0x41c83b0e,
-    0xa20bc7c6,
-    0x6d5451fd,
-  ]);
-  assert.deepEqual(philox4x32([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0]), [
-    0xd16cfe09,
-    0x94fdcceb,
-    0x5001e420,
-    0x24126ea1,
-  ]);
+const PI = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0x082efa98, 0xec4e6c89];
+
+Deno.test("the reference gives the published known answers (Random123, kat_vectors, threefry4x32 13 and 20)", () => {
+  const zeros = [0, 0, 0, 0];
+  const ones = [ONES, ONES, ONES, ONES];
+  const [counter, key] = [PI.slice(0, 4), PI.slice(4)];
+  const hex = (words: number[]) => words.map((word) => word.toString(16).padStart(8, "0")).join(" ");
+  assert.equal(hex(threefry(zeros, zeros)), "531c7e4f 39491ee5 2c855a92 3d6abf9a");
+  assert.equal(hex(threefry(ones, ones)), "c4189358 1c9cc83a d5881c67 6a0a89e0");
+  assert.equal(hex(threefry(counter, key)), "4aa71d8f 734738c2 431fc6a8 ae6debf1");
+  assert.equal(hex(threefry(zeros, zeros, 20)), "9c6ca96a e17eae66 fc10ecd4 5256a7d8");
+  assert.equal(hex(threefry(counter, key, 20)), "59cd1dbb b8879579 86b5d00c ac8b6d84");
 });
 
-Deno.test("philox4x32 equals the paper's definition in BigInt over a chain of 2,000 counters and keys", () => {
-  let counter: Words4 = [1, 2, 3, 4];
-  let key: Words2 = [5, 6];
+Deno.test("threefry4x32 equals the reference over a chain of 2,000 counters and keys", () => {
+  let counter: Words4 = [ONES, ONES, ONES, ONES];
+  let key: Words2 = [ONES, ONES];
   for (let i = 0; i < 2000; i++) {
-    const words = philox4x32(counter, key);
-    assert.deepEqual(words, philoxBigInt(counter, key), `counter ${counter}, key ${key}`);
+    const words = threefry4x32(counter, key);
+    assert.deepEqual(words, threefry(counter, key), `counter ${counter}, key ${key}`);
     key = [words[3], counter[0]];
     counter = words;
+  }
+});
+
+Deno.test("a bit of the counter or the key changes each bit of threefry4x32's words half of the time", () => {
+  const trials = 400;
+  for (let flipped = 0; flipped < 192; flipped++) {
+    const changes = new Uint32Array(128);
+    for (let i = 0; i < trials; i++) {
+      // Counters as kernels make them: small numbers, most bits zero.
+      const input = [i, i % 7, 3, 2, 42, 0];
+      const before = threefry4x32(input.slice(0, 4) as Words4, input.slice(4) as Words2);
+      input[flipped >>> 5] = (input[flipped >>> 5] ^ (1 << (flipped % 32))) >>> 0;
+      const after = threefry4x32(input.slice(0, 4) as Words4, input.slice(4) as Words2);
+      for (let bit = 0; bit < 128; bit++) {
+        changes[bit] += ((before[bit >>> 5] ^ after[bit >>> 5]) >>> (bit % 32)) & 1;
+      }
+    }
+    // 24,576 pairs of bits: seven standard errors, sqrt(trials) / 2, have probability 6e-8.
+    for (const [bit, count] of changes.entries()) {
+      assert.ok(
+        Math.abs(count - trials / 2) < 70,
+        `input bit ${flipped}, output bit ${bit}: ${count} of ${trials}`,
+      );
+    }
   }
 });
 
@@ -59,12 +67,12 @@ Deno.test("uniform01 is exact in float32 and stays inside [0, 1)", () => {
   assert.equal(uniform01(0), 0);
   assert.equal(uniform01(0x80000000), 0.5);
   assert.equal(uniform01(ONES), 1 - 2 ** -24);
-  for (const x of philox4x32([7, 0, 0, 0], [1, 1])) assert.equal(Math.fround(uniform01(x)), uniform01(x));
+  for (const x of threefry4x32([7, 0, 0, 0], [1, 1])) assert.equal(Math.fround(uniform01(x)), uniform01(x));
 });
 
 Deno.test("uniformInteger is floor(x n / 2^32), exactly", () => {
   for (let i = 0; i < 500; i++) {
-    const [x, n] = philox4x32([i, 0, 0, 0], [9, 9]);
+    const [x, n] = threefry4x32([i, 0, 0, 0], [9, 9]);
     assert.equal(uniformInteger(x, n), Number((BigInt(x) * BigInt(n)) >> 32n));
   }
   assert.equal(uniformInteger(ONES, 10), 9);
@@ -86,7 +94,7 @@ Deno.test("200,000 normal numbers have the moments of a standard normal", () => 
   const sums = [0, 0, 0, 0];
   let crossed = 0;
   for (let i = 0; i < count / 4; i++) {
-    const [a, b, c, d] = philox4x32([i, 0, 0, 0], splitSeed(42));
+    const [a, b, c, d] = threefry4x32([i, 0, 0, 0], splitSeed(42));
     const [p, q] = normal2(a, b);
     const [r, s] = normal2(c, d);
     crossed += p * q + r * s;

@@ -8,7 +8,7 @@
 
 import { createHash } from "node:crypto";
 import { ConfigError, DataError, ShapeError } from "../errors.ts";
-import { philox4x32, splitSeed } from "../random.ts";
+import { splitSeed, threefry4x32 } from "../random.ts";
 
 /** Images and their classes, as they are put on the device: one byte a value, nothing scaled or shuffled yet. */
 export interface ImageDataset {
@@ -147,7 +147,7 @@ function groupByClass(
     if (!(label < classCount)) {
       throw new DataError(`labels[${index}]: expected a class below ${classCount}, got ${label}`);
     }
-    const [high, low] = philox4x32([index, 0, 0, stream], key);
+    const [high, low] = threefry4x32([index, 0, 0, stream], key);
     groups[label].push({ index, rank: high * 2 ** 20 + (low >>> 12) });
   }
   return groups.map((group) =>

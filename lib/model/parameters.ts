@@ -8,7 +8,7 @@ import { CheckpointError } from "../errors.ts";
 import { BINDING_ALIGNMENT } from "../gpu/memory.ts";
 import type { Parameter } from "../graph/graph.ts";
 import { ELEMENT_BYTES, paddedChannels, showShape } from "../graph/tensor.ts";
-import { normal2, philox4x32, splitSeed, uniform01 } from "../random.ts";
+import { normal2, splitSeed, threefry4x32, uniform01 } from "../random.ts";
 
 /** A tensor as checkpoints hold it. */
 export interface HostTensor {
@@ -91,7 +91,7 @@ export class ParameterTable {
   }
 
   /**
-   * Initial values, the same on every machine: each parameter draws from its own Philox counters.
+   * Initial values, the same on every machine: each parameter draws from its own Threefry counters.
    * @param seed integer from 0 to 2^53 - 1
    */
   initialize(seed: number): Float32Array<ArrayBuffer> {
@@ -145,7 +145,7 @@ function gather(parameter: Parameter, memory: Float32Array): Float32Array {
   return data;
 }
 
-/** Third word of the Philox counter: keeps initial weights apart from all other uses of the seed. */
+/** Third word of the Threefry counter: keeps initial weights apart from all other uses of the seed. */
 const INITIALIZATION = 0x696e6974;
 
 function initialValues({ init, shape }: Parameter, index: number, key: [number, number]): Float32Array {
@@ -156,7 +156,7 @@ function initialValues({ init, shape }: Parameter, index: number, key: [number, 
   const fanAvg = (out + input) * height * width / 2;
   const bound = init.kind === "fanAvg" ? Math.sqrt(3 * init.scale / fanAvg) : 0;
   for (let i = 0; i < data.length; i += 4) {
-    const words = philox4x32([i / 4, index, INITIALIZATION, 0], key);
+    const words = threefry4x32([i / 4, index, INITIALIZATION, 0], key);
     const values = init.kind === "normal"
       ? [...normal2(words[0], words[1]), ...normal2(words[2], words[3])].map((z) => z * init.std)
       : words.map((word) => (2 * uniform01(word) - 1) * bound);

@@ -32,13 +32,9 @@ export function digestOf(launches: readonly Launch<BufferView>[]): string {
 
 /**
  * Why a run that goes on may be another to the bit, as a sentence; undefined where it is the same.
- *
- * @param before undefined where it is not known: the first checkpoints did not tell
  */
-export function describeChange(before: Computation | undefined, now: Computation): string | undefined {
-  const why = before === undefined
-    ? "this checkpoint was written by an earlier version, whose kernels may round differently"
-    : before.adapter !== now.adapter
+export function describeChange(before: Computation, now: Computation): string | undefined {
+  const why = before.adapter !== now.adapter
     ? `this run was computed on ${before.adapter} so far, and adapters round differently`
     : before.kernels !== now.kernels
     ? "the kernels are not those that this run was computed with so far, and may round differently"

@@ -42,15 +42,17 @@ export interface Progress {
   readonly lossScale?: LossScale;
 }
 
+/** Rises where a run could not go on as it was begun: 2 draws its random numbers otherwise. */
+const FORMAT = 2;
+
 /** `trainer.json`: everything that is not a tensor. */
 interface TrainerJson extends Progress {
-  readonly format: 1;
+  readonly format: typeof FORMAT;
   readonly settings: TrainSettings;
   readonly grids: GridSettings;
   readonly dataDigest: string;
   readonly dataName: string;
-  /** Absent from the first checkpoints of this format. */
-  readonly computation?: Computation;
+  readonly computation: Computation;
 }
 
 /** A run's buffers by the prefix of their tensors in `trainer.safetensors`. */
@@ -113,7 +115,7 @@ export async function captureCheckpoint(
     for (const [name, tensor] of await tensorsIn(key, `${prefix}.`)) trainerTensors.set(name, tensor);
   }
   const trainer: TrainerJson = {
-    format: 1,
+    format: FORMAT,
     settings,
     grids,
     dataDigest: data.digest,
@@ -181,27 +183,22 @@ export function readTrainer(
   progress: Progress;
   dataDigest: string;
   dataName: string;
-  computation: Computation | undefined;
+  computation: Computation;
 } {
   const trainer = checkpoint.trainer as unknown as TrainerJson;
   const file = `${checkpoint.path}/trainer.json`;
-  if (trainer.format !== 1) {
+  if (trainer.format !== FORMAT) {
     throw new CheckpointError(
-      `${file}: format ${JSON.stringify(trainer.format)} is not known to this version, which reads format 1`,
+      `${file}: format ${
+        JSON.stringify(trainer.format)
+      } is not known to this version, which reads format ${FORMAT}`,
     );
   }
   if (trainer.step !== checkpoint.step) {
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
-  const { step, lossSum, lossCount, history, seconds, lossScale, dataDigest, dataName, computation } =
-    trainer;
-  // Absent from the first checkpoints of this format.
-  const { epochSeconds = 0, grids = {} } = trainer;
-  const settings = {
-    ...trainer.settings,
-    checkpointActivations: trainer.settings.checkpointActivations ?? false,
-    precision: trainer.settings.precision ?? "float32",
-  };
+  const { settings, grids, dataDigest, dataName, computation, ...rest } = trainer;
+  const { step, lossSum, lossCount, epochSeconds, history, seconds, lossScale } = rest;
   try {
     checkSettings(settings);
     checkGrids(grids);

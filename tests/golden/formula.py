@@ -1,6 +1,6 @@
 """Numbers that Python and TypeScript can both compute, so that no weight or input need be stored.
 
-value(case, name, i) is uniform in [-1, 1) and exact in float32: word i mod 4 of Philox4x32-10 with key (0, 0) and counter
+value(case, name, i) is uniform in [-1, 1) and exact in float32: word i mod 4 of Threefry4x32 (13 rounds) with key (0, 0) and counter
 (floor(i / 4), FNV-1a(name), FNV-1a(case), 0), read as (word >> 8) * 2^-23 - 1. The twin is formula.ts.
 """
 
@@ -17,19 +17,29 @@ def fnv1a(text):
     return state
 
 
-def philox4x32(counter, key=(0, 0)):
-    """Philox4x32-10 of an array of counters, shape [n, 4] uint64 -> [n, 4]."""
-    a, b, c, d = np.asarray(counter, np.uint64).T
-    k, l = (int(word) for word in key)
+ROTATIONS = ((10, 26), (11, 21), (13, 27), (23, 5), (6, 20), (17, 11), (25, 10), (18, 20))
+
+
+def threefry4x32(counter, key=(0, 0)):
+    """Threefry4x32, 13 rounds, of an array of counters, shape [n, 4] uint64 -> [n, 4]."""
     low = np.uint64(0xFFFFFFFF)
-    shift = np.uint64(32)
-    for _ in range(10):
-        p = np.uint64(0xD2511F53) * a
-        q = np.uint64(0xCD9E8D57) * c
-        a, b, c, d = (q >> shift) ^ b ^ np.uint64(k), q & low, (p >> shift) ^ d ^ np.uint64(l), p & low
-        k = (k + 0x9E3779B9) & 0xFFFFFFFF
-        l = (l + 0xBB67AE85) & 0xFFFFFFFF
-    return np.stack([a, b, c, d], axis=1)
+
+    def rotated(x, by):
+        return (x << np.uint64(by) | x >> np.uint64(32 - by)) & low
+
+    k, l = (int(word) for word in key)
+    schedule = [np.uint64(word) for word in (k, l, 0, 0, k ^ l ^ 0x1BD11BDA)]
+    x = [column + word & low for column, word in zip(np.asarray(counter, np.uint64).T, schedule)]
+    for number in range(13):
+        pairs = ((0, 1), (2, 3)) if number % 2 == 0 else ((0, 3), (2, 1))
+        for (a, b), by in zip(pairs, ROTATIONS[number % 8]):
+            x[a] = x[a] + x[b] & low
+            x[b] = rotated(x[b], by) ^ x[a]
+        if number % 4 == 3:
+            injection = (number + 1) // 4
+            x = [word + schedule[(injection + i) % 5] & low for i, word in enumerate(x)]
+            x[3] = x[3] + np.uint64(injection) & low
+    return np.stack(x, axis=1)
 
 
 def values(case, name, count):
@@ -39,7 +49,7 @@ def values(case, name, count):
     counter[:, 0] = np.arange(blocks)
     counter[:, 1] = fnv1a(name)
     counter[:, 2] = fnv1a(case)
-    words = philox4x32(counter).reshape(-1)[:count]
+    words = threefry4x32(counter).reshape(-1)[:count]
     return (words >> np.uint64(8)).astype(np.float64) * 2.0**-23 - 1
 
 

@@ -2,7 +2,7 @@
 
 Weights come from formula.py (case "tiny_pipeline"). expected.json holds, of diffusers' own UNet2DModel and schedulers: the
 network's output for a formula input; and images drawn with classifier-free guidance by DDIM and by DDPM from the noise that
-this package draws (Philox4x32-10, see slot_noise.wgsl and sampler_step.wgsl). Everything is computed in float64.
+this package draws (Threefry4x32, see slot_noise.wgsl and sampler_step.wgsl). Everything is computed in float64.
 """
 
 import json
@@ -33,7 +33,7 @@ def noise(seed, step):
     counter[:, 0] = np.arange(pixels)
     counter[:, 1] = step
     counter[:, 3] = 2
-    words = formula.philox4x32(counter, (seed % 2**32, seed >> 32))
+    words = formula.threefry4x32(counter, (seed % 2**32, seed >> 32))
     lanes = []
     for a, b in ((words[:, 0], words[:, 1]), (words[:, 2], words[:, 3])):
         radius = np.sqrt(-2 * np.log(((a >> np.uint64(9)).astype(np.float64) + 0.5) * 2.0**-23))

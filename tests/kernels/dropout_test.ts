@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
 import { encodeStepState, type StepState } from "../../kernels/step_state.ts";
-import { philox4x32, type Words2 } from "../../lib/random.ts";
+import { threefry4x32, type Words2 } from "../../lib/random.ts";
 import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
 import { noise } from "../reference/differences.ts";
 import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
@@ -51,7 +51,7 @@ function expectedMask({ elements, rate, layer = 0, state = {} }: Case): boolean[
   return Array.from({ length: elements }, (_, i) => {
     const vec4 = Math.floor(i / 4);
     const [block, within] = [Math.floor(vec4 / 1024), vec4 % 1024];
-    const words = philox4x32([512 * block + within % 512, 16 + layer, step, stream], key);
+    const words = threefry4x32([512 * block + within % 512, 16 + layer, step, stream], key);
     const bits = within < 512 ? words[i % 4] % 65536 : Math.floor(words[i % 4] / 65536);
     return bits / 65536 >= drawn(rate);
   });

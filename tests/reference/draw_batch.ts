@@ -1,5 +1,5 @@
 /** What draw_batch.wgsl chooses, one sample at a time. */
-import { philox } from "./philox.ts";
+import { threefry } from "./threefry.ts";
 
 export interface DrawReferenceInput {
   batch: number;
@@ -25,7 +25,7 @@ export interface DrawReference {
 
 export function drawReference(input: DrawReferenceInput): DrawReference[] {
   return Array.from({ length: input.batch }, (_, n) => {
-    const [time, side, drop] = philox([n, 0, input.step, input.stream], input.key);
+    const [time, side, drop] = threefry([n, 0, input.step, input.stream], input.key);
     const image = input.order[input.position + (n < input.count ? n : 0)];
     return {
       image,

@@ -1,5 +1,5 @@
 /** The forward process and the training target in float64, one pixel at a time; plain [N, H, W, C] without padding. */
-import { normals } from "./philox.ts";
+import { normals } from "./threefry.ts";
 
 export interface QSampleReferenceInput {
   height: number;

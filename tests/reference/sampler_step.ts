@@ -1,5 +1,5 @@
 /** Initial noise, guidance and one sampler step of one image in float64; plain [H * W, C] without padding. */
-import { normals } from "./philox.ts";
+import { normals } from "./threefry.ts";
 
 /** Standard normal [pixels, channels] of an image; `step` 2^32 - 1 is what its trajectory starts from. */
 export function samplingNoise(

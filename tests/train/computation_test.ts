@@ -46,7 +46,7 @@ Deno.test("the digest of dispatches is that of what they compute, and of nothing
 /** The warnings of a resumed run whose newest checkpoint says that it was computed with something. */
 async function warningsAfter(
   out: string,
-  change: (computation: Computation) => Computation | undefined,
+  change: (computation: Computation) => Computation,
 ): Promise<string[]> {
   const { path: _, trainer, ...rest } = await loadLatestCheckpoint(out);
   const computation = change(trainer.computation as Computation);
@@ -56,7 +56,7 @@ async function warningsAfter(
   return ofType(events, "warning").map(({ message }) => message);
 }
 
-Deno.test("a run that goes on with another adapter, other kernels or nobody knows what is told so, once", async () => {
+Deno.test("a run that goes on with another adapter or other kernels is told so, once", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ out, steps: 1, epochs: 9 });
     const first = (await loadLatestCheckpoint(out)).trainer.computation as Computation;
@@ -64,11 +64,7 @@ Deno.test("a run that goes on with another adapter, other kernels or nobody know
     assert.match(first.kernels, /^[\da-f]{16}$/);
     assert.deepEqual(await warningsAfter(out, (computation) => computation), []);
 
-    const changes: [(computation: Computation) => Computation | undefined, RegExp][] = [
-      [
-        () => undefined,
-        /^this checkpoint was written by an earlier version, .*need not be the same to the bit/,
-      ],
+    const changes: [(computation: Computation) => Computation, RegExp][] = [
       [(it) => ({ ...it, adapter: "Toy GPU" }), /^this run was computed on Toy GPU so far/],
       [(it) => ({ ...it, kernels: "0" }), /^the kernels are not those that this run was computed with/],
     ];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import {
   normal2,
-  philox4x32,
+  threefry4x32,
   uniform01,
   uniformInteger,
   type Words2,
@@ -18,13 +18,13 @@ const PROBE = `
 
 @compute @workgroup_size(64)
 fn probe(@builtin(global_invocation_id) id: vec3u) {
-  let w = philox4x32(inputs[id.x], inputs[id.x].wx);
+  let w = threefry4x32(inputs[id.x], inputs[id.x].wx);
   words[id.x] = w;
   readings[id.x] = vec4f(uniform01(w.x), f32(uniform_integer(w.y, 1000u)), normal2(w.z, w.w));
 }`;
 
-Deno.test("philox.wgsl gives the integers of lib/random.ts, and its normal numbers to 1e-6", async () => {
-  const texts = ["philox", "sine_cosine", "normal"].map((name) =>
+Deno.test("threefry.wgsl gives the integers of lib/random.ts, and its normal numbers to 1e-6", async () => {
+  const texts = ["threefry", "multiply_high", "uniform", "sine_cosine", "normal"].map((name) =>
     Deno.readTextFile(new URL(`../../kernels/${name}.wgsl`, import.meta.url))
   );
   const include = (await Promise.all(texts)).join("\n");
@@ -34,7 +34,7 @@ Deno.test("philox.wgsl gives the integers of lib/random.ts, and its normal numbe
   device.pushErrorScope("validation");
 
   const inputs = new Uint32Array(4 * COUNT);
-  for (let i = 0; i < COUNT; i++) inputs.set(philox4x32([i, 1, 2, 3], [4, 5]), 4 * i);
+  for (let i = 0; i < COUNT; i++) inputs.set(threefry4x32([i, 1, 2, 3], [4, 5]), 4 * i);
   inputs.set([0, 0, 0, 0, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff]);
 
   const bytes = inputs.byteLength;
@@ -74,7 +74,7 @@ Deno.test("philox.wgsl gives the integers of lib/random.ts, and its normal numbe
   for (let i = 0; i < COUNT; i++) {
     const counter = [...inputs.subarray(4 * i, 4 * i + 4)] as Words4;
     const key: Words2 = [counter[3], counter[0]];
-    const [a, b, c, d] = philox4x32(counter, key);
+    const [a, b, c, d] = threefry4x32(counter, key);
     assert.deepEqual([...words.subarray(4 * i, 4 * i + 4)], [a, b, c, d], `counter ${counter}`);
     const [uniform, integer, first, second] = readings.subarray(4 * i, 4 * i + 4);
     assert.equal(uniform, uniform01(a));
