@@ -4,7 +4,7 @@
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
 //   dz = dy or dy silu'(z)
-//   dx = addend + rstd (gamma dz - m1 - xhat m2),   m1 = mean(gamma dz),  m2 = mean(gamma dz xhat) over the group
+//   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over the group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
@@ -266,26 +266,25 @@ fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation
   }
 }
 
-// What four channels have in common.
+// What four channels have in common. Few, since each is four registers of a software adapter's sixteen.
 struct Channels {
   mean: vec4f,
-  rstd: vec4f,
-  scale: vec4f,
+  scale: vec4f, // gamma rstd
   offset: vec4f,
 }
 
 struct Point {
-  xhat: vec4f,
+  centred: vec4f, // x - mean = xhat / rstd
   dz: vec4f,
 }
 
 fn point_at(i: u32, channels: Channels) -> Point {
-  let xhat = (vec4f(x[i]) - channels.mean) * channels.rstd;
+  let centred = vec4f(x[i]) - channels.mean;
   var dz = vec4f(dy[i]);
   if (use_silu) {
-    dz *= silu4_derivative(channels.scale * xhat + channels.offset);
+    dz *= silu4_derivative(channels.scale * centred + channels.offset);
   }
-  return Point(xhat, dz);
+  return Point(centred, dz);
 }
 
 fn group_means(start: vec4u) -> Pair {
@@ -317,32 +316,33 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
   let y_stats = saved_stats[first_group + place.group.y];
   let z_stats = saved_stats[first_group + place.group.z];
   let w_stats = saved_stats[first_group + place.group.w];
+  let rstd = vec4f(x_stats.y, y_stats.y, z_stats.y, w_stats.y) * place.mask;
   let column = min(place.column, params.columns - 1u);
   let channels = Channels(
     vec4f(x_stats.x, y_stats.x, z_stats.x, w_stats.x),
-    vec4f(x_stats.y, y_stats.y, z_stats.y, w_stats.y) * place.mask,
-    gamma[column],
+    gamma[column] * rstd,
     beta[column],
   );
 
   var sum = vec4f(0.0);
-  var sum_xhat = vec4f(0.0);
+  var sum_centred = vec4f(0.0);
   for (var i = place.first; i < place.end; i += 2u * place.step) {
     let j = second_of(place, i);
     let a = point_at(i, channels);
     let b = point_at(j, channels);
     let dz = select(vec4f(0.0), b.dz, j > i);
     sum += a.dz + dz;
-    sum_xhat += a.dz * a.xhat + dz * b.xhat;
+    sum_centred += a.dz * a.centred + dz * b.centred;
   }
   part_a[lane] = sum;
-  part_b[lane] = sum_xhat;
+  part_b[lane] = sum_centred;
   workgroupBarrier();
   if (lane < params.block) {
     for (var row = 1u; row < params.rows; row++) {
       sum += part_a[row * params.block + lane];
-      sum_xhat += part_b[row * params.block + lane];
+      sum_centred += part_b[row * params.block + lane];
     }
+    let sum_xhat = rstd * sum_centred;
     part_a[lane] = channels.scale * sum;
     part_b[lane] = channels.scale * sum_xhat;
     if (place.in_range) {
@@ -355,9 +355,11 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     return;
   }
   let means = group_means(place.start);
+  let m1 = place.mask * means.a;
+  let m2 = rstd * means.b;
   for (var i = place.first; i < place.end; i += place.step) {
     let point = point_at(i, channels);
-    var slope = channels.rstd * (channels.scale * point.dz - means.a - point.xhat * means.b);
+    var slope = channels.scale * point.dz - m1 - m2 * point.centred;
     if (has_addend) {
       slope += vec4f(addend[i]);
     }
