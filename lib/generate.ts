@@ -9,6 +9,7 @@ import { type SamplerName, samplerNames } from "./diffusion/sampler.ts";
 import type { NoiseSchedule } from "./diffusion/schedule.ts";
 import { ConfigError } from "./errors.ts";
 import { classCount, type UNetConfig } from "./model/config.ts";
+import { withSuggestion } from "./suggest.ts";
 
 /** A class by name (any case) or number; null or `none` for no class. */
 export type ClassChoice = string | number | null;
@@ -86,17 +87,23 @@ export function drawSettings(options: GenerateOptions, model: ModelFacts): DrawS
 /**
  * The label of a class.
  *
+ * @param words all that may be asked for beside a class; a caller knows more of them than `none`
  * @returns 0 to classes - 1, or the number of classes for none
- * @throws {ConfigError} with the names that there are
+ * @throws {ConfigError} with the names that there are, and the nearest
  */
 export function resolveClass(
   choice: ClassChoice,
   { config, classes }: Pick<ModelFacts, "config" | "classes">,
+  words: readonly string[] = ["none"],
 ): number {
   const count = classCount(config);
   if (choice === null || (typeof choice === "string" && choice.toLowerCase() === "none")) return count;
   if (count === 0) {
-    throw new ConfigError("class", choice, "none, since this model was trained without classes");
+    throw new ConfigError(
+      "class",
+      choice,
+      `${words.join(" or ")}, since this model was trained without classes`,
+    );
   }
   const exact = classes.indexOf(String(choice));
   if (exact >= 0) return exact;
@@ -104,7 +111,17 @@ export function resolveClass(
   if (anyCase >= 0) return anyCase;
   const number = typeof choice === "number" ? choice : /^\d+$/.test(choice) ? Number(choice) : NaN;
   if (Number.isInteger(number) && number >= 0 && number < count) return number;
-  throw new ConfigError("class", choice, `${classes.join(", ")}, a number from 0 to ${count - 1}, or none`);
+  const names = classes.every((name, label) => name === String(label)) ? [] : classes;
+  const allowed = [...names, numbers(count), ...words.slice(0, -1)].join(", ");
+  throw new ConfigError(
+    "class",
+    choice,
+    withSuggestion(`${allowed}, or ${words.at(-1)}`, String(choice), [...names, ...words]),
+  );
+}
+
+function numbers(count: number): string {
+  return count === 1 ? "the number 0" : `a number from 0 to ${count - 1}`;
 }
 
 function isList(value: GenerateOptions["class"]): value is readonly ClassChoice[] {

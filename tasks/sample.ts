@@ -17,7 +17,7 @@ import {
 import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
-import { drawSettings } from "../lib/generate.ts";
+import { drawSettings, resolveClass } from "../lib/generate.ts";
 import { shownSteps } from "../lib/illustrate.ts";
 import { imageSize } from "../lib/model/config.ts";
 import type { Precision } from "../lib/model/precision.ts";
@@ -105,14 +105,16 @@ function readFlags(args: string[]): Flags {
     .read<Flags>(args, (word) => `--class ${word}`);
 }
 
-/** Classes that the flag asks for. */
-function choices(flag: string | undefined, classes: readonly string[]): ClassChoice[] {
+/**
+ * Classes that the flag asks for.
+ * @throws {ConfigError} where there is no such class
+ */
+function choices(flag: string | undefined, model: DDPM): ClassChoice[] {
+  const { classes } = model;
   if (flag === undefined) return classes.length > 0 ? [...classes] : [null];
-  if (flag.toLowerCase() !== "all") return [flag];
-  if (classes.length === 0) {
-    throw new ConfigError("--class", flag, "none, since this model was trained without classes");
-  }
-  return [...classes];
+  if (flag.toLowerCase() === "all" && classes.length > 0) return [...classes];
+  resolveClass(flag, model, classes.length > 0 ? ["all", "none"] : ["none"]);
+  return [flag];
 }
 
 /** Other kinds of pictures: a name that ends so is no directory's. */
@@ -222,7 +224,7 @@ async function main(args: string[]): Promise<void> {
       onTuning: showTuning(report),
     });
     const { count, steps, sampler, eta, guidance, seed, batch } = flags;
-    const rows = choices(flags.class, model.classes);
+    const rows = choices(flags.class, model);
     const names = rows.map((row) => row === null ? "none" : String(row));
     await checkTargets(flags, names, model.config);
     const total = rows.length * count;
@@ -242,7 +244,7 @@ async function main(args: string[]): Promise<void> {
     await profile.finish(report);
     await write(images, flags, names, report);
     if (flags.gif !== undefined) {
-      report.line(`making the animation of ${counted(frames.length, "frame")}; large grids take minutes`);
+      report.line(`making the animation of ${counted(frames.length, "frame")}`);
       const grids = frames.map((frame) => frame.grid(gridOptions(flags, names)));
       await writePicture(flags.gif, await encodeGif(grids, { delayMs: 100 }));
       report.line(`animation in ${flags.gif}`);

@@ -81,6 +81,7 @@ async function main(args: string[]): Promise<number> {
       const flag = first === undefined ? "" : ` --class ${/\s/.test(first) ? `"${first}"` : first}`;
       report.line(`draw from it: deno task sample --model ${out}${flag}`);
     }
+    training.finish();
     return interruption.exitCode;
   } finally {
     report.stop();

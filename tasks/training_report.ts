@@ -26,12 +26,14 @@ export class TrainingReport {
   readonly #showTuning: ReturnType<typeof showTuning>;
   #start = 0;
   #resumedFrom = 0;
+  /** Where training came to its end. */
+  #end: EndEvent | undefined;
   /** Whether it was said how long it will take. */
   #foretold = false;
 
   /**
    * @param out the run's directory
-   * @param now the time in milliseconds; for tests
+   * @param now milliseconds since the task began; for tests
    */
   constructor(report: Reporter, out: string, now: () => number = () => performance.now()) {
     this.#report = report;
@@ -80,12 +82,18 @@ export class TrainingReport {
         break;
       case "end":
         report.stop();
-        report.line(this.#describeEnd(event));
+        if (event.interrupted) report.line(this.#describeInterruption(event));
+        else this.#end = event;
         break;
       case "validation":
       case "checkpoint":
         break;
     }
+  }
+
+  /** Says how long all of it took, where training came to its end: the last line, when the pictures are drawn. */
+  finish(): void {
+    if (this.#end) this.#report.line(this.#describeEnd(this.#end));
   }
 
   #begin(event: StartEvent): void {
@@ -132,12 +140,13 @@ export class TrainingReport {
     this.#report.line(`samples in ${path}`);
   }
 
-  #describeEnd({ interrupted, step, seconds }: EndEvent): string {
-    if (interrupted && step === 0) {
-      return "stopped before the first step was done; there is nothing to resume";
-    }
-    if (interrupted) return `stopped after step ${step}; go on with: deno task train --resume ${this.#out}`;
-    const here = formatDuration((this.#now() - this.#start) / 1000);
+  #describeInterruption({ step }: EndEvent): string {
+    if (step === 0) return "stopped before the first step was done; there is nothing to resume";
+    return `stopped after step ${step}; go on with: deno task train --resume ${this.#out}`;
+  }
+
+  #describeEnd({ step, seconds }: EndEvent): string {
+    const here = formatDuration(this.#now() / 1000);
     const done = `done: ${counted(step, "step")}`;
     if (this.#resumedFrom === 0) return `${done} in ${here}`;
     const share = step === this.#resumedFrom ? "none" : step - this.#resumedFrom;

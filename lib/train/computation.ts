@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import type { KernelSource, Launch } from "../../kernels/source.ts";
 import type { BufferView } from "../gpu/memory.ts";
+import type { Precision } from "../model/precision.ts";
 
 /** What decides how a step rounds. */
 export interface Computation {
@@ -40,6 +41,13 @@ export function describeChange(before: Computation, now: Computation): string | 
     ? "the kernels are not those that this run was computed with so far, and may round differently"
     : undefined;
   return why && `${why}: it goes on, but need not be the same to the bit as if it had never been interrupted`;
+}
+
+/** What follows from going on in another precision, as a sentence; undefined where it is the same. */
+export function describePrecisionChange(before: Precision, now: Precision): string | undefined {
+  if (before === now) return undefined;
+  return `\`precision\` was ${before} so far, and is ${now} from here on: weights and loss curve will differ from those ` +
+    "of a run that had kept it";
 }
 
 function withoutComments(code: string): string {

@@ -8,7 +8,7 @@ import { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
 import type { LoadedCheckpoint } from "./checkpoint.ts";
-import { describeChange } from "./computation.ts";
+import { describeChange, describePrecisionChange } from "./computation.ts";
 import { MetricsFile } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./resident.ts";
@@ -74,10 +74,10 @@ export function buildRun(
     if (checkpoint) {
       restoreWeights(gpu, step, checkpoint);
       const { settings: before, computation } = readTrainer(checkpoint);
-      const change = describeChange(computation, { adapter: gpu.adapter.name, kernels: step.kernels });
-      const goesOn = progress.step < plan.totalSteps;
-      // Who asks for another precision asks for other bits.
-      if (change && goesOn && before.precision === settings.precision) warnings.push(change);
+      // Other kernels are what another precision consists of, and no second thing to tell.
+      const change = describePrecisionChange(before.precision, settings.precision) ??
+        describeChange(computation, { adapter: gpu.adapter.name, kernels: step.kernels });
+      if (change && progress.step < plan.totalSteps) warnings.push(change);
     } else initializeWeights(gpu, step, settings.seed);
     writeLossScale(gpu, step, settings, progress);
     const metrics = options.out === undefined ? undefined : await MetricsFile.open(options.out, {

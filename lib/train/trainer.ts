@@ -4,11 +4,12 @@
  * @module
  */
 import { type Gpu, openGpu } from "../gpu/device.ts";
-import { checkPrecision } from "../model/precision.ts";
+import { checkPrecision, type Precision } from "../model/precision.ts";
 import { loadLatestCheckpoint } from "./checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "./directory_lock.ts";
 import type { TrainEvent } from "./events.ts";
 import { checkOptions, type TrainOptions } from "./options.ts";
+import { checkOverflow } from "./overflow.ts";
 import { Run } from "./run.ts";
 import { checkRunDirectory } from "./run_directory.ts";
 import { buildRun } from "./run_parts.ts";
@@ -22,7 +23,8 @@ export type { TrainOptions } from "./options.ts";
  * Trains a network and tells what happens as it goes.
  *
  * The same settings, data and adapter give the same weights to the bit, whether the run was interrupted and resumed or
- * not; where adapter or kernels are others by then, a warning says so. Leaving the loop early (`break`) ends the run without a save; use `signal` to end it with one.
+ * not; where adapter or kernels are others by then, a warning says so. Leaving the loop early (`break`) ends the run
+ * without a save; use `signal` to end it with one.
  *
  * @throws {ConfigError} for a setting out of range
  * @throws {DeviceError} when there is no adapter, it cannot hold the network, or it is lost
@@ -45,7 +47,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
     const { out, resume = false } = options;
     // Before the lock, which makes the directory: a mistake in the options leaves nothing behind.
     const plan = resume ? undefined : planRun(options, gpu.adapter.software);
-    if (plan) checkPrecision(gpu, plan.settings.precision);
+    if (plan) await checkTrainingPrecision(gpu, plan.settings.precision);
     if (out !== undefined) {
       await checkRunDirectory(out, resume);
       lock = await lockDirectory(out);
@@ -77,10 +79,15 @@ async function* prepareRun(
     ? undefined
     : await loadLatestCheckpoint(options.out!, { onWarning, check: checkState });
   const plan = planned ?? planRun(options, software, checkpoint);
-  checkPrecision(gpu, plan.settings.precision);
+  if (!planned) await checkTrainingPrecision(gpu, plan.settings.precision);
   const tuning = await openRunTuning(gpu, options, onWarning);
   for await (const progress of tuning.prepare(() => runGraphs(plan, software), options.signal)) {
     yield { type: "tuning", ...progress };
   }
   return new Run(await buildRun(gpu, options, plan, { tuning, checkpoint, warnings }));
+}
+
+async function checkTrainingPrecision(gpu: Gpu, precision: Precision): Promise<void> {
+  checkPrecision(gpu, precision);
+  if (precision === "float16") await checkOverflow(gpu);
 }

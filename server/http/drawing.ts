@@ -97,11 +97,11 @@ export function planDraw(
 /** A label, or the words that there are. */
 function labelOf(choice: string, model: ServedModel): number {
   try {
-    return resolveClass(choice, model);
+    return resolveClass(choice, model, [ANY_CLASS, "none"]);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    const allowed = `one of ${allowedClasses(model).join(", ")}`;
-    throw ProblemError.fields([{ field: "class", value: choice, allowed }]);
+    const { field, value, allowed } = error;
+    throw ProblemError.fields([{ field, value, allowed }]); // which cuts what was sent
   }
 }
 

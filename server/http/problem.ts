@@ -54,6 +54,12 @@ export interface FieldProblem {
   readonly allowed: string;
 }
 
+/** A fault of a field, before it is told. */
+export interface FieldFault extends FieldProblem {
+  /** Whether there is no such field, so that no value of it is right; `allowed` says which there are. */
+  readonly unknown?: boolean;
+}
+
 /** What a problem says beside its status and its detail. */
 export interface ProblemOptions {
   readonly errors?: readonly FieldProblem[];
@@ -84,11 +90,14 @@ export class ProblemError extends Error {
   }
 
   /** 400 for fields that are to blame; the detail names them, as many as an answer tells. */
-  static fields(all: readonly FieldProblem[]): ProblemError {
-    const errors = all.slice(0, MOST_ERRORS).map((error) => ({ ...error, field: cut(error.field) }));
-    const detail = errors.map(({ field, value, allowed }) =>
-      `${field}: expected ${allowed}, got ${value === undefined ? "nothing" : brief(value)}`
+  static fields(all: readonly FieldFault[]): ProblemError {
+    const told = all.slice(0, MOST_ERRORS).map((fault) => ({ ...fault, field: cut(fault.field) }));
+    const detail = told.map(({ field, value, allowed, unknown }) =>
+      unknown
+        ? `${field}: ${allowed}`
+        : `${field}: expected ${allowed}, got ${value === undefined ? "nothing" : brief(value)}`
     );
+    const errors = told.map(({ unknown: _told, ...error }) => error);
     if (all.length > errors.length) detail.push(`and ${all.length - errors.length} more`);
     return new ProblemError(400, "invalid_parameter", detail.join("; "), { errors });
   }

@@ -8,8 +8,9 @@ import type { Context } from "hono";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
 import { outputFormats } from "./accept.ts";
 import { MAX_SCALE } from "../../lib/image/grid.ts";
+import { withSuggestion } from "../../lib/suggest.ts";
 import { ANY_CLASS } from "./drawing.ts";
-import { type FieldProblem, ProblemError } from "./problem.ts";
+import { type FieldFault, ProblemError } from "./problem.ts";
 import type { ServerSettings } from "../settings.ts";
 
 /** What handlers find beside the request. */
@@ -184,11 +185,14 @@ export function fieldProblems(
   given: Readonly<Record<string, unknown>>,
   allowed: readonly string[],
 ): ProblemError {
-  return ProblemError.fields(issues.flatMap(({ code, path, message, keys }): FieldProblem[] => {
+  return ProblemError.fields(issues.flatMap(({ code, path, message, keys = [] }): FieldFault[] => {
     if (code === "unrecognized_keys") {
-      const unknown = "no parameter of this name";
-      const names = `${unknown}; there are ${allowed.join(", ")}`; // told once
-      return (keys ?? []).map((key, i) => ({ field: key, value: given[key], allowed: i ? unknown : names }));
+      const all = `; there are ${allowed.join(", ")}`;
+      return keys.map((key, i) => {
+        const nearest = withSuggestion("no parameter of this name", key, allowed);
+        const names = i === 0 ? nearest + all : nearest; // all of them are told once
+        return { field: key, value: given[key], allowed: names, unknown: true };
+      });
     }
     const field = path.join(".");
     return [{ field, value: given[field], allowed: message }];

@@ -163,7 +163,16 @@ Deno.test("what cannot be done is said in one line, with what can, and writes no
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], number, RegExp][] = [
       [["--model", "nowhere"], 1, /^error: nowhere: no model here: expected .*\n$/],
-      [["--model", MODEL, "--class", "cat"], 2, /^error: --class: expected 0, 1, 2, a number .*got "cat"\n$/],
+      [
+        ["--model", MODEL, "--class", "cat"],
+        2,
+        /^error: --class: expected a number from 0 to 2, all, or none, got "cat"\n$/,
+      ],
+      [
+        ["--class", "kat"],
+        2,
+        /^error: --class: expected airplane, .*, all, or none \(did you mean cat\?\), got "kat"\n$/,
+      ],
       [["cat"], 2, /^error: 'cat' belongs to no option\n\(Did you mean --class cat\?\)/],
       [
         ["--model", `${MODEL}/model_index.json`],

@@ -235,6 +235,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
         /^draw from it: deno task sample --model runs\/.* --class dark$/m,
       ]
     ) assert.match(lines.out, line);
+    assert.match(lines.out.trimEnd().split("\n").at(-1)!, /^done: /);
     assert.ok(!lines.out.includes("\r") && !lines.out.includes("\x1b"), "no control characters");
     await assertPictures(directory, [...paths, join(out, "samples/epoch-0002.png")]);
 

@@ -4,8 +4,10 @@ import { resolveSettings } from "../../lib/train/settings.ts";
 import { createReporter } from "../../tasks/progress.ts";
 import { TrainingReport } from "../../tasks/training_report.ts";
 
-/** What events are told as, each at its second. */
-async function told(...events: readonly (readonly [second: number, event: TrainEvent])[]): Promise<string[]> {
+/** What events are told as, each at its second since the task began; `finish` for what comes after the pictures. */
+async function told(
+  ...events: readonly (readonly [second: number, event: TrainEvent | "finish"])[]
+): Promise<string[]> {
   let text = "";
   const clock = { ms: 0 };
   const now = () => clock.ms;
@@ -13,7 +15,8 @@ async function told(...events: readonly (readonly [second: number, event: TrainE
   const report = new TrainingReport(createReporter({ mode: "lines", stream, now }), "runs/a", now);
   for (const [second, event] of events) {
     clock.ms = second * 1000;
-    await report.on(event);
+    if (event === "finish") report.finish();
+    else await report.on(event);
   }
   return text.trimEnd().split("\n");
 }
@@ -58,7 +61,7 @@ Deno.test("a run that was interrupted is told to be resumable only where there i
   assert.deepEqual(await told([0, end({ step: 0, interrupted: true })]), [
     "stopped before the first step was done; there is nothing to resume",
   ]);
-  assert.deepEqual(await told([0, end({ interrupted: true })]), [
+  assert.deepEqual(await told([0, end({ interrupted: true })], [1, "finish"]), [
     "stopped after step 7; go on with: deno task train --resume runs/a",
   ]);
 });
@@ -88,9 +91,9 @@ Deno.test("kernels that are tried before the start are told of", async () => {
   assert.equal(lines[1], "tuned 14 kernels in 6 s; kept in kept.json");
 });
 
-Deno.test("the end tells this process's time, and that of the whole run as something else", async () => {
+Deno.test("the last line tells this process's time, pictures included, and that of the whole run as something else", async () => {
   const lastOf = async (resumedFrom: number) =>
-    (await told([10, start({ totalSteps: 7, resumedFrom })], [132, end()])).at(-1);
+    (await told([10, start({ totalSteps: 7, resumedFrom })], [100, end()], [122, "finish"])).at(-1);
   assert.equal(await lastOf(0), "done: 7 steps in 2:02");
   assert.equal(
     await lastOf(4),
@@ -102,8 +105,13 @@ Deno.test("the end tells this process's time, and that of the whole run as somet
   );
 });
 
+Deno.test("nothing is done before the pictures are", async () => {
+  const lines = await told([0, start()], [1, end()]);
+  assert.deepEqual(lines.filter((line) => line.startsWith("done")), []);
+});
+
 Deno.test("one image is one image, one step one step", async () => {
-  const lines = await told([0, start()], [1, end({ step: 1 })]);
+  const lines = await told([0, start()], [1, end({ step: 1 })], [1, "finish"]);
   assert.ok(
     lines.includes("1 training and 1 validation image, batch 32, 1 step an epoch, 1 step in all"),
     lines.join("\n"),

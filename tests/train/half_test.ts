@@ -7,6 +7,7 @@ import { DDPM } from "../../lib/ddpm.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 import { loadLatestCheckpoint, saveCheckpoint } from "../../lib/train/checkpoint.ts";
+import type { TrainEvent } from "../../lib/train/events.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { testGpu } from "../gpu.ts";
 import { inTemporaryDirectory } from "./directories.ts";
@@ -151,6 +152,12 @@ Deno.test("a run goes on in the other precision, since checkpoints are float32 e
     assert.equal(beforeSwitch.trainer.lossScale, undefined);
     const half = await run({ out, resume: true, steps: 4, precision: "float16" });
     assert.equal(ofType(half, "start")[0].settings.precision, "float16");
+    const told = (events: TrainEvent[]) => ofType(events, "warning").map(({ message }) => message);
+    assert.equal(told(half).length, 1);
+    assert.match(
+      told(half)[0],
+      /^`precision` was float32 so far, and is float16 from here on: .* loss curve/,
+    );
     // Adam's bias corrections go on from the steps that were done.
     const { biasCorrection1, goodSteps } = (await lossScaleOf(out))!;
     assert.ok(Math.abs(biasCorrection1 - (1 - 0.9 ** 4)) < 1e-6);
@@ -158,6 +165,11 @@ Deno.test("a run goes on in the other precision, since checkpoints are float32 e
     const single = await run({ out, resume: true, steps: 6, epochs: 2, precision: "float32" });
     assert.equal(endOf(single).step, 6);
     assert.equal(await lossScaleOf(out), undefined);
+    assert.match(told(single)[0], /^`precision` was float16 so far, and is float32 from here on: /);
+    const same = await run({ out, resume: true, steps: 7, precision: "float32" });
+    assert.deepEqual(told(same), [], "told once");
+    const over = await run({ out, resume: true, steps: 7, precision: "float16" });
+    assert.ok(told(over).every((message) => !message.includes("precision")), "nothing is computed any more");
   });
 });
 

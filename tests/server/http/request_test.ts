@@ -92,7 +92,11 @@ Deno.test("a wrong parameter is refused with its name, its value and what is all
       const problem = await problemOf(response);
       assert.deepEqual(problem.errors?.map((error) => error.field), [field]);
       assert.ok(problem.errors![0].allowed.length > 0);
-      assert.ok(problem.detail.includes(`${field}: expected `), problem.detail);
+      const unknown = ["colour", "every", "__proto__", ""].includes(field);
+      assert.ok(
+        problem.detail.includes(`${field}: ${unknown ? "no parameter of this name" : "expected "}`),
+        problem.detail,
+      );
     });
   }
 });
@@ -115,6 +119,27 @@ Deno.test("an unknown class is answered with the classes", async () => {
   const [error] = (await problemOf(await idle().ask("/generate?class=zebra"))).errors!;
   for (const word of [...CIFAR10_CLASSES, "0", "9", "any", "none"]) {
     assert.ok(error.allowed.includes(word), word);
+  }
+  assert.ok(!error.allowed.includes("did you mean"), error.allowed);
+  const near = await problemOf(await idle().ask("/generate?class=kat"));
+  assert.match(near.detail, /^class: expected airplane, .*, or none \(did you mean cat\?\), got "kat"$/);
+});
+
+Deno.test("an unknown parameter is answered with the nearest and with all that there are", async () => {
+  const all = "class, count, steps, sampler, guidance, eta, seed, scale";
+  const cases: [query: string, detail: string][] = [
+    ["/generate?clas=cat", `clas: no parameter of this name (did you mean class?); there are ${all}, format`],
+    ["/generate?q=cat", `q: no parameter of this name; there are ${all}, format`],
+    [
+      "/generate/stream?Seed=1&evry=2",
+      `Seed: no parameter of this name (did you mean seed?); there are ${all}, every; ` +
+      "evry: no parameter of this name (did you mean every?)",
+    ],
+  ];
+  for (const [query, detail] of cases) {
+    const problem = await problemOf(await idle().ask(query));
+    assert.equal(problem.detail, detail);
+    assert.deepEqual(Object.keys(problem.errors![0]), ["field", "value", "allowed"]);
   }
 });
 

@@ -1,0 +1,29 @@
+import assert from "node:assert/strict";
+import { withSuggestion } from "../lib/suggest.ts";
+
+const animals = ["cat", "dog", "horse", "automobile", "none"];
+
+Deno.test("a word that is nearly a known one is taken for it, in any case", () => {
+  const cases: [wrong: string, meant: string][] = [
+    ["kat", "cat"],
+    ["CATS", "cat"],
+    ["hrose", "horse"],
+    ["hors", "horse"],
+    ["automobil", "automobile"],
+    ["non", "none"],
+  ];
+  for (const [wrong, meant] of cases) {
+    assert.equal(withSuggestion("a word", wrong, animals), `a word (did you mean ${meant}?)`, wrong);
+  }
+  assert.equal(
+    withSuggestion("a word", "bat", ["cat", "rat", "horse", "cat"]),
+    "a word (did you mean cat or rat?)",
+  );
+});
+
+Deno.test("a word that is like none is taken for none", () => {
+  for (const wrong of ["", "zebra", "c", "4", "x".repeat(100_000)]) {
+    assert.equal(withSuggestion("a word", wrong, [...animals, "1", "10"]), "a word", wrong.slice(0, 9));
+  }
+  assert.equal(withSuggestion("a word", "kat", []), "a word");
+});
