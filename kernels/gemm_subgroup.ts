@@ -11,11 +11,11 @@
  * @module
  */
 import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import { range } from "./range.ts";
 
 /** Lanes of the one subgroup that all this is laid out for. */
 export const SUBGROUP_LANES = 8;
 const X = "xyzw";
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Four loads' worth of A for the tile's rows, and where element (row, k) of it is. */
 function rowsOfA(a: GemmOperand, rows: number) {

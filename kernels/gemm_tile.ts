@@ -24,6 +24,7 @@
  * @module
  */
 import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import { range } from "./range.ts";
 
 /** A tile, and how a workgroup computes it. All sizes are powers of two. */
 export interface TileLayout extends GemmTile {
@@ -50,7 +51,6 @@ export function workgroupBytes(layout: TileLayout, columnSums: boolean): number 
 }
 
 const X = "xyzw";
-const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 
 /** Quads of k in a turn of the innermost loop: some 256 instructions, beside which its test and guards cost little. */
 function unrolled({ depth, block, half }: TileLayout): number {

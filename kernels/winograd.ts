@@ -17,9 +17,10 @@ import {
 } from "./conv2d_shape.ts";
 import { cachedKernel, ENOUGH_TILES, quads } from "./gemm.ts";
 import { matmul, type MatmulBuffers, type MatmulShape } from "./matmul.ts";
+import { range } from "./range.ts";
 import { grid1d, type Launch, launch } from "./source.ts";
 import type { KernelTarget } from "./target.ts";
-import { range, type WinogradTile } from "./winograd_matrices.ts";
+import type { WinogradTile } from "./winograd_matrices.ts";
 import {
   GROUP_CHANNELS,
   imageTransform,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { range } from "./range.ts";
 
 /** Side m of a tile of outputs. */
 export type WinogradTile = 2 | 4;
@@ -45,11 +46,6 @@ function polynomial(roots: readonly number[]): number[] {
   const times = (c: number[], root: number) =>
     range(c.length + 1).map((i) => (c[i - 1] ?? 0) - root * (c[i] ?? 0));
   return roots.reduce(times, [1]);
-}
-
-/** 0, 1, … */
-export function range(count: number): number[] {
-  return Array.from({ length: count }, (_, i) => i);
 }
 
 /** Rows as columns. */

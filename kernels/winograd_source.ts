@@ -12,10 +12,10 @@
  *
  * @module
  */
+import { range } from "./range.ts";
 import {
   fromPoints,
   multiplyBothSides,
-  range,
   toPoints,
   transpose,
   winogradMatrices,

@@ -5,8 +5,10 @@
  */
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "./device.ts";
+import { wholeBuffer } from "./memory.ts";
 import { type Dispatch, type Program, setReplayer } from "./program.ts";
 import { readBack } from "./readback.ts";
+import { hasTimestamps, Timestamps } from "./timestamps.ts";
 
 /** When the device executed a dispatch. */
 export interface Slice {
@@ -41,9 +43,6 @@ export interface ProfilerOptions {
   readonly take?: number;
 }
 
-/** Two timestamps a dispatch in a query set of at most 4096, which every device allows. */
-const DISPATCHES_PER_SET = 2048;
-
 /**
  * Times replays as they happen: from its making on, what runs on a device runs with a timestamp around every dispatch.
  * The same dispatches run in the same order on the same buffers, so results keep their bits; nothing runs twice.
@@ -61,7 +60,7 @@ export class Profiler {
 
   /** @throws {DeviceError} when the adapter has no timestamps */
   constructor(gpu: Gpu, { skip = 0, take = 1 }: ProfilerOptions = {}) {
-    if (!gpu.device.features.has("timestamp-query")) {
+    if (!hasTimestamps(gpu)) {
       throw new DeviceError(
         `${gpu.adapter.name} has no timestamps (feature timestamp-query), so it cannot be profiled`,
       );
@@ -96,7 +95,7 @@ export class Profiler {
     const timed = this.#timed.splice(0);
     if (timed.length === 0) return [];
     try {
-      const parts = timed.map(({ stamps }) => ({ buffer: stamps, offset: 0, size: stamps.size }));
+      const parts = timed.map(({ stamps }) => wholeBuffer(stamps.buffer));
       const ticks = (await readBack(this.#gpu, parts)).map((bytes) => new BigUint64Array(bytes));
       const origin = ticks[0][0];
       return timed.map(({ dispatches }, replay) =>
@@ -115,7 +114,7 @@ export class Profiler {
 /** A replay under way: its dispatches, and where two timestamps of each will be. */
 interface Timed {
   readonly dispatches: readonly Dispatch[];
-  readonly stamps: GPUBuffer;
+  readonly stamps: Timestamps;
 }
 
 /** Adds up by name, longest first, and works out the shares. */
@@ -140,36 +139,21 @@ export function summarize(
 }
 
 /** Submits dispatches in one go, each in a pass of its own. */
-function submitTimed({ device }: Gpu, dispatches: readonly Dispatch[]): GPUBuffer {
-  // 16 bytes a dispatch are too little for the byte budget to count.
-  const size = 16 * dispatches.length;
-  const stamps = device.createBuffer({ size, usage: QUERY_RESOLVE | COPY_SRC, label: "timestamps" });
-  const sets: GPUQuerySet[] = [];
-  const encoder = device.createCommandEncoder();
-  for (let first = 0; first < dispatches.length; first += DISPATCHES_PER_SET) {
-    const part = dispatches.slice(first, first + DISPATCHES_PER_SET);
-    const querySet = device.createQuerySet({ type: "timestamp", count: 2 * part.length });
-    sets.push(querySet);
-    for (const [i, { pipeline, bindGroup, workgroups }] of part.entries()) {
-      const pass = encoder.beginComputePass({
-        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
-      });
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, bindGroup);
-      pass.dispatchWorkgroups(...workgroups);
-      pass.end();
-    }
-    encoder.resolveQuerySet(querySet, 0, 2 * part.length, stamps, 16 * first);
+function submitTimed(gpu: Gpu, dispatches: readonly Dispatch[]): Timestamps {
+  const stamps = new Timestamps(gpu, dispatches.length);
+  const encoder = gpu.device.createCommandEncoder();
+  for (const [i, { pipeline, bindGroup, workgroups }] of dispatches.entries()) {
+    const pass = encoder.beginComputePass(stamps.around(i));
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bindGroup);
+    pass.dispatchWorkgroups(...workgroups);
+    pass.end();
   }
-  device.queue.submit([encoder.finish()]);
-  for (const set of sets) set.destroy();
+  stamps.resolve(encoder);
+  gpu.device.queue.submit([encoder.finish()]);
   return stamps;
 }
 
 function milliseconds(ticks: bigint, origin: bigint): number {
   return Number(BigInt.asIntN(64, ticks - origin)) / 1e6;
 }
-
-/** `GPUBufferUsage.QUERY_RESOLVE` and `COPY_SRC`, as numbers because the global is missing where only imported. */
-const QUERY_RESOLVE = 0x200;
-const COPY_SRC = 4;

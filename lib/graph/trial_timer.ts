@@ -7,9 +7,10 @@
 import type { Launch } from "../../kernels/source.ts";
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { alignUp, type BufferView, createBuffer, destroyBuffer } from "../gpu/memory.ts";
+import { alignUp, type BufferView, createBuffer, destroyBuffer, wholeBuffer } from "../gpu/memory.ts";
 import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
+import { hasTimestamps, Timestamps } from "../gpu/timestamps.ts";
 import type { Tensor } from "./tensor.ts";
 import type { Trial } from "./tune.ts";
 
@@ -138,7 +139,7 @@ export class TrialTimer {
     const once = [...programs.values()].map((program): Run => ({ program, replays: 1 }));
     // The first time does not count: it compiles what the driver puts off until then.
     const first = (await this.#time([...once, ...once])).slice(once.length);
-    const sample = this.#stamps ? SAMPLE.stamped : SAMPLE.waited;
+    const sample = hasTimestamps(this.#gpu) ? SAMPLE.stamped : SAMPLE.waited;
     // One replay that is shorter than a sample may have taken long by chance, or 0 by the clock's resolution.
     const limit = Math.max(sample, HOPELESS * Math.min(...first));
     const close = [...programs].flatMap(([name, program], i) => {
@@ -155,14 +156,12 @@ export class TrialTimer {
     return seconds;
   }
 
-  get #stamps(): boolean {
-    return this.#gpu.device.features.has("timestamp-query");
-  }
-
   /** Seconds of one replay in each run. */
   async #time(runs: readonly Run[]): Promise<number[]> {
     if (runs.length === 0) return [];
-    const seconds = this.#stamps ? await timeByStamps(this.#gpu, runs) : await timeByWaiting(this.#gpu, runs);
+    const seconds = hasTimestamps(this.#gpu)
+      ? await timeByStamps(this.#gpu, runs)
+      : await timeByWaiting(this.#gpu, runs);
     // A fault meanwhile makes the times meaningless; asking for the device throws it.
     void this.#gpu.device;
     return seconds.map((taken, i) => taken / runs[i].replays);
@@ -190,27 +189,21 @@ function bytesOf({ bytes }: Tensor): number {
 }
 
 async function timeByStamps(gpu: Gpu, runs: readonly Run[]): Promise<number[]> {
-  const { device } = gpu;
-  const count = 2 * runs.length;
-  const size = 8 * count;
-  const querySet = device.createQuerySet({ type: "timestamp", count });
-  const stamps = device.createBuffer({ size, usage: QUERY_RESOLVE | COPY_SRC, label: "timestamps" });
+  const { queue } = gpu.device;
+  const stamps = new Timestamps(gpu, runs.length);
   try {
     for (const [i, { program, replays }] of runs.entries()) {
-      const encoder = device.createCommandEncoder();
-      const pass = encoder.beginComputePass({
-        timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 },
-      });
+      const encoder = gpu.device.createCommandEncoder();
+      const pass = encoder.beginComputePass(stamps.around(i));
       for (let replay = 0; replay < replays; replay++) program.record(pass);
       pass.end();
-      if (i === runs.length - 1) encoder.resolveQuerySet(querySet, 0, count, stamps, 0);
-      device.queue.submit([encoder.finish()]);
+      if (i === runs.length - 1) stamps.resolve(encoder);
+      queue.submit([encoder.finish()]);
     }
-    const [bytes] = await readBack(gpu, [{ buffer: stamps, offset: 0, size }]);
+    const [bytes] = await readBack(gpu, [wholeBuffer(stamps.buffer)]);
     const ticks = new BigInt64Array(bytes);
     return runs.map((_, i) => Math.max(0, Number(ticks[2 * i + 1] - ticks[2 * i])) / 1e9);
   } finally {
-    querySet.destroy();
     stamps.destroy();
   }
 }
@@ -239,7 +232,3 @@ async function timeByWaiting({ device }: Gpu, runs: readonly Run[]): Promise<num
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 }
-
-/** `GPUBufferUsage.QUERY_RESOLVE` and `COPY_SRC`, as numbers because the global is missing where only imported. */
-const QUERY_RESOLVE = 0x200;
-const COPY_SRC = 4;
