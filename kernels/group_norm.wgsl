@@ -4,7 +4,7 @@
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
 //   dz = dy or dy silu'(z)
-//   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over the group
+//   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];

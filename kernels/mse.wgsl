@@ -6,7 +6,8 @@
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
 // prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
-// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written `=`, the record `+=` where step_state.accumulate is 1.
+// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written `=`, the record `+=` where
+// step_state.accumulate is 1.
 // forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per
 // vec4. record: one invocation, in sample order.
 

@@ -1,4 +1,4 @@
-// Normal numbers from random words. An include: functions only; needs threefry.wgsl and sine_cosine.wgsl. The twin of
+// Normal numbers from random words. An include: functions only; needs sine_cosine.wgsl. The twin of
 // lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;

@@ -40,11 +40,11 @@ export interface QSampleBuffers<B> {
  */
 export function qSample<B>(shape: QSampleShape, buffers: QSampleBuffers<B>): Launch<B>[] {
   const { batch, height, width, channels, chunkFirst, chunkCount } = shape;
-  const params = { height, width, channels, chunk_first: chunkFirst, chunk_count: chunkCount };
+  const params = { height, width, chunk_first: chunkFirst, chunk_count: chunkCount };
   const workgroups = [
     Math.ceil(width / 32) * Math.ceil(channels / 4),
     Math.ceil(height / 16),
     batch,
   ] as const;
-  return [launch(q_sample, "q_sample", params, { ...buffers }, workgroups)];
+  return [launch(q_sample, "q_sample", params, { ...buffers }, workgroups, { constants: { channels } })];
 }

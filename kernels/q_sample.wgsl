@@ -19,10 +19,12 @@
 // include: image_noise.wgsl
 // include: storage.wgsl
 
+// Known when it is compiled, so that noise of lanes past the last channel is not made.
+override channels: u32 = 3;
+
 struct Params {
   height: u32,
   width: u32,
-  channels: u32,
   chunk_first: u32,
   chunk_count: u32,
 }
@@ -61,7 +63,7 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
   if (image >= params.chunk_count) {
     return;
   }
-  let blocks = (params.channels + 3u) / 4u;
+  let blocks = (channels + 3u) / 4u;
   let block = group.x % blocks;
   // Pixels past an edge are the last one once more.
   let x = min(32u * (group.x / blocks) + lane.x, params.width - 1u);
@@ -71,10 +73,10 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
   loop {
     let y = min(row, end - 1u);
     let within = (y * params.width + x) * blocks + block;
-    let source = ((image * params.height + y) * params.width + source_x) * params.channels + 4u * block;
+    let source = ((image * params.height + y) * params.width + source_x) * channels + 4u * block;
     let bytes = vec4f(four_bytes(source));
-    let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, params.channels);
-    let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, params.channels);
+    let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, channels);
+    let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, channels);
     let i = n * params.height * params.width * blocks + within;
     x_t[i] = Stored4(weights.signal * x_0 + weights.noise * e);
     targets[i] = weights.target_from_x0 * x_0 + weights.target_from_noise * e;

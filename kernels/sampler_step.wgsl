@@ -7,9 +7,9 @@
 //
 // A slot without an unconditional row takes c as it is. model_out [R, H, W, Cp], the slot says which rows are its own;
 // x [S, H, W, Cp], updated in place; preview [S, H, W, Cp] (the estimate x_0), written `=`; slots [S] with the
-// coefficients of their own step. model_out as stored, the rest float32. Idle slots keep x and preview. Padding lanes are zero in, zero out. One
-// invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020, algorithm 2; Song
-// et al. 2021, equation 12).
+// coefficients of their own step. model_out as stored, the rest float32. Idle slots keep x and preview. Padding lanes are
+// zero in, zero out. One invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020,
+// algorithm 2; Song et al. 2021, equation 12).
 
 // include: sampling.wgsl
 // include: threefry.wgsl

@@ -1,9 +1,10 @@
 // SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
 // s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s is formed without subtraction. The exponent is
-// bounded, so that nothing overflows; below -88 either function is 0 in float32. silu(0) = 0, so padding stays zero.
+// bounded: beyond 2^126 WGSL promises nothing of a division, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x,
+// and the derivative that at -87. silu(0) = 0, so padding stays zero; a silu of what is not finite is not finite.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
-  return exp(min(-x, vec4f(88.0)));
+  return exp(min(-x, vec4f(87.0)));
 }
 
 fn silu4(x: vec4f) -> vec4f {
@@ -13,5 +14,5 @@ fn silu4(x: vec4f) -> vec4f {
 fn silu4_derivative(x: vec4f) -> vec4f {
   let e = exp_of_minus(x);
   let s = 1.0 / (1.0 + e);
-  return s * (1.0 + max(x, vec4f(-88.0)) * (e * s));
+  return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }

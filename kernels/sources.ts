@@ -605,11 +605,11 @@ fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) ->
   return m.xwyz;
 }
 
-fn threefry_even_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-fn threefry_odd_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
@@ -618,9 +618,9 @@ fn threefry_odd_rounds(x: vec4u) -> vec4u {
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
-  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
-  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
-  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // Uniform numbers from random words. An include: functions only. The twin of lib/random.ts.
@@ -737,11 +737,11 @@ fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) ->
   return m.xwyz;
 }
 
-fn threefry_even_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-fn threefry_odd_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
@@ -750,9 +750,9 @@ fn threefry_odd_rounds(x: vec4u) -> vec4u {
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
-  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
-  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
-  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
@@ -1163,7 +1163,7 @@ export const group_norm = {
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
 //   dz = dy or dy silu'(z)
-//   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over the group
+//   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
@@ -1186,10 +1186,11 @@ export const group_norm = {
 
 // SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
 // s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s is formed without subtraction. The exponent is
-// bounded, so that nothing overflows; below -88 either function is 0 in float32. silu(0) = 0, so padding stays zero.
+// bounded: beyond 2^126 WGSL promises nothing of a division, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x,
+// and the derivative that at -87. silu(0) = 0, so padding stays zero; a silu of what is not finite is not finite.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
-  return exp(min(-x, vec4f(88.0)));
+  return exp(min(-x, vec4f(87.0)));
 }
 
 fn silu4(x: vec4f) -> vec4f {
@@ -1199,7 +1200,7 @@ fn silu4(x: vec4f) -> vec4f {
 fn silu4_derivative(x: vec4f) -> vec4f {
   let e = exp_of_minus(x);
   let s = 1.0 / (1.0 + e);
-  return s * (1.0 + max(x, vec4f(-88.0)) * (e * s));
+  return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
 // How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
 // activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
@@ -1766,7 +1767,8 @@ export const mse = {
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
 // prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
-// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written \`=\`, the record \`+=\` where step_state.accumulate is 1.
+// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written \`=\`, the record \`+=\` where
+// step_state.accumulate is 1.
 // forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per
 // vec4. record: one invocation, in sample order.
 
@@ -2064,11 +2066,11 @@ fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) ->
   return m.xwyz;
 }
 
-fn threefry_even_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-fn threefry_odd_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
@@ -2077,9 +2079,9 @@ fn threefry_odd_rounds(x: vec4u) -> vec4u {
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
-  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
-  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
-  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
@@ -2097,7 +2099,7 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Normal numbers from random words. An include: functions only; needs threefry.wgsl and sine_cosine.wgsl. The twin of
+// Normal numbers from random words. An include: functions only; needs sine_cosine.wgsl. The twin of
 // lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;
@@ -2139,10 +2141,12 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
 alias Stored = f32;
 alias Stored4 = vec4f;
 
+// Known when it is compiled, so that noise of lanes past the last channel is not made.
+override channels: u32 = 3;
+
 struct Params {
   height: u32,
   width: u32,
-  channels: u32,
   chunk_first: u32,
   chunk_count: u32,
 }
@@ -2181,7 +2185,7 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
   if (image >= params.chunk_count) {
     return;
   }
-  let blocks = (params.channels + 3u) / 4u;
+  let blocks = (channels + 3u) / 4u;
   let block = group.x % blocks;
   // Pixels past an edge are the last one once more.
   let x = min(32u * (group.x / blocks) + lane.x, params.width - 1u);
@@ -2191,10 +2195,10 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
   loop {
     let y = min(row, end - 1u);
     let within = (y * params.width + x) * blocks + block;
-    let source = ((image * params.height + y) * params.width + source_x) * params.channels + 4u * block;
+    let source = ((image * params.height + y) * params.width + source_x) * channels + 4u * block;
     let bytes = vec4f(four_bytes(source));
-    let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, params.channels);
-    let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, params.channels);
+    let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, channels);
+    let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, channels);
     let i = n * params.height * params.width * blocks + within;
     x_t[i] = Stored4(weights.signal * x_0 + weights.noise * e);
     targets[i] = weights.target_from_x0 * x_0 + weights.target_from_noise * e;
@@ -2214,7 +2218,6 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
   params: {
     height: "u32",
     width: "u32",
-    channels: "u32",
     chunk_first: "u32",
     chunk_count: "u32",
   },
@@ -2233,9 +2236,9 @@ export const sampler_step = {
 //
 // A slot without an unconditional row takes c as it is. model_out [R, H, W, Cp], the slot says which rows are its own;
 // x [S, H, W, Cp], updated in place; preview [S, H, W, Cp] (the estimate x_0), written \`=\`; slots [S] with the
-// coefficients of their own step. model_out as stored, the rest float32. Idle slots keep x and preview. Padding lanes are zero in, zero out. One
-// invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020, algorithm 2; Song
-// et al. 2021, equation 12).
+// coefficients of their own step. model_out as stored, the rest float32. Idle slots keep x and preview. Padding lanes are
+// zero in, zero out. One invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020,
+// algorithm 2; Song et al. 2021, equation 12).
 
 // Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
 // order of the fields is the layout.
@@ -2295,11 +2298,11 @@ fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) ->
   return m.xwyz;
 }
 
-fn threefry_even_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-fn threefry_odd_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
@@ -2308,9 +2311,9 @@ fn threefry_odd_rounds(x: vec4u) -> vec4u {
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
-  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
-  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
-  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
@@ -2328,7 +2331,7 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Normal numbers from random words. An include: functions only; needs threefry.wgsl and sine_cosine.wgsl. The twin of
+// Normal numbers from random words. An include: functions only; needs sine_cosine.wgsl. The twin of
 // lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;
@@ -2440,10 +2443,11 @@ export const silu = {
 
 // SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
 // s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s is formed without subtraction. The exponent is
-// bounded, so that nothing overflows; below -88 either function is 0 in float32. silu(0) = 0, so padding stays zero.
+// bounded: beyond 2^126 WGSL promises nothing of a division, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x,
+// and the derivative that at -87. silu(0) = 0, so padding stays zero; a silu of what is not finite is not finite.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
-  return exp(min(-x, vec4f(88.0)));
+  return exp(min(-x, vec4f(87.0)));
 }
 
 fn silu4(x: vec4f) -> vec4f {
@@ -2453,7 +2457,7 @@ fn silu4(x: vec4f) -> vec4f {
 fn silu4_derivative(x: vec4f) -> vec4f {
   let e = exp_of_minus(x);
   let s = 1.0 / (1.0 + e);
-  return s * (1.0 + max(x, vec4f(-88.0)) * (e * s));
+  return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
 // How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
 // activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
@@ -2693,11 +2697,11 @@ fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) ->
   return m.xwyz;
 }
 
-fn threefry_even_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-fn threefry_odd_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
@@ -2706,9 +2710,9 @@ fn threefry_odd_rounds(x: vec4u) -> vec4u {
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
-  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
-  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
-  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
@@ -2726,7 +2730,7 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Normal numbers from random words. An include: functions only; needs threefry.wgsl and sine_cosine.wgsl. The twin of
+// Normal numbers from random words. An include: functions only; needs sine_cosine.wgsl. The twin of
 // lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;
@@ -3019,8 +3023,9 @@ export const timestep_embedding = {
 // One invocation per vec4 of y.
 //
 // An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept
-// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
-// rounds by 2^-33 of a turn at most, which makes 1e-6 rad per factor at t = 1000.
+// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the
+// product of those q^(2^b) whose bit b is set in k; each product rounds by 2^-33 of a turn at most, which makes 1e-6 rad
+// per factor at t = 1000.
 
 // An include: a function only.
 

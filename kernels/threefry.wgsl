@@ -20,11 +20,11 @@ fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) ->
   return m.xwyz;
 }
 
-fn threefry_even_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
 }
 
-fn threefry_odd_rounds(x: vec4u) -> vec4u {
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
@@ -33,8 +33,8 @@ fn threefry_odd_rounds(x: vec4u) -> vec4u {
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
-  x = threefry_even_rounds(x) + vec4u(key.y, 0u, 0u, parity + 1u);
-  x = threefry_odd_rounds(x) + vec4u(0u, 0u, parity, key.x + 2u);
-  x = threefry_even_rounds(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }

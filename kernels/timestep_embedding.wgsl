@@ -7,8 +7,9 @@
 // One invocation per vec4 of y.
 //
 // An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept
-// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product
-// rounds by 2^-33 of a turn at most, which makes 1e-6 rad per factor at t = 1000.
+// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the
+// product of those q^(2^b) whose bit b is set in k; each product rounds by 2^-33 of a turn at most, which makes 1e-6 rad
+// per factor at t = 1000.
 
 // include: multiply_high.wgsl
 // include: sine_cosine.wgsl

@@ -149,8 +149,7 @@ function submitTimed(gpu: Gpu, dispatches: readonly Dispatch[]): Timestamps {
     pass.dispatchWorkgroups(...workgroups);
     pass.end();
   }
-  stamps.resolve(encoder);
-  gpu.device.queue.submit([encoder.finish()]);
+  stamps.submit(encoder);
   return stamps;
 }
 

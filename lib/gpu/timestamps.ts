@@ -14,10 +14,12 @@ export function hasTimestamps({ device }: Gpu): boolean {
 export class Timestamps {
   /** Where they are when they are resolved, 16 bytes a pass; too little for the byte budget to count. */
   readonly buffer: GPUBuffer;
+  readonly #device: GPUDevice;
   readonly #querySets: GPUQuerySet[] = [];
 
   /** @param passes how many are timed */
   constructor({ device }: Gpu, passes: number) {
+    this.#device = device;
     const size = 16 * passes;
     this.buffer = device.createBuffer({ size, usage: QUERY_RESOLVE | COPY_SRC, label: "timestamps" });
     for (let first = 0; first < passes; first += PASSES_PER_SET) {
@@ -33,17 +35,24 @@ export class Timestamps {
     return { timestampWrites: { querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 } };
   }
 
-  /** Brings them to the buffer, after the last pass. */
-  resolve(encoder: GPUCommandEncoder): void {
+  /** Submits the last passes, and brings all timestamps to the buffer. */
+  submit(encoder: GPUCommandEncoder): void {
     for (const [i, set] of this.#querySets.entries()) {
       encoder.resolveQuerySet(set, 0, set.count, this.buffer, 16 * PASSES_PER_SET * i);
     }
+    this.#device.queue.submit([encoder.finish()]);
+    // Some drivers have room for few sets at a time.
+    this.#destroySets();
   }
 
   /** Frees everything. What was submitted still runs. */
   destroy(): void {
-    for (const set of this.#querySets.splice(0)) set.destroy();
+    this.#destroySets();
     this.buffer.destroy();
+  }
+
+  #destroySets(): void {
+    for (const set of this.#querySets.splice(0)) set.destroy();
   }
 }
 

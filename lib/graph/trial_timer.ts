@@ -189,7 +189,6 @@ function bytesOf({ bytes }: Tensor): number {
 }
 
 async function timeByStamps(gpu: Gpu, runs: readonly Run[]): Promise<number[]> {
-  const { queue } = gpu.device;
   const stamps = new Timestamps(gpu, runs.length);
   try {
     for (const [i, { program, replays }] of runs.entries()) {
@@ -197,8 +196,8 @@ async function timeByStamps(gpu: Gpu, runs: readonly Run[]): Promise<number[]> {
       const pass = encoder.beginComputePass(stamps.around(i));
       for (let replay = 0; replay < replays; replay++) program.record(pass);
       pass.end();
-      if (i === runs.length - 1) stamps.resolve(encoder);
-      queue.submit([encoder.finish()]);
+      if (i === runs.length - 1) stamps.submit(encoder);
+      else gpu.device.queue.submit([encoder.finish()]);
     }
     const [bytes] = await readBack(gpu, [wholeBuffer(stamps.buffer)]);
     const ticks = new BigInt64Array(bytes);

@@ -90,7 +90,12 @@ export async function firstWhole<T>(
       reasons.push(error.message);
     }
   }
-  throw new CheckpointError(`nothing here is whole:\n  ${reasons.join("\n  ")}`);
+  throw noneWhole(reasons);
+}
+
+/** That no checkpoint can be used, and why not each. */
+export function noneWhole(reasons: readonly string[]): CheckpointError {
+  return new CheckpointError(`no checkpoint here can be used:\n  ${reasons.join("\n  ")}`);
 }
 
 /** The manifest of a checkpoint with these files. */

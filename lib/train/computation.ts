@@ -31,9 +31,7 @@ export function digestOf(launches: readonly Launch<BufferView>[]): string {
   return sha256([...new Set(described)].sort().join("\n")).slice(0, 16);
 }
 
-/**
- * Why a run that goes on may be another to the bit, as a sentence; undefined where it is the same.
- */
+/** Why a run that goes on may be another to the bit, as a sentence; undefined where it is the same. */
 export function describeChange(before: Computation, now: Computation): string | undefined {
   const why = before.adapter !== now.adapter
     ? `this run was computed on ${before.adapter} so far, and adapters round differently`

@@ -11,8 +11,8 @@ import { ResourceScope } from "../gpu/memory.ts";
 import { buildProgram, runPrograms } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
 
-/** Numbers beyond the largest float16, 65504, and by less than half a step. */
-const TOO_LARGE = [65520, -65536, 1e9, -3e38];
+/** Numbers that no way of rounding brings back to the largest float16, 65504. */
+const TOO_LARGE = [65536, -65536, 1e9, -3e38];
 
 /** Numbers as the device makes float16 of them. */
 type Rounding = (gpu: Gpu, values: readonly number[]) => Promise<Float16Array>;

@@ -9,6 +9,7 @@ import { listCheckpoints } from "./checkpoint.ts";
 import {
   CHECKPOINTS,
   MODEL_INDEX,
+  noneWhole,
   parseJson,
   readBytes,
   TRAINER,
@@ -70,11 +71,13 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
 
 /**
  * Checks what a run is to go on with against what it was started with, as far as that needs no images and no weights; a
- * damaged checkpoint is passed over.
+ * checkpoint that cannot be read is passed over for one that can.
  *
  * @throws {ConfigError} naming a setting that differs and may not, or is out of range
+ * @throws {CheckpointError} if none can be read, with each reason
  */
 export async function checkResumedSettings(out: string, given: SettingsOptions): Promise<void> {
+  const reasons: string[] = [];
   for (const { step, path } of await listCheckpoints(out)) {
     const file = join(path, TRAINER);
     try {
@@ -83,8 +86,10 @@ export async function checkResumedSettings(out: string, given: SettingsOptions):
       return;
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
+      reasons.push(error.message);
     }
   }
+  if (reasons.length > 0) throw noneWhole(reasons);
 }
 
 /** Names in a directory in order; undefined where there is none. */

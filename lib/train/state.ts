@@ -188,10 +188,10 @@ export function readTrainer(
   const trainer = checkpoint.trainer as unknown as TrainerJson;
   const file = `${checkpoint.path}/trainer.json`;
   if (trainer.format !== FORMAT) {
+    const format = JSON.stringify(trainer.format);
     throw new CheckpointError(
-      `${file}: format ${
-        JSON.stringify(trainer.format)
-      } is not known to this version, which reads format ${FORMAT}`,
+      `${file}: format ${format}, which this version cannot train on from: it goes on with format ${FORMAT} ` +
+        "(sample, serve and export take models of any)",
     );
   }
   if (trainer.step !== checkpoint.step) {

@@ -97,7 +97,7 @@ export class ProblemError extends Error {
         ? `${field}: ${allowed}`
         : `${field}: expected ${allowed}, got ${value === undefined ? "nothing" : brief(value)}`
     );
-    const errors = told.map(({ unknown: _told, ...error }) => error);
+    const errors = told.map(({ field, value, allowed }) => ({ field, value, allowed }));
     if (all.length > errors.length) detail.push(`and ${all.length - errors.length} more`);
     return new ProblemError(400, "invalid_parameter", detail.join("; "), { errors });
   }
@@ -163,8 +163,9 @@ export function problemResponse(problem: ProblemError, instance: string): Respon
   });
 }
 
-/** Most fields that an answer names, and most characters that it repeats of each. */
-const MOST_ERRORS = 10;
+/** Most fields that an answer names. */
+export const MOST_ERRORS = 10;
+/** Most characters that it repeats of each. */
 const MOST_SHOWN = 100;
 
 /** A request's own text comes back cut: an answer must not grow with what was sent. */

@@ -10,7 +10,7 @@ import { outputFormats } from "./accept.ts";
 import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
 import { ANY_CLASS } from "./drawing.ts";
-import { type FieldFault, ProblemError } from "./problem.ts";
+import { type FieldFault, MOST_ERRORS, ProblemError } from "./problem.ts";
 import type { ServerSettings } from "../settings.ts";
 
 /** What handlers find beside the request. */
@@ -189,7 +189,8 @@ export function fieldProblems(
     if (code === "unrecognized_keys") {
       const all = `; there are ${allowed.join(", ")}`;
       return keys.map((key, i) => {
-        const nearest = withSuggestion("no parameter of this name", key, allowed);
+        const known = i < MOST_ERRORS ? allowed : []; // no more are told
+        const nearest = withSuggestion("no parameter of this name", key, known);
         const names = i === 0 ? nearest + all : nearest; // all of them are told once
         return { field: key, value: given[key], allowed: names, unknown: true };
       });

@@ -34,6 +34,21 @@ Deno.test("a GIF keeps the colours of an image of few colours", async () => {
   }
 });
 
+Deno.test("a GIF keeps the steps of a grey ramp, and comes near the colours of noise", async () => {
+  const size = 128;
+  const ramp = new Uint8Array(size * size * 3).map((_, i) => Math.floor(i / 3) % 256);
+  const noise = ramp.map((_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 24);
+  const gif = await GIF.decode(
+    await encodeGif([ramp, noise].map((pixels) => new Images(pixels, 1, size, size))),
+  );
+  const errors = [ramp, noise].map((pixels, frame) => {
+    const off = Array.from(pixels, (value, i) => gif[frame].bitmap[Math.floor(i / 3) * 4 + i % 3] - value);
+    return Math.sqrt(off.reduce((sum, error) => sum + error * error, 0) / off.length);
+  });
+  assert.ok(errors[0] < 3, `ramp: rms error ${errors[0]}`);
+  assert.ok(errors[1] < 20, `noise: rms error ${errors[1]}`);
+});
+
 Deno.test("a GIF loops unless told not to", async () => {
   const loops = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes).includes("NETSCAPE2.0");
   assert.equal(loops(await encodeGif([frame(1), frame(2)])), true);

@@ -93,8 +93,27 @@ Deno.test("a setting that may not change on resume is told from the checkpoint a
         (error) => error instanceof ConfigError && error.field === field,
       );
     }
-    // Training says what is wrong with a checkpoint that cannot be read.
-    await Deno.writeTextFile(join(out, "checkpoints/step-00000001/trainer.json"), "{");
-    await checkResumedSettings(out, { lr: 0.5 });
+  });
+});
+
+Deno.test("a run whose checkpoints cannot be gone on from is refused before anything is fetched", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ out, steps: 1 });
+    const file = join(out, "checkpoints/step-00000001/trainer.json");
+    const trainer = JSON.parse(await Deno.readTextFile(file));
+    const cases: [string, RegExp][] = [
+      [
+        JSON.stringify({ ...trainer, format: 1 }),
+        /no checkpoint here can be used:\n.*format 1, which this version/,
+      ],
+      ["{", /no checkpoint here can be used:\n.*trainer\.json/],
+    ];
+    for (const [text, message] of cases) {
+      await Deno.writeTextFile(file, text);
+      await assert.rejects(
+        checkResumedSettings(out, { epochs: 9 }),
+        (error) => error instanceof CheckpointError && message.test(error.message),
+      );
+    }
   });
 });
