@@ -81,7 +81,7 @@ async function main(args: string[]): Promise<number> {
       const flag = first === undefined ? "" : ` --class ${/\s/.test(first) ? `"${first}"` : first}`;
       report.line(`draw from it: deno task sample --model ${out}${flag}`);
     }
-    training.finish();
+    training.finish(interruption.exitCode === 0);
     return interruption.exitCode;
   } finally {
     report.stop();

@@ -91,9 +91,14 @@ export class TrainingReport {
     }
   }
 
-  /** Says how long all of it took, where training came to its end: the last line, when the pictures are drawn. */
-  finish(): void {
-    if (this.#end) this.#report.line(this.#describeEnd(this.#end));
+  /**
+   * Says how long all of it took, where training came to its end: the last line.
+   * @param drawn whether the pictures are; a signal in the very last step leaves them out
+   */
+  finish(drawn: boolean): void {
+    if (!this.#end) return;
+    const left = drawn ? "" : `; the pictures are left to: deno task train --resume ${this.#out}`;
+    this.#report.line(this.#describeEnd(this.#end) + left);
   }
 
   #begin(event: StartEvent): void {

@@ -6,7 +6,7 @@ import { TrainingReport } from "../../tasks/training_report.ts";
 
 /** What events are told as, each at its second since the task began; `finish` for what comes after the pictures. */
 async function told(
-  ...events: readonly (readonly [second: number, event: TrainEvent | "finish"])[]
+  ...events: readonly (readonly [second: number, event: TrainEvent | "finish" | "no pictures"])[]
 ): Promise<string[]> {
   let text = "";
   const clock = { ms: 0 };
@@ -15,7 +15,7 @@ async function told(
   const report = new TrainingReport(createReporter({ mode: "lines", stream, now }), "runs/a", now);
   for (const [second, event] of events) {
     clock.ms = second * 1000;
-    if (event === "finish") report.finish();
+    if (event === "finish" || event === "no pictures") report.finish(event === "finish");
     else await report.on(event);
   }
   return text.trimEnd().split("\n");
@@ -108,6 +108,11 @@ Deno.test("the last line tells this process's time, pictures included, and that 
 Deno.test("nothing is done before the pictures are", async () => {
   const lines = await told([0, start()], [1, end()]);
   assert.deepEqual(lines.filter((line) => line.startsWith("done")), []);
+  const interrupted = await told([0, start()], [1, end({ step: 7 })], [1, "no pictures"]);
+  assert.match(
+    interrupted.at(-1)!,
+    /^done: 7 steps in 0:01; the pictures are left to: deno task train --resume /,
+  );
 });
 
 Deno.test("one image is one image, one step one step", async () => {
