@@ -1266,11 +1266,6 @@ fn pixels_of(row: u32) -> u32 {
   return (params.spatial + params.rows - 1u - row) / params.rows;
 }
 
-// The vec4 that goes along with vec4 \`i\` in a turn of two pixels; \`i\` itself where that is the last one.
-fn second_of(place: Place, i: u32) -> u32 {
-  return min(i + place.step, place.end - place.step);
-}
-
 fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
   let first_column = workgroup_id.x * params.block;
   let row = lane / params.block;
@@ -1349,12 +1344,17 @@ fn pixel_moments(place: Place) -> Moments {
   let origin = vec4f(x[place.first]);
   var sum = vec4f(0.0);
   var squares = vec4f(0.0);
-  for (var i = place.first; i < place.end; i += 2u * place.step) {
-    let j = second_of(place, i);
+  var i = place.first;
+  for (; i + place.step < place.end; i += 2u * place.step) {
     let a = vec4f(x[i]) - origin;
-    let b = select(vec4f(0.0), vec4f(x[j]) - origin, j > i);
+    let b = vec4f(x[i + place.step]) - origin;
     sum += a + b;
     squares += a * a + b * b;
+  }
+  if (i < place.end) {
+    let a = vec4f(x[i]) - origin;
+    sum += a;
+    squares += a * a;
   }
   let count = f32((place.end - place.first) / place.step);
   return Moments(origin, sum / count, squares - sum * sum / count);
@@ -1505,13 +1505,17 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
 
   var sum = vec4f(0.0);
   var sum_centred = vec4f(0.0);
-  for (var i = place.first; i < place.end; i += 2u * place.step) {
-    let j = second_of(place, i);
+  var i = place.first;
+  for (; i + place.step < place.end; i += 2u * place.step) {
     let a = point_at(i, channels);
-    let b = point_at(j, channels);
-    let dz = select(vec4f(0.0), b.dz, j > i);
-    sum += a.dz + dz;
-    sum_centred += a.dz * a.centred + dz * b.centred;
+    let b = point_at(i + place.step, channels);
+    sum += a.dz + b.dz;
+    sum_centred += a.dz * a.centred + b.dz * b.centred;
+  }
+  if (i < place.end) {
+    let a = point_at(i, channels);
+    sum += a.dz;
+    sum_centred += a.dz * a.centred;
   }
   part_a[lane] = sum;
   part_b[lane] = sum_centred;
