@@ -7,6 +7,7 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
+import { withSuggestion } from "../lib/suggest.ts";
 
 /** How a flag's value is read, and what is allowed, in words. */
 export interface Value<T> {
@@ -51,7 +52,7 @@ function rangeInWords(min: number, max: number, { above, below }: OpenEnds): str
 
 /** One of the given words. */
 export function oneOf<const T extends string>(words: readonly T[]): Value<T> {
-  return checked(words.join(", "), (text) => words.find((word) => word === text));
+  return checked(words.join(", "), (text) => words.find((word) => word === text), words);
 }
 
 /** Any text but the empty one, such as a path or a name. */
@@ -62,10 +63,16 @@ export function text(): Value<string> {
   };
 }
 
-function checked<T>(allowed: string, read: (text: string) => T | undefined): Value<T> {
+function checked<T>(
+  allowed: string,
+  read: (text: string) => T | undefined,
+  words: readonly string[] = [],
+): Value<T> {
   const parse = (text: string): T => {
     const value = read(text);
-    if (value === undefined) throw new InvalidArgumentError(`Allowed: ${allowed}.`);
+    if (value === undefined) {
+      throw new InvalidArgumentError(withSuggestion(`Allowed: ${allowed}.`, text, words));
+    }
     return value;
   };
   return { allowed, parse };

@@ -230,7 +230,7 @@ async function main(args: string[]): Promise<void> {
     const total = rows.length * count;
     const request = {
       ...{ class: rows, count, steps, sampler, eta, guidance, seed, batch },
-      onStep: progress(report, `drawing ${counted(total, "image")}`),
+      onStep: progress(report, `drawing ${counted(total, "image")}, steps`),
     };
     planSampling(sampler, model.schedule, drawSettings(request, model));
     const how = model.precision === "float16" ? " in float16" : "";

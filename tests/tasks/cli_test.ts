@@ -154,3 +154,9 @@ Deno.test("faults of input show their message alone, bugs their stack", () => {
   assert.match(bug.message!, /TypeError: boom\n\s+at .*cli_test/);
   assert.equal(describeError("text").message, "error: text");
 });
+
+Deno.test("a word that is nearly one of those allowed is asked after", () => {
+  const preset = oneOf(["tiny", "small", "ddpm"]);
+  assert.throws(() => preset.parse("smal"), { message: "Allowed: tiny, small, ddpm. (did you mean small?)" });
+  assert.throws(() => preset.parse("huge"), { message: "Allowed: tiny, small, ddpm." });
+});

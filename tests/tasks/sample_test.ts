@@ -98,7 +98,7 @@ Deno.test("an animation is drawn in batches, too, and the batch changes nothing"
       );
     for (const end of ["png", "gif"]) assert.equal(new Set(await digests(end)).size, 1, end);
     // 6 images in batches of 4 are two batches of three steps each, drawn once.
-    assert.deepEqual(outcomes[1].out.match(/^drawing .*$/gm), ["drawing 6 images  6/6"]);
+    assert.deepEqual(outcomes[1].out.match(/^drawing .*$/gm), ["drawing 6 images, steps  6/6"]);
     const alone = await runTask("sample", [...flags, "--out", "alone.png"], directory);
     assert.equal(alone.code, 0);
     assert.deepEqual(

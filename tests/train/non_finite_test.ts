@@ -74,7 +74,8 @@ Deno.test("the good steps before it are in the state that is kept, though nothin
       failed = Number(/^step (\d+):/.exec(error.message)![1]);
       return error instanceof TrainingError;
     });
-    assert.ok(failed % 4 === 2, `step ${failed}`);
+    // Four steps an epoch: good ones went before it in its own.
+    assert.ok(failed > 4 && failed % 4 !== 1, `step ${failed}`);
     const last = await loadLatestCheckpoint(bad);
     assert.equal(last.step, failed - 1);
     assertFinite(last);
