@@ -21,7 +21,7 @@ import { TUNING_DIRECTORY } from "../lib/train/tuning.ts";
 import { showErrorAndExit } from "./cli.ts";
 import { openTaskGpu } from "./gpu.ts";
 import { Interruption } from "./interruption.ts";
-import { drawOrWarn, isNewer, type Picture, warn } from "./pictures.ts";
+import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "./pictures.ts";
 import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "./progress.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
@@ -41,7 +41,10 @@ async function main(args: string[]): Promise<number> {
   let made: string | undefined;
   try {
     // What can be told to be wrong before 139 MB are fetched is told before.
-    if (given !== undefined) await checkRunDirectory(given, resume);
+    if (given !== undefined) {
+      await checkRunDirectory(given, resume);
+      await checkWritable(resume ? "--resume" : "--out", given, true);
+    }
     if (resume) await checkResumedSettings(given!, settings);
     else resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });
     const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !resume;

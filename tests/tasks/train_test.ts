@@ -90,6 +90,10 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
       none.err,
       /^error: --resume: expected a run with a checkpoint; there is none yet \(train first: deno task train\), got/,
     );
+    if (Deno.build.os === "linux") {
+      const nowhere = await runTask("train", ["--data", "nowhere", "--out", "/proc/run"], directory);
+      assert.match(nowhere.err, /^error: cannot write \/proc\/run: /);
+    }
     assert.deepEqual([...Deno.readDirSync(directory)], []);
 
     // What the images must show to be wrong names the flags, too, and leaves no run behind.
