@@ -106,13 +106,13 @@ export {
 
 export { train, type TrainOptions } from "./lib/train/trainer.ts";
 export type { Surroundings } from "./lib/train/options.ts";
-export type { LoadOptions } from "./lib/train/pipeline.ts";
+export type { LoadOptions } from "./lib/files/pipeline.ts";
 export {
   type ExportedModel,
   exportModel,
   type ExportOptions,
   type ExportPrecision,
-} from "./lib/train/export.ts";
+} from "./lib/files/export.ts";
 export type {
   CheckpointEvent,
   EndEvent,
@@ -126,7 +126,7 @@ export type {
   ValidationEvent,
   WarningEvent,
 } from "./lib/train/events.ts";
-export type { TuneMode, TuningOptions, TuningProgress } from "./lib/train/tuning.ts";
+export type { TuneMode, TuningOptions, TuningProgress } from "./lib/tuning/tuning.ts";
 export {
   PRESET_DEFAULTS,
   type PresetDefaults,
@@ -140,9 +140,9 @@ export {
   type BatchTurn,
   RunningBatch,
   type RunningBatchOptions,
-} from "./lib/diffusion/running_batch.ts";
-export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/ddpm.ts";
-export type { ClassChoice, GenerateOptions } from "./lib/generate.ts";
-export { forwardProcess } from "./lib/illustrate.ts";
+} from "./lib/sampling/running_batch.ts";
+export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/sampling/ddpm.ts";
+export type { ClassChoice, GenerateOptions } from "./lib/sampling/request.ts";
+export { forwardProcess } from "./lib/sampling/illustrate.ts";
 
 export { type GridOptions, type ImageMetadata, Images } from "./lib/image/images.ts";

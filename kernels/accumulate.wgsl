@@ -5,7 +5,7 @@
 //
 // Both [blocks] vec4f, float32; one invocation per vec4.
 
-// include: step_state.wgsl
+// include: records/step_state.wgsl
 
 struct Params {
   blocks: u32,

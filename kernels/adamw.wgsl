@@ -11,8 +11,8 @@
 // All buffers [blocks] vec4f, float32, updated in place; one invocation per vec4. Where health.non_finite is 1 nothing
 // is written, so the parameters stay the last good ones. Padding (gradient and parameter 0) stays 0, as eps > 0.
 
-// include: step_state.wgsl
-// include: training.wgsl
+// include: records/step_state.wgsl
+// include: records/training.wgsl
 
 struct Params {
   blocks: u32,

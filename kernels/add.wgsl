@@ -6,7 +6,7 @@
 // Both inputs have y's gradient as theirs, so there is no backward kernel.
 // An invocation takes 4 vec4, one workgroup apart.
 
-// include: storage.wgsl
+// include: include/storage.wgsl
 
 struct Params {
   count: u32, // vec4s

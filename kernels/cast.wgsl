@@ -5,7 +5,7 @@
 //
 // x: vec4 in float32; y: as many, as stored, written `=`. An invocation takes 4 vec4, one workgroup apart.
 
-// include: storage.wgsl
+// include: include/storage.wgsl
 
 struct Params {
   count: u32, // vec4s

@@ -8,7 +8,7 @@
 // An invocation makes 4 vec4 of the output, one workgroup apart. forward and slice need A, or F, to be a multiple of 4;
 // forward_scalar and slice_scalar do not.
 
-// include: storage.wgsl
+// include: include/storage.wgsl
 
 override has_addend: bool = false;
 

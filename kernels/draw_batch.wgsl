@@ -10,10 +10,10 @@
 // order [.] u32; labels [images] bytes, four a word, little-endian; draws [N]; timestep [N] f32 and label [N] u32 are
 // what the network reads. One invocation per sample; all outputs written `=`.
 
-// include: step_state.wgsl
-// include: training.wgsl
-// include: threefry.wgsl
-// include: uniform.wgsl
+// include: records/step_state.wgsl
+// include: records/training.wgsl
+// include: include/threefry.wgsl
+// include: include/uniform.wgsl
 
 struct Params {
   batch: u32,

@@ -10,9 +10,9 @@
 // serve two vec4s: call 512 b + c the vec4s 1024 b + c, with the words' lower halves, and 1024 b + 512 + c, with the
 // upper ones. A workgroup takes the 1024 vec4s of one b, an invocation two calls, their vec4s 256 apart.
 
-// include: threefry.wgsl
-// include: step_state.wgsl
-// include: storage.wgsl
+// include: include/threefry.wgsl
+// include: records/step_state.wgsl
+// include: include/storage.wgsl
 
 override has_addend: bool = false;
 

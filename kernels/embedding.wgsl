@@ -8,7 +8,7 @@
 // One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so
 // no atomics are needed and rows without a label become zero.
 
-// include: storage.wgsl
+// include: include/storage.wgsl
 
 struct Params {
   batch: u32,

@@ -10,8 +10,8 @@
 // 256 sums over the partials, then lane 0 in lane order. The order is fixed: the same gradients give the same bits.
 // With sticky 1 a raised flag stays raised; with 0 it is that of this step alone.
 
-// include: step_state.wgsl
-// include: training.wgsl
+// include: records/step_state.wgsl
+// include: records/training.wgsl
 
 struct Params {
   blocks: u32,

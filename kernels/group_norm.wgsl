@@ -25,8 +25,8 @@
 // Padding lanes take part with the last group's statistics: in forward their gamma and beta are zero, in backward their
 // rstd is made so.
 
-// include: silu_math.wgsl
-// include: storage.wgsl
+// include: include/silu_math.wgsl
+// include: include/storage.wgsl
 
 override use_silu: bool = false;
 override has_addend: bool = false;

@@ -12,8 +12,8 @@
 // All float32, in one invocation. health comes from grad_norm.wgsl with sticky 0, in terms of the scaled gradients;
 // step_state gets the bias corrections.
 
-// include: step_state.wgsl
-// include: training.wgsl
+// include: records/step_state.wgsl
+// include: records/training.wgsl
 
 struct Params {
   max_norm: f32, // 0 clips nothing

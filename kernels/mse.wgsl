@@ -11,9 +11,9 @@
 // forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per
 // vec4. record: one invocation, in sample order.
 
-// include: step_state.wgsl
-// include: training.wgsl
-// include: storage.wgsl
+// include: records/step_state.wgsl
+// include: records/training.wgsl
+// include: include/storage.wgsl
 
 struct Params {
   batch: u32,

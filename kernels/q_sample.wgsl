@@ -11,13 +11,13 @@
 // and leaves the others. A workgroup takes 32 x 16 pixels of one sample and one vec4 of their channels, an invocation
 // every other row: nothing has to be divided to find them, which software adapters do lane by lane.
 
-// include: step_state.wgsl
-// include: training.wgsl
-// include: threefry.wgsl
-// include: sine_cosine.wgsl
-// include: normal.wgsl
-// include: image_noise.wgsl
-// include: storage.wgsl
+// include: records/step_state.wgsl
+// include: records/training.wgsl
+// include: include/threefry.wgsl
+// include: include/sine_cosine.wgsl
+// include: include/normal.wgsl
+// include: include/image_noise.wgsl
+// include: include/storage.wgsl
 
 // Known when it is compiled, so that noise of lanes past the last channel is not made.
 override channels: u32 = 3;

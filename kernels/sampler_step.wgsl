@@ -11,12 +11,12 @@
 // zero in, zero out. One invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020,
 // algorithm 2; Song et al. 2021, equation 12).
 
-// include: sampling.wgsl
-// include: threefry.wgsl
-// include: sine_cosine.wgsl
-// include: normal.wgsl
-// include: image_noise.wgsl
-// include: storage.wgsl
+// include: records/sampling.wgsl
+// include: include/threefry.wgsl
+// include: include/sine_cosine.wgsl
+// include: include/normal.wgsl
+// include: include/image_noise.wgsl
+// include: include/storage.wgsl
 
 struct Params {
   slots: u32,

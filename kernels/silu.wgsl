@@ -6,8 +6,8 @@
 // x, y, dy, dx, addend: the same number of vec4, any shape, as stored; zero padding stays zero. Outputs written `=`.
 // An invocation takes 4 vec4, one workgroup apart.
 
-// include: silu_math.wgsl
-// include: storage.wgsl
+// include: include/silu_math.wgsl
+// include: include/storage.wgsl
 
 override has_addend: bool = false;
 

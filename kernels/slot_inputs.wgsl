@@ -10,8 +10,8 @@
 // x [S, H, W, Cp] float32; input [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32, written `=`. One invocation
 // per vec4 of channels of input; the first of each row writes timestep and label.
 
-// include: sampling.wgsl
-// include: storage.wgsl
+// include: records/sampling.wgsl
+// include: include/storage.wgsl
 
 struct Params {
   rows: u32,

@@ -8,7 +8,7 @@
 // finds the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein
 // 2018).
 
-// include: storage.wgsl
+// include: include/storage.wgsl
 
 struct Params {
   rows: u32,

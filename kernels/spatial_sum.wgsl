@@ -6,7 +6,7 @@
 // the device's scheduling. Accumulates in four float32 partial sums (positions modulo 4), which also quarters the
 // rounding error of a long sum.
 
-// include: storage.wgsl
+// include: include/storage.wgsl
 
 struct Params {
   batch: u32,

@@ -11,9 +11,9 @@
 // product of those q^(2^b) whose bit b is set in k; each product rounds by 2^-33 of a turn at most, which makes 1e-6 rad
 // per factor at t = 1000.
 
-// include: multiply_high.wgsl
-// include: sine_cosine.wgsl
-// include: storage.wgsl
+// include: include/multiply_high.wgsl
+// include: include/sine_cosine.wgsl
+// include: include/storage.wgsl
 
 struct Params {
   batch: u32,

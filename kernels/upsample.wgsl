@@ -6,7 +6,7 @@
 // x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; as stored, written `=`; zero padding stays zero.
 // An invocation takes 4 vec4 of the small tensor, one workgroup apart.
 
-// include: storage.wgsl
+// include: include/storage.wgsl
 
 override has_addend: bool = false;
 

@@ -3,7 +3,7 @@
  * carry along. A number is a pure function of a 128-bit counter (which draw) and a 64-bit key (which stream).
  *
  * Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), Threefry4x32 with 13
- * rounds, as in Random123's known answers. `kernels/threefry.wgsl` is the twin of this file: the integers agree bit for
+ * rounds, as in Random123's known answers. `kernels/include/threefry.wgsl` is the twin of this file: the integers agree bit for
  * bit, the floats up to rounding.
  *
  * @module

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { samplerNames } from "../lib/diffusion/sampler.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { PRECISIONS } from "../lib/model/precision.ts";
-import { TUNE_MODES } from "../lib/train/tuning.ts";
+import { TUNE_MODES } from "../lib/tuning/tuning.ts";
 import { type ServerSettings, settingRanges } from "./settings.ts";
 
 const number = (field: keyof typeof settingRanges) => {

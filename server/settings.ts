@@ -4,7 +4,7 @@
  * @module
  */
 import type { Precision } from "../lib/model/precision.ts";
-import type { TuneMode } from "../lib/train/tuning.ts";
+import type { TuneMode } from "../lib/tuning/tuning.ts";
 import type { SamplerName } from "../mod.ts";
 
 /** Settings of a server; `deno task serve --help` says what each means. */

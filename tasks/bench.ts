@@ -5,9 +5,9 @@
  */
 import process from "node:process";
 import { ConfigError } from "../lib/errors.ts";
-import { writeDurable } from "../lib/train/durable.ts";
-import type { TuneMode } from "../lib/train/tuning.ts";
-import { runBench } from "./bench/bench.ts";
+import { writeDurable } from "../lib/files/durable.ts";
+import type { TuneMode } from "../lib/tuning/tuning.ts";
+import { runBench } from "../bench/bench.ts";
 import {
   checkAdapter,
   compareReports,
@@ -15,16 +15,16 @@ import {
   keepBest,
   lostPart,
   readReport,
-} from "./bench/compare.ts";
-import type { Environment } from "./bench/environment.ts";
-import { type GrowthOptions, measureGrowth } from "./bench/growth.ts";
-import { growthPage } from "./bench/growth_page.ts";
-import { formatReport } from "./bench/report.ts";
-import { integer, number, showErrorAndExit, TaskCommand, text } from "./cli.ts";
-import { checkWritable } from "./pictures.ts";
+} from "../bench/compare.ts";
+import type { Environment } from "../bench/environment.ts";
+import { type GrowthOptions, measureGrowth } from "../bench/growth.ts";
+import { growthPage } from "../bench/growth_page.ts";
+import { formatReport } from "../bench/report.ts";
+import { integer, number, showErrorAndExit, TaskCommand, text } from "./terminal/cli.ts";
+import { checkWritable } from "./terminal/pictures.ts";
 import { PROFILE_FLAG, writeTrace } from "./profile.ts";
-import { createReporter, type Reporter } from "./progress.ts";
-import { TUNE_FLAG, TUNE_OPTIONS } from "./tuning.ts";
+import { createReporter, type Reporter } from "./terminal/progress.ts";
+import { TUNE_FLAG, TUNE_OPTIONS } from "./terminal/tuning.ts";
 
 interface Flags {
   quick?: true;

@@ -5,12 +5,12 @@
  */
 import { InvalidArgumentError } from "commander";
 import process from "node:process";
-import { writeDurable } from "../lib/train/durable.ts";
+import { writeDurable } from "../lib/files/durable.ts";
 import { defaultSettings } from "../server/settings.ts";
-import { runServeBench } from "./bench/serve_bench.ts";
-import { formatServeReport } from "./bench/serve_report.ts";
-import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "./cli.ts";
-import { createReporter } from "./progress.ts";
+import { runServeBench } from "../bench/serve_bench.ts";
+import { formatServeReport } from "../bench/serve_report.ts";
+import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "./terminal/cli.ts";
+import { createReporter } from "./terminal/progress.ts";
 import { findModel } from "./runs.ts";
 
 interface Flags {

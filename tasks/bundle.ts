@@ -10,13 +10,13 @@ import project from "../deno.json" with { type: "json" };
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { cifar10 } from "../lib/data/cifar10.ts";
 import { PACKAGE } from "../lib/data/npm.ts";
-import { type Compression, COMPRESSIONS, type Entry } from "./bundle/archive.ts";
-import { imageEntries } from "./bundle/images.ts";
-import { runtimeEntries } from "./bundle/loader.ts";
-import { dataPackageEntries, packageEntries } from "./bundle/packages.ts";
-import { filesBelow, isInside, isLeftOut, listProject, projectEntries } from "./bundle/project.ts";
-import { checkOut, type Part, START, writeBundle } from "./bundle/write.ts";
-import { integer, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
+import { type Compression, COMPRESSIONS, type Entry } from "../bundle/archive.ts";
+import { imageEntries } from "../bundle/images.ts";
+import { runtimeEntries } from "../bundle/loader.ts";
+import { dataPackageEntries, packageEntries } from "../bundle/packages.ts";
+import { filesBelow, isInside, isLeftOut, listProject, projectEntries } from "../bundle/project.ts";
+import { checkOut, type Part, START, writeBundle } from "../bundle/write.ts";
+import { integer, oneOf, showErrorAndExit, TaskCommand, text } from "./terminal/cli.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 

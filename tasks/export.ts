@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { exportModel, type ExportPrecision } from "../lib/train/export.ts";
-import { oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
-import { createReporter, reporterMode } from "./progress.ts";
+import { exportModel, type ExportPrecision } from "../lib/files/export.ts";
+import { oneOf, showErrorAndExit, TaskCommand, text } from "./terminal/cli.ts";
+import { createReporter, reporterMode } from "./terminal/progress.ts";
 import { findModel } from "./runs.ts";
 
 interface Flags {

@@ -5,12 +5,12 @@
  */
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Profiler, type ProfilerOptions } from "../lib/gpu/profile.ts";
-import { writeDurable } from "../lib/train/durable.ts";
+import { writeDurable } from "../lib/files/durable.ts";
 import type { TrainEvent } from "../mod.ts";
-import { BYTES_NOTE, newProfile, profileLines } from "./bench/report.ts";
-import { checkWritable } from "./pictures.ts";
-import { chromeTrace, type TraceGroup } from "./profile_trace.ts";
-import type { Reporter } from "./progress.ts";
+import { BYTES_NOTE, newProfile, profileLines } from "../bench/report.ts";
+import { checkWritable } from "./terminal/pictures.ts";
+import { chromeTrace, type TraceGroup } from "./terminal/profile_trace.ts";
+import type { Reporter } from "./terminal/progress.ts";
 
 /** What `--profile [FILE]` says of itself. */
 export const PROFILE_FLAG =

@@ -15,9 +15,9 @@ import {
 import { encodeGif } from "../lib/image/animation.ts";
 import { lossChart } from "../lib/image/chart.ts";
 import { strip } from "../lib/image/process.ts";
-import { shownSteps, shownTimesteps } from "../lib/illustrate.ts";
-import { type Picture, writePicture } from "./pictures.ts";
-import type { Reporter } from "./progress.ts";
+import { shownSteps, shownTimesteps } from "../lib/sampling/illustrate.ts";
+import { type Picture, writePicture } from "./terminal/pictures.ts";
+import type { Reporter } from "./terminal/progress.ts";
 
 /** Moments of the strips. */
 const STRIP_FRAMES = 10;

@@ -6,8 +6,8 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, ConfigError } from "../lib/errors.ts";
-import { listCheckpoints } from "../lib/train/checkpoint.ts";
-import { reason } from "../lib/train/durable.ts";
+import { listCheckpoints } from "../lib/files/checkpoint.ts";
+import { reason } from "../lib/files/durable.ts";
 
 /** Folder of the runs, below the current directory. */
 const RUNS = "runs";

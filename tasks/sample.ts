@@ -17,19 +17,27 @@ import {
 import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
-import { drawSettings, resolveClass } from "../lib/generate.ts";
-import { shownSteps } from "../lib/illustrate.ts";
+import { drawSettings, resolveClass } from "../lib/sampling/request.ts";
+import { shownSteps } from "../lib/sampling/illustrate.ts";
 import { imageSize } from "../lib/model/config.ts";
 import type { Precision } from "../lib/model/precision.ts";
-import { type TuneMode, TUNING_DIRECTORY } from "../lib/train/tuning.ts";
-import { type FlagNames, integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "./cli.ts";
-import { openTaskGpu } from "./gpu.ts";
-import { checkWritable, writePicture } from "./pictures.ts";
-import { PRECISION_FLAG, PRECISION_VALUE } from "./precision.ts";
+import { type TuneMode, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import {
+  type FlagNames,
+  integer,
+  number,
+  oneOf,
+  showErrorAndExit,
+  TaskCommand,
+  text,
+} from "./terminal/cli.ts";
+import { openTaskGpu } from "./terminal/gpu.ts";
+import { checkWritable, writePicture } from "./terminal/pictures.ts";
+import { PRECISION_FLAG, PRECISION_VALUE } from "./terminal/precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
-import { counted, createReporter, type Reporter, reporterMode } from "./progress.ts";
+import { counted, createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
 import { findModel } from "./runs.ts";
-import { showTuning, TUNE_FLAG, TUNE_OPTIONS } from "./tuning.ts";
+import { showTuning, TUNE_FLAG, TUNE_OPTIONS } from "./terminal/tuning.ts";
 
 interface Flags {
   model?: string;

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { showErrorAndExit } from "./cli.ts";
+import { showErrorAndExit } from "./terminal/cli.ts";
 import { findModel } from "./runs.ts";
 import { readFlags } from "./serve_flags.ts";
-import { startServer } from "./server_process.ts";
+import { startServer } from "./terminal/server_process.ts";
 
 /** Signals that mean something to the server; Windows knows the first only. */
 const SIGNALS = (["SIGINT", "SIGTERM", "SIGHUP"] as const).slice(0, Deno.build.os === "windows" ? 1 : 3);

@@ -7,9 +7,9 @@ import { isIP } from "node:net";
 import { InvalidArgumentError } from "commander";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
-import { integer, number, oneOf, TaskCommand, text, type Value } from "./cli.ts";
-import { PRECISION_FLAG, PRECISION_VALUE } from "./precision.ts";
-import { TUNE_FLAG, TUNE_OPTIONS } from "./tuning.ts";
+import { integer, number, oneOf, TaskCommand, text, type Value } from "./terminal/cli.ts";
+import { PRECISION_FLAG, PRECISION_VALUE } from "./terminal/precision.ts";
+import { TUNE_FLAG, TUNE_OPTIONS } from "./terminal/tuning.ts";
 
 /** What the command line said: the server's settings, without a model where none was named. */
 export type Flags = Omit<ServerSettings, "model"> & { readonly model?: string };

@@ -14,21 +14,21 @@ import {
   type Precision,
   train,
 } from "../mod.ts";
-import { UNET_WEIGHTS } from "../lib/train/checkpoint_files.ts";
+import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
 import { checkResumedSettings, checkRunDirectory } from "../lib/train/run_directory.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
-import { TUNING_DIRECTORY } from "../lib/train/tuning.ts";
-import { showErrorAndExit } from "./cli.ts";
-import { openTaskGpu } from "./gpu.ts";
-import { Interruption } from "./interruption.ts";
-import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "./pictures.ts";
+import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { showErrorAndExit } from "./terminal/cli.ts";
+import { openTaskGpu } from "./terminal/gpu.ts";
+import { Interruption } from "./terminal/interruption.ts";
+import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "./terminal/pictures.ts";
 import { TaskProfile } from "./profile.ts";
-import { createReporter, type Reporter, reporterMode } from "./progress.ts";
+import { createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
 import { discardEmptyRun, makeRunDirectory, runToResume } from "./runs.ts";
 import { FLAG_OF, type Flags, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
-import { showTuning } from "./tuning.ts";
+import { showTuning } from "./terminal/tuning.ts";
 
 async function main(args: string[]): Promise<number> {
   const flags = readFlags(args);

@@ -11,12 +11,12 @@ import {
   unetConfigFromJson,
 } from "../mod.ts";
 import { type NumericSetting, RANGES } from "../lib/train/settings.ts";
-import { type FlagNames, integer, number, oneOf, TaskCommand, text, type Value } from "./cli.ts";
+import { type FlagNames, integer, number, oneOf, TaskCommand, text, type Value } from "./terminal/cli.ts";
 import type { Precision } from "../lib/model/precision.ts";
-import type { TuneMode } from "../lib/train/tuning.ts";
-import { PRECISION_FLAG, PRECISION_VALUE } from "./precision.ts";
+import type { TuneMode } from "../lib/tuning/tuning.ts";
+import { PRECISION_FLAG, PRECISION_VALUE } from "./terminal/precision.ts";
 import { PROFILE_FLAG } from "./profile.ts";
-import { TUNE_FLAG, TUNE_OPTIONS } from "./tuning.ts";
+import { TUNE_FLAG, TUNE_OPTIONS } from "./terminal/tuning.ts";
 
 /** What the command line said. */
 export interface Flags {

@@ -5,11 +5,11 @@
  */
 import { join } from "node:path";
 import type { EndEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
-import { drawOrWarn, writePicture } from "./pictures.ts";
-import { inFlags } from "./cli.ts";
-import { counted, formatDuration, type Reporter, roughly } from "./progress.ts";
+import { drawOrWarn, writePicture } from "./terminal/pictures.ts";
+import { inFlags } from "./terminal/cli.ts";
+import { counted, formatDuration, type Reporter, roughly } from "./terminal/progress.ts";
 import { FLAG_OF } from "./train_flags.ts";
-import { showTuning } from "./tuning.ts";
+import { showTuning } from "./terminal/tuning.ts";
 
 /** The first steps compile kernels, and tell little of those to come. */
 const FORETELL_AFTER_MS = 5000;

@@ -13,10 +13,10 @@ import { ResourceScope } from "../../lib/gpu/memory.ts";
 import { unetConfigToJson } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
 import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
-import { encodeSafetensors, type SafeTensor } from "../../lib/safetensors.ts";
-import { CLASSES } from "../../tasks/bench/models.ts";
-import { networkFlops } from "../../tasks/bench/operations.ts";
-import { openTaskGpu } from "../../tasks/gpu.ts";
+import { encodeSafetensors, type SafeTensor } from "../../lib/files/safetensors.ts";
+import { CLASSES } from "../models.ts";
+import { networkFlops } from "../operations.ts";
+import { openTaskGpu } from "../../tasks/terminal/gpu.ts";
 import { goldenParameter, goldenScaled } from "../../tests/golden/formula.ts";
 
 const BATCH = 2;

@@ -13,11 +13,11 @@ import {
   type Conv2dPass,
   conv2dScratch,
   type Conv2dShape,
-} from "../../kernels/conv2d.ts";
+} from "../../kernels/products/conv2d.ts";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
 import { groupNormBackward, groupNormForward, groupNormScratch } from "../../kernels/group_norm.ts";
-import { matmul, type MatmulShape } from "../../kernels/matmul.ts";
+import { matmul, type MatmulShape } from "../../kernels/products/matmul.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import { softmaxBackward, softmaxForward } from "../../kernels/softmax.ts";
 import type { Launch } from "../../kernels/source.ts";

@@ -142,7 +142,7 @@ export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
  * Dropout (Srivastava et al. 2014) with a mask drawn anew every step from the counter-based generator; nothing is stored.
  * A rate of 0 records nothing.
  *
- * @param stepState the step buffer (kernels/step_state.ts), which carries seed and step
+ * @param stepState the step buffer (kernels/records/step_state.ts), which carries seed and step
  * @param rate share of elements set to zero, 0 <= rate < 1; the rest are scaled by 1 / (1 - rate)
  */
 export function dropout(g: Graph, x: Tensor, stepState: Tensor, rate: number): Tensor {

@@ -5,7 +5,7 @@
  */
 import type { Images } from "../image/images.ts";
 import type { TrainSettings } from "./settings.ts";
-import type { TuningProgress } from "./tuning.ts";
+import type { TuningProgress } from "../tuning/tuning.ts";
 
 /** Trying kernels out before the start, where that is done; the last has `finished`. */
 export interface TuningEvent extends TuningProgress {

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { reason, writeDurable } from "./durable.ts";
+import { reason, writeDurable } from "../files/durable.ts";
 
 /** Name of the file in a run directory. */
 export const METRICS = "metrics.jsonl";

@@ -7,7 +7,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { ParameterTable } from "../model/parameters.ts";
 import { type RunPlan, trainingState } from "./run_plan.ts";
 import { readFlat } from "./state.ts";
-import type { TrainingStep } from "./step.ts";
+import type { TrainingStep } from "./device/step.ts";
 
 /**
  * Does the passes of a step again, without the optimizer.

@@ -9,8 +9,8 @@ import { checkGuidance } from "../diffusion/guidance.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { checkBoolean, SETTINGS, type SettingsOptions } from "./settings.ts";
-import { LOG_SLOTS } from "./step.ts";
-import { checkTune, type TuningOptions } from "./tuning.ts";
+import { LOG_SLOTS } from "./device/step.ts";
+import { checkTune, type TuningOptions } from "../tuning/tuning.ts";
 
 /** What surrounds a run; of it, only `tune` can change what is computed, and that only in how it is rounded. */
 export interface Surroundings extends TuningOptions {

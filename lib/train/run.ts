@@ -5,7 +5,7 @@
  */
 import { TrainingError } from "../errors.ts";
 import { permutation } from "../random.ts";
-import { saveCheckpoint } from "./checkpoint.ts";
+import { saveCheckpoint } from "../files/checkpoint.ts";
 import type { CheckpointEvent, EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
 import { Forecast } from "./forecast.ts";
 import { findNonFinite } from "./non_finite.ts";
@@ -13,7 +13,7 @@ import { Pace, settle } from "./pace.ts";
 import type { RunParts } from "./run_parts.ts";
 import { epochIsOver, type RunPlan, trainingState } from "./run_plan.ts";
 import { captureCheckpoint } from "./state.ts";
-import type { TrainingStep } from "./step.ts";
+import type { TrainingStep } from "./device/step.ts";
 import { type NonFiniteStep, StepLog } from "./step_log.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { validate } from "./validation.ts";

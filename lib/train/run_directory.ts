@@ -5,7 +5,7 @@
  */
 import { basename, join } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { listCheckpoints } from "./checkpoint.ts";
+import { listCheckpoints } from "../files/checkpoint.ts";
 import {
   CHECKPOINTS,
   MODEL_INDEX,
@@ -15,8 +15,8 @@ import {
   TRAINER,
   UNET_CONFIG,
   UNET_WEIGHTS,
-} from "./checkpoint_files.ts";
-import { exists } from "./durable.ts";
+} from "../files/checkpoint_files.ts";
+import { exists } from "../files/durable.ts";
 import { METRICS } from "./metrics.ts";
 import { RUN_TUNING } from "./run_tuning.ts";
 import { resumeSettings, type SettingsOptions } from "./settings.ts";

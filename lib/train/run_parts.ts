@@ -7,18 +7,18 @@ import { objectiveTables } from "../diffusion/objective.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
-import type { LoadedCheckpoint } from "./checkpoint.ts";
-import { describeChange, describePrecisionChange } from "./computation.ts";
+import type { LoadedCheckpoint } from "../files/checkpoint.ts";
+import { describeChange, describePrecisionChange } from "./device/computation.ts";
 import { MetricsFile } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
-import { ResidentDataset } from "./resident.ts";
+import { ResidentDataset } from "./device/resident.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { keepRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
 import { scheduleOf } from "./settings.ts";
 import { initializeWeights, readTrainer, restoreWeights, stagingFor, writeLossScale } from "./state.ts";
-import { TrainingStep } from "./step.ts";
-import type { Tuning } from "./tuning.ts";
+import { TrainingStep } from "./device/step.ts";
+import type { Tuning } from "../tuning/tuning.ts";
 
 /** What a run is made of. */
 export interface RunParts {

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { type StepState, STREAM } from "../../kernels/step_state.ts";
+import { type StepState, STREAM } from "../../kernels/records/step_state.ts";
 import { type ImageDataset, splitDataset, takeSubset } from "../data/dataset.ts";
 import { ConfigError } from "../errors.ts";
 import { imageSize } from "../model/config.ts";
 import { splitSeed } from "../random.ts";
-import type { LoadedCheckpoint } from "./checkpoint.ts";
+import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { type GridSettings, gridsIn, settingsIn, type TrainOptions } from "./options.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
 import { type Progress, readTrainer } from "./state.ts";
-import { LOG_SLOTS } from "./step.ts";
+import { LOG_SLOTS } from "./device/step.ts";
 
 /** A run's settings, its images, and where it starts. */
 export interface RunPlan {

@@ -9,14 +9,14 @@ import { CheckpointError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Graph } from "../graph/graph.ts";
 import { recordForward } from "../model/network.ts";
-import { driverVersion } from "./driver.ts";
-import { reason } from "./durable.ts";
+import { driverVersion } from "../tuning/driver.ts";
+import { reason } from "../files/durable.ts";
 import type { Surroundings } from "./options.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { gridRows } from "./sample_grid.ts";
-import { recordTraining } from "./step.ts";
-import { Tuning } from "./tuning.ts";
-import { readRecord, tuningIdentity, writeRecord } from "./tuning_file.ts";
+import { recordTraining } from "./device/step.ts";
+import { Tuning } from "../tuning/tuning.ts";
+import { readRecord, tuningIdentity, writeRecord } from "../tuning/tuning_file.ts";
 
 /** File in a run's directory. */
 export const RUN_TUNING = "tuning.json";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { KernelTarget } from "../../kernels/target.ts";
-import { type Drawn, Generator, generatorRows, type ImageRequest } from "../diffusion/generator.ts";
+import { type Drawn, Generator, generatorRows, type ImageRequest } from "../sampling/generator.ts";
 import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { DeviceError } from "../errors.ts";

@@ -18,12 +18,12 @@ import { readBack } from "../gpu/readback.ts";
 import { unetConfig, unetConfigToJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
 import type { HostTensor, ParameterTable } from "../model/parameters.ts";
-import type { Checkpoint, LoadedCheckpoint } from "./checkpoint.ts";
-import type { Computation } from "./computation.ts";
+import type { Checkpoint, LoadedCheckpoint } from "../files/checkpoint.ts";
+import type { Computation } from "./device/computation.ts";
 import type { EpochRecord } from "./events.ts";
 import { checkGrids, type GridSettings } from "./options.ts";
 import { checkSettings, scheduleOf, type TrainSettings } from "./settings.ts";
-import type { TrainingStep, WeightBuffers } from "./step.ts";
+import type { TrainingStep, WeightBuffers } from "./device/step.ts";
 
 /** What a run must know besides its weights in order to go on. */
 export interface Progress {

@@ -4,11 +4,11 @@
  * @module
  */
 import { SMALLEST_LOSS_SCALE } from "../../kernels/loss_scale.ts";
-import type { LogRecord } from "../../kernels/training.ts";
+import type { LogRecord } from "../../kernels/records/training.ts";
 import type { StepEvent } from "./events.ts";
 import type { Forecast } from "./forecast.ts";
 import { type RunPlan, trainingState } from "./run_plan.ts";
-import { LOG_SLOTS } from "./step.ts";
+import { LOG_SLOTS } from "./device/step.ts";
 
 /** Seconds between two events where the caller leaves it to us. */
 const SECONDS_PER_EVENT = 1;

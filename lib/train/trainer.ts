@@ -5,11 +5,11 @@
  */
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { checkPrecision, type Precision } from "../model/precision.ts";
-import { loadLatestCheckpoint } from "./checkpoint.ts";
-import { type DirectoryLock, lockDirectory } from "./directory_lock.ts";
+import { loadLatestCheckpoint } from "../files/checkpoint.ts";
+import { type DirectoryLock, lockDirectory } from "../files/directory_lock.ts";
 import type { TrainEvent } from "./events.ts";
 import { checkOptions, type TrainOptions } from "./options.ts";
-import { checkOverflow } from "./overflow.ts";
+import { checkOverflow } from "./device/overflow.ts";
 import { Run } from "./run.ts";
 import { checkRunDirectory } from "./run_directory.ts";
 import { buildRun } from "./run_parts.ts";

@@ -5,7 +5,7 @@
  */
 import { Pace } from "./pace.ts";
 import { type RunPlan, validationState } from "./run_plan.ts";
-import { LOG_SLOTS, type TrainingStep } from "./step.ts";
+import { LOG_SLOTS, type TrainingStep } from "./device/step.ts";
 
 /** How far a validation is. */
 export interface ValidationProgress {

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { networkRows } from "../../lib/diffusion/slot_batch.ts";
-import type { DrawSettings, ModelFacts } from "../../lib/generate.ts";
+import { networkRows } from "../../lib/sampling/slot_batch.ts";
+import type { DrawSettings, ModelFacts } from "../../lib/sampling/request.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 
 /** The model that is being served, as the main thread knows it. */

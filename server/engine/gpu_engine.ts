@@ -5,7 +5,7 @@
  */
 import { DeviceError } from "../../lib/errors.ts";
 import type { Precision } from "../../lib/model/precision.ts";
-import type { TuneMode, TuningProgress } from "../../lib/train/tuning.ts";
+import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Engine, EngineImage, EngineListener, ServedModel } from "./engine.ts";
 import { type Command, errorFrom, modelFrom, type Report } from "./protocol.ts";

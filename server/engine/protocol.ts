@@ -16,7 +16,7 @@ import {
   TrainingError,
 } from "../../lib/errors.ts";
 import type { Precision } from "../../lib/model/precision.ts";
-import type { TuneMode, TuningProgress } from "../../lib/train/tuning.ts";
+import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
 import type { EngineImage, EngineTurn, Pixels, ServedModel } from "./engine.ts";
 
 /** To the worker. */

@@ -4,8 +4,8 @@
  * @module
  */
 import { basename } from "node:path";
-import { DDPM } from "../../lib/ddpm.ts";
-import type { RunningBatch } from "../../lib/diffusion/running_batch.ts";
+import { DDPM } from "../../lib/sampling/ddpm.ts";
+import type { RunningBatch } from "../../lib/sampling/running_batch.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
@@ -13,7 +13,7 @@ import { Images } from "../../lib/image/images.ts";
 import { classCount, imageSize } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
 import type { Precision } from "../../lib/model/precision.ts";
-import { type TuneMode, TUNING_DIRECTORY, type TuningProgress } from "../../lib/train/tuning.ts";
+import { type TuneMode, TUNING_DIRECTORY, type TuningProgress } from "../../lib/tuning/tuning.ts";
 import type { EngineImage, Pixels, ServedModel } from "./engine.ts";
 import { loadWithStep } from "./training_step.ts";
 

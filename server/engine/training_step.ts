@@ -5,7 +5,7 @@
  * @module
  */
 import { join } from "node:path";
-import { listCheckpoints, UNET_WEIGHTS } from "../../lib/train/checkpoint_files.ts";
+import { listCheckpoints, UNET_WEIGHTS } from "../../lib/files/checkpoint_files.ts";
 
 /** Loads before it is given up to find one during which the model was not replaced. */
 const ATTEMPTS = 3;

@@ -7,7 +7,7 @@
  * @module
  */
 import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
-import type { TuningProgress } from "../../lib/train/tuning.ts";
+import type { TuningProgress } from "../../lib/tuning/tuning.ts";
 import { type Command, errorRecord, modelRecord, type Report, type SentPicture } from "./protocol.ts";
 import { Serving, type ServingOptions } from "./serving.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type DrawSettings, drawSettings, resolveClass } from "../../lib/generate.ts";
+import { type DrawSettings, drawSettings, resolveClass } from "../../lib/sampling/request.ts";
 import type { ImageMetadata } from "../../lib/image/images.ts";
 import { classCount } from "../../lib/model/config.ts";
 import { ConfigError } from "../../lib/errors.ts";

@@ -6,7 +6,7 @@
 import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { z } from "@hono/zod-openapi";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
-import { type DrawSettings, resolveClass } from "../../lib/generate.ts";
+import { type DrawSettings, resolveClass } from "../../lib/sampling/request.ts";
 import type { ServerContext } from "../http/context.ts";
 import { ANY_CLASS, planDraw, servedModel } from "../http/drawing.ts";
 import type { ServedModel } from "../engine/engine.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { DrawSettings } from "../../lib/generate.ts";
+import type { DrawSettings } from "../../lib/sampling/request.ts";
 import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
 
 /** Images that one request asks for. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { DrawSettings } from "../../lib/generate.ts";
+import type { DrawSettings } from "../../lib/sampling/request.ts";
 import { type EngineImage, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
 import type { Job, JobResult } from "./job.ts";
 

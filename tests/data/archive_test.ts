@@ -11,7 +11,7 @@ import {
   member,
   toPixels,
   TRAIN_BATCHES,
-} from "./synthetic.ts";
+} from "../support/synthetic.ts";
 
 const LABELS = [3, 0, 9];
 

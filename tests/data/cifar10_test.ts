@@ -11,7 +11,7 @@ import {
   toPixels,
   TRAIN_BATCHES,
   writeFiles,
-} from "./synthetic.ts";
+} from "../support/synthetic.ts";
 
 /** An unpacked archive with two images a batch; `changes` replaces or (undefined) removes files. */
 async function readFolder(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { cifar10 } from "../../lib/data/cifar10.ts";
 import type { ImageDataset } from "../../lib/data/dataset.ts";
-import { inFolder, makePng, writeFiles } from "./synthetic.ts";
+import { inFolder, makePng, writeFiles } from "../support/synthetic.ts";
 
 const RED = await makePng(32, 32, () => [200, 0, 0]);
 const GREEN = await makePng(32, 32, (x, y) => [x, 100 + y, 0]);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { cp } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { decodeBatch, parseLabels, requireFreeSpace } from "../../lib/data/npm.ts";
-import { inFolder, makePng } from "./synthetic.ts";
+import { inFolder, makePng } from "../support/synthetic.ts";
 
 Deno.test("decodeBatch: a row is an image, its pixels row by row", async () => {
   const png = await makePng(1024, 3, (x, y) => [x, x >> 8, y]);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { PickleArray, readPickle } from "../../lib/data/pickle.ts";
-import { makePickle, makePlanes } from "./synthetic.ts";
+import { makePickle, makePlanes } from "../support/synthetic.ts";
 
-const FIXTURE = Deno.readFileSync(new URL("fixtures/data_batch_python2.pickle", import.meta.url));
+const FIXTURE = Deno.readFileSync(new URL("./fixtures/data_batch_python2.pickle", import.meta.url));
 const NAMES = ["frog_s_000001.png", "truck_s_000002.png", "plane_s_000003.png"];
 
 /** A pickle of protocol 2 with the given opcodes. */

@@ -1,6 +1,6 @@
 """Writes fixture.safetensors with the reference implementation (safetensors 0.8.0, torch 2.15.0).
 
-tests/safetensors_test.ts reads it and writes it again, byte for byte.
+tests/files/safetensors_test.ts reads it and writes it again, byte for byte.
 """
 
 import pathlib

@@ -1,8 +1,8 @@
 /** Golden cases as they are stored, between PyTorch's layout and the device's, and compared. */
 import { AssertionError } from "node:assert";
 import type { HostTensor, ParameterTable } from "../../lib/model/parameters.ts";
-import { assertClose } from "../close.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { assertClose } from "../support/close.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { type Digest, digestIndices, goldenParameter } from "./formula.ts";
 
 type Digests = Readonly<Record<string, Digest>>;

@@ -4,8 +4,8 @@ import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
 import { createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { readFloats } from "../../lib/gpu/readback.ts";
-import { testGpu } from "../gpu.ts";
-import { affine, incrementLaunch } from "./kernels.ts";
+import { testGpu } from "../support/gpu.ts";
+import { affine, incrementLaunch } from "../support/test_kernels.ts";
 
 Deno.test("an open device says what it is", async () => {
   const { adapter, limits, fault } = await testGpu();
@@ -21,7 +21,7 @@ Deno.test("an open device says what it is", async () => {
 
 Deno.test("without an adapter the error says what to install", async () => {
   const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", new URL("open_gpu.ts", import.meta.url).href],
+    args: ["run", "--no-prompt", new URL("../support/open_gpu.ts", import.meta.url).href],
     env: { DENO_WEBGPU_BACKEND: "bogus" },
     stdout: "piped",
   }).output();

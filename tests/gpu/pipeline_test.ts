@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { DeviceError } from "../../lib/errors.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { Pipelines } from "../../lib/gpu/pipeline.ts";
-import { testGpu } from "../gpu.ts";
-import { affine, broken, increment } from "./kernels.ts";
+import { testGpu } from "../support/gpu.ts";
+import { affine, broken, increment } from "../support/test_kernels.ts";
 
 Deno.test("a pipeline is made once for the same text, entry, constants and buffers", async () => {
   const { pipelines } = await testGpu();

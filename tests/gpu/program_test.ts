@@ -3,8 +3,8 @@ import type { Launch } from "../../kernels/source.ts";
 import { type BufferView, createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram, runPrograms } from "../../lib/gpu/program.ts";
 import { readFloats } from "../../lib/gpu/readback.ts";
-import { testGpu } from "../gpu.ts";
-import { affineLaunch, broken, incrementLaunch } from "./kernels.ts";
+import { testGpu } from "../support/gpu.ts";
+import { affineLaunch, broken, incrementLaunch } from "../support/test_kernels.ts";
 
 async function twoBuffers(): Promise<[x: BufferView, y: BufferView, free: () => void]> {
   const gpu = await testGpu();

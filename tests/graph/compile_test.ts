@@ -10,11 +10,11 @@ import type { Tensor } from "../../lib/graph/tensor.ts";
 import { unetConfig } from "../../lib/model/config.ts";
 import { bindParameters } from "../../lib/model/network.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
-import { testGpu } from "../gpu.ts";
-import { packChannels } from "../layout.ts";
+import { testGpu } from "../support/gpu.ts";
+import { packChannels } from "../support/layout.ts";
 import { noise } from "../reference/differences.ts";
-import { stepWords } from "../step.ts";
-import { DeviceGraph } from "./device_graph.ts";
+import { stepWords } from "../support/step.ts";
+import { DeviceGraph } from "../support/device_graph.ts";
 
 /** Small, with every operation: classes, attention, dropout, one level down and up. */
 const config = unetConfig({

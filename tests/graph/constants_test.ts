@@ -8,7 +8,7 @@ import { kernelTarget } from "../../lib/graph/compile.ts";
 import { Constants } from "../../lib/graph/constants.ts";
 import { unetConfig } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
-import { testGpu } from "../gpu.ts";
+import { testGpu } from "../support/gpu.ts";
 import { noise } from "../reference/differences.ts";
 
 /** Wide enough for Winograd at every convolution but the first and the last. */

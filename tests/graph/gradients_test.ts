@@ -3,12 +3,12 @@ import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph, type Initializer } from "../../lib/graph/graph.ts";
 import { add, attention, concat, conv2d, dropout, groupNorm, silu, upsample } from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
-import { assertClose } from "../close.ts";
-import { testGpu } from "../gpu.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { assertClose } from "../support/close.ts";
+import { testGpu } from "../support/gpu.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { noise } from "../reference/differences.ts";
-import { stepWords } from "../step.ts";
-import { DeviceGraph } from "./device_graph.ts";
+import { stepWords } from "../support/step.ts";
+import { DeviceGraph } from "../support/device_graph.ts";
 
 const ZEROS: Initializer = { kind: "zeros" };
 const SAME = { kernel: 3, stride: 1, padding: 1 } as const;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { CHART_COLORS, CHART_SIZE, lossChart } from "../../lib/image/chart.ts";
-import { type DecodedPng, decodePng } from "./read_png.ts";
+import { type DecodedPng, decodePng } from "../support/read_png.ts";
 
 const LABELS = { title: "Loss", xLabel: "epoch", yLabel: "mean squared error" };
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { textWidth } from "../../lib/image/font.ts";
 import { Images } from "../../lib/image/images.ts";
-import { decodePng } from "./read_png.ts";
+import { decodePng } from "../support/read_png.ts";
 
 /** Images of one colour each: image `i` is (10 i, 10 i + 1, 10 i + 2). */
 function flat(count: number, height: number, width: number): Images {

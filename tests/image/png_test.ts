@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { Image } from "imagescript";
 import { ConfigError } from "../../lib/errors.ts";
 import { encodePng } from "../../lib/image/png.ts";
-import { chunksOf, decodePng } from "./read_png.ts";
+import { chunksOf, decodePng } from "../support/read_png.ts";
 
 /** The CRC of PNG's specification, one bit at a time. */
 function checksum(bytes: Uint8Array): number {

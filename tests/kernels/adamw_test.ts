@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { accumulate } from "../../kernels/accumulate.ts";
 import { adamw } from "../../kernels/adamw.ts";
 import { gradNorm, gradNormScratchBytes } from "../../kernels/grad_norm.ts";
-import { decodeHealth, decodeLog, LOG_RECORD_BYTES } from "../../kernels/training.ts";
-import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { decodeHealth, decodeLog, LOG_RECORD_BYTES } from "../../kernels/records/training.ts";
+import { assertClose } from "../support/close.ts";
+import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { AdamWReference, normReference } from "../reference/adamw.ts";
-import { stepWords } from "../step.ts";
+import { stepWords } from "../support/step.ts";
 
 const options = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };
 

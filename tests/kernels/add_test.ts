@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { add } from "../../kernels/add.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { noise } from "../reference/differences.ts";
-import { STORAGES } from "../storage.ts";
+import { STORAGES } from "../support/storage.ts";
 
 for (const storage of STORAGES) {
   for (const elements of [4, 1020, 3 * 4096 + 8]) {

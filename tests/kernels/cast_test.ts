@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { cast } from "../../kernels/cast.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { noise } from "../reference/differences.ts";
 
 for (const elements of [4, 1020, 3 * 4096 + 8]) {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { concatForward, sliceChannels } from "../../kernels/concat.ts";
-import { assertClose } from "../close.ts";
-import type { HostArray } from "../gpu.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { assertClose } from "../support/close.ts";
+import type { HostArray } from "../support/gpu.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { concatReference, sliceReference } from "../reference/concat.ts";
 import { differences, noise } from "../reference/differences.ts";
-import { type Storage, STORAGES } from "../storage.ts";
+import { type Storage, STORAGES } from "../support/storage.ts";
 
 const padded = (storage: Storage, rows: number, channels: number) =>
   storage.room(rows * 4 * Math.ceil(channels / 4));

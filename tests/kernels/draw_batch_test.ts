@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { drawBatch } from "../../kernels/draw_batch.ts";
-import { STREAM } from "../../kernels/step_state.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { STREAM } from "../../kernels/records/step_state.ts";
+import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { drawReference, type DrawReferenceInput } from "../reference/draw_batch.ts";
-import { packBytes, stepWords } from "../step.ts";
+import { packBytes, stepWords } from "../support/step.ts";
 
 const ordinary: DrawReferenceInput = {
   batch: 5,

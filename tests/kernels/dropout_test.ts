@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
-import { encodeStepState, type StepState } from "../../kernels/step_state.ts";
+import { encodeStepState, type StepState } from "../../kernels/records/step_state.ts";
 import { threefry4x32, type Words2 } from "../../lib/random.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
+import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { noise } from "../reference/differences.ts";
-import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
+import { FLOAT32, type Storage, STORAGES } from "../support/storage.ts";
 
 const STATE: StepState = {
   step: 7,

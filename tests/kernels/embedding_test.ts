@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
-import { assertClose } from "../close.ts";
-import type { HostArray } from "../gpu.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { assertClose } from "../support/close.ts";
+import type { HostArray } from "../support/gpu.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { embeddingGradientReference, embeddingReference } from "../reference/embedding.ts";
-import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
+import { FLOAT32, type Storage, STORAGES } from "../support/storage.ts";
 
 Deno.test("embedding reference gradient matches central differences", () => {
   const labels = [2, 0, 2];

@@ -5,9 +5,9 @@ import {
   groupNormScratch,
   type GroupNormShape,
 } from "../../kernels/group_norm.ts";
-import { assertClose, type Tolerance } from "../close.ts";
-import type { HostArray } from "../gpu.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { assertClose, type Tolerance } from "../support/close.ts";
+import type { HostArray } from "../support/gpu.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import {
   groupNormGradientReference,
@@ -15,7 +15,7 @@ import {
   groupNormStatsReference,
 } from "../reference/group_norm.ts";
 import { siluReference } from "../reference/silu.ts";
-import { FLOAT16, FLOAT32, type Storage, STORAGES } from "../storage.ts";
+import { FLOAT16, FLOAT32, type Storage, STORAGES } from "../support/storage.ts";
 
 function shape(
   [batch, height, width, channels]: [number, number, number, number],

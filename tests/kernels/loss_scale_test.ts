@@ -8,10 +8,10 @@ import {
   type LossScale,
   updateLossScale,
 } from "../../kernels/loss_scale.ts";
-import { decodeHealth, decodeLog, HEALTH_BYTES, LOG_RECORD_BYTES } from "../../kernels/training.ts";
-import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
-import { stepWords } from "../step.ts";
+import { decodeHealth, decodeLog, HEALTH_BYTES, LOG_RECORD_BYTES } from "../../kernels/records/training.ts";
+import { assertClose } from "../support/close.ts";
+import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
+import { stepWords } from "../support/step.ts";
 
 const ELEMENTS = 64;
 const ADAM = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 };

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { mse, recordLoss } from "../../kernels/mse.ts";
 import { encodeLossScale } from "../../kernels/loss_scale.ts";
-import { decodeLog, encodeScheduleTables, LOG_RECORD_BYTES } from "../../kernels/training.ts";
-import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { decodeLog, encodeScheduleTables, LOG_RECORD_BYTES } from "../../kernels/records/training.ts";
+import { assertClose } from "../support/close.ts";
+import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { mseGradientReference, mseReference, type MseReferenceInput } from "../reference/mse.ts";
-import { stepWords } from "../step.ts";
-import { FLOAT16, FLOAT32, type Storage } from "../storage.ts";
+import { stepWords } from "../support/step.ts";
+import { FLOAT16, FLOAT32, type Storage } from "../support/storage.ts";
 
 const weights = [1, 0.25, 3];
 const zeros = weights.map(() => 0);

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { qSample } from "../../kernels/q_sample.ts";
-import { encodeScheduleTables } from "../../kernels/training.ts";
-import { assertClose } from "../close.ts";
-import type { HostArray } from "../gpu.ts";
-import { unpackChannels } from "../layout.ts";
+import { encodeScheduleTables } from "../../kernels/records/training.ts";
+import { assertClose } from "../support/close.ts";
+import type { HostArray } from "../support/gpu.ts";
+import { unpackChannels } from "../support/layout.ts";
 import { qSampleReference } from "../reference/q_sample.ts";
-import { packBytes, stepWords } from "../step.ts";
-import { FLOAT32, STORAGES } from "../storage.ts";
+import { packBytes, stepWords } from "../support/step.ts";
+import { FLOAT32, STORAGES } from "../support/storage.ts";
 
 const TIMESTEPS = 10;
 

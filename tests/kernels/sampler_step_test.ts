@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { samplerStep, slotInputs, slotNoise, type SlotShape } from "../../kernels/sampler_step.ts";
-import { encodeAsks, encodeSlots, type Slot } from "../../kernels/sampling.ts";
+import { encodeAsks, encodeSlots, type Slot } from "../../kernels/records/sampling.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
-import { assertClose } from "../close.ts";
-import { type HostArray, runOnArrays, testGpu } from "../gpu.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { assertClose } from "../support/close.ts";
+import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { guidanceReference, samplerStepReference, samplingNoise } from "../reference/sampler_step.ts";
-import { STORAGES } from "../storage.ts";
+import { STORAGES } from "../support/storage.ts";
 
 const INITIAL = 2 ** 32 - 1;
 const schedule = new NoiseSchedule();

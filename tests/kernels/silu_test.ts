@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
-import { assertClose, type Tolerance } from "../close.ts";
-import type { HostArray } from "../gpu.ts";
+import { assertClose, type Tolerance } from "../support/close.ts";
+import type { HostArray } from "../support/gpu.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { siluGradientReference, siluReference } from "../reference/silu.ts";
-import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
+import { FLOAT32, type Storage, STORAGES } from "../support/storage.ts";
 
 // WGSL allows exp an error of 3 + 2|x| units in the last place (6e-8), which the product with x keeps relative.
 const ROUNDING: Tolerance = { absolute: 1e-6, relative: 1e-6 };

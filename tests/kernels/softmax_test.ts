@@ -1,10 +1,10 @@
 import { softmaxBackward, softmaxForward } from "../../kernels/softmax.ts";
-import { assertClose } from "../close.ts";
-import type { HostArray } from "../gpu.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { assertClose } from "../support/close.ts";
+import type { HostArray } from "../support/gpu.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { softmaxGradientReference, softmaxReference } from "../reference/softmax.ts";
-import { type Storage, STORAGES } from "../storage.ts";
+import { type Storage, STORAGES } from "../support/storage.ts";
 
 Deno.test("softmax reference gradient matches central differences", () => {
   const [length, scale] = [5, 0.3];

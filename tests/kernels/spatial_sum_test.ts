@@ -1,10 +1,10 @@
 import { spatialSum } from "../../kernels/spatial_sum.ts";
-import { assertClose } from "../close.ts";
-import type { HostArray } from "../gpu.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { assertClose } from "../support/close.ts";
+import type { HostArray } from "../support/gpu.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { spatialSumReference } from "../reference/spatial_sum.ts";
-import { STORAGES } from "../storage.ts";
+import { STORAGES } from "../support/storage.ts";
 
 Deno.test("spatial_sum's reference is the gradient of a bias on every position, by central differences", () => {
   const [batch, positions, channels] = [2, 3, 2];

@@ -25,7 +25,7 @@ fn probe(@builtin(global_invocation_id) id: vec3u) {
 
 Deno.test("threefry.wgsl gives the integers of lib/random.ts, and its normal numbers to 1e-6", async () => {
   const texts = ["threefry", "multiply_high", "uniform", "sine_cosine", "normal"].map((name) =>
-    Deno.readTextFile(new URL(`../../kernels/${name}.wgsl`, import.meta.url))
+    Deno.readTextFile(new URL(`../../kernels/include/${name}.wgsl`, import.meta.url))
   );
   const include = (await Promise.all(texts)).join("\n");
   const adapter = await navigator.gpu.requestAdapter();

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { timestepEmbedding, type TimestepEmbeddingShape } from "../../kernels/timestep_embedding.ts";
-import { assertClose } from "../close.ts";
-import type { HostArray } from "../gpu.ts";
-import { unpackChannels } from "../layout.ts";
+import { assertClose } from "../support/close.ts";
+import type { HostArray } from "../support/gpu.ts";
+import { unpackChannels } from "../support/layout.ts";
 import { timestepEmbeddingReference } from "../reference/timestep_embedding.ts";
-import { FLOAT32, type Storage, STORAGES } from "../storage.ts";
+import { FLOAT32, type Storage, STORAGES } from "../support/storage.ts";
 
 type Options = Omit<TimestepEmbeddingShape, "batch">;
 

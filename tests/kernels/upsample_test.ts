@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { upsampleBackward, upsampleForward } from "../../kernels/upsample.ts";
-import { assertClose } from "../close.ts";
-import type { HostArray } from "../gpu.ts";
-import { packChannels, unpackChannels } from "../layout.ts";
+import { assertClose } from "../support/close.ts";
+import type { HostArray } from "../support/gpu.ts";
+import { packChannels, unpackChannels } from "../support/layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { type Shape4, upsampleGradientReference, upsampleReference } from "../reference/upsample.ts";
-import { STORAGES } from "../storage.ts";
+import { STORAGES } from "../support/storage.ts";
 
 Deno.test("upsample reference gradient matches central differences", () => {
   const shape: Shape4 = [2, 2, 3, 2];

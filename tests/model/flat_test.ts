@@ -6,7 +6,7 @@ import { readBack } from "../../lib/gpu/readback.ts";
 import { castWeights, flatView, flatWindows } from "../../lib/model/flat.ts";
 import { unetParameters } from "../../lib/model/network.ts";
 import { presetConfig } from "../../lib/model/presets.ts";
-import { testGpu } from "../gpu.ts";
+import { testGpu } from "../support/gpu.ts";
 import { noise } from "../reference/differences.ts";
 
 for (const [total, limit] of [[64, 1 << 27], [4096, 2048], [4160, 2048], [10_000, 5000]]) {

@@ -17,8 +17,8 @@ import { presetConfig } from "../../lib/model/presets.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
 import { goldenScaled } from "../golden/formula.ts";
 import { goldenWeights, loadNetworkCase, toDevice } from "../golden/tensors.ts";
-import { testGpu, testTargets, TILE } from "../gpu.ts";
-import { stepWords } from "../step.ts";
+import { testGpu, testTargets, TILE } from "../support/gpu.ts";
+import { stepWords } from "../support/step.ts";
 
 /** A power of two that the gradient of the output is multiplied by, as a loss scale would. */
 const SCALE = 2 ** 10;

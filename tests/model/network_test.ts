@@ -9,7 +9,7 @@ import { forwardPass, unetParameters } from "../../lib/model/network.ts";
 import { presetConfig } from "../../lib/model/presets.ts";
 import { goldenScaled } from "../golden/formula.ts";
 import { assertDigest, fromDevice, goldenWeights, loadNetworkCase, toDevice } from "../golden/tensors.ts";
-import { testGpu } from "../gpu.ts";
+import { testGpu } from "../support/gpu.ts";
 
 Deno.test("a forward pass gives diffusers' output from weights in one flat buffer", async () => {
   const golden = loadNetworkCase("unaligned");

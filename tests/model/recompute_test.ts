@@ -8,11 +8,11 @@ import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
 import { ParameterTable } from "../../lib/model/parameters.ts";
 import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
-import { testGpu, testTargets } from "../gpu.ts";
-import { DeviceGraph } from "../graph/device_graph.ts";
-import { packChannels } from "../layout.ts";
+import { testGpu, testTargets } from "../support/gpu.ts";
+import { DeviceGraph } from "../support/device_graph.ts";
+import { packChannels } from "../support/layout.ts";
 import { noise } from "../reference/differences.ts";
-import { stepWords } from "../step.ts";
+import { stepWords } from "../support/step.ts";
 
 /** Every kind of block, classes and dropout, with channels that need padding. */
 const SMALL = unetConfig({

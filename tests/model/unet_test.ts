@@ -9,7 +9,7 @@ import type { Tensor } from "../../lib/graph/tensor.ts";
 import { unetConfigFromJson } from "../../lib/model/config.ts";
 import { presetConfig } from "../../lib/model/presets.ts";
 import { unet, type UNetInputs, unetInputs } from "../../lib/model/unet.ts";
-import { assertClose } from "../close.ts";
+import { assertClose } from "../support/close.ts";
 import { goldenScaled } from "../golden/formula.ts";
 import {
   assertDigest,
@@ -19,8 +19,8 @@ import {
   type NetworkCase,
   toDevice,
 } from "../golden/tensors.ts";
-import { testGpu } from "../gpu.ts";
-import { DeviceGraph } from "../graph/device_graph.ts";
+import { testGpu } from "../support/gpu.ts";
+import { DeviceGraph } from "../support/device_graph.ts";
 
 /** How much further off than PyTorch in float32 we may be: our sums run in another order. */
 const FACTOR = 4;

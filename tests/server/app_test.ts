@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { CheckpointError, DeviceError } from "../../lib/errors.ts";
 import { version } from "../../server/metrics.ts";
-import { type Harness, harness, problemOf } from "./harness.ts";
+import { type Harness, harness, problemOf } from "../support/server/harness.ts";
 
 const TOKEN = "correct-horse-battery-staple";
 const withToken = { headers: { Authorization: `Bearer ${TOKEN}` } };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Metrics, version } from "../../server/metrics.ts";
-import { fakeModel } from "./fake_engine.ts";
-import { type Harness, harness } from "./harness.ts";
+import { fakeModel } from "../support/server/fake_engine.ts";
+import { type Harness, harness } from "../support/server/harness.ts";
 
 /** The numbers by name and labels, as they stand in the text. */
 async function read({ ask }: Harness): Promise<Map<string, number>> {

@@ -1,9 +1,17 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { defaultSettings } from "../../server/settings.ts";
-import { serverArguments, startServer } from "../../tasks/server_process.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { askUntil, launch, metric, MODEL, type Running, soon, withServer } from "./process.ts";
+import { serverArguments, startServer } from "../../tasks/terminal/server_process.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import {
+  askUntil,
+  launch,
+  metric,
+  MODEL,
+  type Running,
+  soon,
+  withServer,
+} from "../support/server/process.ts";
 
 /** Far more steps than a test waits for. */
 const ENDLESS = "steps=1000&sampler=ddpm&count=64";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { ConfigError } from "../../lib/errors.ts";
 import { readToken } from "../../server/token.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
 
 Deno.test("the token is the first line, whatever the line's end", async () => {
   await inTemporaryDirectory(async (directory) => {

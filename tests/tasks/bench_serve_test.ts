@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import type { ServeReport } from "../../tasks/bench/serve_report.ts";
-import { MODEL } from "../server/process.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { runTask } from "./command.ts";
+import type { ServeReport } from "../../bench/serve_report.ts";
+import { MODEL } from "../support/server/process.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { runTask } from "../support/command.ts";
 
 Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
   await inTemporaryDirectory(async (directory) => {

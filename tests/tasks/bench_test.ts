@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { testGpu } from "../gpu.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { runTask } from "./command.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { runTask } from "../support/command.ts";
 
 Deno.test("what was measured is shown also where the file for it cannot be written, which is said in one line", async () => {
   await inTemporaryDirectory(async (directory) => {

@@ -6,13 +6,13 @@ import { cifar10 } from "../../lib/data/cifar10.ts";
 import { imageDataset } from "../../lib/data/dataset.ts";
 import { ConfigError, DenoiseError } from "../../lib/errors.ts";
 import { readFlags } from "../../tasks/bundle.ts";
-import { COMPRESSIONS, packPart } from "../../tasks/bundle/archive.ts";
-import { imageEntries } from "../../tasks/bundle/images.ts";
-import { pruneRegistryDocument } from "../../tasks/bundle/packages.ts";
-import { isLeftOut, listProject, projectEntries } from "../../tasks/bundle/project.ts";
-import { type Part, writeBundle } from "../../tasks/bundle/write.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { runTask } from "./command.ts";
+import { COMPRESSIONS, packPart } from "../../bundle/archive.ts";
+import { imageEntries } from "../../bundle/images.ts";
+import { pruneRegistryDocument } from "../../bundle/packages.ts";
+import { isLeftOut, listProject, projectEntries } from "../../bundle/project.ts";
+import { type Part, writeBundle } from "../../bundle/write.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { runTask } from "../support/command.ts";
 
 const onLinux = { ignore: Deno.build.os !== "linux" };
 
@@ -276,7 +276,7 @@ Deno.test({
         "test",
         "--no-check",
         "tests/gpu/program_test.ts",
-        "tests/tasks/cli_test.ts",
+        "tests/tasks/terminal/cli_test.ts",
       );
       assert.doesNotMatch(tested, /unpacking/);
       assert.match(tested, /\n[1-9]\d* passed, 0 failed\n/);

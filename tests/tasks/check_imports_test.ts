@@ -16,14 +16,15 @@ Deno.test("arrows that point down are allowed", () => {
   for (
     const [from, to] of [
       ["lib/random.ts", "lib/errors.ts"],
-      ["kernels/conv2d.ts", "lib/errors.ts"],
-      ["kernels/conv2d.ts", "kernels/source.ts"],
+      ["kernels/products/conv2d.ts", "lib/errors.ts"],
+      ["kernels/products/conv2d.ts", "kernels/source.ts"],
       ["lib/gpu/device.ts", "kernels/source.ts"],
       ["lib/graph/ops.ts", "lib/gpu/memory.ts"],
       ["lib/diffusion/samplers/ddim.ts", "lib/diffusion/schedule.ts"],
       ["lib/train/trainer.ts", "lib/image/png.ts"],
-      ["lib/ddpm.ts", "lib/train/trainer.ts"],
-      ["mod.ts", "lib/ddpm.ts"],
+      ["lib/train/trainer.ts", "lib/sampling/ddpm.ts"],
+      ["lib/tuning/tuning_file.ts", "lib/files/durable.ts"],
+      ["mod.ts", "lib/sampling/ddpm.ts"],
       ["tasks/train.ts", "mod.ts"],
       ["tasks/serve.ts", "server/app.ts"],
       ["tests/kernels/silu_test.ts", "tests/reference/silu.ts"],
@@ -39,19 +40,21 @@ Deno.test("arrows that point up or sideways fail and are named", () => {
   for (
     const [from, to] of [
       ["lib/errors.ts", "lib/random.ts"],
-      ["lib/random.ts", "lib/safetensors.ts"],
-      ["kernels/conv2d.ts", "lib/random.ts"],
-      ["kernels/conv2d.ts", "lib/gpu/device.ts"],
+      ["lib/random.ts", "lib/files/safetensors.ts"],
+      ["kernels/products/conv2d.ts", "lib/random.ts"],
+      ["kernels/products/conv2d.ts", "lib/gpu/device.ts"],
       ["lib/gpu/device.ts", "lib/graph/plan.ts"],
       ["lib/graph/ops.ts", "lib/model/unet.ts"],
       ["lib/model/unet.ts", "lib/diffusion/schedule.ts"],
       ["lib/data/cifar10.ts", "lib/image/png.ts"],
-      ["lib/train/trainer.ts", "lib/ddpm.ts"],
+      ["lib/diffusion/schedule.ts", "lib/checks.ts"],
+      ["lib/sampling/ddpm.ts", "lib/train/trainer.ts"],
+      ["lib/train/device/step.ts", "lib/train/trainer.ts"],
       ["lib/train/trainer.ts", "mod.ts"],
-      ["server/app.ts", "tasks/cli.ts"],
+      ["server/app.ts", "tasks/terminal/cli.ts"],
       ["lib/model/unet.ts", "tests/reference/conv2d.ts"],
       ["tests/reference/conv2d.ts", "lib/errors.ts"],
-      ["tests/reference/conv2d.ts", "tests/close.ts"],
+      ["tests/reference/conv2d.ts", "tests/support/close.ts"],
     ]
   ) {
     const problems = arrow(from, to);
@@ -83,9 +86,9 @@ Deno.test("a diamond is not a cycle", () => {
 });
 
 Deno.test("modules for the browser use neither Deno nor node:", () => {
-  const path = "lib/graph/tune.ts";
+  const path = "lib/tuning/tune.ts";
   const uses = (text: string) => checkImports(project({ [path]: [] }, { [path]: text }));
-  assert.match(uses("await Deno.readFile(path);")[0], /lib\/graph\/tune\.ts: uses Deno, but/);
+  assert.match(uses("await Deno.readFile(path);")[0], /lib\/tuning\/tune\.ts: uses Deno, but/);
   assert.match(uses("const d = globalThis['x'] ?? Deno;")[0], /uses Deno/);
   assert.deepEqual(
     uses('/** e.g. `Deno.readFile` */\n// Deno.exit\nconst a = "Deno.env // "; const b = 1;'),
@@ -93,6 +96,7 @@ Deno.test("modules for the browser use neither Deno nor node:", () => {
   );
   assert.match(uses('const a = "//"; Deno.exit();')[0], /uses Deno/);
   assert.match(arrow("lib/gpu/device.ts", "node:fs")[0], /must run in a browser/);
+  assert.deepEqual(arrow("lib/tuning/tuning_file.ts", "node:fs"), []);
   assert.deepEqual(checkImports(project({ "tasks/train.ts": [] }, { "tasks/train.ts": "Deno.exit()" })), []);
 });
 

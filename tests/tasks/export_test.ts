@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { loadPipeline } from "../../lib/train/checkpoint.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { runTask } from "./command.ts";
+import { loadPipeline } from "../../lib/files/checkpoint.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { runTask } from "../support/command.ts";
 
 const MODEL = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
 

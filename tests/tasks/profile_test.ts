@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { UNET_WEIGHTS } from "../../lib/train/checkpoint_files.ts";
-import { testGpu } from "../gpu.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { makeMaterial, runTask, TRAINING } from "./command.ts";
+import { UNET_WEIGHTS } from "../../lib/files/checkpoint_files.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { makeMaterial, runTask, TRAINING } from "../support/command.ts";
 
 const TIMED = (await testGpu()).adapter.features.includes("timestamp-query");
 

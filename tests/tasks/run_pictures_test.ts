@@ -3,14 +3,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GIF } from "imagescript";
 import { DDPM, NoiseSchedule } from "../../mod.ts";
-import { shownSteps } from "../../lib/illustrate.ts";
+import { shownSteps } from "../../lib/sampling/illustrate.ts";
 import { CHART_COLORS } from "../../lib/image/chart.ts";
-import { decodePng } from "../image/read_png.ts";
-import { createReporter } from "../../tasks/progress.ts";
+import { decodePng } from "../support/read_png.ts";
+import { createReporter } from "../../tasks/terminal/progress.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "../../tasks/run_pictures.ts";
-import { testGpu } from "../gpu.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { patternImages } from "../train/micro.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { patternImages } from "../support/train/micro.ts";
 
 /** A pipeline of three classes without names, 8 x 8 images. */
 const MODEL = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));

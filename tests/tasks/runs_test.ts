@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { discardEmptyRun, findModel, makeRunDirectory, newestRun, runToResume } from "../../tasks/runs.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
 
 async function inside(body: () => Promise<void>): Promise<void> {
   const before = Deno.cwd();

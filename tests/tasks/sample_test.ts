@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GIF, Image } from "imagescript";
-import { decodePng } from "../image/read_png.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { digest } from "../train/micro.ts";
-import { runTask } from "./command.ts";
+import { decodePng } from "../support/read_png.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { digest } from "../support/train/micro.ts";
+import { runTask } from "../support/command.ts";
 
 /** A pipeline of three classes without names, 8 x 8 images. */
 const MODEL = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));

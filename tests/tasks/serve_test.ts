@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "../../lib/errors.ts";
-import { TUNING_DIRECTORY } from "../../lib/train/tuning.ts";
+import { TUNING_DIRECTORY } from "../../lib/tuning/tuning.ts";
 import { defaultSettings } from "../../server/settings.ts";
 import { readFlags } from "../../tasks/serve_flags.ts";
-import { serverArguments } from "../../tasks/server_process.ts";
-import { askUntil, metric, MODEL, watch, type Watched } from "../server/process.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { runTask } from "./command.ts";
+import { serverArguments } from "../../tasks/terminal/server_process.ts";
+import { askUntil, metric, MODEL, watch, type Watched } from "../support/server/process.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { runTask } from "../support/command.ts";
 
 Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
   await inTemporaryDirectory(async (directory) => {

@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
 import { GIF, Image } from "imagescript";
-import { shownSteps } from "../../lib/illustrate.ts";
-import { decodePng } from "../image/read_png.ts";
+import { shownSteps } from "../../lib/sampling/illustrate.ts";
+import { decodePng } from "../support/read_png.ts";
 import { RANGES, resolveSettings } from "../../lib/train/settings.ts";
-import { createReporter } from "../../tasks/progress.ts";
+import { createReporter } from "../../tasks/terminal/progress.ts";
 import { describeSmallRun, showProgress } from "../../tasks/train.ts";
 import { FLAG_OF, readFlags, settingsOf } from "../../tasks/train_flags.ts";
-import { inTemporaryDirectory } from "../train/directories.ts";
-import { makeMaterial, runTask, TRAINING } from "./command.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { makeMaterial, runTask, TRAINING } from "../support/command.ts";
 
 Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
   await inTemporaryDirectory(async (directory) => {

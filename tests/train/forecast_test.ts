@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Forecast } from "../../lib/train/forecast.ts";
 import { planRun, type RunPlan } from "../../lib/train/run_plan.ts";
-import { microOptions } from "./micro.ts";
+import { microOptions } from "../support/train/micro.ts";
 
 /** A run of four steps an epoch, `step` of them done. */
 function planAt(step: number, options: Parameters<typeof microOptions>[0]): RunPlan {

@@ -3,15 +3,15 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { INITIAL_LOSS_SCALE, type LossScale } from "../../kernels/loss_scale.ts";
 import { ConfigError, TrainingError } from "../../lib/errors.ts";
-import { DDPM } from "../../lib/ddpm.ts";
+import { DDPM } from "../../lib/sampling/ddpm.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import type { Precision } from "../../lib/model/precision.ts";
-import { loadLatestCheckpoint, saveCheckpoint } from "../../lib/train/checkpoint.ts";
+import { loadLatestCheckpoint, saveCheckpoint } from "../../lib/files/checkpoint.ts";
 import type { TrainEvent } from "../../lib/train/events.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
-import { testGpu } from "../gpu.ts";
-import { inTemporaryDirectory } from "./directories.ts";
-import { digests, endOf, microNetwork, ofType, patternImages, run, stateOf } from "./micro.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { digests, endOf, microNetwork, ofType, patternImages, run, stateOf } from "../support/train/micro.ts";
 
 const HALF: Partial<TrainOptions> = {
   precision: "float16",

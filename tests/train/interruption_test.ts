@@ -1,12 +1,20 @@
 /** A caller's signal is heard wherever a run is, soon, and what it cuts off is done on resume. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { listCheckpoints } from "../../lib/train/checkpoint.ts";
+import { listCheckpoints } from "../../lib/files/checkpoint.ts";
 import type { TrainEvent } from "../../lib/train/events.ts";
 import { train, type TrainOptions } from "../../lib/train/trainer.ts";
-import { testGpu } from "../gpu.ts";
-import { inTemporaryDirectory } from "./directories.ts";
-import { endOf, microNetwork, microOptions, ofType, patternImages, run, stateOf } from "./micro.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import {
+  endOf,
+  microNetwork,
+  microOptions,
+  ofType,
+  patternImages,
+  run,
+  stateOf,
+} from "../support/train/micro.ts";
 
 /** Runs until an event of `type`, and on until a timer set there has gone off: like a signal, it needs a turn of the thread. */
 async function runUntilTimer(

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CheckpointError } from "../../lib/errors.ts";
 import { METRICS, MetricsFile } from "../../lib/train/metrics.ts";
-import { inTemporaryDirectory, systemError } from "./directories.ts";
+import { inTemporaryDirectory, systemError } from "../support/train/directories.ts";
 
 /** Opens the metrics of a run after a step, its warnings gathered. */
 async function open(

@@ -1,10 +1,10 @@
 /** Losses and gradients that are not finite, made by weights that are finite but absurd. */
 import assert from "node:assert/strict";
 import { TrainingError } from "../../lib/errors.ts";
-import { type Checkpoint, loadLatestCheckpoint, saveCheckpoint } from "../../lib/train/checkpoint.ts";
-import { testGpu } from "../gpu.ts";
-import { inTemporaryDirectory } from "./directories.ts";
-import { digests, endOf, ofType, run } from "./micro.ts";
+import { type Checkpoint, loadLatestCheckpoint, saveCheckpoint } from "../../lib/files/checkpoint.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { digests, endOf, ofType, run } from "../support/train/micro.ts";
 
 const FLOAT_MAX = 3.4028234663852886e38;
 

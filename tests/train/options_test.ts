@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { checkOptions, settingsIn, type TrainOptions } from "../../lib/train/options.ts";
 import { resolveSettings } from "../../lib/train/settings.ts";
-import { microOptions, patternImages } from "./micro.ts";
+import { microOptions, patternImages } from "../support/train/micro.ts";
 
 Deno.test("an option that there is not is refused, with the names of those that there are", () => {
   const misspelled = (options: object) => () =>

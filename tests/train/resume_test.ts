@@ -10,12 +10,20 @@ import {
   listCheckpoints,
   loadLatestCheckpoint,
   saveCheckpoint,
-} from "../../lib/train/checkpoint.ts";
+} from "../../lib/files/checkpoint.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { train } from "../../lib/train/trainer.ts";
-import { testGpu } from "../gpu.ts";
-import { inTemporaryDirectory } from "./directories.ts";
-import { endOf, microNetwork, microOptions, ofType, patternImages, run, stateOf } from "./micro.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import {
+  endOf,
+  microNetwork,
+  microOptions,
+  ofType,
+  patternImages,
+  run,
+  stateOf,
+} from "../support/train/micro.ts";
 
 /** Four steps an epoch, twelve in all; dropout, label dropout and flips draw their random numbers, too. */
 const SETTINGS: Partial<TrainOptions> = { model: microNetwork({ dropout: 0.1 }), epochs: 3, logEvery: 1 };
@@ -74,7 +82,7 @@ Deno.test(
   killTest,
   async () => {
     await inTemporaryDirectory(async (out) => {
-      const script = fileURLToPath(new URL("train_and_die.ts", import.meta.url));
+      const script = fileURLToPath(new URL("../support/train/train_and_die.ts", import.meta.url));
       const { signal } = await new Deno.Command(Deno.execPath(), {
         args: ["run", "-A", script, out, "4"],
         stdout: "null",

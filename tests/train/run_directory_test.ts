@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
-import { saveCheckpoint } from "../../lib/train/checkpoint.ts";
+import { saveCheckpoint } from "../../lib/files/checkpoint.ts";
 import { checkResumedSettings, checkRunDirectory } from "../../lib/train/run_directory.ts";
-import { inTemporaryDirectory } from "./directories.ts";
-import { exampleCheckpoint } from "./example_checkpoint.ts";
-import { run } from "./micro.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { exampleCheckpoint } from "../support/train/example_checkpoint.ts";
+import { run } from "../support/train/micro.ts";
 
 Deno.test("a run's directory has a checkpoint where one is to be resumed, and none where not", async () => {
   await inTemporaryDirectory(async (directory) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { STREAM } from "../../kernels/step_state.ts";
+import { STREAM } from "../../kernels/records/step_state.ts";
 import { epochIsOver, planRun, trainingState, validationState } from "../../lib/train/run_plan.ts";
-import { microOptions, patternImages } from "./micro.ts";
+import { microOptions, patternImages } from "../support/train/micro.ts";
 
 Deno.test("training and validation images are apart, and all of the data set", () => {
   const { images, trainImages, validationImages } = planRun(microOptions(), true);

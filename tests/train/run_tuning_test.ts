@@ -5,14 +5,14 @@ import { ConfigError } from "../../lib/errors.ts";
 import { kernelTarget, lowerContext } from "../../lib/graph/compile.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { recordForward } from "../../lib/model/network.ts";
-import { loadLatestCheckpoint } from "../../lib/train/checkpoint.ts";
+import { loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";
 import { RUN_TUNING } from "../../lib/train/run_tuning.ts";
-import { recordTraining } from "../../lib/train/step.ts";
-import { tuningFile, writeRecord } from "../../lib/train/tuning_file.ts";
+import { recordTraining } from "../../lib/train/device/step.ts";
+import { tuningFile, writeRecord } from "../../lib/tuning/tuning_file.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
-import { testGpu } from "../gpu.ts";
-import { inTemporaryDirectory, treeOf } from "./directories.ts";
-import { microNetwork, microOptions, ofType, run, stateOf } from "./micro.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory, treeOf } from "../support/train/directories.ts";
+import { microNetwork, microOptions, ofType, run, stateOf } from "../support/train/micro.ts";
 
 /** Wide enough for algorithms to choose among. */
 const SETTINGS: Partial<TrainOptions> = {

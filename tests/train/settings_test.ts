@@ -10,7 +10,7 @@ import {
   type SettingsOptions,
   type TrainSettings,
 } from "../../lib/train/settings.ts";
-import { microNetwork } from "./micro.ts";
+import { microNetwork } from "../support/train/micro.ts";
 
 const CIFAR = { height: 32, width: 32, classes: 10 };
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { imageDataset } from "../../lib/data/dataset.ts";
-import { DDPM } from "../../lib/ddpm.ts";
+import { DDPM } from "../../lib/sampling/ddpm.ts";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { train } from "../../lib/train/trainer.ts";
-import { testGpu } from "../gpu.ts";
-import { inTemporaryDirectory } from "./directories.ts";
-import { endOf, microNetwork, microOptions, ofType, patternImages, run } from "./micro.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { endOf, microNetwork, microOptions, ofType, patternImages, run } from "../support/train/micro.ts";
 
 Deno.test("the loss on a handful of images falls from that of a network that knows nothing to below 0.5", async () => {
   const [first, ...rest] = ofType(await run({ epochs: 12, logEvery: 4 }), "epoch");

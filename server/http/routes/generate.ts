@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
-import type { DrawSettings } from "../../../lib/generate.ts";
+import type { DrawSettings } from "../../../lib/sampling/request.ts";
 import { acceptedFormat, mediaTypes, type OutputFormat } from "../accept.ts";
 import { bytesAnswer, jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { DrawSettings } from "../../../lib/generate.ts";
+import type { DrawSettings } from "../../../lib/sampling/request.ts";
 import { problems, textAnswer } from "../answers.ts";
 import type { Clock } from "../../clock.ts";
 import type { ServerContext } from "../context.ts";

@@ -11,8 +11,8 @@ import {
   type Report,
 } from "../../../server/engine/protocol.ts";
 import { Watchdog } from "../../../server/engine/watchdog.ts";
-import { FakeClock } from "../fake_clock.ts";
-import { fakeModel } from "../fake_engine.ts";
+import { FakeClock } from "../../support/server/fake_clock.ts";
+import { fakeModel } from "../../support/server/fake_engine.ts";
 
 /** A worker that says what a test wants it to say. Messages are cloned, as they are on their way to a real one. */
 class FakeWorker implements WorkerLike {

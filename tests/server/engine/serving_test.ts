@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../../../lib/errors.ts";
-import { saveCheckpoint } from "../../../lib/train/checkpoint.ts";
-import { loadPipeline } from "../../../lib/train/pipeline.ts";
+import { saveCheckpoint } from "../../../lib/files/checkpoint.ts";
+import { loadPipeline } from "../../../lib/files/pipeline.ts";
 import { Serving } from "../../../server/engine/serving.ts";
-import { testGpu } from "../../gpu.ts";
-import { inTemporaryDirectory } from "../../train/directories.ts";
-import { changedPipeline, PIPELINE } from "../pipelines.ts";
+import { testGpu } from "../../support/gpu.ts";
+import { inTemporaryDirectory } from "../../support/train/directories.ts";
+import { changedPipeline, PIPELINE } from "../../support/server/pipelines.ts";
 
 const options = { rows: 2, onWarning: (message: string) => assert.fail(message) };
 

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { loadWithStep } from "../../../server/engine/training_step.ts";
-import { saveCheckpoint } from "../../../lib/train/checkpoint.ts";
-import { inTemporaryDirectory } from "../../train/directories.ts";
-import { exampleCheckpoint } from "../../train/example_checkpoint.ts";
-import { copyDirectory, PIPELINE } from "../pipelines.ts";
+import { saveCheckpoint } from "../../../lib/files/checkpoint.ts";
+import { inTemporaryDirectory } from "../../support/train/directories.ts";
+import { exampleCheckpoint } from "../../support/train/example_checkpoint.ts";
+import { copyDirectory, PIPELINE } from "../../support/server/pipelines.ts";
 
 /** A model that was loaded from a directory. */
 function model(path: string, onClose: () => void = () => {}) {

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { DDPM } from "../../../lib/ddpm.ts";
-import { drawSettings, type GenerateOptions } from "../../../lib/generate.ts";
+import { DDPM } from "../../../lib/sampling/ddpm.ts";
+import { drawSettings, type GenerateOptions } from "../../../lib/sampling/request.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
 import type { EngineImage, Pixels } from "../../../server/engine/engine.ts";
 import { GpuEngine, type GpuEngineOptions } from "../../../server/engine/gpu_engine.ts";
 import type { JobResult } from "../../../server/queue/job.ts";
 import { Scheduler } from "../../../server/queue/scheduler.ts";
-import { testGpu } from "../../gpu.ts";
-import { inTemporaryDirectory } from "../../train/directories.ts";
-import { changedPipeline, copyDirectory, PIPELINE, WEIGHTS } from "../pipelines.ts";
+import { testGpu } from "../../support/gpu.ts";
+import { inTemporaryDirectory } from "../../support/train/directories.ts";
+import { changedPipeline, copyDirectory, PIPELINE, WEIGHTS } from "../../support/server/pipelines.ts";
 
 /** How an image ended. */
 type End = { pixels: Pixels } | { error: Error };
@@ -237,7 +237,7 @@ const faults: [fault: string, message: RegExp][] = [
 ];
 for (const [fault, message] of faults) {
   Deno.test(`after a fault (${fault}) the worker is started again, and serves as before`, async () => {
-    const url = new URL("faulty_worker.ts", import.meta.url);
+    const url = new URL("../../support/server/faulty_worker.ts", import.meta.url);
     const startWorker = () => new Worker(url, { type: "module", name: `${fault} 666` });
     await Bench.run({ startWorker }, async (bench) => {
       const expected = await bench.draw();

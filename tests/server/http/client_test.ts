@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { clientAddress } from "../../../server/http/client.ts";
-import { harness } from "../harness.ts";
+import { harness } from "../../support/server/harness.ts";
 
 const PROXIES = ["10.0.0.1", "10.0.0.2", "fd00::1"];
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { harness } from "../harness.ts";
+import { harness } from "../../support/server/harness.ts";
 
 const TOKEN = "correct-horse-battery-staple";
 const withToken = { headers: { Authorization: `Bearer ${TOKEN}` } };

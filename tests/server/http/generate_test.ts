@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { GIF } from "imagescript";
 import { Images } from "../../../lib/image/images.ts";
-import { decodePng } from "../../image/read_png.ts";
+import { decodePng } from "../../support/read_png.ts";
 import type { Encoder } from "../../../server/pictures/encoder.ts";
 import { clientGone } from "../../../server/queue/job.ts";
-import { FakeClock } from "../fake_clock.ts";
-import { fakeFrame, fakePixels } from "../fake_engine.ts";
-import { type Harness, harness, problemOf } from "../harness.ts";
+import { FakeClock } from "../../support/server/fake_clock.ts";
+import { fakeFrame, fakePixels } from "../../support/server/fake_engine.ts";
+import { type Harness, harness, problemOf } from "../../support/server/harness.ts";
 
 const CAT = 3;
 

@@ -3,7 +3,7 @@ import { DenoiseError } from "../../../lib/errors.ts";
 import { fileURLToPath } from "node:url";
 import { listen as listenWith, starting } from "../../../server/http/listen.ts";
 import { JsonLog } from "../../../server/log.ts";
-import { soon, watch } from "../process.ts";
+import { soon, watch } from "../../support/server/process.ts";
 
 const local = { host: "127.0.0.1", port: 0 };
 const listen = (settings: typeof local) => listenWith(settings, new JsonLog(() => {}));
@@ -79,7 +79,7 @@ Deno.test({
     "a server that runs out of descriptors finishes what it has begun, drops what is silent and takes others",
   ignore: Deno.build.os === "windows",
   async fn() {
-    const script = fileURLToPath(new URL("exhausted_server.ts", import.meta.url));
+    const script = fileURLToPath(new URL("../../support/server/exhausted_server.ts", import.meta.url));
     const args = ["-c", 'ulimit -n 100; exec "$0" run --allow-net "$1"', Deno.execPath(), script];
     const { child, logged, ended } = watch(
       new Deno.Command("sh", { args, stdout: "piped", stderr: "piped" }).spawn(),

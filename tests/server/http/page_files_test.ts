@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { harness } from "../harness.ts";
+import { harness } from "../../support/server/harness.ts";
 
 const FOLDER = new URL("../../../server/page/", import.meta.url);
 const names = (await Array.fromAsync(Deno.readDir(FOLDER), ({ name }) => name)).sort();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { done, fill, press, visitTest } from "./browser.ts";
+import { done, fill, press, visitTest } from "../../support/server/browser.ts";
 
 /** What has the focus, whether a ring says so, and whether it is in sight. */
 const FOCUSED = `(() => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Locator, Page } from "playwright-core";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
-import { withServer } from "../process.ts";
+import { withServer } from "../../support/server/process.ts";
 import {
   browserTest,
   done,
@@ -12,7 +12,7 @@ import {
   visitTest,
   withoutBrowser,
   withPage,
-} from "./browser.ts";
+} from "../../support/server/browser.ts";
 
 if (withoutBrowser) console.log("the page was not tested: there is no chromium or google-chrome here");
 

@@ -14,8 +14,8 @@ import { acceptedFormat } from "../../../server/http/accept.ts";
 import { defaultSettings } from "../../../server/settings.ts";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
-import { fakeModel, fakePixels } from "../fake_engine.ts";
-import { harness, problemOf } from "../harness.ts";
+import { fakeModel, fakePixels } from "../../support/server/fake_engine.ts";
+import { harness, problemOf } from "../../support/server/harness.ts";
 
 /** Draws and encodes nothing: for what is decided before. */
 function idle(): ReturnType<typeof harness> {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { MAX_BODY, MAX_DEPTH } from "../../../server/http/body.ts";
 import { MAX_HEADERS, MAX_URL } from "../../../server/http/security.ts";
-import { FakeClock } from "../fake_clock.ts";
-import { type Harness, harness, type HarnessOptions, problemOf } from "../harness.ts";
+import { FakeClock } from "../../support/server/fake_clock.ts";
+import { type Harness, harness, type HarnessOptions, problemOf } from "../../support/server/harness.ts";
 
 const TOKEN = "correct-horse-battery-staple";
 const IMAGES = "/v1/images/generations";

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { decodePng } from "../../image/read_png.ts";
+import { decodePng } from "../../support/read_png.ts";
 import { EventQueue } from "../../../server/http/event_queue.ts";
 import { eventStream } from "../../../server/http/event_stream.ts";
-import { FakeClock } from "../fake_clock.ts";
-import { fakeFrame, fakePixels } from "../fake_engine.ts";
-import { harness, problemOf } from "../harness.ts";
+import { FakeClock } from "../../support/server/fake_clock.ts";
+import { fakeFrame, fakePixels } from "../../support/server/fake_engine.ts";
+import { harness, problemOf } from "../../support/server/harness.ts";
 
 const CAT = 3;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { APIError, AuthenticationError, BadRequestError, InternalServerError, NotFoundError } from "openai";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
-import { byHand, bytesAt, clientOf, failure, serving, until } from "./client.ts";
+import { byHand, bytesAt, clientOf, failure, serving, until } from "../../support/server/openai_client.ts";
 
 Deno.test("openai: wrong fields become BadRequestError that names the field and what is allowed", async () => {
   const classes = CIFAR10_CLASSES.join(", ");

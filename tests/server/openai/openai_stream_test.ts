@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { APIError, type OpenAI } from "openai";
-import { fakeFrame } from "../fake_engine.ts";
-import { harness } from "../harness.ts";
+import { fakeFrame } from "../../support/server/fake_engine.ts";
+import { harness } from "../../support/server/harness.ts";
 import {
   byHand,
   bytesAt,
@@ -12,7 +12,7 @@ import {
   pixelsOf,
   serving,
   until,
-} from "./client.ts";
+} from "../../support/server/openai_client.ts";
 
 /** All events of a stream. */
 async function events(

@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { BadRequestError, NotFoundError, type OpenAI } from "openai";
-import { decodePng } from "../../image/read_png.ts";
+import { decodePng } from "../../support/read_png.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
-import { fakePixels } from "../fake_engine.ts";
-import { harness } from "../harness.ts";
-import { bytesAt, bytesOf, type Extensions, failure, label, serving } from "./client.ts";
+import { fakePixels } from "../../support/server/fake_engine.ts";
+import { harness } from "../../support/server/harness.ts";
+import {
+  bytesAt,
+  bytesOf,
+  type Extensions,
+  failure,
+  label,
+  serving,
+} from "../../support/server/openai_client.ts";
 
 Deno.test("openai: an image in base64 is the PNG that /generate gives for the same seed", async () => {
   await serving({}, async ({ client, origin }) => {

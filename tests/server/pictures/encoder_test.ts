@@ -3,12 +3,12 @@ import { Buffer } from "node:buffer";
 import { fileURLToPath } from "node:url";
 import { GIF, Image } from "imagescript";
 import decodeWebp from "@jsquash/webp/decode.js";
-import { decodePng } from "../../image/read_png.ts";
+import { decodePng } from "../../support/read_png.ts";
 import type { Asker, PictureFormat, PictureJob } from "../../../server/pictures/encoder.ts";
 import type { EncoderAnswer } from "../../../server/pictures/encoder_worker.ts";
 import { encodeFile } from "../../../server/pictures/encoding.ts";
 import { WorkerEncoder } from "../../../server/pictures/worker_encoder.ts";
-import { FakeClock } from "../fake_clock.ts";
+import { FakeClock } from "../../support/server/fake_clock.ts";
 
 /** An image of one colour. */
 function plain(red: number, green: number, blue: number, size = 8): Uint8Array<ArrayBuffer> {

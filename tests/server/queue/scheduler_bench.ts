@@ -1,10 +1,10 @@
 /** A scheduler with an engine and a clock that tests hold in their hands. */
 import assert from "node:assert/strict";
-import { drawSettings, type GenerateOptions } from "../../../lib/generate.ts";
+import { drawSettings, type GenerateOptions } from "../../../lib/sampling/request.ts";
 import { type Job, JobError, type JobResult } from "../../../server/queue/job.ts";
 import { Scheduler } from "../../../server/queue/scheduler.ts";
-import { FakeClock } from "../fake_clock.ts";
-import { FakeEngine, fakeModel } from "../fake_engine.ts";
+import { FakeClock } from "../../support/server/fake_clock.ts";
+import { FakeEngine, fakeModel } from "../../support/server/fake_engine.ts";
 
 export interface Options extends GenerateOptions {
   readonly client?: string;

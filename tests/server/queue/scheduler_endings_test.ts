@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import type { ServedModel } from "../../../server/engine/engine.ts";
-import { fakeModel, fakePixels } from "../fake_engine.ts";
+import { fakeModel, fakePixels } from "../../support/server/fake_engine.ts";
 import { assertRefused, Bench, settle } from "./scheduler_bench.ts";
 
 Deno.test("a request that runs out of time is refused, waiting or running, and its place is free", async () => {

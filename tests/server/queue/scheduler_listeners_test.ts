@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { JobError, type JobProgress } from "../../../server/queue/job.ts";
-import { fakePixels } from "../fake_engine.ts";
+import { fakePixels } from "../../support/server/fake_engine.ts";
 import { assertRefused, Bench, type Options, type Outcome, settle } from "./scheduler_bench.ts";
 
 Deno.test("a listener hears its place when it changes, the start, frames and images", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../../lib/errors.ts";
 import { rowsOf } from "../../../server/engine/engine.ts";
-import { fakePixels } from "../fake_engine.ts";
+import { fakePixels } from "../../support/server/fake_engine.ts";
 import { assertRefused, Bench, job, settle } from "./scheduler_bench.ts";
 
 Deno.test("a job's images are drawn each with its label and seed, and come in order with the times", async () => {

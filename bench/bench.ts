@@ -1,0 +1,297 @@
+/**
+ * The bench: measures the limits of the adapter, then kernels and networks against them.
+ *
+ * @module
+ */
+import { DenoiseError, DeviceError } from "../lib/errors.ts";
+import type { Gpu } from "../lib/gpu/device.ts";
+import { Profiler } from "../lib/gpu/profile.ts";
+import { kernelTarget } from "../lib/graph/compile.ts";
+import { PRESETS } from "../lib/model/presets.ts";
+import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { openTaskGpu } from "../tasks/terminal/gpu.ts";
+import type { TraceGroup } from "../tasks/terminal/profile_trace.ts";
+import type { Reporter } from "../tasks/terminal/progress.ts";
+import { describeEnvironment, type Environment } from "./environment.ts";
+import { measureFirstStep } from "./first_step.ts";
+import { type KernelCase, kernelCases } from "./kernels.ts";
+import { type Limits, measureLimits } from "./limits.ts";
+import { BATCH_SIZES, measureKernel, suitableCase } from "./kernel_rows.ts";
+import { type Effort, median, type Work } from "./measure.ts";
+import {
+  buildSampler,
+  buildTrainer,
+  measureSampling,
+  measureTraining,
+  type Measuring,
+  modelConfig,
+  MODELS,
+} from "./models.ts";
+import { networkFlops } from "./operations.ts";
+import { IN_FLOAT16, measurePrecisions } from "./precisions.ts";
+import { type BenchReport, newProfile, newReport } from "./report.ts";
+
+/** What to measure, and how long. */
+export interface BenchOptions {
+  readonly quick: boolean;
+  /** Measures only what has a name that matches. */
+  readonly only: RegExp;
+  /** Adds a profile of each network's steps. */
+  readonly profile: boolean;
+  /** Images in a batch of each model; what suits the adapter unless given. */
+  readonly batch?: number;
+  /** Steps to an image in sampling. */
+  readonly steps: number;
+  /** When kernels are tried out; `auto` unless given. */
+  readonly tune?: TuneMode;
+  /** A report that the new one is to be compared with: batches are chosen as there. */
+  readonly earlier?: BenchReport;
+  /** Measures only what `earlier` has a row of, first steps left out. */
+  readonly again?: boolean;
+  /** Asked when the adapter is known, before anything is measured; what it throws ends the bench. */
+  readonly accept?: (environment: Environment) => void;
+}
+
+/** What a bench found out. */
+export interface BenchResult {
+  readonly report: BenchReport;
+  /** The dispatches behind the report's profiles. */
+  readonly traces: readonly TraceGroup[];
+}
+
+/** Replays of a step that are profiled, after one that is not. */
+const PROFILED_STEPS = 3;
+
+const FULL: Effort = { seconds: 0.3, referenceSeconds: 0.15, repeats: 3 };
+const QUICK: Effort = { seconds: 0.1, referenceSeconds: 0.1, repeats: 1 };
+
+/** Longest step of a network, in seconds: a measurement takes about ten of them. */
+const LONGEST_STEP = { full: 4, quick: 1 };
+
+/** Images in a batch of each model, at most. */
+const BATCHES: Readonly<Record<"software" | "gpu", Readonly<Record<string, number>>>> = {
+  software: { floor: 16, tiny: 16, small: 4, ddpm: 1 },
+  gpu: { floor: 16, tiny: 128, small: 128, ddpm: 128 },
+};
+
+/** Matches every name; what is chosen where nothing is asked for. */
+const EVERYTHING = new RegExp("");
+
+/** Runs the bench; what cannot be measured is listed in the report with the reason. */
+export async function runBench(options: BenchOptions, reporter: Reporter): Promise<BenchResult> {
+  const gpu = await openTaskGpu();
+  const report = newReport(describeEnvironment(gpu), options.quick);
+  const bench = new Bench(gpu, options, reporter, report);
+  try {
+    options.accept?.(report.environment);
+    await bench.run();
+  } finally {
+    reporter.stop();
+    bench.close();
+  }
+  return { report, traces: bench.traces };
+}
+
+class Bench {
+  readonly traces: TraceGroup[] = [];
+  readonly #effort: Effort;
+  #gpu: Gpu;
+  #limits: Limits | undefined;
+  #tuning: Tuning;
+  /** Operations a second that a network is guessed to reach, from the limits, then kernels, then the network before. */
+  #networkRate = 0;
+
+  constructor(
+    gpu: Gpu,
+    readonly options: BenchOptions,
+    readonly reporter: Reporter,
+    readonly report: BenchReport,
+  ) {
+    this.#gpu = gpu;
+    this.#tuning = Tuning.of(gpu);
+    this.#effort = options.quick ? QUICK : FULL;
+  }
+
+  async run(): Promise<void> {
+    await this.#openTuning();
+    this.reporter.start(1, "limits of the adapter");
+    const { fma, copy } = await this.#measureLimits();
+    this.report.limits = {
+      fmaGflops: fma.rate / 1e9,
+      fmaVariant: fma.variant,
+      copyGigabytesPerSecond: copy.rate / 1e9,
+      copyVariant: copy.variant,
+    };
+    this.#networkRate = fma.rate / 10;
+    await this.#kernels();
+    await this.#models("training", MODELS, (model, batch) => this.#training(model, batch));
+    await this.#models("sampling", PRESETS, (model, batch) => this.#sampling(model, batch));
+    const { quick, again, only } = this.options;
+    if (again) return;
+    if (!quick || only.source !== EVERYTHING.source) await this.#precisions();
+    if (!quick) await this.#firstStep();
+  }
+
+  close(): void {
+    this.#limits?.destroy();
+    this.#gpu.close();
+  }
+
+  async #openTuning(): Promise<void> {
+    const options = { tune: this.options.tune, tuningDirectory: TUNING_DIRECTORY };
+    this.#tuning = await Tuning.open(
+      this.#gpu,
+      options,
+      (message) => this.reporter.line(`warning: ${message}`),
+    );
+  }
+
+  async #measureLimits(): Promise<Limits> {
+    return this.#limits = await measureLimits(this.#gpu, this.#effort);
+  }
+
+  get #measuring(): Measuring {
+    return { tuning: this.#tuning, fma: this.#limits!.fma, effort: this.#effort };
+  }
+
+  /** Measures something; if the device cannot, says so in the report and goes on. */
+  async #attempt(name: string, body: (limits: Limits) => Promise<void>): Promise<void> {
+    try {
+      if (this.#gpu.fault) {
+        this.#gpu.close();
+        this.#gpu = await openTaskGpu();
+        await this.#openTuning();
+        await this.#measureLimits();
+      }
+      await body(this.#limits!);
+    } catch (error) {
+      if (!(error instanceof DenoiseError)) throw error;
+      this.report.skipped.push({ name, reason: error.message });
+    }
+  }
+
+  async #kernels(): Promise<void> {
+    const { software } = this.#gpu.adapter;
+    const sizes = software
+      ? { trafficBatch: 64, parameters: 8e6 }
+      : { trafficBatch: 128, parameters: 35.7e6 };
+    const bySize = BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
+    const names = bySize[0].map(({ name }) => name);
+    const { only, again } = this.options;
+    const chosen = [...names.keys()].filter((i) => {
+      return only.test(names[i]) && (!again || bySize.some((cases) => this.#hasEarlier(cases[i])));
+    });
+    this.reporter.start(chosen.length, "kernels");
+    for (const [done, index] of chosen.entries()) {
+      this.reporter.update(done, { now: names[index] });
+      await this.#attempt(names[index], async (limits) => {
+        const sizes = bySize.map((cases) => cases[index]);
+        const earlier = sizes.find((size) => this.#hasEarlier(size));
+        const measuring = { tuning: this.#tuning, limits, effort: this.#effort };
+        const kernelCase = earlier ?? await suitableCase(this.#gpu, sizes, measuring);
+        this.report.kernels.push(...await measureKernel(this.#gpu, kernelCase, measuring));
+      });
+    }
+    const rates = this.report.kernels.filter(({ name }) => name.startsWith("conv 3x3")).map(({ gflops }) =>
+      gflops!
+    );
+    if (rates.length > 0) this.#networkRate = 1e9 * median(rates);
+  }
+
+  /** Whether the earlier report has a row of a case. */
+  #hasEarlier({ name }: KernelCase): boolean {
+    return this.options.earlier?.kernels.some((row) => `${row.name} `.startsWith(`${name} `)) ?? false;
+  }
+
+  async #models(
+    kind: "training" | "sampling",
+    all: readonly string[],
+    measure: (model: string, batch: number) => Promise<void>,
+    prefix = "",
+  ): Promise<void> {
+    const earlierRow = (model: string) => this.options.earlier?.[kind].find((row) => row.model === model);
+    const { only, again, batch: asked } = this.options;
+    const nameOf = (model: string) => `${prefix}${kind} ${model}`;
+    const models = all.filter((model) => only.test(nameOf(model)) && (!again || earlierRow(model)));
+    this.reporter.start(models.length, prefix + kind);
+    for (const [done, model] of models.entries()) {
+      this.reporter.update(done, { now: model });
+      await this.#attempt(nameOf(model), async () => {
+        const { forward, step } = networkFlops(modelConfig(model), 1, kernelTarget(this.#gpu));
+        const batch = asked ?? earlierRow(model)?.batch;
+        await measure(model, batch ?? this.#batchFor(model, kind === "training" ? step : forward));
+      });
+    }
+  }
+
+  /** The largest batch that suits the adapter and whose step is not too long, by a guess. */
+  #batchFor(model: string, flopsPerImage: number): number {
+    const most = BATCHES[this.#gpu.adapter.software ? "software" : "gpu"][model];
+    if (model === "floor") return most; // the batch belongs to what the floor is stated for
+    const longest = this.options.quick ? LONGEST_STEP.quick : LONGEST_STEP.full;
+    const seconds = flopsPerImage / this.#networkRate;
+    if (seconds > longest) {
+      throw new DeviceError(
+        `one image would take about ${
+          seconds.toFixed(1)
+        } s a step, more than ${longest} s; --batch 1 measures it all the same`,
+      );
+    }
+    return 2 ** Math.floor(Math.log2(Math.min(most, longest / seconds)));
+  }
+
+  async #training(model: string, batch: number): Promise<void> {
+    const row = await measureTraining(this.#gpu, model, batch, this.#measuring);
+    this.report.training.push(row);
+    this.#networkRate = row.gflops * 1e9;
+    if (!this.options.profile) return;
+    const trainer = await buildTrainer(this.#gpu, modelConfig(model), batch, this.#tuning);
+    await this.#profile(`training step of ${model}, batch ${batch}`, trainer);
+  }
+
+  async #profile(name: string, { work, destroy }: { work: Work; destroy(): void }): Promise<void> {
+    try {
+      const profiler = new Profiler(this.#gpu, { skip: 1, take: PROFILED_STEPS });
+      await work(1 + PROFILED_STEPS);
+      const replays = await profiler.finish();
+      this.report.profiles.push(newProfile(name, replays));
+      this.traces.push({ name, replays });
+    } finally {
+      destroy();
+    }
+  }
+
+  async #sampling(model: string, batch: number): Promise<void> {
+    const shape = { batch, steps: this.options.steps };
+    this.report.sampling.push(
+      await measureSampling(this.#gpu, model, shape, this.#measuring),
+    );
+    if (!this.options.profile) return;
+    const sampler = await buildSampler(this.#gpu, modelConfig(model), shape, this.#tuning);
+    await this.#profile(`sampling step of ${model}, batch ${batch}`, sampler);
+  }
+
+  async #precisions(): Promise<void> {
+    const { software } = this.#gpu.adapter;
+    for (const [kind, model] of IN_FLOAT16[software ? "software" : "gpu"]) {
+      const measure = async (model: string, batch: number) => {
+        const shape = { batch, steps: this.options.steps };
+        this.report.precisions.push(
+          await measurePrecisions(this.#gpu, kind, model, shape, this.#measuring),
+        );
+      };
+      await this.#models(kind, [model], measure, "float16 ");
+    }
+  }
+
+  async #firstStep(): Promise<void> {
+    const { software } = this.#gpu.adapter;
+    const model = software ? "tiny" : "small";
+    if (!this.options.only.test(`first step ${model}`)) return;
+    this.reporter.start(1, `first step of ${model}`);
+    await this.#attempt(`first step ${model}`, async () => {
+      const batch = this.options.batch ?? BATCHES[software ? "software" : "gpu"][model];
+      this.report.firstSteps.push(await measureFirstStep(model, batch, this.options.tune));
+    });
+  }
+}

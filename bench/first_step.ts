@@ -1,0 +1,72 @@
+/**
+ * How long it takes from nothing to the end of the first training step, in a process of its own.
+ *
+ * @module
+ */
+import { DeviceError } from "../lib/errors.ts";
+import { type TuneMode, Tuning } from "../lib/tuning/tuning.ts";
+import { openTaskGpu } from "../tasks/terminal/gpu.ts";
+import { buildTrainer, modelConfig } from "./models.ts";
+
+/** A line of the table of first steps. */
+export interface FirstStepRow {
+  readonly model: string;
+  readonly batch: number;
+  /** Seconds with the driver's cache of compiled kernels switched off, and no choice of kernels kept. */
+  readonly coldSeconds: number;
+  /** Seconds with both from an earlier run. */
+  readonly warmSeconds: number;
+}
+
+/** Switches off the caches on disk of Mesa and of NVIDIA's driver. */
+const WITHOUT_CACHE = { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0" };
+
+/** Measures a model's first step, cold and warm. */
+export async function measureFirstStep(
+  model: string,
+  batch: number,
+  tune: TuneMode = "auto",
+): Promise<FirstStepRow> {
+  const directory = await Deno.makeTempDir({ prefix: "denoise-tuning-" });
+  try {
+    const args = [model, String(batch), tune, directory];
+    const coldSeconds = await runProcess(args, WITHOUT_CACHE);
+    await runProcess(args, {});
+    const warmSeconds = await runProcess(args, {});
+    return { model, batch, coldSeconds, warmSeconds };
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+/** Seconds from the process's start to the end of its first step. */
+async function runProcess(args: readonly string[], env: Record<string, string>): Promise<number> {
+  const start = Date.now();
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-all", "--no-check", import.meta.url, ...args],
+    env,
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  // The line counts, not the exit: a software driver may abort while the process ends.
+  const ended = Number(/^first step ended at (\d+)$/m.exec(text)?.[1] ?? NaN);
+  if (Number.isNaN(ended)) {
+    const why = new TextDecoder().decode(stderr).trim().split("\n").at(-1);
+    throw new DeviceError(`the process that was to take the first step ended with ${code}: ${why}`);
+  }
+  return (ended - start) / 1000;
+}
+
+if (import.meta.main) {
+  const [model, batch, tune, tuningDirectory] = Deno.args;
+  const gpu = await openTaskGpu();
+  const tuning = await Tuning.open(gpu, { tune: tune as TuneMode, tuningDirectory }, console.warn);
+  const trainer = await buildTrainer(gpu, modelConfig(model), Number(batch), tuning);
+  await trainer.work(1);
+  await gpu.device.queue.onSubmittedWorkDone();
+  void gpu.device;
+  console.log(`first step ended at ${Date.now()}`);
+  trainer.destroy();
+  gpu.close();
+}

@@ -1,0 +1,261 @@
+/**
+ * How the cost of training and sampling grows: with the batch, the network's width, the number of images, and the steps.
+ *
+ * @module
+ */
+import { DeviceError } from "../lib/errors.ts";
+import type { Gpu } from "../lib/gpu/device.ts";
+import { kernelTarget } from "../lib/graph/compile.ts";
+import type { UNetConfig } from "../lib/model/config.ts";
+import { presetConfig, PRESETS } from "../lib/model/presets.ts";
+import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { openTaskGpu } from "../tasks/terminal/gpu.ts";
+import type { Reporter } from "../tasks/terminal/progress.ts";
+import { describeEnvironment, type Environment } from "./environment.ts";
+import { measureLimits } from "./limits.ts";
+import { median, type Reference, timeOnce, type Work } from "./measure.ts";
+import { buildSampler, buildTrainer, CLASSES } from "./models.ts";
+import { networkFlops } from "./operations.ts";
+
+/** One measurement of a series. */
+export interface GrowthPoint {
+  /** What is varied, e.g. images in a batch. */
+  readonly size: number;
+  /** What the cost should be proportional to: the size itself, or operations in units of 1e9. */
+  readonly load: number;
+  /** Median, at the adapter's multiply-add rate as it was at the beginning. */
+  readonly milliseconds: number;
+}
+
+/** What a series varies. */
+export interface GrowthAxis {
+  readonly title: string;
+  /** What is varied, e.g. `batch`. */
+  readonly size: string;
+  /** What a load of 1 is, e.g. `image`. */
+  readonly load: string;
+}
+
+/** A series of measurements, smallest first. */
+export interface GrowthSeries extends GrowthAxis {
+  readonly points: readonly GrowthPoint[];
+  /** Why it ends where it does; undefined at the largest size that there is. */
+  readonly end?: string;
+}
+
+/** All that was measured. */
+export interface Growth {
+  readonly environment: Environment;
+  /** 1e9 float32 operations a second of the adapter at the beginning. */
+  readonly fmaGflops: number;
+  readonly series: readonly GrowthSeries[];
+}
+
+/** What to measure, and how long. */
+export interface GrowthOptions {
+  readonly quick: boolean;
+  /** Measures only series with a matching title. */
+  readonly only: RegExp;
+  /** When kernels are tried out; `auto` unless given. */
+  readonly tune?: TuneMode;
+}
+
+/** How long to measure. */
+export interface GrowthEffort {
+  /** Seconds of the longest piece of work that is measured. */
+  readonly longest: number;
+  /** Seconds in all. */
+  readonly total: number;
+}
+
+const FULL: GrowthEffort = { longest: 3, total: 220 };
+const QUICK: GrowthEffort = { longest: 0.5, total: 50 };
+/** A point is measured at least twice, and up to so often while there is time. */
+const SAMPLES = 5;
+const POINT_MILLISECONDS = 2000;
+/** Seconds of one measurement, at least. */
+const SAMPLE_SECONDS = 0.2;
+const LIMIT_EFFORT = { seconds: 0.3, referenceSeconds: 0.1, repeats: 2 };
+
+/** A series to measure: its axis, and how to make the work of a size. */
+export interface GrowthPlan extends GrowthAxis {
+  readonly sizes: readonly number[];
+  /** The load of a size, where it is not the size itself. */
+  readonly loadOf?: (size: number) => number;
+  /** Floating-point operations of the work of a size. */
+  readonly flops: (size: number) => number;
+  readonly prepare: (size: number) => Promise<Prepared>;
+}
+
+/** Work that is ready to run. */
+export interface Prepared {
+  readonly work: Work;
+  destroy(): void;
+}
+
+/** Images of a training step where the width is varied, and at once where the steps are. */
+const FEW_IMAGES = 4;
+/** Steps of an image where their number is varied. */
+const FEW_STEPS = 5;
+/** Images at once in sampling, as `deno task sample` has it. */
+const SAMPLING_BATCH = 64;
+
+/** Measures every series as far as time and memory allow. */
+export async function measureGrowth(options: GrowthOptions, reporter: Reporter): Promise<Growth> {
+  const gpu = await openTaskGpu();
+  try {
+    const environment = describeEnvironment(gpu);
+    const effort = options.quick ? QUICK : FULL;
+    const end = performance.now() + 1000 * effort.total;
+    reporter.start(1, "limits of the adapter");
+    const limits = await measureLimits(gpu, LIMIT_EFFORT);
+    const warn = (message: string) => reporter.line(`warning: ${message}`);
+    const tuning = await Tuning.open(
+      gpu,
+      { tune: options.tune, tuningDirectory: TUNING_DIRECTORY },
+      warn,
+    );
+    const plans = growthPlans(gpu, tuning).filter(({ title }) => options.only.test(title));
+    const series: GrowthSeries[] = [];
+    reporter.start(plans.length, "growth");
+    for (const [i, plan] of plans.entries()) {
+      reporter.update(i, { now: plan.title });
+      // What is left is shared evenly by those still to come.
+      const until = performance.now() + (end - performance.now()) / (plans.length - i);
+      series.push(await measureSeries(gpu, plan, { effort, until, fma: limits.fma }));
+    }
+    limits.destroy();
+    return { environment, fmaGflops: limits.fma.rate / 1e9, series };
+  } finally {
+    reporter.stop();
+    gpu.close();
+  }
+}
+
+function growthPlans(gpu: Gpu, tuning: Tuning): GrowthPlan[] {
+  const target = kernelTarget(gpu);
+  const flopsOf = (config: UNetConfig) => networkFlops(config, 1, target);
+  const training = (config: UNetConfig, batch: number) => buildTrainer(gpu, config, batch, tuning);
+  const presets = Object.fromEntries(PRESETS.map((name) => [name, presetConfig(name, CLASSES)]));
+  const wide = (channels: number) =>
+    presetConfig("tiny", CLASSES, {
+      blockOutChannels: presets.tiny.blockOutChannels.map((c) =>
+        c / presets.tiny.blockOutChannels[0] * channels
+      ),
+    });
+  const draw = async (count: number, steps: number): Promise<Prepared> => {
+    const batch = Math.min(count, SAMPLING_BATCH);
+    const sampler = await buildSampler(gpu, presets.tiny, { batch, steps }, tuning);
+    const work: Work = (times) => sampler.work(times * steps * Math.ceil(count / batch));
+    return { work, destroy: sampler.destroy };
+  };
+  const { forward } = flopsOf(presets.tiny);
+  return [
+    {
+      title: `Drawing with \`tiny\`, ${FEW_STEPS} steps, over the number of images`,
+      ...{ size: "images", load: "image", sizes: doublings(1, 1024) },
+      flops: (count) => count * FEW_STEPS * forward,
+      prepare: (count) => draw(count, FEW_STEPS),
+    },
+    {
+      title: `Drawing ${FEW_IMAGES} images with \`tiny\`, over the number of steps`,
+      ...{ size: "steps", load: "step", sizes: doublings(1, 256) },
+      flops: (steps) => FEW_IMAGES * steps * forward,
+      prepare: (steps) => draw(FEW_IMAGES, steps),
+    },
+    {
+      title: `Training step of the shape of \`tiny\`, batch ${FEW_IMAGES}, over width`,
+      ...{ size: "first channels", load: "GFLOP", sizes: doublings(16, 512) },
+      loadOf: (channels) => FEW_IMAGES * flopsOf(wide(channels)).step / 1e9,
+      flops: (channels) => FEW_IMAGES * flopsOf(wide(channels)).step,
+      prepare: (channels) => training(wide(channels), FEW_IMAGES),
+    },
+    ...PRESETS.map((name): GrowthPlan => {
+      const { step } = flopsOf(presets[name]);
+      return {
+        title: `Training step of \`${name}\`, over the batch`,
+        ...{ size: "batch", load: "image", sizes: doublings(1, 1024) },
+        flops: (batch) => batch * step,
+        prepare: (batch) => training(presets[name], batch),
+      };
+    }),
+  ];
+}
+
+function doublings(first: number, last: number): number[] {
+  const sizes: number[] = [];
+  for (let size = first; size <= last; size *= 2) sizes.push(size);
+  return sizes;
+}
+
+/** What bounds a series. */
+export interface SeriesBounds {
+  readonly effort: GrowthEffort;
+  /** When the next point must not be begun any more, on the clock of `performance.now()`. */
+  readonly until: number;
+  /** What the times are scaled by, and what the first is guessed from. */
+  readonly fma: Reference & { readonly rate: number };
+}
+
+/** Measures sizes, smallest first, until a bound is met or the device can hold no more. */
+export async function measureSeries(gpu: Gpu, plan: GrowthPlan, bounds: SeriesBounds): Promise<GrowthSeries> {
+  const { effort, until, fma } = bounds;
+  const { title, size: sizeName, load: loadName, sizes, loadOf = (size) => size, flops, prepare } = plan;
+  const points: GrowthPoint[] = [];
+  const done = (end?: string): GrowthSeries => ({ title, size: sizeName, load: loadName, points, end });
+  /** Operations a second of the point before; at first a quarter of what the adapter can do. */
+  let rate = fma.rate / 4;
+  let spent = 0;
+  for (const size of sizes) {
+    const seconds = flops(size) / rate;
+    // The first is guessed from the adapter alone, and worth more than a table without a row.
+    const longest = points.length === 0 ? 2 * effort.longest : effort.longest;
+    if (seconds > longest) {
+      return done(`${size} would take about ${seconds.toPrecision(2)} s, more than ${longest} s`);
+    }
+    // The next point takes about as much longer as it is larger; compiling is in it, too.
+    if (performance.now() + 2 * spent > until) return done("the time for this table was up");
+    const start = performance.now();
+    let prepared: Prepared;
+    try {
+      prepared = await prepare(size);
+    } catch (error) {
+      if (!(error instanceof DeviceError)) throw error;
+      return done(error.message);
+    }
+    try {
+      const seconds = await measurePoint(gpu, prepared.work, fma);
+      points.push({ size, load: loadOf(size), milliseconds: 1000 * seconds });
+      rate = flops(size) / seconds;
+    } finally {
+      prepared.destroy();
+    }
+    spent = performance.now() - start;
+  }
+  return done();
+}
+
+/** Seconds of one piece of work, were the adapter as fast as when its rate was measured. */
+async function measurePoint(gpu: Gpu, work: Work, fma: SeriesBounds["fma"]): Promise<number> {
+  await timeOnce(gpu, work, 1);
+  const rateNow = async () => fma.count * fma.units / await timeOnce(gpu, fma.work, fma.count);
+  const start = performance.now();
+  const seconds: number[] = [];
+  let [count, before] = [1, await rateNow()];
+  do {
+    const taken = await timeOnce(gpu, work, count) / count;
+    const after = await rateNow();
+    // What else the machine does falls on its neighbours, too; it would otherwise look like growth.
+    seconds.push(taken * (before + after) / 2 / fma.rate);
+    before = after;
+    const most = Math.max(1, Math.round(SAMPLE_SECONDS / taken));
+    // Waiting for the device takes as long as a short piece of work, so the first measurement of one is dropped.
+    if (count === 1 && most > 1) {
+      count = most;
+      seconds.length = 0;
+    }
+  } while (
+    seconds.length < 2 || (seconds.length < SAMPLES && performance.now() - start < POINT_MILLISECONDS)
+  );
+  return median(seconds);
+}

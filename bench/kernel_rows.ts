@@ -1,0 +1,74 @@
+/**
+ * Measuring kernels against the adapter's limits.
+ *
+ * @module
+ */
+import type { Gpu } from "../lib/gpu/device.ts";
+import type { Tuning } from "../lib/tuning/tuning.ts";
+import type { KernelCase } from "./kernels.ts";
+import type { Limits } from "./limits.ts";
+import { type Effort, measureAgainst, replay, timeOnce } from "./measure.ts";
+import type { KernelRow } from "./report.ts";
+
+/** Images in a batch of a kernel's case, largest first: what the targets are stated for, then what is quicker. */
+export const BATCH_SIZES: readonly number[] = [16, 4, 1];
+
+/** How kernels are measured. */
+export interface MeasuringKernels {
+  readonly tuning: Tuning;
+  readonly limits: Limits;
+  readonly effort: Effort;
+}
+
+/** Measures each piece of a case. */
+export async function measureKernel(
+  gpu: Gpu,
+  { name, prepare }: KernelCase,
+  { tuning, limits, effort }: MeasuringKernels,
+): Promise<KernelRow[]> {
+  const prepared = await prepare(gpu, tuning);
+  const rows: KernelRow[] = [];
+  try {
+    for (const { part, program, flops, bytes } of prepared.pieces) {
+      const products = flops > 0;
+      const [units, limit] = products ? [flops, limits.fma] : [bytes, limits.copy];
+      const { seconds, ratio } = await measureAgainst(gpu, replay(gpu, program), units, limit, effort);
+      const rate = units / seconds / 1e9;
+      rows.push({
+        name: `${name} ${part}`.trim(),
+        milliseconds: 1000 * seconds,
+        ...(products ? { gflops: rate } : { gigabytesPerSecond: rate }),
+        ofLimit: ratio,
+      });
+    }
+    return rows;
+  } finally {
+    prepared.destroy();
+  }
+}
+
+/** The case of the largest batch that does not take too long, of one for each of {@linkcode BATCH_SIZES}. */
+export async function suitableCase(
+  gpu: Gpu,
+  sizes: readonly KernelCase[],
+  { tuning, effort }: MeasuringKernels,
+): Promise<KernelCase> {
+  const smallest = sizes[sizes.length - 1];
+  const seconds = await longestPiece(gpu, smallest, tuning);
+  return sizes.find((_, i) => BATCH_SIZES[i] * seconds <= 3 * effort.seconds) ?? smallest;
+}
+
+/** Seconds of the longest piece of a case; waiting for the device included, a kernel's compilation not. */
+async function longestPiece(gpu: Gpu, kernelCase: KernelCase, tuning: Tuning): Promise<number> {
+  const prepared = await kernelCase.prepare(gpu, tuning);
+  try {
+    let longest = 0;
+    await gpu.device.queue.onSubmittedWorkDone();
+    for (const { program } of prepared.pieces) {
+      longest = Math.max(longest, await timeOnce(gpu, replay(gpu, program), 1));
+    }
+    return longest;
+  } finally {
+    prepared.destroy();
+  }
+}

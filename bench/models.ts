@@ -1,0 +1,282 @@
+/**
+ * Whole training steps and whole sampling steps of a network.
+ *
+ * @module
+ */
+import type { ImageDataset } from "../lib/data/dataset.ts";
+import { Generator } from "../lib/sampling/generator.ts";
+import { objectiveTables } from "../lib/diffusion/objective.ts";
+import { planSampling } from "../lib/diffusion/sampler.ts";
+import { NoiseSchedule } from "../lib/diffusion/schedule.ts";
+import type { Gpu } from "../lib/gpu/device.ts";
+import { ResourceScope } from "../lib/gpu/memory.ts";
+import { type UNetConfig, unetConfig } from "../lib/model/config.ts";
+import { recordForward, unetParameters } from "../lib/model/network.ts";
+import type { Precision } from "../lib/model/precision.ts";
+import { presetConfig, PRESETS } from "../lib/model/presets.ts";
+import { ResidentDataset } from "../lib/train/device/resident.ts";
+import { recordTraining, TrainingStep } from "../lib/train/device/step.ts";
+import type { Tuning } from "../lib/tuning/tuning.ts";
+import { type Effort, measureAgainst, type Reference, type Work } from "./measure.ts";
+import { STEP } from "./operations.ts";
+
+/** Classes of the networks: those of CIFAR-10. */
+export const CLASSES = 10;
+
+/** The networks measured, smallest first. */
+export const MODELS: readonly string[] = ["floor", ...PRESETS];
+
+/** Configuration of a network of {@linkcode MODELS}. */
+export function modelConfig(name: string): UNetConfig {
+  if (name !== "floor") return presetConfig(name, CLASSES);
+  // The model that a speed floor is stated for: 32 channels x (1,2,2), one block a level, attention in the middle only.
+  return unetConfig({
+    sampleSize: 32,
+    blockOutChannels: [32, 64, 64],
+    downBlockTypes: ["DownBlock2D", "DownBlock2D", "DownBlock2D"],
+    upBlockTypes: ["UpBlock2D", "UpBlock2D", "UpBlock2D"],
+    layersPerBlock: 1,
+  });
+}
+
+/** Images of noise: what is in them costs nothing. */
+function randomImages(count: number): ImageDataset {
+  const images = new Uint8Array(count * 32 * 32 * 3);
+  for (let i = 0; i < images.length; i += 65536) crypto.getRandomValues(images.subarray(i, i + 65536));
+  const labels = Uint8Array.from({ length: count }, (_, i) => i % CLASSES);
+  const classes = Array.from({ length: CLASSES }, (_, i) => `class ${i}`);
+  return { name: "noise", images, labels, classes, count, height: 32, width: 32, digest: "" };
+}
+
+/** A training step that is ready to run. */
+export interface Trainer {
+  readonly step: TrainingStep;
+  /** Takes optimizer steps. */
+  readonly work: Work;
+  destroy(): void;
+}
+
+/**
+ * Builds a training step on random images, weights initialised, kernels tuned.
+ *
+ * @throws {DeviceError} when the device cannot hold it
+ */
+export function buildTrainer(
+  gpu: Gpu,
+  config: UNetConfig,
+  batch: number,
+  tuning: Tuning,
+  precision: Precision = "float32",
+): Promise<Trainer> {
+  const scope = new ResourceScope(gpu, "bench training");
+  return scope.guard(async () => {
+    const target = await tuning.tuned(() => [
+      recordTraining({ config, batch, precision }).g,
+      recordForward(config, batch, precision).g,
+    ]);
+    const images = randomImages(Math.max(batch, 256));
+    const order = Uint32Array.from({ length: images.count }, (_, i) => i);
+    const data = scope.own(ResidentDataset.upload(gpu, images, order));
+    const optimizer = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, clip: 1 };
+    const step = scope.own(
+      await TrainingStep.build(
+        gpu,
+        {
+          config,
+          batch,
+          microBatches: 1,
+          labelDropout: 0.1,
+          flip: true,
+          ...optimizer,
+          stopAtNonFinite: true,
+          precision,
+          target,
+        },
+        objectiveTables(new NoiseSchedule()),
+        data,
+      ),
+    );
+    step.setOrder(order);
+    const weights = step.table.initialize(0);
+    for (const { buffer } of [step.weights.parameters, step.weights.ema]) {
+      gpu.device.queue.writeBuffer(buffer, 0, weights);
+    }
+    let done = 0;
+    const work = (count: number) => {
+      for (let i = 0; i < count; i++) step.step({ ...STEP, step: done++, count: batch }, true);
+    };
+    return { step, work, destroy: () => scope.destroy() };
+  });
+}
+
+/** A line of the table of training steps. */
+export interface TrainingRow {
+  readonly model: string;
+  /** Trainable values. */
+  readonly parameters: number;
+  readonly batch: number;
+  readonly dispatches: number;
+  /** Median of one step. */
+  readonly milliseconds: number;
+  readonly imagesPerSecond: number;
+  /** Floating-point operations of convolutions, products and attention in one step. */
+  readonly flops: number;
+  readonly gflops: number;
+  /** Against the multiply-add rate measured alternately, 0 to 1. */
+  readonly ofPeak: number;
+  /** Milliseconds of the CPU to record and submit, for 1,000 dispatches, at best. */
+  readonly hostMillisecondsPer1000: number;
+  /** From the start of building to the end of the first step, kernels compiled before possibly reused. */
+  readonly firstStepSeconds: number;
+}
+
+/** How networks are measured. */
+export interface Measuring {
+  readonly tuning: Tuning;
+  readonly fma: Reference;
+  readonly effort: Effort;
+}
+
+/** Measures training steps. */
+export async function measureTraining(
+  gpu: Gpu,
+  model: string,
+  batch: number,
+  { tuning, fma, effort }: Measuring,
+): Promise<TrainingRow> {
+  const start = performance.now();
+  const trainer = await buildTrainer(gpu, modelConfig(model), batch, tuning);
+  try {
+    await trainer.work(1);
+    await gpu.device.queue.onSubmittedWorkDone();
+    const firstStepSeconds = (performance.now() - start) / 1000;
+    const { programs, flops, table } = trainer.step;
+    const { seconds, ratio } = await measureAgainst(gpu, trainer.work, flops, fma, effort);
+    const dispatches = programs.micro.dispatches.length + programs.update.dispatches.length;
+    return {
+      model,
+      parameters: table.count,
+      batch,
+      dispatches,
+      milliseconds: 1000 * seconds,
+      imagesPerSecond: batch / seconds,
+      flops,
+      gflops: flops / seconds / 1e9,
+      ofPeak: ratio,
+      hostMillisecondsPer1000: 1000 * await hostTime(gpu, trainer.work) / dispatches,
+      firstStepSeconds,
+    };
+  } finally {
+    trainer.destroy();
+  }
+}
+
+/**
+ * Milliseconds to record and submit one piece of work to an idle device: the least of up to ten tries, as time allows,
+ * because a software adapter's threads take the processor from the one that is timed.
+ */
+async function hostTime(gpu: Gpu, work: Work): Promise<number> {
+  let least = Infinity;
+  const end = performance.now() + 2000;
+  for (let i = 0; i < 10 && (i === 0 || performance.now() < end); i++) {
+    const start = performance.now();
+    await work(1);
+    least = Math.min(least, performance.now() - start);
+    await gpu.device.queue.onSubmittedWorkDone();
+  }
+  return least;
+}
+
+/** A line of the table of sampling. */
+export interface SamplingRow {
+  readonly model: string;
+  /** Images drawn at once. */
+  readonly batch: number;
+  /** Steps to an image. */
+  readonly steps: number;
+  /** Median of one step of the batch. */
+  readonly millisecondsPerStep: number;
+  readonly imagesPerSecond: number;
+  readonly gflops: number;
+  /** Against the multiply-add rate measured alternately, 0 to 1. */
+  readonly ofPeak: number;
+}
+
+/** A generator that is ready to draw. */
+export interface Sampler {
+  /** Takes steps of a whole batch; each {@linkcode SamplingShape.steps} of them draw images to the end. */
+  readonly work: Work;
+  readonly flopsPerStep: number;
+  destroy(): void;
+}
+
+/** How images are drawn. */
+export interface SamplingShape {
+  /** Images drawn at once. */
+  readonly batch: number;
+  /** Steps to an image. */
+  readonly steps: number;
+}
+
+/**
+ * Builds a generator without guidance (with it, every image costs twice), weights initialised, kernels tuned, for DDIM.
+ *
+ * @throws {DeviceError} when the device cannot hold it
+ */
+export function buildSampler(
+  gpu: Gpu,
+  config: UNetConfig,
+  { batch, steps }: SamplingShape,
+  tuning: Tuning,
+  precision: Precision = "float32",
+): Promise<Sampler> {
+  const scope = new ResourceScope(gpu, "bench sampling");
+  return scope.guard(async () => {
+    const table = unetParameters(config, precision);
+    const weights = scope.buffer(4 * table.elements, "weights").buffer;
+    gpu.device.queue.writeBuffer(weights, 0, table.initialize(0));
+    const target = await tuning.tuned(() => [recordForward(config, batch, precision).g]);
+    const generator = scope.own(
+      await Generator.build(gpu, { config, weights, slots: batch, guided: false, target, precision }),
+    );
+    const plan = planSampling("ddim", new NoiseSchedule(), { steps });
+    const requests = Array.from({ length: batch }, (_, i) => ({
+      label: i % CLASSES,
+      seed: i,
+      guidance: 1,
+    }));
+    // One piece of work is one step; a slow adapter does not get to the end of the plan.
+    const work: Work = async (count) => {
+      for (let left = count; left > 0; left -= steps) {
+        await generator.draw(requests, plan.slice(0, Math.min(left, steps)));
+      }
+    };
+    return { work, flopsPerStep: generator.flopsPerStep, destroy: () => scope.destroy() };
+  });
+}
+
+/** Measures sampling. */
+export async function measureSampling(
+  gpu: Gpu,
+  model: string,
+  shape: SamplingShape,
+  { tuning, fma, effort }: Measuring,
+): Promise<SamplingRow> {
+  const { batch, steps } = shape;
+  const sampler = await buildSampler(gpu, modelConfig(model), shape, tuning);
+  try {
+    const { work, flopsPerStep } = sampler;
+    const { seconds, ratio } = await measureAgainst(gpu, work, flopsPerStep, fma, effort);
+    return {
+      model,
+      batch,
+      steps,
+      millisecondsPerStep: 1000 * seconds,
+      imagesPerSecond: batch / seconds / steps,
+      gflops: flopsPerStep / seconds / 1e9,
+      ofPeak: ratio,
+    };
+  } finally {
+    sampler.destroy();
+  }
+}

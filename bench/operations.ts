@@ -1,0 +1,164 @@
+/**
+ * One operation of a network on its own, forward and backward, through the same lowering that a network takes.
+ *
+ * @module
+ */
+import type { Launch } from "../kernels/source.ts";
+import { encodeStepState } from "../kernels/records/step_state.ts";
+import type { KernelTarget } from "../kernels/target.ts";
+import type { Gpu } from "../lib/gpu/device.ts";
+import { type BufferView, ResourceScope } from "../lib/gpu/memory.ts";
+import { buildProgram, type Program } from "../lib/gpu/program.ts";
+import { compileGraph, lowerContext } from "../lib/graph/compile.ts";
+import { recordBackward } from "../lib/graph/gradients.ts";
+import { type AllOperations, Graph, inputsOf, type Node, outputsOf } from "../lib/graph/graph.ts";
+import { lower } from "../lib/graph/lower.ts";
+import type { Shape, Tensor } from "../lib/graph/tensor.ts";
+import type { UNetConfig } from "../lib/model/config.ts";
+import { unet, unetInputs } from "../lib/model/unet.ts";
+import { Tuning } from "../lib/tuning/tuning.ts";
+
+/** Dispatches to time together. */
+export interface Piece {
+  /** Which part of the operation, e.g. `weight gradient`. */
+  readonly part: string;
+  readonly program: Program;
+  /** Floating-point operations of products; 0 where memory traffic is what counts. */
+  readonly flops: number;
+  /** Bytes of the tensors that go in and come out, each once: what the least possible traffic is. */
+  readonly bytes: number;
+}
+
+/** Records an operation: gets its leaves from `leaf`, returns its result. */
+export type Operation = (g: Graph, leaf: (name: string, shape: Shape) => Tensor) => Tensor;
+
+/** An operation with memory. */
+export interface Prepared {
+  readonly pieces: readonly Piece[];
+  destroy(): void;
+}
+
+/** Words for the parts of a row's name. */
+const PARTS: Readonly<Record<keyof AllOperations, string>> = {
+  conv2d: "forward",
+  conv2dBackwardInput: "input gradient",
+  conv2dBackwardWeight: "weight gradient",
+  spatialSum: "row bias gradient",
+  groupNorm: "forward",
+  groupNormBackward: "backward",
+  silu: "forward",
+  siluBackward: "backward",
+  attention: "forward",
+  attentionBackward: "backward",
+  upsample: "forward",
+  upsampleBackward: "backward",
+  concat: "forward",
+  sliceChannels: "backward, one half",
+  add: "forward",
+  dropout: "forward",
+  dropoutBackward: "backward",
+  timestepEmbedding: "forward",
+  embedding: "forward",
+  embeddingBackward: "backward",
+};
+
+/** Records an operation and its gradients, gives every tensor memory of its own and fills the leaves. Kernels are tuned. */
+export function prepare(
+  gpu: Gpu,
+  name: string,
+  operation: Operation,
+  tuning: Tuning = Tuning.of(gpu),
+): Promise<Prepared> {
+  const scope = new ResourceScope(gpu, `bench ${name}`);
+  return scope.guard(async () => {
+    const g = new Graph();
+    const leaves: Tensor[] = [];
+    const leaf = (name: string, shape: Shape) => {
+      // Trainable, so that the gradient flows on into it.
+      const tensor = g.tensor(name, shape, "activation", true);
+      leaves.push(tensor);
+      return tensor;
+    };
+    const y = operation(g, leaf);
+    const { ofParameter } = recordBackward(g, y, leaf("dy", y.shape));
+    const target = await tuning.tuned(() => [g]);
+    const bound = new Map<Tensor, BufferView>();
+    for (const tensor of [...g.inputs.values(), ...[...ofParameter].flat()]) {
+      bound.set(tensor, scope.buffer(4 * tensor.elements, tensor.name));
+    }
+    const stepState = g.inputs.get("stepState");
+    const keep = [...leaves, ...g.nodes.flatMap(outputsOf).filter(({ role }) => role === "activation")];
+    const compiled = scope.own(compileGraph(gpu, g, { bound, keep, what: `bench ${name}`, target }));
+    const used = new Set(g.nodes.flatMap(inputsOf));
+    for (const tensor of [...leaves, ...ofParameter.keys()]) {
+      if (used.has(tensor)) fill(gpu, compiled.view(tensor));
+    }
+    if (stepState) {
+      gpu.device.queue.writeBuffer(compiled.view(stepState).buffer, 0, encodeStepState(STEP));
+    }
+    const pieces: Piece[] = [];
+    for (const [i, node] of g.nodes.entries()) {
+      for (const { part, launches, bytes } of partsOf(node, compiled.launches[i])) {
+        const program = scope.own(await buildProgram(gpu, launches));
+        // Later nodes read what earlier ones leave: statistics, attention weights.
+        program.run();
+        pieces.push({ part, program, flops: program.flops, bytes });
+      }
+    }
+    return { pieces, destroy: () => scope.destroy() };
+  });
+}
+
+/** A step's values for what needs some. */
+export const STEP = {
+  step: 0,
+  seedLo: 1,
+  seedHi: 0,
+  stream: 0,
+  position: 0,
+  count: 1,
+  logSlot: 0,
+  accumulate: false,
+  learningRate: 1e-4,
+  biasCorrection1: 0.1,
+  biasCorrection2: 0.001,
+  emaDecay: 0.999,
+} as const;
+
+function partsOf(node: Node, launches: readonly Launch<BufferView>[]) {
+  const part = PARTS[node.kind];
+  // A slice reads no more of its input than it writes.
+  const read = node.kind === "sliceChannels" ? [node.out.dx] : inputsOf(node);
+  const tensors = [...new Set(read), ...outputsOf(node)];
+  const bytes = tensors.reduce((sum, { elements }) => sum + 4 * elements, 0);
+  const whole = { part, launches, bytes };
+  if (node.kind !== "attention" && node.kind !== "attentionBackward") return [whole];
+  const products = launches.filter(({ flops }) => flops > 0);
+  return [whole, { part: `${part}, products only`, launches: products, bytes }];
+}
+
+/** Fills a buffer with values in [0.01, 1): zeros would let a processor save power and run faster than in earnest. */
+export function fill(gpu: Gpu, { buffer, offset, size }: BufferView): void {
+  const pattern = new Float32Array(Math.min(size / 4, 2 ** 18));
+  for (let i = 0; i < pattern.length; i++) pattern[i] = 0.01 + 0.99 * Math.random();
+  for (let at = 0; at < size; at += pattern.byteLength) {
+    const part = pattern.subarray(0, Math.min(pattern.byteLength, size - at) / 4);
+    gpu.device.queue.writeBuffer(buffer, offset + at, part);
+  }
+}
+
+/** Floating-point operations of the products in a network's passes; needs no device. */
+export function networkFlops(
+  config: UNetConfig,
+  batch: number,
+  target: KernelTarget,
+): { readonly forward: number; readonly step: number } {
+  const g = new Graph();
+  const prediction = unet(g, config, unetInputs(g, config, batch, true));
+  const forwardNodes = g.nodes.length;
+  recordBackward(g, prediction, g.input("seed", prediction.shape));
+  const context = lowerContext(g, target);
+  const flops = g.nodes.map((node) => lower(context, node).reduce((sum, launch) => sum + launch.flops, 0));
+  const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+  return { forward: sum(flops.slice(0, forwardNodes)), step: sum(flops) };
+}

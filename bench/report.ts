@@ -1,0 +1,256 @@
+/**
+ * The result of a bench as data and as tables.
+ *
+ * @module
+ */
+import { type ProfileEntry, type Slice, summarize } from "../lib/gpu/profile.ts";
+import type { Environment } from "./environment.ts";
+import type { FirstStepRow } from "./first_step.ts";
+import type { SamplingRow, TrainingRow } from "./models.ts";
+import type { PrecisionRow } from "./precisions.ts";
+
+/** A line of the table of kernels: one in `gflops` where products count, one in `gigabytesPerSecond` elsewhere. */
+export interface KernelRow {
+  readonly name: string;
+  /** Median of one run. */
+  readonly milliseconds: number;
+  /** 1e9 floating-point operations a second, 2 a multiply-add. */
+  readonly gflops?: number;
+  /** 1e9 bytes a second, every tensor that goes in or comes out counted once. */
+  readonly gigabytesPerSecond?: number;
+  /** Against the multiply-add rate or the copy bandwidth measured alternately, 0 to 1. */
+  readonly ofLimit: number;
+}
+
+/** What an adapter can do at best. */
+export interface LimitRates {
+  /** 1e9 float32 operations a second, 2 a multiply-add. */
+  readonly fmaGflops: number;
+  readonly fmaVariant: string;
+  /** 1e9 bytes a second, read and written bytes added. */
+  readonly copyGigabytesPerSecond: number;
+  readonly copyVariant: string;
+}
+
+/** Where the time of something that was replayed goes. */
+export interface Profile {
+  /** What it is, e.g. `training step of tiny, batch 16`. */
+  readonly name: string;
+  /** How often it was timed. */
+  readonly replays: number;
+  /** From the first dispatch of a replay to the end of its last, what lies between dispatches included; a sum, too. */
+  readonly milliseconds: number;
+  /** Sums over the replays, longest first. */
+  readonly kernels: readonly ProfileEntry[];
+}
+
+/** Everything a bench found out; what `--json` writes. */
+export interface BenchReport {
+  readonly version: 1;
+  readonly environment: Environment;
+  /** Whether it was a quick bench, with shorter measurements. */
+  readonly quick: boolean;
+  limits?: LimitRates;
+  readonly kernels: KernelRow[];
+  readonly training: TrainingRow[];
+  readonly sampling: SamplingRow[];
+  readonly precisions: PrecisionRow[];
+  readonly firstSteps: FirstStepRow[];
+  readonly profiles: Profile[];
+  /** What was not measured, and why. */
+  readonly skipped: { readonly name: string; readonly reason: string }[];
+}
+
+/** An empty report. */
+export function newReport(environment: Environment, quick: boolean): BenchReport {
+  const networks = { training: [], sampling: [], precisions: [], firstSteps: [], profiles: [] };
+  return { version: 1, environment, quick, kernels: [], ...networks, skipped: [] };
+}
+
+/** The report as text: what was measured where, then a table for each part that has rows. */
+export function formatReport(report: BenchReport): string {
+  const parts = [
+    headLines(report.environment),
+    report.limits ? limitLines(report.limits) : [],
+    kernelLines(report.kernels),
+    trainingLines(report.training),
+    samplingLines(report.sampling),
+    precisionLines(report.precisions),
+    firstStepLines(report.firstSteps),
+    ...report.profiles.map((profile) => profileLines(profile, report.limits)),
+    report.profiles.length > 0 ? [BYTES_NOTE] : [],
+    skippedLines(report.skipped),
+  ];
+  return parts.filter(({ length }) => length > 0).map((lines) => lines.join("\n")).join("\n\n") + "\n";
+}
+
+/** What was measured on what, and whether the machine was quiet. */
+export function headLines({ adapter, driver, deno, system, threads, load, date }: Environment): string[] {
+  const name = adapter.software ? `${adapter.name} (software)` : adapter.name;
+  const lines = [`${name}, driver ${driver}, Deno ${deno}, ${system}, ${threads} threads, ${date}`];
+  if (load > 0.25 * threads) {
+    lines.push(
+      `The machine was busy when this began (load ${load.toFixed(1)}): expect low and uneven figures.`,
+    );
+  }
+  return lines;
+}
+
+function limitLines({ fmaGflops, fmaVariant, copyGigabytesPerSecond, copyVariant }: LimitRates): string[] {
+  return [
+    `float32 multiply-add peak  ${figure(fmaGflops)} GFLOP/s  (${fmaVariant})`,
+    `copy bandwidth             ${figure(copyGigabytesPerSecond)} GB/s, read + written  (${copyVariant})`,
+  ];
+}
+
+function kernelLines(rows: readonly KernelRow[]): string[] {
+  return table(["kernel", "ms", "GFLOP/s", "GB/s", "of limit"], rows, (row) => [
+    row.name,
+    figure(row.milliseconds),
+    figure(row.gflops),
+    figure(row.gigabytesPerSecond),
+    `${percent(row.ofLimit)} ${row.gflops === undefined ? "copy" : "peak"}`,
+  ]);
+}
+
+function trainingLines(rows: readonly TrainingRow[]): string[] {
+  const heads = [
+    "training step",
+    "parameters",
+    "batch",
+    "ms",
+    "images/s",
+    "GFLOP/s",
+    "of peak",
+    "dispatches",
+  ];
+  return table([...heads, "host ms/1000", "first step s"], rows, (row) => [
+    row.model,
+    row.parameters.toLocaleString("en"),
+    String(row.batch),
+    figure(row.milliseconds),
+    figure(row.imagesPerSecond),
+    figure(row.gflops),
+    percent(row.ofPeak),
+    String(row.dispatches),
+    figure(row.hostMillisecondsPer1000),
+    figure(row.firstStepSeconds),
+  ]);
+}
+
+function samplingLines(rows: readonly SamplingRow[]): string[] {
+  return table(["sampling", "batch", "steps", "ms/step", "images/s", "GFLOP/s", "of peak"], rows, (row) => [
+    row.model,
+    String(row.batch),
+    String(row.steps),
+    figure(row.millisecondsPerStep),
+    figure(row.imagesPerSecond),
+    figure(row.gflops),
+    percent(row.ofPeak),
+  ]);
+}
+
+function precisionLines(rows: readonly PrecisionRow[]): string[] {
+  const heads = ["float16 against float32", "batch", "float32 ms", "float16 ms", "ratio to float32"];
+  return table(heads, rows, (row) => [
+    `${row.kind} ${row.model}`,
+    String(row.batch),
+    figure(row.float32Milliseconds),
+    figure(row.float16Milliseconds),
+    `${figure(row.toFloat32)} x`,
+  ]);
+}
+
+function firstStepLines(rows: readonly FirstStepRow[]): string[] {
+  return table(["process start to first step", "batch", "cold s", "warm s"], rows, (row) => [
+    row.model,
+    String(row.batch),
+    figure(row.coldSeconds),
+    figure(row.warmSeconds),
+  ]);
+}
+
+/** Adds up what was timed. */
+export function newProfile(name: string, replays: readonly (readonly Slice[])[]): Profile {
+  const spans = replays.map((slices) => {
+    const ends = slices.map(({ start, milliseconds }) => start + milliseconds);
+    return Math.max(0, ...ends) - (slices[0]?.start ?? 0);
+  });
+  const milliseconds = spans.reduce((sum, span) => sum + span, 0);
+  return { name, replays: replays.length, milliseconds, kernels: summarize(replays.flat()) };
+}
+
+/** What the bytes of a profile are, and are not. */
+export const BYTES_NOTE =
+  "(GB/s counts every buffer range that a dispatch binds once: too much for one that uses but a part of a range)";
+
+/** A line for each kernel of a profile, per replay; shares of the limits where these are known. */
+export function profileLines(profile: Profile, limits?: LimitRates): string[] {
+  const { name, replays, milliseconds, kernels } = profile;
+  const total = kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  const calls = kernels.reduce((sum, { calls }) => sum + calls, 0);
+  const flops = kernels.reduce((sum, { flops }) => sum + flops, 0);
+  const all = { name: "all", calls, milliseconds: total, share: 1, flops, bytes: 0 };
+  const heads = ["calls", "ms", "share", "GFLOP/s", ...(limits ? ["of peak"] : []), "GB/s"];
+  const lines = table([name, ...heads, ...(limits ? ["of copy"] : [])], [...kernels, all], (entry) => {
+    const rate = (amount: number) => amount > 0 ? amount / entry.milliseconds / 1e6 : undefined;
+    const [gflops, gigabytes] = [rate(entry.flops), rate(entry.bytes)];
+    const of = (rate: number | undefined, limit: number | undefined) =>
+      limit === undefined ? [] : [rate === undefined ? "" : percent(rate / limit)];
+    return [
+      entry.name,
+      count(entry.calls / replays),
+      figure(entry.milliseconds / replays),
+      percent(entry.share),
+      figure(gflops),
+      ...of(gflops, limits?.fmaGflops),
+      figure(gigabytes),
+      ...of(gigabytes, limits?.copyGigabytesPerSecond),
+    ];
+  });
+  const each = figure(milliseconds / replays);
+  const times = replays === 1 ? "once" : `mean of ${replays}`;
+  return [
+    ...lines,
+    `${each} ms from the first dispatch to the end of the last, timestamps included; ${times}`,
+  ];
+}
+
+/** What was not measured, with the reasons. */
+export function skippedLines(skipped: BenchReport["skipped"]): string[] {
+  if (skipped.length === 0) return [];
+  return ["not measured:", ...skipped.map(({ name, reason }) => `  ${name}: ${reason}`)];
+}
+
+/** Lines of a table, none where it has no rows: the first column to the left, the others to the right. */
+export function table<T>(
+  heads: readonly string[],
+  rows: readonly T[],
+  cells: (row: T) => string[],
+): string[] {
+  if (rows.length === 0) return [];
+  const body = rows.map(cells);
+  const widths = heads.map((head, column) => Math.max(head.length, ...body.map((row) => row[column].length)));
+  const show = (row: readonly string[]) =>
+    row.map((cell, i) => i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])).join("  ");
+  return [show(heads), widths.map((width) => "-".repeat(width)).join("  "), ...body.map(show)];
+}
+
+/** Three significant digits without an exponent; empty where there is no figure. */
+export function figure(value: number | undefined): string {
+  if (value === undefined) return "";
+  if (!Number.isFinite(value)) return "?";
+  if (value === 0) return "0";
+  const decimals = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3))))));
+  return value.toFixed(Math.min(decimals, 6));
+}
+
+/** A count as it is, a mean of counts with three digits. */
+function count(value: number): string {
+  return Number.isInteger(value) ? String(value) : figure(value);
+}
+
+/** A share, 0 to 1, in per cent. */
+export function percent(share: number): string {
+  return `${figure(100 * share)} %`;
+}

@@ -1,0 +1,206 @@
+/**
+ * Measures the sampling server as its clients see it, with continuous batching and without.
+ *
+ * @module
+ */
+import { defaultSettings, type ServerSettings } from "../server/settings.ts";
+import { openTaskGpu } from "../tasks/terminal/gpu.ts";
+import type { Reporter } from "../tasks/terminal/progress.ts";
+import { describeEnvironment, type Environment } from "./environment.ts";
+import { type LoadResult, mergeLoads, percentile, runLoad } from "./serve_load.ts";
+import { type MemorySample, memorySlope, residentMebibytes } from "./serve_memory.ts";
+import type { LoadRow, Quantiles, ServeReport } from "./serve_report.ts";
+import { type MeasuredServer, startMeasuredServer } from "./serve_server.ts";
+
+/** What to measure, and how long. */
+export interface ServeBenchOptions {
+  readonly model: string;
+  /** Numbers of clients, a row each. */
+  readonly clients: readonly number[];
+  /** Seconds in which clients begin requests, for each row and server. */
+  readonly seconds: number;
+  /** Network evaluations an image. */
+  readonly steps: number;
+  /** Network rows of the batching server. */
+  readonly maxBatch: number;
+  /** Requests over which memory is watched; 0 for none. */
+  readonly requests: number;
+  readonly quick: boolean;
+}
+
+/** Seconds after which a request counts as failed. */
+const TIMEOUT = 300;
+/** Seconds that the last answers of a row may take longer than the row: those to all clients at once. */
+const LONGEST_TAIL = 180;
+/** Seconds over which memory is watched, at most. */
+const LONGEST_WATCH = 900;
+/** Steps of an image that is drawn for its own sake only: to warm up, and to see what a request leaves behind. */
+const FEW_STEPS = 2;
+const MEMORY_CLIENTS = 8;
+const MEMORY_SAMPLES = 40;
+
+/** Both servers: they differ in the size of their batch alone. */
+interface Servers {
+  readonly batching: MeasuredServer;
+  readonly oneAtATime: MeasuredServer;
+}
+
+/** Runs the measurement on servers that it starts and ends. */
+export async function runServeBench(options: ServeBenchOptions, reporter: Reporter): Promise<ServeReport> {
+  const { model, clients, steps, maxBatch, quick } = options;
+  const environment = await describeMachine();
+  const settings: ServerSettings = {
+    ...defaultSettings,
+    model,
+    port: 0,
+    maxBatch,
+    queue: Math.max(...clients, MEMORY_CLIENTS),
+    timeout: TIMEOUT,
+  };
+  reporter.start(2, "starting two servers");
+  const batching = await startMeasuredServer(settings);
+  try {
+    const guided = batching.classes > 0;
+    const rows = { batching: maxBatch, oneAtATime: guided ? 2 : 1 };
+    const guidance = guided ? 2 : 1;
+    const report: ServeReport = {
+      version: 1,
+      environment,
+      model: batching.model,
+      ...{ steps, guidance, rows, quick },
+      load: [],
+      skipped: [],
+    };
+    reporter.update(1);
+    const oneAtATime = await startMeasuredServer({ ...settings, maxBatch: rows.oneAtATime });
+    try {
+      await new ServeBench({ batching, oneAtATime }, options, reporter, report).run();
+    } finally {
+      await oneAtATime.stop();
+    }
+    return report;
+  } finally {
+    reporter.stop();
+    await batching.stop();
+  }
+}
+
+async function describeMachine(): Promise<Environment> {
+  const gpu = await openTaskGpu();
+  const environment = describeEnvironment(gpu);
+  gpu.close();
+  return environment;
+}
+
+class ServeBench {
+  #seed = 0;
+
+  constructor(
+    readonly servers: Servers,
+    readonly options: ServeBenchOptions,
+    readonly reporter: Reporter,
+    readonly report: ServeReport,
+  ) {}
+
+  async run(): Promise<void> {
+    this.reporter.start(1, "warming up");
+    // Compiles what a single image needs, so that the next one tells how long an image takes.
+    await this.#burst(this.servers.oneAtATime, 1, FEW_STEPS);
+    const image = (await this.#burst(this.servers.oneAtATime, 1, this.options.steps)).seconds;
+    for (const clients of this.options.clients) {
+      if (clients * image <= LONGEST_TAIL) await this.#rows(clients);
+      else {
+        const reason = `one at a time, answers to all would take ${Math.round(clients * image)} s`;
+        this.report.skipped.push({ name: `${clients} clients`, reason });
+      }
+    }
+    if (this.options.requests > 0) await this.#memory();
+  }
+
+  /** Both servers in turns, so that what else the machine does meanwhile falls on both. */
+  async #rows(clients: number): Promise<void> {
+    const { batching, oneAtATime } = this.servers;
+    this.reporter.start(1, `${clients} clients, warming up`);
+    for (const server of [batching, oneAtATime]) await this.#burst(server, clients, FEW_STEPS);
+    const turns = this.options.quick ? [batching, oneAtATime] : [batching, oneAtATime, oneAtATime, batching];
+    const results = new Map<MeasuredServer, LoadResult[]>([[batching, []], [oneAtATime, []]]);
+    const seconds = this.options.seconds * 2 / turns.length;
+    this.reporter.start(Math.ceil(turns.length * seconds), `${clients} client${clients === 1 ? "" : "s"}`);
+    for (const [turn, server] of turns.entries()) {
+      const what = server === batching ? "batching" : "one at a time";
+      const result = await runLoad({
+        url: server.url,
+        clients,
+        path: () => this.#path(this.options.steps),
+        // Each client asks once at least, however slow the server.
+        more: (begun, elapsed) => begun < clients || elapsed < seconds,
+        onAnswer: (answers, elapsed) => {
+          const done = turn * seconds + Math.min(elapsed, seconds);
+          this.reporter.update(Math.floor(done), { now: what, images: answers });
+        },
+        timeout: TIMEOUT,
+      });
+      results.get(server)!.push(result);
+    }
+    for (const [server, loads] of results) {
+      this.report.load.push(loadRow(clients, server === batching, mergeLoads(loads)));
+    }
+  }
+
+  async #memory(): Promise<void> {
+    const { requests } = this.options;
+    const { url } = this.servers.batching;
+    const samples: MemorySample[] = [];
+    const sampling: Promise<void>[] = [];
+    const sample = async (answers: number) => {
+      samples.push({ requests: answers, mebibytes: await residentMebibytes(url) });
+    };
+    const every = Math.max(1, Math.floor(requests / MEMORY_SAMPLES));
+    this.reporter.start(requests, "memory");
+    await sample(0);
+    const { latencies, failures, seconds } = await runLoad({
+      url,
+      clients: MEMORY_CLIENTS,
+      path: () => this.#path(FEW_STEPS),
+      more: (begun, elapsed) => begun < requests && elapsed < LONGEST_WATCH,
+      onAnswer: (answers) => {
+        if (answers % every === 0) sampling.push(sample(answers));
+        this.reporter.update(answers);
+      },
+      timeout: TIMEOUT,
+    });
+    await Promise.all(sampling);
+    const counts = { requests: latencies.length, clients: MEMORY_CLIENTS, steps: FEW_STEPS, failures };
+    this.report.memory = { ...counts, seconds, samples, slope: memorySlope(samples) };
+  }
+
+  /** One request of each of so many clients. */
+  #burst(server: MeasuredServer, clients: number, steps: number): Promise<LoadResult> {
+    const more = (begun: number) => begun < clients;
+    return runLoad({ url: server.url, clients, path: () => this.#path(steps), more, timeout: TIMEOUT });
+  }
+
+  /** Every request is for another image. */
+  #path(steps: number): string {
+    return `/generate?seed=${this.#seed++}&steps=${steps}&guidance=${this.report.guidance}`;
+  }
+}
+
+function loadRow(clients: number, batching: boolean, result: LoadResult): LoadRow {
+  const { latencies, health, failures, seconds } = result;
+  return {
+    clients,
+    batching,
+    images: latencies.length,
+    seconds,
+    imagesPerSecond: latencies.length / seconds,
+    latencySeconds: quantiles(latencies),
+    healthMilliseconds: quantiles(health.map((seconds) => 1000 * seconds)),
+    failures,
+  };
+}
+
+function quantiles(values: readonly number[]): Quantiles {
+  const at = (share: number) => percentile(values, share);
+  return { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
+}

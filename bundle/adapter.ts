@@ -1,0 +1,40 @@
+/**
+ * Prints the WebGPU adapter that the tasks would use, for the start script of a bundle; with `--details` also all that it
+ * offers, and what the device was opened with.
+ *
+ * @module
+ */
+
+import type { Gpu } from "../lib/gpu/device.ts";
+import { describeEnvironment } from "../bench/environment.ts";
+import { showErrorAndExit } from "../tasks/terminal/cli.ts";
+import { openTaskGpu } from "../tasks/terminal/gpu.ts";
+
+try {
+  const gpu = await openTaskGpu();
+  const { name, software, features } = gpu.adapter;
+  console.log(`adapter: ${name} (${software ? "software" : "GPU"}; ${features.join(", ") || "no features"})`);
+  if (Deno.args.includes("--details")) console.log(JSON.stringify(await details(gpu), null, 1));
+  gpu.close();
+  Deno.exit(0);
+} catch (error) {
+  showErrorAndExit(error);
+}
+
+async function details(gpu: Gpu): Promise<unknown> {
+  const adapter = (await navigator.gpu.requestAdapter({ powerPreference: "high-performance" }))!;
+  // Their properties are inherited, so JSON does not see them by itself.
+  const all = (object: object) =>
+    Object.fromEntries(
+      Object.keys(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object)))
+        .filter((name) => name !== "constructor")
+        .map((name) => [name, (object as Record<string, unknown>)[name]]),
+    );
+  return {
+    environment: describeEnvironment(gpu),
+    info: all(adapter.info),
+    features: [...adapter.features].sort(),
+    adapterLimits: all(adapter.limits),
+    limits: all(gpu.limits),
+  };
+}

@@ -1,0 +1,26 @@
+/**
+ * A part of a data set as files, where all of it would be too much to carry.
+ *
+ * @module
+ */
+
+import type { ImageDataset } from "../lib/data/dataset.ts";
+import { encodePng } from "../lib/image/png.ts";
+import type { Entry } from "./archive.ts";
+
+/**
+ * The first images of a data set as `FOLDER/CLASS/NUMBER.png`.
+ *
+ * @param count how many; all if there are no more than that
+ */
+export async function imageEntries(data: ImageDataset, count: number, folder: string): Promise<Entry[]> {
+  const { images, labels, classes, width, height } = data;
+  const bytes = 3 * width * height;
+  const entries: Entry[] = [];
+  for (let i = 0; i < Math.min(count, data.count); i++) {
+    const path = `${folder}/${classes[labels[i]]}/${String(i).padStart(5, "0")}.png`;
+    const source = await encodePng(images.subarray(i * bytes, (i + 1) * bytes), width, height);
+    entries.push({ path, source });
+  }
+  return entries;
+}

@@ -1,0 +1,189 @@
+/**
+ * The npm packages that a bundle carries, laid out as Deno's cache, so that Deno finds them without a network.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { DenoiseError } from "../lib/errors.ts";
+import type { Entry } from "./archive.ts";
+import { filesBelow } from "./project.ts";
+
+/** Folder for `DENO_DIR` in an unpacked bundle. */
+const CACHE_FOLDER = "cache";
+
+/** Where Deno keeps packages of the default registry, whichever they were fetched from. */
+const REGISTRY_FOLDER = `${CACHE_FOLDER}/npm/registry.npmjs.org`;
+
+/**
+ * Packages that are named in a constant and imported when they are needed, which `deno info` cannot see. Without a
+ * path after the version: such names are of files, and mostly in tests.
+ */
+const NAMED = /"(npm:(?:@[a-z0-9._-]+\/)?[a-z0-9._-]+@\d+\.\d+\.\d+)"/g;
+
+/** A package in Deno's cache; the part of `deno info --json` that is read here. */
+interface Package {
+  readonly name: string;
+  readonly version: string;
+  /** Its folder in the cache. */
+  readonly localPath: string;
+}
+
+/**
+ * The packages that the project's modules import or its `deno.json` names, with everything these need: `deno task`
+ * wants to know all of the latter before it runs anything.
+ *
+ * @param root the project's folder
+ * @param files the project's files, relative to it
+ * @param imports the import map of its `deno.json`
+ * @param except packages, as `npm:NAME@VERSION`, that are not carried though a module names them
+ * @throws {DenoiseError} if a package is not in Deno's cache and cannot be fetched
+ */
+export async function packageEntries(
+  root: string,
+  files: readonly string[],
+  imports: Readonly<Record<string, string>>,
+  except: readonly string[],
+): Promise<Entry[]> {
+  const specifiers = new Set(Object.values(imports).filter((target) => target.startsWith("npm:")));
+  for (const file of files.filter((file) => file.endsWith(".ts"))) {
+    const path = join(root, file);
+    specifiers.add(pathToFileURL(path).href);
+    for (const [, named] of (await Deno.readTextFile(path)).matchAll(NAMED)) {
+      if (!except.includes(named)) specifiers.add(named);
+    }
+  }
+  return await entriesOf(await findPackages(root, [...specifiers]));
+}
+
+/**
+ * One package without what it says it needs, for a package of data.
+ *
+ * @param root the project's folder
+ * @param specifier the package, as `npm:NAME@VERSION`
+ * @throws {DenoiseError} if it is not in Deno's cache and cannot be fetched
+ */
+export async function dataPackageEntries(root: string, specifier: string): Promise<Entry[]> {
+  const packages = await findPackages(root, [specifier]);
+  const wanted = packages.filter(({ name, version }) => specifier === `npm:${name}@${version}`);
+  return await entriesOf(wanted);
+}
+
+/** All packages in the graph of some modules, fetched where they are missing. */
+async function findPackages(root: string, specifiers: readonly string[]): Promise<Package[]> {
+  const folder = await Deno.makeTempDir({ prefix: "denoise-bundle-" });
+  try {
+    const entry = join(folder, "all.ts");
+    await Deno.writeTextFile(
+      entry,
+      specifiers.map((specifier) => `import ${JSON.stringify(specifier)};\n`).join(""),
+    );
+    const config = ["--no-lock", "--config", join(root, "deno.json")];
+    const find = async () => {
+      const info = JSON.parse(await deno(["info", "--json", ...config, entry]));
+      return Object.values<Package>(info.npmPackages ?? {});
+    };
+    const packages = await find();
+    const present = await Promise.all(packages.map(({ localPath }) => exists(localPath)));
+    if (present.every((is) => is)) return packages;
+    await deno(["cache", "--quiet", ...config, entry]);
+    return await find();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function deno(args: readonly string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    env: { NO_COLOR: "1" },
+  }).output();
+  if (success) return new TextDecoder().decode(stdout);
+  const said = new TextDecoder().decode(stderr).trim();
+  throw new DenoiseError(`the npm packages could not be found and fetched: deno ${args[0]} failed: ${said}`);
+}
+
+/** The files of packages and, for each name, what Deno must know of the versions that are carried. */
+async function entriesOf(packages: readonly Package[]): Promise<Entry[]> {
+  const byName = Map.groupBy(packages, ({ name }) => name);
+  const entries: Entry[] = [];
+  for (const name of [...byName.keys()].sort()) {
+    // A version that several packages need with different companions is listed several times.
+    const versions = new Map(byName.get(name)!.map((each) => [each.version, each.localPath]));
+    for (const [version, localPath] of versions) {
+      for await (const file of filesBelow(localPath, name, "a package in Deno's cache")) {
+        entries.push({
+          path: `${REGISTRY_FOLDER}/${name}/${version}${file.slice(localPath.length)}`,
+          source: file,
+        });
+      }
+    }
+    const [[, localPath]] = versions;
+    const document = JSON.parse(await Deno.readTextFile(join(localPath, "../registry.json")));
+    const pruned = pruneRegistryDocument(document, [...versions.keys()], byName);
+    const source = new TextEncoder().encode(JSON.stringify(pruned));
+    entries.push({ path: `${REGISTRY_FOLDER}/${name}/registry.json`, source });
+  }
+  return entries;
+}
+
+/** What a registry says of a package; only the fields that matter here. */
+export interface RegistryDocument {
+  readonly versions: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly "dist-tags"?: Readonly<Record<string, string>>;
+  readonly time?: Readonly<Record<string, string>>;
+}
+
+/** The fields of a version that name other packages. */
+const NEEDS = ["dependencies", "optionalDependencies", "peerDependencies", "peerDependenciesMeta"];
+
+/**
+ * What a registry says of a package, cut down to what is carried. Where there is no lock file Deno takes the newest
+ * version that fits, which must then be one that is there; and it looks up all that a version could need, also companions
+ * that are optional and that it does not install.
+ *
+ * @param document what the registry says
+ * @param versions the versions of the package that are carried
+ * @param carried names of all packages that are carried
+ */
+export function pruneRegistryDocument<T extends RegistryDocument>(
+  document: T,
+  versions: readonly string[],
+  carried: { has(name: string): boolean },
+): T {
+  const needed = (need: string, range: unknown) =>
+    carried.has(typeof range === "string" && range.startsWith("npm:") ? aliased(range) : need);
+  const pruneVersion = (fields: Readonly<Record<string, unknown>>) =>
+    Object.fromEntries(
+      Object.entries(fields).map(([field, value]) => [
+        field,
+        NEEDS.includes(field) ? select(value as Record<string, unknown>, needed) : value,
+      ]),
+    );
+  const kept = select(document.versions, (version) => versions.includes(version));
+  return {
+    ...document,
+    versions: Object.fromEntries(
+      Object.entries(kept).map(([version, fields]) => [version, pruneVersion(fields)]),
+    ),
+    "dist-tags": select(document["dist-tags"] ?? {}, (_tag, version) => versions.includes(version)),
+    ...(document.time ? { time: select(document.time, (version) => versions.includes(version)) } : {}),
+  };
+}
+
+/** The package meant by `npm:NAME@RANGE`. */
+function aliased(range: string): string {
+  return range.slice("npm:".length).replace(/(?<=.)@.*$/, "");
+}
+
+function select<V>(
+  record: Readonly<Record<string, V>>,
+  isKept: (key: string, value: V) => boolean,
+): Record<string, V> {
+  return Object.fromEntries(Object.entries(record).filter(([key, value]) => isKept(key, value)));
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(() => true, () => false);
+}

@@ -1,0 +1,116 @@
+/**
+ * Which files of the project a bundle carries.
+ *
+ * @module
+ */
+
+import { isAbsolute, join, relative, resolve, sep } from "node:path";
+import { ConfigError } from "../lib/errors.ts";
+import type { Entry } from "./archive.ts";
+
+/** Folder of the project in an unpacked bundle. */
+const PROJECT_FOLDER = "project";
+
+/** What a copy without git does not carry: results, and what tools keep. */
+const NOT_CARRIED = ["runs", "node_modules"];
+
+/**
+ * The project's files as the working tree has them: with git those that it does not ignore, else all but runs, installed
+ * packages and hidden folders.
+ *
+ * @param root the project's folder
+ * @returns paths relative to it, sorted, with `/`
+ */
+export async function listProject(root: string): Promise<string[]> {
+  const listed = await git(root, ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+  const paths = listed?.split("\0").filter((path) => path !== "") ?? [];
+  // In a copy that lies in somebody else's repository git knows none of the files, or not all.
+  if (!paths.includes("deno.json")) return (await Array.fromAsync(walk(root))).sort();
+  const present: string[] = [];
+  // While a merge is under way git lists a file several times.
+  for (const path of new Set(paths)) if (await isFile(join(root, path))) present.push(path);
+  return present.sort();
+}
+
+/**
+ * Whether {@linkcode listProject} leaves out whatever is at a path.
+ *
+ * @param path a path inside the project, which need not exist
+ */
+export async function isLeftOut(root: string, path: string): Promise<boolean> {
+  const inside = relative(root, resolve(path));
+  if (await git(root, ["check-ignore", "-q", "--", inside]) !== undefined) return true;
+  const [first] = inside.split(sep);
+  const isRepository = await git(root, ["rev-parse", "--git-dir"]) !== undefined;
+  return !isRepository && (first.startsWith(".") || NOT_CARRIED.includes(first));
+}
+
+/** Whether a path is a folder or inside it. */
+export function isInside(folder: string, path: string): boolean {
+  const inside = relative(folder, resolve(path));
+  return inside !== ".." && !inside.startsWith(`..${sep}`) && !isAbsolute(inside);
+}
+
+/**
+ * The project's part of a bundle.
+ *
+ * @param root the project's folder
+ * @param more files and folders inside it to carry as well, though git ignores them, such as a run to go on with
+ * @throws {ConfigError} if one of them does not exist or is outside the project
+ */
+export async function projectEntries(root: string, more: readonly string[] = []): Promise<Entry[]> {
+  const paths = new Set(await listProject(root));
+  for (const path of more) {
+    const allowed = "files and folders inside the project, to which the task's paths lead there too";
+    if (!isInside(root, path)) throw new ConfigError("PATH", path, allowed);
+    for await (const file of filesBelow(path, "PATH", allowed)) paths.add(relative(root, resolve(file)));
+  }
+  return [...paths].map((path) => {
+    const name = path.split(sep).join("/");
+    return { path: `${PROJECT_FOLDER}/${name}`, source: join(root, path) };
+  });
+}
+
+/**
+ * A file, or all files below a folder in order.
+ *
+ * @param field the option that named it, and what that allows, for errors
+ * @throws {ConfigError} if there is nothing of that name
+ */
+export async function* filesBelow(path: string, field: string, allowed: string): AsyncGenerator<string> {
+  let info: Deno.FileInfo;
+  try {
+    info = await Deno.stat(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new ConfigError(field, path, `${allowed}; it does not exist`);
+  }
+  if (info.isFile) yield path;
+  if (!info.isDirectory) return;
+  const names = await Array.fromAsync(Deno.readDir(path), ({ name }) => name);
+  for (const name of names.sort()) yield* filesBelow(join(path, name), field, allowed);
+}
+
+async function* walk(root: string, folder = ""): AsyncGenerator<string> {
+  for await (const { name, isFile, isDirectory } of Deno.readDir(join(root, folder))) {
+    const path = folder === "" ? name : `${folder}/${name}`;
+    if (isFile) yield path;
+    else if (isDirectory && !name.startsWith(".") && !NOT_CARRIED.includes(path)) yield* walk(root, path);
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await Deno.stat(path).then((info) => info.isFile, () => false); // a link may lead nowhere
+}
+
+/** What git prints, or undefined where there is no git or it fails. */
+async function git(root: string, args: readonly string[]): Promise<string | undefined> {
+  try {
+    const { success, stdout } = await new Deno.Command("git", { args: ["-C", root, ...args], stderr: "null" })
+      .output();
+    return success ? new TextDecoder().decode(stdout) : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * What a visit to a machine has found, on one page: how each stage ended, its last lines, and training and sampling
+ * beside PyTorch's.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import type { BenchReport } from "../bench/report.ts";
+import type { Precision } from "../lib/model/precision.ts";
+import type { Outcome } from "./stages.ts";
+
+/** Last characters of each log that are shown. */
+const TAIL = 1500;
+
+/** How a result of bench/pytorch/step.py begins. */
+const RESULT = '{"what"';
+
+/** A result of bench/pytorch/step.py; the part that is read here. */
+interface TorchRow {
+  readonly what: "training" | "sampling";
+  readonly preset: string;
+  readonly batch: number;
+  readonly precision: string;
+  readonly channelsLast: boolean;
+  readonly compiled: boolean;
+  readonly stepsPerSecond: number;
+  readonly gflops: number;
+  readonly peakMiB: number;
+}
+
+/** Steps a second of a network here. */
+interface OurRow {
+  readonly precision: Precision;
+  readonly what: "training" | "sampling";
+  readonly preset: string;
+  readonly batch: number;
+  readonly stepsPerSecond: number;
+}
+
+/**
+ * The page.
+ *
+ * @param out the folder with what the stages have written
+ */
+export async function summarize(out: string, outcomes: readonly Outcome[]): Promise<string> {
+  const parts = outcomes.flatMap(({ name, result, seconds, log }) => {
+    const shown = log.split("\n").filter((line) => !line.startsWith(RESULT)).join("\n").trim().slice(-TAIL);
+    return [`=== ${name}: ${result}, ${seconds.toFixed(0)} s`, ...(shown === "" ? [] : [shown])];
+  });
+  const torch = outcomes.flatMap(({ log }) => torchRows(log));
+  const ours = await ourRows(out);
+  return [...parts, ...(torch.length > 0 ? ["=== beside PyTorch", ...compare(ours, torch)] : [])].join("\n") +
+    "\n";
+}
+
+/** The results in a log of step.py. */
+function torchRows(log: string): TorchRow[] {
+  return log.split("\n").filter((line) => line.startsWith(RESULT)).map((line) => JSON.parse(line));
+}
+
+/** A line for each of PyTorch's results: its speed, and ours of the same network and batch as a multiple of it. */
+function compare(ours: readonly OurRow[], torch: readonly TorchRow[]): string[] {
+  return torch.map((row) => {
+    const all = ours.filter((our) =>
+      our.what === row.what && our.preset === row.preset && our.batch === row.batch
+    );
+    // PyTorch's bfloat16 is as wide; there, float32 of ours is shown, too.
+    const precisions = row.precision === "bfloat16" ? ["float32", "float16"] : ["float32"];
+    const same = precisions.flatMap((name) => all.find(({ precision }) => precision === name) ?? []);
+    const how = [row.precision, row.channelsLast ? "channels last" : "", row.compiled ? "compiled" : ""];
+    const speed = `${row.stepsPerSecond.toFixed(2)} steps/s (${
+      row.gflops.toFixed(0)
+    } GFLOP/s, ${row.peakMiB} MiB)`;
+    const here = same.map(({ stepsPerSecond, precision }) =>
+      `${precision === "float16" ? "in float16" : "here"} ${stepsPerSecond.toFixed(2)}, ` +
+      `${(stepsPerSecond / row.stepsPerSecond).toFixed(2)} x`
+    );
+    const ratio = here.length > 0 ? here.join("; ") : "not measured here";
+    return `${row.what} ${row.preset}, batch ${row.batch}, PyTorch ${
+      how.filter(Boolean).join(" ")
+    }: ${speed}; ${ratio}`;
+  });
+}
+
+/** What the reports in a folder say of whole steps. */
+async function ourRows(out: string): Promise<OurRow[]> {
+  const rows: OurRow[] = [];
+  for (const name of ["ddpm", "models", "float16", "bench"]) {
+    const text = await Deno.readTextFile(join(out, `${name}.json`)).catch(() => undefined);
+    if (text === undefined) continue;
+    const { training, sampling, precisions }: BenchReport = JSON.parse(text);
+    const add = (what: OurRow["what"], preset: string, batch: number, ms: number, precision: Precision) =>
+      rows.push({ what, preset, batch, stepsPerSecond: 1000 / ms, precision });
+    for (const { model, batch, milliseconds } of training) {
+      add("training", model, batch, milliseconds, "float32");
+    }
+    for (const { model, batch, millisecondsPerStep } of sampling) {
+      add("sampling", model, batch, millisecondsPerStep, "float32");
+    }
+    for (const { kind, model, batch, float16Milliseconds } of precisions) {
+      add(kind, model, batch, float16Milliseconds, "float16");
+    }
+  }
+  return rows;
+}

@@ -1,0 +1,112 @@
+/**
+ * Convolutions 3x3 and 1x1 (a dense layer is a 1x1 convolution of 1x1 images), forward and both gradients, each by the
+ * algorithm that suits its shape.
+ *
+ * @module
+ */
+import { directBackwardInput, directBackwardWeight, directForward, directScratch } from "./conv2d_direct.ts";
+import type {
+  Conv2dBackwardInputBuffers,
+  Conv2dBackwardWeightBuffers,
+  Conv2dForwardBuffers,
+  Conv2dPass,
+  Conv2dShape,
+} from "./conv2d_shape.ts";
+import type { Launch } from "../source.ts";
+import { choose, type KernelTarget } from "../target.ts";
+import {
+  winogradApplies,
+  winogradBackwardInput,
+  winogradBackwardWeight,
+  winogradForward,
+  winogradScratch,
+  winogradTiles,
+} from "./winograd.ts";
+import type { WinogradTile } from "./winograd_matrices.ts";
+
+export type { Conv2dPass, Conv2dShape } from "./conv2d_shape.ts";
+
+/** Side of the Winograd tile of each algorithm; 0: none. */
+const ALGORITHMS = { direct: 0, winograd2: 2, winograd4: 4 } as const;
+
+type Algorithm = keyof typeof ALGORITHMS;
+
+/**
+ * Images that a forward pass counts on: it must not choose by their number, for an image gets the same bits in a batch of any
+ * size. A gradient knows its batch.
+ */
+const FORWARD_BATCH = 2;
+
+/** Channels from which on the larger errors of F(4 x 4) stay within the bound that any other kernel is held to. */
+const ENOUGH_CHANNELS = 16;
+/** Likewise for the pixels that a weight gradient is a sum over. */
+const ENOUGH_PIXELS = 64;
+
+/**
+ * F(4 x 4) multiplies a quarter as often, but its transforms cost as much as 3 x 3 convolutions of about 16 channels, and each
+ * point takes 16 tiles (rows of its product) at a time. Measured on llvmpipe; there, F(2 x 2) was never the fastest. On GPUs
+ * nothing is measured yet: only a tuner picks another than the first.
+ */
+function candidates(target: KernelTarget, pass: Conv2dPass, s: Conv2dShape): Algorithm[] {
+  const channels = Math.min(s.inChannels, s.outChannels);
+  const exact = pass !== "backward_weight" || s.batch * s.outHeight * s.outWidth >= ENOUGH_PIXELS;
+  // The transforms add up values of both signs, for which float16 has too few digits.
+  if (target.half || !winogradApplies(s) || channels < ENOUGH_CHANNELS || !exact) return ["direct"];
+  if (target.path === "tile") return ["direct", "winograd4", "winograd2"];
+  const tiles = (pass === "forward" ? FORWARD_BATCH : s.batch) * winogradTiles(4, s);
+  return tiles >= 16 && tiles * channels >= 2048 ? ["winograd4", "direct"] : ["direct", "winograd4"];
+}
+
+function algorithm(target: KernelTarget, pass: Conv2dPass, s: Conv2dShape): 0 | WinogradTile {
+  const batch = pass === "forward" ? "" : `${s.batch}x`;
+  const key = `conv2d_${pass} ${batch}${s.inHeight}x${s.inWidth} ${s.inChannels}>${s.outChannels} 3/1`;
+  return ALGORITHMS[choose(target, key, candidates(target, pass, s)) as Algorithm];
+}
+
+/**
+ * y[n,oy,ox,o] = bias[o] + sum over ky,kx,i of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] w[ky,kx,i,o]
+ * (+ rowBias[n,o]) (+ residual[n,oy,ox,o]).
+ */
+export function conv2dForward<B>(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  buffers: Conv2dForwardBuffers<B>,
+  label: string,
+): Launch<B>[] {
+  const tile = algorithm(target, "forward", shape);
+  return tile
+    ? winogradForward(target, { tile }, shape, buffers, label)
+    : directForward(target, shape, buffers, label);
+}
+
+/** dx[n,iy,ix,i] = sum over the products of the forward pass that x[n,iy,ix,i] is in of dy * w (+ addend). */
+export function conv2dBackwardInput<B>(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  buffers: Conv2dBackwardInputBuffers<B>,
+  label: string,
+): Launch<B>[] {
+  const tile = algorithm(target, "backward_input", shape);
+  return tile
+    ? winogradBackwardInput(target, { tile }, shape, buffers, label)
+    : directBackwardInput(target, shape, buffers, label);
+}
+
+/** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o]; db[o] = sum of dy. */
+export function conv2dBackwardWeight<B>(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  buffers: Conv2dBackwardWeightBuffers<B>,
+  label: string,
+): Launch<B>[] {
+  const tile = algorithm(target, "backward_weight", shape);
+  return tile
+    ? winogradBackwardWeight(target, { tile }, shape, buffers, label)
+    : directBackwardWeight(target, shape, buffers, label);
+}
+
+/** Floats of each scratch that a pass needs on the same target. */
+export function conv2dScratch(target: KernelTarget, pass: Conv2dPass, shape: Conv2dShape): number[] {
+  const tile = algorithm(target, pass, shape);
+  return tile ? winogradScratch(target, { tile }, pass, shape) : directScratch(target, pass, shape);
+}

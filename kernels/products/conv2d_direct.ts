@@ -1,0 +1,194 @@
+/**
+ * Convolutions by definition: each pass is one implicit matrix product (see conv2d_source.ts).
+ *
+ * @module
+ */
+import {
+  type Conv2dBackwardInputBuffers,
+  type Conv2dBackwardWeightBuffers,
+  type Conv2dForwardBuffers,
+  type Conv2dPass,
+  type Conv2dShape,
+  flopsOf,
+} from "./conv2d_shape.ts";
+import {
+  forwardProblem,
+  inputGradientProblem,
+  sumPartsSource,
+  weightGradientProblem,
+} from "./conv2d_source.ts";
+import { cachedKernel, ENOUGH_TILES, gemmGrid, gemmKernel, type GemmSize, quads } from "./gemm.ts";
+import type { GemmProblem } from "./gemm_problem.ts";
+import { grid1d, type Launch, launch } from "../source.ts";
+import type { KernelTarget } from "../target.ts";
+
+/** A 1x1 convolution of stride 1 knows no images: its pixels are one list. */
+function isFlat(s: Conv2dShape): boolean {
+  return s.kernel === 1 && s.stride === 1;
+}
+
+function windowParams(s: Conv2dShape): Record<string, number> {
+  return {
+    batch: s.batch,
+    in_h: s.inHeight,
+    in_w: s.inWidth,
+    in_c4: quads(s.inChannels),
+    out_h: s.outHeight,
+    out_w: s.outWidth,
+    out_c4: quads(s.outChannels),
+    size: s.kernel,
+    stride: s.stride,
+    pad_top: s.padTop,
+    pad_left: s.padLeft,
+    sample_rows: s.outHeight * s.outWidth,
+    has_bias: 0,
+    has_row_bias: 0,
+    has_addend: 0,
+  };
+}
+
+/** The dispatch of a problem. */
+function product<B>(
+  target: KernelTarget,
+  problem: GemmProblem,
+  size: GemmSize,
+  params: Record<string, number>,
+  buffers: Record<string, B>,
+  options: { label: string; flops: number },
+): Launch<B> {
+  const kernel = gemmKernel(target, problem, size);
+  const shape = { ...params, rows: size.rows, columns: size.columns / kernel.tile.width };
+  return launch(kernel.source, "main", shape, buffers, gemmGrid(kernel, size), options);
+}
+
+/**
+ * y[n,oy,ox,o] = bias[o] + sum over ky,kx,i of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] w[ky,kx,i,o]
+ * (+ rowBias[n,o]) (+ residual[n,oy,ox,o]).
+ */
+export function directForward<B>(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  { x, weight, bias, rowBias, residual, y }: Conv2dForwardBuffers<B>,
+  label: string,
+): Launch<B>[] {
+  const rows = shape.batch * shape.outHeight * shape.outWidth;
+  const params = {
+    ...windowParams(shape),
+    has_bias: Number(bias !== undefined),
+    has_row_bias: Number(rowBias !== undefined),
+    has_addend: Number(residual !== undefined),
+  };
+  // What is absent is never read, but something must be bound.
+  const buffers = {
+    x,
+    weight,
+    bias: bias ?? weight,
+    row_bias: rowBias ?? weight,
+    residual: residual ?? weight,
+    y,
+  };
+  const depth = shape.kernel ** 2 * 4 * quads(shape.inChannels);
+  const size = { rows, columns: 4 * quads(shape.outChannels), depth, places: 1 };
+  return [
+    product(target, forwardProblem(isFlat(shape)), size, params, buffers, { label, flops: flopsOf(shape) }),
+  ];
+}
+
+/** dx[n,iy,ix,i] = sum over the products of the forward pass that x[n,iy,ix,i] is in of dy * w (+ addend). */
+export function directBackwardInput<B>(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  { dy, weight, addend, dx }: Conv2dBackwardInputBuffers<B>,
+  label: string,
+): Launch<B>[] {
+  const { batch, stride } = shape;
+  // A strided convolution's rows fill up to a multiple of the stride.
+  const rows = batch * stride ** 2 * Math.ceil(shape.inHeight / stride) * Math.ceil(shape.inWidth / stride);
+  const form = isFlat(shape) ? "flat" : stride > 1 ? "strided" : "window";
+  const params = { ...windowParams(shape), has_addend: Number(addend !== undefined) };
+  const buffers = { dy, weight, addend: addend ?? weight, dx };
+  const depth = shape.kernel ** 2 * 4 * quads(shape.outChannels);
+  const size = { rows, columns: 4 * quads(shape.inChannels), depth, places: 1 };
+  return [
+    product(target, inputGradientProblem(form), size, params, buffers, { label, flops: flopsOf(shape) }),
+  ];
+}
+
+/** How the sum over pixels of a weight gradient is cut up. */
+interface WeightGradientPlan {
+  rows: number;
+  columns: number;
+  pixels: number;
+  /** Pixels in a line of k. */
+  width: number;
+  /** Lines of k. */
+  lines: number;
+  /** Lines of k in one part. */
+  share: number;
+  parts: number;
+}
+
+/** Pixels that a piece of a flat convolution's list has. */
+const FLAT_WIDTH = 16;
+/** Pixels that one float32 accumulator may take: more parts add up more exactly, but each is written and read again. */
+const PART_PIXELS = 4096;
+
+function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradientPlan {
+  const flat = isFlat(s);
+  const rows = s.kernel ** 2 * 4 * quads(s.inChannels);
+  const columns = 4 * quads(s.outChannels);
+  const pixels = s.batch * s.outHeight * s.outWidth;
+  const width = flat ? FLAT_WIDTH : s.outWidth;
+  const lines = Math.ceil(pixels / width);
+  const tiles = Math.ceil(rows / 32) * Math.ceil(columns / 32);
+  const wanted = Math.max(Math.ceil(ENOUGH_TILES[target.path] / tiles), Math.ceil(pixels / PART_PIXELS));
+  // A part of under 64 pixels would spend more on its result than on its sum.
+  const share = Math.min(lines, Math.max(Math.ceil(lines / wanted), Math.ceil(64 / width)));
+  return { rows, columns, pixels, width, lines, share, parts: Math.ceil(lines / share) };
+}
+
+/** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o]; db[o] = sum of dy. */
+export function directBackwardWeight<B>(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  { x, dy, dw, db, scratch: [scratch] }: Conv2dBackwardWeightBuffers<B>,
+  label: string,
+): Launch<B>[] {
+  const { rows, columns, pixels, width, lines, share, parts } = planWeightGradient(target, shape);
+  const direct = parts === 1;
+  const params = {
+    ...windowParams(shape),
+    out_w: width,
+    pixels,
+    lines,
+    share,
+    direct: Number(direct),
+    has_bias: Number(db !== undefined),
+  };
+  // The buffer for sums is bound but not written where there are parts to add, or no sums are wanted.
+  const buffers = direct
+    ? { x, dy, out: dw, sums_out: db ?? scratch }
+    : { x, dy, out: scratch, sums_out: dw };
+  const problem = weightGradientProblem(isFlat(shape));
+  const options = { label, flops: flopsOf(shape) };
+  const size = { rows, columns, depth: share * width, places: parts };
+  const launches = [product<B>(target, problem, size, params, buffers, options)];
+  if (!direct) {
+    const withSums = db !== undefined;
+    const kernel = cachedKernel(`conv2d_sum_parts${withSums ? "_bias" : ""}`, () => sumPartsSource(withSums));
+    const weights = rows * columns / 4;
+    const results: Record<string, B> = withSums ? { parts: scratch, dw, db } : { parts: scratch, dw };
+    const groups = grid1d(weights + columns / 4, 64);
+    launches.push(
+      launch(kernel, "main", { weights, columns4: columns / 4, parts }, results, groups, { label }),
+    );
+  }
+  return launches;
+}
+
+/** Floats of each scratch that a pass needs on the same target. */
+export function directScratch(target: KernelTarget, pass: Conv2dPass, shape: Conv2dShape): number[] {
+  if (pass !== "backward_weight") return [];
+  const { rows, columns, parts } = planWeightGradient(target, shape);
+  return [parts === 1 ? 4 : parts * (rows + 1) * columns];
+}

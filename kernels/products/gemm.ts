@@ -1,0 +1,85 @@
+/**
+ * Picks layout and tile of a product for a device, and keeps the generated kernels.
+ *
+ * @module
+ */
+import { gemmSubgroup, SUBGROUP_LANES } from "./gemm_subgroup.ts";
+import { allTileLayouts, tileLayouts, tileName } from "./gemm_layouts.ts";
+import { gemmTile, type TileLayout } from "./gemm_tile.ts";
+import type { GemmProblem, GemmSize, GemmTile } from "./gemm_problem.ts";
+import { type KernelSource, parseKernel } from "../source.ts";
+import { choose, type KernelTarget } from "../target.ts";
+
+export type { GemmSize } from "./gemm_problem.ts";
+
+/** A generated kernel (entry point `main`) and the tile that its grid counts in: x over rows, y over columns, z is `place`. */
+export interface GemmKernel {
+  readonly source: KernelSource;
+  readonly tile: GemmTile;
+}
+
+const cache = new Map<string, KernelSource>();
+
+/** A kernel's source by name, made on first use, so that the same variant is always the same object. */
+export function cachedKernel(name: string, code: () => string): KernelSource {
+  let source = cache.get(name);
+  if (!source) cache.set(name, source = parseKernel(name, code()));
+  return source;
+}
+
+/** A layout by the name that choices are kept under. */
+interface Layout {
+  readonly name: string;
+  readonly tile: GemmTile;
+  readonly code: (problem: GemmProblem) => string;
+}
+
+/** The kernel for a product on a target, which may choose any layout by its name. */
+export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: GemmSize): GemmKernel {
+  const { half = false } = target;
+  const subgroup = target.path === "subgroup" && target.subgroupSize === SUBGROUP_LANES;
+  const candidates = subgroup
+    ? [subgroupLayout(problem, size, half)]
+    : tileLayouts(problem, size, half).map(tileLayout);
+  const key = `${problem.name} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
+  const name = choose(target, key, candidates.map(({ name }) => name));
+  const { tile, code } = candidates.find((layout) => layout.name === name) ??
+    tileLayout(allTileLayouts(half).find((layout) => tileName(layout) === name)!);
+  const variant = `${problem.name}${half ? "_half" : ""}_${name}`;
+  return { source: cachedKernel(variant, () => code(problem)), tile };
+}
+
+/** Tiles of 32 x 32 in all that keep a device busy: a few for each core of a CPU, a few for each multiprocessor of a GPU. */
+export const ENOUGH_TILES: Readonly<Record<KernelTarget["path"], number>> = { subgroup: 16, tile: 512 };
+
+/** Workgroups along x, y, z. */
+export function gemmGrid(
+  { tile }: GemmKernel,
+  { rows, columns, places }: GemmSize,
+): [number, number, number] {
+  return [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns), places];
+}
+
+/**
+ * Few rows waste most of a tall tile, and few columns most of a wide one. Taller tiles overflow the instruction cache, wider
+ * ones spill more. A product of few rows is over soon whatever its columns: its narrow layouts would only be more to compile.
+ */
+function subgroupLayout({ wideOnly }: GemmProblem, { rows, columns }: GemmSize, half: boolean): Layout {
+  const tall = rows > 32;
+  const width = wideOnly || !tall || columns > 16 ? 4 : columns > 8 ? 2 : 1;
+  const tile: GemmTile = { rows: tall ? 32 : 16, columns: width * SUBGROUP_LANES, width };
+  return {
+    name: `subgroup_${tile.rows}x${tile.columns}`,
+    tile,
+    code: (problem) => gemmSubgroup(problem, tile, half),
+  };
+}
+
+function tileLayout(tile: TileLayout): Layout {
+  return { name: tileName(tile), tile, code: (problem) => gemmTile(problem, tile) };
+}
+
+/** Quads that hold `count` elements. */
+export function quads(count: number): number {
+  return Math.ceil(count / 4);
+}

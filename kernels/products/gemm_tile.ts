@@ -1,0 +1,293 @@
+/**
+ * The layouts for GPUs: a workgroup stages some k of its rows of A and columns of B in workgroup memory at a time, and each
+ * thread keeps a block of the tile in registers.
+ *
+ * How a stage lies in memory, and why: a warp reads or writes vectors by 128 bytes at a time (eight threads with a `vec4f`,
+ * sixteen with a `vec4<f16>`), which costs one access if they meet different columns of the memory's banks, or one element.
+ * Neighbouring threads differ in `tx`.
+ * - An operand along `lines` lies as [k][quad of lines]: neighbours load, write and read neighbouring quads.
+ * - An operand along `k` lies as it was loaded, [quad of k][line]: a thread never writes less than a vector, because WGSL
+ *   lets a write of one component touch the others. Of eight threads that write, some hold other k of the same line; an
+ *   exclusive or with `spread` moves those to other banks, and takes no memory, as padding would: two stages of 128x128x8
+ *   fill the 16 KiB that every device has. A thread's rows lie `threadsY` apart, so that neighbours read neighbours. Its
+ *   columns follow each other (they are stored as vectors), so a quad's four lines lie a quarter of the stage apart instead.
+ *
+ * With two stages (`double`), a turn issues its loads, multiplies what the turn before has staged, which hides the loads'
+ * latency, and needs one barrier, since nobody writes where others may still read. With one stage the loaded values take no
+ * registers during the arithmetic, and it is left to other workgroups to hide the latency.
+ *
+ * Elements in float16 (`half`) are staged and multiplied as such, two in one instruction where the device can: the products of
+ * one stage add up in float16, and the sums of stages in float32. That bounds the error to that of sums of 16 terms.
+ *
+ * All these layouts sum up an element of C in the order of k, and give the same bits; only column sums may differ.
+ *
+ * @module
+ */
+import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import { range } from "../range.ts";
+
+/** A tile, and how a workgroup computes it. All sizes are powers of two. */
+export interface TileLayout extends GemmTile {
+  /** k staged at a time. */
+  readonly depth: number;
+  /** Rows and columns that one thread computes. */
+  readonly block: readonly [rows: number, columns: number];
+  /** Whether two stages take turns. */
+  readonly double: boolean;
+  /** Whether elements are float16. */
+  readonly half: boolean;
+}
+
+/** Threads of a workgroup. */
+export function threadsOf({ rows, columns, block }: TileLayout): number {
+  return rows * columns / (block[0] * block[1]);
+}
+
+/** Bytes of workgroup memory, with column sums or without. */
+export function workgroupBytes(layout: TileLayout, columnSums: boolean): number {
+  const { rows, columns, depth, double, half } = layout;
+  const stages = (double ? 2 : 1) * (rows + columns) * depth * (half ? 2 : 4);
+  return stages + (half && columnSums ? 16 * threadsOf(layout) : 0);
+}
+
+const X = "xyzw";
+
+/** Quads of k in a turn of the innermost loop: some 256 instructions, beside which its test and guards cost little. */
+function unrolled({ depth, block, half }: TileLayout): number {
+  const quads = 64 / (block[0] * block[1]);
+  return Math.max(1, Math.min(depth / 4, half ? 2 * quads : quads));
+}
+
+/** One operand's way from memory into registers; all strings are WGSL statements. */
+interface Staging {
+  readonly setup: string;
+  readonly turn: string;
+  /** Loads of the k from quad `k` on. */
+  readonly load: string;
+  /** Variables that hold what was loaded. */
+  readonly loaded: readonly string[];
+  /** Writes to the stage that begins at `put_<name>`. */
+  readonly put: string;
+}
+
+/** Where in a stage of an operand along k the quad of k `k` of a row of A lies; WGSL expressions. */
+function placeOfRow(layout: TileLayout, row: string, k: string): string {
+  return `(${k}) * ${layout.rows}u + ((${row}) ^ ((${k}) * ${spread(layout, layout.rows)}u))`;
+}
+
+/** Likewise for column `x` of a quad of columns of B. */
+function placeOfColumn(layout: TileLayout, quad: string, x: string, k: string): string {
+  const width = layout.columns / 4;
+  const bank = `(${quad}) ^ (${x}) ^ ((${k}) * ${spread(layout, width)}u)`;
+  return `(${k}) * ${layout.columns}u + (${x}) * ${width}u + (${bank})`;
+}
+
+/** How far apart the quads of k are moved that are written at a time; `room` must hold them all. */
+function spread({ depth, half }: TileLayout, room: number): number {
+  return Math.min(half ? 16 : 8, room) / (depth / 4);
+}
+
+/** How the threads share the loads of an operand. */
+function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout): Staging {
+  const count = name === "a" ? layout.rows : layout.columns;
+  const first = name === "a" ? "row" : "column";
+  const threads = threadsOf(layout);
+  const quads = layout.depth / 4;
+  const loads = range(count * quads / threads);
+  const loaded = loads.map((j) => `${name}_v${j}`);
+  const put = (at: (j: number) => string) =>
+    loads.map((j) => `stage_${name}[put_${name} + ${at(j)}] = ${loaded[j]};`).join("\n");
+  // Where several quads of k are multiplied in one turn, those beyond the last must be zero.
+  const masked = (value: string, inside: string) =>
+    unrolled(layout) > 1 ? `select(Stored4(), ${value}, ${inside})` : value;
+  if (operand.along === "k") {
+    const slots = loads.map((j) => `${name}${j}`);
+    const line = (j: number) => `(thread / ${quads}u + ${j * threads / quads}u)`;
+    const k = `thread % ${quads}u`;
+    return {
+      loaded,
+      setup: slots.map((slot, j) => operand.setup(slot, `${first} + ${line(j)}`)).join("\n"),
+      turn: slots.map((slot) => operand.turn(slot)).join("\n"),
+      load: [
+        `let ${name}_k = k + ${k};`,
+        ...slots.map((slot, j) =>
+          `let ${loaded[j]} = ${masked(operand.load(slot, `${name}_k`), `${name}_k < depth`)};`
+        ),
+      ].join("\n"),
+      put: put((j) =>
+        name === "a"
+          ? placeOfRow(layout, line(j), k)
+          : placeOfColumn(layout, `${line(j)} / 4u`, `${line(j)} % 4u`, k)
+      ),
+    };
+  }
+  const width = count / 4;
+  const load = (j: number) => {
+    const k = `${name}_k${j}`;
+    return `let ${k} = 4u * k + thread / ${width}u + ${j * threads / width}u;
+      let ${loaded[j]} = ${masked(operand.load(name, k), `${k} < 4u * depth`)};`;
+  };
+  return {
+    loaded,
+    setup: operand.setup(name, `${first} / 4u + thread % ${width}u`),
+    turn: operand.turn(name),
+    load: loads.map(load).join("\n"),
+    put: put((j) => `thread + ${j * threads}u`),
+  };
+}
+
+/** The block of a thread: which rows of the tile it has (an expression), and its quads of columns. */
+function blockOf(layout: TileLayout, a: GemmOperand) {
+  const [rows, columns] = layout.block;
+  const threadsX = layout.columns / columns;
+  const threadsY = layout.rows / rows;
+  return {
+    rows: range(rows).map((r) =>
+      a.along === "k" ? `${r * threadsY}u + ty` : `4u * (${(r >> 2) * threadsY}u + ty) + ${r & 3}u`
+    ),
+    quads: range(columns / 4).map((c) => `${c * threadsX}u + tx`),
+  };
+}
+
+/**
+ * Multiplies the quad `i` of k of the stages that begin at `from_a` and `from_b`. What a thread reads of B for the quad stays in
+ * registers, while its rows of A pass by one after the other (or, along lines, one k after the other).
+ */
+function multiplyQuad({ a, b }: GemmProblem, layout: TileLayout, rows: string[], quads: string[]): string {
+  const sum = layout.half ? "h" : "c";
+  const all = [0, 1, 2, 3];
+  const readB = (x: number) =>
+    quads.map((quad, c) =>
+      b.along === "k"
+        ? `let q${x}_${c} = Stored4(${all.map((j) => `t${c}_${j}.${X[x]}`).join(", ")});`
+        : `let q${x}_${c} = stage_b[from_b + (4u * i + ${x}u) * ${layout.columns / 4}u + ${quad}];`
+    );
+  const quadsOfB = b.along === "k"
+    ? quads.flatMap((quad, c) =>
+      all.map((j) => `let t${c}_${j} = stage_b[from_b + ${placeOfColumn(layout, quad, `${j}u`, "i")}];`)
+    )
+    : [];
+  const add = (r: number, element: string, x: number) =>
+    quads.map((_, c) => `${sum}${r}_${c} = fma(Stored4(${element}), q${x}_${c}, ${sum}${r}_${c});`);
+  if (a.along === "k") {
+    return [
+      ...quadsOfB,
+      ...all.flatMap(readB),
+      ...rows.flatMap((row, r) => [
+        `let p${r} = stage_a[from_a + ${placeOfRow(layout, row, "i")}];`,
+        ...all.flatMap((x) => add(r, `p${r}.${X[x]}`, x)),
+      ]),
+    ].join("\n");
+  }
+  const threadsY = layout.rows / layout.block[0];
+  const readA = (x: number) =>
+    range(rows.length / 4).map((q) =>
+      `let p${x}_${q} = stage_a[from_a + (4u * i + ${x}u) * ${layout.rows / 4}u + ${q * threadsY}u + ty];`
+    );
+  return [
+    ...quadsOfB,
+    ...all.flatMap((x) => [
+      ...readB(x),
+      ...readA(x),
+      ...rows.flatMap((_, r) => add(r, `p${x}_${r >> 2}.${X[r & 3]}`, x)),
+    ]),
+  ].join("\n");
+}
+
+/** Multiplies the first `quads` quads of k of the stage `stage`. */
+function multiply(quads: string, stage: string, body: string, sums: string[], layout: TileLayout): string {
+  const { rows, columns, depth, half } = layout;
+  const unroll = unrolled(layout);
+  const each = (statement: (sum: string) => string) => half ? sums.map(statement).join("\n") : "";
+  return `{
+    let from_a = ${stage} * ${rows * depth / 4}u;
+    let from_b = ${stage} * ${columns * depth / 4}u;
+    ${each((sum) => `var h${sum} = Stored4();`)}
+    for (var quad = 0u; quad < ${quads}; quad += ${unroll}u) {
+      ${range(unroll).map((u) => `{ let i = quad + ${u}u;\n${body} }`).join("\n")}
+    }
+    ${each((sum) => `c${sum} += vec4f(h${sum});`)}
+  }`;
+}
+
+/** Adds the threads' partial column sums in a fixed order and stores them from the first row of tiles. */
+function combineSums(layout: TileLayout): string {
+  const width = layout.columns / 4;
+  const room = layout.half ? "partial_sums" : "stage_b";
+  const terms = range(threadsOf(layout) / width).map((i) => `${room}[thread + ${i * width}u]`).join(" + ");
+  return `
+  workgroupBarrier();
+  ${room}[thread] = sums;
+  workgroupBarrier();
+  if (group.x == 0u && thread < ${width}u) { store_sums(place, column / 4u + thread, ${terms}); }`;
+}
+
+/** WGSL of a product with tiles in workgroup memory. */
+export function gemmTile(problem: GemmProblem, layout: TileLayout): string {
+  const { rows, columns, depth, double, half, width } = layout;
+  const a = staging("a", problem.a, layout);
+  const b = staging("b", problem.b, layout);
+  const block = blockOf(layout, problem.a);
+  const sums = block.rows.flatMap((_, r) => block.quads.map((_, c) => `${r}_${c}`));
+  const product = multiplyQuad(problem, layout, block.rows, block.quads);
+  const put = `let put_a = stage * ${rows * depth / 4}u;
+      let put_b = stage * ${columns * depth / 4}u;
+      ${a.put}
+      ${b.put}
+      ${problem.columnSums ? b.loaded.map((value) => `sums += vec4f(${value});`).join("\n") : ""}`;
+  const staged = `min(${depth / 4}u, depth - k)`;
+  const other = "(stage ^ 1u)";
+  const turn = double
+    ? `${multiply("pending", other, product, sums, layout)}
+      ${put}
+      workgroupBarrier();
+      pending = ${staged};
+      stage ^= 1u;`
+    : `workgroupBarrier();
+      ${put}
+      workgroupBarrier();
+      ${multiply(staged, "stage", product, sums, layout)}`;
+  const active = problem.a.anyActive?.("row", `row + ${rows - 1}u`);
+  const body = `${problem.turn}
+    ${active ? `if (!${active}) { continue; }` : ""}
+    ${a.turn}
+    ${b.turn}
+    let depth = ${problem.depth};
+    for (var k = 0u; k < depth; k += ${depth / 4}u) {
+      ${a.load}
+      ${b.load}
+      ${turn}
+    }`;
+  const stages = double ? 2 : 1;
+  const threadsX = columns / layout.block[1];
+  const store = (row: string, r: number) => {
+    const line = problem.targetRows ? `target_row(row + ${row})` : `row + ${row}`;
+    const quads = block.quads.map((quad, c) => `store(place, line, column / 4u + ${quad}, c${r}_${c});`);
+    return `{ let line = ${line};\n${quads.join("\n")} }`;
+  };
+  return `${columnTypes(width, half)}
+${problem.declarations}
+var<workgroup> stage_a: array<Stored4, ${stages * rows * depth / 4}>;
+var<workgroup> stage_b: array<Stored4, ${stages * columns * depth / 4}>;
+${half && problem.columnSums ? `var<workgroup> partial_sums: array<vec4f, ${threadsOf(layout)}>;` : ""}
+
+@compute @workgroup_size(${threadsOf(layout)})
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  let place = group.z;
+  let row = group.x * ${rows}u;
+  let column = group.y * ${columns}u;
+  let tx = thread % ${threadsX}u;
+  let ty = thread / ${threadsX}u;
+  ${problem.prologue}
+  ${a.setup}
+  ${b.setup}
+  ${sums.map((sum) => `var c${sum} = vec4f();`).join("\n")}
+  ${problem.columnSums ? "var sums = vec4f();" : ""}
+  ${double ? "var" : "let"} stage = 0u;
+  ${double ? "var pending = 0u; // quads of k that are staged and not yet multiplied" : ""}
+  ${outerLoop(problem, body)}
+  ${double ? multiply("pending", other, product, sums, layout) : ""}
+  ${block.rows.map(store).join("\n")}
+  ${problem.columnSums ? combineSums(layout) : ""}
+}`;
+}

@@ -1,0 +1,93 @@
+/**
+ * Batched matrix products over strided layouts: attention with heads as channel slices of NHWC tensors.
+ *
+ * @module
+ */
+import { gemmGrid, gemmKernel } from "./gemm.ts";
+import { matmulProblem } from "./matmul_source.ts";
+import { type Launch, launch } from "../source.ts";
+import type { KernelTarget } from "../target.ts";
+
+/** Where the matrix of one (batch, head) lies; strides in floats. */
+export interface MatmulOutput {
+  rowStride: number;
+  batchStride: number;
+  headStride: number;
+}
+
+/** An input matrix: element (row, column) at row*rowStride + column, or, transposed, at column*rowStride + row. */
+export interface MatmulInput extends MatmulOutput {
+  transposed: boolean;
+}
+
+/** Shape of a batched product. */
+export interface MatmulShape {
+  batch: number;
+  heads: number;
+  m: number;
+  n: number;
+  k: number;
+  a: MatmulInput;
+  b: MatmulInput;
+  c: MatmulOutput;
+  alpha: number;
+}
+
+/** Buffers of {@linkcode matmul}. */
+export interface MatmulBuffers<B> {
+  a: B;
+  b: B;
+  c: B;
+  /** Same layout as c. */
+  addend?: B;
+}
+
+/**
+ * C[b,h][i,j] = alpha * sum over k of A[b,h][i,k] B[b,h][k,j] (+ addend[b,h][i,j]).
+ *
+ * Rows of C end at a multiple of 4 floats: the up to three columns beyond the last one are written as zero. Where the heads
+ * are slices of one row (headStride < rowStride) that is done once, after the last head; else in the matrix of every head.
+ */
+export function matmul<B>(
+  target: KernelTarget,
+  shape: MatmulShape,
+  { a, b, c, addend }: MatmulBuffers<B>,
+  label: string,
+): Launch<B>[] {
+  const { batch, heads, m, n, k, alpha } = shape;
+  const sliced = heads > 1 && shape.c.headStride < shape.c.rowStride;
+  const rowEnd = sliced ? (heads - 1) * shape.c.headStride + n : n;
+  const padded = n + (4 - rowEnd % 4) % 4;
+  const problem = matmulProblem({
+    transposedA: shape.a.transposed,
+    transposedB: shape.b.transposed,
+    // Where heads are slices, a quad that reached beyond a head would write into the next one.
+    scalar: ![shape.a, shape.b, shape.c].every(isAligned) || (sliced && n % 4 !== 0),
+  });
+  const size = { rows: m, columns: padded, depth: k, places: batch * heads };
+  const kernel = gemmKernel(target, problem, size);
+  const params = {
+    ...{ heads, m, n, k, alpha },
+    columns: Math.ceil(padded / kernel.tile.width),
+    padded_n: padded,
+    sliced: Number(sliced),
+    has_addend: Number(addend !== undefined),
+    ...strides("a", shape.a),
+    ...strides("b", shape.b),
+    ...strides("c", shape.c),
+  };
+  // An absent addend is never read, but something must be bound.
+  const buffers = { a, b, c, addend: addend ?? a };
+  const groups = gemmGrid(kernel, size);
+  return [
+    launch(kernel.source, "main", params, buffers, groups, { label, flops: 2 * batch * heads * m * n * k }),
+  ];
+}
+
+function isAligned({ rowStride, batchStride, headStride }: MatmulOutput): boolean {
+  return rowStride % 4 === 0 && batchStride % 4 === 0 && headStride % 4 === 0;
+}
+
+function strides(name: string, { rowStride, batchStride, headStride }: MatmulOutput): Record<string, number> {
+  return { [`${name}_row`]: rowStride, [`${name}_batch`]: batchStride, [`${name}_head`]: headStride };
+}

@@ -1,0 +1,125 @@
+/**
+ * The matrices of Winograd's minimal filtering F(m x m, 3 x 3), and WGSL that multiplies with them (see winograd_source.ts).
+ *
+ * @module
+ */
+import { range } from "../range.ts";
+
+/** Side m of a tile of outputs. */
+export type WinogradTile = 2 | 4;
+
+/**
+ * Points at which polynomials are evaluated: zero, then pairs p, -p; infinity comes last and is not listed. Errors of F(4 x 4)
+ * with 0, 1, -1, 2, -2, as in the paper, are twice as large (rms; the largest ones three times).
+ */
+const POINTS: { readonly [T in WinogradTile]: readonly number[] } = {
+  2: [0, 1, -1],
+  4: [0, 0.75, -0.75, 1.5, -1.5],
+};
+
+/** Rows of numbers. */
+export type Matrix = readonly (readonly number[])[];
+
+/** What a convolution y = A^T [(G w) (B^T x)] of m outputs with 3 weights is made of: [m, m+2], [m+2, 3], [m+2, m+2]. */
+export interface WinogradMatrices {
+  readonly outputs: Matrix;
+  readonly weights: Matrix;
+  readonly inputs: Matrix;
+}
+
+/** A^T, G and B^T by Cook's and Toom's construction (Lavin & Gray 2016, section 4). */
+export function winogradMatrices(tile: WinogradTile): WinogradMatrices {
+  const points = POINTS[tile];
+  const powers = (count: number) => points.map((p) => range(count).map((i) => p ** i));
+  const infinity = (count: number) => range(count).map((i) => Number(i === count - 1));
+  const others = (p: number) => points.filter((q) => q !== p);
+  const scale = (p: number) => others(p).reduce((product, q) => product * (p - q), 1);
+  return {
+    outputs: transpose([...powers(tile), infinity(tile)]),
+    weights: [...powers(3).map((row, j) => row.map((v) => v / scale(points[j]))), infinity(3)],
+    inputs: [...points.map((p) => [...polynomial(others(p)), 0]), polynomial(points)],
+  };
+}
+
+/** Coefficients, from the constant up, of the product of (x - root). */
+function polynomial(roots: readonly number[]): number[] {
+  const times = (c: number[], root: number) =>
+    range(c.length + 1).map((i) => (c[i - 1] ?? 0) - root * (c[i] ?? 0));
+  return roots.reduce(times, [1]);
+}
+
+/** Rows as columns. */
+export function transpose(matrix: Matrix): Matrix {
+  return matrix[0].map((_, j) => matrix.map((row) => row[j]));
+}
+
+/** WGSL statements that declare `out(i)` as element i of a matrix times a vector of names. */
+export type Multiply = (matrix: Matrix, values: readonly string[], out: (i: number) => string) => string[];
+
+/** First points of pairs: the coefficients of p and -p differ in every second sign. */
+function pairs(points: number): number[] {
+  return range((points - 2) / 2).map((i) => 2 * i + 1);
+}
+
+/** Rows are points: those of a pair share the sums of their even and of their odd terms. */
+export const toPoints: Multiply = (matrix, values, out) => [
+  ...[0, matrix.length - 1].map((i) => `let ${out(i)} = ${combination(matrix[i], values)};`),
+  ...pairs(matrix.length).flatMap((i) => {
+    const terms = (even: boolean) => matrix[i].map((c, j) => (c === matrix[i + 1][j]) === even ? c : 0);
+    return [
+      `let ${out(i)}_even = ${combination(terms(true), values)};`,
+      `let ${out(i)}_odd = ${combination(terms(false), values)};`,
+      `let ${out(i)} = ${out(i)}_even + ${out(i)}_odd;`,
+      `let ${out(i + 1)} = ${out(i)}_even - ${out(i)}_odd;`,
+    ];
+  }),
+];
+
+/** Columns are points: rows share the sum and the difference of the values of a pair. */
+export const fromPoints: Multiply = (matrix, values, out) => {
+  const shared = pairs(values.length).flatMap((j) => [
+    `let ${out(0)}_sum${j} = ${values[j]} + ${values[j + 1]};`,
+    `let ${out(0)}_difference${j} = ${values[j]} - ${values[j + 1]};`,
+  ]);
+  const row = (coefficients: readonly number[]) => {
+    const [left, names] = [[...coefficients], [...values]];
+    for (const j of pairs(values.length)) {
+      names[j] = `${out(0)}_${left[j] === left[j + 1] ? "sum" : "difference"}${j}`;
+      left[j + 1] = 0;
+    }
+    return combination(left, names);
+  };
+  return [...shared, ...matrix.map((coefficients, i) => `let ${out(i)} = ${row(coefficients)};`)];
+};
+
+/** WGSL of a sum of multiples of vectors. */
+function combination(coefficients: readonly number[], values: readonly string[]): string {
+  const terms = coefficients.flatMap((c, i) => {
+    if (c === 0) return [];
+    const size = Math.abs(c);
+    const factor = size === 1 ? "" : `${Number.isInteger(size) ? `${size}.0` : size} * `;
+    return [`${c < 0 ? "-" : "+"} ${factor}${values[i]}`];
+  });
+  return terms.join(" ").replace(/^\+ /, "");
+}
+
+/**
+ * WGSL from `in<i>_<j>` to `out<i>_<j>` = M in M^T.
+ *
+ * @param finish WGSL that takes element i, j of the result; it comes as soon as that is there
+ */
+export function multiplyBothSides(
+  multiply: Multiply,
+  matrix: Matrix,
+  finish: (i: number, j: number) => string,
+): string {
+  const [rows, columns] = [range(matrix.length), range(matrix[0].length)];
+  const statements = [
+    ...columns.flatMap((j) => multiply(matrix, columns.map((i) => `in${i}_${j}`), (i) => `half${i}_${j}`)),
+    ...rows.flatMap((i) => [
+      ...multiply(matrix, columns.map((j) => `half${i}_${j}`), (j) => `out${i}_${j}`),
+      ...rows.map((j) => finish(i, j)),
+    ]),
+  ];
+  return statements.join("\n  ");
+}

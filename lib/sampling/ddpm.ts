@@ -1,0 +1,274 @@
+/**
+ * A trained model, ready to draw images.
+ *
+ * @module
+ */
+import { type DrawSettings, drawSettings, type GenerateOptions } from "./request.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
+import { type Drawn, type DrawOptions, Generator, generatorRows, type ImageRequest } from "./generator.ts";
+import { batchSizes, RunningBatch } from "./running_batch.ts";
+import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
+import type { NoiseSchedule } from "../diffusion/schedule.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
+import { type Gpu, openGpu } from "../gpu/device.ts";
+import { createBuffer, destroyBuffer } from "../gpu/memory.ts";
+import { type ImageMetadata, Images } from "../image/images.ts";
+import { imageSize, type UNetConfig } from "../model/config.ts";
+import { recordForward } from "../model/network.ts";
+import { checkPrecision, type Precision } from "../model/precision.ts";
+import { readModel } from "./trained_model.ts";
+import { Tuning, type TuningOptions, type TuningProgress } from "../tuning/tuning.ts";
+
+export type { GenerateOptions } from "./request.ts";
+
+/** Options of {@linkcode DDPM.load}; `tune` is `off` unless given where there is no `tuningDirectory`. */
+export interface LoadModelOptions extends TuningOptions {
+  /** A device to use; one is opened, and closed by {@linkcode DDPM.close}, if this is not given. */
+  readonly gpu?: Gpu;
+  /** How activations lie in memory; default float32. `float16` needs an adapter with `shader-f16`, and rounds more. */
+  readonly precision?: Precision;
+  /** Told when a damaged file was replaced by an older one; `console.warn` if not given. */
+  readonly onWarning?: (message: string) => void;
+  /** Told while kernels are tried, which is when images are drawn in a batch of a size that is new. */
+  readonly onTuning?: (progress: TuningProgress) => void;
+}
+
+/** One trajectory from noise to image, as pictures. */
+export interface Trajectory {
+  /** The finished images, as {@linkcode DDPM.generate} draws them. */
+  readonly images: Images;
+  /** x_t after each kept step. */
+  readonly noisy: readonly Images[];
+  /** What the model takes the finished image to be, at each kept step. */
+  readonly predicted: readonly Images[];
+  /** Timestep that the network was told at each kept step. */
+  readonly timesteps: readonly number[];
+}
+
+/** A denoising diffusion model on a device. */
+export class DDPM {
+  /** The network. */
+  readonly config: UNetConfig;
+  /** The noise schedule that it was trained with. */
+  readonly schedule: NoiseSchedule;
+  /** Class names in the order of their labels; empty for an unconditional model. */
+  readonly classes: readonly string[];
+  /** Directory it was loaded from. */
+  readonly path: string;
+  /** How its activations lie in memory. */
+  readonly precision: Precision;
+  readonly #gpu: Gpu;
+  readonly #ownsGpu: boolean;
+  readonly #weights: GPUBuffer;
+  readonly #tuning: Tuning;
+  readonly #onTuning: LoadModelOptions["onTuning"];
+  #generator: Generator | undefined;
+  readonly #batches: RunningBatch[] = [];
+  /** Settles when what was asked for so far is done. */
+  #idle: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  private constructor(parts: {
+    gpu: Gpu;
+    ownsGpu: boolean;
+    config: UNetConfig;
+    schedule: NoiseSchedule;
+    classes: readonly string[];
+    path: string;
+    weights: GPUBuffer;
+    precision: Precision;
+    tuning: Tuning;
+    onTuning: LoadModelOptions["onTuning"];
+  }) {
+    this.config = parts.config;
+    this.schedule = parts.schedule;
+    this.classes = parts.classes;
+    this.path = parts.path;
+    this.#gpu = parts.gpu;
+    this.#ownsGpu = parts.ownsGpu;
+    this.#weights = parts.weights;
+    this.precision = parts.precision;
+    this.#tuning = parts.tuning;
+    this.#onTuning = parts.onTuning;
+  }
+
+  /**
+   * Loads a run directory of {@linkcode train}, a diffusers pipeline directory, or a directory with one network.
+   *
+   * @throws {CheckpointError} naming the file, and the tensor where there is one
+   * @throws {ConfigError} for a network or schedule with features that are not supported, or a precision that the adapter
+   *   cannot compute with
+   * @throws {DeviceError} where there is no adapter, or it cannot hold the model
+   */
+  static async load(directory: string, options: LoadModelOptions = {}): Promise<DDPM> {
+    const { tuningDirectory, tune = tuningDirectory === undefined ? "off" : "auto", onTuning } = options;
+    const { precision = "float32" } = options;
+    const { flat, ...model } = await readModel(directory, precision, options);
+    const gpu = options.gpu ?? await openGpu();
+    try {
+      checkPrecision(gpu, precision);
+      const tuning = await Tuning.open(gpu, { tune, tuningDirectory }, options.onWarning ?? console.warn);
+      const weights = createBuffer(gpu, flat.byteLength, "weights");
+      gpu.device.queue.writeBuffer(weights, 0, flat);
+      return new DDPM({ ...model, gpu, ownsGpu: !options.gpu, weights, precision, tuning, onTuning });
+    } catch (error) {
+      if (!options.gpu) gpu.close();
+      throw error;
+    }
+  }
+
+  /** Adapter the model runs on. */
+  get adapter(): string {
+    return this.#gpu.adapter.name;
+  }
+
+  /**
+   * Draws images. Image `i` depends on the options and on `seed + i` alone, not on how many are drawn with it.
+   *
+   * @returns `count` images for each class asked for, in order, each with its metadata
+   * @throws {ConfigError} for an unknown class or a number out of range
+   * @throws {DeviceError} where the device cannot hold the batch, or the model was closed
+   */
+  async generate(options: GenerateOptions = {}): Promise<Images> {
+    const settings = drawSettings(options, this);
+    const { steps, sampler, eta, guidance, seed, labels } = settings;
+    const plan = planSampling(sampler, this.schedule, { steps, eta });
+    const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
+    const slots = Math.min(settings.batch, requests.length);
+    const { images } = await this.#draw(slots, settings.guided, requests, plan, { onStep: options.onStep });
+    return this.#finished(images, settings);
+  }
+
+  /**
+   * Draws images, all at once, and keeps pictures of the way there.
+   *
+   * @param options as for {@linkcode DDPM.generate}; `batch` has no meaning here
+   * @param frames how many moments to keep, 2 or more, evenly spaced, the last being the finished image (no more than
+   *   there are steps are kept); or the steps to keep, counted from 0, in ascending order
+   * @throws {ConfigError} for an unknown class or a number out of range
+   * @throws {DeviceError} where the device cannot hold the images, or the model was closed
+   */
+  async trajectory(options: GenerateOptions, frames: number | readonly number[]): Promise<Trajectory> {
+    const settings = drawSettings(options, this);
+    const { steps, sampler, eta, guidance, guided, seed, labels } = settings;
+    const plan = planSampling(sampler, this.schedule, { steps, eta });
+    const previewAt = keptSteps(frames, steps);
+    const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
+    const drawOptions = { onStep: options.onStep, previewAt };
+    const { images, noisy, previews } = await this.#draw(
+      requests.length,
+      guided,
+      requests,
+      plan,
+      drawOptions,
+    );
+    const [height, width] = imageSize(this.config);
+    const toImages = (data: Float32Array) => Images.fromFloats(data, requests.length, height, width);
+    return {
+      images: this.#finished(images, settings),
+      noisy: noisy.map(toImages),
+      predicted: previews.map(toImages),
+      timesteps: previewAt.map((step) => plan[step].timestep),
+    };
+  }
+
+  /**
+   * A batch that images can join and leave at any step; for servers. It is freed with the model.
+   *
+   * @param options `rows`: rows of the network's largest batch; an image with guidance takes two
+   * @throws {ConfigError} for `rows` below 1
+   * @throws {DeviceError} where the device cannot hold it, or the model was closed
+   */
+  async startBatch({ rows }: { readonly rows: number }): Promise<RunningBatch> {
+    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
+    const target = await this.#kernelsFor(batchSizes(rows));
+    const options = { ...this.#network, rows, target };
+    const batch = await RunningBatch.build(this.#gpu, options);
+    this.#batches.push(batch);
+    return batch;
+  }
+
+  /** Frees the model once it has drawn what it was asked for; the device too, if {@linkcode DDPM.load} opened it. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#idle;
+    this.#generator?.destroy();
+    for (const batch of this.#batches) batch.destroy();
+    destroyBuffer(this.#gpu, this.#weights);
+    if (this.#ownsGpu) this.#gpu.close();
+  }
+
+  /** What every batch is made for. */
+  get #network(): { config: UNetConfig; weights: GPUBuffer; precision: Precision } {
+    return { config: this.config, weights: this.#weights, precision: this.precision };
+  }
+
+  /** Images with what is known of each. */
+  #finished(data: Float32Array, settings: DrawSettings): Images {
+    const { labels, seed, sampler, steps, eta, guidance } = settings;
+    const [height, width] = imageSize(this.config);
+    const metadata = labels.map((label, i): ImageMetadata => ({
+      model: this.path,
+      class: this.classes[label] ?? "none",
+      seed: seed + i,
+      sampler,
+      steps,
+      ...(eta === undefined ? {} : { eta }),
+      guidance,
+      ...(this.precision === "float16" ? { precision: this.precision } : {}),
+    }));
+    return Images.fromFloats(data, labels.length, height, width, metadata);
+  }
+
+  /** Draws when everything asked for earlier is done: two at once would write to the same buffers. */
+  #draw(
+    slots: number,
+    guided: boolean,
+    requests: readonly ImageRequest[],
+    plan: readonly SamplerStep[],
+    options: DrawOptions,
+  ): Promise<Drawn> {
+    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
+    const drawn = this.#idle.then(async () => {
+      const generator = await this.#generatorFor(slots, guided);
+      return await generator.draw(requests, plan, options);
+    });
+    this.#idle = drawn.catch(() => {});
+    return drawn;
+  }
+
+  /** The kernels for batches of some sizes, tried out where that is to be done. */
+  async #kernelsFor(rows: readonly number[]): Promise<KernelTarget> {
+    const graphs = () => rows.map((rows) => recordForward(this.config, rows, this.precision).g);
+    return await this.#tuning.tuned(graphs, this.#onTuning);
+  }
+
+  /** A generator for so many slots; the last one is kept, and freed first where another is needed. */
+  async #generatorFor(slots: number, guided: boolean): Promise<Generator> {
+    const present = this.#generator;
+    if (present?.slots === slots && present.guided === guided) return present;
+    this.#generator = undefined;
+    present?.destroy();
+    const target = await this.#kernelsFor([generatorRows({ slots, guided })]);
+    const options = { ...this.#network, slots, guided, target };
+    return this.#generator = await Generator.build(this.#gpu, options);
+  }
+}
+
+/** The steps of a trajectory that are kept. */
+function keptSteps(frames: number | readonly number[], steps: number): readonly number[] {
+  const last = steps - 1;
+  if (typeof frames === "number") {
+    if (!Number.isSafeInteger(frames) || frames < 2) {
+      throw new ConfigError("frames", frames, "a whole number of 2 or more");
+    }
+    const kept = Math.min(frames, steps);
+    return Array.from({ length: kept }, (_, i) => kept === 1 ? last : Math.round(i * last / (kept - 1)));
+  }
+  const rising = frames.every((step, i) =>
+    Number.isSafeInteger(step) && step <= last && step > (i === 0 ? -1 : frames[i - 1])
+  );
+  if (!rising) throw new ConfigError("frames", frames, `steps from 0 to ${last} in ascending order`);
+  return frames;
+}

@@ -1,0 +1,82 @@
+/**
+ * The forward process as pictures.
+ *
+ * @module
+ */
+import type { NoiseSchedule } from "../diffusion/schedule.ts";
+import { ConfigError } from "../errors.ts";
+import { Images } from "../image/images.ts";
+import { normal2, splitSeed, threefry4x32 } from "../random.ts";
+
+/** Keeps this noise apart from every other use of a seed. */
+const COUNTER = 0x70696374;
+
+/**
+ * Timesteps to show a process at, the last first: closer together towards 0, in proportion to the square, since that is
+ * where there is something to be seen; and round numbers, but for the last.
+ *
+ * @param count how many at most, 2 or more
+ * @param last the last timestep
+ * @returns descending, from `last` to 0
+ */
+export function shownTimesteps(count: number, last: number): number[] {
+  const round = (t: number) => {
+    const unit = last < 500 ? 1 : t < 100 ? 10 : 50;
+    return Math.round(t / unit) * unit;
+  };
+  const between = Array.from({ length: count }, (_, i) => round(last * (i / (count - 1)) ** 2));
+  return [...new Set([...between.slice(0, -1).filter((t) => t < last), last])].reverse();
+}
+
+/**
+ * Steps of a process from noise to image to show it at: closer together towards the end, in proportion to the square.
+ *
+ * @param count how many at most, 2 or more
+ * @param steps how many there are
+ * @returns ascending, from 0 to `steps - 1`
+ */
+export function shownSteps(count: number, steps: number): number[] {
+  const left = Array.from({ length: count }, (_, i) => Math.round((steps - 1) * (1 - i / (count - 1)) ** 2));
+  return [...new Set(left)].map((step) => steps - 1 - step);
+}
+
+/**
+ * One image at several noise levels, `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al. 2020, equation 4), with one
+ * noise `eps` for all, so that the frames show one road and not many.
+ *
+ * @param image bytes [height, width, 3]
+ * @param timesteps 0 to T - 1 each; -1 for the image itself
+ * @returns one frame per timestep, values beyond [-1, 1] clipped
+ * @throws {ConfigError} for a timestep out of range, or an image of another size
+ */
+export function forwardProcess(
+  image: Uint8Array,
+  height: number,
+  width: number,
+  schedule: NoiseSchedule,
+  timesteps: readonly number[],
+  seed = 0,
+): Images[] {
+  const size = height * width * 3;
+  if (image.length !== size) {
+    throw new ConfigError("image", image.length, `${height} x ${width} x 3 = ${size} bytes`);
+  }
+  const key = splitSeed(seed);
+  const noise = new Float32Array(size);
+  for (let i = 0; i < noise.length; i += 2) {
+    const [a, b] = threefry4x32([i / 2, 0, 0, COUNTER], key);
+    noise.set(normal2(a, b).slice(0, noise.length - i), i);
+  }
+  return timesteps.map((t) => {
+    const last = schedule.config.numTrainTimesteps - 1;
+    if (!Number.isInteger(t) || t < -1 || t > last) {
+      throw new ConfigError("timesteps", t, `whole numbers from -1 to ${last}`);
+    }
+    const cumprod = t < 0 ? 1 : schedule.alphasCumprod[t];
+    const frame = new Float32Array(noise.length);
+    for (let i = 0; i < frame.length; i++) {
+      frame[i] = Math.sqrt(cumprod) * (image[i] / 127.5 - 1) + Math.sqrt(1 - cumprod) * noise[i];
+    }
+    return Images.fromFloats(frame, 1, height, width);
+  });
+}

@@ -1,0 +1,270 @@
+/**
+ * A batch that never has to end: images join between steps, each goes through its own plan, and leaves when it is
+ * finished. This is what lets a server start on a new request while others are half way.
+ *
+ * @module
+ */
+import type { KernelTarget } from "../../kernels/target.ts";
+import { checkWhole } from "../checks.ts";
+import { ConfigError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { classCount, type UNetConfig } from "../model/config.ts";
+import type { Precision } from "../model/precision.ts";
+import { checkGuidance } from "../diffusion/guidance.ts";
+import type { SamplerStep } from "../diffusion/sampler.ts";
+import { networkRows, SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
+
+/** An image to draw in a {@linkcode RunningBatch}. */
+export interface BatchImage {
+  /** Chosen by the caller; no two images in the batch share it. */
+  readonly id: number;
+  /** Class index; the number of classes for none. */
+  readonly label: number;
+  /** Integer from 0 to 2^53 - 1. The image depends on it, not on its place or its company. */
+  readonly seed: number;
+  /** Scale of classifier-free guidance (Ho & Salimans 2022); any but 1 takes two rows of the batch. */
+  readonly guidance: number;
+  /** Its plan, from `planSampling`; one or more steps. */
+  readonly steps: readonly SamplerStep[];
+  /** Moments to be shown. */
+  readonly frames?: {
+    /** `predicted`: the estimate of x_0; `noisy`: x_t. */
+    readonly kind: "predicted" | "noisy";
+    /** Steps (from 0) after which a frame is taken; the last step is the finished image and needs none. */
+    readonly at: readonly number[];
+  };
+}
+
+/** A picture that came out of a turn: [H, W, C] in [-1, 1]. */
+export interface BatchPicture {
+  /** The image's number. */
+  readonly id: number;
+  /** Step, from 0, after which it was taken. */
+  readonly step: number;
+  /** [H, W, C] in [-1, 1]. */
+  readonly data: Float32Array<ArrayBuffer>;
+}
+
+/** What a turn did. */
+export interface BatchTurn {
+  /** Steps that every image in the batch has advanced. */
+  readonly steps: number;
+  /** Seconds it took, reading back included. */
+  readonly seconds: number;
+  /** Rows of the network's batch in use, and of the program that ran. */
+  readonly rows: number;
+  /** Rows of the network's batch in the program that ran; at least `rows`. */
+  readonly programRows: number;
+  /** Images in the batch. */
+  readonly images: number;
+  /** Moments that images were to be shown at. */
+  readonly frames: readonly BatchPicture[];
+  /** Images that are finished and have left the batch. */
+  readonly finished: readonly BatchPicture[];
+}
+
+/** Options of {@linkcode RunningBatch.build}. */
+export interface RunningBatchOptions {
+  /** The network. */
+  readonly config: UNetConfig;
+  /** Its weights, laid out as `ParameterTable` says; they must not change while the batch is in use. */
+  readonly weights: GPUBuffer;
+  /** Rows of the network's largest batch, 1 or more. */
+  readonly rows: number;
+  /** Kernel variants to use; default those that suit the device. */
+  readonly target?: KernelTarget;
+  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  readonly precision?: Precision;
+}
+
+interface Entry {
+  readonly image: BatchImage;
+  step: number;
+}
+
+/** Draws images that come and go. */
+export class RunningBatch {
+  /** Rows of the network's largest batch. */
+  readonly rows: number;
+  readonly #config: UNetConfig;
+  readonly #batch: SlotBatch;
+  /** The image in each slot; those in use come first, without a gap. */
+  readonly #slots: Entry[] = [];
+  /** Milliseconds a step took lately, by the rows of the program. */
+  readonly #stepTime = new Map<number, number>();
+  #turning = false;
+
+  private constructor(batch: SlotBatch, { config, rows }: RunningBatchOptions) {
+    this.rows = rows;
+    this.#config = config;
+    this.#batch = batch;
+  }
+
+  /**
+   * Records the network for batches of 1, 2, 3, 4, 6, 8, 12, … rows up to `rows`.
+   *
+   * @throws {ConfigError} for `rows` below 1, or a network that cannot be sampled
+   * @throws {DeviceError} when the device cannot hold them
+   */
+  static async build(gpu: Gpu, options: RunningBatchOptions): Promise<RunningBatch> {
+    const { rows } = options;
+    const batch = await SlotBatch.build(gpu, { ...options, slots: rows, rows: batchSizes(rows) });
+    return new RunningBatch(batch, options);
+  }
+
+  /** Images in the batch. */
+  get size(): number {
+    return this.#slots.length;
+  }
+
+  /** Rows of the network's batch that they take. */
+  get rowsInUse(): number {
+    return this.#slots.reduce((sum, { image }) => sum + networkRows(image.guidance), 0);
+  }
+
+  /**
+   * Puts an image into the batch; its first step is the next turn's.
+   *
+   * @throws {ConfigError} naming what is wrong with the image, or when there is no room for it
+   */
+  add(image: BatchImage): void {
+    const { id, label, seed, guidance, steps, frames } = image;
+    const classes = classCount(this.#config);
+    checkWhole("label", label, 0, classes);
+    checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
+    checkGuidance(guidance);
+    if (guidance !== 1 && classes === 0) {
+      throw new ConfigError("guidance", guidance, "1, since this model was trained without classes");
+    }
+    checkWhole("steps.length", steps.length, 1, Number.MAX_SAFE_INTEGER);
+    for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, steps.length - 1);
+    if (this.#slots.some((entry) => entry.image.id === id)) {
+      throw new ConfigError("id", id, "a number that no image in the batch has");
+    }
+    const free = this.rows - this.rowsInUse;
+    if (networkRows(guidance) > free) {
+      throw new ConfigError("rows", networkRows(guidance), `at most ${free}, which are free in the batch`);
+    }
+    this.#slots.push({ image, step: 0 });
+  }
+
+  /**
+   * Takes an image out before it is finished.
+   *
+   * @returns false where it is not in the batch
+   */
+  remove(id: number): boolean {
+    const slot = this.#slots.findIndex(({ image }) => image.id === id);
+    if (slot < 0) return false;
+    // The last image moves into the free slot, so that the slots in use stay the first ones.
+    const last = this.#slots.pop();
+    if (last && slot < this.#slots.length) {
+      this.#batch.move(this.#slots.length, slot);
+      this.#slots[slot] = last;
+    }
+    return true;
+  }
+
+  /**
+   * Takes all images on by one or more steps: as many as fit into the time, and none beyond the next picture that
+   * somebody waits for.
+   *
+   * @param milliseconds how long it should take; one step is always taken. Each turn waits for the device once, which
+   *   costs Deno 10 ms or so
+   * @throws {DeviceError} when the device fails; the batch is of no use then
+   * @throws {Error} for a batch without images, or while another turn is under way
+   */
+  async turn(milliseconds: number): Promise<BatchTurn> {
+    if (this.#slots.length === 0) throw new Error("a turn needs an image in the batch");
+    if (this.#turning) throw new Error("a turn is under way");
+    this.#turning = true;
+    try {
+      return await this.#turn(milliseconds);
+    } finally {
+      this.#turning = false;
+    }
+  }
+
+  async #turn(milliseconds: number): Promise<BatchTurn> {
+    const start = performance.now();
+    // Images may join and leave while the device works; those that take part are these.
+    const present = [...this.#slots];
+    const first = this.#step(present);
+    const known = this.#stepTime.get(first.programRows);
+    const affordable = known === undefined ? 1 : Math.max(1, Math.floor(milliseconds / known));
+    const steps = Math.min(affordable, ...present.map(stepsToNextPicture));
+    for (let done = 1; done < steps; done++) {
+      present.forEach((entry) => entry.step++);
+      this.#step(present);
+    }
+    const wanted = present.flatMap((entry, slot) => {
+      const of = pictureAt(entry);
+      return of ? [{ slot, of, entry }] : [];
+    });
+    const pictures = wanted.length > 0 ? await this.#batch.read(wanted) : [];
+    if (wanted.length === 0) await this.#batch.settle();
+    const [frames, finished]: [BatchPicture[], BatchPicture[]] = [[], []];
+    wanted.forEach(({ entry }, i) => {
+      const { image, step } = entry;
+      if (!this.#slots.includes(entry)) return;
+      (isLast(entry) ? finished : frames).push({ id: image.id, step, data: pictures[i] });
+    });
+    for (const { id } of finished) this.remove(id);
+    for (const entry of present) entry.step++;
+    const elapsed = performance.now() - start;
+    this.#stepTime.set(first.programRows, elapsed / steps);
+    return {
+      steps,
+      seconds: elapsed / 1000,
+      rows: first.rows,
+      programRows: first.programRows,
+      images: present.length,
+      frames,
+      finished,
+    };
+  }
+
+  #step(entries: readonly Entry[]): { rows: number; programRows: number } {
+    return this.#batch.step(entries.map(({ image, step }): SlotStep => {
+      const { label, seed, guidance, steps } = image;
+      return { step, coefficients: steps[step], label, seed, guidance };
+    }));
+  }
+
+  /** Frees everything but the weights. */
+  destroy(): void {
+    this.#batch.destroy();
+  }
+}
+
+function isLast({ image, step }: Entry): boolean {
+  return step === image.steps.length - 1;
+}
+
+/** What is to be shown after an image's step, if anything. */
+function pictureAt(entry: Entry): SlotPicture["of"] | undefined {
+  if (isLast(entry)) return "x";
+  const { frames } = entry.image;
+  if (!frames?.at.includes(entry.step)) return undefined;
+  return frames.kind === "noisy" ? "x" : "preview";
+}
+
+/** Steps from an image's next one to the first that shows something, that one included. */
+function stepsToNextPicture({ image, step }: Entry): number {
+  const next = image.frames?.at.find((at) => at >= step) ?? image.steps.length - 1;
+  return Math.min(next, image.steps.length - 1) - step + 1;
+}
+
+/**
+ * Powers of two, half-way sizes between them, and `rows` itself: no program is more than half again too large.
+ * @throws {ConfigError} for `rows` below 1
+ */
+export function batchSizes(rows: number): number[] {
+  if (!Number.isSafeInteger(rows) || rows < 1) throw new ConfigError("rows", rows, "a whole number from 1");
+  const sizes: number[] = [];
+  for (let size = 1; size < rows; size *= 2) {
+    sizes.push(size);
+    if (size > 1 && 1.5 * size < rows) sizes.push(1.5 * size);
+  }
+  return [...sizes, rows];
+}

@@ -1,0 +1,269 @@
+/**
+ * Images being drawn side by side on the device, each in a slot of its own: every step takes every occupied slot one
+ * step on along its own trajectory, whatever the others are at. The network is recorded for several batch sizes over
+ * the same slots, so a nearly empty batch costs little.
+ *
+ * @module
+ */
+import type { KernelTarget } from "../../kernels/target.ts";
+import { storedIn } from "../../kernels/storage.ts";
+import { encodeAsks, encodeSlots, type Slot, SLOT_BYTES } from "../../kernels/records/sampling.ts";
+import { samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
+import { ConfigError } from "../errors.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { alignUp, type BufferView, ResourceScope } from "../gpu/memory.ts";
+import { buildProgram, type Program } from "../gpu/program.ts";
+import { readBack } from "../gpu/readback.ts";
+import { Constants } from "../graph/constants.ts";
+import { paddedChannels } from "../graph/tensor.ts";
+import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
+import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/network.ts";
+import type { Precision } from "../model/precision.ts";
+import { splitSeed } from "../random.ts";
+import type { SamplerStep } from "../diffusion/sampler.ts";
+
+/** What a {@linkcode SlotBatch} is made for. */
+export interface SlotBatchOptions {
+  readonly config: UNetConfig;
+  /** The weights, laid out as `ParameterTable` says; after they have changed call {@linkcode SlotBatch.refresh}. */
+  readonly weights: GPUBuffer;
+  /** Images at once. */
+  readonly slots: number;
+  /** Batch sizes of the network, ascending; a guided image takes two rows, any other one. */
+  readonly rows: readonly number[];
+  /** Kernel variants to use; default those that suit the device. */
+  readonly target?: KernelTarget;
+  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  readonly precision?: Precision;
+}
+
+/** The next step of the image in a slot. */
+export interface SlotStep {
+  /** From 0; at 0 the slot starts from its image's noise. */
+  readonly step: number;
+  /** What that step does. */
+  readonly coefficients: SamplerStep;
+  /** Class index; the number of classes, or any number where the network takes none, for no class. */
+  readonly label: number;
+  /** Integer from 0 to 2^53 - 1. */
+  readonly seed: number;
+  /** Scale of classifier-free guidance; 1 asks the network once. */
+  readonly guidance: number;
+}
+
+/** A picture in a slot: `x`, the image as it is now, or `preview`, the estimate of x_0 at the last step. */
+export interface SlotPicture {
+  readonly slot: number;
+  readonly of: "x" | "preview";
+}
+
+/** Bytes that what follows from the weights alone may take: for `ddpm` on the way of Winograd 0.6 GB. */
+const MOST_CONSTANTS = 2 ** 30;
+
+interface SizedProgram {
+  readonly rows: number;
+  readonly slots: number;
+  readonly program: Program;
+}
+
+/** Rows of the network's batch that an image with this guidance takes. */
+export function networkRows(guidance: number): 1 | 2 {
+  return guidance === 1 ? 1 : 2;
+}
+
+/** Slots on the device and the programs that take them on. */
+export class SlotBatch {
+  readonly slots: number;
+  readonly #gpu: Gpu;
+  readonly #config: UNetConfig;
+  readonly #scope: ResourceScope;
+  readonly #programs: SizedProgram[] = [];
+  /** Computes what follows from the weights alone. */
+  #constants: Program | undefined;
+  readonly #buffers: Readonly<Record<"slots" | "asks" | "x" | "preview" | "scratch" | "staging", BufferView>>;
+
+  private constructor(gpu: Gpu, options: SlotBatchOptions, scope: ResourceScope) {
+    const { config, slots, rows } = options;
+    const imageBytes = imageBytesOf(config);
+    this.slots = slots;
+    this.#gpu = gpu;
+    this.#config = config;
+    this.#scope = scope;
+    this.#buffers = {
+      slots: scope.buffer(SLOT_BYTES * slots, "slots"),
+      asks: scope.buffer(4 * Math.max(...rows), "asks"),
+      x: scope.buffer(slots * imageBytes, "x"),
+      preview: scope.buffer(slots * imageBytes, "preview"),
+      scratch: scope.buffer(imageBytes, "scratch"),
+      staging: scope.buffer(2 * slots * alignUp(imageBytes, 8), "read-back", "staging"),
+    };
+  }
+
+  /**
+   * Records the network and the sampler's step for every batch size.
+   *
+   * @throws {ConfigError} when the network's output is no image like its input (a learned variance, say)
+   * @throws {DeviceError} when the device cannot hold it
+   */
+  static async build(gpu: Gpu, options: SlotBatchOptions): Promise<SlotBatch> {
+    const { config, slots, rows } = options;
+    if (config.outChannels !== config.inChannels) {
+      throw new ConfigError(
+        "out_channels",
+        config.outChannels,
+        `in_channels (${config.inChannels}) to sample`,
+      );
+    }
+    const scope = new ResourceScope(gpu, `sampling ${slots} images at once`);
+    return await scope.guard(async () => {
+      const batch = new SlotBatch(gpu, options, scope);
+      // The largest first: one size runs at a time, so the others work in its memory.
+      let spare: readonly GPUBuffer[] = [];
+      const copy = options.precision === "float16"
+        ? scope.buffer(options.weights.size / 2, "weights in float16").buffer
+        : undefined;
+      const room = Math.min(MOST_CONSTANTS, (gpu.memory.limit - gpu.memory.used) / 4);
+      const constants = scope.own(new Constants(gpu, "sampling", room));
+      for (const size of rows.toReversed()) {
+        const { sized, forward } = await batch.#record(size, options, { spare, copy, constants });
+        batch.#programs.unshift(sized);
+        if (spare.length === 0) spare = forward.spare;
+      }
+      batch.#constants = scope.own(await buildProgram(gpu, constants.launches));
+      batch.refresh();
+      return batch;
+    });
+  }
+
+  async #record(
+    rows: number,
+    { config, weights, target, precision }: SlotBatchOptions,
+    memory: Pick<ForwardOptions, "spare" | "copy" | "constants">,
+  ): Promise<{ sized: SizedProgram; forward: ForwardPass }> {
+    const { slots: records, asks, x, preview } = this.#buffers;
+    const what = `sampling with a batch of ${rows}`;
+    const forward = this.#scope.own(
+      forwardPass(this.#gpu, config, rows, weights, what, { ...memory, target, precision }),
+    );
+    const [height, width] = imageSize(config);
+    const slots = Math.min(this.slots, rows);
+    const shape = { slots, height, width, channels: config.inChannels };
+    const { x: input, timesteps: timestep } = forward.inputs;
+    // The kernel writes labels for a network that takes none, too.
+    const label = forward.inputs.labels ?? this.#scope.buffer(4 * rows, "labels");
+    const half = precision === "float16";
+    const before = [
+      ...slotNoise(shape, { slots: records, x }),
+      ...slotInputs(shape, rows, classCount(config), { slots: records, asks, x, input, timestep, label }),
+    ];
+    const after = samplerStep(shape, { slots: records, model_out: forward.prediction, x, preview });
+    const program = await buildProgram(this.#gpu, [
+      ...storedIn(half, before),
+      ...forward.launches,
+      ...storedIn(half, after),
+    ]);
+    return { sized: { rows, slots, program: this.#scope.own(program) }, forward };
+  }
+
+  /** Takes notice of weights that have changed. */
+  refresh(): void {
+    if (!this.#constants) return;
+    // Recorded here, and not run like a step: a profile of steps would take this for one.
+    const { device } = this.#gpu;
+    const encoder = device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    this.#constants.record(pass);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+  }
+
+  /** Floating-point operations of the products in one step of the largest batch. */
+  get flopsPerStep(): number {
+    return this.#programs[this.#programs.length - 1].program.flops;
+  }
+
+  /**
+   * Takes every occupied slot one step on; returns before the device has done it.
+   *
+   * @param work what is next in each slot; undefined, or missing at the end, for an idle one, whose picture stays
+   * @returns rows of the network's batch in use, and of the program that ran
+   * @throws {ConfigError} when guidance is asked of a network without classes
+   * @throws {RangeError} when no recorded batch is large enough
+   */
+  step(work: readonly (SlotStep | undefined)[]): { rows: number; programRows: number } {
+    let rows = 0;
+    const slots = work.map((slot): Slot | undefined => {
+      if (!slot) return undefined;
+      const { seed, guidance, ...rest } = slot;
+      const [seedLo, seedHi] = splitSeed(seed);
+      const conditional = rows++;
+      const unconditional = networkRows(guidance) === 2 ? rows++ : undefined;
+      if (unconditional !== undefined && this.#config.numClassEmbeds === null) {
+        throw new ConfigError("guidance", guidance, "1, since this model was trained without classes");
+      }
+      return { ...rest, seedLo, seedHi, guidance, conditional, unconditional };
+    });
+    const occupied = slots.findLastIndex((slot) => slot !== undefined) + 1;
+    const sized = this.#programs.find((program) => program.rows >= rows && program.slots >= occupied);
+    if (!sized) throw new RangeError(`${rows} rows in ${occupied} slots are more than any batch has`);
+    const { queue } = this.#gpu.device;
+    while (slots.length < sized.slots) slots.push(undefined);
+    queue.writeBuffer(this.#buffers.slots.buffer, 0, encodeSlots(slots.slice(0, sized.slots)));
+    queue.writeBuffer(this.#buffers.asks.buffer, 0, encodeAsks(slots, sized.rows));
+    sized.program.run();
+    return { rows, programRows: sized.rows };
+  }
+
+  /** Moves an image on its way to another slot. */
+  move(from: number, to: number): void {
+    const { x, scratch } = this.#buffers;
+    const size = imageBytesOf(this.#config);
+    const encoder = this.#gpu.device.createCommandEncoder();
+    // By way of another buffer: WebGPU refuses a copy within one.
+    encoder.copyBufferToBuffer(x.buffer, from * size, scratch.buffer, 0, size);
+    encoder.copyBufferToBuffer(scratch.buffer, 0, x.buffer, to * size, size);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
+  /** Waits until the device has done all steps so far. */
+  async settle(): Promise<void> {
+    await this.#gpu.device.queue.onSubmittedWorkDone();
+    // A fault meanwhile leaves the pictures meaningless; asking for the device throws it.
+    void this.#gpu.device;
+  }
+
+  /**
+   * Pictures as they are after all steps so far, in one read-back.
+   *
+   * @returns for each [H, W, C] in [-1, 1], channel padding removed
+   */
+  async read(pictures: readonly SlotPicture[]): Promise<Float32Array<ArrayBuffer>[]> {
+    const size = imageBytesOf(this.#config);
+    const views = pictures.map(({ slot, of }): BufferView => ({
+      buffer: this.#buffers[of].buffer,
+      offset: slot * size,
+      size,
+    }));
+    const copies = await readBack(this.#gpu, views, this.#buffers.staging.buffer);
+    return copies.map((copy) => unpad(new Float32Array(copy), this.#config.inChannels));
+  }
+
+  /** Frees everything but the weights. */
+  destroy(): void {
+    this.#scope.destroy();
+  }
+}
+
+function imageBytesOf(config: UNetConfig): number {
+  const [height, width] = imageSize(config);
+  return 4 * height * width * paddedChannels(config.inChannels);
+}
+
+function unpad(padded: Float32Array, channels: number): Float32Array<ArrayBuffer> {
+  const stride = paddedChannels(channels);
+  const plain = new Float32Array(padded.length / stride * channels);
+  for (let i = 0; i < plain.length; i++) {
+    plain[i] = padded[Math.floor(i / channels) * stride + i % channels];
+  }
+  return plain;
+}

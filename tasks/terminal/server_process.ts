@@ -1,0 +1,63 @@
+/**
+ * The server's process: what it may do, and how it is started.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { ConfigError } from "../../lib/errors.ts";
+import { TUNING_DIRECTORY } from "../../lib/tuning/tuning.ts";
+import type { ServerSettings } from "../../server/settings.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** The program's own files that it reads: its workers' modules and the page. */
+const PROGRAM = ["server", "lib", "kernels", "deno.json"];
+
+/**
+ * How Deno is started with these settings: with leave to listen on one port, to read the model and the program, to see
+ * how much memory is free, which bounds what a software adapter may take, and to keep the choice of kernels in a directory
+ * where nothing else is. With no more than that.
+ *
+ * @throws {ConfigError} for a path that Deno's command line cannot name
+ */
+export function serverArguments(settings: ServerSettings): string[] {
+  const { host, port, model, tokenFile, tune } = settings;
+  const program = PROGRAM.map((path) => fileURLToPath(new URL(path, ROOT)));
+  const kept = tune === "off" ? [] : [TUNING_DIRECTORY];
+  const readable = [model, ...tokenFile === undefined ? [] : [tokenFile], ...program, ...kept];
+  const comma = readable.find((path) => path.includes(","));
+  if (comma !== undefined) throw new ConfigError("path", comma, "one without a comma, which separates paths");
+  const name = host.includes(":") ? `[${host}]` : host;
+  return [
+    // Without the second, Deno would tell of a client that has gone for each one that got its answer, too.
+    ...[
+      "run",
+      "--unstable-no-legacy-abort",
+      "--no-prompt",
+      `--config=${fileURLToPath(new URL("deno.json", ROOT))}`,
+    ],
+    ...[`--allow-net=${name}:${port}`, `--allow-read=${readable.join(",")}`],
+    ...[...kept.map((path) => `--allow-write=${path}`), "--allow-sys=systemMemoryInfo"],
+    ...[fileURLToPath(new URL("server/main.ts", ROOT)), JSON.stringify(settings)],
+  ];
+}
+
+/** Where a server's output goes; `null` is nowhere. */
+export interface ServerOutput {
+  readonly stdout: "inherit" | "piped" | "null";
+  readonly stderr: "inherit" | "piped" | "null";
+}
+
+/**
+ * Starts the server. It finishes what it has begun and ends when its standard input does, which is with this process
+ * at the latest.
+ */
+export function startServer(settings: ServerSettings, output: ServerOutput): Deno.ChildProcess {
+  const env: Record<string, string> = {};
+  if (Deno.build.os === "linux" && Deno.env.get("DENO_WEBGPU_BACKEND") === undefined) {
+    // Without a Vulkan driver Deno would fall back to OpenGL without a word, which is slower and less tested.
+    env.DENO_WEBGPU_BACKEND = "vulkan";
+  }
+  const args = [...serverArguments(settings), "until-input-ends"];
+  return new Deno.Command(Deno.execPath(), { args, env, stdin: "piped", ...output }).spawn();
+}

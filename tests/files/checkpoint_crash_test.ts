@@ -1,0 +1,154 @@
+/** What is left of a run when a save is killed at any of its phases, or the disk is full. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { CheckpointError } from "../../lib/errors.ts";
+import {
+  listCheckpoints,
+  loadLatestCheckpoint,
+  loadPipeline,
+  saveCheckpoint,
+} from "../../lib/files/checkpoint.ts";
+import { inTemporaryDirectory, systemError, treeOf } from "../support/train/directories.ts";
+import { assertModelOf, assertSame, exampleCheckpoint } from "../support/train/example_checkpoint.ts";
+
+/** Fails on any warning: nothing may be damaged. */
+const strict = {
+  onWarning: (message: string) => assert.fail(message),
+};
+
+/** How a run stood before a save, and what the save was. */
+interface Save {
+  name: string;
+  before: [step: number, variant: number][];
+  step: number;
+  variant: number;
+  keep: number;
+}
+const SAVES: Save[] = [
+  { name: "a first save", before: [], step: 1, variant: 0, keep: 2 },
+  { name: "a save that removes an old checkpoint", before: [[1, 0], [2, 0]], step: 3, variant: 0, keep: 2 },
+  { name: "a save of the only checkpoint's step", before: [[2, 0]], step: 2, variant: 1, keep: 1 },
+];
+
+/** Saves what stood before, into a new directory below `parent`. */
+async function prepare(parent: string, { before, keep }: Save): Promise<string> {
+  const runDir = await Deno.makeTempDir({ dir: parent });
+  for (const [step, variant] of before) {
+    await saveCheckpoint(runDir, exampleCheckpoint(step, variant), { keep });
+  }
+  return runDir;
+}
+
+/** Fails unless the run holds, whole, what stood before the save or what it saved, and the next save is as ever. */
+async function assertSurvived(runDir: string, save: Save): Promise<void> {
+  const last = save.before.at(-1);
+  const saved = exampleCheckpoint(save.step, save.variant);
+  const isNew = (trainer: Record<string, unknown>) =>
+    trainer.step === save.step && trainer.variant === save.variant;
+  if (!last && (await listCheckpoints(runDir)).length === 0) {
+    await assert.rejects(loadPipeline(runDir, strict), CheckpointError);
+  } else {
+    const loaded = await loadLatestCheckpoint(runDir, strict);
+    assertSame(loaded, isNew(loaded.trainer) || !last ? saved : exampleCheckpoint(...last));
+    const model = await loadPipeline(runDir, last ? strict : { onWarning: () => {} });
+    const newModel = model.tensors.get("conv_in.bias")!.data[0] === saved.ema.get("conv_in.bias")!.data[0];
+    assertModelOf(model, newModel || !last ? saved : exampleCheckpoint(...last));
+    if (newModel) assert.ok(isNew(loaded.trainer), "the model is never ahead of the checkpoint");
+  }
+  await saveCheckpoint(runDir, exampleCheckpoint(save.step + 1), { keep: save.keep, ...strict });
+  assertSame(await loadLatestCheckpoint(runDir, strict), exampleCheckpoint(save.step + 1));
+  assert.ok((await listCheckpoints(runDir)).length <= save.keep);
+  const leftovers = Object.keys(await treeOf(runDir)).filter((path) => /\.tmp-|\.previous/.test(path));
+  assert.deepEqual(leftovers, []);
+}
+
+for (const save of SAVES) {
+  const killed = `SIGKILL at any phase of ${save.name} leaves a whole checkpoint and model`;
+  Deno.test(killed, { ignore: Deno.build.os === "windows" }, async () => {
+    await inTemporaryDirectory(async (parent) => {
+      const phases: string[] = [];
+      const onPhase = (phase: string) => void phases.push(phase);
+      const { step, variant, keep } = save;
+      await saveCheckpoint(await prepare(parent, save), exampleCheckpoint(step, variant), { keep, onPhase });
+      assert.ok(phases.length > 25, `${phases}`);
+
+      const kill = async (phase: number) => {
+        const runDir = await prepare(parent, save);
+        const script = fileURLToPath(new URL("../support/train/save_and_die.ts", import.meta.url));
+        const args = ["run", "-A", "--no-config", script, runDir, step, variant, keep, phase].map(String);
+        const { signal, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
+        assert.equal(signal, "SIGKILL", new TextDecoder().decode(stderr));
+        await assertSurvived(runDir, save).catch((error) => {
+          throw new Error(`killed at phase ${phase}, ${phases[phase]}`, { cause: error });
+        });
+      };
+      for (let phase = 0; phase < phases.length; phase += 2) {
+        await Promise.all([phase, phase + 1].filter((each) => each < phases.length).map(kill));
+      }
+    });
+  });
+
+  Deno.test(`a disk that is full at any phase of ${save.name} loses nothing`, async () => {
+    await inTemporaryDirectory(async (parent) => {
+      for (let phase = 0, done = false; !done; phase++) {
+        const runDir = await prepare(parent, save);
+        let phases = 0;
+        const onPhase = () => {
+          if (phases++ === phase) throw systemError("ENOSPC");
+        };
+        const warnings: string[] = [];
+        const options = {
+          keep: save.keep,
+          onPhase,
+          onWarning: (message: string) => void warnings.push(message),
+        };
+        const error = await saveCheckpoint(runDir, exampleCheckpoint(save.step, save.variant), options).then(
+          () => undefined,
+          (error) => error,
+        );
+        done = phases <= phase;
+        // Old checkpoints that cannot be removed are no reason to stop a run whose save is good.
+        const message = error?.message ?? warnings.join();
+        if (!done) assert.match(message, /the disk is full/);
+        if (error) assert.ok(error instanceof CheckpointError, error.stack);
+        await assertSurvived(runDir, save);
+      }
+    });
+  });
+}
+
+/** True where a process may mount a small file system for itself, which takes root or user namespaces. */
+const unshare = Deno.build.os === "linux" ? (Deno.uid() === 0 ? ["-m"] : ["-rm"]) : undefined;
+const mountTiny = 'mount -t tmpfs -o size=384k none "$1" && shift && exec "$@"';
+const canMount = unshare !== undefined &&
+  await new Deno.Command("unshare", { args: [...unshare, "sh", "-c", mountTiny, "sh", "/tmp", "true"] })
+    .output()
+    .then(({ success }) => success, () => false);
+
+Deno.test({
+  name: "a real full disk, then a read-only one, keeps every checkpoint (needs the right to mount)",
+  ignore: !canMount,
+  async fn() {
+    await inTemporaryDirectory(async (disk) => {
+      const script = fileURLToPath(new URL("../support/train/fill_disk.ts", import.meta.url));
+      const deno = [Deno.execPath(), "run", "-A", "--no-config", script, disk];
+      const { stdout, stderr } = await new Deno.Command("unshare", {
+        args: [...unshare!, "sh", "-c", mountTiny, "sh", disk, ...deno],
+      }).output();
+      const text = new TextDecoder();
+      assert.equal(text.decode(stderr), "");
+      const { errors, attempted, latest, model, leftovers } = JSON.parse(text.decode(stdout));
+      assert.ok(attempted > 2);
+      assert.match(errors[0], /^CheckpointError: cannot write .*run.*: the disk is full; free some space/);
+      assert.match(
+        errors[1],
+        /^CheckpointError: cannot write .*run.*: the file system is read-only; choose another/,
+      );
+      assert.equal(errors.length, 2);
+      assert.ok(latest === attempted - 1 || latest === attempted);
+      assert.equal(model, join(disk, "run"));
+      assert.deepEqual(leftovers, []);
+    });
+  },
+});

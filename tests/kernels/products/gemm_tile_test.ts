@@ -1,0 +1,159 @@
+/** Every layout for GPUs, whichever of them a rule would pick for products as small as these. */
+import assert from "node:assert/strict";
+import {
+  directBackwardInput,
+  directBackwardWeight,
+  directScratch,
+} from "../../../kernels/products/conv2d_direct.ts";
+import type { Conv2dShape } from "../../../kernels/products/conv2d_shape.ts";
+import { allTileLayouts, tileLayouts, tileName } from "../../../kernels/products/gemm_layouts.ts";
+import { threadsOf } from "../../../kernels/products/gemm_tile.ts";
+import { matmul, type MatmulShape } from "../../../kernels/products/matmul.ts";
+import type { Launch } from "../../../kernels/source.ts";
+import type { KernelTarget } from "../../../kernels/target.ts";
+import { assertClose } from "../../support/close.ts";
+import { type HostArray, runOnArrays, testGpu, TILE } from "../../support/gpu.ts";
+import {
+  columnSums,
+  conv2dInputGradientReference,
+  conv2dWeightGradientReference,
+} from "../../reference/conv2d.ts";
+import { noise as noise64 } from "../../reference/differences.ts";
+import { matmulReference } from "../../reference/matmul.ts";
+import { bound } from "../../support/conv2d_checks.ts";
+
+const NAMES = allTileLayouts(false).map(tileName);
+
+const noise = (count: number, seed: number) => Float32Array.from(noise64(count, seed));
+
+/** Runs launches that are laid out as `name` says. */
+async function runAs(name: string, launches: (target: KernelTarget) => Launch<HostArray>[]): Promise<void> {
+  const all = launches({ ...TILE, choose: () => name });
+  assert.ok(all[0].kernel.name.endsWith(name), `${all[0].kernel.name} is not ${name}`);
+  await runOnArrays(await testGpu(), all);
+}
+
+/** Checks that what each layout gives is the same, bit for bit, as the first one's. */
+function sameBits(): (result: Float32Array, name: string) => void {
+  let first: Float32Array | undefined;
+  return (result, name) => {
+    first ??= result;
+    assert.deepEqual(result, first, `${name} against ${NAMES[0]}`);
+  };
+}
+
+// More rows and columns than the largest tile has, and no multiples of any; five quads of k a tap, which is less than one
+// stage, or several, the last of them partly filled.
+const strided: Conv2dShape = {
+  ...{ batch: 3, inHeight: 9, inWidth: 7, inChannels: 140, outHeight: 4, outWidth: 3, outChannels: 20 },
+  ...{ kernel: 3, stride: 2, padTop: 0, padLeft: 0 },
+};
+
+// Both operands along k, rows that are renumbered, taps.
+const sameInputGradient = sameBits();
+for (const name of NAMES) {
+  Deno.test(`strided conv2d backward_input matches reference, the same bits in every layout: ${name}`, async () => {
+    const s = strided;
+    const dy = noise(s.batch * s.outHeight * s.outWidth * s.outChannels, 3);
+    const weight = noise(9 * s.inChannels * s.outChannels, 2);
+    const addend = noise(s.batch * s.inHeight * s.inWidth * s.inChannels, 1);
+    const dx = addend.slice().fill(NaN);
+    await runAs(
+      name,
+      (target) => directBackwardInput(target, s, { dy, weight, addend, dx, scratch: [] }, "test"),
+    );
+    const expected = conv2dInputGradientReference(s, dy, weight).map((v, i) => v + addend[i]);
+    assertClose(dx, expected, bound(9 * s.outChannels), "dx");
+    sameInputGradient(dx, name);
+  });
+}
+
+// Both operands along lines, column sums; turns of two quads, the second not full.
+const window: Conv2dShape = {
+  ...{ batch: 2, inHeight: 6, inWidth: 7, inChannels: 20, outHeight: 6, outWidth: 7, outChannels: 140 },
+  ...{ kernel: 3, stride: 1, padTop: 1, padLeft: 1 },
+};
+
+const sameWeightGradient = sameBits();
+for (const name of NAMES) {
+  Deno.test(`conv2d backward_weight matches reference, the same bits in every layout: ${name}`, async () => {
+    const s = window;
+    const pixels = s.batch * s.outHeight * s.outWidth;
+    const x = noise(pixels * s.inChannels, 1);
+    const dy = noise(pixels * s.outChannels, 3);
+    const dw = new Float32Array(9 * s.inChannels * s.outChannels).fill(NaN);
+    const db = new Float32Array(s.outChannels).fill(NaN);
+    const scratch = directScratch(TILE, "backward_weight", s).map((size) => new Float32Array(size).fill(NaN));
+    await runAs(name, (target) => directBackwardWeight(target, s, { x, dy, dw, db, scratch }, "test"));
+    assertClose(dw, conv2dWeightGradientReference(s, x, dy), bound(pixels), "dw");
+    assertClose(db, columnSums(dy, s.outChannels), bound(pixels), "db");
+    sameWeightGradient(dw, name);
+  });
+}
+
+// A along k and B along lines, as in a convolution's forward pass; no taps; one turn and many. What is particular to a layout
+// is in the tests above (a pipeline takes llvmpipe seconds to compile): one with two stages, and one of several quads a turn.
+for (const k of [3, 44]) {
+  const same = sameBits();
+  const [batch, m, n] = [2, 132, 140];
+  const matrix = (rows: number, columns: number) => {
+    const rowStride = 4 * Math.ceil(columns / 4);
+    return { rowStride, batchStride: rows * rowStride, headStride: 0, transposed: false };
+  };
+  const s: MatmulShape = {
+    ...{ batch, heads: 1, m, n, k, alpha: 0.5 },
+    ...{ a: matrix(m, k), b: matrix(k, n), c: matrix(m, n) },
+  };
+  for (const name of [NAMES[0], NAMES[NAMES.length - 1]]) {
+    Deno.test(`matmul matches reference, the same bits in every layout: k=${k} ${name}`, async () => {
+      const [a, b] = [noise(batch * s.a.batchStride, 1), noise(batch * s.b.batchStride, 2)];
+      const c = new Float32Array(batch * s.c.batchStride).fill(NaN);
+      await runAs(name, (target) => matmul(target, s, { a, b, c }, "test"));
+      assertClose(c, matmulReference(s, a, b, undefined, c.length), bound(k), "c");
+      same(c, name);
+    });
+  }
+}
+
+for (const half of [false, true]) {
+  const elements = half ? "float16" : "float32";
+
+  Deno.test(`the layouts for ${elements} keep to the limits that all devices have`, () => {
+    for (const columnSums of [false, true]) {
+      for (const side of [1, 40, 100, 1e3, 1e5]) {
+        const size = { rows: side, columns: side, depth: 64, places: 9 };
+        for (const layout of tileLayouts({ columnSums }, size, half)) {
+          const { rows, columns, depth, double } = layout;
+          assert.ok(threadsOf(layout) <= 256, tileName(layout));
+          const stages = (double ? 2 : 1) * (half ? 2 : 4) * (rows + columns) * depth;
+          // In float32 the sums take the place of what was staged.
+          const sums = half && columnSums ? 16 * threadsOf(layout) : 0;
+          assert.ok(stages + sums <= 16384, tileName(layout));
+        }
+      }
+    }
+  });
+
+  Deno.test(`names tell the layouts for ${elements} apart`, () => {
+    const names = allTileLayouts(half).map(tileName);
+    assert.equal(new Set(names).size, names.length);
+  });
+}
+
+Deno.test("a product's candidates suit its size, the largest tile that leaves enough of them first", () => {
+  const candidates = (rows: number, columns: number, places = 1) =>
+    tileLayouts({}, { rows, columns, depth: 1024, places }, false).map(tileName);
+  assert.equal(candidates(131072, 128)[0], "tile_128x128x8_256_db");
+  assert.equal(candidates(16384, 128)[0], "tile_128x64x8_128_db");
+  assert.equal(candidates(1024, 1024)[0], "tile_64x64x8_128_db");
+  assert.equal(candidates(131072, 4)[0], "tile_64x32x8_64_db");
+  assert.equal(candidates(16, 256)[0], "tile_32x32x16_64_db");
+  for (
+    const [rows, columns, places] of [[16, 256, 1], [1, 1, 1], [256, 256, 128], [131072, 4, 1], [36, 128, 64]]
+  ) {
+    const names = candidates(rows, columns, places);
+    assert.ok(names.length >= 2 && names.length <= 5, `${names}`);
+    assert.equal(new Set(names).size, names.length);
+    if (rows <= 32) assert.ok(names.every((name) => name.startsWith("tile_32x32")), `${names}`);
+  }
+});

@@ -1,0 +1,298 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { DDPM } from "../../lib/sampling/ddpm.ts";
+import type { GenerateOptions } from "../../lib/sampling/request.ts";
+import { CheckpointError, ConfigError, DeviceError } from "../../lib/errors.ts";
+import { openGpu } from "../../lib/gpu/device.ts";
+import { ResourceScope } from "../../lib/gpu/memory.ts";
+import { buildProgram } from "../../lib/gpu/program.ts";
+import { readFloats } from "../../lib/gpu/readback.ts";
+import { unetConfigFromJson } from "../../lib/model/config.ts";
+import { forwardPass, unetParameters } from "../../lib/model/network.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../lib/files/safetensors.ts";
+import { loadPipeline } from "../../lib/files/pipeline.ts";
+import { assertClose } from "../support/close.ts";
+import { type Digest, goldenScaled } from "../golden/formula.ts";
+import { assertDigest, fromDevice, toDevice } from "../golden/tensors.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+
+/** A pipeline that Python's diffusers wrote, and what it made of it; see golden/pipeline.py. */
+const PIPELINE = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
+const WEIGHTS = "unet/diffusion_pytorch_model.safetensors";
+
+interface Expected {
+  readonly inputs: { readonly shape: number[]; readonly timesteps: number[]; readonly labels: number[] };
+  readonly float32: number;
+  readonly output: Digest;
+  readonly images: { readonly options: GenerateOptions; readonly image: number[] }[];
+}
+
+const expected = JSON.parse(await Deno.readTextFile(join(PIPELINE, "expected.json"))) as Expected;
+
+async function withModel(body: (model: DDPM) => Promise<void>, directory = PIPELINE): Promise<void> {
+  const gpu = await testGpu();
+  const before = [gpu.memory.live, gpu.memory.used];
+  const model = await DDPM.load(directory, { gpu });
+  await body(model);
+  await model.close();
+  assert.deepEqual([gpu.memory.live, gpu.memory.used], before, "a closed model leaves nothing on the device");
+}
+
+/** Bytes of the image that diffusers drew. */
+function bytesOf(image: readonly number[]): number[] {
+  return image.map((value) => Math.min(255, Math.max(0, (value + 1) * 127.5)));
+}
+
+Deno.test("a diffusers directory's network gives the output that it gives in diffusers", async () => {
+  const gpu = await testGpu();
+  const { tensors, unetConfig } = await loadPipeline(PIPELINE);
+  const config = unetConfigFromJson(unetConfig);
+  const { shape, timesteps, labels } = expected.inputs;
+  const scope = new ResourceScope(gpu, "test");
+  const weights = scope.buffer(4 * unetParameters(config).elements, "weights");
+  gpu.device.queue.writeBuffer(weights.buffer, 0, unetParameters(config).toMemory(tensors, PIPELINE));
+  const forward = scope.own(forwardPass(gpu, config, 2, weights.buffer, "test"));
+  const program = scope.own(await buildProgram(gpu, [...forward.launches]));
+  const x = toDevice(goldenScaled("tiny_pipeline", "x", 2 * 3 * 64, 2), shape);
+  const { queue } = gpu.device;
+  queue.writeBuffer(forward.inputs.x.buffer, forward.inputs.x.offset, x as Float32Array<ArrayBuffer>);
+  queue.writeBuffer(
+    forward.inputs.timesteps.buffer,
+    forward.inputs.timesteps.offset,
+    Float32Array.from(timesteps),
+  );
+  queue.writeBuffer(forward.inputs.labels!.buffer, forward.inputs.labels!.offset, Uint32Array.from(labels));
+  program.run();
+  const output = fromDevice(await readFloats(gpu, forward.prediction), shape);
+  scope.destroy();
+  // Four times as far off as PyTorch in float32, and the rounding of the stored digits.
+  assertDigest(output, expected.output, (4 * expected.float32 + 1e-6) * expected.output.max, "output");
+});
+
+for (const { options, image } of expected.images) {
+  const { sampler, steps, guidance, eta = 0 } = options;
+  const title = `${sampler} steps=${steps} guidance=${guidance} eta=${eta}`;
+  Deno.test(`images are those of diffusers' schedulers from the same noise: ${title}`, async () => {
+    await withModel(async (model) => {
+      const drawn = await model.generate(options);
+      // Half a level is the rounding to bytes; a tenth more, what float32 adds up to over the steps.
+      assertClose(drawn.pixels, bytesOf(image), { absolute: 0.6 }, title);
+    });
+  });
+}
+
+Deno.test("an image depends on its seed and class alone: not on batch, count, neighbours or listeners", async () => {
+  await withModel(async (model) => {
+    const options = { sampler: "ddim", steps: 3, eta: 0.5, guidance: 2 } as const;
+    const all = await model.generate({ ...options, class: [0, 1, 2], count: 5, seed: 10 });
+    for (const batch of [1, 4, 64]) {
+      const again = await model.generate({
+        ...options,
+        class: [0, 1, 2],
+        count: 5,
+        seed: 10,
+        batch,
+        onStep() {},
+      });
+      assert.deepEqual(again.pixels, all.pixels, `batch ${batch}`);
+    }
+    const alone = await model.generate({ ...options, class: 1, seed: 17 });
+    assert.deepEqual(alone.pixels, all.at(7).pixels);
+    assert.deepEqual(alone.metadata[0], all.metadata[7]);
+    const mixed = await model.generate({ ...options, class: ["2", null, 1], seed: 15 });
+    assert.deepEqual(mixed.at(2).pixels, alone.pixels);
+    assert.notDeepEqual(all.at(0).pixels, all.at(1).pixels);
+  });
+});
+
+Deno.test("images asked for at the same time are those asked for one after the other", async () => {
+  await withModel(async (model) => {
+    const requests: GenerateOptions[] = [
+      { class: 0, count: 3, batch: 1, steps: 4, seed: 1 },
+      { class: 1, count: 2, steps: 2, seed: 2, guidance: 1 },
+      { class: 2, count: 3, batch: 1, steps: 3, seed: 3 },
+    ];
+    const together = await Promise.all(requests.map((options) => model.generate(options)));
+    for (const [i, options] of requests.entries()) {
+      assert.deepEqual(together[i].pixels, (await model.generate(options)).pixels);
+    }
+  });
+});
+
+Deno.test("metadata tells how to make each image again", async () => {
+  await withModel(async (model) => {
+    const images = await model.generate({ class: [2, "none"], steps: 2, seed: 2 ** 40, guidance: 1.5 });
+    const common = { model: PIPELINE, sampler: "ddim", steps: 2, guidance: 1.5 };
+    assert.deepEqual(images.metadata, [
+      { ...common, class: "2", seed: 2 ** 40 },
+      { ...common, class: "none", seed: 2 ** 40 + 1 },
+    ]);
+    const [{ eta }] = (await model.generate({ steps: 1, eta: 0.25 })).metadata;
+    assert.equal(eta, 0.25);
+  });
+});
+
+Deno.test("a listener hears of every step, counted over all batches", async () => {
+  await withModel(async (model) => {
+    const heard: [number, number][] = [];
+    const onStep = (done: number, total: number) => void heard.push([done, total]);
+    await model.generate({ class: 0, count: 3, batch: 2, steps: 3, onStep });
+    assert.deepEqual(heard, [1, 2, 3, 4, 5, 6].map((done) => [done, 6]));
+  });
+});
+
+Deno.test("a trajectory ends in the image that generate draws, at evenly spaced steps", async () => {
+  await withModel(async (model) => {
+    const options = { class: [0, 1], steps: 9, seed: 4 };
+    const final = await model.generate(options);
+    const { images, noisy, predicted, timesteps } = await model.trajectory(options, 5);
+    assert.deepEqual(images.pixels, final.pixels);
+    assert.deepEqual(images.metadata, final.metadata);
+    assert.deepEqual(timesteps, [888, 666, 444, 222, 0]);
+    assert.deepEqual([noisy.length, predicted.length], [5, 5]);
+    assert.deepEqual(noisy[4].pixels, final.pixels);
+    assert.deepEqual(predicted[4].pixels, final.pixels, "DDIM's last step is its estimate of the image");
+    assert.notDeepEqual(noisy[3].pixels, predicted[3].pixels);
+    assert.equal((await model.trajectory({ ...options, steps: 3 }, 10)).noisy.length, 3);
+    assert.equal((await model.trajectory({ ...options, steps: 1 }, 2)).noisy.length, 1);
+    await assert.rejects(
+      model.trajectory(options, 1),
+      /^ConfigError: frames: expected a whole number of 2 or more/,
+    );
+    await assert.rejects(model.trajectory(options, NaN), ConfigError);
+
+    const chosen = await model.trajectory(options, [2, 6, 7]);
+    assert.deepEqual(chosen.timesteps, [666, 222, 111]);
+    assert.deepEqual(chosen.noisy[0].pixels, noisy[1].pixels);
+    assert.deepEqual(chosen.predicted[1].pixels, predicted[3].pixels);
+    assert.deepEqual(chosen.images.pixels, final.pixels);
+    for (const frames of [[3, 2], [2, 2], [9], [-1], [0.5]]) {
+      await assert.rejects(
+        model.trajectory(options, frames),
+        /^ConfigError: frames: expected steps from 0 to 8 in ascending order, got /,
+      );
+    }
+  });
+});
+
+Deno.test("a network whose attention has the names of old diffusers files is the same network", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await copy(PIPELINE, directory);
+    const path = join(directory, WEIGHTS);
+    const { tensors, metadata } = decodeSafetensors(await Deno.readFile(path), path);
+    const old = new Map([...tensors].map(([name, tensor]) => [
+      name.replace(".to_q.", ".query.").replace(".to_k.", ".key.").replace(".to_v.", ".value.")
+        .replace(".to_out.0.", ".proj_attn."),
+      tensor,
+    ]));
+    assert.equal([...old.keys()].filter((name) => name.includes(".proj_attn.")).length, 8);
+    await Deno.writeFile(path, encodeSafetensors(old, metadata));
+    const options = { class: 1, count: 2, steps: 2 };
+    let pixels: Uint8Array | undefined;
+    await withModel(async (model) => void (pixels = (await model.generate(options)).pixels));
+    await withModel(
+      async (model) => assert.deepEqual((await model.generate(options)).pixels, pixels),
+      directory,
+    );
+  });
+});
+
+Deno.test("class names come from the run that wrote them; a directory without them has numbers", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await copy(PIPELINE, directory);
+    // deno-lint-ignore require-await
+    await withModel(async (model) => assert.deepEqual(model.classes, ["0", "1", "2"]), directory);
+    const path = join(directory, "model_index.json");
+    const index = JSON.parse(await Deno.readTextFile(path));
+    for (
+      const [labels, classes] of [
+        [["Cat", "dog", "owl"], ["Cat", "dog", "owl"]],
+        [["Cat", "dog"], ["0", "1", "2"]],
+        [["Cat", "dog", 3], ["0", "1", "2"]],
+      ]
+    ) {
+      await Deno.writeTextFile(path, JSON.stringify({ ...index, _class_labels: labels }));
+      // deno-lint-ignore require-await
+      await withModel(async (model) => assert.deepEqual(model.classes, classes), directory);
+    }
+  });
+});
+
+Deno.test("what is missing or does not fit is an error that names file and tensor, and opens no device", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await assert.rejects(DDPM.load(join(directory, "nowhere")), (error: Error) => {
+      assert.match(error.message, /nowhere: no model here/);
+      return error instanceof CheckpointError;
+    });
+    await copy(PIPELINE, directory);
+    const path = join(directory, WEIGHTS);
+    const { tensors } = decodeSafetensors(await Deno.readFile(path), path);
+    const bias = tensors.get("conv_in.bias")!;
+    for (
+      const [changed, message] of [
+        [[...tensors].filter(([name]) => name !== "conv_in.bias"), /tensor conv_in\.bias is missing/],
+        [[...tensors, ["extra", bias] as const], /tensor extra does not belong to this network/],
+        [
+          [...tensors, ["conv_out.bias", bias] as const],
+          /tensor conv_out\.bias has shape \[4\], the network needs \[3\]/,
+        ],
+      ] as const
+    ) {
+      await Deno.writeFile(path, encodeSafetensors(new Map(changed)));
+      await assert.rejects(DDPM.load(directory), (error: Error) => {
+        assert.match(error.message, message);
+        return error instanceof CheckpointError;
+      });
+    }
+    const config = join(directory, "unet/config.json");
+    await Deno.writeTextFile(
+      config,
+      JSON.stringify({ ...JSON.parse(await Deno.readTextFile(config)), act_fn: "gelu" }),
+    );
+    await assert.rejects(DDPM.load(directory), /^ConfigError: act_fn: expected "silu"/);
+  });
+});
+
+Deno.test("a closed model finishes what it draws, then refuses, and leaves the caller's device usable", async () => {
+  const gpu = await testGpu();
+  const model = await DDPM.load(PIPELINE, { gpu });
+  const drawing = model.generate({ class: 1, steps: 3, count: 2, batch: 1 });
+  await model.close();
+  await model.close();
+  assert.equal((await drawing).count, 2);
+  await assert.rejects(model.generate({ steps: 1 }), (error: Error) => {
+    assert.match(error.message, /this model was closed/);
+    return error instanceof DeviceError;
+  });
+  assert.equal(gpu.fault, undefined);
+});
+
+Deno.test("a model opens a device of its own, and closes it", async () => {
+  const model = await DDPM.load(PIPELINE);
+  assert.ok(model.adapter.length > 0);
+  assert.equal((await model.generate({ steps: 1 })).count, 1);
+  await model.close();
+});
+
+Deno.test("a batch beyond the device's memory is refused in words, and a smaller one still drawn", async () => {
+  const gpu = await openGpu({ memoryBudget: 4 * 2 ** 20 });
+  const model = await DDPM.load(PIPELINE, { gpu });
+  await assert.rejects(model.generate({ count: 4096, batch: 4096, steps: 1 }), (error: Error) => {
+    assert.match(error.message, /sampling 4096 images at once.* needs .*MiB/);
+    return error instanceof DeviceError;
+  });
+  assert.equal((await model.generate({ count: 2, steps: 1 })).count, 2);
+  await model.close();
+  assert.equal(gpu.memory.live, 0);
+  gpu.close();
+});
+
+async function copy(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to, { recursive: true });
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    if (isDirectory) await copy(join(from, name), join(to, name));
+    else await Deno.copyFile(join(from, name), join(to, name));
+  }
+}

@@ -1,0 +1,224 @@
+import assert from "node:assert/strict";
+import { Generator, type ImageRequest } from "../../lib/sampling/generator.ts";
+import { planSampling } from "../../lib/diffusion/sampler.ts";
+import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
+import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
+import { unetParameters } from "../../lib/model/network.ts";
+import { assertClose } from "../support/close.ts";
+import { goldenWeights } from "../golden/tensors.ts";
+import { testGpu } from "../support/gpu.ts";
+
+const CLASSES = 5;
+/** Heights and widths differ so that an exchange shows; the attention is at the lower level. */
+const conditional = unetConfig({
+  sampleSize: [8, 4],
+  blockOutChannels: [8, 16],
+  downBlockTypes: ["DownBlock2D", "AttnDownBlock2D"],
+  upBlockTypes: ["AttnUpBlock2D", "UpBlock2D"],
+  layersPerBlock: 1,
+  attentionHeadDim: 8,
+  normNumGroups: 4,
+  numClassEmbeds: CLASSES + 1,
+});
+const IMAGE = 8 * 4 * 3;
+
+const schedule = new NoiseSchedule();
+const ddpm = planSampling("ddpm", schedule, { steps: 6 });
+const ddim = planSampling("ddim", schedule, { steps: 3 });
+
+/** Runs `body` with weights on the device, then frees them. */
+async function withWeights(
+  config: UNetConfig,
+  body: (gpu: Gpu, weights: GPUBuffer) => Promise<void>,
+): Promise<void> {
+  const gpu = await testGpu();
+  const before = { used: gpu.memory.used, live: gpu.memory.live };
+  const table = unetParameters(config);
+  const weights = createBuffer(gpu, 4 * table.elements, "weights");
+  gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
+  await body(gpu, weights);
+  destroyBuffer(gpu, weights);
+  assert.deepEqual({ used: gpu.memory.used, live: gpu.memory.live }, before, "something was not freed");
+}
+
+function request(seed: number, label = 1, guidance = 1): ImageRequest {
+  return { seed, label, guidance };
+}
+
+function imageOf(images: Float32Array, index: number): Float32Array {
+  return images.slice(index * IMAGE, (index + 1) * IMAGE);
+}
+
+const requests = [
+  request(11, 0, 2),
+  request(2 ** 53 - 1, 3, 0),
+  request(13, 4, 1.5),
+  request(11, 1, 2),
+  request(12, 0, 2),
+];
+
+for (const guided of [false, true]) {
+  Deno.test(`an image has the same bits in any slot, batch size and company: guided=${guided}`, () =>
+    withWeights(conditional, async (gpu, weights) => {
+      const build = (slots: number) => Generator.build(gpu, { config: conditional, weights, slots, guided });
+      const [one, three, eight] = [await build(1), await build(3), await build(8)];
+      const alone: Float32Array[] = [];
+      for (const each of requests) alone.push((await one.draw([each], ddpm)).images);
+      const drawn = {
+        "three slots, twice": (await three.draw(requests, ddpm)).images,
+        "eight slots, three idle": (await eight.draw(requests, ddpm)).images,
+        "one slot, five times": (await one.draw(requests, ddpm)).images,
+      };
+      for (const [how, images] of Object.entries(drawn)) {
+        requests.forEach((_, i) => assert.deepEqual(imageOf(images, i), alone[i], `image ${i}, ${how}`));
+      }
+      const reversed = (await three.draw([...requests].reverse(), ddpm)).images;
+      requests.forEach((_, i) => assert.deepEqual(imageOf(reversed, requests.length - 1 - i), alone[i]));
+      assert.ok(alone.flatMap((image) => [...image]).every(Number.isFinite));
+      [one, three, eight].forEach((generator) => generator.destroy());
+    }));
+}
+
+Deno.test("seed, class and guidance each change the image", () =>
+  withWeights(conditional, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 6, guided: true });
+    const variants = [
+      request(1, 2, 2),
+      request(2, 2, 2),
+      request(1 + 2 ** 32, 2, 2),
+      request(1, 3, 2),
+      request(1, 2, 2.5),
+      request(1, CLASSES, 2),
+    ];
+    const { images } = await generator.draw(variants, ddim);
+    const distinct = new Set(variants.map((_, i) => imageOf(images, i).join()));
+    assert.equal(distinct.size, variants.length);
+    generator.destroy();
+  }));
+
+Deno.test("guidance of scale 1 is the unguided model, and of scale 0 the model without a class", () =>
+  withWeights(conditional, async (gpu, weights) => {
+    const build = (guided: boolean) =>
+      Generator.build(gpu, { config: conditional, weights, slots: 3, guided });
+    const [unguided, guided] = [await build(false), await build(true)];
+    const plain = (await unguided.draw([request(5, 2), request(6, 4), request(5, CLASSES)], ddim)).images;
+    const scaled = (await guided.draw([request(5, 2, 1), request(6, 4, 1), request(5, 2, 0)], ddim)).images;
+    // u + 1 (c - u) is c up to rounding, which three steps of this network carry on.
+    assertClose(scaled, plain, { absolute: 2e-5 }, "images");
+    unguided.destroy();
+    guided.destroy();
+  }));
+
+Deno.test("a network without classes draws, whatever label it is given, and refuses guidance", () => {
+  const config = unetConfig({ ...conditional, numClassEmbeds: null });
+  return withWeights(config, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config, weights, slots: 2, guided: false });
+    const { images } = await generator.draw([request(3, 0), request(3, 4)], ddim);
+    assert.deepEqual(imageOf(images, 0), imageOf(images, 1));
+    generator.destroy();
+    await assert.rejects(
+      Generator.build(gpu, { config, weights, slots: 2, guided: true }),
+      (error) =>
+        error instanceof ConfigError && error.field === "guidance" && /without classes/.test(error.message),
+    );
+  });
+});
+
+Deno.test("a network whose output is no image like its input is refused", () => {
+  const config = unetConfig({ ...conditional, outChannels: 6 });
+  return withWeights(config, (gpu, weights) =>
+    assert.rejects(
+      Generator.build(gpu, { config, weights, slots: 1, guided: false }),
+      /^ConfigError: out_channels: expected in_channels \(3\) to sample, got 6$/,
+    ));
+});
+
+Deno.test("one step is enough for an image, none for none", () =>
+  withWeights(conditional, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 2, guided: false });
+    const { images } = await generator.draw([request(1)], planSampling("ddim", schedule, { steps: 1 }));
+    assert.equal(images.length, IMAGE);
+    assert.ok(images.every((value) => Math.abs(value) <= 1) && new Set(images).size > 10);
+    assert.equal((await generator.draw([], ddim)).images.length, 0);
+    generator.destroy();
+  }));
+
+Deno.test("plans may be longer than the reference schedule, and drawing goes on after one that was stopped", () =>
+  withWeights(conditional, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: false });
+    const { images } = await generator.draw([request(1)], ddim);
+    const stop = new Error("stop");
+    const fine = new NoiseSchedule({ ...schedule.config, numTrainTimesteps: 2000 });
+    await assert.rejects(
+      generator.draw([request(1)], planSampling("ddpm", fine, { steps: 1001 }), {
+        onStep(done) {
+          if (done === 5) throw stop;
+        },
+      }),
+      stop,
+    );
+    assert.deepEqual((await generator.draw([request(1)], ddim)).images, images);
+    generator.destroy();
+  }));
+
+Deno.test("previews are x_t and the estimate of x_0 at the steps asked for, and do not change the images", () =>
+  withWeights(conditional, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 2, guided: true });
+    const three = [request(1, 0, 2), request(2, 1, 2), request(3, 2, 2)];
+    const { images } = await generator.draw(three, ddpm);
+    const drawn = await generator.draw(three, ddpm, { previewAt: [0, 3, 5] });
+    assert.deepEqual(drawn.images, images);
+    assert.equal(drawn.noisy.length, 3);
+    assert.equal(drawn.previews.length, 3);
+    // Of the first batch's two images.
+    for (const picture of [...drawn.noisy, ...drawn.previews]) assert.equal(picture.length, 2 * IMAGE);
+    const finished = images.slice(0, 2 * IMAGE);
+    assert.deepEqual(drawn.noisy[2], finished);
+    // The last step of DDPM takes the estimate as it is.
+    assertClose(drawn.previews[2], finished, { absolute: 1e-6 }, "last estimate");
+    assert.notDeepEqual(drawn.noisy[0], drawn.noisy[1]);
+    for (const preview of drawn.previews) assert.ok(preview.every((value) => Math.abs(value) <= 1));
+    generator.destroy();
+  }));
+
+Deno.test("a listener hears of every step of every batch", () =>
+  withWeights(conditional, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 2, guided: false });
+    const heard: [number, number][] = [];
+    const three = [request(1), request(2), request(3)];
+    await generator.draw(three, ddim, { onStep: (done, total) => void heard.push([done, total]) });
+    assert.deepEqual(heard, [[1, 6], [2, 6], [3, 6], [4, 6], [5, 6], [6, 6]]);
+    assert.ok(generator.flopsPerStep > 0);
+    generator.destroy();
+  }));
+
+Deno.test("new weights in the buffer count from the next draw on", () =>
+  withWeights(conditional, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: false });
+    const before = (await generator.draw([request(1)], ddim)).images;
+    const table = unetParameters(conditional);
+    gpu.device.queue.writeBuffer(weights, 0, goldenWeights("other", table));
+    assert.notDeepEqual((await generator.draw([request(1)], ddim)).images, before);
+    gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
+    assert.deepEqual((await generator.draw([request(1)], ddim)).images, before);
+    generator.destroy();
+  }));
+
+Deno.test("weights that have changed draw other images: those of a generator made anew", async () => {
+  await withWeights(conditional, async (gpu, weights) => {
+    const options = { config: conditional, weights, slots: 2, guided: true };
+    const generator = await Generator.build(gpu, options);
+    const before = await generator.draw(requests.slice(0, 2), ddim);
+    const other = goldenWeights("another", unetParameters(conditional));
+    gpu.device.queue.writeBuffer(weights, 0, other);
+    const after = await generator.draw(requests.slice(0, 2), ddim);
+    assert.notDeepEqual(after.images, before.images);
+    const anew = await Generator.build(gpu, options);
+    assert.deepEqual((await anew.draw(requests.slice(0, 2), ddim)).images, after.images);
+    generator.destroy();
+    anew.destroy();
+  });
+});

@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { Generator } from "../../lib/sampling/generator.ts";
+import { type BatchImage, type BatchTurn, RunningBatch } from "../../lib/sampling/running_batch.ts";
+import { planSampling } from "../../lib/diffusion/sampler.ts";
+import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
+import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
+import { unetParameters } from "../../lib/model/network.ts";
+import { goldenWeights } from "../golden/tensors.ts";
+import { testGpu } from "../support/gpu.ts";
+
+const CLASSES = 5;
+const ROWS = 7;
+const conditional = unetConfig({
+  sampleSize: [8, 4],
+  blockOutChannels: [8, 16],
+  downBlockTypes: ["DownBlock2D", "AttnDownBlock2D"],
+  upBlockTypes: ["AttnUpBlock2D", "UpBlock2D"],
+  layersPerBlock: 1,
+  attentionHeadDim: 8,
+  normNumGroups: 4,
+  numClassEmbeds: CLASSES + 1,
+});
+
+const schedule = new NoiseSchedule();
+const plans = [
+  planSampling("ddim", schedule, { steps: 3 }),
+  planSampling("ddpm", schedule, { steps: 6 }),
+  planSampling("ddim", schedule, { steps: 9, eta: 0.5 }),
+];
+
+async function withBatch(
+  body: (batch: RunningBatch, gpu: Gpu, weights: GPUBuffer) => Promise<void>,
+  config: UNetConfig = conditional,
+): Promise<void> {
+  const gpu = await testGpu();
+  const before = { used: gpu.memory.used, live: gpu.memory.live };
+  const table = unetParameters(config);
+  const weights = createBuffer(gpu, 4 * table.elements, "weights");
+  gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
+  const batch = await RunningBatch.build(gpu, { config, weights, rows: ROWS });
+  await body(batch, gpu, weights);
+  batch.destroy();
+  destroyBuffer(gpu, weights);
+  assert.deepEqual({ used: gpu.memory.used, live: gpu.memory.live }, before, "something was not freed");
+}
+
+/** Images that differ in plan, class, guidance and seed. */
+function image(id: number): BatchImage {
+  const guidance = [1, 2, 0, 1.5][id % 4];
+  return { id, label: id % (CLASSES + 1), seed: 1000 + id, guidance, steps: plans[id % 3] };
+}
+
+function alone(generator: Generator, { label, seed, guidance, steps }: BatchImage) {
+  return generator.draw([{ label, seed, guidance }], steps).then(({ images }) => images);
+}
+
+Deno.test("an image has the same bits alone and in a batch that others join and leave", () =>
+  withBatch(async (batch, gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
+    const waiting = Array.from({ length: 24 }, (_, id) => image(id));
+    const removed = new Set([3, 8, 9, 17]);
+    const finished = new Map<number, Float32Array>();
+    const occupancy = new Set<number>();
+    for (let turn = 0; finished.size < 20; turn++) {
+      assert.ok(turn < 200, "the batch does not finish its images");
+      // One or two join at a time, so that most are at different steps.
+      for (let n = 0; n <= turn % 2; n++) {
+        const next = waiting[0];
+        if (next && batch.rowsInUse + (next.guidance === 1 ? 1 : 2) <= ROWS) batch.add(waiting.shift()!);
+      }
+      if (batch.size === 0) continue;
+      // One step a turn, then long turns.
+      const done = await batch.turn(turn < 20 ? 0 : 50);
+      occupancy.add(done.programRows);
+      for (const { id, data } of done.finished) finished.set(id, data);
+      for (const id of removed) batch.remove(id);
+    }
+    assert.ok(occupancy.size > 2, `programs of ${[...occupancy]} rows`);
+    for (const [id, data] of finished) {
+      assert.ok(!removed.has(id), `image ${id} was removed`);
+      assert.deepEqual(data, await alone(generator, image(id)), `image ${id}`);
+    }
+    assert.equal(batch.size, 0);
+    generator.destroy();
+  }));
+
+Deno.test("a turn ends where somebody waits for a picture, and frames are those of the trajectory", () =>
+  withBatch(async (batch, gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
+    const steps = plans[2];
+    for (const kind of ["predicted", "noisy"] as const) {
+      const wanted: BatchImage = { ...image(1), steps, frames: { kind, at: [0, 4, 5] } };
+      const at = wanted.frames!.at;
+      batch.add(wanted);
+      const turns: BatchTurn[] = [];
+      while (batch.size > 0) turns.push(await batch.turn(60_000));
+      const frames = turns.flatMap((turn) => turn.frames);
+      assert.deepEqual(frames.map(({ id, step }) => [id, step]), at.map((step) => [1, step]));
+      const { noisy, previews } = await generator.draw([wanted], steps, { previewAt: at });
+      const expected = kind === "noisy" ? noisy : previews;
+      frames.forEach(({ data }, i) => assert.deepEqual(data, expected[i], `${kind} ${i}`));
+      const [last] = turns[turns.length - 1].finished;
+      assert.deepEqual([last.id, last.step], [1, steps.length - 1]);
+      assert.deepEqual(last.data, await alone(generator, wanted));
+      assert.equal(turns.reduce((sum, turn) => sum + turn.steps, 0), steps.length);
+      assert.ok(turns.length >= 4 && turns.length < steps.length, `${turns.length} turns`);
+    }
+    generator.destroy();
+  }));
+
+Deno.test("images may leave and join while a turn is under way", () =>
+  withBatch(async (batch, gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
+    const [first, second, third] = [image(0), { ...image(4), steps: plans[0] }, image(8)];
+    batch.add(first);
+    batch.add(second);
+    const results: BatchTurn[] = [await batch.turn(0), await batch.turn(0)];
+    const last = batch.turn(0);
+    // Both would finish in this turn.
+    assert.equal(batch.remove(first.id), true);
+    batch.add(third);
+    await assert.rejects(batch.turn(0), /a turn is under way/);
+    results.push(await last);
+    assert.deepEqual(results.map((turn) => turn.finished.map(({ id }) => id)), [[], [], [second.id]]);
+    assert.deepEqual(results[2].finished[0].data, await alone(generator, second));
+    while (batch.size > 0) results.push(await batch.turn(0));
+    assert.deepEqual(results.at(-1)?.finished[0].data, await alone(generator, third));
+    assert.equal(batch.remove(first.id), false);
+    generator.destroy();
+  }));
+
+Deno.test("the smallest recorded batch that holds the rows runs", () =>
+  withBatch(async (batch) => {
+    const rows: number[] = [];
+    for (const id of [0, 4, 8, 12, 16, 20]) {
+      batch.add({ ...image(id), guidance: 1, steps: plans[2] });
+      const turn = await batch.turn(0);
+      assert.deepEqual([turn.rows, turn.images, turn.steps], [rows.length + 1, rows.length + 1, 1]);
+      rows.push(turn.programRows);
+    }
+    assert.deepEqual(rows, [1, 2, 3, 4, 6, 6]);
+    assert.equal(batch.rowsInUse, 6);
+    batch.remove(0);
+    batch.remove(4);
+    assert.equal((await batch.turn(0)).programRows, 4);
+  }));
+
+Deno.test("what does not fit into a batch is refused, naming why", () =>
+  withBatch(async (batch) => {
+    const refused = (change: Partial<BatchImage>, message: RegExp) =>
+      assert.throws(() => batch.add({ ...image(0), ...change }), (error) => {
+        assert.ok(error instanceof ConfigError);
+        assert.match(error.message, message);
+        return true;
+      });
+    refused({ label: 6 }, /^label: expected a whole number from 0 to 5, got 6$/);
+    refused({ seed: 2 ** 53 }, /^seed: expected a whole number of 0 or more, got 9007199254740992$/);
+    refused({ guidance: NaN }, /^guidance: expected a number of at least 0, got NaN$/);
+    refused({ steps: [] }, /^steps.length: expected a whole number of 1 or more, got 0$/);
+    refused(
+      { frames: { kind: "noisy", at: [3] } },
+      /^frames.at: expected a whole number from 0 to 2, got 3$/,
+    );
+    for (const id of [1, 5, 9]) batch.add({ ...image(id), guidance: 2 });
+    refused({ id: 5 }, /^id: expected a number that no image in the batch has, got 5$/);
+    refused({ guidance: 2 }, /^rows: expected at most 1, which are free in the batch, got 2$/);
+    batch.add(image(0));
+    refused({ id: 100 }, /^rows: expected at most 0/);
+    assert.deepEqual([batch.size, batch.rowsInUse], [4, 7]);
+    await batch.turn(0);
+    for (const id of [0, 1, 5, 9]) batch.remove(id);
+    await assert.rejects(batch.turn(0), /a turn needs an image/);
+  }));
+
+Deno.test("a network without classes refuses guidance, and a batch needs a row", async () => {
+  await withBatch(async (batch, gpu, weights) => {
+    assert.throws(() => batch.add({ ...image(1), label: 0 }), /^ConfigError: guidance: expected 1, since/);
+    batch.add({ ...image(0), label: 0 });
+    while (batch.size > 0) await batch.turn(1000);
+    await assert.rejects(
+      RunningBatch.build(gpu, { config: batchConfig, weights, rows: 0 }),
+      /^ConfigError: rows: expected a whole number from 1, got 0$/,
+    );
+  }, batchConfig);
+});
+
+const batchConfig = unetConfig({ ...conditional, numClassEmbeds: null });

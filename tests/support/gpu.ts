@@ -1,0 +1,64 @@
+/** One device for all tests of a file, and running launches on plain arrays. */
+import type { KernelSource, Launch } from "../../kernels/source.ts";
+import type { KernelTarget } from "../../kernels/target.ts";
+import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import { type BufferView, createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
+import { buildProgram } from "../../lib/gpu/program.ts";
+import { readBack } from "../../lib/gpu/readback.ts";
+
+let shared: Promise<Gpu> | undefined;
+
+/** The device shared by the tests of one file. Deno runs each file in a process-like isolate of its own. */
+export function testGpu(): Promise<Gpu> {
+  return shared ??= openGpu();
+}
+
+/** The kernel layout for GPUs. */
+export const TILE: KernelTarget = { path: "tile", subgroupSize: 0 };
+
+/** The kernel layouts that this adapter can run, that for software adapters first. */
+export async function testTargets(): Promise<KernelTarget[]> {
+  const { subgroupSize } = (await testGpu()).adapter;
+  return subgroupSize === 8 ? [{ path: "subgroup", subgroupSize }, TILE] : [TILE];
+}
+
+export type HostArray = Float32Array | Float16Array | Uint32Array | Int32Array;
+
+/**
+ * Runs launches whose buffers are host arrays and copies every array that some launch may write back in place.
+ * The same array object in two launches is the same device buffer.
+ */
+export async function runOnArrays(gpu: Gpu, launches: Launch<HostArray>[]): Promise<void> {
+  const views = new Map<HostArray, BufferView>();
+  const written = new Set<HostArray>();
+  for (const { kernel, buffers } of launches) {
+    for (const [name, array] of Object.entries(buffers)) {
+      if (!views.has(array)) {
+        const buffer = createBuffer(gpu, array.byteLength, name);
+        gpu.device.queue.writeBuffer(buffer, 0, array as Float32Array<ArrayBuffer>);
+        views.set(array, wholeBuffer(buffer));
+      }
+      if (accessOf(kernel, name) === "read_write") written.add(array);
+    }
+  }
+  const resolved = launches.map((launch): Launch<BufferView> => ({
+    ...launch,
+    buffers: Object.fromEntries(
+      Object.entries(launch.buffers).map(([name, array]) => [name, views.get(array)!]),
+    ),
+  }));
+  const program = await buildProgram(gpu, resolved);
+  program.run();
+  const results = [...written];
+  const bytes = await readBack(
+    gpu,
+    results.map((array) => ({ ...views.get(array)!, size: array.byteLength })),
+  );
+  results.forEach((array, i) => array.set(new (array.constructor as Float32ArrayConstructor)(bytes[i])));
+  program.destroy();
+  for (const view of views.values()) destroyBuffer(gpu, view.buffer);
+}
+
+function accessOf(kernel: KernelSource, name: string): "read" | "read_write" {
+  return kernel.bindings[name].access;
+}

@@ -1,0 +1,219 @@
+/** An engine without a GPU, whose time passes when a test says so. */
+import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
+import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
+import { CheckpointError } from "../../../lib/errors.ts";
+import { presetConfig } from "../../../lib/model/presets.ts";
+import {
+  type Engine,
+  type EngineImage,
+  type EngineListener,
+  type FrameWish,
+  type Pixels,
+  rowsOf,
+  type ServedModel,
+} from "../../../server/engine/engine.ts";
+
+/** How a {@linkcode FakeEngine} starts. */
+export interface FakeEngineOptions {
+  /** Network rows. Default 8. */
+  readonly rows?: number;
+  /** What differs from {@linkcode fakeModel}. */
+  readonly model?: Partial<ServedModel>;
+  /** Milliseconds of a step that passes by itself; undefined: steps pass by {@linkcode FakeEngine.tick} alone. */
+  readonly automatic?: number;
+}
+
+/** A ten-class CIFAR-10 model of 32 x 32 pixels. */
+export function fakeModel(changes: Partial<ServedModel> = {}): ServedModel {
+  return {
+    config: presetConfig("tiny", CIFAR10_CLASSES.length),
+    schedule: new NoiseSchedule(),
+    classes: CIFAR10_CLASSES,
+    id: "fake-model-step-100",
+    path: "/models/fake-model",
+    step: 100,
+    parameters: 123_456,
+    height: 32,
+    width: 32,
+    adapter: "fake adapter",
+    precision: "float32",
+    loadedAt: Date.UTC(2026, 0, 1),
+    ...changes,
+  };
+}
+
+/** The image that a {@linkcode FakeEngine} draws: it depends on label, seed and number of steps alone. */
+export function fakePixels(
+  { label, seed, steps }: Pick<EngineImage, "label" | "seed" | "steps">,
+  size: Pick<ServedModel, "height" | "width"> = { height: 32, width: 32 },
+): Pixels {
+  return noise([label, seed % 2 ** 32, Math.floor(seed / 2 ** 32), steps], size);
+}
+
+/** A frame after step `step` of that image. */
+export function fakeFrame(
+  { label, seed, steps }: Pick<EngineImage, "label" | "seed" | "steps">,
+  kind: FrameWish["kind"],
+  step: number,
+  size: Pick<ServedModel, "height" | "width"> = { height: 32, width: 32 },
+): Pixels {
+  const tag = kind === "noisy" ? 1 : 2;
+  return noise([label, seed % 2 ** 32, Math.floor(seed / 2 ** 32), steps, tag, step], size);
+}
+
+/** Draws made-up images, one step of all of them a tick. */
+export class FakeEngine implements Engine {
+  readonly rows: number;
+  /** What {@linkcode FakeEngine.reload} fails with, where set. */
+  reloadError: Error | undefined;
+  /** Every image that was ever added, and every number that was ever removed. */
+  readonly added: EngineImage[] = [];
+  readonly removed: number[] = [];
+  closed = false;
+  #model: ServedModel | undefined;
+  readonly #listeners: Partial<EngineListener>[] = [];
+  readonly #batch = new Map<number, { image: EngineImage; done: number }>();
+  readonly #automatic: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #lastModel: ServedModel;
+
+  constructor({ rows = 8, model, automatic }: FakeEngineOptions = {}) {
+    this.rows = rows;
+    this.#automatic = automatic;
+    this.#model = this.#lastModel = fakeModel(model);
+  }
+
+  get model(): ServedModel | undefined {
+    return this.#model;
+  }
+
+  /** The images in the batch, longest there first. */
+  get batch(): EngineImage[] {
+    return [...this.#batch.values()].map(({ image }) => image);
+  }
+
+  listen(listener: Partial<EngineListener>): void {
+    this.#listeners.push(listener);
+  }
+
+  add(image: EngineImage): void {
+    if (!this.#model) throw new Error(`image ${image.id} was added to an engine that is down`);
+    if (this.added.some(({ id }) => id === image.id)) throw new Error(`number ${image.id} is used twice`);
+    const inUse = this.#rowsInUse() + rowsOf(image);
+    if (inUse > this.rows) throw new Error(`${inUse} rows are in use of ${this.rows}`);
+    this.added.push(image);
+    this.#batch.set(image.id, { image, done: 0 });
+    this.#schedule();
+  }
+
+  remove(id: number): void {
+    this.removed.push(id);
+    this.#batch.delete(id);
+  }
+
+  /** Lets steps pass: of each, listeners hear the turn, then frames, then finished images. */
+  tick(steps = 1): void {
+    for (let i = 0; i < steps; i++) this.#step();
+  }
+
+  /** Fails one image, the longest in the batch if none is named. */
+  fail(
+    error: Error = new Error("the image has values that are not finite"),
+    id = this.batch[0]?.id,
+  ): void {
+    if (id === undefined || !this.#batch.delete(id)) throw new Error(`image ${id} is not in the batch`);
+    this.#tell("onFailed", id, error);
+  }
+
+  /** Goes down: every image is lost. */
+  down(error: Error = new Error("the GPU worker ended"), retryAfter = 1): void {
+    this.#model = undefined;
+    this.#batch.clear();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#tell("onDown", error, retryAfter);
+  }
+
+  /** Comes back up, with what it served last or with something that differs from it. */
+  up(changes: Partial<ServedModel> = {}): void {
+    this.#model = this.#lastModel = { ...this.#lastModel, ...changes };
+    this.#tell("onUp", this.#model);
+  }
+
+  reload(path: string = this.#lastModel.path): Promise<ServedModel> {
+    if (this.reloadError) return Promise.reject(this.reloadError);
+    if (path.includes("missing")) {
+      return Promise.reject(new CheckpointError(`${path}: no model here`));
+    }
+    this.up({ path, loadedAt: this.#lastModel.loadedAt + 1000 });
+    return Promise.resolve(this.#lastModel);
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    this.#batch.clear();
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    return Promise.resolve();
+  }
+
+  #step(): void {
+    if (this.#batch.size === 0) return;
+    const stepped = [...this.#batch.values()];
+    const rows = this.#rowsInUse();
+    for (const slot of stepped) slot.done++;
+    this.#tell("onTurn", {
+      steps: 1,
+      seconds: (this.#automatic ?? 10) / 1000,
+      rows,
+      programRows: 2 ** Math.ceil(Math.log2(rows)),
+      images: stepped.length,
+    });
+    for (const { image, done } of stepped) {
+      if (this.#batch.has(image.id) && image.frames?.at.includes(done - 1)) {
+        const pixels = fakeFrame(image, image.frames.kind, done - 1, this.#lastModel);
+        this.#tell("onFrame", image.id, done - 1, pixels);
+      }
+    }
+    // The last first: nobody may rely on an order.
+    for (const { image, done } of stepped.reverse()) {
+      if (done === image.steps && this.#batch.delete(image.id)) {
+        this.#tell("onImage", image.id, fakePixels(image, this.#lastModel));
+      }
+    }
+  }
+
+  #schedule(): void {
+    if (this.#automatic === undefined || this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#step();
+      if (this.#batch.size > 0) this.#schedule();
+    }, this.#automatic);
+  }
+
+  #rowsInUse(): number {
+    return this.batch.reduce((sum, image) => sum + rowsOf(image), 0);
+  }
+
+  #tell<K extends keyof EngineListener>(event: K, ...args: Parameters<EngineListener[K]>): void {
+    for (const listener of this.#listeners) {
+      (listener[event] as ((...args: Parameters<EngineListener[K]>) => void) | undefined)?.(...args);
+    }
+  }
+}
+
+/** Bytes that a hash of `key` starts: Marsaglia's xorshift32. */
+function noise(key: readonly number[], { height, width }: Pick<ServedModel, "height" | "width">): Pixels {
+  let state = 0x9e3779b9;
+  for (const part of key) state = Math.imul(state ^ part, 0x85ebca6b) + 0x165667b1;
+  state = state >>> 0 || 1;
+  const bytes = new Uint8Array(height * width * 3);
+  for (let i = 0; i < bytes.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}

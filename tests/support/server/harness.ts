@@ -1,0 +1,75 @@
+/** The whole application on a fake engine: no sockets, no GPU, no workers. */
+import { type AppOptions, createApp } from "../../../server/app.ts";
+import type { Clock } from "../../../server/clock.ts";
+import type { ServerContext } from "../../../server/http/context.ts";
+import { encodeFile } from "../../../server/pictures/encoding.ts";
+import { JsonLog } from "../../../server/log.ts";
+import { Metrics } from "../../../server/metrics.ts";
+import type { App } from "../../../server/http/request.ts";
+import { Scheduler } from "../../../server/queue/scheduler.ts";
+import { defaultSettings, type ServerSettings } from "../../../server/settings.ts";
+import { FakeEngine, type FakeEngineOptions } from "./fake_engine.ts";
+
+/** What differs from a server of default settings whose steps pass by themselves. */
+export interface HarnessOptions extends AppOptions {
+  readonly settings?: Partial<ServerSettings>;
+  readonly engine?: FakeEngineOptions;
+  readonly token?: string;
+  /** Parts in place of the usual ones. */
+  readonly parts?: Partial<ServerContext>;
+  /** The scheduler's time. */
+  readonly schedulerClock?: Clock;
+}
+
+/** A server, what it is made of, and what it has logged. */
+export interface Harness {
+  readonly app: App;
+  readonly engine: FakeEngine;
+  readonly context: ServerContext;
+  /** Lines of the log, parsed. */
+  readonly log: Record<string, unknown>[];
+  /** Asks for a path, from the address 192.0.2.1. */
+  readonly ask: (path: string, init?: RequestInit) => Promise<Response>;
+}
+
+/** Starts one. */
+export function harness(options: HarnessOptions = {}): Harness {
+  const { settings, engine: engineOptions, token, parts, schedulerClock, ...appOptions } = options;
+  const engine = new FakeEngine({ automatic: 0, rows: 64, ...engineOptions });
+  const all: ServerSettings = { ...defaultSettings, model: "/models/fake-model", steps: 4, ...settings };
+  const metrics = new Metrics();
+  engine.listen(metrics);
+  const log: Record<string, unknown>[] = [];
+  const context: ServerContext = {
+    settings: all,
+    engine,
+    runner: new Scheduler(engine, all, schedulerClock),
+    encoder: { encode: (pictures) => Promise.all(pictures.map(encodeFile)), close() {} },
+    metrics,
+    log: new JsonLog((line) => log.push(JSON.parse(line))),
+    token,
+    ...parts,
+  };
+  const app = createApp(context, appOptions);
+  const env = { remoteAddr: { hostname: "192.0.2.1" } };
+  return { app, engine, context, log, ask: async (path, init) => await app.request(path, init, env) };
+}
+
+/** A problem's members. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly instance: string;
+  readonly retryAfter?: number;
+  readonly errors?: { readonly field: string; readonly value?: unknown; readonly allowed: string }[];
+}
+
+/** The problem that an answer tells. */
+export async function problemOf(response: Response): Promise<Problem> {
+  if (response.headers.get("Content-Type") !== "application/problem+json") {
+    throw new Error(`not a problem: ${response.status} ${await response.text()}`);
+  }
+  return await response.json();
+}

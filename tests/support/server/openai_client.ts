@@ -1,0 +1,87 @@
+/** OpenAI's published client, and a server for it to talk to. */
+import assert from "node:assert/strict";
+import OpenAI, { type APIError } from "openai";
+import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
+import { decodePng } from "../read_png.ts";
+import { type Harness, harness, type HarnessOptions } from "./harness.ts";
+
+/** What OpenAI's API does not have; the client sends any member. */
+export interface Extensions {
+  readonly seed?: number;
+  readonly steps?: number;
+  readonly guidance?: number;
+  readonly sampler?: string;
+}
+
+export interface Served extends Harness {
+  readonly client: OpenAI;
+  /** Address of the server, without a path. */
+  readonly origin: string;
+}
+
+/** A server on a port of its own, and OpenAI's client for it, which does not try again. */
+export async function serving(
+  options: HarnessOptions,
+  body: (served: Served) => Promise<void>,
+): Promise<void> {
+  const parts = harness(options);
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, parts.app.fetch);
+  const origin = `http://127.0.0.1:${server.addr.port}`;
+  try {
+    await body({ ...parts, origin, client: clientOf(origin, options.token) });
+  } finally {
+    await parts.engine.close();
+    await parts.context.runner.drain(0);
+    await server.shutdown();
+  }
+}
+
+export function clientOf(origin: string, apiKey = "unused"): OpenAI {
+  return new OpenAI({ baseURL: `${origin}/v1`, apiKey, maxRetries: 0 });
+}
+
+/** An engine whose steps a test lets pass. */
+export const byHand = { automatic: undefined };
+
+export async function bytesAt(url: string, init?: RequestInit): Promise<Uint8Array> {
+  const response = await fetch(url, init);
+  assert.equal(response.status, 200, url);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+export function bytesOf(base64: string | undefined): Uint8Array {
+  assert.ok(base64, "an image in base64");
+  return Uint8Array.fromBase64(base64);
+}
+
+export function pixelsOf(base64: string | undefined): Uint8Array {
+  return decodePng(bytesOf(base64)).rgb;
+}
+
+/** The error that a call of the client ends with. */
+export async function failure<T extends APIError>(
+  type: abstract new (...args: never[]) => T,
+  call: PromiseLike<unknown>,
+): Promise<T> {
+  let thrown: unknown;
+  await assert.rejects(async () => await call, (error) => {
+    thrown = error;
+    return true;
+  });
+  assert.ok(thrown instanceof type, `${type.name}, not ${thrown}`);
+  return thrown;
+}
+
+/** Waits for something that others bring about. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  for (let i = 0; i < 2000; i++) {
+    if (condition()) return;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.fail(`never came: ${what}`);
+}
+
+/** A class's label. */
+export function label(name: string): number {
+  return CIFAR10_CLASSES.indexOf(name);
+}

@@ -1,0 +1,27 @@
+/** A step buffer for kernel tests: what a test does not care about has a harmless value. */
+import { encodeStepState, type StepState } from "../../kernels/records/step_state.ts";
+
+export function stepWords(state: Partial<StepState> = {}): Uint32Array {
+  return new Uint32Array(encodeStepState({
+    step: 0,
+    seedLo: 0,
+    seedHi: 0,
+    stream: 0,
+    position: 0,
+    count: 1,
+    logSlot: 0,
+    accumulate: false,
+    learningRate: 1e-3,
+    biasCorrection1: 1,
+    biasCorrection2: 1,
+    emaDecay: 0,
+    ...state,
+  }));
+}
+
+/** Bytes as the words that hold them, zero-padded. */
+export function packBytes(bytes: Uint8Array): Uint32Array {
+  const padded = new Uint8Array(4 * Math.ceil(bytes.length / 4));
+  padded.set(bytes);
+  return new Uint32Array(padded.buffer);
+}

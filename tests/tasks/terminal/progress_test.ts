@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import {
+  createReporter,
+  formatDuration,
+  formatNumber,
+  type ReporterMode,
+  reporterMode,
+} from "../../../tasks/terminal/progress.ts";
+
+function setup(mode: ReporterMode) {
+  const stream = {
+    isTTY: mode === "bar",
+    columns: 60,
+    text: "",
+    write: (text: string) => stream.text += text,
+  };
+  const clock = { ms: 1_000_000 };
+  const reporter = createReporter({ mode, stream, interval: 5, now: () => clock.ms });
+  return { reporter, stream, clock };
+}
+
+Deno.test("plain lines come at the interval and at the end, with the fields and the remaining time", () => {
+  const { reporter, stream, clock } = setup("lines");
+  reporter.start(100, "epoch 1/5");
+  for (let done = 1; done <= 100; done++) {
+    clock.ms += 100;
+    reporter.update(done, { loss: 0.0312345, "images/s": 212 });
+  }
+  reporter.stop();
+  assert.deepEqual(stream.text.split("\n"), [
+    "epoch 1/5  50/100  loss 0.03123  images/s 212  0:05 left",
+    "epoch 1/5  100/100  loss 0.03123  images/s 212",
+    "",
+  ]);
+});
+
+Deno.test("the remaining time follows the speed of the last half minute, not a slow start", () => {
+  const { reporter, stream, clock } = setup("lines");
+  reporter.start(1000, "train");
+  clock.ms += 100_000;
+  reporter.update(1);
+  for (let done = 2; done <= 400; done++) {
+    clock.ms += 100;
+    reporter.update(done);
+  }
+  const lines = stream.text.trim().split("\n");
+  assert.equal(lines[0], "train  1/1000  27:45:00 left");
+  assert.equal(lines.at(-1), "train  351/1000  1:05 left");
+});
+
+Deno.test("what was done before a resume does not count as speed", () => {
+  const { reporter, stream, clock } = setup("lines");
+  reporter.start(1000, "train", 500);
+  clock.ms += 10_000;
+  reporter.update(510);
+  assert.equal(stream.text, "train  510/1000  8:10 left\n");
+});
+
+Deno.test("JSON mode prints events only, one object a line", () => {
+  const { reporter, stream } = setup("json");
+  reporter.start(2, "epoch");
+  reporter.update(2, { loss: 1 });
+  reporter.line("text");
+  reporter.event({ type: "epoch", text: "a\nb", loss: 0.5 });
+  reporter.event({ type: "end" });
+  reporter.stop();
+  assert.deepEqual(stream.text.trimEnd().split("\n").map((line) => JSON.parse(line)), [
+    { type: "epoch", text: "a\nb", loss: 0.5 },
+    { type: "end" },
+  ]);
+});
+
+Deno.test("other modes print no events, quiet prints nothing", () => {
+  for (const mode of ["lines", "quiet"] as const) {
+    const { reporter, stream } = setup(mode);
+    reporter.event({ type: "epoch" });
+    assert.equal(stream.text, "");
+  }
+  const { reporter, stream } = setup("quiet");
+  reporter.start(1, "epoch");
+  reporter.update(1);
+  reporter.line("text");
+  reporter.stop();
+  assert.equal(stream.text, "");
+});
+
+Deno.test("a bar fits the terminal, gives way to lines and leaves nothing behind", () => {
+  const { reporter, stream, clock } = setup("bar");
+  reporter.start(10, "epoch 1/5");
+  clock.ms += 1000;
+  reporter.update(5, { loss: 0.5, note: "x".repeat(100) });
+  reporter.line("a line");
+  reporter.stop();
+  reporter.line("the end");
+  assert.ok(stream.text.includes("[============            ] epoch 1/5  5/10"), JSON.stringify(stream.text));
+  // what a terminal would show: erasing a line takes back what stood there
+  const visible = stream.text.replaceAll("\x1b", "␛");
+  const shown = visible.split("\n").map((line) => line.split(/␛\[[02]?[JK]/).at(-1)!.replace(/␛\S/g, ""));
+  assert.deepEqual(shown, ["a line", "the end", ""]);
+  assert.ok(!stream.text.includes("x".repeat(61)));
+  assert.ok(!visible.includes("␛[?"), "no terminal setting is changed");
+});
+
+Deno.test("the mode follows flags first, then the terminal", () => {
+  const terminal = { isTTY: true, write() {} };
+  assert.equal(reporterMode({}, terminal), "bar");
+  assert.equal(reporterMode({}, { write() {} }), "lines");
+  assert.equal(reporterMode({ json: true }, terminal), "json");
+  assert.equal(reporterMode({ json: true, quiet: true }, terminal), "quiet");
+});
+
+Deno.test("numbers and durations read well", () => {
+  assert.deepEqual([1 / 3, 12345.678, 2e-7, 50_000].map(formatNumber), ["0.3333", "12350", "2e-7", "50000"]);
+  assert.deepEqual([0, 59.6, 3599, 3600, 90_061].map(formatDuration), [
+    "0:00",
+    "1:00",
+    "59:59",
+    "1:00:00",
+    "25:01:01",
+  ]);
+});

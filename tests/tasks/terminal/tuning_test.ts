@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import type { TuningProgress } from "../../../lib/tuning/tuning.ts";
+import { createReporter } from "../../../tasks/terminal/progress.ts";
+import { showTuning } from "../../../tasks/terminal/tuning.ts";
+
+/** What is shown of progress, a second apart, where the output is no terminal. */
+function shown(...progress: readonly Omit<TuningProgress, "adapter">[]): string[] {
+  let text = "";
+  let ms = 0;
+  const stream = { write: (part: string) => text += part };
+  const show = showTuning(createReporter({ mode: "lines", stream, interval: 1, now: () => ms }));
+  for (const each of progress) {
+    ms += 1000;
+    show({ adapter: "Toy 9000", ...each });
+  }
+  return text.trimEnd().split("\n").map((line) => line.trim());
+}
+
+Deno.test("while kernels are tried it is shown how many are done, and in the end what came of it and where it is", () => {
+  const lines = shown(
+    { done: 0, total: 14 },
+    { done: 3, total: 14 },
+    { done: 14, total: 14, finished: { seconds: 5.2, keptIn: "kept/toy.json" } },
+  );
+  assert.match(lines[0], /^trying 14 kernels on Toy 9000 +3\/14/);
+  assert.equal(lines.at(-1), "tuned 14 kernels in 6 s; kept in kept/toy.json");
+});
+
+Deno.test("what the time did not suffice for is told, and nothing of a file where there is none", () => {
+  const lines = shown({ done: 0, total: 14 }, { done: 9, total: 14, finished: { seconds: 10 } });
+  assert.equal(lines.at(-1), "tuned 9 of 14 kernels in 10 s, the rest go by rules");
+});
+
+Deno.test("another network's kernels are another piece of work", () => {
+  const lines = shown(
+    ...[{ done: 0, total: 1 }, { done: 1, total: 1, finished: { seconds: 1 } }],
+    ...[{ done: 0, total: 2 }, { done: 1, total: 2 }, { done: 2, total: 2, finished: { seconds: 2 } }],
+  );
+  assert.deepEqual(lines.filter((line) => line.startsWith("tuned")), [
+    "tuned 1 kernel in 1 s",
+    "tuned 2 kernels in 2 s",
+  ]);
+  assert.ok(lines.some((line) => /^trying 2 kernels on Toy 9000 +1\/2/.test(line)), lines.join("\n"));
+});

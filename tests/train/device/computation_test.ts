@@ -1,0 +1,87 @@
+/** What a run was computed with is kept with it, and who goes on with something else is told. */
+import assert from "node:assert/strict";
+import { type Launch, parseKernel } from "../../../kernels/source.ts";
+import type { BufferView } from "../../../lib/gpu/memory.ts";
+import { type Checkpoint, loadLatestCheckpoint, saveCheckpoint } from "../../../lib/files/checkpoint.ts";
+import { type Computation, digestOf } from "../../../lib/train/device/computation.ts";
+import { testGpu } from "../../support/gpu.ts";
+import { inTemporaryDirectory } from "../../support/train/directories.ts";
+import { ofType, run } from "../../support/train/micro.ts";
+
+const CODE = "@compute @workgroup_size(1) fn main() {}";
+
+function launch(changes: Partial<Launch<BufferView>> = {}, code = CODE): Launch<BufferView> {
+  return {
+    kernel: parseKernel("test", code),
+    entry: "main",
+    constants: { a: 1, b: 2 },
+    params: { rows: 3 },
+    buffers: {},
+    workgroups: [1, 1, 1],
+    label: "first",
+    flops: 0,
+    ...changes,
+  };
+}
+
+Deno.test("the digest of dispatches is that of what they compute, and of nothing else", () => {
+  const other = launch({ params: { rows: 4 } });
+  const digest = digestOf([launch(), other]);
+  const same = [
+    [other, launch()],
+    [launch(), other, launch({ label: "again" })],
+    [launch({ constants: { b: 2, a: 1 } }), other],
+    [launch({}, `${CODE.replace("fn", "\n  fn")} // about it`), other],
+  ];
+  for (const launches of same) assert.equal(digestOf(launches), digest);
+  const different = [
+    [launch()],
+    [launch({ constants: { a: 1, b: 3 } }), other],
+    [launch({ workgroups: [2, 1, 1] }), other],
+    [launch({}, CODE.replace("{}", "{ let n = 1; }")), other],
+  ];
+  for (const launches of different) assert.notEqual(digestOf(launches), digest);
+});
+
+/** The warnings of a resumed run whose newest checkpoint says that it was computed with something. */
+async function warningsAfter(
+  out: string,
+  change: (computation: Computation) => Computation,
+): Promise<string[]> {
+  const { path: _, trainer, ...rest } = await loadLatestCheckpoint(out);
+  const computation = change(trainer.computation as Computation);
+  await saveCheckpoint(out, { ...rest, trainer: { ...trainer, computation } } as Checkpoint);
+  const steps = rest.step + 1;
+  const events = await run({ out, resume: true, steps, epochs: 9 });
+  return ofType(events, "warning").map(({ message }) => message);
+}
+
+Deno.test("a run that goes on with another adapter or other kernels is told so, once", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ out, steps: 1, epochs: 9 });
+    const first = (await loadLatestCheckpoint(out)).trainer.computation as Computation;
+    assert.equal(first.adapter, (await testGpu()).adapter.name);
+    assert.match(first.kernels, /^[\da-f]{16}$/);
+    assert.deepEqual(await warningsAfter(out, (computation) => computation), []);
+
+    const changes: [(computation: Computation) => Computation, RegExp][] = [
+      [(it) => ({ ...it, adapter: "Toy GPU" }), /^this run was computed on Toy GPU so far/],
+      [(it) => ({ ...it, kernels: "0" }), /^the kernels are not those that this run was computed with/],
+    ];
+    for (const [change, message] of changes) {
+      const warnings = await warningsAfter(out, change);
+      assert.equal(warnings.length, 1);
+      assert.match(warnings[0], message);
+      assert.deepEqual((await loadLatestCheckpoint(out)).trainer.computation, first);
+      assert.deepEqual(await warningsAfter(out, (computation) => computation), [], "told once");
+    }
+  });
+});
+
+Deno.test("computing activations again is no other computation", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ out, steps: 1, checkpointActivations: false });
+    const events = await run({ out, resume: true, steps: 2, checkpointActivations: true });
+    assert.deepEqual(ofType(events, "warning"), []);
+  });
+});

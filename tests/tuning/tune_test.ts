@@ -1,0 +1,248 @@
+/** What is decided, and in which order, with a lowering that asks what a test wants and a clock that does not run. */
+import assert from "node:assert/strict";
+import { choose } from "../../kernels/target.ts";
+import type { KernelSource, Launch } from "../../kernels/source.ts";
+import { Graph, type Node } from "../../lib/graph/graph.ts";
+import type { lower, LowerContext } from "../../lib/graph/lower.ts";
+import { silu } from "../../lib/graph/ops.ts";
+import type { Tensor } from "../../lib/graph/tensor.ts";
+import { chooseFrom, fastest, type Trial, tune, type TuneOptions } from "../../lib/tuning/tune.ts";
+
+const TARGET = { path: "tile", subgroupSize: 0 } as const;
+
+/** A dispatch that only its name tells from others. */
+function dispatch(name: string, flops = 0): Launch<Tensor> {
+  const kernel = { name } as KernelSource;
+  return {
+    kernel,
+    entry: "main",
+    constants: {},
+    params: {},
+    buffers: {},
+    workgroups: [1, 1, 1],
+    label: "",
+    flops,
+  };
+}
+
+/** A graph of nodes with these labels. */
+function graphOf(...labels: string[]): Graph {
+  return record(new Graph(), labels);
+}
+
+function record(g: Graph, labels: readonly string[]): Graph {
+  const x = g.input("x", [1, 1, 1, 4]);
+  for (const label of labels) g.scope(label, () => silu(g, x));
+  return g;
+}
+
+/** Seconds of dispatches by name; those that are not here cannot be run. */
+type Costs = Readonly<Record<string, number>>;
+
+interface Tuned {
+  readonly choices: Map<string, string>;
+  readonly trials: Trial[];
+  readonly progress: (readonly [done: number, total: number])[];
+  /** Questions in the end, and how many of them were answered now. */
+  readonly end: readonly [done: number, total: number];
+}
+
+/** Tunes graphs whose nodes are lowered as `lowering` says; a trial takes a second. */
+async function tuned(
+  graphs: readonly Graph[],
+  lowering: (context: LowerContext, label: string) => Launch<Tensor>[],
+  costs: Costs,
+  options: Partial<TuneOptions> = {},
+): Promise<Tuned> {
+  const choices = options.choices ?? new Map<string, string>();
+  const trials: Trial[] = [];
+  const progress: Tuned["progress"] = [];
+  const steps = tune(graphs, {
+    target: TARGET,
+    limit: 1000,
+    now: () => 1000 * trials.length,
+    lowering: ((context: LowerContext, { label }: Node) =>
+      lowering(context, label.split(".")[0])) as typeof lower,
+    measure(trial) {
+      trials.push(trial);
+      const seconds = [...trial].map(([name, launches]): [string, number] => [
+        name,
+        launches.reduce((sum, { kernel }) => sum + (costs[kernel.name] ?? Infinity), 0),
+      ]);
+      return Promise.resolve(new Map(seconds.filter(([, taken]) => Number.isFinite(taken))));
+    },
+    ...options,
+    choices,
+  });
+  for (;;) {
+    const { done, value } = await steps.next();
+    if (done) return { choices, trials, progress, end: [value.decided.size, value.total] };
+    progress.push([value.done, value.total]);
+  }
+}
+
+/** A convolution by one of two algorithms, each with a product in one of two layouts. */
+function convolution({ target }: LowerContext, label: string): Launch<Tensor>[] {
+  const algorithm = choose(target, `conv ${label}`, ["direct", "transformed"]);
+  const product = `${algorithm} product ${label}`;
+  const layout = choose(target, product, ["small", "large"]);
+  const main = dispatch(`${algorithm} ${layout}`, 100);
+  return algorithm === "direct" ? [main] : [dispatch("before"), main, dispatch("after")];
+}
+
+/** By the rules' layouts the direct algorithm would win. */
+const TRANSFORMED_WINS: Costs = {
+  ...{ "direct small": 5, "direct large": 9, "transformed small": 9, "transformed large": 2 },
+  ...{ before: 1, after: 1 },
+};
+const DIRECT_WINS: Costs = {
+  ...{ "direct small": 1, "direct large": 2, "transformed small": 3, "transformed large": 4 },
+  ...{ before: 1, after: 1 },
+};
+
+Deno.test("an algorithm is judged with the best of its own layouts, which are decided before it", async () => {
+  const { choices, trials, progress } = await tuned([graphOf("a")], convolution, TRANSFORMED_WINS);
+  assert.deepEqual(Object.fromEntries(choices), {
+    "conv a": "transformed",
+    "direct product a": "small",
+    "transformed product a": "large",
+  });
+  assert.deepEqual(trials.map((trial) => [...trial.keys()]), [
+    ["small", "large"],
+    ["small", "large"],
+    ["direct", "transformed"],
+  ]);
+  assert.deepEqual(progress, [[0, 3]]);
+});
+
+Deno.test("what all candidates have in common is not timed", async () => {
+  const { trials } = await tuned([graphOf("a")], convolution, TRANSFORMED_WINS);
+  const names = trials.map((trial) => [...trial.values()].map((all) => all.map(({ kernel }) => kernel.name)));
+  assert.deepEqual(names, [
+    [["direct small"], ["direct large"]],
+    [["transformed small"], ["transformed large"]],
+    [["direct small"], ["before", "transformed large", "after"]],
+  ]);
+});
+
+Deno.test("questions beside each other are all decided, each with the other by rule", async () => {
+  const attention = ({ target }: LowerContext) =>
+    ["qk", "pv"].map((name) => dispatch(`${name} ${choose(target, name, ["one", "two", "three"])}`));
+  const costs = { "qk one": 3, "qk two": 2, "qk three": 1, "pv one": 1, "pv two": 2, "pv three": 3 };
+  const { choices, trials } = await tuned([graphOf("a")], attention, costs);
+  assert.deepEqual(Object.fromEntries(choices), { qk: "three", pv: "one" });
+  assert.equal(trials.length, 2);
+});
+
+Deno.test("what is asked several times is tried once, and what is known never", async () => {
+  const graphs = [graphOf("a", "a", "b"), graphOf("b", "a")];
+  const first = await tuned(graphs, convolution, DIRECT_WINS);
+  assert.equal(first.trials.length, 6);
+  const again = await tuned(graphs, convolution, DIRECT_WINS, { choices: first.choices });
+  assert.deepEqual([again.trials.length, again.progress], [0, []]);
+  const more = await tuned([...graphs, graphOf("c")], convolution, DIRECT_WINS, { choices: first.choices });
+  assert.equal(more.trials.length, 3);
+});
+
+Deno.test("what follows from a decision on one node for another is decided, too", async () => {
+  // One algorithm for all batches, one layout for each; only the transformed algorithm has a choice of layouts.
+  const ofBatch = ({ target }: LowerContext, batch: string) => {
+    const algorithm = choose(target, "conv", ["direct", "transformed"]);
+    if (algorithm === "direct") return [dispatch(`direct ${batch}`, Number(batch))];
+    return [dispatch(`${choose(target, `product ${batch}`, ["small", "large"])} ${batch}`, Number(batch))];
+  };
+  const costs = { "direct 1": 9, "direct 4": 9, "small 1": 1, "large 1": 2, "small 4": 4, "large 4": 3 };
+  const { choices, progress, end } = await tuned([graphOf("1"), graphOf("4")], ofBatch, costs);
+  assert.deepEqual(Object.fromEntries(choices), {
+    conv: "transformed",
+    "product 1": "small",
+    "product 4": "large",
+  });
+  assert.ok(progress.every(([done, total]) => done < total));
+  assert.deepEqual(end, [3, 3]);
+});
+
+Deno.test("a choice that is no candidate any more is made anew", async () => {
+  const { choices } = await tuned([graphOf("a")], convolution, DIRECT_WINS);
+  choices.set("conv a", "magic");
+  const { trials } = await tuned([graphOf("a")], convolution, DIRECT_WINS, { choices });
+  assert.deepEqual(trials.map((trial) => [...trial.keys()]), [["direct", "transformed"]]);
+  assert.equal(choices.get("conv a"), "direct");
+});
+
+Deno.test("what a network spends most on comes first; when the time is over, the rest stays open", async () => {
+  const weights: Readonly<Record<string, number>> = { a: 10, b: 30, c: 15 };
+  const one = ({ target }: LowerContext, label: string) => [
+    dispatch(`${label} ${choose(target, label, ["rule", "other"])}`, weights[label]),
+  ];
+  const costs = Object.fromEntries(
+    ["a", "b", "c"].flatMap((name) => [[`${name} rule`, 2], [`${name} other`, 1]]),
+  );
+  // Two of a are more than one of c, and less than one of b.
+  const graphs = [graphOf("c", "a", "b"), graphOf("a")];
+  const { choices, progress, end } = await tuned(graphs, one, costs, { limit: 2 });
+  assert.deepEqual([...choices], [["b", "other"], ["a", "other"]]);
+  assert.deepEqual(progress, [[0, 3], [1, 3]]);
+  assert.deepEqual(end, [2, 3]);
+  // Over just when there was nothing left to do.
+  assert.deepEqual((await tuned(graphs, one, costs, { limit: 3 })).end, [3, 3]);
+});
+
+Deno.test("an algorithm whose layouts the time did not suffice for stays open, too", async () => {
+  const costs = { ...DIRECT_WINS, "direct small": 2, "direct large": 1 };
+  const { choices } = await tuned([graphOf("a")], convolution, costs, { limit: 1 });
+  assert.deepEqual([...choices], [["direct product a", "large"]]);
+});
+
+Deno.test("a signal ends it after the trial under way, and keeps what is decided", async () => {
+  const controller = new AbortController();
+  const one = ({ target }: LowerContext, label: string) => [
+    dispatch(`${label} ${choose(target, label, ["rule", "other"])}`),
+  ];
+  const { choices } = await tuned([graphOf("a", "b")], one, {}, {
+    signal: controller.signal,
+    measure(trial) {
+      controller.abort();
+      return Promise.resolve(new Map([...trial.keys()].map((name) => [name, 1])));
+    },
+  });
+  assert.deepEqual([...choices], [["a", "rule"]]);
+});
+
+Deno.test("candidates that the device refuses are left out; where it refuses all, nothing is decided or tried again", async () => {
+  const each = ({ target }: LowerContext, label: string) =>
+    [...label].map((name) => dispatch(`${name} ${choose(target, name, ["rule", "other", "third"])}`));
+  const graphs = [graphOf("a", "b"), graphOf("ab")];
+  const { choices, trials, end } = await tuned(graphs, each, { "a other": 3, "a third": 4 });
+  assert.deepEqual([...choices], [["a", "other"]]);
+  assert.deepEqual(end, [1, 2]);
+  assert.equal(trials.length, 2);
+});
+
+Deno.test("another candidate takes the place of the rule's only where it is clearly faster", () => {
+  const trial: Trial = new Map([["rule", []], ["other", []], ["third", []]]);
+  const of = (seconds: Costs) => fastest(trial, new Map(Object.entries(seconds)));
+  assert.equal(of({ rule: 1, other: 0.98, third: 2 }), "rule");
+  assert.equal(of({ rule: 1, other: 0.96, third: 0.97 }), "other");
+  assert.equal(of({ other: 5, third: 4 }), "third");
+  // Times of 0 tell nothing.
+  assert.equal(of({ rule: 1, other: 0, third: 0 }), "rule");
+  assert.equal(of({ other: 0, third: 4 }), "other");
+  assert.equal(of({}), undefined);
+});
+
+Deno.test("what is the fastest in float16 is another question than in float32", async () => {
+  const one = ({ target }: LowerContext, label: string) => [
+    dispatch(`${label} ${choose(target, label, ["rule", "other"])} ${target.half ? "half" : "whole"}`),
+  ];
+  const costs = { "a rule whole": 1, "a other whole": 2, "a rule half": 2, "a other half": 1 };
+  const { choices } = await tuned([graphOf("a"), record(new Graph("float16"), ["a"])], one, costs);
+  assert.deepEqual(Object.fromEntries(choices), { "a": "rule", "float16 a": "other" });
+});
+
+Deno.test("unknown questions, and answers that there are not, are left to the rule", () => {
+  const answer = chooseFrom(new Map([["a", "two"], ["b", "gone"]]));
+  assert.equal(answer("a", ["one", "two"]), "two");
+  assert.equal(answer("b", ["one", "two"]), "one");
+  assert.equal(answer("c", ["one", "two"]), "one");
+});
