@@ -153,12 +153,12 @@ sampling small, batch 64, PyTorch float32 compiled: 4.00 steps/s (19110 GFLOP/s,
 
 Deno.test("visit names the stages that there are, and leaves results and what is left to do", () =>
   inTemporaryDirectory(async (folder) => {
-    const wrong = await runTask("bundle/visit", ["--out", "seen", "machines"], folder);
+    const wrong = await runTask("../bundle/visit", ["--out", "seen", "machines"], folder);
     assert.equal(wrong.code, 2);
     assert.match(wrong.err, /STAGE: expected one of machine, models, .*, got "machines"/);
     await assert.rejects(Deno.stat(join(folder, "seen")), Deno.errors.NotFound);
     if (onLinux.ignore) return;
-    const { code, out, err } = await runTask("bundle/visit", ["--out", "seen", "machine"], folder);
+    const { code, out, err } = await runTask("../bundle/visit", ["--out", "seen", "machine"], folder);
     assert.equal(code, 0, out + err);
     assert.match(out, /=== machine: ok, /);
     assert.match(out, /Not run yet:\n {2}sh start\.sh visit models kernels pytorch\n/);

@@ -223,7 +223,7 @@ Deno.test("flags: defaults, and what is wrong is named", async () => {
     const root = fileURLToPath(new URL("../../", import.meta.url));
     for (
       const [args, message] of [
-        [["--out", `${root}bundle`], /--out: expected a folder outside the project, or one that git ignores/],
+        [["--out", `${root}carry`], /--out: expected a folder outside the project, or one that git ignores/],
         [["--out", root], /--out: expected a folder that does not exist yet or is empty; it holds /],
         [["--out", "o", "--data", "nowhere"], /--data: expected none, cifar10, or the path .*does not exist/],
         [["--out", "o", "--images", "9"], /--data: expected cifar10 or the path .*--images .*, got "none"/],
