@@ -69,7 +69,7 @@ export class TaskProfile {
   }
 
   /** Profiles an early step of a batch of images. */
-  startSampling(images: number, steps = 50): void {
+  startSampling(images: number, steps: number): void {
     this.start(`sampling step, ${images} at once`, { skip: Math.min(SAMPLING_SKIP, steps - 1) });
   }
 

@@ -17,7 +17,7 @@ import {
 import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
-import { drawSettings, resolveClass } from "../lib/sampling/request.ts";
+import { DEFAULT_STEPS, drawSettings, resolveClass } from "../lib/sampling/request.ts";
 import { shownSteps } from "../lib/sampling/illustrate.ts";
 import { imageSize } from "../lib/model/config.ts";
 import type { Precision } from "../lib/model/precision.ts";
@@ -42,7 +42,7 @@ import { showTuning, TUNE_FLAG, TUNE_OPTIONS } from "./terminal/tuning.ts";
 interface Flags {
   model?: string;
   class?: string;
-  count: number;
+  count?: number;
   steps?: number;
   sampler: "ddpm" | "ddim";
   eta?: number;
@@ -58,6 +58,9 @@ interface Flags {
   quiet?: true;
 }
 
+/** Flags with the number of images settled, which depends on the classes. */
+type Settled = Flags & { readonly count: number };
+
 /** Frames of an animation. */
 const GIF_FRAMES = 30;
 
@@ -71,11 +74,15 @@ function readFlags(args: string[]): Flags {
       value: text(),
       defaultText: "all, or none where the model knows no classes",
     })
-    .flag("--count <N>", "images a class", { value: integer(1, 4096), unit: "images", default: 8 })
+    .flag("--count <N>", "images a class", {
+      value: integer(1, 4096),
+      unit: "images",
+      defaultText: "8 of one class, 1 each of several",
+    })
     .flag("--steps <N>", "network evaluations an image", {
       value: integer(1, 1000),
       unit: "steps",
-      defaultText: "50; with --sampler ddpm all of the model's",
+      defaultText: `${DEFAULT_STEPS}; with --sampler ddpm all of the model's`,
     })
     .flag("--sampler <NAME>", "how noise is removed", { value: oneOf(["ddpm", "ddim"]), default: "ddim" })
     .flag("--eta <F>", "DDIM's noise, 0 none to 1 as much as DDPM", { value: number(0, 1), defaultText: "0" })
@@ -146,12 +153,15 @@ async function isFileOnDisk(path: string): Promise<boolean> {
 }
 
 /** How the images stand in a grid: a row for each class, or as square as it can be. */
-function gridOptions({ count, scale }: Flags, rows: readonly string[]): GridOptions {
+function gridOptions(
+  { count, scale }: Pick<Settled, "count" | "scale">,
+  rows: readonly string[],
+): GridOptions {
   return rows.length > 1 ? { columns: count, scale, rowLabels: rows } : { scale };
 }
 
 /** Checks that the pictures can be made and written, so that nothing is drawn in vain. */
-async function checkTargets(flags: Flags, rows: readonly string[], config: UNetConfig): Promise<void> {
+async function checkTargets(flags: Settled, rows: readonly string[], config: UNetConfig): Promise<void> {
   const { out, gif, count } = flags;
   const [height, width] = imageSize(config);
   const images = { count: rows.length * count, height, width };
@@ -166,7 +176,12 @@ async function checkTargets(flags: Flags, rows: readonly string[], config: UNetC
   if (gif !== undefined) await checkWritable("--gif", gif);
 }
 
-async function write(images: Images, flags: Flags, rows: readonly string[], report: Reporter): Promise<void> {
+async function write(
+  images: Images,
+  flags: Settled,
+  rows: readonly string[],
+  report: Reporter,
+): Promise<void> {
   const { out, scale } = flags;
   if (isFile(out)) {
     const single = images.count === 1;
@@ -216,23 +231,24 @@ async function drawWithFrames(
 }
 
 async function main(args: string[]): Promise<void> {
-  const flags = readFlags(args);
-  checkNames(flags);
-  const report = createReporter({ mode: reporterMode(flags) });
-  const directory = flags.model ?? await findModel();
+  const given = readFlags(args);
+  checkNames(given);
+  const report = createReporter({ mode: reporterMode(given) });
+  const directory = given.model ?? await findModel();
   if (await isFileOnDisk(directory)) throw new ConfigError("--model", directory, "a directory, not a file");
   const gpu = await openTaskGpu();
   try {
     const model = await DDPM.load(directory, {
       gpu,
-      tune: flags.tune,
-      precision: flags.precision,
+      tune: given.tune,
+      precision: given.precision,
       tuningDirectory: TUNING_DIRECTORY,
       onWarning: (message) => report.line(`warning: ${message}`),
       onTuning: showTuning(report),
     });
+    const rows = choices(given.class, model);
+    const flags: Settled = { ...given, count: given.count ?? (rows.length > 1 ? 1 : 8) };
     const { count, steps, sampler, eta, guidance, seed, batch } = flags;
-    const rows = choices(flags.class, model);
     const names = rows.map((row) => row === null ? "none" : String(row));
     await checkTargets(flags, names, model.config);
     const total = rows.length * count;
@@ -240,11 +256,12 @@ async function main(args: string[]): Promise<void> {
       ...{ class: rows, count, steps, sampler, eta, guidance, seed, batch },
       onStep: progress(report, `drawing ${counted(total, "image")}, steps`),
     };
-    planSampling(sampler, model.schedule, drawSettings(request, model));
+    const settings = drawSettings(request, model);
+    planSampling(sampler, model.schedule, settings);
     const how = model.precision === "float16" ? " in float16" : "";
     report.line(`model ${model.path} on ${model.adapter}${how}`);
     const profile = await TaskProfile.create(gpu, flags.profile);
-    profile.startSampling(Math.min(batch, total), steps);
+    profile.startSampling(Math.min(batch, total), settings.steps);
     const { images, frames } = flags.gif === undefined
       ? { images: await model.generate(request), frames: [] }
       : await drawWithFrames(model, request);

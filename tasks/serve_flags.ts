@@ -6,6 +6,7 @@
 import { isIP } from "node:net";
 import { InvalidArgumentError } from "commander";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
+import { DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
 import { integer, number, oneOf, TaskCommand, text, type Value } from "./terminal/cli.ts";
 import { PRECISION_FLAG, PRECISION_VALUE } from "./terminal/precision.ts";
@@ -61,7 +62,7 @@ export function readFlags(args: readonly string[]): Flags {
     .flag("--steps <N>", "network evaluations an image, where a request does not say", {
       value: integer(...steps),
       unit: "steps",
-      defaultText: "50; with ddpm all of the model's",
+      defaultText: `${DEFAULT_STEPS}; with ddpm all of the model's`,
     })
     .flag("--sampler <NAME>", "how noise is removed, where a request does not say", {
       value: oneOf<SamplerName>(samplerNames),

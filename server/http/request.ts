@@ -6,6 +6,7 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
+import { DEFAULT_STEPS } from "../../lib/sampling/request.ts";
 import { outputFormats } from "./accept.ts";
 import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
@@ -91,7 +92,7 @@ function drawParameters({ maxImages, sampler, steps, guidance }: ServerSettings)
     steps: whole(
       1,
       MOST_STEPS,
-      `Network evaluations an image. Default ${steps ?? "50, for ddpm all of the model's"}.`,
+      `Network evaluations an image. Default ${steps ?? `${DEFAULT_STEPS}, for ddpm all of the model's`}.`,
       20,
     ),
     sampler: word(samplerNames, `How noise is removed. Default ${sampler}.`),

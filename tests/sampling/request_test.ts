@@ -78,10 +78,10 @@ Deno.test("where classes have no names, only numbers are told of", () => {
   assert.equal(refusal({ class: "cat" }, single), 'class: expected the number 0, or none, got "cat"');
 });
 
-Deno.test("defaults: one image, no class, 50 DDIM steps, guidance where there is a class", () => {
+Deno.test("defaults: one image, no class, 25 DDIM steps, guidance where there is a class", () => {
   assert.deepEqual(drawSettings({}, animals), {
     labels: [3],
-    steps: 50,
+    steps: 25,
     sampler: "ddim",
     eta: undefined,
     guidance: 1,

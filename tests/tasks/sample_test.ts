@@ -19,8 +19,8 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
       const [flag, ...notes] of [
         ["--model <DIR>", "default: the newest run under runs/"],
         ["--class <NAME>", "all", "none"],
-        ["--count <N>", "in images", "default: 8"],
-        ["--steps <N>", "in steps", "default: 50"],
+        ["--count <N>", "in images", "default: 8 of one class"],
+        ["--steps <N>", "in steps", "default: 25"],
         ["--sampler <NAME>", "ddpm, ddim", "default: ddim"],
         ["--eta <F>", "from 0 to 1", "default: 0"],
         ["--guidance <F>", "default: 2, or 1 without a class"],

@@ -24,7 +24,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--queue <N>", "in requests", "default: 64"],
         ["--timeout <S>", "in seconds", "default: 120"],
         ["--grace <S>", "in seconds", "default: 25"],
-        ["--steps <N>", "in steps", "default: 50"],
+        ["--steps <N>", "in steps", "default: 25"],
         ["--sampler <NAME>", "ddpm, ddim", "default: ddim"],
         ["--guidance <F>", "from 0 to 100", "default: 2, or 1 without a class"],
         ["--token-file <FILE>", "default: no token is asked for"],
