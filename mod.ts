@@ -105,7 +105,7 @@ export {
 } from "./lib/diffusion/sampler.ts";
 
 export { train, type TrainOptions } from "./lib/train/trainer.ts";
-export type { Surroundings } from "./lib/train/options.ts";
+export type { GridSettings, Surroundings } from "./lib/train/options.ts";
 export type { LoadOptions } from "./lib/files/pipeline.ts";
 export {
   type ExportedModel,
@@ -133,6 +133,7 @@ export {
   type SettingsOptions,
   type TrainSettings,
 } from "./lib/train/settings.ts";
+export { settingsSchema } from "./lib/train/settings_schema.ts";
 
 export {
   type BatchImage,

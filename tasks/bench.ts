@@ -6,7 +6,7 @@
 import process from "node:process";
 import { ConfigError } from "../lib/errors.ts";
 import { writeDurable } from "../lib/files/durable.ts";
-import type { TuneMode } from "../lib/tuning/tuning.ts";
+import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
 import { runBench } from "../bench/bench.ts";
 import {
   checkAdapter,
@@ -24,7 +24,7 @@ import { integer, number, showErrorAndExit, TaskCommand, text } from "./terminal
 import { checkWritable } from "./terminal/pictures.ts";
 import { PROFILE_FLAG, writeTrace } from "./profile.ts";
 import { createReporter, type Reporter } from "./terminal/progress.ts";
-import { TUNE_FLAG, TUNE_OPTIONS } from "./terminal/tuning.ts";
+import { TUNE_OPTIONS } from "./terminal/tuning.ts";
 
 interface Flags {
   quick?: true;
@@ -102,7 +102,7 @@ function readFlags(args: string[]): Flags {
       "instead measure how cost grows with batch, width, images and steps (4 minutes; --quick 1), as a page",
       { value: text(), conflicts: ["json", "compare", "profile", "batch"] },
     )
-    .flag("--tune <WHEN>", TUNE_FLAG, TUNE_OPTIONS)
+    .flag("--tune <WHEN>", TUNE_HELP, TUNE_OPTIONS)
     .addHelpText("after", NOTES)
     .read<Flags>(args);
 }

@@ -20,8 +20,8 @@ import { layOutGrid } from "../lib/image/grid.ts";
 import { DEFAULT_STEPS, drawSettings, resolveClass } from "../lib/sampling/request.ts";
 import { shownSteps } from "../lib/sampling/illustrate.ts";
 import { imageSize } from "../lib/model/config.ts";
-import type { Precision } from "../lib/model/precision.ts";
-import { type TuneMode, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
+import { TUNE_HELP, type TuneMode, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import {
   type FlagNames,
   integer,
@@ -33,11 +33,11 @@ import {
 } from "./terminal/cli.ts";
 import { openTaskGpu } from "./terminal/gpu.ts";
 import { checkWritable, writePicture } from "./terminal/pictures.ts";
-import { PRECISION_FLAG, PRECISION_VALUE } from "./terminal/precision.ts";
+import { PRECISION_VALUE } from "./terminal/precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
 import { findModel } from "./runs.ts";
-import { showTuning, TUNE_FLAG, TUNE_OPTIONS } from "./terminal/tuning.ts";
+import { showTuning, TUNE_OPTIONS } from "./terminal/tuning.ts";
 
 interface Flags {
   model?: string;
@@ -109,10 +109,10 @@ function readFlags(args: string[]): Flags {
       value: text(),
       defaultText: "none",
     })
-    .flag("--precision <TYPE>", PRECISION_FLAG, { value: PRECISION_VALUE, default: "float32" })
+    .flag("--precision <TYPE>", PRECISION_HELP, { value: PRECISION_VALUE, default: "float32" })
     .flag(
       "--tune <WHEN>",
-      `${TUNE_FLAG}; the choices differ in how they round, so an image is the same to the bit as long as they are kept`,
+      `${TUNE_HELP}; the choices differ in how they round, so an image is the same to the bit as long as they are kept`,
       TUNE_OPTIONS,
     )
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })

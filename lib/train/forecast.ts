@@ -62,7 +62,7 @@ export class Forecast {
       grid: this.#grid ?? this.#gridEvaluations * perEvaluation,
     };
     const [done, epochs] = [progress.history.length, Math.ceil(totalSteps / stepsPerEpoch)];
-    const { sampleEvery = 1 } = grids;
+    const { sampleEvery } = grids;
     // After every so many epochs, and after the last.
     const gridsIn = (first: number) => Math.floor(first / sampleEvery);
     const gridsLeft = sampleEvery === 0 || done >= epochs

@@ -180,7 +180,7 @@ export class Run {
     const { progress: { step, history }, totalSteps } = this.#plan;
     const last = history.at(-1);
     if (!this.#parts.grid || last?.step !== step || this.#drawnStep === step) return false;
-    return step === totalSteps || last.epoch % (this.#plan.grids.sampleEvery ?? 1) === 0;
+    return step === totalSteps || last.epoch % this.#plan.grids.sampleEvery === 0;
   }
 
   async *#drawGrid(): AsyncGenerator<TrainEvent> {

@@ -9,7 +9,7 @@ import { ConfigError } from "../errors.ts";
 import { imageSize } from "../model/config.ts";
 import { splitSeed } from "../random.ts";
 import type { LoadedCheckpoint } from "../files/checkpoint.ts";
-import { type GridSettings, gridsIn, settingsIn, type TrainOptions } from "./options.ts";
+import { type GridSettings, resolveGrids, settingsIn, type TrainOptions } from "./options.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
 import { type Progress, readTrainer } from "./state.ts";
 import { LOG_SLOTS } from "./device/step.ts";
@@ -17,7 +17,7 @@ import { LOG_SLOTS } from "./device/step.ts";
 /** A run's settings, its images, and where it starts. */
 export interface RunPlan {
   readonly settings: TrainSettings;
-  readonly grids: GridSettings;
+  readonly grids: Required<GridSettings>;
   /** Optimizer steps done at the checkpoint it goes on from, if it is resumed. */
   readonly savedStep: number | undefined;
   /** Changes as the run goes on. */
@@ -68,7 +68,7 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
     );
   }
   const stepsPerEpoch = Math.floor(train.length / perStep);
-  const totalSteps = Math.min(epochs * stepsPerEpoch, steps ?? Infinity);
+  const totalSteps = Math.min((epochs ?? Infinity) * stepsPerEpoch, steps ?? Infinity);
   const start: Progress = { step: 0, lossSum: 0, lossCount: 0, epochSeconds: 0, history: [], seconds: 0 };
   const progress = stored?.progress ?? start;
   if (progress.step < totalSteps) {
@@ -77,7 +77,7 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
   }
   return {
     settings,
-    grids: { ...stored?.grids, ...gridsIn(options) },
+    grids: resolveGrids(software, stored?.grids ?? {}, options),
     savedStep: checkpoint?.step,
     progress,
     images: Uint32Array.from([...train, ...validation]),

@@ -39,9 +39,9 @@ export async function openRunTuning(
 }
 
 /** The graphs that a run consists of: gradients, validation, and grids where some are drawn. */
-export function runGraphs(plan: RunPlan, software: boolean): Graph[] {
+export function runGraphs(plan: RunPlan): Graph[] {
   const { model: config, batch, checkpointActivations, precision } = plan.settings;
-  const rows = [batch, ...gridRows(plan, software)];
+  const rows = [batch, ...gridRows(plan)];
   return [
     recordTraining({ config, batch, checkpointActivations, precision }).g,
     ...rows.map((rows) => recordForward(config, rows, precision).g),

@@ -37,9 +37,8 @@ interface Parts {
 type GridPlan = Pick<RunPlan, "settings" | "grids">;
 
 /** What the images of a grid are like, row by row. */
-function planGrid({ settings: { model, seed }, grids }: GridPlan, software: boolean) {
-  const { samplesPerClass: columns = software ? 4 : 8, sampleSteps = software ? 20 : 50, guidance = 2 } =
-    grids;
+function planGrid({ settings: { model, seed }, grids }: GridPlan) {
+  const { samplesPerClass: columns, sampleSteps, guidance } = grids;
   const classes = classCount(model);
   const rows = classes === 0 ? ROWS : classes;
   const requests = Array.from({ length: rows * columns }, (_, i): ImageRequest => ({
@@ -52,13 +51,13 @@ function planGrid({ settings: { model, seed }, grids }: GridPlan, software: bool
 }
 
 /** Rows of the network's batch that a run's grids take, where the device has room for them; none without grids. */
-export function gridRows(plan: GridPlan, software: boolean): number[] {
-  return drawsGrids(plan) ? [generatorRows(planGrid(plan, software))] : [];
+export function gridRows(plan: GridPlan): number[] {
+  return drawsGrids(plan) ? [generatorRows(planGrid(plan))] : [];
 }
 
 /** Whether a run draws grids at all. */
 export function drawsGrids({ grids }: GridPlan): boolean {
-  return (grids.sampleEvery ?? 1) > 0;
+  return grids.sampleEvery > 0;
 }
 
 /** Draws a run's grids. */
@@ -84,7 +83,7 @@ export class SampleGrid {
     target?: KernelTarget,
   ): Promise<SampleGrid> {
     const { settings } = run;
-    const { requests, columns, sampleSteps, slots, guided } = planGrid(run, gpu.adapter.software);
+    const { requests, columns, sampleSteps, slots, guided } = planGrid(run);
     const plan = planSampling("ddim", new NoiseSchedule(scheduleOf(settings)), { steps: sampleSteps });
     const generator = await buildLargest(
       gpu,

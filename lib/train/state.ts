@@ -22,7 +22,7 @@ import type { Checkpoint, LoadedCheckpoint } from "../files/checkpoint.ts";
 import type { Computation } from "./device/computation.ts";
 import type { EpochRecord } from "./events.ts";
 import { checkGrids, type GridSettings } from "./options.ts";
-import { checkSettings, scheduleOf, type TrainSettings } from "./settings.ts";
+import { readStoredSettings, scheduleOf, type TrainSettings } from "./settings.ts";
 import type { TrainingStep, WeightBuffers } from "./device/step.ts";
 
 /** What a run must know besides its weights in order to go on. */
@@ -197,10 +197,11 @@ export function readTrainer(
   if (trainer.step !== checkpoint.step) {
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
-  const { settings, grids, dataDigest, dataName, computation, ...rest } = trainer;
+  const { settings: stored, grids, dataDigest, dataName, computation, ...rest } = trainer;
   const { step, lossSum, lossCount, epochSeconds, history, seconds, lossScale } = rest;
+  let settings: TrainSettings;
   try {
-    checkSettings(settings);
+    settings = readStoredSettings(stored);
     checkGrids(grids);
     unetConfig(settings.model);
   } catch (error) {

@@ -81,7 +81,7 @@ async function* prepareRun(
   const plan = planned ?? planRun(options, software, checkpoint);
   if (!planned) await checkTrainingPrecision(gpu, plan.settings.precision);
   const tuning = await openRunTuning(gpu, options, onWarning);
-  for await (const progress of tuning.prepare(() => runGraphs(plan, software), options.signal)) {
+  for await (const progress of tuning.prepare(() => runGraphs(plan), options.signal)) {
     yield { type: "tuning", ...progress };
   }
   return new Run(await buildRun(gpu, options, plan, { tuning, checkpoint, warnings }));

@@ -22,6 +22,11 @@ export const TUNE_MODES: readonly TuneMode[] = ["auto", "on", "off"];
 /** Where the tasks keep what was found out, below the current directory. */
 export const TUNING_DIRECTORY: string = join(".cache", "tuning");
 
+/** The modes' meaning in help texts, to be followed by what choices mean for the results at hand. */
+export const TUNE_HELP: string =
+  `time the kernels that can be computed in several ways once, and keep the fastest in ${TUNING_DIRECTORY}/: ` +
+  "auto on a GPU, 10 seconds at most; on anywhere, 2 minutes; off goes by rules and reads and writes nothing";
+
 /** How kernels are chosen. */
 export interface TuningOptions {
   /**
@@ -222,6 +227,6 @@ export class Tuning {
  * Checks a mode.
  * @throws {ConfigError} for one that there is not
  */
-export function checkTune(tune: TuneMode): void {
+function checkTune(tune: TuneMode): void {
   if (!TUNE_MODES.includes(tune)) throw new ConfigError("tune", tune, "auto, on or off");
 }

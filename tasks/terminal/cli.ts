@@ -86,6 +86,8 @@ export interface FlagOptions<T> {
   readonly defaultText?: string;
   /** Unit of the value, e.g. `images`. */
   readonly unit?: string;
+  /** Last note in the help, e.g. `may change on resume`. */
+  readonly note?: string;
   /** Flags, by the name of their value in the result, that cannot be given together with this one. */
   readonly conflicts?: readonly string[];
 }
@@ -110,17 +112,23 @@ export class TaskCommand extends Command {
       .configureHelp({ helpWidth: 110 });
   }
 
+  /** Puts the flags that are added from here on under a heading of their own in the help. */
+  group(heading: string): this {
+    return this.optionsGroup(heading);
+  }
+
   /**
    * Adds a flag that takes a value.
    *
    * @param flags name and placeholder, e.g. `--epochs <N>`; `[…]` around the placeholder makes the value optional
    */
   flag<T>(flags: string, description: string, options: FlagOptions<T>): this {
-    const { value, unit, defaultText, conflicts } = options;
+    const { value, unit, defaultText, note: last, conflicts } = options;
     const notes = value.anything ? [] : [value.allowed];
     if (unit !== undefined) notes.unshift(`in ${unit}`);
     const shown = defaultText ?? options.default;
     if (shown !== undefined) notes.push(`default: ${shown}`);
+    if (last !== undefined) notes.push(last);
     const note = notes.length > 0 ? ` (${notes.join("; ")})` : "";
     const option = new Option(flags, description + note).argParser(value.parse);
     if (conflicts) option.conflicts([...conflicts]);
@@ -139,6 +147,8 @@ export class TaskCommand extends Command {
 
   override addOption(option: Option): this {
     super.addOption(option);
+    // commander takes a `--no-…` that is not given for its opposite given; here nothing was said then.
+    if (option.negate) this.setOptionValue(option.attributeName(), undefined);
     let given = false;
     this.on(`option:${option.name()}`, () => {
       if (given) {

@@ -1,16 +1,11 @@
 /**
- * What the tasks have in common about trying kernels out: the flag, and how it is shown.
+ * What the tasks have in common about trying kernels out: how the flag is read, and what is shown.
  *
  * @module
  */
-import { TUNE_MODES, type TuneMode, TUNING_DIRECTORY, type TuningProgress } from "../../lib/tuning/tuning.ts";
+import { TUNE_MODES, type TuneMode, type TuningProgress } from "../../lib/tuning/tuning.ts";
 import { type FlagOptions, oneOf } from "./cli.ts";
 import { counted, type Reporter } from "./progress.ts";
-
-/** Words for the flag, followed by what it means for the task's results. */
-export const TUNE_FLAG: string =
-  `time the kernels that can be computed in several ways once, and keep the fastest in ${TUNING_DIRECTORY}/: ` +
-  "auto on a GPU, 10 seconds at most; on anywhere, 2 minutes; off goes by rules and reads and writes nothing";
 
 /** How the flag is read; not given, it is `auto`. */
 export const TUNE_OPTIONS: FlagOptions<TuneMode> = { value: oneOf(TUNE_MODES), defaultText: "auto" };

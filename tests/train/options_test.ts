@@ -7,10 +7,11 @@ import { microOptions, patternImages } from "../support/train/micro.ts";
 Deno.test("an option that there is not is refused, with the names of those that there are", () => {
   const misspelled = (options: object) => () =>
     checkOptions({ ...microOptions(), ...options } as TrainOptions);
-  for (const name of ["epoch", "sampleevery", "toString"]) {
+  for (const [name, near] of [["epoch", "epochs"], ["sampleevery", "sampleEvery"], ["toString"]]) {
     assert.throws(misspelled({ [name]: 3 }), (error: Error) => {
       assert.match(error.message, /^options: expected names among accumulate, .*\bepochs, .*\bsampleEvery, /);
       assert.ok(error.message.endsWith(`got "${name}"`), error.message);
+      assert.equal(error.message.includes(`(did you mean ${near}?)`), near !== undefined, error.message);
       return error instanceof ConfigError;
     });
   }

@@ -11,6 +11,7 @@ import {
   loadLatestCheckpoint,
   saveCheckpoint,
 } from "../../lib/files/checkpoint.ts";
+import type { TrainSettings } from "../../lib/train/settings.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { train } from "../../lib/train/trainer.ts";
 import { testGpu } from "../support/gpu.ts";
@@ -144,6 +145,21 @@ Deno.test("a run that ended at a number of steps goes on with its epochs as if i
       3,
       12,
     ]]);
+    assert.deepEqual(await stateOf(out), await uninterrupted());
+  });
+});
+
+Deno.test("a run by steps alone, as earlier versions stored it, goes on as if it had had its epochs", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, epochs: null, steps: 6 });
+    const { path: _, ...checkpoint } = await loadLatestCheckpoint(out);
+    const settings = checkpoint.trainer.settings as TrainSettings;
+    assert.deepEqual([settings.epochs, settings.steps], [null, 6]);
+    const trainer = { ...checkpoint.trainer, settings: { ...settings, epochs: 1_000_000 } };
+    await saveCheckpoint(out, { ...checkpoint, trainer });
+    const [start] = ofType(await run({ out, resume: true, steps: 7 }), "start");
+    assert.deepEqual([start.settings.epochs, start.settings.steps, start.totalSteps], [null, 7, 7]);
+    await run({ out, resume: true, steps: null, epochs: 3 });
     assert.deepEqual(await stateOf(out), await uninterrupted());
   });
 });

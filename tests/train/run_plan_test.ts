@@ -63,10 +63,16 @@ Deno.test("validation reads its images from end to end, the last batch as many a
 
 Deno.test("steps end a run before its epochs do, not after", () => {
   const total = (options: object) => planRun(microOptions(options), true).totalSteps;
-  assert.deepEqual([total({ epochs: 3 }), total({ epochs: 3, steps: 5 }), total({ epochs: 3, steps: 50 })], [
+  assert.deepEqual([
+    total({ epochs: 3 }),
+    total({ epochs: 3, steps: 5 }),
+    total({ epochs: 3, steps: 50 }),
+    total({ epochs: null, steps: 50 }),
+  ], [
     12,
     5,
     12,
+    50,
   ]);
 });
 

@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { unetConfigFromJson, unetConfigToJson } from "../../lib/model/config.ts";
 import { presetConfig } from "../../lib/model/presets.ts";
+import { hasPresets, type Setting } from "../../lib/train/setting.ts";
+import { TRAINING_SETTINGS } from "../../lib/train/settings_table.ts";
 import {
   AUTO_SOFTWARE_LIMIT,
   PRESET_DEFAULTS,
+  readStoredSettings,
   resolveSettings,
   resumeSettings,
   type SettingsOptions,
@@ -61,6 +64,14 @@ Deno.test("the ddpm preset trains as Ho et al. 2020 did", () => {
   ]);
   assert.deepEqual([beta1, beta2, eps, weightDecay], [0.9, 0.999, 1e-8, 0]);
   assert.deepEqual([model.dropout, model.blockOutChannels], [0.1, [128, 256, 256, 256]]);
+});
+
+Deno.test("the defaults of the presets are all those that differ between them", () => {
+  const differing = Object.entries<Setting>(TRAINING_SETTINGS)
+    .filter(([, setting]) => hasPresets(setting.default)).map(([name]) => name);
+  for (const defaults of Object.values(PRESET_DEFAULTS)) {
+    assert.deepEqual(Object.keys(defaults).sort(), differing.sort());
+  }
 });
 
 Deno.test("classes, dropout and size of the network follow the other settings", () => {
@@ -132,6 +143,40 @@ Deno.test("on resume epochs, steps, the precision and what to do about NaN may c
   });
   assert.deepEqual(resumeSettings(stored, { precision: "float16" }), { ...stored, precision: "float16" });
   assert.match(refusal(() => resumeSettings(stored, { epochs: -1 })), /^epochs: expected a whole number/);
+});
+
+Deno.test("epochs may be left open where a number of steps is given, and only there", () => {
+  const message = "epochs: expected a whole number where `steps` is null: a run must end, got null";
+  const open = resolve({ preset: "tiny", epochs: null, steps: 100 });
+  assert.deepEqual([open.epochs, open.steps], [null, 100]);
+  assert.equal(refusal(() => resolve({ epochs: null })), message);
+  assert.equal(refusal(() => resolve({ epochs: null, steps: null })), message);
+  const stored = JSON.parse(JSON.stringify(open)) as TrainSettings;
+  assert.deepEqual(resumeSettings(stored, {}), stored);
+  assert.deepEqual(resumeSettings(stored, { epochs: 3, steps: null }), { ...stored, epochs: 3, steps: null });
+  assert.equal(refusal(() => resumeSettings(stored, { steps: null })), message);
+});
+
+Deno.test("what versions stored that could not leave epochs open is read as left open", () => {
+  const stored = resolve({ preset: "tiny" });
+  assert.deepEqual(readStoredSettings(stored), stored);
+  const open = { ...stored, epochs: null, steps: 100 };
+  assert.deepEqual(readStoredSettings({ ...stored, epochs: 1_000_000, steps: 100 }), open);
+  assert.deepEqual(readStoredSettings(open), open);
+  const asked = { ...stored, epochs: 1_000_000, steps: null };
+  assert.deepEqual(readStoredSettings(asked), asked);
+  assert.deepEqual(readStoredSettings({ ...stored, steps: 100 }), { ...stored, steps: 100 });
+});
+
+Deno.test("a setting that came after a run was stored has its default; one that is never left out is missed", () => {
+  const { precision: _, checkpointActivations: __, ...before } = resolve({ preset: "tiny" });
+  const { precision, checkpointActivations } = readStoredSettings(before as TrainSettings);
+  assert.deepEqual([precision, checkpointActivations], ["float32", false]);
+  const { lr: ___, ...damaged } = resolve({ preset: "tiny" });
+  assert.match(
+    refusal(() => readStoredSettings(damaged as TrainSettings)),
+    /^lr: expected .* got undefined$/,
+  );
 });
 
 Deno.test("on resume settings that agree or are left open are no change, on any adapter", () => {

@@ -1,0 +1,228 @@
+/**
+ * A setting as a table describes it: its kinds, its default, its check, and the words for both.
+ *
+ * @module
+ */
+import { ConfigError } from "../errors.ts";
+import { type PresetName, PRESETS } from "../model/presets.ts";
+
+/** A default: one value, or one for each preset, or one for each kind of adapter. */
+export type Default<T> = T | Readonly<Record<PresetName, T>> | Readonly<Record<"gpu" | "software", T>>;
+
+/** A default for each preset. */
+export function forEachPreset<T>(value: (name: PresetName) => T): Readonly<Record<PresetName, T>> {
+  return Object.fromEntries(PRESETS.map((name) => [name, value(name)])) as Record<PresetName, T>;
+}
+
+/** Fields of every setting. */
+interface Described<T> {
+  /** A phrase shown by `--help` and in the JSON Schema. */
+  readonly help: string;
+  /** Value where none is given. */
+  readonly default: Default<T>;
+  /** The default in words, where it depends on something other than preset and adapter. */
+  readonly defaultText?: string;
+  /** Command-line flag; by default the name in kebab case, e.g. `--label-dropout`. */
+  readonly flag?: `--${string}`;
+  /** Stands for the value in `--help`; by default `N` for whole numbers and `F` for others. */
+  readonly valueName?: string;
+  /** Unit of the value, e.g. `images`. */
+  readonly unit?: string;
+  /** Whether a resumed run may be given another value; otherwise that would make it another run. */
+  readonly resumable?: true;
+  /** Settings that cannot be given beside this one on a command line. */
+  readonly conflicts?: readonly string[];
+  /** A setting that becomes null where this one is given on a command line, because it takes its place. */
+  readonly clears?: string;
+}
+
+/** Bounds of a number. */
+export interface Range {
+  readonly min: number;
+  /** `Infinity` for no bound. */
+  readonly max: number;
+  /** `min` itself is not allowed. */
+  readonly aboveMin?: true;
+  /** `max` itself is not allowed. */
+  readonly belowMax?: true;
+}
+
+/** A number, whole or not, and null where `null` says what that means. */
+export type NumberSetting<T extends number | null> = Described<T> & Range & {
+  readonly kind: "whole" | "number";
+} & (null extends T ? { readonly null: string } : { readonly null?: undefined });
+
+/** One of some words. */
+export interface ChoiceSetting<T extends string> extends Described<T> {
+  readonly kind: "choice";
+  readonly choices: readonly T[];
+  readonly valueName: string;
+}
+
+/** True or false, false by default: the flag turns it on. */
+interface OnSetting extends Omit<Described<boolean>, "default"> {
+  readonly kind: "boolean";
+  readonly default: false;
+}
+
+/** True or false, true by default: the flag turns it off, and is named `--no-…` unless `flag` says otherwise. */
+interface OffSetting extends Omit<Described<boolean>, "default"> {
+  readonly kind: "boolean";
+  readonly default: true;
+  /** Help of the flag. */
+  readonly off: string;
+}
+
+/** True or false. */
+export type BooleanSetting = OnSetting | OffSetting;
+
+/** An object, on a command line a JSON file. */
+export interface ObjectSetting extends Described<undefined> {
+  readonly kind: "object";
+  readonly valueName: string;
+}
+
+/** Any setting. */
+export type Setting =
+  | NumberSetting<number>
+  | NumberSetting<number | null>
+  | ChoiceSetting<string>
+  | BooleanSetting
+  | ObjectSetting;
+
+/** Settings by name. */
+export type Settings = Readonly<Record<string, Setting>>;
+
+type SettingFor<T> = [T] extends [boolean] ? BooleanSetting
+  : [T] extends [number] ? NumberSetting<number>
+  : [T] extends [number | null] ? NumberSetting<number | null>
+  : [T] extends [string] ? ChoiceSetting<T>
+  : ObjectSetting;
+
+/** A table with an entry for each member of an interface, of the kind that the member's type asks for. */
+export type SettingTable<Options> = {
+  readonly [Name in keyof Options]-?: SettingFor<Exclude<Options[Name], undefined>>;
+};
+
+/** The preset and the adapter, on which defaults may depend. */
+export interface Circumstances {
+  readonly preset: PresetName;
+  /** Whether a CPU executes the shaders. */
+  readonly software: boolean;
+}
+
+/** A setting's default. */
+function defaultOf(setting: Setting, { preset, software }: Circumstances): unknown {
+  const value: Default<unknown> = setting.default;
+  if (hasPresets(value)) return value[preset];
+  if (hasAdapters(value)) return software ? value.software : value.gpu;
+  return value;
+}
+
+/** The defaults of all settings of a table. */
+export function defaultsOf<Options>(
+  table: SettingTable<Options>,
+  circumstances: Circumstances,
+): Required<Options> {
+  const entries = Object.entries<Setting>(table);
+  return Object.fromEntries(
+    entries.map(([name, setting]) => [name, defaultOf(setting, circumstances)]),
+  ) as Required<Options>;
+}
+
+/** Whether a default differs between presets. */
+export function hasPresets(value: unknown): value is Readonly<Record<PresetName, unknown>> {
+  return typeof value === "object" && value !== null && "tiny" in value;
+}
+
+/** Whether a default differs between a GPU and a software adapter. */
+export function hasAdapters(value: unknown): value is Readonly<Record<"gpu" | "software", unknown>> {
+  return typeof value === "object" && value !== null && "software" in value;
+}
+
+/** A setting's default in words, e.g. `tiny 32, small 128, ddpm 128`. */
+export function describeDefault(setting: Setting): string {
+  const { default: value, defaultText } = setting;
+  if (defaultText !== undefined) return defaultText;
+  if (value === null && "null" in setting) return String(setting.null);
+  if (hasPresets(value)) {
+    return Object.entries(value).map(([preset, own]) => `${preset} ${own}`).join(", ");
+  }
+  if (hasAdapters(value)) return `${value.gpu}; ${value.software} on a software adapter`;
+  return String(value);
+}
+
+/**
+ * Checks a setting's value.
+ * @throws {ConfigError} naming the setting and what is allowed
+ */
+export function checkSetting(name: string, setting: Setting, value: unknown): void {
+  if (!allows(setting, value)) throw new ConfigError(name, value, describeAllowed(setting));
+}
+
+/**
+ * Checks those of the given values that are a table's settings.
+ * @throws {ConfigError} naming the first that is not allowed
+ */
+export function checkGiven<Options>(table: SettingTable<Options>, given: Options): void {
+  for (const [name, setting] of Object.entries<Setting>(table)) {
+    const value = given[name as keyof Options];
+    if (value !== undefined) checkSetting(name, setting, value);
+  }
+}
+
+/** Those of the given values that are a table's settings. */
+export function pickGiven<Options>(table: SettingTable<Options>, given: Options): Options {
+  const entries = Object.entries(given as Readonly<Record<string, unknown>>);
+  return Object.fromEntries(
+    entries.filter(([name, value]) => Object.hasOwn(table, name) && value !== undefined),
+  ) as Options;
+}
+
+/** Whether a value is allowed for a setting. */
+function allows(setting: Setting, value: unknown): boolean {
+  switch (setting.kind) {
+    case "whole":
+      return (Number.isSafeInteger(value) && inRange(setting, value)) || isNull(setting, value);
+    case "number":
+      return (Number.isFinite(value) && inRange(setting, value)) || isNull(setting, value);
+    case "choice":
+      return setting.choices.includes(value as string);
+    case "boolean":
+      return typeof value === "boolean";
+    case "object":
+      return typeof value === "object" && value !== null && !Array.isArray(value);
+  }
+}
+
+function isNull(setting: NumberSetting<number> | NumberSetting<number | null>, value: unknown): boolean {
+  return value === null && setting.null !== undefined;
+}
+
+function inRange({ min, max, aboveMin, belowMax }: Range, value: unknown): boolean {
+  if (typeof value !== "number" || !(value >= min && value <= max)) return false;
+  return !(aboveMin && value === min) && !(belowMax && value === max);
+}
+
+/** What is allowed for a setting in words, e.g. `a whole number from 1 to 4096`. */
+function describeAllowed(setting: Setting): string {
+  switch (setting.kind) {
+    case "whole":
+      return `a whole number ${describeRange(setting)}`;
+    case "number":
+      return `a number ${describeRange(setting)}`;
+    case "choice":
+      return [setting.choices.slice(0, -1).join(", "), setting.choices.at(-1)].filter(Boolean).join(" or ");
+    case "boolean":
+      return "true or false";
+    case "object":
+      return "an object";
+  }
+}
+
+function describeRange({ min, max, aboveMin, belowMax }: Range): string {
+  if (max === Infinity) return aboveMin ? `above ${min}` : `of at least ${min}`;
+  const from = aboveMin ? `above ${min} and` : `from ${min}`;
+  const to = belowMax ? `to below ${max}` : aboveMin ? `at most ${max}` : `to ${max}`;
+  return `${from} ${to}`;
+}

@@ -1,0 +1,109 @@
+/**
+ * The settings of a training run as a JSON Schema (draft 2020-12), for editors and for programs that check what they send.
+ *
+ * @module
+ */
+import { PRESETS } from "../model/presets.ts";
+import { ALL_SETTINGS } from "./options.ts";
+import {
+  describeDefault,
+  hasAdapters,
+  hasPresets,
+  type Range,
+  type Setting,
+  type Settings,
+} from "./setting.ts";
+
+/** A run without a number of epochs needs one of steps; that a run must end is the one rule between two settings. */
+const MUST_END = {
+  if: { properties: { epochs: { const: null } }, required: ["epochs"] },
+  then: { properties: { steps: { type: "integer" } }, required: ["steps"] },
+};
+
+/**
+ * The options of {@linkcode train} that JSON can hold, as a JSON Schema (draft 2020-12): types, ranges, descriptions and
+ * defaults, those of each preset where they differ.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * import { settingsSchema } from "@denoise/ddpm";
+ *
+ * const { properties } = settingsSchema() as { properties: Record<string, { maximum?: number }> };
+ * assert.equal(properties.accumulate.maximum, 4096);
+ * ```
+ */
+export function settingsSchema(): Record<string, unknown> {
+  return {
+    $schema: "https://json-schema.org/draft/2020-12/schema",
+    title: "Settings of a training run",
+    description: "What train() of @denoise/ddpm takes, apart from the data, the directory and the device.",
+    type: "object",
+    properties: propertySchemas(ALL_SETTINGS),
+    additionalProperties: false,
+    allOf: [...presetSchemas(ALL_SETTINGS), MUST_END],
+  };
+}
+
+/** The schema of each setting of a table. */
+export function propertySchemas(table: Settings): Record<string, Record<string, unknown>> {
+  return Object.fromEntries(Object.entries(table).map(([name, setting]) => [name, propertySchema(setting)]));
+}
+
+/** The defaults of a table's settings that hold where a preset is named, for each preset. */
+export function presetSchemas(table: Settings): Record<string, unknown>[] {
+  return PRESETS.map((preset) => ({
+    if: { properties: { preset: { const: preset } }, required: ["preset"] },
+    then: {
+      properties: Object.fromEntries(
+        Object.entries(table).flatMap(([name, { default: value }]) =>
+          hasPresets(value) ? [[name, { default: value[preset] }]] : []
+        ),
+      ),
+    },
+  }));
+}
+
+function propertySchema(setting: Setting): Record<string, unknown> {
+  const { default: value } = setting;
+  const constant = value !== undefined && !hasPresets(value) && !hasAdapters(value);
+  return {
+    description: describe(setting, constant),
+    ...typeSchema(setting),
+    ...(constant ? { default: value } : {}),
+  };
+}
+
+function typeSchema(setting: Setting): Record<string, unknown> {
+  switch (setting.kind) {
+    case "whole":
+    case "number": {
+      const type = setting.kind === "whole" ? "integer" : "number";
+      return { type: setting.null === undefined ? type : [type, "null"], ...rangeSchema(setting) };
+    }
+    case "choice":
+      return { type: "string", enum: setting.choices };
+    case "boolean":
+    case "object":
+      return { type: setting.kind };
+  }
+}
+
+function rangeSchema({ min, max, aboveMin, belowMax }: Range): Record<string, number> {
+  return {
+    [aboveMin ? "exclusiveMinimum" : "minimum"]: min,
+    ...(max === Infinity ? {} : { [belowMax ? "exclusiveMaximum" : "maximum"]: max }),
+  };
+}
+
+/** The help sentence, with what a schema's keywords do not say. */
+function describe(setting: Setting, constant: boolean): string {
+  const { help, unit, defaultText } = setting;
+  const notes = [
+    ...(unit === undefined ? [] : [`in ${unit}`]),
+    ...("null" in setting && setting.null !== undefined ? [`null: ${setting.null}`] : []),
+    ...(constant && defaultText === undefined ? [] : [`default: ${describeDefault(setting)}`]),
+  ];
+  const sentence = help[0].toUpperCase() + help.slice(1);
+  return notes.length === 0 ? sentence : `${sentence} (${notes.join("; ")})`;
+}

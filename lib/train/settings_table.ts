@@ -1,0 +1,291 @@
+/**
+ * All settings of a training run: a new one is a member of an interface here, and an entry in the table below it.
+ *
+ * Types, defaults, checks, the rule for resumed runs, flags with their help, and the JSON Schema follow from the two. The
+ * interfaces are written out because JSR and editors show declarations as they stand: a type derived from the table would
+ * be published without its members (and refused as a slow type). `SettingTable` makes the compiler hold them together:
+ * a member without an entry, an entry without a member, or one of another type does not compile.
+ *
+ * @module
+ */
+import type { PredictionType } from "../diffusion/schedule.ts";
+import type { UNetConfig } from "../model/config.ts";
+import { type Precision, PRECISION_HELP, PRECISIONS } from "../model/precision.ts";
+import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
+import { forEachPreset, type SettingTable } from "./setting.ts";
+
+/** Everything that decides what a run computes; stored in its checkpoints. */
+export interface TrainSettings {
+  /** Name of the network. */
+  readonly preset: PresetName | "custom";
+  /** The network, as diffusers' `UNet2DModel` is configured. */
+  readonly model: UNetConfig;
+  /** What the network predicts: the noise, v, or the image. */
+  readonly prediction: PredictionType;
+  /** Training images used, chosen by seed, classes in proportion; null for all. Validation shrinks alike. */
+  readonly limit: number | null;
+  /** Mirror training images with probability 1/2. */
+  readonly flip: boolean;
+  /** Probability of training a sample without its class, for classifier-free guidance. */
+  readonly labelDropout: number;
+  /** Decides the split, initial weights, data order, timesteps, noise and masks. */
+  readonly seed: number;
+  /** Passes over the training images; null where `steps` alone says when to stop. */
+  readonly epochs: number | null;
+  /** Optimizer steps after which to stop, if that comes before the last epoch's end; null for no such limit. */
+  readonly steps: number | null;
+  /** Images per micro-batch. */
+  readonly batch: number;
+  /** Micro-batches whose gradients are summed for one optimizer step. */
+  readonly accumulate: number;
+  /** AdamW's learning rate after warm-up. */
+  readonly lr: number;
+  /** Optimizer steps over which the learning rate rises linearly to `lr`. */
+  readonly warmup: number;
+  /** Decay of Adam's first moment, in [0, 1) (Kingma & Ba 2015, algorithm 1). */
+  readonly beta1: number;
+  /** Decay of Adam's second moment, in [0, 1). */
+  readonly beta2: number;
+  /** Added to the root of Adam's second moment, above 0. */
+  readonly eps: number;
+  /** Decoupled weight decay (Loshchilov & Hutter 2019), 0 or above. */
+  readonly weightDecay: number;
+  /** Global gradient norm above which gradients are scaled down; 0 for never. */
+  readonly clip: number;
+  /** Largest decay of the weights' moving average; step t uses min(ema, (1 + t) / (10 + t)). */
+  readonly ema: number;
+  /** What to do when loss or gradients are not finite: stop, or leave that step out. */
+  readonly onNonFinite: "stop" | "skip";
+  /**
+   * How activations lie in memory: `float16` takes half as much of it and of the time to move them, on adapters with
+   * `shader-f16`. Weights stay float32, and the loss is scaled (Micikevicius et al. 2018).
+   */
+  readonly precision: Precision;
+  /**
+   * Keep less for the backward pass and compute it again there (Chen et al. 2016): less memory, about a tenth more time,
+   * the same bits.
+   */
+  readonly checkpointActivations: boolean;
+}
+
+/** Settings as a caller gives them; everything has a default. */
+export interface SettingsOptions extends Partial<Omit<TrainSettings, "preset" | "model">> {
+  /** `auto` takes `small` on a GPU and `tiny` on a software adapter. */
+  readonly preset?: PresetName | "auto";
+  /** A network of one's own, instead of a preset. `numClassEmbeds` and `dropout` follow the other settings. */
+  readonly model?: UNetConfig;
+  /** False for a network that knows no classes. */
+  readonly conditional?: boolean;
+  /** Dropout rate inside the residual blocks; default the preset's. */
+  readonly dropout?: number;
+}
+
+/** The options that choose the network; a run stores them as `preset` and `model`. */
+export type NetworkOptions = Pick<SettingsOptions, "preset" | "model" | "conditional" | "dropout">;
+
+/** The other options, which a run stores as they are. */
+export type TrainingOptions = Omit<SettingsOptions, keyof NetworkOptions>;
+
+/** Training images that `auto` takes on a software adapter, so that a first run ends in minutes. */
+export const AUTO_SOFTWARE_LIMIT = 5000;
+
+/** The network. */
+export const NETWORK_SETTINGS: SettingTable<NetworkOptions> = {
+  preset: {
+    kind: "choice",
+    choices: ["auto", ...PRESETS],
+    default: "auto",
+    valueName: "NAME",
+    conflicts: ["model"],
+    help:
+      `network by name; auto is small on a GPU, and tiny on ${AUTO_SOFTWARE_LIMIT} images on a software adapter`,
+  },
+  model: {
+    kind: "object",
+    default: undefined,
+    defaultText: "the preset's",
+    flag: "--config",
+    valueName: "FILE",
+    help: "a network of your own, as config.json of diffusers' UNet2DModel describes it",
+  },
+  conditional: {
+    kind: "boolean",
+    default: true,
+    flag: "--unconditional",
+    help: "train a network that knows the classes",
+    off: "train a network that knows no classes",
+  },
+  dropout: {
+    kind: "number",
+    min: 0,
+    max: 1,
+    belowMax: true,
+    default: forEachPreset((name) => presetConfig(name, 0).dropout),
+    help: "dropout rate in the residual blocks",
+  },
+};
+
+/** Data, objective, length, optimizer and arithmetic. Defaults of `ddpm` are those of Ho et al. 2020, appendix B. */
+export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
+  prediction: {
+    kind: "choice",
+    choices: ["epsilon", "v_prediction", "sample"],
+    default: "epsilon",
+    valueName: "TYPE",
+    help: "what the network predicts: the noise, v, or the image",
+  },
+  limit: {
+    kind: "whole",
+    min: 1,
+    max: 1e9,
+    default: null,
+    null: "all",
+    defaultText: `all; ${AUTO_SOFTWARE_LIMIT} for auto on a software adapter`,
+    unit: "images",
+    help: "training images to use; validation shrinks alike",
+  },
+  flip: {
+    kind: "boolean",
+    default: true,
+    help: "mirror training images with probability 1/2",
+    off: "never mirror training images; by default each is mirrored with probability 1/2",
+  },
+  labelDropout: {
+    kind: "number",
+    min: 0,
+    max: 1,
+    default: 0.1,
+    help: "share of samples trained without their class, for guidance",
+  },
+  seed: {
+    kind: "whole",
+    min: 0,
+    max: Number.MAX_SAFE_INTEGER,
+    default: 0,
+    help: "decides split, weights, data order, noise",
+  },
+  epochs: {
+    kind: "whole",
+    min: 1,
+    max: 1e6,
+    default: { tiny: 5, small: 100, ddpm: 2000 },
+    null: "as many as the steps take",
+    unit: "epochs",
+    clears: "steps",
+    resumable: true,
+    help: "passes over the training images",
+  },
+  steps: {
+    kind: "whole",
+    min: 1,
+    max: 1e9,
+    default: null,
+    null: "as many as the epochs have",
+    unit: "steps",
+    clears: "epochs",
+    conflicts: ["epochs"],
+    resumable: true,
+    help: "optimizer steps after which to stop",
+  },
+  batch: {
+    kind: "whole",
+    min: 1,
+    max: 65_535,
+    default: { tiny: 32, small: 128, ddpm: 128 },
+    unit: "images",
+    help: "images per forward and backward pass",
+  },
+  accumulate: {
+    kind: "whole",
+    min: 1,
+    max: 4096,
+    default: 1,
+    unit: "batches",
+    help: "batches whose gradients make one optimizer step",
+  },
+  lr: {
+    kind: "number",
+    min: 0,
+    max: 1,
+    aboveMin: true,
+    default: { tiny: 1e-3, small: 2e-4, ddpm: 2e-4 },
+    help: "AdamW's learning rate after warm-up",
+  },
+  warmup: {
+    kind: "whole",
+    min: 0,
+    max: 1e9,
+    default: { tiny: 100, small: 1000, ddpm: 5000 },
+    unit: "steps",
+    help: "optimizer steps over which the learning rate rises",
+  },
+  beta1: {
+    kind: "number",
+    min: 0,
+    max: 1,
+    belowMax: true,
+    default: 0.9,
+    help: "decay of Adam's first moment",
+  },
+  beta2: {
+    kind: "number",
+    min: 0,
+    max: 1,
+    belowMax: true,
+    default: 0.999,
+    help: "decay of Adam's second moment",
+  },
+  eps: {
+    kind: "number",
+    min: 0,
+    max: 1,
+    aboveMin: true,
+    default: 1e-8,
+    help: "added to the root of Adam's second moment",
+  },
+  weightDecay: {
+    kind: "number",
+    min: 0,
+    max: 1,
+    default: 0,
+    help: "AdamW's decoupled weight decay",
+  },
+  clip: {
+    kind: "number",
+    min: 0,
+    max: 1e9,
+    default: 1,
+    help: "largest global gradient norm, 0 for no clipping",
+  },
+  ema: {
+    kind: "number",
+    min: 0,
+    max: 1,
+    belowMax: true,
+    default: { tiny: 0.999, small: 0.9999, ddpm: 0.9999 },
+    help: "largest decay of the weights' moving average",
+  },
+  onNonFinite: {
+    kind: "choice",
+    choices: ["stop", "skip"],
+    default: "stop",
+    valueName: "WHAT",
+    resumable: true,
+    help: "when loss or gradients are NaN or Inf: stop, or skip that step",
+  },
+  precision: {
+    kind: "choice",
+    choices: PRECISIONS,
+    default: "float32",
+    valueName: "TYPE",
+    resumable: true,
+    help: PRECISION_HELP,
+  },
+  checkpointActivations: {
+    kind: "boolean",
+    default: false,
+    resumable: true,
+    help:
+      "keep less for the backward pass and compute it again: less memory, about a tenth more time, same bits",
+  },
+};
