@@ -76,6 +76,16 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
   });
 });
 
+Deno.test("the settings that the README names have these flags", async () => {
+  const readme = await Deno.readTextFile(new URL("../../README.md", import.meta.url));
+  const [, section] = readme.split("\n## Settings to play with\n");
+  const flags = section.split("\n## ")[0].match(/--[a-z][a-z0-9-]*/g) ?? [];
+  const known = Object.entries<Setting>(ALL_SETTINGS).map(([name, setting]) => flagOf(name, setting));
+  const others = ["--help", "--data", "--print-schema"];
+  assert.deepEqual(flags.filter((flag) => !known.includes(flag) && !others.includes(flag)), []);
+  assert.ok(flags.length > 15);
+});
+
 Deno.test("wrong input is told before anything is read or written, and exits 2", async () => {
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], RegExp][] = [
