@@ -79,7 +79,7 @@ export function resolveSettings(options: SettingsOptions, software: boolean, dat
  * Checks every setting of a run but the network.
  * @throws {ConfigError} naming the first that is not allowed
  */
-export function checkSettings(settings: TrainSettings): void {
+function checkSettings(settings: TrainSettings): void {
   for (const [name, setting] of Object.entries<Setting>(TRAINING_SETTINGS)) {
     checkSetting(name, setting, settings[name as keyof TrainingOptions]);
   }
