@@ -60,7 +60,8 @@ export {
 export { type AdapterDescription, type Gpu, type GpuOptions, openGpu } from "./lib/gpu/device.ts";
 export type { MemoryBudget } from "./lib/gpu/budget.ts";
 export type { Pipeline, PipelineHost, Pipelines } from "./lib/gpu/pipeline.ts";
-export type { Constants, KernelBinding, KernelSource, ParamType } from "./kernels/source.ts";
+export type { Constants, KernelBinding, KernelSource } from "./kernels/source.ts";
+export type { ScalarType } from "./kernels/struct.ts";
 export type { Choose, KernelTarget } from "./kernels/target.ts";
 
 export { cifar10, CIFAR10_CLASSES, type Cifar10Options, type Cifar10Split } from "./lib/data/cifar10.ts";

@@ -7,9 +7,10 @@ import { adamw } from "../kernels/adamw.ts";
 import { matmul } from "../kernels/products/matmul.ts";
 import { qSample } from "../kernels/q_sample.ts";
 import type { Launch } from "../kernels/source.ts";
-import { encodeStepState, STEP_STATE_BYTES } from "../kernels/records/step_state.ts";
+import { DrawLayout, HealthLayout, StepStateLayout } from "../kernels/records/layouts.ts";
+import { encodeRecord } from "../kernels/records/record.ts";
 import type { KernelTarget } from "../kernels/target.ts";
-import { DRAW_BYTES, encodeScheduleTables, HEALTH_BYTES } from "../kernels/records/training.ts";
+import { encodeScheduleTables } from "../kernels/records/training.ts";
 import { objectiveTables } from "../lib/diffusion/objective.ts";
 import { NoiseSchedule } from "../lib/diffusion/schedule.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
@@ -56,7 +57,7 @@ export function kernelCases({ batch, trafficBatch, parameters }: CaseSizes): Ker
     norm([trafficBatch, 32, 32, 128], 32),
     operation("add", [trafficBatch, 32, 32, 128], (g, x, leaf) => add(g, x, leaf("b", x.shape))),
     operation("dropout 0.1", [trafficBatch, 32, 32, 128], (g, x) => {
-      return dropout(g, x, g.input("stepState", [1, 1, 1, STEP_STATE_BYTES / 4]), 0.1);
+      return dropout(g, x, g.input("stepState", [1, 1, 1, StepStateLayout.bytes / 4]), 0.1);
     }),
     operation(
       "concat 128+128",
@@ -150,9 +151,9 @@ function optimizer(count: number): KernelCase {
   // Parameters, both moments and the average are read and written, gradients read.
   return single(`AdamW+EMA, ${millions} M parameters`, 9 * 4 * elements, (gpu, filled) => {
     const flat = (name: string) => filled(4 * elements, name);
-    const step_state = filled(STEP_STATE_BYTES, "step");
-    gpu.device.queue.writeBuffer(step_state.buffer, 0, encodeStepState(STEP));
-    const health = filled(HEALTH_BYTES, "health");
+    const step_state = filled(StepStateLayout.bytes, "step");
+    gpu.device.queue.writeBuffer(step_state.buffer, 0, encodeRecord(StepStateLayout, STEP));
+    const health = filled(HealthLayout.bytes, "health");
     // Gradients not clipped, everything finite.
     gpu.device.queue.writeBuffer(health.buffer, 0, new Float32Array([1, 1, 0, 0]));
     return adamw({ elements, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, {
@@ -176,12 +177,16 @@ function noising(batch: number): KernelCase {
     `q-sample [${batch},${height},${width},${channels}]`,
     batch * (image + 2 * padded),
     (gpu, filled) => {
-      const step_state = filled(STEP_STATE_BYTES, "step");
-      gpu.device.queue.writeBuffer(step_state.buffer, 0, encodeStepState({ ...STEP, count: batch }));
+      const step_state = filled(StepStateLayout.bytes, "step");
+      gpu.device.queue.writeBuffer(
+        step_state.buffer,
+        0,
+        encodeRecord(StepStateLayout, { ...STEP, count: batch }),
+      );
       const rows = encodeScheduleTables(objectiveTables(new NoiseSchedule()));
       const schedule = filled(rows.byteLength, "schedule");
       gpu.device.queue.writeBuffer(schedule.buffer, 0, rows);
-      const draws = filled(DRAW_BYTES * batch, "draws");
+      const draws = filled(DrawLayout.bytes * batch, "draws");
       const chosen = Array.from({ length: batch }, (_, i) => [i, 7 * i % 1000, i % 2]);
       gpu.device.queue.writeBuffer(draws.buffer, 0, new Uint32Array(chosen.flat()));
       const shape = { batch, height, width, channels, chunkFirst: 0, chunkCount: batch };

@@ -103,7 +103,7 @@ export function buildTrainer(
     }
     let done = 0;
     const work = (count: number) => {
-      for (let i = 0; i < count; i++) step.step({ ...STEP, step: done++, count: batch }, true);
+      for (let i = 0; i < count; i++) step.update({ ...STEP, step: done++, count: batch });
     };
     return { step, work, destroy: () => scope.destroy() };
   });

@@ -4,7 +4,8 @@
  * @module
  */
 import type { Launch } from "../kernels/source.ts";
-import { encodeStepState } from "../kernels/records/step_state.ts";
+import { StepStateLayout } from "../kernels/records/layouts.ts";
+import { encodeRecord } from "../kernels/records/record.ts";
 import type { KernelTarget } from "../kernels/target.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { type BufferView, ResourceScope } from "../lib/gpu/memory.ts";
@@ -94,7 +95,7 @@ export function prepare(
       if (used.has(tensor)) fill(gpu, compiled.view(tensor));
     }
     if (stepState) {
-      gpu.device.queue.writeBuffer(compiled.view(stepState).buffer, 0, encodeStepState(STEP));
+      gpu.device.queue.writeBuffer(compiled.view(stepState).buffer, 0, encodeRecord(StepStateLayout, STEP));
     }
     const pieces: Piece[] = [];
     for (const [i, node] of g.nodes.entries()) {
@@ -118,7 +119,7 @@ export const STEP = {
   position: 0,
   count: 1,
   logSlot: 0,
-  accumulate: false,
+  accumulate: 0,
   learningRate: 1e-4,
   biasCorrection1: 0.1,
   biasCorrection2: 0.001,

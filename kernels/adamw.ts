@@ -23,7 +23,7 @@ export interface AdamWOptions {
 /** Buffers of {@linkcode adamw}, each flat and of the same length. */
 export interface AdamWBuffers<B> {
   readonly step_state: B;
-  /** From `gradNorm`. */
+  /** From `gradNormFinish`. */
   readonly health: B;
   readonly gradients: B;
   /** In and out. */

@@ -22,13 +22,13 @@ export interface DrawBatchOptions {
 
 /** Buffers of {@linkcode drawBatch}. */
 export interface DrawBatchBuffers<B> {
-  /** {@linkcode StepState}. */
+  /** A `StepState` record. */
   readonly step_state: B;
   /** u32 image indices; the batch starts at the step's `position`. */
   readonly order: B;
   /** One byte per image of the data set, zero-padded to whole words. */
   readonly labels: B;
-  /** Out: `N` records of `DRAW_BYTES`. */
+  /** Out: `N` `Draw` records. */
   readonly draws: B;
   /** Out: `[N]` f32, the network's input. */
   readonly timestep: B;

@@ -5,6 +5,7 @@
  */
 import { type Launch, launch } from "./source.ts";
 import { grad_norm } from "./sources.ts";
+import { findStructs, parseFields, SCALAR_BYTES } from "./struct.ts";
 
 /** Enough invocations to fill a large GPU; more would only make the second stage longer. */
 const MAX_PARTIALS = 65536;
@@ -12,31 +13,30 @@ const MAX_PARTIALS = 65536;
 const BLOCKS_PER_PARTIAL = 16;
 
 /** Bytes of one invocation's `Partial`; 64 of them keep windows of the scratch aligned. */
-const PARTIAL_BYTES = 8;
+const PARTIAL_BYTES = SCALAR_BYTES *
+  parseFields("Partial", findStructs(grad_norm.code).get("Partial")!).length;
 
 /** What the norm is for. */
 export interface GradNormOptions {
-  /** Floats in the flat gradient buffer, a multiple of 4. */
-  readonly elements: number;
   /** Largest norm that is left unclipped; 0 clips nothing. */
   readonly maxNorm: number;
   /** True: once a step was not finite, no later step updates anything. False: only the steps at fault are skipped. */
   readonly sticky: boolean;
 }
 
-/** Buffers of {@linkcode gradNorm}. */
+/** Buffers of {@linkcode gradNormPartials} and {@linkcode gradNormFinish}. */
 export interface GradNormBuffers<B> {
   readonly step_state: B;
   readonly gradients: B;
   /** Scratch of {@linkcode gradNormScratchBytes}. */
   readonly partials: B;
-  /** Out: `HEALTH_BYTES`, zeros before the first step. */
+  /** Out: a `Health` record, zeros before the first step. */
   readonly health: B;
   /** In and out: the step's record, after `recordLoss` has written the loss there. */
   readonly train_log: B;
 }
 
-/** Bytes of the scratch buffer of {@linkcode gradNorm}. */
+/** Bytes of the partial sums of so many gradients. */
 export function gradNormScratchBytes(elements: number): number {
   return PARTIAL_BYTES * invocations(elements);
 }
@@ -62,7 +62,7 @@ export function gradNormPartials<B>(
  * @param partialBytes bytes of scratch that {@linkcode gradNormPartials} has filled, over all windows
  */
 export function gradNormFinish<B>(
-  { maxNorm, sticky }: Pick<GradNormOptions, "maxNorm" | "sticky">,
+  { maxNorm, sticky }: GradNormOptions,
   partialBytes: number,
   buffers: Omit<GradNormBuffers<B>, "gradients">,
 ): Launch<B>[] {
@@ -73,15 +73,6 @@ export function gradNormFinish<B>(
     max_norm: maxNorm,
   };
   return [launch(grad_norm, "finish", params, { ...buffers }, [1, 1, 1])];
-}
-
-/** Both stages over gradients that fit one binding. */
-export function gradNorm<B>(options: GradNormOptions, buffers: GradNormBuffers<B>): Launch<B>[] {
-  const { gradients, ...rest } = buffers;
-  return [
-    ...gradNormPartials(options.elements, { gradients, partials: buffers.partials }),
-    ...gradNormFinish(options, gradNormScratchBytes(options.elements), rest),
-  ];
 }
 
 function invocations(elements: number): number {

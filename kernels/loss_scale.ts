@@ -3,25 +3,13 @@
  *
  * @module
  */
+import { LossScaleLayout } from "./records/layouts.ts";
+import { decodeRecord, encodeRecord, type RecordValues } from "./records/record.ts";
 import { type Launch, launch } from "./source.ts";
 import { loss_scale as kernel } from "./sources.ts";
 
-/** What a run keeps of its loss scale from step to step. */
-export interface LossScale {
-  /** What the loss is multiplied by before it is differentiated, a power of two. */
-  readonly scale: number;
-  /** Steps since it was last changed. */
-  readonly goodSteps: number;
-  /** Steps in all whose gradients were not finite, and that were left out. */
-  readonly skippedSteps: number;
-  /** 1 - beta1^t, t being the steps that were not left out. */
-  readonly biasCorrection1: number;
-  /** 1 - beta2^t. */
-  readonly biasCorrection2: number;
-}
-
-/** Bytes of the device's record. */
-export const LOSS_SCALE_BYTES = 24;
+/** What a run keeps of its loss scale from step to step: the device's record without the count of hopeless steps. */
+export type LossScale = Omit<RecordValues<typeof LossScaleLayout>, "hopelessSteps">;
 
 /** Where it starts: what common implementations start with. */
 export const INITIAL_LOSS_SCALE = 2 ** 16;
@@ -51,24 +39,13 @@ export function initialLossScale(
 
 /** Writes the record; the count of hopeless steps starts at 0. */
 export function encodeLossScale(state: LossScale): ArrayBuffer {
-  const bytes = new ArrayBuffer(LOSS_SCALE_BYTES);
-  const [words, floats] = [new Uint32Array(bytes), new Float32Array(bytes)];
-  floats[0] = state.scale;
-  words.set([state.goodSteps, state.skippedSteps, 0], 1);
-  floats.set([state.biasCorrection1, state.biasCorrection2], 4);
-  return bytes;
+  return encodeRecord(LossScaleLayout, { ...state, hopelessSteps: 0 });
 }
 
 /** Reads the record. */
 export function decodeLossScale(bytes: ArrayBuffer): LossScale {
-  const [words, floats] = [new Uint32Array(bytes), new Float32Array(bytes)];
-  return {
-    scale: floats[0],
-    goodSteps: words[1],
-    skippedSteps: words[2],
-    biasCorrection1: floats[4],
-    biasCorrection2: floats[5],
-  };
+  const { hopelessSteps: _, ...state } = decodeRecord(LossScaleLayout, bytes);
+  return state;
 }
 
 /** What stays the same from step to step. */

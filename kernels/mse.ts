@@ -59,7 +59,7 @@ export interface RecordLossBuffers<B> {
   readonly step_state: B;
   /** From {@linkcode mse}. */
   readonly loss_per_sample: B;
-  /** In and out: records of `LOG_RECORD_BYTES`; the step's `logSlot` is written. */
+  /** In and out: `LogRecord` records; the step's `logSlot` is written. */
   readonly train_log: B;
 }
 

@@ -10,8 +10,7 @@
  * @module
  */
 
-/** Scalar type of one field of a kernel's `Params` struct. */
-export type ParamType = "u32" | "i32" | "f32";
+import { findStructs, parseFields, type ScalarType } from "./struct.ts";
 
 /** One buffer that a kernel file declares. */
 export interface KernelBinding {
@@ -30,7 +29,7 @@ export interface KernelSource {
   /** Storage buffers by variable name. */
   readonly bindings: Readonly<Record<string, KernelBinding>>;
   /** Fields of `struct Params` in order; empty where the kernel has no uniform. */
-  readonly params: Readonly<Record<string, ParamType>>;
+  readonly params: Readonly<Record<string, ScalarType>>;
   /** Names of the `@compute` functions. */
   readonly entryPoints: readonly string[];
 }
@@ -38,7 +37,6 @@ export interface KernelSource {
 const BINDING =
   /@group\(0\)\s*@binding\((\d+)\)\s*var<(uniform|storage)(?:\s*,\s*(read|read_write))?>\s*(\w+)\s*:/g;
 const ENTRY_POINT = /@compute[^{;]*?\bfn\s+(\w+)\s*\(/g;
-const FIELD = /^\s*(\w+)\s*:\s*(u32|i32|f32)\s*,?\s*$/;
 
 /**
  * Reads bindings, parameters and entry points off a kernel's WGSL text.
@@ -60,17 +58,16 @@ export function parseKernel(name: string, code: string): KernelSource {
     if (index === "0") throw new Error(`${name}.wgsl: binding 0 is kept for params`);
     bindings[variable] = { binding: Number(index), access: access === "read_write" ? "read_write" : "read" };
   }
-  const params: Record<string, ParamType> = {};
-  const struct = /struct\s+Params\s*\{([^}]*)\}/.exec(text);
-  for (const line of struct?.[1].split("\n").flatMap((part) => part.split(/,(?!\s*$)/)) ?? []) {
-    if (line.trim() === "" || line.trim() === ",") continue;
-    const field = FIELD.exec(line);
-    if (!field) throw new Error(`${name}.wgsl: Params holds scalar fields only, not "${line.trim()}"`);
-    params[field[1]] = field[2] as ParamType;
-  }
+  const params = parseFields(`${name}.wgsl: Params`, findStructs(text).get("Params") ?? "");
   const entryPoints = [...text.matchAll(ENTRY_POINT)].map(([, fn]) => fn);
   if (entryPoints.length === 0) throw new Error(`${name}.wgsl: no @compute entry point`);
-  return { name, code, bindings, params, entryPoints };
+  return {
+    name,
+    code,
+    bindings,
+    params: Object.fromEntries(params.map((field) => [field.name, field.type])),
+    entryPoints,
+  };
 }
 
 /** Override constants of a pipeline, by name. */

@@ -1,27 +1,23 @@
 /**
- * Records that the kernels of a sampling step share, as the CPU writes them; twin of sampling.wgsl.
+ * Records that the kernels of a sampling step share, as the CPU writes them; see sampling.wgsl.
  *
  * @module
  */
-
-/** Bytes of one slot. */
-export const SLOT_BYTES = 60;
-
-/** Stands for no row of the network's batch, and for no slot. */
-const NONE = 0xffffffff;
-const WITHOUT_CLASS = 0x80000000;
+import { NONE, SlotLayout, WITHOUT_CLASS } from "./layouts.ts";
+import { decodeRecord, encodeRecord, type RecordValues } from "./record.ts";
 
 /** Coefficients of one step of one trajectory; `lib/diffusion/samplers` makes them and says what they mean. */
-export interface StepCoefficients {
-  readonly timestep: number;
-  readonly x0FromX: number;
-  readonly x0FromOut: number;
-  readonly clip: number;
-  readonly nextFromX0: number;
-  readonly nextFromX: number;
-  readonly nextFromOut: number;
-  readonly sigma: number;
-}
+export type StepCoefficients = Pick<
+  RecordValues<typeof SlotLayout>,
+  | "timestep"
+  | "x0FromX"
+  | "x0FromOut"
+  | "clip"
+  | "nextFromX0"
+  | "nextFromX"
+  | "nextFromOut"
+  | "sigma"
+>;
 
 /** One place in the batch, and what is next for the image that is being drawn there. */
 export interface Slot {
@@ -42,24 +38,19 @@ export interface Slot {
   readonly unconditional?: number;
 }
 
+const IDLE = { ...decodeRecord(SlotLayout, new ArrayBuffer(SlotLayout.bytes)), conditional: NONE };
+
 /** The slots buffer. `undefined` is an idle slot. */
 export function encodeSlots(slots: readonly (Slot | undefined)[]): ArrayBuffer {
-  const bytes = new ArrayBuffer(SLOT_BYTES * slots.length);
-  const words = new Uint32Array(bytes);
-  const floats = new Float32Array(bytes);
-  slots.forEach((slot, i) => {
-    const at = i * SLOT_BYTES / 4;
-    if (!slot) {
-      words[at] = NONE;
-      return;
-    }
-    const { conditional, unconditional = NONE, step, seedLo, seedHi, label, guidance, coefficients: c } =
-      slot;
-    words.set([conditional, unconditional, step, seedLo, seedHi, label], at);
-    floats.set([guidance, c.timestep, c.x0FromX, c.x0FromOut, c.clip], at + 6);
-    floats.set([c.nextFromX0, c.nextFromX, c.nextFromOut, c.sigma], at + 11);
-  });
+  const bytes = new ArrayBuffer(SlotLayout.bytes * slots.length);
+  slots.forEach((slot, i) => encodeRecord(SlotLayout, slot ? slotValues(slot) : IDLE, bytes, i));
   return bytes;
+}
+
+function slotValues(
+  { coefficients, unconditional = NONE, label, ...rest }: Slot,
+): RecordValues<typeof SlotLayout> {
+  return { ...rest, ...coefficients, unconditional, classLabel: label };
 }
 
 /**

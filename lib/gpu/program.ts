@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Launch, ParamType } from "../../kernels/source.ts";
+import type { Launch } from "../../kernels/source.ts";
+import { writeScalar } from "../../kernels/records/record.ts";
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "./device.ts";
 import { mebibytes } from "./budget.ts";
@@ -173,10 +174,4 @@ function writeParams(host: DataView, offset: number, { kernel, params, label }: 
     writeScalar(host, offset, type, value);
     offset += 4;
   }
-}
-
-function writeScalar(host: DataView, offset: number, type: ParamType, value: number): void {
-  if (type === "f32") host.setFloat32(offset, value, true);
-  else if (type === "u32") host.setUint32(offset, value, true);
-  else host.setInt32(offset, value, true);
 }

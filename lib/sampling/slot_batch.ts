@@ -7,7 +7,8 @@
  */
 import type { KernelTarget } from "../../kernels/target.ts";
 import { storedIn } from "../../kernels/storage.ts";
-import { encodeAsks, encodeSlots, type Slot, SLOT_BYTES } from "../../kernels/records/sampling.ts";
+import { SlotLayout } from "../../kernels/records/layouts.ts";
+import { encodeAsks, encodeSlots, type Slot } from "../../kernels/records/sampling.ts";
 import { samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -90,7 +91,7 @@ export class SlotBatch {
     this.#config = config;
     this.#scope = scope;
     this.#buffers = {
-      slots: scope.buffer(SLOT_BYTES * slots, "slots"),
+      slots: scope.buffer(SlotLayout.bytes * slots, "slots"),
       asks: scope.buffer(4 * Math.max(...rows), "asks"),
       x: scope.buffer(slots * imageBytes, "x"),
       preview: scope.buffer(slots * imageBytes, "preview"),

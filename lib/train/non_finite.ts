@@ -24,7 +24,7 @@ export async function findNonFinite(
   staging: GPUBuffer,
 ): Promise<string | undefined> {
   for (let micro = 0; micro < plan.settings.accumulate; micro++) {
-    step.step(trainingState(plan, s, micro), false);
+    step.accumulate(trainingState(plan, s, micro));
     const name = nonFiniteParameter(await readFlat(gpu, step.gradients, staging), step.table);
     if (name) return name;
   }

@@ -120,7 +120,9 @@ export class Run {
         this.#pace.waited();
         if (this.#aborted) return false;
       }
-      this.#step.step(trainingState(this.#plan, step, micro), micro === accumulate - 1);
+      const state = trainingState(this.#plan, step, micro);
+      if (micro < accumulate - 1) this.#step.accumulate(state);
+      else this.#step.update(state);
       this.#pace.submitted();
     }
     return true;

@@ -110,7 +110,7 @@ export function trainingState({ settings, stepsPerEpoch }: RunPlan, step: number
     position: ((step % stepsPerEpoch) * accumulate + micro) * batch,
     count: batch,
     logSlot: step % LOG_SLOTS,
-    accumulate: micro > 0,
+    accumulate: micro > 0 ? 1 : 0,
     learningRate: lr * Math.min(1, t / Math.max(1, warmup)),
     biasCorrection1: 1 - beta1 ** t,
     biasCorrection2: 1 - beta2 ** t,

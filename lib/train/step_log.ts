@@ -4,7 +4,7 @@
  * @module
  */
 import { SMALLEST_LOSS_SCALE } from "../../kernels/loss_scale.ts";
-import type { LogRecord } from "../../kernels/records/training.ts";
+import type { LoggedStep } from "../../kernels/records/training.ts";
 import type { StepEvent } from "./events.ts";
 import type { Forecast } from "./forecast.ts";
 import { type RunPlan, trainingState } from "./run_plan.ts";
@@ -73,7 +73,7 @@ export class StepLog {
    * @param warnings told of steps that were left out
    * @returns the first step that was not finite, where that ends the run; steps from there on are not taken in
    */
-  take(records: readonly LogRecord[], warnings: string[]): NonFiniteStep | undefined {
+  take(records: readonly LoggedStep[], warnings: string[]): NonFiniteStep | undefined {
     const { progress, settings } = this.#plan;
     const first = progress.step - this.#unread;
     this.#unread = 0;

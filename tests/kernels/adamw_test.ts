@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { accumulate } from "../../kernels/accumulate.ts";
 import { adamw } from "../../kernels/adamw.ts";
-import { gradNorm, gradNormScratchBytes } from "../../kernels/grad_norm.ts";
-import { decodeHealth, decodeLog, LOG_RECORD_BYTES } from "../../kernels/records/training.ts";
+import { gradNormScratchBytes } from "../../kernels/grad_norm.ts";
+import { LogRecordLayout } from "../../kernels/records/layouts.ts";
+import { decodeLog } from "../../kernels/records/training.ts";
 import { assertClose } from "../support/close.ts";
 import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
+import { decodeHealth, gradNorm } from "../support/grad_norm.ts";
 import { AdamWReference, normReference } from "../reference/adamw.ts";
 import { stepWords } from "../support/step.ts";
 
@@ -18,7 +20,7 @@ function flatBuffers(elements: number) {
     second_moment: new Float32Array(elements),
     ema: parameters.slice(),
     health: new Uint32Array(4),
-    train_log: new Uint32Array(LOG_RECORD_BYTES / 4),
+    train_log: new Uint32Array(LogRecordLayout.bytes / 4),
     partials: new Uint32Array(gradNormScratchBytes(elements) / 4),
   };
 }
@@ -179,8 +181,8 @@ Deno.test("accumulate starts from the first micro-batch and adds the next: eleme
   const second = first.map((value) => value / 8);
   const sum = new Float32Array(300).fill(NaN);
   await runOnArrays(gpu, [
-    ...accumulate<HostArray>(300, { step_state: stepWords({ accumulate: false }), gradients: first, sum }),
-    ...accumulate<HostArray>(300, { step_state: stepWords({ accumulate: true }), gradients: second, sum }),
+    ...accumulate<HostArray>(300, { step_state: stepWords({ accumulate: 0 }), gradients: first, sum }),
+    ...accumulate<HostArray>(300, { step_state: stepWords({ accumulate: 1 }), gradients: second, sum }),
   ]);
   assert.deepEqual(sum, first.map((value, i) => value + second[i]));
 });

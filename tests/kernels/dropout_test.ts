@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
-import { encodeStepState, type StepState } from "../../kernels/records/step_state.ts";
+import { StepStateLayout } from "../../kernels/records/layouts.ts";
+import { encodeRecord } from "../../kernels/records/record.ts";
+import type { StepState } from "../../kernels/records/step_state.ts";
 import { threefry4x32, type Words2 } from "../../lib/random.ts";
 import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { noise } from "../reference/differences.ts";
@@ -14,7 +16,7 @@ const STATE: StepState = {
   position: 0,
   count: 0,
   logSlot: 0,
-  accumulate: false,
+  accumulate: 0,
   learningRate: 0,
   biasCorrection1: 1,
   biasCorrection2: 1,
@@ -31,7 +33,7 @@ interface Case {
 /** Forward and backward of ones, which gives the mask times its scale. */
 async function masks({ elements, rate, layer = 0, state = {} }: Case, storage: Storage = FLOAT32) {
   const ones = storage.room(elements).fill(1);
-  const step_state = new Uint32Array(encodeStepState({ ...STATE, ...state }));
+  const step_state = new Uint32Array(encodeRecord(StepStateLayout, { ...STATE, ...state }));
   const [y, dx] = [ones, ones].map(({ length }) => storage.room(length));
   const shape = { elements, rate, layer };
   await storage.run([
@@ -90,7 +92,7 @@ Deno.test("dropout keeps a share of 1 - rate: [400000] rate=0.3", async () => {
 Deno.test("dropout of rate 0 changes nothing, bit for bit", async () => {
   const x = Float32Array.from(noise(1000, 1));
   const y = new Float32Array(1000);
-  const step_state = new Uint32Array(encodeStepState(STATE));
+  const step_state = new Uint32Array(encodeRecord(StepStateLayout, STATE));
   const shape = { elements: 1000, rate: 0, layer: 0 };
   await runOnArrays(await testGpu(), dropoutForward<HostArray>(shape, { x, step_state, y }));
   assert.deepEqual(y, x);
@@ -119,7 +121,7 @@ for (const storage of STORAGES) {
     const c = { elements: 64, rate: 0.5, layer: 0 };
     const [dy, addend] = [noise(64, 2), noise(64, 3)].map((v) => storage.array(v));
     const dx = storage.room(64);
-    const step_state = new Uint32Array(encodeStepState(STATE));
+    const step_state = new Uint32Array(encodeRecord(StepStateLayout, STATE));
     await storage.run(dropoutBackward<HostArray>(c, { dy, step_state, addend, dx }));
     const want = Float32Array.from(expectedMask(c), (kept, i) => (kept ? 2 * dy[i] : 0) + addend[i]);
     assert.deepEqual(dx, storage.array(want));

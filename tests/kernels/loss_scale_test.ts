@@ -1,16 +1,18 @@
 /** The loss scale between the gradient norm and the optimizer, against the optimizer without one. */
 import assert from "node:assert/strict";
 import { adamw } from "../../kernels/adamw.ts";
-import { gradNorm, gradNormScratchBytes } from "../../kernels/grad_norm.ts";
+import { gradNormScratchBytes } from "../../kernels/grad_norm.ts";
 import {
   decodeLossScale,
   encodeLossScale,
   type LossScale,
   updateLossScale,
 } from "../../kernels/loss_scale.ts";
-import { decodeHealth, decodeLog, HEALTH_BYTES, LOG_RECORD_BYTES } from "../../kernels/records/training.ts";
+import { HealthLayout, LogRecordLayout } from "../../kernels/records/layouts.ts";
+import { decodeLog } from "../../kernels/records/training.ts";
 import { assertClose } from "../support/close.ts";
 import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
+import { decodeHealth, gradNorm } from "../support/grad_norm.ts";
 import { stepWords } from "../support/step.ts";
 
 const ELEMENTS = 64;
@@ -26,8 +28,8 @@ function optimizer(scale: Partial<LossScale> = {}) {
     first_moment: new Float32Array(ELEMENTS),
     second_moment: new Float32Array(ELEMENTS),
     ema: parameters.slice(),
-    health: new Uint32Array(HEALTH_BYTES / 4),
-    train_log: new Uint32Array(LOG_RECORD_BYTES / 4),
+    health: new Uint32Array(HealthLayout.bytes / 4),
+    train_log: new Uint32Array(LogRecordLayout.bytes / 4),
     partials: new Uint32Array(gradNormScratchBytes(ELEMENTS) / 4),
     loss_scale: new Uint32Array(encodeLossScale({ ...start, ...scale })),
   };

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { mse, recordLoss } from "../../kernels/mse.ts";
 import { encodeLossScale } from "../../kernels/loss_scale.ts";
-import { decodeLog, encodeScheduleTables, LOG_RECORD_BYTES } from "../../kernels/records/training.ts";
+import { LogRecordLayout } from "../../kernels/records/layouts.ts";
+import { decodeLog, encodeScheduleTables } from "../../kernels/records/training.ts";
 import { assertClose } from "../support/close.ts";
 import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { packChannels, unpackChannels } from "../support/layout.ts";
@@ -39,7 +40,7 @@ function inputs({ batch, pixels, channels, count = batch, gradientScale = 1, siz
   } satisfies MseReferenceInput;
 }
 
-const LOG_WORDS = LOG_RECORD_BYTES / 4;
+const LOG_WORDS = LogRecordLayout.bytes / 4;
 
 /** @param lossScale what the gradient is multiplied by, if by anything */
 async function run(
@@ -155,7 +156,7 @@ Deno.test("recordLoss writes its own slot and adds up micro-batches there", asyn
   const shape = { batch: 3, pixels: 4, channels: 3 };
   const log = new Uint32Array(3 * LOG_WORDS).fill(0x3f800000);
   await run(shape, log, { logSlot: 1 });
-  const { input } = await run({ ...shape, count: 2 }, log, { logSlot: 1, accumulate: true });
+  const { input } = await run({ ...shape, count: 2 }, log, { logSlot: 1, accumulate: 1 });
   const [before, record, after] = decodeLog(log.slice().buffer);
   const sum = (count: number) => mseReference({ ...input, count }).reduce((a, b) => a + b);
   assertClose([record.lossSum], [sum(3) + sum(2)], { absolute: 1e-6 }, "lossSum");

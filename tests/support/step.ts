@@ -1,8 +1,10 @@
 /** A step buffer for kernel tests: what a test does not care about has a harmless value. */
-import { encodeStepState, type StepState } from "../../kernels/records/step_state.ts";
+import { StepStateLayout } from "../../kernels/records/layouts.ts";
+import { encodeRecord } from "../../kernels/records/record.ts";
+import type { StepState } from "../../kernels/records/step_state.ts";
 
 export function stepWords(state: Partial<StepState> = {}): Uint32Array {
-  return new Uint32Array(encodeStepState({
+  return new Uint32Array(encodeRecord(StepStateLayout, {
     step: 0,
     seedLo: 0,
     seedHi: 0,
@@ -10,7 +12,7 @@ export function stepWords(state: Partial<StepState> = {}): Uint32Array {
     position: 0,
     count: 1,
     logSlot: 0,
-    accumulate: false,
+    accumulate: 0,
     learningRate: 1e-3,
     biasCorrection1: 1,
     biasCorrection2: 1,

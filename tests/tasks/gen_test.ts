@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { expandIncludes, generate, templateLiteral } from "../../tasks/gen.ts";
+import { expandIncludes, generate, generateLayouts, templateLiteral } from "../../tasks/gen.ts";
 
 const COPY = `struct Params { n: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -29,6 +29,44 @@ Deno.test("generated constants hold the expanded text and what it declares, byte
   });
   assert.deepEqual(copy.params, { n: "u32", scale: "f32" });
   assert.deepEqual(copy.entryPoints, ["forward", "backward"]);
+});
+
+Deno.test("structs of records become layouts with fields in order, and u32 constants numbers", async () => {
+  const files = new Map([
+    [
+      "records/pair.wgsl",
+      `// struct Old { gone: u32 }
+struct Pair {
+  first_word: u32, // counts: from 0 }
+  // alone on its line
+  x0_weight: f32,
+}
+const NONE = 0xffffffffu;
+const SCALE = 2.5;
+fn pair_of(a: u32) -> Pair { return Pair(a, 0.0); }
+`,
+    ],
+    ["kernel.wgsl", "struct Params { n: u32 }\nstruct Place { x: vec2u }\n"],
+  ]);
+  const text = generateLayouts(files);
+  const { default: _, ...exported } = await load(text);
+  assert.deepEqual({ ...exported }, {
+    PairLayout: {
+      name: "Pair",
+      bytes: 8,
+      fields: { firstWord: { type: "u32", offset: 0 }, x0Weight: { type: "f32", offset: 4 } },
+    },
+    NONE: 0xffffffff,
+  });
+  assert.match(text, /\/\*\* counts: from 0 } \*\/\n {4}firstWord/);
+});
+
+Deno.test("a record with a field that is no scalar is refused by name", () => {
+  const files = new Map([["records/pair.wgsl", "struct Pair { a: u32, b: vec2<f32> }"]]);
+  assert.throws(
+    () => generateLayouts(files),
+    { message: 'records/pair.wgsl: Pair holds scalar fields only, not "b: vec2<f32>"' },
+  );
 });
 
 Deno.test("the generated text does not depend on the order of the files", () => {

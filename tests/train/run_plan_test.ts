@@ -35,7 +35,7 @@ Deno.test("an epoch's micro-batches read its order from end to end, each with ra
   assert.deepEqual(states.map(({ logSlot }) => logSlot), Array.from({ length: 16 }, (_, i) => i >> 1));
   assert.deepEqual(
     states.map(({ accumulate }) => accumulate),
-    Array.from({ length: 16 }, (_, i) => i % 2 === 1),
+    Array.from({ length: 16 }, (_, i) => i % 2),
   );
   assert.ok(
     states.every(({ stream, count, seedLo }) => stream === STREAM.training && count === 4 && seedLo === 5),

@@ -4,16 +4,21 @@
  * @module
  */
 import { accumulate } from "../../../kernels/accumulate.ts";
-import { encodeLossScale, initialLossScale, LOSS_SCALE_BYTES } from "../../../kernels/loss_scale.ts";
+import { encodeLossScale, initialLossScale } from "../../../kernels/loss_scale.ts";
 import type { KernelTarget } from "../../../kernels/target.ts";
-import { encodeStepState, STEP_STATE_BYTES, type StepState } from "../../../kernels/records/step_state.ts";
+import {
+  DrawLayout,
+  HealthLayout,
+  LogRecordLayout,
+  LossScaleLayout,
+  StepStateLayout,
+} from "../../../kernels/records/layouts.ts";
+import { encodeRecord } from "../../../kernels/records/record.ts";
+import type { StepState } from "../../../kernels/records/step_state.ts";
 import {
   decodeLog,
-  DRAW_BYTES,
   encodeScheduleTables,
-  HEALTH_BYTES,
-  LOG_RECORD_BYTES,
-  type LogRecord,
+  type LoggedStep,
   type ScheduleTables,
 } from "../../../kernels/records/training.ts";
 import type { Gpu } from "../../gpu/device.ts";
@@ -95,11 +100,11 @@ export class TrainingStep {
   readonly weights: WeightBuffers;
   /** Gradients of the last micro-batch, flat. */
   readonly gradients: BufferView;
-  /** `LOG_SLOTS` records of {@linkcode LogRecord}. */
+  /** `LOG_SLOTS` `LogRecord` records. */
   readonly log: BufferView;
-  /** One record of {@linkcode Health}. */
+  /** One `Health` record. */
   readonly health: BufferView;
-  /** One record of {@linkcode LossScale}; undefined in float32. */
+  /** One `LossScale` record; undefined in float32. */
   readonly lossScale: BufferView | undefined;
   /** Image indices of the epoch, one u32 each. */
   readonly order: BufferView;
@@ -110,7 +115,7 @@ export class TrainingStep {
   readonly #stepState: BufferView;
   readonly #scope: ResourceScope;
   readonly #logStaging: GPUBuffer;
-  readonly #encoded: ArrayBuffer = new ArrayBuffer(STEP_STATE_BYTES);
+  readonly #encoded: ArrayBuffer = new ArrayBuffer(StepStateLayout.bytes);
 
   private constructor(
     gpu: Gpu,
@@ -175,13 +180,13 @@ export class TrainingStep {
         timesteps: tables.signal.length,
         stepState: compiled.view(inputs.stepState!),
         order: scope.buffer(4 * data.count, "order"),
-        draws: scope.buffer(DRAW_BYTES * batch, "draws"),
+        draws: scope.buffer(DrawLayout.bytes * batch, "draws"),
         schedule: scope.buffer(rows.byteLength, "schedule"),
         targets: scope.buffer(4 * prediction.elements, "targets"),
         lossPerSample: scope.buffer(4 * batch, "losses"),
         unusedLabels: scope.buffer(4 * batch, "labels"),
-        log: scope.buffer(LOG_RECORD_BYTES * LOG_SLOTS, "log"),
-        lossScale: half ? scope.buffer(LOSS_SCALE_BYTES, "loss scale") : undefined,
+        log: scope.buffer(LogRecordLayout.bytes * LOG_SLOTS, "log"),
+        lossScale: half ? scope.buffer(LossScaleLayout.bytes, "loss scale") : undefined,
       };
       gpu.device.queue.writeBuffer(shared.schedule.buffer, 0, rows);
       if (shared.lossScale) {
@@ -212,7 +217,7 @@ export class TrainingStep {
       ];
       const micro = scope.own(await buildProgram(gpu, gradientLaunches));
 
-      const health = scope.buffer(HEALTH_BYTES, "health");
+      const health = scope.buffer(HealthLayout.bytes, "health");
       const partials = scope.buffer(normScratchBytes(windows), "norm partials");
       const { stepState, log, lossScale } = shared;
       const updateLaunches = optimizerLaunches(options, windows, {
@@ -253,10 +258,16 @@ export class TrainingStep {
     return this.programs.micro.flops;
   }
 
-  /** Computes the gradients of one micro-batch and, if `update`, takes the optimizer's step. */
-  step(state: StepState, update: boolean): void {
+  /** Computes the gradients of a micro-batch that others of the same optimizer step follow. */
+  accumulate(state: StepState): void {
     this.#write(state);
-    runPrograms(this.#gpu, update ? [this.programs.micro, this.programs.update] : [this.programs.micro]);
+    this.programs.micro.run();
+  }
+
+  /** Computes the gradients of the last micro-batch, or the only one, and takes the optimizer's step. */
+  update(state: StepState): void {
+    this.#write(state);
+    runPrograms(this.#gpu, [this.programs.micro, this.programs.update]);
   }
 
   /** Computes the loss of one batch with the averaged weights. */
@@ -266,7 +277,7 @@ export class TrainingStep {
   }
 
   /** Waits for the device and reads the log, slot 0 first. */
-  async readLog(): Promise<LogRecord[]> {
+  async readLog(): Promise<LoggedStep[]> {
     const [bytes] = await readBack(this.#gpu, [this.log], this.#logStaging);
     return decodeLog(bytes);
   }
@@ -282,6 +293,10 @@ export class TrainingStep {
   }
 
   #write(state: StepState): void {
-    this.#gpu.device.queue.writeBuffer(this.#stepState.buffer, 0, encodeStepState(state, this.#encoded));
+    this.#gpu.device.queue.writeBuffer(
+      this.#stepState.buffer,
+      0,
+      encodeRecord(StepStateLayout, state, this.#encoded),
+    );
   }
 }

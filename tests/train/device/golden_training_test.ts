@@ -1,17 +1,16 @@
 /** Ten training steps, composed from the same launches as a training step, against PyTorch's. */
 import assert from "node:assert/strict";
 import { adamw } from "../../../kernels/adamw.ts";
-import { gradNorm, gradNormScratchBytes } from "../../../kernels/grad_norm.ts";
+import { gradNormScratchBytes } from "../../../kernels/grad_norm.ts";
 import { mse, recordLoss } from "../../../kernels/mse.ts";
-import { encodeStepState, STEP_STATE_BYTES } from "../../../kernels/records/step_state.ts";
 import {
-  decodeHealth,
-  decodeLog,
-  DRAW_BYTES,
-  encodeScheduleTables,
-  HEALTH_BYTES,
-  LOG_RECORD_BYTES,
-} from "../../../kernels/records/training.ts";
+  DrawLayout,
+  HealthLayout,
+  LogRecordLayout,
+  StepStateLayout,
+} from "../../../kernels/records/layouts.ts";
+import { encodeRecord } from "../../../kernels/records/record.ts";
+import { decodeLog, encodeScheduleTables } from "../../../kernels/records/training.ts";
 import { objectiveTables } from "../../../lib/diffusion/objective.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { ResourceScope } from "../../../lib/gpu/memory.ts";
@@ -31,6 +30,7 @@ import {
   type TrainingCase,
 } from "../../golden/tensors.ts";
 import { testGpu } from "../../support/gpu.ts";
+import { decodeHealth, gradNorm } from "../../support/grad_norm.ts";
 import { DeviceGraph } from "../../support/device_graph.ts";
 
 /** How much further off than PyTorch in float32 we may be: our sums run in another order. */
@@ -60,11 +60,11 @@ for (const name of ["train_adam", "train_adamw"]) {
     const buffer = (bytes: number, label: string) => scope.buffer(bytes, label);
     const rows = encodeScheduleTables(tables);
     const step_state = graph.compiled.view(inputs.stepState!);
-    const draws = buffer(DRAW_BYTES * batch, "draws");
+    const draws = buffer(DrawLayout.bytes * batch, "draws");
     const scheduleRows = buffer(rows.byteLength, "schedule");
     const targets = buffer(4 * output.elements, "targets");
-    const train_log = buffer(LOG_RECORD_BYTES * 10, "log");
-    const health = buffer(HEALTH_BYTES, "health");
+    const train_log = buffer(LogRecordLayout.bytes * 10, "log");
+    const health = buffer(HealthLayout.bytes, "health");
     const first_moment = buffer(4 * elements, "first moment");
     const second_moment = buffer(4 * elements, "second moment");
     const ema = buffer(4 * elements, "ema");
@@ -120,25 +120,22 @@ for (const name of ["train_adam", "train_adamw"]) {
       graph.write(draws, new Uint32Array(timesteps.flatMap((t, n) => [n, t, 0])));
       graph.write(
         step_state,
-        new Uint32Array(encodeStepState(
-          {
-            ...{
-              step: k,
-              seedLo: 0,
-              seedHi: 0,
-              stream: 0,
-              position: 0,
-              count: batch,
-              logSlot: k,
-              accumulate: false,
-            },
-            learningRate: lr,
-            biasCorrection1: 1 - beta1 ** (k + 1),
-            biasCorrection2: 1 - beta2 ** (k + 1),
-            emaDecay: options.ema,
+        new Uint32Array(encodeRecord(StepStateLayout, {
+          ...{
+            step: k,
+            seedLo: 0,
+            seedHi: 0,
+            stream: 0,
+            position: 0,
+            count: batch,
+            logSlot: k,
+            accumulate: 0,
           },
-          new ArrayBuffer(STEP_STATE_BYTES),
-        )),
+          learningRate: lr,
+          biasCorrection1: 1 - beta1 ** (k + 1),
+          biasCorrection2: 1 - beta2 ** (k + 1),
+          emaDecay: options.ema,
+        })),
       );
       runPrograms(gpu, [graph.forward, loss, graph.backward, update]);
     }

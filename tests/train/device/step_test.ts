@@ -63,7 +63,7 @@ const state = (step: number, accumulate = false) => ({
   position: 4 * step,
   count: 4,
   logSlot: accumulate ? step - 1 : step,
-  accumulate,
+  accumulate: accumulate ? 1 : 0,
   learningRate: 1e-3,
   biasCorrection1: 0.1,
   biasCorrection2: 0.001,
@@ -85,7 +85,7 @@ Deno.test("two accumulated micro-batches of 4 step along the mean of their gradi
   const losses: number[] = [];
   await withStep(data, {}, async (step) => {
     for (const k of [0, 1]) {
-      step.step(state(k), false);
+      step.accumulate(state(k));
       const { gradients, log } = await results(step);
       each.push(gradients);
       losses.push(log[k].lossSum);
@@ -94,14 +94,14 @@ Deno.test("two accumulated micro-batches of 4 step along the mean of their gradi
   const mean = each[0].map((value, i) => (value + each[1][i]) / 2);
   const norm = Math.hypot(...mean);
   await withStep(data, { microBatches: 2 }, async (step) => {
-    step.step(state(0), false);
+    step.accumulate(state(0));
     assertClose(
       (await results(step)).gradients,
       each[0].map((g) => g / 2),
       { absolute: 0 },
       "half a gradient",
     );
-    step.step(state(1, true), true);
+    step.update(state(1, true));
     const { log: [record] } = await results(step);
     assert.equal(record.count, 8);
     assertClose([record.lossSum], [losses[0] + losses[1]], { absolute: 0, relative: 1e-6 }, "loss");
@@ -124,7 +124,7 @@ Deno.test("a data set in several chunks trains and validates bit for bit as in o
     await withStep(data, {}, async (step, resident) => {
       assert.deepEqual(resident.chunks.length, chunks);
       assert.equal(resident.chunks.reduce((sum, { count }) => sum + count, 0), 23);
-      for (let k = 0; k < 4; k++) step.step(state(k), true);
+      for (let k = 0; k < 4; k++) step.update(state(k));
       step.validate({ ...state(5), count: 3, logSlot: 0, stream: STREAM.validation });
       const { gradients, parameters, ema, log } = await results(step);
       runs.push({ gradients: digest(gradients), parameters: digest(parameters), ema: digest(ema), log });
@@ -146,7 +146,8 @@ Deno.test("activations computed again give the same bits as kept ones, in less m
     await withStep(data, { checkpointActivations, microBatches: 2, config: network }, async (step) => {
       bytes.push(gpu.memory.used - before);
       for (let k = 0; k < 4; k++) {
-        step.step(state(k, k % 2 === 1), k % 2 === 1);
+        if (k % 2 === 0) step.accumulate(state(k));
+        else step.update(state(k, true));
         if (validating) step.validate({ ...state(5), count: 3, logSlot: 9, stream: STREAM.validation });
       }
       const { gradients, parameters, ema, log } = await results(step);
@@ -189,8 +190,8 @@ Deno.test("parameters larger than a binding step window by window as they do in 
           kernel === "adamw.adamw"
         ).length;
         assert.equal(updates, windows);
-        step.step(state(0), false);
-        step.step(state(1, true), true);
+        step.accumulate(state(0));
+        step.update(state(1, true));
         runs.push(await results(step));
       },
       undefined,
