@@ -1,5 +1,6 @@
-// One AdamW step over all parameters, with gradient clipping and the running average of the weights in the same pass
-// (Loshchilov & Hutter 2019, algorithm 2, in the order of operations of torch.optim.AdamW):
+// The optimizer's step (Ho et al. 2020, algorithm 1, line 5): AdamW over all parameters, with gradient clipping and the
+// running average of the weights in the same pass (Loshchilov & Hutter 2019, algorithm 2, in the order of operations of
+// torch.optim.AdamW):
 //
 //   g   = clip_scale * gradient
 //   p   = p - lr * weight_decay * p

@@ -1,8 +1,9 @@
-// Which images, timesteps, flips and labels make up one batch, from the step's number alone.
+// The images, timesteps, flips and labels of one batch (Ho et al. 2020, algorithm 1, lines 2 and 3: x_0 ~ q(x_0),
+// t ~ Uniform), from the step's number alone.
 //
 //   w = Threefry(counter = (n, 0, step, stream), key = seed)       for sample n of the batch
 //   image    = order[position + n]                                 for n < count, else order[position]
-//   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1 (Ho et al. 2020, algorithm 1)
+//   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1
 //   flip     = the lowest bit of w.y, where flipping is on
 //   label    = classes (the null label) with probability label_dropout, by w.z (Ho & Salimans 2022, algorithm 1),
 //              else the image's label

@@ -1,7 +1,8 @@
-// The weighted mean squared error over the real samples of a batch, its gradient, and its record.
+// L_simple, the weighted mean squared error of what the network predicts (Ho et al. 2020, equation 14; algorithm 1,
+// line 5), over the real samples of a batch; its gradient, and its record.
 //
 //   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
-//   loss = 1 / count * sum of l_n for n < count                     later samples are filler: loss and gradient 0
+//   loss = 1 / count * sum of l_n for n < count                     later samples fill the batch: loss, gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //

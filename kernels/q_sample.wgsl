@@ -1,7 +1,10 @@
-// The forward process on a batch of the data set, and what the network is to predict (Ho et al. 2020, equation 4):
+// The forward process q(x_t | x_0) on a batch of the data set (Ho et al. 2020, equation 4; algorithm 1, line 4), and what
+// the network is to predict:
 //
 //   x_0     = byte / 127.5 - 1, mirrored where draws says so
-//   x_t     = signal * x_0 + noise * e                             e ~ N(0, I), rows of the schedule at timestep t
+//   e       ~ N(0, I)
+//   x_t     = signal * x_0 + noise * e                             signal = sqrt(alphas_cumprod_t)
+//                                                                  noise  = sqrt(1 - alphas_cumprod_t)
 //   targets = target_from_x0 * x_0 + target_from_noise * e
 //   e       : counter = (index of the vec4 within the sample, 1, step, stream + 256 n), key = seed
 //
@@ -13,9 +16,6 @@
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl
-// include: include/threefry.wgsl
-// include: include/sine_cosine.wgsl
-// include: include/normal.wgsl
 // include: include/image_noise.wgsl
 // include: include/storage.wgsl
 

@@ -12,9 +12,6 @@
 // algorithm 2; Song et al. 2021, equation 12).
 
 // include: records/sampling.wgsl
-// include: include/threefry.wgsl
-// include: include/sine_cosine.wgsl
-// include: include/normal.wgsl
 // include: include/image_noise.wgsl
 // include: include/storage.wgsl
 

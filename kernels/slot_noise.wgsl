@@ -7,9 +7,6 @@
 // slots [S]; x [S, H, W, Cp] float32, written `=`, padding lanes zero. One invocation per vec4 of channels.
 
 // include: records/sampling.wgsl
-// include: include/threefry.wgsl
-// include: include/sine_cosine.wgsl
-// include: include/normal.wgsl
 // include: include/image_noise.wgsl
 
 struct Params {

@@ -13,7 +13,7 @@ export const accumulate = {
 // Both [blocks] vec4f, float32; one invocation per vec4.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. Twin of step_state.ts: the order of the fields is the layout.
+// the step. layouts.ts is generated from it.
 struct StepState {
   step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
@@ -69,8 +69,9 @@ fn accumulate(
 /** `adamw.wgsl`: adamw. */
 export const adamw = {
   name: "adamw",
-  code: `// One AdamW step over all parameters, with gradient clipping and the running average of the weights in the same pass
-// (Loshchilov & Hutter 2019, algorithm 2, in the order of operations of torch.optim.AdamW):
+  code: `// The optimizer's step (Ho et al. 2020, algorithm 1, line 5): AdamW over all parameters, with gradient clipping and the
+// running average of the weights in the same pass (Loshchilov & Hutter 2019, algorithm 2, in the order of operations of
+// torch.optim.AdamW):
 //
 //   g   = clip_scale * gradient
 //   p   = p - lr * weight_decay * p
@@ -83,7 +84,7 @@ export const adamw = {
 // is written, so the parameters stay the last good ones. Padding (gradient and parameter 0) stays 0, as eps > 0.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. Twin of step_state.ts: the order of the fields is the layout.
+// the step. layouts.ts is generated from it.
 struct StepState {
   step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
@@ -98,8 +99,8 @@ struct StepState {
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. Twin of training.ts:
-// the order of the fields is the layout.
+// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // What draw_batch.wgsl chose for one sample of the batch.
 struct Draw {
@@ -502,11 +503,12 @@ fn slice_scalar(
 /** `draw_batch.wgsl`: draw. */
 export const draw_batch = {
   name: "draw_batch",
-  code: `// Which images, timesteps, flips and labels make up one batch, from the step's number alone.
+  code: `// The images, timesteps, flips and labels of one batch (Ho et al. 2020, algorithm 1, lines 2 and 3: x_0 ~ q(x_0),
+// t ~ Uniform), from the step's number alone.
 //
 //   w = Threefry(counter = (n, 0, step, stream), key = seed)       for sample n of the batch
 //   image    = order[position + n]                                 for n < count, else order[position]
-//   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1 (Ho et al. 2020, algorithm 1)
+//   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1
 //   flip     = the lowest bit of w.y, where flipping is on
 //   label    = classes (the null label) with probability label_dropout, by w.z (Ho & Salimans 2022, algorithm 1),
 //              else the image's label
@@ -515,7 +517,7 @@ export const draw_batch = {
 // what the network reads. One invocation per sample; all outputs written \`=\`.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. Twin of step_state.ts: the order of the fields is the layout.
+// the step. layouts.ts is generated from it.
 struct StepState {
   step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
@@ -530,8 +532,8 @@ struct StepState {
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. Twin of training.ts:
-// the order of the fields is the layout.
+// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // What draw_batch.wgsl chose for one sample of the batch.
 struct Draw {
@@ -756,7 +758,7 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. Twin of step_state.ts: the order of the fields is the layout.
+// the step. layouts.ts is generated from it.
 struct StepState {
   step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
@@ -979,7 +981,7 @@ export const grad_norm = {
 // With sticky 1 a raised flag stays raised; with 0 it is that of this step alone.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. Twin of step_state.ts: the order of the fields is the layout.
+// the step. layouts.ts is generated from it.
 struct StepState {
   step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
@@ -994,8 +996,8 @@ struct StepState {
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. Twin of training.ts:
-// the order of the fields is the layout.
+// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // What draw_batch.wgsl chose for one sample of the batch.
 struct Draw {
@@ -1614,7 +1616,7 @@ export const loss_scale = {
 // step_state gets the bias corrections.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. Twin of step_state.ts: the order of the fields is the layout.
+// the step. layouts.ts is generated from it.
 struct StepState {
   step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
@@ -1629,8 +1631,8 @@ struct StepState {
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. Twin of training.ts:
-// the order of the fields is the layout.
+// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // What draw_batch.wgsl chose for one sample of the batch.
 struct Draw {
@@ -1763,10 +1765,11 @@ fn update() {
 /** `mse.wgsl`: forward, backward, backward_scaled, record. */
 export const mse = {
   name: "mse",
-  code: `// The weighted mean squared error over the real samples of a batch, its gradient, and its record.
+  code: `// L_simple, the weighted mean squared error of what the network predicts (Ho et al. 2020, equation 14; algorithm 1,
+// line 5), over the real samples of a batch; its gradient, and its record.
 //
 //   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
-//   loss = 1 / count * sum of l_n for n < count                     later samples are filler: loss and gradient 0
+//   loss = 1 / count * sum of l_n for n < count                     later samples fill the batch: loss, gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
@@ -1777,7 +1780,7 @@ export const mse = {
 // vec4. record: one invocation, in sample order.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. Twin of step_state.ts: the order of the fields is the layout.
+// the step. layouts.ts is generated from it.
 struct StepState {
   step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
@@ -1792,8 +1795,8 @@ struct StepState {
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. Twin of training.ts:
-// the order of the fields is the layout.
+// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // What draw_batch.wgsl chose for one sample of the batch.
 struct Draw {
@@ -1966,10 +1969,13 @@ fn record() {
 /** `q_sample.wgsl`: q_sample. */
 export const q_sample = {
   name: "q_sample",
-  code: `// The forward process on a batch of the data set, and what the network is to predict (Ho et al. 2020, equation 4):
+  code: `// The forward process q(x_t | x_0) on a batch of the data set (Ho et al. 2020, equation 4; algorithm 1, line 4), and what
+// the network is to predict:
 //
 //   x_0     = byte / 127.5 - 1, mirrored where draws says so
-//   x_t     = signal * x_0 + noise * e                             e ~ N(0, I), rows of the schedule at timestep t
+//   e       ~ N(0, I)
+//   x_t     = signal * x_0 + noise * e                             signal = sqrt(alphas_cumprod_t)
+//                                                                  noise  = sqrt(1 - alphas_cumprod_t)
 //   targets = target_from_x0 * x_0 + target_from_noise * e
 //   e       : counter = (index of the vec4 within the sample, 1, step, stream + 256 n), key = seed
 //
@@ -1980,7 +1986,7 @@ export const q_sample = {
 // every other row: nothing has to be divided to find them, which software adapters do lane by lane.
 
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. Twin of step_state.ts: the order of the fields is the layout.
+// the step. layouts.ts is generated from it.
 struct StepState {
   step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
@@ -1995,8 +2001,8 @@ struct StepState {
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. Twin of training.ts:
-// the order of the fields is the layout.
+// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // What draw_batch.wgsl chose for one sample of the batch.
 struct Draw {
@@ -2048,6 +2054,8 @@ struct LossScale {
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
+// Standard normal numbers for one vec4 of channels of an image. An include: functions only.
+
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
 // adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
@@ -2088,6 +2096,9 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
+// Normal numbers from random words. An include: functions only. The twin of lib/random.ts, up to rounding: WGSL's own
+// log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
 // outside of [-pi, pi]. An include: functions only.
 
@@ -2103,8 +2114,6 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Normal numbers from random words. An include: functions only; needs sine_cosine.wgsl. The twin of
-// lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;
 const SQRT_HALF = 0x3f3504f3u; // bits of the float32
@@ -2128,7 +2137,6 @@ fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include; needs threefry.wgsl and normal.wgsl.
 
 // Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
@@ -2244,8 +2252,8 @@ export const sampler_step = {
 // zero in, zero out. One invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020,
 // algorithm 2; Song et al. 2021, equation 12).
 
-// Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
-// order of the fields is the layout.
+// Records that the kernels of a sampling step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // One place in the batch, the image that is being drawn there, and the coefficients of its next step.
 struct Slot {
@@ -2280,6 +2288,8 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 
 // The step word of the noise that a trajectory starts from.
 const INITIAL_NOISE = 0xffffffffu;
+// Standard normal numbers for one vec4 of channels of an image. An include: functions only.
+
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
 // adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
@@ -2320,6 +2330,9 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
+// Normal numbers from random words. An include: functions only. The twin of lib/random.ts, up to rounding: WGSL's own
+// log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
 // outside of [-pi, pi]. An include: functions only.
 
@@ -2335,8 +2348,6 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Normal numbers from random words. An include: functions only; needs sine_cosine.wgsl. The twin of
-// lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;
 const SQRT_HALF = 0x3f3504f3u; // bits of the float32
@@ -2360,7 +2371,6 @@ fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include; needs threefry.wgsl and normal.wgsl.
 
 // Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
@@ -2537,8 +2547,8 @@ export const slot_inputs = {
 // x [S, H, W, Cp] float32; input [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32, written \`=\`. One invocation
 // per vec4 of channels of input; the first of each row writes timestep and label.
 
-// Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
-// order of the fields is the layout.
+// Records that the kernels of a sampling step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // One place in the batch, the image that is being drawn there, and the coefficients of its next step.
 struct Slot {
@@ -2643,8 +2653,8 @@ export const slot_noise = {
 //
 // slots [S]; x [S, H, W, Cp] float32, written \`=\`, padding lanes zero. One invocation per vec4 of channels.
 
-// Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
-// order of the fields is the layout.
+// Records that the kernels of a sampling step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // One place in the batch, the image that is being drawn there, and the coefficients of its next step.
 struct Slot {
@@ -2679,6 +2689,8 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 
 // The step word of the noise that a trajectory starts from.
 const INITIAL_NOISE = 0xffffffffu;
+// Standard normal numbers for one vec4 of channels of an image. An include: functions only.
+
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
 // adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
@@ -2719,6 +2731,9 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
+// Normal numbers from random words. An include: functions only. The twin of lib/random.ts, up to rounding: WGSL's own
+// log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+
 // Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
 // outside of [-pi, pi]. An include: functions only.
 
@@ -2734,8 +2749,6 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Normal numbers from random words. An include: functions only; needs sine_cosine.wgsl. The twin of
-// lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
 
 const LN_2 = 0.6931471805599453;
 const SQRT_HALF = 0x3f3504f3u; // bits of the float32
@@ -2759,7 +2772,6 @@ fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include; needs threefry.wgsl and normal.wgsl.
 
 // Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {

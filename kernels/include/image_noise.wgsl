@@ -1,4 +1,7 @@
-// Standard normal numbers for one vec4 of channels of an image. An include; needs threefry.wgsl and normal.wgsl.
+// Standard normal numbers for one vec4 of channels of an image. An include: functions only.
+
+// include: include/threefry.wgsl
+// include: include/normal.wgsl
 
 // Zero in the lanes past the last channel; `first` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {

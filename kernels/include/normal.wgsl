@@ -1,5 +1,7 @@
-// Normal numbers from random words. An include: functions only; needs sine_cosine.wgsl. The twin of
-// lib/random.ts, up to rounding: WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+// Normal numbers from random words. An include: functions only. The twin of lib/random.ts, up to rounding: WGSL's own
+// log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+
+// include: include/sine_cosine.wgsl
 
 const LN_2 = 0.6931471805599453;
 const SQRT_HALF = 0x3f3504f3u; // bits of the float32

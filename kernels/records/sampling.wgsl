@@ -1,5 +1,5 @@
-// Records that the kernels of a sampling step share. An include: no bindings, no entry point. Twin of sampling.ts: the
-// order of the fields is the layout.
+// Records that the kernels of a sampling step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // One place in the batch, the image that is being drawn there, and the coefficients of its next step.
 struct Slot {

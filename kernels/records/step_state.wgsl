@@ -1,5 +1,5 @@
 // What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. Twin of step_state.ts: the order of the fields is the layout.
+// the step. layouts.ts is generated from it.
 struct StepState {
   step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed

@@ -1,5 +1,5 @@
-// Records that the kernels of a training step share. An include: no bindings, no entry point. Twin of training.ts:
-// the order of the fields is the layout.
+// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
+// from the structs.
 
 // What draw_batch.wgsl chose for one sample of the batch.
 struct Draw {
