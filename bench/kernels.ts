@@ -57,7 +57,7 @@ export function kernelCases({ batch, trafficBatch, parameters }: CaseSizes): Ker
     norm([trafficBatch, 32, 32, 128], 32),
     operation("add", [trafficBatch, 32, 32, 128], (g, x, leaf) => add(g, x, leaf("b", x.shape))),
     operation("dropout 0.1", [trafficBatch, 32, 32, 128], (g, x) => {
-      return dropout(g, x, g.input("stepState", [1, 1, 1, StepStateLayout.bytes / 4]), 0.1);
+      return dropout(g, x, g.input("stepState", [1, 1, 1, 1], StepStateLayout), 0.1);
     }),
     operation(
       "concat 128+128",

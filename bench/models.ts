@@ -15,7 +15,8 @@ import { recordForward, unetParameters } from "../lib/model/network.ts";
 import type { Precision } from "../lib/model/precision.ts";
 import { presetConfig, PRESETS } from "../lib/model/presets.ts";
 import { ResidentDataset } from "../lib/train/device/resident.ts";
-import { recordTraining, TrainingStep } from "../lib/train/device/step.ts";
+import { TrainingStep } from "../lib/train/device/step.ts";
+import { trainingGraph } from "../lib/train/device/step_graph.ts";
 import type { Tuning } from "../lib/tuning/tuning.ts";
 import { type Effort, measureAgainst, type Reference, type Work } from "./measure.ts";
 import { STEP } from "./operations.ts";
@@ -71,7 +72,7 @@ export function buildTrainer(
   const scope = new ResourceScope(gpu, "bench training");
   return scope.guard(async () => {
     const target = await tuning.tuned(() => [
-      recordTraining({ config, batch, precision }).g,
+      trainingGraph({ config, batch, precision }),
       recordForward(config, batch, precision).g,
     ]);
     const images = randomImages(Math.max(batch, 256));

@@ -12,8 +12,9 @@ import { type BufferView, ResourceScope } from "../lib/gpu/memory.ts";
 import { buildProgram, type Program } from "../lib/gpu/program.ts";
 import { compileGraph, lowerContext } from "../lib/graph/compile.ts";
 import { recordBackward } from "../lib/graph/gradients.ts";
-import { type AllOperations, Graph, inputsOf, type Node, outputsOf } from "../lib/graph/graph.ts";
+import { Graph } from "../lib/graph/graph.ts";
 import { lower } from "../lib/graph/lower.ts";
+import { type AllOperations, inputsOf, type Node, outputsOf } from "../lib/graph/operations.ts";
 import type { Shape, Tensor } from "../lib/graph/tensor.ts";
 import type { UNetConfig } from "../lib/model/config.ts";
 import { unet, unetInputs } from "../lib/model/unet.ts";
@@ -61,6 +62,11 @@ const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   timestepEmbedding: "forward",
   embedding: "forward",
   embeddingBackward: "backward",
+  drawBatch: "draw",
+  qSample: "forward",
+  mse: "forward",
+  mseBackward: "backward",
+  recordLoss: "record",
 };
 
 /** Records an operation and its gradients, gives every tensor memory of its own and fills the leaves. Kernels are tuned. */
@@ -81,11 +87,11 @@ export function prepare(
       return tensor;
     };
     const y = operation(g, leaf);
-    const { ofParameter } = recordBackward(g, y, leaf("dy", y.shape));
+    const { ofParameter } = recordBackward(g, y, { seed: leaf("dy", y.shape) });
     const target = await tuning.tuned(() => [g]);
     const bound = new Map<Tensor, BufferView>();
     for (const tensor of [...g.inputs.values(), ...[...ofParameter].flat()]) {
-      bound.set(tensor, scope.buffer(4 * tensor.elements, tensor.name));
+      bound.set(tensor, scope.buffer(tensor.bytes, tensor.name));
     }
     const stepState = g.inputs.get("stepState");
     const keep = [...leaves, ...g.nodes.flatMap(outputsOf).filter(({ role }) => role === "activation")];
@@ -157,7 +163,7 @@ export function networkFlops(
   const g = new Graph();
   const prediction = unet(g, config, unetInputs(g, config, batch, true));
   const forwardNodes = g.nodes.length;
-  recordBackward(g, prediction, g.input("seed", prediction.shape));
+  recordBackward(g, prediction, { seed: g.input("seed", prediction.shape) });
   const context = lowerContext(g, target);
   const flops = g.nodes.map((node) => lower(context, node).reduce((sum, launch) => sum + launch.flops, 0));
   const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);

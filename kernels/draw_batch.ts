@@ -40,8 +40,12 @@ export interface DrawBatchBuffers<B> {
  * Draws a batch from the step's number: the same step gives the same batch. Validation draws with its own stream, without
  * flips or label dropout.
  */
-export function drawBatch<B>(options: DrawBatchOptions, buffers: DrawBatchBuffers<B>): Launch<B>[] {
+export function drawBatch<B>(
+  options: DrawBatchOptions,
+  buffers: DrawBatchBuffers<B>,
+  label = "draw_batch",
+): Launch<B>[] {
   const { batch, timesteps, classes, labelDropout, flip } = options;
   const params = { batch, timesteps, classes, flip: flip ? 1 : 0, label_dropout: labelDropout };
-  return [launch(draw_batch, "draw", params, { ...buffers }, [Math.ceil(batch / 64), 1, 1])];
+  return [launch(draw_batch, "draw", params, { ...buffers }, [Math.ceil(batch / 64), 1, 1], { label })];
 }

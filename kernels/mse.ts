@@ -17,8 +17,8 @@ export interface MseShape {
   readonly gradientScale?: number;
 }
 
-/** Buffers of {@linkcode mse}. */
-export interface MseBuffers<B> {
+/** What both passes of the loss read. */
+export interface MseInputs<B> {
   readonly step_state: B;
   /** From `drawBatch`. */
   readonly draws: B;
@@ -28,43 +28,57 @@ export interface MseBuffers<B> {
   readonly prediction: B;
   /** `[N, H, W, Cp]`, from `qSample`. */
   readonly targets: B;
-  /** Out: `[N]` f32. */
-  readonly loss_per_sample: B;
-  /** Out: `[N, H, W, Cp]`, d loss / d prediction; left out for validation. */
-  readonly gradient?: B;
-  /** From `encodeLossScale`: what the gradient is multiplied by; left out in float32. */
-  readonly loss_scale?: B;
 }
 
-/** The loss of each sample and, where a buffer for it is given, the gradient of the batch's mean loss. */
-export function mse<B>(shape: MseShape, buffers: MseBuffers<B>): Launch<B>[] {
-  const { batch, pixels, channels, gradientScale = 1 } = shape;
-  const { step_state, draws, schedule, prediction, targets, loss_per_sample, gradient, loss_scale } = buffers;
+/**
+ * The loss of each sample.
+ *
+ * @param buffers the inputs; out: `loss_per_sample` `[N]` f32
+ */
+export function mseForward<B>(
+  shape: MseShape,
+  buffers: MseInputs<B> & { readonly loss_per_sample: B },
+  label = "mse",
+): Launch<B>[] {
+  return [launch(kernel, "forward", paramsOf(shape), { ...buffers }, [shape.batch, 1, 1], { label })];
+}
+
+/**
+ * The gradient of the batch's mean loss with respect to the prediction.
+ *
+ * @param buffers the inputs and, where activations are float16, `loss_scale` from `encodeLossScale`, by which the gradient is
+ *   multiplied; out: `gradient` `[N, H, W, Cp]`
+ */
+export function mseBackward<B>(
+  shape: MseShape,
+  buffers: MseInputs<B> & { readonly gradient: B; readonly loss_scale?: B },
+  label = "mse gradient",
+): Launch<B>[] {
+  const entry = buffers.loss_scale === undefined ? "backward" : "backward_scaled";
+  const params = paramsOf(shape);
+  return [launch(kernel, entry, params, { ...buffers }, grid1d(params.batch * params.blocks, 64), { label })];
+}
+
+function paramsOf({ batch, pixels, channels, gradientScale = 1 }: MseShape) {
   const blocks = pixels * Math.ceil(channels / 4);
-  const params = { batch, blocks, elements: pixels * channels, gradient_scale: gradientScale };
-  const inputs = { step_state, draws, schedule, prediction, targets };
-  const launches: Launch<B>[] = [
-    launch(kernel, "forward", params, { ...inputs, loss_per_sample }, [batch, 1, 1]),
-  ];
-  if (gradient !== undefined) {
-    const entry = loss_scale === undefined ? "backward" : "backward_scaled";
-    const outputs = { ...inputs, gradient, loss_scale };
-    launches.push(launch(kernel, entry, params, outputs, grid1d(batch * blocks, 64)));
-  }
-  return launches;
+  return { batch, blocks, elements: pixels * channels, gradient_scale: gradientScale };
 }
 
 /** Buffers of {@linkcode recordLoss}. */
 export interface RecordLossBuffers<B> {
   readonly step_state: B;
-  /** From {@linkcode mse}. */
+  /** From {@linkcode mseForward}. */
   readonly loss_per_sample: B;
   /** In and out: `LogRecord` records; the step's `logSlot` is written. */
   readonly train_log: B;
 }
 
 /** Adds the batch's losses up into the step's log record; `decodeLog` reads it. */
-export function recordLoss<B>(batch: number, buffers: RecordLossBuffers<B>): Launch<B>[] {
+export function recordLoss<B>(
+  batch: number,
+  buffers: RecordLossBuffers<B>,
+  label = "loss record",
+): Launch<B>[] {
   const params = { batch, blocks: 0, elements: 0, gradient_scale: 0 };
-  return [launch(kernel, "record", params, { ...buffers }, [1, 1, 1])];
+  return [launch(kernel, "record", params, { ...buffers }, [1, 1, 1], { label })];
 }

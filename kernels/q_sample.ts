@@ -38,7 +38,11 @@ export interface QSampleBuffers<B> {
  * Gathers, flips, scales to [-1, 1] and noises the samples of the batch that lie in one chunk. A data set of several
  * chunks takes one call for each, with the same outputs.
  */
-export function qSample<B>(shape: QSampleShape, buffers: QSampleBuffers<B>): Launch<B>[] {
+export function qSample<B>(
+  shape: QSampleShape,
+  buffers: QSampleBuffers<B>,
+  label = "q_sample",
+): Launch<B>[] {
   const { batch, height, width, channels, chunkFirst, chunkCount } = shape;
   const params = { height, width, chunk_first: chunkFirst, chunk_count: chunkCount };
   const workgroups = [
@@ -46,5 +50,7 @@ export function qSample<B>(shape: QSampleShape, buffers: QSampleBuffers<B>): Lau
     Math.ceil(height / 16),
     batch,
   ] as const;
-  return [launch(q_sample, "q_sample", params, { ...buffers }, workgroups, { constants: { channels } })];
+  return [
+    launch(q_sample, "q_sample", params, { ...buffers }, workgroups, { constants: { channels }, label }),
+  ];
 }

@@ -9,7 +9,16 @@
  *
  * @module
  */
-import { type Graph, inputsOf, type Node, type NodeOf, type Operations, outputsOf } from "./graph.ts";
+import type { Graph } from "./graph.ts";
+import {
+  inputsOf,
+  isLoss,
+  type LossKind,
+  type Node,
+  type NodeOf,
+  type Operations,
+  outputsOf,
+} from "./operations.ts";
 import { Recomputation } from "./recompute.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -23,6 +32,11 @@ export interface Gradients {
 
 /** Options of {@linkcode recordBackward}. */
 export interface BackwardOptions {
+  /**
+   * Gradient to start from: of the output's shape or, where the output is a loss, the `LossScale` record that the loss is
+   * multiplied by. Default 1, which only a loss can start from.
+   */
+  seed?: Tensor;
   /** Inputs whose gradients are of interest too. */
   wanted?: readonly Tensor[];
   /** Computes the inside of the graph's segments again instead of keeping it from the forward pass; default false. */
@@ -101,9 +115,13 @@ class Backward {
   }
 }
 
-type Rule<K extends keyof Operations> = (b: Backward, node: NodeOf<K>, dy: Tensor) => void;
+type Rule<K extends keyof Operations> = (
+  b: Backward,
+  node: NodeOf<K>,
+  dy: K extends LossKind ? Tensor | undefined : Tensor,
+) => void;
 
-/** Backward rules. `dy` is the gradient of the node's `y`. */
+/** Backward rules. `dy` is the gradient of the node's `y`; undefined, for a loss, is 1. */
 const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   conv2d(b, { label, attributes, in: { x, weight, bias, rowBias, residual } }, dy) {
     if (residual) b.pass(residual, dy);
@@ -182,28 +200,45 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
       attributes,
     });
   },
+  mse(b, { label, attributes, in: operands }, lossScale) {
+    const { prediction } = operands;
+    if (!b.wants(prediction)) return;
+    const dx = b.g.tensor(`d ${prediction.name}`, prediction.shape, "activation", false);
+    const scaled = lossScale ? { ...operands, lossScale } : operands;
+    b.g.record({ kind: "mseBackward", label, in: scaled, out: { dx }, attributes });
+    b.pass(prediction, dx);
+  },
+  drawBatch() {
+    // What is drawn from the data is given, not learned.
+  },
+  qSample() {
+    // Neither the images nor the noise depend on the parameters.
+  },
+  recordLoss() {
+    // The record is read by the CPU only.
+  },
 };
 
 /**
  * Appends the backward pass to a graph.
  *
- * @param output the tensor that training differentiates, e.g. the predicted noise
- * @param seed the gradient of the loss with respect to `output`, same shape
- * @throws {Error} when a parameter is used twice, or a parameter or wanted input gets no gradient: faults in the
- *   network's definition
+ * @param output what is differentiated: a loss, or any tensor for which there is a seed
+ * @throws {Error} when a parameter is used twice, a parameter or wanted input gets no gradient, or the output is no loss
+ *   and there is no seed: faults in the network's definition
  */
 export function recordBackward(
   g: Graph,
   output: Tensor,
-  seed: Tensor,
-  { wanted = [], recompute = false }: BackwardOptions = {},
+  { seed, wanted = [], recompute = false }: BackwardOptions = {},
 ): Gradients {
   const b = new Backward(g, wanted, recompute);
-  b.set(output, seed);
   const forward = [...g.nodes];
+  const root = forward.find((node) => outputsOf(node).includes(output));
+  if (seed) b.set(output, seed);
+  else if (!root || !isLoss(root)) throw new Error(`${output.name} is no loss; its gradient needs a seed`);
   for (const node of forward.reverse()) {
     const dy = "y" in node.out ? b.of(node.out.y) : undefined;
-    if (dy) backward(b, node, dy);
+    if (dy || node === root) backward(b, node, dy);
   }
   for (const { name, tensor } of g.parameters) {
     if (!b.parameters.has(tensor)) {
@@ -218,8 +253,8 @@ export function recordBackward(
   return { ofParameter: b.parameters, ofInput };
 }
 
-function backward(b: Backward, node: Node, dy: Tensor): void {
-  // The table is exhaustive over forward operations and a forward pass holds no other kind.
+function backward(b: Backward, node: Node, dy: Tensor | undefined): void {
+  // The table is exhaustive over forward operations and a forward pass holds no other kind; only a loss has no dy.
   const rule = rules[node.kind as keyof Operations] as Rule<keyof Operations>;
-  rule(b, node as NodeOf<keyof Operations>, dy);
+  rule(b, node as NodeOf<keyof Operations>, dy as Tensor);
 }

@@ -4,11 +4,13 @@
  * @module
  */
 import { ShapeError } from "../errors.ts";
+import type { AllOperations, Node, NodeOf } from "./operations.ts";
 import {
-  ELEMENT_BYTES,
+  bytesInMemory,
+  elementsInMemory,
   type ElementType,
+  type FloatType,
   paddedChannels,
-  paddedElements,
   type Role,
   type Shape,
   showShape,
@@ -39,143 +41,10 @@ export interface Parameter {
   readonly init: Initializer;
 }
 
-/** Attributes of a 2-D convolution; see {@linkcode Operations}. */
-export interface ConvAttributes {
-  readonly kernel: 1 | 3;
-  readonly stride: 1 | 2;
-  /** Zero rows above and zero columns left of the input; below and right as many as the output size asks for. */
-  readonly padding: 0 | 1;
-}
-
-/** Attributes of group normalisation (Wu & He 2018), optionally followed by SiLU. */
-export interface GroupNormAttributes {
-  readonly groups: number;
-  readonly eps: number;
-  readonly silu: boolean;
-}
-
-/** Attributes of multi-head attention. */
-export interface AttentionAttributes {
-  readonly heads: number;
-}
-
-/** Attributes of dropout: `layer` keeps the masks of different layers apart. */
-export interface DropoutAttributes {
-  readonly rate: number;
-  readonly layer: number;
-}
-
-/** Attributes of the sinusoidal timestep embedding, in diffusers' words. */
-export interface TimestepEmbeddingAttributes {
-  readonly flipSinToCos: boolean;
-  readonly frequencyShift: number;
-}
-
-/** Every operation that a network can record: operands, results and attributes. */
-export interface Operations {
-  conv2d: {
-    in: { x: Tensor; weight: Tensor; bias: Tensor; rowBias?: Tensor; residual?: Tensor };
-    out: { y: Tensor };
-    attributes: ConvAttributes;
-  };
-  groupNorm: {
-    in: { x: Tensor; gamma: Tensor; beta: Tensor };
-    out: { y: Tensor; stats: Tensor };
-    attributes: GroupNormAttributes;
-  };
-  silu: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
-  attention: {
-    in: { q: Tensor; k: Tensor; v: Tensor };
-    out: { y: Tensor; weights: Tensor };
-    attributes: AttentionAttributes;
-  };
-  upsample: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
-  concat: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
-  add: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
-  dropout: { in: { x: Tensor; stepState: Tensor }; out: { y: Tensor }; attributes: DropoutAttributes };
-  timestepEmbedding: {
-    in: { timesteps: Tensor };
-    out: { y: Tensor };
-    attributes: TimestepEmbeddingAttributes;
-  };
-  embedding: { in: { table: Tensor; labels: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
-}
-
-/** The operations that backward rules record. `addend` is the gradient so far: the result is `addend + contribution`. */
-export interface BackwardOperations {
-  conv2dBackwardInput: {
-    in: { dy: Tensor; weight: Tensor; addend?: Tensor };
-    out: { dx: Tensor };
-    attributes: ConvAttributes;
-  };
-  conv2dBackwardWeight: {
-    in: { x: Tensor; dy: Tensor };
-    out: { dw: Tensor; db: Tensor };
-    attributes: ConvAttributes;
-  };
-  spatialSum: { in: { dy: Tensor; addend?: Tensor }; out: { dx: Tensor }; attributes: Record<never, never> };
-  groupNormBackward: {
-    in: { x: Tensor; gamma: Tensor; beta: Tensor; stats: Tensor; dy: Tensor; addend?: Tensor };
-    out: { dx: Tensor; dgamma: Tensor; dbeta: Tensor };
-    attributes: GroupNormAttributes;
-  };
-  siluBackward: {
-    in: { x: Tensor; dy: Tensor; addend?: Tensor };
-    out: { dx: Tensor };
-    attributes: Record<never, never>;
-  };
-  attentionBackward: {
-    in: { q: Tensor; k: Tensor; v: Tensor; weights: Tensor; dy: Tensor };
-    out: { dq: Tensor; dk: Tensor; dv: Tensor };
-    attributes: AttentionAttributes;
-  };
-  upsampleBackward: {
-    in: { dy: Tensor; addend?: Tensor };
-    out: { dx: Tensor };
-    attributes: Record<never, never>;
-  };
-  sliceChannels: {
-    in: { dy: Tensor; addend?: Tensor };
-    out: { dx: Tensor };
-    attributes: { readonly first: number };
-  };
-  dropoutBackward: {
-    in: { dy: Tensor; stepState: Tensor; addend?: Tensor };
-    out: { dx: Tensor };
-    attributes: DropoutAttributes;
-  };
-  embeddingBackward: {
-    in: { labels: Tensor; dy: Tensor };
-    out: { dtable: Tensor };
-    attributes: Record<never, never>;
-  };
-}
-
-/** All operations. */
-export type AllOperations = Operations & BackwardOperations;
-
-/** A recorded operation of kind `K`. */
-export type NodeOf<K extends keyof AllOperations> =
-  & { readonly kind: K; readonly label: string }
-  & AllOperations[K];
-
-/** Any recorded operation. */
-export type Node = { [K in keyof AllOperations]: NodeOf<K> }[keyof AllOperations];
-
-/** Tensors a node reads. */
-export function inputsOf(node: Node): Tensor[] {
-  return Object.values(node.in).filter((tensor): tensor is Tensor => tensor !== undefined);
-}
-
-/** Tensors a node writes. */
-export function outputsOf(node: Node): Tensor[] {
-  return Object.values(node.out) as Tensor[];
-}
-
 /** Records nodes, inputs and parameters in order. */
 export class Graph {
   /** How activations, their gradients and the weights of products lie in memory; all else is float32. */
-  readonly stored: ElementType;
+  readonly stored: FloatType;
   readonly nodes: Node[] = [];
   readonly parameters: Parameter[] = [];
   readonly inputs: Map<string, Tensor> = new Map<string, Tensor>();
@@ -191,7 +60,7 @@ export class Graph {
   #nextSegment = 0;
 
   /** @param stored how activations lie in memory; float16 needs a device with `shader-f16` */
-  constructor(stored: ElementType = "float32") {
+  constructor(stored: FloatType = "float32") {
     this.stored = stored;
   }
 
@@ -233,8 +102,8 @@ export class Graph {
     if (shape.some((size) => !Number.isInteger(size) || size < 1)) {
       throw new ShapeError(`${name}: every size of ${showShape(shape)} must be a positive integer`);
     }
-    const elements = paddedElements(shape);
-    const bytes = ELEMENT_BYTES[type] * elements;
+    const elements = elementsInMemory(shape, type);
+    const bytes = bytesInMemory(shape, type);
     return { id: this.#nextId++, shape, role, elements, type, bytes, name, trainable };
   }
 

@@ -14,10 +14,13 @@ import {
   conv2dScratch,
   type Conv2dShape,
 } from "../../kernels/products/conv2d.ts";
+import { drawBatch } from "../../kernels/draw_batch.ts";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
 import { groupNormBackward, groupNormForward, groupNormScratch } from "../../kernels/group_norm.ts";
 import { matmul, type MatmulShape } from "../../kernels/products/matmul.ts";
+import { mseBackward, mseForward, type MseShape, recordLoss } from "../../kernels/mse.ts";
+import { qSample } from "../../kernels/q_sample.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import { softmaxBackward, softmaxForward } from "../../kernels/softmax.ts";
 import type { Launch } from "../../kernels/source.ts";
@@ -26,7 +29,14 @@ import { spatialSum } from "../../kernels/spatial_sum.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { timestepEmbedding } from "../../kernels/timestep_embedding.ts";
 import { upsampleBackward, upsampleForward } from "../../kernels/upsample.ts";
-import type { AllOperations, ConvAttributes, GroupNormAttributes, Node, NodeOf } from "./graph.ts";
+import type {
+  AllOperations,
+  ConvAttributes,
+  GroupNormAttributes,
+  MseAttributes,
+  Node,
+  NodeOf,
+} from "./operations.ts";
 import { type ElementType, paddedChannels, type Tensor } from "./tensor.ts";
 
 /** What lowering needs besides the node. */
@@ -167,6 +177,39 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     embeddingForward(tableShape(operands.table, out.y), { ...operands, ...out }, label),
   embeddingBackward: (_, { label, in: operands, out }) =>
     embeddingBackward(tableShape(out.dtable, operands.dy), { ...operands, ...out }, label),
+  drawBatch(_, { label, attributes, in: { stepState, order, imageLabels }, out }) {
+    const buffers = {
+      ...{ step_state: stepState, order, labels: imageLabels },
+      ...{ draws: out.draws, timestep: out.timesteps, label: out.labels },
+    };
+    return drawBatch({ batch: out.draws.elements, ...attributes }, buffers, label);
+  },
+  qSample(_, { label, in: { stepState, images, draws, schedule }, out: { xt, targets } }) {
+    const { batch, height, width, channels } = planeShape(xt);
+    const buffers = { step_state: stepState, draws, schedule, x_t: xt, targets };
+    let chunkFirst = 0;
+    return images.flatMap((chunk) => {
+      const chunkCount = chunk.elements / (height * width * channels);
+      const shape = { batch, height, width, channels, chunkFirst, chunkCount };
+      chunkFirst += chunkCount;
+      return qSample(shape, { ...buffers, images: chunk }, label);
+    });
+  },
+  mse: (_, { label, attributes, in: { stepState, ...operands }, out: { y } }) =>
+    mseForward(lossShape(operands.prediction, attributes), {
+      ...operands,
+      step_state: stepState,
+      loss_per_sample: y,
+    }, label),
+  mseBackward: (_, { label, attributes, in: { stepState, lossScale, ...operands }, out: { dx } }) =>
+    mseBackward(lossShape(operands.prediction, attributes), {
+      ...operands,
+      step_state: stepState,
+      loss_scale: lossScale,
+      gradient: dx,
+    }, label),
+  recordLoss: (_, { label, in: { stepState, loss }, out: { log } }) =>
+    recordLoss(loss.shape[3], { step_state: stepState, loss_per_sample: loss, train_log: log }, label),
 };
 
 /** The dispatches of one node, in order. */
@@ -211,6 +254,11 @@ function normShape({ path }: KernelTarget, x: Tensor, { groups, eps, silu }: Gro
 function planeShape(x: Tensor): { batch: number; height: number; width: number; channels: number } {
   const [batch, height, width, channels] = x.shape;
   return { batch, height, width, channels };
+}
+
+function lossShape(prediction: Tensor, { gradientScale }: MseAttributes): MseShape {
+  const { batch, spatial, channels } = imageShape(prediction);
+  return { batch, pixels: spatial, channels, gradientScale };
 }
 
 function tableShape(table: Tensor, y: Tensor): { batch: number; dim: number; rows: number } {

@@ -1,11 +1,15 @@
 /**
- * One function per operation a network can record: checks the shapes, appends the node, returns the result. No WebGPU.
+ * One function per operation a network can record: checks shapes and types, appends the node, returns the result. No
+ * WebGPU. Those of the training objective are in training_ops.ts.
  *
  * @module
  */
 import { ShapeError } from "../errors.ts";
-import type { ConvAttributes, Graph, GroupNormAttributes, TimestepEmbeddingAttributes } from "./graph.ts";
-import { paddedChannels, type Shape, showShape, type Tensor } from "./tensor.ts";
+import type { Graph } from "./graph.ts";
+import type { ConvAttributes, GroupNormAttributes, TimestepEmbeddingAttributes } from "./operations.ts";
+import { StepStateLayout } from "../../kernels/records/layouts.ts";
+import { expectShape, expectType } from "./expect.ts";
+import { paddedChannels, type Shape, type Tensor } from "./tensor.ts";
 
 /**
  * 2-D convolution (cross-correlation, as in PyTorch), or a dense layer where `kernel` is 1:
@@ -142,7 +146,7 @@ export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
  * Dropout (Srivastava et al. 2014) with a mask drawn anew every step from the counter-based generator; nothing is stored.
  * A rate of 0 records nothing.
  *
- * @param stepState the step buffer (kernels/records/step_state.ts), which carries seed and step
+ * @param stepState the step record (kernels/records/step_state.wgsl), which carries seed and step
  * @param rate share of elements set to zero, 0 <= rate < 1; the rest are scaled by 1 / (1 - rate)
  */
 export function dropout(g: Graph, x: Tensor, stepState: Tensor, rate: number): Tensor {
@@ -151,6 +155,7 @@ export function dropout(g: Graph, x: Tensor, stepState: Tensor, rate: number): T
   }
   if (rate === 0) return x;
   const label = g.label("dropout");
+  expectType(label, "stepState", stepState, StepStateLayout);
   const y = g.tensor(label, x.shape, "activation", x.trainable);
   const attributes = { rate, layer: g.nextDropoutLayer() };
   g.record({ kind: "dropout", label, in: { x, stepState }, out: { y }, attributes });
@@ -172,6 +177,7 @@ export function timestepEmbedding(
 ): Tensor {
   const label = g.label("timestepEmbedding");
   expectShape(label, "timesteps", timesteps, [1, 1, 1, batch]);
+  expectType(label, "timesteps", timesteps, "float32");
   if (dimension % 2 !== 0) throw new ShapeError(`${label}: dimension must be even, got ${dimension}`);
   const y = g.tensor(label, [batch, 1, 1, dimension], "activation", false);
   g.record({ kind: "timestepEmbedding", label, in: { timesteps }, out: { y }, attributes });
@@ -186,14 +192,8 @@ export function timestepEmbedding(
 export function embedding(g: Graph, table: Tensor, labels: Tensor, batch: number): Tensor {
   const label = g.label("embedding");
   expectShape(label, "labels", labels, [1, 1, 1, batch]);
+  expectType(label, "labels", labels, "uint32");
   const y = g.tensor(label, [batch, 1, 1, table.shape[3]], "activation", true);
   g.record({ kind: "embedding", label, in: { table, labels }, out: { y }, attributes: {} });
   return y;
-}
-
-function expectShape(label: string, operand: string, tensor: Tensor, shape: Shape): void {
-  if (tensor.shape.every((size, i) => size === shape[i])) return;
-  throw new ShapeError(
-    `${label}: ${operand} has shape ${showShape(tensor.shape)}, expected ${showShape(shape)}`,
-  );
 }

@@ -8,8 +8,12 @@
  *
  * @module
  */
-import { type Graph, inputsOf, type Node, type NodeOf, type Operations, outputsOf } from "./graph.ts";
+import type { Graph } from "./graph.ts";
+import { inputsOf, type Node, type NodeOf, type Operations, outputsOf } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
+
+/** A node's operand: a tensor, several of them, or none where it is optional. */
+type Operand = Tensor | readonly Tensor[] | undefined;
 
 /** The values of a forward pass as its backward pass finds them. */
 export class Recomputation {
@@ -43,8 +47,13 @@ export class Recomputation {
     return this.#again.get(tensor)!;
   }
 
+  #valueOf(operand: Operand): Operand {
+    if (operand === undefined) return undefined;
+    return "id" in operand ? this.value(operand) : operand.map((tensor) => this.value(tensor));
+  }
+
   #repeat(node: Node): void {
-    const operands = Object.entries(node.in).map(([name, tensor]) => [name, tensor && this.value(tensor)]);
+    const operands = Object.entries(node.in).map(([name, operand]) => [name, this.#valueOf(operand)]);
     const results = Object.entries(node.out as Record<string, Tensor>).map(([name, tensor]) => {
       const { name: of, shape, type } = tensor;
       const again = this.#g.tensor(`${of} again`, shape, "activation", false, type);

@@ -7,7 +7,7 @@ import { cast } from "../../kernels/cast.ts";
 import type { Launch } from "../../kernels/source.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { BufferView } from "../gpu/memory.ts";
-import { ELEMENT_BYTES, type ElementType } from "../graph/tensor.ts";
+import { ELEMENT_BYTES, type FloatType } from "../graph/tensor.ts";
 
 /** A part of every flat buffer that can be bound at once. */
 export interface FlatWindow {
@@ -37,7 +37,7 @@ export function flatWindows(total: number, limit: number): FlatWindow[] {
 export function flatView(
   { buffer }: Pick<BufferView, "buffer">,
   { first, elements }: FlatWindow,
-  type: ElementType = "float32",
+  type: FloatType = "float32",
 ): BufferView {
   return { buffer, offset: ELEMENT_BYTES[type] * first, size: ELEMENT_BYTES[type] * elements };
 }

@@ -10,7 +10,7 @@ import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { compileGraph } from "../graph/compile.ts";
 import type { Constants } from "../graph/constants.ts";
 import { Graph } from "../graph/graph.ts";
-import { ELEMENT_BYTES, type ElementType, type Tensor } from "../graph/tensor.ts";
+import { elementBytes, type FloatType, type Tensor } from "../graph/tensor.ts";
 import type { UNetConfig } from "./config.ts";
 import { castWeights } from "./flat.ts";
 import { ParameterTable } from "./parameters.ts";
@@ -21,7 +21,7 @@ import { unet, type UNetInputs, unetInputs } from "./unet.ts";
  *
  * @param precision how activations lie in memory; flat buffers are laid out for it
  */
-export function unetParameters(config: UNetConfig, precision?: ElementType): ParameterTable {
+export function unetParameters(config: UNetConfig, precision?: FloatType): ParameterTable {
   const g = new Graph(precision);
   unet(g, config, unetInputs(g, config, 1, false));
   return new ParameterTable(g.parameters);
@@ -37,7 +37,7 @@ export function bindParameters(g: Graph, flat: GPUBuffer, copy?: GPUBuffer): Map
   return new Map(g.parameters.map(({ tensor }, i): [Tensor, BufferView] => {
     const buffer = tensor.type === "float16" ? copy : flat;
     if (!buffer) throw new Error(`parameter ${tensor.name} is float16, and there is no such copy`);
-    return [tensor, { buffer, offset: ELEMENT_BYTES[tensor.type] * table.offset(i), size: tensor.bytes }];
+    return [tensor, { buffer, offset: elementBytes(tensor.type) * table.offset(i), size: tensor.bytes }];
   }));
 }
 
@@ -61,7 +61,7 @@ export function createInputs(scope: ResourceScope, g: Graph): Map<Tensor, Buffer
 export function recordForward(
   config: UNetConfig,
   batch: number,
-  precision?: ElementType,
+  precision?: FloatType,
 ): { readonly g: Graph; readonly inputs: UNetInputs; readonly prediction: Tensor } {
   const g = new Graph(precision);
   const inputs = unetInputs(g, config, batch, false);
@@ -75,7 +75,7 @@ export interface ForwardOptions {
   /** Kernel variants to use; default those that suit the device. */
   readonly target?: KernelTarget;
   /** How activations lie in memory; default float32. The weights must be laid out for it. */
-  readonly precision?: ElementType;
+  readonly precision?: FloatType;
   /** For the weights in float16, half as many bytes as the weights; a buffer is made where none is given. */
   readonly copy?: GPUBuffer;
   /** See {@linkcode CompileOptions.constants}. */

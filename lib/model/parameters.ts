@@ -7,7 +7,7 @@
 import { CheckpointError } from "../errors.ts";
 import { BINDING_ALIGNMENT } from "../gpu/memory.ts";
 import type { Parameter } from "../graph/graph.ts";
-import { ELEMENT_BYTES, paddedChannels, showShape } from "../graph/tensor.ts";
+import { elementBytes, paddedChannels, showShape } from "../graph/tensor.ts";
 import { normal2, splitSeed, threefry4x32, uniform01 } from "../random.ts";
 
 /** A tensor as checkpoints hold it. */
@@ -28,7 +28,7 @@ export class ParameterTable {
   constructor(parameters: readonly Parameter[]) {
     this.parameters = parameters;
     // What an offset must be a multiple of, so that the range can be bound: also in the float16 copy, where there is one.
-    const smallest = Math.min(...parameters.map(({ tensor: { type } }) => ELEMENT_BYTES[type]));
+    const smallest = Math.min(...parameters.map(({ tensor: { type } }) => elementBytes(type)));
     const alignment = BINDING_ALIGNMENT / smallest;
     let elements = 0;
     for (const { tensor } of parameters) {

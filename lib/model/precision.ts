@@ -5,13 +5,13 @@
  */
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { ElementType } from "../graph/tensor.ts";
+import type { FloatType } from "../graph/tensor.ts";
 
 /**
  * How activations, their gradients and the weights of products lie in memory. With `float16` everything else (the weights
  * that are trained, sums, statistics, gradients of weights) is float32 all the same.
  */
-export type Precision = ElementType;
+export type Precision = FloatType;
 
 /** The precisions. */
 export const PRECISIONS: readonly Precision[] = ["float32", "float16"];

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph, Initializer } from "../graph/graph.ts";
 import {
@@ -31,7 +32,7 @@ export interface UNetInputs {
   readonly timesteps: Tensor;
   /** N uint32 class labels; present exactly where the configuration has `numClassEmbeds`. */
   readonly labels?: Tensor;
-  /** The step buffer, from which dropout draws its masks; without it dropout is off, as in sampling. */
+  /** The step record, from which dropout draws its masks; without it dropout is off, as in sampling. */
   readonly stepState?: Tensor;
 }
 
@@ -41,8 +42,8 @@ export function unetInputs(g: Graph, config: UNetConfig, batch: number, training
   return {
     x: g.input("x", [batch, height, width, config.inChannels]),
     timesteps: g.input("timesteps", [1, 1, 1, batch], "float32"),
-    ...(config.numClassEmbeds === null ? {} : { labels: g.input("labels", [1, 1, 1, batch], "float32") }),
-    ...(training ? { stepState: g.input("stepState", [1, 1, 1, 12], "float32") } : {}),
+    ...(config.numClassEmbeds === null ? {} : { labels: g.input("labels", [1, 1, 1, batch], "uint32") }),
+    ...(training ? { stepState: g.input("stepState", [1, 1, 1, 1], StepStateLayout) } : {}),
   };
 }
 

@@ -8,7 +8,7 @@ import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { withSuggestion } from "../suggest.ts";
 import { TUNE_HELP, TUNE_MODES, type TuningOptions } from "../tuning/tuning.ts";
-import { LOG_SLOTS } from "./device/step.ts";
+import { LOG_SLOTS } from "./device/step_graph.ts";
 import { checkGiven, defaultsOf, pickGiven, type SettingTable } from "./setting.ts";
 import { NETWORK_SETTINGS, type SettingsOptions, TRAINING_SETTINGS } from "./settings_table.ts";
 

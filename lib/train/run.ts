@@ -68,6 +68,7 @@ export class Run {
     yield* this.#takeWarnings();
     this.#clock.start();
     this.#log.restart();
+    // Algorithm 1 of Ho et al. 2020, lines 1 and 6: repeat until the steps are done
     while (!this.#aborted) {
       if (epochIsOver(this.#plan)) yield* this.#endEpoch();
       else if (this.#gridIsDue) yield* this.#drawGrid();
@@ -120,6 +121,7 @@ export class Run {
         this.#pace.waited();
         if (this.#aborted) return false;
       }
+      // Algorithm 1, lines 2 to 5
       const state = trainingState(this.#plan, step, micro);
       if (micro < accumulate - 1) this.#step.accumulate(state);
       else this.#step.update(state);

@@ -12,7 +12,7 @@ import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { type GridSettings, resolveGrids, settingsIn, type TrainOptions } from "./options.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
 import { type Progress, readTrainer } from "./state.ts";
-import { LOG_SLOTS } from "./device/step.ts";
+import { LOG_SLOTS } from "./device/step_graph.ts";
 
 /** A run's settings, its images, and where it starts. */
 export interface RunPlan {

@@ -14,7 +14,7 @@ import { reason } from "../files/durable.ts";
 import type { Surroundings } from "./options.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { gridRows } from "./sample_grid.ts";
-import { recordTraining } from "./device/step.ts";
+import { trainingGraph } from "./device/step_graph.ts";
 import { Tuning } from "../tuning/tuning.ts";
 import { readRecord, tuningIdentity, writeRecord } from "../tuning/tuning_file.ts";
 
@@ -43,7 +43,7 @@ export function runGraphs(plan: RunPlan): Graph[] {
   const { model: config, batch, checkpointActivations, precision } = plan.settings;
   const rows = [batch, ...gridRows(plan)];
   return [
-    recordTraining({ config, batch, checkpointActivations, precision }).g,
+    trainingGraph({ config, batch, checkpointActivations, precision }),
     ...rows.map((rows) => recordForward(config, rows, precision).g),
   ];
 }

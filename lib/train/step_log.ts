@@ -8,7 +8,7 @@ import type { LoggedStep } from "../../kernels/records/training.ts";
 import type { StepEvent } from "./events.ts";
 import type { Forecast } from "./forecast.ts";
 import { type RunPlan, trainingState } from "./run_plan.ts";
-import { LOG_SLOTS } from "./device/step.ts";
+import { LOG_SLOTS } from "./device/step_graph.ts";
 
 /** Seconds between two events where the caller leaves it to us. */
 const SECONDS_PER_EVENT = 1;

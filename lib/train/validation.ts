@@ -5,7 +5,8 @@
  */
 import { Pace } from "./pace.ts";
 import { type RunPlan, validationState } from "./run_plan.ts";
-import { LOG_SLOTS, type TrainingStep } from "./device/step.ts";
+import type { TrainingStep } from "./device/step.ts";
+import { LOG_SLOTS } from "./device/step_graph.ts";
 
 /** How far a validation is. */
 export interface ValidationProgress {

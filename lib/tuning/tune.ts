@@ -8,8 +8,9 @@
 import type { Launch } from "../../kernels/source.ts";
 import type { Choose, KernelTarget } from "../../kernels/target.ts";
 import { lowerContext } from "../graph/compile.ts";
-import type { Graph, Node } from "../graph/graph.ts";
+import type { Graph } from "../graph/graph.ts";
 import { lower } from "../graph/lower.ts";
+import type { Node } from "../graph/operations.ts";
 import type { Tensor } from "../graph/tensor.ts";
 
 /** Candidates that were chosen, by what they compute. */

@@ -35,7 +35,7 @@ function record() {
   const output = unet(g, config, inputs);
   const forwardNodes = g.nodes.length;
   const seed = g.input("seed", output.shape);
-  return { g, inputs, output, seed, forwardNodes, gradients: recordBackward(g, output, seed) };
+  return { g, inputs, output, seed, forwardNodes, gradients: recordBackward(g, output, { seed }) };
 }
 
 async function trainable(gpu: Gpu): Promise<{ graph: DeviceGraph; output: Tensor; run(): void }> {
@@ -92,7 +92,7 @@ Deno.test("a graph works in what another has to spare, and spoils nothing that t
   const { live } = gpu.memory;
   const other = record();
   const inputs = other.g.inputs.values().map((tensor): [Tensor, BufferView] => {
-    const size = 4 * tensor.elements;
+    const size = tensor.bytes;
     return [tensor, { buffer: createBuffer(gpu, size, tensor.name), offset: 0, size }];
   });
   const bound = new Map([...inputs, ...bindParameters(other.g, graph.parameters.buffer)]);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph, type Initializer } from "../../lib/graph/graph.ts";
 import { add, attention, concat, conv2d, dropout, groupNorm, silu, upsample } from "../../lib/graph/ops.ts";
@@ -120,7 +121,7 @@ async function inputGradient(
   const output = network(g, input);
   const forwardNodes = g.nodes.length;
   const seedInput = g.input("seed", output.shape);
-  const gradients = recordBackward(g, output, seedInput, { wanted: [input] });
+  const gradients = recordBackward(g, output, { seed: seedInput, wanted: [input] });
   const dx = gradients.ofInput.get(input)!;
   const graph = await DeviceGraph.build(await testGpu(), g, { keep: [output, dx], gradients, forwardNodes });
   graph.write(graph.parameters, weights);
@@ -136,13 +137,13 @@ async function inputGradient(
 Deno.test("dropout's gradient goes through the mask of the forward pass, on top of the gradient so far", async () => {
   const g = new Graph();
   const x = g.input("x", [4, 8, 8, 8]);
-  const stepState = g.input("stepState", [1, 1, 1, 12]);
+  const stepState = g.input("stepState", [1, 1, 1, 1], StepStateLayout);
   const first = dropout(g, x, stepState, 0.5);
   const second = dropout(g, x, stepState, 0.5);
   const output = add(g, add(g, first, second), x);
   const forwardNodes = g.nodes.length;
   const seed = g.input("seed", output.shape);
-  const gradients = recordBackward(g, output, seed, { wanted: [x] });
+  const gradients = recordBackward(g, output, { seed, wanted: [x] });
   const dx = gradients.ofInput.get(x)!;
   const keep = [first, second, output, dx];
   const graph = await DeviceGraph.build(await testGpu(), g, { keep, gradients, forwardNodes });
@@ -173,7 +174,7 @@ Deno.test("a parameter that is used twice is refused by name", () => {
   let x = g.input("x", [1, 4, 4, CHANNELS]);
   for (const bias of biases) x = conv2d(g, x, { weight, bias }, SAME);
   assert.throws(
-    () => recordBackward(g, x, g.input("seed", x.shape)),
+    () => recordBackward(g, x, { seed: g.input("seed", x.shape) }),
     { message: "parameter shared.weight is used twice; its gradient would be overwritten" },
   );
 });
@@ -184,7 +185,7 @@ Deno.test("a parameter that the output does not depend on is refused by name", (
   conv(g, "aside", x);
   const output = conv(g, "main", x);
   assert.throws(
-    () => recordBackward(g, output, g.input("seed", output.shape)),
+    () => recordBackward(g, output, { seed: g.input("seed", output.shape) }),
     { message: "parameter aside.weight gets no gradient; the output does not depend on it" },
   );
 });
@@ -194,7 +195,10 @@ Deno.test("a wanted input that the output does not depend on is refused by name"
   const output = conv(g, "main", g.input("x", [1, 4, 4, CHANNELS]));
   assert.throws(
     () =>
-      recordBackward(g, output, g.input("seed", output.shape), { wanted: [g.input("other", [1, 1, 1, 4])] }),
+      recordBackward(g, output, {
+        seed: g.input("seed", output.shape),
+        wanted: [g.input("other", [1, 1, 1, 4])],
+      }),
     { message: "input other gets no gradient; the output does not depend on it" },
   );
 });
@@ -204,7 +208,7 @@ Deno.test("nothing is recorded for the gradient of an input that nobody wants", 
     const g = new Graph();
     const x = g.input("x", [1, 4, 4, CHANNELS]);
     const output = conv(g, "a", silu(g, x));
-    recordBackward(g, output, g.input("seed", output.shape), { wanted: wanted ? [x] : [] });
+    recordBackward(g, output, { seed: g.input("seed", output.shape), wanted: wanted ? [x] : [] });
     return g.nodes.map(({ kind }) => kind).slice(2);
   };
   assert.deepEqual(kinds(false), ["conv2dBackwardWeight"]);

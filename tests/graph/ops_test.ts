@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { DrawLayout, StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../../lib/errors.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import {
@@ -13,7 +14,7 @@ import {
   timestepEmbedding,
   upsample,
 } from "../../lib/graph/ops.ts";
-import type { Shape, Tensor } from "../../lib/graph/tensor.ts";
+import type { ElementType, Shape, Tensor } from "../../lib/graph/tensor.ts";
 
 const ZEROS = { kind: "zeros" } as const;
 const SAME = { kernel: 3, stride: 1, padding: 1 } as const;
@@ -109,7 +110,7 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
   [
     "dropout of everything",
     "block.dropout: rate must be in [0, 1), got 1",
-    (g) => dropout(g, g.input("x", [2, 8, 8, 3]), g.input("stepState", [1, 1, 1, 12]), 1),
+    (g) => dropout(g, g.input("x", [2, 8, 8, 3]), g.input("stepState", [1, 1, 1, 1], StepStateLayout), 1),
   ],
   [
     "timestepEmbedding of another batch",
@@ -124,7 +125,22 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
   [
     "embedding of another batch",
     "block.embedding: labels has shape [1,1,1,3], expected [1,1,1,2]",
-    (g) => embedding(g, g.parameter("table", "table", [4, 16], ZEROS), g.input("labels", [1, 1, 1, 3]), 2),
+    (g) => embed(g, 3, "uint32"),
+  ],
+  [
+    "embedding of labels that are floats",
+    "block.embedding: labels is float32, expected uint32",
+    (g) => embed(g, 2, "float32"),
+  ],
+  [
+    "timestepEmbedding of integers",
+    "block.timestepEmbedding: timesteps is uint32, expected float32",
+    (g) => embedTimesteps(g, 2, 16, "uint32"),
+  ],
+  [
+    "dropout by another record than the step's",
+    "block.dropout: stepState is Draw, expected StepState",
+    (g) => dropout(g, g.input("x", [2, 8, 8, 3]), g.input("stepState", [1, 1, 1, 1], DrawLayout), 0.5),
   ],
   [
     "a tensor with a size of zero",
@@ -148,9 +164,14 @@ function norm(g: Graph, channels: number, gamma: number, beta: number, groups: n
   groupNorm(g, g.input("x", [2, 4, 4, channels]), parameters, { groups, eps: 1e-6, silu: false });
 }
 
-function embedTimesteps(g: Graph, timesteps: number, dimension: number): void {
+function embed(g: Graph, labels: number, type: ElementType): void {
+  const table = g.parameter("table", "table", [4, 16], ZEROS);
+  embedding(g, table, g.input("labels", [1, 1, 1, labels], type), 2);
+}
+
+function embedTimesteps(g: Graph, timesteps: number, dimension: number, type: ElementType = "float32"): void {
   const attributes = { flipSinToCos: false, frequencyShift: 1 };
-  timestepEmbedding(g, g.input("timesteps", [1, 1, 1, timesteps]), 2, dimension, attributes);
+  timestepEmbedding(g, g.input("timesteps", [1, 1, 1, timesteps], type), 2, dimension, attributes);
 }
 
 for (const [name, message, record] of faults) {
@@ -169,7 +190,7 @@ Deno.test("results have the shapes that their operations promise", () => {
     [upsample(g, x), [2, 14, 12, 5]],
     [concat(g, x, g.input("b", [2, 7, 6, 2])), [2, 7, 6, 7]],
     [add(g, x, x), [2, 7, 6, 5]],
-    [dropout(g, x, g.input("stepState", [1, 1, 1, 12]), 0.5), [2, 7, 6, 5]],
+    [dropout(g, x, g.input("stepState", [1, 1, 1, 1], StepStateLayout), 0.5), [2, 7, 6, 5]],
     [convolve(g, x, SAME), [2, 7, 6, 9]],
     // PyTorch's sizes: floor((7 + 2 - 3) / 2) + 1, and with one zero row below instead floor((7 + 1 - 3) / 2) + 1.
     [convolve(g, x, { kernel: 3, stride: 2, padding: 1 }), [2, 4, 3, 9]],
@@ -187,7 +208,7 @@ function convolve(g: Graph, x: Tensor, attributes: Parameters<typeof conv2d>[3])
 Deno.test("dropout at rate 0 records nothing", () => {
   const g = new Graph();
   const x = g.input("x", [1, 2, 2, 4]);
-  assert.equal(dropout(g, x, g.input("stepState", [1, 1, 1, 12]), 0), x);
+  assert.equal(dropout(g, x, g.input("stepState", [1, 1, 1, 1], StepStateLayout), 0), x);
   assert.equal(g.nodes.length, 0);
 });
 

@@ -6,13 +6,13 @@ import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { planMemory } from "../../lib/graph/plan.ts";
-import { ELEMENT_BYTES, type ElementType, type Role, type Tensor } from "../../lib/graph/tensor.ts";
+import { ELEMENT_BYTES, type FloatType, type Role, type Tensor } from "../../lib/graph/tensor.ts";
 import { presetConfig } from "../../lib/model/presets.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
 
 let nextId = 0;
 
-function tensor(elements: number, role: Role = "activation", type: ElementType = "float32"): Tensor {
+function tensor(elements: number, role: Role = "activation", type: FloatType = "float32"): Tensor {
   const id = nextId++;
   const bytes = ELEMENT_BYTES[type] * elements;
   return { id, shape: [1, 1, 1, elements], role, elements, type, bytes, name: `t${id}`, trainable: false };
@@ -55,7 +55,7 @@ const programs = fc.array(
     reads: fc.array(fc.nat(), { maxLength: 4 }),
     keep: fc.boolean(),
     role: fc.constantFrom<Role>("activation", "activation", "activation", "input", "parameter", "gradient"),
-    type: fc.constantFrom<ElementType>("float32", "float16"),
+    type: fc.constantFrom<FloatType>("float32", "float16"),
   }),
   { minLength: 1, maxLength: 40 },
 ).map((steps) => {
@@ -165,7 +165,7 @@ Deno.test("a training step's activations take at most a quarter more than the bu
     const g = new Graph();
     const config = presetConfig(preset, 10, { dropout: 0.1 });
     const output = unet(g, config, unetInputs(g, config, 2, true));
-    recordBackward(g, output, g.input("seed", output.shape));
+    recordBackward(g, output, { seed: g.input("seed", output.shape) });
     const context = lowerContext(g, { path: "tile", subgroupSize: 32 });
     const launches = g.nodes.flatMap((node) => lower(context, node));
     const { bytes, slots } = planMemory(launches, [output]);

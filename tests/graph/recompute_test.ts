@@ -1,7 +1,9 @@
 /** What is computed again for the backward pass, and what is not; that the results are the same is tests/model/recompute_test.ts. */
 import assert from "node:assert/strict";
+import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
-import { Graph, type Initializer, inputsOf, outputsOf } from "../../lib/graph/graph.ts";
+import { Graph, type Initializer } from "../../lib/graph/graph.ts";
+import { inputsOf, outputsOf } from "../../lib/graph/operations.ts";
 import { add, attention, concat, conv2d, dropout, groupNorm, silu, upsample } from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 
@@ -11,7 +13,7 @@ const CHANNELS = 8;
 /** A graph that starts with a convolution, so that gradients go all the way back. */
 function start(): { g: Graph; stepState: Tensor; x: Tensor } {
   const g = new Graph();
-  const stepState = g.input("stepState", [1, 1, 1, 12]);
+  const stepState = g.input("stepState", [1, 1, 1, 1], StepStateLayout);
   return { g, stepState, x: conv(g, "start", g.input("x", [2, 4, 4, CHANNELS])) };
 }
 
@@ -34,7 +36,7 @@ function norm(g: Graph, name: string, x: Tensor): Tensor {
 /** Appends the backward pass; the kinds of its nodes in order. */
 function backward(g: Graph, output: Tensor, recompute: boolean): string[] {
   const forward = g.nodes.length;
-  recordBackward(g, output, g.input("seed", output.shape), { recompute });
+  recordBackward(g, output, { seed: g.input("seed", output.shape), recompute });
   return g.nodes.slice(forward).map(({ kind }) => kind);
 }
 

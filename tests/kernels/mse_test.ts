@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mse, recordLoss } from "../../kernels/mse.ts";
+import { mseBackward, mseForward, recordLoss } from "../../kernels/mse.ts";
 import { encodeLossScale } from "../../kernels/loss_scale.ts";
 import { LogRecordLayout } from "../../kernels/records/layouts.ts";
 import { decodeLog, encodeScheduleTables } from "../../kernels/records/training.ts";
@@ -60,17 +60,17 @@ async function run(
     new Uint32Array(
       encodeLossScale({ scale, goodSteps: 0, skippedSteps: 0, biasCorrection1: 0, biasCorrection2: 0 }),
     );
+  const operands = {
+    step_state,
+    draws: Uint32Array.from({ length: 3 * shape.batch }, (_, i) => i % 3 === 1 ? ((i - 1) / 3) % 3 : 0),
+    schedule,
+    prediction,
+    targets: packChannels(input.targets, shape.channels),
+  };
+  const scale = lossScale === undefined ? {} : { loss_scale: words(lossScale) };
   await storage.run([
-    ...mse<HostArray>(shape, {
-      step_state,
-      draws: Uint32Array.from({ length: 3 * shape.batch }, (_, i) => i % 3 === 1 ? ((i - 1) / 3) % 3 : 0),
-      schedule,
-      prediction,
-      targets: packChannels(input.targets, shape.channels),
-      loss_per_sample,
-      gradient,
-      loss_scale: lossScale === undefined ? undefined : words(lossScale),
-    }),
+    ...mseForward<HostArray>(shape, { ...operands, loss_per_sample }),
+    ...mseBackward<HostArray>(shape, { ...operands, gradient, ...scale }),
     ...recordLoss<HostArray>(shape.batch, { step_state, loss_per_sample, train_log: log }),
   ]);
   return { input, loss_per_sample, gradient, log: decodeLog(log.slice().buffer) };
@@ -135,18 +135,17 @@ Deno.test("mse ignores NaN in the filler samples of a short batch", async () => 
   prediction.fill(NaN, 16);
   const loss_per_sample = new Float32Array(2);
   const gradient = new Float32Array(32);
-  await runOnArrays(
-    await testGpu(),
-    mse<HostArray>(shape, {
-      step_state: stepWords({ count: 1 }),
-      draws: new Uint32Array(6),
-      schedule,
-      prediction,
-      targets: new Float32Array(32),
-      loss_per_sample,
-      gradient,
-    }),
-  );
+  const operands = {
+    step_state: stepWords({ count: 1 }),
+    draws: new Uint32Array(6),
+    schedule,
+    prediction,
+    targets: new Float32Array(32),
+  };
+  await runOnArrays(await testGpu(), [
+    ...mseForward<HostArray>(shape, { ...operands, loss_per_sample }),
+    ...mseBackward<HostArray>(shape, { ...operands, gradient }),
+  ]);
   assert.ok(loss_per_sample[0] > 0);
   assert.equal(loss_per_sample[1], 0);
   assert.ok(gradient.subarray(16).every((value) => value === 0));

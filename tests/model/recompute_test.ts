@@ -33,7 +33,7 @@ function record(config: UNetConfig, batch: number, recompute: boolean) {
   const output = unet(g, config, inputs);
   const forwardNodes = g.nodes.length;
   const seed = g.input("seed", output.shape);
-  return { g, inputs, output, seed, forwardNodes, gradients: recordBackward(g, output, seed, { recompute }) };
+  return { g, inputs, output, seed, forwardNodes, gradients: recordBackward(g, output, { seed, recompute }) };
 }
 
 Deno.test("output and every gradient have the same bits whether activations are kept or computed again", async () => {

@@ -61,7 +61,7 @@ function record(golden: NetworkCase): Recorded {
   const output = unet(g, config, inputs);
   const forwardNodes = g.nodes.length;
   const seed = g.input("seed", output.shape);
-  return { g, inputs, output, seed, gradients: recordBackward(g, output, seed), forwardNodes };
+  return { g, inputs, output, seed, gradients: recordBackward(g, output, { seed }), forwardNodes };
 }
 
 async function upload(

@@ -7,7 +7,7 @@ import { lower } from "../../lib/graph/lower.ts";
 import { recordForward } from "../../lib/model/network.ts";
 import { loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";
 import { RUN_TUNING } from "../../lib/train/run_tuning.ts";
-import { recordTraining } from "../../lib/train/device/step.ts";
+import { trainingGraph } from "../../lib/train/device/step_graph.ts";
 import { tuningFile, writeRecord } from "../../lib/tuning/tuning_file.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { testGpu } from "../support/gpu.ts";
@@ -42,7 +42,7 @@ async function keep(
       key: string,
       candidates: readonly string[],
     ) => (choose(key, candidates), answer(key, candidates));
-    for (const g of [recordTraining({ config, batch }).g, recordForward(config, batch).g]) {
+    for (const g of [trainingGraph({ config, batch }), recordForward(config, batch).g]) {
       for (const node of g.nodes) lower(lowerContext(g, { ...kernelTarget(gpu), choose: both }), node);
     }
   }

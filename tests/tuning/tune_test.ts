@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { choose } from "../../kernels/target.ts";
 import type { KernelSource, Launch } from "../../kernels/source.ts";
-import { Graph, type Node } from "../../lib/graph/graph.ts";
+import { Graph } from "../../lib/graph/graph.ts";
+import type { Node } from "../../lib/graph/operations.ts";
 import type { lower, LowerContext } from "../../lib/graph/lower.ts";
 import { silu } from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";

@@ -1,5 +1,6 @@
 /**
- * The second half of an optimizer step: gradient norm, loss scale where there is one, AdamW and the moving average.
+ * The update at the end of an optimizer step (Ho et al. 2020, algorithm 1, line 5): gradient norm, loss scale where there is
+ * one, AdamW and the moving average.
  *
  * @module
  */
@@ -52,6 +53,10 @@ export function normScratchBytes(windows: readonly FlatWindow[]): number {
   return windows.reduce((bytes, { elements }) => bytes + gradNormScratchBytes(elements), 0);
 }
 
+/** Labels dispatches for profiles and messages. */
+const line5 = (what: string, launches: Launch<BufferView>[]): Launch<BufferView>[] =>
+  launches.map((launch) => ({ ...launch, label: `${what} (algorithm 1, line 5)` }));
+
 /** One step with the gradients as they are. */
 export function optimizerLaunches(
   options: OptimizerOptions,
@@ -61,7 +66,7 @@ export function optimizerLaunches(
   const { beta1, beta2, eps, weightDecay, clip, stopAtNonFinite } = options;
   const { stepState: step_state, gradients, weights, partials, health, log: train_log, lossScale } = buffers;
   let offset = 0;
-  return [
+  const norm = [
     ...windows.flatMap((window) => {
       const size = gradNormScratchBytes(window.elements);
       const scratch = { ...partials, offset, size };
@@ -78,27 +83,30 @@ export function optimizerLaunches(
       health,
       train_log,
     }),
-    ...lossScale
-      ? updateLossScale(
-        { maxNorm: clip, beta1, beta2, hopelessSteps: stopAtNonFinite ? HOPELESS_STEPS : 0 },
-        {
-          step_state,
-          health,
-          train_log,
-          loss_scale: lossScale,
-        },
-      )
-      : [],
-    ...windows.flatMap((window) =>
-      adamw({ elements: window.elements, beta1, beta2, eps, weightDecay }, {
-        step_state,
-        health,
-        gradients: flatView(gradients, window),
-        parameters: flatView(weights.parameters, window),
-        first_moment: flatView(weights.firstMoment, window),
-        second_moment: flatView(weights.secondMoment, window),
-        ema: flatView(weights.ema, window),
-      })
-    ),
+  ];
+  const hopelessSteps = stopAtNonFinite ? HOPELESS_STEPS : 0;
+  const scaling = lossScale
+    ? updateLossScale({ maxNorm: clip, beta1, beta2, hopelessSteps }, {
+      step_state,
+      health,
+      train_log,
+      loss_scale: lossScale,
+    })
+    : [];
+  const update = windows.flatMap((window) =>
+    adamw({ elements: window.elements, beta1, beta2, eps, weightDecay }, {
+      step_state,
+      health,
+      gradients: flatView(gradients, window),
+      parameters: flatView(weights.parameters, window),
+      first_moment: flatView(weights.firstMoment, window),
+      second_moment: flatView(weights.secondMoment, window),
+      ema: flatView(weights.ema, window),
+    })
+  );
+  return [
+    ...line5("gradient norm", norm),
+    ...line5("loss scale", scaling),
+    ...line5("AdamW and moving average", update),
   ];
 }

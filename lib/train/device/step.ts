@@ -5,14 +5,7 @@
  */
 import { accumulate } from "../../../kernels/accumulate.ts";
 import { encodeLossScale, initialLossScale } from "../../../kernels/loss_scale.ts";
-import type { KernelTarget } from "../../../kernels/target.ts";
-import {
-  DrawLayout,
-  HealthLayout,
-  LogRecordLayout,
-  LossScaleLayout,
-  StepStateLayout,
-} from "../../../kernels/records/layouts.ts";
+import { HealthLayout, LogRecordLayout, StepStateLayout } from "../../../kernels/records/layouts.ts";
 import { encodeRecord } from "../../../kernels/records/record.ts";
 import type { StepState } from "../../../kernels/records/step_state.ts";
 import {
@@ -21,25 +14,17 @@ import {
   type LoggedStep,
   type ScheduleTables,
 } from "../../../kernels/records/training.ts";
+import type { Launch } from "../../../kernels/source.ts";
+import type { KernelTarget } from "../../../kernels/target.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../../gpu/memory.ts";
 import { buildProgram, type Program, runPrograms } from "../../gpu/program.ts";
 import { readBack } from "../../gpu/readback.ts";
 import { compileGraph } from "../../graph/compile.ts";
-import { type Gradients, recordBackward } from "../../graph/gradients.ts";
 import { Graph } from "../../graph/graph.ts";
-import type { Tensor } from "../../graph/tensor.ts";
 import { castWeights, flatView, flatWindows } from "../../model/flat.ts";
-import { bindGradients, bindParameters, createInputs, forwardPass } from "../../model/network.ts";
+import { bindGradients, bindParameters } from "../../model/network.ts";
 import { ParameterTable } from "../../model/parameters.ts";
-import { unet, type UNetInputs, unetInputs } from "../../model/unet.ts";
-import {
-  type Batch,
-  batchLaunches,
-  type BatchOptions,
-  lossLaunches,
-  type NetworkInputs,
-} from "./batch_launches.ts";
 import { digestOf } from "./computation.ts";
 import {
   normScratchBytes,
@@ -48,50 +33,22 @@ import {
   type WeightBuffers,
 } from "./optimizer.ts";
 import type { ResidentDataset } from "./resident.ts";
+import {
+  type BatchOptions,
+  bindInputs,
+  LOG_SLOTS,
+  recordTrainingStep,
+  recordValidation,
+  type StepInputs,
+} from "./step_graph.ts";
 
 export type { WeightBuffers } from "./optimizer.ts";
 
 /** What stays the same from step to step. */
 export interface StepOptions extends BatchOptions, OptimizerOptions {
-  /**
-   * Computes most activations a second time for the backward pass instead of keeping them until then (Chen et al. 2016):
-   * they take about half the memory, a step about a tenth more time, and the results have the same bits. Default false.
-   */
-  readonly checkpointActivations?: boolean;
   /** Kernel variants to use; default those that suit the device. */
   readonly target?: KernelTarget;
 }
-
-/** A network with dropout and its gradients, as recorded. */
-export interface TrainingGraph {
-  readonly g: Graph;
-  readonly inputs: UNetInputs;
-  readonly prediction: Tensor;
-  /** Nodes of the forward pass; those after them are of the backward pass. */
-  readonly forwardNodes: number;
-  /** Gradient of the loss with respect to the prediction. */
-  readonly seed: Tensor;
-  readonly ofParameter: Gradients["ofParameter"];
-}
-
-/** Records what computes the gradients of a micro-batch. */
-export function recordTraining(
-  { config, batch, checkpointActivations: recompute, precision }: Pick<
-    StepOptions,
-    "config" | "batch" | "checkpointActivations" | "precision"
-  >,
-): TrainingGraph {
-  const g = new Graph(precision);
-  const inputs = unetInputs(g, config, batch, true);
-  const prediction = unet(g, config, inputs);
-  const forwardNodes = g.nodes.length;
-  const seed = g.input("seed", prediction.shape);
-  const { ofParameter } = recordBackward(g, prediction, seed, { recompute });
-  return { g, inputs, prediction, forwardNodes, seed, ofParameter };
-}
-
-/** Records that the log buffer holds; the CPU must read it at least this often. */
-export const LOG_SLOTS = 256;
 
 /** Everything that runs on the device in training. Each call is one submit; nothing is created or read back. */
 export class TrainingStep {
@@ -121,20 +78,20 @@ export class TrainingStep {
     gpu: Gpu,
     scope: ResourceScope,
     parts: Pick<TrainingStep, "programs" | "weights" | "gradients" | "health" | "table" | "kernels">,
-    batch: Batch,
+    buffers: StepInputs<BufferView>,
   ) {
     this.#gpu = gpu;
     this.#scope = scope;
-    this.#stepState = batch.stepState;
+    this.#stepState = buffers.stepState;
     this.programs = parts.programs;
     this.weights = parts.weights;
     this.gradients = parts.gradients;
     this.health = parts.health;
     this.table = parts.table;
     this.kernels = parts.kernels;
-    this.log = batch.log;
-    this.order = batch.order;
-    this.lossScale = batch.lossScale;
+    this.log = buffers.log;
+    this.order = buffers.order;
+    this.lossScale = buffers.lossScale;
     this.#logStaging = scope.buffer(this.log.size, "log read-back", "staging").buffer;
   }
 
@@ -152,8 +109,11 @@ export class TrainingStep {
     const what = `training at batch ${options.batch}`;
     const scope = new ResourceScope(gpu, what);
     return scope.guard(async () => {
-      const { config, batch, microBatches, target, precision } = options;
-      const { g, inputs, prediction, forwardNodes, seed, ofParameter } = recordTraining(options);
+      const { batch, microBatches, target, precision } = options;
+      const sizes = { chunks: data.chunks.map(({ count }) => count), timesteps: tables.signal.length };
+      const g = new Graph(precision);
+      const { inputs, ofParameter } = recordTrainingStep(g, options, sizes);
+      const buffers = createBuffers(gpu, scope, options, tables, data);
       const table = new ParameterTable(g.parameters);
       const flat = (name: string) => scope.buffer(4 * table.elements, name);
       const weights = {
@@ -163,53 +123,33 @@ export class TrainingStep {
         ema: flat("moving average"),
       };
       const gradients = flat("gradients");
-      const bound = createInputs(scope, g);
-      const half = precision === "float16";
-      const copy = half ? scope.buffer(2 * table.elements, "weights in float16").buffer : undefined;
-      for (const [tensor, view] of bindParameters(g, weights.parameters.buffer, copy)) {
-        bound.set(tensor, view);
-      }
-      for (const [tensor, view] of bindGradients(g, gradients.buffer)) {
-        bound.set(ofParameter.get(tensor)!, view);
-      }
-      const compiled = scope.own(compileGraph(gpu, g, { bound, keep: [prediction], what, target }));
+      const copy = precision === "float16"
+        ? scope.buffer(2 * table.elements, "weights in float16").buffer
+        : undefined;
+      const castFrom = ({ buffer }: BufferView): Launch<BufferView>[] =>
+        copy ? castWeights(gpu, table.elements, buffer, copy) : [];
 
-      const rows = encodeScheduleTables(tables);
-      const shared: Batch = {
-        data,
-        timesteps: tables.signal.length,
-        stepState: compiled.view(inputs.stepState!),
-        order: scope.buffer(4 * data.count, "order"),
-        draws: scope.buffer(DrawLayout.bytes * batch, "draws"),
-        schedule: scope.buffer(rows.byteLength, "schedule"),
-        targets: scope.buffer(4 * prediction.elements, "targets"),
-        lossPerSample: scope.buffer(4 * batch, "losses"),
-        unusedLabels: scope.buffer(4 * batch, "labels"),
-        log: scope.buffer(LogRecordLayout.bytes * LOG_SLOTS, "log"),
-        lossScale: half ? scope.buffer(LossScaleLayout.bytes, "loss scale") : undefined,
-      };
-      gpu.device.queue.writeBuffer(shared.schedule.buffer, 0, rows);
-      if (shared.lossScale) {
-        gpu.device.queue.writeBuffer(shared.lossScale.buffer, 0, encodeLossScale(initialLossScale(options)));
-      }
-
-      const view = (tensor: Tensor) => compiled.view(tensor);
-      const networkInputs: NetworkInputs = {
-        x: view(inputs.x),
-        timesteps: view(inputs.timesteps),
-        ...(inputs.labels ? { labels: view(inputs.labels) } : {}),
-      };
+      const compiled = scope.own(compileGraph(gpu, g, {
+        bound: new Map([
+          ...bindInputs(inputs, buffers),
+          ...bindParameters(g, weights.parameters.buffer, copy),
+          ...[...bindGradients(g, gradients.buffer)].map(([of, view]) =>
+            [ofParameter.get(of)!, view] as const
+          ),
+        ]),
+        what,
+        target,
+      }));
       const sum = microBatches > 1 ? flat("gradient sum") : gradients;
       const windows = flatWindows(table.elements, gpu.limits.maxStorageBufferBindingSize);
+
+      // Algorithm 1, lines 2 to 5: the gradient of a micro-batch
       const gradientLaunches = [
-        ...copy ? castWeights(gpu, table.elements, weights.parameters.buffer, copy) : [],
-        ...batchLaunches(options, shared, networkInputs),
-        ...compiled.launches.slice(0, forwardNodes).flat(),
-        ...lossLaunches(options, shared, view(prediction), view(seed)),
-        ...compiled.launches.slice(forwardNodes).flat(),
+        ...castFrom(weights.parameters),
+        ...compiled.launches.flat(),
         ...(microBatches > 1 ? windows : []).flatMap((window) =>
           accumulate(window.elements, {
-            step_state: shared.stepState,
+            step_state: buffers.stepState,
             gradients: flatView(gradients, window),
             sum: flatView(sum, window),
           })
@@ -217,39 +157,35 @@ export class TrainingStep {
       ];
       const micro = scope.own(await buildProgram(gpu, gradientLaunches));
 
+      // Algorithm 1, line 5: the gradient descent step
       const health = scope.buffer(HealthLayout.bytes, "health");
       const partials = scope.buffer(normScratchBytes(windows), "norm partials");
-      const { stepState, log, lossScale } = shared;
       const updateLaunches = optimizerLaunches(options, windows, {
-        stepState,
+        ...buffers,
         gradients: sum,
         weights,
         partials,
         health,
-        log,
-        lossScale,
       });
       const update = scope.own(await buildProgram(gpu, updateLaunches));
 
-      // Validation asks the moving average, without dropout, flips or label dropout, and works where training does
-      const forValidation = `validation at batch ${batch}`;
-      const evaluation = scope.own(
-        forwardPass(gpu, config, batch, weights.ema.buffer, forValidation, {
-          spare: compiled.spare,
-          target,
-          precision,
-          copy,
-        }),
-      );
-      const validationLaunches = [
-        ...batchLaunches({ ...options, flip: false, labelDropout: 0 }, shared, evaluation.inputs),
-        ...evaluation.launches,
-        ...lossLaunches(options, shared, evaluation.prediction),
-      ];
+      // Validation asks the moving average, in the memory that training works in
+      const v = new Graph(precision);
+      const validationInputs = recordValidation(v, options, sizes);
+      const evaluation = scope.own(compileGraph(gpu, v, {
+        bound: new Map([
+          ...bindInputs(validationInputs, buffers),
+          ...bindParameters(v, weights.ema.buffer, copy),
+        ]),
+        spare: compiled.spare,
+        what: `validation at batch ${batch}`,
+        target,
+      }));
+      const validationLaunches = [...castFrom(weights.ema), ...evaluation.launches.flat()];
       const validation = scope.own(await buildProgram(gpu, validationLaunches));
       const programs = { micro, update, validation };
       const kernels = digestOf([...gradientLaunches, ...updateLaunches]);
-      return new TrainingStep(gpu, scope, { programs, weights, gradients, health, table, kernels }, shared);
+      return new TrainingStep(gpu, scope, { programs, weights, gradients, health, table, kernels }, buffers);
     });
   }
 
@@ -299,4 +235,29 @@ export class TrainingStep {
       encodeRecord(StepStateLayout, state, this.#encoded),
     );
   }
+}
+
+function createBuffers(
+  gpu: Gpu,
+  scope: ResourceScope,
+  options: StepOptions,
+  tables: ScheduleTables,
+  data: ResidentDataset,
+): StepInputs<BufferView> {
+  const filled = (contents: ArrayBuffer | Float32Array<ArrayBuffer>, label: string): BufferView => {
+    const view = scope.buffer(contents.byteLength, label);
+    gpu.device.queue.writeBuffer(view.buffer, view.offset, contents);
+    return view;
+  };
+  return {
+    stepState: scope.buffer(StepStateLayout.bytes, "step state"),
+    order: scope.buffer(4 * data.count, "order"),
+    images: data.chunks.map(({ images }) => images),
+    imageLabels: data.labels,
+    schedule: filled(encodeScheduleTables(tables), "schedule"),
+    log: scope.buffer(LogRecordLayout.bytes * LOG_SLOTS, "log"),
+    lossScale: options.precision === "float16"
+      ? filled(encodeLossScale(initialLossScale(options)), "loss scale")
+      : undefined,
+  };
 }

@@ -1,12 +1,12 @@
-/** Ten training steps, composed from the same launches as a training step, against PyTorch's. */
+/** Ten training steps, recorded and updated as a training step is but for their given batches, against PyTorch's. */
 import assert from "node:assert/strict";
 import { adamw } from "../../../kernels/adamw.ts";
 import { gradNormScratchBytes } from "../../../kernels/grad_norm.ts";
-import { mse, recordLoss } from "../../../kernels/mse.ts";
 import {
   DrawLayout,
   HealthLayout,
   LogRecordLayout,
+  ScheduleRowLayout,
   StepStateLayout,
 } from "../../../kernels/records/layouts.ts";
 import { encodeRecord } from "../../../kernels/records/record.ts";
@@ -18,6 +18,7 @@ import { buildProgram, runPrograms } from "../../../lib/gpu/program.ts";
 import { readBack } from "../../../lib/gpu/readback.ts";
 import { recordBackward } from "../../../lib/graph/gradients.ts";
 import { Graph } from "../../../lib/graph/graph.ts";
+import { mse, recordLoss } from "../../../lib/graph/training_ops.ts";
 import { unetConfigFromJson } from "../../../lib/model/config.ts";
 import { unet, unetInputs } from "../../../lib/model/unet.ts";
 import { assertClose } from "../../support/close.ts";
@@ -48,41 +49,30 @@ for (const name of ["train_adam", "train_adamw"]) {
     const [batch, channels, height, width] = shape;
 
     const g = new Graph();
-    const inputs = unetInputs(g, unetConfigFromJson(golden.config), batch, true);
-    const output = unet(g, unetConfigFromJson(golden.config), inputs);
+    const config = unetConfigFromJson(golden.config);
+    const inputs = unetInputs(g, config, batch, true);
+    const stepState = inputs.stepState!;
+    const draws = g.input("draws", [1, 1, 1, batch], DrawLayout);
+    const scheduleRows = g.input("schedule", [1, 1, 1, tables.signal.length], ScheduleRowLayout);
+    const targets = g.input("targets", [batch, height, width, channels], "float32");
+    const log = g.input("log", [1, 1, 1, 10], LogRecordLayout);
+    const prediction = unet(g, config, inputs);
+    const operands = { stepState, draws, schedule: scheduleRows, prediction, targets };
+    const loss = mse(g, operands, { gradientScale: 1 });
+    recordLoss(g, { stepState, loss }, log);
     const forwardNodes = g.nodes.length;
-    const seed = g.input("seed", output.shape);
-    const recorded = recordBackward(g, output, seed);
-    const graph = await DeviceGraph.build(gpu, g, { keep: [output], gradients: recorded, forwardNodes });
+    const recorded = recordBackward(g, loss);
+    const graph = await DeviceGraph.build(gpu, g, { keep: [], gradients: recorded, forwardNodes });
     const { gradients, parameters, table: { elements } } = graph;
 
     const scope = new ResourceScope(gpu, name);
     const buffer = (bytes: number, label: string) => scope.buffer(bytes, label);
-    const rows = encodeScheduleTables(tables);
-    const step_state = graph.compiled.view(inputs.stepState!);
-    const draws = buffer(DrawLayout.bytes * batch, "draws");
-    const scheduleRows = buffer(rows.byteLength, "schedule");
-    const targets = buffer(4 * output.elements, "targets");
-    const train_log = buffer(LogRecordLayout.bytes * 10, "log");
+    const step_state = graph.compiled.view(stepState);
+    const train_log = graph.compiled.view(log);
     const health = buffer(HealthLayout.bytes, "health");
     const first_moment = buffer(4 * elements, "first moment");
     const second_moment = buffer(4 * elements, "second moment");
     const ema = buffer(4 * elements, "ema");
-    const loss_per_sample = buffer(4 * batch, "losses");
-    const loss = scope.own(
-      await buildProgram(gpu, [
-        ...mse({ batch, pixels: height * width, channels }, {
-          step_state,
-          draws,
-          schedule: scheduleRows,
-          prediction: graph.compiled.view(output),
-          targets,
-          loss_per_sample,
-          gradient: graph.compiled.view(seed),
-        }),
-        ...recordLoss(batch, { step_state, loss_per_sample, train_log }),
-      ]),
-    );
     const partials = buffer(gradNormScratchBytes(elements), "partials");
     const { beta1, beta2, eps, weightDecay } = options;
     const update = scope.own(
@@ -109,7 +99,7 @@ for (const name of ["train_adam", "train_adamw"]) {
     const weights = goldenWeights(golden.case, graph.table);
     graph.write(parameters, weights);
     graph.write(ema, weights);
-    graph.write(scheduleRows, rows);
+    graph.write(scheduleRows, encodeScheduleTables(tables));
     for (let k = 0; k < 10; k++) {
       const { timesteps, labels, lr } = golden.steps[k];
       const { x_t, noise } = noisedBatch(golden, k);
@@ -137,11 +127,11 @@ for (const name of ["train_adam", "train_adamw"]) {
           emaDecay: options.ema,
         })),
       );
-      runPrograms(gpu, [graph.forward, loss, graph.backward, update]);
+      runPrograms(gpu, [graph.forward, graph.backward, update]);
     }
 
-    const [log, last, ...flat] = await readBack(gpu, [train_log, health, parameters, ema]);
-    const records = decodeLog(log);
+    const [logged, last, ...flat] = await readBack(gpu, [train_log, health, parameters, ema]);
+    const records = decodeLog(logged);
     const of = (what: "loss" | "gradNorm") => Object.values(golden.steps).map((step) => step[what]);
     assertRelative(
       records.map(({ lossSum, count }) => lossSum / count),

@@ -1,0 +1,21 @@
+/**
+ * Checks of operands while a graph is recorded.
+ *
+ * @module
+ */
+import { ShapeError } from "../errors.ts";
+import { type ElementType, type Shape, showShape, showType, type Tensor } from "./tensor.ts";
+
+/** @throws {ShapeError} naming operation, operand and both shapes, unless the operand has this shape */
+export function expectShape(label: string, operand: string, tensor: Tensor, shape: Shape): void {
+  if (tensor.shape.every((size, i) => size === shape[i])) return;
+  throw new ShapeError(
+    `${label}: ${operand} has shape ${showShape(tensor.shape)}, expected ${showShape(shape)}`,
+  );
+}
+
+/** @throws {ShapeError} naming operation, operand and both types, unless the operand has this type */
+export function expectType(label: string, operand: string, tensor: Tensor, type: ElementType): void {
+  if (tensor.type === type) return;
+  throw new ShapeError(`${label}: ${operand} is ${showType(tensor.type)}, expected ${showType(type)}`);
+}

@@ -1,0 +1,193 @@
+/**
+ * Operations that a graph can hold, as types: operands, results and attributes of each.
+ *
+ * @module
+ */
+import type { Tensor } from "./tensor.ts";
+
+/** Attributes of a 2-D convolution; see {@linkcode Operations}. */
+export interface ConvAttributes {
+  readonly kernel: 1 | 3;
+  readonly stride: 1 | 2;
+  /** Zero rows above and zero columns left of the input; below and right as many as the output size asks for. */
+  readonly padding: 0 | 1;
+}
+
+/** Attributes of group normalisation (Wu & He 2018), optionally followed by SiLU. */
+export interface GroupNormAttributes {
+  readonly groups: number;
+  readonly eps: number;
+  readonly silu: boolean;
+}
+
+/** Attributes of multi-head attention. */
+export interface AttentionAttributes {
+  readonly heads: number;
+}
+
+/** Attributes of dropout: `layer` keeps the masks of different layers apart. */
+export interface DropoutAttributes {
+  readonly rate: number;
+  readonly layer: number;
+}
+
+/** Attributes of the sinusoidal timestep embedding, in diffusers' words. */
+export interface TimestepEmbeddingAttributes {
+  readonly flipSinToCos: boolean;
+  readonly frequencyShift: number;
+}
+
+/** Attributes of drawing a batch. */
+export interface DrawBatchAttributes {
+  /** Timesteps `T` of the schedule. */
+  readonly timesteps: number;
+  /** Number of classes, which is also the null label. */
+  readonly classes: number;
+  /** Probability of the null label, 0 to 1. */
+  readonly labelDropout: number;
+  /** Mirror each image with probability 1/2. */
+  readonly flip: boolean;
+}
+
+/** Attributes of the mean squared error. */
+export interface MseAttributes {
+  /** What the gradient is multiplied by: 1 / micro-batches of an optimizer step. */
+  readonly gradientScale: number;
+}
+
+/** Every operation of a forward pass: operands, results and attributes. */
+export interface Operations {
+  conv2d: {
+    in: { x: Tensor; weight: Tensor; bias: Tensor; rowBias?: Tensor; residual?: Tensor };
+    out: { y: Tensor };
+    attributes: ConvAttributes;
+  };
+  groupNorm: {
+    in: { x: Tensor; gamma: Tensor; beta: Tensor };
+    out: { y: Tensor; stats: Tensor };
+    attributes: GroupNormAttributes;
+  };
+  silu: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  attention: {
+    in: { q: Tensor; k: Tensor; v: Tensor };
+    out: { y: Tensor; weights: Tensor };
+    attributes: AttentionAttributes;
+  };
+  upsample: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  concat: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  add: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  dropout: { in: { x: Tensor; stepState: Tensor }; out: { y: Tensor }; attributes: DropoutAttributes };
+  timestepEmbedding: {
+    in: { timesteps: Tensor };
+    out: { y: Tensor };
+    attributes: TimestepEmbeddingAttributes;
+  };
+  embedding: { in: { table: Tensor; labels: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  drawBatch: {
+    in: { stepState: Tensor; order: Tensor; imageLabels: Tensor };
+    out: { draws: Tensor; timesteps: Tensor; labels: Tensor };
+    attributes: DrawBatchAttributes;
+  };
+  qSample: {
+    in: { stepState: Tensor; images: readonly Tensor[]; draws: Tensor; schedule: Tensor };
+    out: { xt: Tensor; targets: Tensor };
+    attributes: Record<never, never>;
+  };
+  mse: {
+    in: { stepState: Tensor; draws: Tensor; schedule: Tensor; prediction: Tensor; targets: Tensor };
+    out: { y: Tensor };
+    attributes: MseAttributes;
+  };
+  recordLoss: {
+    in: { stepState: Tensor; loss: Tensor };
+    out: { log: Tensor };
+    attributes: Record<never, never>;
+  };
+}
+
+/** Operations that give a loss, where a backward pass can start from 1. */
+export type LossKind = "mse";
+
+const LOSSES: Readonly<Record<LossKind, true>> = { mse: true };
+
+/** The operations that backward rules record. `addend` is the gradient so far: the result is `addend + contribution`. */
+export interface BackwardOperations {
+  conv2dBackwardInput: {
+    in: { dy: Tensor; weight: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: ConvAttributes;
+  };
+  conv2dBackwardWeight: {
+    in: { x: Tensor; dy: Tensor };
+    out: { dw: Tensor; db: Tensor };
+    attributes: ConvAttributes;
+  };
+  spatialSum: { in: { dy: Tensor; addend?: Tensor }; out: { dx: Tensor }; attributes: Record<never, never> };
+  groupNormBackward: {
+    in: { x: Tensor; gamma: Tensor; beta: Tensor; stats: Tensor; dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor; dgamma: Tensor; dbeta: Tensor };
+    attributes: GroupNormAttributes;
+  };
+  siluBackward: {
+    in: { x: Tensor; dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: Record<never, never>;
+  };
+  attentionBackward: {
+    in: { q: Tensor; k: Tensor; v: Tensor; weights: Tensor; dy: Tensor };
+    out: { dq: Tensor; dk: Tensor; dv: Tensor };
+    attributes: AttentionAttributes;
+  };
+  upsampleBackward: {
+    in: { dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: Record<never, never>;
+  };
+  sliceChannels: {
+    in: { dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: { readonly first: number };
+  };
+  dropoutBackward: {
+    in: { dy: Tensor; stepState: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: DropoutAttributes;
+  };
+  embeddingBackward: {
+    in: { labels: Tensor; dy: Tensor };
+    out: { dtable: Tensor };
+    attributes: Record<never, never>;
+  };
+  mseBackward: {
+    in: Operations["mse"]["in"] & { lossScale?: Tensor };
+    out: { dx: Tensor };
+    attributes: MseAttributes;
+  };
+}
+
+/** All operations. */
+export type AllOperations = Operations & BackwardOperations;
+
+/** A recorded operation of kind `K`. */
+export type NodeOf<K extends keyof AllOperations> =
+  & { readonly kind: K; readonly label: string }
+  & AllOperations[K];
+
+/** Any recorded operation. */
+export type Node = { [K in keyof AllOperations]: NodeOf<K> }[keyof AllOperations];
+
+/** Whether an operation gives a loss. */
+export function isLoss({ kind }: Node): boolean {
+  return kind in LOSSES;
+}
+
+/** Tensors a node reads. */
+export function inputsOf(node: Node): Tensor[] {
+  const operands: (Tensor | readonly Tensor[] | undefined)[] = Object.values(node.in);
+  return operands.flatMap((operand) => operand ?? []);
+}
+
+/** Tensors a node writes. */
+export function outputsOf(node: Node): Tensor[] {
+  return Object.values(node.out) as Tensor[];
+}

@@ -1,0 +1,114 @@
+/**
+ * Operations of the training objective (Ho et al. 2020, algorithm 1): a batch is drawn and noised, and its loss taken.
+ *
+ * @module
+ */
+import {
+  DrawLayout,
+  LogRecordLayout,
+  ScheduleRowLayout,
+  StepStateLayout,
+} from "../../kernels/records/layouts.ts";
+import { ShapeError } from "../errors.ts";
+import { expectShape, expectType } from "./expect.ts";
+import type { Graph } from "./graph.ts";
+import type { DrawBatchAttributes, MseAttributes, Operations } from "./operations.ts";
+import type { Tensor } from "./tensor.ts";
+
+/**
+ * Draws images, timesteps, flips and labels of a batch (algorithm 1, lines 2 and 3), from the step's number alone.
+ *
+ * @param from the step record; `order` [1,1,1,images], the epoch's image indices; `imageLabels` [1,1,1,images], a byte each
+ * @returns `draws` [1,1,1,N], what was drawn for each sample; `timesteps` and `labels` [1,1,1,N], the network's inputs
+ */
+export function drawBatch(
+  g: Graph,
+  from: Operations["drawBatch"]["in"],
+  batch: number,
+  attributes: DrawBatchAttributes,
+): Operations["drawBatch"]["out"] {
+  const label = g.label("x_0, t (algorithm 1, lines 2 and 3)");
+  expectType(label, "stepState", from.stepState, StepStateLayout);
+  expectType(label, "order", from.order, "uint32");
+  expectType(label, "imageLabels", from.imageLabels, "uint8");
+  const vector = [1, 1, 1, batch] as const;
+  const out = {
+    draws: g.tensor("draws", vector, "activation", false, DrawLayout),
+    timesteps: g.tensor("timesteps", vector, "activation", false, "float32"),
+    labels: g.tensor("labels", vector, "activation", false, "uint32"),
+  };
+  g.record({ kind: "drawBatch", label, in: from, out, attributes });
+  return out;
+}
+
+/**
+ * Noises the drawn images (algorithm 1, line 4): `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (equation 4) with
+ * `eps ~ N(0, I)`, and what the network is to predict, which is `eps` in the paper.
+ *
+ * @param from the step record; `images`, uint8 [1,1,1,.] each, one after the other the images that `draws` counts through;
+ *   `schedule`, a row for each timestep
+ * @param image height, width and channels of an image
+ * @returns `xt` and `targets`, both [N,H,W,C]
+ */
+export function qSample(
+  g: Graph,
+  from: Operations["qSample"]["in"],
+  image: readonly [height: number, width: number, channels: number],
+): Operations["qSample"]["out"] {
+  const label = g.label("x_t (algorithm 1, line 4)");
+  const bytes = image[0] * image[1] * image[2];
+  expectType(label, "stepState", from.stepState, StepStateLayout);
+  expectType(label, "draws", from.draws, DrawLayout);
+  expectType(label, "schedule", from.schedule, ScheduleRowLayout);
+  for (const chunk of from.images) {
+    expectType(label, chunk.name, chunk, "uint8");
+    if (chunk.elements % bytes !== 0) {
+      throw new ShapeError(
+        `${label}: ${chunk.name} has ${chunk.elements} bytes, which are no images of ${bytes}`,
+      );
+    }
+  }
+  const shape = [from.draws.shape[3], ...image] as const;
+  const out = {
+    xt: g.tensor("x_t", shape, "activation", false),
+    targets: g.tensor("targets", shape, "activation", false, "float32"),
+  };
+  g.record({ kind: "qSample", label, in: from, out, attributes: {} });
+  return out;
+}
+
+/**
+ * The training loss of each sample, `weight_t mean((target - prediction)^2)` (equation 14, where the weight is 1; algorithm
+ * 1, line 5). What is differentiated is the mean over the samples of the batch that count.
+ *
+ * @param operands the step record, `draws`, `schedule`, and `prediction` and `targets` [N,H,W,C]
+ * @returns [1,1,1,N]
+ */
+export function mse(g: Graph, operands: Operations["mse"]["in"], attributes: MseAttributes): Tensor {
+  const { stepState, draws, schedule, prediction, targets } = operands;
+  const label = g.label("loss (algorithm 1, line 5)");
+  expectType(label, "stepState", stepState, StepStateLayout);
+  expectType(label, "draws", draws, DrawLayout);
+  expectType(label, "schedule", schedule, ScheduleRowLayout);
+  expectType(label, "targets", targets, "float32");
+  expectShape(label, "targets", targets, prediction.shape);
+  const [batch] = prediction.shape;
+  expectShape(label, "draws", draws, [1, 1, 1, batch]);
+  const y = g.tensor("loss", [1, 1, 1, batch], "activation", prediction.trainable, "float32");
+  g.record({ kind: "mse", label, in: operands, out: { y }, attributes });
+  return y;
+}
+
+/**
+ * Adds the losses of a batch to the step's record in the log.
+ *
+ * @param from the step record, and `loss` of {@linkcode mse}
+ * @param log `LogRecord`s, bound from outside
+ */
+export function recordLoss(g: Graph, from: Operations["recordLoss"]["in"], log: Tensor): void {
+  const label = g.label("loss record");
+  expectType(label, "stepState", from.stepState, StepStateLayout);
+  expectType(label, "loss", from.loss, "float32");
+  expectType(label, "log", log, LogRecordLayout);
+  g.record({ kind: "recordLoss", label, in: from, out: { log }, attributes: {} });
+}

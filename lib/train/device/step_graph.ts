@@ -1,0 +1,169 @@
+/**
+ * The graphs of training: one training step (Ho et al. 2020, algorithm 1, lines 2 to 5), and the loss of a validation batch.
+ *
+ * @module
+ */
+import {
+  LogRecordLayout,
+  LossScaleLayout,
+  ScheduleRowLayout,
+  StepStateLayout,
+} from "../../../kernels/records/layouts.ts";
+import type { BufferView } from "../../gpu/memory.ts";
+import { type Gradients, recordBackward } from "../../graph/gradients.ts";
+import { Graph } from "../../graph/graph.ts";
+import type { ElementType, Tensor } from "../../graph/tensor.ts";
+import { drawBatch, mse, qSample, recordLoss } from "../../graph/training_ops.ts";
+import { classCount, imageSize, type UNetConfig } from "../../model/config.ts";
+import type { Precision } from "../../model/precision.ts";
+import { unet } from "../../model/unet.ts";
+
+/** What is the same for every batch. */
+export interface BatchOptions {
+  readonly config: UNetConfig;
+  /** Images in one micro-batch. */
+  readonly batch: number;
+  /** Micro-batches to one optimizer step. */
+  readonly microBatches: number;
+  /** Probability of training a sample without its class. */
+  readonly labelDropout: number;
+  /** Mirror images with probability 1/2. */
+  readonly flip: boolean;
+  /** How activations lie in memory; default float32. float16 needs `shader-f16`, and scales the loss. */
+  readonly precision?: Precision;
+  /**
+   * Computes most activations a second time for the backward pass instead of keeping them until then (Chen et al. 2016):
+   * they take about half the memory, a step about a tenth more time, and the results have the same bits. Default false.
+   */
+  readonly checkpointActivations?: boolean;
+}
+
+/** Sizes of the data that batches are drawn from. */
+export interface DataSizes {
+  /** Images in each chunk of the resident data set. */
+  readonly chunks: readonly number[];
+  /** Timesteps of the schedule. */
+  readonly timesteps: number;
+}
+
+/** What a step reads and writes besides parameters and gradients: tensors of a graph, or where they lie. */
+export interface StepInputs<T> {
+  /** What changes from step to step. */
+  readonly stepState: T;
+  /** Image indices of the epoch. */
+  readonly order: T;
+  /** Bytes of the images, in chunks. */
+  readonly images: readonly T[];
+  /** Class of each image, one byte each. */
+  readonly imageLabels: T;
+  /** A row per timestep. */
+  readonly schedule: T;
+  /** Written: a record per optimizer step or validation batch. */
+  readonly log: T;
+  /** Where activations are float16. */
+  readonly lossScale: T | undefined;
+}
+
+/** A training step as recorded. */
+export interface TrainingGraph {
+  readonly inputs: StepInputs<Tensor>;
+  readonly ofParameter: Gradients["ofParameter"];
+}
+
+/** Records that the log buffer holds; the CPU must read it at least this often. */
+export const LOG_SLOTS = 256;
+
+/**
+ * Records what computes the gradients of a micro-batch: algorithm 1, lines 2 to 5. The update that ends line 5 follows the
+ * last micro-batch (`optimizer.ts`); lines 1 and 6, the loop, are `lib/train/run.ts`.
+ */
+export function recordTrainingStep(g: Graph, options: BatchOptions, data: DataSizes): TrainingGraph {
+  const inputs = stepInputs(g, options, data);
+  const loss = recordObjective(g, options, inputs, true);
+  const recompute = options.checkpointActivations;
+  const { ofParameter } = recordBackward(g, loss, { seed: inputs.lossScale, recompute });
+  return { inputs, ofParameter };
+}
+
+/** Records the loss of a validation batch: that of training without dropout, flips and label dropout. */
+export function recordValidation(g: Graph, options: BatchOptions, data: DataSizes): StepInputs<Tensor> {
+  const inputs = stepInputs(g, options, data);
+  recordObjective(g, options, inputs, false);
+  return inputs;
+}
+
+function recordObjective(
+  g: Graph,
+  options: BatchOptions,
+  inputs: StepInputs<Tensor>,
+  training: boolean,
+): Tensor {
+  const { config, batch, microBatches } = options;
+  const { stepState, order, images, imageLabels, schedule, log } = inputs;
+  const { labelDropout, flip } = training ? options : { labelDropout: 0, flip: false };
+  const given = { timesteps: schedule.elements, classes: classCount(config), labelDropout, flip };
+
+  // Algorithm 1, line 2: x_0 ~ q(x_0); line 3: t ~ Uniform({1, ..., T}), counted from 0 here
+  const { draws, timesteps, labels } = drawBatch(g, { stepState, order, imageLabels }, batch, given);
+
+  // Algorithm 1, line 4: eps ~ N(0, I); x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps (equation 4)
+  const image = [...imageSize(config), config.inChannels] as const;
+  const { xt: x, targets } = qSample(g, { stepState, images, draws, schedule }, image);
+
+  // Algorithm 1, line 5: || eps - eps_theta(x_t, t) ||^2 (equation 14), the target and its weight as the schedule has them
+  const prediction = unet(g, config, {
+    x,
+    timesteps,
+    ...config.numClassEmbeds === null ? {} : { labels },
+    ...training ? { stepState } : {},
+  });
+  const loss = mse(g, { stepState, draws, schedule, prediction, targets }, {
+    gradientScale: 1 / microBatches,
+  });
+  recordLoss(g, { stepState, loss }, log);
+  return loss;
+}
+
+function stepInputs(
+  g: Graph,
+  { config, precision }: BatchOptions,
+  { chunks, timesteps }: DataSizes,
+): StepInputs<Tensor> {
+  const vector = (name: string, length: number, type: ElementType) => g.input(name, [1, 1, 1, length], type);
+  const [height, width] = imageSize(config);
+  const imageBytes = height * width * config.inChannels;
+  const count = chunks.reduce((sum, images) => sum + images, 0);
+  return {
+    stepState: vector("step state", 1, StepStateLayout),
+    order: vector("order", count, "uint32"),
+    images: chunks.map((images, i) => vector(`images, chunk ${i}`, images * imageBytes, "uint8")),
+    imageLabels: vector("image labels", count, "uint8"),
+    schedule: vector("schedule", timesteps, ScheduleRowLayout),
+    log: vector("log", LOG_SLOTS, LogRecordLayout),
+    lossScale: precision === "float16" ? vector("loss scale", 1, LossScaleLayout) : undefined,
+  };
+}
+
+/** Pairs the inputs of a graph with where they lie. */
+export function bindInputs(
+  tensors: StepInputs<Tensor>,
+  views: StepInputs<BufferView>,
+): [Tensor, BufferView][] {
+  const { images, lossScale, ...single } = tensors;
+  const keys = Object.keys(single) as (keyof typeof single)[];
+  return [
+    ...keys.map((key): [Tensor, BufferView] => [single[key], views[key]]),
+    ...images.map((chunk, i): [Tensor, BufferView] => [chunk, views.images[i]]),
+    ...lossScale && views.lossScale ? [[lossScale, views.lossScale] as [Tensor, BufferView]] : [],
+  ];
+}
+
+/** The graph of a training step on data of any size, which makes no difference to the tuner. */
+export function trainingGraph(
+  options: Pick<BatchOptions, "config" | "batch" | "precision" | "checkpointActivations">,
+): Graph {
+  const g = new Graph(options.precision);
+  const batch = { ...options, microBatches: 1, labelDropout: 0, flip: false };
+  recordTrainingStep(g, batch, { chunks: [1], timesteps: 1 });
+  return g;
+}

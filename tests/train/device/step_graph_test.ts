@@ -1,0 +1,80 @@
+/** The recorded training step and the recorded validation batch, without a device. */
+import assert from "node:assert/strict";
+import { LossScaleLayout } from "../../../kernels/records/layouts.ts";
+import { Graph } from "../../../lib/graph/graph.ts";
+import { inputsOf, type Node, type NodeOf } from "../../../lib/graph/operations.ts";
+import {
+  type BatchOptions,
+  recordTrainingStep,
+  recordValidation,
+} from "../../../lib/train/device/step_graph.ts";
+import { microNetwork } from "../../support/train/micro.ts";
+
+const config = microNetwork({ numClassEmbeds: 3, dropout: 0.1 });
+const options: BatchOptions = { config, batch: 4, microBatches: 2, labelDropout: 0.1, flip: true };
+const data = { chunks: [5, 2], timesteps: 100 };
+
+function recorded(
+  given: Partial<BatchOptions>,
+  record: typeof recordTrainingStep | typeof recordValidation,
+): Graph {
+  const g = new Graph(given.precision);
+  record(g, { ...options, ...given }, data);
+  return g;
+}
+
+function only<K extends Node["kind"]>(g: Graph, kind: K): NodeOf<K> {
+  const nodes = g.nodes.filter((node) => node.kind === kind);
+  assert.equal(nodes.length, 1, `${nodes.length} nodes of ${kind}`);
+  return nodes[0] as unknown as NodeOf<K>;
+}
+
+Deno.test("a training step draws, noises, predicts, takes the loss, and then its gradient", () => {
+  const g = recorded({}, recordTrainingStep);
+  const kinds = g.nodes.map(({ kind }) => kind);
+  assert.deepEqual(kinds.slice(0, 2), ["drawBatch", "qSample"]);
+  const loss = kinds.indexOf("mse");
+  assert.deepEqual(kinds.slice(loss, loss + 3), ["mse", "recordLoss", "mseBackward"]);
+  assert.ok(kinds.slice(0, loss).every((kind) => !kind.endsWith("Backward")));
+  assert.ok(kinds.slice(0, loss).includes("dropout"));
+
+  assert.deepEqual(only(g, "drawBatch").attributes, {
+    timesteps: 100,
+    classes: 2,
+    labelDropout: 0.1,
+    flip: true,
+  });
+  assert.equal(only(g, "mseBackward").attributes.gradientScale, 1 / 2);
+});
+
+Deno.test("the loss compares the prediction with what the noised batch is to give", () => {
+  const g = recorded({}, recordTrainingStep);
+  const { xt, targets } = only(g, "qSample").out;
+  const { in: operands } = only(g, "mse");
+  assert.equal(operands.targets, targets);
+  const readers = g.nodes.filter((node) => inputsOf(node).includes(xt)).map(({ kind }) => kind);
+  assert.deepEqual(readers, ["conv2d", "conv2dBackwardWeight"]);
+});
+
+Deno.test("the gradient is multiplied by the loss scale in float16, and by nothing in float32", () => {
+  const { lossScale: none } = only(recorded({}, recordTrainingStep), "mseBackward").in;
+  assert.equal(none, undefined);
+  const { lossScale } = only(recorded({ precision: "float16" }, recordTrainingStep), "mseBackward").in;
+  assert.equal(lossScale?.type, LossScaleLayout);
+});
+
+Deno.test("validation takes the loss of training without dropout, flips, label dropout or a gradient", () => {
+  const g = recorded({}, recordValidation);
+  const kinds = new Set(g.nodes.map(({ kind }) => kind));
+  assert.ok(!kinds.has("dropout"));
+  assert.ok(![...kinds].some((kind) => kind.endsWith("Backward")));
+  const { labelDropout, flip } = only(g, "drawBatch").attributes;
+  assert.deepEqual([labelDropout, flip], [0, false]);
+  assert.equal(g.nodes.at(-1)!.kind, "recordLoss");
+});
+
+Deno.test("a network without classes is trained without labels", () => {
+  const g = recorded({ config: microNetwork({ numClassEmbeds: null }) }, recordTrainingStep);
+  const { labels } = only(g, "drawBatch").out;
+  assert.ok(g.nodes.every((node) => !inputsOf(node).includes(labels)));
+});
