@@ -81,11 +81,12 @@ export class NoiseSchedule {
    * The schedule that a diffusers `scheduler_config.json` describes. Absent fields take diffusers' defaults, which are
    * not always the paper's (`variance_type` is `fixed_small` there).
    *
-   * @param json the parsed file, of a `DDPMScheduler` or a `DDIMScheduler`
-   * @throws {ConfigError} naming the field that is unknown, unsupported or out of its range
+   * @param json the parsed file, of any scheduler whose forward process is given by betas
+   * @param onNote told what the file says that is ignored: fields without a meaning here, another scheduler's sampler
+   * @throws {ConfigError} naming the field that is unsupported or out of its range
    */
-  static fromDiffusers(json: unknown): NoiseSchedule {
-    return new NoiseSchedule(parseScheduleConfig(json));
+  static fromDiffusers(json: unknown, onNote?: (note: string) => void): NoiseSchedule {
+    return new NoiseSchedule(parseScheduleConfig(json, onNote));
   }
 
   /** The content of a `scheduler_config.json` that diffusers' `DDPMScheduler` (and `DDIMScheduler`) loads. */

@@ -93,18 +93,56 @@ const fields: { readonly [K in keyof ScheduleConfig]: Field } = {
   setAlphaToOne: choice("set_alpha_to_one", true, [true, false]),
 };
 
-/** Fields of diffusers that are understood only at the one value that switches their feature off. */
+/** Features of diffusers' schedulers that are not supported, and the value that switches each off. */
 const switchedOff: Readonly<Record<string, unknown>> = {
   trained_betas: null,
   thresholding: false,
   rescale_betas_zero_snr: false,
 };
 
-/** Fields of diffusers that say nothing once `thresholding` is off. */
+/** Likewise, of schedulers other than DDPM's and DDIM's; not written, since those two would not know it. */
+const flowMatching: Readonly<Record<string, unknown>> = { use_flow_sigmas: false };
+
+/** Fields that have no effect once `thresholding` is off. */
 const withoutEffect: readonly string[] = ["dynamic_thresholding_ratio", "sample_max_value"];
 
+/** What old diffusers had in place of `prediction_type`. */
+const PREDICT_EPSILON = "predict_epsilon";
+
+/** Schedulers whose samplers are also here. */
+const ownSchedulers: readonly string[] = [
+  "DDPMScheduler",
+  "DDIMScheduler",
+  "DDPMParallelScheduler",
+  "DDIMParallelScheduler",
+];
+
+const stableDiffusion = { beta_start: 0.00085, beta_end: 0.012 };
+
+/** Other schedulers of the same forward process, which differ in how they sample; and where their defaults differ. */
+const otherSchedulers: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  DDIMInverseScheduler: {},
+  DEISMultistepScheduler: {},
+  DPMSolverMultistepScheduler: {},
+  DPMSolverMultistepInverseScheduler: {},
+  DPMSolverSDEScheduler: stableDiffusion,
+  DPMSolverSinglestepScheduler: {},
+  EulerAncestralDiscreteScheduler: {},
+  EulerDiscreteScheduler: {},
+  HeunDiscreteScheduler: stableDiffusion,
+  KDPM2AncestralDiscreteScheduler: stableDiffusion,
+  KDPM2DiscreteScheduler: stableDiffusion,
+  LCMScheduler: { ...stableDiffusion, beta_schedule: "scaled_linear" },
+  LMSDiscreteScheduler: {},
+  PNDMScheduler: {},
+  RePaintScheduler: {},
+  SASolverScheduler: {},
+  TCDScheduler: { ...stableDiffusion, beta_schedule: "scaled_linear" },
+  UniPCMultistepScheduler: {},
+};
+
 const names = Object.keys(fields) as (keyof ScheduleConfig)[];
-const schedulerClasses = ["DDPMScheduler", "DDIMScheduler"];
+const diffusersNames = new Set(names.map((name) => fields[name].diffusersName));
 
 /**
  * Checks every field of a configuration.
@@ -125,43 +163,80 @@ export function checkSchedule(config: ScheduleConfig): void {
 }
 
 /**
- * Reads a parsed `scheduler_config.json`.
+ * Reads a parsed `scheduler_config.json` as diffusers' `DDPMScheduler.from_config` does: of any scheduler that has the
+ * same forward process, absent fields taking defaults and unknown ones ignored.
  *
  * @param json what `JSON.parse` gave
- * @throws {ConfigError} naming the field, in diffusers' spelling, that is unknown, unsupported or out of its range
+ * @param onNote told what was ignored that a reader of the file might count on
+ * @throws {ConfigError} naming the field, in diffusers' spelling, that is unsupported or out of its range
  */
-export function parseScheduleConfig(json: unknown): ScheduleConfig {
+export function parseScheduleConfig(
+  json: unknown,
+  onNote: (note: string) => void = () => {},
+): ScheduleConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new ConfigError("scheduler_config", json, "a JSON object");
   }
   const source = json as Record<string, unknown>;
-  if (!schedulerClasses.includes(source._class_name as string)) {
-    throw new ConfigError(
-      "_class_name",
-      source._class_name,
-      schedulerClasses.map((name) => `"${name}"`).join(" or "),
-    );
+  const defaults = schedulerDefaults(source._class_name);
+  for (const [name, off] of Object.entries({ ...switchedOff, ...flowMatching })) {
+    const value = source[name] ?? off;
+    if (value !== off) throw new ConfigError(name, value, `${off} (nothing else is supported)`);
   }
-  const known = new Set([...names.map((name) => fields[name].diffusersName), ...withoutEffect]);
-  for (const [name, value] of Object.entries(source)) {
-    if (Object.hasOwn(switchedOff, name)) {
-      if (value !== switchedOff[name]) {
-        throw new ConfigError(name, value, `${switchedOff[name]} (nothing else is supported)`);
-      }
-    } else if (!known.has(name) && !name.startsWith("_")) {
-      throw new ConfigError(name, value, `no such field; the known ones are ${[...known].join(", ")}`);
-    }
-  }
+  const given: Record<string, unknown> = { ...source, prediction_type: predictionType(source) };
   const entries = names.map((name) => {
     const { diffusersName, diffusersDefault } = fields[name];
-    return [name, Object.hasOwn(source, diffusersName) ? source[diffusersName] : diffusersDefault];
+    const value = given[diffusersName];
+    // In Python null is false where a switch is expected.
+    if (value === null && typeof diffusersDefault === "boolean") return [name, false];
+    return [name, value ?? defaults[diffusersName] ?? diffusersDefault];
   });
   const config = Object.fromEntries(entries) as ScheduleConfig;
   for (const name of names) {
     const { accepts, diffusersName, allowed } = fields[name];
     if (!accepts(config[name], config)) throw new ConfigError(diffusersName, config[name], allowed);
   }
+  noteIgnored(source, onNote);
   return config;
+}
+
+/**
+ * What a scheduler assumes where that is not what `DDPMScheduler` assumes.
+ * @throws {ConfigError} for a scheduler of another forward process
+ */
+function schedulerDefaults(className: unknown): Readonly<Record<string, unknown>> {
+  if (className === undefined || ownSchedulers.includes(className as string)) return {};
+  if (typeof className === "string" && Object.hasOwn(otherSchedulers, className)) {
+    return otherSchedulers[className];
+  }
+  const all = [...ownSchedulers, ...Object.keys(otherSchedulers)];
+  throw new ConfigError("_class_name", className, `a scheduler with a schedule of betas (${all.join(", ")})`);
+}
+
+/**
+ * The prediction type, which old diffusers stated as `predict_epsilon`.
+ * @throws {ConfigError} where the two contradict each other
+ */
+function predictionType(source: Readonly<Record<string, unknown>>): unknown {
+  const { prediction_type: type, [PREDICT_EPSILON]: epsilon } = source;
+  if (epsilon !== false) return type;
+  if (type === "epsilon") {
+    throw new ConfigError(PREDICT_EPSILON, epsilon, 'true or no value beside prediction_type "epsilon"');
+  }
+  return type ?? "sample";
+}
+
+function noteIgnored(source: Readonly<Record<string, unknown>>, onNote: (note: string) => void): void {
+  const className = String(source._class_name ?? ownSchedulers[0]);
+  if (!ownSchedulers.includes(className)) {
+    onNote(`the noise schedule is that of its ${className}, the sampler one of this project's own`);
+    return; // whose fields are that sampler's
+  }
+  const known = [...Object.keys({ ...switchedOff, ...flowMatching }), ...withoutEffect, PREDICT_EPSILON];
+  const ignored = Object.keys(source).filter((name) =>
+    source[name] !== null && !name.startsWith("_") && !diffusersNames.has(name) && !known.includes(name)
+  );
+  if (ignored.length > 0) onNote(`fields without a meaning here are ignored: ${ignored.join(", ")}`);
 }
 
 /** The content of the `scheduler_config.json` of a configuration, fields in alphabetical order as diffusers writes them. */

@@ -123,7 +123,9 @@ Deno.test("the public checkpoint's scheduler_config.json is read, absent fields 
 
 Deno.test("what is not supported is refused by the name that the file gives it", () => {
   const wrong: [string, unknown][] = [
-    ["_class_name", "PNDMScheduler"],
+    ["_class_name", "FlowMatchEulerDiscreteScheduler"],
+    ["_class_name", "toString"],
+    ["_class_name", null],
     ["beta_schedule", "sigmoid"],
     ["beta_start", 0],
     ["beta_end", 1],
@@ -137,12 +139,10 @@ Deno.test("what is not supported is refused by the name that the file gives it",
     ["clip_sample", 1],
     ["clip_sample_range", 0],
     ["clip_sample_range", "1"],
-    ["set_alpha_to_one", null],
     ["trained_betas", [0.1, 0.2]],
     ["thresholding", true],
     ["rescale_betas_zero_snr", true],
-    ["hasOwnProperty", 1],
-    ["new_feature", 3],
+    ["use_flow_sigmas", true],
   ];
   for (const [field, value] of wrong) {
     assert.throws(
@@ -152,6 +152,57 @@ Deno.test("what is not supported is refused by the name that the file gives it",
     );
   }
   for (const json of [null, [], "x", 3]) assert.throws(() => NoiseSchedule.fromDiffusers(json), ConfigError);
+});
+
+/** The schedule of a file of a scheduler, and what was noted about it. */
+function read(json: Record<string, unknown>) {
+  const notes: string[] = [];
+  const { config } = NoiseSchedule.fromDiffusers(json, (note) => void notes.push(note));
+  return { config, notes };
+}
+
+Deno.test("fields that other versions of diffusers wrote are ignored, those with a value with a note", () => {
+  const plain = read({ _class_name: "DDPMScheduler" });
+  assert.deepEqual(plain.notes, []);
+  const left = { timestep_values: null, predict_epsilon: true, tensor_format: null, sample_max_value: 1 };
+  assert.deepEqual(read({ _class_name: "DDPMScheduler", ...left }), plain);
+  const { config, notes } = read({ _class_name: "DDIMScheduler", skip_prk_steps: true, hasOwnProperty: 1 });
+  assert.deepEqual(config, plain.config);
+  assert.deepEqual(notes, ["fields without a meaning here are ignored: skip_prk_steps, hasOwnProperty"]);
+});
+
+Deno.test("null means the default, and off for a switch", () => {
+  const nulls = { beta_start: null, beta_schedule: null, prediction_type: null, variance_type: null };
+  assert.deepEqual(read({ _class_name: "DDPMScheduler", ...nulls }), read({ _class_name: "DDPMScheduler" }));
+  const { config } = read({ _class_name: "DDIMScheduler", clip_sample: null, set_alpha_to_one: null });
+  assert.deepEqual([config.clipSample, config.setAlphaToOne], [false, false]);
+});
+
+Deno.test("predict_epsilon false means that the image is predicted, and must not be contradicted", () => {
+  const old = { _class_name: "DDPMScheduler", predict_epsilon: false };
+  assert.equal(read(old).config.predictionType, "sample");
+  assert.equal(read({ ...old, prediction_type: "v_prediction" }).config.predictionType, "v_prediction");
+  assert.throws(
+    () => read({ ...old, prediction_type: "epsilon" }),
+    (error) => error instanceof ConfigError && error.field === "predict_epsilon",
+  );
+});
+
+Deno.test("other schedulers give their noise schedule, with a note that their sampler is not used", () => {
+  const { config, notes } = read({
+    _class_name: "PNDMScheduler",
+    beta_end: 0.01,
+    prediction_type: "v_prediction",
+    skip_prk_steps: true,
+    steps_offset: 1,
+  });
+  assert.deepEqual([config.betaEnd, config.predictionType, config.stepsOffset], [0.01, "v_prediction", 1]);
+  assert.deepEqual(notes, [
+    "the noise schedule is that of its PNDMScheduler, the sampler one of this project's own",
+  ]);
+  const heun = read({ _class_name: "HeunDiscreteScheduler" }).config;
+  assert.deepEqual([heun.betaStart, heun.betaEnd], [0.00085, 0.012]);
+  assert.equal(read({ _class_name: "LCMScheduler" }).config.betaSchedule, "scaled_linear");
 });
 
 Deno.test("the constructor refuses wrong options by their own names", () => {
