@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { ConfigError, ShapeError } from "../../lib/errors.ts";
 import {
   applyStep,
+  defaultSteps,
+  mostSteps,
   planSampling,
   type SamplerName,
   type SamplerOptions,
@@ -196,11 +198,45 @@ Deno.test("options out of range are refused by name", () => {
       `${field} of ${sampler} with ${JSON.stringify(options)}`,
     );
   }
-  assert.throws(
-    () => planSampling("ddim", new NoiseSchedule({ stepsOffset: 1 }), { steps: 1000 }),
-    (error) =>
-      error instanceof ConfigError && error.field === "stepsOffset" && /at most 0/.test(error.message),
+});
+
+Deno.test("steps that the offset pushes beyond the schedule are refused, naming those that fit", () => {
+  const message = (schedule: NoiseSchedule, steps: number): string => {
+    try {
+      planSampling("ddim", schedule, { steps });
+      return "";
+    } catch (error) {
+      assert.ok(error instanceof ConfigError && error.field === "steps");
+      return error.allowed;
+    }
+  };
+  const one = new NoiseSchedule({ stepsOffset: 1 });
+  assert.equal(
+    message(one, 1000),
+    "a whole number from 1 to 999, since the model's steps_offset is 1",
   );
+  const ten = new NoiseSchedule({ stepsOffset: 10 });
+  assert.equal(message(ten, 498), "495 or 501, the nearest that the model's steps_offset allows");
+  assert.deepEqual([mostSteps(one), mostSteps(ten), mostSteps(ten, 498)], [999, 990, 495]);
+  for (const schedule of [one, ten, new NoiseSchedule({ stepsOffset: 999 })]) {
+    for (let steps = 1; steps <= 1000; steps++) {
+      const fits = (steps - 1) * Math.floor(1000 / steps) + schedule.config.stepsOffset < 1000;
+      assert.equal(message(schedule, steps) === "", fits, `${steps} steps`);
+    }
+  }
+});
+
+Deno.test("by default ddpm takes every step that the schedule has room for, ddim 50 or fewer", () => {
+  const defaults = (options: object) => {
+    const schedule = new NoiseSchedule(options);
+    return (["ddpm", "ddim"] as const).map((sampler) => defaultSteps(sampler, schedule));
+  };
+  assert.deepEqual(defaults({}), [1000, 50]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 4000 }), [4000, 50]);
+  assert.deepEqual(defaults({ stepsOffset: 1 }), [999, 50]);
+  assert.deepEqual(defaults({ stepsOffset: 1, timestepSpacing: "trailing" }), [1000, 50]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 50, stepsOffset: 1 }), [49, 49]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 2, stepsOffset: 1 }), [1, 1]);
 });
 
 Deno.test("applyStep works in place and refuses lengths that differ and noise that is missing", () => {

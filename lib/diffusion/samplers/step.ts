@@ -90,32 +90,60 @@ export function estimates(schedule: NoiseSchedule, timestep: number): Estimates 
  *
  * @param schedule says the spacing, the offset and `numTrainTimesteps`
  * @param steps how many, 1 to `numTrainTimesteps`
- * @throws {ConfigError} if `steps` is out of range, or the schedule's offset pushes the first timestep beyond the last
+ * @throws {ConfigError} as {@linkcode checkSteps}
  */
 export function timesteps(schedule: NoiseSchedule, steps: number): number[] {
-  const { numTrainTimesteps: total, timestepSpacing, stepsOffset } = schedule.config;
-  if (!Number.isInteger(steps) || steps < 1 || steps > total) {
-    throw new ConfigError("steps", steps, `an integer from 1 to ${total}`);
+  checkSteps(schedule, steps);
+  return Array.from({ length: steps }, (_, i) => timestepAt(schedule, steps, steps - 1 - i));
+}
+
+/** Timestep `i` of `steps`, counted from the least noise. */
+function timestepAt({ config }: NoiseSchedule, steps: number, i: number): number {
+  const { numTrainTimesteps: total, timestepSpacing, stepsOffset } = config;
+  switch (timestepSpacing) {
+    case "leading":
+      return i * Math.floor(total / steps) + stepsOffset;
+    case "trailing":
+      // NumPy's arange multiplies this rounded difference, which decides ties as diffusers does.
+      return roundHalfToEven(total + (steps - 1 - i) * (total - total / steps - total)) - 1;
+    case "linspace":
+      return steps === 1 ? 0 : roundHalfToEven(i * ((total - 1) / (steps - 1)));
   }
-  const ascending = Array.from({ length: steps }, (_, i) => {
-    switch (timestepSpacing) {
-      case "leading":
-        return i * Math.floor(total / steps) + stepsOffset;
-      case "trailing":
-        // NumPy's arange multiplies this rounded difference, which decides ties as diffusers does.
-        return roundHalfToEven(total + (steps - 1 - i) * (total - total / steps - total)) - 1;
-      case "linspace":
-        return steps === 1 ? 0 : roundHalfToEven(i * ((total - 1) / (steps - 1)));
-    }
-  });
-  if (ascending[steps - 1] >= total) {
-    throw new ConfigError(
-      "stepsOffset",
-      stepsOffset,
-      `at most ${total - 1 - ascending[steps - 1] + stepsOffset} with ${steps} steps`,
-    );
+}
+
+/** Whether the offset leaves the first timestep visited within the schedule; diffusers reads past the tables' end. */
+function stepsFit(schedule: NoiseSchedule, steps: number): boolean {
+  return timestepAt(schedule, steps, steps - 1) < schedule.config.numTrainTimesteps;
+}
+
+/**
+ * The largest number of steps that a schedule allows.
+ *
+ * @param limit at most so many, 1 or more; default `numTrainTimesteps`
+ */
+export function mostSteps(schedule: NoiseSchedule, limit: number = Infinity): number {
+  let steps = Math.min(limit, schedule.config.numTrainTimesteps);
+  while (!stepsFit(schedule, steps)) steps--; // 1 always fits: the offset itself is a timestep
+  return steps;
+}
+
+/**
+ * Checks a number of steps.
+ *
+ * @throws {ConfigError} naming the largest number, or where `steps_offset` rules out just this one, its neighbours
+ */
+export function checkSteps(schedule: NoiseSchedule, steps: number): void {
+  const most = mostSteps(schedule);
+  const { numTrainTimesteps, stepsOffset } = schedule.config;
+  if (!Number.isSafeInteger(steps) || steps < 1 || steps > most) {
+    const why = most < numTrainTimesteps ? `, since the model's steps_offset is ${stepsOffset}` : "";
+    throw new ConfigError("steps", steps, `a whole number from 1 to ${most}${why}`);
   }
-  return ascending.reverse();
+  if (stepsFit(schedule, steps)) return;
+  let above = steps + 1;
+  while (!stepsFit(schedule, above)) above++;
+  const nearest = `${mostSteps(schedule, steps)} or ${above}`;
+  throw new ConfigError("steps", steps, `${nearest}, the nearest that the model's steps_offset allows`);
 }
 
 /**
