@@ -110,22 +110,31 @@ export function groupNormBackward<B>(
   ];
 }
 
+/** The fewest columns of four channels that hold whole groups. */
+function unitOf(groupSize: number): number {
+  return groupSize % 4 === 0 ? groupSize / 4 : groupSize % 2 === 0 ? groupSize / 2 : groupSize;
+}
+
+/** Why groups of channels cannot be normalised, if they cannot. */
+export function groupNormFault(channels: number, groups: number): string | undefined {
+  const groupSize = channels / groups;
+  if (!Number.isInteger(groupSize)) return `${groups} groups do not divide ${channels} channels`;
+  const least = Math.min(Math.ceil(channels / 4), unitOf(groupSize));
+  return least <= MAX_BLOCK
+    ? undefined
+    : `groups of ${groupSize} channels need ${4 * least} channels in a workgroup, ${
+      4 * MAX_BLOCK
+    } are allowed`;
+}
+
 function planOf(shape: GroupNormShape) {
   const { batch, spatial, channels, groups, eps, silu } = shape;
+  const fault = groupNormFault(channels, groups);
+  if (fault !== undefined) throw new RangeError(`group_norm: ${fault}`);
   const group_size = channels / groups;
-  if (!Number.isInteger(group_size)) {
-    throw new RangeError(`group_norm: ${groups} groups do not divide ${channels} channels`);
-  }
   const columns = Math.ceil(channels / 4);
-  // The fewest columns that hold whole groups.
-  const unit = group_size % 4 === 0 ? group_size / 4 : group_size % 2 === 0 ? group_size / 2 : group_size;
+  const unit = unitOf(group_size);
   const least = Math.min(columns, unit);
-  if (least > MAX_BLOCK) {
-    throw new RangeError(
-      `group_norm: groups of ${group_size} channels need ${4 * least} channels in a workgroup, ` +
-        `${4 * MAX_BLOCK} are allowed`,
-    );
-  }
   const widen = (wanted: number) => Math.min(columns, unit * Math.max(1, Math.floor(wanted / unit)));
   const { block, rows, lanes, runs } = shape.path === "subgroup"
     ? softwareLayout({ batch, spatial, columns, least }, widen)

@@ -30,7 +30,7 @@ export class ConfigError extends DenoiseError {
    * @param allowed what is allowed, as it reads after "expected"
    */
   constructor(field: string, value: unknown, allowed: string) {
-    super(`${field}: expected ${allowed}, got ${show(value)}`);
+    super(`${field}: expected ${allowed}, got ${showValue(value)}`);
     this.field = field;
     this.value = value;
     this.allowed = allowed;
@@ -67,6 +67,15 @@ export class TrainingError extends DenoiseError {
   override name = "TrainingError";
 }
 
-function show(value: unknown): string {
-  return typeof value === "string" ? JSON.stringify(value) : String(value);
+/** Entries of a list, and lists within lists, that a message shows. */
+const SHOWN_ENTRIES = 8;
+const SHOWN_DEPTH = 2;
+
+/** A value of any kind, short enough for a message: a file may hold lists nested deeper than a stack. */
+export function showValue(value: unknown, depth: number = SHOWN_DEPTH): string {
+  if (typeof value === "string") return JSON.stringify(value);
+  if (!Array.isArray(value)) return String(value);
+  if (depth === 0) return "[…]";
+  const shown = value.slice(0, SHOWN_ENTRIES).map((item) => showValue(item, depth - 1));
+  return `[${[...shown, ...(value.length > SHOWN_ENTRIES ? ["…"] : [])].join(", ")}]`;
 }

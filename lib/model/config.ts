@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { groupNormFault } from "../../kernels/group_norm.ts";
 import { ConfigError } from "../errors.ts";
 
 /** Blocks on the way down; `AttnDownBlock2D` has attention after each residual block. */
@@ -93,6 +94,12 @@ export function unetConfig(options: UNetOptions): UNetConfig {
         channels,
         `multiples of norm_num_groups (${config.normNumGroups})`,
       );
+    }
+  }
+  for (const channels of normalisedChannels(config)) {
+    const fault = groupNormFault(channels, config.normNumGroups);
+    if (fault !== undefined) {
+      throw new ConfigError("norm_num_groups", config.normNumGroups, `smaller groups: ${fault}`);
     }
   }
   if (config.blockOutChannels[0] % 2 !== 0) {
@@ -245,6 +252,25 @@ export function unetConfigToJson(config: UNetConfig): Record<string, unknown> {
     time_embedding_type: "positional",
     up_block_types: config.upBlockTypes,
   };
+}
+
+/** Channels of everything that group normalisation sees: the levels, and on the way up those joined with a skip. */
+function normalisedChannels({ blockOutChannels: channels, layersPerBlock }: UNetConfig): Set<number> {
+  const last = channels.length - 1;
+  const skips = [channels[0]];
+  channels.forEach((width, level) => {
+    for (let block = 0; block < layersPerBlock; block++) skips.push(width);
+    if (level < last) skips.push(width);
+  });
+  const seen = new Set<number>(channels);
+  let width = channels[last];
+  for (let level = last; level >= 0; level--) {
+    for (let block = 0; block <= layersPerBlock; block++) {
+      seen.add(width + skips.pop()!);
+      width = channels[level];
+    }
+  }
+  return seen;
 }
 
 /** Whether a level, or the middle below the last level, has attention. */

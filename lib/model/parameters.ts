@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, ConfigError } from "../errors.ts";
 import { BINDING_ALIGNMENT } from "../gpu/memory.ts";
 import type { Parameter } from "../graph/graph.ts";
 import { elementBytes, paddedChannels, showShape } from "../graph/tensor.ts";
@@ -16,6 +16,9 @@ export interface HostTensor {
   readonly data: Float32Array;
 }
 
+/** Largest flat buffer: 4 GiB in float32, the most that WebGPU can bind. */
+const MAX_ELEMENTS = 2 ** 30;
+
 /** Where each parameter lies in the flat buffer. */
 export class ParameterTable {
   readonly parameters: readonly Parameter[];
@@ -25,6 +28,11 @@ export class ParameterTable {
   readonly count: number;
   readonly #offsets: number[] = [];
 
+  /**
+   * Lays parameters out one after the other.
+   *
+   * @throws {ConfigError} for more of them than a buffer can hold
+   */
   constructor(parameters: readonly Parameter[]) {
     this.parameters = parameters;
     // What an offset must be a multiple of, so that the range can be bound: also in the float16 copy, where there is one.
@@ -37,6 +45,11 @@ export class ParameterTable {
     }
     this.elements = elements;
     this.count = parameters.reduce((sum, { shape }) => sum + product(shape), 0);
+    if (elements > MAX_ELEMENTS) {
+      const allowed =
+        `a network of at most ${MAX_ELEMENTS} parameters; fewer block_out_channels or layers_per_block`;
+      throw new ConfigError("parameters", this.count, allowed);
+    }
   }
 
   /** First element of parameter `index`. */

@@ -13,9 +13,11 @@ import {
   DenoiseError,
   DeviceError,
   ShapeError,
+  showValue,
   TrainingError,
 } from "../../lib/errors.ts";
 import type { Precision } from "../../lib/model/precision.ts";
+import type { DrawDefaults } from "../../lib/sampling/request.ts";
 import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
 import type { EngineImage, EngineTurn, Pixels, ServedModel } from "./engine.ts";
 
@@ -26,6 +28,7 @@ export type Command =
     readonly type: "start";
     readonly path: string;
     readonly rows: number;
+    readonly defaults: DrawDefaults;
     readonly precision: Precision;
     readonly tune: TuneMode;
   }
@@ -108,7 +111,7 @@ export function errorRecord(error: unknown): ErrorRecord {
   if (!(error instanceof ConfigError)) return { name, message, stack };
   const { field, value, allowed } = error;
   // A value may be anything, and not everything can be sent.
-  return { name, message, stack, field, value: Object(value) === value ? String(value) : value, allowed };
+  return { name, message, stack, field, value: Object(value) === value ? showValue(value) : value, allowed };
 }
 
 /** An error as it was before it was sent: message, stack and, for those of this package, class. */

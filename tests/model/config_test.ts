@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ConfigError } from "../../lib/errors.ts";
+import { ConfigError, showValue } from "../../lib/errors.ts";
 import {
   classCount,
   imageSize,
@@ -90,6 +90,13 @@ Deno.test("only levels with attention need channels that the heads divide", () =
   assert.equal(unetConfigFromJson({ ...json, ...plain }).attentionHeadDim, 64);
 });
 
+/** A list in a list, so many times. */
+function nested(depth: number): unknown {
+  let value: unknown[] = [];
+  for (let i = 1; i < depth; i++) value = [value];
+  return value;
+}
+
 const refused: [field: string, value: unknown, allowed?: RegExp][] = [
   ["_class_name", "UNet2DConditionModel", /"UNet2DModel"/],
   ["act_fn", "gelu", /"silu" or "swish"/],
@@ -109,6 +116,9 @@ const refused: [field: string, value: unknown, allowed?: RegExp][] = [
   ["sample_size", null, /a number or \[height, width\]/],
   ["sample_size", [32], /a number or \[height, width\]/],
   ["sample_size", [32, "32"], /an integer from 1/],
+  ["sample_size", nested(200_000), /a number or \[height, width\], got \[\[\[…\]\]\]$/],
+  ["sample_size", [nested(200_000), 8], /an integer from 1/],
+  ["block_out_channels", [nested(200_000)], /an integer from 1/],
   ["sample_size", 30, /a multiple of 8, since 4 levels halve it 3 times/],
   ["sample_size", 0],
   ["in_channels", 0, /an integer from 1 to 64/],
@@ -140,7 +150,7 @@ const refused: [field: string, value: unknown, allowed?: RegExp][] = [
 ];
 
 for (const [field, value, allowed = /expected/] of refused) {
-  Deno.test(`refused by name, with what is allowed: ${field} ${JSON.stringify(value)}`, () => {
+  Deno.test(`refused by name, with what is allowed: ${field} ${showValue(value)}`, () => {
     assert.throws(() => unetConfigFromJson({ ...reference, [field]: value }), (error) => {
       assert.ok(error instanceof ConfigError);
       assert.equal(error.field, field);
@@ -149,6 +159,20 @@ for (const [field, value, allowed = /expected/] of refused) {
     });
   });
 }
+
+Deno.test("groups wider than a workgroup are refused, also where a skip connection makes them so", () => {
+  const wide = (channels: number) => ({
+    ...reference,
+    ...{ norm_num_groups: 1, attention_head_dim: 8, block_out_channels: Array(4).fill(channels) },
+  });
+  assert.equal(unetConfigFromJson(wide(512)).normNumGroups, 1);
+  assert.throws(() => unetConfigFromJson(wide(516)), {
+    name: "ConfigError",
+    message:
+      "norm_num_groups: expected smaller groups: groups of 1032 channels need 1032 channels in a workgroup, " +
+      "1024 are allowed, got 1",
+  });
+});
 
 Deno.test("an odd first level is refused, because the timestep embedding takes sines and cosines by halves", () => {
   const json = { ...reference, norm_num_groups: 5, block_out_channels: [15, 20, 20, 20] };

@@ -121,7 +121,14 @@ function picture(id: number, step: number): { id: number; step: number; pixels: 
 }
 
 /** What a worker is sent first where nothing else is asked for. */
-const START = { type: "start", path: "/models/one", rows: 6, precision: "float32", tune: "auto" } as const;
+const START = {
+  type: "start",
+  path: "/models/one",
+  rows: 6,
+  defaults: {},
+  precision: "float32",
+  tune: "auto",
+} as const;
 
 Deno.test("the model comes across with its schedule", async () => {
   const { engine } = await start();
@@ -152,7 +159,7 @@ Deno.test("errors come across with class, message and stack", () => {
     "act_fn",
     "gelu",
   ]);
-  assert.equal((across(new ConfigError("size", [1, 2], "a number")) as ConfigError).value, "1,2");
+  assert.equal((across(new ConfigError("size", [1, 2], "a number")) as ConfigError).value, "[1, 2]");
   const bug = across(new TypeError("x is undefined"));
   assert.deepEqual([bug.name, bug.message, bug.constructor], ["TypeError", "x is undefined", Error]);
   assert.equal(across("a string").message, "a string");
