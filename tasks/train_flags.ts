@@ -10,6 +10,7 @@ import {
   PROCESS_SETTINGS,
   type ProcessSettings,
 } from "../lib/train/options.ts";
+import { decodeText } from "../lib/files/stand_in.ts";
 import { pickGiven } from "../lib/train/setting.ts";
 import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../lib/train/settings_table.ts";
 import { type FlagNames, TaskCommand, text } from "./terminal/cli.ts";
@@ -108,7 +109,7 @@ async function readNetwork(path: string): Promise<UNetConfig> {
 async function readJson(path: string): Promise<Record<string, unknown>> {
   let value: unknown;
   try {
-    value = JSON.parse(await Deno.readTextFile(path));
+    value = JSON.parse(decodeText(await Deno.readFile(path)));
   } catch (error) {
     throw new ConfigError("--config", path, `a JSON file (${(error as Error).message})`);
   }

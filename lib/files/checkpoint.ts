@@ -42,6 +42,7 @@ import {
   writeDirectoryDurable,
   writeDurable,
 } from "./durable.ts";
+import { jsonDigests } from "./json_digests.ts";
 import { type LoadOptions, toWeights } from "./pipeline.ts";
 import { decodeWeights, encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
@@ -121,10 +122,10 @@ export async function saveCheckpoint(
     [MODEL_INDEX, encodeJson(checkpoint.modelIndex, MODEL_INDEX)],
     [SCHEDULER_CONFIG, encodeJson(checkpoint.schedulerConfig, SCHEDULER_CONFIG)],
     [UNET_CONFIG, encodeJson(checkpoint.unetConfig, UNET_CONFIG)],
-    [UNET_WEIGHTS, encodeWeights(checkpoint.ema)],
-    [TRAINER_TENSORS, encodeWeights(checkpoint.trainerTensors)],
-    [TRAINER, encodeJson(checkpoint.trainer, TRAINER)],
   ]);
+  files.set(UNET_WEIGHTS, encodeWeights(checkpoint.ema, jsonDigests(files)));
+  files.set(TRAINER_TENSORS, encodeWeights(checkpoint.trainerTensors));
+  files.set(TRAINER, encodeJson(checkpoint.trainer, TRAINER));
   files.set(MANIFEST, manifestOf(step, files));
 
   for (const part of ["", "scheduler", "unet"]) await removeLeftovers(join(runDir, part));

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { PREVIOUS_SUFFIX } from "./durable.ts";
+import { decodeText, describeStandIn } from "./stand_in.ts";
 import { decodeWeights } from "./weights.ts";
 
 /** Folder of a run's checkpoints. */
@@ -173,9 +174,11 @@ export function encodeJson(value: object, name: string): Uint8Array<ArrayBuffer>
 export function parseJson(bytes: Uint8Array, path: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = JSON.parse(decodeText(bytes));
   } catch (error) {
-    throw new CheckpointError(`${path}: not JSON: ${(error as Error).message}`);
+    throw new CheckpointError(
+      `${path}: ${describeStandIn(bytes) ?? `not JSON: ${(error as Error).message}`}`,
+    );
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new CheckpointError(`${path}: not a JSON object`);

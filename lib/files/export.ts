@@ -15,6 +15,7 @@ import {
 } from "./checkpoint_files.ts";
 import { type Precision, PRECISIONS } from "../model/precision.ts";
 import { writeDirectoryDurable } from "./durable.ts";
+import { jsonDigests } from "./json_digests.ts";
 import { type LoadOptions, loadPipeline } from "./pipeline.ts";
 import { encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
@@ -60,7 +61,7 @@ export async function exportModel(
   const json = { [MODEL_INDEX]: modelIndex, [SCHEDULER_CONFIG]: schedulerConfig, [UNET_CONFIG]: unetConfig };
   for (const [name, value] of Object.entries(json)) if (value) files.set(name, encodeJson(value, name));
   const stored = precision === "float16" ? toHalf(tensors, join(path, UNET_WEIGHTS)) : tensors;
-  files.set(UNET_WEIGHTS, encodeWeights(stored));
+  files.set(UNET_WEIGHTS, encodeWeights(stored, jsonDigests(files)));
   await writeDirectoryDurable(out, files, options);
   const sum = (counts: Iterable<number>) => [...counts].reduce((total, count) => total + count, 0);
   return {

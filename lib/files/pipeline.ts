@@ -5,7 +5,9 @@
  */
 import { basename, dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
+import { checkJsonDigests } from "./json_digests.ts";
 import { type SafeTensor, toFloat32 } from "./safetensors.ts";
+import { findWeights } from "./weight_files.ts";
 import {
   type Files,
   firstWhole,
@@ -35,17 +37,21 @@ export interface Pipeline {
   tensors: Map<string, WeightTensor<ArrayBuffer>>;
   /** The weight file's free-text metadata. */
   metadata: Record<string, string>;
+  /** Whether the weights carry digests, as those that this project wrote do. */
+  verified: boolean;
 }
 
 /** Options of loading. */
 export interface LoadOptions {
-  /** Told when something is damaged and what is used in its place; `console.warn` if not given. */
+  /**
+   * Told when something is damaged or missing, and what is used or assumed in its place; `console.warn` if not given.
+   */
   onWarning?: (message: string) => void;
 }
 
 /**
  * Reads a model from a run directory, a diffusers pipeline directory (`unet/`, `scheduler/`), or a directory with
- * `config.json` and `diffusion_pytorch_model.safetensors`. Where a run's model is damaged, its newest checkpoint that
+ * `config.json` and `diffusion_pytorch_model.safetensors`, which may also be in parts or a variant such as fp16. Where a run's model is damaged, its newest checkpoint that
  * is whole takes its place, with a warning.
  *
  * @throws {CheckpointError} naming the file and, where there is one, the tensor
@@ -55,7 +61,7 @@ export async function loadPipeline(
   { onWarning = console.warn }: LoadOptions = {},
 ): Promise<Pipeline> {
   try {
-    return await loadDirectory(directory);
+    return await loadDirectory(directory, onWarning);
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
     const checkpoints = await listCheckpoints(directory);
@@ -82,59 +88,74 @@ export function toWeights(
 }
 
 async function loadFromCheckpoint({ path }: { path: string }): Promise<Pipeline> {
-  return assemble(path, await readVerified(path, PIPELINE_FILES), (name) => join(path, name));
+  const files = await readVerified(path, PIPELINE_FILES);
+  const weights = new Map([[join(path, UNET_WEIGHTS), files.get(UNET_WEIGHTS)!]]);
+  return assemble(path, files, weights, (name) => join(path, name));
 }
 
-async function loadDirectory(directory: string): Promise<Pipeline> {
-  const entries = await namesIn(directory);
+async function loadDirectory(directory: string, onWarning: (message: string) => void): Promise<Pipeline> {
+  const inParts = (await namesIn(directory)).has("unet");
   // A network alone has all its files at the top, as the hub's older pipelines do.
-  const pathOf = (name: string) => join(directory, entries.has("unet") ? name : basename(name));
-  await requireSafetensors(pathOf(UNET_WEIGHTS));
+  const pathOf = (name: string) => join(directory, inParts ? name : basename(name));
+  const network = dirname(pathOf(UNET_WEIGHTS));
+  const weights: Files = new Map();
+  for (const path of await findWeights(network, await namesIn(network))) {
+    weights.set(path, await readBytes(path));
+  }
   const files: Files = new Map();
-  for (const name of PIPELINE_FILES) {
+  for (const name of JSON_FILES) {
     const path = pathOf(name);
-    const optional = name === MODEL_INDEX || name === SCHEDULER_CONFIG;
-    if (!optional || (await namesIn(dirname(path))).has(basename(path))) {
+    if (name === UNET_CONFIG || (await namesIn(dirname(path))).has(basename(path))) {
       files.set(name, await readBytes(path));
     }
   }
-  return assemble(directory, files, pathOf);
-}
-
-function assemble(path: string, files: Files, pathOf: (name: string) => string): Pipeline {
-  const json = (name: string) => parseJson(files.get(name)!, pathOf(name));
-  const optional = (name: string) => files.has(name) ? json(name) : null;
-  const { tensors, metadata } = decodeWeights(files.get(UNET_WEIGHTS)!, pathOf(UNET_WEIGHTS));
-  return {
-    path,
-    unetConfig: json(UNET_CONFIG),
-    schedulerConfig: optional(SCHEDULER_CONFIG),
-    modelIndex: optional(MODEL_INDEX),
-    tensors: toWeights(tensors, pathOf(UNET_WEIGHTS)),
-    metadata,
-  };
-}
-
-/** Says what to do about the forms that are not read: pickles, which can run code, and files in parts. */
-async function requireSafetensors(path: string): Promise<void> {
-  const directory = dirname(path);
-  const names = await namesIn(directory);
-  const name = basename(path);
-  if (names.has(name)) return;
-  const stem = name.replace(/\.safetensors$/, "");
-  const other = [...names].filter((each) => each.startsWith(stem)).sort();
-  if (other.length === 0) {
-    throw new CheckpointError(
-      `${directory}: no model here: expected ${name} beside config.json, here or in a directory unet`,
-    );
+  const pipeline = assemble(directory, files, weights, pathOf);
+  if (inParts && !pipeline.modelIndex) {
+    onWarning(`${directory} has no ${MODEL_INDEX}, which would name the pipeline's parts and classes`);
   }
-  throw new CheckpointError(
-    `${directory}: expected ${name}, found only ${other.join(", ")}; convert it with Python's diffusers: ` +
-      `UNet2DModel.from_pretrained(${JSON.stringify(directory)}).save_pretrained(${
-        JSON.stringify(directory)
-      }, ` +
-      `max_shard_size="100GB")`,
+  return pipeline;
+}
+
+const JSON_FILES = PIPELINE_FILES.filter((name) => name.endsWith(".json"));
+
+/**
+ * Puts a model together from its files.
+ *
+ * @param files the JSON files that there are, by path in the model's directory
+ * @param weights the parts of the weights, by their paths
+ */
+function assemble(
+  path: string,
+  files: Files,
+  weights: Files,
+  pathOf: (name: string) => string,
+): Pipeline {
+  const json = new Map(
+    JSON_FILES.filter((name) => files.has(name)).map((
+      name,
+    ) => [name, parseJson(files.get(name)!, pathOf(name))]),
   );
+  const pipeline: Pipeline = {
+    path,
+    unetConfig: json.get(UNET_CONFIG)!,
+    schedulerConfig: json.get(SCHEDULER_CONFIG) ?? null,
+    modelIndex: json.get(MODEL_INDEX) ?? null,
+    tensors: new Map(),
+    metadata: {},
+    verified: true,
+  };
+  for (const [source, bytes] of weights) {
+    const { tensors, metadata, verified } = decodeWeights(bytes, source);
+    Object.assign(pipeline.metadata, checkJsonDigests(metadata, json, pathOf, source));
+    for (const [name, tensor] of toWeights(tensors, source)) {
+      if (pipeline.tensors.has(name)) {
+        throw new CheckpointError(`${source}: tensor ${JSON.stringify(name)} is in another part, too`);
+      }
+      pipeline.tensors.set(name, tensor);
+    }
+    pipeline.verified &&= verified;
+  }
+  return pipeline;
 }
 
 async function namesIn(directory: string): Promise<Set<string>> {

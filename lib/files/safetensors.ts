@@ -16,6 +16,7 @@
  * @module
  */
 import { CheckpointError } from "../errors.ts";
+import { describeStandIn } from "./stand_in.ts";
 
 /** The typed array that holds each dtype. The 16-bit floats are kept as their bits: see {@linkcode toFloat32}. */
 export interface TypedArrays<B extends ArrayBufferLike = ArrayBufferLike> {
@@ -142,6 +143,8 @@ export function decodeSafetensors(bytes: Uint8Array<ArrayBuffer>, source: string
   const fail = (what: string): never => {
     throw new CheckpointError(`${source}: ${what}`);
   };
+  const standIn = describeStandIn(bytes);
+  if (standIn !== undefined) fail(standIn);
   if (bytes.length < 8) fail(`not a safetensors file: ${bytes.length} bytes, at least 8 are needed`);
   const headerBytes = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   if (headerBytes > MAX_HEADER_BYTES) {

@@ -34,9 +34,13 @@ const DIGESTS_KEY = "denoise.sha256";
 /**
  * A safetensors file with a digest of each tensor.
  *
+ * @param metadata further free text
  * @throws {CheckpointError} if a tensor's data does not fit its shape
  */
-export function encodeWeights(tensors: ReadonlyMap<string, StateTensor>): Uint8Array<ArrayBuffer> {
+export function encodeWeights(
+  tensors: ReadonlyMap<string, StateTensor>,
+  metadata: Record<string, string> = {},
+): Uint8Array<ArrayBuffer> {
   const typed = new Map<string, SafeTensor>();
   const digests: [string, string][] = [];
   for (const [name, { shape, data }] of tensors) {
@@ -45,7 +49,11 @@ export function encodeWeights(tensors: ReadonlyMap<string, StateTensor>): Uint8A
     digests.push([name, digest(tensor)]);
   }
   // "format" is what diffusers looks for.
-  return encodeSafetensors(typed, { format: "pt", [DIGESTS_KEY]: JSON.stringify(digests.sort()) });
+  return encodeSafetensors(typed, {
+    ...metadata,
+    format: "pt",
+    [DIGESTS_KEY]: JSON.stringify(digests.sort()),
+  });
 }
 
 function toSafeTensor(shape: number[], data: StateTensor["data"]): SafeTensor {
@@ -55,13 +63,19 @@ function toSafeTensor(shape: number[], data: StateTensor["data"]): SafeTensor {
   return { dtype: "F16", shape, data: new Uint16Array(data.buffer, data.byteOffset, data.length) };
 }
 
+/** A weight file as it was read. */
+export interface WeightFile extends SafetensorsFile {
+  /** Whether it carries digests, as the files of this project do. */
+  verified: boolean;
+}
+
 /**
  * Reads a safetensors file from anywhere; one with digests is checked against them.
  *
  * @param source the file's name, for messages
  * @throws {CheckpointError} naming the file and, where there is one, the tensor
  */
-export function decodeWeights(bytes: Uint8Array<ArrayBuffer>, source: string): SafetensorsFile {
+export function decodeWeights(bytes: Uint8Array<ArrayBuffer>, source: string): WeightFile {
   const file = decodeSafetensors(bytes, source);
   const { [DIGESTS_KEY]: text, ...metadata } = file.metadata;
   if (text !== undefined) {
@@ -77,7 +91,7 @@ export function decodeWeights(bytes: Uint8Array<ArrayBuffer>, source: string): S
       }
     }
   }
-  return { tensors: file.tensors, metadata };
+  return { tensors: file.tensors, metadata, verified: text !== undefined };
 }
 
 function digest({ dtype, shape, data }: SafeTensor): string {

@@ -5,13 +5,13 @@ import { join } from "node:path";
 const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
 
 /** Runs `body` with a new directory that is gone afterwards; `onDisk` for one that can be flushed to a disk. */
-export async function inTemporaryDirectory(
-  body: (directory: string) => Promise<void>,
+export async function inTemporaryDirectory<T>(
+  body: (directory: string) => Promise<T>,
   { onDisk = false } = {},
-): Promise<void> {
+): Promise<T> {
   const directory = await Deno.makeTempDir({ prefix: "denoise-test-", dir: onDisk ? undefined : MEMORY });
   try {
-    await body(directory);
+    return await body(directory);
   } finally {
     await Deno.remove(directory, { recursive: true });
   }

@@ -1,0 +1,81 @@
+/**
+ * Digests of a model's JSON files, kept beside its weights: a changed digit in a noise schedule would otherwise change
+ * every image and nothing would tell.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { CheckpointError } from "../errors.ts";
+
+/** Key of the digests in the weight file's metadata. */
+const JSON_DIGESTS_KEY = "denoise.json.sha256";
+
+type Metadata = Record<string, string>;
+
+/**
+ * Metadata for a model's weights that ties them to its JSON files.
+ *
+ * @param files contents by path in the model's directory; only the JSON files among them count
+ */
+export function jsonDigests(files: ReadonlyMap<string, Uint8Array>): Metadata {
+  const digests = [...files].filter(([name]) => name.endsWith(".json"))
+    .map(([name, bytes]) => [name, digest(parse(bytes))]);
+  return { [JSON_DIGESTS_KEY]: JSON.stringify(Object.fromEntries(digests.sort())) };
+}
+
+/**
+ * Compares a model's JSON files with the digests in its weights' metadata. Formatting and the order of keys do not count.
+ *
+ * Files that are not there are the reader's to judge.
+ *
+ * @param metadata the weight file's; without digests, as in files of others, nothing is checked
+ * @param files parsed contents by path in the model's directory
+ * @param pathOf a file's path, for messages
+ * @param source the weight file's path, for messages
+ * @returns the metadata without the digests
+ * @throws {CheckpointError} naming the file that differs
+ */
+export function checkJsonDigests(
+  metadata: Metadata,
+  files: ReadonlyMap<string, unknown>,
+  pathOf: (name: string) => string,
+  source: string,
+): Metadata {
+  const { [JSON_DIGESTS_KEY]: saved = "{}", ...rest } = metadata;
+  for (const [name, expected] of Object.entries(parseDigests(saved, source))) {
+    if (!files.has(name) || digest(files.get(name)) === expected) continue;
+    throw new CheckpointError(
+      `${pathOf(name)} is damaged or was changed: its SHA-256 is not the one saved in ${source}`,
+    );
+  }
+  return rest;
+}
+
+function parseDigests(text: string, source: string): Record<string, unknown> {
+  try {
+    return Object(JSON.parse(text));
+  } catch {
+    throw new CheckpointError(`${source}: the digests of JSON files in its metadata are damaged`);
+  }
+}
+
+function parse(bytes: Uint8Array): unknown {
+  return JSON.parse(new TextDecoder().decode(bytes));
+}
+
+function digest(value: unknown): string | undefined {
+  try {
+    return createHash("sha256").update(canonical(value)).digest("hex");
+  } catch (error) {
+    if (error instanceof RangeError) return undefined; // nested deeper than the stack: nothing that was saved
+    throw error;
+  }
+}
+
+/** JSON without white space, keys in ascending order. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, item) => {
+    if (typeof item !== "object" || item === null || Array.isArray(item)) return item;
+    return Object.fromEntries(Object.entries(item).sort(([a], [b]) => a < b ? -1 : 1));
+  });
+}
