@@ -41,6 +41,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
     path: settings.model,
     rows: settings.maxBatch,
     onWarning: (message) => log.warn(message),
+    defaults: { sampler: settings.sampler, steps: settings.steps, guidance: settings.guidance },
     precision: settings.precision,
     tune: settings.tune,
     onTuning: ({ adapter, done, total, finished }) => {

@@ -5,6 +5,7 @@
  */
 import type { Precision } from "../lib/model/precision.ts";
 import type { TuneMode } from "../lib/tuning/tuning.ts";
+import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import type { SamplerName } from "../mod.ts";
 
 /** Settings of a server; `deno task serve --help` says what each means. */
@@ -65,7 +66,7 @@ export const settingRanges = {
   queue: [0, 100_000],
   timeout: [0.1, 86_400],
   grace: [0, 86_400],
-  steps: [1, 1000],
+  steps: [1, MAX_TIMESTEPS],
   guidance: [0, 100],
   maxImages: [1, 4096],
 } as const satisfies { readonly [K in keyof ServerSettings]?: readonly [number, number] };

@@ -14,10 +14,11 @@ import {
   type Trajectory,
   type UNetConfig,
 } from "../mod.ts";
+import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
-import { DEFAULT_STEPS, drawSettings, resolveClass } from "../lib/sampling/request.ts";
+import { DEFAULT_STEPS, planDraw, resolveClass } from "../lib/sampling/request.ts";
 import { shownSteps } from "../lib/sampling/illustrate.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
@@ -70,17 +71,21 @@ function readFlags(args: string[]): Flags {
       value: text(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })
-    .flag("--class <NAME>", "class name or number; all for a row per class; none for no class", {
-      value: text(),
-      defaultText: "all, or none where the model knows no classes",
-    })
+    .flag(
+      "--class <NAME>",
+      "class name or number; all for a row per class; any for one that the seed chooses; none for no class",
+      {
+        value: text(),
+        defaultText: "all, or none where the model knows no classes",
+      },
+    )
     .flag("--count <N>", "images a class", {
       value: integer(1, 4096),
       unit: "images",
       defaultText: "8 of one class, 1 each of several",
     })
     .flag("--steps <N>", "network evaluations an image", {
-      value: integer(1, 1000),
+      value: integer(1, MAX_TIMESTEPS),
       unit: "steps",
       defaultText: `${DEFAULT_STEPS}; with --sampler ddpm all of the model's`,
     })
@@ -88,7 +93,7 @@ function readFlags(args: string[]): Flags {
     .flag("--eta <F>", "DDIM's noise, 0 none to 1 as much as DDPM", { value: number(0, 1), defaultText: "0" })
     .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
       value: number(0, 100),
-      defaultText: "2, or 1 without a class",
+      defaultText: '2, or 1 without a class or where the model knows no "no class"',
     })
     .flag(
       "--seed <N>",
@@ -128,7 +133,7 @@ function choices(flag: string | undefined, model: DDPM): ClassChoice[] {
   const { classes } = model;
   if (flag === undefined) return classes.length > 0 ? [...classes] : [null];
   if (flag.toLowerCase() === "all" && classes.length > 0) return [...classes];
-  resolveClass(flag, model, classes.length > 0 ? ["all", "none"] : ["none"]);
+  resolveClass(flag, model, classes.length > 0 ? ["all"] : []);
   return [flag];
 }
 
@@ -209,7 +214,7 @@ async function drawWithFrames(
   request: Request & { readonly batch: number },
 ): Promise<{ images: Images; frames: Images[] }> {
   const { batch } = request;
-  const moments = shownSteps(GIF_FRAMES, drawSettings(request, model).steps);
+  const moments = shownSteps(GIF_FRAMES, planDraw(request, model).steps);
   const { class: rows, count, seed = 0, onStep } = request;
   const each = rows.flatMap((row) => Array.from({ length: count }, () => row));
   const batches = Math.ceil(each.length / batch);
@@ -256,7 +261,7 @@ async function main(args: string[]): Promise<void> {
       ...{ class: rows, count, steps, sampler, eta, guidance, seed, batch },
       onStep: progress(report, `drawing ${counted(total, "image")}, steps`),
     };
-    const settings = drawSettings(request, model);
+    const settings = planDraw(request, model);
     planSampling(sampler, model.schedule, settings);
     const how = model.precision === "float16" ? " in float16" : "";
     report.line(`model ${model.path} on ${model.adapter}${how}`);

@@ -7,7 +7,7 @@
 import { ConfigError } from "../errors.ts";
 import { ddimSteps } from "./samplers/ddim.ts";
 import { ddpmSteps } from "./samplers/ddpm.ts";
-import { mostSteps, type SamplerOptions, type SamplerStep } from "./samplers/step.ts";
+import type { SamplerOptions, SamplerStep } from "./samplers/step.ts";
 import type { NoiseSchedule } from "./schedule.ts";
 
 export { applyStep, checkSteps, mostSteps, type SamplerOptions, type SamplerStep } from "./samplers/step.ts";
@@ -21,14 +21,6 @@ const planners: Readonly<
   ddpm: ddpmSteps,
   ddim: ddimSteps,
 };
-
-/** Default number of steps of a sampler that needs few. */
-const FEW_STEPS = 50;
-
-/** Steps where nothing is said: for `ddpm` as many as the schedule allows, for the others 50 or as many as it allows. */
-export function defaultSteps(sampler: SamplerName, schedule: NoiseSchedule): number {
-  return mostSteps(schedule, sampler === "ddpm" ? undefined : FEW_STEPS);
-}
 
 /** The names of the samplers, as {@link planSampling} takes them. */
 export const samplerNames: readonly SamplerName[] = Object.keys(planners) as SamplerName[];

@@ -13,7 +13,7 @@ import {
   toDiffusersConfig,
 } from "./schedule_config.ts";
 
-export { defaultSchedule } from "./schedule_config.ts";
+export { defaultSchedule, MAX_TIMESTEPS } from "./schedule_config.ts";
 export type {
   BetaSchedule,
   PredictionType,

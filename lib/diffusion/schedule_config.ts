@@ -15,9 +15,12 @@ export type PredictionType = "epsilon" | "sample" | "v_prediction";
 /** Which timesteps a sampler of fewer steps visits (Lin et al. 2024, table 2). */
 export type TimestepSpacing = "leading" | "trailing" | "linspace";
 
+/** Largest number of timesteps of a schedule. */
+export const MAX_TIMESTEPS = 100_000;
+
 /** A noise schedule and what goes with it when sampling; the fields are diffusers', in camel case. */
 export interface ScheduleConfig {
-  /** Number of timesteps `T` of the forward process, 2 to 100,000. */
+  /** Number of timesteps `T` of the forward process, 2 to {@linkcode MAX_TIMESTEPS}. */
   readonly numTrainTimesteps: number;
   /** `beta` of the first timestep, above 0; unused by `squaredcos_cap_v2`. */
   readonly betaStart: number;
@@ -66,8 +69,8 @@ interface Field {
 
 const fields: { readonly [K in keyof ScheduleConfig]: Field } = {
   numTrainTimesteps: {
-    ...field("num_train_timesteps", 1000, "an integer from 2 to 100000"),
-    accepts: (value) => isInteger(value, 2, 100_000),
+    ...field("num_train_timesteps", 1000, `an integer from 2 to ${MAX_TIMESTEPS}`),
+    accepts: (value) => isInteger(value, 2, MAX_TIMESTEPS),
   },
   betaStart: {
     ...field("beta_start", 1e-4, "a number above 0 and below 1"),

@@ -1,5 +1,5 @@
 /**
- * A batch of RGB images, and the ways to look at it: single images, enlargements, labelled grids, PNG files.
+ * A batch of RGB images (grey ones have equal channels), and the ways to look at it: single images, enlargements, labelled grids, PNG files.
  *
  * @module
  */
@@ -70,7 +70,8 @@ export class Images {
    * Images from a network's output: -1 is black, 1 is white, `byte = (x + 1) * 127.5`, clamped to 0..255 and rounded
    * to the nearest whole number, a half to the even one (as NumPy's `round`, which diffusers uses).
    *
-   * @param data `[count, height, width, 3]`, nominally in [-1, 1]
+   * @param data `[count, height, width, 3]`, or `[count, height, width, 1]` for grey, which becomes RGB of equal channels;
+   *   nominally in [-1, 1]
    * @param count how many images
    * @param height of each image in pixels
    * @param width of each image in pixels
@@ -85,12 +86,15 @@ export class Images {
     width: number,
     metadata?: readonly ImageMetadata[],
   ): Images {
-    checkLength("data.length", data.length, count, height, width);
+    const grey = data.length === count * height * width;
+    if (!grey) checkLength("data.length", data.length, count, height, width);
     // A clamped array clamps and rounds just so; a NaN would quietly turn black.
-    const bytes = new Uint8ClampedArray(data.length);
+    const bytes = new Uint8ClampedArray(count * height * width * CHANNELS);
+    const copies = grey ? CHANNELS : 1;
     for (let i = 0; i < data.length; i++) {
       if (!Number.isFinite(data[i])) throw new ConfigError(`data[${i}]`, data[i], "a finite number");
-      bytes[i] = (data[i] + 1) * 127.5;
+      const value = (data[i] + 1) * 127.5;
+      for (let copy = 0; copy < copies; copy++) bytes[copies * i + copy] = value;
     }
     return new Images(new Uint8Array(bytes.buffer), count, height, width, metadata);
   }

@@ -3,16 +3,24 @@
  *
  * @module
  */
-import { type DrawSettings, drawSettings, type GenerateOptions } from "./request.ts";
+import { type DrawPlan, type GenerateOptions, hasNullClass, planDraw } from "./request.ts";
+import { imageMetadata } from "./metadata.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
-import { type Drawn, type DrawOptions, Generator, generatorRows, type ImageRequest } from "./generator.ts";
+import {
+  type Drawn,
+  type DrawOptions,
+  Generator,
+  type GeneratorOptions,
+  generatorRows,
+  type ImageRequest,
+} from "./generator.ts";
 import { batchSizes, RunningBatch } from "./running_batch.ts";
 import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { createBuffer, destroyBuffer } from "../gpu/memory.ts";
-import { type ImageMetadata, Images } from "../image/images.ts";
+import { Images } from "../image/images.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
 import { recordForward } from "../model/network.ts";
 import { checkPrecision, type Precision } from "../model/precision.ts";
@@ -130,7 +138,7 @@ export class DDPM {
    * @throws {DeviceError} where the device cannot hold the batch, or the model was closed
    */
   async generate(options: GenerateOptions = {}): Promise<Images> {
-    const settings = drawSettings(options, this);
+    const settings = planDraw(options, this);
     const { steps, sampler, eta, guidance, seed, labels } = settings;
     const plan = planSampling(sampler, this.schedule, { steps, eta });
     const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
@@ -149,7 +157,7 @@ export class DDPM {
    * @throws {DeviceError} where the device cannot hold the images, or the model was closed
    */
   async trajectory(options: GenerateOptions, frames: number | readonly number[]): Promise<Trajectory> {
-    const settings = drawSettings(options, this);
+    const settings = planDraw(options, this);
     const { steps, sampler, eta, guidance, guided, seed, labels } = settings;
     const plan = planSampling(sampler, this.schedule, { steps, eta });
     const previewAt = keptSteps(frames, steps);
@@ -200,25 +208,17 @@ export class DDPM {
   }
 
   /** What every batch is made for. */
-  get #network(): { config: UNetConfig; weights: GPUBuffer; precision: Precision } {
-    return { config: this.config, weights: this.#weights, precision: this.precision };
+  get #network(): Pick<GeneratorOptions, "config" | "weights" | "precision" | "nullClass"> {
+    const { config, precision } = this;
+    return { config, weights: this.#weights, precision, nullClass: hasNullClass(this) };
   }
 
   /** Images with what is known of each. */
-  #finished(data: Float32Array, settings: DrawSettings): Images {
-    const { labels, seed, sampler, steps, eta, guidance } = settings;
+  #finished(data: Float32Array, plan: DrawPlan): Images {
     const [height, width] = imageSize(this.config);
-    const metadata = labels.map((label, i): ImageMetadata => ({
-      model: this.path,
-      class: this.classes[label] ?? "none",
-      seed: seed + i,
-      sampler,
-      steps,
-      ...(eta === undefined ? {} : { eta }),
-      guidance,
-      ...(this.precision === "float16" ? { precision: this.precision } : {}),
-    }));
-    return Images.fromFloats(data, labels.length, height, width, metadata);
+    const by = { model: this.path, classes: this.classes, precision: this.precision };
+    const metadata = plan.labels.map((_, i) => imageMetadata(plan, by, i));
+    return Images.fromFloats(data, plan.labels.length, height, width, metadata);
   }
 
   /** Draws when everything asked for earlier is done: two at once would write to the same buffers. */

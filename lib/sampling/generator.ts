@@ -5,12 +5,11 @@
  * @module
  */
 import type { KernelTarget } from "../../kernels/target.ts";
-import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { SamplerStep } from "../diffusion/sampler.ts";
-import { SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
+import { checkGuidable, SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
 
 /** One image to draw. */
 export interface ImageRequest {
@@ -31,6 +30,8 @@ export interface GeneratorOptions {
   readonly slots: number;
   /** Whether guidance is used: each step then asks the network twice, in one batch, for images with a scale but 1. */
   readonly guided: boolean;
+  /** Whether the class table's last row stands for no class, which guidance needs. Default: where there is a table. */
+  readonly nullClass?: boolean;
   /** Kernel variants to use; default those that suit the device. */
   readonly target?: KernelTarget;
   /** How activations lie in memory; default float32. The weights must be laid out for it. */
@@ -88,14 +89,7 @@ export class Generator {
    * @throws {DeviceError} when the device cannot hold it
    */
   static async build(gpu: Gpu, options: GeneratorOptions): Promise<Generator> {
-    const { config, guided } = options;
-    if (guided && config.numClassEmbeds === null) {
-      throw new ConfigError(
-        "guidance",
-        "a scale other than 1",
-        "1, since this model was trained without classes",
-      );
-    }
+    if (options.guided) checkGuidable("a scale other than 1", options);
     const rows = [generatorRows(options)];
     return new Generator(options, await SlotBatch.build(gpu, { ...options, rows }));
   }

@@ -12,7 +12,7 @@ import { classCount, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import { checkGuidance } from "../diffusion/guidance.ts";
 import type { SamplerStep } from "../diffusion/sampler.ts";
-import { networkRows, SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
+import { checkGuidable, networkRows, SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
 
 /** An image to draw in a {@linkcode RunningBatch}. */
 export interface BatchImage {
@@ -71,6 +71,8 @@ export interface RunningBatchOptions {
   readonly weights: GPUBuffer;
   /** Rows of the network's largest batch, 1 or more. */
   readonly rows: number;
+  /** Whether the class table's last row stands for no class, which guidance needs. Default: where there is a table. */
+  readonly nullClass?: boolean;
   /** Kernel variants to use; default those that suit the device. */
   readonly target?: KernelTarget;
   /** How activations lie in memory; default float32. The weights must be laid out for it. */
@@ -86,7 +88,7 @@ interface Entry {
 export class RunningBatch {
   /** Rows of the network's largest batch. */
   readonly rows: number;
-  readonly #config: UNetConfig;
+  readonly #options: RunningBatchOptions;
   readonly #batch: SlotBatch;
   /** The image in each slot; those in use come first, without a gap. */
   readonly #slots: Entry[] = [];
@@ -94,9 +96,9 @@ export class RunningBatch {
   readonly #stepTime = new Map<number, number>();
   #turning = false;
 
-  private constructor(batch: SlotBatch, { config, rows }: RunningBatchOptions) {
-    this.rows = rows;
-    this.#config = config;
+  private constructor(batch: SlotBatch, options: RunningBatchOptions) {
+    this.rows = options.rows;
+    this.#options = options;
     this.#batch = batch;
   }
 
@@ -129,13 +131,11 @@ export class RunningBatch {
    */
   add(image: BatchImage): void {
     const { id, label, seed, guidance, steps, frames } = image;
-    const classes = classCount(this.#config);
+    const classes = classCount(this.#options.config);
     checkWhole("label", label, 0, classes);
     checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
     checkGuidance(guidance);
-    if (guidance !== 1 && classes === 0) {
-      throw new ConfigError("guidance", guidance, "1, since this model was trained without classes");
-    }
+    if (guidance !== 1) checkGuidable(guidance, this.#options);
     checkWhole("steps.length", steps.length, 1, Number.MAX_SAFE_INTEGER);
     for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, steps.length - 1);
     if (this.#slots.some((entry) => entry.image.id === id)) {

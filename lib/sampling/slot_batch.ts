@@ -20,6 +20,7 @@ import { paddedChannels } from "../graph/tensor.ts";
 import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
 import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/network.ts";
 import type { Precision } from "../model/precision.ts";
+import { NO_GUIDANCE } from "./request.ts";
 import { splitSeed } from "../random.ts";
 import type { SamplerStep } from "../diffusion/sampler.ts";
 
@@ -32,6 +33,8 @@ export interface SlotBatchOptions {
   readonly slots: number;
   /** Batch sizes of the network, ascending; a guided image takes two rows, any other one. */
   readonly rows: readonly number[];
+  /** Whether the class table's last row stands for no class, which guidance needs. Default: where there is a table. */
+  readonly nullClass?: boolean;
   /** Kernel variants to use; default those that suit the device. */
   readonly target?: KernelTarget;
   /** How activations lie in memory; default float32. The weights must be laid out for it. */
@@ -72,11 +75,28 @@ export function networkRows(guidance: number): 1 | 2 {
   return guidance === 1 ? 1 : 2;
 }
 
+/**
+ * Checks that a network can be guided.
+ *
+ * @param guidance the scale, for the message
+ * @throws {ConfigError} if it knows no "no class"
+ */
+export function checkGuidable(
+  guidance: unknown,
+  { config, nullClass = true }: Pick<SlotBatchOptions, "config" | "nullClass">,
+): void {
+  if (config.numClassEmbeds === null) {
+    throw new ConfigError("guidance", guidance, "1, since this model was trained without classes");
+  }
+  if (!nullClass) throw new ConfigError("guidance", guidance, NO_GUIDANCE);
+}
+
 /** Slots on the device and the programs that take them on. */
 export class SlotBatch {
   readonly slots: number;
   readonly #gpu: Gpu;
   readonly #config: UNetConfig;
+  readonly #options: Pick<SlotBatchOptions, "config" | "nullClass">;
   readonly #scope: ResourceScope;
   readonly #programs: SizedProgram[] = [];
   /** Computes what follows from the weights alone. */
@@ -89,6 +109,7 @@ export class SlotBatch {
     this.slots = slots;
     this.#gpu = gpu;
     this.#config = config;
+    this.#options = options;
     this.#scope = scope;
     this.#buffers = {
       slots: scope.buffer(SlotLayout.bytes * slots, "slots"),
@@ -109,11 +130,8 @@ export class SlotBatch {
   static async build(gpu: Gpu, options: SlotBatchOptions): Promise<SlotBatch> {
     const { config, slots, rows } = options;
     if (config.outChannels !== config.inChannels) {
-      throw new ConfigError(
-        "out_channels",
-        config.outChannels,
-        `in_channels (${config.inChannels}) to sample`,
-      );
+      const allowed = `in_channels (${config.inChannels}) to sample`;
+      throw new ConfigError("out_channels", config.outChannels, allowed);
     }
     const scope = new ResourceScope(gpu, `sampling ${slots} images at once`);
     return await scope.guard(async () => {
@@ -199,9 +217,7 @@ export class SlotBatch {
       const [seedLo, seedHi] = splitSeed(seed);
       const conditional = rows++;
       const unconditional = networkRows(guidance) === 2 ? rows++ : undefined;
-      if (unconditional !== undefined && this.#config.numClassEmbeds === null) {
-        throw new ConfigError("guidance", guidance, "1, since this model was trained without classes");
-      }
+      if (unconditional !== undefined) checkGuidable(guidance, this.#options);
       return { ...rest, seedLo, seedHi, guidance, conditional, unconditional };
     });
     const occupied = slots.findLastIndex((slot) => slot !== undefined) + 1;

@@ -5,7 +5,7 @@
  * @module
  */
 import { networkRows } from "../../lib/sampling/slot_batch.ts";
-import type { DrawSettings, ModelFacts } from "../../lib/sampling/request.ts";
+import type { DrawPlan, ModelFacts } from "../../lib/sampling/request.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 
 /** The model that is being served, as the main thread knows it. */
@@ -37,7 +37,7 @@ export interface FrameWish {
 }
 
 /** One image to draw. */
-export interface EngineImage extends Pick<DrawSettings, "sampler" | "steps" | "eta" | "guidance"> {
+export interface EngineImage extends Pick<DrawPlan, "sampler" | "steps" | "eta" | "guidance"> {
   /** Chosen by the caller, never used twice. */
   readonly id: number;
   /** Class index; the number of classes for none. */

@@ -5,6 +5,7 @@
  */
 import { DeviceError } from "../../lib/errors.ts";
 import type { Precision } from "../../lib/model/precision.ts";
+import type { DrawDefaults } from "../../lib/sampling/request.ts";
 import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Engine, EngineImage, EngineListener, ServedModel } from "./engine.ts";
@@ -39,6 +40,8 @@ export interface GpuEngineOptions {
   readonly rows: number;
   /** Told when a damaged file was replaced by an older one; `console.warn` if not given. */
   readonly onWarning?: (message: string) => void;
+  /** What requests are filled in with where they do not say: a model that cannot be drawn from so is not served. */
+  readonly defaults?: DrawDefaults;
   /** How activations lie in memory; float32 if not given. */
   readonly precision?: Precision;
   /** When kernels are tried out; `auto` if not given. */
@@ -148,7 +151,8 @@ export class GpuEngine implements Engine {
   }
 
   #start(): void {
-    const { startWorker = startGpuWorker, precision = "float32", tune = "auto" } = this.#options;
+    const { startWorker = startGpuWorker, defaults = {}, precision = "float32", tune = "auto" } =
+      this.#options;
     const worker = startWorker();
     this.#worker = worker;
     this.#startedAt = this.#clock.now();
@@ -165,7 +169,7 @@ export class GpuEngine implements Engine {
     worker.addEventListener("messageerror", () => {
       if (present()) this.#fail(new DeviceError("the GPU worker sent what cannot be read"));
     });
-    this.#send({ type: "start", path: this.#path, rows: this.rows, precision, tune });
+    this.#send({ type: "start", path: this.#path, rows: this.rows, defaults, precision, tune });
     this.#watch();
   }
 

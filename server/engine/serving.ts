@@ -5,12 +5,13 @@
  */
 import { basename } from "node:path";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
+import { type DrawDefaults, planDraw } from "../../lib/sampling/request.ts";
 import type { RunningBatch } from "../../lib/sampling/running_batch.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
-import { CheckpointError, ConfigError } from "../../lib/errors.ts";
+import { CheckpointError } from "../../lib/errors.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { Images } from "../../lib/image/images.ts";
-import { classCount, imageSize } from "../../lib/model/config.ts";
+import { imageSize } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 import { type TuneMode, TUNING_DIRECTORY, type TuningProgress } from "../../lib/tuning/tuning.ts";
@@ -24,6 +25,8 @@ export interface ServingOptions {
   readonly rows: number;
   /** Told when a damaged file was replaced by an older one. */
   readonly onWarning: (message: string) => void;
+  /** What requests are filled in with where they do not say. */
+  readonly defaults?: DrawDefaults;
   /** How activations lie in memory; float32 if not given. */
   readonly precision?: Precision;
   /** When kernels are tried out; `auto` if not given. */
@@ -53,9 +56,8 @@ export class Serving {
     const load = () => DDPM.load(path, { gpu, tuningDirectory: TUNING_DIRECTORY, ...options });
     const { model, step } = await loadWithStep(path, load);
     try {
-      if (model.config.inChannels !== 3) {
-        throw new ConfigError("in_channels", model.config.inChannels, "3: the server sends colour pictures");
-      }
+      // A model whose every request would fail is refused now.
+      planDraw({}, model, options.defaults);
       const batch = await model.startBatch({ rows });
       const serving = new Serving(model, batch, factsOf(model, path, step));
       await serving.#tryOut();
@@ -91,8 +93,7 @@ export class Serving {
 
   /** Takes one step of one image: the kernels are compiled before somebody waits, and weights that are no use show. */
   async #tryOut(): Promise<void> {
-    const label = classCount(this.facts.config);
-    this.add({ id: 0, label, seed: 0, guidance: 1, sampler: "ddim", steps: 1, eta: undefined });
+    this.add({ id: 0, label: 0, seed: 0, guidance: 1, sampler: "ddim", steps: 1, eta: undefined });
     const { finished } = await this.batch.turn(0);
     if (finished[0].data.every(Number.isFinite)) return;
     throw new CheckpointError(`${this.facts.path}: what it draws has values that are not finite`);

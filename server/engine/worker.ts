@@ -138,13 +138,16 @@ function fail(error: unknown): void {
   scope.postMessage({ type: "fatal", error: errorRecord(error) });
 }
 
-async function start({ path, rows, precision, tune }: Extract<Command, { type: "start" }>): Promise<void> {
+async function start(
+  { path, rows, defaults, precision, tune }: Extract<Command, { type: "start" }>,
+): Promise<void> {
   const gpu = await openGpu({
     memoryBudget: (software) => software ? MEMORY_SHARE * Deno.systemMemoryInfo().available : Infinity,
     onFault: fail,
   });
   const options = {
     rows,
+    defaults,
     precision,
     tune,
     onWarning: warn,

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { type DrawSettings, drawSettings, resolveClass } from "../../lib/sampling/request.ts";
-import type { ImageMetadata } from "../../lib/image/images.ts";
-import { classCount } from "../../lib/model/config.ts";
+import { imageMetadata } from "../../lib/sampling/metadata.ts";
+import { ANY_CLASS, classWords, type DrawPlan, planDraw } from "../../lib/sampling/request.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { SamplerName } from "../../lib/diffusion/sampler.ts";
 import type { ServerContext } from "./context.ts";
@@ -15,7 +14,7 @@ import type { JobResult } from "../queue/job.ts";
 import { ProblemError } from "./problem.ts";
 import type { ServerSettings } from "../settings.ts";
 
-/** What a request asks for; what it leaves out is filled in by {@linkcode planDraw}. */
+/** What a request asks for; what it leaves out is filled in by {@linkcode planQuery}. */
 export interface DrawQuery {
   /** Name (any case), number, `any` or `none`. Default `any`. */
   readonly class?: string;
@@ -27,9 +26,6 @@ export interface DrawQuery {
   /** Default: a random one of 32 bits. */
   readonly seed?: number;
 }
-
-/** Asks for a class of the seed's choosing: image i is of class `(seed + i) mod classes`. */
-export const ANY_CLASS = "any";
 
 /** Longest side of a picture in pixels. */
 export const MAX_SIDE = 4096;
@@ -53,51 +49,27 @@ export function servedModel({ engine }: Pick<ServerContext, "engine">): ServedMo
 /** Names and words that a request may give for a class. */
 export function allowedClasses(model: Pick<ServedModel, "config" | "classes">): string[] {
   const numbers = model.classes.map((_, index) => String(index));
-  return [...new Set([...model.classes, ...numbers, ANY_CLASS, "none"])];
+  return [...new Set([...model.classes, ...numbers, ...classWords(model)])];
 }
 
 /**
  * Fills in the server's and the model's defaults, and checks the request against both.
  *
  * @throws {ProblemError} 400 naming the field and what is allowed
- * @throws {ConfigError} likewise, for what the library checks
  */
-export function planDraw(
+export function planQuery(
   query: DrawQuery,
   model: ServedModel,
   settings: Pick<ServerSettings, "steps" | "sampler" | "guidance" | "maxImages">,
-): DrawSettings {
-  const { count = 1, sampler = settings.sampler, seed = randomSeed(), eta } = query;
-  const timesteps = model.schedule.config.numTrainTimesteps;
+): DrawPlan {
+  const { count = 1, seed = randomSeed(), class: choice = ANY_CLASS, ...rest } = query;
   if (count > settings.maxImages) {
     throw ProblemError.fields([
       { field: "count", value: count, allowed: `a whole number from 1 to ${settings.maxImages}` },
     ]);
   }
-  if (eta !== undefined && sampler !== "ddim") {
-    throw ProblemError.fields([{ field: "eta", value: eta, allowed: "no value unless sampler is ddim" }]);
-  }
-  const choice = query.class ?? ANY_CLASS;
-  const known = classCount(model.config);
-  const any = choice.toLowerCase() === ANY_CLASS;
-  const label = !any ? labelOf(choice, model) : known > 0 ? seed % known : known;
-  const draw = drawSettings({
-    // Any class stands for the one that was asked for: a name may mean another, or "none".
-    class: label === known ? null : 0,
-    count,
-    sampler,
-    seed,
-    eta,
-    steps: query.steps ?? (settings.steps && Math.min(settings.steps, timesteps)),
-    guidance: query.guidance ?? (label === known ? undefined : settings.guidance),
-  }, model);
-  return { ...draw, labels: draw.labels.map((_, i) => any && known > 0 ? (seed + i) % known : label) };
-}
-
-/** A label, or the words that there are. */
-function labelOf(choice: string, model: ServedModel): number {
   try {
-    return resolveClass(choice, model, [ANY_CLASS, "none"]);
+    return planDraw({ ...rest, class: choice, count, seed }, model, settings);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { field, value, allowed } = error;
@@ -153,28 +125,9 @@ function pictureSize(
   return [side(columns, width), side(rows, height)];
 }
 
-/** How an image was made. The same for an image drawn alone and for one of many, so that the files are equal, too. */
-export function imageMetadata(draw: DrawSettings, model: ServedModel, index: number): ImageMetadata {
-  return {
-    model: model.id,
-    class: className(draw, model, index),
-    seed: draw.seed + index,
-    sampler: draw.sampler,
-    steps: draw.steps,
-    ...(draw.eta === undefined ? {} : { eta: draw.eta }),
-    guidance: draw.guidance,
-    ...(model.precision === "float16" ? { precision: model.precision } : {}),
-  };
-}
-
-/** Name of an image's class, `none` where it has none. */
-export function className(draw: DrawSettings, model: Pick<ServedModel, "classes">, index: number): string {
-  return model.classes[draw.labels[index]] ?? "none";
-}
-
 /** Images to make one file of. */
 export interface PictureParts {
-  readonly draw: DrawSettings;
+  readonly draw: DrawPlan;
   readonly model: ServedModel;
   readonly format: PictureFormat;
   readonly scale: number;
@@ -212,7 +165,7 @@ export async function encodePicture(
  */
 export async function encodeEach(
   context: Encoding,
-  draw: DrawSettings,
+  draw: DrawPlan,
   { images, ...result }: Pick<JobResult, "model" | "images" | "job" | "seconds">,
   { format, scale }: { format: PictureFormat; scale: number },
 ): Promise<Uint8Array<ArrayBuffer>[]> {
@@ -236,7 +189,7 @@ async function encodeAll(
 }
 
 function pictureJob({ draw, model, format, scale, images, frames, first = 0 }: PictureParts): PictureJob {
-  const metadata = images.map((_, i) => imageMetadata(draw, model, first + i));
+  const metadata = images.map((_, i) => imageMetadata(draw, { ...model, model: model.id }, first + i));
   const { height, width } = model;
   return { format, height, width, scale, images, metadata, frames };
 }

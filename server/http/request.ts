@@ -6,11 +6,11 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
-import { DEFAULT_STEPS } from "../../lib/sampling/request.ts";
+import { MAX_TIMESTEPS } from "../../lib/diffusion/schedule.ts";
 import { outputFormats } from "./accept.ts";
 import { MAX_SCALE } from "../../lib/image/grid.ts";
+import { ANY_CLASS, DEFAULT_STEPS } from "../../lib/sampling/request.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
-import { ANY_CLASS } from "./drawing.ts";
 import { type FieldFault, MOST_ERRORS, ProblemError } from "./problem.ts";
 import type { ServerSettings } from "../settings.ts";
 
@@ -77,7 +77,7 @@ function word<const T extends string>(words: readonly T[], description: string) 
 }
 
 /** Most steps that any schedule has; the model's own limit is checked against the model. */
-const MOST_STEPS = 1000;
+const MOST_STEPS = MAX_TIMESTEPS;
 
 /** The parameters of a request for images. */
 function drawParameters({ maxImages, sampler, steps, guidance }: ServerSettings) {
@@ -99,7 +99,9 @@ function drawParameters({ maxImages, sampler, steps, guidance }: ServerSettings)
     guidance: decimal(
       0,
       100,
-      `Scale of classifier-free guidance; 1 is none. Default ${guidance ?? 2}, without a class 1.`,
+      `Scale of classifier-free guidance; 1 is none. Default ${
+        guidance ?? 2
+      }; 1 without a class, or where the model knows no \"no class\".`,
       2,
     ),
     eta: decimal(0, 1, "Noise that ddim adds, 1 as much as ddpm. Default 0."),

@@ -6,9 +6,9 @@
 import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { z } from "@hono/zod-openapi";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
-import { type DrawSettings, resolveClass } from "../../lib/sampling/request.ts";
+import { ANY_CLASS, classWords, type DrawPlan, NO_CLASS, resolveClass } from "../../lib/sampling/request.ts";
 import type { ServerContext } from "../http/context.ts";
-import { ANY_CLASS, planDraw, servedModel } from "../http/drawing.ts";
+import { planQuery, servedModel } from "../http/drawing.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import { brief, ProblemError } from "../http/problem.ts";
 import { classOfPrompt, synonyms } from "./prompt.ts";
@@ -27,7 +27,7 @@ const MAX_STEPS = 1000;
 /** A request, understood. */
 export interface ImageRequest {
   readonly model: ServedModel;
-  readonly draw: DrawSettings;
+  readonly draw: DrawPlan;
   /** Name of the class; undefined where the model has none. */
   readonly className: string | undefined;
   /** Words of the prompt, for `usage`. */
@@ -193,7 +193,7 @@ export function readImageRequest(
   };
   return {
     model,
-    draw: planDraw(query, model, context.settings),
+    draw: planQuery(query, model, context.settings),
     className,
     words: prompt.split(/\s+/).filter((word) => word !== "").length,
     format: data.output_format ?? "png",
@@ -205,10 +205,9 @@ export function readImageRequest(
 
 /** How `/generate` is asked for a class: by its name, or by its number where the name is a word of another meaning. */
 export function classText(className: string | undefined, model: ServedModel): string {
-  if (className === undefined) return "none";
+  if (className === undefined) return classWords(model).includes(NO_CLASS) ? NO_CLASS : ANY_CLASS;
   const label = model.classes.indexOf(className);
-  const means = (text: string) => text.toLowerCase() !== ANY_CLASS && resolveClass(text, model) === label;
-  return means(className) ? className : String(label);
+  return resolveClass(className, model) === label ? className : String(label);
 }
 
 /**

@@ -10,13 +10,20 @@ import { ANY_CLASS, className, NO_CLASS } from "./words.js";
 
 const form = byId("wish");
 const { count, steps, sampler, guidance, seed } = form.elements;
+/** Whether the model knows "no class" to guide away from. */
+let canGuide = true;
 
 /**
  * Fills in what the server offers.
  * @param {Offer} offer
  */
-export function fillForm({ classes, samplers, limits, defaults }) {
-  const words = classes.length > 0 ? [...classes, ANY_CLASS, NO_CLASS] : [NO_CLASS];
+export function fillForm({ classes, guided, samplers, limits, defaults }) {
+  const words = [
+    ...classes,
+    ...(classes.length > 0 ? [ANY_CLASS] : []),
+    ...(guided || classes.length === 0 ? [NO_CLASS] : []),
+  ];
+  canGuide = guided;
   const choices = words.map((name, index) => {
     const radio = element("input", { type: "radio", name: "class", value: name, required: true });
     radio.defaultChecked = index === 0;
@@ -62,7 +69,7 @@ export function readForm(classes = [form.elements.class.value]) {
     seed: seed.value === "" ? crypto.getRandomValues(new Uint32Array(1))[0] : Number(seed.value),
   };
   return classes.map((name) => {
-    return { class: name, ...each, ...(name === NO_CLASS ? {} : { guidance: guidance.valueAsNumber }) };
+    return { class: name, ...each, ...(isGuided(name) ? { guidance: guidance.valueAsNumber } : {}) };
   });
 }
 
@@ -75,5 +82,10 @@ export function writeForm(wish) {
 }
 
 function check() {
-  guidance.disabled = form.elements.class.value === NO_CLASS; // there is nothing to be guided to
+  guidance.disabled = !isGuided(form.elements.class.value);
+}
+
+/** @param {string} name of a class */
+function isGuided(name) {
+  return canGuide && name !== NO_CLASS; // there is nothing to be guided to
 }

@@ -8,6 +8,7 @@ import { getJson } from "./api.js";
 /**
  * @typedef {object} Offer
  * @property {string[]} classes
+ * @property {boolean} guided whether the model knows "no class" beside its classes, which guidance needs
  * @property {{ width: number, height: number }} size of a picture
  * @property {string} facts what is to be known of the model, in a sentence
  * @property {readonly string[]} samplers
@@ -25,9 +26,10 @@ export async function readOffer() {
     getJson("page/settings.json"),
     getJson("models"),
   ]);
-  const { id, classes, width, height, parameters, timesteps, adapter, precision } = model;
+  const { id, classes, width, height, parameters, timesteps, guidance, adapter, precision } = model;
   return {
     classes,
+    guided: guidance,
     size: { width, height },
     facts:
       `The model here is ${id}. It has ${million(parameters)} parameters, knows ${timesteps} degrees of ` +

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import type { DrawSettings } from "../../lib/sampling/request.ts";
+import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
 
 /** Images that one request asks for. */
 export interface Job {
   /** Who asks, for fairness: the token's or the connection's name. */
   readonly client: string;
-  /** From `drawSettings`; image i has `labels[i]` and seed `seed + i`. */
-  readonly draw: DrawSettings;
+  /** From `planQuery`; image i has `labels[i]` and seed `seed + i`. */
+  readonly draw: DrawPlan;
   readonly frames?: FrameWish;
   /** Aborted when the client goes away: what waits never runs, what runs leaves the batch at the next turn. */
   readonly signal: AbortSignal;

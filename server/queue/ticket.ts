@@ -3,12 +3,13 @@
  *
  * @module
  */
-import type { DrawSettings } from "../../lib/sampling/request.ts";
+import { mostSteps } from "../../lib/diffusion/sampler.ts";
+import { type DrawPlan, hasNullClass } from "../../lib/sampling/request.ts";
 import { type EngineImage, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
 import type { Job, JobResult } from "./job.ts";
 
 /** Network rows times steps of a request of which some images are finished. */
-export function workOf(draw: DrawSettings, finished: number = 0): number {
+export function workOf(draw: DrawPlan, finished: number = 0): number {
   return (draw.labels.length - finished) * rowsOf(draw) * draw.steps;
 }
 
@@ -73,8 +74,10 @@ export class Ticket {
   /** Whether what was checked against its model is as right for another. */
   fits(model: ServedModel): boolean {
     const { height, width, schedule, classes } = this.model;
+    const { steps } = this.job.draw;
     return model.height === height && model.width === width &&
-      model.schedule.config.numTrainTimesteps === schedule.config.numTrainTimesteps &&
+      hasNullClass(model) === hasNullClass(this.model) &&
+      mostSteps(model.schedule) === mostSteps(schedule) && mostSteps(model.schedule, steps) === steps &&
       model.classes.length === classes.length && model.classes.every((name, i) => name === classes[i]);
   }
 

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { ConfigError, ShapeError } from "../../lib/errors.ts";
 import {
   applyStep,
-  defaultSteps,
   mostSteps,
   planSampling,
   type SamplerName,
@@ -224,19 +223,6 @@ Deno.test("steps that the offset pushes beyond the schedule are refused, naming 
       assert.equal(message(schedule, steps) === "", fits, `${steps} steps`);
     }
   }
-});
-
-Deno.test("by default ddpm takes every step that the schedule has room for, ddim 50 or fewer", () => {
-  const defaults = (options: object) => {
-    const schedule = new NoiseSchedule(options);
-    return (["ddpm", "ddim"] as const).map((sampler) => defaultSteps(sampler, schedule));
-  };
-  assert.deepEqual(defaults({}), [1000, 50]);
-  assert.deepEqual(defaults({ numTrainTimesteps: 4000 }), [4000, 50]);
-  assert.deepEqual(defaults({ stepsOffset: 1 }), [999, 50]);
-  assert.deepEqual(defaults({ stepsOffset: 1, timestepSpacing: "trailing" }), [1000, 50]);
-  assert.deepEqual(defaults({ numTrainTimesteps: 50, stepsOffset: 1 }), [49, 49]);
-  assert.deepEqual(defaults({ numTrainTimesteps: 2, stepsOffset: 1 }), [1, 1]);
 });
 
 Deno.test("applyStep works in place and refuses lengths that differ and noise that is missing", () => {

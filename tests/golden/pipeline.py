@@ -74,6 +74,10 @@ single = unet.build(CASE, SETTINGS, torch.float32).eval()
 plain = diffusers.UNet2DModel(**{key: value for key, value in SETTINGS.items() if key != "_class_name"})
 plain.load_state_dict(single.state_dict())
 diffusers.DDPMPipeline(plain, diffusers.DDPMScheduler(**SCHEDULE)).save_pretrained(target)
+# Three classes for a table of four rows: the last one is the null class.
+index = target / "model_index.json"
+labels = {"_class_labels": [str(label) for label in range(NULL)]}
+index.write_text(json.dumps({**json.loads(index.read_text()), **labels}, indent=2) + "\n")
 
 model = unet.build(CASE, SETTINGS, torch.float64).eval()
 shape, timesteps, labels = [2, 3, 8, 8], [10, 900], [1, NULL]

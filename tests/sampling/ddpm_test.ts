@@ -15,6 +15,7 @@ import { loadPipeline } from "../../lib/files/pipeline.ts";
 import { assertClose } from "../support/close.ts";
 import { type Digest, goldenScaled } from "../golden/formula.ts";
 import { assertDigest, fromDevice, toDevice } from "../golden/tensors.ts";
+import { readModel } from "../../lib/sampling/trained_model.ts";
 import { testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
@@ -199,23 +200,31 @@ Deno.test("a network whose attention has the names of old diffusers files is the
   });
 });
 
-Deno.test("class names come from the run that wrote them; a directory without them has numbers", async () => {
+Deno.test("class names come from model_index.json, and how many there are says whether the table has a null row", async () => {
   await inTemporaryDirectory(async (directory) => {
     await copy(PIPELINE, directory);
-    // deno-lint-ignore require-await
-    await withModel(async (model) => assert.deepEqual(model.classes, ["0", "1", "2"]), directory);
     const path = join(directory, "model_index.json");
-    const index = JSON.parse(await Deno.readTextFile(path));
+    const { _class_labels: _, ...index } = JSON.parse(await Deno.readTextFile(path));
+    const [numbers, noNull] = [["0", "1", "2", "3"], /all 4 rows of its class table are classes/];
+    const four = ["a", "b", "c", "d"];
     for (
-      const [labels, classes] of [
-        [["Cat", "dog", "owl"], ["Cat", "dog", "owl"]],
-        [["Cat", "dog"], ["0", "1", "2"]],
-        [["Cat", "dog", 3], ["0", "1", "2"]],
-      ]
+      const [labels, classes, ...warnings] of [
+        [{ _class_labels: ["Cat", "dog", "owl"] }, ["Cat", "dog", "owl"]],
+        [{ class_labels: ["Cat", "dog", "owl"] }, ["Cat", "dog", "owl"]],
+        [{ class_labels: four }, four, noNull],
+        [{}, numbers, noNull],
+        [{ _class_labels: ["Cat", "dog"] }, numbers, /no list of 3 or 4, so classes go by number/, noNull],
+        [{ _class_labels: ["Cat", "dog", 3] }, numbers, /no list of 3 or 4/, noNull],
+      ] as const
     ) {
-      await Deno.writeTextFile(path, JSON.stringify({ ...index, _class_labels: labels }));
-      // deno-lint-ignore require-await
-      await withModel(async (model) => assert.deepEqual(model.classes, classes), directory);
+      await Deno.writeTextFile(path, JSON.stringify({ ...index, ...labels }));
+      const told: string[] = [];
+      const model = await readModel(directory, "float32", {
+        onWarning: (message) => void told.push(message),
+      });
+      assert.deepEqual(model.classes, classes);
+      assert.equal(told.length, warnings.length, told.join("\n"));
+      warnings.forEach((warning, i) => assert.match(told[i], warning));
     }
   });
 });

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import {
-  drawSettings,
+  defaultSteps,
   type GenerateOptions,
+  hasNullClass,
   type ModelFacts,
+  planDraw,
   resolveClass,
 } from "../../lib/sampling/request.ts";
 import { microNetwork } from "../support/train/micro.ts";
@@ -19,7 +21,7 @@ const unconditional: ModelFacts = { config: microNetwork(), schedule, classes: [
 
 function refusal(options: GenerateOptions, model = animals): string {
   let message = "";
-  assert.throws(() => drawSettings(options, model), (error: Error) => {
+  assert.throws(() => planDraw(options, model), (error: Error) => {
     message = error.message;
     return error instanceof ConfigError;
   });
@@ -45,26 +47,26 @@ Deno.test("an unknown class is refused with those that there are", () => {
   for (const choice of ["dog", "", "4", 3.5, -1, NaN, "1e0", "0x1"]) {
     assert.match(
       refusal({ class: choice }),
-      /^class: expected cat, Cat, 3, a number from 0 to 2, or none, got /,
+      /^class: expected cat, Cat, 3, a number from 0 to 2, any, or none, got /,
       String(choice),
     );
   }
   assert.match(
     refusal({ class: "catt" }),
-    /^class: expected cat, Cat, 3, a number from 0 to 2, or none \(did you mean cat or Cat\?\), got "catt"$/,
+    /^class: expected cat, Cat, 3, a number from 0 to 2, any, or none \(did you mean cat or Cat\?\), got "catt"$/,
   );
   const zoo = { ...animals, classes: ["ox", "bat", "yak"] };
-  const words = ["all", "none"];
-  assert.throws(() => resolveClass("al", zoo, words), {
-    message: 'class: expected ox, bat, yak, a number from 0 to 2, all, or none (did you mean all?), got "al"',
+  assert.throws(() => resolveClass("al", zoo, ["all"]), {
+    message:
+      'class: expected ox, bat, yak, a number from 0 to 2, all, any, or none (did you mean all?), got "al"',
   });
   assert.equal(refusal({ class: [] }), 'class: expected at least one class, got "an empty list"');
   assert.equal(
     refusal({ class: "cat" }, unconditional),
-    'class: expected none, since this model was trained without classes, got "cat"',
+    'class: expected any or none, since this model was trained without classes, got "cat"',
   );
-  assert.throws(() => resolveClass("cat", unconditional, ["any", "none"]), {
-    message: 'class: expected any or none, since this model was trained without classes, got "cat"',
+  assert.throws(() => resolveClass("cat", unconditional, ["all"]), {
+    message: 'class: expected all or any or none, since this model was trained without classes, got "cat"',
   });
 });
 
@@ -72,14 +74,14 @@ Deno.test("where classes have no names, only numbers are told of", () => {
   const counted = { ...animals, classes: ["0", "1", "2"] };
   assert.equal(
     refusal({ class: "3" }, counted),
-    'class: expected a number from 0 to 2, or none, got "3"',
+    'class: expected a number from 0 to 2, any, or none, got "3"',
   );
   const single = { ...animals, config: microNetwork({ numClassEmbeds: 2 }), classes: ["0"] };
-  assert.equal(refusal({ class: "cat" }, single), 'class: expected the number 0, or none, got "cat"');
+  assert.equal(refusal({ class: "cat" }, single), 'class: expected the number 0, any, or none, got "cat"');
 });
 
 Deno.test("defaults: one image, no class, 25 DDIM steps, guidance where there is a class", () => {
-  assert.deepEqual(drawSettings({}, animals), {
+  assert.deepEqual(planDraw({}, animals), {
     labels: [3],
     steps: 25,
     sampler: "ddim",
@@ -89,19 +91,93 @@ Deno.test("defaults: one image, no class, 25 DDIM steps, guidance where there is
     seed: 0,
     batch: 64,
   });
-  const { guidance, guided, labels } = drawSettings({ class: ["cat", null], count: 2 }, animals);
+  const { guidance, guided, labels } = planDraw({ class: ["cat", null], count: 2 }, animals);
   assert.deepEqual([guidance, guided, labels], [2, true, [0, 0, 3, 3]]);
-  assert.equal(drawSettings({ sampler: "ddpm" }, animals).steps, 1000);
+  assert.equal(planDraw({ sampler: "ddpm" }, animals).steps, 1000);
   const short = { ...animals, schedule: new NoiseSchedule({ numTrainTimesteps: 20 }) };
-  assert.equal(drawSettings({}, short).steps, 20);
-  assert.deepEqual(drawSettings({}, unconditional).labels, [0]);
+  assert.equal(planDraw({}, short).steps, 20);
+  assert.deepEqual(planDraw({}, unconditional).labels, [0]);
 });
 
 Deno.test("guidance 1 asks the network once; any other scale needs a class", () => {
-  assert.equal(drawSettings({ class: 0, guidance: 1 }, animals).guided, false);
-  assert.equal(drawSettings({ class: 0, guidance: 0 }, animals).guided, true);
-  assert.equal(drawSettings({ guidance: 1 }, unconditional).guided, false);
+  assert.equal(planDraw({ class: 0, guidance: 1 }, animals).guided, false);
+  assert.equal(planDraw({ class: 0, guidance: 0 }, animals).guided, true);
+  assert.equal(planDraw({ guidance: 1 }, unconditional).guided, false);
   assert.match(refusal({ guidance: 2 }), /^guidance: expected 1 where no class is asked for, got 2$/);
+});
+
+Deno.test("any takes the class that the seed says, the same for one image as for many", () => {
+  const labels = (options: GenerateOptions, model = animals) => planDraw(options, model).labels;
+  assert.deepEqual(labels({ class: "any", seed: 8, count: 4 }), [2, 0, 1, 2]);
+  assert.deepEqual(labels({ class: "ANY", seed: 10 }), [1]);
+  assert.deepEqual(labels({ class: ["any", "Cat", "any"], seed: 1, count: 2 }), [1, 2, 1, 1, 2, 0]);
+  assert.equal(planDraw({ class: "any" }, animals).guidance, 2);
+  const none = planDraw({ class: "any", seed: 8, count: 2 }, unconditional);
+  assert.deepEqual([none.labels, none.guidance], [[0, 0], 1]);
+});
+
+Deno.test("a class table without a null row has no guidance, no image of no class, and any class by default", () => {
+  const full: ModelFacts = { ...animals, classes: ["cat", "Cat", "3", "3b"] };
+  assert.deepEqual([hasNullClass(animals), hasNullClass(full), hasNullClass(unconditional)], [
+    true,
+    false,
+    false,
+  ]);
+  const { labels, guidance, guided } = planDraw({ count: 5, seed: 2 }, full, { guidance: 3 });
+  assert.deepEqual({ labels, guidance, guided }, { labels: [2, 3, 0, 1, 2], guidance: 1, guided: false });
+  assert.deepEqual(planDraw({ class: "3b", guidance: 1 }, full).labels, [3]);
+  for (const guidance of [0, 2]) {
+    assert.equal(
+      refusal({ class: "cat", guidance }, full),
+      'guidance: expected 1, since the class table of this model has no row for "no class", ' +
+        `got ${guidance}`,
+    );
+  }
+  for (const choice of [null, "none"]) {
+    assert.equal(
+      refusal({ class: choice }, full),
+      "class: expected cat, Cat, 3, 3b, a number from 0 to 3, or any; this model's class table has no row for no class, " +
+        'got "none"',
+    );
+  }
+});
+
+Deno.test("defaults hold where the model and the request allow them", () => {
+  const defaults = { sampler: "ddpm", steps: 5000, guidance: 3.5 } as const;
+  const { steps, sampler, guidance } = planDraw({ class: "cat" }, animals, defaults);
+  assert.deepEqual({ steps, sampler, guidance }, { steps: 1000, sampler: "ddpm", guidance: 3.5 });
+  assert.equal(planDraw({}, animals, defaults).guidance, 1);
+  const own = planDraw({ class: "cat", steps: 5, sampler: "ddim", guidance: 1 }, animals, defaults);
+  assert.deepEqual([own.steps, own.sampler, own.guidance], [5, "ddim", 1]);
+  const offset = { ...animals, schedule: new NoiseSchedule({ stepsOffset: 1 }) };
+  assert.equal(planDraw({}, offset, defaults).steps, 999);
+  assert.match(refusal({ steps: 1000 }, offset), /^steps: expected a whole number from 1 to 999, since/);
+});
+
+Deno.test("by default ddpm takes every step that the schedule has room for, ddim 25 or fewer", () => {
+  const defaults = (options: object) => {
+    const schedule = new NoiseSchedule(options);
+    return (["ddpm", "ddim"] as const).map((sampler) => defaultSteps(sampler, schedule));
+  };
+  assert.deepEqual(defaults({}), [1000, 25]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 4000 }), [4000, 25]);
+  assert.deepEqual(defaults({ stepsOffset: 1 }), [999, 25]);
+  assert.deepEqual(defaults({ stepsOffset: 1, timestepSpacing: "trailing" }), [1000, 25]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 25, stepsOffset: 1 }), [24, 24]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 2, stepsOffset: 1 }), [1, 1]);
+});
+
+Deno.test("what a network draws must be pictures", () => {
+  const drawing = (channels: object) => ({ ...unconditional, config: microNetwork(channels) });
+  assert.equal(planDraw({}, drawing({ inChannels: 1, outChannels: 1 })).steps, 25);
+  assert.match(
+    refusal({}, drawing({ inChannels: 4, outChannels: 4 })),
+    /^in_channels: expected 1 \(grey\) or 3 \(RGB\)/,
+  );
+  assert.match(
+    refusal({}, drawing({ outChannels: 6 })),
+    /^out_channels: expected in_channels \(3\); a network that/,
+  );
 });
 
 Deno.test("a number out of range is refused by name, value and what is allowed", () => {

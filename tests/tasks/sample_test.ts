@@ -4,7 +4,9 @@ import { fileURLToPath } from "node:url";
 import { GIF, Image } from "imagescript";
 import { decodePng } from "../support/read_png.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
-import { digest } from "../support/train/micro.ts";
+import type { UNetConfig } from "../../lib/model/config.ts";
+import { writeForeignPipeline } from "../support/foreign_pipeline.ts";
+import { digest, microNetwork } from "../support/train/micro.ts";
 import { runTask } from "../support/command.ts";
 
 /** A pipeline of three classes without names, 8 x 8 images. */
@@ -78,6 +80,49 @@ Deno.test("a row for every class in one picture, with its making in the file, an
       [animation.width, animation.height],
       [picture.width, picture.height],
       "with labels, too",
+    );
+  });
+});
+
+Deno.test("models of other programs: grey pictures, a table without a null row, more than 1000 steps", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const scheduler = { _class_name: "DDPMScheduler", num_train_timesteps: 1100 };
+    const model = async (name: string, options: Partial<UNetConfig>) => {
+      await writeForeignPipeline(join(directory, name), { config: microNetwork(options), scheduler });
+      return ["--model", name, "--count", "2", "--out", `${name}.png`];
+    };
+    const grey = await model("grey", { inChannels: 1, outChannels: 1 });
+    const classes = await model("classes", { numClassEmbeds: 3 });
+    const long = await model("long", {});
+    const outcomes = await Promise.all([
+      [...grey, "--steps", "3", "--gif", "grey.gif"],
+      [...classes, "--class", "2", "--steps", "1"],
+      [...classes.slice(0, -1), "all.png", "--steps", "1"],
+      [...long, "--steps", "1001"],
+    ].map((args) => runTask("sample", args, directory)));
+    for (const { code, err } of outcomes) assert.deepEqual([code, err], [0, ""]);
+
+    const picture = await Image.decode(await Deno.readFile(join(directory, "grey.png"))) as Image;
+    const pixels = Array.from(
+      { length: picture.bitmap.length / 4 },
+      (_, i) => picture.bitmap.slice(4 * i, 4 * i + 3),
+    );
+    assert.ok(pixels.every(([red, green, blue]) => red === green && green === blue));
+    const values = new Set(pixels.map(([red]) => red));
+    assert.ok(values.has(0) && values.has(255), "an untrained network leaves clipped noise");
+    assert.equal((await GIF.decode(await Deno.readFile(join(directory, "grey.gif"))) as GIF).length, 3);
+
+    const textOf = async (name: string) => decodePng(await Deno.readFile(join(directory, name))).text;
+    const { class: name, guidance } = await textOf("classes.png");
+    assert.deepEqual([name, guidance], ["2", "1"]);
+    assert.match(outcomes[1].out, /^warning: classes: all 3 rows of its class table are classes/);
+    assert.equal((await textOf("all.png")).class, "0, 0, 1, 1, 2, 2");
+    assert.equal((await textOf("long.png")).steps, "1001");
+
+    const refused = await runTask("sample", [...classes, "--guidance", "2"], directory);
+    assert.match(
+      refused.err,
+      /^error: --guidance: expected 1, since the class table of this model has no row for "no class"/,
     );
   });
 });
@@ -166,12 +211,12 @@ Deno.test("what cannot be done is said in one line, with what can, and writes no
       [
         ["--model", MODEL, "--class", "cat"],
         2,
-        /^error: --class: expected a number from 0 to 2, all, or none, got "cat"\n$/,
+        /^error: --class: expected a number from 0 to 2, all, any, or none, got "cat"\n$/,
       ],
       [
         ["--class", "kat"],
         2,
-        /^error: --class: expected airplane, .*, all, or none \(did you mean cat\?\), got "kat"\n$/,
+        /^error: --class: expected airplane, .*, all, any, or none \(did you mean cat\?\), got "kat"\n$/,
       ],
       [["cat"], 2, /^error: 'cat' belongs to no option\n\(Did you mean --class cat\?\)/],
       [

@@ -9,6 +9,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { jsonAnswer, textAnswer } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
+import { mostSteps } from "../../../lib/diffusion/sampler.ts";
 import { allowedClasses } from "../drawing.ts";
 import type { ServedModel } from "../../engine/engine.ts";
 import { version } from "../../metrics.ts";
@@ -119,7 +120,7 @@ function describe(app: App, token: string | undefined, model: ServedModel | unde
   for (const { get } of Object.values(document.paths)) {
     for (const { name, schema } of get?.parameters ?? []) {
       if (name === "class") schema.enum = allowedClasses(model);
-      if (name === "steps") schema.maximum = model.schedule.config.numTrainTimesteps;
+      if (name === "steps") schema.maximum = mostSteps(model.schedule);
     }
   }
   return document;

@@ -5,17 +5,17 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
-import type { DrawSettings } from "../../../lib/sampling/request.ts";
+import { className } from "../../../lib/sampling/metadata.ts";
+import type { DrawPlan } from "../../../lib/sampling/request.ts";
 import { acceptedFormat, mediaTypes, type OutputFormat } from "../accept.ts";
 import { bytesAnswer, jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
 import {
   animationSteps,
   checkPictureSize,
-  className,
   encodeEach,
   encodePicture,
-  planDraw,
+  planQuery,
   servedModel,
 } from "../drawing.ts";
 import type { Pixels, ServedModel } from "../../engine/engine.ts";
@@ -67,7 +67,7 @@ export function generateRoute(app: App, context: ServerContext): void {
     const format = query.format ?? acceptedFormat(c.req.header("Accept"));
     const { scale = 1 } = query;
     const model = servedModel(context);
-    const draw = planDraw(query, model, context.settings);
+    const draw = planQuery(query, model, context.settings);
     const animation = format === "gif" ? animationSteps(draw.steps) : undefined;
     checkPictureSize(model, format === "json" ? 1 : draw.labels.length, scale, animation?.frames);
 
@@ -108,7 +108,7 @@ export function generateRoute(app: App, context: ServerContext): void {
 /** The images as JSON. It tells no times: the same seed gives the same bytes. */
 async function imagesJson(
   context: ServerContext,
-  draw: DrawSettings,
+  draw: DrawPlan,
   result: JobResult,
   scale: number,
 ): Promise<string> {
@@ -127,7 +127,7 @@ async function imagesJson(
 
 /** Headers that tell what the picture is and where the time went. */
 function facts(
-  draw: DrawSettings,
+  draw: DrawPlan,
   { model, waited, seconds }: JobResult,
   encoded: number,
   format: OutputFormat,
@@ -150,7 +150,7 @@ function facts(
 }
 
 /** Names a picture by all that it depends on; of another model, or the same one loaded anew, it is another. */
-function entityTag(model: ServedModel, draw: DrawSettings, format: OutputFormat, scale: number): string {
+function entityTag(model: ServedModel, draw: DrawPlan, format: OutputFormat, scale: number): string {
   const facts = JSON.stringify([model.id, model.path, model.loadedAt, draw, format, scale]);
   return `"${createHash("sha256").update(facts).digest("base64url").slice(0, 22)}"`;
 }

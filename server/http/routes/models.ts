@@ -4,7 +4,9 @@
  * @module
  */
 import { z } from "@hono/zod-openapi";
+import { mostSteps } from "../../../lib/diffusion/sampler.ts";
 import { PRECISIONS } from "../../../lib/model/precision.ts";
+import { hasNullClass } from "../../../lib/sampling/request.ts";
 import { jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
 import { servedModel } from "../drawing.ts";
@@ -23,6 +25,10 @@ const modelSchema = z.object({
   width: z.int(),
   classes: z.array(z.string()),
   timesteps: z.int().openapi({ description: "Most steps that make sense." }),
+  guidance: z.boolean().openapi({
+    description:
+      "Whether images of a class can be guided, for which the model must know an image of no class, too.",
+  }),
   prediction: z.string(),
   adapter: z.string(),
   precision: z.enum(PRECISIONS).openapi({ description: "How activations lie in memory." }),
@@ -39,7 +45,8 @@ export function describeModel(model: ServedModel): z.output<typeof modelSchema> 
     height,
     width,
     classes: [...classes],
-    timesteps: schedule.config.numTrainTimesteps,
+    timesteps: mostSteps(schedule),
+    guidance: hasNullClass(model),
     prediction: schedule.config.predictionType,
     adapter,
     precision,

@@ -3,18 +3,12 @@
  *
  * @module
  */
-import type { DrawSettings } from "../../../lib/sampling/request.ts";
+import { className } from "../../../lib/sampling/metadata.ts";
+import type { DrawPlan } from "../../../lib/sampling/request.ts";
 import { problems, textAnswer } from "../answers.ts";
 import type { Clock } from "../../clock.ts";
 import type { ServerContext } from "../context.ts";
-import {
-  checkPictureSize,
-  className,
-  encodePicture,
-  planDraw,
-  previewSteps,
-  servedModel,
-} from "../drawing.ts";
+import { checkPictureSize, encodePicture, planQuery, previewSteps, servedModel } from "../drawing.ts";
 import type { Pixels, ServedModel } from "../../engine/engine.ts";
 import { EventQueue } from "../event_queue.ts";
 import { eventText } from "../event_stream.ts";
@@ -50,7 +44,7 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
   app.get("/generate/stream", async (c) => {
     const { every, scale = 1, ...query } = readQuery(c, parameters);
     const model = servedModel(context);
-    const draw = planDraw(query, model, context.settings);
+    const draw = planQuery(query, model, context.settings);
     checkPictureSize(model, 1, scale);
     if (c.req.method === "HEAD") return c.body(null, 200, STREAM_HEADERS);
 
@@ -91,7 +85,7 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
 /** A job as its reader sees it. */
 class View {
   readonly #context: ServerContext;
-  readonly #draw: DrawSettings;
+  readonly #draw: DrawPlan;
   readonly #scale: number;
   readonly #arrived = performance.now();
   readonly #asker: JobResult["job"];
@@ -100,7 +94,7 @@ class View {
 
   constructor(
     context: ServerContext,
-    draw: DrawSettings,
+    draw: DrawPlan,
     scale: number,
     model: ServedModel,
     asker: JobResult["job"],

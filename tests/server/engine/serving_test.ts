@@ -4,7 +4,10 @@ import { CheckpointError, ConfigError } from "../../../lib/errors.ts";
 import { saveCheckpoint } from "../../../lib/files/checkpoint.ts";
 import { loadPipeline } from "../../../lib/files/pipeline.ts";
 import { Serving } from "../../../server/engine/serving.ts";
+import { planDraw } from "../../../lib/sampling/request.ts";
+import { writeForeignPipeline } from "../../support/foreign_pipeline.ts";
 import { testGpu } from "../../support/gpu.ts";
+import { microNetwork } from "../../support/train/micro.ts";
 import { inTemporaryDirectory } from "../../support/train/directories.ts";
 import { changedPipeline, PIPELINE } from "../../support/server/pipelines.ts";
 
@@ -62,6 +65,33 @@ Deno.test("a run is served with the training step of its weights", async () => {
   });
 });
 
+Deno.test("a model that is ready draws what a request without parameters asks for", async () => {
+  const gpu = await testGpu();
+  await inTemporaryDirectory(async (directory) => {
+    for (
+      const [name, config, scheduler, defaults, steps] of [
+        ["offset", {}, { num_train_timesteps: 20, steps_offset: 1 }, { sampler: "ddpm" }, 19],
+        ["classes", { numClassEmbeds: 3 }, {}, { steps: 2, guidance: 3 }, 2],
+        ["grey", { inChannels: 1, outChannels: 1 }, {}, { steps: 2000, sampler: "ddpm" }, 1000],
+      ] as const
+    ) {
+      const path = join(directory, name);
+      await writeForeignPipeline(path, { config: microNetwork(config), scheduler });
+      const serving = await Serving.open(gpu, { path, rows: 2, onWarning: () => {}, defaults });
+      const { labels, ...plan } = planDraw({}, serving.facts, defaults);
+      assert.deepEqual([plan.steps, plan.guidance], [steps, 1]);
+      serving.add({ ...plan, id: 1, label: labels[0] });
+      let finished: readonly { data: Float32Array }[] = [];
+      while (finished.length === 0) ({ finished } = await serving.batch.turn(1000));
+      const pixels = serving.pixels(finished[0].data);
+      assert.equal(pixels.length, 3 * 8 * 8);
+      const grey = pixels.every((value, i) => value === pixels[i - i % 3]);
+      assert.equal(grey, name === "grey");
+      await serving.close();
+    }
+  });
+});
+
 Deno.test("what cannot be served is refused, and leaves nothing on the device", async () => {
   const gpu = await testGpu();
   const before = [gpu.memory.live, gpu.memory.used];
@@ -74,7 +104,26 @@ Deno.test("what cannot be served is refused, and leaves nothing on the device", 
       assert.match(error.message, /useless.* not finite/);
       return error instanceof CheckpointError;
     });
+    await changedPipeline(useless, (name, data) => {
+      if (name === "conv_in.weight") data.fill(1e38);
+    });
+    await assert.rejects(
+      Serving.open(gpu, { ...options, path: useless }),
+      /useless: what it draws has values that are not finite/,
+    );
     await assert.rejects(Serving.open(gpu, { ...options, rows: 0, path: PIPELINE }), ConfigError);
+    for (
+      const [field, channels] of [["in_channels", { inChannels: 4, outChannels: 4 }], ["out_channels", {
+        outChannels: 6,
+      }]] as const
+    ) {
+      const path = join(directory, field);
+      await writeForeignPipeline(path, { config: microNetwork(channels) });
+      await assert.rejects(
+        Serving.open(gpu, { ...options, path }),
+        (error) => error instanceof ConfigError && error.field === field,
+      );
+    }
   });
   assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DDPM } from "../../../lib/sampling/ddpm.ts";
-import { drawSettings, type GenerateOptions } from "../../../lib/sampling/request.ts";
+import { type GenerateOptions, planDraw } from "../../../lib/sampling/request.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
 import type { EngineImage, Pixels } from "../../../server/engine/engine.ts";
 import { GpuEngine, type GpuEngineOptions } from "../../../server/engine/gpu_engine.ts";
@@ -95,7 +95,7 @@ Deno.test("an image has the bytes that generate gives, alone and whoever joins a
   await Bench.run({}, async ({ engine }) => {
     const scheduler = new Scheduler(engine, { queue: 100, timeout: 60 });
     const run = (request: GenerateOptions, client: string, signal = new AbortController().signal) =>
-      scheduler.run({ client, draw: drawSettings(request, engine.model!), signal });
+      scheduler.run({ client, draw: planDraw(request, engine.model!), signal });
     const [alone] = (await run(options, "a")).images;
     assert.deepEqual(alone, expected, "alone");
     const drawings: Promise<JobResult>[] = [];

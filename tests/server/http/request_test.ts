@@ -1,12 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  allowedClasses,
-  checkPictureSize,
-  imageMetadata,
-  planDraw,
-  previewSteps,
-} from "../../../server/http/drawing.ts";
+import { allowedClasses, checkPictureSize, planQuery, previewSteps } from "../../../server/http/drawing.ts";
 import type { ServedModel } from "../../../server/engine/engine.ts";
 import type { JobRunner } from "../../../server/queue/job.ts";
 import type { ProblemError } from "../../../server/http/problem.ts";
@@ -14,6 +8,7 @@ import { acceptedFormat } from "../../../server/http/accept.ts";
 import { defaultSettings } from "../../../server/settings.ts";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
+import { imageMetadata } from "../../../lib/sampling/metadata.ts";
 import { fakeModel, fakePixels } from "../../support/server/fake_engine.ts";
 import { harness, problemOf } from "../../support/server/harness.ts";
 
@@ -235,17 +230,18 @@ Deno.test("Accept decides by quality, then by the more usual format", () => {
 
 Deno.test("any takes the class that the seed says, the same for one image as for many", () => {
   const model = fakeModel();
-  const many = planDraw({ class: "any", seed: 8, count: 4 }, model, defaultSettings);
+  const many = planQuery({ class: "any", seed: 8, count: 4 }, model, defaultSettings);
   assert.deepEqual(many.labels, [8, 9, 0, 1]);
-  assert.deepEqual(planDraw({ class: "ANY", seed: 10 }, model, defaultSettings).labels, [0]);
+  assert.deepEqual(planQuery({ class: "ANY", seed: 10 }, model, defaultSettings).labels, [0]);
   const unconditional = fakeModel({ config: presetConfig("tiny", 0), classes: [] });
-  const none = planDraw({ seed: 8, count: 2 }, unconditional, { ...defaultSettings, guidance: 3 });
+  const none = planQuery({ seed: 8, count: 2 }, unconditional, { ...defaultSettings, guidance: 3 });
   assert.deepEqual([none.labels, none.guidance], [[0, 0], 1]);
 });
 
 Deno.test("a picture says how it was made; that it was in float16, too, since that is another picture", () => {
   const query = { class: "cat", seed: 8, count: 2, steps: 5, eta: 0.5 };
-  const of = (model: ServedModel) => imageMetadata(planDraw(query, model, defaultSettings), model, 1);
+  const of = (model: ServedModel) =>
+    imageMetadata(planQuery(query, model, defaultSettings), { ...model, model: model.id }, 1);
   const facts = { model: "fake-model-step-100", class: "cat", seed: 9, sampler: "ddim", steps: 5, eta: 0.5 };
   assert.deepEqual(of(fakeModel()), { ...facts, guidance: 2 });
   const half = fakeModel({ precision: "float16" });
@@ -254,15 +250,15 @@ Deno.test("a picture says how it was made; that it was in float16, too, since th
 
 Deno.test("the server's settings fill in what a request leaves out", () => {
   const settings = { ...defaultSettings, steps: 20, sampler: "ddpm", guidance: 3.5 } as const;
-  const { steps, sampler, guidance } = planDraw({ class: "cat" }, fakeModel(), settings);
+  const { steps, sampler, guidance } = planQuery({ class: "cat" }, fakeModel(), settings);
   assert.deepEqual({ steps, sampler, guidance }, { steps: 20, sampler: "ddpm", guidance: 3.5 });
-  assert.equal(planDraw({ class: "none" }, fakeModel(), settings).guidance, 1);
-  const own = planDraw({ class: "cat", steps: 5, sampler: "ddim", guidance: 1 }, fakeModel(), settings);
+  assert.equal(planQuery({ class: "none" }, fakeModel(), settings).guidance, 1);
+  const own = planQuery({ class: "cat", steps: 5, sampler: "ddim", guidance: 1 }, fakeModel(), settings);
   assert.deepEqual([own.steps, own.sampler, own.guidance], [5, "ddim", 1]);
 });
 
 Deno.test("without a seed, seeds differ and have 32 bits", () => {
-  const seeds = Array.from({ length: 20 }, () => planDraw({}, fakeModel(), defaultSettings).seed);
+  const seeds = Array.from({ length: 20 }, () => planQuery({}, fakeModel(), defaultSettings).seed);
   assert.equal(new Set(seeds).size, 20);
   assert.ok(seeds.every((seed) => seed >= 0 && seed < 2 ** 32));
 });
@@ -307,7 +303,7 @@ Deno.test("classes are listed by name, number and word", () => {
 Deno.test("a class asked for by number is that one, whatever the classes are called", () => {
   const named = (classes: string[]) => fakeModel({ classes, config: presetConfig("tiny", classes.length) });
   const labels = (classes: string[], wanted: string) =>
-    planDraw({ class: wanted, count: 2, seed: 1 }, named(classes), defaultSettings).labels;
+    planQuery({ class: wanted, count: 2, seed: 1 }, named(classes), defaultSettings).labels;
   assert.deepEqual(labels(["None", "ox"], "0"), [0, 0]);
   assert.deepEqual(labels(["ox", "ox"], "1"), [1, 1]);
 });

@@ -1,6 +1,6 @@
 /** A scheduler with an engine and a clock that tests hold in their hands. */
 import assert from "node:assert/strict";
-import { drawSettings, type GenerateOptions } from "../../../lib/sampling/request.ts";
+import { type GenerateOptions, planDraw } from "../../../lib/sampling/request.ts";
 import { type Job, JobError, type JobResult } from "../../../server/queue/job.ts";
 import { Scheduler } from "../../../server/queue/scheduler.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
@@ -15,7 +15,7 @@ export interface Options extends GenerateOptions {
 
 /** A job without guidance, unless it is asked for. */
 export function job({ client = "a", signal, frames, onProgress, ...options }: Options = {}): Job {
-  const draw = drawSettings({ class: 3, steps: 2, guidance: 1, ...options }, fakeModel());
+  const draw = planDraw({ class: 3, steps: 2, guidance: 1, ...options }, fakeModel());
   return { client, draw, frames, onProgress, signal: signal ?? new AbortController().signal };
 }
 
