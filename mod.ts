@@ -137,13 +137,13 @@ export {
 export { settingsSchema } from "./lib/train/settings_schema.ts";
 
 export {
-  type BatchImage,
   type BatchPicture,
   type BatchTurn,
   RunningBatch,
   type RunningBatchOptions,
 } from "./lib/sampling/running_batch.ts";
 export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/sampling/ddpm.ts";
+export type { FrameWish, ImageJob } from "./lib/sampling/image_job.ts";
 export type { ClassChoice, GenerateOptions } from "./lib/sampling/request.ts";
 export { forwardProcess } from "./lib/sampling/illustrate.ts";
 

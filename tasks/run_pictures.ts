@@ -15,7 +15,9 @@ import {
 import { encodeGif } from "../lib/image/animation.ts";
 import { lossChart } from "../lib/image/chart.ts";
 import { strip } from "../lib/image/process.ts";
-import { shownSteps, shownTimesteps } from "../lib/sampling/illustrate.ts";
+import { mostSteps } from "../lib/diffusion/sampler.ts";
+import { shownTimesteps } from "../lib/sampling/illustrate.ts";
+import { shownSteps } from "../lib/sampling/moments.ts";
 import { type Picture, writePicture } from "./terminal/pictures.ts";
 import type { Reporter } from "./terminal/progress.ts";
 
@@ -92,10 +94,10 @@ export async function drawReverseProcess(out: string, model: DDPM, report: Repor
   const { schedule, classes } = model;
   const shown = spread(classes.length, GIF_CLASSES);
   const names = shown.map((label) => classes[label]);
-  const steps = Math.min(STEPS, schedule.config.numTrainTimesteps);
+  const steps = mostSteps(schedule, STEPS);
   const timesteps = planSampling("ddim", schedule, { steps }).map(({ timestep }) => timestep);
   const inStrip = momentsNear(shownTimesteps(STRIP_FRAMES, timesteps[0]), timesteps);
-  const inGif = shownSteps(GIF_FRAMES, steps);
+  const inGif = shownSteps(steps, { count: GIF_FRAMES, spacing: "late" });
   // x_t is what the step before left.
   const kept = ascending([...inGif, ...inStrip.flatMap((step) => [step - 1, step])]);
   report.start(steps, "drawing the reverse process");

@@ -19,7 +19,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
 import { DEFAULT_STEPS, planDraw, resolveClass } from "../lib/sampling/request.ts";
-import { shownSteps } from "../lib/sampling/illustrate.ts";
+import { shownSteps } from "../lib/sampling/moments.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
 import { TUNE_HELP, type TuneMode, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
@@ -214,7 +214,7 @@ async function drawWithFrames(
   request: Request & { readonly batch: number },
 ): Promise<{ images: Images; frames: Images[] }> {
   const { batch } = request;
-  const moments = shownSteps(GIF_FRAMES, planDraw(request, model).steps);
+  const moments = shownSteps(planDraw(request, model).steps, { count: GIF_FRAMES, spacing: "late" });
   const { class: rows, count, seed = 0, onStep } = request;
   const each = rows.flatMap((row) => Array.from({ length: count }, () => row));
   const batches = Math.ceil(each.length / batch);

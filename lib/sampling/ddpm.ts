@@ -12,11 +12,13 @@ import {
   Generator,
   type GeneratorOptions,
   generatorRows,
-  type ImageRequest,
 } from "./generator.ts";
+import { shownSteps } from "./moments.ts";
 import { batchSizes, RunningBatch } from "./running_batch.ts";
+import type { SlotImage } from "./slot_batch.ts";
 import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
+import { checkWhole } from "../checks.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { createBuffer, destroyBuffer } from "../gpu/memory.ts";
@@ -141,7 +143,7 @@ export class DDPM {
     const settings = planDraw(options, this);
     const { steps, sampler, eta, guidance, seed, labels } = settings;
     const plan = planSampling(sampler, this.schedule, { steps, eta });
-    const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
+    const requests = labels.map((label, i): SlotImage => ({ label, seed: seed + i, guidance }));
     const slots = Math.min(settings.batch, requests.length);
     const { images } = await this.#draw(slots, settings.guided, requests, plan, { onStep: options.onStep });
     return this.#finished(images, settings);
@@ -161,7 +163,7 @@ export class DDPM {
     const { steps, sampler, eta, guidance, guided, seed, labels } = settings;
     const plan = planSampling(sampler, this.schedule, { steps, eta });
     const previewAt = keptSteps(frames, steps);
-    const requests = labels.map((label, i): ImageRequest => ({ label, seed: seed + i, guidance }));
+    const requests = labels.map((label, i): SlotImage => ({ label, seed: seed + i, guidance }));
     const drawOptions = { onStep: options.onStep, previewAt };
     const { images, noisy, previews } = await this.#draw(
       requests.length,
@@ -190,7 +192,7 @@ export class DDPM {
   async startBatch({ rows }: { readonly rows: number }): Promise<RunningBatch> {
     if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
     const target = await this.#kernelsFor(batchSizes(rows));
-    const options = { ...this.#network, rows, target };
+    const options = { ...this.#network, schedule: this.schedule, rows, target };
     const batch = await RunningBatch.build(this.#gpu, options);
     this.#batches.push(batch);
     return batch;
@@ -225,7 +227,7 @@ export class DDPM {
   #draw(
     slots: number,
     guided: boolean,
-    requests: readonly ImageRequest[],
+    requests: readonly SlotImage[],
     plan: readonly SamplerStep[],
     options: DrawOptions,
   ): Promise<Drawn> {
@@ -260,11 +262,8 @@ export class DDPM {
 function keptSteps(frames: number | readonly number[], steps: number): readonly number[] {
   const last = steps - 1;
   if (typeof frames === "number") {
-    if (!Number.isSafeInteger(frames) || frames < 2) {
-      throw new ConfigError("frames", frames, "a whole number of 2 or more");
-    }
-    const kept = Math.min(frames, steps);
-    return Array.from({ length: kept }, (_, i) => kept === 1 ? last : Math.round(i * last / (kept - 1)));
+    checkWhole("frames", frames, 2, Number.MAX_SAFE_INTEGER);
+    return shownSteps(steps, { count: frames, spacing: "even" });
   }
   const rising = frames.every((step, i) =>
     Number.isSafeInteger(step) && step <= last && step > (i === 0 ? -1 : frames[i - 1])

@@ -9,17 +9,8 @@ import type { Gpu } from "../gpu/device.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { SamplerStep } from "../diffusion/sampler.ts";
-import { checkGuidable, SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
-
-/** One image to draw. */
-export interface ImageRequest {
-  /** Class index; the number of classes, or any number where the network takes none, for no class. */
-  readonly label: number;
-  /** Integer from 0 to 2^53 - 1. The image depends on it, not on its place in a batch. */
-  readonly seed: number;
-  /** Scale of classifier-free guidance (Ho & Salimans 2022), 1 for none; ignored by an unguided generator. */
-  readonly guidance: number;
-}
+import { checkGuidable, SlotBatch, type SlotImage, type SlotPicture } from "./slot_batch.ts";
+import { advance, type Underway } from "./underway.ts";
 
 /** What a generator is made for. */
 export interface GeneratorOptions {
@@ -105,7 +96,7 @@ export class Generator {
    * @param steps the sampler's plan, from `planSampling`
    */
   async draw(
-    requests: readonly ImageRequest[],
+    requests: readonly SlotImage[],
     steps: readonly SamplerStep[],
     options: DrawOptions = {},
   ): Promise<Drawn> {
@@ -119,12 +110,12 @@ export class Generator {
     const total = steps.length * Math.ceil(requests.length / this.slots);
     let done = 0;
     for (let first = 0; first < requests.length; first += this.slots) {
-      const batch = requests.slice(first, first + this.slots);
+      const batch = requests.slice(first, first + this.slots).map((request): Underway => {
+        const image = this.guided ? request : { ...request, guidance: 1 };
+        return { image, plan: steps, done: 0 };
+      });
       for (let step = 0; step < steps.length; step++) {
-        this.#batch.step(batch.map((request): SlotStep => {
-          const guidance = this.guided ? request.guidance : 1;
-          return { ...request, guidance, step, coefficients: steps[step] };
-        }));
+        advance(this.#batch, batch);
         done++;
         if (first === 0 && previewAt.includes(step)) {
           noisy.push(await this.#read("x", batch.length));

@@ -29,18 +29,6 @@ export function shownTimesteps(count: number, last: number): number[] {
 }
 
 /**
- * Steps of a process from noise to image to show it at: closer together towards the end, in proportion to the square.
- *
- * @param count how many at most, 2 or more
- * @param steps how many there are
- * @returns ascending, from 0 to `steps - 1`
- */
-export function shownSteps(count: number, steps: number): number[] {
-  const left = Array.from({ length: count }, (_, i) => Math.round((steps - 1) * (1 - i / (count - 1)) ** 2));
-  return [...new Set(left)].map((step) => steps - 1 - step);
-}
-
-/**
  * One image at several noise levels, `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al. 2020, equation 4), with one
  * noise `eps` for all, so that the frames show one road and not many.
  *

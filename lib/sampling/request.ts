@@ -112,7 +112,8 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   checkWhole("batch", batch, 1, 4096);
   const nullClass = hasNullClass(model);
   const unsaid = nullClass || classes.length === 0 ? NO_CLASS : ANY_CLASS;
-  const choices = isList(options.class) ? options.class : [options.class ?? unsaid];
+  const { class: asked = unsaid } = options;
+  const choices = isList(asked) ? asked : [asked];
   if (choices.length === 0) throw new ConfigError("class", "an empty list", "at least one class");
   const chosen = choices.map((choice) => resolveClass(choice, model));
   checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER - count * chosen.length);

@@ -11,29 +11,11 @@ import type { Gpu } from "../gpu/device.ts";
 import { classCount, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import { checkGuidance } from "../diffusion/guidance.ts";
-import type { SamplerStep } from "../diffusion/sampler.ts";
-import { checkGuidable, networkRows, SlotBatch, type SlotPicture, type SlotStep } from "./slot_batch.ts";
-
-/** An image to draw in a {@linkcode RunningBatch}. */
-export interface BatchImage {
-  /** Chosen by the caller; no two images in the batch share it. */
-  readonly id: number;
-  /** Class index; the number of classes for none. */
-  readonly label: number;
-  /** Integer from 0 to 2^53 - 1. The image depends on it, not on its place or its company. */
-  readonly seed: number;
-  /** Scale of classifier-free guidance (Ho & Salimans 2022); any but 1 takes two rows of the batch. */
-  readonly guidance: number;
-  /** Its plan, from `planSampling`; one or more steps. */
-  readonly steps: readonly SamplerStep[];
-  /** Moments to be shown. */
-  readonly frames?: {
-    /** `predicted`: the estimate of x_0; `noisy`: x_t. */
-    readonly kind: "predicted" | "noisy";
-    /** Steps (from 0) after which a frame is taken; the last step is the finished image and needs none. */
-    readonly at: readonly number[];
-  };
-}
+import { planSampling } from "../diffusion/sampler.ts";
+import type { NoiseSchedule } from "../diffusion/schedule.ts";
+import type { ImageJob } from "./image_job.ts";
+import { checkGuidable, networkRows, SlotBatch, type SlotPicture } from "./slot_batch.ts";
+import { advance, isFinished, type Underway } from "./underway.ts";
 
 /** A picture that came out of a turn: [H, W, C] in [-1, 1]. */
 export interface BatchPicture {
@@ -67,6 +49,8 @@ export interface BatchTurn {
 export interface RunningBatchOptions {
   /** The network. */
   readonly config: UNetConfig;
+  /** The noise schedule that it was trained with, from which images are planned. */
+  readonly schedule: NoiseSchedule;
   /** Its weights, laid out as `ParameterTable` says; they must not change while the batch is in use. */
   readonly weights: GPUBuffer;
   /** Rows of the network's largest batch, 1 or more. */
@@ -79,9 +63,9 @@ export interface RunningBatchOptions {
   readonly precision?: Precision;
 }
 
-interface Entry {
-  readonly image: BatchImage;
-  step: number;
+/** An image in a slot. */
+interface Entry extends Underway {
+  readonly image: ImageJob;
 }
 
 /** Draws images that come and go. */
@@ -129,15 +113,15 @@ export class RunningBatch {
    *
    * @throws {ConfigError} naming what is wrong with the image, or when there is no room for it
    */
-  add(image: BatchImage): void {
-    const { id, label, seed, guidance, steps, frames } = image;
+  add(image: ImageJob): void {
+    const { id, label, seed, guidance, sampler, steps, eta, frames } = image;
     const classes = classCount(this.#options.config);
     checkWhole("label", label, 0, classes);
     checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
     checkGuidance(guidance);
     if (guidance !== 1) checkGuidable(guidance, this.#options);
-    checkWhole("steps.length", steps.length, 1, Number.MAX_SAFE_INTEGER);
-    for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, steps.length - 1);
+    const plan = planSampling(sampler, this.#options.schedule, { steps, eta });
+    for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, steps - 1);
     if (this.#slots.some((entry) => entry.image.id === id)) {
       throw new ConfigError("id", id, "a number that no image in the batch has");
     }
@@ -145,7 +129,7 @@ export class RunningBatch {
     if (networkRows(guidance) > free) {
       throw new ConfigError("rows", networkRows(guidance), `at most ${free}, which are free in the batch`);
     }
-    this.#slots.push({ image, step: 0 });
+    this.#slots.push({ image, plan, done: 0 });
   }
 
   /**
@@ -189,14 +173,12 @@ export class RunningBatch {
     const start = performance.now();
     // Images may join and leave while the device works; those that take part are these.
     const present = [...this.#slots];
-    const first = this.#step(present);
+    const most = Math.min(...present.map(stepsToNextPicture));
+    const first = advance(this.#batch, present);
     const known = this.#stepTime.get(first.programRows);
     const affordable = known === undefined ? 1 : Math.max(1, Math.floor(milliseconds / known));
-    const steps = Math.min(affordable, ...present.map(stepsToNextPicture));
-    for (let done = 1; done < steps; done++) {
-      present.forEach((entry) => entry.step++);
-      this.#step(present);
-    }
+    const steps = Math.min(affordable, most);
+    for (let done = 1; done < steps; done++) advance(this.#batch, present);
     const wanted = present.flatMap((entry, slot) => {
       const of = pictureAt(entry);
       return of ? [{ slot, of, entry }] : [];
@@ -205,12 +187,11 @@ export class RunningBatch {
     if (wanted.length === 0) await this.#batch.settle();
     const [frames, finished]: [BatchPicture[], BatchPicture[]] = [[], []];
     wanted.forEach(({ entry }, i) => {
-      const { image, step } = entry;
       if (!this.#slots.includes(entry)) return;
-      (isLast(entry) ? finished : frames).push({ id: image.id, step, data: pictures[i] });
+      const { image, done } = entry;
+      (isFinished(entry) ? finished : frames).push({ id: image.id, step: done - 1, data: pictures[i] });
     });
     for (const { id } of finished) this.remove(id);
-    for (const entry of present) entry.step++;
     const elapsed = performance.now() - start;
     this.#stepTime.set(first.programRows, elapsed / steps);
     return {
@@ -224,35 +205,25 @@ export class RunningBatch {
     };
   }
 
-  #step(entries: readonly Entry[]): { rows: number; programRows: number } {
-    return this.#batch.step(entries.map(({ image, step }): SlotStep => {
-      const { label, seed, guidance, steps } = image;
-      return { step, coefficients: steps[step], label, seed, guidance };
-    }));
-  }
-
   /** Frees everything but the weights. */
   destroy(): void {
     this.#batch.destroy();
   }
 }
 
-function isLast({ image, step }: Entry): boolean {
-  return step === image.steps.length - 1;
-}
-
-/** What is to be shown after an image's step, if anything. */
+/** What is to be shown after the step that an image has just taken, if anything. */
 function pictureAt(entry: Entry): SlotPicture["of"] | undefined {
-  if (isLast(entry)) return "x";
+  if (isFinished(entry)) return "x";
   const { frames } = entry.image;
-  if (!frames?.at.includes(entry.step)) return undefined;
+  if (!frames?.at.includes(entry.done - 1)) return undefined;
   return frames.kind === "noisy" ? "x" : "preview";
 }
 
 /** Steps from an image's next one to the first that shows something, that one included. */
-function stepsToNextPicture({ image, step }: Entry): number {
-  const next = image.frames?.at.find((at) => at >= step) ?? image.steps.length - 1;
-  return Math.min(next, image.steps.length - 1) - step + 1;
+function stepsToNextPicture({ image, plan, done }: Entry): number {
+  const last = plan.length - 1;
+  const next = image.frames?.at.find((at) => at >= done) ?? last;
+  return Math.min(next, last) - done + 1;
 }
 
 /**

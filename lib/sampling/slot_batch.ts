@@ -41,18 +41,22 @@ export interface SlotBatchOptions {
   readonly precision?: Precision;
 }
 
-/** The next step of the image in a slot. */
-export interface SlotStep {
-  /** From 0; at 0 the slot starts from its image's noise. */
-  readonly step: number;
-  /** What that step does. */
-  readonly coefficients: SamplerStep;
+/** What an image depends on beside the sampler's plan; not its place in a batch, nor its company. */
+export interface SlotImage {
   /** Class index; the number of classes, or any number where the network takes none, for no class. */
   readonly label: number;
   /** Integer from 0 to 2^53 - 1. */
   readonly seed: number;
-  /** Scale of classifier-free guidance; 1 asks the network once. */
+  /** Scale of classifier-free guidance (Ho & Salimans 2022); 1 asks the network once, any other takes two rows. */
   readonly guidance: number;
+}
+
+/** The next step of the image in a slot. */
+export interface SlotStep extends SlotImage {
+  /** From 0; at 0 the slot starts from its image's noise. */
+  readonly step: number;
+  /** What that step does. */
+  readonly coefficients: SamplerStep;
 }
 
 /** A picture in a slot: `x`, the image as it is now, or `preview`, the estimate of x_0 at the last step. */

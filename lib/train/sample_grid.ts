@@ -4,7 +4,8 @@
  * @module
  */
 import type { KernelTarget } from "../../kernels/target.ts";
-import { type Drawn, Generator, generatorRows, type ImageRequest } from "../sampling/generator.ts";
+import { type Drawn, Generator, generatorRows } from "../sampling/generator.ts";
+import type { SlotImage } from "../sampling/slot_batch.ts";
 import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { DeviceError } from "../errors.ts";
@@ -27,7 +28,7 @@ interface Parts {
   readonly settings: TrainSettings;
   readonly options: Surroundings;
   /** Row by row. */
-  readonly requests: readonly ImageRequest[];
+  readonly requests: readonly SlotImage[];
   readonly columns: number;
   readonly plan: readonly SamplerStep[];
   readonly generator: Generator;
@@ -41,7 +42,7 @@ function planGrid({ settings: { model, seed }, grids }: GridPlan) {
   const { samplesPerClass: columns, sampleSteps, guidance } = grids;
   const classes = classCount(model);
   const rows = classes === 0 ? ROWS : classes;
-  const requests = Array.from({ length: rows * columns }, (_, i): ImageRequest => ({
+  const requests = Array.from({ length: rows * columns }, (_, i): SlotImage => ({
     label: Math.floor(i / columns),
     seed: (seed + i) % Number.MAX_SAFE_INTEGER,
     guidance,

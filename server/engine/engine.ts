@@ -5,8 +5,11 @@
  * @module
  */
 import { networkRows } from "../../lib/sampling/slot_batch.ts";
-import type { DrawPlan, ModelFacts } from "../../lib/sampling/request.ts";
+import type { ImageJob } from "../../lib/sampling/image_job.ts";
+import type { ModelFacts } from "../../lib/sampling/request.ts";
 import type { Precision } from "../../lib/model/precision.ts";
+
+export type { FrameWish, ImageJob } from "../../lib/sampling/image_job.ts";
 
 /** The model that is being served, as the main thread knows it. */
 export interface ServedModel extends ModelFacts {
@@ -28,27 +31,8 @@ export interface ServedModel extends ModelFacts {
   readonly loadedAt: number;
 }
 
-/** Frames of an image's way from noise to be sent while it is drawn. */
-export interface FrameWish {
-  /** `predicted`: the network's estimate of the finished image (x_0); `noisy`: x_t itself. */
-  readonly kind: "predicted" | "noisy";
-  /** Steps (from 0) after which a frame is wanted, ascending. The finished image comes by itself. */
-  readonly at: readonly number[];
-}
-
-/** One image to draw. */
-export interface EngineImage extends Pick<DrawPlan, "sampler" | "steps" | "eta" | "guidance"> {
-  /** Chosen by the caller, never used twice. */
-  readonly id: number;
-  /** Class index; the number of classes for none. */
-  readonly label: number;
-  /** Integer from 0 to 2^53 - 1. */
-  readonly seed: number;
-  readonly frames?: FrameWish;
-}
-
 /** Network rows that an image takes in the batch: two with guidance. */
-export function rowsOf(image: Pick<EngineImage, "guidance">): 1 | 2 {
+export function rowsOf(image: Pick<ImageJob, "guidance">): 1 | 2 {
   return networkRows(image.guidance);
 }
 
@@ -97,7 +81,7 @@ export interface Engine {
    */
   listen(listener: Partial<EngineListener>): void;
   /** Adds an image to the batch; the caller keeps the sum of `rowsOf` within `rows`. It joins at the next turn. */
-  add(image: EngineImage): void;
+  add(image: ImageJob): void;
   /** Takes an image out of the batch, at the next turn; unknown numbers are ignored. */
   remove(id: number): void;
   /**

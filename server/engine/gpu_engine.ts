@@ -8,7 +8,7 @@ import type { Precision } from "../../lib/model/precision.ts";
 import type { DrawDefaults } from "../../lib/sampling/request.ts";
 import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
 import { type Clock, systemClock } from "../clock.ts";
-import type { Engine, EngineImage, EngineListener, ServedModel } from "./engine.ts";
+import type { Engine, EngineListener, ImageJob, ServedModel } from "./engine.ts";
 import { type Command, errorFrom, modelFrom, type Report } from "./protocol.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -114,7 +114,7 @@ export class GpuEngine implements Engine {
     this.#listeners.push(listener);
   }
 
-  add(image: EngineImage): void {
+  add(image: ImageJob): void {
     if (!this.#model) throw new DeviceError("no image can be added while the GPU worker is down");
     this.#images.add(image.id);
     this.#send({ type: "add", image });

@@ -19,7 +19,7 @@ import {
 import type { Precision } from "../../lib/model/precision.ts";
 import type { DrawDefaults } from "../../lib/sampling/request.ts";
 import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
-import type { EngineImage, EngineTurn, Pixels, ServedModel } from "./engine.ts";
+import type { EngineTurn, ImageJob, Pixels, ServedModel } from "./engine.ts";
 
 /** To the worker. */
 export type Command =
@@ -32,7 +32,7 @@ export type Command =
     readonly precision: Precision;
     readonly tune: TuneMode;
   }
-  | { readonly type: "add"; readonly image: EngineImage }
+  | { readonly type: "add"; readonly image: ImageJob }
   | { readonly type: "remove"; readonly id: number }
   /** The main thread has heard of a turn, and has sent what follows from it: the next may begin. */
   | { readonly type: "proceed" }

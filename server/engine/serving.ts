@@ -7,7 +7,6 @@ import { basename } from "node:path";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
 import { type DrawDefaults, planDraw } from "../../lib/sampling/request.ts";
 import type { RunningBatch } from "../../lib/sampling/running_batch.ts";
-import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { CheckpointError } from "../../lib/errors.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { Images } from "../../lib/image/images.ts";
@@ -15,7 +14,7 @@ import { imageSize } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 import { type TuneMode, TUNING_DIRECTORY, type TuningProgress } from "../../lib/tuning/tuning.ts";
-import type { EngineImage, Pixels, ServedModel } from "./engine.ts";
+import type { ImageJob, Pixels, ServedModel } from "./engine.ts";
 import { loadWithStep } from "./training_step.ts";
 
 /** What {@linkcode Serving.open} needs. */
@@ -72,9 +71,8 @@ export class Serving {
    * Puts an image into the batch.
    * @throws {ConfigError} naming what is wrong with it
    */
-  add({ sampler, steps, eta, ...image }: EngineImage): void {
-    const plan = planSampling(sampler, this.#model.schedule, { steps, eta });
-    this.batch.add({ ...image, steps: plan });
+  add(image: ImageJob): void {
+    this.batch.add(image);
   }
 
   /**

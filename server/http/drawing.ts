@@ -4,6 +4,7 @@
  * @module
  */
 import { imageMetadata } from "../../lib/sampling/metadata.ts";
+import { shownSteps } from "../../lib/sampling/moments.ts";
 import { ANY_CLASS, classWords, type DrawPlan, planDraw } from "../../lib/sampling/request.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { SamplerName } from "../../lib/diffusion/sampler.ts";
@@ -202,13 +203,9 @@ const PREVIEWS = 8;
  *
  * @param every steps from one to the next; default: so that there are about eight
  */
-export function previewSteps(
-  steps: number,
-  every: number = Math.max(1, Math.round(steps / (PREVIEWS + 1))),
-): FrameWish {
-  const at: number[] = [];
-  for (let step = every - 1; step < steps - 1; step += every) at.push(step);
-  return { kind: "predicted", at };
+export function previewSteps(steps: number, every?: number): FrameWish {
+  const spread = every === undefined ? { count: PREVIEWS + 1, spacing: "ends" } as const : { every };
+  return { kind: "predicted", at: shownSteps(steps, spread).slice(0, -1) };
 }
 
 /** Frames of an animation, the finished image included. */
@@ -216,7 +213,6 @@ const ANIMATION_FRAMES = 30;
 
 /** How many frames an animation of so many steps has, and those that come before the finished image. */
 export function animationSteps(steps: number): { frames: number; wish: FrameWish } {
-  const frames = Math.min(ANIMATION_FRAMES, steps);
-  const at = Array.from({ length: frames - 1 }, (_, i) => Math.round(i * (steps - 1) / (frames - 1)));
-  return { frames, wish: { kind: "noisy", at } };
+  const shown = shownSteps(steps, { count: ANIMATION_FRAMES, spacing: "even" });
+  return { frames: shown.length, wish: { kind: "noisy", at: shown.slice(0, -1) } };
 }

@@ -6,7 +6,8 @@
 import type { Context } from "hono";
 import type { ServerContext } from "../http/context.ts";
 import { encodePicture } from "../http/drawing.ts";
-import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
+import { shownSteps } from "../../lib/sampling/moments.ts";
+import type { Pixels, ServedModel } from "../engine/engine.ts";
 import type { Job } from "../queue/job.ts";
 import { EventQueue } from "../http/event_queue.ts";
 import { eventText } from "../http/event_stream.ts";
@@ -35,7 +36,8 @@ export async function streamImages(
   request: ImageRequest,
 ): Promise<Response> {
   const { draw, partialImages = 0 } = request;
-  const frames = partialSteps(draw.steps, partialImages);
+  const at = shownSteps(draw.steps, { count: partialImages + 1, spacing: "ends" }).slice(0, -1);
+  const frames = { kind: "predicted", at } as const;
   const queue = new EventQueue<Picture | { readonly error: unknown }>();
   const accepted = Promise.withResolvers<void>();
   const gone = new AbortController();
@@ -73,12 +75,6 @@ export async function streamImages(
     errorBody: openAiErrorBody,
     onCancel: () => gone.abort(),
   });
-}
-
-/** The steps after which to send previews: as many as there are, at even distances, none of them the last. */
-function partialSteps(steps: number, previews: number): FrameWish {
-  const even = Array.from({ length: previews }, (_, i) => Math.round((i + 1) * steps / (previews + 1)) - 1);
-  return { kind: "predicted", at: [...new Set(even)].filter((step) => step >= 0 && step < steps - 1) };
 }
 
 async function pictureEvent(

@@ -5,7 +5,7 @@
  */
 import { mostSteps } from "../../lib/diffusion/sampler.ts";
 import { type DrawPlan, hasNullClass } from "../../lib/sampling/request.ts";
-import { type EngineImage, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
+import { type ImageJob, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
 import type { Job, JobResult } from "./job.ts";
 
 /** Network rows times steps of a request of which some images are finished. */
@@ -82,7 +82,7 @@ export class Ticket {
   }
 
   /** Its next image, which joins the batch now. */
-  take(id: number, now: number): EngineImage {
+  take(id: number, now: number): ImageJob {
     const { draw: { labels, seed, sampler, steps, eta, guidance }, frames } = this.job;
     const index = this.#next++;
     this.#begun ??= now;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { Generator, type ImageRequest } from "../../lib/sampling/generator.ts";
+import { Generator } from "../../lib/sampling/generator.ts";
+import type { SlotImage } from "../../lib/sampling/slot_batch.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -44,7 +45,7 @@ async function withWeights(
   assert.deepEqual({ used: gpu.memory.used, live: gpu.memory.live }, before, "something was not freed");
 }
 
-function request(seed: number, label = 1, guidance = 1): ImageRequest {
+function request(seed: number, label = 1, guidance = 1): SlotImage {
   return { seed, label, guidance };
 }
 

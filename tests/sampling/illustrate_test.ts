@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { forwardProcess, shownSteps, shownTimesteps } from "../../lib/sampling/illustrate.ts";
+import { forwardProcess, shownTimesteps } from "../../lib/sampling/illustrate.ts";
 
 const schedule = new NoiseSchedule();
 const [height, width] = [24, 16];
@@ -53,12 +53,6 @@ Deno.test("timesteps to show are round and closer together where there is someth
   assert.deepEqual(shownTimesteps(10, 980), [980, 750, 600, 450, 300, 200, 100, 50, 10, 0]);
   assert.deepEqual(shownTimesteps(4, 9), [9, 4, 1, 0]);
   assert.deepEqual(shownTimesteps(10, 2), [2, 1, 0], "none twice");
-});
-
-Deno.test("steps to show are closer together towards the end, the first and the last among them", () => {
-  assert.deepEqual(shownSteps(6, 101), [0, 36, 64, 84, 96, 100]);
-  assert.deepEqual(shownSteps(30, 4), [0, 1, 2, 3]);
-  assert.deepEqual(shownSteps(2, 1), [0]);
 });
 
 Deno.test("a timestep out of range is refused", () => {

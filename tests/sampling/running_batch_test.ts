@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Generator } from "../../lib/sampling/generator.ts";
-import { type BatchImage, type BatchTurn, RunningBatch } from "../../lib/sampling/running_batch.ts";
+import type { ImageJob } from "../../lib/sampling/image_job.ts";
+import { type BatchTurn, RunningBatch } from "../../lib/sampling/running_batch.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -26,10 +27,10 @@ const conditional = unetConfig({
 
 const schedule = new NoiseSchedule();
 const plans = [
-  planSampling("ddim", schedule, { steps: 3 }),
-  planSampling("ddpm", schedule, { steps: 6 }),
-  planSampling("ddim", schedule, { steps: 9, eta: 0.5 }),
-];
+  { sampler: "ddim", steps: 3, eta: undefined },
+  { sampler: "ddpm", steps: 6, eta: undefined },
+  { sampler: "ddim", steps: 9, eta: 0.5 },
+] as const;
 
 async function withBatch(
   body: (batch: RunningBatch, gpu: Gpu, weights: GPUBuffer) => Promise<void>,
@@ -40,7 +41,7 @@ async function withBatch(
   const table = unetParameters(config);
   const weights = createBuffer(gpu, 4 * table.elements, "weights");
   gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
-  const batch = await RunningBatch.build(gpu, { config, weights, rows: ROWS });
+  const batch = await RunningBatch.build(gpu, { config, schedule, weights, rows: ROWS });
   await body(batch, gpu, weights);
   batch.destroy();
   destroyBuffer(gpu, weights);
@@ -48,13 +49,17 @@ async function withBatch(
 }
 
 /** Images that differ in plan, class, guidance and seed. */
-function image(id: number): BatchImage {
+function image(id: number): ImageJob {
   const guidance = [1, 2, 0, 1.5][id % 4];
-  return { id, label: id % (CLASSES + 1), seed: 1000 + id, guidance, steps: plans[id % 3] };
+  return { id, label: id % (CLASSES + 1), seed: 1000 + id, guidance, ...plans[id % 3] };
 }
 
-function alone(generator: Generator, { label, seed, guidance, steps }: BatchImage) {
-  return generator.draw([{ label, seed, guidance }], steps).then(({ images }) => images);
+function planOf({ sampler, steps, eta }: Pick<ImageJob, "sampler" | "steps" | "eta">) {
+  return planSampling(sampler, schedule, { steps, eta });
+}
+
+function alone(generator: Generator, image: ImageJob) {
+  return generator.draw([image], planOf(image)).then(({ images }) => images);
 }
 
 Deno.test("an image has the same bits alone and in a batch that others join and leave", () =>
@@ -90,23 +95,23 @@ Deno.test("an image has the same bits alone and in a batch that others join and 
 Deno.test("a turn ends where somebody waits for a picture, and frames are those of the trajectory", () =>
   withBatch(async (batch, gpu, weights) => {
     const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
-    const steps = plans[2];
+    const { steps } = plans[2];
     for (const kind of ["predicted", "noisy"] as const) {
-      const wanted: BatchImage = { ...image(1), steps, frames: { kind, at: [0, 4, 5] } };
+      const wanted: ImageJob = { ...image(1), ...plans[2], frames: { kind, at: [0, 4, 5] } };
       const at = wanted.frames!.at;
       batch.add(wanted);
       const turns: BatchTurn[] = [];
       while (batch.size > 0) turns.push(await batch.turn(60_000));
       const frames = turns.flatMap((turn) => turn.frames);
       assert.deepEqual(frames.map(({ id, step }) => [id, step]), at.map((step) => [1, step]));
-      const { noisy, previews } = await generator.draw([wanted], steps, { previewAt: at });
+      const { noisy, previews } = await generator.draw([wanted], planOf(wanted), { previewAt: at });
       const expected = kind === "noisy" ? noisy : previews;
       frames.forEach(({ data }, i) => assert.deepEqual(data, expected[i], `${kind} ${i}`));
       const [last] = turns[turns.length - 1].finished;
-      assert.deepEqual([last.id, last.step], [1, steps.length - 1]);
+      assert.deepEqual([last.id, last.step], [1, steps - 1]);
       assert.deepEqual(last.data, await alone(generator, wanted));
-      assert.equal(turns.reduce((sum, turn) => sum + turn.steps, 0), steps.length);
-      assert.ok(turns.length >= 4 && turns.length < steps.length, `${turns.length} turns`);
+      assert.equal(turns.reduce((sum, turn) => sum + turn.steps, 0), steps);
+      assert.ok(turns.length >= 4 && turns.length < steps, `${turns.length} turns`);
     }
     generator.destroy();
   }));
@@ -114,7 +119,7 @@ Deno.test("a turn ends where somebody waits for a picture, and frames are those 
 Deno.test("images may leave and join while a turn is under way", () =>
   withBatch(async (batch, gpu, weights) => {
     const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
-    const [first, second, third] = [image(0), { ...image(4), steps: plans[0] }, image(8)];
+    const [first, second, third] = [image(0), { ...image(4), ...plans[0] }, image(8)];
     batch.add(first);
     batch.add(second);
     const results: BatchTurn[] = [await batch.turn(0), await batch.turn(0)];
@@ -136,7 +141,7 @@ Deno.test("the smallest recorded batch that holds the rows runs", () =>
   withBatch(async (batch) => {
     const rows: number[] = [];
     for (const id of [0, 4, 8, 12, 16, 20]) {
-      batch.add({ ...image(id), guidance: 1, steps: plans[2] });
+      batch.add({ ...image(id), guidance: 1, ...plans[2] });
       const turn = await batch.turn(0);
       assert.deepEqual([turn.rows, turn.images, turn.steps], [rows.length + 1, rows.length + 1, 1]);
       rows.push(turn.programRows);
@@ -150,7 +155,7 @@ Deno.test("the smallest recorded batch that holds the rows runs", () =>
 
 Deno.test("what does not fit into a batch is refused, naming why", () =>
   withBatch(async (batch) => {
-    const refused = (change: Partial<BatchImage>, message: RegExp) =>
+    const refused = (change: Partial<ImageJob>, message: RegExp) =>
       assert.throws(() => batch.add({ ...image(0), ...change }), (error) => {
         assert.ok(error instanceof ConfigError);
         assert.match(error.message, message);
@@ -159,7 +164,7 @@ Deno.test("what does not fit into a batch is refused, naming why", () =>
     refused({ label: 6 }, /^label: expected a whole number from 0 to 5, got 6$/);
     refused({ seed: 2 ** 53 }, /^seed: expected a whole number of 0 or more, got 9007199254740992$/);
     refused({ guidance: NaN }, /^guidance: expected a number of at least 0, got NaN$/);
-    refused({ steps: [] }, /^steps.length: expected a whole number of 1 or more, got 0$/);
+    refused({ steps: 0 }, /^steps: expected a whole number from 1 to 1000, got 0$/);
     refused(
       { frames: { kind: "noisy", at: [3] } },
       /^frames.at: expected a whole number from 0 to 2, got 3$/,
@@ -181,7 +186,7 @@ Deno.test("a network without classes refuses guidance, and a batch needs a row",
     batch.add({ ...image(0), label: 0 });
     while (batch.size > 0) await batch.turn(1000);
     await assert.rejects(
-      RunningBatch.build(gpu, { config: batchConfig, weights, rows: 0 }),
+      RunningBatch.build(gpu, { config: batchConfig, schedule, weights, rows: 0 }),
       /^ConfigError: rows: expected a whole number from 1, got 0$/,
     );
   }, batchConfig);

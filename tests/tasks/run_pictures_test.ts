@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GIF } from "imagescript";
 import { DDPM, NoiseSchedule } from "../../mod.ts";
-import { shownSteps } from "../../lib/sampling/illustrate.ts";
+import { shownSteps } from "../../lib/sampling/moments.ts";
 import { CHART_COLORS } from "../../lib/image/chart.ts";
 import { decodePng } from "../support/read_png.ts";
 import { createReporter } from "../../tasks/terminal/progress.ts";
@@ -82,7 +82,7 @@ Deno.test("the reverse process has two rows for each class, and says how its ima
     );
     assert.deepEqual(starts, starts.map((_, row) => first + 2 * row * width * 3));
     const animation = await GIF.decode(await Deno.readFile(join(out, "reverse.gif"))) as GIF;
-    assert.equal(animation.length, shownSteps(25, 100).length);
+    assert.equal(animation.length, shownSteps(100, { count: 25, spacing: "late" }).length);
     await model.close();
   });
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import process from "node:process";
 import { GIF, Image } from "imagescript";
-import { shownSteps } from "../../lib/sampling/illustrate.ts";
+import { shownSteps } from "../../lib/sampling/moments.ts";
 import { decodePng } from "../support/read_png.ts";
 import { settingsSchema } from "../../mod.ts";
 import { unetConfigToJson } from "../../lib/model/config.ts";
@@ -381,7 +381,9 @@ async function assertPictures(directory: string, paths: readonly string[]): Prom
     const bytes = await Deno.readFile(join(directory, path));
     const picture = path.endsWith(".gif") ? await GIF.decode(bytes) : await Image.decode(bytes);
     assert.ok(picture.width >= 64 && picture.height >= 64, `${path}: ${picture.width} x ${picture.height}`);
-    if (picture instanceof GIF) assert.equal(picture.length, shownSteps(25, 100).length);
+    if (picture instanceof GIF) {
+      assert.equal(picture.length, shownSteps(100, { count: 25, spacing: "late" }).length);
+    }
   }
 }
 

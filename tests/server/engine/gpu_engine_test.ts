@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { CheckpointError, ConfigError, DataError, DeviceError } from "../../../lib/errors.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
-import type { EngineImage, EngineListener, ServedModel } from "../../../server/engine/engine.ts";
+import type { EngineListener, ImageJob, ServedModel } from "../../../server/engine/engine.ts";
 import { GpuEngine, type WorkerLike } from "../../../server/engine/gpu_engine.ts";
 import {
   type Command,
@@ -107,7 +107,7 @@ async function start(): Promise<Bench> {
   return { engine, clock, workers, heard, warnings };
 }
 
-function image(id: number): EngineImage {
+function image(id: number): ImageJob {
   return { id, label: 3, seed: id, sampler: "ddim", steps: 5, eta: undefined, guidance: 2 };
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { DDPM } from "../../../lib/sampling/ddpm.ts";
 import { type GenerateOptions, planDraw } from "../../../lib/sampling/request.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
-import type { EngineImage, Pixels } from "../../../server/engine/engine.ts";
+import type { ImageJob, Pixels } from "../../../server/engine/engine.ts";
 import { GpuEngine, type GpuEngineOptions } from "../../../server/engine/gpu_engine.ts";
 import type { JobResult } from "../../../server/queue/job.ts";
 import { Scheduler } from "../../../server/queue/scheduler.ts";
@@ -49,7 +49,7 @@ class Bench {
     }
   }
 
-  add(image: Partial<EngineImage> = {}): { id: number; end: Promise<End> } {
+  add(image: Partial<ImageJob> = {}): { id: number; end: Promise<End> } {
     const id = ++this.#lastId;
     const { promise, resolve } = Promise.withResolvers<End>();
     this.#ends.set(id, resolve);
@@ -59,7 +59,7 @@ class Bench {
   }
 
   /** Draws an image to its end. */
-  async draw(image: Partial<EngineImage> = {}): Promise<Pixels> {
+  async draw(image: Partial<ImageJob> = {}): Promise<Pixels> {
     return pixelsOf(await this.add(image).end);
   }
 

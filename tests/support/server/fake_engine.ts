@@ -5,9 +5,9 @@ import { CheckpointError } from "../../../lib/errors.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
 import {
   type Engine,
-  type EngineImage,
   type EngineListener,
   type FrameWish,
+  type ImageJob,
   type Pixels,
   rowsOf,
   type ServedModel,
@@ -44,7 +44,7 @@ export function fakeModel(changes: Partial<ServedModel> = {}): ServedModel {
 
 /** The image that a {@linkcode FakeEngine} draws: it depends on label, seed and number of steps alone. */
 export function fakePixels(
-  { label, seed, steps }: Pick<EngineImage, "label" | "seed" | "steps">,
+  { label, seed, steps }: Pick<ImageJob, "label" | "seed" | "steps">,
   size: Pick<ServedModel, "height" | "width"> = { height: 32, width: 32 },
 ): Pixels {
   return noise([label, seed % 2 ** 32, Math.floor(seed / 2 ** 32), steps], size);
@@ -52,7 +52,7 @@ export function fakePixels(
 
 /** A frame after step `step` of that image. */
 export function fakeFrame(
-  { label, seed, steps }: Pick<EngineImage, "label" | "seed" | "steps">,
+  { label, seed, steps }: Pick<ImageJob, "label" | "seed" | "steps">,
   kind: FrameWish["kind"],
   step: number,
   size: Pick<ServedModel, "height" | "width"> = { height: 32, width: 32 },
@@ -67,12 +67,12 @@ export class FakeEngine implements Engine {
   /** What {@linkcode FakeEngine.reload} fails with, where set. */
   reloadError: Error | undefined;
   /** Every image that was ever added, and every number that was ever removed. */
-  readonly added: EngineImage[] = [];
+  readonly added: ImageJob[] = [];
   readonly removed: number[] = [];
   closed = false;
   #model: ServedModel | undefined;
   readonly #listeners: Partial<EngineListener>[] = [];
-  readonly #batch = new Map<number, { image: EngineImage; done: number }>();
+  readonly #batch = new Map<number, { image: ImageJob; done: number }>();
   readonly #automatic: number | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastModel: ServedModel;
@@ -88,7 +88,7 @@ export class FakeEngine implements Engine {
   }
 
   /** The images in the batch, longest there first. */
-  get batch(): EngineImage[] {
+  get batch(): ImageJob[] {
     return [...this.#batch.values()].map(({ image }) => image);
   }
 
@@ -96,7 +96,7 @@ export class FakeEngine implements Engine {
     this.#listeners.push(listener);
   }
 
-  add(image: EngineImage): void {
+  add(image: ImageJob): void {
     if (!this.#model) throw new Error(`image ${image.id} was added to an engine that is down`);
     if (this.added.some(({ id }) => id === image.id)) throw new Error(`number ${image.id} is used twice`);
     const inUse = this.#rowsInUse() + rowsOf(image);

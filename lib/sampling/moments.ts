@@ -1,0 +1,44 @@
+/**
+ * Moments of a process from noise to image at which it is shown.
+ *
+ * @module
+ */
+
+/**
+ * How moments are spread: `even`, the first step and the last among them; `late`, likewise, but closer together towards
+ * the end, in proportion to the square; `ends`, after each of so many equal parts of the way; or after every n steps.
+ */
+export type Spread =
+  | { readonly count: number; readonly spacing: "even" | "late" | "ends" }
+  | { readonly every: number };
+
+/**
+ * Steps to show a process at.
+ *
+ * @param steps how many there are, 1 or more
+ * @param spread how many moments at most (2 or more unless `ends`), and where
+ * @returns ascending, from 0 to `steps - 1`, which is always the last
+ */
+export function shownSteps(steps: number, spread: Spread): number[] {
+  const last = steps - 1;
+  const shown = momentsOf(steps, spread).map((moment) => Math.round(moment));
+  return [...new Set([...shown.filter((step) => step >= 0 && step < last), last])];
+}
+
+function momentsOf(steps: number, spread: Spread): number[] {
+  if ("every" in spread) {
+    return Array.from({ length: Math.floor(steps / spread.every) }, (_, i) => (i + 1) * spread.every - 1);
+  }
+  const { count, spacing } = spread;
+  const last = steps - 1;
+  switch (spacing) {
+    case "even": {
+      const kept = Math.min(count, steps);
+      return Array.from({ length: kept }, (_, i) => kept === 1 ? last : i * last / (kept - 1));
+    }
+    case "late":
+      return Array.from({ length: count }, (_, i) => last - Math.round(last * (1 - i / (count - 1)) ** 2));
+    case "ends":
+      return Array.from({ length: count }, (_, i) => (i + 1) * steps / count - 1);
+  }
+}
