@@ -203,9 +203,11 @@ const PREVIEWS = 8;
  *
  * @param every steps from one to the next; default: so that there are about eight
  */
-export function previewSteps(steps: number, every?: number): FrameWish {
-  const spread = every === undefined ? { count: PREVIEWS + 1, spacing: "ends" } as const : { every };
-  return { kind: "predicted", at: shownSteps(steps, spread).slice(0, -1) };
+export function previewSteps(
+  steps: number,
+  every: number = Math.max(1, Math.round(steps / (PREVIEWS + 1))),
+): FrameWish {
+  return { kind: "predicted", at: shownSteps(steps, { every }).slice(0, -1) };
 }
 
 /** Frames of an animation, the finished image included. */

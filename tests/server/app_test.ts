@@ -50,6 +50,7 @@ Deno.test("classes and models tell what is served, and nothing of the machine's 
     height: 32,
     width: 32,
     timesteps: 1000,
+    guidance: true,
     prediction: "epsilon",
     adapter: "fake adapter",
     precision: "float32",
