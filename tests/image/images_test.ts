@@ -43,6 +43,14 @@ Deno.test("fromFloats brings every byte back", () => {
   );
 });
 
+Deno.test("fromFloats makes grey RGB of equal channels", () => {
+  const { pixels, count } = Images.fromFloats(new Float32Array([-1, 0, 0.5, 3]), 2, 1, 2);
+  assert.equal(count, 2);
+  assert.deepEqual([...pixels], [0, 128, 191, 255].flatMap((value) => [value, value, value]));
+  refuses(() => Images.fromFloats(new Float32Array(8), 2, 1, 2), "data.length");
+  refuses(() => Images.fromFloats(new Float32Array([0, 0, 0, NaN]), 2, 1, 2), "data[3]");
+});
+
 Deno.test("fromFloats refuses a value that is not finite, with its place", () => {
   refuses(() => Images.fromFloats(new Float32Array([0, 0, NaN]), 1, 1, 1), "data[2]");
   refuses(() => Images.fromFloats(new Float32Array([Infinity, 0, 0]), 1, 1, 1), "data[0]");

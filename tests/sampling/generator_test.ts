@@ -128,6 +128,21 @@ Deno.test("a network without classes draws, whatever label it is given, and refu
   });
 });
 
+Deno.test("a class table without a null row draws every row, and refuses guidance", () =>
+  withWeights(conditional, async (gpu, weights) => {
+    const options = { config: conditional, weights, slots: 2, nullClass: false };
+    const generator = await Generator.build(gpu, { ...options, guided: false });
+    const last = conditional.numClassEmbeds! - 1;
+    const { images } = await generator.draw([request(3, last), request(3, last - 1)], ddim);
+    assert.notDeepEqual(imageOf(images, 0), imageOf(images, 1));
+    generator.destroy();
+    await assert.rejects(
+      Generator.build(gpu, { ...options, guided: true }),
+      (error) =>
+        error instanceof ConfigError && error.field === "guidance" && /no row for/.test(error.message),
+    );
+  }));
+
 Deno.test("a network whose output is no image like its input is refused", () => {
   const config = unetConfig({ ...conditional, outChannels: 6 });
   return withWeights(config, (gpu, weights) =>

@@ -35,13 +35,14 @@ const plans = [
 async function withBatch(
   body: (batch: RunningBatch, gpu: Gpu, weights: GPUBuffer) => Promise<void>,
   config: UNetConfig = conditional,
+  nullClass?: boolean,
 ): Promise<void> {
   const gpu = await testGpu();
   const before = { used: gpu.memory.used, live: gpu.memory.live };
   const table = unetParameters(config);
   const weights = createBuffer(gpu, 4 * table.elements, "weights");
   gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
-  const batch = await RunningBatch.build(gpu, { config, schedule, weights, rows: ROWS });
+  const batch = await RunningBatch.build(gpu, { config, schedule, weights, rows: ROWS, nullClass });
   await body(batch, gpu, weights);
   batch.destroy();
   destroyBuffer(gpu, weights);
@@ -191,5 +192,20 @@ Deno.test("a network without classes refuses guidance, and a batch needs a row",
     );
   }, batchConfig);
 });
+
+Deno.test("a class table without a null row takes every row for a class, and refuses guidance", () =>
+  withBatch(
+    async (batch) => {
+      batch.add({ ...image(0), label: CLASSES });
+      assert.throws(
+        () => batch.add({ ...image(1), label: 0 }),
+        (error) =>
+          error instanceof ConfigError && error.field === "guidance" && /no row for/.test(error.message),
+      );
+      while (batch.size > 0) await batch.turn(1000);
+    },
+    conditional,
+    false,
+  ));
 
 const batchConfig = unetConfig({ ...conditional, numClassEmbeds: null });

@@ -227,6 +227,14 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
   });
 });
 
+Deno.test("the network's file may begin with a byte-order mark", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const network = join(directory, "network.json");
+    await Deno.writeTextFile(network, "\ufeff" + JSON.stringify(unetConfigToJson(microNetwork())));
+    assert.deepEqual(await settingsOf(readFlags(["--config", network])), { model: microNetwork() });
+  });
+});
+
 Deno.test("every flag takes what the library takes, and no more", async () => {
   const shape = { height: 32, width: 32, classes: 10 };
   const take = (options: Record<string, unknown>, names: object) => {
