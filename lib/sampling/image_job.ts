@@ -18,5 +18,6 @@ export interface FrameWish {
 export interface ImageJob extends SlotImage, Pick<DrawPlan, "sampler" | "steps" | "eta"> {
   /** Chosen by the caller; no two images in a batch share it. */
   readonly id: number;
+  /** Moments to be shown; none if not given. */
   readonly frames?: FrameWish;
 }

@@ -74,13 +74,19 @@ export interface DrawDefaults {
 export interface DrawPlan {
   /** Label of every image, in order; the number of classes stands for none. */
   readonly labels: readonly number[];
+  /** Network evaluations an image. */
   readonly steps: number;
+  /** How noise is removed. */
   readonly sampler: SamplerName;
+  /** DDIM's noise, 0 to 1; undefined where it was not given. */
   readonly eta: number | undefined;
+  /** Scale of classifier-free guidance, 1 for none. */
   readonly guidance: number;
   /** Whether the network must be asked twice. */
   readonly guided: boolean;
+  /** Image i has seed `seed + i`. */
   readonly seed: number;
+  /** Images drawn at once, at most. */
   readonly batch: number;
 }
 
