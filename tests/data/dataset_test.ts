@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { imageDataset, splitDataset, takeSubset } from "../../lib/data/dataset.ts";
+import { imageDataset, splitDataset, takeSubset, trainingSplit } from "../../lib/data/dataset.ts";
 import { ConfigError, DataError, ShapeError } from "../../lib/errors.ts";
 
 /** 50,000 labels, 5,000 of each class, mixed. */
@@ -34,6 +34,28 @@ Deno.test("imageDataset: the digest is SHA-256 over images, then labels", () => 
 Deno.test("imageDataset: refuses bytes that do not fill the shape", () => {
   const parts = { name: "x", labels: new Uint8Array(2), classes: ["a"], height: 2, width: 2 };
   assert.throws(() => imageDataset({ ...parts, images: new Uint8Array(23) }), ShapeError);
+});
+
+Deno.test("imageDataset: a split of the data's own is kept, and part of the digest", () => {
+  const parts = { name: "x", images: new Uint8Array(12), classes: ["a"], height: 1, width: 1 };
+  const labels = new Uint8Array(4);
+  const data = imageDataset({ ...parts, labels, validation: Uint32Array.of(1, 3) });
+  const { train, validation } = trainingSplit(data, 5);
+  assert.deepEqual([[...train], [...validation]], [[0, 2], [1, 3]]);
+  const others = [undefined, Uint32Array.of(1), Uint32Array.of(), Uint32Array.of(0, 3)];
+  const digests = others.map((validation) => imageDataset({ ...parts, labels, validation }).digest);
+  assert.equal(new Set([data.digest, ...digests]).size, 5);
+  const made = trainingSplit(imageDataset({ ...parts, labels }), 5);
+  assert.deepEqual(made, splitDataset(labels, 1, { seed: 5 }));
+});
+
+Deno.test("imageDataset: a split that cannot be is refused", () => {
+  const parts = { name: "x", images: new Uint8Array(9), classes: ["a"], height: 1, width: 1 };
+  for (const wrong of [[3], [1, 1], [2, 0], [0, 1, 2]]) {
+    const validation = Uint32Array.from(wrong);
+    const make = () => imageDataset({ ...parts, labels: new Uint8Array(3), validation });
+    assert.throws(make, /^DataError: validation/, `${wrong}`);
+  }
 });
 
 Deno.test("splitDataset: CIFAR-10 gives 45,000 and 5,000, 500 of each class, nothing twice", () => {

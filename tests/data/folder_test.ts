@@ -1,28 +1,36 @@
 import assert from "node:assert/strict";
 import { cifar10 } from "../../lib/data/cifar10.ts";
-import type { ImageDataset } from "../../lib/data/dataset.ts";
+import type { DataProgress, ImageDataset } from "../../lib/data/dataset.ts";
+import { makeJpeg, makeWebp } from "../support/image_files.ts";
+import { deflatedZeros, pngChunk, pngHeader, pngOf } from "../support/png_files.ts";
 import { inFolder, makePng, writeFiles } from "../support/synthetic.ts";
 
 const RED = await makePng(32, 32, () => [200, 0, 0]);
 const GREEN = await makePng(32, 32, (x, y) => [x, 100 + y, 0]);
 const BLUE = await makePng(64, 64, (x, y) => [0, 0, (x + y) % 2 === 0 ? 100 : 200]);
+const text = (value: string) => new TextEncoder().encode(value);
 
+/** Reads a folder called `pets`; what is told, without where the folder is, goes to `told`. */
 async function read(
   files: Readonly<Record<string, Uint8Array>>,
   split?: "train" | "test",
   empty: readonly string[] = [],
+  told: string[] = [],
 ): Promise<ImageDataset> {
   let result: ImageDataset | undefined;
   await inFolder(async (folder) => {
     await Deno.mkdir(`${folder}/pets`);
     await writeFiles(`${folder}/pets`, files);
     for (const name of empty) await Deno.mkdir(`${folder}/pets/${name}`, { recursive: true });
-    result = await cifar10({ data: `${folder}/pets/`, split });
+    const onProgress = ({ message, total }: DataProgress) => {
+      if (total === undefined) told.push(message.replaceAll(folder, ""));
+    };
+    result = await cifar10({ data: `${folder}/pets/`, split, onProgress });
   });
   return result!;
 }
 
-Deno.test("cifar10: a folder of PNGs is read by class and name, scaled to 32 x 32", async () => {
+Deno.test("cifar10: a folder of images is read by class and name, scaled to 32 x 32", async () => {
   const data = await read({
     "dog/2.png": RED,
     "dog/1.png": GREEN,
@@ -64,24 +72,29 @@ Deno.test("cifar10: folders train and test are the two splits", async () => {
 });
 
 const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
-  ["without class folders", () => read({}), /pets: expected one subfolder of PNGs per class/],
+  ["without class folders", () => read({}), /pets: expected one subfolder of images per class/],
   [
     "with an empty class",
     () => read({ "a/1.png": RED }, "train", ["b"]),
-    /pets\/b: a class folder without images: expected PNG files in it$/,
+    /pets\/b: a class folder without images: expected PNG, JPEG or WebP files in it$/,
   ],
   [
-    "with a file that is no image",
-    () =>
-      read({ "a/1.png": RED, "a/notes.txt": new TextEncoder().encode("a long enough text, but no image") }),
-    /a\/notes\.txt: not a PNG image$/,
+    "with a class of other files only",
+    () => read({ "a/1.png": RED, "b/Thumbs.db": RED.subarray(1), "b/.x.png": RED }),
+    /pets\/b: a class folder without images/,
   ],
   [
-    "with a JPEG",
-    () => read({ "a/1.png": Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, ...new Uint8Array(40)) }),
-    /a\/1\.png: not a PNG image$/,
+    "with an image by name that is none",
+    () => read({ "a/1.png": RED, "a/2.JPEG": text("a long enough text, but no image") }),
+    /a\/2\.JPEG: not an image; expected a PNG, JPEG or WebP image$/,
   ],
-  ["with a PNG cut short", () => read({ "a/1.png": GREEN.subarray(0, 60) }), /a\/1\.png: a damaged PNG: /],
+  [
+    "with an image by content that cannot be read",
+    () => read({ "a/1.png": RED, "a/animation": text("GIF89a and more of it") }),
+    /a\/animation: a GIF image, which cannot be read; expected/,
+  ],
+  ["with an empty image", () => read({ "a/1.png": new Uint8Array() }), /a\/1\.png: an empty file; expected/],
+  ["with a PNG cut short", () => read({ "a/1.png": GREEN.subarray(0, 60) }), /a\/1\.png: a PNG cut short: /],
   [
     "with a PNG of eight bytes",
     () => read({ "a/1.png": RED.subarray(0, 8) }),
@@ -90,7 +103,7 @@ const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
   ["with a PNG with a flipped bit", () => read({ "a/1.png": flip(GREEN, 80) }), /a\/1\.png: a damaged PNG: /],
   [
     "with a PNG that claims 65,536 x 65,536 pixels",
-    () => read({ "a/1.png": resized(GREEN, 65_536) }),
+    () => read({ "a/1.png": pngOf(pngHeader({ width: 65_536, height: 65_536, depth: 8, colour: 2 })) }),
     /a\/1\.png: 65536 x 65536 pixels, expected at most/,
   ],
   [
@@ -99,14 +112,44 @@ const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
     /2\.png: an image outside/,
   ],
   [
+    "with an image of no such name beside the classes",
+    () => read({ "a/1.png": RED, "photo": RED }),
+    /pets\/photo: an image outside/,
+  ],
+  [
     "with a folder in a class",
     () => read({ "a/1.png": RED, "a/b/1.png": RED }),
-    /a\/b: a folder inside a class/,
+    /a\/b: a folder inside a class folder; if it is a class itself, the data is at .*pets\/a \(--data .*pets\/a\)$/,
+  ],
+  [
+    "with two names that are the same in NFC",
+    () => read({ "caf\u00e9/1.png": RED, "cafe\u0301/1.png": RED }),
+    /pets: the class folders "cafe\\u0301" and "caf\\u00e9" have the same name, caf\u00e9, in Unicode's NFC$/,
+  ],
+  [
+    "with something else beside the splits",
+    () => read({ "train/a/1.png": RED, "val/a/1.png": RED, "masks/1.png": RED }),
+    /pets\/masks: beside train, .* to read only train, give it as the data \(--data .*pets\/train\)$/,
+  ],
+  [
+    "with two folders for one split",
+    () => read({ "train/a/1.png": RED, "val/a/1.png": RED, "valid/a/1.png": RED }),
+    /pets\/valid: beside train, .* a second folder like val; /,
+  ],
+  [
+    "with a class that only validation has",
+    () => read({ "train/a/1.png": RED, "val/b/1.png": RED }),
+    /pets\/val\/b: a class of which .*pets\/train has no images$/,
+  ],
+  [
+    "with validation images that have no classes",
+    () => read({ "train/a/1.png": RED, "val/1.png": RED }),
+    /pets\/val\/1\.png: an image outside the class folders$/,
   ],
   ["without test images", () => read({ "a/1.png": RED }, "test"), /no test images: expected the folders/],
   [
     "with other classes for testing",
-    () => read({ "train/a/1.png": RED, "test/b/1.png": RED }),
+    () => read({ "train/a/1.png": RED, "test/b/1.png": RED }, "test"),
     /train and test must have the same classes, found \[a\] and \[b\]$/,
   ],
 ];
@@ -145,10 +188,120 @@ function flip(png: Uint8Array, at: number): Uint8Array {
   return copy;
 }
 
-/** The same PNG with other dimensions in its header (whose checksum is then wrong, too). */
-function resized(png: Uint8Array, side: number): Uint8Array {
-  const copy = png.slice();
-  new DataView(copy.buffer).setUint32(16, side);
-  new DataView(copy.buffer).setUint32(20, side);
-  return copy;
+Deno.test("cifar10: JPEG, WebP and PNG are read whatever they are called", async () => {
+  const colour = () => [40, 90, 200];
+  const files = {
+    "a/1.jpg": await makeJpeg(32, 32, colour),
+    "a/2.png": await makeJpeg(32, 32, colour),
+    "a/3.webp": await makeWebp(32, 32, colour),
+    "a/4.jpg": await makePng(32, 32, colour),
+    "a/5": await makePng(32, 32, colour),
+    "a/6.jpeg": await makeWebp(32, 32, colour, { lossless: true }),
+  };
+  const { count, images } = await read(files);
+  assert.equal(count, 6);
+  for (const [i, value] of images.entries()) {
+    const expected = colour()[i % 3];
+    assert.ok(Math.abs(value - expected) <= 4, `byte ${i}: ${value}, expected ${expected}`);
+  }
+});
+
+Deno.test("cifar10: files that are no images are skipped and told once, the first of them by name", async () => {
+  const told: string[] = [];
+  const { count } = await read(
+    {
+      "cat/1.png": RED,
+      "cat/Thumbs.db": Uint8Array.of(0xd0, 0xcf, 0x11, 0xe0),
+      "cat/desktop.ini": text("[.ShellClassInfo]"),
+      "cat/.DS_Store": new Uint8Array(9),
+      "cat/metadata.jsonl": text('{"file_name": "1.png"}'),
+      "cat/1.txt": text("a cat"),
+      "cat/@eaDir/1.png/thumb.jpg": RED,
+      "__MACOSX/cat/._1.png": new Uint8Array(9),
+      "README.md": text("# Cats"),
+      ".git/config": new Uint8Array(1),
+    },
+    "train",
+    [],
+    told,
+  );
+  assert.equal(count, 1);
+  assert.deepEqual(told, ["/pets: skipped 9 entries that are no images (.git, __MACOSX, README.md, …)"]);
+  const one: string[] = [];
+  await read({ "cat/1.png": RED, "cat/Thumbs.db": new Uint8Array(3) }, "train", [], one);
+  assert.deepEqual(one, ["/pets: skipped 1 entry that is no image (cat/Thumbs.db)"]);
+});
+
+Deno.test("cifar10: the centre square of other sizes is taken, and told", async () => {
+  const wide = await makePng(96, 32, (x) => x < 32 ? [255, 0, 0] : x < 64 ? [0, 200, 0] : [0, 0, 255]);
+  const told: string[] = [];
+  const { images } = await read({ "a/1.png": wide, "a/2.png": RED, "a/3.png": BLUE }, "train", [], told);
+  assert.deepEqual([...images.subarray(0, 3072)], new Array(1024).fill([0, 200, 0]).flat());
+  assert.deepEqual(told, [
+    "images of other sizes are cropped to the centre square and resized to 32x32: 2 of 3",
+  ]);
+  const none: string[] = [];
+  await read({ "a/1.png": RED }, "train", [], none);
+  assert.deepEqual(none, []);
+});
+
+Deno.test("cifar10: what is transparent becomes white", async () => {
+  const { images } = await read({ "a/1.png": await makePng(32, 32, () => [0, 100, 0, 51]) });
+  assert.deepEqual([...images.subarray(0, 3)], [204, 224, 204]);
+});
+
+for (const [train, val] of [["train", "val"], ["Training", "Validation"], ["train", "valid"]]) {
+  Deno.test(`cifar10: the class folders in ${train} are trained on, those in ${val} validated on`, async () => {
+    const told: string[] = [];
+    const files = {
+      [`${train}/dog/1.png`]: RED,
+      [`${train}/cat/1.png`]: GREEN,
+      [`${train}/cat/2.png`]: RED,
+      [`${val}/dog/1.png`]: RED,
+      [`${val}/dog/2.png`]: GREEN,
+      "test/1.png": GREEN,
+    };
+    const data = await read(files, "train", [], told);
+    assert.deepEqual(data.classes, ["cat", "dog"]);
+    assert.deepEqual([...data.labels], [0, 0, 1, 1, 1]);
+    assert.deepEqual([...data.validation!], [3, 4]);
+    assert.deepEqual([...data.images.subarray(3 * 3072, 3 * 3072 + 3)], [200, 0, 0]);
+    assert.deepEqual(told, [
+      `/pets/${train} is trained on, /pets/${val} validated on`,
+      "/pets/test is kept for evaluation, and not read",
+    ]);
+  });
 }
+
+Deno.test("cifar10: classes may be called train and test where images are in them", async () => {
+  const data = await read({ "train/1.png": RED, "test/1.png": GREEN, "bus/1.png": RED });
+  assert.deepEqual([data.classes, data.validation], [["bus", "test", "train"], undefined]);
+});
+
+Deno.test("cifar10: class names are NFC, and in the order of that", async () => {
+  const data = await read({ "cafe\u0301/1.png": RED, "cafz/1.png": GREEN });
+  assert.deepEqual(data.classes, ["cafz", "caf\u00e9"]);
+  assert.equal(data.images[1], 100);
+});
+
+Deno.test("cifar10: of several bad images the first is named, however many are decoded at once", async () => {
+  const files = Object.fromEntries(Array.from({ length: 60 }, (_, i) => {
+    return [`a/${String(i).padStart(2, "0")}.png`, i % 20 === 13 ? GREEN.subarray(0, 60) : GREEN];
+  }));
+  await assert.rejects(read(files), /a\/13\.png: a PNG cut short/);
+});
+
+Deno.test("cifar10: while a large image is decoded, the thread that asked hears timers and signals", async () => {
+  const [width, height] = [8000, 4000];
+  const pixels = pngChunk("IDAT", deflatedZeros(height * (1 + 3 * width)));
+  const large = pngOf(pngHeader({ width, height, depth: 8, colour: 2 }), pixels, pngChunk("IEND"));
+  await inFolder(async (folder) => {
+    await writeFiles(folder, { "a/1.png": large });
+    let heard = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const onProgress = () => timer ??= setTimeout(() => heard = true, 50);
+    await cifar10({ data: folder, onProgress });
+    clearTimeout(timer);
+    assert.ok(heard, "no timer was heard before the image was there");
+  });
+});

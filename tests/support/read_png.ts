@@ -1,5 +1,5 @@
-/** Reads PNG files back: pixels as the product reads those of users, and the text that it writes. */
-import { decodePng as decodePixels } from "../../lib/data/png.ts";
+/** Reads PNG files back by a decoder that the product does not use: pixels, and the text that the product writes. */
+import { decode } from "fast-png";
 
 /** A decoded PNG. */
 export interface DecodedPng {
@@ -32,11 +32,11 @@ export function chunksOf(png: Uint8Array): Chunk[] {
   return chunks;
 }
 
-/** Decodes a PNG. */
+/** Decodes a PNG of 8 bits a sample, in colour. */
 export function decodePng(bytes: Uint8Array): DecodedPng {
-  const { width, height, rgba } = decodePixels(bytes, "test.png");
+  const { width, height, data, channels } = decode(bytes, { checkCrc: true });
   const text = Object.fromEntries(chunksOf(bytes).flatMap(decodeText));
-  return { width, height, rgb: Uint8Array.from(rgba).filter((_, i) => i % 4 < 3), text };
+  return { width, height, rgb: Uint8Array.from(data).filter((_, i) => i % channels < 3), text };
 }
 
 function decodeText({ type, data }: Chunk): [string, string][] {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { scaleToSquare } from "../../lib/data/resize.ts";
+import { cropToSquare } from "../../../lib/data/decode/resize.ts";
 
 /** An opaque image with pseudo-random colours. */
 function noise(width: number, height: number) {
@@ -10,27 +10,29 @@ function noise(width: number, height: number) {
   return { width, height, rgba };
 }
 
-/** The definition, by counting: cut every source pixel into side x side bits, each bit lies in one result pixel. */
+/** The definition, by counting: cut every pixel of the centre square into side x side bits, each lies in one result pixel. */
 function reference(image: ReturnType<typeof noise>, side: number): number[] {
   const { width, height, rgba } = image;
+  const square = Math.min(width, height);
+  const [left, top] = [Math.floor((width - square) / 2), Math.floor((height - square) / 2)];
   const sums = new Array(side * side * 3).fill(0);
-  for (let y = 0; y < height * side; y++) {
-    for (let x = 0; x < width * side; x++) {
-      const from = (Math.floor(y / side) * width + Math.floor(x / side)) * 4;
-      const to = (Math.floor(y / height) * side + Math.floor(x / width)) * 3;
+  for (let y = 0; y < square * side; y++) {
+    for (let x = 0; x < square * side; x++) {
+      const from = ((top + Math.floor(y / side)) * width + left + Math.floor(x / side)) * 4;
+      const to = (Math.floor(y / square) * side + Math.floor(x / square)) * 3;
       for (let c = 0; c < 3; c++) sums[to + c] += rgba[from + c];
     }
   }
-  return sums.map((sum) => sum / (width * height));
+  return sums.map((sum) => sum / (square * square));
 }
 
 for (
   const [width, height, side] of [[32, 32, 32], [64, 64, 32], [5, 3, 4], [50, 37, 32], [1, 1, 4], [3, 40, 8]]
 ) {
-  Deno.test(`scaleToSquare: ${width}x${height} to ${side}x${side} is the mean over the covered area`, () => {
+  Deno.test(`cropToSquare: ${width}x${height} to ${side}x${side} is the mean over the covered part of the centre square`, () => {
     const image = noise(width, height);
     const to = new Uint8Array(side * side * 3);
-    scaleToSquare(image, side, to);
+    cropToSquare(image, side, to);
     const expected = reference(image, side);
     for (const [i, value] of to.entries()) {
       assert.ok(
@@ -41,9 +43,9 @@ for (
   });
 }
 
-Deno.test("scaleToSquare: what is transparent becomes white", () => {
+Deno.test("cropToSquare: what is transparent becomes white", () => {
   const rgba = Uint8ClampedArray.of(10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 200, 51, 255, 255, 255, 255);
   const to = new Uint8Array(12);
-  scaleToSquare({ width: 2, height: 2, rgba }, 2, to);
+  cropToSquare({ width: 2, height: 2, rgba }, 2, to);
   assert.deepEqual([...to], [10, 20, 30, 255, 255, 255, 204, 224, 244, 255, 255, 255]);
 });

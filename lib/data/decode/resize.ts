@@ -1,11 +1,11 @@
 /**
- * Scales images by area: each pixel of the result is the mean of the part of the source that it covers. Shrinking by
- * taking the nearest pixel, which is what imagescript offers, drops most of a photograph and leaves jagged edges.
+ * Crops images to their centre square and scales that by area: each pixel of the result is the mean of the part of the
+ * source that it covers. Taking the nearest pixel instead drops most of a photograph and leaves jagged edges.
  *
  * @module
  */
 
-import type { RgbaImage } from "./png.ts";
+import type { RgbaImage } from "./decode.ts";
 
 /** One source row or column under a result pixel, and how much of it lies there, 0 to 1. */
 interface Cover {
@@ -14,23 +14,25 @@ interface Cover {
 }
 
 /**
- * Scales an image to a square without regard to its aspect ratio; what is transparent becomes white.
+ * Scales an image's centre square, whose side is the shorter of the image's; what is transparent becomes white.
  *
  * @param image the source
  * @param side rows and columns of the result
  * @param to `side * side * 3` bytes to fill, shape `[side, side, 3]`
  */
-export function scaleToSquare(image: RgbaImage, side: number, to: Uint8Array): void {
+export function cropToSquare(image: RgbaImage, side: number, to: Uint8Array): void {
   const { width, height, rgba } = image;
-  const columns = covers(width, side);
-  const rows = covers(height, side);
-  const area = (width / side) * (height / side);
+  const square = Math.min(width, height);
+  const left = Math.floor((width - square) / 2);
+  const top = Math.floor((height - square) / 2);
+  const parts = covers(square, side);
+  const area = (square / side) ** 2;
   for (let y = 0; y < side; y++) {
     for (let x = 0; x < side; x++) {
       let red = 0, green = 0, blue = 0;
-      for (const row of rows[y]) {
-        for (const column of columns[x]) {
-          const at = (row.at * width + column.at) * 4;
+      for (const row of parts[y]) {
+        for (const column of parts[x]) {
+          const at = ((top + row.at) * width + left + column.at) * 4;
           const weight = row.weight * column.weight;
           const alpha = rgba[at + 3] / 255;
           const white = 255 * (1 - alpha);

@@ -1,0 +1,72 @@
+/**
+ * Image formats told apart by content. File names lie: scraped JPEGs are often called `.png`.
+ *
+ * @module
+ */
+// deno-lint-ignore-file no-control-regex -- signatures are bytes
+
+/** Image formats that can be decoded. */
+export type ImageFormat = "png" | "jpeg" | "webp";
+
+/** Bytes from the start of a file that the functions below look at. */
+export const HEAD_BYTES = 256;
+
+const EXTENSIONS =
+  /\.(?:png|apng|jpg|jpeg|jpe|jfif|webp|gif|bmp|tif|tiff|heic|heif|avif|jxl|ico|psd|jp2|tga|ppm|pgm|pbm)$/i;
+
+/** True if a file's name claims an image of any format, whether it can be decoded or not. */
+export function hasImageExtension(name: string): boolean {
+  return EXTENSIONS.test(name);
+}
+
+/** Signatures in Latin-1; `.` stands for any byte. Formats below the first three are only named in errors. */
+const SIGNATURES: readonly (readonly [RegExp, string])[] = [
+  [/^\x89PNG\r\n\x1a\n/, "png"],
+  [/^\xff\xd8\xff/, "jpeg"],
+  [/^RIFF....WEBP/s, "webp"],
+  [/^GIF8[79]a/, "a GIF image"],
+  [/^BM....\0\0\0\0/s, "a BMP image"],
+  [/^(?:II\*\0|MM\0\*)/, "a TIFF image"],
+  [/^....ftypavi[fs]/s, "an AVIF image"],
+  [/^....ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)/s, "a HEIC image"],
+  [/^(?:\xff\x0a|\0\0\0\x0cJXL )/, "a JPEG XL image"],
+  [/^8BPS/, "a Photoshop document"],
+];
+
+function signatureOf(head: Uint8Array): string | undefined {
+  const text = latin1(head.subarray(0, 16));
+  return SIGNATURES.find(([pattern]) => pattern.test(text))?.[1];
+}
+
+/** The format of a file from its first bytes; undefined if it is none that can be decoded. */
+export function imageFormat(head: Uint8Array): ImageFormat | undefined {
+  const found = signatureOf(head);
+  return found === "png" || found === "jpeg" || found === "webp" ? found : undefined;
+}
+
+/** True if a file's first bytes are those of an image of any format, whether it can be decoded or not. */
+export function hasImageSignature(head: Uint8Array): boolean {
+  return signatureOf(head) !== undefined;
+}
+
+/** Names what a file is that is no image to be decoded, as it reads after its path and a colon. */
+export function describeContent(head: Uint8Array): string {
+  if (head.length === 0) return "an empty file";
+  const image = signatureOf(head);
+  if (image !== undefined) return `${image}, which cannot be read`;
+  const text = latin1(head.subarray(0, HEAD_BYTES)).replace(/^\xef\xbb\xbf/, "").trimStart();
+  if (text.startsWith("version https://git-lfs.github.com/")) {
+    return "a Git LFS pointer, not the image itself (fetch the images with: git lfs pull)";
+  }
+  if (/^(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b/is.test(text)) {
+    return "an HTML page";
+  }
+  if (/^(?:<\?xml|<svg)\b/i.test(text)) return "an XML or SVG document";
+  if (/^\s*[{[]/.test(text)) return "a JSON text";
+  if (head.every((byte) => byte === 0)) return "nothing but zero bytes";
+  return "not an image";
+}
+
+function latin1(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes);
+}

@@ -1,0 +1,81 @@
+/**
+ * JPEG files (ITU-T T.81, Annex B) walked marker by marker before they are decoded: libjpeg fills what is missing of a
+ * file cut short with grey, allocates what the header claims, and reads any number of scans.
+ *
+ * @module
+ */
+
+import { DataError } from "../../errors.ts";
+import { checkDimensions, type Dimensions } from "./dimensions.ts";
+
+/** Progressive JPEGs have about ten scans; each is a pass over all pixels, however few bytes it takes. */
+const MAX_SCANS = 100;
+
+/** A JPEG as its frame header describes it. */
+export interface JpegHeader extends Dimensions {
+  /** Colour components: 1 grey, 3 colour, 4 CMYK. */
+  readonly components: number;
+}
+
+/**
+ * Walks a JPEG to its end.
+ *
+ * @param bytes the whole file, which begins with JPEG's signature
+ * @param file its name, for errors
+ * @throws {DataError} if it is cut short or damaged, has no pixels or too many, or more than 100 scans
+ */
+export function readJpegHeader(bytes: Uint8Array, file: string): JpegHeader {
+  const cutShort = (): never => {
+    throw new DataError(`${file}: a JPEG cut short after ${bytes.length} bytes`);
+  };
+  const damaged = (why: string): never => {
+    throw new DataError(`${file}: a damaged JPEG: ${why}`);
+  };
+  const word = (at: number) => at + 2 <= bytes.length ? bytes[at] << 8 | bytes[at + 1] : cutShort();
+  let header: JpegHeader | undefined;
+  let scans = 0;
+  for (let at = 2;;) {
+    if (at >= bytes.length) cutShort();
+    if (bytes[at] !== 0xff) damaged(`byte ${at} is not a marker`);
+    while (bytes[at] === 0xff) at++; // any number of them may come before a marker
+    const marker = bytes[at++] ?? cutShort();
+    if (marker === END) return header ?? damaged("it has no frame header");
+    if (isAlone(marker)) continue;
+    const length = word(at);
+    if (length < 2) damaged(`a segment of ${length} bytes at byte ${at}`);
+    if (isFrame(marker)) {
+      if (header) damaged("it has two frame headers");
+      if (at + 8 > bytes.length) cutShort();
+      header = { height: word(at + 3), width: word(at + 5), components: bytes[at + 7] };
+      checkDimensions(header, file);
+    }
+    at += length;
+    if (marker !== SCAN) continue;
+    if (!header) damaged("a scan before the frame header");
+    if (++scans > MAX_SCANS) damaged(`more than ${MAX_SCANS} scans`);
+    at = endOfScan(bytes, at);
+  }
+}
+
+const END = 0xd9;
+const SCAN = 0xda;
+
+/** Restart markers and the like, which have no segment. */
+function isAlone(marker: number): boolean {
+  return marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8);
+}
+
+/** SOF0 to SOF15, among which DHT, JPG and DAC are not. */
+function isFrame(marker: number): boolean {
+  return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
+}
+
+/** Where the marker is that ends a scan's data; restart markers and stuffed zeros belong to the data. */
+function endOfScan(bytes: Uint8Array, start: number): number {
+  for (let at = start;; at++) {
+    at = bytes.indexOf(0xff, at);
+    if (at < 0) return bytes.length;
+    const next = bytes[at + 1];
+    if (next !== 0 && next !== 0xff && !(next >= 0xd0 && next <= 0xd7)) return at;
+  }
+}

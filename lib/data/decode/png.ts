@@ -1,0 +1,205 @@
+/**
+ * PNG files (W3C "Portable Network Graphics, third edition") checked chunk by chunk and reduced to what their pixels
+ * need. The decoder behind this neither verifies checksums nor says what is wrong with a file, and a broken colour
+ * profile makes it give up.
+ *
+ * @module
+ */
+
+import { crc32, inflateSync } from "node:zlib";
+import { DataError } from "../../errors.ts";
+import { checkDimensions, type Dimensions } from "./dimensions.ts";
+
+/** Signature and an IHDR chunk: the least that says what a PNG is. */
+const LEAST_BYTES = 33;
+/** Length, type and CRC around a chunk's data. */
+const CHUNK_OVERHEAD = 12;
+/** Samples a pixel by colour type: grey, RGB, palette index, grey and alpha, RGB and alpha. */
+const CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+/** Bit depths allowed by colour type. */
+const DEPTHS: Readonly<Record<number, readonly number[]>> = {
+  0: [1, 2, 4, 8, 16],
+  2: [8, 16],
+  3: [1, 2, 4, 8],
+  4: [8, 16],
+  6: [8, 16],
+};
+/** First column and row, and distance of columns and rows, of each pass of Adam7 interlacing. */
+const ADAM7: readonly (readonly [number, number, number, number])[] = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+];
+/** Some encoders write a few bytes more than the pixels need; more than this is a decompression bomb. */
+const SPARE_BYTES = 2 ** 16;
+
+/** The chunks that pixels depend on; every other one is skipped unread, so that none of them can be a bomb. */
+interface PixelChunks {
+  header: Uint8Array;
+  palette?: Uint8Array;
+  transparency?: Uint8Array;
+  /** The data of all IDAT chunks, in order. */
+  readonly pixels: Uint8Array[];
+  /** False if the file ends before its IEND chunk. */
+  complete: boolean;
+}
+
+/** A PNG that has passed all checks, without what its pixels do not need. */
+export interface PlainPng extends Dimensions {
+  /** The file that is left: IHDR, PLTE, tRNS, one IDAT, IEND. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Checks a PNG of any colour type, depth and interlacing. Ancillary chunks other than tRNS are ignored, broken or not;
+ * a missing end is forgiven where the image data is whole.
+ *
+ * @param bytes the whole file, which begins with PNG's signature
+ * @param file its name, for errors
+ * @throws {DataError} if it is cut short or damaged, lacks its palette, has no pixels or too many, or inflates to more
+ * than its dimensions say
+ */
+export function plainPng(bytes: Uint8Array, file: string): PlainPng {
+  if (bytes.length < LEAST_BYTES) throw new DataError(`${file}: a PNG cut short after ${bytes.length} bytes`);
+  const fail = (why: string): never => {
+    throw new DataError(`${file}: a damaged PNG: ${why}`);
+  };
+  const chunks = pixelChunks(bytes, fail);
+  const header = readHeader(chunks.header, fail);
+  checkDimensions(header, file);
+  if (header.colour === 3) {
+    const length = chunks.palette?.length ?? 0;
+    if (length === 0) fail("its colours are indices into a palette (PLTE), which is missing");
+    if (length % 3 !== 0 || length > 768) {
+      fail(`its palette has ${length} bytes, expected 3 to 768 in threes`);
+    }
+  }
+  const pixels = concatenate(chunks.pixels);
+  checkPixels(pixels, inflatedBytes(header), header, chunks.complete, file);
+  const transparency = usableTransparency(chunks, header.colour);
+  const parts = [
+    bytes.subarray(0, 8),
+    chunk("IHDR", chunks.header),
+    ...(header.colour === 3 ? [chunk("PLTE", chunks.palette!)] : []),
+    ...(transparency ? [chunk("tRNS", transparency)] : []),
+    chunk("IDAT", pixels),
+    chunk("IEND", new Uint8Array()),
+  ];
+  return { width: header.width, height: header.height, bytes: concatenate(parts) };
+}
+
+/** Fields of IHDR. */
+interface Header extends Dimensions {
+  readonly depth: number;
+  readonly colour: number;
+  readonly interlaced: boolean;
+}
+
+function pixelChunks(bytes: Uint8Array, fail: (why: string) => never): PixelChunks {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const found: PixelChunks = { header: new Uint8Array(), pixels: [], complete: false };
+  for (let at = 8; at + CHUNK_OVERHEAD <= bytes.length;) {
+    const length = view.getUint32(at);
+    const name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (!/^[A-Za-z]{4}$/.test(name)) fail(`byte ${at + 4} is not the name of a chunk`);
+    if (at === 8 && (name !== "IHDR" || length !== 13)) fail(`it begins with ${name}, expected IHDR`);
+    const end = at + 8 + length;
+    const data = bytes.subarray(at + 8, end);
+    const whole = end + 4 <= bytes.length;
+    const intact = whole && crc32(bytes.subarray(at + 4, end)) === view.getUint32(end);
+    const critical = name[0] <= "Z";
+    if (critical && whole && !intact) fail(`the checksum of its ${name} chunk at byte ${at} is wrong`);
+    if (name === "IEND") return { ...found, complete: true };
+    // Of an IDAT chunk cut short the start may be all that the pixels need.
+    if (name === "IDAT") found.pixels.push(data);
+    if (!whole) break;
+    if (name === "IHDR") found.header = data;
+    else if (name === "PLTE" && found.pixels.length === 0) found.palette = data;
+    else if (name === "tRNS" && intact && found.pixels.length === 0) found.transparency = data;
+    else if (critical && name !== "IDAT" && name !== "PLTE") fail(`an unknown critical chunk, ${name}`);
+    at = end + 4;
+  }
+  return found;
+}
+
+function readHeader(header: Uint8Array, fail: (why: string) => never): Header {
+  const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
+  const [depth, colour, compression, filter, interlace] = header.subarray(8);
+  if (!DEPTHS[colour]?.includes(depth)) fail(`colour type ${colour} with ${depth} bits does not exist`);
+  if (compression !== 0 || filter !== 0 || interlace > 1) {
+    fail(`compression ${compression}, filter ${filter} and interlacing ${interlace} do not exist`);
+  }
+  return { width: view.getUint32(0), height: view.getUint32(4), depth, colour, interlaced: interlace === 1 };
+}
+
+/** Bytes of all rows, each with its filter type in front. */
+function inflatedBytes({ width, height, depth, colour, interlaced }: Header): number {
+  const bits = depth * CHANNELS[colour];
+  const rows = (columns: number, count: number) =>
+    columns === 0 ? 0 : count * (1 + Math.ceil(columns * bits / 8));
+  if (!interlaced) return rows(width, height);
+  return ADAM7.reduce((sum, [x, y, dx, dy]) => {
+    return sum + rows(Math.ceil(Math.max(0, width - x) / dx), Math.ceil(Math.max(0, height - y) / dy));
+  }, 0);
+}
+
+/** Inflates image data once, no further than its dimensions allow: the decoder would not stop, nor say what is wrong. */
+function checkPixels(
+  pixels: Uint8Array,
+  expected: number,
+  { width, height }: Dimensions,
+  complete: boolean,
+  file: string,
+): void {
+  const short = (): never => {
+    throw new DataError(
+      complete
+        ? `${file}: a damaged PNG: its image data ends before the last of its ${width} x ${height} pixels`
+        : `${file}: a PNG cut short: its image data ends before the last of its ${width} x ${height} pixels`,
+    );
+  };
+  if (pixels.length === 0) short();
+  let inflated = 0;
+  try {
+    inflated = inflateSync(pixels, { maxOutputLength: expected + SPARE_BYTES }).length;
+  } catch (error) {
+    const { code, message } = error as { code?: string; message?: string };
+    if (code === "Z_BUF_ERROR") short();
+    const why = code === "ERR_BUFFER_TOO_LARGE"
+      ? `its image data inflates to more than the ${expected} bytes of its ${width} x ${height} pixels`
+      : `its image data does not inflate (${message})`;
+    throw new DataError(`${file}: a damaged PNG: ${why}`, { cause: error });
+  }
+  if (inflated < expected) short();
+}
+
+/** The tRNS chunk if its length is right for the colour type; other readers ignore it as well where it is not. */
+function usableTransparency({ transparency, palette }: PixelChunks, colour: number): Uint8Array | undefined {
+  const length = transparency?.length ?? 0;
+  if (colour === 3 && length > 0) return transparency!.subarray(0, palette!.length / 3);
+  return length === ({ 0: 2, 2: 6 } as Record<number, number>)[colour] ? transparency : undefined;
+}
+
+function chunk(name: string, data: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(data.length + CHUNK_OVERHEAD);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, data.length);
+  for (let i = 0; i < 4; i++) bytes[4 + i] = name.charCodeAt(i);
+  bytes.set(data, 8);
+  view.setUint32(bytes.length - 4, crc32(bytes.subarray(4, -4)));
+  return bytes;
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

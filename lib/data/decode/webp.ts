@@ -1,0 +1,60 @@
+/**
+ * WebP files (RFC 9649) checked before they are decoded: libwebp allocates what the header claims, and does not say
+ * what is wrong with a file.
+ *
+ * @module
+ */
+
+import { DataError } from "../../errors.ts";
+import { checkDimensions, type Dimensions } from "./dimensions.ts";
+
+/**
+ * Reads the dimensions of a still WebP.
+ *
+ * @param bytes the whole file, which begins with WebP's signature
+ * @param file its name, for errors
+ * @throws {DataError} if it is cut short, damaged or animated, has no pixels or too many
+ */
+export function readWebpHeader(bytes: Uint8Array, file: string): Dimensions {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const end = 8 + view.getUint32(4, true);
+  if (end > bytes.length) {
+    throw new DataError(`${file}: a WebP cut short: ${bytes.length} bytes of ${end}`);
+  }
+  for (let at = 12; at + 8 <= end;) {
+    const name = String.fromCharCode(...bytes.subarray(at, at + 4));
+    const length = view.getUint32(at + 4, true);
+    const data = at + 8;
+    if (data + length > end) break;
+    if (name === "VP8X" && length >= 10) checkExtended(view, data, file);
+    const dimensions = readBitstream(name, view, data, length);
+    if (dimensions) {
+      checkDimensions(dimensions, file);
+      return dimensions;
+    }
+    at = data + length + length % 2;
+  }
+  throw new DataError(`${file}: a damaged WebP: no image in it`);
+}
+
+/** The extended header: flags, then the canvas in 24 bits a side, less one. */
+function checkExtended(view: DataView, at: number, file: string): void {
+  const ANIMATION = 0x02;
+  if (view.getUint8(at) & ANIMATION) {
+    throw new DataError(`${file}: an animated WebP, expected a still image`);
+  }
+  const side = (from: number) => 1 + (view.getUint16(from, true) | view.getUint8(from + 2) << 16);
+  checkDimensions({ width: side(at + 4), height: side(at + 7) }, file);
+}
+
+/** Dimensions from a chunk of a lossy (VP8, RFC 6386) or lossless image. */
+function readBitstream(name: string, view: DataView, at: number, length: number): Dimensions | undefined {
+  if (name === "VP8 " && length >= 10) {
+    return { width: view.getUint16(at + 6, true) & 0x3fff, height: view.getUint16(at + 8, true) & 0x3fff };
+  }
+  if (name === "VP8L" && length >= 5) {
+    const bits = view.getUint32(at + 1, true);
+    return { width: 1 + (bits & 0x3fff), height: 1 + (bits >>> 14 & 0x3fff) };
+  }
+  return undefined;
+}
