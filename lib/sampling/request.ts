@@ -17,7 +17,10 @@ import { withSuggestion } from "../suggest.ts";
  */
 export const DEFAULT_STEPS = 25;
 
-/** A class by name (any case) or number; `none` or null for no class; `any` for one that the seed chooses. */
+/**
+ * A class by name (compared in Unicode's NFC; any case, the same case first) or number; `none` or null for no class; `any`
+ * for one that the seed chooses.
+ */
 export type ClassChoice = string | number | null;
 
 /** Asks for a class of the seed's choosing: image i is of class `(seed + i) mod classes`. */
@@ -189,10 +192,10 @@ export function resolveClass(
     const allowed = `${words.join(" or ")}, since this model was trained without classes`;
     throw new ConfigError("class", choice, allowed);
   }
-  const exact = classes.indexOf(String(choice));
-  if (exact >= 0) return exact;
-  const anyCase = classes.findIndex((name) => name.toLowerCase() === word);
-  if (anyCase >= 0) return anyCase;
+  for (const form of [composed, caseless]) {
+    const label = classes.findIndex((name) => form(name) === form(String(choice)));
+    if (label >= 0) return label;
+  }
   const number = typeof choice === "number" ? choice : /^\d+$/.test(word) ? Number(word) : NaN;
   if (Number.isInteger(number) && number >= 0 && number < count) return number;
   const names = classes.every((name, label) => name === String(label)) ? [] : classes;
@@ -203,6 +206,15 @@ export function resolveClass(
     choice ?? NO_CLASS,
     withSuggestion(`${allowed}, or ${words.at(-1)}${reason}`, String(choice), [...names, ...words]),
   );
+}
+
+/** Unicode's NFC: macOS names files in decomposed letters, keyboards type composed ones. */
+function composed(name: string): string {
+  return name.normalize("NFC");
+}
+
+function caseless(name: string): string {
+  return composed(name.toLowerCase());
 }
 
 function numbers(count: number): string {

@@ -43,6 +43,17 @@ Deno.test("a class is found by name in any case, by number, and none stands for 
   for (const [choice, label] of cases) assert.equal(resolveClass(choice, animals), label, String(choice));
 });
 
+Deno.test("classes are compared in NFC, however a keyboard or a file system spells them", () => {
+  const [composed, decomposed] = ["caf\u00e9", "cafe\u0301"];
+  for (const name of [composed, decomposed]) {
+    const model = { ...animals, classes: ["dog", name, "\u00c5ngstr\u00f6m"] };
+    for (const choice of [composed, decomposed, "CAF\u00c9", "CAFE\u0301"]) {
+      assert.equal(resolveClass(choice, model), 1, JSON.stringify([...choice]));
+    }
+    assert.equal(resolveClass("a\u030angstro\u0308m", model), 2);
+  }
+});
+
 Deno.test("an unknown class is refused with those that there are", () => {
   for (const choice of ["dog", "", "4", 3.5, -1, NaN, "1e0", "0x1"]) {
     assert.match(
