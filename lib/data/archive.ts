@@ -20,6 +20,9 @@ const COMPANIONS: ReadonlySet<string> = new Set(["readme.html", "batches.meta", 
 /** No batch file comes near it (31 MB); a size beyond it in a header is damage or malice. */
 const MAX_MEMBER_BYTES = 2 ** 28;
 
+/** An official archive inflates to 184 MB; a decompression bomb inflates to a thousand times its size. */
+const MAX_INFLATED_BYTES = 2 ** 29;
+
 /**
  * Reads the batches of one split from a `.tar.gz` of the binary or the python version.
  *
@@ -81,9 +84,23 @@ async function openMembers(path: string): Promise<ReadableStream<ParsedTarEntry>
   } catch (error) {
     throw unreadable(path, error);
   }
-  return file.readable.pipeThrough(new DecompressionStream("gzip")).pipeThrough(
+  return file.readable.pipeThrough(new DecompressionStream("gzip")).pipeThrough(limit(path)).pipeThrough(
     createTarDecoder({ strict: true }),
   );
+}
+
+/** Passes bytes on until there are too many. */
+function limit(path: string): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+  let bytes = 0;
+  return new TransformStream({
+    transform(chunk, controller) {
+      bytes += chunk.length;
+      if (bytes > MAX_INFLATED_BYTES) {
+        throw new DataError(`${path}: inflates to more than ${MAX_INFLATED_BYTES} bytes`);
+      }
+      controller.enqueue(chunk);
+    },
+  });
 }
 
 /** Refuses a member that has no business in the archive; returns what batch it is, if it is one. */

@@ -34,7 +34,7 @@ export async function findBatchFolder(path: string): Promise<string | undefined>
  * Reads the batches of one split from a folder, the binary version where both are there. Other files are left alone.
  *
  * @param folder as found by {@link findBatchFolder}
- * @param assembly where the images go; if it is official, each file's MD5 is checked
+ * @param assembly where the images go; if it is official, each file's MD5 is checked before it is parsed
  * @param onProgress told before each batch
  * @throws {DataError} naming file and position
  */
@@ -52,16 +52,18 @@ export async function readBatchFolder(
     const file = `${folder}/${name}`;
     onProgress({ message: `CIFAR-10: reading ${file}`, done: done++, total: assembly.batchCount });
     const bytes = await readBytes(file);
-    // The reader goes first: it can say which byte is wrong, the checksum only that one is.
+    if (assembly.official) checkMd5(bytes, file, BATCH_MD5[name]);
     const read = format === "binary" ? readRecords : readPickledBatch;
     read(bytes, file, batch.index, assembly);
-    if (!assembly.official) continue;
-    const found = createHash("md5").update(bytes).digest("hex");
-    if (found !== BATCH_MD5[name]) {
-      throw new DataError(
-        `${file}: not the official file: expected MD5 ${BATCH_MD5[name]}, found ${found}; ` +
-          "unpack the archive again, or download it again from https://www.cs.toronto.edu/~kriz/cifar.html",
-      );
-    }
   }
+}
+
+/** Before a file is parsed: a pickle that is not the official one is not even looked at. */
+function checkMd5(bytes: Uint8Array, file: string, expected: string): void {
+  const found = createHash("md5").update(bytes).digest("hex");
+  if (found === expected) return;
+  throw new DataError(
+    `${file}: not the official file: expected MD5 ${expected}, found ${found} (${bytes.length} bytes); ` +
+      "unpack the archive again, or download it again from https://www.cs.toronto.edu/~kriz/cifar.html",
+  );
 }

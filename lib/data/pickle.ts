@@ -69,8 +69,15 @@ const REFUSED: Readonly<Record<number, string>> = {
   0x8b: "LONG4",
 };
 
+/** Four an image at most, so a million images; each takes a bounded time and at most a few words of memory. */
+const MAX_OPCODES = 2 ** 22;
+/** Longest name and key in bytes. They are decoded wherever they are referred to. */
+const MAX_NAME_BYTES = 255;
+/** Most dimensions of an array, as in numpy. */
+const MAX_DIMENSIONS = 32;
+
 /**
- * Reads one pickle.
+ * Reads one pickle in time and memory proportional to the file, whatever it holds.
  *
  * @param bytes the whole file
  * @param file its name, for errors
@@ -103,8 +110,9 @@ class PickleReader {
     if (this.#take(1)[0] !== 0x80) this.#fail("not a pickle of protocol 2 (no PROTO opcode)");
     const protocol = this.#take(1)[0];
     if (protocol !== 2) this.#fail(`pickle protocol ${protocol}, expected 2`);
-    for (;;) {
+    for (let opcodes = 0;; opcodes++) {
       this.#start = this.#position;
+      if (opcodes === MAX_OPCODES) this.#fail(`more than ${MAX_OPCODES} opcodes`);
       const opcode = this.#take(1)[0];
       if (opcode === 0x2e) break; // STOP
       this.#step(opcode);
@@ -186,7 +194,7 @@ class PickleReader {
     const [callee, args] = this.#popMany(2);
     if (!Array.isArray(args)) this.#fail("REDUCE without a tuple of arguments");
     if (isName(callee, "reconstruct") && isName(args[0], "ndarray")) return this.#push(new PickleArray());
-    if (isName(callee, "dtype") && args[0] instanceof Uint8Array && latin1(args[0]) === "u1") {
+    if (isName(callee, "dtype") && args[0] instanceof Uint8Array && this.#text(args[0]) === "u1") {
       return this.#push({ name: "u1" });
     }
     this.#fail("REDUCE of something that is not a numpy array of unsigned bytes is refused");
@@ -203,8 +211,8 @@ class PickleReader {
     }
     const [, shape, type, fortranOrder, data] = state;
     if (!isName(type, "u1")) this.#fail("numpy array: expected unsigned bytes (dtype u1)");
-    if (!Array.isArray(shape) || !shape.every(isCount)) {
-      this.#fail("numpy array: its shape is not a tuple of numbers");
+    if (!Array.isArray(shape) || shape.length > MAX_DIMENSIONS || !shape.every(isCount)) {
+      this.#fail(`numpy array: its shape is not a tuple of at most ${MAX_DIMENSIONS} numbers`);
     }
     if (!(data instanceof Uint8Array) || data.length !== shape.reduce((product, n) => product * n, 1)) {
       const found = data instanceof Uint8Array ? `${data.length} bytes` : "no bytes";
@@ -227,9 +235,17 @@ class PickleReader {
   #line(): string {
     const end = this.#bytes.indexOf(0x0a, this.#position);
     if (end < 0) this.#fail("ends inside a name");
-    const text = latin1(this.#take(end - this.#position));
+    const text = this.#text(this.#take(end - this.#position));
     this.#skip(1);
     return text;
+  }
+
+  /** Text of a Python 2 string that names something. */
+  #text(bytes: Uint8Array): string {
+    if (bytes.length > MAX_NAME_BYTES) {
+      this.#fail(`a name of ${bytes.length} bytes, expected at most ${MAX_NAME_BYTES}`);
+    }
+    return new TextDecoder("latin1").decode(bytes);
   }
 
   #append(values: PickleValue[]): void {
@@ -245,7 +261,7 @@ class PickleReader {
     for (let i = 0; i < values.length; i += 2) {
       const key = values[i];
       if (!(key instanceof Uint8Array)) this.#fail("a key that is not a string");
-      dictionary.set(latin1(key), values[i + 1]);
+      dictionary.set(this.#text(key), values[i + 1]);
     }
   }
 
@@ -310,9 +326,4 @@ function isName(value: PickleValue | undefined, name: PickleName["name"]): boole
 
 function isCount(value: PickleValue): value is number {
   return typeof value === "number" && value >= 0;
-}
-
-/** Text of a Python 2 string. */
-function latin1(bytes: Uint8Array): string {
-  return new TextDecoder("latin1").decode(bytes);
 }

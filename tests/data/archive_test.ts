@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { deflateRawSync } from "node:zlib";
 import type { TarEntry } from "modern-tar";
 import { cifar10 } from "../../lib/data/cifar10.ts";
 import type { DataProgress } from "../../lib/data/dataset.ts";
@@ -168,16 +170,35 @@ Deno.test("cifar10: a batch that occurs twice is refused with both names", async
   );
 });
 
-Deno.test("cifar10: a size that no batch can have is refused before anything is allocated", async () => {
-  const tar = new Uint8Array(2048);
-  const put = (at: number, text: string) => tar.set(new TextEncoder().encode(text), at);
-  put(0, "data_batch_1.bin");
-  put(124, "77777777777\0"); // 8 GiB
+/** A tar header of a file. */
+function tarHeader(name: string, size: number): Uint8Array {
+  const header = new Uint8Array(512);
+  const put = (at: number, text: string) => header.set(new TextEncoder().encode(text), at);
+  put(0, name);
+  put(124, `${size.toString(8).padStart(11, "0")}\0`);
   put(156, "0");
   put(257, "ustar\x0000");
   put(148, "        ");
-  const sum = tar.subarray(0, 512).reduce((total, byte) => total + byte, 0);
+  const sum = header.reduce((total, byte) => total + byte, 0);
   put(148, `${sum.toString(8).padStart(6, "0")}\0 `);
+  return header;
+}
+
+Deno.test("cifar10: a size that no batch can have is refused before anything is allocated", async () => {
+  const tar = new Uint8Array(2048);
+  tar.set(tarHeader("data_batch_1.bin", 2 ** 33 - 1));
   const gzip = new Blob([tar]).stream().pipeThrough(new CompressionStream("gzip"));
   await rejects(new Uint8Array(await new Response(gzip).arrayBuffer()), /a size of 8589934591 bytes/);
+});
+
+Deno.test("cifar10: an archive that inflates to gigabytes is refused after 512 MiB", async () => {
+  const mebibytes = 255;
+  const readme = tarHeader("readme.html", mebibytes * 2 ** 20);
+  const flushed = (bytes: Uint8Array) => deflateRawSync(bytes, { finishFlush: 3 }); // Z_FULL_FLUSH
+  const zeros = flushed(new Uint8Array(2 ** 20));
+  const file = [flushed(readme), ...new Array(mebibytes).fill(zeros)];
+  const gzipHeader = Uint8Array.of(0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255);
+  const bomb = Buffer.concat([gzipHeader, ...file, ...file, ...file, ...file]);
+  assert.ok(bomb.length < 2 ** 21);
+  await rejects(new Uint8Array(bomb), /a\.tar\.gz: inflates to more than 536870912 bytes$/);
 });

@@ -82,6 +82,10 @@ Deno.test("readPickle: an array whose bytes do not fill its shape is refused", (
   assert.throws(() => readPickle(bytes, "f"), /numpy array: 9216 bytes do not fill the shape \[4,3072\]$/);
 });
 
+/** NONE, again and again. */
+const NONES = new Uint8Array(2 ** 22 + 10).fill(0x4e);
+NONES.set([0x80, 2]);
+
 const REFUSED: [string, Uint8Array, RegExp][] = [
   ["a call of os.system", pickle("cos\nsystem\nU\x02ls\x85R."), /byte 2: .*"os system", which is refused/],
   ["an object's own class", pickle("c__builtin__\neval\n."), /"__builtin__ eval"/],
@@ -107,6 +111,26 @@ const REFUSED: [string, Uint8Array, RegExp][] = [
   ["a number as key", pickle("}K\x01Ns."), /a key that is not a string/],
   ["bytes after the end", pickle("N.N"), /1 bytes follow/],
   ["values left over", pickle("NN."), /left over/],
+  ["more opcodes than a million images need", NONES, /more than 4194304 opcodes/],
+  [
+    "a key of 256 bytes",
+    pickle("}T\x00\x01\x00\x00", "k".repeat(256), "Ns."),
+    /a name of 256 bytes, expected/,
+  ],
+  ["a name of 256 bytes", pickle("c", "m".repeat(256), "\nx\n."), /a name of 256 bytes, expected/],
+  [
+    "an array of 33 dimensions",
+    pickle(
+      ...[
+        "cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n",
+        0x85,
+        "R(N(",
+        ...new Array(33).fill("K\x01"),
+      ],
+      ...["tcnumpy\ndtype\nU\x02u1", 0x85, "R", 0x89, "U\x01atb."],
+    ),
+    /its shape is not a tuple of at most 32 numbers/,
+  ],
 ];
 
 for (const [what, bytes, message] of REFUSED) {
