@@ -10,7 +10,7 @@ import { listCheckpoints } from "../lib/files/checkpoint.ts";
 import { reason } from "../lib/files/durable.ts";
 
 /** Folder of the runs, below the current directory. */
-const RUNS = "runs";
+export const RUNS = "runs";
 
 /**
  * Makes a directory that did not exist: `runs/2026-11-22-1`, `-2`, … Of two processes that ask at once each gets its own.

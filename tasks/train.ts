@@ -26,7 +26,8 @@ import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "./termin
 import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
-import { discardEmptyRun, makeRunDirectory, runToResume } from "./runs.ts";
+import { checkOutsideData } from "./outside_data.ts";
+import { discardEmptyRun, makeRunDirectory, RUNS, runToResume } from "./runs.ts";
 import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
 import { showTuning } from "./terminal/tuning.ts";
@@ -46,6 +47,9 @@ async function main(args: string[]): Promise<number> {
   let made: string | undefined;
   try {
     // What can be told to be wrong before 139 MB are fetched is told before.
+    if (flags.data !== undefined) {
+      await checkOutsideData(resume ? "--resume" : "--out", given ?? RUNS, flags.data);
+    }
     if (given !== undefined) {
       await checkRunDirectory(given, resume);
       await checkWritable(resume ? "--resume" : "--out", given, true);

