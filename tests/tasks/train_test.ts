@@ -15,7 +15,8 @@ import { createReporter } from "../../tasks/terminal/progress.ts";
 import { describeSmallRun, showProgress } from "../../tasks/train.ts";
 import { FLAG_OF, otherSettingsOf, readFlags, settingsOf } from "../../tasks/train_flags.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
-import { makeMaterial, runTask, TRAINING } from "../support/command.ts";
+import { makeMaterial, runTask, startTask, TRAINING } from "../support/command.ts";
+import { deflatedZeros, pngChunk, pngHeader, pngOf } from "../support/png_files.ts";
 import { microNetwork, patternImages } from "../support/train/micro.ts";
 
 Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
@@ -288,6 +289,27 @@ Deno.test("without an adapter it says what to do, exits 1 and writes nothing", a
     assert.match(err, /^error: no WebGPU adapter was found\..*apt install mesa-vulkan-drivers.*setup\.sh/);
     assert.equal(code, 1);
     assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), before);
+  });
+});
+
+Deno.test("Ctrl-C while a large image is decoded ends at once, with nothing made", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await makeMaterial(directory, 1);
+    const [width, height] = [12_000, 4000];
+    const rows = pngChunk("IDAT", deflatedZeros(height * (1 + 3 * width)));
+    const large = pngOf(pngHeader({ width, height, depth: 8, colour: 2 }), rows, pngChunk("IEND"));
+    await Deno.writeFile(join(directory, "images/dark/0.png"), large);
+    await Deno.writeTextFile(join(directory, "images/notes.txt"), "");
+    const task = startTask("train", TRAINING, directory);
+    await task.until((line) => line.includes("skipped 1 entry that is no image (notes.txt)"));
+    task.child.kill("SIGINT");
+    const { code, out } = await task.outcome();
+    assert.equal(code, 130);
+    assert.doesNotMatch(out, /cropped/, "told after decoding, so the signal was not heard before");
+    assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), [
+      "images",
+      "network.json",
+    ]);
   });
 });
 

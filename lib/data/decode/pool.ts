@@ -10,7 +10,7 @@ import type { DecodeAnswer, DecodedImage, DecodeJob } from "./worker.ts";
 /** A decoded image of the largest size takes about a gigabyte in its worker, so there are few. */
 const MOST_WORKERS = 4;
 /** Starting a worker takes as long as decoding so many small images. */
-const IMAGES_PER_WORKER = 16;
+const IMAGES_PER_WORKER = 4;
 
 interface Waiting {
   readonly job: DecodeJob;
