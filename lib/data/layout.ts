@@ -164,7 +164,9 @@ ${path} (--data ${path})`,
   }
 
   #skip(folder: string, names: readonly string[]): void {
-    for (const name of names) this.#skipped.push(`${folder}/${name}`.slice(this.#path.length + 1));
+    for (const name of names) {
+      this.#skipped.push(escaped(`${folder}/${name}`.slice(this.#path.length + 1), CONTROL));
+    }
   }
 }
 
@@ -204,9 +206,13 @@ async function classFolders(root: string): Promise<Map<string, string>> {
   const byName = new Map<string, string>();
   for (const folder of folders) {
     const name = folder.normalize("NFC"); // macOS writes decomposed names, keyboards composed ones
+    if (CONTROL.test(name)) {
+      const shown = escaped(name, CONTROL);
+      throw new DataError(`${root}/${shown}: the name of a class must not have control characters`);
+    }
     const other = byName.get(name);
     if (other !== undefined) {
-      const both = [other, folder].map((one) => `"${escaped(one)}"`).join(" and ");
+      const both = [other, folder].map((one) => `"${escaped(one, NOT_ASCII)}"`).join(" and ");
       throw new DataError(`${root}: the class folders ${both} have the same name, ${name}, in Unicode's NFC`);
     }
     byName.set(name, folder);
@@ -214,7 +220,15 @@ async function classFolders(root: string): Promise<Map<string, string>> {
   return new Map([...byName].sort(([a], [b]) => a < b ? -1 : 1));
 }
 
-/** Shows what looks equal apart. */
-function escaped(name: string): string {
-  return name.replace(/[^\x20-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
+/** What a terminal takes for commands. */
+const CONTROL = /\p{Cc}/u;
+/** What may look equal and not be. */
+const NOT_ASCII = /[^\x20-\x7e]/;
+
+/** Writes some characters of a name as escapes. */
+function escaped(name: string, characters: RegExp): string {
+  return [...name].map((one) =>
+    characters.test(one) ? `\\u${one.codePointAt(0)!.toString(16).padStart(4, "0")}` : one
+  )
+    .join("");
 }

@@ -127,6 +127,11 @@ const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
     /pets: the class folders "cafe\\u0301" and "caf\\u00e9" have the same name, caf\u00e9, in Unicode's NFC$/,
   ],
   [
+    "with a control character in a class's name",
+    () => read({ "a\u001b[31m/1.png": RED }),
+    /pets\/a\\u001b\[31m: the name of a class must not have control characters$/,
+  ],
+  [
     "with something else beside the splits",
     () => read({ "train/a/1.png": RED, "val/a/1.png": RED, "masks/1.png": RED }),
     /pets\/masks: beside train, .* to read only train, give it as the data \(--data .*pets\/train\)$/,
@@ -228,8 +233,8 @@ Deno.test("cifar10: files that are no images are skipped and told once, the firs
   assert.equal(count, 1);
   assert.deepEqual(told, ["/pets: skipped 9 entries that are no images (.git, __MACOSX, README.md, …)"]);
   const one: string[] = [];
-  await read({ "cat/1.png": RED, "cat/Thumbs.db": new Uint8Array(3) }, "train", [], one);
-  assert.deepEqual(one, ["/pets: skipped 1 entry that is no image (cat/Thumbs.db)"]);
+  await read({ "cat/1.png": RED, "cat/Thumbs\u001b.db": new Uint8Array(3) }, "train", [], one);
+  assert.deepEqual(one, ["/pets: skipped 1 entry that is no image (cat/Thumbs\\u001b.db)"]);
 });
 
 Deno.test("cifar10: the centre square of other sizes is taken, and told", async () => {

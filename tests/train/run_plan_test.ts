@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { STREAM } from "../../kernels/records/step_state.ts";
+import { imageDataset } from "../../lib/data/dataset.ts";
 import { epochIsOver, planRun, trainingState, validationState } from "../../lib/train/run_plan.ts";
 import { microOptions, patternImages } from "../support/train/micro.ts";
 
@@ -7,6 +8,18 @@ Deno.test("training and validation images are apart, and all of the data set", (
   const { images, trainImages, validationImages } = planRun(microOptions(), true);
   assert.deepEqual([trainImages, validationImages], [36, 4]);
   assert.deepEqual([...images].sort((a, b) => a - b), Array.from({ length: 40 }, (_, i) => i));
+});
+
+Deno.test("a split that the data set comes with is kept, and a limit shrinks both parts of it", () => {
+  const validation = Uint32Array.from({ length: 10 }, (_, i) => 4 * i + 1);
+  const data = imageDataset({ ...patternImages(40), validation });
+  const whole = planRun(microOptions({ data }), true);
+  assert.deepEqual([whole.trainImages, whole.validationImages], [30, 10]);
+  assert.deepEqual([...whole.images.subarray(30)], [...validation]);
+  assert.ok(whole.images.subarray(0, 30).every((index) => index % 4 !== 1));
+  const limited = planRun(microOptions({ data, limit: 15 }), true);
+  assert.deepEqual([limited.trainImages, limited.validationImages], [15, 5]);
+  assert.ok(limited.images.subarray(15).every((index) => index % 4 === 1));
 });
 
 Deno.test("an epoch's micro-batches read its order from end to end, each with random numbers of its own", () => {
