@@ -295,13 +295,14 @@ Deno.test("without an adapter it says what to do, exits 1 and writes nothing", a
 Deno.test("Ctrl-C while a large image is decoded ends at once, with nothing made", async () => {
   await inTemporaryDirectory(async (directory) => {
     await makeMaterial(directory, 1);
-    const [width, height] = [12_000, 4000];
+    const [width, height] = [16_000, 4000];
     const rows = pngChunk("IDAT", deflatedZeros(height * (1 + 3 * width)));
     const large = pngOf(pngHeader({ width, height, depth: 8, colour: 2 }), rows, pngChunk("IEND"));
     await Deno.writeFile(join(directory, "images/dark/0.png"), large);
     await Deno.writeTextFile(join(directory, "images/notes.txt"), "");
     const task = startTask("train", TRAINING, directory);
     await task.until((line) => line.includes("skipped 1 entry that is no image (notes.txt)"));
+    await new Promise((resolve) => setTimeout(resolve, 200)); // so that decoding has begun, which takes a second or more
     task.child.kill("SIGINT");
     const { code, out } = await task.outcome();
     assert.equal(code, 130);

@@ -7,7 +7,7 @@
 import { DataError } from "../../errors.ts";
 import type { DecodeAnswer, DecodedImage, DecodeJob } from "./worker.ts";
 
-/** A decoded image of the largest size takes about a gigabyte in its worker, so there are few. */
+/** An image of the largest size takes 1.2 GB in its worker, with 16 bits a sample 1.7 GB, so there are few. */
 const MOST_WORKERS = 4;
 /** Starting a worker takes as long as decoding so many small images. */
 const IMAGES_PER_WORKER = 4;
