@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { basename, resolve } from "node:path";
 import { type DrawPlan, type GenerateOptions, hasNullClass, planDraw } from "./request.ts";
 import { imageMetadata } from "./metadata.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
@@ -218,7 +219,7 @@ export class DDPM {
   /** Images with what is known of each. */
   #finished(data: Float32Array, plan: DrawPlan): Images {
     const [height, width] = imageSize(this.config);
-    const by = { model: this.path, classes: this.classes, precision: this.precision };
+    const by = { model: basename(resolve(this.path)), classes: this.classes, precision: this.precision };
     const metadata = plan.labels.map((_, i) => imageMetadata(plan, by, i));
     return Images.fromFloats(data, plan.labels.length, height, width, metadata);
   }

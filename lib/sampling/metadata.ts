@@ -9,7 +9,7 @@ import { type DrawPlan, NO_CLASS } from "./request.ts";
 
 /** What metadata says of the model. */
 export interface DrawnBy {
-  /** Its name, or the directory that it was loaded from. */
+  /** Its name. Not its path: pictures are passed on, and a path tells of the machine they were drawn on. */
   readonly model: string;
   readonly classes: readonly string[];
   readonly precision: Precision;
