@@ -1,10 +1,18 @@
 /**
- * How much noise each timestep holds: the forward process `q(x_t | x_0) = N(sqrt(acp_t) x_0, (1 - acp_t) I)` of Ho, Jain
- * and Abbeel 2020 (arXiv 2006.11239, section 2), as float64 tables, and its diffusers form `scheduler_config.json`.
+ * Noise schedule of the forward process (Ho, Jain and Abbeel 2020, arXiv 2006.11239, section 2), as float64 tables:
+ *
+ * ```text
+ * q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I)        equation 2
+ * q(x_t | x_0)     = N(sqrt(acp_t) x_0, (1 - acp_t) I)            equation 4
+ * ```
+ *
+ * `acp_t`, diffusers' `alphas_cumprod`, is the paper's alpha with a bar. Timesteps count from 0 here, as in all
+ * implementations, and from 1 in the paper.
  *
  * @module
  */
 
+import { posterior } from "./posterior.ts";
 import {
   checkSchedule,
   defaultSchedule,
@@ -23,7 +31,7 @@ export type {
 } from "./schedule_config.ts";
 
 /**
- * The tables of one noise schedule. All are indexed by timestep, 0 (least noise) to `numTrainTimesteps - 1`.
+ * A noise schedule: tables indexed by timestep, 0 (least noise) to `numTrainTimesteps - 1`.
  *
  * @example
  * ```ts
@@ -35,13 +43,13 @@ export type {
  * ```
  */
 export class NoiseSchedule {
-  /** What the tables were made from, with every default filled in. */
+  /** Configuration of the schedule, with every default filled in. */
   readonly config: ScheduleConfig;
-  /** `beta_t`, the variance of the noise that step `t` of the forward process adds. */
+  /** `beta_t`, the variance of the noise that step `t` of the forward process adds (equation 2). */
   readonly betas: Float64Array;
   /** `alpha_t = 1 - beta_t`. */
   readonly alphas: Float64Array;
-  /** `acp_t = alpha_0 alpha_1 … alpha_t`: how much of the image's variance timestep `t` still holds. */
+  /** `acp_t = alpha_0 alpha_1 … alpha_t`, the fraction of the signal's variance left at timestep `t` (equation 4). */
   readonly alphasCumprod: Float64Array;
   /** Variance of `q(x_{t-1} | x_t, x_0)`, equation 7 of the paper; 0 at timestep 0. */
   readonly posteriorVariance: Float64Array;
@@ -53,7 +61,7 @@ export class NoiseSchedule {
   /**
    * Computes the tables.
    *
-   * @param options what differs from the reference schedule of the paper ({@link defaultSchedule})
+   * @param options fields that differ from the schedule of the paper ({@link defaultSchedule})
    * @throws {ConfigError} naming the field that is out of its range
    */
   constructor(options: Partial<ScheduleConfig> = {}) {
@@ -69,10 +77,11 @@ export class NoiseSchedule {
     let previous = 1;
     for (let t = 0; t < count; t++) {
       const cumprod = previous * this.alphas[t];
+      const { variance, meanX0, meanXt } = posterior(cumprod, previous);
       this.alphasCumprod[t] = cumprod;
-      this.posteriorVariance[t] = (1 - previous) / (1 - cumprod) * this.betas[t];
-      this.posteriorMeanX0[t] = Math.sqrt(previous) * this.betas[t] / (1 - cumprod);
-      this.posteriorMeanXt[t] = Math.sqrt(this.alphas[t]) * (1 - previous) / (1 - cumprod);
+      this.posteriorVariance[t] = variance;
+      this.posteriorMeanX0[t] = meanX0;
+      this.posteriorMeanXt[t] = meanXt;
       previous = cumprod;
     }
   }
@@ -95,7 +104,7 @@ export class NoiseSchedule {
   }
 }
 
-/** The `beta_t` of each named schedule, by the formulas that diffusers uses. */
+/** `beta_t` of each named schedule, by diffusers' formulas. */
 function makeBetas({ betaSchedule, betaStart, betaEnd, numTrainTimesteps }: ScheduleConfig): Float64Array {
   const betas = new Float64Array(numTrainTimesteps);
   const last = Math.max(1, numTrainTimesteps - 1);
@@ -104,7 +113,7 @@ function makeBetas({ betaSchedule, betaStart, betaEnd, numTrainTimesteps }: Sche
       case "linear": // Ho et al. 2020, section 4
         betas[t] = betaStart + (betaEnd - betaStart) * t / last;
         break;
-      case "scaled_linear": // Rombach et al. 2022: linear in the standard deviation
+      case "scaled_linear": // Rombach et al. 2022: linear in the square root of beta
         betas[t] = (Math.sqrt(betaStart) + (Math.sqrt(betaEnd) - Math.sqrt(betaStart)) * t / last) ** 2;
         break;
       case "squaredcos_cap_v2": // Nichol and Dhariwal 2021, equation 17; the cap keeps alpha_t above 0
@@ -118,7 +127,7 @@ function makeBetas({ betaSchedule, betaStart, betaEnd, numTrainTimesteps }: Sche
   return betas;
 }
 
-/** Nichol and Dhariwal's `f`, with their offset of 0.008; `time` runs from 0 to 1. */
+/** The cosine schedule's `f` (Nichol and Dhariwal 2021, equation 17), with their offset of 0.008; `time` is from 0 to 1. */
 function cosineCumprod(time: number): number {
   return Math.cos((time + 0.008) / 1.008 * Math.PI / 2) ** 2;
 }

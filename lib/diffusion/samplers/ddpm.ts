@@ -1,19 +1,20 @@
 /**
- * Ancestral sampling (Ho et al. 2020, algorithm 2), also with fewer steps than the network was trained with.
+ * Ancestral sampling (Ho et al. 2020, Algorithm 2), also with fewer steps than the network was trained with.
  *
  * @module
  */
 
 import { ConfigError } from "../../errors.ts";
+import { posterior } from "../posterior.ts";
 import type { NoiseSchedule } from "../schedule.ts";
 import { clipBound, estimates, type SamplerOptions, type SamplerStep, timesteps } from "./step.ts";
 
 /**
- * The plan of DDPM sampling: each step draws from `q(x_s | x_t, x_0)` (equations 6 and 7) with the network's estimate of
- * `x_0`, where `s` is the next timestep visited; with fewer steps, `alpha_t` becomes `acp_t / acp_s`. The variance is that of
- * `q` (`fixed_small`) or `1 - acp_t / acp_s` (`fixed_large`, which is `beta_t` when no timestep is skipped).
+ * Plans DDPM sampling: each step draws `x_s` from `q(x_s | x_t, x_0)` (equations 6 and 7) with the network's estimate of
+ * `x_0`, where `s` is the next timestep visited. The variance is that of `q` (`fixed_small`) or `1 - acp_t / acp_s`
+ * (`fixed_large`), which is `beta_t` where no timestep is skipped (section 3.2).
  *
- * The last step lands on a clean image and adds no noise, as algorithm 2 says. diffusers does add noise there if the last
+ * The last step lands on a clean image and adds no noise (Algorithm 2, line 3). diffusers does add noise there if the last
  * timestep visited is not 0, which spoils the image with `trailing` spacing and `fixed_large`.
  *
  * @param schedule the schedule that the network was trained with
@@ -25,28 +26,38 @@ export function ddpmSteps(schedule: NoiseSchedule, options: SamplerOptions): Sam
   if (options.eta !== undefined) {
     throw new ConfigError("eta", options.eta, "no value: only the ddim sampler has an eta");
   }
-  const clip = clipBound(schedule, options.clip);
+  // 1. Timesteps to visit, from T down to 1 (Algorithm 2, line 2)
   const visited = timesteps(schedule, options.steps);
   return visited.map((timestep, i) => {
     const previousTimestep = visited[i + 1] ?? -1;
     const isLast = previousTimestep < 0;
     const cumprod = schedule.alphasCumprod[timestep];
     const previousCumprod = isLast ? 1 : schedule.alphasCumprod[previousTimestep];
-    const alpha = cumprod / previousCumprod;
-    const beta = 1 - alpha;
-    const small = (1 - previousCumprod) / (1 - cumprod) * beta;
-    const variance = schedule.config.varianceType === "fixed_large" ? beta : small;
+
+    // 2. Estimate of x_0 from x_t and the network's output (equation 15)
     const { x0FromX, x0FromOut } = estimates(schedule, timestep);
+
+    // 3. Clipping of the estimate to the data's range
+    const clip = clipBound(schedule, options.clip);
+
+    // 4. Posterior mean (equation 7). With the estimate of equation 15 for x_0, this is the mean of equation 11 and
+    //    Algorithm 2, line 4, which have no clipping.
+    const { meanX0, meanXt, variance } = posterior(cumprod, previousCumprod);
+
+    // 5. Noise: none in the last step (line 3), else with the variance chosen (section 3.2)
+    const beta = 1 - cumprod / previousCumprod;
+    const sigma = Math.sqrt(schedule.config.varianceType === "fixed_large" ? beta : variance);
+
     return {
       timestep,
       previousTimestep,
       x0FromX,
       x0FromOut,
       clip,
-      nextFromX0: Math.sqrt(previousCumprod) * beta / (1 - cumprod),
-      nextFromX: Math.sqrt(alpha) * (1 - previousCumprod) / (1 - cumprod),
+      nextFromX0: meanX0,
+      nextFromX: meanXt,
       nextFromOut: 0,
-      sigma: isLast ? 0 : Math.sqrt(variance),
+      sigma: isLast ? 0 : sigma,
     };
   });
 }
