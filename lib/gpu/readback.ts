@@ -1,6 +1,6 @@
 /**
- * Bringing results to the CPU. Each map waits for the whole queue and then for the runtime's next poll (10 ms in Deno),
- * so several ranges are brought in one go and never once a step.
+ * Read-back of results to the CPU. Each map waits for the whole queue and then for the runtime's next poll (10 ms in Deno),
+ * so several ranges are read in one go and never once a step.
  *
  * @module
  */
@@ -54,9 +54,3 @@ export async function readBack(
 
 /** `GPUMapMode.READ`. */
 const MAP_READ = 1;
-
-/** One buffer range as floats. */
-export async function readFloats(gpu: Gpu, view: BufferView): Promise<Float32Array> {
-  const [bytes] = await readBack(gpu, [view]);
-  return new Float32Array(bytes);
-}

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { guide } from "../../lib/diffusion/guidance.ts";
 import { objectiveTables } from "../../lib/diffusion/objective.ts";
 import { NoiseSchedule, type PredictionType } from "../../lib/diffusion/schedule.ts";
 import { estimates } from "../../lib/diffusion/samplers/step.ts";
-import { ConfigError, ShapeError } from "../../lib/errors.ts";
+import { ConfigError } from "../../lib/errors.ts";
 
 const predictionTypes: PredictionType[] = ["epsilon", "sample", "v_prediction"];
 
@@ -55,22 +54,6 @@ Deno.test("an unknown weighting or a gamma that is not positive is refused by na
     assert.throws(
       () => objectiveTables(schedule, { gamma }),
       (error) => error instanceof ConfigError && error.field === "gamma",
-    );
-  }
-});
-
-Deno.test("guidance 0, 1 and 3 are the unconditional model, the conditional one and beyond it", () => {
-  const unconditional = Float32Array.of(1, -2);
-  const conditional = Float32Array.of(2, -2.5);
-  assert.deepEqual([...guide(unconditional, conditional, 0)], [1, -2]);
-  assert.deepEqual([...guide(unconditional, conditional, 1)], [2, -2.5]);
-  assert.deepEqual([...guide(unconditional, conditional, 3)], [4, -3.5]);
-  assert.deepEqual([...unconditional], [1, -2]);
-  assert.throws(() => guide(unconditional, Float32Array.of(1), 1), ShapeError);
-  for (const scale of [-1, NaN, Infinity]) {
-    assert.throws(
-      () => guide(unconditional, conditional, scale),
-      (error) => error instanceof ConfigError && error.field === "guidance",
     );
   }
 });

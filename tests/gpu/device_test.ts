@@ -3,8 +3,7 @@ import { DeviceError } from "../../lib/errors.ts";
 import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
 import { createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
-import { readFloats } from "../../lib/gpu/readback.ts";
-import { testGpu } from "../support/gpu.ts";
+import { readFloats, testGpu } from "../support/gpu.ts";
 import { affine, incrementLaunch } from "../support/test_kernels.ts";
 
 Deno.test("an open device says what it is", async () => {

@@ -3,8 +3,7 @@ import { DeviceError } from "../../lib/errors.ts";
 import { mebibytes } from "../../lib/gpu/budget.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { alignUp, createBuffer, destroyBuffer, ResourceScope } from "../../lib/gpu/memory.ts";
-import { readFloats } from "../../lib/gpu/readback.ts";
-import { testGpu } from "../support/gpu.ts";
+import { readFloats, testGpu } from "../support/gpu.ts";
 
 const MIB = 2 ** 20;
 

@@ -3,8 +3,7 @@ import { add } from "../../kernels/add.ts";
 import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
 import { Profiler, type Slice, summarize } from "../../lib/gpu/profile.ts";
 import { buildProgram, type Dispatch, type Program, runPrograms } from "../../lib/gpu/program.ts";
-import { readFloats } from "../../lib/gpu/readback.ts";
-import { testGpu } from "../support/gpu.ts";
+import { readFloats, testGpu } from "../support/gpu.ts";
 
 const ELEMENTS = 4096;
 

@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import type { Launch } from "../../kernels/source.ts";
 import { type BufferView, createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram, runPrograms } from "../../lib/gpu/program.ts";
-import { readFloats } from "../../lib/gpu/readback.ts";
-import { testGpu } from "../support/gpu.ts";
+import { readFloats, testGpu } from "../support/gpu.ts";
 import { affineLaunch, broken, incrementLaunch } from "../support/test_kernels.ts";
 
 async function twoBuffers(): Promise<[x: BufferView, y: BufferView, free: () => void]> {

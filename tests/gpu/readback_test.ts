@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
-import { readBack, readFloats } from "../../lib/gpu/readback.ts";
-import { testGpu } from "../support/gpu.ts";
+import { readBack } from "../../lib/gpu/readback.ts";
+import { readFloats, testGpu } from "../support/gpu.ts";
 
 Deno.test("ranges of several buffers come back in order, whatever their sizes", async () => {
   const gpu = await testGpu();

@@ -3,13 +3,12 @@ import { DeviceError } from "../../lib/errors.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
-import { readFloats } from "../../lib/gpu/readback.ts";
 import { unetConfigFromJson } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
 import { presetConfig } from "../../lib/model/presets.ts";
 import { goldenScaled } from "../golden/formula.ts";
 import { assertDigest, fromDevice, goldenWeights, loadNetworkCase, toDevice } from "../golden/tensors.ts";
-import { testGpu } from "../support/gpu.ts";
+import { readFloats, testGpu } from "../support/gpu.ts";
 
 Deno.test("a forward pass gives diffusers' output from weights in one flat buffer", async () => {
   const golden = loadNetworkCase("unaligned");

@@ -7,7 +7,6 @@ import { CheckpointError, ConfigError, DeviceError } from "../../lib/errors.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
-import { readFloats } from "../../lib/gpu/readback.ts";
 import { unetConfigFromJson } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../lib/files/safetensors.ts";
@@ -16,7 +15,7 @@ import { assertClose } from "../support/close.ts";
 import { type Digest, goldenScaled } from "../golden/formula.ts";
 import { assertDigest, fromDevice, toDevice } from "../golden/tensors.ts";
 import { readModel } from "../../lib/sampling/trained_model.ts";
-import { testGpu } from "../support/gpu.ts";
+import { readFloats, testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
 /** A pipeline that Python's diffusers wrote, and what it made of it; see golden/pipeline.py. */

@@ -22,6 +22,12 @@ export async function testTargets(): Promise<KernelTarget[]> {
   return subgroupSize === 8 ? [{ path: "subgroup", subgroupSize }, TILE] : [TILE];
 }
 
+/** Reads one buffer range as floats. */
+export async function readFloats(gpu: Gpu, view: BufferView): Promise<Float32Array> {
+  const [bytes] = await readBack(gpu, [view]);
+  return new Float32Array(bytes);
+}
+
 export type HostArray = Float32Array | Float16Array | Uint32Array | Int32Array;
 
 /**

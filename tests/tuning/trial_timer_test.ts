@@ -4,11 +4,10 @@ import { parseKernel } from "../../kernels/source.ts";
 import type { Launch } from "../../kernels/source.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
-import { readFloats } from "../../lib/gpu/readback.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 import { TrialTimer } from "../../lib/tuning/trial_timer.ts";
-import { testGpu } from "../support/gpu.ts";
+import { readFloats, testGpu } from "../support/gpu.ts";
 
 /** y = x + x, by a kernel with this body; y is as large as x unless said. */
 function doubling(name: string, body: string, elements: number, room = elements): Launch<Tensor>[] {
