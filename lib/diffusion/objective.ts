@@ -1,12 +1,14 @@
 /**
- * What the network is trained to predict, and how much each timestep counts. Every target is a linear combination of
- * image and noise, so one kernel trains any of them from these tables:
+ * Training objective: prediction targets and loss weights by timestep (Ho et al. 2020, equation 14, and its successors).
+ * Every target is a linear combination of image and noise, so these tables and one set of kernels serve all of them:
  *
  * ```text
- * x_t    = signal_t x_0 + noise_t eps
- * target = targetFromX0_t x_0 + targetFromNoise_t eps
- * loss   = weight_t mean((output - target)^2)
+ * x_t    = signal_t x_0 + noise_t eps                        Algorithm 1, line 5; equation 4
+ * target = targetFromX0_t x_0 + targetFromNoise_t eps        eps in equation 14
+ * loss   = weight_t mean((output - target)^2)                L_simple, equation 14, where weight_t = 1
  * ```
+ *
+ * The first two run in `kernels/q_sample.wgsl`, the third in `kernels/mse.wgsl`.
  *
  * @module
  */
@@ -14,40 +16,43 @@
 import { ConfigError } from "../errors.ts";
 import type { NoiseSchedule } from "./schedule.ts";
 
-/** How much each timestep counts: all alike, or as Hang et al. 2023. */
+/** Loss weighting over timesteps: uniform (`L_simple`), or min-SNR (Hang et al. 2023). */
 export type LossWeighting = "uniform" | "min_snr";
 
-/** How the loss is weighted. */
+/** Options of {@linkcode objectiveTables}. */
 export interface ObjectiveOptions {
-  /** `uniform` (default; the paper's `L_simple`) or `min_snr`. */
+  /** `uniform` (default; `L_simple`, equation 14) or `min_snr`. */
   readonly weighting?: LossWeighting;
-  /** The cap on the signal-to-noise ratio for `min_snr`, above 0; default 5. */
+  /** Cap on the signal-to-noise ratio in `min_snr`, above 0; default 5. */
   readonly gamma?: number;
 }
 
 /** Float32 tables for the device, indexed by timestep. */
 export interface ObjectiveTables {
-  /** `sqrt(acp_t)`, the weight of `x_0` in `x_t`. */
+  /** `sqrt(acp_t)`, the weight of `x_0` in `x_t` (equation 4). */
   readonly signal: Float32Array<ArrayBuffer>;
-  /** `sqrt(1 - acp_t)`, the weight of the noise in `x_t`. */
+  /** `sqrt(1 - acp_t)`, the weight of the noise in `x_t` (equation 4). */
   readonly noise: Float32Array<ArrayBuffer>;
   /** Weight of `x_0` in the target. */
   readonly targetFromX0: Float32Array<ArrayBuffer>;
   /** Weight of the noise in the target. */
   readonly targetFromNoise: Float32Array<ArrayBuffer>;
-  /** Weight of the timestep's squared error in the loss. */
+  /** Weight of the squared error in the loss. */
   readonly weight: Float32Array<ArrayBuffer>;
 }
 
 /**
- * The tables of a schedule's objective; `schedule.config.predictionType` says which target.
+ * Tables of the training objective. The schedule's `predictionType` chooses the target:
  *
- * Targets: the noise (Ho et al. 2020, equation 14), `x_0`, or `v = sqrt(acp_t) eps - sqrt(1 - acp_t) x_0` (Salimans and Ho
- * 2022, section 4). Weights: 1, or `min(snr_t, gamma)` as a loss on `x_0` (Hang et al. 2023, arXiv 2303.09556, section
- * 3.4), which is divided by `snr_t` for the noise and by `snr_t + 1` for `v`, where `snr_t = acp_t / (1 - acp_t)`.
+ * - `epsilon`: the noise (Ho et al. 2020, equation 14);
+ * - `sample`: `x_0`;
+ * - `v_prediction`: `v = sqrt(acp_t) eps - sqrt(1 - acp_t) x_0` (Salimans and Ho 2022, arXiv 2202.00512, section 4).
+ *
+ * Weights are 1 (`uniform`), or `min(snr_t, gamma)` as a loss on `x_0`, where `snr_t = acp_t / (1 - acp_t)` (`min_snr`; Hang
+ * et al. 2023, arXiv 2303.09556, section 3.4). As a loss on the noise that is divided by `snr_t`, and on `v` by `snr_t + 1`.
  *
  * @param schedule the noise schedule
- * @param options how the loss is weighted
+ * @param options loss weighting
  * @throws {ConfigError} for an unknown weighting or a gamma that is not above 0
  */
 export function objectiveTables(schedule: NoiseSchedule, options: ObjectiveOptions = {}): ObjectiveTables {
@@ -69,25 +74,25 @@ export function objectiveTables(schedule: NoiseSchedule, options: ObjectiveOptio
     const signal = Math.sqrt(cumprod);
     const noise = Math.sqrt(1 - cumprod);
     const snr = cumprod / (1 - cumprod);
-    let perUnitOfX0: number; // what the target's squared error is, in units of the squared error of x_0
+    let errorRatio: number; // squared error of the target over squared error of x_0
     tables.signal[t] = signal;
     tables.noise[t] = noise;
     switch (schedule.config.predictionType) {
-      case "epsilon":
+      case "epsilon": // equation 14
         tables.targetFromNoise[t] = 1;
-        perUnitOfX0 = snr;
+        errorRatio = snr;
         break;
       case "sample":
         tables.targetFromX0[t] = 1;
-        perUnitOfX0 = 1;
+        errorRatio = 1;
         break;
-      case "v_prediction":
+      case "v_prediction": // Salimans and Ho 2022, section 4
         tables.targetFromX0[t] = -noise;
         tables.targetFromNoise[t] = signal;
-        perUnitOfX0 = snr + 1;
+        errorRatio = snr + 1;
         break;
     }
-    if (weighting === "min_snr") tables.weight[t] = Math.min(snr, gamma) / perUnitOfX0;
+    if (weighting === "min_snr") tables.weight[t] = Math.min(snr, gamma) / errorRatio;
   }
   return tables;
 }

@@ -12,7 +12,7 @@ import type { NoiseSchedule } from "./schedule.ts";
 
 export { applyStep, checkSteps, mostSteps, type SamplerOptions, type SamplerStep } from "./samplers/step.ts";
 
-/** The samplers there are. */
+/** Name of a sampler. */
 export type SamplerName = "ddpm" | "ddim";
 
 const planners: Readonly<
@@ -22,13 +22,14 @@ const planners: Readonly<
   ddim: ddimSteps,
 };
 
-/** The names of the samplers, as {@link planSampling} takes them. */
+/** Names that {@link planSampling} accepts. */
 export const samplerNames: readonly SamplerName[] = Object.keys(planners) as SamplerName[];
 
 /**
- * The steps that lead from noise to an image. Start from a standard normal `x` and apply them in order.
+ * Plans the steps from noise to an image: start from a standard normal `x` (Ho et al. 2020, Algorithm 2, line 1), and apply
+ * them in order.
  *
- * @param sampler which sampler
+ * @param sampler name of the sampler
  * @param schedule the schedule that the network was trained with
  * @param options number of steps, eta (DDIM) and clipping
  * @throws {ConfigError} naming the option that is unknown or out of its range

@@ -1,24 +1,24 @@
 /**
- * What a noise schedule is made from, checked, and its translation to and from diffusers' `scheduler_config.json`.
+ * Configuration of a noise schedule: types, checks, and conversion from and to diffusers' `scheduler_config.json`.
  *
  * @module
  */
 
 import { ConfigError } from "../errors.ts";
 
-/** How `beta_t` grows: linearly, linearly in its square root, or so that `acp_t` follows a squared cosine. */
+/** Growth of `beta_t`: linear, linear in its square root, or such that `acp_t` follows a squared cosine. */
 export type BetaSchedule = "linear" | "scaled_linear" | "squaredcos_cap_v2";
-/** The variance a DDPM step adds: that of `q(x_{t-1} | x_t, x_0)`, or the larger `beta_t` (Ho et al. 2020, section 3.2). */
+/** Variance of a DDPM step: that of `q(x_{t-1} | x_t, x_0)`, or the larger `beta_t` (Ho et al. 2020, section 3.2). */
 export type VarianceType = "fixed_small" | "fixed_large";
-/** What the network predicts: the noise, the image, or `v` (Salimans and Ho 2022). */
+/** Target of the network's prediction: the noise, the image, or `v` (Salimans and Ho 2022). */
 export type PredictionType = "epsilon" | "sample" | "v_prediction";
-/** Which timesteps a sampler of fewer steps visits (Lin et al. 2024, table 2). */
+/** Spacing of the timesteps when sampling in fewer than `T` steps (Lin et al. 2024, table 2). */
 export type TimestepSpacing = "leading" | "trailing" | "linspace";
 
 /** Largest number of timesteps of a schedule. */
 export const MAX_TIMESTEPS = 100_000;
 
-/** A noise schedule and what goes with it when sampling; the fields are diffusers', in camel case. */
+/** Configuration of a noise schedule and of sampling from it; the fields are diffusers', in camel case. */
 export interface ScheduleConfig {
   /** Number of timesteps `T` of the forward process, 2 to {@linkcode MAX_TIMESTEPS}. */
   readonly numTrainTimesteps: number;
@@ -26,21 +26,21 @@ export interface ScheduleConfig {
   readonly betaStart: number;
   /** `beta` of the last timestep, from `betaStart` to below 1; unused by `squaredcos_cap_v2`. */
   readonly betaEnd: number;
-  /** How `beta` grows in between. */
+  /** Growth of `beta` in between. */
   readonly betaSchedule: BetaSchedule;
   /** Variance of the noise that a DDPM step adds. */
   readonly varianceType: VarianceType;
-  /** Whether a sampler clips its estimate of `x_0`. */
+  /** Clip the estimate of `x_0` when sampling. */
   readonly clipSample: boolean;
   /** The estimate is clipped to `[-clipSampleRange, clipSampleRange]`; above 0. */
   readonly clipSampleRange: number;
-  /** What the network predicts. */
+  /** Target of the network's prediction. */
   readonly predictionType: PredictionType;
-  /** Which timesteps a sampler of fewer steps visits. */
+  /** Spacing of the timesteps when sampling in fewer than `T` steps. */
   readonly timestepSpacing: TimestepSpacing;
   /** Added to every timestep of the `leading` spacing, 0 to `numTrainTimesteps - 1`. */
   readonly stepsOffset: number;
-  /** Whether DDIM's last step lands on `acp = 1` (true) or on `acp_0`. */
+  /** DDIM's last step ends at `acp = 1` (true) or at `acp_0` (false). */
   readonly setAlphaToOne: boolean;
 }
 
@@ -59,7 +59,7 @@ export const defaultSchedule: ScheduleConfig = Object.freeze({
   setAlphaToOne: true,
 });
 
-/** One field: its name in diffusers, what diffusers assumes when it is absent, what is allowed. */
+/** A field's name and default in diffusers, and its allowed values. */
 interface Field {
   readonly diffusersName: string;
   readonly diffusersDefault: unknown;
@@ -96,7 +96,7 @@ const fields: { readonly [K in keyof ScheduleConfig]: Field } = {
   setAlphaToOne: choice("set_alpha_to_one", true, [true, false]),
 };
 
-/** Features of diffusers' schedulers that are not supported, and the value that switches each off. */
+/** Unsupported features of diffusers' schedulers, and the value that switches each off. */
 const switchedOff: Readonly<Record<string, unknown>> = {
   trained_betas: null,
   thresholding: false,
@@ -150,7 +150,7 @@ const diffusersNames = new Set(names.map((name) => fields[name].diffusersName));
 /**
  * Checks every field of a configuration.
  *
- * @throws {ConfigError} naming the field, in the configuration's own spelling, and what is allowed
+ * @throws {ConfigError} naming the field, in camel case, and its allowed values
  */
 export function checkSchedule(config: ScheduleConfig): void {
   for (const name of Object.keys(config)) {
@@ -169,8 +169,8 @@ export function checkSchedule(config: ScheduleConfig): void {
  * Reads a parsed `scheduler_config.json` as diffusers' `DDPMScheduler.from_config` does: of any scheduler that has the
  * same forward process, absent fields taking defaults and unknown ones ignored.
  *
- * @param json what `JSON.parse` gave
- * @param onNote told what was ignored that a reader of the file might count on
+ * @param json the parsed file
+ * @param onNote called with each ignored field or feature that a reader of the file might count on
  * @throws {ConfigError} naming the field, in diffusers' spelling, that is unsupported or out of its range
  */
 export function parseScheduleConfig(
@@ -204,7 +204,7 @@ export function parseScheduleConfig(
 }
 
 /**
- * What a scheduler assumes where that is not what `DDPMScheduler` assumes.
+ * Defaults of a scheduler that differ from those of `DDPMScheduler`.
  * @throws {ConfigError} for a scheduler of another forward process
  */
 function schedulerDefaults(className: unknown): Readonly<Record<string, unknown>> {
@@ -217,7 +217,7 @@ function schedulerDefaults(className: unknown): Readonly<Record<string, unknown>
 }
 
 /**
- * The prediction type, which old diffusers stated as `predict_epsilon`.
+ * The prediction type, which old versions of diffusers wrote as `predict_epsilon`.
  * @throws {ConfigError} where the two contradict each other
  */
 function predictionType(source: Readonly<Record<string, unknown>>): unknown {
@@ -242,7 +242,7 @@ function noteIgnored(source: Readonly<Record<string, unknown>>, onNote: (note: s
   if (ignored.length > 0) onNote(`fields without a meaning here are ignored: ${ignored.join(", ")}`);
 }
 
-/** The content of the `scheduler_config.json` of a configuration, fields in alphabetical order as diffusers writes them. */
+/** Converts a configuration to the content of `scheduler_config.json`, fields in alphabetical order like diffusers. */
 export function toDiffusersConfig(config: ScheduleConfig): Record<string, unknown> {
   const entries = names.map((name): [string, unknown] => [fields[name].diffusersName, config[name]]);
   const all = [...entries, ...Object.entries(switchedOff)].sort(([a], [b]) => a < b ? -1 : 1);

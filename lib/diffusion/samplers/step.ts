@@ -1,6 +1,5 @@
 /**
- * What every sampler is made of: one linear update per step, so that a single kernel runs any of them, and the timesteps
- * at which the network is asked.
+ * Parts that samplers share: the linear update of one step, the estimate of `x_0`, and timestep spacings.
  *
  * @module
  */
@@ -12,23 +11,23 @@ import type { NoiseSchedule } from "../schedule.ts";
  * One step of a sampler, from `x_t` to a less noisy `x`, given the network's output for `x_t`:
  *
  * ```text
- * x_0  = clamp(x0FromX x + x0FromOut out, -clip, clip)
- * next = nextFromX0 x_0 + nextFromX x + nextFromOut out + sigma z,   z standard normal
+ * x_0  = clamp(x0FromX x + x0FromOut out, -clip, clip)                            Ho et al. 2020, equation 15
+ * next = nextFromX0 x_0 + nextFromX x + nextFromOut out + sigma z                 Algorithm 2, line 4
  * ```
  *
- * The network's output may be the noise, the image or `v`: each is a linear combination of the other two given `x`, so
- * the prediction type is folded into the coefficients and a kernel need not know it.
+ * with `z` standard normal. Given `x`, noise, image and `v` are linear in one another, so the prediction type is folded into
+ * the coefficients, and one kernel (`kernels/sampler_step.wgsl`) runs every sampler.
  */
 export interface SamplerStep {
-  /** The timestep that the network is told. */
+  /** Timestep passed to the network. */
   readonly timestep: number;
-  /** The timestep whose noise level this step lands on; -1 is a clean image. */
+  /** Timestep whose noise level this step ends at; -1 is a clean image. */
   readonly previousTimestep: number;
   /** Weight of `x_t` in the estimate of `x_0`. */
   readonly x0FromX: number;
   /** Weight of the network's output in the estimate of `x_0`. */
   readonly x0FromOut: number;
-  /** Bound on the magnitude of the estimate of `x_0`; without clipping the largest float32, so no case is special. */
+  /** Bound on the magnitude of the estimate of `x_0`; {@linkcode noClip} without clipping. */
   readonly clip: number;
   /** Weight of the clipped `x_0` in the result. */
   readonly nextFromX0: number;
@@ -36,11 +35,11 @@ export interface SamplerStep {
   readonly nextFromX: number;
   /** Weight of the network's output in the result. */
   readonly nextFromOut: number;
-  /** Standard deviation of the noise added; 0 where the step adds none. */
+  /** Standard deviation of the added noise; 0 in a deterministic step. */
   readonly sigma: number;
 }
 
-/** What a sampler can be asked. */
+/** Options of a sampler. */
 export interface SamplerOptions {
   /** Number of network evaluations, 1 to the schedule's `numTrainTimesteps`. */
   readonly steps: number;
@@ -50,7 +49,7 @@ export interface SamplerOptions {
   readonly clip?: number | false;
 }
 
-/** The estimates of `x_0` and of the noise as linear combinations of `x_t` and the network's output. */
+/** Estimates of `x_0` and of the noise as linear combinations of `x_t` and the network's output. */
 export interface Estimates {
   /** Weight of `x_t` in the estimate of `x_0`. */
   readonly x0FromX: number;
@@ -62,13 +61,14 @@ export interface Estimates {
   readonly epsFromOut: number;
 }
 
-/** A clip bound that never binds and that float32 holds. */
+/** Clip bound without clipping: the largest float32, so that kernels need no special case. */
 export const noClip: number = 3.4028234663852886e38;
 
 /**
- * Solves `x_t = s x_0 + n eps` (with `v = s eps - n x_0`) for `x_0` and `eps`, given the prediction type.
+ * Estimates of `x_0` and `eps` from the network's output: solves `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al.
+ * 2020, equation 4) for both. For a network that predicts the noise the estimate of `x_0` is equation 15.
  *
- * @param schedule says the prediction type and `acp`
+ * @param schedule prediction type and `acp`
  * @param timestep 0 to `numTrainTimesteps - 1`
  */
 export function estimates(schedule: NoiseSchedule, timestep: number): Estimates {
@@ -76,20 +76,20 @@ export function estimates(schedule: NoiseSchedule, timestep: number): Estimates 
   const signal = Math.sqrt(cumprod);
   const noise = Math.sqrt(1 - cumprod);
   switch (schedule.config.predictionType) {
-    case "epsilon":
+    case "epsilon": // equation 15
       return { x0FromX: 1 / signal, x0FromOut: -noise / signal, epsFromX: 0, epsFromOut: 1 };
     case "sample":
       return { x0FromX: 0, x0FromOut: 1, epsFromX: 1 / noise, epsFromOut: -signal / noise };
-    case "v_prediction":
+    case "v_prediction": // v = signal eps - noise x_0 (Salimans and Ho 2022, section 4)
       return { x0FromX: signal, x0FromOut: -noise, epsFromX: noise, epsFromOut: signal };
   }
 }
 
 /**
- * The timesteps that a sampler visits, most noise first, as diffusers' schedulers space them (Lin et al. 2024, table 2).
+ * Timesteps that a sampler visits, most noise first, spaced as in diffusers' schedulers (Lin et al. 2024, table 2).
  *
- * @param schedule says the spacing, the offset and `numTrainTimesteps`
- * @param steps how many, 1 to `numTrainTimesteps`
+ * @param schedule spacing, offset and `numTrainTimesteps`
+ * @param steps number of timesteps, 1 to `numTrainTimesteps`
  * @throws {ConfigError} as {@linkcode checkSteps}
  */
 export function timesteps(schedule: NoiseSchedule, steps: number): number[] {
@@ -111,15 +111,15 @@ function timestepAt({ config }: NoiseSchedule, steps: number, i: number): number
   }
 }
 
-/** Whether the offset leaves the first timestep visited within the schedule; diffusers reads past the tables' end. */
+/** True if the offset leaves the first timestep visited within the schedule; diffusers reads past the tables' end. */
 function stepsFit(schedule: NoiseSchedule, steps: number): boolean {
   return timestepAt(schedule, steps, steps - 1) < schedule.config.numTrainTimesteps;
 }
 
 /**
- * The largest number of steps that a schedule allows.
+ * Largest number of steps that a schedule allows.
  *
- * @param limit at most so many, 1 or more; default `numTrainTimesteps`
+ * @param limit upper bound, 1 or more; default `numTrainTimesteps`
  */
 export function mostSteps(schedule: NoiseSchedule, limit: number = Infinity): number {
   let steps = Math.min(limit, schedule.config.numTrainTimesteps);
@@ -147,7 +147,7 @@ export function checkSteps(schedule: NoiseSchedule, steps: number): void {
 }
 
 /**
- * The clip bound of a plan.
+ * Clip bound of a step: `clip` where given, else the schedule's.
  *
  * @throws {ConfigError} if `clip` is neither false nor a number above 0
  */
@@ -162,12 +162,12 @@ export function clipBound(schedule: NoiseSchedule, clip: number | false | undefi
 }
 
 /**
- * One step of a sampler on the CPU: the reference of the kernel that does the same on the device, in the arithmetic of
- * float64, rounded to `into`'s type.
+ * Applies one step of a sampler on the CPU, in float64, rounded to the type of `into`. On the device
+ * `kernels/sampler_step.wgsl` does the same.
  *
- * @param step the step's coefficients
- * @param x the noisy images `x_t`, any layout
- * @param out the network's output for them, same length
+ * @param step coefficients of the step
+ * @param x noisy images `x_t`, any layout
+ * @param out the network's output for `x`, same length
  * @param noise standard normal numbers, same length; unused (and may be omitted) where `step.sigma` is 0
  * @param into receives the result, may be `x` itself; default a new array
  * @returns `into`
@@ -188,15 +188,18 @@ export function applyStep(
     );
   }
   for (let i = 0; i < x.length; i++) {
+    // 1. Estimate of x_0 (equation 15), clipped
     const estimate = step.x0FromX * x[i] + step.x0FromOut * out[i];
     const x0 = Math.min(Math.max(estimate, -step.clip), step.clip);
+    // 2. Mean of x_s given x_t and x_0 (equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM)
     const mean = step.nextFromX0 * x0 + step.nextFromX * x[i] + step.nextFromOut * out[i];
+    // 3. Noise
     into[i] = noisy ? mean + step.sigma * noise![i] : mean;
   }
   return into;
 }
 
-/** Rounds as NumPy does, which diffusers' spacings go through: ties to the even neighbour. */
+/** Rounds ties to even, like NumPy, with which diffusers computes its spacings. */
 function roundHalfToEven(value: number): number {
   const below = Math.floor(value);
   if (value - below !== 0.5) return Math.round(value);
