@@ -1,53 +1,53 @@
 /**
- * The network's configuration: diffusers' `UNet2DModel` `config.json`, read, checked and written.
+ * Configuration of the U-Net: types, checks, and conversion from and to the `config.json` of diffusers' `UNet2DModel`.
  *
  * @module
  */
 import { groupNormFault } from "../../kernels/group_norm.ts";
 import { ConfigError } from "../errors.ts";
 
-/** Blocks on the way down; `AttnDownBlock2D` has attention after each residual block. */
+/** Downsampling block; `AttnDownBlock2D` has attention after each residual block. */
 export type DownBlockType = "DownBlock2D" | "AttnDownBlock2D";
-/** Blocks on the way up. */
+/** Upsampling block; `AttnUpBlock2D` has attention after each residual block. */
 export type UpBlockType = "UpBlock2D" | "AttnUpBlock2D";
 
-/** What defines a U-Net, in diffusers' words (camelCase here, snake_case in `config.json`). */
+/** Configuration of a U-Net, with diffusers' field names (camelCase here, snake_case in `config.json`). */
 export interface UNetConfig {
   /** Height and width of the images, or one number for both. */
   readonly sampleSize: number | readonly [height: number, width: number];
   /** Channels of the images, 3 for RGB. */
   readonly inChannels: number;
-  /** Channels of the prediction; those of the images unless a variance is learned. */
+  /** Channels of the prediction; equal to those of the images unless the variance is learned. */
   readonly outChannels: number;
-  /** Channels of each level, first the full resolution. */
+  /** Channels of each level, full resolution first. */
   readonly blockOutChannels: readonly number[];
-  /** Blocks going down, one a level, finest first; `AttnDownBlock2D` has attention. */
+  /** Downsampling blocks, one per level, full resolution first. */
   readonly downBlockTypes: readonly DownBlockType[];
-  /** Blocks going up, one a level, coarsest first; `AttnUpBlock2D` has attention. */
+  /** Upsampling blocks, one per level, lowest resolution first. */
   readonly upBlockTypes: readonly UpBlockType[];
-  /** Residual blocks a level going down; one more going up. */
+  /** Residual blocks per downsampling block; an upsampling block has one more. */
   readonly layersPerBlock: number;
-  /** Whether the middle has attention between its two residual blocks. */
+  /** Attention between the two residual blocks of the middle. */
   readonly addAttention: boolean;
-  /** Channels of one attention head, or null for a single head over all channels. */
+  /** Channels per attention head, or null for a single head over all channels. */
   readonly attentionHeadDim: number | null;
-  /** Groups of every group normalisation; divides each level's channels. */
+  /** Groups of every group normalization; must divide the channels of each level. */
   readonly normNumGroups: number;
-  /** Added to the variance in group normalisation, above 0; 1e-6 in the reference model. */
+  /** Added to the variance in group normalization, above 0; 1e-6 in the reference model. */
   readonly normEps: number;
-  /** Zero rows and columns at a downsampling convolution's top and left: 0 (one below and right instead) or 1. */
+  /** Zero padding at the top and left of downsampling convolutions: 1, or 0 for padding at the bottom and right instead. */
   readonly downsamplePadding: 0 | 1;
-  /** Timestep embedding: cosines first if true. */
+  /** Cosines before sines in the timestep embedding. */
   readonly flipSinToCos: boolean;
-  /** Subtracted from half the embedding's length in the frequencies' exponent. */
+  /** Subtracted from half the embedding's length in the exponent of the frequencies. */
   readonly freqShift: number;
-  /** Rows of the class table (classes and, last, the null class), or null for an unconditional network. */
+  /** Rows of the class embedding table (all classes, then the null class), or null for an unconditional network. */
   readonly numClassEmbeds: number | null;
-  /** Dropout rate inside the residual blocks while training. */
+  /** Dropout rate in the residual blocks during training. */
   readonly dropout: number;
 }
 
-/** Defaults of everything but the shape: those of the reference model (Ho et al. 2020). */
+/** Default values, those of the reference model (Ho et al. 2020); the shape has none. */
 const REFERENCE = {
   inChannels: 3,
   outChannels: 3,
@@ -63,14 +63,14 @@ const REFERENCE = {
   dropout: 0,
 } as const;
 
-/** Fields that a configuration must give; the rest default to the reference model's. */
+/** Options of {@linkcode unetConfig}: the shape is required, all else defaults to the reference model. */
 export type UNetOptions =
   & Partial<UNetConfig>
   & Pick<UNetConfig, "sampleSize" | "blockOutChannels" | "downBlockTypes" | "upBlockTypes">;
 
 /**
  * Fills in defaults and checks every field.
- * @throws {ConfigError} naming the first field that cannot be built
+ * @throws {ConfigError} naming the first invalid field
  */
 export function unetConfig(options: UNetOptions): UNetConfig {
   const config: UNetConfig = { ...REFERENCE, ...options };
@@ -164,12 +164,12 @@ export function imageSize(
   return typeof sampleSize === "number" ? [sampleSize, sampleSize] : sampleSize;
 }
 
-/** Classes a network knows, the null class of classifier-free guidance not counted; 0 if unconditional. */
+/** Number of classes, without the null class of classifier-free guidance; 0 if unconditional. */
 export function classCount({ numClassEmbeds }: Pick<UNetConfig, "numClassEmbeds">): number {
   return numClassEmbeds === null ? 0 : numClassEmbeds - 1;
 }
 
-/** Fields of `config.json` under which a network of ours could not be built, with the values that it could. */
+/** Fields of `config.json` with a single supported meaning, and the values that express it. */
 const ONLY: Readonly<Record<string, readonly unknown[]>> = {
   _class_name: ["UNet2DModel"],
   act_fn: ["silu", "swish"],
@@ -188,8 +188,8 @@ const ONLY: Readonly<Record<string, readonly unknown[]>> = {
 /**
  * Reads diffusers' `config.json`.
  *
- * @param json the parsed file; fields that are absent take diffusers' defaults
- * @throws {ConfigError} naming a field whose value is not supported
+ * @param json the parsed file; absent fields take diffusers' defaults
+ * @throws {ConfigError} naming the first field with an unsupported value
  */
 export function unetConfigFromJson(json: Readonly<Record<string, unknown>>): UNetConfig {
   for (const [field, allowed] of Object.entries(ONLY)) {
@@ -215,7 +215,7 @@ export function unetConfigFromJson(json: Readonly<Record<string, unknown>>): UNe
     upBlockTypes: list("up_block_types") as UpBlockType[],
     layersPerBlock: (json.layers_per_block ?? 2) as number,
     addAttention: (json.add_attention ?? true) as boolean,
-    // Absent means 8 channels a head in diffusers, which is not the same as null (one head).
+    // Absent means 8 channels per head in diffusers, unlike null, which means one head.
     attentionHeadDim: (json.attention_head_dim === undefined ? 8 : json.attention_head_dim) as number | null,
     normNumGroups: (json.norm_num_groups ?? 32) as number,
     normEps: (json.norm_eps ?? 1e-5) as number,
@@ -254,7 +254,7 @@ export function unetConfigToJson(config: UNetConfig): Record<string, unknown> {
   };
 }
 
-/** Channels of everything that group normalisation sees: the levels, and on the way up those joined with a skip. */
+/** Channel counts of all group normalizations: those of the levels, and on the way up their sums with those of the skips. */
 function normalisedChannels({ blockOutChannels: channels, layersPerBlock }: UNetConfig): Set<number> {
   const last = channels.length - 1;
   const skips = [channels[0]];
@@ -273,7 +273,7 @@ function normalisedChannels({ blockOutChannels: channels, layersPerBlock }: UNet
   return seen;
 }
 
-/** Whether a level, or the middle below the last level, has attention. */
+/** True if a level has attention; the middle counts with the last level. */
 function hasAttention(config: UNetConfig, level: number): boolean {
   const last = config.blockOutChannels.length - 1;
   return config.downBlockTypes[level] === "AttnDownBlock2D" ||

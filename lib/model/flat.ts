@@ -1,5 +1,5 @@
 /**
- * Flat buffers of all parameters: windows that can be bound at once, and the float16 copy that products read.
+ * Flat parameter buffers: windows within the binding size limit, and the float16 copy that matrix products read.
  *
  * @module
  */
@@ -9,20 +9,20 @@ import type { Gpu } from "../gpu/device.ts";
 import type { BufferView } from "../gpu/memory.ts";
 import { ELEMENT_BYTES, type FloatType } from "../graph/tensor.ts";
 
-/** A part of every flat buffer that can be bound at once. */
+/** Range of a flat buffer, small enough for one binding. */
 export interface FlatWindow {
   readonly first: number;
   readonly elements: number;
 }
 
-/** Elements that a window starts at a multiple of, so that it can be bound in float16, too. */
+/** Alignment of windows in elements, so that float16 copies can be bound, too. */
 const STEP = 128;
 
 /**
- * Cuts flat buffers into windows.
+ * Splits flat buffers into windows.
  *
- * @param total elements
- * @param limit bytes of a binding: 128 MiB on some adapters, less than 35 M parameters take
+ * @param total elements of the buffer
+ * @param limit maximum bytes of a binding: 128 MiB on some adapters, less than 35 M parameters take
  */
 export function flatWindows(total: number, limit: number): FlatWindow[] {
   const largest = STEP * Math.floor(limit / (ELEMENT_BYTES.float32 * STEP));
@@ -33,7 +33,7 @@ export function flatWindows(total: number, limit: number): FlatWindow[] {
   return windows;
 }
 
-/** A window of a flat buffer. */
+/** View of one window of a flat buffer. */
 export function flatView(
   { buffer }: Pick<BufferView, "buffer">,
   { first, elements }: FlatWindow,
@@ -43,10 +43,10 @@ export function flatView(
 }
 
 /**
- * Writes the float16 copy of a network's weights. Each pass of the network begins so: what that moves is little beside what
- * the pass moves, and nobody has to know when weights change.
+ * Launches that write the float16 copy of the weights. Every pass of the network begins with them: the copy costs little
+ * beside the pass, and no caller has to track when weights change.
  *
- * @param elements of the flat buffer, as `ParameterTable` says
+ * @param elements size of the flat buffer, see `ParameterTable`
  */
 export function castWeights(
   gpu: Gpu,

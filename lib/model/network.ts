@@ -1,5 +1,5 @@
 /**
- * A U-Net whose forward pass is ready to run: recorded, with memory, reading its weights from a flat buffer.
+ * Forward pass of the U-Net on a device: recorded, compiled, with its weights in a flat buffer.
  *
  * @module
  */
@@ -17,9 +17,9 @@ import { ParameterTable } from "./parameters.ts";
 import { unet, type UNetInputs, unetInputs } from "./unet.ts";
 
 /**
- * The parameters of a configuration, in order; needs no device.
+ * Parameters of a configuration, in order; needs no device.
  *
- * @param precision how activations lie in memory; flat buffers are laid out for it
+ * @param precision storage type of activations, on which the layout of flat buffers depends
  */
 export function unetParameters(config: UNetConfig, precision?: FloatType): ParameterTable {
   const g = new Graph(precision);
@@ -28,20 +28,20 @@ export function unetParameters(config: UNetConfig, precision?: FloatType): Param
 }
 
 /**
- * Where each parameter tensor of a graph lies in a flat buffer.
+ * Views of a graph's parameters in a flat buffer.
  *
- * @param copy the flat buffer's copy in float16, where the graph has tensors of that type
+ * @param copy float16 copy of the flat buffer, for graphs with parameters of that type
  */
 export function bindParameters(g: Graph, flat: GPUBuffer, copy?: GPUBuffer): Map<Tensor, BufferView> {
   const table = new ParameterTable(g.parameters);
   return new Map(g.parameters.map(({ tensor }, i): [Tensor, BufferView] => {
     const buffer = tensor.type === "float16" ? copy : flat;
-    if (!buffer) throw new Error(`parameter ${tensor.name} is float16, and there is no such copy`);
+    if (!buffer) throw new Error(`parameter ${tensor.name} is float16, but there is no float16 copy`);
     return [tensor, { buffer, offset: elementBytes(tensor.type) * table.offset(i), size: tensor.bytes }];
   }));
 }
 
-/** Where the gradient of each parameter lies in a flat buffer, which is float32 always. */
+/** Views of the parameters' gradients in a flat buffer, always float32. */
 export function bindGradients(g: Graph, flat: GPUBuffer): Map<Tensor, BufferView> {
   const table = new ParameterTable(g.parameters);
   return new Map(g.parameters.map(({ tensor }, i): [Tensor, BufferView] => [
@@ -50,14 +50,14 @@ export function bindGradients(g: Graph, flat: GPUBuffer): Map<Tensor, BufferView
   ]));
 }
 
-/** Creates a buffer for each of a graph's inputs. */
+/** Creates a buffer for each input of a graph. */
 export function createInputs(scope: ResourceScope, g: Graph): Map<Tensor, BufferView> {
   return new Map(
     [...g.inputs].map(([name, tensor]) => [tensor, scope.buffer(tensor.bytes, `input ${name}`)]),
   );
 }
 
-/** Records a network without dropout, as it is asked in sampling and validation. */
+/** Records a network without dropout, for sampling and validation. */
 export function recordForward(
   config: UNetConfig,
   batch: number,
@@ -68,39 +68,40 @@ export function recordForward(
   return { g, inputs, prediction: unet(g, config, inputs) };
 }
 
-/** What a forward pass may be given besides. */
+/** Options of {@linkcode forwardPass}. */
 export interface ForwardOptions {
-  /** Buffers that may be overwritten, see {@linkcode CompileOptions.spare}. */
+  /** Buffers that the pass may overwrite, see {@linkcode CompileOptions.spare}. */
   readonly spare?: readonly GPUBuffer[];
-  /** Kernel variants to use; default those that suit the device. */
+  /** Kernel variants; by default chosen for the device. */
   readonly target?: KernelTarget;
-  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  /** Storage type of activations; default float32. The layout of the weights must match it. */
   readonly precision?: FloatType;
-  /** For the weights in float16, half as many bytes as the weights; a buffer is made where none is given. */
+  /** Buffer for the float16 copy of the weights, half their size; created if absent. */
   readonly copy?: GPUBuffer;
   /** See {@linkcode CompileOptions.constants}. */
   readonly constants?: Constants;
 }
 
-/** A recorded forward pass with its inputs and its output. */
+/** Forward pass with its inputs and its output. */
 export interface ForwardPass {
   readonly launches: readonly Launch<BufferView>[];
-  /** x [N,H,W,Cp]; timesteps N float32; labels N uint32, where the network takes classes. */
+  /** x [N,H,W,Cp]; timesteps N float32; labels N uint32, if the network has classes. */
   readonly inputs: { readonly x: BufferView; readonly timesteps: BufferView; readonly labels?: BufferView };
   /** [N,H,W,Cp]. */
   readonly prediction: BufferView;
-  /** Bytes of the activation buffers that were created. */
+  /** Bytes of the activation buffers. */
   readonly bytes: number;
-  /** Buffers that hold nothing between two runs, the largest first; another pass may work in them then. */
+  /** Buffers free between runs, the largest first, for another pass to use. */
   readonly spare: readonly GPUBuffer[];
   destroy(): void;
 }
 
 /**
- * Makes a forward pass without dropout, for sampling and validation.
+ * Creates a forward pass without dropout, for sampling and validation.
  *
- * @param flat the weights, laid out by {@linkcode ParameterTable}
- * @throws {DeviceError} when the device cannot hold it
+ * @param flat weights, laid out by {@linkcode ParameterTable}
+ * @param what names the pass in errors about memory
+ * @throws {DeviceError} if the device lacks memory
  */
 export function forwardPass(
   gpu: Gpu,

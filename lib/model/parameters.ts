@@ -1,6 +1,6 @@
 /**
- * Parameters between checkpoint and memory: one flat buffer holds them all, so that the optimizer, the moving average and
- * the gradient norm are one dispatch each over everything.
+ * Parameter layout: conversion between checkpoint tensors and one flat buffer, so that the optimizer, the moving average
+ * and the gradient norm are one dispatch each over everything; weight initialization.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Parameter } from "../graph/graph.ts";
 import { elementBytes, paddedChannels, showShape } from "../graph/tensor.ts";
 import { normal2, splitSeed, threefry4x32, uniform01 } from "../random.ts";
 
-/** A tensor as checkpoints hold it. */
+/** Tensor in checkpoint layout. */
 export interface HostTensor {
   readonly shape: readonly number[];
   readonly data: Float32Array;
@@ -19,7 +19,7 @@ export interface HostTensor {
 /** Largest flat buffer: 4 GiB in float32, the most that WebGPU can bind. */
 const MAX_ELEMENTS = 2 ** 30;
 
-/** Where each parameter lies in the flat buffer. */
+/** Offsets of the parameters in the flat buffer. */
 export class ParameterTable {
   readonly parameters: readonly Parameter[];
   /** Elements of the flat buffer, padding included; a multiple of 64. */
@@ -35,7 +35,7 @@ export class ParameterTable {
    */
   constructor(parameters: readonly Parameter[]) {
     this.parameters = parameters;
-    // What an offset must be a multiple of, so that the range can be bound: also in the float16 copy, where there is one.
+    // Alignment of offsets in elements, so that every parameter can be bound, in a float16 copy as well.
     const smallest = Math.min(...parameters.map(({ tensor: { type } }) => elementBytes(type)));
     const alignment = BINDING_ALIGNMENT / smallest;
     let elements = 0;
@@ -52,12 +52,12 @@ export class ParameterTable {
     }
   }
 
-  /** First element of parameter `index`. */
+  /** Offset of parameter `index`, in elements. */
   offset(index: number): number {
     return this.#offsets[index];
   }
 
-  /** The parameter whose range holds flat element `element`, padding counted with the parameter before it. */
+  /** Parameter that owns element `element` of the flat buffer; padding belongs to the parameter before it. */
   at(element: number): Parameter {
     let index = this.#offsets.findIndex((offset) => offset > element);
     if (index < 0) index = this.parameters.length;
@@ -65,9 +65,9 @@ export class ParameterTable {
   }
 
   /**
-   * Lays checkpoint tensors out as the flat buffer.
+   * Converts checkpoint tensors to the content of the flat buffer.
    *
-   * @param tensors by checkpoint key; each must have the shape the network asks for
+   * @param tensors tensors by checkpoint key, with the shapes of the network
    * @param source file or directory, for messages
    * @throws {CheckpointError} naming a tensor that is missing, left over, or of the wrong shape
    */
@@ -95,7 +95,7 @@ export class ParameterTable {
     return flat;
   }
 
-  /** The inverse of {@linkcode toMemory}. */
+  /** Converts the content of the flat buffer to checkpoint tensors, the inverse of {@linkcode toMemory}. */
   fromMemory(flat: Float32Array): Map<string, HostTensor> {
     return new Map(this.parameters.map((parameter, i): [string, HostTensor] => {
       const data = gather(parameter, flat.subarray(this.offset(i)));
@@ -104,7 +104,7 @@ export class ParameterTable {
   }
 
   /**
-   * Initial values, the same on every machine: each parameter draws from its own Threefry counters.
+   * Initial values, the same on every machine: each parameter has Threefry counters of its own.
    * @param seed integer from 0 to 2^53 - 1
    */
   initialize(seed: number): Float32Array<ArrayBuffer> {
@@ -116,7 +116,7 @@ export class ParameterTable {
   }
 }
 
-/** Calls back with checkpoint index and memory index of every value. */
+/** Calls `visit` with the checkpoint index and the memory index of every value. */
 function forEachValue(
   { layout, shape }: Parameter,
   visit: (checkpoint: number, memory: number) => void,
@@ -158,9 +158,10 @@ function gather(parameter: Parameter, memory: Float32Array): Float32Array {
   return data;
 }
 
-/** Third word of the Threefry counter: keeps initial weights apart from all other uses of the seed. */
+/** Third word of the Threefry counter, which separates initial weights from all other uses of the seed. */
 const INITIALIZATION = 0x696e6974;
 
+/** Zeros, ones, normal, or uniform with variance `scale / fan_avg` (Glorot and Bengio 2010). */
 function initialValues({ init, shape }: Parameter, index: number, key: [number, number]): Float32Array {
   const data = new Float32Array(product(shape));
   if (init.kind === "zeros") return data;

@@ -1,5 +1,5 @@
 /**
- * Whether a network computes with activations in float32 or float16.
+ * Precision of a network's activations: float32 or float16.
  *
  * @module
  */
@@ -8,24 +8,24 @@ import type { Gpu } from "../gpu/device.ts";
 import type { FloatType } from "../graph/tensor.ts";
 
 /**
- * How activations, their gradients and the weights of products lie in memory. With `float16` everything else (the weights
- * that are trained, sums, statistics, gradients of weights) is float32 all the same.
+ * Storage type of activations, their gradients, and the weights that matrix products read. With `float16` all else (master
+ * weights, sums, statistics, weight gradients) stays float32.
  */
 export type Precision = FloatType;
 
-/** The precisions. */
+/** Supported precisions. */
 export const PRECISIONS: readonly Precision[] = ["float32", "float16"];
 
 /** A precision's meaning in help texts. */
 export const PRECISION_HELP =
   "how activations lie in memory; float16 halves that memory, rounds more, and needs an adapter with shader-f16";
 
-/** The WebGPU feature that float16 needs. */
+/** WebGPU feature that float16 requires. */
 const FEATURE = "shader-f16";
 
 /**
- * Checks a precision against a device.
- * @throws {ConfigError} for one that there is not, or that the device cannot compute with
+ * Checks that a device supports a precision.
+ * @throws {ConfigError} if the precision is unknown or the device does not support it
  */
 export function checkPrecision(gpu: Pick<Gpu, "adapter">, precision: Precision): void {
   if (!PRECISIONS.includes(precision)) throw new ConfigError("precision", precision, PRECISIONS.join(" or "));

@@ -1,19 +1,19 @@
 /**
- * Named networks, from the reference model down to what a laptop's processor can train.
+ * Presets: named network configurations, from a size that a laptop's CPU can train up to the model of the paper.
  *
  * @module
  */
 import { ConfigError } from "../errors.ts";
 import { type UNetConfig, unetConfig, type UNetOptions } from "./config.ts";
 
-/** Names of the presets. */
+/** Name of a preset. */
 export type PresetName = "tiny" | "small" | "ddpm";
 
-/** The presets' names, smallest first. */
+/** Names of all presets, smallest first. */
 export const PRESETS: readonly PresetName[] = ["tiny", "small", "ddpm"];
 
 const SHAPES: Readonly<Record<PresetName, UNetOptions>> = {
-  // For software adapters: 0.14 GFLOP forward an image.
+  // For software adapters: 0.14 GFLOP per image in the forward pass.
   tiny: {
     sampleSize: 32,
     blockOutChannels: [16, 32, 32, 64],
@@ -23,7 +23,7 @@ const SHAPES: Readonly<Record<PresetName, UNetOptions>> = {
     normNumGroups: 8,
     attentionHeadDim: 16,
   },
-  // The reference model's shape at half its width.
+  // Half the width of the paper's CIFAR-10 model.
   small: {
     sampleSize: 32,
     blockOutChannels: [64, 128, 128, 128],
@@ -32,7 +32,7 @@ const SHAPES: Readonly<Record<PresetName, UNetOptions>> = {
     attentionHeadDim: 32,
     dropout: 0.1,
   },
-  // Ho et al. 2020, CIFAR-10: 35,746,307 parameters without classes.
+  // The CIFAR-10 model of Ho et al. 2020, appendix B: 35,746,307 parameters without classes.
   ddpm: {
     sampleSize: 32,
     blockOutChannels: [128, 256, 256, 256],
@@ -43,10 +43,10 @@ const SHAPES: Readonly<Record<PresetName, UNetOptions>> = {
 };
 
 /**
- * The configuration of a preset.
+ * Configuration of a preset.
  *
- * @param classes number of classes; the table gets one row more for the null class of classifier-free guidance.
- *   0 for an unconditional network
+ * @param classes number of classes, or 0 for an unconditional network; the embedding table gets one more row for the null
+ *   class of classifier-free guidance
  * @throws {ConfigError} for an unknown name
  */
 export function presetConfig(name: string, classes: number, overrides: Partial<UNetConfig> = {}): UNetConfig {

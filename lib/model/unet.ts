@@ -1,8 +1,10 @@
 /**
- * The U-Net of Ho et al. 2020 (section 4 and appendix B) with the parameter names of diffusers' `UNet2DModel`.
+ * The U-Net of Ho et al. 2020 (appendix B): residual blocks with group normalization, self-attention at low resolution, and
+ * the timestep added in every residual block. Parameter names are those of diffusers' `UNet2DModel`.
  *
- * Each block is a segment of the graph: where memory is short, only what goes from block to block and the first convolution
- * of a residual block are kept for the backward pass.
+ * Shapes are `[N, H, W, C]`; `C_i` is the number of channels at level `i` and `E = 4 C_0` the width of the embedding.
+ * Blocks are segments of the graph: with activation checkpointing, only the tensors between blocks and the first convolution
+ * of each residual block are kept for the backward pass.
  *
  * @module
  */
@@ -24,19 +26,19 @@ import {
 import { showShape, type Tensor } from "../graph/tensor.ts";
 import { imageSize, type UNetConfig } from "./config.ts";
 
-/** What the network computes from. */
+/** Inputs of the network. */
 export interface UNetInputs {
-  /** Noisy images x_t, [N,H,W,C] in roughly [-1, 1] plus noise. */
+  /** Noisy images `x_t`, [N,H,W,C]. */
   readonly x: Tensor;
   /** N float32 timesteps, 0 (least noise) to T - 1. */
   readonly timesteps: Tensor;
-  /** N uint32 class labels; present exactly where the configuration has `numClassEmbeds`. */
+  /** N uint32 class labels; present if and only if the configuration has `numClassEmbeds`. */
   readonly labels?: Tensor;
-  /** The step record, from which dropout draws its masks; without it dropout is off, as in sampling. */
+  /** Step record, which seeds the dropout masks; without it dropout is off, as in sampling. */
   readonly stepState?: Tensor;
 }
 
-/** Declares the network's inputs in a graph. */
+/** Declares the inputs of the network in a graph. */
 export function unetInputs(g: Graph, config: UNetConfig, batch: number, training: boolean): UNetInputs {
   const [height, width] = imageSize(config);
   return {
@@ -50,36 +52,39 @@ export function unetInputs(g: Graph, config: UNetConfig, batch: number, training
 /**
  * Records the network.
  *
- * @returns the prediction, [N,H,W,outChannels]: the noise epsilon, v or x0 by the training objective
- * @throws {ShapeError} where inputs and configuration do not fit
+ * @returns the prediction, [N,H,W,outChannels]: the noise, `v` or `x_0`, depending on the training objective
+ * @throws {ShapeError} if inputs and configuration do not fit
  */
 export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   const { x } = inputs;
   const channels = config.blockOutChannels;
   const levels = channels.length;
   expectImage(x, config);
-  const net: Network = { g, config, inputs, temb: timeEmbedding(g, config, inputs) };
+
+  // Timestep embedding
+  const temb = timeEmbedding(g, config, inputs); // [N, 1, 1, E]
+  const net: Network = { g, config, inputs, temb };
 
   // Downsampling
-  let h = conv(net, "conv_in", x, channels[0], { kernel: 3, stride: 1, padding: 1 });
+  let h = conv(net, "conv_in", x, channels[0], { kernel: 3, stride: 1, padding: 1 }); // [N, H, W, C_0]
   const skips: Tensor[] = [h];
   for (let level = 0; level < levels; level++) {
     h = g.scope(`down_blocks.${level}`, () => {
       for (let block = 0; block < config.layersPerBlock; block++) {
-        h = resnetBlock(net, `resnets.${block}`, h, channels[level]);
+        h = resnetBlock(net, `resnets.${block}`, h, channels[level]); // [N, H/2^level, W/2^level, C_level]
         if (config.downBlockTypes[level] === "AttnDownBlock2D") {
           h = attentionBlock(net, `attentions.${block}`, h);
         }
         skips.push(h);
       }
-      if (level < levels - 1) skips.push(h = downsample(net, h));
+      if (level < levels - 1) skips.push(h = downsample(net, h)); // [N, H/2^(level+1), W/2^(level+1), C_level]
       return h;
     });
   }
 
   // Middle
   h = g.scope("mid_block", () => {
-    h = resnetBlock(net, "resnets.0", h, channels[levels - 1]);
+    h = resnetBlock(net, "resnets.0", h, channels[levels - 1]); // [N, H/2^last, W/2^last, C_last]
     if (config.addAttention) h = attentionBlock(net, "attentions.0", h);
     return resnetBlock(net, "resnets.1", h, channels[levels - 1]);
   });
@@ -89,46 +94,46 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
     const level = levels - 1 - index;
     h = g.scope(`up_blocks.${index}`, () => {
       for (let block = 0; block <= config.layersPerBlock; block++) {
-        h = resnetBlock(net, `resnets.${block}`, h, channels[level], skips.pop()!);
+        h = resnetBlock(net, `resnets.${block}`, h, channels[level], skips.pop()!); // [N, H/2^level, W/2^level, C_level]
         if (config.upBlockTypes[index] === "AttnUpBlock2D") h = attentionBlock(net, `attentions.${block}`, h);
       }
-      return level > 0 ? upsampleBlock(net, h) : h;
+      return level > 0 ? upsampleBlock(net, h) : h; // [N, H/2^(level-1), W/2^(level-1), C_level]
     });
   }
   if (skips.length > 0) throw new ShapeError(`${skips.length} skip connections were left over`);
 
-  h = norm(net, "conv_norm_out", h, true);
-  return conv(net, "conv_out", h, config.outChannels, {
-    kernel: 3,
-    stride: 1,
-    padding: 1,
-    init: ALMOST_ZERO,
-  });
+  // End
+  h = norm(net, "conv_norm_out", h, true); // [N, H, W, C_0]
+  const last = { kernel: 3, stride: 1, padding: 1, init: ALMOST_ZERO } as const;
+  return conv(net, "conv_out", h, config.outChannels, last); // [N, H, W, outChannels]
 }
 
-/** What every block needs. */
+/** Context of every block. */
 interface Network {
   readonly g: Graph;
   readonly config: UNetConfig;
   readonly inputs: UNetInputs;
-  /** SiLU of the time (and class) embedding, [N,1,1,4 * first channels]. */
+  /** SiLU of the time (and class) embedding, [N, 1, 1, E]. */
   readonly temb: Tensor;
 }
 
+// Weight initialization of the reference implementation (hojonathanho/diffusion): uniform with a variance of
+// scale / fan_avg (Glorot and Bengio 2010); the paper does not mention it.
 const GLOROT: Initializer = { kind: "fanAvg", scale: 1 };
-/** The last layer of a residual branch starts as good as zero, so that the branch starts as the identity. */
+/** Almost zero for the last layer of a residual branch, so that every block starts as the identity. */
 const ALMOST_ZERO: Initializer = { kind: "fanAvg", scale: 1e-10 };
 const ZEROS: Initializer = { kind: "zeros" };
 const ONES: Initializer = { kind: "ones" };
 
+/** Sinusoidal embedding (Vaswani et al. 2017, section 3.5) and a two-layer perceptron, plus the class embedding. */
 function timeEmbedding(g: Graph, config: UNetConfig, { x, timesteps, labels }: UNetInputs): Tensor {
   const batch = x.shape[0];
   const width = config.blockOutChannels[0];
   const attributes = { flipSinToCos: config.flipSinToCos, frequencyShift: config.freqShift };
-  const sinusoids = timestepEmbedding(g, timesteps, batch, width, attributes);
+  const sinusoids = timestepEmbedding(g, timesteps, batch, width, attributes); // [N, 1, 1, C_0]
   let embedded = g.scope("time_embedding", () => {
     const hidden = silu(g, linear(g, "linear_1", sinusoids, 4 * width));
-    return linear(g, "linear_2", hidden, 4 * width);
+    return linear(g, "linear_2", hidden, 4 * width); // [N, 1, 1, E]
   });
   if ((labels === undefined) !== (config.numClassEmbeds === null)) {
     throw new ShapeError("labels must be given exactly where the configuration has numClassEmbeds");
@@ -138,26 +143,26 @@ function timeEmbedding(g: Graph, config: UNetConfig, { x, timesteps, labels }: U
     const table = g.parameter("class_embedding.weight", "table", shape, { kind: "normal", std: 1 });
     embedded = add(g, embedded, embedding(g, table, labels, batch));
   }
-  // Every residual block projects the same activation, so it is computed once.
+  // All residual blocks project the same activation, so it is computed once.
   return silu(g, embedded);
 }
 
 /**
- * norm - SiLU - convolution (+ time) - norm - SiLU - dropout - convolution, plus the (projected) input.
+ * Residual block: norm - SiLU - convolution (+ time) - norm - SiLU - dropout - convolution, plus the (projected) input.
  *
- * @param skip on the way up: what joins `x` along channels to make the input
+ * @param skip on the way up: skip connection, concatenated with `x` along channels
  */
 function resnetBlock(net: Network, name: string, x: Tensor, outChannels: number, skip?: Tensor): Tensor {
   const { g, config, inputs: { stepState }, temb } = net;
   const same = { kernel: 3, stride: 1, padding: 1 } as const;
   return g.scope(name, () => {
-    // Too small to be worth computing again, hence not in the segment.
-    const rowBias = linear(g, "time_emb_proj", temb, outChannels);
+    // Outside the segment: too small to be worth recomputing.
+    const rowBias = linear(g, "time_emb_proj", temb, outChannels); // [N, 1, 1, Cout]
     return g.segment(() => {
-      const input = skip ? concat(g, x, skip) : x;
+      const input = skip ? concat(g, x, skip) : x; // [N, H, W, Cin (+ Cskip)]
       let h = norm(net, "norm1", input, true);
-      // Without this one, activations of `ddpm` would take 18 % less memory, and a step 11 % more time (llvmpipe).
-      h = g.keep(conv(net, "conv1", h, outChannels, { ...same, rowBias }));
+      // Kept: recomputing it would save `ddpm` 18 % of activation memory and cost 11 % of step time (llvmpipe).
+      h = g.keep(conv(net, "conv1", h, outChannels, { ...same, rowBias })); // [N, H, W, Cout]
       h = norm(net, "norm2", h, true);
       if (stepState) h = dropout(g, h, stepState, config.dropout);
       const residual = input.shape[3] === outChannels
@@ -168,7 +173,7 @@ function resnetBlock(net: Network, name: string, x: Tensor, outChannels: number,
   });
 }
 
-/** norm - attention over all positions - projection, plus the input. */
+/** Self-attention block: norm - attention over all positions - projection, plus the input. [N, H, W, C] in and out. */
 function attentionBlock(net: Network, name: string, x: Tensor): Tensor {
   const { g, config } = net;
   const channels = x.shape[3];
@@ -181,11 +186,13 @@ function attentionBlock(net: Network, name: string, x: Tensor): Tensor {
     }));
 }
 
+/** Halves height and width by a 3x3 convolution at stride 2. */
 function downsample(net: Network, x: Tensor): Tensor {
   const shape = { kernel: 3, stride: 2, padding: net.config.downsamplePadding } as const;
   return net.g.scope("downsamplers.0", () => conv(net, "conv", x, x.shape[3], shape));
 }
 
+/** Doubles height and width by nearest-neighbour upsampling and a 3x3 convolution. */
 function upsampleBlock(net: Network, x: Tensor): Tensor {
   const { g } = net;
   return g.scope("upsamplers.0", () =>
@@ -195,6 +202,7 @@ function upsampleBlock(net: Network, x: Tensor): Tensor {
     }));
 }
 
+/** Group normalization, with SiLU fused where a convolution follows. */
 function norm({ g, config }: Network, name: string, x: Tensor, withSilu: boolean): Tensor {
   const channels = x.shape[3];
   return g.scope(name, () => {
@@ -217,6 +225,7 @@ interface ConvOptions {
   init?: Initializer;
 }
 
+/** Convolution with bias. */
 function conv({ g }: Network, name: string, x: Tensor, outChannels: number, options: ConvOptions): Tensor {
   const { kernel, stride, padding, init = GLOROT, ...extra } = options;
   return g.scope(name, () => {
@@ -226,7 +235,7 @@ function conv({ g }: Network, name: string, x: Tensor, outChannels: number, opti
   });
 }
 
-/** A dense layer over channels: a 1x1 convolution with the checkpoint shape of PyTorch's `Linear`. */
+/** Linear layer over channels: a 1x1 convolution whose weight has the checkpoint shape of PyTorch's `Linear`. */
 function linear(
   g: Graph,
   name: string,
