@@ -44,6 +44,7 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   );
   let image = order[step_state.position + select(0u, n, n < step_state.count)];
   let t = uniform_integer(words.x, params.timesteps);
+  // Random horizontal flips (appendix B)
   draws[n] = Draw(image, t, words.y & params.flip);
   timestep[n] = f32(t);
   let own_label = extractBits(labels[image / 4u], 8u * (image % 4u), 8u);

@@ -75,9 +75,11 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
     let within = (y * params.width + x) * blocks + block;
     let source = ((image * params.height + y) * params.width + source_x) * channels + 4u * block;
     let bytes = vec4f(four_bytes(source));
+    // Scaled to [-1, 1] (section 3.3)
     let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, channels);
     let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, channels);
     let i = n * params.height * params.width * blocks + within;
+    // The network's input (algorithm 1, line 5) and its target
     x_t[i] = Stored4(weights.signal * x_0 + weights.noise * e);
     targets[i] = weights.target_from_x0 * x_0 + weights.target_from_noise * e;
     // Tested at the bottom: after a test at the top fails, llvmpipe runs the body once more for nothing.

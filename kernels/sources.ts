@@ -678,6 +678,7 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   );
   let image = order[step_state.position + select(0u, n, n < step_state.count)];
   let t = uniform_integer(words.x, params.timesteps);
+  // Random horizontal flips (appendix B)
   draws[n] = Draw(image, t, words.y & params.flip);
   timestep[n] = f32(t);
   let own_label = extractBits(labels[image / 4u], 8u * (image % 4u), 8u);
@@ -2209,9 +2210,11 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
     let within = (y * params.width + x) * blocks + block;
     let source = ((image * params.height + y) * params.width + source_x) * channels + 4u * block;
     let bytes = vec4f(four_bytes(source));
+    // Scaled to [-1, 1] (section 3.3)
     let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, channels);
     let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, channels);
     let i = n * params.height * params.width * blocks + within;
+    // The network's input (algorithm 1, line 5) and its target
     x_t[i] = Stored4(weights.signal * x_0 + weights.noise * e);
     targets[i] = weights.target_from_x0 * x_0 + weights.target_from_noise * e;
     // Tested at the bottom: after a test at the top fails, llvmpipe runs the body once more for nothing.
@@ -2239,18 +2242,17 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
 /** `sampler_step.wgsl`: sampler_step. */
 export const sampler_step = {
   name: "sampler_step",
-  code: `// One step of any sampler in every occupied slot, each at its own step of its own trajectory.
+  code: `// One step of any sampler in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in the
+// coefficients alone (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
 //
 //   out = u + guidance * (c - u)         c, u: conditional and unconditional output (Ho & Salimans 2022, equation 6)
 //   x_0 = clamp(x0_from_x * x + x0_from_out * out, -clip, clip)
 //   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
 //   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// A slot without an unconditional row takes c as it is. model_out [R, H, W, Cp], the slot says which rows are its own;
-// x [S, H, W, Cp], updated in place; preview [S, H, W, Cp] (the estimate x_0), written \`=\`; slots [S] with the
-// coefficients of their own step. model_out as stored, the rest float32. Idle slots keep x and preview. Padding lanes are
-// zero in, zero out. One invocation per vec4 of channels. DDPM and DDIM differ in the coefficients alone (Ho et al. 2020,
-// algorithm 2; Song et al. 2021, equation 12).
+// model_out [R, H, W, Cp] as stored, rows as named by the slots; x [S, H, W, Cp] float32, updated in place; preview
+// [S, H, W, Cp] float32 (the estimate of x_0), written \`=\`; slots [S] with the coefficients of their steps. Idle slots keep
+// x and preview. Padding lanes are zero in, zero out. One invocation per vec4 of channels.
 
 // Records that the kernels of a sampling step share. An include: no bindings, no entry point. layouts.ts is generated
 // from the structs.
@@ -2414,13 +2416,17 @@ fn sampler_step(
     return;
   }
   let index = i % params.per_slot;
+  // 1. Classifier-free guidance (Ho & Salimans 2022, equation 6)
   var out = vec4f(model_out[slot.conditional * params.per_slot + index]);
   if (slot.unconditional != NONE) {
     let unconditional = vec4f(model_out[slot.unconditional * params.per_slot + index]);
     out = unconditional + slot.guidance * (out - unconditional);
   }
+  // 2. Estimate of x_0 (Ho et al. 2020, equation 15), clipped
   let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out, vec4f(-slot.clip), vec4f(slot.clip));
+  // 3. Mean: equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM
   var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * out;
+  // 4. Noise, none in the last step
   if (slot.sigma != 0.0) {
     let first = 4u * (index % ((params.channels + 3u) / 4u));
     let key = vec2u(slot.seed_lo, slot.seed_hi);

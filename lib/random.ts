@@ -131,8 +131,9 @@ export function splitSeed(seed: number): Words2 {
 }
 
 /**
- * A random order of `0 … n - 1` (Fisher and Yates, with Threefry): the order in which an epoch visits its images. It
- * depends on nothing but its arguments, so a resumed run finds the same order again.
+ * Random permutation of `0 … n - 1` (Fisher and Yates, with Threefry): the order of an epoch's images, which stands for
+ * `x_0 ~ q(x_0)` (Ho et al. 2020, Algorithm 1, line 2). It depends on its arguments alone, so a resumed run finds the same
+ * order again.
  *
  * @param n how many, an integer in [0, 2^32 - 1]
  * @param seed the run's seed, an integer in [0, 2^53 - 1]

@@ -1,5 +1,5 @@
 /**
- * Noise schedule of the forward process (Ho, Jain and Abbeel 2020, arXiv 2006.11239, section 2), as float64 tables:
+ * Noise schedule of the forward process (Ho et al. 2020, arXiv 2006.11239, section 2), as float64 tables:
  *
  * ```text
  * q(x_t | x_{t-1}) = N(sqrt(1 - beta_t) x_{t-1}, beta_t I)        equation 2

@@ -67,8 +67,9 @@ export class Images {
   }
 
   /**
-   * Images from a network's output: -1 is black, 1 is white, `byte = (x + 1) * 127.5`, clamped to 0..255 and rounded
-   * to the nearest whole number, a half to the even one (as NumPy's `round`, which diffusers uses).
+   * Images from the `x_0` of a sampler (Ho et al. 2020, Algorithm 2, line 6), scaled back from [-1, 1] (section 3.3): -1
+   * is black, 1 is white, `byte = (x + 1) * 127.5`, clamped to 0..255 and rounded to the nearest integer, ties to even (like
+   * NumPy's `round`, which diffusers uses).
    *
    * @param data `[count, height, width, 3]`, or `[count, height, width, 1]` for grey, which becomes RGB of equal channels;
    *   nominally in [-1, 1]

@@ -68,7 +68,7 @@ export class Run {
     yield* this.#takeWarnings();
     this.#clock.start();
     this.#log.restart();
-    // Algorithm 1 of Ho et al. 2020, lines 1 and 6: repeat until the steps are done
+    // Ho et al. 2020, algorithm 1, lines 1 and 6: repeat until the steps are done
     while (!this.#aborted) {
       if (epochIsOver(this.#plan)) yield* this.#endEpoch();
       else if (this.#gridIsDue) yield* this.#drawGrid();

@@ -1,5 +1,5 @@
 /**
- * DDIM sampling (Song, Meng and Ermon 2021, arXiv 2010.02502): good images in far fewer steps.
+ * DDIM sampling (Song et al. 2021, arXiv 2010.02502): good images in far fewer steps.
  *
  * @module
  */

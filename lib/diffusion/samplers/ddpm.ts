@@ -14,7 +14,7 @@ import { clipBound, estimates, type SamplerOptions, type SamplerStep, timesteps 
  * `x_0`, where `s` is the next timestep visited. The variance is that of `q` (`fixed_small`) or `1 - acp_t / acp_s`
  * (`fixed_large`), which is `beta_t` where no timestep is skipped (section 3.2).
  *
- * The last step lands on a clean image and adds no noise (Algorithm 2, line 3). diffusers does add noise there if the last
+ * The last step lands on a clean image and adds no noise (Algorithm 2, line 3; section 3.3). diffusers does add noise there if the last
  * timestep visited is not 0, which spoils the image with `trailing` spacing and `fixed_large`.
  *
  * @param schedule the schedule that the network was trained with

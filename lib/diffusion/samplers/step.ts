@@ -86,7 +86,7 @@ export function estimates(schedule: NoiseSchedule, timestep: number): Estimates 
 }
 
 /**
- * Timesteps that a sampler visits, most noise first, spaced as in diffusers' schedulers (Lin et al. 2024, table 2).
+ * Timesteps that a sampler visits (Ho et al. 2020, Algorithm 2, lines 2 and 5), most noise first, spaced as in diffusers' schedulers (Lin et al. 2024, table 2).
  *
  * @param schedule spacing, offset and `numTrainTimesteps`
  * @param steps number of timesteps, 1 to `numTrainTimesteps`

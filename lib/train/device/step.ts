@@ -1,5 +1,5 @@
 /**
- * The programs of a training step and of a validation batch, and the buffers they work on.
+ * Programs of a training step (Ho et al. 2020, algorithm 1, lines 2 to 5) and of a validation batch, and their buffers.
  *
  * @module
  */
