@@ -59,8 +59,8 @@ export {
 
 export { type AdapterDescription, type Gpu, type GpuOptions, openGpu } from "./lib/gpu/device.ts";
 export type { MemoryBudget } from "./lib/gpu/budget.ts";
-export type { Pipeline, PipelineHost, Pipelines } from "./lib/gpu/pipeline.ts";
-export type { Constants, KernelBinding, KernelSource } from "./kernels/source.ts";
+export type { ComputePipeline, PipelineCache, PipelineHost } from "./lib/gpu/pipeline.ts";
+export type { KernelBinding, KernelSource, OverrideConstants } from "./kernels/source.ts";
 export type { ScalarType } from "./kernels/struct.ts";
 export type { Choose, KernelTarget } from "./kernels/target.ts";
 
@@ -107,7 +107,7 @@ export {
 
 export { train, type TrainOptions } from "./lib/train/trainer.ts";
 export type { GridSettings, Surroundings } from "./lib/train/options.ts";
-export type { LoadOptions } from "./lib/files/pipeline.ts";
+export type { LoadPipelineOptions } from "./lib/files/pipeline.ts";
 export {
   type ExportedModel,
   exportModel,

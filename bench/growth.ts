@@ -84,11 +84,11 @@ export interface GrowthPlan extends GrowthAxis {
   readonly loadOf?: (size: number) => number;
   /** Floating-point operations of the work of a size. */
   readonly flops: (size: number) => number;
-  readonly prepare: (size: number) => Promise<Prepared>;
+  readonly prepare: (size: number) => Promise<PreparedPoint>;
 }
 
 /** Work that is ready to run. */
-export interface Prepared {
+export interface PreparedPoint {
   readonly work: Work;
   destroy(): void;
 }
@@ -143,7 +143,7 @@ function growthPlans(gpu: Gpu, tuning: Tuning): GrowthPlan[] {
         c / presets.tiny.blockOutChannels[0] * channels
       ),
     });
-  const draw = async (count: number, steps: number): Promise<Prepared> => {
+  const draw = async (count: number, steps: number): Promise<PreparedPoint> => {
     const batch = Math.min(count, SAMPLING_BATCH);
     const sampler = await buildSampler(gpu, presets.tiny, { batch, steps }, tuning);
     const work: Work = (times) => sampler.work(times * steps * Math.ceil(count / batch));
@@ -216,7 +216,7 @@ export async function measureSeries(gpu: Gpu, plan: GrowthPlan, bounds: SeriesBo
     // The next point takes about as much longer as it is larger; compiling is in it, too.
     if (performance.now() + 2 * spent > until) return done("the time for this table was up");
     const start = performance.now();
-    let prepared: Prepared;
+    let prepared: PreparedPoint;
     try {
       prepared = await prepare(size);
     } catch (error) {

@@ -5,7 +5,7 @@
  */
 import { adamw } from "../kernels/adamw.ts";
 import { matmul } from "../kernels/products/matmul.ts";
-import { qSample } from "../kernels/q_sample.ts";
+import { qSampleForward } from "../kernels/q_sample.ts";
 import type { Launch } from "../kernels/source.ts";
 import { DrawLayout, HealthLayout, StepStateLayout } from "../kernels/records/layouts.ts";
 import { encodeRecord } from "../kernels/records/record.ts";
@@ -20,14 +20,14 @@ import type { Graph } from "../lib/graph/graph.ts";
 import { add, attention, concat, conv2d, dropout, groupNorm, upsample } from "../lib/graph/ops.ts";
 import { paddedChannels, type Shape, type Tensor } from "../lib/graph/tensor.ts";
 import type { Tuning } from "../lib/tuning/tuning.ts";
-import { fill, type Operation, prepare, type Prepared, STEP } from "./operations.ts";
+import { fill, type Operation, prepare, type PreparedOperation, STEP } from "./operations.ts";
 
 /** One or more rows of the kernel table. */
 export interface KernelCase {
   /** What the parts' names start with. */
   readonly name: string;
   /** Makes what is to be timed, with the kernels that `tuning` chooses. */
-  prepare(gpu: Gpu, tuning: Tuning): Promise<Prepared>;
+  prepare(gpu: Gpu, tuning: Tuning): Promise<PreparedOperation>;
 }
 
 /** Sizes of the cases. */
@@ -190,7 +190,7 @@ function noising(batch: number): KernelCase {
       const chosen = Array.from({ length: batch }, (_, i) => [i, 7 * i % 1000, i % 2]);
       gpu.device.queue.writeBuffer(draws.buffer, 0, new Uint32Array(chosen.flat()));
       const shape = { batch, height, width, channels, chunkFirst: 0, chunkCount: batch };
-      return qSample(shape, {
+      return qSampleForward(shape, {
         step_state,
         images: filled(batch * image, "images"),
         draws,

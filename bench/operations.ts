@@ -21,7 +21,7 @@ import { unet, unetInputs } from "../lib/model/unet.ts";
 import { Tuning } from "../lib/tuning/tuning.ts";
 
 /** Dispatches to time together. */
-export interface Piece {
+export interface TimedPiece {
   /** Which part of the operation, e.g. `weight gradient`. */
   readonly part: string;
   readonly program: Program;
@@ -35,8 +35,8 @@ export interface Piece {
 export type Operation = (g: Graph, leaf: (name: string, shape: Shape) => Tensor) => Tensor;
 
 /** An operation with memory. */
-export interface Prepared {
-  readonly pieces: readonly Piece[];
+export interface PreparedOperation {
+  readonly pieces: readonly TimedPiece[];
   destroy(): void;
 }
 
@@ -75,7 +75,7 @@ export function prepare(
   name: string,
   operation: Operation,
   tuning: Tuning = Tuning.of(gpu),
-): Promise<Prepared> {
+): Promise<PreparedOperation> {
   const scope = new ResourceScope(gpu, `bench ${name}`);
   return scope.guard(async () => {
     const g = new Graph();
@@ -103,7 +103,7 @@ export function prepare(
     if (stepState) {
       gpu.device.queue.writeBuffer(compiled.view(stepState).buffer, 0, encodeRecord(StepStateLayout, STEP));
     }
-    const pieces: Piece[] = [];
+    const pieces: TimedPiece[] = [];
     for (const [i, node] of g.nodes.entries()) {
       for (const { part, launches, bytes } of partsOf(node, compiled.launches[i])) {
         const program = scope.own(await buildProgram(gpu, launches));

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type ProfileEntry, type Slice, summarize } from "../lib/gpu/profile.ts";
+import { type ProfileEntry, type Slice, summarizeProfile } from "../lib/gpu/profile.ts";
 import type { Environment } from "./environment.ts";
 import type { FirstStepRow } from "./first_step.ts";
 import type { SamplingRow, TrainingRow } from "./models.ts";
@@ -177,7 +177,7 @@ export function newProfile(name: string, replays: readonly (readonly Slice[])[])
     return Math.max(0, ...ends) - (slices[0]?.start ?? 0);
   });
   const milliseconds = spans.reduce((sum, span) => sum + span, 0);
-  return { name, replays: replays.length, milliseconds, kernels: summarize(replays.flat()) };
+  return { name, replays: replays.length, milliseconds, kernels: summarizeProfile(replays.flat()) };
 }
 
 /** What the bytes of a profile are, and are not. */

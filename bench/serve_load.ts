@@ -5,7 +5,7 @@
  */
 
 /** What to ask of a server. */
-export interface LoadOptions {
+export interface ServeLoadOptions {
   /** The server's address, without a slash at the end. */
   readonly url: string;
   /** Requests under way at any time. */
@@ -39,7 +39,7 @@ const HEALTH_EVERY_MS = 20;
  * Runs clients until there is no more to ask and the last answer has come. The time is taken until then, and all
  * answers count: a batch that empties at the end is part of what is measured.
  */
-export async function runLoad(options: LoadOptions): Promise<LoadResult> {
+export async function runLoad(options: ServeLoadOptions): Promise<LoadResult> {
   const { url, clients, path, more, onAnswer, timeout } = options;
   const latencies: number[] = [];
   const failures: Record<string, number> = {};

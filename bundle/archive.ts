@@ -30,7 +30,7 @@ const FORMATS: Readonly<Record<Compression, { suffix: string; command: readonly 
 };
 
 /** A file of the bundle. */
-export interface Piece {
+export interface ArchivePiece {
   readonly file: string;
   readonly bytes: number;
   /** Digest in hex. */
@@ -40,7 +40,7 @@ export interface Piece {
 /** What a part became. */
 export interface PackedPart {
   /** In the order in which they are joined. */
-  readonly pieces: readonly Piece[];
+  readonly pieces: readonly ArchivePiece[];
   /** Bytes of its files before packing. */
   readonly unpackedBytes: number;
 }
@@ -150,8 +150,8 @@ async function cut(
   folder: string,
   name: string,
   pieceBytes = Infinity,
-): Promise<Piece[]> {
-  const pieces: Piece[] = [];
+): Promise<ArchivePiece[]> {
+  const pieces: ArchivePiece[] = [];
   let piece: OpenPiece | undefined;
   try {
     for await (let chunk of stream) {
@@ -191,7 +191,7 @@ class OpenPiece {
     this.bytes += chunk.length;
   }
 
-  finish(): Piece {
+  finish(): ArchivePiece {
     this.#file.close();
     return { file: this.name, bytes: this.bytes, sha256: this.#hash.digest("hex") };
   }

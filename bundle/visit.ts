@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { number, showErrorAndExit, TaskCommand, text } from "../tasks/terminal/cli.ts";
 import { type CommandLine, type Outcome, runStages, type Stage } from "./stages.ts";
-import { summarize } from "./visit_summary.ts";
+import { summarizeVisit } from "./visit_summary.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
@@ -146,7 +146,7 @@ async function main(args: string[]): Promise<number> {
       );
     },
   });
-  const summary = await summarize(out, outcomes) + nextCalls(outcomes);
+  const summary = await summarizeVisit(out, outcomes) + nextCalls(outcomes);
   await Deno.writeTextFile(join(out, "summary.txt"), summary);
   console.log(summary);
   return outcomes.every(({ result }) => result === "ok") ? 0 : 1;

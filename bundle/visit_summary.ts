@@ -43,7 +43,7 @@ interface OurRow {
  *
  * @param out the folder with what the stages have written
  */
-export async function summarize(out: string, outcomes: readonly Outcome[]): Promise<string> {
+export async function summarizeVisit(out: string, outcomes: readonly Outcome[]): Promise<string> {
   const parts = outcomes.flatMap(({ name, result, seconds, log }) => {
     const shown = log.split("\n").filter((line) => !line.startsWith(RESULT)).join("\n").trim().slice(-TAIL);
     return [`=== ${name}: ${result}, ${seconds.toFixed(0)} s`, ...(shown === "" ? [] : [shown])];

@@ -6,8 +6,8 @@
 
 import { basename, dirname, join, resolve } from "node:path";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
-import { reason } from "../lib/files/durable.ts";
-import { type Entry, type PackedPart, type PackOptions, packPart, type Piece } from "./archive.ts";
+import { fileProblem } from "../lib/files/durable.ts";
+import { type ArchivePiece, type Entry, type PackedPart, type PackOptions, packPart } from "./archive.ts";
 
 /** Files that are unpacked together. */
 export interface Part {
@@ -36,7 +36,7 @@ export interface WriteOptions extends PackOptions {
 }
 
 /** Name of the manifest in a bundle. */
-export const MANIFEST = "manifest.txt";
+export const BUNDLE_MANIFEST = "manifest.txt";
 /** Name of the script that unpacks a bundle and starts tasks. */
 export const START = "start.sh";
 
@@ -73,7 +73,7 @@ export async function writeBundle(
       lines.push(...packed.pieces.map((piece) => pieceLine(part, piece)));
       for (const piece of packed.pieces) bytes += piece.bytes;
     }
-    await Deno.writeTextFile(join(folder, MANIFEST), lines.map((line) => line + "\n").join(""));
+    await Deno.writeTextFile(join(folder, BUNDLE_MANIFEST), lines.map((line) => line + "\n").join(""));
     await Deno.copyFile(new URL(START, import.meta.url), join(folder, START));
     await Deno.chmod(join(folder, START), 0o755);
     await Deno.chmod(folder, 0o755); // a temporary folder is for its maker alone
@@ -84,7 +84,9 @@ export async function writeBundle(
     if (folder) await Deno.remove(folder, { recursive: true }).catch(() => {});
     const isSystems = typeof (error as { code?: unknown }).code === "string" &&
       !(error instanceof DenoiseError);
-    throw isSystems ? new DenoiseError(`cannot write ${out}: ${reason(error)}`, { cause: error }) : error;
+    throw isSystems
+      ? new DenoiseError(`cannot write ${out}: ${fileProblem(error)}`, { cause: error })
+      : error;
   }
 }
 
@@ -106,6 +108,6 @@ export async function checkOut(out: string): Promise<void> {
   }
 }
 
-function pieceLine({ name }: Part, { file, bytes, sha256 }: Piece): string {
+function pieceLine({ name }: Part, { file, bytes, sha256 }: ArchivePiece): string {
   return `piece ${name} ${file} ${bytes} ${sha256}`;
 }

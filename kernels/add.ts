@@ -15,7 +15,7 @@ const PER_WORKGROUP = 1024;
  * @param shape `elements`: floats with padding, a multiple of 4
  * @param buffers `a`, `b`, `y` of `elements` floats
  */
-export function add<B>(
+export function addForward<B>(
   { elements }: { readonly elements: number },
   { a, b, y }: { a: B; b: B; y: B },
   label = "add",

@@ -20,7 +20,7 @@ export interface DrawBatchOptions {
   readonly flip: boolean;
 }
 
-/** Buffers of {@linkcode drawBatch}. */
+/** Buffers of {@linkcode drawBatchForward}. */
 export interface DrawBatchBuffers<B> {
   /** A `StepState` record. */
   readonly step_state: B;
@@ -40,7 +40,7 @@ export interface DrawBatchBuffers<B> {
  * Draws a batch from the step's number: the same step gives the same batch. Validation draws with its own stream, without
  * flips or label dropout.
  */
-export function drawBatch<B>(
+export function drawBatchForward<B>(
   options: DrawBatchOptions,
   buffers: DrawBatchBuffers<B>,
   label = "draw_batch",

@@ -20,13 +20,13 @@ export interface MseShape {
 /** What both passes of the loss read. */
 export interface MseInputs<B> {
   readonly step_state: B;
-  /** From `drawBatch`. */
+  /** From `drawBatchForward`. */
   readonly draws: B;
   /** From `encodeScheduleTables`. */
   readonly schedule: B;
   /** `[N, H, W, Cp]`, the network's output. */
   readonly prediction: B;
-  /** `[N, H, W, Cp]`, from `qSample`. */
+  /** `[N, H, W, Cp]`, from `qSampleForward`. */
   readonly targets: B;
 }
 
@@ -64,7 +64,7 @@ function paramsOf({ batch, pixels, channels, gradientScale = 1 }: MseShape) {
   return { batch, blocks, elements: pixels * channels, gradient_scale: gradientScale };
 }
 
-/** Buffers of {@linkcode recordLoss}. */
+/** Buffers of {@linkcode recordLossForward}. */
 export interface RecordLossBuffers<B> {
   readonly step_state: B;
   /** From {@linkcode mseForward}. */
@@ -74,7 +74,7 @@ export interface RecordLossBuffers<B> {
 }
 
 /** Adds the batch's losses up into the step's log record; `decodeLog` reads it. */
-export function recordLoss<B>(
+export function recordLossForward<B>(
   batch: number,
   buffers: RecordLossBuffers<B>,
   label = "loss record",

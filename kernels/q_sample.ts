@@ -19,12 +19,12 @@ export interface QSampleShape {
   readonly chunkCount: number;
 }
 
-/** Buffers of {@linkcode qSample}. */
+/** Buffers of {@linkcode qSampleForward}. */
 export interface QSampleBuffers<B> {
   readonly step_state: B;
   /** One chunk of the data set: bytes `[chunkCount, H, W, C]`, zero-padded to whole words. */
   readonly images: B;
-  /** From `drawBatch`. */
+  /** From `drawBatchForward`. */
   readonly draws: B;
   /** From `encodeScheduleTables`. */
   readonly schedule: B;
@@ -38,7 +38,7 @@ export interface QSampleBuffers<B> {
  * Gathers, flips, scales to [-1, 1] and noises the samples of the batch that lie in one chunk. A data set of several
  * chunks takes one call for each, with the same outputs.
  */
-export function qSample<B>(
+export function qSampleForward<B>(
   shape: QSampleShape,
   buffers: QSampleBuffers<B>,
   label = "q_sample",

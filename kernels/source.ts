@@ -71,13 +71,13 @@ export function parseKernel(name: string, code: string): KernelSource {
 }
 
 /** Override constants of a pipeline, by name. */
-export type Constants = Readonly<Record<string, number>>;
+export type OverrideConstants = Readonly<Record<string, number>>;
 
 /** One dispatch: a kernel with everything it needs except the pipeline. `B` is how buffers are named at this stage. */
 export interface Launch<B> {
   readonly kernel: KernelSource;
   readonly entry: string;
-  readonly constants: Constants;
+  readonly constants: OverrideConstants;
   readonly params: Readonly<Record<string, number>>;
   readonly buffers: Readonly<Record<string, B>>;
   readonly workgroups: readonly [number, number, number];
@@ -89,7 +89,7 @@ export interface Launch<B> {
 
 /** Arguments of {@linkcode launch} that may be left out. */
 export interface LaunchOptions {
-  constants?: Constants;
+  constants?: OverrideConstants;
   label?: string;
   flops?: number;
 }

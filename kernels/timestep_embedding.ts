@@ -31,7 +31,7 @@ const BITS = 10;
  * @param buffers `timesteps` [N] float32, at least 0; `y` [N, 1, 1, Dp]
  * @throws {RangeError} when an option is outside its range
  */
-export function timestepEmbedding<B>(
+export function timestepEmbeddingForward<B>(
   { batch, dim, flipSinToCos, downscaleFreqShift, maxPeriod = 10000 }: TimestepEmbeddingShape,
   { timesteps, y }: { timesteps: B; y: B },
   label = "timestep_embedding",

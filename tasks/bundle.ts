@@ -24,7 +24,7 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const DATA_FOLDER = "data";
 
 /** The command line. */
-export interface Flags {
+export interface BundleFlags {
   readonly out: string;
   readonly data: string;
   readonly images?: number;
@@ -38,7 +38,7 @@ export interface Flags {
  * Reads the command line.
  * @throws {ConfigError} if there is no folder to write to
  */
-export function readFlags(args: string[]): Flags {
+export function readBundleFlags(args: string[]): BundleFlags {
   const command = new TaskCommand(
     "bundle",
     "Makes one folder to carry to a Linux machine of the same kind that has no network: Deno, the npm packages, the " +
@@ -68,7 +68,7 @@ export function readFlags(args: string[]): Flags {
       value: oneOf(COMPRESSIONS),
       default: "xz",
     });
-  const flags = command.read<Flags>(args);
+  const flags = command.read<BundleFlags>(args);
   if (flags.out === undefined) throw new ConfigError("--out", undefined, "the folder to make");
   if (flags.images !== undefined && flags.data === "none") {
     throw new ConfigError(
@@ -81,7 +81,7 @@ export function readFlags(args: string[]): Flags {
 }
 
 /** The data set's part, and where it will be. */
-async function dataPart({ data, images }: Flags): Promise<{ part: Part; where: string }> {
+async function dataPart({ data, images }: BundleFlags): Promise<{ part: Part; where: string }> {
   let where = "none";
   const entries: Entry[] = [];
   if (images !== undefined) {
@@ -103,7 +103,7 @@ async function dataPart({ data, images }: Flags): Promise<{ part: Part; where: s
 }
 
 async function main(args: string[]): Promise<number> {
-  const flags = readFlags(args);
+  const flags = readBundleFlags(args);
   const { out, pieceSize, compress, more } = flags;
   await checkOut(out);
   if (isInside(ROOT, out) && !await isLeftOut(ROOT, out)) {

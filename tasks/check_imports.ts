@@ -1,9 +1,11 @@
 /**
  * `deno task imports`: walks the import graph and fails on a cycle, on an arrow that points up, on what a browser could
- * not load in a module meant for it, and on an import that a published package cannot have.
+ * not load in a module meant for it, on an import that a published package cannot have, and on a name that two modules
+ * export.
  *
  * @module
  */
+import { checkNames } from "./check_names.ts";
 
 /** A part of the tree: a file, or a folder with everything below it. The longest match decides where a file is. */
 interface Room {
@@ -216,8 +218,8 @@ async function* sourceFiles(folder?: string): AsyncGenerator<string> {
 
 if (import.meta.main) {
   const modules = await readModules();
-  const problems = checkImports(modules);
+  const problems = [...checkImports(modules), ...checkNames(modules)];
   for (const problem of problems) console.error(problem);
   if (problems.length > 0) Deno.exit(1);
-  console.log(`${modules.size} modules, every import points the right way`);
+  console.log(`${modules.size} modules, every import points the right way, no name is exported twice`);
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, ConfigError } from "../lib/errors.ts";
 import { listCheckpoints } from "../lib/files/checkpoint.ts";
-import { reason } from "../lib/files/durable.ts";
+import { fileProblem } from "../lib/files/durable.ts";
 
 /** Folder of the runs, below the current directory. */
 export const RUNS = "runs";
@@ -26,7 +26,7 @@ export async function makeRunDirectory(today: Date = new Date()): Promise<string
       if (await made(path)) return path;
     }
   } catch (error) {
-    throw new CheckpointError(`cannot make ${path}: ${reason(error)}`);
+    throw new CheckpointError(`cannot make ${path}: ${fileProblem(error)}`);
   }
 }
 

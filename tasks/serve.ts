@@ -5,7 +5,7 @@
  */
 import { showErrorAndExit } from "./terminal/cli.ts";
 import { findModel } from "./runs.ts";
-import { readFlags } from "./serve_flags.ts";
+import { readServeFlags } from "./serve_flags.ts";
 import { startServer } from "./terminal/server_process.ts";
 
 /** Signals that mean something to the server; Windows knows the first only. */
@@ -31,7 +31,7 @@ function passSignalsTo(server: Deno.ChildProcess): void {
 }
 
 async function main(args: string[]): Promise<number> {
-  const flags = readFlags(args);
+  const flags = readServeFlags(args);
   const settings = { ...flags, model: flags.model ?? await findModel() };
   const server = startServer(settings, { stdout: "inherit", stderr: "inherit" });
   passSignalsTo(server);

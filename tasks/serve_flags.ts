@@ -15,7 +15,7 @@ import { PRECISION_VALUE } from "./terminal/precision.ts";
 import { TUNE_OPTIONS } from "./terminal/tuning.ts";
 
 /** What the command line said: the server's settings, without a model where none was named. */
-export type Flags = Omit<ServerSettings, "model"> & { readonly model?: string };
+export type ServeFlags = Omit<ServerSettings, "model"> & { readonly model?: string };
 
 const NOTES = `
 SIGTERM and SIGINT (Ctrl-C) end the server: requests that wait are answered 503, those under way are finished if they
@@ -26,7 +26,7 @@ SIGHUP reads the model again, and keeps the old one where that fails.`;
 const LEAST_BATCH = 2;
 
 /** Reads the command line. */
-export function readFlags(args: readonly string[]): Flags {
+export function readServeFlags(args: readonly string[]): ServeFlags {
   const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages } = settingRanges;
   return new TaskCommand("serve", "Serves images of a trained model over HTTP, and a page to draw them on.")
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
@@ -109,7 +109,7 @@ export function readFlags(args: readonly string[]): Flags {
       TUNE_OPTIONS,
     )
     .addHelpText("after", NOTES)
-    .read<Flags>(args);
+    .read<ServeFlags>(args);
 }
 
 /** A name or an IP address; brackets around version 6 may be left out. */

@@ -43,11 +43,11 @@ import {
   writeDurable,
 } from "./durable.ts";
 import { jsonDigests } from "./json_digests.ts";
-import { type LoadOptions, toWeights } from "./pipeline.ts";
+import { type LoadPipelineOptions, toWeights } from "./pipeline.ts";
 import { decodeWeights, encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
 export { type CheckpointPath, listCheckpoints } from "./checkpoint_files.ts";
-export { type LoadOptions, loadPipeline, type Pipeline } from "./pipeline.ts";
+export { loadPipeline, type LoadPipelineOptions, type Pipeline } from "./pipeline.ts";
 export type { StateTensor, WeightTensor } from "./weights.ts";
 
 /** All that a run needs to go on, and that sampling needs. */
@@ -87,7 +87,7 @@ export interface SaveOptions extends DurableOptions {
 }
 
 /** Options of {@linkcode loadLatestCheckpoint}. */
-export interface ResumeOptions extends LoadOptions {
+export interface ResumeOptions extends LoadPipelineOptions {
   /**
    * Whether a checkpoint that is whole can be gone on from.
    * @throws {CheckpointError} if not; it is then passed over like a damaged one

@@ -112,7 +112,7 @@ export function manifestOf(step: number, files: Files): Uint8Array<ArrayBuffer> 
  */
 export async function readVerified(directory: string, names: readonly string[]): Promise<Files> {
   const manifestPath = join(directory, MANIFEST);
-  const manifest = parseJson(await readBytes(manifestPath), manifestPath);
+  const manifest = parseJson(await readModelFile(manifestPath), manifestPath);
   if (manifest.format !== MANIFEST_FORMAT || manifest.step !== stepOf(basename(directory))) {
     throw new CheckpointError(
       `${manifestPath}: expected format ${MANIFEST_FORMAT} and the step of ${basename(directory)}, ` +
@@ -125,7 +125,7 @@ export async function readVerified(directory: string, names: readonly string[]):
     const path = join(directory, name);
     const entry = listed.get(name);
     if (!entry) throw new CheckpointError(`${manifestPath}: ${name} is not listed`);
-    const bytes = await readBytes(path);
+    const bytes = await readModelFile(path);
     if (bytes.length !== entry.bytes || sha256(bytes) !== entry.sha256) {
       if (name.endsWith(".safetensors")) decodeWeights(bytes, path); // to name the tensor, if one is damaged
       throw new CheckpointError(
@@ -142,7 +142,7 @@ export async function readVerified(directory: string, names: readonly string[]):
  *
  * @throws {CheckpointError} if it is missing or cannot be read
  */
-export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function readModelFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return await Deno.readFile(path);
   } catch (error) {

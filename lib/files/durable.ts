@@ -116,7 +116,7 @@ export async function removeDirectoryDurable(directory: string, options: Durable
     await options.onPhase?.("remove", directory);
     await Deno.remove(temporary, { recursive: true });
   } catch (error) {
-    throw new CheckpointError(`cannot remove ${directory}: ${reason(error)}`);
+    throw new CheckpointError(`cannot remove ${directory}: ${fileProblem(error)}`);
   } finally {
     inUse.delete(temporary);
   }
@@ -135,7 +135,7 @@ export async function removeLeftovers(directory: string): Promise<void> {
     }
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    throw new CheckpointError(`cannot clean up ${directory} after an earlier crash: ${reason(error)}`);
+    throw new CheckpointError(`cannot clean up ${directory} after an earlier crash: ${fileProblem(error)}`);
   }
 }
 
@@ -207,7 +207,9 @@ async function syncParent(path: string, { onPhase }: DurableOptions): Promise<vo
     await onPhase?.("sync parent", path);
     await syncDirectory(dirname(resolve(path)));
   } catch (error) {
-    throw new CheckpointError(`${path} is written, but not yet safe from a power failure: ${reason(error)}`);
+    throw new CheckpointError(
+      `${path} is written, but not yet safe from a power failure: ${fileProblem(error)}`,
+    );
   }
 }
 
@@ -245,11 +247,11 @@ function codeOf(error: unknown): string | undefined {
 /** What is told of a write that failed. */
 export function writeError(path: string, error: unknown): CheckpointError {
   if (error instanceof CheckpointError) return error;
-  return new CheckpointError(`cannot write ${path}: ${reason(error)}; nothing there was changed`);
+  return new CheckpointError(`cannot write ${path}: ${fileProblem(error)}; nothing there was changed`);
 }
 
 /** What went wrong in a file operation and what to do about it. */
-export function reason(error: unknown): string {
+export function fileProblem(error: unknown): string {
   switch (codeOf(error)) {
     case "ENOSPC":
     case "EDQUOT":

@@ -16,14 +16,14 @@ import {
 import { type Precision, PRECISIONS } from "../model/precision.ts";
 import { writeDirectoryDurable } from "./durable.ts";
 import { jsonDigests } from "./json_digests.ts";
-import { type LoadOptions, loadPipeline } from "./pipeline.ts";
+import { loadPipeline, type LoadPipelineOptions } from "./pipeline.ts";
 import { encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
 /** How exported weights are stored: 4 bytes each as trained, or rounded to 2 bytes. */
 export type ExportPrecision = Precision;
 
 /** Options of {@linkcode exportModel}. */
-export interface ExportOptions extends LoadOptions {
+export interface ExportOptions extends LoadPipelineOptions {
   /** Default `float16`: half the size; a weight changes by at most 2^-11 of itself. */
   readonly precision?: ExportPrecision;
 }

@@ -15,7 +15,7 @@ import {
   MODEL_INDEX,
   parseJson,
   PIPELINE_FILES,
-  readBytes,
+  readModelFile,
   readVerified,
   SCHEDULER_CONFIG,
   UNET_CONFIG,
@@ -42,7 +42,7 @@ export interface Pipeline {
 }
 
 /** Options of loading. */
-export interface LoadOptions {
+export interface LoadPipelineOptions {
   /**
    * Told when something is damaged or missing, and what is used or assumed in its place; `console.warn` if not given.
    */
@@ -58,7 +58,7 @@ export interface LoadOptions {
  */
 export async function loadPipeline(
   directory: string,
-  { onWarning = console.warn }: LoadOptions = {},
+  { onWarning = console.warn }: LoadPipelineOptions = {},
 ): Promise<Pipeline> {
   try {
     return await loadDirectory(directory, onWarning);
@@ -100,13 +100,13 @@ async function loadDirectory(directory: string, onWarning: (message: string) => 
   const network = dirname(pathOf(UNET_WEIGHTS));
   const weights: Files = new Map();
   for (const path of await findWeights(network, await namesIn(network))) {
-    weights.set(path, await readBytes(path));
+    weights.set(path, await readModelFile(path));
   }
   const files: Files = new Map();
   for (const name of JSON_FILES) {
     const path = pathOf(name);
     if (name === UNET_CONFIG || (await namesIn(dirname(path))).has(basename(path))) {
-      files.set(name, await readBytes(path));
+      files.set(name, await readModelFile(path));
     }
   }
   const pipeline = assemble(directory, files, weights, pathOf);

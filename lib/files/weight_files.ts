@@ -6,7 +6,7 @@
  */
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { parseJson, readBytes } from "./checkpoint_files.ts";
+import { parseJson, readModelFile } from "./checkpoint_files.ts";
 
 const STEM = "diffusion_pytorch_model";
 const WEIGHTS = `${STEM}.safetensors`;
@@ -75,7 +75,7 @@ async function indexedParts(
   );
   if (index === undefined) return undefined;
   const path = join(directory, index);
-  const map = parseJson(await readBytes(path), path).weight_map;
+  const map = parseJson(await readModelFile(path), path).weight_map;
   const parts = [...new Set(Object.values(Object(map)))].sort();
   if (parts.length === 0) throw new CheckpointError(`${path}: weight_map lists no files`);
   for (const part of parts) {

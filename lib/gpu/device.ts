@@ -5,7 +5,7 @@
  */
 import { DeviceError } from "../errors.ts";
 import { MemoryBudget } from "./budget.ts";
-import { Pipelines } from "./pipeline.ts";
+import { PipelineCache } from "./pipeline.ts";
 
 /** What is known of the adapter in use. */
 export interface AdapterDescription {
@@ -59,8 +59,8 @@ export class Gpu {
   readonly limits: GPUSupportedLimits;
   /** Bytes that buffers take, and may take. */
   readonly memory: MemoryBudget;
-  /** Pipelines made so far, by source and constants. */
-  readonly pipelines: Pipelines;
+  /** Cache of compute pipelines. */
+  readonly pipelines: PipelineCache;
   #device: GPUDevice;
   #fault: DeviceError | undefined;
 
@@ -72,7 +72,7 @@ export class Gpu {
     const { memoryBudget = (software) => software ? 4 * 2 ** 30 : Infinity } = options;
     const limit = typeof memoryBudget === "number" ? memoryBudget : memoryBudget(adapter.software);
     this.memory = new MemoryBudget(limit, adapter.name);
-    this.pipelines = new Pipelines(this);
+    this.pipelines = new PipelineCache(this);
     const fail = (error: DeviceError) => {
       if (this.#fault) return;
       this.#fault = error;

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import type { Constants, KernelSource } from "../../kernels/source.ts";
+import type { KernelSource, OverrideConstants } from "../../kernels/source.ts";
 import { DeviceError } from "../errors.ts";
 
 /** A compute pipeline and the layout of its one bind group. */
-export interface Pipeline {
+export interface ComputePipeline {
   /** What is dispatched. */
   readonly pipeline: GPUComputePipeline;
   /** Of bind group 0. */
@@ -23,10 +23,10 @@ export interface PipelineHost {
 }
 
 /** Cache of pipelines of one device, keyed by kernel text, entry point, constants and bindings. */
-export class Pipelines {
+export class PipelineCache {
   #gpu: PipelineHost;
   #modules = new Map<string, GPUShaderModule>();
-  #pipelines = new Map<string, Promise<Pipeline>>();
+  #pipelines = new Map<string, Promise<ComputePipeline>>();
 
   /** An empty cache. */
   constructor(gpu: PipelineHost) {
@@ -47,9 +47,9 @@ export class Pipelines {
   get(
     kernel: KernelSource,
     entry: string,
-    constants: Constants,
+    constants: OverrideConstants,
     names: readonly string[],
-  ): Promise<Pipeline> {
+  ): Promise<ComputePipeline> {
     const sorted = [...names].sort();
     const key = [
       kernel.name,
@@ -70,9 +70,9 @@ export class Pipelines {
   async #create(
     kernel: KernelSource,
     entry: string,
-    constants: Constants,
+    constants: OverrideConstants,
     names: string[],
-  ): Promise<Pipeline> {
+  ): Promise<ComputePipeline> {
     const { device } = this.#gpu;
     const label = `${kernel.name}.${entry}`;
     const entries: GPUBindGroupLayoutEntry[] = names.map((name) => {

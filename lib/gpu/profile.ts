@@ -118,7 +118,7 @@ interface Timed {
 }
 
 /** Adds up by name, longest first, and works out the shares. */
-export function summarize(
+export function summarizeProfile(
   slices: readonly Slice[],
   groupBy: (dispatch: Dispatch) => string = ({ kernel }) => kernel,
 ): ProfileEntry[] {

@@ -8,7 +8,7 @@ import type { Choose, KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { mebibytes } from "../gpu/budget.ts";
 import { type BufferView, createBuffer, destroyBuffer } from "../gpu/memory.ts";
-import type { Constants } from "./constants.ts";
+import type { HoistedConstants } from "./constants.ts";
 import type { Graph } from "./graph.ts";
 import { lower, type LowerContext } from "./lower.ts";
 import { planMemory } from "./plan.ts";
@@ -44,7 +44,7 @@ export interface CompileOptions {
   /** Kernel variants to use; default those that suit the device. */
   target?: KernelTarget;
   /** Takes over what follows from the parameters alone; it must outlive this graph, and be run before it. */
-  constants?: Constants;
+  constants?: HoistedConstants;
 }
 
 /** The kernel variants that suit a device. */

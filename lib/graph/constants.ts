@@ -9,7 +9,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** A graph's launches without those that a {@linkcode Constants} has taken over. */
+/** A graph's launches without those that a {@linkcode HoistedConstants} has taken over. */
 export interface Hoisted {
   readonly launches: readonly (readonly Launch<Tensor>[])[];
   /** Where the results of the others lie. */
@@ -17,7 +17,7 @@ export interface Hoisted {
 }
 
 /** Values that several graphs of one network share. */
-export class Constants {
+export class HoistedConstants {
   /** What computes them, to be run after the parameters have changed. */
   readonly launches: Launch<BufferView>[] = [];
   #begun = false;

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { add } from "../../kernels/add.ts";
+import { addForward } from "../../kernels/add.ts";
 import { concatForward, sliceChannels } from "../../kernels/concat.ts";
 import {
   conv2dBackwardInput,
@@ -14,20 +14,20 @@ import {
   conv2dScratch,
   type Conv2dShape,
 } from "../../kernels/products/conv2d.ts";
-import { drawBatch } from "../../kernels/draw_batch.ts";
+import { drawBatchForward } from "../../kernels/draw_batch.ts";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
 import { groupNormBackward, groupNormForward, groupNormScratch } from "../../kernels/group_norm.ts";
 import { matmul, type MatmulShape } from "../../kernels/products/matmul.ts";
-import { mseBackward, mseForward, type MseShape, recordLoss } from "../../kernels/mse.ts";
-import { qSample } from "../../kernels/q_sample.ts";
+import { mseBackward, mseForward, type MseShape, recordLossForward } from "../../kernels/mse.ts";
+import { qSampleForward } from "../../kernels/q_sample.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import { softmaxBackward, softmaxForward } from "../../kernels/softmax.ts";
 import type { Launch } from "../../kernels/source.ts";
 import { storedIn } from "../../kernels/storage.ts";
 import { spatialSum } from "../../kernels/spatial_sum.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
-import { timestepEmbedding } from "../../kernels/timestep_embedding.ts";
+import { timestepEmbeddingForward } from "../../kernels/timestep_embedding.ts";
 import { upsampleBackward, upsampleForward } from "../../kernels/upsample.ts";
 import type {
   AllOperations,
@@ -154,7 +154,8 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     const shape = { rows: batch * height * width, channels, first, count: out.dx.shape[3] };
     return sliceChannels(shape, { ...operands, ...out }, label);
   },
-  add: (_, { label, in: operands, out }) => add({ elements: out.y.elements }, { ...operands, ...out }, label),
+  add: (_, { label, in: operands, out }) =>
+    addForward({ elements: out.y.elements }, { ...operands, ...out }, label),
   dropout: (_, { label, attributes, in: { x, stepState }, out: { y } }) =>
     dropoutForward({ elements: y.elements, ...attributes }, { x, step_state: stepState, y }, label),
   dropoutBackward: (_, { label, attributes, in: { dy, stepState, addend }, out: { dx } }) =>
@@ -171,7 +172,7 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
       flipSinToCos: attributes.flipSinToCos,
       downscaleFreqShift: attributes.frequencyShift,
     };
-    return timestepEmbedding(shape, { ...operands, ...out }, label);
+    return timestepEmbeddingForward(shape, { ...operands, ...out }, label);
   },
   embedding: (_, { label, in: operands, out }) =>
     embeddingForward(tableShape(operands.table, out.y), { ...operands, ...out }, label),
@@ -182,7 +183,7 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
       ...{ step_state: stepState, order, labels: imageLabels },
       ...{ draws: out.draws, timestep: out.timesteps, label: out.labels },
     };
-    return drawBatch({ batch: out.draws.elements, ...attributes }, buffers, label);
+    return drawBatchForward({ batch: out.draws.elements, ...attributes }, buffers, label);
   },
   qSample(_, { label, in: { stepState, images, draws, schedule }, out: { xt, targets } }) {
     const { batch, height, width, channels } = planeShape(xt);
@@ -192,7 +193,7 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
       const chunkCount = chunk.elements / (height * width * channels);
       const shape = { batch, height, width, channels, chunkFirst, chunkCount };
       chunkFirst += chunkCount;
-      return qSample(shape, { ...buffers, images: chunk }, label);
+      return qSampleForward(shape, { ...buffers, images: chunk }, label);
     });
   },
   mse: (_, { label, attributes, in: { stepState, ...operands }, out: { y } }) =>
@@ -209,7 +210,7 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
       gradient: dx,
     }, label),
   recordLoss: (_, { label, in: { stepState, loss }, out: { log } }) =>
-    recordLoss(loss.shape[3], { step_state: stepState, loss_per_sample: loss, train_log: log }, label),
+    recordLossForward(loss.shape[3], { step_state: stepState, loss_per_sample: loss, train_log: log }, label),
 };
 
 /** The dispatches of one node, in order. */

@@ -10,7 +10,7 @@ import type { Launch } from "../../kernels/source.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Where activations lie. */
-export interface Plan {
+export interface MemoryPlan {
   /** Bytes of each buffer to create. */
   readonly buffers: readonly number[];
   /** Where each activation lies: first come the buffers that were lent, then `buffers`. */
@@ -33,7 +33,7 @@ export function planMemory(
   launches: readonly Launch<Tensor>[],
   keep: readonly Tensor[] = [],
   lent: readonly number[] = [],
-): Plan {
+): MemoryPlan {
   const sizes = [...lent];
   const tenants: Span[][] = lent.map(() => []);
   const slots = new Map<Tensor, number>();

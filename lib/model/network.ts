@@ -8,7 +8,7 @@ import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { compileGraph } from "../graph/compile.ts";
-import type { Constants } from "../graph/constants.ts";
+import type { HoistedConstants } from "../graph/constants.ts";
 import { Graph } from "../graph/graph.ts";
 import { elementBytes, type FloatType, type Tensor } from "../graph/tensor.ts";
 import type { UNetConfig } from "./config.ts";
@@ -79,7 +79,7 @@ export interface ForwardOptions {
   /** Buffer for the float16 copy of the weights, half their size; created if absent. */
   readonly copy?: GPUBuffer;
   /** See {@linkcode CompileOptions.constants}. */
-  readonly constants?: Constants;
+  readonly constants?: HoistedConstants;
 }
 
 /** Forward pass with its inputs and its output. */

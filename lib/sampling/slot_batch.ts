@@ -15,7 +15,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { alignUp, type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
-import { Constants } from "../graph/constants.ts";
+import { HoistedConstants } from "../graph/constants.ts";
 import { paddedChannels } from "../graph/tensor.ts";
 import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
 import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/network.ts";
@@ -146,7 +146,7 @@ export class SlotBatch {
         ? scope.buffer(options.weights.size / 2, "weights in float16").buffer
         : undefined;
       const room = Math.min(MOST_CONSTANTS, (gpu.memory.limit - gpu.memory.used) / 4);
-      const constants = scope.own(new Constants(gpu, "sampling", room));
+      const constants = scope.own(new HoistedConstants(gpu, "sampling", room));
       for (const size of rows.toReversed()) {
         const { sized, forward } = await batch.#record(size, options, { spare, copy, constants });
         batch.#programs.unshift(sized);

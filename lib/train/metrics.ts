@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { reason, writeDurable } from "../files/durable.ts";
+import { fileProblem, writeDurable } from "../files/durable.ts";
 
 /** Name of the file in a run directory. */
 export const METRICS = "metrics.jsonl";
@@ -63,7 +63,7 @@ export class MetricsFile {
       await appendWhole(this.#path, this.#waiting);
       this.#waiting = "";
     } catch (error) {
-      if (!failedBefore) this.#onWarning(`cannot write ${this.#path}, will try again: ${reason(error)}`);
+      if (!failedBefore) this.#onWarning(`cannot write ${this.#path}, will try again: ${fileProblem(error)}`);
     }
   }
 }
@@ -86,7 +86,7 @@ async function readText(path: string): Promise<string | undefined> {
     return await Deno.readTextFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw new CheckpointError(`cannot read ${path}: ${reason(error)}`);
+    throw new CheckpointError(`cannot read ${path}: ${fileProblem(error)}`);
   }
 }
 

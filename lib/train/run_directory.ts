@@ -11,7 +11,7 @@ import {
   MODEL_INDEX,
   noneWhole,
   parseJson,
-  readBytes,
+  readModelFile,
   TRAINER,
   UNET_CONFIG,
   UNET_WEIGHTS,
@@ -81,7 +81,7 @@ export async function checkResumedSettings(out: string, given: SettingsOptions):
   for (const { step, path } of await listCheckpoints(out)) {
     const file = join(path, TRAINER);
     try {
-      const { settings } = readTrainer({ step, path, trainer: parseJson(await readBytes(file), file) });
+      const { settings } = readTrainer({ step, path, trainer: parseJson(await readModelFile(file), file) });
       resumeSettings(settings, given);
       return;
     } catch (error) {

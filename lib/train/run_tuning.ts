@@ -10,7 +10,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { Graph } from "../graph/graph.ts";
 import { recordForward } from "../model/network.ts";
 import { driverVersion } from "../tuning/driver.ts";
-import { reason } from "../files/durable.ts";
+import { fileProblem } from "../files/durable.ts";
 import type { Surroundings } from "./options.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { gridRows } from "./sample_grid.ts";
@@ -71,6 +71,6 @@ async function removeLeft(path: string): Promise<void> {
     await Deno.remove(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    throw new CheckpointError(`cannot remove ${path}: ${reason(error)}`);
+    throw new CheckpointError(`cannot remove ${path}: ${fileProblem(error)}`);
   }
 }

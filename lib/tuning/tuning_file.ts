@@ -10,7 +10,7 @@ import configuration from "../../deno.json" with { type: "json" };
 import type { Gpu } from "../gpu/device.ts";
 import type { Choices } from "./tune.ts";
 import { whileAlone } from "../files/directory_lock.ts";
-import { reason, removeLeftovers, writeDurable } from "../files/durable.ts";
+import { fileProblem, removeLeftovers, writeDurable } from "../files/durable.ts";
 import { driverVersion } from "./driver.ts";
 
 /** Raised whenever kernels change so that another candidate may be the fastest. */
@@ -103,7 +103,7 @@ export async function readRecord(
     if (error instanceof Deno.errors.NotFound) return undefined;
     onWarning(
       `${path}: the kernels chosen before cannot be read (${
-        reason(error)
+        fileProblem(error)
       }); rules choose, or they are tried anew`,
     );
     return undefined;

@@ -25,7 +25,7 @@ const LARGEST_SIZE = 512;
 const MAX_STEPS = 1000;
 
 /** A request, understood. */
-export interface ImageRequest {
+export interface OpenAIImageRequest {
   readonly model: ServedModel;
   readonly draw: DrawPlan;
   /** Name of the class; undefined where the model has none. */
@@ -40,7 +40,7 @@ export interface ImageRequest {
 }
 
 /** WIDTHxHEIGHT of a request's images. */
-export function sizeOf({ model, scale }: Pick<ImageRequest, "model" | "scale">): string {
+export function sizeOf({ model, scale }: Pick<OpenAIImageRequest, "model" | "scale">): string {
   return `${model.width * scale}x${model.height * scale}`;
 }
 
@@ -59,7 +59,7 @@ interface TokenCounts {
 }
 
 /** What `images` images of a request take: its words, and evaluations of the network. There are no tokens here. */
-export function usageOf({ words, draw }: Pick<ImageRequest, "words" | "draw">, images: number): Usage {
+export function usageOf({ words, draw }: Pick<OpenAIImageRequest, "words" | "draw">, images: number): Usage {
   const evaluations = images * draw.steps * (draw.guided ? 2 : 1);
   return {
     input_tokens: words,
@@ -168,7 +168,7 @@ export function readImageRequest(
   body: unknown,
   schema: ReturnType<typeof imageRequestSchema>,
   context: Pick<ServerContext, "engine" | "settings">,
-): ImageRequest {
+): OpenAIImageRequest {
   if (typeof body !== "object" || body === null || Array.isArray(body)) {
     throw new ProblemError(400, "invalid_json", "the body must be a JSON object");
   }

@@ -13,9 +13,9 @@ import type { ServedModel } from "../engine/engine.ts";
 import {
   checkModel,
   classText,
-  type ImageRequest,
   imageRequestSchema,
   MODEL_ALIAS,
+  type OpenAIImageRequest,
   readImageRequest,
   sizeOf,
   usageOf,
@@ -127,7 +127,7 @@ function imagesRoute(routes: App, context: ServerContext): void {
 async function drawn(
   c: Context<AppEnv>,
   context: ServerContext,
-  { draw, format, scale }: ImageRequest,
+  { draw, format, scale }: OpenAIImageRequest,
 ): Promise<{ b64_json: string }[]> {
   const { signal } = c.req.raw;
   const result = await context.runner.run({ client: clientOf(c), draw, signal });
@@ -143,7 +143,7 @@ async function drawn(
  */
 function links(
   server: string,
-  { draw, className, model, format, scale }: ImageRequest,
+  { draw, className, model, format, scale }: OpenAIImageRequest,
 ): { url: string }[] {
   const { labels, seed, steps, sampler, guidance } = draw;
   return labels.map((_, i) => {

@@ -13,7 +13,7 @@ import { EventQueue } from "../http/event_queue.ts";
 import { eventText } from "../http/event_stream.ts";
 import { streamAnswer } from "../http/stream_answer.ts";
 import { openAiErrorBody } from "./error.ts";
-import { type ImageRequest, sizeOf, usageOf } from "./request.ts";
+import { type OpenAIImageRequest, sizeOf, usageOf } from "./request.ts";
 import { type AppEnv, clientOf } from "../http/request.ts";
 
 /** A picture to send. */
@@ -33,7 +33,7 @@ interface Picture {
 export async function streamImages(
   c: Context<AppEnv>,
   context: ServerContext,
-  request: ImageRequest,
+  request: OpenAIImageRequest,
 ): Promise<Response> {
   const { draw, partialImages = 0 } = request;
   const at = shownSteps(draw.steps, { count: partialImages + 1, spacing: "ends" }).slice(0, -1);
@@ -79,7 +79,7 @@ export async function streamImages(
 
 async function pictureEvent(
   context: ServerContext,
-  request: ImageRequest,
+  request: OpenAIImageRequest,
   { index, preview, pixels, model }: Picture,
   job: Pick<Job, "client" | "signal">,
 ): Promise<string> {

@@ -5,7 +5,7 @@
  */
 import { dirname, resolve } from "node:path";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
-import { reason, writeDurable } from "../../lib/files/durable.ts";
+import { fileProblem, writeDurable } from "../../lib/files/durable.ts";
 import type { Reporter } from "./progress.ts";
 
 /** A picture on the disk. */
@@ -32,7 +32,7 @@ export function writePicture(path: string, bytes: Uint8Array): Promise<void> {
  */
 export async function checkWritable(flag: string, path: string, directory = false): Promise<void> {
   const [present, isDirectory] = await nearest(resolve(path)).catch((error) => {
-    throw new CheckpointError(`cannot write ${path}: ${reason(error)}`);
+    throw new CheckpointError(`cannot write ${path}: ${fileProblem(error)}`);
   });
   if (present === resolve(path) && isDirectory !== directory) {
     const expected = directory ? "a directory, not a file" : "a file, not a directory";
@@ -45,7 +45,7 @@ export async function checkWritable(flag: string, path: string, directory = fals
   try {
     await Deno.remove(await Deno.makeTempFile({ dir: place }));
   } catch (error) {
-    throw new CheckpointError(`cannot write ${path}: ${reason(error)}`);
+    throw new CheckpointError(`cannot write ${path}: ${fileProblem(error)}`);
   }
 }
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type CommandLine, runStages, type Stage, type StageOptions } from "../../bundle/stages.ts";
-import { summarize } from "../../bundle/visit_summary.ts";
+import { summarizeVisit } from "../../bundle/visit_summary.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { runTask } from "../support/command.ts";
 
@@ -128,7 +128,7 @@ Deno.test("a summary has each stage's end, and each result of PyTorch beside our
       torch({ what: "sampling", preset: "small", batch: 64, compiled: true }),
       "out of memory",
     ].join("\n");
-    const summary = await summarize(folder, [
+    const summary = await summarizeVisit(folder, [
       { name: "models", result: "exit code 1", seconds: 12.3, log: "x".repeat(5000) + "\nfailed at last\n" },
       { name: "pytorch", result: "ok", seconds: 60, log },
       { name: "tests", result: "not run: no time was left", seconds: 0, log: "" },

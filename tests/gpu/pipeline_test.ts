@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { DeviceError } from "../../lib/errors.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
-import { Pipelines } from "../../lib/gpu/pipeline.ts";
+import { PipelineCache } from "../../lib/gpu/pipeline.ts";
 import { testGpu } from "../support/gpu.ts";
 import { affine, broken, increment } from "../support/test_kernels.ts";
 
@@ -71,7 +71,7 @@ Deno.test("refused by a driver that cannot compile what is valid, naming the ker
     pushErrorScope: (filter: string) => filters.push(filter),
     popErrorScope: () => Promise.resolve(filters.pop() === "internal" ? { message: "out of luck" } : null),
   };
-  const pipelines = new Pipelines({ device: host as unknown as typeof device, adapter: { name: "GPU" } });
+  const pipelines = new PipelineCache({ device: host as unknown as typeof device, adapter: { name: "GPU" } });
   await assert.rejects(
     pipelines.get(increment, "run", {}, ["y"]),
     new DeviceError("kernel increment.run was refused by GPU: out of luck"),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { add } from "../../kernels/add.ts";
+import { addForward } from "../../kernels/add.ts";
 import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
-import { Profiler, type Slice, summarize } from "../../lib/gpu/profile.ts";
+import { Profiler, type Slice, summarizeProfile } from "../../lib/gpu/profile.ts";
 import { buildProgram, type Dispatch, type Program, runPrograms } from "../../lib/gpu/program.ts";
 import { readFloats, testGpu } from "../support/gpu.ts";
 
@@ -12,13 +12,15 @@ function slice(kernel: string, milliseconds: number, flops = 0, bytes = 0): Slic
 }
 
 Deno.test("profile entries add up by name, longest first, with shares of the whole", () => {
-  const entries = summarize([slice("a", 1, 10, 3), slice("b", 6), slice("a", 1, 5, 4)]);
+  const entries = summarizeProfile([slice("a", 1, 10, 3), slice("b", 6), slice("a", 1, 5, 4)]);
   assert.deepEqual(entries, [
     { name: "b", calls: 1, milliseconds: 6, flops: 0, bytes: 0, share: 0.75 },
     { name: "a", calls: 2, milliseconds: 2, flops: 15, bytes: 7, share: 0.25 },
   ]);
-  assert.equal(summarize([slice("a", 0)])[0].share, 0);
-  assert.deepEqual(summarize([slice("a", 1), slice("b", 1)], () => "all").map(({ calls }) => calls), [2]);
+  assert.equal(summarizeProfile([slice("a", 0)])[0].share, 0);
+  assert.deepEqual(summarizeProfile([slice("a", 1), slice("b", 1)], () => "all").map(({ calls }) => calls), [
+    2,
+  ]);
 });
 
 /** Two programs over four vectors: y = a + b, and y = y + b in place of it by way of z. */
@@ -27,9 +29,9 @@ async function material(scope: ResourceScope): Promise<{ y: BufferView; once: Pr
   const [a, b, y, z]: BufferView[] = ["a", "b", "y", "z"].map((name) => scope.buffer(4 * ELEMENTS, name));
   gpu.device.queue.writeBuffer(a.buffer, 0, new Float32Array(ELEMENTS).fill(1));
   gpu.device.queue.writeBuffer(b.buffer, 0, new Float32Array(ELEMENTS).fill(2));
-  const [start] = add({ elements: ELEMENTS }, { a, b, y }, "start");
-  const [first] = add({ elements: ELEMENTS }, { a: y, b, y: z }, "first");
-  const [second] = add({ elements: ELEMENTS }, { a: z, b: a, y }, "second");
+  const [start] = addForward({ elements: ELEMENTS }, { a, b, y }, "start");
+  const [first] = addForward({ elements: ELEMENTS }, { a: y, b, y: z }, "first");
+  const [second] = addForward({ elements: ELEMENTS }, { a: z, b: a, y }, "second");
   return {
     y,
     once: scope.own(await buildProgram(gpu, [start])),
@@ -60,7 +62,7 @@ Deno.test("a profiler times the replays asked for as they happen, and nothing ru
     assert.deepEqual(labels, ["first", "second", "first", "second", "first", "second"]);
     assert.equal(slices[0].start, 0);
     assert.ok(slices.every(({ milliseconds }) => milliseconds >= 0));
-    const [entry, ...others] = summarize(slices);
+    const [entry, ...others] = summarizeProfile(slices);
     assert.deepEqual(others, []);
     const { name, calls, flops, bytes, share } = entry;
     const expected = { name: "add.forward", calls: 6, flops: 21, bytes: 6 * 3 * 4 * ELEMENTS, share: 1 };

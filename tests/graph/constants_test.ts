@@ -5,7 +5,7 @@ import { createBuffer, destroyBuffer, ResourceScope } from "../../lib/gpu/memory
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { readBack } from "../../lib/gpu/readback.ts";
 import { kernelTarget } from "../../lib/graph/compile.ts";
-import { Constants } from "../../lib/graph/constants.ts";
+import { HoistedConstants } from "../../lib/graph/constants.ts";
 import { unetConfig } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
 import { testGpu } from "../support/gpu.ts";
@@ -30,7 +30,7 @@ function winograd(gpu: Gpu): KernelTarget {
 }
 
 /** A network of some batch size on its weights, with what its first image becomes. */
-async function network(gpu: Gpu, weights: GPUBuffer, batch: number, constants?: Constants) {
+async function network(gpu: Gpu, weights: GPUBuffer, batch: number, constants?: HoistedConstants) {
   const scope = new ResourceScope(gpu, "test");
   const options = { target: winograd(gpu), constants };
   const pass = scope.own(forwardPass(gpu, config, batch, weights, "test", options));
@@ -64,7 +64,7 @@ Deno.test("what follows from weights alone is computed once for all batch sizes,
     setWeights(2);
     const plain = await network(gpu, weights, 2);
     const expected = await plain.draw();
-    const constants = new Constants(gpu, "test", Infinity);
+    const constants = new HoistedConstants(gpu, "test", Infinity);
     const two = await network(gpu, weights, 2, constants);
     const count = constants.launches.length;
     assert.ok(count >= 4, `${count} weights of convolutions`);
@@ -89,7 +89,7 @@ Deno.test("what there is no room for is computed in every pass", async () => {
     setWeights(2);
     const plain = await network(gpu, weights, 1);
     const used = gpu.memory.used;
-    const constants = new Constants(gpu, "test", 40_000);
+    const constants = new HoistedConstants(gpu, "test", 40_000);
     const some = await network(gpu, weights, 1, constants);
     const program = await buildProgram(gpu, constants.launches);
     program.run();

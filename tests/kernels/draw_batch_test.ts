@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { drawBatch } from "../../kernels/draw_batch.ts";
+import { drawBatchForward } from "../../kernels/draw_batch.ts";
 import { STREAM } from "../../kernels/records/step_state.ts";
 import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { drawReference, type DrawReferenceInput } from "../reference/draw_batch.ts";
@@ -28,7 +28,7 @@ async function draw(input: DrawReferenceInput) {
   const [seedLo, seedHi] = input.key;
   await runOnArrays(
     await testGpu(),
-    drawBatch<HostArray>(input, {
+    drawBatchForward<HostArray>(input, {
       step_state: stepWords({ ...input, seedLo, seedHi }),
       order: Uint32Array.from(input.order),
       labels: packBytes(Uint8Array.from(input.labels)),

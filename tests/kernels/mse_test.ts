@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mseBackward, mseForward, recordLoss } from "../../kernels/mse.ts";
+import { mseBackward, mseForward, recordLossForward } from "../../kernels/mse.ts";
 import { encodeLossScale } from "../../kernels/loss_scale.ts";
 import { LogRecordLayout } from "../../kernels/records/layouts.ts";
 import { decodeLog, encodeScheduleTables } from "../../kernels/records/training.ts";
@@ -71,7 +71,7 @@ async function run(
   await storage.run([
     ...mseForward<HostArray>(shape, { ...operands, loss_per_sample }),
     ...mseBackward<HostArray>(shape, { ...operands, gradient, ...scale }),
-    ...recordLoss<HostArray>(shape.batch, { step_state, loss_per_sample, train_log: log }),
+    ...recordLossForward<HostArray>(shape.batch, { step_state, loss_per_sample, train_log: log }),
   ]);
   return { input, loss_per_sample, gradient, log: decodeLog(log.slice().buffer) };
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { qSample } from "../../kernels/q_sample.ts";
+import { qSampleForward } from "../../kernels/q_sample.ts";
 import { encodeScheduleTables } from "../../kernels/records/training.ts";
 import { assertClose } from "../support/close.ts";
 import type { HostArray } from "../support/gpu.ts";
@@ -52,7 +52,7 @@ async function run(
     const chunk = bytes.subarray(chunkFirst * imageBytes, (chunkFirst + chunkCount) * imageBytes);
     const shape = { batch: draws.length, height, width, channels, chunkFirst, chunkCount };
     chunkFirst += chunkCount;
-    return qSample<HostArray>(shape, { ...shared, images: packBytes(chunk) });
+    return qSampleForward<HostArray>(shape, { ...shared, images: packBytes(chunk) });
   });
   await storage.run(launches);
   const expected = qSampleReference({

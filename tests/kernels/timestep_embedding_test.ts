@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { timestepEmbedding, type TimestepEmbeddingShape } from "../../kernels/timestep_embedding.ts";
+import { timestepEmbeddingForward, type TimestepEmbeddingShape } from "../../kernels/timestep_embedding.ts";
 import { assertClose } from "../support/close.ts";
 import type { HostArray } from "../support/gpu.ts";
 import { unpackChannels } from "../support/layout.ts";
@@ -15,7 +15,7 @@ async function runEmbedding(
 ): Promise<Float32Array> {
   const y = storage.room(timesteps.length * 4 * Math.ceil(options.dim / 4));
   const buffers = { timesteps: Float32Array.from(timesteps), y };
-  await storage.run(timestepEmbedding<HostArray>({ batch: timesteps.length, ...options }, buffers));
+  await storage.run(timestepEmbeddingForward<HostArray>({ batch: timesteps.length, ...options }, buffers));
   // Unpacking checks that padding lanes are zero.
   return unpackChannels(y, options.dim);
 }
@@ -56,7 +56,7 @@ Deno.test("timestep_embedding at t = 0 is zeros and ones, bit for bit", async ()
 
 Deno.test("timestep_embedding refuses options that have no frequencies", () => {
   const make = (options: Partial<Options>) => () =>
-    timestepEmbedding(
+    timestepEmbeddingForward(
       { batch: 1, dim: 8, flipSinToCos: false, downscaleFreqShift: 1, ...options },
       { timesteps: 0, y: 0 },
     );

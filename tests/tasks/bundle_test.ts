@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { cifar10 } from "../../lib/data/cifar10.ts";
 import { imageDataset } from "../../lib/data/dataset.ts";
 import { ConfigError, DenoiseError } from "../../lib/errors.ts";
-import { readFlags } from "../../tasks/bundle.ts";
+import { readBundleFlags } from "../../tasks/bundle.ts";
 import { COMPRESSIONS, packPart } from "../../bundle/archive.ts";
 import { imageEntries } from "../../bundle/images.ts";
 import { pruneRegistryDocument } from "../../bundle/packages.ts";
@@ -212,13 +212,13 @@ Deno.test("imageEntries: the first images of a data set, which a folder of them 
 
 Deno.test("flags: defaults, and what is wrong is named", async () => {
   const defaults = { out: "o", data: "none", compress: "xz", more: [] };
-  assert.deepEqual(readFlags(["--out", "o"]), defaults);
-  assert.deepEqual(readFlags(["--out", "o", "--piece-size", "50", "runs/a", "runs/b"]), {
+  assert.deepEqual(readBundleFlags(["--out", "o"]), defaults);
+  assert.deepEqual(readBundleFlags(["--out", "o", "--piece-size", "50", "runs/a", "runs/b"]), {
     ...defaults,
     pieceSize: 50,
     more: ["runs/a", "runs/b"],
   });
-  assert.throws(() => readFlags([]), /^ConfigError: --out: expected the folder to make/);
+  assert.throws(() => readBundleFlags([]), /^ConfigError: --out: expected the folder to make/);
   await inTemporaryDirectory(async (directory) => {
     const root = fileURLToPath(new URL("../../", import.meta.url));
     for (

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { ConfigError } from "../../lib/errors.ts";
 import { TUNING_DIRECTORY } from "../../lib/tuning/tuning.ts";
 import { defaultSettings } from "../../server/settings.ts";
-import { readFlags } from "../../tasks/serve_flags.ts";
+import { readServeFlags } from "../../tasks/serve_flags.ts";
 import { serverArguments } from "../../tasks/terminal/server_process.ts";
 import { askUntil, metric, MODEL, watch, type Watched } from "../support/server/process.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
@@ -44,12 +44,12 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
 });
 
 Deno.test("without flags the settings are the defaults; every flag becomes its setting", () => {
-  assert.deepEqual(readFlags([]), defaultSettings);
+  assert.deepEqual(readServeFlags([]), defaultSettings);
   const args =
     "--model m --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
     "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 " +
     "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision float16 --tune on";
-  assert.deepEqual(readFlags(args.split(" ")), {
+  assert.deepEqual(readServeFlags(args.split(" ")), {
     model: "m",
     host: "::1",
     port: 0,
@@ -68,9 +68,9 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     precision: "float16",
     tune: "on",
   });
-  assert.equal(readFlags(["--host", "[fe80::1]"]).host, "fe80::1");
-  assert.equal(readFlags(["--host", "box-1.local"]).host, "box-1.local");
-  assert.equal(readFlags(["--cors", "*"]).cors, "*");
+  assert.equal(readServeFlags(["--host", "[fe80::1]"]).host, "fe80::1");
+  assert.equal(readServeFlags(["--host", "box-1.local"]).host, "box-1.local");
+  assert.equal(readServeFlags(["--cors", "*"]).cors, "*");
 });
 
 Deno.test("wrong values are refused with the flag and what is allowed, before anything starts", async () => {

@@ -8,7 +8,7 @@
 import { DataError } from "../../errors.ts";
 
 /** Most columns, and most rows, of an image. */
-export const MAX_SIDE = 16_384;
+const MAX_SIDE = 16_384;
 /** Most pixels of an image, 256 MiB once decoded. */
 export const MAX_PIXELS: number = 2 ** 26;
 

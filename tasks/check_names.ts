@@ -1,0 +1,39 @@
+/**
+ * Part of `deno task imports`: no two modules export the same name, so that a name found by grep is one thing.
+ *
+ * @module
+ */
+/**
+ * Modules whose names may be those of others: `kernels/sources.ts` is generated, names each kernel's text after its file,
+ * and is imported only by the launcher of that kernel.
+ */
+const EXCEPT: readonly string[] = ["kernels/sources.ts"];
+
+/**
+ * Names that several modules export, in words; empty where there are none. Re-exports, tests and the page's JavaScript do
+ * not count.
+ *
+ * @param modules the project's modules by their path from the root
+ */
+export function checkNames(modules: ReadonlyMap<string, { readonly text: string }>): string[] {
+  const places = new Map<string, string[]>();
+  for (const [path, { text }] of modules) {
+    if (!path.endsWith(".ts") || path.endsWith(".d.ts")) continue;
+    if (path.startsWith("tests/") || EXCEPT.includes(path)) continue;
+    for (const name of exportedNames(text)) places.set(name, [...places.get(name) ?? [], path]);
+  }
+  return [...places].filter(([, paths]) => paths.length > 1)
+    .map(([name, paths]) => `${paths.sort().join(", ")}: all export ${name}; rename all but one`);
+}
+
+/** Names that a module declares and exports; what it exports from elsewhere is not among them. */
+export function exportedNames(text: string): Set<string> {
+  const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*/gm, "");
+  const declared = code.matchAll(
+    /^export (?:declare )?(?:async )?(?:abstract )?(?:function\*?|const|let|class|interface|type|enum) +(\w+)/gm,
+  );
+  const listed = code.matchAll(/^export (?:type )?\{([^}]*)\}(?! *from)/gm).flatMap(([, names]) =>
+    names.split(",").map((name) => /(\w+)\s*$/.exec(name)?.[1] ?? "").filter((name) => name !== "")
+  );
+  return new Set([...[...declared].map(([, name]) => name), ...listed]);
+}
