@@ -75,8 +75,8 @@ export class NoiseSchedule {
     this.posteriorMeanX0 = new Float64Array(count);
     this.posteriorMeanXt = new Float64Array(count);
     let previous = 1;
-    for (let t = 0; t < count; t++) {
-      const cumprod = previous * this.alphas[t];
+    for (const [t, alpha] of this.alphas.entries()) {
+      const cumprod = previous * alpha;
       const { variance, meanX0, meanXt } = posterior(cumprod, previous);
       this.alphasCumprod[t] = cumprod;
       this.posteriorVariance[t] = variance;

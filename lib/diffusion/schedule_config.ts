@@ -210,7 +210,7 @@ export function parseScheduleConfig(
 function schedulerDefaults(className: unknown): Readonly<Record<string, unknown>> {
   if (className === undefined || ownSchedulers.includes(className as string)) return {};
   if (typeof className === "string" && Object.hasOwn(otherSchedulers, className)) {
-    return otherSchedulers[className];
+    return otherSchedulers[className]!;
   }
   const all = [...ownSchedulers, ...Object.keys(otherSchedulers)];
   throw new ConfigError("_class_name", className, `a scheduler with a schedule of betas (${all.join(", ")})`);

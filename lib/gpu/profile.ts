@@ -97,10 +97,11 @@ export class Profiler {
     try {
       const parts = timed.map(({ stamps }) => wholeBuffer(stamps.buffer));
       const ticks = (await readBack(this.#gpu, parts)).map((bytes) => new BigUint64Array(bytes));
-      const origin = ticks[0][0];
+      const origin = ticks[0]![0]!;
       return timed.map(({ dispatches }, replay) =>
         dispatches.map((dispatch, i): Slice => {
-          const [start, end] = [2 * i, 2 * i + 1].map((at) => milliseconds(ticks[replay][at], origin));
+          const at = (index: number) => milliseconds(ticks[replay]![index]!, origin);
+          const [start, end] = [at(2 * i), at(2 * i + 1)];
           // A device may reset its clock between two passes; a negative time would spoil the sum.
           return { dispatch, start, milliseconds: Math.max(0, end - start) };
         })

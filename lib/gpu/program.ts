@@ -53,9 +53,10 @@ export class Program {
     const [pipelines, bindGroups, workgroups] = [this.#pipelines, this.#bindGroups, this.#workgroups];
     let bound: GPUComputePipeline | undefined;
     for (let i = 0; i < pipelines.length; i++) {
-      if (pipelines[i] !== bound) pass.setPipeline(bound = pipelines[i]);
-      pass.setBindGroup(0, bindGroups[i]);
-      pass.dispatchWorkgroups(workgroups[3 * i], workgroups[3 * i + 1], workgroups[3 * i + 2]);
+      const pipeline = pipelines[i]!;
+      if (pipeline !== bound) pass.setPipeline(bound = pipeline);
+      pass.setBindGroup(0, bindGroups[i]!);
+      pass.dispatchWorkgroups(workgroups[3 * i]!, workgroups[3 * i + 1]!, workgroups[3 * i + 2]!);
     }
   }
 
@@ -109,12 +110,16 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
   const host = new DataView(new ArrayBuffer(total));
   const ready = Promise.all(launches.map(async (launch, i): Promise<Dispatch> => {
     const { kernel, entry } = launch;
-    writeParams(host, slots[i], launch);
+    writeParams(host, slots[i]!, launch);
     checkWorkgroups(gpu, launch);
-    const names = Object.keys(launch.buffers);
-    const { pipeline, layout } = await gpu.pipelines.get(kernel, entry, launch.constants, names);
-    const entries: GPUBindGroupEntry[] = names.map((name) => {
-      const view = launch.buffers[name];
+    const buffers = Object.entries(launch.buffers);
+    const { pipeline, layout } = await gpu.pipelines.get(
+      kernel,
+      entry,
+      launch.constants,
+      buffers.map(([name]) => name),
+    );
+    const entries: GPUBindGroupEntry[] = buffers.map(([name, view]) => {
       if (view.size > gpu.limits.maxStorageBufferBindingSize) {
         throw new DeviceError(
           `${launch.label} needs ${
@@ -123,7 +128,7 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
             `${mebibytes(gpu.limits.maxStorageBufferBindingSize)}; use a smaller batch or model`,
         );
       }
-      return { binding: kernel.bindings[name].binding, resource: { ...view } };
+      return { binding: kernel.bindings[name]!.binding, resource: { ...view } };
     });
     const bytes = 4 * Object.keys(kernel.params).length;
     if (uniforms && bytes > 0) {
@@ -135,7 +140,7 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
     }
     const bindGroup = gpu.device.createBindGroup({ layout, entries, label: launch.label });
     const { workgroups, label, flops } = launch;
-    const moved = names.reduce((sum, name) => sum + launch.buffers[name].size, 0);
+    const moved = buffers.reduce((sum, [, { size }]) => sum + size, 0);
     return { pipeline, bindGroup, workgroups, label, flops, bytes: moved, kernel: `${kernel.name}.${entry}` };
   }));
   try {

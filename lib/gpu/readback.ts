@@ -32,12 +32,12 @@ export async function readBack(
   try {
     const encoder = gpu.device.createCommandEncoder();
     views.forEach((view, i) =>
-      encoder.copyBufferToBuffer(view.buffer, view.offset, staging, offsets[i], view.size)
+      encoder.copyBufferToBuffer(view.buffer, view.offset, staging, offsets[i]!, view.size)
     );
     gpu.device.queue.submit([encoder.finish()]);
     await staging.mapAsync(MAP_READ);
     const mapped = staging.getMappedRange();
-    const copies = views.map((view, i) => mapped.slice(offsets[i], offsets[i] + view.size));
+    const copies = views.map((view, i) => mapped.slice(offsets[i]!, offsets[i]! + view.size));
     staging.unmap();
     // A fault during the run leaves the bytes meaningless; asking for the device throws it.
     void gpu.device;

@@ -31,7 +31,7 @@ export class Timestamps {
   /** What the descriptor of pass `i` says. */
   around(i: number): { timestampWrites: GPUComputePassTimestampWrites } {
     const at = 2 * (i % PASSES_PER_SET);
-    const querySet = this.#querySets[Math.floor(i / PASSES_PER_SET)];
+    const querySet = this.#querySets[Math.floor(i / PASSES_PER_SET)]!;
     return { timestampWrites: { querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 } };
   }
 

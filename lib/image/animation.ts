@@ -40,8 +40,9 @@ export async function encodeGif(frames: readonly Images[], options: GifOptions =
   const { delayMs = 100, holdLastMs = 2000, loop = true } = options;
   checkDelay("delayMs", delayMs);
   checkDelay("holdLastMs", holdLastMs);
-  if (frames.length === 0) throw new ConfigError("frames.length", 0, "at least one frame");
-  const { width, height } = frames[0];
+  const [first] = frames;
+  if (!first) throw new ConfigError("frames.length", 0, "at least one frame");
+  const { width, height } = first;
   for (const [index, frame] of frames.entries()) {
     if (frame.count !== 1) {
       throw new ConfigError(
@@ -61,9 +62,9 @@ export async function encodeGif(frames: readonly Images[], options: GifOptions =
   const rgba = new Uint8ClampedArray(width * height * 4).fill(255);
   for (const [index, { pixels }] of frames.entries()) {
     for (let from = 0, to = 0; from < pixels.length; from += 3, to += 4) {
-      rgba[to] = pixels[from];
-      rgba[to + 1] = pixels[from + 1];
-      rgba[to + 2] = pixels[from + 2];
+      rgba[to] = pixels[from]!;
+      rgba[to + 1] = pixels[from + 1]!;
+      rgba[to + 2] = pixels[from + 2]!;
     }
     const format = countColours(pixels) > MANY_COLOURS ? "rgb444" : "rgb565";
     const palette = gifenc.quantize(rgba, MAX_COLOURS, { format });
@@ -79,7 +80,7 @@ export async function encodeGif(frames: readonly Images[], options: GifOptions =
 function countColours(pixels: Uint8Array): number {
   const seen = new Uint8Array(2 ** 15);
   for (let i = 0; i < pixels.length; i += 3) {
-    seen[(pixels[i] >> 3) << 10 | (pixels[i + 1] >> 3) << 5 | pixels[i + 2] >> 3] = 1;
+    seen[(pixels[i]! >> 3) << 10 | (pixels[i + 1]! >> 3) << 5 | pixels[i + 2]! >> 3] = 1;
   }
   return seen.reduce((sum, one) => sum + one, 0);
 }

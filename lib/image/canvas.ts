@@ -43,9 +43,9 @@ export class Canvas {
     for (let row = 0; row < height; row++) {
       for (let column = 0; column < width * scale; column++) {
         const source = (row * width + Math.floor(column / scale)) * 3;
-        line[column * 3] = image[source];
-        line[column * 3 + 1] = image[source + 1];
-        line[column * 3 + 2] = image[source + 2];
+        line[column * 3] = image[source]!;
+        line[column * 3 + 1] = image[source + 1]!;
+        line[column * 3 + 2] = image[source + 2]!;
       }
       for (let repeat = 0; repeat < scale; repeat++) {
         this.pixels.set(line, ((y + row * scale + repeat) * this.width + x) * 3);

@@ -199,14 +199,14 @@ function chartSpec(series: readonly ChartSeries[], options: ChartOptions): unkno
 /** Ticks of a logarithmic axis: as many a power of ten as there is room for. */
 function logTicks(values: readonly number[]): number[] {
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  const ticks = [[1, 1.5, 2, 3, 4, 5, 7], [1, 2, 5], [1]].map((digits) => {
+  const ticks = (digits: readonly number[]) => {
     const found: number[] = [];
     for (let power = Math.floor(Math.log10(least)); power <= Math.log10(most); power++) {
       found.push(...digits.map((digit) => Number(`${digit}e${power}`)));
     }
     return found.filter((tick) => tick >= least && tick <= most);
-  });
-  const [many, some, few] = ticks;
+  };
+  const [many, some, few] = [ticks([1, 1.5, 2, 3, 4, 5, 7]), ticks([1, 2, 5]), ticks([1])];
   if (many.length < 2) return [...new Set([least, most])];
   return some.length < 4 ? many : some.length > 12 ? few : some;
 }

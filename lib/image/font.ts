@@ -161,7 +161,7 @@ function layOut(text: string): { width: number; placed: { left: number; glyph: G
     }
     const glyph = glyphs.get(character) ?? glyphs.get(MISSING)!;
     placed.push({ left, glyph });
-    left += glyph[0].length + 1;
+    left += glyph[0]!.length + 1;
   }
   // The last glyph's gap to its neighbour belongs to no one.
   return { width: Math.max(0, left - 1), placed };
@@ -172,7 +172,7 @@ function cutGlyphs(): Map<string, Glyph> {
   for (const { characters, rows } of STRIPS) {
     const columns = rows.map((row) => row.split(" "));
     for (const [index, character] of [...characters].entries()) {
-      cut.set(character, columns.map((row) => row[index]));
+      cut.set(character, columns.map((row) => row[index]!));
     }
   }
   return cut;

@@ -94,7 +94,7 @@ export class Images {
     const copies = grey ? CHANNELS : 1;
     for (let i = 0; i < data.length; i++) {
       if (!Number.isFinite(data[i])) throw new ConfigError(`data[${i}]`, data[i], "a finite number");
-      const value = (data[i] + 1) * 127.5;
+      const value = (data[i]! + 1) * 127.5;
       for (let copy = 0; copy < copies; copy++) bytes[copies * i + copy] = value;
     }
     return new Images(new Uint8Array(bytes.buffer), count, height, width, metadata);
@@ -106,8 +106,9 @@ export class Images {
    * @throws {ConfigError} if there is no batch, or their sizes differ
    */
   static concat(batches: readonly Images[]): Images {
-    if (batches.length === 0) throw new ConfigError("batches.length", 0, "at least one batch of images");
-    const { height, width } = batches[0];
+    const [first] = batches;
+    if (!first) throw new ConfigError("batches.length", 0, "at least one batch of images");
+    const { height, width } = first;
     for (const [index, batch] of batches.entries()) {
       if (batch.height !== height || batch.width !== width) {
         throw new ConfigError(
@@ -137,7 +138,7 @@ export class Images {
     checkWhole("index", index, 0, this.count - 1);
     const length = this.height * this.width * CHANNELS;
     const pixels = this.pixels.subarray(index * length, (index + 1) * length);
-    return new Images(pixels, 1, this.height, this.width, [this.metadata[index]]);
+    return new Images(pixels, 1, this.height, this.width, [this.metadata[index]!]);
   }
 
   /**
@@ -152,7 +153,7 @@ export class Images {
     for (let i = 0; i < this.count; i++) {
       const canvas = new Canvas(this.width * scale, this.height * scale, PAPER);
       canvas.put(this.at(i).pixels, this.width, this.height, 0, 0, scale);
-      scaled.push(new Images(canvas.pixels, 1, canvas.height, canvas.width, [this.metadata[i]]));
+      scaled.push(new Images(canvas.pixels, 1, canvas.height, canvas.width, [this.metadata[i]!]));
     }
     return Images.concat(scaled);
   }
@@ -200,7 +201,7 @@ export class Images {
       );
     }
     const text: Record<string, string> = {};
-    for (const [key, value] of Object.entries(this.metadata[0])) {
+    for (const [key, value] of Object.entries(this.metadata[0]!)) {
       if (value !== undefined) text[key] = String(value);
     }
     return await encodePng(this.pixels, this.width, this.height, { ...text, ...metadata });

@@ -30,8 +30,9 @@ export interface StripOptions {
  */
 export function strip(frames: readonly Images[], options: StripOptions = {}): Images {
   const { captions, rowLabels, scale = 2, gap = 2 } = options;
-  if (frames.length === 0) throw new ConfigError("frames.length", 0, "at least one frame");
-  const { count } = frames[0];
+  const [first] = frames;
+  if (!first) throw new ConfigError("frames.length", 0, "at least one frame");
+  const { count } = first;
   for (const [index, frame] of frames.entries()) {
     if (frame.count !== count) {
       throw new ConfigError(`frames[${index}].count`, frame.count, `${count} images, as in the first frame`);

@@ -102,7 +102,7 @@ export function unetConfig(options: UNetOptions): UNetConfig {
       throw new ConfigError("norm_num_groups", config.normNumGroups, `smaller groups: ${fault}`);
     }
   }
-  if (config.blockOutChannels[0] % 2 !== 0) {
+  if (config.blockOutChannels[0]! % 2 !== 0) {
     throw new ConfigError(
       "block_out_channels",
       config.blockOutChannels[0],
@@ -136,7 +136,7 @@ export function unetConfig(options: UNetOptions): UNetConfig {
   if (!(Number.isFinite(dropout) && dropout >= 0 && dropout < 1)) {
     throw new ConfigError("dropout", dropout, "a number in [0, 1)");
   }
-  const half = config.blockOutChannels[0] / 2;
+  const half = config.blockOutChannels[0]! / 2;
   if (!Number.isFinite(freqShift) || freqShift >= half) {
     throw new ConfigError(
       "freq_shift",
@@ -263,11 +263,11 @@ function normalisedChannels({ blockOutChannels: channels, layersPerBlock }: UNet
     if (level < last) skips.push(width);
   });
   const seen = new Set<number>(channels);
-  let width = channels[last];
+  let width = channels[last]!;
   for (let level = last; level >= 0; level--) {
     for (let block = 0; block <= layersPerBlock; block++) {
       seen.add(width + skips.pop()!);
-      width = channels[level];
+      width = channels[level]!;
     }
   }
   return seen;

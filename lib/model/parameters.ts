@@ -54,14 +54,14 @@ export class ParameterTable {
 
   /** Offset of parameter `index`, in elements. */
   offset(index: number): number {
-    return this.#offsets[index];
+    return this.#offsets[index]!;
   }
 
   /** Parameter that owns element `element` of the flat buffer; padding belongs to the parameter before it. */
   at(element: number): Parameter {
     let index = this.#offsets.findIndex((offset) => offset > element);
     if (index < 0) index = this.parameters.length;
-    return this.parameters[index - 1];
+    return this.parameters[index - 1]!;
   }
 
   /**
@@ -116,6 +116,9 @@ export class ParameterTable {
   }
 }
 
+/** Checkpoint shape of the weight of a linear layer or a convolution. */
+type ProductShape = readonly [out: number, input: number, height?: number, width?: number];
+
 /** Calls `visit` with the checkpoint index and the memory index of every value. */
 function forEachValue(
   { layout, shape }: Parameter,
@@ -123,17 +126,17 @@ function forEachValue(
 ): void {
   switch (layout) {
     case "vector":
-      for (let i = 0; i < shape[0]; i++) visit(i, i);
+      for (let i = 0; i < shape[0]!; i++) visit(i, i);
       return;
     case "table": {
-      const [rows, width] = shape;
+      const [rows, width] = shape as [number, number];
       const stride = paddedChannels(width);
       for (let r = 0; r < rows; r++) for (let i = 0; i < width; i++) visit(r * width + i, r * stride + i);
       return;
     }
     case "linear":
     case "conv": {
-      const [out, input, height = 1, width = 1] = shape;
+      const [out, input, height = 1, width = 1] = shape as ProductShape;
       const outStride = paddedChannels(out);
       const inStride = paddedChannels(input) * outStride;
       const taps = height * width;
@@ -149,12 +152,12 @@ function forEachValue(
 }
 
 function scatter(parameter: Parameter, data: Float32Array, memory: Float32Array): void {
-  forEachValue(parameter, (from, to) => memory[to] = data[from]);
+  forEachValue(parameter, (from, to) => memory[to] = data[from]!);
 }
 
 function gather(parameter: Parameter, memory: Float32Array): Float32Array {
   const data = new Float32Array(product(parameter.shape));
-  forEachValue(parameter, (to, from) => data[to] = memory[from]);
+  forEachValue(parameter, (to, from) => data[to] = memory[from]!);
   return data;
 }
 
@@ -166,7 +169,7 @@ function initialValues({ init, shape }: Parameter, index: number, key: [number, 
   const data = new Float32Array(product(shape));
   if (init.kind === "zeros") return data;
   if (init.kind === "ones") return data.fill(1);
-  const [out, input, height = 1, width = 1] = shape;
+  const [out, input, height = 1, width = 1] = shape as ProductShape;
   const fanAvg = (out + input) * height * width / 2;
   const bound = init.kind === "fanAvg" ? Math.sqrt(3 * init.scale / fanAvg) : 0;
   for (let i = 0; i < data.length; i += 4) {
@@ -174,7 +177,7 @@ function initialValues({ init, shape }: Parameter, index: number, key: [number, 
     const values = init.kind === "normal"
       ? [...normal2(words[0], words[1]), ...normal2(words[2], words[3])].map((z) => z * init.std)
       : words.map((word) => (2 * uniform01(word) - 1) * bound);
-    for (let j = 0; j < 4 && i + j < data.length; j++) data[i + j] = values[j];
+    for (let j = 0; j < 4 && i + j < data.length; j++) data[i + j] = values[j]!;
   }
   return data;
 }

@@ -66,12 +66,12 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   const net: Network = { g, config, inputs, temb };
 
   // Downsampling
-  let h = conv(net, "conv_in", x, channels[0], { kernel: 3, stride: 1, padding: 1 }); // [N, H, W, C_0]
+  let h = conv(net, "conv_in", x, channels[0]!, { kernel: 3, stride: 1, padding: 1 }); // [N, H, W, C_0]
   const skips: Tensor[] = [h];
   for (let level = 0; level < levels; level++) {
     h = g.scope(`down_blocks.${level}`, () => {
       for (let block = 0; block < config.layersPerBlock; block++) {
-        h = resnetBlock(net, `resnets.${block}`, h, channels[level]); // [N, H/2^level, W/2^level, C_level]
+        h = resnetBlock(net, `resnets.${block}`, h, channels[level]!); // [N, H/2^level, W/2^level, C_level]
         if (config.downBlockTypes[level] === "AttnDownBlock2D") {
           h = attentionBlock(net, `attentions.${block}`, h);
         }
@@ -84,9 +84,9 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
 
   // Middle
   h = g.scope("mid_block", () => {
-    h = resnetBlock(net, "resnets.0", h, channels[levels - 1]); // [N, H/2^last, W/2^last, C_last]
+    h = resnetBlock(net, "resnets.0", h, channels[levels - 1]!); // [N, H/2^last, W/2^last, C_last]
     if (config.addAttention) h = attentionBlock(net, "attentions.0", h);
-    return resnetBlock(net, "resnets.1", h, channels[levels - 1]);
+    return resnetBlock(net, "resnets.1", h, channels[levels - 1]!);
   });
 
   // Upsampling
@@ -94,7 +94,7 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
     const level = levels - 1 - index;
     h = g.scope(`up_blocks.${index}`, () => {
       for (let block = 0; block <= config.layersPerBlock; block++) {
-        h = resnetBlock(net, `resnets.${block}`, h, channels[level], skips.pop()!); // [N, H/2^level, W/2^level, C_level]
+        h = resnetBlock(net, `resnets.${block}`, h, channels[level]!, skips.pop()!); // [N, H/2^level, W/2^level, C_level]
         if (config.upBlockTypes[index] === "AttnUpBlock2D") h = attentionBlock(net, `attentions.${block}`, h);
       }
       return level > 0 ? upsampleBlock(net, h) : h; // [N, H/2^(level-1), W/2^(level-1), C_level]
@@ -128,7 +128,7 @@ const ONES: Initializer = { kind: "ones" };
 /** Sinusoidal embedding (Vaswani et al. 2017, section 3.5) and a two-layer perceptron, plus the class embedding. */
 function timeEmbedding(g: Graph, config: UNetConfig, { x, timesteps, labels }: UNetInputs): Tensor {
   const batch = x.shape[0];
-  const width = config.blockOutChannels[0];
+  const width = config.blockOutChannels[0]!;
   const attributes = { flipSinToCos: config.flipSinToCos, frequencyShift: config.freqShift };
   const sinusoids = timestepEmbedding(g, timesteps, batch, width, attributes); // [N, 1, 1, C_0]
   let embedded = g.scope("time_embedding", () => {
@@ -180,7 +180,9 @@ function attentionBlock(net: Network, name: string, x: Tensor): Tensor {
   return g.scope(name, () =>
     g.segment(() => {
       const h = norm(net, "group_norm", x, false);
-      const [q, k, v] = ["to_q", "to_k", "to_v"].map((projection) => linear(g, projection, h, channels));
+      const q = linear(g, "to_q", h, channels);
+      const k = linear(g, "to_k", h, channels);
+      const v = linear(g, "to_v", h, channels);
       const attended = attention(g, q, k, v, channels / (config.attentionHeadDim ?? channels));
       return linear(g, "to_out.0", attended, channels, { residual: x, init: ALMOST_ZERO });
     }));

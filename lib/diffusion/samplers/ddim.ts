@@ -30,12 +30,12 @@ export function ddimSteps(schedule: NoiseSchedule, options: SamplerOptions): Sam
   const { steps, eta = 0 } = options;
   if (!(eta >= 0 && eta <= 1)) throw new ConfigError("eta", eta, "a number from 0 to 1");
   const { numTrainTimesteps, setAlphaToOne } = schedule.config;
-  const finalCumprod = setAlphaToOne ? 1 : schedule.alphasCumprod[0];
+  const finalCumprod = setAlphaToOne ? 1 : schedule.alphasCumprod[0]!;
   // 1. Timesteps to visit (section 4.2)
   return timesteps(schedule, steps).map((timestep) => {
     const previousTimestep = Math.max(-1, timestep - Math.floor(numTrainTimesteps / steps));
-    const cumprod = schedule.alphasCumprod[timestep];
-    const previousCumprod = previousTimestep < 0 ? finalCumprod : schedule.alphasCumprod[previousTimestep];
+    const cumprod = schedule.alphasCumprod[timestep]!;
+    const previousCumprod = previousTimestep < 0 ? finalCumprod : schedule.alphasCumprod[previousTimestep]!;
 
     // 2. Estimates of x_0 (equation 9, "predicted x_0" in equation 12) and of the noise
     const { x0FromX, x0FromOut, epsFromX, epsFromOut } = estimates(schedule, timestep);

@@ -31,8 +31,8 @@ export function ddpmSteps(schedule: NoiseSchedule, options: SamplerOptions): Sam
   return visited.map((timestep, i) => {
     const previousTimestep = visited[i + 1] ?? -1;
     const isLast = previousTimestep < 0;
-    const cumprod = schedule.alphasCumprod[timestep];
-    const previousCumprod = isLast ? 1 : schedule.alphasCumprod[previousTimestep];
+    const cumprod = schedule.alphasCumprod[timestep]!;
+    const previousCumprod = isLast ? 1 : schedule.alphasCumprod[previousTimestep]!;
 
     // 2. Estimate of x_0 from x_t and the network's output (equation 15)
     const { x0FromX, x0FromOut } = estimates(schedule, timestep);

@@ -72,7 +72,7 @@ export const noClip: number = 3.4028234663852886e38;
  * @param timestep 0 to `numTrainTimesteps - 1`
  */
 export function estimates(schedule: NoiseSchedule, timestep: number): Estimates {
-  const cumprod = schedule.alphasCumprod[timestep];
+  const cumprod = schedule.alphasCumprod[timestep]!;
   const signal = Math.sqrt(cumprod);
   const noise = Math.sqrt(1 - cumprod);
   switch (schedule.config.predictionType) {
@@ -189,12 +189,14 @@ export function applyStep(
   }
   for (let i = 0; i < x.length; i++) {
     // 1. Estimate of x_0 (equation 15), clipped
-    const estimate = step.x0FromX * x[i] + step.x0FromOut * out[i];
+    const xt = x[i]!;
+    const output = out[i]!;
+    const estimate = step.x0FromX * xt + step.x0FromOut * output;
     const x0 = Math.min(Math.max(estimate, -step.clip), step.clip);
     // 2. Mean of x_s given x_t and x_0 (equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM)
-    const mean = step.nextFromX0 * x0 + step.nextFromX * x[i] + step.nextFromOut * out[i];
+    const mean = step.nextFromX0 * x0 + step.nextFromX * xt + step.nextFromOut * output;
     // 3. Noise
-    into[i] = noisy ? mean + step.sigma * noise![i] : mean;
+    into[i] = noisy ? mean + step.sigma * noise![i]! : mean;
   }
   return into;
 }
