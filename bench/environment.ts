@@ -1,5 +1,5 @@
 /**
- * What a measurement depends on besides the code: adapter, driver, runtime, machine and what else it is doing.
+ * Environment of a measurement: adapter, driver, runtime, machine and its load.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * How long it takes from nothing to the end of the first training step, in a process of its own.
+ * Time from process start to the end of the first training step.
  *
  * @module
  */

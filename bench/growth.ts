@@ -1,5 +1,5 @@
 /**
- * How the cost of training and sampling grows: with the batch, the network's width, the number of images, and the steps.
+ * Growth of the cost of training and sampling with batch size, network width, number of images, and steps.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Which kernels are measured, at which shapes.
+ * Kernels and shapes of the benchmark.
  *
  * @module
  */

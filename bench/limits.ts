@@ -1,5 +1,5 @@
 /**
- * What an adapter can do at best, measured by two small kernels: float32 multiply-adds and copying.
+ * Peak rates of an adapter, measured by two small kernels: float32 multiply-adds and copying.
  *
  * @module
  */

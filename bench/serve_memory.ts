@@ -1,5 +1,5 @@
 /**
- * How a server's memory goes over many requests.
+ * Memory of a server over many requests.
  *
  * @module
  */

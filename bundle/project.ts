@@ -1,5 +1,5 @@
 /**
- * Which files of the project a bundle carries.
+ * Project files of a bundle.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What a visit to a machine has found, on one page: how each stage ended, its last lines, and training and sampling
- * beside PyTorch's.
+ * Summary of a visit to a machine, on one page: outcome and last lines of each stage, training and sampling beside
+ * PyTorch's.
  *
  * @module
  */

@@ -1,6 +1,6 @@
-// What the network is asked about the slots: each row of its batch is about one slot, with its class or, for the second
-// half of guidance, without (Ho & Salimans 2022). Rows are given out anew at every step, so images that need one and
-// images that need two share a batch.
+// Inputs of the network from the slots: each row of its batch belongs to one slot, with its class or, for classifier-free
+// guidance, without (Ho & Salimans 2022). Rows are assigned anew at every step, so images that need one and images that
+// need two share a batch.
 //
 //   input[r]    = x[slot of r]
 //   timestep[r] = slot.timestep

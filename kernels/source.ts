@@ -1,5 +1,5 @@
 /**
- * What a WGSL kernel file offers, read off its text, so that the TypeScript which launches it cannot drift from it.
+ * Interface of a WGSL kernel file, parsed from its text, so that the TypeScript that launches it cannot drift from it.
  *
  * Conventions every kernel file follows:
  * - all bindings are in group 0; `@binding(0) var<uniform> params: Params` holds the shapes (scalar fields only),

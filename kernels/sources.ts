@@ -224,8 +224,8 @@ export const add = {
 // Both inputs have y's gradient as theirs, so there is no backward kernel.
 // An invocation takes 4 vec4, one workgroup apart.
 
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -271,8 +271,8 @@ export const cast = {
 //
 // x: vec4 in float32; y: as many, as stored, written \`=\`. An invocation takes 4 vec4, one workgroup apart.
 
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -319,8 +319,8 @@ export const concat = {
 // An invocation makes 4 vec4 of the output, one workgroup apart. forward and slice need A, or F, to be a multiple of 4;
 // forward_scalar and slice_scalar do not.
 
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -774,8 +774,8 @@ struct StepState {
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -894,8 +894,8 @@ export const embedding = {
 // One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so
 // no atomics are needed and rows without a label become zero.
 
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -1205,8 +1205,8 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let s = 1.0 / (1.0 + e);
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -1849,8 +1849,8 @@ struct LossScale {
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -2149,8 +2149,8 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
   let words = threefry4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -2384,8 +2384,8 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
   let words = threefry4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -2479,8 +2479,8 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let s = 1.0 / (1.0 + e);
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -2541,9 +2541,9 @@ fn backward(
 /** `slot_inputs.wgsl`: slot_inputs. */
 export const slot_inputs = {
   name: "slot_inputs",
-  code: `// What the network is asked about the slots: each row of its batch is about one slot, with its class or, for the second
-// half of guidance, without (Ho & Salimans 2022). Rows are given out anew at every step, so images that need one and
-// images that need two share a batch.
+  code: `// Inputs of the network from the slots: each row of its batch belongs to one slot, with its class or, for classifier-free
+// guidance, without (Ho & Salimans 2022). Rows are assigned anew at every step, so images that need one and images that
+// need two share a batch.
 //
 //   input[r]    = x[slot of r]
 //   timestep[r] = slot.timestep
@@ -2589,8 +2589,8 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 
 // The step word of the noise that a trajectory starts from.
 const INITIAL_NOISE = 0xffffffffu;
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -2845,8 +2845,8 @@ export const softmax = {
 // finds the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein
 // 2018).
 
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -2979,8 +2979,8 @@ export const spatial_sum = {
 // the device's scheduling. Accumulates in four float32 partial sums (positions modulo 4), which also quarters the
 // rounding error of a long sum.
 
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -3076,8 +3076,8 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
@@ -3190,8 +3190,8 @@ export const upsample = {
 // x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; as stored, written \`=\`; zero padding stays zero.
 // An invocation takes 4 vec4 of the small tensor, one workgroup apart.
 
-// How activations lie in memory; arithmetic is float32 whatever they are. storage.ts makes the variant of a kernel whose
-// activations are float16. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 

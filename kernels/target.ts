@@ -1,5 +1,5 @@
 /**
- * Which of the kernel variants suit the device at hand.
+ * Kernel variants for a device, and choices between them.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What a mistyped word may have been meant to be.
+ * Suggestions for mistyped words ("did you mean …").
  *
  * @module
  */

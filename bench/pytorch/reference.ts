@@ -1,7 +1,7 @@
 /**
- * What check.py compares with: `deno run -A bench/pytorch/reference.ts presets` prints presets.json, the networks and how
- * many operations they take; `… network PRESET DIR` writes a network with weights of the golden formula as a checkpoint,
- * and in `expected.safetensors` what it makes of two images.
+ * Reference data for check.py: `deno run -A bench/pytorch/reference.ts presets` prints presets.json, the networks and their
+ * operation counts; `… network PRESET DIR` writes a network with weights of the golden formula as a checkpoint, and its
+ * output for two images as `expected.safetensors`.
  *
  * @module
  */

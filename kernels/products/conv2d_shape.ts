@@ -1,5 +1,5 @@
 /**
- * What every algorithm of a convolution is given: its shape and its operands.
+ * Shape and operands of a convolution, common to all its algorithms.
  *
  * Activations are [N, H, W, Cp] with channels padded to Cp = 4*ceil(C/4), weights [k, k, Ip, Op], bias [Op]; padding lanes hold
  * zeros on input, and then do so on output.

@@ -1,12 +1,12 @@
 /**
- * Which layouts for GPUs come into question for a product.
+ * Candidate layouts of a matrix product on GPUs.
  *
- * What speaks for large tiles: a tile of R x C reads (R + C) / (R C) elements from memory for a multiply-add. At 64x64 that is
+ * In favour of large tiles: a tile of R x C reads (R + C) / (R C) elements from memory for a multiply-add. At 64x64 that is
  * an eighth of a byte in float32, near what the second-level cache of a large GPU can give at its full rate; at 128x128 half
  * of it. And a thread that computes 8x8 reads a quarter of a float from workgroup memory for a multiply-add, 8x4 three
- * eighths, 4x4 a half, where a multiprocessor reads 32 floats (those that threads share, once) for 128 multiply-adds. What
- * speaks for small tiles: few large ones leave multiprocessors without work; padding; and 8x8 takes more than a hundred
- * registers, which Intel's and Apple's GPUs do not have at full occupancy. All this is reasoning: no GPU has timed it yet.
+ * eighths, 4x4 a half, where a multiprocessor reads 32 floats (those that threads share, once) for 128 multiply-adds. In
+ * favour of small tiles: few large ones leave multiprocessors without work; padding; and 8x8 takes more than a hundred
+ * registers, which Intel's and Apple's GPUs do not have at full occupancy. `bench/NOTES.md` has what an H200 chose.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What convolutions and matrix products have in common: C[i,j] = sum over k of A[i,k] B[k,j], where each problem says in WGSL
- * how its elements are found, and a generator (gemm_subgroup.ts or gemm_tile.ts) says how the work is laid out.
+ * Common description of convolutions and matrix products: C[i,j] = sum over k of A[i,k] B[k,j]. The problem gives WGSL that
+ * locates its elements, and a generator (gemm_subgroup.ts or gemm_tile.ts) the layout of the work.
  *
  * An operand's four elements either follow each other along k (of one line: a row of A, a column of B), or lie on four
  * consecutive lines at one k. Columns of B (along `lines`) and of C move in groups of a tile's `width`, so that the same

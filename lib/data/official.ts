@@ -1,6 +1,6 @@
 /**
- * What is published about CIFAR-10 (Krizhevsky, "Learning multiple layers of features from tiny images", 2009;
- * https://www.cs.toronto.edu/~kriz/cifar.html), and the checksums that its files must have.
+ * Published facts about CIFAR-10 (Krizhevsky, "Learning multiple layers of features from tiny images", 2009;
+ * https://www.cs.toronto.edu/~kriz/cifar.html), and the checksums of its files.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What follows from the parameters alone, their transforms for Winograd say: computed once for all passes of a network
- * whose parameters stay as they are, in place of once in each.
+ * Hoisted constants: tensors that depend on the parameters alone, such as weights transformed for Winograd, are computed
+ * once for all passes of a network whose parameters do not change, instead of in every pass.
  *
  * @module
  */
@@ -9,16 +9,16 @@ import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** A graph's launches without those that a {@linkcode HoistedConstants} has taken over. */
+/** Launches of a graph without those that {@linkcode HoistedConstants} has taken over. */
 export interface Hoisted {
   readonly launches: readonly (readonly Launch<Tensor>[])[];
   /** Where the results of the others lie. */
   readonly bound: ReadonlyMap<Tensor, BufferView>;
 }
 
-/** Values that several graphs of one network share. */
+/** Hoisted constants, shared by several graphs of one network. */
 export class HoistedConstants {
-  /** What computes them, to be run after the parameters have changed. */
+  /** Launches that compute them, to be run whenever the parameters have changed. */
   readonly launches: Launch<BufferView>[] = [];
   #begun = false;
   readonly #scope: ResourceScope;
@@ -26,9 +26,9 @@ export class HoistedConstants {
   #room: number;
 
   /**
-   * None so far.
+   * Starts without constants.
    *
-   * @param room bytes that they may take in all; what does not fit is computed in every pass
+   * @param room memory limit in bytes for all constants; what does not fit is computed in every pass
    */
   constructor(gpu: Gpu, what: string, room: number) {
     this.#scope = new ResourceScope(gpu, what);
