@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { accumulate as kernel } from "./sources.ts";
+import { accumulateKernel } from "./sources.ts";
 
 /** Buffers of {@linkcode accumulate}, flat and of the same length. */
 export interface AccumulateBuffers<B> {
@@ -22,5 +22,5 @@ export interface AccumulateBuffers<B> {
  */
 export function accumulate<B>(elements: number, buffers: AccumulateBuffers<B>): Launch<B>[] {
   const blocks = elements / 4;
-  return [launch(kernel, "accumulate", { blocks }, { ...buffers }, grid1d(blocks, 64))];
+  return [launch(accumulateKernel, "accumulate", { blocks }, { ...buffers }, grid1d(blocks, 64))];
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { adamw as kernel } from "./sources.ts";
+import { adamwKernel } from "./sources.ts";
 
 /** What stays the same from step to step; learning rate, bias corrections and EMA decay are in the step state. */
 export interface AdamWOptions {
@@ -41,5 +41,5 @@ export function adamw<B>(options: AdamWOptions, buffers: AdamWBuffers<B>): Launc
   const { elements, beta1, beta2, eps, weightDecay } = options;
   const blocks = elements / 4;
   const params = { blocks, rate1: 1 - beta1, beta2, rate2: 1 - beta2, eps, weight_decay: weightDecay };
-  return [launch(kernel, "adamw", params, { ...buffers }, grid1d(blocks, 64))];
+  return [launch(adamwKernel, "adamw", params, { ...buffers }, grid1d(blocks, 64))];
 }

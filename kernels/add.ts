@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { add as kernel } from "./sources.ts";
+import { addKernel } from "./sources.ts";
 
 /** Vec4s of one workgroup: 256 invocations of 4. */
 const PER_WORKGROUP = 1024;
@@ -21,5 +21,5 @@ export function addForward<B>(
   label = "add",
 ): Launch<B>[] {
   const count = elements / 4;
-  return [launch(kernel, "forward", { count }, { a, b, y }, grid1d(count, PER_WORKGROUP), { label })];
+  return [launch(addKernel, "forward", { count }, { a, b, y }, grid1d(count, PER_WORKGROUP), { label })];
 }

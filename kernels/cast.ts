@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { cast as kernel } from "./sources.ts";
+import { castKernel } from "./sources.ts";
 import { storedIn } from "./storage.ts";
 
 /** Vec4s of one workgroup: 256 invocations of 4. */
@@ -19,6 +19,6 @@ const PER_WORKGROUP = 1024;
 export function cast<B>(elements: number, { x, y }: { x: B; y: B }, label = "cast"): Launch<B>[] {
   const count = elements / 4;
   return storedIn(true, [
-    launch(kernel, "forward", { count }, { x, y }, grid1d(count, PER_WORKGROUP), { label }),
+    launch(castKernel, "forward", { count }, { x, y }, grid1d(count, PER_WORKGROUP), { label }),
   ]);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { concat } from "./sources.ts";
+import { concatKernel } from "./sources.ts";
 
 /** Vec4s of one workgroup: 256 invocations of 4. */
 const PER_WORKGROUP = 1024;
@@ -32,9 +32,11 @@ export function concatForward<B>(
   const columns = Math.ceil((before + count) / 4);
   const params = { rows, columns, before, count, a_stride: padded(before), b_stride: padded(count) };
   const workgroups = grid1d(rows * columns, PER_WORKGROUP);
-  return before % 4 === 0
-    ? [launch(concat, "forward", params, { a, b, y }, workgroups, { label })]
-    : [launch(concat, "forward_scalar", params, { a_scalars: a, b_scalars: b, y }, workgroups, { label })];
+  return before % 4 === 0 ? [launch(concatKernel, "forward", params, { a, b, y }, workgroups, { label })] : [
+    launch(concatKernel, "forward_scalar", params, { a_scalars: a, b_scalars: b, y }, workgroups, {
+      label,
+    }),
+  ];
 }
 
 /** Sizes of a slice of channels. */
@@ -65,9 +67,9 @@ export function sliceChannels<B>(
   const options = { constants: { has_addend: Number(addend !== undefined) }, label };
   // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
   return first % 4 === 0
-    ? [launch(concat, "slice", params, { dy, addend: addend ?? dy, dx }, workgroups, options)]
+    ? [launch(concatKernel, "slice", params, { dy, addend: addend ?? dy, dx }, workgroups, options)]
     : [launch(
-      concat,
+      concatKernel,
       "slice_scalar",
       params,
       { dy_scalars: dy, addend: addend ?? dy, dx },

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Launch, launch } from "./source.ts";
-import { draw_batch } from "./sources.ts";
+import { drawBatchKernel } from "./sources.ts";
 
 /** What a batch is drawn from. */
 export interface DrawBatchOptions {
@@ -47,5 +47,5 @@ export function drawBatchForward<B>(
 ): Launch<B>[] {
   const { batch, timesteps, classes, labelDropout, flip } = options;
   const params = { batch, timesteps, classes, flip: flip ? 1 : 0, label_dropout: labelDropout };
-  return [launch(draw_batch, "draw", params, { ...buffers }, [Math.ceil(batch / 64), 1, 1], { label })];
+  return [launch(drawBatchKernel, "draw", params, { ...buffers }, [Math.ceil(batch / 64), 1, 1], { label })];
 }

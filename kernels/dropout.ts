@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { dropout } from "./sources.ts";
+import { dropoutKernel } from "./sources.ts";
 
 /** Size and parameters of one dropout. */
 export interface DropoutShape {
@@ -37,7 +37,7 @@ export function dropoutForward<B>(
 ): Launch<B>[] {
   const params = paramsOf(shape);
   const workgroups = grid1d(params.count, PER_WORKGROUP);
-  return [launch(dropout, "forward", params, { x, step_state, y }, workgroups, { label })];
+  return [launch(dropoutKernel, "forward", params, { x, step_state, y }, workgroups, { label })];
 }
 
 /**
@@ -57,7 +57,10 @@ export function dropoutBackward<B>(
   // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
   const buffers = { dy, step_state, addend: addend ?? dy, dx };
   return [
-    launch(dropout, "backward", params, buffers, grid1d(params.count, PER_WORKGROUP), { constants, label }),
+    launch(dropoutKernel, "backward", params, buffers, grid1d(params.count, PER_WORKGROUP), {
+      constants,
+      label,
+    }),
   ];
 }
 

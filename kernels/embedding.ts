@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { embedding } from "./sources.ts";
+import { embeddingKernel } from "./sources.ts";
 
 /** Sizes of an embedding. */
 export interface EmbeddingShape {
@@ -30,7 +30,7 @@ export function embeddingForward<B>(
 ): Launch<B>[] {
   const params = paramsOf(shape);
   const workgroups = grid1d(params.batch * params.columns, WORKGROUP);
-  return [launch(embedding, "forward", params, { table, labels, y }, workgroups, { label })];
+  return [launch(embeddingKernel, "forward", params, { table, labels, y }, workgroups, { label })];
 }
 
 /**
@@ -46,7 +46,7 @@ export function embeddingBackward<B>(
 ): Launch<B>[] {
   const params = paramsOf(shape);
   const workgroups = grid1d(params.rows * params.columns, WORKGROUP);
-  return [launch(embedding, "backward", params, { labels, dy, dtable }, workgroups, { label })];
+  return [launch(embeddingKernel, "backward", params, { labels, dy, dtable }, workgroups, { label })];
 }
 
 function paramsOf({ batch, dim, rows }: EmbeddingShape) {

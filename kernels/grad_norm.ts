@@ -4,7 +4,7 @@
  * @module
  */
 import { type Launch, launch } from "./source.ts";
-import { grad_norm } from "./sources.ts";
+import { gradNormKernel } from "./sources.ts";
 import { findStructs, parseFields, SCALAR_BYTES } from "./struct.ts";
 
 /** Enough invocations to fill a large GPU; more would only make the second stage longer. */
@@ -14,7 +14,7 @@ const BLOCKS_PER_PARTIAL = 16;
 
 /** Bytes of one invocation's `Partial`; 64 of them keep windows of the scratch aligned. */
 const PARTIAL_BYTES = SCALAR_BYTES *
-  parseFields("Partial", findStructs(grad_norm.code).get("Partial")!).length;
+  parseFields("Partial", findStructs(gradNormKernel.code).get("Partial")!).length;
 
 /** What the norm is for. */
 export interface GradNormOptions {
@@ -53,7 +53,7 @@ export function gradNormPartials<B>(
 ): Launch<B>[] {
   const count = invocations(elements);
   const params = { blocks: elements / 4, invocations: count, sticky: 0, max_norm: 0 };
-  return [launch(grad_norm, "partial_sums", params, { ...buffers }, [count / 64, 1, 1])];
+  return [launch(gradNormKernel, "partial_sums", params, { ...buffers }, [count / 64, 1, 1])];
 }
 
 /**
@@ -72,7 +72,7 @@ export function gradNormFinish<B>(
     sticky: sticky ? 1 : 0,
     max_norm: maxNorm,
   };
-  return [launch(grad_norm, "finish", params, { ...buffers }, [1, 1, 1])];
+  return [launch(gradNormKernel, "finish", params, { ...buffers }, [1, 1, 1])];
 }
 
 function invocations(elements: number): number {

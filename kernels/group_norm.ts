@@ -4,7 +4,7 @@
  * @module
  */
 import { type Launch, launch } from "./source.ts";
-import { group_norm } from "./sources.ts";
+import { groupNormKernel } from "./sources.ts";
 import type { KernelTarget } from "./target.ts";
 
 /** Shape and switches of one group normalisation. */
@@ -56,7 +56,10 @@ export function groupNormForward<B>(
 ): Launch<B>[] {
   const { params, constants, workgroups } = planOf(shape);
   return [
-    launch(group_norm, "forward", params, { x, gamma, beta, stats, y }, workgroups, { constants, label }),
+    launch(groupNormKernel, "forward", params, { x, gamma, beta, stats, y }, workgroups, {
+      constants,
+      label,
+    }),
   ];
 }
 
@@ -91,7 +94,7 @@ export function groupNormBackward<B>(
   const { params, constants, workgroups } = planOf(shape);
   return [
     launch(
-      group_norm,
+      groupNormKernel,
       "backward",
       params,
       // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
@@ -100,7 +103,7 @@ export function groupNormBackward<B>(
       { constants: { ...constants, has_addend: Number(addend !== undefined) }, label },
     ),
     launch(
-      group_norm,
+      groupNormKernel,
       "sum_samples",
       params,
       { saved_sums: scratch, dgamma, dbeta },

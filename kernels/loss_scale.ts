@@ -6,7 +6,7 @@
 import { LossScaleLayout } from "./records/layouts.ts";
 import { decodeRecord, encodeRecord, type RecordValues } from "./records/record.ts";
 import { type Launch, launch } from "./source.ts";
-import { loss_scale as kernel } from "./sources.ts";
+import { lossScaleKernel } from "./sources.ts";
 
 /** What a run keeps of its loss scale from step to step: the device's record without the count of hopeless steps. */
 export type LossScale = Omit<RecordValues<typeof LossScaleLayout>, "hopelessSteps">;
@@ -78,5 +78,5 @@ export function updateLossScale<B>(options: LossScaleOptions, buffers: LossScale
     ...{ max_norm: maxNorm, beta1, rate1: 1 - beta1, beta2, rate2: 1 - beta2 },
     ...{ growth_interval: growthInterval, hopeless_limit: hopelessSteps },
   };
-  return [launch(kernel, "update", params, { ...buffers }, [1, 1, 1])];
+  return [launch(lossScaleKernel, "update", params, { ...buffers }, [1, 1, 1])];
 }

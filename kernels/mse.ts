@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { mse as kernel } from "./sources.ts";
+import { mseKernel } from "./sources.ts";
 
 /** Shape of the prediction. */
 export interface MseShape {
@@ -40,7 +40,7 @@ export function mseForward<B>(
   buffers: MseInputs<B> & { readonly loss_per_sample: B },
   label = "mse",
 ): Launch<B>[] {
-  return [launch(kernel, "forward", paramsOf(shape), { ...buffers }, [shape.batch, 1, 1], { label })];
+  return [launch(mseKernel, "forward", paramsOf(shape), { ...buffers }, [shape.batch, 1, 1], { label })];
 }
 
 /**
@@ -56,7 +56,9 @@ export function mseBackward<B>(
 ): Launch<B>[] {
   const entry = buffers.loss_scale === undefined ? "backward" : "backward_scaled";
   const params = paramsOf(shape);
-  return [launch(kernel, entry, params, { ...buffers }, grid1d(params.batch * params.blocks, 64), { label })];
+  return [
+    launch(mseKernel, entry, params, { ...buffers }, grid1d(params.batch * params.blocks, 64), { label }),
+  ];
 }
 
 function paramsOf({ batch, pixels, channels, gradientScale = 1 }: MseShape) {
@@ -80,5 +82,5 @@ export function recordLossForward<B>(
   label = "loss record",
 ): Launch<B>[] {
   const params = { batch, blocks: 0, elements: 0, gradient_scale: 0 };
-  return [launch(kernel, "record", params, { ...buffers }, [1, 1, 1], { label })];
+  return [launch(mseKernel, "record", params, { ...buffers }, [1, 1, 1], { label })];
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Launch, launch } from "./source.ts";
-import { q_sample } from "./sources.ts";
+import { qSampleKernel } from "./sources.ts";
 
 /** Shape of the batch, and which images the bound chunk holds. */
 export interface QSampleShape {
@@ -51,6 +51,6 @@ export function qSampleForward<B>(
     batch,
   ] as const;
   return [
-    launch(q_sample, "q_sample", params, { ...buffers }, workgroups, { constants: { channels }, label }),
+    launch(qSampleKernel, "q_sample", params, { ...buffers }, workgroups, { constants: { channels }, label }),
   ];
 }

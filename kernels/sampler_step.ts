@@ -5,7 +5,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { sampler_step, slot_inputs, slot_noise } from "./sources.ts";
+import { samplerStepKernel, slotInputsKernel, slotNoiseKernel } from "./sources.ts";
 
 /** Shape of a sampling batch. */
 export interface SlotShape {
@@ -29,7 +29,7 @@ export interface SlotNoiseBuffers<B> {
 export function slotNoise<B>(shape: SlotShape, buffers: SlotNoiseBuffers<B>): Launch<B>[] {
   const { slots, channels } = shape;
   const params = { slots, per_slot: perSlot(shape), channels };
-  return [launch(slot_noise, "slot_noise", params, { ...buffers }, grid1d(slots * perSlot(shape), 64))];
+  return [launch(slotNoiseKernel, "slot_noise", params, { ...buffers }, grid1d(slots * perSlot(shape), 64))];
 }
 
 /** Buffers of {@linkcode slotInputs}; `R` is the network's batch. */
@@ -61,7 +61,7 @@ export function slotInputs<B>(
   buffers: SlotInputsBuffers<B>,
 ): Launch<B>[] {
   const params = { rows, per_slot: perSlot(shape), classes };
-  return [launch(slot_inputs, "slot_inputs", params, { ...buffers }, grid1d(rows * perSlot(shape), 64))];
+  return [launch(slotInputsKernel, "slot_inputs", params, { ...buffers }, grid1d(rows * perSlot(shape), 64))];
 }
 
 /** Buffers of {@linkcode samplerStep}; `R` is the network's batch. */
@@ -80,7 +80,9 @@ export interface SamplerStepBuffers<B> {
 export function samplerStep<B>(shape: SlotShape, buffers: SamplerStepBuffers<B>): Launch<B>[] {
   const { slots, channels } = shape;
   const params = { slots, per_slot: perSlot(shape), channels };
-  return [launch(sampler_step, "sampler_step", params, { ...buffers }, grid1d(slots * perSlot(shape), 64))];
+  return [
+    launch(samplerStepKernel, "sampler_step", params, { ...buffers }, grid1d(slots * perSlot(shape), 64)),
+  ];
 }
 
 /** vec4s per image. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { silu } from "./sources.ts";
+import { siluKernel } from "./sources.ts";
 
 /** Size of a tensor that is treated element by element. */
 export interface ElementwiseShape {
@@ -26,7 +26,7 @@ export function siluForward<B>(
   label = "silu",
 ): Launch<B>[] {
   const count = elements / 4;
-  return [launch(silu, "forward", { count }, { x, y }, grid1d(count, PER_WORKGROUP), { label })];
+  return [launch(siluKernel, "forward", { count }, { x, y }, grid1d(count, PER_WORKGROUP), { label })];
 }
 
 /**
@@ -43,5 +43,7 @@ export function siluBackward<B>(
   const constants = { has_addend: Number(addend !== undefined) };
   // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
   const buffers = { x, dy, addend: addend ?? dy, dx };
-  return [launch(silu, "backward", { count }, buffers, grid1d(count, PER_WORKGROUP), { constants, label })];
+  return [
+    launch(siluKernel, "backward", { count }, buffers, grid1d(count, PER_WORKGROUP), { constants, label }),
+  ];
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { softmax } from "./sources.ts";
+import { softmaxKernel } from "./sources.ts";
 
 /** Sizes of a table of scores. */
 export interface SoftmaxShape {
@@ -29,7 +29,7 @@ export function softmaxForward<B>(
   label = "softmax",
 ): Launch<B>[] {
   const params = { rows, length, columns: stride / 4, scale: 1 };
-  return [launch(softmax, "forward", params, { x, y }, grid1d(rows, ROWS_PER_WORKGROUP), { label })];
+  return [launch(softmaxKernel, "forward", params, { x, y }, grid1d(rows, ROWS_PER_WORKGROUP), { label })];
 }
 
 /**
@@ -47,5 +47,5 @@ export function softmaxBackward<B>(
 ): Launch<B>[] {
   const params = { rows, length, columns: stride / 4, scale };
   const buffers = { saved_y: y, dy, dx };
-  return [launch(softmax, "backward", params, buffers, grid1d(rows, ROWS_PER_WORKGROUP), { label })];
+  return [launch(softmaxKernel, "backward", params, buffers, grid1d(rows, ROWS_PER_WORKGROUP), { label })];
 }

@@ -3,7 +3,7 @@
 import type { KernelSource } from "./source.ts";
 
 /** `accumulate.wgsl`: accumulate. */
-export const accumulate = {
+export const accumulateKernel = {
   name: "accumulate",
   code: `// Adds up the gradients of the micro-batches of one optimizer step.
 //
@@ -67,7 +67,7 @@ fn accumulate(
 } as const satisfies KernelSource;
 
 /** `adamw.wgsl`: adamw. */
-export const adamw = {
+export const adamwKernel = {
   name: "adamw",
   code: `// The optimizer's step (Ho et al. 2020, algorithm 1, line 5): AdamW over all parameters, with gradient clipping and the
 // running average of the weights in the same pass (Loshchilov & Hutter 2019, algorithm 2, in the order of operations of
@@ -214,7 +214,7 @@ fn adamw(
 } as const satisfies KernelSource;
 
 /** `add.wgsl`: forward. */
-export const add = {
+export const addKernel = {
   name: "add",
   code: `// Sum of two tensors: residual connections, the class embedding on the time embedding.
 //
@@ -262,7 +262,7 @@ fn forward(
 } as const satisfies KernelSource;
 
 /** `cast.wgsl`: forward. */
-export const cast = {
+export const castKernel = {
   name: "cast",
   code: `// The weights as products read them, from the float32 ones that the optimizer changes (Micikevicius et al. 2018, "Mixed
 // precision training", section 3.1: small updates would be lost in float16).
@@ -307,7 +307,7 @@ fn forward(
 } as const satisfies KernelSource;
 
 /** `concat.wgsl`: forward, forward_scalar, slice, slice_scalar. */
-export const concat = {
+export const concatKernel = {
   name: "concat",
   code: `// Concatenation along channels: skip connections; and its gradient, slices of channels.
 //
@@ -501,7 +501,7 @@ fn slice_scalar(
 } as const satisfies KernelSource;
 
 /** `draw_batch.wgsl`: draw. */
-export const draw_batch = {
+export const drawBatchKernel = {
   name: "draw_batch",
   code: `// The images, timesteps, flips and labels of one batch (Ho et al. 2020, algorithm 1, lines 2 and 3: x_0 ~ q(x_0),
 // t ~ Uniform), from the step's number alone.
@@ -704,7 +704,7 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
 } as const satisfies KernelSource;
 
 /** `dropout.wgsl`: forward, backward. */
-export const dropout = {
+export const dropoutKernel = {
   name: "dropout",
   code: `// Dropout (Srivastava et al. 2014), scaled in training so that inference needs nothing.
 //
@@ -882,7 +882,7 @@ fn backward(
 } as const satisfies KernelSource;
 
 /** `embedding.wgsl`: forward, backward. */
-export const embedding = {
+export const embeddingKernel = {
   name: "embedding",
   code: `// Rows of a table picked by label: the class embedding.
 //
@@ -967,7 +967,7 @@ fn backward(
 } as const satisfies KernelSource;
 
 /** `grad_norm.wgsl`: partial_sums, finish. */
-export const grad_norm = {
+export const gradNormKernel = {
   name: "grad_norm",
   code: `// Global L2 norm of all gradients, the factor that clips it, and whether loss and gradients are finite.
 //
@@ -1158,7 +1158,7 @@ fn finish(@builtin(local_invocation_index) lane: u32) {
 } as const satisfies KernelSource;
 
 /** `group_norm.wgsl`: forward, backward, sum_samples. */
-export const group_norm = {
+export const groupNormKernel = {
   name: "group_norm",
   code: `// Group normalisation (Wu & He 2018), with the SiLU that follows it in residual blocks fused in.
 //
@@ -1600,7 +1600,7 @@ fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
 } as const satisfies KernelSource;
 
 /** `loss_scale.wgsl`: update. */
-export const loss_scale = {
+export const lossScaleKernel = {
   name: "loss_scale",
   code: `// The dynamic loss scale of training in float16 (Micikevicius et al. 2018, "Mixed precision training", section 3.2), after
 // the gradient norm and before the optimizer:
@@ -1764,7 +1764,7 @@ fn update() {
 } as const satisfies KernelSource;
 
 /** `mse.wgsl`: forward, backward, backward_scaled, record. */
-export const mse = {
+export const mseKernel = {
   name: "mse",
   code: `// L_simple, the weighted mean squared error of what the network predicts (Ho et al. 2020, equation 14; algorithm 1,
 // line 5), over the real samples of a batch; its gradient, and its record.
@@ -1968,7 +1968,7 @@ fn record() {
 } as const satisfies KernelSource;
 
 /** `q_sample.wgsl`: q_sample. */
-export const q_sample = {
+export const qSampleKernel = {
   name: "q_sample",
   code: `// The forward process q(x_t | x_0) on a batch of the data set (Ho et al. 2020, equation 4; algorithm 1, line 4), and what
 // the network is to predict:
@@ -2240,7 +2240,7 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
 } as const satisfies KernelSource;
 
 /** `sampler_step.wgsl`: sampler_step. */
-export const sampler_step = {
+export const samplerStepKernel = {
   name: "sampler_step",
   code: `// One step of any sampler in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in the
 // coefficients alone (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
@@ -2451,7 +2451,7 @@ fn sampler_step(
 } as const satisfies KernelSource;
 
 /** `silu.wgsl`: forward, backward. */
-export const silu = {
+export const siluKernel = {
   name: "silu",
   code: `// SiLU on its own, where no normalisation comes before it: the time embedding.
 //
@@ -2539,7 +2539,7 @@ fn backward(
 } as const satisfies KernelSource;
 
 /** `slot_inputs.wgsl`: slot_inputs. */
-export const slot_inputs = {
+export const slotInputsKernel = {
   name: "slot_inputs",
   code: `// Inputs of the network from the slots: each row of its batch belongs to one slot, with its class or, for classifier-free
 // guidance, without (Ho & Salimans 2022). Rows are assigned anew at every step, so images that need one and images that
@@ -2649,7 +2649,7 @@ fn slot_inputs(
 } as const satisfies KernelSource;
 
 /** `slot_noise.wgsl`: slot_noise. */
-export const slot_noise = {
+export const slotNoiseKernel = {
   name: "slot_noise",
   code: `// The noise that an image starts from (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, I) in every occupied slot
 // whose step is 0; all other slots keep their x. So it may stand at the head of every step's replay, and images join a
@@ -2833,7 +2833,7 @@ fn slot_noise(
 } as const satisfies KernelSource;
 
 /** `softmax.wgsl`: forward, backward. */
-export const softmax = {
+export const softmaxKernel = {
   name: "softmax",
   code: `// Softmax over the rows of the attention scores.
 //
@@ -2969,7 +2969,7 @@ fn backward(
 } as const satisfies KernelSource;
 
 /** `spatial_sum.wgsl`: sum. */
-export const spatial_sum = {
+export const spatialSumKernel = {
   name: "spatial_sum",
   code: `// Sum over an image's positions, the gradient of a bias that is added to every position (the projected time embedding):
 //   dx[n,c] = addend[n,c] + sum_p dy[n,p,c]
@@ -3034,7 +3034,7 @@ fn sum(@builtin(global_invocation_id) id: vec3u) {
 } as const satisfies KernelSource;
 
 /** `timestep_embedding.wgsl`: forward. */
-export const timestep_embedding = {
+export const timestepEmbeddingKernel = {
   name: "timestep_embedding",
   code: `// Sinusoidal embedding of timesteps (Vaswani et al. 2017, section 3.5; Ho et al. 2020).
 //
@@ -3180,7 +3180,7 @@ fn forward(
 } as const satisfies KernelSource;
 
 /** `upsample.wgsl`: forward, backward. */
-export const upsample = {
+export const upsampleKernel = {
   name: "upsample",
   code: `// Nearest-neighbour upsampling by two.
 //

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Launch, launch } from "./source.ts";
-import { spatial_sum } from "./sources.ts";
+import { spatialSumKernel } from "./sources.ts";
 
 /**
  * `dx[n,c] = addend[n,c] + sum over positions of dy[n,p,c]`.
@@ -20,7 +20,7 @@ export function spatialSum<B>(
   const quads = Math.ceil(channels / 4);
   const workgroups: [number, number, number] = [Math.ceil(batch * quads / 64), 1, 1];
   return [
-    launch(spatial_sum, "sum", { batch, spatial, quads }, { dy, addend: addend ?? dy, dx }, workgroups, {
+    launch(spatialSumKernel, "sum", { batch, spatial, quads }, { dy, addend: addend ?? dy, dx }, workgroups, {
       constants: { has_addend: addend ? 1 : 0 },
       label: `${label}.spatialSum`,
     }),

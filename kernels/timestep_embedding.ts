@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { timestep_embedding } from "./sources.ts";
+import { timestepEmbeddingKernel } from "./sources.ts";
 
 /** Sizes and options of a timestep embedding, as in diffusers' `get_timestep_embedding`. */
 export interface TimestepEmbeddingShape {
@@ -53,5 +53,5 @@ export function timestepEmbeddingForward<B>(
     ...{ power5: power(5), power6: power(6), power7: power(7), power8: power(8), power9: power(9) },
   };
   const workgroups = grid1d(batch * columns, WORKGROUP);
-  return [launch(timestep_embedding, "forward", params, { timesteps, y }, workgroups, { label })];
+  return [launch(timestepEmbeddingKernel, "forward", params, { timesteps, y }, workgroups, { label })];
 }

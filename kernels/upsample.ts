@@ -4,7 +4,7 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { upsample } from "./sources.ts";
+import { upsampleKernel } from "./sources.ts";
 
 /** Shape of the small tensor. */
 export interface UpsampleShape {
@@ -30,7 +30,9 @@ export function upsampleForward<B>(
   label = "upsample",
 ): Launch<B>[] {
   const params = paramsOf(shape);
-  return [launch(upsample, "forward", params, { x, y }, grid1d(params.count, PER_WORKGROUP), { label })];
+  return [
+    launch(upsampleKernel, "forward", params, { x, y }, grid1d(params.count, PER_WORKGROUP), { label }),
+  ];
 }
 
 /**
@@ -49,7 +51,10 @@ export function upsampleBackward<B>(
   // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
   const buffers = { dy, addend: addend ?? dy, dx };
   return [
-    launch(upsample, "backward", params, buffers, grid1d(params.count, PER_WORKGROUP), { constants, label }),
+    launch(upsampleKernel, "backward", params, buffers, grid1d(params.count, PER_WORKGROUP), {
+      constants,
+      label,
+    }),
   ];
 }
 

@@ -4,12 +4,6 @@
  * @module
  */
 /**
- * Modules whose names may be those of others: `kernels/sources.ts` is generated, names each kernel's text after its file,
- * and is imported only by the launcher of that kernel.
- */
-const EXCEPT: readonly string[] = ["kernels/sources.ts"];
-
-/**
  * Names that several modules export, in words; empty where there are none. Re-exports, tests and the page's JavaScript do
  * not count.
  *
@@ -18,8 +12,7 @@ const EXCEPT: readonly string[] = ["kernels/sources.ts"];
 export function checkNames(modules: ReadonlyMap<string, { readonly text: string }>): string[] {
   const places = new Map<string, string[]>();
   for (const [path, { text }] of modules) {
-    if (!path.endsWith(".ts") || path.endsWith(".d.ts")) continue;
-    if (path.startsWith("tests/") || EXCEPT.includes(path)) continue;
+    if (path.startsWith("tests/") || !path.endsWith(".ts") || path.endsWith(".d.ts")) continue;
     for (const name of exportedNames(text)) places.set(name, [...places.get(name) ?? [], path]);
   }
   return [...places].filter(([, paths]) => paths.length > 1)

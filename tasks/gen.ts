@@ -57,7 +57,7 @@ export function templateLiteral(text: string): string {
 }
 
 /**
- * The text of `kernels/sources.ts`. The order of `files` does not matter.
+ * The text of `kernels/sources.ts`: a constant `nameKernel` for each kernel `name.wgsl`. The order of `files` does not matter.
  *
  * @param files WGSL text by path from `kernels/`; files without an entry point are for inclusion only
  * @throws {Error} when a name is no identifier, an include is wrong or a kernel breaks the conventions of `source.ts`
@@ -77,7 +77,7 @@ export function generate(files: ReadonlyMap<string, string>): string {
 
 function declaration({ name, code, bindings, params, entryPoints }: KernelSource): string {
   return `/** \`${name}.wgsl\`: ${entryPoints.join(", ")}. */
-export const ${name} = {
+export const ${camelCase(name)}Kernel = {
   name: ${JSON.stringify(name)},
   code: ${templateLiteral(code)},
   bindings: ${record(bindings, (b) => `{ binding: ${b.binding}, access: ${JSON.stringify(b.access)} }`)},
