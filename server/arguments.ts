@@ -22,6 +22,7 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   model: text,
   host: text,
   port: integer("port"),
+  freePorts: z.array(integer("port")).min(1, "expected a port at least").optional(),
   maxBatch: integer("maxBatch"),
   queue: integer("queue"),
   timeout: number("timeout"),

@@ -16,6 +16,8 @@ export interface ServerSettings {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Ports to try in turn where `port` is 0, the only ones that the process may listen on; undefined: any. */
+  readonly freePorts?: readonly number[];
   /** Network rows in the running batch; a guided image takes two. */
   readonly maxBatch: number;
   /** Requests that may wait beside those being drawn. */

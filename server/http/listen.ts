@@ -33,7 +33,7 @@ export interface Listening {
  * @throws {DenoiseError} where the address is in use, or is none of this machine's
  */
 export function listen(
-  { host, port }: Pick<ServerSettings, "host" | "port">,
+  { host, port, freePorts }: Pick<ServerSettings, "host" | "port" | "freePorts">,
   log: Log,
 ): { readonly server: Listening; use(handler: Handler): void } {
   let handler: Handler = starting;
@@ -53,9 +53,7 @@ export function listen(
       server = serve(port);
       watch();
       log.info("listening again");
-    } catch (error) {
-      // The right to listen on one port that was free, whichever that is, does not go for a second time.
-      if (error instanceof Deno.errors.NotCapable) throw error;
+    } catch {
       setTimeout(again, PAUSE, port);
     }
   };
@@ -69,16 +67,7 @@ export function listen(
     });
   };
 
-  let server: Deno.HttpServer<Deno.NetAddr>;
-  try {
-    server = serve(port);
-  } catch (error) {
-    if (error instanceof Deno.errors.AddrInUse) {
-      const advice = "end what listens there, or choose another --port; 0 takes any that is free";
-      throw new DenoiseError(`${host}:${port} is in use: ${advice}`);
-    }
-    throw new DenoiseError(`cannot listen on ${host}:${port}: ${(error as Error).message}`);
-  }
+  let server = firstFree(host, port === 0 && freePorts ? freePorts : [port], serve);
   watch();
   return {
     server: {
@@ -91,6 +80,21 @@ export function listen(
     },
     use: (other) => handler = other,
   };
+}
+
+/** A server on the first of some ports that nobody listens on. */
+function firstFree<T>(host: string, ports: readonly number[], serve: (port: number) => T): T {
+  for (const port of ports) {
+    try {
+      return serve(port);
+    } catch (error) {
+      if (error instanceof Deno.errors.AddrInUse) continue;
+      throw new DenoiseError(`cannot listen on ${host}:${port}: ${(error as Error).message}`);
+    }
+  }
+  const [all, verb] = ports.length === 1 ? [ports, "is"] : [`${ports.join(", ")} (chosen at random)`, "are"];
+  const advice = "end what listens there, or choose another --port; 0 takes any that is free";
+  throw new DenoiseError(`${host}:${all} ${verb} in use: ${advice}`);
 }
 
 /** An answer to HEAD that tells no length: `Deno.serve` would say of an answer without a body that it is 0 bytes long. */

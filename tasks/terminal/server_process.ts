@@ -13,15 +13,23 @@ const ROOT = new URL("../../", import.meta.url);
 /** The program's own files that it reads: its workers' modules and the page. */
 const PROGRAM = ["server", "lib", "kernels", "deno.json"];
 
+/** Where a free port is looked for: above those that Linux gives to clients, which come and go. */
+const FREE_PORTS = [61_000, 65_535] as const;
+/** Free ports that a server may try. */
+const TRIED_PORTS = 8;
+
 /**
- * How Deno is started with these settings: with leave to listen on one port, to read the model and the program, to see
- * how much memory is free, which bounds what a software adapter may take, and to keep the choice of kernels in a directory
- * where nothing else is. With no more than that.
+ * How Deno is started with these settings: with leave to listen on one port (or for port 0, on a few of which it takes
+ * the first that is free), to read the model and the program, to see how much memory is free, which bounds what a
+ * software adapter may take, and to keep the choice of kernels in a directory where nothing else is. With no more than
+ * that.
  *
  * @throws {ConfigError} for a path that Deno's command line cannot name
  */
 export function serverArguments(settings: ServerSettings): string[] {
   const { host, port, model, tokenFile, tune } = settings;
+  // Leave to listen on "port 0" would not let the server listen again on the port that it got.
+  const ports = port === 0 ? randomPorts() : [port];
   const program = PROGRAM.map((path) => fileURLToPath(new URL(path, ROOT)));
   const kept = tune === "off" ? [] : [TUNING_DIRECTORY];
   const readable = [model, ...tokenFile === undefined ? [] : [tokenFile], ...program, ...kept];
@@ -36,10 +44,19 @@ export function serverArguments(settings: ServerSettings): string[] {
       "--no-prompt",
       `--config=${fileURLToPath(new URL("deno.json", ROOT))}`,
     ],
-    ...[`--allow-net=${name}:${port}`, `--allow-read=${readable.join(",")}`],
+    `--allow-net=${ports.map((port) => `${name}:${port}`).join(",")}`,
+    `--allow-read=${readable.join(",")}`,
     ...[...kept.map((path) => `--allow-write=${path}`), "--allow-sys=systemMemoryInfo"],
-    ...[fileURLToPath(new URL("server/main.ts", ROOT)), JSON.stringify(settings)],
+    fileURLToPath(new URL("server/main.ts", ROOT)),
+    JSON.stringify(port === 0 ? { ...settings, freePorts: ports } : settings),
   ];
+}
+
+function randomPorts(): number[] {
+  const [first, last] = FREE_PORTS;
+  const ports = new Set<number>();
+  while (ports.size < TRIED_PORTS) ports.add(first + Math.floor(Math.random() * (last - first + 1)));
+  return [...ports];
 }
 
 /** Where a server's output goes; `null` is nowhere. */

@@ -63,15 +63,16 @@ Deno.test("when it is ready it says where, what and on what; it draws in every f
 
 /** Tries what the server has no business doing, and prints what it could. */
 const PROBE = `
-const [model, outside] = Deno.args;
+const [model, outside, port] = Deno.args;
 const attempts = {
   "read the model": () => Deno.readTextFileSync(model + "/model_index.json"),
-  "listen where it was told": () => Deno.listen({ hostname: "127.0.0.1", port: 0 }).close(),
+  "listen where it was told": () => Deno.listen({ hostname: "127.0.0.1", port: Number(port) }).close(),
   "read beside the model": () => Deno.readTextFileSync(model + "/../README.md"),
   "read the system's files": () => Deno.readTextFileSync("/etc/passwd"),
   "write": () => Deno.writeTextFileSync(outside, ""),
   "write into the model": () => Deno.writeTextFileSync(model + "/new", ""),
-  "listen elsewhere": () => Deno.listen({ hostname: "0.0.0.0", port: 0 }).close(),
+  "listen elsewhere": () => Deno.listen({ hostname: "0.0.0.0", port: Number(port) }).close(),
+  "listen on any port": () => Deno.listen({ hostname: "127.0.0.1", port: 0 }).close(),
   "listen on another port": () => Deno.listen({ hostname: "127.0.0.1", port: 1 }).close(),
   "connect": () => Deno.connect({ hostname: "127.0.0.1", port: 9 }),
   "run": () => new Deno.Command("true").outputSync(),
@@ -96,7 +97,8 @@ Deno.test("its process may read the model and listen where it was told, and noth
     await Deno.writeTextFile(probe, PROBE);
     const args = serverArguments({ ...defaultSettings, model: MODEL, port: 0 });
     const main = args.findIndex((arg) => arg.endsWith("server/main.ts"));
-    args.splice(main, args.length, probe, MODEL, join(directory, "new"));
+    const { freePorts } = JSON.parse(args[main + 1]);
+    args.splice(main, args.length, probe, MODEL, join(directory, "new"), String(freePorts[0]));
     const { stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
     const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
     assert.deepEqual(JSON.parse(text(stdout)), ["read the model", "listen where it was told"], text(stderr));
@@ -319,7 +321,7 @@ Deno.test("what keeps it from starting is said in a line, with what to do, and t
     await Deno.writeTextFile(token, "no token\n");
     const cases: [Parameters<typeof launch>[0], number, RegExp][] = [
       [{ port }, 1, new RegExp(`^error: 127\\.0\\.0\\.1:${port} is in use: .*--port.*\n$`)],
-      [{ host: "192.0.2.1" }, 1, /^error: cannot listen on 192\.0\.2\.1:0: .*\n$/],
+      [{ host: "192.0.2.1" }, 1, /^error: cannot listen on 192\.0\.2\.1:\d+: .*\n$/],
       [
         { tokenFile: join(directory, "none") },
         2,

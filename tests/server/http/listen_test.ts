@@ -6,7 +6,7 @@ import { JsonLog } from "../../../server/log.ts";
 import { soon, watch } from "../../support/server/process.ts";
 
 const local = { host: "127.0.0.1", port: 0 };
-const listen = (settings: typeof local) => listenWith(settings, new JsonLog(() => {}));
+const listen = (settings: Parameters<typeof listenWith>[0]) => listenWith(settings, new JsonLog(() => {}));
 
 /** Sends text as it is, and reads the head of the answer. */
 async function talk(connection: Deno.Conn, text: string): Promise<string> {
@@ -47,6 +47,20 @@ Deno.test("an address that cannot be had is an error that says why and what to d
     () => listen({ host: "127.0.0.300", port: 0 }),
     (error) => error instanceof DenoiseError && /^cannot listen on 127\.0\.0\.300:0: /.test(error.message),
   );
+});
+
+Deno.test("of several ports the first that is free is taken; where none is, all are named", async () => {
+  const taken = listen(local).server;
+  const busy = taken.addr.port;
+  const free = listen({ ...local, freePorts: [busy, 0] });
+  assert.notEqual(free.server.addr.port, busy);
+  await free.server.shutdown();
+  const message = new RegExp(`^127\\.0\\.0\\.1:${busy}, ${busy} \\(chosen at random\\) are in use: `);
+  assert.throws(
+    () => listen({ ...local, freePorts: [busy, busy] }),
+    (error) => error instanceof DenoiseError && message.test(error.message),
+  );
+  await taken.shutdown();
 });
 
 Deno.test("an answer to HEAD tells the length that GET has, or none", async () => {

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { defaultSettings, type ServerSettings } from "../../../server/settings.ts";
-import { startServer } from "../../../tasks/terminal/server_process.ts";
+import { serverArguments, startServer } from "../../../tasks/terminal/server_process.ts";
 
 /** A pipeline of three classes without names. */
 export const MODEL = fileURLToPath(new URL("../../golden/tiny_pipeline", import.meta.url));
@@ -83,6 +83,16 @@ export interface Running extends Watched {
 export function launch(settings: Partial<ServerSettings> = {}): Watched {
   const all = { ...defaultSettings, model: MODEL, port: 0, ...settings };
   return watch(startServer(all, { stdout: "piped", stderr: "piped" }));
+}
+
+/** Starts a server on a free port that may have no more than `descriptors` files and connections open. */
+export function launchLimited(descriptors: number, settings: Partial<ServerSettings> = {}): Watched {
+  const all = { ...defaultSettings, model: MODEL, port: 0, tune: "off" as const, ...settings };
+  const args = ["-c", `ulimit -n ${descriptors}; exec "$0" "$@"`, Deno.execPath(), ...serverArguments(all)];
+  const env = { DENO_WEBGPU_BACKEND: "vulkan" };
+  return watch(
+    new Deno.Command("sh", { args, env, stdin: "null", stdout: "piped", stderr: "piped" }).spawn(),
+  );
 }
 
 /** Runs `body` with a server that is ready, and ends it where `body` has not. */
