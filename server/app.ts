@@ -19,14 +19,9 @@ import { openAiRoutes } from "./openai/routes.ts";
 import { pageRoutes } from "./http/routes/page.ts";
 import { healthRoutes, metricsRoute } from "./http/routes/status.ts";
 import { streamRoute } from "./http/routes/stream.ts";
-import {
-  allowOrigin,
-  checkHost,
-  limitSize,
-  refuseCrossSite,
-  requireToken,
-  securityHeaders,
-} from "./http/security.ts";
+import { allowOrigin, refuseCrossSite } from "./http/cross_site.ts";
+import { hostCheck } from "./http/hosts.ts";
+import { limitSize, requireToken, securityHeaders } from "./http/security.ts";
 import { track } from "./http/tracking.ts";
 
 /** What tests change. */
@@ -51,7 +46,12 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
 
   app.use(track(context));
   app.use(securityHeaders(settings.cors));
-  app.use(checkHost);
+  const checkHost = hostCheck(settings, token !== undefined);
+  app.use(async (c, next) => {
+    const problem = checkHost(c.req.raw);
+    if (problem) throw problem;
+    await next();
+  });
   app.use(limitSize);
   if (settings.cors !== undefined) app.use(allowOrigin(settings.cors));
   app.options("*", (c) => c.body(null, 204, { Allow: allowedMethods(app, c).join(", ") || "OPTIONS" }));
@@ -61,7 +61,7 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
   app.route("/", pageRoutes(settings));
   docsRoutes(app, context);
 
-  if (settings.cors === undefined) app.use(refuseCrossSite);
+  app.use(refuseCrossSite(settings));
   app.use(requireToken(token));
   app.use(limitBody(options.body));
   generateRoute(app, context);

@@ -7,7 +7,7 @@ import { DenoiseError } from "../../lib/errors.ts";
 import type { Log } from "../log.ts";
 import type { ServerSettings } from "../settings.ts";
 import { ProblemError, problemResponse } from "./problem.ts";
-import { badHost, hostIsPlain } from "./security.ts";
+import { type HostCheck, hostCheck } from "./hosts.ts";
 
 /** Milliseconds after which to listen again when the system has no descriptor for another connection. */
 const PAUSE = 500;
@@ -33,10 +33,11 @@ export interface Listening {
  * @throws {DenoiseError} where the address is in use, or is none of this machine's
  */
 export function listen(
-  { host, port, freePorts }: Pick<ServerSettings, "host" | "port" | "freePorts">,
+  settings: Pick<ServerSettings, "host" | "port" | "freePorts" | "publicUrl" | "tokenFile">,
   log: Log,
 ): { readonly server: Listening; use(handler: Handler): void } {
-  let handler: Handler = starting;
+  const { host, port, freePorts, tokenFile } = settings;
+  let handler: Handler = starting(hostCheck(settings, tokenFile !== undefined));
   let ending = false;
   /** Of servers that could take no more connections. */
   const ends = new Set<Promise<void>>();
@@ -106,12 +107,20 @@ function withoutLength(response: Response): Response {
 }
 
 /** Answers while the model is being loaded: the process lives, and can do nothing yet. */
-export function starting(request: Request): Response {
-  const instance = `urn:uuid:${crypto.randomUUID()}`;
-  if (!hostIsPlain(request)) return problemResponse(badHost(), instance);
-  if (new URL(request.url).pathname === "/healthz") return Response.json({ status: "ok" });
-  const problem = new ProblemError(503, "starting", "the model is being loaded; try again in some seconds", {
-    headers: { "Retry-After": "5" },
-  });
-  return problemResponse(problem, instance);
+export function starting(checkHost: HostCheck): (request: Request) => Response {
+  return (request) => {
+    const instance = `urn:uuid:${crypto.randomUUID()}`;
+    const wrong = checkHost(request);
+    if (wrong) return problemResponse(wrong, instance);
+    if (new URL(request.url).pathname === "/healthz") return Response.json({ status: "ok" });
+    const problem = new ProblemError(
+      503,
+      "starting",
+      "the model is being loaded; try again in some seconds",
+      {
+        headers: { "Retry-After": "5" },
+      },
+    );
+    return problemResponse(problem, instance);
+  };
 }

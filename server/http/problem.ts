@@ -19,6 +19,7 @@ export type ProblemStatus =
   | 413
   | 414
   | 415
+  | 421
   | 431
   | 499
   | 500
@@ -37,6 +38,7 @@ const titles: Readonly<Record<ProblemStatus, string>> = {
   413: "Content Too Large",
   414: "URI Too Long",
   415: "Unsupported Media Type",
+  421: "Misdirected Request",
   431: "Request Header Fields Too Large",
   499: "Client Closed Request",
   500: "Internal Server Error",

@@ -261,12 +261,13 @@ Deno.test("clients that are slow, and clients that leave, hold nobody up", async
   await withServer({ queue: 256, timeout: 3600 }, async ({ url, child, ended, log }) => {
     const patient = { signal: AbortSignal.timeout(20_000) };
     const slow = {
-      "headers": "GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ",
-      "a body": "POST /v1/images/generations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n" +
+      "headers": "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+      "a body":
+        "POST /v1/images/generations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
         "Content-Length: 1000\r\n\r\n{",
-      "taking events": "GET /generate/stream?steps=5&every=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+      "taking events": "GET /generate/stream?steps=5&every=1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
       // Far more than the sockets' buffers hold, which is some MB.
-      "reading": "GET /page/page.css HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000),
+      "reading": "GET /page/page.css HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1000),
     };
     const connections: Deno.TcpConn[] = [];
     for (const [what, text] of Object.entries(slow)) {

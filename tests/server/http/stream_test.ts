@@ -277,7 +277,7 @@ Deno.test("over a socket: one who reads nothing makes no work, and is given up a
   });
   const listener = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, app.fetch);
   const connection = await Deno.connect({ port: listener.addr.port });
-  const request = "GET /generate/stream?steps=300&every=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+  const request = "GET /generate/stream?steps=300&every=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
   await connection.write(new TextEncoder().encode(request));
   while (engine.batch.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
   for (let step = 0; step < 200; step++) {
