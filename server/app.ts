@@ -20,6 +20,7 @@ import { pageRoutes } from "./http/routes/page.ts";
 import { healthRoutes, metricsRoute } from "./http/routes/status.ts";
 import { streamRoute } from "./http/routes/stream.ts";
 import { allowOrigin, refuseCrossSite } from "./http/cross_site.ts";
+import { closeWhenDraining } from "./http/draining.ts";
 import { hostCheck } from "./http/hosts.ts";
 import { limitSize, requireToken, securityHeaders } from "./http/security.ts";
 import { track } from "./http/tracking.ts";
@@ -45,6 +46,7 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
   });
 
   app.use(track(context));
+  app.use(closeWhenDraining(runner));
   app.use(securityHeaders(settings.cors));
   const checkHost = hostCheck(settings, token !== undefined);
   app.use(async (c, next) => {

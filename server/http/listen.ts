@@ -11,6 +11,10 @@ import { type HostCheck, hostCheck } from "./hosts.ts";
 
 /** Milliseconds after which to listen again when the system has no descriptor for another connection. */
 const PAUSE = 500;
+/** Milliseconds without a new request after which all clients are taken to wait for an answer, or to want none. */
+const QUIET = 200;
+/** Milliseconds that a server which is to end waits for that at most. */
+const LINGER = 2000;
 
 /** Answers a request. */
 export type Handler = (request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>;
@@ -18,7 +22,12 @@ export type Handler = (request: Request, info: Deno.ServeHandlerInfo) => Respons
 /** The open socket. */
 export interface Listening {
   readonly addr: Deno.NetAddr;
-  /** Resolves when every answer that was begun is sent; no new connection is taken. */
+  /**
+   * Takes no more connections. Resolves when every answer that was begun is sent.
+   *
+   * What is sent at this very moment, on a new connection or on one kept open, would get no answer. So answers are held
+   * back before: a client that waits for one sends nothing else. They leave when no more requests come.
+   */
   shutdown(): Promise<void>;
 }
 
@@ -39,11 +48,19 @@ export function listen(
   const { host, port, freePorts, tokenFile } = settings;
   let handler: Handler = starting(hostCheck(settings, tokenFile !== undefined));
   let ending = false;
+  let lastAsked = -Infinity;
+  /** Answers wait for it while the server is about to end. */
+  let leave: Promise<void> | undefined;
   /** Of servers that could take no more connections. */
   const ends = new Set<Promise<void>>();
   const serve = (port: number) =>
     Deno.serve({ hostname: host, port, onListen() {} }, async (request, info) => {
+      lastAsked = performance.now();
       const response = await handler(request, info);
+      if (leave) {
+        await leave;
+        response.headers.set("Connection", "close");
+      }
       return request.method === "HEAD" ? withoutLength(response) : response;
     });
 
@@ -74,9 +91,17 @@ export function listen(
     server: {
       addr: server.addr,
       async shutdown() {
+        const answers = Promise.withResolvers<void>();
+        leave = answers.promise;
+        const latest = performance.now() + LINGER;
+        while (performance.now() < Math.min(lastAsked + QUIET, latest)) {
+          await new Promise((resolve) => setTimeout(resolve, QUIET / 10));
+        }
         ending = true;
         // One that takes no more connections is being ended already, and may say that it cannot be ended twice.
-        await Promise.allSettled([server.shutdown(), ...ends]);
+        const ended = Promise.allSettled([server.shutdown(), ...ends]);
+        answers.resolve();
+        await ended;
       },
     },
     use: (other) => handler = other,

@@ -36,7 +36,9 @@ export function healthRoutes(app: App, context: ServerContext): void {
   });
   app.get("/readyz", (c) => {
     if (context.runner.state.draining) {
-      throw new ProblemError(503, "draining", "the server is shutting down");
+      throw new ProblemError(503, "draining", "the server is shutting down", {
+        headers: { "Retry-After": "1" },
+      });
     }
     return c.json({ status: "ready", model: servedModel(context).id }, 200, headers);
   });
