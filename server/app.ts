@@ -55,8 +55,12 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
     await next();
   });
   app.use(limitSize);
+  app.use(async (c, next) => {
+    if (c.req.method === "OPTIONS" && allowedMethods(app, c).length === 0) throw unknownRoute(app, c);
+    await next();
+  });
   if (settings.cors !== undefined) app.use(allowOrigin(settings.cors));
-  app.options("*", (c) => c.body(null, 204, { Allow: allowedMethods(app, c).join(", ") || "OPTIONS" }));
+  app.options("*", (c) => c.body(null, 204, { Allow: allowedMethods(app, c).join(", ") }));
 
   // What needs no token: a load balancer has none, the page asks for it, and a browser cannot send one with a link.
   healthRoutes(app, context);
@@ -94,7 +98,10 @@ function unknownRoute(app: App, c: Context<AppEnv>): ProblemError {
 
 /** Methods that the request's path answers to. */
 function allowedMethods(app: App, c: Context<AppEnv>): string[] {
+  // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7).
+  const any = c.req.method === "OPTIONS" && c.req.path === "/*";
   const methods = ["GET", "POST"].filter((method) =>
+    any ||
     app.router.match(method, c.req.path)[0].some(([[, { method }]]) => method !== "ALL")
   );
   if (methods.length === 0) return [];

@@ -22,7 +22,7 @@ export interface BodyLimits {
 }
 
 /**
- * Reads the body, and refuses one that is too long or too slow. What comes after finds all of it there: no route can
+ * Reads the body, and refuses one that is compressed, too long or too slow. What comes after finds all of it there: no route can
  * be held up by a client.
  */
 export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}): MiddlewareHandler<AppEnv> {
@@ -31,6 +31,7 @@ export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}
     // A length that is a lie is found out when the body is read.
     if (Number(request.headers.get("Content-Length") ?? 0) > MAX_BODY) throw tooLarge();
     if (request.body) {
+      refuseEncoded(request.headers.get("Content-Encoding"));
       const late = Promise.withResolvers<never>();
       const callOff = clock.after(1000 * seconds, () => {
         const detail = `the body did not come within ${seconds} seconds`;
@@ -41,6 +42,15 @@ export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}
       c.req.raw = new Request(request, { body });
     }
     await next();
+  });
+}
+
+/** A compressed body may inflate without bound, and no client needs to send one. */
+function refuseEncoded(encoding: string | null): void {
+  if (encoding === null || /^(identity)?$/i.test(encoding.trim())) return;
+  throw new ProblemError(415, "encoded_body", "the body must come as it is, without Content-Encoding", {
+    errors: [{ field: "Content-Encoding", value: encoding, allowed: "identity" }],
+    headers: { "Accept-Encoding": "identity" },
   });
 }
 
@@ -62,7 +72,16 @@ async function readAll(
   } catch (error) {
     reader.cancel().catch(() => {}); // whoever still sends is not listened to
     if (error instanceof ProblemError) throw error;
-    throw new ProblemError(499, "client_gone", "the client went before its body had come", { cause: error });
+    if (error instanceof Deno.errors.BadResource) {
+      throw new ProblemError(499, "client_gone", "the client went before its body had come", {
+        cause: error,
+      });
+    }
+    // Where the next request would begin is not known.
+    throw new ProblemError(400, "bad_body", "the body's chunks are not as HTTP wants them", {
+      headers: { Connection: "close" },
+      cause: error,
+    });
   }
 }
 

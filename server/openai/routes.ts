@@ -94,7 +94,7 @@ function imagesRoute(routes: App, context: ServerContext): void {
         401: "A token is needed",
         404: "Another model is asked for",
         413: "The body is too large",
-        415: "The body is not application/json",
+        415: "The body is not application/json, or is compressed",
         500: "The server's fault",
         503: "Busy, shutting down, or without its GPU for a moment; Retry-After says when to try again",
         504: "Not finished in time",

@@ -111,6 +111,17 @@ Deno.test("OPTIONS tells the methods, HEAD what GET would answer, without drawin
   const options = await ask("/generate", { method: "OPTIONS" });
   assert.deepEqual([options.status, options.headers.get("Allow")], [204, "GET, HEAD, OPTIONS"]);
   assert.equal((await ask("/admin/reload", { method: "OPTIONS" })).headers.get("Allow"), "OPTIONS, POST");
+  const server = await ask("/*", { method: "OPTIONS" }); // as Deno.serve tells `OPTIONS *`
+  assert.deepEqual([server.status, server.headers.get("Allow")], [204, "GET, HEAD, OPTIONS, POST"]);
+  assert.equal((await ask("/*")).status, 404);
+  const preflight = { "Origin": "https://app.example", "Access-Control-Request-Method": "GET" };
+  for (const cors of [undefined, "https://app.example"]) {
+    const { ask } = harness({ settings: { cors } });
+    for (const path of ["/nothing", "/generate/nothing", "/v1", "/v1/nothing"]) {
+      assert.equal((await ask(path, { method: "OPTIONS" })).status, 404, path);
+      assert.equal((await ask(path, { method: "OPTIONS", headers: preflight })).status, 404, path);
+    }
+  }
 
   for (
     const [path, type] of [["/generate?format=webp", "image/webp"], ["/generate/stream", "text/event-stream"]]

@@ -129,6 +129,27 @@ Deno.test("a body that is too long is refused, with and without its length", asy
   assert.equal((await post(server, longest)).status, 400);
 });
 
+Deno.test("a compressed body is refused, whatever it is said to be", async () => {
+  const server = harness();
+  const body = '{"prompt":"cat"}';
+  const zipped = await new Response(new Blob([body]).stream().pipeThrough(new CompressionStream("gzip")))
+    .bytes();
+  for (const encoding of ["gzip", "GZIP", "br", "deflate, gzip", "identity, gzip", "zstd", "nonsense"]) {
+    for (const content of [zipped, body]) {
+      const refused = await post(server, content, { "Content-Encoding": encoding });
+      assert.deepEqual([refused.status, refused.headers.get("Accept-Encoding")], [415, "identity"], encoding);
+      const { error } = await refused.json();
+      assert.deepEqual([error.param, error.code], ["Content-Encoding", "encoded_body"]);
+    }
+  }
+  assert.equal((await post(server, zipped, { "Content-Encoding": "gzip" }, "/admin/reload")).status, 415);
+  for (const encoding of ["identity", "Identity", ""]) {
+    assert.equal((await post(server, body, { "Content-Encoding": encoding })).status, 200, encoding);
+  }
+  // Without a body there is nothing that could be compressed.
+  assert.equal((await server.ask("/classes", { headers: { "Content-Encoding": "gzip" } })).status, 200);
+});
+
 Deno.test("a body that does not come is not waited for", async () => {
   const clock = new FakeClock();
   const server = harness({ body: { clock } });
@@ -213,6 +234,34 @@ Deno.test("over a socket: the Host header chooses no route, and makes nothing fa
     ];
     for (const host of good) assert.match(await ask(host), /^HTTP\/1\.1 401 /, host);
     assert.ok(log.every(({ level }) => level === "info"), JSON.stringify(log));
+  });
+});
+
+Deno.test("over a socket: chunks that are none are answered 400, and no request is read after them", async () => {
+  const clock = new FakeClock();
+  await overSocket({ body: { clock } }, async ({ log }, port) => {
+    const head = `POST ${IMAGES} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n` +
+      "Transfer-Encoding: chunked\r\n\r\n3\r\n{}{\r\n";
+    for (
+      const chunk of [
+        "zz\r\nabc",
+        "-1\r\n",
+        "ffffffffffffffffff\r\n",
+        "3\r\nabcdef\r\n",
+        "0\r\nno trailer\r\n\r\n",
+      ]
+    ) {
+      using connection = await Deno.connect({ port });
+      await connection.write(new TextEncoder().encode(head));
+      await until(() => clock.pending === 1); // where they come before, Deno.serve closes without an answer
+      await connection.write(
+        new TextEncoder().encode(`${chunk}GET /classes HTTP/1.1\r\nHost: localhost\r\n\r\n`),
+      );
+      const answer = await new Response(connection.readable).text();
+      assert.match(answer, /^HTTP\/1\.1 400 [^]*\r\nconnection: close\r\n[^]*"code":"bad_body"/i, chunk);
+      assert.equal(answer.match(/HTTP\/1\.1 /g)!.length, 1, answer);
+    }
+    assert.ok(log.every(({ level, code }) => level === "info" && code === "bad_body"));
   });
 });
 
