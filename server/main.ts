@@ -33,7 +33,9 @@ interface RunningServer {
 }
 
 async function serve(settings: ServerSettings, log: Log): Promise<RunningServer> {
-  const token = settings.tokenFile === undefined ? undefined : await readToken(settings.tokenFile);
+  const token = settings.tokenFile === undefined
+    ? undefined
+    : await readToken(settings.tokenFile, (message) => log.warn(message));
   const { server, use } = listen(settings, log);
   const url = serverUrl(server.addr);
   log.info("loading", { url, path: settings.model });

@@ -319,7 +319,7 @@ Deno.test("what keeps it from starting is said in a line, with what to do, and t
   const { port } = taken.addr as Deno.NetAddr;
   await onDisk(async (directory) => {
     const token = join(directory, "token");
-    await Deno.writeTextFile(token, "no token\n");
+    await Deno.writeTextFile(token, "no token\n", { mode: 0o600 });
     const cases: [Parameters<typeof launch>[0], number, RegExp][] = [
       [{ port }, 1, new RegExp(`^error: 127\\.0\\.0\\.1:${port} is in use: .*--port.*\n$`)],
       [{ host: "192.0.2.1" }, 1, /^error: cannot listen on 192\.0\.2\.1:\d+: .*\n$/],
