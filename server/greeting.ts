@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { printable, shellQuote } from "../lib/shell.ts";
 import type { ServedModel } from "./engine/engine.ts";
 import type { ServerSettings } from "./settings.ts";
 
@@ -27,19 +28,14 @@ export function greeting(
     classes.length === 0 ? "no classes" : `${classes.length} classes`,
   ];
   const name = classes.includes("cat") ? "cat" : classes[0];
-  const query = name === undefined ? "" : `?class=${encodeURIComponent(name)}`;
+  const query = name === undefined ? "" : `?class=${encodeURIComponent(name.toWellFormed())}`;
   const header = tokenFile === undefined
     ? ""
-    : ` -H "Authorization: Bearer $(head -n 1 ${quoted(tokenFile)})"`;
+    : ` -H "Authorization: Bearer $(head -n 1 ${shellQuote(tokenFile)})"`;
   return [
     `address  ${url}`,
     `model    ${id} (${about.join(", ")})`,
     `adapter  ${adapter}${precision === "float16" ? ", in float16" : ""}`,
-    `try      curl${header} -o image.png ${quoted(`${url}/generate${query}`)}`,
-  ];
-}
-
-/** One word for a shell. */
-function quoted(text: string): string {
-  return `'${text.replaceAll("'", "'\\''")}'`;
+    `try      curl${header} -o image.png ${shellQuote(`${url}/generate${query}`)}`,
+  ].map((line) => printable(line).replaceAll("\n", "\\n"));
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { printable } from "../lib/shell.ts";
 
 /** How much a line matters. */
 export type LogLevel = "info" | "warn" | "error";
@@ -18,9 +19,9 @@ export interface Log {
   error(message: string, fields?: LogFields, cause?: unknown): void;
 }
 
-/** A line of the log, without its end. */
+/** A line of the log, without its end; a terminal that shows it obeys nothing in it. */
 export function logLine(time: Date, level: LogLevel, message: string, fields: LogFields = {}): string {
-  return JSON.stringify({ time: time.toISOString(), level, message, ...fields });
+  return printable(JSON.stringify({ time: time.toISOString(), level, message, ...fields }));
 }
 
 /** Writes each line as JSON: `time` (UTC), `level`, `message`, then its fields. */

@@ -5,6 +5,7 @@
  * @module
  */
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
+import { printable } from "../lib/shell.ts";
 import { createApp } from "./app.ts";
 import { parseSettings } from "./arguments.ts";
 import { GpuEngine } from "./engine/gpu_engine.ts";
@@ -133,6 +134,6 @@ try {
   await main(Deno.args);
 } catch (error) {
   if (!(error instanceof DenoiseError)) throw error;
-  console.error(`error: ${error.message}`);
+  console.error(printable(`error: ${error.message}`));
   Deno.exit(error instanceof ConfigError ? 2 : 1);
 }

@@ -27,12 +27,49 @@ Deno.test("the command asks for a class that there is, and brings the token from
   const command = (changes: Partial<ServedModel>, tokenFile?: string) =>
     greeting("http://x:1", { ...model, ...changes }, { tokenFile })[3];
   assert.match(command({ classes: ["red fox", "owl"] }), /generate\?class=red%20fox'$/);
-  assert.match(command({ classes: [] }), /generate'$/);
+  assert.match(command({ classes: [] }), /generate$/);
   assert.match(greeting("", { ...model, classes: [] }, {})[1], /no classes\)$/);
   assert.match(
     command({}, "/run/it's"),
     /^try +curl -H "Authorization: Bearer \$\(head -n 1 '\/run\/it'\\''s'\)" -o image\.png /,
   );
+});
+
+Deno.test("whatever a class, a directory or a token file is called, the command is one that can be pasted", async () => {
+  const names = [
+    '$(touch pwned)"',
+    "`x`",
+    "a'b",
+    "\x1b[31mred\x07",
+    "\x9b2J",
+    "\ud800",
+    "ä\u202eö",
+    "-o x; y\n",
+  ];
+  for (const name of names) {
+    const classes = [name];
+    const lines = greeting("http://127.0.0.1:8000", {
+      ...model,
+      classes,
+      id: name,
+      path: name,
+      adapter: name,
+    }, {
+      tokenFile: `/run/${name}`,
+    });
+    // deno-lint-ignore no-control-regex
+    const obeyed = /[\u0000-\u001f\u007f-\u009f\u202e]|\p{Surrogate}/u;
+    assert.doesNotMatch(lines.join(""), obeyed, JSON.stringify(name));
+    if (Deno.build.os === "windows") continue;
+    // What the shell makes of it: `head` is given the file, `curl` the address.
+    const script = `head() { printf '%s' "$3" >&2; }; curl() { shift 4; printf '%s\\n' "$@"; }\n${
+      lines[3].slice(9)
+    }`;
+    const { stdout, stderr } = await new Deno.Command("bash", { args: ["-c", script] }).output();
+    const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+    const url = `http://127.0.0.1:8000/generate?class=${encodeURIComponent(name.toWellFormed())}`;
+    assert.deepEqual([text(stdout), text(stderr)], [`${url}\n`, `/run/${name.toWellFormed()}`]);
+  }
 });
 
 Deno.test("an address that stands for all is shown as one that can be called", () => {

@@ -17,6 +17,16 @@ Deno.test("a line is JSON with time, level, message and fields; an error's has i
   assert.match(error, /^Error: outer\n[^]*log_test[^]*caused by Error: inner\n[^]*caused by a word$/);
 });
 
+Deno.test("a line has no character that a terminal obeys, and is the same JSON", () => {
+  const lines: string[] = [];
+  const log = new JsonLog((line) => lines.push(line));
+  const model = "\x1b]0;title\x07 \x7f \x9b31m \u2028 \u202e \ud800 ä";
+  log.info("ready", { model });
+  // deno-lint-ignore no-control-regex
+  assert.doesNotMatch(lines[0], /[\u0000-\u001f\u007f-\u009f\u2028\u202e]|\p{Surrogate}/u);
+  assert.equal(JSON.parse(lines[0]).model, model);
+});
+
 /** Takes some bytes at a time, and none while it is stalled. */
 class Sink {
   text = "";

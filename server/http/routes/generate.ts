@@ -133,13 +133,13 @@ function facts(
   format: OutputFormat,
 ): Record<string, string> {
   const count = draw.labels.length;
-  const name = className(draw, model, 0).replace(/[^A-Za-z0-9]+/g, "_");
+  const name = className(draw, model, 0).replace(/[^A-Za-z0-9]+/g, "_").slice(0, 64);
   const file = `${name}-${draw.seed}${count > 1 ? `-x${count}` : ""}.${format}`;
   const milliseconds = (seconds: number) => (1000 * seconds).toFixed(1);
   const timing = { queue: waited, draw: seconds - waited, encode: encoded };
   return {
     "X-Seed": String(draw.seed),
-    "X-Model": encodeURI(model.id), // a directory's name may be anything, a header's value may not
+    "X-Model": encodeURI(model.id.toWellFormed()), // a directory's name may be anything, a header's value may not
     "X-Steps": String(draw.steps),
     "X-Time": (seconds + encoded).toFixed(3),
     "Server-Timing": Object.entries(timing).map(([name, value]) => `${name};dur=${milliseconds(value)}`).join(
