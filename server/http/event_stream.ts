@@ -42,12 +42,12 @@ export function eventStream<T>(
   let over = false;
   const send = (controller: ReadableStreamDefaultController<Uint8Array>, text: string) => {
     if (over) return; // cancelled while the event was made
-    controller.enqueue(encoder.encode(text));
     giveUp = clock.after(1000 * PATIENCE_SECONDS, () => {
       over = true;
       controller.close();
       onCancel();
     });
+    controller.enqueue(encoder.encode(text)); // may call `cancel` at once
   };
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
     giveUp();
@@ -71,6 +71,7 @@ export function eventStream<T>(
     } catch (error) {
       if (over) return;
       controller.enqueue(encoder.encode(onError(error)));
+      if (over) return;
       controller.close();
       onCancel();
     }
