@@ -31,7 +31,8 @@ export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}
     // A length that is a lie is found out when the body is read.
     if (Number(request.headers.get("Content-Length") ?? 0) > MAX_BODY) throw tooLarge();
     if (request.body) {
-      refuseEncoded(request.headers.get("Content-Encoding"));
+      refuseEncoded(request.headers, "Content-Encoding", "identity");
+      refuseEncoded(request.headers, "Transfer-Encoding", "chunked");
       const late = Promise.withResolvers<never>();
       const callOff = clock.after(1000 * seconds, () => {
         const detail = `the body did not come within ${seconds} seconds`;
@@ -46,10 +47,11 @@ export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}
 }
 
 /** A compressed body may inflate without bound, and no client needs to send one. */
-function refuseEncoded(encoding: string | null): void {
-  if (encoding === null || /^(identity)?$/i.test(encoding.trim())) return;
-  throw new ProblemError(415, "encoded_body", "the body must come as it is, without Content-Encoding", {
-    errors: [{ field: "Content-Encoding", value: encoding, allowed: "identity" }],
+function refuseEncoded(headers: Headers, field: string, allowed: string): void {
+  const encoding = headers.get(field)?.trim().toLowerCase();
+  if (!encoding || encoding === allowed) return;
+  throw new ProblemError(415, "encoded_body", `the body must come as it is, not by ${field}`, {
+    errors: [{ field, value: encoding, allowed }],
     headers: { "Accept-Encoding": "identity" },
   });
 }
