@@ -74,18 +74,30 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       value: number(...guidance),
       defaultText: "2, or 1 without a class",
     })
-    .flag("--token-file <FILE>", "ask requests for the bearer token in the first line of this file", {
-      value: text(),
-      defaultText: "no token is asked for",
-    })
-    .flag("--cors <ORIGIN>", "let pages of this origin call the server, * for any", {
-      value: origin(),
-      defaultText: "only the server's own page",
-    })
-    .flag("--public-url <URL>", "where clients reach the server, for the links that /v1 answers with", {
-      value: publicUrl(),
-      defaultText: "the address that the request went to",
-    })
+    .flag(
+      "--token-file <FILE>",
+      "ask requests for the bearer token in the first line of this file, which nobody else may write",
+      {
+        value: text(),
+        defaultText: "no token is asked for",
+      },
+    )
+    .flag(
+      "--cors <ORIGIN>",
+      "let pages of this origin call the server, * for any; those of other sites stay refused",
+      {
+        value: origin(),
+        defaultText: "only the server's own page",
+      },
+    )
+    .flag(
+      "--public-url <URL>",
+      "where clients reach the server: links of /v1 begin so, and its name is taken in Host",
+      {
+        value: publicUrl(),
+        defaultText: "the address that the request went to",
+      },
+    )
     .flag(
       "--trusted-proxy <ADDRESSES>",
       "proxies whose X-Forwarded-For tells clients apart, commas between",

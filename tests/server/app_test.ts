@@ -117,6 +117,10 @@ Deno.test("OPTIONS tells the methods, HEAD what GET would answer, without drawin
   const preflight = { "Origin": "https://app.example", "Access-Control-Request-Method": "GET" };
   for (const cors of [undefined, "https://app.example"]) {
     const { ask } = harness({ settings: { cors } });
+    for (const headers of [{}, preflight]) {
+      const options = await ask("/generate", { method: "OPTIONS", headers });
+      assert.deepEqual([options.status, options.headers.get("Allow")], [204, "GET, HEAD, OPTIONS"]);
+    }
     for (const path of ["/nothing", "/generate/nothing", "/v1", "/v1/nothing"]) {
       assert.equal((await ask(path, { method: "OPTIONS" })).status, 404, path);
       assert.equal((await ask(path, { method: "OPTIONS", headers: preflight })).status, 404, path);

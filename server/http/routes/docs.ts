@@ -109,7 +109,8 @@ function describe(app: App, token: string | undefined, model: ServedModel | unde
       version,
       description:
         "Draws images with a denoising diffusion model. Errors are problems (RFC 9457) that name the " +
-        "field and what is allowed; below /v1 they have the shape of OpenAI's.",
+        "field and what is allowed; below /v1 they have the shape of OpenAI's. Any answer may be 421 (a Host that is " +
+        "none of the server's), 403 (a page of another site asks), 414 or 431 (too long); bodies come uncompressed.",
     },
     ...(token === undefined ? {} : { security: [{ token: [] }] }),
   }) as unknown as ApiDocument;
