@@ -22,6 +22,7 @@ import { DEFAULT_STEPS, planDraw, resolveClass } from "../lib/sampling/request.t
 import { shownSteps } from "../lib/sampling/moments.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
+import { shellQuote } from "../lib/shell.ts";
 import { TUNE_HELP, type TuneMode, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import {
   type FlagNames,
@@ -122,7 +123,7 @@ function readFlags(args: string[]): Flags {
     )
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .switch("--quiet", "print nothing but errors")
-    .read<Flags>(args, (word) => `--class ${word}`);
+    .read<Flags>(args, (word) => `--class ${shellQuote(word)}`);
 }
 
 /**

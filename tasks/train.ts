@@ -18,6 +18,7 @@ import {
 import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
 import { checkResumedSettings, checkRunDirectory } from "../lib/train/run_directory.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
+import { shellQuote } from "../lib/shell.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { showErrorAndExit } from "./terminal/cli.ts";
 import { openTaskGpu } from "./terminal/gpu.ts";
@@ -90,8 +91,8 @@ async function main(args: string[]): Promise<number> {
       for (const { path, what } of pictures) report.line(`${what}: ${path}`);
       report.line(`model (a diffusers pipeline directory): ${out}`);
       const [first] = training.classes;
-      const flag = first === undefined ? "" : ` --class ${/\s/.test(first) ? `"${first}"` : first}`;
-      report.line(`draw from it: deno task sample --model ${out}${flag}`);
+      const flag = first === undefined ? "" : ` --class ${shellQuote(first)}`;
+      report.line(`draw from it: deno task sample --model ${shellQuote(out)}${flag}`);
     }
     training.finish(interruption.exitCode === 0);
     return interruption.exitCode;

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import type { EndEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
+import { shellQuote } from "../lib/shell.ts";
 import { drawOrWarn, writePicture } from "./terminal/pictures.ts";
 import { inFlags } from "./terminal/cli.ts";
 import { counted, formatDuration, type Reporter, roughly } from "./terminal/progress.ts";
@@ -97,7 +98,7 @@ export class TrainingReport {
    */
   finish(drawn: boolean): void {
     if (!this.#end) return;
-    const left = drawn ? "" : `; the pictures are left to: deno task train --resume ${this.#out}`;
+    const left = drawn ? "" : `; the pictures are left to: ${this.#resumeCommand}`;
     this.#report.line(this.#describeEnd(this.#end) + left);
   }
 
@@ -147,7 +148,11 @@ export class TrainingReport {
 
   #describeInterruption({ step }: EndEvent): string {
     if (step === 0) return "stopped before the first step was done; there is nothing to resume";
-    return `stopped after step ${step}; go on with: deno task train --resume ${this.#out}`;
+    return `stopped after step ${step}; go on with: ${this.#resumeCommand}`;
+  }
+
+  get #resumeCommand(): string {
+    return `deno task train --resume ${shellQuote(this.#out)}`;
   }
 
   #describeEnd({ step, seconds }: EndEvent): string {

@@ -7,6 +7,7 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { ConfigError, DenoiseError } from "../../lib/errors.ts";
+import { printable } from "../../lib/shell.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
 
 /** How a flag's value is read, and what is allowed, in words. */
@@ -109,7 +110,8 @@ export class TaskCommand extends Command {
         "-h, --help",
         "show this help",
       )
-      .configureHelp({ helpWidth: 110 });
+      .configureHelp({ helpWidth: 110 })
+      .configureOutput({ writeErr: (text) => console.error(printable(text.replace(/\n$/, ""))) });
   }
 
   /** Puts the flags that are added from here on under a heading of their own in the help. */
@@ -215,6 +217,6 @@ export function describeError(
  */
 export function showErrorAndExit(error: unknown, flags: FlagNames = {}): never {
   const { exitCode, message } = describeError(error, flags);
-  if (message !== undefined) console.error(message);
+  if (message !== undefined) console.error(printable(message));
   Deno.exit(exitCode);
 }

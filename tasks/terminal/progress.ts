@@ -7,6 +7,7 @@
 // @ts-types="@types/cli-progress"
 import { SingleBar } from "cli-progress";
 import process from "node:process";
+import { printable } from "../../lib/shell.ts";
 
 /** `bar`: a progress bar; `lines`: text without control characters; `json`: one object a line; `quiet`: nothing. */
 export type ReporterMode = "bar" | "lines" | "json" | "quiet";
@@ -30,7 +31,7 @@ export interface Reporter {
    * @param secondsLeft how long the rest will take, where the caller knows; else foretold from the last half minute
    */
   update(done: number, fields?: Fields, secondsLeft?: number): void;
-  /** Prints a line that stays. */
+  /** Prints a line that stays; control characters in it are shown, not obeyed. */
   line(text: string): void;
   /** Prints an object as one line of JSON; in `json` mode only, where nothing else is printed. */
   event(object: unknown): void;
@@ -74,7 +75,7 @@ export function createReporter(options: ReporterOptions): Reporter {
     case "lines":
       return new LineReporter(stream, interval, now);
     case "json":
-      return { ...SILENT, event: (object) => stream.write(JSON.stringify(object) + "\n") };
+      return { ...SILENT, event: (object) => stream.write(printable(JSON.stringify(object)) + "\n") };
     case "quiet":
       return SILENT;
   }
@@ -105,7 +106,7 @@ class BarReporter implements Reporter {
 
   line(text: string): void {
     this.hide();
-    this.stream.write(text + "\n");
+    this.stream.write(printable(text) + "\n");
     if (this.work) this.show();
   }
 
@@ -123,7 +124,7 @@ class BarReporter implements Reporter {
       clearOnComplete: true,
       linewrap: true, // the library cuts lines at the terminal's width, and leaves the terminal's settings alone
       forceRedraw: true, // the remaining time passes also while nothing is done
-      format: (_options, { progress }) => `${drawBar(progress)} ${work.describe(this.fields)}`,
+      format: (_options, { progress }) => `${drawBar(progress)} ${printable(work.describe(this.fields))}`,
     });
     this.bar.start(work.total, work.done);
   }
@@ -158,7 +159,7 @@ class LineReporter implements Reporter {
   }
 
   line(text: string): void {
-    this.stream.write(text + "\n");
+    this.stream.write(printable(text) + "\n");
   }
 
   event(): void {}

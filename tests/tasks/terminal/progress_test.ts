@@ -119,3 +119,18 @@ Deno.test("numbers and durations read well", () => {
     "25:01:01",
   ]);
 });
+
+Deno.test("control characters in what is shown are never obeyed, in any mode", () => {
+  for (const mode of ["lines", "json", "bar"] as const) {
+    const { reporter, stream } = setup(mode);
+    reporter.line("class \u001b[31mred\u009b0m");
+    reporter.event({ class: "\u001b[31mred\u009b0m" });
+    reporter.start(2, "drawing \u001b]0;title\u0007");
+    reporter.update(2, { class: "\u001b[31mred" });
+    // deno-lint-ignore no-control-regex
+    assert.doesNotMatch(stream.text, /\u001b\[31m|\u001b\]0|\u0007|\u009b/, mode);
+    if (mode === "json") assert.deepEqual(JSON.parse(stream.text), { class: "\u001b[31mred\u009b0m" });
+    else assert.match(stream.text, /class \\u001b\[31mred\\u009b0m\n/);
+    reporter.stop();
+  }
+});
