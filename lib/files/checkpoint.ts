@@ -35,15 +35,10 @@ import {
   UNET_CONFIG,
   UNET_WEIGHTS,
 } from "./checkpoint_files.ts";
-import {
-  type DurableOptions,
-  removeDirectoryDurable,
-  removeLeftovers,
-  writeDirectoryDurable,
-  writeDurable,
-} from "./durable.ts";
+import { type DurableOptions, removeDirectoryDurable, writeDirectoryDurable } from "./durable.ts";
 import { jsonDigests } from "./json_digests.ts";
 import { type LoadPipelineOptions, toWeights } from "./pipeline.ts";
+import { publish, removeModelLeftovers } from "./publish.ts";
 import { decodeWeights, encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
 export { type CheckpointPath, listCheckpoints } from "./checkpoint_files.ts";
@@ -128,7 +123,7 @@ export async function saveCheckpoint(
   files.set(TRAINER, encodeJson(checkpoint.trainer, TRAINER));
   files.set(MANIFEST, manifestOf(step, files));
 
-  for (const part of ["", "scheduler", "unet"]) await removeLeftovers(join(runDir, part));
+  await removeModelLeftovers(runDir);
   const path = checkpointPath(runDir, step);
   await writeDirectoryDurable(path, files, options);
   await publish(runDir, files, options);
@@ -179,26 +174,6 @@ async function loadCheckpoint({ step, path }: { step: number; path: string }): P
     schedulerConfig: json(SCHEDULER_CONFIG),
     modelIndex: json(MODEL_INDEX),
   };
-}
-
-/** Writes a copy, not a hard link of the checkpoint's file, so that damage to one leaves the other. */
-async function publish(runDir: string, files: Files, options: DurableOptions): Promise<void> {
-  for (const name of PIPELINE_FILES) {
-    const path = join(runDir, name);
-    const bytes = files.get(name)!;
-    // The configurations hardly ever change, and a flush to the disk can take tens of milliseconds.
-    const changes = name === UNET_WEIGHTS || !await holds(path, bytes);
-    if (changes) await writeDurable(path, bytes, options);
-  }
-}
-
-async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
-  try {
-    const present = await Deno.readFile(path);
-    return present.length === bytes.length && present.every((byte, i) => byte === bytes[i]);
-  } catch {
-    return false; // Missing or not readable: writing it anew tells.
-  }
 }
 
 /** Removes all but `keep` checkpoints, that of `step` being the first to stay and later steps the first to go. */

@@ -111,20 +111,11 @@ export function manifestOf(step: number, files: Files): Uint8Array<ArrayBuffer> 
  * @throws {CheckpointError} naming the file and what is wrong with it, and the tensor where it can be told
  */
 export async function readVerified(directory: string, names: readonly string[]): Promise<Files> {
-  const manifestPath = join(directory, MANIFEST);
-  const manifest = parseJson(await readModelFile(manifestPath), manifestPath);
-  if (manifest.format !== MANIFEST_FORMAT || manifest.step !== stepOf(basename(directory))) {
-    throw new CheckpointError(
-      `${manifestPath}: expected format ${MANIFEST_FORMAT} and the step of ${basename(directory)}, ` +
-        `got format ${manifest.format} and step ${manifest.step}`,
-    );
-  }
-  const listed = new Map(Object.entries(manifest.files ?? {}));
+  const entryOf = await readManifest(directory);
   const files: Files = new Map();
   for (const name of names) {
     const path = join(directory, name);
-    const entry = listed.get(name);
-    if (!entry) throw new CheckpointError(`${manifestPath}: ${name} is not listed`);
+    const entry = entryOf(name);
     const bytes = await readModelFile(path);
     if (bytes.length !== entry.bytes || sha256(bytes) !== entry.sha256) {
       if (name.endsWith(".safetensors")) decodeWeights(bytes, path); // to name the tensor, if one is damaged
@@ -135,6 +126,33 @@ export async function readVerified(directory: string, names: readonly string[]):
     files.set(name, bytes);
   }
   return files;
+}
+
+/**
+ * SHA-256, in hex, that a checkpoint's manifest has for one of its files; the file itself is not looked at.
+ *
+ * @throws {CheckpointError} if the manifest cannot be read or does not list it
+ */
+export async function listedDigest(directory: string, name: string): Promise<string> {
+  return (await readManifest(directory))(name).sha256;
+}
+
+/** Length and SHA-256 that a checkpoint's manifest has for each file. */
+async function readManifest(directory: string): Promise<(name: string) => { bytes: number; sha256: string }> {
+  const path = join(directory, MANIFEST);
+  const manifest = parseJson(await readModelFile(path), path);
+  if (manifest.format !== MANIFEST_FORMAT || manifest.step !== stepOf(basename(directory))) {
+    throw new CheckpointError(
+      `${path}: expected format ${MANIFEST_FORMAT} and the step of ${basename(directory)}, ` +
+        `got format ${manifest.format} and step ${manifest.step}`,
+    );
+  }
+  const listed = new Map(Object.entries(manifest.files ?? {}));
+  return (name) => {
+    const entry = listed.get(name);
+    if (!entry) throw new CheckpointError(`${path}: ${name} is not listed`);
+    return entry;
+  };
 }
 
 /**
@@ -192,6 +210,7 @@ function stepOf(name: string): number | undefined {
   return digits === undefined ? undefined : Number(digits);
 }
 
-function sha256(bytes: Uint8Array): string {
+/** SHA-256 in hex. */
+export function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }

@@ -21,6 +21,7 @@ import {
   UNET_CONFIG,
   UNET_WEIGHTS,
 } from "./checkpoint_files.ts";
+import { unpublished } from "./publish.ts";
 import { decodeWeights, type WeightTensor } from "./weights.ts";
 
 /** What sampling needs of a model's directory. */
@@ -51,8 +52,9 @@ export interface LoadPipelineOptions {
 
 /**
  * Reads a model from a run directory, a diffusers pipeline directory (`unet/`, `scheduler/`), or a directory with
- * `config.json` and `diffusion_pytorch_model.safetensors`, which may also be in parts or a variant such as fp16. Where a run's model is damaged, its newest checkpoint that
- * is whole takes its place, with a warning.
+ * `config.json` and `diffusion_pytorch_model.safetensors`, which may also be in parts or a variant such as fp16. Where a
+ * run's model is damaged, or older than its newest checkpoint because a save was cut short, the newest checkpoint that is
+ * whole takes its place, with a warning.
  *
  * @throws {CheckpointError} naming the file and, where there is one, the tensor
  */
@@ -61,7 +63,14 @@ export async function loadPipeline(
   { onWarning = console.warn }: LoadPipelineOptions = {},
 ): Promise<Pipeline> {
   try {
-    return await loadDirectory(directory, onWarning);
+    const published = await loadDirectory(directory, onWarning);
+    const newer = await unpublished(directory);
+    if (!newer) return published;
+    onWarning(
+      `${directory}: its model is older than its newest checkpoint, since a save was cut short or is under way; ` +
+        `using ${newer.path} instead`,
+    );
+    return await loadFromCheckpoint(newer);
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
     const checkpoints = await listCheckpoints(directory);

@@ -7,6 +7,7 @@ import { type Gpu, openGpu } from "../gpu/device.ts";
 import { checkPrecision, type Precision } from "../model/precision.ts";
 import { loadLatestCheckpoint } from "../files/checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "../files/directory_lock.ts";
+import { publishNewest } from "../files/publish.ts";
 import type { TrainEvent } from "./events.ts";
 import { checkOptions, type TrainOptions } from "./options.ts";
 import { checkOverflow } from "./device/overflow.ts";
@@ -78,6 +79,9 @@ async function* prepareRun(
   const checkpoint = planned
     ? undefined
     : await loadLatestCheckpoint(options.out!, { onWarning, check: checkState });
+  if (checkpoint && await publishNewest(options.out!)) {
+    warnings.push(`the model in ${options.out} was older than its newest checkpoint, and is that one's now`);
+  }
   const plan = planned ?? planRun(options, software, checkpoint);
   if (!planned) await checkTrainingPrecision(gpu, plan.settings.precision);
   const tuning = await openRunTuning(gpu, options, onWarning);

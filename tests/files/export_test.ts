@@ -106,3 +106,25 @@ Deno.test("an export overwrites nothing", async () => {
     );
   });
 });
+
+Deno.test("of a run whose last save was cut short, the newest checkpoint's model is exported, and it says so", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const [run, out] = [join(directory, "run"), join(directory, "model")];
+    await saveCheckpoint(run, exampleCheckpoint(1));
+    const weights = join(run, "unet/diffusion_pytorch_model.safetensors");
+    const older = await Deno.readFile(weights);
+    await saveCheckpoint(run, exampleCheckpoint(2));
+    await Deno.writeFile(weights, older);
+    const warnings: string[] = [];
+    await exportModel(run, out, {
+      precision: "float32",
+      onWarning: (message) => void warnings.push(message),
+    });
+    assertModelOf(await loadPipeline(out), exampleCheckpoint(2));
+    assert.equal(warnings.length, 1);
+    assert.match(
+      warnings[0],
+      /run: its model is older than its newest checkpoint.*using .*step-00000002 instead$/,
+    );
+  });
+});

@@ -179,6 +179,25 @@ Deno.test("a finished run resumed with nothing left to do stays as it is and say
   });
 });
 
+Deno.test("resumed after a last save that was cut short, a run's model is what the newest checkpoint holds", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...SETTINGS, out, epochs: 2 });
+    const [newest, older] = await listCheckpoints(out);
+    const weights = "unet/diffusion_pytorch_model.safetensors";
+    await Deno.copyFile(join(older.path, weights), join(out, weights));
+    const events = await run({ out, resume: true });
+    assert.match(
+      ofType(events, "warning")[0].message,
+      /^the model in .* was older than its newest checkpoint, and is that one's now$/,
+    );
+    assert.deepEqual(
+      await Deno.readFile(join(out, weights)),
+      await Deno.readFile(join(newest.path, weights)),
+    );
+    assert.equal(ofType(await run({ out, resume: true }), "warning").length, 1); // that nothing is left to do
+  });
+});
+
 Deno.test("a damaged checkpoint is passed over with a warning, and the one before it leads to the same end", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ ...SETTINGS, out, epochs: 2 });

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { loadLatestCheckpoint, loadPipeline, saveCheckpoint } from "../../../lib/files/checkpoint.ts";
-import { exampleCheckpoint } from "./example_checkpoint.ts";
+import { assertModelOf, exampleCheckpoint } from "./example_checkpoint.ts";
 
 const [disk] = Deno.args;
 const runDir = join(disk, "run");
@@ -24,7 +24,7 @@ await new Deno.Command("mount", { args: ["-o", "remount,ro", disk] }).output();
 await save(step);
 
 const { step: latest } = await loadLatestCheckpoint(runDir);
-const { path } = await loadPipeline(runDir);
+assertModelOf(await loadPipeline(runDir, { onWarning: () => {} }), exampleCheckpoint(latest));
 const leftovers = [...Deno.readDirSync(runDir), ...Deno.readDirSync(join(runDir, "checkpoints"))]
   .map((entry) => entry.name).filter((name) => name.startsWith(".tmp"));
-console.log(JSON.stringify({ errors, attempted: step, latest, model: path, leftovers }));
+console.log(JSON.stringify({ errors, attempted: step, latest, leftovers }));
