@@ -5,7 +5,6 @@
  */
 import { join } from "node:path";
 import {
-  cifar10,
   type DataProgressListener,
   DDPM,
   type EpochRecord,
@@ -26,6 +25,7 @@ import { Interruption } from "./terminal/interruption.ts";
 import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "./terminal/pictures.ts";
 import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
+import { dataPathOf, readData } from "./run_data.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
 import { checkOutsideData } from "./outside_data.ts";
 import { discardEmptyRun, makeRunDirectory, RUNS, runToResume } from "./runs.ts";
@@ -55,15 +55,15 @@ async function main(args: string[]): Promise<number> {
       await checkRunDirectory(given, resume);
       await checkWritable(resume ? "--resume" : "--out", given, true);
     }
-    if (resume) await checkResumedSettings(given!, settings);
-    else resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });
+    let path = flags.data;
+    if (resume) {
+      const started = await checkResumedSettings(given!, settings);
+      path ??= await dataPathOf(started);
+    } else resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });
     const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !resume;
     if (gpu.adapter.software && auto) report.line(describeSmallRun(flags));
     const profile = await TaskProfile.create(gpu, flags.profile);
-    const data = await cifar10({
-      data: flags.data,
-      onProgress: showProgress(report),
-    });
+    const data = await readData(path, showProgress(report));
     report.stop();
     const out = given ?? (made = await makeRunDirectory());
     const training = new TrainingReport(report, out);

@@ -33,6 +33,8 @@ export interface ImageDataset {
    * its indices in decimal with commas; in lower-case hex: a checkpoint's way to know its data.
    */
   readonly digest: string;
+  /** Absolute path that it was read from, which a run keeps for its resume; absent for what has none. */
+  readonly source?: string;
 }
 
 /** What reading a data set is doing; `done` of `total` where it can be counted. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { basename, join } from "node:path";
+import type { ImageDataset } from "../data/dataset.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { listCheckpoints } from "../files/checkpoint.ts";
 import {
@@ -69,27 +70,35 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
   }
 }
 
+/** What a run's checkpoint says of the data that it learns from. */
+export type RunData = Pick<ImageDataset, "name" | "digest" | "source">;
+
 /**
  * Checks what a run is to go on with against what it was started with, as far as that needs no images and no weights; a
  * checkpoint that cannot be read is passed over for one that can.
  *
+ * @returns the data set that it was started with
  * @throws {ConfigError} naming a setting that differs and may not, or is out of range
  * @throws {CheckpointError} if none can be read, with each reason
  */
-export async function checkResumedSettings(out: string, given: SettingsOptions): Promise<void> {
+export async function checkResumedSettings(out: string, given: SettingsOptions): Promise<RunData> {
   const reasons: string[] = [];
   for (const { step, path } of await listCheckpoints(out)) {
     const file = join(path, TRAINER);
     try {
-      const { settings } = readTrainer({ step, path, trainer: parseJson(await readModelFile(file), file) });
+      const { settings, dataName: name, dataDigest: digest, dataSource: source } = readTrainer({
+        step,
+        path,
+        trainer: parseJson(await readModelFile(file), file),
+      });
       resumeSettings(settings, given);
-      return;
+      return { name, digest, source };
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
       reasons.push(error.message);
     }
   }
-  if (reasons.length > 0) throw noneWhole(reasons);
+  throw noneWhole(reasons);
 }
 
 /** Names in a directory in order; undefined where there is none. */

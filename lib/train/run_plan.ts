@@ -48,11 +48,11 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
     ? resumeSettings(stored.settings, given)
     : resolveSettings(given, software, { ...data, classes: data.classes.length });
   if (stored && stored.dataDigest !== data.digest) {
-    const digest = stored.dataDigest.slice(0, 12);
+    const { dataSource = stored.dataName, dataDigest } = stored;
     throw new ConfigError(
       "data",
-      data.name,
-      `the data set this run was started with (${stored.dataName}, digest ${digest})`,
+      describeData(data.source ?? data.name, data.digest),
+      `the images this run was started with, ${describeData(dataSource, dataDigest)}`,
     );
   }
   checkImages(settings, data);
@@ -131,6 +131,10 @@ export function validationState(plan: RunPlan, batch: number): StepState {
     count: Math.min(settings.batch, validationImages - position),
     logSlot: batch % LOG_SLOTS,
   };
+}
+
+function describeData(source: string, digest: string): string {
+  return `${source} (digest ${digest.slice(0, 12)})`;
 }
 
 function checkImages({ model }: TrainSettings, { height, width }: ImageDataset): void {

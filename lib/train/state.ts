@@ -9,6 +9,7 @@ import {
   initialLossScale,
   type LossScale,
 } from "../../kernels/loss_scale.ts";
+import type { ImageDataset } from "../data/dataset.ts";
 import { toDiffusersConfig } from "../diffusion/schedule_config.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
@@ -52,6 +53,8 @@ interface TrainerJson extends Progress {
   readonly grids: GridSettings;
   readonly dataDigest: string;
   readonly dataName: string;
+  /** Absent for data without a path, and in checkpoints of versions that did not keep it. */
+  readonly dataSource?: string;
   readonly computation: Computation;
 }
 
@@ -101,7 +104,7 @@ export async function captureCheckpoint(
   settings: TrainSettings,
   grids: GridSettings,
   progress: Progress,
-  data: { digest: string; name: string; classes: readonly string[] },
+  data: Pick<ImageDataset, "digest" | "name" | "source" | "classes">,
   staging: GPUBuffer,
 ): Promise<Checkpoint> {
   // One buffer after the other, so that no more than one is in memory in both layouts.
@@ -120,6 +123,7 @@ export async function captureCheckpoint(
     grids,
     dataDigest: data.digest,
     dataName: data.name,
+    dataSource: data.source,
     ...progress,
     lossScale: lossScale && decodeLossScale((await readBack(gpu, [lossScale]))[0]),
     computation: { adapter: gpu.adapter.name, kernels },
@@ -183,6 +187,7 @@ export function readTrainer(
   progress: Progress;
   dataDigest: string;
   dataName: string;
+  dataSource?: string;
   computation: Computation;
 } {
   const trainer = checkpoint.trainer as unknown as TrainerJson;
@@ -197,7 +202,7 @@ export function readTrainer(
   if (trainer.step !== checkpoint.step) {
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
-  const { settings: stored, grids, dataDigest, dataName, computation, ...rest } = trainer;
+  const { settings: stored, grids, dataDigest, dataName, dataSource, computation, ...rest } = trainer;
   const { step, lossSum, lossCount, epochSeconds, history, seconds, lossScale } = rest;
   let settings: TrainSettings;
   try {
@@ -213,6 +218,7 @@ export function readTrainer(
     grids,
     dataDigest,
     dataName,
+    dataSource,
     computation,
     progress: { step, lossSum, lossCount, epochSeconds, history, seconds, lossScale },
   };
