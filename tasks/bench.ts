@@ -23,6 +23,7 @@ import { formatReport } from "../bench/report.ts";
 import { integer, number, showErrorAndExit, TaskCommand, text } from "./terminal/cli.ts";
 import { checkWritable } from "./terminal/pictures.ts";
 import { PROFILE_FLAG, writeTrace } from "./profile.ts";
+import { standardOutput } from "./terminal/output.ts";
 import { createReporter, type Reporter } from "./terminal/progress.ts";
 import { TUNE_OPTIONS } from "./terminal/tuning.ts";
 
@@ -142,21 +143,25 @@ async function main(args: string[]): Promise<void> {
   }
   const data = JSON.stringify(report, null, 2) + "\n";
   // Shown first: what was measured for minutes must not be lost with a file that cannot be written.
-  process.stdout.write(json === true ? data : formatReport(report));
+  const output = standardOutput();
+  output.write(json === true ? data : formatReport(report));
   if (comparison) {
     const shown = formatComparison(compare!, comparison, maxLoss);
-    (json === true ? process.stderr : process.stdout).write("\n" + shown);
+    (json === true ? process.stderr : output).write("\n" + shown);
     if (!comparison.passed) Deno.exitCode = 1;
   }
   if (typeof json === "string") await writeDurable(json, new TextEncoder().encode(data));
   if (typeof profile === "string") await writeTrace(profile, traces, report.environment.adapter.name);
+  if (typeof json !== "string" && output.incomplete) Deno.exitCode = 1;
 }
 
 async function growth(file: string | true, options: GrowthOptions, reporter: Reporter): Promise<void> {
   if (file !== true) await checkWritable("--growth", file);
   const page = growthPage(await measureGrowth(options, reporter));
-  process.stdout.write(page);
+  const output = standardOutput();
+  output.write(page);
   if (file !== true) await writeDurable(file, new TextEncoder().encode(page));
+  else if (output.incomplete) Deno.exitCode = 1;
 }
 
 if (import.meta.main) {

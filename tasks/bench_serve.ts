@@ -10,6 +10,7 @@ import { defaultSettings } from "../server/settings.ts";
 import { runServeBench } from "../bench/serve_bench.ts";
 import { formatServeReport } from "../bench/serve_report.ts";
 import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "./terminal/cli.ts";
+import { standardOutput } from "./terminal/output.ts";
 import { createReporter } from "./terminal/progress.ts";
 import { findModel } from "./runs.ts";
 
@@ -95,8 +96,10 @@ async function main(args: string[]): Promise<void> {
   const report = await runServeBench(options, reporter);
   const data = JSON.stringify(report, null, 2) + "\n";
   // Shown first: what was measured for minutes must not be lost with a file that cannot be written.
-  process.stdout.write(json === true ? data : formatServeReport(report));
+  const output = standardOutput();
+  output.write(json === true ? data : formatServeReport(report));
   if (typeof json === "string") await writeDurable(json, new TextEncoder().encode(data));
+  else if (output.incomplete) Deno.exitCode = 1;
 }
 
 if (import.meta.main) {

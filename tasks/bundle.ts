@@ -4,11 +4,12 @@
  * @module
  */
 
-import { basename, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import project from "../deno.json" with { type: "json" };
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { cifar10 } from "../lib/data/cifar10.ts";
+import { shellQuote } from "../lib/shell.ts";
 import { PACKAGE } from "../lib/data/npm.ts";
 import { type Compression, COMPRESSIONS, type Entry } from "../bundle/archive.ts";
 import { imageEntries } from "../bundle/images.ts";
@@ -17,6 +18,7 @@ import { dataPackageEntries, packageEntries } from "../bundle/packages.ts";
 import { filesBelow, isInside, isLeftOut, listProject, projectEntries } from "../bundle/project.ts";
 import { checkOut, type Part, START, writeBundle } from "../bundle/write.ts";
 import { integer, oneOf, showErrorAndExit, TaskCommand, text } from "./terminal/cli.ts";
+import { complain, standardOutput } from "./terminal/output.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
@@ -147,18 +149,19 @@ async function main(args: string[]): Promise<number> {
         const packed = pieces.reduce((sum, piece) => sum + piece.bytes, 0);
         const files = `${entries.length} ${entries.length === 1 ? "file" : "files"}`;
         const count = `${pieces.length} ${pieces.length === 1 ? "piece" : "pieces"}`;
-        console.log(
-          `${name}: ${files}, ${megabytes(unpackedBytes)}, packed ${megabytes(packed)} in ${count}`,
+        standardOutput().write(
+          `${name}: ${files}, ${megabytes(unpackedBytes)}, packed ${megabytes(packed)} in ${count}\n`,
         );
       },
     });
-    console.log(
-      `${out}: ${megabytes(bytes)}; carry all of it, then run there: sh ${basename(out)}/${START} --help`,
+    const start = shellQuote(join(basename(out), START));
+    standardOutput().write(
+      `${out}: ${megabytes(bytes)}; carry all of it, then run there: sh ${start} --help\n`,
     );
     return 0;
   } catch (error) {
     if (exitCode === 0) throw error;
-    console.error((interruption.signal.reason as Error).message);
+    complain((interruption.signal.reason as Error).message);
     return exitCode;
   }
 }

@@ -255,7 +255,7 @@ export function fileProblem(error: unknown): string {
   switch (codeOf(error)) {
     case "ENOSPC":
     case "EDQUOT":
-      return "the disk is full; free some space, keep fewer checkpoints, or choose a directory on another disk";
+      return "the disk is full; free some space, or choose a directory on another disk";
     case "EROFS":
       return "the file system is read-only; choose another directory";
     case "EACCES":

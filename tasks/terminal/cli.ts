@@ -7,8 +7,8 @@
 
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { ConfigError, DenoiseError } from "../../lib/errors.ts";
-import { printable } from "../../lib/shell.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
+import { complain, standardOutput } from "./output.ts";
 
 /** How a flag's value is read, and what is allowed, in words. */
 export interface Value<T> {
@@ -111,7 +111,10 @@ export class TaskCommand extends Command {
         "show this help",
       )
       .configureHelp({ helpWidth: 110 })
-      .configureOutput({ writeErr: (text) => console.error(printable(text.replace(/\n$/, ""))) });
+      .configureOutput({
+        writeOut: (text) => standardOutput().write(text),
+        writeErr: (text) => complain(text.replace(/\n$/, "")),
+      });
   }
 
   /** Puts the flags that are added from here on under a heading of their own in the help. */
@@ -217,6 +220,6 @@ export function describeError(
  */
 export function showErrorAndExit(error: unknown, flags: FlagNames = {}): never {
   const { exitCode, message } = describeError(error, flags);
-  if (message !== undefined) console.error(printable(message));
+  if (message !== undefined) complain(message);
   Deno.exit(exitCode);
 }

@@ -1,9 +1,9 @@
 /**
- * How training is ended from outside: by signals, or by a reader of its output that has gone.
+ * How training is ended from outside: by signals, or by output that nobody reads or no disk takes.
  *
  * @module
  */
-import process from "node:process";
+import { type Output, type OutputFailure, standardOutput } from "./output.ts";
 import type { Reporter } from "./progress.ts";
 
 /** Signals and what the process ends with, 128 and the signal's number. */
@@ -21,6 +21,7 @@ const ECHO_MS = 500;
 export class Interruption {
   readonly #controller = new AbortController();
   readonly #report: Reporter;
+  readonly #output: Output;
   #training = false;
   /** Whether another signal is meant to end the process at once. */
   #impatient = false;
@@ -28,15 +29,14 @@ export class Interruption {
   exitCode = 0;
 
   /** Listens from now on. */
-  constructor(report: Reporter) {
+  constructor(report: Reporter, output: Output = standardOutput()) {
     this.#report = report;
+    this.#output = output;
     for (const [name, code] of SIGNALS) {
       if (Deno.build.os === "windows" && name !== "SIGINT") continue;
       Deno.addSignalListener(name, () => this.#on(name, code));
     }
-    process.stdout.on("error", () => {
-      if (this.#training && !this.signal.aborted) this.#interrupt(BROKEN_PIPE);
-    });
+    output.onFailure((failure) => this.#onOutput(failure));
   }
 
   /** Ends training with a save. */
@@ -47,6 +47,7 @@ export class Interruption {
   /** Runs training: meanwhile the first signal ends it, another one the process; else the first ends the process. */
   async during<T>(training: () => Promise<T>): Promise<T> {
     this.#training = true;
+    if (this.#output.failure) this.#onOutput(this.#output.failure);
     try {
       return await training();
     } finally {
@@ -61,6 +62,10 @@ export class Interruption {
     this.#interrupt(code);
     // In two parts: where the thread was busy for so long, an echo is heard after the first.
     setTimeout(() => setTimeout(() => this.#impatient = true, ECHO_MS / 2), ECHO_MS / 2);
+  }
+
+  #onOutput({ code }: OutputFailure): void {
+    if (this.#training && !this.signal.aborted) this.#interrupt(code === "EPIPE" ? BROKEN_PIPE : 1);
   }
 
   #interrupt(code: number): void {

@@ -8,6 +8,7 @@
 import { SingleBar } from "cli-progress";
 import process from "node:process";
 import { printable } from "../../lib/shell.ts";
+import { standardOutput } from "./output.ts";
 
 /** `bar`: a progress bar; `lines`: text without control characters; `json`: one object a line; `quiet`: nothing. */
 export type ReporterMode = "bar" | "lines" | "json" | "quiet";
@@ -68,7 +69,10 @@ export function reporterMode(
 
 /** Makes a reporter. */
 export function createReporter(options: ReporterOptions): Reporter {
-  const { mode, stream = process.stdout, interval = 5, now = Date.now } = options;
+  const { mode, interval = 5, now = Date.now } = options;
+  const output = standardOutput();
+  // A bar moves the cursor, which takes the terminal itself.
+  const { stream = mode === "bar" ? process.stdout : output } = options;
   switch (mode) {
     case "bar":
       return new BarReporter(stream, now);

@@ -10,6 +10,7 @@ import {
   saveCheckpoint,
 } from "../../lib/files/checkpoint.ts";
 import { publishNewest, unpublished } from "../../lib/files/publish.ts";
+import { canMount, onSmallDisk } from "../support/small_disk.ts";
 import { inTemporaryDirectory, systemError, treeOf } from "../support/train/directories.ts";
 import { assertModelOf, assertSame, exampleCheckpoint } from "../support/train/example_checkpoint.ts";
 
@@ -142,14 +143,6 @@ for (const save of SAVES) {
   });
 }
 
-/** True where a process may mount a small file system for itself, which takes root or user namespaces. */
-const unshare = Deno.build.os === "linux" ? (Deno.uid() === 0 ? ["-m"] : ["-rm"]) : undefined;
-const mountTiny = 'mount -t tmpfs -o size=384k none "$1" && shift && exec "$@"';
-const canMount = unshare !== undefined &&
-  await new Deno.Command("unshare", { args: [...unshare, "sh", "-c", mountTiny, "sh", "/tmp", "true"] })
-    .output()
-    .then(({ success }) => success, () => false);
-
 Deno.test({
   name: "a real full disk, then a read-only one, keeps every checkpoint (needs the right to mount)",
   ignore: !canMount,
@@ -157,9 +150,8 @@ Deno.test({
     await inTemporaryDirectory(async (disk) => {
       const script = fileURLToPath(new URL("../support/train/fill_disk.ts", import.meta.url));
       const deno = [Deno.execPath(), "run", "-A", "--no-config", script, disk];
-      const { stdout, stderr } = await new Deno.Command("unshare", {
-        args: [...unshare!, "sh", "-c", mountTiny, "sh", disk, ...deno],
-      }).output();
+      const [command, ...args] = onSmallDisk(384, 'shift && exec "$@"', [disk, ...deno]);
+      const { stdout, stderr } = await new Deno.Command(command, { args }).output();
       const text = new TextDecoder();
       assert.equal(text.decode(stderr), "");
       const { errors, attempted, latest, leftovers } = JSON.parse(text.decode(stdout));

@@ -1,6 +1,8 @@
 /** Running the tasks as a user does: as processes, on a folder of images and a network that are tiny. */
+import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import project from "../../deno.json" with { type: "json" };
 import { encodePng } from "../../lib/image/png.ts";
 import { unetConfigToJson } from "../../lib/model/config.ts";
 import { microNetwork } from "./train/micro.ts";
@@ -23,6 +25,15 @@ export interface Running {
 /** The root of the project. */
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
+/** What `deno` is given to run `tasks/NAME.ts`: what `deno task NAME` gives it, and leave to ask for nothing more. */
+export function denoArguments(name: string, args: readonly string[]): string[] {
+  const [deno, run, ...rest] = (project.tasks as Record<string, string>)[name].split(" ");
+  const script = rest.pop()!;
+  assert.deepEqual([deno, run, script], ["deno", "run", `tasks/${name}.ts`]);
+  const config = `--config=${join(ROOT, "deno.json")}`;
+  return [run, ...rest, "--no-prompt", "--no-check", config, join(ROOT, script), ...args];
+}
+
 /** `tasks/NAME.ts` in a directory, not started yet. */
 export function taskCommand(
   name: string,
@@ -30,9 +41,8 @@ export function taskCommand(
   cwd: string,
   env: Record<string, string> = {},
 ): Deno.Command {
-  const task = join(ROOT, "tasks", `${name}.ts`);
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", `--config=${join(ROOT, "deno.json")}`, task, ...args],
+    args: denoArguments(name, args),
     cwd,
     env: { NO_COLOR: "1", ...env },
     stdout: "piped",
