@@ -6,7 +6,8 @@
 import { showErrorAndExit } from "./terminal/cli.ts";
 import { findModel } from "./runs.ts";
 import { readServeFlags } from "./serve_flags.ts";
-import { startServer } from "./terminal/server_process.ts";
+import { complain } from "./terminal/output.ts";
+import { needsAllPermissions, startServer } from "./terminal/server_process.ts";
 
 /** Signals that mean something to the server; Windows knows the first only. */
 const SIGNALS = (["SIGINT", "SIGTERM", "SIGHUP"] as const).slice(0, Deno.build.os === "windows" ? 1 : 3);
@@ -33,6 +34,12 @@ function passSignalsTo(server: Deno.ChildProcess): void {
 async function main(args: string[]): Promise<number> {
   const flags = readServeFlags(args);
   const settings = { ...flags, model: flags.model ?? await findModel() };
+  if (needsAllPermissions(settings)) {
+    complain(
+      "warning: Deno opens files below /dev, /proc and /sys to programs with all permissions only, " +
+        `so this server has them all; a model elsewhere needs next to none (${settings.model})`,
+    );
+  }
   const server = startServer(settings, { stdout: "inherit", stderr: "inherit" });
   passSignalsTo(server);
   return (await server.status).code;

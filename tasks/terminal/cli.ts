@@ -5,8 +5,11 @@
  * @module
  */
 
+import { dirname, join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { ConfigError, DenoiseError } from "../../lib/errors.ts";
+import { shellQuote } from "../../lib/shell.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
 import { complain, standardOutput } from "./output.ts";
 
@@ -198,6 +201,22 @@ export function inFlags(message: string, flags: FlagNames): string {
     });
 }
 
+/** What Deno says of a path below /dev, /proc or /sys, whatever it was allowed to read or write. */
+const GUARDED = /Requires all access to ("[^"]*"), run again with the --allow-all flag/;
+
+/** A message with a way to go on where Deno refused a path to a program that has not all permissions. */
+function withoutSandbox(message: string): string {
+  const script = relative(Deno.cwd(), fileURLToPath(Deno.mainModule));
+  // From elsewhere, Deno would not find the names of the npm packages.
+  const config = script.startsWith("..") ? ["--config", join(dirname(script), "../deno.json")] : [];
+  const command = ["deno", "run", "-A", ...config, script, ...Deno.args].map(shellQuote).join(" ");
+  return message.replace(
+    GUARDED,
+    (_, path) =>
+      `Deno opens ${path} to programs with all permissions only; choose another place, or run: ${command}`,
+  );
+}
+
 /**
  * What the process ends with after `error`, and what it says before: nothing after help or wrong usage, which have said
  * it already; the message alone where the fault is in input or environment; the stack where it is in this program.
@@ -207,9 +226,9 @@ export function describeError(
   flags: FlagNames = {},
 ): { exitCode: number; message?: string } {
   if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : 2 };
-  if (error instanceof DenoiseError) {
+  if (error instanceof DenoiseError || error instanceof Deno.errors.NotCapable) {
     const exitCode = error instanceof ConfigError ? 2 : 1;
-    return { exitCode, message: `error: ${inFlags(error.message, flags)}` };
+    return { exitCode, message: `error: ${withoutSandbox(inFlags(error.message, flags))}` };
   }
   return { exitCode: 1, message: error instanceof Error ? error.stack ?? String(error) : `error: ${error}` };
 }

@@ -27,7 +27,7 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** What `deno` is given to run `tasks/NAME.ts`: what `deno task NAME` gives it, and leave to ask for nothing more. */
 export function denoArguments(name: string, args: readonly string[]): string[] {
-  const [deno, run, ...rest] = (project.tasks as Record<string, string>)[name].split(" ");
+  const [deno, run, ...rest] = (project.tasks as Record<string, string>)[name.replace("_", ":")].split(" ");
   const script = rest.pop()!;
   assert.deepEqual([deno, run, script], ["deno", "run", `tasks/${name}.ts`]);
   const config = `--config=${join(ROOT, "deno.json")}`;

@@ -143,6 +143,30 @@ Deno.test("a path with a comma, which would be leave for two others, is refused"
   }
 });
 
+Deno.test({
+  name: "a model in shared memory is served, with a warning that this takes all permissions",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    // This process may not write there either.
+    const name = `denoise-test-${crypto.randomUUID()}`;
+    const copy = await new Deno.Command("cp", { args: ["-r", MODEL, `/dev/shm/${name}`] }).output();
+    try {
+      assert.ok(copy.success);
+      await served(async ({ child, ended }, url) => {
+        const answer = await fetch(`${url}/generate?steps=1`);
+        assert.equal(answer.status, 200);
+        await answer.body?.cancel();
+        child.kill("SIGTERM");
+        const { code, err } = await ended();
+        assert.equal(code, 0);
+        assert.match(err, /^warning: Deno opens files below \/dev, .* all permissions/m);
+      }, ["task", "serve", "--port", "0", "--model", `/dev/shm/${name}`]);
+    } finally {
+      await new Deno.Command("rm", { args: ["-r", `/dev/shm/${name}`] }).output();
+    }
+  },
+});
+
 const FLAGS = ["--port", "0", "--model", MODEL];
 
 /** Runs `body` with the task once it is ready, in a process group of its own, as a shell starts it. */

@@ -1,0 +1,67 @@
+/** What `deno.json` lets the tasks do, and that they work with no more: all tests that run a task run it with that. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import project from "../../deno.json" with { type: "json" };
+import { denoArguments, makeMaterial, runTask, TRAINING } from "../support/command.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+
+/** Permissions of a task by what they are for, without their values. */
+function permissionsOf(task: keyof typeof project.tasks): string[] {
+  const flags = project.tasks[task].split(" ").filter((word) => word.startsWith("-"));
+  return flags.map((flag) => flag.replace(/=.*/, "")).sort();
+}
+
+Deno.test("no task has all permissions or native code, and only those that talk to a server have a network", () => {
+  for (const [task, command] of Object.entries(project.tasks)) {
+    assert.doesNotMatch(command, / (-A|--allow-all|--allow-ffi|--allow-import)\b/, task);
+    if (task !== "bench:serve") assert.doesNotMatch(command, /--allow-net/, task);
+  }
+  assert.deepEqual(permissionsOf("train"), ["--allow-env", "--allow-read", "--allow-sys", "--allow-write"]);
+  assert.deepEqual(permissionsOf("sample"), permissionsOf("train"));
+  assert.deepEqual(permissionsOf("export"), ["--allow-env", "--allow-read", "--allow-write"]);
+});
+
+Deno.test("training with all its pictures, sampling with an animation and export do with what deno.json allows", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await makeMaterial(directory);
+    const quick = ["--steps", "2", "--count", "1"];
+    for (
+      const [task, ...args] of [
+        ["train", ...TRAINING, "--steps", "5", "--out", "run"],
+        ["sample", "--model", "run", ...quick, "--gif", "steps.gif"],
+        ["export", "--model", "run", "--out", "model"],
+      ]
+    ) {
+      assert.ok(denoArguments(task, []).includes("--no-prompt"));
+      const { code, out, err } = await runTask(task, args, directory);
+      assert.deepEqual([code, err], [0, ""], task);
+      assert.doesNotMatch(out, /warning/);
+    }
+    for (
+      const file of [
+        ...[
+          "run/loss.png",
+          "run/forward.png",
+          "run/reverse.png",
+          "run/reverse.gif",
+          "run/samples/epoch-0001.png",
+        ],
+        ...["samples.png", "steps.gif", "model/model_index.json"],
+      ]
+    ) assert.ok(Deno.statSync(join(directory, file)).isFile, file);
+  });
+});
+
+Deno.test("a package.json beside deno.json, as npm init makes it, breaks nothing", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await Deno.writeTextFile(join(directory, "deno.json"), JSON.stringify(project));
+    await Deno.writeTextFile(join(directory, "package.json"), '{ "name": "x", "version": "1.0.0" }');
+    await Deno.writeTextFile(join(directory, "main.ts"), 'import "commander";\nconsole.log("fine");\n');
+    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-prompt", "main.ts"],
+      cwd: directory,
+    }).output();
+    assert.equal(new TextDecoder().decode(stderr), "");
+    assert.equal(new TextDecoder().decode(stdout), "fine\n");
+  });
+});
