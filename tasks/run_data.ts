@@ -9,6 +9,9 @@ import { ConfigError, DataError } from "../lib/errors.ts";
 import { exists } from "../lib/files/durable.ts";
 import type { RunData } from "../lib/train/run_directory.ts";
 
+/** Name of the data set that `cifar10()` reads where nothing else is named. */
+const CIFAR10 = "cifar10";
+
 /**
  * Reads the data of a run, which then knows its path.
  *
@@ -37,8 +40,8 @@ export async function dataPathOf({ name, digest, source }: RunData): Promise<str
         "if they have moved, name their new place with --data PATH",
     );
   }
-  if (name.startsWith("npm:")) return undefined;
   if (await exists(name)) return name;
+  if (name === CIFAR10) return undefined;
   const allowed =
     `the path of the images that this run was started with (digest ${short}), which it did not keep`;
   throw new ConfigError("--data", name, allowed);

@@ -16,7 +16,7 @@ import { encodeGif } from "../lib/image/animation.ts";
 import { lossChart } from "../lib/image/chart.ts";
 import { strip } from "../lib/image/process.ts";
 import { mostSteps } from "../lib/diffusion/sampler.ts";
-import { shownTimesteps } from "../lib/sampling/illustrate.ts";
+import { evenly, shownTimesteps } from "../lib/sampling/illustrate.ts";
 import { shownSteps } from "../lib/sampling/moments.ts";
 import { type Picture, writePicture } from "./terminal/pictures.ts";
 import type { Reporter } from "./terminal/progress.ts";
@@ -66,7 +66,7 @@ export async function drawForwardProcess(
   const { images, labels, classes, height, width } = data;
   const size = height * width * 3;
   const timesteps = shownTimesteps(STRIP_FRAMES, schedule.config.numTrainTimesteps - 1).reverse();
-  const shown = spread(classes.length, STRIP_CLASSES).filter((label) => labels.includes(label));
+  const shown = evenly(classes.length, STRIP_CLASSES).filter((label) => labels.includes(label));
   const rows = shown.length > 0 ? shown.map((label) => labels.indexOf(label)) : [0];
   const processes = rows.map((row) =>
     forwardProcess(images.subarray(row * size, (row + 1) * size), height, width, schedule, timesteps)
@@ -92,7 +92,7 @@ export async function drawForwardProcess(
  */
 export async function drawReverseProcess(out: string, model: DDPM, report: Reporter): Promise<Picture[]> {
   const { schedule, classes } = model;
-  const shown = spread(classes.length, GIF_CLASSES);
+  const shown = evenly(classes.length, GIF_CLASSES);
   const names = shown.map((label) => classes[label]);
   const steps = mostSteps(schedule, STEPS);
   const timesteps = planSampling("ddim", schedule, { steps }).map(({ timestep }) => timestep);
@@ -110,7 +110,7 @@ export async function drawReverseProcess(out: string, model: DDPM, report: Repor
   }, kept);
   report.stop();
 
-  const rows = spread(images.count, STRIP_CLASSES);
+  const rows = evenly(images.count, STRIP_CLASSES);
   const pairs = inStrip.map((step) => {
     const [xt, estimate] = [noisy[kept.indexOf(step - 1)], predicted[kept.indexOf(step)]];
     return Images.concat(rows.flatMap((row) => [xt.at(row), estimate.at(row)]));
@@ -135,12 +135,6 @@ export async function drawReverseProcess(out: string, model: DDPM, report: Repor
     await encodeGif(frames),
   );
   return [reverse, animation];
-}
-
-/** At most `most` of `count` numbers from 0, evenly spread. */
-function spread(count: number, most: number): number[] {
-  const taken = Math.min(count, most);
-  return Array.from({ length: taken }, (_, i) => Math.floor(i * count / taken));
 }
 
 /** The steps, in order and none twice, whose timesteps are nearest to those wanted; the first step has none before it. */

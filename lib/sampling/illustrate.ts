@@ -28,6 +28,12 @@ export function shownTimesteps(count: number, last: number): number[] {
   return [...new Set([...between.slice(0, -1).filter((t) => t < last), last])].reverse();
 }
 
+/** At most `most` of `count` numbers from 0, evenly spread. */
+export function evenly(count: number, most: number): number[] {
+  const taken = Math.min(count, most);
+  return Array.from({ length: taken }, (_, i) => Math.floor(i * count / taken));
+}
+
 /**
  * One image at several noise levels, `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al. 2020, equation 4), with one
  * noise `eps` for all, so that the frames show one road and not many.

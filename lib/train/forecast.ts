@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { epochsBetweenGrids } from "./grid_schedule.ts";
 import type { RunPlan } from "./run_plan.ts";
 
 /** Seconds of steps that the speed is taken over: long enough to be calm, short enough to follow a change. */
@@ -52,22 +53,28 @@ export class Forecast {
     this.#grid = seconds;
   }
 
+  /** Seconds that the next grid will take, as the last did, or by the time of the network's training. */
+  gridSeconds(perStep: number): number {
+    const { batch, accumulate } = this.#plan.settings;
+    return this.#grid ?? this.#gridEvaluations * perStep / (batch * accumulate) * FORWARD_SHARE;
+  }
+
   /** Seconds left; NaN before the first steps. An epoch's end counts until its record is made. */
   get secondsLeft(): number {
     const { progress, stepsPerEpoch, totalSteps, settings, grids, validationImages } = this.#plan;
     const perStep = sum(this.#laps, "seconds") / sum(this.#laps, "steps");
     const perEvaluation = perStep / (settings.batch * settings.accumulate) * FORWARD_SHARE;
-    const { validation, grid } = {
-      validation: this.#validation ?? validationImages * perEvaluation,
-      grid: this.#grid ?? this.#gridEvaluations * perEvaluation,
-    };
+    const validation = this.#validation ?? validationImages * perEvaluation;
+    const grid = this.gridSeconds(perStep);
     const [done, epochs] = [progress.history.length, Math.ceil(totalSteps / stepsPerEpoch)];
-    const { sampleEvery } = grids;
-    // After every so many epochs, and after the last.
-    const gridsIn = (first: number) => Math.floor(first / sampleEvery);
-    const gridsLeft = sampleEvery === 0 || done >= epochs
+    const every = this.#gridEvaluations === 0
       ? 0
-      : gridsIn(epochs) - gridsIn(done) + (epochs % sampleEvery === 0 ? 0 : 1);
+      : epochsBetweenGrids(grids, { grid, epoch: stepsPerEpoch * perStep + validation });
+    // After every so many epochs, and after the last.
+    const gridsIn = (first: number) => Math.floor(first / every);
+    const gridsLeft = every === 0 || done >= epochs
+      ? 0
+      : gridsIn(epochs) - gridsIn(done) + (epochs % every === 0 ? 0 : 1);
     return (totalSteps - progress.step) * perStep + (epochs - done) * validation + gridsLeft * grid;
   }
 }

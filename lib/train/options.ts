@@ -14,9 +14,15 @@ import { NETWORK_SETTINGS, type SettingsOptions, TRAINING_SETTINGS } from "./set
 
 /** A run's grids of samples. A resumed run keeps these where they are not given anew. */
 export interface GridSettings {
-  /** Epochs between grids of samples, and one at the end; 0 for none. Default 1. */
-  readonly sampleEvery?: number;
-  /** Images per class in a grid, 1 to 256. Default 4 on a software adapter, else 8. */
+  /**
+   * Epochs between grids of samples, and one at the end; 0 for none. Default null: after every epoch, or as many as keep
+   * grids to about 5 % of the time.
+   */
+  readonly sampleEvery?: number | null;
+  /**
+   * Images per class in a grid, 1 to 256. Default 4 on a software adapter, else 8. Of many classes, some are drawn, evenly
+   * spread: as many as make 80 images, and at least ten.
+   */
   readonly samplesPerClass?: number;
   /** DDIM steps of a grid's images, 1 to 1000. Default 20 on a software adapter, else 50. */
   readonly sampleSteps?: number;
@@ -55,7 +61,8 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
     kind: "whole",
     min: 0,
     max: 1_000_000,
-    default: 1,
+    default: null,
+    null: "1, or more where grids would take over 5 % of the time",
     unit: "epochs",
     resumable: true,
     help: "epochs between grids of samples, 0 for none",
@@ -67,7 +74,7 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
     default: { gpu: 8, software: 4 },
     unit: "images",
     resumable: true,
-    help: "images per class in a grid",
+    help: "images per class in a grid, which shows ten to 20 classes of many",
   },
   sampleSteps: {
     kind: "whole",

@@ -8,6 +8,7 @@ import { permutation } from "../random.ts";
 import { saveCheckpoint } from "../files/checkpoint.ts";
 import type { CheckpointEvent, EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
 import { Forecast } from "./forecast.ts";
+import { GRID_SHARE, gridIsDue } from "./grid_schedule.ts";
 import { findNonFinite } from "./non_finite.ts";
 import { Pace, settle } from "./pace.ts";
 import type { RunParts } from "./run_parts.ts";
@@ -35,6 +36,7 @@ export class Run {
   #savedStep: number | undefined;
   /** Optimizer steps done at the last grid. */
   #drawnStep: number | undefined;
+  #toldOfFewGrids = false;
 
   constructor(parts: RunParts) {
     this.#parts = parts;
@@ -181,10 +183,25 @@ export class Run {
 
   /** Whether the epoch that was finished last, also before a resume, has no grid and should have one. */
   get #gridIsDue(): boolean {
-    const { progress: { step, history }, totalSteps } = this.#plan;
+    const { progress: { step, history }, stepsPerEpoch, totalSteps } = this.#plan;
     const last = history.at(-1);
     if (!this.#parts.grid || last?.step !== step || this.#drawnStep === step) return false;
-    return step === totalSteps || last.epoch % this.#plan.grids.sampleEvery === 0;
+    if (step === totalSteps) return true;
+    const times = { grid: this.#forecast.gridSeconds(last.seconds / stepsPerEpoch), epoch: last.seconds };
+    const due = gridIsDue(this.#plan, this.#drawnStep, times);
+    if (!due && this.#plan.grids.sampleEvery === null) this.#tellOfFewGrids();
+    return due;
+  }
+
+  #tellOfFewGrids(): void {
+    if (this.#toldOfFewGrids) return;
+    this.#toldOfFewGrids = true;
+    this.#warnings.push(
+      `a grid of samples after every epoch would take more than ${
+        100 * GRID_SHARE
+      } % of the time, so there are ` +
+        "fewer, and one at the end (`sampleEvery` sets the epochs between them)",
+    );
   }
 
   async *#drawGrid(): AsyncGenerator<TrainEvent> {

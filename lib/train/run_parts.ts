@@ -70,6 +70,10 @@ export function buildRun(
     const grid = drawsGrids(plan)
       ? scope.own(await SampleGrid.build(gpu, plan, ema, options, tuning.target))
       : undefined;
+    const classes = options.data.classes.length;
+    if (grid && grid.labels.length > 0 && grid.labels.length < classes) {
+      warnings.push(`grids of samples show ${grid.labels.length} of the ${classes} classes`);
+    }
     await keepRunTuning(gpu, options, tuning);
     if (checkpoint) {
       restoreWeights(gpu, step, checkpoint);

@@ -1,11 +1,12 @@
 /**
- * The images drawn after an epoch: a row for each class, with the same seeds every time.
+ * The images drawn after an epoch: a row for each class, or for some of many, with the same seeds every time.
  *
  * @module
  */
 import type { KernelTarget } from "../../kernels/target.ts";
 import { type Drawn, Generator, generatorRows } from "../sampling/generator.ts";
 import type { SlotImage } from "../sampling/slot_batch.ts";
+import { evenly } from "../sampling/illustrate.ts";
 import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { DeviceError } from "../errors.ts";
@@ -18,8 +19,10 @@ import { Pace, settle } from "./pace.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { scheduleOf, type TrainSettings } from "./settings.ts";
 
-/** Images drawn at once, where the device has room for so many. */
+/** Images drawn at once, where the device has room for so many, and images of a grid of many classes. */
 const SLOTS = 80;
+/** Classes of a grid, however many images each has. */
+const LEAST_CLASSES = 10;
 /** Rows where there are no classes. */
 const ROWS = 4;
 
@@ -30,6 +33,8 @@ interface Parts {
   /** Row by row. */
   readonly requests: readonly SlotImage[];
   readonly columns: number;
+  /** Class of each row; none where there are no classes. */
+  readonly labels: readonly number[];
   readonly plan: readonly SamplerStep[];
   readonly generator: Generator;
 }
@@ -41,14 +46,15 @@ type GridPlan = Pick<RunPlan, "settings" | "grids">;
 function planGrid({ settings: { model, seed }, grids }: GridPlan) {
   const { samplesPerClass: columns, sampleSteps, guidance } = grids;
   const classes = classCount(model);
-  const rows = classes === 0 ? ROWS : classes;
+  const labels = evenly(classes, Math.max(LEAST_CLASSES, Math.floor(SLOTS / columns)));
+  const rows = classes === 0 ? ROWS : labels.length;
   const requests = Array.from({ length: rows * columns }, (_, i): SlotImage => ({
-    label: Math.floor(i / columns),
+    label: labels[Math.floor(i / columns)] ?? 0,
     seed: (seed + i) % Number.MAX_SAFE_INTEGER,
     guidance,
   }));
   const slots = Math.min(SLOTS, requests.length);
-  return { requests, columns, sampleSteps, slots, guided: classes > 0 && guidance !== 1 };
+  return { requests, columns, labels, sampleSteps, slots, guided: classes > 0 && guidance !== 1 };
 }
 
 /** Rows of the network's batch that a run's grids take, where the device has room for them; none without grids. */
@@ -58,7 +64,7 @@ export function gridRows(plan: GridPlan): number[] {
 
 /** Whether a run draws grids at all. */
 export function drawsGrids({ grids }: GridPlan): boolean {
-  return grids.sampleEvery > 0;
+  return grids.sampleEvery !== 0;
 }
 
 /** Draws a run's grids. */
@@ -84,7 +90,7 @@ export class SampleGrid {
     target?: KernelTarget,
   ): Promise<SampleGrid> {
     const { settings } = run;
-    const { requests, columns, sampleSteps, slots, guided } = planGrid(run);
+    const { requests, columns, labels, sampleSteps, slots, guided } = planGrid(run);
     const plan = planSampling("ddim", new NoiseSchedule(scheduleOf(settings)), { steps: sampleSteps });
     const generator = await buildLargest(
       gpu,
@@ -94,7 +100,12 @@ export class SampleGrid {
         return Generator.build(gpu, { config, weights, slots, guided, target, precision });
       },
     );
-    return new SampleGrid({ gpu, settings, options, requests, columns, plan, generator });
+    return new SampleGrid({ gpu, settings, options, requests, columns, labels, plan, generator });
+  }
+
+  /** Classes that the grids show, in order. */
+  get labels(): readonly number[] {
+    return this.#parts.labels;
   }
 
   /** Evaluations of the network for one image that a grid takes. */
@@ -109,7 +120,7 @@ export class SampleGrid {
    * @returns undefined where the caller's signal came first
    */
   async draw(epoch: number, step: number): Promise<SamplesEvent | WarningEvent | undefined> {
-    const { settings: { model }, requests, columns, options, plan, generator } = this.#parts;
+    const { settings: { model }, requests, columns, labels, options, plan, generator } = this.#parts;
     const drawn = await this.#draw();
     if (drawn === undefined) return undefined;
     if (!drawn.images.every(Number.isFinite)) {
@@ -126,7 +137,9 @@ export class SampleGrid {
       guidance: generator.guided ? guidance : 1,
     }));
     const images = Images.fromFloats(drawn.images, requests.length, ...imageSize(model), metadata);
-    const rowLabels = conditional ? classes : Array.from({ length: requests.length / columns }, () => "");
+    const rowLabels = conditional
+      ? labels.map((label) => classes[label])
+      : Array.from({ length: requests.length / columns }, () => "");
     return { type: "samples", epoch, step, images, columns, rowLabels };
   }
 

@@ -315,7 +315,7 @@ Deno.test("what cannot be resumed, or must not be overwritten, is refused by nam
       [{ out, resume: true, model: microNetwork({ blockOutChannels: [4, 16] }) }, /^model: expected/],
       [
         { out, resume: true, data: others },
-        /^data: expected the data set this run was started with \(patterns/,
+        /^data: expected the images this run was started with, patterns \(digest [\da-f]{12}\), got "patterns \(digest/,
       ],
       [{ resume: true }, /^resume: .*`out`/],
       [{ out: join(directory, "elsewhere"), resume: true }, /elsewhere does not exist/],

@@ -1,0 +1,40 @@
+/**
+ * After which epochs a run draws a grid of samples, where nobody said: as often as a small share of its time allows.
+ *
+ * @module
+ */
+import type { RunPlan } from "./run_plan.ts";
+
+/** Share of a run's time that grids may take, the first and the last aside. */
+export const GRID_SHARE = 0.05;
+
+/** What the schedule knows: how long things take, in seconds. */
+export interface GridTimes {
+  readonly grid: number;
+  /** An epoch with its validation. */
+  readonly epoch: number;
+}
+
+/** Epochs from one grid to the next: as the run was told, else so that grids keep to their share of the time. */
+export function epochsBetweenGrids({ sampleEvery }: RunPlan["grids"], { grid, epoch }: GridTimes): number {
+  if (sampleEvery !== null) return sampleEvery;
+  return Math.max(1, Math.ceil(grid / (GRID_SHARE * epoch)));
+}
+
+/**
+ * Whether a grid is due after the epoch that was finished last, which is not the run's last.
+ *
+ * @param drawnStep optimizer steps done at the grid before, if there was any
+ * @param times of that epoch, and of a grid
+ */
+export function gridIsDue(
+  { progress, grids, stepsPerEpoch, totalSteps }: RunPlan,
+  drawnStep: number | undefined,
+  times: GridTimes,
+): boolean {
+  const { epoch } = progress.history.at(-1)!;
+  if (grids.sampleEvery !== null) return epoch % grids.sampleEvery === 0;
+  // An early look, where the whole run is long enough to pay for it.
+  if (drawnStep === undefined) return times.grid <= GRID_SHARE * times.epoch * totalSteps / stepsPerEpoch;
+  return epoch - Math.ceil(drawnStep / stepsPerEpoch) >= epochsBetweenGrids(grids, times);
+}
