@@ -146,12 +146,14 @@ function isFile(out: string): boolean {
   return out.toLowerCase().endsWith(".png");
 }
 
-/** Checks what the names of files promise. */
-function checkNames({ out, gif }: Flags): void {
+/** Checks what the names of files promise, and that they can be written, before a model is read. */
+async function checkTargets({ out, gif }: Flags): Promise<void> {
   if (OTHER_PICTURE.test(out)) throw new ConfigError("--out", out, "a file NAME.png, or a directory");
   if (gif !== undefined && !gif.toLowerCase().endsWith(".gif")) {
     throw new ConfigError("--gif", gif, "a file NAME.gif");
   }
+  await checkWritable("--out", out, !isFile(out));
+  if (gif !== undefined) await checkWritable("--gif", gif);
 }
 
 async function isFileOnDisk(path: string): Promise<boolean> {
@@ -166,8 +168,8 @@ function gridOptions(
   return rows.length > 1 ? { columns: count, scale, rowLabels: rows } : { scale };
 }
 
-/** Checks that the pictures can be made and written, so that nothing is drawn in vain. */
-async function checkTargets(flags: Settled, rows: readonly string[], config: UNetConfig): Promise<void> {
+/** Checks that the pictures can be made, so that nothing is drawn in vain. */
+function checkPictures(flags: Settled, rows: readonly string[], config: UNetConfig): void {
   const { out, gif, count } = flags;
   const [height, width] = imageSize(config);
   const images = { count: rows.length * count, height, width };
@@ -178,8 +180,6 @@ async function checkTargets(flags: Settled, rows: readonly string[], config: UNe
     const allowed = "fewer images or a smaller --scale in one picture, or a directory as --out without --gif";
     throw new ConfigError("--count", count, `${allowed} (${error.message})`);
   }
-  await checkWritable("--out", out, !isFile(out));
-  if (gif !== undefined) await checkWritable("--gif", gif);
 }
 
 async function write(
@@ -238,7 +238,7 @@ async function drawWithFrames(
 
 async function main(args: string[]): Promise<void> {
   const given = readFlags(args);
-  checkNames(given);
+  await checkTargets(given);
   const report = createReporter({ mode: reporterMode(given) });
   const directory = given.model ?? await findModel();
   if (await isFileOnDisk(directory)) throw new ConfigError("--model", directory, "a directory, not a file");
@@ -256,7 +256,7 @@ async function main(args: string[]): Promise<void> {
     const flags: Settled = { ...given, count: given.count ?? (rows.length > 1 ? 1 : 8) };
     const { count, steps, sampler, eta, guidance, seed, batch } = flags;
     const names = rows.map((row) => row === null ? "none" : String(row));
-    await checkTargets(flags, names, model.config);
+    checkPictures(flags, names, model.config);
     const total = rows.length * count;
     const request = {
       ...{ class: rows, count, steps, sampler, eta, guidance, seed, batch },

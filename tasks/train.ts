@@ -54,7 +54,7 @@ async function main(args: string[]): Promise<number> {
     if (given !== undefined) {
       await checkRunDirectory(given, resume);
       await checkWritable(resume ? "--resume" : "--out", given, true);
-    }
+    } else await checkWritable("--out", RUNS, true);
     let path = flags.data;
     if (resume) {
       const started = await checkResumedSettings(given!, settings);

@@ -196,11 +196,10 @@ export class Run {
   #tellOfFewGrids(): void {
     if (this.#toldOfFewGrids) return;
     this.#toldOfFewGrids = true;
+    const share = `${100 * GRID_SHARE} %`;
     this.#warnings.push(
-      `a grid of samples after every epoch would take more than ${
-        100 * GRID_SHARE
-      } % of the time, so there are ` +
-        "fewer, and one at the end (`sampleEvery` sets the epochs between them)",
+      `a grid of samples after every epoch would take more than ${share} of the time, so there are fewer, and one at ` +
+        "the end (`sampleEvery` sets the epochs between them)",
     );
   }
 
