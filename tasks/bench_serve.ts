@@ -12,7 +12,7 @@ import { formatServeReport } from "../bench/serve_report.ts";
 import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "./terminal/cli.ts";
 import { standardOutput } from "./terminal/output.ts";
 import { createReporter } from "./terminal/progress.ts";
-import { findModel } from "./runs.ts";
+import { modelDirectory } from "./runs.ts";
 
 interface Flags {
   model?: string;
@@ -92,7 +92,7 @@ async function main(args: string[]): Promise<void> {
   // Progress goes to standard error, so that standard output holds the result alone.
   const stream = process.stderr;
   const reporter = createReporter({ mode: stream.isTTY ? "bar" : "lines", stream });
-  const options = { ...quick ? QUICK : FULL, ...flags, quick, model: model ?? await findModel() };
+  const options = { ...quick ? QUICK : FULL, ...flags, quick, model: await modelDirectory(model) };
   const report = await runServeBench(options, reporter);
   const data = JSON.stringify(report, null, 2) + "\n";
   // Shown first: what was measured for minutes must not be lost with a file that cannot be written.

@@ -7,7 +7,7 @@ import { exportModel, type ExportPrecision } from "../lib/files/export.ts";
 import { oneOf, showErrorAndExit, TaskCommand, text } from "./terminal/cli.ts";
 import { checkWritable } from "./terminal/pictures.ts";
 import { createReporter, reporterMode } from "./terminal/progress.ts";
-import { findModel } from "./runs.ts";
+import { modelDirectory } from "./runs.ts";
 
 interface Flags {
   model?: string;
@@ -43,7 +43,7 @@ async function main(args: string[]): Promise<void> {
   const flags = readFlags(args);
   const report = createReporter({ mode: reporterMode(flags) });
   await checkWritable("--out", flags.out, true);
-  const directory = flags.model ?? await findModel();
+  const directory = await modelDirectory(flags.model);
   const { path, bytes, parameters } = await exportModel(directory, flags.out, {
     precision: flags.precision,
     onWarning: (message) => report.line(`warning: ${message}`),

@@ -95,6 +95,18 @@ export async function findModel(shipped: string = SHIPPED): Promise<string> {
   );
 }
 
+/**
+ * The model that a command line names, or the one of {@linkcode findModel}.
+ *
+ * @throws {ConfigError} for a file
+ */
+export async function modelDirectory(named: string | undefined): Promise<string> {
+  if (named === undefined) return await findModel();
+  const isFile = await Deno.stat(named).then(({ isFile }) => isFile, () => false);
+  if (isFile) throw new ConfigError("--model", named, "a directory, not a file");
+  return named;
+}
+
 async function directories(path: string): Promise<string[]> {
   try {
     const names: string[] = [];

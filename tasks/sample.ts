@@ -38,7 +38,7 @@ import { checkWritable, writePicture } from "./terminal/pictures.ts";
 import { PRECISION_VALUE } from "./terminal/precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
-import { findModel } from "./runs.ts";
+import { modelDirectory } from "./runs.ts";
 import { showTuning, TUNE_OPTIONS } from "./terminal/tuning.ts";
 
 interface Flags {
@@ -80,12 +80,12 @@ function readFlags(args: string[]): Flags {
         defaultText: "all, or none where the model knows no classes",
       },
     )
-    .flag("--count <N>", "images a class", {
+    .flag("--count <N>", "images per class", {
       value: integer(1, 4096),
       unit: "images",
       defaultText: "8 of one class, 1 each of several",
     })
-    .flag("--steps <N>", "network evaluations an image", {
+    .flag("--steps <N>", "network evaluations per image", {
       value: integer(1, MAX_TIMESTEPS),
       unit: "steps",
       defaultText: `${DEFAULT_STEPS}; with --sampler ddpm all of the model's`,
@@ -107,7 +107,7 @@ function readFlags(args: string[]): Flags {
       unit: "images",
       default: 64,
     })
-    .flag("--out <PATH>", "a file NAME.png for a grid, or a directory for one PNG an image", {
+    .flag("--out <PATH>", "a file NAME.png for a grid, or a directory for one PNG per image", {
       value: text(),
       default: "samples.png",
     })
@@ -154,10 +154,6 @@ async function checkTargets({ out, gif }: Flags): Promise<void> {
   }
   await checkWritable("--out", out, !isFile(out));
   if (gif !== undefined) await checkWritable("--gif", gif);
-}
-
-async function isFileOnDisk(path: string): Promise<boolean> {
-  return await Deno.stat(path).then(({ isFile }) => isFile, () => false);
 }
 
 /** How the images stand in a grid: a row for each class, or as square as it can be. */
@@ -240,8 +236,7 @@ async function main(args: string[]): Promise<void> {
   const given = readFlags(args);
   await checkTargets(given);
   const report = createReporter({ mode: reporterMode(given) });
-  const directory = given.model ?? await findModel();
-  if (await isFileOnDisk(directory)) throw new ConfigError("--model", directory, "a directory, not a file");
+  const directory = await modelDirectory(given.model);
   const gpu = await openTaskGpu();
   try {
     const model = await DDPM.load(directory, {

@@ -4,7 +4,7 @@
  * @module
  */
 import { showErrorAndExit } from "./terminal/cli.ts";
-import { findModel } from "./runs.ts";
+import { modelDirectory } from "./runs.ts";
 import { readServeFlags } from "./serve_flags.ts";
 import { complain } from "./terminal/output.ts";
 import { needsAllPermissions, startServer } from "./terminal/server_process.ts";
@@ -33,7 +33,7 @@ function passSignalsTo(server: Deno.ChildProcess): void {
 
 async function main(args: string[]): Promise<number> {
   const flags = readServeFlags(args);
-  const settings = { ...flags, model: flags.model ?? await findModel() };
+  const settings = { ...flags, model: await modelDirectory(flags.model) };
   if (needsAllPermissions(settings)) {
     complain(
       "warning: Deno opens files below /dev, /proc and /sys to programs with all permissions only, " +

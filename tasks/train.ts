@@ -15,6 +15,7 @@ import {
   train,
 } from "../mod.ts";
 import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
+import { lockDirectory } from "../lib/files/directory_lock.ts";
 import { checkResumedSettings, checkRunDirectory } from "../lib/train/run_directory.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
 import { shellQuote } from "../lib/shell.ts";
@@ -22,6 +23,7 @@ import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { showErrorAndExit } from "./terminal/cli.ts";
 import { openTaskGpu } from "./terminal/gpu.ts";
 import { Interruption } from "./terminal/interruption.ts";
+import { standardOutput } from "./terminal/output.ts";
 import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "./terminal/pictures.ts";
 import { TaskProfile } from "./profile.ts";
 import { createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
@@ -36,7 +38,7 @@ import { showTuning } from "./terminal/tuning.ts";
 async function main(args: string[]): Promise<number> {
   const flags = readFlags(args);
   if (flags.printSchema) {
-    console.log(JSON.stringify(settingsSchema(), null, 2));
+    standardOutput().write(JSON.stringify(settingsSchema(), null, 2) + "\n");
     return 0;
   }
   const report = createReporter({ mode: reporterMode(flags) });
@@ -57,6 +59,8 @@ async function main(args: string[]): Promise<number> {
     } else await checkWritable("--out", RUNS, true);
     let path = flags.data;
     if (resume) {
+      // train() takes the lock for the whole run; a run that goes on already is told before the data is read.
+      (await lockDirectory(given!)).release();
       const started = await checkResumedSettings(given!, settings);
       path ??= await dataPathOf(started);
     } else resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });

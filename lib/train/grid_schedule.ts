@@ -16,7 +16,10 @@ export interface GridTimes {
 }
 
 /** Epochs from one grid to the next: as the run was told, else so that grids keep to their share of the time. */
-export function epochsBetweenGrids({ sampleEvery }: RunPlan["grids"], { grid, epoch }: GridTimes): number {
+export function epochsBetweenGrids(
+  { sampleEvery }: Pick<RunPlan["grids"], "sampleEvery">,
+  { grid, epoch }: GridTimes,
+): number {
   if (sampleEvery !== null) return sampleEvery;
   return Math.max(1, Math.ceil(grid / (GRID_SHARE * epoch)));
 }

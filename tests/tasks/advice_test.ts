@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ALL_SETTINGS } from "../../lib/train/options.ts";
+import type { Setting } from "../../lib/train/setting.ts";
 import { FLAG_OF } from "../../tasks/train_flags.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -31,7 +33,8 @@ async function* modulesIn(...folders: string[]): AsyncGenerator<{ path: string; 
 
 Deno.test("every flag that a message names is a flag of a task", async () => {
   const modules = await Array.fromAsync(modulesIn("lib", "server", "tasks"));
-  const flags = new Set(["--help", ...Object.values(FLAG_OF)]);
+  const named = Object.values<Setting>(ALL_SETTINGS).flatMap(({ flag }) => flag ?? []);
+  const flags = new Set(["--help", ...Object.values(FLAG_OF), ...named]);
   for (const { text } of modules) {
     for (const [, flag] of text.matchAll(/\.(?:flag|switch)\(\s*"(--[a-z-]+)/g)) flags.add(flag);
   }

@@ -23,6 +23,11 @@ Deno.test("what cannot be exported says why, and writes nothing", async () => {
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], number, RegExp][] = [
       [["--model", "nowhere"], 1, /^error: nowhere: no model here: expected .*\n$/],
+      [
+        ["--model", join(MODEL, "model_index.json")],
+        2,
+        /^error: --model: expected a directory, not a file, got ".*model_index\.json"\n$/,
+      ],
       [["--model", MODEL, "--precision", "int8"], 2, /--precision.*'int8'.*float16, float32/],
       [
         ["--model", MODEL, "--out", "."],

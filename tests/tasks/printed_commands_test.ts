@@ -111,6 +111,30 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "a run that goes on already is not resumed a second time, which is told before data is looked for",
+  POSIX,
+  async () => {
+    await inTemporaryDirectory(async (directory) => {
+      await makeMaterial(directory);
+      const flags = [...TRAINING, "--epochs", "1000", "--sample-every", "0", "--out", "run"];
+      const running = startTask("train", flags, directory);
+      await running.until((line) => line.startsWith("epoch 1:"));
+      // The line stands before the checkpoint does.
+      await running.until((line) => line.startsWith("epoch 2:"));
+      const { code, out, err } = await runTask("train", ["--resume", "run", "--data", "nowhere"], directory);
+      const { pid } = running.child;
+      const inUse = new RegExp(
+        `^error: run is in use by another training run \\(process ${pid} since .*\\): wait for it, stop it, or choose another directory\n$`,
+      );
+      assert.match(err, inUse);
+      assert.deepEqual([code, out], [1, ""]);
+      running.child.kill("SIGINT");
+      assert.equal((await running.outcome()).code, 130);
+    });
+  },
+);
+
 Deno.test("data that has moved is named anew on resume, and known from then on", async () => {
   await inTemporaryDirectory(async (directory) => {
     await makeMaterial(directory);
