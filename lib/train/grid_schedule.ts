@@ -1,21 +1,22 @@
 /**
- * After which epochs a run draws a grid of samples, where nobody said: as often as a small share of its time allows.
+ * Decides after which epochs a run draws a grid of samples. Unless told how often, it keeps grids to a small share of the
+ * run's time.
  *
  * @module
  */
 import type { RunPlan } from "./run_plan.ts";
 
-/** Share of a run's time that grids may take, the first and the last aside. */
+/** Limit on the share of a run's time spent on grids, not counting the first and the last. */
 export const GRID_SHARE = 0.05;
 
-/** What the schedule knows: how long things take, in seconds. */
+/** Measured or estimated times, in seconds. */
 export interface GridTimes {
   readonly grid: number;
   /** An epoch with its validation. */
   readonly epoch: number;
 }
 
-/** Epochs from one grid to the next: as the run was told, else so that grids keep to their share of the time. */
+/** Epochs from one grid to the next: `sampleEvery`, or as many as keep grids to their share of the time. */
 export function epochsBetweenGrids(
   { sampleEvery }: Pick<RunPlan["grids"], "sampleEvery">,
   { grid, epoch }: GridTimes,

@@ -70,7 +70,7 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
   }
 }
 
-/** What a run's checkpoint says of the data that it learns from. */
+/** The data set that a run was started with, as its checkpoints record it. */
 export type RunData = Pick<ImageDataset, "name" | "digest" | "source">;
 
 /**

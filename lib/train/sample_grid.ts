@@ -19,10 +19,12 @@ import { Pace, settle } from "./pace.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { scheduleOf, type TrainSettings } from "./settings.ts";
 
-/** Images drawn at once, where the device has room for so many, and images of a grid of many classes. */
+/** Images drawn at once, where the device has room for so many. */
 const SLOTS = 80;
-/** Classes of a grid, however many images each has. */
-const LEAST_CLASSES = 10;
+/** Limit on the images in a grid of many classes. */
+const MAX_IMAGES = 80;
+/** Classes shown in a grid in any case, however many images each has. */
+const MIN_CLASSES = 10;
 /** Rows where there are no classes. */
 const ROWS = 4;
 
@@ -46,7 +48,7 @@ type GridPlan = Pick<RunPlan, "settings" | "grids">;
 function planGrid({ settings: { model, seed }, grids }: GridPlan) {
   const { samplesPerClass: columns, sampleSteps, guidance } = grids;
   const classes = classCount(model);
-  const labels = evenly(classes, Math.max(LEAST_CLASSES, Math.floor(SLOTS / columns)));
+  const labels = evenly(classes, Math.max(MIN_CLASSES, Math.floor(MAX_IMAGES / columns)));
   const rows = classes === 0 ? ROWS : labels.length;
   const requests = Array.from({ length: rows * columns }, (_, i): SlotImage => ({
     label: labels[Math.floor(i / columns)] ?? 0,

@@ -1,5 +1,5 @@
 /**
- * How training is ended from outside: by signals, or by output that nobody reads or no disk takes.
+ * Ends training from outside: on signals, or when nobody reads its output or no disk takes it.
  *
  * @module
  */

@@ -48,7 +48,7 @@ export class Output {
     return this.#failure;
   }
 
-  /** Whether something was lost that somebody may still want. */
+  /** Whether output was lost for another reason than that its reader had gone. */
   get incomplete(): boolean {
     return this.#failure !== undefined && this.#failure.code !== "EPIPE";
   }
