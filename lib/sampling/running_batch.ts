@@ -1,6 +1,6 @@
 /**
- * A batch that never has to end: images join between steps, each goes through its own plan, and leaves when it is
- * finished. This is what lets a server start on a new request while others are half way.
+ * Continuous batching: images join between steps, each follows its own plan and leaves when it is finished, or is parked
+ * half way and resumed later. A server can so start on a new request while others are under way.
  *
  * @module
  */
@@ -37,8 +37,8 @@ export interface BatchTurn {
   readonly rows: number;
   /** Rows of the network's batch in the program that ran; at least `rows`. */
   readonly programRows: number;
-  /** Images in the batch. */
-  readonly images: number;
+  /** Numbers of the images that took part. */
+  readonly images: readonly number[];
   /** Moments that images were to be shown at. */
   readonly frames: readonly BatchPicture[];
   /** Images that are finished and have left the batch. */
@@ -76,6 +76,8 @@ export class RunningBatch {
   readonly #batch: SlotBatch;
   /** The image in each slot; those in use come first, without a gap. */
   readonly #slots: Entry[] = [];
+  /** By number: images set aside, each with its x_t. */
+  readonly #parked = new Map<number, { readonly entry: Entry; readonly x: GPUBuffer }>();
   /** Milliseconds a step took lately, by the rows of the program. */
   readonly #stepTime = new Map<number, number>();
   #turning = false;
@@ -98,9 +100,14 @@ export class RunningBatch {
     return new RunningBatch(batch, options);
   }
 
-  /** Images in the batch. */
+  /** Images that the next turn takes on; parked ones do not count. */
   get size(): number {
     return this.#slots.length;
+  }
+
+  /** Images that were parked and neither resumed nor removed. */
+  get parked(): number {
+    return this.#parked.size;
   }
 
   /** Rows of the network's batch that they take. */
@@ -122,23 +129,64 @@ export class RunningBatch {
     if (guidance !== 1) checkGuidable(guidance, this.#options);
     const plan = planSampling(sampler, this.#options.schedule, { steps, eta });
     for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, steps - 1);
-    if (this.#slots.some((entry) => entry.image.id === id)) {
+    if (this.#slotOf(id) >= 0 || this.#parked.has(id)) {
       throw new ConfigError("id", id, "a number that no image in the batch has");
     }
-    const free = this.rows - this.rowsInUse;
-    if (networkRows(guidance) > free) {
-      throw new ConfigError("rows", networkRows(guidance), `at most ${free}, which are free in the batch`);
-    }
+    this.#requireRoom(image);
     this.#slots.push({ image, plan, done: 0 });
   }
 
   /**
-   * Takes an image out before it is finished.
+   * Takes an image out before it is finished, parked or not.
    *
    * @returns false where it is not in the batch
    */
   remove(id: number): boolean {
-    const slot = this.#slots.findIndex(({ image }) => image.id === id);
+    const parked = this.#parked.get(id);
+    if (parked) this.#batch.discard(parked.x);
+    return this.#parked.delete(id) || this.#vacate(this.#slotOf(id));
+  }
+
+  /**
+   * Sets an image aside: it takes no rows and no further steps until it is resumed, and comes out the same to the bit. A
+   * turn that is under way still counts for it.
+   *
+   * @returns false where it is not in the batch, or parked already
+   * @throws {DeviceError} when the device has no memory left
+   */
+  park(id: number): boolean {
+    const slot = this.#slotOf(id);
+    if (slot < 0) return false;
+    this.#parked.set(id, { entry: this.#slots[slot], x: this.#batch.park(slot) });
+    return this.#vacate(slot);
+  }
+
+  /**
+   * Puts a parked image back; its next step is the next turn's.
+   *
+   * @returns false where no parked image has this number
+   * @throws {ConfigError} when there is no room for it
+   */
+  resume(id: number): boolean {
+    const parked = this.#parked.get(id);
+    if (!parked) return false;
+    this.#requireRoom(parked.entry.image);
+    this.#parked.delete(id);
+    this.#batch.resume(parked.x, this.#slots.push(parked.entry) - 1);
+    return true;
+  }
+
+  #slotOf(id: number): number {
+    return this.#slots.findIndex(({ image }) => image.id === id);
+  }
+
+  #requireRoom({ guidance }: ImageJob): void {
+    const free = this.rows - this.rowsInUse;
+    if (networkRows(guidance) <= free) return;
+    throw new ConfigError("rows", networkRows(guidance), `at most ${free}, which are free in the batch`);
+  }
+
+  #vacate(slot: number): boolean {
     if (slot < 0) return false;
     // The last image moves into the free slot, so that the slots in use stay the first ones.
     const last = this.#slots.pop();
@@ -187,8 +235,8 @@ export class RunningBatch {
     if (wanted.length === 0) await this.#batch.settle();
     const [frames, finished]: [BatchPicture[], BatchPicture[]] = [[], []];
     wanted.forEach(({ entry }, i) => {
-      if (!this.#slots.includes(entry)) return;
       const { image, done } = entry;
+      if (!this.#slots.includes(entry) && this.#parked.get(image.id)?.entry !== entry) return;
       (isFinished(entry) ? finished : frames).push({ id: image.id, step: done - 1, data: pictures[i] });
     });
     for (const { id } of finished) this.remove(id);
@@ -199,7 +247,7 @@ export class RunningBatch {
       seconds: elapsed / 1000,
       rows: first.rows,
       programRows: first.programRows,
-      images: present.length,
+      images: present.map(({ image }) => image.id),
       frames,
       finished,
     };

@@ -12,7 +12,7 @@ import { encodeAsks, encodeSlots, type Slot } from "../../kernels/records/sampli
 import { samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { alignUp, type BufferView, ResourceScope } from "../gpu/memory.ts";
+import { alignUp, type BufferView, createBuffer, destroyBuffer, ResourceScope } from "../gpu/memory.ts";
 import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
 import { HoistedConstants } from "../graph/constants.ts";
@@ -106,6 +106,9 @@ export class SlotBatch {
   /** Computes what follows from the weights alone. */
   #constants: Program | undefined;
   readonly #buffers: Readonly<Record<"slots" | "asks" | "x" | "preview" | "scratch" | "staging", BufferView>>;
+  /** Parked images, and buffers of earlier ones for reuse. */
+  readonly #parked = new Set<GPUBuffer>();
+  readonly #spare: GPUBuffer[] = [];
 
   private constructor(gpu: Gpu, options: SlotBatchOptions, scope: ResourceScope) {
     const { config, slots, rows } = options;
@@ -246,6 +249,39 @@ export class SlotBatch {
     this.#gpu.device.queue.submit([encoder.finish()]);
   }
 
+  /**
+   * Copies x_t out of a slot, as it is after all steps so far. With the number of the next step that is all the state
+   * of an image: noise depends on seed and step alone.
+   *
+   * @returns for {@linkcode SlotBatch.resume} or {@linkcode SlotBatch.discard}
+   * @throws {DeviceError} when the device has no memory left
+   */
+  park(slot: number): GPUBuffer {
+    const size = imageBytesOf(this.#config);
+    const parked = this.#spare.pop() ?? createBuffer(this.#gpu, size, "an image set aside");
+    this.#parked.add(parked);
+    this.#copy({ ...this.#buffers.x, offset: slot * size, size }, { buffer: parked, offset: 0, size });
+    return parked;
+  }
+
+  /** Copies a parked image into a slot, and frees its buffer for others. */
+  resume(parked: GPUBuffer, slot: number): void {
+    const size = imageBytesOf(this.#config);
+    this.#copy({ buffer: parked, offset: 0, size }, { ...this.#buffers.x, offset: slot * size, size });
+    this.discard(parked);
+  }
+
+  /** Forgets a parked image. */
+  discard(parked: GPUBuffer): void {
+    if (this.#parked.delete(parked)) this.#spare.push(parked);
+  }
+
+  #copy(from: BufferView, to: BufferView): void {
+    const encoder = this.#gpu.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, from.size);
+    this.#gpu.device.queue.submit([encoder.finish()]);
+  }
+
   /** Waits until the device has done all steps so far. */
   async settle(): Promise<void> {
     await this.#gpu.device.queue.onSubmittedWorkDone();
@@ -271,6 +307,8 @@ export class SlotBatch {
 
   /** Frees everything but the weights. */
   destroy(): void {
+    for (const buffer of [...this.#parked, ...this.#spare.splice(0)]) destroyBuffer(this.#gpu, buffer);
+    this.#parked.clear();
     this.#scope.destroy();
   }
 }

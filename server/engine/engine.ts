@@ -41,8 +41,12 @@ export type Pixels = Uint8Array<ArrayBuffer>;
 
 /** What an engine tells. Nothing is told of an image after it was removed, has ended or failed. */
 export interface EngineListener {
-  /** Images were in the batch for one or more steps. */
+  /** Images were in the batch for one or more steps. What comes of it is told next: frames, images, failures. */
   onTurn(turn: EngineTurn): void;
+  /**
+   * All of a turn is told: what joins the batch, leaves it or is parked now does so before the next turn.
+   */
+  onTurnEnd(): void;
   onFrame(id: number, step: number, pixels: Pixels): void;
   /** The image is finished and has left the batch. */
   onImage(id: number, pixels: Pixels): void;
@@ -65,8 +69,8 @@ export interface EngineTurn {
   /** Network rows in use, and rows of the program that ran. */
   readonly rows: number;
   readonly programRows: number;
-  /** Images in the batch. */
-  readonly images: number;
+  /** Numbers of the images that took part. */
+  readonly images: readonly number[];
 }
 
 /** Draws images in a running batch. */
@@ -82,8 +86,15 @@ export interface Engine {
   listen(listener: Partial<EngineListener>): void;
   /** Adds an image to the batch; the caller keeps the sum of `rowsOf` within `rows`. It joins at the next turn. */
   add(image: ImageJob): void;
-  /** Takes an image out of the batch, at the next turn; unknown numbers are ignored. */
+  /** Takes an image out of the batch, parked or not, at the next turn; unknown numbers are ignored. */
   remove(id: number): void;
+  /**
+   * Sets an image aside, at the next turn: it takes no rows until it is resumed. A turn under way still counts for it,
+   * so it may show a frame or be finished all the same.
+   */
+  park(id: number): void;
+  /** Puts a parked image back into the batch; the caller keeps the sum of `rowsOf` within `rows`. */
+  resume(id: number): void;
   /**
    * Reads a model directory and serves it from then on; images under way are finished with the model they began with.
    *

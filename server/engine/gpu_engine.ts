@@ -68,8 +68,9 @@ export class GpuEngine implements Engine {
   #path: string;
   #worker: WorkerLike | undefined;
   #model: ServedModel | undefined;
-  /** Numbers of the images in the batch; nothing is told of any other. */
+  /** Numbers of the images in the batch, parked ones included; nothing is told of any other. */
   readonly #images = new Set<number>();
+  readonly #parked = new Set<number>();
   readonly #reloads = new Map<number, PromiseWithResolvers<ServedModel> & { readonly path: string }>();
   #lastReload = 0;
   /** Failures since the worker was last sound. */
@@ -122,9 +123,22 @@ export class GpuEngine implements Engine {
   }
 
   remove(id: number): void {
-    if (!this.#images.delete(id)) return;
+    if (!this.#forget(id)) return;
     this.#send({ type: "remove", id });
     this.#restWhenIdle();
+  }
+
+  park(id: number): void {
+    if (!this.#images.has(id)) return;
+    this.#parked.add(id);
+    this.#send({ type: "park", id });
+    this.#restWhenIdle();
+  }
+
+  resume(id: number): void {
+    if (!this.#parked.delete(id)) return;
+    this.#send({ type: "resume", id });
+    this.#watchdog.resume();
   }
 
   async reload(path: string = this.#path): Promise<ServedModel> {
@@ -190,7 +204,7 @@ export class GpuEngine implements Engine {
    * other, because none of them gets on, must not begin it anew each time.
    */
   #restWhenIdle(): void {
-    if (this.#images.size === 0 && !this.#loading) this.#watchdog.pause();
+    if (this.#images.size === this.#parked.size && !this.#loading) this.#watchdog.pause();
   }
 
   get #loading(): boolean {
@@ -213,17 +227,18 @@ export class GpuEngine implements Engine {
           if (this.#images.has(id)) this.#tell("onFrame", id, step, pixels);
         }
         for (const { id, pixels } of report.images) {
-          if (this.#images.delete(id)) this.#tell("onImage", id, pixels);
+          if (this.#forget(id)) this.#tell("onImage", id, pixels);
         }
         for (const { id, error } of report.failed) {
-          if (this.#images.delete(id)) this.#tell("onFailed", id, errorFrom(error));
+          if (this.#forget(id)) this.#tell("onFailed", id, errorFrom(error));
         }
+        this.#tell("onTurnEnd");
         this.#send({ type: "proceed" });
         this.#longestTurn = Math.max(this.#longestTurn, 1000 * report.turn.seconds);
         if (!this.#loading) this.#watch();
         break;
       case "failed":
-        if (this.#images.delete(report.id)) this.#tell("onFailed", report.id, errorFrom(report.error));
+        if (this.#forget(report.id)) this.#tell("onFailed", report.id, errorFrom(report.error));
         this.#restWhenIdle();
         break;
       case "loaded": {
@@ -255,6 +270,12 @@ export class GpuEngine implements Engine {
     }
   }
 
+  /** @returns false for an image that nothing more is told of */
+  #forget(id: number): boolean {
+    this.#parked.delete(id);
+    return this.#images.delete(id);
+  }
+
   #serve(model: ServedModel): void {
     this.#model = model;
     this.#tell("onUp", model);
@@ -280,6 +301,7 @@ export class GpuEngine implements Engine {
     this.#worker = undefined;
     this.#model = undefined;
     this.#images.clear();
+    this.#parked.clear();
     for (const { reject } of this.#reloads.values()) reject(error);
     this.#reloads.clear();
   }

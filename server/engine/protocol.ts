@@ -33,7 +33,7 @@ export type Command =
     readonly tune: TuneMode;
   }
   | { readonly type: "add"; readonly image: ImageJob }
-  | { readonly type: "remove"; readonly id: number }
+  | { readonly type: "remove" | "park" | "resume"; readonly id: number }
   /** The main thread has heard of a turn, and has sent what follows from it: the next may begin. */
   | { readonly type: "proceed" }
   /** Answered by `loaded` or `loadFailed` with the same number. */

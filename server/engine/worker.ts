@@ -56,7 +56,9 @@ class Host {
         }
         break;
       case "remove":
-        for (const { batch } of [this.#current, ...this.#retiring]) batch.remove(command.id);
+      case "park":
+      case "resume":
+        for (const { batch } of [this.#current, ...this.#retiring]) batch[command.type](command.id);
         break;
       case "proceed":
         this.#proceed();
@@ -80,7 +82,7 @@ class Host {
         if (serving.batch.size > 0) await this.#turn(serving);
       }
       // Here, because a batch cannot be freed in the middle of its turn.
-      for (const serving of this.#retiring.filter(({ batch }) => batch.size === 0)) {
+      for (const serving of this.#retiring.filter(({ batch }) => batch.size + batch.parked === 0)) {
         this.#retiring.splice(this.#retiring.indexOf(serving), 1);
         await serving.close();
       }

@@ -138,13 +138,74 @@ Deno.test("images may leave and join while a turn is under way", () =>
     generator.destroy();
   }));
 
+Deno.test("an image that is parked and resumed, whenever and however often, has the bits of one drawn alone", () =>
+  withBatch(async (batch, gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
+    const images = Array.from(
+      { length: 9 },
+      (_, id): ImageJob => ({ ...image(id), ...plans[1 + id % 2] }),
+    );
+    const waiting = [...images];
+    const parked: number[] = [];
+    const finished = new Map<number, Float32Array>();
+    let parkings = 0;
+    for (let turn = 0; finished.size < images.length; turn++) {
+      assert.ok(turn < 300, "the batch does not finish its images");
+      while (waiting.length > 0 && batch.rowsInUse <= ROWS - 2) batch.add(waiting.shift()!);
+      while (parked.length > 0 && batch.rowsInUse <= ROWS - 2) batch.resume(parked.shift()!);
+      const before = batch.size;
+      const turning = batch.turn(0);
+      // Every other one is set aside while the device works, at times in its last step.
+      const id = images[(turn * 5) % images.length].id;
+      if (turn % 2 === 0 && batch.park(id)) {
+        parkings++;
+        parked.push(id);
+        assert.equal(batch.size, before - 1);
+        assert.equal(batch.park(id), false, "it is parked already");
+      }
+      const done = await turning;
+      for (const { id, data } of done.finished) {
+        finished.set(id, data);
+        if (parked.includes(id)) parked.splice(parked.indexOf(id), 1);
+      }
+      assert.equal(batch.parked, parked.length);
+      if (turn % 2 === 1 && batch.size > 1) {
+        const next = done.images.find((id) => batch.park(id));
+        if (next !== undefined) parked.push(next), parkings++;
+      }
+    }
+    assert.ok(parkings > 10, `${parkings} times`);
+    for (const [id, data] of finished) {
+      assert.deepEqual(data, await alone(generator, images[id]), `image ${id}`);
+    }
+    generator.destroy();
+  }));
+
+Deno.test("parked images take no rows, keep their numbers and can be removed", () =>
+  withBatch(async (batch) => {
+    for (const id of [1, 5, 9]) batch.add({ ...image(id), guidance: 2 });
+    await batch.turn(0);
+    assert.equal(batch.park(5), true);
+    assert.deepEqual([batch.size, batch.parked, batch.rowsInUse], [2, 1, 4]);
+    assert.throws(
+      () => batch.add(image(5)),
+      /^ConfigError: id: expected a number that no image in the batch has/,
+    );
+    batch.add({ ...image(13), guidance: 2 });
+    assert.throws(() => batch.resume(5), /^ConfigError: rows: expected at most 1, which are free/);
+    assert.deepEqual([batch.park(99), batch.resume(99), batch.resume(1)], [false, false, false]);
+    assert.equal(batch.remove(5), true);
+    assert.deepEqual([batch.remove(5), batch.resume(5), batch.parked], [false, false, 0]);
+    assert.equal(batch.park(1), true); // is freed with the batch
+  }));
+
 Deno.test("the smallest recorded batch that holds the rows runs", () =>
   withBatch(async (batch) => {
     const rows: number[] = [];
     for (const id of [0, 4, 8, 12, 16, 20]) {
       batch.add({ ...image(id), guidance: 1, ...plans[2] });
       const turn = await batch.turn(0);
-      assert.deepEqual([turn.rows, turn.images, turn.steps], [rows.length + 1, rows.length + 1, 1]);
+      assert.deepEqual([turn.rows, turn.images.at(-1), turn.steps], [rows.length + 1, id, 1]);
       rows.push(turn.programRows);
     }
     assert.deepEqual(rows, [1, 2, 3, 4, 6, 6]);
