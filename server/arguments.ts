@@ -33,6 +33,8 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   tokenFile: text.optional(),
   cors: text.optional(),
   maxImages: integer("maxImages"),
+  maxSteps: integer("maxSteps").optional(),
+  maxWork: integer("maxWork"),
   trustedProxy: z.array(text).optional(),
   publicUrl: z.url("expected a URL").optional(),
   precision: z.enum(PRECISIONS, `expected ${PRECISIONS.join(" or ")}`),

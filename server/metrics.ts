@@ -102,6 +102,7 @@ export class Metrics implements Partial<EngineListener> {
     gauge("requests_running", "Requests that are being drawn", () => runner.state.running);
     gauge("batch_images", "Images in the batch", () => runner.state.images);
     gauge("batch_rows", "Network rows in use", () => runner.state.rows);
+    gauge("parked_images", "Images set aside half way", () => runner.state.parked);
     gauge("draining", "1 while the server is shutting down", () => Number(runner.state.draining));
   }
 

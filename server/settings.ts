@@ -28,6 +28,10 @@ export interface ServerSettings {
   readonly grace: number;
   /** Default number of steps; undefined: the library's. */
   readonly steps?: number;
+  /** Most steps that a request may ask for; undefined: the model's. */
+  readonly maxSteps?: number;
+  /** Network evaluations (images x steps, twice with guidance) that a client may have under way. */
+  readonly maxWork: number;
   /** Default sampler. */
   readonly sampler: SamplerName;
   /** Default guidance scale; undefined: the library's. */
@@ -58,6 +62,7 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   grace: 25,
   sampler: "ddim",
   maxImages: 64,
+  maxWork: 100_000,
   precision: "float32",
 };
 
@@ -69,6 +74,8 @@ export const settingRanges = {
   timeout: [0.1, 86_400],
   grace: [0, 86_400],
   steps: [1, MAX_TIMESTEPS],
+  maxSteps: [1, MAX_TIMESTEPS],
+  maxWork: [1, 1e9],
   guidance: [0, 100],
   maxImages: [1, 4096],
 } as const satisfies { readonly [K in keyof ServerSettings]?: readonly [number, number] };

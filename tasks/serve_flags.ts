@@ -27,7 +27,8 @@ const LEAST_BATCH = 2;
 
 /** Reads the command line. */
 export function readServeFlags(args: readonly string[]): ServeFlags {
-  const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages } = settingRanges;
+  const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages, maxSteps, maxWork } =
+    settingRanges;
   return new TaskCommand("serve", "Serves images of a trained model over HTTP, and a page to draw them on.")
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
       value: text(),
@@ -110,6 +111,16 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       value: integer(...maxImages),
       unit: "images",
       default: defaultSettings.maxImages,
+    })
+    .flag("--max-steps <N>", "steps that a request may ask for", {
+      value: integer(...maxSteps),
+      unit: "steps",
+      defaultText: "the model's",
+    })
+    .flag("--max-work <N>", "images x steps, twice that with guidance, that one client may have under way", {
+      value: integer(...maxWork),
+      unit: "network evaluations",
+      default: defaultSettings.maxWork,
     })
     .flag("--precision <TYPE>", PRECISION_HELP, {
       value: PRECISION_VALUE,

@@ -27,6 +27,8 @@ export interface ServedModel extends ModelFacts {
   readonly adapter: string;
   /** How its activations lie in memory. */
   readonly precision: Precision;
+  /** Seconds that a step of one network row took when it was tried out. */
+  readonly stepSeconds: number;
   /** When it was loaded, milliseconds since 1970. */
   readonly loadedAt: number;
 }

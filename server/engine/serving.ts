@@ -8,6 +8,7 @@ import { DDPM } from "../../lib/sampling/ddpm.ts";
 import { type DrawDefaults, planDraw } from "../../lib/sampling/request.ts";
 import type { RunningBatch } from "../../lib/sampling/running_batch.ts";
 import { CheckpointError } from "../../lib/errors.ts";
+import { mostSteps } from "../../lib/diffusion/sampler.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { Images } from "../../lib/image/images.ts";
 import { imageSize } from "../../lib/model/config.ts";
@@ -58,9 +59,8 @@ export class Serving {
       // A model whose every request would fail is refused now.
       planDraw({}, model, options.defaults);
       const batch = await model.startBatch({ rows });
-      const serving = new Serving(model, batch, factsOf(model, path, step));
-      await serving.#tryOut();
-      return serving;
+      await checkOutput(batch, path);
+      return new Serving(model, batch, factsOf(model, path, step, await stepSeconds(model, batch)));
     } catch (error) {
       await model.close();
       throw error;
@@ -88,18 +88,45 @@ export class Serving {
   async close(): Promise<void> {
     await this.#model.close();
   }
+}
 
-  /** Takes one step of one image: the kernels are compiled before somebody waits, and weights that are no use show. */
-  async #tryOut(): Promise<void> {
-    this.add({ id: 0, label: 0, seed: 0, guidance: 1, sampler: "ddim", steps: 1, eta: undefined });
-    const { finished } = await this.batch.turn(0);
-    if (finished[0].data.every(Number.isFinite)) return;
-    throw new CheckpointError(`${this.facts.path}: what it draws has values that are not finite`);
+/** Turns of the batch by which a model is timed, and milliseconds that each should take. */
+const TIMED_TURNS = 3;
+const TIMED_TURN = 100;
+
+/** Takes one step of one image: the kernels are compiled before somebody waits, and weights that are no use show. */
+async function checkOutput(batch: RunningBatch, path: string): Promise<void> {
+  batch.add(trialImage(1));
+  const { finished } = await batch.turn(0);
+  if (finished[0].data.every(Number.isFinite)) return;
+  throw new CheckpointError(`${path}: what it draws has values that are not finite`);
+}
+
+/** Seconds of a step of one row. Turns grow, and with them the wait for the device at their end counts less. */
+async function stepSeconds(model: DDPM, batch: RunningBatch): Promise<number> {
+  const image = trialImage(mostSteps(model.schedule));
+  batch.add(image);
+  let fastest = Infinity;
+  for (let turn = 0; turn < TIMED_TURNS && batch.size > 0; turn++) {
+    const { seconds, steps } = await batch.turn(TIMED_TURN);
+    fastest = Math.min(fastest, seconds / steps);
   }
+  batch.remove(image.id);
+  return fastest;
+}
+
+/** An image in one row. */
+function trialImage(steps: number): ImageJob {
+  return { id: 0, label: 0, seed: 0, guidance: 1, sampler: "ddim", steps, eta: undefined };
 }
 
 /** What is told of a model that was loaded from `directory` or, where that is damaged, a checkpoint in it. */
-function factsOf(model: DDPM, directory: string, step: number | undefined): ServedModel {
+function factsOf(
+  model: DDPM,
+  directory: string,
+  step: number | undefined,
+  stepSeconds: number,
+): ServedModel {
   const { config, schedule, classes, path, adapter, precision } = model;
   const [height, width] = imageSize(config);
   const name = basename(directory);
@@ -115,6 +142,7 @@ function factsOf(model: DDPM, directory: string, step: number | undefined): Serv
     width,
     adapter,
     precision,
+    stepSeconds,
     loadedAt: Date.now(),
   };
 }

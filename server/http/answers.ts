@@ -25,6 +25,7 @@ const reasons = {
   403: "Not allowed on this server",
   406: "No format that Accept allows",
   409: "Under way already",
+  429: "Too much of this client is under way; Retry-After says when to try again",
   500: "The server's fault",
   503: "Busy, shutting down, or without its GPU for a moment; Retry-After says when to try again",
   504: "Not finished in time",

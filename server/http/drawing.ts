@@ -61,7 +61,7 @@ export function allowedClasses(model: Pick<ServedModel, "config" | "classes">): 
 export function planQuery(
   query: DrawQuery,
   model: ServedModel,
-  settings: Pick<ServerSettings, "steps" | "sampler" | "guidance" | "maxImages">,
+  settings: Pick<ServerSettings, "steps" | "sampler" | "guidance" | "maxImages" | "maxSteps">,
 ): DrawPlan {
   const { count = 1, seed = randomSeed(), class: choice = ANY_CLASS, ...rest } = query;
   if (count > settings.maxImages) {
@@ -69,8 +69,15 @@ export function planQuery(
       { field: "count", value: count, allowed: `a whole number from 1 to ${settings.maxImages}` },
     ]);
   }
+  const { maxSteps = Infinity } = settings;
+  if (query.steps !== undefined && query.steps > maxSteps) {
+    throw ProblemError.fields([
+      { field: "steps", value: query.steps, allowed: `a whole number from 1 to ${maxSteps}` },
+    ]);
+  }
   try {
-    return planDraw({ ...rest, class: choice, count, seed }, model, settings);
+    const plan = planDraw({ ...rest, class: choice, count, seed }, model, settings);
+    return { ...plan, steps: Math.min(plan.steps, maxSteps) }; // the default may be more
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { field, value, allowed } = error;

@@ -20,6 +20,7 @@ export type ProblemStatus =
   | 414
   | 415
   | 421
+  | 429
   | 431
   | 499
   | 500
@@ -39,6 +40,7 @@ const titles: Readonly<Record<ProblemStatus, string>> = {
   414: "URI Too Long",
   415: "Unsupported Media Type",
   421: "Misdirected Request",
+  429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   499: "Client Closed Request",
   500: "Internal Server Error",

@@ -77,10 +77,12 @@ function word<const T extends string>(words: readonly T[], description: string) 
 }
 
 /** Most steps that any schedule has; the model's own limit is checked against the model. */
-const MOST_STEPS = MAX_TIMESTEPS;
+export const MOST_STEPS = MAX_TIMESTEPS;
 
 /** The parameters of a request for images. */
-function drawParameters({ maxImages, sampler, steps, guidance }: ServerSettings) {
+function drawParameters(
+  { maxImages, maxSteps = MOST_STEPS, maxWork, timeout, sampler, steps, guidance }: ServerSettings,
+) {
   return {
     class: parameter("a class", (text) => text, {
       type: "string",
@@ -91,8 +93,9 @@ function drawParameters({ maxImages, sampler, steps, guidance }: ServerSettings)
     count: whole(1, maxImages, "Images to draw. Image i is the one that seed + i gives alone. Default 1.", 1),
     steps: whole(
       1,
-      MOST_STEPS,
-      `Network evaluations an image. Default ${steps ?? `${DEFAULT_STEPS}, for ddpm all of the model's`}.`,
+      maxSteps,
+      `Network evaluations an image. Default ${steps ?? `${DEFAULT_STEPS}, for ddpm all of the model's`}. ` +
+        `Images x steps, twice that with guidance, may be ${maxWork}, and no more than can be drawn in ${timeout} seconds.`,
       20,
     ),
     sampler: word(samplerNames, `How noise is removed. Default ${sampler}.`),

@@ -12,7 +12,7 @@ import { planQuery, servedModel } from "../http/drawing.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import { brief, ProblemError } from "../http/problem.ts";
 import { classOfPrompt, synonyms } from "./prompt.ts";
-import { fieldProblems } from "../http/request.ts";
+import { fieldProblems, MOST_STEPS } from "../http/request.ts";
 import type { ServerSettings } from "../settings.ts";
 
 /** Name that any model answers to beside its own. */
@@ -21,8 +21,6 @@ export const MODEL_ALIAS = "denoise";
 const MAX_PROMPT = 1000;
 /** Longest side of an image in pixels: OpenAI's sizes are of single images, not of grids. */
 const LARGEST_SIZE = 512;
-/** Most steps that any schedule has; the model's own limit is checked against the model. */
-const MAX_STEPS = 1000;
 
 /** A request, understood. */
 export interface OpenAIImageRequest {
@@ -75,7 +73,9 @@ export function usageOf({ words, draw }: Pick<OpenAIImageRequest, "words" | "dra
  *
  * The types of this function and of those below are zod's; what the compiler infers of them is what the reading rests on.
  */
-export function imageRequestSchema({ maxImages }: Pick<ServerSettings, "maxImages">) {
+export function imageRequestSchema(
+  { maxImages, maxSteps = MOST_STEPS }: Pick<ServerSettings, "maxImages" | "maxSteps">,
+) {
   return z.strictObject({
     prompt: text(1, MAX_PROMPT).openapi({
       description:
@@ -111,7 +111,7 @@ export function imageRequestSchema({ maxImages }: Pick<ServerSettings, "maxImage
       whole(0, Number.MAX_SAFE_INTEGER - maxImages),
       "Not OpenAI's. The same seed and parameters give the same bytes. Default: a random one, which the answer names.",
     ),
-    steps: optional(whole(1, MAX_STEPS), "Not OpenAI's. Network evaluations an image, as for /generate."),
+    steps: optional(whole(1, maxSteps), "Not OpenAI's. Network evaluations an image, as for /generate."),
     sampler: optional(word(samplerNames), "Not OpenAI's. How noise is removed, as for /generate."),
     guidance: optional(
       within(z.number({ error: range("a number", 0, 100) }), "a number", 0, 100),

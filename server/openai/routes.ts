@@ -96,6 +96,7 @@ function imagesRoute(routes: App, context: ServerContext): void {
         413: "The body is too large",
         415: "The body is not application/json, or is compressed",
         500: "The server's fault",
+        429: "Too much of this client is under way; Retry-After says when to try again",
         503: "Busy, shutting down, or without its GPU for a moment; Retry-After says when to try again",
         504: "Not finished in time",
       }),

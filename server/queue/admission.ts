@@ -1,12 +1,17 @@
 /**
- * Which requests are let in when not all can be: to the batch, and to the queue.
+ * Admission: of requests to the server, to its batch, and to its queue when not all can be let in.
  *
  * A batch that is shared by all requests alike finishes none of them in time when there are too many, so requests for
  * several images are taken up a few at a time.
  *
  * @module
  */
-import type { Ticket } from "./ticket.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { DrawPlan } from "../../lib/sampling/request.ts";
+import { rowsOf } from "../engine/engine.ts";
+import type { ServerSettings } from "../settings.ts";
+import type { Estimate } from "./estimate.ts";
+import { type Ticket, workOf } from "./ticket.ts";
 
 /** Requests for several images that may be half way at once, whatever their sizes. */
 const OPEN_AT_ONCE = 2;
@@ -39,4 +44,52 @@ export function toDisplace<T extends Candidate>(waiting: readonly T[]): T {
   let most = newcomer.job.client;
   for (const [client, count] of counts) if (count > counts.get(most)!) most = client;
   return waiting.findLast(({ job }) => job.client === most)!;
+}
+
+/** What a request must fit into. */
+export interface Limits extends Pick<ServerSettings, "timeout" | "maxWork"> {
+  /** Network rows of the batch. */
+  readonly rows: number;
+  readonly estimate: Pick<Estimate, "leastSeconds">;
+}
+
+/**
+ * Refuses a request that cannot be met, whatever else there is to do.
+ *
+ * @throws {ConfigError} with the most that can be asked for
+ */
+export function checkFit(draw: DrawPlan, { rows, timeout, maxWork, estimate }: Limits): void {
+  if (rowsOf(draw) > rows) {
+    const allowed = `1: a guided image takes two rows of the batch, and this server's has ${rows}`;
+    throw new ConfigError("guidance", draw.guidance, allowed);
+  }
+  requireFit(draw, (smaller) => workOf(smaller) <= maxWork, `${maxWork} network evaluations a client`);
+  const inTime = (smaller: DrawPlan) => estimate.leastSeconds(smaller) <= timeout;
+  requireFit(draw, inTime, `what this server can draw in ${timeout} seconds`);
+}
+
+/** @throws {ConfigError} where a request does not fit, naming steps x images, and how many of each would */
+function requireFit(draw: DrawPlan, fits: (draw: DrawPlan) => boolean, limit: string): void {
+  if (fits(draw)) return;
+  const { steps, labels } = draw;
+  const images = labels.length;
+  const mostSteps = largest(steps, (steps) => fits({ ...draw, steps }));
+  const mostImages = largest(images, (count) => fits({ ...draw, labels: labels.slice(0, count) }));
+  const choices = [
+    ...(mostSteps > 0 ? [`${mostSteps} steps x ${images} images`] : []),
+    ...(mostImages > 0 && images > 1 ? [`${steps} steps x ${mostImages} images`] : []),
+  ];
+  const most = choices.length > 0 ? `at most ${choices.join(" or ")}` : "fewer steps and images";
+  throw new ConfigError("steps", `${steps} steps x ${images} images`, `${most}: ${limit}`);
+}
+
+/** The largest number below one that does not fit; 0 where none does. */
+function largest(tooLarge: number, fits: (value: number) => boolean): number {
+  let [most, least] = [0, tooLarge];
+  while (least - most > 1) {
+    const middle = Math.floor((most + least) / 2);
+    if (fits(middle)) most = middle;
+    else least = middle;
+  }
+  return most;
 }

@@ -1,14 +1,19 @@
 /**
- * How long what was accepted will take, as far as the batch's speed has been measured.
+ * How long accepted work will take, as far as the batch's speed has been measured.
  *
  * @module
  */
-import type { EngineTurn } from "../engine/engine.ts";
+import { rowsOf } from "../engine/engine.ts";
+import type { EngineTurn, ServedModel } from "../engine/engine.ts";
+import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { Ticket } from "./ticket.ts";
 import { Throughput } from "./throughput.ts";
 
 /** What is looked at of a ticket here. */
 export type Accepted = Pick<Ticket, "workLeft"> & { readonly job: { readonly client: string } };
+
+/** What {@linkcode Estimate.leastSeconds} needs to know of a request. */
+export type Asked = Pick<DrawPlan, "labels" | "guidance" | "steps">;
 
 /** Tells clients when to come, and when not to. */
 export class Estimate {
@@ -17,6 +22,8 @@ export class Estimate {
   readonly #throughput = new Throughput();
   /** Of full batches alone. One with more room says little of how fast a full one is. */
   readonly #full = new Throughput();
+  /** Seconds of a step at its fastest so far, by the rows of the program. */
+  readonly #fastest = new Map<number, number>();
 
   /**
    * @param rows of the largest batch
@@ -27,11 +34,19 @@ export class Estimate {
     this.#timeout = timeout;
   }
 
+  /** Forgets how fast another model was. */
+  begin({ stepSeconds }: Pick<ServedModel, "stepSeconds">): void {
+    this.#fastest.clear();
+    this.#fastest.set(1, stepSeconds);
+  }
+
   /** Takes a turn into account. */
   add(turn: EngineTurn): void {
+    const { rows, programRows, seconds, steps } = turn;
     this.#throughput.add(turn);
     // An image with guidance that waits for its two rows leaves one idle.
-    if (turn.rows >= this.#rows - 1) this.#full.add(turn);
+    if (rows >= this.#rows - 1) this.#full.add(turn);
+    this.#fastest.set(programRows, Math.min(seconds / steps, this.#fastest.get(programRows) ?? Infinity));
   }
 
   /** Whole seconds, 1 or more, until everything accepted is drawn or has run out of time. */
@@ -42,16 +57,36 @@ export class Estimate {
   }
 
   /**
-   * Whole seconds by which a newcomer would miss its deadline, up to the timeout; 0 where it may well meet it, where
-   * nothing is before it, or where nothing is known.
+   * Whole seconds by which a newcomer would miss its deadline, up to the timeout; 0 where it may well meet it, or where
+   * nothing is before it.
    *
    * @param work network rows times steps
    */
   secondsLate(accepted: readonly Accepted[], client: string, work: number): number {
     const ahead = workAhead(accepted, client, work);
     if (ahead === 0) return 0;
-    const late = (this.#full.secondsFor(ahead + work) ?? 0) - this.#timeout;
+    const least = (ahead + work) / this.#rows * this.#stepSeconds(this.#rows);
+    const late = Math.max(least, this.#full.secondsFor(ahead + work) ?? 0) - this.#timeout;
     return Math.ceil(Math.min(Math.max(0, late), this.#timeout));
+  }
+
+  /**
+   * Seconds that a request takes at least, on a server that has nothing else to do and is as fast as it ever was. So a
+   * request that is refused for it could not have been met, however slow the machine was when it was measured.
+   */
+  leastSeconds({ labels, guidance, steps }: Asked): number {
+    const perImage = rowsOf({ guidance });
+    const atOnce = Math.floor(this.#rows / perImage);
+    const seconds = (images: number) => images === 0 ? 0 : this.#stepSeconds(images * perImage);
+    const full = Math.floor(labels.length / atOnce);
+    return steps * (full * seconds(atOnce) + seconds(labels.length % atOnce));
+  }
+
+  /** Seconds of a step with these rows, at least: those of the largest measured program that is no larger. */
+  #stepSeconds(rows: number): number {
+    let least = 0;
+    for (const [size, seconds] of this.#fastest) if (size <= rows) least = Math.max(least, seconds);
+    return least;
   }
 }
 

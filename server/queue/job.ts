@@ -49,15 +49,16 @@ export interface JobResult {
 export class JobError extends Error {
   override name = "JobError";
   /**
-   * @param status 503 queue full, too much to do, shutting down, or the engine is down; 504 out of time; 499 the client went away;
-   *   500 the image could not be drawn
+   * @param status 429 the client has too much under way; 503 queue full, too much to do, shutting down, or the engine is down;
+   *   504 out of time; 499 the client went away; 500 the image could not be drawn
    * @param code a word for programs, such as `queue_full`
-   * @param retryAfter seconds after which trying again makes sense, for 503
+   * @param retryAfter seconds after which trying again makes sense, for 429 and 503
    * @param cause what went wrong inside, for the log alone
    */
   constructor(
-    readonly status: 499 | 500 | 503 | 504,
+    readonly status: 429 | 499 | 500 | 503 | 504,
     readonly code:
+      | "too_much_work"
       | "queue_full"
       | "overloaded"
       | "draining"
@@ -81,13 +82,15 @@ export function clientGone(): JobError {
 
 /** How busy a scheduler is. */
 export interface SchedulerState {
-  /** Requests that wait. */
+  /** Requests of which nothing has begun. */
   readonly waiting: number;
-  /** Requests with an image in the batch or some images done, and not yet all. */
+  /** Requests that have begun. */
   readonly running: number;
   /** Images in the batch, and network rows they take. */
   readonly images: number;
   readonly rows: number;
+  /** Images set aside half way, for others to have their share. */
+  readonly parked: number;
   readonly draining: boolean;
 }
 
@@ -98,7 +101,8 @@ export interface JobRunner {
    * Draws a job's images, all of one model.
    *
    * @throws {JobError} as its status says
-   * @throws {ConfigError} for guidance where the batch has no second row
+   * @throws {ConfigError} for what never fits: guidance where the batch has no second row, more work than a client may
+   *   ask for, or than can be done before the deadline
    */
   run(job: Job): Promise<JobResult>;
   /**

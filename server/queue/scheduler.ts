@@ -1,14 +1,13 @@
 /**
- * Takes requests through the engine: who waits, who is next, and how each request ends.
+ * Takes requests through the engine: who waits, who is next, who yields, and how each request ends.
  *
  * @module
  */
-import { ConfigError } from "../../lib/errors.ts";
 import { type Clock, systemClock } from "../clock.ts";
-import { type Engine, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
-import { mayOpen, toDisplace } from "./admission.ts";
+import type { Engine, EngineTurn, Pixels, ServedModel } from "../engine/engine.ts";
+import { checkFit, mayOpen, toDisplace } from "./admission.ts";
 import { Estimate } from "./estimate.ts";
-import { FairOrder } from "./fair_order.ts";
+import { FairOrder, type Holder } from "./fair_order.ts";
 import {
   clientGone,
   type Job,
@@ -21,15 +20,32 @@ import {
 import type { ServerSettings } from "../settings.ts";
 import { Ticket, workOf } from "./ticket.ts";
 
+/**
+ * Most network rows times steps by which a client gets ahead of one that waits for its place: a usual request's, so that
+ * usual requests are not parked for each other. A smaller request waits for as much as it asks for itself.
+ */
+const QUANTUM = 100;
+
+/** What a {@linkcode Scheduler} is set to. */
+export type SchedulerSettings = Pick<ServerSettings, "queue" | "timeout" | "maxWork">;
+
+/** An image in the batch. */
+interface Running extends Holder<Ticket> {
+  readonly id: number;
+  work: number;
+}
+
 /** Runs jobs on an engine. */
 export class Scheduler implements JobRunner {
   readonly #engine: Engine;
-  readonly #settings: Pick<ServerSettings, "queue" | "timeout">;
+  readonly #settings: SchedulerSettings;
   readonly #clock: Clock;
   /** The jobs that were accepted and have not ended, each with what lets go of its deadline and signal. */
   readonly #tickets = new Map<Ticket, () => void>();
-  /** Whose each image in the batch is. */
+  /** Whose each image is that has begun and is not finished. */
   readonly #images = new Map<number, Ticket>();
+  /** Those of them in the batch; the others are parked. */
+  readonly #running = new Map<number, Running>();
   readonly #order = new FairOrder<Ticket>();
   readonly #estimate: Estimate;
   /** Called when the last job has ended. */
@@ -43,22 +59,20 @@ export class Scheduler implements JobRunner {
 
   /**
    * @param engine serves no other scheduler; what should know of an event before a client does listens to it first
-   * @param settings requests that may wait, and seconds that one may take
+   * @param settings requests that may wait, seconds that one may take, and work that a client may have under way
    */
-  constructor(
-    engine: Engine,
-    settings: Pick<ServerSettings, "queue" | "timeout">,
-    clock: Clock = systemClock,
-  ) {
+  constructor(engine: Engine, settings: SchedulerSettings, clock: Clock = systemClock) {
     this.#engine = engine;
     this.#settings = settings;
     this.#clock = clock;
     this.#estimate = new Estimate(engine.rows, settings.timeout);
+    if (engine.model) this.#estimate.begin(engine.model);
     engine.listen({
-      onTurn: (turn) => this.#estimate.add(turn),
+      onTurn: (turn) => this.#account(turn),
+      onTurnEnd: () => this.#rotate(),
       onFrame: (id, step, pixels) => {
         const ticket = this.#images.get(id)!;
-        this.#tell(ticket, { type: "frame", index: ticket.inBatch.get(id)!, step, pixels });
+        this.#tell(ticket, { type: "frame", index: ticket.begun.get(id)!, step, pixels });
       },
       onImage: (id, pixels) => this.#finish(id, pixels),
       onFailed: (id, error) => this.#fail(id, error),
@@ -72,8 +86,9 @@ export class Scheduler implements JobRunner {
     return {
       waiting,
       running: this.#tickets.size - waiting,
-      images: this.#images.size,
+      images: this.#running.size,
       rows: this.#rows,
+      parked: this.#images.size - this.#running.size,
       draining: this.#draining,
     };
   }
@@ -82,7 +97,8 @@ export class Scheduler implements JobRunner {
    * Draws a job's images.
    *
    * @throws {JobError} as its status says
-   * @throws {ConfigError} for guidance where the batch has no second row
+   * @throws {ConfigError} for what never fits: guidance where the batch has no second row, more work than a client may
+   *   ask for, or than can be done before the deadline
    */
   async run(job: Job): Promise<JobResult> {
     const ticket = new Ticket(job, this.#admit(job), this.#clock.now());
@@ -101,7 +117,9 @@ export class Scheduler implements JobRunner {
     this.#fill();
     // Only now is it known whether it has to wait at all.
     const waiting = this.#waiting();
-    if (waiting.length > this.#settings.queue) this.#refuse(toDisplace(waiting), this.#queueFull());
+    const resting = this.#count(({ resting }) => resting);
+    const isFull = ticket.waiting && waiting.length + resting > this.#settings.queue;
+    if (isFull) this.#refuse(toDisplace(waiting), this.#queueFull());
     else this.#tellPositions();
     return await ticket.result;
   }
@@ -132,52 +150,140 @@ export class Scheduler implements JobRunner {
     if (!model) {
       throw new JobError(503, "engine_down", "no model is ready to draw; it starts again", this.#backIn);
     }
-    if (rowsOf(draw) > rows) {
-      const allowed = `1: a guided image takes two rows of the batch, and this server's has ${rows}`;
-      throw new ConfigError("guidance", draw.guidance, allowed);
-    }
-    const late = this.#estimate.secondsLate([...this.#tickets.keys()], client, workOf(draw));
-    if (late > 0) {
+    const { timeout, maxWork } = this.#settings;
+    checkFit(draw, { rows, timeout, maxWork, estimate: this.#estimate });
+    const accepted = [...this.#tickets.keys()];
+    const work = workOf(draw);
+    const own = accepted.filter(({ job }) => job.client === client);
+    if (own.reduce((sum, { workLeft }) => sum + workLeft, work) > maxWork) {
       const detail =
-        `what is to be drawn already leaves too little of ${this.#settings.timeout} seconds for this`;
+        `a client may have ${maxWork} network evaluations under way, and this one's other requests ` +
+        `leave too few for this one's ${work}`;
+      throw new JobError(429, "too_much_work", detail, this.#estimate.secondsUntilIdle(own));
+    }
+    const late = this.#estimate.secondsLate(accepted, client, work);
+    if (late > 0) {
+      const detail = `what is to be drawn already leaves too little of ${timeout} seconds for this`;
       throw new JobError(503, "overloaded", detail, late);
     }
     return model;
   }
 
-  /** Lets images join the batch as long as there is room. */
+  /** Gives out places as long as there are free ones, or others have more than their share. */
   #fill(): void {
     while (this.#engine.model) {
-      const open = [...this.#tickets.keys()].filter(({ halfWay }) => halfWay);
-      const ticket = this.#order.first(
-        [...this.#tickets.keys()].filter((one) => one.hasMore && mayOpen(one, open)),
-      );
+      const ticket = this.#order.first(this.#wanting());
       // Whoever is first waits for its rows, even where one behind it would fit: two rows are rarely free at once, so a
       // guided image would wait for ever behind plain ones. It costs one idle row until the next image is finished.
-      if (!ticket || this.#rows + ticket.rows > this.#engine.rows) return;
-      this.#start(ticket);
+      if (!ticket || !this.#place(ticket, this.#missing(ticket), Infinity)) return;
     }
+  }
+
+  /** Lets those who are ahead in work yield to whoever is next and, where nobody does, to the smallest request. */
+  #rotate(): void {
+    this.#fill();
+    while (this.#engine.model) {
+      const wanting = this.#wanting();
+      const next = this.#order.first(wanting);
+      if (!next) break;
+      const smallest = wanting.reduce((a, b) => b.workLeft < a.workLeft ? b : a);
+      const quantum = ({ workLeft }: Ticket) => Math.min(QUANTUM, workLeft);
+      if (this.#place(next, this.#missing(next), quantum(next))) continue;
+      // Rows that are free are kept for whoever is next.
+      if (smallest === next || !this.#place(smallest, smallest.rows, quantum(smallest))) break;
+    }
+    this.#tellPositions();
+  }
+
+  /** Those that have an image for the batch. */
+  #wanting(): Ticket[] {
+    const tickets = [...this.#tickets.keys()];
+    const open = tickets.filter(({ halfWay }) => halfWay);
+    return tickets.filter((one) => one.parked.size > 0 || one.hasMore && mayOpen(one, open));
+  }
+
+  /** Rows that are not free of those that an image takes. */
+  #missing({ rows }: Ticket): number {
+    return Math.max(0, this.#rows + rows - this.#engine.rows);
+  }
+
+  /**
+   * Gives a place to a request's next image.
+   *
+   * @param missing rows that others must yield for it
+   * @param quantum work by which they must be ahead, where they have no more than their share
+   * @returns false where nobody yields
+   */
+  #place(member: Ticket, missing: number, quantum: number): boolean {
+    const { rows } = member;
+    const holders = [...this.#running.values()]
+      // Whoever needs no more than this is finished first.
+      .filter(({ owner }) => quantum === Infinity || owner.workLeft > quantum)
+      .sort((a, b) => b.id - a.id); // what began last is parked first
+    const yielding = this.#order.yielding({ member, rows, missing, quantum }, holders);
+    if (!yielding) return false;
+    for (const { id, owner } of yielding) this.#park(id, owner);
+    const [parked] = member.parked;
+    if (parked === undefined) this.#start(member);
+    else this.#resume(parked, member);
+    return true;
   }
 
   #start(ticket: Ticket): void {
     const id = ++this.#lastId;
     const isFirst = ticket.starting;
     this.#images.set(id, ticket);
-    this.#rows += ticket.rows;
-    this.#order.joined(ticket);
+    this.#join(id, ticket);
     this.#engine.add(ticket.take(id, this.#clock.now()));
     if (isFirst) this.#tell(ticket, { type: "started" });
   }
 
-  /** Takes an image that is no longer in the batch out of the books. */
+  #resume(id: number, ticket: Ticket): void {
+    ticket.parked.delete(id);
+    this.#join(id, ticket);
+    this.#engine.resume(id);
+  }
+
+  #park(id: number, ticket: Ticket): void {
+    this.#running.delete(id);
+    this.#rows -= ticket.rows;
+    this.#order.yielded(ticket, ticket.rows);
+    ticket.parked.add(id);
+    this.#engine.park(id);
+  }
+
+  #join(id: number, owner: Ticket): void {
+    const { rows } = owner;
+    this.#running.set(id, { id, owner, rows, work: 0 });
+    this.#rows += rows;
+    this.#order.joined(owner, rows);
+  }
+
+  /** Takes an image that has ended out of the books. */
   #strike(id: number): { readonly ticket: Ticket; readonly index: number } {
     const ticket = this.#images.get(id)!;
-    const index = ticket.inBatch.get(id)!;
+    const index = ticket.begun.get(id)!;
+    if (this.#running.delete(id)) {
+      this.#rows -= ticket.rows;
+      this.#order.left(ticket, ticket.rows);
+    }
     this.#images.delete(id);
-    ticket.inBatch.delete(id);
-    this.#rows -= ticket.rows;
-    this.#order.left(ticket);
+    ticket.begun.delete(id);
+    ticket.parked.delete(id);
     return { ticket, index };
+  }
+
+  #account(turn: EngineTurn): void {
+    this.#estimate.add(turn);
+    for (const id of turn.images) {
+      const ticket = this.#images.get(id);
+      if (!ticket) continue; // its request has ended meanwhile
+      const work = ticket.rows * turn.steps;
+      ticket.charge(work);
+      this.#order.charge(ticket, work);
+      const running = this.#running.get(id);
+      if (running) running.work += work;
+    }
   }
 
   #finish(id: number, pixels: Pixels): void {
@@ -205,6 +311,7 @@ export class Scheduler implements JobRunner {
   }
 
   #comeUp(model: ServedModel): void {
+    this.#estimate.begin(model);
     // Images under way are finished with the model they began with.
     const concerned = [...this.#tickets.keys()].filter(({ hasMore }) => hasMore);
     const unfit = concerned.filter((ticket) => !ticket.fits(model));
@@ -213,7 +320,7 @@ export class Scheduler implements JobRunner {
     for (const ticket of concerned) {
       // One answer is drawn by one model.
       if (ticket.halfWay) {
-        this.#leaveBatch(ticket);
+        this.#removeImages(ticket);
         ticket.startOver();
       }
       ticket.model = model;
@@ -221,8 +328,8 @@ export class Scheduler implements JobRunner {
     this.#advance();
   }
 
-  #leaveBatch(ticket: Ticket): void {
-    for (const id of [...ticket.inBatch.keys()]) {
+  #removeImages(ticket: Ticket): void {
+    for (const id of [...ticket.begun.keys()]) {
       this.#strike(id);
       this.#engine.remove(id);
     }
@@ -246,7 +353,7 @@ export class Scheduler implements JobRunner {
     if (!release) return false;
     release();
     this.#tickets.delete(ticket);
-    this.#leaveBatch(ticket);
+    this.#removeImages(ticket);
     this.#order.leave(ticket);
     if (this.#tickets.size === 0) {
       for (const onIdle of this.#onIdle) onIdle();
@@ -275,6 +382,10 @@ export class Scheduler implements JobRunner {
 
   #waiting(): Ticket[] {
     return [...this.#tickets.keys()].filter(({ waiting }) => waiting);
+  }
+
+  #count(which: (ticket: Ticket) => boolean): number {
+    return [...this.#tickets.keys()].filter(which).length;
   }
 
   #tell(ticket: Ticket, progress: JobProgress): void {

@@ -1,5 +1,5 @@
 /**
- * A job that was accepted: which of its images are to come, in the batch, and finished.
+ * A job that was accepted: which of its images are to come, in the batch, parked, and finished.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import { type DrawPlan, hasNullClass } from "../../lib/sampling/request.ts";
 import { type ImageJob, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
 import type { Job, JobResult } from "./job.ts";
 
-/** Network rows times steps of a request of which some images are finished. */
-export function workOf(draw: DrawPlan, finished: number = 0): number {
-  return (draw.labels.length - finished) * rowsOf(draw) * draw.steps;
+/** Network rows times steps of a request. */
+export function workOf(draw: DrawPlan): number {
+  return draw.labels.length * rowsOf(draw) * draw.steps;
 }
 
 /** What a scheduler knows of a job until it ends. */
@@ -25,14 +25,17 @@ export class Ticket {
   model: ServedModel;
   /** Place in the queue that its listener was told last. */
   position: number | undefined;
-  /** Numbers of its images in the batch, with their indices. */
-  readonly inBatch = new Map<number, number>();
+  /** Numbers of its images that have begun and are not finished, with their indices. */
+  readonly begun = new Map<number, number>();
+  /** Those of them that are set aside, first begun first. */
+  readonly parked = new Set<number>();
   readonly #arrived: number;
   readonly #resolve: (result: JobResult) => void;
-  #begun: number | undefined;
+  #startedAt: number | undefined;
   #next = 0;
   #images: Pixels[] = [];
   #finished = 0;
+  #workDone = 0;
 
   /** @param now when it arrived, in milliseconds */
   constructor(job: Job, model: ServedModel, now: number) {
@@ -48,7 +51,12 @@ export class Ticket {
 
   /** Whether none of its images has joined the batch yet. */
   get waiting(): boolean {
-    return this.#begun === undefined;
+    return this.#startedAt === undefined;
+  }
+
+  /** Whether it has begun, and others have all its places for now. */
+  get resting(): boolean {
+    return this.parked.size > 0 && this.parked.size === this.begun.size;
   }
 
   /** Whether the next image is its first, or the first again. */
@@ -66,9 +74,14 @@ export class Ticket {
     return this.#next > 0 && this.hasMore;
   }
 
-  /** Network rows times steps until it is done, what is in the batch counted whole. */
+  /** Network rows times steps until it is done. */
   get workLeft(): number {
-    return workOf(this.job.draw, this.#finished);
+    return workOf(this.job.draw) - this.#workDone;
+  }
+
+  /** Some of its work was done. */
+  charge(work: number): void {
+    this.#workDone += work;
   }
 
   /** Whether what was checked against its model is as right for another. */
@@ -85,8 +98,8 @@ export class Ticket {
   take(id: number, now: number): ImageJob {
     const { draw: { labels, seed, sampler, steps, eta, guidance }, frames } = this.job;
     const index = this.#next++;
-    this.#begun ??= now;
-    this.inBatch.set(id, index);
+    this.#startedAt ??= now;
+    this.begun.set(id, index);
     return { id, label: labels[index], seed: seed + index, sampler, steps, eta, guidance, frames };
   }
 
@@ -96,11 +109,12 @@ export class Ticket {
     return ++this.#finished === this.job.draw.labels.length;
   }
 
-  /** Starts over, when none of its images is in the batch. It has begun all the same, and does not count as waiting. */
+  /** Starts over, when none of its images is under way. It has begun all the same, and does not count as waiting. */
   startOver(): void {
     this.#next = 0;
     this.#images = [];
     this.#finished = 0;
+    this.#workDone = 0;
   }
 
   /** Hands out what was drawn. */
@@ -109,7 +123,7 @@ export class Ticket {
       job: this.job,
       model: this.model,
       images: this.#images,
-      waited: (this.#begun! - this.#arrived) / 1000,
+      waited: (this.#startedAt! - this.#arrived) / 1000,
       seconds: (now - this.#arrived) / 1000,
     });
   }

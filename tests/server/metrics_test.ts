@@ -67,8 +67,8 @@ Deno.test("queue and batch are read when they are asked for", async () => {
 
 Deno.test("turns of the batch count steps, their time, and the rows in use", async () => {
   const metrics = new Metrics();
-  metrics.onTurn({ steps: 4, seconds: 2, rows: 3, programRows: 4, images: 2 });
-  metrics.onTurn({ steps: 1, seconds: 0.002, rows: 1, programRows: 8, images: 1 });
+  metrics.onTurn({ steps: 4, seconds: 2, rows: 3, programRows: 4, images: [1, 2] });
+  metrics.onTurn({ steps: 1, seconds: 0.002, rows: 1, programRows: 8, images: [3] });
   metrics.onImage();
   metrics.onFailed();
   const numbers = parse(await metrics.text());

@@ -58,7 +58,7 @@ export function generateRoute(app: App, context: ServerContext): void {
         },
       },
       304: { description: "If-None-Match names what would be drawn" },
-      ...problems(400, 401, 406, 500, 503, 504),
+      ...problems(400, 401, 406, 429, 500, 503, 504),
     },
   });
 

@@ -37,7 +37,7 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
     request: { query: parameters },
     responses: {
       200: textAnswer("Server-sent events", "text/event-stream"),
-      ...problems(400, 401, 500, 503),
+      ...problems(400, 401, 429, 500, 503),
     },
   });
 

@@ -97,6 +97,7 @@ async function start(): Promise<Bench> {
   const engine = await starting;
   const listener: EngineListener = {
     onTurn: ({ steps }) => heard.push(["turn", steps]),
+    onTurnEnd: () => heard.push(["turn end"]),
     onFrame: (id, step, pixels) => heard.push(["frame", id, step, pixels[0]]),
     onImage: (id, pixels) => heard.push(["image", id, pixels[0]]),
     onFailed: (id, error) => heard.push(["failed", id, `${error}`]),
@@ -112,7 +113,7 @@ function image(id: number): ImageJob {
 }
 
 function turnReport(changes: Partial<Extract<Report, { type: "turn" }>> = {}): Report {
-  const turn = { steps: 2, seconds: 0.1, rows: 2, programRows: 2, images: 1 };
+  const turn = { steps: 2, seconds: 0.1, rows: 2, programRows: 2, images: [1] };
   return { type: "turn", turn, frames: [], images: [], failed: [], ...changes };
 }
 
@@ -208,6 +209,7 @@ Deno.test("a turn is told in order, then the worker may proceed, knowing what fo
     ["frame", 2, 1, 21],
     ["image", 1, 14],
     ["failed", 4, "ConfigError: data[0]: expected a finite number, got NaN"],
+    ["turn end"],
   ]);
   assert.deepEqual(worker.take(), [
     { type: "remove", id: 3 },
@@ -233,7 +235,46 @@ Deno.test("nothing is told of an image after it was removed, has ended or failed
       turnReport({ frames: [picture(id, 1)], images: [picture(id, 4)], failed: [{ id, error }] }),
     );
   }
-  assert.deepEqual(heard.filter(([type]) => type !== "turn"), []);
+  assert.deepEqual(heard.filter(([type]) => !String(type).startsWith("turn")), []);
+});
+
+Deno.test("a parked image is told of until it ends: the turn under way counts for it", async () => {
+  const { engine, workers: [worker], heard } = await start();
+  for (const id of [1, 2, 3]) engine.add(image(id));
+  worker.take();
+  for (const id of [1, 2, 3, 99]) engine.park(id);
+  engine.resume(2);
+  engine.resume(2);
+  engine.remove(3);
+  engine.resume(3);
+  assert.deepEqual(worker.take().map((command) => `${command.type} ${"id" in command ? command.id : ""}`), [
+    ...["park 1", "park 2", "park 3"],
+    ...["resume 2", "remove 3"],
+  ]);
+  worker.report(
+    turnReport({ frames: [picture(1, 1)], images: [picture(1, 4), picture(2, 4), picture(3, 4)] }),
+  );
+  engine.resume(1);
+  assert.deepEqual(heard, [
+    ["turn", 2],
+    ["frame", 1, 1, 11],
+    ["image", 1, 14],
+    ["image", 2, 24],
+    ["turn end"],
+  ]);
+  assert.deepEqual(worker.take(), [{ type: "proceed" }]);
+});
+
+Deno.test("a worker with nothing but parked images is not waited for", async () => {
+  const { engine, workers, clock } = await start();
+  engine.add(image(1));
+  engine.park(1);
+  clock.advance(1e6);
+  assert.equal(workers[0].terminated, false);
+  engine.resume(1);
+  clock.advance(60_000);
+  assert.equal(workers[0].terminated, true, "it has taken no step");
+  await engine.close();
 });
 
 Deno.test("a reload: images added before it is known are for the old model, those added after for the new", async () => {
@@ -442,7 +483,7 @@ Deno.test("a worker that takes no step while there are images is as good as cras
 Deno.test("where turns are long, more time is given for one", async () => {
   const { engine, workers: [worker], clock } = await start();
   engine.add(image(1));
-  worker.report(turnReport({ turn: { steps: 1, seconds: 9, rows: 1, programRows: 1, images: 1 } }));
+  worker.report(turnReport({ turn: { steps: 1, seconds: 9, rows: 1, programRows: 1, images: [1] } }));
   worker.report(turnReport());
   clock.advance(179_999);
   assert.ok(engine.model);

@@ -17,7 +17,7 @@ Deno.test("what is served says where it comes from and what it is, and leaves no
   const gpu = await testGpu();
   const before = [gpu.memory.live, gpu.memory.used];
   const serving = await Serving.open(gpu, { ...options, path: PIPELINE });
-  const { config, schedule, loadedAt, ...facts } = serving.facts;
+  const { config, schedule, loadedAt, stepSeconds, ...facts } = serving.facts;
   assert.deepEqual(facts, {
     classes: ["0", "1", "2"],
     id: "tiny_pipeline",
@@ -31,6 +31,7 @@ Deno.test("what is served says where it comes from and what it is, and leaves no
   });
   assert.deepEqual([config.sampleSize, schedule.config.numTrainTimesteps], [8, 1000]);
   assert.ok(Math.abs(Date.now() - loadedAt) < 60_000);
+  assert.ok(stepSeconds > 0 && stepSeconds < 60, `${stepSeconds}`);
   assert.equal(serving.batch.size, 0);
   await serving.close();
   assert.deepEqual([gpu.memory.live, gpu.memory.used], before);

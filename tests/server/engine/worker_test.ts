@@ -93,7 +93,7 @@ Deno.test("an image has the bytes that generate gives, alone and whoever joins a
   const { pixels: expected } = await model.generate(options);
   await model.close();
   await Bench.run({}, async ({ engine }) => {
-    const scheduler = new Scheduler(engine, { queue: 100, timeout: 60 });
+    const scheduler = new Scheduler(engine, { queue: 100, timeout: 60, maxWork: 1e9 });
     const run = (request: GenerateOptions, client: string, signal = new AbortController().signal) =>
       scheduler.run({ client, draw: planDraw(request, engine.model!), signal });
     const [alone] = (await run(options, "a")).images;
@@ -119,6 +119,56 @@ Deno.test("an image has the bytes that generate gives, alone and whoever joins a
     for (const drawing of drawings) assert.deepEqual((await drawing).images[0], expected, "in company");
     await Promise.all(neighbours);
     assert.equal(scheduler.state.running, 0);
+  });
+});
+
+Deno.test("an image that is parked for others and resumed has the bytes that generate gives", async () => {
+  const model = await DDPM.load(PIPELINE, { gpu: await testGpu() });
+  const options = { class: 2, count: 3, sampler: "ddpm", steps: 150, guidance: 2, seed: 77 } as const;
+  const { pixels: expected } = await model.generate(options);
+  await model.close();
+  await Bench.run({}, async ({ engine }) => {
+    const parked: number[] = [];
+    const park = engine.park.bind(engine);
+    engine.park = (id) => {
+      parked.push(id);
+      park(id);
+    };
+    const scheduler = new Scheduler(engine, { queue: 100, timeout: 60, maxWork: 1e9 });
+    const run = (request: GenerateOptions, client: string) =>
+      scheduler.run({
+        client,
+        draw: planDraw(request, engine.model!),
+        signal: new AbortController().signal,
+      });
+    const drawing = run(options, "long");
+    let over = false;
+    drawing.finally(() => over = true);
+    // Others come one after the other until it is drawn, one of them for more than the batch holds.
+    const others = ["b", "c"].map(async (client) => {
+      for (let seed = 0; !over; seed++) {
+        await run({ class: seed % 3, seed, steps: 2 + seed % 9, count: 1 + 2 * (seed % 2) }, client);
+      }
+    });
+    const { images } = await drawing;
+    await Promise.all(others);
+    assert.ok(new Set(parked).size >= 2 && parked.length > 5, `parked: ${parked}`);
+    assert.deepEqual(images.flatMap((pixels) => [...pixels]), [...expected]);
+  });
+});
+
+Deno.test("a model that is replaced stays until its parked images are finished", async () => {
+  await Bench.run({ rows: 2 }, async (bench) => {
+    const image = { steps: 800, guidance: 2 };
+    const expected = await bench.draw(image);
+    const { id, end } = bench.add(image);
+    await bench.next("turn");
+    bench.engine.park(id);
+    await bench.engine.reload();
+    await bench.draw({ seed: 1, guidance: 2 });
+    assert.equal(bench.ended.has(id), false);
+    bench.engine.resume(id);
+    assert.deepEqual(pixelsOf(await end), expected);
   });
 });
 

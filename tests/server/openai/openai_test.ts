@@ -213,7 +213,18 @@ Deno.test("openai: the routes are in /openapi.json", async () => {
   assert.deepEqual(requestBody.content["application/json"].schema, {
     $ref: "#/components/schemas/ImageRequest",
   });
-  assert.deepEqual(Object.keys(responses), ["200", "400", "401", "404", "413", "415", "500", "503", "504"]);
+  assert.deepEqual(Object.keys(responses), [
+    "200",
+    "400",
+    "401",
+    "404",
+    "413",
+    "415",
+    "429",
+    "500",
+    "503",
+    "504",
+  ]);
   const { properties, required, additionalProperties } = components.schemas.ImageRequest;
   assert.deepEqual(required, ["prompt"]);
   assert.equal(additionalProperties, false);

@@ -30,9 +30,9 @@ export class Bench {
   readonly clock = new FakeClock();
   readonly scheduler: Scheduler;
 
-  constructor({ rows = 4, queue = 8, timeout = 60 } = {}) {
+  constructor({ rows = 4, queue = 8, timeout = 60, maxWork = 1e9 } = {}) {
     this.engine = new FakeEngine({ rows });
-    this.scheduler = new Scheduler(this.engine, { queue, timeout }, this.clock);
+    this.scheduler = new Scheduler(this.engine, { queue, timeout, maxWork }, this.clock);
   }
 
   /** Runs a job and looks on. */
@@ -51,8 +51,8 @@ export class Bench {
   }
 
   assertEmpty(): void {
-    const { waiting, running, images, rows } = this.scheduler.state;
-    assert.deepEqual({ waiting, running, images, rows }, { waiting: 0, running: 0, images: 0, rows: 0 });
+    const { draining: _, ...state } = this.scheduler.state;
+    assert.deepEqual(state, { waiting: 0, running: 0, images: 0, rows: 0, parked: 0 });
     assert.equal(this.clock.pending, 0, "timers are called off");
     assert.deepEqual(this.engine.batch, []);
   }

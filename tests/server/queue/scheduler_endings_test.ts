@@ -33,9 +33,9 @@ Deno.test("a client that goes away: what waits never runs, what runs leaves the 
   const [gone, leaves, waits] = [new AbortController(), new AbortController(), new AbortController()];
   gone.abort();
   const atOnce = bench.run({ signal: gone.signal });
-  const running = bench.run({ signal: leaves.signal, count: 2, steps: 50 });
-  const waiting = bench.run({ signal: waits.signal, client: "b", seed: 66 });
-  const next = bench.run({ client: "c", seed: 77 });
+  const running = bench.run({ signal: leaves.signal, guidance: 2, steps: 50 });
+  const waiting = bench.run({ signal: waits.signal, client: "b", seed: 66, steps: 50 });
+  const next = bench.run({ client: "c", seed: 77, steps: 50 });
   bench.engine.tick(5);
   waits.abort();
   leaves.abort();
@@ -45,7 +45,7 @@ Deno.test("a client that goes away: what waits never runs, what runs leaves the 
   }
   assert.deepEqual(bench.seeds, [77]);
   assert.ok(bench.engine.added.every(({ seed }) => seed !== 66));
-  bench.engine.tick(2);
+  bench.engine.tick(50);
   await settle();
   assert.ok(next.result);
   bench.assertEmpty();
@@ -85,8 +85,8 @@ Deno.test("an image that cannot be drawn fails its own request alone", async () 
 
 Deno.test("an engine that goes down: what is in the batch is lost, what waits is drawn when it is back", async () => {
   const bench = new Bench({ rows: 2 });
-  const lost = bench.run({ count: 2, steps: 5 });
-  const waiting = bench.run({ client: "b", seed: 9 });
+  const lost = bench.run({ guidance: 2, steps: 5 });
+  const waiting = bench.run({ client: "b", seed: 9, steps: 9 });
   const timed = bench.run({ client: "c", seed: 10, guidance: 2 });
   bench.engine.tick();
   bench.engine.down(new Error("the device was lost"), 4);
@@ -98,10 +98,49 @@ Deno.test("an engine that goes down: what is in the batch is lost, what waits is
   assert.deepEqual([waiting, timed], [{}, {}]);
   assert.equal(bench.scheduler.state.waiting, 2);
   bench.engine.up();
-  bench.engine.tick(4);
+  bench.engine.tick(20);
   await settle();
   assert.ok(waiting.result && timed.result);
   bench.assertEmpty();
+});
+
+Deno.test("an engine that goes down loses what is parked, too", async () => {
+  const bench = new Bench({ rows: 1 });
+  const parked = bench.run({ steps: 50 });
+  const other = bench.run({ client: "b" });
+  bench.engine.tick(2);
+  assert.deepEqual(bench.engine.parked, [1]);
+  bench.engine.down();
+  await settle();
+  for (const outcome of [parked, other]) assertRefused(outcome, 503, "engine_down", /lost with the engine/);
+  bench.engine.up();
+  bench.assertEmpty();
+});
+
+Deno.test("a parked request ends like any other: by its client, its deadline, a failure or a reload", async () => {
+  const ends: [string, (bench: Bench, controller: AbortController) => unknown, number | undefined][] = [
+    ["abort", (_, controller) => controller.abort(), 499],
+    ["deadline", ({ clock }) => clock.advance(60_000), 504],
+    ["failure", ({ engine }) => engine.fail(new Error("not finite"), 1), 500],
+    ["reload", ({ engine }) => engine.up({ classes: fakeModel().classes.toReversed() }), undefined],
+  ];
+  for (const [what, end, status] of ends) {
+    const bench = new Bench({ rows: 1 });
+    const controller = new AbortController();
+    const old = bench.engine.model;
+    const outcome = bench.run({ steps: 50, signal: controller.signal });
+    bench.run({ client: "b", steps: 3 });
+    bench.engine.tick(4);
+    assert.deepEqual([bench.scheduler.state.parked, bench.scheduler.state.waiting], [1, 0], what);
+    end(bench, controller);
+    bench.engine.tick(60);
+    await settle();
+    assert.equal(outcome.error?.status, status, what);
+    if (status === undefined) {
+      assert.equal(outcome.result?.model, old, "it is finished with the model it began with");
+    }
+    bench.assertEmpty();
+  }
 });
 
 Deno.test("what waits for an engine that stays down ends at its deadline", async () => {

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../../lib/errors.ts";
-import { rowsOf } from "../../../server/engine/engine.ts";
 import { fakePixels } from "../../support/server/fake_engine.ts";
-import { assertRefused, Bench, job, settle } from "./scheduler_bench.ts";
+import { assertRefused, Bench, job, type Options, settle } from "./scheduler_bench.ts";
 
 Deno.test("a job's images are drawn each with its label and seed, and come in order with the times", async () => {
   const bench = new Bench({ rows: 2 });
@@ -81,9 +80,10 @@ Deno.test("a request with many images waits as one, and those of its images that
   const bench = new Bench({ rows: 2, queue: 1 });
   const big = bench.run({ count: 50 });
   const small = bench.run({ client: "b" });
-  const refused = bench.run({ client: "c" });
+  const waits = bench.run({ client: "c" });
+  const refused = bench.run({ client: "d" });
   await settle();
-  assert.deepEqual([big.error, small.error, refused.error?.code], [undefined, undefined, "queue_full"]);
+  assert.deepEqual([big, small, waits, refused.error?.code], [{}, {}, {}, "queue_full"]);
 });
 
 Deno.test("Retry-After is the time that what was accepted takes at the measured speed, up to the timeout", async () => {
@@ -93,15 +93,21 @@ Deno.test("Retry-After is the time that what was accepted takes at the measured 
   bench.engine.tick(100);
   bench.run({ count: 5, steps: 100 });
   bench.run({ client: "b", steps: 990, guidance: 2 });
-  const refused = bench.run({ client: "c" });
+  bench.run({ client: "c" });
+  bench.run({ client: "d" });
+  const refused = bench.run({ client: "e" });
   await settle();
-  assert.equal(refused.error!.retryAfter, 13, "500 rows for the five images, 2 x 990 behind them");
+  assert.equal(
+    refused.error!.retryAfter,
+    13,
+    "500 rows for the five images, 2 x 990 and two times 2 beside them",
+  );
 
   const long = new Bench({ rows: 4, queue: 0, timeout: 30 });
   long.run({ count: 2, steps: 100 });
   long.engine.tick(100);
-  long.run({ count: 20, steps: 1000 });
-  const again = long.run({ client: "b" });
+  long.run({ count: 11, steps: 1000 });
+  const [again] = ["e", "d", "c", "b"].map((client) => long.run({ client })).reverse();
   await settle();
   assert.equal(again.error!.retryAfter, 30, "by then all have ended");
 });
@@ -116,8 +122,8 @@ for (const clients of [1, 20]) {
     bench.engine.tick(2 * 5);
     const single = bench.run({ client: "single", seed: 7 });
     const own = bench.run({ client: "0", seed: 8 });
-    bench.engine.tick(2);
     assert.ok(bench.seeds.includes(7) && bench.seeds.includes(8), "a single image is let in at once");
+    bench.engine.tick(2);
     bench.engine.tick(2 * 4 + 2); // 160 images, the two single ones, and places that these left
     bench.clock.advance(10_000);
     await settle();
@@ -146,9 +152,9 @@ Deno.test("what cannot be done in time is refused at once, where the speed of a 
   bench.engine.tick(2000);
   await settle();
   assert.ok(unmeasured.every(({ result }) => result) && single.result);
-  // One that has the server for itself may try.
-  const alone = bench.run({ count: 40, steps: 100 });
-  bench.engine.tick(2000);
+  // One that has the server for itself may try what takes less than the deadline.
+  const alone = bench.run({ count: 19, steps: 100 });
+  bench.engine.tick(1000);
   await settle();
   assert.ok(alone.result);
   bench.assertEmpty();
@@ -204,26 +210,6 @@ Deno.test("when the queue is full, a newcomer takes the place of the newest of a
   bench.assertEmpty();
 });
 
-Deno.test("a free place goes to the client with the fewest images in the batch", () => {
-  const bench = new Bench({ rows: 4 });
-  bench.run({ client: "big", count: 64, seed: 1000 });
-  bench.run({ client: "small", count: 3, seed: 1 });
-  bench.run({ client: "other", seed: 50 });
-  assert.deepEqual(bench.seeds, [1000, 1001, 1002, 1003]);
-  bench.engine.tick(2);
-  // All four places are free at once: nobody has an image in the batch, so they go round.
-  assert.deepEqual(bench.seeds, [1, 50, 1004, 2]);
-});
-
-Deno.test("one client's requests share its places alike", () => {
-  const bench = new Bench({ rows: 4 });
-  bench.run({ count: 64, seed: 1000 });
-  bench.run({ count: 2, seed: 1 });
-  bench.run({ client: "b", count: 2, seed: 50 });
-  bench.engine.tick(2);
-  assert.deepEqual(bench.seeds, [50, 51, 1, 1004]);
-});
-
 for (const client of ["its own", "new ones"]) {
   Deno.test(`a stream of newcomers of ${client} does not starve a request for several images`, async () => {
     const bench = new Bench({ rows: 1, queue: 100 });
@@ -244,24 +230,105 @@ for (const client of ["its own", "new ones"]) {
   });
 }
 
-Deno.test("a guided image gets its two rows although plain ones would fit sooner, for ever", async () => {
+Deno.test("a guided image gets its two rows although plain ones that come all the time would fit sooner", async () => {
   const bench = new Bench({ rows: 2, queue: 100 });
   bench.run({ client: "x", steps: 3 });
-  bench.run({ client: "y", steps: 4 });
-  const guided = bench.run({ client: "guided", guidance: 2 });
-  for (let i = 0; i < 10; i++) {
-    bench.run({ client: `plain ${i}`, steps: 3 });
-    bench.run({ client: `slow ${i}`, steps: 4 });
-  }
+  bench.run({ client: "y", steps: 8 });
+  const guided = bench.run({ client: "guided", guidance: 2, steps: 6 });
+  bench.run({ client: "z", steps: 8 });
   bench.engine.tick(3);
   assert.equal(bench.scheduler.state.rows, 1, "a row is kept for it");
-  bench.engine.tick(1);
-  assert.deepEqual(bench.engine.batch.map(rowsOf), [2]);
-  bench.engine.tick(2);
+  let begun: number | undefined;
+  let steps = 3;
+  for (; !guided.result && steps < 100; steps++) {
+    // Twice as many as can be drawn.
+    bench.run({ client: `plain ${steps}`, steps: 3 + steps % 2 });
+    bench.engine.tick();
+    if (bench.engine.batch.some(({ guidance }) => guidance === 2)) begun ??= steps;
+    await settle();
+  }
+  assert.ok(begun! <= 10, `it begins after ${begun} steps`);
+  assert.ok(steps < 100, `it is not finished after ${steps} steps`);
+  bench.engine.tick(300);
   await settle();
-  assert.ok(guided.result);
+  bench.assertEmpty();
+});
+
+Deno.test("what alone cannot be done in time is refused as the request's fault, with the most that can", async () => {
+  const bench = new Bench({ rows: 4, timeout: 10 });
+  bench.engine.up({ stepSeconds: 0.01 });
+  const refused = (options: Options, message: RegExp) =>
+    assert.rejects(bench.scheduler.run(job(options)), (error: Error) => {
+      assert.match(error.message, message);
+      return error instanceof ConfigError;
+    });
+  await refused(
+    { count: 9, steps: 1000 }, // three batches
+    /^steps: expected at most 333 steps x 9 images or 1000 steps x 4 images: what this server can draw in 10 seconds, got "1000 steps x 9 images"$/,
+  );
+  const guided = /^steps: expected at most 500 steps x 4 images or 1000 steps x 2 images: /;
+  await refused({ count: 4, steps: 1000, guidance: 2 }, guided);
+  const fits = [{ count: 4, steps: 1000 }, { count: 2, steps: 1000, guidance: 2, client: "b" }].map(
+    (options) => {
+      const alone = new Bench({ rows: 4, timeout: 10 });
+      const outcome = alone.run(options);
+      alone.engine.tick(1000);
+      return outcome;
+    },
+  );
+  await settle();
+  assert.ok(fits.every(({ result }) => result));
+  bench.assertEmpty();
+});
+
+Deno.test("before anything is drawn, the speed that a model was tried out with counts", async () => {
+  const bench = new Bench({ rows: 4, timeout: 10 });
+  bench.engine.up({ stepSeconds: 0.5 });
+  const outcome = bench.run({ count: 9, steps: 10 });
+  await settle();
+  assert.match(
+    String(outcome.error),
+    /^ConfigError: steps: expected at most 6 steps x 9 images or 10 steps x 8 images/,
+  );
+  const longest = bench.run({ count: 8, steps: 10 });
+  const beside = bench.run({ client: "b", count: 8, steps: 10 });
+  await settle();
+  assert.deepEqual(longest, {});
+  assertRefused(beside, 503, "overloaded", /too little of 10 seconds/);
+  assert.equal(beside.error!.retryAfter, 10);
+  bench.engine.up({ stepSeconds: 0.01 });
+  const faster = bench.run({ client: "b", count: 8, steps: 10 });
   bench.engine.tick(100);
   await settle();
+  assert.ok(longest.result && faster.result, "the next model is faster");
+  bench.assertEmpty();
+});
+
+Deno.test("a client may have so much work under way, and no more", async () => {
+  const bench = new Bench({ rows: 4, maxWork: 100 });
+  const first = bench.run({ count: 2, steps: 20, guidance: 2 }); // 80
+  const more = bench.run({ steps: 21 });
+  const other = bench.run({ client: "b", count: 5, steps: 20 });
+  await settle();
+  assertRefused(
+    more,
+    429,
+    "too_much_work",
+    /^a client may have 100 network evaluations under way.* this one's 21$/,
+  );
+  assert.equal(more.error!.retryAfter, 1);
+  assert.deepEqual([first, other], [{}, {}]);
+  bench.engine.tick();
+  const fits = bench.run({ steps: 21 });
+  await settle();
+  assert.deepEqual(fits, {}, "what is done does not count any more");
+  await assert.rejects(
+    bench.scheduler.run(job({ client: "c", count: 3, steps: 34 })),
+    /^ConfigError: steps: expected at most 33 steps x 3 images or 34 steps x 2 images: 100 network evaluations a client/,
+  );
+  bench.engine.tick(100);
+  await settle();
+  assert.ok(first.result && other.result && fits.result);
   bench.assertEmpty();
 });
 

@@ -37,6 +37,7 @@ export function fakeModel(changes: Partial<ServedModel> = {}): ServedModel {
     width: 32,
     adapter: "fake adapter",
     precision: "float32",
+    stepSeconds: 0,
     loadedAt: Date.UTC(2026, 0, 1),
     ...changes,
   };
@@ -61,18 +62,26 @@ export function fakeFrame(
   return noise([label, seed % 2 ** 32, Math.floor(seed / 2 ** 32), steps, tag, step], size);
 }
 
+interface Slot {
+  readonly image: ImageJob;
+  done: number;
+}
+
 /** Draws made-up images, one step of all of them a tick. */
 export class FakeEngine implements Engine {
   readonly rows: number;
   /** What {@linkcode FakeEngine.reload} fails with, where set. */
   reloadError: Error | undefined;
-  /** Every image that was ever added, and every number that was ever removed. */
+  /** Every image that was ever added, and every number that was ever removed, parked and resumed. */
   readonly added: ImageJob[] = [];
   readonly removed: number[] = [];
+  readonly parked: number[] = [];
+  readonly resumed: number[] = [];
   closed = false;
   #model: ServedModel | undefined;
   readonly #listeners: Partial<EngineListener>[] = [];
-  readonly #batch = new Map<number, { image: ImageJob; done: number }>();
+  readonly #batch = new Map<number, Slot>();
+  readonly #parked = new Map<number, Slot>();
   readonly #automatic: number | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastModel: ServedModel;
@@ -99,16 +108,37 @@ export class FakeEngine implements Engine {
   add(image: ImageJob): void {
     if (!this.#model) throw new Error(`image ${image.id} was added to an engine that is down`);
     if (this.added.some(({ id }) => id === image.id)) throw new Error(`number ${image.id} is used twice`);
-    const inUse = this.#rowsInUse() + rowsOf(image);
-    if (inUse > this.rows) throw new Error(`${inUse} rows are in use of ${this.rows}`);
     this.added.push(image);
-    this.#batch.set(image.id, { image, done: 0 });
-    this.#schedule();
+    this.#join({ image, done: 0 });
   }
 
   remove(id: number): void {
     this.removed.push(id);
     this.#batch.delete(id);
+    this.#parked.delete(id);
+  }
+
+  park(id: number): void {
+    const slot = this.#batch.get(id);
+    if (!slot) throw new Error(`image ${id} is parked, and not in the batch`);
+    this.parked.push(id);
+    this.#batch.delete(id);
+    this.#parked.set(id, slot);
+  }
+
+  resume(id: number): void {
+    const slot = this.#parked.get(id);
+    if (!slot) throw new Error(`image ${id} is resumed, and not parked`);
+    this.resumed.push(id);
+    this.#parked.delete(id);
+    this.#join(slot);
+  }
+
+  #join(slot: Slot): void {
+    const inUse = this.#rowsInUse() + rowsOf(slot.image);
+    if (inUse > this.rows) throw new Error(`${inUse} rows are in use of ${this.rows}`);
+    this.#batch.set(slot.image.id, slot);
+    this.#schedule();
   }
 
   /** Lets steps pass: of each, listeners hear the turn, then frames, then finished images. */
@@ -121,7 +151,9 @@ export class FakeEngine implements Engine {
     error: Error = new Error("the image has values that are not finite"),
     id = this.batch[0]?.id,
   ): void {
-    if (id === undefined || !this.#batch.delete(id)) throw new Error(`image ${id} is not in the batch`);
+    if (id === undefined || !(this.#batch.delete(id) || this.#parked.delete(id))) {
+      throw new Error(`image ${id} is not in the batch`);
+    }
     this.#tell("onFailed", id, error);
   }
 
@@ -129,6 +161,7 @@ export class FakeEngine implements Engine {
   down(error: Error = new Error("the GPU worker ended"), retryAfter = 1): void {
     this.#model = undefined;
     this.#batch.clear();
+    this.#parked.clear();
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#tell("onDown", error, retryAfter);
@@ -152,6 +185,7 @@ export class FakeEngine implements Engine {
   close(): Promise<void> {
     this.closed = true;
     this.#batch.clear();
+    this.#parked.clear();
     clearTimeout(this.#timer);
     this.#timer = undefined;
     return Promise.resolve();
@@ -167,20 +201,21 @@ export class FakeEngine implements Engine {
       seconds: (this.#automatic ?? 10) / 1000,
       rows,
       programRows: 2 ** Math.ceil(Math.log2(rows)),
-      images: stepped.length,
+      images: stepped.map(({ image }) => image.id),
     });
     for (const { image, done } of stepped) {
-      if (this.#batch.has(image.id) && image.frames?.at.includes(done - 1)) {
+      if (this.#holds(image.id) && image.frames?.at.includes(done - 1)) {
         const pixels = fakeFrame(image, image.frames.kind, done - 1, this.#lastModel);
         this.#tell("onFrame", image.id, done - 1, pixels);
       }
     }
     // The last first: nobody may rely on an order.
     for (const { image, done } of stepped.reverse()) {
-      if (done === image.steps && this.#batch.delete(image.id)) {
+      if (done === image.steps && (this.#batch.delete(image.id) || this.#parked.delete(image.id))) {
         this.#tell("onImage", image.id, fakePixels(image, this.#lastModel));
       }
     }
+    this.#tell("onTurnEnd");
   }
 
   #schedule(): void {
@@ -190,6 +225,11 @@ export class FakeEngine implements Engine {
       this.#step();
       if (this.#batch.size > 0) this.#schedule();
     }, this.#automatic);
+  }
+
+  /** A turn counts for what is parked by those who hear of it. */
+  #holds(id: number): boolean {
+    return this.#batch.has(id) || this.#parked.has(id);
   }
 
   #rowsInUse(): number {
