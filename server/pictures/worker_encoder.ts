@@ -1,10 +1,11 @@
 /**
- * The encoder on the main thread: hands pictures to its worker, one at a time, clients taking turns.
+ * The encoder on the main thread: hands pictures to its worker, one at a time, in fair order.
  *
  * @module
  */
 import { type Clock, systemClock } from "../clock.ts";
 import type { Asker, Encoder, PictureJob } from "./encoder.ts";
+import { EncodingOrder, pixelsOf } from "./encoding_order.ts";
 import type { EncoderAnswer } from "./encoder_worker.ts";
 import { clientGone, JobError } from "../queue/job.ts";
 
@@ -24,7 +25,6 @@ const ABANDONED = 1000;
 
 /** The pictures of one request. */
 interface Task {
-  readonly client: string;
   readonly pictures: readonly PictureJob[];
   readonly files: Uint8Array<ArrayBuffer>[];
   readonly resolve: (files: Uint8Array<ArrayBuffer>[]) => void;
@@ -36,6 +36,7 @@ interface Task {
 /** The picture that the worker is at. */
 interface Current {
   readonly task: Task;
+  readonly pixels: number;
   /** Ends the wait for it. */
   callOff: () => void;
 }
@@ -46,8 +47,8 @@ export class WorkerEncoder implements Encoder {
   readonly #seconds: number;
   readonly #clock: Clock;
   readonly #start: () => Worker;
-  /** Every task that has not ended, in the order of their clients' turns. */
-  readonly #tasks = new Set<Task>();
+  /** Every task that has not ended. */
+  readonly #tasks = new EncodingOrder<Task>();
   #worker: Worker | undefined;
   #current: Current | undefined;
   #closed = false;
@@ -89,8 +90,8 @@ export class WorkerEncoder implements Encoder {
       callOff();
       signal.removeEventListener("abort", onAbort);
     };
-    const task: Task = { client, pictures, files: [], resolve, reject, release };
-    this.#tasks.add(task);
+    const task: Task = { pictures, files: [], resolve, reject, release };
+    this.#tasks.enter(task, client, pictures.reduce((sum, picture) => sum + pixelsOf(picture), 0));
     this.#next();
     return await promise;
   }
@@ -99,19 +100,20 @@ export class WorkerEncoder implements Encoder {
     this.#closed = true;
     this.#worker?.terminate();
     this.#current?.callOff();
-    for (const task of this.#tasks) this.#forget(task).reject(new Error("the encoder was closed"));
+    for (const task of [...this.#tasks]) this.#forget(task).reject(new Error("the encoder was closed"));
   }
 
   /** Begins with a picture of the task whose turn it is. */
   #next(): void {
-    const [task] = this.#tasks;
+    const task = this.#tasks.first((task) => pixelsOf(nextPicture(task)));
     if (this.#current || this.#closed || !task) return;
     const worker = this.#worker ??= this.#open();
     const callOff = this.#clock.after(1000 * this.#seconds, () => {
       this.#replace(worker, `took more than ${this.#seconds} s`);
     });
-    this.#current = { task, callOff };
-    worker.postMessage(task.pictures[task.files.length]);
+    const picture = nextPicture(task);
+    this.#current = { task, pixels: pixelsOf(picture), callOff };
+    worker.postMessage(picture);
   }
 
   #open(): Worker {
@@ -135,7 +137,7 @@ export class WorkerEncoder implements Encoder {
     worker.terminate();
     this.#worker = undefined;
     this.#end((task) => {
-      const { format } = task.pictures[task.files.length];
+      const { format } = nextPicture(task);
       this.#forget(task).reject(new Error(`the encoder's worker ${why} at a ${format}`));
     });
   }
@@ -143,14 +145,12 @@ export class WorkerEncoder implements Encoder {
   /** Ends the picture under way, and goes on to the next. */
   #end(settle: (task: Task) => void): void {
     if (!this.#current) return;
-    const { task, callOff } = this.#current;
+    const { task, pixels, callOff } = this.#current;
     callOff();
     this.#current = undefined;
-    if (this.#tasks.has(task)) settle(task);
-    // Whoever else waits comes next; among its client's own, what has begun is finished first.
-    for (const own of [...this.#tasks].filter(({ client }) => client === task.client)) {
-      this.#tasks.delete(own);
-      this.#tasks.add(own);
+    if (this.#tasks.has(task)) {
+      this.#tasks.charge(task, pixels);
+      settle(task);
     }
     this.#next();
   }
@@ -165,10 +165,14 @@ export class WorkerEncoder implements Encoder {
   }
 
   #forget(task: Task): Task {
-    this.#tasks.delete(task);
+    this.#tasks.leave(task);
     task.release();
     return task;
   }
+}
+
+function nextPicture({ pictures, files }: Task): PictureJob {
+  return pictures[files.length];
 }
 
 function startWorker(): Worker {

@@ -185,15 +185,55 @@ Deno.test("pictures go to the worker one at a time, in order", async () => {
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("clients take turns with their pictures; one client's requests are finished one after the other", async () => {
+Deno.test("clients share the encoder by pixels: a small picture is not behind another client's large ones", async () => {
   const { encoder, workers: [worker] } = faked();
-  const many = (first: number, client: string) =>
-    encoder.encode([0, 1, 2].map((i) => job("png", { scale: first + i })), asker(client));
-  const all = [many(10, "a"), many(20, "a"), one(encoder, 30, asker("b")), many(40, "c")];
-  for (let i = 0; i < 10; i++) worker.answer(i);
-  await Promise.all(all);
-  assert.deepEqual(scales(worker), [10, 30, 40, 11, 41, 12, 42, 20, 21, 22]);
+  const grids = Array.from({ length: 6 }, () => one(encoder, 100, asker("grids")));
+  const small = encoder.encode([1, 2, 3].map((scale) => job("png", { scale })), asker("small"));
+  const others = [one(encoder, 90, asker("b")), one(encoder, 90, asker("b"))];
+  for (let i = 0; i < 11; i++) worker.answer(i);
+  await Promise.all([...grids, small, ...others]);
+  assert.deepEqual(scales(worker), [100, 1, 2, 3, 90, 90, 100, 100, 100, 100, 100]);
 });
+
+Deno.test("clients with pictures of one size take turns; one client's equal requests are finished one by one", async () => {
+  const { encoder, workers: [worker] } = faked();
+  const many = (client: string) => encoder.encode([0, 1, 2].map(() => job("png")), asker(client));
+  const ended: string[] = [];
+  const all = ["a", "a", "b", "c"].map((client, i) => many(client).then(() => ended.push(`${client}${i}`)));
+  for (let i = 0; i < 12; i++) {
+    worker.answer(i);
+    await Promise.resolve();
+  }
+  await Promise.all(all);
+  assert.deepEqual(ended, ["a0", "b2", "c3", "a1"]);
+});
+
+Deno.test("a client's own small picture passes its large ones that wait, however many have been encoded", async () => {
+  const { encoder, workers: [worker] } = faked();
+  const all = Array.from({ length: 6 }, () => one(encoder, 100));
+  worker.answer(0);
+  worker.answer(0);
+  all.push(one(encoder, 5));
+  for (let i = 0; i < 5; i++) worker.answer(i);
+  await Promise.all(all);
+  assert.deepEqual(scales(worker), [100, 100, 100, 5, 100, 100, 100]);
+});
+
+for (const client of ["its own", "new ones"]) {
+  Deno.test(`a stream of small pictures of ${client} passes a large one for as many pixels as that has`, async () => {
+    const { encoder, workers: [worker] } = faked();
+    const all = [one(encoder, 10, asker("a")), one(encoder, 10, asker("a"))];
+    for (let i = 0; i < 30; i++) {
+      all.push(one(encoder, 5, asker(client === "its own" ? "a" : `new ${i}`)));
+      worker.answer(i);
+    }
+    worker.answer(30);
+    worker.answer(31);
+    await Promise.all(all);
+    const order = scales(worker);
+    assert.deepEqual([order[0], order.indexOf(10, 1)], [10, client === "its own" ? 4 : 8], `${order}`);
+  });
+}
 
 Deno.test("who goes away is not encoded for; the picture under way is given a second, then its worker ends", async () => {
   const { encoder, workers, clock } = faked();
