@@ -5,12 +5,10 @@
  */
 import { type Clock, systemClock } from "../clock.ts";
 import type { EventQueue } from "./event_queue.ts";
+import { PATIENCE_SECONDS } from "./patient_body.ts";
 
 /** Seconds of silence after which a comment shows that the connection lives. */
 const HEARTBEAT_SECONDS = 15;
-
-/** Seconds after which a reader who takes nothing is given up. */
-const PATIENCE_SECONDS = 60;
 
 /** One event as text. */
 export function eventText(name: string, data: unknown): string {

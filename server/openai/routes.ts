@@ -20,6 +20,7 @@ import {
   sizeOf,
   usageOf,
 } from "./request.ts";
+import { patientBody } from "../http/patient_body.ts";
 import { type App, type AppEnv, clientOf } from "../http/request.ts";
 import { streamImages } from "./stream.ts";
 
@@ -109,18 +110,16 @@ function imagesRoute(routes: App, context: ServerContext): void {
     const server = context.settings.publicUrl ?? new URL("/", c.req.url).href;
     const data = request.answer === "url" ? links(server, request) : await drawn(c, context, request);
     const { className, draw: { seed, labels } } = request;
-    return c.json(
-      {
-        created: Math.floor(Date.now() / 1000),
-        background: "opaque",
-        output_format: request.format,
-        size: sizeOf(request),
-        data: data.map((image, i) => ({ ...image, revised_prompt: className, seed: seed + i })),
-        usage: usageOf(request, request.answer === "url" ? 0 : labels.length),
-      } satisfies z.input<typeof imagesSchema>,
-      200,
-      { "Cache-Control": "no-store" },
-    );
+    const answer: z.input<typeof imagesSchema> = {
+      created: Math.floor(Date.now() / 1000),
+      background: "opaque",
+      output_format: request.format,
+      size: sizeOf(request),
+      data: data.map((image, i) => ({ ...image, revised_prompt: className, seed: seed + i })),
+      usage: usageOf(request, request.answer === "url" ? 0 : labels.length),
+    };
+    const { body, headers } = patientBody(new TextEncoder().encode(JSON.stringify(answer)));
+    return c.body(body, 200, { ...headers, "Content-Type": "application/json", "Cache-Control": "no-store" });
   });
 }
 

@@ -20,6 +20,7 @@ import {
 } from "../drawing.ts";
 import type { Pixels, ServedModel } from "../../engine/engine.ts";
 import type { JobResult } from "../../queue/job.ts";
+import { patientBody } from "../patient_body.ts";
 import { type App, clientOf, generateParameters, readQuery } from "../request.ts";
 
 const imagesSchema = z.object({
@@ -96,12 +97,13 @@ export function generateRoute(app: App, context: ServerContext): void {
     context.metrics.waited(result.waited);
 
     const start = performance.now();
-    const body = format === "json"
+    const bytes = format === "json"
       ? await imagesJson(context, draw, result, scale)
       : await encodePicture(context, { draw, ...result, format, scale, frames });
     const encoded = (performance.now() - start) / 1000;
     if (named) headers["ETag"] = etag(result.model);
-    return c.body(body, 200, { ...headers, ...facts(draw, result, encoded, format) });
+    const { body, headers: length } = patientBody(bytes);
+    return c.body(body, 200, { ...headers, ...length, ...facts(draw, result, encoded, format) });
   });
 }
 
@@ -111,7 +113,7 @@ async function imagesJson(
   draw: DrawPlan,
   result: JobResult,
   scale: number,
-): Promise<string> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const { model } = result;
   const files = await encodeEach(context, draw, result, { format: "png", scale });
   const { sampler, steps, eta, guidance, seed } = draw;
@@ -122,7 +124,7 @@ async function imagesJson(
     height: model.height * scale,
     image: file.toBase64(),
   }));
-  return JSON.stringify({ model: model.id, sampler, steps, eta, guidance, images });
+  return new TextEncoder().encode(JSON.stringify({ model: model.id, sampler, steps, eta, guidance, images }));
 }
 
 /** Headers that tell what the picture is and where the time went. */
