@@ -6,6 +6,7 @@
 import { rowsOf } from "../engine/engine.ts";
 import type { EngineTurn, ServedModel } from "../engine/engine.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
+import { fairRows, type RowsAsked, StepTimes } from "./step_times.ts";
 import type { Ticket } from "./ticket.ts";
 import { Throughput } from "./throughput.ts";
 
@@ -22,8 +23,7 @@ export class Estimate {
   readonly #throughput = new Throughput();
   /** Of full batches alone. One with more room says little of how fast a full one is. */
   readonly #full = new Throughput();
-  /** Seconds of a step at its fastest so far, by the rows of the program. */
-  readonly #fastest = new Map<number, number>();
+  #times = new StepTimes(0);
 
   /**
    * @param rows of the largest batch
@@ -36,17 +36,15 @@ export class Estimate {
 
   /** Forgets how fast another model was. */
   begin({ stepSeconds }: Pick<ServedModel, "stepSeconds">): void {
-    this.#fastest.clear();
-    this.#fastest.set(1, stepSeconds);
+    this.#times = new StepTimes(stepSeconds);
   }
 
   /** Takes a turn into account. */
   add(turn: EngineTurn): void {
-    const { rows, programRows, seconds, steps } = turn;
     this.#throughput.add(turn);
+    this.#times.add(turn);
     // An image with guidance that waits for its two rows leaves one idle.
-    if (rows >= this.#rows - 1) this.#full.add(turn);
-    this.#fastest.set(programRows, Math.min(seconds / steps, this.#fastest.get(programRows) ?? Infinity));
+    if (turn.rows >= this.#rows - 1) this.#full.add(turn);
   }
 
   /** Whole seconds, 1 or more, until everything accepted is drawn or has run out of time. */
@@ -65,7 +63,7 @@ export class Estimate {
   secondsLate(accepted: readonly Accepted[], client: string, work: number): number {
     const ahead = workAhead(accepted, client, work);
     if (ahead === 0) return 0;
-    const least = (ahead + work) / this.#rows * this.#stepSeconds(this.#rows);
+    const least = (ahead + work) / this.#rows * this.#times.atLeast(this.#rows);
     const late = Math.max(least, this.#full.secondsFor(ahead + work) ?? 0) - this.#timeout;
     return Math.ceil(Math.min(Math.max(0, late), this.#timeout));
   }
@@ -77,16 +75,14 @@ export class Estimate {
   leastSeconds({ labels, guidance, steps }: Asked): number {
     const perImage = rowsOf({ guidance });
     const atOnce = Math.floor(this.#rows / perImage);
-    const seconds = (images: number) => images === 0 ? 0 : this.#stepSeconds(images * perImage);
+    const seconds = (images: number) => images === 0 ? 0 : this.#times.atLeast(images * perImage);
     const full = Math.floor(labels.length / atOnce);
     return steps * (full * seconds(atOnce) + seconds(labels.length % atOnce));
   }
 
-  /** Seconds of a step with these rows, at least: those of the largest measured program that is no larger. */
-  #stepSeconds(rows: number): number {
-    let least = 0;
-    for (const [size, seconds] of this.#fastest) if (size <= rows) least = Math.max(least, seconds);
-    return least;
+  /** Rows that the batch may have, so that each client has a fair part of the machine. */
+  fairRows(asked: readonly RowsAsked[]): number {
+    return fairRows(asked, this.#rows, this.#times);
   }
 }
 

@@ -132,30 +132,36 @@ export class FairOrder<T> {
   ): H[] | undefined {
     const left = new Set(holders);
     const chosen: H[] = [];
-    /** Rows that each would have after those chosen so far have gone. */
-    const rowsAfter = new Map<Share, number>();
-    const after = (share: Share) => rowsAfter.get(share) ?? share.rows;
+    /** Rows that those chosen so far leave each. */
+    const remaining = new Map<Share, number>();
+    const rowsOf = (share: Share) => remaining.get(share) ?? share.rows;
+    const mayYield = (holder: H) => {
+      const [held, wanting] = this.#rivals(holder.owner, member);
+      if (rowsOf(held) - holder.rows >= wanting.rows + rows) return true;
+      return rowsOf(held) > wanting.rows && Math.min(holder.work, held.work - wanting.work) >= quantum;
+    };
     for (let freed = 0; freed < missing;) {
-      let most: { readonly holder: H; readonly rank: readonly number[] } | undefined;
-      for (const holder of left) {
-        const [held, wanting] = this.#rivals(holder.owner, member);
-        const fewer = after(held) - holder.rows >= wanting.rows + rows;
-        const ahead = after(held) > wanting.rows &&
-          Math.min(holder.work, held.work - wanting.work) >= quantum;
-        if (!fewer && !ahead) continue;
-        const own = this.#members.get(holder.owner)!.share;
-        const rank = [after(held), held.work, after(own), own.work];
-        if (!most || isLarger(rank, most.rank)) most = { holder, rank };
-      }
-      if (!most) return undefined;
-      left.delete(most.holder);
-      chosen.push(most.holder);
-      freed += most.holder.rows;
-      for (const share of this.#sharesOf(most.holder.owner)) {
-        rowsAfter.set(share, after(share) - most.holder.rows);
-      }
+      const next = this.largest([...left].filter(mayYield), rowsOf);
+      if (!next) return undefined;
+      left.delete(next);
+      chosen.push(next);
+      freed += next.rows;
+      for (const share of this.#sharesOf(next.owner)) remaining.set(share, rowsOf(share) - next.rows);
     }
     return chosen;
+  }
+
+  /** Who would yield first: an image of whoever has the most rows and, among those, the most work done. */
+  largest<H extends Holder<T>>(
+    holders: Iterable<H>,
+    rowsOf: (share: Share) => number = ({ rows }) => rows,
+  ): H | undefined {
+    let largest: { readonly holder: H; readonly rank: readonly number[] } | undefined;
+    for (const holder of holders) {
+      const rank = this.#sharesOf(holder.owner).flatMap((share) => [rowsOf(share), share.work]);
+      if (!largest || isLarger(rank, largest.rank)) largest = { holder, rank };
+    }
+    return largest?.holder;
   }
 
   #compare(a: T, b: T): number {

@@ -5,9 +5,8 @@
  */
 import { type Clock, systemClock } from "../clock.ts";
 import type { Engine, EngineTurn, Pixels, ServedModel } from "../engine/engine.ts";
-import { checkFit, mayOpen, toDisplace } from "./admission.ts";
+import { checkFit, toDisplace } from "./admission.ts";
 import { Estimate } from "./estimate.ts";
-import { FairOrder, type Holder } from "./fair_order.ts";
 import {
   clientGone,
   type Job,
@@ -17,23 +16,12 @@ import {
   type JobRunner,
   type SchedulerState,
 } from "./job.ts";
+import { Places } from "./places.ts";
 import type { ServerSettings } from "../settings.ts";
 import { Ticket, workOf } from "./ticket.ts";
 
-/**
- * Most network rows times steps by which a client gets ahead of one that waits for its place: a usual request's, so that
- * usual requests are not parked for each other. A smaller request waits for as much as it asks for itself.
- */
-const QUANTUM = 100;
-
 /** What a {@linkcode Scheduler} is set to. */
 export type SchedulerSettings = Pick<ServerSettings, "queue" | "timeout" | "maxWork">;
-
-/** An image in the batch. */
-interface Running extends Holder<Ticket> {
-  readonly id: number;
-  work: number;
-}
 
 /** Runs jobs on an engine. */
 export class Scheduler implements JobRunner {
@@ -44,14 +32,10 @@ export class Scheduler implements JobRunner {
   readonly #tickets = new Map<Ticket, () => void>();
   /** Whose each image is that has begun and is not finished. */
   readonly #images = new Map<number, Ticket>();
-  /** Those of them in the batch; the others are parked. */
-  readonly #running = new Map<number, Running>();
-  readonly #order = new FairOrder<Ticket>();
+  readonly #places: Places;
   readonly #estimate: Estimate;
   /** Called when the last job has ended. */
   readonly #onIdle = new Set<() => void>();
-  #rows = 0;
-  #lastId = 0;
   #draining = false;
   /** Seconds until an engine that is down may be back. */
   #backIn = 1;
@@ -67,9 +51,18 @@ export class Scheduler implements JobRunner {
     this.#clock = clock;
     this.#estimate = new Estimate(engine.rows, settings.timeout);
     if (engine.model) this.#estimate.begin(engine.model);
+    this.#places = new Places({
+      engine,
+      estimate: this.#estimate,
+      tickets: () => [...this.#tickets.keys()],
+      onStart: (id, ticket) => this.#start(id, ticket),
+    });
     engine.listen({
       onTurn: (turn) => this.#account(turn),
-      onTurnEnd: () => this.#rotate(),
+      onTurnEnd: () => {
+        this.#places.rotate();
+        this.#tellPositions();
+      },
       onFrame: (id, step, pixels) => {
         const ticket = this.#images.get(id)!;
         this.#tell(ticket, { type: "frame", index: ticket.begun.get(id)!, step, pixels });
@@ -83,12 +76,13 @@ export class Scheduler implements JobRunner {
 
   get state(): SchedulerState {
     const waiting = this.#waiting().length;
+    const { images, rows } = this.#places.state;
     return {
       waiting,
       running: this.#tickets.size - waiting,
-      images: this.#running.size,
-      rows: this.#rows,
-      parked: this.#images.size - this.#running.size,
+      images,
+      rows,
+      parked: this.#images.size - images,
       draining: this.#draining,
     };
   }
@@ -113,8 +107,8 @@ export class Scheduler implements JobRunner {
       callOff();
       job.signal.removeEventListener("abort", onAbort);
     });
-    this.#order.enter(ticket, job.client);
-    this.#fill();
+    this.#places.enter(ticket);
+    this.#places.fill();
     // Only now is it known whether it has to wait at all.
     const waiting = this.#waiting();
     const resting = this.#count(({ resting }) => resting);
@@ -169,107 +163,20 @@ export class Scheduler implements JobRunner {
     return model;
   }
 
-  /** Gives out places as long as there are free ones, or others have more than their share. */
-  #fill(): void {
-    while (this.#engine.model) {
-      const ticket = this.#order.first(this.#wanting());
-      // Whoever is first waits for its rows, even where one behind it would fit: two rows are rarely free at once, so a
-      // guided image would wait for ever behind plain ones. It costs one idle row until the next image is finished.
-      if (!ticket || !this.#place(ticket, this.#missing(ticket), Infinity)) return;
-    }
-  }
-
-  /** Lets those who are ahead in work yield to whoever is next and, where nobody does, to the smallest request. */
-  #rotate(): void {
-    this.#fill();
-    while (this.#engine.model) {
-      const wanting = this.#wanting();
-      const next = this.#order.first(wanting);
-      if (!next) break;
-      const smallest = wanting.reduce((a, b) => b.workLeft < a.workLeft ? b : a);
-      const quantum = ({ workLeft }: Ticket) => Math.min(QUANTUM, workLeft);
-      if (this.#place(next, this.#missing(next), quantum(next))) continue;
-      // Rows that are free are kept for whoever is next.
-      if (smallest === next || !this.#place(smallest, smallest.rows, quantum(smallest))) break;
-    }
-    this.#tellPositions();
-  }
-
-  /** Those that have an image for the batch. */
-  #wanting(): Ticket[] {
-    const tickets = [...this.#tickets.keys()];
-    const open = tickets.filter(({ halfWay }) => halfWay);
-    return tickets.filter((one) => one.parked.size > 0 || one.hasMore && mayOpen(one, open));
-  }
-
-  /** Rows that are not free of those that an image takes. */
-  #missing({ rows }: Ticket): number {
-    return Math.max(0, this.#rows + rows - this.#engine.rows);
-  }
-
-  /**
-   * Gives a place to a request's next image.
-   *
-   * @param missing rows that others must yield for it
-   * @param quantum work by which they must be ahead, where they have no more than their share
-   * @returns false where nobody yields
-   */
-  #place(member: Ticket, missing: number, quantum: number): boolean {
-    const { rows } = member;
-    const holders = [...this.#running.values()]
-      // Whoever needs no more than this is finished first.
-      .filter(({ owner }) => quantum === Infinity || owner.workLeft > quantum)
-      .sort((a, b) => b.id - a.id); // what began last is parked first
-    const yielding = this.#order.yielding({ member, rows, missing, quantum }, holders);
-    if (!yielding) return false;
-    for (const { id, owner } of yielding) this.#park(id, owner);
-    const [parked] = member.parked;
-    if (parked === undefined) this.#start(member);
-    else this.#resume(parked, member);
-    return true;
-  }
-
-  #start(ticket: Ticket): void {
-    const id = ++this.#lastId;
+  #start(id: number, ticket: Ticket): void {
     const isFirst = ticket.starting;
     this.#images.set(id, ticket);
-    this.#join(id, ticket);
     this.#engine.add(ticket.take(id, this.#clock.now()));
     if (isFirst) this.#tell(ticket, { type: "started" });
-  }
-
-  #resume(id: number, ticket: Ticket): void {
-    ticket.parked.delete(id);
-    this.#join(id, ticket);
-    this.#engine.resume(id);
-  }
-
-  #park(id: number, ticket: Ticket): void {
-    this.#running.delete(id);
-    this.#rows -= ticket.rows;
-    this.#order.yielded(ticket, ticket.rows);
-    ticket.parked.add(id);
-    this.#engine.park(id);
-  }
-
-  #join(id: number, owner: Ticket): void {
-    const { rows } = owner;
-    this.#running.set(id, { id, owner, rows, work: 0 });
-    this.#rows += rows;
-    this.#order.joined(owner, rows);
   }
 
   /** Takes an image that has ended out of the books. */
   #strike(id: number): { readonly ticket: Ticket; readonly index: number } {
     const ticket = this.#images.get(id)!;
     const index = ticket.begun.get(id)!;
-    if (this.#running.delete(id)) {
-      this.#rows -= ticket.rows;
-      this.#order.left(ticket, ticket.rows);
-    }
+    this.#places.release(id, ticket);
     this.#images.delete(id);
     ticket.begun.delete(id);
-    ticket.parked.delete(id);
     return { ticket, index };
   }
 
@@ -280,9 +187,7 @@ export class Scheduler implements JobRunner {
       if (!ticket) continue; // its request has ended meanwhile
       const work = ticket.rows * turn.steps;
       ticket.charge(work);
-      this.#order.charge(ticket, work);
-      const running = this.#running.get(id);
-      if (running) running.work += work;
+      this.#places.charge(id, ticket, work);
     }
   }
 
@@ -354,7 +259,7 @@ export class Scheduler implements JobRunner {
     release();
     this.#tickets.delete(ticket);
     this.#removeImages(ticket);
-    this.#order.leave(ticket);
+    this.#places.leave(ticket);
     if (this.#tickets.size === 0) {
       for (const onIdle of this.#onIdle) onIdle();
     }
@@ -363,7 +268,7 @@ export class Scheduler implements JobRunner {
 
   /** What follows whenever there may be room, or one less waiting. */
   #advance(): void {
-    this.#fill();
+    this.#places.fill();
     this.#tellPositions();
   }
 
@@ -371,7 +276,7 @@ export class Scheduler implements JobRunner {
     const change = ++this.#changes;
     const waiting = this.#waiting();
     if (!waiting.some(({ job }) => job.onProgress)) return;
-    for (const [position, ticket] of this.#order.sorted(waiting).entries()) {
+    for (const [position, ticket] of this.#places.sorted(waiting).entries()) {
       if (ticket.position === position) continue;
       ticket.position = position;
       this.#tell(ticket, { type: "queued", position });

@@ -74,6 +74,11 @@ export class Ticket {
     return this.#next > 0 && this.hasMore;
   }
 
+  /** Network rows of all its images that are not finished. */
+  get rowsLeft(): number {
+    return this.rows * (this.job.draw.labels.length - this.#finished);
+  }
+
   /** Network rows times steps until it is done. */
   get workLeft(): number {
     return workOf(this.job.draw) - this.#workDone;

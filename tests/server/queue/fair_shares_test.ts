@@ -49,6 +49,34 @@ Deno.test("clients that ask for more than there is share the batch by rows, thos
   assert.deepEqual(rows(), { a: 4, b: 4 }, "the place of c goes to who has had less");
 });
 
+Deno.test("where rows cost time, the batch is made smaller for who asks for little, and only as long", async () => {
+  const alone = { client: "a", count: 8, steps: 300, guidance: 2 };
+  for (
+    const [what, stepSeconds, rows] of [
+      ["no time", () => 0.01, 16],
+      ["as much as they are", (rows: number) => 0.01 * rows, 4],
+      ["half as much", (rows: number) => 0.01 * (6 + rows), 10],
+    ] as const
+  ) {
+    const bench = new Bench({ rows: 16, stepSeconds });
+    bench.engine.up({ stepSeconds: stepSeconds(1) });
+    const large = bench.run(alone);
+    bench.engine.tick(10);
+    const small = bench.run({ client: "b", steps: 10, guidance: 2 });
+    bench.engine.tick();
+    assert.equal(bench.scheduler.state.rows, rows, `more rows cost ${what}`);
+    assert.ok(await stepsUntil(bench, small, 20) <= 10);
+    assert.equal(bench.scheduler.state.rows, 16, "alone again");
+    const others = ["c", "d", "e", "f"].map((client) => bench.run({ client, steps: 10, guidance: 2 }));
+    bench.engine.tick();
+    assert.ok(bench.scheduler.state.rows >= 10, "five share a batch that is slower for it");
+    bench.engine.tick(2000);
+    await settle();
+    assert.ok([large, ...others].every(({ result }) => result));
+    bench.assertEmpty();
+  }
+});
+
 Deno.test("with one place, two long requests take turns of a quantum, and have had the same at any time", async () => {
   const bench = new Bench({ rows: 1 });
   bench.run({ client: "a", steps: 1000, seed: 1 });

@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { type GenerateOptions, planDraw } from "../../../lib/sampling/request.ts";
 import { type Job, JobError, type JobResult } from "../../../server/queue/job.ts";
-import { Scheduler } from "../../../server/queue/scheduler.ts";
+import { Scheduler, type SchedulerSettings } from "../../../server/queue/scheduler.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
-import { FakeEngine, fakeModel } from "../../support/server/fake_engine.ts";
+import { FakeEngine, type FakeEngineOptions, fakeModel } from "../../support/server/fake_engine.ts";
 
 export interface Options extends GenerateOptions {
   readonly client?: string;
@@ -25,13 +25,16 @@ export interface Outcome {
   error?: JobError;
 }
 
+export interface BenchOptions
+  extends Partial<SchedulerSettings>, Pick<FakeEngineOptions, "rows" | "stepSeconds"> {}
+
 export class Bench {
   readonly engine: FakeEngine;
   readonly clock = new FakeClock();
   readonly scheduler: Scheduler;
 
-  constructor({ rows = 4, queue = 8, timeout = 60, maxWork = 1e9 } = {}) {
-    this.engine = new FakeEngine({ rows });
+  constructor({ rows = 4, queue = 8, timeout = 60, maxWork = 1e9, ...engine }: BenchOptions = {}) {
+    this.engine = new FakeEngine({ rows, ...engine });
     this.scheduler = new Scheduler(this.engine, { queue, timeout, maxWork }, this.clock);
   }
 

@@ -139,6 +139,7 @@ for (const clients of [1, 20]) {
 
 Deno.test("what cannot be done in time is refused at once, where the speed of a full batch is known", async () => {
   const bench = new Bench({ rows: 2, queue: 100, timeout: 9.5 });
+  bench.engine.up({ stepSeconds: 0.001 }); // which says little of a full batch
   const big = (client: string) => bench.run({ client, count: 8, steps: 100 }); // 4 s at 200 rows a second
   const unmeasured = [big("a"), big("b"), big("c")];
   bench.engine.tick(100);

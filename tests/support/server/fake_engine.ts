@@ -21,6 +21,8 @@ export interface FakeEngineOptions {
   readonly model?: Partial<ServedModel>;
   /** Milliseconds of a step that passes by itself; undefined: steps pass by {@linkcode FakeEngine.tick} alone. */
   readonly automatic?: number;
+  /** Seconds that a step is said to have taken, by the rows of its program. Default 10 ms, or `automatic`. */
+  readonly stepSeconds?: (programRows: number) => number;
 }
 
 /** A ten-class CIFAR-10 model of 32 x 32 pixels. */
@@ -37,7 +39,7 @@ export function fakeModel(changes: Partial<ServedModel> = {}): ServedModel {
     width: 32,
     adapter: "fake adapter",
     precision: "float32",
-    stepSeconds: 0,
+    stepSeconds: 0.01,
     loadedAt: Date.UTC(2026, 0, 1),
     ...changes,
   };
@@ -83,11 +85,13 @@ export class FakeEngine implements Engine {
   readonly #batch = new Map<number, Slot>();
   readonly #parked = new Map<number, Slot>();
   readonly #automatic: number | undefined;
+  readonly #stepSeconds: (programRows: number) => number;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lastModel: ServedModel;
 
-  constructor({ rows = 8, model, automatic }: FakeEngineOptions = {}) {
+  constructor({ rows = 8, model, automatic, stepSeconds }: FakeEngineOptions = {}) {
     this.rows = rows;
+    this.#stepSeconds = stepSeconds ?? (() => (automatic ?? 10) / 1000);
     this.#automatic = automatic;
     this.#model = this.#lastModel = fakeModel(model);
   }
@@ -195,12 +199,13 @@ export class FakeEngine implements Engine {
     if (this.#batch.size === 0) return;
     const stepped = [...this.#batch.values()];
     const rows = this.#rowsInUse();
+    const programRows = 2 ** Math.ceil(Math.log2(rows));
     for (const slot of stepped) slot.done++;
     this.#tell("onTurn", {
       steps: 1,
-      seconds: (this.#automatic ?? 10) / 1000,
+      seconds: this.#stepSeconds(programRows),
       rows,
-      programRows: 2 ** Math.ceil(Math.log2(rows)),
+      programRows,
       images: stepped.map(({ image }) => image.id),
     });
     for (const { image, done } of stepped) {
