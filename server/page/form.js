@@ -44,7 +44,7 @@ export function fillForm({ classes, guided, samplers, limits, defaults }) {
   count.max = limits.images;
   count.value = Math.min(4, limits.images);
   steps.max = limits.steps;
-  steps.value = defaults.steps ?? Math.min(25, limits.steps);
+  steps.value = Math.min(defaults.steps ?? 25, limits.steps);
   guidance.max = limits.guidance;
   guidance.value = defaults.guidance ?? 2;
   const largestSeed = Number.MAX_SAFE_INTEGER - limits.images;

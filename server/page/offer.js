@@ -35,7 +35,7 @@ export async function readOffer() {
       `The model here is ${id}. It has ${million(parameters)} parameters, knows ${timesteps} degrees of ` +
       `noise, and runs on ${adapter}${precision === "float16" ? " in float16" : ""}.`,
     samplers,
-    limits: { ...limits, steps: timesteps },
+    limits: { ...limits, steps: Math.min(limits.steps ?? timesteps, timesteps) },
     defaults,
   };
 }

@@ -7,6 +7,7 @@ const whole = { ...defaultSettings, model: "runs/a" };
 const everything = {
   ...whole,
   steps: 20,
+  maxSteps: 100,
   guidance: 1.5,
   tokenFile: "token",
   cors: "https://example.org",
@@ -39,6 +40,11 @@ Deno.test("what is missing, of another type, out of range or unknown is named, a
     [{ ...whole, sampler: "euler" }, /sampler: expected ddpm or ddim/],
     [{ ...whole, precision: "int8" }, /precision: expected float32 or float16/],
     [{ ...whole, tune: "always" }, /tune: expected auto, on or off/],
+    [
+      { ...whole, maxSteps: 1001, maxWork: 0 },
+      /maxSteps: expected a number from 1 to 1000/,
+      /maxWork: expected/,
+    ],
     [{ ...whole, maxImages: 1e9 }, /maxImages: expected a number from 1 to 4096/],
     [
       { ...whole, trustedProxy: "10.0.0.1", publicUrl: "here" },

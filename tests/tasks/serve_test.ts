@@ -32,6 +32,8 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--public-url <URL>", "default: the address that the request went to"],
         ["--trusted-proxy <ADDRESSES>", "default: none"],
         ["--max-images <N>", "in images", "default: 64"],
+        ["--max-steps <N>", "in steps", "default: the model's"],
+        ["--max-work <N>", "in network evaluations", "default: 100000"],
         ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
         ["--tune <WHEN>", "auto, on, off", "default: auto", TUNING_DIRECTORY, "same to the bit while"],
       ]
@@ -47,7 +49,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
   assert.deepEqual(readServeFlags([]), defaultSettings);
   const args =
     "--model m --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
-    "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 " +
+    "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 --max-steps 9 --max-work 99 " +
     "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision float16 --tune on";
   assert.deepEqual(readServeFlags(args.split(" ")), {
     model: "m",
@@ -63,6 +65,8 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     tokenFile: "t",
     cors: "https://example.org:8443",
     maxImages: 1,
+    maxSteps: 9,
+    maxWork: 99,
     publicUrl: "https://example.org/images",
     trustedProxy: ["10.0.0.1", "fd00::1"],
     precision: "float16",

@@ -121,7 +121,7 @@ function describe(app: App, token: string | undefined, model: ServedModel | unde
   for (const { get } of Object.values(document.paths)) {
     for (const { name, schema } of get?.parameters ?? []) {
       if (name === "class") schema.enum = allowedClasses(model);
-      if (name === "steps") schema.maximum = mostSteps(model.schedule);
+      if (name === "steps") schema.maximum = mostSteps(model.schedule, schema.maximum);
     }
   }
   return document;

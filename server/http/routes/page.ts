@@ -46,10 +46,10 @@ export function pageRoutes(settings: ServerSettings): Hono {
     const type = TYPES[name.slice(name.lastIndexOf(".") + 1) as keyof typeof TYPES];
     serve(routes, name === "index.html" ? "/" : `/page/${name}`, type, body);
   }
-  const { sampler, steps, guidance, maxImages } = settings;
+  const { sampler, steps, guidance, maxImages, maxSteps } = settings;
   const form = {
     samplers: samplerNames,
-    limits: { images: maxImages, guidance: settingRanges.guidance[1] },
+    limits: { images: maxImages, steps: maxSteps, guidance: settingRanges.guidance[1] },
     defaults: { sampler, steps, guidance },
   };
   serve(routes, "/page/settings.json", "application/json", new TextEncoder().encode(JSON.stringify(form)));

@@ -70,10 +70,12 @@ Deno.test("the page keeps to the content policy: nothing inline, nothing from el
 });
 
 Deno.test("the form learns the server's limits and defaults", async () => {
-  const { ask } = harness({ settings: { maxImages: 9, sampler: "ddpm", steps: 30, guidance: 1.5 } });
+  const { ask } = harness({
+    settings: { maxImages: 9, maxSteps: 40, sampler: "ddpm", steps: 30, guidance: 1.5 },
+  });
   assert.deepEqual(await (await ask("/page/settings.json")).json(), {
     samplers: ["ddpm", "ddim"],
-    limits: { images: 9, guidance: 100 },
+    limits: { images: 9, steps: 40, guidance: 100 },
     defaults: { sampler: "ddpm", steps: 30, guidance: 1.5 },
   });
 });

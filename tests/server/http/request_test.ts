@@ -307,3 +307,42 @@ Deno.test("a class asked for by number is that one, whatever the classes are cal
   assert.deepEqual(labels(["None", "ox"], "0"), [0, 0]);
   assert.deepEqual(labels(["ox", "ox"], "1"), [1, 1]);
 });
+
+Deno.test("a limit of steps bounds what may be asked for and every default, and is in /openapi.json", async () => {
+  const { ask } = harness({ settings: { maxSteps: 10, steps: undefined, maxWork: 50 } });
+  for (const sampler of ["ddim", "ddpm"]) {
+    const answer = await ask(`/generate?class=cat&seed=1&sampler=${sampler}`);
+    assert.deepEqual([answer.status, answer.headers.get("X-Steps")], [200, "10"]);
+  }
+  for (const path of ["/generate?steps=11", "/generate/stream?steps=11"]) {
+    const { detail } = await problemOf(await ask(path));
+    assert.match(detail, /^steps: expected a whole number from 1 to 10, got "11"$/);
+  }
+  const { status, detail, errors } = await problemOf(await ask("/generate?class=cat&count=3&guidance=2"));
+  assert.deepEqual([status, errors?.[0].field], [400, "steps"]);
+  assert.match(detail, /at most 8 steps x 3 images or 10 steps x 2 images: 50 network evaluations a client/);
+  const { paths } = await (await ask("/openapi.json")).json();
+  const steps = paths["/generate"].get.parameters.find(({ name }: { name: string }) => name === "steps");
+  assert.equal(steps.schema.maximum, 10);
+  assert.match(
+    steps.schema.description ?? steps.description,
+    /may be 50, and no more than can be drawn in 120 seconds/,
+  );
+  const body = JSON.stringify({ prompt: "a cat", steps: 11 });
+  const headers = { "Content-Type": "application/json" };
+  const openai = await ask("/v1/images/generations", { method: "POST", headers, body });
+  assert.equal(openai.status, 400);
+  assert.match((await openai.json()).error.message, /steps: expected a whole number from 1 to 10, got 11/);
+});
+
+Deno.test("too much work of one client is 429, with the time after which to come again", async () => {
+  const { ask } = harness({ settings: { maxWork: 300 }, engine: { automatic: 20 } });
+  const gone = new AbortController();
+  const first = ask("/generate?class=cat&steps=200&guidance=1", { signal: gone.signal });
+  const answer = await ask("/generate?class=cat&steps=101&guidance=1");
+  const { status, title, type, retryAfter } = await problemOf(answer);
+  assert.deepEqual([status, title, type], [429, "Too Many Requests", "urn:denoise:problem:too_much_work"]);
+  assert.equal(answer.headers.get("Retry-After"), String(retryAfter));
+  gone.abort();
+  assert.equal((await first).status, 499);
+});
