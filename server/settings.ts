@@ -62,7 +62,7 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   grace: 25,
   sampler: "ddim",
   maxImages: 64,
-  maxWork: 100_000,
+  maxWork: 1_000_000,
   precision: "float32",
 };
 

@@ -33,7 +33,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--trusted-proxy <ADDRESSES>", "default: none"],
         ["--max-images <N>", "in images", "default: 64"],
         ["--max-steps <N>", "in steps", "default: the model's"],
-        ["--max-work <N>", "in network evaluations", "default: 100000"],
+        ["--max-work <N>", "in network evaluations", "default: 1000000"],
         ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
         ["--tune <WHEN>", "auto, on, off", "default: auto", TUNING_DIRECTORY, "same to the bit while"],
       ]
