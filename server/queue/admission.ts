@@ -47,7 +47,7 @@ export function toDisplace<T extends Candidate>(waiting: readonly T[]): T {
 }
 
 /** What a request must fit into. */
-export interface Limits extends Pick<ServerSettings, "timeout" | "maxWork"> {
+export interface AdmissionLimits extends Pick<ServerSettings, "timeout" | "maxWork"> {
   /** Network rows of the batch. */
   readonly rows: number;
   readonly estimate: Pick<Estimate, "leastSeconds">;
@@ -58,7 +58,7 @@ export interface Limits extends Pick<ServerSettings, "timeout" | "maxWork"> {
  *
  * @throws {ConfigError} with the most that can be asked for
  */
-export function checkFit(draw: DrawPlan, { rows, timeout, maxWork, estimate }: Limits): void {
+export function checkFit(draw: DrawPlan, { rows, timeout, maxWork, estimate }: AdmissionLimits): void {
   if (rowsOf(draw) > rows) {
     const allowed = `1: a guided image takes two rows of the batch, and this server's has ${rows}`;
     throw new ConfigError("guidance", draw.guidance, allowed);
