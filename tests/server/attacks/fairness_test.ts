@@ -1,6 +1,6 @@
-/** Attacks on a real server, bounded in number and time. */
+/** Attacks on the queue of a real server, bounded in number and time. */
 import assert from "node:assert/strict";
-import { askUntil, metric, type Running, soon, withServer } from "../support/server/process.ts";
+import { askUntil, metric, type Running, soon, withServer } from "../../support/server/process.ts";
 
 /** Takes the header's word for who asks, so that one machine can be many clients. */
 const settings = { trustedProxy: ["127.0.0.1"], timeout: 600, maxWork: 1e9 } as const;
