@@ -24,7 +24,7 @@ Deno.test("the check of a setting follows from its entry", () => {
     [{ most: Infinity }, "most: expected a number of at least 0, got Infinity"],
     [{ name: "d" as "a" }, 'name: expected a, b or c, got "d"'],
     [{ fast: 1 as never }, "fast: expected true or false, got 1"],
-    [{ network: [] as never }, "network: expected an object, got "],
+    [{ network: [] as never }, "network: expected an object, got []"],
   ];
   for (const [given, message] of cases) {
     const check = () => checkGiven<MadeUp>(MADE_UP, given);
