@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type CommandLine, runStages, type Stage, type StageOptions } from "../../bundle/stages.ts";
 import { summarizeVisit } from "../../bundle/visit_summary.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
-import { runTask } from "../support/command.ts";
 
 const onLinux = { ignore: Deno.build.os !== "linux" };
 
@@ -151,14 +151,27 @@ sampling small, batch 64, PyTorch float32 compiled: 4.00 steps/s (19110 GFLOP/s,
     );
   }));
 
+/** Runs `bundle/visit.ts` as a bundle's `start.sh` does. */
+async function runVisit(args: readonly string[], cwd: string) {
+  const script = fileURLToPath(new URL("../../bundle/visit.ts", import.meta.url));
+  const command = ["run", "-A", "--no-check", script, ...args];
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: command,
+    cwd,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, out: decode(stdout), err: decode(stderr) };
+}
+
 Deno.test("visit names the stages that there are, and leaves results and what is left to do", () =>
   inTemporaryDirectory(async (folder) => {
-    const wrong = await runTask("../bundle/visit", ["--out", "seen", "machines"], folder);
+    const wrong = await runVisit(["--out", "seen", "machines"], folder);
     assert.equal(wrong.code, 2);
     assert.match(wrong.err, /STAGE: expected one of machine, models, .*, got "machines"/);
     await assert.rejects(Deno.stat(join(folder, "seen")), Deno.errors.NotFound);
     if (onLinux.ignore) return;
-    const { code, out, err } = await runTask("../bundle/visit", ["--out", "seen", "machine"], folder);
+    const { code, out, err } = await runVisit(["--out", "seen", "machine"], folder);
     assert.equal(code, 0, out + err);
     assert.match(out, /=== machine: ok, /);
     assert.match(out, /Not run yet:\n {2}sh start\.sh visit models kernels pytorch\n/);
