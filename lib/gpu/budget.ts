@@ -1,6 +1,6 @@
 /**
- * A byte budget for device memory. Real out-of-memory cannot be caught everywhere (some drivers report nothing and
- * crash), so what does not fit is refused before anything is allocated.
+ * Budget for device memory. Running out of memory cannot be caught everywhere (some drivers crash without an error), so
+ * requests over the budget are refused before anything is allocated.
  *
  * @module
  */
@@ -8,17 +8,17 @@ import { DeviceError } from "../errors.ts";
 
 /** Counts the bytes of live buffers against a limit. */
 export class MemoryBudget {
-  /** Bytes that buffers may take in all; Infinity for no limit. */
+  /** Limit for all buffers together, bytes; Infinity for none. */
   readonly limit: number;
   #adapter: string;
   #used = 0;
   #live = 0;
 
   /**
-   * A budget of which nothing is spent.
+   * Starts with nothing allocated.
    *
    * @param limit bytes
-   * @param adapter its name, for messages
+   * @param adapter adapter name, for messages
    */
   constructor(limit: number, adapter: string) {
     this.limit = limit;
@@ -36,8 +36,8 @@ export class MemoryBudget {
   }
 
   /**
-   * Refuses a request that would pass the budget.
-   * @param what for the message, e.g. `training small at batch 128`
+   * Refuses a request that would exceed the budget.
+   * @param what subject of the message, e.g. `training small at batch 128`
    * @throws {DeviceError} with the bytes needed, held and allowed
    */
   require(bytes: number, what: string): void {
@@ -50,20 +50,20 @@ export class MemoryBudget {
     );
   }
 
-  /** Called by {@linkcode createBuffer} alone. */
+  /** Called by {@linkcode createBuffer} only. */
   add(bytes: number): void {
     this.#used += bytes;
     this.#live++;
   }
 
-  /** Called by {@linkcode destroyBuffer} alone. */
+  /** Called by {@linkcode destroyBuffer} only. */
   remove(bytes: number): void {
     this.#used -= bytes;
     this.#live--;
   }
 }
 
-/** Bytes as a readable figure. */
+/** Formats a byte count, e.g. `1.5 MiB`; one decimal below 10 MiB. */
 export function mebibytes(bytes: number): string {
   return bytes < 10 * 2 ** 20 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
 }

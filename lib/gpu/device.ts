@@ -1,5 +1,5 @@
 /**
- * Opening a WebGPU device: adapter, limits, features, and what happens when the device fails.
+ * Opens a WebGPU device: adapter selection, limits, features and fault handling.
  *
  * @module
  */
@@ -7,32 +7,32 @@ import { DeviceError } from "../errors.ts";
 import { MemoryBudget } from "./budget.ts";
 import { PipelineCache } from "./pipeline.ts";
 
-/** What is known of the adapter in use. */
+/** Adapter in use. */
 export interface AdapterDescription {
   /** Human-readable name, e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
   readonly name: string;
-  /** As WebGPU reports it; empty where it does not tell. */
+  /** As WebGPU reports it; may be empty. */
   readonly vendor: string;
-  /** True where a CPU executes the shaders. */
+  /** True if shaders run on the CPU. */
   readonly software: boolean;
-  /** WebGPU features that the device was opened with, sorted. */
+  /** WebGPU features enabled on the device, sorted. */
   readonly features: readonly string[];
-  /** Lanes of a subgroup where it is one fixed number and subgroup operations can be used, else 0. */
+  /** Lanes of a subgroup; 0 if the size varies or subgroup operations are unavailable. */
   readonly subgroupSize: number;
 }
 
 /** Options of {@linkcode openGpu}. */
 export interface GpuOptions {
   /**
-   * Bytes that buffers may take in all, or how many for a given kind of adapter. Default: 4 GiB on a software adapter,
-   * unbounded elsewhere.
+   * Memory limit for all buffers in bytes, or a function that returns it for a software or hardware adapter. Default:
+   * 4 GiB on a software adapter, unlimited elsewhere.
    */
   memoryBudget?: number | ((software: boolean) => number);
-  /** Called once with a sentence when the device is lost or reports an error nobody asked for. */
+  /** Called once, when the device is lost or reports an uncaptured error. */
   onFault?: (error: DeviceError) => void;
 }
 
-/** Limits worth raising from the specification's minimum to what the adapter has. */
+/** Limits raised from WebGPU's defaults to the adapter's maximum. */
 const RAISED_LIMITS = [
   "maxBufferSize",
   "maxStorageBufferBindingSize",
@@ -47,17 +47,17 @@ const OPTIONAL_FEATURES = ["timestamp-query", "shader-f16"] as const;
 const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i;
 
 /**
- * A device and what belongs to its life: adapter description, byte budget, pipeline cache, first fault.
+ * A device with its adapter description, memory budget, pipeline cache and first fault.
  *
- * After `destroy()` most WebGPU calls succeed silently, so the object keeps its own state: every use goes through
- * {@linkcode Gpu.device}, which throws once the device is gone or has failed.
+ * After `destroy()` most WebGPU calls succeed silently, so all access goes through {@linkcode Gpu.device}, which throws
+ * once the device is closed, lost or has failed.
  */
 export class Gpu {
-  /** What the device runs on. */
+  /** Adapter that the device was opened on. */
   readonly adapter: AdapterDescription;
-  /** Limits of the device, raised to what the adapter has. */
+  /** Device limits, raised to the adapter's maximum. */
   readonly limits: GPUSupportedLimits;
-  /** Bytes that buffers take, and may take. */
+  /** Memory budget of the device's buffers. */
   readonly memory: MemoryBudget;
   /** Cache of compute pipelines. */
   readonly pipelines: PipelineCache;
@@ -79,7 +79,7 @@ export class Gpu {
       options.onFault?.(error);
     };
     device.addEventListener("uncapturederror", (event) => {
-      // An uncaptured error is a bug of ours or exhausted memory; unless it stops the run, results would be garbage.
+      // A bug of ours or exhausted memory: later results would be garbage, so the run must stop.
       event.preventDefault();
       fail(
         new DeviceError(
@@ -106,12 +106,12 @@ export class Gpu {
     return this.#device;
   }
 
-  /** Why the device can no longer be used, if so. */
+  /** First fault of the device; undefined while it is usable. */
   get fault(): DeviceError | undefined {
     return this.#fault;
   }
 
-  /** Frees the device and everything on it. Later uses throw. */
+  /** Destroys the device and all its resources. Later use throws. */
   close(): void {
     this.#fault ??= new DeviceError("the WebGPU device was closed");
     this.#device.destroy();
@@ -119,9 +119,9 @@ export class Gpu {
 }
 
 /**
- * Opens the default WebGPU adapter with the limits it has.
+ * Opens the high-performance WebGPU adapter with its maximum limits.
  *
- * @throws {DeviceError} where there is no WebGPU, no adapter, or only one without compute
+ * @throws {DeviceError} if the runtime has no WebGPU, or there is no adapter, or it provides no device
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   if (typeof navigator === "undefined" || !navigator.gpu) {
@@ -146,7 +146,7 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   const subgroups = "subgroups" as GPUFeatureName;
   let device: GPUDevice;
   try {
-    // Software Vulkan offers subgroups without listing them, so asking is the only way to know.
+    // Software Vulkan supports subgroups without listing the feature, so request it and fall back.
     device = await adapter.requestDevice({
       requiredLimits,
       requiredFeatures: [...requiredFeatures, subgroups],
@@ -167,13 +167,13 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   return new Gpu(device, description, options);
 }
 
-/** A shader with a subgroup operation, and without the line `enable subgroups;`. */
+/** Probe: a subgroup operation without `enable subgroups;`. */
 const SUBGROUP_SHADER = `@compute @workgroup_size(8)
 fn main(@builtin(subgroup_invocation_id) lane: u32) {
   _ = subgroupBroadcast(lane, 0u);
 }`;
 
-/** Whether the device takes the kernels with subgroup operations: browsers want a line there that Deno refuses. */
+/** True if subgroup operations compile without `enable subgroups;`, which browsers require and Deno rejects. */
 async function acceptsPlainSubgroups(device: GPUDevice): Promise<boolean> {
   device.pushErrorScope("validation");
   device.createShaderModule({ code: SUBGROUP_SHADER, label: "subgroup probe" });

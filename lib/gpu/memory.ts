@@ -1,5 +1,5 @@
 /**
- * Device buffers: made within the byte budget, bound as ranges, freed together.
+ * Device buffers: creation within the memory budget, views for binding, scopes that free them together.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { DeviceError } from "../errors.ts";
 import { mebibytes } from "./budget.ts";
 import type { Gpu } from "./device.ts";
 
-/** A range of a buffer as a kernel sees it. Offsets of bound ranges are multiples of 256. */
+/** Range of a buffer that is bound to a kernel. Its offset is a multiple of {@linkcode BINDING_ALIGNMENT}. */
 export interface BufferView {
   readonly buffer: GPUBuffer;
   /** Bytes from the start of the buffer. */
@@ -16,19 +16,20 @@ export interface BufferView {
   readonly size: number;
 }
 
-/** Offset alignment of bound ranges that every WebGPU device accepts, bytes. */
+/** Alignment of binding offsets that every WebGPU device accepts, bytes. */
 export const BINDING_ALIGNMENT = 256;
 
-/** Smallest multiple of `alignment` that holds `size`. */
+/** Rounds `size` up to a multiple of `alignment`. */
 export function alignUp(size: number, alignment: number): number {
   return Math.ceil(size / alignment) * alignment;
 }
 
-/** How a buffer is used beyond being bound in kernels. */
+/** Use of a buffer: kernel storage, shape uniforms, or read-back to the CPU. */
 export type BufferRole = "storage" | "uniform" | "staging";
 
 const USAGE: Record<BufferRole, number> = {
-  // Numbers, since GPUBufferUsage is missing where a module is only imported: COPY_SRC 4, COPY_DST 8, MAP_READ 1.
+  // Literals, because GPUBufferUsage does not exist in a runtime without WebGPU: COPY_SRC 4, COPY_DST 8, MAP_READ 1,
+  // UNIFORM 64, STORAGE 128.
   storage: 128 | 4 | 8,
   uniform: 64 | 8,
   staging: 1 | 8,
@@ -37,9 +38,9 @@ const USAGE: Record<BufferRole, number> = {
 /**
  * Creates a zero-filled buffer within the budget.
  *
- * @param size bytes; rounded up to a multiple of 4
- * @param label names the buffer in WebGPU's messages
- * @throws {DeviceError} when the device's limits or the budget do not allow it
+ * @param size bytes; rounded up to a multiple of 4, at least 16
+ * @param label name of the buffer in error messages
+ * @throws {DeviceError} if the size exceeds the device's limit or the budget
  */
 export function createBuffer(gpu: Gpu, size: number, label: string, role: BufferRole = "storage"): GPUBuffer {
   const bytes = Math.max(16, alignUp(size, 4));
@@ -57,48 +58,48 @@ export function createBuffer(gpu: Gpu, size: number, label: string, role: Buffer
   return buffer;
 }
 
-/** Frees a buffer made by {@linkcode createBuffer}. */
+/** Frees a buffer created by {@linkcode createBuffer}. */
 export function destroyBuffer(gpu: Gpu, buffer: GPUBuffer): void {
   gpu.memory.remove(buffer.size);
   buffer.destroy();
 }
 
-/** The whole of a buffer. */
+/** View of a whole buffer. */
 export function wholeBuffer(buffer: GPUBuffer): BufferView {
   return { buffer, offset: 0, size: buffer.size };
 }
 
-/** Owns buffers and other things with a `destroy`, and frees them together. */
+/** Owns buffers and other resources with a `destroy` method, and frees them together. */
 export class ResourceScope {
   readonly #gpu: Gpu;
   readonly #what: string;
   readonly #owned: { destroy(): void }[] = [];
 
-  /** @param what in front of every buffer's label, e.g. `training at batch 128` */
+  /** @param what prefix of every buffer's label, e.g. `training at batch 128` */
   constructor(gpu: Gpu, what: string) {
     this.#gpu = gpu;
     this.#what = what;
   }
 
-  /** A zero-filled buffer that the scope frees. */
+  /** Creates a zero-filled buffer owned by the scope. */
   buffer(bytes: number, label: string, role: BufferRole = "storage"): BufferView {
     const buffer = createBuffer(this.#gpu, bytes, `${this.#what}, ${label}`, role);
     this.#owned.push({ destroy: () => destroyBuffer(this.#gpu, buffer) });
     return wholeBuffer(buffer);
   }
 
-  /** Takes something over. */
+  /** Takes ownership of a resource. */
   own<T extends { destroy(): void }>(resource: T): T {
     this.#owned.push(resource);
     return resource;
   }
 
-  /** Frees everything, last made first. */
+  /** Frees everything in reverse order of creation. */
   destroy(): void {
     for (const resource of this.#owned.splice(0).reverse()) resource.destroy();
   }
 
-  /** Runs `body`; if it throws, frees everything before the error goes on. */
+  /** Runs `body`; if it throws, frees everything and rethrows. */
   async guard<T>(body: () => Promise<T>): Promise<T> {
     try {
       return await body();

@@ -1,5 +1,5 @@
 /**
- * WGSL text to compute pipelines, each made once and kept.
+ * Cache of compute pipelines: WGSL text is compiled once per kernel, entry point and constants.
  *
  * @module
  */
@@ -8,41 +8,41 @@ import { DeviceError } from "../errors.ts";
 
 /** A compute pipeline and the layout of its one bind group. */
 export interface ComputePipeline {
-  /** What is dispatched. */
+  /** The compiled pipeline. */
   readonly pipeline: GPUComputePipeline;
-  /** Of bind group 0. */
+  /** Layout of bind group 0. */
   readonly layout: GPUBindGroupLayout;
 }
 
-/** What the cache needs of a device. */
+/** Device of a {@linkcode PipelineCache}. */
 export interface PipelineHost {
-  /** Makes the pipelines. */
+  /** Device that compiles the pipelines. */
   readonly device: GPUDevice;
   /** Named in messages. */
   readonly adapter: { readonly name: string };
 }
 
-/** Cache of pipelines of one device, keyed by kernel text, entry point, constants and bindings. */
+/** Pipelines of one device, keyed by kernel text, entry point, constants and bindings. */
 export class PipelineCache {
   #gpu: PipelineHost;
   #modules = new Map<string, GPUShaderModule>();
   #pipelines = new Map<string, Promise<ComputePipeline>>();
 
-  /** An empty cache. */
+  /** Creates an empty cache. */
   constructor(gpu: PipelineHost) {
     this.#gpu = gpu;
   }
 
-  /** How many distinct pipelines exist. */
+  /** Number of cached pipelines. */
   get size(): number {
     return this.#pipelines.size;
   }
 
   /**
-   * The pipeline of one entry point.
+   * Returns the pipeline of an entry point, compiling it on first use.
    *
-   * @param names the storage buffers that this entry point uses, by their WGSL names
-   * @throws {DeviceError} naming the kernel where its text or constants are refused by the device
+   * @param names WGSL names of the storage buffers that this entry point uses
+   * @throws {DeviceError} naming the kernel if the device rejects its text or constants
    */
   get(
     kernel: KernelSource,
@@ -88,8 +88,8 @@ export class PipelineCache {
     if (Object.keys(kernel.params).length > 0) {
       entries.push({ binding: 0, visibility: COMPUTE, buffer: { type: "uniform" } });
     }
-    // Errors never throw in WebGPU; without a scope they would surface far from their cause. An internal one is a driver that
-    // cannot compile what is valid.
+    // WebGPU reports errors asynchronously; without a scope they would surface far from their cause. `internal` covers
+    // drivers that fail to compile valid shaders.
     for (const filter of FILTERS) device.pushErrorScope(filter);
     const layout = device.createBindGroupLayout({ entries, label });
     const moduleKey = kernel.name + hash(kernel.code);
@@ -113,10 +113,10 @@ export class PipelineCache {
 
 const FILTERS: readonly GPUErrorFilter[] = ["validation", "internal"];
 
-/** `GPUShaderStage.COMPUTE`, as a number because the global is missing where the module is only imported. */
+/** `GPUShaderStage.COMPUTE`; the global does not exist in a runtime without WebGPU. */
 const COMPUTE = 4;
 
-/** FNV-1a over UTF-16 units; a cache key only. */
+/** FNV-1a over UTF-16 code units; used in cache keys only. */
 function hash(text: string): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);

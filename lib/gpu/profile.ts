@@ -1,5 +1,5 @@
 /**
- * Where the time of a program goes: one compute pass per dispatch, each with a timestamp before and after.
+ * Profiling by dispatch: replays run with one compute pass per dispatch and timestamps around each pass.
  *
  * @module
  */
@@ -10,46 +10,45 @@ import { type Dispatch, type Program, setReplayer } from "./program.ts";
 import { readBack } from "./readback.ts";
 import { hasTimestamps, Timestamps } from "./timestamps.ts";
 
-/** When the device executed a dispatch. */
+/** Start and duration of one dispatch on the device. */
 export interface Slice {
   readonly dispatch: Dispatch;
-  /** Milliseconds since the first dispatch that was timed. */
+  /** Milliseconds since the first timed dispatch. */
   readonly start: number;
-  /** Milliseconds that it took. */
+  /** Duration in milliseconds. */
   readonly milliseconds: number;
 }
 
-/** What the dispatches of one group took together. */
+/** Totals of a group of dispatches. */
 export interface ProfileEntry {
-  /** What was grouped by, e.g. the kernel and entry point `group_norm.forward`. */
+  /** Group name; by default kernel and entry point, e.g. `group_norm.forward`. */
   readonly name: string;
-  /** Dispatches. */
+  /** Number of dispatches. */
   readonly calls: number;
   /** Milliseconds on the device. */
   readonly milliseconds: number;
-  /** Part of the time of all groups, 0 to 1. */
+  /** Fraction of the total time, 0 to 1. */
   readonly share: number;
-  /** Floating-point operations of products; 0 where memory traffic is what counts. */
+  /** Floating-point operations of matrix products; 0 for memory-bound kernels. */
   readonly flops: number;
-  /** Bytes of the buffer ranges bound, each once a dispatch; less is moved where but a part of a range is used. */
+  /** Bytes of the bound buffer ranges, once per dispatch: an upper bound if a dispatch uses only part of a range. */
   readonly bytes: number;
 }
 
-/** Which replays to time. */
+/** Selection of replays to time. */
 export interface ProfilerOptions {
-  /** Replays that run as ever before the first that is timed, for kernels to be compiled; 0 unless given. */
+  /** Warm-up replays that are not timed, for drivers that compile kernels lazily; default 0. */
   readonly skip?: number;
-  /** Replays to time; 1 unless given. */
+  /** Replays to time; default 1. */
   readonly take?: number;
 }
 
 /**
- * Times replays as they happen: from its making on, what runs on a device runs with a timestamp around every dispatch.
- * The same dispatches run in the same order on the same buffers, so results keep their bits; nothing runs twice.
+ * Times replays while they run: once created, it runs every replay on the device with timestamps around each dispatch.
+ * The same dispatches run once, in the same order, on the same buffers, so results keep their bits.
  *
- * Counted are replays that begin with the program that is seen first: in training the steps, not a validation between
- * them. Dispatches cannot overlap while timed, and passes cost something, so the sum is an upper bound of what a plain
- * replay takes.
+ * Only replays that start with the first program seen count: in training the steps, not the validation between them.
+ * Timed dispatches cannot overlap, and passes have a cost, so the total is an upper bound on the time of a plain replay.
  */
 export class Profiler {
   readonly #gpu: Gpu;
@@ -58,7 +57,7 @@ export class Profiler {
   #skip: number;
   #take: number;
 
-  /** @throws {DeviceError} when the adapter has no timestamps */
+  /** @throws {DeviceError} if the adapter has no timestamps */
   constructor(gpu: Gpu, { skip = 0, take = 1 }: ProfilerOptions = {}) {
     if (!hasTimestamps(gpu)) {
       throw new DeviceError(
@@ -71,7 +70,7 @@ export class Profiler {
     setReplayer(gpu, (programs) => this.#replay(programs));
   }
 
-  /** Whether all replays asked for have run, or been submitted. */
+  /** True once all requested replays have been submitted. */
   get complete(): boolean {
     return this.#take === 0;
   }
@@ -86,9 +85,9 @@ export class Profiler {
   }
 
   /**
-   * Ends profiling and reads what was timed.
+   * Ends profiling and reads the timestamps.
    *
-   * @returns the replays in order, of each its dispatches in order; fewer than asked for where fewer ran
+   * @returns dispatches by replay, both in order; fewer replays than requested if fewer ran
    */
   async finish(): Promise<Slice[][]> {
     setReplayer(this.#gpu, undefined);
@@ -97,12 +96,13 @@ export class Profiler {
     try {
       const parts = timed.map(({ stamps }) => wholeBuffer(stamps.buffer));
       const ticks = (await readBack(this.#gpu, parts)).map((bytes) => new BigUint64Array(bytes));
-      const origin = ticks[0]![0]!;
+      const origin = ticks[0]![0]!; // `timed` is not empty
       return timed.map(({ dispatches }, replay) =>
         dispatches.map((dispatch, i): Slice => {
+          // Two timestamps per dispatch.
           const at = (index: number) => milliseconds(ticks[replay]![index]!, origin);
           const [start, end] = [at(2 * i), at(2 * i + 1)];
-          // A device may reset its clock between two passes; a negative time would spoil the sum.
+          // The clock may be reset between passes; a negative duration would distort the total.
           return { dispatch, start, milliseconds: Math.max(0, end - start) };
         })
       );
@@ -112,13 +112,13 @@ export class Profiler {
   }
 }
 
-/** A replay under way: its dispatches, and where two timestamps of each will be. */
+/** Submitted replay: its dispatches, and two timestamps for each. */
 interface Timed {
   readonly dispatches: readonly Dispatch[];
   readonly stamps: Timestamps;
 }
 
-/** Adds up by name, longest first, and works out the shares. */
+/** Totals by group, longest first. */
 export function summarizeProfile(
   slices: readonly Slice[],
   groupBy: (dispatch: Dispatch) => string = ({ kernel }) => kernel,
@@ -139,7 +139,7 @@ export function summarizeProfile(
     .sort((a, b) => b.milliseconds - a.milliseconds);
 }
 
-/** Submits dispatches in one go, each in a pass of its own. */
+/** Submits all dispatches together, each in its own pass. */
 function submitTimed(gpu: Gpu, dispatches: readonly Dispatch[]): Timestamps {
   const stamps = new Timestamps(gpu, dispatches.length);
   const encoder = gpu.device.createCommandEncoder();

@@ -1,5 +1,5 @@
 /**
- * A recorded list of dispatches: pipelines, bind groups and shape uniforms are made once, then the list is replayed.
+ * Recorded dispatches: pipelines, bind groups and shape uniforms are created once, then the list is replayed.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Gpu } from "./device.ts";
 import { mebibytes } from "./budget.ts";
 import { alignUp, BINDING_ALIGNMENT, type BufferView, createBuffer, destroyBuffer } from "./memory.ts";
 
-/** One dispatch ready to record. */
+/** Dispatch with its pipeline and bind group. */
 export interface Dispatch {
   readonly pipeline: GPUComputePipeline;
   readonly bindGroup: GPUBindGroup;
@@ -18,16 +18,17 @@ export interface Dispatch {
   readonly label: string;
   /** Kernel and entry point, e.g. `group_norm.forward`. */
   readonly kernel: string;
+  /** Floating-point operations of matrix products; 0 for memory-bound kernels. */
   readonly flops: number;
-  /** Bytes of the buffer ranges it binds, each counted once; it moves less where it uses but a part of one. */
+  /** Bytes of the bound buffer ranges: an upper bound on memory traffic if only part of a range is used. */
   readonly bytes: number;
 }
 
-/** A list of dispatches that can be replayed any number of times without creating anything. */
+/** List of dispatches that is replayed without creating any objects. */
 export class Program {
   readonly dispatches: readonly Dispatch[];
   readonly #gpu: Gpu;
-  // What is recorded, side by side: a step finds the caches full of something else.
+  // Contiguous arrays for recording, since other work evicts the CPU caches between steps.
   readonly #pipelines: GPUComputePipeline[];
   readonly #bindGroups: GPUBindGroup[];
   readonly #workgroups: Uint32Array;
@@ -43,7 +44,7 @@ export class Program {
     this.#uniforms = uniforms;
   }
 
-  /** Floating-point operations of the products in one replay. */
+  /** Floating-point operations of the matrix products in one replay. */
   get flops(): number {
     return this.dispatches.reduce((sum, dispatch) => sum + dispatch.flops, 0);
   }
@@ -52,6 +53,7 @@ export class Program {
   record(pass: GPUComputePassEncoder): void {
     const [pipelines, bindGroups, workgroups] = [this.#pipelines, this.#bindGroups, this.#workgroups];
     let bound: GPUComputePipeline | undefined;
+    // One bind group and three workgroup counts per pipeline.
     for (let i = 0; i < pipelines.length; i++) {
       const pipeline = pipelines[i]!;
       if (pipeline !== bound) pass.setPipeline(bound = pipeline);
@@ -65,25 +67,25 @@ export class Program {
     runPrograms(this.#gpu, [this]);
   }
 
-  /** Frees the shape uniforms; the buffers it works on belong to the caller. */
+  /** Frees the shape uniforms; the bound storage buffers belong to the caller. */
   destroy(): void {
     if (this.#uniforms) destroyBuffer(this.#gpu, this.#uniforms);
     this.#uniforms = undefined;
   }
 }
 
-/** Replays programs in its own way, or returns false to leave it to {@linkcode runPrograms}. */
+/** Hook that replays programs itself, or returns false to leave them to {@linkcode runPrograms}. */
 export type Replayer = (programs: readonly Program[]) => boolean;
 
 const replayers = new WeakMap<Gpu, Replayer>();
 
-/** Lets `replayer` replay what runs on a device from now on, e.g. with timestamps; undefined ends that. */
+/** Installs a replayer for a device, e.g. one with timestamps; undefined removes it. */
 export function setReplayer(gpu: Gpu, replayer: Replayer | undefined): void {
   if (replayer) replayers.set(gpu, replayer);
   else replayers.delete(gpu);
 }
 
-/** Replays programs one after the other in one pass and one submit. */
+/** Replays programs in order in one compute pass and one submit. */
 export function runPrograms(gpu: Gpu, programs: readonly Program[]): void {
   if (replayers.get(gpu)?.(programs)) return;
   const encoder = gpu.device.createCommandEncoder();
@@ -94,10 +96,10 @@ export function runPrograms(gpu: Gpu, programs: readonly Program[]): void {
 }
 
 /**
- * Makes pipelines and bind groups for a list of launches.
+ * Creates pipelines and bind groups for a list of launches.
  *
- * @throws {DeviceError} naming the kernel where the device refuses it, the buffer that is too large to bind, or the
- *   dispatch of too many workgroups; nothing stays allocated
+ * @throws {DeviceError} naming the kernel that the device rejects, the buffer that is too large to bind, or the dispatch
+ *   with too many workgroups; nothing stays allocated
  */
 export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferView>[]): Promise<Program> {
   const slots: number[] = [];
@@ -153,7 +155,7 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
   }
 }
 
-/** WebGPU would only report it when the dispatch is submitted, and name nothing. */
+/** Checked here because WebGPU reports it at submission only, without the dispatch's label. */
 function checkWorkgroups(gpu: Gpu, { label, workgroups }: Launch<unknown>): void {
   const limit = gpu.limits.maxComputeWorkgroupsPerDimension;
   if (workgroups.every((count) => count <= limit)) return;
@@ -172,9 +174,11 @@ function writeParams(host: DataView, offset: number, { kernel, params, label }: 
       throw new Error(`${label}: parameter ${field} of kernel ${kernel.name} is missing`);
     }
     const fits = type === "f32" || value === (type === "u32" ? value >>> 0 : value | 0);
-    // A negative or fractional count would wrap silently into a plausible shape.
+    // A negative or fractional count would silently wrap to a plausible shape.
     if (!fits) {
-      throw new Error(`${label}: parameter ${field} of kernel ${kernel.name} is no ${type}: ${value}`);
+      throw new Error(
+        `${label}: parameter ${field} of kernel ${kernel.name} is not a valid ${type}: ${value}`,
+      );
     }
     writeScalar(host, offset, type, value);
     offset += 4;

@@ -1,6 +1,6 @@
 /**
  * Read-back of results to the CPU. Each map waits for the whole queue and then for the runtime's next poll (10 ms in Deno),
- * so several ranges are read in one go and never once a step.
+ * so several ranges share one map, and no training step reads back.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { alignUp, type BufferView, createBuffer, destroyBuffer } from "./memory.
  * Copies buffer ranges to the CPU with one map.
  *
  * @param views ranges whose offset and size are multiples of 4
- * @param own a staging buffer that is large enough, for reads that come again and again: making one each time is
- *   slower, and fails for want of memory sooner or later on a machine that is short of it
+ * @param own staging buffer to reuse for repeated reads, large enough for all views: creating one per read is slower,
+ *   and may fail late in a run when memory is short
  * @returns one copy per view, in order
- * @throws {DeviceError} when the device was lost, closed or has failed by then
+ * @throws {DeviceError} if the device was lost, closed or has failed
  */
 export async function readBack(
   gpu: Gpu,
@@ -39,11 +39,11 @@ export async function readBack(
     const mapped = staging.getMappedRange();
     const copies = views.map((view, i) => mapped.slice(offsets[i]!, offsets[i]! + view.size));
     staging.unmap();
-    // A fault during the run leaves the bytes meaningless; asking for the device throws it.
+    // A fault during the run invalidates the bytes; this access throws it.
     void gpu.device;
     return copies;
   } catch (error) {
-    // A device that fails or goes away answers with exceptions of its own; the event that tells why comes a turn later.
+    // The event with the cause of a device failure arrives one turn after the exception.
     await new Promise((resolve) => setTimeout(resolve));
     throw gpu.fault ??
       new DeviceError(`results could not be read from ${gpu.adapter.name}: ${(error as Error).message}`);

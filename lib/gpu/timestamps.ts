@@ -1,23 +1,23 @@
 /**
- * Timestamps of a device around compute passes, two a pass.
+ * Timestamp queries around compute passes, two per pass.
  *
  * @module
  */
 import type { Gpu } from "./device.ts";
 
-/** Whether a device has timestamps. */
+/** True if the device supports timestamp queries. */
 export function hasTimestamps({ device }: Gpu): boolean {
   return device.features.has("timestamp-query");
 }
 
-/** Timestamps that a device writes at the beginning and the end of passes, in nanoseconds. */
+/** Begin and end timestamps of compute passes, in nanoseconds. */
 export class Timestamps {
-  /** Where they are when they are resolved, 16 bytes a pass; too little for the byte budget to count. */
+  /** Resolved timestamps, 16 bytes per pass; too small to count against the memory budget. */
   readonly buffer: GPUBuffer;
   readonly #device: GPUDevice;
   readonly #querySets: GPUQuerySet[] = [];
 
-  /** @param passes how many are timed */
+  /** @param passes number of timed passes */
   constructor({ device }: Gpu, passes: number) {
     this.#device = device;
     const size = 16 * passes;
@@ -28,24 +28,24 @@ export class Timestamps {
     }
   }
 
-  /** What the descriptor of pass `i` says. */
+  /** Descriptor of pass `i`, with its timestamp writes. */
   around(i: number): { timestampWrites: GPUComputePassTimestampWrites } {
     const at = 2 * (i % PASSES_PER_SET);
-    const querySet = this.#querySets[Math.floor(i / PASSES_PER_SET)]!;
+    const querySet = this.#querySets[Math.floor(i / PASSES_PER_SET)]!; // i is below the constructor's `passes`
     return { timestampWrites: { querySet, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 } };
   }
 
-  /** Submits the last passes, and brings all timestamps to the buffer. */
+  /** Submits the last passes and resolves all timestamps into the buffer. */
   submit(encoder: GPUCommandEncoder): void {
     for (const [i, set] of this.#querySets.entries()) {
       encoder.resolveQuerySet(set, 0, set.count, this.buffer, 16 * PASSES_PER_SET * i);
     }
     this.#device.queue.submit([encoder.finish()]);
-    // Some drivers have room for few sets at a time.
+    // Some drivers support only a few query sets at a time.
     this.#destroySets();
   }
 
-  /** Frees everything. What was submitted still runs. */
+  /** Frees all queries and the buffer. Submitted work still runs. */
   destroy(): void {
     this.#destroySets();
     this.buffer.destroy();
@@ -56,9 +56,9 @@ export class Timestamps {
   }
 }
 
-/** A query set holds at most 4096 timestamps, which every device allows. */
+/** Half of WebGPU's limit of 4096 timestamps per query set. */
 const PASSES_PER_SET = 2048;
 
-/** `GPUBufferUsage.QUERY_RESOLVE` and `COPY_SRC`, as numbers because the global is missing where only imported. */
+/** `GPUBufferUsage.QUERY_RESOLVE` and `COPY_SRC`; the global does not exist in a runtime without WebGPU. */
 const QUERY_RESOLVE = 0x200;
 const COPY_SRC = 4;

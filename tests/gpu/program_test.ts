@@ -65,15 +65,15 @@ Deno.test("what cannot be built is refused by name and leaves nothing allocated"
     ],
     [
       { ...good, params: { ...good.params, count: 1.5 } },
-      new Error("affine test: parameter count of kernel affine is no u32: 1.5"),
+      new Error("affine test: parameter count of kernel affine is not a valid u32: 1.5"),
     ],
     [
       { ...good, params: { ...good.params, count: -1 } },
-      new Error("affine test: parameter count of kernel affine is no u32: -1"),
+      new Error("affine test: parameter count of kernel affine is not a valid u32: -1"),
     ],
     [
       { ...good, params: { ...good.params, shift: 2 ** 31 } },
-      new Error("affine test: parameter shift of kernel affine is no i32: 2147483648"),
+      new Error("affine test: parameter shift of kernel affine is not a valid i32: 2147483648"),
     ],
     [
       { ...good, buffers: { x: { ...x, size: limit + 4 }, y } },
