@@ -1,5 +1,5 @@
 /**
- * From a recorded graph to dispatches over real buffers.
+ * Compilation of a recorded graph: lowering to dispatches, memory planning, buffer allocation.
  *
  * @module
  */
@@ -14,40 +14,40 @@ import { lower, type LowerContext } from "./lower.ts";
 import { planMemory } from "./plan.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** A graph with memory: launches to put in a program, and where each kept tensor lies. */
+/** Compiled graph: launches over allocated buffers, and views of its kept tensors. */
 export interface Compiled {
-  /** The dispatches of each node, in the order of the graph's nodes. */
+  /** Dispatches by node, in the order of the graph's nodes. */
   readonly launches: readonly (readonly Launch<BufferView>[])[];
-  /** Bytes of the activation buffers that were created. */
+  /** Bytes of the activation buffers allocated for this graph. */
   readonly bytes: number;
-  /** Buffers that hold nothing before or after the launches, the largest first; another graph may work in them then. */
-  readonly spare: readonly GPUBuffer[];
-  /** Where a bound or kept tensor lies. */
+  /** Workspace buffers without contents before or after the launches, largest first; other graphs may reuse them. */
+  readonly reusable: readonly GPUBuffer[];
+  /** View of a bound or kept tensor. */
   view(tensor: Tensor): BufferView;
-  /** Frees the activation buffers that were created. */
+  /** Frees the activation buffers allocated for this graph. */
   destroy(): void;
 }
 
 /** Options of {@linkcode compileGraph}. */
 export interface CompileOptions {
-  /** Memory of every input, parameter and gradient tensor. */
+  /** Views of all input, parameter and gradient tensors. */
   bound: ReadonlyMap<Tensor, BufferView>;
-  /** Activations to keep beyond the last dispatch: results, and what is filled from outside. */
+  /** Activations to keep after the last dispatch: results, and tensors written from outside. */
   keep?: readonly Tensor[];
   /**
-   * What another graph has to {@linkcode Compiled.spare}, to be used before any buffer is created. The other must outlive
-   * this graph, and each overwrites what the other leaves there, kept activations of this graph among it.
+   * {@linkcode Compiled.reusable} buffers of another graph, used before new ones are allocated. The other graph must
+   * outlive this one. Each overwrites the other's contents there, including this graph's kept activations.
    */
-  spare?: readonly GPUBuffer[];
-  /** Named in the message when memory does not suffice, e.g. `training small at batch 128`. */
+  reuse?: readonly GPUBuffer[];
+  /** Subject of the out-of-memory message, e.g. `training small at batch 128`. */
   what: string;
-  /** Kernel variants to use; default those that suit the device. */
+  /** Kernel variants; default {@linkcode kernelTarget}. */
   target?: KernelTarget;
-  /** Takes over what follows from the parameters alone; it must outlive this graph, and be run before it. */
+  /** Receives the launches that depend on parameters only; must outlive this graph and run before it. */
   constants?: HoistedConstants;
 }
 
-/** The kernel variants that suit a device. */
+/** Default kernel variants for a device. */
 export function kernelTarget(gpu: Gpu): KernelTarget {
   const { software, subgroupSize } = gpu.adapter;
   return {
@@ -56,7 +56,7 @@ export function kernelTarget(gpu: Gpu): KernelTarget {
   };
 }
 
-/** What lowering the nodes of a graph needs. */
+/** Context for lowering the nodes of a graph. */
 export function lowerContext(g: Graph, target: KernelTarget): LowerContext {
   return {
     target: g.stored === "float16" ? halfTarget(target) : target,
@@ -65,7 +65,7 @@ export function lowerContext(g: Graph, target: KernelTarget): LowerContext {
   };
 }
 
-/** The same target for float16: what is the fastest there is another question. */
+/** Target for float16, with tuning choices of its own. */
 function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
   const chooseHalf: Choose = (key, candidates) => choose!(`float16 ${key}`, candidates);
   return { ...target, half: true, ...(choose ? { choose: chooseHalf } : {}) };
@@ -74,16 +74,16 @@ function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
 /**
  * Lowers a graph, plans its memory and creates the buffers.
  *
- * @throws {DeviceError} when the device cannot hold it; nothing stays allocated
+ * @throws {DeviceError} if the device has too little memory; nothing stays allocated
  */
 export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compiled {
-  const { keep = [], spare: lent = [], what, target = kernelTarget(gpu), constants } = options;
+  const { keep = [], reuse = [], what, target = kernelTarget(gpu), constants } = options;
   const context = lowerContext(g, target);
   const lowered = g.nodes.map((node) => lower(context, node));
   const hoisted = constants?.hoist(lowered, options.bound);
   const symbolic = hoisted?.launches ?? lowered;
   const bound = new Map([...options.bound, ...hoisted?.bound ?? []]);
-  const plan = planMemory(symbolic.flat(), keep, lent.map(({ size }) => size));
+  const plan = planMemory(symbolic.flat(), keep, reuse.map(({ size }) => size));
   gpu.memory.require(plan.bytes, `${what} (activations ${mebibytes(plan.bytes)})`);
   const buffers: GPUBuffer[] = [];
   const destroy = () => {
@@ -94,7 +94,7 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
     if (outside) return outside;
     const slot = plan.slots.get(tensor);
     if (slot === undefined) throw new Error(`tensor ${tensor.name} (${tensor.role}) has no memory`);
-    return { buffer: lent[slot] ?? buffers[slot - lent.length], offset: 0, size: tensor.bytes };
+    return { buffer: reuse[slot] ?? buffers[slot - reuse.length], offset: 0, size: tensor.bytes };
   };
   const place = (launch: Launch<Tensor>): Launch<BufferView> => ({
     ...launch,
@@ -106,8 +106,8 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
     );
     const launches = symbolic.map((ofNode) => ofNode.map(place));
     const kept = new Set(keep.map((tensor) => plan.slots.get(tensor)));
-    const spare = buffers.filter((_, i) => !kept.has(lent.length + i));
-    return { launches, bytes: plan.bytes, spare, view, destroy };
+    const reusable = buffers.filter((_, i) => !kept.has(reuse.length + i));
+    return { launches, bytes: plan.bytes, reusable, view, destroy };
   } catch (error) {
     destroy();
     throw error;

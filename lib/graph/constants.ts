@@ -1,6 +1,6 @@
 /**
- * Hoisted constants: tensors that depend on the parameters alone, such as weights transformed for Winograd, are computed
- * once for all passes of a network whose parameters do not change, instead of in every pass.
+ * Hoisted constants: tensors that depend on parameters only, such as Winograd-transformed weights, are computed once per
+ * parameter change instead of in every pass.
  *
  * @module
  */
@@ -9,44 +9,46 @@ import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** Launches of a graph without those that {@linkcode HoistedConstants} has taken over. */
+/** Result of {@linkcode HoistedConstants.hoist}. */
 export interface Hoisted {
+  /** Remaining launches by node. */
   readonly launches: readonly (readonly Launch<Tensor>[])[];
-  /** Where the results of the others lie. */
+  /** Views of the hoisted results. */
   readonly bound: ReadonlyMap<Tensor, BufferView>;
 }
 
-/** Hoisted constants, shared by several graphs of one network. */
+/** Hoisted constants, shared by all graphs of a network. */
 export class HoistedConstants {
-  /** Launches that compute them, to be run whenever the parameters have changed. */
+  /** Launches that compute the constants; run after every change of the parameters. */
   readonly launches: Launch<BufferView>[] = [];
   #begun = false;
   readonly #scope: ResourceScope;
   readonly #views = new Map<string, BufferView>();
-  #room: number;
+  #remaining: number;
 
   /**
    * Starts without constants.
    *
-   * @param room memory limit in bytes for all constants; what does not fit is computed in every pass
+   * @param what prefix of buffer labels
+   * @param limit memory limit for all constants, bytes; launches whose results do not fit stay in every pass
    */
-  constructor(gpu: Gpu, what: string, room: number) {
+  constructor(gpu: Gpu, what: string, limit: number) {
     this.#scope = new ResourceScope(gpu, what);
-    this.#room = room;
+    this.#remaining = limit;
   }
 
-  /** Puts launches before all others, if these are the first: all passes of a network begin with the same. */
+  /** Prepends launches on the first call; later calls are ignored, since all passes of a network start with the same ones. */
   begin(launches: readonly Launch<BufferView>[]): void {
     if (!this.#begun) this.launches.unshift(...launches);
     this.#begun = true;
   }
 
   /**
-   * Takes launches over that read nothing but parameters and what follows from them.
+   * Hoists the launches that read only parameters and hoisted constants.
    *
-   * @param launches of each node, in order
-   * @param bound where the parameters lie
-   * @throws {DeviceError} when the device cannot hold the results
+   * @param launches launches by node, in order
+   * @param bound views of the parameters
+   * @throws {DeviceError} if the device has too little memory for the results
    */
   hoist(
     launches: readonly (readonly Launch<Tensor>[])[],
@@ -70,7 +72,7 @@ export class HoistedConstants {
       return true;
     };
     const rest = launches.map((ofNode) => ofNode.filter((launch) => !take(launch)));
-    // To whoever reads a constant it is one more parameter, which needs no place among the activations.
+    // Readers see a constant as a parameter, so the memory plan does not place it.
     const asParameter = new Map([...views].map(([tensor, view]) => {
       return [tensor, { tensor: { ...tensor, role: "parameter" as const }, view }];
     }));
@@ -88,12 +90,12 @@ export class HoistedConstants {
     };
   }
 
-  /** Frees them. */
+  /** Frees the constants. */
   destroy(): void {
     this.#scope.destroy();
   }
 
-  /** Where the result of a launch lies: passes of every batch size have the same launch. */
+  /** View of a launch's result, shared by passes of all batch sizes, which have the same launch. */
   #view(
     { kernel, label, params }: Launch<Tensor>,
     { bytes }: Tensor,
@@ -101,8 +103,8 @@ export class HoistedConstants {
     const key = `${label} ${kernel.name} ${JSON.stringify(params)} ${bytes}`;
     const made = this.#views.get(key);
     if (made) return { fits: true, of: made, isNew: false };
-    if (bytes > this.#room) return { fits: false };
-    this.#room -= bytes;
+    if (bytes > this.#remaining) return { fits: false };
+    this.#remaining -= bytes;
     const of = this.#scope.buffer(bytes, `constant of ${label}`);
     this.#views.set(key, of);
     return { fits: true, of, isNew: true };

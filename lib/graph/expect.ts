@@ -1,12 +1,12 @@
 /**
- * Checks of operands while a graph is recorded.
+ * Operand checks at recording time.
  *
  * @module
  */
 import { ShapeError } from "../errors.ts";
 import { type ElementType, type Shape, showShape, showType, type Tensor } from "./tensor.ts";
 
-/** @throws {ShapeError} naming operation, operand and both shapes, unless the operand has this shape */
+/** @throws {ShapeError} naming operation, operand and both shapes if the shapes differ */
 export function expectShape(label: string, operand: string, tensor: Tensor, shape: Shape): void {
   if (tensor.shape.every((size, i) => size === shape[i])) return;
   throw new ShapeError(
@@ -14,7 +14,7 @@ export function expectShape(label: string, operand: string, tensor: Tensor, shap
   );
 }
 
-/** @throws {ShapeError} naming operation, operand and both types, unless the operand has this type */
+/** @throws {ShapeError} naming operation, operand and both types if the types differ */
 export function expectType(label: string, operand: string, tensor: Tensor, type: ElementType): void {
   if (tensor.type === type) return;
   throw new ShapeError(`${label}: ${operand} is ${showType(tensor.type)}, expected ${showType(type)}`);

@@ -1,11 +1,11 @@
 /**
  * Reverse-mode differentiation of a recorded graph.
  *
- * The table {@linkcode rules} has one backward rule per operation; an operation without a rule does not compile. Where a
- * tensor has several consumers, the first rule to reach it writes its gradient and each later one writes a new tensor
- * `addend + contribution`, so that every tensor keeps a single writer.
+ * The table {@linkcode rules} has one backward rule per operation; an operation without a rule does not compile. If a
+ * tensor has several consumers, the first rule to reach it writes its gradient, and each later one writes a new tensor
+ * `addend + contribution`, so every tensor has a single writer.
  *
- * A rule asks {@linkcode Backward.value} for what the forward pass computed, which may have to be computed again.
+ * Rules read forward values through {@linkcode Backward.value}, which records their recomputation where needed.
  *
  * @module
  */
@@ -22,28 +22,28 @@ import {
 import { Recomputation } from "./recompute.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** What {@linkcode recordBackward} gives: where to find each gradient. */
+/** Gradients recorded by {@linkcode recordBackward}. */
 export interface Gradients {
   /** Gradient tensor (role `gradient`) of each parameter, by parameter tensor. */
   readonly ofParameter: ReadonlyMap<Tensor, Tensor>;
-  /** Gradients of inputs that were asked for. */
+  /** Gradients of the requested inputs, by input tensor. */
   readonly ofInput: ReadonlyMap<Tensor, Tensor>;
 }
 
 /** Options of {@linkcode recordBackward}. */
 export interface BackwardOptions {
   /**
-   * Gradient to start from: of the output's shape or, where the output is a loss, the `LossScale` record that the loss is
-   * multiplied by. Default 1, which only a loss can start from.
+   * Initial gradient: a tensor of the output's shape or, for a loss, the `LossScale` record that the loss is multiplied
+   * by. Default 1, allowed for a loss only.
    */
   seed?: Tensor;
-  /** Inputs whose gradients are of interest too. */
+  /** Inputs to differentiate with respect to, besides the parameters. */
   wanted?: readonly Tensor[];
-  /** Computes the inside of the graph's segments again instead of keeping it from the forward pass; default false. */
+  /** Activation checkpointing: recompute the interior of the graph's segments in the backward pass; default false. */
   recompute?: boolean;
 }
 
-/** Gradients known so far while the graph is walked backwards. */
+/** State of the backward walk: gradients accumulated so far. */
 class Backward {
   readonly parameters = new Map<Tensor, Tensor>();
   readonly #gradients = new Map<Tensor, Tensor>();
@@ -60,17 +60,17 @@ class Backward {
     }
   }
 
-  /** What holds the value of a tensor of the forward pass now. */
+  /** Tensor that holds a forward value in the backward pass: the original, or its recomputation. */
   value(tensor: Tensor): Tensor {
     return this.#recomputation?.value(tensor) ?? tensor;
   }
 
-  /** The gradient that has arrived at `tensor`, if any. */
+  /** Gradient of `tensor` accumulated so far, if any. */
   of(tensor: Tensor): Tensor | undefined {
     return this.#gradients.get(tensor);
   }
 
-  /** Whether a gradient into `tensor` is of use. */
+  /** True if the gradient of `tensor` is needed. */
   wants(tensor: Tensor): boolean {
     return tensor.trainable || this.#wanted.has(tensor);
   }
@@ -79,7 +79,7 @@ class Backward {
     this.#gradients.set(tensor, gradient);
   }
 
-  /** A new tensor for the gradient of `tensor`, and what must be added to it. */
+  /** Creates a new gradient tensor for `tensor`; `addend` is the gradient so far, which its writer must add. */
   next(tensor: Tensor): { dx: Tensor; addend: { addend?: Tensor } } {
     const soFar = this.of(tensor);
     const dx = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
@@ -87,7 +87,7 @@ class Backward {
     return { dx, addend: soFar ? { addend: soFar } : {} };
   }
 
-  /** Passes `gradient` on unchanged, as sums do. */
+  /** Propagates `gradient` unchanged, as the gradient of a sum. */
   pass(tensor: Tensor, gradient: Tensor): void {
     if (!this.wants(tensor)) return;
     const soFar = this.of(tensor);
@@ -103,7 +103,7 @@ class Backward {
     this.set(tensor, y);
   }
 
-  /** The slice of the flat gradient buffer for a parameter; each parameter is used once. */
+  /** Slice of the flat gradient buffer for a parameter; each parameter is used once. */
   parameter(tensor: Tensor): Tensor {
     if (tensor.role !== "parameter") throw new Error(`${tensor.name} is not a parameter`);
     if (this.parameters.has(tensor)) {
@@ -121,7 +121,7 @@ type Rule<K extends keyof Operations> = (
   dy: K extends LossKind ? Tensor | undefined : Tensor,
 ) => void;
 
-/** Backward rules. `dy` is the gradient of the node's `y`; undefined, for a loss, is 1. */
+/** Backward rules. `dy` is the gradient of the node's `y`; for a loss, undefined means 1. */
 const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   conv2d(b, { label, attributes, in: { x, weight, bias, rowBias, residual } }, dy) {
     if (residual) b.pass(residual, dy);
@@ -189,7 +189,7 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     b.g.record({ kind: "dropoutBackward", label, in: { dy, stepState, ...addend }, out: { dx }, attributes });
   },
   timestepEmbedding() {
-    // Timesteps are given, not learned: nothing flows further.
+    // Timesteps do not depend on parameters.
   },
   embedding(b, { label, attributes, in: { table, labels } }, dy) {
     b.g.record({
@@ -209,22 +209,22 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     b.pass(prediction, dx);
   },
   drawBatch() {
-    // What is drawn from the data is given, not learned.
+    // Drawn samples do not depend on parameters.
   },
   qSample() {
-    // Neither the images nor the noise depend on the parameters.
+    // Images and noise do not depend on parameters.
   },
   recordLoss() {
-    // The record is read by the CPU only.
+    // Only the CPU reads the record.
   },
 };
 
 /**
  * Appends the backward pass to a graph.
  *
- * @param output what is differentiated: a loss, or any tensor for which there is a seed
- * @throws {Error} when a parameter is used twice, a parameter or wanted input gets no gradient, or the output is no loss
- *   and there is no seed: faults in the network's definition
+ * @param output tensor to differentiate: a loss, or any tensor with a seed
+ * @throws {Error} if a parameter is used twice, a parameter or wanted input gets no gradient, or an output without a seed
+ *   is not a loss: bugs in the network's definition
  */
 export function recordBackward(
   g: Graph,
@@ -235,7 +235,7 @@ export function recordBackward(
   const forward = [...g.nodes];
   const root = forward.find((node) => outputsOf(node).includes(output));
   if (seed) b.set(output, seed);
-  else if (!root || !isLoss(root)) throw new Error(`${output.name} is no loss; its gradient needs a seed`);
+  else if (!root || !isLoss(root)) throw new Error(`${output.name} is not a loss; its gradient needs a seed`);
   for (const node of forward.reverse()) {
     const dy = "y" in node.out ? b.of(node.out.y) : undefined;
     if (dy || node === root) backward(b, node, dy);
@@ -254,7 +254,7 @@ export function recordBackward(
 }
 
 function backward(b: Backward, node: Node, dy: Tensor | undefined): void {
-  // The table is exhaustive over forward operations and a forward pass holds no other kind; only a loss has no dy.
+  // The table covers all forward operations, and a forward pass has no others. Only a loss may lack dy.
   const rule = rules[node.kind as keyof Operations] as Rule<keyof Operations>;
   rule(b, node as NodeOf<keyof Operations>, dy as Tensor);
 }

@@ -1,5 +1,5 @@
 /**
- * The recorded network: an ordered list of nodes over symbolic tensors.
+ * Recorded network: an ordered list of nodes over symbolic tensors.
  *
  * @module
  */
@@ -17,22 +17,22 @@ import {
   type Tensor,
 } from "./tensor.ts";
 
-/** How a parameter starts. `fanAvg` is uniform variance scaling over the mean of fan-in and fan-out (Glorot 2010). */
+/** Initialization of a parameter. `fanAvg` is uniform variance scaling by the mean of fan-in and fan-out (Glorot 2010). */
 export type Initializer =
   | { readonly kind: "fanAvg"; readonly scale: number }
   | { readonly kind: "normal"; readonly std: number }
   | { readonly kind: "ones" | "zeros" };
 
 /**
- * How a parameter lies in memory against its checkpoint shape:
+ * Memory layout of a parameter, from its checkpoint shape:
  * `conv` [out,in,kh,kw] -> [kh,kw,in,out]; `linear` [out,in] -> [in,out]; `vector` [n]; `table` [rows,n].
  * Input and output channels are padded to multiples of 4 with zeros.
  */
 export type ParameterLayout = "conv" | "linear" | "vector" | "table";
 
-/** A parameter: its tensor in the graph and how it is stored in checkpoints. */
+/** Parameter: its tensor in the graph, and its name, shape and layout in checkpoints. */
 export interface Parameter {
-  /** The checkpoint's key, e.g. `down_blocks.0.resnets.0.conv1.weight`. */
+  /** Checkpoint key, e.g. `down_blocks.0.resnets.0.conv1.weight`. */
   readonly name: string;
   readonly tensor: Tensor;
   readonly layout: ParameterLayout;
@@ -43,14 +43,14 @@ export interface Parameter {
 
 /** Records nodes, inputs and parameters in order. */
 export class Graph {
-  /** How activations, their gradients and the weights of products lie in memory; all else is float32. */
+  /** Storage type of activations, their gradients, and convolution and linear weights; all else is float32. */
   readonly stored: FloatType;
   readonly nodes: Node[] = [];
   readonly parameters: Parameter[] = [];
   readonly inputs: Map<string, Tensor> = new Map<string, Tensor>();
-  /** Which segment a node belongs to; see {@linkcode Graph.segment}. */
+  /** Segment of each node; see {@linkcode Graph.segment}. */
   readonly segments: Map<Node, number> = new Map<Node, number>();
-  /** Tensors inside of segments that are not worth computing again; see {@linkcode Graph.keep}. */
+  /** Tensors exempt from recomputation; see {@linkcode Graph.keep}. */
   readonly kept: Set<Tensor> = new Set<Tensor>();
   #names = new Set<string>();
   #nextId = 0;
@@ -59,12 +59,12 @@ export class Graph {
   #segment: number | undefined;
   #nextSegment = 0;
 
-  /** @param stored how activations lie in memory; float16 needs a device with `shader-f16` */
+  /** @param stored storage type of activations; float16 needs a device with `shader-f16` */
   constructor(stored: FloatType = "float32") {
     this.stored = stored;
   }
 
-  /** Declares a tensor that is bound from outside: an activation, unless its type is given. */
+  /** Declares a tensor that is bound from outside. Default type: that of activations. */
   input(name: string, shape: Shape, type: ElementType = this.stored): Tensor {
     if (this.inputs.has(name)) throw new ShapeError(`input ${name} is declared twice`);
     const tensor = this.tensor(name, shape, "input", false, type);
@@ -74,7 +74,8 @@ export class Graph {
 
   /**
    * Declares a parameter under the current scope.
-   * @param shape its shape in the checkpoint; the memory layout follows from `layout`
+   * @param shape shape in the checkpoint; `layout` determines the memory layout
+   * @throws {ShapeError} if the name is taken
    */
   parameter(name: string, layout: ParameterLayout, shape: readonly number[], init: Initializer): Tensor {
     const full = this.label(name);
@@ -88,9 +89,9 @@ export class Graph {
   }
 
   /**
-   * Makes a tensor; operations call this for their results.
-   * @param name as it shall read in messages, scope included
-   * @param type default that of activations for them, float32 for what is not of role `activation`
+   * Creates a tensor; operations call this for their results.
+   * @param name name in messages, scope included
+   * @param type default: the storage type for activations, float32 for other roles
    */
   tensor(
     name: string,
@@ -114,7 +115,7 @@ export class Graph {
     return node;
   }
 
-  /** Runs `body` with `name` in front of every parameter and label recorded inside. */
+  /** Runs `body` with `name` prefixed to every parameter and label recorded inside. */
   scope<T>(name: string, body: () => T): T {
     this.#scope.push(name);
     try {
@@ -125,9 +126,9 @@ export class Graph {
   }
 
   /**
-   * Runs `body` and makes what it records one segment: what none but its own nodes read can be dropped after the forward
-   * pass and computed again for the backward pass (Chen et al. 2016, "Training deep nets with sublinear memory cost").
-   * Segments within segments are segments of their own.
+   * Runs `body` and records its nodes as one segment for activation checkpointing: tensors read only inside the segment
+   * can be dropped after the forward pass and recomputed in the backward pass (Chen et al. 2016, "Training deep nets with
+   * sublinear memory cost"). Nested segments are separate segments.
    */
   segment<T>(body: () => T): T {
     const outer = this.#segment;
@@ -139,26 +140,26 @@ export class Graph {
     }
   }
 
-  /** Marks a result inside of a segment as one to keep all the same, because it takes long to compute. Returns it. */
+  /** Exempts a tensor inside a segment from recomputation, because it is expensive to compute. Returns it. */
   keep(tensor: Tensor): Tensor {
     this.kept.add(tensor);
     return tensor;
   }
 
-  /** A name under the current scope. */
+  /** Prefixes a name with the current scope. */
   label(name: string): string {
     return [...this.#scope, name].join(".");
   }
 
-  /** A number for the next dropout layer, so that masks differ between layers. */
+  /** Index of the next dropout layer, which gives each layer its own masks. */
   nextDropoutLayer(): number {
     return this.#dropoutLayers++;
   }
 }
 
-/** The shape whose padded element count is that of the parameter in memory. */
+/** Tensor shape of a parameter in memory. */
 function memoryShape(layout: ParameterLayout, shape: readonly number[]): Shape {
-  // A weight's rows are padded as its columns are, because its input's channels are.
+  // Weight rows are padded because the input's channels are.
   switch (layout) {
     case "conv":
       return [shape[2], shape[3], paddedChannels(shape[1]), shape[0]];

@@ -1,6 +1,6 @@
 /**
- * From operations to dispatches: one entry per operation, exhaustive, so that an operation without kernels does not
- * compile. Tensors are still symbolic here; the planner reads their lifetimes off the result.
+ * Lowering of operations to dispatches. The table is exhaustive, so an operation without kernels does not compile.
+ * Tensors are still symbolic; the memory planner derives their lifetimes from the result.
  *
  * @module
  */
@@ -39,10 +39,10 @@ import type {
 } from "./operations.ts";
 import { type ElementType, paddedChannels, type Tensor } from "./tensor.ts";
 
-/** What lowering needs besides the node. */
+/** Context of {@linkcode lower}. */
 export interface LowerContext {
   readonly target: KernelTarget;
-  /** A tensor that lives only among the dispatches of one node; float32 unless its type is given. */
+  /** Creates a workspace tensor that lives only during the dispatches of one node; default float32. */
   temporary(name: string, elements: number, type?: ElementType): Tensor;
 }
 
@@ -131,7 +131,7 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     return [
       ...matmul(target, { ...toImage, a: scores.columns }, { a: weights, b: dy, c: dv }, `${label}.dv`),
       ...matmul(target, toScores, { a: dy, b: v, c: dweights }, `${label}.dweights`),
-      // The scale of the scores is applied here once, for both products below.
+      // Applies the scale of the scores once, for both products below.
       ...softmaxBackward({ rows, length, stride, scale }, { y: weights, dy: dweights, dx: dscores }, label),
       ...matmul(target, { ...toImage, a: scores.rows }, { a: dscores, b: k, c: dq }, `${label}.dq`),
       ...matmul(target, { ...toImage, a: scores.columns }, { a: dscores, b: q, c: dk }, `${label}.dk`),
@@ -213,7 +213,7 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     recordLossForward(loss.shape[3], { step_state: stepState, loss_per_sample: loss, train_log: log }, label),
 };
 
-/** The dispatches of one node, in order. */
+/** Lowers a node to its dispatches, in order. */
 export function lower(context: LowerContext, node: Node): Launch<Tensor>[] {
   const lowering = table[node.kind] as Lowering<keyof AllOperations>;
   return storedIn(context.target.half, lowering(context, node as NodeOf<keyof AllOperations>));
@@ -266,13 +266,13 @@ function tableShape(table: Tensor, y: Tensor): { batch: number; dim: number; row
   return { batch: y.shape[0], dim: y.shape[3], rows: table.shape[0] };
 }
 
-/** Strides of attention's operands: `rows` reads a matrix as it lies, `columns` reads it transposed. */
+/** Strides of attention operands: `rows` reads a matrix row by row, `columns` reads it transposed. */
 function attentionShape(q: Tensor, heads: number) {
   const [batch, height, width, channels] = q.shape;
   const length = height * width;
   const size = channels / heads;
   const stride = paddedChannels(length);
-  // A head is a slice of the channels; its score matrices lie one after the other.
+  // A head is a slice of the channels; the score matrices of all heads are contiguous.
   const slice = {
     rowStride: paddedChannels(channels),
     batchStride: length * paddedChannels(channels),

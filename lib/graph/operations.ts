@@ -1,5 +1,5 @@
 /**
- * Operations that a graph can hold, as types: operands, results and attributes of each.
+ * Operation types of the graph: operands, results and attributes.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Tensor } from "./tensor.ts";
 export interface ConvAttributes {
   readonly kernel: 1 | 3;
   readonly stride: 1 | 2;
-  /** Zero rows above and zero columns left of the input; below and right as many as the output size asks for. */
+  /** Zero padding above and left of the input; below and right it follows from the output size. */
   readonly padding: 0 | 1;
 }
 
@@ -25,23 +25,23 @@ export interface AttentionAttributes {
   readonly heads: number;
 }
 
-/** Attributes of dropout: `layer` keeps the masks of different layers apart. */
+/** Attributes of dropout; `layer` selects the layer's random stream. */
 export interface DropoutAttributes {
   readonly rate: number;
   readonly layer: number;
 }
 
-/** Attributes of the sinusoidal timestep embedding, in diffusers' words. */
+/** Attributes of the sinusoidal timestep embedding, named as in diffusers. */
 export interface TimestepEmbeddingAttributes {
   readonly flipSinToCos: boolean;
   readonly frequencyShift: number;
 }
 
-/** Attributes of drawing a batch. */
+/** Attributes of sampling a training batch. */
 export interface DrawBatchAttributes {
   /** Timesteps `T` of the schedule. */
   readonly timesteps: number;
-  /** Number of classes, which is also the null label. */
+  /** Number of classes; also the null label. */
   readonly classes: number;
   /** Probability of the null label, 0 to 1. */
   readonly labelDropout: number;
@@ -51,7 +51,7 @@ export interface DrawBatchAttributes {
 
 /** Attributes of the mean squared error. */
 export interface MseAttributes {
-  /** What the gradient is multiplied by: 1 / micro-batches of an optimizer step. */
+  /** Gradient multiplier: 1 / micro-batches per optimizer step. */
   readonly gradientScale: number;
 }
 
@@ -105,12 +105,12 @@ export interface Operations {
   };
 }
 
-/** Operations that give a loss, where a backward pass can start from 1. */
+/** Loss operations, which a backward pass can start from with gradient 1. */
 export type LossKind = "mse";
 
 const LOSSES: Readonly<Record<LossKind, true>> = { mse: true };
 
-/** The operations that backward rules record. `addend` is the gradient so far: the result is `addend + contribution`. */
+/** Operations recorded by backward rules. `addend` is the gradient so far: the result is `addend + contribution`. */
 export interface BackwardOperations {
   conv2dBackwardInput: {
     in: { dy: Tensor; weight: Tensor; addend?: Tensor };
@@ -176,7 +176,7 @@ export type NodeOf<K extends keyof AllOperations> =
 /** Any recorded operation. */
 export type Node = { [K in keyof AllOperations]: NodeOf<K> }[keyof AllOperations];
 
-/** Whether an operation gives a loss. */
+/** True for loss operations. */
 export function isLoss({ kind }: Node): boolean {
   return kind in LOSSES;
 }

@@ -1,6 +1,6 @@
 /**
- * One function per operation a network can record: checks shapes and types, appends the node, returns the result. No
- * WebGPU. Those of the training objective are in training_ops.ts.
+ * Operations of a network, one function each: checks shapes and types, appends the node, returns the result. No WebGPU.
+ * Operations of the training objective are in training_ops.ts.
  *
  * @module
  */
@@ -12,16 +12,18 @@ import { expectShape, expectType } from "./expect.ts";
 import { paddedChannels, type Shape, type Tensor } from "./tensor.ts";
 
 /**
- * 2-D convolution (cross-correlation, as in PyTorch), or a dense layer where `kernel` is 1:
+ * 2-D convolution (cross-correlation, as in PyTorch); a dense layer is the case of kernel 1 on 1x1 images:
  * `y[n,i,j,o] = bias[o] + sum x[n, i*stride+ky-padding, j*stride+kx-padding, c] * weight[ky,kx,c,o]`, plus `rowBias[n,o]`
  * and `residual[n,i,j,o]` where given. Rows and columns outside `x` read as zero.
  *
  * A 3x3 kernel keeps the size at stride 1 (padding 1) and halves it at stride 2; with padding 0 the missing row and
- * column lie below and right, as in diffusers' `downsample_padding: 0`.
+ * column are zeros below and right, as in diffusers' `downsample_padding: 0`.
  *
  * @param x [N,H,W,C]
  * @param rowBias [N,1,1,O], e.g. the projected time embedding
- * @param residual [N,H',W',O]
+ * @param residual [N,H',W',O], added to the result
+ * @returns [N,H',W',O]
+ * @throws {ShapeError} if an operand's shape does not fit
  */
 export function conv2d(
   g: Graph,
@@ -54,9 +56,10 @@ export interface NormParameters {
 }
 
 /**
- * Group normalisation over height, width and the channels of a group (Wu & He 2018), then SiLU if asked for.
+ * Group normalisation over height, width and the channels of a group (Wu & He 2018), optionally followed by SiLU.
  *
  * @param x [N,H,W,C], C a multiple of `groups`
+ * @throws {ShapeError} if `groups` does not divide C, or a parameter's shape does not fit
  */
 export function groupNorm(
   g: Graph,
@@ -73,7 +76,7 @@ export function groupNorm(
   expectShape(label, "gamma", parameters.gamma, [1, 1, 1, channels]);
   expectShape(label, "beta", parameters.beta, [1, 1, 1, channels]);
   const y = g.tensor(label, x.shape, "activation", true);
-  // Mean and reciprocal deviation of every group, kept for the backward pass.
+  // Mean and reciprocal standard deviation of each group, read by the backward pass.
   const statsShape: Shape = [1, 1, 1, batch * groups * 2];
   const stats = g.tensor(`${label}.stats`, statsShape, "activation", false, "float32");
   g.record({ kind: "groupNorm", label, in: { x, ...parameters }, out: { y, stats }, attributes });
@@ -92,7 +95,8 @@ export function silu(g: Graph, x: Tensor): Tensor {
  * Scaled dot-product attention over all positions of an image (Vaswani et al. 2017), channels split evenly among heads:
  * `softmax(q k^T / sqrt(C / heads)) v`.
  *
- * @param q [N,H,W,C], likewise `k` and `v`
+ * @param q [N,H,W,C], as are `k`, `v` and the result
+ * @throws {ShapeError} if shapes differ, or `heads` does not divide C
  */
 export function attention(g: Graph, q: Tensor, k: Tensor, v: Tensor, heads: number): Tensor {
   const label = g.label("attention");
@@ -109,7 +113,7 @@ export function attention(g: Graph, q: Tensor, k: Tensor, v: Tensor, heads: numb
   return y;
 }
 
-/** Doubles height and width by repeating every pixel (nearest neighbour). */
+/** Nearest-neighbour upsampling by 2: [N,H,W,C] to [N,2H,2W,C]. */
 export function upsample(g: Graph, x: Tensor): Tensor {
   const label = g.label("upsample");
   const [batch, height, width, channels] = x.shape;
@@ -118,7 +122,7 @@ export function upsample(g: Graph, x: Tensor): Tensor {
   return y;
 }
 
-/** Joins two tensors along channels, `a` first. */
+/** Concatenates along channels: [N,H,W,A] and [N,H,W,B] to [N,H,W,A+B]. */
 export function concat(g: Graph, a: Tensor, b: Tensor): Tensor {
   const label = g.label("concat");
   const [batch, height, width, channels] = a.shape;
@@ -133,7 +137,7 @@ export function concat(g: Graph, a: Tensor, b: Tensor): Tensor {
   return y;
 }
 
-/** Elementwise sum of two tensors of one shape. */
+/** Elementwise sum of two tensors of the same shape. */
 export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
   const label = g.label("add");
   expectShape(label, "b", b, a.shape);
@@ -143,11 +147,12 @@ export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
 }
 
 /**
- * Dropout (Srivastava et al. 2014) with a mask drawn anew every step from the counter-based generator; nothing is stored.
+ * Dropout (Srivastava et al. 2014). Masks come from the counter-based generator in every step and are never stored.
  * A rate of 0 records nothing.
  *
- * @param stepState the step record (kernels/records/step_state.wgsl), which carries seed and step
- * @param rate share of elements set to zero, 0 <= rate < 1; the rest are scaled by 1 / (1 - rate)
+ * @param stepState step record (kernels/records/step_state.wgsl) with seed and step
+ * @param rate probability of a zero, 0 <= rate < 1; other elements are scaled by 1 / (1 - rate)
+ * @throws {ShapeError} if the rate is out of range
  */
 export function dropout(g: Graph, x: Tensor, stepState: Tensor, rate: number): Tensor {
   if (!(rate >= 0 && rate < 1)) {
@@ -166,7 +171,8 @@ export function dropout(g: Graph, x: Tensor, stepState: Tensor, rate: number): T
  * Sinusoidal embedding of timesteps (Vaswani et al. 2017 as used by Ho et al. 2020).
  *
  * @param timesteps [1,1,1,N]: N consecutive float32 values
- * @param dimension length of the embedding, even
+ * @param dimension length D of the embedding, even
+ * @returns [N,1,1,D]
  */
 export function timestepEmbedding(
   g: Graph,
@@ -185,9 +191,11 @@ export function timestepEmbedding(
 }
 
 /**
- * Rows of a table by label: `y[n] = table[labels[n]]`.
+ * Embedding lookup: `y[n] = table[labels[n]]`.
  *
+ * @param table [rows,1,1,D]
  * @param labels [1,1,1,N]: N consecutive uint32 values below the table's row count
+ * @returns [N,1,1,D]
  */
 export function embedding(g: Graph, table: Tensor, labels: Tensor, batch: number): Tensor {
   const label = g.label("embedding");

@@ -1,43 +1,44 @@
 /**
- * Memory for activations: tensors whose lifetimes do not overlap share a buffer (Pisarchyk & Lee 2020, "greedy by size").
+ * Memory planning for activations: tensors with disjoint lifetimes share a buffer (Pisarchyk & Lee 2020, "greedy by
+ * size").
  *
- * A buffer holds one live tensor at a time, because WebGPU refuses a buffer that is read and written in one dispatch even
- * where the ranges are disjoint.
+ * A buffer holds one live tensor at a time, because WebGPU rejects a buffer that is both read and written in a dispatch,
+ * even if the ranges are disjoint.
  *
  * @module
  */
 import type { Launch } from "../../kernels/source.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** Where activations lie. */
+/** Assignment of activations to buffers. */
 export interface MemoryPlan {
-  /** Bytes of each buffer to create. */
+  /** Size of each buffer to allocate, bytes. */
   readonly buffers: readonly number[];
-  /** Where each activation lies: first come the buffers that were lent, then `buffers`. */
+  /** Buffer index of each activation: reused buffers first, then `buffers`. */
   readonly slots: ReadonlyMap<Tensor, number>;
-  /** Bytes of all buffers to create. */
+  /** Total size of the buffers to allocate, bytes. */
   readonly bytes: number;
 }
 
-/** First and last dispatch that touches a tensor. */
+/** Lifetime: indices of the first and last dispatch that use a tensor. */
 type Span = readonly [first: number, last: number];
 
 /**
- * Assigns every activation that the launches touch to a buffer.
+ * Assigns every activation that the launches use to a buffer.
  *
- * @param launches the dispatches in order; a tensor lives from its first use to its last
- * @param keep activations to keep beyond the last dispatch, such as results
- * @param lent bytes of each buffer that is there to be used, the largest first
+ * @param launches dispatches in order; a tensor lives from its first use to its last
+ * @param keep activations to keep after the last dispatch, such as results
+ * @param reuse sizes of existing buffers to reuse, bytes, largest first
  */
 export function planMemory(
   launches: readonly Launch<Tensor>[],
   keep: readonly Tensor[] = [],
-  lent: readonly number[] = [],
+  reuse: readonly number[] = [],
 ): MemoryPlan {
-  const sizes = [...lent];
-  const tenants: Span[][] = lent.map(() => []);
+  const sizes = [...reuse];
+  const tenants: Span[][] = reuse.map(() => []);
   const slots = new Map<Tensor, number>();
-  // The largest come first, so that a buffer never grows and small tensors fill the gaps between large ones.
+  // Largest first: buffers never grow, and small tensors fill the gaps between large ones.
   const bySize = [...lifetimes(launches, keep)].sort(([a], [b]) => b.bytes - a.bytes);
   for (const [tensor, [first, last]] of bySize) {
     const { bytes } = tensor;
@@ -51,7 +52,7 @@ export function planMemory(
     tenants[slot].push([first, last]);
     slots.set(tensor, slot);
   }
-  const buffers = sizes.slice(lent.length);
+  const buffers = sizes.slice(reuse.length);
   return { buffers, slots, bytes: buffers.reduce((sum, size) => sum + size, 0) };
 }
 

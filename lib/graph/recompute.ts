@@ -1,10 +1,10 @@
 /**
- * Activation checkpointing: values inside a segment of the graph are computed again for the backward pass instead of being
- * kept until then (Chen et al. 2016, "Training deep nets with sublinear memory cost").
+ * Activation checkpointing: values inside a segment of the graph are recomputed in the backward pass instead of being
+ * kept from the forward pass (Chen et al. 2016, "Training deep nets with sublinear memory cost").
  *
- * Nothing is computed again before a backward rule asks for it, and nothing that no rule asks for, directly or through the
- * operands of what it asks for: the last convolution of a block never runs twice. A repeated node is the same kernel on the
- * same values, and the masks of dropout are counted and not drawn, so the second results have the bits of the first.
+ * Recomputation is lazy: a node is repeated when a backward rule first reads its result, directly or as an operand of
+ * another repeated node, so the last convolution of a block never runs twice. A repeated node runs the same kernel on the
+ * same values, and dropout masks are a function of counters, so recomputed values have the same bits.
  *
  * @module
  */
@@ -12,14 +12,15 @@ import type { Graph } from "./graph.ts";
 import { inputsOf, type Node, type NodeOf, type Operations, outputsOf } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** A node's operand: a tensor, several of them, or none where it is optional. */
+/** Operand of a node: a tensor, a list of tensors, or undefined if optional. */
 type Operand = Tensor | readonly Tensor[] | undefined;
 
-/** The values of a forward pass as its backward pass finds them. */
+/** Forward values as read by the backward pass: kept, or recomputed on first use. */
 export class Recomputation {
   readonly #g: Graph;
-  /** What computes each tensor that is not kept. */
+  /** Node that computes each tensor that is not kept. */
   readonly #producers = new Map<Tensor, Node>();
+  /** Recomputed tensors, by the original. */
   readonly #again = new Map<Tensor, Tensor>();
 
   /** @param g a recorded forward pass; nodes added later belong to the backward pass */
@@ -29,7 +30,7 @@ export class Recomputation {
       const segment = g.segments.get(node);
       for (const tensor of inputsOf(node)) {
         const producer = this.#producers.get(tensor);
-        // Kept is what other segments read: theirs begin with it.
+        // Inputs of other segments are kept.
         if (producer && g.segments.get(producer) !== segment) this.#producers.delete(tensor);
       }
       if (segment === undefined) continue;
@@ -39,7 +40,7 @@ export class Recomputation {
     }
   }
 
-  /** The tensor that holds the value of `tensor` now. If that was not kept, records what computes it again. */
+  /** Tensor that holds the value of `tensor` in the backward pass; records its recomputation if it was not kept. */
   value(tensor: Tensor): Tensor {
     const producer = this.#producers.get(tensor);
     if (!producer) return tensor;

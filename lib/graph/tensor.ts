@@ -1,29 +1,29 @@
 /**
- * Symbolic tensors: what the recorded graph is made of. They have shapes and types but no memory.
+ * Symbolic tensors of the recorded graph: shape and type, no memory.
  *
  * @module
  */
 import type { RecordLayout } from "../../kernels/records/record.ts";
 
-/** Logical shape, always [batch, height, width, channels]; a vector per sample is [N, 1, 1, D]. */
+/** Logical shape, always NHWC: [batch, height, width, channels]; a vector per sample is [N, 1, 1, D]. */
 export type Shape = readonly [batch: number, height: number, width: number, channels: number];
 
 /**
- * Where a tensor's memory comes from: `input` and `parameter` are bound from outside, `gradient` is the slice of the flat
- * gradient buffer that belongs to a parameter, `activation` is placed by the planner.
+ * Owner of a tensor's memory: `input` and `parameter` are bound from outside, `gradient` is a parameter's slice of the flat
+ * gradient buffer, `activation` is placed by the memory planner.
  */
 export type Role = "input" | "parameter" | "gradient" | "activation";
 
-/** Types of elements that can be calculated with. */
+/** Floating-point element types. */
 export type FloatType = "float32" | "float16";
 
-/** Types of elements that are numbers. */
+/** Numeric element types. */
 export type NumberType = FloatType | "uint32" | "uint8";
 
-/** How an element lies in memory: a number, or a record that several kernels share. */
+/** Element type: a number, or a record shared by kernels. */
 export type ElementType = NumberType | RecordLayout;
 
-/** Bytes of a number. */
+/** Bytes per number. */
 export const ELEMENT_BYTES: Readonly<Record<NumberType, number>> = {
   float32: 4,
   float16: 2,
@@ -31,12 +31,12 @@ export const ELEMENT_BYTES: Readonly<Record<NumberType, number>> = {
   uint8: 1,
 };
 
-/** Bytes of an element. */
+/** Bytes per element. */
 export function elementBytes(type: ElementType): number {
   return isNumber(type) ? ELEMENT_BYTES[type] : type.bytes;
 }
 
-/** A type as it reads in messages: `uint32`, or a record's name. */
+/** Formats a type for messages: `uint32`, or a record's name. */
 export function showType(type: ElementType): string {
   return isNumber(type) ? type : type.name;
 }
@@ -45,7 +45,7 @@ function isNumber(type: ElementType): type is NumberType {
   return typeof type === "string";
 }
 
-/** One value of the graph. Every tensor is written by exactly one node, so sharing never goes wrong. */
+/** Value in the graph, written by exactly one node. */
 export interface Tensor {
   readonly id: number;
   readonly shape: Shape;
@@ -55,29 +55,29 @@ export interface Tensor {
   readonly type: ElementType;
   /** Bytes in memory. */
   readonly bytes: number;
-  /** Parameter name, input name, or what made it; for messages. */
+  /** Name in messages: of the parameter or input, or the label of the operation that writes it. */
   readonly name: string;
-  /** Whether a gradient must flow into it: a parameter, or computed from one. */
+  /** True for parameters and tensors computed from one: they need a gradient. */
   readonly trainable: boolean;
 }
 
-/** Channels as they lie in memory: padded to a multiple of 4 so that `vec4` loads run along channels. */
+/** Channels in memory: padded to a multiple of 4 for `vec4` loads along channels. */
 export function paddedChannels(channels: number): number {
   return 4 * Math.ceil(channels / 4);
 }
 
-/** Elements that a tensor takes in memory. Channels are padded where they are floats; integers and records are packed. */
+/** Elements of a tensor in memory. Channels of floats are padded; integers and records are packed. */
 export function elementsInMemory([batch, height, width, channels]: Shape, type: ElementType): number {
   const padded = type === "float32" || type === "float16";
   return batch * height * width * (padded ? paddedChannels(channels) : channels);
 }
 
-/** Bytes that a tensor takes in memory, in whole words, since kernels read bytes by the word. */
+/** Bytes of a tensor in memory, rounded up to whole words, since kernels read uint8 by the word. */
 export function bytesInMemory(shape: Shape, type: ElementType): number {
   return 4 * Math.ceil(elementBytes(type) * elementsInMemory(shape, type) / 4);
 }
 
-/** A shape as it reads in messages: `[16,32,32,3]`. */
+/** Formats a shape for messages: `[16,32,32,3]`. */
 export function showShape(shape: readonly number[]): string {
   return `[${shape.join(",")}]`;
 }

@@ -1,5 +1,5 @@
 /**
- * Operations of the training objective (Ho et al. 2020, algorithm 1): a batch is drawn and noised, and its loss taken.
+ * Operations of the training objective (Ho et al. 2020, algorithm 1): sampling a batch, noising it, and the loss.
  *
  * @module
  */
@@ -16,10 +16,11 @@ import type { DrawBatchAttributes, MseAttributes, Operations } from "./operation
 import type { Tensor } from "./tensor.ts";
 
 /**
- * Draws images, timesteps, flips and labels of a batch (algorithm 1, lines 2 and 3), from the step's number alone.
+ * Samples images, timesteps, flips and labels of a batch (algorithm 1, lines 2 and 3) as a function of the step number.
  *
- * @param from the step record; `order` [1,1,1,images], the epoch's image indices; `imageLabels` [1,1,1,images], a byte each
- * @returns `draws` [1,1,1,N], what was drawn for each sample; `timesteps` and `labels` [1,1,1,N], the network's inputs
+ * @param from `stepState`, the step record; `order` [1,1,1,images] uint32, the epoch's image indices; `imageLabels`
+ *   [1,1,1,images] uint8
+ * @returns `draws` [1,1,1,N], a record per sample; `timesteps` and `labels` [1,1,1,N], the network's inputs
  */
 export function drawBatch(
   g: Graph,
@@ -43,12 +44,13 @@ export function drawBatch(
 
 /**
  * Noises the drawn images (algorithm 1, line 4): `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (equation 4) with
- * `eps ~ N(0, I)`, and what the network is to predict, which is `eps` in the paper.
+ * `eps ~ N(0, I)`, and the prediction targets, which are `eps` in the paper.
  *
- * @param from the step record; `images`, uint8 [1,1,1,.] each, one after the other the images that `draws` counts through;
- *   `schedule`, a row for each timestep
+ * @param from `stepState`, the step record; `images`, the data set as consecutive uint8 chunks [1,1,1,.] of whole images;
+ *   `draws` of {@linkcode drawBatch}; `schedule`, a row per timestep
  * @param image height, width and channels of an image
  * @returns `xt` and `targets`, both [N,H,W,C]
+ * @throws {ShapeError} if a chunk does not hold whole images
  */
 export function qSample(
   g: Graph,
@@ -64,7 +66,7 @@ export function qSample(
     expectType(label, chunk.name, chunk, "uint8");
     if (chunk.elements % bytes !== 0) {
       throw new ShapeError(
-        `${label}: ${chunk.name} has ${chunk.elements} bytes, which are no images of ${bytes}`,
+        `${label}: ${chunk.name} has ${chunk.elements} bytes, not a multiple of ${bytes}, the size of an image`,
       );
     }
   }
@@ -78,8 +80,8 @@ export function qSample(
 }
 
 /**
- * The training loss of each sample, `weight_t mean((target - prediction)^2)` (equation 14, where the weight is 1; algorithm
- * 1, line 5). What is differentiated is the mean over the samples of the batch that count.
+ * Training loss per sample, `weight_t mean((target - prediction)^2)` (equation 14, with weight 1; algorithm 1, line 5). Its
+ * gradient is that of the mean over the batch's real samples, without the padding of a last batch.
  *
  * @param operands the step record, `draws`, `schedule`, and `prediction` and `targets` [N,H,W,C]
  * @returns [1,1,1,N]
@@ -100,10 +102,10 @@ export function mse(g: Graph, operands: Operations["mse"]["in"], attributes: Mse
 }
 
 /**
- * Adds the losses of a batch to the step's record in the log.
+ * Adds the losses of a batch to the step's log record.
  *
  * @param from the step record, and `loss` of {@linkcode mse}
- * @param log `LogRecord`s, bound from outside
+ * @param log array of `LogRecord`, bound from outside
  */
 export function recordLoss(g: Graph, from: Operations["recordLoss"]["in"], log: Tensor): void {
   const label = g.label("loss record");

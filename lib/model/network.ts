@@ -70,8 +70,8 @@ export function recordForward(
 
 /** Options of {@linkcode forwardPass}. */
 export interface ForwardOptions {
-  /** Buffers that the pass may overwrite, see {@linkcode CompileOptions.spare}. */
-  readonly spare?: readonly GPUBuffer[];
+  /** Buffers that the pass may overwrite, see {@linkcode CompileOptions.reuse}. */
+  readonly reuse?: readonly GPUBuffer[];
   /** Kernel variants; by default chosen for the device. */
   readonly target?: KernelTarget;
   /** Storage type of activations; default float32. The layout of the weights must match it. */
@@ -92,7 +92,7 @@ export interface ForwardPass {
   /** Bytes of the activation buffers. */
   readonly bytes: number;
   /** Buffers free between runs, the largest first, for another pass to use. */
-  readonly spare: readonly GPUBuffer[];
+  readonly reusable: readonly GPUBuffer[];
   destroy(): void;
 }
 
@@ -133,7 +133,7 @@ export function forwardPass(
       },
       prediction: compiled.view(prediction),
       bytes: compiled.bytes,
-      spare: compiled.spare,
+      reusable: compiled.reusable,
       destroy: () => scope.destroy(),
     };
   } catch (error) {

@@ -151,9 +151,9 @@ export class SlotBatch {
       const room = Math.min(MOST_CONSTANTS, (gpu.memory.limit - gpu.memory.used) / 4);
       const constants = scope.own(new HoistedConstants(gpu, "sampling", room));
       for (const size of rows.toReversed()) {
-        const { sized, forward } = await batch.#record(size, options, { spare, copy, constants });
+        const { sized, forward } = await batch.#record(size, options, { reuse: spare, copy, constants });
         batch.#programs.unshift(sized);
-        if (spare.length === 0) spare = forward.spare;
+        if (spare.length === 0) spare = forward.reusable;
       }
       batch.#constants = scope.own(await buildProgram(gpu, constants.launches));
       batch.refresh();
@@ -164,7 +164,7 @@ export class SlotBatch {
   async #record(
     rows: number,
     { config, weights, target, precision }: SlotBatchOptions,
-    memory: Pick<ForwardOptions, "spare" | "copy" | "constants">,
+    memory: Pick<ForwardOptions, "reuse" | "copy" | "constants">,
   ): Promise<{ sized: SizedProgram; forward: ForwardPass }> {
     const { slots: records, asks, x, preview } = this.#buffers;
     const what = `sampling with a batch of ${rows}`;

@@ -84,7 +84,7 @@ Deno.test("a hundred replays create no buffer and no pipeline, and destroying th
   assert.deepEqual({ used: gpu.memory.used, live: gpu.memory.live }, before);
 });
 
-Deno.test("a graph works in what another has to spare, and spoils nothing that the other keeps", async () => {
+Deno.test("a graph reuses another's workspace and leaves what the other keeps intact", async () => {
   const gpu = await testGpu();
   const { graph, output, run } = await trainable(gpu);
   run();
@@ -102,7 +102,7 @@ Deno.test("a graph works in what another has to spare, and spoils nothing that t
   const compiled = compileGraph(gpu, other.g, {
     bound,
     keep: [other.output],
-    spare: graph.compiled.spare,
+    reuse: graph.compiled.reusable,
     what: "guest",
   });
   const forward = await buildProgram(gpu, compiled.launches.slice(0, other.forwardNodes).flat());

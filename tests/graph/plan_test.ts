@@ -105,16 +105,16 @@ Deno.test("every activation gets a place, nothing else does, and no byte lies un
   );
 });
 
-Deno.test("buffers that are lent are used where a tensor fits, and none is created that they could save", () => {
+Deno.test("existing buffers are reused where a tensor fits, and none is allocated needlessly", () => {
   const sizes = fc.array(fc.integer({ min: 1, max: 60 }), { maxLength: 12 });
   fc.assert(
-    fc.property(programs, sizes, ({ launches, keep }, lentElements) => {
-      const lent = lentElements.sort((a, b) => b - a).map((elements) => 4 * elements);
-      const { slots, buffers } = planMemory(launches, keep, lent);
+    fc.property(programs, sizes, ({ launches, keep }, reusedElements) => {
+      const reused = reusedElements.sort((a, b) => b - a).map((elements) => 4 * elements);
+      const { slots, buffers } = planMemory(launches, keep, reused);
       const spans = [...lifetimes(launches, keep)];
       for (const [i, [a, [firstA, lastA]]] of spans.entries()) {
         const slot = slots.get(a)!;
-        assert.ok([...lent, ...buffers][slot] >= a.bytes, "the buffer is too small");
+        assert.ok([...reused, ...buffers][slot] >= a.bytes, "the buffer is too small");
         for (const [b, [firstB, lastB]] of spans.slice(i + 1)) {
           const together = firstA <= lastB && firstB <= lastA;
           assert.ok(!together || slot !== slots.get(b), `${a.name} and ${b.name} share a buffer`);

@@ -1,4 +1,4 @@
-/** What is computed again for the backward pass, and what is not; that the results are the same is tests/model/recompute_test.ts. */
+/** Recomputation in the backward pass; that results keep their bits is tested in tests/model/recompute_test.ts. */
 import assert from "node:assert/strict";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";

@@ -56,7 +56,7 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
   ],
   [
     "qSample with a part of an image",
-    "x_t (algorithm 1, line 4): chunk has 50 bytes, which are no images of 48",
+    "x_t (algorithm 1, line 4): chunk has 50 bytes, not a multiple of 48, the size of an image",
     (g) =>
       qSample(g, {
         stepState: stepState(g),
@@ -136,11 +136,11 @@ Deno.test("a backward pass starts from a loss without a seed", () => {
   ]);
 });
 
-Deno.test("a backward pass from what is no loss is refused by name unless it has a seed", () => {
+Deno.test("a backward pass from a tensor that is not a loss is refused by name unless it has a seed", () => {
   const g = new Graph();
   const prediction = predict(g);
   assert.throws(() => recordBackward(g, prediction), {
-    message: "conv2d is no loss; its gradient needs a seed",
+    message: "conv2d is not a loss; its gradient needs a seed",
   });
   assert.equal(g.nodes.length, 1);
 });

@@ -1,4 +1,4 @@
-/** What draw_batch.wgsl chooses, one sample at a time. */
+/** Reference of draw_batch.wgsl, one sample at a time. */
 import { threefry } from "./threefry.ts";
 
 export interface DrawReferenceInput {

@@ -177,7 +177,7 @@ export class TrainingStep {
           ...bindInputs(validationInputs, buffers),
           ...bindParameters(v, weights.ema.buffer, copy),
         ]),
-        spare: compiled.spare,
+        reuse: compiled.reusable,
         what: `validation at batch ${batch}`,
         target,
       }));
