@@ -93,8 +93,9 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
     const outside = bound.get(tensor);
     if (outside) return outside;
     const slot = plan.slots.get(tensor);
-    if (slot === undefined) throw new Error(`tensor ${tensor.name} (${tensor.role}) has no memory`);
-    return { buffer: reuse[slot] ?? buffers[slot - reuse.length], offset: 0, size: tensor.bytes };
+    const buffer = slot === undefined ? undefined : reuse[slot] ?? buffers[slot - reuse.length];
+    if (!buffer) throw new Error(`tensor ${tensor.name} (${tensor.role}) has no memory`);
+    return { buffer, offset: 0, size: tensor.bytes };
   };
   const place = (launch: Launch<Tensor>): Launch<BufferView> => ({
     ...launch,

@@ -60,7 +60,7 @@ export class HoistedConstants {
       views.get(tensor) ?? (isParameter(tensor) ? bound.get(tensor) : undefined);
     const take = (launch: Launch<Tensor>): boolean => {
       const { reads, writes: [result, ...more] } = accesses(launch);
-      if (more.length > 0 || writers.get(result) !== 1) return false;
+      if (!result || more.length > 0 || writers.get(result) !== 1) return false;
       if (result.role !== "activation" || !reads.every(known)) return false;
       const view = this.#view(launch, result);
       if (!view.fits) return false;
@@ -117,7 +117,7 @@ function isParameter({ role }: Tensor): boolean {
 
 function accesses({ kernel, buffers }: Launch<Tensor>): { reads: Tensor[]; writes: Tensor[] } {
   const of = (access: "read" | "read_write") =>
-    Object.entries(buffers).filter(([name]) => kernel.bindings[name].access === access).map(([, t]) => t);
+    Object.entries(buffers).filter(([name]) => kernel.bindings[name]?.access === access).map(([, t]) => t);
   return { reads: of("read"), writes: of("read_write") };
 }
 

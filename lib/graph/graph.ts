@@ -75,7 +75,7 @@ export class Graph {
   /**
    * Declares a parameter under the current scope.
    * @param shape shape in the checkpoint; `layout` determines the memory layout
-   * @throws {ShapeError} if the name is taken
+   * @throws {ShapeError} if the name is taken, or the shape does not fit the layout
    */
   parameter(name: string, layout: ParameterLayout, shape: readonly number[], init: Initializer): Tensor {
     const full = this.label(name);
@@ -83,7 +83,7 @@ export class Graph {
     this.#names.add(full);
     const isWeight = layout === "conv" || layout === "linear";
     const type = isWeight ? this.stored : "float32";
-    const tensor = this.tensor(full, memoryShape(layout, shape), "parameter", true, type);
+    const tensor = this.tensor(full, memoryShape(full, layout, shape), "parameter", true, type);
     this.parameters.push({ name: full, tensor, layout, shape, init });
     return tensor;
   }
@@ -157,17 +157,27 @@ export class Graph {
   }
 }
 
-/** Tensor shape of a parameter in memory. */
-function memoryShape(layout: ParameterLayout, shape: readonly number[]): Shape {
+/**
+ * Tensor shape of a parameter in memory.
+ * @throws {ShapeError} if the checkpoint shape has too few dimensions for the layout
+ */
+function memoryShape(name: string, layout: ParameterLayout, shape: readonly number[]): Shape {
+  const size = (axis: number): number => {
+    const found = shape[axis];
+    if (found === undefined) {
+      throw new ShapeError(`${name}: a ${layout} parameter needs more than ${shape.length} dimensions`);
+    }
+    return found;
+  };
   // Weight rows are padded because the input's channels are.
   switch (layout) {
     case "conv":
-      return [shape[2], shape[3], paddedChannels(shape[1]), shape[0]];
+      return [size(2), size(3), paddedChannels(size(1)), size(0)];
     case "linear":
-      return [1, 1, paddedChannels(shape[1]), shape[0]];
+      return [1, 1, paddedChannels(size(1)), size(0)];
     case "vector":
-      return [1, 1, 1, shape[0]];
+      return [1, 1, 1, size(0)];
     case "table":
-      return [shape[0], 1, 1, shape[1]];
+      return [size(0), 1, 1, size(1)];
   }
 }

@@ -23,6 +23,12 @@ export interface MemoryPlan {
 /** Lifetime: indices of the first and last dispatch that use a tensor. */
 type Span = readonly [first: number, last: number];
 
+/** Buffer under planning: its size in bytes, and the lifetimes of the tensors assigned to it. */
+interface Planned {
+  readonly size: number;
+  readonly tenants: Span[];
+}
+
 /**
  * Assigns every activation that the launches use to a buffer.
  *
@@ -35,24 +41,20 @@ export function planMemory(
   keep: readonly Tensor[] = [],
   reuse: readonly number[] = [],
 ): MemoryPlan {
-  const sizes = [...reuse];
-  const tenants: Span[][] = reuse.map(() => []);
+  const planned = reuse.map((size): Planned => ({ size, tenants: [] }));
   const slots = new Map<Tensor, number>();
   // Largest first: buffers never grow, and small tensors fill the gaps between large ones.
   const bySize = [...lifetimes(launches, keep)].sort(([a], [b]) => b.bytes - a.bytes);
   for (const [tensor, [first, last]] of bySize) {
     const { bytes } = tensor;
-    let slot = tenants.findIndex((spans, i) =>
-      sizes[i] >= bytes && spans.every(([from, to]) => last < from || to < first)
+    const free = planned.findIndex(({ size, tenants }) =>
+      size >= bytes && tenants.every(([from, to]) => last < from || to < first)
     );
-    if (slot < 0) {
-      slot = sizes.push(bytes) - 1;
-      tenants.push([]);
-    }
-    tenants[slot].push([first, last]);
+    const slot = free < 0 ? planned.push({ size: bytes, tenants: [] }) - 1 : free;
+    planned[slot]!.tenants.push([first, last]); // found or pushed above
     slots.set(tensor, slot);
   }
-  const buffers = sizes.slice(reuse.length);
+  const buffers = planned.slice(reuse.length).map(({ size }) => size);
   return { buffers, slots, bytes: buffers.reduce((sum, size) => sum + size, 0) };
 }
 
