@@ -1,36 +1,36 @@
 /**
- * Kernel variants for a device, and choices between them.
+ * Kernel variants of a device, and the interface by which autotuning selects them.
  *
  * @module
  */
 
-/** What the kernel generators need to know of a device; filled in by the engine from adapter and limits. */
+/** Properties of a device that kernel generators depend on; see `kernelTarget` in lib/graph/compile.ts. */
 export interface KernelTarget {
   /**
-   * `subgroup`: one fixed-size subgroup per workgroup, registers and subgroup broadcasts, no workgroup
-   * memory: for software adapters. `tile`: tiles staged in workgroup memory: for GPUs.
+   * `subgroup`, for software adapters: one fixed-size subgroup per workgroup, registers and subgroup broadcasts, no
+   * workgroup memory. `tile`, for GPUs: tiles staged in workgroup memory.
    */
   readonly path: "subgroup" | "tile";
-  /** Lanes of a subgroup; 0 where subgroup operations cannot be used. */
+  /** Lanes of a subgroup; 0 if the size varies or subgroup operations are unavailable. */
   readonly subgroupSize: number;
   /**
-   * Activations, their gradients and the weights of products lie in memory as float16, where the device has `shader-f16`;
-   * everything else stays float32. See storage.ts.
+   * Store activations, their gradients, and convolution and linear weights as float16, which needs `shader-f16`; all else
+   * stays float32. See storage.ts.
    */
   readonly half?: boolean;
-  /** What picks among candidates; the first candidate, which a rule puts there, unless given. */
+  /** Selects among candidates; default the first. */
   readonly choose?: Choose;
 }
 
 /**
- * Picks one of several ways to compute the same, and always the same one for the same key.
+ * Selects one of several variants that compute the same result, always the same one for the same key.
  *
- * @param key what is computed, with all sizes
- * @param candidates their names, the one that suits by rule first
+ * @param key operation with all sizes
+ * @param candidates names of the variants, the default first; never empty
  */
 export type Choose = (key: string, candidates: readonly string[]) => string;
 
-/** The candidate for `key` on a target. */
+/** Selects the candidate for `key` on a target. */
 export function choose({ choose }: KernelTarget, key: string, candidates: readonly string[]): string {
   return choose && candidates.length > 1 ? choose(key, candidates) : candidates[0];
 }

@@ -1,11 +1,11 @@
 /**
- * The version of an adapter's driver, which WebGPU does not tell.
+ * Driver version of an adapter, which WebGPU does not report.
  *
  * @module
  */
 import type { AdapterDescription } from "../gpu/device.ts";
 
-/** The driver's version where the system tells and this process may ask; else `unknown`. */
+/** Version of the NVIDIA or Mesa driver, e.g. `Mesa 25.0.7-2`; `unknown` on other systems or without read permission. */
 export function driverVersion({ software }: Pick<AdapterDescription, "software">): string {
   const nvidia = software ? undefined : nvidiaVersion(LIBRARIES.flatMap(namesIn));
   if (nvidia) return `NVIDIA ${nvidia}`;
@@ -36,10 +36,10 @@ function read(path: string): string | undefined {
 
 function attempt<T>(path: string, look: () => T): T | undefined {
   try {
-    // Nobody shall be asked for a permission for this.
+    // Query first, because reading would prompt for the permission.
     if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return undefined;
     return look();
   } catch {
-    return undefined; // another system: the version is a courtesy
+    return undefined; // not present on this system
   }
 }

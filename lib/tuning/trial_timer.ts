@@ -1,6 +1,6 @@
 /**
- * Times the candidates of a trial on the device: with memory of their own, filled with small random numbers, alternately,
- * each long enough to be measured.
+ * Benchmarks kernel candidates on the device: on buffers of small random numbers, in interleaved rounds, with enough replays
+ * per measurement for the clock's resolution.
  *
  * @module
  */
@@ -14,36 +14,36 @@ import { hasTimestamps, Timestamps } from "../gpu/timestamps.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { Trial } from "./tune.ts";
 
-/** Seconds of one measurement: with timestamps of the device, and where it must be told from the wait for it. */
+/** Target duration of one measurement in seconds: with device timestamps, or by waiting for the queue. */
 const SAMPLE = { stamped: 0.002, waited: 0.1 };
-/** Replays in one measurement, at most. */
-const MOST_REPLAYS = 500;
-/** Measurements of each candidate. */
+/** Limit on replays per measurement. */
+const MAX_REPLAYS = 500;
+/** Measurements per candidate. */
 const ROUNDS = 5;
-/** Candidates that are so many times slower than the fastest at first sight are not measured again, if that was no glimpse. */
-const HOPELESS = 1.5;
-/** Bytes of the random numbers that buffers are filled with, over and over. */
+/** Candidates this many times slower than the fastest in the first replay are not measured further. */
+const TOO_SLOW = 1.5;
+/** Bytes of random numbers, repeated to fill each buffer. */
 const PATTERN_BYTES = 2 ** 20;
 /**
- * Bits of a float16 in [1, 1.5); two of them are a float32 in [1/128, 1/8). A buffer serves tensors of either type, and where
- * numbers are not finite, or subnormal, a device may be slower than in earnest. Zeros would let it save power, and be faster.
+ * Bits of a float16 in [1, 1.5); a pair of them is a float32 in [1/128, 1/8). A buffer serves tensors of either type.
+ * Non-finite or subnormal numbers may slow a device down, and zeros may speed it up by saving power.
  */
 const PATTERN_BITS = { first: 0x3c00, count: 0x200 };
 
-/** One run of a program to time. */
+/** Measurement: a program and its number of replays. */
 interface Run {
   readonly program: Program;
   readonly replays: number;
 }
 
-/** Times trials, one after the other; its buffers stay for the next. */
+/** Times trials one at a time; buffers are reused by later trials. */
 export class TrialTimer {
   readonly #gpu: Gpu;
   readonly #pattern: GPUBuffer;
   /** Largest first. */
   #buffers: GPUBuffer[] = [];
 
-  /** @throws {DeviceError} when the device has no room at all */
+  /** @throws {DeviceError} if the device has too little memory for the random numbers */
   constructor(gpu: Gpu) {
     this.#gpu = gpu;
     const { first, count } = PATTERN_BITS;
@@ -51,13 +51,13 @@ export class TrialTimer {
       { length: PATTERN_BYTES / 2 },
       () => first + Math.floor(count * Math.random()),
     );
-    this.#pattern = createBuffer(gpu, PATTERN_BYTES, "random numbers to tune with");
+    this.#pattern = createBuffer(gpu, PATTERN_BYTES, "random numbers for tuning");
     gpu.device.queue.writeBuffer(this.#pattern, 0, numbers);
   }
 
-  /** Median seconds of each candidate that the device has room for and accepts. */
+  /** Median seconds by candidate, without those that do not fit in memory or that the device rejects. */
   async measure(trial: Trial): Promise<ReadonlyMap<string, number>> {
-    const fitting = this.#makeRoom(trial);
+    const fitting = this.#allocate(trial);
     const programs = new Map<string, Program>();
     try {
       for (const [name, launches] of fitting) {
@@ -70,33 +70,33 @@ export class TrialTimer {
     }
   }
 
-  /** Frees its buffers. */
+  /** Frees all buffers. */
   destroy(): void {
     for (const buffer of [...this.#buffers.splice(0), this.#pattern]) destroyBuffer(this.#gpu, buffer);
   }
 
-  /** Makes buffers for the candidates that the device has room for, and returns these. */
-  #makeRoom(trial: Trial): Trial {
+  /** Allocates buffers for the candidates that fit in memory, and returns those candidates. */
+  #allocate(trial: Trial): Trial {
     const { memory, limits } = this.#gpu;
     const present = this.#buffers.map(({ size }) => size);
-    const room = memory.limit - memory.used + total(present);
+    const available = memory.limit - memory.used + total(present);
     const largest = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
     let needed: readonly number[] = [];
     const fitting = new Map<string, readonly Launch<Tensor>[]>();
     for (const [name, launches] of trial) {
       const grown = larger(needed, tensorsOf(launches).map(bytesOf));
-      if (total(grown) > room || grown.some((size) => size > largest)) continue;
+      if (total(grown) > available || grown.some((size) => size > largest)) continue;
       needed = grown;
       fitting.set(name, launches);
     }
-    // What is there stays for later trials, unless this one needs its room.
+    // Keep existing buffers for later trials, unless this one needs their memory.
     const both = larger(present, needed);
-    const sizes = total(both) <= room ? both : needed;
-    const [staying, leaving] = [true, false].map((stays) =>
-      this.#buffers.filter(({ size }, i) => (size === sizes[i]) === stays)
+    const sizes = total(both) <= available ? both : needed;
+    const [kept, dropped] = [true, false].map((keeps) =>
+      this.#buffers.filter(({ size }, i) => (size === sizes[i]) === keeps)
     );
-    this.#buffers = staying;
-    for (const buffer of leaving) destroyBuffer(this.#gpu, buffer);
+    this.#buffers = kept;
+    for (const buffer of dropped) destroyBuffer(this.#gpu, buffer);
     for (const [i, size] of sizes.entries()) {
       if (this.#buffers[i]?.size !== size) this.#buffers.splice(i, 0, this.#filled(size));
     }
@@ -113,7 +113,7 @@ export class TrialTimer {
     return buffer;
   }
 
-  /** The dispatches as a program; undefined where the device refuses one of them. */
+  /** Builds a program; undefined if the device rejects one of its dispatches. */
   async #build(launches: readonly Launch<Tensor>[]): Promise<Program | undefined> {
     const views = new Map(
       tensorsOf(launches).map((tensor, i): [Tensor, BufferView] => [
@@ -137,15 +137,15 @@ export class TrialTimer {
 
   async #compare(programs: ReadonlyMap<string, Program>): Promise<ReadonlyMap<string, number>> {
     const once = [...programs.values()].map((program): Run => ({ program, replays: 1 }));
-    // The first time does not count: it compiles what the driver puts off until then.
+    // The first replay is a warm-up: drivers may compile lazily.
     const first = (await this.#time([...once, ...once])).slice(once.length);
     const sample = hasTimestamps(this.#gpu) ? SAMPLE.stamped : SAMPLE.waited;
-    // One replay that is shorter than a sample may have taken long by chance, or 0 by the clock's resolution.
-    const limit = Math.max(sample, HOPELESS * Math.min(...first));
+    // A replay shorter than a sample is too noisy to reject a candidate, and may read as 0 on a coarse clock.
+    const limit = Math.max(sample, TOO_SLOW * Math.min(...first));
     const close = [...programs].flatMap(([name, program], i) => {
-      if (first[i] > limit) return [];
-      const replays = Math.min(MOST_REPLAYS, Math.ceil(sample / Math.max(first[i], 1e-9)));
-      return [{ name, program, replays }];
+      const seconds = first[i];
+      if (seconds > limit) return [];
+      return [{ name, program, replays: Math.min(MAX_REPLAYS, Math.ceil(sample / Math.max(seconds, 1e-9))) }];
     });
     const seconds = new Map([...programs.keys()].map((name, i) => [name, first[i]]));
     if (close.length < 2) return seconds;
@@ -156,19 +156,19 @@ export class TrialTimer {
     return seconds;
   }
 
-  /** Seconds of one replay in each run. */
+  /** Seconds per replay, for each run. */
   async #time(runs: readonly Run[]): Promise<number[]> {
     if (runs.length === 0) return [];
     const seconds = hasTimestamps(this.#gpu)
       ? await timeByStamps(this.#gpu, runs)
       : await timeByWaiting(this.#gpu, runs);
-    // A fault meanwhile makes the times meaningless; asking for the device throws it.
+    // A fault invalidates the measurements; this access throws it.
     void this.#gpu.device;
     return seconds.map((taken, i) => taken / runs[i].replays);
   }
 }
 
-/** All that some dispatches touch, largest first; each needs a buffer of its own. */
+/** Tensors of the dispatches, largest first. */
 function tensorsOf(launches: readonly Launch<Tensor>[]): Tensor[] {
   return [...new Set(launches.flatMap(({ buffers }) => Object.values(buffers)))]
     .sort((a, b) => bytesOf(b) - bytesOf(a));
@@ -178,12 +178,12 @@ function total(sizes: readonly number[]): number {
   return sizes.reduce((sum, size) => sum + size, 0);
 }
 
-/** The larger of two sizes each; where one is missing, the other. */
+/** Elementwise maximum of two lists of sizes; missing elements count as 0. */
 function larger(a: readonly number[], b: readonly number[]): number[] {
   return Array.from({ length: Math.max(a.length, b.length) }, (_, i) => Math.max(a[i] ?? 0, b[i] ?? 0));
 }
 
-/** What a buffer for it takes. */
+/** Buffer size of a tensor, bytes. */
 function bytesOf({ bytes }: Tensor): number {
   return Math.max(16, alignUp(bytes, 4));
 }
@@ -201,6 +201,7 @@ async function timeByStamps(gpu: Gpu, runs: readonly Run[]): Promise<number[]> {
     }
     const [bytes] = await readBack(gpu, [wholeBuffer(stamps.buffer)]);
     const ticks = new BigInt64Array(bytes);
+    // Two timestamps per run.
     return runs.map((_, i) => Math.max(0, Number(ticks[2 * i + 1] - ticks[2 * i])) / 1e9);
   } finally {
     stamps.destroy();
@@ -216,7 +217,7 @@ async function timeByWaiting({ device }: Gpu, runs: readonly Run[]): Promise<num
   const seconds: number[] = [];
   await wait();
   for (const { program, replays } of runs) {
-    // Waiting takes a while where there is nothing to wait for, too.
+    // Waiting has a latency of its own, even on an idle queue.
     const idle = await wait();
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
@@ -228,6 +229,7 @@ async function timeByWaiting({ device }: Gpu, runs: readonly Run[]): Promise<num
   return seconds;
 }
 
+/** Median of at least one value. */
 function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 }

@@ -1,7 +1,7 @@
 /**
- * Finds out which of several ways to compute the same is the fastest on a device. Kernels ask for one while they are
- * lowered (`choose` in `kernels/target.ts`); questions nest: which algorithm a convolution takes, and within each algorithm
- * which layout its product has. A node is lowered in every way, inner questions first, and what differs is timed.
+ * Autotuning: the search for the fastest kernel variants on a device. Lowering requests choices by key (`choose` in
+ * `kernels/target.ts`), and choices nest: the algorithm of a convolution, and within each algorithm the tile layout of its
+ * product. A node is lowered with every candidate, inner choices first, and the launches that differ are timed.
  *
  * @module
  */
@@ -13,10 +13,10 @@ import { lower } from "../graph/lower.ts";
 import type { Node } from "../graph/operations.ts";
 import type { Tensor } from "../graph/tensor.ts";
 
-/** Candidates that were chosen, by what they compute. */
+/** Chosen candidate by key; see {@linkcode Choose}. */
 export type Choices = ReadonlyMap<string, string>;
 
-/** Picks what was chosen, and by rule what was not, or is no candidate any more. */
+/** Looks choices up; unknown keys and choices that are no longer candidates get the default. */
 export function chooseFrom(choices: Choices): Choose {
   return (key, candidates) => {
     const known = choices.get(key);
@@ -24,57 +24,57 @@ export function chooseFrom(choices: Choices): Choose {
   };
 }
 
-/** The dispatches of each candidate, the one that suits by rule first; those that all have in common are left out. */
+/** Launches by candidate, the default first, without the launches common to all. */
 export type Trial = ReadonlyMap<string, readonly Launch<Tensor>[]>;
 
-/** Times a trial: seconds by candidate, without those that the device cannot run. */
+/** Times a trial: seconds by candidate, without candidates that the device cannot run. */
 export type Measure = (trial: Trial) => Promise<ReadonlyMap<string, number>>;
 
 /** Options of {@linkcode tune}. */
 export interface TuneOptions {
   readonly target: KernelTarget;
-  /** What is known; what is found out is added. */
+  /** Known choices; new ones are added. */
   readonly choices: Map<string, string>;
   readonly measure: Measure;
-  /** Seconds after which nothing more is tried. */
+  /** Time limit in seconds; no trial starts after it. */
   readonly limit: number;
-  /** Ends it after the trial under way. */
+  /** Stops tuning after the current trial. */
   readonly signal?: AbortSignal;
-  /** The time in milliseconds; for tests. */
+  /** Clock in milliseconds; for tests. */
   readonly now?: () => number;
-  /** From nodes to dispatches; for tests. */
+  /** Lowering of nodes to launches; for tests. */
   readonly lowering?: typeof lower;
 }
 
-/** How far {@linkcode tune} is, in questions. */
+/** Progress of {@linkcode tune}, in choices. */
 export interface TuneProgress {
   readonly done: number;
-  /** As far as can be told: what there is to ask depends on the answers. */
+  /** Estimate, since later choices depend on earlier ones. */
   readonly total: number;
 }
 
-/** What {@linkcode tune} has found out. */
+/** Result of {@linkcode tune}. */
 export interface TuneResult {
-  /** The candidates that were chosen now. */
+  /** New choices. */
   readonly decided: Choices;
-  /** Questions, those that stay open among them. */
+  /** Number of choices requested, including those left open. */
   readonly total: number;
 }
 
-/** A candidate must be faster than the rule's by this part to take its place, or chance would decide. */
+/** Minimum relative speed-up over the default, above measurement noise. */
 const MARGIN = 0.03;
 
-/** Nodes that ask the same. */
+/** Nodes that request the same choices. */
 interface Group {
-  /** The one that is tried: that with the most floating-point operations, since a question may be about several batches. */
+  /** Node to time: the one with the most floating-point operations, since a key may be shared by batch sizes. */
   largest: { readonly g: Graph; readonly node: Node; readonly flops: number };
-  /** Floating-point operations of all of them. */
+  /** Floating-point operations of all nodes in the group. */
   flops: number;
 }
 
 /**
- * Decides what the nodes of some graphs ask and nobody knows yet, what most of the arithmetic is in first. What the time
- * does not suffice for, or cannot be tried on the device, stays open.
+ * Makes the unknown choices of the graphs' nodes, most floating-point operations first. Choices stay open if the time runs
+ * out or the device can run no candidate.
  */
 export async function* tune(
   graphs: readonly Graph[],
@@ -82,13 +82,23 @@ export async function* tune(
 ): AsyncGenerator<TuneProgress, TuneResult> {
   const { choices, measure, limit, signal, now = () => performance.now() } = options;
   const end = now() + 1000 * limit;
-  const asking = lowerAsking(options);
-  // Gone through once without trying anything, to know how much there is to do.
-  const all = new Search(asking, new Map(choices), (trial) => Promise.resolve(ruleOf(trial)), () => false);
+  const tracedLower = traceChoices(options);
+  // Dry run with the defaults, to estimate the number of choices.
+  const all = new Search(
+    tracedLower,
+    new Map(choices),
+    (trial) => Promise.resolve(defaultOf(trial)),
+    () => false,
+  );
   await Array.fromAsync(all.run(graphs));
   const over = () => now() >= end || (signal?.aborted ?? false);
-  const search = new Search(asking, choices, async (trial) => fastest(trial, await measure(trial)), over);
-  // While there is something to do, there is one more at least.
+  const search = new Search(
+    tracedLower,
+    choices,
+    async (trial) => fastest(trial, await measure(trial)),
+    over,
+  );
+  // Progress is reported before a choice, so at least one is left.
   const expected = (done: number) => Math.max(done + 1, all.decided.size);
   for await (const done of search.run(graphs)) yield { done, total: expected(done) };
   const { decided, left } = search;
@@ -96,31 +106,31 @@ export async function* tune(
   return { decided, total };
 }
 
-/** Goes through the questions of nodes, and what each answer leads to asking. */
+/** Search over the choices of all nodes, including those that depend on other choices. */
 class Search {
   readonly decided: Map<string, string> = new Map<string, string>();
-  /** What could not be tried. */
+  /** Keys without a candidate that the device can run. */
   readonly left: Set<string> = new Set<string>();
-  readonly #asking: Asking;
+  readonly #lower: TracedLowering;
   readonly #choices: Map<string, string>;
   readonly #decide: (trial: Trial) => Promise<string | undefined>;
   readonly #over: () => boolean;
 
   constructor(
-    asking: Asking,
+    lower: TracedLowering,
     choices: Map<string, string>,
     decide: (trial: Trial) => Promise<string | undefined>,
     over: () => boolean,
   ) {
-    this.#asking = asking;
+    this.#lower = lower;
     this.#choices = choices;
     this.#decide = decide;
     this.#over = over;
   }
 
-  /** Decides what the nodes of some graphs ask; tells how much is decided. */
+  /** Makes the open choices of the graphs' nodes; yields the number made so far. */
   async *run(graphs: readonly Graph[]): AsyncGenerator<number> {
-    // What a node asks may depend on what was decided for another, so one time through need not be enough.
+    // Choices of one node may open new ones in another, so repeat until none is open.
     for (let groups = this.#open(graphs); groups.length > 0; groups = this.#open(graphs)) {
       for (const { largest: { g, node } } of groups) {
         yield this.decided.size;
@@ -130,18 +140,18 @@ class Search {
     }
   }
 
-  /** Whether nothing is left to try. */
+  /** True if no choice is open. */
   isComplete(graphs: readonly Graph[]): boolean {
     return this.#open(graphs).length === 0;
   }
 
-  /** Nodes by the open questions that they ask, those with the most arithmetic first. */
+  /** Nodes grouped by their open choices, most floating-point operations first. */
   #open(graphs: readonly Graph[]): Group[] {
     const groups = new Map<string, Group>();
     for (const g of graphs) {
       for (const node of g.nodes) {
-        const { launches, asked } = this.#asking(g, node, this.#choices);
-        const keys = [...asked].filter(([key, candidates]) => this.#isOpen(key, candidates));
+        const { launches, requested } = this.#lower(g, node, this.#choices);
+        const keys = [...requested].filter(([key, candidates]) => this.#isOpen(key, candidates));
         if (keys.length === 0) continue;
         const flops = launches.reduce((sum, launch) => sum + launch.flops, 0);
         const id = keys.map(([key]) => key).join("\n");
@@ -160,10 +170,10 @@ class Search {
   }
 
   /**
-   * Decides what a node asks.
+   * Makes the open choices of a node.
    *
-   * @param fixed answers that are being tried
-   * @param pending questions that this is part of answering
+   * @param fixed candidates under trial in outer choices
+   * @param pending keys of outer choices, which are not made here
    */
   async #settle(
     g: Graph,
@@ -171,21 +181,21 @@ class Search {
     fixed: Choices = new Map(),
     pending: ReadonlySet<string> = new Set(),
   ): Promise<void> {
-    const lowered = (answers: Choices) => this.#asking(g, node, new Map([...this.#choices, ...answers]));
-    const open = [...lowered(fixed).asked].filter(([key, candidates]) =>
+    const lowered = (tried: Choices) => this.#lower(g, node, new Map([...this.#choices, ...tried]));
+    const open = [...lowered(fixed).requested].filter(([key, candidates]) =>
       !fixed.has(key) && !pending.has(key) && this.#isOpen(key, candidates)
     );
     const within = new Set([...pending, ...open.map(([key]) => key)]);
-    // What is asked last depends on what was answered before, and nothing on it.
+    // Last first: later choices depend on earlier ones, not the other way round.
     for (const [key, candidates] of open.reverse()) {
-      const ways = new Map<string, readonly Launch<Tensor>[]>();
+      const trial = new Map<string, readonly Launch<Tensor>[]>();
       for (const candidate of candidates) {
-        const answers = new Map([...fixed, [key, candidate]]);
-        await this.#settle(g, node, answers, within);
-        ways.set(candidate, lowered(answers).launches);
+        const tried = new Map([...fixed, [key, candidate]]);
+        await this.#settle(g, node, tried, within);
+        trial.set(candidate, lowered(tried).launches);
       }
       if (this.#over()) return;
-      const choice = await this.#decide(withoutCommon(ways));
+      const choice = await this.#decide(withoutCommon(trial));
       if (choice === undefined) this.left.add(key);
       else {
         this.#choices.set(key, choice);
@@ -195,27 +205,29 @@ class Search {
   }
 }
 
-/** Lowers a node with answers to what it asks. */
-type Asking = (g: Graph, node: Node, answers: Choices) => {
+/** Lowers a node with given choices, and records the keys that it requests. */
+type TracedLowering = (g: Graph, node: Node, choices: Choices) => {
   readonly launches: readonly Launch<Tensor>[];
-  /** Candidates by question, in the order in which they were asked. */
-  readonly asked: ReadonlyMap<string, readonly string[]>;
+  /** Candidates by key, in the order of the requests. */
+  readonly requested: ReadonlyMap<string, readonly string[]>;
 };
 
-function lowerAsking({ target, lowering = lower }: Pick<TuneOptions, "target" | "lowering">): Asking {
-  return (g, node, answers) => {
-    const asked = new Map<string, readonly string[]>();
+function traceChoices(
+  { target, lowering = lower }: Pick<TuneOptions, "target" | "lowering">,
+): TracedLowering {
+  return (g, node, choices) => {
+    const requested = new Map<string, readonly string[]>();
     const choose: Choose = (key, candidates) => {
-      asked.set(key, candidates);
-      return chooseFrom(answers)(key, candidates);
+      requested.set(key, candidates);
+      return chooseFrom(choices)(key, candidates);
     };
-    return { launches: lowering(lowerContext(g, { ...target, choose }), node), asked };
+    return { launches: lowering(lowerContext(g, { ...target, choose }), node), requested };
   };
 }
 
-/** Dispatches that every candidate has say nothing of which is the fastest, and take time to try. */
-function withoutCommon(ways: Trial): Trial {
-  const described = [...ways].map(([name, launches]) => {
+/** Removes launches common to all candidates, which cost time and do not affect the comparison. */
+function withoutCommon(trial: Trial): Trial {
+  const described = [...trial].map(([name, launches]) => {
     return { name, launches, ids: launches.map(describe) };
   });
   const common = described.map(({ ids }) => new Set(ids)).reduce((all, ids) => all.intersection(ids));
@@ -229,17 +241,17 @@ function describe({ kernel, entry, constants, params, buffers, workgroups }: Lau
   return JSON.stringify([kernel.name, entry, constants, params, workgroups, tensors]);
 }
 
-function ruleOf(trial: Trial): string {
+function defaultOf(trial: Trial): string {
   return [...trial.keys()][0];
 }
 
-/** The fastest candidate, or the rule's where that is hardly slower; undefined where the device can run none. */
+/** Fastest candidate, or the default if that is within the margin; undefined if the device can run none. */
 export function fastest(trial: Trial, seconds: ReadonlyMap<string, number>): string | undefined {
-  const rule = ruleOf(trial);
+  const byDefault = defaultOf(trial);
   const [best] = [...seconds].sort(([, a], [, b]) => a - b);
   if (best === undefined) return undefined;
   const [name, least] = best;
-  const ofRule = seconds.get(rule);
-  // A time of 0 is none: the device's clock stands still, or is too coarse.
-  return ofRule !== undefined && (least === 0 || least >= (1 - MARGIN) * ofRule) ? rule : name;
+  const ofDefault = seconds.get(byDefault);
+  // A time of 0 means that the device's clock is stopped or too coarse.
+  return ofDefault !== undefined && (least === 0 || least >= (1 - MARGIN) * ofDefault) ? byDefault : name;
 }

@@ -1,5 +1,5 @@
 /**
- * Which kernels a device uses: those that suit by rule, or the fastest, found out once by timing them and kept.
+ * Kernel selection of a device: the defaults, or the fastest variants found by autotuning and cached in a file.
  *
  * @module
  */
@@ -13,77 +13,77 @@ import { TrialTimer } from "./trial_timer.ts";
 import { type Choices, chooseFrom, type Measure, tune } from "./tune.ts";
 import { keepTuning, readTuning, type TuningFile, tuningFile } from "./tuning_file.ts";
 
-/** When kernels are tried out: `auto` on a GPU, where no rule can know what is the fastest; `on` everywhere; `off` never. */
+/** Autotuning mode: `auto` tunes on GPUs, where the fastest variant is hard to predict; `on` on any adapter; `off` never. */
 export type TuneMode = "auto" | "on" | "off";
 
-/** All modes. */
+/** All autotuning modes. */
 export const TUNE_MODES: readonly TuneMode[] = ["auto", "on", "off"];
 
-/** Where the tasks keep what was found out, below the current directory. */
+/** Directory of the tasks' tuning cache, relative to the current directory. */
 export const TUNING_DIRECTORY: string = join(".cache", "tuning");
 
-/** The modes' meaning in help texts, to be followed by what choices mean for the results at hand. */
+/** Help text on the modes; callers append the effect of the choices on their results. */
 export const TUNE_HELP: string =
-  `time the kernels that can be computed in several ways once, and keep the fastest in ${TUNING_DIRECTORY}/: ` +
-  "auto on a GPU, 10 seconds at most; on anywhere, 2 minutes; off goes by rules and reads and writes nothing";
+  `autotuning: time the variants of each kernel once and cache the fastest in ${TUNING_DIRECTORY}/; ` +
+  "auto: on GPUs, 10 seconds at most; on: on any adapter, 2 minutes at most; off: default variants, no cache";
 
-/** How kernels are chosen. */
+/** Options of kernel selection. */
 export interface TuningOptions {
   /**
-   * Whether the kernels that can be computed in several ways are timed once, and the fastest taken: `auto` (default) does
-   * so on a GPU, for 10 seconds at most; `on` on any adapter, for 2 minutes at most; `off` goes by rules, and reads and
-   * writes nothing. What the time does not suffice for goes by rules, and is tried the next time. Ways to compute the
-   * same differ in how they round, so results are the same to the bit as long as the choices are.
+   * Autotuning of kernel variants, once per adapter: `auto` (default) on GPUs, for 10 seconds at most; `on` on any
+   * adapter, for 2 minutes at most; `off` uses the defaults and neither reads nor writes the cache. Choices that the time
+   * limit leaves open use the defaults and are tuned in the next run. Variants round differently, so results have the same
+   * bits only while the choices stay the same.
    */
   readonly tune?: TuneMode;
-  /** Directory where the choices are kept, a file for each adapter; without it they are as long as the device is. */
+  /** Directory of the tuning cache, one file per adapter; if absent, choices live as long as the device. */
   readonly tuningDirectory?: string;
 }
 
-/** How far trying kernels is. */
+/** Progress of autotuning. */
 export interface TuningProgress {
-  /** Adapter that they are tried on. */
+  /** Adapter name. */
   readonly adapter: string;
-  /** Kernels that the fastest way was found of. */
+  /** Choices made. */
   readonly done: number;
-  /** Kernels with several ways to compute them, that nothing was known of. */
+  /** Choices to make, as far as known. */
   readonly total: number;
-  /** Told once, at the end. */
+  /** Present in the last event only. */
   readonly finished?: {
-    /** Seconds that it took. */
+    /** Duration in seconds. */
     readonly seconds: number;
-    /** File that the choices are kept in, if they are. */
+    /** Cache file that the choices were written to, if any. */
     readonly keptIn?: string;
   };
 }
 
-/** Seconds of one preparation. */
+/** Time limit of one {@linkcode Tuning.prepare} in seconds. */
 const LIMIT: Readonly<Record<Exclude<TuneMode, "off">, number>> = { auto: 10, on: 120 };
 
-/** Choices that are kept in no file. */
+/** Choices without a cache file, by device. */
 const inMemory = new WeakMap<Gpu, Map<string, string>>();
 
-/** What times trials. */
+/** Times trials; see {@linkcode TrialTimer}. */
 export interface Timer {
   readonly measure: Measure;
   destroy(): void;
 }
 
-/** How the tests time, and for how long. */
+/** Substitutes for timer, time limit in seconds, and clock in milliseconds; for tests. */
 export interface TuningMeans {
   readonly startTimer?: (gpu: Gpu) => Timer;
   readonly limit?: number;
   readonly now?: () => number;
 }
 
-/** The choices of one device. */
+/** Kernel selection of one device. */
 export class Tuning {
-  /** The kernel variants that suit the device, with the choices as they are when it is asked. */
+  /** Kernel variants; each lookup uses the choices known at that time. */
   readonly target: KernelTarget;
   readonly #gpu: Gpu;
   readonly #choices: Map<string, string>;
   readonly #used = new Map<string, string>();
-  /** Seconds that a preparation may take; 0 where nothing is to be tried. */
+  /** Time limit in seconds; 0 disables tuning. */
   readonly #limit: number;
   readonly #file: TuningFile | undefined;
   readonly #onWarning: (message: string) => void;
@@ -105,9 +105,8 @@ export class Tuning {
     this.#file = parts.file;
     this.#onWarning = parts.onWarning ?? console.warn;
     this.#means = parts.means ?? {};
-    const rule = kernelTarget(gpu);
     this.target = {
-      ...rule,
+      ...kernelTarget(gpu),
       choose: (key, candidates) => {
         const choice = chooseFrom(this.#choices)(key, candidates);
         this.#used.set(key, choice);
@@ -116,15 +115,15 @@ export class Tuning {
     };
   }
 
-  /** Goes by given choices, and by rules for the rest; tries nothing. */
+  /** Uses the given choices, and defaults for the rest; never tunes. */
   static of(gpu: Gpu, choices: Choices = new Map()): Tuning {
     return new Tuning(gpu, choices);
   }
 
   /**
-   * Reads what is known of a device.
+   * Reads the cached choices of a device.
    *
-   * @param onWarning told when that is damaged, or what is found out cannot be kept
+   * @param onWarning called if the cache is damaged, or cannot be read or written
    * @throws {ConfigError} for an unknown mode
    */
   static async open(
@@ -143,21 +142,22 @@ export class Tuning {
     return new Tuning(gpu, choices, { limit: means.limit ?? LIMIT[tune], file, onWarning, means });
   }
 
-  /** Whether kernels are tried. */
+  /** True if this device tunes kernels. */
   get active(): boolean {
     return this.#limit > 0;
   }
 
-  /** What kernels asked so far, and the answers. */
+  /** Choices requested so far. */
   get used(): Choices {
     return this.#used;
   }
 
   /**
-   * Tries the kernels of some graphs that nothing is known of, and keeps what is found out.
+   * Tunes the graphs' kernels without a known choice, and caches the result.
    *
-   * @param record records the graphs; not called where nothing is to be tried
-   * @throws {DeviceError} when the device fails
+   * @param record records the graphs; not called if tuning is disabled
+   * @param signal stops tuning after the current trial
+   * @throws {DeviceError} if the device fails
    */
   async *prepare(record: () => readonly Graph[], signal?: AbortSignal): AsyncGenerator<TuningProgress> {
     if (!this.active) return;
@@ -166,7 +166,7 @@ export class Tuning {
     const start = now();
     const known = new Map(this.#choices);
     let timer: Timer | undefined;
-    let anything = false;
+    let started = false;
     try {
       const search = tune(record(), {
         target: kernelTarget(this.#gpu),
@@ -179,11 +179,11 @@ export class Tuning {
       for (;;) {
         const { done, value } = await search.next();
         if (!done) {
-          anything = true;
+          started = true;
           yield { adapter, ...value };
           continue;
         }
-        if (!anything) return;
+        if (!started) return;
         const { decided, total } = value;
         const keptIn = decided.size > 0 ? await this.#keep(known, decided) : undefined;
         const seconds = (now() - start) / 1000;
@@ -195,7 +195,7 @@ export class Tuning {
     }
   }
 
-  /** The same for who does not want to hear of it on the way. */
+  /** Runs {@linkcode Tuning.prepare} to its end, with progress as a callback. */
   async tuned(
     record: () => readonly Graph[],
     onProgress: (progress: TuningProgress) => void = () => {},
@@ -204,7 +204,7 @@ export class Tuning {
     return this.target;
   }
 
-  /** @returns the file that the choices are in, if any */
+  /** Caches choices. @returns the file that they were written to, if any */
   async #keep(known: Choices, made: Choices): Promise<string | undefined> {
     if (this.#file) {
       try {
@@ -213,7 +213,7 @@ export class Tuning {
         return this.#file.path;
       } catch (error) {
         if (!(error instanceof DenoiseError)) throw error;
-        this.#onWarning(`the kernels chosen are not kept for the next time: ${error.message}`);
+        this.#onWarning(`kernel choices could not be cached: ${error.message}`);
       }
     }
     const memory = inMemory.get(this.#gpu) ?? new Map<string, string>();
@@ -224,8 +224,7 @@ export class Tuning {
 }
 
 /**
- * Checks a mode.
- * @throws {ConfigError} for one that there is not
+ * @throws {ConfigError} for an unknown mode
  */
 function checkTune(tune: TuneMode): void {
   if (!TUNE_MODES.includes(tune)) throw new ConfigError("tune", tune, "auto, on or off");

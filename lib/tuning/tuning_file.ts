@@ -1,6 +1,6 @@
 /**
- * The kernels that were chosen for an adapter, on the disk: one JSON file for each adapter, runtime and version of this
- * package. A driver that has changed makes what is in it worthless.
+ * Tuning cache on disk: one JSON file of kernel choices per adapter, runtime and package version. A changed driver
+ * invalidates it.
  *
  * @module
  */
@@ -13,27 +13,28 @@ import { whileAlone } from "../files/directory_lock.ts";
 import { fileProblem, removeLeftovers, writeDurable } from "../files/durable.ts";
 import { driverVersion } from "./driver.ts";
 
-/** Raised whenever kernels change so that another candidate may be the fastest. */
+/** Incremented when kernels change in a way that may change which candidate is fastest. */
 const TUNING_VERSION = 1;
+/** Version of the file format. */
 const FORMAT = 1;
 
-/** Choices, and what they were found on. */
+/** Choices, and the device that they were measured on. */
 export interface TuningRecord {
-  /** What they are for. */
+  /** Properties that must match; see {@linkcode tuningIdentity}. */
   readonly identity: Readonly<Record<string, string>>;
-  /** As far as known; `unknown` goes with any. */
+  /** Driver version; `unknown` matches any. */
   readonly driver: string;
   readonly choices: Choices;
 }
 
-/** A place for a device's choices. */
+/** Cache file of a device. */
 export interface TuningFile {
   readonly path: string;
   readonly identity: TuningRecord["identity"];
   readonly driver: string;
 }
 
-/** All that decides which candidate is the fastest, but the driver. */
+/** Properties that determine which candidate is fastest, except the driver. */
 export function tuningIdentity(gpu: Gpu): TuningRecord["identity"] {
   const { name, features, subgroupSize } = gpu.adapter;
   const { vendor, architecture, device, description } = gpu.device.adapterInfo;
@@ -48,7 +49,7 @@ export function tuningIdentity(gpu: Gpu): TuningRecord["identity"] {
   };
 }
 
-/** Where a device's choices are kept in a directory. */
+/** Cache file of a device in a directory. */
 export function tuningFile(gpu: Gpu, directory: string): TuningFile {
   const identity = tuningIdentity(gpu);
   const slug = identity.adapter.toLowerCase().replace(/[^a-z\d]+/g, "-").replace(/^-|-$/g, "").slice(0, 60);
@@ -57,8 +58,8 @@ export function tuningFile(gpu: Gpu, directory: string): TuningFile {
 }
 
 /**
- * Reads the choices that are kept for a device; none where there are none, or they are for another driver. A file that
- * cannot be read is as good as none, and a warning.
+ * Reads the cached choices of a device; empty if there is no file, or it is for another driver. A file that cannot be read
+ * counts as absent, with a warning.
  */
 export async function readTuning(file: TuningFile, onWarning: (message: string) => void): Promise<Choices> {
   const record = await readRecord(file.path, onWarning);
@@ -66,12 +67,11 @@ export async function readTuning(file: TuningFile, onWarning: (message: string) 
 }
 
 /**
- * Keeps choices beside those that are there. What another process has kept meanwhile stays, so that what was computed
- * with it can be computed again.
+ * Merges choices into the file. Choices written by another process meanwhile win, so that its results stay reproducible.
  *
- * @param known what was read before; of these, choices that are made anew replace what is there
- * @returns all that is kept now
- * @throws {CheckpointError} when it cannot be written
+ * @param known choices read before; those in the file that still equal them are replaced
+ * @returns all choices in the file
+ * @throws {CheckpointError} if the file cannot be written
  */
 export async function keepTuning(file: TuningFile, known: Choices, made: Choices): Promise<Choices> {
   return await whileAlone(dirname(file.path), () => merge(file, known, made));
@@ -86,12 +86,12 @@ async function merge(file: TuningFile, known: Choices, made: Choices): Promise<C
   }
   const driver = file.driver === "unknown" ? present?.driver ?? file.driver : file.driver;
   await writeRecord(file.path, { identity: file.identity, driver, choices });
-  // What is left is in nobody's way, and the next time is another chance.
+  // Leftovers are harmless, and the next write tries again.
   await removeLeftovers(dirname(file.path)).catch(() => {});
   return choices;
 }
 
-/** Reads a file of choices; undefined where there is none, or it is damaged, which is a warning. */
+/** Reads a file of choices; undefined if it is absent or, with a warning, unreadable or damaged. */
 export async function readRecord(
   path: string,
   onWarning: (message: string) => void,
@@ -102,30 +102,28 @@ export async function readRecord(
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     onWarning(
-      `${path}: the kernels chosen before cannot be read (${
-        fileProblem(error)
-      }); rules choose, or they are tried anew`,
+      `${path}: kernel choices cannot be read (${fileProblem(error)}); using defaults, or tuning again`,
     );
     return undefined;
   }
   const record = parse(text);
-  if (!record) onWarning(`${path} is damaged: rules choose the kernels, or they are tried anew`);
+  if (!record) onWarning(`${path} is damaged; using default kernels, or tuning again`);
   return record;
 }
 
 /**
- * Writes a file of choices so that a reader finds the old ones or all of the new ones.
- * @throws {CheckpointError} when it cannot be written
+ * Writes a file of choices atomically.
+ * @throws {CheckpointError} if it cannot be written
  */
 export async function writeRecord(path: string, { identity, driver, choices }: TuningRecord): Promise<void> {
   const sorted = [...choices].sort(([a], [b]) => a < b ? -1 : 1);
   const json = { format: FORMAT, identity, driver, choices: Object.fromEntries(sorted) };
-  // Here, since a process that may see only this directory could not look for those above it.
+  // Not left to writeDurable, which needs permission to read the parent directories.
   await Deno.mkdir(dirname(path), { recursive: true }).catch(() => {});
   await writeDurable(path, new TextEncoder().encode(JSON.stringify(json, null, 2) + "\n"));
 }
 
-/** Whether choices hold on a device. */
+/** True if choices are valid on a device. */
 export function isFor(
   record: Pick<TuningRecord, "identity" | "driver">,
   { identity, driver }: Pick<TuningRecord, "identity" | "driver">,

@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) { ${body} }`,
 const plain = (elements: number, room?: number) =>
   doubling("plain", "y[id.x] = x[id.x] + x[id.x];", elements, room);
 
-Deno.test("every candidate that the device accepts is timed; one that it refuses is left out, and harms nothing", async () => {
+Deno.test("every candidate that the device accepts is timed; a rejected one is left out", async () => {
   const gpu = await testGpu();
   const before = [gpu.memory.live, gpu.memory.used];
   const timer = new TrialTimer(gpu);
@@ -56,7 +56,7 @@ Deno.test("every candidate that the device accepts is timed; one that it refuses
   assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
 });
 
-Deno.test("trials work on numbers of their own: neither zero nor large, whether read as float32 or as float16", async () => {
+Deno.test("trial buffers hold small non-zero numbers, read as float32 or as float16", async () => {
   const gpu = await testGpu();
   const timer = new TrialTimer(gpu);
   const result = createBuffer(gpu, 4 * 1000, "result");
@@ -84,7 +84,7 @@ Deno.test("trials work on numbers of their own: neither zero nor large, whether 
   timer.destroy();
 });
 
-Deno.test("buffers grow for larger trials and stay for smaller ones; what the budget has no room for is left out", async () => {
+Deno.test("buffers grow for larger trials and stay for smaller ones; candidates over the budget are left out", async () => {
   const gpu = await openGpu({ memoryBudget: 4 * 2 ** 20 });
   const timer = new TrialTimer(gpu);
   for (const elements of [64, 100_000, 1000, 200_000]) {

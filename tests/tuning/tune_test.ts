@@ -1,4 +1,4 @@
-/** What is decided, and in which order, with a lowering that asks what a test wants and a clock that does not run. */
+/** Choices and their order, with a lowering that requests choices by test case and a clock that stands still. */
 import assert from "node:assert/strict";
 import { choose } from "../../kernels/target.ts";
 import type { KernelSource, Launch } from "../../kernels/source.ts";
@@ -116,7 +116,7 @@ Deno.test("an algorithm is judged with the best of its own layouts, which are de
   assert.deepEqual(progress, [[0, 3]]);
 });
 
-Deno.test("what all candidates have in common is not timed", async () => {
+Deno.test("launches common to all candidates are not timed", async () => {
   const { trials } = await tuned([graphOf("a")], convolution, TRANSFORMED_WINS);
   const names = trials.map((trial) => [...trial.values()].map((all) => all.map(({ kernel }) => kernel.name)));
   assert.deepEqual(names, [
@@ -126,7 +126,7 @@ Deno.test("what all candidates have in common is not timed", async () => {
   ]);
 });
 
-Deno.test("questions beside each other are all decided, each with the other by rule", async () => {
+Deno.test("independent choices are all made, each with the others at their defaults", async () => {
   const attention = ({ target }: LowerContext) =>
     ["qk", "pv"].map((name) => dispatch(`${name} ${choose(target, name, ["one", "two", "three"])}`));
   const costs = { "qk one": 3, "qk two": 2, "qk three": 1, "pv one": 1, "pv two": 2, "pv three": 3 };
@@ -135,7 +135,7 @@ Deno.test("questions beside each other are all decided, each with the other by r
   assert.equal(trials.length, 2);
 });
 
-Deno.test("what is asked several times is tried once, and what is known never", async () => {
+Deno.test("a choice requested several times is timed once, and a known one never", async () => {
   const graphs = [graphOf("a", "a", "b"), graphOf("b", "a")];
   const first = await tuned(graphs, convolution, DIRECT_WINS);
   assert.equal(first.trials.length, 6);
@@ -145,7 +145,7 @@ Deno.test("what is asked several times is tried once, and what is known never", 
   assert.equal(more.trials.length, 3);
 });
 
-Deno.test("what follows from a decision on one node for another is decided, too", async () => {
+Deno.test("choices that another node's choice opens are made too", async () => {
   // One algorithm for all batches, one layout for each; only the transformed algorithm has a choice of layouts.
   const ofBatch = ({ target }: LowerContext, batch: string) => {
     const algorithm = choose(target, "conv", ["direct", "transformed"]);
@@ -163,7 +163,7 @@ Deno.test("what follows from a decision on one node for another is decided, too"
   assert.deepEqual(end, [3, 3]);
 });
 
-Deno.test("a choice that is no candidate any more is made anew", async () => {
+Deno.test("a choice that is no longer a candidate is made again", async () => {
   const { choices } = await tuned([graphOf("a")], convolution, DIRECT_WINS);
   choices.set("conv a", "magic");
   const { trials } = await tuned([graphOf("a")], convolution, DIRECT_WINS, { choices });
@@ -171,7 +171,7 @@ Deno.test("a choice that is no candidate any more is made anew", async () => {
   assert.equal(choices.get("conv a"), "direct");
 });
 
-Deno.test("what a network spends most on comes first; when the time is over, the rest stays open", async () => {
+Deno.test("the most expensive nodes come first; after the time limit, the rest stays open", async () => {
   const weights: Readonly<Record<string, number>> = { a: 10, b: 30, c: 15 };
   const one = ({ target }: LowerContext, label: string) => [
     dispatch(`${label} ${choose(target, label, ["rule", "other"])}`, weights[label]),
@@ -189,13 +189,13 @@ Deno.test("what a network spends most on comes first; when the time is over, the
   assert.deepEqual((await tuned(graphs, one, costs, { limit: 3 })).end, [3, 3]);
 });
 
-Deno.test("an algorithm whose layouts the time did not suffice for stays open, too", async () => {
+Deno.test("an algorithm whose layouts were not all timed stays open", async () => {
   const costs = { ...DIRECT_WINS, "direct small": 2, "direct large": 1 };
   const { choices } = await tuned([graphOf("a")], convolution, costs, { limit: 1 });
   assert.deepEqual([...choices], [["direct product a", "large"]]);
 });
 
-Deno.test("a signal ends it after the trial under way, and keeps what is decided", async () => {
+Deno.test("a signal stops tuning after the current trial, and keeps the choices made", async () => {
   const controller = new AbortController();
   const one = ({ target }: LowerContext, label: string) => [
     dispatch(`${label} ${choose(target, label, ["rule", "other"])}`),
@@ -210,7 +210,7 @@ Deno.test("a signal ends it after the trial under way, and keeps what is decided
   assert.deepEqual([...choices], [["a", "rule"]]);
 });
 
-Deno.test("candidates that the device refuses are left out; where it refuses all, nothing is decided or tried again", async () => {
+Deno.test("candidates that the device rejects are left out; if it rejects all, the choice stays open and is not retried", async () => {
   const each = ({ target }: LowerContext, label: string) =>
     [...label].map((name) => dispatch(`${name} ${choose(target, name, ["rule", "other", "third"])}`));
   const graphs = [graphOf("a", "b"), graphOf("ab")];
@@ -220,7 +220,7 @@ Deno.test("candidates that the device refuses are left out; where it refuses all
   assert.equal(trials.length, 2);
 });
 
-Deno.test("another candidate takes the place of the rule's only where it is clearly faster", () => {
+Deno.test("another candidate replaces the default only if it is clearly faster", () => {
   const trial: Trial = new Map([["rule", []], ["other", []], ["third", []]]);
   const of = (seconds: Costs) => fastest(trial, new Map(Object.entries(seconds)));
   assert.equal(of({ rule: 1, other: 0.98, third: 2 }), "rule");
@@ -232,7 +232,7 @@ Deno.test("another candidate takes the place of the rule's only where it is clea
   assert.equal(of({}), undefined);
 });
 
-Deno.test("what is the fastest in float16 is another question than in float32", async () => {
+Deno.test("float16 and float32 have separate choices", async () => {
   const one = ({ target }: LowerContext, label: string) => [
     dispatch(`${label} ${choose(target, label, ["rule", "other"])} ${target.half ? "half" : "whole"}`),
   ];
@@ -241,7 +241,7 @@ Deno.test("what is the fastest in float16 is another question than in float32", 
   assert.deepEqual(Object.fromEntries(choices), { "a": "rule", "float16 a": "other" });
 });
 
-Deno.test("unknown questions, and answers that there are not, are left to the rule", () => {
+Deno.test("unknown keys and invalid choices get the default", () => {
   const answer = chooseFrom(new Map([["a", "two"], ["b", "gone"]]));
   assert.equal(answer("a", ["one", "two"]), "two");
   assert.equal(answer("b", ["one", "two"]), "one");

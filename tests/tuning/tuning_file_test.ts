@@ -23,7 +23,7 @@ function fileIn(directory: string, changes: Partial<TuningFile> = {}): TuningFil
 
 const choices = (...pairs: [string, string][]) => new Map(pairs);
 
-Deno.test("what is kept is read again, also by another process, and grows", async () => {
+Deno.test("cached choices are read again, also by another process, and grow", async () => {
   await inTemporaryDirectory(async (directory) => {
     const file = fileIn(join(directory, "a", "b"));
     assert.deepEqual(await readTuning(file, fail), NONE);
@@ -34,7 +34,7 @@ Deno.test("what is kept is read again, also by another process, and grows", asyn
   });
 });
 
-Deno.test("what another process has kept meanwhile stays, and a choice that was no good is replaced", async () => {
+Deno.test("choices of another process stay, and an invalid one is replaced", async () => {
   await inTemporaryDirectory(async (directory) => {
     const file = fileIn(directory);
     await keepTuning(file, NONE, choices(["stale", "gone"]));
@@ -47,7 +47,7 @@ Deno.test("what another process has kept meanwhile stays, and a choice that was 
   });
 });
 
-Deno.test("of processes that write at once nothing is lost", async () => {
+Deno.test("concurrent writers lose nothing", async () => {
   await inTemporaryDirectory(async (directory) => {
     const file = fileIn(directory);
     await Deno.writeTextFile(join(directory, ".tmp-denoise-of-a-crash"), "half");
@@ -73,7 +73,7 @@ for (
     ["without a driver", '{"format": 1, "identity": {"adapter": "toy"}, "choices": {"a": "b"}}'],
   ] as const
 ) {
-  Deno.test(`a file that is ${what} is a warning, as good as none, and replaced by the next`, async () => {
+  Deno.test(`a file that is ${what} is a warning, counts as absent, and is replaced by the next write`, async () => {
     await inTemporaryDirectory(async (directory) => {
       const file = fileIn(directory);
       await Deno.writeTextFile(file.path, text);
@@ -103,7 +103,7 @@ Deno.test("a file that cannot be read is a warning, and one that cannot be writt
   });
 });
 
-Deno.test("choices hold for one adapter, runtime and version; another driver makes them worthless, an unknown one not", async () => {
+Deno.test("choices are valid for one adapter, runtime and version; another driver invalidates them, an unknown one does not", async () => {
   await inTemporaryDirectory(async (directory) => {
     const file = fileIn(directory);
     await keepTuning(file, NONE, choices(["a", "b"]));
@@ -141,7 +141,7 @@ Deno.test("a file is named after the adapter, and differs between devices that d
   assert.notEqual(changed, path);
 });
 
-Deno.test("what is written is text that a person can read, in order", async () => {
+Deno.test("the file is readable text in sorted order", async () => {
   await inTemporaryDirectory(async (directory) => {
     const { path, identity, driver } = fileIn(directory);
     await writeRecord(path, { identity, driver, choices: choices(["b", "2"], ["a", "1"]) });

@@ -83,7 +83,7 @@ function open(
   return Tuning.open(gpu, { tune, tuningDirectory }, onWarning, means);
 }
 
-Deno.test("on the device: what is chosen is a candidate, is kept, and is not timed a second time", async () => {
+Deno.test("on the device: choices are candidates, are cached, and are not timed twice", async () => {
   await inTemporaryDirectory(async (directory) => {
     const gpu = await testGpu();
     const before = [gpu.memory.live, gpu.memory.used];
@@ -110,7 +110,7 @@ Deno.test("on the device: what is chosen is a candidate, is kept, and is not tim
   });
 });
 
-Deno.test("kernels use what was found the fastest, and what is new is found out beside what is known", async () => {
+Deno.test("kernels use the fastest variants, and new choices are tuned beside known ones", async () => {
   await inTemporaryDirectory(async (directory) => {
     const gpu = await testGpu();
     const timer = new LastWins();
@@ -129,7 +129,7 @@ Deno.test("kernels use what was found the fastest, and what is new is found out 
   });
 });
 
-Deno.test("off, nothing is recorded, timed, read or written, and rules choose", async () => {
+Deno.test("off, nothing is recorded, timed, read or written, and defaults are used", async () => {
   await inTemporaryDirectory(async (directory) => {
     const gpu = await testGpu();
     const { path } = tuningFile(gpu, directory);
@@ -166,7 +166,7 @@ Deno.test("auto is on for a GPU and off for a software adapter", async () => {
   );
 });
 
-Deno.test("a damaged file is a warning, and everything is tried anew", async () => {
+Deno.test("a damaged file is a warning, and everything is tuned again", async () => {
   await inTemporaryDirectory(async (directory) => {
     const gpu = await testGpu();
     const { path } = tuningFile(gpu, directory);
@@ -187,7 +187,7 @@ Deno.test("a damaged file is a warning, and everything is tried anew", async () 
   });
 });
 
-Deno.test("when the time is over the rest goes by rules, is not remembered, and is tried the next time", async () => {
+Deno.test("after the time limit the rest uses defaults, is not cached, and is tuned the next time", async () => {
   await inTemporaryDirectory(async (directory) => {
     const gpu = await testGpu();
     const timer = new LastWins();
@@ -209,7 +209,7 @@ Deno.test("when the time is over the rest goes by rules, is not remembered, and 
   });
 });
 
-Deno.test("a signal ends it, what was found out until then is kept, and leaving early frees the device", async () => {
+Deno.test("a signal stops tuning, choices made so far are cached, and leaving early frees the device", async () => {
   await inTemporaryDirectory(async (directory) => {
     const gpu = await testGpu();
     const timer = new LastWins();
@@ -228,7 +228,7 @@ Deno.test("a signal ends it, what was found out until then is kept, and leaving 
   });
 });
 
-Deno.test("without a directory, or where it cannot be written, choices are as long as the device is", async () => {
+Deno.test("without a directory, or if it cannot be written, choices live as long as the device", async () => {
   await inTemporaryDirectory(async (directory) => {
     const blocked = join(directory, "file");
     await Deno.writeTextFile(blocked, "");
@@ -240,7 +240,7 @@ Deno.test("without a directory, or where it cannot be written, choices are as lo
       const told = await prepared(await open(gpu, "on", place, timer.means, warn), [convolution()]);
       assert.equal(told.at(-1)!.finished!.keptIn, undefined);
       assert.equal(
-        warnings.some((message) => /not kept for the next time/.test(message)),
+        warnings.some((message) => /could not be cached/.test(message)),
         place !== undefined,
       );
       const { trials } = timer;
@@ -252,7 +252,7 @@ Deno.test("without a directory, or where it cannot be written, choices are as lo
   });
 });
 
-Deno.test("given choices are gone by, without trying anything; what they do not say goes by rules", async () => {
+Deno.test("given choices are used without tuning; the rest uses defaults", async () => {
   const gpu = await testGpu();
   const [key, { candidates }] = [...answers(kernelTarget(gpu), convolution())][0];
   const last = candidates.at(-1)!;
