@@ -92,11 +92,11 @@ export class TrialTimer {
     // Keep existing buffers for later trials, unless this one needs their memory.
     const both = larger(present, needed);
     const sizes = total(both) <= available ? both : needed;
-    const [kept, dropped] = [true, false].map((keeps) =>
-      this.#buffers.filter(({ size }, i) => (size === sizes[i]) === keeps)
-    );
+    const kept = this.#buffers.filter(({ size }, i) => size === sizes[i]);
+    for (const buffer of this.#buffers.filter((buffer) => !kept.includes(buffer))) {
+      destroyBuffer(this.#gpu, buffer);
+    }
     this.#buffers = kept;
-    for (const buffer of dropped) destroyBuffer(this.#gpu, buffer);
     for (const [i, size] of sizes.entries()) {
       if (this.#buffers[i]?.size !== size) this.#buffers.splice(i, 0, this.#filled(size));
     }
@@ -118,7 +118,8 @@ export class TrialTimer {
     const views = new Map(
       tensorsOf(launches).map((tensor, i): [Tensor, BufferView] => [
         tensor,
-        { buffer: this.#buffers[i], offset: 0, size: bytesOf(tensor) },
+        // #allocate created a buffer for each tensor, in this order.
+        { buffer: this.#buffers[i]!, offset: 0, size: bytesOf(tensor) },
       ]),
     );
     const placed = launches.map((launch): Launch<BufferView> => ({
@@ -143,11 +144,11 @@ export class TrialTimer {
     // A replay shorter than a sample is too noisy to reject a candidate, and may read as 0 on a coarse clock.
     const limit = Math.max(sample, TOO_SLOW * Math.min(...first));
     const close = [...programs].flatMap(([name, program], i) => {
-      const seconds = first[i];
+      const seconds = first[i]!; // one measurement per program
       if (seconds > limit) return [];
       return [{ name, program, replays: Math.min(MAX_REPLAYS, Math.ceil(sample / Math.max(seconds, 1e-9))) }];
     });
-    const seconds = new Map([...programs.keys()].map((name, i) => [name, first[i]]));
+    const seconds = new Map([...programs.keys()].map((name, i) => [name, first[i]!]));
     if (close.length < 2) return seconds;
     const taken = await this.#time(Array.from({ length: ROUNDS }, () => close).flat());
     for (const [i, { name }] of close.entries()) {
@@ -164,7 +165,7 @@ export class TrialTimer {
       : await timeByWaiting(this.#gpu, runs);
     // A fault invalidates the measurements; this access throws it.
     void this.#gpu.device;
-    return seconds.map((taken, i) => taken / runs[i].replays);
+    return runs.map(({ replays }, i) => seconds[i]! / replays); // one measurement per run
   }
 }
 
@@ -200,9 +201,9 @@ async function timeByStamps(gpu: Gpu, runs: readonly Run[]): Promise<number[]> {
       else gpu.device.queue.submit([encoder.finish()]);
     }
     const [bytes] = await readBack(gpu, [wholeBuffer(stamps.buffer)]);
-    const ticks = new BigInt64Array(bytes);
+    const ticks = new BigInt64Array(bytes!); // one copy per view
     // Two timestamps per run.
-    return runs.map((_, i) => Math.max(0, Number(ticks[2 * i + 1] - ticks[2 * i])) / 1e9);
+    return runs.map((_, i) => Math.max(0, Number(ticks[2 * i + 1]! - ticks[2 * i]!)) / 1e9);
   } finally {
     stamps.destroy();
   }
@@ -231,5 +232,5 @@ async function timeByWaiting({ device }: Gpu, runs: readonly Run[]): Promise<num
 
 /** Median of at least one value. */
 function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }

@@ -20,7 +20,7 @@ export type Choices = ReadonlyMap<string, string>;
 export function chooseFrom(choices: Choices): Choose {
   return (key, candidates) => {
     const known = choices.get(key);
-    return known !== undefined && candidates.includes(known) ? known : candidates[0];
+    return known !== undefined && candidates.includes(known) ? known : candidates[0]!; // never empty
   };
 }
 
@@ -228,12 +228,13 @@ function traceChoices(
 /** Removes launches common to all candidates, which cost time and do not affect the comparison. */
 function withoutCommon(trial: Trial): Trial {
   const described = [...trial].map(([name, launches]) => {
-    return { name, launches, ids: launches.map(describe) };
+    return { name, launches: launches.map((launch) => ({ launch, id: describe(launch) })) };
   });
-  const common = described.map(({ ids }) => new Set(ids)).reduce((all, ids) => all.intersection(ids));
-  return new Map(
-    described.map(({ name, launches, ids }) => [name, launches.filter((_, i) => !common.has(ids[i]))]),
-  );
+  const common = described.map(({ launches }) => new Set(launches.map(({ id }) => id)))
+    .reduce((all, ids) => all.intersection(ids));
+  return new Map(described.map(({ name, launches }) => {
+    return [name, launches.filter(({ id }) => !common.has(id)).map(({ launch }) => launch)];
+  }));
 }
 
 function describe({ kernel, entry, constants, params, buffers, workgroups }: Launch<Tensor>): string {
@@ -242,7 +243,7 @@ function describe({ kernel, entry, constants, params, buffers, workgroups }: Lau
 }
 
 function defaultOf(trial: Trial): string {
-  return [...trial.keys()][0];
+  return trial.keys().next().value!; // candidates are never empty
 }
 
 /** Fastest candidate, or the default if that is within the margin; undefined if the device can run none. */

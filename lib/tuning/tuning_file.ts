@@ -52,7 +52,7 @@ export function tuningIdentity(gpu: Gpu): TuningRecord["identity"] {
 /** Cache file of a device in a directory. */
 export function tuningFile(gpu: Gpu, directory: string): TuningFile {
   const identity = tuningIdentity(gpu);
-  const slug = identity.adapter.toLowerCase().replace(/[^a-z\d]+/g, "-").replace(/^-|-$/g, "").slice(0, 60);
+  const slug = gpu.adapter.name.toLowerCase().replace(/[^a-z\d]+/g, "-").replace(/^-|-$/g, "").slice(0, 60);
   const digest = createHash("sha256").update(JSON.stringify(identity)).digest("hex").slice(0, 8);
   return { path: join(directory, `${slug}-${digest}.json`), identity, driver: driverVersion(gpu.adapter) };
 }
