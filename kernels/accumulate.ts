@@ -1,22 +1,22 @@
 /**
- * Adding up gradients over micro-batches; see accumulate.wgsl.
+ * Launcher of `accumulate.wgsl`: gradient accumulation over micro-batches.
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
 import { accumulateKernel } from "./sources.ts";
 
-/** Buffers of {@linkcode accumulate}, flat and of the same length. */
+/** Buffers of {@linkcode accumulate}; gradients and sum are flat float32 buffers of the same length. */
 export interface AccumulateBuffers<B> {
   readonly step_state: B;
-  /** Of this micro-batch. */
+  /** Gradients of this micro-batch. */
   readonly gradients: B;
-  /** In and out: of the optimizer step so far. */
+  /** In and out: sum over the optimizer step so far. */
   readonly sum: B;
 }
 
 /**
- * Starts or continues a sum of gradients, as the step state's `accumulate` says.
+ * Starts or continues a sum of gradients, depending on the step state's `accumulate`.
  *
  * @param elements floats in each buffer, a multiple of 4
  */

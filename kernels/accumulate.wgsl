@@ -1,9 +1,9 @@
-// Adds up the gradients of the micro-batches of one optimizer step.
+// Gradient accumulation over the micro-batches of one optimizer step.
 //
-//   sum = gradients              where step_state.accumulate is 0 (the first micro-batch)
-//   sum = sum + gradients        where it is 1
+//   sum = gradients              if step_state.accumulate is 0 (the first micro-batch)
+//   sum = sum + gradients        if it is 1
 //
-// Both [blocks] vec4f, float32; one invocation per vec4.
+// gradients, sum: flat buffers [blocks] of vec4f; sum is written `=` or `+=`, in float32. One invocation per vec4.
 
 // include: records/step_state.wgsl
 

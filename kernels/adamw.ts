@@ -1,12 +1,12 @@
 /**
- * One optimizer step over all parameters; see adamw.wgsl.
+ * Launcher of `adamw.wgsl`: one optimizer step over all parameters.
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
 import { adamwKernel } from "./sources.ts";
 
-/** What stays the same from step to step; learning rate, bias corrections and EMA decay are in the step state. */
+/** Constant hyperparameters; learning rate, bias corrections and EMA decay are in the step state. */
 export interface AdamWOptions {
   /** Floats in each flat buffer, a multiple of 4. */
   readonly elements: number;
@@ -14,16 +14,16 @@ export interface AdamWOptions {
   readonly beta1: number;
   /** Decay of the second moment, 0 to 1. */
   readonly beta2: number;
-  /** Added to the root of the second moment; above 0, else padding would divide 0 by 0. */
+  /** Added to the root of the second moment; above 0, since padding would divide 0 by 0. */
   readonly eps: number;
   /** Decoupled weight decay; 0 is Adam. */
   readonly weightDecay: number;
 }
 
-/** Buffers of {@linkcode adamw}, each flat and of the same length. */
+/** Buffers of {@linkcode adamw}: two records, and flat float32 buffers of the same length. */
 export interface AdamWBuffers<B> {
   readonly step_state: B;
-  /** From `gradNormFinish`. */
+  /** `Health` record of `gradNormFinish`. */
   readonly health: B;
   readonly gradients: B;
   /** In and out. */
@@ -36,7 +36,7 @@ export interface AdamWBuffers<B> {
   readonly ema: B;
 }
 
-/** Updates parameters, moments and EMA, unless `health` says that the step is not finite. */
+/** Updates parameters, moments and EMA; does nothing if `health` marks the step as non-finite. */
 export function adamw<B>(options: AdamWOptions, buffers: AdamWBuffers<B>): Launch<B>[] {
   const { elements, beta1, beta2, eps, weightDecay } = options;
   const blocks = elements / 4;

@@ -1,5 +1,5 @@
-// The optimizer's step (Ho et al. 2020, algorithm 1, line 5): AdamW over all parameters, with gradient clipping and the
-// running average of the weights in the same pass (Loshchilov & Hutter 2019, algorithm 2, in the order of operations of
+// Optimizer step (Ho et al. 2020, algorithm 1, line 5): AdamW over all parameters, fused with gradient clipping and the
+// moving average of the weights (Loshchilov & Hutter 2019, algorithm 2, in the order of operations of
 // torch.optim.AdamW):
 //
 //   g   = clip_scale * gradient
@@ -9,15 +9,16 @@
 //   p   = p - lr / bias_correction1 * m / (sqrt(v) / sqrt(bias_correction2) + eps)
 //   ema = ema_decay * ema + (1 - ema_decay) * p                     (Ho et al. 2020, appendix B)
 //
-// All buffers [blocks] vec4f, float32, updated in place; one invocation per vec4. Where health.non_finite is 1 nothing
-// is written, so the parameters stay the last good ones. Padding (gradient and parameter 0) stays 0, as eps > 0.
+// gradients, parameters, first_moment (m), second_moment (v), ema: flat buffers [blocks] of vec4f; all but gradients are
+// updated in place. Arithmetic in float32; one invocation per vec4. If health.non_finite is 1 nothing is written, which
+// skips the step. Padding (gradient and parameter 0) stays 0, since eps > 0.
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl
 
 struct Params {
   blocks: u32,
-  rate1: f32,  // 1 - beta1, rounded once from float64, so that it fits the bias correction
+  rate1: f32,  // 1 - beta1, rounded once from float64, consistent with the bias correction
   beta2: f32,
   rate2: f32,  // 1 - beta2
   eps: f32,

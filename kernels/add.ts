@@ -1,18 +1,18 @@
 /**
- * Launcher of `add.wgsl`: the sum of two tensors.
+ * Launcher of `add.wgsl`: elementwise sum of two tensors.
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
 import { addKernel } from "./sources.ts";
 
-/** Vec4s of one workgroup: 256 invocations of 4. */
+/** Vec4s per workgroup: 256 invocations of 4. */
 const PER_WORKGROUP = 1024;
 
 /**
- * `y = a + b`. Both inputs have the gradient of `y` as theirs, so there is no backward launcher.
+ * `y = a + b`. The gradient of each input is that of `y`, so there is no backward launcher.
  *
- * @param shape `elements`: floats with padding, a multiple of 4
+ * @param shape `elements`: number of floats, padding included; a multiple of 4
  * @param buffers `a`, `b`, `y` of `elements` floats
  */
 export function addForward<B>(

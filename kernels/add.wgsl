@@ -1,10 +1,10 @@
-// Sum of two tensors: residual connections, the class embedding on the time embedding.
+// Elementwise sum: residual connections (He et al. 2016), time embedding plus class embedding.
 //
 //   y = a + b
 //
-// a, b, y: the same number of vec4, any shape, as stored; zero padding stays zero. y is written `=`.
-// Both inputs have y's gradient as theirs, so there is no backward kernel.
-// An invocation takes 4 vec4, one workgroup apart.
+// a, b, y: vec4s [count] of tensors of the same shape, as stored; zero padding stays zero. Added in float32, y written `=`.
+// The gradient of each input is that of y, so there is no backward kernel.
+// Each invocation handles 4 vec4s, 256 apart.
 
 // include: include/storage.wgsl
 

@@ -1,5 +1,5 @@
 /**
- * Launcher of `cast.wgsl`: float32 values as float16.
+ * Launcher of `cast.wgsl`: conversion from float32 to float16.
  *
  * @module
  */
@@ -7,13 +7,13 @@ import { grid1d, type Launch, launch } from "./source.ts";
 import { castKernel } from "./sources.ts";
 import { storedIn } from "./storage.ts";
 
-/** Vec4s of one workgroup: 256 invocations of 4. */
+/** Vec4s per workgroup: 256 invocations of 4. */
 const PER_WORKGROUP = 1024;
 
 /**
  * `y = x`, rounded to float16.
  *
- * @param elements values, a multiple of 4
+ * @param elements number of values, a multiple of 4
  * @param buffers `x` float32, `y` float16
  */
 export function cast<B>(elements: number, { x, y }: { x: B; y: B }, label = "cast"): Launch<B>[] {

@@ -1,9 +1,10 @@
-// The weights as products read them, from the float32 ones that the optimizer changes (Micikevicius et al. 2018, "Mixed
+// Working copy of the weights in the storage type, from the float32 master weights (Micikevicius et al. 2018, "Mixed
 // precision training", section 3.1: small updates would be lost in float16).
 //
 //   y = x
 //
-// x: vec4 in float32; y: as many, as stored, written `=`. An invocation takes 4 vec4, one workgroup apart.
+// x: flat float32 vec4s [count]; y: the same as stored, rounded, written `=`. Each invocation handles 4 vec4s,
+// 256 apart.
 
 // include: include/storage.wgsl
 

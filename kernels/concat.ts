@@ -1,12 +1,12 @@
 /**
- * Launchers of `concat.wgsl`: concatenation along channels, and slices of channels, its gradient.
+ * Launchers of `concat.wgsl`: concatenation along channels, and its gradient, a channel slice.
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
 import { concatKernel } from "./sources.ts";
 
-/** Vec4s of one workgroup: 256 invocations of 4. */
+/** Vec4s per workgroup: 256 invocations of 4. */
 const PER_WORKGROUP = 1024;
 
 /** Sizes of a concatenation. */
@@ -39,20 +39,20 @@ export function concatForward<B>(
   ];
 }
 
-/** Sizes of a slice of channels. */
+/** Sizes of a channel slice. */
 export interface SliceShape {
   /** Pixels of the whole batch, N * H * W. */
   readonly rows: number;
   /** Channels of `dy`, without padding. */
   readonly channels: number;
-  /** First channel taken. */
+  /** First channel of the slice. */
   readonly first: number;
-  /** How many channels are taken. */
+  /** Number of channels in the slice. */
   readonly count: number;
 }
 
 /**
- * `dx = addend + dy[…, first … first + count - 1]`: the gradient of {@linkcode concatForward} for one of its operands.
+ * `dx = addend + dy[…, first … first + count - 1]`: gradient of {@linkcode concatForward} with respect to one operand.
  *
  * @param buffers `dy` [rows, Cp]; `addend`, `dx` [rows, countp]
  */
@@ -65,7 +65,7 @@ export function sliceChannels<B>(
   const params = { rows, columns, before: first, count, a_stride: padded(channels), b_stride: 0 };
   const workgroups = grid1d(rows * columns, PER_WORKGROUP);
   const options = { constants: { has_addend: Number(addend !== undefined) }, label };
-  // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
+  // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
   return first % 4 === 0
     ? [launch(concatKernel, "slice", params, { dy, addend: addend ?? dy, dx }, workgroups, options)]
     : [launch(

@@ -1,12 +1,13 @@
-// Concatenation along channels: skip connections; and its gradient, slices of channels.
+// Concatenation along channels for the skip connections of a U-Net (Ronneberger et al. 2015), and its gradient, a channel
+// slice.
 //
 //   forward   y[row, c] = a[row, c] for c < A,   b[row, c - A] for A <= c < A + B
 //   slice     dx[row, c] = addend[row, c] + dy[row, F + c] for c < K
 //
 // a [rows, Ap], b [rows, Bp], y [rows, (A + B)p]; dy [rows, Cp], dx, addend [rows, Kp]; a row is a pixel, p rounds up
-// to a multiple of 4. All as stored, written `=`, padding lanes zero. Values are copied, or added once.
-// An invocation makes 4 vec4 of the output, one workgroup apart. forward and slice need A, or F, to be a multiple of 4;
-// forward_scalar and slice_scalar do not.
+// to a multiple of 4. All as stored, outputs written `=`, padding lanes zero. Values are copied; the addend is added in
+// float32. Each invocation writes 4 vec4s of the output, 256 apart. forward and slice require A, or F, to be a multiple of
+// 4; forward_scalar and slice_scalar do not.
 
 // include: include/storage.wgsl
 
@@ -14,11 +15,11 @@ override has_addend: bool = false;
 
 struct Params {
   rows: u32,
-  columns: u32,  // vec4s of a row of the output
+  columns: u32,  // vec4s per output row
   before: u32,   // A or F
   count: u32,    // B or K
-  a_stride: u32, // scalars of a row of a, or of dy
-  b_stride: u32, // scalars of a row of b; 0 in a slice
+  a_stride: u32, // scalars per row of a, or of dy
+  b_stride: u32, // scalars per row of b; 0 in a slice
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -35,7 +36,7 @@ struct Params {
 const LANES = 256u;
 const PER_INVOCATION = 4u;
 
-// Row and column of a vec4 of the output, moved on by one workgroup without dividing again.
+// Row and column of an output vec4; next() advances by one workgroup without a division.
 struct Place {
   row: u32,
   column: u32,
@@ -121,7 +122,7 @@ fn slice(
   let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
   for (var i = first; i < end; i += LANES) {
     var slope = vec4f(dy[place.row * (params.a_stride >> 2u) + (params.before >> 2u) + place.column]);
-    // The last vec4 may hold channels of dy that follow the slice.
+    // The last vec4 may include channels of dy past the slice.
     slope = select(vec4f(0.0), slope, 4u * place.column + vec4u(0u, 1u, 2u, 3u) < vec4u(params.count));
     if (has_addend) {
       slope += vec4f(addend[i]);

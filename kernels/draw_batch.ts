@@ -1,18 +1,18 @@
 /**
- * Choosing the images, timesteps, flips and labels of a batch on the device; see draw_batch.wgsl.
+ * Launcher of `draw_batch.wgsl`: sampling of a training batch on the device.
  *
  * @module
  */
 import { type Launch, launch } from "./source.ts";
 import { drawBatchKernel } from "./sources.ts";
 
-/** What a batch is drawn from. */
+/** Parameters of batch sampling. */
 export interface DrawBatchOptions {
   /** Samples `N`. */
   readonly batch: number;
-  /** Timesteps `T`; one is drawn uniformly from 0 to T - 1 for each sample. */
+  /** Timesteps `T`; each sample draws one uniformly from 0 to T - 1. */
   readonly timesteps: number;
-  /** Number of classes, which is also the null label. */
+  /** Number of classes; also the null label. */
   readonly classes: number;
   /** Probability of the null label, 0 to 1. */
   readonly labelDropout: number;
@@ -37,8 +37,8 @@ export interface DrawBatchBuffers<B> {
 }
 
 /**
- * Draws a batch from the step's number: the same step gives the same batch. Validation draws with its own stream, without
- * flips or label dropout.
+ * Draws a batch as a function of the step number: the same step gives the same batch. Validation uses its own random
+ * stream, without flips or label dropout.
  */
 export function drawBatchForward<B>(
   options: DrawBatchOptions,

@@ -1,15 +1,15 @@
-// The images, timesteps, flips and labels of one batch (Ho et al. 2020, algorithm 1, lines 2 and 3: x_0 ~ q(x_0),
-// t ~ Uniform), from the step's number alone.
+// Sampling of a training batch: images, timesteps, flips and labels (Ho et al. 2020, algorithm 1, lines 2 and 3:
+// x_0 ~ q(x_0), t ~ Uniform), as a function of the step number.
 //
 //   w = Threefry(counter = (n, 0, step, stream), key = seed)       for sample n of the batch
 //   image    = order[position + n]                                 for n < count, else order[position]
 //   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1
-//   flip     = the lowest bit of w.y, where flipping is on
+//   flip     = lowest bit of w.y if flipping is enabled, else 0
 //   label    = classes (the null label) with probability label_dropout, by w.z (Ho & Salimans 2022, algorithm 1),
 //              else the image's label
 //
-// order [.] u32; labels [images] bytes, four a word, little-endian; draws [N]; timestep [N] f32 and label [N] u32 are
-// what the network reads. One invocation per sample; all outputs written `=`.
+// order [images] u32; labels [images] bytes, four per word, little-endian; draws [N]; timestep [N] f32 and label [N] u32
+// are the network's inputs. Integer arithmetic, exact. One invocation per sample; all outputs written `=`.
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl

@@ -1,34 +1,34 @@
 /**
- * Launchers of `dropout.wgsl`: dropout whose mask is drawn anew wherever it is needed.
+ * Launchers of `dropout.wgsl`: dropout with regenerated masks.
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
 import { dropoutKernel } from "./sources.ts";
 
-/** Size and parameters of one dropout. */
+/** Size and parameters of a dropout layer. */
 export interface DropoutShape {
-  /** Floats with padding, a multiple of 4. */
+  /** Number of floats, padding included; a multiple of 4. */
   readonly elements: number;
-  /** Share of values set to zero, in [0, 1); drawn to the nearest multiple of 2^-16 below 1. */
+  /** Probability of a zero, in [0, 1); rounded to the nearest multiple of 2^-16 below 1. */
   readonly rate: number;
-  /** Tells the dropouts of a network apart, from 0. */
+  /** Index of the dropout layer in the network, from 0. */
   readonly layer: number;
 }
 
-/** Vec4s of one workgroup: 256 invocations of 4. */
+/** Vec4s per workgroup: 256 invocations of 4. */
 const PER_WORKGROUP = 1024;
 
-/** Values of the random bits that decide on one element. */
+/** Number of values of an element's 16 random bits. */
 const LEVELS = 2 ** 16;
 
 /**
  * Sets each value to zero with probability p and divides the others by 1 - p (Srivastava et al. 2014), where p is `rate`
- * as a multiple of 2^-16. Value `j` of vec4 `1024 b + 512 h + c`, `h` being 0 or 1 and `c < 512`, is kept where half `h` of
+ * rounded to a multiple of 2^-16. Value `j` of vec4 `1024 b + 512 h + c`, `h` being 0 or 1 and `c < 512`, is kept if half `h` of
  * word `j` (0 the lower 16 bits) of Threefry4x32 at counter `(512 b + c, 16 + layer, step, stream)` is at least `2^16 p`.
  *
  * @param buffers `x`, `y` of `elements` floats; `step_state` as in `step_state.wgsl`
- * @throws {RangeError} when `rate` is not in [0, 1)
+ * @throws {RangeError} if `rate` is not in [0, 1)
  */
 export function dropoutForward<B>(
   shape: DropoutShape,
@@ -45,7 +45,7 @@ export function dropoutForward<B>(
  *
  * @param shape as in the forward pass
  * @param buffers `dy`, `addend`, `dx` of `elements` floats; `step_state` as in the forward pass
- * @throws {RangeError} when `rate` is not in [0, 1)
+ * @throws {RangeError} if `rate` is not in [0, 1)
  */
 export function dropoutBackward<B>(
   shape: DropoutShape,
@@ -54,7 +54,7 @@ export function dropoutBackward<B>(
 ): Launch<B>[] {
   const params = paramsOf(shape);
   const constants = { has_addend: Number(addend !== undefined) };
-  // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
+  // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
   const buffers = { dy, step_state, addend: addend ?? dy, dx };
   return [
     launch(dropoutKernel, "backward", params, buffers, grid1d(params.count, PER_WORKGROUP), {

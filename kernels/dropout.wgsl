@@ -1,14 +1,16 @@
-// Dropout (Srivastava et al. 2014), scaled in training so that inference needs nothing.
+// Inverted dropout (Srivastava et al. 2014): scaled in training, absent in inference.
 //
-//   m_i = 1 / (1 - p) where u_i >= p, else 0;   p = threshold / 2^16
+//   m_i = 1 / (1 - p) if u_i >= p, else 0;   p = threshold / 2^16
 //   forward    y = m x
 //   backward   dx = addend + m dy
 //
-// x, y, dy, dx, addend: the same number of vec4, any shape, as stored, written `=`; zero padding stays zero.
+// x, y, dy, dx, addend: vec4s [count] of tensors of the same shape, as stored; outputs written `=`, in float32 before they
+// are stored; zero padding stays zero.
 // The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Threefry4x32 at counter
-// (call, 16 + layer, step, stream) under the run's seed, so backward draws what forward drew. The four words of a call
-// serve two vec4s: call 512 b + c the vec4s 1024 b + c, with the words' lower halves, and 1024 b + 512 + c, with the
-// upper ones. A workgroup takes the 1024 vec4s of one b, an invocation two calls, their vec4s 256 apart.
+// (call, 16 + layer, step, stream) with the run's seed as key, so backward regenerates the forward mask. Each call's four
+// words serve two vec4s: call 512 b + c serves vec4 1024 b + c with the lower halves of its words, and vec4
+// 1024 b + 512 + c with the upper halves. A workgroup handles the 1024 vec4s of one b, an invocation two calls, with vec4s
+// 256 apart.
 
 // include: include/threefry.wgsl
 // include: records/step_state.wgsl
@@ -18,7 +20,7 @@ override has_addend: bool = false;
 
 struct Params {
   count: u32,     // vec4s
-  layer: u32,     // tells the dropouts of a network apart
+  layer: u32,     // index of the dropout layer in the network
   threshold: u32, // p 2^16
   scale: f32,     // 1 / (1 - p)
 }
@@ -31,7 +33,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(6) var<storage, read_write> dx: array<Stored4>;
 
-// Counters of layers start here; the ones before belong to the batch and its noise.
+// First counter word of layer 0; lower ones belong to batch sampling and noise.
 const FIRST_COUNTER = 16u;
 
 fn random_words(call: u32) -> vec4u {

@@ -1,17 +1,17 @@
 /**
- * Launchers of `embedding.wgsl`: rows of a table picked by label.
+ * Launchers of `embedding.wgsl`: embedding lookup by label, and its gradient.
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
 import { embeddingKernel } from "./sources.ts";
 
-/** Sizes of an embedding. */
+/** Sizes of an embedding table and a batch. */
 export interface EmbeddingShape {
   readonly batch: number;
-  /** Values of a row, without padding. */
+  /** Embedding dimension, without padding. */
   readonly dim: number;
-  /** Rows of the table: how many labels there are. */
+  /** Rows of the table: number of labels. */
   readonly rows: number;
 }
 
@@ -20,8 +20,8 @@ const WORKGROUP = 64;
 /**
  * `y[n] = table[labels[n]]`.
  *
- * @param buffers `table` [rows, Dp]; `labels` [N] u32, below `rows` (the kernels take a larger one for the last row:
- *   whoever fills the buffer validates); `y` [N, 1, 1, Dp]
+ * @param buffers `table` [rows, Dp]; `labels` [N] u32, below `rows`: the caller validates, kernels clamp to the last row;
+ *   `y` [N, 1, 1, Dp]
  */
 export function embeddingForward<B>(
   shape: EmbeddingShape,
@@ -35,7 +35,7 @@ export function embeddingForward<B>(
 
 /**
  * Gradient of {@linkcode embeddingForward}: each row of `dtable` is the sum of `dy` over the samples with its label, in
- * the order of the batch, and zero where there is none.
+ * batch order, and zero if there are none.
  *
  * @param buffers `labels` [N] u32; `dy` [N, 1, 1, Dp]; `dtable` [rows, Dp]
  */

@@ -1,19 +1,19 @@
-// Rows of a table picked by label: the class embedding.
+// Embedding lookup by label, for class embeddings (as torch.nn.Embedding).
 //
 //   forward    y[n] = table[labels[n]]
 //   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
 //
-// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp], as stored; outputs written `=`, zero padding stays zero. A
-// label beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
-// One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so
-// no atomics are needed and rows without a label become zero.
+// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp], as stored; outputs written `=`, zero padding stays zero.
+// Labels are validated on the CPU; out-of-range labels are clamped to the last row.
+// One invocation per vec4 of the output. backward gathers: it scans all labels and accumulates in float32 in batch order,
+// so it needs no atomics, and rows without a label become zero.
 
 // include: include/storage.wgsl
 
 struct Params {
   batch: u32,
   rows: u32,
-  columns: u32, // vec4s of a row: Dp / 4
+  columns: u32, // vec4s per row: Dp / 4
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

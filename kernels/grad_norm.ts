@@ -1,5 +1,5 @@
 /**
- * Global gradient norm, clipping factor and NaN/Inf flag; see grad_norm.wgsl.
+ * Launchers of `grad_norm.wgsl`: global gradient norm, clipping factor and NaN/Inf check.
  *
  * @module
  */
@@ -7,20 +7,20 @@ import { type Launch, launch } from "./source.ts";
 import { gradNormKernel } from "./sources.ts";
 import { findStructs, parseFields, SCALAR_BYTES } from "./struct.ts";
 
-/** Enough invocations to fill a large GPU; more would only make the second stage longer. */
+/** Fills a large GPU; more would lengthen the second stage. */
 const MAX_PARTIALS = 65536;
-/** vec4s that one invocation should have at least. */
+/** Minimum vec4s per invocation. */
 const BLOCKS_PER_PARTIAL = 16;
 
-/** Bytes of one invocation's `Partial`; 64 of them keep windows of the scratch aligned. */
+/** Bytes of a `Partial`; a workgroup's 64 keep windows of the scratch buffer aligned. */
 const PARTIAL_BYTES = SCALAR_BYTES *
   parseFields("Partial", findStructs(gradNormKernel.code).get("Partial")!).length;
 
-/** What the norm is for. */
+/** Options of clipping and skipping. */
 export interface GradNormOptions {
-  /** Largest norm that is left unclipped; 0 clips nothing. */
+  /** Norm above which gradients are clipped; 0 disables clipping. */
   readonly maxNorm: number;
-  /** True: once a step was not finite, no later step updates anything. False: only the steps at fault are skipped. */
+  /** True: after a non-finite step, all later steps are skipped too. False: only non-finite steps are skipped. */
   readonly sticky: boolean;
 }
 
@@ -28,24 +28,24 @@ export interface GradNormOptions {
 export interface GradNormBuffers<B> {
   readonly step_state: B;
   readonly gradients: B;
-  /** Scratch of {@linkcode gradNormScratchBytes}. */
+  /** Scratch of {@linkcode gradNormScratchBytes} bytes. */
   readonly partials: B;
   /** Out: a `Health` record, zeros before the first step. */
   readonly health: B;
-  /** In and out: the step's record, after `recordLoss` has written the loss there. */
+  /** In and out: the step's record, with the loss written by `recordLoss`. */
   readonly train_log: B;
 }
 
-/** Bytes of the partial sums of so many gradients. */
+/** Bytes of scratch for the partial sums of a window of gradients. */
 export function gradNormScratchBytes(elements: number): number {
   return PARTIAL_BYTES * invocations(elements);
 }
 
 /**
- * Sums of squares of a flat buffer, or of a window of one that is too large to bind whole.
+ * Partial sums of squares of a flat buffer, or of a window of one that exceeds the binding limit.
  *
- * @param elements floats of the window, a multiple of 4
- * @param buffers the window of the gradients and its {@linkcode gradNormScratchBytes} of scratch
+ * @param elements floats in the window, a multiple of 4
+ * @param buffers window of the gradients, and its {@linkcode gradNormScratchBytes} of scratch
  */
 export function gradNormPartials<B>(
   elements: number,
@@ -57,9 +57,9 @@ export function gradNormPartials<B>(
 }
 
 /**
- * The norm from its partial sums, and with it whether and how the optimizer may go on.
+ * Norm, clipping factor and NaN/Inf flag from the partial sums.
  *
- * @param partialBytes bytes of scratch that {@linkcode gradNormPartials} has filled, over all windows
+ * @param partialBytes bytes of scratch written by {@linkcode gradNormPartials}, over all windows
  */
 export function gradNormFinish<B>(
   { maxNorm, sticky }: GradNormOptions,

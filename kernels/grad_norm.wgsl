@@ -1,14 +1,14 @@
-// Global L2 norm of all gradients, the factor that clips it, and whether loss and gradients are finite.
+// Global L2 norm of all gradients, the clipping factor (Pascanu et al. 2013), and the NaN/Inf check of loss and gradients.
 //
-//   norm       = sqrt(sum of g^2)                                   over one flat buffer of all parameters
-//   clip_scale = min(1, max_norm / (norm + 1e-6))                   as torch's clip_grad_norm_; 1 where max_norm is 0
-//   non_finite = some g, the norm or the step's loss_sum is NaN or Inf. A norm above 1.8e19 overflows float32 when
-//                squared and counts as not finite: nothing could be learned from it.
+//   norm       = sqrt(sum of g^2)                                   over the flat gradient buffer of all parameters
+//   clip_scale = min(1, max_norm / (norm + 1e-6))                   as torch's clip_grad_norm_; 1 if max_norm is 0
+//   non_finite = any g, the norm or the step's loss_sum is NaN or Inf. A norm above 1.8e19 overflows float32 when
+//                squared and counts as non-finite.
 //
-// gradients [blocks] vec4f; partials [invocations]; health; train_log. All outputs written `=`.
-// partial_sums: invocation k of P adds vec4s k, k + P, k + 2P ... in float32, without barriers. finish: one workgroup,
-// 256 sums over the partials, then lane 0 in lane order. The order is fixed: the same gradients give the same bits.
-// With sticky 1 a raised flag stays raised; with 0 it is that of this step alone.
+// gradients: flat buffer [blocks] of vec4f; partials [invocations]; health and train_log: records. All outputs written `=`.
+// partial_sums: invocation k of P sums vec4s k, k + P, k + 2P ... in float32, without barriers. finish: one workgroup; each
+// of 256 lanes sums partials in float32, then lane 0 sums the lanes in order. The order is fixed, so results are
+// deterministic. With sticky 1 a raised flag stays raised; with 0 it describes this step only.
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl
@@ -20,8 +20,8 @@ struct Params {
   max_norm: f32,
 }
 
-// Sum of squares, and the largest magnitude as bits: for floats without sign the order of bits is the order of values,
-// with Inf and NaN on top. The bits do not rely on a NaN surviving the sum: a compiler need not keep it.
+// Sum of squares, and the largest magnitude as bits: without the sign, bits of floats order like their values, with Inf and
+// NaN above all numbers. Bits, because a compiler that assumes finite arithmetic need not propagate NaN through the sum.
 struct Partial {
   sum: f32,
   largest: u32,

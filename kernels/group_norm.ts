@@ -7,7 +7,7 @@ import { type Launch, launch } from "./source.ts";
 import { groupNormKernel } from "./sources.ts";
 import type { KernelTarget } from "./target.ts";
 
-/** Shape and switches of one group normalisation. */
+/** Shape and options of a group normalisation. */
 export interface GroupNormShape {
   readonly batch: number;
   /** Pixels, H * W. */
@@ -16,38 +16,38 @@ export interface GroupNormShape {
   readonly channels: number;
   /** Divides `channels`. */
   readonly groups: number;
-  /** Added to the variance; the reference model has 1e-6. */
+  /** Added to the variance; 1e-6 in the reference model. */
   readonly eps: number;
-  /** Whether SiLU follows. */
+  /** Apply SiLU to the result. */
   readonly silu: boolean;
-  /** Whom the work is laid out for: `subgroup` a software adapter, `tile` a GPU, and that unless given. */
+  /** Thread mapping: `subgroup` for software adapters, `tile` (default) for GPUs. */
   readonly path?: KernelTarget["path"];
 }
 
-/** Most columns of four channels in one workgroup, so that the workgroup memory stays within WebGPU's 16 KiB. */
+/** Limit on columns of four channels per workgroup, from WebGPU's 16 KiB of workgroup memory. */
 const MAX_BLOCK = 256;
 
-/** From how many pixels on a sample counts as large; below, an invocation would get too few of them. */
+/** Minimum pixels of a large sample; smaller ones get fewer rows, so that each invocation has enough pixels. */
 const LARGE = 512;
 
-/** How the invocations of a workgroup share pixels and columns. */
+/** Thread mapping of a workgroup. */
 interface Layout {
-  /** Columns of a workgroup, that hold whole groups. */
+  /** Columns per workgroup; a whole number of groups. */
   readonly block: number;
-  /** Invocations of a column. A sample's results depend on this and on `runs`, so neither may depend on the batch. */
+  /** Invocations per column. Results depend on this and on `runs`, so neither may depend on the batch. */
   readonly rows: number;
-  /** Invocations: few sizes for all shapes, since each is a pipeline to compile. */
+  /** Invocations per workgroup; few distinct sizes, since each compiles a pipeline. */
   readonly lanes: number;
-  /** Whether the pixels of an invocation follow each other. */
+  /** Assign consecutive pixels to an invocation. */
   readonly runs: boolean;
 }
 
 /**
- * Normalises each group of channels of each sample (Wu & He 2018): `y = gamma * xhat + beta`, then SiLU if asked for.
+ * Normalises each group of channels of each sample (Wu & He 2018): `y = gamma * xhat + beta`, optionally with SiLU.
  *
  * @param buffers `x`, `y` [N, H*W, Cp]; `gamma`, `beta` [Cp]; `stats` [N, groups, 2] receives mean and
  *   1 / sqrt(var + eps)
- * @throws {RangeError} when groups do not divide channels, or a group is too large for a workgroup
+ * @throws {RangeError} if groups do not divide channels, or a group is too large for a workgroup
  */
 export function groupNormForward<B>(
   shape: GroupNormShape,
@@ -63,7 +63,7 @@ export function groupNormForward<B>(
   ];
 }
 
-/** Number of floats that {@linkcode groupNormBackward} needs as scratch: two sums per sample and channel. */
+/** Scratch of {@linkcode groupNormBackward} in floats: two sums per sample and channel. */
 export function groupNormScratch({ batch, channels }: GroupNormShape): number {
   return batch * 2 * 4 * Math.ceil(channels / 4);
 }
@@ -73,7 +73,7 @@ export function groupNormScratch({ batch, channels }: GroupNormShape): number {
  *
  * @param buffers `x`, `gamma`, `beta`, `stats` as in the forward pass; `dy`, `addend`, `dx` [N, H*W, Cp], where
  *   `dx = addend + gradient`; `dgamma`, `dbeta` [Cp]; `scratch` of {@linkcode groupNormScratch} floats
- * @throws {RangeError} as the forward pass
+ * @throws {RangeError} as {@linkcode groupNormForward}
  */
 export function groupNormBackward<B>(
   shape: GroupNormShape,
@@ -97,7 +97,7 @@ export function groupNormBackward<B>(
       groupNormKernel,
       "backward",
       params,
-      // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
+      // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
       { x, gamma, beta, saved_stats: stats, dy, addend: addend ?? dy, dx, sums: scratch },
       workgroups,
       { constants: { ...constants, has_addend: Number(addend !== undefined) }, label },
@@ -113,12 +113,12 @@ export function groupNormBackward<B>(
   ];
 }
 
-/** The fewest columns of four channels that hold whole groups. */
+/** Smallest number of columns of four channels that is a whole number of groups. */
 function unitOf(groupSize: number): number {
   return groupSize % 4 === 0 ? groupSize / 4 : groupSize % 2 === 0 ? groupSize / 2 : groupSize;
 }
 
-/** Why groups of channels cannot be normalised, if they cannot. */
+/** Error message if the kernel cannot normalise these groups of channels; undefined if it can. */
 export function groupNormFault(channels: number, groups: number): string | undefined {
   const groupSize = channels / groups;
   if (!Number.isInteger(groupSize)) return `${groups} groups do not divide ${channels} channels`;
@@ -150,7 +150,7 @@ function planOf(shape: GroupNormShape) {
 }
 
 function gpuLayout(spatial: number, widen: (wanted: number) => number): Layout {
-  // 128 bytes side by side fill a cache line of a GPU; more of them in a small sample leave more pixels to a lane.
+  // 128 contiguous bytes fill a GPU cache line; wider blocks leave small samples more pixels per lane.
   const block = widen(spatial < LARGE ? 16 : 8);
   let lanes = spatial < LARGE ? 64 : 128;
   while (lanes < block) lanes *= 2;
@@ -158,8 +158,8 @@ function gpuLayout(spatial: number, widen: (wanted: number) => number): Layout {
 }
 
 /**
- * A software adapter runs the subgroups of a workgroup one after the other, and starting one costs as much as a few pixels
- * of it: few rows. Neighbouring columns find the pages of the ones before, so as many as leave 16 workgroups for its threads.
+ * A software adapter runs the subgroups of a workgroup sequentially, and starting one costs as much as a few pixels: few
+ * rows. Neighbouring columns share memory pages: as many as leave 16 workgroups for its threads.
  */
 function softwareLayout(
   { batch, spatial, columns, least }: { batch: number; spatial: number; columns: number; least: number },

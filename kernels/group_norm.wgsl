@@ -1,4 +1,4 @@
-// Group normalisation (Wu & He 2018), with the SiLU that follows it in residual blocks fused in.
+// Group normalisation (Wu & He 2018), fused with the SiLU that follows it in residual blocks.
 //
 //   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = z or silu(z)
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
@@ -8,22 +8,22 @@
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
-// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). The first five as stored, the rest float32, all
-// written `=`, padding lanes zero.
+// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). The first five as stored, the rest float32; outputs written `=`,
+// padding lanes zero. All sums accumulate in float32.
 //
-// One workgroup takes one sample and a block of channels that holds whole groups and whole vec4s. An invocation keeps
-// to one vec4 of channels (its column) and some of the pixels (its row of the workgroup), so that what belongs to a
-// channel is loaded once. Sums run in registers, then over the rows in order, then over the channels of a group: any
-// group size works, and padding lanes never enter. dgamma and dbeta add the samples in order. The second pass over x
-// finds it in cache. A row takes every `rows`-th pixel, so that a GPU's rows, which run together, read side by side; or,
-// where `runs` is set, pixels that follow each other, for software adapters: there one row runs after the other, and
-// would find each of its pixels on another page. The loops over sums take two pixels a turn: a turn also blends each sum
-// with the lane mask there (llvmpipe: 8 % of backward).
+// Thread mapping: one workgroup per sample and block of channels, which consists of whole groups and whole vec4s. An
+// invocation handles one vec4 of channels (its column) and a subset of the pixels (its row of the workgroup), so
+// per-channel values are loaded once. Sums are reduced in registers, then over rows in order, then over the channels of a
+// group: any group size works, and padding lanes are excluded. dgamma and dbeta sum over samples in order. The second pass
+// over x hits the cache. A row handles every `rows`-th pixel, so that the rows of a GPU workgroup, which run together,
+// access adjacent memory; with `runs`, for software adapters, it handles consecutive pixels: there rows run one after the
+// other, and strided pixels would each touch another page. The reduction loops are unrolled by two pixels, because each
+// iteration also blends every sum with the lane mask there (llvmpipe: 8 % of backward).
 //
-// The variance survives a mean far from zero: each of the three stages sums differences from its own first value and
+// The variance is stable for means far from zero: each of the three stages sums differences from its own first value and
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
-// Padding lanes take part with the last group's statistics: in forward their gamma and beta are zero, in backward their
-// rstd is made so.
+// Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is set
+// to zero.
 
 // include: include/silu_math.wgsl
 // include: include/storage.wgsl
@@ -37,10 +37,10 @@ struct Params {
   batch: u32,
   spatial: u32,    // H * W
   channels: u32,   // C, without padding
-  columns: u32,    // vec4s of a pixel: Cp / 4
-  block: u32,      // columns that one workgroup takes
-  rows: u32,       // rows of a workgroup; rows * block is at most `lanes`
-  group_size: u32, // channels of a group
+  columns: u32,    // vec4s per pixel: Cp / 4
+  block: u32,      // columns per workgroup
+  rows: u32,       // rows per workgroup; rows * block is at most `lanes`
+  group_size: u32, // channels per group
   eps: f32,
 }
 
@@ -64,21 +64,21 @@ var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
 
-// Where an invocation works.
+// Work assignment of an invocation.
 struct Place {
   sample: u32,
   row: u32,
   first: u32,     // its first pixel's vec4
-  end: u32,       // past its last pixel's
-  step: u32,      // from pixel to pixel
+  end: u32,       // one past its last pixel's vec4
+  step: u32,      // stride between its pixels, in vec4s
   column: u32,    // its column within a pixel
   group: vec4u,   // group of each of its four channels
   start: vec4u,   // first channel of that group, counted from the block's first channel
   mask: vec4f,    // 0 in padding lanes
-  in_range: bool, // false: a spare invocation, which only meets the others at barriers
+  in_range: bool, // false: idle, and takes part in barriers only
 }
 
-// How many pixels a row takes; the first row takes most.
+// Pixels per row; the first row has the most.
 fn pixels_of(row: u32) -> u32 {
   if (runs) {
     let most = (params.spatial + params.rows - 1u) / params.rows;
@@ -135,7 +135,7 @@ fn sum4(v: vec4f) -> vec4f {
   return vec4f((v.x + v.y) + (v.z + v.w));
 }
 
-// What four lanes need of their groups.
+// Two group statistics of four channels.
 struct Pair {
   a: vec4f,
   b: vec4f,
@@ -188,7 +188,7 @@ fn merge_rows(lane: u32, own: Moments) -> Moments {
   var squares = own.b + own_count * own.a * own.a;
   for (var row = 1u; row < params.rows; row++) {
     let i = row * params.block + lane;
-    // A row without pixels counts as nothing.
+    // Rows without pixels contribute nothing.
     let count = f32(pixels_of(row));
     let d = (part_origin[i] - own.origin) + part_a[i];
     sum += count * d;
@@ -206,7 +206,7 @@ fn group_moments(start: vec4u) -> Pair {
   var sum = vec4f(0.0);
   var squares = vec4f(0.0);
   if (params.group_size % 4u == 0u) {
-    // The four lanes are of one group.
+    // All four lanes belong to one group.
     let first = start.x >> 2u;
     for (var i = first; i < first + (params.group_size >> 2u); i++) {
       let d = (part_origin[i] - origin) + part_a[i];
@@ -266,7 +266,7 @@ fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation
   }
 }
 
-// What four channels have in common. Few, since each is four registers of a software adapter's sixteen.
+// Per-channel values of four channels. Few, since each takes four of a software adapter's sixteen registers.
 struct Channels {
   mean: vec4f,
   scale: vec4f, // gamma rstd
@@ -371,7 +371,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
   }
 }
 
-// dbeta and dgamma from the sums of the samples: one invocation per vec4 of either.
+// Reduces the per-sample sums to dbeta and dgamma: one invocation per vec4 of either.
 @compute @workgroup_size(64)
 fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
   let columns = params.columns;

@@ -1,5 +1,5 @@
 /**
- * The dynamic loss scale of training in float16; see loss_scale.wgsl.
+ * Dynamic loss scaling for training in float16: state, and launcher of `loss_scale.wgsl`.
  *
  * @module
  */
@@ -8,22 +8,22 @@ import { decodeRecord, encodeRecord, type RecordValues } from "./records/record.
 import { type Launch, launch } from "./source.ts";
 import { lossScaleKernel } from "./sources.ts";
 
-/** What a run keeps of its loss scale from step to step: the device's record without the count of hopeless steps. */
+/** State of loss scaling in checkpoints: the device's record without the count of hopeless steps. */
 export type LossScale = Omit<RecordValues<typeof LossScaleLayout>, "hopelessSteps">;
 
-/** Where it starts: what common implementations start with. */
+/** Initial loss scale, as in common implementations. */
 export const INITIAL_LOSS_SCALE = 2 ** 16;
 
-/** Where it ends, as in loss_scale.wgsl: a loss that is not scaled. */
+/** Smallest loss scale, as in loss_scale.wgsl: an unscaled loss. */
 export const SMALLEST_LOSS_SCALE = 1;
 
-/** Good steps in a row after which the scale doubles, as in the paper. */
+/** Consecutive good steps after which the scale doubles, as in the paper. */
 export const GROWTH_INTERVAL = 2000;
 
-/** Steps in a row left out at the smallest scale, after which it is not the scale's fault. */
+/** Consecutive steps skipped at the smallest scale after which training stops: no scale can help. */
 export const HOPELESS_STEPS = 10;
 
-/** The state of a run that has taken so many steps without a loss scale. */
+/** Initial state of a run, or of one that has taken `steps` steps without loss scaling. */
 export function initialLossScale(
   { beta1, beta2 }: { readonly beta1: number; readonly beta2: number },
   steps = 0,
@@ -37,32 +37,34 @@ export function initialLossScale(
   };
 }
 
-/** Writes the record; the count of hopeless steps starts at 0. */
+/** Encodes the device's record; the count of hopeless steps starts at 0. */
 export function encodeLossScale(state: LossScale): ArrayBuffer {
   return encodeRecord(LossScaleLayout, { ...state, hopelessSteps: 0 });
 }
 
-/** Reads the record. */
+/** Decodes the device's record. */
 export function decodeLossScale(bytes: ArrayBuffer): LossScale {
   const { hopelessSteps: _, ...state } = decodeRecord(LossScaleLayout, bytes);
   return state;
 }
 
-/** What stays the same from step to step. */
+/** Constant options of {@linkcode updateLossScale}. */
 export interface LossScaleOptions {
-  /** Largest norm that is left unclipped; 0 clips nothing. */
+  /** Norm above which gradients are clipped; 0 disables clipping. */
   readonly maxNorm: number;
+  /** Adam's decay of the first moment, for its bias correction. */
   readonly beta1: number;
+  /** Adam's decay of the second moment, for its bias correction. */
   readonly beta2: number;
   /** Good steps after which the scale doubles. Default {@linkcode GROWTH_INTERVAL}. */
   readonly growthInterval?: number;
-  /** Steps in a row that may be left out at the smallest scale; 0 for any number. */
+  /** Consecutive skipped steps allowed at the smallest scale; 0 for any number. */
   readonly hopelessSteps: number;
 }
 
 /** Buffers of {@linkcode updateLossScale}, all in and out. */
 export interface LossScaleBuffers<B> {
-  /** Gets the bias corrections of the good steps. */
+  /** Receives the bias corrections. */
   readonly step_state: B;
   /** From `gradNormFinish`, of the scaled gradients and not sticky. */
   readonly health: B;
@@ -71,7 +73,7 @@ export interface LossScaleBuffers<B> {
   readonly loss_scale: B;
 }
 
-/** Tells the optimizer how to take the scale out of the gradients, and changes it for the next step. */
+/** Folds the unscaling of gradients into the clipping factor, and updates the scale for the next step. */
 export function updateLossScale<B>(options: LossScaleOptions, buffers: LossScaleBuffers<B>): Launch<B>[] {
   const { maxNorm, beta1, beta2, growthInterval = GROWTH_INTERVAL, hopelessSteps } = options;
   const params = {

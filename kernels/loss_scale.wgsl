@@ -1,16 +1,17 @@
-// The dynamic loss scale of training in float16 (Micikevicius et al. 2018, "Mixed precision training", section 3.2), after
-// the gradient norm and before the optimizer:
+// Dynamic loss scaling for training in float16 (Micikevicius et al. 2018, "Mixed precision training", section 3.2); runs
+// after the gradient norm and before the optimizer:
 //
 //   a good step:     norm = norm / scale,  clip_scale = min(1, max_norm / (norm + 1e-6)) / scale;  after `growth_interval`
 //                    of them in a row scale = min(2 scale, LARGEST)
-//   one not finite:  nothing is updated, scale = max(scale / 2, SMALLEST)
+//   skipped step:    not finite, nothing is updated; scale = max(scale / 2, SMALLEST)
 //
-// So what the optimizer multiplies the gradients by takes the scale out of them, exactly: it is a power of two. Adam counts
-// the good steps alone: with t of them c = 1 - beta^t, from the last one's as beta c + (1 - beta). A run is hopeless after
-// `hopeless_limit` steps in a row (0: never) that were left out at the smallest scale; from then on nothing is updated.
+// clip_scale also unscales the gradients, exactly, since the scale is a power of two. Adam's bias correction counts good
+// steps only: after t of them it is c = 1 - beta^t, updated as beta c + (1 - beta). A run is hopeless after
+// `hopeless_limit` consecutive steps (0: never) skipped at the smallest scale; from then on nothing is updated.
 //
-// All float32, in one invocation. health comes from grad_norm.wgsl with sticky 0, in terms of the scaled gradients;
-// step_state gets the bias corrections.
+// Records only: step_state, health, train_log [log slots], loss_scale; all updated in place, in float32, by one invocation.
+// health comes from grad_norm.wgsl with sticky 0 and describes the scaled gradients; step_state receives the bias
+// corrections.
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl

@@ -1,5 +1,5 @@
 /**
- * The training loss, its gradient and its record; see mse.wgsl.
+ * Launchers of `mse.wgsl`: training loss, its gradient and its log record.
  *
  * @module
  */
@@ -11,13 +11,13 @@ export interface MseShape {
   readonly batch: number;
   /** `H * W`. */
   readonly pixels: number;
-  /** Channels without padding; what the mean counts. */
+  /** Channels without padding. */
   readonly channels: number;
   /** 1 / micro-batches per optimizer step; default 1. */
   readonly gradientScale?: number;
 }
 
-/** What both passes of the loss read. */
+/** Inputs of both passes of the loss. */
 export interface MseInputs<B> {
   readonly step_state: B;
   /** From `drawBatchForward`. */
@@ -31,7 +31,7 @@ export interface MseInputs<B> {
 }
 
 /**
- * The loss of each sample.
+ * Loss per sample.
  *
  * @param buffers the inputs; out: `loss_per_sample` `[N]` f32
  */
@@ -44,10 +44,10 @@ export function mseForward<B>(
 }
 
 /**
- * The gradient of the batch's mean loss with respect to the prediction.
+ * Gradient of the batch's mean loss with respect to the prediction.
  *
- * @param buffers the inputs and, where activations are float16, `loss_scale` from `encodeLossScale`, by which the gradient is
- *   multiplied; out: `gradient` `[N, H, W, Cp]`
+ * @param buffers the inputs and, with float16 activations, `loss_scale` from `encodeLossScale`, a factor on the gradient;
+ *   out: `gradient` `[N, H, W, Cp]`
  */
 export function mseBackward<B>(
   shape: MseShape,
@@ -75,7 +75,7 @@ export interface RecordLossBuffers<B> {
   readonly train_log: B;
 }
 
-/** Adds the batch's losses up into the step's log record; `decodeLog` reads it. */
+/** Adds the batch's losses to the step's log record, to be read by `decodeLog`. */
 export function recordLossForward<B>(
   batch: number,
   buffers: RecordLossBuffers<B>,

@@ -1,16 +1,16 @@
-// L_simple, the weighted mean squared error of what the network predicts (Ho et al. 2020, equation 14; algorithm 1,
-// line 5), over the real samples of a batch; its gradient, and its record.
+// L_simple, the weighted mean squared error of the network's prediction (Ho et al. 2020, equation 14; algorithm 1, line 5),
+// over the real samples of a batch; its gradient, and its log record.
 //
 //   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
-//   loss = 1 / count * sum of l_n for n < count                     later samples fill the batch: loss, gradient 0
+//   loss = 1 / count * sum of l_n for n < count                     later samples are padding: loss and gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
 // prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
-// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written `=`, the record `+=` where
+// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written `=`, the record `+=` if
 // step_state.accumulate is 1.
-// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per
-// vec4. record: one invocation, in sample order.
+// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per vec4,
+// in float32. record: one invocation, sums in float32 in sample order.
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl

@@ -1,12 +1,12 @@
 /**
- * Noising a batch of the resident data set; see q_sample.wgsl.
+ * Launcher of `q_sample.wgsl`: forward process on a batch of the resident data set.
  *
  * @module
  */
 import { type Launch, launch } from "./source.ts";
 import { qSampleKernel } from "./sources.ts";
 
-/** Shape of the batch, and which images the bound chunk holds. */
+/** Shape of the batch, and image range of the bound chunk. */
 export interface QSampleShape {
   readonly batch: number;
   readonly height: number;
@@ -30,13 +30,13 @@ export interface QSampleBuffers<B> {
   readonly schedule: B;
   /** Out: `[N, H, W, Cp]`, the network's input. */
   readonly x_t: B;
-  /** Out: `[N, H, W, Cp]`, what the network is to predict. */
+  /** Out: `[N, H, W, Cp]` float32, the prediction targets. */
   readonly targets: B;
 }
 
 /**
- * Gathers, flips, scales to [-1, 1] and noises the samples of the batch that lie in one chunk. A data set of several
- * chunks takes one call for each, with the same outputs.
+ * Gathers, flips, scales to [-1, 1] and noises the batch's samples in one chunk. A data set of several chunks needs one
+ * call per chunk, with the same outputs.
  */
 export function qSampleForward<B>(
   shape: QSampleShape,

@@ -1,10 +1,10 @@
 /**
- * Counting, for text that is generated.
+ * Integer ranges for kernel generators.
  *
  * @module
  */
 
-/** 0 to `count - 1`. */
+/** Integers from 0 to `count - 1`. */
 export function range(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i);
 }

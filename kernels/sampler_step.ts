@@ -1,6 +1,6 @@
 /**
- * A sampling step around the network: initial noise, the network's inputs, and the sampler's update; see
- * slot_noise.wgsl, slot_inputs.wgsl and sampler_step.wgsl.
+ * Launchers of a sampling step: initial noise (`slot_noise.wgsl`), network inputs (`slot_inputs.wgsl`) and the sampler's
+ * update (`sampler_step.wgsl`).
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { samplerStepKernel, slotInputsKernel, slotNoiseKernel } from "./sources.
 
 /** Shape of a sampling batch. */
 export interface SlotShape {
-  /** Images `S` that may be under way at once. */
+  /** Number of slots `S`: images sampled at a time. */
   readonly slots: number;
   readonly height: number;
   readonly width: number;
@@ -25,7 +25,7 @@ export interface SlotNoiseBuffers<B> {
   readonly x: B;
 }
 
-/** Fills the occupied slots at step 0 with their image's initial noise and leaves the others alone. */
+/** Writes initial noise to occupied slots at step 0; the others keep their x. */
 export function slotNoise<B>(shape: SlotShape, buffers: SlotNoiseBuffers<B>): Launch<B>[] {
   const { slots, channels } = shape;
   const params = { slots, per_slot: perSlot(shape), channels };
@@ -36,7 +36,7 @@ export function slotNoise<B>(shape: SlotShape, buffers: SlotNoiseBuffers<B>): La
 export interface SlotInputsBuffers<B> {
   /** From `encodeSlots`. */
   readonly slots: B;
-  /** From `encodeAsks`: `[R]`. */
+  /** From `encodeAsks`: `[R]` u32. */
   readonly asks: B;
   /** `[S, H, W, Cp]`. */
   readonly x: B;
@@ -49,10 +49,10 @@ export interface SlotInputsBuffers<B> {
 }
 
 /**
- * Writes what the network is asked.
+ * Writes the network's inputs from the slots.
  *
  * @param rows the network's batch `R`
- * @param classes number of classes, which is the null label of rows without a class
+ * @param classes number of classes; also the null label of unconditional rows
  */
 export function slotInputs<B>(
   shape: SlotShape,
@@ -72,11 +72,11 @@ export interface SamplerStepBuffers<B> {
   readonly model_out: B;
   /** In and out: `[S, H, W, Cp]`. */
   readonly x: B;
-  /** Out: `[S, H, W, Cp]`, the estimate of the finished image. */
+  /** Out: `[S, H, W, Cp]`, the estimate of x_0. */
   readonly preview: B;
 }
 
-/** Takes every occupied slot one step on. */
+/** Runs one sampler step in every occupied slot. */
 export function samplerStep<B>(shape: SlotShape, buffers: SamplerStepBuffers<B>): Launch<B>[] {
   const { slots, channels } = shape;
   const params = { slots, per_slot: perSlot(shape), channels };
@@ -85,7 +85,7 @@ export function samplerStep<B>(shape: SlotShape, buffers: SamplerStepBuffers<B>)
   ];
 }
 
-/** vec4s per image. */
+/** Vec4s per image. */
 function perSlot({ height, width, channels }: SlotShape): number {
   return height * width * Math.ceil(channels / 4);
 }

@@ -1,14 +1,14 @@
-// One step of any sampler in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in the
-// coefficients alone (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
+// One sampler step in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in their
+// coefficients only (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
 //
 //   out = u + guidance * (c - u)         c, u: conditional and unconditional output (Ho & Salimans 2022, equation 6)
 //   x_0 = clamp(x0_from_x * x + x0_from_out * out, -clip, clip)
 //   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
 //   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// model_out [R, H, W, Cp] as stored, rows as named by the slots; x [S, H, W, Cp] float32, updated in place; preview
-// [S, H, W, Cp] float32 (the estimate of x_0), written `=`; slots [S] with the coefficients of their steps. Idle slots keep
-// x and preview. Padding lanes are zero in, zero out. One invocation per vec4 of channels.
+// model_out [R, H, W, Cp] as stored, indexed by the slots' rows; x [S, H, W, Cp] float32, updated in place; preview
+// [S, H, W, Cp] float32 (the estimate of x_0), written `=`; slots [S], with the coefficients of their steps. Arithmetic in
+// float32. Idle slots keep x and preview. Zero padding stays zero. One invocation per vec4 of channels.
 
 // include: records/sampling.wgsl
 // include: include/image_noise.wgsl

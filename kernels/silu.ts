@@ -1,18 +1,18 @@
 /**
- * Launchers of `silu.wgsl`: SiLU where no normalisation comes before it.
+ * Launchers of `silu.wgsl`: SiLU and its gradient.
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
 import { siluKernel } from "./sources.ts";
 
-/** Size of a tensor that is treated element by element. */
+/** Size of an elementwise operation. */
 export interface ElementwiseShape {
-  /** Floats with padding, a multiple of 4. */
+  /** Number of floats, padding included; a multiple of 4. */
   readonly elements: number;
 }
 
-/** Vec4s of one workgroup: 256 invocations of 4. */
+/** Vec4s per workgroup: 256 invocations of 4. */
 const PER_WORKGROUP = 1024;
 
 /**
@@ -41,7 +41,7 @@ export function siluBackward<B>(
 ): Launch<B>[] {
   const count = elements / 4;
   const constants = { has_addend: Number(addend !== undefined) };
-  // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
+  // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
   const buffers = { x, dy, addend: addend ?? dy, dx };
   return [
     launch(siluKernel, "backward", { count }, buffers, grid1d(count, PER_WORKGROUP), { constants, label }),

@@ -1,10 +1,10 @@
-// SiLU on its own, where no normalisation comes before it: the time embedding.
+// SiLU (Elfwing et al. 2018) without a preceding normalisation, as in the time embedding.
 //
 //   forward    y = silu(x)
-//   backward   dx = addend + dy silu'(x)          addend: the gradient so far of x; 0 where has_addend is false
+//   backward   dx = addend + dy silu'(x)          addend: gradient of x so far; 0 if has_addend is false
 //
-// x, y, dy, dx, addend: the same number of vec4, any shape, as stored; zero padding stays zero. Outputs written `=`.
-// An invocation takes 4 vec4, one workgroup apart.
+// x, y, dy, dx, addend: vec4s [count] of tensors of the same shape, as stored; zero padding stays zero. Arithmetic in
+// float32, outputs written `=`. Each invocation handles 4 vec4s, 256 apart.
 
 // include: include/silu_math.wgsl
 // include: include/storage.wgsl

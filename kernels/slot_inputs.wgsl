@@ -1,14 +1,15 @@
-// Inputs of the network from the slots: each row of its batch belongs to one slot, with its class or, for classifier-free
-// guidance, without (Ho & Salimans 2022). Rows are assigned anew at every step, so images that need one and images that
-// need two share a batch.
+// Network inputs from the sampling slots: each row of the network's batch evaluates one slot, with its class or, for
+// classifier-free guidance, without it (Ho & Salimans 2022). Rows are reassigned at every step, so guided images, which
+// need two rows, and others share a batch.
 //
 //   input[r]    = x[slot of r]
 //   timestep[r] = slot.timestep
-//   label[r]    = slot.class_label, or the null label `classes` where r asks without the class
+//   label[r]    = slot.class_label, or the null label `classes` if r is an unconditional row
 //
-// asks [R] u32: slot and flag, or NONE for an idle row, whose old input stays: its answer is not used. slots [S];
-// x [S, H, W, Cp] float32; input [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32, written `=`. One invocation
-// per vec4 of channels of input; the first of each row writes timestep and label.
+// asks [R] u32: slot index and unconditional flag of each row, or NONE for an idle row, which keeps its old input and whose
+// output is ignored. slots [S]; x [S, H, W, Cp] float32; input [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32,
+// written `=`; values are copied. One invocation per vec4 of channels of input; the first of each row writes timestep and
+// label.
 
 // include: records/sampling.wgsl
 // include: include/storage.wgsl

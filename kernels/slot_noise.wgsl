@@ -1,10 +1,10 @@
-// The noise that an image starts from (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, I) in every occupied slot
-// whose step is 0; all other slots keep their x. So it may stand at the head of every step's replay, and images join a
-// running batch without a dispatch of their own.
+// Initial noise of an image (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, I) in every occupied slot at step 0; all
+// other slots keep x. It is part of every step's replay, so images join a running batch without a separate dispatch.
 //
 //   counter = (index of the vec4 within the image, 0xffffffff, 0, 2), key = the image's seed
 //
-// slots [S]; x [S, H, W, Cp] float32, written `=`, padding lanes zero. One invocation per vec4 of channels.
+// slots [S]; x [S, H, W, Cp] float32, computed in float32, written `=`, padding lanes zero. One invocation per vec4 of
+// channels.
 
 // include: records/sampling.wgsl
 // include: include/image_noise.wgsl

@@ -6,22 +6,22 @@
 import { grid1d, type Launch, launch } from "./source.ts";
 import { softmaxKernel } from "./sources.ts";
 
-/** Sizes of a table of scores. */
+/** Shape of the attention scores. */
 export interface SoftmaxShape {
   readonly rows: number;
-  /** Values of a row in use, T. */
+  /** Values per row, T, without padding. */
   readonly length: number;
-  /** Floats from row to row, Tp: a multiple of 4, at least `length`. */
+  /** Row stride Tp in elements: a multiple of 4, at least `length`. */
   readonly stride: number;
 }
 
-/** Rows of one workgroup: 64 invocations, eight to a row. */
+/** Rows per workgroup: 64 invocations, eight per row. */
 const ROWS_PER_WORKGROUP = 8;
 
 /**
  * `y_j = exp(x_j) / sum_k exp(x_k)` within each row, with the row's maximum subtracted first.
  *
- * @param buffers `x`, `y` [rows, Tp]; padding of `x` is ignored, of `y` written zero
+ * @param buffers `x`, `y` [rows, Tp]; padding of `x` is ignored, that of `y` is written zero
  */
 export function softmaxForward<B>(
   { rows, length, stride }: SoftmaxShape,

@@ -1,19 +1,19 @@
-// Softmax over the rows of the attention scores.
+// Softmax over the rows of the attention scores (Vaswani et al. 2017, section 3.2.1).
 //
 //   forward    y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
 //   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)     scale: of the scores before the softmax, 1 / sqrt(head size)
 //
-// x, y, dy, dx [rows, Tp], as stored, T of the Tp values of a row in use; written `=`, padding lanes zero.
-// Eight invocations share a row, each taking every eighth vec4; a workgroup of 64 takes eight rows. Each invocation
-// finds the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein
-// 2018).
+// x, y, dy, dx [rows, Tp], as stored, T of the Tp values of a row in use; outputs written `=`, padding lanes zero.
+// Eight invocations share a row, each handling every eighth vec4; a workgroup of 64 handles eight rows. Each invocation
+// finds the maximum of its own values and the sum of exponentials relative to it, in float32; the eight pairs are merged in
+// order (Milakov & Gimelshein 2018).
 
 // include: include/storage.wgsl
 
 struct Params {
   rows: u32,
   length: u32,  // T
-  columns: u32, // vec4s of a row: Tp / 4
+  columns: u32, // vec4s per row: Tp / 4
   scale: f32,
 }
 
@@ -30,7 +30,7 @@ const LOWEST = -3.4e38;
 var<workgroup> maxima: array<f32, 64>;
 var<workgroup> totals: array<f32, 64>;
 
-// Row of an invocation; the spare ones of the last workgroup repeat the last row up to the barrier.
+// Row of an invocation; surplus invocations of the last workgroup repeat the last row up to the barrier.
 fn row_of(group: vec3u, groups: vec3u, lane: u32) -> u32 {
   return (group.y * groups.x + group.x) * (64u / ROW_LANES) + lane / ROW_LANES;
 }
@@ -91,7 +91,7 @@ fn backward(
   let base = min(row, params.rows - 1u) * params.columns;
   let first = lane % ROW_LANES;
 
-  // y is zero in padding lanes, so nothing of dy enters there as long as it is finite.
+  // y is zero in padding lanes, so finite padding of dy contributes nothing.
   var sum = 0.0;
   for (var column = first; column < params.columns; column += ROW_LANES) {
     sum += dot(vec4f(saved_y[base + column]), vec4f(dy[base + column]));

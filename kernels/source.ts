@@ -1,7 +1,7 @@
 /**
- * Interface of a WGSL kernel file, parsed from its text, so that the TypeScript that launches it cannot drift from it.
+ * Interface of a WGSL kernel, parsed from its text, so that launchers are type-checked against the WGSL.
  *
- * Conventions every kernel file follows:
+ * Conventions of kernel files:
  * - all bindings are in group 0; `@binding(0) var<uniform> params: Params` holds the shapes (scalar fields only),
  *   storage buffers follow from binding 1, each with a name of its own;
  * - `override` constants for tiles and switches, `const` for mathematics;
@@ -16,13 +16,13 @@ import { findStructs, parseFields, type ScalarType } from "./struct.ts";
 export interface KernelBinding {
   /** Index in bind group 0. */
   readonly binding: number;
-  /** How the kernel uses it. */
+  /** Access mode in WGSL. */
   readonly access: "read" | "read_write";
 }
 
-/** A kernel file: its text and what was parsed from it. */
+/** Kernel: WGSL text and its parsed interface. */
 export interface KernelSource {
-  /** File name without `.wgsl`, or the generator's name for a generated kernel; appears in errors and profiles. */
+  /** File name without `.wgsl`, or the generator's name for a generated kernel; used in errors and profiles. */
   readonly name: string;
   /** The complete WGSL text. */
   readonly code: string;
@@ -39,11 +39,11 @@ const BINDING =
 const ENTRY_POINT = /@compute[^{;]*?\bfn\s+(\w+)\s*\(/g;
 
 /**
- * Reads bindings, parameters and entry points off a kernel's WGSL text.
+ * Parses bindings, parameters and entry points of a kernel.
  *
  * @param name the kernel's name, for messages
  * @param code its WGSL text with all includes expanded
- * @throws {Error} when the text breaks the conventions above; kernels are ours, so this is a bug and not bad input
+ * @throws {Error} if the text violates the conventions above: a bug in the kernel
  */
 export function parseKernel(name: string, code: string): KernelSource {
   const text = code.replace(/\/\/.*$/gm, "");
@@ -73,7 +73,7 @@ export function parseKernel(name: string, code: string): KernelSource {
 /** Override constants of a pipeline, by name. */
 export type OverrideConstants = Readonly<Record<string, number>>;
 
-/** One dispatch: a kernel with everything it needs except the pipeline. `B` is how buffers are named at this stage. */
+/** Dispatch without its pipeline. `B` is the buffer type of this stage: a symbolic tensor or a buffer view. */
 export interface Launch<B> {
   readonly kernel: KernelSource;
   readonly entry: string;
@@ -81,13 +81,13 @@ export interface Launch<B> {
   readonly params: Readonly<Record<string, number>>;
   readonly buffers: Readonly<Record<string, B>>;
   readonly workgroups: readonly [number, number, number];
-  /** What this dispatch computes for whom, e.g. `conv2d down_blocks.0.resnets.0.conv1`. */
+  /** Operation and layer, e.g. `conv2d down_blocks.0.resnets.0.conv1`. */
   readonly label: string;
-  /** Floating-point operations of products (2 per multiply-add); 0 where memory traffic is what counts. */
+  /** Floating-point operations of matrix products, 2 per multiply-add; 0 for memory-bound kernels. */
   readonly flops: number;
 }
 
-/** Arguments of {@linkcode launch} that may be left out. */
+/** Optional arguments of {@linkcode launch}. */
 export interface LaunchOptions {
   constants?: OverrideConstants;
   label?: string;
@@ -95,13 +95,13 @@ export interface LaunchOptions {
 }
 
 /**
- * Describes one dispatch; the types tie entry point, parameters and buffers to the kernel's text.
+ * Creates a launch; entry point, parameters and buffers are type-checked against the kernel's text.
  *
- * @param kernel one of the sources
- * @param entry which of its entry points
- * @param params every field of its `Params`
- * @param buffers the storage buffers this entry point uses, by their WGSL names
- * @param workgroups how many workgroups along x, y, z
+ * @param kernel kernel source
+ * @param entry entry point
+ * @param params all fields of its `Params`
+ * @param buffers storage buffers of this entry point, by WGSL name
+ * @param workgroups number of workgroups along x, y, z
  */
 export function launch<B, const K extends KernelSource>(
   kernel: K,
@@ -115,7 +115,7 @@ export function launch<B, const K extends KernelSource>(
     kernel,
     entry,
     params: params as Record<string, number>,
-    // Optional operands arrive as undefined where a caller passes them on.
+    // Callers pass absent optional operands on as undefined.
     buffers: Object.fromEntries(
       Object.entries(buffers).filter(([, buffer]) => buffer !== undefined),
     ) as Record<string, B>,
@@ -126,13 +126,12 @@ export function launch<B, const K extends KernelSource>(
   };
 }
 
-/** WebGPU's guaranteed limit of workgroups along one dimension. */
+/** WebGPU's guaranteed limit on workgroups per dimension. */
 const MAX_WORKGROUPS = 65535;
 
 /**
- * Workgroups for `count` items at `perGroup` items a workgroup, folded over x and y where x alone would pass
- * WebGPU's limit. The kernel finds its group as `workgroup_id.y * num_workgroups.x + workgroup_id.x` and must
- * check its range.
+ * Workgroups for `count` items at `perGroup` items per workgroup, folded over x and y if x alone would exceed WebGPU's
+ * limit. The kernel computes its group as `workgroup_id.y * num_workgroups.x + workgroup_id.x` and must check the range.
  */
 export function grid1d(count: number, perGroup: number): [number, number, number] {
   const groups = Math.max(1, Math.ceil(count / perGroup));

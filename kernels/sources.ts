@@ -5,25 +5,25 @@ import type { KernelSource } from "./source.ts";
 /** `accumulate.wgsl`: accumulate. */
 export const accumulateKernel = {
   name: "accumulate",
-  code: `// Adds up the gradients of the micro-batches of one optimizer step.
+  code: `// Gradient accumulation over the micro-batches of one optimizer step.
 //
-//   sum = gradients              where step_state.accumulate is 0 (the first micro-batch)
-//   sum = sum + gradients        where it is 1
+//   sum = gradients              if step_state.accumulate is 0 (the first micro-batch)
+//   sum = sum + gradients        if it is 1
 //
-// Both [blocks] vec4f, float32; one invocation per vec4.
+// gradients, sum: flat buffers [blocks] of vec4f; sum is written \`=\` or \`+=\`, in float32. One invocation per vec4.
 
-// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. layouts.ts is generated from it.
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
   seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // how many samples of the batch are real; the rest have weight 0
-  log_slot: u32,        // where in the log buffer this step writes its loss
-  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
-  learning_rate: f32,   // of this optimizer step, warm-up included
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
@@ -69,8 +69,8 @@ fn accumulate(
 /** `adamw.wgsl`: adamw. */
 export const adamwKernel = {
   name: "adamw",
-  code: `// The optimizer's step (Ho et al. 2020, algorithm 1, line 5): AdamW over all parameters, with gradient clipping and the
-// running average of the weights in the same pass (Loshchilov & Hutter 2019, algorithm 2, in the order of operations of
+  code: `// Optimizer step (Ho et al. 2020, algorithm 1, line 5): AdamW over all parameters, fused with gradient clipping and the
+// moving average of the weights (Loshchilov & Hutter 2019, algorithm 2, in the order of operations of
 // torch.optim.AdamW):
 //
 //   g   = clip_scale * gradient
@@ -80,82 +80,83 @@ export const adamwKernel = {
 //   p   = p - lr / bias_correction1 * m / (sqrt(v) / sqrt(bias_correction2) + eps)
 //   ema = ema_decay * ema + (1 - ema_decay) * p                     (Ho et al. 2020, appendix B)
 //
-// All buffers [blocks] vec4f, float32, updated in place; one invocation per vec4. Where health.non_finite is 1 nothing
-// is written, so the parameters stay the last good ones. Padding (gradient and parameter 0) stays 0, as eps > 0.
+// gradients, parameters, first_moment (m), second_moment (v), ema: flat buffers [blocks] of vec4f; all but gradients are
+// updated in place. Arithmetic in float32; one invocation per vec4. If health.non_finite is 1 nothing is written, which
+// skips the step. Padding (gradient and parameter 0) stays 0, since eps > 0.
 
-// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. layouts.ts is generated from it.
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
   seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // how many samples of the batch are real; the rest have weight 0
-  log_slot: u32,        // where in the log buffer this step writes its loss
-  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
-  learning_rate: f32,   // of this optimizer step, warm-up included
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// What draw_batch.wgsl chose for one sample of the batch.
+// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
   image: u32,     // index into the data set
   timestep: u32,  // 0 to T - 1
   flip: u32,      // 1: mirrored left to right
 }
 
-// What depends on the timestep alone; one row per timestep.
+// Coefficients by timestep; one row per timestep.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): the weight of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): the weight of the noise in x_t
-  target_from_x0: f32,    // weight of x_0 in what the network is to predict
-  target_from_noise: f32, // weight of the noise in it
-  weight: f32,            // of this timestep in the loss
+  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
+  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this timestep
 }
 
-// What one optimizer step leaves for the CPU, which reads many of them at once.
+// Log record of one optimizer step; the CPU reads many at once.
 struct LogRecord {
-  loss_sum: f32,      // over the samples of all micro-batches of the step
-  count: u32,         // how many samples that was
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
-  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
 }
 
-// In float16: so many steps were left out that no scale of the loss will help.
+// In float16: too many consecutive skipped steps, so no loss scale will help.
 const HOPELESS = 2u;
 
-// What the optimizer needs to know of the gradient as a whole.
+// Global gradient statistics for the optimizer.
 struct Health {
   gradient_norm: f32,
-  clip_scale: f32,     // the gradient is multiplied by this
-  non_finite: u32,     // 1: the optimizer must not write
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
 }
 
-// What loss_scale.wgsl keeps from step to step where activations are float16.
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
 struct LossScale {
-  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
-  good_steps: u32,       // since it was last changed
-  skipped_steps: u32,    // in all: not finite, and left out
-  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
-  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
   bias_correction2: f32, // 1 - beta2^t
 }
 
-// Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
 
 struct Params {
   blocks: u32,
-  rate1: f32,  // 1 - beta1, rounded once from float64, so that it fits the bias correction
+  rate1: f32,  // 1 - beta1, rounded once from float64, consistent with the bias correction
   beta2: f32,
   rate2: f32,  // 1 - beta2
   eps: f32,
@@ -216,15 +217,15 @@ fn adamw(
 /** `add.wgsl`: forward. */
 export const addKernel = {
   name: "add",
-  code: `// Sum of two tensors: residual connections, the class embedding on the time embedding.
+  code: `// Elementwise sum: residual connections (He et al. 2016), time embedding plus class embedding.
 //
 //   y = a + b
 //
-// a, b, y: the same number of vec4, any shape, as stored; zero padding stays zero. y is written \`=\`.
-// Both inputs have y's gradient as theirs, so there is no backward kernel.
-// An invocation takes 4 vec4, one workgroup apart.
+// a, b, y: vec4s [count] of tensors of the same shape, as stored; zero padding stays zero. Added in float32, y written \`=\`.
+// The gradient of each input is that of y, so there is no backward kernel.
+// Each invocation handles 4 vec4s, 256 apart.
 
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -264,14 +265,15 @@ fn forward(
 /** `cast.wgsl`: forward. */
 export const castKernel = {
   name: "cast",
-  code: `// The weights as products read them, from the float32 ones that the optimizer changes (Micikevicius et al. 2018, "Mixed
+  code: `// Working copy of the weights in the storage type, from the float32 master weights (Micikevicius et al. 2018, "Mixed
 // precision training", section 3.1: small updates would be lost in float16).
 //
 //   y = x
 //
-// x: vec4 in float32; y: as many, as stored, written \`=\`. An invocation takes 4 vec4, one workgroup apart.
+// x: flat float32 vec4s [count]; y: the same as stored, rounded, written \`=\`. Each invocation handles 4 vec4s,
+// 256 apart.
 
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -309,17 +311,18 @@ fn forward(
 /** `concat.wgsl`: forward, forward_scalar, slice, slice_scalar. */
 export const concatKernel = {
   name: "concat",
-  code: `// Concatenation along channels: skip connections; and its gradient, slices of channels.
+  code: `// Concatenation along channels for the skip connections of a U-Net (Ronneberger et al. 2015), and its gradient, a channel
+// slice.
 //
 //   forward   y[row, c] = a[row, c] for c < A,   b[row, c - A] for A <= c < A + B
 //   slice     dx[row, c] = addend[row, c] + dy[row, F + c] for c < K
 //
 // a [rows, Ap], b [rows, Bp], y [rows, (A + B)p]; dy [rows, Cp], dx, addend [rows, Kp]; a row is a pixel, p rounds up
-// to a multiple of 4. All as stored, written \`=\`, padding lanes zero. Values are copied, or added once.
-// An invocation makes 4 vec4 of the output, one workgroup apart. forward and slice need A, or F, to be a multiple of 4;
-// forward_scalar and slice_scalar do not.
+// to a multiple of 4. All as stored, outputs written \`=\`, padding lanes zero. Values are copied; the addend is added in
+// float32. Each invocation writes 4 vec4s of the output, 256 apart. forward and slice require A, or F, to be a multiple of
+// 4; forward_scalar and slice_scalar do not.
 
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -328,11 +331,11 @@ override has_addend: bool = false;
 
 struct Params {
   rows: u32,
-  columns: u32,  // vec4s of a row of the output
+  columns: u32,  // vec4s per output row
   before: u32,   // A or F
   count: u32,    // B or K
-  a_stride: u32, // scalars of a row of a, or of dy
-  b_stride: u32, // scalars of a row of b; 0 in a slice
+  a_stride: u32, // scalars per row of a, or of dy
+  b_stride: u32, // scalars per row of b; 0 in a slice
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -349,7 +352,7 @@ struct Params {
 const LANES = 256u;
 const PER_INVOCATION = 4u;
 
-// Row and column of a vec4 of the output, moved on by one workgroup without dividing again.
+// Row and column of an output vec4; next() advances by one workgroup without a division.
 struct Place {
   row: u32,
   column: u32,
@@ -435,7 +438,7 @@ fn slice(
   let end = min(params.rows * params.columns, first + LANES * PER_INVOCATION);
   for (var i = first; i < end; i += LANES) {
     var slope = vec4f(dy[place.row * (params.a_stride >> 2u) + (params.before >> 2u) + place.column]);
-    // The last vec4 may hold channels of dy that follow the slice.
+    // The last vec4 may include channels of dy past the slice.
     slope = select(vec4f(0.0), slope, 4u * place.column + vec4u(0u, 1u, 2u, 3u) < vec4u(params.count));
     if (has_addend) {
       slope += vec4f(addend[i]);
@@ -503,102 +506,102 @@ fn slice_scalar(
 /** `draw_batch.wgsl`: draw. */
 export const drawBatchKernel = {
   name: "draw_batch",
-  code: `// The images, timesteps, flips and labels of one batch (Ho et al. 2020, algorithm 1, lines 2 and 3: x_0 ~ q(x_0),
-// t ~ Uniform), from the step's number alone.
+  code: `// Sampling of a training batch: images, timesteps, flips and labels (Ho et al. 2020, algorithm 1, lines 2 and 3:
+// x_0 ~ q(x_0), t ~ Uniform), as a function of the step number.
 //
 //   w = Threefry(counter = (n, 0, step, stream), key = seed)       for sample n of the batch
 //   image    = order[position + n]                                 for n < count, else order[position]
 //   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1
-//   flip     = the lowest bit of w.y, where flipping is on
+//   flip     = lowest bit of w.y if flipping is enabled, else 0
 //   label    = classes (the null label) with probability label_dropout, by w.z (Ho & Salimans 2022, algorithm 1),
 //              else the image's label
 //
-// order [.] u32; labels [images] bytes, four a word, little-endian; draws [N]; timestep [N] f32 and label [N] u32 are
-// what the network reads. One invocation per sample; all outputs written \`=\`.
+// order [images] u32; labels [images] bytes, four per word, little-endian; draws [N]; timestep [N] f32 and label [N] u32
+// are the network's inputs. Integer arithmetic, exact. One invocation per sample; all outputs written \`=\`.
 
-// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. layouts.ts is generated from it.
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
   seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // how many samples of the batch are real; the rest have weight 0
-  log_slot: u32,        // where in the log buffer this step writes its loss
-  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
-  learning_rate: f32,   // of this optimizer step, warm-up included
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// What draw_batch.wgsl chose for one sample of the batch.
+// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
   image: u32,     // index into the data set
   timestep: u32,  // 0 to T - 1
   flip: u32,      // 1: mirrored left to right
 }
 
-// What depends on the timestep alone; one row per timestep.
+// Coefficients by timestep; one row per timestep.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): the weight of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): the weight of the noise in x_t
-  target_from_x0: f32,    // weight of x_0 in what the network is to predict
-  target_from_noise: f32, // weight of the noise in it
-  weight: f32,            // of this timestep in the loss
+  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
+  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this timestep
 }
 
-// What one optimizer step leaves for the CPU, which reads many of them at once.
+// Log record of one optimizer step; the CPU reads many at once.
 struct LogRecord {
-  loss_sum: f32,      // over the samples of all micro-batches of the step
-  count: u32,         // how many samples that was
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
-  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
 }
 
-// In float16: so many steps were left out that no scale of the loss will help.
+// In float16: too many consecutive skipped steps, so no loss scale will help.
 const HOPELESS = 2u;
 
-// What the optimizer needs to know of the gradient as a whole.
+// Global gradient statistics for the optimizer.
 struct Health {
   gradient_norm: f32,
-  clip_scale: f32,     // the gradient is multiplied by this
-  non_finite: u32,     // 1: the optimizer must not write
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
 }
 
-// What loss_scale.wgsl keeps from step to step where activations are float16.
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
 struct LossScale {
-  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
-  good_steps: u32,       // since it was last changed
-  skipped_steps: u32,    // in all: not finite, and left out
-  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
-  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
   bias_correction2: f32, // 1 - beta2^t
 }
 
-// Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
-// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
 
 const THREEFRY_PARITY = 0x1bd11bdau;
 
-// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
 fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
   let sum = a + b;
   return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
-// guards every WGSL loop with a counter.
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
 fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
   var m = threefry_mix(x.xz, x.yw, r0);
   m = threefry_mix(m.xy, m.wz, r1);
@@ -615,8 +618,8 @@ fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
-// are zero.
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
@@ -625,11 +628,11 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
-// Uniform numbers from random words. An include: functions only. The twin of lib/random.ts.
+// Uniform random numbers from random words. An include: functions only. Same as lib/random.ts.
 
-// An include: a function only.
+// High half of a 32 x 32 bit product. An include: a function only.
 
-// High 32 bits of the 64-bit product, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
+// High 32 bits of the 64-bit product, from 16-bit halves, since WGSL has no 64-bit integers; no partial sum overflows.
 fn multiply_high(a: u32, b: u32) -> u32 {
   let a_high = a >> 16u;
   let a_low = a & 0xffffu;
@@ -706,32 +709,34 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
 /** `dropout.wgsl`: forward, backward. */
 export const dropoutKernel = {
   name: "dropout",
-  code: `// Dropout (Srivastava et al. 2014), scaled in training so that inference needs nothing.
+  code: `// Inverted dropout (Srivastava et al. 2014): scaled in training, absent in inference.
 //
-//   m_i = 1 / (1 - p) where u_i >= p, else 0;   p = threshold / 2^16
+//   m_i = 1 / (1 - p) if u_i >= p, else 0;   p = threshold / 2^16
 //   forward    y = m x
 //   backward   dx = addend + m dy
 //
-// x, y, dy, dx, addend: the same number of vec4, any shape, as stored, written \`=\`; zero padding stays zero.
+// x, y, dy, dx, addend: vec4s [count] of tensors of the same shape, as stored; outputs written \`=\`, in float32 before they
+// are stored; zero padding stays zero.
 // The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Threefry4x32 at counter
-// (call, 16 + layer, step, stream) under the run's seed, so backward draws what forward drew. The four words of a call
-// serve two vec4s: call 512 b + c the vec4s 1024 b + c, with the words' lower halves, and 1024 b + 512 + c, with the
-// upper ones. A workgroup takes the 1024 vec4s of one b, an invocation two calls, their vec4s 256 apart.
+// (call, 16 + layer, step, stream) with the run's seed as key, so backward regenerates the forward mask. Each call's four
+// words serve two vec4s: call 512 b + c serves vec4 1024 b + c with the lower halves of its words, and vec4
+// 1024 b + 512 + c with the upper halves. A workgroup handles the 1024 vec4s of one b, an invocation two calls, with vec4s
+// 256 apart.
 
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
-// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
 
 const THREEFRY_PARITY = 0x1bd11bdau;
 
-// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
 fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
   let sum = a + b;
   return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
-// guards every WGSL loop with a counter.
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
 fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
   var m = threefry_mix(x.xz, x.yw, r0);
   m = threefry_mix(m.xy, m.wz, r1);
@@ -748,8 +753,8 @@ fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
-// are zero.
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
@@ -758,23 +763,23 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
-// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. layouts.ts is generated from it.
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
   seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // how many samples of the batch are real; the rest have weight 0
-  log_slot: u32,        // where in the log buffer this step writes its loss
-  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
-  learning_rate: f32,   // of this optimizer step, warm-up included
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -783,7 +788,7 @@ override has_addend: bool = false;
 
 struct Params {
   count: u32,     // vec4s
-  layer: u32,     // tells the dropouts of a network apart
+  layer: u32,     // index of the dropout layer in the network
   threshold: u32, // p 2^16
   scale: f32,     // 1 / (1 - p)
 }
@@ -796,7 +801,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(6) var<storage, read_write> dx: array<Stored4>;
 
-// Counters of layers start here; the ones before belong to the batch and its noise.
+// First counter word of layer 0; lower ones belong to batch sampling and noise.
 const FIRST_COUNTER = 16u;
 
 fn random_words(call: u32) -> vec4u {
@@ -884,17 +889,17 @@ fn backward(
 /** `embedding.wgsl`: forward, backward. */
 export const embeddingKernel = {
   name: "embedding",
-  code: `// Rows of a table picked by label: the class embedding.
+  code: `// Embedding lookup by label, for class embeddings (as torch.nn.Embedding).
 //
 //   forward    y[n] = table[labels[n]]
 //   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
 //
-// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp], as stored; outputs written \`=\`, zero padding stays zero. A
-// label beyond the table, which the CPU refuses before, reads the last row here and adds to its gradient.
-// One invocation per vec4 of the output. backward gathers: it reads all labels and adds in the order of the batch, so
-// no atomics are needed and rows without a label become zero.
+// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp], as stored; outputs written \`=\`, zero padding stays zero.
+// Labels are validated on the CPU; out-of-range labels are clamped to the last row.
+// One invocation per vec4 of the output. backward gathers: it scans all labels and accumulates in float32 in batch order,
+// so it needs no atomics, and rows without a label become zero.
 
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -902,7 +907,7 @@ alias Stored4 = vec4f;
 struct Params {
   batch: u32,
   rows: u32,
-  columns: u32, // vec4s of a row: Dp / 4
+  columns: u32, // vec4s per row: Dp / 4
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -969,84 +974,84 @@ fn backward(
 /** `grad_norm.wgsl`: partial_sums, finish. */
 export const gradNormKernel = {
   name: "grad_norm",
-  code: `// Global L2 norm of all gradients, the factor that clips it, and whether loss and gradients are finite.
+  code: `// Global L2 norm of all gradients, the clipping factor (Pascanu et al. 2013), and the NaN/Inf check of loss and gradients.
 //
-//   norm       = sqrt(sum of g^2)                                   over one flat buffer of all parameters
-//   clip_scale = min(1, max_norm / (norm + 1e-6))                   as torch's clip_grad_norm_; 1 where max_norm is 0
-//   non_finite = some g, the norm or the step's loss_sum is NaN or Inf. A norm above 1.8e19 overflows float32 when
-//                squared and counts as not finite: nothing could be learned from it.
+//   norm       = sqrt(sum of g^2)                                   over the flat gradient buffer of all parameters
+//   clip_scale = min(1, max_norm / (norm + 1e-6))                   as torch's clip_grad_norm_; 1 if max_norm is 0
+//   non_finite = any g, the norm or the step's loss_sum is NaN or Inf. A norm above 1.8e19 overflows float32 when
+//                squared and counts as non-finite.
 //
-// gradients [blocks] vec4f; partials [invocations]; health; train_log. All outputs written \`=\`.
-// partial_sums: invocation k of P adds vec4s k, k + P, k + 2P ... in float32, without barriers. finish: one workgroup,
-// 256 sums over the partials, then lane 0 in lane order. The order is fixed: the same gradients give the same bits.
-// With sticky 1 a raised flag stays raised; with 0 it is that of this step alone.
+// gradients: flat buffer [blocks] of vec4f; partials [invocations]; health and train_log: records. All outputs written \`=\`.
+// partial_sums: invocation k of P sums vec4s k, k + P, k + 2P ... in float32, without barriers. finish: one workgroup; each
+// of 256 lanes sums partials in float32, then lane 0 sums the lanes in order. The order is fixed, so results are
+// deterministic. With sticky 1 a raised flag stays raised; with 0 it describes this step only.
 
-// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. layouts.ts is generated from it.
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
   seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // how many samples of the batch are real; the rest have weight 0
-  log_slot: u32,        // where in the log buffer this step writes its loss
-  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
-  learning_rate: f32,   // of this optimizer step, warm-up included
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// What draw_batch.wgsl chose for one sample of the batch.
+// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
   image: u32,     // index into the data set
   timestep: u32,  // 0 to T - 1
   flip: u32,      // 1: mirrored left to right
 }
 
-// What depends on the timestep alone; one row per timestep.
+// Coefficients by timestep; one row per timestep.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): the weight of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): the weight of the noise in x_t
-  target_from_x0: f32,    // weight of x_0 in what the network is to predict
-  target_from_noise: f32, // weight of the noise in it
-  weight: f32,            // of this timestep in the loss
+  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
+  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this timestep
 }
 
-// What one optimizer step leaves for the CPU, which reads many of them at once.
+// Log record of one optimizer step; the CPU reads many at once.
 struct LogRecord {
-  loss_sum: f32,      // over the samples of all micro-batches of the step
-  count: u32,         // how many samples that was
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
-  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
 }
 
-// In float16: so many steps were left out that no scale of the loss will help.
+// In float16: too many consecutive skipped steps, so no loss scale will help.
 const HOPELESS = 2u;
 
-// What the optimizer needs to know of the gradient as a whole.
+// Global gradient statistics for the optimizer.
 struct Health {
   gradient_norm: f32,
-  clip_scale: f32,     // the gradient is multiplied by this
-  non_finite: u32,     // 1: the optimizer must not write
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
 }
 
-// What loss_scale.wgsl keeps from step to step where activations are float16.
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
 struct LossScale {
-  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
-  good_steps: u32,       // since it was last changed
-  skipped_steps: u32,    // in all: not finite, and left out
-  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
-  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
   bias_correction2: f32, // 1 - beta2^t
 }
 
-// Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
@@ -1058,8 +1063,8 @@ struct Params {
   max_norm: f32,
 }
 
-// Sum of squares, and the largest magnitude as bits: for floats without sign the order of bits is the order of values,
-// with Inf and NaN on top. The bits do not rely on a NaN surviving the sum: a compiler need not keep it.
+// Sum of squares, and the largest magnitude as bits: without the sign, bits of floats order like their values, with Inf and
+// NaN above all numbers. Bits, because a compiler that assumes finite arithmetic need not propagate NaN through the sum.
 struct Partial {
   sum: f32,
   largest: u32,
@@ -1160,7 +1165,7 @@ fn finish(@builtin(local_invocation_index) lane: u32) {
 /** `group_norm.wgsl`: forward, backward, sum_samples. */
 export const groupNormKernel = {
   name: "group_norm",
-  code: `// Group normalisation (Wu & He 2018), with the SiLU that follows it in residual blocks fused in.
+  code: `// Group normalisation (Wu & He 2018), fused with the SiLU that follows it in residual blocks.
 //
 //   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = z or silu(z)
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
@@ -1170,27 +1175,27 @@ export const groupNormKernel = {
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
-// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). The first five as stored, the rest float32, all
-// written \`=\`, padding lanes zero.
+// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). The first five as stored, the rest float32; outputs written \`=\`,
+// padding lanes zero. All sums accumulate in float32.
 //
-// One workgroup takes one sample and a block of channels that holds whole groups and whole vec4s. An invocation keeps
-// to one vec4 of channels (its column) and some of the pixels (its row of the workgroup), so that what belongs to a
-// channel is loaded once. Sums run in registers, then over the rows in order, then over the channels of a group: any
-// group size works, and padding lanes never enter. dgamma and dbeta add the samples in order. The second pass over x
-// finds it in cache. A row takes every \`rows\`-th pixel, so that a GPU's rows, which run together, read side by side; or,
-// where \`runs\` is set, pixels that follow each other, for software adapters: there one row runs after the other, and
-// would find each of its pixels on another page. The loops over sums take two pixels a turn: a turn also blends each sum
-// with the lane mask there (llvmpipe: 8 % of backward).
+// Thread mapping: one workgroup per sample and block of channels, which consists of whole groups and whole vec4s. An
+// invocation handles one vec4 of channels (its column) and a subset of the pixels (its row of the workgroup), so
+// per-channel values are loaded once. Sums are reduced in registers, then over rows in order, then over the channels of a
+// group: any group size works, and padding lanes are excluded. dgamma and dbeta sum over samples in order. The second pass
+// over x hits the cache. A row handles every \`rows\`-th pixel, so that the rows of a GPU workgroup, which run together,
+// access adjacent memory; with \`runs\`, for software adapters, it handles consecutive pixels: there rows run one after the
+// other, and strided pixels would each touch another page. The reduction loops are unrolled by two pixels, because each
+// iteration also blends every sum with the lane mask there (llvmpipe: 8 % of backward).
 //
-// The variance survives a mean far from zero: each of the three stages sums differences from its own first value and
+// The variance is stable for means far from zero: each of the three stages sums differences from its own first value and
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
-// Padding lanes take part with the last group's statistics: in forward their gamma and beta are zero, in backward their
-// rstd is made so.
+// Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is set
+// to zero.
 
 // SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
-// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s is formed without subtraction. The exponent is
-// bounded: beyond 2^126 WGSL promises nothing of a division, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x,
-// and the derivative that at -87. silu(0) = 0, so padding stays zero; a silu of what is not finite is not finite.
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -1205,7 +1210,7 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let s = 1.0 / (1.0 + e);
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -1219,10 +1224,10 @@ struct Params {
   batch: u32,
   spatial: u32,    // H * W
   channels: u32,   // C, without padding
-  columns: u32,    // vec4s of a pixel: Cp / 4
-  block: u32,      // columns that one workgroup takes
-  rows: u32,       // rows of a workgroup; rows * block is at most \`lanes\`
-  group_size: u32, // channels of a group
+  columns: u32,    // vec4s per pixel: Cp / 4
+  block: u32,      // columns per workgroup
+  rows: u32,       // rows per workgroup; rows * block is at most \`lanes\`
+  group_size: u32, // channels per group
   eps: f32,
 }
 
@@ -1246,21 +1251,21 @@ var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
 
-// Where an invocation works.
+// Work assignment of an invocation.
 struct Place {
   sample: u32,
   row: u32,
   first: u32,     // its first pixel's vec4
-  end: u32,       // past its last pixel's
-  step: u32,      // from pixel to pixel
+  end: u32,       // one past its last pixel's vec4
+  step: u32,      // stride between its pixels, in vec4s
   column: u32,    // its column within a pixel
   group: vec4u,   // group of each of its four channels
   start: vec4u,   // first channel of that group, counted from the block's first channel
   mask: vec4f,    // 0 in padding lanes
-  in_range: bool, // false: a spare invocation, which only meets the others at barriers
+  in_range: bool, // false: idle, and takes part in barriers only
 }
 
-// How many pixels a row takes; the first row takes most.
+// Pixels per row; the first row has the most.
 fn pixels_of(row: u32) -> u32 {
   if (runs) {
     let most = (params.spatial + params.rows - 1u) / params.rows;
@@ -1317,7 +1322,7 @@ fn sum4(v: vec4f) -> vec4f {
   return vec4f((v.x + v.y) + (v.z + v.w));
 }
 
-// What four lanes need of their groups.
+// Two group statistics of four channels.
 struct Pair {
   a: vec4f,
   b: vec4f,
@@ -1370,7 +1375,7 @@ fn merge_rows(lane: u32, own: Moments) -> Moments {
   var squares = own.b + own_count * own.a * own.a;
   for (var row = 1u; row < params.rows; row++) {
     let i = row * params.block + lane;
-    // A row without pixels counts as nothing.
+    // Rows without pixels contribute nothing.
     let count = f32(pixels_of(row));
     let d = (part_origin[i] - own.origin) + part_a[i];
     sum += count * d;
@@ -1388,7 +1393,7 @@ fn group_moments(start: vec4u) -> Pair {
   var sum = vec4f(0.0);
   var squares = vec4f(0.0);
   if (params.group_size % 4u == 0u) {
-    // The four lanes are of one group.
+    // All four lanes belong to one group.
     let first = start.x >> 2u;
     for (var i = first; i < first + (params.group_size >> 2u); i++) {
       let d = (part_origin[i] - origin) + part_a[i];
@@ -1448,7 +1453,7 @@ fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation
   }
 }
 
-// What four channels have in common. Few, since each is four registers of a software adapter's sixteen.
+// Per-channel values of four channels. Few, since each takes four of a software adapter's sixteen registers.
 struct Channels {
   mean: vec4f,
   scale: vec4f, // gamma rstd
@@ -1553,7 +1558,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
   }
 }
 
-// dbeta and dgamma from the sums of the samples: one invocation per vec4 of either.
+// Reduces the per-sample sums to dbeta and dgamma: one invocation per vec4 of either.
 @compute @workgroup_size(64)
 fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
   let columns = params.columns;
@@ -1602,86 +1607,87 @@ fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
 /** `loss_scale.wgsl`: update. */
 export const lossScaleKernel = {
   name: "loss_scale",
-  code: `// The dynamic loss scale of training in float16 (Micikevicius et al. 2018, "Mixed precision training", section 3.2), after
-// the gradient norm and before the optimizer:
+  code: `// Dynamic loss scaling for training in float16 (Micikevicius et al. 2018, "Mixed precision training", section 3.2); runs
+// after the gradient norm and before the optimizer:
 //
 //   a good step:     norm = norm / scale,  clip_scale = min(1, max_norm / (norm + 1e-6)) / scale;  after \`growth_interval\`
 //                    of them in a row scale = min(2 scale, LARGEST)
-//   one not finite:  nothing is updated, scale = max(scale / 2, SMALLEST)
+//   skipped step:    not finite, nothing is updated; scale = max(scale / 2, SMALLEST)
 //
-// So what the optimizer multiplies the gradients by takes the scale out of them, exactly: it is a power of two. Adam counts
-// the good steps alone: with t of them c = 1 - beta^t, from the last one's as beta c + (1 - beta). A run is hopeless after
-// \`hopeless_limit\` steps in a row (0: never) that were left out at the smallest scale; from then on nothing is updated.
+// clip_scale also unscales the gradients, exactly, since the scale is a power of two. Adam's bias correction counts good
+// steps only: after t of them it is c = 1 - beta^t, updated as beta c + (1 - beta). A run is hopeless after
+// \`hopeless_limit\` consecutive steps (0: never) skipped at the smallest scale; from then on nothing is updated.
 //
-// All float32, in one invocation. health comes from grad_norm.wgsl with sticky 0, in terms of the scaled gradients;
-// step_state gets the bias corrections.
+// Records only: step_state, health, train_log [log slots], loss_scale; all updated in place, in float32, by one invocation.
+// health comes from grad_norm.wgsl with sticky 0 and describes the scaled gradients; step_state receives the bias
+// corrections.
 
-// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. layouts.ts is generated from it.
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
   seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // how many samples of the batch are real; the rest have weight 0
-  log_slot: u32,        // where in the log buffer this step writes its loss
-  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
-  learning_rate: f32,   // of this optimizer step, warm-up included
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// What draw_batch.wgsl chose for one sample of the batch.
+// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
   image: u32,     // index into the data set
   timestep: u32,  // 0 to T - 1
   flip: u32,      // 1: mirrored left to right
 }
 
-// What depends on the timestep alone; one row per timestep.
+// Coefficients by timestep; one row per timestep.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): the weight of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): the weight of the noise in x_t
-  target_from_x0: f32,    // weight of x_0 in what the network is to predict
-  target_from_noise: f32, // weight of the noise in it
-  weight: f32,            // of this timestep in the loss
+  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
+  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this timestep
 }
 
-// What one optimizer step leaves for the CPU, which reads many of them at once.
+// Log record of one optimizer step; the CPU reads many at once.
 struct LogRecord {
-  loss_sum: f32,      // over the samples of all micro-batches of the step
-  count: u32,         // how many samples that was
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
-  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
 }
 
-// In float16: so many steps were left out that no scale of the loss will help.
+// In float16: too many consecutive skipped steps, so no loss scale will help.
 const HOPELESS = 2u;
 
-// What the optimizer needs to know of the gradient as a whole.
+// Global gradient statistics for the optimizer.
 struct Health {
   gradient_norm: f32,
-  clip_scale: f32,     // the gradient is multiplied by this
-  non_finite: u32,     // 1: the optimizer must not write
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
 }
 
-// What loss_scale.wgsl keeps from step to step where activations are float16.
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
 struct LossScale {
-  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
-  good_steps: u32,       // since it was last changed
-  skipped_steps: u32,    // in all: not finite, and left out
-  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
-  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
   bias_correction2: f32, // 1 - beta2^t
 }
 
-// Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
@@ -1766,90 +1772,90 @@ fn update() {
 /** `mse.wgsl`: forward, backward, backward_scaled, record. */
 export const mseKernel = {
   name: "mse",
-  code: `// L_simple, the weighted mean squared error of what the network predicts (Ho et al. 2020, equation 14; algorithm 1,
-// line 5), over the real samples of a batch; its gradient, and its record.
+  code: `// L_simple, the weighted mean squared error of the network's prediction (Ho et al. 2020, equation 14; algorithm 1, line 5),
+// over the real samples of a batch; its gradient, and its log record.
 //
 //   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
-//   loss = 1 / count * sum of l_n for n < count                     later samples fill the batch: loss, gradient 0
+//   loss = 1 / count * sum of l_n for n < count                     later samples are padding: loss and gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
 // prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
-// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written \`=\`, the record \`+=\` where
+// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written \`=\`, the record \`+=\` if
 // step_state.accumulate is 1.
-// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per
-// vec4. record: one invocation, in sample order.
+// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per vec4,
+// in float32. record: one invocation, sums in float32 in sample order.
 
-// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. layouts.ts is generated from it.
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
   seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // how many samples of the batch are real; the rest have weight 0
-  log_slot: u32,        // where in the log buffer this step writes its loss
-  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
-  learning_rate: f32,   // of this optimizer step, warm-up included
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// What draw_batch.wgsl chose for one sample of the batch.
+// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
   image: u32,     // index into the data set
   timestep: u32,  // 0 to T - 1
   flip: u32,      // 1: mirrored left to right
 }
 
-// What depends on the timestep alone; one row per timestep.
+// Coefficients by timestep; one row per timestep.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): the weight of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): the weight of the noise in x_t
-  target_from_x0: f32,    // weight of x_0 in what the network is to predict
-  target_from_noise: f32, // weight of the noise in it
-  weight: f32,            // of this timestep in the loss
+  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
+  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this timestep
 }
 
-// What one optimizer step leaves for the CPU, which reads many of them at once.
+// Log record of one optimizer step; the CPU reads many at once.
 struct LogRecord {
-  loss_sum: f32,      // over the samples of all micro-batches of the step
-  count: u32,         // how many samples that was
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
-  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
 }
 
-// In float16: so many steps were left out that no scale of the loss will help.
+// In float16: too many consecutive skipped steps, so no loss scale will help.
 const HOPELESS = 2u;
 
-// What the optimizer needs to know of the gradient as a whole.
+// Global gradient statistics for the optimizer.
 struct Health {
   gradient_norm: f32,
-  clip_scale: f32,     // the gradient is multiplied by this
-  non_finite: u32,     // 1: the optimizer must not write
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
 }
 
-// What loss_scale.wgsl keeps from step to step where activations are float16.
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
 struct LossScale {
-  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
-  good_steps: u32,       // since it was last changed
-  skipped_steps: u32,    // in all: not finite, and left out
-  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
-  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
   bias_correction2: f32, // 1 - beta2^t
 }
 
-// Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -1970,10 +1976,10 @@ fn record() {
 /** `q_sample.wgsl`: q_sample. */
 export const qSampleKernel = {
   name: "q_sample",
-  code: `// The forward process q(x_t | x_0) on a batch of the data set (Ho et al. 2020, equation 4; algorithm 1, line 4), and what
-// the network is to predict:
+  code: `// Forward process q(x_t | x_0) on a batch of the data set (Ho et al. 2020, equation 4; algorithm 1, line 4), and the
+// prediction targets:
 //
-//   x_0     = byte / 127.5 - 1, mirrored where draws says so
+//   x_0     = byte / 127.5 - 1, mirrored if draws says so
 //   e       ~ N(0, I)
 //   x_t     = signal * x_0 + noise * e                             signal = sqrt(alphas_cumprod_t)
 //                                                                  noise  = sqrt(1 - alphas_cumprod_t)
@@ -1981,96 +1987,97 @@ export const qSampleKernel = {
 //   e       : counter = (index of the vec4 within the sample, 1, step, stream + 256 n), key = seed
 //
 // images: bytes [chunk_count, H, W, C] of data set images chunk_first, chunk_first + 1, ...; little-endian in words.
-// draws [N]; schedule [T]; x_t [N, H, W, Cp] as stored, targets the same in float32, written \`=\`, padding lanes zero.
-// A data set larger than one binding is cut into chunks, one dispatch each; a dispatch writes the samples of its chunk
-// and leaves the others. A workgroup takes 32 x 16 pixels of one sample and one vec4 of their channels, an invocation
-// every other row: nothing has to be divided to find them, which software adapters do lane by lane.
+// draws [N]; schedule [T]; x_t [N, H, W, Cp] as stored, targets the same in float32; both computed in float32 and written
+// \`=\`, padding lanes zero.
+// A data set larger than one binding is split into chunks, one dispatch each; a dispatch writes the samples of its chunk
+// only. A workgroup handles 32 x 16 pixels of one sample and one vec4 of their channels, an invocation every other row:
+// this mapping needs no integer division, which software adapters execute lane by lane.
 
-// What changes from step to step, written by the CPU once before each submit and read by every kernel that depends on
-// the step. layouts.ts is generated from it.
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
 struct StepState {
-  step: u32,            // counts micro-batches of this stream from 0; part of every Threefry counter
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
   seed_lo: u32,         // Threefry key, low word of the run's seed
   seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of one seed: 0 training, 1 validation
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
   position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // how many samples of the batch are real; the rest have weight 0
-  log_slot: u32,        // where in the log buffer this step writes its loss
-  accumulate: u32,      // 1: parameter gradients add to those of the micro-batch before; 0: they replace them
-  learning_rate: f32,   // of this optimizer step, warm-up included
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
   bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
   bias_correction2: f32,// 1 - beta2^t
   ema_decay: f32,
 }
-// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// What draw_batch.wgsl chose for one sample of the batch.
+// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
   image: u32,     // index into the data set
   timestep: u32,  // 0 to T - 1
   flip: u32,      // 1: mirrored left to right
 }
 
-// What depends on the timestep alone; one row per timestep.
+// Coefficients by timestep; one row per timestep.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): the weight of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): the weight of the noise in x_t
-  target_from_x0: f32,    // weight of x_0 in what the network is to predict
-  target_from_noise: f32, // weight of the noise in it
-  weight: f32,            // of this timestep in the loss
+  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
+  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this timestep
 }
 
-// What one optimizer step leaves for the CPU, which reads many of them at once.
+// Log record of one optimizer step; the CPU reads many at once.
 struct LogRecord {
-  loss_sum: f32,      // over the samples of all micro-batches of the step
-  count: u32,         // how many samples that was
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
-  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
 }
 
-// In float16: so many steps were left out that no scale of the loss will help.
+// In float16: too many consecutive skipped steps, so no loss scale will help.
 const HOPELESS = 2u;
 
-// What the optimizer needs to know of the gradient as a whole.
+// Global gradient statistics for the optimizer.
 struct Health {
   gradient_norm: f32,
-  clip_scale: f32,     // the gradient is multiplied by this
-  non_finite: u32,     // 1: the optimizer must not write
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
 }
 
-// What loss_scale.wgsl keeps from step to step where activations are float16.
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
 struct LossScale {
-  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
-  good_steps: u32,       // since it was last changed
-  skipped_steps: u32,    // in all: not finite, and left out
-  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
-  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
   bias_correction2: f32, // 1 - beta2^t
 }
 
-// Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
-// Standard normal numbers for one vec4 of channels of an image. An include: functions only.
+// Standard normal noise for one vec4 of channels of an image. An include: functions only.
 
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
-// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
 
 const THREEFRY_PARITY = 0x1bd11bdau;
 
-// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
 fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
   let sum = a + b;
   return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
-// guards every WGSL loop with a counter.
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
 fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
   var m = threefry_mix(x.xz, x.yw, r0);
   m = threefry_mix(m.xy, m.wz, r1);
@@ -2087,8 +2094,8 @@ fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
-// are zero.
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
@@ -2097,15 +2104,15 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
-// Normal numbers from random words. An include: functions only. The twin of lib/random.ts, up to rounding: WGSL's own
-// log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+// Normal random numbers by the Box-Muller transform. An include: functions only. Same as lib/random.ts, up to rounding.
+// WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so they are not used.
 
-// Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
-// outside of [-pi, pi]. An include: functions only.
+// Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
+// [-pi, pi]. An include: functions only.
 
 const TAU = 6.283185307179586;
 
-// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4, with an error below 1e-7.
 fn sine_cosine(turns: u32) -> vec2f {
   let quadrant = (turns + 0x20000000u) >> 30u;
   let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
@@ -2117,9 +2124,9 @@ fn sine_cosine(turns: u32) -> vec2f {
 }
 
 const LN_2 = 0.6931471805599453;
-const SQRT_HALF = 0x3f3504f3u; // bits of the float32
+const SQRT_HALF = 0x3f3504f3u; // sqrt(1/2) as float32 bits
 
-// Natural logarithm of a normal float32 above 0: x = 2^e m with m within [sqrt(1/2), sqrt(2)), and
+// Natural logarithm of a positive normal float32: x = 2^e m with m in [sqrt(1/2), sqrt(2)), and
 // log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172. The series is off by 1e-9; near 1 the relative error stays
 // that of the division.
 fn natural_log(x: f32) -> f32 {
@@ -2132,14 +2139,14 @@ fn natural_log(x: f32) -> f32 {
 }
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and below 0, and the result within 5.77; the angle is the upper 24 bits of b, from
-// minus half a turn on.
+// 1, so the logarithm is finite and negative, and results are within 5.77 in magnitude; the angle is the upper 24 bits of
+// b, starting at minus half a turn.
 fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
 
-// Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
   return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
@@ -2149,12 +2156,12 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
   let words = threefry4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
-// Known when it is compiled, so that noise of lanes past the last channel is not made.
+// Compile-time constant, so that no noise is generated for lanes past the last channel.
 override channels: u32 = 3;
 
 struct Params {
@@ -2172,35 +2179,34 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> x_t: array<Stored4>;
 @group(0) @binding(6) var<storage, read_write> targets: array<vec4f>;
 
-// Four bytes from any byte offset: a pixel of three bytes starts anywhere in a word.
+// Four bytes at any byte offset, since three-byte pixels are not aligned to words.
 fn four_bytes(offset: u32) -> vec4u {
   let shift = 8u * (offset % 4u);
   let low = images[offset / 4u] >> shift;
   let next = images[min(offset / 4u + 1u, arrayLength(&images) - 1u)];
-  // Twice, because a shift by 32 is one by 0.
+  // Two shifts, because WGSL takes shift counts modulo 32.
   return unpack4xU8(low | ((next << (31u - shift)) << 1u));
 }
 
-// Rows of pixels of a workgroup.
+// Pixel rows per workgroup.
 const ROWS = 16u;
 
 @compute @workgroup_size(32, 2)
 fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let n = group.z;
-  // All that is the same for the workgroup comes before the first branch: llvmpipe loads it once there, and later for
-  // each lane.
+  // Uniform loads come before the first branch: there llvmpipe loads once, after it once per lane.
   let chosen = draws[n];
   let weights = schedule[chosen.timestep];
   let key = vec2u(step_state.seed_lo, step_state.seed_hi);
   let counter = vec4u(0u, 1u, step_state.step, step_state.stream + 256u * n);
-  // Below chunk_first the difference wraps round to more than any count.
+  // Images before the chunk wrap around to more than any count.
   let image = chosen.image - params.chunk_first;
   if (image >= params.chunk_count) {
     return;
   }
   let blocks = (channels + 3u) / 4u;
   let block = group.x % blocks;
-  // Pixels past an edge are the last one once more.
+  // Pixels past the edge repeat the last one.
   let x = min(32u * (group.x / blocks) + lane.x, params.width - 1u);
   let source_x = select(x, params.width - 1u - x, chosen.flip == 1u);
   let end = min(ROWS * (group.y + 1u), params.height);
@@ -2217,7 +2223,7 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
     // The network's input (algorithm 1, line 5) and its target
     x_t[i] = Stored4(weights.signal * x_0 + weights.noise * e);
     targets[i] = weights.target_from_x0 * x_0 + weights.target_from_noise * e;
-    // Tested at the bottom: after a test at the top fails, llvmpipe runs the body once more for nothing.
+    // Exit test at the bottom: with one at the top, llvmpipe runs the body once more with all lanes off.
     continuing { row += 2u; break if row >= end; }
   }
 }
@@ -2242,70 +2248,70 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
 /** `sampler_step.wgsl`: sampler_step. */
 export const samplerStepKernel = {
   name: "sampler_step",
-  code: `// One step of any sampler in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in the
-// coefficients alone (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
+  code: `// One sampler step in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in their
+// coefficients only (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
 //
 //   out = u + guidance * (c - u)         c, u: conditional and unconditional output (Ho & Salimans 2022, equation 6)
 //   x_0 = clamp(x0_from_x * x + x0_from_out * out, -clip, clip)
 //   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
 //   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// model_out [R, H, W, Cp] as stored, rows as named by the slots; x [S, H, W, Cp] float32, updated in place; preview
-// [S, H, W, Cp] float32 (the estimate of x_0), written \`=\`; slots [S] with the coefficients of their steps. Idle slots keep
-// x and preview. Padding lanes are zero in, zero out. One invocation per vec4 of channels.
+// model_out [R, H, W, Cp] as stored, indexed by the slots' rows; x [S, H, W, Cp] float32, updated in place; preview
+// [S, H, W, Cp] float32 (the estimate of x_0), written \`=\`; slots [S], with the coefficients of their steps. Arithmetic in
+// float32. Idle slots keep x and preview. Zero padding stays zero. One invocation per vec4 of channels.
 
-// Records that the kernels of a sampling step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// One place in the batch, the image that is being drawn there, and the coefficients of its next step.
+// Slot of the sampling batch: its image's state, and the coefficients of its next step.
 struct Slot {
-  conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
-  unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
-  step: u32,          // of this image's own trajectory, 0 first
+  conditional: u32,   // row of the network's batch; NONE: the slot is idle and keeps its x
+  unconditional: u32, // row evaluated without the class, for guidance; NONE: no guidance
+  step: u32,          // step of the image's own trajectory, from 0
   seed_lo: u32,       // Threefry key, low word of the image's seed
   seed_hi: u32,       // Threefry key, high word
   class_label: u32,
   guidance: f32,      // scale of classifier-free guidance
-  timestep: f32,      // what the network is told
+  timestep: f32,      // input of the network
   x0_from_x: f32,
   x0_from_out: f32,
-  clip: f32,          // bound on |x_0|; the largest float where there is none
+  clip: f32,          // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,         // standard deviation of the noise added
+  sigma: f32,         // standard deviation of the added noise
 }
 
-// No row of the network's batch, and in \`asks\` no slot.
+// No row; in \`asks\`, no slot.
 const NONE = 0xffffffffu;
 
-// The bit of an entry of \`asks\` that says: without its class. The others are the slot.
+// Flag of an unconditional row in \`asks\`; the other bits are the slot index.
 const WITHOUT_CLASS = 0x80000000u;
 
-// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
-// any neighbours. Stream 2 keeps them apart from training with the same seed.
+// The random numbers of an image depend on its own seed and step only, so images do not depend on their slot or on the rest
+// of the batch. Stream 2 separates them from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
 }
 
-// The step word of the noise that a trajectory starts from.
+// Step word of the initial noise.
 const INITIAL_NOISE = 0xffffffffu;
-// Standard normal numbers for one vec4 of channels of an image. An include: functions only.
+// Standard normal noise for one vec4 of channels of an image. An include: functions only.
 
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
-// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
 
 const THREEFRY_PARITY = 0x1bd11bdau;
 
-// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
 fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
   let sum = a + b;
   return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
-// guards every WGSL loop with a counter.
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
 fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
   var m = threefry_mix(x.xz, x.yw, r0);
   m = threefry_mix(m.xy, m.wz, r1);
@@ -2322,8 +2328,8 @@ fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
-// are zero.
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
@@ -2332,15 +2338,15 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
-// Normal numbers from random words. An include: functions only. The twin of lib/random.ts, up to rounding: WGSL's own
-// log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+// Normal random numbers by the Box-Muller transform. An include: functions only. Same as lib/random.ts, up to rounding.
+// WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so they are not used.
 
-// Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
-// outside of [-pi, pi]. An include: functions only.
+// Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
+// [-pi, pi]. An include: functions only.
 
 const TAU = 6.283185307179586;
 
-// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4, with an error below 1e-7.
 fn sine_cosine(turns: u32) -> vec2f {
   let quadrant = (turns + 0x20000000u) >> 30u;
   let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
@@ -2352,9 +2358,9 @@ fn sine_cosine(turns: u32) -> vec2f {
 }
 
 const LN_2 = 0.6931471805599453;
-const SQRT_HALF = 0x3f3504f3u; // bits of the float32
+const SQRT_HALF = 0x3f3504f3u; // sqrt(1/2) as float32 bits
 
-// Natural logarithm of a normal float32 above 0: x = 2^e m with m within [sqrt(1/2), sqrt(2)), and
+// Natural logarithm of a positive normal float32: x = 2^e m with m in [sqrt(1/2), sqrt(2)), and
 // log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172. The series is off by 1e-9; near 1 the relative error stays
 // that of the division.
 fn natural_log(x: f32) -> f32 {
@@ -2367,14 +2373,14 @@ fn natural_log(x: f32) -> f32 {
 }
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and below 0, and the result within 5.77; the angle is the upper 24 bits of b, from
-// minus half a turn on.
+// 1, so the logarithm is finite and negative, and results are within 5.77 in magnitude; the angle is the upper 24 bits of
+// b, starting at minus half a turn.
 fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
 
-// Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
   return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
@@ -2384,7 +2390,7 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
   let words = threefry4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -2453,18 +2459,18 @@ fn sampler_step(
 /** `silu.wgsl`: forward, backward. */
 export const siluKernel = {
   name: "silu",
-  code: `// SiLU on its own, where no normalisation comes before it: the time embedding.
+  code: `// SiLU (Elfwing et al. 2018) without a preceding normalisation, as in the time embedding.
 //
 //   forward    y = silu(x)
-//   backward   dx = addend + dy silu'(x)          addend: the gradient so far of x; 0 where has_addend is false
+//   backward   dx = addend + dy silu'(x)          addend: gradient of x so far; 0 if has_addend is false
 //
-// x, y, dy, dx, addend: the same number of vec4, any shape, as stored; zero padding stays zero. Outputs written \`=\`.
-// An invocation takes 4 vec4, one workgroup apart.
+// x, y, dy, dx, addend: vec4s [count] of tensors of the same shape, as stored; zero padding stays zero. Arithmetic in
+// float32, outputs written \`=\`. Each invocation handles 4 vec4s, 256 apart.
 
 // SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
-// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s is formed without subtraction. The exponent is
-// bounded: beyond 2^126 WGSL promises nothing of a division, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x,
-// and the derivative that at -87. silu(0) = 0, so padding stays zero; a silu of what is not finite is not finite.
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -2479,7 +2485,7 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let s = 1.0 / (1.0 + e);
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -2541,55 +2547,56 @@ fn backward(
 /** `slot_inputs.wgsl`: slot_inputs. */
 export const slotInputsKernel = {
   name: "slot_inputs",
-  code: `// Inputs of the network from the slots: each row of its batch belongs to one slot, with its class or, for classifier-free
-// guidance, without (Ho & Salimans 2022). Rows are assigned anew at every step, so images that need one and images that
-// need two share a batch.
+  code: `// Network inputs from the sampling slots: each row of the network's batch evaluates one slot, with its class or, for
+// classifier-free guidance, without it (Ho & Salimans 2022). Rows are reassigned at every step, so guided images, which
+// need two rows, and others share a batch.
 //
 //   input[r]    = x[slot of r]
 //   timestep[r] = slot.timestep
-//   label[r]    = slot.class_label, or the null label \`classes\` where r asks without the class
+//   label[r]    = slot.class_label, or the null label \`classes\` if r is an unconditional row
 //
-// asks [R] u32: slot and flag, or NONE for an idle row, whose old input stays: its answer is not used. slots [S];
-// x [S, H, W, Cp] float32; input [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32, written \`=\`. One invocation
-// per vec4 of channels of input; the first of each row writes timestep and label.
+// asks [R] u32: slot index and unconditional flag of each row, or NONE for an idle row, which keeps its old input and whose
+// output is ignored. slots [S]; x [S, H, W, Cp] float32; input [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32,
+// written \`=\`; values are copied. One invocation per vec4 of channels of input; the first of each row writes timestep and
+// label.
 
-// Records that the kernels of a sampling step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// One place in the batch, the image that is being drawn there, and the coefficients of its next step.
+// Slot of the sampling batch: its image's state, and the coefficients of its next step.
 struct Slot {
-  conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
-  unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
-  step: u32,          // of this image's own trajectory, 0 first
+  conditional: u32,   // row of the network's batch; NONE: the slot is idle and keeps its x
+  unconditional: u32, // row evaluated without the class, for guidance; NONE: no guidance
+  step: u32,          // step of the image's own trajectory, from 0
   seed_lo: u32,       // Threefry key, low word of the image's seed
   seed_hi: u32,       // Threefry key, high word
   class_label: u32,
   guidance: f32,      // scale of classifier-free guidance
-  timestep: f32,      // what the network is told
+  timestep: f32,      // input of the network
   x0_from_x: f32,
   x0_from_out: f32,
-  clip: f32,          // bound on |x_0|; the largest float where there is none
+  clip: f32,          // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,         // standard deviation of the noise added
+  sigma: f32,         // standard deviation of the added noise
 }
 
-// No row of the network's batch, and in \`asks\` no slot.
+// No row; in \`asks\`, no slot.
 const NONE = 0xffffffffu;
 
-// The bit of an entry of \`asks\` that says: without its class. The others are the slot.
+// Flag of an unconditional row in \`asks\`; the other bits are the slot index.
 const WITHOUT_CLASS = 0x80000000u;
 
-// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
-// any neighbours. Stream 2 keeps them apart from training with the same seed.
+// The random numbers of an image depend on its own seed and step only, so images do not depend on their slot or on the rest
+// of the batch. Stream 2 separates them from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
 }
 
-// The step word of the noise that a trajectory starts from.
+// Step word of the initial noise.
 const INITIAL_NOISE = 0xffffffffu;
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -2651,66 +2658,66 @@ fn slot_inputs(
 /** `slot_noise.wgsl`: slot_noise. */
 export const slotNoiseKernel = {
   name: "slot_noise",
-  code: `// The noise that an image starts from (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, I) in every occupied slot
-// whose step is 0; all other slots keep their x. So it may stand at the head of every step's replay, and images join a
-// running batch without a dispatch of their own.
+  code: `// Initial noise of an image (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, I) in every occupied slot at step 0; all
+// other slots keep x. It is part of every step's replay, so images join a running batch without a separate dispatch.
 //
 //   counter = (index of the vec4 within the image, 0xffffffff, 0, 2), key = the image's seed
 //
-// slots [S]; x [S, H, W, Cp] float32, written \`=\`, padding lanes zero. One invocation per vec4 of channels.
+// slots [S]; x [S, H, W, Cp] float32, computed in float32, written \`=\`, padding lanes zero. One invocation per vec4 of
+// channels.
 
-// Records that the kernels of a sampling step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// One place in the batch, the image that is being drawn there, and the coefficients of its next step.
+// Slot of the sampling batch: its image's state, and the coefficients of its next step.
 struct Slot {
-  conditional: u32,   // row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone
-  unconditional: u32, // row asked without its class, for guidance; NONE: no guidance
-  step: u32,          // of this image's own trajectory, 0 first
+  conditional: u32,   // row of the network's batch; NONE: the slot is idle and keeps its x
+  unconditional: u32, // row evaluated without the class, for guidance; NONE: no guidance
+  step: u32,          // step of the image's own trajectory, from 0
   seed_lo: u32,       // Threefry key, low word of the image's seed
   seed_hi: u32,       // Threefry key, high word
   class_label: u32,
   guidance: f32,      // scale of classifier-free guidance
-  timestep: f32,      // what the network is told
+  timestep: f32,      // input of the network
   x0_from_x: f32,
   x0_from_out: f32,
-  clip: f32,          // bound on |x_0|; the largest float where there is none
+  clip: f32,          // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,         // standard deviation of the noise added
+  sigma: f32,         // standard deviation of the added noise
 }
 
-// No row of the network's batch, and in \`asks\` no slot.
+// No row; in \`asks\`, no slot.
 const NONE = 0xffffffffu;
 
-// The bit of an entry of \`asks\` that says: without its class. The others are the slot.
+// Flag of an unconditional row in \`asks\`; the other bits are the slot index.
 const WITHOUT_CLASS = 0x80000000u;
 
-// The random numbers of an image depend on its own seed and step alone, so it is the same image in any slot and beside
-// any neighbours. Stream 2 keeps them apart from training with the same seed.
+// The random numbers of an image depend on its own seed and step only, so images do not depend on their slot or on the rest
+// of the batch. Stream 2 separates them from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
 }
 
-// The step word of the noise that a trajectory starts from.
+// Step word of the initial noise.
 const INITIAL_NOISE = 0xffffffffu;
-// Standard normal numbers for one vec4 of channels of an image. An include: functions only.
+// Standard normal noise for one vec4 of channels of an image. An include: functions only.
 
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
-// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
 
 const THREEFRY_PARITY = 0x1bd11bdau;
 
-// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
 fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
   let sum = a + b;
   return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
-// guards every WGSL loop with a counter.
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
 fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
   var m = threefry_mix(x.xz, x.yw, r0);
   m = threefry_mix(m.xy, m.wz, r1);
@@ -2727,8 +2734,8 @@ fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
-// are zero.
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);
@@ -2737,15 +2744,15 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
-// Normal numbers from random words. An include: functions only. The twin of lib/random.ts, up to rounding: WGSL's own
-// log, sin and cos may be off by 2^-21 and 2^-11, so there are none here.
+// Normal random numbers by the Box-Muller transform. An include: functions only. Same as lib/random.ts, up to rounding.
+// WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so they are not used.
 
-// Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
-// outside of [-pi, pi]. An include: functions only.
+// Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
+// [-pi, pi]. An include: functions only.
 
 const TAU = 6.283185307179586;
 
-// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4, with an error below 1e-7.
 fn sine_cosine(turns: u32) -> vec2f {
   let quadrant = (turns + 0x20000000u) >> 30u;
   let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
@@ -2757,9 +2764,9 @@ fn sine_cosine(turns: u32) -> vec2f {
 }
 
 const LN_2 = 0.6931471805599453;
-const SQRT_HALF = 0x3f3504f3u; // bits of the float32
+const SQRT_HALF = 0x3f3504f3u; // sqrt(1/2) as float32 bits
 
-// Natural logarithm of a normal float32 above 0: x = 2^e m with m within [sqrt(1/2), sqrt(2)), and
+// Natural logarithm of a positive normal float32: x = 2^e m with m in [sqrt(1/2), sqrt(2)), and
 // log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172. The series is off by 1e-9; near 1 the relative error stays
 // that of the division.
 fn natural_log(x: f32) -> f32 {
@@ -2772,14 +2779,14 @@ fn natural_log(x: f32) -> f32 {
 }
 
 // Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
-// 1, so the logarithm is finite and below 0, and the result within 5.77; the angle is the upper 24 bits of b, from
-// minus half a turn on.
+// 1, so the logarithm is finite and negative, and results are within 5.77 in magnitude; the angle is the upper 24 bits of
+// b, starting at minus half a turn.
 fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
 
-// Zero in the lanes past the last channel; \`first\` is the channel of lane 0.
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
   return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
@@ -2835,17 +2842,17 @@ fn slot_noise(
 /** `softmax.wgsl`: forward, backward. */
 export const softmaxKernel = {
   name: "softmax",
-  code: `// Softmax over the rows of the attention scores.
+  code: `// Softmax over the rows of the attention scores (Vaswani et al. 2017, section 3.2.1).
 //
 //   forward    y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
 //   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)     scale: of the scores before the softmax, 1 / sqrt(head size)
 //
-// x, y, dy, dx [rows, Tp], as stored, T of the Tp values of a row in use; written \`=\`, padding lanes zero.
-// Eight invocations share a row, each taking every eighth vec4; a workgroup of 64 takes eight rows. Each invocation
-// finds the maximum of its own values and the sum below it; the eight pairs are merged in order (Milakov & Gimelshein
-// 2018).
+// x, y, dy, dx [rows, Tp], as stored, T of the Tp values of a row in use; outputs written \`=\`, padding lanes zero.
+// Eight invocations share a row, each handling every eighth vec4; a workgroup of 64 handles eight rows. Each invocation
+// finds the maximum of its own values and the sum of exponentials relative to it, in float32; the eight pairs are merged in
+// order (Milakov & Gimelshein 2018).
 
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -2853,7 +2860,7 @@ alias Stored4 = vec4f;
 struct Params {
   rows: u32,
   length: u32,  // T
-  columns: u32, // vec4s of a row: Tp / 4
+  columns: u32, // vec4s per row: Tp / 4
   scale: f32,
 }
 
@@ -2870,7 +2877,7 @@ const LOWEST = -3.4e38;
 var<workgroup> maxima: array<f32, 64>;
 var<workgroup> totals: array<f32, 64>;
 
-// Row of an invocation; the spare ones of the last workgroup repeat the last row up to the barrier.
+// Row of an invocation; surplus invocations of the last workgroup repeat the last row up to the barrier.
 fn row_of(group: vec3u, groups: vec3u, lane: u32) -> u32 {
   return (group.y * groups.x + group.x) * (64u / ROW_LANES) + lane / ROW_LANES;
 }
@@ -2931,7 +2938,7 @@ fn backward(
   let base = min(row, params.rows - 1u) * params.columns;
   let first = lane % ROW_LANES;
 
-  // y is zero in padding lanes, so nothing of dy enters there as long as it is finite.
+  // y is zero in padding lanes, so finite padding of dy contributes nothing.
   var sum = 0.0;
   for (var column = first; column < params.columns; column += ROW_LANES) {
     sum += dot(vec4f(saved_y[base + column]), vec4f(dy[base + column]));
@@ -2971,15 +2978,15 @@ fn backward(
 /** `spatial_sum.wgsl`: sum. */
 export const spatialSumKernel = {
   name: "spatial_sum",
-  code: `// Sum over an image's positions, the gradient of a bias that is added to every position (the projected time embedding):
+  code: `// Sum over the positions of an image: the gradient of a per-sample bias, such as the projected time embedding.
+//
 //   dx[n,c] = addend[n,c] + sum_p dy[n,p,c]
-// dy     [N,P,Cp] NHWC with P = H*W, Cp channels padded to 4; as stored
-// dx     [N,1,1,Cp], as stored, written with =
-// Threads: one invocation per sample and 4 channels; it walks the positions in order, so the result does not depend on
-// the device's scheduling. Accumulates in four float32 partial sums (positions modulo 4), which also quarters the
-// rounding error of a long sum.
+//
+// dy [N,P,Cp] NHWC with P = H*W, channels padded to a multiple of 4; dx, addend [N,1,1,Cp]; as stored, dx written \`=\`.
+// One invocation per sample and 4 channels sums the positions in order, so the result is deterministic. Accumulates in four
+// float32 partial sums (positions modulo 4), which also quarters the rounding error of a long sum.
 
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -3039,19 +3046,19 @@ export const timestepEmbeddingKernel = {
   code: `// Sinusoidal embedding of timesteps (Vaswani et al. 2017, section 3.5; Ho et al. 2020).
 //
 //   f_k = P^(-k / (D/2 - shift)),  k = 0 … D/2 - 1
-//   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or the cosines first; an odd D ends in a zero
+//   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or cosines first; an odd D ends in a zero
 //
 // timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] as stored, written \`=\`, padding lanes zero.
 // One invocation per vec4 of y.
 //
-// An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept
-// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the
-// product of those q^(2^b) whose bit b is set in k; each product rounds by 2^-33 of a turn at most, which makes 1e-6 rad
-// per factor at t = 1000.
+// Fixed-point angles: an angle of 1000 rad in float32 is off by up to 3e-5, and WGSL does not bound the error of its sine.
+// A frequency is stored in turns as a fraction of 2^32, so its product with an integer timestep wraps around exactly.
+// f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product rounds by 2^-33 of a turn at most, or
+// 1e-6 rad per factor at t = 1000.
 
-// An include: a function only.
+// High half of a 32 x 32 bit product. An include: a function only.
 
-// High 32 bits of the 64-bit product, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
+// High 32 bits of the 64-bit product, from 16-bit halves, since WGSL has no 64-bit integers; no partial sum overflows.
 fn multiply_high(a: u32, b: u32) -> u32 {
   let a_high = a >> 16u;
   let a_low = a & 0xffffu;
@@ -3061,12 +3068,12 @@ fn multiply_high(a: u32, b: u32) -> u32 {
   let carry = a_low * b_high + (middle & 0xffffu);
   return a_high * b_high + (middle >> 16u) + (carry >> 16u);
 }
-// Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
-// outside of [-pi, pi]. An include: functions only.
+// Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
+// [-pi, pi]. An include: functions only.
 
 const TAU = 6.283185307179586;
 
-// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4, with an error below 1e-7.
 fn sine_cosine(turns: u32) -> vec2f {
   let quadrant = (turns + 0x20000000u) >> 30u;
   let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
@@ -3076,7 +3083,7 @@ fn sine_cosine(turns: u32) -> vec2f {
   let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
   return select(turned, -turned, (quadrant & 2u) == 2u);
 }
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -3084,7 +3091,7 @@ alias Stored4 = vec4f;
 struct Params {
   batch: u32,
   dim: u32,          // D
-  columns: u32,      // vec4s of a row of y
+  columns: u32,      // vec4s per row of y
   cosine_first: u32, // 1: [cos, sin]
   // q = P^(-1 / (D/2 - shift)) to the powers 1, 2, 4, …, in units of 2^-32, at most 2^32 - 1
   power0: u32,
@@ -3182,15 +3189,15 @@ fn forward(
 /** `upsample.wgsl`: forward, backward. */
 export const upsampleKernel = {
   name: "upsample",
-  code: `// Nearest-neighbour upsampling by two.
+  code: `// Nearest-neighbour upsampling by two, and its gradient.
 //
 //   forward    y[n, 2h + i, 2w + j, c] = x[n, h, w, c]                       i, j in {0, 1}
 //   backward   dx[n, h, w, c] = addend[n, h, w, c] + sum over i, j of dy[n, 2h + i, 2w + j, c]
 //
-// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; as stored, written \`=\`; zero padding stays zero.
-// An invocation takes 4 vec4 of the small tensor, one workgroup apart.
+// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; as stored, outputs written \`=\`; zero padding stays zero. Sums in
+// float32. Each invocation handles 4 vec4s of the small tensor, 256 apart.
 
-// Storage type of activations; arithmetic is float32 in either case. storage.ts makes the variant of a kernel with float16
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
@@ -3200,7 +3207,7 @@ override has_addend: bool = false;
 struct Params {
   count: u32,   // vec4s of the small tensor
   width: u32,   // W
-  columns: u32, // vec4s of a pixel: Cp / 4
+  columns: u32, // vec4s per pixel: Cp / 4
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -3210,8 +3217,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
-// Index in the large tensor of the first of the four copies of vec4 i. Images follow one another without a gap, so the
-// batch needs no index of its own: row r of all images becomes rows 2r and 2r + 1.
+// Index in the large tensor of the first of the four copies of vec4 i. Images are contiguous, so rows can be counted over
+// the whole batch: row r becomes rows 2r and 2r + 1.
 fn copy_of(i: u32) -> u32 {
   let pixel = i / params.columns;
   let row = pixel / params.width;

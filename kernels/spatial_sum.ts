@@ -1,5 +1,5 @@
 /**
- * Sum over an image's positions; see spatial_sum.wgsl.
+ * Launcher of `spatial_sum.wgsl`: sum over the positions of an image.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import { spatialSumKernel } from "./sources.ts";
 /**
  * `dx[n,c] = addend[n,c] + sum over positions of dy[n,p,c]`.
  *
- * @param shape samples, positions an image, logical channels
- * @param buffers dy [N,P,Cp], dx and addend [N,1,1,Cp]
+ * @param shape samples, positions per image, channels without padding
+ * @param buffers `dy` [N, P, Cp]; `dx`, `addend` [N, 1, 1, Cp]
  */
 export function spatialSum<B>(
   { batch, spatial, channels }: { batch: number; spatial: number; channels: number },

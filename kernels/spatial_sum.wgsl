@@ -1,10 +1,10 @@
-// Sum over an image's positions, the gradient of a bias that is added to every position (the projected time embedding):
+// Sum over the positions of an image: the gradient of a per-sample bias, such as the projected time embedding.
+//
 //   dx[n,c] = addend[n,c] + sum_p dy[n,p,c]
-// dy     [N,P,Cp] NHWC with P = H*W, Cp channels padded to 4; as stored
-// dx     [N,1,1,Cp], as stored, written with =
-// Threads: one invocation per sample and 4 channels; it walks the positions in order, so the result does not depend on
-// the device's scheduling. Accumulates in four float32 partial sums (positions modulo 4), which also quarters the
-// rounding error of a long sum.
+//
+// dy [N,P,Cp] NHWC with P = H*W, channels padded to a multiple of 4; dx, addend [N,1,1,Cp]; as stored, dx written `=`.
+// One invocation per sample and 4 channels sums the positions in order, so the result is deterministic. Accumulates in four
+// float32 partial sums (positions modulo 4), which also quarters the rounding error of a long sum.
 
 // include: include/storage.wgsl
 

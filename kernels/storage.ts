@@ -1,11 +1,11 @@
 /**
- * Activations in float16: the same kernels, with another meaning of `Stored` (storage.wgsl).
+ * Kernel variants with float16 activations: the same text with other aliases of `Stored` (storage.wgsl).
  *
  * @module
  */
 import type { KernelSource, Launch } from "./source.ts";
 
-/** What tells a kernel that moves activations, and what it says in the variant. */
+/** Aliases of storage.wgsl, which mark kernels that access activations, and their replacements in the variant. */
 const ALIASES = [
   ["alias Stored = f32;", "alias Stored = f16;"],
   ["alias Stored4 = vec4f;", "alias Stored4 = vec4<f16>;"],
@@ -14,8 +14,8 @@ const ALIASES = [
 const variants = new WeakMap<KernelSource, KernelSource>();
 
 /**
- * The variant of a kernel whose activations are float16, always the same object for the same kernel; the kernel itself where
- * it moves none (it does not include storage.wgsl).
+ * Variant of a kernel with float16 activations, always the same object for the same kernel; the kernel itself if it does
+ * not include storage.wgsl.
  */
 export function halfKernel(kernel: KernelSource): KernelSource {
   if (!ALIASES.every(([alias]) => kernel.code.includes(alias))) return kernel;
@@ -28,7 +28,7 @@ export function halfKernel(kernel: KernelSource): KernelSource {
   return variant;
 }
 
-/** Dispatches as they are where activations are float32, or with kernels that take them in float16. */
+/** Replaces kernels by their float16 variants if `half` is true. */
 export function storedIn<B>(half: boolean | undefined, launches: Launch<B>[]): Launch<B>[] {
   return half ? launches.map((launch) => ({ ...launch, kernel: halfKernel(launch.kernel) })) : launches;
 }

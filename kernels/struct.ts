@@ -1,17 +1,17 @@
 /**
- * Structs in WGSL text: the fields that TypeScript fills in or reads, taken from the text itself.
+ * Parser of WGSL structs that are shared with TypeScript.
  *
  * @module
  */
 
-/** Type of a field that the CPU and a kernel share; each takes four bytes. */
+/** Field type shared by CPU and kernels; four bytes each. */
 export type ScalarType = "u32" | "i32" | "f32";
 
 /** One field of a struct. */
 export interface StructField {
   readonly name: string;
   readonly type: ScalarType;
-  /** The comment at the end of its line; empty where there is none. */
+  /** Comment at the end of its line; may be empty. */
   readonly comment: string;
 }
 
@@ -24,17 +24,17 @@ const FIELD = /^(\w+)\s*:\s*(u32|i32|f32)$/;
 /**
  * Finds the structs of a WGSL text.
  *
- * @returns the text between the braces, comments included, by name
+ * @returns text between the braces, comments included, by name
  */
 export function findStructs(text: string): Map<string, string> {
   return new Map([...text.matchAll(STRUCT)].map(([, name, body]) => [name, body]));
 }
 
 /**
- * Parses what {@linkcode findStructs} finds.
+ * Parses the fields of a struct body from {@linkcode findStructs}.
  *
- * @param name of the struct, for the message
- * @throws {Error} for a field that is no scalar: layouts with padding are not supported
+ * @param name name of the struct in the error message
+ * @throws {Error} if a field is not a scalar: layouts with padding are not supported
  */
 export function parseFields(name: string, body: string): StructField[] {
   return body.split("\n").flatMap((line) => {

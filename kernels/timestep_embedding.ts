@@ -1,5 +1,5 @@
 /**
- * Launcher of `timestep_embedding.wgsl`: sines and cosines of timesteps.
+ * Launcher of `timestep_embedding.wgsl`: sinusoidal timestep embedding.
  *
  * @module
  */
@@ -9,27 +9,27 @@ import { timestepEmbeddingKernel } from "./sources.ts";
 /** Sizes and options of a timestep embedding, as in diffusers' `get_timestep_embedding`. */
 export interface TimestepEmbeddingShape {
   readonly batch: number;
-  /** Values per timestep, 1 to 2048; an odd one ends in a zero. */
+  /** Embedding dimension, 1 to 2048; an odd one ends in a zero. */
   readonly dim: number;
-  /** Whether the cosines come first. The reference model has the sines first. */
+  /** Put cosines first; the reference model has sines first. */
   readonly flipSinToCos: boolean;
-  /** Subtracted from `floor(dim / 2)` in the exponent's denominator; must stay below it. The reference model has 1. */
+  /** Subtracted from `floor(dim / 2)` in the exponent's denominator; must be less than that; 1 in the reference model. */
   readonly downscaleFreqShift: number;
-  /** Ratio of the frequencies at the two ends, more than 1. Default 10000. */
+  /** Ratio of the highest and lowest frequency, above 1. Default 10000. */
   readonly maxPeriod?: number;
 }
 
 const WORKGROUP = 64;
 
-/** `dim / 2` has at most this many bits, one power of the ratio for each. */
+/** Bits of a frequency index below `dim / 2`; the kernel has one power of the ratio for each. */
 const BITS = 10;
 
 /**
- * `y[n] = [sin(t f_0) …, cos(t f_0) …]` with `f_k = maxPeriod^(-k / (floor(dim / 2) - downscaleFreqShift))`, right to
- * 1e-5 for timesteps up to 1000.
+ * `y[n] = [sin(t f_0) …, cos(t f_0) …]` with `f_k = maxPeriod^(-k / (floor(dim / 2) - downscaleFreqShift))`, accurate
+ * to 1e-5 for timesteps up to 1000.
  *
  * @param buffers `timesteps` [N] float32, at least 0; `y` [N, 1, 1, Dp]
- * @throws {RangeError} when an option is outside its range
+ * @throws {RangeError} if an option is out of range
  */
 export function timestepEmbeddingForward<B>(
   { batch, dim, flipSinToCos, downscaleFreqShift, maxPeriod = 10000 }: TimestepEmbeddingShape,

@@ -1,15 +1,15 @@
 // Sinusoidal embedding of timesteps (Vaswani et al. 2017, section 3.5; Ho et al. 2020).
 //
 //   f_k = P^(-k / (D/2 - shift)),  k = 0 … D/2 - 1
-//   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or the cosines first; an odd D ends in a zero
+//   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or cosines first; an odd D ends in a zero
 //
 // timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] as stored, written `=`, padding lanes zero.
 // One invocation per vec4 of y.
 //
-// An angle of 1000 rad in float32 is off by up to 3e-5, and WGSL promises nothing for its sine. So a frequency is kept
-// in turns as a fraction of 2^32, whose product with a whole timestep wraps around exactly. f_k / f_0 is the
-// product of those q^(2^b) whose bit b is set in k; each product rounds by 2^-33 of a turn at most, which makes 1e-6 rad
-// per factor at t = 1000.
+// Fixed-point angles: an angle of 1000 rad in float32 is off by up to 3e-5, and WGSL does not bound the error of its sine.
+// A frequency is stored in turns as a fraction of 2^32, so its product with an integer timestep wraps around exactly.
+// f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product rounds by 2^-33 of a turn at most, or
+// 1e-6 rad per factor at t = 1000.
 
 // include: include/multiply_high.wgsl
 // include: include/sine_cosine.wgsl
@@ -18,7 +18,7 @@
 struct Params {
   batch: u32,
   dim: u32,          // D
-  columns: u32,      // vec4s of a row of y
+  columns: u32,      // vec4s per row of y
   cosine_first: u32, // 1: [cos, sin]
   // q = P^(-1 / (D/2 - shift)) to the powers 1, 2, 4, …, in units of 2^-32, at most 2^32 - 1
   power0: u32,

@@ -1,5 +1,5 @@
 /**
- * Launchers of `upsample.wgsl`: nearest-neighbour upsampling by two.
+ * Launchers of `upsample.wgsl`: nearest-neighbour upsampling by two, and its gradient.
  *
  * @module
  */
@@ -15,13 +15,13 @@ export interface UpsampleShape {
   readonly channels: number;
 }
 
-/** Vec4s of one workgroup: 256 invocations of 4. */
+/** Vec4s per workgroup: 256 invocations of 4. */
 const PER_WORKGROUP = 1024;
 
 /**
  * Repeats each pixel in a 2 x 2 square.
  *
- * @param shape of the input
+ * @param shape shape of `x`
  * @param buffers `x` [N, H, W, Cp], `y` [N, 2H, 2W, Cp]
  */
 export function upsampleForward<B>(
@@ -36,9 +36,9 @@ export function upsampleForward<B>(
 }
 
 /**
- * Gradient of {@linkcode upsampleForward}: `dx = addend +` the sum of each 2 x 2 square of `dy`.
+ * Gradient of {@linkcode upsampleForward}: `dx = addend +` the sum over each 2 x 2 square of `dy`.
  *
- * @param shape of `dx`
+ * @param shape shape of `dx`
  * @param buffers `dy` [N, 2H, 2W, Cp]; `addend`, `dx` [N, H, W, Cp]
  */
 export function upsampleBackward<B>(
@@ -48,7 +48,7 @@ export function upsampleBackward<B>(
 ): Launch<B>[] {
   const params = paramsOf(shape);
   const constants = { has_addend: Number(addend !== undefined) };
-  // A pipeline needs every buffer its text names, so dy stands in for an addend that is not read.
+  // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
   const buffers = { dy, addend: addend ?? dy, dx };
   return [
     launch(upsampleKernel, "backward", params, buffers, grid1d(params.count, PER_WORKGROUP), {

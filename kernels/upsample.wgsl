@@ -1,10 +1,10 @@
-// Nearest-neighbour upsampling by two.
+// Nearest-neighbour upsampling by two, and its gradient.
 //
 //   forward    y[n, 2h + i, 2w + j, c] = x[n, h, w, c]                       i, j in {0, 1}
 //   backward   dx[n, h, w, c] = addend[n, h, w, c] + sum over i, j of dy[n, 2h + i, 2w + j, c]
 //
-// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; as stored, written `=`; zero padding stays zero.
-// An invocation takes 4 vec4 of the small tensor, one workgroup apart.
+// x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; as stored, outputs written `=`; zero padding stays zero. Sums in
+// float32. Each invocation handles 4 vec4s of the small tensor, 256 apart.
 
 // include: include/storage.wgsl
 
@@ -13,7 +13,7 @@ override has_addend: bool = false;
 struct Params {
   count: u32,   // vec4s of the small tensor
   width: u32,   // W
-  columns: u32, // vec4s of a pixel: Cp / 4
+  columns: u32, // vec4s per pixel: Cp / 4
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -23,8 +23,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
-// Index in the large tensor of the first of the four copies of vec4 i. Images follow one another without a gap, so the
-// batch needs no index of its own: row r of all images becomes rows 2r and 2r + 1.
+// Index in the large tensor of the first of the four copies of vec4 i. Images are contiguous, so rows can be counted over
+// the whole batch: row r becomes rows 2r and 2r + 1.
 fn copy_of(i: u32) -> u32 {
   let pixel = i / params.columns;
   let row = pixel / params.width;

@@ -1,9 +1,9 @@
-// Standard normal numbers for one vec4 of channels of an image. An include: functions only.
+// Standard normal noise for one vec4 of channels of an image. An include: functions only.
 
 // include: include/threefry.wgsl
 // include: include/normal.wgsl
 
-// Zero in the lanes past the last channel; `first` is the channel of lane 0.
+// Zeroes the lanes past the last channel; `first` is the channel of lane 0.
 fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
   return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }

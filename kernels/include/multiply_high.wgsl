@@ -1,6 +1,6 @@
-// An include: a function only.
+// High half of a 32 x 32 bit product. An include: a function only.
 
-// High 32 bits of the 64-bit product, from 16-bit halves: no partial sum exceeds 32 bits. WGSL has no 64-bit integer.
+// High 32 bits of the 64-bit product, from 16-bit halves, since WGSL has no 64-bit integers; no partial sum overflows.
 fn multiply_high(a: u32, b: u32) -> u32 {
   let a_high = a >> 16u;
   let a_low = a & 0xffffu;

@@ -1,7 +1,7 @@
 // SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
-// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s is formed without subtraction. The exponent is
-// bounded: beyond 2^126 WGSL promises nothing of a division, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x,
-// and the derivative that at -87. silu(0) = 0, so padding stays zero; a silu of what is not finite is not finite.
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));

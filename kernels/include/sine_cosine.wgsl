@@ -1,9 +1,9 @@
-// Sine and cosine as polynomials on an eighth of a turn, since WGSL lets its own be off by 2^-11 and promises nothing
-// outside of [-pi, pi]. An include: functions only.
+// Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
+// [-pi, pi]. An include: functions only.
 
 const TAU = 6.283185307179586;
 
-// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4: off by less than 1e-7.
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4, with an error below 1e-7.
 fn sine_cosine(turns: u32) -> vec2f {
   let quadrant = (turns + 0x20000000u) >> 30u;
   let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);

@@ -1,17 +1,17 @@
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
-// key. An include: functions only, no bindings, no entry point. The twin of lib/random.ts: the same integers on every
-// adapter. It adds, rotates and xors; the paper's Philox wants 64-bit products, which WGSL has not.
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
 
 const THREEFRY_PARITY = 0x1bd11bdau;
 
-// Two halves of a round side by side: a + b, and b rotated left and xored with that.
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
 fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
   let sum = a + b;
   return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
 }
 
-// Four rounds; words 1 and 3 change places between rounds. Unrolled: a loop costs more than its body where the compiler
-// guards every WGSL loop with a counter.
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
 fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
   var m = threefry_mix(x.xz, x.yw, r0);
   m = threefry_mix(m.xy, m.wz, r1);
@@ -28,8 +28,8 @@ fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
   return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
 }
 
-// Four independent uniform words for a counter (which draw) and a key (which stream). Words 2 and 3 of the paper's key
-// are zero.
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
 fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   let parity = key.x ^ key.y ^ THREEFRY_PARITY;
   var x = counter + vec4u(key, 0u, 0u);

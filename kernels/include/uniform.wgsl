@@ -1,4 +1,4 @@
-// Uniform numbers from random words. An include: functions only. The twin of lib/random.ts.
+// Uniform random numbers from random words. An include: functions only. Same as lib/random.ts.
 
 // include: include/multiply_high.wgsl
 

@@ -1,6 +1,6 @@
 /**
- * Convolutions 3x3 and 1x1 (a dense layer is a 1x1 convolution of 1x1 images), forward and both gradients, each by the
- * algorithm that suits its shape.
+ * Launchers of 3x3 and 1x1 convolutions (a dense layer is a 1x1 convolution of 1x1 images), forward and both gradients, with
+ * a choice between direct and Winograd algorithms.
  *
  * @module
  */
@@ -26,32 +26,32 @@ import type { WinogradTile } from "./winograd_matrices.ts";
 
 export type { Conv2dPass, Conv2dShape } from "./conv2d_shape.ts";
 
-/** Side of the Winograd tile of each algorithm; 0: none. */
+/** Side of the Winograd output tile of each algorithm; 0: direct. */
 const ALGORITHMS = { direct: 0, winograd2: 2, winograd4: 4 } as const;
 
 type Algorithm = keyof typeof ALGORITHMS;
 
 /**
- * Images that a forward pass counts on: it must not choose by their number, for an image gets the same bits in a batch of any
- * size. A gradient knows its batch.
+ * Batch size assumed by the choice of a forward algorithm, which must not depend on the actual one: an image has the same
+ * bits in a batch of any size. Gradients use the actual batch.
  */
 const FORWARD_BATCH = 2;
 
-/** Channels from which on the larger errors of F(4 x 4) stay within the bound that any other kernel is held to. */
-const ENOUGH_CHANNELS = 16;
-/** Likewise for the pixels that a weight gradient is a sum over. */
-const ENOUGH_PIXELS = 64;
+/** Minimum channels for Winograd: below, the rounding errors of F(4 x 4) exceed the tolerance of the other kernels. */
+const MIN_CHANNELS = 16;
+/** Likewise, minimum pixels that a weight gradient sums over. */
+const MIN_PIXELS = 64;
 
 /**
- * F(4 x 4) multiplies a quarter as often, but its transforms cost as much as 3 x 3 convolutions of about 16 channels, and each
- * point takes 16 tiles (rows of its product) at a time. Measured on llvmpipe; there, F(2 x 2) was never the fastest. On GPUs
- * nothing is measured yet: only a tuner picks another than the first.
+ * Algorithms that apply, the default first. F(4 x 4) needs a quarter of the multiplications, but its transforms cost as much
+ * as 3 x 3 convolutions of about 16 channels, and the product at each point handles 16 tiles (rows) at a time. Measured on
+ * llvmpipe, where F(2 x 2) was never the fastest. On GPUs the default is direct, and autotuning selects the others.
  */
 function candidates(target: KernelTarget, pass: Conv2dPass, s: Conv2dShape): Algorithm[] {
   const channels = Math.min(s.inChannels, s.outChannels);
-  const exact = pass !== "backward_weight" || s.batch * s.outHeight * s.outWidth >= ENOUGH_PIXELS;
-  // The transforms add up values of both signs, for which float16 has too few digits.
-  if (target.half || !winogradApplies(s) || channels < ENOUGH_CHANNELS || !exact) return ["direct"];
+  const exact = pass !== "backward_weight" || s.batch * s.outHeight * s.outWidth >= MIN_PIXELS;
+  // The transforms cancel large terms, which float16 is not precise enough for.
+  if (target.half || !winogradApplies(s) || channels < MIN_CHANNELS || !exact) return ["direct"];
   if (target.path === "tile") return ["direct", "winograd4", "winograd2"];
   const tiles = (pass === "forward" ? FORWARD_BATCH : s.batch) * winogradTiles(4, s);
   return tiles >= 16 && tiles * channels >= 2048 ? ["winograd4", "direct"] : ["direct", "winograd4"];
@@ -79,7 +79,7 @@ export function conv2dForward<B>(
     : directForward(target, shape, buffers, label);
 }
 
-/** dx[n,iy,ix,i] = sum over the products of the forward pass that x[n,iy,ix,i] is in of dy * w (+ addend). */
+/** dx[n,iy,ix,i] = sum of dy * w over all products of the forward pass that contain x[n,iy,ix,i] (+ addend). */
 export function conv2dBackwardInput<B>(
   target: KernelTarget,
   shape: Conv2dShape,
@@ -105,7 +105,7 @@ export function conv2dBackwardWeight<B>(
     : directBackwardWeight(target, shape, buffers, label);
 }
 
-/** Floats of each scratch that a pass needs on the same target. */
+/** Sizes of a pass's scratch buffers in floats. */
 export function conv2dScratch(target: KernelTarget, pass: Conv2dPass, shape: Conv2dShape): number[] {
   const tile = algorithm(target, pass, shape);
   return tile ? winogradScratch(target, { tile }, pass, shape) : directScratch(target, pass, shape);

@@ -1,5 +1,5 @@
 /**
- * Convolutions by definition: each pass is one implicit matrix product (see conv2d_source.ts).
+ * Launchers of direct convolutions: each pass is one implicit matrix product (see conv2d_source.ts).
  *
  * @module
  */
@@ -22,7 +22,7 @@ import type { GemmProblem } from "./gemm_problem.ts";
 import { grid1d, type Launch, launch } from "../source.ts";
 import type { KernelTarget } from "../target.ts";
 
-/** A 1x1 convolution of stride 1 knows no images: its pixels are one list. */
+/** True for 1x1 convolutions of stride 1, which treat the batch as a flat list of pixels. */
 function isFlat(s: Conv2dShape): boolean {
   return s.kernel === 1 && s.stride === 1;
 }
@@ -47,7 +47,7 @@ function windowParams(s: Conv2dShape): Record<string, number> {
   };
 }
 
-/** The dispatch of a problem. */
+/** Launch of a product. */
 function product<B>(
   target: KernelTarget,
   problem: GemmProblem,
@@ -78,7 +78,7 @@ export function directForward<B>(
     has_row_bias: Number(rowBias !== undefined),
     has_addend: Number(residual !== undefined),
   };
-  // What is absent is never read, but something must be bound.
+  // All declared buffers must be bound; absent operands are not read.
   const buffers = {
     x,
     weight,
@@ -94,7 +94,7 @@ export function directForward<B>(
   ];
 }
 
-/** dx[n,iy,ix,i] = sum over the products of the forward pass that x[n,iy,ix,i] is in of dy * w (+ addend). */
+/** dx[n,iy,ix,i] = sum of dy * w over all products of the forward pass that contain x[n,iy,ix,i] (+ addend). */
 export function directBackwardInput<B>(
   target: KernelTarget,
   shape: Conv2dShape,
@@ -102,7 +102,7 @@ export function directBackwardInput<B>(
   label: string,
 ): Launch<B>[] {
   const { batch, stride } = shape;
-  // A strided convolution's rows fill up to a multiple of the stride.
+  // Rows of a strided convolution are padded to a multiple of the stride.
   const rows = batch * stride ** 2 * Math.ceil(shape.inHeight / stride) * Math.ceil(shape.inWidth / stride);
   const form = isFlat(shape) ? "flat" : stride > 1 ? "strided" : "window";
   const params = { ...windowParams(shape), has_addend: Number(addend !== undefined) };
@@ -114,23 +114,23 @@ export function directBackwardInput<B>(
   ];
 }
 
-/** How the sum over pixels of a weight gradient is cut up. */
+/** Split-k plan of a weight gradient: division of its sum over pixels into parts. */
 interface WeightGradientPlan {
   rows: number;
   columns: number;
   pixels: number;
-  /** Pixels in a line of k. */
+  /** Pixels per line of k. */
   width: number;
   /** Lines of k. */
   lines: number;
-  /** Lines of k in one part. */
+  /** Lines of k per part. */
   share: number;
   parts: number;
 }
 
-/** Pixels that a piece of a flat convolution's list has. */
+/** Pixels per line of k in a flat convolution. */
 const FLAT_WIDTH = 16;
-/** Pixels that one float32 accumulator may take: more parts add up more exactly, but each is written and read again. */
+/** Limit on pixels per float32 accumulator: more parts round less, but each is written and read again. */
 const PART_PIXELS = 4096;
 
 function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradientPlan {
@@ -142,7 +142,7 @@ function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradien
   const lines = Math.ceil(pixels / width);
   const tiles = Math.ceil(rows / 32) * Math.ceil(columns / 32);
   const wanted = Math.max(Math.ceil(ENOUGH_TILES[target.path] / tiles), Math.ceil(pixels / PART_PIXELS));
-  // A part of under 64 pixels would spend more on its result than on its sum.
+  // Parts below 64 pixels would spend more on the result than on the sum.
   const share = Math.min(lines, Math.max(Math.ceil(lines / wanted), Math.ceil(64 / width)));
   return { rows, columns, pixels, width, lines, share, parts: Math.ceil(lines / share) };
 }
@@ -165,7 +165,7 @@ export function directBackwardWeight<B>(
     direct: Number(direct),
     has_bias: Number(db !== undefined),
   };
-  // The buffer for sums is bound but not written where there are parts to add, or no sums are wanted.
+  // sums_out must be bound, but is not written with several parts or without db.
   const buffers = direct
     ? { x, dy, out: dw, sums_out: db ?? scratch }
     : { x, dy, out: scratch, sums_out: dw };
@@ -186,7 +186,7 @@ export function directBackwardWeight<B>(
   return launches;
 }
 
-/** Floats of each scratch that a pass needs on the same target. */
+/** Sizes of a pass's scratch buffers in floats. */
 export function directScratch(target: KernelTarget, pass: Conv2dPass, shape: Conv2dShape): number[] {
   if (pass !== "backward_weight") return [];
   const { rows, columns, parts } = planWeightGradient(target, shape);

@@ -1,8 +1,8 @@
 /**
- * Shape and operands of a convolution, common to all its algorithms.
+ * Shape and operands of a convolution, shared by all algorithms.
  *
- * Activations are [N, H, W, Cp] with channels padded to Cp = 4*ceil(C/4), weights [k, k, Ip, Op], bias [Op]; padding lanes hold
- * zeros on input, and then do so on output.
+ * Activations are [N, H, W, Cp] with channels padded to Cp = 4*ceil(C/4), weights [k, k, Ip, Op], bias [Op]; zero padding
+ * lanes stay zero.
  *
  * @module
  */
@@ -23,17 +23,17 @@ export interface Conv2dShape {
   padLeft: number;
 }
 
-/** Products of one pass (forward or either gradient), 2 per multiply-add. */
+/** Floating-point operations of one pass (forward or either gradient), 2 per multiply-add. */
 export function flopsOf(s: Conv2dShape): number {
   return 2 * s.batch * s.outHeight * s.outWidth * s.kernel ** 2 * s.inChannels * s.outChannels;
 }
 
-/** Which of the three results of a convolution. */
+/** Pass of a convolution: output, input gradient or weight gradient. */
 export type Conv2dPass = "forward" | "backward_input" | "backward_weight";
 
-/** What every pass needs to work in. */
+/** Workspace of a pass. */
 export interface Conv2dScratch<B> {
-  /** As many floats each as {@linkcode conv2dScratch} says; they hold nothing before or after. */
+  /** Buffers of the sizes of {@linkcode conv2dScratch}, without contents before or after. */
   scratch: readonly B[];
 }
 

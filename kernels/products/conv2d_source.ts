@@ -1,15 +1,17 @@
 /**
- * The three products of a convolution as {@linkcode GemmProblem}s (implicit im2col: no patch is ever written to memory).
+ * WGSL of the three products of a convolution as {@linkcode GemmProblem}s (implicit im2col, Chellapilla et al. 2006: patches
+ * are never written to memory).
  *
  *   forward          y[p, o]      = sum over tap, i of x[p at tap, i] w[tap, i, o]      rows: output pixels
  *   backward_input   dx[p, i]     = sum over tap, o of dy[p from tap, o] w[tap, i, o]   rows: input pixels
  *   backward_weight  dw[tap i, o] = sum over p of x[p at tap, i] dy[p, o]               rows: taps x input channels
  *
- * Conditions are joined with `&`: `&&` becomes control flow, which costs a basic block in the innermost loop.
- * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of `Stored4` along channels, or of `StoredColumns` where the
- * channels are the product's columns; biases, sums and weight gradients are float32. Everything is written with `=`. `flat` is
- * the 1x1 convolution of stride 1, which knows no images, only a list of pixels. A coordinate before the image's first wraps
- * to one far beyond its last, so that one comparison finds both.
+ * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of `Stored4` along channels, or of `StoredColumns` where
+ * channels are the product's columns; biases, sums and weight gradients are float32. All outputs are written with `=`.
+ * Thread mapping and accumulation are those of the generator: float32 in gemm_subgroup.ts; see gemm_tile.ts for float16.
+ * `flat` is the 1x1 convolution of stride 1, on a flat list of pixels. Coordinates before the image wrap around to beyond its
+ * end, so one unsigned comparison checks both bounds. Conditions are joined with `&`: `&&` becomes control flow, which costs a
+ * basic block in the innermost loop.
  *
  * @module
  */
@@ -31,12 +33,12 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 `;
 
-/** Loop over the taps of the window, row by row. */
+/** Loop over the taps of the window in row order. */
 const TAPS = { counter: "tap", first: "0u", end: "params.size * params.size" };
 const TAP = `let ky = tap / params.size;
   let kx = tap - ky * params.size;`;
 
-/** Rows that are the pixels of `tensor` [rows, c4] themselves. */
+/** Operand whose rows are the pixels of `tensor` [rows, c4]. */
 function flatRows(tensor: string, c4: string): GemmOperand {
   return {
     along: "k",
@@ -47,12 +49,12 @@ function flatRows(tensor: string, c4: string): GemmOperand {
 }
 
 /**
- * Rows that are pixels, each of which has one element of `tensor` for every tap, or none.
+ * Operand whose rows are pixels, with at most one element of `tensor` per tap.
  *
  * @param pixel WGSL function from a row to its sample, y and x
- * @param image prefix of the sizes of the tensor
- * @param source WGSL for one axis: the coordinate in the tensor, from the pixel's, the tap's and the padding, which wraps far
- *   out of the image where there is none
+ * @param image prefix of the tensor's sizes in `Params`
+ * @param source WGSL for one axis: coordinate in the tensor from those of pixel and tap and the padding; wraps around out of
+ *   the image if there is no element
  */
 function windowRows(
   tensor: string,
@@ -72,7 +74,7 @@ function windowRows(
   };
 }
 
-/** WGSL function `pixel` from a row to sample, y and x of an image of the sizes with this prefix. */
+/** WGSL function `pixel` from a row to sample, y and x, for image sizes with this prefix in `Params`. */
 function pixelFunction(image: string): string {
   return `
 fn pixel(row: u32) -> vec3u {
@@ -122,9 +124,9 @@ ${flat ? "" : pixelFunction("out")}`,
 }
 
 /**
- * Which pixels a strided convolution's taps reach depends on their coordinates modulo the stride, so rows go through one such
- * class of pixels after the other, and whole tiles can pass over the taps that do not reach them. A row that lies outside the
- * image (its size is not a multiple of the stride) has no target.
+ * Row order of a strided input gradient. Taps reach pixels by their coordinates modulo the stride, so rows are ordered by
+ * that class, and whole tiles skip taps that do not reach them. Rows outside the image, if its size is not a multiple of the
+ * stride, have no target.
  */
 const STRIDED_PIXELS = `
 fn pixel(row: u32) -> vec3u {
@@ -145,21 +147,21 @@ fn target_row(row: u32) -> u32 {
   let inside = (row < params.rows) & (p.y < params.in_h) & (p.z < params.in_w);
   return select(0xffffffffu, (p.x * params.in_h + p.y) * params.in_w + p.z, inside);
 }
-// Whether a tap reaches the class of the rows from \`first\` to \`last\`; true where they are of several.
+// True if a tap reaches the class of rows \`first\` to \`last\`, or if they belong to several classes.
 fn reaches(first: u32, last: u32, tap: vec2u) -> bool {
   let phase = pixel(first).yz % params.stride;
   let several = any(pixel(min(last, params.rows - 1u)).yz % params.stride != phase);
   return several | all((phase + vec2u(params.pad_top, params.pad_left) - tap) % params.stride == vec2u());
 }`;
 
-/** How a convolution finds its pixels: `flat` (1x1), `window` (stride 1), or `strided`. */
+/** Pixel addressing of a convolution: `flat` (1x1), `window` (stride 1) or `strided`. */
 export type Conv2dForm = "flat" | "window" | "strided";
 
 /** dx = dy * w^T + addend. */
 export function inputGradientProblem(form: Conv2dForm): GemmProblem {
   const flat = form === "flat";
   const strided = form === "strided";
-  // Taps that a stride does not reach get the largest coordinate.
+  // Pixels that a tap does not reach get the largest coordinate.
   const source = (at: string, tap: string, pad: string) => {
     const from = `${at} + ${pad} - ${tap}`;
     return strided ? `select(0xffffffffu, (${from}) / params.stride, (${from}) % params.stride == 0u)` : from;
@@ -204,9 +206,9 @@ ${flat ? "" : strided ? STRIDED_PIXELS : pixelFunction("in")}`,
 }
 
 /**
- * dw = x^T * dy, and the sums of dy. k runs along the output's rows of pixels (`flat`: along pieces of `out_w` pixels of the
- * list); place `s` of the grid takes the s-th share of them and writes to part s of `out`: [rows * columns] groups of dw,
- * then [columns] of sums. With `direct` there is one part, and the sums go to their own buffer.
+ * dw = x^T * dy, and the column sums of dy. k runs along the output's pixel rows (`flat`: along runs of `out_w` pixels);
+ * place `s` of the grid handles the s-th share of them and writes part s of `out`: [rows * columns] groups of dw, then
+ * [columns] of sums. With `direct` there is one part, and the sums have their own buffer.
  */
 export function weightGradientProblem(flat: boolean): GemmProblem {
   const pixel = (k: string) => `turn * params.out_w + ${k}`;
@@ -266,7 +268,7 @@ fn store_sums(place: u32, column: u32, value: Columns) {
   };
 }
 
-/** Adds the parts of a split weight gradient in a fixed order. */
+/** Kernel that adds the parts of a split weight gradient in a fixed order, in float32; one invocation per vec4. */
 export function sumPartsSource(withSums: boolean): string {
   return `
 struct Params { weights: u32, columns4: u32, parts: u32 }

@@ -1,5 +1,5 @@
 /**
- * Picks layout and tile of a product for a device, and keeps the generated kernels.
+ * Selects tile layouts of matrix products for a device, and caches the generated kernels.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { choose, type KernelTarget } from "../target.ts";
 
 export type { GemmSize } from "./gemm_problem.ts";
 
-/** A generated kernel (entry point `main`) and the tile that its grid counts in: x over rows, y over columns, z is `place`. */
+/** Generated kernel (entry point `main`) and the tile of a workgroup: grid x counts rows, y columns, z is `place`. */
 export interface GemmKernel {
   readonly source: KernelSource;
   readonly tile: GemmTile;
@@ -20,21 +20,21 @@ export interface GemmKernel {
 
 const cache = new Map<string, KernelSource>();
 
-/** A kernel's source by name, made on first use, so that the same variant is always the same object. */
+/** Kernel source by name, generated on first use; the same variant is always the same object. */
 export function cachedKernel(name: string, code: () => string): KernelSource {
   let source = cache.get(name);
   if (!source) cache.set(name, source = parseKernel(name, code()));
   return source;
 }
 
-/** A layout by the name that choices are kept under. */
+/** Layout, with its name in tuning choices. */
 interface Layout {
   readonly name: string;
   readonly tile: GemmTile;
   readonly code: (problem: GemmProblem) => string;
 }
 
-/** The kernel for a product on a target, which may choose any layout by its name. */
+/** Selects the kernel of a product on a target; `choose` may return any layout by name. */
 export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: GemmSize): GemmKernel {
   const { half = false } = target;
   const subgroup = target.path === "subgroup" && target.subgroupSize === SUBGROUP_LANES;
@@ -49,7 +49,7 @@ export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: Gem
   return { source: cachedKernel(variant, () => code(problem)), tile };
 }
 
-/** Tiles of 32 x 32 in all that keep a device busy: a few for each core of a CPU, a few for each multiprocessor of a GPU. */
+/** Tiles of 32 x 32 that occupy a device: a few per core of a CPU, a few per multiprocessor of a GPU. */
 export const ENOUGH_TILES: Readonly<Record<KernelTarget["path"], number>> = { subgroup: 16, tile: 512 };
 
 /** Workgroups along x, y, z. */
@@ -61,8 +61,8 @@ export function gemmGrid(
 }
 
 /**
- * Few rows waste most of a tall tile, and few columns most of a wide one. Taller tiles overflow the instruction cache, wider
- * ones spill more. A product of few rows is over soon whatever its columns: its narrow layouts would only be more to compile.
+ * Small products use small tiles, since few rows or columns waste most of a large one. Taller tiles overflow the instruction
+ * cache, wider ones spill registers. Products of few rows are fast in any layout, so they have no narrow ones to compile.
  */
 function subgroupLayout({ wideOnly }: GemmProblem, { rows, columns }: GemmSize, half: boolean): Layout {
   const tall = rows > 32;
@@ -79,7 +79,7 @@ function tileLayout(tile: TileLayout): Layout {
   return { name: tileName(tile), tile, code: (problem) => gemmTile(problem, tile) };
 }
 
-/** Quads that hold `count` elements. */
+/** Number of quads (groups of 4) that hold `count` elements. */
 export function quads(count: number): number {
   return Math.ceil(count / 4);
 }

@@ -1,12 +1,12 @@
 /**
  * Candidate layouts of a matrix product on GPUs.
  *
- * In favour of large tiles: a tile of R x C reads (R + C) / (R C) elements from memory for a multiply-add. At 64x64 that is
- * an eighth of a byte in float32, near what the second-level cache of a large GPU can give at its full rate; at 128x128 half
- * of it. And a thread that computes 8x8 reads a quarter of a float from workgroup memory for a multiply-add, 8x4 three
- * eighths, 4x4 a half, where a multiprocessor reads 32 floats (those that threads share, once) for 128 multiply-adds. In
- * favour of small tiles: few large ones leave multiprocessors without work; padding; and 8x8 takes more than a hundred
- * registers, which Intel's and Apple's GPUs do not have at full occupancy. `bench/NOTES.md` has what an H200 chose.
+ * Large tiles reduce memory traffic: a tile of R x C reads (R + C) / (R C) elements per multiply-add. At 64x64 in float32
+ * that is an eighth of a byte, close to the L2 bandwidth of a large GPU at its full rate; at 128x128 half of that. A thread
+ * with an 8x8 block reads a quarter of a float from workgroup memory per multiply-add, 8x4 three eighths, 4x4 a half, where a
+ * multiprocessor reads 32 floats (shared ones once) per 128 multiply-adds. Small tiles improve occupancy: few large ones
+ * leave multiprocessors idle, waste more on padding, and an 8x8 block takes more than a hundred registers, too many for full
+ * occupancy on Intel and Apple GPUs. `bench/NOTES.md` has the choices of an H200.
  *
  * @module
  */
@@ -21,7 +21,7 @@ type Shape = readonly [
   stages: 1 | 2,
 ];
 
-/** One layout for each size of tile, from large to small: what the rule picks from. */
+/** Default layouts, one per tile size, from large to small. */
 const BY_SIZE: readonly Shape[] = [
   [128, 128, 8, [8, 8], 2],
   [128, 64, 8, [8, 8], 2],
@@ -30,14 +30,14 @@ const BY_SIZE: readonly Shape[] = [
   [32, 32, 16, [4, 4], 2],
 ];
 
-/** Other ways to compute the same tiles, which may suit a device better. */
+/** Alternative layouts for autotuning. */
 const OTHERS: readonly Shape[] = [
   [128, 128, 16, [8, 8], 1],
   [64, 64, 16, [8, 8], 1],
   [32, 32, 32, [4, 4], 1],
 ];
 
-/** Products that add up in float16 before their sum is added in float32: as many as are staged at a time. */
+/** Terms accumulated in float16 before their sum is added in float32: one stage. */
 const HALF_TERMS = 16;
 
 const layouts = (shapes: readonly Shape[], half: boolean): readonly TileLayout[] =>
@@ -50,27 +50,28 @@ const layouts = (shapes: readonly Shape[], half: boolean): readonly TileLayout[]
 const SINGLE = { bySize: layouts(BY_SIZE, false), others: layouts(OTHERS, false) };
 const HALF = { bySize: layouts(BY_SIZE, true), others: layouts(OTHERS, true) };
 
-/** All layouts for elements in float32 or float16. */
+/** All layouts for float32 or float16 elements. */
 export function allTileLayouts(half: boolean): TileLayout[] {
   const { bySize, others } = half ? HALF : SINGLE;
   return [...bySize, ...others];
 }
 
-/** Workgroups that keep a large GPU busy: two for each multiprocessor. */
+/** Workgroups that occupy a large GPU: two per multiprocessor. */
 const ENOUGH_GROUPS = 256;
-/** Workgroups that keep a small one busy. */
+/** Workgroups that occupy a small GPU. */
 const FEW_GROUPS = 32;
-const MOST_CANDIDATES = 5;
-/** Workgroup memory that every device has. */
+/** Limit on candidates per product, which bounds tuning time. */
+const MAX_CANDIDATES = 5;
+/** WebGPU's guaranteed workgroup memory, bytes. */
 const WORKGROUP_BYTES = 16384;
 
-/** `tile_ROWSxCOLUMNSxDEPTH_THREADS`, and `_db` where the stages are two. */
+/** Layout name: `tile_ROWSxCOLUMNSxDEPTH_THREADS`, with `_db` for double buffering. */
 export function tileName(layout: TileLayout): string {
   const { rows, columns, depth, double } = layout;
   return `tile_${rows}x${columns}x${depth}_${threadsOf(layout)}${double ? "_db" : ""}`;
 }
 
-/** Layouts for a product, the one that suits most GPUs first, then those next to it in size. */
+/** Candidate layouts of a product: the default for GPUs first, then by similarity of tile size. */
 export function tileLayouts(
   { columnSums = false }: Pick<GemmProblem, "columnSums">,
   size: GemmSize,
@@ -91,5 +92,5 @@ export function tileLayouts(
     layout !== best && fits(layout, layout.rows > smallest.rows ? FEW_GROUPS : 0)
   );
   others.sort((a, b) => distance(a) - distance(b));
-  return [best, ...others].slice(0, MOST_CANDIDATES);
+  return [best, ...others].slice(0, MAX_CANDIDATES);
 }

@@ -1,100 +1,100 @@
 /**
- * Common description of convolutions and matrix products: C[i,j] = sum over k of A[i,k] B[k,j]. The problem gives WGSL that
- * locates its elements, and a generator (gemm_subgroup.ts or gemm_tile.ts) the layout of the work.
+ * Common description of convolutions and matrix products, C[i,j] = sum over k of A[i,k] B[k,j]. A problem supplies the WGSL
+ * that addresses its elements; a generator (gemm_subgroup.ts or gemm_tile.ts) supplies the thread mapping.
  *
- * An operand's four elements either follow each other along k (of one line: a row of A, a column of B), or lie on four
- * consecutive lines at one k. Columns of B (along `lines`) and of C move in groups of a tile's `width`, so that the same
- * problem can be laid out for few columns. The types that problems are written in:
+ * The four elements of an operand's load are either consecutive along k (of one line: a row of A, a column of B), or on four
+ * consecutive lines at one k. Columns of B (along `lines`) and of C are accessed in groups of a tile's `width`, so that the
+ * same problem can use narrow tiles. WGSL types of problems:
  *
- *   Columns         `WIDTH` floats: what is computed
- *   StoredColumns   the same as it lies in memory, where it is an activation or a weight: float32, or float16 (`half`)
- *   Stored4         likewise four elements; `Stored` one
+ *   Columns         `WIDTH` floats, as computed
+ *   StoredColumns   the same as stored in activations and weights: float32, or float16 (`half`)
+ *   Stored4         four stored elements; `Stored` one
  *
  * @module
  */
 
-/** How one operand's elements are loaded. All strings are WGSL. */
+/** Loads of an operand. All strings are WGSL. */
 export interface GemmOperand {
-  /** What the four elements of a load have in common. */
+  /** Direction of the four elements of a load. */
   readonly along: "k" | "lines";
   /**
-   * Statements, run once, that find a line (or, for `lines`, a quad of lines) for later loads.
-   * @param slot a prefix for the variables declared
-   * @param line expression: index of the line, or of the quad of lines; may lie beyond the last one, and must then be clamped
+   * Statements, run once, that address a line (or, for `lines`, a quad of lines) for later loads.
+   * @param slot prefix of the declared variables
+   * @param line expression: index of the line, or of the quad of lines; may be past the last one, and must then be clamped
    */
   setup(slot: string, line: string): string;
-  /** Statements at the head of each turn of the problem's outer loop. */
+  /** Statements at the start of each iteration of the problem's outer loop. */
   turn(slot: string): string;
   /**
    * Expression of type `Stored4`, or `StoredColumns` for columns along `lines`.
-   * @param k expression: index of the quad along k within the turn (`k`), or of the single k (`lines`)
+   * @param k expression: index within the iteration of the quad along k (`k`), or of the single k (`lines`)
    */
   load(slot: string, k: string): string;
-  /** Expression: whether the slot's line has any element in this turn; absent where that is usual. */
+  /** Expression: true if the slot's line has any element in this iteration; absent if it usually has. */
   active?(slot: string): string;
   /**
-   * Expression: whether any line from `first` to `last` may have an element in this turn, the same for a whole workgroup;
-   * goes with `active`.
+   * Expression, uniform in the workgroup: true if any line from `first` to `last` may have an element in this iteration;
+   * required with `active`.
    */
   anyActive?(first: string, last: string): string;
 }
 
-/** A product to generate. All strings are WGSL. */
+/** Matrix product to generate. All strings are WGSL. */
 export interface GemmProblem {
   readonly name: string;
   /**
-   * `Params`, bindings, and `fn store(place: u32, row: u32, column: u32, value: Columns)`, which gets the workgroup's z, a
-   * row and a group of `WIDTH` columns; both may lie beyond the last ones.
+   * `Params`, bindings, and `fn store(place: u32, row: u32, column: u32, value: Columns)` with the workgroup's z, a row and a
+   * group of `WIDTH` columns; row and column may be past the last.
    */
   readonly declarations: string;
-  /** Statements that come first; they can read `place`, the workgroup's z. */
+  /** Statements before the loop; may read `place`, the workgroup's z. */
   readonly prologue: string;
   /**
-   * The outer loop over k: a counter with its first value and its end, which is greater; absent for a single turn.
-   * Loops test at their bottom: llvmpipe runs a whole body with all lanes off after a test at the top fails.
+   * Outer loop over k: counter, first value and end, which is greater; absent for a single iteration.
+   * The exit test is at the bottom: with one at the top, llvmpipe runs the body once more with all lanes off.
    */
   readonly loop?: { readonly counter: string; readonly first: string; readonly end: string };
-  /** Statements at the head of each turn. */
+  /** Statements at the start of each iteration. */
   readonly turn: string;
   /** Expression: rows of the result. */
   readonly rows: string;
-  /** Rows go to `store` renumbered by `fn target_row(row: u32) -> u32`, which is costly on a software adapter. */
+  /** Renumber rows for `store` by `fn target_row(row: u32) -> u32`, which is expensive on a software adapter. */
   readonly targetRows?: boolean;
-  /** Expression: quads along k in one turn. */
+  /** Expression: quads along k per iteration. */
   readonly depth: string;
   readonly a: GemmOperand;
   readonly b: GemmOperand;
   /**
-   * Also sums B over k (B along `lines`), and calls `fn store_sums(place: u32, column: u32, value: Columns)` in the first row
+   * Also sum B over k (B along `lines`), and call `fn store_sums(place: u32, column: u32, value: Columns)` in the first row
    * of tiles.
    */
   readonly columnSums?: boolean;
-  /** Whether the WGSL counts on `WIDTH` being 4. */
+  /** The WGSL requires a `WIDTH` of 4. */
   readonly wideOnly?: boolean;
 }
 
-/** Size of a product. */
+/** Size of a batched product. */
 export interface GemmSize {
   readonly rows: number;
   readonly columns: number;
-  /** Products in a sum; only roughly where that differs between places. */
+  /** Terms per sum; approximate if places differ. */
   readonly depth: number;
-  /** How many such products the grid holds (batches, splits): few tiles in all ask for small ones. */
+  /** Number of products in the grid (batch entries, split-k parts); few tiles in total favour small ones. */
   readonly places: number;
 }
 
-/** Rows and columns of the result that one workgroup computes. */
+/** Tile of the result computed by a workgroup. */
 export interface GemmTile {
   readonly rows: number;
   readonly columns: number;
-  /** Columns that one load, accumulator and store hold: `WIDTH` in WGSL. */
+  /** Columns per load, accumulator and store: `WIDTH` in WGSL. */
   readonly width: TileWidth;
 }
 
-/** How many columns move together. */
+/** Columns per load, accumulator and store. */
 export type TileWidth = 1 | 2 | 4;
 
-/** WGSL that comes first: the types of a problem, `WIDTH`, and what tells the columns of a group apart: `FIRST_COLUMNS`. */
+/** WGSL prelude: the types of a problem, `WIDTH`, and `FIRST_COLUMNS`, the column offsets within a group. */
 export function columnTypes(width: TileWidth, half: boolean): string {
   const vector = {
     1: ["f32", "f16", "u32", "0u"],
@@ -112,7 +112,7 @@ const WIDTH = ${width}u;
 const FIRST_COLUMNS = ${first};`;
 }
 
-/** `body` in the outer loop of a problem. */
+/** Wraps `body` in the outer loop of a problem. */
 export function outerLoop({ loop }: GemmProblem, body: string): string {
   if (!loop) return `{\n${body}\n}`;
   const { counter, first, end } = loop;

@@ -1,23 +1,24 @@
 /**
- * The layout for software adapters: one 8-lane subgroup a workgroup, registers only.
+ * Matrix product generator for software adapters: one 8-lane subgroup per workgroup, registers only. Accumulates in float32,
+ * whatever the storage type.
  *
- * llvmpipe runs a subgroup as one SIMD vector. A load costs it about 22 cycles a vector (a branch per lane and a bounds check
- * per element), a multiply-add two instructions, a broadcast from one lane one: so each lane keeps 4 columns for all rows of
- * the tile, loads of A are spread over the lanes (no element is loaded twice) and broadcast, and four k go into one turn of
- * the loop, since every loop turn also blends each accumulator with the lane mask. All loads come before the arithmetic:
- * interleaved, each of their many basic blocks would spill accumulators. Where the result has too few columns for that, a
- * lane keeps 2 or 1, so that fewer lanes compute nothing. The arithmetic is float32, however elements are stored.
+ * llvmpipe runs a subgroup as one SIMD vector. A load costs about 22 cycles per vector (a branch per lane and a bounds check
+ * per element), a multiply-add two instructions, a broadcast from one lane one. So each lane computes 4 columns of all rows of
+ * the tile, loads of A are spread over the lanes (no element is loaded twice) and broadcast, and the loop is unrolled by four
+ * k, since every iteration also blends each accumulator with the lane mask. All loads come before the arithmetic:
+ * interleaved, each of their many basic blocks would spill accumulators. Results with few columns use 2 or 1 per lane, so
+ * that fewer lanes are idle.
  *
  * @module
  */
 import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
 import { range } from "../range.ts";
 
-/** Lanes of the one subgroup that all this is laid out for. */
+/** Lanes of the subgroup; the generated code supports no other size. */
 export const SUBGROUP_LANES = 8;
 const X = "xyzw";
 
-/** Four loads' worth of A for the tile's rows, and where element (row, k) of it is. */
+/** Loads of four k of A for the tile's rows, and the expression of element (row, k). */
 function rowsOfA(a: GemmOperand, rows: number) {
   if (a.along === "k") {
     const slots = range(rows / SUBGROUP_LANES);
@@ -28,7 +29,7 @@ function rowsOfA(a: GemmOperand, rows: number) {
       element: (row: number, k: number) => `subgroupBroadcast(a_${row >> 3}.${X[k]}, ${row & 7}u)`,
     };
   }
-  // A quad of rows a lane; where that leaves lanes over, they take the next k.
+  // A quad of rows per lane; surplus lanes load the next k.
   const lanes = rows / 4;
   const perLoad = SUBGROUP_LANES / lanes;
   const at = (j: number) => `4u * k + ${j * perLoad}u + lane / ${lanes}u`;
@@ -41,12 +42,12 @@ function rowsOfA(a: GemmOperand, rows: number) {
   };
 }
 
-/** Passes over a turn in which no row has an element. */
+/** Skips iterations in which no row has an element. */
 function skip({ active }: GemmOperand, slots: string[]): string[] {
   return active ? [`if (!subgroupAny(${slots.map(active).join(" | ")})) { continue; }`] : [];
 }
 
-/** Loads of B that leave, for each of four k, the lane's columns in `b_<k>`. */
+/** Loads of B: for each of four k, the lane's columns in `b_<k>`. */
 function columnsOfB(b: GemmOperand, width: number) {
   if (b.along === "lines") {
     return {
@@ -67,7 +68,7 @@ function columnsOfB(b: GemmOperand, width: number) {
   };
 }
 
-/** Renumbers the tile's rows, a lane for each, and leaves the numbers in `targets`. */
+/** Renumbers the tile's rows, one lane per row, into the array `targets`. */
 function targets(rows: number): string {
   const perLane = range(rows / SUBGROUP_LANES).map((q) =>
     `let target_${q} = target_row(row + ${SUBGROUP_LANES * q}u + lane);`
@@ -76,7 +77,7 @@ function targets(rows: number): string {
   return `${perLane.join("\n")}\n  var targets = array<u32, ${rows}>(${all.join(", ")});`;
 }
 
-/** WGSL of a product for one subgroup a workgroup. */
+/** WGSL of a product with one subgroup per workgroup. */
 export function gemmSubgroup(problem: GemmProblem, { rows, width }: GemmTile, half: boolean): string {
   const a = rowsOfA(problem.a, rows);
   const b = columnsOfB(problem.b, width);
@@ -112,7 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   ${problem.columnSums ? "var sums = Columns();" : ""}
   ${outerLoop(problem, body)}
   var c = array<Columns, ${rows}>(${range(rows).map((r) => `c${r}`).join(", ")});
-  // Counting from \`row\` keeps Mesa from guessing the number of turns and unrolling this long body.
+  // Counting from \`row\` hides the trip count from Mesa, which would unroll this long body.
   let end = min(row + ${rows}u, ${problem.rows});
   ${problem.targetRows ? targets(rows) : ""}
   var r = row;

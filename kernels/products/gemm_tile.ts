@@ -1,49 +1,50 @@
 /**
- * The layouts for GPUs: a workgroup stages some k of its rows of A and columns of B in workgroup memory at a time, and each
- * thread keeps a block of the tile in registers.
+ * Matrix product generator for GPUs: a workgroup stages a slice along k of its rows of A and columns of B in workgroup memory,
+ * and each thread keeps a block of the tile in registers.
  *
- * How a stage lies in memory, and why: a warp reads or writes vectors by 128 bytes at a time (eight threads with a `vec4f`,
- * sixteen with a `vec4<f16>`), which costs one access if they meet different columns of the memory's banks, or one element.
- * Neighbouring threads differ in `tx`.
- * - An operand along `lines` lies as [k][quad of lines]: neighbours load, write and read neighbouring quads.
- * - An operand along `k` lies as it was loaded, [quad of k][line]: a thread never writes less than a vector, because WGSL
- *   lets a write of one component touch the others. Of eight threads that write, some hold other k of the same line; an
- *   exclusive or with `spread` moves those to other banks, and takes no memory, as padding would: two stages of 128x128x8
- *   fill the 16 KiB that every device has. A thread's rows lie `threadsY` apart, so that neighbours read neighbours. Its
- *   columns follow each other (they are stored as vectors), so a quad's four lines lie a quarter of the stage apart instead.
+ * Layout of a stage, free of bank conflicts: a warp accesses vectors in groups of 128 bytes (eight threads with a `vec4f`,
+ * sixteen with a `vec4<f16>`), which costs one access if they hit different banks, or the same element. Neighbouring threads
+ * differ in `tx`.
+ * - An operand along `lines` is stored as [k][quad of lines]: neighbours load, write and read neighbouring quads.
+ * - An operand along `k` is stored as loaded, [quad of k][line]: a thread always writes whole vectors, because in WGSL a write
+ *   of one component may touch the others. Of eight threads that write, some hold other k of the same line; an XOR swizzle by
+ *   `spread` moves those to other banks without the memory that padding would take: two stages of 128x128x8 fill the
+ *   guaranteed 16 KiB. A thread's rows are `threadsY` apart, so that neighbours read neighbours. Its columns are consecutive
+ *   (they are stored as vectors), so a quad's four lines are a quarter of the stage apart instead.
  *
- * With two stages (`double`), a turn issues its loads, multiplies what the turn before has staged, which hides the loads'
- * latency, and needs one barrier, since nobody writes where others may still read. With one stage the loaded values take no
- * registers during the arithmetic, and it is left to other workgroups to hide the latency.
+ * With double buffering (`double`), an iteration issues its loads, then multiplies the previous stage, which hides the loads'
+ * latency, and needs one barrier, since no thread writes where others may still read. With one stage, loaded values occupy no
+ * registers during the arithmetic, and other workgroups hide the latency.
  *
- * Elements in float16 (`half`) are staged and multiplied as such, two in one instruction where the device can: the products of
- * one stage add up in float16, and the sums of stages in float32. That bounds the error to that of sums of 16 terms.
+ * Accumulation: float32 elements in float32. Float16 elements (`half`) are staged and multiplied as float16, two per
+ * instruction on some devices: products within a stage accumulate in float16, the sums of stages in float32, which bounds the
+ * error to that of sums of 16 terms.
  *
- * All these layouts sum up an element of C in the order of k, and give the same bits; only column sums may differ.
+ * All layouts accumulate an element of C in the order of k, and give the same bits; only column sums may differ.
  *
  * @module
  */
 import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
 import { range } from "../range.ts";
 
-/** A tile, and how a workgroup computes it. All sizes are powers of two. */
+/** Tile and thread mapping of a workgroup. All sizes are powers of two. */
 export interface TileLayout extends GemmTile {
-  /** k staged at a time. */
+  /** Length along k of a stage. */
   readonly depth: number;
-  /** Rows and columns that one thread computes. */
+  /** Rows and columns per thread. */
   readonly block: readonly [rows: number, columns: number];
-  /** Whether two stages take turns. */
+  /** Double buffering: two alternating stages. */
   readonly double: boolean;
-  /** Whether elements are float16. */
+  /** Float16 elements. */
   readonly half: boolean;
 }
 
-/** Threads of a workgroup. */
+/** Threads per workgroup. */
 export function threadsOf({ rows, columns, block }: TileLayout): number {
   return rows * columns / (block[0] * block[1]);
 }
 
-/** Bytes of workgroup memory, with column sums or without. */
+/** Workgroup memory in bytes, with or without column sums. */
 export function workgroupBytes(layout: TileLayout, columnSums: boolean): number {
   const { rows, columns, depth, double, half } = layout;
   const stages = (double ? 2 : 1) * (rows + columns) * depth * (half ? 2 : 4);
@@ -52,42 +53,42 @@ export function workgroupBytes(layout: TileLayout, columnSums: boolean): number 
 
 const X = "xyzw";
 
-/** Quads of k in a turn of the innermost loop: some 256 instructions, beside which its test and guards cost little. */
+/** Unrolling of the innermost loop in quads of k: about 256 instructions, to amortise the exit test and guards. */
 function unrolled({ depth, block, half }: TileLayout): number {
   const quads = 64 / (block[0] * block[1]);
   return Math.max(1, Math.min(depth / 4, half ? 2 * quads : quads));
 }
 
-/** One operand's way from memory into registers; all strings are WGSL statements. */
+/** Staging of an operand in workgroup memory; all strings are WGSL statements. */
 interface Staging {
   readonly setup: string;
   readonly turn: string;
-  /** Loads of the k from quad `k` on. */
+  /** Loads of a stage, starting at quad `k`. */
   readonly load: string;
-  /** Variables that hold what was loaded. */
+  /** Variables of the loaded values. */
   readonly loaded: readonly string[];
-  /** Writes to the stage that begins at `put_<name>`. */
+  /** Writes to the stage at `put_<name>`. */
   readonly put: string;
 }
 
-/** Where in a stage of an operand along k the quad of k `k` of a row of A lies; WGSL expressions. */
+/** Index in a stage of A along k: quad `k` of a row; WGSL expressions. */
 function placeOfRow(layout: TileLayout, row: string, k: string): string {
   return `(${k}) * ${layout.rows}u + ((${row}) ^ ((${k}) * ${spread(layout, layout.rows)}u))`;
 }
 
-/** Likewise for column `x` of a quad of columns of B. */
+/** Index in a stage of B along k: quad `k` of column `x` of a quad of columns; WGSL expressions. */
 function placeOfColumn(layout: TileLayout, quad: string, x: string, k: string): string {
   const width = layout.columns / 4;
   const bank = `(${quad}) ^ (${x}) ^ ((${k}) * ${spread(layout, width)}u)`;
   return `(${k}) * ${layout.columns}u + (${x}) * ${width}u + (${bank})`;
 }
 
-/** How far apart the quads of k are moved that are written at a time; `room` must hold them all. */
-function spread({ depth, half }: TileLayout, room: number): number {
-  return Math.min(half ? 16 : 8, room) / (depth / 4);
+/** Bank offset between quads of k written at the same time, with `lines` lines per quad of k. */
+function spread({ depth, half }: TileLayout, lines: number): number {
+  return Math.min(half ? 16 : 8, lines) / (depth / 4);
 }
 
-/** How the threads share the loads of an operand. */
+/** Distributes the loads of an operand over the threads. */
 function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout): Staging {
   const count = name === "a" ? layout.rows : layout.columns;
   const first = name === "a" ? "row" : "column";
@@ -97,7 +98,7 @@ function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout): Sta
   const loaded = loads.map((j) => `${name}_v${j}`);
   const put = (at: (j: number) => string) =>
     loads.map((j) => `stage_${name}[put_${name} + ${at(j)}] = ${loaded[j]};`).join("\n");
-  // Where several quads of k are multiplied in one turn, those beyond the last must be zero.
+  // An unrolled loop may multiply quads past the last, which must be zero.
   const masked = (value: string, inside: string) =>
     unrolled(layout) > 1 ? `select(Stored4(), ${value}, ${inside})` : value;
   if (operand.along === "k") {
@@ -136,7 +137,7 @@ function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout): Sta
   };
 }
 
-/** The block of a thread: which rows of the tile it has (an expression), and its quads of columns. */
+/** Block of a thread: WGSL expressions of its rows and its quads of columns in the tile. */
 function blockOf(layout: TileLayout, a: GemmOperand) {
   const [rows, columns] = layout.block;
   const threadsX = layout.columns / columns;
@@ -150,8 +151,8 @@ function blockOf(layout: TileLayout, a: GemmOperand) {
 }
 
 /**
- * Multiplies the quad `i` of k of the stages that begin at `from_a` and `from_b`. What a thread reads of B for the quad stays in
- * registers, while its rows of A pass by one after the other (or, along lines, one k after the other).
+ * Multiplies quad `i` of k of the stages at `from_a` and `from_b`. The thread's values of B stay in registers, while its rows
+ * of A are read one at a time (along lines: one k at a time).
  */
 function multiplyQuad({ a, b }: GemmProblem, layout: TileLayout, rows: string[], quads: string[]): string {
   const sum = layout.half ? "h" : "c";
@@ -194,7 +195,7 @@ function multiplyQuad({ a, b }: GemmProblem, layout: TileLayout, rows: string[],
   ].join("\n");
 }
 
-/** Multiplies the first `quads` quads of k of the stage `stage`. */
+/** Multiplies the first `quads` quads of k of stage `stage`. */
 function multiply(quads: string, stage: string, body: string, sums: string[], layout: TileLayout): string {
   const { rows, columns, depth, half } = layout;
   const unroll = unrolled(layout);
@@ -210,19 +211,19 @@ function multiply(quads: string, stage: string, body: string, sums: string[], la
   }`;
 }
 
-/** Adds the threads' partial column sums in a fixed order and stores them from the first row of tiles. */
+/** Adds the threads' partial column sums in a fixed order, and stores them in the first row of tiles. */
 function combineSums(layout: TileLayout): string {
   const width = layout.columns / 4;
-  const room = layout.half ? "partial_sums" : "stage_b";
-  const terms = range(threadsOf(layout) / width).map((i) => `${room}[thread + ${i * width}u]`).join(" + ");
+  const scratch = layout.half ? "partial_sums" : "stage_b";
+  const terms = range(threadsOf(layout) / width).map((i) => `${scratch}[thread + ${i * width}u]`).join(" + ");
   return `
   workgroupBarrier();
-  ${room}[thread] = sums;
+  ${scratch}[thread] = sums;
   workgroupBarrier();
   if (group.x == 0u && thread < ${width}u) { store_sums(place, column / 4u + thread, ${terms}); }`;
 }
 
-/** WGSL of a product with tiles in workgroup memory. */
+/** WGSL of a product with tiles staged in workgroup memory. */
 export function gemmTile(problem: GemmProblem, layout: TileLayout): string {
   const { rows, columns, depth, double, half, width } = layout;
   const a = staging("a", problem.a, layout);
@@ -284,7 +285,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   ${sums.map((sum) => `var c${sum} = vec4f();`).join("\n")}
   ${problem.columnSums ? "var sums = vec4f();" : ""}
   ${double ? "var" : "let"} stage = 0u;
-  ${double ? "var pending = 0u; // quads of k that are staged and not yet multiplied" : ""}
+  ${double ? "var pending = 0u; // quads of k staged and not yet multiplied" : ""}
   ${outerLoop(problem, body)}
   ${double ? multiply("pending", other, product, sums, layout) : ""}
   ${block.rows.map(store).join("\n")}

@@ -1,5 +1,5 @@
 /**
- * Batched matrix products over strided layouts: attention with heads as channel slices of NHWC tensors.
+ * Launcher of batched matrix products over strided layouts, such as attention with heads as channel slices of NHWC tensors.
  *
  * @module
  */
@@ -8,19 +8,19 @@ import { matmulProblem } from "./matmul_source.ts";
 import { type Launch, launch } from "../source.ts";
 import type { KernelTarget } from "../target.ts";
 
-/** Where the matrix of one (batch, head) lies; strides in floats. */
+/** Strides of the matrices of all (batch, head) pairs, in elements. */
 export interface MatmulOutput {
   rowStride: number;
   batchStride: number;
   headStride: number;
 }
 
-/** An input matrix: element (row, column) at row*rowStride + column, or, transposed, at column*rowStride + row. */
+/** Input matrix: element (row, column) at row*rowStride + column or, transposed, at column*rowStride + row. */
 export interface MatmulInput extends MatmulOutput {
   transposed: boolean;
 }
 
-/** Shape of a batched product. */
+/** Shape of a batched product: C [m, n] from A [m, k] and B [k, n]. */
 export interface MatmulShape {
   batch: number;
   heads: number;
@@ -45,8 +45,8 @@ export interface MatmulBuffers<B> {
 /**
  * C[b,h][i,j] = alpha * sum over k of A[b,h][i,k] B[b,h][k,j] (+ addend[b,h][i,j]).
  *
- * Rows of C end at a multiple of 4 floats: the up to three columns beyond the last one are written as zero. Where the heads
- * are slices of one row (headStride < rowStride) that is done once, after the last head; else in the matrix of every head.
+ * Rows of C are padded to a multiple of 4 elements: up to three columns past the last are written as zero. If heads are
+ * slices of one row (headStride < rowStride), the padding follows the last head; else that of every head.
  */
 export function matmul<B>(
   target: KernelTarget,
@@ -61,7 +61,7 @@ export function matmul<B>(
   const problem = matmulProblem({
     transposedA: shape.a.transposed,
     transposedB: shape.b.transposed,
-    // Where heads are slices, a quad that reached beyond a head would write into the next one.
+    // With heads as slices, a quad past the end of a head would overwrite the next.
     scalar: ![shape.a, shape.b, shape.c].every(isAligned) || (sliced && n % 4 !== 0),
   });
   const size = { rows: m, columns: padded, depth: k, places: batch * heads };
@@ -76,7 +76,7 @@ export function matmul<B>(
     ...strides("b", shape.b),
     ...strides("c", shape.c),
   };
-  // An absent addend is never read, but something must be bound.
+  // All declared buffers must be bound; an absent addend is not read.
   const buffers = { a, b, c, addend: addend ?? a };
   const groups = gemmGrid(kernel, size);
   return [

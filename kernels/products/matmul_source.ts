@@ -1,37 +1,40 @@
 /**
- * Batched matrix products over strided layouts as {@linkcode GemmProblem}s: C[i,j] = alpha * sum over k of A[i,k] B[k,j]
- * (+ addend[i,j]) for each (sample, head), which are the places of the grid. C is written with `=`.
+ * WGSL of batched matrix products over strided layouts, as {@linkcode GemmProblem}s:
  *
- * The vector variant reads and writes vectors, so every stride and offset is a multiple of 4; the scalar one reads and writes
- * single floats, for head sizes that are not.
+ *   C[i,j] = alpha * sum over k of A[i,k] B[k,j] (+ addend[i,j])      for each (sample, head), the places of the grid
+ *
+ * A [m, k], B [k, n], C and addend [m, n], with strides of rows, samples and heads; as stored, C written with `=`. Thread
+ * mapping and accumulation are those of the generator: float32 in gemm_subgroup.ts; see gemm_tile.ts for float16. The vector
+ * variant requires every stride and offset to be a multiple of 4; the scalar one accesses single elements, for other head
+ * sizes.
  *
  * @module
  */
 import type { GemmOperand, GemmProblem } from "./gemm_problem.ts";
 
-/** Which kernel a product needs. */
+/** Kernel variant of a product. */
 export interface MatmulVariant {
   transposedA: boolean;
   transposedB: boolean;
   scalar: boolean;
 }
 
-/** Whether the loads of an operand hold columns of the result. */
+/** True if the loads of an operand hold columns of the result. */
 function isColumns(name: "a" | "b", alongK: boolean): boolean {
   return name === "b" && !alongK;
 }
 
 /**
- * An operand `name` whose lines (rows of A, columns of B) are `name_line` apart and whose k are `name_k` apart, one of them 1.
- * Elements beyond the last k are zero; lines beyond the last are never stored, so they only have to stay in bounds.
+ * Operand whose elements are contiguous along k (`alongK`) or along lines (rows of A, columns of B). Elements past the last k
+ * read as zero; lines past the last are never stored, so their loads only have to stay in bounds.
  */
 function operand(name: "a" | "b", alongK: boolean, scalar: boolean): GemmOperand {
   const lines = name === "a" ? "params.m" : "params.n";
   const columns = isColumns(name, alongK);
   const type = columns ? "StoredColumns" : "Stored4";
-  const group = columns ? "WIDTH" : "4u"; // elements of a load
+  const group = columns ? "WIDTH" : "4u"; // elements per load
   const stride = scalar ? `params.${name}_row` : `params.${name}_row / ${group}`;
-  const unit = scalar ? 4 : 1; // buffer elements of a load
+  const unit = scalar ? 4 : 1; // buffer elements per load
   return {
     along: alongK ? "k" : "lines",
     setup: (s, line) =>
@@ -72,7 +75,7 @@ fn store(place: u32, row: u32, column: u32, value: vec4f) {
   }
 }`;
 
-/** The product of one variant. */
+/** Product of a variant. */
 export function matmulProblem({ transposedA, transposedB, scalar }: MatmulVariant): GemmProblem {
   const typeOf = (columns: boolean) => columns ? "StoredColumns" : "Stored4";
   const columnsOfB = isColumns("b", transposedB);
@@ -88,9 +91,9 @@ export function matmulProblem({ transposedA, transposedB, scalar }: MatmulVarian
     declarations: `
 struct Params {
   heads: u32, m: u32, n: u32, k: u32,
-  columns: u32,   // groups of columns that are written, padding included
-  padded_n: u32,  // columns that are written, padding included
-  sliced: u32,    // 1: heads are slices of the same rows
+  columns: u32,   // groups of written columns, padding included
+  padded_n: u32,  // written columns, padding included
+  sliced: u32,    // 1: heads are slices of one row
   has_addend: u32,
   alpha: f32,
   a_row: u32, a_batch: u32, a_head: u32,

@@ -1,9 +1,9 @@
 /**
- * Winograd convolutions F(m x m, 3 x 3), stride 1, padding 1: batched products between transforms into and out of tiles (see
- * winograd_source.ts).
+ * Launchers of Winograd convolutions F(m x m, 3 x 3), stride 1, padding 1: batched products between transforms into and out
+ * of tiles (see winograd_source.ts).
  *
- * Tiles are worked on in slices, so that what lies between two dispatches stays small. The products count as many operations
- * as the convolution has by definition, and transforms none, because rates are stated in those.
+ * Tiles are processed in slices, which bounds the size of intermediate results. Products count the operations of the direct
+ * convolution and transforms count none, so that rates of all algorithms are comparable.
  *
  * @module
  */
@@ -33,34 +33,34 @@ import {
   type WinogradTransform,
 } from "./winograd_source.ts";
 
-/** Whether a convolution can be computed this way. */
+/** True if Winograd applies to a convolution: 3x3, stride 1, padding 1. */
 export function winogradApplies({ kernel, stride, padTop, padLeft }: Conv2dShape): boolean {
   return kernel === 3 && stride === 1 && padTop === 1 && padLeft === 1;
 }
 
-/** Tiles of an image. */
+/** Tiles per image. */
 export function winogradTiles(tile: WinogradTile, { inHeight, inWidth }: Conv2dShape): number {
   return Math.ceil(inHeight / tile) * Math.ceil(inWidth / tile);
 }
 
-/** How a convolution is cut up. */
+/** Tiling of a convolution. */
 export interface Winograd {
   readonly tile: WinogradTile;
-  /** Floats that the tiles of a slice become, at most; default what suits the target. */
+  /** Limit on transformed floats per slice; default by target. */
   readonly sliceFloats?: number;
 }
 
-/** What all launches of a pass have in common. */
+/** Common arguments of all launches of a pass. */
 interface Pass extends Winograd {
   readonly target: KernelTarget;
   readonly shape: Conv2dShape;
   readonly label: string;
 }
 
-/** Floats of tiles in a slice: they stay in a cache of that size, and many slices are many dispatches. */
+/** Default limit on transformed floats per slice: small enough to stay in cache, large enough for few dispatches. */
 const SLICE_FLOATS = { subgroup: 2 ** 22, tile: 2 ** 24 };
 
-/** How a convolution is cut into tiles and slices. */
+/** Divides a convolution into tiles and slices. */
 function planSlices({ target, tile, shape, sliceFloats }: Omit<Pass, "label">) {
   const [from, to] = [4 * quads(shape.inChannels), 4 * quads(shape.outChannels)];
   const points = (tile + 2) ** 2;
@@ -74,7 +74,7 @@ function planSlices({ target, tile, shape, sliceFloats }: Omit<Pass, "label">) {
   return { from, to, points, tiles, rows, slices };
 }
 
-/** Tiles from the first to before the last, in so many rows, which may be more. */
+/** Tiles from `first` up to, not including, `last`; `rows` may exceed their number. */
 type Slice = Readonly<Record<"first" | "last" | "rows" | "channels", number>>;
 
 /** Parameters of a transform over the rows of a slice. */
@@ -87,7 +87,7 @@ function tileParams({ tile, shape }: Pass, which: WinogradTransform, slice: Slic
   };
 }
 
-/** Workgroups of a transform over rows. */
+/** Grid of a transform over rows. */
 function rowGrid(which: WinogradTransform, channels: number, rows: number): [number, number, number] {
   const rowsOfGroup = 64 * TRANSFORM_WIDTHS[which] / GROUP_CHANNELS;
   return [Math.ceil(channels / GROUP_CHANNELS), Math.ceil(rows / rowsOfGroup), 1];
@@ -105,7 +105,7 @@ function transformImage<B>(
   return launch(kernel, "main", tileParams(pass, which, slice), buffers, groups, { label });
 }
 
-/** Products at all points, as the share of a slice in the convolution's operations. */
+/** Products at all points; `share` is the slice's fraction of the convolution's operations. */
 function multiply<B>(
   { target, shape, label }: Pass,
   product: MatmulShape,
@@ -116,12 +116,12 @@ function multiply<B>(
   return matmul<B>(target, product, buffers, label).map((launch) => ({ ...launch, flops }));
 }
 
-/** The matrices [rows, columns] of all points; transposed: as they lie, to be read by columns. */
+/** Strides of the contiguous matrices [rows, columns] of all points; transposed: read by columns. */
 function matrices(rows: number, columns: number, transposed = false) {
   return { rowStride: columns, batchStride: rows * columns, headStride: 0, transposed };
 }
 
-/** Operands of a pass that is one convolution: of x with w, or of dy with w turned by half a turn. */
+/** Operands of a pass that is a convolution: x with w, or dy with w rotated by 180 degrees. */
 interface Convolution<B> {
   readonly from: B;
   readonly weight: B;
@@ -142,7 +142,7 @@ function convolution<B>(pass: Pass, backward: boolean, operands: Convolution<B>)
   const count = deep * wide / TRANSFORM_WIDTHS.weight;
   const weightParams = { count, turned: Number(backward) };
   const weightBuffers = { weight, transformed: weights };
-  // What is absent is never read, but something must be bound.
+  // All declared buffers must be bound; absent operands are not read.
   const outputBuffers = {
     ...{ products, bias: bias ?? weight, row_bias: rowBias ?? weight, addend: addend ?? weight, image: to },
   };
@@ -175,7 +175,7 @@ function convolution<B>(pass: Pass, backward: boolean, operands: Convolution<B>)
   ];
 }
 
-/** `conv2dForward` of conv2d.ts. */
+/** `conv2dForward` by Winograd. */
 export function winogradForward<B>(
   target: KernelTarget,
   how: Winograd,
@@ -191,7 +191,7 @@ export function winogradForward<B>(
   });
 }
 
-/** `conv2dBackwardInput` of conv2d.ts. */
+/** `conv2dBackwardInput` by Winograd. */
 export function winogradBackwardInput<B>(
   target: KernelTarget,
   how: Winograd,
@@ -202,10 +202,10 @@ export function winogradBackwardInput<B>(
   return convolution({ target, shape, label, ...how }, true, { ...others, from: dy, to: dx });
 }
 
-/** Tiles that one float32 accumulator may take. */
+/** Limit on tiles per float32 accumulator. */
 const PART_TILES = 1024;
 
-/** How the sum over the tiles of a slice is cut into parts; rows fill up to a multiple of them with zeros. */
+/** Divides the sum over the tiles of a slice into parts; rows are zero-padded to a multiple of the parts. */
 function planParts(pass: Omit<Pass, "label">) {
   const plan = planSlices(pass);
   const places = plan.points * Math.ceil(plan.from / 32) * Math.ceil(plan.to / 32);
@@ -217,7 +217,7 @@ function planParts(pass: Omit<Pass, "label">) {
   return { ...plan, share, parts, rows, pieces: Math.ceil(rows / SUM_ROWS) };
 }
 
-/** `conv2dBackwardWeight` of conv2d.ts. Products of a slice are added to those of the slices before it. */
+/** `conv2dBackwardWeight` by Winograd. Products of a slice are added to those of earlier slices. */
 export function winogradBackwardWeight<B>(
   target: KernelTarget,
   how: Winograd,
@@ -251,7 +251,7 @@ export function winogradBackwardWeight<B>(
         rowGrid("pixel_sums", to, pieces),
         { label },
       );
-    // No buffer can be read and written in one dispatch, so two take turns.
+    // A buffer cannot be both read and written in a dispatch, so two alternate.
     const before = i > 0 ? products[(i - 1) % 2] : undefined;
     const buffers = { a: tiles, b: gradients, c: products[i % 2], addend: before };
     return [
@@ -275,7 +275,7 @@ export function winogradBackwardWeight<B>(
   ];
 }
 
-/** Floats of each scratch that a pass needs on the same target. */
+/** Sizes of a pass's scratch buffers in floats. */
 export function winogradScratch(
   target: KernelTarget,
   how: Winograd,

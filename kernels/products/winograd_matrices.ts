@@ -1,33 +1,37 @@
 /**
- * The matrices of Winograd's minimal filtering F(m x m, 3 x 3), and WGSL that multiplies with them (see winograd_source.ts).
+ * Transform matrices of Winograd's minimal filtering F(m x m, 3 x 3), and WGSL that multiplies by them (see
+ * winograd_source.ts).
  *
  * @module
  */
 import { range } from "../range.ts";
 
-/** Side m of a tile of outputs. */
+/** Side m of an output tile. */
 export type WinogradTile = 2 | 4;
 
 /**
- * Points at which polynomials are evaluated: zero, then pairs p, -p; infinity comes last and is not listed. Errors of F(4 x 4)
- * with 0, 1, -1, 2, -2, as in the paper, are twice as large (rms; the largest ones three times).
+ * Interpolation points: zero, then pairs p, -p; infinity comes last and is not listed. With the paper's 0, 1, -1, 2, -2 the
+ * errors of F(4 x 4) are twice as large (rms; the maximum three times).
  */
 const POINTS: { readonly [T in WinogradTile]: readonly number[] } = {
   2: [0, 1, -1],
   4: [0, 0.75, -0.75, 1.5, -1.5],
 };
 
-/** Rows of numbers. */
+/** Matrix as a list of rows. */
 export type Matrix = readonly (readonly number[])[];
 
-/** What a convolution y = A^T [(G w) (B^T x)] of m outputs with 3 weights is made of: [m, m+2], [m+2, 3], [m+2, m+2]. */
+/** Matrices of the 1-D convolution y = A^T [(G w) (B^T x)] of m outputs with 3 weights. */
 export interface WinogradMatrices {
+  /** A^T, [m, m+2]. */
   readonly outputs: Matrix;
+  /** G, [m+2, 3]. */
   readonly weights: Matrix;
+  /** B^T, [m+2, m+2]. */
   readonly inputs: Matrix;
 }
 
-/** A^T, G and B^T by Cook's and Toom's construction (Lavin & Gray 2016, section 4). */
+/** A^T, G and B^T by the Cook-Toom construction (Lavin & Gray 2016, section 4). */
 export function winogradMatrices(tile: WinogradTile): WinogradMatrices {
   const points = POINTS[tile];
   const powers = (count: number) => points.map((p) => range(count).map((i) => p ** i));
@@ -41,27 +45,27 @@ export function winogradMatrices(tile: WinogradTile): WinogradMatrices {
   };
 }
 
-/** Coefficients, from the constant up, of the product of (x - root). */
+/** Coefficients of the product of (x - root), constant first. */
 function polynomial(roots: readonly number[]): number[] {
   const times = (c: number[], root: number) =>
     range(c.length + 1).map((i) => (c[i - 1] ?? 0) - root * (c[i] ?? 0));
   return roots.reduce(times, [1]);
 }
 
-/** Rows as columns. */
+/** Transpose of a matrix. */
 export function transpose(matrix: Matrix): Matrix {
   return matrix[0].map((_, j) => matrix.map((row) => row[j]));
 }
 
-/** WGSL statements that declare `out(i)` as element i of a matrix times a vector of names. */
+/** WGSL statements that declare `out(i)` as element i of the product of a matrix and a vector of variables. */
 export type Multiply = (matrix: Matrix, values: readonly string[], out: (i: number) => string) => string[];
 
-/** First points of pairs: the coefficients of p and -p differ in every second sign. */
+/** Index of the first point of each pair p, -p, whose coefficients differ in the sign of odd terms. */
 function pairs(points: number): number[] {
   return range((points - 2) / 2).map((i) => 2 * i + 1);
 }
 
-/** Rows are points: those of a pair share the sums of their even and of their odd terms. */
+/** Product whose rows are points: rows of a pair share the sums of their even and odd terms. */
 export const toPoints: Multiply = (matrix, values, out) => [
   ...[0, matrix.length - 1].map((i) => `let ${out(i)} = ${combination(matrix[i], values)};`),
   ...pairs(matrix.length).flatMap((i) => {
@@ -75,7 +79,7 @@ export const toPoints: Multiply = (matrix, values, out) => [
   }),
 ];
 
-/** Columns are points: rows share the sum and the difference of the values of a pair. */
+/** Product whose columns are points: rows share the sum and difference of each pair's values. */
 export const fromPoints: Multiply = (matrix, values, out) => {
   const shared = pairs(values.length).flatMap((j) => [
     `let ${out(0)}_sum${j} = ${values[j]} + ${values[j + 1]};`,
@@ -92,7 +96,7 @@ export const fromPoints: Multiply = (matrix, values, out) => {
   return [...shared, ...matrix.map((coefficients, i) => `let ${out(i)} = ${row(coefficients)};`)];
 };
 
-/** WGSL of a sum of multiples of vectors. */
+/** WGSL of a linear combination. */
 function combination(coefficients: readonly number[], values: readonly string[]): string {
   const terms = coefficients.flatMap((c, i) => {
     if (c === 0) return [];
@@ -106,7 +110,7 @@ function combination(coefficients: readonly number[], values: readonly string[])
 /**
  * WGSL from `in<i>_<j>` to `out<i>_<j>` = M in M^T.
  *
- * @param finish WGSL that takes element i, j of the result; it comes as soon as that is there
+ * @param finish WGSL that consumes element i, j of the result, emitted as soon as the element is computed
  */
 export function multiplyBothSides(
   multiply: Multiply,

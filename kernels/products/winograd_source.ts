@@ -1,14 +1,16 @@
 /**
- * The transforms of Winograd convolutions F(m x m, 3 x 3) (Lavin & Gray 2016, arXiv 1509.09308), as WGSL.
+ * WGSL of the transforms of Winograd convolutions F(m x m, 3 x 3) (Lavin & Gray 2016, arXiv 1509.09308).
  *
- * An image is cut into tiles of m x m outputs, each of which sees (m + 2) x (m + 2) inputs. Both become values of polynomials at
- * m + 2 points along each axis, where a convolution is P = (m + 2)^2 products of numbers, each summed over channels:
+ * An image is divided into tiles of m x m outputs, each computed from (m + 2) x (m + 2) inputs. Tiles and kernels are
+ * evaluated as polynomials at m + 2 points along each axis, where a convolution is P = (m + 2)^2 elementwise products, each
+ * summed over channels:
  *
  *   forward          y  = A^T [sum over i of (G w G^T) (B^T x B)] A
  *   backward_weight  dw = G^T [sum over tiles of (B^T x B) (A dy A^T)] G
  *
- * What is transformed lies as [P][row][channel], so that the sums are P matrix products. An invocation transforms one or four
- * channels of a tile (or that many kernels), its neighbours the next ones. All arithmetic is float32.
+ * Transformed values are [P][row][channel], so the sums are P matrix products; images are [N, H, W, Cp], weights
+ * [3, 3, Ip, Op]. An invocation transforms one or four channels of a tile (or as many kernels), its neighbours the next ones.
+ * All arithmetic is float32, and all outputs are written with `=`.
  *
  * @module
  */
@@ -27,12 +29,12 @@ function grid(side: number): [number, number][] {
   return range(side).flatMap((i) => range(side).map((j): [number, number] => [i, j]));
 }
 
-/** Which transform, for names of kernels. */
+/** Transform names, used in kernel names. */
 export type WinogradTransform = keyof typeof TRANSFORM_WIDTHS;
 
 /**
- * Channels (or weights) of an invocation. Four make loads cheap on llvmpipe (23 to 40 % less time), and a pipeline of dozens
- * of loads and stores slow to compile (1.3 s instead of 0.2): only the transforms that load most are worth that.
+ * Channels (or weights) per invocation. Four make loads cheaper on llvmpipe (23 to 40 % less time), but pipelines of dozens of
+ * loads and stores slow to compile (1.3 s instead of 0.2): worth it only for the transforms with most loads.
  */
 export const TRANSFORM_WIDTHS = {
   input: 4,
@@ -46,7 +48,7 @@ export const TRANSFORM_WIDTHS = {
 const channelsOf = (which: WinogradTransform) =>
   `alias Channels = ${TRANSFORM_WIDTHS[which] === 4 ? "vec4f" : "f32"};`;
 
-/** Channels that a workgroup of 64 spans: invocations along x have neighbouring channels, along y neighbouring rows. */
+/** Channels per workgroup of 64: invocations along x have neighbouring channels, along y neighbouring rows. */
 export const GROUP_CHANNELS = 32;
 
 const overRows = (which: WinogradTransform) => {
@@ -69,8 +71,8 @@ const tiles = (tile: WinogradTile) => `
 struct Params {
   height: u32, width: u32,
   channels: u32,               // in units of Channels, here and below
-  tiles_y: u32, tiles_x: u32,  // of an image
-  first: u32, last: u32,       // tiles; rows from the last one on are zero
+  tiles_y: u32, tiles_x: u32,  // tiles per image
+  first: u32, last: u32,       // tiles; rows from last on are zero
   rows: u32,
   has_bias: u32, has_row_bias: u32, has_addend: u32,
 }
@@ -84,8 +86,8 @@ fn tile_at(index: u32) -> vec3u {
 }`;
 
 /**
- * From an image to rows of tiles: B^T x B of the pixels that a tile sees (`input`), or A dy A^T of its own ones, whose sum
- * comes as one more point (`output_gradient`).
+ * Transform of an image to rows of tiles: B^T x B of a tile's input pixels (`input`), or A dy A^T of its output pixels, with
+ * their sum as an additional point (`output_gradient`).
  */
 export function imageTransform(tile: WinogradTile, which: "input" | "output_gradient"): string {
   const { outputs, inputs } = winogradMatrices(tile);
@@ -113,7 +115,7 @@ ${overRows(which)}
   let inside = params.first + id.y < params.last;
   let start = corner.x * params.height;
   let line_stride = params.width * params.channels;
-  // A coordinate before the first wraps to one far beyond the last.
+  // Coordinates before the first wrap around to beyond the last.
   ${range(side).map(axis).join("\n  ")}
   ${grid(side).map(load).join("\n  ")}
   var at = id.y * params.channels + id.x;
@@ -123,7 +125,7 @@ ${overRows(which)}
 }`;
 }
 
-/** From rows of tiles to an image: A^T m A, and what is added to it. */
+/** Transform of rows of tiles to an image: A^T m A, plus biases and addend. */
 export function outputTransform(tile: WinogradTile): string {
   const { outputs } = winogradMatrices(tile);
   const points = tile + 2;
@@ -165,7 +167,7 @@ ${overRows("output")}
 }`;
 }
 
-/** G w G^T; with `turned`, of the kernel turned by half a turn, as the input gradient takes it. */
+/** G w G^T; with `turned`, of the kernel rotated by 180 degrees, for the input gradient. */
 export function weightTransform(tile: WinogradTile): string {
   const { weights } = winogradMatrices(tile);
   const load = ([i, j]: [number, number]) =>
@@ -185,10 +187,10 @@ ${OVER_WEIGHTS}
 }`;
 }
 
-/** Rows of tiles that one invocation of {@linkcode pixelSums} adds. */
+/** Rows of tiles per invocation of {@linkcode pixelSums}. */
 export const SUM_ROWS = 64;
 
-/** Adds the sums of tiles in pieces of SUM_ROWS, which go behind the pieces of earlier slices. */
+/** Adds the sums of tiles in pieces of SUM_ROWS, stored after the pieces of earlier slices. */
 export function pixelSums(tile: WinogradTile): string {
   return `${channelsOf("pixel_sums")}
 struct Params { channels: u32, rows: u32, pieces: u32, first_piece: u32 }
@@ -209,7 +211,7 @@ ${overRows("pixel_sums")}
 }`;
 }
 
-/** Adds the parts of a weight gradient, and the pieces of a bias gradient, in a fixed order; takes G^T . G of the former. */
+/** Adds the parts of a weight gradient, transformed by G^T . G, and the pieces of a bias gradient, in a fixed order. */
 export function weightGradientTransform(tile: WinogradTile, withSums: boolean): string {
   const { weights } = winogradMatrices(tile);
   const points = tile + 2;

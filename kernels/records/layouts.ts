@@ -7,11 +7,11 @@ export const SlotLayout = {
   name: "Slot",
   bytes: 60,
   fields: {
-    /** row of the network's batch that is asked about it; NONE: the slot is idle, its x is left alone */
+    /** row of the network's batch; NONE: the slot is idle and keeps its x */
     conditional: { type: "u32", offset: 0 },
-    /** row asked without its class, for guidance; NONE: no guidance */
+    /** row evaluated without the class, for guidance; NONE: no guidance */
     unconditional: { type: "u32", offset: 4 },
-    /** of this image's own trajectory, 0 first */
+    /** step of the image's own trajectory, from 0 */
     step: { type: "u32", offset: 8 },
     /** Threefry key, low word of the image's seed */
     seedLo: { type: "u32", offset: 12 },
@@ -20,16 +20,16 @@ export const SlotLayout = {
     classLabel: { type: "u32", offset: 20 },
     /** scale of classifier-free guidance */
     guidance: { type: "f32", offset: 24 },
-    /** what the network is told */
+    /** input of the network */
     timestep: { type: "f32", offset: 28 },
     x0FromX: { type: "f32", offset: 32 },
     x0FromOut: { type: "f32", offset: 36 },
-    /** bound on |x_0|; the largest float where there is none */
+    /** bound on |x_0|; the largest float32 for none */
     clip: { type: "f32", offset: 40 },
     nextFromX0: { type: "f32", offset: 44 },
     nextFromX: { type: "f32", offset: 48 },
     nextFromOut: { type: "f32", offset: 52 },
-    /** standard deviation of the noise added */
+    /** standard deviation of the added noise */
     sigma: { type: "f32", offset: 56 },
   },
 } as const satisfies RecordLayout;
@@ -48,23 +48,23 @@ export const StepStateLayout = {
   name: "StepState",
   bytes: 48,
   fields: {
-    /** counts micro-batches of this stream from 0; part of every Threefry counter */
+    /** micro-batch number in this stream, from 0; part of every Threefry counter */
     step: { type: "u32", offset: 0 },
     /** Threefry key, low word of the run's seed */
     seedLo: { type: "u32", offset: 4 },
     /** Threefry key, high word */
     seedHi: { type: "u32", offset: 8 },
-    /** separates uses of one seed: 0 training, 1 validation */
+    /** separates uses of a seed: 0 training, 1 validation */
     stream: { type: "u32", offset: 12 },
     /** index into the order buffer of the first sample of this batch */
     position: { type: "u32", offset: 16 },
-    /** how many samples of the batch are real; the rest have weight 0 */
+    /** number of real samples in the batch; the rest is padding of weight 0 */
     count: { type: "u32", offset: 20 },
-    /** where in the log buffer this step writes its loss */
+    /** index of the step's record in the log buffer */
     logSlot: { type: "u32", offset: 24 },
-    /** 1: parameter gradients add to those of the micro-batch before; 0: they replace them */
+    /** 1: add gradients to those of earlier micro-batches; 0: replace them */
     accumulate: { type: "u32", offset: 28 },
-    /** of this optimizer step, warm-up included */
+    /** learning rate of this optimizer step, warm-up included */
     learningRate: { type: "f32", offset: 32 },
     /** 1 - beta1^t (Kingma & Ba 2015, algorithm 1) */
     biasCorrection1: { type: "f32", offset: 36 },
@@ -93,15 +93,15 @@ export const ScheduleRowLayout = {
   name: "ScheduleRow",
   bytes: 20,
   fields: {
-    /** sqrt(alphas_cumprod): the weight of x_0 in x_t */
+    /** sqrt(alphas_cumprod): coefficient of x_0 in x_t */
     signal: { type: "f32", offset: 0 },
-    /** sqrt(1 - alphas_cumprod): the weight of the noise in x_t */
+    /** sqrt(1 - alphas_cumprod): coefficient of the noise in x_t */
     noise: { type: "f32", offset: 4 },
-    /** weight of x_0 in what the network is to predict */
+    /** coefficient of x_0 in the prediction target */
     targetFromX0: { type: "f32", offset: 8 },
-    /** weight of the noise in it */
+    /** coefficient of the noise in the prediction target */
     targetFromNoise: { type: "f32", offset: 12 },
-    /** of this timestep in the loss */
+    /** loss weight of this timestep */
     weight: { type: "f32", offset: 16 },
   },
 } as const satisfies RecordLayout;
@@ -111,15 +111,15 @@ export const LogRecordLayout = {
   name: "LogRecord",
   bytes: 20,
   fields: {
-    /** over the samples of all micro-batches of the step */
+    /** sum over the samples of all micro-batches of the step */
     lossSum: { type: "f32", offset: 0 },
-    /** how many samples that was */
+    /** number of samples in the sum */
     count: { type: "u32", offset: 4 },
     /** before clipping */
     gradientNorm: { type: "f32", offset: 8 },
-    /** 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be */
+    /** 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones */
     nonFinite: { type: "u32", offset: 12 },
-    /** that the step's gradients were computed with; 0 where there is none (float32) */
+    /** loss scale of the step's gradients; 0 in float32, which has none */
     lossScale: { type: "f32", offset: 16 },
   },
 } as const satisfies RecordLayout;
@@ -130,9 +130,9 @@ export const HealthLayout = {
   bytes: 16,
   fields: {
     gradientNorm: { type: "f32", offset: 0 },
-    /** the gradient is multiplied by this */
+    /** factor on the gradient */
     clipScale: { type: "f32", offset: 4 },
-    /** 1: the optimizer must not write */
+    /** 1: skip the optimizer step */
     nonFinite: { type: "u32", offset: 8 },
     /** StepState.step at which non_finite was raised; meaningless while it is 0 */
     firstBadStep: { type: "u32", offset: 12 },
@@ -144,15 +144,15 @@ export const LossScaleLayout = {
   name: "LossScale",
   bytes: 24,
   fields: {
-    /** a power of two that the loss is multiplied by before it is differentiated */
+    /** factor on the loss before differentiation, a power of two */
     scale: { type: "f32", offset: 0 },
-    /** since it was last changed */
+    /** consecutive good steps since the last skipped step or growth */
     goodSteps: { type: "u32", offset: 4 },
-    /** in all: not finite, and left out */
+    /** total number of skipped steps */
     skippedSteps: { type: "u32", offset: 8 },
-    /** in a row: left out although the scale was the smallest */
+    /** consecutive steps skipped at the smallest scale */
     hopelessSteps: { type: "u32", offset: 12 },
-    /** 1 - beta1^t, t being the steps that were not left out */
+    /** 1 - beta1^t, t being the number of good steps */
     biasCorrection1: { type: "f32", offset: 16 },
     /** 1 - beta2^t */
     biasCorrection2: { type: "f32", offset: 20 },

@@ -1,6 +1,5 @@
 /**
- * Records in device buffers: layouts of WGSL structs, and values written and read by them. `layouts.ts` has the layouts,
- * generated from the structs.
+ * Encoding of records in device buffers by the layouts of WGSL structs, which are generated in `layouts.ts`.
  *
  * @module
  */
@@ -8,11 +7,11 @@ import type { ScalarType } from "../struct.ts";
 
 /** Layout of a WGSL struct of scalars. */
 export interface RecordLayout {
-  /** The struct's name. */
+  /** Name of the struct. */
   readonly name: string;
-  /** Size, which is also the stride in an array. */
+  /** Size and array stride in bytes. */
   readonly bytes: number;
-  /** Type and byte offset of each field, in order; names are those of WGSL in camel case. */
+  /** Type and byte offset of each field, in order; WGSL names in camel case. */
   readonly fields: Readonly<Record<string, { readonly type: ScalarType; readonly offset: number }>>;
 }
 
@@ -20,10 +19,10 @@ export interface RecordLayout {
 export type RecordValues<L extends RecordLayout> = { readonly [F in keyof L["fields"]]: number };
 
 /**
- * Writes one record.
+ * Encodes a record.
  *
- * @param into buffer to write to; default a new one of one record
- * @param index which record of `into`
+ * @param into buffer to write to; default a new buffer of one record
+ * @param index index of the record in `into`
  * @returns `into`
  */
 export function encodeRecord<const L extends RecordLayout>(
@@ -39,7 +38,7 @@ export function encodeRecord<const L extends RecordLayout>(
   return into;
 }
 
-/** Reads one record, record `index` of `bytes`. */
+/** Decodes record `index` of `bytes`. */
 export function decodeRecord<const L extends RecordLayout>(
   layout: L,
   bytes: ArrayBuffer,
@@ -52,12 +51,12 @@ export function decodeRecord<const L extends RecordLayout>(
   return Object.fromEntries(values) as RecordValues<L>;
 }
 
-/** How many records of a layout fit into a buffer. */
+/** Number of records of a layout that fit in a buffer. */
 export function countRecords({ bytes }: RecordLayout, { byteLength }: ArrayBuffer): number {
   return Math.floor(byteLength / bytes);
 }
 
-/** Writes a scalar in the byte order of WebGPU, which is little-endian. */
+/** Writes a scalar in WebGPU's byte order, little-endian. */
 export function writeScalar(view: DataView, offset: number, type: ScalarType, value: number): void {
   if (type === "f32") view.setFloat32(offset, value, true);
   else if (type === "u32") view.setUint32(offset, value, true);

@@ -1,12 +1,12 @@
 /**
- * Records that the kernels of a sampling step share, as the CPU writes them; see sampling.wgsl.
+ * Encoding of the records of a sampling step; see sampling.wgsl.
  *
  * @module
  */
 import { NONE, SlotLayout, WITHOUT_CLASS } from "./layouts.ts";
 import { decodeRecord, encodeRecord, type RecordValues } from "./record.ts";
 
-/** Coefficients of one step of one trajectory; `lib/diffusion/samplers` makes them and says what they mean. */
+/** Coefficients of one sampler step; computed and documented in `lib/diffusion/samplers`. */
 export type StepCoefficients = Pick<
   RecordValues<typeof SlotLayout>,
   | "timestep"
@@ -19,28 +19,28 @@ export type StepCoefficients = Pick<
   | "sigma"
 >;
 
-/** One place in the batch, and what is next for the image that is being drawn there. */
+/** Occupied slot of the sampling batch: the next step of its image. */
 export interface Slot {
-  /** Step of this image's own trajectory, from 0. At 0 the slot's `x` is replaced by the image's initial noise. */
+  /** Step of the image's own trajectory, from 0. At 0 the slot's `x` is set to the image's initial noise. */
   readonly step: number;
   readonly coefficients: StepCoefficients;
   /** Low word of the image's seed. */
   readonly seedLo: number;
   /** High word of the image's seed. */
   readonly seedHi: number;
-  /** Class index, or the number of classes for no class. */
+  /** Class index; the number of classes is the null label. */
   readonly label: number;
-  /** Scale of classifier-free guidance; used where there is an `unconditional` row. */
+  /** Scale of classifier-free guidance; used with an `unconditional` row only. */
   readonly guidance: number;
-  /** Row of the network's batch that is asked about the image. */
+  /** Row of the network's batch that evaluates the image. */
   readonly conditional: number;
-  /** Row that is asked without its class; undefined for the plain conditional model. */
+  /** Row that evaluates it without the class; undefined without guidance. */
   readonly unconditional?: number;
 }
 
 const IDLE = { ...decodeRecord(SlotLayout, new ArrayBuffer(SlotLayout.bytes)), conditional: NONE };
 
-/** The slots buffer. `undefined` is an idle slot. */
+/** Encodes the `slots` buffer; `undefined` is an idle slot. */
 export function encodeSlots(slots: readonly (Slot | undefined)[]): ArrayBuffer {
   const bytes = new ArrayBuffer(SlotLayout.bytes * slots.length);
   slots.forEach((slot, i) => encodeRecord(SlotLayout, slot ? slotValues(slot) : IDLE, bytes, i));
@@ -54,10 +54,10 @@ function slotValues(
 }
 
 /**
- * The `asks` buffer: for each row of the network's batch the slot that it is about, and whether without its class.
+ * Encodes the `asks` buffer: slot index and unconditional flag of each row of the network's batch.
  *
  * @param slots as for {@linkcode encodeSlots}
- * @param rows rows of the network's batch; those that no slot names are idle
+ * @param rows rows of the network's batch; rows without a slot are idle
  */
 export function encodeAsks(slots: readonly (Slot | undefined)[], rows: number): Uint32Array<ArrayBuffer> {
   const asks = new Uint32Array(rows).fill(NONE);

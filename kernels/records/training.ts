@@ -1,17 +1,17 @@
 /**
- * Records that the kernels of a training step share; see training.wgsl.
+ * Encoding of the records of a training step; see training.wgsl.
  *
  * @module
  */
 import { HOPELESS, LogRecordLayout, ScheduleRowLayout } from "./layouts.ts";
 import { countRecords, decodeRecord, encodeRecord, type RecordValues } from "./record.ts";
 
-/** Per-timestep tables, each of the same length `T`; `lib/diffusion/objective.ts` makes them. */
+/** Coefficients by timestep, arrays of the same length `T`; computed in `lib/diffusion/objective.ts`. */
 export type ScheduleTables = {
   readonly [F in keyof RecordValues<typeof ScheduleRowLayout>]: ArrayLike<number>;
 };
 
-/** The schedule buffer: one row per timestep. */
+/** Encodes the schedule buffer: one row per timestep. */
 export function encodeScheduleTables(tables: ScheduleTables): Float32Array<ArrayBuffer> {
   const timesteps = tables.signal.length;
   const rows = new ArrayBuffer(ScheduleRowLayout.bytes * timesteps);
@@ -29,17 +29,17 @@ export function encodeScheduleTables(tables: ScheduleTables): Float32Array<Array
 }
 
 /**
- * What one optimizer step, or one validation batch, left in the log buffer. `lossSum` is the sum of the weighted per-sample
- * losses: divided by `count`, also over many records, it is the mean. The gradient norm is 0 where no optimizer ran.
+ * Log record of an optimizer step or a validation batch. `lossSum` is the sum of the weighted per-sample losses: the mean
+ * over any number of records is the sum of `lossSum` divided by that of `count`. Validation has gradient norm 0.
  */
 export interface LoggedStep extends Omit<RecordValues<typeof LogRecordLayout>, "nonFinite"> {
-  /** Loss or gradients were not finite, and nothing was updated. */
+  /** Skipped step: loss or gradients were not finite. */
   readonly nonFinite: boolean;
-  /** In float16: nothing will be updated any more, since many steps in a row were not finite whatever the loss scale. */
+  /** In float16: all further steps are skipped, after too many consecutive non-finite steps at the smallest loss scale. */
   readonly hopeless: boolean;
 }
 
-/** The records of a log buffer, slot 0 first. */
+/** Decodes the records of a log buffer, slot 0 first. */
 export function decodeLog(bytes: ArrayBuffer): LoggedStep[] {
   return Array.from({ length: countRecords(LogRecordLayout, bytes) }, (_, slot) => {
     const { nonFinite, ...record } = decodeRecord(LogRecordLayout, bytes, slot);

@@ -1,53 +1,53 @@
-// Records that the kernels of a training step share. An include: no bindings, no entry point. layouts.ts is generated
-// from the structs.
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
 
-// What draw_batch.wgsl chose for one sample of the batch.
+// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
   image: u32,     // index into the data set
   timestep: u32,  // 0 to T - 1
   flip: u32,      // 1: mirrored left to right
 }
 
-// What depends on the timestep alone; one row per timestep.
+// Coefficients by timestep; one row per timestep.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): the weight of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): the weight of the noise in x_t
-  target_from_x0: f32,    // weight of x_0 in what the network is to predict
-  target_from_noise: f32, // weight of the noise in it
-  weight: f32,            // of this timestep in the loss
+  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
+  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this timestep
 }
 
-// What one optimizer step leaves for the CPU, which reads many of them at once.
+// Log record of one optimizer step; the CPU reads many at once.
 struct LogRecord {
-  loss_sum: f32,      // over the samples of all micro-batches of the step
-  count: u32,         // how many samples that was
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
   gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: loss or gradient was not finite and nothing was updated; HOPELESS: nor will anything be
-  loss_scale: f32,    // that the step's gradients were computed with; 0 where there is none (float32)
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
 }
 
-// In float16: so many steps were left out that no scale of the loss will help.
+// In float16: too many consecutive skipped steps, so no loss scale will help.
 const HOPELESS = 2u;
 
-// What the optimizer needs to know of the gradient as a whole.
+// Global gradient statistics for the optimizer.
 struct Health {
   gradient_norm: f32,
-  clip_scale: f32,     // the gradient is multiplied by this
-  non_finite: u32,     // 1: the optimizer must not write
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
   first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
 }
 
-// What loss_scale.wgsl keeps from step to step where activations are float16.
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
 struct LossScale {
-  scale: f32,            // a power of two that the loss is multiplied by before it is differentiated
-  good_steps: u32,       // since it was last changed
-  skipped_steps: u32,    // in all: not finite, and left out
-  hopeless_steps: u32,   // in a row: left out although the scale was the smallest
-  bias_correction1: f32, // 1 - beta1^t, t being the steps that were not left out
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
   bias_correction2: f32, // 1 - beta2^t
 }
 
-// Comparisons with NaN and Inf may be folded away by a compiler that assumes finite arithmetic; bits are not.
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
