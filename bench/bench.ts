@@ -175,20 +175,21 @@ class Bench {
     const sizes = software
       ? { trafficBatch: 64, parameters: 8e6 }
       : { trafficBatch: 128, parameters: 35.7e6 };
-    const bySize = BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
-    const names = bySize[0].map(({ name }) => name);
+    const [largest = [], ...smaller] = BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
     const { only, again } = this.options;
-    const chosen = [...names.keys()].filter((i) => {
-      return only.test(names[i]) && (!again || bySize.some((cases) => this.#hasEarlier(cases[i])));
-    });
+    const chosen = largest
+      .map((first, i) => ({
+        name: first.name,
+        cases: [first, ...smaller.flatMap((cases) => cases[i] ?? [])],
+      }))
+      .filter(({ name, cases }) => only.test(name) && (!again || cases.some((one) => this.#hasEarlier(one))));
     this.reporter.start(chosen.length, "kernels");
-    for (const [done, index] of chosen.entries()) {
-      this.reporter.update(done, { now: names[index] });
-      await this.#attempt(names[index], async (limits) => {
-        const sizes = bySize.map((cases) => cases[index]);
-        const earlier = sizes.find((size) => this.#hasEarlier(size));
+    for (const [done, { name, cases }] of chosen.entries()) {
+      this.reporter.update(done, { now: name });
+      await this.#attempt(name, async (limits) => {
+        const earlier = cases.find((one) => this.#hasEarlier(one));
         const measuring = { tuning: this.#tuning, limits, effort: this.#effort };
-        const kernelCase = earlier ?? await suitableCase(this.#gpu, sizes, measuring);
+        const kernelCase = earlier ?? await suitableCase(this.#gpu, cases, measuring);
         this.report.kernels.push(...await measureKernel(this.#gpu, kernelCase, measuring));
       });
     }
@@ -226,7 +227,7 @@ class Bench {
 
   /** The largest batch that suits the adapter and whose step is not too long, by a guess. */
   #batchFor(model: string, flopsPerImage: number): number {
-    const most = BATCHES[this.#gpu.adapter.software ? "software" : "gpu"][model];
+    const most = this.#largestBatch(model);
     if (model === "floor") return most; // the batch belongs to what the floor is stated for
     const longest = this.options.quick ? LONGEST_STEP.quick : LONGEST_STEP.full;
     const seconds = flopsPerImage / this.#networkRate;
@@ -238,6 +239,12 @@ class Bench {
       );
     }
     return 2 ** Math.floor(Math.log2(Math.min(most, longest / seconds)));
+  }
+
+  #largestBatch(model: string): number {
+    const batch = BATCHES[this.#gpu.adapter.software ? "software" : "gpu"][model];
+    if (batch === undefined) throw new Error(`${model} has no batch size in BATCHES`);
+    return batch;
   }
 
   async #training(model: string, batch: number): Promise<void> {
@@ -290,7 +297,7 @@ class Bench {
     if (!this.options.only.test(`first step ${model}`)) return;
     this.reporter.start(1, `first step of ${model}`);
     await this.#attempt(`first step ${model}`, async () => {
-      const batch = this.options.batch ?? BATCHES[software ? "software" : "gpu"][model];
+      const batch = this.options.batch ?? this.#largestBatch(model);
       this.report.firstSteps.push(await measureFirstStep(model, batch, this.options.tune));
     });
   }

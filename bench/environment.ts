@@ -30,7 +30,7 @@ export function describeEnvironment(gpu: Gpu): Environment {
     deno: Deno.version.deno,
     system: `${Deno.build.os} ${Deno.build.arch}`,
     threads: availableParallelism(),
-    load: loadavg()[0],
+    load: loadavg()[0] ?? 0,
     date: new Date().toISOString(),
   };
 }

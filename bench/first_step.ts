@@ -59,7 +59,7 @@ async function runProcess(args: readonly string[], env: Record<string, string>):
 }
 
 if (import.meta.main) {
-  const [model, batch, tune, tuningDirectory] = Deno.args;
+  const [model = "", batch, tune, tuningDirectory] = Deno.args;
   const gpu = await openTaskGpu();
   const tuning = await Tuning.open(gpu, { tune: tune as TuneMode, tuningDirectory }, console.warn);
   const trainer = await buildTrainer(gpu, modelConfig(model), Number(batch), tuning);

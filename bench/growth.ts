@@ -136,20 +136,19 @@ function growthPlans(gpu: Gpu, tuning: Tuning): GrowthPlan[] {
   const target = kernelTarget(gpu);
   const flopsOf = (config: UNetConfig) => networkFlops(config, 1, target);
   const training = (config: UNetConfig, batch: number) => buildTrainer(gpu, config, batch, tuning);
-  const presets = Object.fromEntries(PRESETS.map((name) => [name, presetConfig(name, CLASSES)]));
+  const tiny = presetConfig("tiny", CLASSES);
+  const first = tiny.blockOutChannels[0]!; // a network has at least one level
   const wide = (channels: number) =>
     presetConfig("tiny", CLASSES, {
-      blockOutChannels: presets.tiny.blockOutChannels.map((c) =>
-        c / presets.tiny.blockOutChannels[0] * channels
-      ),
+      blockOutChannels: tiny.blockOutChannels.map((c) => c / first * channels),
     });
   const draw = async (count: number, steps: number): Promise<PreparedPoint> => {
     const batch = Math.min(count, SAMPLING_BATCH);
-    const sampler = await buildSampler(gpu, presets.tiny, { batch, steps }, tuning);
+    const sampler = await buildSampler(gpu, tiny, { batch, steps }, tuning);
     const work: Work = (times) => sampler.work(times * steps * Math.ceil(count / batch));
     return { work, destroy: sampler.destroy };
   };
-  const { forward } = flopsOf(presets.tiny);
+  const { forward } = flopsOf(tiny);
   return [
     {
       title: `Drawing with \`tiny\`, ${FEW_STEPS} steps, over the number of images`,
@@ -171,12 +170,13 @@ function growthPlans(gpu: Gpu, tuning: Tuning): GrowthPlan[] {
       prepare: (channels) => training(wide(channels), FEW_IMAGES),
     },
     ...PRESETS.map((name): GrowthPlan => {
-      const { step } = flopsOf(presets[name]);
+      const config = presetConfig(name, CLASSES);
+      const { step } = flopsOf(config);
       return {
         title: `Training step of \`${name}\`, over the batch`,
         ...{ size: "batch", load: "image", sizes: doublings(1, 1024) },
         flops: (batch) => batch * step,
-        prepare: (batch) => training(presets[name], batch),
+        prepare: (batch) => training(config, batch),
       };
     }),
   ];

@@ -123,9 +123,9 @@ export function verdict({ size, load, points }: GrowthSeries): string {
 
 /** A table with all columns to the right, padded as `deno fmt` does. */
 export function markdownTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, i) => Math.max(3, head.length, ...rows.map((row) => row[i].length)));
+  const widths = heads.map((head, i) => Math.max(3, head.length, ...rows.map((row) => row[i]?.length ?? 0)));
   const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, i) => cell.padStart(widths[i])).join(" | ")} |`;
+    `| ${cells.map((cell, i) => cell.padStart(widths[i] ?? 0)).join(" | ")} |`;
   const rule = `| ${widths.map((width) => "-".repeat(width - 1) + ":").join(" | ")} |`;
   return [line(heads), rule, ...rows.map(line)].join("\n");
 }

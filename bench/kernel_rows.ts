@@ -53,9 +53,10 @@ export async function suitableCase(
   sizes: readonly KernelCase[],
   { tuning, effort }: MeasuringKernels,
 ): Promise<KernelCase> {
-  const smallest = sizes[sizes.length - 1];
+  const smallest = sizes.at(-1);
+  if (!smallest) throw new RangeError("expected a case for each batch size, got none");
   const seconds = await longestPiece(gpu, smallest, tuning);
-  return sizes.find((_, i) => BATCH_SIZES[i] * seconds <= 3 * effort.seconds) ?? smallest;
+  return sizes.find((_, i) => (BATCH_SIZES[i] ?? Infinity) * seconds <= 3 * effort.seconds) ?? smallest;
 }
 
 /** Seconds of the longest piece of a case; waiting for the device included, a kernel's compilation not. */

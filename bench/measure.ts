@@ -103,6 +103,7 @@ export async function measureAgainst(
 /** The middle value; the mean of the two middle ones where their number is even. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length / 2;
-  return sorted.length % 2 === 1 ? sorted[Math.floor(half)] : (sorted[half - 1] + sorted[half]) / 2;
+  const half = (sorted.length - 1) / 2;
+  const [low = NaN, high = NaN] = [sorted[Math.floor(half)], sorted[Math.ceil(half)]];
+  return (low + high) / 2;
 }

@@ -105,7 +105,7 @@ export function prepare(
     }
     const pieces: TimedPiece[] = [];
     for (const [i, node] of g.nodes.entries()) {
-      for (const { part, launches, bytes } of partsOf(node, compiled.launches[i])) {
+      for (const { part, launches, bytes } of partsOf(node, compiled.launches[i] ?? [])) {
         const program = scope.own(await buildProgram(gpu, launches));
         // Later nodes read what earlier ones leave: statistics, attention weights.
         program.run();

@@ -230,9 +230,11 @@ export function table<T>(
 ): string[] {
   if (rows.length === 0) return [];
   const body = rows.map(cells);
-  const widths = heads.map((head, column) => Math.max(head.length, ...body.map((row) => row[column].length)));
+  const widths = heads.map((head, column) =>
+    Math.max(head.length, ...body.map((row) => row[column]?.length ?? 0))
+  );
   const show = (row: readonly string[]) =>
-    row.map((cell, i) => i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])).join("  ");
+    row.map((cell, i) => i === 0 ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0)).join("  ");
   return [show(heads), widths.map((width) => "-".repeat(width)).join("  "), ...body.map(show)];
 }
 

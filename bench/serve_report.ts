@@ -111,7 +111,9 @@ function memoryLines({ requests, clients, steps, seconds, samples, slope }: Memo
   const head =
     `memory over ${requests.toLocaleString("en")} requests of ${steps} steps, ${clients} clients, ` +
     `${seconds.toFixed(0)} s`;
-  const shown = [0, 0.25, 0.5, 0.75, 1].map((share) => samples[Math.round(share * (samples.length - 1))]);
+  const shown = [0, 0.25, 0.5, 0.75, 1].flatMap((share) => {
+    return samples[Math.round(share * (samples.length - 1))] ?? [];
+  });
   const growth = slope === undefined ? "" : `, ${slope.toFixed(1)} MiB per 1,000 requests in the second half`;
   const course = shown.map((sample) => `${sample.mebibytes.toFixed(0)} MiB after ${sample.requests}`).join(
     ", ",

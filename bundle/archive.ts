@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { createTarPacker } from "modern-tar";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
+import type { CommandLine } from "./stages.ts";
 
 /** A file of a part. */
 export interface Entry {
@@ -23,10 +24,10 @@ export const COMPRESSIONS = ["xz", "gzip", "none"] as const;
 export type Compression = typeof COMPRESSIONS[number];
 
 /** Suffix of the file name and the command that compresses from standard input to standard output. */
-const FORMATS: Readonly<Record<Compression, { suffix: string; command: readonly string[] }>> = {
+const FORMATS: Readonly<Record<Compression, { suffix: string; command?: CommandLine }>> = {
   xz: { suffix: ".xz", command: ["xz", "-6", "-c"] },
   gzip: { suffix: ".gz", command: ["gzip", "-6", "-n", "-c"] },
-  none: { suffix: "", command: [] },
+  none: { suffix: "" },
 };
 
 /** A file of the bundle. */
@@ -76,7 +77,7 @@ export async function packPart(
   signal?.throwIfAborted();
   signal?.addEventListener("abort", stop, { once: true });
   try {
-    const compressed = command.length === 0 ? readable : compress(readable, command, signal);
+    const compressed = command ? compress(readable, command, signal) : readable;
     const packing = packAll(entries, controller);
     const cutting = cut(compressed, folder, `${name}.tar${suffix}`, pieceBytes);
     // What fails first is the reason; the other then fails because of it.
@@ -120,12 +121,18 @@ async function packAll(entries: readonly Entry[], packer: Packer): Promise<numbe
 /** `input` through a program. */
 function compress(
   input: ReadableStream<Uint8Array>,
-  [program, ...args]: readonly string[],
+  [program, ...args]: CommandLine,
   signal?: AbortSignal,
 ): ReadableStream<Uint8Array> {
   let child: Deno.ChildProcess;
   try {
-    child = new Deno.Command(program, { args, signal, stdin: "piped", stdout: "piped", stderr: "piped" })
+    child = new Deno.Command(program, {
+      args: [...args],
+      signal,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    })
       .spawn();
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;

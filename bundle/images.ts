@@ -17,8 +17,8 @@ export async function imageEntries(data: ImageDataset, count: number, folder: st
   const { images, labels, classes, width, height } = data;
   const bytes = 3 * width * height;
   const entries: Entry[] = [];
-  for (let i = 0; i < Math.min(count, data.count); i++) {
-    const path = `${folder}/${classes[labels[i]]}/${String(i).padStart(5, "0")}.png`;
+  for (const [i, label] of labels.subarray(0, count).entries()) {
+    const path = `${folder}/${classes[label]}/${String(i).padStart(5, "0")}.png`;
     const source = await encodePng(images.subarray(i * bytes, (i + 1) * bytes), width, height);
     entries.push({ path, source });
   }

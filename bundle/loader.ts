@@ -60,14 +60,15 @@ async function elfMachine(path: string): Promise<number | undefined> {
   const header = new Uint8Array(ELF_BYTES);
   const read = await file.read(header);
   const isElf = read === ELF_BYTES && new TextDecoder().decode(header.subarray(1, 4)) === "ELF";
-  return isElf ? header[18] + 256 * header[19] : undefined;
+  return isElf ? new DataView(header.buffer).getUint16(18, true) : undefined;
 }
 
 /** The loader of this machine, if it is for the given machine. */
 async function installedLoader(machine: number): Promise<string | undefined> {
   const list = await run("ldconfig", ["-p"]) ?? await run("/sbin/ldconfig", ["-p"]) ?? "";
-  const known = [...list.matchAll(/^\s*(\S+) .* => (.+)$/gm)].filter(([, name]) => name === LOADER);
-  for (const path of [...known.map(([, , path]) => path), `/usr/lib64/${LOADER}`, `/usr/lib/${LOADER}`]) {
+  const known = [...list.matchAll(/^\s*(\S+) .* => (.+)$/gm)]
+    .flatMap(([, name, path]) => name === LOADER && path !== undefined ? [path] : []);
+  for (const path of [...known, `/usr/lib64/${LOADER}`, `/usr/lib/${LOADER}`]) {
     if (await elfMachine(path).catch(() => undefined) === machine) return await Deno.realPath(path);
   }
 }
@@ -77,8 +78,11 @@ async function downloadLoader(): Promise<Entry[]> {
   const folder = await Deno.makeTempDir({ prefix: "denoise-bundle-" });
   try {
     const fetched = await run("apt-get", ["-q", "download", "libvulkan1"], folder);
-    const debs = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
-    if (fetched === undefined || await run("dpkg-deb", ["-x", debs[0], "."], folder) === undefined) {
+    const [deb] = await Array.fromAsync(Deno.readDir(folder), ({ name }) => name);
+    const unpacked = fetched === undefined || deb === undefined
+      ? undefined
+      : await run("dpkg-deb", ["-x", deb, "."], folder);
+    if (unpacked === undefined) {
       throw new DenoiseError(
         `no ${LOADER} of this machine's kind is installed here, and apt-get could not download it: install the Vulkan ` +
           "loader (on Debian and Ubuntu: apt-get install libvulkan1), then run this again",

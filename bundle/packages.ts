@@ -51,7 +51,7 @@ export async function packageEntries(
     const path = join(root, file);
     specifiers.add(pathToFileURL(path).href);
     for (const [, named] of (await Deno.readTextFile(path)).matchAll(NAMED)) {
-      if (!except.includes(named)) specifiers.add(named);
+      if (named !== undefined && !except.includes(named)) specifiers.add(named);
     }
   }
   return await entriesOf(await findPackages(root, [...specifiers]));
@@ -108,9 +108,9 @@ async function deno(args: readonly string[]): Promise<string> {
 async function entriesOf(packages: readonly Package[]): Promise<Entry[]> {
   const byName = Map.groupBy(packages, ({ name }) => name);
   const entries: Entry[] = [];
-  for (const name of [...byName.keys()].sort()) {
+  for (const [name, each] of [...byName].sort(([a], [b]) => a < b ? -1 : 1)) {
     // A version that several packages need with different companions is listed several times.
-    const versions = new Map(byName.get(name)!.map((each) => [each.version, each.localPath]));
+    const versions = new Map(each.map(({ version, localPath }) => [version, localPath]));
     for (const [version, localPath] of versions) {
       for await (const file of filesBelow(localPath, name, "a package in Deno's cache")) {
         entries.push({
@@ -119,7 +119,7 @@ async function entriesOf(packages: readonly Package[]): Promise<Entry[]> {
         });
       }
     }
-    const [[, localPath]] = versions;
+    const { localPath } = each[0]!; // groupBy makes no empty groups
     const document = JSON.parse(await Deno.readTextFile(join(localPath, "../registry.json")));
     const pruned = pruneRegistryDocument(document, [...versions.keys()], byName);
     const source = new TextEncoder().encode(JSON.stringify(pruned));

@@ -40,7 +40,7 @@ export async function listProject(root: string): Promise<string[]> {
 export async function isLeftOut(root: string, path: string): Promise<boolean> {
   const inside = relative(root, resolve(path));
   if (await git(root, ["check-ignore", "-q", "--", inside]) !== undefined) return true;
-  const [first] = inside.split(sep);
+  const [first = ""] = inside.split(sep);
   const isRepository = await git(root, ["rev-parse", "--git-dir"]) !== undefined;
   return !isRepository && (first.startsWith(".") || NOT_CARRIED.includes(first));
 }

@@ -16,7 +16,7 @@ import { summarizeVisit } from "./visit_summary.ts";
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
 /** Sets of stages that fit into ten minutes on a fast GPU; the first runs unless stages are named. */
-const CALLS: readonly (readonly string[])[] = [
+const CALLS: readonly [readonly string[], ...(readonly string[])[]] = [
   ["machine", "models", "kernels", "pytorch"],
   ["bench", "profile", "train"],
   ["tests"],

@@ -25,8 +25,8 @@ export function exportedNames(text: string): Set<string> {
   const declared = code.matchAll(
     /^export (?:declare )?(?:async )?(?:abstract )?(?:function\*?|const|let|class|interface|type|enum) +(\w+)/gm,
   );
-  const listed = code.matchAll(/^export (?:type )?\{([^}]*)\}(?! *from)/gm).flatMap(([, names]) =>
+  const listed = code.matchAll(/^export (?:type )?\{([^}]*)\}(?! *from)/gm).flatMap(([, names = ""]) =>
     names.split(",").map((name) => /(\w+)\s*$/.exec(name)?.[1] ?? "").filter((name) => name !== "")
   );
-  return new Set([...[...declared].map(([, name]) => name), ...listed]);
+  return new Set([...[...declared].flatMap(([, name]) => name ?? []), ...listed]);
 }

@@ -11,12 +11,20 @@ import { fileURLToPath } from "node:url";
  * references index arrays on every line, and the shapes beside them say why that is right.
  */
 const STRICT: readonly string[] = [
+  "bench/",
+  "bundle/",
   "lib/diffusion/",
   "lib/gpu/",
   "lib/graph/",
   "lib/image/",
   "lib/model/",
   "lib/tuning/",
+  "tasks/bench.ts",
+  "tasks/bench_serve.ts",
+  "tasks/bundle.ts",
+  "tasks/check_",
+  "tasks/gen.ts",
+  "tasks/test.ts",
 ];
 
 const ROOT = new URL("../", import.meta.url);

@@ -62,7 +62,7 @@ async function writeNetwork(preset: string, directory: string): Promise<void> {
     ["x", { dtype: "F32", shape, data: x }],
     ["timesteps", { dtype: "F32", shape: [BATCH], data: Float32Array.from(TIMESTEPS) }],
     ["labels", { dtype: "F32", shape: [BATCH], data: Float32Array.from(LABELS) }],
-    ["output", { dtype: "F32", shape, data: toPlanes(new Float32Array(bytes)) }],
+    ["output", { dtype: "F32", shape, data: toPlanes(new Float32Array(bytes!)) }], // readBack gives one buffer a view
   ]);
   await Deno.mkdir(directory, { recursive: true });
   await Deno.writeTextFile(join(directory, "config.json"), JSON.stringify(unetConfigToJson(config)));
@@ -89,14 +89,15 @@ function toPixels(planes: Float32Array): Float32Array<ArrayBuffer> {
 function toPlanes(pixels: Float32Array): Float32Array<ArrayBuffer> {
   return Float32Array.from({ length: pixels.length / 4 * 3 }, (_, i) => {
     const [image, channel, pixel] = [Math.floor(i / 3072), Math.floor(i / 1024) % 3, i % 1024];
-    return pixels[4 * (1024 * image + pixel) + channel];
+    return pixels[4 * (1024 * image + pixel) + channel]!; // below pixels.length, by the length of the planes
   });
 }
 
-const [what, ...args] = Deno.args;
+const [what, preset, directory] = Deno.args;
 if (what === "presets") console.log(JSON.stringify(describePresets(), null, 2));
-else if (what === "network" && args.length === 2) await writeNetwork(args[0], args[1]);
-else {
+else if (what === "network" && preset !== undefined && directory !== undefined) {
+  await writeNetwork(preset, directory);
+} else {
   console.error("usage: reference.ts presets | network PRESET DIR");
   Deno.exit(2);
 }
