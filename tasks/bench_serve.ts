@@ -1,13 +1,14 @@
 /**
- * `deno task bench:serve`: what clients of the sampling server get, few or many at once.
+ * `deno task bench:serve`: load test of the sampling server over loopback.
  *
  * @module
  */
 import { InvalidArgumentError } from "commander";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { writeDurable } from "../lib/files/durable.ts";
 import { defaultSettings } from "../server/settings.ts";
-import { runServeBench } from "../bench/serve_bench.ts";
+import { runServeBench, type ServeBenchOptions } from "../bench/serve_bench.ts";
 import { formatServeReport } from "../bench/serve_report.ts";
 import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "./terminal/cli.ts";
 import { standardOutput } from "./terminal/output.ts";
@@ -28,17 +29,31 @@ interface Flags {
 const FULL = { clients: [1, 4, 16, 64], seconds: 20, requests: 2000 };
 const QUICK = { clients: [1, 16], seconds: 4, requests: 100 };
 
+/** Model of README's table: fixed, so that figures stay comparable whatever has been trained here. */
+const MODEL = fileURLToPath(new URL("../checkpoints/cifar10-tiny", import.meta.url));
+
 const NOTES = `
 Two servers are started on this machine and measured in turns: one draws the images of all requests together, the other
 has a batch of one image and is the same otherwise. Each client asks for one image, and for the next when it has come;
 images/s counts all answers until the last one. Memory is the resident set of the batching server.`;
+
+/** Options of a load test, and where its JSON goes: a file, or `true` for standard output in place of the tables. */
+export interface ServeBenchFlags extends ServeBenchOptions {
+  readonly json?: string | true;
+}
+
+/** Reads the command line. */
+export function readServeBenchFlags(args: readonly string[]): ServeBenchFlags {
+  const { quick = false, model = MODEL, ...flags } = readFlags(args);
+  return { ...quick ? QUICK : FULL, ...flags, quick, model };
+}
 
 function readFlags(args: readonly string[]): Flags {
   const both = (field: keyof typeof FULL) => `${FULL[field]}; with --quick ${QUICK[field]}`;
   return new TaskCommand("bench:serve", "Measures the sampling server under load, over loopback.")
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
       value: text(),
-      defaultText: "that of deno task serve",
+      defaultText: "checkpoints/cifar10-tiny",
     })
     .flag("--clients <LIST>", "how many clients at once; a row each", {
       value: counts(),
@@ -88,12 +103,12 @@ function counts(): Value<number[]> {
 }
 
 async function main(args: string[]): Promise<void> {
-  const { json, quick = false, model, ...flags } = readFlags(args);
+  const { json, ...options } = readServeBenchFlags(args);
   // Progress goes to standard error, so that standard output holds the result alone.
   const stream = process.stderr;
   const reporter = createReporter({ mode: stream.isTTY ? "bar" : "lines", stream });
-  const options = { ...quick ? QUICK : FULL, ...flags, quick, model: await modelDirectory(model) };
-  const report = await runServeBench(options, reporter);
+  const model = await modelDirectory(options.model);
+  const report = await runServeBench({ ...options, model }, reporter);
   const data = JSON.stringify(report, null, 2) + "\n";
   // Shown first: what was measured for minutes must not be lost with a file that cannot be written.
   const output = standardOutput();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { ServeReport } from "../../bench/serve_report.ts";
+import { readServeBenchFlags } from "../../tasks/bench_serve.ts";
 import { MODEL } from "../support/server/process.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { runTask } from "../support/command.ts";
@@ -12,7 +13,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
     const text = out.replace(/\s+/g, " ");
     for (
       const [flag, ...notes] of [
-        ["--model <DIR>", "default: that of deno task serve"],
+        ["--model <DIR>", "default: checkpoints/cifar10-tiny"],
         ["--clients <LIST>", "default: 1,4,16,64; with --quick 1,16"],
         ["--seconds <S>", "in seconds", "default: 20; with --quick 4"],
         ["--steps <N>", "in steps", "default: 20"],
@@ -24,6 +25,11 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
       for (const note of notes) assert.ok(entry.includes(note), `${flag}: ${note} is not in: ${entry}`);
     }
   });
+});
+
+Deno.test("without --model it is the tiny network of README's table, whatever runs there are", () => {
+  assert.match(readServeBenchFlags([]).model, /checkpoints.cifar10-tiny$/);
+  assert.equal(readServeBenchFlags(["--model", "runs/mine"]).model, "runs/mine");
 });
 
 Deno.test("a short run: a row for each number of clients and server, memory, and the same as JSON", async () => {
