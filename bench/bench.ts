@@ -1,5 +1,5 @@
 /**
- * The bench: measures the limits of the adapter, then kernels and networks against them.
+ * Benchmark of an adapter: its peak rates, then kernels and networks as shares of them.
  *
  * @module
  */
@@ -23,61 +23,62 @@ import {
   buildTrainer,
   measureSampling,
   measureTraining,
-  type Measuring,
   modelConfig,
   MODELS,
+  type NetworkMeasurementContext,
 } from "./models.ts";
 import { networkFlops } from "./operations.ts";
 import { IN_FLOAT16, measurePrecisions } from "./precisions.ts";
 import { type BenchReport, newProfile, newReport } from "./report.ts";
 
-/** What to measure, and how long. */
+/** Options of {@linkcode runBench}. */
 export interface BenchOptions {
+  /** Shorter measurements, one each; no precisions and no first steps. */
   readonly quick: boolean;
-  /** Measures only what has a name that matches. */
+  /** Only rows with a matching name are measured. */
   readonly only: RegExp;
-  /** Adds a profile of each network's steps. */
+  /** Add a profile of each network's steps. */
   readonly profile: boolean;
-  /** Images in a batch of each model; what suits the adapter unless given. */
+  /** Batch size of each network; default: as large as suits the adapter. */
   readonly batch?: number;
-  /** Steps to an image in sampling. */
+  /** Sampling steps per image. */
   readonly steps: number;
-  /** When kernels are tried out; `auto` unless given. */
+  /** When to autotune; default `auto`. */
   readonly tune?: TuneMode;
-  /** A report that the new one is to be compared with: batches are chosen as there. */
+  /** Baseline report; its batch sizes are used again. */
   readonly earlier?: BenchReport;
-  /** Measures only what `earlier` has a row of, first steps left out. */
+  /** Measure only rows that `earlier` has, without precisions and first steps. */
   readonly again?: boolean;
-  /** Asked when the adapter is known, before anything is measured; what it throws ends the bench. */
+  /** Called once the adapter is known, before anything is measured; may throw to end the benchmark. */
   readonly accept?: (environment: Environment) => void;
 }
 
-/** What a bench found out. */
+/** Result of {@linkcode runBench}. */
 export interface BenchResult {
   readonly report: BenchReport;
   /** The dispatches behind the report's profiles. */
   readonly traces: readonly TraceGroup[];
 }
 
-/** Replays of a step that are profiled, after one that is not. */
+/** Profiled replays of a step, after one warm-up. */
 const PROFILED_STEPS = 3;
 
 const FULL: Effort = { seconds: 0.3, referenceSeconds: 0.15, repeats: 3 };
 const QUICK: Effort = { seconds: 0.1, referenceSeconds: 0.1, repeats: 1 };
 
-/** Longest step of a network, in seconds: a measurement takes about ten of them. */
+/** Longest step of a network, seconds; a measurement takes about ten of them. */
 const LONGEST_STEP = { full: 4, quick: 1 };
 
-/** Images in a batch of each model, at most. */
+/** Largest batch of each network. */
 const BATCHES: Readonly<Record<"software" | "gpu", Readonly<Record<string, number>>>> = {
   software: { floor: 16, tiny: 16, small: 4, ddpm: 1 },
   gpu: { floor: 16, tiny: 128, small: 128, ddpm: 128 },
 };
 
-/** Matches every name; what is chosen where nothing is asked for. */
+/** Default of {@linkcode BenchOptions.only}: matches every name. */
 const EVERYTHING = new RegExp("");
 
-/** Runs the bench; what cannot be measured is listed in the report with the reason. */
+/** Runs the benchmark; rows that cannot be measured are listed in the report with the reason. */
 export async function runBench(options: BenchOptions, reporter: Reporter): Promise<BenchResult> {
   const gpu = await openTaskGpu();
   const report = newReport(describeEnvironment(gpu), options.quick);
@@ -98,7 +99,7 @@ class Bench {
   #gpu: Gpu;
   #limits: Limits | undefined;
   #tuning: Tuning;
-  /** Operations a second that a network is guessed to reach, from the limits, then kernels, then the network before. */
+  /** Estimated FLOP/s of the next network: from the limits, then from kernels, then from the previous network. */
   #networkRate = 0;
 
   constructor(
@@ -150,11 +151,11 @@ class Bench {
     return this.#limits = await measureLimits(this.#gpu, this.#effort);
   }
 
-  get #measuring(): Measuring {
+  get #measuring(): NetworkMeasurementContext {
     return { tuning: this.#tuning, fma: this.#limits!.fma, effort: this.#effort };
   }
 
-  /** Measures something; if the device cannot, says so in the report and goes on. */
+  /** Runs a measurement; a device error is recorded in the report, and the benchmark continues. */
   async #attempt(name: string, body: (limits: Limits) => Promise<void>): Promise<void> {
     try {
       if (this.#gpu.fault) {
@@ -199,7 +200,7 @@ class Bench {
     if (rates.length > 0) this.#networkRate = 1e9 * median(rates);
   }
 
-  /** Whether the earlier report has a row of a case. */
+  /** True if the baseline has a row of this case. */
   #hasEarlier({ name }: KernelCase): boolean {
     return this.options.earlier?.kernels.some((row) => `${row.name} `.startsWith(`${name} `)) ?? false;
   }
@@ -225,17 +226,17 @@ class Bench {
     }
   }
 
-  /** The largest batch that suits the adapter and whose step is not too long, by a guess. */
+  /** Largest power of two within {@linkcode BATCHES} whose step is estimated to be short enough. */
   #batchFor(model: string, flopsPerImage: number): number {
     const most = this.#largestBatch(model);
-    if (model === "floor") return most; // the batch belongs to what the floor is stated for
+    if (model === "floor") return most; // the speed floor is stated for this batch
     const longest = this.options.quick ? LONGEST_STEP.quick : LONGEST_STEP.full;
     const seconds = flopsPerImage / this.#networkRate;
     if (seconds > longest) {
       throw new DeviceError(
         `one image would take about ${
           seconds.toFixed(1)
-        } s a step, more than ${longest} s; --batch 1 measures it all the same`,
+        } s a step, more than ${longest} s; use --batch 1 to measure it anyway`,
       );
     }
     return 2 ** Math.floor(Math.log2(Math.min(most, longest / seconds)));

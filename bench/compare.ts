@@ -1,5 +1,5 @@
 /**
- * Two reports of the bench, row by row.
+ * Comparison of two benchmark reports, row by row.
  *
  * @module
  */
@@ -7,24 +7,24 @@ import { ConfigError } from "../lib/errors.ts";
 import type { SamplingRow, TrainingRow } from "./models.ts";
 import { type BenchReport, figure, percent, table } from "./report.ts";
 
-/** What is asked of a comparison. */
+/** Options of {@linkcode compareReports}. */
 export interface CompareOptions {
-  /** Part of a row's speed, 0 to 1, that may be lost. */
+  /** Allowed loss of speed per row, 0 to 1. */
   readonly maxLoss: number;
-  /** Names of the rows that were to be measured now. */
+  /** Rows selected in the new report; others may be missing from it. */
   readonly only: RegExp;
 }
 
-/** A row that both reports have. */
+/** A row present in both reports. */
 export interface ComparedRow {
   readonly name: string;
-  /** Both as parts of what the adapter can do at best (`limit`), or both in milliseconds. */
+  /** Unit of `before` and `now`: share of the adapter's peak (`limit`), or milliseconds. */
   readonly measure: "limit" | "milliseconds";
   readonly before: number;
   readonly now: number;
-  /** Speed now over speed before: above 1 is faster. */
+  /** Speedup: speed now over speed before. */
   readonly ratio: number;
-  /** Whether it counts: the time of a row that has no limit may be another because the machine was busy. */
+  /** False for rows without a peak rate, whose times depend on the machine's load; such rows cannot fail. */
   readonly judged: boolean;
   readonly lost: boolean;
 }
@@ -32,26 +32,26 @@ export interface ComparedRow {
 /** Result of {@linkcode compareReports}. */
 export interface Comparison {
   readonly rows: readonly ComparedRow[];
-  /** Names of the rows that one report lacks. */
+  /** Names of rows in one report only. */
   readonly unmatched: readonly string[];
-  /** What else was different, in sentences. */
+  /** Differences between the environments, in sentences. */
   readonly notes: readonly string[];
-  /** Whether rows were compared, and none lost too much. */
+  /** True if at least one row was judged, and none lost too much speed. */
   readonly passed: boolean;
 }
 
-/** Something that was measured: how fast against a limit where it has one, and how long it took. */
+/** Time of a row, and its share of the peak rate if it has one. */
 interface Measured {
   readonly ofLimit?: number;
   readonly milliseconds: number;
-  /** What has no limit to be measured against, and is shown only. */
+  /** Has no peak rate: shown, but not judged. */
   readonly unjudged?: true;
 }
 
 /**
- * Reads a report that the bench wrote.
+ * Reads a benchmark report.
  *
- * @throws {ConfigError} naming `--compare` when it is none
+ * @throws {ConfigError} naming `--compare` if the file is not one
  */
 export async function readReport(path: string): Promise<BenchReport> {
   const refuse = (why: string) =>
@@ -67,13 +67,14 @@ export async function readReport(path: string): Promise<BenchReport> {
     throw refuse("it has no adapter, or no rows");
   }
   if (report.version !== 1) throw refuse(`its version is ${report.version}, not 1`);
-  // Reports of before there was float16 have none of its rows.
+  // Older reports have no float16 rows.
   return { ...report, precisions: report.precisions ?? [] } as BenchReport;
 }
 
 /**
- * Checks that two reports can be compared at all.
- * @throws {ConfigError} when they are of different adapters
+ * Checks that two reports are of the same adapter.
+ *
+ * @throws {ConfigError} if they are not
  */
 export function checkAdapter(path: string, before: string, now: string): void {
   if (before === now) return;
@@ -82,9 +83,9 @@ export function checkAdapter(path: string, before: string, now: string): void {
 }
 
 /**
- * Compares row by row. Rows that both have a share of the adapter's limit, measured alternately with them, are compared
- * by it, since a machine is rarely as quiet the second time; all others by their time. Host time, float16 and first
- * steps have no limit, so they are shown and not judged.
+ * Compares two reports row by row: by share of the adapter's peak rate where both have one, because that was measured
+ * alternately with the row and so cancels the machine's load; otherwise by time. Host time, float16 and first steps have
+ * no peak rate, so they are shown but not judged.
  */
 export function compareReports(
   before: BenchReport,
@@ -104,7 +105,7 @@ export function compareReports(
     const limit = isPositive(a.ofLimit) && isPositive(b.ofLimit);
     const [from, to] = limit ? [a.ofLimit!, b.ofLimit!] : [a.milliseconds, b.milliseconds];
     const ratio = limit ? to / from : from / to;
-    // What is no number was not measured; it must not pass for unchanged.
+    // Written so that NaN, for a row that was not measured, counts as lost.
     const judged = !b.unjudged;
     const lost = judged && !(ratio >= 1 - maxLoss);
     rows.push({
@@ -121,7 +122,7 @@ export function compareReports(
   return { rows, unmatched, notes: differences(before, now), passed };
 }
 
-/** The part of an earlier report against which something was lost. */
+/** Rows of the baseline against which the new report lost speed. */
 export function lostPart(before: BenchReport, { rows }: Comparison): BenchReport {
   const lost = new Set(rows.filter(({ lost }) => lost).map(({ name }) => name));
   return {
@@ -132,7 +133,7 @@ export function lostPart(before: BenchReport, { rows }: Comparison): BenchReport
   };
 }
 
-/** Puts rows that were measured again into a report where they came closer to the limit. */
+/** Replaces rows of a report by repeated measurements that came closer to the peak rate. */
 export function keepBest(report: BenchReport, again: BenchReport): void {
   const merge = <T>(rows: T[], others: readonly T[], name: (row: T) => string, share: (row: T) => number) => {
     for (const [i, row] of rows.entries()) {
@@ -202,7 +203,7 @@ function measured(
     rows.set(samplingName(row), { milliseconds: row.millisecondsPerStep, ofLimit: row.ofPeak });
   }
   for (const { kind, model, batch, float16Milliseconds } of precisions) {
-    // A ratio that falls because float32 became faster is no loss.
+    // By time: the ratio to float32 also falls when float32 gets faster.
     const name = `float16 ${kind} ${model}, batch ${batch}`;
     rows.set(name, { milliseconds: float16Milliseconds, unjudged: true });
   }

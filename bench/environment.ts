@@ -10,19 +10,19 @@ import { driverVersion } from "../lib/tuning/driver.ts";
 /** Where and when a bench ran. */
 export interface Environment {
   readonly adapter: AdapterDescription;
-  /** The driver's version where the system tells; WebGPU itself does not. */
+  /** Driver version as the system reports it; WebGPU has no such field. */
   readonly driver: string;
   readonly deno: string;
   readonly system: string;
-  /** Threads that the machine runs at once. */
+  /** Hardware threads available to the process. */
   readonly threads: number;
-  /** Load average of the last minute before the bench began; what is above 0 was taken by others. */
+  /** One-minute load average before the benchmark began: the load of other processes. */
   readonly load: number;
   /** ISO 8601, UTC. */
   readonly date: string;
 }
 
-/** Describes the machine as it is now. */
+/** Describes the machine and the device. */
 export function describeEnvironment(gpu: Gpu): Environment {
   return {
     adapter: gpu.adapter,

@@ -8,20 +8,20 @@ import { type TuneMode, Tuning } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../tasks/terminal/gpu.ts";
 import { buildTrainer, modelConfig } from "./models.ts";
 
-/** A line of the table of first steps. */
+/** A row of the table of first steps. */
 export interface FirstStepRow {
   readonly model: string;
   readonly batch: number;
-  /** Seconds with the driver's cache of compiled kernels switched off, and no choice of kernels kept. */
+  /** Seconds without the driver's shader cache and without saved tuning. */
   readonly coldSeconds: number;
-  /** Seconds with both from an earlier run. */
+  /** Seconds with both. */
   readonly warmSeconds: number;
 }
 
-/** Switches off the caches on disk of Mesa and of NVIDIA's driver. */
+/** Disables the shader caches on disk of Mesa and NVIDIA's driver. */
 const WITHOUT_CACHE = { MESA_SHADER_CACHE_DISABLE: "true", __GL_SHADER_DISK_CACHE: "0" };
 
-/** Measures a model's first step, cold and warm. */
+/** Measures a network's first step, cold and warm. */
 export async function measureFirstStep(
   model: string,
   batch: number,
@@ -39,7 +39,7 @@ export async function measureFirstStep(
   }
 }
 
-/** Seconds from the process's start to the end of its first step. */
+/** Seconds from process start to the end of the first step. */
 async function runProcess(args: readonly string[], env: Record<string, string>): Promise<number> {
   const start = Date.now();
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -49,11 +49,11 @@ async function runProcess(args: readonly string[], env: Record<string, string>):
     stderr: "piped",
   }).output();
   const text = new TextDecoder().decode(stdout);
-  // The line counts, not the exit: a software driver may abort while the process ends.
+  // The exit status does not count: software drivers may abort at exit.
   const ended = Number(/^first step ended at (\d+)$/m.exec(text)?.[1] ?? NaN);
   if (Number.isNaN(ended)) {
     const why = new TextDecoder().decode(stderr).trim().split("\n").at(-1);
-    throw new DeviceError(`the process that was to take the first step ended with ${code}: ${why}`);
+    throw new DeviceError(`the process of the first step ended with exit code ${code}: ${why}`);
   }
   return (ended - start) / 1000;
 }

@@ -19,88 +19,89 @@ import { networkFlops } from "./operations.ts";
 
 /** One measurement of a series. */
 export interface GrowthPoint {
-  /** What is varied, e.g. images in a batch. */
+  /** Value on the axis, e.g. images per batch. */
   readonly size: number;
-  /** What the cost should be proportional to: the size itself, or operations in units of 1e9. */
+  /** Expected cost: the size itself, or GFLOP. */
   readonly load: number;
-  /** Median, at the adapter's multiply-add rate as it was at the beginning. */
+  /** Median, scaled to the multiply-add rate at the beginning of the run. */
   readonly milliseconds: number;
 }
 
-/** What a series varies. */
+/** Axis of a series. */
 export interface GrowthAxis {
   readonly title: string;
-  /** What is varied, e.g. `batch`. */
+  /** Name of the varied quantity, e.g. `batch`. */
   readonly size: string;
-  /** What a load of 1 is, e.g. `image`. */
+  /** Unit of the load, e.g. `image`. */
   readonly load: string;
 }
 
 /** A series of measurements, smallest first. */
 export interface GrowthSeries extends GrowthAxis {
   readonly points: readonly GrowthPoint[];
-  /** Why it ends where it does; undefined at the largest size that there is. */
+  /** Why it ends before the largest size; undefined if it does not. */
   readonly end?: string;
 }
 
-/** All that was measured. */
+/** Result of {@linkcode measureGrowth}. */
 export interface Growth {
   readonly environment: Environment;
-  /** 1e9 float32 operations a second of the adapter at the beginning. */
+  /** Float32 multiply-add peak at the beginning of the run, GFLOP/s. */
   readonly fmaGflops: number;
   readonly series: readonly GrowthSeries[];
 }
 
-/** What to measure, and how long. */
+/** Options of {@linkcode measureGrowth}. */
 export interface GrowthOptions {
   readonly quick: boolean;
-  /** Measures only series with a matching title. */
+  /** Only series with a matching title are measured. */
   readonly only: RegExp;
-  /** When kernels are tried out; `auto` unless given. */
+  /** When to autotune; default `auto`. */
   readonly tune?: TuneMode;
 }
 
-/** How long to measure. */
+/** Time limits of the measurement. */
 export interface GrowthEffort {
-  /** Seconds of the longest piece of work that is measured. */
+  /** Longest single piece of work, seconds. */
   readonly longest: number;
-  /** Seconds in all. */
+  /** Total seconds. */
   readonly total: number;
 }
 
 const FULL: GrowthEffort = { longest: 3, total: 220 };
 const QUICK: GrowthEffort = { longest: 0.5, total: 50 };
-/** A point is measured at least twice, and up to so often while there is time. */
+/** Most samples per point; at least two are taken. */
 const SAMPLES = 5;
+/** After two samples, no further sample of a point begins after this time. */
 const POINT_MILLISECONDS = 2000;
-/** Seconds of one measurement, at least. */
+/** Shortest sample, seconds. */
 const SAMPLE_SECONDS = 0.2;
 const LIMIT_EFFORT = { seconds: 0.3, referenceSeconds: 0.1, repeats: 2 };
 
-/** A series to measure: its axis, and how to make the work of a size. */
+/** A series to measure. */
 export interface GrowthPlan extends GrowthAxis {
   readonly sizes: readonly number[];
-  /** The load of a size, where it is not the size itself. */
+  /** Load of a size; default: the size itself. */
   readonly loadOf?: (size: number) => number;
-  /** Floating-point operations of the work of a size. */
+  /** Floating-point operations at a size. */
   readonly flops: (size: number) => number;
   readonly prepare: (size: number) => Promise<PreparedPoint>;
 }
 
-/** Work that is ready to run. */
+/** Work with its device memory. */
 export interface PreparedPoint {
   readonly work: Work;
   destroy(): void;
 }
 
-/** Images of a training step where the width is varied, and at once where the steps are. */
+/** Batch size where the width or the number of sampling steps varies. */
 const FEW_IMAGES = 4;
-/** Steps of an image where their number is varied. */
+/** Sampling steps where the number of images varies. */
 const FEW_STEPS = 5;
-/** Images at once in sampling, as `deno task sample` has it. */
+/** Sampling batch, as in `deno task sample`. */
 const SAMPLING_BATCH = 64;
 
-/** Measures every series as far as time and memory allow. */
+/** Measures each series as far as time and memory allow. */
 export async function measureGrowth(options: GrowthOptions, reporter: Reporter): Promise<Growth> {
   const gpu = await openTaskGpu();
   try {
@@ -120,7 +121,7 @@ export async function measureGrowth(options: GrowthOptions, reporter: Reporter):
     reporter.start(plans.length, "growth");
     for (const [i, plan] of plans.entries()) {
       reporter.update(i, { now: plan.title });
-      // What is left is shared evenly by those still to come.
+      // The remaining time is split evenly among the remaining series.
       const until = performance.now() + (end - performance.now()) / (plans.length - i);
       series.push(await measureSeries(gpu, plan, { effort, until, fma: limits.fma }));
     }
@@ -188,33 +189,33 @@ function doublings(first: number, last: number): number[] {
   return sizes;
 }
 
-/** What bounds a series. */
+/** Limits of a series. */
 export interface SeriesBounds {
   readonly effort: GrowthEffort;
-  /** When the next point must not be begun any more, on the clock of `performance.now()`. */
+  /** No point begins after this time (`performance.now()`). */
   readonly until: number;
-  /** What the times are scaled by, and what the first is guessed from. */
+  /** Multiply-add reference: scales the times and gives the estimate for the first point. */
   readonly fma: Reference & { readonly rate: number };
 }
 
-/** Measures sizes, smallest first, until a bound is met or the device can hold no more. */
+/** Measures sizes, smallest first, until a limit is reached or the device runs out of memory. */
 export async function measureSeries(gpu: Gpu, plan: GrowthPlan, bounds: SeriesBounds): Promise<GrowthSeries> {
   const { effort, until, fma } = bounds;
   const { title, size: sizeName, load: loadName, sizes, loadOf = (size) => size, flops, prepare } = plan;
   const points: GrowthPoint[] = [];
   const done = (end?: string): GrowthSeries => ({ title, size: sizeName, load: loadName, points, end });
-  /** Operations a second of the point before; at first a quarter of what the adapter can do. */
+  /** FLOP/s of the previous point; initially a quarter of the peak. */
   let rate = fma.rate / 4;
   let spent = 0;
   for (const size of sizes) {
     const seconds = flops(size) / rate;
-    // The first is guessed from the adapter alone, and worth more than a table without a row.
+    // The first estimate is rough, and a series needs at least one point: twice the limit.
     const longest = points.length === 0 ? 2 * effort.longest : effort.longest;
     if (seconds > longest) {
       return done(`${size} would take about ${seconds.toPrecision(2)} s, more than ${longest} s`);
     }
-    // The next point takes about as much longer as it is larger; compiling is in it, too.
-    if (performance.now() + 2 * spent > until) return done("the time for this table was up");
+    // Sizes double, so the next point takes about twice as long, compilation included.
+    if (performance.now() + 2 * spent > until) return done("the time limit of this table was reached");
     const start = performance.now();
     let prepared: PreparedPoint;
     try {
@@ -235,7 +236,7 @@ export async function measureSeries(gpu: Gpu, plan: GrowthPlan, bounds: SeriesBo
   return done();
 }
 
-/** Seconds of one piece of work, were the adapter as fast as when its rate was measured. */
+/** Seconds of one piece of work, scaled to the multiply-add rate at the beginning of the run. */
 async function measurePoint(gpu: Gpu, work: Work, fma: SeriesBounds["fma"]): Promise<number> {
   await timeOnce(gpu, work, 1);
   const rateNow = async () => fma.count * fma.units / await timeOnce(gpu, fma.work, fma.count);
@@ -245,11 +246,11 @@ async function measurePoint(gpu: Gpu, work: Work, fma: SeriesBounds["fma"]): Pro
   do {
     const taken = await timeOnce(gpu, work, count) / count;
     const after = await rateNow();
-    // What else the machine does falls on its neighbours, too; it would otherwise look like growth.
+    // Scaling by the neighbouring reference rates cancels other load, which would look like growth.
     seconds.push(taken * (before + after) / 2 / fma.rate);
     before = after;
     const most = Math.max(1, Math.round(SAMPLE_SECONDS / taken));
-    // Waiting for the device takes as long as a short piece of work, so the first measurement of one is dropped.
+    // Short work is dominated by the wait for the device: drop the sample and repeat the work.
     if (count === 1 && most > 1) {
       count = most;
       seconds.length = 0;

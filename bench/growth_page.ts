@@ -1,30 +1,30 @@
 /**
- * The page on how cost grows: a table for each series, with what was fitted to it.
+ * The page `docs/growth.md`: a table and a fit for each series of growth measurements.
  *
  * @module
  */
 import type { Growth, GrowthPoint, GrowthSeries } from "./growth.ts";
 import { figure, headLines } from "./report.ts";
 
-/** What describes a series as a whole. */
+/** Power law and line fitted to a series. */
 export interface GrowthFit {
-  /** Cost grows with this power of the load; 1 is linear. */
+  /** Exponent of cost over load; 1 is linear. */
   readonly power: number;
-  /** The same of the last two points alone, where fixed costs weigh least. */
+  /** Exponent of the last two points, where fixed costs weigh least. */
   readonly lastPower: number;
-  /** Milliseconds at no load, and for each load of 1 more, in the line that fits best relative to each point. */
+  /** Intercept in milliseconds of the line with the smallest relative errors; `marginal` is its slope per unit of load. */
   readonly fixed: number;
   readonly marginal: number;
-  /** Largest relative distance of a point from that line. */
+  /** Largest relative error of a point. */
   readonly error: number;
 }
 
-/** How far a power may be from 1 to be called linear. */
+/** Largest distance of a linear exponent from 1. */
 const LINEAR_WITHIN = 0.1;
-/** Width that `deno fmt` wraps text to. */
+/** Line width of `deno fmt`. */
 const WIDTH = 110;
 
-/** Fits a series. Undefined for fewer than two points. */
+/** Fits a series; undefined for fewer than two points. */
 export function fitGrowth(points: readonly GrowthPoint[]): GrowthFit | undefined {
   if (points.length < 2) return undefined;
   const logs = points.map(({ load, milliseconds }) => [Math.log(load), Math.log(milliseconds), 1] as const);
@@ -42,7 +42,7 @@ export function fitGrowth(points: readonly GrowthPoint[]): GrowthFit | undefined
   };
 }
 
-/** Weighted least squares over x, y and weight. */
+/** Weighted least squares over `[x, y, weight]`. */
 function fitLine(points: readonly (readonly [number, number, number])[]): { slope: number; offset: number } {
   const sum = (term: (x: number, y: number) => number) =>
     points.reduce((total, [x, y, weight]) => total + weight * term(x, y), 0);
@@ -52,22 +52,21 @@ function fitLine(points: readonly (readonly [number, number, number])[]): { slop
   return { slope, offset: y - slope * x };
 }
 
-/** The page as Markdown, formatted as `deno fmt` does. */
+/** The page as Markdown, as `deno fmt` formats it. */
 export function growthPage({ environment, fmaGflops, series }: Growth): string {
   const blocks = [
     "# How cost grows",
     wrap(
-      "Written by the bench on one adapter; each table goes as far as time and memory allowed. Milliseconds are " +
-        "medians, scaled to the adapter's multiply-add rate at the beginning " +
-        `(${
+      "Written by the benchmark on one adapter; each table goes as far as time and memory allow. Milliseconds are " +
+        `medians, scaled to the multiply-add rate at the beginning of the run (${
           figure(fmaGflops)
-        } GFLOP/s) by that rate measured beside each of them, so that what else the machine ` +
-        'did falls out. "power" is how the time grew from the row above: with which power of what it should be ' +
-        "proportional to (1 is linear).",
+        } GFLOP/s) by the ` +
+        'rate measured next to each of them, which cancels other load on the machine. "power" is the exponent of the ' +
+        "growth of time with load from the row above (1 is linear).",
     ),
     wrap(
-      "Less than linear is usual where there is little to do: what a dispatch costs whatever its size, and lanes " +
-        "that small tensors leave idle, weigh less and less. More than linear is usual where tensors outgrow a cache.",
+      "Small work usually grows less than linearly, as the fixed cost of a dispatch and the lanes that small tensors " +
+        "leave idle matter less and less. Growth is more than linear where tensors outgrow a cache.",
     ),
     "```sh\ndeno task bench --growth docs/growth.md\n```",
     ...headLines(environment).map(wrap),
@@ -83,7 +82,7 @@ function seriesBlocks(series: GrowthSeries): string[] {
   return [`## ${title}`, markdownTable(...growthTable(series)), wrap(verdict(series)), ...why];
 }
 
-/** Heads and rows of the table of a series. */
+/** Column heads and rows of a series' table. */
 export function growthTable({ size, load, points }: GrowthSeries): [string[], string[][]] {
   const sized = points.some((point) => point.load !== point.size);
   const heads = [size, ...(sized ? [load] : []), "ms", `ms/${load}`, `ms for one ${load} more`, "power"];
@@ -103,12 +102,12 @@ export function growthTable({ size, load, points }: GrowthSeries): [string[], st
   return [heads, rows];
 }
 
-/** What a series says, in sentences. */
+/** Conclusion about a series, in sentences. */
 export function verdict({ size, load, points }: GrowthSeries): string {
   const fit = fitGrowth(points);
-  if (!fit) return "One point tells nothing of growth.";
+  if (!fit) return "One point says nothing about growth.";
   const { power, lastPower, fixed, marginal, error } = fit;
-  // A line through two points fits them whatever they are.
+  // A line through two points has no error to report.
   const within = points.length > 2 ? `, within ${figure(100 * error)} %` : "";
   const line = `${figure(fixed)} ms and ${figure(marginal)} ms more for each ${load}${within}`;
   const last = points.length > 2 ? ` (${lastPower.toFixed(2)} in the last row)` : "";
@@ -121,7 +120,7 @@ export function verdict({ size, load, points }: GrowthSeries): string {
   return `${power < 1 ? "Less" : "More"} than linear: ${grows}. Fitted: ${line}.`;
 }
 
-/** A table with all columns to the right, padded as `deno fmt` does. */
+/** A right-aligned Markdown table, padded as `deno fmt` does. */
 export function markdownTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = heads.map((head, i) => Math.max(3, head.length, ...rows.map((row) => row[i]?.length ?? 0)));
   const line = (cells: readonly string[]) =>

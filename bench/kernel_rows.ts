@@ -1,5 +1,5 @@
 /**
- * Measuring kernels against the adapter's limits.
+ * Kernel measurements as shares of the adapter's peak rates.
  *
  * @module
  */
@@ -10,21 +10,21 @@ import type { Limits } from "./limits.ts";
 import { type Effort, measureAgainst, replay, timeOnce } from "./measure.ts";
 import type { KernelRow } from "./report.ts";
 
-/** Images in a batch of a kernel's case, largest first: what the targets are stated for, then what is quicker. */
+/** Batch sizes of kernel cases, largest first: 16 is what the targets are stated for, the others are for slow adapters. */
 export const BATCH_SIZES: readonly number[] = [16, 4, 1];
 
-/** How kernels are measured. */
-export interface MeasuringKernels {
+/** Tuning, reference rates and effort of kernel measurements. */
+export interface KernelMeasurementContext {
   readonly tuning: Tuning;
   readonly limits: Limits;
   readonly effort: Effort;
 }
 
-/** Measures each piece of a case. */
+/** Measures each part of a case. */
 export async function measureKernel(
   gpu: Gpu,
   { name, prepare }: KernelCase,
-  { tuning, limits, effort }: MeasuringKernels,
+  { tuning, limits, effort }: KernelMeasurementContext,
 ): Promise<KernelRow[]> {
   const prepared = await prepare(gpu, tuning);
   const rows: KernelRow[] = [];
@@ -47,11 +47,15 @@ export async function measureKernel(
   }
 }
 
-/** The case of the largest batch that does not take too long, of one for each of {@linkcode BATCH_SIZES}. */
+/**
+ * The case with the largest batch that is quick enough.
+ *
+ * @param sizes one case for each of {@linkcode BATCH_SIZES}
+ */
 export async function suitableCase(
   gpu: Gpu,
   sizes: readonly KernelCase[],
-  { tuning, effort }: MeasuringKernels,
+  { tuning, effort }: KernelMeasurementContext,
 ): Promise<KernelCase> {
   const smallest = sizes.at(-1);
   if (!smallest) throw new RangeError("expected a case for each batch size, got none");
@@ -59,7 +63,7 @@ export async function suitableCase(
   return sizes.find((_, i) => (BATCH_SIZES[i] ?? Infinity) * seconds <= 3 * effort.seconds) ?? smallest;
 }
 
-/** Seconds of the longest piece of a case; waiting for the device included, a kernel's compilation not. */
+/** Seconds of the longest part of a case, including the wait for the device but not compilation. */
 async function longestPiece(gpu: Gpu, kernelCase: KernelCase, tuning: Tuning): Promise<number> {
   const prepared = await kernelCase.prepare(gpu, tuning);
   try {

@@ -22,25 +22,25 @@ import { paddedChannels, type Shape, type Tensor } from "../lib/graph/tensor.ts"
 import type { Tuning } from "../lib/tuning/tuning.ts";
 import { fill, type Operation, prepare, type PreparedOperation, STEP } from "./operations.ts";
 
-/** One or more rows of the kernel table. */
+/** A kernel with a shape: one or more rows of the kernel table. */
 export interface KernelCase {
-  /** What the parts' names start with. */
+  /** Prefix of the rows' names. */
   readonly name: string;
-  /** Makes what is to be timed, with the kernels that `tuning` chooses. */
+  /** Builds the programs to time, with the kernels that `tuning` chooses. */
   prepare(gpu: Gpu, tuning: Tuning): Promise<PreparedOperation>;
 }
 
 /** Sizes of the cases. */
 export interface CaseSizes {
-  /** Images in a batch where arithmetic counts. */
+  /** Batch size of compute-bound cases. */
   readonly batch: number;
-  /** Images in a batch where memory traffic counts: enough that the tensors do not stay in a cache. */
+  /** Batch size of memory-bound cases, large enough that the tensors do not fit a cache. */
   readonly trafficBatch: number;
-  /** Parameters that the optimizer updates. */
+  /** Elements that the optimizer updates. */
   readonly parameters: number;
 }
 
-/** The cases, in the order of the table; their number and order do not depend on the sizes. */
+/** All cases in table order; their number and order do not depend on the sizes. */
 export function kernelCases({ batch, trafficBatch, parameters }: CaseSizes): KernelCase[] {
   return [
     conv([batch, 32, 32, 128], 128, 3),
@@ -108,7 +108,7 @@ function heads(shape: Shape, count: number): KernelCase {
   );
 }
 
-/** Makes a case of dispatches that are no operation of a network. */
+/** A case of launches that are not an operation of a graph. */
 function single(
   name: string,
   bytes: number,
@@ -148,13 +148,13 @@ function product(n: number): KernelCase {
 function optimizer(count: number): KernelCase {
   const elements = 64 * Math.floor(count / 64);
   const millions = (elements / 1e6).toFixed(1);
-  // Parameters, both moments and the average are read and written, gradients read.
+  // Parameters, both moments and the EMA are read and written, gradients only read.
   return single(`AdamW+EMA, ${millions} M parameters`, 9 * 4 * elements, (gpu, filled) => {
     const flat = (name: string) => filled(4 * elements, name);
     const step_state = filled(StepStateLayout.bytes, "step");
     gpu.device.queue.writeBuffer(step_state.buffer, 0, encodeRecord(StepStateLayout, STEP));
     const health = filled(HealthLayout.bytes, "health");
-    // Gradients not clipped, everything finite.
+    // Clip scale 1, no non-finite gradient.
     gpu.device.queue.writeBuffer(health.buffer, 0, new Float32Array([1, 1, 0, 0]));
     return adamw({ elements, beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0 }, {
       step_state,
@@ -172,7 +172,7 @@ function noising(batch: number): KernelCase {
   const [height, width, channels] = [32, 32, 3];
   const image = height * width * channels;
   const padded = 4 * height * width * paddedChannels(channels);
-  // Bytes are read, x_t and the target are written.
+  // Reads uint8 images; writes x_t and the target in float32.
   return single(
     `q-sample [${batch},${height},${width},${channels}]`,
     batch * (image + 2 * padded),

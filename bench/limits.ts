@@ -1,5 +1,5 @@
 /**
- * Peak rates of an adapter, measured by two small kernels: float32 multiply-adds and copying.
+ * Peak rates of an adapter: float32 multiply-adds and copy bandwidth, each the best of several kernel variants.
  *
  * @module
  */
@@ -9,29 +9,29 @@ import { type BufferView, ResourceScope } from "../lib/gpu/memory.ts";
 import { buildProgram } from "../lib/gpu/program.ts";
 import { calibrate, type Effort, type Reference, replay, timeOnce } from "./measure.ts";
 
-/** A limit: the best kernel of several, and what it reached. */
+/** A peak rate and the kernel variant that reached it. */
 export interface Limit extends Reference {
-  /** Which kernel was the fastest, e.g. `10 chains of f32`. */
+  /** Fastest variant, e.g. `10 chains of f32`. */
   readonly variant: string;
-  /** Units a second when the variants were compared. */
+  /** Units per second when the variants were compared. */
   readonly rate: number;
 }
 
-/** The two limits of an adapter. */
+/** Both peak rates of an adapter. */
 export interface Limits {
-  /** Floating-point operations a second of float32 multiply-adds, 2 each. */
+  /** Float32 FLOP/s, 2 per multiply-add. */
   readonly fma: Limit;
-  /** Bytes read and written a second by a copy. */
+  /** Bytes per second, read plus written. */
   readonly copy: Limit;
   destroy(): void;
 }
 
-/** Measures the limits of an adapter. */
+/** Measures both peak rates. */
 export function measureLimits(gpu: Gpu, effort: Effort): Promise<Limits> {
   const scope = new ResourceScope(gpu, "bench limits");
   return scope.guard(async () => {
     const software = gpu.adapter.software;
-    // Far above the caches of most adapters, far below what is needed elsewhere.
+    // Larger than most caches, smaller than any network's memory.
     const bytes = Math.min(gpu.limits.maxStorageBufferBindingSize, (software ? 64 : 256) * 2 ** 20);
     const x = scope.buffer(bytes, "x");
     const y = scope.buffer(bytes, "y");
@@ -68,12 +68,12 @@ async function fastest(
 
 const LANES = 256;
 const ROUNDS = 32;
-/** Multiply-adds of one accumulator in one round: enough that the loop around them does not count. */
+/** Multiply-adds per accumulator and round, enough to hide the loop overhead. */
 const UNROLLED = 32;
 
 /**
- * Accumulators that do not wait for each other hide latency; too many do not fit the registers. Software adapters hold
- * one component of eight invocations in a register, GPUs one of 32.
+ * Independent accumulators hide latency; too many spill registers. A vector register of a software adapter holds one
+ * component of eight invocations, that of a GPU one of 32.
  */
 const CHAINS: readonly (readonly [type: "f32" | "vec4f", chains: number])[] = [
   ["f32", 8],
@@ -99,7 +99,7 @@ function fmaVariants(y: BufferView, groups: number): Variant[] {
 function fmaKernel(type: string, chains: number): KernelSource {
   const all = Array.from({ length: chains }, (_, i) => i);
   const round = all.map((i) => `    a${i} = fma(a${i}, m, c);`).join("\n");
-  // Multiplier and summand come from outside, and the sum is stored, so that nothing can be computed beforehand.
+  // Operands are uniforms and the sum is stored, so that the compiler cannot fold or drop the chain.
   return parseKernel(
     `bench_fma_${type}_${chains}`,
     `struct Params { rounds: u32, scale: f32, shift: f32 }
@@ -132,7 +132,7 @@ function copyVariants(x: BufferView, y: BufferView): Variant[] {
   }));
 }
 
-/** Workgroups over x and y; the count is a power of two wherever buffers are. */
+/** Splits a workgroup count over x and y; exact for powers of two. */
 function split(groups: number): [number, number] {
   const rows = Math.ceil(groups / 32768);
   return [Math.floor(groups / rows), rows];

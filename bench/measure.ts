@@ -1,51 +1,49 @@
 /**
- * Timing work on the device. Waiting for the queue takes up to 10 ms more than the work in Deno, so work is repeated
- * until it is long against that, and measured alternately with a reference, so that what else the machine does meanwhile
- * falls on both.
+ * Timing of device work. Waiting for the queue costs up to 10 ms in Deno, so work is repeated until that is negligible,
+ * and it is measured alternately with a reference, so that other load on the machine affects both alike.
  *
  * @module
  */
 import type { Gpu } from "../lib/gpu/device.ts";
 import { type Program, runPrograms } from "../lib/gpu/program.ts";
 
-/** Submits a piece of work some number of times, and may wait in between. */
+/** Submits a piece of work `count` times; may wait in between. */
 export type Work = (count: number) => void | Promise<void>;
 
-/** How long to measure. */
+/** Duration and number of measurements. */
 export interface Effort {
-  /** Seconds of one measurement, about. */
+  /** Approximate seconds of one measurement. */
   readonly seconds: number;
-  /** Seconds of one measurement of the reference. */
+  /** Approximate seconds of one measurement of the reference. */
   readonly referenceSeconds: number;
-  /** How often work and reference are measured, alternately. */
+  /** Alternating measurements of work and reference. */
   readonly repeats: number;
 }
 
-/** What everything else is measured against: how much of it the device does in a second. */
+/** Reference work that other work is measured against. */
 export interface Reference {
   readonly work: Work;
-  /** Units (floating-point operations, bytes) of one piece of work. */
+  /** Floating-point operations or bytes of one piece of work. */
   readonly units: number;
-  /** How often the work is submitted in one measurement. */
+  /** Repetitions in one measurement. */
   readonly count: number;
 }
 
 /** Result of {@linkcode measureAgainst}. */
 export interface Measurement {
-  /** Seconds of one piece of work, median. */
+  /** Median seconds of one piece of work. */
   readonly seconds: number;
-  /** Reference units a second, median. */
+  /** Median reference units per second. */
   readonly referenceRate: number;
   /**
-   * Work units a second over reference units a second, the median of the ratios of neighbouring measurements. NaN where
-   * work has no units.
+   * Rate of the work over rate of the reference: the median over neighbouring measurements. NaN for work without units.
    */
   readonly ratio: number;
 }
 
-/** Replays a program in as few submits as are safe. */
+/** Work that replays a program in as few submits as are safe. */
 export function replay(gpu: Gpu, program: Program): Work {
-  // A submit of many thousand dispatches may run into a driver's watchdog.
+  // Many thousand dispatches in one submit may trip a driver's watchdog.
   const perSubmit = Math.max(1, Math.floor(1000 / program.dispatches.length));
   return (count) => {
     for (let left = count; left > 0; left -= perSubmit) {
@@ -54,17 +52,17 @@ export function replay(gpu: Gpu, program: Program): Work {
   };
 }
 
-/** Seconds from submitting the work to its end. */
+/** Seconds from submit to completion. */
 export async function timeOnce(gpu: Gpu, work: Work, count: number): Promise<number> {
   const start = performance.now();
   await work(count);
   await gpu.device.queue.onSubmittedWorkDone();
-  // A fault during the run makes the time meaningless; asking for the device throws it.
+  // The getter throws a fault of the run, which would make the time meaningless.
   void gpu.device;
   return (performance.now() - start) / 1000;
 }
 
-/** How often to submit the work so that it takes about so many seconds. The first run is not timed: it compiles. */
+/** Repetitions of the work that take about `seconds`. The first run is a warm-up. */
 export async function calibrate(gpu: Gpu, work: Work, seconds: number): Promise<number> {
   await timeOnce(gpu, work, 1);
   for (let count = 1;;) {
@@ -77,7 +75,7 @@ export async function calibrate(gpu: Gpu, work: Work, seconds: number): Promise<
 /**
  * Measures work and reference alternately.
  *
- * @param units of one piece of work, in the reference's unit; NaN where it has none
+ * @param units operations or bytes of one piece of work, in the reference's unit; NaN if it has none
  */
 export async function measureAgainst(
   gpu: Gpu,
@@ -100,7 +98,7 @@ export async function measureAgainst(
   return { seconds: median(seconds), referenceRate: median(rates), ratio: median(ratios) };
 }
 
-/** The middle value; the mean of the two middle ones where their number is even. */
+/** Median; the mean of the two middle values for an even count, NaN for none. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const half = (sorted.length - 1) / 2;

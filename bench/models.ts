@@ -1,5 +1,5 @@
 /**
- * Whole training steps and whole sampling steps of a network.
+ * Measurements of whole training and sampling steps of a network.
  *
  * @module
  */
@@ -21,16 +21,16 @@ import type { Tuning } from "../lib/tuning/tuning.ts";
 import { type Effort, measureAgainst, type Reference, type Work } from "./measure.ts";
 import { STEP } from "./operations.ts";
 
-/** Classes of the networks: those of CIFAR-10. */
+/** Classes of the networks, as in CIFAR-10. */
 export const CLASSES = 10;
 
-/** The networks measured, smallest first. */
+/** Names of the networks, smallest first. */
 export const MODELS: readonly string[] = ["floor", ...PRESETS];
 
 /** Configuration of a network of {@linkcode MODELS}. */
 export function modelConfig(name: string): UNetConfig {
   if (name !== "floor") return presetConfig(name, CLASSES);
-  // The model that a speed floor is stated for: 32 channels x (1,2,2), one block a level, attention in the middle only.
+  // The speed floor is stated for this network: 32 channels x (1,2,2), one block per level, attention only in the middle.
   return unetConfig({
     sampleSize: 32,
     blockOutChannels: [32, 64, 64],
@@ -40,7 +40,7 @@ export function modelConfig(name: string): UNetConfig {
   });
 }
 
-/** Images of noise: what is in them costs nothing. */
+/** Random images; the cost of a step does not depend on them. */
 function randomImages(count: number): ImageDataset {
   const images = new Uint8Array(count * 32 * 32 * 3);
   for (let i = 0; i < images.length; i += 65536) crypto.getRandomValues(images.subarray(i, i + 65536));
@@ -49,18 +49,18 @@ function randomImages(count: number): ImageDataset {
   return { name: "noise", images, labels, classes, count, height: 32, width: 32, digest: "" };
 }
 
-/** A training step that is ready to run. */
+/** A compiled training step. */
 export interface Trainer {
   readonly step: TrainingStep;
-  /** Takes optimizer steps. */
+  /** Runs optimizer steps. */
   readonly work: Work;
   destroy(): void;
 }
 
 /**
- * Builds a training step on random images, weights initialised, kernels tuned.
+ * Builds a training step on random images, with initialised weights and tuned kernels.
  *
- * @throws {DeviceError} when the device cannot hold it
+ * @throws {DeviceError} if it does not fit the device
  */
 export function buildTrainer(
   gpu: Gpu,
@@ -110,40 +110,40 @@ export function buildTrainer(
   });
 }
 
-/** A line of the table of training steps. */
+/** A row of the training table. */
 export interface TrainingRow {
   readonly model: string;
-  /** Trainable values. */
+  /** Number of trainable values. */
   readonly parameters: number;
   readonly batch: number;
   readonly dispatches: number;
   /** Median of one step. */
   readonly milliseconds: number;
   readonly imagesPerSecond: number;
-  /** Floating-point operations of convolutions, products and attention in one step. */
+  /** Operations of convolutions, matrix products and attention in one step, 2 per multiply-add. */
   readonly flops: number;
   readonly gflops: number;
-  /** Against the multiply-add rate measured alternately, 0 to 1. */
+  /** Share of the multiply-add peak measured alternately, 0 to 1. */
   readonly ofPeak: number;
-  /** Milliseconds of the CPU to record and submit, for 1,000 dispatches, at best. */
+  /** Host milliseconds to record and submit 1,000 dispatches, best of several tries. */
   readonly hostMillisecondsPer1000: number;
-  /** From the start of building to the end of the first step, kernels compiled before possibly reused. */
+  /** From the start of compilation to the end of the first step; pipelines may be cached. */
   readonly firstStepSeconds: number;
 }
 
-/** How networks are measured. */
-export interface Measuring {
+/** Tuning, reference rate and effort of network measurements. */
+export interface NetworkMeasurementContext {
   readonly tuning: Tuning;
   readonly fma: Reference;
   readonly effort: Effort;
 }
 
-/** Measures training steps. */
+/** Measures training steps of a network. */
 export async function measureTraining(
   gpu: Gpu,
   model: string,
   batch: number,
-  { tuning, fma, effort }: Measuring,
+  { tuning, fma, effort }: NetworkMeasurementContext,
 ): Promise<TrainingRow> {
   const start = performance.now();
   const trainer = await buildTrainer(gpu, modelConfig(model), batch, tuning);
@@ -173,8 +173,8 @@ export async function measureTraining(
 }
 
 /**
- * Milliseconds to record and submit one piece of work to an idle device: the least of up to ten tries, as time allows,
- * because a software adapter's threads take the processor from the one that is timed.
+ * Milliseconds to record and submit one piece of work on an idle device: the least of up to ten tries, because a software
+ * adapter's threads compete with the timed one for the CPU.
  */
 async function hostTime(gpu: Gpu, work: Work): Promise<number> {
   let least = Infinity;
@@ -188,41 +188,41 @@ async function hostTime(gpu: Gpu, work: Work): Promise<number> {
   return least;
 }
 
-/** A line of the table of sampling. */
+/** A row of the sampling table. */
 export interface SamplingRow {
   readonly model: string;
-  /** Images drawn at once. */
+  /** Images per batch. */
   readonly batch: number;
-  /** Steps to an image. */
+  /** Sampling steps per image. */
   readonly steps: number;
-  /** Median of one step of the batch. */
+  /** Median of one step of the whole batch. */
   readonly millisecondsPerStep: number;
   readonly imagesPerSecond: number;
   readonly gflops: number;
-  /** Against the multiply-add rate measured alternately, 0 to 1. */
+  /** Share of the multiply-add peak measured alternately, 0 to 1. */
   readonly ofPeak: number;
 }
 
-/** A generator that is ready to draw. */
+/** A compiled sampler. */
 export interface Sampler {
-  /** Takes steps of a whole batch; each {@linkcode SamplingShape.steps} of them draw images to the end. */
+  /** Runs steps of the whole batch; every {@linkcode SamplingShape.steps} of them complete its images. */
   readonly work: Work;
   readonly flopsPerStep: number;
   destroy(): void;
 }
 
-/** How images are drawn. */
+/** Batch size and number of steps. */
 export interface SamplingShape {
-  /** Images drawn at once. */
+  /** Images per batch. */
   readonly batch: number;
-  /** Steps to an image. */
+  /** Sampling steps per image. */
   readonly steps: number;
 }
 
 /**
- * Builds a generator without guidance (with it, every image costs twice), weights initialised, kernels tuned, for DDIM.
+ * Builds a DDIM sampler without guidance (which would double the cost), with initialised weights and tuned kernels.
  *
- * @throws {DeviceError} when the device cannot hold it
+ * @throws {DeviceError} if it does not fit the device
  */
 export function buildSampler(
   gpu: Gpu,
@@ -246,7 +246,7 @@ export function buildSampler(
       seed: i,
       guidance: 1,
     }));
-    // One piece of work is one step; a slow adapter does not get to the end of the plan.
+    // One piece of work is a single step: slow adapters do not finish an image.
     const work: Work = async (count) => {
       for (let left = count; left > 0; left -= steps) {
         await generator.draw(requests, plan.slice(0, Math.min(left, steps)));
@@ -256,12 +256,12 @@ export function buildSampler(
   });
 }
 
-/** Measures sampling. */
+/** Measures sampling steps of a network. */
 export async function measureSampling(
   gpu: Gpu,
   model: string,
   shape: SamplingShape,
-  { tuning, fma, effort }: Measuring,
+  { tuning, fma, effort }: NetworkMeasurementContext,
 ): Promise<SamplingRow> {
   const { batch, steps } = shape;
   const sampler = await buildSampler(gpu, modelConfig(model), shape, tuning);

@@ -1,5 +1,5 @@
 /**
- * One operation of a network on its own, forward and backward, through the same lowering that a network takes.
+ * Single graph operations, forward and backward, lowered as in a network.
  *
  * @module
  */
@@ -20,27 +20,27 @@ import type { UNetConfig } from "../lib/model/config.ts";
 import { unet, unetInputs } from "../lib/model/unet.ts";
 import { Tuning } from "../lib/tuning/tuning.ts";
 
-/** Dispatches to time together. */
+/** Dispatches that are timed together. */
 export interface TimedPiece {
-  /** Which part of the operation, e.g. `weight gradient`. */
+  /** Part of the operation, e.g. `weight gradient`. */
   readonly part: string;
   readonly program: Program;
-  /** Floating-point operations of products; 0 where memory traffic is what counts. */
+  /** Floating-point operations of products; 0 if memory-bound. */
   readonly flops: number;
-  /** Bytes of the tensors that go in and come out, each once: what the least possible traffic is. */
+  /** Bytes of all operands and results, each counted once: the least possible traffic. */
   readonly bytes: number;
 }
 
-/** Records an operation: gets its leaves from `leaf`, returns its result. */
+/** Records an operation on tensors from `leaf`, and returns its result. */
 export type Operation = (g: Graph, leaf: (name: string, shape: Shape) => Tensor) => Tensor;
 
-/** An operation with memory. */
+/** A compiled operation with its device memory. */
 export interface PreparedOperation {
   readonly pieces: readonly TimedPiece[];
   destroy(): void;
 }
 
-/** Words for the parts of a row's name. */
+/** Names of graph nodes in a row's name. */
 const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   conv2d: "forward",
   conv2dBackwardInput: "input gradient",
@@ -69,7 +69,7 @@ const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   recordLoss: "record",
 };
 
-/** Records an operation and its gradients, gives every tensor memory of its own and fills the leaves. Kernels are tuned. */
+/** Compiles an operation and its gradients with tuned kernels; no tensors share memory, and leaves are filled. */
 export function prepare(
   gpu: Gpu,
   name: string,
@@ -81,7 +81,7 @@ export function prepare(
     const g = new Graph();
     const leaves: Tensor[] = [];
     const leaf = (name: string, shape: Shape) => {
-      // Trainable, so that the gradient flows on into it.
+      // Trainable, so that it gets a gradient.
       const tensor = g.tensor(name, shape, "activation", true);
       leaves.push(tensor);
       return tensor;
@@ -107,7 +107,7 @@ export function prepare(
     for (const [i, node] of g.nodes.entries()) {
       for (const { part, launches, bytes } of partsOf(node, compiled.launches[i] ?? [])) {
         const program = scope.own(await buildProgram(gpu, launches));
-        // Later nodes read what earlier ones leave: statistics, attention weights.
+        // Later nodes read results of earlier ones: statistics, attention weights.
         program.run();
         pieces.push({ part, program, flops: program.flops, bytes });
       }
@@ -116,7 +116,7 @@ export function prepare(
   });
 }
 
-/** A step's values for what needs some. */
+/** Step state for kernels that read one. */
 export const STEP = {
   step: 0,
   seedLo: 1,
@@ -134,7 +134,7 @@ export const STEP = {
 
 function partsOf(node: Node, launches: readonly Launch<BufferView>[]) {
   const part = PARTS[node.kind];
-  // A slice reads no more of its input than it writes.
+  // A slice reads only as much of its input as it writes.
   const read = node.kind === "sliceChannels" ? [node.out.dx] : inputsOf(node);
   const tensors = [...new Set(read), ...outputsOf(node)];
   const bytes = tensors.reduce((sum, { elements }) => sum + 4 * elements, 0);
@@ -144,7 +144,7 @@ function partsOf(node: Node, launches: readonly Launch<BufferView>[]) {
   return [whole, { part: `${part}, products only`, launches: products, bytes }];
 }
 
-/** Fills a buffer with values in [0.01, 1): zeros would let a processor save power and run faster than in earnest. */
+/** Fills a buffer with random values in [0.01, 1): with zeros a processor saves power and runs faster than on real data. */
 export function fill(gpu: Gpu, { buffer, offset, size }: BufferView): void {
   const pattern = new Float32Array(Math.min(size / 4, 2 ** 18));
   for (let i = 0; i < pattern.length; i++) pattern[i] = 0.01 + 0.99 * Math.random();
@@ -154,7 +154,7 @@ export function fill(gpu: Gpu, { buffer, offset, size }: BufferView): void {
   }
 }
 
-/** Floating-point operations of the products in a network's passes; needs no device. */
+/** Floating-point operations of the products in a forward pass and in a training step; needs no device. */
 export function networkFlops(
   config: UNetConfig,
   batch: number,

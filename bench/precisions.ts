@@ -1,5 +1,5 @@
 /**
- * The same network in float32 and in float16, measured alternately.
+ * Alternating measurements of a network in float32 and float16.
  *
  * @module
  */
@@ -9,20 +9,19 @@ import type { Tuning } from "../lib/tuning/tuning.ts";
 import { calibrate, type Effort, measureAgainst } from "./measure.ts";
 import { buildSampler, buildTrainer, modelConfig, type SamplingShape } from "./models.ts";
 
-/** A line of the table of precisions. */
+/** A row of the precision table. */
 export interface PrecisionRow {
-  /** What was done with the network. */
   readonly kind: "training" | "sampling";
   readonly model: string;
   readonly batch: number;
-  /** Medians of one step of the batch. */
+  /** Median of one step of the whole batch. */
   readonly float32Milliseconds: number;
   readonly float16Milliseconds: number;
-  /** Speed in float16 over speed in float32, the median over neighbouring measurements: above 1 is faster. */
+  /** Speedup of float16 over float32: the median over neighbouring measurements. */
   readonly toFloat32: number;
 }
 
-/** What is measured in both: steps that are worth training with, and a network that is drawn with in seconds. */
+/** Networks measured in both precisions, by adapter. */
 export const IN_FLOAT16: Readonly<
   Record<"software" | "gpu", readonly (readonly [PrecisionRow["kind"], string])[]>
 > = {
@@ -33,8 +32,8 @@ export const IN_FLOAT16: Readonly<
 /**
  * Measures steps of a network in both precisions.
  *
- * @throws {ConfigError} where the adapter has no float16
- * @throws {DeviceError} where it cannot hold both at once
+ * @throws {ConfigError} if the adapter has no float16
+ * @throws {DeviceError} if both do not fit the device at once
  */
 export async function measurePrecisions(
   gpu: Gpu,

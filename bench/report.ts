@@ -1,5 +1,5 @@
 /**
- * The result of a bench as data and as tables.
+ * Benchmark report: data and text tables.
  *
  * @module
  */
@@ -9,46 +9,46 @@ import type { FirstStepRow } from "./first_step.ts";
 import type { SamplingRow, TrainingRow } from "./models.ts";
 import type { PrecisionRow } from "./precisions.ts";
 
-/** A line of the table of kernels: one in `gflops` where products count, one in `gigabytesPerSecond` elsewhere. */
+/** A row of the kernel table: `gflops` for compute-bound kernels, `gigabytesPerSecond` for memory-bound ones. */
 export interface KernelRow {
   readonly name: string;
   /** Median of one run. */
   readonly milliseconds: number;
-  /** 1e9 floating-point operations a second, 2 a multiply-add. */
+  /** GFLOP/s, 2 operations per multiply-add. */
   readonly gflops?: number;
-  /** 1e9 bytes a second, every tensor that goes in or comes out counted once. */
+  /** GB/s, every operand and result counted once. */
   readonly gigabytesPerSecond?: number;
-  /** Against the multiply-add rate or the copy bandwidth measured alternately, 0 to 1. */
+  /** Share of the multiply-add peak or copy bandwidth measured alternately, 0 to 1. */
   readonly ofLimit: number;
 }
 
-/** What an adapter can do at best. */
+/** Peak rates of an adapter. */
 export interface LimitRates {
-  /** 1e9 float32 operations a second, 2 a multiply-add. */
+  /** Float32 GFLOP/s, 2 operations per multiply-add. */
   readonly fmaGflops: number;
   readonly fmaVariant: string;
-  /** 1e9 bytes a second, read and written bytes added. */
+  /** GB/s, read plus written. */
   readonly copyGigabytesPerSecond: number;
   readonly copyVariant: string;
 }
 
-/** Where the time of something that was replayed goes. */
+/** Time per kernel of a replayed step. */
 export interface Profile {
-  /** What it is, e.g. `training step of tiny, batch 16`. */
+  /** Profiled step, e.g. `training step of tiny, batch 16`. */
   readonly name: string;
-  /** How often it was timed. */
+  /** Number of profiled replays. */
   readonly replays: number;
-  /** From the first dispatch of a replay to the end of its last, what lies between dispatches included; a sum, too. */
+  /** From first to last dispatch, gaps included; sum over the replays. */
   readonly milliseconds: number;
   /** Sums over the replays, longest first. */
   readonly kernels: readonly ProfileEntry[];
 }
 
-/** Everything a bench found out; what `--json` writes. */
+/** Complete report, as `--json` writes it. */
 export interface BenchReport {
   readonly version: 1;
   readonly environment: Environment;
-  /** Whether it was a quick bench, with shorter measurements. */
+  /** Measured with `--quick`: shorter measurements. */
   readonly quick: boolean;
   limits?: LimitRates;
   readonly kernels: KernelRow[];
@@ -57,7 +57,7 @@ export interface BenchReport {
   readonly precisions: PrecisionRow[];
   readonly firstSteps: FirstStepRow[];
   readonly profiles: Profile[];
-  /** What was not measured, and why. */
+  /** Rows that could not be measured. */
   readonly skipped: { readonly name: string; readonly reason: string }[];
 }
 
@@ -67,7 +67,7 @@ export function newReport(environment: Environment, quick: boolean): BenchReport
   return { version: 1, environment, quick, kernels: [], ...networks, skipped: [] };
 }
 
-/** The report as text: what was measured where, then a table for each part that has rows. */
+/** Formats a report: environment, then a table for each part that has rows. */
 export function formatReport(report: BenchReport): string {
   const parts = [
     headLines(report.environment),
@@ -84,7 +84,7 @@ export function formatReport(report: BenchReport): string {
   return parts.filter(({ length }) => length > 0).map((lines) => lines.join("\n")).join("\n\n") + "\n";
 }
 
-/** What was measured on what, and whether the machine was quiet. */
+/** Lines on the environment, with a warning if the machine was busy. */
 export function headLines({ adapter, driver, deno, system, threads, load, date }: Environment): string[] {
   const name = adapter.software ? `${adapter.name} (software)` : adapter.name;
   const lines = [`${name}, driver ${driver}, Deno ${deno}, ${system}, ${threads} threads, ${date}`];
@@ -170,7 +170,7 @@ function firstStepLines(rows: readonly FirstStepRow[]): string[] {
   ]);
 }
 
-/** Adds up what was timed. */
+/** Sums profiled dispatches by kernel. */
 export function newProfile(name: string, replays: readonly (readonly Slice[])[]): Profile {
   const spans = replays.map((slices) => {
     const ends = slices.map(({ start, milliseconds }) => start + milliseconds);
@@ -180,11 +180,11 @@ export function newProfile(name: string, replays: readonly (readonly Slice[])[])
   return { name, replays: replays.length, milliseconds, kernels: summarizeProfile(replays.flat()) };
 }
 
-/** What the bytes of a profile are, and are not. */
+/** Footnote on the bandwidth of a profile. */
 export const BYTES_NOTE =
-  "(GB/s counts every buffer range that a dispatch binds once: too much for one that uses but a part of a range)";
+  "(GB/s counts every bound buffer range once, so it is too high for dispatches that use only part of a range)";
 
-/** A line for each kernel of a profile, per replay; shares of the limits where these are known. */
+/** Table of a profile: a row per kernel, means per replay, with shares of the peak rates if given. */
 export function profileLines(profile: Profile, limits?: LimitRates): string[] {
   const { name, replays, milliseconds, kernels } = profile;
   const total = kernels.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
@@ -216,13 +216,13 @@ export function profileLines(profile: Profile, limits?: LimitRates): string[] {
   ];
 }
 
-/** What was not measured, with the reasons. */
+/** Lines on rows that could not be measured; none if there are none. */
 export function skippedLines(skipped: BenchReport["skipped"]): string[] {
   if (skipped.length === 0) return [];
   return ["not measured:", ...skipped.map(({ name, reason }) => `  ${name}: ${reason}`)];
 }
 
-/** Lines of a table, none where it has no rows: the first column to the left, the others to the right. */
+/** Lines of a table, first column left-aligned, the others right-aligned; none without rows. */
 export function table<T>(
   heads: readonly string[],
   rows: readonly T[],
@@ -238,7 +238,7 @@ export function table<T>(
   return [show(heads), widths.map((width) => "-".repeat(width)).join("  "), ...body.map(show)];
 }
 
-/** Three significant digits without an exponent; empty where there is no figure. */
+/** Three significant digits without an exponent; empty for undefined. */
 export function figure(value: number | undefined): string {
   if (value === undefined) return "";
   if (!Number.isFinite(value)) return "?";
@@ -247,12 +247,12 @@ export function figure(value: number | undefined): string {
   return value.toFixed(Math.min(decimals, 6));
 }
 
-/** A count as it is, a mean of counts with three digits. */
+/** Integers in full, means with three significant digits. */
 function count(value: number): string {
   return Number.isInteger(value) ? String(value) : figure(value);
 }
 
-/** A share, 0 to 1, in per cent. */
+/** Formats a share, 0 to 1, as a percentage. */
 export function percent(share: number): string {
   return `${figure(100 * share)} %`;
 }

@@ -1,5 +1,5 @@
 /**
- * Measures the sampling server as its clients see it, with continuous batching and without.
+ * Load test of the sampling server with continuous batching and without, and its memory over many requests.
  *
  * @module
  */
@@ -12,40 +12,41 @@ import { type MemorySample, memorySlope, residentMebibytes } from "./serve_memor
 import type { LoadRow, Quantiles, ServeReport } from "./serve_report.ts";
 import { type MeasuredServer, startMeasuredServer } from "./serve_server.ts";
 
-/** What to measure, and how long. */
+/** Options of {@linkcode runServeBench}. */
 export interface ServeBenchOptions {
+  /** Model directory. */
   readonly model: string;
-  /** Numbers of clients, a row each. */
+  /** Numbers of concurrent clients, a row each. */
   readonly clients: readonly number[];
-  /** Seconds in which clients begin requests, for each row and server. */
+  /** Seconds during which clients begin requests, per row and server. */
   readonly seconds: number;
-  /** Network evaluations an image. */
+  /** Sampling steps per image. */
   readonly steps: number;
-  /** Network rows of the batching server. */
+  /** Batch size of the batching server, in network rows. */
   readonly maxBatch: number;
-  /** Requests over which memory is watched; 0 for none. */
+  /** Requests during which memory is sampled; 0 for none. */
   readonly requests: number;
   readonly quick: boolean;
 }
 
-/** Seconds after which a request counts as failed. */
+/** Request timeout, seconds. */
 const TIMEOUT = 300;
-/** Seconds that the last answers of a row may take longer than the row: those to all clients at once. */
+/** Longest estimated wait for the last responses of a row, one per client, seconds. */
 const LONGEST_TAIL = 180;
-/** Seconds over which memory is watched, at most. */
+/** Longest memory measurement, seconds. */
 const LONGEST_WATCH = 900;
-/** Steps of an image that is drawn for its own sake only: to warm up, and to see what a request leaves behind. */
+/** Sampling steps of requests whose speed does not matter: warm-up and memory. */
 const FEW_STEPS = 2;
 const MEMORY_CLIENTS = 8;
 const MEMORY_SAMPLES = 40;
 
-/** Both servers: they differ in the size of their batch alone. */
+/** Two servers that differ only in batch size. */
 interface Servers {
   readonly batching: MeasuredServer;
   readonly oneAtATime: MeasuredServer;
 }
 
-/** Runs the measurement on servers that it starts and ends. */
+/** Starts both servers, measures them and stops them. */
 export async function runServeBench(options: ServeBenchOptions, reporter: Reporter): Promise<ServeReport> {
   const { model, clients, steps, maxBatch, quick } = options;
   const environment = await describeMachine();
@@ -104,20 +105,20 @@ class ServeBench {
 
   async run(): Promise<void> {
     this.reporter.start(1, "warming up");
-    // Compiles what a single image needs, so that the next one tells how long an image takes.
+    // Warm-up: compiles the pipelines of a single image, so that the next request can be timed.
     await this.#burst(this.servers.oneAtATime, 1, FEW_STEPS);
     const image = (await this.#burst(this.servers.oneAtATime, 1, this.options.steps)).seconds;
     for (const clients of this.options.clients) {
       if (clients * image <= LONGEST_TAIL) await this.#rows(clients);
       else {
-        const reason = `one at a time, answers to all would take ${Math.round(clients * image)} s`;
+        const reason = `one at a time, responses to all clients would take ${Math.round(clients * image)} s`;
         this.report.skipped.push({ name: `${clients} clients`, reason });
       }
     }
     if (this.options.requests > 0) await this.#memory();
   }
 
-  /** Both servers in turns, so that what else the machine does meanwhile falls on both. */
+  /** Measures the servers alternately, so that other load on the machine affects both alike. */
   async #rows(clients: number): Promise<void> {
     const { batching, oneAtATime } = this.servers;
     this.reporter.start(1, `${clients} clients, warming up`);
@@ -132,7 +133,7 @@ class ServeBench {
         url: server.url,
         clients,
         path: () => this.#path(this.options.steps),
-        // Each client asks once at least, however slow the server.
+        // At least one request per client, however slow the server.
         more: (begun, elapsed) => begun < clients || elapsed < seconds,
         onAnswer: (answers, elapsed) => {
           const done = turn * seconds + Math.min(elapsed, seconds);
@@ -174,13 +175,13 @@ class ServeBench {
     this.report.memory = { ...counts, seconds, samples, slope: memorySlope(samples) };
   }
 
-  /** One request of each of so many clients. */
+  /** One request per client. */
   #burst(server: MeasuredServer, clients: number, steps: number): Promise<LoadResult> {
     const more = (begun: number) => begun < clients;
     return runLoad({ url: server.url, clients, path: () => this.#path(steps), more, timeout: TIMEOUT });
   }
 
-  /** Every request is for another image. */
+  /** Path of a request with a new seed. */
   #path(steps: number): string {
     return `/generate?seed=${this.#seed++}&steps=${steps}&guidance=${this.report.guidance}`;
   }

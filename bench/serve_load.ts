@@ -1,43 +1,43 @@
 /**
- * Clients of a server, as many as asked for at once, and what they saw.
+ * Load generator: concurrent clients of a server, their latencies and failures.
  *
  * @module
  */
 
-/** What to ask of a server. */
+/** Options of {@linkcode runLoad}. */
 export interface ServeLoadOptions {
-  /** The server's address, without a slash at the end. */
+  /** Server address without a trailing slash. */
   readonly url: string;
-  /** Requests under way at any time. */
+  /** Concurrent requests. */
   readonly clients: number;
-  /** Path and query of a request. */
+  /** Path and query of request `number`, counted from 0. */
   readonly path: (number: number) => string;
-  /** Whether to begin another request. */
+  /** True to begin another request, given the number begun and the elapsed seconds. */
   readonly more: (begun: number, seconds: number) => boolean;
-  /** Called after each answer. */
+  /** Called after each request. */
   readonly onAnswer?: (answers: number, seconds: number) => void;
-  /** Seconds after which a request has failed. */
+  /** Request timeout, seconds. */
   readonly timeout: number;
 }
 
-/** What the clients saw. */
+/** Result of {@linkcode runLoad}. */
 export interface LoadResult {
-  /** Seconds that each good answer took, in the order of the answers. */
+  /** Latencies of successful requests in seconds, in order of completion. */
   readonly latencies: readonly number[];
-  /** Seconds that health checks took meanwhile. */
+  /** Latencies of concurrent health checks, seconds. */
   readonly health: readonly number[];
-  /** Bad answers and failures, by what they were. */
+  /** Number of failed requests by error or status. */
   readonly failures: Readonly<Record<string, number>>;
-  /** From the first request until the last answer. */
+  /** Seconds from the first request to the last response. */
   readonly seconds: number;
 }
 
-/** Milliseconds between a health check's answer and the next check. */
+/** Pause between health checks, milliseconds. */
 const HEALTH_EVERY_MS = 20;
 
 /**
- * Runs clients until there is no more to ask and the last answer has come. The time is taken until then, and all
- * answers count: a batch that empties at the end is part of what is measured.
+ * Runs clients until `more` returns false and the last response has arrived. The measured time includes that tail,
+ * while the server's batch drains.
  */
 export async function runLoad(options: ServeLoadOptions): Promise<LoadResult> {
   const { url, clients, path, more, onAnswer, timeout } = options;
@@ -45,11 +45,11 @@ export async function runLoad(options: ServeLoadOptions): Promise<LoadResult> {
   const failures: Record<string, number> = {};
   const start = performance.now();
   const elapsed = () => (performance.now() - start) / 1000;
-  const ask = (path: string) => timedFetch(url + path, timeout);
+  const request = (path: string) => timedFetch(url + path, timeout);
   let begun = 0;
   const client = async () => {
     while (more(begun, elapsed())) {
-      const { seconds, failure } = await ask(path(begun++));
+      const { seconds, failure } = await request(path(begun++));
       if (failure === undefined) latencies.push(seconds);
       else failures[failure] = (failures[failure] ?? 0) + 1;
       onAnswer?.(latencies.length, elapsed());
@@ -59,7 +59,7 @@ export async function runLoad(options: ServeLoadOptions): Promise<LoadResult> {
   const health: number[] = [];
   const checking = (async () => {
     while (!over) {
-      const { seconds, failure } = await ask("/healthz");
+      const { seconds, failure } = await request("/healthz");
       if (failure === undefined) health.push(seconds);
       else failures[`/healthz: ${failure}`] = (failures[`/healthz: ${failure}`] ?? 0) + 1;
       await new Promise((resolve) => setTimeout(resolve, HEALTH_EVERY_MS));
@@ -84,7 +84,7 @@ async function timedFetch(url: string, timeout: number): Promise<{ seconds: numb
   }
 }
 
-/** Several results of the same load as one. */
+/** Merges results of the same load. */
 export function mergeLoads(results: readonly LoadResult[]): LoadResult {
   const failures: Record<string, number> = {};
   for (const result of results) {
@@ -100,7 +100,7 @@ export function mergeLoads(results: readonly LoadResult[]): LoadResult {
   };
 }
 
-/** The smallest value that `share` of all values do not exceed (nearest rank); NaN where there are none. */
+/** Percentile by nearest rank, `share` from 0 to 1; NaN for no values. */
 export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? NaN;

@@ -1,28 +1,28 @@
 /**
- * Memory of a server over many requests.
+ * Memory growth of a server over many requests.
  *
  * @module
  */
 
-/** The server's memory after some requests. */
+/** Server memory after a number of requests. */
 export interface MemorySample {
   readonly requests: number;
-  /** Resident set, in MiB. */
+  /** Resident set size, MiB. */
   readonly mebibytes: number;
 }
 
-/** Memory that a server holds, in MiB, as it says itself. */
+/** Resident set size of a server in MiB, from its metrics. */
 export async function residentMebibytes(url: string): Promise<number> {
   const text = await (await fetch(`${url}/metrics`)).text();
   return Number(/^process_resident_memory_bytes (\S+)$/m.exec(text)?.[1]) / 2 ** 20;
 }
 
 /**
- * Growth in MiB per 1,000 requests: the slope of the least-squares line through the samples. The first half is left
- * out, in which caches and pools still fill; undefined where fewer than three samples are left.
+ * Growth in MiB per 1,000 requests: slope of the least-squares line through the second half of the samples, after caches
+ * and pools have filled. Undefined for fewer than three samples.
  *
- * A small slope over some thousand requests need not be a leak, since heaps are collected late: on llvmpipe a server grew
- * from 233 to 360 MiB over 16,000 requests, and was between 306 and 370 MiB over the next 24,000.
+ * A small slope over a few thousand requests need not be a leak, since garbage is collected late: on llvmpipe a server
+ * grew from 233 to 360 MiB over 16,000 requests, and stayed between 306 and 370 MiB over the next 24,000.
  */
 export function memorySlope(samples: readonly MemorySample[]): number | undefined {
   const last = samples.at(-1)?.requests ?? 0;

@@ -1,5 +1,5 @@
 /**
- * The results of `deno task bench:serve`, as data and as text.
+ * Report of `deno task bench:serve`: data and text tables.
  *
  * @module
  */
@@ -7,23 +7,23 @@ import type { Environment } from "./environment.ts";
 import { figure, headLines, skippedLines, table } from "./report.ts";
 import type { MemorySample } from "./serve_memory.ts";
 
-/** What so many clients at once got from a server. */
+/** Throughput and latency at a number of concurrent clients. */
 export interface LoadRow {
   readonly clients: number;
-  /** Whether images of several requests were drawn together, or one after the other. */
+  /** True for continuous batching, false for one image at a time. */
   readonly batching: boolean;
   readonly images: number;
-  /** From the first request to the last answer. */
+  /** Seconds from the first request to the last response. */
   readonly seconds: number;
   readonly imagesPerSecond: number;
   readonly latencySeconds: Quantiles;
-  /** Of `/healthz` meanwhile. */
+  /** Latency of concurrent `/healthz` requests. */
   readonly healthMilliseconds: Quantiles;
-  /** Bad answers and failures, by what they were. */
+  /** Number of failed requests by error or status. */
   readonly failures: Readonly<Record<string, number>>;
 }
 
-/** Values that a share of all did not exceed. */
+/** Percentiles and maximum. */
 export interface Quantiles {
   readonly p50: number;
   readonly p95: number;
@@ -31,35 +31,35 @@ export interface Quantiles {
   readonly max: number;
 }
 
-/** How memory went over many requests. */
+/** Memory over many requests. */
 export interface MemoryReport {
   readonly requests: number;
   readonly clients: number;
   readonly steps: number;
   readonly seconds: number;
   readonly samples: readonly MemorySample[];
-  /** MiB per 1,000 requests over the second half. */
+  /** Growth in the second half, MiB per 1,000 requests. */
   readonly slope?: number;
   readonly failures: Readonly<Record<string, number>>;
 }
 
-/** All results; `--json` prints it as it is. */
+/** Complete report, as `--json` writes it. */
 export interface ServeReport {
   readonly version: 1;
   readonly environment: Environment;
   readonly model: string;
-  /** Steps of an image, its guidance, and network rows of the batch of either server. */
+  /** Sampling steps and guidance of an image; batch size of each server, in network rows. */
   readonly steps: number;
   readonly guidance: number;
   readonly rows: { readonly batching: number; readonly oneAtATime: number };
   readonly quick: boolean;
   readonly load: LoadRow[];
   memory?: MemoryReport;
-  /** What was not measured, and why. */
+  /** Rows that could not be measured. */
   readonly skipped: { readonly name: string; readonly reason: string }[];
 }
 
-/** The report as text. */
+/** Formats a report. */
 export function formatServeReport(report: ServeReport): string {
   const parts = [
     headLines(report.environment),
@@ -103,7 +103,7 @@ function failureLines({ load, memory }: ServeReport): string[] {
   const lines = load.flatMap(({ clients, batching, failures }) =>
     of(failures, `with ${clients} clients, ${batching ? "batching" : "one at a time"}`)
   );
-  lines.push(...of(memory?.failures ?? {}, "while memory was watched"));
+  lines.push(...of(memory?.failures ?? {}, "during the memory measurement"));
   return lines.length > 0 ? ["failed requests:", ...lines] : [];
 }
 

@@ -1,5 +1,5 @@
 /**
- * A server of its own for a measurement.
+ * Server processes for load tests.
  *
  * @module
  */
@@ -9,56 +9,59 @@ import { DenoiseError } from "../lib/errors.ts";
 import type { ServerSettings } from "../server/settings.ts";
 import { startServer } from "../tasks/terminal/server_process.ts";
 
-/** A server under way. */
+/** A running server. */
 export interface MeasuredServer {
-  /** Where it listens, without a slash at the end. */
+  /** Address without a trailing slash. */
   readonly url: string;
-  /** Name of the model, and how many classes it knows. */
+  /** Name of the model. */
   readonly model: string;
+  /** Number of classes; 0 for an unconditional model. */
   readonly classes: number;
-  /** Ends it, and waits until it has ended. */
+  /** Stops the process, and waits for its exit. */
   stop(): Promise<void>;
 }
 
-/** Milliseconds after which a server that was asked to end is ended. */
-const PATIENCE_MS = 10_000;
+/** Time between SIGTERM and SIGKILL, milliseconds. */
+const KILL_AFTER_MS = 10_000;
 
-/** How much of what a server said is kept for the case that it ends. */
-const KEPT = 2000;
+/** Characters of standard error kept for the error message. */
+const STDERR_CHARACTERS = 2000;
 
 /**
- * Starts a server on a free port and waits until it is ready to draw.
+ * Starts a server on a free port and waits until it is ready.
  *
- * @throws {DenoiseError} with what the server said when it does not start
+ * @throws {DenoiseError} with the server's standard error if it does not start
  */
 export async function startMeasuredServer(settings: ServerSettings): Promise<MeasuredServer> {
   const child = startServer(settings, { stdout: "piped", stderr: "piped" });
   const ready = Promise.withResolvers<ReadyLine>();
-  let said = "";
-  // Both are read to the end also when nobody needs them any more: a full pipe would stop the server.
+  let errors = "";
+  // Both streams are drained to the end, because a full pipe would block the server.
   const reading = Promise.all([
     readLines(child.stdout, (line) => {
       const facts = readReadyLine(line);
       if (facts) ready.resolve(facts);
     }),
-    readLines(child.stderr, (line) => said = `${said}${line}\n`.slice(-KEPT)),
+    readLines(child.stderr, (line) => errors = `${errors}${line}\n`.slice(-STDERR_CHARACTERS)),
   ]);
   const ended = child.status.then(async ({ code }) => {
     await reading;
-    throw new DenoiseError(`the server ended with status ${code}: ${said.trim() || "it said nothing"}`);
+    throw new DenoiseError(
+      `the server ended with exit code ${code}: ${errors.trim() || "no message on standard error"}`,
+    );
   });
-  ended.catch(() => {}); // after the start it is stop() that waits for the end
+  ended.catch(() => {}); // after startup, only stop() waits for the exit
   const { url, model, classes } = await Promise.race([ready.promise, ended]);
   return {
     url,
     model,
     classes,
     async stop() {
-      const force = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+      const force = setTimeout(() => child.kill("SIGKILL"), KILL_AFTER_MS);
       try {
         child.kill("SIGTERM");
       } catch {
-        // it has ended by itself
+        // already exited
       }
       await ended.catch(() => {});
       clearTimeout(force);
@@ -73,7 +76,7 @@ async function readLines(
   for await (const line of createInterface({ input: Readable.from(stream) })) take(line);
 }
 
-/** The log line that says that a server is ready. */
+/** Fields of the log line of a server that is ready. */
 type ReadyLine = Pick<MeasuredServer, "url" | "model" | "classes">;
 
 function readReadyLine(line: string): ReadyLine | undefined {
@@ -81,6 +84,6 @@ function readReadyLine(line: string): ReadyLine | undefined {
     const fields = JSON.parse(line);
     return fields.message === "ready" ? fields : undefined;
   } catch {
-    return undefined; // a line for people
+    return undefined; // not a line of JSON
   }
 }

@@ -1,5 +1,5 @@
 /**
- * `deno task bench`: how fast this adapter is, and how close to that the kernels, training and sampling come.
+ * `deno task bench`: peak rates of the adapter, and kernels, training and sampling as shares of them.
  *
  * @module
  */
@@ -41,43 +41,46 @@ interface Flags {
   tune?: TuneMode;
 }
 
-/** How often rows that lost speed are measured again: something else on the machine may have taken it. */
+/** Repeated measurements of rows that lost speed, which other load on the machine may have caused. */
 const MORE_TRIES = 2;
 
 const NOTES = `
-Rates: GFLOP/s are 1e9 float32 operations a second, 2 a multiply-add, of convolutions, products and attention only;
-GB/s are 1e9 bytes a second, each tensor that goes in or comes out counted once. "of peak" and "of copy" compare with
-the adapter's own multiply-add rate and copy bandwidth, measured alternately with each row. Times are medians in
-milliseconds. "host ms/1000" is what the CPU takes, at best, to record and submit 1,000 dispatches. The model "floor"
-is a U-Net of 32, 64, 64 channels with one block a level.
+Rates: GFLOP/s are 1e9 float32 operations per second, 2 per multiply-add, of convolutions, matrix products and attention
+only; GB/s are 1e9 bytes per second, every operand and result counted once. "of peak" and "of copy" are shares of the
+adapter's own multiply-add rate and copy bandwidth, measured alternately with each row. Times are medians in
+milliseconds. "host ms/1000" is the shortest CPU time to record and submit 1,000 dispatches. The model "floor" is a
+U-Net of 32, 64, 64 channels with one block per level.
 
---profile times steps of each network that is measured, every dispatch in a pass of its own, so that the sum is more
-than a step takes; its GB/s count every buffer range that a dispatch binds once. --compare takes the batches of the
-earlier report. Rows are judged by their share of the adapter's limit, since the machine may have been busier in one of
-the two; those that lost too much are measured up to ${MORE_TRIES} times more, and their best counts. Host time,
-float16 and first steps have no limit, so they are shown and not judged.
+--profile runs every dispatch of a step in its own pass, so the sum is longer than the step; its GB/s count every bound
+buffer range once. --compare uses the batch sizes of the earlier report. Rows are judged by their share of the adapter's
+peak rate, since the machine may have been busier in one of the two runs; rows that lost too much are measured up to
+${MORE_TRIES} times more, and the best result counts. Host time, float16 and first steps have no peak rate, so they are
+shown but not judged.
 
-"float16 training small", "float16 sampling tiny" and, on a GPU, "float16 training ddpm" measure the same network in
-float16 and in float32 alternately, where the adapter has shader-f16; --quick leaves them out unless --only names them.`;
+"float16 training small", "float16 sampling tiny" and, on a GPU, "float16 training ddpm" alternate between
+float16 and float32, on adapters with shader-f16; --quick leaves them out unless --only names them.`;
 
 function readFlags(args: string[]): Flags {
-  return new TaskCommand("bench", "Measures kernels, training and sampling against what the adapter can do.")
+  return new TaskCommand(
+    "bench",
+    "Measures kernels, training and sampling as shares of the adapter's peak rates.",
+  )
     .switch("--quick", "shorter measurements, one each, no float16 and no first steps: under a minute")
     .flag(
       "--only <PATTERN>",
-      'only what has a name that matches, e.g. "conv 3x3" or "training (floor|tiny)"',
+      'only rows with a matching name, e.g. "conv 3x3" or "training (floor|tiny)"',
       {
         value: text(),
         defaultText: "everything",
       },
     )
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
-    .flag("--batch <N>", "images in a batch of each model", {
+    .flag("--batch <N>", "batch size of each network", {
       value: integer(1, 4096),
       unit: "images",
-      defaultText: "what suits the adapter",
+      defaultText: "as suits the adapter",
     })
-    .flag("--steps <N>", "network evaluations an image in sampling", {
+    .flag("--steps <N>", "sampling steps per image", {
       value: integer(1, 1000),
       unit: "steps",
       default: 20,
@@ -89,15 +92,15 @@ function readFlags(args: string[]): Flags {
         value: text(),
       },
     )
-    .flag("--compare <FILE>", "compare with what --json wrote before, and end with 1 where rows lost speed", {
+    .flag("--compare <FILE>", "compare with an earlier --json report, and exit with 1 if rows lost speed", {
       value: text(),
     })
-    .flag("--max-loss <PERCENT>", "how much of its speed a row may lose in --compare", {
+    .flag("--max-loss <PERCENT>", "largest loss of speed per row in --compare", {
       value: number(0, 100),
       unit: "percent",
       default: 25,
     })
-    .switch("--any-adapter", "let --compare take a report of another adapter")
+    .switch("--any-adapter", "allow --compare with a report of another adapter")
     .flag(
       "--growth [FILE.md]",
       "instead measure how cost grows with batch, width, images and steps (4 minutes; --quick 1), as a page",
@@ -122,7 +125,7 @@ async function main(args: string[]): Promise<void> {
   const only = pattern(flags.only);
   const earlier = compare === undefined ? undefined : await readReport(compare);
   if (typeof profile === "string") await checkWritable("--profile", profile);
-  // Progress goes to standard error, so that standard output holds the result alone.
+  // Progress goes to standard error; standard output is only the result.
   const stream = process.stderr;
   const reporter = createReporter({ mode: stream.isTTY ? "bar" : "lines", stream });
   const accept = ({ adapter }: Environment) => {
@@ -142,7 +145,7 @@ async function main(args: string[]): Promise<void> {
     comparison = compareNow();
   }
   const data = JSON.stringify(report, null, 2) + "\n";
-  // Shown first: what was measured for minutes must not be lost with a file that cannot be written.
+  // Printed first, so that minutes of measurements are not lost if the file cannot be written.
   const output = standardOutput();
   output.write(json === true ? data : formatReport(report));
   if (comparison) {

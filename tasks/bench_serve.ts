@@ -33,9 +33,9 @@ const QUICK = { clients: [1, 16], seconds: 4, requests: 100 };
 const MODEL = fileURLToPath(new URL("../checkpoints/cifar10-tiny", import.meta.url));
 
 const NOTES = `
-Two servers are started on this machine and measured in turns: one draws the images of all requests together, the other
-has a batch of one image and is the same otherwise. Each client asks for one image, and for the next when it has come;
-images/s counts all answers until the last one. Memory is the resident set of the batching server.`;
+Starts two servers on this machine and measures them alternately: one with continuous batching, the other with a batch of
+one image. Each client requests one image at a time; images/s counts all responses until the last. Memory is the
+resident set of the batching server.`;
 
 /** Options of a load test, and where its JSON goes: a file, or `true` for standard output in place of the tables. */
 export interface ServeBenchFlags extends ServeBenchOptions {
@@ -55,26 +55,26 @@ function readFlags(args: readonly string[]): Flags {
       value: text(),
       defaultText: "checkpoints/cifar10-tiny",
     })
-    .flag("--clients <LIST>", "how many clients at once; a row each", {
+    .flag("--clients <LIST>", "numbers of concurrent clients, a row each", {
       value: counts(),
       defaultText: both("clients"),
     })
-    .flag("--seconds <S>", "how long clients go on asking, for each row and server", {
+    .flag("--seconds <S>", "how long clients begin requests, per row and server", {
       value: number(0.1, 600),
       unit: "seconds",
       defaultText: both("seconds"),
     })
-    .flag("--steps <N>", "network evaluations an image", {
+    .flag("--steps <N>", "sampling steps per image", {
       value: integer(1, 1000),
       unit: "steps",
       default: 20,
     })
-    .flag("--max-batch <N>", "size of the running batch; an image with guidance takes two rows", {
+    .flag("--max-batch <N>", "batch size of the batching server; an image with guidance takes two rows", {
       value: integer(2, 512),
       unit: "network rows",
       default: defaultSettings.maxBatch,
     })
-    .flag("--requests <N>", "requests over which memory is watched, 0 for none", {
+    .flag("--requests <N>", "requests during which memory is sampled, 0 for none", {
       value: integer(0, 100_000),
       unit: "requests",
       defaultText: both("requests"),
@@ -91,7 +91,7 @@ function readFlags(args: readonly string[]): Flags {
     .read<Flags>(args);
 }
 
-/** `1,4,16`. */
+/** A list such as `1,4,16`. */
 function counts(): Value<number[]> {
   const allowed = "whole numbers from 1 to 1000, separated by commas";
   const parse = (text: string): number[] => {
@@ -104,13 +104,13 @@ function counts(): Value<number[]> {
 
 async function main(args: string[]): Promise<void> {
   const { json, ...options } = readServeBenchFlags(args);
-  // Progress goes to standard error, so that standard output holds the result alone.
+  // Progress goes to standard error; standard output is only the result.
   const stream = process.stderr;
   const reporter = createReporter({ mode: stream.isTTY ? "bar" : "lines", stream });
   const model = await modelDirectory(options.model);
   const report = await runServeBench({ ...options, model }, reporter);
   const data = JSON.stringify(report, null, 2) + "\n";
-  // Shown first: what was measured for minutes must not be lost with a file that cannot be written.
+  // Printed first, so that minutes of measurements are not lost if the file cannot be written.
   const output = standardOutput();
   output.write(json === true ? data : formatServeReport(report));
   if (typeof json === "string") await writeDurable(json, new TextEncoder().encode(data));

@@ -1,10 +1,10 @@
-"""Shows that unet.py and step.py are what they are compared with; needs numpy and Deno, and takes diffusers if it is there.
+"""Checks that unet.py and step.py match this project; needs numpy and Deno, and uses diffusers if installed.
 
     python check.py
 
 Against the golden data (diffusers' and PyTorch's results in float64): output, loss and gradients, and ten training steps.
 Against this project on its adapter: configurations, operations, and the output of every preset from one checkpoint.
-Against diffusers: keys, shapes and the same output. Ends with 1 where something is off by more than float32 explains.
+Against diffusers: keys, shapes and output. Exits with 1 if an error is larger than float32 rounding explains.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ def tensor(case, name, shape, scale):
 
 
 def off(value, digest):
-    """Largest deviation, as a share of the tensor's largest magnitude."""
+    """Largest error relative to the largest magnitude of the tensor."""
     ours = formula.digest(value, len(digest["values"]))
     assert ours["shape"] == digest["shape"]
     return max(abs(a - b) for a, b in zip(ours["values"], digest["values"])) / digest["max"]
@@ -70,7 +70,7 @@ def check_network(name):
     loss = ((output - target) ** 2).mean()
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-    assert gradients.keys() == case["gradients"].keys(), "other parameters than diffusers'"
+    assert gradients.keys() == case["gradients"].keys(), "parameters differ from diffusers'"
     report(f"{name}: output", off(output, case["output"]), 4 * case["float32"]["output"])
     worst = max(off(gradients[key], digest) for key, digest in case["gradients"].items() if digest["max"] > 1e-12)
     report(f"{name}: gradients", worst, 4 * case["float32"]["gradients"])
@@ -126,7 +126,7 @@ def check_preset(name, preset, directory):
         settings = {key: value for key, value in config.items() if key != "_class_name"}
         theirs = diffusers.UNet2DModel(**settings).eval()
         shapes = [{key: value.shape for key, value in network.state_dict().items()} for network in (model, theirs)]
-        assert shapes[0] == shapes[1], "other keys or shapes than diffusers'"
+        assert shapes[0] == shapes[1], "keys or shapes differ from diffusers'"
         theirs.load_state_dict(weights)
         error = (output - theirs(*inputs).sample).abs().max() / scale
         report(f"{name}: {len(shapes[0])} keys as in diffusers {diffusers.__version__}, output", error.item(), 1e-5)
@@ -140,7 +140,7 @@ def main():
         check_training(name)
     with open(os.path.join(HERE, "presets.json")) as file:
         presets = json.load(file)
-    assert presets == json.loads(deno("presets")), "presets.json is old: make it again, see README.md"
+    assert presets == json.loads(deno("presets")), "presets.json is out of date: regenerate it, see README.md"
     with tempfile.TemporaryDirectory() as directory:
         for name, preset in presets.items():
             check_preset(name, preset, os.path.join(directory, name))

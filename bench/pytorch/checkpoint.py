@@ -1,4 +1,4 @@
-"""Reads a directory with `config.json` and `diffusion_pytorch_model.safetensors`, with nothing but PyTorch."""
+"""Reader for `config.json` and `diffusion_pytorch_model.safetensors` that needs only PyTorch."""
 
 import json
 import os
@@ -13,7 +13,7 @@ DTYPES = {
 
 
 def read_safetensors(path):
-    """name -> tensor: eight bytes of length, a JSON header with types, shapes and offsets, then the values."""
+    """Tensors by name. Format: header length (u64), JSON header with dtypes, shapes and offsets, values."""
     with open(path, "rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
@@ -31,7 +31,7 @@ def read_safetensors(path):
 
 
 def read_model(directory):
-    """The configuration and the weights of a model, or of a pipeline, which keeps them in `unet`."""
+    """Configuration and weights of a model directory, or of the `unet` of a pipeline directory."""
     inner = os.path.join(directory, "unet")
     directory = inner if os.path.isdir(inner) else directory
     with open(os.path.join(directory, "config.json")) as file:

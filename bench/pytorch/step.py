@@ -1,4 +1,4 @@
-"""Times training or sampling steps of a preset in PyTorch, as bench does ours, and prints one JSON object.
+"""Times training or sampling steps of a preset in PyTorch, as `deno task bench` does here; prints one JSON object.
 
     python step.py --preset ddpm --batch 128 --precision bfloat16 --device cuda --steps 30
 """
@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import time
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait must not count as processor time
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads must not count as CPU time
 
 import torch
 from torch.nn import functional as F
@@ -38,7 +38,7 @@ def adamw(model, learning_rate, weight_decay=0.0):
 
 
 def optimize(model, average, optimizer, x, timesteps, labels, noise, clip, decay, precision):
-    """Forward pass, loss, gradients, clipping, AdamW and the moving average; the loss and the norm before clipping."""
+    """One optimizer step: loss, gradients, clipping, AdamW, EMA. Returns the loss and the norm before clipping."""
     with precision:
         predicted = model(x, timesteps, labels)
     loss = F.mse_loss(predicted.float() if predicted.dtype != torch.float64 else predicted, noise)
@@ -52,7 +52,7 @@ def optimize(model, average, optimizer, x, timesteps, labels, noise, clip, decay
 
 
 def training(model, run, batch, precision, layout):
-    """A function that takes one step on images that are on the device, drawn, flipped and noised there."""
+    """Returns a function that runs one training step; batches are drawn, flipped and noised on the device."""
     device = next(model.parameters()).device
     cumprod = alphas_cumprod(device)
     average = copy.deepcopy(model).requires_grad_(False)
@@ -76,7 +76,7 @@ def training(model, run, batch, precision, layout):
 
 
 def sampling(model, run, batch, precision, layout, steps=50):
-    """A function that takes one DDIM step of a whole batch, without guidance."""
+    """Returns a function that runs one DDIM step of a whole batch, without guidance."""
     device = next(model.parameters()).device
     cumprod = alphas_cumprod(device)
     labels = torch.arange(batch, device=device) % CLASSES
@@ -100,7 +100,7 @@ def sampling(model, run, batch, precision, layout, steps=50):
 
 
 def measure(step, device, count, limit):
-    """Seconds of each step, and of the processor for all of them; the device's own clock where it has one."""
+    """Seconds of each step, by CUDA events on a GPU, and CPU seconds of all steps."""
     end = time.monotonic() + limit
     processor = time.process_time()
     seconds = []
@@ -110,7 +110,7 @@ def measure(step, device, count, limit):
         for taken, mark in enumerate(marks[1:], 1):
             step()
             mark.record()
-            if taken % 8 == 0:  # the device lags behind, and the limit is meant for it
+            if taken % 8 == 0:  # the limit is for the device, which lags behind the host
                 mark.synchronize()
                 if time.monotonic() > end:
                     break
@@ -155,15 +155,15 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--what", choices=["training", "sampling"], default="training")
     parser.add_argument("--preset", choices=["tiny", "small", "ddpm"], default="small")
-    parser.add_argument("--batch", type=int, help="images a step (default 128; on a CPU that of bench)")
+    parser.add_argument("--batch", type=int, help="batch size (default 128; on a CPU that of bench)")
     parser.add_argument("--precision", choices=["float32", "tf32", "bfloat16"], default="float32",
                         help="float32 never takes TF32; bfloat16 is autocast over float32 weights")  # fmt: skip
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--steps", type=int, default=20, help="timed steps, after --warmup (default 20)")
-    parser.add_argument("--warmup", type=int, default=3, help="steps that are not timed (default 3)")
-    parser.add_argument("--seconds", type=float, default=60, help="no timed step begins after so long (default 60)")
-    parser.add_argument("--threads", type=int, help="threads of the CPU (default PyTorch's)")
-    parser.add_argument("--channels-last", action="store_true", help="NHWC in memory")
+    parser.add_argument("--warmup", type=int, default=3, help="warm-up steps, not timed (default 3)")
+    parser.add_argument("--seconds", type=float, default=60, help="time limit for beginning a step (default 60)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default PyTorch's)")
+    parser.add_argument("--channels-last", action="store_true", help="NHWC memory format")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
     options = parser.parse_args()
     if options.batch is None:

@@ -49,12 +49,12 @@ class Attention(nn.Module):
 
 
 class Resample(nn.Module):
-    """A convolution of stride 2, or one after doubling height and width."""
+    """Downsampling by a convolution of stride 2, or nearest-neighbour upsampling and a convolution."""
 
     def __init__(self, channels, up, padding):
         super().__init__()
         self.up = up
-        self.pad = not up and padding == 0  # below and right only
+        self.pad = not up and padding == 0  # bottom and right only
         self.conv = nn.Conv2d(channels, channels, 3, stride=1 if up else 2, padding=1 if up else padding)
 
     def forward(self, x):
@@ -66,7 +66,7 @@ class Resample(nn.Module):
 
 
 class Block(nn.Module):
-    """The residual blocks of a level, each followed by attention where the level has it."""
+    """Residual blocks of a level, each followed by attention if the level has it."""
 
     def __init__(self, config, widths, outputs, attention):
         super().__init__()

@@ -53,7 +53,7 @@ Deno.test("a series ends at what the device cannot hold, in its words, and when 
   const full = await measureSeries(await testGpu(), { ...small, prepare }, bounds());
   assert.deepEqual([full.points.length, full.end], [1, "it needs 9 GiB"]);
   const late = await measureSeries(await testGpu(), small, bounds({ until: performance.now() - 1 }));
-  assert.deepEqual([late.points.length, late.end], [0, "the time for this table was up"]);
+  assert.deepEqual([late.points.length, late.end], [0, "the time limit of this table was reached"]);
 });
 
 Deno.test("a load that is not the size is worked out of it", async () => {

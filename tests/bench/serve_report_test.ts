@@ -77,7 +77,7 @@ Deno.test("failed requests, memory and what was not measured have their lines", 
   }));
   assert.match(
     text,
-    /failed requests:\n {2}3 x status 504 with 4 clients, batching\n {2}1 x TimeoutError while memory was watched\n/,
+    /failed requests:\n {2}3 x status 504 with 4 clients, batching\n {2}1 x TimeoutError during the memory measurement\n/,
   );
   assert.match(text, /memory over 2,000 requests of 2 steps, 8 clients, 81 s\n/);
   assert.match(

@@ -73,7 +73,7 @@ Deno.test("what cannot be measured is said in a line, and no server is left behi
       [["--clients", "0"], 2, /whole numbers from 1 to 1000/],
       [["--seconds", "0"], 2, /in seconds|from 0\.1 to 600/],
       [["--max-batch", "1"], 2, /from 2 to 512/],
-      [["--model", "nowhere"], 1, /error: the server ended with status 1: error: nowhere: no model here/],
+      [["--model", "nowhere"], 1, /error: the server ended with exit code 1: error: nowhere: no model here/],
     ];
     const outcomes = await Promise.all(cases.map(([args]) => runTask("bench_serve", args, directory)));
     for (const [i, { code, out, err }] of outcomes.entries()) {
