@@ -1,6 +1,6 @@
 /**
- * Prints the WebGPU adapter that the tasks would use, for the start script of a bundle; with `--details` also all that it
- * offers, and what the device was opened with.
+ * Prints the WebGPU adapter that the tasks would use, for `start.sh`; with `--details` also its features and limits and
+ * those of the device.
  *
  * @module
  */
@@ -23,7 +23,7 @@ try {
 
 async function details(gpu: Gpu): Promise<unknown> {
   const adapter = (await navigator.gpu.requestAdapter({ powerPreference: "high-performance" }))!;
-  // Their properties are inherited, so JSON does not see them by itself.
+  // Properties of WebGPU objects are inherited getters, which JSON.stringify ignores.
   const all = (object: object) =>
     Object.fromEntries(
       Object.keys(Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object)))

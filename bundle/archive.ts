@@ -1,5 +1,5 @@
 /**
- * The parts of a bundle: files packed as tar, compressed, and cut into pieces whose digests are known.
+ * Parts of a bundle: compressed tar archives, cut into pieces with digests.
  *
  * @module
  */
@@ -12,57 +12,57 @@ import type { CommandLine } from "./stages.ts";
 
 /** A file of a part. */
 export interface Entry {
-  /** Where it goes, relative to the folder that the bundle is unpacked to, with `/`. */
+  /** Path in the unpacked bundle, with `/`. */
   readonly path: string;
-  /** The file it is copied from, or what it holds. */
+  /** Path of the file to copy, or the contents. */
   readonly source: string | Uint8Array;
 }
 
-/** How parts are compressed. */
+/** Compression formats of parts. */
 export const COMPRESSIONS = ["xz", "gzip", "none"] as const;
 /** One of {@linkcode COMPRESSIONS}. */
 export type Compression = typeof COMPRESSIONS[number];
 
-/** Suffix of the file name and the command that compresses from standard input to standard output. */
+/** File name suffix, and a command that compresses standard input to standard output. */
 const FORMATS: Readonly<Record<Compression, { suffix: string; command?: CommandLine }>> = {
   xz: { suffix: ".xz", command: ["xz", "-6", "-c"] },
   gzip: { suffix: ".gz", command: ["gzip", "-6", "-n", "-c"] },
   none: { suffix: "" },
 };
 
-/** A file of the bundle. */
+/** A file of the bundle: all of a part, or a piece of it. */
 export interface ArchivePiece {
   readonly file: string;
   readonly bytes: number;
-  /** Digest in hex. */
+  /** SHA-256, hex. */
   readonly sha256: string;
 }
 
-/** What a part became. */
+/** Result of {@linkcode packPart}. */
 export interface PackedPart {
-  /** In the order in which they are joined. */
+  /** Pieces in the order of joining. */
   readonly pieces: readonly ArchivePiece[];
-  /** Bytes of its files before packing. */
+  /** Total size of its files, bytes. */
   readonly unpackedBytes: number;
 }
 
 /** Options of {@linkcode packPart}. */
 export interface PackOptions {
   readonly compression: Compression;
-  /** Largest size of a piece in bytes; one piece of any size if not given. */
+  /** Largest size of a piece in bytes; default: a single piece. */
   readonly pieceBytes?: number;
-  /** Ends packing with its reason. */
+  /** Aborts packing with its reason. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Packs files into `FOLDER/NAME.tar…`, cut into `….000`, `….001` and so on where a size of pieces is given.
+ * Packs files into `FOLDER/NAME.tar…`, or into pieces `….000`, `….001` and so on if `pieceBytes` is given.
  *
- * @param folder where the pieces go
- * @param name the part's name
- * @param entries its files, in the order in which they are packed
- * @throws {ConfigError} if the program that compresses is not installed
- * @throws {DenoiseError} if it fails
+ * @param folder folder for the pieces
+ * @param name name of the part
+ * @param entries files of the part, in order of packing
+ * @throws {ConfigError} if the compression program is not installed
+ * @throws {DenoiseError} if compression or reading a file fails
  */
 export async function packPart(
   folder: string,
@@ -80,7 +80,7 @@ export async function packPart(
     const compressed = command ? compress(readable, command, signal) : readable;
     const packing = packAll(entries, controller);
     const cutting = cut(compressed, folder, `${name}.tar${suffix}`, pieceBytes);
-    // What fails first is the reason; the other then fails because of it.
+    // The first failure is the cause; the other promise then fails because of it.
     const [unpackedBytes, pieces] = await Promise.all([packing, cutting]);
     return { pieces, unpackedBytes };
   } catch (error) {
@@ -93,7 +93,7 @@ export async function packPart(
 
 type Packer = ReturnType<typeof createTarPacker>["controller"];
 
-/** Adds all files to the archive; the sum of their bytes. */
+/** Adds all files to the archive, and returns their total size in bytes. */
 async function packAll(entries: readonly Entry[], packer: Packer): Promise<number> {
   let bytes = 0;
   for (const { path, source } of entries) {
@@ -108,7 +108,7 @@ async function packAll(entries: readonly Entry[], packer: Packer): Promise<numbe
     const { size, mode, mtime } = await file.stat();
     const header = { name: path, size, mode: (mode ?? 0) & 0o100 ? 0o755 : 0o644, mtime: mtime ?? undefined };
     const body = packer.add(header);
-    // A file that grows or shrinks meanwhile is an error of the packer, which names sizes but no file.
+    // The packer's error for a file that changes while it is read names sizes, but not the file.
     await file.readable.pipeTo(body).catch((error) => {
       throw new DenoiseError(`${source}: could not be packed: ${(error as Error).message}`, { cause: error });
     });
@@ -118,7 +118,7 @@ async function packAll(entries: readonly Entry[], packer: Packer): Promise<numbe
   return bytes;
 }
 
-/** `input` through a program. */
+/** Pipes a stream through a program. */
 function compress(
   input: ReadableStream<Uint8Array>,
   [program, ...args]: CommandLine,
@@ -140,7 +140,7 @@ function compress(
     throw new ConfigError("--compress", program, `${program} to be installed, or --compress ${others}`);
   }
   const said = new Response(child.stderr).text();
-  // If this end breaks, the program's exit status tells more.
+  // For a broken pipe, the program's exit status is the better error.
   const feeding = input.pipeTo(child.stdin).catch((error) => error as Error);
   const check = async () => {
     const broken = await feeding;
@@ -151,7 +151,7 @@ function compress(
   return child.stdout.pipeThrough(new TransformStream({ flush: check }));
 }
 
-/** Writes a stream into pieces of at most `pieceBytes`. */
+/** Cuts a stream into files of at most `pieceBytes`. */
 async function cut(
   stream: ReadableStream<Uint8Array>,
   folder: string,

@@ -1,5 +1,5 @@
 /**
- * A part of a data set as files, where all of it would be too much to carry.
+ * The first images of a data set as PNG files, for small bundles.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Entry } from "./archive.ts";
 /**
  * The first images of a data set as `FOLDER/CLASS/NUMBER.png`.
  *
- * @param count how many; all if there are no more than that
+ * @param count number of images; all if there are fewer
  */
 export async function imageEntries(data: ImageDataset, count: number, folder: string): Promise<Entry[]> {
   const { images, labels, classes, width, height } = data;

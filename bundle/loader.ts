@@ -1,5 +1,5 @@
 /**
- * The Deno binary and the Vulkan loader that a bundle carries.
+ * The Deno binary and the Vulkan loader of a bundle.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { DenoiseError } from "../lib/errors.ts";
 import type { Entry } from "./archive.ts";
 
-/** The loader's name, by which Deno opens it. */
+/** Library name of the Vulkan loader, as Deno opens it. */
 const LOADER = "libvulkan.so.1";
 
 const DENO_NOTICE = `bin/deno is Deno ${Deno.version.deno}.
@@ -22,28 +22,28 @@ Copyright The Khronos Group Inc., Valve Corporation, LunarG, Inc. and Google Inc
 https://www.apache.org/licenses/LICENSE-2.0. Source: https://github.com/KhronosGroup/Vulkan-Loader
 `;
 
-/** Where distributions put the loader's licence. */
+/** Paths of the loader's licence by distribution. */
 const LICENCES = [
   "/usr/share/doc/libvulkan1/copyright",
   "/usr/share/licenses/vulkan-loader/LICENSE.txt",
   "/usr/share/licenses/vulkan-icd-loader/LICENSE.txt",
 ];
 
-/** Bytes of an ELF header up to the machine that it is for. */
+/** Size of an ELF header up to and including `e_machine`. */
 const ELF_BYTES = 20;
 
 /**
- * The running Deno, the Vulkan loader and their notices.
+ * Entries of the running Deno, the Vulkan loader and their notices.
  *
- * @throws {DenoiseError} where this is not Linux, or there is no loader and none can be downloaded
+ * @throws {DenoiseError} if this is not Linux, or no loader is installed and none can be downloaded
  */
 export async function runtimeEntries(): Promise<Entry[]> {
   const deno = await Deno.realPath(Deno.execPath());
   const machine = await elfMachine(deno);
   if (Deno.build.os !== "linux" || machine === undefined) {
     throw new DenoiseError(
-      `a bundle carries the Deno that makes it, to a Linux machine: expected a Linux binary, ${deno} is none; ` +
-        "make the bundle on Linux, on a machine of the same kind",
+      `a bundle carries the running Deno to a Linux machine: expected a Linux binary, got ${deno}; ` +
+        "make the bundle on Linux, on a machine of the same architecture",
     );
   }
   const entries: Entry[] = [{ path: "bin/deno", source: deno }];
@@ -54,7 +54,7 @@ export async function runtimeEntries(): Promise<Entry[]> {
   return [...entries, { path: "NOTICE.txt", source: notice }];
 }
 
-/** The machine that an ELF file is for, as a number, or undefined where it is something else. */
+/** `e_machine` of an ELF file (its architecture), or undefined for other files. */
 async function elfMachine(path: string): Promise<number | undefined> {
   using file = await Deno.open(path);
   const header = new Uint8Array(ELF_BYTES);
@@ -63,7 +63,7 @@ async function elfMachine(path: string): Promise<number | undefined> {
   return isElf ? new DataView(header.buffer).getUint16(18, true) : undefined;
 }
 
-/** The loader of this machine, if it is for the given machine. */
+/** Path of the installed loader for an architecture. */
 async function installedLoader(machine: number): Promise<string | undefined> {
   const list = await run("ldconfig", ["-p"]) ?? await run("/sbin/ldconfig", ["-p"]) ?? "";
   const known = [...list.matchAll(/^\s*(\S+) .* => (.+)$/gm)]
@@ -73,7 +73,7 @@ async function installedLoader(machine: number): Promise<string | undefined> {
   }
 }
 
-/** Takes the loader out of Debian's package, without installing it. */
+/** Extracts the loader from Debian's package without installing it. */
 async function downloadLoader(): Promise<Entry[]> {
   const folder = await Deno.makeTempDir({ prefix: "denoise-bundle-" });
   try {
@@ -84,13 +84,13 @@ async function downloadLoader(): Promise<Entry[]> {
       : await run("dpkg-deb", ["-x", deb, "."], folder);
     if (unpacked === undefined) {
       throw new DenoiseError(
-        `no ${LOADER} of this machine's kind is installed here, and apt-get could not download it: install the Vulkan ` +
+        `no ${LOADER} for this machine's architecture is installed, and apt-get could not download it: install the Vulkan ` +
           "loader (on Debian and Ubuntu: apt-get install libvulkan1), then run this again",
       );
     }
     const library = (await run("find", [folder, "-type", "f", "-name", `${LOADER}*`]))?.split("\n")[0] ?? "";
     const entries = await loaderEntries(library, LICENCES.map((path) => join(folder, path)));
-    // They outlive the folder.
+    // The entries outlive the temporary folder.
     return await Promise.all(entries.map(async ({ path, source }) => {
       return { path, source: typeof source === "string" ? await Deno.readFile(source) : source };
     }));
@@ -113,7 +113,7 @@ async function loaderEntries(library: string, licences: readonly string[]): Prom
   return entries;
 }
 
-/** What a program prints, or undefined where it is missing or fails. */
+/** Standard output of a program, or undefined if it is missing or fails. */
 async function run(program: string, args: readonly string[], cwd?: string): Promise<string | undefined> {
   try {
     const { success, stdout } = await new Deno.Command(program, { args: [...args], cwd, stderr: "null" })

@@ -1,5 +1,5 @@
 /**
- * The npm packages that a bundle carries, laid out as Deno's cache, so that Deno finds them without a network.
+ * npm packages of a bundle, laid out as Deno's cache so that Deno finds them without a network.
  *
  * @module
  */
@@ -13,16 +13,16 @@ import { filesBelow } from "./project.ts";
 /** Folder for `DENO_DIR` in an unpacked bundle. */
 const CACHE_FOLDER = "cache";
 
-/** Where Deno keeps packages of the default registry, whichever they were fetched from. */
+/** Cache folder for packages of the default registry, even if they were fetched from a mirror. */
 const REGISTRY_FOLDER = `${CACHE_FOLDER}/npm/registry.npmjs.org`;
 
 /**
- * Packages that are named in a constant and imported when they are needed, which `deno info` cannot see. Without a
- * path after the version: such names are of files, and mostly in tests.
+ * Specifiers in string constants, for packages that are imported dynamically, which `deno info` cannot see. Specifiers
+ * with a path after the version are excluded: they name files, mostly in tests.
  */
 const NAMED = /"(npm:(?:@[a-z0-9._-]+\/)?[a-z0-9._-]+@\d+\.\d+\.\d+)"/g;
 
-/** A package in Deno's cache; the part of `deno info --json` that is read here. */
+/** A package in Deno's cache, from `deno info --json`. */
 interface Package {
   readonly name: string;
   readonly version: string;
@@ -31,13 +31,13 @@ interface Package {
 }
 
 /**
- * The packages that the project's modules import or its `deno.json` names, with everything these need: `deno task`
- * wants to know all of the latter before it runs anything.
+ * Packages that the project's modules import or its `deno.json` names, with their dependencies: `deno task` resolves all
+ * of `deno.json` before it runs anything.
  *
  * @param root the project's folder
  * @param files the project's files, relative to it
  * @param imports the import map of its `deno.json`
- * @param except packages, as `npm:NAME@VERSION`, that are not carried though a module names them
+ * @param except packages to leave out, as `npm:NAME@VERSION`, although a module names them
  * @throws {DenoiseError} if a package is not in Deno's cache and cannot be fetched
  */
 export async function packageEntries(
@@ -58,7 +58,7 @@ export async function packageEntries(
 }
 
 /**
- * One package without what it says it needs, for a package of data.
+ * A single package without its dependencies, for packages of data.
  *
  * @param root the project's folder
  * @param specifier the package, as `npm:NAME@VERSION`
@@ -70,7 +70,7 @@ export async function dataPackageEntries(root: string, specifier: string): Promi
   return await entriesOf(wanted);
 }
 
-/** All packages in the graph of some modules, fetched where they are missing. */
+/** All packages in a module graph, fetched if missing. */
 async function findPackages(root: string, specifiers: readonly string[]): Promise<Package[]> {
   const folder = await Deno.makeTempDir({ prefix: "denoise-bundle-" });
   try {
@@ -101,15 +101,15 @@ async function deno(args: readonly string[]): Promise<string> {
   }).output();
   if (success) return new TextDecoder().decode(stdout);
   const said = new TextDecoder().decode(stderr).trim();
-  throw new DenoiseError(`the npm packages could not be found and fetched: deno ${args[0]} failed: ${said}`);
+  throw new DenoiseError(`cannot find or fetch the npm packages: deno ${args[0]} failed: ${said}`);
 }
 
-/** The files of packages and, for each name, what Deno must know of the versions that are carried. */
+/** Files of packages and, for each name, the registry document of the carried versions. */
 async function entriesOf(packages: readonly Package[]): Promise<Entry[]> {
   const byName = Map.groupBy(packages, ({ name }) => name);
   const entries: Entry[] = [];
   for (const [name, each] of [...byName].sort(([a], [b]) => a < b ? -1 : 1)) {
-    // A version that several packages need with different companions is listed several times.
+    // A version is listed once for each set of peer dependencies.
     const versions = new Map(each.map(({ version, localPath }) => [version, localPath]));
     for (const [version, localPath] of versions) {
       for await (const file of filesBelow(localPath, name, "a package in Deno's cache")) {
@@ -128,23 +128,23 @@ async function entriesOf(packages: readonly Package[]): Promise<Entry[]> {
   return entries;
 }
 
-/** What a registry says of a package; only the fields that matter here. */
+/** Registry document of a package: the fields that are pruned. */
 export interface RegistryDocument {
   readonly versions: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   readonly "dist-tags"?: Readonly<Record<string, string>>;
   readonly time?: Readonly<Record<string, string>>;
 }
 
-/** The fields of a version that name other packages. */
+/** Fields of a version that name other packages. */
 const NEEDS = ["dependencies", "optionalDependencies", "peerDependencies", "peerDependenciesMeta"];
 
 /**
- * What a registry says of a package, cut down to what is carried. Where there is no lock file Deno takes the newest
- * version that fits, which must then be one that is there; and it looks up all that a version could need, also companions
- * that are optional and that it does not install.
+ * Prunes a registry document to what the bundle carries. Without a lock file Deno resolves to the newest matching
+ * version, which must be a carried one; and it looks up all dependencies of a version, including optional peers that it
+ * does not install.
  *
- * @param document what the registry says
- * @param versions the versions of the package that are carried
+ * @param document document of the registry
+ * @param versions carried versions of the package
  * @param carried names of all packages that are carried
  */
 export function pruneRegistryDocument<T extends RegistryDocument>(
@@ -172,7 +172,7 @@ export function pruneRegistryDocument<T extends RegistryDocument>(
   };
 }
 
-/** The package meant by `npm:NAME@RANGE`. */
+/** Name in an alias `npm:NAME@RANGE`. */
 function aliased(range: string): string {
   return range.slice("npm:".length).replace(/(?<=.)@.*$/, "");
 }

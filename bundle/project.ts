@@ -11,12 +11,12 @@ import type { Entry } from "./archive.ts";
 /** Folder of the project in an unpacked bundle. */
 const PROJECT_FOLDER = "project";
 
-/** What a copy without git does not carry: results, and what tools keep. */
+/** Folders that are left out without git: runs and installed packages. */
 const NOT_CARRIED = ["runs", "node_modules"];
 
 /**
- * The project's files as the working tree has them: with git those that it does not ignore, else all but runs, installed
- * packages and hidden folders.
+ * Lists the project's files in the working tree: with git all that it does not ignore, otherwise all except runs,
+ * installed packages and hidden folders.
  *
  * @param root the project's folder
  * @returns paths relative to it, sorted, with `/`
@@ -24,16 +24,16 @@ const NOT_CARRIED = ["runs", "node_modules"];
 export async function listProject(root: string): Promise<string[]> {
   const listed = await git(root, ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
   const paths = listed?.split("\0").filter((path) => path !== "") ?? [];
-  // In a copy that lies in somebody else's repository git knows none of the files, or not all.
+  // For a copy inside another repository, git lists none or only some of the files.
   if (!paths.includes("deno.json")) return (await Array.fromAsync(walk(root))).sort();
   const present: string[] = [];
-  // While a merge is under way git lists a file several times.
+  // During a merge, git lists a file several times.
   for (const path of new Set(paths)) if (await isFile(join(root, path))) present.push(path);
   return present.sort();
 }
 
 /**
- * Whether {@linkcode listProject} leaves out whatever is at a path.
+ * True if {@linkcode listProject} would leave out files at a path.
  *
  * @param path a path inside the project, which need not exist
  */
@@ -45,17 +45,17 @@ export async function isLeftOut(root: string, path: string): Promise<boolean> {
   return !isRepository && (first.startsWith(".") || NOT_CARRIED.includes(first));
 }
 
-/** Whether a path is a folder or inside it. */
+/** True if a path is a folder or inside it. */
 export function isInside(folder: string, path: string): boolean {
   const inside = relative(folder, resolve(path));
   return inside !== ".." && !inside.startsWith(`..${sep}`) && !isAbsolute(inside);
 }
 
 /**
- * The project's part of a bundle.
+ * Entries of the project's files.
  *
  * @param root the project's folder
- * @param more files and folders inside it to carry as well, though git ignores them, such as a run to go on with
+ * @param more files and folders inside it to carry although git ignores them, such as a run to resume
  * @throws {ConfigError} if one of them does not exist or is outside the project
  */
 export async function projectEntries(root: string, more: readonly string[] = []): Promise<Entry[]> {
@@ -72,10 +72,11 @@ export async function projectEntries(root: string, more: readonly string[] = [])
 }
 
 /**
- * A file, or all files below a folder in order.
+ * Yields a file, or all files below a folder in order.
  *
- * @param field the option that named it, and what that allows, for errors
- * @throws {ConfigError} if there is nothing of that name
+ * @param field option that named the path, for errors
+ * @param allowed values that the option allows, for errors
+ * @throws {ConfigError} if the path does not exist
  */
 export async function* filesBelow(path: string, field: string, allowed: string): AsyncGenerator<string> {
   let info: Deno.FileInfo;
@@ -100,10 +101,10 @@ async function* walk(root: string, folder = ""): AsyncGenerator<string> {
 }
 
 async function isFile(path: string): Promise<boolean> {
-  return await Deno.stat(path).then((info) => info.isFile, () => false); // a link may lead nowhere
+  return await Deno.stat(path).then((info) => info.isFile, () => false); // a dangling link counts as no file
 }
 
-/** What git prints, or undefined where there is no git or it fails. */
+/** Standard output of git, or undefined if it is missing or fails. */
 async function git(root: string, args: readonly string[]): Promise<string | undefined> {
   try {
     const { success, stdout } = await new Deno.Command("git", { args: ["-C", root, ...args], stderr: "null" })

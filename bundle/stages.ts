@@ -1,6 +1,6 @@
 /**
- * Running commands one after another, each with a log and a time limit, whatever becomes of the others: on a machine that
- * is there for minutes, a stage that hangs or fails must not take the rest along.
+ * Stages of a visit: commands in sequence, with a log and a time limit each. A stage that hangs or fails does not stop the
+ * others, because the machine is available only for minutes.
  *
  * @module
  */
@@ -13,24 +13,24 @@ import process from "node:process";
 /** A program and its arguments. */
 export type CommandLine = readonly [program: string, ...args: string[]];
 
-/** What is measured or tested together. */
+/** Commands that are measured or tested together. */
 export interface Stage {
   readonly name: string;
-  /** Seconds it may take, at most. */
+  /** Time limit, seconds. */
   readonly limit: number;
-  /** Run one after another; one that fails does not keep the next from running. */
+  /** Run in sequence, even after one fails. */
   readonly commands: readonly CommandLine[];
-  /** Why it cannot run here, if so. */
+  /** Reason why the stage cannot run here. */
   readonly missing?: string;
 }
 
-/** What became of a stage. */
+/** Result of a stage. */
 export interface Outcome {
   readonly name: string;
   /** `ok`, or what went wrong: `exit code 1`, `stopped after 60 s`, `not run: …`. */
   readonly result: string;
   readonly seconds: number;
-  /** All that its commands have printed. */
+  /** Output of its commands. */
   readonly log: string;
 }
 
@@ -38,22 +38,22 @@ export interface Outcome {
 export interface StageOptions {
   /** Folder for the logs, one `STAGE.log` each. */
   readonly out: string;
-  /** Folder in which the commands run. */
+  /** Working directory of the commands. */
   readonly cwd: string;
-  /** Seconds for all stages together. */
+  /** Time limit for all stages together, seconds. */
   readonly seconds: number;
-  /** Ends the command that runs, and all stages after it. */
+  /** Ends the running command, and skips all further stages. */
   readonly signal?: AbortSignal;
-  /** Told when a stage begins and when it has ended. */
+  /** Called when a stage begins, and again with its outcome. */
   readonly onStage?: (stage: Stage, outcome?: Outcome) => void;
 }
 
-/** A stage that would get less than this is not begun. */
+/** Shortest time for which a stage is begun, seconds. */
 const LEAST_SECONDS = 5;
-/** Seconds between asking a command to end and ending it. */
+/** Seconds between SIGTERM and SIGKILL. */
 const GRACE = 3;
 
-/** Runs stages in order, and says what became of each. */
+/** Runs stages in order, and returns the outcome of each. */
 export async function runStages(stages: readonly Stage[], options: StageOptions): Promise<Outcome[]> {
   const end = performance.now() + 1000 * options.seconds;
   const outcomes: Outcome[] = [];
@@ -74,7 +74,7 @@ async function runStage(stage: Stage, limit: number, options: StageOptions): Pro
   options.onStage?.(stage);
   const path = join(options.out, `${stage.name}.log`);
   Deno.writeTextFileSync(path, "");
-  const log = openSync(path, "a"); // every writer of it appends
+  const log = openSync(path, "a"); // append mode: the commands write to it too
   const start = performance.now();
   const elapsed = () => (performance.now() - start) / 1000;
   const problems: string[] = [];
@@ -98,7 +98,7 @@ async function runStage(stage: Stage, limit: number, options: StageOptions): Pro
   return { name: stage.name, result, seconds, log: readFileSync(path, "utf8") };
 }
 
-/** Runs a command until its end, the limit's or the signal's; what went wrong by itself, if anything. */
+/** Runs a command until it exits, `limit` seconds pass or the signal aborts; returns its own failure, if any. */
 function run(
   [program, ...args]: CommandLine,
   cwd: string,
@@ -107,14 +107,14 @@ function run(
   signal?: AbortSignal,
 ): Promise<string | undefined> {
   return new Promise((resolve) => {
-    // In a group of its own, since what it starts must end with it.
+    // A process group of its own, so that child processes end with it.
     const env = { ...process.env, NO_COLOR: "1" };
     const child = spawn(program, args, { cwd, env, stdio: ["ignore", log, log], detached: true });
     const end = (how: "SIGTERM" | "SIGKILL") => {
       try {
         process.kill(-child.pid!, how);
       } catch {
-        // it has ended
+        // already exited
       }
     };
     let killing: ReturnType<typeof setTimeout> | undefined;
@@ -129,7 +129,7 @@ function run(
       clearTimeout(limiting);
       clearTimeout(killing);
       signal?.removeEventListener("abort", stop);
-      if (stopped) end("SIGKILL"); // what it started may not have heeded the first signal
+      if (stopped) end("SIGKILL"); // child processes may have ignored SIGTERM
       resolve(stopped ? undefined : problem);
     };
     child.on("error", (error) => settle(`${program}: ${error.message}`));

@@ -1,14 +1,14 @@
 #!/bin/sh
-# sh start.sh [--into DIR] [TASK [ARGUMENT…]]: unpacks the bundle that this script lies in, checks what it is to run on, and
-# runs `deno task TASK ARGUMENT…` without a network, or as `visit` what is worth knowing of a machine.
+# sh start.sh [--into DIR] [TASK [ARGUMENT…]]: unpacks the bundle that contains this script, checks the machine, and runs
+# `deno task TASK ARGUMENT…` without a network. `visit` measures and tests the machine.
 #
-# Needs sh, tar and sha256sum, and xz or python3 for a bundle packed with xz. Changes nothing outside DIR.
+# Needs sh, tar and sha256sum, and xz or python3 for bundles packed with xz. Changes nothing outside DIR.
 set -eu
 
 program="sh start.sh"
 format="denoise-bundle 1"
 bundle=$(cd "$(dirname "$0")" && pwd)
-root=${DENOISE_START_ROOT:-} # prefix of the system's files; the tests set it
+root=${DENOISE_START_ROOT:-} # prefix of system paths, for the tests
 into=denoise
 with_data=yes
 
@@ -23,11 +23,11 @@ usage() {
   cat <<END
 usage: $program [--into DIR] [--without-data] [TASK [ARGUMENT...]]
 
-Unpacks the bundle into DIR (default: ./$into), unless it is there already, prints the adapter and runs
-"deno task TASK ARGUMENT..." in DIR/project. Without a TASK it stops before that.
+Unpacks the bundle into DIR (default: ./$into) unless it is already there, prints the adapter and runs
+"deno task TASK ARGUMENT..." in DIR/project. Without a TASK it stops after printing the adapter.
 
-  --into DIR       where to unpack; a folder that does not exist yet, or holds this bundle
-  --without-data   leave the data set packed; its files need not be here
+  --into DIR       folder to unpack into: a new or empty one, or one that holds this bundle
+  --without-data   do not unpack the data set; its files may be missing
 
   $program train --preset small
   $program test
@@ -38,15 +38,15 @@ END
 
 # --- reading the manifest --------------------------------------------------------------------------------------------
 
-# $1: a key; its value
+# Prints the value of the key $1.
 fact() { sed -n "s/^$1 //p" "$bundle/manifest.txt"; }
 
-# The pieces that are wanted, as "PART FILE BYTES SHA256".
+# Prints the selected pieces as "PART FILE BYTES SHA256".
 pieces() {
   if [ "$with_data" = yes ]; then fact piece; else fact piece | grep -v '^data '; fi
 }
 
-# What the unpacked folder keeps, to tell whether it is this bundle and whole.
+# Prints the manifest that marks a folder as this bundle, completely unpacked.
 stamp() {
   if [ "$with_data" = yes ]; then cat "$bundle/manifest.txt"; else grep -v '^piece data ' "$bundle/manifest.txt"; fi
 }
@@ -62,21 +62,21 @@ trap 'exit 143' TERM
 check_machine() {
   machine=$(fact machine)
   if [ "$(uname -s)" != Linux ] || [ "$(uname -m)" != "$machine" ]; then
-    fail "this bundle is for Linux on $machine, and this is $(uname -s) on $(uname -m): make one on a machine of this kind."
+    fail "this bundle is for Linux on $machine, and this is $(uname -s) on $(uname -m): make one on a machine of this architecture."
   fi
 }
 
 check_pieces() {
   missing=$(pieces | while read -r _ file _; do [ -f "$bundle/$file" ] || printf ' %s' "$file"; done)
-  [ -z "$missing" ] || fail "missing in $bundle:$missing: copy them here too (--without-data needs no data.tar…)."
-  have sha256sum || fail "sha256sum is not installed here, and without it the files cannot be checked."
+  [ -z "$missing" ] || fail "missing in $bundle:$missing: copy them here too (data.tar… is not needed with --without-data)."
+  have sha256sum || fail "sha256sum is not installed here; it is needed to check the files."
   damaged=$(pieces | while read -r _ file _ digest; do
     [ "$(sha256sum <"$bundle/$file" | cut -d ' ' -f 1)" = "$digest" ] || printf ' %s' "$file"
   done)
   [ -z "$damaged" ] || fail "damaged in $bundle (SHA-256 is not the manifest's):$damaged: copy them again."
 }
 
-# $1: a file name of a part; how its kind is unpacked from standard input to standard output
+# Decompresses standard input by the suffix of the file name $1.
 decompress() {
   case $1 in
   *.xz*)
@@ -99,17 +99,17 @@ check_programs() {
   esac
 }
 
-# $1: a part
+# Unpacks the part $1.
 unpack() {
   say "unpacking $1"
   files=$(pieces | sed -n "s/^$1 \\([^ ]*\\) .*/\\1/p")
-  # a pipeline has the exit status of its last command alone, so the others leave a sign that they got to their end
+  # a pipeline has only the exit status of its last command, so the others mark success with a file
   {
     for file in $files; do cat "$bundle/$file" || exit 1; done
     : >"$partial/.read"
   } | {
     decompress "${files%%[!a-z0-9.]*}" && : >"$partial/.decompressed"
-  } | tar -x -o -f - -C "$partial" || fail "unpacking $1 failed: see above; is there room on the disk?"
+  } | tar -x -o -f - -C "$partial" || fail "unpacking $1 failed: see above; is the disk full?"
   rm "$partial/.read" "$partial/.decompressed" || fail "unpacking $1 failed: see above."
 }
 
@@ -121,7 +121,7 @@ unpack_all() {
   for part in $(pieces | cut -d ' ' -f 1 | uniq); do unpack "$part"; done
   stamp >"$partial/manifest.txt"
   chmod 755 "$partial"
-  [ ! -e "$into" ] || rmdir "$into" || fail "$into has come into being meanwhile: run this again."
+  [ ! -e "$into" ] || rmdir "$into" || fail "$into was created meanwhile: run this again."
   mv "$partial" "$into"
   partial=
   say "unpacked into $into"
@@ -131,14 +131,14 @@ setup_folder() {
   if [ ! -e "$into" ] || { [ -d "$into" ] && [ -z "$(ls -A "$into")" ]; }; then
     unpack_all
   elif [ ! -f "$into/manifest.txt" ] || [ "$(cat "$into/manifest.txt")" != "$(stamp)" ]; then
-    fail "$into exists, and is not this bundle unpacked: choose another folder (--into DIR), or move it away."
+    fail "$into exists, and is not this bundle unpacked: choose another folder (--into DIR), or remove it."
   fi
   into=$(cd "$into" && pwd)
 }
 
 # --- Vulkan ----------------------------------------------------------------------------------------------------------
 
-# The folders of the libraries that the dynamic linker knows or that drivers are put in, best first.
+# Prints library folders of the dynamic linker and usual folders of drivers, best first.
 library_folders() {
   printf '%s\n' "${LD_LIBRARY_PATH:-}" | tr : '\n'
   [ -n "$root" ] || PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | sed -n 's|^.* => \(.*\)/[^/]*$|\1|p' | uniq
@@ -148,7 +148,7 @@ library_folders() {
   done
 }
 
-# $1: a library's name; the first folder that has it
+# Prints the first folder that has the library $1.
 folder_of() {
   library_folders | while read -r folder; do
     if [ -n "$folder" ] && [ -e "$folder/$1" ]; then
@@ -158,7 +158,7 @@ folder_of() {
   done
 }
 
-# Manifests of NVIDIA's driver, where the Vulkan loader looks for them and beside the driver's libraries.
+# Prints manifests of NVIDIA's driver, from the Vulkan loader's search path and from beside the driver's libraries ($1).
 nvidia_manifests() {
   for folder in "$root/etc" "$root/usr/share" "$root/usr/local/share" "${1:-/nowhere}/../share" "${1:-/nowhere}/.."; do
     for manifest in "$folder"/vulkan/icd.d/*nvidia*.json; do
@@ -169,61 +169,61 @@ nvidia_manifests() {
 
 quote() { printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
 
-# Writes DIR/env.sh, which has all that a shell must know to use what was unpacked.
-# $1: the driver's manifest, or nothing for the loader's own search
+# Writes DIR/env.sh, which sets up a shell to use the unpacked bundle.
+# $1: the driver's manifest, or empty for the loader's own search
 write_env() {
-  # shellcheck disable=SC2016 # the shell that reads it expands the variables
+  # shellcheck disable=SC2016 # variables are expanded when env.sh is sourced
   {
     printf '# made by start.sh; to use it in a shell of your own: . %s\n' "$(quote "$into/env.sh")"
     printf 'export PATH=%s:"${PATH:-/usr/local/bin:/usr/bin:/bin}"\n' "$(quote "$into/bin")"
     printf 'export DENO_DIR=%s DENO_NO_UPDATE_CHECK=1 DENO_WEBGPU_BACKEND=vulkan\n' "$(quote "$into/cache")"
-    printf 'unset NPM_CONFIG_REGISTRY npm_config_registry\n' # the cache is that of the default registry
+    printf 'unset NPM_CONFIG_REGISTRY npm_config_registry\n' # the cache holds packages of the default registry
     if [ -n "$libraries" ]; then
       printf 'export LD_LIBRARY_PATH=%s"${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"\n' "$(quote "$libraries")"
     fi
-    # the second name is for older loaders
+    # VK_ICD_FILENAMES is for older loaders
     if [ -n "$1" ]; then printf 'export VK_DRIVER_FILES=%s VK_ICD_FILENAMES=%s\n' "$(quote "$1")" "$(quote "$1")"; fi
   } >"$into/env.sh.$$"
   mv "$into/env.sh.$$" "$into/env.sh"
 }
 
-# Sets up a driver and asks for the adapter; the answer's line is then in $adapter, or the reason why there is none.
+# Sets up a driver and requests an adapter; sets $adapter to its line, or to the error.
 # $1: as for write_env
 adapter=
 try_adapter() {
   write_env "$1"
-  # shellcheck disable=SC1091 # it has just been written
+  # shellcheck disable=SC1091 # written above
   answer=$(. "$into/env.sh" && cd "$into/project" && deno run -A bundle/adapter.ts 2>&1 </dev/null) || true
-  # by the line and not by the exit status: software drivers may abort the process while it ends
+  # by output, not exit status: software drivers may abort the process at exit
   adapter=$(printf '%s\n' "$answer" | grep '^adapter: ') || adapter=$answer
 }
 
-# $1: a library of the driver; a manifest that names it
+# Writes a manifest for the driver's library $1, and prints its path.
 own_manifest() {
   file="$into/$1.json"
   printf '{"file_format_version": "1.0.1", "ICD": {"library_path": "%s", "api_version": "1.3.0"}}\n' "$1" >"$file"
   printf '%s\n' "$file"
 }
 
-# What could make Vulkan find a driver, best first. An empty line stands for the loader's own search.
+# Prints manifests to try, best first. An empty line stands for the loader's own search.
 drivers() {
   chosen=${VK_DRIVER_FILES:-${VK_ICD_FILENAMES:-}}
   printf '%s\n' "$chosen"
   [ -z "$chosen" ] || return 0
   nvidia_manifests "$nvidia"
-  # Containers often have the driver without its manifest, and without the X libraries that the first of these needs.
+  # Containers often lack the driver's manifest, and the X libraries that libGLX_nvidia needs.
   for library in libGLX_nvidia.so.0 libEGL_nvidia.so.0; do
     [ -z "$(folder_of "$library")" ] || own_manifest "$library"
   done
 }
 
-# Chooses the first driver that gives a GPU, else the first that gives anything.
+# Chooses the first driver with a GPU, or else the first with any adapter.
 setup_vulkan() {
   libraries=
   case $(folder_of libvulkan.so.1) in "" | "$into/lib") libraries="$into/lib" ;; esac
   nvidia=$(folder_of libGLX_nvidia.so.0)
   [ -n "$nvidia" ] || nvidia=$(folder_of libEGL_nvidia.so.0)
-  # where the linker does not look, the driver's libraries do not find each other
+  # outside the linker's search path, the driver's libraries do not find each other
   case $nvidia in */nvidia | */nvidia/*) libraries="${libraries:+$libraries:}$nvidia" ;; esac
 
   drivers >"$into/drivers.txt"
@@ -244,7 +244,7 @@ setup_vulkan() {
     if [ -z "$software" ]; then
       say "no adapter here; tried:
 ${reasons}Set VK_DRIVER_FILES to the manifest of your driver, and run this again."
-      [ "$task" = visit ] || exit 1 # which tells what there is instead
+      [ "$task" = visit ] || exit 1 # visit reports what the machine has instead
     fi
     adapter=$software
     write_env "$software_driver"
@@ -282,7 +282,7 @@ while [ $# -gt 0 ]; do
 done
 
 [ "$(sed -n 1p "$bundle/manifest.txt" 2>/dev/null)" = "$format" ] ||
-  fail "$bundle/manifest.txt: expected \"$format\" in its first line; this script belongs beside the files of its bundle."
+  fail "$bundle/manifest.txt: expected \"$format\" in its first line; this script must be beside the files of its bundle."
 case $into in /*) ;; *) into="$(pwd)/$into" ;; esac
 
 task=${1:-}
@@ -291,11 +291,11 @@ setup_folder
 "$into/bin/deno" --version >/dev/null || fail "the Deno of this bundle does not run on this system: see above."
 setup_vulkan
 
-# shellcheck disable=SC1091 # made above
+# shellcheck disable=SC1091 # written above
 . "$into/env.sh"
 if [ "$task" = visit ]; then
   shift
-  exec deno run -A "$into/project/bundle/visit.ts" "$@" # where this was called, for its results
+  exec deno run -A "$into/project/bundle/visit.ts" "$@" # in the caller's directory, for its results
 fi
 cd "$into/project"
 case $(fact data) in

@@ -1,7 +1,7 @@
 /**
- * `sh start.sh visit [STAGE…]`: everything worth knowing of a machine that is there for some minutes, the most valuable
- * first: what it is, how fast training and sampling are, whether the kernels are right, what PyTorch makes of the same
- * network, and more as time allows.
+ * `sh start.sh visit [STAGE…]`: measures and tests a machine that is available for some minutes, the most valuable first:
+ * environment, speed of training and sampling, correctness of the kernels, PyTorch on the same networks, and more as time
+ * allows.
  *
  * @module
  */
@@ -28,12 +28,12 @@ find / -xdev -path '*vulkan/icd.d/*' -name '*.json' 2>/dev/null; ls -l /usr/loca
 python3 -c 'import torch; print(torch.__version__, torch.version.cuda, torch.cuda.is_available())'
 true`;
 
-/** With all that the Vulkan loader says where there is no GPU. */
+/** Describes the adapter; without a GPU, includes the Vulkan loader's debug output. */
 const ADAPTER =
   `deno run -A bundle/adapter.ts --details && ! deno run -A bundle/adapter.ts | grep -q '(software' ||
   VK_LOADER_DEBUG=all deno run -A bundle/adapter.ts 2>&1 | tail -n 200`;
 
-/** The stages, each with its commands as they are in the project's folder. */
+/** All stages; their commands run in the project's folder. */
 function stagesFor(out: string, data: string): readonly Stage[] {
   const task = (...args: string[]): CommandLine => ["deno", "task", ...args];
   const json = (name: string) => ["--json", join(out, `${name}.json`)];
@@ -101,25 +101,25 @@ interface Flags {
   readonly minutes: number;
 }
 
-/** Where the bundle's data set is, as the manifest beside the project says. */
+/** Path of the bundle's data set, or `npm` or `none`, from the manifest beside the project. */
 async function dataSet(): Promise<string> {
   const manifest = await Deno.readTextFile(join(ROOT, "../manifest.txt")).catch(() => "");
-  const where = /^data (.*)$/m.exec(manifest)?.[1] ?? "npm"; // in a project that was not unpacked
+  const where = /^data (.*)$/m.exec(manifest)?.[1] ?? "npm"; // not an unpacked bundle
   return where === "npm" || where === "none" ? where : resolve(ROOT, "..", where);
 }
 
 async function main(args: string[]): Promise<number> {
   const command = new TaskCommand(
     "visit",
-    "Measures and tests in stages, each with a log and a time limit, going on where one fails.",
+    "Measures and tests in stages, each with a log and a time limit; continues if one fails.",
   )
     .usage("[options] [STAGE...]")
     .argument(
       "[STAGE...]",
-      `what to do, in this order: ${CALLS.flat().join(", ")} (default: ${CALLS[0].join(", ")})`,
+      `stages, in this order: ${CALLS.flat().join(", ")} (default: ${CALLS[0].join(", ")})`,
     )
     .flag("--out <DIR>", "folder for logs and results", { value: text(), default: "visit" })
-    .flag("--minutes <N>", "how long, at most", { value: number(0, 1440, { above: true }), default: 9 });
+    .flag("--minutes <N>", "time limit", { value: number(0, 1440, { above: true }), default: 9 });
   const flags = command.read<Flags>(args);
   const out = resolve(flags.out);
   const all = stagesFor(out, await dataSet());
@@ -152,7 +152,7 @@ async function main(args: string[]): Promise<number> {
   return outcomes.every(({ result }) => result === "ok") ? 0 : 1;
 }
 
-/** What to run on the next visit. */
+/** Commands for the next visit: the stages that have not run. */
 function nextCalls(outcomes: readonly Outcome[]): string {
   const done = outcomes.filter(({ result }) => !result.startsWith("not run")).map(({ name }) => name);
   const calls = CALLS.map((names) => names.filter((name) => !done.includes(name))).filter(({ length }) =>

@@ -10,13 +10,13 @@ import type { BenchReport } from "../bench/report.ts";
 import type { Precision } from "../lib/model/precision.ts";
 import type { Outcome } from "./stages.ts";
 
-/** Last characters of each log that are shown. */
+/** Number of last characters of each log to show. */
 const TAIL = 1500;
 
-/** How a result of bench/pytorch/step.py begins. */
+/** Prefix of a result of bench/pytorch/step.py. */
 const RESULT = '{"what"';
 
-/** A result of bench/pytorch/step.py; the part that is read here. */
+/** A result of bench/pytorch/step.py: the fields used here. */
 interface TorchRow {
   readonly what: "training" | "sampling";
   readonly preset: string;
@@ -29,7 +29,7 @@ interface TorchRow {
   readonly peakMiB: number;
 }
 
-/** Steps a second of a network here. */
+/** Steps per second of a network in this project. */
 interface OurRow {
   readonly precision: Precision;
   readonly what: "training" | "sampling";
@@ -39,9 +39,9 @@ interface OurRow {
 }
 
 /**
- * The page.
+ * Formats the summary.
  *
- * @param out the folder with what the stages have written
+ * @param out folder of the stages' reports
  */
 export async function summarizeVisit(out: string, outcomes: readonly Outcome[]): Promise<string> {
   const parts = outcomes.flatMap(({ name, result, seconds, log }) => {
@@ -54,18 +54,18 @@ export async function summarizeVisit(out: string, outcomes: readonly Outcome[]):
     "\n";
 }
 
-/** The results in a log of step.py. */
+/** Parses the results in a log of step.py. */
 function torchRows(log: string): TorchRow[] {
   return log.split("\n").filter((line) => line.startsWith(RESULT)).map((line) => JSON.parse(line));
 }
 
-/** A line for each of PyTorch's results: its speed, and ours of the same network and batch as a multiple of it. */
+/** Lines for each of PyTorch's results: its speed, and ours for the same network and batch relative to it. */
 function compare(ours: readonly OurRow[], torch: readonly TorchRow[]): string[] {
   return torch.map((row) => {
     const all = ours.filter((our) =>
       our.what === row.what && our.preset === row.preset && our.batch === row.batch
     );
-    // PyTorch's bfloat16 is as wide; there, float32 of ours is shown, too.
+    // float16 is the counterpart of PyTorch's bfloat16, but float32 may be faster: show both.
     const precisions = row.precision === "bfloat16" ? ["float32", "float16"] : ["float32"];
     const same = precisions.flatMap((name) => all.find(({ precision }) => precision === name) ?? []);
     const how = [row.precision, row.channelsLast ? "channels last" : "", row.compiled ? "compiled" : ""];
@@ -83,7 +83,7 @@ function compare(ours: readonly OurRow[], torch: readonly TorchRow[]): string[] 
   });
 }
 
-/** What the reports in a folder say of whole steps. */
+/** Rows of whole steps from the benchmark reports in a folder. */
 async function ourRows(out: string): Promise<OurRow[]> {
   const rows: OurRow[] = [];
   for (const name of ["ddpm", "models", "float16", "bench"]) {

@@ -1,5 +1,5 @@
 /**
- * Writing a bundle: all parts, the manifest and the start script, under a temporary name until everything is there.
+ * Writer of bundles: parts, manifest and start script, atomically renamed from a temporary folder.
  *
  * @module
  */
@@ -13,25 +13,25 @@ import { type ArchivePiece, type Entry, type PackedPart, type PackOptions, packP
 export interface Part {
   readonly name: string;
   readonly entries: readonly Entry[];
-  /** Whether compressing it is in vain, as with images. */
+  /** Already compressed, such as images: stored as it is. */
   readonly dense?: boolean;
 }
 
-/** What the start script must know of a bundle; the values have no line breaks. */
+/** Facts for the start script; values have no line breaks. */
 export interface Facts {
   /** Version of the project. */
   readonly project: string;
   /** Version of Deno. */
   readonly deno: string;
-  /** What `uname -m` must say. */
+  /** Architecture, as `uname -m` prints it. */
   readonly machine: string;
-  /** Where the data set is in the unpacked bundle, `npm` where no path need be given, or `none`. */
+  /** Path of the data set in the unpacked bundle; `npm` if it is a package, or `none`. */
   readonly data: string;
 }
 
 /** Options of {@linkcode writeBundle}. */
 export interface WriteOptions extends PackOptions {
-  /** Told after each part. */
+  /** Called after each part. */
   readonly onPart?: (part: Part, packed: PackedPart) => void;
 }
 
@@ -40,15 +40,15 @@ export const BUNDLE_MANIFEST = "manifest.txt";
 /** Name of the script that unpacks a bundle and starts tasks. */
 export const START = "start.sh";
 
-/** Its first line, which the start script checks. */
+/** First line of the manifest, checked by the start script. */
 const FORMAT = "denoise-bundle 1";
 
 /**
- * Writes a bundle into a new folder, which is there either whole or not at all.
+ * Writes a bundle into a new folder, completely or not at all.
  *
  * @param out the folder
- * @param parts what it carries; those without files are left out
- * @returns bytes of all that was written
+ * @param parts parts to write; empty ones are left out
+ * @returns total size of the parts, bytes
  * @throws {ConfigError} if the folder exists and is not empty
  * @throws {DenoiseError} if it cannot be written
  */
@@ -76,7 +76,7 @@ export async function writeBundle(
     await Deno.writeTextFile(join(folder, BUNDLE_MANIFEST), lines.map((line) => line + "\n").join(""));
     await Deno.copyFile(new URL(START, import.meta.url), join(folder, START));
     await Deno.chmod(join(folder, START), 0o755);
-    await Deno.chmod(folder, 0o755); // a temporary folder is for its maker alone
+    await Deno.chmod(folder, 0o755); // temporary folders are created with mode 700
     options.signal?.throwIfAborted();
     await Deno.rename(folder, out);
     return bytes;
@@ -91,9 +91,9 @@ export async function writeBundle(
 }
 
 /**
- * Fails if a bundle could not take a folder's name.
+ * Checks that a bundle can be written to a path.
  *
- * @throws {ConfigError} if there is something that is not an empty folder
+ * @throws {ConfigError} if it exists and is not an empty folder
  */
 export async function checkOut(out: string): Promise<void> {
   const allowed = "a folder that does not exist yet or is empty";

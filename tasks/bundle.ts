@@ -25,34 +25,35 @@ const ROOT = fileURLToPath(new URL("../", import.meta.url));
 /** Folder of a data set in an unpacked bundle. */
 const DATA_FOLDER = "data";
 
-/** The command line. */
+/** Options of the command line. */
 export interface BundleFlags {
   readonly out: string;
   readonly data: string;
   readonly images?: number;
   readonly pieceSize?: number;
   readonly compress: Compression;
-  /** Files and folders inside the project to carry besides. */
+  /** Further files and folders inside the project to carry. */
   readonly more: readonly string[];
 }
 
 /**
  * Reads the command line.
- * @throws {ConfigError} if there is no folder to write to
+ *
+ * @throws {ConfigError} if `--out` is missing, or `--images` is given without a data set
  */
 export function readBundleFlags(args: string[]): BundleFlags {
   const command = new TaskCommand(
     "bundle",
-    "Makes one folder to carry to a Linux machine of the same kind that has no network: Deno, the npm packages, the " +
-      "project, the Vulkan loader, and the data set if wanted. There, `sh start.sh train` does the rest.",
+    "Makes a folder for a Linux machine of the same architecture without a network: Deno, the npm packages, the " +
+      "project, the Vulkan loader, and optionally the data set. There, run `sh start.sh train`.",
   )
     .usage("--out DIR [options] [PATH...]")
     .argument(
       "[PATH...]",
-      "what to carry besides, from inside the project, such as a run to go on with: runs/cats",
+      "further files inside the project to carry, such as a run to resume: runs/cats",
     )
     .flag("--out <DIR>", "the folder to make", { value: text() })
-    .flag("--data <WHAT>", "data set: none, cifar10, or the path of what train's --data takes", {
+    .flag("--data <WHAT>", "data set: none, cifar10, or a path as for train's --data", {
       value: text(),
       default: "none",
     })
@@ -66,7 +67,7 @@ export function readBundleFlags(args: string[]): BundleFlags {
       unit: "MiB",
       defaultText: "one file a part",
     })
-    .flag("--compress <NAME>", "how; xz needs xz or python3 on the other machine", {
+    .flag("--compress <NAME>", "compression; xz needs xz or python3 on the other machine", {
       value: oneOf(COMPRESSIONS),
       default: "xz",
     });
@@ -82,7 +83,7 @@ export function readBundleFlags(args: string[]): BundleFlags {
   return { ...flags, more: command.args };
 }
 
-/** The data set's part, and where it will be. */
+/** Part of the data set, and its path in the unpacked bundle. */
 async function dataPart({ data, images }: BundleFlags): Promise<{ part: Part; where: string }> {
   let where = "none";
   const entries: Entry[] = [];
@@ -156,7 +157,7 @@ async function main(args: string[]): Promise<number> {
     });
     const start = shellQuote(join(basename(out), START));
     standardOutput().write(
-      `${out}: ${megabytes(bytes)}; carry all of it, then run there: sh ${start} --help\n`,
+      `${out}: ${megabytes(bytes)}; copy all of it, then run there: sh ${start} --help\n`,
     );
     return 0;
   } catch (error) {

@@ -1,20 +1,19 @@
 /**
- * `deno task imports`: walks the import graph and fails on a cycle, on an arrow that points up, on what a browser could
- * not load in a module meant for it, on an import that a published package cannot have, and on a name that two modules
- * export.
+ * `deno task imports`: fails on import cycles, imports of a higher floor, APIs of Deno in modules that must run in a
+ * browser, imports that a published package cannot have, and names that two modules export.
  *
  * @module
  */
 import { checkNames } from "./check_names.ts";
 
-/** A part of the tree: a file, or a folder with everything below it. The longest match decides where a file is. */
+/** A file, or a folder with everything below it. A module belongs to the room with the longest matching path. */
 interface Room {
   readonly path: string;
-  /** A room sees the rooms of lower floors and itself. */
+  /** A room may import from itself and from rooms of lower floors. */
   readonly floor: number;
-  /** Where given, the only rooms it sees besides itself. */
+  /** If given, the only rooms it may import from besides itself. */
   readonly sees?: readonly string[];
-  /** Its modules, or those named, must also run in a browser: no `Deno`, no `node:`. */
+  /** True for modules that must run in a browser (no `Deno`, no `node:`), or the names of those modules. */
   readonly browser?: true | readonly string[];
 }
 
@@ -64,17 +63,18 @@ const ROOMS: readonly Room[] = [
 const ROOT = new URL("../", import.meta.url);
 const FOLDERS = ["bench", "bundle", "kernels", "lib", "server", "tasks", "tests"];
 
-/** One module of the project as the check sees it. */
+/** A module of the project. */
 export interface Module {
-  /** What it imports: project files by their path from the root, anything else (`npm:…`, `node:…`) as it is. */
+  /** Imports: project files by path from the root, other specifiers (`npm:…`, `node:…`) unchanged. */
   readonly imports: readonly string[];
   readonly text: string;
 }
 
 /**
- * Every breach of the rules, in words; empty where there is none.
+ * Checks all rules.
  *
- * @param modules the project's modules by their path from the root
+ * @param modules the project's modules by path from the root
+ * @returns a message for each violation
  */
 export function checkImports(modules: ReadonlyMap<string, Module>): string[] {
   const problems: string[] = [];
@@ -122,20 +122,20 @@ function checkImport(from: Room, target: string, modules: ReadonlyMap<string, Mo
     if (from.sees.includes(to.path)) return undefined;
     return `but ${from.path} may import ${from.sees.join(", ") || "nothing else"} only`;
   }
-  // what checks the code is at the bottom so that it cannot lean on it, and is open to all tests
+  // references in tests/ are on a low floor so that they cannot import the code they check; all tests may import them
   const checks = from.path.startsWith("tests/") || from.path === "bench/pytorch/";
   if (to.path.startsWith("tests/") && !checks) return "but tests are for tests only";
   if (to.floor < from.floor) return undefined;
   return `but ${from.path} must not know ${to.path}`;
 }
 
-/** True if the code, comments and strings aside, mentions the global `Deno`. */
+/** True if the code uses the global `Deno`, outside comments and strings. */
 function usesDeno(text: string): boolean {
   const code = text.replace(/"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\/\*[\s\S]*?\*\/|\/\/.*/g, "");
   return /\bDeno\b/.test(code);
 }
 
-/** The modules of one cycle in order, the first again at the end. */
+/** Finds an import cycle: its modules in order, the first repeated at the end. */
 function findCycle(modules: ReadonlyMap<string, Module>): string[] | undefined {
   const finished = new Set<string>();
   const trail: string[] = [];
@@ -160,7 +160,7 @@ function findCycle(modules: ReadonlyMap<string, Module>): string[] | undefined {
   return undefined;
 }
 
-/** The part of `deno info --json` that is read here. */
+/** Output of `deno info --json`: the fields used here. */
 interface Info {
   modules: { specifier: string; error?: string; dependencies?: Dependency[] }[];
 }
@@ -170,7 +170,7 @@ interface Dependency {
   type?: { specifier?: string };
 }
 
-/** Reads the graph of all modules under the root, by `deno info` on a module that imports every one of them. */
+/** Reads the import graph by `deno info` on a temporary module that imports every file. */
 async function readModules(): Promise<Map<string, Module>> {
   const files = await Array.fromAsync(sourceFiles());
   const entry = await Deno.makeTempFile({ suffix: ".ts" });
@@ -206,7 +206,7 @@ function relative(specifier: string): string {
 async function* sourceFiles(folder?: string): AsyncGenerator<string> {
   if (folder === undefined) {
     yield "mod.ts";
-    // A folder of the plan that is still empty is not in a clone.
+    // Git does not keep empty folders, so some may be missing.
     for await (const { name } of Deno.readDir(ROOT)) if (FOLDERS.includes(name)) yield* sourceFiles(name);
     return;
   }

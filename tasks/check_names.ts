@@ -1,13 +1,14 @@
 /**
- * Part of `deno task imports`: no two modules export the same name, so that a name found by grep is one thing.
+ * Unique export names, part of `deno task imports`: a name found by grep is one thing.
  *
  * @module
  */
+
 /**
- * Names that several modules export, in words; empty where there are none. Re-exports, tests and the page's JavaScript do
- * not count.
+ * Finds names that several modules export. Re-exports, tests and the page's JavaScript do not count.
  *
- * @param modules the project's modules by their path from the root
+ * @param modules the project's modules by path from the root
+ * @returns a message for each name
  */
 export function checkNames(modules: ReadonlyMap<string, { readonly text: string }>): string[] {
   const places = new Map<string, string[]>();
@@ -19,7 +20,7 @@ export function checkNames(modules: ReadonlyMap<string, { readonly text: string 
     .map(([name, paths]) => `${paths.sort().join(", ")}: all export ${name}; rename all but one`);
 }
 
-/** Names that a module declares and exports; what it exports from elsewhere is not among them. */
+/** Names that a module declares and exports, without re-exports. */
 export function exportedNames(text: string): Set<string> {
   const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*/gm, "");
   const declared = code.matchAll(

@@ -1,14 +1,15 @@
 /**
- * `deno task types`: `deno check`, then the rooms of {@linkcode STRICT} once more with `noUncheckedIndexedAccess`, by which
- * `array[i]` may be undefined. TypeScript has one setting for all files, so errors of other rooms are left out.
+ * `deno task types`: `deno check`, then the rooms of {@linkcode STRICT} again with `noUncheckedIndexedAccess`, which makes
+ * the type of `array[i]` include undefined. TypeScript has one setting for all files, so errors in other rooms are
+ * filtered out.
  *
  * @module
  */
 import { fileURLToPath } from "node:url";
 
 /**
- * Rooms without unchecked indices. `kernels/` and the tests are not to join them: generators of kernels and float64
- * references index arrays on every line, and the shapes beside them say why that is right.
+ * Rooms without unchecked indices, as path prefixes. `kernels/` and the tests stay out: kernel generators and float64
+ * references index arrays on every line, within bounds that follow from the shapes beside them.
  */
 const STRICT: readonly string[] = [
   "bench/",
@@ -30,15 +31,15 @@ const STRICT: readonly string[] = [
 const ROOT = new URL("../", import.meta.url);
 
 /**
- * Errors of one `deno check` that lie in some rooms.
+ * Errors of a `deno check` in the given rooms.
  *
- * @param output what it printed, colours left out
+ * @param output its output without colours
  * @param root file URL of the project
- * @param rooms paths from the root
+ * @param rooms path prefixes, relative to the root
  */
 export function errorsIn(output: string, root: string, rooms: readonly string[]): string[] {
   return output.split(/^(?=TS\d+ \[ERROR\])/m).slice(1).filter((error) => {
-    // The first place is that of the error; further ones say what else it is about.
+    // The first location is that of the error; further ones are related declarations.
     const [, path] = /^ {4}at (\S+?):\d+:\d+$/m.exec(error) ?? [];
     return rooms.some((room) => path?.startsWith(root + room));
   }).map((error) => error.trim());
@@ -55,7 +56,7 @@ async function check(args: readonly string[], output: "inherit" | "piped"): Prom
   return await command.output();
 }
 
-/** A copy of deno.json with the setting on; its paths are those of npm packages, so that it may lie anywhere. */
+/** Writes a copy of deno.json with the setting on; its imports are npm packages only, so any folder will do. */
 async function strictConfig(folder: string): Promise<string> {
   const config = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
   config.compilerOptions.noUncheckedIndexedAccess = true;
@@ -72,7 +73,7 @@ async function main(): Promise<number> {
     const { code, stderr } = await check(["--config", await strictConfig(folder), ...rooms], "piped");
     const output = new TextDecoder().decode(stderr);
     if (code !== 0 && errorsIn(output, ROOT.href, [""]).length === 0) {
-      throw new Error(`deno check did not check:\n${output}`);
+      throw new Error(`deno check failed without a type error:\n${output}`);
     }
     const errors = errorsIn(output, ROOT.href, STRICT);
     for (const error of errors) console.error(`${error}\n`);

