@@ -1,4 +1,4 @@
-/** Comparison of results with a reference: reports index, both values and the largest error; non-finite always fails. */
+/** Comparison with a reference. Failures report index, both values and the largest error; non-finite values always fail. */
 import { AssertionError } from "node:assert";
 
 export interface Tolerance {
@@ -9,9 +9,9 @@ export interface Tolerance {
 }
 
 /**
- * @param actual what the code under test gave
+ * @param actual result of the code under test
  * @param expected the reference
- * @param what named in the message, e.g. `dw`
+ * @param what name for the message, e.g. `dw`
  */
 export function assertClose(
   actual: ArrayLike<number>,

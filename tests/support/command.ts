@@ -1,4 +1,4 @@
-/** Running the tasks as a user does: as processes, on a folder of images and a network that are tiny. */
+/** Runs tasks as a user does: as processes, on tiny images and a tiny network. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,25 +7,25 @@ import { encodePng } from "../../lib/image/png.ts";
 import { unetConfigToJson } from "../../lib/model/config.ts";
 import { microNetwork } from "./train/micro.ts";
 
-/** What a process left behind. */
+/** Exit code and output of a process. */
 export interface Outcome {
   readonly code: number;
   readonly out: string;
   readonly err: string;
 }
 
-/** A task's process under way. */
+/** A running task. */
 export interface Running {
   readonly child: Deno.ChildProcess;
-  /** Resolves once standard output has a line that `test` accepts; fails if it ends without one. */
+  /** Resolves with the first line of standard output that `test` accepts; rejects if the output ends without one. */
   until(test: (line: string) => boolean): Promise<string>;
   outcome(): Promise<Outcome>;
 }
 
-/** The root of the project. */
+/** Root of the project. */
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** What `deno` is given to run `tasks/NAME.ts`: what `deno task NAME` gives it, and leave to ask for nothing more. */
+/** Arguments of `deno` for `tasks/NAME.ts`: those of `deno task NAME`, without prompts for further permissions. */
 export function denoArguments(name: string, args: readonly string[]): string[] {
   const [deno, run, ...rest] = (project.tasks as Record<string, string>)[name.replace("_", ":")].split(" ");
   const script = rest.pop()!;
@@ -34,7 +34,7 @@ export function denoArguments(name: string, args: readonly string[]): string[] {
   return [run, ...rest, "--no-prompt", "--no-check", config, join(ROOT, script), ...args];
 }
 
-/** `tasks/NAME.ts` in a directory, not started yet. */
+/** Command for `tasks/NAME.ts` in a directory. */
 export function taskCommand(
   name: string,
   args: readonly string[],
@@ -85,12 +85,12 @@ export function startTask(...args: Parameters<typeof taskCommand>): Running {
   };
 }
 
-/** Runs `tasks/NAME.ts` to its end. */
+/** Runs `tasks/NAME.ts` to completion. */
 export function runTask(...args: Parameters<typeof startTask>): Promise<Outcome> {
   return startTask(...args).outcome();
 }
 
-/** Makes `images/`, a class `light` and a class `dark` of as many PNGs each, and `network.json`. */
+/** Writes `images/`, with classes `light` and `dark` of `images` PNGs each, and `network.json`. */
 export async function makeMaterial(directory: string, images = 11): Promise<void> {
   for (const [name, from] of [["light", 160], ["dark", 20]] as const) {
     await Deno.mkdir(join(directory, "images", name), { recursive: true });
@@ -111,7 +111,7 @@ export async function makeMaterial(directory: string, images = 11): Promise<void
 const DOWN = ["DownBlock2D", "DownBlock2D", "DownBlock2D"] as const;
 const UP = ["UpBlock2D", "UpBlock2D", "UpBlock2D"] as const;
 
-/** Flags of a training run on {@linkcode makeMaterial}'s files: 20 training images, 5 steps an epoch. */
+/** Flags of a training run on {@linkcode makeMaterial}'s files: 20 training images, 5 steps per epoch. */
 export const TRAINING: readonly string[] = [
   ...["--data", "images", "--config", "network.json", "--batch", "4", "--warmup", "2", "--log-every", "1"],
 ];

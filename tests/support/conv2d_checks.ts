@@ -1,4 +1,4 @@
-/** Runs the passes of a convolution by a chosen algorithm, and compares them with the reference. */
+/** Checks of the passes of a convolution by a given algorithm, against the reference. */
 import assert from "node:assert/strict";
 import {
   conv2dBackwardInput,
@@ -54,7 +54,7 @@ export const SHAPES: Conv2dShape[] = [
   shape(1, 1, [1, 1, 1, 130], 70),
   shape(1, 1, [2, 5, 7, 6], 11),
   shape(1, 1, [2, 16, 16, 64], 32),
-  // Results of few columns have layouts of their own.
+  // Results with few columns have layouts of their own.
   ...[3, 4, 8, 12, 16, 20].map((channels) => shape(3, 1, [2, 5, 7, channels], channels)),
   ...[4, 12].map((channels) => shape(3, 2, [4, 9, 7, channels], channels)),
   ...[3, 16].flatMap((few) => [shape(1, 1, [2, 5, 7, 40], few), shape(1, 1, [2, 5, 7, few], 40)]),
@@ -69,7 +69,7 @@ export const inputs = (s: Conv2dShape) => noise(s.batch * s.inHeight * s.inWidth
 export const weights = (s: Conv2dShape) => noise(s.kernel ** 2 * s.inChannels * s.outChannels, 2);
 export const gradients = (s: Conv2dShape) => noise(pixels(s) * s.outChannels, 3);
 
-/** Logical [k,k,I,O] -> [k,k,Ip,Op]. */
+/** Logical [k,k,I,O] -> padded [k,k,Ip,Op]. */
 export function packWeight(weight: Float32Array, s: Conv2dShape): Float32Array {
   const rows = packChannels(weight, s.outChannels);
   const width = rows.length / (s.kernel ** 2 * s.inChannels);
@@ -82,12 +82,12 @@ export function packWeight(weight: Float32Array, s: Conv2dShape): Float32Array {
   return out;
 }
 
-/** The target, with an algorithm wherever it is a candidate. */
+/** The target with an algorithm forced where it is a candidate. */
 export function withAlgorithm(target: KernelTarget, algorithm: string): KernelTarget {
   return { ...target, choose: (_, names) => names.includes(algorithm) ? algorithm : names[0] };
 }
 
-/** The three passes of an algorithm, and the scratch they need. */
+/** The three passes of an algorithm, and their workspace. */
 export interface Passes {
   forward: typeof conv2dForward;
   backwardInput: typeof conv2dBackwardInput;
@@ -109,18 +109,18 @@ export interface Way {
   readonly target: KernelTarget;
 }
 
-/** What a pass needs to work in, full of what must not matter. */
+/** Workspace of a pass, filled with NaN: its contents must not matter. */
 export function scratch({ passes, target }: Way, pass: Conv2dPass, s: Conv2dShape): Float32Array[] {
   return passes.scratch(target, pass, s).map((count) => new Float32Array(count).fill(NaN));
 }
 
 /**
- * float32 sums of `terms` products of numbers in [-1, 1): every partial sum stays within a few sqrt(terms), and each of
- * `terms` roundings is at most 2^-24 of it; the roundings are random, so that they add up like sqrt(terms).
+ * Error bound of float32 sums of `terms` products of numbers in [-1, 1): every partial sum stays within a few
+ * sqrt(terms), and each of `terms` roundings is at most 2^-24 of it; random roundings add up like sqrt(terms).
  */
 export const bound = (terms: number): Tolerance => ({ absolute: 4 * terms * 2 ** -24 + 2 ** -22 });
 
-/** Runs the forward pass with and without all that can be added, and compares both with the reference. */
+/** Checks the forward pass, plain and with bias, row bias and residual. */
 export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
   const { passes, target } = way;
   const [x, w] = [inputs(s), weights(s)];
@@ -151,7 +151,7 @@ export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
   assertClose(unpackChannels(fused, s.outChannels), full, tolerance, "y with bias, rowBias, residual");
 }
 
-/** Runs the input gradient with and without an earlier one to add to, and compares both with the reference. */
+/** Checks the input gradient, written and accumulated. */
 export async function checkInputGradient(way: Way, s: Conv2dShape): Promise<void> {
   const { passes, target } = way;
   const w = weights(s);
@@ -180,7 +180,7 @@ export async function checkInputGradient(way: Way, s: Conv2dShape): Promise<void
   );
 }
 
-/** Runs the weight gradient with and without the bias's, and compares both with the reference. */
+/** Checks the weight gradient, with and without the bias gradient. */
 export async function checkWeightGradient(way: Way, s: Conv2dShape): Promise<void> {
   const { passes, target } = way;
   const [x, dy] = [inputs(s), gradients(s)];

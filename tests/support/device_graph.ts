@@ -1,4 +1,4 @@
-/** A recorded graph on the device, with host arrays in and out. */
+/** A compiled graph on the device, with host arrays in and out. */
 import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
@@ -12,13 +12,13 @@ import { bindParameters, createInputs } from "../../lib/model/network.ts";
 import { ParameterTable } from "../../lib/model/parameters.ts";
 
 export interface DeviceGraphOptions {
-  /** Activations to read later. */
+  /** Activations to keep for reading. */
   keep: readonly Tensor[];
-  /** Of the backward pass, where there is one. */
+  /** Gradients of the backward pass, if there is one. */
   gradients?: Gradients;
-  /** Nodes of the forward pass; default all. */
+  /** Number of nodes of the forward pass; default: all. */
   forwardNodes?: number;
-  /** Kernel variants; default those that suit the device. */
+  /** Kernel variants; default: those for the device. */
   target?: KernelTarget;
 }
 

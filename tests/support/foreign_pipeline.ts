@@ -1,4 +1,4 @@
-/** Pipeline directories as other programs write them: no digests, and whatever configuration a test asks for. */
+/** Pipeline directories as other programs write them: without digests, with the configuration that a test needs. */
 import { join } from "node:path";
 import { encodeSafetensors, type SafeTensor } from "../../lib/files/safetensors.ts";
 import { type UNetConfig, unetConfigToJson } from "../../lib/model/config.ts";
@@ -7,16 +7,16 @@ import { unetParameters } from "../../lib/model/network.ts";
 /** Name of the weights in `unet/`. */
 export const WEIGHTS_NAME = "diffusion_pytorch_model.safetensors";
 
-/** What a pipeline directory holds. */
+/** Contents of a pipeline directory. */
 export interface ForeignPipeline {
   readonly config: UNetConfig;
-  /** Content of `scheduler_config.json`; null for none. Default: a DDPMScheduler's with nothing said. */
+  /** Content of `scheduler_config.json`; null for none. Default: a DDPMScheduler without settings. */
   readonly scheduler?: object | null;
   /** Content of `model_index.json`; null for none. */
   readonly index?: object | null;
 }
 
-/** Tensors of a network, from a seed. */
+/** Seeded tensors of a network. */
 export function foreignTensors(config: UNetConfig): Map<string, SafeTensor> {
   const table = unetParameters(config);
   return new Map(
@@ -27,7 +27,7 @@ export function foreignTensors(config: UNetConfig): Map<string, SafeTensor> {
   );
 }
 
-/** Writes one. */
+/** Writes a pipeline directory. */
 export async function writeForeignPipeline(
   directory: string,
   { config, scheduler = { _class_name: "DDPMScheduler" }, index = { _class_name: "DDPMPipeline" } }:

@@ -1,4 +1,4 @@
-/** One device for all tests of a file, and running launches on plain arrays. */
+/** The shared device of a test file, and launches on host arrays. */
 import type { KernelSource, Launch } from "../../kernels/source.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
@@ -8,7 +8,7 @@ import { readBack } from "../../lib/gpu/readback.ts";
 
 let shared: Promise<Gpu> | undefined;
 
-/** The device shared by the tests of one file. Deno runs each file in a process-like isolate of its own. */
+/** The device shared by the tests of a file. Deno runs each file in its own isolate. */
 export function testGpu(): Promise<Gpu> {
   return shared ??= openGpu();
 }
@@ -16,13 +16,13 @@ export function testGpu(): Promise<Gpu> {
 /** The kernel layout for GPUs. */
 export const TILE: KernelTarget = { path: "tile", subgroupSize: 0 };
 
-/** The kernel layouts that this adapter can run, that for software adapters first. */
+/** Kernel layouts that this adapter can run; the one for software adapters is first. */
 export async function testTargets(): Promise<KernelTarget[]> {
   const { subgroupSize } = (await testGpu()).adapter;
   return subgroupSize === 8 ? [{ path: "subgroup", subgroupSize }, TILE] : [TILE];
 }
 
-/** Reads one buffer range as floats. */
+/** Reads a buffer range as floats. */
 export async function readFloats(gpu: Gpu, view: BufferView): Promise<Float32Array> {
   const [bytes] = await readBack(gpu, [view]);
   return new Float32Array(bytes);
@@ -31,8 +31,8 @@ export async function readFloats(gpu: Gpu, view: BufferView): Promise<Float32Arr
 export type HostArray = Float32Array | Float16Array | Uint32Array | Int32Array;
 
 /**
- * Runs launches whose buffers are host arrays and copies every array that some launch may write back in place.
- * The same array object in two launches is the same device buffer.
+ * Runs launches whose buffers are host arrays, and copies results back into the arrays that a launch may write. The same
+ * array object in two launches is the same device buffer.
  */
 export async function runOnArrays(gpu: Gpu, launches: Launch<HostArray>[]): Promise<void> {
   const views = new Map<HostArray, BufferView>();

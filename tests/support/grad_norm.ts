@@ -1,4 +1,4 @@
-/** The gradient norm in one piece, and what it leaves for the optimizer. */
+/** Both stages of the gradient norm in one call, and its result for the optimizer. */
 import {
   type GradNormBuffers,
   gradNormFinish,
@@ -21,11 +21,11 @@ export function gradNorm<B>(
   ];
 }
 
-/** What the optimizer was told of the gradient as a whole. */
+/** Gradient norm, clip scale and non-finite flag. */
 export interface Health extends Pick<RecordValues<typeof HealthLayout>, "gradientNorm" | "clipScale"> {
-  /** The optimizer wrote nothing. */
+  /** The optimizer skipped the step. */
   readonly nonFinite: boolean;
-  /** `StepState.step` of the step that raised the flag; undefined while it is down. */
+  /** `StepState.step` of the step that set the flag; undefined if it is not set. */
   readonly firstBadStep: number | undefined;
 }
 

@@ -1,10 +1,10 @@
-/** JPEG and WebP files made by the encoders of the server. */
+/** JPEG and WebP files, made with the server's encoders. */
 
 import encodeJpeg, { init as initJpeg } from "@jsquash/jpeg/encode.js";
 import encodeWebp, { init as initWebp } from "@jsquash/webp/encode.js";
 import { jpegModule, webpModule } from "../../server/pictures/encoder_codecs.js";
 
-/** Red, green, blue and, if given, alpha of the pixel (x, y). */
+/** Red, green, blue and optionally alpha of the pixel (x, y), 0 to 255. */
 export type Colour = (x: number, y: number) => readonly number[];
 
 const ready = Promise.all([initJpeg(jpegModule), initWebp(webpModule)]);
@@ -17,7 +17,7 @@ function imageData(width: number, height: number, colour: Colour): ImageData {
   return { data, width, height, colorSpace: "srgb" } as ImageData;
 }
 
-/** A JPEG of high quality, without chroma subsampling. */
+/** Encodes a high-quality JPEG without chroma subsampling. */
 export async function makeJpeg(
   width: number,
   height: number,
@@ -38,7 +38,7 @@ export async function makeJpeg(
   );
 }
 
-/** A WebP. */
+/** Encodes a WebP. */
 export async function makeWebp(
   width: number,
   height: number,

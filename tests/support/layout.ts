@@ -1,6 +1,6 @@
-/** Between plain rows of channels and the device's layout, whose rows are padded with zeros to a multiple of 4. */
+/** Conversion between packed channels and the device layout, with channels zero-padded to a multiple of 4. */
 
-/** Rows of `channels` values -> rows of 4*ceil(channels/4), the padding zero. */
+/** [rows, channels] -> [rows, 4*ceil(channels/4)], padded with zeros. */
 export function packChannels(data: ArrayLike<number>, channels: number): Float32Array {
   const padded = 4 * Math.ceil(channels / 4);
   const rows = data.length / channels;
@@ -11,7 +11,7 @@ export function packChannels(data: ArrayLike<number>, channels: number): Float32
   return out;
 }
 
-/** The inverse of {@linkcode packChannels}; throws where a padding lane is not zero. */
+/** The inverse of {@linkcode packChannels}; throws if a padding lane is not zero. */
 export function unpackChannels(data: ArrayLike<number>, channels: number): Float32Array {
   const padded = 4 * Math.ceil(channels / 4);
   const rows = data.length / padded;

@@ -1,4 +1,4 @@
-/** Run as a child by device_test.ts: opens the device and says as JSON what came of it. */
+/** Child process of device_test.ts: opens the device and prints the outcome as JSON. */
 import { openGpu } from "../../lib/gpu/device.ts";
 
 try {

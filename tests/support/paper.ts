@@ -1,10 +1,10 @@
-/** The tables of docs/paper.md, and looking up what they claim. */
+/** Parser for the tables of docs/paper.md, and checks of their claims. */
 
-/** A row of a table. */
+/** A table row. */
 export interface PaperRow {
   /** Heading of the paper's section: authors and year. */
   readonly paper: string;
-  /** Line of the paper, in the words by which the file cites it; empty where a row goes on from the one above. */
+  /** Line of the paper, as the file cites it; empty if a row continues the one above. */
   readonly line: string;
   readonly says: string;
   readonly file: string;
@@ -14,7 +14,7 @@ export interface PaperRow {
 /**
  * Reads all rows.
  *
- * @throws {Error} for a row that has not four columns, or whose file is not a link to itself
+ * @throws {Error} for a row without four columns, or with a file that is not a link to itself
  */
 export function readPaper(markdown: string): PaperRow[] {
   let paper = "";

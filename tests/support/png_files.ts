@@ -1,10 +1,10 @@
-/** PNG files built chunk by chunk, in every colour type, depth and order, and as damaged as a test wants them. */
+/** PNG files built chunk by chunk: every colour type, bit depth and interlacing, and damaged files. */
 
 import { crc32, deflateRawSync, deflateSync } from "node:zlib";
 
 export const PNG_SIGNATURE = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 
-/** One chunk with its checksum. */
+/** A chunk with its checksum. */
 export function pngChunk(type: string, data: Uint8Array = new Uint8Array()): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(data.length + 12);
   const view = new DataView(bytes.buffer);
@@ -33,12 +33,12 @@ export function pngHeader({ width, height, depth, colour, interlaced = false }: 
   return pngChunk("IHDR", data);
 }
 
-/** Signature and chunks put together. */
+/** Concatenates the signature and chunks. */
 export function pngOf(...chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return Uint8Array.from([PNG_SIGNATURE, ...chunks].flatMap((part) => [...part]));
 }
 
-/** Columns and rows of the pixels of each pass of Adam7, by the standard's pattern of 8 x 8. */
+/** Columns and rows of each Adam7 pass in the 8 x 8 pattern of the standard. */
 const ADAM7_PATTERN = [
   "16462646",
   "77777777",
@@ -50,7 +50,7 @@ const ADAM7_PATTERN = [
   "77777777",
 ];
 
-/** Rows of samples, packed, each with filter type 0 in front. */
+/** Packed rows of samples, each preceded by filter type 0. */
 export function pngRows(
   { width, height, depth, interlaced }: PngHeader,
   samples: (x: number, y: number) => readonly number[],
@@ -72,7 +72,7 @@ export function pngRows(
   return Uint8Array.from(bytes);
 }
 
-/** A whole file; `before` are chunks between IHDR and the image data. */
+/** A complete file; `before` are chunks between IHDR and the image data. */
 export function pngFile(
   header: PngHeader,
   samples: (x: number, y: number) => readonly number[],
@@ -82,17 +82,17 @@ export function pngFile(
   return pngOf(pngHeader(header), ...before, data, pngChunk("IEND"));
 }
 
-/** A zlib stream of zeros, at a thousandth of their number and without ever holding them. */
+/** A zlib stream of `count` zeros, about a thousandth of the size, made without allocating them. */
 export function deflatedZeros(count: number): Uint8Array<ArrayBuffer> {
   const block = 2 ** 20;
-  const flushed = deflateRawSync(new Uint8Array(block), { finishFlush: 3 }); // Z_FULL_FLUSH: stands for itself
+  const flushed = deflateRawSync(new Uint8Array(block), { finishFlush: 3 }); // Z_FULL_FLUSH: blocks can be concatenated
   const rest = deflateRawSync(new Uint8Array(count % block));
   const blocks = Math.floor(count / block);
   const bytes = new Uint8Array(2 + blocks * flushed.length + rest.length + 4);
   bytes.set([0x78, 0x9c]);
   for (let i = 0; i < blocks; i++) bytes.set(flushed, 2 + i * flushed.length);
   bytes.set(rest, 2 + blocks * flushed.length);
-  // Adler-32 of zeros: the sum of the bytes is 1, the sum of the sums their number.
+  // Adler-32 of zeros: the low sum is 1, the high sum is `count`.
   new DataView(bytes.buffer).setUint32(bytes.length - 4, (count % 65_521) * 65_536 + 1);
   return bytes;
 }

@@ -1,25 +1,25 @@
-/** Reads PNG files back by a decoder that the product does not use: pixels, and the text that the product writes. */
+/** Reader for pixels and text of PNG files, by a decoder independent of the product. */
 import { decode } from "fast-png";
 
 /** A decoded PNG. */
 export interface DecodedPng {
   width: number;
   height: number;
-  /** RGB bytes, `[height, width, 3]`, without what there is of transparency. */
+  /** RGB bytes, `[height, width, 3]`, without alpha. */
   rgb: Uint8Array;
   /** Text by keyword, from tEXt and uncompressed iTXt chunks. */
   text: Record<string, string>;
 }
 
-/** One chunk of a PNG. */
+/** A chunk of a PNG. */
 export interface Chunk {
   readonly type: string;
   readonly data: Uint8Array;
-  /** The checksum that the file gives for type and data. */
+  /** Stored checksum of type and data. */
   readonly crc: number;
 }
 
-/** The chunks of a PNG that is whole. */
+/** Chunks of a complete PNG. */
 export function chunksOf(png: Uint8Array): Chunk[] {
   const view = new DataView(png.buffer, png.byteOffset);
   const chunks: Chunk[] = [];
@@ -32,7 +32,7 @@ export function chunksOf(png: Uint8Array): Chunk[] {
   return chunks;
 }
 
-/** Decodes a PNG of 8 bits a sample, in colour. */
+/** Decodes a colour PNG of 8 bits per sample. */
 export function decodePng(bytes: Uint8Array): DecodedPng {
   const { width, height, data, channels } = decode(bytes, { checkCrc: true });
   const text = Object.fromEntries(chunksOf(bytes).flatMap(decodeText));
@@ -43,7 +43,7 @@ function decodeText({ type, data }: Chunk): [string, string][] {
   const end = data.indexOf(0);
   const keyword = latin1(data.subarray(0, Math.max(end, 0)));
   if (type === "tEXt") return [[keyword, latin1(data.subarray(end + 1))]];
-  // After the keyword: not compressed, method 0, no language tag, no translated keyword.
+  // After the keyword: uncompressed, method 0, no language tag, no translated keyword.
   if (type === "iTXt") return [[keyword, new TextDecoder().decode(data.subarray(end + 5))]];
   return [];
 }

@@ -1,4 +1,4 @@
-/** A step buffer for kernel tests: what a test does not care about has a harmless value. */
+/** Step state for kernel tests, with harmless defaults. */
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { encodeRecord } from "../../kernels/records/record.ts";
 import type { StepState } from "../../kernels/records/step_state.ts";
@@ -21,7 +21,7 @@ export function stepWords(state: Partial<StepState> = {}): Uint32Array {
   }));
 }
 
-/** Bytes as the words that hold them, zero-padded. */
+/** Packs bytes into u32 words, zero-padded. */
 export function packBytes(bytes: Uint8Array): Uint32Array {
   const padded = new Uint8Array(4 * Math.ceil(bytes.length / 4));
   padded.set(bytes);

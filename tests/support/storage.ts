@@ -1,22 +1,22 @@
-/** The ways in which activations lie in memory, for tests that run in each of them. */
+/** Storage formats of activations, for tests that run in each of them. */
 import type { Launch } from "../../kernels/source.ts";
 import { storedIn } from "../../kernels/storage.ts";
 import type { Tolerance } from "./close.ts";
 import { type HostArray, runOnArrays, testGpu } from "./gpu.ts";
 
 export interface Storage {
-  /** For names of tests: empty for float32. */
+  /** Suffix for test names; empty for float32. */
   readonly suffix: string;
   readonly half: boolean;
-  /** Values as they are stored; operands are rounded so before a reference sees them. */
+  /** Values rounded to the storage format, for operands of a reference. */
   rounded(values: ArrayLike<number>): Float64Array;
-  /** Values for the device. */
+  /** Array for the device. */
   array(values: ArrayLike<number>): HostArray;
-  /** Room for so many values; NaN until it is written. */
+  /** Array of NaN for results. */
   room(count: number): HostArray;
-  /** What a result may be off by that float32 arithmetic gave and that was stored: half a unit in the last place of it. */
+  /** Tolerance of stored results of float32 arithmetic: adds half a unit in the last place of the storage format. */
   stored(arithmetic: Tolerance): Tolerance;
-  /** Runs launches with the kernels for this storage. */
+  /** Runs launches with the kernels for this format. */
   run(launches: Launch<HostArray>[]): Promise<void>;
 }
 

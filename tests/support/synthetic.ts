@@ -1,10 +1,10 @@
-/** Small made-up data in the forms that the readers under test accept. */
+/** Small synthetic data in the formats that the readers accept. */
 
 import { packTar } from "modern-tar";
 import type { TarEntry } from "modern-tar";
 import { Image } from "imagescript";
 
-/** Bytes of an image as three planes. */
+/** Bytes of an image: three planes of 32 x 32. */
 export const IMAGE_BYTES = 3072;
 
 /** Names of the training batches, without extension. */
@@ -15,7 +15,7 @@ export function makePlanes(records: number, salt = 0): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: records * IMAGE_BYTES }, (_, i) => i * 31 + (i >> 8) + salt);
 }
 
-/** The same images as `[records, 32, 32, 3]`, by the definition. */
+/** Interleaves planes to `[records, 32, 32, 3]`. */
 export function toPixels(planes: Uint8Array): Uint8Array {
   return planes.map((_, i) => {
     const record = Math.floor(i / IMAGE_BYTES);
@@ -24,7 +24,7 @@ export function toPixels(planes: Uint8Array): Uint8Array {
   });
 }
 
-/** A batch of the binary version. */
+/** A batch file of the binary version of CIFAR-10. */
 export function makeRecords(labels: readonly number[], planes: Uint8Array): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(labels.length * (1 + IMAGE_BYTES));
   for (const [record, label] of labels.entries()) {
@@ -35,7 +35,7 @@ export function makeRecords(labels: readonly number[], planes: Uint8Array): Uint
   return bytes;
 }
 
-/** A batch of the python version, opcode by opcode as Python 2 wrote it. */
+/** A batch file of the Python version of CIFAR-10, with the opcodes that Python 2 wrote. */
 export function makePickle(
   labels: readonly number[],
   planes: Uint8Array,
@@ -104,7 +104,7 @@ export function makePickle(
   return Uint8Array.from(out);
 }
 
-/** A tar archive, gzipped. */
+/** A gzipped tar archive. */
 export async function makeTarGz(entries: TarEntry[]): Promise<Uint8Array<ArrayBuffer>> {
   const tar = await packTar(entries);
   const stream = new Blob([tar]).stream().pipeThrough(new CompressionStream("gzip"));
@@ -116,7 +116,7 @@ export function member(name: string, body: Uint8Array<ArrayBuffer>): TarEntry {
   return { header: { name, size: body.length, type: "file", mtime: new Date(0) }, body };
 }
 
-/** A PNG whose pixel (x, y) is `color(x, y)`: red, green, blue and, if given, alpha. */
+/** A PNG whose pixel (x, y) is `color(x, y)`: red, green, blue and optionally alpha. */
 export async function makePng(
   width: number,
   height: number,
@@ -129,7 +129,7 @@ export async function makePng(
   return await image.encode();
 }
 
-/** Runs a test in a folder of its own, removed afterwards. */
+/** Runs a test in a temporary folder. */
 export async function inFolder(test: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "denoise-data-" });
   try {
@@ -139,7 +139,7 @@ export async function inFolder(test: (folder: string) => Promise<void>): Promise
   }
 }
 
-/** Writes files, making their folders. */
+/** Writes files, and creates their folders. */
 export async function writeFiles(folder: string, files: Readonly<Record<string, Uint8Array>>): Promise<void> {
   for (const [name, bytes] of Object.entries(files)) {
     const path = `${folder}/${name}`;

@@ -1,8 +1,8 @@
-/** Small kernels of the tests of the GPU layer. */
+/** Small kernels for tests of the GPU layer. */
 import { type KernelSource, type Launch, launch, parseKernel } from "../../kernels/source.ts";
 import type { BufferView } from "../../lib/gpu/memory.ts";
 
-/** `y = factor * x + shift`, with one parameter of each type and an override that must be given. */
+/** `y = factor * scale * x + shift`, with a parameter of each type and an override without default. */
 export const affine: KernelSource = parseKernel(
   "affine",
   `
@@ -32,7 +32,7 @@ fn run(@builtin(global_invocation_id) id: vec3u) {
 }`,
 );
 
-/** Text that parses by our conventions but is no WGSL. */
+/** Follows our conventions but is not valid WGSL. */
 export const broken: KernelSource = parseKernel(
   "broken",
   `

@@ -1,4 +1,4 @@
-/** A visit to the server's page in a real Chromium, and what must hold on any such visit. */
+/** Tests of the server's page in a real Chromium, with checks that apply to every test. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
@@ -12,34 +12,33 @@ const PLACES = [
 ];
 
 const executablePath = findChromium();
-/** Whether the tests of this file are left out: there is no browser, and nobody insists on one. */
+/** Browser tests are skipped: there is no browser, and DENOISE_REQUIRE_CHROMIUM is not 1. */
 export const withoutBrowser = !executablePath && Deno.env.get("DENOISE_REQUIRE_CHROMIUM") !== "1";
 
-/** A page that is open, and the server behind it. */
+/** An open page and its server. */
 export interface Visit extends Harness {
   readonly page: Page;
   /** Address of the page. */
   readonly address: string;
-  /** Takes a picture of the page into the folder that DENOISE_SCREENSHOTS names, if it does. */
+  /** Saves a screenshot in the folder DENOISE_SCREENSHOTS, if set. */
   readonly screenshot: (name: string) => Promise<void>;
 }
 
-/** How a page is opened. */
+/** Options of {@linkcode withPage}. */
 export interface PageOptions {
   readonly browser?: BrowserContextOptions;
-  /** Messages of errors that the browser may log. */
+  /** Errors that the browser is allowed to log. */
   readonly expected?: RegExp;
 }
 
-/** How a {@linkcode visitTest} begins. */
+/** Options of {@linkcode visitTest}. */
 export interface VisitOptions extends HarnessOptions, PageOptions {}
 
 let browser: Browser | undefined;
 Deno.test.afterAll(() => browser?.close());
 
 /**
- * A test that begins with the page open. Whatever it does, the page must throw and log no error, and must ask no other
- * server for anything.
+ * A test that begins with the page open. The page must not throw or log errors, or send requests to other servers.
  */
 export function visitTest(name: string, options: VisitOptions, test: (visit: Visit) => Promise<void>): void {
   browserTest(name, () => visit(options, test));
@@ -47,7 +46,7 @@ export function visitTest(name: string, options: VisitOptions, test: (visit: Vis
 
 /** A test that opens pages. */
 export function browserTest(name: string, fn: () => Promise<void>): void {
-  // the browser stays open from one test to the next
+  // the browser stays open between tests
   Deno.test({ name, ignore: withoutBrowser, sanitizeOps: false, sanitizeResources: false, fn });
 }
 
@@ -67,13 +66,13 @@ async function visit(options: VisitOptions, test: (visit: Visit) => Promise<void
       await test({ ...server, page, address, screenshot });
     });
   } finally {
-    await server.context.runner.drain(0); // else a failed test would wait for its requests
+    await server.context.runner.drain(0); // otherwise a failed test would wait for its requests
     await server.engine.close();
     await listener.shutdown();
   }
 }
 
-/** Opens a page, and sees to it that it throws and logs no error, and asks no other server for anything. */
+/** Opens a page, and fails if it throws or logs an error, or sends a request to another server. */
 export async function withPage(
   address: string,
   options: PageOptions,
@@ -107,11 +106,11 @@ export async function withPage(
 }
 
 async function launch(executablePath: string): Promise<Browser> {
-  // A part of playwright asks at its import whether this is Windows' Linux, by looking at /proc, which needs more than
-  // the permission to read. It does not where it believes that it is being tested.
+  // On import, playwright detects WSL by reading /proc, which needs more than --allow-read; this variable of its own tests
+  // skips that.
   Deno.env.set("__IS_WSL_TEST__", "1");
   const { chromium } = await import("playwright-core");
-  const sandbox = Deno.uid() === 0 ? ["--no-sandbox"] : []; // root cannot have one
+  const sandbox = Deno.uid() === 0 ? ["--no-sandbox"] : []; // not available to root
   return await chromium.launch({ executablePath, args: ["--disable-gpu", ...sandbox] });
 }
 
@@ -121,16 +120,16 @@ function findChromium(): string | undefined {
   return files.find((file) => existsSync(file));
 }
 
-/** Waits until something is so. */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+/** Waits until a condition holds. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   const end = performance.now() + 20_000;
-  while (!await isSo()) {
-    if (performance.now() > end) throw new Error(`waited 20 s in vain: ${what}`);
+  while (!await condition()) {
+    if (performance.now() > end) throw new Error(`not within 20 s: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 
-/** Fills in the form's fields, by their labels. */
+/** Fills in form fields by label. */
 export async function fill(page: Page, values: Readonly<Record<string, string | number>>): Promise<void> {
   for (const [label, value] of Object.entries(values)) {
     if (label === "Class") await page.getByRole("radio", { name: String(value), exact: true }).check();
@@ -138,12 +137,12 @@ export async function fill(page: Page, values: Readonly<Record<string, string | 
   }
 }
 
-/** Presses a button by its name. */
+/** Presses a button by name. */
 export async function press(page: Page, name: string): Promise<void> {
   await page.getByRole("button", { name, exact: true }).click();
 }
 
-/** Waits until the newest drawing says this of itself. */
+/** Waits until the newest drawing shows a text. */
 export async function done(page: Page, text: string): Promise<void> {
   await page.locator("#current .status", { hasText: text }).waitFor();
 }

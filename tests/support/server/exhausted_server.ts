@@ -1,8 +1,8 @@
-/** A server that any test can drive out of descriptors, in a process of its own: its port, then its log. */
+/** Server process that a test can drive out of file descriptors; prints its port, then its log. */
 import { listen } from "../../../server/http/listen.ts";
 import { JsonLog } from "../../../server/log.ts";
 
-Deno.addSignalListener("SIGTERM", () => Deno.exit()); // as the real one, and before there are no descriptors left
+Deno.addSignalListener("SIGTERM", () => Deno.exit()); // as in the real server; installed before descriptors run out
 const log = new JsonLog();
 const { server, use } = listen({ host: "127.0.0.1", port: 0 }, log);
 use(async ({ url }) => {

@@ -1,11 +1,11 @@
-/** A clock that stands still until a test moves it. */
+/** A clock that only advances when a test says so. */
 import type { Clock } from "../../../server/clock.ts";
 
 export class FakeClock implements Clock {
   #now = 0;
   readonly #timers = new Set<{ readonly at: number; readonly callback: () => void }>();
 
-  /** Timers that have neither gone off nor been called off. */
+  /** Number of timers that have neither fired nor been cancelled. */
   get pending(): number {
     return this.#timers.size;
   }
@@ -20,7 +20,7 @@ export class FakeClock implements Clock {
     return () => this.#timers.delete(timer);
   }
 
-  /** Lets time pass, and timers go off in their order. */
+  /** Advances the time, and fires timers in order. */
   advance(milliseconds: number): void {
     const end = this.#now + milliseconds;
     while (true) {

@@ -1,4 +1,4 @@
-/** An engine without a GPU, whose time passes when a test says so. */
+/** An engine without a GPU, whose steps a test triggers. */
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
@@ -13,13 +13,13 @@ import {
   type ServedModel,
 } from "../../../server/engine/engine.ts";
 
-/** How a {@linkcode FakeEngine} starts. */
+/** Options of {@linkcode FakeEngine}. */
 export interface FakeEngineOptions {
-  /** Network rows. Default 8. */
+  /** Batch size in network rows; default 8. */
   readonly rows?: number;
-  /** What differs from {@linkcode fakeModel}. */
+  /** Differences from {@linkcode fakeModel}. */
   readonly model?: Partial<ServedModel>;
-  /** Milliseconds of a step that passes by itself; undefined: steps pass by {@linkcode FakeEngine.tick} alone. */
+  /** Milliseconds per automatic step; default: steps only by {@linkcode FakeEngine.tick}. */
   readonly automatic?: number;
   /** Seconds that a step is said to have taken, by the rows of its program. Default 10 ms, or `automatic`. */
   readonly stepSeconds?: (programRows: number) => number;
@@ -45,7 +45,7 @@ export function fakeModel(changes: Partial<ServedModel> = {}): ServedModel {
   };
 }
 
-/** The image that a {@linkcode FakeEngine} draws: it depends on label, seed and number of steps alone. */
+/** The image that a {@linkcode FakeEngine} draws; depends only on label, seed and number of steps. */
 export function fakePixels(
   { label, seed, steps }: Pick<ImageJob, "label" | "seed" | "steps">,
   size: Pick<ServedModel, "height" | "width"> = { height: 32, width: 32 },
@@ -53,7 +53,7 @@ export function fakePixels(
   return noise([label, seed % 2 ** 32, Math.floor(seed / 2 ** 32), steps], size);
 }
 
-/** A frame after step `step` of that image. */
+/** A frame of that image after step `step`. */
 export function fakeFrame(
   { label, seed, steps }: Pick<ImageJob, "label" | "seed" | "steps">,
   kind: FrameWish["kind"],
@@ -69,12 +69,12 @@ interface Slot {
   done: number;
 }
 
-/** Draws made-up images, one step of all of them a tick. */
+/** Draws pseudorandom images; a tick is a step of the whole batch. */
 export class FakeEngine implements Engine {
   readonly rows: number;
-  /** What {@linkcode FakeEngine.reload} fails with, where set. */
+  /** Error that {@linkcode FakeEngine.reload} rejects with, if set. */
   reloadError: Error | undefined;
-  /** Every image that was ever added, and every number that was ever removed, parked and resumed. */
+  /** All images added so far; the lists below have all ids removed, parked and resumed so far. */
   readonly added: ImageJob[] = [];
   readonly removed: number[] = [];
   readonly parked: number[] = [];
@@ -100,7 +100,7 @@ export class FakeEngine implements Engine {
     return this.#model;
   }
 
-  /** The images in the batch, longest there first. */
+  /** Images in the batch, oldest first. */
   get batch(): ImageJob[] {
     return [...this.#batch.values()].map(({ image }) => image);
   }
@@ -145,12 +145,12 @@ export class FakeEngine implements Engine {
     this.#schedule();
   }
 
-  /** Lets steps pass: of each, listeners hear the turn, then frames, then finished images. */
+  /** Runs steps. Each reports a turn, then frames, then finished images. */
   tick(steps = 1): void {
     for (let i = 0; i < steps; i++) this.#step();
   }
 
-  /** Fails one image, the longest in the batch if none is named. */
+  /** Fails an image; by default the oldest in the batch. */
   fail(
     error: Error = new Error("the image has values that are not finite"),
     id = this.batch[0]?.id,
@@ -161,7 +161,7 @@ export class FakeEngine implements Engine {
     this.#tell("onFailed", id, error);
   }
 
-  /** Goes down: every image is lost. */
+  /** Goes down, and loses all images. */
   down(error: Error = new Error("the GPU worker ended"), retryAfter = 1): void {
     this.#model = undefined;
     this.#batch.clear();
@@ -171,7 +171,7 @@ export class FakeEngine implements Engine {
     this.#tell("onDown", error, retryAfter);
   }
 
-  /** Comes back up, with what it served last or with something that differs from it. */
+  /** Comes back up with the last model, or with changes to it. */
   up(changes: Partial<ServedModel> = {}): void {
     this.#model = this.#lastModel = { ...this.#lastModel, ...changes };
     this.#tell("onUp", this.#model);
@@ -214,7 +214,7 @@ export class FakeEngine implements Engine {
         this.#tell("onFrame", image.id, done - 1, pixels);
       }
     }
-    // The last first: nobody may rely on an order.
+    // In reverse, since the order is not guaranteed.
     for (const { image, done } of stepped.reverse()) {
       if (done === image.steps && (this.#batch.delete(image.id) || this.#parked.delete(image.id))) {
         this.#tell("onImage", image.id, fakePixels(image, this.#lastModel));
@@ -248,7 +248,7 @@ export class FakeEngine implements Engine {
   }
 }
 
-/** Bytes that a hash of `key` starts: Marsaglia's xorshift32. */
+/** Pseudorandom bytes: Marsaglia's xorshift32, seeded by a hash of `key`. */
 function noise(key: readonly number[], { height, width }: Pick<ServedModel, "height" | "width">): Pixels {
   let state = 0x9e3779b9;
   for (const part of key) state = Math.imul(state ^ part, 0x85ebca6b) + 0x165667b1;

@@ -1,6 +1,6 @@
 /**
- * The GPU worker with a fault that an image with a certain seed brings out. The worker's name says what and when:
- * `crash 666` throws where nobody catches it, `lose 666` loses the device.
+ * The GPU worker with a fault triggered by a seed. The worker's name has fault and seed: `crash 666` throws an uncaught
+ * error, `lose 666` loses the device.
  */
 import "../../../server/engine/worker.ts";
 import type { Command } from "../../../server/engine/protocol.ts";

@@ -1,4 +1,4 @@
-/** The whole application on a fake engine: no sockets, no GPU, no workers. */
+/** The whole application on a fake engine, without sockets, GPU or workers. */
 import { type AppOptions, createApp } from "../../../server/app.ts";
 import type { Clock } from "../../../server/clock.ts";
 import type { ServerContext } from "../../../server/http/context.ts";
@@ -10,29 +10,29 @@ import { Scheduler } from "../../../server/queue/scheduler.ts";
 import { defaultSettings, type ServerSettings } from "../../../server/settings.ts";
 import { FakeEngine, type FakeEngineOptions } from "./fake_engine.ts";
 
-/** What differs from a server of default settings whose steps pass by themselves. */
+/** Differences from a server with default settings and automatic steps. */
 export interface HarnessOptions extends AppOptions {
   readonly settings?: Partial<ServerSettings>;
   readonly engine?: FakeEngineOptions;
   readonly token?: string;
-  /** Parts in place of the usual ones. */
+  /** Replacements for parts of the context. */
   readonly parts?: Partial<ServerContext>;
-  /** The scheduler's time. */
+  /** Clock of the scheduler. */
   readonly schedulerClock?: Clock;
 }
 
-/** A server, what it is made of, and what it has logged. */
+/** An application with its parts and its log. */
 export interface Harness {
   readonly app: App;
   readonly engine: FakeEngine;
   readonly context: ServerContext;
-  /** Lines of the log, parsed. */
+  /** Parsed log lines. */
   readonly log: Record<string, unknown>[];
-  /** Asks for a path, from the address 192.0.2.1. */
+  /** Requests a path, as a client with address 192.0.2.1. */
   readonly ask: (path: string, init?: RequestInit) => Promise<Response>;
 }
 
-/** Starts one. */
+/** Creates the application on a fake engine. */
 export function harness(options: HarnessOptions = {}): Harness {
   const { settings, engine: engineOptions, token, parts, schedulerClock, ...appOptions } = options;
   const engine = new FakeEngine({ automatic: 0, rows: 64, ...engineOptions });
@@ -55,7 +55,7 @@ export function harness(options: HarnessOptions = {}): Harness {
   return { app, engine, context, log, ask: async (path, init) => await app.request(path, init, env) };
 }
 
-/** A problem's members. */
+/** Members of a problem document (RFC 9457). */
 export interface Problem {
   readonly type: string;
   readonly title: string;
@@ -66,7 +66,7 @@ export interface Problem {
   readonly errors?: { readonly field: string; readonly value?: unknown; readonly allowed: string }[];
 }
 
-/** The problem that an answer tells. */
+/** Reads the problem document of a response. */
 export async function problemOf(response: Response): Promise<Problem> {
   if (response.headers.get("Content-Type") !== "application/problem+json") {
     throw new Error(`not a problem: ${response.status} ${await response.text()}`);

@@ -1,11 +1,11 @@
-/** OpenAI's published client, and a server for it to talk to. */
+/** OpenAI's official client, with a server for it. */
 import assert from "node:assert/strict";
 import OpenAI, { type APIError } from "openai";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
 import { decodePng } from "../read_png.ts";
 import { type Harness, harness, type HarnessOptions } from "./harness.ts";
 
-/** What OpenAI's API does not have; the client sends any member. */
+/** Extensions to OpenAI's API; the client sends unknown members too. */
 export interface Extensions {
   readonly seed?: number;
   readonly steps?: number;
@@ -15,11 +15,11 @@ export interface Extensions {
 
 export interface Served extends Harness {
   readonly client: OpenAI;
-  /** Address of the server, without a path. */
+  /** Origin of the server. */
   readonly origin: string;
 }
 
-/** A server on a port of its own, and OpenAI's client for it, which does not try again. */
+/** Runs `body` with a server on a free port and OpenAI's client for it, without retries. */
 export async function serving(
   options: HarnessOptions,
   body: (served: Served) => Promise<void>,
@@ -40,7 +40,7 @@ export function clientOf(origin: string, apiKey = "unused"): OpenAI {
   return new OpenAI({ baseURL: `${origin}/v1`, apiKey, maxRetries: 0 });
 }
 
-/** An engine whose steps a test lets pass. */
+/** Engine options for steps that the test triggers. */
 export const byHand = { automatic: undefined };
 
 export async function bytesAt(url: string, init?: RequestInit): Promise<Uint8Array> {
@@ -58,7 +58,7 @@ export function pixelsOf(base64: string | undefined): Uint8Array {
   return decodePng(bytesOf(base64)).rgb;
 }
 
-/** The error that a call of the client ends with. */
+/** The error that a call rejects with. */
 export async function failure<T extends APIError>(
   type: abstract new (...args: never[]) => T,
   call: PromiseLike<unknown>,
@@ -72,16 +72,16 @@ export async function failure<T extends APIError>(
   return thrown;
 }
 
-/** Waits for something that others bring about. */
+/** Waits until a condition holds. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
   for (let i = 0; i < 2000; i++) {
     if (condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  assert.fail(`never came: ${what}`);
+  assert.fail(`not within 10 s: ${what}`);
 }
 
-/** A class's label. */
+/** Label of a class. */
 export function label(name: string): number {
   return CIFAR10_CLASSES.indexOf(name);
 }

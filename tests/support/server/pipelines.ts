@@ -1,15 +1,15 @@
-/** Copies of the tiny pipeline that the golden tests have, whole and spoilt. */
+/** Copies of the tiny pipeline of the golden tests, intact and damaged. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { decodeSafetensors, encodeSafetensors } from "../../../lib/files/safetensors.ts";
 
-/** A model of 8 x 8 pixels and three classes that Python's diffusers wrote. */
+/** A model of 8 x 8 pixels and three classes, written by Python's diffusers. */
 export const PIPELINE = fileURLToPath(new URL("../../golden/tiny_pipeline", import.meta.url));
 
-/** Its weights, within the directory. */
+/** Path of its weights in the directory. */
 export const WEIGHTS = "unet/diffusion_pytorch_model.safetensors";
 
-/** Copies the pipeline, its weights changed in place. */
+/** Copies the pipeline and changes its weights. */
 export async function changedPipeline(
   to: string,
   change: (name: string, data: Float32Array) => void,
@@ -23,7 +23,7 @@ export async function changedPipeline(
   await Deno.writeFile(path, encodeSafetensors(tensors, metadata));
 }
 
-/** Copies a directory with all that is below it. */
+/** Copies a directory recursively. */
 export async function copyDirectory(from: string, to: string): Promise<void> {
   await Deno.mkdir(to, { recursive: true });
   for await (const { name, isDirectory } of Deno.readDir(from)) {

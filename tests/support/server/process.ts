@@ -1,4 +1,4 @@
-/** The server as a process of its own, as `deno task serve` starts it, on a network that draws 8 x 8 pixels. */
+/** Server processes, as `deno task serve` starts them, on a network for 8 x 8 pixels. */
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
@@ -8,27 +8,27 @@ import { serverArguments, startServer } from "../../../tasks/terminal/server_pro
 /** A pipeline of three classes without names. */
 export const MODEL = fileURLToPath(new URL("../../golden/tiny_pipeline", import.meta.url));
 
-/** A line of the server's log. */
+/** A log line of the server. */
 export type LogLine = Readonly<Record<string, unknown>>;
 
-/** A process that was started, and what it has said so far. */
+/** A started process and its output so far. */
 export interface Watched {
   readonly child: Deno.ChildProcess;
-  /** Lines of standard output that are JSON. */
+  /** JSON lines of standard output. */
   readonly log: readonly LogLine[];
-  /** Resolves with the first line of the log with this message; fails where it ends before. */
+  /** Resolves with the first log line that has this message; rejects if the output ends without one. */
   logged(message: string): Promise<LogLine>;
-  /** How it ended, and all of standard error. */
+  /** Exit code, and all of standard error. */
   ended(): Promise<{ readonly code: number; readonly err: string }>;
 }
 
-/** Milliseconds after which what was waited for will not come: far more than it takes on a busy machine. */
-const PATIENCE = 60_000;
+/** Timeout of all waits in milliseconds, far longer than needed on a busy machine. */
+const TIMEOUT_MS = 60_000;
 
-/** A promise that fails when it takes too long, so that a test fails and does not hang. */
+/** Rejects after a timeout, so that a test fails instead of hanging. */
 export async function soon<T>(promise: Promise<T>, what: string): Promise<T> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`waited too long for ${what}`)), PATIENCE);
+  const timer = setTimeout(() => late.reject(new Error(`waited too long for ${what}`)), TIMEOUT_MS);
   try {
     return await Promise.race([promise, late.promise]);
   } finally {
@@ -36,7 +36,7 @@ export async function soon<T>(promise: Promise<T>, what: string): Promise<T> {
   }
 }
 
-/** Reads what a process says. */
+/** Collects the output of a process. */
 export function watch(child: Deno.ChildProcess): Watched {
   const log: LogLine[] = [];
   let err = "";
@@ -74,7 +74,7 @@ export function watch(child: Deno.ChildProcess): Watched {
   };
 }
 
-/** A server that is ready. */
+/** A ready server. */
 export interface Running extends Watched {
   readonly url: string;
 }
@@ -95,7 +95,7 @@ export function launchLimited(descriptors: number, settings: Partial<ServerSetti
   );
 }
 
-/** Runs `body` with a server that is ready, and ends it where `body` has not. */
+/** Runs `body` with a ready server, and kills the server if `body` has not stopped it. */
 export async function withServer(
   settings: Partial<ServerSettings>,
   body: (server: Running) => Promise<void>,
@@ -108,19 +108,19 @@ export async function withServer(
     try {
       server.child.kill("SIGKILL");
     } catch {
-      // it has ended
+      // already exited
     }
     await server.ended();
     await server.child.stdin.close().catch(() => {});
   }
 }
 
-/** Asks until an answer is as wanted. */
+/** Repeats a request until the response is accepted. */
 export async function askUntil(
   url: string,
   good: (answer: Response, body: string) => boolean,
 ): Promise<void> {
-  const end = performance.now() + PATIENCE;
+  const end = performance.now() + TIMEOUT_MS;
   while (performance.now() < end) {
     const answer = await fetch(url);
     if (good(answer, await answer.text())) return;
@@ -129,7 +129,7 @@ export async function askUntil(
   throw new Error(`waited too long for ${url} to answer as wanted`);
 }
 
-/** The value of one of the server's metrics that has no labels. */
+/** Value of a metric without labels. */
 export function metric(text: string, name: string): number {
   return Number(new RegExp(`^denoise_${name} (\\S+)$`, "m").exec(text)?.[1]);
 }

@@ -1,10 +1,10 @@
-/** Temporary directories, what is in them, and errors as the operating system makes them. */
+/** Temporary directories, their contents, and errors of the operating system. */
 import { join } from "node:path";
 
-/** In memory where the system has such a place: a killed process finds it as it left it, like a disk, but sooner. */
+/** Memory-backed if available: contents survive a killed process, as on a disk, but access is faster. */
 const MEMORY = await Deno.stat("/dev/shm").then(() => "/dev/shm", () => undefined);
 
-/** Runs `body` with a new directory that is gone afterwards; `onDisk` for one that can be flushed to a disk. */
+/** Runs `body` with a temporary directory; `onDisk` for one that can be flushed to a disk. */
 export async function inTemporaryDirectory<T>(
   body: (directory: string) => Promise<T>,
   { onDisk = false } = {},
@@ -17,14 +17,14 @@ export async function inTemporaryDirectory<T>(
   }
 }
 
-/** Removes all that a directory holds. */
+/** Removes the contents of a directory. */
 export async function emptyDirectory(directory: string): Promise<void> {
   for await (const { name } of Deno.readDir(directory)) {
     await Deno.remove(join(directory, name), { recursive: true });
   }
 }
 
-/** All files below a directory: text by relative path. Empty directories do not show. */
+/** All files below a directory: text by relative path. Empty directories are not listed. */
 export async function treeOf(directory: string): Promise<Record<string, string>> {
   const tree: Record<string, string> = {};
   for await (const { name, isDirectory } of Deno.readDir(directory)) {
@@ -37,7 +37,7 @@ export async function treeOf(directory: string): Promise<Record<string, string>>
   return tree;
 }
 
-/** An error with a code of the operating system, as Deno throws it. */
+/** An error with an operating system's code, as Deno throws it. */
 export function systemError(code: string): Error {
   return Object.assign(new Error(`${code} (os error)`), { code });
 }

@@ -1,4 +1,4 @@
-/** A small checkpoint whose every number follows from its step, so that what was read can be told from what was not. */
+/** Small checkpoints whose values all depend on the step, so that mixed-up files are detected. */
 import assert from "node:assert/strict";
 import type { Checkpoint, LoadedCheckpoint, Pipeline, StateTensor } from "../../../lib/files/checkpoint.ts";
 
@@ -7,7 +7,7 @@ const SHAPES: [string, number[]][] = [["conv_in.weight", [8, 3, 3, 3]], ["conv_i
   4,
 ]]];
 
-/** The checkpoint of a step; a `variant` differs from the others of the same step. */
+/** The checkpoint of a step; variants of a step differ. */
 export function exampleCheckpoint(step: number, variant = 0): Checkpoint {
   const floats = (count: number, salt: number) =>
     new Float32Array(
@@ -38,7 +38,7 @@ export function exampleCheckpoint(step: number, variant = 0): Checkpoint {
 
 type Tensors = ReadonlyMap<string, StateTensor>;
 
-/** Bits, not numbers: NaN payloads and the sign of zero count. */
+/** Tensor bits, so that NaN payloads and the sign of zero count. */
 function bitsOf(tensors: Tensors): Record<string, unknown> {
   const entries = [...tensors].map(([name, { shape, data }]) => {
     const bits = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -47,7 +47,7 @@ function bitsOf(tensors: Tensors): Record<string, unknown> {
   return Object.fromEntries(entries);
 }
 
-/** Fails unless every bit is that of `expected`. */
+/** Fails unless all bits equal `expected`. */
 export function assertSame(actual: LoadedCheckpoint, expected: Checkpoint): void {
   assert.equal(actual.step, expected.step);
   assert.deepEqual(bitsOf(actual.ema), bitsOf(expected.ema));

@@ -1,6 +1,6 @@
 /**
- * Saves on the small file system mounted at its argument until that is full, then once more after mounting it
- * read-only, and prints what happened as JSON; a process of checkpoint_crash_test.ts in a mount namespace of its own.
+ * Child process of checkpoint_crash_test.ts, in its own mount namespace: saves on the small file system mounted at its
+ * argument until that is full, then again after remounting it read-only, and prints the outcomes as JSON.
  */
 import { join } from "node:path";
 import { loadLatestCheckpoint, loadPipeline, saveCheckpoint } from "../../../lib/files/checkpoint.ts";

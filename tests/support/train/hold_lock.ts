@@ -1,4 +1,4 @@
-/** Locks the directory of its argument, says so, and holds it until it is killed; a process of durable_test.ts. */
+/** Child process of durable_test.ts: locks the directory of its argument, prints that, and holds the lock until killed. */
 import { lockDirectory } from "../../../lib/files/directory_lock.ts";
 
 await lockDirectory(Deno.args[0]);

@@ -1,4 +1,4 @@
-/** A table of settings with one of each kind: what follows from it must follow from any. */
+/** A settings table with one setting of each kind, for tests of everything derived from such tables. */
 import type { SettingTable } from "../../../lib/train/setting.ts";
 
 export interface MadeUp {

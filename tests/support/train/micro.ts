@@ -1,4 +1,4 @@
-/** A network, data sets and runs so small that a test can train them. */
+/** Networks, data sets and runs that are small enough to train in a test. */
 import { createHash } from "node:crypto";
 import type { ImageDataset } from "../../../lib/data/dataset.ts";
 import { imageDataset } from "../../../lib/data/dataset.ts";
@@ -8,7 +8,7 @@ import type { EndEvent, TrainEvent } from "../../../lib/train/events.ts";
 import { train, type TrainOptions } from "../../../lib/train/trainer.ts";
 import { testGpu } from "../gpu.ts";
 
-/** Two levels of 8 and 16 channels, attention in the middle; trains in milliseconds a step. */
+/** Two levels of 8 and 16 channels, attention in the middle; a step takes milliseconds. */
 export function microNetwork(overrides: Partial<UNetOptions> = {}): UNetConfig {
   return unetConfig({
     sampleSize: 8,
@@ -22,8 +22,7 @@ export function microNetwork(overrides: Partial<UNetOptions> = {}): UNetConfig {
 }
 
 /**
- * Images that are easily told apart: image `i` is one flat colour on one half and another on the other half, the halves
- * being left and right or above and below.
+ * Images that are easy to distinguish: image `i` has one flat colour on its left or upper half and another on the rest.
  */
 export function patternImages(count: number, classes = 2, side = 8): ImageDataset {
   const images = new Uint8Array(count * side * side * 3);
@@ -43,7 +42,7 @@ export function patternImages(count: number, classes = 2, side = 8): ImageDatase
   return imageDataset({ name: "patterns", images, labels, classes: names, height: side, width: side });
 }
 
-/** Settings under which a micro run is quick: no grids, a small batch, rules. A resumed run has its settings already. */
+/** Settings of a quick run: no grids, small batch, no tuning. A resumed run has its settings already. */
 export function microOptions(options: Partial<TrainOptions> = {}): TrainOptions {
   const settings = { model: microNetwork(), batch: 8, lr: 2e-3, warmup: 4, ema: 0.9, seed: 5 };
   return {
@@ -55,7 +54,7 @@ export function microOptions(options: Partial<TrainOptions> = {}): TrainOptions 
   };
 }
 
-/** Trains on the file's device to the end, or until `stop` says so, which ends it as a signal does. */
+/** Trains on the file's device to the end, or until `stop` returns true, which ends the run as a signal does. */
 export async function run(
   options: Partial<TrainOptions>,
   stop: (event: TrainEvent) => boolean = () => false,
@@ -83,7 +82,7 @@ export function endOf(events: readonly TrainEvent[]): EndEvent {
   return events.at(-1) as EndEvent;
 }
 
-/** All of a run's state that must not depend on how it was run: time spent and grids drawn are left out. */
+/** State of a run that must be the same after a resume; excludes elapsed time and sample grids. */
 export async function stateOf(directory: string): Promise<unknown> {
   return comparable(await loadLatestCheckpoint(directory));
 }
@@ -110,7 +109,7 @@ export function comparable(
   };
 }
 
-/** A digest of each tensor's bits: what differs can be told from it at once, where a difference of arrays takes minutes. */
+/** A digest of each tensor's bits: assertions on digests are fast, while diffs of large arrays take minutes. */
 export function digests(tensors: ReadonlyMap<string, { data: ArrayBufferView }>): Record<string, string> {
   return Object.fromEntries([...tensors].map(([name, { data }]) => [name, digest(data)]));
 }

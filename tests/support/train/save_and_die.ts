@@ -1,6 +1,6 @@
 /**
- * Saves an example checkpoint and kills itself with SIGKILL at one of the save's phases; a process of its own in
- * checkpoint_crash_test.ts. Arguments: run directory, step, variant, how many to keep, number of the phase.
+ * Child process of checkpoint_crash_test.ts: saves an example checkpoint and kills itself with SIGKILL at a phase of the
+ * save. Arguments: run directory, step, variant, number of checkpoints to keep, number of the phase.
  */
 import { saveCheckpoint } from "../../../lib/files/checkpoint.ts";
 import { exampleCheckpoint } from "./example_checkpoint.ts";
@@ -12,6 +12,6 @@ await saveCheckpoint(runDir, exampleCheckpoint(Number(step), Number(variant)), {
   onPhase: async () => {
     if (phases++ !== Number(fatal)) return;
     Deno.kill(Deno.pid, "SIGKILL");
-    await new Promise(() => setInterval(() => {}, 1000)); // never goes on
+    await new Promise(() => setInterval(() => {}, 1000)); // never continues
   },
 });

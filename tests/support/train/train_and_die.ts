@@ -1,6 +1,6 @@
 /**
- * Trains as resume_test.ts does and kills itself with SIGKILL two steps after a checkpoint; a process of its own there.
- * Arguments: run directory, step of the checkpoint.
+ * Child process of resume_test.ts: trains and kills itself with SIGKILL two steps after a checkpoint. Arguments: run
+ * directory, step of the checkpoint.
  */
 import { microNetwork, run } from "./micro.ts";
 
