@@ -8,7 +8,7 @@ for (const storage of STORAGES) {
   for (const elements of [4, 1020, 3 * 4096 + 8]) {
     Deno.test(`add is the float32 sum, bit for bit: [${elements}]${storage.suffix}`, async () => {
       const [a, b] = [1, 2].map((seed) => storage.rounded(noise(elements, seed)));
-      const y = storage.room(elements);
+      const y = storage.empty(elements);
       await storage.run(addForward<HostArray>({ elements }, { a: storage.array(a), b: storage.array(b), y }));
       assert.deepEqual(y, storage.array(Float32Array.from(a, (v, i) => v + b[i])));
     });

@@ -8,7 +8,7 @@ import { differences, noise } from "../reference/differences.ts";
 import { type Storage, STORAGES } from "../support/storage.ts";
 
 const padded = (storage: Storage, rows: number, channels: number) =>
-  storage.room(rows * 4 * Math.ceil(channels / 4));
+  storage.empty(rows * 4 * Math.ceil(channels / 4));
 
 Deno.test("concat reference gradients match central differences", () => {
   const [a, b, dy] = [noise(3 * 2, 1), noise(3 * 3, 2), noise(3 * 5, 3)];

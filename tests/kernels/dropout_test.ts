@@ -32,9 +32,9 @@ interface Case {
 
 /** Forward and backward of ones, which gives the mask times its scale. */
 async function masks({ elements, rate, layer = 0, state = {} }: Case, storage: Storage = FLOAT32) {
-  const ones = storage.room(elements).fill(1);
+  const ones = storage.empty(elements).fill(1);
   const step_state = new Uint32Array(encodeRecord(StepStateLayout, { ...STATE, ...state }));
-  const [y, dx] = [ones, ones].map(({ length }) => storage.room(length));
+  const [y, dx] = [ones, ones].map(({ length }) => storage.empty(length));
   const shape = { elements, rate, layer };
   await storage.run([
     ...dropoutForward<HostArray>(shape, { x: ones, step_state, y }),
@@ -120,7 +120,7 @@ for (const storage of STORAGES) {
   Deno.test(`dropout backward adds to the gradient so far${storage.suffix}`, async () => {
     const c = { elements: 64, rate: 0.5, layer: 0 };
     const [dy, addend] = [noise(64, 2), noise(64, 3)].map((v) => storage.array(v));
-    const dx = storage.room(64);
+    const dx = storage.empty(64);
     const step_state = new Uint32Array(encodeRecord(StepStateLayout, STATE));
     await storage.run(dropoutBackward<HostArray>(c, { dy, step_state, addend, dx }));
     const want = Float32Array.from(expectedMask(c), (kept, i) => (kept ? 2 * dy[i] : 0) + addend[i]);

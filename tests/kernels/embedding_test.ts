@@ -22,7 +22,7 @@ async function runEmbedding(storage: Storage, labels: number[], rows: number, di
     dy: storage.array(packChannels(dy, dim)),
     labels: Uint32Array.from(labels),
   };
-  const y = storage.room(host.dy.length);
+  const y = storage.empty(host.dy.length);
   const dtable = new Float32Array(host.table.length).fill(NaN);
   const shape = { batch: labels.length, dim, rows };
   await storage.run([

@@ -51,7 +51,7 @@ async function runGroupNorm(
     dy: storage.array(packChannels(dy, c)),
   };
   const stats = new Float32Array(s.batch * s.groups * 2);
-  const [y, dx] = [host.x, host.x].map((like) => storage.room(like.length));
+  const [y, dx] = [host.x, host.x].map((like) => storage.empty(like.length));
   const [dgamma, dbeta] = [host.gamma, host.beta].map((like) => new Float32Array(like.length).fill(NaN));
   const scratch = new Float32Array(groupNormScratch(s));
   await storage.run([

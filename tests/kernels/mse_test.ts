@@ -54,7 +54,7 @@ async function run(
   const input = { ...all, prediction: [...storage.rounded(all.prediction)] };
   const prediction = storage.array(packChannels(input.prediction, shape.channels));
   const loss_per_sample = new Float32Array(shape.batch).fill(7);
-  const gradient = storage.room(prediction.length);
+  const gradient = storage.empty(prediction.length);
   const step_state = stepWords({ count: input.count, ...state });
   const words = (scale: number) =>
     new Uint32Array(

@@ -40,7 +40,7 @@ async function run(
   const imageBytes = height * width * channels;
   const bytes = Uint8Array.from({ length: images * imageBytes }, (_, i) => (i * 37 + (i >> 3)) % 256);
   const size = draws.length * height * width * 4 * Math.ceil(channels / 4);
-  const outputs = { x_t: storage.room(size).fill(filled), targets: new Float32Array(size).fill(filled) };
+  const outputs = { x_t: storage.empty(size).fill(filled), targets: new Float32Array(size).fill(filled) };
   const shared = {
     step_state: stepWords({ step: 5, stream: 1, seedLo: 3, seedHi: 4 }),
     draws: Uint32Array.from(draws.flat()),

@@ -109,7 +109,7 @@ for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape
     ];
     const x = packChannels(values(4, shape, 0), channels);
     const size = x.length / 4;
-    const input = storage.room(asked.length * size).fill(7);
+    const input = storage.empty(asked.length * size).fill(7);
     const timestep = new Float32Array(asked.length).fill(7);
     const label = new Uint32Array(asked.length).fill(99);
     const asks = encodeAsks(slots, asked.length);

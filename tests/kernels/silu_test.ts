@@ -17,7 +17,7 @@ Deno.test("silu reference gradient matches central differences", () => {
 });
 
 async function runSilu(storage: Storage, x: Float64Array, dy: Float64Array, addend?: Float64Array) {
-  const [y, dx] = [x, x].map(({ length }) => storage.room(length));
+  const [y, dx] = [x, x].map(({ length }) => storage.empty(length));
   const host = { x: storage.array(x), dy: storage.array(dy) };
   await storage.run([
     ...siluForward<HostArray>({ elements: x.length }, { x: host.x, y }),

@@ -29,7 +29,7 @@ async function runSoftmax(
     x: storage.array(packChannels(x, length)),
     dy: storage.array(packChannels(dy, length)),
   };
-  const [y, dx] = [host.x, host.x].map((like) => storage.room(like.length));
+  const [y, dx] = [host.x, host.x].map((like) => storage.empty(like.length));
   const shape = { rows: x.length / length, length, stride: 4 * Math.ceil(length / 4) };
   await storage.run([
     ...softmaxForward<HostArray>(shape, { x: host.x, y }),

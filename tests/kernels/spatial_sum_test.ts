@@ -27,7 +27,7 @@ for (const { storage, shape: [batch, spatial, channels], withAddend } of CASES) 
     const dy = storage.rounded(noise(batch * spatial * channels, 3));
     const addend = storage.rounded(noise(batch * channels, 4));
     const host = storage.array(packChannels(addend, channels));
-    const dx = storage.room(host.length);
+    const dx = storage.empty(host.length);
     await storage.run(
       spatialSum<HostArray>({ batch, spatial, channels }, {
         dy: storage.array(packChannels(dy, channels)),

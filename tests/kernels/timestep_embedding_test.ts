@@ -13,7 +13,7 @@ async function runEmbedding(
   timesteps: number[],
   options: Options,
 ): Promise<Float32Array> {
-  const y = storage.room(timesteps.length * 4 * Math.ceil(options.dim / 4));
+  const y = storage.empty(timesteps.length * 4 * Math.ceil(options.dim / 4));
   const buffers = { timesteps: Float32Array.from(timesteps), y };
   await storage.run(timestepEmbeddingForward<HostArray>({ batch: timesteps.length, ...options }, buffers));
   // Unpacking checks that padding lanes are zero.

@@ -27,8 +27,8 @@ for (const { storage, shape, withAddend } of CASES) {
     const [x, dy, addend] = [size, 4 * size, size].map((count, i) => storage.rounded(noise(count, i + 3)));
     const pack = (values: Float64Array) => storage.array(packChannels(values, channels));
     const host = { x: pack(x), dy: pack(dy) };
-    const y = storage.room(host.dy.length);
-    const dx = storage.room(host.x.length);
+    const y = storage.empty(host.dy.length);
+    const dx = storage.empty(host.x.length);
     const sizes = { batch, height, width, channels };
     await storage.run([
       ...upsampleForward<HostArray>(sizes, { x: host.x, y }),

@@ -13,7 +13,7 @@ export interface Storage {
   /** Array for the device. */
   array(values: ArrayLike<number>): HostArray;
   /** Array of NaN for results. */
-  room(count: number): HostArray;
+  empty(count: number): HostArray;
   /** Tolerance of stored results of float32 arithmetic: adds half a unit in the last place of the storage format. */
   stored(arithmetic: Tolerance): Tolerance;
   /** Runs launches with the kernels for this format. */
@@ -27,7 +27,7 @@ function storage(half: boolean): Storage {
     half,
     rounded: (values) => Float64Array.from(Stored.from(values)),
     array: (values) => Stored.from(values),
-    room: (count) => new Stored(count).fill(NaN),
+    empty: (count) => new Stored(count).fill(NaN),
     stored: ({ absolute, relative = 0 }) => ({ absolute, relative: relative + (half ? 2 ** -11 : 0) }),
     run: async (launches) => runOnArrays(await testGpu(), storedIn(half, launches)),
   };

@@ -54,7 +54,7 @@ async function checkForward(target: KernelTarget, s: Conv2dShape): Promise<void>
     const o = i % s.outChannels;
     return y + bias[o] + rowBias[Math.floor(i / perSample) * s.outChannels + o] + residual[i];
   });
-  const y = FLOAT16.room(pack(residual, s.outChannels).length);
+  const y = FLOAT16.empty(pack(residual, s.outChannels).length);
   const buffers = {
     ...{ x: pack(x, s.inChannels), weight: packedWeights(s), bias: packChannels(bias, s.outChannels) },
     ...{ rowBias: pack(rowBias, s.outChannels), residual: pack(residual, s.outChannels), y, scratch: [] },
@@ -68,7 +68,7 @@ async function checkInputGradient(target: KernelTarget, s: Conv2dShape): Promise
   const dy = values(pixels(s) * s.outChannels, 3);
   const before = values(s.batch * s.inHeight * s.inWidth * s.inChannels, 1);
   const addend = pack(before, s.inChannels);
-  const dx = FLOAT16.room(addend.length);
+  const dx = FLOAT16.empty(addend.length);
   const buffers = { dy: pack(dy, s.outChannels), weight: packedWeights(s), addend, dx, scratch: [] };
   await FLOAT16.run(directBackwardInput<HostArray>(target, s, buffers, "test"));
   const expected = conv2dInputGradientReference(s, dy, weightsOf(s)).map((v, i) => v + before[i]);
@@ -137,7 +137,7 @@ async function checkMatmul(target: KernelTarget, s: MatmulShape): Promise<HostAr
   const ones = new Float64Array(Math.max(a.length, b.length)).fill(1);
   const unit = matmulReference({ ...s, k: 1, alpha: 1 }, ones, ones, undefined, size);
   const addend = values(size, 3).map((value, i) => value * unit[i]);
-  const c = FLOAT16.room(size);
+  const c = FLOAT16.empty(size);
   const operands = { a: FLOAT16.array(a), b: FLOAT16.array(b), addend: FLOAT16.array(addend), c };
   await FLOAT16.run(matmul<HostArray>(target, s, operands, "test"));
   const { absolute } = bound(target, s.k);
@@ -169,7 +169,7 @@ for (const target of HALF) {
         ...{ a: { ...scores, transposed: false }, b: { ...slices, transposed: false }, c: slices },
       };
       const [a, b] = [values(scores.batchStride, 1), values(slices.batchStride, 2)];
-      const c = FLOAT16.room(slices.batchStride);
+      const c = FLOAT16.empty(slices.batchStride);
       const operands = { a: FLOAT16.array(a), b: FLOAT16.array(b), c };
       await FLOAT16.run(matmul<HostArray>(target, s, operands, "test"));
       const expected = matmulReference(s, a, b, undefined, c.length);
@@ -181,7 +181,7 @@ for (const target of HALF) {
   Deno.test(`a long sum of products in float16 keeps the precision of a short one: ${target.path}`, async () => {
     const s = { ...productOf(5, 6, 8192, false, true), alpha: 1 / 64 };
     const [a, b] = [s.a, s.b].map((layout, i) => values(s.batch * layout.batchStride, 1 + i).map(Math.abs));
-    const c = FLOAT16.room(s.batch * s.c.batchStride);
+    const c = FLOAT16.empty(s.batch * s.c.batchStride);
     await FLOAT16.run(matmul<HostArray>(target, s, { a: FLOAT16.array(a), b: FLOAT16.array(b), c }, "test"));
     assertClose(c, matmulReference(s, a, b, undefined, c.length), { absolute: 0, relative: 2 ** -10 }, "c");
   });

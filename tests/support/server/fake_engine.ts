@@ -21,7 +21,7 @@ export interface FakeEngineOptions {
   readonly model?: Partial<ServedModel>;
   /** Milliseconds per automatic step; default: steps only by {@linkcode FakeEngine.tick}. */
   readonly automatic?: number;
-  /** Seconds that a step is said to have taken, by the rows of its program. Default 10 ms, or `automatic`. */
+  /** Reported seconds of a step by the rows of its program; default: 10 ms, or `automatic`. */
   readonly stepSeconds?: (programRows: number) => number;
 }
 
@@ -232,7 +232,7 @@ export class FakeEngine implements Engine {
     }, this.#automatic);
   }
 
-  /** A turn counts for what is parked by those who hear of it. */
+  /** In the batch or parked: listeners may park an image during the turn that is being reported. */
   #holds(id: number): boolean {
     return this.#batch.has(id) || this.#parked.has(id);
   }

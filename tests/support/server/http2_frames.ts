@@ -1,7 +1,7 @@
-/** HTTP/2 as bytes, right or wrong (RFC 9113), for what `node:http2` would not send. */
+/** Raw HTTP/2 frames, valid or not (RFC 9113), which `node:http2` would not send. */
 import { soon } from "./process.ts";
 
-/** Types of frames. */
+/** Frame types. */
 export const FRAME = {
   data: 0,
   headers: 1,
@@ -14,17 +14,17 @@ export const FRAME = {
   window: 8,
   continuation: 9,
 } as const;
-/** Flags of frames. */
+/** Frame flags. */
 export const END_STREAM = 1;
 export const END_HEADERS = 4;
 
-/** What a connection begins with: the preface, and settings that change nothing. */
+/** Start of a connection: the preface and empty settings. */
 export const PREFACE = concat(
   new TextEncoder().encode("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
   frame(FRAME.settings, 0, 0),
 );
 
-/** A frame; `length` in place of the payload's own makes it a lie. */
+/** Encodes a frame; `length` overrides that of the payload. */
 export function frame(
   type: number,
   flags: number,
@@ -40,7 +40,7 @@ export function frame(
   return concat(head, payload);
 }
 
-/** A block of headers, each as a literal that is not indexed (RFC 7541, 6.2.2). */
+/** Encodes a header block of literals without indexing (RFC 7541, 6.2.2). */
 export function headerBlock(fields: readonly (readonly [name: string, value: string])[]): Uint8Array {
   const latin1 = (text: string) => Uint8Array.from(text, (character) => character.charCodeAt(0));
   return concat(...fields.flatMap(([name, value]) => [
@@ -51,7 +51,7 @@ export function headerBlock(fields: readonly (readonly [name: string, value: str
   ]));
 }
 
-/** Bytes one after the other. */
+/** Concatenates bytes. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -63,13 +63,14 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * Sends bytes, and says what ends it: `goAway` or the connection's end, `reset` or `answer` (headers) for stream 1.
+ * Sends bytes, and returns the outcome: `ended` for GOAWAY or a closed connection, `reset` or `answer` (HEADERS) for
+ * stream 1.
  */
 export async function outcomeOf(port: number, sent: Uint8Array): Promise<"ended" | "reset" | "answer"> {
   using connection = await Deno.connect({ hostname: "127.0.0.1", port });
   const writing = (async () => {
     for (let from = 0; from < sent.length;) from += await connection.write(sent.subarray(from));
-  })().catch(() => {}); // A server that has had enough does not hear the rest.
+  })().catch(() => {}); // A server that refuses stops reading.
   let received: Uint8Array = new Uint8Array();
   const buffer = new Uint8Array(65_536);
   try {

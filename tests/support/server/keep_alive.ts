@@ -1,20 +1,20 @@
-/** Clients that ask again and again on one connection for as long as they may. */
+/** Clients with keep-alive connections. */
 
-/** What became of the requests of some clients. */
+/** Results of keep-alive clients. */
 export interface Outcome {
-  /** How many answers had each status. */
+  /** Number of responses by status. */
   readonly answered: ReadonlyMap<number, number>;
-  /** Answers that told the client to leave the connection. */
+  /** Number of responses with `Connection: close`. */
   readonly closing: number;
-  /** Requests that were sent on an open connection and got no answer. */
+  /** Number of requests sent on an open connection without a response. */
   readonly lost: number;
 }
 
 /**
- * Asks on `clients` connections at once, each with the next request when it has the answer, until nobody listens any
- * more. A client leaves a connection that is to be closed, and opens another.
+ * Sends requests on `clients` concurrent connections, one at a time on each, until connections are refused. After
+ * `Connection: close`, a client opens a new connection.
  *
- * @param path of the address, by the number of the request
+ * @param path path by the number of the request
  */
 export async function askUntilRefused(
   port: number,
@@ -54,7 +54,7 @@ export async function askUntilRefused(
   return { answered, closing, lost };
 }
 
-/** Reads the answers on a connection. It always reads, and so knows at once of the connection's end. */
+/** Reads responses continuously, so that the end of a connection is noticed at once. */
 class AnswerReader {
   ended = false;
   #received = "";
@@ -75,7 +75,7 @@ class AnswerReader {
     }
   }
 
-  /** The head of the next answer when all of it has come; undefined where it does not. */
+  /** Head of the next complete response; undefined if the connection ends before. */
   async next(): Promise<string | undefined> {
     while (true) {
       const end = this.#received.indexOf("\r\n\r\n");

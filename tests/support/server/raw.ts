@@ -1,4 +1,4 @@
-/** The application on a real socket, and connections that say whatever a test wants them to. */
+/** The application on a real socket, and connections that send arbitrary bytes. */
 import { listen } from "../../../server/http/listen.ts";
 import { JsonLog } from "../../../server/log.ts";
 import { type Harness, harness, type HarnessOptions } from "./harness.ts";
@@ -19,7 +19,7 @@ export async function overSocket(
   }
 }
 
-/** Sends text as it is, and reads until the head of an answer is whole or the connection ends. */
+/** Sends text unchanged, and reads until the head of a response is complete or the connection ends. */
 export async function talk(port: number, text: string): Promise<string> {
   using connection = await Deno.connect({ port });
   await connection.write(new TextEncoder().encode(text));
@@ -33,21 +33,21 @@ export async function talk(port: number, text: string): Promise<string> {
   return received;
 }
 
-/** An answer as it came over a connection. */
+/** A response as received. */
 export interface RawAnswer {
   readonly status: number;
-  /** Names in lower case, in the order they came in. */
+  /** Names in lower case, in order of arrival. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly body: string;
 }
 
-/** Sends bytes (text as Latin-1) and all the answers until the server ends the connection. */
+/** Sends text as Latin-1, and returns all responses until the server closes the connection. */
 export async function converse(port: number, sent: string): Promise<RawAnswer[]> {
   using connection = await Deno.connect({ port });
   const bytes = Uint8Array.from(sent, (character) => character.charCodeAt(0));
   const writing = (async () => {
     for (let from = 0; from < bytes.length;) from += await connection.write(bytes.subarray(from));
-  })().catch(() => {}); // A server that refuses does not hear the rest.
+  })().catch(() => {}); // A server that refuses stops reading.
   let received = "";
   const buffer = new Uint8Array(65_536);
   while (true) {
@@ -63,7 +63,7 @@ function brief(text: string): string {
   return JSON.stringify(text.slice(0, 200));
 }
 
-/** Takes answers apart; throws where something stands between them that belongs to none. */
+/** Parses responses; throws on bytes between them. */
 function parseAnswers(text: string): RawAnswer[] {
   const answers: RawAnswer[] = [];
   while (text !== "") {
