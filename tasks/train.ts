@@ -115,7 +115,7 @@ export function describeSmallRun({ limit, data }: Pick<Flags, "limit" | "data">)
     ? ` on ${AUTO_SOFTWARE_LIMIT} of CIFAR-10's 45000 training images (all of them: --limit 45000)`
     : ` on at most ${AUTO_SOFTWARE_LIMIT} images (more: --limit N)`;
   return `No GPU here, so this is a small run: preset tiny${images}. ` +
-    "The real thing, hours on a GPU: deno task train --preset small";
+    "The real thing, half an hour on an H200: deno task train --preset small";
 }
 
 /** Shows how far reading the data is. */
