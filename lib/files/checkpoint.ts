@@ -1,6 +1,6 @@
 /**
  * Checkpoints of a training run. A run directory is a diffusers pipeline directory with the exponential moving
- * average (EMA) of the weights, and has under `checkpoints/` all that training needs to go on:
+ * average (EMA) of the weights; `checkpoints/` in it holds everything needed to resume training:
  *
  * ```text
  * RUN/model_index.json
@@ -21,7 +21,7 @@ import {
   checkpointPath,
   encodeJson,
   type Files,
-  firstWhole,
+  firstUsable,
   listCheckpoints,
   MANIFEST,
   manifestOf,
@@ -45,7 +45,7 @@ export { type CheckpointPath, listCheckpoints } from "./checkpoint_files.ts";
 export { loadPipeline, type LoadPipelineOptions, type Pipeline } from "./pipeline.ts";
 export type { StateTensor, WeightTensor } from "./weights.ts";
 
-/** All that a run needs to go on, and that sampling needs. */
+/** Everything needed to resume a run or to sample from it. */
 export interface Checkpoint<B extends ArrayBufferLike = ArrayBufferLike> {
   /** Optimizer steps done, 0 or more. */
   step: number;
@@ -53,7 +53,7 @@ export interface Checkpoint<B extends ArrayBufferLike = ArrayBufferLike> {
   ema: Map<string, WeightTensor<B>>;
   /** The trainer's tensors: raw weights `raw.<name>`, first moments `m.<name>`, second moments `v.<name>`. */
   trainerTensors: Map<string, StateTensor<B>>;
-  /** The trainer's other state: anything JSON can hold, so no NaN or infinity. */
+  /** The trainer's other state, as JSON values; NaN and infinity are refused. */
   trainer: Record<string, unknown>;
   /** Content of `unet/config.json`. */
   unetConfig: object;
@@ -63,7 +63,7 @@ export interface Checkpoint<B extends ArrayBufferLike = ArrayBufferLike> {
   modelIndex: object;
 }
 
-/** A checkpoint as it was read. */
+/** A checkpoint read from disk. */
 export interface LoadedCheckpoint extends Checkpoint<ArrayBuffer> {
   /** The directory it was read from. */
   path: string;
@@ -77,24 +77,24 @@ export interface LoadedCheckpoint extends Checkpoint<ArrayBuffer> {
 
 /** Options of {@linkcode saveCheckpoint}. */
 export interface SaveOptions extends DurableOptions {
-  /** How many checkpoints stay, 1 or more; 2 if not given, so that there is one to go back to. */
+  /** Checkpoints to keep, 1 or more. Default 2, so that there is one to fall back on. */
   keep?: number;
 }
 
 /** Options of {@linkcode loadLatestCheckpoint}. */
 export interface ResumeOptions extends LoadPipelineOptions {
   /**
-   * Whether a checkpoint that is whole can be gone on from.
-   * @throws {CheckpointError} if not; it is then passed over like a damaged one
+   * Additional check of an intact checkpoint.
+   * @throws {CheckpointError} to skip it like a damaged one
    */
   check?: (checkpoint: LoadedCheckpoint) => void;
 }
 
 /**
- * Saves a checkpoint under `runDir/checkpoints`, makes its EMA the model of `runDir`, and removes old checkpoints.
- * Stopped anywhere, it leaves a whole checkpoint and a whole model: the old ones or the new ones.
+ * Saves a checkpoint under `runDir/checkpoints`, publishes its EMA as the model of `runDir`, and removes old checkpoints.
+ * A crash at any point leaves an intact checkpoint and an intact model, old or new.
  *
- * @param runDir made if missing; hold it with `lockDirectory`
+ * @param runDir created if missing; lock it with `lockDirectory`
  * @returns the checkpoint's directory
  * @throws {CheckpointError} naming the path, the reason and what to do, e.g. when the disk is full
  * @throws {ConfigError} if `step` or `keep` is out of range
@@ -130,7 +130,7 @@ export async function saveCheckpoint(
   try {
     await prune(runDir, step, keep, options);
   } catch (error) {
-    // The save itself is good, and the next one tries again.
+    // The save itself succeeded, and the next one tries again.
     if (!(error instanceof CheckpointError)) throw error;
     onWarning(error.message);
   }
@@ -138,10 +138,10 @@ export async function saveCheckpoint(
 }
 
 /**
- * Reads the newest checkpoint of a run that is whole, by the SHA-256 of every file, and passes the `check`. Any other is
- * passed over with a warning that names the file and, where it can be told, the tensor.
+ * Reads a run's newest checkpoint that is intact, by the SHA-256 of every file, and passes the `check`. Others are skipped
+ * with a warning that names the file and, if known, the tensor.
  *
- * @throws {CheckpointError} if there is no checkpoint, or none is whole, with the reason for each
+ * @throws {CheckpointError} if there is no checkpoint, or none is usable, with the reason for each
  */
 export async function loadLatestCheckpoint(
   runDir: string,
@@ -153,7 +153,7 @@ export async function loadLatestCheckpoint(
       `${runDir} has no checkpoint: expected a directory ${checkpointPath(runDir, 1)}`,
     );
   }
-  return await firstWhole(candidates, async (candidate) => {
+  return await firstUsable(candidates, async (candidate) => {
     const checkpoint = await loadCheckpoint(candidate);
     check(checkpoint);
     return checkpoint;
@@ -176,10 +176,10 @@ async function loadCheckpoint({ step, path }: { step: number; path: string }): P
   };
 }
 
-/** Removes all but `keep` checkpoints, that of `step` being the first to stay and later steps the first to go. */
+/** Removes all but `keep` checkpoints. Steps up to `step` are kept first, newest first; later steps go first. */
 async function prune(runDir: string, step: number, keep: number, options: DurableOptions): Promise<void> {
   const all = await listCheckpoints(runDir);
-  // A later step is what a run left that went on from an earlier one, because this was damaged.
-  const byWorth = [...all.filter((each) => each.step <= step), ...all.filter((each) => each.step > step)];
-  for (const { path } of byWorth.slice(keep).reverse()) await removeDirectoryDurable(path, options);
+  // A later step is from before the run was resumed from an earlier checkpoint, because that one was damaged.
+  const byPriority = [...all.filter((each) => each.step <= step), ...all.filter((each) => each.step > step)];
+  for (const { path } of byPriority.slice(keep).reverse()) await removeDirectoryDurable(path, options);
 }

@@ -1,5 +1,5 @@
 /**
- * The files of a checkpoint directory and the manifest that says whether they are whole.
+ * Files of a checkpoint directory, and the manifest that detects damage to them.
  *
  * @module
  */
@@ -12,21 +12,21 @@ import { decodeWeights } from "./weights.ts";
 
 /** Folder of a run's checkpoints. */
 export const CHECKPOINTS = "checkpoints";
-/** Says which parts a diffusers pipeline has. */
+/** Lists the components of a diffusers pipeline. */
 export const MODEL_INDEX = "model_index.json";
-/** The noise schedule. */
+/** Noise schedule. */
 export const SCHEDULER_CONFIG = "scheduler/scheduler_config.json";
-/** The network's shape. */
+/** Network architecture. */
 export const UNET_CONFIG = "unet/config.json";
-/** The network's EMA weights. */
+/** EMA weights. */
 export const UNET_WEIGHTS = "unet/diffusion_pytorch_model.safetensors";
-/** The trainer's numbers. */
+/** Trainer state other than tensors. */
 export const TRAINER = "trainer.json";
-/** The trainer's tensors. */
+/** Trainer tensors. */
 export const TRAINER_TENSORS = "trainer.safetensors";
-/** Step, and length and SHA-256 of each of the other files. */
+/** Step, and the length and SHA-256 of every other file. */
 export const MANIFEST = "manifest.json";
-/** The files of a diffusers pipeline directory; the weights last, so that their configuration is there before them. */
+/** Files of a diffusers pipeline directory; the weights last, so that they are never published before their configuration. */
 export const PIPELINE_FILES: readonly string[] = [MODEL_INDEX, SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS];
 
 const MANIFEST_FORMAT = 1;
@@ -34,7 +34,7 @@ const MANIFEST_FORMAT = 1;
 /** File contents by path relative to the checkpoint's directory. */
 export type Files = Map<string, Uint8Array<ArrayBuffer>>;
 
-/** Where a checkpoint is. */
+/** Location of a checkpoint. */
 export interface CheckpointPath {
   /** Optimizer steps done. */
   step: number;
@@ -48,10 +48,10 @@ export function checkpointPath(runDir: string, step: number): string {
 }
 
 /**
- * The checkpoints of a run, newest first; none if there is no such directory. Whether they are whole is not looked
- * at. A run that does not resume must not start in a directory that has any: they would be taken for its own.
+ * Checkpoints of a run, newest first, not checked for damage; empty if the directory does not exist. A new run must not
+ * start in a directory that has any: they would be taken for its own.
  *
- * @throws {CheckpointError} if the directory is there and cannot be read
+ * @throws {CheckpointError} if the directory exists but cannot be read
  */
 export async function listCheckpoints(runDir: string): Promise<CheckpointPath[]> {
   const directory = join(runDir, CHECKPOINTS);
@@ -65,17 +65,17 @@ export async function listCheckpoints(runDir: string): Promise<CheckpointPath[]>
     if (error instanceof Deno.errors.NotFound) return [];
     throw new CheckpointError(`${directory}: cannot be read: ${(error as Error).message}`);
   }
-  // A checkpoint that was being replaced has a longer name than its replacement and comes after it.
+  // A checkpoint left over from a replacement has a longer name than the new one, and comes after it.
   return found.sort((a, b) => b.step - a.step || a.path.length - b.path.length);
 }
 
 /**
- * What `load` makes of the first checkpoint that it accepts, with a warning for each that it did not.
+ * Loads the first checkpoint that `load` accepts, with a warning for each that it rejected.
  *
- * @param reasons why earlier candidates, other than these, were not accepted
- * @throws {CheckpointError} if it accepts none, with each reason
+ * @param reasons why candidates before these were rejected
+ * @throws {CheckpointError} if all are rejected, with each reason
  */
-export async function firstWhole<T>(
+export async function firstUsable<T>(
   candidates: CheckpointPath[],
   load: (checkpoint: CheckpointPath) => Promise<T>,
   onWarning: (message: string) => void,
@@ -91,24 +91,24 @@ export async function firstWhole<T>(
       reasons.push(error.message);
     }
   }
-  throw noneWhole(reasons);
+  throw noneUsable(reasons);
 }
 
-/** That no checkpoint can be used, and why not each. */
-export function noneWhole(reasons: readonly string[]): CheckpointError {
+/** Error for a run without a usable checkpoint, with the reason for each. */
+export function noneUsable(reasons: readonly string[]): CheckpointError {
   return new CheckpointError(`no checkpoint here can be used:\n  ${reasons.join("\n  ")}`);
 }
 
-/** The manifest of a checkpoint with these files. */
+/** Manifest of a checkpoint. */
 export function manifestOf(step: number, files: Files): Uint8Array<ArrayBuffer> {
   const entries = [...files].map(([name, bytes]) => [name, { bytes: bytes.length, sha256: sha256(bytes) }]);
   return encodeJson({ format: MANIFEST_FORMAT, step, files: Object.fromEntries(entries) }, MANIFEST);
 }
 
 /**
- * Reads files of a checkpoint and compares each with the manifest.
+ * Reads files of a checkpoint and verifies each against the manifest.
  *
- * @throws {CheckpointError} naming the file and what is wrong with it, and the tensor where it can be told
+ * @throws {CheckpointError} naming the file, what is wrong with it and, if known, the tensor
  */
 export async function readVerified(directory: string, names: readonly string[]): Promise<Files> {
   const entryOf = await readManifest(directory);
@@ -118,7 +118,7 @@ export async function readVerified(directory: string, names: readonly string[]):
     const entry = entryOf(name);
     const bytes = await readModelFile(path);
     if (bytes.length !== entry.bytes || sha256(bytes) !== entry.sha256) {
-      if (name.endsWith(".safetensors")) decodeWeights(bytes, path); // to name the tensor, if one is damaged
+      if (name.endsWith(".safetensors")) decodeWeights(bytes, path); // throws an error that names the tensor, if one is damaged
       throw new CheckpointError(
         `${path} is damaged: length (${bytes.length}, saved ${entry.bytes}) or SHA-256 differ from ${MANIFEST}`,
       );
@@ -129,7 +129,7 @@ export async function readVerified(directory: string, names: readonly string[]):
 }
 
 /**
- * SHA-256, in hex, that a checkpoint's manifest has for one of its files; the file itself is not looked at.
+ * SHA-256 in hex of a file as listed in a checkpoint's manifest; the file itself is not read.
  *
  * @throws {CheckpointError} if the manifest cannot be read or does not list it
  */
@@ -137,7 +137,7 @@ export async function listedDigest(directory: string, name: string): Promise<str
   return (await readManifest(directory))(name).sha256;
 }
 
-/** Length and SHA-256 that a checkpoint's manifest has for each file. */
+/** Looks up the length and SHA-256 of a file in a checkpoint's manifest. */
 async function readManifest(directory: string): Promise<(name: string) => { bytes: number; sha256: string }> {
   const path = join(directory, MANIFEST);
   const manifest = parseJson(await readModelFile(path), path);
@@ -170,9 +170,9 @@ export async function readModelFile(path: string): Promise<Uint8Array<ArrayBuffe
 }
 
 /**
- * A JSON file, indented as diffusers does.
+ * Encodes JSON, indented like diffusers' files.
  *
- * @throws {CheckpointError} for NaN and infinity, which JSON would silently turn to null
+ * @throws {CheckpointError} for NaN and infinity, which JSON would silently turn into null
  */
 export function encodeJson(value: object, name: string): Uint8Array<ArrayBuffer> {
   const text = JSON.stringify(value, (key, item) => {
@@ -185,9 +185,9 @@ export function encodeJson(value: object, name: string): Uint8Array<ArrayBuffer>
 }
 
 /**
- * The object that a JSON file holds.
+ * Parses a JSON object.
  *
- * @throws {CheckpointError} if it holds anything else
+ * @throws {CheckpointError} if it is not JSON, or another kind of value
  */
 export function parseJson(bytes: Uint8Array, path: string): Record<string, unknown> {
   let value: unknown;

@@ -1,7 +1,6 @@
 /**
- * Directories that one process has for itself: for as long as it runs, or for a moment. The lock is the operating
- * system's on the open file `.lock`, so it ends with the process however that ends; the file stays and means nothing by
- * itself.
+ * Exclusive locks on directories, for the life of a process or for one action. The operating system locks the open file
+ * `.lock`, so that the lock ends with the process even after a crash; the file stays behind and means nothing by itself.
  *
  * @module
  */
@@ -9,19 +8,19 @@ import { join, resolve } from "node:path";
 import { TrainingError } from "../errors.ts";
 import { makeDirectory, writeError } from "./durable.ts";
 
-/** Name of the file that is locked. */
+/** Lock file. */
 const LOCK = ".lock";
 
-/** A directory that this process holds; given back by `release()`, `using`, or the end of the process. */
+/** A directory locked by this process; released by `release()`, `using`, or the end of the process. */
 export interface DirectoryLock {
-  /** Gives the directory back; a second call does nothing. */
+  /** Releases the lock; a second call does nothing. */
   release(): void;
   /** The same, for `using`. */
   [Symbol.dispose](): void;
 }
 
 /**
- * Takes a directory for this process alone, made if missing.
+ * Locks a directory for this process, creating it if missing.
  *
  * @throws {TrainingError} if another process, or this one, holds it
  * @throws {CheckpointError} if the lock file cannot be written
@@ -38,7 +37,7 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   try {
     if (!await file.tryLock(true)) {
       throw new TrainingError(
-        `${directory} is in use by another training run${await holder(path)}: ` +
+        `${directory} is in use by another training run${await describeHolder(path)}: ` +
           `wait for it, stop it, or choose another directory`,
       );
     }
@@ -57,11 +56,11 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
 }
 
 /**
- * Does something while no other process that asks so does the like in a directory; waits for its turn. Where nothing can
- * be locked it is done all the same: what cannot be written is told by the write that follows, and a file system without
- * locks has to do without.
+ * Runs `body` with the directory's lock held, waiting for other processes to release it. Runs it without the lock where
+ * locking fails: in a directory that cannot be written to, the write that follows reports the error, and some file systems
+ * have no locks.
  */
-export async function whileAlone<T>(directory: string, body: () => Promise<T>): Promise<T> {
+export async function withDirectoryLock<T>(directory: string, body: () => Promise<T>): Promise<T> {
   let file: Deno.FsFile | undefined;
   try {
     await Deno.mkdir(directory, { recursive: true });
@@ -77,11 +76,11 @@ export async function whileAlone<T>(directory: string, body: () => Promise<T>): 
   }
 }
 
-async function holder(lockPath: string): Promise<string> {
+async function describeHolder(lockPath: string): Promise<string> {
   try {
     const text = (await Deno.readTextFile(lockPath)).trim();
     return text && ` (${text})`;
   } catch {
-    return ""; // Windows lets nobody read a locked file.
+    return ""; // On Windows a locked file cannot be read.
   }
 }

@@ -1,35 +1,35 @@
 /**
- * Files that survive a crash: what a name stood for stays whole until its replacement is whole and on the disk.
- * Everything is written under a temporary name in the same directory, flushed, then renamed.
+ * Atomic, crash-safe writes: everything is written under a temporary name in the same directory, flushed to disk, then
+ * renamed, so that a path always holds either its old content or all of the new.
  *
- * A directory written this way belongs to one process at a time: take `lockDirectory` first.
+ * Only one process at a time may write to a directory this way: call `lockDirectory` first.
  *
  * @module
  */
 import { dirname, isAbsolute, join, normalize, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
 
-/** Called before each action that a crash can separate from the one before; for tests, which crash or throw there. */
+/** Called before each file operation; tests crash or throw there. */
 export type OnPhase = (phase: string, path: string) => void | Promise<void>;
 
 /** Options of the durable writes. */
 export interface DurableOptions {
   /** See {@linkcode OnPhase}. */
   onPhase?: OnPhase;
-  /** Told what could not be removed after a write that is good; `console.warn` if not given. */
+  /** Called when old files cannot be removed after a successful write; default `console.warn`. */
   onWarning?: (message: string) => void;
 }
 
 const TEMPORARY_PREFIX = ".tmp-denoise-";
-/** Suffix of the name that the previous directory has while {@linkcode writeDirectoryDurable} replaces it. */
+/** Suffix of the old directory's name while {@linkcode writeDirectoryDurable} replaces it. */
 export const PREVIOUS_SUFFIX = ".previous";
 
-/** Temporary names in use by this process: an earlier crash did not leave these. */
+/** Temporary names in use by this process, so that clean-up does not take them for leftovers of a crash. */
 const inUse = new Set<string>();
 
 /**
- * Writes a file so that, whenever the machine stops, `path` holds either its old content or all of the new one.
- * Directories that are missing are made.
+ * Writes a file atomically: after a crash `path` holds either its old content or all of the new. Creates missing
+ * directories.
  *
  * @throws {CheckpointError} naming the path, the reason and what to do; the old content is then untouched
  */
@@ -55,12 +55,12 @@ export async function writeDurable(
 }
 
 /**
- * Writes a directory of files so that, whenever the machine stops, `directory` is either missing or complete. One
- * that exists is replaced: until the new one is there the old one has the name `directory` + `.previous`, and a
- * crash in between leaves it so. One of that name that cannot be removed afterwards is a warning.
+ * Writes a directory of files atomically: after a crash `directory` is either missing or complete. An existing directory
+ * is replaced: it is called `directory` + `.previous` until the new one is in place, and keeps that name if a crash comes
+ * in between. If it cannot be removed afterwards, that is a warning.
  *
  * @param files contents by path relative to `directory`, with `/`
- * @throws {CheckpointError} naming the path, the reason and what to do; what was there before is still there
+ * @throws {CheckpointError} naming the path, the reason and what to do; the old content is then untouched
  */
 export async function writeDirectoryDurable(
   directory: string,
@@ -93,7 +93,7 @@ export async function writeDirectoryDurable(
     const previous = directory + PREVIOUS_SUFFIX;
     if (await exists(previous)) await removeDirectoryDurable(previous, options);
   } catch (error) {
-    // The write itself is good, and the next one tries again.
+    // The write itself succeeded, and the next one tries again.
     if (!(error instanceof CheckpointError)) throw error;
     const { onWarning = console.warn } = options;
     onWarning(error.message);
@@ -101,7 +101,7 @@ export async function writeDirectoryDurable(
 }
 
 /**
- * Removes a directory so that it is never seen half removed: it first takes a temporary name.
+ * Removes a directory atomically, by renaming it first.
  *
  * @throws {CheckpointError} naming the path, the reason and what to do
  */
@@ -111,7 +111,7 @@ export async function removeDirectoryDurable(directory: string, options: Durable
   try {
     await options.onPhase?.("rename to remove", directory);
     await Deno.rename(directory, temporary);
-    // Otherwise a crash of the machine could bring the name back with some of its files already gone.
+    // Otherwise a crash could bring the old name back with some of its files already removed.
     await syncDirectory(parent);
     await options.onPhase?.("remove", directory);
     await Deno.remove(temporary, { recursive: true });
@@ -123,9 +123,9 @@ export async function removeDirectoryDurable(directory: string, options: Durable
 }
 
 /**
- * Removes what crashed writes left in a directory (not below it). A directory that does not exist is fine.
+ * Removes temporary files that crashed writes left in a directory (not in subdirectories). The directory need not exist.
  *
- * @throws {CheckpointError} if one cannot be removed
+ * @throws {CheckpointError} if a file cannot be removed
  */
 export async function removeLeftovers(directory: string): Promise<void> {
   try {
@@ -160,7 +160,7 @@ async function moveIntoPlace(
   { onPhase }: DurableOptions,
 ): Promise<void> {
   const previous = directory + PREVIOUS_SUFFIX;
-  // No system call swaps two directories portably, so the old one steps aside under a name that readers know.
+  // There is no portable way to swap two directories, so the old one is first renamed to a name that readers know.
   const replaces = await exists(directory);
   if (replaces) {
     if (await exists(previous)) await removeDirectoryDurable(previous, { onPhase });
@@ -177,8 +177,8 @@ async function moveIntoPlace(
 }
 
 /**
- * Makes a directory and those above it, each flushed into its parent, without which a crash can lose it.
- * @throws what the system says
+ * Creates a directory and its parents. Each is flushed to its parent: otherwise a crash could lose it.
+ * @throws {Deno.errors} the system's error
  */
 export async function makeDirectory(directory: string): Promise<void> {
   if (await exists(directory)) return;
@@ -188,32 +188,32 @@ export async function makeDirectory(directory: string): Promise<void> {
   await syncDirectory(parent);
 }
 
-/** Flushes the names in a directory. Deno opens a directory for reading and syncs it like a file on Linux and macOS. */
+/** Flushes a directory's entries. On Linux and macOS, Deno can open and sync a directory like a file. */
 async function syncDirectory(directory: string): Promise<void> {
-  // Windows has no such call: NTFS journals renames itself.
+  // Windows has no such call; NTFS journals renames.
   if (Deno.build.os === "windows") return;
   using handle = await Deno.open(directory, { read: true });
   try {
     await handle.sync();
   } catch (error) {
-    // Some network file systems do not know the operation; there is nothing better to do there.
+    // Some network file systems do not support it; there is nothing better to do there.
     if (codeOf(error) !== "EINVAL" && codeOf(error) !== "ENOTSUP") throw error;
   }
 }
 
-/** Flushes the new name of `path`, the last step of a write: a failure here leaves the new content in place. */
+/** Flushes the directory entry of `path`, the last step of a write; if it fails, the new content is already in place. */
 async function syncParent(path: string, { onPhase }: DurableOptions): Promise<void> {
   try {
     await onPhase?.("sync parent", path);
     await syncDirectory(dirname(resolve(path)));
   } catch (error) {
     throw new CheckpointError(
-      `${path} is written, but not yet safe from a power failure: ${fileProblem(error)}`,
+      `${path} is written, but a power failure could still lose it: ${fileProblem(error)}`,
     );
   }
 }
 
-/** Whether there is anything of that name, be it a link that leads nowhere. */
+/** True if the path exists, dangling symbolic links included. */
 export async function exists(path: string): Promise<boolean> {
   try {
     await Deno.lstat(path);
@@ -236,7 +236,7 @@ async function removeQuietly(path: string): Promise<void> {
   try {
     await Deno.remove(path, { recursive: true });
   } catch {
-    // It was never made, or the next write's clean-up will find it; the first error is the one to report.
+    // It was never created, or the next write's clean-up will find it; the caller reports the original error.
   }
 }
 
@@ -244,13 +244,13 @@ function codeOf(error: unknown): string | undefined {
   return (error as { code?: string }).code;
 }
 
-/** What is told of a write that failed. */
+/** Error for a failed write, after which the old content is untouched. */
 export function writeError(path: string, error: unknown): CheckpointError {
   if (error instanceof CheckpointError) return error;
   return new CheckpointError(`cannot write ${path}: ${fileProblem(error)}; nothing there was changed`);
 }
 
-/** What went wrong in a file operation and what to do about it. */
+/** Reason that a file operation failed, and what to do about it. */
 export function fileProblem(error: unknown): string {
   switch (codeOf(error)) {
     case "ENOSPC":

@@ -1,5 +1,5 @@
 /**
- * Handing a model on: the files that sampling needs, and nothing of the training.
+ * Export of a model: the files needed for sampling, without the training state.
  *
  * @module
  */
@@ -19,35 +19,35 @@ import { jsonDigests } from "./json_digests.ts";
 import { loadPipeline, type LoadPipelineOptions } from "./pipeline.ts";
 import { encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
-/** How exported weights are stored: 4 bytes each as trained, or rounded to 2 bytes. */
+/** Element type of exported weights: float32 as trained, or rounded to float16. */
 export type ExportPrecision = Precision;
 
 /** Options of {@linkcode exportModel}. */
 export interface ExportOptions extends LoadPipelineOptions {
-  /** Default `float16`: half the size; a weight changes by at most 2^-11 of itself. */
+  /** Default `float16`: half the size, with a relative rounding error of at most 2^-11. */
   readonly precision?: ExportPrecision;
 }
 
-/** What {@linkcode exportModel} wrote. */
+/** Result of {@linkcode exportModel}. */
 export interface ExportedModel {
   /** The new directory. */
   readonly path: string;
-  /** Bytes of all files in it. */
+  /** Total size of its files, bytes. */
   readonly bytes: number;
-  /** Weights of the network. */
+  /** Number of weights. */
   readonly parameters: number;
 }
 
-/** Largest finite number of float16. */
+/** Largest finite float16. */
 const LARGEST_HALF = 65504;
 
 /**
- * Writes the model of a run (its moving average), or any model that {@linkcode DDPM.load} reads, as a diffusers pipeline
- * directory of its own.
+ * Writes the model of a run (its EMA weights), or any model that {@linkcode DDPM.load} reads, to a new diffusers pipeline
+ * directory.
  *
- * @param out directory to make; it must not exist, or be empty
- * @throws {CheckpointError} where the model cannot be read, a weight does not fit float16, or `out` cannot be written
- * @throws {ConfigError} where there is something in `out`, or for a precision that there is not
+ * @param out directory to create; must not exist, or be empty
+ * @throws {CheckpointError} if the model cannot be read, a weight overflows float16, or `out` cannot be written
+ * @throws {ConfigError} if `out` is not empty, or for an unknown precision
  */
 export async function exportModel(
   directory: string,
@@ -71,14 +71,16 @@ export async function exportModel(
   };
 }
 
-/** Rounds to the nearest float16. */
+/** Rounds weights to the nearest float16. */
 function toHalf(tensors: ReadonlyMap<string, WeightTensor>, source: string): Map<string, StateTensor> {
   const halves = new Map<string, StateTensor>();
   for (const [name, { shape, data }] of tensors) {
-    const wide = data.find((value) => !(Math.abs(value) <= LARGEST_HALF));
-    if (wide !== undefined) {
+    const overflowing = data.find((value) => !(Math.abs(value) <= LARGEST_HALF));
+    if (overflowing !== undefined) {
       throw new CheckpointError(
-        `${source}: tensor ${JSON.stringify(name)} holds ${wide}, and float16 ends at ${LARGEST_HALF}; ` +
+        `${source}: tensor ${
+          JSON.stringify(name)
+        } contains ${overflowing}, and the largest float16 is ${LARGEST_HALF}; ` +
           "export it as float32",
       );
     }

@@ -1,6 +1,6 @@
 /**
- * Digests of a model's JSON files, kept beside its weights: a changed digit in a noise schedule would otherwise change
- * every image and nothing would tell.
+ * Digests of a model's JSON files, stored with its weights: without them, a changed digit in a noise schedule would change
+ * every image unnoticed.
  *
  * @module
  */
@@ -13,9 +13,9 @@ const JSON_DIGESTS_KEY = "denoise.json.sha256";
 type Metadata = Record<string, string>;
 
 /**
- * Metadata for a model's weights that ties them to its JSON files.
+ * Weight file metadata with the digests of a model's JSON files.
  *
- * @param files contents by path in the model's directory; only the JSON files among them count
+ * @param files contents by path in the model's directory; files other than JSON are ignored
  */
 export function jsonDigests(files: ReadonlyMap<string, Uint8Array>): Metadata {
   const digests = [...files].filter(([name]) => name.endsWith(".json"))
@@ -24,11 +24,10 @@ export function jsonDigests(files: ReadonlyMap<string, Uint8Array>): Metadata {
 }
 
 /**
- * Compares a model's JSON files with the digests in its weights' metadata. Formatting and the order of keys do not count.
+ * Verifies a model's JSON files against the digests in its weights' metadata. Formatting and key order are ignored, and so
+ * are missing files, which the caller handles.
  *
- * Files that are not there are the reader's to judge.
- *
- * @param metadata the weight file's; without digests, as in files of others, nothing is checked
+ * @param metadata the weight file's; nothing is checked if it has no digests, as in files from elsewhere
  * @param files parsed contents by path in the model's directory
  * @param pathOf a file's path, for messages
  * @param source the weight file's path, for messages
@@ -67,12 +66,12 @@ function digest(value: unknown): string | undefined {
   try {
     return createHash("sha256").update(canonical(value)).digest("hex");
   } catch (error) {
-    if (error instanceof RangeError) return undefined; // nested deeper than the stack: nothing that was saved
+    if (error instanceof RangeError) return undefined; // nested too deeply for the stack, so not a file that was saved here
     throw error;
   }
 }
 
-/** JSON without white space, keys in ascending order. */
+/** Canonical JSON: no white space, sorted keys. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_, item) => {
     if (typeof item !== "object" || item === null || Array.isArray(item)) return item;

@@ -1,5 +1,5 @@
 /**
- * Reading a model: a run directory, a diffusers pipeline directory, or the directory of a network alone.
+ * Loading of models from a run directory, a diffusers pipeline directory, or the directory of a single network.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { type SafeTensor, toFloat32 } from "./safetensors.ts";
 import { findWeights } from "./weight_files.ts";
 import {
   type Files,
-  firstWhole,
+  firstUsable,
   listCheckpoints,
   MODEL_INDEX,
   parseJson,
@@ -24,9 +24,9 @@ import {
 import { unpublished } from "./publish.ts";
 import { decodeWeights, type WeightTensor } from "./weights.ts";
 
-/** What sampling needs of a model's directory. */
+/** Contents of a model directory that sampling needs. */
 export interface Pipeline {
-  /** The directory it was read from: the one asked for, or the checkpoint that took its place. */
+  /** The directory it was read from: the requested one, or a checkpoint used instead. */
   path: string;
   /** diffusers' `UNet2DModel` configuration, unchecked. */
   unetConfig: Record<string, unknown>;
@@ -34,27 +34,25 @@ export interface Pipeline {
   schedulerConfig: Record<string, unknown> | null;
   /** `model_index.json`, unchecked; null if the directory has none. */
   modelIndex: Record<string, unknown> | null;
-  /** The weights by the names in the file; other floating-point types are converted to 32 bits. */
+  /** Weights by their names in the file; other floating-point types are converted to float32. */
   tensors: Map<string, WeightTensor<ArrayBuffer>>;
   /** The weight file's free-text metadata. */
   metadata: Record<string, string>;
-  /** Whether the weights carry digests, as those that this project wrote do. */
+  /** True if the weights carry digests, as files written by this project do. */
   verified: boolean;
 }
 
-/** Options of loading. */
+/** Options of {@linkcode loadPipeline}. */
 export interface LoadPipelineOptions {
-  /**
-   * Told when something is damaged or missing, and what is used or assumed in its place; `console.warn` if not given.
-   */
+  /** Called when something is damaged or missing, with what is used or assumed instead; default `console.warn`. */
   onWarning?: (message: string) => void;
 }
 
 /**
  * Reads a model from a run directory, a diffusers pipeline directory (`unet/`, `scheduler/`), or a directory with
- * `config.json` and `diffusion_pytorch_model.safetensors`, which may also be in parts or a variant such as fp16. Where a
- * run's model is damaged, or older than its newest checkpoint because a save was cut short, the newest checkpoint that is
- * whole takes its place, with a warning.
+ * `config.json` and `diffusion_pytorch_model.safetensors`, which may be sharded or a variant such as fp16. If a run's model
+ * is damaged, or older than its newest checkpoint because a save was interrupted, the newest intact checkpoint is used
+ * instead, with a warning.
  *
  * @throws {CheckpointError} naming the file and, where there is one, the tensor
  */
@@ -67,7 +65,7 @@ export async function loadPipeline(
     const newer = await unpublished(directory);
     if (!newer) return published;
     onWarning(
-      `${directory}: its model is older than its newest checkpoint, since a save was cut short or is under way; ` +
+      `${directory}: its model is older than its newest checkpoint, because a save was interrupted or is in progress; ` +
         `using ${newer.path} instead`,
     );
     return await loadFromCheckpoint(newer);
@@ -75,14 +73,14 @@ export async function loadPipeline(
     if (!(error instanceof CheckpointError)) throw error;
     const checkpoints = await listCheckpoints(directory);
     if (checkpoints.length === 0) throw error;
-    return await firstWhole(checkpoints, loadFromCheckpoint, onWarning, [error.message]);
+    return await firstUsable(checkpoints, loadFromCheckpoint, onWarning, [error.message]);
   }
 }
 
 /**
- * A file's tensors as 32-bit floats.
+ * Converts tensors to float32.
  *
- * @throws {CheckpointError} naming the first tensor that is not of floating point
+ * @throws {CheckpointError} naming the first tensor that is not of a floating-point type
  */
 export function toWeights(
   tensors: Map<string, SafeTensor<ArrayBuffer>>,
@@ -103,9 +101,9 @@ async function loadFromCheckpoint({ path }: { path: string }): Promise<Pipeline>
 }
 
 async function loadDirectory(directory: string, onWarning: (message: string) => void): Promise<Pipeline> {
-  const inParts = (await namesIn(directory)).has("unet");
-  // A network alone has all its files at the top, as the hub's older pipelines do.
-  const pathOf = (name: string) => join(directory, inParts ? name : basename(name));
+  const isPipeline = (await namesIn(directory)).has("unet");
+  // A single network has all its files at the top level, as do older pipelines on the hub.
+  const pathOf = (name: string) => join(directory, isPipeline ? name : basename(name));
   const network = dirname(pathOf(UNET_WEIGHTS));
   const weights: Files = new Map();
   for (const path of await findWeights(network, await namesIn(network))) {
@@ -119,8 +117,8 @@ async function loadDirectory(directory: string, onWarning: (message: string) => 
     }
   }
   const pipeline = assemble(directory, files, weights, pathOf);
-  if (inParts && !pipeline.modelIndex) {
-    onWarning(`${directory} has no ${MODEL_INDEX}, which would name the pipeline's parts and classes`);
+  if (isPipeline && !pipeline.modelIndex) {
+    onWarning(`${directory} has no ${MODEL_INDEX}, which lists the pipeline's components and class names`);
   }
   return pipeline;
 }
@@ -128,10 +126,10 @@ async function loadDirectory(directory: string, onWarning: (message: string) => 
 const JSON_FILES = PIPELINE_FILES.filter((name) => name.endsWith(".json"));
 
 /**
- * Puts a model together from its files.
+ * Assembles a model from its files.
  *
- * @param files the JSON files that there are, by path in the model's directory
- * @param weights the parts of the weights, by their paths
+ * @param files the JSON files present, by path in the model's directory
+ * @param weights the shards of the weights, by path
  */
 function assemble(
   path: string,
@@ -158,7 +156,7 @@ function assemble(
     Object.assign(pipeline.metadata, checkJsonDigests(metadata, json, pathOf, source));
     for (const [name, tensor] of toWeights(tensors, source)) {
       if (pipeline.tensors.has(name)) {
-        throw new CheckpointError(`${source}: tensor ${JSON.stringify(name)} is in another part, too`);
+        throw new CheckpointError(`${source}: tensor ${JSON.stringify(name)} is also in another shard`);
       }
       pipeline.tensors.set(name, tensor);
     }

@@ -1,6 +1,6 @@
 /**
- * The model of a run directory: the EMA weights of its newest checkpoint, copied to where every reader of diffusers'
- * directories looks for them. A save that is cut short between the two leaves an older model there.
+ * Publishing a run's model: the EMA weights of its newest checkpoint are copied to where readers of diffusers directories
+ * look for them. A save interrupted between the two leaves an older model there.
  *
  * @module
  */
@@ -26,30 +26,30 @@ export interface CheckpointModel {
 }
 
 /**
- * Removes what crashed writes left beside a run's model, which takes room that the next one needs.
+ * Removes temporary files that crashed writes left beside a run's model, to free space for the next one.
  *
- * @throws {CheckpointError} if one cannot be removed
+ * @throws {CheckpointError} if a file cannot be removed
  */
 export async function removeModelLeftovers(runDir: string): Promise<void> {
   for (const part of ["", "scheduler", "unet"]) await removeLeftovers(join(runDir, part));
 }
 
-/** Writes a copy, not a hard link of the checkpoint's file, so that damage to one leaves the other. */
+/** Publishes a model as copies, not hard links, of the checkpoint's files, so that damage to one spares the other. */
 export async function publish(runDir: string, files: Files, options: DurableOptions): Promise<void> {
   for (const name of PIPELINE_FILES) {
     const path = join(runDir, name);
     const bytes = files.get(name)!;
-    // The configurations hardly ever change, and a flush to the disk can take tens of milliseconds.
+    // Configurations rarely change, and a flush can take tens of milliseconds.
     const changes = name === UNET_WEIGHTS || !await holds(path, bytes);
     if (changes) await writeDurable(path, bytes, options);
   }
 }
 
 /**
- * Makes the newest checkpoint's EMA the model of `runDir` where a save was cut short before it did.
+ * Publishes the newest checkpoint's EMA if a save was interrupted before doing so.
  *
- * @param runDir hold it with `lockDirectory`
- * @returns whether anything was written
+ * @param runDir lock it with `lockDirectory`
+ * @returns true if anything was written
  * @throws {CheckpointError} if it cannot be written
  */
 export async function publishNewest(runDir: string, options: DurableOptions = {}): Promise<boolean> {
@@ -61,9 +61,9 @@ export async function publishNewest(runDir: string, options: DurableOptions = {}
 }
 
 /**
- * The model of the newest checkpoint, where the run directory has other weights; undefined where they are the same, or
- * there is no checkpoint to take others from. Weights count, not the configurations beside them: those are the same in
- * all of a run's checkpoints, and the weights are written last.
+ * The newest checkpoint's model, if the run directory has different weights; undefined if they are the same, or there is
+ * no usable checkpoint. Only weights are compared: configurations are the same in all of a run's checkpoints, and the
+ * weights are written last.
  */
 export async function unpublished(runDir: string): Promise<CheckpointModel | undefined> {
   const candidates = await listCheckpoints(runDir);
@@ -71,11 +71,11 @@ export async function unpublished(runDir: string): Promise<CheckpointModel | und
   const published = await digestOf(join(runDir, UNET_WEIGHTS));
   for (const { path } of candidates) {
     try {
-      // Also when the newest checkpoint's own weights are damaged by now, their copy is the run's newest model.
+      // Even if the checkpoint's own weights have been damaged since, the published copy is the run's newest model.
       if (await listedDigest(path, UNET_WEIGHTS) === published) return undefined;
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
-      // What the newest checkpoint held cannot be told, and might be what is published.
+      // The newest checkpoint cannot be read, and may be the one that is published.
       if (published !== undefined) return undefined;
     }
     try {
@@ -91,7 +91,7 @@ async function digestOf(path: string): Promise<string | undefined> {
   try {
     return sha256(await Deno.readFile(path));
   } catch {
-    return undefined; // Missing, or not readable: who needs it tells.
+    return undefined; // Missing or unreadable: the code that needs it reports the error.
   }
 }
 
@@ -100,6 +100,6 @@ async function holds(path: string, bytes: Uint8Array): Promise<boolean> {
     const present = await Deno.readFile(path);
     return present.length === bytes.length && present.every((byte, i) => byte === bytes[i]);
   } catch {
-    return false; // Missing or not readable: writing it anew tells.
+    return false; // Missing or unreadable: writing it reports the error.
   }
 }

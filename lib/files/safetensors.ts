@@ -18,7 +18,7 @@
 import { CheckpointError } from "../errors.ts";
 import { describeStandIn } from "./stand_in.ts";
 
-/** The typed array that holds each dtype. The 16-bit floats are kept as their bits: see {@linkcode toFloat32}. */
+/** Typed array of each dtype. 16-bit floats are held as bits: see {@linkcode toFloat32}. */
 export interface TypedArrays<B extends ArrayBufferLike = ArrayBufferLike> {
   /** One byte an element, 0 or 1. */
   BOOL: Uint8Array<B>;
@@ -48,7 +48,7 @@ export interface TypedArrays<B extends ArrayBufferLike = ArrayBufferLike> {
   U64: BigUint64Array<B>;
 }
 
-/** Name of an element type, as the header spells it. */
+/** Element type, as spelled in the header. */
 export type Dtype = keyof TypedArrays;
 
 /** One tensor: its element type, its shape (`[]` for a scalar), and its elements in row-major order. */
@@ -56,7 +56,7 @@ export type SafeTensor<B extends ArrayBufferLike = ArrayBufferLike> = {
   [D in Dtype]: { dtype: D; shape: number[]; data: TypedArrays<B>[D] };
 }[Dtype];
 
-/** What a file holds. */
+/** Contents of a safetensors file. */
 export interface SafetensorsFile {
   /** Tensors by name, in the order of their data. */
   tensors: Map<string, SafeTensor<ArrayBuffer>>;
@@ -69,8 +69,8 @@ interface ArrayType {
   new (buffer: ArrayBuffer, byteOffset: number, length: number): TypedArrays<ArrayBuffer>[Dtype];
 }
 
-// In the order of the reference implementation, which writes the last of these first: wide elements at the front
-// leave every tensor aligned to its element size, and the same tensors give the same bytes here and there.
+// In the order of the reference implementation, which writes the last of these first: with wide elements in front, every
+// tensor is aligned to its element size, and the same tensors give the same bytes in both implementations.
 const ARRAY_TYPES: { readonly [D in Dtype]: ArrayType } = {
   BOOL: Uint8Array,
   U8: Uint8Array,
@@ -88,15 +88,15 @@ const ARRAY_TYPES: { readonly [D in Dtype]: ArrayType } = {
 };
 const DTYPES = Object.keys(ARRAY_TYPES) as Dtype[];
 
-/** The reference implementation refuses longer headers, so that a hostile file cannot make it parse for ever. */
+/** Limit on the header, as in the reference implementation, so that a hostile file cannot keep the parser busy. */
 const MAX_HEADER_BYTES = 100_000_000;
 const METADATA_KEY = "__metadata__";
 
 /**
- * The bytes of a safetensors file. The same tensors and metadata always give the same bytes, whatever their order.
+ * Encodes a safetensors file. The same tensors and metadata always give the same bytes, in whatever order they come.
  *
- * @param tensors by name; each `data` must have as many elements as `shape` says
- * @param metadata free text; the default marks the layout as PyTorch's, which diffusers insists on
+ * @param tensors by name; `data` must have as many elements as `shape`
+ * @param metadata free text; the default marks PyTorch's layout, which diffusers requires
  * @throws {CheckpointError} if a tensor's data does not fit its dtype or shape, or a name is not allowed
  */
 export function encodeSafetensors(
@@ -106,7 +106,7 @@ export function encodeSafetensors(
   const ordered = [...tensors].sort(([nameA, a], [nameB, b]) =>
     DTYPES.indexOf(b.dtype) - DTYPES.indexOf(a.dtype) || (nameA < nameB ? -1 : 1)
   );
-  // Joined by hand: an object would reorder names that look like numbers and lose one called "__proto__".
+  // Joined by hand: an object would reorder names that look like numbers, and drop "__proto__".
   const entries = [`${JSON.stringify(METADATA_KEY)}:${JSON.stringify(metadata)}`];
   let dataBytes = 0;
   for (const [name, { dtype, shape, data }] of ordered) {
@@ -132,10 +132,10 @@ export function encodeSafetensors(
 }
 
 /**
- * Reads a safetensors file and checks all of it: the header's length and JSON, every name, dtype and shape, and that
- * the byte ranges cover the data without gap or overlap.
+ * Decodes a safetensors file and validates all of it: the header's length and JSON, every name, dtype and shape, and that
+ * the byte ranges cover the data without gaps or overlaps.
  *
- * @param bytes the whole file; the tensors are views of it wherever their alignment allows, so do not change it after
+ * @param bytes the whole file; tensors are views of it where alignment allows, so do not modify it afterwards
  * @param source the file's name, for messages
  * @throws {CheckpointError} naming the file and, where there is one, the tensor
  */
@@ -204,7 +204,7 @@ export function toFloat32<B extends ArrayBufferLike>(
     case "BF16": {
       // Loops, because TypedArray.from with a function takes seconds for the tens of millions of a network.
       const bits = new Uint32Array(tensor.data.length);
-      for (let i = 0; i < bits.length; i++) bits[i] = tensor.data[i] << 16;
+      for (let i = 0; i < bits.length; i++) bits[i] = tensor.data[i]! << 16; // as long as bits
       return new Float32Array(bits.buffer);
     }
     case "F16": {
@@ -241,7 +241,7 @@ function parseHeader(bytes: Uint8Array<ArrayBuffer>, source: string): Record<str
   return header;
 }
 
-/** The first key that an object of this (well-formed) JSON has twice: `JSON.parse` would silently take the last. */
+/** First duplicate key in an object of well-formed JSON, of which `JSON.parse` would silently take the last value. */
 function repeatedKey(json: string): string | undefined {
   const open: Set<string>[] = [];
   for (let at = 0; at < json.length; at++) {
@@ -251,11 +251,12 @@ function repeatedKey(json: string): string | undefined {
       const start = at;
       while (json[++at] !== '"') if (json[at] === "\\") at++;
       let next = at + 1;
-      while (" \t\r\n".includes(json[next])) next++;
+      while (" \t\r\n".includes(json[next]!)) next++; // ends: well-formed JSON does not end after a string in an object
       if (json[next] !== ":") continue;
       const name: string = JSON.parse(json.slice(start, at + 1));
-      if (open[open.length - 1].has(name)) return name;
-      open[open.length - 1].add(name);
+      const keys = open.at(-1);
+      if (keys?.has(name)) return name;
+      keys?.add(name);
     }
   }
 }
@@ -272,10 +273,10 @@ function checkEntry(name: string, value: unknown, source: string): Entry {
   if (!isSizes(shape)) {
     return fail(`shape ${JSON.stringify(shape)} is not a list of whole numbers of 0 or more`);
   }
-  if (!isSizes(offsets) || offsets.length !== 2 || offsets[0] > offsets[1]) {
+  const [begin, end, ...others] = isSizes(offsets) ? offsets : [];
+  if (begin === undefined || end === undefined || others.length > 0 || begin > end) {
     return fail(`data_offsets ${JSON.stringify(offsets)} is not a pair [begin, end]`);
   }
-  const [begin, end] = offsets;
   const bytes = elementCount(shape) * ARRAY_TYPES[dtype as Dtype].BYTES_PER_ELEMENT;
   if (bytes !== end - begin) {
     return fail(`shape [${shape}] of ${dtype} takes ${bytes} bytes, data_offsets give it ${end - begin}`);
@@ -287,17 +288,17 @@ function checkEncodable(name: string, { dtype, shape, data }: SafeTensor): void 
   const fail = (what: string): never => {
     throw new CheckpointError(`cannot write tensor ${JSON.stringify(name)}: ${what}`);
   };
-  if (name === METADATA_KEY) fail("the format keeps this name for itself");
+  if (name === METADATA_KEY) fail("the format reserves this name");
   if (!isSizes(shape)) fail(`shape [${shape}] is not a list of whole numbers of 0 or more`);
   if (!(data instanceof ARRAY_TYPES[dtype])) {
-    fail(`dtype ${dtype} does not go with a ${data.constructor.name}`);
+    fail(`dtype ${dtype} does not match a ${data.constructor.name}`);
   }
   if (data.length !== elementCount(shape)) {
     fail(`shape [${shape}] has ${elementCount(shape)} elements, the data ${data.length}`);
   }
 }
 
-/** A view where the bytes lie on the element size's boundary, a copy elsewhere (the format does not promise it). */
+/** A view where the bytes are aligned to the element size, else a copy (the format does not guarantee alignment). */
 function viewOf(dtype: Dtype, shape: number[], bytes: Uint8Array<ArrayBuffer>): SafeTensor<ArrayBuffer> {
   const type = ARRAY_TYPES[dtype];
   const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);

@@ -1,15 +1,14 @@
 /**
- * Files that stand where others should: pointers that Git leaves without its Large File Storage, and error pages saved
- * in place of a download.
+ * Detection of files that are not what their names say: Git LFS pointers, and error pages saved in place of a download.
  *
  * @module
  */
 
-/** The first line of every Git LFS pointer file (https://github.com/git-lfs/git-lfs, docs/spec.md). */
+/** First line of a Git LFS pointer file (https://github.com/git-lfs/git-lfs, docs/spec.md). */
 const LFS_POINTER = "version https://git-lfs.github.com/spec/";
 const HTML = /^\s*<(!doctype html|html)\b/i;
 
-/** Says what a file is that cannot be what its name says; undefined where nothing tells. */
+/** Describes a stand-in file and what to do about it; undefined if it is not recognized as one. */
 export function describeStandIn(bytes: Uint8Array): string | undefined {
   const start = new TextDecoder().decode(bytes.subarray(0, 256));
   if (start.startsWith(LFS_POINTER)) return "a Git LFS pointer, not the file: run git lfs pull";
@@ -18,9 +17,9 @@ export function describeStandIn(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * Text in the encoding that its byte-order mark says, which is left out; UTF-8 without one.
+ * Decodes text by its byte-order mark, which is removed; UTF-8 if there is none.
  *
- * @throws {TypeError} for bytes that are not text of that encoding
+ * @throws {TypeError} for bytes that are invalid in that encoding
  */
 export function decodeText(bytes: Uint8Array): string {
   const encoding = bytes[0] === 0xff && bytes[1] === 0xfe

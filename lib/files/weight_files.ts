@@ -1,6 +1,6 @@
 /**
- * Finding a network's weights among the forms that diffusers writes: one file or several parts, in full or in a variant
- * of less precision. Pickles are refused, since reading one can run code.
+ * Search for a network's weights in the forms that diffusers writes: one file or several shards, in full precision or a
+ * variant. Pickles are refused, because loading one can run code.
  *
  * @module
  */
@@ -11,85 +11,85 @@ import { parseJson, readModelFile } from "./checkpoint_files.ts";
 const STEM = "diffusion_pytorch_model";
 const WEIGHTS = `${STEM}.safetensors`;
 const FLAX_WEIGHTS = "diffusion_flax_model.msgpack";
-/** Variants in the order of preference; "" is the file without a variant. Others are read where there is no other. */
+/** Variants in order of preference, before any others; "" is a file without a variant. */
 const VARIANTS = ["", "fp32", "fp16", "bf16"];
 
 /**
- * The files that hold a network's weights.
+ * Finds the files with a network's weights.
  *
- * @param directory that of the network's `config.json`
+ * @param directory where the network's `config.json` is
  * @param names of the files in it
  * @returns paths, in order
- * @throws {CheckpointError} naming what is missing, and how to convert what is there and not read
+ * @throws {CheckpointError} naming what is missing, and how to convert unsupported files
  */
 export async function findWeights(directory: string, names: ReadonlySet<string>): Promise<string[]> {
-  const present = [...names].map(partOf).filter((part) => part !== undefined);
+  const present = [...names].map(shardOf).filter((shard) => shard !== undefined);
   const variants = new Set([...VARIANTS, ...present.map(({ variant }) => variant).sort()]);
   for (const variant of variants) {
-    const parts = present.filter((part) => part.variant === variant);
-    const found = await indexedParts(directory, names, variant) ?? wholeOrParts(directory, parts);
+    const shards = present.filter((shard) => shard.variant === variant);
+    const found = await indexedShards(directory, names, variant) ?? singleOrShards(directory, shards);
     if (found) return found.map((name) => join(directory, name));
   }
-  throw new CheckpointError(adviceFor(directory, names));
+  throw new CheckpointError(conversionAdvice(directory, names));
 }
 
-/** A file name taken apart: `STEM.VARIANT-00001-of-00002.safetensors`. */
-interface Part {
+/** A parsed file name: `STEM.VARIANT-00001-of-00002.safetensors`. */
+interface Shard {
   readonly name: string;
   readonly variant: string;
-  /** Number of parts that it is one of; undefined for a file that is whole. */
+  /** Number of shards; undefined for a single file. */
   readonly of?: number;
 }
 
-function partOf(name: string): Part | undefined {
+function shardOf(name: string): Shard | undefined {
   const match = new RegExp(`^${STEM}(?:\\.([\\w-]+?))?(?:-\\d{5}-of-(\\d{5}))?\\.safetensors$`).exec(name);
   if (!match) return undefined;
   const [, variant = "", of] = match;
   return { name, variant, ...(of === undefined ? {} : { of: Number(of) }) };
 }
 
-function wholeOrParts(directory: string, parts: readonly Part[]): string[] | undefined {
-  if (parts.length === 0) return undefined;
-  const whole = parts.find(({ of }) => of === undefined);
-  if (whole) return [whole.name];
-  const counts = new Set(parts.map(({ of }) => of));
+function singleOrShards(directory: string, shards: readonly Shard[]): string[] | undefined {
+  if (shards.length === 0) return undefined;
+  const single = shards.find(({ of }) => of === undefined);
+  if (single) return [single.name];
+  const counts = new Set(shards.map(({ of }) => of));
   const [count] = counts;
-  if (counts.size > 1 || parts.length !== count) {
-    const names = parts.map(({ name }) => name).sort().join(", ");
-    throw new CheckpointError(`${directory}: expected all parts of the weights, found only ${names}`);
+  if (counts.size > 1 || shards.length !== count) {
+    const names = shards.map(({ name }) => name).sort().join(", ");
+    throw new CheckpointError(`${directory}: expected all shards of the weights, found only ${names}`);
   }
-  return parts.map(({ name }) => name).sort();
+  return shards.map(({ name }) => name).sort();
 }
 
-/** The parts that an index lists, unless there is a file that is whole. */
-async function indexedParts(
+/** Shards listed by an index file; undefined if there is none, or a single file with all weights. */
+async function indexedShards(
   directory: string,
   names: ReadonlySet<string>,
   variant: string,
 ): Promise<string[] | undefined> {
   const infix = variant && `.${variant}`;
   if (names.has(`${STEM}${infix}.safetensors`)) return undefined;
-  // Both orders have been written.
+  // Versions of diffusers differ in the order.
   const index = [`${WEIGHTS}.index${infix}.json`, `${WEIGHTS}${infix}.index.json`].find((each) =>
     names.has(each)
   );
   if (index === undefined) return undefined;
   const path = join(directory, index);
   const map = parseJson(await readModelFile(path), path).weight_map;
-  const parts = [...new Set(Object.values(Object(map)))].sort();
-  if (parts.length === 0) throw new CheckpointError(`${path}: weight_map lists no files`);
-  for (const part of parts) {
-    if (typeof part !== "string" || !names.has(part)) {
+  const shards = [...new Set(Object.values(Object(map)))].sort();
+  if (shards.length === 0) throw new CheckpointError(`${path}: weight_map lists no files`);
+  for (const shard of shards) {
+    if (typeof shard !== "string" || !names.has(shard)) {
       throw new CheckpointError(
-        `${path}: ${JSON.stringify(part)}, which it lists, is missing in ${directory}`,
+        `${path}: lists ${JSON.stringify(shard)}, which is missing in ${directory}`,
       );
     }
   }
-  return parts as string[];
+  return shards as string[];
 }
 
-/** What to do about the forms that are not read. */
-function adviceFor(directory: string, names: ReadonlySet<string>): string {
+/** Error message for unsupported weight files, with how to convert them. */
+function conversionAdvice(directory: string, names: ReadonlySet<string>): string {
   const sorted = [...names].sort();
   const quoted = JSON.stringify(directory);
   const convert = (found: readonly string[], line: string) =>
@@ -97,11 +97,12 @@ function adviceFor(directory: string, names: ReadonlySet<string>): string {
 
   const ofDiffusers = (name: string) => name.startsWith(STEM) || name === FLAX_WEIGHTS;
   const diffusers = sorted.filter((name) => ofDiffusers(name) && !name.endsWith(".index.json"));
-  if (diffusers.length > 0) {
-    const variant = /\.([\w-]+?)(?:-\d{5}-of-\d{5})?\.bin$/.exec(diffusers[0].replace(STEM, ""))?.[1];
+  const [weights] = diffusers;
+  if (weights !== undefined) {
+    const variant = /\.([\w-]+?)(?:-\d{5}-of-\d{5})?\.bin$/.exec(weights.replace(STEM, ""))?.[1];
     const option = variant !== undefined
       ? `, variant="${variant}"`
-      : diffusers[0] === FLAX_WEIGHTS
+      : weights === FLAX_WEIGHTS
       ? ", from_flax=True"
       : "";
     return convert(
@@ -111,8 +112,9 @@ function adviceFor(directory: string, names: ReadonlySet<string>): string {
     );
   }
   const pickles = sorted.filter((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
-  if (pickles.length > 0) {
-    const [from, to] = [pickles[0], WEIGHTS].map((name) => JSON.stringify(join(directory, name)));
+  const [pickle] = pickles;
+  if (pickle !== undefined) {
+    const [from, to] = [JSON.stringify(join(directory, pickle)), JSON.stringify(join(directory, WEIGHTS))];
     return convert(
       pickles,
       `import torch; from safetensors.torch import save_file; ` +

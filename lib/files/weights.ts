@@ -1,6 +1,6 @@
 /**
- * Tensors in a safetensors file that carries a SHA-256 of each tensor in its metadata, where other readers ignore
- * it: a damaged file, alone and copied anywhere, can then say which tensor is not what was saved.
+ * Safetensors files with the SHA-256 of each tensor in the metadata, which other readers ignore: damage can be traced to a
+ * tensor, even in a file that was copied elsewhere on its own.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
   type SafetensorsFile,
 } from "./safetensors.ts";
 
-/** A network's tensor: shape as in PyTorch (OIHW, [out, in]), elements in row-major order. */
+/** A network's tensor in PyTorch's layout (OIHW, [out, in]), row-major. */
 export interface WeightTensor<B extends ArrayBufferLike = ArrayBufferLike> {
   /** Sizes; `[]` for a scalar. */
   shape: number[];
@@ -21,7 +21,7 @@ export interface WeightTensor<B extends ArrayBufferLike = ArrayBufferLike> {
   data: Float32Array<B>;
 }
 
-/** A tensor to store: numbers, counters or bytes. */
+/** A tensor of a checkpoint: floats, counters or bytes. */
 export interface StateTensor<B extends ArrayBufferLike = ArrayBufferLike> {
   /** Sizes; `[]` for a scalar. */
   shape: number[];
@@ -32,7 +32,7 @@ export interface StateTensor<B extends ArrayBufferLike = ArrayBufferLike> {
 const DIGESTS_KEY = "denoise.sha256";
 
 /**
- * A safetensors file with a digest of each tensor.
+ * Encodes a safetensors file with a digest of each tensor.
  *
  * @param metadata further free text
  * @throws {CheckpointError} if a tensor's data does not fit its shape
@@ -48,7 +48,7 @@ export function encodeWeights(
     typed.set(name, tensor);
     digests.push([name, digest(tensor)]);
   }
-  // "format" is what diffusers looks for.
+  // diffusers requires "format".
   return encodeSafetensors(typed, {
     ...metadata,
     format: "pt",
@@ -63,14 +63,14 @@ function toSafeTensor(shape: number[], data: StateTensor["data"]): SafeTensor {
   return { dtype: "F16", shape, data: new Uint16Array(data.buffer, data.byteOffset, data.length) };
 }
 
-/** A weight file as it was read. */
+/** A decoded weight file. */
 export interface WeightFile extends SafetensorsFile {
-  /** Whether it carries digests, as the files of this project do. */
+  /** True if it carries digests, as files written by this project do. */
   verified: boolean;
 }
 
 /**
- * Reads a safetensors file from anywhere; one with digests is checked against them.
+ * Decodes a safetensors file, and verifies it against its digests if it has any.
  *
  * @param source the file's name, for messages
  * @throws {CheckpointError} naming the file and, where there is one, the tensor

@@ -10,7 +10,7 @@ import { listCheckpoints } from "../files/checkpoint.ts";
 import {
   CHECKPOINTS,
   MODEL_INDEX,
-  noneWhole,
+  noneUsable,
   parseJson,
   readModelFile,
   TRAINER,
@@ -98,7 +98,7 @@ export async function checkResumedSettings(out: string, given: SettingsOptions):
       reasons.push(error.message);
     }
   }
-  throw noneWhole(reasons);
+  throw noneUsable(reasons);
 }
 
 /** Names in a directory in order; undefined where there is none. */

@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import configuration from "../../deno.json" with { type: "json" };
 import type { Gpu } from "../gpu/device.ts";
 import type { Choices } from "./tune.ts";
-import { whileAlone } from "../files/directory_lock.ts";
+import { withDirectoryLock } from "../files/directory_lock.ts";
 import { fileProblem, removeLeftovers, writeDurable } from "../files/durable.ts";
 import { driverVersion } from "./driver.ts";
 
@@ -74,7 +74,7 @@ export async function readTuning(file: TuningFile, onWarning: (message: string) 
  * @throws {CheckpointError} if the file cannot be written
  */
 export async function keepTuning(file: TuningFile, known: Choices, made: Choices): Promise<Choices> {
-  return await whileAlone(dirname(file.path), () => merge(file, known, made));
+  return await withDirectoryLock(dirname(file.path), () => merge(file, known, made));
 }
 
 async function merge(file: TuningFile, known: Choices, made: Choices): Promise<Choices> {

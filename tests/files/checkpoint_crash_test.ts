@@ -1,4 +1,4 @@
-/** What is left of a run when a save is killed at any of its phases, or the disk is full. */
+/** A run directory after a save that was killed at any of its phases, or hit a full disk. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { CheckpointError } from "../../lib/errors.ts";

@@ -56,7 +56,7 @@ Deno.test("the last two checkpoints are kept, or as many as asked for", async ()
   });
 });
 
-Deno.test("a run that went on from an earlier checkpoint keeps its own, and drops the later ones first", async () => {
+Deno.test("a run resumed from an earlier checkpoint keeps its own, and removes later ones first", async () => {
   await inTemporaryDirectory(async (runDir) => {
     for (const step of [100, 200, 300]) {
       await saveCheckpoint(runDir, exampleCheckpoint(step), { keep: 3, ...strict });
@@ -190,7 +190,7 @@ Deno.test("the warning about damaged weights names the tensor", async () => {
   });
 });
 
-Deno.test("without a whole checkpoint the error gives the reason for each", async () => {
+Deno.test("without an intact checkpoint the error gives the reason for each", async () => {
   await inTemporaryDirectory(async (runDir) => {
     await assert.rejects(loadLatestCheckpoint(runDir), /has no checkpoint: expected a directory .*step-/);
     await saveCheckpoint(runDir, exampleCheckpoint(1));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { TrainingError } from "../../lib/errors.ts";
-import { lockDirectory, whileAlone } from "../../lib/files/directory_lock.ts";
+import { lockDirectory, withDirectoryLock } from "../../lib/files/directory_lock.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
 Deno.test("lockDirectory refuses a directory that this process holds, until it is released", async () => {
@@ -44,7 +44,7 @@ Deno.test(another, { ignore: Deno.build.os === "windows" }, async () => {
   });
 });
 
-Deno.test("whileAlone takes turns, also after one that failed, and goes on where nothing can be locked", async () => {
+Deno.test("withDirectoryLock takes turns, also after a failure, and runs without a lock where none can be had", async () => {
   await inTemporaryDirectory(async (directory) => {
     const place = join(directory, "made/here");
     let [inside, most] = [0, 0];
@@ -55,10 +55,10 @@ Deno.test("whileAlone takes turns, also after one that failed, and goes on where
       if (i === 1) throw new RangeError("of its own");
       return i;
     };
-    const turns = await Promise.allSettled([0, 1, 2, 3].map((i) => whileAlone(place, () => turn(i))));
+    const turns = await Promise.allSettled([0, 1, 2, 3].map((i) => withDirectoryLock(place, () => turn(i))));
     assert.deepEqual(turns.map(({ status }) => status === "fulfilled"), [true, false, true, true]);
     assert.equal(most, 1);
     await Deno.writeTextFile(join(directory, "file"), "");
-    assert.equal(await whileAlone(join(directory, "file/below"), () => turn(4)), 4);
+    assert.equal(await withDirectoryLock(join(directory, "file/below"), () => turn(4)), 4);
   });
 });

@@ -41,7 +41,7 @@ Deno.test("a run is exported as the files that sampling needs, in float32 exactl
   });
 });
 
-Deno.test("float16 is what an export is unless said: every weight rounded to the nearest", async () => {
+Deno.test("exports are float16 by default, every weight rounded to the nearest", async () => {
   await inTemporaryDirectory(async (directory) => {
     const [run, out] = [join(directory, "run"), join(directory, "model")];
     await saveCheckpoint(run, ordinaryCheckpoint());
@@ -56,7 +56,7 @@ Deno.test("float16 is what an export is unless said: every weight rounded to the
   });
 });
 
-Deno.test("a precision that there is not is refused by name", async () => {
+Deno.test("an unknown precision is refused by name", async () => {
   await inTemporaryDirectory(async (directory) => {
     const out = join(directory, "out");
     await assert.rejects(
@@ -78,8 +78,8 @@ Deno.test("a weight beyond float16 is named, and nothing is written", async () =
     await assert.rejects(exportModel(run, out), {
       name: "CheckpointError",
       message:
-        `${run}/unet/diffusion_pytorch_model.safetensors: tensor "${name}" holds -65520, and float16 ends at ` +
-        "65504; export it as float32",
+        `${run}/unet/diffusion_pytorch_model.safetensors: tensor "${name}" contains -65520, and the largest ` +
+        "float16 is 65504; export it as float32",
     });
     assert.deepEqual([...Deno.readDirSync(directory)].map((entry) => entry.name), ["run"]);
     await exportModel(run, out, { precision: "float32" });
@@ -107,7 +107,7 @@ Deno.test("an export overwrites nothing", async () => {
   });
 });
 
-Deno.test("of a run whose last save was cut short, the newest checkpoint's model is exported, and it says so", async () => {
+Deno.test("a run whose last save was interrupted is exported from its newest checkpoint, with a warning", async () => {
   await inTemporaryDirectory(async (directory) => {
     const [run, out] = [join(directory, "run"), join(directory, "model")];
     await saveCheckpoint(run, exampleCheckpoint(1));

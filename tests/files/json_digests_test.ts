@@ -23,7 +23,7 @@ async function change(path: string, from: string, to: string): Promise<void> {
   await Deno.writeTextFile(path, text.replace(from, to));
 }
 
-Deno.test("a digit that was changed in a model's JSON is an error that names the file", async () => {
+Deno.test("a changed digit in a model's JSON is an error that names the file", async () => {
   await withExport(async (model) => {
     for (
       const [name, from, to] of [
@@ -47,7 +47,7 @@ Deno.test("a digit that was changed in a model's JSON is an error that names the
   });
 });
 
-Deno.test("another format of the same JSON is no change, nor is a missing file an error", async () => {
+Deno.test("reformatted JSON passes, and a missing file is not an error", async () => {
   await withExport(async (model) => {
     for (const name of FILES) {
       const entries = Object.entries(JSON.parse(await Deno.readTextFile(join(model, name))));
@@ -75,7 +75,7 @@ Deno.test("a run whose published schedule was changed is read from its checkpoin
   });
 });
 
-Deno.test("JSON that is nested deeper than any that was saved is damage, and no crash", async () => {
+Deno.test("JSON nested too deeply for the stack is reported as damage", async () => {
   await withExport(async (model) => {
     const deep = `{"sample_size": ${"[".repeat(200_000)}${"]".repeat(200_000)}}`;
     await Deno.writeTextFile(join(model, FILES[2]), deep);

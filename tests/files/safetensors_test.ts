@@ -186,7 +186,7 @@ Deno.test("safetensors refuses a file cut off at any byte", () => {
   }
 });
 
-Deno.test("safetensors meets a flipped bit with another value or a CheckpointError, never anything else", () => {
+Deno.test("safetensors with a flipped bit give another value or a CheckpointError, never anything else", () => {
   for (let bit = 0; bit < fixture.length * 8; bit++) {
     const damaged = fixture.slice();
     damaged[bit >> 3] ^= 1 << (bit & 7);

@@ -43,7 +43,7 @@ Deno.test("a variant is read where the full weights are missing, fp16 before bf1
   assert.deepEqual(await load({ [name(".non_ema")]: ema }), { a: 4 });
 });
 
-Deno.test("weights in parts are read, by their index or by their names", async () => {
+Deno.test("sharded weights are read, by their index or by file names", async () => {
   const part = (variant: string, i: number, of: number) =>
     `${STEM}${variant}-0000${i}-of-0000${of}.safetensors`;
   const [a, b, c] = [fileOf("a", 1), fileOf("b", 2), fileOf("a", 3)];
@@ -61,27 +61,27 @@ Deno.test("weights in parts are read, by their index or by their names", async (
   }
 });
 
-Deno.test("parts that are missing, left over or say the same twice are refused by name", async () => {
+Deno.test("shards that are missing, left over or overlapping are refused by name", async () => {
   const [first, second] = [1, 2].map((i) => `${STEM}-0000${i}-of-00002.safetensors`);
   const [a, b] = [fileOf("a", 1), fileOf("a", 2)];
-  assert.equal(await load({ [second]: a }), `DIR: expected all parts of the weights, found only ${second}`);
+  assert.equal(await load({ [second]: a }), `DIR: expected all shards of the weights, found only ${second}`);
   assert.match(
     await load({ [first]: a, [second]: a, [`${STEM}-00001-of-00003.safetensors`]: b }) as string,
-    /expected all parts of the weights, found only/,
+    /expected all shards of the weights, found only/,
   );
   const index = `${STEM}.safetensors.index.json`;
   assert.equal(
     await load({ [first]: a, [index]: { weight_map: { a: first, b: second } } }),
-    `DIR/${index}: "${second}", which it lists, is missing in DIR`,
+    `DIR/${index}: lists "${second}", which is missing in DIR`,
   );
   assert.equal(
     await load({ [first]: a, [index]: { weight_map: { a: "../secret.safetensors" } } }),
-    `DIR/${index}: "../secret.safetensors", which it lists, is missing in DIR`,
+    `DIR/${index}: lists "../secret.safetensors", which is missing in DIR`,
   );
-  assert.equal(await load({ [first]: a, [second]: b }), `DIR/${second}: tensor "a" is in another part, too`);
+  assert.equal(await load({ [first]: a, [second]: b }), `DIR/${second}: tensor "a" is also in another shard`);
 });
 
-Deno.test("a Git LFS pointer and a saved error page are told as what they are", async () => {
+Deno.test("a Git LFS pointer and a saved error page are recognized", async () => {
   const pointer = new TextEncoder().encode(
     `version https://git-lfs.github.com/spec/v1\noid sha256:${"0".repeat(64)}\nsize 143\n`,
   );

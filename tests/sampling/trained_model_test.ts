@@ -43,7 +43,7 @@ Deno.test("a whole pipeline is read without a word", async () => {
 Deno.test("without a scheduler the schedule that is assumed is told, and so is a missing model_index.json", async () => {
   const { model, warnings } = await readChanged({ config, scheduler: null, index: null });
   assert.deepEqual(warnings, [
-    "DIR has no model_index.json, which would name the pipeline's parts and classes",
+    "DIR has no model_index.json, which lists the pipeline's components and class names",
     "DIR has no scheduler_config.json: assuming 1000 timesteps, linear betas from 0.0001 to 0.02, prediction of " +
     "epsilon, variance fixed_large",
   ]);
