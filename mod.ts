@@ -106,7 +106,7 @@ export {
 } from "./lib/diffusion/sampler.ts";
 
 export { train, type TrainOptions } from "./lib/train/trainer.ts";
-export type { GridSettings, Surroundings } from "./lib/train/options.ts";
+export type { GridSettings, RunEnvironment } from "./lib/train/options.ts";
 export type { LoadPipelineOptions } from "./lib/files/pipeline.ts";
 export {
   type ExportedModel,

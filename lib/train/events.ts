@@ -1,5 +1,5 @@
 /**
- * What training tells while it runs. A progress bar, a log file or a plot is a listener to these events.
+ * Events of a training run. Progress bars, log files and plots are listeners to them.
  *
  * @module
  */
@@ -7,71 +7,71 @@ import type { Images } from "../image/images.ts";
 import type { TrainSettings } from "./settings.ts";
 import type { TuningProgress } from "../tuning/tuning.ts";
 
-/** Trying kernels out before the start, where that is done; the last has `finished`. */
+/** Progress of kernel autotuning before the start; the last one has `finished`. */
 export interface TuningEvent extends TuningProgress {
   /** Tells this event from the others. */
   readonly type: "tuning";
 }
 
-/** First event after those of trying kernels out: what will run, on what. */
+/** First event after tuning: settings, data, and the device. */
 export interface StartEvent {
   /** Tells this event from the others. */
   readonly type: "start";
-  /** What the run is made with, defaults filled in. */
+  /** Settings of the run, defaults filled in. */
   readonly settings: TrainSettings;
   /** Adapter name, e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
   readonly adapter: string;
-  /** Trainable values of the network. */
+  /** Number of trainable parameters. */
   readonly parameters: number;
-  /** Images trained on in an epoch. */
+  /** Training images. */
   readonly trainImages: number;
-  /** Images that the validation loss is taken over. */
+  /** Validation images. */
   readonly validationImages: number;
-  /** Optimizer steps in an epoch; images that do not fill a batch are left to another epoch. */
+  /** Optimizer steps per epoch; images that do not fill a batch are dropped until the next shuffle. */
   readonly stepsPerEpoch: number;
   /** Optimizer steps in all. */
   readonly totalSteps: number;
   /** Optimizer steps done before this process, 0 unless resumed. */
   readonly resumedFrom: number;
-  /** Floating-point operations of the products of one optimizer step. */
+  /** Floating-point operations of one optimizer step's matrix products and convolutions. */
   readonly flopsPerStep: number;
-  /** Bytes of device memory in use. */
+  /** Device memory in use, bytes. */
   readonly deviceBytes: number;
   /** Class names in the order of their labels. */
   readonly classes: readonly string[];
 }
 
-/** Progress: every `logEvery` steps or about once a second, and at an epoch's end. */
+/** Progress: every `logEvery` steps, or about once a second, and at the end of each epoch. */
 export interface StepEvent {
   /** Tells this event from the others. */
   readonly type: "step";
   /** Optimizer steps done. */
   readonly step: number;
-  /** Epoch under way, from 1. */
+  /** Current epoch, from 1. */
   readonly epoch: number;
   /** Mean loss over the steps since the last such event. */
   readonly loss: number;
   /** Global gradient norm of the last step, before clipping. */
   readonly gradientNorm: number;
-  /** Of this step, warm-up included. */
+  /** Learning rate of the last step, warm-up included. */
   readonly learningRate: number;
-  /** Training speed lately. */
+  /** Training speed since the last such event. */
   readonly imagesPerSecond: number;
-  /** In float16: what the loss of the last step was multiplied by before it was differentiated. */
+  /** Loss scale of the last step, in float16: factor on the loss before the backward pass. */
   readonly lossScale?: number;
-  /** In float16: steps since the last such event that overflowed and were left out, which lowers the loss scale. */
+  /** Steps skipped since the last such event because float16 overflowed, which lowers the loss scale. */
   readonly skippedSteps?: number;
-  /** Seconds left at the speed of the last half minute, the validations, saves and grids to come included. */
+  /** Estimated seconds left at the speed of the last half minute, including validation, saves and sample grids. */
   readonly remainingSeconds: number;
 }
 
-/** Validation under way, for a progress line. */
+/** Progress of validation. */
 export interface ValidationEvent {
   /** Tells this event from the others. */
   readonly type: "validation";
   /** Validation images done. */
   readonly done: number;
-  /** Validation images in all. */
+  /** Total number of validation images. */
   readonly total: number;
 }
 
@@ -83,19 +83,19 @@ export interface EpochEvent {
   readonly epoch: number;
   /** Optimizer steps done by its end. */
   readonly step: number;
-  /** Mean training loss over the epoch, of the weights as they changed, dropout on. */
+  /** Mean training loss over the epoch, with the weights of each step and dropout. */
   readonly trainLoss: number;
-  /** Loss of the averaged weights on the validation images with fixed timesteps and noise; null without such images. */
+  /** Validation loss of the EMA weights, with fixed timesteps and noise; null without validation images. */
   readonly valLoss: number | null;
   /** Seconds of training and validation in this epoch, those before a resume included. */
   readonly seconds: number;
 }
 
-/** Images drawn with the averaged weights, the same seeds after every epoch: one row per class. */
+/** Grid of samples drawn with the EMA weights, one row per class, from the same seeds every time. */
 export interface SamplesEvent {
   /** Tells this event from the others. */
   readonly type: "samples";
-  /** Epoch, from 1, that the images were drawn after. */
+  /** Last finished epoch, from 1. */
   readonly epoch: number;
   /** Optimizer steps done by then. */
   readonly step: number;
@@ -107,7 +107,7 @@ export interface SamplesEvent {
   readonly rowLabels: readonly string[];
 }
 
-/** A checkpoint is on the disk. */
+/** A checkpoint was saved. */
 export interface CheckpointEvent {
   /** Tells this event from the others. */
   readonly type: "checkpoint";
@@ -117,11 +117,11 @@ export interface CheckpointEvent {
   readonly path: string;
 }
 
-/** Something that does not stop training. */
+/** A problem that does not stop training. */
 export interface WarningEvent {
   /** Tells this event from the others. */
   readonly type: "warning";
-  /** A sentence for a person. */
+  /** Human-readable message. */
   readonly message: string;
 }
 
@@ -131,7 +131,7 @@ export interface EndEvent {
   readonly type: "end";
   /** Optimizer steps done. */
   readonly step: number;
-  /** True where the caller's signal ended the run before its last step, or that epoch's validation; it can be resumed. */
+  /** True if the caller's signal ended the run before its last step or validation; it can be resumed. */
   readonly interrupted: boolean;
   /** One entry per finished epoch, those before a resume included. */
   readonly history: readonly EpochRecord[];

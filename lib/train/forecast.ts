@@ -1,34 +1,34 @@
 /**
- * How long a run will still take: its steps, and the validations and grids of samples between them.
+ * Estimate of a run's remaining time: steps, validations, and sample grids.
  *
  * @module
  */
 import { epochsBetweenGrids } from "./grid_schedule.ts";
 import type { RunPlan } from "./run_plan.ts";
 
-/** Seconds of steps that the speed is taken over: long enough to be calm, short enough to follow a change. */
+/** Sliding window for the speed, seconds: long enough to be stable, short enough to follow changes. */
 const WINDOW_SECONDS = 30;
-/** A forward pass takes about so much of what a training step takes for the same images. */
+/** Time of a forward pass relative to a training step on the same images, roughly. */
 const FORWARD_SHARE = 1 / 3;
 
-/** Foretells the seconds a run has left from those it took. */
+/** Estimates a run's remaining seconds. */
 export class Forecast {
   readonly #plan: RunPlan;
   readonly #gridEvaluations: number;
-  /** Steps and the seconds they took, oldest first. */
+  /** Step counts and their seconds, oldest first. */
   readonly #laps: { readonly steps: number; readonly seconds: number }[] = [];
   #firstLap = true;
   /** Seconds of the last validation and save, and of the last grid. */
   #validation: number | undefined;
   #grid: number | undefined;
 
-  /** @param gridEvaluations evaluations of the network for one image that a grid takes; 0 where none are drawn */
+  /** @param gridEvaluations network evaluations for a grid, counted per image; 0 if no grids are drawn */
   constructor(plan: RunPlan, gridEvaluations: number) {
     this.#plan = plan;
     this.#gridEvaluations = gridEvaluations;
   }
 
-  /** Call after steps, with the seconds that they alone took. */
+  /** Call after steps, with their seconds alone. */
   stepped(steps: number, seconds: number): void {
     // The first steps of a process compile kernels.
     if (this.#firstLap && this.#laps.length === 1) {
@@ -43,23 +43,23 @@ export class Forecast {
     }
   }
 
-  /** Call after an epoch's validation and save, with the seconds that they took. */
+  /** Call after an epoch's validation and save, with their seconds. */
   validated(seconds: number): void {
     this.#validation = seconds;
   }
 
-  /** Call after a grid of samples, with the seconds that it took. */
+  /** Call after a sample grid, with its seconds. */
   drawn(seconds: number): void {
     this.#grid = seconds;
   }
 
-  /** Seconds that the next grid will take, as the last did, or by the time of the network's training. */
+  /** Seconds for the next grid: those of the last one, or an estimate from the seconds per training step. */
   gridSeconds(perStep: number): number {
     const { batch, accumulate } = this.#plan.settings;
     return this.#grid ?? this.#gridEvaluations * perStep / (batch * accumulate) * FORWARD_SHARE;
   }
 
-  /** Seconds left; NaN before the first steps. An epoch's end counts until its record is made. */
+  /** Seconds left; NaN before the first steps. Includes an epoch's validation until its record is in the history. */
   get secondsLeft(): number {
     const { progress, stepsPerEpoch, totalSteps, settings, grids, validationImages } = this.#plan;
     const perStep = sum(this.#laps, "seconds") / sum(this.#laps, "steps");

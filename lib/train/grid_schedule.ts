@@ -1,12 +1,11 @@
 /**
- * Decides after which epochs a run draws a grid of samples. Unless told how often, it keeps grids to a small share of the
- * run's time.
+ * Schedule of a run's sample grids: every `sampleEvery` epochs, or as often as a small share of the time allows.
  *
  * @module
  */
 import type { RunPlan } from "./run_plan.ts";
 
-/** Limit on the share of a run's time spent on grids, not counting the first and the last. */
+/** Limit on the share of a run's time spent on grids, except the first and last. */
 export const GRID_SHARE = 0.05;
 
 /** Measured or estimated times, in seconds. */
@@ -16,7 +15,7 @@ export interface GridTimes {
   readonly epoch: number;
 }
 
-/** Epochs from one grid to the next: `sampleEvery`, or as many as keep grids to their share of the time. */
+/** Epochs between grids: `sampleEvery`, or as many as keep grids within {@linkcode GRID_SHARE}. */
 export function epochsBetweenGrids(
   { sampleEvery }: Pick<RunPlan["grids"], "sampleEvery">,
   { grid, epoch }: GridTimes,
@@ -26,10 +25,10 @@ export function epochsBetweenGrids(
 }
 
 /**
- * Whether a grid is due after the epoch that was finished last, which is not the run's last.
+ * True if a grid is due after the last finished epoch, unless that is the run's last.
  *
- * @param drawnStep optimizer steps done at the grid before, if there was any
- * @param times of that epoch, and of a grid
+ * @param drawnStep optimizer steps done at the previous grid, if any
+ * @param times of that epoch and of a grid
  */
 export function gridIsDue(
   { progress, grids, stepsPerEpoch, totalSteps }: RunPlan,
@@ -38,7 +37,7 @@ export function gridIsDue(
 ): boolean {
   const { epoch } = progress.history.at(-1)!;
   if (grids.sampleEvery !== null) return epoch % grids.sampleEvery === 0;
-  // An early look, where the whole run is long enough to pay for it.
+  // The first grid is drawn early if it takes a small enough share of the whole run.
   if (drawnStep === undefined) return times.grid <= GRID_SHARE * times.epoch * totalSteps / stepsPerEpoch;
   return epoch - Math.ceil(drawnStep / stepsPerEpoch) >= epochsBetweenGrids(grids, times);
 }

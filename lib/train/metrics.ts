@@ -1,5 +1,5 @@
 /**
- * `metrics.jsonl`: one JSON object a line, for plots and for people.
+ * `metrics.jsonl`: a run's log, one JSON object per line.
  *
  * @module
  */
@@ -10,24 +10,24 @@ import { fileProblem, writeDurable } from "../files/durable.ts";
 /** Name of the file in a run directory. */
 export const METRICS = "metrics.jsonl";
 
-/** Where a run goes on. */
+/** Point from which a run continues. */
 export interface MetricsStart {
   /** Optimizer steps done. */
   readonly step: number;
-  /** Steps at which its finished epochs ended. */
+  /** Last steps of the finished epochs. */
   readonly epochEnds: readonly number[];
-  /** Told when a line cannot be written. */
+  /** Called when a line cannot be written. */
   readonly onWarning: (message: string) => void;
 }
 
 /** Appends to a run's metrics. */
 export class MetricsFile {
-  /** Step of the last grid of samples that the file tells of as it was opened. */
+  /** Step of the last sample grid in the file when it was opened. */
   readonly lastSamples: number | undefined;
   readonly #path: string;
   readonly #onWarning: (message: string) => void;
-  /** Lines that could not be written yet; some 10 MB a day. */
-  #waiting = "";
+  /** Lines that could not be written yet; about 10 MB a day. */
+  #pending = "";
 
   private constructor(path: string, onWarning: (message: string) => void, lastSamples: number | undefined) {
     this.#path = path;
@@ -36,32 +36,32 @@ export class MetricsFile {
   }
 
   /**
-   * Opens the metrics of a run. What the run will tell again is dropped: steps beyond those done, epochs that are not
-   * finished and their samples, and its end.
+   * Opens a run's metrics. Drops lines that the run will write again: steps after the checkpoint, unfinished epochs and
+   * their samples, and the run's end.
    *
-   * @throws {CheckpointError} when the file cannot be read or written
+   * @throws {CheckpointError} if the file cannot be read or written
    */
   static async open(runDir: string, { step, epochEnds, onWarning }: MetricsStart): Promise<MetricsFile> {
     const path = join(runDir, METRICS);
     const present = await readText(path);
-    const stays = ({ type, step: at }: Line) => {
+    const keeps = ({ type, step: at }: Line) => {
       if (step === 0 || at === undefined || at > step || type === "end") return false;
       return (type !== "epoch" && type !== "samples") || epochEnds.includes(at);
     };
-    const lines = (present ?? "").split("\n").map(parse).filter((line) => line !== undefined).filter(stays);
+    const lines = (present ?? "").split("\n").map(parse).filter((line) => line !== undefined).filter(keeps);
     const kept = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
     if (kept !== present) await writeDurable(path, new TextEncoder().encode(kept));
     const lastSamples = lines.findLast(({ type }) => type === "samples")?.step;
     return new MetricsFile(path, onWarning, lastSamples);
   }
 
-  /** Adds one line. Where that fails, there is a warning, and the line is written with the next. */
+  /** Appends a line. If that fails, it warns, and writes the line with the next one. */
   async append(entry: object): Promise<void> {
-    const failedBefore = this.#waiting !== "";
-    this.#waiting += `${JSON.stringify(entry)}\n`;
+    const failedBefore = this.#pending !== "";
+    this.#pending += `${JSON.stringify(entry)}\n`;
     try {
-      await appendWhole(this.#path, this.#waiting);
-      this.#waiting = "";
+      await appendAtomically(this.#path, this.#pending);
+      this.#pending = "";
     } catch (error) {
       if (!failedBefore) this.#onWarning(`cannot write ${this.#path}, will try again: ${fileProblem(error)}`);
     }
@@ -69,7 +69,7 @@ export class MetricsFile {
 }
 
 /** Appends all of a text, or nothing. */
-async function appendWhole(path: string, text: string): Promise<void> {
+async function appendAtomically(path: string, text: string): Promise<void> {
   using file = await Deno.open(path, { append: true, create: true });
   const bytes = new TextEncoder().encode(text);
   const { size } = await file.stat();
@@ -90,13 +90,13 @@ async function readText(path: string): Promise<string | undefined> {
   }
 }
 
-/** What is looked at in a line. */
+/** Fields of a line that are read back. */
 interface Line {
   readonly type?: string;
   readonly step?: number;
 }
 
-/** A line, or undefined if a crash cut it short. */
+/** Parses a line; undefined if a crash truncated it. */
 function parse(text: string): Line | undefined {
   try {
     const value: unknown = JSON.parse(text);

@@ -1,5 +1,5 @@
 /**
- * Where a gradient stopped being finite.
+ * Search for the parameter whose gradient is not finite.
  *
  * @module
  */
@@ -10,11 +10,11 @@ import { readFlat } from "./state.ts";
 import type { TrainingStep } from "./device/step.ts";
 
 /**
- * Does the passes of a step again, without the optimizer.
+ * Repeats the passes of a step, without the optimizer.
  *
- * @param s the step, from 0; the images are in the order of its epoch
- * @param staging for the read-back
- * @returns the first parameter whose gradient is not finite, if there is one
+ * @param s step, from 0; its epoch's image order must be set
+ * @param staging buffer for the read-back
+ * @returns the first parameter with a non-finite gradient, if any
  */
 export async function findNonFinite(
   gpu: Gpu,
@@ -31,7 +31,7 @@ export async function findNonFinite(
   return undefined;
 }
 
-/** The parameter in whose gradient a value is not finite, if there is one. */
+/** First parameter with a non-finite gradient, if any. */
 function nonFiniteParameter(gradients: Float32Array, table: ParameterTable): string | undefined {
   const index = gradients.findIndex((value) => !Number.isFinite(value));
   return index < 0 ? undefined : table.at(index).name;

@@ -1,5 +1,5 @@
 /**
- * Options of training: the run's settings, and what surrounds them.
+ * Options of training: the run's settings, and the options of its environment (data, directory, device, progress).
  *
  * @module
  */
@@ -12,60 +12,60 @@ import { LOG_SLOTS } from "./device/step_graph.ts";
 import { checkGiven, defaultsOf, pickGiven, type SettingTable } from "./setting.ts";
 import { NETWORK_SETTINGS, type SettingsOptions, TRAINING_SETTINGS } from "./settings_table.ts";
 
-/** A run's grids of samples. A resumed run keeps these where they are not given anew. */
+/** Settings of a run's sample grids. A resumed run keeps them unless given new ones. */
 export interface GridSettings {
   /**
-   * Epochs between grids of samples, and one at the end; 0 for none. Default null: after every epoch, or as many as keep
-   * grids to about 5 % of the time.
+   * Epochs between grids, besides one at the end; 0 for no grids. Default null: every epoch, or as many as keep grids to
+   * about 5 % of the time.
    */
   readonly sampleEvery?: number | null;
   /**
-   * Images per class in a grid, 1 to 256. Default 4 on a software adapter, else 8. Of many classes, some are drawn, evenly
-   * spread: as many as make 80 images, and at least ten.
+   * Images per class in a grid, 1 to 256. Default 4 on a software adapter, else 8. Of many classes, an evenly spaced subset
+   * is drawn: enough for 80 images, and at least ten classes.
    */
   readonly samplesPerClass?: number;
-  /** DDIM steps of a grid's images, 1 to 1000. Default 20 on a software adapter, else 50. */
+  /** DDIM steps for a grid's images, 1 to 1000. Default 20 on a software adapter, else 50. */
   readonly sampleSteps?: number;
-  /** Guidance scale of a grid's images, 0 or more; without meaning where there are no classes. Default 2. */
+  /** Guidance scale for a grid's images, 0 or more; ignored by unconditional networks. Default 2. */
   readonly guidance?: number;
 }
 
-/** What surrounds a run; of it, only `tune` can change what is computed, and that only in how it is rounded. */
-export interface Surroundings extends TuningOptions, GridSettings {
-  /** What to learn from; a validation part is split off by seed. */
+/** Environment of a run. Of its options, only `tune` affects the results, and only their rounding. */
+export interface RunEnvironment extends TuningOptions, GridSettings {
+  /** Training data; a validation set is split off by seed, unless the data has one. */
   readonly data: ImageDataset;
-  /** Run directory for checkpoints and `metrics.jsonl`; without it nothing is written. */
+  /** Run directory for checkpoints and `metrics.jsonl`; nothing is written if not given. */
   readonly out?: string;
-  /** Goes on from the newest whole checkpoint in `out`; settings then come from there. */
+  /** Resume from the newest intact checkpoint in `out`, with its settings. */
   readonly resume?: boolean;
   /**
-   * Optimizer steps between {@linkcode StepEvent}s, at most 256; 0 (default) chooses about one a second. The CPU waits
-   * for the device about once a second in any case.
+   * Optimizer steps between {@linkcode StepEvent}s, at most 256; 0 (default) for about one event a second. The CPU waits for
+   * the device about once a second in any case.
    */
   readonly logEvery?: number;
   /**
-   * Ends the run, also in validation or while samples are drawn, after about a second or the batch under way, whichever
-   * is longer: it saves and finishes with `interrupted: true`.
+   * Stops the run, also during validation or sampling, within about a second or the current batch, whichever is longer: it
+   * saves and ends with `interrupted: true`.
    */
   readonly signal?: AbortSignal;
-  /** A device to use; one is opened, and closed at the end, if this is not given. */
+  /** Device to use; by default one is opened, and closed at the end. */
   readonly gpu?: Gpu;
 }
 
-/** Options of {@linkcode train}: the run's settings, and what surrounds them. */
-export interface TrainOptions extends SettingsOptions, Surroundings {}
+/** Options of {@linkcode train}: the run's settings and its environment. */
+export interface TrainOptions extends SettingsOptions, RunEnvironment {}
 
-/** The grids of samples; stored with the run. */
+/** Table of the sample grids' settings; stored with the run. */
 export const GRID_SETTINGS: SettingTable<GridSettings> = {
   sampleEvery: {
     kind: "whole",
     min: 0,
     max: 1_000_000,
     default: null,
-    null: "1, or more where grids would take over 5 % of the time",
+    null: "1, or as many as keep grids to 5 % of the time",
     unit: "epochs",
     resumable: true,
-    help: "epochs between grids of samples, 0 for none",
+    help: "epochs between sample grids, 0 for no grids",
   },
   samplesPerClass: {
     kind: "whole",
@@ -74,7 +74,7 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
     default: { gpu: 8, software: 4 },
     unit: "images",
     resumable: true,
-    help: "images per class in a grid, which shows ten to 20 classes of many",
+    help: "images per class in a grid; of many classes, ten to 20 are shown",
   },
   sampleSteps: {
     kind: "whole",
@@ -83,7 +83,7 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
     default: { gpu: 50, software: 20 },
     unit: "steps",
     resumable: true,
-    help: "DDIM steps of a grid's images",
+    help: "DDIM steps for a grid's images",
   },
   guidance: {
     kind: "number",
@@ -91,14 +91,14 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
     max: Infinity,
     default: 2,
     resumable: true,
-    help: "guidance scale of a grid's images",
+    help: "guidance scale for a grid's images",
   },
 };
 
-/** Settings of one process, which are stored nowhere: progress and kernels. */
-export type ProcessSettings = Pick<Surroundings, "logEvery" | "tune">;
+/** Settings that are not stored with the run: progress and kernels. */
+export type ProcessSettings = Pick<RunEnvironment, "logEvery" | "tune">;
 
-/** Progress and kernels. */
+/** Table of the settings that are not stored with the run. */
 export const PROCESS_SETTINGS: SettingTable<ProcessSettings> = {
   logEvery: {
     kind: "whole",
@@ -113,12 +113,11 @@ export const PROCESS_SETTINGS: SettingTable<ProcessSettings> = {
     choices: TUNE_MODES,
     default: "auto",
     valueName: "WHEN",
-    help:
-      `${TUNE_HELP}; the choices differ in how they round, so a run that is resumed keeps those it was started with`,
+    help: `${TUNE_HELP}; kernels round differently, so a resumed run keeps the choices it was started with`,
   },
 };
 
-/** All options of training that are settings, by name. */
+/** All options of training that JSON can hold, by name. */
 export const ALL_SETTINGS: SettingTable<SettingsOptions & GridSettings & ProcessSettings> = {
   ...NETWORK_SETTINGS,
   ...TRAINING_SETTINGS,
@@ -126,7 +125,7 @@ export const ALL_SETTINGS: SettingTable<SettingsOptions & GridSettings & Process
   ...PROCESS_SETTINGS,
 };
 
-/** The options that are no settings. */
+/** The other options. */
 const OTHERS: Readonly<Record<Exclude<keyof TrainOptions, keyof typeof ALL_SETTINGS>, true>> = {
   data: true,
   out: true,
@@ -142,20 +141,20 @@ export function settingsIn(options: TrainOptions): SettingsOptions {
 }
 
 /**
- * A run's grids, complete.
+ * Fills in a run's grid settings.
  *
- * @param software whether a CPU executes the shaders
- * @param stored what the run that is resumed was told, and what the caller says, which goes before it
+ * @param software true if a CPU executes the shaders
+ * @param given stored settings of a resumed run, then the caller's; later ones take precedence
  */
 export function resolveGrids(software: boolean, ...given: readonly GridSettings[]): Required<GridSettings> {
-  // They do not depend on the preset.
+  // The preset makes no difference to these defaults.
   const defaults = defaultsOf(GRID_SETTINGS, { preset: "small", software });
   return Object.assign({}, defaults, ...given.map((grids) => pickGiven(GRID_SETTINGS, grids)));
 }
 
 /**
- * Checks the options' names, and what surrounds the settings.
- * @throws {ConfigError} naming the first option that there is not, or that is out of range
+ * Checks the options' names, and the options of the environment.
+ * @throws {ConfigError} naming the first option that is unknown or out of range
  */
 export function checkOptions(options: TrainOptions): void {
   checkNames(options);
@@ -163,18 +162,20 @@ export function checkOptions(options: TrainOptions): void {
   checkGiven<ProcessSettings>(PROCESS_SETTINGS, options);
   const { resume = false, out } = options;
   if (typeof resume !== "boolean") throw new ConfigError("resume", resume, "true or false");
-  if (resume && out === undefined) throw new ConfigError("resume", true, "a run directory in `out`, too");
+  if (resume && out === undefined) {
+    throw new ConfigError("resume", true, "`out` to be given, too: the run's directory");
+  }
 }
 
 /**
- * Checks what is said of grids.
+ * Checks grid settings.
  * @throws {ConfigError} naming the first option that is out of range
  */
 export function checkGrids(grids: GridSettings): void {
   checkGiven(GRID_SETTINGS, grids);
 }
 
-/** A name that is spelled wrong would be a default that nobody asked for. */
+/** Checks for unknown names: a misspelled option would silently get its default. */
 function checkNames(options: TrainOptions): void {
   const known = Object.keys({ ...ALL_SETTINGS, ...OTHERS }).sort();
   for (const [name, value] of Object.entries(options)) {

@@ -1,45 +1,45 @@
 /**
- * How much work the device is given before the CPU waits for it.
+ * Limit on work in flight, the batches submitted before the CPU waits for the device.
  *
- * Waiting blocks the thread until everything submitted is done, so what is in flight decides how long a signal or a
- * timer goes unheard; and each wait costs 10 ms, so there must not be one a step. About a second's work is between.
+ * Waiting blocks the thread until all submitted work is done, so the work in flight decides how long signals and timers are
+ * delayed; but each wait costs 10 ms, too much to wait after every step. The limit is about a second's work.
  *
  * @module
  */
 import type { Gpu } from "../gpu/device.ts";
 
-/** Seconds of work that are aimed at. */
+/** Target for the work in flight, seconds. */
 const SECONDS_PER_WAIT = 1;
 
-/** Counts batches submitted, and says when to wait, by how long the last ones took. */
+/** Counts submitted batches, and says when to wait by the time of the last ones. */
 export class Pace {
   readonly #now: () => number;
   #batches = 0;
-  /** One at first: nothing is known of its time yet, and kernels are compiled at their first use. */
-  #most = 1;
+  /** One at first: batch times are unknown, and kernels are compiled at first use. */
+  #limit = 1;
   #since: number;
 
-  /** @param now the time in milliseconds; for tests */
+  /** @param now clock in milliseconds; for tests */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
     this.#since = now();
   }
 
-  /** Whether it is time to wait. */
+  /** True when the CPU should wait for the device. */
   get due(): boolean {
-    return this.#batches >= this.#most || (this.#batches > 0 && this.#seconds() >= SECONDS_PER_WAIT);
+    return this.#batches >= this.#limit || (this.#batches > 0 && this.#seconds() >= SECONDS_PER_WAIT);
   }
 
   /** Call after each batch is submitted. */
   submitted(): void {
-    // What passed before the first of them was not the device's time.
+    // Time before the first batch is not the device's.
     if (this.#batches++ === 0) this.#since = this.#now();
   }
 
-  /** Call after the CPU has waited, in whatever way. */
+  /** Call after any wait for the device. */
   waited(): void {
     if (this.#batches === 0) return;
-    this.#most = Math.max(1, Math.floor(this.#batches / this.#seconds() * SECONDS_PER_WAIT));
+    this.#limit = Math.max(1, Math.floor(this.#batches / this.#seconds() * SECONDS_PER_WAIT));
     this.#batches = 0;
   }
 
@@ -49,12 +49,12 @@ export class Pace {
 }
 
 /**
- * Waits until the device has done everything submitted.
+ * Waits for all submitted work.
  *
- * @throws {DeviceError} if it has failed by then
+ * @throws {DeviceError} if the device has failed
  */
 export async function settle(gpu: Gpu): Promise<void> {
   await gpu.device.queue.onSubmittedWorkDone();
-  // A fault meanwhile leaves the results meaningless; asking for the device throws it.
+  // The getter throws if the device has failed meanwhile.
   void gpu.device;
 }

@@ -1,5 +1,5 @@
 /**
- * The course of a run: steps, epochs with their validation and checkpoint, grids of samples, the end.
+ * The training loop (Ho et al. 2020, algorithm 1): steps, validation and checkpoints after each epoch, sample grids.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { type NonFiniteStep, StepLog } from "./step_log.ts";
 import { Stopwatch } from "./stopwatch.ts";
 import { validate } from "./validation.ts";
 
-/** A run that is ready: takes its steps, and what lies between them. */
+/** A run with everything allocated, ready to start. */
 export class Run {
   readonly #parts: RunParts;
   readonly #plan: RunPlan;
@@ -30,13 +30,13 @@ export class Run {
   readonly #clock: Stopwatch;
   readonly #pace = new Pace();
   readonly #resumedFrom: number;
-  /** The epoch (from 1) in whose order the images are, 0 for that of validation. */
+  /** Epoch (from 1) whose image order is set; 0 for the order of validation. */
   #epochOrder = 0;
   /** Optimizer steps done at the last checkpoint. */
   #savedStep: number | undefined;
   /** Optimizer steps done at the last grid. */
   #drawnStep: number | undefined;
-  #toldOfFewGrids = false;
+  #warnedOfFewGrids = false;
 
   constructor(parts: RunParts) {
     this.#parts = parts;
@@ -52,19 +52,19 @@ export class Run {
     this.#drawnStep = parts.metrics?.lastSamples;
   }
 
-  /** Frees all that it has on the device. */
+  /** Frees its device memory. */
   destroy(): void {
     this.#parts.scope.destroy();
   }
 
-  /** Runs to the end or to the caller's signal, and tells what happens; once. */
+  /** Runs to the end, or until the caller's signal; call once. */
   async *events(): AsyncGenerator<TrainEvent, void, undefined> {
     const { progress, totalSteps } = this.#plan;
     const { options: { out }, metrics } = this.#parts;
     yield this.#startEvent();
     if (progress.step >= totalSteps && !epochIsOver(this.#plan)) {
       this.#warnings.push(
-        `the ${totalSteps} steps of this run are all done; to go on, give it more \`epochs\` or \`steps\``,
+        `all ${totalSteps} steps of this run are done; to continue it, set more \`epochs\` or \`steps\``,
       );
     }
     yield* this.#takeWarnings();
@@ -92,18 +92,18 @@ export class Run {
     return this.#parts.options.signal?.aborted ?? false;
   }
 
-  /** Takes one optimizer step, and takes in what the device has recorded where it is time for that. */
+  /** Takes one optimizer step, and reads the device's log when due. */
   async *#trainStep(): AsyncGenerator<TrainEvent> {
     if (await this.#submit(this.#plan.progress.step)) {
       this.#plan.progress.step++;
       this.#log.submitted();
     }
-    const tell = this.#log.eventDue || epochIsOver(this.#plan);
-    if (!tell && !this.#log.full && !this.#pace.due && !this.#aborted) return;
+    const eventDue = this.#log.eventDue || epochIsOver(this.#plan);
+    if (!eventDue && !this.#log.full && !this.#pace.due && !this.#aborted) return;
     const nonFinite = this.#log.take(await this.#step.readLog(), this.#warnings);
     this.#pace.waited();
     if (nonFinite) await this.#stop(nonFinite);
-    const event = tell || !this.#parts.options.logEvery ? this.#log.event() : undefined;
+    const event = eventDue || !this.#parts.options.logEvery ? this.#log.event() : undefined;
     if (event) await this.#parts.metrics?.append(event);
     yield* this.#takeWarnings();
     if (event) yield event;
@@ -112,7 +112,7 @@ export class Run {
   /**
    * Submits optimizer step `step` (from 0).
    *
-   * @returns false where the caller's signal came between its micro-batches; nothing has changed then
+   * @returns false if the caller's signal came between its micro-batches; no weights have changed then
    */
   async #submit(step: number): Promise<boolean> {
     const { accumulate } = this.#plan.settings;
@@ -132,7 +132,7 @@ export class Run {
     return true;
   }
 
-  /** Puts the images in the order of an epoch (from 1). */
+  /** Sets the image order of an epoch (from 1). */
   #orderEpoch(epoch: number): void {
     if (this.#epochOrder === epoch) return;
     const { trainImages, settings } = this.#plan;
@@ -140,7 +140,7 @@ export class Run {
     this.#epochOrder = epoch;
   }
 
-  /** What follows the last step of an epoch, or of the run within one; nothing of it counts if a signal ends validation. */
+  /** Ends an epoch, full or not: validation, record, checkpoint. Discarded if a signal interrupts validation. */
   async *#endEpoch(): AsyncGenerator<TrainEvent> {
     const { progress, stepsPerEpoch, validationImages: total } = this.#plan;
     const { options: { out, signal }, metrics } = this.#parts;
@@ -148,7 +148,7 @@ export class Run {
     const epoch = Math.ceil(step / stepsPerEpoch);
     if (progress.lossCount === 0) {
       throw new TrainingError(
-        `epoch ${epoch}: loss or gradients were not finite in any step, so nothing can be learned by leaving them out; ` +
+        `epoch ${epoch}: every step was skipped, because loss or gradients were not finite; ` +
           "start again with a lower learning rate (`lr`) or a longer `warmup`",
       );
     }
@@ -181,7 +181,7 @@ export class Run {
     this.#log.restart();
   }
 
-  /** Whether the epoch that was finished last, also before a resume, has no grid and should have one. */
+  /** True if the last finished epoch, even one before a resume, should have a grid and has none. */
   get #gridIsDue(): boolean {
     const { progress: { step, history }, stepsPerEpoch, totalSteps } = this.#plan;
     const last = history.at(-1);
@@ -189,17 +189,17 @@ export class Run {
     if (step === totalSteps) return true;
     const times = { grid: this.#forecast.gridSeconds(last.seconds / stepsPerEpoch), epoch: last.seconds };
     const due = gridIsDue(this.#plan, this.#drawnStep, times);
-    if (!due && this.#plan.grids.sampleEvery === null) this.#tellOfFewGrids();
+    if (!due && this.#plan.grids.sampleEvery === null) this.#warnOfFewGrids();
     return due;
   }
 
-  #tellOfFewGrids(): void {
-    if (this.#toldOfFewGrids) return;
-    this.#toldOfFewGrids = true;
+  #warnOfFewGrids(): void {
+    if (this.#warnedOfFewGrids) return;
+    this.#warnedOfFewGrids = true;
     const share = `${100 * GRID_SHARE} %`;
     this.#warnings.push(
-      `a grid of samples after every epoch would take more than ${share} of the time, so there are fewer, and one at ` +
-        "the end (`sampleEvery` sets the epochs between them)",
+      `a sample grid after every epoch would take more than ${share} of the time, so fewer are drawn, and one at the end ` +
+        "(`sampleEvery` sets the epochs between them)",
     );
   }
 
@@ -242,23 +242,23 @@ export class Run {
     };
   }
 
-  /** Ends the run at a step that was not finite: names it and the tensor, and keeps the last good state. */
+  /** Stops the run at a non-finite step: saves the last good state, and names the step and the tensor. */
   async #stop({ step, finiteLoss }: NonFiniteStep): Promise<never> {
     const { gpu, staging } = this.#parts;
     const { settings } = this.#plan;
     this.#orderEpoch(Math.floor(step / this.#plan.stepsPerEpoch) + 1);
     const tensor = await findNonFinite(gpu, this.#step, this.#plan, step, staging);
-    // The optimizer wrote nothing from this step on, so the weights are those before it.
+    // The optimizer has written nothing since this step, so the weights are those before it.
     this.#plan.progress.step = step;
     throw new TrainingError(
       `step ${step + 1}: ${finiteLoss ? "the gradients" : "the loss"} stopped being finite` +
-        `${settings.precision === "float16" ? ", whatever the loss scale" : ""}` +
-        `${tensor ? `, first in the gradient of ${tensor}` : ""}${await this.#keepLastGood()}. ` +
+        `${settings.precision === "float16" ? ", even at the smallest loss scale" : ""}` +
+        `${tensor ? `, first in the gradient of ${tensor}` : ""}${await this.#saveLastGood()}. ` +
         'Resume with `onNonFinite: "skip"`, or start again with a lower learning rate (`lr`) or a longer `warmup`',
     );
   }
 
-  async #keepLastGood(): Promise<string> {
+  async #saveLastGood(): Promise<string> {
     const { out } = this.#parts.options;
     if (out === undefined) return "";
     if (this.#savedStep === this.#plan.progress.step) return `; the state before it is saved in ${out}`;

@@ -1,5 +1,5 @@
 /**
- * What a run's directory must hold, or must not, before anything is written to it.
+ * Checks of a run directory before anything is written to it.
  *
  * @module
  */
@@ -23,31 +23,31 @@ import { RUN_TUNING } from "./run_tuning.ts";
 import { resumeSettings, type SettingsOptions } from "./settings.ts";
 import { readTrainer } from "./state.ts";
 
-/** A file of each kind of model directory that a run would mix with its own. */
+/** Files that identify a model directory, which a run must not overwrite. */
 const MODEL_FILES: readonly string[] = [MODEL_INDEX, UNET_CONFIG, UNET_WEIGHTS, basename(UNET_WEIGHTS)];
 
 /**
- * Checks that a run's directory has something to go on with, or nothing to be mixed with: it is new, or there is nothing
- * in it but names with a dot in front and what a run leaves that was ended before its first checkpoint.
+ * Checks that a run directory has a checkpoint to resume from, or that a new run overwrites nothing in it: hidden files and
+ * leftovers of a run that ended before its first checkpoint are allowed.
  *
- * @throws {CheckpointError} when there is nothing to resume, or it cannot be read
- * @throws {ConfigError} when there is a model, a run that was not asked to be resumed, or something else
+ * @throws {CheckpointError} if there is nothing to resume, or the directory cannot be read
+ * @throws {ConfigError} if a new run's directory has a run, a model, or other files
  */
 export async function checkRunDirectory(out: string, resume: boolean): Promise<void> {
   const names = await namesIn(out, resume ? "resume" : "out");
   const checkpoints = names === undefined ? [] : await listCheckpoints(out);
   if (resume) {
     if (names === undefined) {
-      throw new CheckpointError(`${out} does not exist, so there is no run to go on with`);
+      throw new CheckpointError(`${out} does not exist, so there is no run to resume`);
     }
-    if (checkpoints.length === 0) throw new CheckpointError(`${out} has no checkpoint to go on from`);
+    if (checkpoints.length === 0) throw new CheckpointError(`${out} has no checkpoint to resume from`);
     return;
   }
   if (checkpoints.length > 0) {
     throw new ConfigError(
       "out",
       out,
-      "a directory without a run, or `resume` to go on with the one it holds",
+      "a directory without a run, or `resume` to continue the one in it",
     );
   }
   for (const name of MODEL_FILES) {
@@ -55,31 +55,30 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
     throw new ConfigError(
       "out",
       out,
-      `a directory without a model (there is ${name}), which would be overwritten`,
+      `a directory without a model, which would be overwritten (found ${name})`,
     );
   }
   const unfinished = await namesIn(join(out, CHECKPOINTS), "out").catch(() => [CHECKPOINTS]) ?? [];
-  const left = unfinished.every(isHidden) ? [METRICS, RUN_TUNING, CHECKPOINTS] : [METRICS, RUN_TUNING];
-  const other = names?.find((name) => !isHidden(name) && !left.includes(name));
+  const leftovers = unfinished.every(isHidden) ? [METRICS, RUN_TUNING, CHECKPOINTS] : [METRICS, RUN_TUNING];
+  const other = names?.find((name) => !isHidden(name) && !leftovers.includes(name));
   if (other !== undefined) {
     throw new ConfigError(
       "out",
       out,
-      `a new directory or an empty one (there is ${other}, and no run), since files could be overwritten`,
+      `a new or empty directory, since files could be overwritten (found ${other}, but no run)`,
     );
   }
 }
 
-/** The data set that a run was started with, as its checkpoints record it. */
+/** The data set of a run, as recorded in its checkpoints. */
 export type RunData = Pick<ImageDataset, "name" | "digest" | "source">;
 
 /**
- * Checks what a run is to go on with against what it was started with, as far as that needs no images and no weights; a
- * checkpoint that cannot be read is passed over for one that can.
+ * Checks settings given on resume against the run's newest readable checkpoint, without reading images or weights.
  *
- * @returns the data set that it was started with
- * @throws {ConfigError} naming a setting that differs and may not, or is out of range
- * @throws {CheckpointError} if none can be read, with each reason
+ * @returns the data set that the run was started with
+ * @throws {ConfigError} naming a setting that is out of range, or cannot change on resume
+ * @throws {CheckpointError} if no checkpoint can be read, with each reason
  */
 export async function checkResumedSettings(out: string, given: SettingsOptions): Promise<RunData> {
   const reasons: string[] = [];
@@ -101,7 +100,7 @@ export async function checkResumedSettings(out: string, given: SettingsOptions):
   throw noneUsable(reasons);
 }
 
-/** Names in a directory in order; undefined where there is none. */
+/** Sorted names in a directory; undefined if it does not exist. */
 async function namesIn(directory: string, field: string): Promise<string[] | undefined> {
   const names: string[] = [];
   try {

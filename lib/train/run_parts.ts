@@ -1,5 +1,5 @@
 /**
- * What a run has on the device and on the disk, made before its first step.
+ * Allocation of a run's device memory and files before its first step.
  *
  * @module
  */
@@ -13,36 +13,36 @@ import { MetricsFile } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./device/resident.ts";
 import type { RunPlan } from "./run_plan.ts";
-import { keepRunTuning } from "./run_tuning.ts";
+import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
 import { scheduleOf } from "./settings.ts";
 import { initializeWeights, readTrainer, restoreWeights, stagingFor, writeLossScale } from "./state.ts";
 import { TrainingStep } from "./device/step.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 
-/** What a run is made of. */
+/** Everything that a run works with. */
 export interface RunParts {
   readonly gpu: Gpu;
   readonly options: TrainOptions;
   readonly plan: RunPlan;
-  /** Owns all that is on the device. */
+  /** Owns the device memory. */
   readonly scope: ResourceScope;
   readonly step: TrainingStep;
-  /** Undefined where none are to be drawn. */
+  /** Undefined if no grids are drawn. */
   readonly grid: SampleGrid | undefined;
   readonly staging: GPUBuffer;
-  /** Undefined where nothing is to be written. */
+  /** Undefined if nothing is written. */
   readonly metrics: MetricsFile | undefined;
-  /** What the caller has yet to be told. */
+  /** Warnings not yet passed to the caller. */
   readonly warnings: string[];
 }
 
 /**
- * Allocates all that a run will need on the device, so that what it cannot hold is told now and not after hours.
+ * Allocates all the device memory that a run will need, so that a lack of memory is reported now and not after hours.
  *
- * @param given the kernels to use, the checkpoint to go on from, if any, and what the caller has yet to be told
- * @throws {DeviceError} when the device cannot hold it
- * @throws {CheckpointError} when the run's directory cannot be written
+ * @param given kernels to use, checkpoint to resume from, if any, and warnings so far
+ * @throws {DeviceError} if the device has too little memory
+ * @throws {CheckpointError} if the run directory cannot be written
  */
 export function buildRun(
   gpu: Gpu,
@@ -72,13 +72,13 @@ export function buildRun(
       : undefined;
     const classes = options.data.classes.length;
     if (grid && grid.labels.length > 0 && grid.labels.length < classes) {
-      warnings.push(`grids of samples show ${grid.labels.length} of the ${classes} classes`);
+      warnings.push(`sample grids show ${grid.labels.length} of the ${classes} classes`);
     }
-    await keepRunTuning(gpu, options, tuning);
+    await saveRunTuning(gpu, options, tuning);
     if (checkpoint) {
       restoreWeights(gpu, step, checkpoint);
       const { settings: before, computation } = readTrainer(checkpoint);
-      // Other kernels are what another precision consists of, and no second thing to tell.
+      // Another precision implies other kernels: one warning is enough.
       const change = describePrecisionChange(before.precision, settings.precision) ??
         describeChange(computation, { adapter: gpu.adapter.name, kernels: step.kernels });
       if (change && progress.step < plan.totalSteps) warnings.push(change);

@@ -1,5 +1,5 @@
 /**
- * All that is decided about a run before anything is on the device, and what follows from it for every step.
+ * Plan of a run, made before anything is on the device, and the step state that follows from it.
  *
  * @module
  */
@@ -18,25 +18,25 @@ import { LOG_SLOTS } from "./device/step_graph.ts";
 export interface RunPlan {
   readonly settings: TrainSettings;
   readonly grids: Required<GridSettings>;
-  /** Optimizer steps done at the checkpoint it goes on from, if it is resumed. */
+  /** Optimizer steps done at the checkpoint, if the run is resumed. */
   readonly savedStep: number | undefined;
-  /** Changes as the run goes on. */
+  /** Updated as the run proceeds. */
   readonly progress: Progress;
-  /** Indices into the data set: the training images, then those of validation. */
+  /** Indices into the data set: training images, then validation images. */
   readonly images: Uint32Array;
   readonly trainImages: number;
   readonly validationImages: number;
-  /** Optimizer steps in an epoch; images that do not fill a batch are left to another epoch. */
+  /** Optimizer steps per epoch; images that do not fill a batch are dropped until the next shuffle. */
   readonly stepsPerEpoch: number;
   /** Optimizer steps in all. */
   readonly totalSteps: number;
 }
 
 /**
- * Decides what will run.
+ * Plans a run.
  *
- * @param software whether a CPU executes the shaders
- * @param checkpoint what to go on from, if anything
+ * @param software true if a CPU executes the shaders
+ * @param checkpoint to resume from, if any
  * @throws {ConfigError} for a setting that is out of range, does not fit the data, or differs from the checkpoint's
  * @throws {CheckpointError} for a checkpoint of an unknown format
  */
@@ -52,7 +52,7 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
     throw new ConfigError(
       "data",
       describeData(data.source ?? data.name, data.digest),
-      `the images this run was started with, ${describeData(dataSource, dataDigest)}`,
+      `the images that this run was started with, ${describeData(dataSource, dataDigest)}`,
     );
   }
   checkImages(settings, data);
@@ -72,7 +72,7 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
   const start: Progress = { step: 0, lossSum: 0, lossCount: 0, epochSeconds: 0, history: [], seconds: 0 };
   const progress = stored?.progress ?? start;
   if (progress.step < totalSteps) {
-    // A run that ended within an epoch has a point of its curve there; going on will make that of the whole epoch.
+    // A run that ended mid-epoch has a record of that epoch; the record of the full epoch will replace it.
     progress.history = progress.history.filter(({ step }) => step % stepsPerEpoch === 0);
   }
   return {
@@ -89,7 +89,7 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
 }
 
 /**
- * Whether an epoch's steps are all done, or the run's within one, and the rest of it is not: validation and its record.
+ * True if the steps of an epoch, or the run's last in mid-epoch, are done, but validation and the epoch's record are not.
  */
 export function epochIsOver({ progress, stepsPerEpoch, totalSteps }: RunPlan): boolean {
   const { step, history } = progress;
@@ -97,7 +97,7 @@ export function epochIsOver({ progress, stepsPerEpoch, totalSteps }: RunPlan): b
   return ends && history.at(-1)?.step !== step;
 }
 
-/** What the kernels are told of a micro-batch of optimizer step `step`, both counted from 0. */
+/** Step state for the kernels: micro-batch `micro` of optimizer step `step`, both counted from 0. */
 export function trainingState({ settings, stepsPerEpoch }: RunPlan, step: number, micro: number): StepState {
   const { batch, accumulate, seed, lr, warmup, beta1, beta2, ema } = settings;
   const [seedLo, seedHi] = splitSeed(seed);
@@ -114,12 +114,12 @@ export function trainingState({ settings, stepsPerEpoch }: RunPlan, step: number
     learningRate: lr * Math.min(1, t / Math.max(1, warmup)),
     biasCorrection1: 1 - beta1 ** t,
     biasCorrection2: 1 - beta2 ** t,
-    // A long average would hold on to the initial weights for thousands of steps.
+    // Warm-up of the EMA: a long average would be dominated by the initial weights for thousands of steps.
     emaDecay: Math.min(ema, (1 + t) / (10 + t)),
   };
 }
 
-/** The same of a batch of validation, counted from 0: every time the same timesteps and noise. */
+/** Step state for a validation batch, counted from 0, with the same timesteps and noise every time. */
 export function validationState(plan: RunPlan, batch: number): StepState {
   const { settings, validationImages } = plan;
   const position = batch * settings.batch;
@@ -152,16 +152,18 @@ function checkImages({ model }: TrainSettings, { height, width }: ImageDataset):
   );
 }
 
-/** Training and validation images; validation shrinks as a limit shrinks training. */
+/** Indices of training and validation images; a limit shrinks both in proportion. */
 function selectImages(
   data: ImageDataset,
   { limit, seed }: TrainSettings,
 ): { train: Uint32Array; validation: Uint32Array } {
   const { train, validation } = trainingSplit(data, seed);
   if (limit === null || limit >= train.length) return { train, validation };
-  const few = Math.max(1, Math.round(limit / train.length * validation.length));
+  const validationLimit = Math.max(1, Math.round(limit / train.length * validation.length));
   return {
     train: takeSubset(train, limit, seed, data.labels),
-    validation: validation.length === 0 ? validation : takeSubset(validation, few, seed, data.labels),
+    validation: validation.length === 0
+      ? validation
+      : takeSubset(validation, validationLimit, seed, data.labels),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * A run's own choices of kernels. Ways to compute the same round differently, so a run keeps those that it was started
- * with beside its checkpoints: resumed, it computes the same bits, whatever was found out meanwhile.
+ * A run's kernel choices, stored with its checkpoints. Kernel variants round differently, so a resumed run keeps the ones
+ * that it was started with, and computes the same bits even if tuning has found faster ones since.
  *
  * @module
  */
@@ -11,23 +11,23 @@ import type { Graph } from "../graph/graph.ts";
 import { recordForward } from "../model/network.ts";
 import { driverVersion } from "../tuning/driver.ts";
 import { fileProblem } from "../files/durable.ts";
-import type { Surroundings } from "./options.ts";
+import type { RunEnvironment } from "./options.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { gridRows } from "./sample_grid.ts";
 import { trainingGraph } from "./device/step_graph.ts";
 import { Tuning } from "../tuning/tuning.ts";
 import { readRecord, tuningIdentity, writeRecord } from "../tuning/tuning_file.ts";
 
-/** File in a run's directory. */
+/** Name of the file in a run directory. */
 export const RUN_TUNING = "tuning.json";
 
 /**
- * The choices that a run starts with, or goes on with: on the adapter that it was started on those it had, and rules for
- * what they do not say, or for all where it was started by rules.
+ * Kernel choices of a new or resumed run. A run resumed on the same adapter keeps its choices, with the default rules for
+ * kernels that have none; on another adapter it is tuned anew.
  */
 export async function openRunTuning(
   gpu: Gpu,
-  { out, resume = false, tune, tuningDirectory }: Surroundings,
+  { out, resume = false, tune, tuningDirectory }: RunEnvironment,
   onWarning: (message: string) => void,
 ): Promise<Tuning> {
   if (resume) {
@@ -38,7 +38,7 @@ export async function openRunTuning(
   return await Tuning.open(gpu, { tune, tuningDirectory }, onWarning);
 }
 
-/** The graphs that a run consists of: gradients, validation, and grids where some are drawn. */
+/** Graphs of a run: training, validation, and sample grids if any are drawn. */
 export function runGraphs(plan: RunPlan): Graph[] {
   const { model: config, batch, checkpointActivations, precision } = plan.settings;
   const rows = [batch, ...gridRows(plan)];
@@ -49,12 +49,12 @@ export function runGraphs(plan: RunPlan): Graph[] {
 }
 
 /**
- * Keeps what a run computes with. One that goes on with what it has changes nothing.
- * @throws {CheckpointError} when that cannot be written
+ * Stores the kernel choices of a run.
+ * @throws {CheckpointError} if they cannot be written
  */
-export async function keepRunTuning(
+export async function saveRunTuning(
   gpu: Gpu,
-  { out, resume = false }: Surroundings,
+  { out, resume = false }: RunEnvironment,
   tuning: Tuning,
 ): Promise<void> {
   if (out === undefined) return;
@@ -62,11 +62,11 @@ export async function keepRunTuning(
   if (tuning.active) {
     const driver = driverVersion(gpu.adapter);
     await writeRecord(path, { identity: tuningIdentity(gpu), driver, choices: tuning.used });
-  } else if (!resume) await removeLeft(path);
+  } else if (!resume) await removeLeftover(path);
 }
 
-/** Removes what a run left that was ended before its first checkpoint. */
-async function removeLeft(path: string): Promise<void> {
+/** Removes the file of an earlier run that ended before its first checkpoint. */
+async function removeLeftover(path: string): Promise<void> {
   try {
     await Deno.remove(path);
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * The images drawn after an epoch: a row for each class, or for some of many, with the same seeds every time.
+ * Sample grids drawn during training: a row for each class, or for some of many, with the same seeds every time.
  *
  * @module
  */
@@ -14,42 +14,42 @@ import type { Gpu } from "../gpu/device.ts";
 import { type ImageMetadata, Images } from "../image/images.ts";
 import { classCount, imageSize } from "../model/config.ts";
 import type { SamplesEvent, WarningEvent } from "./events.ts";
-import type { Surroundings } from "./options.ts";
+import type { RunEnvironment } from "./options.ts";
 import { Pace, settle } from "./pace.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { scheduleOf, type TrainSettings } from "./settings.ts";
 
-/** Images drawn at once, where the device has room for so many. */
+/** Images drawn at once, if device memory allows. */
 const SLOTS = 80;
 /** Limit on the images in a grid of many classes. */
 const MAX_IMAGES = 80;
-/** Classes shown in a grid in any case, however many images each has. */
+/** Classes shown at least, however many images each has. */
 const MIN_CLASSES = 10;
-/** Rows where there are no classes. */
-const ROWS = 4;
+/** Rows of an unconditional network's grid. */
+const UNCONDITIONAL_ROWS = 4;
 
 interface Parts {
   readonly gpu: Gpu;
   readonly settings: TrainSettings;
-  readonly options: Surroundings;
+  readonly options: RunEnvironment;
   /** Row by row. */
   readonly requests: readonly SlotImage[];
   readonly columns: number;
-  /** Class of each row; none where there are no classes. */
+  /** Class of each row; empty for an unconditional network. */
   readonly labels: readonly number[];
   readonly plan: readonly SamplerStep[];
   readonly generator: Generator;
 }
 
-/** What a run's grids are made of. */
+/** The part of a run's plan that decides its grids. */
 type GridPlan = Pick<RunPlan, "settings" | "grids">;
 
-/** What the images of a grid are like, row by row. */
+/** Plans the images of a grid, row by row. */
 function planGrid({ settings: { model, seed }, grids }: GridPlan) {
   const { samplesPerClass: columns, sampleSteps, guidance } = grids;
   const classes = classCount(model);
   const labels = evenly(classes, Math.max(MIN_CLASSES, Math.floor(MAX_IMAGES / columns)));
-  const rows = classes === 0 ? ROWS : labels.length;
+  const rows = classes === 0 ? UNCONDITIONAL_ROWS : labels.length;
   const requests = Array.from({ length: rows * columns }, (_, i): SlotImage => ({
     label: labels[Math.floor(i / columns)] ?? 0,
     seed: (seed + i) % Number.MAX_SAFE_INTEGER,
@@ -59,12 +59,12 @@ function planGrid({ settings: { model, seed }, grids }: GridPlan) {
   return { requests, columns, labels, sampleSteps, slots, guided: classes > 0 && guidance !== 1 };
 }
 
-/** Rows of the network's batch that a run's grids take, where the device has room for them; none without grids. */
+/** Batch sizes of the network for a run's grids, if device memory allows; empty without grids. */
 export function gridRows(plan: GridPlan): number[] {
   return drawsGrids(plan) ? [generatorRows(planGrid(plan))] : [];
 }
 
-/** Whether a run draws grids at all. */
+/** True if a run draws grids at all. */
 export function drawsGrids({ grids }: GridPlan): boolean {
   return grids.sampleEvery !== 0;
 }
@@ -78,17 +78,17 @@ export class SampleGrid {
   }
 
   /**
-   * Makes room for a run's grids.
+   * Allocates what a run's grids need on the device.
    *
-   * @param weights what to draw with, laid out as `ParameterTable` says; they may change from grid to grid
-   * @param target kernel variants to use; default those that suit the device
-   * @throws {DeviceError} when the device has no room to draw even one image
+   * @param weights EMA weights, laid out by `ParameterTable`; they may change from grid to grid
+   * @param target kernel variants to use; default those for the device
+   * @throws {DeviceError} if there is too little memory to draw even one image
    */
   static async build(
     gpu: Gpu,
     run: GridPlan,
     weights: GPUBuffer,
-    options: Surroundings,
+    options: RunEnvironment,
     target?: KernelTarget,
   ): Promise<SampleGrid> {
     const { settings } = run;
@@ -110,23 +110,24 @@ export class SampleGrid {
     return this.#parts.labels;
   }
 
-  /** Evaluations of the network for one image that a grid takes. */
+  /** Network evaluations for a grid, counted per image. */
   get evaluations(): number {
     const { requests, plan, generator } = this.#parts;
     return requests.length * plan.length * (generator.guided ? 2 : 1);
   }
 
   /**
-   * Draws the grid after an epoch that ended with an optimizer step.
+   * Draws the grid after an epoch that ended with optimizer step `step`.
    *
-   * @returns undefined where the caller's signal came first
+   * @returns undefined if the caller's signal came first
    */
   async draw(epoch: number, step: number): Promise<SamplesEvent | WarningEvent | undefined> {
     const { settings: { model }, requests, columns, labels, options, plan, generator } = this.#parts;
     const drawn = await this.#draw();
     if (drawn === undefined) return undefined;
     if (!drawn.images.every(Number.isFinite)) {
-      const message = `epoch ${epoch}: no grid of samples, since the averaged weights draw no finite images`;
+      const message =
+        `epoch ${epoch}: no sample grid, because images drawn with the EMA weights are not finite`;
       return { type: "warning", message };
     }
     const { classes } = options.data;
@@ -145,7 +146,7 @@ export class SampleGrid {
     return { type: "samples", epoch, step, images, columns, rowLabels };
   }
 
-  /** Frees what it draws with. */
+  /** Frees its device memory. */
   destroy(): void {
     this.#parts.generator.destroy();
   }
@@ -171,12 +172,12 @@ export class SampleGrid {
   }
 }
 
-/** Builds for as many slots as the device has room for, half as many each time. */
+/** Builds with as many slots as device memory allows, halving them after each failure. */
 async function buildLargest<T>(gpu: Gpu, slots: number, build: (slots: number) => Promise<T>): Promise<T> {
   try {
     return await build(slots);
   } catch (error) {
-    // A device that has failed has no room for anything any more.
+    // A failed device stays failed, with any number of slots.
     if (!(error instanceof DeviceError) || slots === 1 || gpu.fault) throw error;
     return await buildLargest(gpu, Math.ceil(slots / 2), build);
   }

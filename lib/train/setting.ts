@@ -1,38 +1,38 @@
 /**
- * A setting as a table describes it: its kinds, its default, its check, and the words for both.
+ * Description of a setting in a table: kind, default, check, and their wording in help and errors.
  *
  * @module
  */
 import { ConfigError } from "../errors.ts";
 import { type PresetName, PRESETS } from "../model/presets.ts";
 
-/** A default: one value, or one for each preset, or one for each kind of adapter. */
+/** A default: one value, or one per preset, or one per kind of adapter. */
 export type Default<T> = T | Readonly<Record<PresetName, T>> | Readonly<Record<"gpu" | "software", T>>;
 
-/** A default for each preset. */
+/** A default per preset. */
 export function forEachPreset<T>(value: (name: PresetName) => T): Readonly<Record<PresetName, T>> {
   return Object.fromEntries(PRESETS.map((name) => [name, value(name)])) as Record<PresetName, T>;
 }
 
 /** Fields of every setting. */
 interface Described<T> {
-  /** A phrase shown by `--help` and in the JSON Schema. */
+  /** Phrase for `--help` and the JSON Schema. */
   readonly help: string;
-  /** Value where none is given. */
+  /** Value if none is given. */
   readonly default: Default<T>;
-  /** The default in words, where it depends on something other than preset and adapter. */
+  /** The default in words, if it depends on anything other than preset and adapter. */
   readonly defaultText?: string;
   /** Command-line flag; by default the name in kebab case, e.g. `--label-dropout`. */
   readonly flag?: `--${string}`;
-  /** Stands for the value in `--help`; by default `N` for whole numbers and `F` for others. */
+  /** Placeholder for the value in `--help`; by default `N` for whole numbers and `F` for others. */
   readonly valueName?: string;
   /** Unit of the value, e.g. `images`. */
   readonly unit?: string;
-  /** Whether a resumed run may be given another value; otherwise that would make it another run. */
+  /** True if the value may change on resume; a change to any other setting would make it a different run. */
   readonly resumable?: true;
-  /** Settings that cannot be given beside this one on a command line. */
+  /** Settings that cannot be combined with this one on a command line. */
   readonly conflicts?: readonly string[];
-  /** A setting that becomes null where this one is given on a command line, because it takes its place. */
+  /** Setting that becomes null if this one is given on a command line, because it replaces it. */
   readonly clears?: string;
 }
 
@@ -41,31 +41,31 @@ export interface Range {
   readonly min: number;
   /** `Infinity` for no bound. */
   readonly max: number;
-  /** `min` itself is not allowed. */
+  /** Excludes `min` itself. */
   readonly aboveMin?: true;
-  /** `max` itself is not allowed. */
+  /** Excludes `max` itself. */
   readonly belowMax?: true;
 }
 
-/** A number, whole or not, and null where `null` says what that means. */
+/** A number, whole or not, or null if `null` describes what that means. */
 export type NumberSetting<T extends number | null> = Described<T> & Range & {
   readonly kind: "whole" | "number";
 } & (null extends T ? { readonly null: string } : { readonly null?: undefined });
 
-/** One of some words. */
+/** One of several words. */
 export interface ChoiceSetting<T extends string> extends Described<T> {
   readonly kind: "choice";
   readonly choices: readonly T[];
   readonly valueName: string;
 }
 
-/** True or false, false by default: the flag turns it on. */
+/** Boolean that is false by default: the flag turns it on. */
 interface OnSetting extends Omit<Described<boolean>, "default"> {
   readonly kind: "boolean";
   readonly default: false;
 }
 
-/** True or false, true by default: the flag turns it off, and is named `--no-…` unless `flag` says otherwise. */
+/** Boolean that is true by default: the flag turns it off, and is called `--no-…` unless `flag` says otherwise. */
 interface OffSetting extends Omit<Described<boolean>, "default"> {
   readonly kind: "boolean";
   readonly default: true;
@@ -73,10 +73,10 @@ interface OffSetting extends Omit<Described<boolean>, "default"> {
   readonly off: string;
 }
 
-/** True or false. */
+/** Boolean setting. */
 export type BooleanSetting = OnSetting | OffSetting;
 
-/** An object, on a command line a JSON file. */
+/** An object; on a command line, a JSON file. */
 export interface ObjectSetting extends Described<undefined> {
   readonly kind: "object";
   readonly valueName: string;
@@ -99,43 +99,43 @@ type SettingFor<T> = [T] extends [boolean] ? BooleanSetting
   : [T] extends [string] ? ChoiceSetting<T>
   : ObjectSetting;
 
-/** A table with an entry for each member of an interface, of the kind that the member's type asks for. */
+/** Table with an entry for each member of an interface, of the kind that matches the member's type. */
 export type SettingTable<Options> = {
   readonly [Name in keyof Options]-?: SettingFor<Exclude<Options[Name], undefined>>;
 };
 
-/** The preset and the adapter, on which defaults may depend. */
-export interface Circumstances {
+/** Preset and adapter, on which defaults may depend. */
+export interface DefaultContext {
   readonly preset: PresetName;
-  /** Whether a CPU executes the shaders. */
+  /** True if a CPU executes the shaders. */
   readonly software: boolean;
 }
 
 /** A setting's default. */
-function defaultOf(setting: Setting, { preset, software }: Circumstances): unknown {
+function defaultOf(setting: Setting, { preset, software }: DefaultContext): unknown {
   const value: Default<unknown> = setting.default;
   if (hasPresets(value)) return value[preset];
   if (hasAdapters(value)) return software ? value.software : value.gpu;
   return value;
 }
 
-/** The defaults of all settings of a table. */
+/** Defaults of all settings in a table. */
 export function defaultsOf<Options>(
   table: SettingTable<Options>,
-  circumstances: Circumstances,
+  context: DefaultContext,
 ): Required<Options> {
   const entries = Object.entries<Setting>(table);
   return Object.fromEntries(
-    entries.map(([name, setting]) => [name, defaultOf(setting, circumstances)]),
+    entries.map(([name, setting]) => [name, defaultOf(setting, context)]),
   ) as Required<Options>;
 }
 
-/** Whether a default differs between presets. */
+/** True if a default differs between presets. */
 export function hasPresets(value: unknown): value is Readonly<Record<PresetName, unknown>> {
   return typeof value === "object" && value !== null && "tiny" in value;
 }
 
-/** Whether a default differs between a GPU and a software adapter. */
+/** True if a default differs between GPUs and software adapters. */
 export function hasAdapters(value: unknown): value is Readonly<Record<"gpu" | "software", unknown>> {
   return typeof value === "object" && value !== null && "software" in value;
 }
@@ -161,7 +161,7 @@ export function checkSetting(name: string, setting: Setting, value: unknown): vo
 }
 
 /**
- * Checks those of the given values that are a table's settings.
+ * Checks the given values that are settings of a table; ignores others.
  * @throws {ConfigError} naming the first that is not allowed
  */
 export function checkGiven<Options>(table: SettingTable<Options>, given: Options): void {
@@ -171,7 +171,7 @@ export function checkGiven<Options>(table: SettingTable<Options>, given: Options
   }
 }
 
-/** Those of the given values that are a table's settings. */
+/** Picks the given values that are settings of a table. */
 export function pickGiven<Options>(table: SettingTable<Options>, given: Options): Options {
   const entries = Object.entries(given as Readonly<Record<string, unknown>>);
   return Object.fromEntries(
@@ -179,7 +179,7 @@ export function pickGiven<Options>(table: SettingTable<Options>, given: Options)
   ) as Options;
 }
 
-/** Whether a value is allowed for a setting. */
+/** True if a value is allowed for a setting. */
 function allows(setting: Setting, value: unknown): boolean {
   switch (setting.kind) {
     case "whole":
@@ -204,7 +204,7 @@ function inRange({ min, max, aboveMin, belowMax }: Range, value: unknown): boole
   return !(aboveMin && value === min) && !(belowMax && value === max);
 }
 
-/** What is allowed for a setting in words, e.g. `a whole number from 1 to 4096`. */
+/** Allowed values in words, e.g. `a whole number from 1 to 4096`. */
 function describeAllowed(setting: Setting): string {
   switch (setting.kind) {
     case "whole":

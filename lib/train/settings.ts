@@ -1,5 +1,5 @@
 /**
- * A run's settings: defaults filled in, checked, read from a checkpoint, and changed on resume.
+ * A run's settings: defaults, checks, reading from a checkpoint, and changes on resume.
  *
  * @module
  */
@@ -27,16 +27,16 @@ import {
 
 export { AUTO_SOFTWARE_LIMIT, type SettingsOptions, type TrainSettings } from "./settings_table.ts";
 
-/** Defaults that differ between presets; the rest are the same for all. */
+/** Settings whose defaults differ between presets. */
 export type PresetDefaults = Pick<TrainSettings, "batch" | "lr" | "warmup" | "ema" | "epochs">;
 
-/** Per preset: batch, learning rate, warm-up, moving average and epochs. */
+/** Defaults of each preset: batch, learning rate, warm-up, EMA decay and epochs. */
 export const PRESET_DEFAULTS: Readonly<Record<PresetName, PresetDefaults>> = forEachPreset((preset) => {
   const { batch, lr, warmup, ema, epochs } = defaultsOf(TRAINING_SETTINGS, { preset, software: false });
   return { batch, lr, warmup, ema, epochs };
 });
 
-/** The data a run's network must fit. */
+/** Shape of the data, which the network must match. */
 export interface DataShape {
   readonly height: number;
   readonly width: number;
@@ -46,14 +46,14 @@ export interface DataShape {
 /**
  * Fills in defaults and checks every setting.
  *
- * @param software whether a CPU executes the shaders
+ * @param software true if a CPU executes the shaders
  * @throws {ConfigError} naming the first setting that is out of range
  */
 export function resolveSettings(options: SettingsOptions, software: boolean, data: DataShape): TrainSettings {
-  const { preset: asked = "auto", model, conditional = true, dropout, ...rest } = options;
-  // Its dropout is checked with the rest of the network.
-  checkGiven(NETWORK_SETTINGS, { preset: asked, model, conditional });
-  const preset = asked === "auto" ? (software ? "tiny" : "small") : asked;
+  const { preset: requested = "auto", model, conditional = true, dropout, ...rest } = options;
+  // Dropout is checked with the rest of the network.
+  checkGiven(NETWORK_SETTINGS, { preset: requested, model, conditional });
+  const preset = requested === "auto" ? (software ? "tiny" : "small") : requested;
   const classes = conditional ? data.classes : 0;
   const overrides = {
     numClassEmbeds: classes > 0 ? classes + 1 : null,
@@ -63,12 +63,12 @@ export function resolveSettings(options: SettingsOptions, software: boolean, dat
     sampleSize: data.height === data.width ? data.height : [data.height, data.width],
     ...overrides,
   });
-  const small = asked === "auto" && software && !model;
+  const limited = requested === "auto" && software && !model;
   const settings: TrainSettings = {
     preset: model ? "custom" : preset,
     model: network,
     ...defaultsOf(TRAINING_SETTINGS, { preset, software }),
-    ...(small ? { limit: AUTO_SOFTWARE_LIMIT } : {}),
+    ...(limited ? { limit: AUTO_SOFTWARE_LIMIT } : {}),
     ...pickGiven(TRAINING_SETTINGS, rest),
   };
   checkSettings(settings);
@@ -76,7 +76,7 @@ export function resolveSettings(options: SettingsOptions, software: boolean, dat
 }
 
 /**
- * Checks every setting of a run but the network.
+ * Checks every setting of a run except the network.
  * @throws {ConfigError} naming the first that is not allowed
  */
 function checkSettings(settings: TrainSettings): void {
@@ -88,17 +88,17 @@ function checkSettings(settings: TrainSettings): void {
   }
 }
 
-/** The noise schedule of a run: the reference model's, with the run's prediction type. */
+/** Noise schedule of a run: the default one (Ho et al. 2020) with the run's prediction type. */
 export function scheduleOf(settings: Pick<TrainSettings, "prediction">): Partial<ScheduleConfig> {
   return { predictionType: settings.prediction };
 }
 
-/** Epochs stored by versions that could not leave them open, beside the number of steps that ended the run. */
+/** Stands for null in checkpoints of versions whose runs by `steps` needed a number of epochs. */
 const OPEN_EPOCHS = 1_000_000;
 
 /**
- * Settings as a checkpoint has them, which an earlier version may have written. A setting that was not there yet has its
- * default, which must therefore be what was done before.
+ * Reads the settings in a checkpoint, which an earlier version may have written. A setting that did not exist then gets its
+ * default, which must therefore be the earlier behaviour.
  *
  * @throws {ConfigError} naming the first that is not allowed
  */
@@ -112,7 +112,7 @@ export function readStoredSettings(stored: TrainSettings): TrainSettings {
   return settings;
 }
 
-/** The defaults that are the same for all presets. */
+/** Defaults that are the same for all presets. */
 const CONSTANT_DEFAULTS: TrainingOptions = Object.fromEntries(
   Object.entries<Setting>(TRAINING_SETTINGS)
     .filter(([, setting]) => !hasPresets(setting.default))
@@ -120,10 +120,10 @@ const CONSTANT_DEFAULTS: TrainingOptions = Object.fromEntries(
 );
 
 /**
- * The settings with which a run goes on: the stored ones, with what may change.
+ * Settings of a resumed run: the stored ones, with the changes that are allowed.
  *
- * @param given the settings that were given explicitly
- * @throws {ConfigError} naming one that differs and may not
+ * @param given settings given explicitly
+ * @throws {ConfigError} naming one that cannot change
  */
 export function resumeSettings(stored: TrainSettings, given: SettingsOptions): TrainSettings {
   const { preset, model, conditional, dropout, ...rest } = given;
@@ -132,22 +132,22 @@ export function resumeSettings(stored: TrainSettings, given: SettingsOptions): T
     const was = field === "model" ? "the network" : JSON.stringify(before);
     throw new ConfigError(
       field,
-      field === "model" ? "another one" : value,
-      `${was} with which this run was started (it cannot change on resume)`,
+      field === "model" ? "a different one" : value,
+      `${was}, with which this run was started (it cannot change on resume)`,
     );
   };
   const changes = pickGiven(TRAINING_SETTINGS, rest);
   for (const [name, value] of Object.entries(changes) as [keyof TrainingOptions, unknown][]) {
     if (!TRAINING_SETTINGS[name].resumable) compare(name, value, stored[name]);
   }
-  // `auto` leaves the choice to the run, and beside a network a preset stands for defaults alone.
+  // `auto` accepts the stored preset, and with `model` a preset only chooses defaults.
   if (preset !== "auto" && !model) compare("preset", preset, stored.preset);
   compare("conditional", conditional, stored.model.numClassEmbeds !== null);
   compare("dropout", dropout, stored.model.dropout);
   if (model) {
-    const followers = dropout === undefined ? {} : { dropout };
-    const asked = unetConfig({ ...model, numClassEmbeds: stored.model.numClassEmbeds, ...followers });
-    compare("model", unetConfigToJson(asked), unetConfigToJson(stored.model));
+    const overrides = dropout === undefined ? {} : { dropout };
+    const requested = unetConfig({ ...model, numClassEmbeds: stored.model.numClassEmbeds, ...overrides });
+    compare("model", unetConfigToJson(requested), unetConfigToJson(stored.model));
   }
   const settings = { ...stored, ...changes };
   checkSettings(settings);

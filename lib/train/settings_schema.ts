@@ -1,5 +1,5 @@
 /**
- * The settings of a training run as a JSON Schema (draft 2020-12), for editors and for programs that check what they send.
+ * JSON Schema (draft 2020-12) of a training run's settings, for editors and for validation in other programs.
  *
  * @module
  */
@@ -14,15 +14,15 @@ import {
   type Settings,
 } from "./setting.ts";
 
-/** A run without a number of epochs needs one of steps; that a run must end is the one rule between two settings. */
+/** The one rule between two settings: a run must end, so with `epochs: null` it needs `steps`. */
 const MUST_END = {
   if: { properties: { epochs: { const: null } }, required: ["epochs"] },
   then: { properties: { steps: { type: "integer" } }, required: ["steps"] },
 };
 
 /**
- * The options of {@linkcode train} that JSON can hold, as a JSON Schema (draft 2020-12): types, ranges, descriptions and
- * defaults, those of each preset where they differ.
+ * JSON Schema (draft 2020-12) of the options of {@linkcode train} that JSON can hold: types, ranges, descriptions and
+ * defaults, per preset where they differ.
  *
  * @example
  * ```ts
@@ -37,7 +37,7 @@ export function settingsSchema(): Record<string, unknown> {
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Settings of a training run",
-    description: "What train() of @denoise/ddpm takes, apart from the data, the directory and the device.",
+    description: "Options of train() in @denoise/ddpm, except the data, the directory and the device.",
     type: "object",
     properties: propertySchemas(ALL_SETTINGS),
     additionalProperties: false,
@@ -45,12 +45,12 @@ export function settingsSchema(): Record<string, unknown> {
   };
 }
 
-/** The schema of each setting of a table. */
+/** Schema of each setting in a table. */
 export function propertySchemas(table: Settings): Record<string, Record<string, unknown>> {
   return Object.fromEntries(Object.entries(table).map(([name, setting]) => [name, propertySchema(setting)]));
 }
 
-/** The defaults of a table's settings that hold where a preset is named, for each preset. */
+/** Conditional schemas with the defaults of each preset. */
 export function presetSchemas(table: Settings): Record<string, unknown>[] {
   return PRESETS.map((preset) => ({
     if: { properties: { preset: { const: preset } }, required: ["preset"] },
@@ -96,7 +96,7 @@ function rangeSchema({ min, max, aboveMin, belowMax }: Range): Record<string, nu
   };
 }
 
-/** The help sentence, with what a schema's keywords do not say. */
+/** The help text, with what a schema's keywords cannot express. */
 function describe(setting: Setting, constant: boolean): string {
   const { help, unit, defaultText } = setting;
   const notes = [
@@ -104,6 +104,6 @@ function describe(setting: Setting, constant: boolean): string {
     ...("null" in setting && setting.null !== undefined ? [`null: ${setting.null}`] : []),
     ...(constant && defaultText === undefined ? [] : [`default: ${describeDefault(setting)}`]),
   ];
-  const sentence = help[0].toUpperCase() + help.slice(1);
+  const sentence = help.charAt(0).toUpperCase() + help.slice(1);
   return notes.length === 0 ? sentence : `${sentence} (${notes.join("; ")})`;
 }

@@ -1,10 +1,10 @@
 /**
- * All settings of a training run: a new one is a member of an interface here, and an entry in the table below it.
+ * All settings of a training run. To add one, add a member to an interface here and an entry to the table below it.
  *
- * Types, defaults, checks, the rule for resumed runs, flags with their help, and the JSON Schema follow from the two. The
- * interfaces are written out because JSR and editors show declarations as they stand: a type derived from the table would
- * be published without its members (and refused as a slow type). `SettingTable` makes the compiler hold them together:
- * a member without an entry, an entry without a member, or one of another type does not compile.
+ * Types, defaults, checks, the rule for resumed runs, flags with their help, and the JSON Schema are derived from the two.
+ * The interfaces are written out because JSR and editors show declarations as written: a type derived from the table would
+ * be published without its members (and rejected as a slow type). `SettingTable` keeps them in step: a member without an
+ * entry, an entry without a member, or a mismatched type does not compile.
  *
  * @module
  */
@@ -14,25 +14,25 @@ import { type Precision, PRECISION_HELP, PRECISIONS } from "../model/precision.t
 import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
 import { forEachPreset, type SettingTable } from "./setting.ts";
 
-/** Everything that decides what a run computes; stored in its checkpoints. */
+/** Settings that determine a run's results; stored in its checkpoints. */
 export interface TrainSettings {
-  /** Name of the network. */
+  /** Network preset. */
   readonly preset: PresetName | "custom";
-  /** The network, as diffusers' `UNet2DModel` is configured. */
+  /** Network, configured like diffusers' `UNet2DModel`. */
   readonly model: UNetConfig;
-  /** What the network predicts: the noise, v, or the image. */
+  /** Prediction target: the noise, v, or the image. */
   readonly prediction: PredictionType;
-  /** Training images used, chosen by seed, classes in proportion; null for all. Validation shrinks alike. */
+  /** Training images to use, chosen by seed, classes in proportion; null for all. Validation shrinks in proportion. */
   readonly limit: number | null;
-  /** Mirror training images with probability 1/2. */
+  /** Flip training images horizontally with probability 1/2. */
   readonly flip: boolean;
   /** Probability of training a sample without its class, for classifier-free guidance. */
   readonly labelDropout: number;
-  /** Decides the split, initial weights, data order, timesteps, noise and masks. */
+  /** Random seed of the split, initial weights, data order, timesteps, noise and dropout masks. */
   readonly seed: number;
-  /** Passes over the training images; null where `steps` alone says when to stop. */
+  /** Passes over the training images; null if `steps` alone ends the run. */
   readonly epochs: number | null;
-  /** Optimizer steps after which to stop, if that comes before the last epoch's end; null for no such limit. */
+  /** Limit on optimizer steps, if reached before `epochs`; null for no limit. */
   readonly steps: number | null;
   /** Images per micro-batch. */
   readonly batch: number;
@@ -50,46 +50,46 @@ export interface TrainSettings {
   readonly eps: number;
   /** Decoupled weight decay (Loshchilov & Hutter 2019), 0 or above. */
   readonly weightDecay: number;
-  /** Global gradient norm above which gradients are scaled down; 0 for never. */
+  /** Gradient clipping: limit on the global gradient norm; 0 for no clipping. */
   readonly clip: number;
-  /** Largest decay of the weights' moving average; step t uses min(ema, (1 + t) / (10 + t)). */
+  /** Largest decay of the EMA of the weights; step t uses min(ema, (1 + t) / (10 + t)). */
   readonly ema: number;
-  /** What to do when loss or gradients are not finite: stop, or leave that step out. */
+  /** Action when loss or gradients are not finite: stop the run, or skip the step. */
   readonly onNonFinite: "stop" | "skip";
   /**
-   * How activations lie in memory: `float16` takes half as much of it and of the time to move them, on adapters with
-   * `shader-f16`. Weights stay float32, and the loss is scaled (Micikevicius et al. 2018).
+   * Storage type of activations: `float16` halves their memory and bandwidth, on adapters with `shader-f16`. Weights stay
+   * float32, and the loss is scaled (Micikevicius et al. 2018).
    */
   readonly precision: Precision;
   /**
-   * Keep less for the backward pass and compute it again there (Chen et al. 2016): less memory, about a tenth more time,
-   * the same bits.
+   * Activation checkpointing: recompute most activations in the backward pass (Chen et al. 2016). Less memory, about 10 %
+   * more time, bit-identical results.
    */
   readonly checkpointActivations: boolean;
 }
 
-/** Settings as a caller gives them; everything has a default. */
+/** Settings given by a caller; all have defaults. */
 export interface SettingsOptions extends Partial<Omit<TrainSettings, "preset" | "model">> {
   /** `auto` takes `small` on a GPU and `tiny` on a software adapter. */
   readonly preset?: PresetName | "auto";
-  /** A network of one's own, instead of a preset. `numClassEmbeds` and `dropout` follow the other settings. */
+  /** Custom network instead of a preset. `numClassEmbeds` and `dropout` follow the other settings. */
   readonly model?: UNetConfig;
-  /** False for a network that knows no classes. */
+  /** False for an unconditional network, trained without classes. */
   readonly conditional?: boolean;
-  /** Dropout rate inside the residual blocks; default the preset's. */
+  /** Dropout rate in the residual blocks; default the preset's. */
   readonly dropout?: number;
 }
 
-/** The options that choose the network; a run stores them as `preset` and `model`. */
+/** Options that choose the network; stored as `preset` and `model`. */
 export type NetworkOptions = Pick<SettingsOptions, "preset" | "model" | "conditional" | "dropout">;
 
-/** The other options, which a run stores as they are. */
+/** The other options, stored as they are. */
 export type TrainingOptions = Omit<SettingsOptions, keyof NetworkOptions>;
 
-/** Training images that `auto` takes on a software adapter, so that a first run ends in minutes. */
+/** Limit on training images for preset `auto` on a software adapter, so that a first run ends in minutes. */
 export const AUTO_SOFTWARE_LIMIT = 5000;
 
-/** The network. */
+/** Table of the network's settings. */
 export const NETWORK_SETTINGS: SettingTable<NetworkOptions> = {
   preset: {
     kind: "choice",
@@ -98,7 +98,7 @@ export const NETWORK_SETTINGS: SettingTable<NetworkOptions> = {
     valueName: "NAME",
     conflicts: ["model"],
     help:
-      `network by name; auto is small on a GPU, and tiny on ${AUTO_SOFTWARE_LIMIT} images on a software adapter`,
+      `network preset; auto is small on a GPU, and tiny with ${AUTO_SOFTWARE_LIMIT} images on a software adapter`,
   },
   model: {
     kind: "object",
@@ -106,14 +106,14 @@ export const NETWORK_SETTINGS: SettingTable<NetworkOptions> = {
     defaultText: "the preset's",
     flag: "--config",
     valueName: "FILE",
-    help: "a network of your own, as config.json of diffusers' UNet2DModel describes it",
+    help: "a custom network: config.json of a diffusers UNet2DModel",
   },
   conditional: {
     kind: "boolean",
     default: true,
     flag: "--unconditional",
-    help: "train a network that knows the classes",
-    off: "train a network that knows no classes",
+    help: "train a class-conditional network",
+    off: "train an unconditional network, without classes",
   },
   dropout: {
     kind: "number",
@@ -125,14 +125,14 @@ export const NETWORK_SETTINGS: SettingTable<NetworkOptions> = {
   },
 };
 
-/** Data, objective, length, optimizer and arithmetic. Defaults of `ddpm` are those of Ho et al. 2020, appendix B. */
+/** Table of the settings of data, objective, length, optimizer and arithmetic. Defaults of `ddpm` are those of Ho et al. 2020, appendix B. */
 export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
   prediction: {
     kind: "choice",
     choices: ["epsilon", "v_prediction", "sample"],
     default: "epsilon",
     valueName: "TYPE",
-    help: "what the network predicts: the noise, v, or the image",
+    help: "prediction target: the noise (epsilon), v, or the image (sample)",
   },
   limit: {
     kind: "whole",
@@ -142,27 +142,27 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     null: "all",
     defaultText: `all; ${AUTO_SOFTWARE_LIMIT} for auto on a software adapter`,
     unit: "images",
-    help: "training images to use; validation shrinks alike",
+    help: "training images to use; validation shrinks in proportion",
   },
   flip: {
     kind: "boolean",
     default: true,
-    help: "mirror training images with probability 1/2",
-    off: "never mirror training images; by default each is mirrored with probability 1/2",
+    help: "flip training images horizontally with probability 1/2",
+    off: "never flip training images; by default each is flipped horizontally with probability 1/2",
   },
   labelDropout: {
     kind: "number",
     min: 0,
     max: 1,
     default: 0.1,
-    help: "share of samples trained without their class, for guidance",
+    help: "probability of training a sample without its class, for classifier-free guidance",
   },
   seed: {
     kind: "whole",
     min: 0,
     max: Number.MAX_SAFE_INTEGER,
     default: 0,
-    help: "decides split, weights, data order, noise",
+    help: "random seed of the split, initial weights, data order and noise",
   },
   epochs: {
     kind: "whole",
@@ -201,7 +201,7 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     max: 4096,
     default: 1,
     unit: "batches",
-    help: "batches whose gradients make one optimizer step",
+    help: "batches whose gradients are summed for one optimizer step",
   },
   lr: {
     kind: "number",
@@ -255,7 +255,7 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     min: 0,
     max: 1e9,
     default: 1,
-    help: "largest global gradient norm, 0 for no clipping",
+    help: "gradient clipping: limit on the global norm, 0 for no clipping",
   },
   ema: {
     kind: "number",
@@ -263,7 +263,7 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     max: 1,
     belowMax: true,
     default: { tiny: 0.999, small: 0.9999, ddpm: 0.9999 },
-    help: "largest decay of the weights' moving average",
+    help: "largest decay of the EMA of the weights",
   },
   onNonFinite: {
     kind: "choice",
@@ -286,6 +286,6 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     default: false,
     resumable: true,
     help:
-      "keep less for the backward pass and compute it again: less memory, about a tenth more time, same bits",
+      "recompute activations in the backward pass: less memory, about 10 % more time, bit-identical results",
   },
 };

@@ -1,5 +1,5 @@
 /**
- * A run's state between device and checkpoint.
+ * Transfer of a run's state between device and checkpoint.
  *
  * @module
  */
@@ -26,59 +26,59 @@ import { checkGrids, type GridSettings } from "./options.ts";
 import { readStoredSettings, scheduleOf, type TrainSettings } from "./settings.ts";
 import type { TrainingStep, WeightBuffers } from "./device/step.ts";
 
-/** What a run must know besides its weights in order to go on. */
+/** State of a run besides its tensors. */
 export interface Progress {
   /** Optimizer steps done. */
   step: number;
-  /** Sum and count of the losses of the epoch under way. */
+  /** Sum and count of the losses in the current epoch. */
   lossSum: number;
   lossCount: number;
-  /** Seconds of the epoch under way. */
+  /** Seconds spent in the current epoch. */
   epochSeconds: number;
   /** Finished epochs. */
   history: EpochRecord[];
   /** Seconds of training and validation so far. */
   seconds: number;
-  /** As the checkpoint has it that the run goes on from, if that computed in float16. */
+  /** Loss scale of the checkpoint that the run was resumed from, if that was in float16. */
   readonly lossScale?: LossScale;
 }
 
-/** Rises where a run could not go on as it was begun: 2 draws its random numbers otherwise. */
+/** Raised when older runs can no longer be resumed faithfully: 2 draws random numbers differently. */
 const FORMAT = 2;
 
-/** `trainer.json`: everything that is not a tensor. */
+/** Contents of `trainer.json`: everything except tensors. */
 interface TrainerJson extends Progress {
   readonly format: typeof FORMAT;
   readonly settings: TrainSettings;
   readonly grids: GridSettings;
   readonly dataDigest: string;
   readonly dataName: string;
-  /** Absent for data without a path, and in checkpoints of versions that did not keep it. */
+  /** Absent for data without a path, and in checkpoints of versions that did not record it. */
   readonly dataSource?: string;
   readonly computation: Computation;
 }
 
-/** A run's buffers by the prefix of their tensors in `trainer.safetensors`. */
+/** Weight buffers by the prefix of their tensors in `trainer.safetensors`. */
 const PREFIXES = { raw: "parameters", m: "firstMoment", v: "secondMoment" } as const satisfies Record<
   string,
   keyof WeightBuffers
 >;
 
-/** Largest staging buffer, bytes: a map costs 10 ms, and memory beside the weights is scarce. */
+/** Limit on the staging buffer, bytes: a map costs 10 ms, but memory beside the weights is scarce. */
 const MAX_STAGING_BYTES = 64 * 2 ** 20;
 
 /**
- * A buffer through which a run's flat buffers are read, in parts. Made with the run: to find that there is no room for
- * it at the first save would cost an epoch.
+ * Allocates the staging buffer for reading a run's flat buffers, in parts if it is smaller. Allocated with the run: running
+ * out of memory at the first save would cost an epoch.
  *
- * @param elements of a flat buffer
+ * @param elements length of a flat buffer
  */
 export function stagingFor(gpu: Gpu, scope: ResourceScope, elements: number): GPUBuffer {
   const bytes = Math.min(4 * elements, MAX_STAGING_BYTES, gpu.limits.maxBufferSize);
   return scope.buffer(bytes - bytes % 8, "weights read-back", "staging").buffer;
 }
 
-/** A flat buffer's values, read through a staging buffer that may be smaller. */
+/** Reads a flat buffer through a staging buffer, which may be smaller. */
 export async function readFlat(
   gpu: Gpu,
   { buffer, offset, size }: BufferView,
@@ -94,7 +94,7 @@ export async function readFlat(
 }
 
 /**
- * Reads the run's state off the device as a checkpoint.
+ * Reads a run's state from the device as a checkpoint.
  *
  * @param staging from {@linkcode stagingFor}
  */
@@ -107,7 +107,7 @@ export async function captureCheckpoint(
   data: Pick<ImageDataset, "digest" | "name" | "source" | "classes">,
   staging: GPUBuffer,
 ): Promise<Checkpoint> {
-  // One buffer after the other, so that no more than one is in memory in both layouts.
+  // One buffer at a time, so that at most one is in memory in both layouts.
   const tensorsIn = async (key: keyof WeightBuffers, prefix = ""): Promise<[string, Tensor][]> => {
     const tensors = table.fromMemory(await readFlat(gpu, weights[key], staging));
     return [...tensors].map(([name, { shape, data }]) => [prefix + name, { shape: [...shape], data }]);
@@ -139,7 +139,7 @@ export async function captureCheckpoint(
   };
 }
 
-/** diffusers' `model_index.json`, with the names of the classes for our own readers. */
+/** diffusers' `model_index.json`, with class names for our own readers. */
 function modelIndex(settings: TrainSettings, classes: readonly string[]): object {
   return {
     _class_name: "DDPMPipeline",
@@ -155,14 +155,14 @@ interface Tensor {
   data: Float32Array;
 }
 
-/** Writes initial weights to the device; the moving average starts as a copy of them. */
+/** Writes initial weights to the device; the EMA starts as a copy of them. */
 export function initializeWeights(gpu: Gpu, { weights, table }: TrainingStep, seed: number): void {
   const flat = table.initialize(seed);
   gpu.device.queue.writeBuffer(weights.parameters.buffer, 0, flat);
   gpu.device.queue.writeBuffer(weights.ema.buffer, 0, flat);
 }
 
-/** Writes the loss scale that a run goes on with, where it computes in float16. */
+/** Writes the loss scale to the device, in float16: the checkpoint's, or the initial one. */
 export function writeLossScale(
   gpu: Gpu,
   { lossScale }: TrainingStep,
@@ -175,7 +175,7 @@ export function writeLossScale(
 }
 
 /**
- * What a checkpoint says of its run.
+ * Reads `trainer.json` of a checkpoint.
  *
  * @throws {CheckpointError} for a format or settings that this version does not know
  */
@@ -195,8 +195,8 @@ export function readTrainer(
   if (trainer.format !== FORMAT) {
     const format = JSON.stringify(trainer.format);
     throw new CheckpointError(
-      `${file}: format ${format}, which this version cannot train on from: it goes on with format ${FORMAT} ` +
-        "(sample, serve and export take models of any)",
+      `${file}: format ${format}, which this version cannot resume: it needs format ${FORMAT} ` +
+        "(sample, serve and export read any format)",
     );
   }
   if (trainer.step !== checkpoint.step) {
@@ -225,7 +225,7 @@ export function readTrainer(
 }
 
 /**
- * Checks that a run can go on from a checkpoint: that its format is known and its tensors are those of its network.
+ * Checks that a run can resume from a checkpoint: its format is known, and its tensors match its network.
  *
  * @throws {CheckpointError} naming the file and what is wrong with it
  */
@@ -247,7 +247,7 @@ export function restoreWeights(
   }
 }
 
-/** A checkpoint's weights and moments as they lie on the device, one buffer at a time. */
+/** A checkpoint's weights and moments in the device's layout, one buffer at a time. */
 function* flatBuffers(
   checkpoint: LoadedCheckpoint,
   table: ParameterTable,

@@ -1,5 +1,5 @@
 /**
- * What the device recorded of the steps, taken into a run's progress, and the events made of it.
+ * Log of training steps: the device's records are added to a run's progress and summarized in events.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Forecast } from "./forecast.ts";
 import { type RunPlan, trainingState } from "./run_plan.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
 
-/** Seconds between two events where the caller leaves it to us. */
+/** Seconds between events, unless `logEvery` is given. */
 const SECONDS_PER_EVENT = 1;
 
 /** A step (from 0) whose loss or gradients were not finite. */
@@ -20,41 +20,41 @@ export interface NonFiniteStep {
 }
 
 /** Sums of the steps since the last event. */
-interface Since {
+interface StepSums {
   readonly time: number;
   steps: number;
   lossSum: number;
   lossCount: number;
-  /** Of the last step that was finite. */
+  /** Of the last finite step. */
   gradientNorm: number;
-  /** Steps that were left out. */
+  /** Skipped steps. */
   skippedSteps: number;
   /** Of the last step. */
   lossScale: number;
 }
 
-/** Takes in the records of a run's steps. */
+/** Reads the records of a run's steps. */
 export class StepLog {
   readonly #plan: RunPlan;
   readonly #every: number;
   readonly #forecast: Forecast;
-  /** Steps submitted whose records were not taken in yet. */
+  /** Submitted steps whose records have not been read yet. */
   #unread = 0;
-  #since = nothingSince();
+  #since = emptySums();
 
-  /** @param every steps between two events, 0 for about one a second */
+  /** @param every steps between events, 0 for about one event a second */
   constructor(plan: RunPlan, every: number, forecast: Forecast) {
     this.#plan = plan;
     this.#every = every;
     this.#forecast = forecast;
   }
 
-  /** Whether the next step would overwrite a record. */
+  /** True if the next step would overwrite an unread record. */
   get full(): boolean {
     return this.#unread === LOG_SLOTS;
   }
 
-  /** Whether the steps submitted since the last event must be told now. */
+  /** True if it is time for the next event. */
   get eventDue(): boolean {
     if (this.#every > 0) return this.#since.steps >= this.#every;
     return this.#since.steps > 0 && this.#seconds() >= SECONDS_PER_EVENT;
@@ -67,11 +67,11 @@ export class StepLog {
   }
 
   /**
-   * Takes in the unread steps.
+   * Adds the unread steps to the run's progress.
    *
    * @param records the log, slot 0 first, read after `progress.step` steps
-   * @param warnings told of steps that were left out
-   * @returns the first step that was not finite, where that ends the run; steps from there on are not taken in
+   * @param warnings receives a warning for each skipped step
+   * @returns the first non-finite step, if that ends the run; steps from there on are not added
    */
   take(records: readonly LoggedStep[], warnings: string[]): NonFiniteStep | undefined {
     const { progress, settings } = this.#plan;
@@ -80,19 +80,19 @@ export class StepLog {
     for (let step = first; step < progress.step; step++) {
       const record = records[step % LOG_SLOTS];
       const finiteLoss = Number.isFinite(record.lossSum);
-      // A step that overflowed in float16 lowers the loss scale, which is nothing to tell before that is at its smallest.
+      // Overflow in float16 lowers the loss scale, which is normal until the scale is at its smallest.
       const scaled = record.lossScale > SMALLEST_LOSS_SCALE;
       this.#since.lossScale = record.lossScale;
       if (record.nonFinite) {
         const final = record.hopeless || settings.precision === "float32";
         if (settings.onNonFinite === "stop" && final) return { step, finiteLoss };
         if (!scaled) {
-          warnings.push(`step ${step + 1}: loss or gradients were not finite; the step was left out`);
+          warnings.push(`step ${step + 1}: loss or gradients were not finite; the step was skipped`);
         }
         this.#since.skippedSteps++;
         if (!scaled || !finiteLoss) continue;
       } else this.#since.gradientNorm = record.gradientNorm;
-      // One by one, so that the sum does not depend on how many steps were taken in at once.
+      // One by one, so that rounding does not depend on how many steps are read at once.
       progress.lossSum += record.lossSum;
       progress.lossCount += record.count;
       this.#since.lossSum += record.lossSum;
@@ -102,9 +102,9 @@ export class StepLog {
   }
 
   /**
-   * What to tell of the steps since the last event, all of them taken in; the next event is of those after them.
+   * Summarizes the steps since the last event, whose records must have been read, and starts the next event.
    *
-   * @returns undefined where there were none
+   * @returns undefined if there were no steps
    */
   event(): StepEvent | undefined {
     const { progress: { step }, stepsPerEpoch, settings: { batch, accumulate, precision } } = this.#plan;
@@ -126,9 +126,9 @@ export class StepLog {
     };
   }
 
-  /** Forgets the time since the last event: it went to something other than steps. */
+  /** Starts the next event now: the time so far was spent on something other than steps. */
   restart(): void {
-    this.#since = nothingSince();
+    this.#since = emptySums();
   }
 
   #seconds(): number {
@@ -136,7 +136,7 @@ export class StepLog {
   }
 }
 
-function nothingSince(): Since {
+function emptySums(): StepSums {
   return {
     time: performance.now(),
     steps: 0,

@@ -1,10 +1,10 @@
 /**
- * The time that training takes.
+ * Timer for a run and its epochs.
  *
  * @module
  */
 
-/** Adds the time that passes to a run's seconds, and to those of its epoch. */
+/** Adds elapsed time to the seconds of a run and of its current epoch. */
 export class Stopwatch {
   readonly #progress: { seconds: number; epochSeconds: number };
   #since = performance.now();
@@ -13,12 +13,12 @@ export class Stopwatch {
     this.#progress = progress;
   }
 
-  /** Counts from now on; what passed since the last lap went to other things. */
+  /** Starts a lap now; the time since the last lap does not count. */
   start(): void {
     this.#since = performance.now();
   }
 
-  /** Adds what has passed since the start, or the last lap. */
+  /** Adds the time since the start or the last lap. */
   lap(): void {
     const seconds = (performance.now() - this.#since) / 1000;
     this.start();

@@ -1,5 +1,5 @@
 /**
- * Training: Ho et al. 2020, algorithm 1, over a data set, with validation, samples and checkpoints after every epoch.
+ * Entry point of training: Ho et al. 2020, algorithm 1, with validation, sample grids and checkpoints.
  *
  * @module
  */
@@ -21,16 +21,16 @@ import { checkState } from "./state.ts";
 export type { TrainOptions } from "./options.ts";
 
 /**
- * Trains a network and tells what happens as it goes.
+ * Trains a network, and yields events as it goes.
  *
- * The same settings, data and adapter give the same weights to the bit, whether the run was interrupted and resumed or
- * not; where adapter or kernels are others by then, a warning says so. Leaving the loop early (`break`) ends the run
- * without a save; use `signal` to end it with one.
+ * The same settings, data and adapter give bit-identical weights, whether the run was interrupted and resumed or not; a
+ * warning says so if the adapter or kernels have changed on resume. Leaving the loop early (`break`) ends the run without
+ * saving; use `signal` to save first.
  *
  * @throws {ConfigError} for a setting out of range
- * @throws {DeviceError} when there is no adapter, it cannot hold the network, or it is lost
- * @throws {CheckpointError} when nothing can be resumed or saved
- * @throws {TrainingError} when loss or gradients stop being finite, or another process uses `out`
+ * @throws {DeviceError} if there is no adapter, too little device memory, or the device is lost
+ * @throws {CheckpointError} if the run cannot be resumed or saved
+ * @throws {TrainingError} if loss or gradients are not finite, or another process uses `out`
  *
  * @example
  * ```ts ignore
@@ -46,7 +46,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
   let run: Run | undefined;
   try {
     const { out, resume = false } = options;
-    // Before the lock, which makes the directory: a mistake in the options leaves nothing behind.
+    // Planned before the lock, which creates the directory: invalid options leave nothing behind.
     const plan = resume ? undefined : planRun(options, gpu.adapter.software);
     if (plan) await checkTrainingPrecision(gpu, plan.settings.precision);
     if (out !== undefined) {
@@ -63,10 +63,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
 }
 
 /**
- * Makes a run ready, kernels chosen.
+ * Loads, plans, tunes and allocates a run.
  *
- * @param planned what will run; without it, what the newest checkpoint says that can be gone on from: its tensors are not
- *   kept once they are on the device
+ * @param planned plan of a new run; without it, the run is resumed from its newest usable checkpoint, whose tensors are freed
+ *   once they are on the device
  */
 async function* prepareRun(
   gpu: Gpu,
@@ -80,7 +80,9 @@ async function* prepareRun(
     ? undefined
     : await loadLatestCheckpoint(options.out!, { onWarning, check: checkState });
   if (checkpoint && await publishNewest(options.out!)) {
-    warnings.push(`the model in ${options.out} was older than its newest checkpoint, and is that one's now`);
+    warnings.push(
+      `the model in ${options.out} was older than its newest checkpoint, and has been updated from it`,
+    );
   }
   const plan = planned ?? planRun(options, software, checkpoint);
   if (!planned) await checkTrainingPrecision(gpu, plan.settings.precision);

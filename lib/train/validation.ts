@@ -1,5 +1,5 @@
 /**
- * The validation loss: of the averaged weights, on images that are not trained on.
+ * Validation loss of the EMA weights, on images held out from training.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { type RunPlan, validationState } from "./run_plan.ts";
 import type { TrainingStep } from "./device/step.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
 
-/** How far a validation is. */
+/** Progress of a validation. */
 export interface ValidationProgress {
   /** Images done. */
   readonly done: number;
@@ -17,10 +17,10 @@ export interface ValidationProgress {
 }
 
 /**
- * Asks the averaged weights about all validation images, timesteps and noise being the same every time. Leaves the
- * images in an order that is not that of an epoch.
+ * Computes the loss on all validation images, with the same timesteps and noise every time. Replaces the image order of the
+ * epoch.
  *
- * @param signal ends it early, at the next time the CPU has waited for the device
+ * @param signal ends it early, the next time that the CPU waits for the device
  */
 export async function* validate(
   step: TrainingStep,

@@ -62,7 +62,7 @@ Deno.test("of many classes some are drawn, evenly spread, and that is said", asy
     rowLabels.flatMap((name) => [name, name, name, name]),
   );
   const warnings = ofType(events, "warning").map(({ message }) => message);
-  assert.ok(warnings.includes("grids of samples show 20 of the 100 classes"), warnings.join("\n"));
+  assert.ok(warnings.includes("sample grids show 20 of the 100 classes"), warnings.join("\n"));
   const wide = ofType(await run({ ...options, samplesPerClass: 30 }), "samples")[0];
   assert.deepEqual([wide.images.count, wide.rowLabels.length], [300, 10]);
 });

@@ -59,7 +59,7 @@ Deno.test("gradients accumulated in float16 lead where those in float32 do", asy
   assert.ok(Math.abs(half.valLoss! / single.valLoss! - 1) < 2e-3, `${half.valLoss}, ${single.valLoss}`);
 });
 
-Deno.test("a step that overflows is left out without a warning, and told with the loss scale", async () => {
+Deno.test("a step that overflows is skipped without a warning, and counted in the event with the loss scale", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ ...HALF, out, steps: 2 });
     assert.equal((await lossScaleOf(out))!.scale, INITIAL_LOSS_SCALE);
@@ -87,7 +87,7 @@ Deno.test("a step that overflows is left out without a warning, and told with th
   });
 });
 
-Deno.test("interrupted after every step and resumed, it is the same to the bit, loss scale included", async () => {
+Deno.test("interrupted after every step and resumed, it is bit-identical, loss scale included", async () => {
   await inTemporaryDirectory(async (directory) => {
     const [straight, resumed] = [join(directory, "straight"), join(directory, "resumed")];
     for (const out of [straight, resumed]) {
@@ -134,7 +134,7 @@ Deno.test("a run that no scale helps ends with the last good state, and only aft
       // Two steps on the way to scale 1 (steps 3 and 4), ten there.
       assert.match(
         error.message,
-        /^step 14: the loss stopped being finite, whatever the loss scale, first in/,
+        /^step 14: the loss stopped being finite, even at the smallest loss scale, first in/,
       );
       return error instanceof TrainingError;
     });
@@ -145,7 +145,7 @@ Deno.test("a run that no scale helps ends with the last good state, and only aft
   });
 });
 
-Deno.test("a run goes on in the other precision, since checkpoints are float32 either way", async () => {
+Deno.test("a run can be resumed in the other precision, since checkpoints are float32 either way", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ model: microNetwork(), out, steps: 2, epochs: 1 });
     const beforeSwitch = await loadLatestCheckpoint(out);
@@ -156,7 +156,7 @@ Deno.test("a run goes on in the other precision, since checkpoints are float32 e
     assert.equal(told(half).length, 1);
     assert.match(
       told(half)[0],
-      /^`precision` was float32 so far, and is float16 from here on: .* loss curve/,
+      /^`precision` changes from float32 to float16: weights and losses .* keeps float32$/,
     );
     // Adam's bias corrections go on from the steps that were done.
     const { biasCorrection1, goodSteps } = (await lossScaleOf(out))!;
@@ -165,7 +165,7 @@ Deno.test("a run goes on in the other precision, since checkpoints are float32 e
     const single = await run({ out, resume: true, steps: 6, epochs: 2, precision: "float32" });
     assert.equal(endOf(single).step, 6);
     assert.equal(await lossScaleOf(out), undefined);
-    assert.match(told(single)[0], /^`precision` was float16 so far, and is float32 from here on: /);
+    assert.match(told(single)[0], /^`precision` changes from float16 to float32: /);
     const same = await run({ out, resume: true, steps: 7, precision: "float32" });
     assert.deepEqual(told(same), [], "told once");
     const over = await run({ out, resume: true, steps: 7, precision: "float16" });

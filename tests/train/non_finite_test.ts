@@ -106,16 +106,16 @@ Deno.test("gradients that overflow though the loss is finite end the run, too", 
   });
 });
 
-Deno.test("with onNonFinite: skip such steps are left out with a warning, and the others train", async () => {
+Deno.test("with onNonFinite: skip, such steps are skipped with a warning, and the others train", async () => {
   await inTemporaryDirectory(async (out) => {
     const options = { labelDropout: 0.02, onNonFinite: "skip", epochs: 3 } as const;
     const before = await poisonedRun(out, poisonNullClass, options);
     const events = await run({ out, resume: true, steps: null, logEvery: 1 });
     assert.equal(endOf(events).step, 12);
     const skipped = ofType(events, "warning").map(({ message }) =>
-      Number(/^step (\d+): .*left out$/.exec(message)![1])
+      Number(/^step (\d+): .*skipped$/.exec(message)![1])
     );
-    assert.ok(skipped.length > 0 && skipped.length < 10, `left out: ${skipped}`);
+    assert.ok(skipped.length > 0 && skipped.length < 10, `skipped: ${skipped}`);
     for (const { step, loss } of ofType(events, "step")) {
       assert.equal(Number.isFinite(loss), !skipped.includes(step), `loss ${loss} of step ${step}`);
     }
@@ -129,11 +129,11 @@ Deno.test("with onNonFinite: skip such steps are left out with a warning, and th
   });
 });
 
-Deno.test("an epoch of which every step would have to be left out ends the run, and is no epoch of loss 0", async () => {
+Deno.test("an epoch in which every step is skipped ends the run, and is not recorded with loss 0", async () => {
   await inTemporaryDirectory(async (out) => {
     await poisonedRun(out, overflow, { onNonFinite: "skip", epochs: 3 });
     await assert.rejects(run({ out, resume: true, steps: null, epochs: 3 }), (error: Error) => {
-      assert.match(error.message, /^epoch 2: .*not finite in any step/);
+      assert.match(error.message, /^epoch 2: every step was skipped, .* not finite/);
       return error instanceof TrainingError;
     });
     const { trainer } = await loadLatestCheckpoint(out);
@@ -157,7 +157,7 @@ Deno.test("a validation loss or samples that are not finite are a warning, and t
     });
     assert.deepEqual(ofType(events, "warning").map(({ message }) => message), [
       "epoch 2: the validation loss is not finite",
-      "epoch 2: no grid of samples, since the averaged weights draw no finite images",
+      "epoch 2: no sample grid, because images drawn with the EMA weights are not finite",
     ]);
     assert.deepEqual(ofType(events, "samples"), []);
     const { step, history } = endOf(events);

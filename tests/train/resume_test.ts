@@ -43,7 +43,7 @@ function uninterrupted(): Promise<unknown> {
   })();
 }
 
-Deno.test("interrupted in mid-epoch and resumed, weights, moments, average and history are the same to the bit", async () => {
+Deno.test("interrupted in mid-epoch and resumed, weights, moments, EMA and history are bit-identical", async () => {
   await inTemporaryDirectory(async (out) => {
     const first = await run({ ...SETTINGS, out }, (event) => event.type === "step" && event.step === 6);
     assert.equal(endOf(first).interrupted, true);
@@ -58,7 +58,7 @@ Deno.test("interrupted in mid-epoch and resumed, weights, moments, average and h
   });
 });
 
-Deno.test("interrupted after every step, the result is the same to the bit", async () => {
+Deno.test("interrupted after every step, the result is bit-identical", async () => {
   await inTemporaryDirectory(async (out) => {
     for (let step = 1; step <= 12; step++) {
       await run({ ...SETTINGS, out, resume: step > 1 }, (event) => event.type === "step");
@@ -79,7 +79,7 @@ Deno.test("how often losses are read back changes no bit", async () => {
 
 const killTest = { ignore: Deno.build.os === "windows" }; // it has no SIGKILL
 Deno.test(
-  "killed just after a checkpoint and resumed, the result is the same to the bit",
+  "killed just after a checkpoint and resumed, the result is bit-identical",
   killTest,
   async () => {
     await inTemporaryDirectory(async (out) => {
@@ -126,7 +126,7 @@ Deno.test("every epoch has an order of its own, also where no validation comes i
   });
 });
 
-Deno.test("a finished run goes on with more epochs as if it had had them from the start", async () => {
+Deno.test("a finished run continues with more epochs as if it had had them from the start", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ ...SETTINGS, out, epochs: 2 });
     const events = await run({ out, resume: true, epochs: 3 });
@@ -135,7 +135,7 @@ Deno.test("a finished run goes on with more epochs as if it had had them from th
   });
 });
 
-Deno.test("a run that ended at a number of steps goes on with its epochs as if it had not", async () => {
+Deno.test("a run that ended at a number of steps continues with its epochs as if it had not", async () => {
   await inTemporaryDirectory(async (out) => {
     const first = await run({ ...SETTINGS, out, steps: 6 });
     assert.equal(endOf(first).interrupted, false);
@@ -149,7 +149,7 @@ Deno.test("a run that ended at a number of steps goes on with its epochs as if i
   });
 });
 
-Deno.test("a run by steps alone, as earlier versions stored it, goes on as if it had had its epochs", async () => {
+Deno.test("a run by steps alone, as earlier versions stored it, continues as if it had had its epochs", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ ...SETTINGS, out, epochs: null, steps: 6 });
     const { path: _, ...checkpoint } = await loadLatestCheckpoint(out);
@@ -172,7 +172,7 @@ Deno.test("a finished run resumed with nothing left to do stays as it is and say
     assert.deepEqual(events.map(({ type }) => type), ["start", "warning", "end"]);
     assert.match(
       ofType(events, "warning")[0].message,
-      /2 steps.*done; to go on, give it more `epochs` or `steps`$/,
+      /^all 2 steps.*done; to continue it, set more `epochs` or `steps`$/,
     );
     assert.equal(endOf(events).history.length, 1);
     assert.deepEqual(await stateOf(out), before);
@@ -188,7 +188,7 @@ Deno.test("resumed after a last save that was cut short, a run's model is what t
     const events = await run({ out, resume: true });
     assert.match(
       ofType(events, "warning")[0].message,
-      /^the model in .* was older than its newest checkpoint, and is that one's now$/,
+      /^the model in .* was older than its newest checkpoint, and has been updated from it$/,
     );
     assert.deepEqual(
       await Deno.readFile(join(out, weights)),
@@ -220,7 +220,7 @@ Deno.test("a whole checkpoint of an unknown format, or with tensors that do not 
     const tensor = { shape: [3], data: new Float32Array(3) };
     const settings = { ...good.trainer.settings as object, batch: "many" };
     const cases: [Partial<Checkpoint>, RegExp][] = [
-      [{ trainer: { ...good.trainer, format: 1 } }, /trainer\.json: format 1, .* goes on with format 2/],
+      [{ trainer: { ...good.trainer, format: 1 } }, /trainer\.json: format 1, .* needs format 2/],
       [{ trainer: { ...good.trainer, settings } }, /trainer\.json: batch: expected a whole number/],
       [
         { ema: new Map([...good.ema, ["conv_in.bias", tensor]]) },
@@ -306,7 +306,7 @@ Deno.test("what cannot be resumed, or must not be overwritten, is refused by nam
     const others = imageDataset({ ...data, images: data.images.map((byte, i) => i === 7 ? byte ^ 1 : byte) });
     const cases: [Partial<TrainOptions>, RegExp][] = [
       [{ ...SETTINGS, out }, /^out: expected a directory without a run, or `resume`/],
-      [{ out, resume: true, lr: 1 }, /^lr: expected 0\.002 with which this run was started/],
+      [{ out, resume: true, lr: 1 }, /^lr: expected 0\.002, with which this run was started/],
       [{ out, resume: true, batch: 4 }, /^batch: expected 8/],
       [{ out, resume: true, limit: 16 }, /^limit: expected null/],
       [{ out, resume: true, preset: "tiny" }, /^preset: expected "custom"/],

@@ -13,10 +13,10 @@ Deno.test("a run's directory has a checkpoint where one is to be resumed, and no
     await checkRunDirectory(`${directory}/nowhere`, false);
     await assert.rejects(
       checkRunDirectory(directory, true),
-      /^CheckpointError: .* has no checkpoint to go on from$/,
+      /^CheckpointError: .* has no checkpoint to resume from$/,
     );
     await assert.rejects(checkRunDirectory(`${directory}/nowhere`, true), (error: Error) => {
-      assert.equal(error.message, `${directory}/nowhere does not exist, so there is no run to go on with`);
+      assert.equal(error.message, `${directory}/nowhere does not exist, so there is no run to resume`);
       return error instanceof CheckpointError;
     });
     await saveCheckpoint(directory, exampleCheckpoint(3));
@@ -36,7 +36,10 @@ Deno.test("a model's directory, also without checkpoints, is no place for a new 
       await Deno.mkdir(`${directory}/unet`);
       await Deno.writeTextFile(`${directory}/${name}`, "");
       await assert.rejects(checkRunDirectory(directory, false), (error: Error) => {
-        assert.match(error.message, /^out: expected a directory without a model .*overwritten, got /);
+        assert.match(
+          error.message,
+          /^out: expected a directory without a model, which would be overwritten \(found /,
+        );
         assert.ok(error.message.includes(name));
         return error instanceof ConfigError;
       });
@@ -51,7 +54,10 @@ Deno.test("a directory in which there is something else is no place for a run, w
       await Deno.writeTextFile(join(directory, path), "mine");
       await assert.rejects(checkRunDirectory(directory, false), (error: Error) => {
         const [name] = path.split("/");
-        assert.match(error.message, /^out: expected a new directory or an empty one \(there is /);
+        assert.match(
+          error.message,
+          /^out: expected a new or empty directory, since files could be overwritten \(found /,
+        );
         assert.ok(error.message.includes(`there is ${name}, and no run`), error.message);
         return error instanceof ConfigError;
       });

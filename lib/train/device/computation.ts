@@ -1,6 +1,6 @@
 /**
- * What a run's weights were computed with: adapter and kernels. Others round otherwise, so a run that goes on with others
- * is not the run to the bit that was never interrupted.
+ * Adapter and kernels that computed a run's weights. Others round differently, so a run resumed with others is not
+ * bit-identical to one that was never interrupted.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { KernelSource, Launch } from "../../../kernels/source.ts";
 import type { BufferView } from "../../gpu/memory.ts";
 import type { Precision } from "../../model/precision.ts";
 
-/** What decides how a step rounds. */
+/** Adapter and kernels of a run, which determine rounding. */
 export interface Computation {
   /** Adapter name. */
   readonly adapter: string;
@@ -18,8 +18,8 @@ export interface Computation {
 }
 
 /**
- * A digest of what dispatches compute: text, constants, shapes. Neither their order nor how often each comes is in it,
- * which differ where activations are computed again, and change no bits.
+ * Digest of what dispatches compute: kernel text, constants, shapes. Order and number of dispatches are excluded: activation
+ * checkpointing changes them, but not the results.
  */
 export function digestOf(launches: readonly Launch<BufferView>[]): string {
   const codes = new Map<KernelSource, string>();
@@ -31,21 +31,21 @@ export function digestOf(launches: readonly Launch<BufferView>[]): string {
   return sha256([...new Set(described)].sort().join("\n")).slice(0, 16);
 }
 
-/** Why a run that goes on may be another to the bit, as a sentence; undefined where it is the same. */
+/** Warning for a run resumed with another adapter or other kernels; undefined if they are the same. */
 export function describeChange(before: Computation, now: Computation): string | undefined {
   const why = before.adapter !== now.adapter
     ? `this run was computed on ${before.adapter} so far, and adapters round differently`
     : before.kernels !== now.kernels
-    ? "the kernels are not those that this run was computed with so far, and may round differently"
+    ? "the kernels differ from those that computed this run so far, and may round differently"
     : undefined;
-  return why && `${why}: it goes on, but need not be the same to the bit as if it had never been interrupted`;
+  return why && `${why}: the run continues, but may not be bit-identical to one that was never interrupted`;
 }
 
-/** What follows from going on in another precision, as a sentence; undefined where it is the same. */
+/** Warning for a run resumed in another precision; undefined if it is the same. */
 export function describePrecisionChange(before: Precision, now: Precision): string | undefined {
   if (before === now) return undefined;
-  return `\`precision\` was ${before} so far, and is ${now} from here on: weights and loss curve will differ from those ` +
-    "of a run that had kept it";
+  return `\`precision\` changes from ${before} to ${now}: weights and losses will differ from those of a run that keeps ` +
+    `${before}`;
 }
 
 function withoutComments(code: string): string {

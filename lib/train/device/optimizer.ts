@@ -1,6 +1,6 @@
 /**
- * The update at the end of an optimizer step (Ho et al. 2020, algorithm 1, line 5): gradient norm, loss scale where there is
- * one, AdamW and the moving average.
+ * Update at the end of an optimizer step (Ho et al. 2020, algorithm 1, line 5): gradient norm and clipping, loss scale in
+ * float16, AdamW and EMA.
  *
  * @module
  */
@@ -19,36 +19,36 @@ export interface WeightBuffers {
   readonly ema: BufferView;
 }
 
-/** What the optimizer works on. */
+/** Buffers of the optimizer. */
 export interface OptimizerBuffers {
   readonly stepState: BufferView;
   /** Summed over micro-batches. */
   readonly gradients: BufferView;
   readonly weights: WeightBuffers;
-  /** Of {@linkcode normScratchBytes}. */
+  /** Scratch of {@linkcode normScratchBytes} bytes. */
   readonly partials: BufferView;
   readonly health: BufferView;
   readonly log: BufferView;
-  /** Where activations are float16. */
+  /** Only in float16. */
   readonly lossScale: BufferView | undefined;
 }
 
-/** What is the same for every step; the first four are AdamW's. */
+/** Constants of the optimizer; the first four are AdamW's. */
 export interface OptimizerOptions {
   readonly beta1: number;
   readonly beta2: number;
   readonly eps: number;
   readonly weightDecay: number;
-  /** Largest global gradient norm; 0 for no clipping. */
+  /** Limit on the global gradient norm; 0 for no clipping. */
   readonly clip: number;
   /**
-   * Whether one bad step stops all later updates (true) or is skipped alone (false). In float16 steps are skipped either
-   * way, and true stops after {@linkcode HOPELESS_STEPS} in a row at the smallest loss scale.
+   * True if a non-finite step blocks all later updates, false if only that step is skipped. In float16 steps are skipped
+   * either way, and true blocks updates after {@linkcode HOPELESS_STEPS} in a row at the smallest loss scale.
    */
   readonly stopAtNonFinite: boolean;
 }
 
-/** Bytes that the norm of windows of the gradients needs. */
+/** Scratch for the gradient norm, bytes. */
 export function normScratchBytes(windows: readonly FlatWindow[]): number {
   return windows.reduce((bytes, { elements }) => bytes + gradNormScratchBytes(elements), 0);
 }
@@ -57,7 +57,7 @@ export function normScratchBytes(windows: readonly FlatWindow[]): number {
 const line5 = (what: string, launches: Launch<BufferView>[]): Launch<BufferView>[] =>
   launches.map((launch) => ({ ...launch, label: `${what} (algorithm 1, line 5)` }));
 
-/** One step with the gradients as they are. */
+/** Launches of one update with the current gradients. */
 export function optimizerLaunches(
   options: OptimizerOptions,
   windows: readonly FlatWindow[],
@@ -76,7 +76,7 @@ export function optimizerLaunches(
         partials: scratch,
       });
     }),
-    // With a loss scale, gradients that are not finite are the scale's fault before they are the network's.
+    // In float16, non-finite gradients mean first that the loss scale is too large.
     ...gradNormFinish({ maxNorm: clip, sticky: stopAtNonFinite && !lossScale }, partials.size, {
       step_state,
       partials,
@@ -107,6 +107,6 @@ export function optimizerLaunches(
   return [
     ...line5("gradient norm", norm),
     ...line5("loss scale", scaling),
-    ...line5("AdamW and moving average", update),
+    ...line5("AdamW and EMA", update),
   ];
 }

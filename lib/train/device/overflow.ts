@@ -1,6 +1,6 @@
 /**
- * Whether numbers too large for float16 become infinite, which WGSL leaves open: the loss scale finds by it that it is
- * too large, and gradients that saturate instead would train something else.
+ * Check that float16 overflows to infinity on a device, which WGSL does not guarantee: dynamic loss scaling detects overflow
+ * by it, and gradients that saturate instead would silently be wrong.
  *
  * @module
  */
@@ -11,27 +11,29 @@ import { ResourceScope } from "../../gpu/memory.ts";
 import { buildProgram, runPrograms } from "../../gpu/program.ts";
 import { readBack } from "../../gpu/readback.ts";
 
-/** Numbers that no way of rounding brings back to the largest float16, 65504. */
+/** Numbers that exceed the largest float16, 65504, in any rounding mode. */
 const TOO_LARGE = [65536, -65536, 1e9, -3e38];
 
-/** Numbers as the device makes float16 of them. */
+/** Conversion of numbers to float16 on a device. */
 type Rounding = (gpu: Gpu, values: readonly number[]) => Promise<Float16Array>;
 
 /**
  * Checks that a device can train in float16.
  *
- * @param rounded default: by the device's own conversion
- * @throws {ConfigError} where a number that is too large does not become infinite
+ * @param rounded conversion to check; default the device's own
+ * @throws {ConfigError} if a number that is too large does not become infinite
  */
 export async function checkOverflow(gpu: Gpu, rounded: Rounding = castOnDevice): Promise<void> {
   const values = await rounded(gpu, TOO_LARGE);
   const wrong = TOO_LARGE.findIndex((x, i) => values[i] !== Math.sign(x) * Infinity);
   if (wrong < 0) return;
-  const why = `makes ${values[wrong]} of ${TOO_LARGE[wrong]} in float16, where the loss scale needs infinity`;
+  const why = `converts ${TOO_LARGE[wrong]} to ${
+    values[wrong]
+  } in float16, where loss scaling needs infinity`;
   throw new ConfigError(
     "precision",
     "float16",
-    `float32 for training, since the adapter ${gpu.adapter.name} ${why}`,
+    `float32 for training, because the adapter ${gpu.adapter.name} ${why}`,
   );
 }
 

@@ -1,5 +1,5 @@
 /**
- * A data set on the device: uint8 images and labels, from which kernels gather batches.
+ * Data set in device memory: uint8 images and labels, from which kernels gather batches.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { ImageDataset } from "../../data/dataset.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { alignUp, type BufferView, ResourceScope } from "../../gpu/memory.ts";
 
-/** Some of a data set's images in one buffer; a binding holds at most `maxStorageBufferBindingSize` bytes. */
+/** Images of a data set in one buffer, as a binding is limited to `maxStorageBufferBindingSize` bytes. */
 export interface ImageChunk {
   /** Index of the first image in the resident set. */
   readonly first: number;
@@ -15,7 +15,7 @@ export interface ImageChunk {
   readonly images: BufferView;
 }
 
-/** The images of some indices of a data set, renumbered from 0 in the order of the indices. */
+/** Subset of a data set on the device, renumbered from 0. */
 export class ResidentDataset {
   readonly chunks: readonly ImageChunk[];
   /** One byte an image. */
@@ -33,7 +33,7 @@ export class ResidentDataset {
   /**
    * Uploads the images of `indices`.
    *
-   * @throws {DeviceError} when the device cannot hold them; nothing stays allocated
+   * @throws {DeviceError} if there is too little device memory; nothing stays allocated
    */
   static upload(gpu: Gpu, data: ImageDataset, indices: Uint32Array): ResidentDataset {
     const bytesPerImage = data.height * data.width * 3;

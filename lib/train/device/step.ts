@@ -44,13 +44,13 @@ import {
 
 export type { WeightBuffers } from "./optimizer.ts";
 
-/** What stays the same from step to step. */
+/** Constants of a training step. */
 export interface StepOptions extends BatchOptions, OptimizerOptions {
-  /** Kernel variants to use; default those that suit the device. */
+  /** Kernel variants to use; default those for the device. */
   readonly target?: KernelTarget;
 }
 
-/** Everything that runs on the device in training. Each call is one submit; nothing is created or read back. */
+/** Device programs of training and validation. Each call is one submit; nothing is created or read back. */
 export class TrainingStep {
   /** Programs, for profiles: gradients of one micro-batch, optimizer, loss of one validation batch. */
   readonly programs: { readonly micro: Program; readonly update: Program; readonly validation: Program };
@@ -98,7 +98,7 @@ export class TrainingStep {
   /**
    * Records the network, its gradients, the loss and the optimizer.
    *
-   * @throws {DeviceError} when the device cannot hold it; nothing stays allocated
+   * @throws {DeviceError} if there is too little device memory; nothing stays allocated
    */
   static build(
     gpu: Gpu,
@@ -120,7 +120,7 @@ export class TrainingStep {
         parameters: flat("parameters"),
         firstMoment: flat("first moment"),
         secondMoment: flat("second moment"),
-        ema: flat("moving average"),
+        ema: flat("EMA"),
       };
       const gradients = flat("gradients");
       const copy = precision === "float16"
@@ -169,7 +169,7 @@ export class TrainingStep {
       });
       const update = scope.own(await buildProgram(gpu, updateLaunches));
 
-      // Validation asks the moving average, in the memory that training works in
+      // Validation uses the EMA weights, and reuses the memory of training
       const v = new Graph(precision);
       const validationInputs = recordValidation(v, options, sizes);
       const evaluation = scope.own(compileGraph(gpu, v, {
@@ -189,24 +189,24 @@ export class TrainingStep {
     });
   }
 
-  /** Floating-point operations of the products in the gradients of one micro-batch. */
+  /** Floating-point operations of the matrix products and convolutions in one micro-batch, forward and backward. */
   get flops(): number {
     return this.programs.micro.flops;
   }
 
-  /** Computes the gradients of a micro-batch that others of the same optimizer step follow. */
+  /** Computes the gradients of a micro-batch that is not the last of its optimizer step. */
   accumulate(state: StepState): void {
     this.#write(state);
     this.programs.micro.run();
   }
 
-  /** Computes the gradients of the last micro-batch, or the only one, and takes the optimizer's step. */
+  /** Computes the gradients of the last or only micro-batch, and updates the weights. */
   update(state: StepState): void {
     this.#write(state);
     runPrograms(this.#gpu, [this.programs.micro, this.programs.update]);
   }
 
-  /** Computes the loss of one batch with the averaged weights. */
+  /** Computes the loss of one validation batch with the EMA weights. */
   validate(state: StepState): void {
     this.#write(state);
     this.programs.validation.run();
@@ -218,7 +218,7 @@ export class TrainingStep {
     return decodeLog(bytes);
   }
 
-  /** Puts the image indices of an epoch, or of validation, where the steps find them. */
+  /** Sets the image order of an epoch or of validation. */
   setOrder(order: Uint32Array<ArrayBuffer>): void {
     this.#gpu.device.queue.writeBuffer(this.order.buffer, 0, order);
   }

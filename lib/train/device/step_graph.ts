@@ -1,5 +1,5 @@
 /**
- * The graphs of training: one training step (Ho et al. 2020, algorithm 1, lines 2 to 5), and the loss of a validation batch.
+ * Graphs of a training step (Ho et al. 2020, algorithm 1, lines 2 to 5) and of a validation batch.
  *
  * @module
  */
@@ -18,22 +18,22 @@ import { classCount, imageSize, type UNetConfig } from "../../model/config.ts";
 import type { Precision } from "../../model/precision.ts";
 import { unet } from "../../model/unet.ts";
 
-/** What is the same for every batch. */
+/** Constants of every batch. */
 export interface BatchOptions {
   readonly config: UNetConfig;
   /** Images in one micro-batch. */
   readonly batch: number;
-  /** Micro-batches to one optimizer step. */
+  /** Micro-batches per optimizer step. */
   readonly microBatches: number;
   /** Probability of training a sample without its class. */
   readonly labelDropout: number;
-  /** Mirror images with probability 1/2. */
+  /** Flip images horizontally with probability 1/2. */
   readonly flip: boolean;
-  /** How activations lie in memory; default float32. float16 needs `shader-f16`, and scales the loss. */
+  /** Storage type of activations; default float32. float16 needs `shader-f16` and a loss scale. */
   readonly precision?: Precision;
   /**
-   * Computes most activations a second time for the backward pass instead of keeping them until then (Chen et al. 2016):
-   * they take about half the memory, a step about a tenth more time, and the results have the same bits. Default false.
+   * Activation checkpointing: recompute most activations in the backward pass instead of keeping them (Chen et al. 2016).
+   * They take about half the memory, a step about 10 % more time, and results are bit-identical. Default false.
    */
   readonly checkpointActivations?: boolean;
 }
@@ -46,36 +46,36 @@ export interface DataSizes {
   readonly timesteps: number;
 }
 
-/** What a step reads and writes besides parameters and gradients: tensors of a graph, or where they lie. */
+/** Inputs of a step other than parameters, and its log: tensors of a graph, or their buffers. */
 export interface StepInputs<T> {
-  /** What changes from step to step. */
+  /** Step number, seed, position in the epoch, learning rate. */
   readonly stepState: T;
   /** Image indices of the epoch. */
   readonly order: T;
-  /** Bytes of the images, in chunks. */
+  /** uint8 images, in chunks. */
   readonly images: readonly T[];
-  /** Class of each image, one byte each. */
+  /** Class of each image, uint8. */
   readonly imageLabels: T;
-  /** A row per timestep. */
+  /** Noise schedule and objective, a row per timestep. */
   readonly schedule: T;
-  /** Written: a record per optimizer step or validation batch. */
+  /** Output: a record per optimizer step or validation batch. */
   readonly log: T;
-  /** Where activations are float16. */
+  /** Only in float16. */
   readonly lossScale: T | undefined;
 }
 
-/** A training step as recorded. */
+/** A recorded training step. */
 export interface TrainingGraph {
   readonly inputs: StepInputs<Tensor>;
   readonly ofParameter: Gradients["ofParameter"];
 }
 
-/** Records that the log buffer holds; the CPU must read it at least this often. */
+/** Capacity of the log, records; the CPU must read it at least this often. */
 export const LOG_SLOTS = 256;
 
 /**
- * Records what computes the gradients of a micro-batch: algorithm 1, lines 2 to 5. The update that ends line 5 follows the
- * last micro-batch (`optimizer.ts`); lines 1 and 6, the loop, are `lib/train/run.ts`.
+ * Records the gradients of a micro-batch (algorithm 1, lines 2 to 5). The update that ends line 5 follows the last
+ * micro-batch (`optimizer.ts`); the loop, lines 1 and 6, is in `lib/train/run.ts`.
  */
 export function recordTrainingStep(g: Graph, options: BatchOptions, data: DataSizes): TrainingGraph {
   const inputs = stepInputs(g, options, data);
@@ -85,7 +85,7 @@ export function recordTrainingStep(g: Graph, options: BatchOptions, data: DataSi
   return { inputs, ofParameter };
 }
 
-/** Records the loss of a validation batch: that of training without dropout, flips and label dropout. */
+/** Records the loss of a validation batch, without dropout, flips and label dropout. */
 export function recordValidation(g: Graph, options: BatchOptions, data: DataSizes): StepInputs<Tensor> {
   const inputs = stepInputs(g, options, data);
   recordObjective(g, options, inputs, false);
@@ -110,7 +110,7 @@ function recordObjective(
   const image = [...imageSize(config), config.inChannels] as const;
   const { xt: x, targets } = qSample(g, { stepState, images, draws, schedule }, image);
 
-  // Algorithm 1, line 5: || eps - eps_theta(x_t, t) ||^2 (equation 14), the target and its weight as the schedule has them
+  // Algorithm 1, line 5: || eps - eps_theta(x_t, t) ||^2 (equation 14), with the schedule's target and weight
   const prediction = unet(g, config, {
     x,
     timesteps,
@@ -144,7 +144,7 @@ function stepInputs(
   };
 }
 
-/** Pairs the inputs of a graph with where they lie. */
+/** Pairs the inputs of a graph with their buffers. */
 export function bindInputs(
   tensors: StepInputs<Tensor>,
   views: StepInputs<BufferView>,
@@ -158,7 +158,7 @@ export function bindInputs(
   ];
 }
 
-/** The graph of a training step on data of any size, which makes no difference to the tuner. */
+/** Graph of a training step for the tuner, to which the size of the data makes no difference. */
 export function trainingGraph(
   options: Pick<BatchOptions, "config" | "batch" | "precision" | "checkpointActivations">,
 ): Graph {

@@ -7,12 +7,12 @@ Deno.test("this adapter's float16 overflows to infinity, as the loss scale needs
   await checkOverflow(await testGpu());
 });
 
-Deno.test("an adapter that saturates, or makes something else of too large a number, cannot train in float16", async () => {
+Deno.test("an adapter whose float16 saturates or overflows to anything but infinity cannot train in float16", async () => {
   const gpu = await testGpu();
   const cases: [(value: number) => number, RegExp][] = [
-    [(value) => Math.sign(value) * 65504, /makes 65504 of 65536 in float16/],
-    [(value) => value < 0 ? Infinity : Math.f16round(value), /makes Infinity of -65536/],
-    [(value) => Math.abs(value) > 1e6 ? NaN : Math.f16round(value), /makes NaN of 1000000000/],
+    [(value) => Math.sign(value) * 65504, /converts 65536 to 65504 in float16/],
+    [(value) => value < 0 ? Infinity : Math.f16round(value), /converts -65536 to Infinity/],
+    [(value) => Math.abs(value) > 1e6 ? NaN : Math.f16round(value), /converts 1000000000 to NaN/],
   ];
   for (const [rounded, message] of cases) {
     await assert.rejects(

@@ -215,6 +215,6 @@ Deno.test("parameters larger than a binding step window by window as they do in 
     runs[1].ema,
     runs[0].ema,
     { absolute: 1e-6 },
-    "moving average",
+    "EMA",
   );
 });
