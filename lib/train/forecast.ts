@@ -39,7 +39,7 @@ export class Forecast {
     let later = sum(this.#laps.slice(1), "seconds");
     while (later > WINDOW_SECONDS) {
       this.#laps.shift();
-      later -= this.#laps[0].seconds;
+      later -= this.#laps[0]!.seconds; // there is one, as the seconds after the first are above zero
     }
   }
 

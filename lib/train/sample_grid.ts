@@ -141,7 +141,7 @@ export class SampleGrid {
     }));
     const images = Images.fromFloats(drawn.images, requests.length, ...imageSize(model), metadata);
     const rowLabels = conditional
-      ? labels.map((label) => classes[label])
+      ? labels.map((label) => classes[label]!) // the network has as many classes as the data
       : Array.from({ length: requests.length / columns }, () => "");
     return { type: "samples", epoch, step, images, columns, rowLabels };
   }

@@ -88,7 +88,7 @@ export async function readFlat(
   for (let done = 0; done < size; done += staging.size) {
     const part = { buffer, offset: offset + done, size: Math.min(staging.size, size - done) };
     const [bytes] = await readBack(gpu, [part], staging);
-    flat.set(new Float32Array(bytes), done / 4);
+    flat.set(new Float32Array(bytes!), done / 4); // one per view
   }
   return flat;
 }
@@ -125,7 +125,7 @@ export async function captureCheckpoint(
     dataName: data.name,
     dataSource: data.source,
     ...progress,
-    lossScale: lossScale && decodeLossScale((await readBack(gpu, [lossScale]))[0]),
+    lossScale: lossScale && decodeLossScale((await readBack(gpu, [lossScale]))[0]!), // one per view
     computation: { adapter: gpu.adapter.name, kernels },
   };
   return {

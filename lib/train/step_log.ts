@@ -78,7 +78,7 @@ export class StepLog {
     const first = progress.step - this.#unread;
     this.#unread = 0;
     for (let step = first; step < progress.step; step++) {
-      const record = records[step % LOG_SLOTS];
+      const record = records[step % LOG_SLOTS]!; // the log has LOG_SLOTS records
       const finiteLoss = Number.isFinite(record.lossSum);
       // Overflow in float16 lowers the loss scale, which is normal until the scale is at its smallest.
       const scaled = record.lossScale > SMALLEST_LOSS_SCALE;

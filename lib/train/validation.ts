@@ -41,7 +41,8 @@ export async function* validate(
     } while (next < batches && next - first < LOG_SLOTS && !pace.due);
     const records = await step.readLog();
     pace.waited();
-    for (; first < next; first++) lossSum += records[first % LOG_SLOTS].lossSum;
+    // The log has LOG_SLOTS records.
+    for (; first < next; first++) lossSum += records[first % LOG_SLOTS]!.lossSum;
     yield { done: Math.min(total, next * batch), lossSum };
   }
 }

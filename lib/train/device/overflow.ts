@@ -45,7 +45,7 @@ async function castOnDevice(gpu: Gpu, values: readonly number[]): Promise<Float1
     gpu.device.queue.writeBuffer(x.buffer, x.offset, Float32Array.from(values));
     runPrograms(gpu, [scope.own(await buildProgram(gpu, cast(values.length, { x, y })))]);
     const [bytes] = await readBack(gpu, [y]);
-    return new Float16Array(bytes);
+    return new Float16Array(bytes!); // one per view
   } finally {
     scope.destroy();
   }

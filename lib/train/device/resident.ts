@@ -51,13 +51,13 @@ export class ResidentDataset {
         const count = Math.min(perChunk, indices.length - first);
         const bytes = new Uint8Array(alignUp(count * bytesPerImage, 4));
         for (let i = 0; i < count; i++) {
-          const from = indices[first + i] * bytesPerImage;
+          const from = indices[first + i]! * bytesPerImage; // below indices.length by the choice of count
           bytes.set(data.images.subarray(from, from + bytesPerImage), i * bytesPerImage);
         }
         chunks.push({ first, count, images: upload(bytes, `images ${first} to ${first + count - 1}`) });
       }
       const labels = new Uint8Array(alignUp(indices.length, 4));
-      indices.forEach((index, i) => labels[i] = data.labels[index]);
+      indices.forEach((index, i) => labels[i] = data.labels[index]!); // an image has a label
       return new ResidentDataset(scope, chunks, upload(labels, "labels"), indices.length);
     } catch (error) {
       scope.destroy();

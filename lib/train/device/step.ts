@@ -215,7 +215,7 @@ export class TrainingStep {
   /** Waits for the device and reads the log, slot 0 first. */
   async readLog(): Promise<LoggedStep[]> {
     const [bytes] = await readBack(this.#gpu, [this.log], this.#logStaging);
-    return decodeLog(bytes);
+    return decodeLog(bytes!); // one per view
   }
 
   /** Sets the image order of an epoch or of validation. */

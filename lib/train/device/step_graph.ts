@@ -153,7 +153,7 @@ export function bindInputs(
   const keys = Object.keys(single) as (keyof typeof single)[];
   return [
     ...keys.map((key): [Tensor, BufferView] => [single[key], views[key]]),
-    ...images.map((chunk, i): [Tensor, BufferView] => [chunk, views.images[i]]),
+    ...images.map((chunk, i): [Tensor, BufferView] => [chunk, views.images[i]!]), // as many chunks on either side
     ...lossScale && views.lossScale ? [[lossScale, views.lossScale] as [Tensor, BufferView]] : [],
   ];
 }
