@@ -1,5 +1,5 @@
 /**
- * `deno task export`: a model's files alone, to hand on.
+ * `deno task export`: a model's files for sampling, without the training state.
  *
  * @module
  */
@@ -17,24 +17,24 @@ interface Flags {
 }
 
 const NOTES = `
-Python's diffusers opens the directory, too: DDPMPipeline.from_pretrained for a model without classes, and
-UNet2DModel.from_pretrained(DIR, subfolder="unet") for any.`;
+Python's diffusers can open the directory, too: DDPMPipeline.from_pretrained(DIR) for an unconditional model, and
+UNet2DModel.from_pretrained(DIR, subfolder="unet") for any model.`;
 
 function readFlags(args: string[]): Flags {
   return new TaskCommand(
     "export",
-    "Writes a model without what only training needs, as diffusers lays it out.",
+    "Exports a model for sampling, without the training state, as a diffusers pipeline directory.",
   )
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
       value: text(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })
-    .flag("--out <DIR>", "directory to make", { value: text(), default: "model" })
-    .flag("--precision <TYPE>", "how weights are stored: float16 takes half the space", {
+    .flag("--out <DIR>", "new directory for the model", { value: text(), default: "model" })
+    .flag("--precision <TYPE>", "storage type of the weights; float16 halves the size", {
       value: oneOf<ExportPrecision>(["float16", "float32"]),
       default: "float16",
     })
-    .switch("--quiet", "print nothing but errors")
+    .switch("--quiet", "print only errors")
     .addHelpText("after", NOTES)
     .read<Flags>(args);
 }
@@ -49,7 +49,7 @@ async function main(args: string[]): Promise<void> {
     onWarning: (message) => report.line(`warning: ${message}`),
   });
   report.line(
-    `model ${directory} in ${path}: ${parameters.toLocaleString("en")} weights as ${flags.precision}, ` +
+    `exported ${directory} to ${path}: ${parameters.toLocaleString("en")} weights in ${flags.precision}, ` +
       `${(bytes / 1e6).toFixed(1)} MB`,
   );
 }

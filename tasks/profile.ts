@@ -1,5 +1,5 @@
 /**
- * `--profile` of the tasks: the time of each kernel while the task does its work.
+ * `--profile` of the tasks: GPU time of each kernel while the task runs.
  *
  * @module
  */
@@ -12,20 +12,20 @@ import { checkWritable } from "./terminal/pictures.ts";
 import { chromeTrace, type TraceGroup } from "./terminal/profile_trace.ts";
 import type { Reporter } from "./terminal/progress.ts";
 
-/** What `--profile [FILE]` says of itself. */
+/** Help text of `--profile [FILE]`. */
 export const PROFILE_FLAG =
-  "show the time of each kernel, and write a trace of every dispatch for chrome://tracing or Perfetto into a file";
+  "show the GPU time of each kernel; with FILE, also write a trace of every dispatch for chrome://tracing or Perfetto";
 
-/** Optimizer steps that run before those that are profiled, for kernels to be compiled, and how many these are. */
+/** Optimizer steps to skip first, while kernels are compiled, and to profile. */
 const TRAINING_STEPS = { skip: 2, take: 5 };
 
-/** Steps of the first batch of images before the one that is profiled. */
+/** Sampling steps to skip before the one that is profiled. */
 const SAMPLING_SKIP = 2;
 
-/** The profile of a task; does nothing where none was asked for. */
+/** Profile of a task; does nothing without `--profile`. */
 export class TaskProfile {
   readonly #gpu: Gpu;
-  /** The flag's value: a file, true for none, undefined where nothing is to be profiled. */
+  /** Value of the flag: a file, true without one, undefined if profiling is off. */
   readonly #flag: string | true | undefined;
   #started: { readonly profiler: Profiler; readonly name: string } | undefined;
 
@@ -35,7 +35,7 @@ export class TaskProfile {
   }
 
   /**
-   * Checks, before there is any work to lose, that the file can be written.
+   * Checks in advance that the file can be written.
    * @throws {ConfigError} naming the flag
    */
   static async create(gpu: Gpu, flag: string | true | undefined): Promise<TaskProfile> {
@@ -44,16 +44,16 @@ export class TaskProfile {
   }
 
   /**
-   * Times some of the replays that follow.
+   * Profiles some of the replays that follow.
    *
-   * @param name what is replayed, e.g. `training step of tiny, batch 16`
-   * @throws {DeviceError} when the adapter has no timestamps
+   * @param name of the replayed program, e.g. `training step of tiny, batch 16`
+   * @throws {DeviceError} if the adapter does not support timestamps
    */
   start(name: string, options: ProfilerOptions): void {
     if (this.#flag !== undefined) this.#started = { name, profiler: new Profiler(this.#gpu, options) };
   }
 
-  /** Profiles a few early steps of a training run, and shows them once they are done. */
+  /** Profiles a few early steps of a training run, and shows the result when they are done. */
   async on(event: TrainEvent, report: Reporter): Promise<void> {
     if (event.type === "start") {
       const { settings: { preset, batch, accumulate }, totalSteps, resumedFrom } = event;
@@ -68,12 +68,12 @@ export class TaskProfile {
     if (event.type === "end" || this.#started?.profiler.complete) await this.finish(report);
   }
 
-  /** Profiles an early step of a batch of images. */
+  /** Profiles an early sampling step. */
   startSampling(images: number, steps: number): void {
     this.start(`sampling step, ${images} at once`, { skip: Math.min(SAMPLING_SKIP, steps - 1) });
   }
 
-  /** Shows the table and writes the file. */
+  /** Shows the table, and writes the trace file. */
   async finish(report: Reporter): Promise<void> {
     if (!this.#started) return;
     const { name, profiler } = this.#started;

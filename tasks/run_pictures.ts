@@ -1,5 +1,5 @@
 /**
- * The pictures that a training run ends with.
+ * Pictures at the end of a training run: loss curves, forward process, reverse process.
  *
  * @module
  */
@@ -21,19 +21,19 @@ import { shownSteps } from "../lib/sampling/moments.ts";
 import { type Picture, writePicture } from "./terminal/pictures.ts";
 import type { Reporter } from "./terminal/progress.ts";
 
-/** Moments of the strips. */
+/** Timesteps shown in the strips. */
 const STRIP_FRAMES = 10;
-/** Moments of the animation. */
+/** Frames of the animation. */
 const GIF_FRAMES = 25;
-/** Classes in the strips, and in the animation. */
+/** Classes shown in the strips and in the animation. */
 const STRIP_CLASSES = 4;
 const GIF_CLASSES = 10;
-/** Steps of the reverse process that is shown. */
+/** DDIM steps of the reverse process shown. */
 const STEPS = 100;
-/** Losses further apart than this leave the small ones flat on a linear axis. */
+/** Ratio of largest to smallest loss above which the axis is logarithmic. */
 const LINEAR_RANGE = 3;
 
-/** `loss.png`: both curves over the epochs. */
+/** `loss.png`: training and validation loss per epoch. */
 export async function drawLossCurves(
   out: string,
   history: readonly { epoch: number; trainLoss: number; valLoss: number | null }[],
@@ -57,7 +57,7 @@ export async function drawLossCurves(
   return [{ path, what: "loss curves" }];
 }
 
-/** `forward.png`: images of the data and ever more noise, a row each. */
+/** `forward.png`: the forward process on images of the data, one per row. */
 export async function drawForwardProcess(
   out: string,
   schedule: NoiseSchedule,
@@ -71,8 +71,9 @@ export async function drawForwardProcess(
   const processes = rows.map((row) =>
     forwardProcess(images.subarray(row * size, (row + 1) * size), height, width, schedule, timesteps)
   );
-  const frames = timesteps.map((_, moment) => Images.concat(processes.map((process) => process[moment])));
-  const names = shown.map((label) => classes[label]);
+  // A process has an image per timestep.
+  const frames = timesteps.map((_, i) => Images.concat(processes.map((process) => process[i]!)));
+  const names = shown.map((label) => classes[label]!); // as above, evenly() chooses classes that there are
   const picture = strip(frames, {
     captions: timesteps.map((t) => `t=${t}`),
     scale: 2,
@@ -87,18 +88,18 @@ export async function drawForwardProcess(
 }
 
 /**
- * The reverse process: `reverse.png`, for some classes x_t and what the network takes the image to be; `reverse.gif`,
- * x_t of more of them, animated.
+ * The reverse process: `reverse.png`, x_t and the estimate of x_0 for a few classes; `reverse.gif`, x_t of more classes,
+ * animated.
  */
 export async function drawReverseProcess(out: string, model: DDPM, report: Reporter): Promise<Picture[]> {
   const { schedule, classes } = model;
   const shown = evenly(classes.length, GIF_CLASSES);
-  const names = shown.map((label) => classes[label]);
+  const names = shown.map((label) => classes[label]!); // evenly() chooses below its first argument
   const steps = mostSteps(schedule, STEPS);
-  const timesteps = planSampling("ddim", schedule, { steps }).map(({ timestep }) => timestep);
-  const inStrip = momentsNear(shownTimesteps(STRIP_FRAMES, timesteps[0]), timesteps);
+  const timesteps = planSampling("ddim", schedule, { steps }).map(({ timestep }) => timestep); // at least one
+  const inStrip = momentsNear(shownTimesteps(STRIP_FRAMES, timesteps[0]!), timesteps);
   const inGif = shownSteps(steps, { count: GIF_FRAMES, spacing: "late" });
-  // x_t is what the step before left.
+  // x_t is the result of the step before.
   const kept = ascending([...inGif, ...inStrip.flatMap((step) => [step - 1, step])]);
   report.start(steps, "drawing the reverse process");
   const { images, noisy, predicted } = await model.trajectory({
@@ -112,7 +113,8 @@ export async function drawReverseProcess(out: string, model: DDPM, report: Repor
 
   const rows = evenly(images.count, STRIP_CLASSES);
   const pairs = inStrip.map((step) => {
-    const [xt, estimate] = [noisy[kept.indexOf(step - 1)], predicted[kept.indexOf(step)]];
+    // Both steps are among those kept.
+    const [xt, estimate] = [noisy[kept.indexOf(step - 1)]!, predicted[kept.indexOf(step)]!];
     return Images.concat(rows.flatMap((row) => [xt.at(row), estimate.at(row)]));
   });
   const picture = strip(pairs, {
@@ -125,11 +127,11 @@ export async function drawReverseProcess(out: string, model: DDPM, report: Repor
   const reverse: Picture = { path: join(out, "reverse.png"), what: "reverse process, noise removed" };
   await writePicture(
     reverse.path,
-    await picture.png(making(Images.concat(rows.map((row) => images.at(row))))),
+    await picture.png(metadataOf(Images.concat(rows.map((row) => images.at(row))))),
   );
 
-  const frames = inGif.map((step) => noisy[kept.indexOf(step)].grid({ columns: 5, scale: 2 }));
-  const animation: Picture = { path: join(out, "reverse.gif"), what: "the same of x_t, animated" };
+  const frames = inGif.map((step) => noisy[kept.indexOf(step)]!.grid({ columns: 5, scale: 2 }));
+  const animation: Picture = { path: join(out, "reverse.gif"), what: "reverse process, animated" };
   await writePicture(
     animation.path,
     await encodeGif(frames),
@@ -137,7 +139,7 @@ export async function drawReverseProcess(out: string, model: DDPM, report: Repor
   return [reverse, animation];
 }
 
-/** The steps, in order and none twice, whose timesteps are nearest to those wanted; the first step has none before it. */
+/** Steps whose timesteps are nearest to the wanted ones, ascending, without duplicates or the first step. */
 function momentsNear(wanted: readonly number[], timesteps: readonly number[]): number[] {
   const later = timesteps.slice(1);
   const distances = (t: number) => later.map((timestep) => Math.abs(timestep - t));
@@ -148,8 +150,8 @@ function ascending(numbers: readonly number[]): number[] {
   return [...new Set(numbers)].sort((a, b) => a - b);
 }
 
-/** What is known of images, as text for one picture of them all. */
-function making(images: Images): Record<string, string> {
-  const [metadata] = images.grid().metadata;
+/** Metadata of images, as text for one picture of them all. */
+function metadataOf(images: Images): Record<string, string> {
+  const [metadata = {}] = images.grid().metadata;
   return Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, String(value)]));
 }

@@ -1,5 +1,5 @@
 /**
- * Where runs live when nobody says where.
+ * Default locations of runs and models.
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { CheckpointError, ConfigError } from "../lib/errors.ts";
 import { listCheckpoints } from "../lib/files/checkpoint.ts";
 import { fileProblem } from "../lib/files/durable.ts";
 
-/** Folder of the runs, below the current directory. */
+/** Folder of the runs, relative to the current directory. */
 export const RUNS = "runs";
 
 /**
- * Makes a directory that did not exist: `runs/2026-11-22-1`, `-2`, … Of two processes that ask at once each gets its own.
- * @throws {CheckpointError} if it cannot be made
+ * Creates a new run directory: `runs/2026-11-22-1`, `-2`, … Safe against other processes that do so at the same time.
+ * @throws {CheckpointError} if it cannot be created
  */
 export async function makeRunDirectory(today: Date = new Date()): Promise<string> {
   const day = today.toISOString().slice(0, 10);
@@ -23,15 +23,15 @@ export async function makeRunDirectory(today: Date = new Date()): Promise<string
     await Deno.mkdir(RUNS, { recursive: true });
     for (let n = 1;; n++) {
       path = join(RUNS, `${day}-${n}`);
-      if (await made(path)) return path;
+      if (await createDirectory(path)) return path;
     }
   } catch (error) {
-    throw new CheckpointError(`cannot make ${path}: ${fileProblem(error)}`);
+    throw new CheckpointError(`cannot create ${path}: ${fileProblem(error)}`);
   }
 }
 
-/** Makes a directory; false if there is something of that name. */
-async function made(path: string): Promise<boolean> {
+/** Creates a directory; false if the path already exists. */
+async function createDirectory(path: string): Promise<boolean> {
   try {
     await Deno.mkdir(path);
     return true;
@@ -41,18 +41,18 @@ async function made(path: string): Promise<boolean> {
   }
 }
 
-/** Removes a run's directory in which there is nothing, and that of the runs where it was the only one. */
+/** Removes a run's directory if it is empty, and the folder of runs if that is empty then. */
 export async function discardEmptyRun(path: string): Promise<void> {
   for (const directory of [path, RUNS]) {
     try {
       await Deno.remove(directory);
     } catch {
-      return; // There is something in it.
+      return; // not empty
     }
   }
 }
 
-/** The run whose newest checkpoint is the newest, if there is any. */
+/** Run with the most recent checkpoint, if any. */
 export async function newestRun(): Promise<string | undefined> {
   let newest: { path: string; time: number } | undefined;
   for (const name of await directories(RUNS)) {
@@ -66,9 +66,9 @@ export async function newestRun(): Promise<string | undefined> {
 }
 
 /**
- * The run to go on with when nobody says which.
+ * The run to resume by default: the newest.
  *
- * @throws {ConfigError} where there is none
+ * @throws {ConfigError} if there is none
  */
 export async function runToResume(): Promise<string> {
   const run = await newestRun();
@@ -77,13 +77,13 @@ export async function runToResume(): Promise<string> {
   throw new ConfigError("--resume", RUNS, allowed);
 }
 
-/** Where the project keeps a trained model of its own. */
+/** The trained model that comes with the project. */
 const SHIPPED = fileURLToPath(new URL("../checkpoints/cifar10", import.meta.url));
 
 /**
- * The model to draw with when nobody says which: the newest run, else the project's own.
+ * The model to use by default: the newest run's, else the one that comes with the project.
  *
- * @throws {CheckpointError} where there is none, with how to get one
+ * @throws {CheckpointError} if there is none, with how to get one
  */
 export async function findModel(shipped: string = SHIPPED): Promise<string> {
   const run = await newestRun();
@@ -91,12 +91,12 @@ export async function findModel(shipped: string = SHIPPED): Promise<string> {
   const found = await Deno.stat(shipped).then(({ isDirectory }) => isDirectory, () => false);
   if (found) return shipped;
   throw new CheckpointError(
-    `no model: there is none below ${RUNS}/; train one with \`deno task train\`, or name one with --model DIR`,
+    `no model: there is none in ${RUNS}/; train one with \`deno task train\`, or choose one with --model DIR`,
   );
 }
 
 /**
- * The model that a command line names, or the one of {@linkcode findModel}.
+ * The model directory given on the command line, or the default of {@linkcode findModel}.
  *
  * @throws {ConfigError} for a file
  */

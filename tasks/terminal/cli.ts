@@ -1,6 +1,6 @@
 /**
- * What the tasks' command lines have in common: values checked against what is allowed, help that shows defaults and
- * units, wrong input that ends with a message and no stack.
+ * Command-line parsing for the tasks: checked values, help with defaults and units, and errors without a stack trace for
+ * invalid input.
  *
  * @module
  */
@@ -13,12 +13,13 @@ import { shellQuote } from "../../lib/shell.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
 import { complain, standardOutput } from "./output.ts";
 
-/** How a flag's value is read, and what is allowed, in words. */
+/** Parser of a flag's value. */
 export interface Value<T> {
+  /** Allowed values in words. */
   readonly allowed: string;
-  /** Whether help need not say what is allowed, because next to everything is. */
+  /** True if help omits `allowed`, because almost anything is. */
   readonly anything?: boolean;
-  /** @throws {InvalidArgumentError} when `text` is not allowed */
+  /** @throws {InvalidArgumentError} if `text` is not allowed */
   readonly parse: (text: string) => T;
 }
 
@@ -31,15 +32,15 @@ export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER): Val
   });
 }
 
-/** Which ends of a range do not belong to it. */
+/** Exclusive ends of a range. */
 export interface OpenEnds {
-  /** Only numbers above `min`. */
+  /** Excludes `min` itself. */
   readonly above?: boolean;
-  /** Only numbers below `max`. */
+  /** Excludes `max` itself. */
   readonly below?: boolean;
 }
 
-/** A decimal number from `min` to `max`, both included unless said otherwise; an exponent such as `2e-4` is fine. */
+/** A decimal number from `min` to `max`, both included by default; may have an exponent, such as `2e-4`. */
 export function number(min: number, max: number = Infinity, open: OpenEnds = {}): Value<number> {
   return checked(`a number, ${rangeInWords(min, max, open)}`, (text) => {
     const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN;
@@ -59,10 +60,10 @@ export function oneOf<const T extends string>(words: readonly T[]): Value<T> {
   return checked(words.join(", "), (text) => words.find((word) => word === text), words);
 }
 
-/** Any text but the empty one, such as a path or a name. */
+/** Any non-empty text, such as a path or a name. */
 export function text(): Value<string> {
   return {
-    ...checked("any text but the empty one", (value) => value === "" ? undefined : value),
+    ...checked("any non-empty text", (value) => value === "" ? undefined : value),
     anything: true,
   };
 }
@@ -82,24 +83,24 @@ function checked<T>(
   return { allowed, parse };
 }
 
-/** What a flag with a value says of itself. */
+/** Options of a flag with a value. */
 export interface FlagOptions<T> {
   readonly value: Value<T>;
   readonly default?: NoInfer<T>;
-  /** Shown instead of `default`, for a default that depends on something; the flag's value is then undefined. */
+  /** Shown instead of `default`, if the default depends on something; the flag's value is then undefined. */
   readonly defaultText?: string;
   /** Unit of the value, e.g. `images`. */
   readonly unit?: string;
   /** Last note in the help, e.g. `may change on resume`. */
   readonly note?: string;
-  /** Flags, by the name of their value in the result, that cannot be given together with this one. */
+  /** Flags that cannot be combined with this one, by the names of their values. */
   readonly conflicts?: readonly string[];
 }
 
 /**
- * A task's command line. Wrong input is reported on standard error with the flag, the value and what is allowed, or with
- * the nearest flag where there is none of that name; it then throws a `CommanderError` for {@linkcode showErrorAndExit}.
- * A flag given twice is wrong input too: which of the two was meant cannot be known.
+ * A task's command line. Invalid input is reported on standard error with the flag, the value and what is allowed, or with
+ * the most similar flag for an unknown one; then a `CommanderError` is thrown for {@linkcode showErrorAndExit}. A flag given
+ * twice is invalid, too: it is unclear which one was meant.
  */
 export class TaskCommand extends Command {
   /**
@@ -120,7 +121,7 @@ export class TaskCommand extends Command {
       });
   }
 
-  /** Puts the flags that are added from here on under a heading of their own in the help. */
+  /** Starts a section of the help for the flags added next. */
   group(heading: string): this {
     return this.optionsGroup(heading);
   }
@@ -128,7 +129,7 @@ export class TaskCommand extends Command {
   /**
    * Adds a flag that takes a value.
    *
-   * @param flags name and placeholder, e.g. `--epochs <N>`; `[…]` around the placeholder makes the value optional
+   * @param flags name and placeholder, e.g. `--epochs <N>`, or `[N]` for an optional value
    */
   flag<T>(flags: string, description: string, options: FlagOptions<T>): this {
     const { value, unit, defaultText, note: last, conflicts } = options;
@@ -141,7 +142,7 @@ export class TaskCommand extends Command {
     const option = new Option(flags, description + note).argParser(value.parse);
     if (conflicts) option.conflicts([...conflicts]);
     this.addOption(option);
-    // set here and not by the option, which would show it a second time
+    // not set by the option, which would show it a second time in the help
     if (options.default !== undefined) {
       this.setOptionValueWithSource(option.attributeName(), options.default, "default");
     }
@@ -155,7 +156,7 @@ export class TaskCommand extends Command {
 
   override addOption(option: Option): this {
     super.addOption(option);
-    // commander takes a `--no-…` that is not given for its opposite given; here nothing was said then.
+    // By default, commander sets the opposite of a `--no-…` flag that is not given; here it stays undefined.
     if (option.negate) this.setOptionValue(option.attributeName(), undefined);
     let given = false;
     this.on(`option:${option.name()}`, () => {
@@ -168,28 +169,28 @@ export class TaskCommand extends Command {
   }
 
   /**
-   * Reads `args`, and gives the values by the flags' names in camel case.
+   * Parses `args`. Values are named like their flags, in camel case.
    *
-   * @param hint what may have been meant by a word that belongs to no flag
+   * @param hint suggestion for a stray word that belongs to no flag
    */
   read<T>(args: readonly string[], hint?: (word: string) => string): T {
     const { registeredArguments: known } = this;
-    const most = known.at(-1)?.variadic ? Infinity : known.length;
-    const word = this.parse(args, { from: "user" }).args[most];
+    const allowed = known.at(-1)?.variadic ? Infinity : known.length;
+    const word = this.parse(args, { from: "user" }).args[allowed];
     if (word !== undefined) {
-      const meant = hint ? `\n(Did you mean ${hint(word)}?)` : "";
-      this.error(`error: '${word}' belongs to no option${meant}`, { code: "denoise.strayWord" });
+      const suggestion = hint ? `\n(Did you mean ${hint(word)}?)` : "";
+      this.error(`error: '${word}' belongs to no option${suggestion}`, { code: "denoise.strayWord" });
     }
     return this.opts() as T;
   }
 }
 
-/** Flags by the names that the library has for what they set, e.g. `{ labelDropout: "--label-dropout" }`. */
+/** Flags by the names of the library's options, e.g. `{ labelDropout: "--label-dropout" }`. */
 export type FlagNames = Readonly<Record<string, string>>;
 
 /**
- * A message of the library in the words of a command line. The library puts the names of options in backticks, with a
- * value where it has one, or before the colon of what it expected.
+ * Translates a message of the library for the command line: replaces names of options by flags. The library writes them in
+ * backticks, with an optional value, or before `: expected`.
  */
 export function inFlags(message: string, flags: FlagNames): string {
   const flagOf = (name: string) => Object.hasOwn(flags, name) ? flags[name] : undefined;
@@ -201,25 +202,25 @@ export function inFlags(message: string, flags: FlagNames): string {
     });
 }
 
-/** What Deno says of a path below /dev, /proc or /sys, whatever it was allowed to read or write. */
+/** Deno's error for paths in /dev, /proc or /sys, whatever the permissions to read or write. */
 const GUARDED = /Requires all access to ("[^"]*"), run again with the --allow-all flag/;
 
-/** A message with a way to go on where Deno refused a path to a program that has not all permissions. */
-function withoutSandbox(message: string): string {
+/** Adds advice to Deno's error for a path that requires all permissions. */
+function explainGuarded(message: string): string {
   const script = relative(Deno.cwd(), fileURLToPath(Deno.mainModule));
-  // From elsewhere, Deno would not find the names of the npm packages.
+  // From another directory, Deno would not find the import map of npm packages.
   const config = script.startsWith("..") ? ["--config", join(dirname(script), "../deno.json")] : [];
   const command = ["deno", "run", "-A", ...config, script, ...Deno.args].map(shellQuote).join(" ");
   return message.replace(
     GUARDED,
     (_, path) =>
-      `Deno opens ${path} to programs with all permissions only; choose another place, or run: ${command}`,
+      `Deno opens ${path} only to programs with all permissions; choose another path, or run: ${command}`,
   );
 }
 
 /**
- * What the process ends with after `error`, and what it says before: nothing after help or wrong usage, which have said
- * it already; the message alone where the fault is in input or environment; the stack where it is in this program.
+ * Exit code and message for an error: no message after help or invalid usage, which were reported already; the message
+ * alone for problems of input or environment; the stack trace for bugs.
  */
 export function describeError(
   error: unknown,
@@ -228,13 +229,13 @@ export function describeError(
   if (error instanceof CommanderError) return { exitCode: error.exitCode === 0 ? 0 : 2 };
   if (error instanceof DenoiseError || error instanceof Deno.errors.NotCapable) {
     const exitCode = error instanceof ConfigError ? 2 : 1;
-    return { exitCode, message: `error: ${withoutSandbox(inFlags(error.message, flags))}` };
+    return { exitCode, message: `error: ${explainGuarded(inFlags(error.message, flags))}` };
   }
   return { exitCode: 1, message: error instanceof Error ? error.stack ?? String(error) : `error: ${error}` };
 }
 
 /**
- * Reports `error` on standard error and ends the process: 2 for wrong usage, 1 for any other failure.
+ * Reports `error` on standard error and exits with code 2 for invalid usage, 1 for any other failure.
  * @param flags see {@linkcode inFlags}
  */
 export function showErrorAndExit(error: unknown, flags: FlagNames = {}): never {

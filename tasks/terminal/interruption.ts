@@ -1,34 +1,34 @@
 /**
- * Ends training from outside: on signals, or when nobody reads its output or no disk takes it.
+ * Interruption of training by signals, by a closed output pipe, or by a full disk under the log.
  *
  * @module
  */
 import { type Output, type OutputFailure, standardOutput } from "./output.ts";
 import type { Reporter } from "./progress.ts";
 
-/** Signals and what the process ends with, 128 and the signal's number. */
+/** Signals and exit codes: 128 plus the signal's number. */
 const SIGNALS = [["SIGINT", 130], ["SIGTERM", 143], ["SIGHUP", 129]] as const;
-/** The same of SIGPIPE, which Deno does not have: writing to a pipe that nobody reads is an error here. */
+/** Exit code for a closed pipe: as of SIGPIPE, which in Deno is an error on writing. */
 const BROKEN_PIPE = 141;
 
 /**
- * Milliseconds in which a signal that comes again is the same one: a terminal sends Ctrl-C to `deno task` and to its
- * child, and `deno task` may pass its own on.
+ * Milliseconds in which a repeated signal is taken for an echo: a terminal sends Ctrl-C to `deno task` and to its child, and
+ * `deno task` may forward its own.
  */
 const ECHO_MS = 500;
 
-/** What ends training with a save, and the process without one where there is nothing to save. */
+/** Ends training with a save; outside training, ends the process. */
 export class Interruption {
   readonly #controller = new AbortController();
   readonly #report: Reporter;
   readonly #output: Output;
   #training = false;
-  /** Whether another signal is meant to end the process at once. */
+  /** True if another signal ends the process at once. */
   #impatient = false;
-  /** What the process ends with; 0 as long as nothing interrupted it. */
+  /** Exit code; 0 unless interrupted. */
   exitCode = 0;
 
-  /** Listens from now on. */
+  /** Starts listening. */
   constructor(report: Reporter, output: Output = standardOutput()) {
     this.#report = report;
     this.#output = output;
@@ -39,12 +39,12 @@ export class Interruption {
     output.onFailure((failure) => this.#onOutput(failure));
   }
 
-  /** Ends training with a save. */
+  /** Signal for `train()`. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }
 
-  /** Runs training: meanwhile the first signal ends it, another one the process; else the first ends the process. */
+  /** Runs training; during it, the first signal ends training and a second one the process. */
   async during<T>(training: () => Promise<T>): Promise<T> {
     this.#training = true;
     if (this.#output.failure) this.#onOutput(this.#output.failure);
@@ -58,9 +58,9 @@ export class Interruption {
   #on(name: string, code: number): void {
     if (!this.#training || this.#impatient) Deno.exit(code);
     if (this.signal.aborted) return;
-    this.#report.line(`${name}: saving after this step; once more ends at once without saving`);
+    this.#report.line(`${name}: saving after this step; repeat to quit at once without saving`);
     this.#interrupt(code);
-    // In two parts: where the thread was busy for so long, an echo is heard after the first.
+    // Two timers: if the thread was blocked for longer, the echo arrives after the first.
     setTimeout(() => setTimeout(() => this.#impatient = true, ECHO_MS / 2), ECHO_MS / 2);
   }
 

@@ -1,5 +1,5 @@
 /**
- * Standard output that cannot fail a task: its reader may go away (`| head -1`), and the disk of a log may fill up.
+ * Standard output whose failure does not fail a task: a reader may close the pipe (`| head -1`), and a log's disk fill up.
  *
  * @module
  */
@@ -7,22 +7,22 @@ import process from "node:process";
 import { fileProblem } from "../../lib/files/durable.ts";
 import { printable } from "../../lib/shell.ts";
 
-/** Where output and complaints go; for tests. */
+/** The part of Node's streams used here; for tests. */
 interface Stream {
   readonly isTTY?: boolean;
   write(text: string): unknown;
   on(event: "error", listener: (error: Error) => void): unknown;
 }
 
-/** Why output stopped: `EPIPE` where nobody reads it, or else what the system says, e.g. `ENOSPC`. */
+/** Reason that output failed: `EPIPE` for a closed pipe, otherwise the system's code, e.g. `ENOSPC`. */
 export interface OutputFailure {
   readonly code: string | undefined;
   readonly reason: string;
 }
 
 /**
- * Writes text until that fails. A reader that has gone wants no more, so the rest is dropped without a word. Any other
- * failure is told on standard error, and what is still to be said goes there.
+ * Writes text until that fails. After a closed pipe the rest is silently dropped. Any other failure is reported on standard
+ * error, and the rest is written there.
  */
 export class Output {
   readonly #stream: Stream;
@@ -38,22 +38,22 @@ export class Output {
     errors.on("error", () => {});
   }
 
-  /** Whether it is a terminal. */
+  /** True if it is a terminal. */
   get isTTY(): boolean {
     return this.#stream.isTTY ?? false;
   }
 
-  /** Why no more is written, if that is so. */
+  /** The failure, if any. */
   get failure(): OutputFailure | undefined {
     return this.#failure;
   }
 
-  /** Whether output was lost for another reason than that its reader had gone. */
+  /** True if output failed for any reason other than a closed pipe. */
   get incomplete(): boolean {
     return this.#failure !== undefined && this.#failure.code !== "EPIPE";
   }
 
-  /** Tells of the failure when it comes, once; at once where it has come already. */
+  /** Calls the listener once on failure; immediately if it has already failed. */
   onFailure(listener: (failure: OutputFailure) => void): void {
     if (this.#failure) listener(this.#failure);
     else this.#listeners.push(listener);
@@ -82,17 +82,17 @@ export class Output {
     try {
       this.#errors.write(text);
     } catch {
-      // Nobody is left to tell.
+      // Standard error is closed, too.
     }
   }
 }
 
-/** Prints a message on standard error, control characters shown; where that cannot be written, nobody is left to tell. */
+/** Prints a message on standard error with control characters escaped; ignores a failure to do so. */
 export function complain(message: string): void {
   try {
     console.error(printable(message));
   } catch {
-    // see above
+    // Standard error is closed.
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Pictures on the disk.
+ * Writing of pictures, and checks that files can be written.
  *
  * @module
  */
@@ -8,14 +8,14 @@ import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { fileProblem, writeDurable } from "../../lib/files/durable.ts";
 import type { Reporter } from "./progress.ts";
 
-/** A picture on the disk. */
+/** A picture file. */
 export interface Picture {
   readonly path: string;
   readonly what: string;
 }
 
 /**
- * Writes a picture, and the folder for it where that is missing. A crash or a full disk leaves what was there before.
+ * Writes a picture, creating its folder if missing. A crash or a full disk leaves the old file intact.
  * @throws {CheckpointError} naming the file, the reason and what to do
  */
 export function writePicture(path: string, bytes: Uint8Array): Promise<void> {
@@ -23,15 +23,15 @@ export function writePicture(path: string, bytes: Uint8Array): Promise<void> {
 }
 
 /**
- * Checks that a file can be written, before work is done for it; leaves no trace.
+ * Checks in advance that a file can be written; leaves no trace.
  *
- * @param flag what named the file, for messages
- * @param directory whether it is a directory that is to be written into
- * @throws {ConfigError} if something else is there
- * @throws {CheckpointError} if the place cannot be written to
+ * @param flag that gave the path, for messages
+ * @param directory true if the path is a directory to write into
+ * @throws {ConfigError} if the path is of the other kind, or below a file
+ * @throws {CheckpointError} if it cannot be written to
  */
 export async function checkWritable(flag: string, path: string, directory = false): Promise<void> {
-  const [present, isDirectory] = await nearest(resolve(path)).catch((error) => {
+  const [present, isDirectory] = await nearestExisting(resolve(path)).catch((error) => {
     throw new CheckpointError(`cannot write ${path}: ${fileProblem(error)}`);
   });
   if (present === resolve(path) && isDirectory !== directory) {
@@ -39,40 +39,40 @@ export async function checkWritable(flag: string, path: string, directory = fals
     throw new ConfigError(flag, path, expected);
   }
   if (present !== resolve(path) && !isDirectory) {
-    throw new ConfigError(flag, path, `a path below directories; ${present} is a file`);
+    throw new ConfigError(flag, path, `a path in a directory; ${present} is a file`);
   }
-  const place = isDirectory ? present : dirname(present);
+  const directoryPath = isDirectory ? present : dirname(present);
   try {
-    await Deno.remove(await Deno.makeTempFile({ dir: place }));
+    await Deno.remove(await Deno.makeTempFile({ dir: directoryPath }));
   } catch (error) {
     throw new CheckpointError(`cannot write ${path}: ${fileProblem(error)}`);
   }
 }
 
-/** A path, or what is nearest above it and is there; and whether that is a directory. */
-async function nearest(path: string): Promise<[string, boolean]> {
+/** The path or its nearest existing parent, and true if that is a directory. */
+async function nearestExisting(path: string): Promise<[string, boolean]> {
   try {
     return [path, (await Deno.stat(path)).isDirectory];
   } catch (error) {
     const missing = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
     if (!missing) throw error;
-    return await nearest(dirname(path));
+    return await nearestExisting(dirname(path));
   }
 }
 
-/** Whether a file is there, and was written after another one: a picture that need not be drawn again. */
+/** True if a file exists and is newer than another: a picture that is up to date. */
 export async function isNewer(path: string, than: string): Promise<boolean> {
   try {
     const [picture, source] = [await Deno.stat(path), await Deno.stat(than)];
     return picture.isFile && picture.mtime !== null && source.mtime !== null && picture.mtime > source.mtime;
   } catch {
-    return false; // Not there, or it cannot be told.
+    return false; // missing or unreadable
   }
 }
 
 /**
- * Draws pictures of a run. That one fails is a warning: what was trained is on the disk, and a machine without the
- * chart's libraries still has metrics.jsonl.
+ * Draws pictures of a run. A failure is only a warning: the model is saved, and a machine without the chart's libraries
+ * still has metrics.jsonl.
  */
 export async function drawOrWarn(
   report: Reporter,
@@ -87,7 +87,7 @@ export async function drawOrWarn(
   }
 }
 
-/** Tells people and programs of something that does not stop a run. */
+/** Reports a warning as a line and as an event. */
 export function warn(report: Reporter, message: string): void {
   report.event({ type: "warning", message });
   report.line(`warning: ${message}`);

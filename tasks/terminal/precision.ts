@@ -1,10 +1,10 @@
 /**
- * What the tasks have in common about the precision of activations.
+ * The `--precision` flag of the tasks.
  *
  * @module
  */
 import { type Precision, PRECISIONS } from "../../lib/model/precision.ts";
 import { oneOf, type Value } from "./cli.ts";
 
-/** What `--precision` takes. */
+/** Parser of `--precision`. */
 export const PRECISION_VALUE: Value<Precision> = oneOf(PRECISIONS);

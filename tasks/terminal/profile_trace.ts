@@ -1,5 +1,5 @@
 /**
- * Profiles as a file that chrome://tracing and Perfetto show as flames: a slice per replay, under it one per dispatch.
+ * Profiles in Chrome's trace event format, for chrome://tracing and Perfetto: a slice per replay, and in it one per dispatch.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Slice } from "../../lib/gpu/profile.ts";
 /** Replays of one kind, e.g. of a training step. */
 export interface TraceGroup {
   readonly name: string;
-  /** Of each replay its dispatches, both in order. */
+  /** Dispatches of each replay, in order. */
   readonly replays: readonly (readonly Slice[])[];
 }
 
@@ -39,7 +39,7 @@ export interface Trace {
   readonly otherData: Readonly<Record<string, string>>;
 }
 
-/** Each group becomes a process of the trace; `adapter` is told beside. */
+/** Encodes a trace with a process per group, and the adapter's name as metadata. */
 export function chromeTrace(groups: readonly TraceGroup[], adapter: string): Trace {
   return {
     traceEvents: groups.flatMap(({ name, replays }, pid): TraceEvent[] => [
@@ -52,15 +52,16 @@ export function chromeTrace(groups: readonly TraceGroup[], adapter: string): Tra
 }
 
 function replayEvents(name: string, slices: readonly Slice[], pid: number): TraceEvent[] {
-  if (slices.length === 0) return [];
+  const [first] = slices;
+  if (first === undefined) return [];
   const event = (name: string, cat: string, from: number, to: number, args: unknown): TraceEvent => {
     return { ph: "X", name, cat, pid, tid: 0, ts: 1000 * from, dur: 1000 * (to - from), args };
   };
   const events: TraceEvent[] = [];
-  const begin = Math.max(0, slices[0].start);
+  const begin = Math.max(0, first.start);
   let end = begin;
   for (const { dispatch, start, milliseconds } of slices) {
-    // Slices of one track must not overlap; where two passes do, the later one is shown from the end of the earlier.
+    // Slices on a track must not overlap; if two passes do, the later slice starts at the end of the earlier one.
     const from = Math.max(end, start);
     end = Math.max(from, start + milliseconds);
     const { label, kernel, workgroups, flops, bytes } = dispatch;

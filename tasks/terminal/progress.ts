@@ -1,5 +1,5 @@
 /**
- * How the tasks show what goes on: a bar on a terminal, plain lines elsewhere, JSON lines for programs, or nothing.
+ * Progress reporting of the tasks: a bar on a terminal, plain lines elsewhere, JSON lines for programs, or nothing.
  *
  * @module
  */
@@ -13,30 +13,30 @@ import { standardOutput } from "./output.ts";
 /** `bar`: a progress bar; `lines`: text without control characters; `json`: one object a line; `quiet`: nothing. */
 export type ReporterMode = "bar" | "lines" | "json" | "quiet";
 
-/** Values shown beside the progress, by name, e.g. `{ loss: 0.031, "images/s": 212 }`. */
+/** Values shown with the progress, by name, e.g. `{ loss: 0.031, "images/s": 212 }`. */
 export type Fields = Readonly<Record<string, string | number>>;
 
-/** Shows the progress of one piece of work after the other. */
+/** Shows the progress of one activity after another. */
 export interface Reporter {
   /**
-   * Begins a piece of work.
+   * Starts an activity.
    *
-   * @param total how much there is to do
-   * @param label what it is, e.g. `epoch 1/5`
-   * @param done how much of it is done already
+   * @param total amount of work
+   * @param label name of the activity, e.g. `epoch 1/5`
+   * @param done amount already done
    */
   start(total: number, label: string, done?: number): void;
   /**
-   * Tells how much of the work is done. Cheap enough to call at every step: shown a few times a second at most.
+   * Updates the amount done. Cheap enough to call at every step: shown a few times a second at most.
    *
-   * @param secondsLeft how long the rest will take, where the caller knows; else foretold from the last half minute
+   * @param secondsLeft remaining time, if the caller knows it; by default estimated from the last half minute
    */
   update(done: number, fields?: Fields, secondsLeft?: number): void;
-  /** Prints a line that stays; control characters in it are shown, not obeyed. */
+  /** Prints a line of text, with control characters escaped. */
   line(text: string): void;
-  /** Prints an object as one line of JSON; in `json` mode only, where nothing else is printed. */
+  /** Prints an object as a line of JSON, in `json` mode only, in which nothing else is printed. */
   event(object: unknown): void;
-  /** Ends the piece of work; a bar disappears, so that the last word is the caller's. */
+  /** Ends the activity, and clears the bar. */
   stop(): void;
 }
 
@@ -49,15 +49,15 @@ export interface ReporterStream {
 /** Options of {@linkcode createReporter}. */
 export interface ReporterOptions {
   readonly mode: ReporterMode;
-  /** Standard output unless given. */
+  /** Default standard output. */
   readonly stream?: ReporterStream;
-  /** Seconds between two lines of `lines` mode, at least; 5 unless given. */
+  /** Minimum seconds between progress lines in `lines` mode; default 5. */
   readonly interval?: number;
-  /** The time in milliseconds; for tests. */
+  /** Clock in milliseconds; for tests. */
   readonly now?: () => number;
 }
 
-/** The mode that suits the flags and where the output goes. */
+/** Mode for the flags and the output stream. */
 export function reporterMode(
   flags: { readonly quiet?: boolean; readonly json?: boolean },
   stream: ReporterStream = process.stdout,
@@ -67,11 +67,11 @@ export function reporterMode(
   return stream.isTTY ? "bar" : "lines";
 }
 
-/** Makes a reporter. */
+/** Creates a reporter. */
 export function createReporter(options: ReporterOptions): Reporter {
   const { mode, interval = 5, now = Date.now } = options;
   const output = standardOutput();
-  // A bar moves the cursor, which takes the terminal itself.
+  // A bar moves the cursor, so it needs the terminal itself.
   const { stream = mode === "bar" ? process.stdout : output } = options;
   switch (mode) {
     case "bar":
@@ -126,8 +126,8 @@ class BarReporter implements Reporter {
     this.bar = new SingleBar({
       stream: this.stream as NodeJS.WritableStream,
       clearOnComplete: true,
-      linewrap: true, // the library cuts lines at the terminal's width, and leaves the terminal's settings alone
-      forceRedraw: true, // the remaining time passes also while nothing is done
+      linewrap: true, // the library truncates lines, and leaves the terminal's settings alone
+      forceRedraw: true, // keeps the remaining time counting down between updates
       format: (_options, { progress }) => `${drawBar(progress)} ${printable(work.describe(this.fields))}`,
     });
     this.bar.start(work.total, work.done);
@@ -173,13 +173,13 @@ class LineReporter implements Reporter {
   }
 }
 
-/** How long the speed is remembered: long enough to be calm, short enough to forget a slow first step. */
+/** Sliding window for the speed, milliseconds: long enough to be stable, short enough to forget a slow first step. */
 const WINDOW_MS = 30_000;
 
-/** One piece of work: how far it is, and when it will be done at the speed of the last half minute. */
+/** Progress of an activity, and its remaining time at the speed of the last half minute. */
 class Work {
-  private history: { done: number; time: number }[];
-  /** At the last update, where its caller knew. */
+  private readonly history: [Sample, ...Sample[]];
+  /** Seconds left at the last update, if the caller knew. */
   private known: number | undefined;
 
   constructor(
@@ -196,7 +196,8 @@ class Work {
     this.known = secondsLeft;
     const time = this.now();
     this.history.push({ done, time });
-    while (this.history.length > 2 && this.history[1].time < time - WINDOW_MS) this.history.shift();
+    // The length is above 2, so one is left.
+    while (this.history.length > 2 && this.history[1]!.time < time - WINDOW_MS) this.history.shift();
   }
 
   describe(fields: Fields): string {
@@ -219,6 +220,12 @@ class Work {
   }
 }
 
+/** Amount done at a time, in milliseconds. */
+interface Sample {
+  readonly done: number;
+  readonly time: number;
+}
+
 const BAR_WIDTH = 24;
 
 function drawBar(progress: number): string {
@@ -226,17 +233,17 @@ function drawBar(progress: number): string {
   return `[${"=".repeat(full)}${" ".repeat(BAR_WIDTH - full)}]`;
 }
 
-/** A number with four significant digits, whole ones as they are. */
+/** Formats a number with four significant digits; integers are left as they are. */
 export function formatNumber(value: number): string {
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(4)));
 }
 
-/** How many of something, e.g. `1 image`, `2 images`. */
+/** A count with its noun, e.g. `1 image`, `2 images`. */
 export function counted(count: number, one: string): string {
   return `${count} ${one}${count === 1 ? "" : "s"}`;
 }
 
-/** Seconds as a person would say them, e.g. `9 minutes`. */
+/** Approximate duration in words, e.g. `9 minutes`. */
 export function roughly(seconds: number): string {
   if (seconds < 90) return counted(Math.round(seconds), "second");
   if (seconds < 90 * 60) return counted(Math.round(seconds / 60), "minute");

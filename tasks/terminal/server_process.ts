@@ -1,5 +1,5 @@
 /**
- * The server's process: what it may do, and how it is started.
+ * The server's process: its permissions and how it is started.
  *
  * @module
  */
@@ -8,38 +8,37 @@ import { ConfigError } from "../../lib/errors.ts";
 import { TUNING_DIRECTORY } from "../../lib/tuning/tuning.ts";
 import type { ServerSettings } from "../../server/settings.ts";
 
-/** Directories that Deno opens to programs with all permissions only, whatever `--allow-read` names. */
+/** Directories that Deno opens only to programs with all permissions, whatever `--allow-read` says. */
 const GUARDED = /^\/(dev|proc|sys)\//;
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** The program's own files that it reads: its workers' modules and the page. */
+/** The program's own files: its workers' modules and the page. */
 const PROGRAM = ["server", "lib", "kernels", "deno.json"];
 
-/** Where a free port is looked for: above those that Linux gives to clients, which come and go. */
+/** Range of ports to search for a free one: above Linux's ephemeral ports. */
 const FREE_PORTS = [61_000, 65_535] as const;
-/** Free ports that a server may try. */
+/** Number of ports to try. */
 const TRIED_PORTS = 8;
 
 /**
- * How Deno is started with these settings: with leave to listen on one port (or for port 0, on a few of which it takes
- * the first that is free), to read the model and the program, to see how much memory is free, which bounds what a
- * software adapter may take, and to keep the choice of kernels in a directory where nothing else is. With no more than
- * that, unless {@linkcode needsAllPermissions} says so.
+ * Deno's arguments for the server, with minimal permissions: to listen on one port (for port 0, on a few, of which it takes
+ * the first that is free), to read the model and the program, to read the free memory, which limits a software adapter, and
+ * to write the tuning cache. {@linkcode needsAllPermissions} is the exception.
  *
- * @throws {ConfigError} for a path that Deno's command line cannot name
+ * @throws {ConfigError} for a path with a comma, which Deno's permission flags cannot contain
  */
 export function serverArguments(settings: ServerSettings): string[] {
   const { host, port, tune } = settings;
-  // Leave to listen on "port 0" would not let the server listen again on the port that it got.
+  // Permission for port 0 would not let the server listen again on the port that it got.
   const ports = port === 0 ? randomPorts() : [port];
   const readable = readablePaths(settings);
   const kept = tune === "off" ? [] : [TUNING_DIRECTORY];
   const comma = readable.find((path) => path.includes(","));
-  if (comma !== undefined) throw new ConfigError("path", comma, "one without a comma, which separates paths");
+  if (comma !== undefined) throw new ConfigError("path", comma, "a path without a comma");
   const name = host.includes(":") ? `[${host}]` : host;
   return [
-    // Without the second, Deno would tell of a client that has gone for each one that got its answer, too.
+    // Without --unstable-no-legacy-abort, Deno would report every answered request as aborted by its client, too.
     ...[
       "run",
       "--unstable-no-legacy-abort",
@@ -64,13 +63,13 @@ function randomPorts(): number[] {
   return [...ports];
 }
 
-/** Whether a path that the server reads is where Deno grants nothing but everything, such as a model in `/dev/shm`. */
+/** True if the server reads a path that Deno opens only with all permissions, such as a model in `/dev/shm`. */
 export function needsAllPermissions(settings: ServerSettings): boolean {
   return readablePaths(settings).some((path) => {
     try {
       return GUARDED.test(Deno.realPathSync(path));
     } catch (error) {
-      return error instanceof Deno.errors.NotCapable; // Where it leads is guarded itself.
+      return error instanceof Deno.errors.NotCapable; // a link to a guarded path
     }
   });
 }
@@ -81,20 +80,19 @@ function readablePaths({ model, tokenFile, tune }: ServerSettings): string[] {
   return [model, ...tokenFile === undefined ? [] : [tokenFile], ...program, ...kept];
 }
 
-/** Where a server's output goes; `null` is nowhere. */
+/** Destinations of a server's output; `null` discards it. */
 export interface ServerOutput {
   readonly stdout: "inherit" | "piped" | "null";
   readonly stderr: "inherit" | "piped" | "null";
 }
 
 /**
- * Starts the server. It finishes what it has begun and ends when its standard input does, which is with this process
- * at the latest.
+ * Starts the server. It shuts down when its standard input closes, at the latest when this process ends.
  */
 export function startServer(settings: ServerSettings, output: ServerOutput): Deno.ChildProcess {
   const env: Record<string, string> = {};
   if (Deno.build.os === "linux" && Deno.env.get("DENO_WEBGPU_BACKEND") === undefined) {
-    // Without a Vulkan driver Deno would fall back to OpenGL without a word, which is slower and less tested.
+    // Without a Vulkan driver, Deno would silently fall back to OpenGL, which is slower and less tested.
     env.DENO_WEBGPU_BACKEND = "vulkan";
   }
   const args = [...serverArguments(settings), "until-input-ends"];

@@ -1,5 +1,5 @@
 /**
- * Command-line flags from a table of settings: each entry is a flag with its help, and its value is read back by name.
+ * Command-line flags generated from a table of settings.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import {
 } from "../../lib/train/setting.ts";
 import { type FlagNames, integer, number, oneOf, type TaskCommand, text, type Value } from "./cli.ts";
 
-/** Note in the help of a setting that a resumed run may be given anew. */
+/** Help note for settings that may change on resume. */
 const RESUMABLE = "may change on resume";
 
-/** Adds a flag for each setting of a table. */
+/** Adds a flag for each setting in a table. */
 export function addSettingFlags(command: TaskCommand, table: Settings): TaskCommand {
   for (const [name, setting] of Object.entries(table)) {
     const flag = flagOf(name, setting);
@@ -30,16 +30,16 @@ export function addSettingFlags(command: TaskCommand, table: Settings): TaskComm
       unit,
       defaultText: describeDefault(setting),
       note: resumable && RESUMABLE,
-      conflicts: conflicts.map((other) => attributeOf(other, table[other])),
+      conflicts: conflicts.map((other) => attributeOf(other, table[other]!)), // settings of the same table
     });
   }
   return command;
 }
 
 /**
- * The settings that a command line gave, by their names. An object is read from its file by the caller, and not here.
+ * Settings given on the command line, by name. Objects are left to the caller, who reads them from their files.
  *
- * @param values the flags' values, as {@linkcode TaskCommand.read} gives them
+ * @param values of the flags, from {@linkcode TaskCommand.read}
  */
 export function readSettingFlags<Options>(
   table: Settings,
@@ -55,7 +55,7 @@ export function readSettingFlags<Options>(
   return given as Options;
 }
 
-/** A table's flags by the names of their settings; those that say the opposite (`--no-flip`) are left out. */
+/** Flags of a table by the names of their settings, except negated ones (`--no-flip`). */
 export function flagNames(table: Settings): FlagNames {
   const entries = Object.entries(table).filter(([, { kind, default: value }]) =>
     !(kind === "boolean" && value === true)
@@ -63,14 +63,14 @@ export function flagNames(table: Settings): FlagNames {
   return Object.fromEntries(entries.map(([name, setting]) => [name, flagOf(name, setting)]));
 }
 
-/** A setting's flag, e.g. `--label-dropout`. */
+/** Flag of a setting, e.g. `--label-dropout`. */
 export function flagOf(name: string, setting: Setting): string {
   const kebab = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const negated = setting.kind === "boolean" && setting.default;
   return setting.flag ?? `--${negated ? "no-" : ""}${kebab}`;
 }
 
-/** The name that a flag's value has among those that were read. */
+/** Name of a flag's value among the parsed ones. */
 function attributeOf(name: string, setting: Setting): string {
   return new Option(flagOf(name, setting)).attributeName();
 }
@@ -79,7 +79,7 @@ function valueName({ kind, valueName }: Setting): string {
   return valueName ?? (kind === "whole" ? "N" : "F");
 }
 
-/** How a setting's value is read. */
+/** Parser of a setting's value. */
 function valueOf(setting: Exclude<Setting, BooleanSetting>): Value<unknown> {
   switch (setting.kind) {
     case "whole":

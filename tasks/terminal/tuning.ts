@@ -1,5 +1,5 @@
 /**
- * What the tasks have in common about trying kernels out: how the flag is read, and what is shown.
+ * Autotuning in the tasks: the `--tune` flag and the progress shown.
  *
  * @module
  */
@@ -7,28 +7,28 @@ import { TUNE_MODES, type TuneMode, type TuningProgress } from "../../lib/tuning
 import { type FlagOptions, oneOf } from "./cli.ts";
 import { counted, type Reporter } from "./progress.ts";
 
-/** How the flag is read; not given, it is `auto`. */
+/** Options of the `--tune` flag; undefined means `auto`. */
 export const TUNE_OPTIONS: FlagOptions<TuneMode> = { value: oneOf(TUNE_MODES), defaultText: "auto" };
 
-/** Shows how far trying kernels is, and what came of it. */
+/** Creates a listener that shows the progress and result of autotuning. */
 export function showTuning(report: Reporter): (progress: TuningProgress) => void {
-  let under = false;
+  let running = false;
   return (progress) => {
     const { adapter, done, total, finished } = progress;
-    if (!under) report.start(total, `trying ${counted(total, "kernel")} on ${adapter}`);
-    under = finished === undefined;
-    if (under) return report.update(done);
+    if (!running) report.start(total, `tuning ${counted(total, "kernel")} on ${adapter}`);
+    running = finished === undefined;
+    if (running) return report.update(done);
     report.stop();
     report.line(describeTuning(progress));
   };
 }
 
-/** What came of trying kernels, in a line. */
+/** Result of autotuning, in a line. */
 function describeTuning({ done, total, finished }: TuningProgress): string {
   const { seconds = 0, keptIn } = finished ?? {};
   const kernels = done === total ? counted(total, "kernel") : `${done} of ${counted(total, "kernel")}`;
-  const rest = done === total ? "" : ", the rest go by rules";
+  const rest = done === total ? "" : ", defaults for the rest";
   return `tuned ${kernels} in ${Math.ceil(seconds)} s${rest}${
-    keptIn === undefined ? "" : `; kept in ${keptIn}`
+    keptIn === undefined ? "" : `; cached in ${keptIn}`
   }`;
 }

@@ -28,7 +28,7 @@ Deno.test("a run inside its data is refused, links followed, and one beside it i
       for (const data of ["data", "link", "data/"]) {
         await assert.rejects(
           checkOutsideData("--out", at(out), at(data)),
-          /^ConfigError: --out: expected a directory outside of the data \(.*\), which would change with every file/,
+          /^ConfigError: --out: expected a directory outside the data \(.*\), which would change with every file/,
           `${out} in ${data}`,
         );
       }
@@ -46,12 +46,12 @@ Deno.test("train refuses to write into its data, before anything is read or made
     await makeMaterial(directory);
     const out = await runTask("train", [...TRAINING, "--out", "images/run"], directory);
     const expected =
-      "expected a directory outside of the data (images), which would change with every file that " +
+      "expected a directory outside the data (images), which would change with every file that " +
       'the run writes, got "images/run"';
     assert.deepEqual([out.code, out.err], [2, `error: --out: ${expected}\n`]);
     // The default place of runs is below the current directory.
     const here = await runTask("train", ["--data", "."], directory);
-    assert.match(here.err, /^error: --out: expected a directory outside of the data \(\.\), .*got "runs"\n$/);
+    assert.match(here.err, /^error: --out: expected a directory outside the data \(\.\), .*got "runs"\n$/);
     assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name).sort(), [
       "images",
       "network.json",

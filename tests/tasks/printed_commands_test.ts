@@ -39,7 +39,7 @@ for (const name of ["$(touch pwned)", "#1", "a b"]) {
       assert.deepEqual([code, err], [0, ""]);
       // deno-lint-ignore no-control-regex
       assert.doesNotMatch(out, /[\u0000-\u0009\u000b-\u001f]/);
-      const command = /^draw from it: (deno task .*)$/m.exec(out)![1];
+      const command = /^draw images: (deno task .*)$/m.exec(out)![1];
       assert.deepEqual(
         await argumentsOf(command, directory),
         ["task", "sample", "--model", "my runs/it's", "--class", name],
@@ -78,7 +78,7 @@ function modelOf(run: string): string {
 }
 
 Deno.test(
-  "a run on images of one's own goes on by the command it prints when it is stopped",
+  "a run on one's own images can be resumed by the command that it prints when stopped",
   POSIX,
   async () => {
     await inTemporaryDirectory(async (directory) => {
@@ -91,7 +91,7 @@ Deno.test(
       running.child.kill("SIGINT");
       const { code, out } = await running.outcome();
       assert.equal(code, 130);
-      const command = /^stopped after step \d+; go on with: (deno task train .*)$/m.exec(out)![1];
+      const command = /^stopped after step \d+; resume with: (deno task train .*)$/m.exec(out)![1];
       const [, task, ...args] = await argumentsOf(command, directory);
       assert.deepEqual([task, ...args], ["train", "--resume", "my run"]);
 
@@ -122,7 +122,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a run that goes on already is not resumed a second time, which is told before data is looked for",
+  "a run in use is not resumed a second time, which is reported before the data is read",
   POSIX,
   async () => {
     await inTemporaryDirectory(async (directory) => {

@@ -29,7 +29,7 @@ Deno.test("a new run has the day's next number, and of several that ask at once 
 Deno.test("where no run can be made, the error names the place", async () => {
   await inside(async () => {
     await Deno.writeTextFile("runs", "no directory");
-    await assert.rejects(makeRunDirectory(), /^CheckpointError: cannot make runs: /);
+    await assert.rejects(makeRunDirectory(), /^CheckpointError: cannot create runs: /);
   });
 });
 
@@ -70,7 +70,7 @@ Deno.test("the newest run is what draws, else the shipped model, else an error s
     await assert.rejects(findModel(shipped), {
       name: "CheckpointError",
       message:
-        "no model: there is none below runs/; train one with `deno task train`, or name one with --model DIR",
+        "no model: there is none in runs/; train one with `deno task train`, or choose one with --model DIR",
     });
     await Deno.writeTextFile(shipped, "a file, not a model");
     await assert.rejects(findModel(shipped), /no model/);

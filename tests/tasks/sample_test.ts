@@ -21,17 +21,23 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
       const [flag, ...notes] of [
         ["--model <DIR>", "default: the newest run under runs/"],
         ["--class <NAME>", "all", "none"],
-        ["--count <N>", "in images", "default: 8 of one class"],
+        ["--count <N>", "in images", "default: 8 for one class"],
         ["--steps <N>", "in steps", "default: 25"],
         ["--sampler <NAME>", "ddpm, ddim", "default: ddim"],
         ["--eta <F>", "from 0 to 1", "default: 0"],
-        ["--guidance <F>", "default: 2, or 1 without a class"],
+        ["--guidance <F>", "default: 2; 1 without a class"],
         ["--seed <N>", "default: 0"],
         ["--scale <N>", "from 1 to 16", "default: 2"],
         ["--out <PATH>", "default: samples.png"],
         ["--gif <FILE>", "default: none"],
         ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
-        ["--tune <WHEN>", "auto, on, off", "default: auto", ".cache", "same to the bit as long as"],
+        [
+          "--tune <WHEN>",
+          "auto, on, off",
+          "default: auto",
+          ".cache",
+          "bit-identical only with the same choices",
+        ],
       ]
     ) {
       const entry = text.slice(text.indexOf(` ${flag} `)).slice(1).split(/ --[a-z]/)[0];
@@ -249,7 +255,7 @@ Deno.test("what cannot be done is said in one line, with what can, and writes no
       [
         ["--model", MODEL, "--out", `${MODEL}/model_index.json/a.png`],
         2,
-        /^error: --out: expected a path below/,
+        /^error: --out: expected a path in a directory/,
       ],
       [["--model", MODEL, "--gif", "."], 2, /^error: --gif: expected a file NAME\.gif/],
       [["--model", MODEL, "--cuont", "3"], 2, /unknown option '--cuont'\n\(Did you mean --count\?\)/],

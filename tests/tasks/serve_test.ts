@@ -26,8 +26,8 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--grace <S>", "in seconds", "default: 25"],
         ["--steps <N>", "in steps", "default: 25"],
         ["--sampler <NAME>", "ddpm, ddim", "default: ddim"],
-        ["--guidance <F>", "from 0 to 100", "default: 2, or 1 without a class"],
-        ["--token-file <FILE>", "default: no token is asked for"],
+        ["--guidance <F>", "from 0 to 100", "default: 2; 1 without a class"],
+        ["--token-file <FILE>", "default: no token is required"],
         ["--cors <ORIGIN>", "default: only the server's own page"],
         ["--public-url <URL>", "default: the address that the request went to"],
         ["--trusted-proxy <ADDRESSES>", "default: none"],
@@ -35,7 +35,13 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--max-steps <N>", "in steps", "default: the model's"],
         ["--max-work <N>", "in network evaluations", "default: 1000000"],
         ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
-        ["--tune <WHEN>", "auto, on, off", "default: auto", TUNING_DIRECTORY, "same to the bit while"],
+        [
+          "--tune <WHEN>",
+          "auto, on, off",
+          "default: auto",
+          TUNING_DIRECTORY,
+          "bit-identical only with the same choices",
+        ],
       ]
     ) {
       const entry = text.slice(text.indexOf(` ${flag} `)).slice(1).split(/ --[a-z]/)[0];

@@ -42,7 +42,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--label-dropout <F>", "default: 0.1"],
         ["--unconditional"],
         ["--prediction <TYPE>", "epsilon, v_prediction, sample", "default: epsilon"],
-        ["--no-flip", "never mirror"],
+        ["--no-flip", "never flip"],
         ["--beta1 <F>", "default: 0.9"],
         ["--eps <F>", "default: 1e-8"],
         ["--samples-per-class <N>", "default: 8; 4 on a software adapter"],
@@ -111,7 +111,7 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
     const missing = await runTask("train", ["--resume", "nowhere"], directory);
     assert.deepEqual([missing.code, missing.err], [
       1,
-      "error: nowhere does not exist, so there is no run to go on with\n",
+      "error: nowhere does not exist, so there is no run to resume\n",
     ]);
     const none = await runTask("train", ["--resume"], directory);
     assert.match(
@@ -154,7 +154,7 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
     const into = await runTask("train", [...TRAINING, "--out", "empty"], directory);
     assert.match(
       into.err,
-      /^error: --out: expected a new directory or an empty one \(there is cat, and no run\)/,
+      /^error: --out: expected a new or empty directory, .* \(found cat, but no run\)/,
     );
     assert.equal(into.code, 2);
   });
@@ -349,15 +349,15 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     for (
       const line of [
         /^adapter .*; custom network, 0\.\d\d M parameters, \d+ MiB on the device$/m,
-        /^20 training and 2 validation images, batch 4, 5 steps an epoch, 10 steps in all$/m,
+        /^20 training and 2 validation images, batch 4, 5 steps per epoch, 10 steps in total$/m,
         /^resumed after step 2$/m,
         /^epoch 1: training loss \d\.\d{5}, validation loss \d\.\d{5}, \d+:\d\d$/m,
         /^epoch 2: /m,
         /^training {2}10\/10 {2}epoch 2 {2}loss \d\.\d{4} {2}images\/s \d+\.\d$/m,
         /^samples in runs\/.*\/samples\/epoch-0002\.png$/m,
-        /^done: 10 steps, 8 of them now, in \d+:\d\d; training and validation took \d+:\d\d in all$/m,
+        /^done: 10 steps, 8 of them now, in \d+:\d\d; training and validation took \d+:\d\d in total$/m,
         /^loss curves: runs\/.*\/loss\.png$/m,
-        /^draw from it: deno task sample --model runs\/.* --class dark$/m,
+        /^draw images: deno task sample --model runs\/.* --class dark$/m,
       ]
     ) assert.match(lines.out, line);
     assert.match(lines.out.trimEnd().split("\n").at(-1)!, /^done: /);
@@ -372,20 +372,20 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     assert.deepEqual([finished.code, finished.err], [0, ""]);
     assert.match(
       finished.out,
-      /^warning: the 10 steps .* all done; to go on, give it more --epochs or --steps$/m,
+      /^warning: all 10 steps .* done; to continue it, set more --epochs or --steps$/m,
     );
     assert.match(finished.out, /^loss curves: /m);
     assert.doesNotMatch(finished.out, /process/);
     assert.deepEqual(names.slice(2).map(drawn), before);
     const rate = await runTask("train", ["--data", "nowhere", "--resume", out, "--lr", "0.5"], directory);
-    assert.match(rate.err, /^error: --lr: expected 0\.001 with which this run was started .*, got 0\.5\n$/);
+    assert.match(rate.err, /^error: --lr: expected 0\.001, with which this run was started .*, got 0\.5\n$/);
 
     // A second run beside it is another directory; the same directory is refused
     const again = await runTask("train", [...TRAINING, "--steps", "1", "--out", out], directory);
     assert.deepEqual(again.code, 2);
     assert.match(
       again.err,
-      /^error: --out: expected a directory without a run, or --resume to go on with the one it holds, got /,
+      /^error: --out: expected a directory without a run, or --resume to continue the one in it, got /,
     );
   });
 });

@@ -57,16 +57,16 @@ function end(event: Partial<EndEvent> = {}): EndEvent {
   return { type: "end", step: 7, interrupted: false, history: [], seconds: 75, ...event };
 }
 
-Deno.test("a run that was interrupted is told to be resumable only where there is something to resume", async () => {
+Deno.test("an interrupted run prints how to resume it, unless there is nothing to resume", async () => {
   assert.deepEqual(await told([0, end({ step: 0, interrupted: true })]), [
-    "stopped before the first step was done; there is nothing to resume",
+    "stopped before the first step; there is nothing to resume",
   ]);
   assert.deepEqual(await told([0, end({ interrupted: true })], [1, "finish"]), [
-    "stopped after step 7; go on with: deno task train --resume runs/a",
+    "stopped after step 7; resume with: deno task train --resume runs/a",
   ]);
 });
 
-Deno.test("a run in float16 says so, and how many steps overflowed since it last told of any", async () => {
+Deno.test("a run in float16 says so, and shows how many steps overflowed since the last event", async () => {
   const { settings } = start();
   const lines = await told(
     [0, start({ settings: { ...settings, precision: "float16" }, totalSteps: 9 })],
@@ -79,7 +79,7 @@ Deno.test("a run in float16 says so, and how many steps overflowed since it last
   assert.match((await told([0, start()]))[0], /; tiny network, 1.00 M/);
 });
 
-Deno.test("kernels that are tried before the start are told of", async () => {
+Deno.test("autotuning before the start is shown", async () => {
   const finished = { seconds: 6, keptIn: "kept.json" };
   const lines = await told(
     [0, { type: "tuning", adapter: "adapter", done: 0, total: 14 }],
@@ -87,21 +87,21 @@ Deno.test("kernels that are tried before the start are told of", async () => {
     [9, { type: "tuning", adapter: "adapter", done: 14, total: 14, finished }],
     [10, start()],
   );
-  assert.match(lines[0], /^trying 14 kernels on adapter +3\/14/);
-  assert.equal(lines[1], "tuned 14 kernels in 6 s; kept in kept.json");
+  assert.match(lines[0], /^tuning 14 kernels on adapter +3\/14/);
+  assert.equal(lines[1], "tuned 14 kernels in 6 s; cached in kept.json");
 });
 
-Deno.test("the last line tells this process's time, pictures included, and that of the whole run as something else", async () => {
+Deno.test("the last line has this process's time, pictures included, and separately that of the whole run", async () => {
   const lastOf = async (resumedFrom: number) =>
     (await told([10, start({ totalSteps: 7, resumedFrom })], [100, end()], [122, "finish"])).at(-1);
   assert.equal(await lastOf(0), "done: 7 steps in 2:02");
   assert.equal(
     await lastOf(4),
-    "done: 7 steps, 3 of them now, in 2:02; training and validation took 1:15 in all",
+    "done: 7 steps, 3 of them now, in 2:02; training and validation took 1:15 in total",
   );
   assert.equal(
     await lastOf(7),
-    "done: 7 steps, none of them now, in 2:02; training and validation took 1:15 in all",
+    "done: 7 steps, none of them now, in 2:02; training and validation took 1:15 in total",
   );
 });
 
@@ -111,20 +111,20 @@ Deno.test("nothing is done before the pictures are", async () => {
   const interrupted = await told([0, start()], [1, end({ step: 7 })], [1, "no pictures"]);
   assert.match(
     interrupted.at(-1)!,
-    /^done: 7 steps in 0:01; the pictures are left to: deno task train --resume /,
+    /^done: 7 steps in 0:01; to draw the pictures: deno task train --resume /,
   );
 });
 
 Deno.test("one image is one image, one step one step", async () => {
   const lines = await told([0, start()], [1, end({ step: 1 })], [1, "finish"]);
   assert.ok(
-    lines.includes("1 training and 1 validation image, batch 32, 1 step an epoch, 1 step in all"),
+    lines.includes("1 training and 1 validation image, batch 32, 1 step per epoch, 1 step in total"),
     lines.join("\n"),
   );
   assert.equal(lines.at(-1), "done: 1 step in 0:01");
 });
 
-Deno.test("progress has fixed digits and the time that training foretells, said once in words", async () => {
+Deno.test("progress has fixed digits and the remaining time, shown once in words", async () => {
   const lines = await told(
     [0, start({ totalSteps: 500 })],
     [3, step({ step: 10, remainingSeconds: 900 })],
@@ -133,7 +133,7 @@ Deno.test("progress has fixed digits and the time that training foretells, said 
   );
   assert.deepEqual(lines.slice(-3), [
     "training  20/500  epoch 1  loss 0.5480  images/s 61.6  9:00 left",
-    "about 9 minutes to go, validation and samples included",
+    "about 9 minutes left, including validation and samples",
     "training  30/500  epoch 1  loss 0.4544  images/s 62.0  8:53 left",
   ]);
 });

@@ -61,7 +61,7 @@ Deno.test("a wrong value names the flag, the value and what is allowed, and exit
       ["--lr", "-0.1", "a number, from 0 to 1"],
       ["--lr", "1e", "a number, from 0 to 1"],
       ["--preset", "Small", "tiny, small, ddpm"],
-      ["--out", "", "any text but the empty one"],
+      ["--out", "", "any non-empty text"],
     ]
   ) {
     const { output, exitCode } = run(flag, value);

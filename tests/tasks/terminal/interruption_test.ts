@@ -58,7 +58,7 @@ Deno.test("a signal that comes twice at once, as from a terminal, saves, too", P
     running.child.kill("SIGINT");
     const { code, out, err } = await running.outcome();
     assert.deepEqual([code, err], [130, ""]);
-    assert.match(out, /^stopped after step \d+; go on with: deno task train --resume run$/m);
+    assert.match(out, /^stopped after step \d+; resume with: deno task train --resume run$/m);
     await assertSavedWithinEpoch(directory);
   });
 });

@@ -101,7 +101,7 @@ Deno.test(
       );
       assert.equal(train.code, 1);
       assert.match(train.err, /^error: cannot write standard output: the disk is full; /);
-      assert.match(train.err, /\nstopped before the first step was done; there is nothing to resume\n$/);
+      assert.match(train.err, /\nstopped before the first step; there is nothing to resume\n$/);
       await runTask(
         "train",
         [...TRAINING, "--steps", "2", "--sample-every", "0", "--out", "other"],

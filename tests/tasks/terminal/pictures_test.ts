@@ -30,7 +30,7 @@ Deno.test("whether a file can be written is known before, and leaves no trace", 
         [
           join(directory, "file/new.png"),
           false,
-          /^--out: expected a path below directories; .*file is a file, got /,
+          /^--out: expected a path in a directory; .*file is a file, got /,
         ],
       ] as const
     ) {

@@ -16,22 +16,22 @@ function shown(...progress: readonly Omit<TuningProgress, "adapter">[]): string[
   return text.trimEnd().split("\n").map((line) => line.trim());
 }
 
-Deno.test("while kernels are tried it is shown how many are done, and in the end what came of it and where it is", () => {
+Deno.test("autotuning shows its progress, and in the end the result and the cache file", () => {
   const lines = shown(
     { done: 0, total: 14 },
     { done: 3, total: 14 },
     { done: 14, total: 14, finished: { seconds: 5.2, keptIn: "kept/toy.json" } },
   );
-  assert.match(lines[0], /^trying 14 kernels on Toy 9000 +3\/14/);
-  assert.equal(lines.at(-1), "tuned 14 kernels in 6 s; kept in kept/toy.json");
+  assert.match(lines[0], /^tuning 14 kernels on Toy 9000 +3\/14/);
+  assert.equal(lines.at(-1), "tuned 14 kernels in 6 s; cached in kept/toy.json");
 });
 
-Deno.test("what the time did not suffice for is told, and nothing of a file where there is none", () => {
+Deno.test("kernels left untuned are counted, and no file is named where there is none", () => {
   const lines = shown({ done: 0, total: 14 }, { done: 9, total: 14, finished: { seconds: 10 } });
-  assert.equal(lines.at(-1), "tuned 9 of 14 kernels in 10 s, the rest go by rules");
+  assert.equal(lines.at(-1), "tuned 9 of 14 kernels in 10 s, defaults for the rest");
 });
 
-Deno.test("another network's kernels are another piece of work", () => {
+Deno.test("each network's kernels are tuned and shown separately", () => {
   const lines = shown(
     ...[{ done: 0, total: 1 }, { done: 1, total: 1, finished: { seconds: 1 } }],
     ...[{ done: 0, total: 2 }, { done: 1, total: 2 }, { done: 2, total: 2, finished: { seconds: 2 } }],
@@ -40,5 +40,5 @@ Deno.test("another network's kernels are another piece of work", () => {
     "tuned 1 kernel in 1 s",
     "tuned 2 kernels in 2 s",
   ]);
-  assert.ok(lines.some((line) => /^trying 2 kernels on Toy 9000 +1\/2/.test(line)), lines.join("\n"));
+  assert.ok(lines.some((line) => /^tuning 2 kernels on Toy 9000 +1\/2/.test(line)), lines.join("\n"));
 });
