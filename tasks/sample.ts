@@ -91,7 +91,7 @@ function readFlags(args: string[]): Flags {
       defaultText: `${DEFAULT_STEPS}; with --sampler ddpm all of the model's timesteps`,
     })
     .flag("--sampler <NAME>", "sampling method", { value: oneOf(["ddpm", "ddim"]), default: "ddim" })
-    .flag("--eta <F>", "noise added by DDIM, from 0 (none) to 1 (as much as DDPM)", {
+    .flag("--eta <F>", "noise added by DDIM: 0 for none, 1 for as much as DDPM", {
       value: number(0, 1),
       defaultText: "0",
     })
@@ -101,7 +101,7 @@ function readFlags(args: string[]): Flags {
     })
     .flag(
       "--seed <N>",
-      "random seed: image i (from 0) has seed N + i; with several classes, image i of the c-th (from 0) N + c * count + i",
+      "random seed: image i (from 0) has seed N + i; with several classes, image i of the c-th (from 0) has N + c * count + i",
       { value: integer(0), default: 0 },
     )
     .flag("--scale <N>", "magnification: the width of each pixel in the picture", {

@@ -101,7 +101,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
     )
     .flag(
       "--trusted-proxy <ADDRESSES>",
-      "comma-separated proxies whose X-Forwarded-For header identifies clients",
+      "proxies whose X-Forwarded-For header identifies clients",
       {
         value: addresses(),
         defaultText: "none; clients are identified by their connections",

@@ -18,7 +18,7 @@ export const PRECISIONS: readonly Precision[] = ["float32", "float16"];
 
 /** A precision's meaning in help texts. */
 export const PRECISION_HELP =
-  "how activations lie in memory; float16 halves that memory, rounds more, and needs an adapter with shader-f16";
+  "storage type of activations; float16 halves their memory, rounds more, and needs an adapter with shader-f16";
 
 /** WebGPU feature that float16 requires. */
 const FEATURE = "shader-f16";

@@ -132,7 +132,7 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     choices: ["epsilon", "v_prediction", "sample"],
     default: "epsilon",
     valueName: "TYPE",
-    help: "prediction target: the noise (epsilon), v, or the image (sample)",
+    help: "prediction target: the noise, v, or the image",
   },
   limit: {
     kind: "whole",
