@@ -96,7 +96,7 @@ export async function firstUsable<T>(
 
 /** Error for a run without a usable checkpoint, with the reason for each. */
 export function noneUsable(reasons: readonly string[]): CheckpointError {
-  return new CheckpointError(`no checkpoint here can be used:\n  ${reasons.join("\n  ")}`);
+  return new CheckpointError(`no usable checkpoint:\n  ${reasons.join("\n  ")}`);
 }
 
 /** Manifest of a checkpoint. */

@@ -163,7 +163,7 @@ export function checkOptions(options: TrainOptions): void {
   const { resume = false, out } = options;
   if (typeof resume !== "boolean") throw new ConfigError("resume", resume, "true or false");
   if (resume && out === undefined) {
-    throw new ConfigError("resume", true, "`out` to be given, too: the run's directory");
+    throw new ConfigError("resume", true, "a run directory in `out`, too");
   }
 }
 

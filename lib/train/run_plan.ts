@@ -52,7 +52,7 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
     throw new ConfigError(
       "data",
       describeData(data.source ?? data.name, data.digest),
-      `the images that this run was started with, ${describeData(dataSource, dataDigest)}`,
+      `the images this run was started with, ${describeData(dataSource, dataDigest)}`,
     );
   }
   checkImages(settings, data);

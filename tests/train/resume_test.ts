@@ -297,7 +297,7 @@ Deno.test("an epoch's seconds are those of all processes that trained in it, and
   });
 });
 
-Deno.test("what cannot be resumed, or must not be overwritten, is refused by name and changes nothing", async () => {
+Deno.test("what cannot be resumed, or must not be overwritten, is refused by name and left unchanged", async () => {
   await inTemporaryDirectory(async (directory) => {
     const out = join(directory, "run");
     await run({ ...SETTINGS, out, steps: 2 });

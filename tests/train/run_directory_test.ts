@@ -47,7 +47,7 @@ Deno.test("a model's directory, also without checkpoints, is no place for a new 
   }
 });
 
-Deno.test("a directory in which there is something else is no place for a run, whatever its files are called", async () => {
+Deno.test("a new run refuses a directory with other files, whatever their names", async () => {
   for (const path of ["loss.png", "notes.txt", "unet/other.txt", "checkpoints/notes.txt", "samples/a.png"]) {
     await inTemporaryDirectory(async (directory) => {
       await Deno.mkdir(join(directory, path, ".."), { recursive: true });
@@ -58,7 +58,7 @@ Deno.test("a directory in which there is something else is no place for a run, w
           error.message,
           /^out: expected a new or empty directory, since files could be overwritten \(found /,
         );
-        assert.ok(error.message.includes(`there is ${name}, and no run`), error.message);
+        assert.ok(error.message.includes(`found ${name}, but no run`), error.message);
         return error instanceof ConfigError;
       });
     });
@@ -102,7 +102,7 @@ Deno.test("a setting that may not change on resume is told from the checkpoint a
   });
 });
 
-Deno.test("a run whose checkpoints cannot be gone on from is refused before anything is fetched", async () => {
+Deno.test("a run whose checkpoints cannot be resumed is refused before anything is fetched", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ out, steps: 1 });
     const file = join(out, "checkpoints/step-00000001/trainer.json");
@@ -110,9 +110,9 @@ Deno.test("a run whose checkpoints cannot be gone on from is refused before anyt
     const cases: [string, RegExp][] = [
       [
         JSON.stringify({ ...trainer, format: 1 }),
-        /no checkpoint here can be used:\n.*format 1, which this version/,
+        /no usable checkpoint:\n.*format 1, which this version/,
       ],
-      ["{", /no checkpoint here can be used:\n.*trainer\.json/],
+      ["{", /no usable checkpoint:\n.*trainer\.json/],
     ];
     for (const [text, message] of cases) {
       await Deno.writeTextFile(file, text);

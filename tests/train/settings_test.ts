@@ -196,13 +196,13 @@ Deno.test("on resume any other setting that differs is refused by name", () => {
   const stored = resolve({ preset: "small", seed: 3 });
   const cases: [SettingsOptions, RegExp][] = [
     [{ preset: "tiny" }, /^preset: expected "small", with which this run was started \(it cannot change/],
-    [{ lr: 1e-3 }, /^lr: expected 0\.0002 .* got 0\.001$/],
-    [{ limit: 100 }, /^limit: expected null .* got 100$/],
-    [{ seed: 4 }, /^seed: expected 3 /],
-    [{ flip: false }, /^flip: expected true /],
-    [{ prediction: "sample" }, /^prediction: expected "epsilon" /],
-    [{ conditional: false }, /^conditional: expected true /],
-    [{ dropout: 0 }, /^dropout: expected 0\.1 .* got 0$/],
+    [{ lr: 1e-3 }, /^lr: expected 0\.0002, .* got 0\.001$/],
+    [{ limit: 100 }, /^limit: expected null, .* got 100$/],
+    [{ seed: 4 }, /^seed: expected 3, /],
+    [{ flip: false }, /^flip: expected true, /],
+    [{ prediction: "sample" }, /^prediction: expected "epsilon", /],
+    [{ conditional: false }, /^conditional: expected true, /],
+    [{ dropout: 0 }, /^dropout: expected 0\.1, .* got 0$/],
     [{ model: presetConfig("tiny", 10) }, /^model: expected the network, with which this run was started/],
   ];
   for (const [given, message] of cases) assert.match(refusal(() => resumeSettings(stored, given)), message);

@@ -1,4 +1,4 @@
-/** What a run was computed with is kept with it, and who goes on with something else is told. */
+/** Adapter and kernels of a run are stored with it, and a resume with others warns. */
 import assert from "node:assert/strict";
 import { type Launch, parseKernel } from "../../../kernels/source.ts";
 import type { BufferView } from "../../../lib/gpu/memory.ts";
@@ -56,7 +56,7 @@ async function warningsAfter(
   return ofType(events, "warning").map(({ message }) => message);
 }
 
-Deno.test("a run that goes on with another adapter or other kernels is told so, once", async () => {
+Deno.test("a run resumed with another adapter or other kernels warns once", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ out, steps: 1, epochs: 9 });
     const first = (await loadLatestCheckpoint(out)).trainer.computation as Computation;
@@ -66,7 +66,7 @@ Deno.test("a run that goes on with another adapter or other kernels is told so, 
 
     const changes: [(computation: Computation) => Computation, RegExp][] = [
       [(it) => ({ ...it, adapter: "Toy GPU" }), /^this run was computed on Toy GPU so far/],
-      [(it) => ({ ...it, kernels: "0" }), /^the kernels are not those that this run was computed with/],
+      [(it) => ({ ...it, kernels: "0" }), /^the kernels differ from those that computed this run so far/],
     ];
     for (const [change, message] of changes) {
       const warnings = await warningsAfter(out, change);
@@ -78,7 +78,7 @@ Deno.test("a run that goes on with another adapter or other kernels is told so, 
   });
 });
 
-Deno.test("computing activations again is no other computation", async () => {
+Deno.test("activation checkpointing does not count as another computation", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ out, steps: 1, checkpointActivations: false });
     const events = await run({ out, resume: true, steps: 2, checkpointActivations: true });
