@@ -99,8 +99,8 @@ Deno.test("wrong values are refused with the flag and what is allowed, before an
       ["--precision", "half", /float32, float16/],
       ["--public-url", "example.org", /a URL such as/],
       ["--public-url", "https://example.org/?a=1", /a URL such as/],
-      ["--trusted-proxy", "10.0.0.1,proxy", /IP addresses with commas/],
-      ["--trusted-proxy", "10.0.0.0/8", /IP addresses with commas/],
+      ["--trusted-proxy", "10.0.0.1,proxy", /comma-separated IP addresses/],
+      ["--trusted-proxy", "10.0.0.0/8", /comma-separated IP addresses/],
     ];
     const outcomes = await Promise.all(
       cases.map(([flag, value]) => runTask("serve", [`${flag}=${value}`], directory)),
@@ -169,7 +169,7 @@ Deno.test({
         child.kill("SIGTERM");
         const { code, err } = await ended();
         assert.equal(code, 0);
-        assert.match(err, /^warning: Deno opens files below \/dev, .* all permissions/m);
+        assert.match(err, /^warning: Deno opens files in \/dev, .* all permissions/m);
       }, ["task", "serve", "--port", "0", "--model", `/dev/shm/${name}`]);
     } finally {
       await new Deno.Command("rm", { args: ["-r", `/dev/shm/${name}`] }).output();

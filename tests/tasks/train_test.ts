@@ -60,7 +60,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
           "auto, on, off",
           "default: auto",
           ".cache",
-          "resumed keeps those it was started with",
+          "a resumed run keeps the choices it was started with",
         ],
         ["--quiet"],
         ["--json"],
@@ -87,7 +87,7 @@ Deno.test("the settings that the README names have these flags", async () => {
   assert.ok(flags.length > 15);
 });
 
-Deno.test("wrong input is told before anything is read or written, and exits 2", async () => {
+Deno.test("invalid input is reported before anything is read or written, with exit code 2", async () => {
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], RegExp][] = [
       [
@@ -122,7 +122,7 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
       const nowhere = await runTask("train", ["--data", "nowhere", "--out", "/proc/run"], directory);
       assert.match(
         nowhere.err,
-        /^error: \/proc\/run: .*; choose another place, or run: deno run -A --config \S+ \S+train\.ts --data nowhere --out \/proc\/run\n$/,
+        /^error: \/proc\/run: .*; choose another path, or run: deno run -A --config \S+ \S+train\.ts --data nowhere --out \/proc\/run\n$/,
       );
     }
     assert.deepEqual([...Deno.readDirSync(directory)], []);
@@ -160,10 +160,10 @@ Deno.test("wrong input is told before anything is read or written, and exits 2",
   });
 });
 
-Deno.test("a small run is described by what is known of it before the data is read", () => {
+Deno.test("a small run is described before the data is read", () => {
   assert.match(
     describeSmallRun({}),
-    /preset tiny on 5000 of CIFAR-10's 45000 training images \(all of them: --limit 45000\)\. The real/,
+    /preset tiny on 5000 of CIFAR-10's 45000 training images \(all of them: --limit 45000\)\. For a full run/,
   );
   assert.match(
     describeSmallRun({ data: "images" }),
