@@ -5,7 +5,7 @@
  */
 import { DeviceError } from "../lib/errors.ts";
 import { type TuneMode, Tuning } from "../lib/tuning/tuning.ts";
-import { openTaskGpu } from "../tasks/terminal/gpu.ts";
+import { openTaskGpu } from "../terminal/gpu.ts";
 import { buildTrainer, modelConfig } from "./models.ts";
 
 /** A row of the table of first steps. */

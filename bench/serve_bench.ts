@@ -4,8 +4,8 @@
  * @module
  */
 import { defaultSettings, type ServerSettings } from "../server/settings.ts";
-import { openTaskGpu } from "../tasks/terminal/gpu.ts";
-import type { Reporter } from "../tasks/terminal/progress.ts";
+import { openTaskGpu } from "../terminal/gpu.ts";
+import type { Reporter } from "../terminal/progress.ts";
 import { describeEnvironment, type Environment } from "./environment.ts";
 import { type LoadResult, mergeLoads, percentile, runLoad } from "./serve_load.ts";
 import { type MemorySample, memorySlope, residentMebibytes } from "./serve_memory.ts";

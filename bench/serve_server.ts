@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { DenoiseError } from "../lib/errors.ts";
 import type { ServerSettings } from "../server/settings.ts";
-import { startServer } from "../tasks/terminal/server_process.ts";
+import { startServer } from "../terminal/server_process.ts";
 
 /** A running server. */
 export interface MeasuredServer {

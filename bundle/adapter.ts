@@ -7,8 +7,8 @@
 
 import type { Gpu } from "../lib/gpu/device.ts";
 import { describeEnvironment } from "../bench/environment.ts";
-import { showErrorAndExit } from "../tasks/terminal/cli.ts";
-import { openTaskGpu } from "../tasks/terminal/gpu.ts";
+import { showErrorAndExit } from "../terminal/cli.ts";
+import { openTaskGpu } from "../terminal/gpu.ts";
 
 try {
   const gpu = await openTaskGpu();

@@ -9,7 +9,7 @@
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
-import { number, showErrorAndExit, TaskCommand, text } from "../tasks/terminal/cli.ts";
+import { number, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { type CommandLine, type Outcome, runStages, type Stage } from "./stages.ts";
 import { summarizeVisit } from "./visit_summary.ts";
 

@@ -20,12 +20,12 @@ import type { Environment } from "../bench/environment.ts";
 import { type GrowthOptions, measureGrowth } from "../bench/growth.ts";
 import { growthPage } from "../bench/growth_page.ts";
 import { formatReport } from "../bench/report.ts";
-import { integer, number, showErrorAndExit, TaskCommand, text } from "./terminal/cli.ts";
-import { checkWritable } from "./terminal/pictures.ts";
+import { integer, number, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { checkWritable } from "../terminal/pictures.ts";
 import { PROFILE_FLAG, writeTrace } from "./profile.ts";
-import { standardOutput } from "./terminal/output.ts";
-import { createReporter, type Reporter } from "./terminal/progress.ts";
-import { TUNE_OPTIONS } from "./terminal/tuning.ts";
+import { standardOutput } from "../terminal/output.ts";
+import { createReporter, type Reporter } from "../terminal/progress.ts";
+import { TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 interface Flags {
   quick?: true;

@@ -10,9 +10,9 @@ import { writeDurable } from "../lib/files/durable.ts";
 import { defaultSettings } from "../server/settings.ts";
 import { runServeBench, type ServeBenchOptions } from "../bench/serve_bench.ts";
 import { formatServeReport } from "../bench/serve_report.ts";
-import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "./terminal/cli.ts";
-import { standardOutput } from "./terminal/output.ts";
-import { createReporter } from "./terminal/progress.ts";
+import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "../terminal/cli.ts";
+import { standardOutput } from "../terminal/output.ts";
+import { createReporter } from "../terminal/progress.ts";
 import { modelDirectory } from "./runs.ts";
 
 interface Flags {

@@ -51,7 +51,7 @@ const ROOMS: readonly Room[] = [
   { path: "server/http/", floor: 16 },
   { path: "server/openai/", floor: 17 },
   { path: "server/", floor: 18 },
-  { path: "tasks/terminal/", floor: 19 },
+  { path: "terminal/", floor: 19 },
   { path: "bench/", floor: 20 },
   { path: "bundle/", floor: 21 },
   { path: "tasks/", floor: 22 },
@@ -61,7 +61,7 @@ const ROOMS: readonly Room[] = [
 ];
 
 const ROOT = new URL("../", import.meta.url);
-const FOLDERS = ["bench", "bundle", "kernels", "lib", "server", "tasks", "tests"];
+const FOLDERS = ["bench", "bundle", "kernels", "lib", "server", "tasks", "terminal", "tests"];
 
 /** A module of the project. */
 export interface Module {

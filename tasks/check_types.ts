@@ -23,6 +23,7 @@ const STRICT: readonly string[] = [
   "lib/train/",
   "lib/tuning/",
   "tasks/",
+  "terminal/",
 ];
 
 const ROOT = new URL("../", import.meta.url);

@@ -4,9 +4,9 @@
  * @module
  */
 import { exportModel, type ExportPrecision } from "../lib/files/export.ts";
-import { oneOf, showErrorAndExit, TaskCommand, text } from "./terminal/cli.ts";
-import { checkWritable } from "./terminal/pictures.ts";
-import { createReporter, reporterMode } from "./terminal/progress.ts";
+import { oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { checkWritable } from "../terminal/pictures.ts";
+import { createReporter, reporterMode } from "../terminal/progress.ts";
 import { modelDirectory } from "./runs.ts";
 
 interface Flags {

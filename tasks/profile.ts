@@ -8,9 +8,9 @@ import { Profiler, type ProfilerOptions } from "../lib/gpu/profile.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import type { TrainEvent } from "../mod.ts";
 import { BYTES_NOTE, newProfile, profileLines } from "../bench/report.ts";
-import { checkWritable } from "./terminal/pictures.ts";
-import { chromeTrace, type TraceGroup } from "./terminal/profile_trace.ts";
-import type { Reporter } from "./terminal/progress.ts";
+import { checkWritable } from "../terminal/pictures.ts";
+import { chromeTrace, type TraceGroup } from "../terminal/profile_trace.ts";
+import type { Reporter } from "../terminal/progress.ts";
 
 /** Help text of `--profile [FILE]`. */
 export const PROFILE_FLAG =

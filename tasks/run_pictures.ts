@@ -18,8 +18,8 @@ import { strip } from "../lib/image/process.ts";
 import { mostSteps } from "../lib/diffusion/sampler.ts";
 import { evenly, shownTimesteps } from "../lib/sampling/illustrate.ts";
 import { shownSteps } from "../lib/sampling/moments.ts";
-import { type Picture, writePicture } from "./terminal/pictures.ts";
-import type { Reporter } from "./terminal/progress.ts";
+import { type Picture, writePicture } from "../terminal/pictures.ts";
+import type { Reporter } from "../terminal/progress.ts";
 
 /** Timesteps shown in the strips. */
 const STRIP_FRAMES = 10;

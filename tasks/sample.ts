@@ -32,14 +32,14 @@ import {
   showErrorAndExit,
   TaskCommand,
   text,
-} from "./terminal/cli.ts";
-import { openTaskGpu } from "./terminal/gpu.ts";
-import { checkWritable, writePicture } from "./terminal/pictures.ts";
-import { PRECISION_VALUE } from "./terminal/precision.ts";
+} from "../terminal/cli.ts";
+import { openTaskGpu } from "../terminal/gpu.ts";
+import { checkWritable, writePicture } from "../terminal/pictures.ts";
+import { PRECISION_VALUE } from "../terminal/precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
-import { counted, createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
+import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { modelDirectory } from "./runs.ts";
-import { showTuning, TUNE_OPTIONS } from "./terminal/tuning.ts";
+import { showTuning, TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 interface Flags {
   model?: string;

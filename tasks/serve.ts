@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { showErrorAndExit } from "./terminal/cli.ts";
+import { showErrorAndExit } from "../terminal/cli.ts";
 import { modelDirectory } from "./runs.ts";
 import { readServeFlags } from "./serve_flags.ts";
-import { complain } from "./terminal/output.ts";
-import { needsAllPermissions, startServer } from "./terminal/server_process.ts";
+import { complain } from "../terminal/output.ts";
+import { needsAllPermissions, startServer } from "../terminal/server_process.ts";
 
 /** Signals that the server handles; Windows has only the first. */
 const SIGNALS = (["SIGINT", "SIGTERM", "SIGHUP"] as const).slice(0, Deno.build.os === "windows" ? 1 : 3);

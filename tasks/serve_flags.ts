@@ -10,9 +10,9 @@ import { PRECISION_HELP } from "../lib/model/precision.ts";
 import { TUNE_HELP } from "../lib/tuning/tuning.ts";
 import { DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
-import { integer, number, oneOf, TaskCommand, text, type Value } from "./terminal/cli.ts";
-import { PRECISION_VALUE } from "./terminal/precision.ts";
-import { TUNE_OPTIONS } from "./terminal/tuning.ts";
+import { integer, number, oneOf, TaskCommand, text, type Value } from "../terminal/cli.ts";
+import { PRECISION_VALUE } from "../terminal/precision.ts";
+import { TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 /** Parsed command line: the server's settings, with an optional model. */
 export type ServeFlags = Omit<ServerSettings, "model"> & { readonly model?: string };

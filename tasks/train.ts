@@ -20,20 +20,20 @@ import { checkResumedSettings, checkRunDirectory } from "../lib/train/run_direct
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
-import { showErrorAndExit } from "./terminal/cli.ts";
-import { openTaskGpu } from "./terminal/gpu.ts";
-import { Interruption } from "./terminal/interruption.ts";
-import { standardOutput } from "./terminal/output.ts";
-import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "./terminal/pictures.ts";
+import { showErrorAndExit } from "../terminal/cli.ts";
+import { openTaskGpu } from "../terminal/gpu.ts";
+import { Interruption } from "../terminal/interruption.ts";
+import { standardOutput } from "../terminal/output.ts";
+import { checkWritable, drawOrWarn, isNewer, type Picture, warn } from "../terminal/pictures.ts";
 import { TaskProfile } from "./profile.ts";
-import { createReporter, type Reporter, reporterMode } from "./terminal/progress.ts";
+import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { dataPathOf, readData } from "./run_data.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
 import { checkOutsideData } from "./outside_data.ts";
 import { discardEmptyRun, makeRunDirectory, RUNS, runToResume } from "./runs.ts";
 import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
-import { showTuning } from "./terminal/tuning.ts";
+import { showTuning } from "../terminal/tuning.ts";
 
 async function main(args: string[]): Promise<number> {
   const flags = readFlags(args);

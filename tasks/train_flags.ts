@@ -13,8 +13,8 @@ import {
 import { decodeText } from "../lib/files/stand_in.ts";
 import { pickGiven } from "../lib/train/setting.ts";
 import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../lib/train/settings_table.ts";
-import { type FlagNames, TaskCommand, text } from "./terminal/cli.ts";
-import { addSettingFlags, flagNames, readSettingFlags } from "./terminal/setting_flags.ts";
+import { type FlagNames, TaskCommand, text } from "../terminal/cli.ts";
+import { addSettingFlags, flagNames, readSettingFlags } from "../terminal/setting_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
 
 /** Flags other than settings; `config` is the file of the setting `model`. */

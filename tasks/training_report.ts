@@ -6,11 +6,11 @@
 import { join } from "node:path";
 import type { EndEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
 import { shellQuote } from "../lib/shell.ts";
-import { drawOrWarn, writePicture } from "./terminal/pictures.ts";
-import { inFlags } from "./terminal/cli.ts";
-import { counted, formatDuration, type Reporter, roughly } from "./terminal/progress.ts";
+import { drawOrWarn, writePicture } from "../terminal/pictures.ts";
+import { inFlags } from "../terminal/cli.ts";
+import { counted, formatDuration, type Reporter, roughly } from "../terminal/progress.ts";
 import { FLAG_OF } from "./train_flags.ts";
-import { showTuning } from "./terminal/tuning.ts";
+import { showTuning } from "../terminal/tuning.ts";
 
 /** Delay of the estimate, because the first steps compile kernels. */
 const ESTIMATE_AFTER_MS = 5000;

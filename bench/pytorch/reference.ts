@@ -16,7 +16,7 @@ import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
 import { encodeSafetensors, type SafeTensor } from "../../lib/files/safetensors.ts";
 import { CLASSES } from "../models.ts";
 import { networkFlops } from "../operations.ts";
-import { openTaskGpu } from "../../tasks/terminal/gpu.ts";
+import { openTaskGpu } from "../../terminal/gpu.ts";
 import { goldenParameter, goldenScaled } from "../../tests/golden/formula.ts";
 
 const BATCH = 2;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { defaultSettings } from "../../server/settings.ts";
-import { serverArguments, startServer } from "../../tasks/terminal/server_process.ts";
+import { serverArguments, startServer } from "../../terminal/server_process.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import {
   askUntil,

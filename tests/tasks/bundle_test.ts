@@ -276,7 +276,7 @@ Deno.test({
         "test",
         "--no-check",
         "tests/gpu/program_test.ts",
-        "tests/tasks/terminal/cli_test.ts",
+        "tests/terminal/cli_test.ts",
       );
       assert.doesNotMatch(tested, /unpacking/);
       assert.match(tested, /\n[1-9]\d* passed, 0 failed\n/);

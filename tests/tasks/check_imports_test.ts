@@ -51,7 +51,7 @@ Deno.test("arrows that point up or sideways fail and are named", () => {
       ["lib/sampling/ddpm.ts", "lib/train/trainer.ts"],
       ["lib/train/device/step.ts", "lib/train/trainer.ts"],
       ["lib/train/trainer.ts", "mod.ts"],
-      ["server/app.ts", "tasks/terminal/cli.ts"],
+      ["server/app.ts", "terminal/cli.ts"],
       ["lib/model/unet.ts", "tests/reference/conv2d.ts"],
       ["tests/reference/conv2d.ts", "lib/errors.ts"],
       ["tests/reference/conv2d.ts", "tests/support/close.ts"],

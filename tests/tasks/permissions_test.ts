@@ -1,4 +1,4 @@
-/** What `deno.json` lets the tasks do, and that they work with no more: all tests that run a task run it with that. */
+/** Permissions of the tasks in `deno.json`, and that they work with no more: all tests that run a task run it with that. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import project from "../../deno.json" with { type: "json" };

@@ -6,7 +6,7 @@ import { DDPM, NoiseSchedule } from "../../mod.ts";
 import { shownSteps } from "../../lib/sampling/moments.ts";
 import { CHART_COLORS } from "../../lib/image/chart.ts";
 import { decodePng } from "../support/read_png.ts";
-import { createReporter } from "../../tasks/terminal/progress.ts";
+import { createReporter } from "../../terminal/progress.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "../../tasks/run_pictures.ts";
 import { testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";

@@ -5,7 +5,7 @@ import { ConfigError } from "../../lib/errors.ts";
 import { TUNING_DIRECTORY } from "../../lib/tuning/tuning.ts";
 import { defaultSettings } from "../../server/settings.ts";
 import { readServeFlags } from "../../tasks/serve_flags.ts";
-import { serverArguments } from "../../tasks/terminal/server_process.ts";
+import { serverArguments } from "../../terminal/server_process.ts";
 import { askUntil, metric, MODEL, watch, type Watched } from "../support/server/process.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { runTask } from "../support/command.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { EndEvent, StartEvent, StepEvent, TrainEvent } from "../../mod.ts";
 import { resolveSettings } from "../../lib/train/settings.ts";
-import { createReporter } from "../../tasks/terminal/progress.ts";
+import { createReporter } from "../../terminal/progress.ts";
 import { TrainingReport } from "../../tasks/training_report.ts";
 
 /** What events are told as, each at its second since the task began; `finish` for what comes after the pictures. */

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { defaultSettings, type ServerSettings } from "../../../server/settings.ts";
-import { serverArguments, startServer } from "../../../tasks/terminal/server_process.ts";
+import { serverArguments, startServer } from "../../../terminal/server_process.ts";
 
 /** A pipeline of three classes without names. */
 export const MODEL = fileURLToPath(new URL("../../golden/tiny_pipeline", import.meta.url));

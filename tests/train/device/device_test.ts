@@ -1,4 +1,4 @@
-/** What a run asks of its device, and what is left when the device goes away. */
+/** Device memory of a run, and what is left when the device is lost. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DeviceError } from "../../../lib/errors.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Precision, PRECISIONS } from "../../lib/model/precision.ts";
+import { type Precision, PRECISIONS } from "../lib/model/precision.ts";
 import { oneOf, type Value } from "./cli.ts";
 
 /** Parser of `--precision`. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { TaskCommand } from "../../../tasks/terminal/cli.ts";
-import { addSettingFlags, flagNames, readSettingFlags } from "../../../tasks/terminal/setting_flags.ts";
-import { MADE_UP } from "../../support/train/made_up_settings.ts";
+import { TaskCommand } from "../../terminal/cli.ts";
+import { addSettingFlags, flagNames, readSettingFlags } from "../../terminal/setting_flags.ts";
+import { MADE_UP } from "../support/train/made_up_settings.ts";
 
 /** What a command line gives of the made-up settings, or the error it ends with. */
 function read(...args: string[]): unknown {

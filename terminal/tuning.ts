@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { TUNE_MODES, type TuneMode, type TuningProgress } from "../../lib/tuning/tuning.ts";
+import { TUNE_MODES, type TuneMode, type TuningProgress } from "../lib/tuning/tuning.ts";
 import { type FlagOptions, oneOf } from "./cli.ts";
 import { counted, type Reporter } from "./progress.ts";
 

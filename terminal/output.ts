@@ -4,8 +4,8 @@
  * @module
  */
 import process from "node:process";
-import { fileProblem } from "../../lib/files/durable.ts";
-import { printable } from "../../lib/shell.ts";
+import { fileProblem } from "../lib/files/durable.ts";
+import { printable } from "../lib/shell.ts";
 
 /** The part of Node's streams used here; for tests. */
 interface Stream {

@@ -8,9 +8,9 @@
 import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { ConfigError, DenoiseError } from "../../lib/errors.ts";
-import { shellQuote } from "../../lib/shell.ts";
-import { withSuggestion } from "../../lib/suggest.ts";
+import { ConfigError, DenoiseError } from "../lib/errors.ts";
+import { shellQuote } from "../lib/shell.ts";
+import { withSuggestion } from "../lib/suggest.ts";
 import { complain, standardOutput } from "./output.ts";
 
 /** Parser of a flag's value. */

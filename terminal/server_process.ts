@@ -4,14 +4,14 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { ConfigError } from "../../lib/errors.ts";
-import { TUNING_DIRECTORY } from "../../lib/tuning/tuning.ts";
-import type { ServerSettings } from "../../server/settings.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import type { ServerSettings } from "../server/settings.ts";
 
 /** Directories that Deno opens only to programs with all permissions, whatever `--allow-read` says. */
 const GUARDED = /^\/(dev|proc|sys)\//;
 
-const ROOT = new URL("../../", import.meta.url);
+const ROOT = new URL("../", import.meta.url);
 
 /** The program's own files: its workers' modules and the page. */
 const PROGRAM = ["server", "lib", "kernels", "deno.json"];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { describeError, integer, number, oneOf, TaskCommand, text } from "../../../tasks/terminal/cli.ts";
-import { ConfigError, DataError, TrainingError } from "../../../lib/errors.ts";
+import { describeError, integer, number, oneOf, TaskCommand, text } from "../../terminal/cli.ts";
+import { ConfigError, DataError, TrainingError } from "../../lib/errors.ts";
 
 interface Options {
   epochs?: number;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { TuningProgress } from "../../../lib/tuning/tuning.ts";
-import { createReporter } from "../../../tasks/terminal/progress.ts";
-import { showTuning } from "../../../tasks/terminal/tuning.ts";
+import type { TuningProgress } from "../../lib/tuning/tuning.ts";
+import { createReporter } from "../../terminal/progress.ts";
+import { showTuning } from "../../terminal/tuning.ts";
 
 /** What is shown of progress, a second apart, where the output is no terminal. */
 function shown(...progress: readonly Omit<TuningProgress, "adapter">[]): string[] {

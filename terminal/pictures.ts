@@ -4,8 +4,8 @@
  * @module
  */
 import { dirname, resolve } from "node:path";
-import { CheckpointError, ConfigError } from "../../lib/errors.ts";
-import { fileProblem, writeDurable } from "../../lib/files/durable.ts";
+import { CheckpointError, ConfigError } from "../lib/errors.ts";
+import { fileProblem, writeDurable } from "../lib/files/durable.ts";
 import type { Reporter } from "./progress.ts";
 
 /** A picture file. */

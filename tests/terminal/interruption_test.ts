@@ -1,9 +1,9 @@
-/** What ends `deno task train` from outside, and what is saved then. */
+/** Interruptions of `deno task train` from outside, and what is saved then. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { listCheckpoints, loadLatestCheckpoint } from "../../../lib/files/checkpoint.ts";
-import { inTemporaryDirectory } from "../../support/train/directories.ts";
-import { makeMaterial, startTask, taskCommand, TRAINING } from "../../support/command.ts";
+import { listCheckpoints, loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { makeMaterial, startTask, taskCommand, TRAINING } from "../support/command.ts";
 
 /** 540 training images: with a batch of 1, an epoch is not over before a signal is heard. */
 const LONG_EPOCH = 300;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { Slice } from "../../../lib/gpu/profile.ts";
-import type { Dispatch } from "../../../lib/gpu/program.ts";
-import { chromeTrace } from "../../../tasks/terminal/profile_trace.ts";
+import type { Slice } from "../../lib/gpu/profile.ts";
+import type { Dispatch } from "../../lib/gpu/program.ts";
+import { chromeTrace } from "../../terminal/profile_trace.ts";
 
 function slice(label: string, start: number, milliseconds: number): Slice {
   const dispatch = { label, kernel: "add.forward", workgroups: [3, 2, 1], flops: 10, bytes: 48 };

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Slice } from "../../lib/gpu/profile.ts";
+import type { Slice } from "../lib/gpu/profile.ts";
 
 /** Replays of one kind, e.g. of a training step. */
 export interface TraceGroup {

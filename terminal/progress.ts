@@ -7,7 +7,7 @@
 // @ts-types="@types/cli-progress"
 import { SingleBar } from "cli-progress";
 import process from "node:process";
-import { printable } from "../../lib/shell.ts";
+import { printable } from "../lib/shell.ts";
 import { standardOutput } from "./output.ts";
 
 /** `bar`: a progress bar; `lines`: text without control characters; `json`: one object a line; `quiet`: nothing. */

@@ -4,12 +4,7 @@
  * @module
  */
 import { Option } from "commander";
-import {
-  type BooleanSetting,
-  describeDefault,
-  type Setting,
-  type Settings,
-} from "../../lib/train/setting.ts";
+import { type BooleanSetting, describeDefault, type Setting, type Settings } from "../lib/train/setting.ts";
 import { type FlagNames, integer, number, oneOf, type TaskCommand, text, type Value } from "./cli.ts";
 
 /** Help note for settings that may change on resume. */

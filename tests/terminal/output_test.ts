@@ -1,11 +1,11 @@
 /** Standard output that fails: nobody reads it, or no disk takes it. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { listCheckpoints } from "../../../lib/files/checkpoint.ts";
-import { Output } from "../../../tasks/terminal/output.ts";
-import { denoArguments, makeMaterial, runTask, TRAINING } from "../../support/command.ts";
-import { canMount, onSmallDisk } from "../../support/small_disk.ts";
-import { inTemporaryDirectory, systemError } from "../../support/train/directories.ts";
+import { listCheckpoints } from "../../lib/files/checkpoint.ts";
+import { Output } from "../../terminal/output.ts";
+import { denoArguments, makeMaterial, runTask, TRAINING } from "../support/command.ts";
+import { canMount, onSmallDisk } from "../support/small_disk.ts";
+import { inTemporaryDirectory, systemError } from "../support/train/directories.ts";
 
 const POSIX = { ignore: Deno.build.os === "windows" };
 /** Where every write finds a full disk. */

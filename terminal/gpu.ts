@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import { type Gpu, openGpu } from "../lib/gpu/device.ts";
 
 /** Share of the machine's free memory available to a software adapter. */
 const SHARE = 0.75;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { CheckpointError, ConfigError } from "../../../lib/errors.ts";
-import { checkWritable, drawOrWarn, writePicture } from "../../../tasks/terminal/pictures.ts";
-import { createReporter } from "../../../tasks/terminal/progress.ts";
-import { inTemporaryDirectory, systemError, treeOf } from "../../support/train/directories.ts";
+import { CheckpointError, ConfigError } from "../../lib/errors.ts";
+import { checkWritable, drawOrWarn, writePicture } from "../../terminal/pictures.ts";
+import { createReporter } from "../../terminal/progress.ts";
+import { inTemporaryDirectory, systemError, treeOf } from "../support/train/directories.ts";
 
 Deno.test("a picture replaces the one before when it is whole, and not piece by piece", async () => {
   await inTemporaryDirectory(async (directory) => {

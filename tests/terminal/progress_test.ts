@@ -5,7 +5,7 @@ import {
   formatNumber,
   type ReporterMode,
   reporterMode,
-} from "../../../tasks/terminal/progress.ts";
+} from "../../terminal/progress.ts";
 
 function setup(mode: ReporterMode) {
   const stream = {
