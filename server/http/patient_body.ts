@@ -34,17 +34,17 @@ export function patientBody(
       callOff();
       if (!rest) return;
       // A copy: a view would keep all of it.
-      controller.enqueue(rest.slice(0, CHUNK));
+      const chunk = rest.slice(0, CHUNK);
       rest = rest.subarray(CHUNK);
-      if (rest.length === 0) {
-        rest = undefined;
-        controller.close();
-        return;
-      }
       callOff = clock.after(1000 * PATIENCE_SECONDS, () => {
         rest = undefined;
         controller.close(); // short of its length, so the connection is cut; Deno would print an error
       });
+      controller.enqueue(chunk); // may call `cancel` at once
+      if (rest?.length !== 0) return;
+      callOff();
+      rest = undefined;
+      controller.close();
     },
     cancel() {
       callOff();

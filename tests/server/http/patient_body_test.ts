@@ -38,6 +38,28 @@ Deno.test("a reader who takes nothing for a minute gets no more, and one who goe
   assert.equal(clock.pending, 0);
 });
 
+Deno.test("a reader who leaves in the very moment that it is handed a chunk leaves no timer", async () => {
+  const clock = new FakeClock();
+  const reader = (patientBody(bytes(200_000), clock).body as ReadableStream<Uint8Array>).getReader();
+  let left: Promise<void> | undefined;
+  // A promise looks for `then` in what it is resolved with: that runs within `enqueue`, as Deno's own reader may.
+  Object.defineProperty(Object.prototype, "then", {
+    configurable: true,
+    get(this: unknown) {
+      if (Object(this).value instanceof Uint8Array) left ??= reader.cancel();
+      return undefined;
+    },
+  });
+  try {
+    await reader.read();
+  } finally {
+    Reflect.deleteProperty(Object.prototype, "then");
+  }
+  assert.ok(left, "it has left");
+  await left;
+  assert.equal(clock.pending, 0, "a timer would close a stream that is closed, and so end the process");
+});
+
 Deno.test("the connection of a reader who takes nothing is cut, short of the length", async () => {
   const clock = new FakeClock();
   const length = 2 ** 26; // more than the system's buffers hold
