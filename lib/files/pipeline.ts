@@ -68,7 +68,7 @@ export async function loadPipeline(
       `${directory}: its model is older than its newest checkpoint, because a save was interrupted or is in progress; ` +
         `using ${newer.path} instead`,
     );
-    return await loadFromCheckpoint(newer);
+    return assembleVerified(newer.path, newer.files);
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
     const checkpoints = await listCheckpoints(directory);
@@ -95,7 +95,11 @@ export function toWeights(
 }
 
 async function loadFromCheckpoint({ path }: { path: string }): Promise<Pipeline> {
-  const files = await readVerified(path, PIPELINE_FILES);
+  return assembleVerified(path, await readVerified(path, PIPELINE_FILES));
+}
+
+/** A checkpoint's model from its files, compared with the manifest already. */
+function assembleVerified(path: string, files: Files): Pipeline {
   const weights = new Map([[join(path, UNET_WEIGHTS), files.get(UNET_WEIGHTS)!]]);
   return assemble(path, files, weights, (name) => join(path, name));
 }
