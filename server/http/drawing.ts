@@ -7,7 +7,7 @@ import { imageMetadata } from "../../lib/sampling/metadata.ts";
 import { shownSteps } from "../../lib/sampling/moments.ts";
 import { ANY_CLASS, classWords, type DrawPlan, planDraw } from "../../lib/sampling/request.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import type { SamplerName } from "../../lib/diffusion/sampler.ts";
+import { mostSteps, type SamplerName } from "../../lib/diffusion/sampler.ts";
 import type { ServerContext } from "./context.ts";
 import type { PictureFormat, PictureJob } from "../pictures/encoder.ts";
 import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
@@ -77,7 +77,8 @@ export function planQuery(
   }
   try {
     const plan = planDraw({ ...rest, class: choice, count, seed }, model, settings);
-    return { ...plan, steps: Math.min(plan.steps, maxSteps) }; // the default may be more
+    // The default may be more, and not every number below it fits the schedule.
+    return plan.steps > maxSteps ? { ...plan, steps: mostSteps(model.schedule, maxSteps) } : plan;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { field, value, allowed } = error;

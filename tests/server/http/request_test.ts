@@ -7,6 +7,8 @@ import type { ProblemError } from "../../../server/http/problem.ts";
 import { acceptedFormat } from "../../../server/http/accept.ts";
 import { defaultSettings } from "../../../server/settings.ts";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
+import { checkSteps } from "../../../lib/diffusion/sampler.ts";
+import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
 import { imageMetadata } from "../../../lib/sampling/metadata.ts";
 import { fakeModel, fakePixels } from "../../support/server/fake_engine.ts";
@@ -306,6 +308,14 @@ Deno.test("a class asked for by number is that one, whatever the classes are cal
     planQuery({ class: wanted, count: 2, seed: 1 }, named(classes), defaultSettings).labels;
   assert.deepEqual(labels(["None", "ox"], "0"), [0, 0]);
   assert.deepEqual(labels(["ox", "ox"], "1"), [1, 1]);
+});
+
+Deno.test("a limit of steps that the model's steps_offset rules out leaves the default at fewer", () => {
+  const model = fakeModel({ schedule: new NoiseSchedule({ stepsOffset: 2 }) });
+  const settings = { ...defaultSettings, sampler: "ddpm" as const, maxSteps: 500 };
+  assert.throws(() => checkSteps(model.schedule, settings.maxSteps), /499 or 501/);
+  const { steps } = planQuery({ class: "cat" }, model, settings);
+  assert.equal(steps, 499);
 });
 
 Deno.test("a limit of steps bounds what may be asked for and every default, and is in /openapi.json", async () => {
