@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { exportModel } from "../../lib/files/export.ts";
 import { loadPipeline, saveCheckpoint } from "../../lib/files/checkpoint.ts";
 import { CheckpointError } from "../../lib/errors.ts";
@@ -80,5 +81,22 @@ Deno.test("JSON nested too deeply for the stack is reported as damage", async ()
     const deep = `{"sample_size": ${"[".repeat(200_000)}${"]".repeat(200_000)}}`;
     await Deno.writeTextFile(join(model, FILES[2]), deep);
     await assert.rejects(loadPipeline(model), (error) => error instanceof CheckpointError);
+  });
+});
+
+Deno.test("the models that come with the project notice a changed digit in their schedule", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    for (const name of ["cifar10", "cifar10-tiny"]) {
+      for (const file of [...FILES, "unet/diffusion_pytorch_model.safetensors"]) {
+        const copy = join(directory, name, file);
+        await Deno.mkdir(dirname(copy), { recursive: true });
+        await Deno.copyFile(
+          fileURLToPath(new URL(`../../checkpoints/${name}/${file}`, import.meta.url)),
+          copy,
+        );
+      }
+      await change(join(directory, name, FILES[1]), '"beta_end": 0.02', '"beta_end": 0.03');
+      await assert.rejects(loadPipeline(join(directory, name)), /scheduler_config\.json is damaged/);
+    }
   });
 });
