@@ -1,6 +1,6 @@
 /**
- * The official CIFAR-10 archives, read as a stream: nothing is unpacked to disk, and no more than one batch file is
- * held beside the result.
+ * Streaming reader of the official CIFAR-10 archives: nothing is unpacked to disk, and beside the result at most one
+ * batch file is in memory.
  *
  * @module
  */
@@ -14,25 +14,24 @@ import { OFFICIAL_ARCHIVES } from "./official.ts";
 import { readPickledBatch } from "./pickled.ts";
 import { readRecords } from "./records.ts";
 
-/** What an archive may hold beside the batches; not read. */
+/** Other files of the official archives; skipped. */
 const COMPANIONS: ReadonlySet<string> = new Set(["readme.html", "batches.meta", "batches.meta.txt"]);
 
-/** No batch file comes near it (31 MB); a size beyond it in a header is damage or malice. */
+/** Size limit of a member, against damaged or malicious headers; batch files have 31 MB. */
 const MAX_MEMBER_BYTES = 2 ** 28;
 
-/** An official archive inflates to 184 MB; a decompression bomb inflates to a thousand times its size. */
+/** Size limit of the inflated archive, against decompression bombs; the official ones inflate to 184 MB. */
 const MAX_INFLATED_BYTES = 2 ** 29;
 
 /**
  * Reads the batches of one split from a `.tar.gz` of the binary or the python version.
  *
  * Every member must be one of the official files (batches, `readme.html`, `batches.meta`) or a folder, under a relative
- * path without `..`; anything else, links included, is refused, since an archive that holds more is not what it
- * claims to be.
+ * path without `..`; an archive with anything else, links included, is rejected as not genuine.
  *
  * @param path the archive
- * @param assembly where the images go; if it is official, the archive's MD5 is checked before anything is read from it
- * @param onProgress told before each batch
+ * @param assembly receives the images; if it is official, the archive's MD5 is checked before anything is read from it
+ * @param onProgress called before each batch
  * @throws {DataError} naming archive, member and position
  */
 export async function readArchive(
@@ -84,13 +83,13 @@ async function openMembers(path: string): Promise<ReadableStream<ParsedTarEntry>
   } catch (error) {
     throw unreadable(path, error);
   }
-  return file.readable.pipeThrough(new DecompressionStream("gzip")).pipeThrough(limit(path)).pipeThrough(
+  return file.readable.pipeThrough(new DecompressionStream("gzip")).pipeThrough(limitSize(path)).pipeThrough(
     createTarDecoder({ strict: true }),
   );
 }
 
-/** Passes bytes on until there are too many. */
-function limit(path: string): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
+/** Passes bytes through, at most {@link MAX_INFLATED_BYTES}. */
+function limitSize(path: string): TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>> {
   let bytes = 0;
   return new TransformStream({
     transform(chunk, controller) {
@@ -103,7 +102,7 @@ function limit(path: string): TransformStream<Uint8Array<ArrayBuffer>, Uint8Arra
   });
 }
 
-/** Refuses a member that has no business in the archive; returns what batch it is, if it is one. */
+/** Rejects a member that does not belong in the archive; returns the parsed name of a batch file. */
 function checkMember(path: string, header: ParsedTarEntry["header"]): ReturnType<typeof parseBatchName> {
   const { name, type, size } = header;
   const refuse = (why: string): never => {
@@ -117,7 +116,7 @@ function checkMember(path: string, header: ParsedTarEntry["header"]): ReturnType
   if (type !== "file") refuse(`a ${type} is refused, only files and folders belong here`);
   const base = parts[parts.length - 1];
   const batch = parseBatchName(base);
-  if (batch === undefined && !COMPANIONS.has(base)) refuse("not one of CIFAR-10's files, refused");
+  if (batch === undefined && !COMPANIONS.has(base)) refuse("not one of CIFAR-10's files");
   if (!(size >= 0 && size <= MAX_MEMBER_BYTES)) {
     refuse(`a size of ${size} bytes, expected at most ${MAX_MEMBER_BYTES}`);
   }

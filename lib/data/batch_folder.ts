@@ -1,5 +1,5 @@
 /**
- * An official CIFAR-10 archive that was unpacked: `cifar-10-batches-bin` or `cifar-10-batches-py`.
+ * Unpacked official CIFAR-10 archives: `cifar-10-batches-bin` and `cifar-10-batches-py`.
  *
  * @module
  */
@@ -13,14 +13,13 @@ import { BATCH_MD5 } from "./official.ts";
 import { readPickledBatch } from "./pickled.ts";
 import { readRecords } from "./records.ts";
 
-/** Folder names inside the official archives, looked for in a folder that has no batch file itself. */
+/** Folders inside the official archives; searched where a folder has no batch files itself. */
 const ARCHIVE_FOLDERS: readonly string[] = ["cifar-10-batches-bin", "cifar-10-batches-py"];
 
 /**
- * Finds batch files in a folder, or in a folder in it that is named as in the official archives.
+ * Finds the batch files of a folder, or of a subfolder named as in the official archives.
  *
- * @param path where to look
- * @returns the folder that has them, or undefined
+ * @returns the folder that contains them, or undefined
  * @throws {DataError} if the folder cannot be read
  */
 export async function findBatchFolder(path: string): Promise<string | undefined> {
@@ -31,11 +30,11 @@ export async function findBatchFolder(path: string): Promise<string | undefined>
 }
 
 /**
- * Reads the batches of one split from a folder, the binary version where both are there. Other files are left alone.
+ * Reads the batches of one split from a folder, preferring the binary version. Other files are ignored.
  *
- * @param folder as found by {@link findBatchFolder}
- * @param assembly where the images go; if it is official, each file's MD5 is checked before it is parsed
- * @param onProgress told before each batch
+ * @param folder from {@link findBatchFolder}
+ * @param assembly receives the images; if it is official, each file's MD5 is checked before it is parsed
+ * @param onProgress called before each batch
  * @throws {DataError} naming file and position
  */
 export async function readBatchFolder(

@@ -1,5 +1,5 @@
 /**
- * Puts the batch files of one CIFAR-10 split together, in whatever order they come.
+ * Assembles a CIFAR-10 split from its batch files, which may arrive in any order.
  *
  * @module
  */
@@ -16,25 +16,25 @@ import {
   PLANE_BYTES,
 } from "./official.ts";
 
-/** What the name of a batch file says. */
+/** Parsed name of a batch file. */
 export interface BatchName {
   /** The split that the batch belongs to. */
   readonly split: Cifar10Split;
-  /** Its place in the split, from 0. */
+  /** Position in the split, from 0. */
   readonly index: number;
   /** `binary` for fixed records (`.bin`), `python` for a pickle (no extension). */
   readonly format: "binary" | "python";
 }
 
-/** Where the images and labels of one batch go: views into the whole split. */
-export interface BatchRoom {
+/** Memory for one batch: views into the arrays of the whole split. */
+export interface BatchSlice {
   /** Shape `[records, 32, 32, 3]`. */
   readonly images: Uint8Array;
   /** Shape `[records]`. */
   readonly labels: Uint8Array;
 }
 
-/** Reads the name of a batch file, `data_batch_1` to `5` or `test_batch`, with `.bin` or without; else undefined. */
+/** Parses `data_batch_1` to `data_batch_5` or `test_batch`, with or without `.bin`; undefined for any other name. */
 export function parseBatchName(name: string): BatchName | undefined {
   const match = /^(?:data_batch_([1-5])|test_batch)(\.bin)?$/.exec(name);
   if (match === null) return undefined;
@@ -46,11 +46,11 @@ export function parseBatchName(name: string): BatchName | undefined {
 }
 
 /**
- * Rearranges one image from the official order, a plane each of red, green and blue, to `[32, 32, 3]`.
+ * Converts one image from planes of red, green and blue, `[3, 32, 32]`, to `[32, 32, 3]`.
  *
- * @param from bytes that hold the planes
- * @param offset where the red plane starts
- * @param to 3072 bytes to fill
+ * @param from source; at least `offset + 3072` bytes
+ * @param offset start of the red plane in `from`
+ * @param to result, 3072 bytes
  */
 export function interleavePlanes(from: Uint8Array, offset: number, to: Uint8Array): void {
   for (let pixel = 0; pixel < PLANE_BYTES; pixel++) {
@@ -60,23 +60,21 @@ export function interleavePlanes(from: Uint8Array, offset: number, to: Uint8Arra
   }
 }
 
-/**
- * The batches of one split, written straight into the arrays of the finished data set, so that nothing is held twice.
- */
+/** Collects the batches of one split directly in the arrays of the finished data set, so that nothing is copied. */
 export class BatchAssembly {
-  /** The split that is put together. */
+  /** The split being assembled. */
   readonly split: Cifar10Split;
-  /** Whether the files must be the official ones, 10,000 images each; else any equal number will do. */
+  /** Require the official images, 10,000 a batch; if false, batches may have any equal size. */
   readonly official: boolean;
   #records = 0;
   #images: Uint8Array = new Uint8Array(0);
   #labels: Uint8Array = new Uint8Array(0);
-  /** File that each batch came from. */
+  /** Source file of each batch. */
   readonly #sources: (string | undefined)[];
 
   /**
-   * @param split which split to put together
-   * @param official whether every batch must have the official 10,000 images
+   * @param split the split to assemble
+   * @param official require the official images, 10,000 a batch
    */
   constructor(split: Cifar10Split, official: boolean) {
     this.split = split;
@@ -84,20 +82,20 @@ export class BatchAssembly {
     this.#sources = new Array(split === "train" ? 5 : 1).fill(undefined);
   }
 
-  /** How many batches the split has. */
+  /** Number of batches in the split. */
   get batchCount(): number {
     return this.#sources.length;
   }
 
   /**
-   * Room for one batch, to be filled by the caller.
+   * Reserves memory for one batch, to be filled by the caller.
    *
-   * @param file name for errors
-   * @param index place of the batch in the split, from 0
-   * @param records how many images it has
-   * @throws {DataError} if that number is wrong or the batch is already there
+   * @param file file name for errors
+   * @param index position of the batch in the split, from 0
+   * @param records number of images in the batch
+   * @throws {DataError} if the number of images is wrong or the batch was already reserved
    */
-  room(file: string, index: number, records: number): BatchRoom {
+  reserve(file: string, index: number, records: number): BatchSlice {
     const before = this.#sources[index];
     if (before !== undefined) throw new DataError(`${file}: this batch was already read from ${before}`);
     if (this.#records === 0) {
@@ -119,10 +117,10 @@ export class BatchAssembly {
   }
 
   /**
-   * The finished data set.
+   * Returns the finished data set.
    *
-   * @param source archive, folder or package that the batches came from, for errors
-   * @throws {DataError} if a batch is missing, or the images should be the official ones and are not
+   * @param source archive, folder or package of the batches, for errors
+   * @throws {DataError} if a batch is missing, or if official images are required and the digest differs
    */
   finish(source: string): ImageDataset {
     const missing = [...this.#sources.keys()].filter((index) => this.#sources[index] === undefined);

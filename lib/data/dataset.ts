@@ -1,7 +1,6 @@
 /**
- * A data set of small images held in memory, and the two ways this package divides one: into training and validation
- * images, and into a smaller sample of itself. Both keep the classes in proportion and depend on nothing but their
- * arguments, so that a resumed run finds the same images again.
+ * In-memory image data sets, stratified train/validation splits and stratified subsets. Both draws depend on their
+ * arguments alone, so that a resumed run selects the same images.
  *
  * @module
  */
@@ -10,27 +9,27 @@ import { createHash } from "node:crypto";
 import { ConfigError, DataError, ShapeError } from "../errors.ts";
 import { splitSeed, threefry4x32 } from "../random.ts";
 
-/** Images and their classes, as they are put on the device: one byte a value, nothing scaled or shuffled yet. */
+/** Images and labels as uploaded to the device: one byte per value, neither scaled nor shuffled. */
 export interface ImageDataset {
   /** Short name for logs and checkpoints, e.g. `cifar10`. */
   readonly name: string;
-  /** Pixel values 0 to 255, shape `[count, height, width, 3]`, row by row, red green blue. */
+  /** RGB values 0 to 255, shape `[count, height, width, 3]`. */
   readonly images: Uint8Array;
   /** Class of each image, shape `[count]`, an index into {@link ImageDataset.classes}. */
   readonly labels: Uint8Array;
   /** Class names in the order of their labels. */
   readonly classes: readonly string[];
-  /** How many images there are. */
+  /** Number of images. */
   readonly count: number;
-  /** Rows of an image. */
+  /** Height of each image in pixels. */
   readonly height: number;
-  /** Columns of an image. */
+  /** Width of each image in pixels. */
   readonly width: number;
-  /** Ascending indices of the images to validate on, where the data comes with a split; else one is made by seed. */
+  /** Ascending indices of the validation images, if the data comes with a split; else `splitDataset` draws one by seed. */
   readonly validation?: Uint32Array;
   /**
-   * SHA-256 over the bytes of `images`, then of `labels`, then, where there is `validation`, of that word, a space and
-   * its indices in decimal with commas; in lower-case hex: a checkpoint's way to know its data.
+   * SHA-256 in lower-case hex, by which a checkpoint identifies its data: over `images`, then `labels`, then, if there is
+   * a `validation`, the text `validation ` and its indices in decimal, separated by commas.
    */
   readonly digest: string;
   /**
@@ -40,37 +39,37 @@ export interface ImageDataset {
   readonly source?: string;
 }
 
-/** What reading a data set is doing; `done` of `total` where it can be counted. */
+/** Progress of reading a data set; `done` and `total` are given where the work can be counted. */
 export interface DataProgress {
-  /** What is being done, for a progress line. */
+  /** The current activity, for a progress line. */
   readonly message: string;
-  /** Finished units so far. */
+  /** Units done. */
   readonly done?: number;
-  /** Units in all. */
+  /** Units in total. */
   readonly total?: number;
 }
 
 /** A listener for {@link DataProgress}. */
 export type DataProgressListener = (event: DataProgress) => void;
 
-/** The two parts of a data set that {@link splitDataset} makes, as ascending indices into it. */
+/** Training and validation images of a data set, as ascending indices into it; see {@link splitDataset}. */
 export interface DatasetSplit {
-  /** Images to learn from. */
+  /** Training images. */
   readonly train: Uint32Array;
-  /** Images to measure the loss on; never learnt from. */
+  /** Held-out images for the validation loss. */
   readonly validation: Uint32Array;
 }
 
-/** Last counter words of the draws below, so that they never meet those of another use of the same seed. */
+/** Last counter words of the draws below; no other use of a seed has them. */
 const SPLIT_STREAM = 0x73706c74;
 const SUBSET_STREAM = 0x73756273;
 
 /**
- * Completes a data set with its count and digest.
+ * Creates a data set from arrays; computes its count and digest.
  *
- * @param parts everything but `count` and `digest`
- * @throws {ShapeError} if the number of bytes does not fit the shape
- * @throws {DataError} if `validation` is not ascending, names an image that is not there, or leaves none to train on
+ * @param parts everything but `count` and `digest`; the arrays are kept, not copied
+ * @throws {ShapeError} if the number of bytes does not match the shape
+ * @throws {DataError} if `validation` is not ascending, has an index out of range, or leaves no training images
  */
 export function imageDataset(parts: Omit<ImageDataset, "count" | "digest">): ImageDataset {
   const { images, labels, height, width, validation } = parts;
@@ -97,7 +96,7 @@ function checkValidation(validation: Uint32Array, count: number): void {
 }
 
 /**
- * The training and validation images of a data set: its own split where it comes with one, else one by seed.
+ * Training and validation images of a data set: its own split if it comes with one, else a random one.
  *
  * @param seed for {@link splitDataset}
  * @throws {ConfigError} if `seed` is out of its range
@@ -112,9 +111,9 @@ export function trainingSplit(
 }
 
 /**
- * Divides a data set into training and validation images, class by class, by seed. The validation part has exactly
- * `round(validationFraction * count)` images, each class its share of them to within one (largest remainder), unless
- * that would take a class's last training image. CIFAR-10 gives 45,000 and 5,000.
+ * Random stratified split into training and validation images. The validation set has exactly
+ * `round(validationFraction * count)` images, each class in proportion to within one image (largest remainder), except
+ * that no class loses its last training image. CIFAR-10 gives 45,000 and 5,000.
  *
  * @param labels class of each image, each below `classCount`
  * @param classCount number of classes
@@ -142,11 +141,11 @@ export function splitDataset(
 }
 
 /**
- * Draws at most `limit` of `indices` by seed, classes in proportion (largest remainder), and no class left out as long
- * as `limit` has room for all that occur: what `--limit N` trains on.
+ * Random stratified subset of at most `limit` images, the training images under `--limit N`. Classes are in proportion
+ * (largest remainder), and each has at least one image unless there are more classes than `limit`.
  *
  * @param indices images to choose from, e.g. {@link DatasetSplit.train}
- * @param limit how many to keep, an integer of 1 or more; from `indices.length` on, all are kept
+ * @param limit size of the subset, an integer of 1 or more; `indices.length` or more keeps all
  * @param seed an integer in [0, 2^53 - 1]
  * @param labels class of each image of the data set (not of `indices`)
  * @returns the kept indices, ascending
@@ -170,8 +169,8 @@ export function takeSubset(
 }
 
 /**
- * The given images by class, each class in a random order. An image's place comes from a number drawn for its index
- * alone, so it does not depend on which other images are there.
+ * Groups images by class, each class in random order. An image's rank depends on its index and the seed alone, so that
+ * two images keep their order whatever others are given.
  */
 function groupByClass(
   labels: Uint8Array,

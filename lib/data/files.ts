@@ -1,5 +1,5 @@
 /**
- * File access whose failures are `DataError`s: what could not be read, and why.
+ * File access for data sets; failures are `DataError`s that name the path and the reason.
  *
  * @module
  */
@@ -7,12 +7,12 @@
 import { createHash } from "node:crypto";
 import { DataError } from "../errors.ts";
 
-/** The message of whatever was thrown, first line only: the rest is a stack or a hint for developers. */
+/** First line of an error's message; the rest is a stack or a hint for developers. */
 export function reason(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).split("\n")[0];
 }
 
-/** Turns what the file system threw into a {@link DataError} that starts with the path. */
+/** A {@link DataError} for a file system error; its message begins with the path. */
 export function unreadable(path: string, error: unknown): DataError {
   const what = error instanceof Deno.errors.NotFound
     ? "no such file or folder"
@@ -20,7 +20,7 @@ export function unreadable(path: string, error: unknown): DataError {
   return new DataError(`${path}: ${what}`, { cause: error });
 }
 
-/** Largest file read whole: more than twice what any official file or photograph takes. */
+/** Largest file that is read whole; official files and photographs have less than half of this. */
 export const MAX_FILE_BYTES: number = 2 ** 29;
 
 /**
@@ -40,9 +40,9 @@ export async function readBytes(path: string): Promise<Uint8Array<ArrayBuffer>> 
 }
 
 /**
- * Reads the start of a file.
+ * Reads the first bytes of a file.
  *
- * @param most how many bytes; fewer if the file has no more
+ * @param most number of bytes; a shorter file gives fewer
  * @throws {DataError} if it cannot be read
  */
 export async function readHead(path: string, most: number): Promise<Uint8Array> {
@@ -67,16 +67,16 @@ export interface FolderListing {
   readonly folders: string[];
   /** Names of the files. */
   readonly files: string[];
-  /** Names of what is never data: see {@link listFolder}. */
+  /** Names of entries that are never data; see {@link listFolder}. */
   readonly ignored: string[];
 }
 
-/** Folders that archivers and network drives leave: of macOS, of Synology. */
+/** Metadata folders of archivers (macOS) and network drives (Synology). */
 const SYSTEM_FOLDERS: ReadonlySet<string> = new Set(["__MACOSX", "@eaDir"]);
 
 /**
- * Lists a folder. Ignored are names that start with a dot, which belong to the system (`.DS_Store`, `.git`), folders
- * that archivers leave (`__MACOSX`), and what is neither file nor folder.
+ * Lists a folder. Ignored entries are names that start with a dot (`.DS_Store`, `.git`), metadata folders of archivers
+ * (`__MACOSX`), and anything that is neither file nor folder.
  *
  * @throws {DataError} if it cannot be read
  */
@@ -101,7 +101,7 @@ export async function listFolder(path: string): Promise<FolderListing> {
 }
 
 /**
- * MD5 of a file in hex, read in pieces.
+ * MD5 of a file in hex, read in chunks.
  *
  * @throws {DataError} if it cannot be read
  */

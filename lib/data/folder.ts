@@ -1,5 +1,5 @@
 /**
- * A folder of images as a data set: one subfolder a class.
+ * Image folders as data sets: one subfolder per class.
  *
  * @module
  */
@@ -14,16 +14,16 @@ import { type Cifar10Split, IMAGE_BYTES, IMAGE_SIDE } from "./official.ts";
 const PROGRESS_EVERY = 100;
 
 /**
- * Reads `PATH/CLASS/IMAGE`, or `PATH/train/CLASS/IMAGE`, `PATH/val/CLASS/IMAGE` and `PATH/test/CLASS/IMAGE`, where the
- * images of `val` come last and are what is validated on. Classes are the folder names, NFC, in code unit order. PNG,
- * JPEG and WebP are told by content. Every image is cropped to its centre square and scaled to 32 x 32 by area,
- * transparent parts white. Workers decode, so the caller's thread stays free.
+ * Reads `PATH/CLASS/IMAGE`, or `PATH/train/CLASS/IMAGE`, `PATH/val/CLASS/IMAGE` and `PATH/test/CLASS/IMAGE`; the images of
+ * `val` come last in the data set and are its validation images. Classes are the folder names in NFC, in code unit order.
+ * PNG, JPEG and WebP are recognised by content. Each image is cropped to its centre square and resized to 32 x 32 by area
+ * averaging, transparency becomes white. Decoding runs in workers, so the caller's thread stays responsive.
  *
- * Hidden names, folders that archivers leave and files that are no images are skipped, and told once.
+ * Hidden files, metadata folders of archivers and files that are not images are skipped, and reported once.
  *
  * @param path the folder
  * @param split `test` needs a `test` folder beside `train`
- * @param onProgress told what is skipped, every 100 images, and how many were cropped
+ * @param onProgress called every 100 images, and with notes on skipped entries, splits and resized images
  * @throws {DataError} naming folder or file, for a missing, empty or nested class folder, an image that cannot be
  * decoded, more than 256 classes, or splits whose classes do not fit together
  */

@@ -1,5 +1,5 @@
 /**
- * The layout of an image folder: which subfolders are classes or splits, which files are images, what is skipped.
+ * Layout of image folders: class and split subfolders, image files and skipped entries.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { Cifar10Split } from "./official.ts";
 
 /** Labels are bytes. */
 const MAX_CLASSES = 256;
-/** Skipped entries that are told by name. */
+/** Skipped entries that a note lists by name. */
 const NAMED_ENTRIES = 3;
 
 /** An image of a class. */
@@ -21,15 +21,15 @@ export interface ImageFile {
   readonly label: number;
 }
 
-/** What there is to read in an image folder. */
+/** Contents of an image folder. */
 export interface ImageFolderLayout {
   /** Class names in Unicode's composed form (NFC), in code unit order. */
   readonly classes: readonly string[];
   /** By class, then by file name. */
   readonly images: readonly ImageFile[];
-  /** Images to validate on, of the same classes, if the folder comes with some. */
+  /** Images of the validation split, of the same classes; undefined if the folder has none. */
   readonly validation: readonly ImageFile[] | undefined;
-  /** What a user should know: what was skipped, which split is used for what. */
+  /** Notes for the user: skipped entries, and the use of each split. */
   readonly notes: readonly string[];
 }
 
@@ -43,12 +43,12 @@ const SPLITS = {
 type SplitFolders = { -readonly [split in keyof typeof SPLITS]?: string };
 
 /**
- * Finds the images of a folder with one subfolder a class, or with such folders in `train`, `val` and `test` (or other
- * usual names of theirs).
+ * Lists the images of a folder with one subfolder per class, or with such folders in `train`, `val` and `test` (or their
+ * usual other names).
  *
  * @param path the folder
- * @param split which images are wanted; `test` needs a `test` folder
- * @throws {DataError} naming a folder or file that is not as it should be
+ * @param split the images to list; `test` needs a `test` folder
+ * @throws {DataError} naming the folder or file that does not fit the layout
  */
 export async function readLayout(path: string, split: Cifar10Split): Promise<ImageFolderLayout> {
   const reader = new LayoutReader(path);
@@ -74,12 +74,12 @@ images per class`,
   const validation = splits?.validation === undefined ? undefined : await reader.classes(splits.validation);
   const stranger = validation?.find(({ name }) => !classes.some((one) => one.name === name));
   if (stranger) {
-    throw new DataError(`${stranger.path}: a class of which ${path}/${splits!.train} has no images`);
+    throw new DataError(`${stranger.path}: a class without images in ${path}/${splits!.train}`);
   }
   if (splits?.validation !== undefined) {
-    reader.note(`${path}/${splits.train} is trained on, ${path}/${splits.validation} validated on`);
+    reader.note(`training on ${path}/${splits.train}, validating on ${path}/${splits.validation}`);
   }
-  if (splits?.test !== undefined) reader.note(`${path}/${splits.test} is kept for evaluation, and not read`);
+  if (splits?.test !== undefined) reader.note(`${path}/${splits.test} is left for evaluation`);
   return reader.layout(classes, validation);
 }
 
@@ -90,7 +90,7 @@ interface Class {
   readonly files: readonly string[];
 }
 
-/** Reads class folders and remembers what it skips. */
+/** Reads class folders and collects the skipped entries. */
 class LayoutReader {
   readonly #path: string;
   readonly #skipped: string[] = [];
@@ -104,7 +104,7 @@ class LayoutReader {
     this.#notes.push(text);
   }
 
-  /** The classes of the folder itself, or of the split's folder in it. */
+  /** Classes of the folder itself, or of one of its split folders. */
   async classes(split: string | undefined): Promise<Class[]> {
     const root = split === undefined ? this.#path : `${this.#path}/${split}`;
     if (split !== undefined) this.#skip(this.#path, (await listFolder(this.#path)).ignored);
@@ -140,8 +140,8 @@ ${path} (--data ${path})`,
     const skipped = [...new Set(this.#skipped)];
     const some = skipped.slice(0, NAMED_ENTRIES).join(", ") + (skipped.length > NAMED_ENTRIES ? ", …" : "");
     const entries = skipped.length === 1
-      ? "1 entry that is no image"
-      : `${skipped.length} entries that are no images`;
+      ? "1 entry that is not an image"
+      : `${skipped.length} entries that are not images`;
     return {
       classes: names,
       images: images(classes),
@@ -150,14 +150,14 @@ ${path} (--data ${path})`,
     };
   }
 
-  /** Names of the files that are images by name or content; the rest is skipped. */
+  /** Names of the files that are images by extension or content; other files are skipped. */
   async #imagesIn(folder: string, { files, ignored }: FolderListing): Promise<string[]> {
     this.#skip(folder, ignored);
     const images: string[] = [];
     for (const name of files) {
-      const is = hasImageExtension(name) ||
+      const isImage = hasImageExtension(name) ||
         hasImageSignature(await readHead(`${folder}/${name}`, HEAD_BYTES));
-      if (is) images.push(name);
+      if (isImage) images.push(name);
       else this.#skip(folder, [name]);
     }
     return images;
@@ -170,7 +170,7 @@ ${path} (--data ${path})`,
   }
 }
 
-/** The split folders, if that is what the folder's subfolders are: `train` and others, which hold class folders. */
+/** The split folders; undefined unless there is a `train` folder with class folders in it. */
 async function findSplits(path: string): Promise<Readonly<SplitFolders> | undefined> {
   const { folders } = await listFolder(path);
   const train = folders.find((name) => SPLITS.train.test(name));
@@ -179,12 +179,10 @@ async function findSplits(path: string): Promise<Readonly<SplitFolders> | undefi
   for (const name of folders) {
     const split = (Object.keys(SPLITS) as (keyof typeof SPLITS)[]).find((key) => SPLITS[key].test(name));
     if (split === undefined || splits[split] !== undefined) {
-      const why = split === undefined
-        ? "neither a split nor a class"
-        : `a second folder like ${splits[split]}`;
+      const why = split === undefined ? "neither a split nor a class" : `the same split as ${splits[split]}`;
       throw new DataError(
-        `${path}/${name}: beside ${train}, which holds class folders, this is ${why}; to read only ${train}, give it as \
-the data (--data ${path}/${train})`,
+        `${path}/${name}: ${why}, beside ${train}, which has class folders; to read only ${train}, give it as the data \
+(--data ${path}/${train})`,
       );
     }
     splits[split] = name;
@@ -192,7 +190,7 @@ the data (--data ${path}/${train})`,
   return splits;
 }
 
-/** Class folders by class name, in the order of their labels. */
+/** Class folders by class name (NFC), in the order of their labels. */
 async function classFolders(root: string): Promise<Map<string, string>> {
   const { folders } = await listFolder(root);
   if (folders.length === 0) {
@@ -208,7 +206,7 @@ async function classFolders(root: string): Promise<Map<string, string>> {
     const name = folder.normalize("NFC"); // macOS writes decomposed names, keyboards composed ones
     if (CONTROL.test(name)) {
       const shown = escaped(name, CONTROL);
-      throw new DataError(`${root}/${shown}: the name of a class must not have control characters`);
+      throw new DataError(`${root}/${shown}: class names must not contain control characters`);
     }
     const other = byName.get(name);
     if (other !== undefined) {
@@ -220,12 +218,12 @@ async function classFolders(root: string): Promise<Map<string, string>> {
   return new Map([...byName].sort(([a], [b]) => a < b ? -1 : 1));
 }
 
-/** What a terminal takes for commands. */
+/** Control characters, which a terminal may take for commands. */
 const CONTROL = /\p{Cc}/u;
-/** What may look equal and not be. */
+/** Characters that may look equal and not be. */
 const NOT_ASCII = /[^\x20-\x7e]/;
 
-/** Writes some characters of a name as escapes. */
+/** Replaces matching characters by `\uXXXX`. */
 function escaped(name: string, characters: RegExp): string {
   return [...name].map((one) =>
     characters.test(one) ? `\\u${one.codePointAt(0)!.toString(16).padStart(4, "0")}` : one

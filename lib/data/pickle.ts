@@ -1,16 +1,15 @@
 /**
- * A reader for the pickles of CIFAR-10's python version, and for nothing else: pickle protocol 2 as Python 2 wrote it,
- * with numpy arrays of bytes. Nothing that a pickle asks for is ever run: the three numpy names that occur are
- * recognised, and every other name or opcode is refused.
+ * Safe unpickler for CIFAR-10's python version: pickle protocol 2 as written by Python 2, with numpy arrays of bytes. It
+ * calls nothing: the three numpy globals that occur are recognised, every other global or opcode is refused.
  *
- * Source: the opcodes' definitions in Python's `pickletools`; `ndarray.__reduce__` and `dtype.__reduce__` of numpy.
+ * Source: opcode definitions in Python's `pickletools`; `ndarray.__reduce__` and `dtype.__reduce__` of numpy.
  *
  * @module
  */
 
 import { DataError } from "../errors.ts";
 
-/** A pickled value. Python 2 strings are bytes; lists and tuples are arrays; only strings occur as keys. */
+/** An unpickled value. Python 2 strings are bytes; lists and tuples are arrays; keys must be strings. */
 export type PickleValue =
   | null
   | boolean
@@ -23,7 +22,7 @@ export type PickleValue =
 
 /** A numpy array of unsigned bytes. */
 export class PickleArray {
-  /** Length of each dimension. */
+  /** Length of each dimension, outermost first. */
   shape: number[] = [];
   /** True if the first index varies fastest. */
   fortranOrder = false;
@@ -31,7 +30,7 @@ export class PickleArray {
   data: Uint8Array = new Uint8Array(0);
 }
 
-/** One of the numpy names that occur: a class, a function, or numpy's type of unsigned bytes. */
+/** A recognised numpy global, or numpy's dtype of unsigned bytes. */
 export type PickleName = { readonly name: "ndarray" | "reconstruct" | "dtype" | "u1" };
 
 const NAMES: Readonly<Record<string, PickleName>> = {
@@ -40,7 +39,7 @@ const NAMES: Readonly<Record<string, PickleName>> = {
   "numpy dtype": { name: "dtype" },
 };
 
-/** Names of the protocol's other opcodes, to refuse them by name. */
+/** The protocol's other opcodes, for error messages. */
 const REFUSED: Readonly<Record<number, string>> = {
   0x29: "EMPTY_TUPLE",
   0x30: "POP",
@@ -69,20 +68,20 @@ const REFUSED: Readonly<Record<number, string>> = {
   0x8b: "LONG4",
 };
 
-/** Four an image at most, so a million images; each takes a bounded time and at most a few words of memory. */
+/** Limit on opcodes. A million images take four each; an opcode takes bounded time and a few words of memory. */
 const MAX_OPCODES = 2 ** 22;
-/** Longest name and key in bytes. They are decoded wherever they are referred to. */
+/** Longest global name or key in bytes; each reference to one decodes it. */
 const MAX_NAME_BYTES = 255;
-/** Most dimensions of an array, as in numpy. */
+/** Limit on the dimensions of an array, as in numpy. */
 const MAX_DIMENSIONS = 32;
 
 /**
- * Reads one pickle in time and memory proportional to the file, whatever it holds.
+ * Reads one pickle, in time and memory proportional to the file for any input.
  *
  * @param bytes the whole file
- * @param file its name, for errors
+ * @param file file name for errors
  * @returns the value; byte strings are views into `bytes`
- * @throws {DataError} naming file and byte, if the pickle is cut short or holds what CIFAR-10's files do not
+ * @throws {DataError} naming file and byte, if the pickle is cut short or uses anything that CIFAR-10's files do not
  */
 export function readPickle(bytes: Uint8Array, file: string): PickleValue {
   return new PickleReader(bytes, file).read();
@@ -189,7 +188,7 @@ class PickleReader {
     }
   }
 
-  /** `_reconstruct(ndarray, (0,), 'b')` makes an empty array, `dtype('u1', …)` the type of unsigned bytes. */
+  /** `_reconstruct(ndarray, (0,), 'b')` gives an empty array, `dtype('u1', …)` the dtype of unsigned bytes. */
   #reduce(): void {
     const [callee, args] = this.#popMany(2);
     if (!Array.isArray(args)) this.#fail("REDUCE without a tuple of arguments");
@@ -200,7 +199,7 @@ class PickleReader {
     this.#fail("REDUCE of something that is not a numpy array of unsigned bytes is refused");
   }
 
-  /** State of an array: `(1, shape, dtype, fortranOrder, data)`. State of the type of bytes says nothing new. */
+  /** State of an array: `(1, shape, dtype, fortranOrder, data)`. The dtype's own state is ignored. */
   #build(): void {
     const [state] = this.#popMany(1);
     const target = this.#top();
@@ -212,13 +211,13 @@ class PickleReader {
     const [, shape, type, fortranOrder, data] = state;
     if (!isName(type, "u1")) this.#fail("numpy array: expected unsigned bytes (dtype u1)");
     if (!Array.isArray(shape) || shape.length > MAX_DIMENSIONS || !shape.every(isCount)) {
-      this.#fail(`numpy array: its shape is not a tuple of at most ${MAX_DIMENSIONS} numbers`);
+      this.#fail(`numpy array: expected a shape of at most ${MAX_DIMENSIONS} numbers`);
     }
     if (!(data instanceof Uint8Array) || data.length !== shape.reduce((product, n) => product * n, 1)) {
       const found = data instanceof Uint8Array ? `${data.length} bytes` : "no bytes";
       this.#fail(`numpy array: ${found} do not fill the shape [${shape}]`);
     }
-    target.shape = [...shape]; // a copy: the pickle could still change its own
+    target.shape = [...shape]; // the pickle may change its own later
     target.fortranOrder = fortranOrder === true;
     target.data = data;
   }
@@ -240,7 +239,7 @@ class PickleReader {
     return text;
   }
 
-  /** Text of a Python 2 string that names something. */
+  /** Decodes a Python 2 string that is a name or key. */
   #text(bytes: Uint8Array): string {
     if (bytes.length > MAX_NAME_BYTES) {
       this.#fail(`a name of ${bytes.length} bytes, expected at most ${MAX_NAME_BYTES}`);
@@ -283,7 +282,7 @@ class PickleReader {
     return this.#popMany(1)[0];
   }
 
-  /** Takes values from the stack, never from below the last mark. */
+  /** Pops values, none from below the last mark. */
   #popMany(count: number): PickleValue[] {
     const floor = this.#marks.length > 0 ? this.#marks[this.#marks.length - 1] : 0;
     if (this.#stack.length - count < floor) this.#fail("a value is missing");
@@ -295,7 +294,7 @@ class PickleReader {
     return mark === undefined ? this.#fail("a MARK is missing") : this.#stack.splice(mark);
   }
 
-  /** A length or memo index: four bytes, little-endian, not negative. */
+  /** Reads a length or memo index: uint32, little-endian. */
   #length(): number {
     return this.#view.getUint32(this.#skip(4), true);
   }
@@ -305,7 +304,7 @@ class PickleReader {
     return this.#bytes.subarray(from, from + count);
   }
 
-  /** Moves past `count` bytes and returns where they start. */
+  /** Skips `count` bytes and returns the position of the first. */
   #skip(count: number): number {
     const from = this.#position;
     if (from + count > this.#bytes.length) {

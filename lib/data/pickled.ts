@@ -1,6 +1,6 @@
 /**
- * The python version of CIFAR-10: each batch a pickled dictionary of `data`, `[records, 3072]` bytes of colour planes,
- * and `labels`, a list of numbers.
+ * The python version of CIFAR-10: batches are pickled dictionaries of `data`, `[records, 3072]` bytes in colour planes,
+ * and `labels`, a list of integers.
  *
  * @module
  */
@@ -14,9 +14,9 @@ import { PickleArray, readPickle } from "./pickle.ts";
  * Reads one batch file of the python version.
  *
  * @param bytes the whole file
- * @param file its name, for errors
- * @param index its place in the split, from 0
- * @param assembly where its images go
+ * @param file file name for errors
+ * @param index position of the batch in the split, from 0
+ * @param assembly receives the images
  * @throws {DataError} if the pickle is damaged or refused, an entry is missing or misshapen, or a label is not 0 to 9
  */
 export function readPickledBatch(
@@ -42,7 +42,7 @@ export function readPickledBatch(
     throw new DataError(`${file}: labels: expected a list of ${records}, as many as images, found ${found}`);
   }
 
-  const { images, labels } = assembly.room(file, index, records);
+  const { images, labels } = assembly.reserve(file, index, records);
   const planes = data.fortranOrder ? transpose(data.data, IMAGE_BYTES, records) : data.data;
   for (let record = 0; record < records; record++) {
     const label = classes[record];
@@ -58,7 +58,7 @@ export function readPickledBatch(
   }
 }
 
-/** `[rows, columns]` to `[columns, rows]`. */
+/** Transposes `[rows, columns]` to `[columns, rows]`. */
 function transpose(from: Uint8Array, rows: number, columns: number): Uint8Array {
   const to = new Uint8Array(from.length);
   for (let row = 0; row < rows; row++) {

@@ -8,16 +8,15 @@ import { DataError } from "../errors.ts";
 import { type BatchAssembly, interleavePlanes } from "./batches.ts";
 import { CIFAR10_CLASSES, IMAGE_BYTES } from "./official.ts";
 
-/** Bytes of a record. */
 const RECORD_BYTES: number = 1 + IMAGE_BYTES;
 
 /**
  * Reads one batch file of the binary version.
  *
  * @param bytes the whole file
- * @param file its name, for errors
- * @param index its place in the split, from 0
- * @param assembly where its images go
+ * @param file file name for errors
+ * @param index position of the batch in the split, from 0
+ * @param assembly receives the images
  * @throws {DataError} if the last record is cut short, the number of records is wrong or a label is above 9
  */
 export function readRecords(bytes: Uint8Array, file: string, index: number, assembly: BatchAssembly): void {
@@ -29,7 +28,7 @@ export function readRecords(bytes: Uint8Array, file: string, index: number, asse
         `expected ${RECORD_BYTES} bytes, found ${rest}`,
     );
   }
-  const { images, labels } = assembly.room(file, index, records);
+  const { images, labels } = assembly.reserve(file, index, records);
   for (let record = 0; record < records; record++) {
     const start = record * RECORD_BYTES;
     const label = bytes[start];

@@ -91,7 +91,7 @@ const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
   [
     "with an image by content that cannot be read",
     () => read({ "a/1.png": RED, "a/animation": text("GIF89a and more of it") }),
-    /a\/animation: a GIF image, which cannot be read; expected/,
+    /a\/animation: a GIF image, which is not supported; expected/,
   ],
   ["with an empty image", () => read({ "a/1.png": new Uint8Array() }), /a\/1\.png: an empty file; expected/],
   ["with a PNG cut short", () => read({ "a/1.png": GREEN.subarray(0, 60) }), /a\/1\.png: a PNG cut short: /],
@@ -129,22 +129,22 @@ const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
   [
     "with a control character in a class's name",
     () => read({ "a\u001b[31m/1.png": RED }),
-    /pets\/a\\u001b\[31m: the name of a class must not have control characters$/,
+    /pets\/a\\u001b\[31m: class names must not contain control characters$/,
   ],
   [
     "with something else beside the splits",
     () => read({ "train/a/1.png": RED, "val/a/1.png": RED, "masks/1.png": RED }),
-    /pets\/masks: beside train, .* to read only train, give it as the data \(--data .*pets\/train\)$/,
+    /pets\/masks: neither a split nor a class, beside train, .* to read only train, give it as the data \(--data .*pets\/train\)$/,
   ],
   [
     "with two folders for one split",
     () => read({ "train/a/1.png": RED, "val/a/1.png": RED, "valid/a/1.png": RED }),
-    /pets\/valid: beside train, .* a second folder like val; /,
+    /pets\/valid: the same split as val, beside train, /,
   ],
   [
     "with a class that only validation has",
     () => read({ "train/a/1.png": RED, "val/b/1.png": RED }),
-    /pets\/val\/b: a class of which .*pets\/train has no images$/,
+    /pets\/val\/b: a class without images in .*pets\/train$/,
   ],
   [
     "with validation images that have no classes",
@@ -231,10 +231,10 @@ Deno.test("cifar10: files that are no images are skipped and told once, the firs
     told,
   );
   assert.equal(count, 1);
-  assert.deepEqual(told, ["/pets: skipped 9 entries that are no images (.git, __MACOSX, README.md, …)"]);
+  assert.deepEqual(told, ["/pets: skipped 9 entries that are not images (.git, __MACOSX, README.md, …)"]);
   const one: string[] = [];
   await read({ "cat/1.png": RED, "cat/Thumbs\u001b.db": new Uint8Array(3) }, "train", [], one);
-  assert.deepEqual(one, ["/pets: skipped 1 entry that is no image (cat/Thumbs\\u001b.db)"]);
+  assert.deepEqual(one, ["/pets: skipped 1 entry that is not an image (cat/Thumbs\\u001b.db)"]);
 });
 
 Deno.test("cifar10: the centre square of other sizes is taken, and told", async () => {
@@ -272,8 +272,8 @@ for (const [train, val] of [["train", "val"], ["Training", "Validation"], ["trai
     assert.deepEqual([...data.validation!], [3, 4]);
     assert.deepEqual([...data.images.subarray(3 * 3072, 3 * 3072 + 3)], [200, 0, 0]);
     assert.deepEqual(told, [
-      `/pets/${train} is trained on, /pets/${val} validated on`,
-      "/pets/test is kept for evaluation, and not read",
+      `training on /pets/${train}, validating on /pets/${val}`,
+      "/pets/test is left for evaluation",
     ]);
   });
 }

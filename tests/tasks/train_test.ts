@@ -304,7 +304,7 @@ Deno.test("Ctrl-C while a large image is decoded ends at once, with nothing made
     await Deno.writeFile(join(directory, "images/dark/0.png"), large);
     await Deno.writeTextFile(join(directory, "images/notes.txt"), "");
     const task = startTask("train", TRAINING, directory);
-    await task.until((line) => line.includes("skipped 1 entry that is no image (notes.txt)"));
+    await task.until((line) => line.includes("skipped 1 entry that is not an image (notes.txt)"));
     await new Promise((resolve) => setTimeout(resolve, 200)); // so that decoding has begun, which takes a second or more
     task.child.kill("SIGINT");
     const { code, out } = await task.outcome();

@@ -1,6 +1,6 @@
 /** mozjpeg's decoder. */
 export const jpegModule: WebAssembly.Module;
-/** The decoder of Rust's `png` crate. */
+/** Decoder of Rust's `png` crate. */
 export const pngModule: WebAssembly.Module;
 /** libwebp's decoder. */
 export const webpModule: WebAssembly.Module;

@@ -1,8 +1,8 @@
 /**
- * Decoders of PNG, JPEG and WebP as WebAssembly modules, which need no permission to load: read from files, they would
- * need one for wherever packages are kept.
+ * PNG, JPEG and WebP decoders as WebAssembly modules, imported in the source phase, which needs no read permission for
+ * the package cache.
  *
- * In JavaScript, because TypeScript does not know source phase imports yet.
+ * In JavaScript, because TypeScript does not support source phase imports yet.
  *
  * @module
  */

@@ -1,25 +1,25 @@
 /**
- * Image formats told apart by content. File names lie: scraped JPEGs are often called `.png`.
+ * Image format detection by content. Extensions are unreliable: scraped JPEGs are often called `.png`.
  *
  * @module
  */
 // deno-lint-ignore-file no-control-regex -- signatures are bytes
 
-/** Image formats that can be decoded. */
+/** Supported image formats. */
 export type ImageFormat = "png" | "jpeg" | "webp";
 
-/** Bytes from the start of a file that the functions below look at. */
+/** Number of bytes at the start of a file that format detection needs. */
 export const HEAD_BYTES = 256;
 
 const EXTENSIONS =
   /\.(?:png|apng|jpg|jpeg|jpe|jfif|webp|gif|bmp|tif|tiff|heic|heif|avif|jxl|ico|psd|jp2|tga|ppm|pgm|pbm)$/i;
 
-/** True if a file's name claims an image of any format, whether it can be decoded or not. */
+/** True if the extension is that of an image format, supported or not. */
 export function hasImageExtension(name: string): boolean {
   return EXTENSIONS.test(name);
 }
 
-/** Signatures in Latin-1; `.` stands for any byte. Formats below the first three are only named in errors. */
+/** Signatures in Latin-1; `.` is any byte. The first three formats are supported, the others named in errors. */
 const SIGNATURES: readonly (readonly [RegExp, string])[] = [
   [/^\x89PNG\r\n\x1a\n/, "png"],
   [/^\xff\xd8\xff/, "jpeg"],
@@ -38,22 +38,22 @@ function signatureOf(head: Uint8Array): string | undefined {
   return SIGNATURES.find(([pattern]) => pattern.test(text))?.[1];
 }
 
-/** The format of a file from its first bytes; undefined if it is none that can be decoded. */
+/** Format of a file from its first bytes; undefined if it is not supported. */
 export function imageFormat(head: Uint8Array): ImageFormat | undefined {
   const found = signatureOf(head);
   return found === "png" || found === "jpeg" || found === "webp" ? found : undefined;
 }
 
-/** True if a file's first bytes are those of an image of any format, whether it can be decoded or not. */
+/** True if the first bytes are those of an image format, supported or not. */
 export function hasImageSignature(head: Uint8Array): boolean {
   return signatureOf(head) !== undefined;
 }
 
-/** Names what a file is that is no image to be decoded, as it reads after its path and a colon. */
+/** Describes a file that cannot be decoded, for an error message `PATH: DESCRIPTION`. */
 export function describeContent(head: Uint8Array): string {
   if (head.length === 0) return "an empty file";
   const image = signatureOf(head);
-  if (image !== undefined) return `${image}, which cannot be read`;
+  if (image !== undefined) return `${image}, which is not supported`;
   const text = latin1(head.subarray(0, HEAD_BYTES)).replace(/^\xef\xbb\xbf/, "").trimStart();
   if (text.startsWith("version https://git-lfs.github.com/")) {
     return "a Git LFS pointer, not the image itself (fetch the images with: git lfs pull)";

@@ -1,5 +1,5 @@
 /**
- * Image files of any size to RGBA, by content: PNG, JPEG, WebP.
+ * Image decoder: PNG, JPEG and WebP, recognised by content, to RGBA.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import { readWebpHeader } from "./webp.ts";
 
 /** A decoded image. */
 export interface RgbaImage extends Dimensions {
-  /** Values 0 to 255, shape `[height, width, 4]`, red green blue alpha, alpha not multiplied in. */
+  /** RGBA values 0 to 255, shape `[height, width, 4]`; alpha is not premultiplied. */
   readonly rgba: Uint8Array | Uint8ClampedArray;
 }
 
@@ -28,12 +28,12 @@ const DECODERS: Readonly<
 > = { png: decodePng, jpeg: decodeJpeg, webp: decodeWebp };
 
 /**
- * Decodes a PNG of any kind, a JPEG (grey, colour or CMYK, turned upright as its EXIF data says) or a still WebP,
- * whatever the file's name. Colour profiles are ignored.
+ * Decodes a PNG of any kind, a JPEG (grey, colour or CMYK; its EXIF orientation is applied) or a still WebP, regardless
+ * of the file's name. Colour profiles are ignored.
  *
  * @param bytes the whole file
- * @param file its name, for errors
- * @throws {DataError} if it is none of these, cut short or damaged, or its dimensions are out of bounds
+ * @param file file name for errors
+ * @throws {DataError} if the format is not supported, the file is cut short or damaged, or its dimensions are too large
  */
 export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<RgbaImage> {
   const format = imageFormat(bytes);
@@ -50,7 +50,7 @@ async function decodePng(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<
   try {
     return rgbaImage(await decodePngPixels(plain.bytes.buffer));
   } catch (error) {
-    // All else has been checked; the decoder itself gives no reason.
+    // The decoder gives no reason; everything else has been checked.
     throw new DataError(`${file}: a damaged PNG: its rows of pixels cannot be decoded`, { cause: error });
   }
 }
@@ -62,15 +62,15 @@ async function decodeJpeg(bytes: Uint8Array<ArrayBuffer>, file: string): Promise
   try {
     return rgbaImage(await decodeJpegPixels(exactBuffer(bytes), { preserveOrientation: true }));
   } catch (error) {
-    startJpeg(); // libjpeg ends its program at an error
+    startJpeg(); // libjpeg exits at an error
     throw new DataError(`${file}: a damaged JPEG: ${warnings.at(-1) ?? reason(error)}`, { cause: error });
   }
 }
 
-/** What libjpeg wrote to standard error about the image at hand. */
+/** Standard error of libjpeg for the current image. */
 const warnings: string[] = [];
 
-/** One instance serves all images: each has 16 MiB of its own. */
+/** Starts the only instance of the JPEG decoder; each would take 16 MiB. */
 function startJpeg(): void {
   void initJpeg({
     printErr: (line: string) => warnings.push(line),
@@ -81,7 +81,7 @@ startJpeg();
 void initWebp({ instantiateWasm: instantiate(webpModule) });
 const pngReady = initPng(pngModule);
 
-/** Emscripten's way to be given a module that is already compiled. */
+/** Emscripten's `instantiateWasm` hook for a compiled module. */
 function instantiate(module: WebAssembly.Module) {
   return (imports: WebAssembly.Imports, onInstance: (instance: WebAssembly.Instance) => void) => {
     const instance = new WebAssembly.Instance(module, imports);
@@ -90,7 +90,7 @@ function instantiate(module: WebAssembly.Module) {
   };
 }
 
-/** CMYK, as printers use it, is the one colour model that mozjpeg does not turn into RGB. */
+/** Decodes CMYK, the one colour model that mozjpeg does not convert to RGB. */
 function decodeCmyk(bytes: Uint8Array, file: string): RgbaImage {
   const limits = { maxResolutionInMP: MAX_PIXELS / 1e6, maxMemoryUsageInMB: 2048 };
   try {

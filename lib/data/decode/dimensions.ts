@@ -1,29 +1,28 @@
 /**
- * Limits on the dimensions of images to decode, checked before anything is decoded: a megabyte of PNG can claim, and
- * inflate to, gigabytes.
+ * Limits on image dimensions, checked before decoding: a PNG of one megabyte can inflate to gigabytes.
  *
  * @module
  */
 
 import { DataError } from "../../errors.ts";
 
-/** Most columns, and most rows, of an image. */
+/** Limit on the width and height of an image in pixels. */
 const MAX_SIDE = 16_384;
-/** Most pixels of an image, 256 MiB once decoded. */
+/** Limit on the pixels of an image; 256 MiB as RGBA. */
 export const MAX_PIXELS: number = 2 ** 26;
 
-/** Width and height in pixels. */
+/** Dimensions of an image in pixels. */
 export interface Dimensions {
-  /** Columns. */
+  /** Width in pixels. */
   readonly width: number;
-  /** Rows. */
+  /** Height in pixels. */
   readonly height: number;
 }
 
 /**
- * Checks the dimensions that an image's header claims.
+ * Checks the dimensions in an image's header.
  *
- * @param file its name, for errors
+ * @param file file name for errors
  * @throws {DataError} if a side is 0 or above {@link MAX_SIDE}, or there are more than {@link MAX_PIXELS} pixels
  */
 export function checkDimensions({ width, height }: Dimensions, file: string): void {

@@ -1,6 +1,6 @@
 /**
- * JPEG files (ITU-T T.81, Annex B) walked marker by marker before they are decoded: libjpeg fills what is missing of a
- * file cut short with grey, allocates what the header claims, and reads any number of scans.
+ * JPEG validation (ITU-T T.81, Annex B) marker by marker before decoding: libjpeg fills the missing part of a truncated
+ * file with grey, trusts the dimensions in the header, and decodes any number of scans.
  *
  * @module
  */
@@ -8,20 +8,20 @@
 import { DataError } from "../../errors.ts";
 import { checkDimensions, type Dimensions } from "./dimensions.ts";
 
-/** Progressive JPEGs have about ten scans; each is a pass over all pixels, however few bytes it takes. */
+/** Limit on scans, each of which is a pass over all pixels; progressive JPEGs have about ten. */
 const MAX_SCANS = 100;
 
-/** A JPEG as its frame header describes it. */
+/** Fields of a JPEG's frame header. */
 export interface JpegHeader extends Dimensions {
   /** Colour components: 1 grey, 3 colour, 4 CMYK. */
   readonly components: number;
 }
 
 /**
- * Walks a JPEG to its end.
+ * Parses the markers of a JPEG up to its end.
  *
- * @param bytes the whole file, which begins with JPEG's signature
- * @param file its name, for errors
+ * @param bytes the whole file; begins with the JPEG signature
+ * @param file file name for errors
  * @throws {DataError} if it is cut short or damaged, has no pixels or too many, or more than 100 scans
  */
 export function readJpegHeader(bytes: Uint8Array, file: string): JpegHeader {
@@ -60,17 +60,17 @@ export function readJpegHeader(bytes: Uint8Array, file: string): JpegHeader {
 const END = 0xd9;
 const SCAN = 0xda;
 
-/** Restart markers and the like, which have no segment. */
+/** True for restart markers and others without a segment. */
 function isAlone(marker: number): boolean {
   return marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8);
 }
 
-/** SOF0 to SOF15, among which DHT, JPG and DAC are not. */
+/** True for SOF0 to SOF15; DHT, JPG and DAC lie in the same range. */
 function isFrame(marker: number): boolean {
   return marker >= 0xc0 && marker <= 0xcf && marker !== 0xc4 && marker !== 0xc8 && marker !== 0xcc;
 }
 
-/** Where the marker is that ends a scan's data; restart markers and stuffed zeros belong to the data. */
+/** Position of the marker after a scan's data; restart markers and stuffed zeros are part of the data. */
 function endOfScan(bytes: Uint8Array, start: number): number {
   for (let at = start;; at++) {
     at = bytes.indexOf(0xff, at);

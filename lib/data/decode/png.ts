@@ -1,7 +1,7 @@
 /**
- * PNG files (W3C "Portable Network Graphics, third edition") checked chunk by chunk and reduced to what their pixels
- * need. The decoder behind this neither verifies checksums nor says what is wrong with a file, and a broken colour
- * profile makes it give up.
+ * PNG validation (W3C "Portable Network Graphics, third edition") chunk by chunk before decoding; ancillary chunks other
+ * than tRNS are dropped. The decoder neither verifies checksums nor explains its errors, and fails at a broken colour
+ * profile.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import { crc32, inflateSync } from "node:zlib";
 import { DataError } from "../../errors.ts";
 import { checkDimensions, type Dimensions } from "./dimensions.ts";
 
-/** Signature and an IHDR chunk: the least that says what a PNG is. */
+/** Bytes of the signature and the IHDR chunk. */
 const LEAST_BYTES = 33;
 /** Length, type and CRC around a chunk's data. */
 const CHUNK_OVERHEAD = 12;
-/** Samples a pixel by colour type: grey, RGB, palette index, grey and alpha, RGB and alpha. */
+/** Samples per pixel by colour type: grey, RGB, palette index, grey and alpha, RGB and alpha. */
 const CHANNELS: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
-/** Bit depths allowed by colour type. */
+/** Allowed bit depths by colour type. */
 const DEPTHS: Readonly<Record<number, readonly number[]>> = {
   0: [1, 2, 4, 8, 16],
   2: [8, 16],
@@ -24,7 +24,7 @@ const DEPTHS: Readonly<Record<number, readonly number[]>> = {
   4: [8, 16],
   6: [8, 16],
 };
-/** First column and row, and distance of columns and rows, of each pass of Adam7 interlacing. */
+/** Passes of Adam7 interlacing: first column and row, column and row stride. */
 const ADAM7: readonly (readonly [number, number, number, number])[] = [
   [0, 0, 8, 8],
   [4, 0, 8, 8],
@@ -34,34 +34,34 @@ const ADAM7: readonly (readonly [number, number, number, number])[] = [
   [1, 0, 2, 2],
   [0, 1, 1, 2],
 ];
-/** Some encoders write a few bytes more than the pixels need; more than this is a decompression bomb. */
-const SPARE_BYTES = 2 ** 16;
+/** Tolerance for encoders that write a few bytes more than the pixels take. */
+const EXCESS_BYTES = 2 ** 16;
 
-/** The chunks that pixels depend on; every other one is skipped unread, so that none of them can be a bomb. */
+/** Data of the chunks that pixels depend on. All others are skipped unread, so that none can be a decompression bomb. */
 interface PixelChunks {
   header: Uint8Array;
   palette?: Uint8Array;
   transparency?: Uint8Array;
-  /** The data of all IDAT chunks, in order. */
+  /** Data of all IDAT chunks, in order. */
   readonly pixels: Uint8Array[];
   /** False if the file ends before its IEND chunk. */
   complete: boolean;
 }
 
-/** A PNG that has passed all checks, without what its pixels do not need. */
+/** A validated PNG without ancillary chunks. */
 export interface PlainPng extends Dimensions {
-  /** The file that is left: IHDR, PLTE, tRNS, one IDAT, IEND. */
+  /** The reduced file: IHDR, PLTE, tRNS, one IDAT, IEND. */
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
 /**
- * Checks a PNG of any colour type, depth and interlacing. Ancillary chunks other than tRNS are ignored, broken or not;
- * a missing end is forgiven where the image data is whole.
+ * Validates a PNG of any colour type, depth and interlacing. Ancillary chunks other than tRNS are ignored, even if
+ * damaged; a missing end is tolerated where the image data is complete.
  *
- * @param bytes the whole file, which begins with PNG's signature
- * @param file its name, for errors
+ * @param bytes the whole file; begins with the PNG signature
+ * @param file file name for errors
  * @throws {DataError} if it is cut short or damaged, lacks its palette, has no pixels or too many, or inflates to more
- * than its dimensions say
+ *   bytes than its dimensions take
  */
 export function plainPng(bytes: Uint8Array, file: string): PlainPng {
   if (bytes.length < LEAST_BYTES) throw new DataError(`${file}: a PNG cut short after ${bytes.length} bytes`);
@@ -114,7 +114,7 @@ function pixelChunks(bytes: Uint8Array, fail: (why: string) => never): PixelChun
     const critical = name[0] <= "Z";
     if (critical && whole && !intact) fail(`the checksum of its ${name} chunk at byte ${at} is wrong`);
     if (name === "IEND") return { ...found, complete: true };
-    // Of an IDAT chunk cut short the start may be all that the pixels need.
+    // The start of a truncated IDAT chunk may contain all pixels.
     if (name === "IDAT") found.pixels.push(data);
     if (!whole) break;
     if (name === "IHDR") found.header = data;
@@ -136,7 +136,7 @@ function readHeader(header: Uint8Array, fail: (why: string) => never): Header {
   return { width: view.getUint32(0), height: view.getUint32(4), depth, colour, interlaced: interlace === 1 };
 }
 
-/** Bytes of all rows, each with its filter type in front. */
+/** Size of the inflated image data: all rows, each with one byte for its filter type. */
 function inflatedBytes({ width, height, depth, colour, interlaced }: Header): number {
   const bits = depth * CHANNELS[colour];
   const rows = (columns: number, count: number) =>
@@ -147,7 +147,7 @@ function inflatedBytes({ width, height, depth, colour, interlaced }: Header): nu
   }, 0);
 }
 
-/** Inflates image data once, no further than its dimensions allow: the decoder would not stop, nor say what is wrong. */
+/** Inflates the image data as far as its dimensions allow; the decoder has no such limit and explains no errors. */
 function checkPixels(
   pixels: Uint8Array,
   expected: number,
@@ -165,7 +165,7 @@ function checkPixels(
   if (pixels.length === 0) short();
   let inflated = 0;
   try {
-    inflated = inflateSync(pixels, { maxOutputLength: expected + SPARE_BYTES }).length;
+    inflated = inflateSync(pixels, { maxOutputLength: expected + EXCESS_BYTES }).length;
   } catch (error) {
     const { code, message } = error as { code?: string; message?: string };
     if (code === "Z_BUF_ERROR") short();
@@ -177,7 +177,7 @@ function checkPixels(
   if (inflated < expected) short();
 }
 
-/** The tRNS chunk if its length is right for the colour type; other readers ignore it as well where it is not. */
+/** The tRNS chunk, unless its length does not match the colour type; other readers ignore it then, too. */
 function usableTransparency({ transparency, palette }: PixelChunks, colour: number): Uint8Array | undefined {
   const length = transparency?.length ?? 0;
   if (colour === 3 && length > 0) return transparency!.subarray(0, palette!.length / 3);

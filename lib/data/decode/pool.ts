@@ -1,5 +1,5 @@
 /**
- * Workers that decode images side by side.
+ * Worker pool for decoding images in parallel.
  *
  * @module
  */
@@ -7,40 +7,40 @@
 import { DataError } from "../../errors.ts";
 import type { DecodeAnswer, DecodedImage, DecodeJob } from "./worker.ts";
 
-/** An image of the largest size takes 1.2 GB in its worker, with 16 bits a sample 1.7 GB, so there are few. */
-const MOST_WORKERS = 4;
-/** Starting a worker takes as long as decoding so many small images. */
+/** Limit on workers: an image of the largest size takes 1.2 GB in its worker, 1.7 GB with 16 bits per sample. */
+const MAX_WORKERS = 4;
+/** Images that justify one more worker; starting one takes as long as decoding as many small images. */
 const IMAGES_PER_WORKER = 4;
 
-interface Waiting {
+interface QueuedJob {
   readonly job: DecodeJob;
   readonly resolve: (image: DecodedImage) => void;
   readonly reject: (error: Error) => void;
 }
 
-/** Decodes images in workers, one at a time in each. To be disposed of, or the process does not end. */
+/** Decodes images in workers, one at a time in each. Must be disposed of, or the process does not exit. */
 export class DecoderPool implements Disposable {
-  /** How many images are decoded at once. */
+  /** Number of workers. */
   readonly size: number;
   readonly #workers: Worker[] = [];
   readonly #idle: Worker[] = [];
-  readonly #queue: Waiting[] = [];
-  /** Why a worker ended, if one did. */
+  readonly #queue: QueuedJob[] = [];
+  /** Set when a worker has crashed; fails all further jobs. */
   #failure: Error | undefined;
 
-  /** @param images how many there will be; few are not worth a second worker */
+  /** @param images expected number of images, which bounds the number of workers */
   constructor(images: number) {
-    const most = Math.min(MOST_WORKERS, navigator.hardwareConcurrency);
+    const most = Math.min(MAX_WORKERS, navigator.hardwareConcurrency);
     this.size = Math.max(1, Math.min(most, Math.ceil(images / IMAGES_PER_WORKER)));
   }
 
   /**
    * Decodes one image.
    *
-   * @param bytes the whole file; not to be used afterwards, since they move to the worker
-   * @param file its name, for errors
-   * @param side rows and columns to crop and scale it to; without it, it keeps its dimensions and loses its alpha
-   * @throws {DataError} if it is no image that can be decoded
+   * @param bytes the whole file; its buffer is transferred to the worker
+   * @param file file name for errors
+   * @param side height and width to crop and resize to; if undefined, the image keeps its size and alpha is dropped
+   * @throws {DataError} if the image cannot be decoded
    */
   decode(bytes: Uint8Array<ArrayBuffer>, file: string, side?: number): Promise<DecodedImage> {
     if (this.#failure) return Promise.reject(this.#failure);
@@ -52,10 +52,10 @@ export class DecoderPool implements Disposable {
   }
 
   /**
-   * Does work that decodes, for 0 to `count - 1`, begun in that order: one more at once than there are workers, so that
-   * the next file is read meanwhile.
+   * Calls `work` for 0 to `count - 1` in order, with one more call in flight than there are workers, so that a file is
+   * read while the workers decode.
    *
-   * @throws what `work` throws; of several failures the first in order
+   * @throws the error of the first `work` in order that failed
    */
   async forEach(count: number, work: (i: number) => Promise<void>): Promise<void> {
     let next = 0;
@@ -83,7 +83,7 @@ export class DecoderPool implements Disposable {
 
   #next(): void {
     if (this.#idle.length === 0 || this.#queue.length === 0) return;
-    const worker = this.#idle.pop()!;
+    const worker = this.#idle.pop()!; // neither is empty
     const { job, resolve, reject } = this.#queue.shift()!;
     worker.onmessage = ({ data }: MessageEvent<DecodeAnswer>) => {
       this.#idle.push(worker);
@@ -92,9 +92,9 @@ export class DecoderPool implements Disposable {
       this.#next();
     };
     worker.onerror = (event) => {
-      event.preventDefault(); // else it ends this process, too
-      this.#failure = new DataError(`${job.file}: the worker that decodes it ended: ${event.message}`);
-      for (const waiting of [{ reject }, ...this.#queue.splice(0)]) waiting.reject(this.#failure);
+      event.preventDefault(); // else it terminates this process, too
+      this.#failure = new DataError(`${job.file}: the decoder crashed: ${event.message}`);
+      for (const pending of [{ reject }, ...this.#queue.splice(0)]) pending.reject(this.#failure);
     };
     worker.postMessage(job, [job.bytes.buffer]);
   }

@@ -1,44 +1,46 @@
 /**
- * Crops images to their centre square and scales that by area: each pixel of the result is the mean of the part of the
- * source that it covers. Taking the nearest pixel instead drops most of a photograph and leaves jagged edges.
+ * Centre crop and resizing by area averaging: each pixel of the result is the mean of the source area that it covers.
+ * Nearest-neighbour sampling would drop most of a photograph and leave jagged edges.
  *
  * @module
  */
 
 import type { RgbaImage } from "./decode.ts";
 
-/** One source row or column under a result pixel, and how much of it lies there, 0 to 1. */
-interface Cover {
+/** A source row or column that overlaps a pixel of the result. */
+interface Overlap {
+  /** Index of the row or column. */
   readonly at: number;
+  /** Part of it inside the pixel, above 0 to 1. */
   readonly weight: number;
 }
 
 /**
- * Scales an image's centre square, whose side is the shorter of the image's; what is transparent becomes white.
+ * Crops an image to its centre square (as large as fits) and resizes that; transparency becomes white.
  *
  * @param image the source
- * @param side rows and columns of the result
- * @param to `side * side * 3` bytes to fill, shape `[side, side, 3]`
+ * @param side height and width of the result in pixels
+ * @param to result, shape `[side, side, 3]`
  */
 export function cropToSquare(image: RgbaImage, side: number, to: Uint8Array): void {
   const { width, height, rgba } = image;
   const square = Math.min(width, height);
   const left = Math.floor((width - square) / 2);
   const top = Math.floor((height - square) / 2);
-  const parts = covers(square, side);
+  const overlaps = overlapsOf(square, side);
   const area = (square / side) ** 2;
-  for (let y = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) {
+  for (const [y, rows] of overlaps.entries()) {
+    for (const [x, columns] of overlaps.entries()) {
       let red = 0, green = 0, blue = 0;
-      for (const row of parts[y]) {
-        for (const column of parts[x]) {
-          const at = ((top + row.at) * width + left + column.at) * 4;
+      for (const row of rows) {
+        for (const column of columns) {
+          const at = ((top + row.at) * width + left + column.at) * 4; // inside the centre square
           const weight = row.weight * column.weight;
-          const alpha = rgba[at + 3] / 255;
+          const alpha = rgba[at + 3]! / 255;
           const white = 255 * (1 - alpha);
-          red += weight * (rgba[at] * alpha + white);
-          green += weight * (rgba[at + 1] * alpha + white);
-          blue += weight * (rgba[at + 2] * alpha + white);
+          red += weight * (rgba[at]! * alpha + white);
+          green += weight * (rgba[at + 1]! * alpha + white);
+          blue += weight * (rgba[at + 2]! * alpha + white);
         }
       }
       const out = (y * side + x) * 3;
@@ -49,10 +51,10 @@ export function cropToSquare(image: RgbaImage, side: number, to: Uint8Array): vo
   }
 }
 
-/** For each of `side` equal parts of a line of `length` pixels: which pixels it covers. */
-function covers(length: number, side: number): Cover[][] {
+/** Source pixels that overlap each of `side` equal parts of a line of `length` pixels. */
+function overlapsOf(length: number, side: number): Overlap[][] {
   return Array.from({ length: side }, (_, part) => {
-    // Numerators over `side`, so that whole ratios come out exact.
+    // Numerators over `side`, so that integer ratios are exact.
     const from = part * length;
     const until = from + length;
     const first = Math.floor(from / side);

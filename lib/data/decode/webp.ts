@@ -1,6 +1,6 @@
 /**
- * WebP files (RFC 9649) checked before they are decoded: libwebp allocates what the header claims, and does not say
- * what is wrong with a file.
+ * WebP validation (RFC 9649) before decoding: libwebp trusts the dimensions in the header and does not explain its
+ * errors.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import { checkDimensions, type Dimensions } from "./dimensions.ts";
 /**
  * Reads the dimensions of a still WebP.
  *
- * @param bytes the whole file, which begins with WebP's signature
- * @param file its name, for errors
+ * @param bytes the whole file; begins with the WebP signature
+ * @param file file name for errors
  * @throws {DataError} if it is cut short, damaged or animated, has no pixels or too many
  */
 export function readWebpHeader(bytes: Uint8Array, file: string): Dimensions {
@@ -37,7 +37,7 @@ export function readWebpHeader(bytes: Uint8Array, file: string): Dimensions {
   throw new DataError(`${file}: a damaged WebP: no image in it`);
 }
 
-/** The extended header: flags, then the canvas in 24 bits a side, less one. */
+/** Checks the extended header: flags, then canvas width - 1 and height - 1 in 24 bits each. */
 function checkExtended(view: DataView, at: number, file: string): void {
   const ANIMATION = 0x02;
   if (view.getUint8(at) & ANIMATION) {
@@ -47,7 +47,7 @@ function checkExtended(view: DataView, at: number, file: string): void {
   checkDimensions({ width: side(at + 4), height: side(at + 7) }, file);
 }
 
-/** Dimensions from a chunk of a lossy (VP8, RFC 6386) or lossless image. */
+/** Dimensions from a lossy (VP8, RFC 6386) or lossless (VP8L) bitstream; undefined for other chunks. */
 function readBitstream(name: string, view: DataView, at: number, length: number): Dimensions | undefined {
   if (name === "VP8 " && length >= 10) {
     return { width: view.getUint16(at + 6, true) & 0x3fff, height: view.getUint16(at + 8, true) & 0x3fff };

@@ -1,5 +1,5 @@
 /**
- * The worker that decodes images, so that the thread that hears signals never waits for one.
+ * Worker that decodes images, so that the main thread stays responsive to signals.
  *
  * @module
  */
@@ -10,30 +10,30 @@ import { cropToSquare } from "./resize.ts";
 
 /** One image to decode. */
 export interface DecodeJob {
-  /** Its name, for errors. */
+  /** File name for errors. */
   readonly file: string;
   /** The whole file. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Rows and columns to crop and scale it to; if undefined, it keeps its dimensions. */
+  /** Height and width to crop and resize to; if undefined, the image keeps its size. */
   readonly side: number | undefined;
 }
 
 /** A decoded image. */
 export interface DecodedImage {
-  /** Columns of the source. */
+  /** Width of the source in pixels. */
   readonly width: number;
-  /** Rows of the source. */
+  /** Height of the source in pixels. */
   readonly height: number;
-  /** Red, green and blue, shape `[side, side, 3]`, or `[height, width, 3]` without alpha where no side was asked for. */
+  /** RGB values, shape `[side, side, 3]`, or `[height, width, 3]` if no side was given. */
   readonly rgb: Uint8Array<ArrayBuffer>;
 }
 
-/** The answer to each {@link DecodeJob}, in order. */
+/** Result of a {@link DecodeJob}; results arrive in the order of their jobs. */
 export type DecodeAnswer =
   | { readonly image: DecodedImage }
   | { readonly error: string; readonly isDataError: boolean };
 
-/** This worker as seen from within, as far as it is needed. */
+/** The used part of a worker's global scope. */
 interface Scope {
   onmessage: ((event: MessageEvent<DecodeJob>) => void) | null;
   postMessage(answer: DecodeAnswer, transfer?: Transferable[]): void;

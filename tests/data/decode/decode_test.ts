@@ -127,7 +127,7 @@ Deno.test("what cannot be decoded is named for what it is", async (t) => {
       text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
       /a Git LFS pointer, not the image itself \(fetch the images with: git lfs pull\)/,
     ],
-    ["a GIF", text("GIF89a and more"), /a GIF image, which cannot be read/],
+    ["a GIF", text("GIF89a and more"), /a GIF image, which is not supported/],
     ["a HEIC", text("\0\0\0\x18ftypheic\0\0\0\0"), /a HEIC image/],
     ["an AVIF", text("\0\0\0\x18ftypavif\0\0\0\0"), /an AVIF image/],
     ["a TIFF", text("II*\0\0\0\0\0"), /a TIFF image/],
