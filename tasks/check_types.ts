@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 const STRICT: readonly string[] = [
   "bench/",
   "bundle/",
+  "lib/data/",
   "lib/diffusion/",
   "lib/files/",
   "lib/gpu/",

@@ -109,12 +109,13 @@ function checkMember(path: string, header: ParsedTarEntry["header"]): ReturnType
     throw new DataError(`${path}: member ${JSON.stringify(name)}: ${why}`);
   };
   const parts = name.split(/[/\\]/);
-  if (parts.includes("..") || parts[0] === "" || parts[0].includes(":")) {
-    refuse("a path that leaves its folder is refused");
+  const [first = ""] = parts;
+  if (parts.includes("..") || first === "" || first.includes(":")) {
+    refuse("expected a path inside the archive");
   }
   if (type === "directory") return undefined;
-  if (type !== "file") refuse(`a ${type} is refused, only files and folders belong here`);
-  const base = parts[parts.length - 1];
+  if (type !== "file") refuse(`a ${type}, expected only files and folders`);
+  const base = parts.at(-1) ?? "";
   const batch = parseBatchName(base);
   if (batch === undefined && !COMPANIONS.has(base)) refuse("not one of CIFAR-10's files");
   if (!(size >= 0 && size <= MAX_MEMBER_BYTES)) {

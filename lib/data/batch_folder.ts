@@ -57,8 +57,8 @@ export async function readBatchFolder(
   }
 }
 
-/** Before a file is parsed: a pickle that is not the official one is not even looked at. */
-function checkMd5(bytes: Uint8Array, file: string, expected: string): void {
+/** Runs before a file is parsed, so that no pickle but the official ones reaches the parser. */
+function checkMd5(bytes: Uint8Array, file: string, expected: string | undefined): void {
   const found = createHash("md5").update(bytes).digest("hex");
   if (found === expected) return;
   throw new DataError(

@@ -54,9 +54,9 @@ export function parseBatchName(name: string): BatchName | undefined {
  */
 export function interleavePlanes(from: Uint8Array, offset: number, to: Uint8Array): void {
   for (let pixel = 0; pixel < PLANE_BYTES; pixel++) {
-    to[pixel * 3] = from[offset + pixel];
-    to[pixel * 3 + 1] = from[offset + PLANE_BYTES + pixel];
-    to[pixel * 3 + 2] = from[offset + 2 * PLANE_BYTES + pixel];
+    to[pixel * 3] = from[offset + pixel]!; // `from` has three planes from `offset` on
+    to[pixel * 3 + 1] = from[offset + PLANE_BYTES + pixel]!;
+    to[pixel * 3 + 2] = from[offset + 2 * PLANE_BYTES + pixel]!;
   }
 }
 

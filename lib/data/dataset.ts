@@ -86,7 +86,7 @@ export function imageDataset(parts: Omit<ImageDataset, "count" | "digest">): Ima
 }
 
 function checkValidation(validation: Uint32Array, count: number): void {
-  const wrong = validation.findIndex((index, i) => index >= count || (i > 0 && index <= validation[i - 1]));
+  const wrong = validation.findIndex((index, i) => index >= count || index <= (validation[i - 1] ?? -1));
   if (wrong >= 0) {
     throw new DataError(
       `validation[${wrong}]: expected ascending indices below ${count}, got ${validation[wrong]}`,
@@ -131,9 +131,8 @@ export function splitDataset(
     throw new ConfigError("validationFraction", validationFraction, "a number in [0, 1)");
   }
   const groups = groupByClass(labels, labels.keys(), classCount, seed, SPLIT_STREAM);
-  const sizes = groups.map((group) => group.length);
-  const most = sizes.map((size) => Math.max(0, size - 1));
-  const shares = apportion(sizes, Math.round(validationFraction * labels.length), sizes.map(() => 0), most);
+  const portions = groups.map(({ length }) => ({ size: length, least: 0, most: Math.max(0, length - 1) }));
+  const shares = apportion(portions, Math.round(validationFraction * labels.length));
   return {
     train: Uint32Array.from(groups.flatMap((group, c) => group.slice(shares[c]))).sort(),
     validation: Uint32Array.from(groups.flatMap((group, c) => group.slice(0, shares[c]))).sort(),
@@ -161,10 +160,14 @@ export function takeSubset(
     throw new ConfigError("limit", limit, "an integer of 1 or more");
   }
   const groups = groupByClass(labels, indices, 256, seed, SUBSET_STREAM);
-  const sizes = groups.map((group) => group.length);
-  const present = sizes.filter((size) => size > 0).length;
-  const least = sizes.map((size) => limit >= present && size > 0 ? 1 : 0);
-  const shares = apportion(sizes, Math.min(limit, indices.length), least, sizes);
+  const present = groups.filter(({ length }) => length > 0).length;
+  const least = limit >= present ? 1 : 0;
+  const portions = groups.map(({ length }) => ({
+    size: length,
+    least: Math.min(least, length),
+    most: length,
+  }));
+  const shares = apportion(portions, Math.min(limit, indices.length));
   return Uint32Array.from(groups.flatMap((group, c) => group.slice(0, shares[c]))).sort();
 }
 
@@ -183,11 +186,10 @@ function groupByClass(
   const groups: { index: number; rank: number }[][] = Array.from({ length: classCount }, () => []);
   for (const index of indices) {
     const label = labels[index];
-    if (!(label < classCount)) {
-      throw new DataError(`labels[${index}]: expected a class below ${classCount}, got ${label}`);
-    }
+    const group = label === undefined ? undefined : groups[label];
+    if (!group) throw new DataError(`labels[${index}]: expected a class below ${classCount}, got ${label}`);
     const [high, low] = threefry4x32([index, 0, 0, stream], key);
-    groups[label].push({ index, rank: high * 2 ** 20 + (low >>> 12) });
+    group.push({ index, rank: high * 2 ** 20 + (low >>> 12) });
   }
   return groups.map((group) =>
     group.sort((a, b) => a.rank - b.rank || a.index - b.index).map(({ index }) => index)
@@ -195,25 +197,28 @@ function groupByClass(
 }
 
 /**
- * Shares `total` out in proportion to `sizes` in whole numbers (largest remainder, ties to the first), each share
- * within `[least, most]`; the shares add up to `total` wherever those bounds allow it.
+ * Apportions `total` to integer shares in proportion to `size` (largest remainder, ties to the first), each share within
+ * `[least, most]`; the shares add up to `total` wherever the bounds allow it.
  */
-function apportion(sizes: number[], total: number, least: number[], most: number[]): number[] {
-  const all = sizes.reduce((sum, size) => sum + size, 0);
-  const exact = sizes.map((size) => all === 0 ? 0 : size * total / all);
-  const shares = exact.map((share, i) => Math.min(most[i], Math.max(least[i], Math.floor(share))));
-  let missing = total - shares.reduce((sum, share) => sum + share, 0);
+function apportion(
+  portions: readonly { readonly size: number; readonly least: number; readonly most: number }[],
+  total: number,
+): number[] {
+  const all = portions.reduce((sum, { size }) => sum + size, 0);
+  const shares = portions.map(({ size, least, most }) => {
+    const exact = all === 0 ? 0 : size * total / all;
+    return { exact, least, most, share: Math.min(most, Math.max(least, Math.floor(exact))) };
+  });
+  let missing = total - shares.reduce((sum, { share }) => sum + share, 0);
   while (missing !== 0) {
     const step = Math.sign(missing);
-    let chosen = -1;
-    for (const i of shares.keys()) {
-      const movable = step > 0 ? shares[i] < most[i] : shares[i] > least[i];
-      const gap = (i: number) => step * (exact[i] - shares[i]);
-      if (movable && (chosen < 0 || gap(i) > gap(chosen))) chosen = i;
-    }
-    if (chosen < 0) break;
-    shares[chosen] += step;
+    const gap = ({ exact, share }: typeof shares[number]) => step * (exact - share);
+    const movable = shares.filter(({ share, least, most }) => step > 0 ? share < most : share > least);
+    const [first, ...others] = movable;
+    if (!first) break;
+    const chosen = others.reduce((best, one) => gap(one) > gap(best) ? one : best, first);
+    chosen.share += step;
     missing -= step;
   }
-  return shares;
+  return shares.map(({ share }) => share);
 }

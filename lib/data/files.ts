@@ -9,7 +9,7 @@ import { DataError } from "../errors.ts";
 
 /** First line of an error's message; the rest is a stack or a hint for developers. */
 export function reason(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n")[0];
+  return (error instanceof Error ? error.message : String(error)).replace(/\n.*/s, "");
 }
 
 /** A {@link DataError} for a file system error; its message begins with the path. */

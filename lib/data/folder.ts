@@ -42,7 +42,7 @@ export async function imageFolder(
   using pool = new DecoderPool(files.length);
   onProgress({ message, done, total: files.length });
   await pool.forEach(files.length, async (i) => {
-    const { path } = files[i];
+    const { path } = files[i]!; // i < files.length
     const { width, height, rgb } = await pool.decode(await readBytes(path), path, IMAGE_SIDE);
     images.set(rgb, i * IMAGE_BYTES);
     if (width !== IMAGE_SIDE || height !== IMAGE_SIDE) resized++;

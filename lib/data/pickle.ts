@@ -106,13 +106,13 @@ class PickleReader {
   }
 
   read(): PickleValue {
-    if (this.#take(1)[0] !== 0x80) this.#fail("not a pickle of protocol 2 (no PROTO opcode)");
-    const protocol = this.#take(1)[0];
+    if (this.#byte() !== 0x80) this.#fail("not a pickle of protocol 2 (no PROTO opcode)");
+    const protocol = this.#byte();
     if (protocol !== 2) this.#fail(`pickle protocol ${protocol}, expected 2`);
     for (let opcodes = 0;; opcodes++) {
       this.#start = this.#position;
       if (opcodes === MAX_OPCODES) this.#fail(`more than ${MAX_OPCODES} opcodes`);
-      const opcode = this.#take(1)[0];
+      const opcode = this.#byte();
       if (opcode === 0x2e) break; // STOP
       this.#step(opcode);
     }
@@ -136,13 +136,13 @@ class PickleReader {
       case 0x89: // NEWFALSE
         return this.#push(false);
       case 0x4b: // BININT1
-        return this.#push(this.#take(1)[0]);
+        return this.#push(this.#byte());
       case 0x4d: // BININT2
         return this.#push(this.#view.getUint16(this.#skip(2), true));
       case 0x4a: // BININT
         return this.#push(this.#view.getInt32(this.#skip(4), true));
       case 0x55: // SHORT_BINSTRING
-        return this.#push(this.#take(this.#take(1)[0]));
+        return this.#push(this.#take(this.#byte()));
       case 0x54: // BINSTRING
         return this.#push(this.#take(this.#length()));
       case 0x5d: // EMPTY_LIST
@@ -164,13 +164,13 @@ class PickleReader {
       case 0x75: // SETITEMS
         return this.#setItems(this.#popToMark());
       case 0x71: // BINPUT
-        this.#memo.set(this.#take(1)[0], this.#top());
+        this.#memo.set(this.#byte(), this.#top());
         break;
       case 0x72: // LONG_BINPUT
         this.#memo.set(this.#length(), this.#top());
         break;
       case 0x68: // BINGET
-        return this.#push(this.#recall(this.#take(1)[0]));
+        return this.#push(this.#recall(this.#byte()));
       case 0x6a: // LONG_BINGET
         return this.#push(this.#recall(this.#length()));
       case 0x63: // GLOBAL
@@ -225,10 +225,8 @@ class PickleReader {
   #name(): PickleName {
     const module = this.#line();
     const qualified = `${module} ${this.#line()}`;
-    if (!Object.hasOwn(NAMES, qualified)) {
-      this.#fail(`the pickle asks for ${JSON.stringify(qualified)}, which is refused`);
-    }
-    return NAMES[qualified];
+    const name = Object.hasOwn(NAMES, qualified) ? NAMES[qualified] : undefined;
+    return name ?? this.#fail(`the pickle refers to ${JSON.stringify(qualified)}, which is refused`);
   }
 
   #line(): string {
@@ -260,7 +258,7 @@ class PickleReader {
     for (let i = 0; i < values.length; i += 2) {
       const key = values[i];
       if (!(key instanceof Uint8Array)) this.#fail("a key that is not a string");
-      dictionary.set(this.#text(key), values[i + 1]);
+      dictionary.set(this.#text(key), values[i + 1]!); // the length is even
     }
   }
 
@@ -274,17 +272,18 @@ class PickleReader {
   }
 
   #top(): PickleValue {
-    if (this.#stack.length === 0) this.#fail("a value is missing");
-    return this.#stack[this.#stack.length - 1];
+    const value = this.#stack.at(-1);
+    return value === undefined ? this.#fail("a value is missing") : value;
   }
 
   #pop(): PickleValue {
-    return this.#popMany(1)[0];
+    const [value] = this.#popMany(1);
+    return value!; // popMany returns exactly one
   }
 
   /** Pops values, none from below the last mark. */
   #popMany(count: number): PickleValue[] {
-    const floor = this.#marks.length > 0 ? this.#marks[this.#marks.length - 1] : 0;
+    const floor = this.#marks.at(-1) ?? 0;
     if (this.#stack.length - count < floor) this.#fail("a value is missing");
     return this.#stack.splice(this.#stack.length - count);
   }
@@ -299,6 +298,10 @@ class PickleReader {
     return this.#view.getUint32(this.#skip(4), true);
   }
 
+  #byte(): number {
+    return this.#view.getUint8(this.#skip(1));
+  }
+
   #take(count: number): Uint8Array {
     const from = this.#skip(count);
     return this.#bytes.subarray(from, from + count);
@@ -308,7 +311,7 @@ class PickleReader {
   #skip(count: number): number {
     const from = this.#position;
     if (from + count > this.#bytes.length) {
-      this.#fail(`cut short: ${count} bytes wanted at byte ${from}, the file has ${this.#bytes.length}`);
+      this.#fail(`cut short: expected ${count} bytes at byte ${from}, the file has ${this.#bytes.length}`);
     }
     this.#position = from + count;
     return from;

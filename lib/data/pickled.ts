@@ -29,13 +29,15 @@ export function readPickledBatch(
   if (!(batch instanceof Map)) throw new DataError(`${file}: the pickle is not a dictionary`);
 
   const data = batch.get("data");
-  if (!(data instanceof PickleArray) || data.shape.length !== 2 || data.shape[1] !== IMAGE_BYTES) {
+  const [records, recordBytes, ...rest] = data instanceof PickleArray ? data.shape : [];
+  if (
+    !(data instanceof PickleArray) || records === undefined || recordBytes !== IMAGE_BYTES || rest.length > 0
+  ) {
     const found = data instanceof PickleArray ? `[${data.shape}]` : "none";
     throw new DataError(
       `${file}: data: expected a byte array of shape [records,${IMAGE_BYTES}], found ${found}`,
     );
   }
-  const records = data.shape[0];
   const classes = batch.get("labels");
   if (!Array.isArray(classes) || classes.length !== records) {
     const found = Array.isArray(classes) ? `${classes.length}` : "none";
@@ -62,7 +64,8 @@ export function readPickledBatch(
 function transpose(from: Uint8Array, rows: number, columns: number): Uint8Array {
   const to = new Uint8Array(from.length);
   for (let row = 0; row < rows; row++) {
-    for (let column = 0; column < columns; column++) to[column * rows + row] = from[row * columns + column];
+    // `from` has rows * columns bytes
+    for (let column = 0; column < columns; column++) to[column * rows + row] = from[row * columns + column]!;
   }
   return to;
 }

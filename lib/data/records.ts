@@ -31,7 +31,7 @@ export function readRecords(bytes: Uint8Array, file: string, index: number, asse
   const { images, labels } = assembly.reserve(file, index, records);
   for (let record = 0; record < records; record++) {
     const start = record * RECORD_BYTES;
-    const label = bytes[start];
+    const label = bytes[start]!; // `bytes` has `records` whole records
     if (label >= CIFAR10_CLASSES.length) {
       throw new DataError(
         `${file}: record ${record} at byte ${start}: expected a label from 0 to 9, found ${label}`,

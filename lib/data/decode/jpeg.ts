@@ -31,22 +31,22 @@ export function readJpegHeader(bytes: Uint8Array, file: string): JpegHeader {
   const damaged = (why: string): never => {
     throw new DataError(`${file}: a damaged JPEG: ${why}`);
   };
-  const word = (at: number) => at + 2 <= bytes.length ? bytes[at] << 8 | bytes[at + 1] : cutShort();
+  const byte = (at: number) => bytes[at] ?? cutShort();
+  const word = (at: number) => byte(at) << 8 | byte(at + 1);
   let header: JpegHeader | undefined;
   let scans = 0;
   for (let at = 2;;) {
     if (at >= bytes.length) cutShort();
     if (bytes[at] !== 0xff) damaged(`byte ${at} is not a marker`);
-    while (bytes[at] === 0xff) at++; // any number of them may come before a marker
-    const marker = bytes[at++] ?? cutShort();
+    while (bytes[at] === 0xff) at++; // a marker may have any number of fill bytes before it
+    const marker = byte(at++);
     if (marker === END) return header ?? damaged("it has no frame header");
     if (isAlone(marker)) continue;
     const length = word(at);
     if (length < 2) damaged(`a segment of ${length} bytes at byte ${at}`);
     if (isFrame(marker)) {
       if (header) damaged("it has two frame headers");
-      if (at + 8 > bytes.length) cutShort();
-      header = { height: word(at + 3), width: word(at + 5), components: bytes[at + 7] };
+      header = { height: word(at + 3), width: word(at + 5), components: byte(at + 7) };
       checkDimensions(header, file);
     }
     at += length;
@@ -76,6 +76,7 @@ function endOfScan(bytes: Uint8Array, start: number): number {
     at = bytes.indexOf(0xff, at);
     if (at < 0) return bytes.length;
     const next = bytes[at + 1];
-    if (next !== 0 && next !== 0xff && !(next >= 0xd0 && next <= 0xd7)) return at;
+    const isRestart = next !== undefined && next >= 0xd0 && next <= 0xd7;
+    if (next !== 0 && next !== 0xff && !isRestart) return at;
   }
 }

@@ -111,7 +111,7 @@ function pixelChunks(bytes: Uint8Array, fail: (why: string) => never): PixelChun
     const data = bytes.subarray(at + 8, end);
     const whole = end + 4 <= bytes.length;
     const intact = whole && crc32(bytes.subarray(at + 4, end)) === view.getUint32(end);
-    const critical = name[0] <= "Z";
+    const critical = /^[A-Z]/.test(name);
     if (critical && whole && !intact) fail(`the checksum of its ${name} chunk at byte ${at} is wrong`);
     if (name === "IEND") return { ...found, complete: true };
     // The start of a truncated IDAT chunk may contain all pixels.
@@ -128,7 +128,11 @@ function pixelChunks(bytes: Uint8Array, fail: (why: string) => never): PixelChun
 
 function readHeader(header: Uint8Array, fail: (why: string) => never): Header {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength);
-  const [depth, colour, compression, filter, interlace] = header.subarray(8);
+  const depth = view.getUint8(8);
+  const colour = view.getUint8(9);
+  const compression = view.getUint8(10);
+  const filter = view.getUint8(11);
+  const interlace = view.getUint8(12);
   if (!DEPTHS[colour]?.includes(depth)) fail(`colour type ${colour} with ${depth} bits does not exist`);
   if (compression !== 0 || filter !== 0 || interlace > 1) {
     fail(`compression ${compression}, filter ${filter} and interlacing ${interlace} do not exist`);
@@ -138,7 +142,7 @@ function readHeader(header: Uint8Array, fail: (why: string) => never): Header {
 
 /** Size of the inflated image data: all rows, each with one byte for its filter type. */
 function inflatedBytes({ width, height, depth, colour, interlaced }: Header): number {
-  const bits = depth * CHANNELS[colour];
+  const bits = depth * CHANNELS[colour]!; // readHeader checks the colour type
   const rows = (columns: number, count: number) =>
     columns === 0 ? 0 : count * (1 + Math.ceil(columns * bits / 8));
   if (!interlaced) return rows(width, height);

@@ -58,9 +58,9 @@ async function decode({ file, bytes, side }: DecodeJob): Promise<DecodedImage> {
   if (side !== undefined) cropToSquare(image, side, rgb);
   else {
     for (let from = 0, to = 0; to < rgb.length; from += 4, to += 3) {
-      rgb[to] = rgba[from];
-      rgb[to + 1] = rgba[from + 1];
-      rgb[to + 2] = rgba[from + 2];
+      rgb[to] = rgba[from]!; // `rgba` has four bytes for three of `rgb`
+      rgb[to + 1] = rgba[from + 1]!;
+      rgb[to + 2] = rgba[from + 2]!;
     }
   }
   return { width, height, rgb };
