@@ -1,5 +1,5 @@
 /**
- * Animated GIF files (GIF89a), such as noise turning into an image.
+ * Animated GIF encoder (GIF89a), for trajectories from noise to image.
  *
  * @module
  */
@@ -9,32 +9,32 @@ import type { Images } from "./images.ts";
 
 /** Options of {@linkcode encodeGif}. */
 export interface GifOptions {
-  /** Milliseconds each frame is shown, 20 to 60000, rounded to GIF's hundredths of a second; default 100. */
+  /** Duration of each frame in milliseconds, 20 to 60000, rounded to GIF's hundredths of a second; default 100. */
   delayMs?: number;
-  /** Milliseconds the last frame is shown, in the same range; default 2000. */
+  /** Duration of the last frame in milliseconds, in the same range; default 2000. */
   holdLastMs?: number;
-  /** Whether the animation starts again at its end; default true. */
+  /** Repeat the animation for ever; default true. */
   loop?: boolean;
 }
 
 const MAX_COLOURS = 256;
 /**
- * Colours, by five bits a channel, from which on those that agree in four begin as one: the time of gifenc's search grows
- * with their square. A frame of noise takes 0.1 s in place of 3 to 8, and comes out as well (rms error 8.6 for 8.8).
+ * Distinct colours (5 bits per channel) above which colours are quantized to 4 bits per channel first: the time of
+ * gifenc's palette search is quadratic in them. For a frame of noise: 0.1 s instead of 3 to 8 s, rms error 8.6 instead of 8.8.
  */
 const MANY_COLOURS = 4096;
-/** Browsers play frames shorter than this at 100 ms. */
+/** Browsers show shorter frames for 100 ms. */
 const MIN_DELAY_MS = 20;
 const MAX_DELAY_MS = 60_000;
 
 /**
- * Encodes frames as an animated GIF; each has a palette of its own of up to 256 colours. It takes 0.04 to 0.3 µs
- * a pixel and frame.
+ * Encodes frames as an animated GIF, each with its own palette of up to 256 colours. Takes 0.04 to 0.3 µs per pixel
+ * and frame.
  *
- * @param frames single images of one size (use `grid()` for several), in order
+ * @param frames single images of equal size (use `grid()` for several), in order
  * @param options timing
  * @returns the file's bytes
- * @throws {ConfigError} if there are no frames, they do not match, or an option is out of range
+ * @throws {ConfigError} if there are no frames, their sizes differ, or an option is out of range
  */
 export async function encodeGif(frames: readonly Images[], options: GifOptions = {}): Promise<Uint8Array> {
   const { delayMs = 100, holdLastMs = 2000, loop = true } = options;
@@ -69,14 +69,14 @@ export async function encodeGif(frames: readonly Images[], options: GifOptions =
     const format = countColours(pixels) > MANY_COLOURS ? "rgb444" : "rgb565";
     const palette = gifenc.quantize(rgba, MAX_COLOURS, { format });
     const delay = Math.round((index === frames.length - 1 ? holdLastMs : delayMs) / 10) * 10;
-    const repeat = loop ? 0 : -1; // 0 is for ever
+    const repeat = loop ? 0 : -1; // 0: for ever
     gif.writeFrame(gifenc.applyPalette(rgba, palette), width, height, { palette, delay, repeat });
   }
   gif.finish();
   return gif.bytes();
 }
 
-/** How many colours there are, where five bits a channel are looked at. */
+/** Number of distinct colours, at 5 bits per channel. */
 function countColours(pixels: Uint8Array): number {
   const seen = new Uint8Array(2 ** 15);
   for (let i = 0; i < pixels.length; i += 3) {

@@ -1,16 +1,16 @@
 /**
- * A plain RGB picture to put images and text on.
+ * RGB canvas for composing images and text.
  *
  * @module
  */
 
-/** An RGB picture, `[height, width, 3]`, row by row from the top. */
+/** An RGB picture. */
 export class Canvas {
   /** Width in pixels. */
   readonly width: number;
   /** Height in pixels. */
   readonly height: number;
-  /** Bytes, `[height, width, 3]`. */
+  /** RGB values 0 to 255, shape `[height, width, 3]`. */
   readonly pixels: Uint8Array;
 
   /**
@@ -24,7 +24,7 @@ export class Canvas {
     this.pixels = new Uint8Array(width * height * 3).fill(grey);
   }
 
-  /** Fills a rectangle with one grey; what lies outside the picture is cut off. */
+  /** Fills a rectangle with one grey, clipped to the canvas. */
   fill(x: number, y: number, width: number, height: number, grey: number): void {
     const left = Math.max(0, x);
     const right = Math.min(this.width, x + width);
@@ -35,8 +35,8 @@ export class Canvas {
   }
 
   /**
-   * Puts an RGB image onto the picture, each of its pixels a square of `scale` x `scale` (nearest neighbour). The
-   * image must lie inside.
+   * Draws an RGB image, each of its pixels a square of `scale` x `scale` (nearest neighbour). The enlarged image must lie
+   * inside the canvas.
    */
   put(image: Uint8Array, width: number, height: number, x: number, y: number, scale: number): void {
     const line = new Uint8Array(width * scale * 3);

@@ -8,31 +8,28 @@ import { ConfigError } from "../errors.ts";
 
 /** One curve of a chart. */
 export interface ChartSeries {
-  /** Its name in the legend; no two series share one. */
+  /** Unique name, shown in the legend. */
   name: string;
-  /** Finite points in order of x; may be empty (the legend still names the series). */
+  /** Finite points in order of x; may be empty. */
   points: readonly { x: number; y: number }[];
 }
 
 /** Options of {@linkcode lossChart}. */
 export interface ChartOptions {
-  /** Written above the chart. */
+  /** Title above the chart. */
   title: string;
-  /** Name of the horizontal axis, with its unit. */
+  /** Label of the horizontal axis, with its unit. */
   xLabel: string;
-  /** Name of the vertical axis, with its unit. */
+  /** Label of the vertical axis, with its unit. */
   yLabel: string;
-  /** Whether the vertical axis is logarithmic; all y must then be above 0. Default false. */
+  /** Logarithmic vertical axis; all y must be above 0. Default false. */
   logY?: boolean;
 }
 
-/** Size of every chart in pixels. */
+/** Size of charts in pixels. */
 export const CHART_SIZE: { readonly width: number; readonly height: number } = { width: 900, height: 560 };
 
-/**
- * Colours of the series in order, as `#rrggbb`; told apart with any kind of colour blindness (Okabe and Ito, "Color
- * Universal Design", 2008).
- */
+/** Colours of the series in order, as `#rrggbb`; colour-blind safe (Okabe and Ito, "Color Universal Design", 2008). */
 export const CHART_COLORS: readonly string[] = [
   "#0072b2",
   "#d55e00",
@@ -42,8 +39,8 @@ export const CHART_COLORS: readonly string[] = [
   "#56b4e9",
 ];
 
-// Loaded only when a chart is drawn. Deno downloads what a literal import() names when the program starts, called or
-// not: 77 packages for Vega, which someone who only samples images should not wait for. Hence the constants.
+// Imported by constants, so that they are downloaded when the first chart is drawn: Deno downloads the packages of a
+// literal import() (77 for Vega) when the program starts.
 const VEGA: string = "npm:vega@6.4.0";
 const VEGA_LITE: string = "npm:vega-lite@6.5.0";
 const RESVG: string = "npm:@resvg/resvg-wasm@2.6.2";
@@ -51,12 +48,12 @@ const FONT: string = "npm:@expo-google-fonts/pt-sans@0.4.1";
 const FONT_FAMILY = "PT Sans";
 const FONT_FILES = ["400Regular/PTSans_400Regular.ttf", "700Bold/PTSans_700Bold.ttf"];
 
-/** Series with at most so many points get a mark at each; more marks would hide the line. */
+/** Points up to which a series has a mark at each; more marks would hide the line. */
 const MARKED_POINTS = 60;
 const TEXT_COLOR = "#333333";
 const GRID_COLOR = "#e4e4e4";
 
-/** The part of Vega used here. */
+/** The used part of Vega. */
 interface Vega {
   parse(spec: unknown): unknown;
   View: new (
@@ -69,7 +66,7 @@ interface VegaLite {
   compile(spec: unknown): { spec: unknown };
 }
 
-/** The part of resvg used here. */
+/** The used part of resvg. */
 interface Resvg {
   initWasm(module: Uint8Array): Promise<void>;
   Resvg: new (svg: string, options: unknown) => {
@@ -82,11 +79,11 @@ type Renderer = (svg: string) => Uint8Array;
 let renderer: Promise<Renderer> | undefined;
 
 /**
- * Draws series as curves over common axes, with a grid and a legend, 900 x 560 pixels. The vertical axis starts where
- * the data does, not at zero. The first call downloads the drawing libraries (about 6 MB) where Deno has them not yet.
+ * Draws a line chart of 900 x 560 pixels with a grid and a legend. The vertical axis starts at the smallest value, not at
+ * zero. The first call downloads the drawing libraries (about 6 MB) unless Deno has cached them.
  *
- * @param series one to six curves, such as training and validation loss by epoch; at least one point in all
- * @param options title, axes
+ * @param series 1 to 6 curves, such as training and validation loss by epoch; at least one point in total
+ * @param options title and axes
  * @returns the bytes of a PNG file
  * @throws {ConfigError} naming the series and point that cannot be drawn
  */
@@ -122,7 +119,7 @@ function checkSeries(series: readonly ChartSeries[], logY: boolean): void {
   }
 }
 
-/** A Vega-Lite specification: a layer of lines, a layer of marks. */
+/** Vega-Lite specification with a layer of lines and a layer of marks. */
 function chartSpec(series: readonly ChartSeries[], options: ChartOptions): unknown {
   const { title, xLabel, yLabel, logY = false } = options;
   const rows = series.flatMap(({ name, points }) =>
@@ -196,7 +193,7 @@ function chartSpec(series: readonly ChartSeries[], options: ChartOptions): unkno
   };
 }
 
-/** Ticks of a logarithmic axis: as many a power of ten as there is room for. */
+/** Ticks of a logarithmic axis: 1, 3 or 7 per decade, to have 4 to 12 in total where possible. */
 function logTicks(values: readonly number[]): number[] {
   const [least, most] = [Math.min(...values), Math.max(...values)];
   const ticks = (digits: readonly number[]) => {
@@ -212,7 +209,7 @@ function logTicks(values: readonly number[]): number[] {
 }
 
 async function loadRenderer(): Promise<Renderer> {
-  // Importing any file of a package makes Deno fetch it; its other files then have a path.
+  // Importing one file of a package downloads it; import.meta.resolve then gives paths to its other files.
   await import(`${FONT}/metadata.json`, { with: { type: "json" } });
   const resvg: Resvg = await import(RESVG);
   const readPackageFile = (name: string) => Deno.readFile(new URL(import.meta.resolve(name)));

@@ -1,6 +1,6 @@
 /**
- * A small proportional pixel font for the labels of grids and strips. Drawn here rather than loaded: a label is then
- * crisp at every whole-number scale, the same on every machine, and needs no font file.
+ * Proportional bitmap font for the labels of grids and strips. A bitmap font stays sharp at any integer scale, looks the
+ * same on every machine and needs no font file.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export const LINE_HEIGHT = 9;
 /** Height in pixels of a capital letter at scale 1. */
 export const CAPITAL_HEIGHT = 7;
 
-/** Drawn in place of a character that the font lacks. */
+/** Glyph for characters that the font lacks. */
 const MISSING = "□";
 
 const SPACE_WIDTH = 3;
@@ -123,14 +123,14 @@ export function textWidth(text: string): number {
 }
 
 /**
- * Draws one line of text; what lies outside the canvas is cut off.
+ * Draws one line of text, clipped to the canvas.
  *
- * @param canvas where to draw
- * @param text accents are dropped; a character that the font lacks becomes a hollow box
+ * @param canvas the canvas to draw on
+ * @param text accents are dropped; characters that the font lacks become hollow boxes
  * @param x left edge of the text, in pixels
  * @param y top of the capitals, in pixels
  * @param scale pixels of the canvas per pixel of the font
- * @param grey brightness of the ink, 0 to 255
+ * @param grey brightness of the text, 0 to 255
  */
 export function drawText(
   canvas: Canvas,
@@ -163,7 +163,7 @@ function layOut(text: string): { width: number; placed: { left: number; glyph: G
     placed.push({ left, glyph });
     left += glyph[0]!.length + 1;
   }
-  // The last glyph's gap to its neighbour belongs to no one.
+  // No gap after the last glyph.
   return { width: Math.max(0, left - 1), placed };
 }
 

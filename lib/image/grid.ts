@@ -1,6 +1,6 @@
 /**
- * Where things go in a grid of images. It needs no images, so that a picture that would be too large is known before
- * they are drawn.
+ * Layout of image grids. It needs only the images' size, so that a picture that would be too large is rejected before any
+ * image is drawn.
  *
  * @module
  */
@@ -12,38 +12,38 @@ import { checkSize } from "./png.ts";
 
 /** Options of a grid of images. */
 export interface GridOptions {
-  /** Images per row, 1 or more; default: the square root of their count, rounded up. */
+  /** Images per row, 1 or more; default: the square root of the number of images, rounded up. */
   columns?: number;
   /** White pixels between images and around them, 0 to 256, not scaled; default 2. */
   gap?: number;
-  /** Pixels per pixel of the images (nearest neighbour), 1 to 16; default 1. */
+  /** Enlargement of the images (nearest neighbour), 1 to 16; default 1. */
   scale?: number;
-  /** A label at the left of each row, such as its class; one for each row. */
+  /** Labels left of the rows, such as classes; one per row. */
   rowLabels?: readonly string[];
-  /** A label above each column, such as its timestep; one for each column. */
+  /** Labels above the columns, such as timesteps; one per column. */
   columnLabels?: readonly string[];
 }
 
 /** Largest enlargement. */
 export const MAX_SCALE = 16;
 const MAX_GAP = 256;
-/** Text grows with the images: one size for so many pixels of their height, up to the largest. */
+/** Height of the enlarged images, in pixels, per unit of text scale. */
 const ROW_HEIGHT_PER_TEXT_SIZE = 40;
 const MAX_TEXT_SCALE = 4;
 
-/** A point in the picture, in pixels from the left and from the top. */
+/** A position in the picture, in pixels from the left and the top. */
 export interface Place {
   readonly x: number;
   readonly y: number;
 }
 
-/** A grid's measures. */
+/** Layout of an image grid. */
 export interface GridLayout {
-  /** Of the whole picture, in pixels. */
+  /** Width of the whole picture in pixels. */
   readonly width: number;
-  /** Of the whole picture, in pixels. */
+  /** Height of the whole picture in pixels. */
   readonly height: number;
-  /** Size of the labels' letters. */
+  /** Scale of the labels' font, 1 to 4. */
   readonly textScale: number;
   /** Upper left corner of image `i`. */
   placeOf(i: number): Place;
@@ -54,10 +54,10 @@ export interface GridLayout {
 }
 
 /**
- * Lays images out in a grid, row by row. Labels have the picture's own resolution; a row or column grows where its
- * label needs more room than its images.
+ * Lays out images in a grid, row by row. Labels are not enlarged with the images; a row or column whose label is larger
+ * than its images grows.
  *
- * @param images how many there are, and the size of each in pixels
+ * @param images number of images, and the size of each in pixels
  * @throws {ConfigError} naming the option that is out of range, or the side of the picture that is too long
  */
 export function layOutGrid(

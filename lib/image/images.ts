@@ -1,5 +1,5 @@
 /**
- * A batch of RGB images (grey ones have equal channels), and the ways to look at it: single images, enlargements, labelled grids, PNG files.
+ * Batches of RGB images: single images, enlargements, labelled grids, PNG files.
  *
  * @module
  */
@@ -14,8 +14,8 @@ import { checkSize, encodePng } from "./png.ts";
 export type { GridOptions } from "./grid.ts";
 
 /**
- * What is known about one image: how it was made, so that it can be made again. Usual keys are `model`, `class`,
- * `seed`, `sampler`, `steps`, `guidance`. A value of undefined counts as absent.
+ * Metadata of one image: the parameters it was sampled with, so that it can be reproduced. Usual keys are `model`,
+ * `class`, `seed`, `sampler`, `steps` and `guidance`. Keys with the value undefined are treated as absent.
  */
 export type ImageMetadata = Readonly<Record<string, string | number | boolean | undefined>>;
 
@@ -23,28 +23,28 @@ const CHANNELS = 3;
 const PAPER = 255;
 const INK = 0x22;
 
-/** RGB images of one size. */
+/** A batch of RGB images of equal size; grey images have equal channels. */
 export class Images {
-  /** Bytes, `[count, height, width, 3]`. */
+  /** RGB values 0 to 255, shape `[count, height, width, 3]`. */
   readonly pixels: Uint8Array;
-  /** How many images. */
+  /** Number of images. */
   readonly count: number;
   /** Height of each image in pixels. */
   readonly height: number;
   /** Width of each image in pixels. */
   readonly width: number;
-  /** What is known about each image; as many entries as images. */
+  /** Metadata of each image. */
   readonly metadata: readonly ImageMetadata[];
 
   /**
-   * Pictures of equal size.
+   * Wraps a batch of images.
    *
-   * @param pixels bytes, `[count, height, width, 3]`; kept, not copied
-   * @param count how many images, at least 1
-   * @param height of each image in pixels
-   * @param width of each image in pixels
-   * @param metadata one entry for each image; default: nothing is known
-   * @throws {ConfigError} if the numbers do not fit together
+   * @param pixels RGB values 0 to 255, shape `[count, height, width, 3]`; kept, not copied
+   * @param count number of images, 1 or more
+   * @param height height of each image in pixels
+   * @param width width of each image in pixels
+   * @param metadata one entry per image; default: empty
+   * @throws {ConfigError} if the arguments do not match each other
    */
   constructor(
     pixels: Uint8Array,
@@ -67,18 +67,18 @@ export class Images {
   }
 
   /**
-   * Images from the `x_0` of a sampler (Ho et al. 2020, Algorithm 2, line 6), scaled back from [-1, 1] (section 3.3): -1
-   * is black, 1 is white, `byte = (x + 1) * 127.5`, clamped to 0..255 and rounded to the nearest integer, ties to even (like
+   * Converts the `x_0` of a sampler (Ho et al. 2020, Algorithm 2, line 6) from [-1, 1] (section 3.3) to bytes: -1 is
+   * black, 1 is white, `byte = (x + 1) * 127.5`, clamped to 0..255 and rounded to the nearest integer, ties to even (like
    * NumPy's `round`, which diffusers uses).
    *
    * @param data `[count, height, width, 3]`, or `[count, height, width, 1]` for grey, which becomes RGB of equal channels;
    *   nominally in [-1, 1]
-   * @param count how many images
-   * @param height of each image in pixels
-   * @param width of each image in pixels
-   * @param metadata one entry for each image
-   * @returns the images, in memory of their own
-   * @throws {ConfigError} if the numbers do not fit together or a value is not finite
+   * @param count number of images
+   * @param height height of each image in pixels
+   * @param width width of each image in pixels
+   * @param metadata one entry per image; default: empty
+   * @returns the images, in new memory
+   * @throws {ConfigError} if the arguments do not match each other, or a value is not finite
    */
   static fromFloats(
     data: Float32Array,
@@ -89,7 +89,7 @@ export class Images {
   ): Images {
     const grey = data.length === count * height * width;
     if (!grey) checkLength("data.length", data.length, count, height, width);
-    // A clamped array clamps and rounds just so; a NaN would quietly turn black.
+    // A Uint8ClampedArray clamps and rounds like this; it would turn NaN into black.
     const bytes = new Uint8ClampedArray(count * height * width * CHANNELS);
     const copies = grey ? CHANNELS : 1;
     for (let i = 0; i < data.length; i++) {
@@ -101,9 +101,9 @@ export class Images {
   }
 
   /**
-   * Joins batches of one image size into one, in order.
+   * Concatenates batches of equal image size, in order.
    *
-   * @throws {ConfigError} if there is no batch, or their sizes differ
+   * @throws {ConfigError} if there is no batch, or image sizes differ
    */
   static concat(batches: readonly Images[]): Images {
     const [first] = batches;
@@ -129,10 +129,10 @@ export class Images {
   }
 
   /**
-   * One image of the batch. It shares memory with the batch.
+   * Returns one image of the batch, sharing its memory.
    *
    * @param index 0 to `count - 1`
-   * @throws {ConfigError} if there is no such image
+   * @throws {ConfigError} if the index is out of range
    */
   at(index: number): Images {
     checkWhole("index", index, 0, this.count - 1);
@@ -142,10 +142,10 @@ export class Images {
   }
 
   /**
-   * The images enlarged, each pixel a square (nearest neighbour: nothing is made up between pixels).
+   * Enlarges the images (nearest neighbour): each pixel becomes a square of `scale` x `scale`.
    *
-   * @param scale pixels per pixel, 1 to 16
-   * @throws {ConfigError} if the scale is not a whole number in that range
+   * @param scale whole number from 1 to 16
+   * @throws {ConfigError} if the scale is out of range
    */
   scaled(scale: number): Images {
     checkWhole("scale", scale, 1, MAX_SCALE);
@@ -159,11 +159,12 @@ export class Images {
   }
 
   /**
-   * All images in one picture, row by row, on white. Labels are drawn at the picture's own resolution; a row or column
-   * grows where its label needs more room than its images.
+   * Arranges all images in one picture, row by row, on white. Labels are not enlarged with the images; a row or column
+   * whose label is larger than its images grows.
    *
-   * Its metadata is that of the images: where all agree the one value, else the values in order, joined by ", ".
+   * Metadata is merged: a value that all images share is kept, different values are joined in order by ", ".
    *
+   * @returns a batch of one image
    * @throws {ConfigError} naming the option that is out of range
    */
   grid(options: GridOptions = {}): Images {
@@ -186,18 +187,18 @@ export class Images {
   }
 
   /**
-   * The image as a PNG file, its metadata in text chunks.
+   * Encodes the image as a PNG file, with its metadata in text chunks.
    *
-   * @param metadata further text by keyword; goes before the image's own where both have a keyword
+   * @param metadata further text by keyword; takes precedence over the image's own metadata
    * @returns the file's bytes
-   * @throws {ConfigError} if these are several images, or a keyword or value cannot stand in a PNG
+   * @throws {ConfigError} unless the batch has exactly one image, or if a keyword or value is not allowed in a PNG
    */
   async png(metadata: Readonly<Record<string, string>> = {}): Promise<Uint8Array> {
     if (this.count !== 1) {
       throw new ConfigError(
         "count",
         this.count,
-        "1 image in a PNG; use grid() or at() to make one of several",
+        "1 image for a PNG; use grid() to combine several, or at() to select one",
       );
     }
     const text: Record<string, string> = {};

@@ -1,8 +1,8 @@
 /**
- * Writing PNG files (W3C "Portable Network Graphics, third edition"): RGB pixels and text metadata.
+ * PNG encoder (W3C "Portable Network Graphics, third edition"): RGB pixels and text metadata.
  *
- * Pixels go through imagescript's encoder, which is loaded on first use and needs no native code. Text chunks are written
- * here, because imagescript's own have the time of day in them, so that no two files would be equal.
+ * Pixels are encoded by imagescript, which is loaded on first use and needs no native code. Text chunks are written here, because
+ * imagescript's contain the current time, so that no two files would be equal.
  *
  * @module
  */
@@ -10,21 +10,21 @@
 import { crc32 } from "node:zlib";
 import { ConfigError } from "../errors.ts";
 
-/** Longest side in pixels; what 32-bit readers in common use accept, too. */
+/** Longest side in pixels, which common readers accept. */
 const MAX_SIDE = 65_535;
-/** Most pixels in one picture, so that a damaged header cannot ask for all memory. */
+/** Limit on the pixels of a picture, which bounds memory. */
 const MAX_PIXELS = 2 ** 27;
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 const IHDR_LENGTH = 13;
-/** Length, type and CRC: what a chunk has around its data. */
+/** Length, type and CRC around a chunk's data. */
 const CHUNK_OVERHEAD = 12;
 
 /**
  * Encodes an RGB picture as a PNG. Equal input gives equal bytes.
  *
- * @param rgb bytes, `[height, width, 3]`
- * @param width in pixels, 1 to 65535
- * @param height in pixels, 1 to 65535
+ * @param rgb RGB values 0 to 255, shape `[height, width, 3]`
+ * @param width width in pixels, 1 to 65535
+ * @param height height in pixels, 1 to 65535; at most 2^27 pixels in all
  * @param text metadata by keyword (1 to 79 Latin-1 characters). A Latin-1 value becomes a tEXt chunk, any other an
  * iTXt chunk (UTF-8).
  * @returns the file's bytes
@@ -48,7 +48,11 @@ export async function encodePng(
   return concatenate([plain.subarray(0, afterHeader), ...textChunks, plain.subarray(afterHeader)]);
 }
 
-/** Throws unless a picture of this size can be written. */
+/**
+ * Checks the size of a picture in pixels.
+ *
+ * @throws {ConfigError} if a side is not 1 to 65535, or there are more than 2^27 pixels
+ */
 export function checkSize(width: number, height: number): void {
   for (const [field, side] of [["width", width], ["height", height]] as const) {
     if (!Number.isInteger(side) || side < 1 || side > MAX_SIDE) {
@@ -89,7 +93,7 @@ function encodeChunk(type: string, data: Uint8Array): Uint8Array {
   return chunk;
 }
 
-/** The bytes of a text in ISO 8859-1, or undefined if it has characters beyond that. */
+/** Encodes text as ISO 8859-1; undefined if it has other characters. */
 function latin1(text: string): Uint8Array | undefined {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) {

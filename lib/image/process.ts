@@ -1,5 +1,5 @@
 /**
- * Pictures of a process: the same images at successive moments, side by side.
+ * Strips that show the diffusion process: the same images at successive timesteps, side by side.
  *
  * @module
  */
@@ -9,21 +9,21 @@ import { Images } from "./images.ts";
 
 /** Options of {@linkcode strip}. */
 export interface StripOptions {
-  /** A caption above each frame, such as `t=999`; one for each frame. */
+  /** Captions above the frames, such as `t=999`; one per frame. */
   captions?: readonly string[];
-  /** A label at the left of each row; one for each image of a frame. */
+  /** Labels left of the rows; one per image of a frame. */
   rowLabels?: readonly string[];
-  /** Pixels per pixel of the images (nearest neighbour), 1 to 16; default 2. */
+  /** Enlargement of the images (nearest neighbour), 1 to 16; default 2. */
   scale?: number;
   /** White pixels between images and around them, 0 to 256; default 2. */
   gap?: number;
 }
 
 /**
- * One picture with a column for each frame and a row for each image: the forward process (images at rising noise
- * levels) or the reverse one (images while they are sampled).
+ * Arranges frames as the columns of one picture, with a row for each image: the forward process (images at rising noise
+ * levels) or the reverse process (images while they are sampled).
  *
- * @param frames the same images at successive moments, all of one count and size
+ * @param frames the same images at successive timesteps; equal count and size
  * @param options captions, labels, scale and gap
  * @returns one image
  * @throws {ConfigError} if there are no frames, they do not match, or an option is out of range
