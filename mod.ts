@@ -1,8 +1,9 @@
 /**
- * Train and sample denoising diffusion models (DDPM, Ho et al. 2020) on WebGPU, with kernels of its own, in Deno.
+ * Train and sample denoising diffusion probabilistic models (DDPM, Ho et al. 2020) in Deno, on WebGPU with custom WGSL
+ * kernels.
  *
- * Training and sampling need a WebGPU adapter: a GPU, or a software adapter such as Mesa's llvmpipe. Models are
- * directories that Python's diffusers opens, too.
+ * Training and sampling need a WebGPU adapter: a GPU, or a software adapter such as Mesa's llvmpipe. Models are saved as
+ * pipeline directories that Python's diffusers can load.
  *
  * @example Train on CIFAR-10, then draw cats
  * ```ts ignore
@@ -16,7 +17,7 @@
  * await Deno.writeFile("cats.png", await images.grid().png());
  * ```
  *
- * @example Everything small enough for a test: four grey images, a network of a few thousand parameters, two epochs
+ * @example Small enough for a test: four grey images, a network of a few thousand parameters, two epochs
  * ```ts
  * import assert from "node:assert/strict";
  * import { DDPM, imageDataset, train, unetConfig } from "@denoise/ddpm";

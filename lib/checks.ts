@@ -1,17 +1,18 @@
 /**
- * Checks of options that several parts of the library have.
+ * Shared option checks.
  *
  * @module
  */
 import { ConfigError } from "./errors.ts";
 
 /**
- * Checks a whole number.
+ * Checks that an option is a whole number in a range.
  *
  * @param field name of the option
- * @param min smallest that is allowed
- * @param max largest that is allowed; `Number.MAX_SAFE_INTEGER` for no bound
- * @throws {ConfigError} if it is none, or out of range
+ * @param value value of the option
+ * @param min smallest allowed value
+ * @param max largest allowed value; `Number.MAX_SAFE_INTEGER` for no bound
+ * @throws {ConfigError} if the value is not a whole number, or out of range
  */
 export function checkWhole(field: string, value: number, min: number, max: number): void {
   if (!Number.isSafeInteger(value) || value < min || value > max) {

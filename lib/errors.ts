@@ -1,17 +1,17 @@
 /**
- * The errors this package throws. Each says what is wrong, where, and what is allowed, so that a caller can show
- * `error.message` as it is. `instanceof DenoiseError` tells a fault of input or environment from a bug.
+ * Errors of this package. Each message says what is wrong, where, and what is allowed, so that a caller can show it as it
+ * is. `instanceof DenoiseError` distinguishes errors of input or environment from bugs.
  *
  * @module
  */
 
-/** Base of every error that this package throws on purpose. */
+/** Base class of the errors that this package throws for wrong input or a fault of the environment. */
 export class DenoiseError extends Error {
   /** `DenoiseError`. */
   override name = "DenoiseError";
 }
 
-/** A wrong option or configuration value: names the field, the value given and what is allowed. */
+/** Invalid option or configuration value; the message names the field, the value and what is allowed. */
 export class ConfigError extends DenoiseError {
   /** `ConfigError`. */
   override name = "ConfigError";
@@ -19,15 +19,15 @@ export class ConfigError extends DenoiseError {
   readonly field: string;
   /** The value that was given. */
   readonly value: unknown;
-  /** What is allowed, as it reads after "expected". */
+  /** The allowed values, as in "expected …". */
   readonly allowed: string;
 
   /**
-   * What is wrong with one option.
+   * Creates an error with the message `FIELD: expected ALLOWED, got VALUE`.
    *
-   * @param field name of the option or field
-   * @param value what was given
-   * @param allowed what is allowed, as it reads after "expected"
+   * @param field name of the option or field, e.g. `epochs`
+   * @param value the value that was given
+   * @param allowed the allowed values, e.g. `an integer from 1 to 1000`
    */
   constructor(field: string, value: unknown, allowed: string) {
     super(`${field}: expected ${allowed}, got ${showValue(value)}`);
@@ -37,41 +37,42 @@ export class ConfigError extends DenoiseError {
   }
 }
 
-/** Operands of an operation do not fit together; a fault in the network's definition or its inputs. */
+/** Mismatched tensor shapes, in the definition of a network or in its inputs. */
 export class ShapeError extends DenoiseError {
   /** `ShapeError`. */
   override name = "ShapeError";
 }
 
-/** Training or test data that is missing, damaged or not what it says; names file and position. */
+/** Missing, damaged or unexpected training or test data; the message names the file and the position in it. */
 export class DataError extends DenoiseError {
   /** `DataError`. */
   override name = "DataError";
 }
 
-/** A checkpoint that cannot be read or written; names the file and, where there is one, the tensor. */
+/** A checkpoint that cannot be read or written; the message names the file and, if one is affected, the tensor. */
 export class CheckpointError extends DenoiseError {
   /** `CheckpointError`. */
   override name = "CheckpointError";
 }
 
-/** No usable adapter, a limit too small, memory over budget, a kernel that does not compile, or a lost device. */
+/** No usable adapter, a device limit that is too small, memory over budget, a kernel that fails to compile, or device loss. */
 export class DeviceError extends DenoiseError {
   /** `DeviceError`. */
   override name = "DeviceError";
 }
 
-/** Training that cannot go on: a loss or gradient that is not finite, a directory in use, a save that failed. */
+/** Training that cannot continue: a loss or gradient that is not finite, a run directory in use, a failed save. */
 export class TrainingError extends DenoiseError {
   /** `TrainingError`. */
   override name = "TrainingError";
 }
 
-/** Entries of a list, and lists within lists, that a message shows. */
+/** List entries shown in a message. */
 const SHOWN_ENTRIES = 8;
+/** Levels of nested lists shown in a message. */
 const SHOWN_DEPTH = 2;
 
-/** A value of any kind, short enough for a message: a file may hold lists nested deeper than a stack. */
+/** Formats any value for a message, with bounded length and depth: lists in a file may be nested too deep to recurse. */
 export function showValue(value: unknown, depth: number = SHOWN_DEPTH): string {
   if (typeof value === "string") return JSON.stringify(value);
   if (!Array.isArray(value)) return String(value);

@@ -1,36 +1,36 @@
 /**
- * Counter-based random numbers: the same integers on every adapter and in TypeScript, in any order, with no state to
- * carry along. A number is a pure function of a 128-bit counter (which draw) and a 64-bit key (which stream).
+ * Counter-based random number generator without state: a number is a pure function of a 128-bit counter (the draw) and a
+ * 64-bit key (the stream), the same in TypeScript and on every adapter.
  *
  * Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), Threefry4x32 with 13
- * rounds, as in Random123's known answers. `kernels/include/threefry.wgsl` is the twin of this file: the integers agree bit for
- * bit, the floats up to rounding.
+ * rounds, tested against Random123's known answers. `kernels/include/threefry.wgsl` is the WGSL version of this file:
+ * integers are bit-identical, floats agree up to rounding.
  *
  * @module
  */
 
 import { ConfigError } from "./errors.ts";
 
-/** Four unsigned 32-bit words: a Threefry counter, and what Threefry makes of it. */
+/** Four unsigned 32-bit words: a Threefry counter or result. */
 export type Words4 = [number, number, number, number];
 
-/** Two unsigned 32-bit words: a Threefry key, that is a seed cut in two. */
+/** Two unsigned 32-bit words: a Threefry key, low word first. */
 export type Words2 = [number, number];
 
-/** Rotations of a round's two halves; the rounds take them in turn. */
+/** Rotation constants of a round's two halves (R_32x4 in Random123), with period 8. */
 const ROTATIONS = [[10, 26], [11, 21], [13, 27], [23, 5], [6, 20], [17, 11], [25, 10], [18, 20]] as const;
 const ROUNDS = 13;
-/** The last word of the key schedule is this, xored with the key: no key leaves all words zero. */
+/** Parity constant of the key schedule (SKEIN_KS_PARITY32 in Random123), so that no key schedule is all zero. */
 const PARITY = 0x1bd11bda;
 
-/** Last counter word of {@link permutation}, so that its draws never meet those of another use of the same seed. */
+/** Last counter word of {@link permutation}; no other use of a seed has it. */
 const PERMUTATION_STREAM = 0x7065726d;
 
 /**
- * Four random 32-bit words for one counter and key.
+ * Draws four random 32-bit words.
  *
- * @param counter which draw: any four words in [0, 2^32)
- * @param key which stream, e.g. {@link splitSeed} of a seed; the other two words of Threefry's key are zero
+ * @param counter the draw: any four words in [0, 2^32)
+ * @param key the stream, e.g. {@link splitSeed} of a seed; the other two words of Threefry's key are zero
  * @returns four independent uniform words in [0, 2^32)
  *
  * @example
@@ -61,12 +61,12 @@ export function threefry4x32(counter: Readonly<Words4>, key: Readonly<Words2>): 
       x3 += schedule[(injection + 3) % 5] + injection;
     }
   }
-  // The words that the last round exchanged for a next one go back.
+  // Undo the last round's permutation of the words.
   return [x0 >>> 0, x3 >>> 0, x2 >>> 0, x1 >>> 0];
 }
 
 /**
- * A uniform number in [0, 1) from one random word: `(x >>> 8) * 2^-24`, which float32 holds exactly.
+ * Uniform number in [0, 1) from one random word: `(x >>> 8) * 2^-24`, exact in float32.
  *
  * @param x a word in [0, 2^32)
  */
@@ -76,7 +76,7 @@ export function uniform01(x: number): number {
 
 /**
  * High 32 bits of the 64-bit product of two unsigned 32-bit integers, from 16-bit halves: every partial sum stays
- * below 2^32, so it is exact, and the same lines work in WGSL.
+ * below 2^32, so that the same arithmetic is exact in WGSL.
  */
 function multiplyHigh(a: number, b: number): number {
   const aHigh = a >>> 16;
@@ -89,11 +89,11 @@ function multiplyHigh(a: number, b: number): number {
 }
 
 /**
- * An integer in [0, n) from one random word: the high word of `x * n` (Lemire 2019, without the rejection). A value's
- * probability is off by at most 2^-32, which for the `n` met here is far below what any run could show.
+ * Uniform integer in [0, n) from one random word: the high word of `x * n` (Lemire 2019, without rejection). The bias is
+ * at most 2^-32 per value, not detectable for the `n` used here.
  *
  * @param x a word in [0, 2^32)
- * @param n how many values, 1 to 2^32 - 1
+ * @param n number of values, 1 to 2^32 - 1
  */
 export function uniformInteger(x: number, n: number): number {
   return multiplyHigh(x, n);
@@ -117,7 +117,7 @@ export function normal2(a: number, b: number): [number, number] {
 }
 
 /**
- * Cuts a seed into the two words of a Threefry key.
+ * Splits a seed into the two words of a Threefry key.
  *
  * @param seed an integer in [0, 2^53 - 1]
  * @returns `[seed mod 2^32, floor(seed / 2^32)]`
@@ -131,13 +131,12 @@ export function splitSeed(seed: number): Words2 {
 }
 
 /**
- * Random permutation of `0 … n - 1` (Fisher and Yates, with Threefry): the order of an epoch's images, which stands for
- * `x_0 ~ q(x_0)` (Ho et al. 2020, Algorithm 1, line 2). It depends on its arguments alone, so a resumed run finds the same
- * order again.
+ * Random permutation of `0 … n - 1` (Fisher-Yates shuffle): the order of an epoch's images, in place of independent draws
+ * `x_0 ~ q(x_0)` (Ho et al. 2020, Algorithm 1, line 2). It depends on the arguments alone, so a resumed run repeats it.
  *
- * @param n how many, an integer in [0, 2^32 - 1]
+ * @param n length, an integer in [0, 2^32 - 1]
  * @param seed the run's seed, an integer in [0, 2^53 - 1]
- * @param epoch which order, an integer in [0, 2^32 - 1]
+ * @param epoch the epoch, an integer in [0, 2^32 - 1]
  * @throws {ConfigError} if an argument is out of its range
  */
 export function permutation(n: number, seed: number, epoch: number): Uint32Array {

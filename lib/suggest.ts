@@ -5,21 +5,25 @@
  */
 import { distance } from "fastest-levenshtein";
 
-/** Longest words that are compared: what comes from outside may be of any length. */
-const MOST_CHARACTERS = 100;
+/** Longest word that is compared, which bounds the time for untrusted input. */
+const MAX_CHARACTERS = 100;
 
 /**
- * `words` and, where some of `known` are near to `wrong`, a question after them: ` (did you mean cat?)`. Near is what
- * differs in at most two fifths of the letters, by leaving out, putting in or changing one; case counts for nothing.
+ * Appends ` (did you mean cat?)` to a message if any known word is close to the wrong one: within a Levenshtein distance of
+ * 40 % of the longer word, ignoring case.
+ *
+ * @param words the message
+ * @param wrong the mistyped word
+ * @param known the valid words
  */
 export function withSuggestion(words: string, wrong: string, known: readonly string[]): string {
   const near = nearest(wrong, known);
   return near.length > 0 ? `${words} (did you mean ${near.join(" or ")}?)` : words;
 }
 
-/** The nearest of the known words, several where they are equally near; none where all are far. */
+/** The closest of the known words, several in case of a tie; empty if none is close. */
 function nearest(wrong: string, known: readonly string[]): string[] {
-  if (wrong.length > MOST_CHARACTERS) return [];
+  if (wrong.length > MAX_CHARACTERS) return [];
   const measured = [...new Set(known)].map((word) => ({
     word,
     letters: distance(wrong.toLowerCase(), word.toLowerCase()),
