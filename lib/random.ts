@@ -47,7 +47,7 @@ export function threefry4x32(counter: Readonly<Words4>, key: Readonly<Words2>): 
   x0 += key[0];
   x1 += key[1];
   for (let round = 0; round < ROUNDS; round++) {
-    const [left, right] = ROTATIONS[round % 8];
+    const [left, right] = ROTATIONS[round % 8]!; // 8 entries
     x0 = (x0 + x1) | 0;
     x1 = ((x1 << left) | (x1 >>> (32 - left))) ^ x0;
     x2 = (x2 + x3) | 0;
@@ -55,10 +55,10 @@ export function threefry4x32(counter: Readonly<Words4>, key: Readonly<Words2>): 
     [x1, x3] = [x3, x1];
     if (round % 4 === 3) {
       const injection = (round + 1) / 4;
-      x0 += schedule[injection % 5];
-      x1 += schedule[(injection + 1) % 5];
-      x2 += schedule[(injection + 2) % 5];
-      x3 += schedule[(injection + 3) % 5] + injection;
+      x0 += schedule[injection % 5]!; // 5 words
+      x1 += schedule[(injection + 1) % 5]!;
+      x2 += schedule[(injection + 2) % 5]!;
+      x3 += schedule[(injection + 3) % 5]! + injection;
     }
   }
   // Undo the last round's permutation of the words.
@@ -149,9 +149,9 @@ export function permutation(n: number, seed: number, epoch: number): Uint32Array
   let words: Words4 = [0, 0, 0, 0];
   for (let i = n - 1, draw = 0; i > 0; i--, draw++) {
     if (draw % 4 === 0) words = threefry4x32([draw >>> 2, epoch, 0, PERMUTATION_STREAM], key);
-    const j = uniformInteger(words[draw % 4], i + 1);
-    const moved = order[i];
-    order[i] = order[j];
+    const j = uniformInteger(words[draw % 4]!, i + 1); // 4 words, and j <= i < n
+    const moved = order[i]!;
+    order[i] = order[j]!;
     order[j] = moved;
   }
   return order;
