@@ -1,5 +1,5 @@
 /**
- * A trained model, ready to draw images.
+ * Trained models on a device: loading, sampling, trajectories.
  *
  * @module
  */
@@ -32,41 +32,41 @@ import { Tuning, type TuningOptions, type TuningProgress } from "../tuning/tunin
 
 export type { GenerateOptions } from "./request.ts";
 
-/** Options of {@linkcode DDPM.load}; `tune` is `off` unless given where there is no `tuningDirectory`. */
+/** Options of {@linkcode DDPM.load}; `tune` defaults to `off` if there is no `tuningDirectory`. */
 export interface LoadModelOptions extends TuningOptions {
-  /** A device to use; one is opened, and closed by {@linkcode DDPM.close}, if this is not given. */
+  /** Device to use. If not given, one is opened, and closed by {@linkcode DDPM.close}. */
   readonly gpu?: Gpu;
-  /** How activations lie in memory; default float32. `float16` needs an adapter with `shader-f16`, and rounds more. */
+  /** Storage type of activations; default float32. `float16` needs an adapter with `shader-f16` and is less accurate. */
   readonly precision?: Precision;
-  /** Told when a damaged file was replaced by an older one; `console.warn` if not given. */
+  /** Called when a damaged file was replaced by an older one, or a missing one by defaults; default `console.warn`. */
   readonly onWarning?: (message: string) => void;
-  /** Told while kernels are tried, which is when images are drawn in a batch of a size that is new. */
+  /** Called during autotuning, which runs before images are drawn at a new batch size. */
   readonly onTuning?: (progress: TuningProgress) => void;
 }
 
-/** One trajectory from noise to image, as pictures. */
+/** Intermediate images of sampling, from noise to image. */
 export interface Trajectory {
-  /** The finished images, as {@linkcode DDPM.generate} draws them. */
+  /** The finished images, as from {@linkcode DDPM.generate}. */
   readonly images: Images;
   /** x_t after each kept step. */
   readonly noisy: readonly Images[];
-  /** What the model takes the finished image to be, at each kept step. */
+  /** The model's estimate of x_0 at each kept step. */
   readonly predicted: readonly Images[];
-  /** Timestep that the network was told at each kept step. */
+  /** Timestep passed to the network at each kept step. */
   readonly timesteps: readonly number[];
 }
 
-/** A denoising diffusion model on a device. */
+/** A trained denoising diffusion model on a device. */
 export class DDPM {
-  /** The network. */
+  /** Configuration of the network. */
   readonly config: UNetConfig;
-  /** The noise schedule that it was trained with. */
+  /** Noise schedule of the training. */
   readonly schedule: NoiseSchedule;
   /** Class names in the order of their labels; empty for an unconditional model. */
   readonly classes: readonly string[];
-  /** Directory it was loaded from. */
+  /** Directory of the model. */
   readonly path: string;
-  /** How its activations lie in memory. */
+  /** Storage type of activations. */
   readonly precision: Precision;
   readonly #gpu: Gpu;
   readonly #ownsGpu: boolean;
@@ -75,7 +75,7 @@ export class DDPM {
   readonly #onTuning: LoadModelOptions["onTuning"];
   #generator: Generator | undefined;
   readonly #batches: RunningBatch[] = [];
-  /** Settles when what was asked for so far is done. */
+  /** Settles when all requests so far are done. */
   #idle: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -104,12 +104,11 @@ export class DDPM {
   }
 
   /**
-   * Loads a run directory of {@linkcode train}, a diffusers pipeline directory, or a directory with one network.
+   * Loads a run directory of {@linkcode train}, a diffusers pipeline directory, or a directory with a single network.
    *
-   * @throws {CheckpointError} naming the file, and the tensor where there is one
-   * @throws {ConfigError} for a network or schedule with features that are not supported, or a precision that the adapter
-   *   cannot compute with
-   * @throws {DeviceError} where there is no adapter, or it cannot hold the model
+   * @throws {CheckpointError} naming the file, and the tensor if one is affected
+   * @throws {ConfigError} for an unsupported network or schedule, or a precision that the adapter does not support
+   * @throws {DeviceError} if there is no adapter, or the model does not fit into its memory
    */
   static async load(directory: string, options: LoadModelOptions = {}): Promise<DDPM> {
     const { tuningDirectory, tune = tuningDirectory === undefined ? "off" : "auto", onTuning } = options;
@@ -128,17 +127,17 @@ export class DDPM {
     }
   }
 
-  /** Adapter the model runs on. */
+  /** Name of the adapter that the model runs on. */
   get adapter(): string {
     return this.#gpu.adapter.name;
   }
 
   /**
-   * Draws images. Image `i` depends on the options and on `seed + i` alone, not on how many are drawn with it.
+   * Samples images. Image `i` depends on the options and on `seed + i` alone, not on the other images of the batch.
    *
-   * @returns `count` images for each class asked for, in order, each with its metadata
-   * @throws {ConfigError} for an unknown class or a number out of range
-   * @throws {DeviceError} where the device cannot hold the batch, or the model was closed
+   * @returns `count` images for each requested class, in order, with metadata
+   * @throws {ConfigError} for an unknown class or an option out of range
+   * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
    */
   async generate(options: GenerateOptions = {}): Promise<Images> {
     const settings = planDraw(options, this);
@@ -151,13 +150,13 @@ export class DDPM {
   }
 
   /**
-   * Draws images, all at once, and keeps pictures of the way there.
+   * Samples images in one batch, and keeps the intermediate images.
    *
-   * @param options as for {@linkcode DDPM.generate}; `batch` has no meaning here
-   * @param frames how many moments to keep, 2 or more, evenly spaced, the last being the finished image (no more than
-   *   there are steps are kept); or the steps to keep, counted from 0, in ascending order
-   * @throws {ConfigError} for an unknown class or a number out of range
-   * @throws {DeviceError} where the device cannot hold the images, or the model was closed
+   * @param options as for {@linkcode DDPM.generate}; `batch` is ignored
+   * @param frames number of steps to keep, 2 or more, evenly spaced up to the last one (at most all of them); or the
+   *   steps to keep, counted from 0, in ascending order
+   * @throws {ConfigError} for an unknown class or an option out of range
+   * @throws {DeviceError} if the images do not fit into device memory, or the model was closed
    */
   async trajectory(options: GenerateOptions, frames: number | readonly number[]): Promise<Trajectory> {
     const settings = planDraw(options, this);
@@ -184,11 +183,11 @@ export class DDPM {
   }
 
   /**
-   * A batch that images can join and leave at any step; for servers. It is freed with the model.
+   * Starts a batch that images can join and leave between steps (continuous batching), for servers. Freed with the model.
    *
-   * @param options `rows`: rows of the network's largest batch; an image with guidance takes two
+   * @param options `rows`: rows of the network's largest batch, 1 or more; an image with guidance takes two
    * @throws {ConfigError} for `rows` below 1
-   * @throws {DeviceError} where the device cannot hold it, or the model was closed
+   * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
    */
   async startBatch({ rows }: { readonly rows: number }): Promise<RunningBatch> {
     if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
@@ -199,7 +198,7 @@ export class DDPM {
     return batch;
   }
 
-  /** Frees the model once it has drawn what it was asked for; the device too, if {@linkcode DDPM.load} opened it. */
+  /** Waits for pending requests, then frees the model, and the device if {@linkcode DDPM.load} opened it. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -210,13 +209,13 @@ export class DDPM {
     if (this.#ownsGpu) this.#gpu.close();
   }
 
-  /** What every batch is made for. */
+  /** Options that all batches share. */
   get #network(): Pick<GeneratorOptions, "config" | "weights" | "precision" | "nullClass"> {
     const { config, precision } = this;
     return { config, weights: this.#weights, precision, nullClass: hasNullClass(this) };
   }
 
-  /** Images with what is known of each. */
+  /** Converts samples to images with metadata. */
   #finished(data: Float32Array, plan: DrawPlan): Images {
     const [height, width] = imageSize(this.config);
     const by = { model: basename(resolve(this.path)), classes: this.classes, precision: this.precision };
@@ -224,7 +223,7 @@ export class DDPM {
     return Images.fromFloats(data, plan.labels.length, height, width, metadata);
   }
 
-  /** Draws when everything asked for earlier is done: two at once would write to the same buffers. */
+  /** Draws after all earlier requests, which use the same buffers. */
   #draw(
     slots: number,
     guided: boolean,
@@ -241,25 +240,25 @@ export class DDPM {
     return drawn;
   }
 
-  /** The kernels for batches of some sizes, tried out where that is to be done. */
+  /** Kernel variants for batches of some sizes, autotuned if enabled. */
   async #kernelsFor(rows: readonly number[]): Promise<KernelTarget> {
     const graphs = () => rows.map((rows) => recordForward(this.config, rows, this.precision).g);
     return await this.#tuning.tuned(graphs, this.#onTuning);
   }
 
-  /** A generator for so many slots; the last one is kept, and freed first where another is needed. */
+  /** The cached generator, or a new one if slots or guidance differ; the old one is freed first. */
   async #generatorFor(slots: number, guided: boolean): Promise<Generator> {
-    const present = this.#generator;
-    if (present?.slots === slots && present.guided === guided) return present;
+    const cached = this.#generator;
+    if (cached?.slots === slots && cached.guided === guided) return cached;
     this.#generator = undefined;
-    present?.destroy();
+    cached?.destroy();
     const target = await this.#kernelsFor([generatorRows({ slots, guided })]);
     const options = { ...this.#network, slots, guided, target };
     return this.#generator = await Generator.build(this.#gpu, options);
   }
 }
 
-/** The steps of a trajectory that are kept. */
+/** Steps of a trajectory to keep, ascending from 0. */
 function keptSteps(frames: number | readonly number[], steps: number): readonly number[] {
   const last = steps - 1;
   if (typeof frames === "number") {

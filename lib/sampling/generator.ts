@@ -1,6 +1,5 @@
 /**
- * Drawing images on the device: a batch of slots, each with its own class, seed and guidance, taken through a sampler's
- * steps without anything being read back in between.
+ * Batch sampling on the device: each slot has its own class, seed and guidance; nothing is read back between the steps.
  *
  * @module
  */
@@ -12,50 +11,50 @@ import type { SamplerStep } from "../diffusion/sampler.ts";
 import { checkGuidable, SlotBatch, type SlotImage, type SlotPicture } from "./slot_batch.ts";
 import { advance, type Underway } from "./underway.ts";
 
-/** What a generator is made for. */
+/** Options of {@linkcode Generator.build}. */
 export interface GeneratorOptions {
   readonly config: UNetConfig;
-  /** The weights, laid out as `ParameterTable` says; read at every step, so they may change between runs. */
+  /** Weights in the layout of `ParameterTable`; they may change between calls of {@linkcode Generator.draw}. */
   readonly weights: GPUBuffer;
-  /** Images drawn at once. */
+  /** Images per batch. */
   readonly slots: number;
-  /** Whether guidance is used: each step then asks the network twice, in one batch, for images with a scale but 1. */
+  /** Use guidance: an image with a scale other than 1 then takes two rows of the network's batch. */
   readonly guided: boolean;
-  /** Whether the class table's last row stands for no class, which guidance needs. Default: where there is a table. */
+  /** True if the last row of the class table is the null class, which guidance needs. Default true. */
   readonly nullClass?: boolean;
-  /** Kernel variants to use; default those that suit the device. */
+  /** Kernel variants to use; default: those that suit the device. */
   readonly target?: KernelTarget;
-  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  /** Storage type of activations; default float32. The weights must be in the layout for it. */
   readonly precision?: Precision;
 }
 
-/** Rows of the network's batch that a generator's steps take. */
+/** Rows of the network's batch in a generator's steps. */
 export function generatorRows({ slots, guided }: Pick<GeneratorOptions, "slots" | "guided">): number {
   return guided ? 2 * slots : slots;
 }
 
-/** What {@linkcode Generator.draw} tells while it runs. */
+/** Options of {@linkcode Generator.draw}. */
 export interface DrawOptions {
   /**
-   * Asked after each step; a listener makes the CPU wait for the device now and then.
-   * @param done steps done, counted over all batches
+   * Called after each step. With a listener the CPU waits for the device every few steps.
+   * @param done steps done, over all batches
    */
   onStep?: (done: number, total: number) => void | Promise<void>;
-  /** Steps (from 0) after which to keep the estimate of the finished images, for pictures of the process. */
+  /** Steps (from 0) after which to keep x_t and the estimate of x_0 of the first batch. */
   previewAt?: readonly number[];
 }
 
-/** What was drawn. */
+/** Samples of {@linkcode Generator.draw}. */
 export interface Drawn {
-  /** [count, H, W, C] in [-1, 1]. */
+  /** Shape [count, H, W, C], in [-1, 1]. */
   readonly images: Float32Array<ArrayBuffer>;
-  /** x_t after each step of `previewAt`, [count, H, W, C], for the images of the first batch. */
+  /** x_t after each step of `previewAt`, [images of the first batch, H, W, C]. */
   readonly noisy: readonly Float32Array<ArrayBuffer>[];
-  /** The estimate of x_0 at each step of `previewAt`, for the images of the first batch. */
+  /** Estimate of x_0 at each step of `previewAt`, [images of the first batch, H, W, C]. */
   readonly previews: readonly Float32Array<ArrayBuffer>[];
 }
 
-/** Wait for the device after so many steps where somebody listens, so that progress is true. */
+/** Steps between waits for the device with a step listener, so that reported progress is real. */
 const STEPS_PER_WAIT = 4;
 
 /** Draws images in batches of a fixed number of slots. */
@@ -75,9 +74,9 @@ export class Generator {
   /**
    * Records the network and the sampler's step for a number of slots.
    *
-   * @throws {ConfigError} when guidance is asked of a network without classes, or the network's output is no image
-   *   like its input (a learned variance, say)
-   * @throws {DeviceError} when the device cannot hold it
+   * @throws {ConfigError} for guidance without a null class, or if the network's output has other channels than its input
+   *   (e.g. a learned variance)
+   * @throws {DeviceError} if the batch does not fit into device memory
    */
   static async build(gpu: Gpu, options: GeneratorOptions): Promise<Generator> {
     if (options.guided) checkGuidable("a scale other than 1", options);
@@ -85,13 +84,13 @@ export class Generator {
     return new Generator(options, await SlotBatch.build(gpu, { ...options, rows }));
   }
 
-  /** Floating-point operations of the products in one step of all slots. */
+  /** Floating-point operations of the matrix products in one step of all slots. */
   get flopsPerStep(): number {
     return this.#batch.flopsPerStep;
   }
 
   /**
-   * Draws images, as many batches as it takes.
+   * Samples images in as many batches as needed.
    *
    * @param steps the sampler's plan, from `planSampling`
    */
@@ -131,12 +130,12 @@ export class Generator {
     return { images, noisy, previews };
   }
 
-  /** Frees everything but the weights. */
+  /** Frees all buffers except the weights. */
   destroy(): void {
     this.#batch.destroy();
   }
 
-  /** The pictures in the first `count` slots, one after the other. */
+  /** Reads the first `count` slots, concatenated. */
   async #read(of: SlotPicture["of"], count: number): Promise<Float32Array<ArrayBuffer>> {
     const pictures = await this.#batch.read(Array.from({ length: count }, (_, slot) => ({ slot, of })));
     const all = new Float32Array(pictures.reduce((sum, picture) => sum + picture.length, 0));

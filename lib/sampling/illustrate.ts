@@ -1,5 +1,5 @@
 /**
- * The forward process as pictures.
+ * Illustrations of the forward process.
  *
  * @module
  */
@@ -8,14 +8,14 @@ import { ConfigError } from "../errors.ts";
 import { Images } from "../image/images.ts";
 import { normal2, splitSeed, threefry4x32 } from "../random.ts";
 
-/** Keeps this noise apart from every other use of a seed. */
+/** Last counter word of this noise; no other use of a seed has it. */
 const COUNTER = 0x70696374;
 
 /**
- * Timesteps to show a process at, the last first: closer together towards 0, in proportion to the square, since that is
- * where there is something to be seen; and round numbers, but for the last.
+ * Timesteps for pictures of the process, quadratically denser towards 0, where images change visibly; all but the last
+ * are round numbers.
  *
- * @param count how many at most, 2 or more
+ * @param count maximum number, 2 or more
  * @param last the last timestep
  * @returns descending, from `last` to 0
  */
@@ -35,13 +35,17 @@ export function evenly(count: number, most: number): number[] {
 }
 
 /**
- * One image at several noise levels, `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al. 2020, equation 4), with one
- * noise `eps` for all, so that the frames show one road and not many.
+ * Adds noise to an image at several timesteps, `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al. 2020, equation
+ * 4), with the same noise `eps` for all, so that the frames show one trajectory.
  *
- * @param image bytes [height, width, 3]
- * @param timesteps 0 to T - 1 each; -1 for the image itself
- * @returns one frame per timestep, values beyond [-1, 1] clipped
- * @throws {ConfigError} for a timestep out of range, or an image of another size
+ * @param image RGB values 0 to 255, shape [height, width, 3]
+ * @param height height of the image in pixels
+ * @param width width of the image in pixels
+ * @param schedule the noise schedule
+ * @param timesteps each 0 to T - 1, or -1 for the image itself
+ * @param seed seed of the noise, an integer from 0 to 2^53 - 1
+ * @returns one frame per timestep, clipped to [-1, 1]
+ * @throws {ConfigError} for a timestep or seed out of range, or an image of another size
  */
 export function forwardProcess(
   image: Uint8Array,

@@ -1,23 +1,23 @@
 /**
- * One image to draw: what the server's threads pass on, and a running batch takes.
+ * Image jobs: single images for a running batch, as plain data that threads can send.
  *
  * @module
  */
 import type { DrawPlan } from "./request.ts";
 import type { SlotImage } from "./slot_batch.ts";
 
-/** Moments of an image's way from noise to be shown while it is drawn. */
+/** Intermediate frames to read back while an image is drawn. */
 export interface FrameWish {
-  /** `predicted`: the network's estimate of the finished image (x_0); `noisy`: x_t itself. */
+  /** `predicted`: the network's estimate of x_0; `noisy`: x_t. */
   readonly kind: "predicted" | "noisy";
-  /** Steps (from 0) after which a frame is taken, ascending; the last step is the finished image and needs none. */
+  /** Steps (from 0) after which to read a frame, ascending; the last step is the finished image and needs none. */
   readonly at: readonly number[];
 }
 
-/** One image of a {@linkcode DrawPlan}, under a number of its own. It is plain data, which threads can send. */
+/** One image of a {@linkcode DrawPlan}; plain data, which threads can send. */
 export interface ImageJob extends SlotImage, Pick<DrawPlan, "sampler" | "steps" | "eta"> {
-  /** Chosen by the caller; no two images in a batch share it. */
+  /** Identifier chosen by the caller, unique in the batch. */
   readonly id: number;
-  /** Moments to be shown; none if not given. */
+  /** Intermediate frames; default none. */
   readonly frames?: FrameWish;
 }

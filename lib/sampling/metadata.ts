@@ -1,5 +1,5 @@
 /**
- * Image metadata: how each image was made, so that it can be made again.
+ * Image metadata: the parameters that each image was sampled with, so that it can be reproduced.
  *
  * @module
  */
@@ -7,15 +7,15 @@ import type { ImageMetadata } from "../image/images.ts";
 import type { Precision } from "../model/precision.ts";
 import { type DrawPlan, NO_CLASS } from "./request.ts";
 
-/** What metadata says of the model. */
+/** Model fields of the metadata. */
 export interface DrawnBy {
-  /** Its name. Not its path: pictures are passed on, and a path tells of the machine they were drawn on. */
+  /** Name of the model, not its path, which would disclose details of the machine when pictures are shared. */
   readonly model: string;
   readonly classes: readonly string[];
   readonly precision: Precision;
 }
 
-/** Name of an image's class, `none` where it has none. */
+/** Name of an image's class, or `none`. */
 export function className(
   { labels }: Pick<DrawPlan, "labels">,
   { classes }: Pick<DrawnBy, "classes">,
@@ -24,7 +24,7 @@ export function className(
   return classes[labels[index]] ?? NO_CLASS;
 }
 
-/** How image `index` of a plan was made; the same for an image drawn alone and for one of many. */
+/** Metadata of image `index` of a plan, the same whether it is drawn alone or in a batch. */
 export function imageMetadata(plan: DrawPlan, by: DrawnBy, index: number): ImageMetadata {
   const { seed, sampler, steps, eta, guidance } = plan;
   return {

@@ -1,22 +1,22 @@
 /**
- * Moments of a process from noise to image at which it is shown.
+ * Selection of sampling steps for intermediate frames.
  *
  * @module
  */
 
 /**
- * How moments are spread: `even`, the first step and the last among them; `late`, likewise, but closer together towards
- * the end, in proportion to the square; `ends`, after each of so many equal parts of the way; or after every n steps.
+ * Spacing of the frames: `even`, including the first and the last step; `late`, the same but quadratically denser towards
+ * the end; `ends`, after each of `count` equal parts; or after every n steps.
  */
 export type Spread =
   | { readonly count: number; readonly spacing: "even" | "late" | "ends" }
   | { readonly every: number };
 
 /**
- * Steps to show a process at.
+ * Selects the steps to show.
  *
- * @param steps how many there are, 1 or more
- * @param spread how many moments at most (2 or more unless `ends`), and where
+ * @param steps number of steps, 1 or more
+ * @param spread maximum number of frames (2 or more unless `ends`) and their spacing
  * @returns ascending, from 0 to `steps - 1`, which is always the last
  */
 export function shownSteps(steps: number, spread: Spread): number[] {

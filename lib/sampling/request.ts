@@ -1,5 +1,5 @@
 /**
- * Requests for images: the options, the model's limits, and the plan that follows from both.
+ * Sampling requests: options, validation against the model, and the resulting plan.
  *
  * @module
  */
@@ -12,94 +12,94 @@ import type { UNetConfig } from "../model/config.ts";
 import { withSuggestion } from "../suggest.ts";
 
 /**
- * Steps of the ddim sampler unless asked otherwise. With the model that comes with the project, a first image takes about
- * ten seconds on two CPU cores (3 once the driver has cached its shaders); 50 steps take twice that for little more detail.
+ * Default number of DDIM steps. With the bundled model a first image takes about ten seconds on two CPU cores (3 once the
+ * driver has cached its shaders); 50 steps take twice as long for little more detail.
  */
 export const DEFAULT_STEPS = 25;
 
 /**
- * A class by name (compared in Unicode's NFC; any case, the same case first) or number; `none` or null for no class; `any`
- * for one that the seed chooses.
+ * A class by name (compared in Unicode's NFC, case-insensitively if there is no exact match) or number; `none` or null for
+ * no class; `any` for a class chosen by the seed.
  */
 export type ClassChoice = string | number | null;
 
-/** Asks for a class of the seed's choosing: image i is of class `(seed + i) mod classes`. */
+/** Requests a class chosen by the seed: image i has class `(seed + i) mod classes`. */
 export const ANY_CLASS = "any";
-/** Asks for no class. */
+/** Requests the null class, i.e. unconditional sampling. */
 export const NO_CLASS = "none";
 
-/** What to draw. */
+/** Options of {@linkcode DDPM.generate}. */
 export interface GenerateOptions {
   /**
-   * One class, or several, each of which gets `count` images. Default `none`, or `any` where the model has classes and
-   * no "no class".
+   * One class or a list, with `count` images for each. Default `none`, or `any` for a model with classes but without a
+   * null class.
    */
   readonly class?: ClassChoice | readonly ClassChoice[];
-  /** Images a class, 1 to 4096. Default 1. */
+  /** Images per class, 1 to 4096. Default 1. */
   readonly count?: number;
-  /** Network evaluations an image, 1 to as many as the schedule allows. Default 25, for `ddpm` all. */
+  /** Network evaluations per image, 1 to the maximum of the schedule. Default 25 for `ddim`, the maximum for `ddpm`. */
   readonly steps?: number;
-  /** Default `ddim`. */
+  /** Sampler; default `ddim`. */
   readonly sampler?: SamplerName;
-  /** DDIM's noise, 0 (default) to 1. */
+  /** DDIM only: 0 (default) is deterministic, 1 adds as much noise as DDPM. */
   readonly eta?: number;
   /**
-   * Scale of classifier-free guidance (Ho & Salimans 2022): 1 for none, 0 for no class. Default 2 where there is a class,
-   * and the model has a "no class" to guide away from.
+   * Scale of classifier-free guidance (Ho & Salimans 2022), 0 or more: 1 is no guidance, 0 unconditional. Default 2 for
+   * images of a class if the model has a null class, else 1.
    */
   readonly guidance?: number;
-  /** Image i has seed `seed + i`; an integer from 0 to 2^53 - 1. Default 0. */
+  /** Seed of the first image, an integer from 0 to 2^53 - 1; image i has seed `seed + i`. Default 0. */
   readonly seed?: number;
-  /** Images drawn at once; bounds memory and changes nothing else. Default 64. */
+  /** Maximum batch size, 1 to 4096; limits memory and does not change the images. Default 64. */
   readonly batch?: number;
-  /** Told after every step of a batch. */
+  /** Called after each step, with the steps done and their total over all batches. */
   readonly onStep?: (done: number, total: number) => void | Promise<void>;
 }
 
-/** What a request is checked against. */
+/** Properties of a model that requests are checked against. */
 export interface ModelFacts {
   readonly config: UNetConfig;
   readonly schedule: NoiseSchedule;
-  /** Class names in the order of their labels; as many as the class table has rows, or one fewer: then its last is the null class. */
+  /** Class names by label; as many as the class table has rows, or one fewer if its last row is the null class. */
   readonly classes: readonly string[];
 }
 
-/** What holds where a request does not say, and the model allows it; what is left out is as {@linkcode GenerateOptions} says. */
+/** Defaults of a request's options where the model allows them, in place of those of {@linkcode GenerateOptions}. */
 export interface DrawDefaults {
   readonly sampler?: SamplerName;
-  /** More than the schedule allows become as many as it allows. */
+  /** Reduced to the maximum of the schedule if above it. */
   readonly steps?: number;
-  /** For images of a class. */
+  /** Guidance scale for images of a class. */
   readonly guidance?: number;
 }
 
-/** A request that was checked, with every default filled in. */
+/** A validated request with all defaults filled in. */
 export interface DrawPlan {
-  /** Label of every image, in order; the number of classes stands for none. */
+  /** Label of each image, in order; the number of classes is the null class. */
   readonly labels: readonly number[];
-  /** Network evaluations an image. */
+  /** Network evaluations per image. */
   readonly steps: number;
-  /** How noise is removed. */
+  /** Sampler. */
   readonly sampler: SamplerName;
-  /** DDIM's noise, 0 to 1; undefined where it was not given. */
+  /** DDIM's eta, 0 to 1; undefined if not given. */
   readonly eta: number | undefined;
-  /** Scale of classifier-free guidance, 1 for none. */
+  /** Scale of classifier-free guidance; 1 for none. */
   readonly guidance: number;
-  /** Whether the network must be asked twice. */
+  /** True if images take two rows of the network's batch, conditional and unconditional. */
   readonly guided: boolean;
-  /** Image i has seed `seed + i`. */
+  /** Seed of the first image; image i has seed `seed + i`. */
   readonly seed: number;
-  /** Images drawn at once, at most. */
+  /** Maximum batch size. */
   readonly batch: number;
 }
 
-/** Whether a model knows "no class" beside its classes, which guidance needs. */
+/** True if the class table has a row for the null class, which guidance needs. */
 export function hasNullClass({ config, classes }: Pick<ModelFacts, "config" | "classes">): boolean {
   return config.numClassEmbeds !== null && classes.length < config.numClassEmbeds;
 }
 
 /**
- * Fills in defaults and checks a request.
+ * Validates a request and fills in defaults.
  *
  * @throws {ConfigError} naming the option
  */
@@ -120,9 +120,9 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   checkSteps(schedule, steps);
   checkWhole("batch", batch, 1, 4096);
   const nullClass = hasNullClass(model);
-  const unsaid = nullClass || classes.length === 0 ? NO_CLASS : ANY_CLASS;
-  const { class: asked = unsaid } = options;
-  const choices = isList(asked) ? asked : [asked];
+  const defaultClass = nullClass || classes.length === 0 ? NO_CLASS : ANY_CLASS;
+  const { class: requested = defaultClass } = options;
+  const choices = isList(requested) ? requested : [requested];
   if (choices.length === 0) throw new ConfigError("class", "an empty list", "at least one class");
   const chosen = choices.map((choice) => resolveClass(choice, model));
   checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER - count * chosen.length);
@@ -134,7 +134,7 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   const { guidance = conditional && nullClass ? defaults.guidance ?? 2 : 1 } = options;
   checkGuidance(guidance);
   if (guidance !== 1 && !conditional) {
-    throw new ConfigError("guidance", guidance, "1 where no class is asked for");
+    throw new ConfigError("guidance", guidance, "1 where no class is requested");
   }
   if (guidance !== 1 && !nullClass) {
     throw new ConfigError("guidance", guidance, NO_GUIDANCE);
@@ -143,7 +143,7 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
 }
 
 /**
- * Checks that what a network draws are pictures.
+ * Checks that the channels of a network are those of pictures.
  * @throws {ConfigError} naming the channels
  */
 function checkPictureChannels({ inChannels, outChannels }: UNetConfig): void {
@@ -156,25 +156,25 @@ function checkPictureChannels({ inChannels, outChannels }: UNetConfig): void {
   }
 }
 
-/** Why a model with classes cannot be guided. */
+/** Error text for guidance with a model that has no null class. */
 export const NO_GUIDANCE = '1, since the class table of this model has no row for "no class"';
 
-/** Steps where nothing is said: for `ddpm` as many as the schedule allows, for `ddim` {@linkcode DEFAULT_STEPS} of them at most. */
+/** Default number of steps: the maximum of the schedule for `ddpm`, at most {@linkcode DEFAULT_STEPS} for `ddim`. */
 export function defaultSteps(sampler: SamplerName, schedule: NoiseSchedule): number {
   return mostSteps(schedule, sampler === "ddpm" ? undefined : DEFAULT_STEPS);
 }
 
-/** Words that a request may give for a class of a model, beside names and numbers. */
+/** Words that a model accepts as a class beside names and numbers. */
 export function classWords(model: Pick<ModelFacts, "config" | "classes">): string[] {
   return hasNullClass(model) || model.classes.length === 0 ? [ANY_CLASS, NO_CLASS] : [ANY_CLASS];
 }
 
 /**
- * The label of a class.
+ * Resolves a class to its label.
  *
- * @param more words that a caller knows beside those of {@linkcode classWords}, for the message
- * @returns 0 to classes - 1, the number of classes for none, or `any` where the seed is to choose
- * @throws {ConfigError} with the names that there are, and the nearest
+ * @param more words that the caller accepts beside those of {@linkcode classWords}, for the message
+ * @returns 0 to classes - 1, the number of classes for no class, or `any`
+ * @throws {ConfigError} with the valid names and a suggestion
  */
 export function resolveClass(
   choice: ClassChoice,
@@ -208,7 +208,7 @@ export function resolveClass(
   );
 }
 
-/** Unicode's NFC: macOS names files in decomposed letters, keyboards type composed ones. */
+/** Unicode's NFC: macOS writes file names decomposed, keyboards type composed characters. */
 function composed(name: string): string {
   return name.normalize("NFC");
 }

@@ -1,6 +1,6 @@
 /**
- * Continuous batching: images join between steps, each follows its own plan and leaves when it is finished, or is parked
- * half way and resumed later. A server can so start on a new request while others are under way.
+ * Continuous batching: images join between steps, follow their own plans, leave when they are finished, and can be parked
+ * and resumed, so that a server starts new requests while others are running.
  *
  * @module
  */
@@ -17,29 +17,29 @@ import type { ImageJob } from "./image_job.ts";
 import { checkGuidable, networkRows, SlotBatch, type SlotPicture } from "./slot_batch.ts";
 import { advance, isFinished, type Underway } from "./underway.ts";
 
-/** A picture that came out of a turn: [H, W, C] in [-1, 1]. */
+/** An intermediate or finished image of a turn. */
 export interface BatchPicture {
-  /** The image's number. */
+  /** Identifier of the image. */
   readonly id: number;
-  /** Step, from 0, after which it was taken. */
+  /** Step, from 0, after which it was read. */
   readonly step: number;
-  /** [H, W, C] in [-1, 1]. */
+  /** Shape [H, W, C], in [-1, 1]. */
   readonly data: Float32Array<ArrayBuffer>;
 }
 
-/** What a turn did. */
+/** Result of {@linkcode RunningBatch.turn}. */
 export interface BatchTurn {
-  /** Steps that every image in the batch has advanced. */
+  /** Steps that each image has advanced. */
   readonly steps: number;
-  /** Seconds it took, reading back included. */
+  /** Duration in seconds, including read-back. */
   readonly seconds: number;
-  /** Rows of the network's batch in use, and of the program that ran. */
+  /** Rows of the network's batch in use. */
   readonly rows: number;
   /** Rows of the network's batch in the program that ran; at least `rows`. */
   readonly programRows: number;
-  /** Numbers of the images that took part. */
+  /** Identifiers of the images that took part. */
   readonly images: readonly number[];
-  /** Moments that images were to be shown at. */
+  /** Requested intermediate frames. */
   readonly frames: readonly BatchPicture[];
   /** Images that are finished and have left the batch. */
   readonly finished: readonly BatchPicture[];
@@ -47,19 +47,19 @@ export interface BatchTurn {
 
 /** Options of {@linkcode RunningBatch.build}. */
 export interface RunningBatchOptions {
-  /** The network. */
+  /** Configuration of the network. */
   readonly config: UNetConfig;
-  /** The noise schedule that it was trained with, from which images are planned. */
+  /** Noise schedule of the training. */
   readonly schedule: NoiseSchedule;
-  /** Its weights, laid out as `ParameterTable` says; they must not change while the batch is in use. */
+  /** Weights in the layout of `ParameterTable`; they must not change while the batch is in use. */
   readonly weights: GPUBuffer;
   /** Rows of the network's largest batch, 1 or more. */
   readonly rows: number;
-  /** Whether the class table's last row stands for no class, which guidance needs. Default: where there is a table. */
+  /** True if the last row of the class table is the null class, which guidance needs. Default true. */
   readonly nullClass?: boolean;
-  /** Kernel variants to use; default those that suit the device. */
+  /** Kernel variants to use; default: those that suit the device. */
   readonly target?: KernelTarget;
-  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  /** Storage type of activations; default float32. The weights must be in the layout for it. */
   readonly precision?: Precision;
 }
 
@@ -68,17 +68,17 @@ interface Entry extends Underway {
   readonly image: ImageJob;
 }
 
-/** Draws images that come and go. */
+/** Samples images with continuous batching. */
 export class RunningBatch {
   /** Rows of the network's largest batch. */
   readonly rows: number;
   readonly #options: RunningBatchOptions;
   readonly #batch: SlotBatch;
-  /** The image in each slot; those in use come first, without a gap. */
+  /** Occupied slots, which are the first ones without a gap. */
   readonly #slots: Entry[] = [];
-  /** By number: images set aside, each with its x_t. */
+  /** Parked images by identifier, with their x_t. */
   readonly #parked = new Map<number, { readonly entry: Entry; readonly x: GPUBuffer }>();
-  /** Milliseconds a step took lately, by the rows of the program. */
+  /** Milliseconds per step of the last turn, by the rows of the program. */
   readonly #stepTime = new Map<number, number>();
   #turning = false;
 
@@ -92,7 +92,7 @@ export class RunningBatch {
    * Records the network for batches of 1, 2, 3, 4, 6, 8, 12, … rows up to `rows`.
    *
    * @throws {ConfigError} for `rows` below 1, or a network that cannot be sampled
-   * @throws {DeviceError} when the device cannot hold them
+   * @throws {DeviceError} if they do not fit into device memory
    */
   static async build(gpu: Gpu, options: RunningBatchOptions): Promise<RunningBatch> {
     const { rows } = options;
@@ -100,25 +100,25 @@ export class RunningBatch {
     return new RunningBatch(batch, options);
   }
 
-  /** Images that the next turn takes on; parked ones do not count. */
+  /** Number of images in the batch, parked ones excluded. */
   get size(): number {
     return this.#slots.length;
   }
 
-  /** Images that were parked and neither resumed nor removed. */
+  /** Number of parked images. */
   get parked(): number {
     return this.#parked.size;
   }
 
-  /** Rows of the network's batch that they take. */
+  /** Rows of the network's batch in use, at most {@linkcode RunningBatch.rows}. */
   get rowsInUse(): number {
     return this.#slots.reduce((sum, { image }) => sum + networkRows(image.guidance), 0);
   }
 
   /**
-   * Puts an image into the batch; its first step is the next turn's.
+   * Adds an image to the batch; it takes its first step in the next turn.
    *
-   * @throws {ConfigError} naming what is wrong with the image, or when there is no room for it
+   * @throws {ConfigError} naming the invalid field of the image, or if too few rows are free
    */
   add(image: ImageJob): void {
     const { id, label, seed, guidance, sampler, steps, eta, frames } = image;
@@ -132,14 +132,14 @@ export class RunningBatch {
     if (this.#slotOf(id) >= 0 || this.#parked.has(id)) {
       throw new ConfigError("id", id, "a number that no image in the batch has");
     }
-    this.#requireRoom(image);
+    this.#requireRows(image);
     this.#slots.push({ image, plan, done: 0 });
   }
 
   /**
-   * Takes an image out before it is finished, parked or not.
+   * Removes an image before it is finished, parked or not.
    *
-   * @returns false where it is not in the batch
+   * @returns false if it is not in the batch
    */
   remove(id: number): boolean {
     const parked = this.#parked.get(id);
@@ -148,29 +148,30 @@ export class RunningBatch {
   }
 
   /**
-   * Sets an image aside: it takes no rows and no further steps until it is resumed, and comes out the same to the bit. A
-   * turn that is under way still counts for it.
+   * Parks an image: it takes no rows and no steps until it is resumed. The result is the same to the bit. Steps of a turn
+   * that is running still count.
    *
-   * @returns false where it is not in the batch, or parked already
-   * @throws {DeviceError} when the device has no memory left
+   * @returns false if it is not in the batch, or already parked
+   * @throws {DeviceError} if the device is out of memory
    */
   park(id: number): boolean {
     const slot = this.#slotOf(id);
-    if (slot < 0) return false;
-    this.#parked.set(id, { entry: this.#slots[slot], x: this.#batch.park(slot) });
+    const entry = this.#slots[slot];
+    if (!entry) return false;
+    this.#parked.set(id, { entry, x: this.#batch.park(slot) });
     return this.#vacate(slot);
   }
 
   /**
-   * Puts a parked image back; its next step is the next turn's.
+   * Resumes a parked image; it takes its next step in the next turn.
    *
-   * @returns false where no parked image has this number
-   * @throws {ConfigError} when there is no room for it
+   * @returns false if no image with this identifier is parked
+   * @throws {ConfigError} if too few rows are free
    */
   resume(id: number): boolean {
     const parked = this.#parked.get(id);
     if (!parked) return false;
-    this.#requireRoom(parked.entry.image);
+    this.#requireRows(parked.entry.image);
     this.#parked.delete(id);
     this.#batch.resume(parked.x, this.#slots.push(parked.entry) - 1);
     return true;
@@ -180,7 +181,7 @@ export class RunningBatch {
     return this.#slots.findIndex(({ image }) => image.id === id);
   }
 
-  #requireRoom({ guidance }: ImageJob): void {
+  #requireRows({ guidance }: ImageJob): void {
     const free = this.rows - this.rowsInUse;
     if (networkRows(guidance) <= free) return;
     throw new ConfigError("rows", networkRows(guidance), `at most ${free}, which are free in the batch`);
@@ -188,7 +189,7 @@ export class RunningBatch {
 
   #vacate(slot: number): boolean {
     if (slot < 0) return false;
-    // The last image moves into the free slot, so that the slots in use stay the first ones.
+    // The last image moves into the free slot, so that the occupied slots stay contiguous.
     const last = this.#slots.pop();
     if (last && slot < this.#slots.length) {
       this.#batch.move(this.#slots.length, slot);
@@ -198,17 +199,17 @@ export class RunningBatch {
   }
 
   /**
-   * Takes all images on by one or more steps: as many as fit into the time, and none beyond the next picture that
-   * somebody waits for.
+   * Advances all images by one or more steps: as many as fit into the given time, but none beyond the next frame or
+   * finished image.
    *
-   * @param milliseconds how long it should take; one step is always taken. Each turn waits for the device once, which
-   *   costs Deno 10 ms or so
-   * @throws {DeviceError} when the device fails; the batch is of no use then
-   * @throws {Error} for a batch without images, or while another turn is under way
+   * @param milliseconds target duration; at least one step is taken. Each turn waits once for the device, which takes
+   *   about 10 ms in Deno
+   * @throws {DeviceError} if the device fails; the batch cannot be used afterwards
+   * @throws {Error} if the batch has no images, or another turn is running
    */
   async turn(milliseconds: number): Promise<BatchTurn> {
     if (this.#slots.length === 0) throw new Error("a turn needs an image in the batch");
-    if (this.#turning) throw new Error("a turn is under way");
+    if (this.#turning) throw new Error("another turn is running");
     this.#turning = true;
     try {
       return await this.#turn(milliseconds);
@@ -219,7 +220,7 @@ export class RunningBatch {
 
   async #turn(milliseconds: number): Promise<BatchTurn> {
     const start = performance.now();
-    // Images may join and leave while the device works; those that take part are these.
+    // A snapshot: images may join and leave while the device works.
     const present = [...this.#slots];
     const most = Math.min(...present.map(stepsToNextPicture));
     const first = advance(this.#batch, present);
@@ -234,11 +235,12 @@ export class RunningBatch {
     const pictures = wanted.length > 0 ? await this.#batch.read(wanted) : [];
     if (wanted.length === 0) await this.#batch.settle();
     const [frames, finished]: [BatchPicture[], BatchPicture[]] = [[], []];
-    wanted.forEach(({ entry }, i) => {
+    for (const [i, { entry }] of wanted.entries()) {
       const { image, done } = entry;
-      if (!this.#slots.includes(entry) && this.#parked.get(image.id)?.entry !== entry) return;
-      (isFinished(entry) ? finished : frames).push({ id: image.id, step: done - 1, data: pictures[i] });
-    });
+      if (!this.#slots.includes(entry) && this.#parked.get(image.id)?.entry !== entry) continue;
+      const data = pictures[i]!; // one for each of `wanted`
+      (isFinished(entry) ? finished : frames).push({ id: image.id, step: done - 1, data });
+    }
     for (const { id } of finished) this.remove(id);
     const elapsed = performance.now() - start;
     this.#stepTime.set(first.programRows, elapsed / steps);
@@ -253,13 +255,13 @@ export class RunningBatch {
     };
   }
 
-  /** Frees everything but the weights. */
+  /** Frees all buffers except the weights. */
   destroy(): void {
     this.#batch.destroy();
   }
 }
 
-/** What is to be shown after the step that an image has just taken, if anything. */
+/** Buffer to read after an image's last step: the finished image or a requested frame; undefined for neither. */
 function pictureAt(entry: Entry): SlotPicture["of"] | undefined {
   if (isFinished(entry)) return "x";
   const { frames } = entry.image;
@@ -267,7 +269,7 @@ function pictureAt(entry: Entry): SlotPicture["of"] | undefined {
   return frames.kind === "noisy" ? "x" : "preview";
 }
 
-/** Steps from an image's next one to the first that shows something, that one included. */
+/** Number of steps until an image's next requested frame, or until it is finished; 1 or more. */
 function stepsToNextPicture({ image, plan, done }: Entry): number {
   const last = plan.length - 1;
   const next = image.frames?.at.find((at) => at >= done) ?? last;
@@ -275,7 +277,9 @@ function stepsToNextPicture({ image, plan, done }: Entry): number {
 }
 
 /**
- * Powers of two, half-way sizes between them, and `rows` itself: no program is more than half again too large.
+ * Batch sizes of the recorded programs: powers of two, the sizes half-way between them, and `rows` itself, so that a program
+ * has at most 1.5 times the rows in use.
+ *
  * @throws {ConfigError} for `rows` below 1
  */
 export function batchSizes(rows: number): number[] {

@@ -1,7 +1,6 @@
 /**
- * Images being drawn side by side on the device, each in a slot of its own: every step takes every occupied slot one
- * step on along its own trajectory, whatever the others are at. The network is recorded for several batch sizes over
- * the same slots, so a nearly empty batch costs little.
+ * Slots on the device, each with one image at its own timestep of its own trajectory; a step advances all occupied slots.
+ * The network is recorded for several batch sizes over the same slots, so that a nearly empty batch costs little.
  *
  * @module
  */
@@ -24,49 +23,49 @@ import { NO_GUIDANCE } from "./request.ts";
 import { splitSeed } from "../random.ts";
 import type { SamplerStep } from "../diffusion/sampler.ts";
 
-/** What a {@linkcode SlotBatch} is made for. */
+/** Options of {@linkcode SlotBatch.build}. */
 export interface SlotBatchOptions {
   readonly config: UNetConfig;
-  /** The weights, laid out as `ParameterTable` says; after they have changed call {@linkcode SlotBatch.refresh}. */
+  /** Weights in the layout of `ParameterTable`; when they have changed, call {@linkcode SlotBatch.refresh}. */
   readonly weights: GPUBuffer;
-  /** Images at once. */
+  /** Number of slots. */
   readonly slots: number;
-  /** Batch sizes of the network, ascending; a guided image takes two rows, any other one. */
+  /** Batch sizes of the network in rows, ascending; an image takes two rows with guidance, else one. */
   readonly rows: readonly number[];
-  /** Whether the class table's last row stands for no class, which guidance needs. Default: where there is a table. */
+  /** True if the last row of the class table is the null class, which guidance needs. Default true. */
   readonly nullClass?: boolean;
-  /** Kernel variants to use; default those that suit the device. */
+  /** Kernel variants to use; default: those that suit the device. */
   readonly target?: KernelTarget;
-  /** How activations lie in memory; default float32. The weights must be laid out for it. */
+  /** Storage type of activations; default float32. The weights must be in the layout for it. */
   readonly precision?: Precision;
 }
 
-/** What an image depends on beside the sampler's plan; not its place in a batch, nor its company. */
+/** Parameters that, with the sampler's plan, determine an image, whatever its slot or the other images of the batch. */
 export interface SlotImage {
-  /** Class index; the number of classes, or any number where the network takes none, for no class. */
+  /** Class index; the number of classes is the null class. Ignored by unconditional networks. */
   readonly label: number;
   /** Integer from 0 to 2^53 - 1. */
   readonly seed: number;
-  /** Scale of classifier-free guidance (Ho & Salimans 2022); 1 asks the network once, any other takes two rows. */
+  /** Scale of classifier-free guidance (Ho & Salimans 2022), 0 or more; 1 takes one row, any other value two. */
   readonly guidance: number;
 }
 
 /** The next step of the image in a slot. */
 export interface SlotStep extends SlotImage {
-  /** From 0; at 0 the slot starts from its image's noise. */
+  /** Index of the step, from 0; step 0 starts from noise. */
   readonly step: number;
-  /** What that step does. */
+  /** Coefficients of the step. */
   readonly coefficients: SamplerStep;
 }
 
-/** A picture in a slot: `x`, the image as it is now, or `preview`, the estimate of x_0 at the last step. */
+/** A picture of a slot: `x`, the current x_t, or `preview`, the estimate of x_0 at the last step. */
 export interface SlotPicture {
   readonly slot: number;
   readonly of: "x" | "preview";
 }
 
-/** Bytes that what follows from the weights alone may take: for `ddpm` on the way of Winograd 0.6 GB. */
-const MOST_CONSTANTS = 2 ** 30;
+/** Memory limit for cached weight transforms in bytes; Winograd's take 0.6 GB for preset `ddpm`. */
+const MAX_CONSTANT_BYTES = 2 ** 30;
 
 interface SizedProgram {
   readonly rows: number;
@@ -74,16 +73,16 @@ interface SizedProgram {
   readonly program: Program;
 }
 
-/** Rows of the network's batch that an image with this guidance takes. */
+/** Rows of the network's batch for an image with this guidance scale. */
 export function networkRows(guidance: number): 1 | 2 {
   return guidance === 1 ? 1 : 2;
 }
 
 /**
- * Checks that a network can be guided.
+ * Checks that a network supports guidance.
  *
  * @param guidance the scale, for the message
- * @throws {ConfigError} if it knows no "no class"
+ * @throws {ConfigError} if it has no null class
  */
 export function checkGuidable(
   guidance: unknown,
@@ -95,7 +94,7 @@ export function checkGuidable(
   if (!nullClass) throw new ConfigError("guidance", guidance, NO_GUIDANCE);
 }
 
-/** Slots on the device and the programs that take them on. */
+/** Slots on the device and the programs that advance them. */
 export class SlotBatch {
   readonly slots: number;
   readonly #gpu: Gpu;
@@ -103,11 +102,12 @@ export class SlotBatch {
   readonly #options: Pick<SlotBatchOptions, "config" | "nullClass">;
   readonly #scope: ResourceScope;
   readonly #programs: SizedProgram[] = [];
-  /** Computes what follows from the weights alone. */
+  /** Computes the cached weight transforms. */
   #constants: Program | undefined;
   readonly #buffers: Readonly<Record<"slots" | "asks" | "x" | "preview" | "scratch" | "staging", BufferView>>;
-  /** Parked images, and buffers of earlier ones for reuse. */
+  /** x_t of the parked images. */
   readonly #parked = new Set<GPUBuffer>();
+  /** Buffers of earlier parked images, for reuse. */
   readonly #spare: GPUBuffer[] = [];
 
   private constructor(gpu: Gpu, options: SlotBatchOptions, scope: ResourceScope) {
@@ -131,8 +131,8 @@ export class SlotBatch {
   /**
    * Records the network and the sampler's step for every batch size.
    *
-   * @throws {ConfigError} when the network's output is no image like its input (a learned variance, say)
-   * @throws {DeviceError} when the device cannot hold it
+   * @throws {ConfigError} if the network's output has other channels than its input (e.g. a learned variance)
+   * @throws {DeviceError} if the batch does not fit into device memory
    */
   static async build(gpu: Gpu, options: SlotBatchOptions): Promise<SlotBatch> {
     const { config, slots, rows } = options;
@@ -143,13 +143,13 @@ export class SlotBatch {
     const scope = new ResourceScope(gpu, `sampling ${slots} images at once`);
     return await scope.guard(async () => {
       const batch = new SlotBatch(gpu, options, scope);
-      // The largest first: one size runs at a time, so the others work in its memory.
+      // The largest first: only one size runs at a time, so the others reuse its memory.
       let spare: readonly GPUBuffer[] = [];
       const copy = options.precision === "float16"
         ? scope.buffer(options.weights.size / 2, "weights in float16").buffer
         : undefined;
-      const room = Math.min(MOST_CONSTANTS, (gpu.memory.limit - gpu.memory.used) / 4);
-      const constants = scope.own(new HoistedConstants(gpu, "sampling", room));
+      const constantBytes = Math.min(MAX_CONSTANT_BYTES, (gpu.memory.limit - gpu.memory.used) / 4);
+      const constants = scope.own(new HoistedConstants(gpu, "sampling", constantBytes));
       for (const size of rows.toReversed()) {
         const { sized, forward } = await batch.#record(size, options, { reuse: spare, copy, constants });
         batch.#programs.unshift(sized);
@@ -175,7 +175,7 @@ export class SlotBatch {
     const slots = Math.min(this.slots, rows);
     const shape = { slots, height, width, channels: config.inChannels };
     const { x: input, timesteps: timestep } = forward.inputs;
-    // The kernel writes labels for a network that takes none, too.
+    // The kernel writes labels for unconditional networks, too.
     const label = forward.inputs.labels ?? this.#scope.buffer(4 * rows, "labels");
     const half = precision === "float16";
     const before = [
@@ -191,10 +191,10 @@ export class SlotBatch {
     return { sized: { rows, slots, program: this.#scope.own(program) }, forward };
   }
 
-  /** Takes notice of weights that have changed. */
+  /** Recomputes the cached weight transforms after the weights have changed. */
   refresh(): void {
     if (!this.#constants) return;
-    // Recorded here, and not run like a step: a profile of steps would take this for one.
+    // Not run as a program, which a profile would count as a step.
     const { device } = this.#gpu;
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
@@ -203,18 +203,18 @@ export class SlotBatch {
     device.queue.submit([encoder.finish()]);
   }
 
-  /** Floating-point operations of the products in one step of the largest batch. */
+  /** Floating-point operations of the matrix products in one step of the largest batch. */
   get flopsPerStep(): number {
     return this.#programs[this.#programs.length - 1].program.flops;
   }
 
   /**
-   * Takes every occupied slot one step on; returns before the device has done it.
+   * Advances all occupied slots by one step; returns before the device has finished.
    *
-   * @param work what is next in each slot; undefined, or missing at the end, for an idle one, whose picture stays
-   * @returns rows of the network's batch in use, and of the program that ran
-   * @throws {ConfigError} when guidance is asked of a network without classes
-   * @throws {RangeError} when no recorded batch is large enough
+   * @param work next step of each slot; undefined, or missing at the end, for idle slots, which keep their pictures
+   * @returns `rows`: rows of the network's batch in use; `programRows`: rows of the program that ran, at least `rows`
+   * @throws {ConfigError} for guidance with a network without a null class
+   * @throws {RangeError} if no recorded batch is large enough
    */
   step(work: readonly (SlotStep | undefined)[]): { rows: number; programRows: number } {
     let rows = 0;
@@ -238,23 +238,23 @@ export class SlotBatch {
     return { rows, programRows: sized.rows };
   }
 
-  /** Moves an image on its way to another slot. */
+  /** Moves an image to another slot. */
   move(from: number, to: number): void {
     const { x, scratch } = this.#buffers;
     const size = imageBytesOf(this.#config);
     const encoder = this.#gpu.device.createCommandEncoder();
-    // By way of another buffer: WebGPU refuses a copy within one.
+    // Through a second buffer: WebGPU does not allow copies within one.
     encoder.copyBufferToBuffer(x.buffer, from * size, scratch.buffer, 0, size);
     encoder.copyBufferToBuffer(scratch.buffer, 0, x.buffer, to * size, size);
     this.#gpu.device.queue.submit([encoder.finish()]);
   }
 
   /**
-   * Copies x_t out of a slot, as it is after all steps so far. With the number of the next step that is all the state
-   * of an image: noise depends on seed and step alone.
+   * Copies the current x_t out of a slot. With the index of the next step that is the whole state of an image, since noise
+   * depends on seed and step alone.
    *
-   * @returns for {@linkcode SlotBatch.resume} or {@linkcode SlotBatch.discard}
-   * @throws {DeviceError} when the device has no memory left
+   * @returns buffer for {@linkcode SlotBatch.resume} or {@linkcode SlotBatch.discard}
+   * @throws {DeviceError} if the device is out of memory
    */
   park(slot: number): GPUBuffer {
     const size = imageBytesOf(this.#config);
@@ -264,14 +264,14 @@ export class SlotBatch {
     return parked;
   }
 
-  /** Copies a parked image into a slot, and frees its buffer for others. */
+  /** Copies a parked image into a slot, and releases its buffer for reuse. */
   resume(parked: GPUBuffer, slot: number): void {
     const size = imageBytesOf(this.#config);
     this.#copy({ buffer: parked, offset: 0, size }, { ...this.#buffers.x, offset: slot * size, size });
     this.discard(parked);
   }
 
-  /** Forgets a parked image. */
+  /** Discards a parked image, and releases its buffer for reuse. */
   discard(parked: GPUBuffer): void {
     if (this.#parked.delete(parked)) this.#spare.push(parked);
   }
@@ -282,17 +282,17 @@ export class SlotBatch {
     this.#gpu.device.queue.submit([encoder.finish()]);
   }
 
-  /** Waits until the device has done all steps so far. */
+  /** Waits until the device has finished all steps so far. */
   async settle(): Promise<void> {
     await this.#gpu.device.queue.onSubmittedWorkDone();
-    // A fault meanwhile leaves the pictures meaningless; asking for the device throws it.
+    // The getter throws if the device failed meanwhile.
     void this.#gpu.device;
   }
 
   /**
-   * Pictures as they are after all steps so far, in one read-back.
+   * Reads pictures after all steps so far, in one read-back.
    *
-   * @returns for each [H, W, C] in [-1, 1], channel padding removed
+   * @returns one array per picture, shape [H, W, C] without channel padding, in [-1, 1]
    */
   async read(pictures: readonly SlotPicture[]): Promise<Float32Array<ArrayBuffer>[]> {
     const size = imageBytesOf(this.#config);
@@ -305,7 +305,7 @@ export class SlotBatch {
     return copies.map((copy) => unpad(new Float32Array(copy), this.#config.inChannels));
   }
 
-  /** Frees everything but the weights. */
+  /** Frees all buffers except the weights. */
   destroy(): void {
     for (const buffer of [...this.#parked, ...this.#spare.splice(0)]) destroyBuffer(this.#gpu, buffer);
     this.#parked.clear();

@@ -1,5 +1,5 @@
 /**
- * The files of a trained model, ready for a device.
+ * Reads trained models from disk: configuration, schedule, class names and weights in device layout.
  *
  * @module
  */
@@ -10,30 +10,32 @@ import { type UNetConfig, unetConfigFromJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
 import type { Precision } from "../model/precision.ts";
 
-/** A model as it was read. */
+/** A trained model in memory. */
 export interface TrainedModel {
   readonly config: UNetConfig;
   readonly schedule: NoiseSchedule;
   /**
-   * Class names in the order of their labels; empty for an unconditional model. As many as the class table has rows, or
-   * one fewer where its last row is the null class.
+   * Class names by label; empty for an unconditional model. As many as the class table has rows, or one fewer if its last
+   * row is the null class.
    */
   readonly classes: readonly string[];
-  /** Directory it was read from. */
+  /** Directory of the model. */
   readonly path: string;
-  /** The weights as they lie in one buffer of the device, for a network of the precision asked for. */
+  /** Weights in device layout (`ParameterTable`), for the requested precision. */
   readonly flat: Float32Array<ArrayBuffer>;
 }
 
 type OnWarning = (message: string) => void;
 
 /**
- * Reads a run directory, a diffusers pipeline directory, or a directory with one network.
+ * Reads a run directory, a diffusers pipeline directory, or a directory with a single network.
  *
- * @param options `onWarning` is told when a damaged file was replaced by an older one, and what was assumed in place of
- *   what the files do not say
- * @throws {CheckpointError} naming the file, and the tensor where there is one
- * @throws {ConfigError} for a network or schedule with features that are not supported
+ * @param directory the directory
+ * @param precision storage type of activations, which determines the layout of the weights
+ * @param options `onWarning`: called when a damaged file was replaced by an older one, and for each assumption about
+ *   missing information
+ * @throws {CheckpointError} naming the file, and the tensor if one is affected
+ * @throws {ConfigError} for an unsupported network or schedule
  */
 export async function readModel(
   directory: string,
@@ -51,7 +53,7 @@ export async function readModel(
   return { config, schedule, classes, path, flat };
 }
 
-/** The schedule of the files; without one the paper's, which must be told, since it decides what is drawn. */
+/** Reads the schedule; if there is none, warns and takes the paper's. */
 function readSchedule({ path, schedulerConfig }: Pipeline, onWarning: OnWarning): NoiseSchedule {
   if (schedulerConfig) {
     return NoiseSchedule.fromDiffusers(
@@ -69,20 +71,20 @@ function readSchedule({ path, schedulerConfig }: Pipeline, onWarning: OnWarning)
 }
 
 function requireFinite(data: Float32Array, where: string): void {
-  // A loop, because findIndex takes seconds for the tens of millions of a network.
+  // findIndex takes seconds for tens of millions of weights.
   for (let i = 0; i < data.length; i++) {
     if (!Number.isFinite(data[i])) {
       throw new CheckpointError(
-        `${where} holds ${data[i]} at ${i}: no image can come of weights that are not finite`,
+        `${where} holds ${data[i]} at ${i}: expected finite weights`,
       );
     }
   }
 }
 
-/** Wrappers of `torch.compile` and of parallel training, which leave their name in front of every tensor's. */
+/** Prefixes of tensor names from `torch.compile` and parallel training. */
 const WRAPPERS = /(^|\.)_orig_mod\.|^module\./;
 
-/** Old diffusers files name the attention projections otherwise. */
+/** Names of the attention projections in old diffusers files. */
 const OLD_NAMES: readonly (readonly [RegExp, string])[] = [
   [/\.query\.(weight|bias)$/, ".to_q.$1"],
   [/\.key\.(weight|bias)$/, ".to_k.$1"],
@@ -90,7 +92,7 @@ const OLD_NAMES: readonly (readonly [RegExp, string])[] = [
   [/\.proj_attn\.(weight|bias)$/, ".to_out.0.$1"],
 ];
 
-/** Tensors by the names that diffusers gives them today. */
+/** Renames tensors to the names of current diffusers versions. */
 function modernNames<T>(tensors: ReadonlyMap<string, T>, path: string): Map<string, T> {
   const modern = new Map<string, T>();
   for (const [given, tensor] of tensors) {
@@ -106,10 +108,10 @@ function modernNames<T>(tensors: ReadonlyMap<string, T>, path: string): Map<stri
 }
 
 /**
- * Class names as the files state them, or numbers where they do not tell.
+ * Class names from the model's files, or numbers if there are none.
  *
- * The table of a model trained here has a last row for "no class". Others have such a row only where they name one class
- * fewer than there are rows.
+ * In models trained here, the last row of the class table is the null class. In others it is only if they name one class
+ * fewer than the table has rows.
  */
 function readClasses(config: UNetConfig, pipeline: Pipeline, onWarning: OnWarning): readonly string[] {
   const { numClassEmbeds: rows } = config;
@@ -120,15 +122,14 @@ function readClasses(config: UNetConfig, pipeline: Pipeline, onWarning: OnWarnin
   const fitting = names?.length === rows || names?.length === rows - 1 ? names : undefined;
   const count = fitting?.length ?? (verified ? rows - 1 : rows);
   if (named !== undefined && !fitting) {
-    onWarning(`${path}: the class names are no list of ${rows - 1} or ${rows}, so classes go by number`);
+    onWarning(`${path}: expected a list of ${rows - 1} or ${rows} class names; classes are numbered instead`);
   }
   if (count === rows) {
     onWarning(
-      `${path}: all ${rows} rows of its class table are classes and none stands for "no class", so there is no ` +
-        `guidance (it is 1)` +
+      `${path}: all ${rows} rows of its class table are classes and none is a null class ("no class"), so guidance is off` +
         (fitting
           ? ""
-          : `; if the last row does, list the names of the other ${
+          : `; if the last row is one, list the names of the other ${
             rows - 1
           } as _class_labels in model_index.json`),
     );

@@ -1,24 +1,25 @@
 /**
- * The loop that all drawing shares: images on their way through their plans, taken one step on side by side.
+ * Shared sampling loop: advances images with different plans one step at a time in one batch.
  *
  * @module
  */
 import type { SamplerStep } from "../diffusion/sampler.ts";
 import type { SlotBatch, SlotImage, SlotStep } from "./slot_batch.ts";
 
-/** An image on its way from noise. */
+/** An image being sampled. */
 export interface Underway {
   readonly image: SlotImage;
-  /** Its plan, from `planSampling`. */
+  /** Steps of the sampler, from `planSampling`. */
   readonly plan: readonly SamplerStep[];
-  /** Steps taken. */
+  /** Number of steps done. */
   done: number;
 }
 
 /**
- * Takes images one step on, image i in slot i; returns before the device has done it.
+ * Advances images by one step, image i in slot i; returns before the device has finished.
  *
- * @returns rows of the network's batch in use, and of the program that ran
+ * @returns `rows`: rows of the network's batch in use; `programRows`: rows of the program that ran, at least `rows`
+ * @throws {RangeError} if an image has no step left
  */
 export function advance(
   batch: SlotBatch,
@@ -32,7 +33,7 @@ export function advance(
   return ran;
 }
 
-/** Whether an image has taken its last step. */
+/** True if an image has had its last step. */
 export function isFinished({ plan, done }: Underway): boolean {
   return done === plan.length;
 }

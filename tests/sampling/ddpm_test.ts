@@ -212,8 +212,13 @@ Deno.test("class names come from model_index.json, and how many there are says w
         [{ class_labels: ["Cat", "dog", "owl"] }, ["Cat", "dog", "owl"]],
         [{ class_labels: four }, four, noNull],
         [{}, numbers, noNull],
-        [{ _class_labels: ["Cat", "dog"] }, numbers, /no list of 3 or 4, so classes go by number/, noNull],
-        [{ _class_labels: ["Cat", "dog", 3] }, numbers, /no list of 3 or 4/, noNull],
+        [
+          { _class_labels: ["Cat", "dog"] },
+          numbers,
+          /expected a list of 3 or 4 class names; classes are numbered/,
+          noNull,
+        ],
+        [{ _class_labels: ["Cat", "dog", 3] }, numbers, /expected a list of 3 or 4 class names/, noNull],
       ] as const
     ) {
       await Deno.writeTextFile(path, JSON.stringify({ ...index, ...labels }));

@@ -114,7 +114,7 @@ Deno.test("guidance 1 asks the network once; any other scale needs a class", () 
   assert.equal(planDraw({ class: 0, guidance: 1 }, animals).guided, false);
   assert.equal(planDraw({ class: 0, guidance: 0 }, animals).guided, true);
   assert.equal(planDraw({ guidance: 1 }, unconditional).guided, false);
-  assert.match(refusal({ guidance: 2 }), /^guidance: expected 1 where no class is asked for, got 2$/);
+  assert.match(refusal({ guidance: 2 }), /^guidance: expected 1 where no class is requested, got 2$/);
 });
 
 Deno.test("any takes the class that the seed says, the same for one image as for many", () => {

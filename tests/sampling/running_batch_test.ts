@@ -128,7 +128,7 @@ Deno.test("images may leave and join while a turn is under way", () =>
     // Both would finish in this turn.
     assert.equal(batch.remove(first.id), true);
     batch.add(third);
-    await assert.rejects(batch.turn(0), /a turn is under way/);
+    await assert.rejects(batch.turn(0), /another turn is running/);
     results.push(await last);
     assert.deepEqual(results.map((turn) => turn.finished.map(({ id }) => id)), [[], [], [second.id]]);
     assert.deepEqual(results[2].finished[0].data, await alone(generator, second));

@@ -91,7 +91,7 @@ Deno.test("weights that are not finite are named when they are read", async () =
       }),
       (error) =>
         error instanceof CheckpointError &&
-        error.message.includes(`: tensor "conv_in.bias" holds ${value} at 3: no image can come of weights`),
+        error.message.includes(`: tensor "conv_in.bias" holds ${value} at 3: expected finite weights`),
     );
   }
 });
@@ -120,8 +120,8 @@ Deno.test("a table of our own has a null row, also where only the network is rea
   const { model, warnings } = await readChanged({ config });
   assert.deepEqual(model.classes, ["0", "1", "2", "3"]);
   assert.deepEqual(warnings, [
-    'DIR: all 4 rows of its class table are classes and none stands for "no class", so there is no guidance (it is 1); ' +
-    "if the last row does, list the names of the other 3 as _class_labels in model_index.json",
+    'DIR: all 4 rows of its class table are classes and none is a null class ("no class"), so guidance is off; ' +
+    "if the last row is one, list the names of the other 3 as _class_labels in model_index.json",
   ]);
 });
 
