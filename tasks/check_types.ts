@@ -24,6 +24,8 @@ const STRICT: readonly string[] = [
   "lib/image/",
   "lib/model/",
   "lib/random.ts",
+  "lib/sampling/",
+  "lib/shell.ts",
   "lib/suggest.ts",
   "lib/train/",
   "lib/tuning/",

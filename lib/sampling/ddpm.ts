@@ -178,7 +178,7 @@ export class DDPM {
       images: this.#finished(images, settings),
       noisy: noisy.map(toImages),
       predicted: previews.map(toImages),
-      timesteps: previewAt.map((step) => plan[step].timestep),
+      timesteps: previewAt.map((step) => plan[step]!.timestep), // keptSteps are those of the plan
     };
   }
 
@@ -265,9 +265,9 @@ function keptSteps(frames: number | readonly number[], steps: number): readonly 
     checkWhole("frames", frames, 2, Number.MAX_SAFE_INTEGER);
     return shownSteps(steps, { count: frames, spacing: "even" });
   }
-  const rising = frames.every((step, i) =>
-    Number.isSafeInteger(step) && step <= last && step > (i === 0 ? -1 : frames[i - 1])
+  const ascending = frames.every((step, i) =>
+    Number.isSafeInteger(step) && step <= last && step > (frames[i - 1] ?? -1)
   );
-  if (!rising) throw new ConfigError("frames", frames, `steps from 0 to ${last} in ascending order`);
+  if (!ascending) throw new ConfigError("frames", frames, `steps from 0 to ${last} in ascending order`);
   return frames;
 }

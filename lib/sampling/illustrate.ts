@@ -70,11 +70,10 @@ export function forwardProcess(
     if (!Number.isInteger(t) || t < -1 || t > last) {
       throw new ConfigError("timesteps", t, `whole numbers from -1 to ${last}`);
     }
-    const cumprod = t < 0 ? 1 : schedule.alphasCumprod[t];
-    const frame = new Float32Array(noise.length);
-    for (let i = 0; i < frame.length; i++) {
-      frame[i] = Math.sqrt(cumprod) * (image[i] / 127.5 - 1) + Math.sqrt(1 - cumprod) * noise[i];
-    }
+    const cumprod = t < 0 ? 1 : schedule.alphasCumprod[t]!; // t <= T - 1
+    const frame = noise.map((eps, i) =>
+      Math.sqrt(cumprod) * (image[i]! / 127.5 - 1) + Math.sqrt(1 - cumprod) * eps // image and noise are of one length
+    );
     return Images.fromFloats(frame, 1, height, width);
   });
 }

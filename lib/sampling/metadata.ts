@@ -21,7 +21,7 @@ export function className(
   { classes }: Pick<DrawnBy, "classes">,
   index: number,
 ): string {
-  return classes[labels[index]] ?? NO_CLASS;
+  return classes[labels[index] ?? classes.length] ?? NO_CLASS;
 }
 
 /** Metadata of image `index` of a plan, the same whether it is drawn alone or in a batch. */

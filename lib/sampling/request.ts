@@ -126,10 +126,8 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   if (choices.length === 0) throw new ConfigError("class", "an empty list", "at least one class");
   const chosen = choices.map((choice) => resolveClass(choice, model));
   checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER - count * chosen.length);
-  const labels = Array.from({ length: count * chosen.length }, (_, i) => {
-    const label = chosen[Math.floor(i / count)];
-    return label === ANY_CLASS ? (seed + i) % classes.length : label;
-  });
+  const labels = chosen.flatMap((label) => Array.from({ length: count }, () => label))
+    .map((label, i) => label === ANY_CLASS ? (seed + i) % classes.length : label);
   const conditional = labels.some((label) => label !== classes.length);
   const { guidance = conditional && nullClass ? defaults.guidance ?? 2 : 1 } = options;
   checkGuidance(guidance);

@@ -205,7 +205,7 @@ export class SlotBatch {
 
   /** Floating-point operations of the matrix products in one step of the largest batch. */
   get flopsPerStep(): number {
-    return this.#programs[this.#programs.length - 1].program.flops;
+    return this.#programs.at(-1)!.program.flops; // `build` records one for each size
   }
 
   /**
@@ -322,7 +322,7 @@ function unpad(padded: Float32Array, channels: number): Float32Array<ArrayBuffer
   const stride = paddedChannels(channels);
   const plain = new Float32Array(padded.length / stride * channels);
   for (let i = 0; i < plain.length; i++) {
-    plain[i] = padded[Math.floor(i / channels) * stride + i % channels];
+    plain[i] = padded[Math.floor(i / channels) * stride + i % channels]!; // inside `padded`, since i < plain.length
   }
   return plain;
 }
