@@ -144,7 +144,7 @@ export {
   type RunningBatchOptions,
 } from "./lib/sampling/running_batch.ts";
 export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/sampling/ddpm.ts";
-export type { FrameWish, ImageJob } from "./lib/sampling/image_job.ts";
+export type { FrameRequest, ImageJob } from "./lib/sampling/image_job.ts";
 export type { ClassChoice, DrawPlan, GenerateOptions } from "./lib/sampling/request.ts";
 export type { SlotImage } from "./lib/sampling/slot_batch.ts";
 export { forwardProcess } from "./lib/sampling/illustrate.ts";

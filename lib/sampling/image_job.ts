@@ -7,7 +7,7 @@ import type { DrawPlan } from "./request.ts";
 import type { SlotImage } from "./slot_batch.ts";
 
 /** Intermediate frames to read back while an image is drawn. */
-export interface FrameWish {
+export interface FrameRequest {
   /** `predicted`: the network's estimate of x_0; `noisy`: x_t. */
   readonly kind: "predicted" | "noisy";
   /** Steps (from 0) after which to read a frame, ascending; the last step is the finished image and needs none. */
@@ -19,5 +19,5 @@ export interface ImageJob extends SlotImage, Pick<DrawPlan, "sampler" | "steps" 
   /** Identifier chosen by the caller, unique in the batch. */
   readonly id: number;
   /** Intermediate frames; default none. */
-  readonly frames?: FrameWish;
+  readonly frames?: FrameRequest;
 }

@@ -9,7 +9,7 @@ import type { ImageJob } from "../../lib/sampling/image_job.ts";
 import type { ModelFacts } from "../../lib/sampling/request.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 
-export type { FrameWish, ImageJob } from "../../lib/sampling/image_job.ts";
+export type { FrameRequest, ImageJob } from "../../lib/sampling/image_job.ts";
 
 /** The model that is being served, as the main thread knows it. */
 export interface ServedModel extends ModelFacts {

@@ -10,7 +10,7 @@ import { ConfigError } from "../../lib/errors.ts";
 import { mostSteps, type SamplerName } from "../../lib/diffusion/sampler.ts";
 import type { ServerContext } from "./context.ts";
 import type { PictureFormat, PictureJob } from "../pictures/encoder.ts";
-import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
+import type { FrameRequest, Pixels, ServedModel } from "../engine/engine.ts";
 import type { JobResult } from "../queue/job.ts";
 import { ProblemError } from "./problem.ts";
 import type { ServerSettings } from "../settings.ts";
@@ -214,7 +214,7 @@ const PREVIEWS = 8;
 export function previewSteps(
   steps: number,
   every: number = Math.max(1, Math.round(steps / (PREVIEWS + 1))),
-): FrameWish {
+): FrameRequest {
   return { kind: "predicted", at: shownSteps(steps, { every }).slice(0, -1) };
 }
 
@@ -222,7 +222,7 @@ export function previewSteps(
 const ANIMATION_FRAMES = 30;
 
 /** How many frames an animation of so many steps has, and those that come before the finished image. */
-export function animationSteps(steps: number): { frames: number; wish: FrameWish } {
+export function animationSteps(steps: number): { frames: number; request: FrameRequest } {
   const shown = shownSteps(steps, { count: ANIMATION_FRAMES, spacing: "even" });
-  return { frames: shown.length, wish: { kind: "noisy", at: shown.slice(0, -1) } };
+  return { frames: shown.length, request: { kind: "noisy", at: shown.slice(0, -1) } };
 }

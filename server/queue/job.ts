@@ -4,7 +4,7 @@
  * @module
  */
 import type { DrawPlan } from "../../lib/sampling/request.ts";
-import type { FrameWish, Pixels, ServedModel } from "../engine/engine.ts";
+import type { FrameRequest, Pixels, ServedModel } from "../engine/engine.ts";
 
 /** Images that one request asks for. */
 export interface Job {
@@ -12,7 +12,7 @@ export interface Job {
   readonly client: string;
   /** From `planQuery`; image i has `labels[i]` and seed `seed + i`. */
   readonly draw: DrawPlan;
-  readonly frames?: FrameWish;
+  readonly frames?: FrameRequest;
   /** Aborted when the client goes away: what waits never runs, what runs leaves the batch at the next turn. */
   readonly signal: AbortSignal;
   /** How far it is; called in order, ends with the promise of {@linkcode Scheduler.run}. */

@@ -86,11 +86,11 @@ export function generateRoute(app: App, context: ServerContext): void {
     const result = await context.runner.run({
       client: clientOf(c),
       draw,
-      frames: animation?.wish,
+      frames: animation?.request,
       signal: c.req.raw.signal,
       onProgress(progress) {
         if (progress.type !== "frame") return;
-        const at = animation!.wish.at.indexOf(progress.step);
+        const at = animation!.request.at.indexOf(progress.step);
         (frames[at] ??= [])[progress.index] = progress.pixels;
       },
     });

@@ -6,7 +6,7 @@ import { presetConfig } from "../../../lib/model/presets.ts";
 import {
   type Engine,
   type EngineListener,
-  type FrameWish,
+  type FrameRequest,
   type ImageJob,
   type Pixels,
   rowsOf,
@@ -56,7 +56,7 @@ export function fakePixels(
 /** A frame of that image after step `step`. */
 export function fakeFrame(
   { label, seed, steps }: Pick<ImageJob, "label" | "seed" | "steps">,
-  kind: FrameWish["kind"],
+  kind: FrameRequest["kind"],
   step: number,
   size: Pick<ServedModel, "height" | "width"> = { height: 32, width: 32 },
 ): Pixels {
