@@ -3,7 +3,7 @@ import { withSuggestion } from "../lib/suggest.ts";
 
 const animals = ["cat", "dog", "horse", "automobile", "none"];
 
-Deno.test("a word that is nearly a known one is taken for it, in any case", () => {
+Deno.test("a word close to a known one gets a suggestion, in any case", () => {
   const cases: [wrong: string, meant: string][] = [
     ["kat", "cat"],
     ["CATS", "cat"],
@@ -21,7 +21,7 @@ Deno.test("a word that is nearly a known one is taken for it, in any case", () =
   );
 });
 
-Deno.test("a word that is like none is taken for none", () => {
+Deno.test("a word close to none gets no suggestion", () => {
   for (const wrong of ["", "zebra", "c", "4", "x".repeat(100_000)]) {
     assert.equal(withSuggestion("a word", wrong, [...animals, "1", "10"]), "a word", wrong.slice(0, 9));
   }

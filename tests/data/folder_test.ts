@@ -211,7 +211,7 @@ Deno.test("cifar10: JPEG, WebP and PNG are read whatever they are called", async
   }
 });
 
-Deno.test("cifar10: files that are no images are skipped and told once, the first of them by name", async () => {
+Deno.test("cifar10: files that are not images are skipped and reported once, the first of them by name", async () => {
   const told: string[] = [];
   const { count } = await read(
     {
@@ -237,7 +237,7 @@ Deno.test("cifar10: files that are no images are skipped and told once, the firs
   assert.deepEqual(one, ["/pets: skipped 1 entry that is not an image (cat/Thumbs\\u001b.db)"]);
 });
 
-Deno.test("cifar10: the centre square of other sizes is taken, and told", async () => {
+Deno.test("cifar10: images of other sizes are cropped to the centre square, which is reported", async () => {
   const wide = await makePng(96, 32, (x) => x < 32 ? [255, 0, 0] : x < 64 ? [0, 200, 0] : [0, 0, 255]);
   const told: string[] = [];
   const { images } = await read({ "a/1.png": wide, "a/2.png": RED, "a/3.png": BLUE }, "train", [], told);
@@ -250,7 +250,7 @@ Deno.test("cifar10: the centre square of other sizes is taken, and told", async 
   assert.deepEqual(none, []);
 });
 
-Deno.test("cifar10: what is transparent becomes white", async () => {
+Deno.test("cifar10: transparency becomes white", async () => {
   const { images } = await read({ "a/1.png": await makePng(32, 32, () => [0, 100, 0, 51]) });
   assert.deepEqual([...images.subarray(0, 3)], [204, 224, 204]);
 });

@@ -37,7 +37,7 @@ async function drawn(
   return { pixels, told };
 }
 
-Deno.test("kernels are tried before the first image, kept, and the same image is drawn with them later on", async () => {
+Deno.test("kernels are autotuned before the first image, cached, and the same image is drawn with them later", async () => {
   await withModel(async (model, tuningDirectory) => {
     const first = await drawn(model, { tune: "on", tuningDirectory });
     assert.deepEqual(first.told.at(-1)!.done, first.told.at(-1)!.total);
@@ -49,7 +49,7 @@ Deno.test("kernels are tried before the first image, kept, and the same image is
   });
 });
 
-Deno.test("off, and without being asked or a directory, nothing is tried or written", async () => {
+Deno.test("with autotuning off, or without a directory for it, nothing is timed or written", async () => {
   await withModel(async (model, tuningDirectory) => {
     for (const options of [{ tune: "off", tuningDirectory }, {}] as const) {
       assert.deepEqual((await drawn(model, options)).told, []);
@@ -58,14 +58,14 @@ Deno.test("off, and without being asked or a directory, nothing is tried or writ
   });
 });
 
-Deno.test("an image is the same in a batch of any size with what was found out, too", async () => {
+Deno.test("an image is the same at any batch size with autotuned kernels, too", async () => {
   await withModel(async (model, tuningDirectory) => {
     const { pixels: [three, one] } = await drawn(model, { tune: "on", tuningDirectory }, [3, 1]);
     assert.deepEqual(three.subarray(0, one.length), one);
   });
 });
 
-Deno.test("a batch for servers tries the kernels of all its sizes at once", async () => {
+Deno.test("startBatch autotunes the kernels of all batch sizes at once", async () => {
   await withModel(async (model, tuningDirectory) => {
     const told: TuningProgress[] = [];
     const ddpm = await DDPM.load(model, {

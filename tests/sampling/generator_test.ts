@@ -143,7 +143,7 @@ Deno.test("a class table without a null row draws every row, and refuses guidanc
     );
   }));
 
-Deno.test("a network whose output is no image like its input is refused", () => {
+Deno.test("a network whose output has other channels than its input is refused", () => {
   const config = unetConfig({ ...conditional, outChannels: 6 });
   return withWeights(config, (gpu, weights) =>
     assert.rejects(

@@ -48,7 +48,7 @@ Deno.test("the noise is standard normal, the same for the same seed, another for
   assert.ok(Math.abs(variance - 1) < 5 * Math.sqrt(2 / noise.length), `${variance}`);
 });
 
-Deno.test("timesteps to show are round and closer together where there is something to be seen", () => {
+Deno.test("timesteps to show are round numbers, and denser where images change visibly", () => {
   assert.deepEqual(shownTimesteps(10, 999), [999, 800, 600, 450, 300, 200, 100, 50, 10, 0]);
   assert.deepEqual(shownTimesteps(10, 980), [980, 750, 600, 450, 300, 200, 100, 50, 10, 0]);
   assert.deepEqual(shownTimesteps(4, 9), [9, 4, 1, 0]);

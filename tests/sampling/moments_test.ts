@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { shownSteps, type Spread } from "../../lib/sampling/moments.ts";
 
-Deno.test("steps to show are evenly spread, closer together towards the end, at ends of parts, or every so many", () => {
+Deno.test("steps to show are spaced evenly, denser towards the end, at the ends of equal parts, or every n", () => {
   const cases: [steps: number, spread: Spread, shown: number[]][] = [
     [9, { count: 5, spacing: "even" }, [0, 2, 4, 6, 8]],
     [3, { count: 10, spacing: "even" }, [0, 1, 2]],

@@ -81,7 +81,7 @@ Deno.test("an unknown class is refused with those that there are", () => {
   });
 });
 
-Deno.test("where classes have no names, only numbers are told of", () => {
+Deno.test("for classes without names, errors list only numbers", () => {
   const counted = { ...animals, classes: ["0", "1", "2"] };
   assert.equal(
     refusal({ class: "3" }, counted),
@@ -117,7 +117,7 @@ Deno.test("guidance 1 asks the network once; any other scale needs a class", () 
   assert.match(refusal({ guidance: 2 }), /^guidance: expected 1 where no class is requested, got 2$/);
 });
 
-Deno.test("any takes the class that the seed says, the same for one image as for many", () => {
+Deno.test("any takes the class of the seed, the same for one image as for many", () => {
   const labels = (options: GenerateOptions, model = animals) => planDraw(options, model).labels;
   assert.deepEqual(labels({ class: "any", seed: 8, count: 4 }), [2, 0, 1, 2]);
   assert.deepEqual(labels({ class: "ANY", seed: 10 }), [1]);

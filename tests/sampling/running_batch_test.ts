@@ -93,7 +93,7 @@ Deno.test("an image has the same bits alone and in a batch that others join and 
     generator.destroy();
   }));
 
-Deno.test("a turn ends where somebody waits for a picture, and frames are those of the trajectory", () =>
+Deno.test("a turn ends at the next requested frame, and frames are those of the trajectory", () =>
   withBatch(async (batch, gpu, weights) => {
     const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
     const { steps } = plans[2];
@@ -117,7 +117,7 @@ Deno.test("a turn ends where somebody waits for a picture, and frames are those 
     generator.destroy();
   }));
 
-Deno.test("images may leave and join while a turn is under way", () =>
+Deno.test("images may leave and join while a turn is running", () =>
   withBatch(async (batch, gpu, weights) => {
     const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
     const [first, second, third] = [image(0), { ...image(4), ...plans[0] }, image(8)];

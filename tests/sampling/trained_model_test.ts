@@ -36,11 +36,11 @@ async function readChanged(
   });
 }
 
-Deno.test("a whole pipeline is read without a word", async () => {
+Deno.test("a complete pipeline is read without warnings", async () => {
   assert.deepEqual((await readChanged({ config })).warnings, []);
 });
 
-Deno.test("without a scheduler the schedule that is assumed is told, and so is a missing model_index.json", async () => {
+Deno.test("a missing scheduler is reported with the assumed schedule, and so is a missing model_index.json", async () => {
   const { model, warnings } = await readChanged({ config, scheduler: null, index: null });
   assert.deepEqual(warnings, [
     "DIR has no model_index.json, which lists the pipeline's components and class names",
@@ -51,7 +51,7 @@ Deno.test("without a scheduler the schedule that is assumed is told, and so is a
   assert.deepEqual([numTrainTimesteps, varianceType], [1000, "fixed_large"]);
 });
 
-Deno.test("what a scheduler's file says that is not used is told with its name", async () => {
+Deno.test("ignored fields of a scheduler's file are reported by name", async () => {
   const { warnings } = await readChanged({ config, scheduler: { _class_name: "PNDMScheduler" } });
   assert.equal(warnings.length, 1);
   assert.match(warnings[0], /^DIR: scheduler_config\.json: the noise schedule is that of its PNDMScheduler/);

@@ -25,7 +25,7 @@ async function isHalves(bytes: Uint8Array<ArrayBuffer>, left = ORANGE, right = T
   }
 }
 
-Deno.test("PNG, JPEG and WebP are told by content, not by name", async (t) => {
+Deno.test("PNG, JPEG and WebP are recognised by content, not by name", async (t) => {
   const grey = (rgb: number[]) => new Array(3).fill(0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]);
   await t.step("PNG", async () => isHalves(Uint8Array.from(await makePng(16, 16, halves))));
   await t.step("JPEG", async () => isHalves(await makeJpeg(16, 16, halves)));
@@ -114,7 +114,7 @@ function repeatedScan(jpeg: Uint8Array, times: number): Uint8Array<ArrayBuffer> 
   return Uint8Array.from([...jpeg.subarray(0, scan), ...repeated, 0xff, 0xd9]);
 }
 
-Deno.test("what cannot be decoded is named for what it is", async (t) => {
+Deno.test("files that cannot be decoded are described by their content", async (t) => {
   const second = JPEG.subarray(frameOf(JPEG), frameOf(JPEG) + 19);
   const cases: [string, Uint8Array<ArrayBuffer>, RegExp][] = [
     ["nothing", new Uint8Array(), /an empty file; expected a PNG, JPEG or WebP image$/],

@@ -43,7 +43,7 @@ for (
   });
 }
 
-Deno.test("cropToSquare: what is transparent becomes white", () => {
+Deno.test("cropToSquare: transparency becomes white", () => {
   const rgba = Uint8ClampedArray.of(10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 200, 51, 255, 255, 255, 255);
   const to = new Uint8Array(12);
   cropToSquare({ width: 2, height: 2, rgba }, 2, to);

@@ -230,7 +230,7 @@ Deno.test("Accept decides by quality, then by the more usual format", () => {
   }
 });
 
-Deno.test("any takes the class that the seed says, the same for one image as for many", () => {
+Deno.test("any takes the class of the seed, the same for one image as for many", () => {
   const model = fakeModel();
   const many = planQuery({ class: "any", seed: 8, count: 4 }, model, defaultSettings);
   assert.deepEqual(many.labels, [8, 9, 0, 1]);
