@@ -77,8 +77,12 @@ export async function cifar10(options: Cifar10Options = {}): Promise<ImageDatase
 
 async function isFolder(path: string): Promise<boolean> {
   try {
-    return (await Deno.stat(path)).isDirectory;
+    const { isDirectory, isFile } = await Deno.stat(path);
+    // Hashing /dev/zero never ends, and hashing a pipe empties it.
+    if (!isDirectory && !isFile) throw new DataError(`${path}: neither a file nor a folder`);
+    return isDirectory;
   } catch (error) {
+    if (error instanceof DataError) throw error;
     if (!(error instanceof Deno.errors.NotFound)) throw unreadable(path, error);
     throw new DataError(
       `${path}: no such file or folder; expected cifar-10-binary.tar.gz, cifar-10-python.tar.gz, the folder that one of ` +

