@@ -46,16 +46,17 @@ export async function publish(runDir: string, files: Files, options: DurableOpti
 }
 
 /**
- * Publishes the newest checkpoint's EMA if a save was interrupted before doing so.
+ * Publishes the newest checkpoint's EMA if a save was interrupted before doing so. Also removes temporary files of
+ * crashed writes: a run with nothing left to save would keep them forever.
  *
  * @param runDir lock it with `lockDirectory`
- * @returns true if anything was written
+ * @returns true if a model was written
  * @throws {CheckpointError} if it cannot be written
  */
 export async function publishNewest(runDir: string, options: DurableOptions = {}): Promise<boolean> {
+  await removeModelLeftovers(runDir);
   const pending = await unpublished(runDir);
   if (!pending) return false;
-  await removeModelLeftovers(runDir);
   await publish(runDir, pending.files, options);
   return true;
 }

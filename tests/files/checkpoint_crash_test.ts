@@ -1,5 +1,6 @@
 /** A run directory after a save that was killed at any of its phases, or hit a full disk. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError } from "../../lib/errors.ts";
 import {
@@ -87,6 +88,16 @@ async function assertPublished(runDir: string, newest: Checkpoint): Promise<void
   assert.equal(model.path, runDir);
   assertModelOf(model, newest);
 }
+
+Deno.test("a resume with nothing to publish removes what a crash left of a picture", async () => {
+  await inTemporaryDirectory(async (runDir) => {
+    await saveCheckpoint(runDir, exampleCheckpoint(1), strict);
+    const before = await treeOf(runDir);
+    await Deno.writeTextFile(join(runDir, ".tmp-denoise-x"), "half a picture");
+    assert.equal(await publishNewest(runDir), false);
+    assert.deepEqual(await treeOf(runDir), before);
+  });
+});
 
 for (const save of SAVES) {
   const killed = `SIGKILL at any phase of ${save.name} leaves a whole checkpoint and model`;
