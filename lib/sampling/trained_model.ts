@@ -4,7 +4,7 @@
  * @module
  */
 import { defaultSchedule, NoiseSchedule } from "../diffusion/schedule.ts";
-import { CheckpointError } from "../errors.ts";
+import { CheckpointError, ConfigError } from "../errors.ts";
 import { loadPipeline, type Pipeline } from "../files/pipeline.ts";
 import { type UNetConfig, unetConfigFromJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
@@ -44,7 +44,7 @@ export async function readModel(
 ): Promise<TrainedModel> {
   const pipeline = await loadPipeline(directory, { onWarning });
   const { tensors, path } = pipeline;
-  const config = unetConfigFromJson(pipeline.unetConfig);
+  const config = inFile(`${path}: config.json`, () => unetConfigFromJson(pipeline.unetConfig));
   const schedule = readSchedule(pipeline, onWarning);
   const classes = readClasses(config, pipeline, onWarning);
   const table = unetParameters(config, precision);
@@ -53,13 +53,22 @@ export async function readModel(
   return { config, schedule, classes, path, flat };
 }
 
+/** Prefixes a ConfigError with the file, so that its field is not taken for a command-line flag. */
+function inFile<T>(file: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(`${file}: ${error.field}`, error.value, error.allowed);
+  }
+}
+
 /** Reads the schedule; if there is none, warns and takes the paper's. */
 function readSchedule({ path, schedulerConfig }: Pipeline, onWarning: OnWarning): NoiseSchedule {
   if (schedulerConfig) {
-    return NoiseSchedule.fromDiffusers(
-      schedulerConfig,
-      (note) => onWarning(`${path}: scheduler_config.json: ${note}`),
-    );
+    const file = `${path}: scheduler_config.json`;
+    const onNote = (note: string) => onWarning(`${file}: ${note}`);
+    return inFile(file, () => NoiseSchedule.fromDiffusers(schedulerConfig, onNote));
   }
   const { numTrainTimesteps, betaSchedule, betaStart, betaEnd, predictionType, varianceType } =
     defaultSchedule;

@@ -57,6 +57,22 @@ Deno.test("ignored fields of a scheduler's file are reported by name", async () 
   assert.match(warnings[0], /^DIR: scheduler_config\.json: the noise schedule is that of its PNDMScheduler/);
 });
 
+Deno.test("a field that is not supported is named with its file", async () => {
+  const inScheduler = { config, scheduler: { _class_name: "DDPMScheduler", beta_schedule: "x" } };
+  await assert.rejects(
+    readChanged(inScheduler),
+    /^ConfigError: \S+: scheduler_config\.json: beta_schedule: expected /,
+  );
+  await assert.rejects(
+    inTemporaryDirectory(async (directory) => {
+      await writeForeignPipeline(directory, { config });
+      await Deno.writeTextFile(join(directory, "unet", "config.json"), '{"sample_size":"8"}');
+      await read(directory);
+    }),
+    /^ConfigError: \S+: config\.json: sample_size: expected a number or \[height, width\], got "8"$/,
+  );
+});
+
 Deno.test("prefixes of torch.compile and parallel training are dropped", async () => {
   const { model: plain } = await readChanged({ config });
   const renamed = (rename: (name: string) => string) =>
