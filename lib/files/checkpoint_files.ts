@@ -158,12 +158,15 @@ async function readManifest(directory: string): Promise<(name: string) => { byte
 /**
  * Reads a file.
  *
- * @throws {CheckpointError} if it is missing or cannot be read
+ * @throws {CheckpointError} if it is missing, no file, or cannot be read
  */
 export async function readModelFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
+    // Opening a pipe that nobody writes to never returns.
+    if (!(await Deno.stat(path)).isFile) throw new CheckpointError(`${path}: not a file`);
     return await Deno.readFile(path);
   } catch (error) {
+    if (error instanceof CheckpointError) throw error;
     if (error instanceof Deno.errors.NotFound) throw new CheckpointError(`${path} is missing`);
     throw new CheckpointError(`${path}: cannot be read: ${(error as Error).message}`);
   }

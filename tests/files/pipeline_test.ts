@@ -136,6 +136,19 @@ Deno.test("a damaged network alone is an error that names file and tensor", asyn
   });
 });
 
+const noPipes = { ignore: Deno.build.os === "windows" };
+Deno.test("a pipe or directory in place of a model file is refused, not waited for", noPipes, async () => {
+  for (const command of ["mkfifo", "mkdir"]) {
+    await inTemporaryDirectory(async (runDir) => {
+      const directory = await saveCheckpoint(runDir, exampleCheckpoint(1));
+      const path = join(directory, "unet", "config.json");
+      await Deno.remove(path);
+      assert.ok((await new Deno.Command(command, { args: [path] }).output()).success);
+      assert.equal(await errorOf(join(directory, "unet")), `${path}: not a file`);
+    });
+  }
+});
+
 Deno.test("loadPipeline says how to convert what it does not read, and what it expected elsewhere", async () => {
   await inTemporaryDirectory(async (directory) => {
     assert.match(
