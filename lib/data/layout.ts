@@ -208,6 +208,11 @@ async function classFolders(root: string): Promise<Map<string, string>> {
       const shown = escaped(name, CONTROL);
       throw new DataError(`${root}/${shown}: class names must not contain control characters`);
     }
+    if (RESERVED.has(name.toLowerCase())) {
+      const why =
+        "all, any and none are keywords when a class is requested; rename the folder";
+      throw new DataError(`${root}/${folder}: ${why}`);
+    }
     const other = byName.get(name);
     if (other !== undefined) {
       const both = [other, folder].map((one) => `"${escaped(one, NOT_ASCII)}"`).join(" and ");
@@ -217,6 +222,9 @@ async function classFolders(root: string): Promise<Map<string, string>> {
   }
   return new Map([...byName].sort(([a], [b]) => a < b ? -1 : 1));
 }
+
+/** Keywords of `--class` and of the server's `class`, which win over a class of the same name. */
+const RESERVED: ReadonlySet<string> = new Set(["all", "any", "none"]);
 
 /** Control characters, which a terminal may take for commands. */
 const CONTROL = /\p{Cc}/u;

@@ -35,7 +35,7 @@ type OnWarning = (message: string) => void;
  * @param options `onWarning`: called when a damaged file was replaced by an older one, and for each assumption about
  *   missing information
  * @throws {CheckpointError} naming the file, and the tensor if one is affected
- * @throws {ConfigError} for an unsupported network or schedule
+ * @throws {ConfigError} naming file and field, for an unsupported network or schedule
  */
 export async function readModel(
   directory: string,

@@ -132,6 +132,11 @@ const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
     /pets\/a\\u001b\[31m: class names must not contain control characters$/,
   ],
   [
+    "with a class named like a word of --class",
+    () => read({ "None/1.png": RED }),
+    /pets\/None: the names all, any and none mean something else where a class is chosen; rename the folder$/,
+  ],
+  [
     "with something else beside the splits",
     () => read({ "train/a/1.png": RED, "val/a/1.png": RED, "masks/1.png": RED }),
     /pets\/masks: neither a split nor a class, beside train, .* to read only train, give it as the data \(--data .*pets\/train\)$/,
