@@ -209,8 +209,7 @@ async function classFolders(root: string): Promise<Map<string, string>> {
       throw new DataError(`${root}/${shown}: class names must not contain control characters`);
     }
     if (RESERVED.has(name.toLowerCase())) {
-      const why =
-        "all, any and none are keywords when a class is requested; rename the folder";
+      const why = "all, any and none are keywords when a class is requested; rename the folder";
       throw new DataError(`${root}/${folder}: ${why}`);
     }
     const other = byName.get(name);

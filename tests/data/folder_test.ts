@@ -134,7 +134,7 @@ const BAD: [string, () => Promise<ImageDataset>, RegExp][] = [
   [
     "with a class named like a word of --class",
     () => read({ "None/1.png": RED }),
-    /pets\/None: the names all, any and none mean something else where a class is chosen; rename the folder$/,
+    /pets\/None: all, any and none are keywords when a class is requested; rename the folder$/,
   ],
   [
     "with something else beside the splits",
