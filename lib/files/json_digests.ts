@@ -23,6 +23,11 @@ export function jsonDigests(files: ReadonlyMap<string, Uint8Array>): Metadata {
   return { [JSON_DIGESTS_KEY]: JSON.stringify(Object.fromEntries(digests.sort())) };
 }
 
+/** True if a weight file's metadata has digests of the JSON files beside it. */
+export function hasJsonDigests(metadata: Metadata): boolean {
+  return Object.hasOwn(metadata, JSON_DIGESTS_KEY);
+}
+
 /**
  * Verifies a model's JSON files against the digests in its weights' metadata. Formatting and key order are ignored, and so
  * are missing files, which the caller handles.

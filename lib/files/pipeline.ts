@@ -5,7 +5,7 @@
  */
 import { basename, dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { checkJsonDigests } from "./json_digests.ts";
+import { checkJsonDigests, hasJsonDigests } from "./json_digests.ts";
 import { type SafeTensor, toFloat32 } from "./safetensors.ts";
 import { findWeights } from "./weight_files.ts";
 import {
@@ -40,6 +40,8 @@ export interface Pipeline {
   metadata: Record<string, string>;
   /** True if the weights carry digests, as files written by this project do. */
   verified: boolean;
+  /** True if the weights carry digests of the JSON files, which were then verified. */
+  jsonVerified: boolean;
 }
 
 /** Options of {@linkcode loadPipeline}. */
@@ -124,6 +126,12 @@ async function loadDirectory(directory: string, onWarning: (message: string) => 
   if (isPipeline && !pipeline.modelIndex) {
     onWarning(`${directory} has no ${MODEL_INDEX}, which lists the pipeline's components and class names`);
   }
+  if (!pipeline.jsonVerified) {
+    onWarning(
+      `${directory}: its weights hold no digests of its JSON files, so a change in those would go unnoticed; ` +
+        "`deno task export` writes a copy that has them",
+    );
+  }
   return pipeline;
 }
 
@@ -154,9 +162,11 @@ function assemble(
     tensors: new Map(),
     metadata: {},
     verified: true,
+    jsonVerified: true,
   };
   for (const [source, bytes] of weights) {
     const { tensors, metadata, verified } = decodeWeights(bytes, source);
+    pipeline.jsonVerified &&= hasJsonDigests(metadata);
     Object.assign(pipeline.metadata, checkJsonDigests(metadata, json, pathOf, source));
     for (const [name, tensor] of toWeights(tensors, source)) {
       if (pipeline.tensors.has(name)) {

@@ -11,15 +11,16 @@ import {
   WEIGHTS_NAME,
   writeForeignPipeline,
 } from "../support/foreign_pipeline.ts";
+import { exceptDigests, isDigestWarning } from "../support/digest_warning.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { microNetwork } from "../support/train/micro.ts";
 
 const config = microNetwork();
 
-/** Reads a model, and what it was warned of. */
+/** Reads a model, and what it was warned of besides missing digests. */
 async function read(directory: string): Promise<{ model: TrainedModel; warnings: string[] }> {
   const warnings: string[] = [];
-  const onWarning = (message: string) => void warnings.push(message.replaceAll(directory, "DIR"));
+  const onWarning = exceptDigests((message) => void warnings.push(message.replaceAll(directory, "DIR")));
   return { model: await readModel(directory, "float32", { onWarning }), warnings };
 }
 
@@ -36,8 +37,15 @@ async function readChanged(
   });
 }
 
-Deno.test("a complete pipeline is read without warnings", async () => {
+Deno.test("a complete pipeline is read without warnings but for its missing digests", async () => {
   assert.deepEqual((await readChanged({ config })).warnings, []);
+  await inTemporaryDirectory(async (directory) => {
+    await writeForeignPipeline(directory, { config });
+    const warnings: string[] = [];
+    await readModel(directory, "float32", { onWarning: (message) => void warnings.push(message) });
+    assert.deepEqual(warnings.map(isDigestWarning), [true]);
+    assert.ok(warnings[0].startsWith(`${directory}: `));
+  });
 });
 
 Deno.test("a missing scheduler is reported with the assumed schedule, and so is a missing model_index.json", async () => {
