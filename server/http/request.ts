@@ -137,7 +137,7 @@ export function streamParameters(settings: ServerSettings) {
     every: whole(
       1,
       MOST_STEPS,
-      "Steps from one preview to the next. Default: so that there are about eight.",
+      "Steps from one preview to the next. Default: as many as give eight previews.",
       5,
     ),
   });

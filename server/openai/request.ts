@@ -8,7 +8,7 @@ import { z } from "@hono/zod-openapi";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
 import { ANY_CLASS, classWords, type DrawPlan, NO_CLASS, resolveClass } from "../../lib/sampling/request.ts";
 import type { ServerContext } from "../http/context.ts";
-import { planQuery, servedModel } from "../http/drawing.ts";
+import { planQuery, servedModel } from "../http/plan.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import { brief, ProblemError } from "../http/problem.ts";
 import { classOfPrompt, synonyms } from "./prompt.ts";

@@ -8,7 +8,8 @@ import type { Context } from "hono";
 import { type AnswerDescription, jsonAnswer } from "../http/answers.ts";
 import { readJson } from "../http/body.ts";
 import type { ServerContext } from "../http/context.ts";
-import { encodeEach, servedModel } from "../http/drawing.ts";
+import { encodeEach } from "../http/encode.ts";
+import { servedModel } from "../http/plan.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import {
   checkModel,

@@ -9,7 +9,7 @@ import type { ServerContext } from "../context.ts";
 import type { ServedModel } from "../../engine/engine.ts";
 import { ProblemError } from "../problem.ts";
 import type { App } from "../request.ts";
-import { servedModel } from "../drawing.ts";
+import { servedModel } from "../plan.ts";
 import { describeModel, servedSchema } from "./models.ts";
 
 /** Adds the route. It takes no path: which directory is served is for the one who starts the server to say. */

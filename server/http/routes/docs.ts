@@ -10,7 +10,7 @@ import type { Context } from "hono";
 import { jsonAnswer, textAnswer } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
 import { mostSteps } from "../../../lib/diffusion/sampler.ts";
-import { allowedClasses } from "../drawing.ts";
+import { allowedClasses } from "../plan.ts";
 import type { ServedModel } from "../../engine/engine.ts";
 import { version } from "../../metrics.ts";
 import type { App, AppEnv } from "../request.ts";

@@ -10,14 +10,9 @@ import type { DrawPlan } from "../../../lib/sampling/request.ts";
 import { acceptedFormat, mediaTypes, type OutputFormat } from "../accept.ts";
 import { bytesAnswer, jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
-import {
-  animationSteps,
-  checkPictureSize,
-  encodeEach,
-  encodePicture,
-  planQuery,
-  servedModel,
-} from "../drawing.ts";
+import { encodeEach, encodePicture } from "../encode.ts";
+import { animationSteps } from "../moments.ts";
+import { checkPictureSize, planQuery, servedModel } from "../plan.ts";
 import type { Pixels, ServedModel } from "../../engine/engine.ts";
 import type { JobResult } from "../../queue/job.ts";
 import { patientBody } from "../patient_body.ts";
@@ -70,7 +65,12 @@ export function generateRoute(app: App, context: ServerContext): void {
     const model = servedModel(context);
     const draw = planQuery(query, model, context.settings);
     const animation = format === "gif" ? animationSteps(draw.steps) : undefined;
-    checkPictureSize(model, format === "json" ? 1 : draw.labels.length, scale, animation?.frames);
+    checkPictureSize(
+      model,
+      format === "json" ? 1 : draw.labels.length,
+      scale,
+      animation && animation.at.length + 1,
+    );
 
     const headers: Record<string, string> = { "Content-Type": mediaTypes[format], "Vary": "Accept" };
     const named = query.seed !== undefined;
@@ -86,11 +86,11 @@ export function generateRoute(app: App, context: ServerContext): void {
     const result = await context.runner.run({
       client: clientOf(c),
       draw,
-      frames: animation?.request,
+      frames: animation,
       signal: c.req.raw.signal,
       onProgress(progress) {
         if (progress.type !== "frame") return;
-        const at = animation!.request.at.indexOf(progress.step);
+        const at = animation!.at.indexOf(progress.step);
         (frames[at] ??= [])[progress.index] = progress.pixels;
       },
     });

@@ -9,7 +9,7 @@ import { PRECISIONS } from "../../../lib/model/precision.ts";
 import { hasNullClass } from "../../../lib/sampling/request.ts";
 import { jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
-import { servedModel } from "../drawing.ts";
+import { servedModel } from "../plan.ts";
 import type { ServedModel } from "../../engine/engine.ts";
 import type { App } from "../request.ts";
 

@@ -6,7 +6,7 @@
 import { z } from "@hono/zod-openapi";
 import { jsonAnswer, problems, textAnswer } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
-import { servedModel } from "../drawing.ts";
+import { servedModel } from "../plan.ts";
 import { ProblemError } from "../problem.ts";
 import type { App } from "../request.ts";
 

@@ -1,5 +1,5 @@
 /**
- * `GET /generate/stream`: images as they come out of the noise, as server-sent events.
+ * `GET /generate/stream`: previews and images as server-sent events.
  *
  * @module
  */
@@ -8,19 +8,16 @@ import type { DrawPlan } from "../../../lib/sampling/request.ts";
 import { problems, textAnswer } from "../answers.ts";
 import type { Clock } from "../../clock.ts";
 import type { ServerContext } from "../context.ts";
-import { checkPictureSize, encodePicture, planQuery, previewSteps, servedModel } from "../drawing.ts";
-import type { Pixels, ServedModel } from "../../engine/engine.ts";
-import { EventQueue } from "../event_queue.ts";
+import { encodePicture } from "../encode.ts";
 import { eventText } from "../event_stream.ts";
-import type { JobProgress, JobResult } from "../../queue/job.ts";
+import { type JobEvent, streamJob } from "../job_stream.ts";
+import { previewSteps } from "../moments.ts";
+import { checkPictureSize, planQuery, servedModel } from "../plan.ts";
+import type { Pixels } from "../../engine/engine.ts";
+import type { JobResult } from "../../queue/job.ts";
 import { problemBody } from "../problem.ts";
-import { type App, clientOf, instanceOf, readQuery, streamParameters } from "../request.ts";
-import { STREAM_HEADERS, streamAnswer } from "../stream_answer.ts";
-
-type StreamEvent =
-  | JobProgress
-  | { readonly type: "done"; readonly result: JobResult }
-  | { readonly type: "error"; readonly error: unknown };
+import { type App, instanceOf, readQuery, streamParameters } from "../request.ts";
+import { STREAM_HEADERS } from "../stream_answer.ts";
 
 /** Adds the route. */
 export function streamRoute(app: App, context: ServerContext, clock?: Clock): void {
@@ -48,101 +45,53 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
     checkPictureSize(model, 1, scale);
     if (c.req.method === "HEAD") return c.body(null, 200, STREAM_HEADERS);
 
-    const queue = new EventQueue<StreamEvent>();
-    const gone = new AbortController();
-    const asker = { client: clientOf(c), signal: AbortSignal.any([c.req.raw.signal, gone.signal]) };
-    const view = new View(context, draw, scale, model, asker);
-    const job = context.runner.run({
-      ...asker,
+    return await streamJob(c, context, {
       draw,
-      frames: previewSteps(draw.steps, every),
-      onProgress(progress) {
-        if (progress.type === "started") view.begin(context.engine.model ?? model);
-        if (progress.type === "frame") queue.offer(progress.index, progress);
-        else queue.push(progress, progress.type === "image" ? progress.index : undefined);
-      },
-    });
-    // A job that is refused at once gets an answer with a status of its own.
-    await Promise.race([queue.ready(), job]);
-    job.then(
-      (result) => queue.push({ type: "done", result }),
-      (error) => queue.push({ type: "error", error }),
-    ).finally(() => queue.end());
-
-    return streamAnswer(c, context, queue, {
-      // An error that ends the job is told as one that the answer itself meets.
-      render: async (event) => {
-        if (event.type === "error") throw event.error;
-        return await view.show(event);
-      },
+      model,
+      frames: previewSteps(draw.steps, every === undefined ? undefined : { every }),
+      types: ["queued", "started", "frame", "image", "done"],
+      previews: "newest",
+      render: async (event, drawn) => await jobEventText(event, { context, draw, scale, drawn }),
       errorBody: (problem) => problemBody(problem, instanceOf(c)),
-      onCancel: () => gone.abort(),
       clock,
     });
   });
 }
 
-/** A job as its reader sees it. */
-class View {
-  readonly #context: ServerContext;
-  readonly #draw: DrawPlan;
-  readonly #scale: number;
-  readonly #arrived = performance.now();
-  readonly #asker: JobResult["job"];
-  #model: ServedModel;
-  #previewed = false;
+/** The request that events are about, and what they are drawn with. */
+interface EventSource {
+  readonly context: ServerContext;
+  readonly draw: DrawPlan;
+  readonly scale: number;
+  readonly drawn: Pick<JobResult, "model" | "job">;
+}
 
-  constructor(
-    context: ServerContext,
-    draw: DrawPlan,
-    scale: number,
-    model: ServedModel,
-    asker: JobResult["job"],
-  ) {
-    this.#asker = asker;
-    this.#context = context;
-    this.#draw = draw;
-    this.#scale = scale;
-    this.#model = model;
-  }
-
-  /** @param model what the job is drawn with; it may have changed while the job waited */
-  begin(model: ServedModel): void {
-    this.#model = model;
-  }
-
-  async show(event: Exclude<StreamEvent, { type: "error" }>): Promise<string> {
-    const { labels, steps, seed } = this.#draw;
-    const facts = { model: this.#model.id, seed, count: labels.length, steps };
-    switch (event.type) {
-      case "queued":
-        return eventText("queued", { position: event.position });
-      case "started":
-        return eventText("started", facts);
-      case "frame": {
-        const { index, step } = event;
-        const text = eventText("preview", { index, step: step + 1, steps, image: await this.#png(event) });
-        if (!this.#previewed) this.#context.metrics.firstPreview((performance.now() - this.#arrived) / 1000);
-        this.#previewed = true;
-        return text;
-      }
-      case "image": {
-        const { index } = event;
-        const name = className(this.#draw, this.#model, index);
-        return eventText("image", { index, seed: seed + index, class: name, image: await this.#png(event) });
-      }
-      case "done": {
-        const { waited, seconds } = event.result;
-        this.#context.metrics.waited(waited);
-        return eventText("done", { ...facts, waited, seconds });
-      }
+/** Serializes an event of a job. */
+async function jobEventText(event: JobEvent, { context, draw, scale, drawn }: EventSource): Promise<string> {
+  const { labels, steps, seed } = draw;
+  const facts = { model: drawn.model.id, seed, count: labels.length, steps };
+  // Without a deadline: a picture is encoded when its reader is ready for it, however slow.
+  const png = async ({ index, pixels }: { readonly index: number; readonly pixels: Pixels }) => {
+    const parts = { ...drawn, draw, format: "png", scale, images: [pixels], first: index } as const;
+    return (await encodePicture(context, parts)).toBase64();
+  };
+  switch (event.type) {
+    case "queued":
+      return eventText("queued", { position: event.position });
+    case "started":
+      return eventText("started", facts);
+    case "frame": {
+      const { index, step } = event;
+      return eventText("preview", { index, step: step + 1, steps, image: await png(event) });
     }
-  }
-
-  async #png({ index, pixels }: { readonly index: number; readonly pixels: Pixels }): Promise<string> {
-    const [job, draw, model, scale] = [this.#asker, this.#draw, this.#model, this.#scale];
-    // No deadline of the request's: a picture is encoded when its reader is ready for it, and she may be slow.
-    const parts = { job, draw, model, format: "png", scale } as const;
-    return (await encodePicture(this.#context, { ...parts, images: [pixels], first: index })).toBase64();
+    case "image": {
+      const { index } = event;
+      const name = className(draw, drawn.model, index);
+      return eventText("image", { index, seed: seed + index, class: name, image: await png(event) });
+    }
+    case "done": {
+      const { waited, seconds } = event.result;
+      return eventText("done", { ...facts, waited, seconds });
+    }
   }
 }

@@ -51,7 +51,7 @@ visitTest(
     const seen = [await first.getAttribute("src")];
     const looks = [await first.screenshot()];
     while (engine.batch.length > 0) {
-      engine.tick(4); // previews are as far apart
+      engine.tick(5); // each five of the 40 steps have one of the eight previews, or the finished image
       await until("the picture changes", async () => await first.getAttribute("src") !== seen.at(-1));
       await page.evaluate("document.querySelector('#current img').decode()");
       seen.push(await first.getAttribute("src"));

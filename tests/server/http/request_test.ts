@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { allowedClasses, checkPictureSize, planQuery, previewSteps } from "../../../server/http/drawing.ts";
+import { previewSteps } from "../../../server/http/moments.ts";
+import { allowedClasses, checkPictureSize, planQuery } from "../../../server/http/plan.ts";
 import type { ServedModel } from "../../../server/engine/engine.ts";
 import type { JobRunner } from "../../../server/queue/job.ts";
 import type { ProblemError } from "../../../server/http/problem.ts";
@@ -280,15 +281,15 @@ Deno.test("a picture larger than allowed is refused with the largest scale that 
   assert.throws(() => checkPictureSize({ height: 32, width: 32 }, 4, 16, 30), /an animation of 30 frames/);
 });
 
-Deno.test("previews are about eight, never the finished image", () => {
+Deno.test("there are eight previews where there are as many steps, never the finished image", () => {
   for (let steps = 1; steps <= 1000; steps++) {
     const { at } = previewSteps(steps);
     assert.ok(at.every((step) => step < steps - 1), String(steps));
-    if (steps >= 10) assert.ok(at.length >= 5 && at.length <= 12, `${steps} steps, ${at.length} previews`);
+    assert.equal(at.length, Math.min(8, steps - 1), `${steps} steps`);
   }
   assert.deepEqual(previewSteps(1).at, []);
-  assert.deepEqual(previewSteps(10, 4).at, [3, 7]);
-  assert.deepEqual(previewSteps(8, 4).at, [3]);
+  assert.deepEqual(previewSteps(10, { every: 4 }).at, [3, 7]);
+  assert.deepEqual(previewSteps(8, { every: 4 }).at, [3]);
 });
 
 Deno.test("classes are listed by name, number and word", () => {

@@ -1,0 +1,101 @@
+/**
+ * Runs a job and answers with its events, as both streaming routes do.
+ *
+ * @module
+ */
+import type { Context } from "hono";
+import type { DrawPlan } from "../../lib/sampling/request.ts";
+import type { ServerContext } from "./context.ts";
+import type { FrameRequest, ServedModel } from "../engine/engine.ts";
+import { EventQueue } from "./event_queue.ts";
+import type { JobProgress, JobResult } from "../queue/job.ts";
+import { type AppEnv, clientOf } from "./request.ts";
+import { streamAnswer, type StreamAnswerOptions } from "./stream_answer.ts";
+
+/** Progress of a job, then its result. */
+export type JobEvent = JobProgress | { readonly type: "done"; readonly result: JobResult };
+
+/** Options of {@linkcode streamJob}. */
+export interface JobStreamOptions<Type extends JobEvent["type"]>
+  extends Pick<StreamAnswerOptions<never>, "errorBody" | "clock"> {
+  readonly draw: DrawPlan;
+  /** The model that the request was checked against. */
+  readonly model: ServedModel;
+  readonly frames: FrameRequest;
+  /** Types of events to send. */
+  readonly types: readonly Type[];
+  /** `newest`: a slow reader gets only the latest preview of each image. */
+  readonly previews: "newest" | "all";
+  /**
+   * Serializes an event.
+   *
+   * @param drawn the model that drew it, and the client to encode for
+   */
+  readonly render: (
+    event: Extract<JobEvent, { readonly type: Type }>,
+    drawn: Pick<JobResult, "model" | "job">,
+  ) => Promise<string>;
+}
+
+/**
+ * Draws images and streams the events of the job.
+ *
+ * @throws {JobError} when the job is refused at once, so that the answer has a status of its own
+ */
+export async function streamJob<Type extends JobEvent["type"]>(
+  c: Context<AppEnv>,
+  context: ServerContext,
+  { draw, frames, types, previews, render, errorBody, clock, ...options }: JobStreamOptions<Type>,
+): Promise<Response> {
+  type Sent = Extract<JobEvent, { readonly type: Type }>;
+  const isSent = (event: JobEvent): event is Sent => (types as readonly string[]).includes(event.type);
+  const { metrics, engine, runner } = context;
+  const queue = new EventQueue<{ readonly event: Sent; readonly model: ServedModel } | { error: unknown }>();
+  const accepted = Promise.withResolvers<void>();
+  const disconnected = new AbortController();
+  const job = { client: clientOf(c), signal: AbortSignal.any([c.req.raw.signal, disconnected.signal]) };
+  const arrived = performance.now();
+  let previewed = false;
+  let { model } = options;
+  const enqueue = (event: JobEvent) => {
+    const image = event.type === "image" ? event.index : undefined;
+    const replaceable = event.type === "frame" && previews === "newest" ? event.index : undefined;
+    if (!isSent(event)) return;
+    if (replaceable !== undefined) queue.offer(replaceable, { event, model });
+    else queue.push({ event, model }, image);
+  };
+  const result = runner.run({
+    ...job,
+    draw,
+    frames,
+    onProgress(progress) {
+      accepted.resolve();
+      if (progress.type === "started") model = engine.model ?? model; // it may have been replaced meanwhile
+      enqueue(progress);
+    },
+  });
+  await Promise.race([accepted.promise, result]);
+  result.then(
+    (result) => {
+      metrics.waited(result.waited);
+      enqueue({ type: "done", result });
+    },
+    (error) => queue.push({ error }),
+  ).finally(() => queue.end());
+
+  return streamAnswer(c, context, queue, {
+    render: async (entry) => {
+      if ("error" in entry) throw entry.error; // sent like an error of encoding
+      const { event, model } = entry;
+      const text = await render(event, { model, job });
+      if (event.type === "frame" && !previewed) {
+        previewed = true;
+        metrics.firstPreview((performance.now() - arrived) / 1000);
+      }
+      return text;
+    },
+    errorBody,
+    onCancel: () => disconnected.abort(),
+    clock,
+  });
+}

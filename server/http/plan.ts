@@ -1,0 +1,126 @@
+/**
+ * Draw plans: requests with the server's and the model's defaults and limits applied. Shared by every route that draws.
+ *
+ * @module
+ */
+import {
+  ANY_CLASS,
+  classWords,
+  type DrawPlan,
+  type GenerateOptions,
+  planDraw,
+} from "../../lib/sampling/request.ts";
+import { mostSteps } from "../../lib/diffusion/sampler.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { ServerContext } from "./context.ts";
+import type { ServedModel } from "../engine/engine.ts";
+import { ProblemError } from "./problem.ts";
+import type { ServerSettings } from "../settings.ts";
+
+/** Longest side of a picture in pixels. */
+export const MAX_SIDE = 4096;
+/** Maximum pixels in all frames of an animation: a few seconds of encoding. */
+const MAX_ANIMATION = 2 ** 23;
+/** White pixels between the images of a grid; the default of `Images.grid`. */
+const GRID_GAP = 2;
+
+/**
+ * The served model.
+ *
+ * @throws {ProblemError} 503 while the engine is down or starting
+ */
+export function servedModel({ engine }: Pick<ServerContext, "engine">): ServedModel {
+  if (engine.model) return engine.model;
+  throw new ProblemError(503, "engine_down", "the model is being loaded; try again in some seconds", {
+    headers: { "Retry-After": "5" },
+  });
+}
+
+/** Class names, numbers and keywords that a request may use. */
+export function allowedClasses(model: Pick<ServedModel, "config" | "classes">): string[] {
+  const numbers = model.classes.map((_, index) => String(index));
+  return [...new Set([...model.classes, ...numbers, ...classWords(model)])];
+}
+
+/**
+ * Applies the server's and the model's defaults, and checks the request against the limits of both.
+ *
+ * @param request defaults: class `any`, a random seed of 32 bits
+ * @throws {ProblemError} 400 naming the field and what is allowed
+ */
+export function planQuery(
+  request: GenerateOptions,
+  model: ServedModel,
+  settings: Pick<ServerSettings, "steps" | "sampler" | "guidance" | "maxImages" | "maxSteps">,
+): DrawPlan {
+  const { count = 1, seed = randomSeed(), class: choice = ANY_CLASS, ...rest } = request;
+  if (count > settings.maxImages) {
+    throw ProblemError.fields([
+      { field: "count", value: count, allowed: `a whole number from 1 to ${settings.maxImages}` },
+    ]);
+  }
+  const { maxSteps = Infinity } = settings;
+  if (request.steps !== undefined && request.steps > maxSteps) {
+    throw ProblemError.fields([
+      { field: "steps", value: request.steps, allowed: `a whole number from 1 to ${maxSteps}` },
+    ]);
+  }
+  try {
+    const plan = planDraw({ ...rest, class: choice, count, seed }, model, settings);
+    // The default may exceed it, and not every smaller number fits the schedule.
+    return plan.steps > maxSteps ? { ...plan, steps: mostSteps(model.schedule, maxSteps) } : plan;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const { field, value, allowed } = error;
+    throw ProblemError.fields([{ field, value, allowed }]); // shortens long values
+  }
+}
+
+function randomSeed(): number {
+  const [seed] = crypto.getRandomValues(new Uint32Array(1));
+  return seed!; // one element
+}
+
+/**
+ * Limits pictures to {@linkcode MAX_SIDE} pixels a side and animations to {@linkcode MAX_ANIMATION} in all, before
+ * anything is drawn.
+ *
+ * @param images images in one picture
+ * @param frames frames of an animation; 1 for a still picture
+ * @throws {ProblemError} 400 with the largest scale that fits
+ */
+export function checkPictureSize(
+  model: Pick<ServedModel, "height" | "width">,
+  images: number,
+  scale: number,
+  frames: number = 1,
+): void {
+  const fits = (scale: number) => {
+    const [width, height] = pictureSize(model, images, scale);
+    const moving = frames > 1 && frames * width * height > MAX_ANIMATION;
+    return Math.max(width, height) <= MAX_SIDE && !moving;
+  };
+  if (fits(scale)) return;
+  let largest = scale - 1;
+  while (largest > 0 && !fits(largest)) largest--;
+  const most = frames > 1
+    ? `an animation of ${frames} frames may have ${MAX_ANIMATION} pixels in all`
+    : `a picture may have ${MAX_SIDE} pixels a side`;
+  const problem = largest > 0
+    ? { field: "scale", value: scale, allowed: `at most ${largest} for ${images} images, since ${most}` }
+    : { field: "count", value: images, allowed: `fewer images, since ${most}` };
+  throw ProblemError.fields([problem]);
+}
+
+/** Width and height of one image, or of the grid that `Images.grid` arranges several in. */
+function pictureSize(
+  { height, width }: Pick<ServedModel, "height" | "width">,
+  images: number,
+  scale: number,
+): [number, number] {
+  if (images === 1) return [width * scale, height * scale];
+  const columns = Math.ceil(Math.sqrt(images));
+  const rows = Math.ceil(images / columns);
+  const side = (count: number, length: number) => count * length * scale + (count + 1) * GRID_GAP;
+  return [side(columns, width), side(rows, height)];
+}
