@@ -29,7 +29,7 @@ export async function readToken(path: string, onWarning: (message: string) => vo
     const allowed = `a file that nobody but its owner may write (its mode is ${bits}; ${remedy})`;
     throw new ConfigError("--token-file", path, allowed);
   }
-  const token = text.split("\n", 1)[0].trim();
+  const token = text.replace(/\n.*/s, "").trim();
   if (token.length > LONGEST) {
     throw new ConfigError(
       "--token-file",

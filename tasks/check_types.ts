@@ -16,6 +16,7 @@ const STRICT: readonly string[] = [
   "bundle/",
   "lib/",
   "mod.ts",
+  "server/",
   "tasks/",
   "terminal/",
 ];

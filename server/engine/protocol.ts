@@ -116,10 +116,7 @@ export function errorRecord(error: unknown): ErrorRecord {
 
 /** An error as it was before it was sent: message, stack and, for those of this package, class. */
 export function errorFrom({ name, message, stack, field, value, allowed = "" }: ErrorRecord): Error {
-  const error = field !== undefined
-    ? new ConfigError(field, value, allowed)
-    : Object.hasOwn(classes, name)
-    ? new classes[name](message)
-    : new Error(message);
+  const ErrorClass = Object.hasOwn(classes, name) ? classes[name] ?? Error : Error;
+  const error = field !== undefined ? new ConfigError(field, value, allowed) : new ErrorClass(message);
   return Object.assign(error, { name, message, stack });
 }

@@ -97,8 +97,8 @@ const TIMED_TURN = 100;
 /** Takes one step of one image: the kernels are compiled before somebody waits, and weights that are no use show. */
 async function checkOutput(batch: RunningBatch, path: string): Promise<void> {
   batch.add(trialImage(1));
-  const { finished } = await batch.turn(0);
-  if (finished[0].data.every(Number.isFinite)) return;
+  const { finished: [image] } = await batch.turn(0);
+  if (image?.data.every(Number.isFinite)) return;
   throw new CheckpointError(`${path}: what it draws has values that are not finite`);
 }
 

@@ -52,7 +52,7 @@ interface MediaRange {
 }
 
 function readRange(text: string): MediaRange | undefined {
-  const [type, ...parameters] = text.split(";").map((part) => part.trim().toLowerCase());
+  const [type = "", ...parameters] = text.split(";").map((part) => part.trim().toLowerCase());
   if (!/^[^\s/]+\/[^\s/]+$/.test(type)) return undefined;
   const weight = parameters.find((part) => part.startsWith("q="))?.slice(2);
   if (weight === undefined) return { type, quality: 1 };

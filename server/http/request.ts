@@ -153,7 +153,8 @@ export function readQuery<S extends z.ZodObject>(c: Context, schema: S): z.outpu
   const given: Record<string, string | string[]> = Object.fromEntries(
     [...new Set(parameters.keys())].map((name) => {
       const values = parameters.getAll(name);
-      return [name, values.length === 1 ? values[0] : values];
+      const [value, ...others] = values;
+      return [name, value !== undefined && others.length === 0 ? value : values];
     }),
   );
   const { success, data, error } = schema.safeParse(given);

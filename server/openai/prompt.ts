@@ -64,7 +64,7 @@ function phrasesOf(classes: readonly string[]): Map<string, string> {
   for (const [phrase, name] of own) add(plural(phrase), name);
   for (const [phrase, name] of own) {
     if (!Object.hasOwn(synonyms, phrase)) continue;
-    for (const word of synonyms[phrase]) {
+    for (const word of synonyms[phrase] ?? []) {
       add(word, name);
       add(plural(word), name);
     }

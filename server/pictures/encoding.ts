@@ -41,17 +41,20 @@ export async function encodeFile(job: PictureJob): Promise<Uint8Array<ArrayBuffe
 
 /** One image enlarged, or a grid of several. */
 function picture({ height, width, scale, metadata }: PictureJob, images: readonly Pixels[]): Images {
-  const all = images.map((pixels, i) => new Images(pixels, 1, height, width, [metadata[i]]));
-  return all.length === 1 ? all[0].scaled(scale) : Images.concat(all).grid({ scale });
+  // Metadata has an entry for each image.
+  const all = images.map((pixels, i) => new Images(pixels, 1, height, width, [metadata[i]!]));
+  const [first, ...others] = all;
+  return first && others.length === 0 ? first.scaled(scale) : Images.concat(all).grid({ scale });
 }
 
 /** The pixels as the codecs take them. */
 function withAlpha({ pixels, height, width }: Images): ImageData {
   const data = new Uint8ClampedArray(height * width * 4).fill(255);
   for (let from = 0, to = 0; from < pixels.length; from += 3, to += 4) {
-    data[to] = pixels[from];
-    data[to + 1] = pixels[from + 1];
-    data[to + 2] = pixels[from + 2];
+    // Whole pixels: their length is a multiple of 3.
+    data[to] = pixels[from]!;
+    data[to + 1] = pixels[from + 1]!;
+    data[to + 2] = pixels[from + 2]!;
   }
   return { data, height, width, colorSpace: "srgb" } as ImageData;
 }

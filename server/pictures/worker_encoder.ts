@@ -172,7 +172,7 @@ export class WorkerEncoder implements Encoder {
 }
 
 function nextPicture({ pictures, files }: Task): PictureJob {
-  return pictures[files.length];
+  return pictures[files.length]!; // a task ends with its last file
 }
 
 function startWorker(): Worker {

@@ -38,7 +38,8 @@ export function mayOpen(ticket: Candidate, open: readonly Candidate[]): boolean 
 
 /** Who is turned away of too many that wait, the last having just come: the newest of the client with the most. */
 export function toDisplace<T extends Candidate>(waiting: readonly T[]): T {
-  const newcomer = waiting[waiting.length - 1];
+  const newcomer = waiting.at(-1);
+  if (!newcomer) throw new RangeError("no request waits");
   const counts = new Map<string, number>();
   for (const { job: { client } } of waiting) counts.set(client, (counts.get(client) ?? 0) + 1);
   let most = newcomer.job.client;

@@ -191,6 +191,9 @@ function leastWork(shares: Iterable<Share>): number {
 
 /** Whether the first number that differs is larger in `a`. */
 function isLarger(a: readonly number[], b: readonly number[]): boolean {
-  const at = a.findIndex((value, i) => value !== b[i]);
-  return at >= 0 && a[at] > b[at];
+  for (const [i, value] of a.entries()) {
+    const other = b[i] ?? -Infinity;
+    if (value !== other) return value > other;
+  }
+  return false;
 }

@@ -103,9 +103,11 @@ export class Ticket {
   take(id: number, now: number): ImageJob {
     const { draw: { labels, seed, sampler, steps, eta, guidance }, frames } = this.job;
     const index = this.#next++;
+    const label = labels[index];
+    if (label === undefined) throw new RangeError(`image ${index} of ${labels.length} does not exist`);
     this.#startedAt ??= now;
     this.begun.set(id, index);
-    return { id, label: labels[index], seed: seed + index, sampler, steps, eta, guidance, frames };
+    return { id, label, seed: seed + index, sampler, steps, eta, guidance, frames };
   }
 
   /** @returns whether that was the last */
