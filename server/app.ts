@@ -1,5 +1,5 @@
 /**
- * The server as a function from request to answer: what every request goes through, and the routes.
+ * The HTTP application: middleware and routes.
  *
  * @module
  */
@@ -25,7 +25,7 @@ import { hostCheck } from "./http/hosts.ts";
 import { limitSize, requireToken, securityHeaders } from "./http/security.ts";
 import { track } from "./http/tracking.ts";
 
-/** What tests change. */
+/** Options for tests. */
 export interface AppOptions {
   readonly body?: BodyLimits;
   /** Time of the streams' heartbeats. */

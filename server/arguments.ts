@@ -1,5 +1,5 @@
 /**
- * The settings as the server's process gets them: one JSON object on its command line.
+ * Parses the server process's settings from one JSON argument.
  *
  * @module
  */

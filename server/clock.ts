@@ -1,5 +1,5 @@
 /**
- * Time, as something that tests can hold still.
+ * Clock interface, so that tests can control time.
  *
  * @module
  */

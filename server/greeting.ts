@@ -1,5 +1,5 @@
 /**
- * What a server says to people when it is ready.
+ * Startup message on the terminal.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What happened, a line of JSON each.
+ * Structured log: one JSON object per line.
  *
  * @module
  */

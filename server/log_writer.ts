@@ -1,5 +1,5 @@
 /**
- * Lines on their way to standard output. Whoever reads them may stall, and must not hold up the server then.
+ * Buffered log output, so that a stalled reader of standard output does not block the server.
  *
  * @module
  */

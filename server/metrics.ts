@@ -1,5 +1,5 @@
 /**
- * Numbers for Prometheus.
+ * Prometheus metrics.
  *
  * @module
  */

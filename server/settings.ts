@@ -1,5 +1,5 @@
 /**
- * What a server is started with.
+ * Server settings, their defaults and ranges.
  *
  * @module
  */
@@ -52,7 +52,7 @@ export interface ServerSettings {
   readonly tune?: TuneMode;
 }
 
-/** What holds where the command line does not say. */
+/** Defaults. */
 export const defaultSettings: Omit<ServerSettings, "model"> = {
   host: "127.0.0.1",
   port: 8000,
@@ -66,7 +66,7 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   precision: "float32",
 };
 
-/** What is allowed, both ends included. */
+/** Allowed ranges, inclusive. */
 export const settingRanges = {
   port: [0, 65_535],
   maxBatch: [1, 512],

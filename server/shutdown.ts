@@ -1,5 +1,5 @@
 /**
- * How a signal ends the server: the first one lets it finish, the next one does not.
+ * Signal handling: the first signal shuts down gracefully, the next one at once.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * What the server needs of whatever draws its images: a batch that images join and leave between steps. The one that
- * runs is `gpu_engine.ts`; tests use one without a GPU.
+ * Engine interface: a batch that images join and leave between steps. `gpu_engine.ts` implements it; tests use a fake
+ * without a GPU.
  *
  * @module
  */
@@ -41,7 +41,7 @@ export function rowsOf(image: Pick<ImageJob, "guidance">): 1 | 2 {
 /** An image or a frame: bytes, [height, width, 3]. */
 export type Pixels = Uint8Array<ArrayBuffer>;
 
-/** What an engine tells. Nothing is told of an image after it was removed, has ended or failed. */
+/** Events of an engine. There are none for an image after it was removed, has ended or failed. */
 export interface EngineListener {
   /** Images were in the batch for one or more steps. What comes of it is told next: frames, images, failures. */
   onTurn(turn: EngineTurn): void;

@@ -1,5 +1,5 @@
 /**
- * The engine that runs: a worker with the GPU, started again with growing pauses when it fails.
+ * GPU engine: supervises the worker that owns the GPU and restarts it with exponential backoff when it fails.
  *
  * @module
  */

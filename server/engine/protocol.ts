@@ -1,6 +1,6 @@
 /**
- * What the main thread and the worker that owns the GPU say to each other, and how models and errors get across:
- * structured cloning keeps fields and loses classes.
+ * Messages between the main thread and the GPU worker. Models and errors are converted to plain records, because
+ * structured cloning loses classes.
  *
  * @module
  */

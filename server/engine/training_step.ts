@@ -1,5 +1,5 @@
 /**
- * Which training step a model that was loaded from a run is of. The run may go on meanwhile: a checkpoint is written
+ * Training step of a model loaded from a run. The run may go on meanwhile: a checkpoint is written
  * first, and then takes the place of the run's model, so the newest checkpoint need not be what was read.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * Notices that something which should come does not come.
+ * Watchdog timer for messages of the GPU worker.
  *
  * @module
  */

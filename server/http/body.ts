@@ -1,5 +1,5 @@
 /**
- * Bodies of requests: read whole, up to a size and within a time, before any route looks at them.
+ * Request bodies: read in full before any route runs, with limits on size and time.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export const MAX_BODY = 65_536;
 /** Deepest nesting of a JSON body. */
 export const MAX_DEPTH = 16;
 
-/** How {@linkcode limitBody} bounds bodies. */
+/** Limits of {@linkcode limitBody}. */
 export interface BodyLimits {
   /** Seconds in which a body must have come. Default 10. */
   readonly seconds?: number;

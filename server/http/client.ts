@@ -1,5 +1,5 @@
 /**
- * Who asks, where others may stand between.
+ * Client addresses behind trusted proxies.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What every route works with.
+ * Dependencies shared by all routes.
  *
  * @module
  */

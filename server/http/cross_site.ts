@@ -1,5 +1,5 @@
 /**
- * Pages of other sites: which of them may have a browser ask, and what they may read.
+ * Cross-site requests: CORS, and refusal of requests that pages of other sites make.
  *
  * @module
  */

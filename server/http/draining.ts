@@ -1,5 +1,5 @@
 /**
- * Answers of a server that is about to end.
+ * Connection handling while the server drains.
  *
  * @module
  */

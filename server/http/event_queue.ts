@@ -1,5 +1,5 @@
 /**
- * Events between one who tells at his own pace and one who reads at hers.
+ * Queue of events between a producer and a slower reader.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The names that a server answers to. A page of another site can have its own name point at this machine (DNS
+ * Host header validation against DNS rebinding. A page of another site can have its own name point at this machine (DNS
  * rebinding), and would then be of the server's origin: a server that asks for no token answers to its own names only.
  *
  * @module

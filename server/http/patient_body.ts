@@ -1,5 +1,5 @@
 /**
- * Bodies of large answers, held only as long as their readers take them. `Deno.serve` waits for a reader for ever, and
+ * Response bodies with a timeout for readers that stall. `Deno.serve` waits for a reader for ever, and
  * of bytes handed to it whole it keeps all of them.
  *
  * @module

@@ -1,5 +1,5 @@
 /**
- * Parameters of a request, checked against what is allowed. Also the source of `/openapi.json`.
+ * Query parameters: schemas, validation, and their description in `/openapi.json`.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { withSuggestion } from "../../lib/suggest.ts";
 import { type FieldFault, MOST_ERRORS, ProblemError } from "./problem.ts";
 import type { ServerSettings } from "../settings.ts";
 
-/** What handlers find beside the request. */
+/** Hono environment of the routes. */
 export interface AppEnv {
   /** What `Deno.serve` tells of the connection. */
   Bindings: { readonly remoteAddr?: { readonly hostname?: string } } | undefined;

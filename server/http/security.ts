@@ -1,5 +1,5 @@
 /**
- * What keeps the server's doors: token, limits of what is sent, headers that bind browsers.
+ * Bearer token, limits on URL and header size, and security headers.
  *
  * @module
  */

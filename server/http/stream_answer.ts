@@ -1,5 +1,5 @@
 /**
- * The answer of a route that streams events, and what it says when one fails.
+ * Responses of streaming routes, and their `error` events.
  *
  * @module
  */

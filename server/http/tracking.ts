@@ -1,5 +1,5 @@
 /**
- * Follows every request: its id, its trace, its line in the log and its place in the metrics.
+ * Request ids, trace headers, request log and request metrics.
  *
  * @module
  */

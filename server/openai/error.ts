@@ -1,5 +1,5 @@
 /**
- * Answers to requests under `/v1` that cannot be met, in OpenAI's shape.
+ * Error responses under `/v1`, in OpenAI's format.
  *
  * @module
  */

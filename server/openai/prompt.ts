@@ -1,5 +1,5 @@
 /**
- * The class that a prompt asks for. The models know classes and no language: a prompt is searched for one class word.
+ * Class words in prompts. The models know classes and no language: a prompt is searched for one class word.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Bodies of `POST /v1/images/generations`: what OpenAI's images API calls things, and what they mean here.
+ * Request bodies of `POST /v1/images/generations`: OpenAI's parameters mapped to draw plans.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What OpenAI's clients ask for, mounted at `/v1`: `POST /images/generations` and `GET /models`.
+ * OpenAI-compatible routes, mounted at `/v1`: `POST /images/generations` and `GET /models`.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Pictures as files. Encoding happens in a worker of its own: a large grid takes longer than a health check may.
+ * Image encoder interface. Encoding happens in a worker of its own: a large grid takes longer than a health check may.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export interface Asker {
   readonly client: string;
   /** Aborted when the client goes away: its pictures are given up. */
   readonly signal: AbortSignal;
-  /** Seconds until they are of no use any more. */
+  /** Seconds until the deadline. */
   readonly seconds: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The worker that makes files of pictures.
+ * Worker that encodes pictures.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Pictures into files, on the thread that asks for it: the work of the encoder's worker.
+ * Image encoding (PNG, JPEG, WebP, GIF) on the calling thread; runs in the encoder's worker.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Turns at the encoder: fair shares of pixels between clients, and small pictures before large ones.
+ * Order of encoding: fair shares of pixels between clients, and small pictures before large ones.
  *
  * @module
  */

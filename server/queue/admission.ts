@@ -1,5 +1,5 @@
 /**
- * Admission: of requests to the server, to its batch, and to its queue when not all can be let in.
+ * Admission control for the server, the batch and the queue.
  *
  * A batch that is shared by all requests alike finishes none of them in time when there are too many, so requests for
  * several images are taken up a few at a time.
@@ -16,7 +16,7 @@ import { type Ticket, workOf } from "./ticket.ts";
 /** Requests for several images that may be half way at once, whatever their sizes. */
 const OPEN_AT_ONCE = 2;
 
-/** What is looked at of a ticket here. */
+/** The part of a ticket that admission depends on. */
 export type Candidate =
   & Pick<Ticket, "waiting" | "halfWay" | "workLeft">
   & { readonly job: { readonly client: string; readonly draw: { readonly labels: readonly unknown[] } } };
@@ -36,7 +36,11 @@ export function mayOpen(ticket: Candidate, open: readonly Candidate[]): boolean 
   return open.every(({ workLeft }) => 2 * ticket.workLeft <= workLeft);
 }
 
-/** Who is turned away of too many that wait, the last having just come: the newest of the client with the most. */
+/**
+ * The request to refuse when the queue is full: the newest of the client with the most requests waiting.
+ *
+ * @param waiting in order of arrival, the newcomer last; not empty
+ */
 export function toDisplace<T extends Candidate>(waiting: readonly T[]): T {
   const newcomer = waiting.at(-1);
   if (!newcomer) throw new RangeError("no request waits");
@@ -47,7 +51,7 @@ export function toDisplace<T extends Candidate>(waiting: readonly T[]): T {
   return waiting.findLast(({ job }) => job.client === most)!;
 }
 
-/** What a request must fit into. */
+/** Limits that a request must fit. */
 export interface AdmissionLimits extends Pick<ServerSettings, "timeout" | "maxWork"> {
   /** Network rows of the batch. */
   readonly rows: number;
@@ -55,7 +59,7 @@ export interface AdmissionLimits extends Pick<ServerSettings, "timeout" | "maxWo
 }
 
 /**
- * Refuses a request that cannot be met, whatever else there is to do.
+ * Refuses a request that could not be served even by an idle server.
  *
  * @throws {ConfigError} with the most that can be asked for
  */

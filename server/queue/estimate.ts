@@ -1,5 +1,5 @@
 /**
- * How long accepted work will take, as far as the batch's speed has been measured.
+ * Estimates of completion times, from the measured throughput of the batch.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import { fairRows, type RowsAsked, StepTimes } from "./step_times.ts";
 import type { Ticket } from "./ticket.ts";
 import { Throughput } from "./throughput.ts";
 
-/** What is looked at of a ticket here. */
+/** The part of a ticket that estimates depend on. */
 export type Accepted = Pick<Ticket, "workLeft"> & { readonly job: { readonly client: string } };
 
 /** What {@linkcode Estimate.leastSeconds} needs to know of a request. */
 export type Asked = Pick<DrawPlan, "labels" | "guidance" | "steps">;
 
-/** Tells clients when to come, and when not to. */
+/** Estimates for `Retry-After` and for refusing requests that would miss their deadline. */
 export class Estimate {
   readonly #rows: number;
   readonly #timeout: number;

@@ -1,5 +1,5 @@
 /**
- * A request for images as the scheduler takes it, between the HTTP side (`app.ts`) and the engine.
+ * Jobs: requests for images as the scheduler runs them, their progress, results and errors.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { FrameRequest, Pixels, ServedModel } from "../engine/engine.ts";
 
 /** Images that one request asks for. */
 export interface Job {
-  /** Who asks, for fairness: the token's or the connection's name. */
+  /** Client for fair scheduling: the address of the connection or behind a trusted proxy. */
   readonly client: string;
   /** From `planQuery`; image i has `labels[i]` and seed `seed + i`. */
   readonly draw: DrawPlan;

@@ -1,5 +1,5 @@
 /**
- * The places of the batch: which images have one, and which are parked so that others do.
+ * Allocation of the batch's rows: images that run, and images parked so that others can.
  *
  * @module
  */

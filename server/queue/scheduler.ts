@@ -1,5 +1,5 @@
 /**
- * Takes requests through the engine: who waits, who is next, who yields, and how each request ends.
+ * Scheduling of requests on the engine: queueing, fair order, preemption, deadlines, and the outcome of each request.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import { Places } from "./places.ts";
 import type { ServerSettings } from "../settings.ts";
 import { Ticket, workOf } from "./ticket.ts";
 
-/** What a {@linkcode Scheduler} is set to. */
+/** Limits of a {@linkcode Scheduler}. */
 export type SchedulerSettings = Pick<ServerSettings, "queue" | "timeout" | "maxWork">;
 
 /** Runs jobs on an engine. */
@@ -28,9 +28,9 @@ export class Scheduler implements JobRunner {
   readonly #engine: Engine;
   readonly #settings: SchedulerSettings;
   readonly #clock: Clock;
-  /** The jobs that were accepted and have not ended, each with what lets go of its deadline and signal. */
+  /** Accepted jobs that have not ended, each with the function that releases its deadline and signal. */
   readonly #tickets = new Map<Ticket, () => void>();
-  /** Whose each image is that has begun and is not finished. */
+  /** Requests by the ids of their unfinished images, in the batch or parked. */
   readonly #images = new Map<number, Ticket>();
   readonly #places: Places;
   readonly #estimate: Estimate;
@@ -136,7 +136,7 @@ export class Scheduler implements JobRunner {
     callOff();
   }
 
-  /** Refuses what cannot be run at all. */
+  /** Admits a request, or throws where it cannot be served. */
   #admit({ client, signal, draw }: Job): ServedModel {
     if (signal.aborted) throw clientGone();
     if (this.#draining) throw draining();
@@ -170,7 +170,7 @@ export class Scheduler implements JobRunner {
     if (isFirst) this.#tell(ticket, { type: "started" });
   }
 
-  /** Takes an image that has ended out of the books. */
+  /** Removes an image that has ended from the records. */
   #strike(id: number): { readonly ticket: Ticket; readonly index: number } {
     const ticket = this.#images.get(id)!;
     const index = ticket.begun.get(id)!;
@@ -266,7 +266,7 @@ export class Scheduler implements JobRunner {
     return true;
   }
 
-  /** What follows whenever there may be room, or one less waiting. */
+  /** Fills free places and updates queue positions. */
   #advance(): void {
     this.#places.fill();
     this.#tellPositions();

@@ -1,6 +1,6 @@
 /**
- * Seconds that a step of the batch takes, by the rows of the network's program: the fastest that was measured. A machine
- * that was busy when it was measured does not count as slow for good.
+ * Fastest measured seconds per step, by the program's batch size. Taking the minimum keeps a measurement on a busy
+ * machine from counting forever.
  *
  * @module
  */

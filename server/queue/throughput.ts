@@ -1,11 +1,11 @@
 /**
- * How fast the batch has been lately, to tell a client that is turned away when to come back.
+ * Recent throughput of the batch, for the `Retry-After` of refused requests.
  *
  * @module
  */
 import type { EngineTurn } from "../engine/engine.ts";
 
-/** What a turn's weight becomes with each one after it: about the last twenty count. */
+/** Decay of a turn's weight with each later turn: about the last twenty count. */
 const FADING = 0.95;
 
 /** Measured speed of an engine. */

@@ -1,5 +1,5 @@
 /**
- * A job that was accepted: which of its images are to come, in the batch, parked, and finished.
+ * State of an accepted job: its images that are pending, in the batch, parked and finished.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export function workOf(draw: DrawPlan): number {
   return draw.labels.length * rowsOf(draw) * draw.steps;
 }
 
-/** What a scheduler knows of a job until it ends. */
+/** State of a job until it ends. */
 export class Ticket {
   readonly job: Job;
   /** Network rows of each of its images. */

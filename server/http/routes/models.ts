@@ -1,5 +1,5 @@
 /**
- * `GET /classes` and `GET /models`: what can be drawn, and with what.
+ * `GET /classes` and `GET /models`: classes and facts of the served model.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Whether the server lives, whether it can draw, and its numbers.
+ * Liveness, readiness and metrics.
  *
  * @module
  */
