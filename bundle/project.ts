@@ -56,10 +56,16 @@ export function isInside(folder: string, path: string): boolean {
  *
  * @param root the project's folder
  * @param more files and folders inside it to carry although git ignores them, such as a run to resume
+ * @param without folders to leave out, relative to `root`
  * @throws {ConfigError} if one of them does not exist or is outside the project
  */
-export async function projectEntries(root: string, more: readonly string[] = []): Promise<Entry[]> {
-  const paths = new Set(await listProject(root));
+export async function projectEntries(
+  root: string,
+  more: readonly string[] = [],
+  without: readonly string[] = [],
+): Promise<Entry[]> {
+  const left = (path: string) => without.some((folder) => path.startsWith(`${folder}/`));
+  const paths = new Set((await listProject(root)).filter((path) => !left(path)));
   for (const path of more) {
     const allowed = "files and folders inside the project, to which the task's paths lead there too";
     if (!isInside(root, path)) throw new ConfigError("PATH", path, allowed);

@@ -22,6 +22,9 @@ import { complain, standardOutput } from "../terminal/output.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 
+/** Folder of the larger trained model. */
+const LARGE_MODEL = "checkpoints/cifar10";
+
 /** Folder of a data set in an unpacked bundle. */
 const DATA_FOLDER = "data";
 
@@ -32,6 +35,8 @@ export interface BundleFlags {
   readonly images?: number;
   readonly pieceSize?: number;
   readonly compress: Compression;
+  /** Leave out the larger trained model. */
+  readonly withoutModel?: true;
   /** Further files and folders inside the project to carry. */
   readonly more: readonly string[];
 }
@@ -70,7 +75,11 @@ export function readBundleFlags(args: string[]): BundleFlags {
     .flag("--compress <NAME>", "compression; xz needs xz or python3 on the other machine", {
       value: oneOf(COMPRESSIONS),
       default: "xz",
-    });
+    })
+    .switch(
+      "--without-model",
+      `leave out ${LARGE_MODEL} (18 MB); sample and serve then draw with cifar10-tiny`,
+    );
   const flags = command.read<BundleFlags>(args);
   if (flags.out === undefined) throw new ConfigError("--out", undefined, "the folder to make");
   if (flags.images !== undefined && flags.data === "none") {
@@ -133,7 +142,10 @@ async function main(args: string[]): Promise<number> {
         name: "packages",
         entries: await packageEntries(ROOT, await listProject(ROOT), project.imports, [PACKAGE]),
       },
-      { name: "project", entries: await projectEntries(ROOT, more) },
+      {
+        name: "project",
+        entries: await projectEntries(ROOT, more, flags.withoutModel ? [LARGE_MODEL] : []),
+      },
       part,
     ];
     const facts = {

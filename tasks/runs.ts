@@ -77,19 +77,22 @@ export async function runToResume(): Promise<string> {
   throw new ConfigError("--resume", RUNS, allowed);
 }
 
-/** The trained model that comes with the project. */
-const SHIPPED = fileURLToPath(new URL("../checkpoints/cifar10", import.meta.url));
+/** Trained models that come with the project, the best first; a bundle may leave out the first. */
+const SHIPPED = ["cifar10", "cifar10-tiny"].map((name) =>
+  fileURLToPath(new URL(`../checkpoints/${name}`, import.meta.url))
+);
 
 /**
  * The model to use by default: the newest run's, else the one that comes with the project.
  *
  * @throws {CheckpointError} if there is none, with how to get one
  */
-export async function findModel(shipped: string = SHIPPED): Promise<string> {
+export async function findModel(shipped: readonly string[] = SHIPPED): Promise<string> {
   const run = await newestRun();
   if (run) return run;
-  const found = await Deno.stat(shipped).then(({ isDirectory }) => isDirectory, () => false);
-  if (found) return shipped;
+  for (const path of shipped) {
+    if (await Deno.stat(path).then(({ isDirectory }) => isDirectory, () => false)) return path;
+  }
   throw new CheckpointError(
     `no model: there is none in ${RUNS}/; train one with \`deno task train\`, or choose one with --model DIR`,
   );

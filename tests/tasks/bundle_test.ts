@@ -173,6 +173,8 @@ Deno.test("listProject: all files but results, packages and hidden folders; with
     assert.equal(await isLeftOut(folder, join(folder, ".idea/bundle")), false);
     const paths = (await projectEntries(folder, [join(folder, "runs")])).map(({ path }) => path);
     assert.deepEqual(paths, [...listed, "runs/1/x"].map((path) => `project/${path}`));
+    const without = (await projectEntries(folder, [], [".idea"])).map(({ path }) => path);
+    assert.deepEqual(without, listed.filter((path) => path !== ".idea/x").map((path) => `project/${path}`));
     await assert.rejects(
       projectEntries(folder, ["/etc"]),
       /^ConfigError: PATH: expected .*inside the project/,
