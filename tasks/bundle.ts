@@ -81,7 +81,9 @@ export function readBundleFlags(args: string[]): BundleFlags {
       `leave out ${LARGE_MODEL} (18 MB); sample and serve then draw with cifar10-tiny`,
     );
   const flags = command.read<BundleFlags>(args);
-  if (flags.out === undefined) throw new ConfigError("--out", undefined, "the folder to make");
+  if (flags.out === undefined) {
+    throw new ConfigError("--out", "nothing", "the folder to make, such as ../carry");
+  }
   if (flags.images !== undefined && flags.data === "none") {
     throw new ConfigError(
       "--data",

@@ -78,7 +78,7 @@ export async function runToResume(): Promise<string> {
 }
 
 /** Trained models that come with the project, the best first; a bundle may leave out the first. */
-const SHIPPED = ["cifar10", "cifar10-tiny"].map((name) =>
+export const SHIPPED: readonly string[] = ["cifar10", "cifar10-tiny"].map((name) =>
   fileURLToPath(new URL(`../checkpoints/${name}`, import.meta.url))
 );
 

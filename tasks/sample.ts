@@ -38,7 +38,7 @@ import { checkWritable, writePicture } from "../terminal/pictures.ts";
 import { PRECISION_VALUE } from "../terminal/precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
-import { modelDirectory } from "./runs.ts";
+import { modelDirectory, SHIPPED } from "./runs.ts";
 import { showTuning, TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 interface Flags {
@@ -266,7 +266,10 @@ async function main(args: string[]): Promise<void> {
     const settings = planDraw(request, model);
     planSampling(sampler, model.schedule, settings);
     const how = model.precision === "float16" ? " in float16" : "";
-    report.line(`model ${model.path} on ${model.adapter}${how}`);
+    const choice = given.model === undefined && !SHIPPED.includes(directory)
+      ? " (your newest run; the project's own: --model checkpoints/cifar10)"
+      : "";
+    report.line(`model ${model.path}${choice} on ${model.adapter}${how}`);
     const profile = await TaskProfile.create(gpu, flags.profile);
     profile.startSampling(Math.min(batch, total), settings.steps);
     const { images, frames } = flags.gif === undefined

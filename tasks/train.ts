@@ -65,10 +65,12 @@ async function main(args: string[]): Promise<number> {
       path ??= await dataPathOf(started);
     } else resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });
     const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !resume;
-    if (gpu.adapter.software && auto) report.line(describeSmallRun(flags));
     const profile = await TaskProfile.create(gpu, flags.profile);
     const data = await readData(path, showProgress(report));
     report.stop();
+    if (gpu.adapter.software && auto) {
+      report.line(describeSmallRun(data.labels.length, path === undefined));
+    }
     const out = given ?? (made = await makeRunDirectory());
     const training = new TrainingReport(report, out);
     const { signal } = interruption;
@@ -107,15 +109,18 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-/** Describes the default run without a GPU. */
-export function describeSmallRun({ limit, data }: Pick<Flags, "limit" | "data">): string {
-  const images = limit !== undefined
-    ? ""
-    : data === undefined
-    ? ` on ${AUTO_SOFTWARE_LIMIT} of CIFAR-10's 45000 training images (all of them: --limit 45000)`
-    : ` on at most ${AUTO_SOFTWARE_LIMIT} images (more: --limit N)`;
-  return `No GPU found, so this is a small run: preset tiny${images}. ` +
-    "For a full run, half an hour on an H200: deno task train --preset small";
+/**
+ * Describes the default run without a GPU.
+ *
+ * @param images images of the data set
+ * @param isCifar10 true for CIFAR-10, whose time on a GPU is known
+ */
+export function describeSmallRun(images: number, isCifar10: boolean): string {
+  const some = images > AUTO_SOFTWARE_LIMIT
+    ? ` on ${AUTO_SOFTWARE_LIMIT} images unless --limit says otherwise`
+    : "";
+  const time = isCifar10 ? " (half an hour for CIFAR-10 on an H200)" : "";
+  return `No GPU found: training the small preset tiny${some}. --preset small gives better images, but needs a GPU${time}.`;
 }
 
 /** Shows the progress of reading the data. */

@@ -15,6 +15,9 @@ import { showTuning } from "../terminal/tuning.ts";
 /** Delay of the estimate, because the first steps compile kernels. */
 const ESTIMATE_AFTER_MS = 5000;
 
+/** Optimizer steps below which images are little more than noise: CIFAR-10's quick run has 780, and gives mottle. */
+const FEW_STEPS = 500;
+
 /** Shows training events, writes sample grids, and keeps what is needed at the end. */
 export class TrainingReport {
   /** Paths of the sample grids. */
@@ -121,6 +124,13 @@ export class TrainingReport {
         `${counted(stepsPerEpoch, "step")} per epoch, ${counted(totalSteps, "step")} in total`,
     );
     if (event.resumedFrom > 0) report.line(`resumed after step ${event.resumedFrom}`);
+    else if (totalSteps < FEW_STEPS) {
+      report.line(
+        `note: ${
+          counted(totalSteps, "step")
+        } are too few to learn much from; images will be noise (--steps 3000)`,
+      );
+    }
     report.line(`run directory ${this.#out}`);
     report.start(totalSteps, "training", event.resumedFrom);
   }
@@ -160,7 +170,7 @@ export class TrainingReport {
     const done = `done: ${counted(step, "step")}`;
     if (this.#resumedFrom === 0) return `${done} in ${here}`;
     const share = step === this.#resumedFrom ? "none" : step - this.#resumedFrom;
-    return `${done}, ${share} of them now, in ${here}; ` +
-      `training and validation took ${formatDuration(seconds)} in total`;
+    return `${done}, ${share} of them now, in ${here} with data, samples and pictures; ` +
+      `training and validation of all steps took ${formatDuration(seconds)}`;
   }
 }

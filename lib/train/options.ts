@@ -74,7 +74,7 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
     default: { gpu: 8, software: 4 },
     unit: "images",
     resumable: true,
-    help: "images per class in a grid; of many classes, ten to 20 are shown",
+    help: "images per class in a grid; of many classes, 10 to 20 are shown",
   },
   sampleSteps: {
     kind: "whole",

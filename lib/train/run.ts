@@ -198,7 +198,7 @@ export class Run {
     this.#warnedOfFewGrids = true;
     const share = `${100 * GRID_SHARE} %`;
     this.#warnings.push(
-      `a sample grid after every epoch would take more than ${share} of the time, so fewer are drawn, and one at the end ` +
+      `to keep within ${share} of the time, sample grids are drawn after some epochs only, and at the end ` +
         "(`sampleEvery` sets the epochs between them)",
     );
   }

@@ -160,16 +160,16 @@ Deno.test("invalid input is reported before anything is read or written, with ex
   });
 });
 
-Deno.test("a small run is described before the data is read", () => {
-  assert.match(
-    describeSmallRun({}),
-    /preset tiny on 5000 of CIFAR-10's 45000 training images \(all of them: --limit 45000\)\. For a full run/,
+Deno.test("the small run without a GPU says how small, and what a GPU would give", () => {
+  assert.equal(
+    describeSmallRun(50_000, true),
+    "No GPU found: training the small preset tiny on 5000 images unless --limit says otherwise. --preset small gives better " +
+      "images, but needs a GPU (half an hour for CIFAR-10 on an H200).",
   );
-  assert.match(
-    describeSmallRun({ data: "images" }),
-    /preset tiny on at most 5000 images \(more: --limit N\)\. /,
+  assert.equal(
+    describeSmallRun(48, false),
+    "No GPU found: training the small preset tiny. --preset small gives better images, but needs a GPU.",
   );
-  assert.match(describeSmallRun({ limit: 999_999 }), /preset tiny\. /);
 });
 
 Deno.test("reading the data is one line, whatever it consists of", () => {
@@ -355,7 +355,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
         /^epoch 2: /m,
         /^training {2}10\/10 {2}epoch 2 {2}loss \d\.\d{4} {2}images\/s \d+\.\d$/m,
         /^samples in runs\/.*\/samples\/epoch-0002\.png$/m,
-        /^done: 10 steps, 8 of them now, in \d+:\d\d; training and validation took \d+:\d\d in total$/m,
+        /^done: 10 steps, 8 of them now, in \d+:\d\d with data, .*; training and validation of all steps took \d+:\d\d$/m,
         /^loss curves: runs\/.*\/loss\.png$/m,
         /^draw images: deno task sample --model runs\/.* --class dark$/m,
       ]

@@ -97,11 +97,11 @@ Deno.test("the last line has this process's time, pictures included, and separat
   assert.equal(await lastOf(0), "done: 7 steps in 2:02");
   assert.equal(
     await lastOf(4),
-    "done: 7 steps, 3 of them now, in 2:02; training and validation took 1:15 in total",
+    "done: 7 steps, 3 of them now, in 2:02 with data, samples and pictures; training and validation of all steps took 1:15",
   );
   assert.equal(
     await lastOf(7),
-    "done: 7 steps, none of them now, in 2:02; training and validation took 1:15 in total",
+    "done: 7 steps, none of them now, in 2:02 with data, samples and pictures; training and validation of all steps took 1:15",
   );
 });
 
