@@ -1,6 +1,6 @@
 /**
- * The server's process: puts the parts together, and ends them in order. `deno task serve` starts it, with the settings
- * as one JSON argument and few permissions.
+ * Server process: creates the components and shuts them down in order. `deno task serve` starts it with minimal
+ * permissions and the settings as one JSON argument.
  *
  * @module
  */
@@ -20,16 +20,16 @@ import { createShutdown, listenForSignals } from "./shutdown.ts";
 import { readToken } from "./token.ts";
 import { WorkerEncoder } from "./pictures/worker_encoder.ts";
 
-/** Seconds in which clients must have taken the last answers, where drawing has left no more of `grace`. */
+/** Least seconds for clients to receive the last responses, even if drawing has used up `grace`. */
 const LAST_ANSWERS = 3;
-/** Milliseconds in which the last lines of the log must have been taken. */
+/** Timeout for flushing the log on exit, in milliseconds. */
 const LAST_LINES = 500;
 
-/** A server that is ready. */
+/** A running server. */
 interface RunningServer {
-  /** Reads the model again; the log tells how that went. */
+  /** Reloads the model; the outcome is logged. */
   reload(): void;
-  /** Ends the server when what is under way is finished. */
+  /** Shuts down gracefully, after the jobs in progress. */
   finish(): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
     tune: settings.tune,
     onTuning: ({ adapter, done, total, finished }) => {
       if (finished) log.info("kernels tuned", { tuned: done, of: total, ...finished });
-      else if (done === 0) log.info("trying kernels", { adapter, of: total });
+      else if (done === 0) log.info("tuning kernels", { adapter, of: total });
     },
   });
   const model = engine.model!;
@@ -57,7 +57,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   metrics.onUp(model);
   engine.listen(metrics);
   engine.listen({
-    onDown: (error, retryAfter) => log.error("the engine went down", { retryAfter }, error),
+    onDown: (error, retryAfter) => log.error("engine failed", { retryAfter }, error),
     onUp: ({ id, path }) => log.info("serving", { model: id, path }),
   });
   const runner = new Scheduler(engine, settings);
@@ -71,7 +71,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
     reload() {
       engine.reload().then(
         ({ id, path }) => log.info("model reloaded", { model: id, path }),
-        (error) => log.error("the model was not reloaded, the old one goes on serving", {}, error),
+        (error) => log.error("reload failed; still serving the old model", {}, error),
       );
     },
     async finish() {
@@ -86,7 +86,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   };
 }
 
-/** Waits for something, and no longer than some milliseconds. */
+/** Waits for a promise, with a timeout. */
 async function within(milliseconds: number, promise: Promise<unknown>): Promise<void> {
   const tooSlow = Promise.withResolvers<void>();
   const timer = setTimeout(tooSlow.resolve, milliseconds);
@@ -94,12 +94,12 @@ async function within(milliseconds: number, promise: Promise<unknown>): Promise<
   clearTimeout(timer);
 }
 
-/** A terminal may have been closed, and words that nobody can read must not end the server. */
+/** Prints a line; a closed terminal must not stop the server. */
 function printSafely(print: (line: string) => void, line: string): void {
   try {
     print(line);
   } catch {
-    // nobody to tell
+    // The terminal was closed.
   }
 }
 
@@ -107,7 +107,8 @@ async function main([json, ...rest]: string[]): Promise<void> {
   const settings = parseSettings(json);
   const writer = new LogWriter(
     Deno.stdout,
-    (lines) => logLine(new Date(), "warn", "lines of this log were dropped: its reader is slow", { lines }),
+    (lines) =>
+      logLine(new Date(), "warn", "log lines dropped: the reader of standard output is too slow", { lines }),
   );
   const log = new JsonLog((line) => writer.write(line));
   let running: RunningServer | undefined = undefined;
@@ -116,7 +117,7 @@ async function main([json, ...rest]: string[]): Promise<void> {
     onSignal: (why, forced) => log.warn(forced ? "stopping at once" : "stopping", { why }),
     exit: (status) => void within(LAST_LINES, writer.flush()).then(() => Deno.exit(status)),
   });
-  // From the start: what asks a server to reload would end a process that does not listen.
+  // Before loading the model: SIGHUP terminates a process without a listener.
   listenForSignals(shutdown, () => running?.reload());
   if (rest[0] === "until-input-ends") inputEnds().then(() => shutdown(undefined));
   running = await serve(settings, log);
@@ -126,7 +127,7 @@ async function inputEnds(): Promise<void> {
   try {
     for await (const _ of Deno.stdin.readable);
   } catch {
-    // it cannot be read: that is its end, too
+    // An unreadable input counts as ended.
   }
 }
 

@@ -1,32 +1,32 @@
 /**
- * The bearer token that a server asks for.
+ * Bearer token file.
  *
  * @module
  */
 import { ConfigError } from "../lib/errors.ts";
 import { printable, shellQuote } from "../lib/shell.ts";
 
-/** Characters of a token that cannot be guessed; fewer are told of. */
+/** Tokens with fewer characters cause a warning. */
 const SHORT = 16;
-/** Most characters of a token: a longer line is another file, named by mistake. */
+/** Maximum length of a token in characters: a longer line means that the wrong file was given. */
 const LONGEST = 4096;
 
 /**
- * The first line of a file. It is never part of a message.
+ * Reads the token from the first line of a file. Messages never contain it.
  *
- * A file that others than its owner may write is refused, since they would choose the token; one that they may read is
- * told of only, because container platforms mount secrets so.
+ * A file that others may write is an error, since they could choose the token; one that others may read is only a
+ * warning, because container platforms mount secrets that way.
  *
- * @param onWarning told of what makes the token easy to get by
- * @throws {ConfigError} for a file that cannot be read or that others may write, or a line that cannot be a token (RFC
- * 6750, 2.1)
+ * @param onWarning called for tokens that are short or readable by others
+ * @throws {ConfigError} when the file is unreadable or writable by others, or its first line is not a token (RFC 6750,
+ *   2.1)
  */
 export async function readToken(path: string, onWarning: (message: string) => void): Promise<string> {
   const { text, mode } = await readStart(path);
   const remedy = `chmod 600 ${shellQuote(path)}`;
   const bits = (mode & 0o777).toString(8).padStart(3, "0");
   if (mode & 0o022) {
-    const allowed = `a file that nobody but its owner may write (its mode is ${bits}; ${remedy})`;
+    const allowed = `a file that only its owner may write (its mode is ${bits}; ${remedy})`;
     throw new ConfigError("--token-file", path, allowed);
   }
   const token = text.replace(/\n.*/s, "").trim();
@@ -34,7 +34,7 @@ export async function readToken(path: string, onWarning: (message: string) => vo
     throw new ConfigError(
       "--token-file",
       path,
-      `${LONGEST} characters at most in the first line of the file`,
+      `at most ${LONGEST} characters in the first line of the file`,
     );
   }
   if (!/^[A-Za-z0-9._~+/-]+=*$/.test(token)) {
@@ -42,16 +42,16 @@ export async function readToken(path: string, onWarning: (message: string) => vo
     throw new ConfigError("--token-file", path, allowed);
   }
   if (mode & 0o044) {
-    onWarning(`others on this machine may read the token in ${printable(path)} (mode ${bits}; ${remedy})`);
+    onWarning(`the token in ${printable(path)} is readable by other users (mode ${bits}; ${remedy})`);
   }
   if (token.length < SHORT) {
-    const advice = `take ${SHORT} characters or more, as from: openssl rand -hex 32`;
+    const advice = `use at least ${SHORT} characters, for example from: openssl rand -hex 32`;
     onWarning(`the token in ${printable(path)} is short enough to be guessed; ${advice}`);
   }
   return token;
 }
 
-/** The file's first characters, more than any token has, and its mode; 0 where the system has none. */
+/** Start of the file, longer than any token, and its mode (0 if the system has none). */
 async function readStart(path: string): Promise<{ readonly text: string; readonly mode: number }> {
   try {
     using file = await Deno.open(path);

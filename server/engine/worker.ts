@@ -1,8 +1,8 @@
 /**
- * The worker that owns the GPU. Every wait for a device blocks the thread that waits (in Deno, until all work is done),
- * so the thread that answers requests must not be the one.
+ * GPU worker. In Deno every wait for the device blocks its thread until the queue is empty, so the GPU has a thread of its
+ * own and HTTP stays responsive.
  *
- * The process is started with `DENO_WEBGPU_BACKEND` as it should be: a worker may not read or change the environment.
+ * `DENO_WEBGPU_BACKEND` must be set when the process starts, since the worker has no permission to set it.
  *
  * @module
  */
@@ -11,30 +11,30 @@ import type { TuningProgress } from "../../lib/tuning/tuning.ts";
 import { type Command, errorRecord, modelRecord, type Report, type SentPicture } from "./protocol.ts";
 import { Serving, type ServingOptions } from "./serving.ts";
 
-/** Share of the machine's free memory that a software adapter may take. */
+/** Fraction of free system memory that a software adapter may use. */
 const MEMORY_SHARE = 0.75;
-/** Milliseconds of a turn of the batch: waiting for the device costs 10, joining is possible between turns alone. */
+/** Target duration of a turn in milliseconds: each has about 10 ms of overhead, but images join only between turns. */
 const TURN = 100;
-/** Milliseconds that a turn waits, at most, for the main thread to send what follows from the one before. */
+/** Longest wait for the main thread's `proceed` between turns, in milliseconds. */
 const PATIENCE = 20;
 
-/** This worker as seen from within, as far as it is needed. */
+/** The worker's global scope, which Deno's window types lack. */
 interface Scope {
   onmessage: ((event: MessageEvent<Command>) => void) | null;
   postMessage(report: Report, transfer?: Transferable[]): void;
 }
 const scope = globalThis as unknown as Scope;
 
-/** Draws what it is told, until the device fails. */
+/** Executes commands of the main thread until the device fails. */
 class Host {
   readonly #gpu: Gpu;
   readonly #options: Omit<ServingOptions, "path">;
   #current: Serving;
-  /** Models that have been replaced, until their last image is finished. */
+  /** Replaced models that still have unfinished images. */
   #retiring: Serving[] = [];
-  /** Models that were loaded for a request, until they are to take over. */
+  /** Loaded models by request number, until `swap`. */
   readonly #standby = new Map<number, Serving>();
-  /** Ends with the load before, so that two never take memory at once. */
+  /** Serializes loads, so that at most one takes memory at a time. */
   #loading: Promise<void> = Promise.resolve();
   #wake: () => void = () => {};
   #proceed: () => void = () => {};
@@ -45,7 +45,7 @@ class Host {
     this.#current = serving;
   }
 
-  /** Does what a command says, or begins to. */
+  /** Executes a command; loading continues in the background. */
   receive(command: Exclude<Command, { type: "start" }>): void {
     switch (command.type) {
       case "add":
@@ -75,13 +75,13 @@ class Host {
     this.#wake();
   }
 
-  /** Takes turns for ever, sleeping while there is nothing to draw. */
+  /** Runs turns until the device fails; sleeps while every batch is empty. */
   async run(): Promise<never> {
     while (true) {
       for (const serving of [...this.#retiring, this.#current]) {
         if (serving.batch.size > 0) await this.#turn(serving);
       }
-      // Here, because a batch cannot be freed in the middle of its turn.
+      // A batch cannot be freed during its turn.
       for (const serving of this.#retiring.filter(({ batch }) => batch.size + batch.parked === 0)) {
         this.#retiring.splice(this.#retiring.indexOf(serving), 1);
         await serving.close();
@@ -99,7 +99,7 @@ class Host {
         try {
           return [{ id, step, pixels: serving.pixels(data) }];
         } catch (error) {
-          // What is not finite now never will be.
+          // Non-finite values stay so in all later steps.
           serving.batch.remove(id);
           failed.push({ id, error: errorRecord(error) });
           return [];
@@ -112,7 +112,7 @@ class Host {
     await proceeding;
   }
 
-  /** The main thread's answer to a turn tells that whatever it sent before is here: who joins, and who is gone. */
+  /** Waits for `proceed`: messages arrive in order, so images added or removed after the last turn are known by then. */
   async #untilProceed(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, PATIENCE);

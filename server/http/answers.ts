@@ -1,5 +1,5 @@
 /**
- * Answers as `/openapi.json` describes them.
+ * OpenAPI descriptions of responses, for `/openapi.json`.
  *
  * @module
  */
@@ -21,39 +21,39 @@ const problemSchema = z.object({
 
 const reasons = {
   400: "A parameter is wrong, unknown or given twice; `errors` names it and what is allowed",
-  401: "A token is needed",
+  401: "The bearer token is missing or wrong",
   403: "Not allowed on this server",
   406: "No format that Accept allows",
-  409: "Under way already",
-  429: "Too much of this client is under way; Retry-After says when to try again",
-  500: "The server's fault",
-  503: "Busy, shutting down, or without its GPU for a moment; Retry-After says when to try again",
+  409: "Already in progress",
+  429: "This client has too much work in progress; Retry-After says when to try again",
+  500: "Internal error",
+  503: "Busy, shutting down, or restarting the GPU engine; Retry-After says when to try again",
   504: "Not finished in time",
 } as const;
 
-/** A description of an answer. */
+/** OpenAPI response object. */
 export interface AnswerDescription {
   readonly description: string;
   readonly content: Readonly<Record<string, { readonly schema: z.ZodType }>>;
 }
 
-/** Answers that tell problems. */
+/** Error responses, as problem details. */
 export function problems(...statuses: readonly (keyof typeof reasons)[]): Record<string, AnswerDescription> {
   const content = { "application/problem+json": { schema: problemSchema } };
   return Object.fromEntries(statuses.map((status) => [status, { description: reasons[status], content }]));
 }
 
-/** An answer in JSON. */
+/** JSON response. */
 export function jsonAnswer(description: string, schema: z.ZodType): AnswerDescription {
   return { description, content: { "application/json": { schema } } };
 }
 
-/** An answer of text. */
+/** Text response. */
 export function textAnswer(description: string, mediaType: string): AnswerDescription {
   return { description, content: { [mediaType]: { schema: z.string() } } };
 }
 
-/** An answer of bytes. */
+/** Binary response. */
 export function bytesAnswer(description: string, mediaTypes: readonly string[]): AnswerDescription {
   const schema = z.string().openapi({ format: "binary" });
   return { description, content: Object.fromEntries(mediaTypes.map((type) => [type, { schema }])) };

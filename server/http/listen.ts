@@ -1,5 +1,5 @@
 /**
- * The socket: opened first, so that an address that cannot be had is known before a model is loaded.
+ * Listening socket. It is bound before the model is loaded, so that an unavailable address fails fast.
  *
  * @module
  */
@@ -9,37 +9,36 @@ import type { ServerSettings } from "../settings.ts";
 import { ProblemError, problemResponse } from "./problem.ts";
 import { type HostCheck, hostCheck } from "./hosts.ts";
 
-/** Milliseconds after which to listen again when the system has no descriptor for another connection. */
+/** Milliseconds before listening again after accepting connections failed, as without free file descriptors. */
 const PAUSE = 500;
-/** Milliseconds without a new request after which all clients are taken to wait for an answer, or to want none. */
+/** Milliseconds without a new request after which no client is assumed to be sending one. */
 const QUIET = 200;
-/** Milliseconds that a server which is to end waits for that at most. */
+/** Longest wait for {@linkcode QUIET} on shutdown, in milliseconds. */
 const LINGER = 2000;
 
-/** Answers a request. */
+/** Request handler, as for `Deno.serve`. */
 export type Handler = (request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>;
 
-/** The open socket. */
+/** A listening server. */
 export interface Listening {
   readonly addr: Deno.NetAddr;
   /**
-   * Takes no more connections. Resolves when every answer that was begun is sent.
+   * Stops accepting connections. Resolves when all responses in progress have been sent.
    *
-   * What is sent at this very moment, on a new connection or on one kept open, would get no answer. So answers are held
-   * back before: a client that waits for one sends nothing else. They leave when no more requests come.
+   * A request that arrives while the socket closes, on a new or a keep-alive connection, would get no response. So
+   * responses are held back until requests stop arriving: a client that waits for one sends no other request.
    */
   shutdown(): Promise<void>;
 }
 
 /**
- * Listens, with {@linkcode starting} as the handler until another is given to `use`. A server that can take no more
- * connections, as one that ran out of descriptors, finishes the answers that it has begun, closes connections on which
- * nothing is asked, and listens again in a moment.
+ * Listens, with {@linkcode starting} as the handler until `use` sets another. When accepting connections fails, as without
+ * free file descriptors, the server finishes its responses, closes idle connections, and listens again after
+ * {@linkcode PAUSE}.
  *
- * `Deno.serve` knows no timeouts, and hands no connection out to be closed: what is silent stays open until that
- * happens, or for good.
+ * `Deno.serve` has no timeouts and does not expose connections, so idle ones are closed only then.
  *
- * @throws {DenoiseError} where the address is in use, or is none of this machine's
+ * @throws {DenoiseError} when the address is in use, or is not one of this machine's
  */
 export function listen(
   settings: Pick<ServerSettings, "host" | "port" | "freePorts" | "publicUrl" | "tokenFile">,
@@ -48,14 +47,14 @@ export function listen(
   const { host, port, freePorts, tokenFile } = settings;
   let handler: Handler = starting(hostCheck(settings, tokenFile !== undefined));
   let ending = false;
-  let lastAsked = -Infinity;
-  /** Answers wait for it while the server is about to end. */
+  let lastRequest = -Infinity;
+  /** Resolves when responses may be sent during shutdown. */
   let leave: Promise<void> | undefined;
-  /** Of servers that could take no more connections. */
+  /** Shutdowns of servers that could not accept connections. */
   const ends = new Set<Promise<void>>();
   const serve = (port: number) =>
     Deno.serve({ hostname: host, port, onListen() {} }, async (request, info) => {
-      lastAsked = performance.now();
+      lastRequest = performance.now();
       const response = await handler(request, info);
       if (leave) {
         await leave;
@@ -64,7 +63,7 @@ export function listen(
       return request.method === "HEAD" ? withoutLength(response) : response;
     });
 
-  /** Listens as soon as one can. */
+  /** Listens again, retrying until it succeeds. */
   const again = (port: number) => {
     if (ending) return;
     try {
@@ -78,7 +77,7 @@ export function listen(
   const watch = () => {
     const old = server;
     old.finished.catch((error) => {
-      log.error("no connection can be taken; listening again in a moment", {}, error);
+      log.error("cannot accept connections; listening again shortly", {}, error);
       const end = old.shutdown().catch(() => {}).finally(() => ends.delete(end));
       ends.add(end);
       setTimeout(again, PAUSE, old.addr.port);
@@ -94,11 +93,11 @@ export function listen(
         const answers = Promise.withResolvers<void>();
         leave = answers.promise;
         const latest = performance.now() + LINGER;
-        while (performance.now() < Math.min(lastAsked + QUIET, latest)) {
+        while (performance.now() < Math.min(lastRequest + QUIET, latest)) {
           await new Promise((resolve) => setTimeout(resolve, QUIET / 10));
         }
         ending = true;
-        // One that takes no more connections is being ended already, and may say that it cannot be ended twice.
+        // A server that failed is shutting down already, and may reject a second shutdown.
         const ended = Promise.allSettled([server.shutdown(), ...ends]);
         answers.resolve();
         await ended;
@@ -108,7 +107,7 @@ export function listen(
   };
 }
 
-/** A server on the first of some ports that nobody listens on. */
+/** Listens on the first free port of a list. */
 function firstFree<T>(host: string, ports: readonly number[], serve: (port: number) => T): T {
   for (const port of ports) {
     try {
@@ -119,11 +118,11 @@ function firstFree<T>(host: string, ports: readonly number[], serve: (port: numb
     }
   }
   const [all, verb] = ports.length === 1 ? [ports, "is"] : [`${ports.join(", ")} (chosen at random)`, "are"];
-  const advice = "end what listens there, or choose another --port; 0 takes any that is free";
+  const advice = "stop the process that listens there, or choose another --port (0: any free port)";
   throw new DenoiseError(`${host}:${all} ${verb} in use: ${advice}`);
 }
 
-/** An answer to HEAD that tells no length: `Deno.serve` would say of an answer without a body that it is 0 bytes long. */
+/** Response to HEAD without Content-Length: `Deno.serve` would send `Content-Length: 0` for an absent body. */
 function withoutLength(response: Response): Response {
   if (response.body || response.headers.has("Content-Length") || [204, 304].includes(response.status)) {
     return response;
@@ -131,7 +130,7 @@ function withoutLength(response: Response): Response {
   return new Response(new Blob([]).stream(), response);
 }
 
-/** Answers while the model is being loaded: the process lives, and can do nothing yet. */
+/** Handler while the model is loading: `/healthz` answers 200, everything else 503. */
 export function starting(checkHost: HostCheck): (request: Request) => Response {
   return (request) => {
     const instance = `urn:uuid:${crypto.randomUUID()}`;
@@ -141,7 +140,7 @@ export function starting(checkHost: HostCheck): (request: Request) => Response {
     const problem = new ProblemError(
       503,
       "starting",
-      "the model is being loaded; try again in some seconds",
+      "the model is loading; try again in a few seconds",
       {
         headers: { "Retry-After": "5" },
       },

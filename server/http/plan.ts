@@ -31,7 +31,7 @@ const GRID_GAP = 2;
  */
 export function servedModel({ engine }: Pick<ServerContext, "engine">): ServedModel {
   if (engine.model) return engine.model;
-  throw new ProblemError(503, "engine_down", "the model is being loaded; try again in some seconds", {
+  throw new ProblemError(503, "engine_down", "the model is loading; try again in a few seconds", {
     headers: { "Retry-After": "5" },
   });
 }

@@ -1,12 +1,12 @@
 /**
- * Answers to requests that cannot be met, as `application/problem+json` (RFC 9457).
+ * Error responses, as `application/problem+json` (RFC 9457).
  *
  * @module
  */
 import { ConfigError } from "../../lib/errors.ts";
 import { JobError } from "../queue/job.ts";
 
-/** Statuses that say what is wrong with a request or with the server. 499 is for the log alone. */
+/** HTTP statuses of errors. 499 (the client disconnected) appears in log and metrics only. */
 export type ProblemStatus =
   | 400
   | 401
@@ -48,39 +48,39 @@ const titles: Readonly<Record<ProblemStatus, string>> = {
   504: "Gateway Timeout",
 };
 
-/** A field that is to blame. */
+/** An invalid parameter or body field. */
 export interface FieldProblem {
-  /** Name of the parameter or of the member of the body. */
+  /** Name of the parameter, header or body field. */
   readonly field: string;
-  /** What was given; absent where the field is. */
+  /** The value sent; absent if the field is missing. */
   readonly value?: unknown;
-  /** What is allowed, in words. */
+  /** Description of the allowed values. */
   readonly allowed: string;
 }
 
-/** A fault of a field, before it is told. */
+/** A {@linkcode FieldProblem} before it is truncated for the response. */
 export interface FieldFault extends FieldProblem {
-  /** Whether there is no such field, so that no value of it is right; `allowed` says which there are. */
+  /** The field does not exist; `allowed` lists those that do. */
   readonly unknown?: boolean;
 }
 
-/** What a problem says beside its status and its detail. */
+/** Optional parts of a {@linkcode ProblemError}. */
 export interface ProblemOptions {
   readonly errors?: readonly FieldProblem[];
   readonly headers?: Readonly<Record<string, string>>;
-  /** What went wrong inside; logged, never shown. */
+  /** Internal cause; logged, never sent to the client. */
   readonly cause?: unknown;
 }
 
-/** Why a request is not met; thrown by routes and turned into the answer by `app.ts`. */
+/** Error thrown by routes and converted to an error response by `app.ts`. */
 export class ProblemError extends Error {
   override name = "ProblemError";
   readonly errors: readonly FieldProblem[];
   readonly headers: Readonly<Record<string, string>>;
 
   /**
-   * @param code a word for programs, such as `queue_full`; becomes the problem's type
-   * @param detail one sentence for people
+   * @param code machine-readable code, such as `queue_full`; the problem's type is derived from it
+   * @param detail human-readable message, one sentence
    */
   constructor(
     readonly status: ProblemStatus,
@@ -93,20 +93,20 @@ export class ProblemError extends Error {
     this.headers = options.headers ?? {};
   }
 
-  /** 400 for fields that are to blame; the detail names them, as many as an answer tells. */
+  /** 400 for invalid fields; the detail lists up to {@linkcode MOST_ERRORS} of them. */
   static fields(all: readonly FieldFault[]): ProblemError {
-    const told = all.slice(0, MOST_ERRORS).map((fault) => ({ ...fault, field: cut(fault.field) }));
-    const detail = told.map(({ field, value, allowed, unknown }) =>
+    const shown = all.slice(0, MOST_ERRORS).map((fault) => ({ ...fault, field: cut(fault.field) }));
+    const detail = shown.map(({ field, value, allowed, unknown }) =>
       unknown
         ? `${field}: ${allowed}`
         : `${field}: expected ${allowed}, got ${value === undefined ? "nothing" : brief(value)}`
     );
-    const errors = told.map(({ field, value, allowed }) => ({ field, value, allowed }));
+    const errors = shown.map(({ field, value, allowed }) => ({ field, value, allowed }));
     if (all.length > errors.length) detail.push(`and ${all.length - errors.length} more`);
     return new ProblemError(400, "invalid_parameter", detail.join("; "), { errors });
   }
 
-  /** Any error as a problem. What is not known to be the client's business is told to nobody but the log. */
+  /** Converts any error. Messages of unexpected errors are not sent to the client; the log has them as the cause. */
   static from(error: unknown): ProblemError {
     if (error instanceof ProblemError) return error;
     if (error instanceof JobError) {
@@ -122,28 +122,28 @@ export class ProblemError extends Error {
         cause: error,
       });
     }
-    return new ProblemError(500, "internal", "the server failed to answer; its log says why", {
+    return new ProblemError(500, "internal", "internal error; see the server's log", {
       cause: error,
     });
   }
 }
 
-/** The members of a problem, as RFC 9457 names them. */
+/** Problem details object (RFC 9457, 3.1). */
 export interface ProblemBody {
   readonly type: string;
   readonly title: string;
   readonly status: number;
   readonly detail: string;
   readonly instance: string;
-  /** Seconds, as in the header: events and scripts of pages do not see headers. */
+  /** Seconds, as in the header, which events and cross-origin scripts cannot read. */
   readonly retryAfter?: number;
   readonly errors?: readonly FieldProblem[];
 }
 
 /**
- * A problem's members.
+ * Problem details of an error.
  *
- * @param instance which request it is about: `urn:uuid:` or another URI of its id
+ * @param instance URI of the request's id, such as `urn:uuid:…`
  */
 export function problemBody(problem: ProblemError, instance: string): ProblemBody {
   const { status, code, message: detail, errors, headers } = problem;
@@ -159,7 +159,7 @@ export function problemBody(problem: ProblemError, instance: string): ProblemBod
   };
 }
 
-/** The answer that tells a problem. */
+/** Error response for a problem. */
 export function problemResponse(problem: ProblemError, instance: string): Response {
   return new Response(JSON.stringify(problemBody(problem, instance)), {
     status: problem.status,
@@ -167,12 +167,12 @@ export function problemResponse(problem: ProblemError, instance: string): Respon
   });
 }
 
-/** Most fields that an answer names. */
+/** Maximum number of invalid fields listed in a response. */
 export const MOST_ERRORS = 10;
-/** Most characters that it repeats of each. */
+/** Maximum number of characters quoted from each. */
 const MOST_SHOWN = 100;
 
-/** A request's own text comes back cut: an answer must not grow with what was sent. */
+/** Truncates the quoted value, so that the size of a response is bounded whatever was sent. */
 function short(error: FieldProblem): FieldProblem {
   const { value } = error;
   if (typeof value === "string") return { ...error, value: cut(value) };
@@ -180,7 +180,7 @@ function short(error: FieldProblem): FieldProblem {
   return { ...error, value: brief(value) };
 }
 
-/** A value as JSON, cut. */
+/** A value as JSON, truncated. */
 export function brief(value: unknown): string {
   return cut(JSON.stringify(value));
 }

@@ -5,18 +5,18 @@
  */
 import type { ProblemError } from "../http/problem.ts";
 
-/** An error as OpenAI's clients read it. */
+/** OpenAI error object. */
 export interface OpenAiErrorBody {
   readonly error: {
     readonly message: string;
     readonly type: "invalid_request_error" | "server_error";
-    /** The field that is to blame. */
+    /** The invalid field. */
     readonly param: string | null;
     readonly code: string;
   };
 }
 
-/** A problem's members; fields of a wrong request are all named in the message, the first of them is `param`. */
+/** Converts a problem. `param` is the first invalid field; the message lists them all. */
 export function openAiErrorBody({ status, code, message, errors }: ProblemError): OpenAiErrorBody {
   return {
     error: {
@@ -28,7 +28,7 @@ export function openAiErrorBody({ status, code, message, errors }: ProblemError)
   };
 }
 
-/** The answer that tells a problem. */
+/** Error response for a problem. */
 export function openAiError(problem: ProblemError): Response {
   return new Response(JSON.stringify(openAiErrorBody(problem)), {
     status: problem.status,

@@ -1,13 +1,13 @@
 /**
- * Class words in prompts. The models know classes and no language: a prompt is searched for one class word.
+ * Class words in prompts. Models are conditioned on classes, not text, so a prompt is searched for one class word.
  *
  * @module
  */
 import { ConfigError } from "../../lib/errors.ts";
 
 /**
- * Words taken for a class, where a model has a class of that name. Only words that name such a thing and nothing else:
- * a wrong guess is worse than an answer that lists the classes.
+ * Synonyms of class names, used if the model has that class. Unambiguous words only: a wrong guess is worse than an
+ * error that lists the classes.
  */
 export const synonyms: Readonly<Record<string, readonly string[]>> = {
   airplane: ["plane", "aeroplane", "aircraft", "airliner"],
@@ -23,13 +23,13 @@ export const synonyms: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * The one class that a prompt names, by its name or a synonym: whole words, any case, singular or plural. Where words
- * overlap, as "polar bear" and "bear" may in a model of one's own, the longest counts.
+ * Finds the class that a prompt names, by its name or a synonym: whole words, any case, singular or plural. The longest
+ * match wins where class names overlap, such as "polar bear" and "bear".
  *
- * @param prompt what a person wrote
+ * @param prompt text of the request
  * @param classes names of the model's classes
- * @returns the class's name; undefined for a model without classes, which takes any prompt
- * @throws {ConfigError} when the prompt names no class, or more than one: which of them was meant cannot be known
+ * @returns the class's name; undefined for an unconditional model, which accepts any prompt
+ * @throws {ConfigError} when the prompt names no class or more than one
  */
 export function classOfPrompt(prompt: string, classes: readonly string[]): string | undefined {
   if (classes.length === 0) return undefined;
@@ -53,7 +53,7 @@ export function classOfPrompt(prompt: string, classes: readonly string[]): strin
   return name;
 }
 
-/** Every phrase that stands for a class. A class's own name goes before another's plural, both before synonyms. */
+/** Class by phrase. Class names take precedence over plurals of other classes, and both over synonyms. */
 function phrasesOf(classes: readonly string[]): Map<string, string> {
   const phrases = new Map<string, string>();
   const add = (phrase: string, name: string) => {

@@ -22,7 +22,7 @@ const MAX_PROMPT = 1000;
 /** Longest side of an image in pixels: OpenAI's sizes are of single images, not of grids. */
 const LARGEST_SIZE = 512;
 
-/** A request, understood. */
+/** A parsed request. */
 export interface OpenAIImageRequest {
   readonly model: ServedModel;
   readonly draw: DrawPlan;
@@ -33,7 +33,7 @@ export interface OpenAIImageRequest {
   readonly format: "png" | "jpeg" | "webp";
   readonly scale: number;
   readonly answer: "b64_json" | "url";
-  /** Previews of each image in a stream; undefined: no stream is asked for. */
+  /** Previews of each image in a stream; undefined without `stream`. */
   readonly partialImages: number | undefined;
 }
 
@@ -42,7 +42,7 @@ export function sizeOf({ model, scale }: Pick<OpenAIImageRequest, "model" | "sca
   return `${model.width * scale}x${model.height * scale}`;
 }
 
-/** What OpenAI counts in tokens. */
+/** Usage, which OpenAI counts in tokens. */
 export interface Usage {
   readonly input_tokens: number;
   readonly input_tokens_details: TokenCounts;
@@ -56,7 +56,7 @@ interface TokenCounts {
   readonly image_tokens: number;
 }
 
-/** What `images` images of a request take: its words, and evaluations of the network. There are no tokens here. */
+/** Usage of `images` images: words of the prompt as input, network evaluations as output, in place of tokens. */
 export function usageOf({ words, draw }: Pick<OpenAIImageRequest, "words" | "draw">, images: number): Usage {
   const evaluations = images * draw.steps * (draw.guided ? 2 : 1);
   return {
@@ -69,9 +69,9 @@ export function usageOf({ words, draw }: Pick<OpenAIImageRequest, "words" | "dra
 }
 
 /**
- * What a body may hold. As with OpenAI, null stands for a member that is left out.
+ * Schema of the request body. As with OpenAI, null means that a field is absent.
  *
- * The types of this function and of those below are zod's; what the compiler infers of them is what the reading rests on.
+ * Return types here and below are inferred from zod, so that parsed bodies have the types that the schema checks.
  */
 export function imageRequestSchema(
   { maxImages, maxSteps = MOST_STEPS }: Pick<ServerSettings, "maxImages" | "maxSteps">,
@@ -79,43 +79,43 @@ export function imageRequestSchema(
   return z.strictObject({
     prompt: text(1, MAX_PROMPT).openapi({
       description:
-        "Is searched for the name of one class (whole words, any case, singular or plural) or a synonym: " +
+        "Searched for the name of one class (whole words, any case, singular or plural) or a synonym: " +
         Object.entries(synonyms).map(([name, words]) => `${name} (${words.join(", ")})`).join("; ") +
-        ". Without one, or with those of two classes, the answer is 400. A model without classes takes any prompt.",
+        ". If it names no class, or more than one, the response is 400. Unconditional models accept any prompt.",
       example: "a photo of a cat",
     }),
     model: optional(text(0, 1000), `The served model's id, or \`${MODEL_ALIAS}\`.`),
     n: optional(
       whole(1, maxImages),
-      "Images to draw. Image i is the one that seed + i gives alone. Default 1.",
+      "Number of images. Image i equals a single image drawn with seed + i. Default 1.",
     ),
     size: optional(
-      z.unknown().openapi({ type: ["string", "null"] }), // which there are is for the model to say
-      `WIDTHxHEIGHT in pixels: the model's own size (\`auto\`, the default) or a whole multiple of it up to ` +
-        `${LARGEST_SIZE}x${LARGEST_SIZE}, in which every pixel is a square.`,
+      z.unknown().openapi({ type: ["string", "null"] }), // allowed sizes depend on the model
+      `WIDTHxHEIGHT in pixels: the model's own size (\`auto\`, the default) or an integer multiple of it up to ` +
+        `${LARGEST_SIZE}x${LARGEST_SIZE}, with nearest-neighbour upscaling.`,
     ),
     response_format: optional(
       word(["b64_json", "url"]),
-      "`url`: a link to this server's /generate that draws the very same bytes when it is fetched.",
+      "`url`: a link to this server's /generate, which draws the same bytes whenever it is fetched.",
     ),
     output_format: optional(word(["png", "jpeg", "webp"]), "Default png."),
     stream: optional(
       z.boolean({ error: "true or false" }),
-      "Answers with events: `image_generation.partial_image`, then `image_generation.completed` for each image.",
+      "Server-sent events: `image_generation.partial_image`, then `image_generation.completed` for each image.",
     ),
     partial_images: optional(
       whole(0, 3),
-      "Previews of each image in a stream, fewer where there are not as many steps. Default 0.",
+      "Previews of each image in a stream; at most one per step. Default 0.",
     ),
     seed: optional(
       whole(0, Number.MAX_SAFE_INTEGER - maxImages),
-      "Not OpenAI's. The same seed and parameters give the same bytes. Default: a random one, which the answer names.",
+      "Extension. The same seed and parameters give the same bytes. Default: random, returned in the response.",
     ),
-    steps: optional(whole(1, maxSteps), "Not OpenAI's. Network evaluations an image, as for /generate."),
-    sampler: optional(word(samplerNames), "Not OpenAI's. How noise is removed, as for /generate."),
+    steps: optional(whole(1, maxSteps), "Extension. Sampling steps, as for /generate."),
+    sampler: optional(word(samplerNames), "Extension. Sampler, as for /generate."),
     guidance: optional(
       within(z.number({ error: range("a number", 0, 100) }), "a number", 0, 100),
-      "Not OpenAI's. Scale of classifier-free guidance, as for /generate.",
+      "Extension. Classifier-free guidance scale, as for /generate.",
     ),
     user: ignored(text(0, 1000)),
     safety_identifier: ignored(text(0, 1000)),
@@ -133,7 +133,7 @@ function optional<S extends z.ZodType>(schema: S, description: string) {
 }
 
 function ignored(schema: z.ZodType) {
-  return optional(schema, "Taken for OpenAI's clients' sake; has no meaning here.");
+  return optional(schema, "Accepted for compatibility with OpenAI; ignored.");
 }
 
 function text(least: number, most: number) {
@@ -159,10 +159,10 @@ function word<const T extends string>(words: readonly T[]) {
 }
 
 /**
- * Reads a body and fills in every default.
+ * Parses a request body and applies defaults.
  *
- * @throws {ProblemError} 400 naming fields and what is allowed, 404 for another model, 503 while there is none
- * @throws {ConfigError} for what the library checks
+ * @throws {ProblemError} 400 for invalid fields, 404 for an unknown model, 503 while no model is loaded
+ * @throws {ConfigError} for values that the library rejects
  */
 export function readImageRequest(
   body: unknown,
@@ -203,7 +203,7 @@ export function readImageRequest(
   };
 }
 
-/** How `/generate` is asked for a class: by its name, or by its number where the name is a word of another meaning. */
+/** Value of `class` for `/generate`: the name, or the index where the name is a reserved word or a number. */
 export function classText(className: string | undefined, model: ServedModel): string {
   if (className === undefined) return classWords(model).includes(NO_CLASS) ? NO_CLASS : ANY_CLASS;
   const label = model.classes.indexOf(className);
@@ -211,8 +211,8 @@ export function classText(className: string | undefined, model: ServedModel): st
 }
 
 /**
- * Checks that a name is the served model's.
- * @throws {ProblemError} 404 with the names that there are
+ * Checks the name of the model.
+ * @throws {ProblemError} 404, listing the accepted names
  */
 export function checkModel(name: string, { id }: Pick<ServedModel, "id">): void {
   if (name === id || name === MODEL_ALIAS) return;

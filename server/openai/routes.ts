@@ -31,15 +31,15 @@ const errorSchema = z.object({
   error: z.object({
     message: z.string(),
     type: z.enum(["invalid_request_error", "server_error"]),
-    param: z.string().nullable().openapi({ description: "The field that is to blame." }),
+    param: z.string().nullable().openapi({ description: "The invalid field." }),
     code: z.string(),
   }),
 }).openapi("OpenAiError");
 
 const usageSchema = z.object({
-  input_tokens: z.int().openapi({ description: "There are no tokens here: the prompt's words." }),
+  input_tokens: z.int().openapi({ description: "Words of the prompt, in place of tokens." }),
   input_tokens_details: z.object({ text_tokens: z.int(), image_tokens: z.int() }),
-  output_tokens: z.int().openapi({ description: "There are no tokens here: evaluations of the network." }),
+  output_tokens: z.int().openapi({ description: "Network evaluations, in place of tokens." }),
   output_tokens_details: z.object({ text_tokens: z.int(), image_tokens: z.int() }),
   total_tokens: z.int(),
 }).openapi("OpenAiUsage");
@@ -52,8 +52,8 @@ const imagesSchema = z.object({
   data: z.array(z.object({
     b64_json: z.string().optional().openapi({ format: "byte" }),
     url: z.url().optional(),
-    revised_prompt: z.string().optional().openapi({ description: "The class that was drawn." }),
-    seed: z.int().openapi({ description: "Not OpenAI's. Gives this image alone." }),
+    revised_prompt: z.string().optional().openapi({ description: "Class of the image." }),
+    seed: z.int().openapi({ description: "Extension. Seed that draws this image alone." }),
   })),
   usage: usageSchema,
 }).openapi("OpenAiImages");
@@ -65,7 +65,7 @@ const modelSchema = z.object({
   owned_by: z.string(),
 }).openapi("OpenAiModel");
 
-/** The routes. What goes wrong in them is thrown, for `app.ts` to answer with {@linkcode openAiError}. */
+/** Creates the routes. They throw errors, which `app.ts` converts with {@linkcode openAiError}. */
 export function openAiRoutes(context: ServerContext): App {
   const routes: App = new OpenAPIHono<AppEnv>();
   imagesRoute(routes, context);
@@ -78,10 +78,10 @@ function imagesRoute(routes: App, context: ServerContext): void {
   routes.openAPIRegistry.registerPath({
     method: "post",
     path: "/images/generations",
-    summary: "Draw images, as OpenAI's clients ask for them",
+    summary: "Generate images (OpenAI-compatible)",
     description:
-      "With `stream`, events: `image_generation.partial_image` and `image_generation.completed` as OpenAI " +
-      "has them, with `image_index` where there are several images.",
+      "With `stream`, OpenAI's events `image_generation.partial_image` and `image_generation.completed`, " +
+      "with `image_index` if `n` is above 1.",
     request: { body: { content: { "application/json": { schema } }, required: true } },
     responses: {
       200: {
@@ -93,13 +93,13 @@ function imagesRoute(routes: App, context: ServerContext): void {
       },
       ...errors({
         400: "A field is wrong or unknown, or the prompt names no class",
-        401: "A token is needed",
-        404: "Another model is asked for",
+        401: "The bearer token is missing or wrong",
+        404: "Unknown model",
         413: "The body is too large",
         415: "The body is not application/json, or is compressed",
-        500: "The server's fault",
-        429: "Too much of this client is under way; Retry-After says when to try again",
-        503: "Busy, shutting down, or without its GPU for a moment; Retry-After says when to try again",
+        500: "Internal error",
+        429: "This client has too much work in progress; Retry-After says when to try again",
+        503: "Busy, shutting down, or restarting the GPU engine; Retry-After says when to try again",
         504: "Not finished in time",
       }),
     },
@@ -138,7 +138,7 @@ async function drawn(
 }
 
 /**
- * Links on which `/generate` draws the images. They hold every parameter: no default's change makes them another's.
+ * URLs of `/generate` for the images. They contain every parameter, so that a changed default does not change images.
  *
  * @param server where clients reach the server
  */
@@ -163,7 +163,7 @@ function links(
   });
 }
 
-/** A word or number as /generate reads it: without an exponent. */
+/** A parameter as text; numbers in decimal notation, since `/generate` accepts no exponents. */
 function plain(value: string | number): string {
   const text = String(value);
   return typeof value === "number" && text.includes("e") ? value.toFixed(100) : text;
@@ -173,10 +173,13 @@ function modelRoutes(routes: App, context: ServerContext): void {
   routes.openAPIRegistry.registerPath({
     method: "get",
     path: "/models",
-    summary: "The served model, as OpenAI's clients ask for it",
+    summary: "List the served model (OpenAI-compatible)",
     responses: {
       200: jsonAnswer("One model", z.object({ object: z.literal("list"), data: z.array(modelSchema) })),
-      ...errors({ 401: "A token is needed", 503: "No model is ready; Retry-After says when to try again" }),
+      ...errors({
+        401: "The bearer token is missing or wrong",
+        503: "No model is ready; Retry-After says when to try again",
+      }),
     },
   });
   routes.get("/models", (c) => c.json({ object: "list", data: [describe(servedModel(context))] }));
@@ -184,15 +187,15 @@ function modelRoutes(routes: App, context: ServerContext): void {
   routes.openAPIRegistry.registerPath({
     method: "get",
     path: "/models/{id}",
-    summary: "The served model by its id",
+    summary: "Get the served model by id",
     request: {
       params: z.object({ id: z.string().openapi({ description: `Its id, or \`${MODEL_ALIAS}\`.` }) }),
     },
     responses: {
       200: jsonAnswer("The model", modelSchema),
       ...errors({
-        401: "A token is needed",
-        404: "There is no such model",
+        401: "The bearer token is missing or wrong",
+        404: "Unknown model",
         503: "No model is ready; Retry-After says when to try again",
       }),
     },

@@ -1,14 +1,14 @@
 /**
- * Fair shares between clients and, likewise, between the requests of one client: of places in the batch (network rows)
- * and, where there are fewer places than takers, of work (network rows times steps).
+ * Fair scheduling between clients and, by the same rules, between the requests of one client: equal shares of the batch's
+ * rows and, when there are more clients than rows, of work (network rows times steps).
  *
- * A free place goes to whoever has the fewest rows in the batch; among those, to whoever has waited longest since its
- * last image or, before the first, since it came. Were it "whoever has had the least so far", a steady stream of
- * newcomers, who have had nothing, would starve a request for many images.
+ * A free place goes to the client with the fewest rows in the batch; ties go to the one that has waited longest since its
+ * last image or its arrival. Choosing the client with the least work so far would let a steady stream of newcomers starve
+ * a request for many images.
  *
- * A place that is taken changes hands in two cases: its holder has as many rows as the other even afterwards; or it has
- * more rows, has done a quantum of work in this place, and is ahead in work by as much (after deficit round robin,
- * Shreedhar & Varghese 1995).
+ * A running image is preempted in two cases: its owner still has as many rows as the other afterwards; or it has more
+ * rows, has done a quantum of work in this place, and is ahead in work by a quantum (after deficit round robin,
+ * Shreedhar and Varghese 1995).
  *
  * @module
  */
@@ -16,9 +16,9 @@
 interface Share {
   /** Rows in the batch. */
   rows: number;
-  /** Work done. Newcomers start level with the least that anybody beside them has had: absence earns no credit. */
+  /** Work done. Newcomers start at the minimum of the others, so that idle clients accumulate no credit. */
   work: number;
-  /** When it last got a place or gave one up or, before that, came: a count of such events. */
+  /** Event count at the last time it got or yielded a place or, before that, at its arrival. */
   since: number;
 }
 
@@ -26,37 +26,37 @@ interface Client extends Share {
   readonly members: Set<Share>;
 }
 
-/** An image in the batch that may be made to yield its place. */
+/** An image in the batch, which may be preempted. */
 export interface Holder<T> {
-  /** Whose it is. */
+  /** Member that the image belongs to. */
   readonly owner: T;
   readonly rows: number;
   /** Work done since it got its place. */
   readonly work: number;
 }
 
-/** What a member needs a place for. */
+/** Rows that a member needs for its next image. */
 export interface Want<T> {
   readonly member: T;
-  /** Rows that it takes, and how many of them are not free. */
+  /** Rows of the image, and how many of them are not free. */
   readonly rows: number;
   readonly missing: number;
-  /** Work that another with more rows may do in its place, and by which it must be ahead, before it yields. */
+  /** Work that a holder with more rows must have done in its place, and its lead in work, before it is preempted. */
   readonly quantum: number;
 }
 
-/** Members that take turns, each on behalf of a client. */
+/** Fair order of members (requests), grouped by client. */
 export class FairOrder<T> {
   readonly #clients = new Map<string, Client>();
   readonly #members = new Map<T, { readonly share: Share; readonly client: string }>();
   #events = 0;
 
-  /** Members and clients that are known; 0 when all have left. */
+  /** Number of members and clients; 0 when all have left. */
   get size(): number {
     return this.#members.size + this.#clients.size;
   }
 
-  /** A member comes; behind all that have waited, unless its client has less in the batch. */
+  /** Adds a member, behind all that wait unless its client has fewer rows in the batch. */
   enter(member: T, name: string): void {
     const since = ++this.#events;
     let client = this.#clients.get(name);
@@ -69,7 +69,7 @@ export class FairOrder<T> {
     this.#members.set(member, { share, client: name });
   }
 
-  /** A member goes, with none of its images in the batch any more. */
+  /** Removes a member, which must have no image in the batch. */
   leave(member: T): void {
     const { share, client: name } = this.#members.get(member)!;
     const client = this.#clients.get(name)!;
@@ -78,7 +78,7 @@ export class FairOrder<T> {
     if (client.members.size === 0) this.#clients.delete(name);
   }
 
-  /** One of a member's images joined the batch. */
+  /** Records that one of a member's images joined the batch. */
   joined(member: T, rows: number): void {
     const since = ++this.#events;
     for (const share of this.#sharesOf(member)) {
@@ -87,12 +87,12 @@ export class FairOrder<T> {
     }
   }
 
-  /** One of a member's images left the batch. */
+  /** Records that one of a member's images left the batch. */
   left(member: T, rows: number): void {
     for (const share of this.#sharesOf(member)) share.rows -= rows;
   }
 
-  /** One of a member's images gave up its place: it is behind all that have waited. */
+  /** Records that one of a member's images was preempted: the member is now behind all that wait. */
   yielded(member: T, rows: number): void {
     const since = ++this.#events;
     for (const share of this.#sharesOf(member)) {
@@ -101,12 +101,12 @@ export class FairOrder<T> {
     }
   }
 
-  /** Work was done for a member. */
+  /** Records work done for a member. */
   charge(member: T, work: number): void {
     for (const share of this.#sharesOf(member)) share.work += work;
   }
 
-  /** Whose turn it is among some members. */
+  /** The member whose turn it is. */
   first(members: Iterable<T>): T | undefined {
     let first: T | undefined;
     for (const member of members) {
@@ -115,16 +115,16 @@ export class FairOrder<T> {
     return first;
   }
 
-  /** Some members in the order of their turns as it is now. */
+  /** Members in the current order of their turns. */
   sorted(members: Iterable<T>): T[] {
     return [...members].sort((a, b) => this.#compare(a, b));
   }
 
   /**
-   * Who yields to a member that wants a place: those with the most rows first, among them those with the most work done.
+   * Images to preempt for a member: of owners with the most rows first, ties by most work done.
    *
-   * @param holders what is in the batch; of equals the first yields
-   * @returns as few as it takes; undefined where it would not be fair
+   * @param holders images in the batch; ties go to the first
+   * @returns as few as needed; undefined if preemption would not be fair
    */
   yielding<H extends Holder<T>>(
     { member, rows, missing, quantum }: Want<T>,
@@ -132,7 +132,7 @@ export class FairOrder<T> {
   ): H[] | undefined {
     const left = new Set(holders);
     const chosen: H[] = [];
-    /** Rows that those chosen so far leave each. */
+    /** Rows left to each share after the images chosen so far. */
     const remaining = new Map<Share, number>();
     const rowsOf = (share: Share) => remaining.get(share) ?? share.rows;
     const mayYield = (holder: H) => {
@@ -151,7 +151,7 @@ export class FairOrder<T> {
     return chosen;
   }
 
-  /** Who would yield first: an image of whoever has the most rows and, among those, the most work done. */
+  /** First image to preempt: of the owner with the most rows, ties by most work done. */
   largest<H extends Holder<T>>(
     holders: Iterable<H>,
     rowsOf: (share: Share) => number = ({ rows }) => rows,
@@ -171,7 +171,7 @@ export class FairOrder<T> {
       memberA.rows - memberB.rows || memberA.since - memberB.since;
   }
 
-  /** The shares that two members compete with: their clients', or their own where the client is the same. */
+  /** Shares to compare for two members: their clients', or their own if they have the same client. */
   #rivals(a: T, b: T): [Share, Share] {
     const [[clientA, memberA], [clientB, memberB]] = [this.#sharesOf(a), this.#sharesOf(b)];
     return clientA === clientB ? [memberA, memberB] : [clientA, clientB];
@@ -189,7 +189,7 @@ function leastWork(shares: Iterable<Share>): number {
   return least === Infinity ? 0 : least;
 }
 
-/** Whether the first number that differs is larger in `a`. */
+/** Lexicographic comparison: true if `a` is larger. */
 function isLarger(a: readonly number[], b: readonly number[]): boolean {
   for (const [i, value] of a.entries()) {
     const other = b[i] ?? -Infinity;

@@ -4,11 +4,6 @@ import assert from "node:assert/strict";
 const ROOT = new URL("../../", import.meta.url);
 const FOLDERS = ["bench", "bundle", "kernels", "lib", "server", "tasks", "tests"];
 
-/** Rooms whose headers are still to be rewritten; delete a room from the list once its headers are clean. */
-const EXCEPTIONS: readonly string[] = [
-  "server/",
-];
-
 /** Required parts of a kernel's header, by a pattern that each must match. */
 const KERNEL_HEADER: Readonly<Record<string, RegExp>> = {
   "an equation on an indented line": /^ {2,}\S.* = /m,
@@ -58,7 +53,6 @@ Deno.test("module headers do not begin with What, Which, How or Whether", async 
   ];
   const offenders: string[] = [];
   for (const path of paths) {
-    if (EXCEPTIONS.some((room) => path.startsWith(room))) continue;
     const header = await readHeader(path);
     if (isParaphrase(header)) offenders.push(`${path}: ${header.split("\n")[0]}`);
   }

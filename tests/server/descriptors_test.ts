@@ -14,7 +14,7 @@ Deno.test({
         const connection = await Deno.connect({ port }).catch(() => undefined);
         if (connection) silent.push(connection);
       }
-      await logged("no connection can be taken; listening again in a moment");
+      await logged("cannot accept connections; listening again shortly");
       await logged("listening again");
       for (const connection of silent.splice(0)) connection.close();
       const answer = await fetch(`${url}/generate?steps=1`);

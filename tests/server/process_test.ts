@@ -241,7 +241,7 @@ Deno.test("SIGHUP serves what is in the directory now; what cannot be read leave
       assert.notDeepEqual(second, first);
       await Deno.writeFile(weights, file.subarray(0, 1000));
       child.kill("SIGHUP");
-      const refusal = await logged("the model was not reloaded, the old one goes on serving");
+      const refusal = await logged("reload failed; still serving the old model");
       assert.match(String(refusal.error), /diffusion_pytorch_model\.safetensors/);
       assert.deepEqual(await draw(), second);
       assert.equal(log.filter(({ message }) => message === "model reloaded").length, 1);

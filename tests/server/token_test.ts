@@ -56,7 +56,7 @@ Deno.test("a token that can be guessed is warned of, one that is none for its le
     for (const length of [1, 15]) {
       const [warning, ...rest] = await said("x".repeat(length));
       assert.ok(
-        warning.includes(file) && /short enough to be guessed; take 16 characters/.test(warning),
+        warning.includes(file) && /short enough to be guessed; use at least 16 characters/.test(warning),
         warning,
       );
       assert.deepEqual(rest, []);
@@ -65,7 +65,7 @@ Deno.test("a token that can be guessed is warned of, one that is none for its le
     assert.deepEqual(await said(`${"x".repeat(16)}\n${"y".repeat(100_000)}`), []);
     for (const text of ["x".repeat(4097), "x".repeat(100_000), `${"x".repeat(8190)}é`]) {
       const [refusal, ...rest] = await said(text);
-      assert.match(refusal, /^--token-file: expected 4096 characters at most in the first line/);
+      assert.match(refusal, /^--token-file: expected at most 4096 characters in the first line/);
       assert.deepEqual(rest, []);
     }
   });
@@ -86,14 +86,16 @@ Deno.test({
       for (const mode of [0o600, 0o400, 0o700]) assert.deepEqual(await said(mode), [], mode.toString(8));
       for (const mode of [0o666, 0o620, 0o602, 0o777]) {
         const [refusal, ...rest] = await said(mode);
-        assert.match(refusal, /^--token-file: expected a file that nobody but its owner may write/);
+        assert.match(refusal, /^--token-file: expected a file that only its owner may write/);
         assert.ok(refusal.includes(`(its mode is ${mode.toString(8)}; chmod 600 '${file}')`), refusal);
         assert.deepEqual(rest, []);
       }
       for (const mode of [0o644, 0o440, 0o604]) {
         const [warning, ...rest] = await said(mode);
         assert.ok(
-          warning.includes(`may read the token in ${file} (mode ${mode.toString(8)}; chmod 600 '`),
+          warning.includes(
+            `the token in ${file} is readable by other users (mode ${mode.toString(8)}; chmod 600 '`,
+          ),
           warning,
         );
         assert.deepEqual(rest, []);

@@ -25,7 +25,7 @@ Deno.test("until there is a model it lives, is not ready and says when to come a
     assert.equal(answer.status, 503);
     assert.equal(answer.headers.get("Content-Type"), "application/problem+json");
     assert.equal(answer.headers.get("Retry-After"), "5");
-    assert.match((await answer.json()).detail, /being loaded/);
+    assert.match((await answer.json()).detail, /is loading/);
   }
   use((request, info) =>
     new Response(`${new URL(request.url).pathname} ${(info.remoteAddr as Deno.NetAddr).hostname}`)
@@ -117,7 +117,7 @@ Deno.test({
       const half = (await connect())!;
       await half.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: localhost\r\n"));
       for (let i = 0; i < 120 && await connect(); i++);
-      await logged("no connection can be taken; listening again in a moment");
+      await logged("cannot accept connections; listening again shortly");
       await logged("listening again");
       let answer: string | undefined;
       for (let i = 0; i < 500 && answer === undefined; i++) {

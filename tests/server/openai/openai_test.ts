@@ -122,7 +122,7 @@ Deno.test("openai: a link draws the very same bytes when it is fetched, and noth
   });
 });
 
-Deno.test("openai: null stands for what is left out, and what has no meaning here changes nothing", async () => {
+Deno.test("openai: null means that a field is absent, and ignored fields change nothing", async () => {
   await serving({}, async ({ client }) => {
     const plain = await client.images.generate({ prompt: "a cat", ...{ seed: 1 } });
     const nothing: Partial<OpenAI.ImageGenerateParamsNonStreaming> = {
