@@ -13,11 +13,11 @@ export type { FrameRequest, ImageJob } from "../../lib/sampling/image_job.ts";
 
 /** The model that is being served, as the main thread knows it. */
 export interface ServedModel extends ModelFacts {
-  /** Name in answers and in `/models`: the directory's last part, and the training step where it is known. */
+  /** Id in responses: the directory's last part and, if known, the training step. */
   readonly id: string;
   /** Directory it was loaded from. */
   readonly path: string;
-  /** Optimizer step of the checkpoint, where the directory is a run. */
+  /** Training step of the checkpoint, if the directory is a run. */
   readonly step?: number;
   readonly parameters: number;
   /** Size of an image in pixels. */
@@ -25,9 +25,9 @@ export interface ServedModel extends ModelFacts {
   readonly width: number;
   /** Adapter that the model runs on. */
   readonly adapter: string;
-  /** How its activations lie in memory. */
+  /** Storage precision of activations. */
   readonly precision: Precision;
-  /** Seconds that a step of one network row took when it was tried out. */
+  /** Measured seconds per step of one network row. */
   readonly stepSeconds: number;
   /** When it was loaded, milliseconds since 1970. */
   readonly loadedAt: number;
@@ -41,30 +41,30 @@ export function rowsOf(image: Pick<ImageJob, "guidance">): 1 | 2 {
 /** An image or a frame: bytes, [height, width, 3]. */
 export type Pixels = Uint8Array<ArrayBuffer>;
 
-/** Events of an engine. There are none for an image after it was removed, has ended or failed. */
+/** Events of an engine. An image has none after it was removed, finished or failed. */
 export interface EngineListener {
-  /** Images were in the batch for one or more steps. What comes of it is told next: frames, images, failures. */
+  /** Called after each turn, before its frames, finished images and failures. */
   onTurn(turn: EngineTurn): void;
   /**
-   * All of a turn is told: what joins the batch, leaves it or is parked now does so before the next turn.
+   * Called after all events of a turn. Images added, removed or parked by now are so before the next turn.
    */
   onTurnEnd(): void;
   onFrame(id: number, step: number, pixels: Pixels): void;
   /** The image is finished and has left the batch. */
   onImage(id: number, pixels: Pixels): void;
-  /** The image could not be drawn and has left the batch; others go on. */
+  /** The image failed and has left the batch; others continue. */
   onFailed(id: number, error: Error): void;
   /**
-   * Every image in the batch is lost; the engine starts again by itself. Told again when that fails.
+   * The engine failed, and every image in the batch is lost. It restarts by itself; called again if that fails.
    *
    * @param retryAfter whole seconds until it may be back, 1 or more
    */
   onDown(error: Error, retryAfter: number): void;
-  /** The engine is ready: at its start, after going down, and after a reload with what is served from now on. */
+  /** The engine is ready with this model: after the start, a restart or a reload. */
   onUp(model: ServedModel): void;
 }
 
-/** Consecutive steps of the batch between two chances to join and leave. */
+/** A turn: consecutive steps of the batch, between which no image joins or leaves. */
 export interface EngineTurn {
   readonly steps: number;
   readonly seconds: number;
@@ -79,32 +79,32 @@ export interface EngineTurn {
 export interface Engine {
   /** Network rows of the largest batch. */
   readonly rows: number;
-  /** What is served; undefined while it is down or starting. */
+  /** The served model; undefined while the engine is down or starting. */
   readonly model: ServedModel | undefined;
   /**
-   * Adds a listener, which stays. Of one event those who came first are told first, so a scheduler that must not act
-   * before another knows comes after it.
+   * Adds a listener. Listeners are called in the order of registration, so those that must see an event before the
+   * scheduler acts on it are added before it.
    */
   listen(listener: Partial<EngineListener>): void;
   /** Adds an image to the batch; the caller keeps the sum of `rowsOf` within `rows`. It joins at the next turn. */
   add(image: ImageJob): void;
-  /** Takes an image out of the batch, parked or not, at the next turn; unknown numbers are ignored. */
+  /** Removes an image, parked or not, at the next turn; unknown ids are ignored. */
   remove(id: number): void;
   /**
-   * Sets an image aside, at the next turn: it takes no rows until it is resumed. A turn under way still counts for it,
-   * so it may show a frame or be finished all the same.
+   * Parks an image at the next turn: it takes no rows until it is resumed. The current turn still includes it, so it may
+   * emit a frame or finish.
    */
   park(id: number): void;
   /** Puts a parked image back into the batch; the caller keeps the sum of `rowsOf` within `rows`. */
   resume(id: number): void;
   /**
-   * Reads a model directory and serves it from then on; images under way are finished with the model they began with.
+   * Loads a model directory and serves it from then on; images in progress finish with their model.
    *
    * @param path default: the directory served now, read again
-   * @returns what is served now
-   * @throws {CheckpointError | ConfigError | DeviceError} and keeps serving the old one
+   * @returns the new model
+   * @throws {CheckpointError | ConfigError | DeviceError} and keeps serving the old model
    */
   reload(path?: string): Promise<ServedModel>;
-  /** Ends the worker at once. */
+  /** Terminates the worker immediately. */
   close(): Promise<void>;
 }

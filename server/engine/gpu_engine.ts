@@ -12,18 +12,18 @@ import type { Engine, EngineListener, ImageJob, ServedModel } from "./engine.ts"
 import { type Command, errorFrom, modelFrom, type Report } from "./protocol.ts";
 import { Watchdog } from "./watchdog.ts";
 
-/** Milliseconds before the first new start, and at most before a later one. */
+/** First and maximum restart delay, in milliseconds. */
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 30_000;
-/** Milliseconds after which a worker counts as sound, and the pauses begin anew. */
+/** Uptime in milliseconds after which the restart delay is reset. */
 const SOUND_AFTER = 60_000;
-/** Milliseconds that a turn of the batch may take: at least this, or so many times the longest so far. */
+/** Turn timeout: the larger of a minimum in milliseconds and a multiple of the longest turn so far. */
 const TURN_LIMIT = 60_000;
 const TURN_FACTOR = 20;
-/** Milliseconds that a model may take to load, every kernel compiled anew. */
+/** Load timeout in milliseconds, including compilation of all kernels. */
 const LOAD_LIMIT = 600_000;
 
-/** What an engine needs of a worker. */
+/** The part of `Worker` that the engine uses. */
 export interface WorkerLike {
   postMessage(command: Command): void;
   addEventListener(type: "message", listener: (event: MessageEvent<Report>) => void): void;
@@ -38,15 +38,15 @@ export interface GpuEngineOptions {
   readonly path: string;
   /** Network rows of the batch. */
   readonly rows: number;
-  /** Told when a damaged file was replaced by an older one; `console.warn` if not given. */
+  /** Called when an older checkpoint is loaded in place of a damaged file. Default `console.warn`. */
   readonly onWarning?: (message: string) => void;
-  /** What requests are filled in with where they do not say: a model that cannot be drawn from so is not served. */
+  /** Defaults of requests; a model that they do not suit is not served. */
   readonly defaults?: DrawDefaults;
-  /** How activations lie in memory; float32 if not given. */
+  /** Storage precision of activations. Default float32. */
   readonly precision?: Precision;
-  /** When kernels are tried out; `auto` if not given. */
+  /** Autotuning mode. Default `auto`. */
   readonly tune?: TuneMode;
-  /** Told how far that is. */
+  /** Called with the progress of autotuning. */
   readonly onTuning?: (progress: TuningProgress) => void;
   /** For tests. */
   readonly startWorker?: () => WorkerLike;
@@ -58,22 +58,22 @@ function startGpuWorker(): WorkerLike {
   return new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gpu" });
 }
 
-/** Draws images on the GPU, in a worker. */
+/** Engine that draws on the GPU, in a worker. */
 export class GpuEngine implements Engine {
   readonly rows: number;
   readonly #options: GpuEngineOptions;
   readonly #clock: Clock;
   readonly #listeners: Partial<EngineListener>[] = [];
-  /** Directory to serve, as it was asked for. */
+  /** Requested model directory. */
   #path: string;
   #worker: WorkerLike | undefined;
   #model: ServedModel | undefined;
-  /** Numbers of the images in the batch, parked ones included; nothing is told of any other. */
+  /** Ids of images in the batch or parked; events of others are dropped. */
   readonly #images = new Set<number>();
   readonly #parked = new Set<number>();
   readonly #reloads = new Map<number, PromiseWithResolvers<ServedModel> & { readonly path: string }>();
   #lastReload = 0;
-  /** Failures since the worker was last sound. */
+  /** Failures since the restart delay was last reset. */
   #failures = 0;
   #startedAt = 0;
   /** When it became ready, and how long that took, in milliseconds. */
@@ -94,9 +94,9 @@ export class GpuEngine implements Engine {
   }
 
   /**
-   * Starts a worker, and resolves when it serves the model.
+   * Starts a worker; resolves when it serves the model.
    *
-   * @throws {CheckpointError | ConfigError | DeviceError} when the first start fails; later failures are told to
+   * @throws {CheckpointError | ConfigError | DeviceError} when the first start fails; later failures go to
    *   listeners
    */
   static async start(options: GpuEngineOptions): Promise<GpuEngine> {
@@ -143,7 +143,7 @@ export class GpuEngine implements Engine {
 
   async reload(path: string = this.#path): Promise<ServedModel> {
     if (!this.#model) {
-      throw new DeviceError("the GPU worker is down, and loads the model when it starts again");
+      throw new DeviceError("the GPU worker is down; it reloads the model when it restarts");
     }
     const request = ++this.#lastReload;
     const reload = { ...Promise.withResolvers<ServedModel>(), path };
@@ -160,7 +160,7 @@ export class GpuEngine implements Engine {
   }
 
   #send(command: Command): void {
-    // A listener may close the engine from within.
+    // A listener may have closed the engine.
     this.#worker?.postMessage(command);
   }
 
@@ -170,24 +170,24 @@ export class GpuEngine implements Engine {
     const worker = startWorker();
     this.#worker = worker;
     this.#startedAt = this.#clock.now();
-    // A worker that was dismissed may have said things that are still on their way.
+    // Messages of a dismissed worker may still arrive.
     const present = () => this.#worker === worker;
     worker.addEventListener("message", ({ data }) => {
       if (present()) this.#receive(data);
     });
     worker.addEventListener("error", (event) => {
-      // Otherwise it would end this thread, too.
+      // Otherwise the error would also terminate this thread.
       event.preventDefault();
       if (present()) this.#fail(new DeviceError(`the GPU worker failed: ${event.message}`));
     });
     worker.addEventListener("messageerror", () => {
-      if (present()) this.#fail(new DeviceError("the GPU worker sent what cannot be read"));
+      if (present()) this.#fail(new DeviceError("the GPU worker sent an unreadable message"));
     });
     this.#send({ type: "start", path: this.#path, rows: this.rows, defaults, precision, tune });
     this.#watch();
   }
 
-  /** Waits anew for what the worker should say next; one that does not say it is as good as crashed. */
+  /** Restarts the watchdog for the worker's next message; a worker that misses it counts as crashed. */
   #watch(): void {
     if (!this.#worker) return; // a listener has closed the engine
     const [limit, what] = this.#loading
@@ -200,8 +200,8 @@ export class GpuEngine implements Engine {
   }
 
   /**
-   * Pauses the wait while the worker has nothing to say. Only a turn ends it: images that are given up one after the
-   * other, because none of them gets on, must not begin it anew each time.
+   * Pauses the watchdog while the batch is empty. Only a turn resets it: with a hung worker, images cancelled one after
+   * the other must not restart it each time.
    */
   #restWhenIdle(): void {
     if (this.#images.size === this.#parked.size && !this.#loading) this.#watchdog.pause();
@@ -246,7 +246,7 @@ export class GpuEngine implements Engine {
         this.#reloads.delete(report.request);
         this.#path = path;
         const model = modelFrom(report.model);
-        // Before anybody hears of it: what is added from here on is for the new model.
+        // Before listeners are called: images that they add are for the new model.
         this.#send({ type: "swap", request: report.request });
         this.#serve(model);
         this.#watch();
@@ -270,7 +270,7 @@ export class GpuEngine implements Engine {
     }
   }
 
-  /** @returns false for an image that nothing more is told of */
+  /** @returns false for an image whose events are dropped */
   #forget(id: number): boolean {
     this.#parked.delete(id);
     return this.#images.delete(id);
@@ -294,7 +294,7 @@ export class GpuEngine implements Engine {
     this.#tell("onDown", error, Math.max(1, Math.ceil((pause + this.#startTook) / 1000)));
   }
 
-  /** Ends the worker, and what it was to do. */
+  /** Terminates the worker and rejects its pending requests. */
   #dismiss(error: Error): void {
     this.#watchdog.pause();
     this.#worker?.terminate();

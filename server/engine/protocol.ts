@@ -21,9 +21,9 @@ import type { DrawDefaults } from "../../lib/sampling/request.ts";
 import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
 import type { EngineTurn, ImageJob, Pixels, ServedModel } from "./engine.ts";
 
-/** To the worker. */
+/** Messages to the worker. */
 export type Command =
-  /** Comes first and once; answered by `ready` or `fatal`. */
+  /** First message, sent once; answered by `ready` or `fatal`. */
   | {
     readonly type: "start";
     readonly path: string;
@@ -34,24 +34,24 @@ export type Command =
   }
   | { readonly type: "add"; readonly image: ImageJob }
   | { readonly type: "remove" | "park" | "resume"; readonly id: number }
-  /** The main thread has heard of a turn, and has sent what follows from it: the next may begin. */
+  /** The main thread has handled a turn and sent all resulting commands; the next may begin. */
   | { readonly type: "proceed" }
   /** Answered by `loaded` or `loadFailed` with the same number. */
   | { readonly type: "load"; readonly request: number; readonly path: string }
-  /** Images added from here on are drawn by what was loaded. */
+  /** Images added from now on are drawn by the model loaded under this number. */
   | { readonly type: "swap"; readonly request: number };
 
-/** A picture on its way; its bytes are moved, not copied. */
+/** A frame or image in a message; its buffer is transferred, not copied. */
 export interface SentPicture {
   readonly id: number;
   readonly step: number;
   readonly pixels: Pixels;
 }
 
-/** From the worker. */
+/** Messages from the worker. */
 export type Report =
   | { readonly type: "ready"; readonly model: ModelRecord }
-  /** A turn of the batch and what came of it; those of `images` and `failed` have left. Answered by `proceed`. */
+  /** A turn and its results; `images` and `failed` have left the batch. Answered by `proceed`. */
   | {
     readonly type: "turn";
     readonly turn: EngineTurn;
@@ -64,27 +64,27 @@ export type Report =
   | { readonly type: "loaded"; readonly request: number; readonly model: ModelRecord }
   | { readonly type: "loadFailed"; readonly request: number; readonly error: ErrorRecord }
   | { readonly type: "warning"; readonly message: string }
-  /** Kernels are tried out before a model is ready. */
+  /** Progress of autotuning, before a model is ready. */
   | { readonly type: "tuning"; readonly progress: TuningProgress }
-  /** The last: nothing more comes of this worker. */
+  /** Last message of this worker. */
   | { readonly type: "fatal"; readonly error: ErrorRecord };
 
-/** A served model as it is sent. */
+/** Serialized served model. */
 export interface ModelRecord extends Omit<ServedModel, "schedule"> {
   readonly schedule: ScheduleConfig;
 }
 
-/** A model as it can be sent. */
+/** Serializes a model. */
 export function modelRecord(model: ServedModel): ModelRecord {
   return { ...model, schedule: model.schedule.config };
 }
 
-/** A model as it was before it was sent. */
+/** Deserializes a model. */
 export function modelFrom(record: ModelRecord): ServedModel {
   return { ...record, schedule: new NoiseSchedule(record.schedule) };
 }
 
-/** An error as it is sent. */
+/** Serialized error. */
 export interface ErrorRecord {
   readonly name: string;
   readonly message: string;
@@ -104,17 +104,17 @@ const classes: Readonly<Record<string, new (message: string) => DenoiseError>> =
   TrainingError,
 };
 
-/** Anything that was thrown, as it can be sent. */
+/** Serializes anything thrown. */
 export function errorRecord(error: unknown): ErrorRecord {
   if (!(error instanceof Error)) return { name: "Error", message: String(error) };
   const { name, message, stack } = error;
   if (!(error instanceof ConfigError)) return { name, message, stack };
   const { field, value, allowed } = error;
-  // A value may be anything, and not everything can be sent.
+  // Not every value can be cloned.
   return { name, message, stack, field, value: Object(value) === value ? showValue(value) : value, allowed };
 }
 
-/** An error as it was before it was sent: message, stack and, for those of this package, class. */
+/** Deserializes an error: message, stack and, for errors of this package, class. */
 export function errorFrom({ name, message, stack, field, value, allowed = "" }: ErrorRecord): Error {
   const ErrorClass = Object.hasOwn(classes, name) ? classes[name] ?? Error : Error;
   const error = field !== undefined ? new ConfigError(field, value, allowed) : new ErrorClass(message);

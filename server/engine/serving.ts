@@ -18,20 +18,20 @@ import { type TuneMode, TUNING_DIRECTORY, type TuningProgress } from "../../lib/
 import type { ImageJob, Pixels, ServedModel } from "./engine.ts";
 import { loadWithStep } from "./training_step.ts";
 
-/** What {@linkcode Serving.open} needs. */
+/** Options of {@linkcode Serving.open}. */
 export interface ServingOptions {
   readonly path: string;
   /** Network rows of the batch. */
   readonly rows: number;
-  /** Told when a damaged file was replaced by an older one. */
+  /** Called when an older checkpoint is loaded in place of a damaged file. */
   readonly onWarning: (message: string) => void;
-  /** What requests are filled in with where they do not say. */
+  /** Defaults of requests. */
   readonly defaults?: DrawDefaults;
-  /** How activations lie in memory; float32 if not given. */
+  /** Storage precision of activations. Default float32. */
   readonly precision?: Precision;
-  /** When kernels are tried out; `auto` if not given. */
+  /** Autotuning mode. Default `auto`. */
   readonly tune?: TuneMode;
-  /** Told how far that is. */
+  /** Called with the progress of autotuning. */
   readonly onTuning?: (progress: TuningProgress) => void;
 }
 
@@ -48,7 +48,7 @@ export class Serving {
   }
 
   /**
-   * Loads a directory, and draws an image to see that it can.
+   * Loads a directory and takes a step of a test image.
    *
    * @throws {CheckpointError | ConfigError | DeviceError} and leaves nothing on the device
    */
@@ -56,7 +56,7 @@ export class Serving {
     const load = () => DDPM.load(path, { gpu, tuningDirectory: TUNING_DIRECTORY, ...options });
     const { model, step } = await loadWithStep(path, load);
     try {
-      // A model whose every request would fail is refused now.
+      // Fail now if every request with the server's defaults would.
       planDraw({}, model, options.defaults);
       const batch = await model.startBatch({ rows });
       await checkOutput(batch, path);
@@ -68,15 +68,15 @@ export class Serving {
   }
 
   /**
-   * Puts an image into the batch.
-   * @throws {ConfigError} naming what is wrong with it
+   * Adds an image to the batch.
+   * @throws {ConfigError} for invalid parameters
    */
   add(image: ImageJob): void {
     this.batch.add(image);
   }
 
   /**
-   * A picture's bytes.
+   * Converts an image to bytes, [height, width, 3].
    * @throws {ConfigError} for a value that is not finite
    */
   pixels(data: Float32Array): Pixels {
@@ -84,25 +84,25 @@ export class Serving {
     return Images.fromFloats(data, 1, height, width).pixels as Pixels;
   }
 
-  /** Frees the model; not while its batch is at a turn. */
+  /** Frees the model. Must not be called during a turn of its batch. */
   async close(): Promise<void> {
     await this.#model.close();
   }
 }
 
-/** Turns of the batch by which a model is timed, and milliseconds that each should take. */
+/** Number of timed turns, and their target duration in milliseconds. */
 const TIMED_TURNS = 3;
 const TIMED_TURN = 100;
 
-/** Takes one step of one image: the kernels are compiled before somebody waits, and weights that are no use show. */
+/** Takes one step of one image, so that kernels are compiled before the first request and broken weights are found. */
 async function checkOutput(batch: RunningBatch, path: string): Promise<void> {
   batch.add(trialImage(1));
   const { finished: [image] } = await batch.turn(0);
   if (image?.data.every(Number.isFinite)) return;
-  throw new CheckpointError(`${path}: what it draws has values that are not finite`);
+  throw new CheckpointError(`${path}: the model's output has non-finite values`);
 }
 
-/** Seconds of a step of one row. Turns grow, and with them the wait for the device at their end counts less. */
+/** Measures seconds per step of one row. Turns grow, so that the wait for the device at their end carries less weight. */
 async function stepSeconds(model: DDPM, batch: RunningBatch): Promise<number> {
   const image = trialImage(mostSteps(model.schedule));
   batch.add(image);
@@ -120,7 +120,7 @@ function trialImage(steps: number): ImageJob {
   return { id: 0, label: 0, seed: 0, guidance: 1, sampler: "ddim", steps, eta: undefined };
 }
 
-/** What is told of a model that was loaded from `directory` or, where that is damaged, a checkpoint in it. */
+/** Facts of a model loaded from `directory` or, if that is damaged, from a checkpoint in it. */
 function factsOf(
   model: DDPM,
   directory: string,

@@ -7,10 +7,10 @@
 import { join } from "node:path";
 import { listCheckpoints, UNET_WEIGHTS } from "../../lib/files/checkpoint_files.ts";
 
-/** Loads before it is given up to find one during which the model was not replaced. */
+/** Maximum attempts to load the model without it being replaced meanwhile. */
 const ATTEMPTS = 3;
 
-/** What can be loaded. */
+/** A loaded model. */
 interface Model {
   /** Directory it was read from. */
   readonly path: string;
@@ -18,10 +18,10 @@ interface Model {
 }
 
 /**
- * Loads a model, and finds the checkpoint that it is.
+ * Loads a model and finds its checkpoint.
  *
- * @param directory where `load` reads it, or a checkpoint in there that takes its place
- * @returns no step where the directory is no run, or the model was replaced during every attempt
+ * @param directory read by `load`, which may fall back to a checkpoint in it
+ * @returns no step if the directory is not a run, or the model was replaced during every attempt
  */
 export async function loadWithStep<T extends Model>(
   directory: string,
@@ -52,7 +52,7 @@ async function stepOf(
 }
 
 /**
- * The header of a run's weights, which holds a SHA-256 of each tensor; undefined where there is none.
+ * Header of a run's weights, which holds a SHA-256 of each tensor; undefined if there is none.
  */
 async function fingerprint(directory: string): Promise<string | undefined> {
   try {
@@ -61,11 +61,11 @@ async function fingerprint(directory: string): Promise<string | undefined> {
     const header = await read(file, Number(new DataView(length.buffer).getBigUint64(0, true)));
     return new TextDecoder().decode(header);
   } catch {
-    return undefined; // loading tells what is wrong
+    return undefined; // loading reports the error
   }
 }
 
-/** Headers beyond this are damaged. */
+/** Maximum header size in bytes; a larger one means a damaged file. */
 const LONGEST_HEADER = 2 ** 26;
 
 async function read(file: Deno.FsFile, bytes: number): Promise<Uint8Array<ArrayBuffer>> {

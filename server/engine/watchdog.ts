@@ -5,20 +5,20 @@
  */
 import type { Clock } from "../clock.ts";
 
-/** Parts of the time that are waited one after the other. */
+/** Number of intervals that the timeout is divided into. */
 const PARTS = 4;
 
 /**
- * Waits for one thing at a time. The time is waited in parts: a computer that sleeps, or a thread that is held up, lets
- * one of them pass at most before what has come meanwhile is heard of.
+ * Watchdog timer. The timeout is divided into intervals: after the computer slept or the thread was blocked, at most one of
+ * them has expired before pending messages are handled.
  */
 export class Watchdog {
   readonly #clock: Clock;
   #onLate: () => void = () => {};
-  /** Milliseconds of a part, and those that are left in all. */
+  /** Milliseconds of an interval, and those left in total. */
   #part = 0;
   #left = 0;
-  /** When the part under way began; undefined while nothing is waited for. */
+  /** Start of the current interval; undefined while the timer is stopped. */
   #since: number | undefined;
   #callOff: () => void = () => {};
 
@@ -26,7 +26,7 @@ export class Watchdog {
     this.#clock = clock;
   }
 
-  /** Begins to wait; calls back after some milliseconds, those of pauses not counted, unless it is called anew by then. */
+  /** Starts or restarts the timer; calls back after some milliseconds, pauses excluded. */
   wait(milliseconds: number, onLate: () => void): void {
     this.pause();
     this.#onLate = onLate;
@@ -35,7 +35,7 @@ export class Watchdog {
     this.resume();
   }
 
-  /** Stops waiting, and keeps in mind how long it has waited. */
+  /** Pauses the timer, keeping the elapsed time. */
   pause(): void {
     if (this.#since === undefined) return;
     this.#callOff();
@@ -43,7 +43,7 @@ export class Watchdog {
     this.#since = undefined;
   }
 
-  /** Goes on waiting; where it does already, nothing changes. */
+  /** Resumes the timer; no effect while it runs. */
   resume(): void {
     if (this.#since !== undefined) return;
     this.#since = this.#clock.now();

@@ -9,37 +9,37 @@ import type { Pixels } from "../engine/engine.ts";
 /** Formats of a picture; `gif` is an animation. */
 export type PictureFormat = "png" | "jpeg" | "webp" | "gif";
 
-/** Pictures of one request: a single image, a grid where there are several, an animation where there are frames. */
+/** A picture to encode: one image, a grid of several, or an animation if there are frames. */
 export interface PictureJob {
   readonly format: PictureFormat;
   readonly height: number;
   readonly width: number;
-  /** Pixels per pixel, 1 to 16. */
+  /** Integer upscaling factor, 1 to 16. */
   readonly scale: number;
-  /** The images, in order; for `gif` of the last frame. */
+  /** Images in order; for `gif`, those of the last frame. */
   readonly images: readonly Pixels[];
   readonly metadata: readonly ImageMetadata[];
-  /** For `gif`: what comes before the last frame, each with as many images. */
+  /** For `gif`: all frames before the last, each with the same number of images. */
   readonly frames?: readonly (readonly Pixels[])[];
 }
 
-/** For whom pictures are made into files. */
+/** The client to encode for. */
 export interface Asker {
-  /** Takes turns with others. */
+  /** Client for fair scheduling. */
   readonly client: string;
-  /** Aborted when the client goes away: its pictures are given up. */
+  /** Aborted when the client disconnects; cancels encoding. */
   readonly signal: AbortSignal;
   /** Seconds until the deadline. */
   readonly seconds: number;
 }
 
-/** Makes files of pictures. */
+/** Image encoder. */
 export interface Encoder {
   /**
-   * Makes a file of each picture of a request, in order.
+   * Encodes each picture of a request as a file, in order.
    *
-   * @throws {JobError} 499 where the client went away, 503 where too many requests wait, 504 out of time
-   * @throws {Error} when the worker fails; it is started again for the next one
+   * @throws {JobError} 499 when the client disconnects, 503 when the queue is full, 504 past the deadline
+   * @throws {Error} when the worker fails; it is restarted
    */
   encode(pictures: readonly PictureJob[], asker: Asker): Promise<Uint8Array<ArrayBuffer>[]>;
   close(): void;

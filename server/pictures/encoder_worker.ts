@@ -6,12 +6,12 @@
 import type { PictureJob } from "./encoder.ts";
 import { encodeFile } from "./encoding.ts";
 
-/** What this worker answers to each {@linkcode PictureJob}, in order. */
+/** Reply to each {@linkcode PictureJob}, in order. */
 export type EncoderAnswer =
   | { readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly error: string };
 
-/** This worker as seen from within, as far as it is needed. */
+/** The worker's global scope, which Deno's window types lack. */
 interface Scope {
   onmessage: ((event: MessageEvent<PictureJob>) => void) | null;
   postMessage(answer: EncoderAnswer, transfer?: Transferable[]): void;

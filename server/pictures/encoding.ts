@@ -17,10 +17,10 @@ const JPEG_OPTIONS = { quality: QUALITY, progressive: false, optimize_coding: fa
 /** 0 fast to 6 small. */
 const WEBP_OPTIONS = { quality: QUALITY, method: 2 };
 
-/** Started here, so that a worker is ready when the first picture comes. */
+/** Started on import, so that the codecs are ready for the first picture. */
 const ready = { jpeg: initJpeg(jpegModule), webp: initWebp(webpModule) };
 
-/** Makes a file of pictures. Equal jobs give equal bytes. */
+/** Encodes a picture. Deterministic: equal jobs give equal bytes. */
 export async function encodeFile(job: PictureJob): Promise<Uint8Array<ArrayBuffer>> {
   const { format, images, frames = [] } = job;
   switch (format) {
@@ -39,7 +39,7 @@ export async function encodeFile(job: PictureJob): Promise<Uint8Array<ArrayBuffe
   }
 }
 
-/** One image enlarged, or a grid of several. */
+/** One upscaled image, or a grid of several. */
 function picture({ height, width, scale, metadata }: PictureJob, images: readonly Pixels[]): Images {
   // Metadata has an entry for each image.
   const all = images.map((pixels, i) => new Images(pixels, 1, height, width, [metadata[i]!]));
@@ -47,7 +47,7 @@ function picture({ height, width, scale, metadata }: PictureJob, images: readonl
   return first && others.length === 0 ? first.scaled(scale) : Images.concat(all).grid({ scale });
 }
 
-/** The pixels as the codecs take them. */
+/** RGBA pixels for the codecs. */
 function withAlpha({ pixels, height, width }: Images): ImageData {
   const data = new Uint8ClampedArray(height * width * 4).fill(255);
   for (let from = 0, to = 0; from < pixels.length; from += 3, to += 4) {

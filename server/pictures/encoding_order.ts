@@ -7,7 +7,7 @@ import type { PictureJob } from "./encoder.ts";
 
 interface Member {
   readonly client: Client;
-  /** Pixels that it needs in all. */
+  /** Total pixels of the request. */
   readonly pixels: number;
   /** Pixels encoded for its client's later requests. */
   passed: number;
@@ -15,21 +15,21 @@ interface Member {
 
 interface Client {
   readonly name: string;
-  /** Pixels encoded for it, on top of the virtual time at which it came. */
+  /** Pixels encoded for it, plus the virtual time at its arrival. */
   pixels: number;
   members: number;
 }
 
 /**
- * Orders requests for files. Between clients: self-clocked fair queueing (Golestani 1994), so that a picture waits for
- * no more pixels of each other client than it has itself. Of a client's requests the smallest is next; what was encoded
- * for later ones is deducted, so that none lets more pass than it needs itself. Of equals, the first that came is next.
+ * Order of encoding requests. Between clients: self-clocked fair queueing (Golestani 1994), so that a picture waits for no
+ * more pixels of each other client than it has itself. Within a client the smallest request is next; pixels encoded for
+ * later requests are deducted, so that none is overtaken by more pixels than its own. Ties go to the first to arrive.
  */
 export class EncodingOrder<T> {
   /** In the order in which they came. */
   readonly #members = new Map<T, Member>();
   readonly #clients = new Map<string, Client>();
-  /** Virtual time: what the client that was served last has had. */
+  /** Virtual time: pixels of the client served last. */
   #clock = 0;
 
   get size(): number {
@@ -45,7 +45,7 @@ export class EncodingOrder<T> {
     return this.#members.keys();
   }
 
-  /** @param pixels that it needs in all */
+  /** @param pixels total pixels of the request */
   enter(member: T, name: string, pixels: number): void {
     let client = this.#clients.get(name);
     if (!client) {
@@ -62,7 +62,7 @@ export class EncodingOrder<T> {
     if (--client.members === 0) this.#clients.delete(client.name);
   }
 
-  /** Pixels were encoded for a member. */
+  /** Records pixels encoded for a member. */
   charge(member: T, pixels: number): void {
     const { client } = this.#members.get(member)!;
     client.pixels += pixels;
@@ -74,9 +74,9 @@ export class EncodingOrder<T> {
   }
 
   /**
-   * Who is next.
+   * The member to encode for next.
    *
-   * @param nextPixels of a member's next picture
+   * @param nextPixels pixels of a member's next picture
    */
   first(nextPixels: (member: T) => number): T | undefined {
     const smallest = new Map<Client, [member: T, facts: Member]>();
@@ -96,7 +96,7 @@ export class EncodingOrder<T> {
   }
 }
 
-/** Pixels of a picture's frames; the time that it takes to encode is about proportional to them. */
+/** Pixels of all frames of a picture, about proportional to its encoding time. */
 export function pixelsOf({ images, height, width, scale, frames = [] }: PictureJob): number {
   return (frames.length + 1) * images.length * height * width * scale ** 2;
 }

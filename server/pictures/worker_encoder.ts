@@ -1,5 +1,5 @@
 /**
- * The encoder on the main thread: hands pictures to its worker, one at a time, in fair order.
+ * Encoder on the main thread: sends pictures to its worker, one at a time, in fair order.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import { EncodingOrder, pixelsOf } from "./encoding_order.ts";
 import type { EncoderAnswer } from "./encoder_worker.ts";
 import { clientGone, JobError } from "../queue/job.ts";
 
-/** How a {@linkcode WorkerEncoder} works. */
+/** Options of {@linkcode WorkerEncoder}. */
 export interface WorkerEncoderOptions {
-  /** Requests that may wait. Default 256. */
+  /** Maximum number of waiting requests. Default 256. */
   readonly waiting?: number;
-  /** Seconds that one picture may take. Default 60. */
+  /** Timeout of one picture in seconds. Default 60. */
   readonly seconds?: number;
   readonly clock?: Clock;
   /** Starts a worker. */
   readonly start?: () => Worker;
 }
 
-/** Milliseconds that a picture nobody waits for may still take. A new worker costs about as much. */
+/** Timeout of a cancelled picture in milliseconds; starting a new worker takes about as long. */
 const ABANDONED = 1000;
 
 /** The pictures of one request. */
@@ -29,19 +29,19 @@ interface Task {
   readonly files: Uint8Array<ArrayBuffer>[];
   readonly resolve: (files: Uint8Array<ArrayBuffer>[]) => void;
   readonly reject: (error: Error) => void;
-  /** Lets go of its signal and deadline. */
+  /** Removes the listeners of signal and deadline. */
   readonly release: () => void;
 }
 
-/** The picture that the worker is at. */
+/** The picture being encoded. */
 interface Current {
   readonly task: Task;
   readonly pixels: number;
-  /** Ends the wait for it. */
+  /** Cancels its timeout. */
   callOff: () => void;
 }
 
-/** Encodes in a worker, which is replaced when it fails or takes too long. */
+/** Encodes in a worker, which is replaced when it fails or times out. */
 export class WorkerEncoder implements Encoder {
   readonly #waiting: number;
   readonly #seconds: number;
@@ -60,14 +60,14 @@ export class WorkerEncoder implements Encoder {
     this.#seconds = seconds;
     this.#clock = clock;
     this.#start = start;
-    this.#worker = this.#open(); // so that it is ready when the first picture is
+    this.#worker = this.#open(); // now, so that it is ready for the first picture
   }
 
   /**
-   * Makes a file of each picture of a request, in order.
+   * Encodes each picture of a request as a file, in order.
    *
-   * @throws {JobError} 499 where the client went away, 503 where too many requests wait, 504 out of time
-   * @throws {Error} when the worker fails or takes too long; the next picture gets a new one
+   * @throws {JobError} 499 when the client disconnects, 503 when the queue is full, 504 past the deadline
+   * @throws {Error} when the worker fails or times out; it is replaced
    */
   async encode(
     pictures: readonly PictureJob[],
@@ -76,14 +76,14 @@ export class WorkerEncoder implements Encoder {
     if (this.#closed) throw new Error("the encoder is closed");
     if (signal.aborted) throw clientGone();
     if (this.#tasks.size >= this.#waiting) {
-      const detail = `the pictures of ${this.#waiting} requests wait to be made into files`;
+      const detail = `the encoder's queue is full (at most ${this.#waiting} waiting requests)`;
       throw new JobError(503, "encoder_busy", detail, 2);
     }
     const { promise, resolve, reject } = Promise.withResolvers<Uint8Array<ArrayBuffer>[]>();
     const onAbort = () => this.#abandon(task, clientGone());
     const callOff = this.#clock.after(
       1000 * seconds,
-      () => this.#abandon(task, new JobError(504, "timeout", "drawn, but not made into a file in time")),
+      () => this.#abandon(task, new JobError(504, "timeout", "drawn, but not encoded in time")),
     );
     signal.addEventListener("abort", onAbort);
     const release = () => {
@@ -103,7 +103,7 @@ export class WorkerEncoder implements Encoder {
     for (const task of [...this.#tasks]) this.#forget(task).reject(new Error("the encoder was closed"));
   }
 
-  /** Begins with a picture of the task whose turn it is. */
+  /** Starts encoding a picture of the task whose turn it is. */
   #next(): void {
     const task = this.#tasks.first((task) => pixelsOf(nextPicture(task)));
     if (this.#current || this.#closed || !task) return;
@@ -119,20 +119,20 @@ export class WorkerEncoder implements Encoder {
   #open(): Worker {
     const worker = this.#start();
     worker.onmessage = ({ data }: MessageEvent<EncoderAnswer>) => {
-      if (this.#worker !== worker) return; // its last words
+      if (this.#worker !== worker) return; // a late message of a replaced worker
       this.#end((task) => {
         if ("error" in data) this.#forget(task).reject(new Error(data.error));
         else if (task.files.push(data.bytes) === task.pictures.length) this.#forget(task).resolve(task.files);
       });
     };
     worker.onerror = (event) => {
-      event.preventDefault(); // else it ends this process, too
+      event.preventDefault(); // otherwise it terminates the process
       if (this.#worker === worker) this.#replace(worker, `ended (${event.message})`);
     };
     return worker;
   }
 
-  /** Gives up a worker, and the task it was at if there is one. */
+  /** Replaces the worker, and rejects its current task if there is one. */
   #replace(worker: Worker, why: string): void {
     worker.terminate();
     this.#worker = undefined;
@@ -142,7 +142,7 @@ export class WorkerEncoder implements Encoder {
     });
   }
 
-  /** Ends the picture under way, and goes on to the next. */
+  /** Ends the current picture, and starts the next. */
   #end(settle: (task: Task) => void): void {
     if (!this.#current) return;
     const { task, pixels, callOff } = this.#current;
@@ -155,7 +155,7 @@ export class WorkerEncoder implements Encoder {
     this.#next();
   }
 
-  /** Gives up a task; the worker soon stops where it is at one of its pictures. */
+  /** Cancels a task; if the worker is encoding one of its pictures, it has {@linkcode ABANDONED} ms to finish. */
   #abandon(task: Task, error: JobError): void {
     this.#forget(task).reject(error);
     const [current, worker] = [this.#current, this.#worker!];

@@ -1,8 +1,8 @@
 /**
  * Admission control for the server, the batch and the queue.
  *
- * A batch that is shared by all requests alike finishes none of them in time when there are too many, so requests for
- * several images are taken up a few at a time.
+ * If the batch were shared by all requests, an overloaded server would finish none of them in time, so few requests for
+ * several images are in progress at once.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { ServerSettings } from "../settings.ts";
 import type { Estimate } from "./estimate.ts";
 import { type Ticket, workOf } from "./ticket.ts";
 
-/** Requests for several images that may be half way at once, whatever their sizes. */
+/** Maximum number of partly drawn requests, whatever their sizes. */
 const OPEN_AT_ONCE = 2;
 
 /** The part of a ticket that admission depends on. */
@@ -22,12 +22,11 @@ export type Candidate =
   & { readonly job: { readonly client: string; readonly draw: { readonly labels: readonly unknown[] } } };
 
 /**
- * Whether a request's next image may join the batch. One that is half way may. Of the others those for a single image
- * may, since nothing can be left half done of them, and those for several where few are half way, none of the same
- * client among them, or where it is small beside all of these. So each that is let in before others are finished is at
- * most half as large as they are, and what is half done stays little.
+ * Decides if a request's next image may join the batch. Partly drawn requests and those for a single image may. Others may
+ * if few requests are partly drawn, none of them the same client's, or if the request is small compared to all of these.
+ * So each request admitted early is at most half as large as the others, which bounds unfinished work.
  *
- * @param open those that are half way
+ * @param open partly drawn requests
  */
 export function mayOpen(ticket: Candidate, open: readonly Candidate[]): boolean {
   const { client, draw } = ticket.job;
@@ -37,7 +36,7 @@ export function mayOpen(ticket: Candidate, open: readonly Candidate[]): boolean 
 }
 
 /**
- * The request to refuse when the queue is full: the newest of the client with the most requests waiting.
+ * Chooses the request to refuse when the queue is full: the newest of the client with the most waiting requests.
  *
  * @param waiting in order of arrival, the newcomer last; not empty
  */
@@ -59,13 +58,13 @@ export interface AdmissionLimits extends Pick<ServerSettings, "timeout" | "maxWo
 }
 
 /**
- * Refuses a request that could not be served even by an idle server.
+ * Refuses a request that even an idle server could not serve.
  *
- * @throws {ConfigError} with the most that can be asked for
+ * @throws {ConfigError} with the largest request that fits
  */
 export function checkFit(draw: DrawPlan, { rows, timeout, maxWork, estimate }: AdmissionLimits): void {
   if (rowsOf(draw) > rows) {
-    const allowed = `1: a guided image takes two rows of the batch, and this server's has ${rows}`;
+    const allowed = `1: a guided image takes two rows of the batch, which has ${rows} on this server`;
     throw new ConfigError("guidance", draw.guidance, allowed);
   }
   requireFit(draw, (smaller) => workOf(smaller) <= maxWork, `${maxWork} network evaluations a client`);
@@ -73,7 +72,7 @@ export function checkFit(draw: DrawPlan, { rows, timeout, maxWork, estimate }: A
   requireFit(draw, inTime, `what this server can draw in ${timeout} seconds`);
 }
 
-/** @throws {ConfigError} where a request does not fit, naming steps x images, and how many of each would */
+/** @throws {ConfigError} if a request does not fit, with the numbers of steps and images that would */
 function requireFit(draw: DrawPlan, fits: (draw: DrawPlan) => boolean, limit: string): void {
   if (fits(draw)) return;
   const { steps, labels } = draw;
@@ -88,7 +87,7 @@ function requireFit(draw: DrawPlan, fits: (draw: DrawPlan) => boolean, limit: st
   throw new ConfigError("steps", `${steps} steps x ${images} images`, `${most}: ${limit}`);
 }
 
-/** The largest number below one that does not fit; 0 where none does. */
+/** Largest number below `tooLarge` that fits; 0 if none does. */
 function largest(tooLarge: number, fits: (value: number) => boolean): number {
   let [most, least] = [0, tooLarge];
   while (least - most > 1) {

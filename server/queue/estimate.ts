@@ -13,7 +13,7 @@ import { Throughput } from "./throughput.ts";
 /** The part of a ticket that estimates depend on. */
 export type Accepted = Pick<Ticket, "workLeft"> & { readonly job: { readonly client: string } };
 
-/** What {@linkcode Estimate.leastSeconds} needs to know of a request. */
+/** The part of a request that {@linkcode Estimate.leastSeconds} depends on. */
 export type Asked = Pick<DrawPlan, "labels" | "guidance" | "steps">;
 
 /** Estimates for `Retry-After` and for refusing requests that would miss their deadline. */
@@ -21,33 +21,33 @@ export class Estimate {
   readonly #rows: number;
   readonly #timeout: number;
   readonly #throughput = new Throughput();
-  /** Of full batches alone. One with more room says little of how fast a full one is. */
+  /** Throughput of full batches only, since partly filled ones are slower per row. */
   readonly #full = new Throughput();
   #times = new StepTimes(0);
 
   /**
    * @param rows of the largest batch
-   * @param timeout seconds that a request may take
+   * @param timeout deadline of a request in seconds
    */
   constructor(rows: number, timeout: number) {
     this.#rows = rows;
     this.#timeout = timeout;
   }
 
-  /** Forgets how fast another model was. */
+  /** Discards measurements of the previous model. */
   begin({ stepSeconds }: Pick<ServedModel, "stepSeconds">): void {
     this.#times = new StepTimes(stepSeconds);
   }
 
-  /** Takes a turn into account. */
+  /** Records a turn. */
   add(turn: EngineTurn): void {
     this.#throughput.add(turn);
     this.#times.add(turn);
-    // An image with guidance that waits for its two rows leaves one idle.
+    // A batch with one idle row counts as full: a guided image may be waiting for a second.
     if (turn.rows >= this.#rows - 1) this.#full.add(turn);
   }
 
-  /** Whole seconds, 1 or more, until everything accepted is drawn or has run out of time. */
+  /** Whole seconds, 1 or more, until every accepted request is finished or timed out. */
   secondsUntilIdle(accepted: readonly Accepted[]): number {
     const work = accepted.reduce((sum, { workLeft }) => sum + workLeft, 0);
     const seconds = this.#throughput.secondsFor(work) ?? 1;
@@ -55,8 +55,8 @@ export class Estimate {
   }
 
   /**
-   * Whole seconds by which a newcomer would miss its deadline, up to the timeout; 0 where it may well meet it, or where
-   * nothing is before it.
+   * Whole seconds by which a new request would miss its deadline, up to the timeout; 0 if it may meet it, or if the server
+   * is idle.
    *
    * @param work network rows times steps
    */
@@ -69,8 +69,8 @@ export class Estimate {
   }
 
   /**
-   * Seconds that a request takes at least, on a server that has nothing else to do and is as fast as it ever was. So a
-   * request that is refused for it could not have been met, however slow the machine was when it was measured.
+   * Least seconds for a request, on an idle server at its fastest measured speed. A request refused for it could not have
+   * been served, however busy the machine was during measurements.
    */
   leastSeconds({ labels, guidance, steps }: Asked): number {
     const perImage = rowsOf({ guidance });
@@ -80,15 +80,15 @@ export class Estimate {
     return steps * (full * seconds(atOnce) + seconds(labels.length % atOnce));
   }
 
-  /** Rows that the batch may have, so that each client has a fair part of the machine. */
+  /** Maximum rows of the batch at which each client still gets a fair share of the machine. */
   fairRows(asked: readonly RowsAsked[]): number {
     return fairRows(asked, this.#rows, this.#times);
   }
 }
 
 /**
- * What the batch does, at least, before it has done a newcomer's work: the clients take turns, so of each other's as
- * much as of its own, and of its own client's requests likewise.
+ * Least work of the batch before a new request is finished. Clients take turns, so it includes as much of each other
+ * client's work as of its own, and likewise of its own client's other requests.
  */
 function workAhead(accepted: readonly Accepted[], client: string, work: number): number {
   const others = new Map<string, number>();

@@ -6,27 +6,27 @@
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { FrameRequest, Pixels, ServedModel } from "../engine/engine.ts";
 
-/** Images that one request asks for. */
+/** A request for images. */
 export interface Job {
   /** Client for fair scheduling: the address of the connection or behind a trusted proxy. */
   readonly client: string;
   /** From `planQuery`; image i has `labels[i]` and seed `seed + i`. */
   readonly draw: DrawPlan;
   readonly frames?: FrameRequest;
-  /** Aborted when the client goes away: what waits never runs, what runs leaves the batch at the next turn. */
+  /** Aborted when the client disconnects: the job is cancelled, and its images leave the batch at the next turn. */
   readonly signal: AbortSignal;
-  /** How far it is; called in order, ends with the promise of {@linkcode Scheduler.run}. */
+  /** Progress callback; called in order, and not after the promise of {@linkcode Scheduler.run} settles. */
   readonly onProgress?: (progress: JobProgress) => void;
 }
 
 /**
- * What is told of a job under way. One that has begun when another model takes over, and is not all in the batch,
- * begins again with the new one: its frames and images are then told again.
+ * Progress of a job. When the model is replaced, a job whose images have not all joined the batch starts over with the new
+ * model, and its frames and images are reported again.
  */
 export type JobProgress =
-  /** Requests before this one; told when it changes. 0 is next. */
+  /** Number of requests ahead in the queue, 0 for the next one; sent on change. */
   | { readonly type: "queued"; readonly position: number }
-  /** The first image has joined the batch; again where a new model makes the job start over. */
+  /** The first image has joined the batch; sent again if the job starts over with a new model. */
   | { readonly type: "started" }
   /** A frame of image `index`. */
   | { readonly type: "frame"; readonly index: number; readonly step: number; readonly pixels: Pixels }
@@ -36,7 +36,7 @@ export type JobProgress =
 /** A finished job. */
 export interface JobResult {
   readonly model: ServedModel;
-  /** Whose it was: what is made of the images is for the same client, and no longer wanted when it goes away. */
+  /** Client of the job, and its signal, for encoding the images. */
   readonly job: Pick<Job, "client" | "signal">;
   /** In the order of the job's labels. */
   readonly images: readonly Pixels[];
@@ -45,15 +45,15 @@ export interface JobResult {
   readonly seconds: number;
 }
 
-/** Why a job was not done. `status` is the HTTP status that says so. */
+/** Failure or refusal of a job, with its HTTP status. */
 export class JobError extends Error {
   override name = "JobError";
   /**
-   * @param status 429 the client has too much under way; 503 queue full, too much to do, shutting down, or the engine is down;
-   *   504 out of time; 499 the client went away; 500 the image could not be drawn
-   * @param code a word for programs, such as `queue_full`
-   * @param retryAfter seconds after which trying again makes sense, for 429 and 503
-   * @param cause what went wrong inside, for the log alone
+   * @param status 429 too much work of this client; 503 queue full, overloaded, shutting down, or the engine is down;
+   *   504 timeout; 499 the client disconnected; 500 the image could not be drawn
+   * @param code machine-readable code, such as `queue_full`
+   * @param retryAfter seconds, for 429 and 503
+   * @param cause internal cause, for the log only
    */
   constructor(
     readonly status: 429 | 499 | 500 | 503 | 504,
@@ -75,39 +75,39 @@ export class JobError extends Error {
   }
 }
 
-/** Why nothing more is done for a client that has gone. */
+/** Error of a job whose client disconnected. */
 export function clientGone(): JobError {
-  return new JobError(499, "client_gone", "the client went away");
+  return new JobError(499, "client_gone", "the client disconnected");
 }
 
-/** How busy a scheduler is. */
+/** Load of a scheduler. */
 export interface SchedulerState {
-  /** Requests of which nothing has begun. */
+  /** Requests none of whose images has joined the batch. */
   readonly waiting: number;
-  /** Requests that have begun. */
+  /** Requests in progress. */
   readonly running: number;
   /** Images in the batch, and network rows they take. */
   readonly images: number;
   readonly rows: number;
-  /** Images set aside half way, for others to have their share. */
+  /** Parked images. */
   readonly parked: number;
   readonly draining: boolean;
 }
 
-/** Takes jobs, in fair order, through an engine. */
+/** Runs jobs on an engine, in fair order. */
 export interface JobRunner {
   readonly state: SchedulerState;
   /**
-   * Draws a job's images, all of one model.
+   * Draws a job's images, all with one model.
    *
-   * @throws {JobError} as its status says
-   * @throws {ConfigError} for what never fits: guidance where the batch has no second row, more work than a client may
-   *   ask for, or than can be done before the deadline
+   * @throws {JobError} when the job is refused or fails
+   * @throws {ConfigError} when the job cannot fit: guidance with a batch of one row, more work than the limit of a client, or
+   *   more than can be done before the deadline
    */
   run(job: Job): Promise<JobResult>;
   /**
-   * Refuses new jobs and those that wait; resolves when those that have begun have ended, or after `seconds`, when the
-   * rest are refused.
+   * Refuses new and waiting jobs. Resolves when the running ones have ended, or after `seconds`, when the rest are
+   * cancelled.
    */
   drain(seconds: number): Promise<void>;
 }

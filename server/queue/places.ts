@@ -11,8 +11,8 @@ import type { RowsAsked } from "./step_times.ts";
 import type { Ticket } from "./ticket.ts";
 
 /**
- * Most network rows times steps by which a client gets ahead of one that waits for its place: a usual request's, so that
- * usual requests are not parked for each other. A smaller request waits for as much as it asks for itself.
+ * Maximum quantum of preemption in network rows times steps: the work of a typical request, so that typical requests do not
+ * preempt each other. For a smaller request the quantum is its own work.
  */
 const QUANTUM = 100;
 
@@ -22,23 +22,23 @@ interface Running extends Holder<Ticket> {
   work: number;
 }
 
-/** What {@linkcode Places} are given out with. */
+/** Dependencies of {@linkcode Places}. */
 export interface PlacesOptions {
   readonly engine: Pick<Engine, "model" | "park" | "resume">;
   readonly estimate: Pick<Estimate, "fairRows">;
-  /** The jobs that were accepted and have not ended. */
+  /** Accepted jobs that have not ended. */
   readonly tickets: () => Ticket[];
-  /** A request's next image has got its first place, under this number. */
+  /** Called when a request's next image gets its first place, under this id. */
   readonly onStart: (id: number, ticket: Ticket) => void;
 }
 
-/** Gives out the places of a batch. */
+/** Allocates the places of a batch. */
 export class Places {
   readonly #options: PlacesOptions;
   readonly #order = new FairOrder<Ticket>();
   readonly #running = new Map<number, Running>();
   #rows = 0;
-  /** Rows that may be in use. */
+  /** Current maximum of rows in use. */
   #rowLimit = 0;
   #lastId = 0;
 
@@ -51,29 +51,29 @@ export class Places {
     return { images: this.#running.size, rows: this.#rows };
   }
 
-  /** A request comes. */
+  /** Adds a request. */
   enter(ticket: Ticket): void {
     this.#order.enter(ticket, ticket.job.client);
   }
 
-  /** A request goes, with none of its images under way. */
+  /** Removes a request, which must have no image in progress. */
   leave(ticket: Ticket): void {
     this.#order.leave(ticket);
   }
 
-  /** Requests in the order of their turns. */
+  /** Requests in fair order. */
   sorted(tickets: Iterable<Ticket>): Ticket[] {
     return this.#order.sorted(tickets);
   }
 
-  /** Work was done for an image. */
+  /** Records work done for an image. */
   charge(id: number, ticket: Ticket, work: number): void {
     this.#order.charge(ticket, work);
     const running = this.#running.get(id);
-    if (running) running.work += work; // it may have been parked while the work was done
+    if (running) running.work += work; // it may have been parked during the turn
   }
 
-  /** An image has ended, in the batch or parked. */
+  /** Removes an image that has ended, in the batch or parked. */
   release(id: number, ticket: Ticket): void {
     ticket.parked.delete(id);
     if (!this.#running.delete(id)) return;
@@ -81,18 +81,18 @@ export class Places {
     this.#order.left(ticket, ticket.rows);
   }
 
-  /** Gives out places as long as there are free ones, or others have more than their share. */
+  /** Fills free places, and preempts images of clients that have more than their share. */
   fill(): void {
     this.#limitRows();
     while (this.#options.engine.model) {
       const ticket = this.#order.first(this.#wanting());
-      // Whoever is first waits for its rows, even where one behind it would fit: two rows are rarely free at once, so a
-      // guided image would wait for ever behind plain ones. It costs one idle row until the next image is finished.
+      // The first in order waits for its rows even if a later one would fit: two rows are rarely free at once, so a guided
+      // image would starve behind unguided ones. This leaves one row idle until the next image is finished.
       if (!ticket || !this.#place(ticket, this.#missing(ticket), Infinity)) return;
     }
   }
 
-  /** Lets those who are ahead in work yield to whoever is next and, where nobody does, to the smallest request. */
+  /** Preempts those ahead in work for the next request or, if that is impossible, for the smallest one. */
   rotate(): void {
     this.fill();
     while (this.#options.engine.model) {
@@ -102,12 +102,12 @@ export class Places {
       const smallest = wanting.reduce((a, b) => b.workLeft < a.workLeft ? b : a);
       const quantum = ({ workLeft }: Ticket) => Math.min(QUANTUM, workLeft);
       if (this.#place(next, this.#missing(next), quantum(next))) continue;
-      // Rows that are free are kept for whoever is next.
+      // Free rows are reserved for the next request.
       if (smallest === next || !this.#place(smallest, smallest.rows, quantum(smallest))) break;
     }
   }
 
-  /** Sets how large the batch may be now, and parks what is beyond. */
+  /** Sets the maximum number of rows in use, and parks images beyond it. */
   #limitRows(): void {
     const asked = new Map<string, RowsAsked>();
     const begun = this.#options.tickets().filter(({ begun }) => begun.size > 0);
@@ -123,33 +123,33 @@ export class Places {
     }
   }
 
-  /** What is in the batch; what began last is first, since it is parked first. */
+  /** Images in the batch, last started first, since those are parked first. */
   #holders(): Running[] {
     return [...this.#running.values()].sort((a, b) => b.id - a.id);
   }
 
-  /** Those that have an image for the batch. */
+  /** Requests that have an image for the batch. */
   #wanting(): Ticket[] {
     const tickets = this.#options.tickets();
     const open = tickets.filter(({ halfWay }) => halfWay);
     return tickets.filter((one) => one.parked.size > 0 || one.hasMore && mayOpen(one, open));
   }
 
-  /** Rows that are not free of those that an image takes. */
+  /** Rows of an image that are not free. */
   #missing({ rows }: Ticket): number {
     return Math.max(0, this.#rows + rows - this.#rowLimit);
   }
 
   /**
-   * Gives a place to a request's next image.
+   * Starts or resumes a request's next image.
    *
-   * @param missing rows that others must yield for it
-   * @param quantum work by which they must be ahead, where they have no more than their share
-   * @returns false where nobody yields
+   * @param missing rows to free by preemption
+   * @param quantum work by which others must be ahead to be preempted, if they have no more than their share
+   * @returns false if nothing can be preempted
    */
   #place(member: Ticket, missing: number, quantum: number): boolean {
     const { rows } = member;
-    // Whoever needs no more than a quantum is finished first.
+    // Requests with at most a quantum of work left are not preempted.
     const holders = this.#holders().filter(({ owner }) => quantum === Infinity || owner.workLeft > quantum);
     const yielding = this.#order.yielding({ member, rows, missing, quantum }, holders);
     if (!yielding) return false;

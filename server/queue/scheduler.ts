@@ -34,16 +34,16 @@ export class Scheduler implements JobRunner {
   readonly #images = new Map<number, Ticket>();
   readonly #places: Places;
   readonly #estimate: Estimate;
-  /** Called when the last job has ended. */
+  /** Callbacks for the end of the last job. */
   readonly #onIdle = new Set<() => void>();
   #draining = false;
-  /** Seconds until an engine that is down may be back. */
+  /** Seconds until a failed engine may be back. */
   #backIn = 1;
   #changes = 0;
 
   /**
-   * @param engine serves no other scheduler; what should know of an event before a client does listens to it first
-   * @param settings requests that may wait, seconds that one may take, and work that a client may have under way
+   * @param engine must have no other scheduler; listeners that must see events before clients do are added first
+   * @param settings limits: queue length, timeout in seconds, and work in progress of a client
    */
   constructor(engine: Engine, settings: SchedulerSettings, clock: Clock = systemClock) {
     this.#engine = engine;
@@ -90,9 +90,9 @@ export class Scheduler implements JobRunner {
   /**
    * Draws a job's images.
    *
-   * @throws {JobError} as its status says
-   * @throws {ConfigError} for what never fits: guidance where the batch has no second row, more work than a client may
-   *   ask for, or than can be done before the deadline
+   * @throws {JobError} when the job is refused or fails
+   * @throws {ConfigError} when the job cannot fit: guidance with a batch of one row, more work than the limit of a client, or
+   *   more than can be done before the deadline
    */
   async run(job: Job): Promise<JobResult> {
     const ticket = new Ticket(job, this.#admit(job), this.#clock.now());
@@ -109,7 +109,7 @@ export class Scheduler implements JobRunner {
     });
     this.#places.enter(ticket);
     this.#places.fill();
-    // Only now is it known whether it has to wait at all.
+    // After `fill`, since a job that starts at once does not wait.
     const waiting = this.#waiting();
     const resting = this.#count(({ resting }) => resting);
     const isFull = ticket.waiting && waiting.length + resting > this.#settings.queue;
@@ -119,8 +119,8 @@ export class Scheduler implements JobRunner {
   }
 
   /**
-   * Refuses new jobs and those that wait; resolves when those that have begun have ended, or after `seconds`, when the
-   * rest are refused.
+   * Refuses new and waiting jobs. Resolves when the running ones have ended, or after `seconds`, when the rest are
+   * cancelled.
    */
   async drain(seconds: number): Promise<void> {
     this.#draining = true;
@@ -142,7 +142,7 @@ export class Scheduler implements JobRunner {
     if (this.#draining) throw draining();
     const { model, rows } = this.#engine;
     if (!model) {
-      throw new JobError(503, "engine_down", "no model is ready to draw; it starts again", this.#backIn);
+      throw new JobError(503, "engine_down", "no model is ready; the engine is restarting", this.#backIn);
     }
     const { timeout, maxWork } = this.#settings;
     checkFit(draw, { rows, timeout, maxWork, estimate: this.#estimate });
@@ -151,13 +151,13 @@ export class Scheduler implements JobRunner {
     const own = accepted.filter(({ job }) => job.client === client);
     if (own.reduce((sum, { workLeft }) => sum + workLeft, work) > maxWork) {
       const detail =
-        `a client may have ${maxWork} network evaluations under way, and this one's other requests ` +
-        `leave too few for this one's ${work}`;
+        `a client may have ${maxWork} network evaluations in progress; with its other requests, ` +
+        `this one's ${work} would exceed them`;
       throw new JobError(429, "too_much_work", detail, this.#estimate.secondsUntilIdle(own));
     }
     const late = this.#estimate.secondsLate(accepted, client, work);
     if (late > 0) {
-      const detail = `what is to be drawn already leaves too little of ${timeout} seconds for this`;
+      const detail = `overloaded: this request would not finish within ${timeout} seconds`;
       throw new JobError(503, "overloaded", detail, late);
     }
     return model;
@@ -170,7 +170,7 @@ export class Scheduler implements JobRunner {
     if (isFirst) this.#tell(ticket, { type: "started" });
   }
 
-  /** Removes an image that has ended from the records. */
+  /** Forgets an image that has ended. */
   #strike(id: number): { readonly ticket: Ticket; readonly index: number } {
     const ticket = this.#images.get(id)!;
     const index = ticket.begun.get(id)!;
@@ -184,7 +184,7 @@ export class Scheduler implements JobRunner {
     this.#estimate.add(turn);
     for (const id of turn.images) {
       const ticket = this.#images.get(id);
-      if (!ticket) continue; // its request has ended meanwhile
+      if (!ticket) continue; // its request has ended
       const work = ticket.rows * turn.steps;
       ticket.charge(work);
       this.#places.charge(id, ticket, work);
@@ -208,22 +208,22 @@ export class Scheduler implements JobRunner {
 
   #goDown(error: Error, retryAfter: number): void {
     this.#backIn = retryAfter;
-    // What waits goes on waiting: the engine may well be back before the deadline.
+    // Waiting requests stay in the queue: the engine may be back before their deadlines.
     const lost = new Set(this.#images.values());
-    const message = "the image was lost with the engine, which starts again";
+    const message = "the image was lost because the engine failed; it is restarting";
     this.#refuseAll(lost, new JobError(503, "engine_down", message, retryAfter, error));
     this.#advance();
   }
 
   #comeUp(model: ServedModel): void {
     this.#estimate.begin(model);
-    // Images under way are finished with the model they began with.
+    // Images in progress finish with the old model.
     const concerned = [...this.#tickets.keys()].filter(({ hasMore }) => hasMore);
     const unfit = concerned.filter((ticket) => !ticket.fits(model));
-    const message = "the model was replaced by one with other classes, size or timesteps; ask again";
+    const message = "the model was replaced by one with other classes, size or timesteps; try again";
     this.#refuseAll(unfit, new JobError(503, "engine_down", message, 1));
     for (const ticket of concerned) {
-      // One answer is drawn by one model.
+      // All images of a response come from one model.
       if (ticket.halfWay) {
         this.#removeImages(ticket);
         ticket.startOver();
@@ -245,14 +245,14 @@ export class Scheduler implements JobRunner {
     this.#advance();
   }
 
-  /** Refuses several at once, so that none of them starts in the place of another. */
+  /** Refuses several at once, so that none of them starts in place of another. */
   #refuseAll(tickets: Iterable<Ticket>, error: unknown): void {
     for (const ticket of tickets) {
       if (this.#end(ticket)) ticket.reject(error);
     }
   }
 
-  /** Forgets a job; false where it has ended before. */
+  /** Forgets a job; false if it had ended already. */
   #end(ticket: Ticket): boolean {
     const release = this.#tickets.get(ticket);
     if (!release) return false;
@@ -280,7 +280,7 @@ export class Scheduler implements JobRunner {
       if (ticket.position === position) continue;
       ticket.position = position;
       this.#tell(ticket, { type: "queued", position });
-      // A listener may end a request, its own or another: what follows has then been told by a call within this one.
+      // A listener may have cancelled a request, whose nested call has then reported the rest.
       if (change !== this.#changes) return;
     }
   }
@@ -297,7 +297,7 @@ export class Scheduler implements JobRunner {
     try {
       ticket.job.onProgress?.(progress);
     } catch (error) {
-      // The listener's fault is its own request's, and nobody else's.
+      // An error in a listener fails its own request only.
       this.#refuse(ticket, error);
     }
   }
@@ -305,7 +305,7 @@ export class Scheduler implements JobRunner {
   #queueFull(): JobError {
     const { queue } = this.#settings;
     const seconds = this.#estimate.secondsUntilIdle([...this.#tickets.keys()]);
-    return new JobError(503, "queue_full", `${queue} requests wait already, and no more may`, seconds);
+    return new JobError(503, "queue_full", `the queue is full (at most ${queue} waiting requests)`, seconds);
   }
 }
 

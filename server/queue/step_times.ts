@@ -6,28 +6,28 @@
  */
 import type { EngineTurn } from "../engine/engine.ts";
 
-/** What was measured of one model. */
+/** Step times of one model. */
 export class StepTimes {
   readonly #fastest = new Map<number, number>();
 
-  /** @param stepSeconds of a step of one row */
+  /** @param stepSeconds seconds per step of one row */
   constructor(stepSeconds: number) {
     this.#fastest.set(1, stepSeconds);
   }
 
-  /** Takes a turn into account. */
+  /** Records a turn. */
   add({ programRows, seconds, steps }: EngineTurn): void {
     this.#fastest.set(programRows, Math.min(seconds / steps, this.#fastest.get(programRows) ?? Infinity));
   }
 
-  /** Seconds of a step with these rows, at least: those of the largest measured program that is no larger. */
+  /** Lower bound of seconds per step with these rows: the largest measured program with no more rows. */
   atLeast(rows: number): number {
     let least = 0;
     for (const [size, seconds] of this.#fastest) if (size <= rows) least = Math.max(least, seconds);
     return least;
   }
 
-  /** Seconds of a step with these rows, on the line between the nearest programs that were measured. */
+  /** Seconds per step with these rows, interpolated linearly between the nearest measured programs. */
   about(rows: number): number {
     const sizes = [...this.#fastest.keys()];
     const below = Math.max(...sizes.filter((size) => size <= rows));
@@ -39,20 +39,20 @@ export class StepTimes {
   }
 }
 
-/** Network rows that a client asks for. */
+/** Network rows that a client requests. */
 export interface RowsAsked {
-  /** Of all its images. */
+  /** Rows of all its images. */
   readonly rows: number;
-  /** Of the largest of its images. */
+  /** Rows of its largest image. */
   readonly image: number;
 }
 
 /**
- * Rows that the batch may have so that nobody's steps are slower than with a fair part of the machine: where one of N
- * clients asks for few rows, a step takes no longer than N of its own would. On a device where a large batch costs
- * little more than a small one, that is all of them.
+ * Maximum rows of the batch at which no client's steps are slower than with a fair share of the machine: if one of N
+ * clients requests few rows, a step takes no longer than N steps of its rows alone. On a device where a large batch costs
+ * little more than a small one, that is the whole batch.
  *
- * @param most rows of the largest batch
+ * @param most maximum rows of the batch
  */
 export function fairRows(
   asked: readonly RowsAsked[],
@@ -62,7 +62,7 @@ export function fairRows(
   if (asked.length < 2) return most;
   const fewest = Math.min(...asked.map(({ rows }) => rows), most);
   const longest = asked.length * times.about(fewest);
-  // However the times were measured, each has room for as many rows, and for an image.
+  // Whatever was measured, each client has room for the fewest rows requested and for its largest image.
   const least = Math.min(most, asked.reduce((sum, { image }) => sum + Math.max(fewest, image), 0));
   let rows = most;
   while (rows > least && times.about(rows) > longest) rows--;

@@ -13,14 +13,14 @@ export class Throughput {
   #work = 0;
   #seconds = 0;
 
-  /** Takes a turn into account. */
+  /** Records a turn. */
   add({ rows, steps, seconds }: EngineTurn): void {
     this.#work = FADING * this.#work + rows * steps;
     this.#seconds = FADING * this.#seconds + seconds;
   }
 
   /**
-   * Seconds that some work takes; undefined where nothing was measured.
+   * Seconds for some work; undefined before the first measurement.
    *
    * @param work network rows times steps
    */

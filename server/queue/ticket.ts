@@ -16,18 +16,18 @@ export function workOf(draw: DrawPlan): number {
 /** State of a job until it ends. */
 export class Ticket {
   readonly job: Job;
-  /** Network rows of each of its images. */
+  /** Network rows of each image. */
   readonly rows: 1 | 2;
-  /** Ends with the job. */
+  /** Settles when the job ends. */
   readonly result: Promise<JobResult>;
   readonly reject: (error: unknown) => void;
-  /** What it was checked against and, from its first image on, what draws it. */
+  /** Model that the request was validated against and, from its first image on, that draws it. */
   model: ServedModel;
-  /** Place in the queue that its listener was told last. */
+  /** Queue position last reported. */
   position: number | undefined;
-  /** Numbers of its images that have begun and are not finished, with their indices. */
+  /** Indices of its unfinished images that have joined the batch, by id. */
   readonly begun = new Map<number, number>();
-  /** Those of them that are set aside, first begun first. */
+  /** Ids of its parked images, first started first. */
   readonly parked = new Set<number>();
   readonly #arrived: number;
   readonly #resolve: (result: JobResult) => void;
@@ -37,7 +37,7 @@ export class Ticket {
   #finished = 0;
   #workDone = 0;
 
-  /** @param now when it arrived, in milliseconds */
+  /** @param now time of arrival in milliseconds */
   constructor(job: Job, model: ServedModel, now: number) {
     const { promise, resolve, reject } = Promise.withResolvers<JobResult>();
     this.job = job;
@@ -49,47 +49,47 @@ export class Ticket {
     this.#arrived = now;
   }
 
-  /** Whether none of its images has joined the batch yet. */
+  /** None of its images has joined the batch yet. */
   get waiting(): boolean {
     return this.#startedAt === undefined;
   }
 
-  /** Whether it has begun, and others have all its places for now. */
+  /** All its started images are parked. */
   get resting(): boolean {
     return this.parked.size > 0 && this.parked.size === this.begun.size;
   }
 
-  /** Whether the next image is its first, or the first again. */
+  /** The next image is its first, or the first after starting over. */
   get starting(): boolean {
     return this.#next === 0;
   }
 
-  /** Whether it has images that have yet to join the batch. */
+  /** Some images have not joined the batch yet. */
   get hasMore(): boolean {
     return this.#next < this.job.draw.labels.length;
   }
 
-  /** Whether some images have joined the batch, and not all. */
+  /** Some images have joined the batch, but not all. */
   get halfWay(): boolean {
     return this.#next > 0 && this.hasMore;
   }
 
-  /** Network rows of all its images that are not finished. */
+  /** Network rows of all unfinished images. */
   get rowsLeft(): number {
     return this.rows * (this.job.draw.labels.length - this.#finished);
   }
 
-  /** Network rows times steps until it is done. */
+  /** Remaining work, in network rows times steps. */
   get workLeft(): number {
     return workOf(this.job.draw) - this.#workDone;
   }
 
-  /** Some of its work was done. */
+  /** Subtracts work done. */
   charge(work: number): void {
     this.#workDone += work;
   }
 
-  /** Whether what was checked against its model is as right for another. */
+  /** Checks that a request validated against its model is also valid for another. */
   fits(model: ServedModel): boolean {
     const { height, width, schedule, classes } = this.model;
     const { steps } = this.job.draw;
@@ -99,7 +99,7 @@ export class Ticket {
       model.classes.length === classes.length && model.classes.every((name, i) => name === classes[i]);
   }
 
-  /** Its next image, which joins the batch now. */
+  /** Takes the next image, which joins the batch now. */
   take(id: number, now: number): ImageJob {
     const { draw: { labels, seed, sampler, steps, eta, guidance }, frames } = this.job;
     const index = this.#next++;
@@ -110,13 +110,13 @@ export class Ticket {
     return { id, label, seed: seed + index, sampler, steps, eta, guidance, frames };
   }
 
-  /** @returns whether that was the last */
+  /** @returns true for the last image */
   keep(index: number, pixels: Pixels): boolean {
     this.#images[index] = pixels;
     return ++this.#finished === this.job.draw.labels.length;
   }
 
-  /** Starts over, when none of its images is under way. It has begun all the same, and does not count as waiting. */
+  /** Starts over; no image may be in progress. The request still counts as started, not as waiting. */
   startOver(): void {
     this.#next = 0;
     this.#images = [];
@@ -124,7 +124,7 @@ export class Ticket {
     this.#workDone = 0;
   }
 
-  /** Hands out what was drawn. */
+  /** Resolves with the images. */
   resolve(now: number): void {
     this.#resolve({
       job: this.job,

@@ -361,7 +361,7 @@ const ends: [string, (worker: FakeWorker) => unknown, string][] = [
     (worker) => assert.ok(worker.crash("Uncaught")),
     "DeviceError: the GPU worker failed: Uncaught",
   ],
-  ["is garbled", (worker) => worker.garble(), "DeviceError: the GPU worker sent what cannot be read"],
+  ["is garbled", (worker) => worker.garble(), "DeviceError: the GPU worker sent an unreadable message"],
 ];
 for (const [what, end, message] of ends) {
   Deno.test(`a worker that ${what}: its images are lost, it is started again and serves again`, async () => {

@@ -111,7 +111,7 @@ Deno.test("what cannot be served is refused, and leaves nothing on the device", 
     });
     await assert.rejects(
       Serving.open(gpu, { ...options, path: useless }),
-      /useless: what it draws has values that are not finite/,
+      /useless: the model's output has non-finite values/,
     );
     await assert.rejects(Serving.open(gpu, { ...options, rows: 0, path: PIPELINE }), ConfigError);
     for (

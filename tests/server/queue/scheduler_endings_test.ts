@@ -41,7 +41,7 @@ Deno.test("a client that goes away: what waits never runs, what runs leaves the 
   leaves.abort();
   await settle();
   for (const outcome of [atOnce, running, waiting]) {
-    assertRefused(outcome, 499, "client_gone", /the client went away/);
+    assertRefused(outcome, 499, "client_gone", /the client disconnected/);
   }
   assert.deepEqual(bench.seeds, [77]);
   assert.ok(bench.engine.added.every(({ seed }) => seed !== 66));
@@ -92,7 +92,7 @@ Deno.test("an engine that goes down: what is in the batch is lost, what waits is
   bench.engine.down(new Error("the device was lost"), 4);
   const during = bench.run({ client: "d" });
   await settle();
-  assertRefused(lost, 503, "engine_down", /^the image was lost with the engine, which starts again$/);
+  assertRefused(lost, 503, "engine_down", /^the image was lost because the engine failed; it is restarting$/);
   assertRefused(during, 503, "engine_down", /no model is ready/);
   assert.deepEqual([lost.error!.retryAfter, during.error!.retryAfter], [4, 4]);
   assert.deepEqual([waiting, timed], [{}, {}]);
@@ -112,7 +112,9 @@ Deno.test("an engine that goes down loses what is parked, too", async () => {
   assert.deepEqual(bench.engine.parked, [1]);
   bench.engine.down();
   await settle();
-  for (const outcome of [parked, other]) assertRefused(outcome, 503, "engine_down", /lost with the engine/);
+  for (const outcome of [parked, other]) {
+    assertRefused(outcome, 503, "engine_down", /lost because the engine failed/);
+  }
   bench.engine.up();
   bench.assertEmpty();
 });

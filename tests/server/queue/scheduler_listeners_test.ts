@@ -71,7 +71,7 @@ Deno.test("a listener may end its request from within, at any event, and hears n
     });
     bench.engine.tick(6);
     await settle();
-    assertRefused(ending, 499, "client_gone", /went away/);
+    assertRefused(ending, 499, "client_gone", /disconnected/);
     assert.equal(after, 0);
     assert.ok(next.result);
     assert.deepEqual(positions, places, when);

@@ -62,7 +62,7 @@ for (const queue of [0, 3]) {
       ...Array(2 + queue).fill(undefined),
       ...Array(4).fill("queue_full"),
     ]);
-    assertRefused(outcomes[2 + queue], 503, "queue_full", new RegExp(`${queue} requests wait already`));
+    assertRefused(outcomes[2 + queue], 503, "queue_full", new RegExp(`at most ${queue} waiting requests`));
     assert.equal(outcomes[2 + queue].error!.retryAfter, 1, "nothing is measured yet");
     assert.deepEqual([bench.scheduler.state.waiting, bench.scheduler.state.running], [queue, 2]);
     bench.engine.tick(2);
@@ -194,7 +194,7 @@ Deno.test("when the queue is full, a newcomer takes the place of the newest of a
   );
   const b = bench.run({ client: "b", seed: 50 });
   await settle();
-  assertRefused(greedy[3], 503, "queue_full", /3 requests wait already/);
+  assertRefused(greedy[3], 503, "queue_full", /at most 3 waiting requests/);
   assert.equal(greedy[3].error!.retryAfter, 1);
   assert.deepEqual([b, greedy[2], bench.scheduler.state.waiting], [{}, {}, 3]);
   const c = bench.run({ client: "c", seed: 60 });
