@@ -25,16 +25,15 @@ import { hostCheck } from "./http/hosts.ts";
 import { limitSize, requireToken, securityHeaders } from "./http/security.ts";
 import { track } from "./http/tracking.ts";
 
-/** Options for tests. */
+/** Options of {@linkcode createApp}, for tests. */
 export interface AppOptions {
   readonly body?: BodyLimits;
-  /** Time of the streams' heartbeats. */
+  /** Clock for heartbeats of streams. */
   readonly clock?: Clock;
 }
 
 /**
- * Builds the application. `Deno.serve(options, app.fetch)` serves it: the connection's address comes as the second
- * argument of `fetch`.
+ * Creates the application, for `Deno.serve(options, app.fetch)`. The second argument of `fetch` holds the client's address.
  */
 export function createApp(context: ServerContext, options: AppOptions = {}): App {
   const { settings, token, metrics, runner } = context;
@@ -64,7 +63,7 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
   if (settings.cors !== undefined) app.use(allowOrigin(settings.cors)); // answers every OPTIONS
   app.options("*", (c) => c.body(null, 204));
 
-  // What needs no token: a load balancer has none, the page asks for it, and a browser cannot send one with a link.
+  // Routes without a token: load balancers have none, the page prompts for it, and browsers cannot send it with a link.
   healthRoutes(app, context);
   app.route("/", pageRoutes(settings));
   docsRoutes(app, context);
@@ -82,23 +81,23 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
 }
 
 function answerProblem(problem: ProblemError, c: Context<AppEnv>): Response {
-  // Nobody reads it; log and metrics tell it apart from what was answered.
+  // The client has disconnected; the status is for log and metrics.
   if (problem.status === 499) return new Response(null, { status: 499 });
   if (/^\/v1(\/|$)/.test(c.req.path)) return openAiError(problem);
   return problemResponse(problem, instanceOf(c));
 }
 
-/** 404, or 405 where the path answers to other methods. */
+/** 404, or 405 if the path has other methods. */
 function unknownRoute(app: App, c: Context<AppEnv>): ProblemError {
   const allowed = allowedMethods(app, c);
   if (allowed.length === 0) {
-    return new ProblemError(404, "not_found", "there is nothing at this address; /docs tells what there is");
+    return new ProblemError(404, "not_found", "no such route; /docs lists them");
   }
-  const detail = `this address takes ${allowed.join(", ")}`;
+  const detail = `method not allowed; expected one of ${allowed.join(", ")}`;
   return new ProblemError(405, "method_not_allowed", detail, { headers: { Allow: allowed.join(", ") } });
 }
 
-/** Methods that the request's path answers to. */
+/** Methods of the request's path. */
 function allowedMethods(app: App, c: Context<AppEnv>): string[] {
   // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7).
   const any = c.req.method === "OPTIONS" && c.req.path === "/*";

@@ -16,13 +16,13 @@ const number = (field: keyof typeof settingRanges) => {
     .refine((value) => value >= min && value <= max, `expected a number from ${min} to ${max}`);
 };
 const integer = (field: keyof typeof settingRanges) => number(field).int("expected a whole number");
-const text = z.string("expected text").min(1, "expected text that is not empty");
+const text = z.string("expected text").min(1, "expected non-empty text");
 
 const schema: z.ZodType<ServerSettings> = z.strictObject({
   model: text,
   host: text,
   port: integer("port"),
-  freePorts: z.array(integer("port")).min(1, "expected a port at least").optional(),
+  freePorts: z.array(integer("port")).min(1, "expected at least one port").optional(),
   maxBatch: integer("maxBatch"),
   queue: integer("queue"),
   timeout: number("timeout"),
@@ -42,16 +42,16 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
 });
 
 /**
- * Reads the settings.
+ * Parses the settings.
  *
- * @throws {ConfigError} naming every field that is wrong
+ * @throws {ConfigError} naming every invalid field
  */
 export function parseSettings(json: string | undefined): ServerSettings {
   let value: unknown;
   try {
     value = JSON.parse(json ?? "");
   } catch {
-    throw new ConfigError("settings", json, "one JSON object; `deno task serve` starts the server with it");
+    throw new ConfigError("settings", json, "one JSON object, as passed by `deno task serve`");
   }
   const { success, data, error } = schema.safeParse(value);
   if (success) return data;

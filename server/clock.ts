@@ -4,18 +4,18 @@
  * @module
  */
 
-/** Where the time comes from. */
+/** Source of time. */
 export interface Clock {
-  /** Milliseconds from some moment on; never goes back. */
+  /** Monotonic time in milliseconds. */
   now(): number;
   /**
-   * Calls back once.
-   * @returns what calls it off; harmless when it is too late
+   * Calls back once, like `setTimeout`.
+   * @returns cancels the callback; no effect after it ran
    */
   after(milliseconds: number, callback: () => void): () => void;
 }
 
-/** The computer's. */
+/** The system clock. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   after(milliseconds, callback) {

@@ -7,14 +7,14 @@ import { printable, shellQuote } from "../lib/shell.ts";
 import type { ServedModel } from "./engine/engine.ts";
 import type { ServerSettings } from "./settings.ts";
 
-/** Where a server can be reached from this machine. */
+/** URL of a server on this machine. */
 export function serverUrl({ hostname, port }: Pick<Deno.NetAddr, "hostname" | "port">): string {
-  // These two stand for all of the machine's addresses, and are none themselves.
+  // The unspecified addresses listen on all interfaces, but cannot be connected to everywhere.
   const host = hostname === "0.0.0.0" || hostname === "::" ? "localhost" : hostname;
   return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** Address, model, adapter and a first command to try, a line each. */
+/** URL, model, adapter and an example command, one line each. */
 export function greeting(
   url: string,
   model: ServedModel,
@@ -25,7 +25,7 @@ export function greeting(
     path,
     `${width} x ${height}`,
     `${parameters.toLocaleString("en")} parameters`,
-    classes.length === 0 ? "no classes" : `${classes.length} classes`,
+    classes.length === 0 ? "unconditional" : `${classes.length} classes`,
   ];
   const name = classes.includes("cat") ? "cat" : classes[0];
   const query = name === undefined ? "" : `?class=${encodeURIComponent(name.toWellFormed())}`;

@@ -5,21 +5,21 @@
  */
 import { printable } from "../lib/shell.ts";
 
-/** How much a line matters. */
+/** Severity of a line. */
 export type LogLevel = "info" | "warn" | "error";
 
-/** What a line tells beside its time, level and message. A value of undefined counts as absent. */
+/** Additional fields of a line. Undefined values are omitted. */
 export type LogFields = Readonly<Record<string, string | number | boolean | null | undefined>>;
 
-/** Takes what happened. Callers never give it a token, a query or a header that was not checked. */
+/** Structured log. Callers must not pass tokens, queries or unvalidated headers. */
 export interface Log {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
-  /** @param cause what went wrong inside; its stack is written, and those of its causes */
+  /** @param cause internal error, logged with its stack and those of its causes */
   error(message: string, fields?: LogFields, cause?: unknown): void;
 }
 
-/** A line of the log, without its end; a terminal that shows it obeys nothing in it. */
+/** Formats a log line without a newline; control characters are escaped, for terminals. */
 export function logLine(time: Date, level: LogLevel, message: string, fields: LogFields = {}): string {
   return printable(JSON.stringify({ time: time.toISOString(), level, message, ...fields }));
 }
@@ -29,7 +29,7 @@ export class JsonLog implements Log {
   readonly #write: (line: string) => void;
   readonly #now: () => Date;
 
-  /** @param write takes a line without its end; default standard output */
+  /** @param write takes a line without a newline; default standard output */
   constructor(write: (line: string) => void = console.log, now: () => Date = () => new Date()) {
     this.#write = write;
     this.#now = now;
@@ -52,7 +52,7 @@ export class JsonLog implements Log {
   }
 }
 
-/** An error's stack, and those of what caused it. */
+/** Stack of an error and of its causes. */
 function storyOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const stack = error.stack ?? String(error);

@@ -4,15 +4,15 @@
  * @module
  */
 
-/** Where lines go: takes some or all of the bytes, in its own time. */
+/** Destination of log lines; may accept only part of the bytes. */
 export interface LogSink {
   write(bytes: Uint8Array): Promise<number>;
 }
 
-/** Lines that may wait for their reader: some seconds of a busy server. */
+/** Maximum number of buffered lines: a few seconds of a busy server. */
 const WAITING = 10_000;
 
-/** Writes lines in order, one write at a time; drops those that come while too many wait, and then tells how many. */
+/** Writes lines in order, one write at a time. Lines beyond the buffer's limit are dropped and counted. */
 export class LogWriter {
   readonly #sink: LogSink;
   readonly #waiting: number;
@@ -22,14 +22,14 @@ export class LogWriter {
   #dropped = 0;
   #writing: Promise<void> | undefined;
 
-  /** @param tellDropped makes the line that tells how many are missing */
+  /** @param tellDropped formats the line that reports the number of dropped lines */
   constructor(sink: LogSink, tellDropped: (lines: number) => string, waiting: number = WAITING) {
     this.#sink = sink;
     this.#tellDropped = tellDropped;
     this.#waiting = waiting;
   }
 
-  /** Takes a line without its end; returns at once. */
+  /** Buffers a line without a newline; does not block. */
   write(line: string): void {
     if (this.#lines.length >= this.#waiting) {
       this.#dropped++;
@@ -39,7 +39,7 @@ export class LogWriter {
     this.#writing ??= this.#writeAll();
   }
 
-  /** Resolves when everything so far is written, which may be never. */
+  /** Resolves when everything so far is written; never, if the reader stalls. */
   async flush(): Promise<void> {
     await this.#writing;
   }
@@ -52,7 +52,7 @@ export class LogWriter {
       try {
         await this.#writeBytes(this.#encoder.encode(lines.map((line) => `${line}\n`).join("")));
       } catch {
-        // Nobody reads it any more: a log without a reader must not end the server.
+        // The reader is gone, which must not stop the server.
       }
     }
     this.#writing = undefined;

@@ -9,13 +9,13 @@ import type { PictureFormat } from "./pictures/encoder.ts";
 import type { EngineListener, EngineTurn, ServedModel } from "./engine/engine.ts";
 import type { JobRunner } from "./queue/job.ts";
 
-/** Version of this program. */
+/** Version of the package. */
 export const version: string = configuration.version;
 
 /** An answered request. */
 export interface AnsweredRequest {
   readonly method: string;
-  /** Pattern of the route, never the path itself: paths are without number. */
+  /** Pattern of the route, not the path, so that the number of label values is bounded. */
   readonly route: string;
   readonly status: number;
   readonly seconds: number;
@@ -27,52 +27,52 @@ const stepSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 const encodeSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 20];
 const occupancy = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1];
 
-/** Counts what happens. Register it with the engine before the scheduler, so that it knows first. */
+/** Server metrics. Register them with the engine before the scheduler, so that they see events first. */
 export class Metrics implements Partial<EngineListener> {
   readonly #registry = new Registry();
   readonly #requests = this.#counter("requests_total", "Requests answered", ["method", "route", "status"]);
   readonly #requestSeconds = this.#histogram(
     "request_seconds",
-    "Seconds until an answer began",
+    "Seconds until the response started",
     requestSeconds,
     ["route"],
   );
-  readonly #errors = this.#counter("errors_total", "Requests not met, by why", ["code"]);
+  readonly #errors = this.#counter("errors_total", "Failed requests, by problem code", ["code"]);
   readonly #previewSeconds = this.#histogram(
     "first_preview_seconds",
-    "Seconds from a request for a stream to its first preview",
+    "Seconds from a streaming request to its first preview",
     requestSeconds,
   );
   readonly #waitSeconds = this.#histogram(
     "queue_seconds",
-    "Seconds that a request waited until its first image joined the batch",
+    "Seconds in the queue until a request's first image joined the batch",
     requestSeconds,
   );
   readonly #encodeSeconds = this.#histogram(
     "encode_seconds",
-    "Seconds to make the files of a request's pictures, waiting for the encoder included",
+    "Seconds to encode a request's pictures, including the encoder's queue",
     encodeSeconds,
     ["format"],
   );
   readonly #images = this.#counter("images_total", "Images drawn");
-  readonly #imagesFailed = this.#counter("images_failed_total", "Images that could not be drawn");
+  readonly #imagesFailed = this.#counter("images_failed_total", "Images that failed");
   readonly #steps = this.#counter("steps_total", "Steps of the batch");
   readonly #stepSeconds = this.#histogram(
     "step_seconds",
-    "Seconds that a step of the batch took",
+    "Seconds per step of the batch",
     stepSeconds,
   );
   readonly #occupancy = this.#histogram(
     "batch_occupancy",
-    "Part of the running program's rows that was in use, a turn of the batch each",
+    "Fraction of the program's rows in use, per turn of the batch",
     occupancy,
   );
-  readonly #up = this.#gauge("engine_up", "1 while the engine draws, 0 while it is down or starting");
-  readonly #downs = this.#counter("engine_downs_total", "Times that the engine went down");
-  readonly #model = this.#gauge("model_info", "What is served, and on what", ["model", "adapter"]);
+  readonly #up = this.#gauge("engine_up", "1 while the engine is ready, 0 while it is down or starting");
+  readonly #downs = this.#counter("engine_downs_total", "Failures of the engine");
+  readonly #model = this.#gauge("model_info", "Served model and adapter", ["model", "adapter"]);
 
   constructor() {
-    const build = this.#gauge("build_info", "What is running", ["version", "deno"]);
+    const build = this.#gauge("build_info", "Versions of the server and of Deno", ["version", "deno"]);
     build.set({ version, deno: Deno.version.deno }, 1);
     new Gauge({
       name: "process_resident_memory_bytes",
@@ -89,20 +89,20 @@ export class Metrics implements Partial<EngineListener> {
     return this.#registry.contentType;
   }
 
-  /** All numbers, in Prometheus' text format. */
+  /** All metrics, in Prometheus' text format. */
   async text(): Promise<string> {
     return await this.#registry.metrics();
   }
 
-  /** Reads from `runner` how busy it is whenever the numbers are asked for. */
+  /** Registers gauges that read the load of `runner` when collected. */
   watch(runner: Pick<JobRunner, "state">): void {
     const gauge = (name: string, help: string, read: () => number) =>
       this.#gauge(name, help, [], (gauge) => gauge.set(read()));
-    gauge("queue_depth", "Requests that wait", () => runner.state.waiting);
-    gauge("requests_running", "Requests that are being drawn", () => runner.state.running);
+    gauge("queue_depth", "Waiting requests", () => runner.state.waiting);
+    gauge("requests_running", "Requests in progress", () => runner.state.running);
     gauge("batch_images", "Images in the batch", () => runner.state.images);
     gauge("batch_rows", "Network rows in use", () => runner.state.rows);
-    gauge("parked_images", "Images set aside half way", () => runner.state.parked);
+    gauge("parked_images", "Parked images", () => runner.state.parked);
     gauge("draining", "1 while the server is shutting down", () => Number(runner.state.draining));
   }
 
@@ -111,7 +111,7 @@ export class Metrics implements Partial<EngineListener> {
     this.#requestSeconds.observe({ route }, seconds);
   }
 
-  /** @param code the problem's, such as `queue_full` */
+  /** @param code problem code, such as `queue_full` */
   failed(code: string): void {
     this.#errors.inc({ code });
   }

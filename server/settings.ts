@@ -8,51 +8,51 @@ import type { TuneMode } from "../lib/tuning/tuning.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import type { SamplerName } from "../mod.ts";
 
-/** Settings of a server; `deno task serve --help` says what each means. */
+/** Server settings, described by `deno task serve --help`. */
 export interface ServerSettings {
   /** Model directory. */
   readonly model: string;
   /** Address to listen on. */
   readonly host: string;
-  /** 0 takes a free one. */
+  /** Port to listen on; 0: any free port. */
   readonly port: number;
-  /** Ports to try in turn where `port` is 0, the only ones that the process may listen on; undefined: any. */
+  /** Ports to try in turn if `port` is 0, the only ones that the process has permission for; undefined: any. */
   readonly freePorts?: readonly number[];
   /** Network rows in the running batch; a guided image takes two. */
   readonly maxBatch: number;
-  /** Requests that may wait beside those being drawn. */
+  /** Maximum number of waiting requests. */
   readonly queue: number;
-  /** Seconds that a request may take, waiting included. */
+  /** Timeout of a request in seconds, including time in the queue. */
   readonly timeout: number;
-  /** Seconds that requests under way have when the server is to end. */
+  /** Grace period for running requests on shutdown, in seconds. */
   readonly grace: number;
-  /** Default number of steps; undefined: the library's. */
+  /** Default number of steps; undefined: the library's default. */
   readonly steps?: number;
-  /** Most steps that a request may ask for; undefined: the model's. */
+  /** Maximum steps of a request; undefined: the model's maximum. */
   readonly maxSteps?: number;
-  /** Network evaluations (images x steps, twice with guidance) that a client may have under way. */
+  /** Maximum work in progress of a client, in network evaluations (images x steps, doubled with guidance). */
   readonly maxWork: number;
   /** Default sampler. */
   readonly sampler: SamplerName;
-  /** Default guidance scale; undefined: the library's. */
+  /** Default guidance scale; undefined: the library's default. */
   readonly guidance?: number;
-  /** File whose first line is the bearer token that requests must carry; undefined: none is asked for. */
+  /** File whose first line is the required bearer token; undefined: no authentication. */
   readonly tokenFile?: string;
-  /** Origin that browsers may call from, `*` for any; undefined: none but its own. */
+  /** Origin allowed by CORS, `*` for any; undefined: same origin only. */
   readonly cors?: string;
-  /** Images in one request, at most. */
+  /** Maximum images in a request. */
   readonly maxImages: number;
-  /** Addresses of one's own proxies, whose `X-Forwarded-For` is believed; undefined: nobody's. */
+  /** Addresses of trusted proxies, whose `X-Forwarded-For` is used; undefined: none. */
   readonly trustedProxy?: readonly string[];
-  /** Where clients reach the server, for links to it; undefined: where the request that gets the link went. */
+  /** Public URL of the server, for links; undefined: the URL of the request. */
   readonly publicUrl?: string;
-  /** How activations lie in memory; `float16` needs an adapter with `shader-f16`. */
+  /** Storage precision of activations; `float16` requires an adapter with `shader-f16`. */
   readonly precision: Precision;
-  /** When kernels are tried out; undefined: `auto`. */
+  /** Autotuning mode; undefined: `auto`. */
   readonly tune?: TuneMode;
 }
 
-/** Defaults. */
+/** Default settings. */
 export const defaultSettings: Omit<ServerSettings, "model"> = {
   host: "127.0.0.1",
   port: 8000,

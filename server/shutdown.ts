@@ -4,30 +4,30 @@
  * @module
  */
 
-/** Signals that end the server, and the exit status of one that is ended at once. */
+/** Exit statuses of a forced shutdown, by signal. */
 const FORCED = { SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
- * Milliseconds in which another signal is the same wish. A terminal sends Ctrl-C to every process of the command, and
- * those before this one pass it on; a service manager may do likewise with SIGTERM.
+ * Milliseconds in which repeated signals count as one. A terminal sends Ctrl-C to every process of the command, and parent
+ * processes forward it as well; a service manager may do the same with SIGTERM.
  */
 const SAME_MS = 500;
 
-/** What {@linkcode createShutdown} needs. */
+/** Options of {@linkcode createShutdown}. */
 export interface ShutdownOptions {
-  /** Ends what is under way; the process then exits 0, or 1 where this fails. */
+  /** Shuts down gracefully; the process then exits with 0, or with 1 if this fails. */
   readonly finish: () => Promise<void>;
-  /** Told of the first signal and of one that does not wait. */
+  /** Called for the first signal, and for the one that forces the exit. */
   readonly onSignal: (why: string, forced: boolean) => void;
   readonly exit: (status: number) => void;
-  /** Milliseconds on a clock that only goes forward. */
+  /** Monotonic time in milliseconds. */
   readonly now?: () => number;
 }
 
 /**
- * Makes the handler of signals.
+ * Creates the signal handler.
  *
- * @returns to be called with each signal, and with `undefined` when the process that started the server has gone
+ * @returns called with each signal, or with `undefined` when the parent process has ended
  */
 export function createShutdown(
   options: ShutdownOptions,
@@ -37,7 +37,7 @@ export function createShutdown(
   return (signal) => {
     if (began === undefined) {
       began = now();
-      onSignal(signal ?? "the process that started this one has ended", false);
+      onSignal(signal ?? "the parent process has ended", false);
       finish().then(() => exit(0), () => exit(1));
     } else if (signal !== undefined && now() - began >= SAME_MS) {
       onSignal(signal, true);
@@ -46,10 +46,10 @@ export function createShutdown(
   };
 }
 
-/** Calls `stop` for each signal that ends the server, `reload` for the one that asks for it. */
+/** Calls `stop` on SIGINT and SIGTERM, `reload` on SIGHUP. */
 export function listenForSignals(stop: (signal: keyof typeof FORCED) => void, reload: () => void): void {
   Deno.addSignalListener("SIGINT", () => stop("SIGINT"));
-  if (Deno.build.os === "windows") return; // knows none of the others
+  if (Deno.build.os === "windows") return; // has no other signals
   Deno.addSignalListener("SIGTERM", () => stop("SIGTERM"));
   Deno.addSignalListener("SIGHUP", reload);
 }

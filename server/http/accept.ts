@@ -1,18 +1,18 @@
 /**
- * Formats of an answer, and which of them a client accepts.
+ * Response formats and content negotiation.
  *
  * @module
  */
 import type { PictureFormat } from "../pictures/encoder.ts";
 import { ProblemError } from "./problem.ts";
 
-/** Formats of an answer. */
+/** Response formats. */
 export const outputFormats = ["png", "jpeg", "webp", "gif", "json"] as const satisfies readonly (
   | PictureFormat
   | "json"
 )[];
 
-/** A format of an answer. */
+/** A response format. */
 export type OutputFormat = typeof outputFormats[number];
 
 /** MIME type of each format. */
@@ -25,10 +25,10 @@ export const mediaTypes: Readonly<Record<OutputFormat, string>> = {
 };
 
 /**
- * The format that an Accept header asks for (RFC 9110, 12.5.1): the highest quality wins, among equals the first of
+ * Negotiates the format by an Accept header (RFC 9110, 12.5.1): the highest quality wins, ties go to the first in
  * {@linkcode outputFormats}.
  *
- * @throws {ProblemError} 406 where none is acceptable
+ * @throws {ProblemError} 406 if none is acceptable
  */
 export function acceptedFormat(accept: string | undefined): OutputFormat {
   const ranges = (accept ?? "").split(",").map(readRange).filter((range) => range !== undefined);
@@ -41,7 +41,7 @@ export function acceptedFormat(accept: string | undefined): OutputFormat {
   }
   if (best) return best;
   const allowed = `one of ${Object.values(mediaTypes).join(", ")}`;
-  throw new ProblemError(406, "not_acceptable", `the answer can be ${allowed}, none of which Accept allows`, {
+  throw new ProblemError(406, "not_acceptable", `Accept: expected ${allowed}`, {
     errors: [{ field: "Accept", value: accept, allowed }],
   });
 }
@@ -59,7 +59,7 @@ function readRange(text: string): MediaRange | undefined {
   return /^(0(\.\d{0,3})?|1(\.0{0,3})?)$/.test(weight) ? { type, quality: Number(weight) } : undefined;
 }
 
-/** The most specific range decides. */
+/** Quality of a type: the most specific range takes precedence. */
 function qualityOf(type: string, ranges: readonly MediaRange[]): number {
   const [family] = type.split("/");
   for (const name of [type, `${family}/*`, "*/*"]) {

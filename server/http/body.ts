@@ -9,34 +9,34 @@ import { type Clock, systemClock } from "../clock.ts";
 import { ProblemError } from "./problem.ts";
 import type { AppEnv } from "./request.ts";
 
-/** Most bytes of a body. */
+/** Maximum body size in bytes. */
 export const MAX_BODY = 65_536;
-/** Deepest nesting of a JSON body. */
+/** Maximum nesting depth of a JSON body. */
 export const MAX_DEPTH = 16;
 
 /** Limits of {@linkcode limitBody}. */
 export interface BodyLimits {
-  /** Seconds in which a body must have come. Default 10. */
+  /** Timeout for receiving a body in seconds. Default 10. */
   readonly seconds?: number;
   readonly clock?: Clock;
 }
 
 /**
- * Reads the body, and refuses one that is compressed, too long or too slow. What comes after finds all of it there: no route can
- * be held up by a client.
+ * Reads the whole body before any route runs, so that slow clients do not block routes. Refuses bodies that are compressed, too
+ * large or too slow.
  */
 export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}): MiddlewareHandler<AppEnv> {
   return createMiddleware<AppEnv>(async (c, next) => {
     const request = c.req.raw;
-    // A length that is a lie is found out when the body is read.
+    // A false Content-Length is found when the body is read.
     if (Number(request.headers.get("Content-Length") ?? 0) > MAX_BODY) throw tooLarge();
     if (request.body) {
       refuseEncoded(request.headers, "Content-Encoding", "identity");
       refuseEncoded(request.headers, "Transfer-Encoding", "chunked");
       const late = Promise.withResolvers<never>();
       const callOff = clock.after(1000 * seconds, () => {
-        const detail = `the body did not come within ${seconds} seconds`;
-        // What comes later on this connection is not heard: the client had better take another.
+        const detail = `the body was not received within ${seconds} seconds`;
+        // The rest of the body may still arrive, so the connection cannot be reused.
         late.reject(new ProblemError(408, "body_timeout", detail, { headers: { Connection: "close" } }));
       });
       const body = await readAll(request.body, late.promise).finally(callOff);
@@ -46,11 +46,11 @@ export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}
   });
 }
 
-/** A compressed body may inflate without bound, and no client needs to send one. */
+/** Refuses compressed bodies, whose decompressed size is not bounded. */
 function refuseEncoded(headers: Headers, field: string, allowed: string): void {
   const encoding = headers.get(field)?.trim().toLowerCase();
   if (!encoding || encoding === allowed) return;
-  throw new ProblemError(415, "encoded_body", `the body must come as it is, not by ${field}`, {
+  throw new ProblemError(415, "encoded_body", `${field}: expected ${allowed} or none`, {
     errors: [{ field, value: encoding, allowed }],
     headers: { "Accept-Encoding": "identity" },
   });
@@ -72,15 +72,15 @@ async function readAll(
       chunks.push(new Uint8Array(value));
     }
   } catch (error) {
-    reader.cancel().catch(() => {}); // whoever still sends is not listened to
+    reader.cancel().catch(() => {}); // the rest is discarded
     if (error instanceof ProblemError) throw error;
     if (error instanceof Deno.errors.BadResource) {
-      throw new ProblemError(499, "client_gone", "the client went before its body had come", {
+      throw new ProblemError(499, "client_gone", "the client disconnected while sending the body", {
         cause: error,
       });
     }
-    // Where the next request would begin is not known.
-    throw new ProblemError(400, "bad_body", "the body's chunks are not as HTTP wants them", {
+    // The start of the next request on this connection is unknown.
+    throw new ProblemError(400, "bad_body", "the body's chunked encoding is invalid", {
       headers: { Connection: "close" },
       cause: error,
     });
@@ -88,13 +88,13 @@ async function readAll(
 }
 
 function tooLarge(): ProblemError {
-  return new ProblemError(413, "body_too_large", `a body may have ${MAX_BODY} bytes`);
+  return new ProblemError(413, "body_too_large", `the body has more than ${MAX_BODY} bytes`);
 }
 
 /**
- * The body as JSON.
+ * Parses the body as JSON.
  *
- * @throws {ProblemError} 415 for another type, 400 for what is not JSON or nested too deeply
+ * @throws {ProblemError} 415 for other content types, 400 for invalid or too deeply nested JSON
  */
 export async function readJson(c: Context): Promise<unknown> {
   const type = c.req.header("Content-Type") ?? "";
@@ -108,7 +108,7 @@ export async function readJson(c: Context): Promise<unknown> {
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await c.req.arrayBuffer()));
   } catch {
-    throw new ProblemError(400, "invalid_json", "the body is not JSON in UTF-8");
+    throw new ProblemError(400, "invalid_json", "the body is not valid JSON in UTF-8");
   }
   if (deeper(value, MAX_DEPTH)) {
     throw new ProblemError(400, "invalid_json", `the body's JSON is nested deeper than ${MAX_DEPTH} levels`);
@@ -116,7 +116,7 @@ export async function readJson(c: Context): Promise<unknown> {
   return value;
 }
 
-/** Whether `value` has more than `levels` levels; looks no deeper than that. */
+/** True if `value` has more than `levels` levels; recurses no deeper than that. */
 function deeper(value: unknown, levels: number): boolean {
   if (typeof value !== "object" || value === null) return false;
   return levels === 0 || Object.values(value).some((member) => deeper(member, levels - 1));

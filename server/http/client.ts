@@ -5,13 +5,12 @@
  */
 
 /**
- * Address of the client: the other end of the connection, or where that is a proxy of one's own, the last address that
- * `X-Forwarded-For` names and that is no such proxy. What stands before it there is for the client to write, and may be
- * a lie.
+ * Address of the client: the peer or, if that is a trusted proxy, the last address in `X-Forwarded-For` that is not a trusted
+ * proxy. Addresses before it are controlled by the client and may be forged.
  *
- * @param peer the other end of the connection
- * @param forwarded the header: each proxy appends whom it heard from
- * @param trusted addresses of one's own proxies
+ * @param peer remote address of the connection
+ * @param forwarded the header, to which each proxy appends its peer
+ * @param trusted addresses of trusted proxies
  */
 export function clientAddress(
   peer: string,
@@ -29,7 +28,7 @@ export function clientAddress(
   return client;
 }
 
-/** An address without a port and brackets, and as version 4 where version 6 only wraps one. */
+/** Normalizes an address: without port and brackets; IPv4-mapped IPv6 addresses become IPv4. */
 function plain(address: string): string {
   const bare = /^\[(.*)\](:\d+)?$/.exec(address)?.[1] ?? address.replace(/^([\d.]+):\d+$/, "$1");
   return bare.toLowerCase().replace(/^::ffff:(?=[\d.]+$)/, "");

@@ -10,7 +10,7 @@ import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { ServerSettings } from "../settings.ts";
 
-/** The parts of a running server. */
+/** Components of a running server. */
 export interface ServerContext {
   readonly settings: ServerSettings;
   readonly engine: Engine;
@@ -18,6 +18,6 @@ export interface ServerContext {
   readonly encoder: Encoder;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** The bearer token that requests must carry; undefined: none is asked for. */
+  /** Required bearer token; undefined: no authentication. */
   readonly token: string | undefined;
 }

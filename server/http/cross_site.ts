@@ -10,13 +10,13 @@ import { ProblemError } from "./problem.ts";
 import type { AppEnv } from "./request.ts";
 import type { ServerSettings } from "../settings.ts";
 
-/** Headers of an answer that a page of another origin may read. */
+/** Response headers that pages of other origins may read. */
 const exposedHeaders = [
   ...["X-Seed", "X-Model", "X-Steps", "X-Time", "X-Request-Id"],
   ...["Server-Timing", "Retry-After", "ETag", "Content-Disposition"],
 ];
 
-/** Lets pages of one origin in, `*` for all, with whatever headers they want to send: OpenAI's client has many. */
+/** CORS for one origin, `*` for any. All request headers are allowed, since OpenAI's client sends many. */
 export function allowOrigin(origin: string): MiddlewareHandler<AppEnv> {
   return cors({
     origin,
@@ -27,17 +27,17 @@ export function allowOrigin(origin: string): MiddlewareHandler<AppEnv> {
 }
 
 /**
- * Refuses what pages of other sites have a browser ask for: a picture in any page could else keep a server busy that
- * only its own machine reaches. A link that a person follows is let through, and so are pages of the origin that `cors`
- * names, `*` for any, where they say their origin, as `fetch` and `<img crossorigin>` do.
+ * Refuses cross-site requests: otherwise an image in any web page could keep a local server busy. Navigation by links is
+ * allowed, and so are requests with the `Origin` that `cors` names (`*` for any), as `fetch` and `<img crossorigin>`
+ * send it.
  */
 export function refuseCrossSite(
   { cors, publicUrl }: Pick<ServerSettings, "cors" | "publicUrl">,
 ): MiddlewareHandler<AppEnv> {
   const publicHosts = publicUrl === undefined ? [] : [new URL(publicUrl).host];
   const detail = cors === undefined
-    ? "pages of other sites may not ask; --cors ORIGIN lets them"
-    : `of other sites only pages of ${cors} may ask, and must say so: <img crossorigin>`;
+    ? "cross-site requests are not allowed; --cors ORIGIN allows them"
+    : `cross-site requests are allowed only from pages of ${cors} with CORS, such as <img crossorigin>`;
 
   return createMiddleware<AppEnv>(async (c, next) => {
     const followed = c.req.header("Sec-Fetch-Mode") === "navigate" &&
@@ -45,7 +45,7 @@ export function refuseCrossSite(
     const site = c.req.header("Sec-Fetch-Site");
     const origin = c.req.header("Origin");
     const named = cors === "*" || origin !== undefined && origin === cors;
-    // Browsers keep Sec-Fetch-Site to themselves where a server is reached by plain HTTP from another machine.
+    // Browsers omit Sec-Fetch-Site over plain HTTP to other machines.
     const foreign = site === undefined
       ? origin !== undefined && ![new URL(c.req.url).host, ...publicHosts].includes(hostOf(origin))
       : site === "cross-site";
@@ -54,7 +54,7 @@ export function refuseCrossSite(
   });
 }
 
-/** Host and port of an origin; empty for `null` and for what is none. */
+/** Host and port of an origin; empty for `null` and invalid origins. */
 function hostOf(origin: string): string {
   return URL.parse(origin)?.host ?? "";
 }

@@ -9,8 +9,8 @@ import type { JobRunner } from "../queue/job.ts";
 import type { AppEnv } from "./request.ts";
 
 /**
- * Has clients leave their connections while the server drains: what they sent on one that is closed meanwhile would be
- * lost. `Deno.serve` passes the header on, and goes on answering on the connection until its client leaves.
+ * Asks clients to close their connections while the server drains, since requests on a connection that the server closes
+ * would be lost. `Deno.serve` only forwards the header, and serves the connection until the client closes it.
  */
 export function closeWhenDraining(runner: JobRunner): MiddlewareHandler<AppEnv> {
   return createMiddleware<AppEnv>(async (c, next) => {

@@ -7,29 +7,29 @@ import { type Clock, systemClock } from "../clock.ts";
 import type { EventQueue } from "./event_queue.ts";
 import { PATIENCE_SECONDS } from "./patient_body.ts";
 
-/** Seconds of silence after which a comment shows that the connection lives. */
+/** Seconds without an event after which a comment is sent as a heartbeat. */
 const HEARTBEAT_SECONDS = 15;
 
-/** One event as text. */
+/** Serializes one event. */
 export function eventText(name: string, data: unknown): string {
   return `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
-/** How {@linkcode eventStream} sends. */
+/** Options of {@linkcode eventStream}. */
 export interface EventStreamOptions<T> {
-  /** An event as text, made when the reader is ready for it. */
+  /** Serializes an event; called when the reader is ready for it. */
   readonly render: (event: T) => Promise<string>;
-  /** The text that ends the stream when `render` fails. */
+  /** Last text of the stream, when `render` fails. */
   readonly onError: (error: unknown) => string;
-  /** Called when the reader has gone, or nothing more is sent to it. */
+  /** Called when the reader disconnects or times out. */
   readonly onCancel: () => void;
   readonly clock?: Clock;
 }
 
 /**
- * The body of an answer that sends what is in `queue` until its end. An event leaves the queue when the reader has
- * taken the one before it, so that nothing gathers anywhere else. It ends for a reader who takes nothing for a minute:
- * nothing is drawn or kept any more for one who may never come back.
+ * Response body that sends the events of `queue` until its end. An event leaves the queue when the reader has taken the
+ * previous one, so that nothing is buffered elsewhere. A reader that takes nothing for a minute is disconnected, so that
+ * nothing more is drawn or kept for it.
  */
 export function eventStream<T>(
   queue: EventQueue<T>,
@@ -39,7 +39,7 @@ export function eventStream<T>(
   let giveUp = () => {};
   let over = false;
   const send = (controller: ReadableStreamDefaultController<Uint8Array>, text: string) => {
-    if (over) return; // cancelled while the event was made
+    if (over) return; // cancelled during `render`
     giveUp = clock.after(1000 * PATIENCE_SECONDS, () => {
       over = true;
       controller.close();

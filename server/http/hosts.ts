@@ -1,6 +1,6 @@
 /**
- * Host header validation against DNS rebinding. A page of another site can have its own name point at this machine (DNS
- * rebinding), and would then be of the server's origin: a server that asks for no token answers to its own names only.
+ * Host header validation against DNS rebinding: another site can point its own name at this machine, so that its pages have
+ * the server's origin. Without a token, a server therefore accepts its own names only.
  *
  * @module
  */
@@ -8,17 +8,17 @@ import { isIP } from "node:net";
 import { brief, ProblemError } from "./problem.ts";
 import type { ServerSettings } from "../settings.ts";
 
-/** Why a request's host is refused; undefined where it is not. */
+/** Checks the host of a request; returns an error, or undefined if it is accepted. */
 export type HostCheck = (request: Request) => ProblemError | undefined;
 
 /**
- * Makes the check of hosts.
+ * Creates the host check.
  *
- * With a token, any name will do. Without one: `localhost`, the name or address that the server listens on, that of
- * its public URL, and every IP address, since rebinding takes a name. Beyond loopback, where whole networks reach the
- * server, also what only the local network resolves: names without a dot and those below `.local`.
+ * With a token, any name is accepted. Without one: `localhost`, the name or address that the server listens on, that of its
+ * public URL, and every IP address, since rebinding requires a name. If the server listens beyond loopback, also names that
+ * only the local network resolves: those without a dot and those under `.local`.
  *
- * @param hasToken whether requests must carry a token
+ * @param hasToken requests must carry a token
  */
 export function hostCheck(
   { host, publicUrl }: Pick<ServerSettings, "host" | "publicUrl">,
@@ -36,10 +36,10 @@ export function hostCheck(
 
   return (request) => {
     const { headers, url } = request;
-    const host = headers.get("Host"); // HTTP/1.0 may do without, HTTP/2 does
+    const host = headers.get("Host"); // optional in HTTP/1.0, absent in HTTP/2
     if (!URL.canParse(url) || host !== null && !isPlain(host)) return badHost();
     if (hasToken) return undefined;
-    // An absolute address in the request line counts, too.
+    // Includes the host of an absolute URL in the request line.
     const asked = [new URL(url).host, ...host === null ? [] : [host]];
     const wrong = asked.find((name) => !allows(nameOf(name)));
     if (wrong === undefined) return undefined;
@@ -50,7 +50,7 @@ export function hostCheck(
   };
 }
 
-/** A name or an address, with or without a port: the address of a request is made of it, and so would be the route. */
+/** Name or address with optional port. The request's URL is built from it, so other characters could change the route. */
 function isPlain(host: string): boolean {
   return /^([\w.-]+|\[[\da-f:.]+\])(:\d+)?$/i.test(host);
 }
@@ -59,16 +59,16 @@ function badHost(): ProblemError {
   return new ProblemError(
     400,
     "bad_host",
-    "the Host header must be a name or an address, with or without a port",
+    "Host: expected a name or an address, with an optional port",
   );
 }
 
-/** A host without its port, in lower case; addresses in their usual form. */
+/** Host without port, in lower case; addresses in canonical form. */
 function nameOf(host: string): string {
   return (URL.parse(`http://${host}`)?.hostname ?? host).replace(/\.$/, "");
 }
 
-/** Whether it is an IP address; version 6 has brackets. */
+/** True for IP addresses; IPv6 in brackets. */
 function isAddress(name: string): boolean {
   return isIP(name.replace(/^\[(.*)\]$/, "$1")) !== 0;
 }

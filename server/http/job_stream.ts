@@ -1,5 +1,5 @@
 /**
- * Runs a job and answers with its events, as both streaming routes do.
+ * Streams the events of a job, for both streaming routes.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export type JobEvent = JobProgress | { readonly type: "done"; readonly result: J
 export interface JobStreamOptions<Type extends JobEvent["type"]>
   extends Pick<StreamAnswerOptions<never>, "errorBody" | "clock"> {
   readonly draw: DrawPlan;
-  /** The model that the request was checked against. */
+  /** The model that the request was validated against. */
   readonly model: ServedModel;
   readonly frames: FrameRequest;
   /** Types of events to send. */
@@ -29,7 +29,7 @@ export interface JobStreamOptions<Type extends JobEvent["type"]>
   /**
    * Serializes an event.
    *
-   * @param drawn the model that drew it, and the client to encode for
+   * @param drawn model that drew it, and client to encode for
    */
   readonly render: (
     event: Extract<JobEvent, { readonly type: Type }>,
@@ -40,7 +40,7 @@ export interface JobStreamOptions<Type extends JobEvent["type"]>
 /**
  * Draws images and streams the events of the job.
  *
- * @throws {JobError} when the job is refused at once, so that the answer has a status of its own
+ * @throws {JobError} when the job is refused before the response starts
  */
 export async function streamJob<Type extends JobEvent["type"]>(
   c: Context<AppEnv>,
@@ -70,7 +70,7 @@ export async function streamJob<Type extends JobEvent["type"]>(
     frames,
     onProgress(progress) {
       accepted.resolve();
-      if (progress.type === "started") model = engine.model ?? model; // it may have been replaced meanwhile
+      if (progress.type === "started") model = engine.model ?? model; // it may have been replaced
       enqueue(progress);
     },
   });
@@ -85,7 +85,7 @@ export async function streamJob<Type extends JobEvent["type"]>(
 
   return streamAnswer(c, context, queue, {
     render: async (entry) => {
-      if ("error" in entry) throw entry.error; // sent like an error of encoding
+      if ("error" in entry) throw entry.error; // reported like an encoding error
       const { event, model } = entry;
       const text = await render(event, { model, job });
       if (event.type === "frame" && !previewed) {

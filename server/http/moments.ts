@@ -6,7 +6,7 @@
 import { shownSteps, type Spread } from "../../lib/sampling/moments.ts";
 import type { FrameRequest } from "../engine/engine.ts";
 
-/** Previews of an image unless the request says otherwise, with the finished image as one more part of the way. */
+/** Default previews of an image, plus the finished image. */
 const DEFAULT_PREVIEWS: Spread = { count: 8 + 1, spacing: "ends" };
 /** Frames of an animation, the finished image included. */
 const ANIMATION_FRAMES: Spread = { count: 30, spacing: "even" };

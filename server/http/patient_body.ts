@@ -1,22 +1,21 @@
 /**
- * Response bodies with a timeout for readers that stall. `Deno.serve` waits for a reader for ever, and
- * of bytes handed to it whole it keeps all of them.
+ * Response bodies with a timeout for stalled readers. `Deno.serve` waits for a reader indefinitely, and keeps a body that is
+ * passed as one buffer in memory until then.
  *
  * @module
  */
 import { type Clock, systemClock } from "../clock.ts";
 
-/** Bytes that are handed over at once. A body of no more is handed over whole: the system's buffers hold as much. */
+/** Chunk size in bytes. Smaller bodies are sent whole, since they fit into the system's buffers. */
 const CHUNK = 65_536;
 
-/** Seconds after which a reader who takes nothing is given up. */
+/** Seconds after which a stalled reader is disconnected. */
 export const PATIENCE_SECONDS = 60;
 
 /**
- * A body that is handed over in chunks. A reader who takes none for a minute is given up: the connection is cut, and
- * the bytes are freed.
+ * Body sent in chunks. A reader that takes none for a minute is disconnected, and the bytes are freed.
  *
- * @returns the body, and the headers that tell its length
+ * @returns the body and its Content-Length header
  */
 export function patientBody(
   bytes: Uint8Array<ArrayBuffer>,
@@ -33,12 +32,12 @@ export function patientBody(
     pull(controller) {
       callOff();
       if (!rest) return;
-      // A copy: a view would keep all of it.
+      // A copy, since a view would keep the whole buffer alive.
       const chunk = rest.slice(0, CHUNK);
       rest = rest.subarray(CHUNK);
       callOff = clock.after(1000 * PATIENCE_SECONDS, () => {
         rest = undefined;
-        controller.close(); // short of its length, so the connection is cut; Deno would print an error
+        controller.close(); // shorter than Content-Length, so Deno closes the connection; `error` would print a message
       });
       controller.enqueue(chunk); // may call `cancel` at once
       if (rest?.length !== 0) return;

@@ -16,7 +16,7 @@ import type { ServerSettings } from "../settings.ts";
 
 /** Hono environment of the routes. */
 export interface AppEnv {
-  /** What `Deno.serve` tells of the connection. */
+  /** Connection info of `Deno.serve`. */
   Bindings: { readonly remoteAddr?: { readonly hostname?: string } } | undefined;
   Variables: { requestId: string; client: string };
 }
@@ -24,7 +24,7 @@ export interface AppEnv {
 /** The server's application. */
 export type App = OpenAPIHono<AppEnv>;
 
-/** What a parameter is in `/openapi.json`. */
+/** OpenAPI description of a parameter. */
 interface ParameterFacts {
   readonly type: "integer" | "number" | "string";
   readonly description: string;
@@ -35,15 +35,15 @@ interface ParameterFacts {
 }
 
 /**
- * A parameter that comes as text. The text itself is checked first: `Number` takes "", " 7 " and "0x10" for numbers.
+ * Schema of a parameter given as text. The text itself is validated, since `Number` accepts "", " 7 " and "0x10".
  *
- * The types of this function and of those below are zod's; what the compiler infers of them is what routes rest on.
+ * Return types here and below are inferred from zod, so that routes see the types that the schemas check.
  *
- * @param allowed in words, for the answer to a wrong value
- * @param read the value; undefined where the text is not allowed
+ * @param allowed description of the allowed values, for error messages
+ * @param read parses the text; undefined if it is invalid
  */
 function parameter<T>(allowed: string, read: (text: string) => T | undefined, facts: ParameterFacts) {
-  const once = (issue: { input?: unknown }) => Array.isArray(issue.input) ? "one value, given once" : allowed;
+  const once = (issue: { input?: unknown }) => Array.isArray(issue.input) ? "a single value" : allowed;
   return z.string({ error: once }).transform((text, context): T => {
     const value = read(text);
     if (value !== undefined) return value;
@@ -76,7 +76,7 @@ function word<const T extends string>(words: readonly T[], description: string) 
   return parameter(allowed, read, { type: "string", enum: [...words], description }).optional();
 }
 
-/** Most steps that any schedule has; the model's own limit is checked against the model. */
+/** Maximum steps of any schedule; the model's own limit is checked in `plan.ts`. */
 export const MOST_STEPS = MAX_TIMESTEPS;
 
 /** The parameters of a request for images. */
@@ -86,35 +86,40 @@ function drawParameters(
   return {
     class: parameter("a class", (text) => text, {
       type: "string",
-      description: "Class by name, in any case, or by number; `none` for no class; " +
-        `\`${ANY_CLASS}\` (default) for one that the seed chooses: image i is of class (seed + i) mod classes.`,
+      description: "Class name (any case) or index; `none` for unconditional; " +
+        `\`${ANY_CLASS}\` (default) chooses by seed: image i has class (seed + i) mod classes.`,
       example: "cat",
     }).optional(),
-    count: whole(1, maxImages, "Images to draw. Image i is the one that seed + i gives alone. Default 1.", 1),
+    count: whole(
+      1,
+      maxImages,
+      "Number of images. Image i equals a single image drawn with seed + i. Default 1.",
+      1,
+    ),
     steps: whole(
       1,
       maxSteps,
-      `Network evaluations an image. Default ${steps ?? `${DEFAULT_STEPS}, for ddpm all of the model's`}. ` +
-        `Images x steps, twice that with guidance, may be ${maxWork}, and no more than can be drawn in ${timeout} seconds.`,
+      `Sampling steps. Default ${steps ?? `${DEFAULT_STEPS}, for ddpm all of the model's`}. ` +
+        `Images x steps, doubled with guidance, are limited to ${maxWork} and to what takes ${timeout} seconds.`,
       20,
     ),
-    sampler: word(samplerNames, `How noise is removed. Default ${sampler}.`),
+    sampler: word(samplerNames, `Sampler. Default ${sampler}.`),
     guidance: decimal(
       0,
       100,
-      `Scale of classifier-free guidance; 1 is none. Default ${
+      `Classifier-free guidance scale; 1 disables it. Default ${
         guidance ?? 2
-      }; 1 without a class, or where the model knows no \"no class\".`,
+      }; 1 without a class or if the model does not support guidance.`,
       2,
     ),
-    eta: decimal(0, 1, "Noise that ddim adds, 1 as much as ddpm. Default 0."),
+    eta: decimal(0, 1, "Noise of ddim, from 0 (deterministic) to 1 (as ddpm). Default 0."),
     seed: whole(
       0,
       Number.MAX_SAFE_INTEGER - maxImages,
-      "The same seed and parameters give the same bytes. Default: a random one, which the answer names.",
+      "The same seed and parameters give the same bytes. Default: random, returned in the response.",
       7,
     ),
-    scale: whole(1, MAX_SCALE, "Pixels per pixel. Default 1.", 8),
+    scale: whole(1, MAX_SCALE, "Integer upscaling factor. Default 1.", 8),
   };
 }
 
@@ -124,8 +129,8 @@ export function generateParameters(settings: ServerSettings) {
     ...drawParameters(settings),
     format: word(
       outputFormats,
-      "What to answer with: one picture (a grid for several images), `gif` for the way from noise to image, `json` " +
-        "for each image in base64. Default: what the Accept header asks for, png where it does not care.",
+      "Format of the response: a picture (a grid of several images), `gif` to animate the sampling, `json` for all " +
+        "images in base64. Default: chosen by the Accept header, png if it has no preference.",
     ),
   });
 }
@@ -137,16 +142,16 @@ export function streamParameters(settings: ServerSettings) {
     every: whole(
       1,
       MOST_STEPS,
-      "Steps from one preview to the next. Default: as many as give eight previews.",
+      "Steps between previews. Default: spaced for eight previews.",
       5,
     ),
   });
 }
 
 /**
- * The parameters of a request's address.
+ * Parses the query parameters of a request.
  *
- * @throws {ProblemError} 400 naming every one that is wrong, unknown or given twice
+ * @throws {ProblemError} 400 naming every parameter that is invalid, unknown or repeated
  */
 export function readQuery<S extends z.ZodObject>(c: Context, schema: S): z.output<S> {
   const parameters = new URL(c.req.url).searchParams;
@@ -162,17 +167,17 @@ export function readQuery<S extends z.ZodObject>(c: Context, schema: S): z.outpu
   throw fieldProblems(error.issues, given, Object.keys(schema.shape));
 }
 
-/** Names this request in a problem: its id, which answer and log carry, too. */
+/** URI of the request's id, which is also in the response headers and the log. */
 export function instanceOf(c: Context<AppEnv>): string {
   return `urn:denoise:request:${c.var.requestId}`;
 }
 
-/** Who asks, for fairness between them. */
+/** Client of a request, for fair scheduling. */
 export function clientOf(c: Context<AppEnv>): string {
   return c.var.client;
 }
 
-/** What zod says of one fault, as much of it as is used here. */
+/** The part of a zod issue that is used here. */
 interface Issue {
   readonly code?: string;
   readonly path: readonly PropertyKey[];
@@ -181,11 +186,11 @@ interface Issue {
 }
 
 /**
- * What is wrong with parameters.
+ * Converts zod issues to field faults.
  *
- * @param issues zod's
- * @param given the parameters as they came
- * @param allowed names of the parameters that there are
+ * @param issues zod issues
+ * @param given parameters of the request
+ * @param allowed names of all parameters
  */
 export function fieldProblems(
   issues: readonly Issue[],
@@ -194,11 +199,11 @@ export function fieldProblems(
 ): ProblemError {
   return ProblemError.fields(issues.flatMap(({ code, path, message, keys = [] }): FieldFault[] => {
     if (code === "unrecognized_keys") {
-      const all = `; there are ${allowed.join(", ")}`;
+      const all = `; expected one of ${allowed.join(", ")}`;
       return keys.map((key, i) => {
-        const known = i < MOST_ERRORS ? allowed : []; // no more are told
-        const nearest = withSuggestion("no parameter of this name", key, known);
-        const names = i === 0 ? nearest + all : nearest; // all of them are told once
+        const known = i < MOST_ERRORS ? allowed : []; // further ones are not listed
+        const nearest = withSuggestion("unknown parameter", key, known);
+        const names = i === 0 ? nearest + all : nearest; // listed once
         return { field: key, value: given[key], allowed: names, unknown: true };
       });
     }

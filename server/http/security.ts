@@ -9,12 +9,12 @@ import type { MiddlewareHandler } from "hono";
 import { ProblemError } from "./problem.ts";
 import type { AppEnv } from "./request.ts";
 
-/** Longest address of a request, in characters. */
+/** Maximum URL length in characters. */
 export const MAX_URL = 8192;
-/** Most characters in all headers of a request. */
+/** Maximum total length of request headers in characters. */
 export const MAX_HEADERS = 16_384;
 
-/** For the page: nothing inline, nothing from elsewhere; pictures come as data and as blobs. */
+/** Content security policy of the page: no inline code, no other origins; images may be data and blob URLs. */
 const CONTENT_POLICY = [
   "default-src 'self'",
   "img-src 'self' data: blob:",
@@ -25,9 +25,9 @@ const CONTENT_POLICY = [
 ].join("; ");
 
 /**
- * Headers that bind browsers. Pages of an origin that is named need no leave to embed: they ask by CORS.
+ * Security headers. Pages of the allowed origin need no cross-origin resource policy, since they use CORS.
  *
- * @param origin whose pages may use the server, too; `*` for any
+ * @param origin origin allowed by CORS; `*` for any
  */
 export function securityHeaders(origin: string | undefined): MiddlewareHandler<AppEnv> {
   const headers = Object.entries({
@@ -43,20 +43,24 @@ export function securityHeaders(origin: string | undefined): MiddlewareHandler<A
   });
 }
 
-/** Refuses what is too long to look at. */
+/** Limits the length of URL and headers. */
 export const limitSize: MiddlewareHandler<AppEnv> = createMiddleware<AppEnv>(async (c, next) => {
   if (c.req.url.length > MAX_URL) {
-    throw new ProblemError(414, "url_too_long", `an address may have ${MAX_URL} characters`);
+    throw new ProblemError(414, "url_too_long", `the URL has more than ${MAX_URL} characters`);
   }
   let size = 0;
   for (const [name, value] of c.req.raw.headers) size += name.length + value.length;
   if (size > MAX_HEADERS) {
-    throw new ProblemError(431, "headers_too_large", `headers may have ${MAX_HEADERS} characters in all`);
+    throw new ProblemError(
+      431,
+      "headers_too_large",
+      `the headers have more than ${MAX_HEADERS} characters in total`,
+    );
   }
   await next();
 });
 
-/** Lets requests through that carry the token. Without a token to ask for, all. */
+/** Requires the bearer token, if the server has one. */
 export function requireToken(token: string | undefined): MiddlewareHandler<AppEnv> {
   return createMiddleware<AppEnv>(async (c, next) => {
     const header = c.req.header("Authorization");
@@ -64,7 +68,7 @@ export function requireToken(token: string | undefined): MiddlewareHandler<AppEn
       throw new ProblemError(
         401,
         "unauthorized",
-        `${bearer(header) === undefined ? "a" : "another"} token is needed: Authorization: Bearer TOKEN`,
+        `Authorization: the bearer token is ${bearer(header) === undefined ? "missing" : "wrong"}`,
         { headers: { "WWW-Authenticate": `Bearer realm="denoise"` } },
       );
     }
@@ -72,11 +76,11 @@ export function requireToken(token: string | undefined): MiddlewareHandler<AppEn
   });
 }
 
-/** Whether an Authorization header carries the token. Without a token to ask for, any does. */
+/** True if an Authorization header carries the token, or the server has none. */
 export function carriesToken(header: string | undefined, token: string | undefined): boolean {
   if (token === undefined) return true;
   const given = bearer(header);
-  // Digests have one length: neither it nor where a guess goes wrong shows in the time that this takes.
+  // Digests have equal lengths, so the time reveals neither the token's length nor a matching prefix.
   return timingSafeEqual(digest(given ?? ""), digest(token)) && given !== undefined;
 }
 

@@ -11,25 +11,25 @@ import { eventStream, eventText } from "./event_stream.ts";
 import { ProblemError } from "./problem.ts";
 import type { AppEnv } from "./request.ts";
 
-/** Headers of a stream of events. */
+/** Headers of an event stream. */
 export const STREAM_HEADERS: Readonly<Record<string, string>> = {
   "Content-Type": "text/event-stream",
   "Cache-Control": "no-store",
-  "X-Accel-Buffering": "no", // else nginx holds events back
+  "X-Accel-Buffering": "no", // disables buffering by nginx
 };
 
-/** How {@linkcode streamAnswer} sends. */
+/** Options of {@linkcode streamAnswer}. */
 export interface StreamAnswerOptions<T> {
-  /** An event as text, made when the reader is ready for it; what it throws is told as an `error` event. */
+  /** Serializes an event; called when the reader is ready for it. Errors are sent as `error` events. */
   readonly render: (event: T) => Promise<string>;
-  /** The data of an `error` event. */
+  /** Data of an `error` event. */
   readonly errorBody: (problem: ProblemError) => unknown;
-  /** Called when the reader has gone, or nothing more is sent to it. */
+  /** Called when the reader disconnects or times out. */
   readonly onCancel: () => void;
   readonly clock?: Clock;
 }
 
-/** Answers with what is in `queue` until its end. */
+/** Streams the events of `queue` until its end. */
 export function streamAnswer<T>(
   c: Context<AppEnv>,
   { metrics, log }: ServerContext,
@@ -39,7 +39,7 @@ export function streamAnswer<T>(
   const onError = (error: unknown) => {
     const problem = ProblemError.from(error);
     metrics.failed(problem.code);
-    if (problem.status === 500) log.error("a stream failed", { id: c.var.requestId }, problem.cause);
+    if (problem.status === 500) log.error("stream failed", { id: c.var.requestId }, problem.cause);
     return eventText("error", errorBody(problem));
   };
   return c.body(eventStream(queue, { render, onError, onCancel, clock }), 200, STREAM_HEADERS);

@@ -11,13 +11,13 @@ import { clientAddress } from "./client.ts";
 import { ProblemError } from "./problem.ts";
 import type { AppEnv } from "./request.ts";
 
-/** Ids that are taken from a client: short, and harmless in a log and in a header. */
+/** Accepted request ids of clients: short, and safe in logs and headers. */
 const sane = /^[A-Za-z0-9._-]{1,64}$/;
 /** W3C Trace Context, level 1. */
 const traceParent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 const traceState = /^[\x20-\x7e]{1,512}$/;
 
-/** Gives each request its id and its client, hands trace headers on, and tells log and metrics how it ended. */
+/** Sets each request's id and client, propagates trace headers, and records the outcome in log and metrics. */
 export function track(
   { log, metrics, settings }: Pick<ServerContext, "log" | "metrics" | "settings">,
 ): MiddlewareHandler<AppEnv> {
@@ -38,7 +38,7 @@ export function track(
     const { method } = c.req;
     const { status } = c.res;
     const seconds = (performance.now() - start) / 1000;
-    // The path itself is never written: it is for the client to choose, and may hold anything.
+    // The path itself is never logged, since the client chooses it.
     const route = matchedRoutes(c).findLast((route) => route.method !== "ALL")?.path ?? "none";
     metrics.answered({ method, route, status, seconds });
     const problem = c.error && ProblemError.from(c.error);

@@ -15,7 +15,7 @@ import { classOfPrompt, synonyms } from "./prompt.ts";
 import { fieldProblems, MOST_STEPS } from "../http/request.ts";
 import type { ServerSettings } from "../settings.ts";
 
-/** Name that any model answers to beside its own. */
+/** Alias of the served model. */
 export const MODEL_ALIAS = "denoise";
 /** Longest prompt in characters. */
 const MAX_PROMPT = 1000;
@@ -105,7 +105,7 @@ export function imageRequestSchema(
     ),
     partial_images: optional(
       whole(0, 3),
-      "Previews of each image in a stream; at most one per step. Default 0.",
+      "Previews of each image in a stream, fewer if there are not enough steps. Default 0.",
     ),
     seed: optional(
       whole(0, Number.MAX_SAFE_INTEGER - maxImages),
@@ -216,7 +216,7 @@ export function classText(className: string | undefined, model: ServedModel): st
  */
 export function checkModel(name: string, { id }: Pick<ServedModel, "id">): void {
   if (name === id || name === MODEL_ALIAS) return;
-  const detail = `the model ${brief(name)} does not exist; there is ${id}, which is also ${MODEL_ALIAS}`;
+  const detail = `the model ${brief(name)} does not exist; expected ${id} or ${MODEL_ALIAS}`;
   throw new ProblemError(404, "model_not_found", detail, {
     errors: [{ field: "model", value: name, allowed: `${id} or ${MODEL_ALIAS}` }],
   });

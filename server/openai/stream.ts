@@ -14,9 +14,9 @@ import { openAiErrorBody } from "./error.ts";
 import { type OpenAIImageRequest, sizeOf, usageOf } from "./request.ts";
 
 /**
- * Draws a request's images and answers with events.
+ * Draws images and streams OpenAI's events.
  *
- * @throws {JobError} when the request is refused at once, so that the answer has a status of its own
+ * @throws {JobError} when the request is refused before the response starts
  */
 export async function streamImages(
   c: Context<AppEnv>,

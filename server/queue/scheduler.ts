@@ -150,9 +150,8 @@ export class Scheduler implements JobRunner {
     const work = workOf(draw);
     const own = accepted.filter(({ job }) => job.client === client);
     if (own.reduce((sum, { workLeft }) => sum + workLeft, work) > maxWork) {
-      const detail =
-        `a client may have ${maxWork} network evaluations in progress; with its other requests, ` +
-        `this one's ${work} would exceed them`;
+      const detail = `a client may have ${maxWork} network evaluations in progress; its other requests ` +
+        `leave too few for this one's ${work}`;
       throw new JobError(429, "too_much_work", detail, this.#estimate.secondsUntilIdle(own));
     }
     const late = this.#estimate.secondsLate(accepted, client, work);

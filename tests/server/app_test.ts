@@ -315,7 +315,7 @@ Deno.test("a reload of a damaged model names the file, and the old model serves 
   assert.equal(response.status, 500);
   const { detail, type } = await problemOf(response);
   assert.equal(type, "urn:denoise:problem:reload_failed");
-  assert.equal(detail, "model.safetensors: cut short at byte 12; fake-model-step-100 goes on serving");
+  assert.equal(detail, "model.safetensors: cut short at byte 12; still serving fake-model-step-100");
   assert.equal((await ask("/generate", withToken)).status, 200);
   engine.reloadError = undefined;
   assert.equal((await ask("/admin/reload", { method: "POST", ...withToken })).status, 200);

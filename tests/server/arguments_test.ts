@@ -26,12 +26,12 @@ Deno.test("settings come through as they were given, those left out stay undefin
 
 Deno.test("what is missing, of another type, out of range or unknown is named, all of it", () => {
   const cases: [unknown, ...RegExp[]][] = [
-    [{ ...whole, model: "" }, /model: expected text that is not empty/],
+    [{ ...whole, model: "" }, /model: expected non-empty text/],
     [{ ...whole, model: undefined, host: 3 }, /model: expected text/, /host: expected text/],
     [{ ...whole, port: "8000" }, /port: expected a number from 0 to 65535/],
     [{ ...whole, port: 65536 }, /port: expected a number from 0 to 65535/],
     [{ ...whole, port: 80.5 }, /port: expected a whole number/],
-    [{ ...whole, freePorts: [] }, /freePorts: expected a port at least/],
+    [{ ...whole, freePorts: [] }, /freePorts: expected at least one port/],
     [{ ...whole, freePorts: [-1] }, /freePorts\.0: expected a number from 0 to 65535/],
     [{ ...whole, maxBatch: 0 }, /maxBatch: expected a number from 1/],
     [{ ...whole, queue: -1, timeout: 0 }, /queue: expected/, /timeout: expected a number from 0.1/],

@@ -28,7 +28,7 @@ Deno.test("the command asks for a class that there is, and brings the token from
     greeting("http://x:1", { ...model, ...changes }, { tokenFile })[3];
   assert.match(command({ classes: ["red fox", "owl"] }), /generate\?class=red%20fox'$/);
   assert.match(command({ classes: [] }), /generate$/);
-  assert.match(greeting("", { ...model, classes: [] }, {})[1], /no classes\)$/);
+  assert.match(greeting("", { ...model, classes: [] }, {})[1], /unconditional\)$/);
   assert.match(
     command({}, "/run/it's"),
     /^try +curl -H "Authorization: Bearer \$\(head -n 1 '\/run\/it'\\''s'\)" -o image\.png /,

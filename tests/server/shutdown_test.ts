@@ -56,7 +56,7 @@ Deno.test("when the process before it has gone it finishes, but that never force
   shutdown(undefined);
   clock.now = 9000;
   shutdown(undefined);
-  assert.deepEqual(told, ["the process that started this one has ended", "finish"]);
+  assert.deepEqual(told, ["the parent process has ended", "finish"]);
   shutdown("SIGTERM");
   assert.deepEqual(told.slice(2), ["SIGTERM, forced", "exit 143"]);
 });

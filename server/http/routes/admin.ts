@@ -1,5 +1,5 @@
 /**
- * `POST /admin/reload`: serve what training has written since.
+ * `POST /admin/reload`: reload the model directory, as after more training.
  *
  * @module
  */
@@ -12,16 +12,16 @@ import type { App } from "../request.ts";
 import { servedModel } from "../plan.ts";
 import { describeModel, servedSchema } from "./models.ts";
 
-/** Adds the route. It takes no path: which directory is served is for the one who starts the server to say. */
+/** Adds the route. It takes no path: only whoever starts the server chooses the directory. */
 export function adminRoutes(app: App, context: ServerContext): void {
   app.openAPIRegistry.registerPath({
     method: "post",
     path: "/admin/reload",
-    summary: "Read the model again",
+    summary: "Reload the model",
     description:
-      "Images under way are finished with the model they began with. A directory that cannot be read " +
-      "leaves the model serving that is. Only on a server with a token.",
-    responses: { 200: jsonAnswer("Served from now on", servedSchema), ...problems(401, 403, 409, 500, 503) },
+      "Images in progress finish with the old model. If loading fails, the old model stays in use. " +
+      "Only on a server with a token.",
+    responses: { 200: jsonAnswer("The new model", servedSchema), ...problems(401, 403, 409, 500, 503) },
   });
 
   let underWay: Promise<ServedModel> | undefined;
@@ -33,7 +33,7 @@ export function adminRoutes(app: App, context: ServerContext): void {
         "this server was started without --token-file; only SIGHUP reloads it",
       );
     }
-    if (underWay) throw new ProblemError(409, "reload_under_way", "a reload is under way; wait for its end");
+    if (underWay) throw new ProblemError(409, "reload_under_way", "a reload is already in progress");
     underWay = context.engine.reload();
     try {
       const model = await underWay;
@@ -42,7 +42,7 @@ export function adminRoutes(app: App, context: ServerContext): void {
     } catch (error) {
       if (!(error instanceof DenoiseError)) throw error;
       const { id } = servedModel(context); // 503 where the engine is down
-      throw new ProblemError(500, "reload_failed", `${error.message}; ${id} goes on serving`, {
+      throw new ProblemError(500, "reload_failed", `${error.message}; still serving ${id}`, {
         cause: error,
       });
     } finally {

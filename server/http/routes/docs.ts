@@ -1,5 +1,5 @@
 /**
- * `GET /openapi.json`, and `GET /docs` which shows it to people. The page is made here, without scripts.
+ * `GET /openapi.json`, and `GET /docs`, which renders it as a page without scripts.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { version } from "../../metrics.ts";
 import type { App, AppEnv } from "../request.ts";
 import { carriesToken } from "../security.ts";
 
-/** What is read here of an OpenAPI document. */
+/** The part of an OpenAPI document that the page shows. */
 interface ApiDocument {
   readonly info: { readonly title: string; readonly version: string; readonly description?: string };
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
@@ -64,14 +64,14 @@ code { font-family: ui-monospace, monospace; }
 `;
 
 /**
- * Adds the routes. They show what `app` has of routes when they are asked. They need no token, and name the model's
- * classes to those who have it alone.
+ * Adds the routes. They describe all routes of `app` at the time of the request. They need no token, but list the model's
+ * classes only with it.
  */
 export function docsRoutes(app: App, context: ServerContext): void {
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/openapi.json",
-    summary: "This description, for programs",
+    summary: "OpenAPI description",
     security: [],
     responses: { 200: jsonAnswer("OpenAPI 3.1", z.looseObject({})) },
   });
@@ -79,7 +79,7 @@ export function docsRoutes(app: App, context: ServerContext): void {
   const document = (c: Context<AppEnv>) => {
     const known = carriesToken(c.req.header("Authorization"), context.token);
     const model = known ? context.engine.model : undefined;
-    // Made once for each model: it takes longer than the answer to a health check may.
+    // Cached per model: it takes longer than a health check may.
     let last = made.get(known);
     if (last?.model !== model || !last) {
       last = { model, document: describe(app, context.token, model) };
@@ -92,7 +92,7 @@ export function docsRoutes(app: App, context: ServerContext): void {
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/docs",
-    summary: "This description, for people",
+    summary: "API documentation page",
     security: [],
     responses: { 200: textAnswer("A page", "text/html") },
   });
@@ -100,7 +100,7 @@ export function docsRoutes(app: App, context: ServerContext): void {
   app.get("/docs/style.css", (c) => c.body(STYLE, 200, { "Content-Type": "text/css; charset=utf-8" }));
 }
 
-/** The OpenAPI document, with what depends on the model that is served. */
+/** The OpenAPI document, including the served model's classes. */
 function describe(app: App, token: string | undefined, model: ServedModel | undefined): ApiDocument {
   const document = app.getOpenAPI31Document({
     openapi: "3.1.0",
@@ -108,9 +108,9 @@ function describe(app: App, token: string | undefined, model: ServedModel | unde
       title: "denoise",
       version,
       description:
-        "Draws images with a denoising diffusion model. Errors are problems (RFC 9457) that name the " +
-        "field and what is allowed; below /v1 they have the shape of OpenAI's. Any answer may be 421 (a Host that is " +
-        "none of the server's), 403 (a page of another site asks), 414 or 431 (too long); bodies come uncompressed.",
+        "Draws images with a denoising diffusion model. Errors are problem details (RFC 9457) with the invalid " +
+        "fields and their allowed values; under /v1 they are OpenAI error objects. Any request may fail with 421 " +
+        "(unknown Host), 403 (cross-site request), 414 or 431 (too long). Request bodies must not be compressed.",
     },
     ...(token === undefined ? {} : { security: [{ token: [] }] }),
   }) as unknown as ApiDocument;

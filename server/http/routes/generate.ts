@@ -1,5 +1,5 @@
 /**
- * `GET /generate`: images, freshly drawn.
+ * `GET /generate`: draws images.
  *
  * @module
  */
@@ -25,7 +25,7 @@ const imagesSchema = z.object({
   eta: z.number().optional(),
   guidance: z.number(),
   images: z.array(z.object({
-    seed: z.int().openapi({ description: "Gives this image alone, with the same parameters." }),
+    seed: z.int().openapi({ description: "Seed that draws this image alone, with the same parameters." }),
     class: z.string(),
     width: z.int(),
     height: z.int(),
@@ -41,19 +41,19 @@ export function generateRoute(app: App, context: ServerContext): void {
     path: "/generate",
     summary: "Draw images",
     description:
-      "Answers with a picture. Headers: X-Seed (of the first image), X-Model, X-Steps, X-Time (seconds), " +
-      "Server-Timing (queue, draw and encode in milliseconds). With a seed, ETag lets an unchanged picture be asked " +
-      "for again without drawing it.",
+      "Returns a picture. Headers: X-Seed (of the first image), X-Model, X-Steps, X-Time (seconds), " +
+      "Server-Timing (queue, draw and encode in milliseconds). With a seed, the response has an ETag for conditional " +
+      "requests, which do not draw an unchanged picture again.",
     request: { query: parameters },
     responses: {
       200: {
-        description: "A picture, or with `json` every image",
+        description: "A picture, or all images as JSON",
         content: {
           ...bytesAnswer("", Object.values(mediaTypes).filter((type) => type.startsWith("image/"))).content,
           ...jsonAnswer("", imagesSchema).content,
         },
       },
-      304: { description: "If-None-Match names what would be drawn" },
+      304: { description: "The picture matches If-None-Match" },
       ...problems(400, 401, 406, 429, 500, 503, 504),
     },
   });
@@ -79,7 +79,7 @@ export function generateRoute(app: App, context: ServerContext): void {
     if (named && matches(c.req.header("If-None-Match"), etag(model))) {
       return c.body(null, 304, { ...headers, ETag: etag(model) });
     }
-    // Hono answers HEAD with what GET answers: nothing is drawn only to be thrown away.
+    // Hono answers HEAD through the GET handler: do not draw images to discard them.
     if (c.req.method === "HEAD") return c.body(null, 200, headers);
 
     const frames: Pixels[][] = [];
@@ -107,7 +107,7 @@ export function generateRoute(app: App, context: ServerContext): void {
   });
 }
 
-/** The images as JSON. It tells no times: the same seed gives the same bytes. */
+/** The images as JSON. It contains no times, so that the same seed gives the same bytes. */
 async function imagesJson(
   context: ServerContext,
   draw: DrawPlan,
@@ -127,7 +127,7 @@ async function imagesJson(
   return new TextEncoder().encode(JSON.stringify({ model: model.id, sampler, steps, eta, guidance, images }));
 }
 
-/** Headers that tell what the picture is and where the time went. */
+/** Headers with the picture's parameters and timing. */
 function facts(
   draw: DrawPlan,
   { model, waited, seconds }: JobResult,
@@ -141,7 +141,7 @@ function facts(
   const timing = { queue: waited, draw: seconds - waited, encode: encoded };
   return {
     "X-Seed": String(draw.seed),
-    "X-Model": encodeURI(model.id.toWellFormed()), // a directory's name may be anything, a header's value may not
+    "X-Model": encodeURI(model.id.toWellFormed()), // directory names may have characters that headers may not
     "X-Steps": String(draw.steps),
     "X-Time": (seconds + encoded).toFixed(3),
     "Server-Timing": Object.entries(timing).map(([name, value]) => `${name};dur=${milliseconds(value)}`).join(
@@ -151,13 +151,13 @@ function facts(
   };
 }
 
-/** Names a picture by all that it depends on; of another model, or the same one loaded anew, it is another. */
+/** Entity tag of a picture: a hash of everything it depends on, including the time when the model was loaded. */
 function entityTag(model: ServedModel, draw: DrawPlan, format: OutputFormat, scale: number): string {
   const facts = JSON.stringify([model.id, model.path, model.loadedAt, draw, format, scale]);
   return `"${createHash("sha256").update(facts).digest("base64url").slice(0, 22)}"`;
 }
 
-/** Whether a list of entity tags names this one. `*` does not count: nothing exists before it is drawn. */
+/** Weak comparison of If-None-Match with an entity tag. `*` does not match: no picture exists before it is drawn. */
 function matches(list: string | undefined, tag: string): boolean {
   return (list ?? "").split(",").some((one) => [tag, `W/${tag}`].includes(one.trim()));
 }

@@ -24,18 +24,17 @@ const modelSchema = z.object({
   height: z.int(),
   width: z.int(),
   classes: z.array(z.string()),
-  timesteps: z.int().openapi({ description: "Most steps that make sense." }),
+  timesteps: z.int().openapi({ description: "Training timesteps, the maximum of `steps`." }),
   guidance: z.boolean().openapi({
-    description:
-      "Whether images of a class can be guided, for which the model must know an image of no class, too.",
+    description: "Classifier-free guidance is available: the model is trained with and without classes.",
   }),
   prediction: z.string(),
   adapter: z.string(),
-  precision: z.enum(PRECISIONS).openapi({ description: "How activations lie in memory." }),
+  precision: z.enum(PRECISIONS).openapi({ description: "Storage precision of activations." }),
   loaded: z.iso.datetime(),
 }).openapi("Model");
 
-/** A model in answers. Its directory is nobody's business. */
+/** Serializes a model for responses, without its path. */
 export function describeModel(model: ServedModel): z.output<typeof modelSchema> {
   const { id, step, parameters, height, width, classes, schedule, adapter, precision, loadedAt } = model;
   return {
@@ -54,7 +53,7 @@ export function describeModel(model: ServedModel): z.output<typeof modelSchema> 
   };
 }
 
-/** `{ model }`, the answer of a reload. */
+/** `{ model }`, the response to a reload. */
 export const servedSchema = z.object({ model: modelSchema });
 
 /** Adds the routes. */
@@ -63,7 +62,7 @@ export function modelRoutes(app: App, context: ServerContext): void {
     method: "get",
     path: "/classes",
     summary: "Classes of the served model",
-    responses: { 200: jsonAnswer("In the order of their numbers", classesSchema), ...problems(401, 503) },
+    responses: { 200: jsonAnswer("Class names by index", classesSchema), ...problems(401, 503) },
   });
   app.get("/classes", (c) => {
     const { classes } = servedModel(context);

@@ -1,6 +1,5 @@
 /**
- * The page that draws in a browser, and what it is made of. All of it is read once, when the server starts: nothing in a
- * request reaches the file system.
+ * Web page and its assets. All files are read once, when the server starts: no request reaches the file system.
  *
  * @module
  */
@@ -38,7 +37,7 @@ const FILES = [
   "words.js",
 ] as const;
 
-/** `GET /`, the page's assets, and what its form needs to know of the server's settings. */
+/** `GET /`, the page's assets, and the server's settings that its form needs. */
 export function pageRoutes(settings: ServerSettings): Hono {
   const routes = new Hono();
   for (const name of FILES) {
@@ -59,7 +58,7 @@ export function pageRoutes(settings: ServerSettings): Hono {
 function serve(routes: Hono, path: string, type: string, body: Uint8Array<ArrayBuffer>): void {
   const headers = {
     "Content-Type": type,
-    "Cache-Control": "no-cache", // kept, and asked for again: the answer is 304 until the server is another one
+    "Cache-Control": "no-cache", // cached, but revalidated by ETag
     "ETag": `"${createHash("sha256").update(body).digest("base64url").slice(0, 22)}"`,
   };
   routes.get(path, (context) => {
@@ -68,7 +67,7 @@ function serve(routes: Hono, path: string, type: string, body: Uint8Array<ArrayB
   });
 }
 
-/** Whether a list of entity tags names this one; a proxy that compressed the file has made the tag a weak one. */
+/** Weak comparison of If-None-Match with an entity tag: proxies that compress a file weaken its tag. */
 function matches(list: string | undefined, tag: string): boolean {
   return (list ?? "").split(",").some((one) => ["*", tag, `W/${tag}`].includes(one.trim()));
 }

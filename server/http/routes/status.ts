@@ -12,25 +12,28 @@ import type { App } from "../request.ts";
 
 const headers = { "Cache-Control": "no-store" };
 
-/** `GET /healthz` and `GET /readyz`; they wait for nothing, and need no token. */
+/** `GET /healthz` and `GET /readyz`; they respond at once and need no token. */
 export function healthRoutes(app: App, context: ServerContext): void {
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/healthz",
-    summary: "Whether the process lives",
+    summary: "Liveness probe",
     security: [],
-    responses: { 200: jsonAnswer("It does", z.object({ status: z.literal("ok") })) },
+    responses: { 200: jsonAnswer("The process is running", z.object({ status: z.literal("ok") })) },
   });
   app.get("/healthz", (c) => c.json({ status: "ok" }, 200, headers));
 
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/readyz",
-    summary: "Whether requests for images are taken",
-    description: "503 while the server shuts down and while its engine is down or starting.",
+    summary: "Readiness probe",
+    description: "503 while the server is shutting down, or its engine is down or starting.",
     security: [],
     responses: {
-      200: jsonAnswer("They are", z.object({ status: z.literal("ready"), model: z.string() })),
+      200: jsonAnswer(
+        "Accepting requests for images",
+        z.object({ status: z.literal("ready"), model: z.string() }),
+      ),
       ...problems(503),
     },
   });
@@ -49,7 +52,7 @@ export function metricsRoute(app: App, { metrics }: ServerContext): void {
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/metrics",
-    summary: "Numbers for Prometheus",
+    summary: "Prometheus metrics",
     responses: { 200: textAnswer("Prometheus' text format", "text/plain"), ...problems(401) },
   });
   app.get("/metrics", async (c) => {

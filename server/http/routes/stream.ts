@@ -25,12 +25,12 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/generate/stream",
-    summary: "Draw images and watch",
+    summary: "Draw images and stream previews",
     description:
       "Events: `queued` {position}, `started` {model, seed, count, steps}, `preview` {index, step, steps, " +
-      "image} with what the network takes the finished image to be, `image` {index, seed, class, image} with the " +
-      "bytes that /generate gives for that seed, then `done` {model, seed, count, steps, waited, seconds} or " +
-      "`error` with a problem. Images are PNG in base64. Previews that a slow reader has no time for are left out.",
+      "image} with the network's current estimate of the image, `image` {index, seed, class, image} with the " +
+      "same bytes as /generate with that seed, then `done` {model, seed, count, steps, waited, seconds} or " +
+      "`error` with problem details. Images are PNG in base64. Slow readers skip previews.",
     request: { query: parameters },
     responses: {
       200: textAnswer("Server-sent events", "text/event-stream"),
@@ -58,7 +58,7 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
   });
 }
 
-/** The request that events are about, and what they are drawn with. */
+/** Request and job of a stream's events. */
 interface EventSource {
   readonly context: ServerContext;
   readonly draw: DrawPlan;
@@ -70,7 +70,7 @@ interface EventSource {
 async function jobEventText(event: JobEvent, { context, draw, scale, drawn }: EventSource): Promise<string> {
   const { labels, steps, seed } = draw;
   const facts = { model: drawn.model.id, seed, count: labels.length, steps };
-  // Without a deadline: a picture is encoded when its reader is ready for it, however slow.
+  // Without a deadline: pictures are encoded when the reader is ready, however slow.
   const png = async ({ index, pixels }: { readonly index: number; readonly pixels: Pixels }) => {
     const parts = { ...drawn, draw, format: "png", scale, images: [pixels], first: index } as const;
     return (await encodePicture(context, parts)).toBase64();

@@ -175,7 +175,7 @@ Deno.test("a first start that fails rejects with the worker's error, and nothing
     ],
     [(worker) => worker.fatal(new ConfigError("act_fn", "gelu", "silu")), ConfigError, /^act_fn: expected/],
     [(worker) => void worker.crash("Uncaught TypeError"), DeviceError, /the GPU worker failed: Uncaught/],
-    [(worker) => worker.garble(), DeviceError, /cannot be read/],
+    [(worker) => worker.garble(), DeviceError, /unreadable message/],
   ];
   for (const [fault, type, message] of faults) {
     const [clock, worker] = [new FakeClock(), new FakeWorker()];

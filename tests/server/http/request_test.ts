@@ -92,7 +92,7 @@ Deno.test("a wrong parameter is refused with its name, its value and what is all
       assert.ok(problem.errors![0].allowed.length > 0);
       const unknown = ["colour", "every", "__proto__", ""].includes(field);
       assert.ok(
-        problem.detail.includes(`${field}: ${unknown ? "no parameter of this name" : "expected "}`),
+        problem.detail.includes(`${field}: ${unknown ? "unknown parameter" : "expected "}`),
         problem.detail,
       );
     });
@@ -103,11 +103,11 @@ Deno.test("all that is wrong is told at once, with what came", async () => {
   const problem = await problemOf(await idle().ask("/generate?seed=-0&scale=1&scale=2&colour=red"));
   assert.deepEqual(problem.errors, [
     { field: "seed", value: "-0", allowed: "a whole number from 0 to 9007199254740927" },
-    { field: "scale", value: ["1", "2"], allowed: "one value, given once" },
+    { field: "scale", value: ["1", "2"], allowed: "a single value" },
     {
       field: "colour",
       value: "red",
-      allowed: "no parameter of this name; there are " +
+      allowed: "unknown parameter; expected one of " +
         "class, count, steps, sampler, guidance, eta, seed, scale, format",
     },
   ]);
@@ -126,12 +126,12 @@ Deno.test("an unknown class is answered with the classes", async () => {
 Deno.test("an unknown parameter is answered with the nearest and with all that there are", async () => {
   const all = "class, count, steps, sampler, guidance, eta, seed, scale";
   const cases: [query: string, detail: string][] = [
-    ["/generate?clas=cat", `clas: no parameter of this name (did you mean class?); there are ${all}, format`],
-    ["/generate?q=cat", `q: no parameter of this name; there are ${all}, format`],
+    ["/generate?clas=cat", `clas: unknown parameter (did you mean class?); expected one of ${all}, format`],
+    ["/generate?q=cat", `q: unknown parameter; expected one of ${all}, format`],
     [
       "/generate/stream?Seed=1&evry=2",
-      `Seed: no parameter of this name (did you mean seed?); there are ${all}, every; ` +
-      "evry: no parameter of this name (did you mean every?)",
+      `Seed: unknown parameter (did you mean seed?); expected one of ${all}, every; ` +
+      "evry: unknown parameter (did you mean every?)",
     ],
   ];
   for (const [query, detail] of cases) {
@@ -152,7 +152,7 @@ Deno.test("an answer does not grow with what is wrong: ten of it are named, and 
   const problem = await problemOf(await ask(`/generate?seed=x&${names.join("=1&")}=1`));
   assert.deepEqual(problem.errors!.map(({ field }) => field), ["seed", ...names.slice(0, 9)]);
   assert.match(problem.detail, /; and 691 more$/);
-  assert.equal(problem.detail.split("there are class").length, 2, "what there is is told once");
+  assert.equal(problem.detail.split("expected one of class").length, 2, "what there is is told once");
   assert.ok(JSON.stringify(problem).length < 3000);
   const long = await problemOf(await ask(`/generate?${"n".repeat(5000)}=1`));
   assert.ok(JSON.stringify(long).length < 1000);

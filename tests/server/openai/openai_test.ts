@@ -201,7 +201,7 @@ Deno.test("openai: models are listed and found by id, and another one is NotFoun
     for (const call of calls) {
       const { code, param, message } = await failure(NotFoundError, call);
       assert.deepEqual([code, param], ["model_not_found", "model"]);
-      assert.match(message, /the model "gpt-image-2" does not exist; there is fake-model-step-100/);
+      assert.match(message, /the model "gpt-image-2" does not exist; expected fake-model-step-100/);
     }
   });
 });

@@ -147,7 +147,9 @@ Deno.test("what cannot be done in time is refused at once, where the speed of a 
   const single = bench.run({ client: "d", steps: 100 });
   await settle();
   assert.ok([...unmeasured, single].every(({ error }) => !error));
-  for (const outcome of late) assertRefused(outcome, 503, "overloaded", /too little of 9.5 seconds/);
+  for (const outcome of late) {
+    assertRefused(outcome, 503, "overloaded", /would not finish within 9.5 seconds/);
+  }
   // Six images of a's eight, b's eight, c's eight, then its own: 15 s.
   assert.deepEqual(late.map(({ error }) => error!.retryAfter), [6, 6]);
   bench.engine.tick(2000);
@@ -295,7 +297,7 @@ Deno.test("before anything is drawn, the speed that a model was tried out with c
   const beside = bench.run({ client: "b", count: 8, steps: 10 });
   await settle();
   assert.deepEqual(longest, {});
-  assertRefused(beside, 503, "overloaded", /too little of 10 seconds/);
+  assertRefused(beside, 503, "overloaded", /would not finish within 10 seconds/);
   assert.equal(beside.error!.retryAfter, 10);
   bench.engine.up({ stepSeconds: 0.01 });
   const faster = bench.run({ client: "b", count: 8, steps: 10 });
@@ -315,7 +317,7 @@ Deno.test("a client may have so much work under way, and no more", async () => {
     more,
     429,
     "too_much_work",
-    /^a client may have 100 network evaluations under way.* this one's 21$/,
+    /^a client may have 100 network evaluations in progress.* this one's 21$/,
   );
   assert.equal(more.error!.retryAfter, 1);
   assert.deepEqual([first, other], [{}, {}]);
@@ -336,7 +338,10 @@ Deno.test("a client may have so much work under way, and no more", async () => {
 Deno.test("guidance where the batch has a single row is refused as the request's fault", async () => {
   const bench = new Bench({ rows: 1 });
   await assert.rejects(bench.scheduler.run(job({ guidance: 2 })), (error: Error) => {
-    assert.match(error.message, /^guidance: expected 1: a guided image takes two rows.* has 1, got 2$/);
+    assert.match(
+      error.message,
+      /^guidance: expected 1: a guided image takes two rows.* has 1 on this server, got 2$/,
+    );
     return error instanceof ConfigError;
   });
   bench.assertEmpty();
