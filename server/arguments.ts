@@ -51,7 +51,7 @@ export function parseSettings(json: string | undefined): ServerSettings {
   try {
     value = JSON.parse(json ?? "");
   } catch {
-    throw new ConfigError("settings", json, "one JSON object, as passed by `deno task serve`");
+    throw new ConfigError("settings", json, "one JSON object; start the server with `deno task serve`");
   }
   const { success, data, error } = schema.safeParse(value);
   if (success) return data;

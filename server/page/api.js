@@ -1,5 +1,5 @@
 /**
- * Talks to the server. Addresses are relative, so that the page works below any path.
+ * Client of the server's API. URLs are relative, so that the page works under any path.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { askForToken, knownToken } from "./token.js";
  * @typedef {{ class: string, count: number, steps: number, sampler: string, guidance?: number, seed: number }} Wish
  */
 
-/** An answer that is an error, in the server's words. */
+/** Error response of the server. */
 export class ServerError extends Error {
   /**
    * @param {number} status HTTP status; 0: no answer
@@ -34,7 +34,7 @@ export async function getJson(path) {
 }
 
 /**
- * Draws, telling how far it is: each event's name and data as the server sends them.
+ * Draws pictures, and yields the server's events.
  *
  * @param {Wish} wish
  * @param {AbortSignal} signal
@@ -59,7 +59,7 @@ export async function* drawStream(wish, signal) {
 }
 
 /**
- * Address of one picture, on which the same picture can be had again.
+ * URL that draws the same picture again.
  * @param {Wish} wish
  */
 export function pictureUrl(wish) {
@@ -90,11 +90,11 @@ async function request(path, accept, signal) {
     response = await fetch(path, { headers, signal, cache: "no-store" });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new ServerError(0, "The server does not answer. Is it still running?");
+    throw new ServerError(0, "The server is not responding. Is it still running?");
   }
   if (response.ok) return response;
   if (response.status === 401 && await askForToken(token)) return await request(path, accept, signal);
-  // What stands in front of the server may answer in another language, and then in this header alone.
+  // Proxies may answer without problem details, and then have only this header.
   const retryAfter = Number(response.headers.get("retry-after")) || undefined;
   const problem = await response.json().catch(() => ({}));
   throw problemError({ retryAfter, ...problem }, response.status);

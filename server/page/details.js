@@ -1,5 +1,5 @@
 /**
- * The dialog of one picture: its way out of the noise, its seed, and how to have it again.
+ * Dialog of one picture: its previews, its settings, and buttons to draw it again.
  *
  * @module
  */
@@ -55,7 +55,7 @@ function follow() {
     Steps: wish.steps,
     Sampler: wish.sampler,
     Guidance: wish.guidance ?? "none",
-    Model: model || "not yet known",
+    Model: model || "not known yet",
   });
   byId("details-list").replaceChildren(...facts.flatMap(([name, value]) => [
     element("dt", { textContent: name }),
@@ -85,7 +85,7 @@ function show() {
     ? `Finished after step ${step}`
     : step === 0
     ? "Noise"
-    : `Guess after step ${step} of ${steps}`;
+    : `Estimate after step ${step} of ${steps}`;
   image.alt = `${shown.name}. ${text}`;
   way.setAttribute("aria-valuetext", text);
   byId("way-label").textContent = text;
@@ -107,7 +107,7 @@ async function copy() {
     await navigator.clipboard.writeText(code.textContent);
   } catch { // not allowed, or the page did not come over HTTPS or from this machine
     getSelection()?.selectAllChildren(code);
-    said = "Selected: press Ctrl+C or ⌘C";
+    said = "Selected; press Ctrl+C or ⌘C to copy";
   }
   byId("copied").textContent = said;
 }

@@ -1,5 +1,5 @@
 /**
- * Draws what a drawing shows: one request a row, a few at a time.
+ * Draws the rows of a drawing: one request per row, a few at a time.
  *
  * @module
  */

@@ -42,7 +42,7 @@ export class Drawing {
   }
 
   /**
-   * Fits the pictures into the room that there is.
+   * Fits the pictures into the available width.
    * @param {number} room width in CSS pixels
    * @param {boolean} small as the earlier ones are
    */
@@ -62,7 +62,7 @@ export class Drawing {
     this.report();
   }
 
-  /** Shows how far it is; says it at every quarter of the way, because every step would be a flood. */
+  /** Shows the progress; announces it only at every quarter, so that screen readers are not flooded. */
   report() {
     const text = this.status.textContent = this.#stage();
     const progress = this.bar.value = this.rows.reduce((sum, row) => sum + row.progress, 0) /
@@ -77,14 +77,14 @@ export class Drawing {
     this.#end(`${plural(this.#count, "picture")} in ${duration(milliseconds)}`);
   }
 
-  /** It ends before its time. */
+  /** Shows that it was stopped or failed. */
   stop() {
     this.#end(`Stopped: ${this.#finished} of ${plural(this.#count, "picture")} finished`);
   }
 
   /** @param {string} text */
   #end(text) {
-    if (document.activeElement === this.cancel) byId("draw").focus({ preventScroll: true }); // it must not get lost
+    if (document.activeElement === this.cancel) byId("draw").focus({ preventScroll: true }); // keep the focus on the page
     this.progress.classList.add("ended");
     this.status.textContent = text;
     announce(text);
@@ -105,7 +105,7 @@ export class Drawing {
     if (this.#finished > 0 && this.#count > 1) return `${this.#finished} of ${this.#count} pictures finished`;
     if (drawn.length > 0) return `Step ${drawn[0].step} of ${drawn[0].wish.steps}`;
     const positions = open.flatMap(({ position }) => position ?? []);
-    if (positions.length === 0 || open.some(({ started }) => started)) return "The first steps …";
+    if (positions.length === 0 || open.some(({ started }) => started)) return "Starting …";
     const before = Math.min(...positions);
     return before === 0 ? "Next in the queue" : `In the queue, behind ${plural(before, "request")}`;
   }

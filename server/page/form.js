@@ -1,5 +1,5 @@
 /**
- * The form that says what to draw.
+ * Form with the settings of a drawing.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { ANY_CLASS, className, NO_CLASS } from "./words.js";
 
 const form = byId("wish");
 const { count, steps, sampler, guidance, seed } = form.elements;
-/** Whether the model knows "no class" to guide away from. */
+/** The model supports guidance. */
 let canGuide = true;
 
 /**

@@ -1,5 +1,5 @@
 /**
- * How large pictures are shown: always whole screen pixels for a pixel, so that each is a sharp square.
+ * Display size of pictures: an integer number of screen pixels per pixel, so that each is a sharp square.
  *
  * @module
  */

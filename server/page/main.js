@@ -1,5 +1,5 @@
 /**
- * The page: puts form, pictures and dialogs together.
+ * Entry point of the page: connects form, pictures and dialogs.
  *
  * @module
  */
@@ -83,7 +83,7 @@ function setBusy(busy) {
 }
 
 /**
- * Says what went wrong, and offers to try again.
+ * Shows an error with a button to try again.
  * @param {any} error
  * @param {() => void} again
  */
@@ -98,13 +98,13 @@ function sayTrouble(error, again) {
   trouble.scrollIntoView({ block: "nearest" });
 }
 
-/** Fits all pictures into the room that there is. */
+/** Fits all pictures into the available width. */
 function fit() {
   for (const [age, drawing] of drawings.entries()) drawing.fit(stage.clientWidth, age > 0);
 }
 
 /**
- * Draws with the settings of a picture; what is being drawn is given up for it.
+ * Draws with the settings of a picture, cancelling the current drawing.
  * @param {Picture} picture
  * @param {boolean} perClass
  */
@@ -115,7 +115,7 @@ async function drawAgain(picture, perClass) {
   start(perClass);
 }
 
-/** Asks what is served, and opens the page for it. */
+/** Loads model and settings, and enables the form. */
 async function load() {
   trouble.hidden = true;
   try {

@@ -1,5 +1,5 @@
 /**
- * What the server offers to draw.
+ * Model facts, limits and defaults of the server.
  *
  * @module
  */
@@ -31,9 +31,8 @@ export async function readOffer() {
     classes,
     guided: guidance,
     size: { width, height },
-    facts:
-      `The model here is ${id}. It has ${million(parameters)} parameters, knows ${timesteps} degrees of ` +
-      `noise, and runs on ${adapter}${precision === "float16" ? " in float16" : ""}.`,
+    facts: `Model ${id}: ${million(parameters)} parameters, trained with ${timesteps} noise levels, ` +
+      `running on ${adapter}${precision === "float16" ? " in float16" : ""}.`,
     samplers,
     limits: { ...limits, steps: Math.min(limits.steps ?? timesteps, timesteps) },
     defaults,

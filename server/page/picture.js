@@ -1,5 +1,5 @@
 /**
- * One picture: how it is drawn, what it looked like on the way, and its tile on the page.
+ * One picture: settings, previews and tile.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { className } from "./words.js";
 
 /** Tells `change` when it looks different. */
 export class Picture extends EventTarget {
-  /** The guesses on the way, in order. @type {{ step: number, source: string }[]} */
+  /** Previews in order. @type {{ step: number, source: string }[]} */
   frames = [];
   /** The finished picture. */
   source = "";

@@ -1,5 +1,5 @@
 /**
- * The pictures that one request asks for, and how far they are.
+ * Pictures of one request, and their progress.
  *
  * @module
  */
@@ -8,10 +8,10 @@ import { Picture } from "./picture.js";
 /** @import { Wish } from "./api.js" */
 
 export class Row {
-  /** Requests before this one, while it waits. @type {number | undefined} */
+  /** Requests ahead in the queue, while waiting. @type {number | undefined} */
   position;
   started = false;
-  /** Steps that its newest guess has behind it. */
+  /** Steps before its newest preview. */
   step = 0;
   done = false;
 

@@ -1,5 +1,5 @@
 /**
- * The token that a server may ask for. It is kept for this tab alone and forgotten when the tab is closed.
+ * Bearer token of the server, stored for this tab until it is closed.
  *
  * @module
  */
@@ -9,7 +9,7 @@ const KEY = "denoise-token";
 const dialog = byId("token");
 const field = byId("token-value");
 
-/** What a token can be (RFC 6750, 2.1). A browser sends no header with anything else in it. */
+/** Syntax of a token (RFC 6750, 2.1). Browsers do not send headers with other characters. */
 const FORM = /^[A-Za-z0-9._~+/-]+=*$/;
 
 /** The token to send; empty where none is known. */
@@ -28,7 +28,7 @@ let asking;
  */
 export function askForToken(refused) {
   if (knownToken() !== refused) return Promise.resolve(true); // given since
-  asking ??= ask(refused === "" ? "" : "The server did not take that one.").finally(() => asking = undefined);
+  asking ??= ask(refused === "" ? "" : "The server rejected this token.").finally(() => asking = undefined);
   return asking;
 }
 
@@ -46,7 +46,7 @@ async function ask(wrong) {
   field.value = "";
   if (dialog.returnValue !== "use") return false;
   if (!FORM.test(token)) {
-    return await ask("That is no token: one has letters, digits and any of . _ ~ + / - and nothing else.");
+    return await ask("Not a valid token: expected letters, digits and any of . _ ~ + / -");
   }
   sessionStorage.setItem(KEY, token);
   return true;

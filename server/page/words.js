@@ -1,16 +1,16 @@
 /**
- * What the page says about numbers and errors.
+ * Texts of the page: numbers, durations, settings and errors.
  *
  * @module
  */
 /** @import { Wish } from "./api.js" */
 
-/** What a request says for a class that the seed chooses, and for none. */
+/** Values of `class` for one chosen by the seed, and for an unconditional picture. */
 export const ANY_CLASS = "any";
 export const NO_CLASS = "none";
 
 /**
- * How a class is called on the page.
+ * Display name of a class.
  * @param {string} name
  */
 export function className(name) {
@@ -34,7 +34,7 @@ export function duration(milliseconds) {
 }
 
 /**
- * How a picture is drawn, class and seed aside.
+ * Settings of a picture, except class and seed.
  * @param {Wish} wish
  */
 export function settingsText({ steps, sampler, guidance }) {
@@ -50,7 +50,7 @@ export function troubleText(error) {
 }
 
 /**
- * The command that draws the same picture. The token is not written out: what is copied is shown and kept.
+ * Command that draws the same picture. The token is a shell variable, since the command is shown and copied.
  * @param {string} url
  * @param {string} file
  * @param {boolean} withToken

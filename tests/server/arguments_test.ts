@@ -67,6 +67,9 @@ Deno.test("what is missing, of another type, out of range or unknown is named, a
 
 Deno.test("anything but one JSON object is refused with the way to start the server", () => {
   for (const text of [undefined, "", "{", "--help"]) {
-    assert.throws(() => parseSettings(text), /settings: expected one JSON object; `deno task serve` starts/);
+    assert.throws(
+      () => parseSettings(text),
+      /settings: expected one JSON object; start the server with `deno task serve`/,
+    );
   }
 });

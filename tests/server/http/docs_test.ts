@@ -98,7 +98,7 @@ Deno.test("docs shows what a body may hold, and the page leads there", async () 
   for (
     const text of [
       "Body, application/json",
-      "prompt string, 1 to 1000 characters Required. Is searched for",
+      "prompt string, 1 to 1000 characters Required. Searched for",
       "response_format b64_json, url ",
       "partial_images integer or null, 0 to 3 Previews",
       "output_compression ",

@@ -91,7 +91,7 @@ visitTest("a picture tells its way, its seed and its curl line, and can be drawn
   assert.deepEqual(await bytesOf(dialog.locator("img")), picture);
   assert.equal(await way.getAttribute("aria-valuetext"), "Finished after step 20");
   await way.press("Home");
-  assert.match(await way.getAttribute("aria-valuetext") ?? "", /^Guess after step \d+ of 20$/);
+  assert.match(await way.getAttribute("aria-valuetext") ?? "", /^Estimate after step \d+ of 20$/);
   assert.notDeepEqual(await bytesOf(dialog.locator("img")), picture);
 
   const curl = await dialog.locator("code").innerText();
@@ -110,7 +110,7 @@ visitTest("a picture tells its way, its seed and its curl line, and can be drawn
   engine.tick(20);
   await done(page, "1 picture in");
   assert.deepEqual(await bytesOf(images(page)), picture);
-  assert.equal(await page.getByRole("heading", { name: "Earlier in this visit" }).isVisible(), true);
+  assert.equal(await page.getByRole("heading", { name: "Earlier pictures" }).isVisible(), true);
   assert.equal(await page.locator("#past .tile").count(), 3);
 });
 
@@ -180,7 +180,7 @@ visitTest(
 
     await page.route("**/generate/**", (route) => route.abort());
     await press(page, "Draw");
-    await trouble.getByText("The server does not answer.").waitFor();
+    await trouble.getByText("The server is not responding.").waitFor();
     await fill(page, { Seed: "9007199254740991" });
     await press(page, "Draw");
     assert.equal(await page.evaluate("document.querySelector('#seed').validity.customError"), true);
@@ -188,12 +188,12 @@ visitTest(
 );
 
 visitTest("a token is asked for and sent", { token: "sesame", expected: FAILED }, async ({ page }) => {
-  const dialog = page.getByRole("dialog", { name: "This server asks for a token" });
+  const dialog = page.getByRole("dialog", { name: "This server requires a token" });
   await dialog.getByLabel("Token").fill("wrong");
   await page.keyboard.press("Enter");
-  await dialog.getByText("The server did not take that one.").waitFor();
+  await dialog.getByText("The server rejected this token.").waitFor();
   await dialog.getByLabel("Token").fill("sesame");
-  await dialog.getByRole("button", { name: "Use it" }).click();
+  await dialog.getByRole("button", { name: "Use token" }).click();
   await fill(page, { Class: "cat", Pictures: 1, Seed: 3 });
   await press(page, "Draw");
   await done(page, "1 picture in");
@@ -208,11 +208,11 @@ visitTest("what cannot be a token is never sent, and asked for again", {
   token: "sesame",
   expected: FAILED,
 }, async ({ page }) => {
-  const dialog = page.getByRole("dialog", { name: "This server asks for a token" });
+  const dialog = page.getByRole("dialog", { name: "This server requires a token" });
   const ready = page.getByRole("radio", { name: "cat", exact: true });
   await dialog.getByLabel("Token").fill("ses…ame");
   await page.keyboard.press("Enter");
-  await dialog.getByText("That is no token").waitFor();
+  await dialog.getByText("Not a valid token").waitFor();
   await dialog.getByLabel("Token").fill(" sesame ");
   await page.keyboard.press("Enter");
   await ready.waitFor();

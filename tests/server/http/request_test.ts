@@ -337,7 +337,7 @@ Deno.test("a limit of steps bounds what may be asked for and every default, and 
   assert.equal(steps.schema.maximum, 10);
   assert.match(
     steps.schema.description ?? steps.description,
-    /may be 50, and no more than can be drawn in 120 seconds/,
+    /limited to 50 and to what takes 120 seconds/,
   );
   const body = JSON.stringify({ prompt: "a cat", steps: 11 });
   const headers = { "Content-Type": "application/json" };

@@ -66,7 +66,7 @@ Deno.test("openai: every wrong field is told once, the first of them as param", 
   await serving({}, async ({ client }) => {
     const body = { prompt: "", n: 0.5, colour: "red" };
     const { message, param } = await failure(BadRequestError, client.post("/images/generations", { body }));
-    const faults = ["prompt: expected", "n: expected", "colour: no parameter"];
+    const faults = ["prompt: expected", "n: expected", "colour: unknown parameter"];
     const told = faults.map((fault) => message.split(fault).length - 1);
     assert.deepEqual(told, [1, 1, 1], message);
     assert.equal(param, "prompt");
