@@ -93,7 +93,7 @@ function show() {
   byId("download").href = shown.source;
 }
 
-/** What there is to see of the picture, in order. */
+/** All images of the picture, in order: previews and result, or noise. */
 function sources() {
   const { frames, source, wish, image } = /** @type {Picture} */ (shown);
   if (source) return [...frames, { step: wish.steps, source }];

@@ -11,7 +11,7 @@ import { className, duration, plural, settingsText } from "./words.js";
 /** @import { Picture } from "./picture.js" */
 
 export class Drawing {
-  /** What was said last of its progress. @type {string | number} */
+  /** Progress last announced. @type {string | number} */
   #told = "";
 
   /**
@@ -98,7 +98,7 @@ export class Drawing {
     return this.rows.reduce((sum, { finished }) => sum + finished, 0);
   }
 
-  /** What is happening, in words. */
+  /** Description of the progress. */
   #stage() {
     const open = this.rows.filter(({ done }) => !done);
     const drawn = open.filter(({ step }) => step > 0);

@@ -41,6 +41,6 @@ async function* readLines(body) {
       yield* lines;
     }
   } finally {
-    await reader.cancel().catch(() => {}); // tells the server that nobody reads on
+    await reader.cancel().catch(() => {}); // so that the server stops sending
   }
 }

@@ -57,7 +57,7 @@ export function fillForm({ classes, guided, samplers, limits, defaults }) {
 }
 
 /**
- * What the form asks for, of one class or of several; a random seed where it names none.
+ * Settings of the form, for one class or several; an empty seed becomes a random one.
  * @param {readonly string[]} [classes] default: the class that is chosen
  * @returns {Wish[]}
  */

@@ -23,7 +23,7 @@ const stage = byId("pictures");
 const trouble = byId("trouble");
 const starters = [byId("draw"), byId("draw-rows")];
 
-/** What is served. @type {Offer} */
+/** The server's offer. @type {Offer} */
 let offer;
 /** Newest first. @type {Drawing[]} */
 let drawings = [];

@@ -18,7 +18,7 @@ export function knownToken() {
   return FORM.test(token) ? token : "";
 }
 
-/** The question under way, so that requests that fail together ask once. @type {Promise<boolean> | undefined} */
+/** The open prompt, shared by requests that fail at the same time. @type {Promise<boolean> | undefined} */
 let asking;
 
 /**

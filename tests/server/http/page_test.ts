@@ -230,7 +230,7 @@ visitTest("the page leads to what programs can ask for, with a token, too", {
   expected: FAILED,
 }, async ({ page }) => {
   await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
-  await page.getByRole("link", { name: "every address" }).click();
+  await page.getByRole("link", { name: "API documentation" }).click();
   await page.getByRole("heading", { name: "POST /v1/images/generations" }).waitFor();
   assert.equal(await page.getByText("partial_images", { exact: true }).count(), 1);
 });
