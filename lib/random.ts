@@ -9,7 +9,7 @@
  * @module
  */
 
-import { ConfigError } from "./errors.ts";
+import { checkWhole } from "./checks.ts";
 
 /** Four unsigned 32-bit words: a Threefry counter or result. */
 export type Words4 = [number, number, number, number];
@@ -124,9 +124,7 @@ export function normal2(a: number, b: number): [number, number] {
  * @throws {ConfigError} if `seed` is anything else
  */
 export function splitSeed(seed: number): Words2 {
-  if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new ConfigError("seed", seed, "an integer from 0 to 2^53 - 1");
-  }
+  checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
   return [seed >>> 0, Math.floor(seed / 2 ** 32)];
 }
 
@@ -140,8 +138,8 @@ export function splitSeed(seed: number): Words2 {
  * @throws {ConfigError} if an argument is out of its range
  */
 export function permutation(n: number, seed: number, epoch: number): Uint32Array {
-  if (n >>> 0 !== n) throw new ConfigError("n", n, "an integer from 0 to 2^32 - 1");
-  if (epoch >>> 0 !== epoch) throw new ConfigError("epoch", epoch, "an integer from 0 to 2^32 - 1");
+  checkWhole("n", n, 0, 2 ** 32 - 1);
+  checkWhole("epoch", epoch, 0, 2 ** 32 - 1);
   const key = splitSeed(seed);
   const order = new Uint32Array(n);
   for (let i = 0; i < n; i++) order[i] = i;

@@ -21,7 +21,7 @@ const ROOMS: readonly Room[] = [
   { path: "deno.json", floor: 0 },
   { path: "lib/errors.ts", floor: 0, browser: true },
   { path: "lib/checks.ts", floor: 1, browser: true },
-  { path: "lib/random.ts", floor: 1, browser: true },
+  { path: "lib/random.ts", floor: 2, browser: true },
   { path: "lib/shell.ts", floor: 1, browser: true },
   { path: "lib/suggest.ts", floor: 1, browser: true },
   { path: "kernels/", floor: 2, browser: true, sees: ["lib/errors.ts"] },

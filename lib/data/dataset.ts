@@ -5,6 +5,7 @@
  * @module
  */
 
+import { checkWhole } from "../checks.ts";
 import { createHash } from "node:crypto";
 import { ConfigError, DataError, ShapeError } from "../errors.ts";
 import { splitSeed, threefry4x32 } from "../random.ts";
@@ -156,9 +157,7 @@ export function takeSubset(
   seed: number,
   labels: Uint8Array,
 ): Uint32Array {
-  if (!Number.isSafeInteger(limit) || limit < 1) {
-    throw new ConfigError("limit", limit, "an integer of 1 or more");
-  }
+  checkWhole("limit", limit, 1, Number.MAX_SAFE_INTEGER);
   const groups = groupByClass(labels, indices, 256, seed, SUBSET_STREAM);
   const present = groups.filter(({ length }) => length > 0).length;
   const least = limit >= present ? 1 : 0;

@@ -16,7 +16,8 @@
  * @module
  */
 import { join } from "node:path";
-import { CheckpointError, ConfigError } from "../errors.ts";
+import { checkWhole } from "../checks.ts";
+import { CheckpointError } from "../errors.ts";
 import {
   checkpointPath,
   encodeJson,
@@ -106,12 +107,8 @@ export async function saveCheckpoint(
 ): Promise<string> {
   const { keep = 2, onWarning = console.warn } = options;
   const { step } = checkpoint;
-  if (!Number.isSafeInteger(keep) || keep < 1) {
-    throw new ConfigError("keep", keep, "a whole number of 1 or more");
-  }
-  if (!Number.isSafeInteger(step) || step < 0) {
-    throw new ConfigError("step", step, "a whole number of 0 or more");
-  }
+  checkWhole("keep", keep, 1, Number.MAX_SAFE_INTEGER);
+  checkWhole("step", step, 0, Number.MAX_SAFE_INTEGER);
 
   const files: Files = new Map([
     [MODEL_INDEX, encodeJson(checkpoint.modelIndex, MODEL_INDEX)],

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { checkWhole } from "../checks.ts";
 import { crc32 } from "node:zlib";
 import { ConfigError } from "../errors.ts";
 
@@ -55,9 +56,7 @@ export async function encodePng(
  */
 export function checkSize(width: number, height: number): void {
   for (const [field, side] of [["width", width], ["height", height]] as const) {
-    if (!Number.isInteger(side) || side < 1 || side > MAX_SIDE) {
-      throw new ConfigError(field, side, `a whole number of pixels from 1 to ${MAX_SIDE}`);
-    }
+    checkWhole(field, side, 1, MAX_SIDE);
   }
   if (width * height > MAX_PIXELS) {
     throw new ConfigError("width x height", width * height, `at most ${MAX_PIXELS} pixels in one picture`);

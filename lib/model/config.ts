@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { checkWhole } from "../checks.ts";
 import { groupNormFault } from "../../kernels/group_norm.ts";
 import { ConfigError } from "../errors.ts";
 
@@ -75,19 +76,19 @@ export type UNetOptions =
 export function unetConfig(options: UNetOptions): UNetConfig {
   const config: UNetConfig = { ...REFERENCE, ...options };
   const levels = config.blockOutChannels.length;
-  for (const size of imageSize(config)) requireInteger("sample_size", size, 1, 4096);
-  requireInteger("in_channels", config.inChannels, 1, 64);
-  requireInteger("out_channels", config.outChannels, 1, 64);
-  requireInteger("layers_per_block", config.layersPerBlock, 1, 16);
-  requireInteger("norm_num_groups", config.normNumGroups, 1, 4096);
+  for (const size of imageSize(config)) checkWhole("sample_size", size, 1, 4096);
+  checkWhole("in_channels", config.inChannels, 1, 64);
+  checkWhole("out_channels", config.outChannels, 1, 64);
+  checkWhole("layers_per_block", config.layersPerBlock, 1, 16);
+  checkWhole("norm_num_groups", config.normNumGroups, 1, 4096);
   if (config.attentionHeadDim !== null) {
-    requireInteger("attention_head_dim", config.attentionHeadDim, 1, 4096);
+    checkWhole("attention_head_dim", config.attentionHeadDim, 1, 4096);
   }
   if (levels < 1 || levels > 8) {
     throw new ConfigError("block_out_channels", `${levels} entries`, "1 to 8 entries");
   }
   for (const channels of config.blockOutChannels) {
-    requireInteger("block_out_channels", channels, 1, 4096);
+    checkWhole("block_out_channels", channels, 1, 4096);
     if (channels % config.normNumGroups !== 0) {
       throw new ConfigError(
         "block_out_channels",
@@ -125,7 +126,7 @@ export function unetConfig(options: UNetOptions): UNetConfig {
   });
   requireBoolean("add_attention", config.addAttention);
   requireBoolean("flip_sin_to_cos", config.flipSinToCos);
-  if (config.numClassEmbeds !== null) requireInteger("num_class_embeds", config.numClassEmbeds, 1, 100_000);
+  if (config.numClassEmbeds !== null) checkWhole("num_class_embeds", config.numClassEmbeds, 1, 100_000);
   if (config.downsamplePadding !== 0 && config.downsamplePadding !== 1) {
     throw new ConfigError("downsample_padding", config.downsamplePadding, "0 or 1");
   }
@@ -279,12 +280,6 @@ function hasAttention(config: UNetConfig, level: number): boolean {
   return config.downBlockTypes[level] === "AttnDownBlock2D" ||
     config.upBlockTypes[last - level] === "AttnUpBlock2D" ||
     (config.addAttention && level === last);
-}
-
-function requireInteger(field: string, value: number, min: number, max: number): void {
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw new ConfigError(field, value, `an integer from ${min} to ${max}`);
-  }
 }
 
 function requireBoolean(field: string, value: unknown): void {

@@ -283,7 +283,7 @@ function stepsToNextPicture({ image, plan, done }: Entry): number {
  * @throws {ConfigError} for `rows` below 1
  */
 export function batchSizes(rows: number): number[] {
-  if (!Number.isSafeInteger(rows) || rows < 1) throw new ConfigError("rows", rows, "a whole number from 1");
+  checkWhole("rows", rows, 1, Number.MAX_SAFE_INTEGER);
   const sizes: number[] = [];
   for (let size = 1; size < rows; size *= 2) {
     sizes.push(size);

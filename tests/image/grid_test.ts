@@ -21,7 +21,7 @@ Deno.test("a grid's size is known without its images", () => {
 Deno.test("a grid that is too large for a picture is refused without images, and so without their memory", () => {
   const many = { count: 10_000, height: 32, width: 32 };
   assert.throws(() => layOutGrid(many, { columns: 1000, scale: 2 }), (error: Error) => {
-    assert.match(error.message, /^width: expected a whole number of pixels from 1 to 65535, got 66002$/);
+    assert.match(error.message, /^width: expected a whole number from 1 to 65535, got 66002$/);
     return error instanceof ConfigError;
   });
   assert.throws(() => layOutGrid(many, { columns: 100, scale: 16 }), /^ConfigError: width x height: /);

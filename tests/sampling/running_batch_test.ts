@@ -249,7 +249,7 @@ Deno.test("a network without classes refuses guidance, and a batch needs a row",
     while (batch.size > 0) await batch.turn(1000);
     await assert.rejects(
       RunningBatch.build(gpu, { config: batchConfig, schedule, weights, rows: 0 }),
-      /^ConfigError: rows: expected a whole number from 1, got 0$/,
+      /^ConfigError: rows: expected a whole number of 1 or more, got 0$/,
     );
   }, batchConfig);
 });
