@@ -12,7 +12,7 @@ import type { UNetConfig } from "../model/config.ts";
 import { withSuggestion } from "../suggest.ts";
 
 /**
- * Default number of DDIM steps. With the bundled model a first image takes about ten seconds on two CPU cores (3 once the
+ * Default number of DDIM steps. With the bundled model a first image takes about eleven seconds on two CPU cores (4 once the
  * driver has cached its shaders); 50 steps take twice as long for little more detail.
  */
 export const DEFAULT_STEPS = 25;
