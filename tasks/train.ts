@@ -120,7 +120,7 @@ export function describeSmallRun(images: number, isCifar10: boolean): string {
     ? ` on ${AUTO_SOFTWARE_LIMIT} images unless --limit says otherwise`
     : "";
   const time = isCifar10 ? " (half an hour for CIFAR-10 on an H200)" : "";
-  return `No GPU found: training the small preset tiny${some}. --preset small gives better images, but needs a GPU${time}.`;
+  return `No GPU found: training the preset tiny${some}. --preset small gives better images, but needs a GPU${time}.`;
 }
 
 /** Shows the progress of reading the data. */

@@ -163,12 +163,12 @@ Deno.test("invalid input is reported before anything is read or written, with ex
 Deno.test("the small run without a GPU says how small, and what a GPU would give", () => {
   assert.equal(
     describeSmallRun(50_000, true),
-    "No GPU found: training the small preset tiny on 5000 images unless --limit says otherwise. --preset small gives better " +
+    "No GPU found: training the preset tiny on 5000 images unless --limit says otherwise. --preset small gives better " +
       "images, but needs a GPU (half an hour for CIFAR-10 on an H200).",
   );
   assert.equal(
     describeSmallRun(48, false),
-    "No GPU found: training the small preset tiny. --preset small gives better images, but needs a GPU.",
+    "No GPU found: training the preset tiny. --preset small gives better images, but needs a GPU.",
   );
 });
 
