@@ -4,6 +4,29 @@
  * @module
  */
 
+/** Size of one matrix multiply-accumulate, C [rows, columns] += A [rows, depth] B [depth, columns]. */
+export interface MatrixShape {
+  readonly rows: number;
+  readonly columns: number;
+  readonly depth: number;
+}
+
+/**
+ * Matrix units: hardware that multiplies small matrices held by a subgroup (tensor cores), with float16 operands and float32
+ * sums.
+ */
+export interface MatrixUnits {
+  /**
+   * `subgroup_matrix`: the WGSL extension `chromium_experimental_subgroup_matrix`. `emulation`: the same kernels in plain WGSL,
+   * for tests of their logic on any adapter.
+   */
+  readonly dialect: "subgroup_matrix" | "emulation";
+  /** Lanes of the subgroups that hold a matrix. */
+  readonly subgroupSize: number;
+  /** Supported sizes, in the adapter's order. */
+  readonly shapes: readonly MatrixShape[];
+}
+
 /** Properties of a device that kernel generators depend on; see `kernelTarget` in lib/graph/compile.ts. */
 export interface KernelTarget {
   /**
@@ -18,6 +41,8 @@ export interface KernelTarget {
    * stays float32. See storage.ts.
    */
   readonly half?: boolean;
+  /** Matrix units, which products of float16 operands use; absent: none. */
+  readonly matrices?: MatrixUnits;
   /** Selects among candidates; default the first. */
   readonly choose?: Choose;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { MatrixUnits } from "../../kernels/target.ts";
 import { DeviceError } from "../errors.ts";
 import { MemoryBudget } from "./budget.ts";
 import { PipelineCache } from "./pipeline.ts";
@@ -19,6 +20,8 @@ export interface AdapterDescription {
   readonly features: readonly string[];
   /** Lanes of a subgroup; 0 if the size varies or subgroup operations are unavailable. */
   readonly subgroupSize: number;
+  /** Matrix units with float16 operands and float32 sums; absent: none. */
+  readonly matrices?: MatrixUnits;
 }
 
 /** Options of {@linkcode openGpu}. */

@@ -49,10 +49,11 @@ export interface CompileOptions {
 
 /** Default kernel variants for a device. */
 export function kernelTarget(gpu: Gpu): KernelTarget {
-  const { software, subgroupSize } = gpu.adapter;
+  const { software, subgroupSize, matrices } = gpu.adapter;
   return {
     path: software ? "subgroup" : "tile",
     subgroupSize,
+    ...matrices ? { matrices } : {},
   };
 }
 
