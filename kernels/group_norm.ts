@@ -63,21 +63,17 @@ export function groupNormForward<B>(
   ];
 }
 
-/** Scratch of {@linkcode groupNormBackward} in floats: two sums per sample and channel. */
-export function groupNormScratch({ batch, channels }: GroupNormShape): number {
-  return batch * 2 * 4 * Math.ceil(channels / 4);
-}
-
 /**
  * Gradients of {@linkcode groupNormForward}.
  *
  * @param buffers `x`, `gamma`, `beta`, `stats` as in the forward pass; `dy`, `addend`, `dx` [N, H*W, Cp], where
- *   `dx = addend + gradient`; `dgamma`, `dbeta` [Cp]; `scratch` of {@linkcode groupNormScratch} floats
+ *   `dx = addend + gradient`; `sums` [N, 2, Cp] receives the gradients of beta and gamma by each sample, to be added up by
+ *   `sampleSums`
  * @throws {RangeError} as {@linkcode groupNormForward}
  */
 export function groupNormBackward<B>(
   shape: GroupNormShape,
-  { x, gamma, beta, stats, dy, addend, dx, dgamma, dbeta, scratch }: {
+  { x, gamma, beta, stats, dy, addend, dx, sums }: {
     x: B;
     gamma: B;
     beta: B;
@@ -85,9 +81,7 @@ export function groupNormBackward<B>(
     dy: B;
     addend?: B;
     dx: B;
-    dgamma: B;
-    dbeta: B;
-    scratch: B;
+    sums: B;
   },
   label = "group_norm gradient",
 ): Launch<B>[] {
@@ -98,17 +92,9 @@ export function groupNormBackward<B>(
       "backward",
       params,
       // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
-      { x, gamma, beta, saved_stats: stats, dy, addend: addend ?? dy, dx, sums: scratch },
+      { x, gamma, beta, saved_stats: stats, dy, addend: addend ?? dy, dx, sums },
       workgroups,
       { constants: { ...constants, has_addend: Number(addend !== undefined) }, label },
-    ),
-    launch(
-      groupNormKernel,
-      "sum_samples",
-      params,
-      { saved_sums: scratch, dgamma, dbeta },
-      [Math.ceil(2 * params.columns / 64), 1, 1],
-      { label: `${label} of gamma, beta` },
     ),
   ];
 }
@@ -143,7 +129,7 @@ function planOf(shape: GroupNormShape) {
     ? softwareLayout({ batch, spatial, columns, least }, widen)
     : gpuLayout(spatial, widen);
   return {
-    params: { batch, spatial, channels, columns, block, rows, group_size, eps },
+    params: { spatial, channels, columns, block, rows, group_size, eps },
     constants: { use_silu: Number(silu), runs: Number(runs), lanes },
     workgroups: [Math.ceil(columns / block), batch, 1] as const,
   };

@@ -7,15 +7,14 @@
 //   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
-// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
-// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). The first five as stored, the rest float32; outputs written `=`,
-// padding lanes zero. All sums accumulate in float32.
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, groups, (mean, rstd)];
+// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are dbeta and dgamma (sample_sums.wgsl). The first
+// five as stored, the rest float32; outputs written `=`, padding lanes zero. All sums accumulate in float32.
 //
 // Thread mapping: one workgroup per sample and block of channels, which consists of whole groups and whole vec4s. An
 // invocation handles one vec4 of channels (its column) and a subset of the pixels (its row of the workgroup), so
 // per-channel values are loaded once. Sums are reduced in registers, then over rows in order, then over the channels of a
-// group: any group size works, and padding lanes are excluded. dgamma and dbeta sum over samples in order. The second pass
-// over x hits the cache. A row handles every `rows`-th pixel, so that the rows of a GPU workgroup, which run together,
+// group: any group size works, and padding lanes are excluded. The second pass over x hits the cache. A row handles every `rows`-th pixel, so that the rows of a GPU workgroup, which run together,
 // access adjacent memory; with `runs`, for software adapters, it handles consecutive pixels: there rows run one after the
 // other, and strided pixels would each touch another page. The reduction loops are unrolled by two pixels, because each
 // iteration also blends every sum with the lane mask there (llvmpipe: 8 % of backward).
@@ -34,7 +33,6 @@ override runs: bool = false;
 override lanes: u32 = 256;
 
 struct Params {
-  batch: u32,
   spatial: u32,    // H * W
   channels: u32,   // C, without padding
   columns: u32,    // vec4s per pixel: Cp / 4
@@ -55,9 +53,6 @@ struct Params {
 @group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 @group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
-@group(0) @binding(11) var<storage, read> saved_sums: array<vec4f>;
-@group(0) @binding(12) var<storage, read_write> dgamma: array<vec4f>;
-@group(0) @binding(13) var<storage, read_write> dbeta: array<vec4f>;
 
 // Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
 var<workgroup> part_a: array<vec4f, lanes>;
@@ -368,23 +363,5 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
       slope += vec4f(addend[i]);
     }
     dx[i] = Stored4(slope);
-  }
-}
-
-// Reduces the per-sample sums to dbeta and dgamma: one invocation per vec4 of either.
-@compute @workgroup_size(64)
-fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
-  let columns = params.columns;
-  if (id.x >= 2u * columns) {
-    return;
-  }
-  var sum = vec4f(0.0);
-  for (var n = 0u; n < params.batch; n++) {
-    sum += saved_sums[n * 2u * columns + id.x];
-  }
-  if (id.x < columns) {
-    dbeta[id.x] = sum;
-  } else {
-    dgamma[id.x - columns] = sum;
   }
 }

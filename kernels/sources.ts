@@ -1162,7 +1162,7 @@ fn finish(@builtin(local_invocation_index) lane: u32) {
   entryPoints: ["partial_sums", "finish"],
 } as const satisfies KernelSource;
 
-/** `group_norm.wgsl`: forward, backward, sum_samples. */
+/** `group_norm.wgsl`: forward, backward. */
 export const groupNormKernel = {
   name: "group_norm",
   code: `// Group normalisation (Wu & He 2018), fused with the SiLU that follows it in residual blocks.
@@ -1174,15 +1174,14 @@ export const groupNormKernel = {
 //   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
-// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta, dgamma, dbeta [Cp]; stats [N, groups, (mean, rstd)];
-// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat). The first five as stored, the rest float32; outputs written \`=\`,
-// padding lanes zero. All sums accumulate in float32.
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, groups, (mean, rstd)];
+// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are dbeta and dgamma (sample_sums.wgsl). The first
+// five as stored, the rest float32; outputs written \`=\`, padding lanes zero. All sums accumulate in float32.
 //
 // Thread mapping: one workgroup per sample and block of channels, which consists of whole groups and whole vec4s. An
 // invocation handles one vec4 of channels (its column) and a subset of the pixels (its row of the workgroup), so
 // per-channel values are loaded once. Sums are reduced in registers, then over rows in order, then over the channels of a
-// group: any group size works, and padding lanes are excluded. dgamma and dbeta sum over samples in order. The second pass
-// over x hits the cache. A row handles every \`rows\`-th pixel, so that the rows of a GPU workgroup, which run together,
+// group: any group size works, and padding lanes are excluded. The second pass over x hits the cache. A row handles every \`rows\`-th pixel, so that the rows of a GPU workgroup, which run together,
 // access adjacent memory; with \`runs\`, for software adapters, it handles consecutive pixels: there rows run one after the
 // other, and strided pixels would each touch another page. The reduction loops are unrolled by two pixels, because each
 // iteration also blends every sum with the lane mask there (llvmpipe: 8 % of backward).
@@ -1221,7 +1220,6 @@ override runs: bool = false;
 override lanes: u32 = 256;
 
 struct Params {
-  batch: u32,
   spatial: u32,    // H * W
   channels: u32,   // C, without padding
   columns: u32,    // vec4s per pixel: Cp / 4
@@ -1242,9 +1240,6 @@ struct Params {
 @group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 @group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
-@group(0) @binding(11) var<storage, read> saved_sums: array<vec4f>;
-@group(0) @binding(12) var<storage, read_write> dgamma: array<vec4f>;
-@group(0) @binding(13) var<storage, read_write> dbeta: array<vec4f>;
 
 // Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
 var<workgroup> part_a: array<vec4f, lanes>;
@@ -1557,24 +1552,6 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     dx[i] = Stored4(slope);
   }
 }
-
-// Reduces the per-sample sums to dbeta and dgamma: one invocation per vec4 of either.
-@compute @workgroup_size(64)
-fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
-  let columns = params.columns;
-  if (id.x >= 2u * columns) {
-    return;
-  }
-  var sum = vec4f(0.0);
-  for (var n = 0u; n < params.batch; n++) {
-    sum += saved_sums[n * 2u * columns + id.x];
-  }
-  if (id.x < columns) {
-    dbeta[id.x] = sum;
-  } else {
-    dgamma[id.x - columns] = sum;
-  }
-}
 `,
   bindings: {
     x: { binding: 1, access: "read" },
@@ -1587,12 +1564,8 @@ fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
     addend: { binding: 8, access: "read" },
     dx: { binding: 9, access: "read_write" },
     sums: { binding: 10, access: "read_write" },
-    saved_sums: { binding: 11, access: "read" },
-    dgamma: { binding: 12, access: "read_write" },
-    dbeta: { binding: 13, access: "read_write" },
   },
   params: {
-    batch: "u32",
     spatial: "u32",
     channels: "u32",
     columns: "u32",
@@ -1601,7 +1574,7 @@ fn sum_samples(@builtin(global_invocation_id) id: vec3u) {
     group_size: "u32",
     eps: "f32",
   },
-  entryPoints: ["forward", "backward", "sum_samples"],
+  entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
 
 /** `loss_scale.wgsl`: update. */
@@ -2243,6 +2216,99 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
     chunk_count: "u32",
   },
   entryPoints: ["q_sample"],
+} as const satisfies KernelSource;
+
+/** `sample_sums.wgsl`: add. */
+export const sampleSumsKernel = {
+  name: "sample_sums",
+  code: `// Sums over samples: gradients of parameters that are added to every pixel or scale it (norms, biases), from a value per
+// sample and channel. One dispatch computes those of many layers.
+//
+//   sums[block.result + c] = sum over rows r of values[block.first + block.stride r + c],   c < block.columns
+//
+// values, sums: vec4s of float32, in the places that \`blocks\` names; sums written \`=\`, in float32.
+// One workgroup per block. An invocation adds every 16th row of one column, so that enough loads are in flight to hide their
+// latency; then the 16 partial sums are added in order. The order depends on the number of rows alone.
+
+// Work of one workgroup of sample_sums.wgsl. An include: no bindings, no entry point. layouts.ts is generated from it.
+
+// Columns of four channels per workgroup.
+const SUM_COLUMNS = 16u;
+
+// Sums of up to SUM_COLUMNS adjacent columns. Positions are vec4s from the start of the bound ranges.
+struct SumBlock {
+  first: u32,   // its first column in the first row of the values
+  stride: u32,  // from a row of the values to the next
+  rows: u32,    // values per sum: samples, or parts of samples
+  columns: u32, // 1 to SUM_COLUMNS
+  result: u32,  // its first column in the sums
+}
+
+struct Params {
+  blocks: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> blocks: array<SumBlock>;
+@group(0) @binding(2) var<storage, read> values: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> sums: array<vec4f>;
+
+// Invocations per column.
+const LANES = 16u;
+
+var<workgroup> partial_sums: array<vec4f, 256>; // LANES * SUM_COLUMNS
+
+@compute @workgroup_size(256)
+fn add(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let index = group.y * groups.x + group.x;
+  if (index >= params.blocks) {
+    return;
+  }
+  let block = blocks[index];
+  let column = lane % SUM_COLUMNS;
+  let step = LANES * block.stride;
+  let rows = select(0u, block.rows, column < block.columns);
+  var at = block.first + column + lane / SUM_COLUMNS * block.stride;
+  var sum0 = vec4f();
+  var sum1 = vec4f();
+  var sum2 = vec4f();
+  var sum3 = vec4f();
+  var row = lane / SUM_COLUMNS;
+  for (; row + 3u * LANES < rows; row += 4u * LANES) {
+    sum0 += values[at];
+    sum1 += values[at + step];
+    sum2 += values[at + 2u * step];
+    sum3 += values[at + 3u * step];
+    at += 4u * step;
+  }
+  for (; row < rows; row += LANES) {
+    sum0 += values[at];
+    at += step;
+  }
+  partial_sums[lane] = (sum0 + sum1) + (sum2 + sum3);
+  workgroupBarrier();
+  if (lane < block.columns) {
+    var sum = partial_sums[lane];
+    for (var other = 1u; other < LANES; other++) {
+      sum += partial_sums[other * SUM_COLUMNS + lane];
+    }
+    sums[block.result + lane] = sum;
+  }
+}
+`,
+  bindings: {
+    blocks: { binding: 1, access: "read" },
+    values: { binding: 2, access: "read" },
+    sums: { binding: 3, access: "read_write" },
+  },
+  params: {
+    blocks: "u32",
+  },
+  entryPoints: ["add"],
 } as const satisfies KernelSource;
 
 /** `sampler_step.wgsl`: sampler_step. */

@@ -2,6 +2,27 @@
 
 import type { RecordLayout } from "./record.ts";
 
+/** `struct SumBlock` of `records/sample_sums.wgsl`. */
+export const SumBlockLayout = {
+  name: "SumBlock",
+  bytes: 20,
+  fields: {
+    /** its first column in the first row of the values */
+    first: { type: "u32", offset: 0 },
+    /** from a row of the values to the next */
+    stride: { type: "u32", offset: 4 },
+    /** values per sum: samples, or parts of samples */
+    rows: { type: "u32", offset: 8 },
+    /** 1 to SUM_COLUMNS */
+    columns: { type: "u32", offset: 12 },
+    /** its first column in the sums */
+    result: { type: "u32", offset: 16 },
+  },
+} as const satisfies RecordLayout;
+
+/** `SUM_COLUMNS` of `records/sample_sums.wgsl`. */
+export const SUM_COLUMNS = 16;
+
 /** `struct Slot` of `records/sampling.wgsl`. */
 export const SlotLayout = {
   name: "Slot",

@@ -7,16 +7,17 @@ import type { Launch } from "../../kernels/source.ts";
 import type { Choose, KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { mebibytes } from "../gpu/budget.ts";
-import { type BufferView, createBuffer, destroyBuffer } from "../gpu/memory.ts";
+import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import type { HoistedConstants } from "./constants.ts";
 import type { Graph } from "./graph.ts";
 import { lower, type LowerContext } from "./lower.ts";
 import { planMemory } from "./plan.ts";
+import { SampleSums } from "./sample_sums.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Compiled graph: launches over allocated buffers, and views of its kept tensors. */
 export interface Compiled {
-  /** Dispatches by node, in the order of the graph's nodes. */
+  /** Dispatches by node, in the order of the graph's nodes; then those of deferred sums over samples, if there are any. */
   readonly launches: readonly (readonly Launch<BufferView>[])[];
   /** Bytes of the activation buffers allocated for this graph. */
   readonly bytes: number;
@@ -63,6 +64,7 @@ export function lowerContext(g: Graph, target: KernelTarget): LowerContext {
     target: g.stored === "float16" ? halfTarget(target) : target,
     temporary: (name, elements, type = "float32") =>
       g.tensor(name, [1, 1, 1, elements], "activation", false, type),
+    sampleSums: new SampleSums(g),
   };
 }
 
@@ -83,35 +85,42 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
   const lowered = g.nodes.map((node) => lower(context, node));
   const hoisted = constants?.hoist(lowered, options.bound);
   const symbolic = hoisted?.launches ?? lowered;
-  const bound = new Map([...options.bound, ...hoisted?.bound ?? []]);
-  const plan = planMemory(symbolic.flat(), keep, reuse.map(({ size }) => size));
+  const { sampleSums } = context;
+  const contributions = sampleSums.all;
+  const plan = planMemory(
+    sampleSums.planned(symbolic.flat()),
+    contributions ? [...keep, contributions] : keep,
+    reuse.map(({ size }) => size),
+  );
   gpu.memory.require(plan.bytes, `${what} (activations ${mebibytes(plan.bytes)})`);
-  const buffers: GPUBuffer[] = [];
-  const destroy = () => {
-    for (const buffer of buffers.splice(0)) destroyBuffer(gpu, buffer);
-  };
-  const view = (tensor: Tensor): BufferView => {
-    const outside = bound.get(tensor);
-    if (outside) return outside;
-    const slot = plan.slots.get(tensor);
-    const buffer = slot === undefined ? undefined : reuse[slot] ?? buffers[slot - reuse.length];
-    if (!buffer) throw new Error(`tensor ${tensor.name} (${tensor.role}) has no memory`);
-    return { buffer, offset: 0, size: tensor.bytes };
-  };
-  const place = (launch: Launch<Tensor>): Launch<BufferView> => ({
-    ...launch,
-    buffers: Object.fromEntries(Object.entries(launch.buffers).map(([name, tensor]) => [name, view(tensor)])),
-  });
+  const scope = new ResourceScope(gpu, what);
   try {
-    plan.buffers.forEach((bytes, i) =>
-      buffers.push(createBuffer(gpu, bytes, `${what}, activation buffer ${i}`))
-    );
-    const launches = symbolic.map((ofNode) => ofNode.map(place));
+    const buffers = plan.buffers.map((size, i) => scope.buffer(size, `activation buffer ${i}`).buffer);
+    const bound = new Map([...options.bound, ...hoisted?.bound ?? []]);
+    const view = (tensor: Tensor): BufferView => {
+      const outside = bound.get(tensor);
+      if (outside) return outside;
+      const slot = plan.slots.get(tensor);
+      const buffer = slot === undefined ? undefined : reuse[slot] ?? buffers[slot - reuse.length];
+      if (!buffer) throw new Error(`tensor ${tensor.name} (${tensor.role}) has no memory`);
+      return { buffer, offset: 0, size: tensor.bytes };
+    };
+    const parts = contributions ? sampleSums.views(view(contributions)) : [];
+    for (const [tensor, part] of parts) bound.set(tensor, part);
+    const place = (launch: Launch<Tensor>): Launch<BufferView> => ({
+      ...launch,
+      buffers: Object.fromEntries(
+        Object.entries(launch.buffers).map(([name, tensor]) => [name, view(tensor)]),
+      ),
+    });
+    const ofNodes = symbolic.map((ofNode) => ofNode.map(place));
+    const sums = sampleSums.launches(gpu, scope, view);
+    const launches = sums.length > 0 ? [...ofNodes, sums] : ofNodes;
     const kept = new Set(keep.map((tensor) => plan.slots.get(tensor)));
     const reusable = buffers.filter((_, i) => !kept.has(reuse.length + i));
-    return { launches, bytes: plan.bytes, reusable, view, destroy };
+    return { launches, bytes: plan.bytes, reusable, view, destroy: () => scope.destroy() };
   } catch (error) {
-    destroy();
+    scope.destroy();
     throw error;
   }
 }

@@ -17,7 +17,7 @@ import {
 import { drawBatchForward } from "../../kernels/draw_batch.ts";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
-import { groupNormBackward, groupNormForward, groupNormScratch } from "../../kernels/group_norm.ts";
+import { groupNormBackward, groupNormForward } from "../../kernels/group_norm.ts";
 import { matmul, type MatmulShape } from "../../kernels/products/matmul.ts";
 import { mseBackward, mseForward, type MseShape, recordLossForward } from "../../kernels/mse.ts";
 import { qSampleForward } from "../../kernels/q_sample.ts";
@@ -37,6 +37,7 @@ import type {
   Node,
   NodeOf,
 } from "./operations.ts";
+import type { SampleSums } from "./sample_sums.ts";
 import { type ElementType, paddedChannels, type Tensor } from "./tensor.ts";
 
 /** Context of {@linkcode lower}. */
@@ -44,6 +45,8 @@ export interface LowerContext {
   readonly target: KernelTarget;
   /** Creates a workspace tensor that lives only during the dispatches of one node; default float32. */
   temporary(name: string, elements: number, type?: ElementType): Tensor;
+  /** Gradients that are sums over samples, which a dispatch after the last node computes for all nodes that request some. */
+  readonly sampleSums: SampleSums;
 }
 
 type Lowering<K extends keyof AllOperations> = (c: LowerContext, node: NodeOf<K>) => Launch<Tensor>[];
@@ -68,10 +71,10 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     spatialSum(imageShape(operands.dy), { ...operands, ...out }, label),
   groupNorm: ({ target }, { label, attributes, in: operands, out }) =>
     groupNormForward(normShape(target, operands.x, attributes), { ...operands, ...out }, label),
-  groupNormBackward({ target, temporary }, { label, attributes, in: operands, out }) {
+  groupNormBackward({ target, sampleSums }, { label, attributes, in: operands, out: { dx, dgamma, dbeta } }) {
     const shape = normShape(target, operands.x, attributes);
-    const scratch = temporary(`${label}.scratch`, groupNormScratch(shape));
-    return groupNormBackward(shape, { ...operands, ...out, scratch }, label);
+    const sums = sampleSums.request(`${label}.sums`, shape.batch, [dbeta, dgamma]);
+    return groupNormBackward(shape, { ...operands, dx, sums }, label);
   },
   silu: (_, { label, in: operands, out }) =>
     siluForward({ elements: out.y.elements }, { ...operands, ...out }, label),

@@ -10,9 +10,10 @@ export type Shape = readonly [batch: number, height: number, width: number, chan
 
 /**
  * Owner of a tensor's memory: `input` and `parameter` are bound from outside, `gradient` is a parameter's slice of the flat
- * gradient buffer, `activation` is placed by the memory planner.
+ * gradient buffer, `activation` is placed by the memory planner, `contribution` (to gradients, by each sample) is
+ * part of an activation, see `SampleSums`.
  */
-export type Role = "input" | "parameter" | "gradient" | "activation";
+export type Role = "input" | "parameter" | "gradient" | "activation" | "contribution";
 
 /** Floating-point element types. */
 export type FloatType = "float32" | "float16";

@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
-import {
-  groupNormBackward,
-  groupNormForward,
-  groupNormScratch,
-  type GroupNormShape,
-} from "../../kernels/group_norm.ts";
+import { groupNormBackward, groupNormForward, type GroupNormShape } from "../../kernels/group_norm.ts";
+import { SumBlockLayout } from "../../kernels/records/layouts.ts";
+import { encodeSampleSums, sampleSums } from "../../kernels/sample_sums.ts";
 import { assertClose, type Tolerance } from "../support/close.ts";
 import type { HostArray } from "../support/gpu.ts";
 import { packChannels, unpackChannels } from "../support/layout.ts";
@@ -52,8 +49,11 @@ async function runGroupNorm(
   };
   const stats = new Float32Array(s.batch * s.groups * 2);
   const [y, dx] = [host.x, host.x].map((like) => storage.empty(like.length));
-  const [dgamma, dbeta] = [host.gamma, host.beta].map((like) => new Float32Array(like.length).fill(NaN));
-  const scratch = new Float32Array(groupNormScratch(s));
+  const width = host.gamma.length;
+  const ofSamples = new Float32Array(s.batch * 2 * width).fill(NaN);
+  const gradients = new Float32Array(2 * width).fill(NaN);
+  const sum = { first: 0, stride: width / 2, rows: s.batch, columns: width / 2, result: 0 };
+  const blocks = new Uint32Array(encodeSampleSums([sum]));
   await storage.run([
     ...groupNormForward<HostArray>(s, { x: host.x, gamma: host.gamma, beta: host.beta, stats, y }),
     ...groupNormBackward<HostArray>(s, {
@@ -61,9 +61,12 @@ async function runGroupNorm(
       stats,
       addend: addend && storage.array(packChannels(addend, c)),
       dx,
-      dgamma,
-      dbeta,
-      scratch,
+      sums: ofSamples,
+    }),
+    ...sampleSums<HostArray>(4 * blocks.length / SumBlockLayout.bytes, {
+      blocks,
+      values: ofSamples,
+      sums: gradients,
     }),
   ]);
   // Unpacking checks that padding lanes are zero.
@@ -71,8 +74,8 @@ async function runGroupNorm(
     y: unpackChannels(y, c),
     stats,
     dx: unpackChannels(dx, c),
-    dgamma: unpackChannels(dgamma, c),
-    dbeta: unpackChannels(dbeta, c),
+    dgamma: unpackChannels(gradients.subarray(width), c),
+    dbeta: unpackChannels(gradients.subarray(0, width), c),
   };
 }
 

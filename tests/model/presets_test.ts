@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
+import { lowerContext } from "../../lib/graph/compile.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { unetParameters } from "../../lib/model/network.ts";
@@ -11,10 +12,8 @@ function forwardGflop(preset: string): number {
   const g = new Graph();
   const config = presetConfig(preset, 10);
   unet(g, config, unetInputs(g, config, 1, false));
-  const temporary = (name: string, elements: number) =>
-    g.tensor(name, [1, 1, 1, elements], "activation", false);
-  const target = { path: "tile", subgroupSize: 32 } as const;
-  const launches = g.nodes.flatMap((node) => lower({ target, temporary }, node));
+  const context = lowerContext(g, { path: "tile", subgroupSize: 32 });
+  const launches = g.nodes.flatMap((node) => lower(context, node));
   return launches.reduce((sum, { flops }) => sum + flops, 0) / 1e9;
 }
 

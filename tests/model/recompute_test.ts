@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph } from "../../lib/graph/graph.ts";
+import { lowerContext } from "../../lib/graph/compile.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { planMemory } from "../../lib/graph/plan.ts";
 import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
@@ -73,14 +74,15 @@ Deno.test("output and every gradient have the same bits whether activations are 
 function demand(preset: string, recompute: boolean) {
   const batch = 128;
   const { g, output, forwardNodes } = record(presetConfig(preset, 10), batch, recompute);
-  const temporary = (name: string, elements: number) =>
-    g.tensor(name, [1, 1, 1, elements], "activation", false);
-  const target = { path: "tile", subgroupSize: 32 } as const;
-  const launches = g.nodes.map((node) => lower({ target, temporary }, node));
+  const context = lowerContext(g, { path: "tile", subgroupSize: 32 });
+  const launches = g.nodes.map((node) => lower(context, node));
   const flops = launches.flat().reduce((sum, launch) => sum + launch.flops, 0);
   const flat = 4 * new ParameterTable(g.parameters).elements;
   return {
-    activations: planMemory(launches.flat(), [output]).bytes,
+    activations: planMemory(
+      context.sampleSums.planned(launches.flat()),
+      [output, context.sampleSums.all!],
+    ).bytes,
     // Weights, their average, two moments and gradients, and the images of CIFAR-10.
     rest: 5 * flat + 50_000 * 32 * 32 * 3,
     flops,

@@ -1,0 +1,26 @@
+/** Number of dispatches of a training step on a GPU, each of which costs the host a few microseconds. */
+import assert from "node:assert/strict";
+import { lowerContext } from "../../../lib/graph/compile.ts";
+import { lower } from "../../../lib/graph/lower.ts";
+import { presetConfig } from "../../../lib/model/presets.ts";
+import { trainingGraph } from "../../../lib/train/device/step_graph.ts";
+
+/** Dispatches for the gradients of a batch of 128, with the algorithms that a large GPU chooses. */
+function dispatches(preset: string): number {
+  const g = trainingGraph({ config: presetConfig(preset, 10), batch: 128 });
+  const choose = (_: string, candidates: readonly string[]) =>
+    candidates.find((name) => name === "winograd4") ?? candidates[0]!;
+  const context = lowerContext(g, { path: "tile", subgroupSize: 32, choose });
+  const ofNodes = g.nodes.reduce((count, node) => count + lower(context, node).length, 0);
+  return ofNodes + Number(context.sampleSums.all !== undefined);
+}
+
+// Upper bounds: lower them whenever a change saves dispatches.
+const LIMITS = { tiny: 748, small: 1333, ddpm: 1602 };
+
+for (const [preset, limit] of Object.entries(LIMITS)) {
+  Deno.test(`the gradients of ${preset} at batch 128 take at most ${limit} dispatches`, () => {
+    const count = dispatches(preset);
+    assert.ok(count <= limit, `${count} dispatches`);
+  });
+}
