@@ -59,11 +59,13 @@ export {
 } from "./lib/errors.ts";
 
 export { type AdapterDescription, type Gpu, type GpuOptions, openGpu } from "./lib/gpu/device.ts";
+export type { Backend, BackendOptions, DawnToggle } from "./lib/gpu/backend.ts";
+export type { SubgroupDirective } from "./lib/gpu/wgsl.ts";
 export type { MemoryBudget } from "./lib/gpu/budget.ts";
 export type { ComputePipeline, PipelineCache, PipelineHost } from "./lib/gpu/pipeline.ts";
 export type { KernelBinding, KernelSource, OverrideConstants } from "./kernels/source.ts";
 export type { ScalarType } from "./kernels/struct.ts";
-export type { Choose, KernelTarget } from "./kernels/target.ts";
+export type { Choose, KernelTarget, MatrixShape, MatrixUnits } from "./kernels/target.ts";
 
 export { cifar10, CIFAR10_CLASSES, type Cifar10Options, type Cifar10Split } from "./lib/data/cifar10.ts";
 export {

@@ -6,8 +6,11 @@
 
 /** Size of one matrix multiply-accumulate, C [rows, columns] += A [rows, depth] B [depth, columns]. */
 export interface MatrixShape {
+  /** Rows of A and C. */
   readonly rows: number;
+  /** Columns of B and C. */
   readonly columns: number;
+  /** Columns of A, rows of B. */
   readonly depth: number;
 }
 

@@ -25,6 +25,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/shell.ts", floor: 1, browser: true },
   { path: "lib/suggest.ts", floor: 1, browser: true },
   { path: "kernels/", floor: 2, browser: true, sees: ["lib/errors.ts"] },
+  { path: "lib/gpu/dawn/", floor: 2, browser: ["package.ts"], sees: ["lib/errors.ts"] },
   { path: "lib/gpu/", floor: 3, browser: true },
   { path: "lib/graph/", floor: 4, browser: true },
   { path: "lib/model/", floor: 5, browser: true },

@@ -5,11 +5,25 @@
  */
 import type { MatrixUnits } from "../../kernels/target.ts";
 import { DeviceError } from "../errors.ts";
+import {
+  type Backend,
+  type BackendChoice,
+  type BackendOptions,
+  chooseBackend,
+  type DawnToggle,
+  entryPoint,
+} from "./backend.ts";
 import { MemoryBudget } from "./budget.ts";
+import { matrixUnits } from "./matrices.ts";
 import { PipelineCache } from "./pipeline.ts";
+import { type SubgroupDirective, subgroupDirective } from "./wgsl.ts";
 
 /** Adapter in use. */
 export interface AdapterDescription {
+  /** WebGPU implementation. */
+  readonly backend: Backend;
+  /** Unsafe toggles of Dawn in use; absent: none. */
+  readonly toggles?: readonly DawnToggle[];
   /** Human-readable name, e.g. `llvmpipe (LLVM 15.0.6, 256 bits)`. */
   readonly name: string;
   /** As WebGPU reports it; may be empty. */
@@ -25,7 +39,7 @@ export interface AdapterDescription {
 }
 
 /** Options of {@linkcode openGpu}. */
-export interface GpuOptions {
+export interface GpuOptions extends BackendOptions {
   /**
    * Memory limit for all buffers in bytes, or a function that returns it for a software or hardware adapter. Default:
    * 4 GiB on a software adapter, unlimited elsewhere.
@@ -46,7 +60,13 @@ const RAISED_LIMITS = [
   "maxComputeWorkgroupSizeY",
 ] as const;
 
-const OPTIONAL_FEATURES = ["timestamp-query", "shader-f16"] as const;
+/** Features enabled where the adapter has them; WebGPU's types lack the last two. */
+const OPTIONAL_FEATURES = [
+  "timestamp-query",
+  "shader-f16",
+  "subgroup-size-control",
+  "chromium-experimental-subgroup-matrix",
+] as readonly GPUFeatureName[];
 const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i;
 
 /**
@@ -62,15 +82,23 @@ export class Gpu {
   readonly limits: GPUSupportedLimits;
   /** Memory budget of the device's buffers. */
   readonly memory: MemoryBudget;
+  /** Directive for subgroup operations in WGSL. */
+  readonly subgroups: SubgroupDirective;
   /** Cache of compute pipelines. */
   readonly pipelines: PipelineCache;
   #device: GPUDevice;
   #fault: DeviceError | undefined;
 
   /** Use {@linkcode openGpu}. */
-  constructor(device: GPUDevice, adapter: AdapterDescription, options: GpuOptions) {
+  constructor(
+    device: GPUDevice,
+    adapter: AdapterDescription,
+    options: GpuOptions,
+    subgroups?: SubgroupDirective,
+  ) {
     this.#device = device;
     this.adapter = adapter;
+    this.subgroups = subgroups;
     this.limits = device.limits;
     const { memoryBudget = (software) => software ? 4 * 2 ** 30 : Infinity } = options;
     const limit = typeof memoryBudget === "number" ? memoryBudget : memoryBudget(adapter.software);
@@ -124,15 +152,13 @@ export class Gpu {
 /**
  * Opens the high-performance WebGPU adapter with its maximum limits.
  *
- * @throws {DeviceError} if the runtime has no WebGPU, or there is no adapter, or it provides no device
+ * @throws {ConfigError} for an unknown backend or toggle
+ * @throws {DeviceError} if the runtime has no WebGPU, Dawn cannot be loaded, or there is no adapter, or it provides no device
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
-  if (typeof navigator === "undefined" || !navigator.gpu) {
-    throw new DeviceError(
-      "this runtime has no WebGPU (navigator.gpu is missing); use Deno 2.9 or newer, or a browser with WebGPU",
-    );
-  }
-  const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+  const choice = await chooseBackend(options);
+  const entry = await entryPoint(choice);
+  const adapter = await entry.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
     throw new DeviceError(
       "no WebGPU adapter was found. On Linux install a Vulkan driver and loader (a software one: " +
@@ -140,12 +166,10 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
         "macOS and Windows need none",
     );
   }
-  const name = adapter.info.description || adapter.info.device || adapter.info.vendor || "unnamed adapter";
+  const name = adapterName(adapter.info, choice);
   const requiredLimits: Record<string, number> = {};
   for (const limit of RAISED_LIMITS) requiredLimits[limit] = adapter.limits[limit];
-  const requiredFeatures: GPUFeatureName[] = OPTIONAL_FEATURES.filter((feature) =>
-    adapter.features.has(feature)
-  );
+  const requiredFeatures = OPTIONAL_FEATURES.filter((feature) => adapter.features.has(feature));
   const subgroups = "subgroups" as GPUFeatureName;
   let device: GPUDevice;
   try {
@@ -158,29 +182,31 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     device = await requestPlainDevice(adapter, name, { requiredLimits, requiredFeatures });
   }
   const { subgroupMinSize, subgroupMaxSize } = adapter.info;
-  const hasSubgroups = device.features.has(subgroups) && subgroupMinSize === subgroupMaxSize &&
-    await acceptsPlainSubgroups(device);
+  const directive = device.features.has(subgroups) ? await subgroupDirective(device) : undefined;
+  const fixedSize = directive !== undefined && subgroupMinSize === subgroupMaxSize;
+  const subgroupSize = fixedSize ? subgroupMinSize : 0;
+  const matrices = matrixUnits(adapter.info, device.features, subgroupSize);
   const description: AdapterDescription = {
+    backend: choice.backend,
+    ...choice.toggles.length > 0 ? { toggles: choice.toggles } : {},
     name,
     vendor: adapter.info.vendor,
     software: adapter.info.isFallbackAdapter || SOFTWARE_NAMES.test(name),
     features: [...device.features].sort(),
-    subgroupSize: hasSubgroups ? subgroupMinSize : 0,
+    subgroupSize,
+    ...matrices ? { matrices } : {},
   };
-  return new Gpu(device, description, options);
+  return new Gpu(device, description, options, directive);
 }
 
-/** Probe: a subgroup operation without `enable subgroups;`. */
-const SUBGROUP_SHADER = `@compute @workgroup_size(8)
-fn main(@builtin(subgroup_invocation_id) lane: u32) {
-  _ = subgroupBroadcast(lane, 0u);
-}`;
-
-/** True if subgroup operations compile without `enable subgroups;`, which browsers require and Deno rejects. */
-async function acceptsPlainSubgroups(device: GPUDevice): Promise<boolean> {
-  device.pushErrorScope("validation");
-  device.createShaderModule({ code: SUBGROUP_SHADER, label: "subgroup probe" });
-  return await device.popErrorScope() === null;
+/**
+ * Human-readable name. Dawn's description is the driver, so the device is put before it: `nvidia-h200 (NVIDIA: 580.159.04)`.
+ */
+function adapterName({ description, device, vendor }: GPUAdapterInfo, { backend }: BackendChoice): string {
+  if (backend === "dawn" && device && description) {
+    return `${device.replace(/^-+|-+$/g, "")} (${description})`;
+  }
+  return description || device || vendor || "unnamed adapter";
 }
 
 async function requestPlainDevice(

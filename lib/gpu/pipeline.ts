@@ -5,6 +5,7 @@
  */
 import type { KernelSource, OverrideConstants } from "../../kernels/source.ts";
 import { DeviceError } from "../errors.ts";
+import { type SubgroupDirective, withDirectives } from "./wgsl.ts";
 
 /** A compute pipeline and the layout of its one bind group. */
 export interface ComputePipeline {
@@ -20,6 +21,8 @@ export interface PipelineHost {
   readonly device: GPUDevice;
   /** Named in messages. */
   readonly adapter: { readonly name: string };
+  /** Directive for subgroup operations in WGSL. */
+  readonly subgroups?: SubgroupDirective;
 }
 
 /** Pipelines of one device, keyed by kernel text, entry point, constants and bindings. */
@@ -95,7 +98,8 @@ export class PipelineCache {
     const moduleKey = kernel.name + hash(kernel.code);
     let module = this.#modules.get(moduleKey);
     if (!module) {
-      module = device.createShaderModule({ code: kernel.code, label: kernel.name });
+      const code = withDirectives(kernel.code, this.#gpu.subgroups);
+      module = device.createShaderModule({ code, label: kernel.name });
       this.#modules.set(moduleKey, module);
     }
     const pipeline = device.createComputePipeline({

@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import configuration from "../../deno.json" with { type: "json" };
+import { describeBackend } from "../gpu/backend.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { Choices } from "./tune.ts";
 import { withDirectoryLock } from "../files/directory_lock.ts";
@@ -44,7 +45,7 @@ export function tuningIdentity(gpu: Gpu): TuningRecord["identity"] {
     half: String(features.includes("shader-f16")),
     subgroup: String(subgroupSize),
     workgroup: `${maxComputeInvocationsPerWorkgroup} invocations, ${maxComputeWorkgroupStorageSize} bytes`,
-    runtime: navigator.userAgent,
+    runtime: describeBackend(gpu.adapter),
     version: `${configuration.version}, ${TUNING_VERSION}`,
   };
 }

@@ -14,7 +14,14 @@ import { type BenchReport, newReport } from "../../bench/report.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
 const environment = {
-  adapter: { name: "Fake 9000", vendor: "1", software: false, features: [], subgroupSize: 32 },
+  adapter: {
+    backend: "deno" as const,
+    name: "Fake 9000",
+    vendor: "1",
+    software: false,
+    features: [],
+    subgroupSize: 32,
+  },
   driver: "Fake 1.2",
   deno: "2.9.6",
   system: "linux x86_64",

@@ -3,7 +3,14 @@ import type { GrowthPoint, GrowthSeries } from "../../bench/growth.ts";
 import { fitGrowth, growthPage, growthTable, markdownTable, verdict } from "../../bench/growth_page.ts";
 
 const environment = {
-  adapter: { name: "Fake 9000", vendor: "1", software: false, features: [], subgroupSize: 32 },
+  adapter: {
+    backend: "deno" as const,
+    name: "Fake 9000",
+    vendor: "1",
+    software: false,
+    features: [],
+    subgroupSize: 32,
+  },
   ...{ driver: "Fake 1.2", deno: "2.9.6", system: "linux x86_64", threads: 8, load: 0.5 },
   date: "2026-01-02T03:04:05.000Z",
 };

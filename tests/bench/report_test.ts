@@ -4,7 +4,14 @@ import type { Dispatch } from "../../lib/gpu/program.ts";
 import { type BenchReport, figure, formatReport, newProfile, newReport } from "../../bench/report.ts";
 
 const environment = {
-  adapter: { name: "Fake 9000", vendor: "1", software: false, features: [], subgroupSize: 32 },
+  adapter: {
+    backend: "deno" as const,
+    name: "Fake 9000",
+    vendor: "1",
+    software: false,
+    features: [],
+    subgroupSize: 32,
+  },
   driver: "Fake 1.2",
   deno: "2.9.6",
   system: "linux x86_64",

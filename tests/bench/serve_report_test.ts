@@ -15,7 +15,14 @@ function row(clients: number, batching: boolean, rate: number): LoadRow {
 }
 
 function report(changes: Partial<ServeReport> = {}): ServeReport {
-  const adapter = { name: "llvmpipe", vendor: "mesa", software: true, features: [], subgroupSize: 8 };
+  const adapter = {
+    backend: "deno" as const,
+    name: "llvmpipe",
+    vendor: "mesa",
+    software: true,
+    features: [],
+    subgroupSize: 8,
+  };
   return {
     version: 1,
     environment: {

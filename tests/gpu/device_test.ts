@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { DeviceError } from "../../lib/errors.ts";
+import { chooseBackend, entryPoint } from "../../lib/gpu/backend.ts";
 import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
 import { createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
@@ -12,7 +13,9 @@ Deno.test("an open device says what it is", async () => {
   assert.equal(adapter.software, /llvmpipe|swiftshader/i.test(adapter.name));
   assert.deepEqual([...adapter.features], [...adapter.features].sort());
   assert.ok(adapter.subgroupSize === 0 || adapter.features.includes("subgroups"));
-  const offered = (await navigator.gpu.requestAdapter())!.limits;
+  const choice = await chooseBackend({});
+  assert.equal(adapter.backend, choice.backend);
+  const offered = (await (await entryPoint(choice)).requestAdapter())!.limits;
   assert.equal(limits.maxStorageBufferBindingSize, offered.maxStorageBufferBindingSize);
   assert.equal(limits.maxBufferSize, offered.maxBufferSize);
   assert.equal(fault, undefined);
@@ -42,7 +45,7 @@ async function withNavigatorGpu<T>(gpu: unknown, body: () => Promise<T>): Promis
 Deno.test("without WebGPU the error names runtimes that have it", async () => {
   await withNavigatorGpu(undefined, () =>
     assert.rejects(
-      openGpu(),
+      openGpu({ backend: "deno" }),
       new DeviceError(
         "this runtime has no WebGPU (navigator.gpu is missing); use Deno 2.9 or newer, or a browser with WebGPU",
       ),
@@ -64,7 +67,10 @@ Deno.test("an adapter that refuses a device is named, after it was asked without
   await withNavigatorGpu(
     { requestAdapter: () => Promise.resolve(adapter) },
     () =>
-      assert.rejects(openGpu(), new DeviceError("the adapter toy adapter gave no device: out of devices")),
+      assert.rejects(
+        openGpu({ backend: "deno" }),
+        new DeviceError("the adapter toy adapter gave no device: out of devices"),
+      ),
   );
   assert.deepEqual(asked, [["shader-f16", "subgroups"], ["shader-f16"]]);
 });
@@ -177,7 +183,10 @@ for (
       features: new Set(["subgroups"]),
       requestDevice: () => Promise.resolve(device),
     };
-    const gpu = await withNavigatorGpu({ requestAdapter: () => Promise.resolve(adapter) }, () => openGpu());
+    const gpu = await withNavigatorGpu(
+      { requestAdapter: () => Promise.resolve(adapter) },
+      () => openGpu({ backend: "deno" }),
+    );
     assert.equal(gpu.adapter.subgroupSize, subgroupSize);
   });
 }

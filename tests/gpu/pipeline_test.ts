@@ -48,8 +48,9 @@ async function get(
   } finally {
     assert.equal(gpu.fault, undefined, "the device was blamed");
     // No error scope is left behind: an error that nobody asked for still counts.
-    gpu.device.createBuffer({ size: 3, usage: 0 });
-    await gpu.device.queue.onSubmittedWorkDone();
+    const { device } = gpu; // read once: Dawn reports errors at once, and then it throws
+    device.createBuffer({ size: 3, usage: 0 });
+    await device.queue.onSubmittedWorkDone();
     assert.match(String(gpu.fault), /^DeviceError: WebGPU on .* reported: /);
     gpu.close();
   }

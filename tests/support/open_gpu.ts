@@ -3,7 +3,7 @@ import { openGpu } from "../../lib/gpu/device.ts";
 
 try {
   const gpu = await openGpu();
-  console.log(JSON.stringify({ adapter: gpu.adapter.name }));
+  console.log(JSON.stringify(gpu.adapter));
 } catch (error) {
   const { name, message } = error as Error;
   console.log(JSON.stringify({ name, message }));

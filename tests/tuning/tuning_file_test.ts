@@ -128,7 +128,7 @@ Deno.test("a file is named after the adapter, and differs between devices that d
   assert.match(path, /^kept[/\\][a-z\d-]+-[\da-f]{8}\.json$/);
   assert.equal(dirname(path), "kept");
   assert.equal(identity.adapter, gpu.adapter.name);
-  assert.equal(identity.runtime, navigator.userAgent);
+  assert.equal(identity.runtime, gpu.adapter.backend === "deno" ? navigator.userAgent : "Dawn/0.6.2");
   assert.match(identity.version, /^\d+\.\d+\.\d+, \d+$/);
   const other = {
     ...gpu,
@@ -137,6 +137,16 @@ Deno.test("a file is named after the adapter, and differs between devices that d
     device: gpu.device,
   };
   const changed = tuningFile(other as unknown as Gpu, "kept").path;
+  const runtimes = ([["deno", []], ["dawn", []], ["dawn", ["skip_validation"]]] as const).map(
+    ([backend, toggles]) => {
+      const adapter = { ...gpu.adapter, backend, toggles };
+      return tuningFile(
+        { ...gpu, adapter, limits: gpu.limits, device: gpu.device } as unknown as Gpu,
+        "kept",
+      );
+    },
+  );
+  assert.equal(new Set(runtimes.map(({ path }) => path)).size, 3);
   assert.equal(dirname(changed), "kept");
   assert.notEqual(changed, path);
 });
