@@ -107,6 +107,8 @@ export const CONV2D: Passes = {
 export interface Way {
   readonly passes: Passes;
   readonly target: KernelTarget;
+  /** Error bound of a pass; default that of a direct convolution. */
+  readonly tolerance?: (pass: Conv2dPass, s: Conv2dShape) => Tolerance;
 }
 
 /** Workspace of a pass, filled with NaN: its contents must not matter. */
@@ -119,6 +121,10 @@ export function scratch({ passes, target }: Way, pass: Conv2dPass, s: Conv2dShap
  * sqrt(terms), and each of `terms` roundings is at most 2^-24 of it; random roundings add up like sqrt(terms).
  */
 export const bound = (terms: number): Tolerance => ({ absolute: 4 * terms * 2 ** -24 + 2 ** -22 });
+
+function toleranceOf({ tolerance }: Way, pass: Conv2dPass, s: Conv2dShape, terms: number): Tolerance {
+  return tolerance?.(pass, s) ?? bound(terms);
+}
 
 /** Checks the forward pass, plain and with bias, row bias and residual. */
 export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
@@ -146,7 +152,7 @@ export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
     ...passes.forward(target, s, { ...operands, y: plain }, "plain"),
     ...passes.forward(target, s, { ...operands, ...added, y: fused }, "fused"),
   ]);
-  const tolerance = bound(s.kernel ** 2 * s.inChannels);
+  const tolerance = toleranceOf(way, "forward", s, s.kernel ** 2 * s.inChannels);
   assertClose(unpackChannels(plain, s.outChannels), expected, tolerance, "y");
   assertClose(unpackChannels(fused, s.outChannels), full, tolerance, "y with bias, rowBias, residual");
 }
@@ -170,7 +176,7 @@ export async function checkInputGradient(way: Way, s: Conv2dShape): Promise<void
     ...passes.backwardInput(target, s, { ...operands, dx }, "plain"),
     ...passes.backwardInput(target, s, { ...operands, addend, dx: sum }, "added"),
   ]);
-  const tolerance = bound(s.kernel ** 2 * s.outChannels);
+  const tolerance = toleranceOf(way, "backward_input", s, s.kernel ** 2 * s.outChannels);
   assertClose(unpackChannels(dx, s.inChannels), expected, tolerance, "dx");
   assertClose(
     unpackChannels(sum, s.inChannels),
@@ -197,7 +203,7 @@ export async function checkWeightGradient(way: Way, s: Conv2dShape): Promise<voi
     ...passes.backwardWeight(target, s, { ...operands, dw: again }, "without bias"),
   ]);
   const expected = packWeight(Float32Array.from(conv2dWeightGradientReference(s, x, dy)), s);
-  assertClose(dw, expected, bound(pixels(s)), "dw");
+  assertClose(dw, expected, toleranceOf(way, "backward_weight", s, pixels(s)), "dw");
   assert.deepEqual(again, dw, "the same sums in the same order");
   assertClose(unpackChannels(db, s.outChannels), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
   for (let i = 0; i < dw.length; i++) if (expected[i] === 0) assert.equal(dw[i], 0, `padding of dw at ${i}`);

@@ -10,10 +10,17 @@ import {
   winogradForward,
   winogradScratch,
 } from "../../../kernels/products/winograd.ts";
-import { type Matrix, transpose, winogradMatrices } from "../../../kernels/products/winograd_matrices.ts";
+import {
+  type Matrix,
+  transpose,
+  type WinogradMatrices,
+  winogradMatrices,
+  type WinogradTile,
+} from "../../../kernels/products/winograd_matrices.ts";
 import { assertClose } from "../../support/close.ts";
 import { type HostArray, runOnArrays, testGpu, testTargets, TILE } from "../../support/gpu.ts";
 import { noise } from "../../reference/differences.ts";
+import { winogradBound } from "../../support/winograd_bound.ts";
 import {
   checkForward,
   checkInputGradient,
@@ -41,11 +48,15 @@ const passes = (how: Winograd): Passes => ({
   scratch: (target, pass, s) => winogradScratch(target, how, pass, s),
 });
 
+const within = (tile: WinogradTile): Pick<Way, "tolerance"> => ({
+  tolerance: (pass, s) => winogradBound(winogradMatrices(tile), pass, s),
+});
+
 const WAYS = (await testTargets()).flatMap((target) =>
   ([2, 4] as const).map((tile) => ({
-    ...{ target, tile, passes: passes({ tile }), name: `F(${tile}x${tile}) ${target.path}` },
+    ...{ target, tile, passes: passes({ tile }), name: `F(${tile}x${tile}) ${target.path}`, ...within(tile) },
     // Fewer tiles in a slice, so that small images have several slices.
-    sliced: { target, passes: passes({ tile, sliceFloats: 2 ** 16 }) },
+    sliced: { target, passes: passes({ tile, sliceFloats: 2 ** 16 }), ...within(tile) },
   }))
 );
 
@@ -63,6 +74,53 @@ for (const tile of [2, 4] as const) {
     const gradient = product(transpose(outputs), dy).map((v, i) => v * points[i]);
     const dw = [0, 1, 2].map((k) => dy.reduce((sum, v, i) => sum + v * x[i + k], 0));
     assertClose(product(transpose(weights), gradient), dw, { absolute: 1e-13 }, "dw");
+  });
+}
+
+/** M values M^T. */
+const bothSides = (matrix: Matrix, values: Matrix) =>
+  transpose(transpose(values.map((row) => product(matrix, row))).map((row) => product(matrix, row)));
+
+/** Largest change of a tile's results that other matrices cause, with 4 channels of noise (or 4 tiles) to add up. */
+function difference(right: WinogradMatrices, wrong: WinogradMatrices, gradient: boolean): number {
+  const square = (side: number, seed: number) =>
+    Array.from({ length: side }, (_, i) => [...noise(side, 100 * seed + i)]);
+  const tile = right.outputs.length;
+  const result = ({ inputs, weights, outputs }: WinogradMatrices) => {
+    const sums = square(tile + 2, 0).map((row) => row.map(() => 0));
+    for (let term = 0; term < 4; term++) {
+      const x = bothSides(inputs, square(tile + 2, 1 + term));
+      const other = gradient
+        ? bothSides(transpose(outputs), square(tile, 11 + term))
+        : bothSides(weights, square(3, 21 + term));
+      sums.forEach((row, i) => row.forEach((_, j) => row[j] += x[i][j] * other[i][j]));
+    }
+    return bothSides(gradient ? transpose(weights) : outputs, sums).flat();
+  };
+  const [expected, changed] = [result(right), result(wrong)];
+  return Math.max(...expected.map((v, i) => Math.abs(v - changed[i])));
+}
+
+for (const tile of [2, 4] as const) {
+  Deno.test(`the error bound of F(${tile}x${tile}) shows a coefficient that is off by a thousandth`, () => {
+    const right = winogradMatrices(tile);
+    const s = shape(3, 1, [1, 2 * tile, 2 * tile, 4], 4);
+    for (const name of ["inputs", "weights", "outputs"] as const) {
+      right[name].forEach((row, i) =>
+        row.forEach((c, j) => {
+          if (c === 0) return;
+          const changed = right[name].map((row, k) =>
+            row.map((value, l) => k === i && l === j ? 1.001 * value : value)
+          );
+          const wrong = { ...right, [name]: changed };
+          for (const pass of ["forward", "backward_weight"] as const) {
+            const { absolute } = winogradBound(right, pass, s);
+            const change = difference(right, wrong, pass === "backward_weight");
+            assert.ok(change > absolute, `${name}[${i}][${j}] ${pass}: ${change}, allowed ${absolute}`);
+          }
+        })
+      );
+    }
   });
 }
 
@@ -121,7 +179,7 @@ for (const target of [SUBGROUP, TILE]) {
         if (candidates.includes("direct")) questions.push([key, candidates]);
         return candidates[0];
       };
-      const s = shape(3, 1, [batch, 16, 16, 64], 64);
+      const s = shape(3, 1, [batch, 16, 16, 32], 32);
       launches({ passes: CONV2D, target: { ...target, choose } }, pass, s);
       return questions;
     };
