@@ -27,7 +27,7 @@ import type { WinogradTile } from "./winograd_matrices.ts";
 export type { Conv2dPass, Conv2dShape } from "./conv2d_shape.ts";
 
 /** Side of the Winograd output tile of each algorithm; 0: direct. */
-const ALGORITHMS = { direct: 0, winograd2: 2, winograd4: 4 } as const;
+const ALGORITHMS = { direct: 0, winograd4: 4 } as const;
 
 type Algorithm = keyof typeof ALGORITHMS;
 
@@ -43,17 +43,24 @@ const MIN_CHANNELS = 16;
 const MIN_PIXELS = 64;
 
 /**
+ * Channels from which F(4 x 4) wins on every GPU. Per pixel it saves 13.5 operations for each pair of an input and an output
+ * channel, and its transformed tiles cost 36 bytes of memory traffic per channel: with 64 channels 24 operations per byte,
+ * about what products reach on GPUs with slow memory (16 on an H200 at its peak). Below, autotuning compares.
+ */
+const SURE_CHANNELS = 64;
+
+/**
  * Algorithms that apply, the default first. F(4 x 4) needs a quarter of the multiplications, but its transforms cost as much
  * as 3 x 3 convolutions of about 16 channels, and the product at each point handles 16 tiles (rows) at a time. Measured on
- * llvmpipe, where F(2 x 2) was never the fastest. On GPUs the default is direct, and autotuning selects the others: on an
- * H200, F(4 x 4) for all 3 x 3 convolutions of stride 1 but one, which went to F(2 x 2).
+ * llvmpipe; on an H200, F(4 x 4) was the fastest for all 3 x 3 convolutions of stride 1 that matter. F(2 x 2) was the fastest
+ * on neither, except for a few of 4 x 4 pixels.
  */
 function candidates(target: KernelTarget, pass: Conv2dPass, s: Conv2dShape): Algorithm[] {
   const channels = Math.min(s.inChannels, s.outChannels);
   const exact = pass !== "backward_weight" || s.batch * s.outHeight * s.outWidth >= MIN_PIXELS;
   // The transforms cancel large terms, which float16 is not precise enough for.
   if (target.half || !winogradApplies(s) || channels < MIN_CHANNELS || !exact) return ["direct"];
-  if (target.path === "tile") return ["direct", "winograd4", "winograd2"];
+  if (target.path === "tile") return channels < SURE_CHANNELS ? ["winograd4", "direct"] : ["winograd4"];
   const tiles = (pass === "forward" ? FORWARD_BATCH : s.batch) * winogradTiles(4, s);
   return tiles >= 16 && tiles * channels >= 2048 ? ["winograd4", "direct"] : ["direct", "winograd4"];
 }

@@ -87,8 +87,9 @@ export function directForward<B>(
     residual: residual ?? weight,
     y,
   };
-  const depth = shape.kernel ** 2 * 4 * quads(shape.inChannels);
-  const size = { rows, columns: 4 * quads(shape.outChannels), depth, places: 1 };
+  const turn = 4 * quads(shape.inChannels);
+  const depth = shape.kernel ** 2 * turn;
+  const size = { rows, columns: 4 * quads(shape.outChannels), depth, turn, places: 1 };
   return [
     product(target, forwardProblem(isFlat(shape)), size, params, buffers, { label, flops: flopsOf(shape) }),
   ];
@@ -107,8 +108,9 @@ export function directBackwardInput<B>(
   const form = isFlat(shape) ? "flat" : stride > 1 ? "strided" : "window";
   const params = { ...windowParams(shape), has_addend: Number(addend !== undefined) };
   const buffers = { dy, weight, addend: addend ?? weight, dx };
-  const depth = shape.kernel ** 2 * 4 * quads(shape.outChannels);
-  const size = { rows, columns: 4 * quads(shape.inChannels), depth, places: 1 };
+  const turn = 4 * quads(shape.outChannels);
+  const depth = shape.kernel ** 2 * turn;
+  const size = { rows, columns: 4 * quads(shape.inChannels), depth, turn, places: 1 };
   return [
     product(target, inputGradientProblem(form), size, params, buffers, { label, flops: flopsOf(shape) }),
   ];
@@ -171,7 +173,7 @@ export function directBackwardWeight<B>(
     : { x, dy, out: scratch, sums_out: dw };
   const problem = weightGradientProblem(isFlat(shape));
   const options = { label, flops: flopsOf(shape) };
-  const size = { rows, columns, depth: share * width, places: parts };
+  const size = { rows, columns, depth: share * width, turn: width, places: parts };
   const launches = [product<B>(target, problem, size, params, buffers, options)];
   if (!direct) {
     const withSums = db !== undefined;

@@ -8,7 +8,7 @@
  *
  * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of `Stored4` along channels, or of `StoredColumns` where
  * channels are the product's columns; biases, sums and weight gradients are float32. All outputs are written with `=`.
- * Thread mapping and accumulation are those of the generator: float32 in gemm_subgroup.ts; see gemm_tile.ts for float16.
+ * Sums are float32.
  * `flat` is the 1x1 convolution of stride 1, on a flat list of pixels. Coordinates before the image wrap around to beyond its
  * end, so one unsigned comparison checks both bounds. Conditions are joined with `&`: `&&` becomes control flow, which costs a
  * basic block in the innermost loop.

@@ -4,7 +4,7 @@
  * @module
  */
 import { gemmSubgroup, SUBGROUP_LANES } from "./gemm_subgroup.ts";
-import { allTileLayouts, tileLayouts, tileName } from "./gemm_layouts.ts";
+import { TILE_LAYOUTS, tileLayouts, tileName } from "./gemm_layouts.ts";
 import { gemmTile, type TileLayout } from "./gemm_tile.ts";
 import type { GemmProblem, GemmSize, GemmTile } from "./gemm_problem.ts";
 import { type KernelSource, parseKernel } from "../source.ts";
@@ -40,11 +40,11 @@ export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: Gem
   const subgroup = target.path === "subgroup" && target.subgroupSize === SUBGROUP_LANES;
   const candidates = subgroup
     ? [subgroupLayout(problem, size, half)]
-    : tileLayouts(problem, size, half).map(tileLayout);
+    : tileLayouts(size).map((tile) => tileLayout(tile, half));
   const key = `${problem.name} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
   const name = choose(target, key, candidates.map(({ name }) => name));
   const { tile, code } = candidates.find((layout) => layout.name === name) ??
-    tileLayout(allTileLayouts(half).find((layout) => tileName(layout) === name)!);
+    tileLayout(TILE_LAYOUTS.find((layout) => tileName(layout) === name)!, half);
   const variant = `${problem.name}${half ? "_half" : ""}_${name}`;
   return { source: cachedKernel(variant, () => code(problem)), tile };
 }
@@ -75,8 +75,8 @@ function subgroupLayout({ wideOnly }: GemmProblem, { rows, columns }: GemmSize, 
   };
 }
 
-function tileLayout(tile: TileLayout): Layout {
-  return { name: tileName(tile), tile, code: (problem) => gemmTile(problem, tile) };
+function tileLayout(tile: TileLayout, half: boolean): Layout {
+  return { name: tileName(tile), tile, code: (problem) => gemmTile(problem, tile, half) };
 }
 
 /** Number of quads (groups of 4) that hold `count` elements. */

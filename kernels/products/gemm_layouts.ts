@@ -1,69 +1,40 @@
 /**
- * Candidate layouts of a matrix product on GPUs.
+ * Layouts of a matrix product on GPUs, and the rule that selects one by the size of the result.
  *
- * Large tiles reduce memory traffic: a tile of R x C reads (R + C) / (R C) elements per multiply-add. At 64x64 in float32
- * that is an eighth of a byte, close to the L2 bandwidth of a large GPU at its full rate; at 128x128 half of that. A thread
- * with an 8x8 block reads a quarter of a float from workgroup memory per multiply-add, 8x4 three eighths, 4x4 a half, where a
- * multiprocessor reads 32 floats (shared ones once) per 128 multiply-adds. Small tiles improve occupancy: few large ones
- * leave multiprocessors idle, waste more on padding, and an 8x8 block takes more than a hundred registers, too many for full
- * occupancy on Intel and Apple GPUs. `bench/NOTES.md` has the choices of an H200.
+ * A tile of R x C reads (R + C) / (R C) elements per multiply-add: at 64x64 in float32 an eighth of a byte, close to the L2
+ * bandwidth of a large GPU at its full rate. A thread with an 8x8 block reads a quarter of a float from workgroup memory per
+ * multiply-add, with 4x4 a half. But a multiprocessor has four schedulers, and a group of 64 threads keeps only two of them
+ * busy; so a product with fewer than two such groups per multiprocessor runs faster in smaller tiles.
  *
  * @module
  */
-import type { GemmProblem, GemmSize } from "./gemm_problem.ts";
-import { threadsOf, type TileLayout, workgroupBytes } from "./gemm_tile.ts";
+import type { GemmSize } from "./gemm_problem.ts";
+import { threadsOf, type TileLayout } from "./gemm_tile.ts";
 
-type Shape = readonly [
+const layout = (
   rows: number,
   columns: number,
   depth: number,
   block: TileLayout["block"],
-  stages: 1 | 2,
-];
+  stages: 1 | 2 = 1,
+): TileLayout => ({ rows, columns, depth, block, double: stages === 2, width: 4 });
 
-/** Default layouts, one per tile size, from large to small. */
-const BY_SIZE: readonly Shape[] = [
-  [128, 128, 8, [8, 8], 2],
-  [128, 64, 8, [8, 8], 2],
-  [64, 64, 8, [8, 4], 2],
-  [64, 32, 8, [8, 4], 2],
-  [32, 32, 16, [4, 4], 2],
-];
+/** For results of many tiles. */
+const LARGE = layout(64, 64, 16, [8, 8]);
+/** For results of many rows and up to 32 columns. */
+const NARROW = layout(64, 32, 8, [8, 4], 2);
+/** For results of few tiles: a deep stage, for many loads at a time. */
+const SMALL = layout(32, 32, 32, [4, 4]);
+/** Likewise, where an iteration of the problem's outer loop would fill half of that stage. */
+const SMALL_SHALLOW = layout(32, 32, 16, [4, 4], 2);
+/** For results of many tiles on devices with enough registers and threads; only by autotuning. */
+const HUGE = layout(128, 128, 16, [8, 8]);
 
-/** Alternative layouts for autotuning. */
-const OTHERS: readonly Shape[] = [
-  [128, 128, 16, [8, 8], 1],
-  [64, 64, 16, [8, 8], 1],
-  [32, 32, 32, [4, 4], 1],
-];
+/** All layouts, from large to small. */
+export const TILE_LAYOUTS: readonly TileLayout[] = [HUGE, LARGE, NARROW, SMALL, SMALL_SHALLOW];
 
-/** Terms accumulated in float16 before their sum is added in float32: one stage. */
-const HALF_TERMS = 16;
-
-const layouts = (shapes: readonly Shape[], half: boolean): readonly TileLayout[] =>
-  shapes.map(([rows, columns, depth, block, stages]) => ({
-    ...{ rows, columns, block, half, width: 4 },
-    depth: half ? HALF_TERMS : depth,
-    double: stages === 2,
-  }));
-
-const SINGLE = { bySize: layouts(BY_SIZE, false), others: layouts(OTHERS, false) };
-const HALF = { bySize: layouts(BY_SIZE, true), others: layouts(OTHERS, true) };
-
-/** All layouts for float32 or float16 elements. */
-export function allTileLayouts(half: boolean): TileLayout[] {
-  const { bySize, others } = half ? HALF : SINGLE;
-  return [...bySize, ...others];
-}
-
-/** Workgroups that occupy a large GPU: two per multiprocessor. */
-const ENOUGH_GROUPS = 256;
-/** Workgroups that occupy a small GPU. */
-const FEW_GROUPS = 32;
-/** Limit on candidates per product, which bounds tuning time. */
-const MAX_CANDIDATES = 5;
-/** WebGPU's guaranteed workgroup memory, bytes. */
-const WORKGROUP_BYTES = 16384;
+/** Threads that give every scheduler of a large GPU (132 multiprocessors of four) a subgroup of 32, about. */
+const ENOUGH_THREADS = 2 ** 14;
 
 /** Layout name: `tile_ROWSxCOLUMNSxDEPTH_THREADS`, with `_db` for double buffering. */
 export function tileName(layout: TileLayout): string {
@@ -71,26 +42,16 @@ export function tileName(layout: TileLayout): string {
   return `tile_${rows}x${columns}x${depth}_${threadsOf(layout)}${double ? "_db" : ""}`;
 }
 
-/** Candidate layouts of a product: the default for GPUs first, then by similarity of tile size. */
-export function tileLayouts(
-  { columnSums = false }: Pick<GemmProblem, "columnSums">,
-  size: GemmSize,
-  half: boolean,
-): TileLayout[] {
-  const { bySize } = half ? HALF : SINGLE;
-  const smallest = bySize[bySize.length - 1];
-  const covered = ({ rows, columns }: TileLayout) =>
-    Math.ceil(size.rows / rows) * rows * Math.ceil(size.columns / columns) * columns;
-  const groups = (layout: TileLayout) => size.places * covered(layout) / (layout.rows * layout.columns);
-  const fits = (layout: TileLayout, enough: number) =>
-    groups(layout) >= enough && covered(layout) <= 4 / 3 * covered(smallest) &&
-    workgroupBytes(layout, columnSums) <= WORKGROUP_BYTES;
-  const best = bySize.find((layout) => fits(layout, ENOUGH_GROUPS)) ?? smallest;
-  const distance = (layout: TileLayout) =>
-    Math.abs(Math.log2(layout.rows * layout.columns / (best.rows * best.columns)));
-  const others = allTileLayouts(half).filter((layout) =>
-    layout !== best && fits(layout, layout.rows > smallest.rows ? FEW_GROUPS : 0)
-  );
-  others.sort((a, b) => distance(a) - distance(b));
-  return [best, ...others].slice(0, MAX_CANDIDATES);
+/** Candidate layouts of a product, the default for GPUs first. */
+export function tileLayouts(size: GemmSize): TileLayout[] {
+  const tiles = ({ rows, columns }: TileLayout) =>
+    Math.ceil(size.rows / rows) * Math.ceil(size.columns / columns);
+  const covered = (layout: TileLayout) => tiles(layout) * layout.rows * layout.columns;
+  // At most a third more arithmetic than in the smallest tiles, for rows and columns past the last.
+  const fits = (layout: TileLayout, enough = ENOUGH_THREADS) =>
+    size.places * tiles(layout) * threadsOf(layout) >= enough && covered(layout) <= 4 / 3 * covered(SMALL);
+  if (fits(LARGE)) return [LARGE, ...[HUGE].filter((huge) => fits(huge)), SMALL];
+  if (size.columns <= NARROW.columns && fits(NARROW)) return [NARROW, SMALL];
+  const small = size.turn > SMALL_SHALLOW.depth ? [SMALL, SMALL_SHALLOW] : [SMALL_SHALLOW, SMALL];
+  return [...small, ...[LARGE].filter((large) => fits(large, ENOUGH_THREADS / 2))];
 }

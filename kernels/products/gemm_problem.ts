@@ -79,6 +79,8 @@ export interface GemmSize {
   readonly columns: number;
   /** Terms per sum; approximate if places differ. */
   readonly depth: number;
+  /** Terms per iteration of the problem's outer loop. */
+  readonly turn: number;
   /** Number of products in the grid (batch entries, split-k parts); few tiles in total favour small ones. */
   readonly places: number;
 }

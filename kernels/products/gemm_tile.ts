@@ -2,9 +2,8 @@
  * Matrix product generator for GPUs: a workgroup stages a slice along k of its rows of A and columns of B in workgroup memory,
  * and each thread keeps a block of the tile in registers.
  *
- * Layout of a stage, free of bank conflicts: a warp accesses vectors in groups of 128 bytes (eight threads with a `vec4f`,
- * sixteen with a `vec4<f16>`), which costs one access if they hit different banks, or the same element. Neighbouring threads
- * differ in `tx`.
+ * Layout of a stage, free of bank conflicts: a warp accesses vectors in groups of eight threads (128 bytes), which costs one
+ * access if they hit different banks, or the same element. Neighbouring threads differ in `tx`.
  * - An operand along `lines` is stored as [k][quad of lines]: neighbours load, write and read neighbouring quads.
  * - An operand along `k` is stored as loaded, [quad of k][line]: a thread always writes whole vectors, because in WGSL a write
  *   of one component may touch the others. Of eight threads that write, some hold other k of the same line; an XOR swizzle by
@@ -16,11 +15,11 @@
  * latency, and needs one barrier, since no thread writes where others may still read. With one stage, loaded values occupy no
  * registers during the arithmetic, and other workgroups hide the latency.
  *
- * Accumulation: float32 elements in float32. Float16 elements (`half`) are staged and multiplied as float16, two per
- * instruction on some devices: products within a stage accumulate in float16, the sums of stages in float32, which bounds the
- * error to that of sums of 16 terms.
+ * Float16 elements become float32 when they are staged: once per element, where a conversion at each read would take an
+ * instruction per 4 multiply-adds. Arithmetic in float16 would gain nothing (`fma` on half vectors has the rate of float32 on
+ * an H200), and WGSL lets compilers fuse or widen it, so that layouts would differ in their bits.
  *
- * All layouts accumulate an element of C in the order of k, and give the same bits; only column sums may differ.
+ * All layouts accumulate an element of C in float32 in the order of k, and give the same bits; only column sums may differ.
  *
  * @module
  */
@@ -35,8 +34,6 @@ export interface TileLayout extends GemmTile {
   readonly block: readonly [rows: number, columns: number];
   /** Double buffering: two alternating stages. */
   readonly double: boolean;
-  /** Float16 elements. */
-  readonly half: boolean;
 }
 
 /** Threads per workgroup. */
@@ -44,19 +41,16 @@ export function threadsOf({ rows, columns, block }: TileLayout): number {
   return rows * columns / (block[0] * block[1]);
 }
 
-/** Workgroup memory in bytes, with or without column sums. */
-export function workgroupBytes(layout: TileLayout, columnSums: boolean): number {
-  const { rows, columns, depth, double, half } = layout;
-  const stages = (double ? 2 : 1) * (rows + columns) * depth * (half ? 2 : 4);
-  return stages + (half && columnSums ? 16 * threadsOf(layout) : 0);
+/** Workgroup memory in bytes. */
+export function workgroupBytes({ rows, columns, depth, double }: TileLayout): number {
+  return (double ? 2 : 1) * (rows + columns) * depth * 4;
 }
 
 const X = "xyzw";
 
 /** Unrolling of the innermost loop in quads of k: about 256 instructions, to amortise the exit test and guards. */
-function unrolled({ depth, block, half }: TileLayout): number {
-  const quads = 64 / (block[0] * block[1]);
-  return Math.max(1, Math.min(depth / 4, half ? 2 * quads : quads));
+function unrolled({ depth, block }: TileLayout): number {
+  return Math.max(1, Math.min(depth / 4, 64 / (block[0] * block[1])));
 }
 
 /** Staging of an operand in workgroup memory; all strings are WGSL statements. */
@@ -84,8 +78,8 @@ function placeOfColumn(layout: TileLayout, quad: string, x: string, k: string): 
 }
 
 /** Bank offset between quads of k written at the same time, with `lines` lines per quad of k. */
-function spread({ depth, half }: TileLayout, lines: number): number {
-  return Math.min(half ? 16 : 8, lines) / (depth / 4);
+function spread({ depth }: TileLayout, lines: number): number {
+  return Math.min(8, lines) / (depth / 4);
 }
 
 /** Distributes the loads of an operand over the threads. */
@@ -100,7 +94,7 @@ function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout): Sta
     loads.map((j) => `stage_${name}[put_${name} + ${at(j)}] = ${loaded[j]};`).join("\n");
   // An unrolled loop may multiply quads past the last, which must be zero.
   const masked = (value: string, inside: string) =>
-    unrolled(layout) > 1 ? `select(Stored4(), ${value}, ${inside})` : value;
+    unrolled(layout) > 1 ? `select(vec4f(), vec4f(${value}), ${inside})` : `vec4f(${value})`;
   if (operand.along === "k") {
     const slots = loads.map((j) => `${name}${j}`);
     const line = (j: number) => `(thread / ${quads}u + ${j * threads / quads}u)`;
@@ -155,12 +149,11 @@ function blockOf(layout: TileLayout, a: GemmOperand) {
  * of A are read one at a time (along lines: one k at a time).
  */
 function multiplyQuad({ a, b }: GemmProblem, layout: TileLayout, rows: string[], quads: string[]): string {
-  const sum = layout.half ? "h" : "c";
   const all = [0, 1, 2, 3];
   const readB = (x: number) =>
     quads.map((quad, c) =>
       b.along === "k"
-        ? `let q${x}_${c} = Stored4(${all.map((j) => `t${c}_${j}.${X[x]}`).join(", ")});`
+        ? `let q${x}_${c} = vec4f(${all.map((j) => `t${c}_${j}.${X[x]}`).join(", ")});`
         : `let q${x}_${c} = stage_b[from_b + (4u * i + ${x}u) * ${layout.columns / 4}u + ${quad}];`
     );
   const quadsOfB = b.along === "k"
@@ -169,7 +162,7 @@ function multiplyQuad({ a, b }: GemmProblem, layout: TileLayout, rows: string[],
     )
     : [];
   const add = (r: number, element: string, x: number) =>
-    quads.map((_, c) => `${sum}${r}_${c} = fma(Stored4(${element}), q${x}_${c}, ${sum}${r}_${c});`);
+    quads.map((_, c) => `c${r}_${c} = fma(vec4f(${element}), q${x}_${c}, c${r}_${c});`);
   if (a.along === "k") {
     return [
       ...quadsOfB,
@@ -196,50 +189,46 @@ function multiplyQuad({ a, b }: GemmProblem, layout: TileLayout, rows: string[],
 }
 
 /** Multiplies the first `quads` quads of k of stage `stage`. */
-function multiply(quads: string, stage: string, body: string, sums: string[], layout: TileLayout): string {
-  const { rows, columns, depth, half } = layout;
+function multiply(quads: string, stage: string, body: string, layout: TileLayout): string {
+  const { rows, columns, depth } = layout;
   const unroll = unrolled(layout);
-  const each = (statement: (sum: string) => string) => half ? sums.map(statement).join("\n") : "";
   return `{
     let from_a = ${stage} * ${rows * depth / 4}u;
     let from_b = ${stage} * ${columns * depth / 4}u;
-    ${each((sum) => `var h${sum} = Stored4();`)}
     for (var quad = 0u; quad < ${quads}; quad += ${unroll}u) {
       ${range(unroll).map((u) => `{ let i = quad + ${u}u;\n${body} }`).join("\n")}
     }
-    ${each((sum) => `c${sum} += vec4f(h${sum});`)}
   }`;
 }
 
 /** Adds the threads' partial column sums in a fixed order, and stores them in the first row of tiles. */
 function combineSums(layout: TileLayout): string {
   const width = layout.columns / 4;
-  const scratch = layout.half ? "partial_sums" : "stage_b";
-  const terms = range(threadsOf(layout) / width).map((i) => `${scratch}[thread + ${i * width}u]`).join(" + ");
+  const terms = range(threadsOf(layout) / width).map((i) => `stage_b[thread + ${i * width}u]`).join(" + ");
   return `
   workgroupBarrier();
-  ${scratch}[thread] = sums;
+  stage_b[thread] = sums;
   workgroupBarrier();
   if (group.x == 0u && thread < ${width}u) { store_sums(place, column / 4u + thread, ${terms}); }`;
 }
 
 /** WGSL of a product with tiles staged in workgroup memory. */
-export function gemmTile(problem: GemmProblem, layout: TileLayout): string {
-  const { rows, columns, depth, double, half, width } = layout;
+export function gemmTile(problem: GemmProblem, layout: TileLayout, half: boolean): string {
+  const { rows, columns, depth, double, width } = layout;
   const a = staging("a", problem.a, layout);
   const b = staging("b", problem.b, layout);
   const block = blockOf(layout, problem.a);
-  const sums = block.rows.flatMap((_, r) => block.quads.map((_, c) => `${r}_${c}`));
+  const sums = block.rows.flatMap((_, r) => block.quads.map((_, c) => `c${r}_${c}`));
   const product = multiplyQuad(problem, layout, block.rows, block.quads);
   const put = `let put_a = stage * ${rows * depth / 4}u;
       let put_b = stage * ${columns * depth / 4}u;
       ${a.put}
       ${b.put}
-      ${problem.columnSums ? b.loaded.map((value) => `sums += vec4f(${value});`).join("\n") : ""}`;
+      ${problem.columnSums ? b.loaded.map((value) => `sums += ${value};`).join("\n") : ""}`;
   const staged = `min(${depth / 4}u, depth - k)`;
   const other = "(stage ^ 1u)";
   const turn = double
-    ? `${multiply("pending", other, product, sums, layout)}
+    ? `${multiply("pending", other, product, layout)}
       ${put}
       workgroupBarrier();
       pending = ${staged};
@@ -247,7 +236,7 @@ export function gemmTile(problem: GemmProblem, layout: TileLayout): string {
     : `workgroupBarrier();
       ${put}
       workgroupBarrier();
-      ${multiply(staged, "stage", product, sums, layout)}`;
+      ${multiply(staged, "stage", product, layout)}`;
   const active = problem.a.anyActive?.("row", `row + ${rows - 1}u`);
   const body = `${problem.turn}
     ${active ? `if (!${active}) { continue; }` : ""}
@@ -268,9 +257,8 @@ export function gemmTile(problem: GemmProblem, layout: TileLayout): string {
   };
   return `${columnTypes(width, half)}
 ${problem.declarations}
-var<workgroup> stage_a: array<Stored4, ${stages * rows * depth / 4}>;
-var<workgroup> stage_b: array<Stored4, ${stages * columns * depth / 4}>;
-${half && problem.columnSums ? `var<workgroup> partial_sums: array<vec4f, ${threadsOf(layout)}>;` : ""}
+var<workgroup> stage_a: array<vec4f, ${stages * rows * depth / 4}>;
+var<workgroup> stage_b: array<vec4f, ${stages * columns * depth / 4}>;
 
 @compute @workgroup_size(${threadsOf(layout)})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -282,12 +270,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   ${problem.prologue}
   ${a.setup}
   ${b.setup}
-  ${sums.map((sum) => `var c${sum} = vec4f();`).join("\n")}
+  ${sums.map((sum) => `var ${sum} = vec4f();`).join("\n")}
   ${problem.columnSums ? "var sums = vec4f();" : ""}
   ${double ? "var" : "let"} stage = 0u;
   ${double ? "var pending = 0u; // quads of k staged and not yet multiplied" : ""}
   ${outerLoop(problem, body)}
-  ${double ? multiply("pending", other, product, sums, layout) : ""}
+  ${double ? multiply("pending", other, product, layout) : ""}
   ${block.rows.map(store).join("\n")}
   ${problem.columnSums ? combineSums(layout) : ""}
 }`;

@@ -64,7 +64,7 @@ export function matmul<B>(
     // With heads as slices, a quad past the end of a head would overwrite the next.
     scalar: ![shape.a, shape.b, shape.c].every(isAligned) || (sliced && n % 4 !== 0),
   });
-  const size = { rows: m, columns: padded, depth: k, places: batch * heads };
+  const size = { rows: m, columns: padded, depth: k, turn: k, places: batch * heads };
   const kernel = gemmKernel(target, problem, size);
   const params = {
     ...{ heads, m, n, k, alpha },

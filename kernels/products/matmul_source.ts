@@ -3,10 +3,9 @@
  *
  *   C[i,j] = alpha * sum over k of A[i,k] B[k,j] (+ addend[i,j])      for each (sample, head), the places of the grid
  *
- * A [m, k], B [k, n], C and addend [m, n], with strides of rows, samples and heads; as stored, C written with `=`. Thread
- * mapping and accumulation are those of the generator: float32 in gemm_subgroup.ts; see gemm_tile.ts for float16. The vector
- * variant requires every stride and offset to be a multiple of 4; the scalar one accesses single elements, for other head
- * sizes.
+ * A [m, k], B [k, n], C and addend [m, n], with strides of rows, samples and heads; as stored, C written with `=`; sums are
+ * float32. The vector variant requires every stride and offset to be a multiple of 4; the scalar one accesses single
+ * elements, for other head sizes.
  *
  * @module
  */

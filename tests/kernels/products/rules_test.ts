@@ -1,0 +1,114 @@
+/**
+ * The rules for GPUs, which hold where nobody has tuned, against the choices that autotuning made on an H200 for all presets
+ * (`h200_choices.json`). It may have chosen layouts that exist no longer.
+ */
+import assert from "node:assert/strict";
+import {
+  conv2dBackwardInput,
+  conv2dBackwardWeight,
+  conv2dForward,
+} from "../../../kernels/products/conv2d.ts";
+import { tileLayouts, tileName } from "../../../kernels/products/gemm_layouts.ts";
+import type { GemmSize } from "../../../kernels/products/gemm_problem.ts";
+import type { Launch } from "../../../kernels/source.ts";
+import { shape } from "../../support/conv2d_checks.ts";
+import { type HostArray, TILE } from "../../support/gpu.ts";
+import measured from "./h200_choices.json" with { type: "json" };
+
+/** One product: `KERNEL ROWSxCOLUMNSxDEPTH TURN PLACES LAYOUT`; see {@linkcode GemmSize}. */
+interface Product {
+  readonly kernel: string;
+  readonly size: GemmSize;
+  readonly layout: string;
+}
+
+const PRODUCTS = measured.layouts.map((line): Product => {
+  const [kernel, size, turn, places, layout] = line.split(" ");
+  const [rows, columns, depth] = size.split("x").map(Number);
+  return { kernel, size: { rows, columns, depth, turn: Number(turn), places: Number(places) }, layout };
+});
+
+/** Share of the products, weighted by operations, for which the rule has the measured layout. */
+function agreement(products: readonly Product[]): number {
+  const weight = ({ size: { rows, columns, depth, places } }: Product) => rows * columns * depth * places;
+  const total = (some: readonly Product[]) => some.reduce((sum, product) => sum + weight(product), 0);
+  return total(products.filter(({ size, layout }) => tileName(tileLayouts(size)[0]) === layout)) /
+    total(products);
+}
+
+Deno.test("the default layouts of products on GPUs are those that were the fastest on an H200", () => {
+  assert.ok(agreement(PRODUCTS) >= 0.9, `all: ${agreement(PRODUCTS)}`);
+  // Some of these went to layouts within a few per cent.
+  for (const kernel of new Set(PRODUCTS.map(({ kernel }) => kernel))) {
+    const share = agreement(PRODUCTS.filter((product) => product.kernel === kernel));
+    assert.ok(share >= 0.7, `${kernel}: ${share}`);
+  }
+});
+
+Deno.test("layouts of products on GPUs suit the size of the result", () => {
+  const candidates = (rows: number, columns: number, { turn = 1024, places = 1 } = {}) =>
+    tileLayouts({ rows, columns, depth: 1024, turn, places }).map(tileName);
+  assert.equal(candidates(131072, 128)[0], "tile_64x64x16_64");
+  assert.equal(candidates(1024, 1024)[0], "tile_64x64x16_64");
+  assert.equal(candidates(512, 512)[0], "tile_32x32x32_64");
+  assert.equal(candidates(512, 512, { places: 4 })[0], "tile_64x64x16_64");
+  assert.equal(candidates(131072, 4)[0], "tile_64x32x8_64_db");
+  assert.equal(candidates(16, 256)[0], "tile_32x32x32_64");
+  assert.equal(candidates(16, 256, { turn: 16 })[0], "tile_32x32x16_64_db");
+  for (
+    const [rows, columns, places] of [[16, 256, 1], [1, 1, 1], [256, 256, 128], [131072, 4, 1], [36, 128, 64]]
+  ) {
+    const names = candidates(rows, columns, { places });
+    assert.ok(names.length >= 2 && names.length <= 5, `${names}`);
+    assert.equal(new Set(names).size, names.length);
+    if (rows <= 32) assert.ok(names.every((name) => name.startsWith("tile_32x32")), `${names}`);
+  }
+});
+
+/** Kernel names of a pass's default algorithm on a GPU, given as `conv2d_PASS [BATCHx]HEIGHTxWIDTH IN>OUT 3/1`. */
+function kernelsOf(choice: string): string[] {
+  const [pass, size, channels] = choice.split(" ");
+  const [width, height, batch = 128] = size.split("x").map(Number).reverse();
+  const [from, to] = channels.split(">").map(Number);
+  const s = shape(3, 1, [batch, height, width, from], to);
+  const none = new Float32Array(4);
+  const scratch = [none, none, none, none, none];
+  const launches: Record<string, () => Launch<HostArray>[]> = {
+    conv2d_forward: () => conv2dForward(TILE, s, { x: none, weight: none, y: none, scratch }, ""),
+    conv2d_backward_input: () =>
+      conv2dBackwardInput(TILE, s, { dy: none, weight: none, dx: none, scratch }, ""),
+    conv2d_backward_weight: () => conv2dBackwardWeight(TILE, s, { x: none, dy: none, dw: none, scratch }, ""),
+  };
+  return launches[pass]().map(({ kernel }) => kernel.name);
+}
+
+Deno.test("3x3 convolutions of stride 1 take the algorithm that was the fastest on an H200", () => {
+  const operations = (choice: string) => {
+    const [, size, channels] = choice.split(" ");
+    return size.split("x").concat(channels.split(">")).reduce((product, value) => product * Number(value), 1);
+  };
+  let [agreed, all] = [0, 0];
+  for (const choice of measured.algorithms) {
+    const algorithm = kernelsOf(choice).some((name) => name.startsWith("winograd4")) ? "winograd4" : "direct";
+    all += operations(choice);
+    if (choice.endsWith(algorithm)) agreed += operations(choice);
+  }
+  assert.ok(agreed / all >= 0.95, `${agreed / all}`);
+});
+
+Deno.test("autotuning compares algorithms on GPUs only where channels are few", () => {
+  const asked = (channels: number) => {
+    const candidates: (readonly string[])[] = [];
+    const choose = (key: string, names: readonly string[]) => {
+      if (key.startsWith("conv2d_forward ") && names.includes("direct")) candidates.push(names);
+      return names[0];
+    };
+    const s = shape(3, 1, [2, 16, 16, channels], 128);
+    const none = new Float32Array(4);
+    const buffers = { x: none, weight: none, y: none, scratch: [none, none, none] };
+    conv2dForward({ ...TILE, choose }, s, buffers, "");
+    return candidates;
+  };
+  assert.deepEqual(asked(32), [["winograd4", "direct"]]);
+  assert.deepEqual(asked(64), []);
+});
