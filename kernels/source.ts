@@ -83,8 +83,13 @@ export interface Launch<B> {
   readonly workgroups: readonly [number, number, number];
   /** Operation and layer, e.g. `conv2d down_blocks.0.resnets.0.conv1`. */
   readonly label: string;
-  /** Floating-point operations of matrix products, 2 per multiply-add; 0 for memory-bound kernels. */
+  /**
+   * Floating-point operations of matrix products and convolutions, 2 per multiply-add, counted as by the direct algorithm; 0
+   * for memory-bound kernels.
+   */
   readonly flops: number;
+  /** Operations that the kernel performs, which Winograd has fewer of. */
+  readonly operations: number;
 }
 
 /** Optional arguments of {@linkcode launch}. */
@@ -123,6 +128,7 @@ export function launch<B, const K extends KernelSource>(
     constants: options.constants ?? {},
     label: options.label ?? `${kernel.name}.${entry}`,
     flops: options.flops ?? 0,
+    operations: options.flops ?? 0,
   };
 }
 

@@ -19,7 +19,7 @@ function launch(changes: Partial<Launch<BufferView>> = {}, code = CODE): Launch<
     buffers: {},
     workgroups: [1, 1, 1],
     label: "first",
-    flops: 0,
+    ...{ flops: 0, operations: 0 },
     ...changes,
   };
 }
