@@ -33,7 +33,11 @@ const ROOMS: readonly Room[] = [
   { path: "lib/files/", floor: 6, browser: ["safetensors.ts"] },
   { path: "lib/data/", floor: 7 },
   { path: "lib/image/", floor: 7 },
-  { path: "lib/tuning/", floor: 7, browser: ["tune.ts", "trial_timer.ts"] },
+  {
+    path: "lib/tuning/",
+    floor: 7,
+    browser: ["cost.ts", "search.ts", "time_limit.ts", "trial_timer.ts", "trials.ts", "tune.ts"],
+  },
   {
     path: "lib/sampling/",
     floor: 8,

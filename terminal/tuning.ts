@@ -5,22 +5,31 @@
  */
 import { TUNE_MODES, type TuneMode, type TuningProgress } from "../lib/tuning/tuning.ts";
 import { type FlagOptions, oneOf } from "./cli.ts";
-import { counted, type Reporter } from "./progress.ts";
+import { counted, formatDuration, type Reporter } from "./progress.ts";
 
 /** Options of the `--tune` flag; undefined means `auto`. */
 export const TUNE_OPTIONS: FlagOptions<TuneMode> = { value: oneOf(TUNE_MODES), defaultText: "auto" };
 
 /** Creates a listener that shows the progress and result of autotuning. */
 export function showTuning(report: Reporter): (progress: TuningProgress) => void {
-  let running = false;
+  let [running, extending] = [false, false];
   return (progress) => {
-    const { adapter, done, total, finished } = progress;
+    const { adapter, done, total, extended, finished } = progress;
     if (!running) report.start(total, `tuning ${counted(total, "kernel")} on ${adapter}`);
     running = finished === undefined;
+    if (extended && !extending) report.line(describeExtension(extended));
+    extending = extended !== undefined;
     if (running) return report.update(done);
     report.stop();
     report.line(describeTuning(progress));
   };
+}
+
+/** Reason why tuning goes on past the usual time limit, in a line. */
+function describeExtension({ runSeconds, limitSeconds }: Required<TuningProgress>["extended"]): string {
+  return `this run will take ${formatDuration(runSeconds)} or more, so kernels are tuned for up to ${
+    formatDuration(limitSeconds)
+  }`;
 }
 
 /** Result of autotuning, in a line. */

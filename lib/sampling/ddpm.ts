@@ -233,26 +233,33 @@ export class DDPM {
   ): Promise<Drawn> {
     if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
     const drawn = this.#idle.then(async () => {
-      const generator = await this.#generatorFor(slots, guided);
+      const passes = plan.length * Math.ceil(requests.length / slots);
+      const generator = await this.#generatorFor(slots, guided, passes);
       return await generator.draw(requests, plan, options);
     });
     this.#idle = drawn.catch(() => {});
     return drawn;
   }
 
-  /** Kernel variants for batches of some sizes, autotuned if enabled. */
-  async #kernelsFor(rows: readonly number[]): Promise<KernelTarget> {
+  /**
+   * Kernel variants for batches of some sizes, autotuned if enabled.
+   * @param passes network passes expected of each
+   */
+  async #kernelsFor(rows: readonly number[], passes = 1): Promise<KernelTarget> {
     const graphs = () => rows.map((rows) => recordForward(this.config, rows, this.precision).g);
-    return await this.#tuning.tuned(graphs, this.#onTuning);
+    return await this.#tuning.tuned(graphs, this.#onTuning, { runs: rows.map(() => passes) });
   }
 
-  /** The cached generator, or a new one if slots or guidance differ; the old one is freed first. */
-  async #generatorFor(slots: number, guided: boolean): Promise<Generator> {
+  /**
+   * The cached generator, or a new one if slots or guidance differ; the old one is freed first.
+   * @param passes network passes expected of a new one
+   */
+  async #generatorFor(slots: number, guided: boolean, passes: number): Promise<Generator> {
     const cached = this.#generator;
     if (cached?.slots === slots && cached.guided === guided) return cached;
     this.#generator = undefined;
     cached?.destroy();
-    const target = await this.#kernelsFor([generatorRows({ slots, guided })]);
+    const target = await this.#kernelsFor([generatorRows({ slots, guided })], passes);
     const options = { ...this.#network, slots, guided, target };
     return this.#generator = await Generator.build(this.#gpu, options);
   }

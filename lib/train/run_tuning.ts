@@ -13,6 +13,7 @@ import { driverVersion } from "../tuning/driver.ts";
 import { fileProblem } from "../files/durable.ts";
 import type { RunEnvironment } from "./options.ts";
 import type { RunPlan } from "./run_plan.ts";
+import { GRID_SHARE } from "./grid_schedule.ts";
 import { gridRows } from "./sample_grid.ts";
 import { trainingGraph } from "./device/step_graph.ts";
 import { Tuning } from "../tuning/tuning.ts";
@@ -46,6 +47,19 @@ export function runGraphs(plan: RunPlan): Graph[] {
     trainingGraph({ config, batch, checkpointActivations, precision }),
     ...rows.map((rows) => recordForward(config, rows, precision).g),
   ];
+}
+
+/** Number of runs of each of the {@linkcode runGraphs} until the end, roughly. */
+export function graphRuns({ settings, grids, progress, ...plan }: RunPlan): number[] {
+  const { batch, accumulate } = settings;
+  const steps = (plan.totalSteps - progress.step) * accumulate;
+  const epochs = Math.ceil(steps / (plan.stepsPerEpoch * accumulate));
+  const validation = epochs * Math.ceil(plan.validationImages / batch);
+  const { sampleEvery, sampleSteps } = grids;
+  const drawing = sampleSteps * Math.ceil(epochs / (sampleEvery || 1));
+  // Without `sampleEvery`, grids take a small share of the time; a pass of theirs costs about a third of a training step.
+  const passes = sampleEvery === null ? Math.min(drawing, 3 * GRID_SHARE * steps) : drawing;
+  return [steps, validation, passes];
 }
 
 /**

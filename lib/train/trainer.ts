@@ -15,7 +15,7 @@ import { Run } from "./run.ts";
 import { checkRunDirectory } from "./run_directory.ts";
 import { buildRun } from "./run_parts.ts";
 import { planRun, type RunPlan } from "./run_plan.ts";
-import { openRunTuning, runGraphs } from "./run_tuning.ts";
+import { graphRuns, openRunTuning, runGraphs } from "./run_tuning.ts";
 import { checkState } from "./state.ts";
 
 export type { TrainOptions } from "./options.ts";
@@ -87,7 +87,8 @@ async function* prepareRun(
   const plan = planned ?? planRun(options, software, checkpoint);
   if (!planned) await checkTrainingPrecision(gpu, plan.settings.precision);
   const tuning = await openRunTuning(gpu, options, onWarning);
-  for await (const progress of tuning.prepare(() => runGraphs(plan), options.signal)) {
+  const { signal } = options;
+  for await (const progress of tuning.prepare(() => runGraphs(plan), { runs: graphRuns(plan), signal })) {
     yield { type: "tuning", ...progress };
   }
   return new Run(await buildRun(gpu, options, plan, { tuning, checkpoint, warnings }));

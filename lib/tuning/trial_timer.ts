@@ -12,16 +12,18 @@ import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
 import { hasTimestamps, Timestamps } from "../gpu/timestamps.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { Trial } from "./tune.ts";
+import type { Trial } from "./trials.ts";
 
 /** Target duration of one measurement in seconds: with device timestamps, or by waiting for the queue. */
-const SAMPLE = { stamped: 0.002, waited: 0.1 };
+const SAMPLE = { stamped: 0.001, waited: 0.1 };
 /** Limit on replays per measurement. */
 const MAX_REPLAYS = 500;
-/** Measurements per candidate. */
-const ROUNDS = 5;
+/** Measurements per candidate: a few, then more of the candidates that are still close. */
+const ROUNDS = [2, 3];
 /** Candidates this many times slower than the fastest in the first replay are not measured further. */
 const TOO_SLOW = 1.5;
+/** Likewise, in the first measurements. */
+const CLEARLY_SLOWER = 1.1;
 /** Bytes of random numbers, repeated to fill each buffer. */
 const PATTERN_BYTES = 2 ** 20;
 /**
@@ -143,16 +145,22 @@ export class TrialTimer {
     const sample = hasTimestamps(this.#gpu) ? SAMPLE.stamped : SAMPLE.waited;
     // A replay shorter than a sample is too noisy to reject a candidate, and may read as 0 on a coarse clock.
     const limit = Math.max(sample, TOO_SLOW * Math.min(...first));
-    const close = [...programs].flatMap(([name, program], i) => {
-      const seconds = first[i]!; // one measurement per program
-      if (seconds > limit) return [];
-      return [{ name, program, replays: Math.min(MAX_REPLAYS, Math.ceil(sample / Math.max(seconds, 1e-9))) }];
+    const seconds = new Map([...programs.keys()].map((name, i) => [name, first[i]!])); // one measurement per program
+    let close = [...programs].flatMap(([name, program]) => {
+      const once = seconds.get(name)!;
+      if (once > limit) return [];
+      return [{ name, program, replays: Math.min(MAX_REPLAYS, Math.ceil(sample / Math.max(once, 1e-9))) }];
     });
-    const seconds = new Map([...programs.keys()].map((name, i) => [name, first[i]!]));
-    if (close.length < 2) return seconds;
-    const taken = await this.#time(Array.from({ length: ROUNDS }, () => close).flat());
-    for (const [i, { name }] of close.entries()) {
-      seconds.set(name, median(taken.filter((_, j) => j % close.length === i)));
+    const samples = new Map<string, number[]>(close.map(({ name }) => [name, []]));
+    for (const rounds of ROUNDS) {
+      if (close.length < 2) break;
+      const taken = await this.#time(Array.from({ length: rounds }, () => close).flat());
+      for (const [i, { name }] of close.entries()) {
+        samples.get(name)!.push(...taken.filter((_, j) => j % close.length === i));
+        seconds.set(name, median(samples.get(name)!));
+      }
+      const least = Math.min(...close.map(({ name }) => seconds.get(name)!));
+      close = close.filter(({ name }) => seconds.get(name)! <= CLEARLY_SLOWER * least);
     }
     return seconds;
   }
@@ -230,7 +238,7 @@ async function timeByWaiting({ device }: Gpu, runs: readonly Run[]): Promise<num
   return seconds;
 }
 
-/** Median of at least one value. */
+/** Median of at least one value, the lower one of two. */
 function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
+  return values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)]!;
 }

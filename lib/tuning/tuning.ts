@@ -9,6 +9,7 @@ import { ConfigError, DenoiseError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { kernelTarget } from "../graph/compile.ts";
 import type { Graph } from "../graph/graph.ts";
+import { AUTO_LIMIT, fixedLimit, ON_LIMIT, type TimeLimit } from "./time_limit.ts";
 import { TrialTimer } from "./trial_timer.ts";
 import { type Choices, chooseFrom, type Measure, tune } from "./tune.ts";
 import { keepTuning, readTuning, type TuningFile, tuningFile } from "./tuning_file.ts";
@@ -25,15 +26,17 @@ export const TUNING_DIRECTORY: string = join(".cache", "tuning");
 /** Help text on the modes; callers append the effect of the choices on their results. */
 export const TUNE_HELP: string =
   `autotuning: time the variants of each kernel once and cache the fastest in ${TUNING_DIRECTORY}/; ` +
-  "auto: on GPUs, 10 seconds at most; on: on any adapter, 2 minutes at most; off: default variants, no cache";
+  "auto: on GPUs, 10 seconds at most, 2 to continue what an earlier start left, more for a run of many minutes (5 % of it, 2 " +
+  "minutes at most); on: on any adapter, 2 minutes at most; off: default variants, no cache";
 
 /** Options of kernel selection. */
 export interface TuningOptions {
   /**
-   * Autotuning of kernel variants, once per adapter: `auto` (default) on GPUs, for 10 seconds at most; `on` on any
+   * Autotuning of kernel variants, once per adapter: `auto` (default) on GPUs, for 10 seconds at most, 2 to continue what an
+   * earlier start left open, and longer before a long run: up to 5 % of its expected time, 2 minutes at most; `on` on any
    * adapter, for 2 minutes at most; `off` uses the defaults and neither reads nor writes the cache. Choices that the time
-   * limit leaves open use the defaults and are tuned in the next run. Variants round differently, so results have the same
-   * bits only while the choices stay the same.
+   * limit leaves open use the defaults and are tuned at the next start. Variants round differently, so results have the same
+   * bits only while the choices stay the same; hence all tuning precedes the first step.
    */
   readonly tune?: TuneMode;
   /** Directory of the tuning cache, one file per adapter; if absent, choices live as long as the device. */
@@ -48,6 +51,13 @@ export interface TuningProgress {
   readonly done: number;
   /** Choices to make, as far as known. */
   readonly total: number;
+  /** Present while tuning continues past the usual time limit because the run is long. */
+  readonly extended?: {
+    /** Expected duration of the run in seconds. */
+    readonly runSeconds: number;
+    /** Time limit of tuning in seconds. */
+    readonly limitSeconds: number;
+  };
   /** Present in the last event only. */
   readonly finished?: {
     /** Duration in seconds. */
@@ -57,8 +67,10 @@ export interface TuningProgress {
   };
 }
 
-/** Time limit of one {@linkcode Tuning.prepare} in seconds. */
-const LIMIT: Readonly<Record<Exclude<TuneMode, "off">, number>> = { auto: 10, on: 120 };
+/** Time limits of one {@linkcode Tuning.prepare} by mode. */
+const LIMITS: Readonly<Record<Exclude<TuneMode, "off">, TimeLimit>> = { auto: AUTO_LIMIT, on: ON_LIMIT };
+/** Seconds between writes of the cache, so that a killed process loses little. */
+const KEEP_EVERY = 2;
 
 /** Choices without a cache file, by device. */
 const inMemory = new WeakMap<Gpu, Map<string, string>>();
@@ -76,6 +88,14 @@ export interface TuningMeans {
   readonly now?: () => number;
 }
 
+/** Options of {@linkcode Tuning.prepare}. */
+export interface PrepareOptions {
+  /** Number of runs of each graph; default 1. Long runs are tuned for longer. */
+  readonly runs?: readonly number[];
+  /** Stops tuning after the current trial. */
+  readonly signal?: AbortSignal;
+}
+
 /** Kernel selection of one device. */
 export class Tuning {
   /** Kernel variants; each lookup uses the choices known at that time. */
@@ -83,9 +103,11 @@ export class Tuning {
   readonly #gpu: Gpu;
   readonly #choices: Map<string, string>;
   readonly #used = new Map<string, string>();
-  /** Time limit in seconds; 0 disables tuning. */
-  readonly #limit: number;
+  /** Absent if tuning is disabled. */
+  readonly #limit: TimeLimit | undefined;
   readonly #file: TuningFile | undefined;
+  /** True once a failure to write the cache was reported; it is written repeatedly. */
+  #warned = false;
   readonly #onWarning: (message: string) => void;
   readonly #means: TuningMeans;
 
@@ -93,7 +115,7 @@ export class Tuning {
     gpu: Gpu,
     choices: Choices,
     parts: {
-      limit?: number;
+      limit?: TimeLimit;
       file?: TuningFile;
       onWarning?: (message: string) => void;
       means?: TuningMeans;
@@ -101,7 +123,7 @@ export class Tuning {
   ) {
     this.#gpu = gpu;
     this.#choices = new Map(choices);
-    this.#limit = parts.limit ?? 0;
+    this.#limit = parts.limit;
     this.#file = parts.file;
     this.#onWarning = parts.onWarning ?? console.warn;
     this.#means = parts.means ?? {};
@@ -139,12 +161,13 @@ export class Tuning {
       ...inMemory.get(gpu) ?? [],
       ...file ? await readTuning(file, onWarning) : [],
     ]);
-    return new Tuning(gpu, choices, { limit: means.limit ?? LIMIT[tune], file, onWarning, means });
+    const limit = means.limit === undefined ? LIMITS[tune] : fixedLimit(means.limit);
+    return new Tuning(gpu, choices, { limit, file, onWarning, means });
   }
 
   /** True if this device tunes kernels. */
   get active(): boolean {
-    return this.#limit > 0;
+    return this.#limit !== undefined;
   }
 
   /** Choices requested so far. */
@@ -153,45 +176,58 @@ export class Tuning {
   }
 
   /**
-   * Tunes the graphs' kernels without a known choice, and caches the result.
+   * Tunes the graphs' kernels without a known choice, and caches the result, also when it ends early.
    *
    * @param record records the graphs; not called if tuning is disabled
-   * @param signal stops tuning after the current trial
    * @throws {DeviceError} if the device fails
    */
-  async *prepare(record: () => readonly Graph[], signal?: AbortSignal): AsyncGenerator<TuningProgress> {
-    if (!this.active) return;
+  async *prepare(
+    record: () => readonly Graph[],
+    { runs = [], signal }: PrepareOptions = {},
+  ): AsyncGenerator<TuningProgress> {
+    const limit = this.#limit;
+    if (!limit) return;
     const { startTimer = (gpu: Gpu) => new TrialTimer(gpu), now = () => performance.now() } = this.#means;
     const adapter = this.#gpu.adapter.name;
     const start = now();
-    const known = new Map(this.#choices);
+    const seconds = () => (now() - start) / 1000;
+    const saved = new Map(this.#choices);
     let timer: Timer | undefined;
     let started = false;
+    let [keptAt, keptIn]: [number, string | undefined] = [0, undefined];
+    const keep = async () => {
+      keptAt = seconds();
+      keptIn = await this.#keep(saved) ?? keptIn;
+    };
     try {
-      const search = tune(record(), {
+      const search = tune(record().map((g, i) => ({ g, runs: runs[i] ?? 1 })), {
         target: kernelTarget(this.#gpu),
         choices: this.#choices,
         measure: (trial) => (timer ??= startTimer(this.#gpu)).measure(trial),
-        limit: this.#limit,
+        limit: limit.seconds,
         signal,
         now,
       });
       for (;;) {
         const { done, value } = await search.next();
-        if (!done) {
-          started = true;
-          yield { adapter, ...value };
-          continue;
+        if (done) {
+          if (!started) return;
+          await keep();
+          const { decided, total } = value;
+          yield { adapter, done: decided.size, total, finished: { seconds: seconds(), keptIn } };
+          return;
         }
-        if (!started) return;
-        const { decided, total } = value;
-        const keptIn = decided.size > 0 ? await this.#keep(known, decided) : undefined;
-        const seconds = (now() - start) / 1000;
-        yield { adapter, done: decided.size, total, finished: { seconds, keptIn } };
-        return;
+        started = true;
+        if (seconds() - keptAt >= KEEP_EVERY) await keep();
+        const { estimate, ...progress } = value;
+        const extended = { runSeconds: estimate.seconds, limitSeconds: limit.seconds(estimate) };
+        const past = seconds() >= limit.usualSeconds(estimate);
+        yield { adapter, ...progress, ...past ? { extended } : {} };
       }
     } finally {
       timer?.destroy();
+      // The caller has left the loop, or the device has failed.
+      await keep();
     }
   }
 
@@ -199,13 +235,25 @@ export class Tuning {
   async tuned(
     record: () => readonly Graph[],
     onProgress: (progress: TuningProgress) => void = () => {},
+    options: PrepareOptions = {},
   ): Promise<KernelTarget> {
-    for await (const progress of this.prepare(record)) onProgress(progress);
+    for await (const progress of this.prepare(record, options)) onProgress(progress);
     return this.target;
   }
 
-  /** Caches choices. @returns the file that they were written to, if any */
-  async #keep(known: Choices, made: Choices): Promise<string | undefined> {
+  /**
+   * Caches the choices that are not in `saved`, if any, and adds them there.
+   * @returns the file that they were written to, if any
+   */
+  async #keep(saved: Map<string, string>): Promise<string | undefined> {
+    const made = new Map([...this.#choices].filter(([key, choice]) => saved.get(key) !== choice));
+    if (made.size === 0) return undefined;
+    const path = await this.#write(saved, made);
+    for (const key of made.keys()) saved.set(key, this.#choices.get(key)!);
+    return path;
+  }
+
+  async #write(known: Choices, made: Choices): Promise<string | undefined> {
     if (this.#file) {
       try {
         const kept = await keepTuning(this.#file, known, made);
@@ -213,7 +261,8 @@ export class Tuning {
         return this.#file.path;
       } catch (error) {
         if (!(error instanceof DenoiseError)) throw error;
-        this.#onWarning(`kernel choices could not be cached: ${error.message}`);
+        if (!this.#warned) this.#onWarning(`kernel choices could not be cached: ${error.message}`);
+        this.#warned = true;
       }
     }
     const memory = inMemory.get(this.#gpu) ?? new Map<string, string>();

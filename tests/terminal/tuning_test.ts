@@ -31,6 +31,20 @@ Deno.test("kernels left untuned are counted, and no file is named where there is
   assert.equal(lines.at(-1), "tuned 9 of 14 kernels in 10 s, defaults for the rest");
 });
 
+Deno.test("a line says why tuning before a long run takes longer than usual", () => {
+  const extended = { runSeconds: 1500, limitSeconds: 75 };
+  const lines = shown(
+    { done: 0, total: 14 },
+    { done: 9, total: 14, extended },
+    { done: 11, total: 14, extended: { ...extended, limitSeconds: 80 } },
+    { done: 14, total: 14, finished: { seconds: 40 } },
+  );
+  assert.deepEqual(lines.filter((line) => /run/.test(line)), [
+    "this run will take 25:00 or more, so kernels are tuned for up to 1:15",
+  ]);
+  assert.equal(lines.at(-1), "tuned 14 kernels in 40 s");
+});
+
 Deno.test("each network's kernels are tuned and shown separately", () => {
   const lines = shown(
     ...[{ done: 0, total: 1 }, { done: 1, total: 1, finished: { seconds: 1 } }],

@@ -6,7 +6,8 @@ import { kernelTarget, lowerContext } from "../../lib/graph/compile.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { recordForward } from "../../lib/model/network.ts";
 import { loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";
-import { RUN_TUNING } from "../../lib/train/run_tuning.ts";
+import { planRun } from "../../lib/train/run_plan.ts";
+import { graphRuns, RUN_TUNING, runGraphs } from "../../lib/train/run_tuning.ts";
 import { trainingGraph } from "../../lib/train/device/step_graph.ts";
 import { tuningFile, writeRecord } from "../../lib/tuning/tuning_file.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
@@ -177,4 +178,17 @@ Deno.test("a signal while kernels are tried ends the run before its first step",
     assert.equal(ofType(events, "end")[0].interrupted, true);
     assert.equal(ofType(events, "tuning").length, 2, "one before the first trial, and the end");
   });
+});
+
+Deno.test("tuning weighs a run's graphs by how often they are left to run", () => {
+  const planned = (options: Partial<TrainOptions>) => planRun(microOptions({ epochs: 10, ...options }), true);
+  // 36 images to train on and 4 to validate on.
+  const plan = planned({ batch: 3, accumulate: 2, sampleEvery: 5, sampleSteps: 7 });
+  assert.deepEqual(graphRuns(plan), [10 * 6 * 2, 10 * 2, 2 * 7]);
+  assert.equal(runGraphs(plan).length, 3);
+  plan.progress.step = 8 * 6;
+  assert.deepEqual(graphRuns(plan), [2 * 6 * 2, 2 * 2, 7]);
+  // By default, grids take a twentieth of the time, with passes of a third of a step's time.
+  const [steps, , passes] = graphRuns(planned({ batch: 3, sampleEvery: null, sampleSteps: 1000 }));
+  assert.ok(Math.abs(passes! / 3 - steps! / 20) < 1e-9);
 });

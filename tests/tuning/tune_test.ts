@@ -7,7 +7,9 @@ import type { Node } from "../../lib/graph/operations.ts";
 import type { lower, LowerContext } from "../../lib/graph/lower.ts";
 import { silu } from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
-import { chooseFrom, fastest, type Trial, tune, type TuneOptions } from "../../lib/tuning/tune.ts";
+import { chooseFrom, fastest, promising, type Trial } from "../../lib/tuning/trials.ts";
+import type { TuneEstimate } from "../../lib/tuning/time_limit.ts";
+import { tune, type TuneOptions } from "../../lib/tuning/tune.ts";
 
 const TARGET = { path: "tile", subgroupSize: 0 } as const;
 
@@ -22,7 +24,7 @@ function dispatch(name: string, flops = 0): Launch<Tensor> {
     buffers: {},
     workgroups: [1, 1, 1],
     label: "",
-    flops,
+    ...{ flops, operations: flops },
   };
 }
 
@@ -44,6 +46,7 @@ interface Tuned {
   readonly choices: Map<string, string>;
   readonly trials: Trial[];
   readonly progress: (readonly [done: number, total: number])[];
+  readonly estimates: TuneEstimate[];
   /** Questions in the end, and how many of them were answered now. */
   readonly end: readonly [done: number, total: number];
 }
@@ -53,14 +56,15 @@ async function tuned(
   graphs: readonly Graph[],
   lowering: (context: LowerContext, label: string) => Launch<Tensor>[],
   costs: Costs,
-  options: Partial<TuneOptions> = {},
+  { runs = [], ...options }: Partial<TuneOptions> & { runs?: readonly number[] } = {},
 ): Promise<Tuned> {
   const choices = options.choices ?? new Map<string, string>();
   const trials: Trial[] = [];
   const progress: Tuned["progress"] = [];
-  const steps = tune(graphs, {
+  const estimates: TuneEstimate[] = [];
+  const steps = tune(graphs.map((g, i) => ({ g, runs: runs[i] ?? 1 })), {
     target: TARGET,
-    limit: 1000,
+    limit: () => 1000,
     now: () => 1000 * trials.length,
     lowering: ((context: LowerContext, { label }: Node) =>
       lowering(context, label.split(".")[0])) as typeof lower,
@@ -77,8 +81,9 @@ async function tuned(
   });
   for (;;) {
     const { done, value } = await steps.next();
-    if (done) return { choices, trials, progress, end: [value.decided.size, value.total] };
+    if (done) return { choices, trials, progress, estimates, end: [value.decided.size, value.total] };
     progress.push([value.done, value.total]);
+    estimates.push(value.estimate);
   }
 }
 
@@ -91,35 +96,53 @@ function convolution({ target }: LowerContext, label: string): Launch<Tensor>[] 
   return algorithm === "direct" ? [main] : [dispatch("before"), main, dispatch("after")];
 }
 
-/** By the rules' layouts the direct algorithm would win. */
+/** With the default layouts the direct algorithm is slightly faster. */
 const TRANSFORMED_WINS: Costs = {
-  ...{ "direct small": 5, "direct large": 9, "transformed small": 9, "transformed large": 2 },
+  ...{ "direct small": 5, "direct large": 9, "transformed small": 4.5, "transformed large": 2 },
   ...{ before: 1, after: 1 },
 };
 const DIRECT_WINS: Costs = {
-  ...{ "direct small": 1, "direct large": 2, "transformed small": 3, "transformed large": 4 },
+  ...{ "direct small": 3, "direct large": 4, "transformed small": 1.5, "transformed large": 2 },
   ...{ before: 1, after: 1 },
 };
 
-Deno.test("an algorithm is judged with the best of its own layouts, which are decided before it", async () => {
+const namesOf = (trials: readonly Trial[]) => trials.map((trial) => [...trial.keys()]);
+
+Deno.test("algorithms that come close to each other are judged with the best of their own layouts", async () => {
   const { choices, trials, progress } = await tuned([graphOf("a")], convolution, TRANSFORMED_WINS);
   assert.deepEqual(Object.fromEntries(choices), {
     "conv a": "transformed",
     "direct product a": "small",
     "transformed product a": "large",
   });
-  assert.deepEqual(trials.map((trial) => [...trial.keys()]), [
+  assert.deepEqual(namesOf(trials), [
+    ["direct", "transformed"],
     ["small", "large"],
     ["small", "large"],
     ["direct", "transformed"],
   ]);
-  assert.deepEqual(progress, [[0, 3]]);
+  assert.deepEqual(progress, [[0, 2]]);
+});
+
+Deno.test("layouts of an algorithm that is far slower are not tried", async () => {
+  for (
+    const [chosen, costs] of Object.entries({
+      direct: { ...DIRECT_WINS, "transformed small": 9 },
+      transformed: { ...TRANSFORMED_WINS, "direct small": 9 },
+    })
+  ) {
+    const { choices, trials } = await tuned([graphOf("a")], convolution, costs);
+    assert.deepEqual(namesOf(trials), [["direct", "transformed"], ["small", "large"]]);
+    assert.deepEqual([...choices.keys()], ["conv a", `${chosen} product a`]);
+    assert.equal(choices.get("conv a"), chosen);
+  }
 });
 
 Deno.test("launches common to all candidates are not timed", async () => {
   const { trials } = await tuned([graphOf("a")], convolution, TRANSFORMED_WINS);
   const names = trials.map((trial) => [...trial.values()].map((all) => all.map(({ kernel }) => kernel.name)));
   assert.deepEqual(names, [
+    [["direct small"], ["before", "transformed small", "after"]],
     [["direct small"], ["direct large"]],
     [["transformed small"], ["transformed large"]],
     [["direct small"], ["before", "transformed large", "after"]],
@@ -138,11 +161,11 @@ Deno.test("independent choices are all made, each with the others at their defau
 Deno.test("a choice requested several times is timed once, and a known one never", async () => {
   const graphs = [graphOf("a", "a", "b"), graphOf("b", "a")];
   const first = await tuned(graphs, convolution, DIRECT_WINS);
-  assert.equal(first.trials.length, 6);
+  assert.equal(first.trials.length, 8);
   const again = await tuned(graphs, convolution, DIRECT_WINS, { choices: first.choices });
   assert.deepEqual([again.trials.length, again.progress], [0, []]);
   const more = await tuned([...graphs, graphOf("c")], convolution, DIRECT_WINS, { choices: first.choices });
-  assert.equal(more.trials.length, 3);
+  assert.equal(more.trials.length, 4);
 });
 
 Deno.test("choices that another node's choice opens are made too", async () => {
@@ -171,28 +194,66 @@ Deno.test("a choice that is no longer a candidate is made again", async () => {
   assert.equal(choices.get("conv a"), "direct");
 });
 
-Deno.test("the most expensive nodes come first; after the time limit, the rest stays open", async () => {
-  const weights: Readonly<Record<string, number>> = { a: 10, b: 30, c: 15 };
-  const one = ({ target }: LowerContext, label: string) => [
+/** A choice of two for each label, with so many operations. */
+function weighed(weights: Readonly<Record<string, number>>) {
+  return ({ target }: LowerContext, label: string) => [
     dispatch(`${label} ${choose(target, label, ["rule", "other"])}`, weights[label]),
   ];
-  const costs = Object.fromEntries(
-    ["a", "b", "c"].flatMap((name) => [[`${name} rule`, 2], [`${name} other`, 1]]),
-  );
+}
+
+const OTHER_WINS = Object.fromEntries(
+  ["a", "b", "c"].flatMap((name) => [[`${name} rule`, 2], [`${name} other`, 1]]),
+);
+
+Deno.test("most time at stake first; after the time limit, the rest stays open", async () => {
+  const one = weighed({ a: 10e9, b: 30e9, c: 15e9 });
   // Two of a are more than one of c, and less than one of b.
   const graphs = [graphOf("c", "a", "b"), graphOf("a")];
-  const { choices, progress, end } = await tuned(graphs, one, costs, { limit: 2 });
+  const { choices, progress, end } = await tuned(graphs, one, OTHER_WINS, { limit: () => 2 });
   assert.deepEqual([...choices], [["b", "other"], ["a", "other"]]);
   assert.deepEqual(progress, [[0, 3], [1, 3]]);
   assert.deepEqual(end, [2, 3]);
   // Over just when there was nothing left to do.
-  assert.deepEqual((await tuned(graphs, one, costs, { limit: 3 })).end, [3, 3]);
+  assert.deepEqual((await tuned(graphs, one, OTHER_WINS, { limit: () => 3 })).end, [3, 3]);
 });
 
-Deno.test("an algorithm whose layouts were not all timed stays open", async () => {
-  const costs = { ...DIRECT_WINS, "direct small": 2, "direct large": 1 };
-  const { choices } = await tuned([graphOf("a")], convolution, costs, { limit: 1 });
-  assert.deepEqual([...choices], [["direct product a", "large"]]);
+Deno.test("graphs that run more often come first", async () => {
+  const one = weighed({ a: 10e9, b: 30e9, c: 15e9 });
+  const graphs = [graphOf("b"), graphOf("a", "c")];
+  const { choices } = await tuned(graphs, one, OTHER_WINS, { runs: [1, 10] });
+  assert.deepEqual([...choices.keys()], ["c", "a", "b"]);
+});
+
+Deno.test("many small dispatches come before a single one that computes more than each of them", async () => {
+  const one = weighed({ a: 1, b: 1e9 });
+  const { choices } = await tuned([graphOf("a", "b", "a", "a", "a", "a")], one, OTHER_WINS);
+  assert.deepEqual([...choices.keys()], ["a", "b"]);
+});
+
+Deno.test("the time limit can depend on the share left open, and on the time of all runs at the rate so far", async () => {
+  // Without choices of its own, b is in the time of the runs, but not in the share.
+  const one = (context: LowerContext, label: string) =>
+    label === "b" ? [dispatch("b", 30e9)] : weighed({ a: 10e9, c: 15e9 })(context, label);
+  const graphs = [graphOf("a", "b", "c"), graphOf("a")];
+  const asked: TuneEstimate[] = [];
+  const limit = (estimate: TuneEstimate) => (asked.push(estimate), 1000);
+  const { estimates, choices } = await tuned(graphs, one, OTHER_WINS, { runs: [100, 10], limit });
+  assert.deepEqual([...choices.keys()], ["c", "a"]);
+  assert.deepEqual(estimates[0], { open: 1, seconds: 0 });
+  // 15e9 operations in a second, of c; then 10e9 in another one, of a.
+  assert.equal(estimates[1]!.seconds, (100 * 55e9 + 10 * 10e9) / 15e9);
+  assert.equal(asked.at(-1)!.seconds, (100 * 55e9 + 10 * 10e9) / 12.5e9);
+  // c, known, is more than half of what can be chosen.
+  const known = new Map([["c", "other"]]);
+  const { estimates: [{ open }] } = await tuned([graphOf("a", "b", "c")], one, OTHER_WINS, {
+    choices: known,
+  });
+  assert.ok(open > 0.3 && open < 0.5, `${open}`);
+});
+
+Deno.test("an algorithm that was not judged with its best layout stays open", async () => {
+  const { choices } = await tuned([graphOf("a")], convolution, TRANSFORMED_WINS, { limit: () => 3 });
+  assert.deepEqual([...choices], [["direct product a", "small"], ["transformed product a", "large"]]);
 });
 
 Deno.test("a signal stops tuning after the current trial, and keeps the choices made", async () => {
@@ -221,8 +282,7 @@ Deno.test("candidates that the device rejects are left out; if it rejects all, t
 });
 
 Deno.test("another candidate replaces the default only if it is clearly faster", () => {
-  const trial: Trial = new Map([["rule", []], ["other", []], ["third", []]]);
-  const of = (seconds: Costs) => fastest(trial, new Map(Object.entries(seconds)));
+  const of = (seconds: Costs) => fastest("rule", new Map(Object.entries(seconds)));
   assert.equal(of({ rule: 1, other: 0.98, third: 2 }), "rule");
   assert.equal(of({ rule: 1, other: 0.96, third: 0.97 }), "other");
   assert.equal(of({ other: 5, third: 4 }), "third");
@@ -246,4 +306,11 @@ Deno.test("unknown keys and invalid choices get the default", () => {
   assert.equal(answer("a", ["one", "two"]), "two");
   assert.equal(answer("b", ["one", "two"]), "one");
   assert.equal(answer("c", ["one", "two"]), "one");
+});
+
+Deno.test("candidates are promising within a third of the fastest", () => {
+  const of = (seconds: Costs) => promising(new Map(Object.entries(seconds)));
+  assert.deepEqual(of({ a: 1.3, b: 1, c: 1.4 }), ["a", "b"]);
+  assert.deepEqual(of({ a: 0, b: 0, c: 1 }), ["a", "b"]);
+  assert.deepEqual(of({}), []);
 });

@@ -2,12 +2,15 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { choose, type KernelTarget } from "../../kernels/target.ts";
-import { ConfigError } from "../../lib/errors.ts";
+import { ConfigError, DeviceError } from "../../lib/errors.ts";
 import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
-import { kernelTarget, lowerContext } from "../../lib/graph/compile.ts";
+import { ResourceScope } from "../../lib/gpu/memory.ts";
+import { buildProgram } from "../../lib/gpu/program.ts";
+import { compileGraph, kernelTarget, lowerContext } from "../../lib/graph/compile.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { conv2d } from "../../lib/graph/ops.ts";
+import type { Tensor } from "../../lib/graph/tensor.ts";
 import { type TuneMode, Tuning, type TuningMeans, type TuningProgress } from "../../lib/tuning/tuning.ts";
 import { tuningFile } from "../../lib/tuning/tuning_file.ts";
 import { testGpu } from "../support/gpu.ts";
@@ -70,7 +73,7 @@ async function prepared(
   graphs: readonly Graph[],
   signal?: AbortSignal,
 ): Promise<TuningProgress[]> {
-  return await Array.fromAsync(tuning.prepare(() => graphs, signal));
+  return await Array.fromAsync(tuning.prepare(() => graphs, { signal }));
 }
 
 function open(
@@ -81,6 +84,12 @@ function open(
   onWarning = fail,
 ): Promise<Tuning> {
   return Tuning.open(gpu, { tune, tuningDirectory }, onWarning, means);
+}
+
+/** A GPU, or a software adapter, that can only be described. */
+async function toyGpu(software = false): Promise<Gpu> {
+  const { adapter, device, limits } = await testGpu();
+  return { adapter: { ...adapter, software }, device, limits } as unknown as Gpu;
 }
 
 Deno.test("on the device: choices are candidates, are cached, and are not timed twice", async () => {
@@ -108,6 +117,27 @@ Deno.test("on the device: choices are candidates, are cached, and are not timed 
     assert.deepEqual(answers(again.target, g), asked);
     assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
   });
+});
+
+Deno.test("pipelines of the fastest variants are not compiled again", async () => {
+  const gpu = await openGpu();
+  const tuning = await open(gpu, "on", undefined, {});
+  const g = convolution();
+  await prepared(tuning, [g]);
+  const tuned = gpu.pipelines.size;
+  assert.ok(tuned > 0);
+  const scope = new ResourceScope(gpu, "test");
+  const bound = new Map(
+    [...new Set(g.nodes.flatMap((node) => [...Object.values(node.in), ...Object.values(node.out)]))]
+      .map((tensor) => [tensor as Tensor, scope.buffer((tensor as Tensor).bytes, "test")]),
+  );
+  const compiled = compileGraph(gpu, g, { bound, what: "test", target: tuning.target });
+  const program = await buildProgram(gpu, compiled.launches.flat());
+  assert.equal(gpu.pipelines.size, tuned);
+  program.destroy();
+  compiled.destroy();
+  scope.destroy();
+  gpu.close();
 });
 
 Deno.test("kernels use the fastest variants, and new choices are tuned beside known ones", async () => {
@@ -149,12 +179,7 @@ Deno.test("off, nothing is recorded, timed, read or written, and defaults are us
 Deno.test("auto is on for a GPU and off for a software adapter", async () => {
   const gpu = await testGpu();
   for (const software of [true, false]) {
-    // All that is asked of it here is what it is like.
-    const toy = {
-      adapter: { ...gpu.adapter, software },
-      device: gpu.device,
-      limits: gpu.limits,
-    } as unknown as Gpu;
+    const toy = await toyGpu(software);
     assert.equal((await open(toy, "auto")).active, !software);
     assert.equal((await open(toy, "on")).active, true);
     assert.equal((await open(toy, "off")).active, false);
@@ -209,6 +234,78 @@ Deno.test("after the time limit the rest uses defaults, is not cached, and is tu
   });
 });
 
+Deno.test("auto: ten seconds at the first start, two at later ones, and more before a long run", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const gpu = await toyGpu();
+    const graphs = Array.from({ length: 24 }, (_, i) => convolution(32 + 4 * i));
+    // A trial takes half a second.
+    const start = async (runs?: number) => {
+      const timer = new LastWins();
+      const means = { ...timer.means, now: () => 500 * timer.trials };
+      const tuning = await open(gpu, "auto", directory, means);
+      const options = runs === undefined ? {} : { runs: graphs.map(() => runs) };
+      const told = await Array.fromAsync(tuning.prepare(() => graphs, options));
+      return { told, seconds: timer.trials / 2 };
+    };
+    const first = await start();
+    assert.equal(first.seconds, 10);
+    assert.ok(first.told.every(({ extended }) => extended === undefined));
+    const second = await start();
+    assert.equal(second.seconds, 1.5);
+    assert.ok(second.told.at(-1)!.total > 3, "some are still open");
+    const long = await start(1e6);
+    assert.ok(long.seconds > 1.5);
+    const { extended } = long.told.at(-2)!;
+    assert.equal(extended!.limitSeconds, 120);
+    assert.ok(extended!.runSeconds > 2400);
+    assert.deepEqual(long.told[0]!.extended, undefined);
+    const { done, total } = long.told.at(-1)!;
+    assert.equal(done, total);
+    assert.deepEqual((await start()).told, []);
+  });
+});
+
+Deno.test("choices are cached every two seconds, and when the caller leaves or the device fails", async () => {
+  const graphs = [16, 32, 48, 64, 80].map(convolution);
+  const kept = async (end: (timer: LastWins) => TuningMeans, tries: number) =>
+    await inTemporaryDirectory(async (directory) => {
+      const gpu = await testGpu();
+      const timer = new LastWins();
+      const tuning = await open(gpu, "on", directory, { now: () => 1000 * timer.trials, ...end(timer) });
+      const path = tuningFile(gpu, directory).path;
+      const cached = async () => {
+        const text = await Deno.readTextFile(path).catch(() => "{}");
+        return Object.keys(JSON.parse(text).choices ?? {}).length;
+      };
+      const during: number[] = [];
+      try {
+        for await (const _ of tuning.prepare(() => graphs)) {
+          during.push(await cached());
+          if (during.length === tries) break;
+        }
+      } catch (error) {
+        assert.ok(error instanceof DeviceError);
+      }
+      assert.equal(timer.started, timer.destroyed);
+      return { during, after: await cached(), trials: timer.trials };
+    });
+  const all = await kept(({ means }) => means, Infinity);
+  assert.ok(all.during.includes(2) && all.after > 4, all.during.join());
+  const left = await kept(({ means }) => means, 2);
+  assert.deepEqual([left.during.at(-1), left.after > 0], [0, true]);
+  const failing = (timer: LastWins): TuningMeans => ({
+    startTimer: (gpu) => {
+      const { measure, destroy } = timer.means.startTimer!(gpu);
+      const failingMeasure: typeof measure = (trial) => {
+        if (timer.trials === 1) throw new DeviceError("the device was lost");
+        return measure(trial);
+      };
+      return { measure: failingMeasure, destroy };
+    },
+  });
+  assert.equal((await kept(failing, Infinity)).after, 1);
+});
+
 Deno.test("a signal stops tuning, choices made so far are cached, and leaving early frees the device", async () => {
   await inTemporaryDirectory(async (directory) => {
     const gpu = await testGpu();
@@ -216,7 +313,7 @@ Deno.test("a signal stops tuning, choices made so far are cached, and leaving ea
     const graphs = [convolution(64), convolution()];
     const tuning = await open(gpu, "on", directory, timer.means);
     const controller = new AbortController();
-    for await (const { finished } of tuning.prepare(() => graphs, controller.signal)) {
+    for await (const { finished } of tuning.prepare(() => graphs, { signal: controller.signal })) {
       if (!finished) controller.abort();
       else assert.equal(finished.keptIn, undefined, "the signal came before the first trial");
     }
