@@ -30,6 +30,13 @@ export interface MatrixUnits {
   readonly shapes: readonly MatrixShape[];
 }
 
+/** Matrix units for tests, emulated in plain WGSL; see {@linkcode MatrixUnits.dialect}. */
+export const EMULATED_MATRICES: MatrixUnits = {
+  dialect: "emulation",
+  subgroupSize: 32,
+  shapes: [{ rows: 16, columns: 16, depth: 16 }],
+};
+
 /** Properties of a device that kernel generators depend on; see `kernelTarget` in lib/graph/compile.ts. */
 export interface KernelTarget {
   /**

@@ -67,8 +67,8 @@ export async function chooseBackend({ backend, toggles }: BackendOptions): Promi
   return { backend: chosen, toggles: [] };
 }
 
-/** Reads environment variables where the runtime has them. */
-async function readEnvironment(): Promise<(variable: string) => string | undefined> {
+/** Reads environment variables where the runtime has them; undefined for one that is unset or empty, or may not be read. */
+export async function readEnvironment(): Promise<(variable: string) => string | undefined> {
   if (!("Deno" in globalThis)) return () => undefined;
   const { environment } = await import("./dawn/environment.ts");
   return environment;

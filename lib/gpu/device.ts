@@ -14,7 +14,7 @@ import {
   entryPoint,
 } from "./backend.ts";
 import { MemoryBudget } from "./budget.ts";
-import { matrixUnits } from "./matrices.ts";
+import { emulationAsked, matrixUnits } from "./matrices.ts";
 import { PipelineCache } from "./pipeline.ts";
 import { type SubgroupDirective, subgroupDirective } from "./wgsl.ts";
 
@@ -45,6 +45,11 @@ export interface GpuOptions extends BackendOptions {
    * 4 GiB on a software adapter, unlimited elsewhere.
    */
   memoryBudget?: number | ((software: boolean) => number);
+  /**
+   * Emulates matrix units in plain WGSL where the adapter has none, but `shader-f16`, so that `precision: "mixed"` runs
+   * anywhere. Slow: for tests. Default: true if the environment variable `DENOISE_MATRICES` is `emulate` and may be read.
+   */
+  emulateMatrices?: boolean;
   /** Called once, when the device is lost or reports an uncaptured error. */
   onFault?: (error: DeviceError) => void;
 }
@@ -157,6 +162,7 @@ export class Gpu {
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   const choice = await chooseBackend(options);
+  const emulate = options.emulateMatrices ?? await emulationAsked();
   const entry = await entryPoint(choice);
   const adapter = await entry.requestAdapter({ powerPreference: "high-performance" });
   if (!adapter) {
@@ -185,7 +191,7 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   const directive = device.features.has(subgroups) ? await subgroupDirective(device) : undefined;
   const fixedSize = directive !== undefined && subgroupMinSize === subgroupMaxSize;
   const subgroupSize = fixedSize ? subgroupMinSize : 0;
-  const matrices = matrixUnits(adapter.info, device.features, subgroupSize);
+  const matrices = matrixUnits(adapter.info, device.features, subgroupSize, emulate);
   const description: AdapterDescription = {
     backend: choice.backend,
     ...choice.toggles.length > 0 ? { toggles: choice.toggles } : {},

@@ -3,7 +3,22 @@
  *
  * @module
  */
-import type { MatrixUnits } from "../../kernels/target.ts";
+import { EMULATED_MATRICES, type MatrixUnits } from "../../kernels/target.ts";
+import { ConfigError } from "../errors.ts";
+import { readEnvironment } from "./backend.ts";
+
+/** Environment variable that emulates matrix units if its value is `emulate`. */
+const EMULATION = "DENOISE_MATRICES";
+
+/**
+ * True if the environment asks for emulated matrix units.
+ * @throws {ConfigError} for another value of the variable
+ */
+export async function emulationAsked(): Promise<boolean> {
+  const value = (await readEnvironment())(EMULATION);
+  if (value !== undefined && value !== "emulate") throw new ConfigError(EMULATION, value, "emulate");
+  return value !== undefined;
+}
 
 /** One supported size of an adapter; WebGPU's types lack it. `M` rows, `N` columns, `K` depth. */
 interface SubgroupMatrixConfig {
@@ -19,8 +34,19 @@ interface SubgroupMatrixConfig {
  *
  * @param features of the device
  * @param subgroupSize lanes of every subgroup; 0 if the size varies
+ * @param emulate emulates them if the adapter has none
  */
 export function matrixUnits(
+  info: GPUAdapterInfo,
+  features: { has(feature: string): boolean },
+  subgroupSize: number,
+  emulate = false,
+): MatrixUnits | undefined {
+  return nativeUnits(info, features, subgroupSize) ??
+    (emulate && features.has("shader-f16") ? EMULATED_MATRICES : undefined);
+}
+
+function nativeUnits(
   info: GPUAdapterInfo,
   features: { has(feature: string): boolean },
   subgroupSize: number,

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { EMULATED_MATRICES } from "../../kernels/target.ts";
 import { DeviceError } from "../../lib/errors.ts";
 import { chooseBackend, entryPoint } from "../../lib/gpu/backend.ts";
 import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
@@ -19,6 +20,17 @@ Deno.test("an open device says what it is", async () => {
   assert.equal(limits.maxStorageBufferBindingSize, offered.maxStorageBufferBindingSize);
   assert.equal(limits.maxBufferSize, offered.maxBufferSize);
   assert.equal(fault, undefined);
+});
+
+Deno.test("matrix units are emulated where asked for, on adapters with float16", async () => {
+  const open = async (emulateMatrices: boolean) => {
+    const gpu = await openGpu({ emulateMatrices });
+    gpu.close();
+    return gpu.adapter;
+  };
+  assert.notEqual((await open(false)).matrices?.dialect, "emulation");
+  const { features, matrices } = await open(true);
+  assert.deepEqual(matrices, features.includes("shader-f16") ? EMULATED_MATRICES : undefined);
 });
 
 Deno.test("without an adapter the error says what to install", async () => {

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { matrixUnits } from "../../lib/gpu/matrices.ts";
+import { EMULATED_MATRICES } from "../../kernels/target.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { emulationAsked, matrixUnits } from "../../lib/gpu/matrices.ts";
+import { withEnvironment } from "../support/environment.ts";
 
 /** A configuration as Dawn gives it: an object whose fields are accessors of its prototype, so that it prints as `{}`. */
 class Config {
@@ -52,4 +55,21 @@ Deno.test("there are no matrix units without such a configuration, a feature the
     assert.equal(unitsOf(CONFIGS, new Set([...BOTH].filter((other) => other !== feature))), undefined);
   }
   assert.equal(unitsOf(CONFIGS, BOTH, 0), undefined);
+});
+
+Deno.test("matrix units are emulated if asked for, where there are none, on a device with float16", () => {
+  const emulated = (subgroupMatrixConfigs: Config[], features: Set<string>) =>
+    matrixUnits({ subgroupMatrixConfigs } as unknown as GPUAdapterInfo, features, 32, true);
+  assert.deepEqual(emulated([], new Set(["shader-f16"])), EMULATED_MATRICES);
+  assert.deepEqual(emulated(CONFIGS, BOTH), unitsOf(CONFIGS));
+  assert.equal(emulated([], new Set()), undefined);
+});
+
+Deno.test("the environment asks for emulation by one word, and another is refused", async () => {
+  const asked = (value: string | undefined) => withEnvironment({ DENOISE_MATRICES: value }, emulationAsked);
+  assert.deepEqual([await asked(undefined), await asked(""), await asked("emulate")], [false, false, true]);
+  await assert.rejects(asked("yes"), (error: Error) => {
+    assert.equal(error.message, 'DENOISE_MATRICES: expected emulate, got "yes"');
+    return error instanceof ConfigError;
+  });
 });
