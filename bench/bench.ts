@@ -7,6 +7,7 @@ import { DenoiseError, DeviceError } from "../lib/errors.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Profiler } from "../lib/gpu/profile.ts";
 import { kernelTarget } from "../lib/graph/compile.ts";
+import { defaultPrecision } from "../lib/model/precision.ts";
 import { PRESETS } from "../lib/model/presets.ts";
 import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
@@ -28,7 +29,7 @@ import {
   type NetworkMeasurementContext,
 } from "./models.ts";
 import { networkFlops } from "./operations.ts";
-import { IN_FLOAT16, measurePrecisions } from "./precisions.ts";
+import { IN_MIXED, measurePrecisions } from "./precisions.ts";
 import { type BenchReport, newProfile, newReport } from "./report.ts";
 
 /** Options of {@linkcode runBench}. */
@@ -129,7 +130,8 @@ class Bench {
     await this.#models("sampling", PRESETS, (model, batch) => this.#sampling(model, batch));
     const { quick, again, only } = this.options;
     if (again) return;
-    if (!quick || only.source !== EVERYTHING.source) await this.#precisions();
+    const named = only.source !== EVERYTHING.source;
+    if (named || !quick && defaultPrecision(this.#gpu.adapter) === "mixed") await this.#precisions();
     if (!quick) await this.#firstStep();
   }
 
@@ -280,15 +282,14 @@ class Bench {
   }
 
   async #precisions(): Promise<void> {
-    const { software } = this.#gpu.adapter;
-    for (const [kind, model] of IN_FLOAT16[software ? "software" : "gpu"]) {
+    for (const [kind, model] of IN_MIXED) {
       const measure = async (model: string, batch: number) => {
         const shape = { batch, steps: this.options.steps };
         this.report.precisions.push(
           await measurePrecisions(this.#gpu, kind, model, shape, this.#measuring),
         );
       };
-      await this.#models(kind, [model], measure, "float16 ");
+      await this.#models(kind, [model], measure, "mixed ");
     }
   }
 

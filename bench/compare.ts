@@ -67,8 +67,11 @@ export async function readReport(path: string): Promise<BenchReport> {
     throw refuse("it has no adapter, or no rows");
   }
   if (report.version !== 1) throw refuse(`its version is ${report.version}, not 1`);
-  // Older reports have no float16 rows.
-  return { ...report, precisions: report.precisions ?? [] } as BenchReport;
+  // Older reports have no rows of precisions, or rows of float16 without matrix units.
+  const precisions = (report.precisions ?? []).filter(({ mixedMilliseconds }) =>
+    mixedMilliseconds !== undefined
+  );
+  return { ...report, precisions } as BenchReport;
 }
 
 /**
@@ -84,7 +87,7 @@ export function checkAdapter(path: string, before: string, now: string): void {
 
 /**
  * Compares two reports row by row: by share of the adapter's peak rate where both have one, because that was measured
- * alternately with the row and so cancels the machine's load; otherwise by time. Host time, float16 and first steps have
+ * alternately with the row and so cancels the machine's load; otherwise by time. Host time, precisions and first steps have
  * no peak rate, so they are shown but not judged.
  */
 export function compareReports(
@@ -202,10 +205,10 @@ function measured(
   for (const row of sampling) {
     rows.set(samplingName(row), { milliseconds: row.millisecondsPerStep, ofLimit: row.ofPeak });
   }
-  for (const { kind, model, batch, float16Milliseconds } of precisions) {
+  for (const { kind, model, batch, mixedMilliseconds } of precisions) {
     // By time: the ratio to float32 also falls when float32 gets faster.
-    const name = `float16 ${kind} ${model}, batch ${batch}`;
-    rows.set(name, { milliseconds: float16Milliseconds, unjudged: true });
+    const name = `mixed ${kind} ${model}, batch ${batch}`;
+    rows.set(name, { milliseconds: mixedMilliseconds, unjudged: true });
   }
   for (const { model, batch, coldSeconds, warmSeconds } of firstSteps) {
     rows.set(`first step ${model}, batch ${batch}, cold`, {

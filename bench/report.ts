@@ -151,12 +151,12 @@ function samplingLines(rows: readonly SamplingRow[]): string[] {
 }
 
 function precisionLines(rows: readonly PrecisionRow[]): string[] {
-  const heads = ["float16 against float32", "batch", "float32 ms", "float16 ms", "ratio to float32"];
+  const heads = ["mixed against float32", "batch", "float32 ms", "mixed ms", "ratio to float32"];
   return table(heads, rows, (row) => [
     `${row.kind} ${row.model}`,
     String(row.batch),
     figure(row.float32Milliseconds),
-    figure(row.float16Milliseconds),
+    figure(row.mixedMilliseconds),
     `${figure(row.toFloat32)} x`,
   ]);
 }

@@ -50,7 +50,7 @@ function stagesFor(out: string, data: string): readonly Stage[] {
       commands: [
         task("bench", "--only", "^training ddpm$", ...json("ddpm")),
         task("bench", "--only", "^((training|sampling) small|sampling ddpm)$", ...json("models")),
-        task("bench", "--only", "^float16 training (small|ddpm)$", ...json("float16")),
+        task("bench", "--only", "^mixed training (small|ddpm)$", ...json("mixed")),
       ],
     },
     {

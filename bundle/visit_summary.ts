@@ -65,15 +65,15 @@ function compare(ours: readonly OurRow[], torch: readonly TorchRow[]): string[] 
     const all = ours.filter((our) =>
       our.what === row.what && our.preset === row.preset && our.batch === row.batch
     );
-    // float16 is the counterpart of PyTorch's bfloat16, but float32 may be faster: show both.
-    const precisions = row.precision === "bfloat16" ? ["float32", "float16"] : ["float32"];
+    // Mixed precision is the counterpart of PyTorch's bfloat16, but float32 may be faster: show both.
+    const precisions = row.precision === "bfloat16" ? ["float32", "mixed"] : ["float32"];
     const same = precisions.flatMap((name) => all.find(({ precision }) => precision === name) ?? []);
     const how = [row.precision, row.channelsLast ? "channels last" : "", row.compiled ? "compiled" : ""];
     const speed = `${row.stepsPerSecond.toFixed(2)} steps/s (${
       row.gflops.toFixed(0)
     } GFLOP/s, ${row.peakMiB} MiB)`;
     const here = same.map(({ stepsPerSecond, precision }) =>
-      `${precision === "float16" ? "in float16" : "here"} ${stepsPerSecond.toFixed(2)}, ` +
+      `${precision === "mixed" ? "in mixed precision" : "here"} ${stepsPerSecond.toFixed(2)}, ` +
       `${(stepsPerSecond / row.stepsPerSecond).toFixed(2)} x`
     );
     const ratio = here.length > 0 ? here.join("; ") : "not measured here";
@@ -86,7 +86,7 @@ function compare(ours: readonly OurRow[], torch: readonly TorchRow[]): string[] 
 /** Rows of whole steps from the benchmark reports in a folder. */
 async function ourRows(out: string): Promise<OurRow[]> {
   const rows: OurRow[] = [];
-  for (const name of ["ddpm", "models", "float16", "bench"]) {
+  for (const name of ["ddpm", "models", "mixed", "bench"]) {
     const text = await Deno.readTextFile(join(out, `${name}.json`)).catch(() => undefined);
     if (text === undefined) continue;
     const { training, sampling, precisions }: BenchReport = JSON.parse(text);
@@ -98,8 +98,8 @@ async function ourRows(out: string): Promise<OurRow[]> {
     for (const { model, batch, millisecondsPerStep } of sampling) {
       add("sampling", model, batch, millisecondsPerStep, "float32");
     }
-    for (const { kind, model, batch, float16Milliseconds } of precisions) {
-      add(kind, model, batch, float16Milliseconds, "float16");
+    for (const { kind, model, batch, mixedMilliseconds } of precisions) {
+      add(kind, model, batch, mixedMilliseconds, "mixed");
     }
   }
   return rows;

@@ -37,7 +37,7 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   maxWork: integer("maxWork"),
   trustedProxy: z.array(text).optional(),
   publicUrl: z.url("expected a URL").optional(),
-  precision: z.enum(PRECISIONS, `expected ${PRECISIONS.join(" or ")}`),
+  precision: z.enum(PRECISIONS, `expected ${PRECISIONS.join(" or ")}`).optional(),
   tune: z.enum(TUNE_MODES, "expected auto, on or off").optional(),
 });
 

@@ -35,7 +35,7 @@ export function greeting(
   return [
     `address  ${url}`,
     `model    ${id} (${about.join(", ")})`,
-    `adapter  ${adapter}${precision === "float16" ? ", in float16" : ""}`,
+    `adapter  ${adapter}${precision === "mixed" ? ", in mixed precision" : ""}`,
     `try      curl${header} -o image.png ${shellQuote(`${url}/generate${query}`)}`,
   ].map((line) => printable(line).replaceAll("\n", "\\n"));
 }

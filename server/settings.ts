@@ -46,8 +46,8 @@ export interface ServerSettings {
   readonly trustedProxy?: readonly string[];
   /** Public URL of the server, for links; undefined: the URL of the request. */
   readonly publicUrl?: string;
-  /** Storage precision of activations; `float16` requires an adapter with `shader-f16`. */
-  readonly precision: Precision;
+  /** Precision of the network; undefined: the adapter's default. */
+  readonly precision?: Precision;
   /** Autotuning mode; undefined: `auto`. */
   readonly tune?: TuneMode;
 }
@@ -63,7 +63,6 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   sampler: "ddim",
   maxImages: 64,
   maxWork: 1_000_000,
-  precision: "float32",
 };
 
 /** Allowed ranges, inclusive. */

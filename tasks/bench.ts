@@ -54,18 +54,21 @@ U-Net of 32, 64, 64 channels with one block per level.
 --profile runs every dispatch of a step in its own pass, so the sum is longer than the step; its GB/s count every bound
 buffer range once. --compare uses the batch sizes of the earlier report. Rows are judged by their share of the adapter's
 peak rate, since the machine may have been busier in one of the two runs; rows that lost too much are measured up to
-${MORE_TRIES} times more, and the best result counts. Host time, float16 and first steps have no peak rate, so they are
+${MORE_TRIES} times more, and the best result counts. Host time, mixed precision and first steps have no peak rate, so they are
 shown but not judged.
 
-"float16 training small", "float16 sampling tiny" and, on a GPU, "float16 training ddpm" alternate between
-float16 and float32, on adapters with shader-f16; --quick leaves them out unless --only names them.`;
+"mixed training small", "mixed sampling tiny" and others alternate between mixed precision and float32, on
+adapters with matrix units; --quick leaves them out unless --only names them.`;
 
 function readFlags(args: string[]): Flags {
   return new TaskCommand(
     "bench",
     "Measures kernels, training and sampling as shares of the adapter's peak rates.",
   )
-    .switch("--quick", "shorter measurements, one each, no float16 and no first steps: under a minute")
+    .switch(
+      "--quick",
+      "shorter measurements, one each, no mixed precision and no first steps: under a minute",
+    )
     .flag(
       "--only <PATTERN>",
       'only rows with a matching name, e.g. "conv 3x3" or "training (floor|tiny)"',

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { exportModel, type ExportPrecision } from "../lib/files/export.ts";
+import { EXPORT_PRECISIONS, exportModel, type ExportPrecision } from "../lib/files/export.ts";
 import { oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { createReporter, reporterMode } from "../terminal/progress.ts";
@@ -31,7 +31,7 @@ function readFlags(args: string[]): Flags {
     })
     .flag("--out <DIR>", "new directory for the model", { value: text(), default: "model" })
     .flag("--precision <TYPE>", "storage type of the weights; float16 halves the size", {
-      value: oneOf<ExportPrecision>(["float16", "float32"]),
+      value: oneOf(EXPORT_PRECISIONS),
       default: "float16",
     })
     .switch("--quiet", "print only errors")

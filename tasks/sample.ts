@@ -21,7 +21,7 @@ import { layOutGrid } from "../lib/image/grid.ts";
 import { DEFAULT_STEPS, planDraw, resolveClass } from "../lib/sampling/request.ts";
 import { shownSteps } from "../lib/sampling/moments.ts";
 import { imageSize } from "../lib/model/config.ts";
-import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
+import { inPrecision, type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { TUNE_HELP, type TuneMode, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import {
@@ -35,7 +35,7 @@ import {
 } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { checkWritable, writePicture } from "../terminal/pictures.ts";
-import { PRECISION_VALUE } from "../terminal/precision.ts";
+import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { modelDirectory, SHIPPED } from "./runs.ts";
@@ -54,7 +54,7 @@ interface Flags {
   batch: number;
   out: string;
   gif?: string;
-  precision: Precision;
+  precision?: Precision;
   tune?: TuneMode;
   profile?: string | true;
   quiet?: true;
@@ -121,7 +121,7 @@ function readFlags(args: string[]): Flags {
       value: text(),
       defaultText: "none",
     })
-    .flag("--precision <TYPE>", PRECISION_HELP, { value: PRECISION_VALUE, default: "float32" })
+    .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
     .flag(
       "--tune <WHEN>",
       `${TUNE_HELP}; variants round differently, so images are bit-identical only with the same choices`,
@@ -265,11 +265,10 @@ async function main(args: string[]): Promise<void> {
     };
     const settings = planDraw(request, model);
     planSampling(sampler, model.schedule, settings);
-    const how = model.precision === "float16" ? " in float16" : "";
     const choice = given.model === undefined && !SHIPPED.includes(directory)
       ? " (your newest run; the project's own: --model checkpoints/cifar10)"
       : "";
-    report.line(`model ${model.path}${choice} on ${model.adapter}${how}`);
+    report.line(`model ${model.path}${choice} on ${model.adapter}${inPrecision(model.precision)}`);
     const profile = await TaskProfile.create(gpu, flags.profile);
     profile.startSampling(Math.min(batch, total), settings.steps);
     const { images, frames } = flags.gif === undefined

@@ -11,7 +11,7 @@ import { TUNE_HELP } from "../lib/tuning/tuning.ts";
 import { DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
 import { integer, number, oneOf, TaskCommand, text, type Value } from "../terminal/cli.ts";
-import { PRECISION_VALUE } from "../terminal/precision.ts";
+import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 /** Parsed command line: the server's settings, with an optional model. */
@@ -126,10 +126,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
         default: defaultSettings.maxWork,
       },
     )
-    .flag("--precision <TYPE>", PRECISION_HELP, {
-      value: PRECISION_VALUE,
-      default: defaultSettings.precision,
-    })
+    .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
     .flag(
       "--tune <WHEN>",
       `${TUNE_HELP}; variants round differently, so a seed's image is bit-identical only with the same choices`,

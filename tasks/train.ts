@@ -16,6 +16,7 @@ import {
 } from "../mod.ts";
 import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
+import { checkPrecision } from "../lib/model/precision.ts";
 import { checkResumedSettings, checkRunDirectory } from "../lib/train/run_directory.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
 import { shellQuote } from "../lib/shell.ts";
@@ -61,9 +62,12 @@ async function main(args: string[]): Promise<number> {
     if (resume) {
       // train() takes the lock for the whole run; this reports a run in use before the data is read.
       (await lockDirectory(given!)).release();
-      const started = await checkResumedSettings(given!, settings);
+      const started = await checkResumedSettings(given!, settings, gpu.adapter);
       path ??= await dataPathOf(started);
-    } else resolveSettings(settings, gpu.adapter.software, { height: 32, width: 32, classes: 10 });
+    } else {
+      const { precision } = resolveSettings(settings, gpu.adapter, { height: 32, width: 32, classes: 10 });
+      checkPrecision(gpu.adapter, precision);
+    }
     const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !resume;
     const profile = await TaskProfile.create(gpu, flags.profile);
     const data = await readData(path, showProgress(report));

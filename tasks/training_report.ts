@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import type { EndEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
+import { inPrecision } from "../lib/model/precision.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { drawOrWarn, writePicture } from "../terminal/pictures.ts";
 import { inFlags } from "../terminal/cli.ts";
@@ -113,9 +114,8 @@ export class TrainingReport {
     this.#start = this.#now();
     this.#resumedFrom = event.resumedFrom;
     report.line(
-      `adapter ${event.adapter}; ${settings.preset} network${
-        settings.precision === "float16" ? " in float16" : ""
-      }, ${(parameters / 1e6).toFixed(2)} M parameters, ` +
+      `adapter ${event.adapter}; ${settings.preset} network${inPrecision(settings.precision)}, ` +
+        `${(parameters / 1e6).toFixed(2)} M parameters, ` +
         `${Math.round(deviceBytes / 2 ** 20)} MiB on the device`,
     );
     const batch = settings.accumulate > 1 ? `${settings.batch} x ${settings.accumulate}` : settings.batch;

@@ -55,9 +55,23 @@ function rangeInWords(min: number, max: number, { above, below }: OpenEnds): str
   return `from ${min} to ${below ? "below " : ""}${max}`;
 }
 
-/** One of the given words. */
-export function oneOf<const T extends string>(words: readonly T[]): Value<T> {
-  return checked(words.join(", "), (text) => words.find((word) => word === text), words);
+/**
+ * One of the given words.
+ * @param removed words that were allowed once, each with what is allowed instead
+ */
+export function oneOf<const T extends string>(
+  words: readonly T[],
+  removed: Readonly<Record<string, string>> = {},
+): Value<T> {
+  const { allowed, parse } = checked(words.join(", "), (text) => words.find((word) => word === text), words);
+  return {
+    allowed,
+    parse: (text) => {
+      const instead = Object.hasOwn(removed, text) ? removed[text] : undefined;
+      if (instead !== undefined) throw new InvalidArgumentError(`Allowed: ${instead}.`);
+      return parse(text);
+    },
+  };
 }
 
 /** Any non-empty text, such as a path or a name. */

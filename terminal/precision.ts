@@ -3,8 +3,11 @@
  *
  * @module
  */
-import { type Precision, PRECISIONS } from "../lib/model/precision.ts";
-import { oneOf, type Value } from "./cli.ts";
+import { type Precision, PRECISION_DEFAULT, PRECISIONS, REMOVED_PRECISIONS } from "../lib/model/precision.ts";
+import { type FlagOptions, oneOf } from "./cli.ts";
 
-/** Parser of `--precision`. */
-export const PRECISION_VALUE: Value<Precision> = oneOf(PRECISIONS);
+/** Value and default of `--precision`. */
+export const PRECISION_OPTIONS: FlagOptions<Precision> = {
+  value: oneOf(PRECISIONS, REMOVED_PRECISIONS),
+  defaultText: PRECISION_DEFAULT,
+};

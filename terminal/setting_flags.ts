@@ -82,7 +82,7 @@ function valueOf(setting: Exclude<Setting, BooleanSetting>): Value<unknown> {
     case "number":
       return number(setting.min, setting.max, { above: setting.aboveMin, below: setting.belowMax });
     case "choice":
-      return oneOf(setting.choices);
+      return oneOf(setting.choices, setting.removed);
     case "object":
       return text();
   }

@@ -13,14 +13,17 @@ import {
   UNET_CONFIG,
   UNET_WEIGHTS,
 } from "./checkpoint_files.ts";
-import { type Precision, PRECISIONS } from "../model/precision.ts";
+import type { FloatType } from "../graph/tensor.ts";
 import { writeDirectoryDurable } from "./durable.ts";
 import { jsonDigests } from "./json_digests.ts";
 import { loadPipeline, type LoadPipelineOptions } from "./pipeline.ts";
 import { encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
 /** Element type of exported weights: float32 as trained, or rounded to float16. */
-export type ExportPrecision = Precision;
+export type ExportPrecision = FloatType;
+
+/** Supported element types of exported weights. */
+export const EXPORT_PRECISIONS: readonly ExportPrecision[] = ["float16", "float32"];
 
 /** Options of {@linkcode exportModel}. */
 export interface ExportOptions extends LoadPipelineOptions {
@@ -54,7 +57,9 @@ export async function exportModel(
   out: string,
   { precision = "float16", ...options }: ExportOptions = {},
 ): Promise<ExportedModel> {
-  if (!PRECISIONS.includes(precision)) throw new ConfigError("precision", precision, PRECISIONS.join(" or "));
+  if (!EXPORT_PRECISIONS.includes(precision)) {
+    throw new ConfigError("precision", precision, EXPORT_PRECISIONS.join(" or "));
+  }
   await requireEmpty(out);
   const { path, tensors, unetConfig, schedulerConfig, modelIndex } = await loadPipeline(directory, options);
   const files: Files = new Map();

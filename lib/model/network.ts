@@ -10,19 +10,20 @@ import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { compileGraph } from "../graph/compile.ts";
 import type { HoistedConstants } from "../graph/constants.ts";
 import { Graph } from "../graph/graph.ts";
-import { elementBytes, type FloatType, type Tensor } from "../graph/tensor.ts";
+import { elementBytes, type Tensor } from "../graph/tensor.ts";
 import type { UNetConfig } from "./config.ts";
 import { castWeights } from "./flat.ts";
 import { ParameterTable } from "./parameters.ts";
+import { type Precision, storageType } from "./precision.ts";
 import { unet, type UNetInputs, unetInputs } from "./unet.ts";
 
 /**
  * Parameters of a configuration, in order; needs no device.
  *
- * @param precision storage type of activations, on which the layout of flat buffers depends
+ * @param precision determines the layout of flat buffers; default float32
  */
-export function unetParameters(config: UNetConfig, precision?: FloatType): ParameterTable {
-  const g = new Graph(precision);
+export function unetParameters(config: UNetConfig, precision?: Precision): ParameterTable {
+  const g = new Graph(storageType(precision));
   unet(g, config, unetInputs(g, config, 1, false));
   return new ParameterTable(g.parameters);
 }
@@ -61,9 +62,9 @@ export function createInputs(scope: ResourceScope, g: Graph): Map<Tensor, Buffer
 export function recordForward(
   config: UNetConfig,
   batch: number,
-  precision?: FloatType,
+  precision?: Precision,
 ): { readonly g: Graph; readonly inputs: UNetInputs; readonly prediction: Tensor } {
-  const g = new Graph(precision);
+  const g = new Graph(storageType(precision));
   const inputs = unetInputs(g, config, batch, false);
   return { g, inputs, prediction: unet(g, config, inputs) };
 }
@@ -74,8 +75,8 @@ export interface ForwardOptions {
   readonly reuse?: readonly GPUBuffer[];
   /** Kernel variants; by default chosen for the device. */
   readonly target?: KernelTarget;
-  /** Storage type of activations; default float32. The layout of the weights must match it. */
-  readonly precision?: FloatType;
+  /** Default float32. The layout of the weights must match it. */
+  readonly precision?: Precision;
   /** Buffer for the float16 copy of the weights, half their size; created if absent. */
   readonly copy?: GPUBuffer;
   /** See {@linkcode CompileOptions.constants}. */
@@ -117,7 +118,7 @@ export function forwardPass(
   try {
     const bound = createInputs(scope, g);
     const { elements } = new ParameterTable(g.parameters);
-    const copy = precision === "float16"
+    const copy = precision === "mixed"
       ? options.copy ?? scope.buffer(2 * elements, "weights in float16").buffer
       : undefined;
     for (const [tensor, view] of bindParameters(g, flat, copy)) bound.set(tensor, view);

@@ -26,7 +26,7 @@ import { createBuffer, destroyBuffer } from "../gpu/memory.ts";
 import { Images } from "../image/images.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
 import { recordForward } from "../model/network.ts";
-import { checkPrecision, type Precision } from "../model/precision.ts";
+import { checkPrecision, defaultPrecision, type Precision } from "../model/precision.ts";
 import { readModel } from "./trained_model.ts";
 import { Tuning, type TuningOptions, type TuningProgress } from "../tuning/tuning.ts";
 
@@ -36,7 +36,7 @@ export type { GenerateOptions } from "./request.ts";
 export interface LoadModelOptions extends TuningOptions {
   /** Device to use. If not given, one is opened, and closed by {@linkcode DDPM.close}. */
   readonly gpu?: Gpu;
-  /** Storage type of activations; default float32. `float16` needs an adapter with `shader-f16` and is less accurate. */
+  /** Default: `mixed` if the adapter has matrix units, else `float32`. Images differ slightly between the two. */
   readonly precision?: Precision;
   /** Called when a damaged file was replaced by an older one, or a missing one by defaults; default `console.warn`. */
   readonly onWarning?: (message: string) => void;
@@ -66,7 +66,7 @@ export class DDPM {
   readonly classes: readonly string[];
   /** Directory of the model. */
   readonly path: string;
-  /** Storage type of activations. */
+  /** Precision of the network. */
   readonly precision: Precision;
   readonly #gpu: Gpu;
   readonly #ownsGpu: boolean;
@@ -112,11 +112,11 @@ export class DDPM {
    */
   static async load(directory: string, options: LoadModelOptions = {}): Promise<DDPM> {
     const { tuningDirectory, tune = tuningDirectory === undefined ? "off" : "auto", onTuning } = options;
-    const { precision = "float32" } = options;
-    const { flat, ...model } = await readModel(directory, precision, options);
     const gpu = options.gpu ?? await openGpu();
     try {
-      checkPrecision(gpu, precision);
+      const { precision = defaultPrecision(gpu.adapter) } = options;
+      checkPrecision(gpu.adapter, precision);
+      const { flat, ...model } = await readModel(directory, precision, options);
       const tuning = await Tuning.open(gpu, { tune, tuningDirectory }, options.onWarning ?? console.warn);
       const weights = createBuffer(gpu, flat.byteLength, "weights");
       gpu.device.queue.writeBuffer(weights, 0, flat);

@@ -24,7 +24,7 @@ export interface GeneratorOptions {
   readonly nullClass?: boolean;
   /** Kernel variants to use; default: those that suit the device. */
   readonly target?: KernelTarget;
-  /** Storage type of activations; default float32. The weights must be in the layout for it. */
+  /** Default float32. The weights must be in the layout for it. */
   readonly precision?: Precision;
 }
 

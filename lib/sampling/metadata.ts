@@ -35,6 +35,6 @@ export function imageMetadata(plan: DrawPlan, by: DrawnBy, index: number): Image
     steps,
     ...(eta === undefined ? {} : { eta }),
     guidance,
-    ...(by.precision === "float16" ? { precision: by.precision } : {}),
+    ...(by.precision === "mixed" ? { precision: by.precision } : {}),
   };
 }

@@ -36,7 +36,7 @@ export interface SlotBatchOptions {
   readonly nullClass?: boolean;
   /** Kernel variants to use; default: those that suit the device. */
   readonly target?: KernelTarget;
-  /** Storage type of activations; default float32. The weights must be in the layout for it. */
+  /** Default float32. The weights must be in the layout for it. */
   readonly precision?: Precision;
 }
 
@@ -145,7 +145,7 @@ export class SlotBatch {
       const batch = new SlotBatch(gpu, options, scope);
       // The largest first: only one size runs at a time, so the others reuse its memory.
       let spare: readonly GPUBuffer[] = [];
-      const copy = options.precision === "float16"
+      const copy = options.precision === "mixed"
         ? scope.buffer(options.weights.size / 2, "weights in float16").buffer
         : undefined;
       const constantBytes = Math.min(MAX_CONSTANT_BYTES, (gpu.memory.limit - gpu.memory.used) / 4);
@@ -177,7 +177,7 @@ export class SlotBatch {
     const { x: input, timesteps: timestep } = forward.inputs;
     // The kernel writes labels for unconditional networks, too.
     const label = forward.inputs.labels ?? this.#scope.buffer(4 * rows, "labels");
-    const half = precision === "float16";
+    const half = precision === "mixed";
     const before = [
       ...slotNoise(shape, { slots: records, x }),
       ...slotInputs(shape, rows, classCount(config), { slots: records, asks, x, input, timestep, label }),

@@ -31,7 +31,7 @@ type OnWarning = (message: string) => void;
  * Reads a run directory, a diffusers pipeline directory, or a directory with a single network.
  *
  * @param directory the directory
- * @param precision storage type of activations, which determines the layout of the weights
+ * @param precision determines the layout of the weights
  * @param options `onWarning`: called when a damaged file was replaced by an older one, and for each assumption about
  *   missing information
  * @throws {CheckpointError} naming the file, and the tensor if one is affected

@@ -57,7 +57,7 @@ export interface StepEvent {
   readonly learningRate: number;
   /** Training speed since the last such event. */
   readonly imagesPerSecond: number;
-  /** Loss scale of the last step, in float16: factor on the loss before the backward pass. */
+  /** Loss scale of the last step, in mixed precision: factor on the loss before the backward pass. */
   readonly lossScale?: number;
   /** Steps skipped since the last such event because float16 overflowed, which lowers the loss scale. */
   readonly skippedSteps?: number;

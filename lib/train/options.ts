@@ -9,7 +9,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { withSuggestion } from "../suggest.ts";
 import { TUNE_HELP, TUNE_MODES, type TuningOptions } from "../tuning/tuning.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
-import { checkGiven, defaultsOf, pickGiven, type SettingTable } from "./setting.ts";
+import { type AdapterTraits, checkGiven, defaultsOf, pickGiven, type SettingTable } from "./setting.ts";
 import { NETWORK_SETTINGS, type SettingsOptions, TRAINING_SETTINGS } from "./settings_table.ts";
 
 /** Settings of a run's sample grids. A resumed run keeps them unless given new ones. */
@@ -143,12 +143,14 @@ export function settingsIn(options: TrainOptions): SettingsOptions {
 /**
  * Fills in a run's grid settings.
  *
- * @param software true if a CPU executes the shaders
  * @param given stored settings of a resumed run, then the caller's; later ones take precedence
  */
-export function resolveGrids(software: boolean, ...given: readonly GridSettings[]): Required<GridSettings> {
+export function resolveGrids(
+  adapter: AdapterTraits,
+  ...given: readonly GridSettings[]
+): Required<GridSettings> {
   // The preset makes no difference to these defaults.
-  const defaults = defaultsOf(GRID_SETTINGS, { preset: "small", software });
+  const defaults = defaultsOf(GRID_SETTINGS, { preset: "small", adapter });
   return Object.assign({}, defaults, ...given.map((grids) => pickGiven(GRID_SETTINGS, grids)));
 }
 

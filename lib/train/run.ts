@@ -252,7 +252,7 @@ export class Run {
     this.#plan.progress.step = step;
     throw new TrainingError(
       `step ${step + 1}: ${finiteLoss ? "the gradients" : "the loss"} stopped being finite` +
-        `${settings.precision === "float16" ? ", even at the smallest loss scale" : ""}` +
+        `${settings.precision === "mixed" ? ", even at the smallest loss scale" : ""}` +
         `${tensor ? `, first in the gradient of ${tensor}` : ""}${await this.#saveLastGood()}. ` +
         'Resume with `onNonFinite: "skip"`, or start again with a lower learning rate (`lr`) or a longer `warmup`',
     );

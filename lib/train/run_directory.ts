@@ -18,7 +18,9 @@ import {
   UNET_WEIGHTS,
 } from "../files/checkpoint_files.ts";
 import { exists } from "../files/durable.ts";
+import type { AdapterDescription } from "../gpu/device.ts";
 import { METRICS } from "./metrics.ts";
+import { checkResumedPrecision } from "./run_precision.ts";
 import { RUN_TUNING } from "./run_tuning.ts";
 import { resumeSettings, type SettingsOptions } from "./settings.ts";
 import { readTrainer } from "./state.ts";
@@ -74,28 +76,32 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
 export type RunData = Pick<ImageDataset, "name" | "digest" | "source">;
 
 /**
- * Checks settings given on resume against the run's newest readable checkpoint, without reading images or weights.
+ * Checks settings given on resume against the run's newest readable checkpoint and the adapter, without reading images or
+ * weights.
  *
  * @returns the data set that the run was started with
  * @throws {ConfigError} naming a setting that is out of range, or cannot change on resume
- * @throws {CheckpointError} if no checkpoint can be read, with each reason
+ * @throws {CheckpointError} if no checkpoint can be read, with each reason, or the adapter lacks the run's precision
  */
-export async function checkResumedSettings(out: string, given: SettingsOptions): Promise<RunData> {
+export async function checkResumedSettings(
+  out: string,
+  given: SettingsOptions,
+  adapter: AdapterDescription,
+): Promise<RunData> {
   const reasons: string[] = [];
   for (const { step, path } of await listCheckpoints(out)) {
     const file = join(path, TRAINER);
+    let trainer: ReturnType<typeof readTrainer>;
     try {
-      const { settings, dataName: name, dataDigest: digest, dataSource: source } = readTrainer({
-        step,
-        path,
-        trainer: parseJson(await readModelFile(file), file),
-      });
-      resumeSettings(settings, given);
-      return { name, digest, source };
+      trainer = readTrainer({ step, path, trainer: parseJson(await readModelFile(file), file) });
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
       reasons.push(error.message);
+      continue;
     }
+    const { settings, dataName: name, dataDigest: digest, dataSource: source } = trainer;
+    checkResumedPrecision(out, adapter, resumeSettings(settings, given), given);
+    return { name, digest, source };
   }
   throw noneUsable(reasons);
 }

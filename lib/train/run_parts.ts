@@ -8,11 +8,12 @@ import { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
 import type { LoadedCheckpoint } from "../files/checkpoint.ts";
-import { describeChange, describePrecisionChange } from "./device/computation.ts";
+import { describeChange } from "./device/computation.ts";
 import { MetricsFile } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./device/resident.ts";
 import type { RunPlan } from "./run_plan.ts";
+import { describePrecisionChange } from "./run_precision.ts";
 import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
 import { scheduleOf } from "./settings.ts";
@@ -77,9 +78,9 @@ export function buildRun(
     await saveRunTuning(gpu, options, tuning);
     if (checkpoint) {
       restoreWeights(gpu, step, checkpoint);
-      const { settings: before, computation } = readTrainer(checkpoint);
+      const { storedPrecision, computation } = readTrainer(checkpoint);
       // Another precision implies other kernels: one warning is enough.
-      const change = describePrecisionChange(before.precision, settings.precision) ??
+      const change = describePrecisionChange(storedPrecision, settings.precision) ??
         describeChange(computation, { adapter: gpu.adapter.name, kernels: step.kernels });
       if (change && progress.step < plan.totalSteps) warnings.push(change);
     } else initializeWeights(gpu, step, settings.seed);

@@ -10,6 +10,7 @@ import { imageSize } from "../model/config.ts";
 import { splitSeed } from "../random.ts";
 import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { type GridSettings, resolveGrids, settingsIn, type TrainOptions } from "./options.ts";
+import type { AdapterTraits } from "./setting.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
 import { type Progress, readTrainer } from "./state.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
@@ -35,18 +36,22 @@ export interface RunPlan {
 /**
  * Plans a run.
  *
- * @param software true if a CPU executes the shaders
+ * @param adapter determines defaults
  * @param checkpoint to resume from, if any
  * @throws {ConfigError} for a setting that is out of range, does not fit the data, or differs from the checkpoint's
  * @throws {CheckpointError} for a checkpoint of an unknown format
  */
-export function planRun(options: TrainOptions, software: boolean, checkpoint?: LoadedCheckpoint): RunPlan {
+export function planRun(
+  options: TrainOptions,
+  adapter: AdapterTraits,
+  checkpoint?: LoadedCheckpoint,
+): RunPlan {
   const { data } = options;
   const given = settingsIn(options);
   const stored = checkpoint && readTrainer(checkpoint);
   const settings = stored
     ? resumeSettings(stored.settings, given)
-    : resolveSettings(given, software, { ...data, classes: data.classes.length });
+    : resolveSettings(given, adapter, { ...data, classes: data.classes.length });
   if (stored && stored.dataDigest !== data.digest) {
     const { dataSource = stored.dataName, dataDigest } = stored;
     throw new ConfigError(
@@ -77,7 +82,7 @@ export function planRun(options: TrainOptions, software: boolean, checkpoint?: L
   }
   return {
     settings,
-    grids: resolveGrids(software, stored?.grids ?? {}, options),
+    grids: resolveGrids(adapter, stored?.grids ?? {}, options),
     savedStep: checkpoint?.step,
     progress,
     images: Uint32Array.from([...train, ...validation]),

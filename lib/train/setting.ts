@@ -4,10 +4,18 @@
  * @module
  */
 import { ConfigError } from "../errors.ts";
+import type { AdapterDescription } from "../gpu/device.ts";
 import { type PresetName, PRESETS } from "../model/presets.ts";
 
-/** A default: one value, or one per preset, or one per kind of adapter. */
-export type Default<T> = T | Readonly<Record<PresetName, T>> | Readonly<Record<"gpu" | "software", T>>;
+/** Fields of an adapter on which defaults may depend. */
+export type AdapterTraits = Pick<AdapterDescription, "software" | "features" | "matrices">;
+
+/** A default: one value, or one per preset, or one per kind of adapter, or a function of the adapter. */
+export type Default<T> =
+  | T
+  | Readonly<Record<PresetName, T>>
+  | Readonly<Record<"gpu" | "software", T>>
+  | ((adapter: AdapterTraits) => T);
 
 /** A default per preset. */
 export function forEachPreset<T>(value: (name: PresetName) => T): Readonly<Record<PresetName, T>> {
@@ -20,8 +28,10 @@ interface Described<T> {
   readonly help: string;
   /** Value if none is given. */
   readonly default: Default<T>;
-  /** The default in words, if it depends on anything other than preset and adapter. */
+  /** The default in words; required if it is a function, or depends on anything other than preset and adapter. */
   readonly defaultText?: string;
+  /** Value in runs stored before the setting existed, if that is not the default. */
+  readonly before?: T;
   /** Command-line flag; by default the name in kebab case, e.g. `--label-dropout`. */
   readonly flag?: `--${string}`;
   /** Placeholder for the value in `--help`; by default `N` for whole numbers and `F` for others. */
@@ -56,6 +66,8 @@ export type NumberSetting<T extends number | null> = Described<T> & Range & {
 export interface ChoiceSetting<T extends string> extends Described<T> {
   readonly kind: "choice";
   readonly choices: readonly T[];
+  /** Choices that were removed, each with what is allowed instead. */
+  readonly removed?: Readonly<Record<string, string>>;
   readonly valueName: string;
 }
 
@@ -107,15 +119,15 @@ export type SettingTable<Options> = {
 /** Preset and adapter, on which defaults may depend. */
 export interface DefaultContext {
   readonly preset: PresetName;
-  /** True if a CPU executes the shaders. */
-  readonly software: boolean;
+  readonly adapter: AdapterTraits;
 }
 
 /** A setting's default. */
-function defaultOf(setting: Setting, { preset, software }: DefaultContext): unknown {
+function defaultOf(setting: Setting, { preset, adapter }: DefaultContext): unknown {
   const value: Default<unknown> = setting.default;
+  if (typeof value === "function") return value(adapter);
   if (hasPresets(value)) return value[preset];
-  if (hasAdapters(value)) return software ? value.software : value.gpu;
+  if (hasAdapters(value)) return adapter.software ? value.software : value.gpu;
   return value;
 }
 
@@ -157,7 +169,7 @@ export function describeDefault(setting: Setting): string {
  * @throws {ConfigError} naming the setting and what is allowed
  */
 export function checkSetting(name: string, setting: Setting, value: unknown): void {
-  if (!allows(setting, value)) throw new ConfigError(name, value, describeAllowed(setting));
+  if (!allows(setting, value)) throw new ConfigError(name, value, describeAllowed(setting, value));
 }
 
 /**
@@ -204,14 +216,17 @@ function inRange({ min, max, aboveMin, belowMax }: Range, value: unknown): boole
   return !(aboveMin && value === min) && !(belowMax && value === max);
 }
 
-/** Allowed values in words, e.g. `a whole number from 1 to 4096`. */
-function describeAllowed(setting: Setting): string {
+/** Allowed values in words, e.g. `a whole number from 1 to 4096`; for a removed choice, what replaces it. */
+function describeAllowed(setting: Setting, value: unknown): string {
   switch (setting.kind) {
     case "whole":
       return `a whole number ${describeRange(setting)}`;
     case "number":
       return `a number ${describeRange(setting)}`;
     case "choice":
+      if (setting.removed && typeof value === "string" && Object.hasOwn(setting.removed, value)) {
+        return setting.removed[value]!;
+      }
       return [setting.choices.slice(0, -1).join(", "), setting.choices.at(-1)].filter(Boolean).join(" or ");
     case "boolean":
       return "true or false";

@@ -8,6 +8,7 @@ import { ConfigError } from "../errors.ts";
 import { unetConfig, unetConfigToJson } from "../model/config.ts";
 import { presetConfig, type PresetName } from "../model/presets.ts";
 import {
+  type AdapterTraits,
   checkGiven,
   checkSetting,
   defaultsOf,
@@ -32,7 +33,8 @@ export type PresetDefaults = Pick<TrainSettings, "batch" | "lr" | "warmup" | "em
 
 /** Defaults of each preset: batch, learning rate, warm-up, EMA decay and epochs. */
 export const PRESET_DEFAULTS: Readonly<Record<PresetName, PresetDefaults>> = forEachPreset((preset) => {
-  const { batch, lr, warmup, ema, epochs } = defaultsOf(TRAINING_SETTINGS, { preset, software: false });
+  const adapter = { software: false, features: [] };
+  const { batch, lr, warmup, ema, epochs } = defaultsOf(TRAINING_SETTINGS, { preset, adapter });
   return { batch, lr, warmup, ema, epochs };
 });
 
@@ -45,11 +47,14 @@ export interface DataShape {
 
 /**
  * Fills in defaults and checks every setting.
- *
- * @param software true if a CPU executes the shaders
  * @throws {ConfigError} naming the first setting that is out of range
  */
-export function resolveSettings(options: SettingsOptions, software: boolean, data: DataShape): TrainSettings {
+export function resolveSettings(
+  options: SettingsOptions,
+  adapter: AdapterTraits,
+  data: DataShape,
+): TrainSettings {
+  const { software } = adapter;
   const { preset: requested = "auto", model, conditional = true, dropout, ...rest } = options;
   // Dropout is checked with the rest of the network.
   checkGiven(NETWORK_SETTINGS, { preset: requested, model, conditional });
@@ -67,7 +72,7 @@ export function resolveSettings(options: SettingsOptions, software: boolean, dat
   const settings: TrainSettings = {
     preset: model ? "custom" : preset,
     model: network,
-    ...defaultsOf(TRAINING_SETTINGS, { preset, software }),
+    ...defaultsOf(TRAINING_SETTINGS, { preset, adapter }),
     ...(limited ? { limit: AUTO_SOFTWARE_LIMIT } : {}),
     ...pickGiven(TRAINING_SETTINGS, rest),
   };
@@ -98,25 +103,27 @@ const OPEN_EPOCHS = 1_000_000;
 
 /**
  * Reads the settings in a checkpoint, which an earlier version may have written. A setting that did not exist then gets its
- * default, which must therefore be the earlier behaviour.
+ * default or {@linkcode Setting.before}, which is the earlier behaviour.
  *
  * @throws {ConfigError} naming the first that is not allowed
  */
 export function readStoredSettings(stored: TrainSettings): TrainSettings {
   const settings = {
-    ...CONSTANT_DEFAULTS,
+    ...STORED_DEFAULTS,
     ...stored,
+    // What was float16 without matrix units continues as mixed.
+    ...(stored.precision as string) === "float16" ? { precision: "mixed" as const } : {},
     epochs: stored.epochs === OPEN_EPOCHS && stored.steps !== null ? null : stored.epochs,
   };
   checkSettings(settings);
   return settings;
 }
 
-/** Defaults that are the same for all presets. */
-const CONSTANT_DEFAULTS: TrainingOptions = Object.fromEntries(
+/** Values of settings that a stored run may lack: those of all runs before the setting existed. */
+const STORED_DEFAULTS: TrainingOptions = Object.fromEntries(
   Object.entries<Setting>(TRAINING_SETTINGS)
-    .filter(([, setting]) => !hasPresets(setting.default))
-    .map(([name, setting]) => [name, setting.default]),
+    .filter(([, { default: value, before }]) => before !== undefined || !hasPresets(value))
+    .map(([name, { default: value, before }]) => [name, before ?? value]),
 );
 
 /**

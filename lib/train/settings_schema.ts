@@ -66,7 +66,8 @@ export function presetSchemas(table: Settings): Record<string, unknown>[] {
 
 function propertySchema(setting: Setting): Record<string, unknown> {
   const { default: value } = setting;
-  const constant = value !== undefined && !hasPresets(value) && !hasAdapters(value);
+  const constant = value !== undefined && typeof value !== "function" &&
+    !hasPresets(value) && !hasAdapters(value);
   return {
     description: describe(setting, constant),
     ...typeSchema(setting),

@@ -10,7 +10,14 @@
  */
 import type { PredictionType } from "../diffusion/schedule.ts";
 import type { UNetConfig } from "../model/config.ts";
-import { type Precision, PRECISION_HELP, PRECISIONS } from "../model/precision.ts";
+import {
+  defaultPrecision,
+  type Precision,
+  PRECISION_DEFAULT,
+  PRECISION_HELP,
+  PRECISIONS,
+  REMOVED_PRECISIONS,
+} from "../model/precision.ts";
 import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
 import { forEachPreset, type SettingTable } from "./setting.ts";
 
@@ -57,8 +64,8 @@ export interface TrainSettings {
   /** Action when loss or gradients are not finite: stop the run, or skip the step. */
   readonly onNonFinite: "stop" | "skip";
   /**
-   * Storage type of activations: `float16` halves their memory and bandwidth, on adapters with `shader-f16`. Weights stay
-   * float32, and the loss is scaled (Micikevicius et al. 2018).
+   * Arithmetic: `mixed` keeps activations in float16 and runs products on matrix units, with float32 master weights and a
+   * dynamic loss scale (Micikevicius et al. 2018). Default: `mixed` if the adapter has matrix units, else `float32`.
    */
   readonly precision: Precision;
   /**
@@ -276,7 +283,10 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
   precision: {
     kind: "choice",
     choices: PRECISIONS,
-    default: "float32",
+    removed: REMOVED_PRECISIONS,
+    default: defaultPrecision,
+    defaultText: PRECISION_DEFAULT,
+    before: "float32",
     valueName: "TYPE",
     resumable: true,
     help: PRECISION_HELP,

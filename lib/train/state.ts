@@ -39,7 +39,7 @@ export interface Progress {
   history: EpochRecord[];
   /** Seconds of training and validation so far. */
   seconds: number;
-  /** Loss scale of the checkpoint that the run was resumed from, if that was in float16. */
+  /** Loss scale of the checkpoint that the run was resumed from, if that was in mixed precision. */
   readonly lossScale?: LossScale;
 }
 
@@ -162,7 +162,7 @@ export function initializeWeights(gpu: Gpu, { weights, table }: TrainingStep, se
   gpu.device.queue.writeBuffer(weights.ema.buffer, 0, flat);
 }
 
-/** Writes the loss scale to the device, in float16: the checkpoint's, or the initial one. */
+/** Writes the loss scale to the device, in mixed precision: the checkpoint's, or the initial one. */
 export function writeLossScale(
   gpu: Gpu,
   { lossScale }: TrainingStep,
@@ -183,6 +183,8 @@ export function readTrainer(
   checkpoint: Pick<LoadedCheckpoint, "path" | "step" | "trainer">,
 ): {
   settings: TrainSettings;
+  /** Precision as stored, perhaps a removed one; `settings` has what it is now. */
+  storedPrecision: string;
   grids: GridSettings;
   progress: Progress;
   dataDigest: string;
@@ -215,6 +217,7 @@ export function readTrainer(
   }
   return {
     settings,
+    storedPrecision: stored.precision ?? settings.precision,
     grids,
     dataDigest,
     dataName,

@@ -120,7 +120,7 @@ export class StepLog {
       loss: lossSum / lossCount,
       gradientNorm,
       learningRate: trainingState(this.#plan, step - 1, 0).learningRate,
-      ...precision === "float16" ? { lossScale, skippedSteps } : {},
+      ...precision === "mixed" ? { lossScale, skippedSteps } : {},
       imagesPerSecond: steps / seconds * batch * accumulate,
       remainingSeconds: this.#forecast.secondsLeft,
     };

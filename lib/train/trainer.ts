@@ -4,17 +4,16 @@
  * @module
  */
 import { type Gpu, openGpu } from "../gpu/device.ts";
-import { checkPrecision, type Precision } from "../model/precision.ts";
 import { loadLatestCheckpoint } from "../files/checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "../files/directory_lock.ts";
 import { publishNewest } from "../files/publish.ts";
 import type { TrainEvent } from "./events.ts";
 import { checkOptions, type TrainOptions } from "./options.ts";
-import { checkOverflow } from "./device/overflow.ts";
 import { Run } from "./run.ts";
 import { checkRunDirectory } from "./run_directory.ts";
 import { buildRun } from "./run_parts.ts";
 import { planRun, type RunPlan } from "./run_plan.ts";
+import { checkResumedPrecision, checkTrainingPrecision } from "./run_precision.ts";
 import { graphRuns, openRunTuning, runGraphs } from "./run_tuning.ts";
 import { checkState } from "./state.ts";
 
@@ -47,7 +46,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
   try {
     const { out, resume = false } = options;
     // Planned before the lock, which creates the directory: invalid options leave nothing behind.
-    const plan = resume ? undefined : planRun(options, gpu.adapter.software);
+    const plan = resume ? undefined : planRun(options, gpu.adapter);
     if (plan) await checkTrainingPrecision(gpu, plan.settings.precision);
     if (out !== undefined) {
       await checkRunDirectory(out, resume);
@@ -75,7 +74,6 @@ async function* prepareRun(
 ): AsyncGenerator<TrainEvent, Run> {
   const warnings: string[] = [];
   const onWarning = (message: string) => void warnings.push(message);
-  const { software } = gpu.adapter;
   const checkpoint = planned
     ? undefined
     : await loadLatestCheckpoint(options.out!, { onWarning, check: checkState });
@@ -84,17 +82,15 @@ async function* prepareRun(
       `the model in ${options.out} was older than its newest checkpoint, and has been updated from it`,
     );
   }
-  const plan = planned ?? planRun(options, software, checkpoint);
-  if (!planned) await checkTrainingPrecision(gpu, plan.settings.precision);
+  const plan = planned ?? planRun(options, gpu.adapter, checkpoint);
+  if (!planned) {
+    checkResumedPrecision(options.out!, gpu.adapter, plan.settings, options);
+    await checkTrainingPrecision(gpu, plan.settings.precision);
+  }
   const tuning = await openRunTuning(gpu, options, onWarning);
   const { signal } = options;
   for await (const progress of tuning.prepare(() => runGraphs(plan), { runs: graphRuns(plan), signal })) {
     yield { type: "tuning", ...progress };
   }
   return new Run(await buildRun(gpu, options, plan, { tuning, checkpoint, warnings }));
-}
-
-async function checkTrainingPrecision(gpu: Gpu, precision: Precision): Promise<void> {
-  checkPrecision(gpu, precision);
-  if (precision === "float16") await checkOverflow(gpu);
 }

@@ -25,7 +25,7 @@ export interface ServedModel extends ModelFacts {
   readonly width: number;
   /** Adapter that the model runs on. */
   readonly adapter: string;
-  /** Storage precision of activations. */
+  /** Precision of the network. */
   readonly precision: Precision;
   /** Measured seconds per step of one network row. */
   readonly stepSeconds: number;

@@ -42,7 +42,7 @@ export interface GpuEngineOptions {
   readonly onWarning?: (message: string) => void;
   /** Defaults of requests; a model that they do not suit is not served. */
   readonly defaults?: DrawDefaults;
-  /** Storage precision of activations. Default float32. */
+  /** Precision of the network; undefined: the adapter's default. */
   readonly precision?: Precision;
   /** Autotuning mode. Default `auto`. */
   readonly tune?: TuneMode;
@@ -165,8 +165,7 @@ export class GpuEngine implements Engine {
   }
 
   #start(): void {
-    const { startWorker = startGpuWorker, defaults = {}, precision = "float32", tune = "auto" } =
-      this.#options;
+    const { startWorker = startGpuWorker, defaults = {}, precision, tune = "auto" } = this.#options;
     const worker = startWorker();
     this.#worker = worker;
     this.#startedAt = this.#clock.now();

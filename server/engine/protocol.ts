@@ -29,7 +29,7 @@ export type Command =
     readonly path: string;
     readonly rows: number;
     readonly defaults: DrawDefaults;
-    readonly precision: Precision;
+    readonly precision?: Precision;
     readonly tune: TuneMode;
   }
   | { readonly type: "add"; readonly image: ImageJob }

@@ -27,7 +27,7 @@ export interface ServingOptions {
   readonly onWarning: (message: string) => void;
   /** Defaults of requests. */
   readonly defaults?: DrawDefaults;
-  /** Storage precision of activations. Default float32. */
+  /** Precision of the network; undefined: the adapter's default. */
   readonly precision?: Precision;
   /** Autotuning mode. Default `auto`. */
   readonly tune?: TuneMode;

@@ -32,7 +32,7 @@ export async function readOffer() {
     guided: guidance,
     size: { width, height },
     facts: `Model ${id}: ${million(parameters)} parameters, trained with ${timesteps} noise levels, ` +
-      `running on ${adapter}${precision === "float16" ? " in float16" : ""}.`,
+      `running on ${adapter}${precision === "mixed" ? " in mixed precision" : ""}.`,
     samplers,
     limits: { ...limits, steps: Math.min(limits.steps ?? timesteps, timesteps) },
     defaults,

@@ -30,7 +30,7 @@ const environment = {
   date: "2026-01-02T03:04:05.000Z",
 };
 
-/** A report of one row of each kind: kernel, training, sampling, float16, first step. */
+/** A report of one row of each kind: kernel, training, sampling, precision, first step. */
 function report(
   ofLimit: number,
   milliseconds: number,
@@ -54,7 +54,7 @@ function report(
   made.sampling.push({ ...sampling, millisecondsPerStep: milliseconds, ofPeak: ofLimit });
   made.precisions.push({
     ...{ kind: "training", model: "small", batch: 4 },
-    ...{ float32Milliseconds: 10, float16Milliseconds: milliseconds, toFloat32: 10 / milliseconds },
+    ...{ float32Milliseconds: 10, mixedMilliseconds: milliseconds, toFloat32: 10 / milliseconds },
   });
   made.firstSteps.push({ model: "tiny", batch: 16, coldSeconds: milliseconds, warmSeconds: 1 });
   return made;
@@ -114,7 +114,7 @@ Deno.test("times that no limit stands beside are shown and not judged", () => {
   const host = row(rows, "training tiny, batch 16, host time");
   assert.deepEqual([host.measure, host.before, host.now, host.ratio], ["milliseconds", 5, 50, 0.1]);
   const cold = row(rows, "first step tiny, batch 16, cold");
-  const half = row(rows, "float16 training small, batch 4");
+  const half = row(rows, "mixed training small, batch 4");
   for (const { judged, lost } of [host, half, cold]) assert.deepEqual([judged, lost], [false, false]);
   assert.deepEqual([half.before, half.now, passed], [10, 100, true]);
 });

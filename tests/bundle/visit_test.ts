@@ -117,7 +117,7 @@ Deno.test("a summary has each stage's end, and each result of PyTorch beside our
     const report = {
       training: [{ model: "ddpm", batch: 128, milliseconds: 200 }],
       sampling: [{ model: "small", batch: 64, millisecondsPerStep: 10 }],
-      precisions: [{ kind: "training", model: "ddpm", batch: 128, float16Milliseconds: 80 }],
+      precisions: [{ kind: "training", model: "ddpm", batch: 128, mixedMilliseconds: 80 }],
     };
     await Deno.writeTextFile(join(folder, "models.json"), JSON.stringify(report));
     const log = [
@@ -144,7 +144,7 @@ out of memory
 === tests: not run: no time was left, 0 s
 === beside PyTorch
 training ddpm, batch 128, PyTorch float32: 4.00 steps/s (19110 GFLOP/s, 20000 MiB); here 5.00, 1.25 x
-training ddpm, batch 128, PyTorch bfloat16 channels last: 10.00 steps/s (19110 GFLOP/s, 20000 MiB); here 5.00, 0.50 x; in float16 12.50, 1.25 x
+training ddpm, batch 128, PyTorch bfloat16 channels last: 10.00 steps/s (19110 GFLOP/s, 20000 MiB); here 5.00, 0.50 x; in mixed precision 12.50, 1.25 x
 sampling small, batch 128, PyTorch float32: 4.00 steps/s (19110 GFLOP/s, 20000 MiB); not measured here
 sampling small, batch 64, PyTorch float32 compiled: 4.00 steps/s (19110 GFLOP/s, 20000 MiB); here 100.00, 25.00 x
 `,

@@ -62,7 +62,7 @@ Deno.test("an unknown precision is refused by name", async () => {
     await assert.rejects(
       exportModel("nowhere", out, { precision: "int8" as "float16" }),
       (error) =>
-        error instanceof ConfigError && /^precision: expected float32 or float16/.test(error.message),
+        error instanceof ConfigError && /^precision: expected float16 or float32/.test(error.message),
     );
   });
 });

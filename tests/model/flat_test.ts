@@ -29,7 +29,7 @@ for (const [total, limit] of [[64, 1 << 27], [4096, 2048], [4160, 2048], [10_000
 
 Deno.test("parameters start where their float16 copy can be bound, too, and float32 wastes nothing for it", () => {
   const config = presetConfig("tiny", 10);
-  const [single, half] = [unetParameters(config), unetParameters(config, "float16")];
+  const [single, half] = [unetParameters(config), unetParameters(config, "mixed")];
   single.parameters.forEach((_, i) => {
     assert.equal(4 * single.offset(i) % BINDING_ALIGNMENT, 0);
     assert.equal(2 * half.offset(i) % BINDING_ALIGNMENT, 0);

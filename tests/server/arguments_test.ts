@@ -14,7 +14,7 @@ const everything = {
   freePorts: [61000, 65535],
   trustedProxy: ["10.0.0.1", "fd00::1"],
   publicUrl: "https://example.org/images",
-  precision: "float16",
+  precision: "mixed",
   tune: "on",
 };
 
@@ -38,7 +38,7 @@ Deno.test("what is missing, of another type, out of range or unknown is named, a
     [{ ...whole, grace: -1 }, /grace: expected a number from 0 to 86400/],
     [{ ...whole, steps: null, guidance: "2" }, /steps: expected/, /guidance: expected/],
     [{ ...whole, sampler: "euler" }, /sampler: expected ddpm or ddim/],
-    [{ ...whole, precision: "int8" }, /precision: expected float32 or float16/],
+    [{ ...whole, precision: "int8" }, /precision: expected float32 or mixed/],
     [{ ...whole, tune: "always" }, /tune: expected auto, on or off/],
     [
       { ...whole, maxSteps: 100_001, maxWork: 0 },

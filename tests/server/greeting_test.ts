@@ -20,7 +20,10 @@ Deno.test("it tells address, model, adapter and a command, a line each", () => {
     "adapter  llvmpipe",
     "try      curl -o image.png 'http://127.0.0.1:8000/generate?class=cat'",
   ]);
-  assert.equal(greeting("", { ...model, precision: "float16" }, {})[2], "adapter  llvmpipe, in float16");
+  assert.equal(
+    greeting("", { ...model, precision: "mixed" }, {})[2],
+    "adapter  llvmpipe, in mixed precision",
+  );
 });
 
 Deno.test("the command asks for a class that there is, and brings the token from its file", () => {

@@ -8,9 +8,9 @@ import { readBack } from "../../lib/gpu/readback.ts";
 
 let shared: Promise<Gpu> | undefined;
 
-/** The device shared by the tests of a file. Deno runs each file in its own isolate. */
+/** The device shared by the tests of a file, with emulated matrix units. Deno runs each file in its own isolate. */
 export function testGpu(): Promise<Gpu> {
-  return shared ??= openGpu();
+  return shared ??= openGpu({ emulateMatrices: true });
 }
 
 /** The kernel layout for GPUs. */

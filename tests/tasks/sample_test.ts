@@ -30,7 +30,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--scale <N>", "from 1 to 16", "default: 2"],
         ["--out <PATH>", "default: samples.png"],
         ["--gif <FILE>", "default: none"],
-        ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
+        ["--precision <TYPE>", "float32, mixed", "default: mixed where", "matrix units"],
         [
           "--tune <WHEN>",
           "auto, on, off",

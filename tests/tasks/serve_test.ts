@@ -34,7 +34,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--max-images <N>", "in images", "default: 64"],
         ["--max-steps <N>", "in steps", "default: the model's"],
         ["--max-work <N>", "in network evaluations", "default: 1000000"],
-        ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
+        ["--precision <TYPE>", "float32, mixed", "default: mixed where", "matrix units"],
         [
           "--tune <WHEN>",
           "auto, on, off",
@@ -56,7 +56,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
   const args =
     "--model m --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
     "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 --max-steps 9 --max-work 99 " +
-    "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision float16 --tune on";
+    "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision mixed --tune on";
   assert.deepEqual(readServeFlags(args.split(" ")), {
     model: "m",
     host: "::1",
@@ -75,7 +75,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     maxWork: 99,
     publicUrl: "https://example.org/images",
     trustedProxy: ["10.0.0.1", "fd00::1"],
-    precision: "float16",
+    precision: "mixed",
     tune: "on",
   });
   assert.equal(readServeFlags(["--host", "[fe80::1]"]).host, "fe80::1");
@@ -96,7 +96,8 @@ Deno.test("wrong values are refused with the flag and what is allowed, before an
       ["--cors", "https://example.org/path", /an origin such as/],
       ["--cors", "null", /an origin such as/],
       ["--sampler", "euler", /ddpm, ddim/],
-      ["--precision", "half", /float32, float16/],
+      ["--precision", "half", /float32, mixed/],
+      ["--precision", "float16", /Allowed: float32, or mixed with backend dawn .* 0\.53 x float32/],
       ["--public-url", "example.org", /a URL such as/],
       ["--public-url", "https://example.org/?a=1", /a URL such as/],
       ["--trusted-proxy", "10.0.0.1,proxy", /comma-separated IP addresses/],

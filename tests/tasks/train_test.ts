@@ -3,6 +3,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { GIF, Image } from "imagescript";
 import { shownSteps } from "../../lib/sampling/moments.ts";
+import { SOFTWARE } from "../support/adapters.ts";
 import { decodePng } from "../support/read_png.ts";
 import { settingsSchema } from "../../mod.ts";
 import { unetConfigToJson } from "../../lib/model/config.ts";
@@ -54,7 +55,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--sample-every <N>", "in epochs", "default: 1"],
         ["--log-every <N>", "in steps", "default: 0"],
         ["--checkpoint-activations", "less memory"],
-        ["--precision <TYPE>", "float32, float16", "default: float32", "shader-f16"],
+        ["--precision <TYPE>", "float32, mixed", "default: mixed where", "matrix units"],
         [
           "--tune <WHEN>",
           "auto, on, off",
@@ -212,7 +213,7 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
     clip: [["--clip", "0"], 0],
     ema: [["--ema", "0.9"], 0.9],
     onNonFinite: [["--on-non-finite", "skip"], "skip"],
-    precision: [["--precision", "float16"], "float16"],
+    precision: [["--precision", "mixed"], "mixed"],
     checkpointActivations: [["--checkpoint-activations"], true],
     sampleEvery: [["--sample-every", "0"], 0],
     samplesPerClass: [["--samples-per-class", "2"], 2],
@@ -247,7 +248,7 @@ Deno.test("every flag takes what the library takes, and no more", async () => {
   const take = (options: Record<string, unknown>, names: object) => {
     const settings = Object.fromEntries(Object.entries(options).filter(([name]) => name in names));
     checkOptions({ ...options, data: patternImages(4) });
-    return resolveSettings(settings, true, shape);
+    return resolveSettings(settings, SOFTWARE, shape);
   };
   const { write } = process.stderr;
   process.stderr.write = () => true; // where it says what is wrong
@@ -348,7 +349,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     assert.deepEqual([lines.code, lines.err], [0, ""]);
     for (
       const line of [
-        /^adapter .*; custom network, 0\.\d\d M parameters, \d+ MiB on the device$/m,
+        /^adapter .*; custom network in float32, 0\.\d\d M parameters, \d+ MiB on the device$/m,
         /^20 training and 2 validation images, batch 4, 5 steps per epoch, 10 steps in total$/m,
         /^resumed after step 2$/m,
         /^epoch 1: training loss \d\.\d{5}, validation loss \d\.\d{5}, \d+:\d\d$/m,

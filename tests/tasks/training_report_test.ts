@@ -3,6 +3,7 @@ import type { EndEvent, StartEvent, StepEvent, TrainEvent } from "../../mod.ts";
 import { resolveSettings } from "../../lib/train/settings.ts";
 import { createReporter } from "../../terminal/progress.ts";
 import { TrainingReport } from "../../tasks/training_report.ts";
+import { SOFTWARE } from "../support/adapters.ts";
 
 /** What events are told as, each at its second since the task began; `finish` for what comes after the pictures. */
 async function told(
@@ -24,7 +25,7 @@ async function told(
 function start(event: Partial<StartEvent> = {}): StartEvent {
   return {
     type: "start",
-    settings: resolveSettings({}, true, { height: 32, width: 32, classes: 2 }),
+    settings: resolveSettings({}, SOFTWARE, { height: 32, width: 32, classes: 2 }),
     adapter: "adapter",
     parameters: 1e6,
     trainImages: 1,
@@ -66,17 +67,17 @@ Deno.test("an interrupted run prints how to resume it, unless there is nothing t
   ]);
 });
 
-Deno.test("a run in float16 says so, and shows how many steps overflowed since the last event", async () => {
+Deno.test("a run in mixed precision says so, and shows how many steps overflowed since the last event", async () => {
   const { settings } = start();
   const lines = await told(
-    [0, start({ settings: { ...settings, precision: "float16" }, totalSteps: 9 })],
+    [0, start({ settings: { ...settings, precision: "mixed" }, totalSteps: 9 })],
     [20, step({ step: 4, skippedSteps: 3 })],
     [40, step({ step: 8, skippedSteps: 0 })],
   );
-  assert.match(lines[0], /; tiny network in float16, 1.00 M parameters/);
+  assert.match(lines[0], /; tiny network in mixed precision, 1.00 M parameters/);
   const shown = lines.filter((line) => line.startsWith("training"));
   assert.deepEqual(shown.map((line) => line.match(/overflowed \d+/)?.[0]), ["overflowed 3", undefined]);
-  assert.match((await told([0, start()]))[0], /; tiny network, 1.00 M/);
+  assert.match((await told([0, start()]))[0], /; tiny network in float32, 1.00 M/);
 });
 
 Deno.test("autotuning before the start is shown", async () => {

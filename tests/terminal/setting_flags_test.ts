@@ -23,7 +23,7 @@ Deno.test("each entry of a table is a flag, with its help, unit, range and defau
   --layers <N>   depth of it (in layers; a whole number, from 1 to 8; default: tiny 2, small 3, ddpm 4; may
                  change on resume)
   --ratio <R>    share that is kept (a number, above 0 and at most 1; default: 1; 0.5 on a software adapter)
-  --name <NAME>  which of them (a, b, c; default: a)
+  --name <NAME>  which of them (a, b, c; default: the fastest)
   --fast         hurry (may change on resume)
   --no-safe      take no care
   --most <F>     end of it (a number, 0 or more; default: no limit)
@@ -54,6 +54,7 @@ Deno.test("a flag that takes another's place conflicts with it, and makes that n
 Deno.test("a flag takes what its setting takes", () => {
   const cases = [["--layers", "9"], ["--layers", "1.5"], ["--ratio", "0"], ["--name", "d"], ["--most", "-1"]];
   for (const args of cases) assert.match(read(...args) as string, /is invalid/, args.join(" "));
+  assert.match(read("--name", "old") as string, /is invalid\. Allowed: b, its successor\./);
 });
 
 Deno.test("flags are known by their settings' names, but for those that say the opposite", () => {

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { Forecast } from "../../lib/train/forecast.ts";
 import { planRun, type RunPlan } from "../../lib/train/run_plan.ts";
+import { SOFTWARE } from "../support/adapters.ts";
 import { microOptions } from "../support/train/micro.ts";
 
 /** A run of four steps an epoch, `step` of them done. */
 function planAt(step: number, options: Parameters<typeof microOptions>[0]): RunPlan {
-  const plan = planRun(microOptions(options), true);
+  const plan = planRun(microOptions(options), SOFTWARE);
   plan.progress.step = step;
   plan.progress.history = Array.from({ length: Math.floor(step / 4) }, (_, i) => (
     { epoch: i + 1, step: 4 * i + 4, trainLoss: 1, valLoss: 1, seconds: 1 }

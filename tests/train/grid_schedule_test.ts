@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { epochsBetweenGrids, gridIsDue } from "../../lib/train/grid_schedule.ts";
 import { planRun, type RunPlan } from "../../lib/train/run_plan.ts";
+import { SOFTWARE } from "../support/adapters.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { microNetwork, microOptions, ofType, patternImages, run, stateOf } from "../support/train/micro.ts";
 
 /** A run of `epochs` epochs of four steps, `done` of them finished. */
 function planAfter(done: number, options: { epochs: number; sampleEvery?: number }): RunPlan {
-  const plan = planRun(microOptions({ sampleEvery: undefined, ...options }), true);
+  const plan = planRun(microOptions({ sampleEvery: undefined, ...options }), SOFTWARE);
   plan.progress.step = 4 * done;
   plan.progress.history = Array.from({ length: done }, (_, i) => (
     { epoch: i + 1, step: 4 * i + 4, trainLoss: 1, valLoss: 1, seconds: 1 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { checkOptions, settingsIn, type TrainOptions } from "../../lib/train/options.ts";
 import { resolveSettings } from "../../lib/train/settings.ts";
+import { SOFTWARE } from "../support/adapters.ts";
 import { microOptions, patternImages } from "../support/train/micro.ts";
 
 Deno.test("an option that there is not is refused, with the names of those that there are", () => {
@@ -20,7 +21,7 @@ Deno.test("an option that there is not is refused, with the names of those that 
 
 Deno.test("every option can be given: none is an unknown name", () => {
   const shape = { height: 8, width: 8, classes: 2 };
-  const { preset: _preset, ...settings } = resolveSettings(settingsIn(microOptions()), true, shape);
+  const { preset: _preset, ...settings } = resolveSettings(settingsIn(microOptions()), SOFTWARE, shape);
   const surroundings = {
     ...{
       data: patternImages(4),

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { saveCheckpoint } from "../../lib/files/checkpoint.ts";
 import { checkResumedSettings, checkRunDirectory } from "../../lib/train/run_directory.ts";
+import { SOFTWARE } from "../support/adapters.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { exampleCheckpoint } from "../support/train/example_checkpoint.ts";
 import { run } from "../support/train/micro.ts";
@@ -87,7 +88,7 @@ Deno.test("what a run leaves that was ended before its first checkpoint is no ob
 Deno.test("a setting that may not change on resume is told from the checkpoint alone", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ out, steps: 1 });
-    await checkResumedSettings(out, { epochs: 9, checkpointActivations: true });
+    await checkResumedSettings(out, { epochs: 9, checkpointActivations: true }, SOFTWARE);
     for (
       const [given, field] of [[{ lr: 0.5 }, "lr"], [{ preset: "small" }, "preset"], [
         { steps: 0 },
@@ -95,7 +96,7 @@ Deno.test("a setting that may not change on resume is told from the checkpoint a
       ]] as const
     ) {
       await assert.rejects(
-        checkResumedSettings(out, given),
+        checkResumedSettings(out, given, SOFTWARE),
         (error) => error instanceof ConfigError && error.field === field,
       );
     }
@@ -117,7 +118,7 @@ Deno.test("a run whose checkpoints cannot be resumed is refused before anything 
     for (const [text, message] of cases) {
       await Deno.writeTextFile(file, text);
       await assert.rejects(
-        checkResumedSettings(out, { epochs: 9 }),
+        checkResumedSettings(out, { epochs: 9 }, SOFTWARE),
         (error) => error instanceof CheckpointError && message.test(error.message),
       );
     }

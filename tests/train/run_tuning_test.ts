@@ -11,6 +11,7 @@ import { graphRuns, RUN_TUNING, runGraphs } from "../../lib/train/run_tuning.ts"
 import { trainingGraph } from "../../lib/train/device/step_graph.ts";
 import { tuningFile, writeRecord } from "../../lib/tuning/tuning_file.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
+import { SOFTWARE } from "../support/adapters.ts";
 import { testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory, treeOf } from "../support/train/directories.ts";
 import { microNetwork, microOptions, ofType, run, stateOf } from "../support/train/micro.ts";
@@ -181,7 +182,8 @@ Deno.test("a signal while kernels are tried ends the run before its first step",
 });
 
 Deno.test("tuning weighs a run's graphs by how often they are left to run", () => {
-  const planned = (options: Partial<TrainOptions>) => planRun(microOptions({ epochs: 10, ...options }), true);
+  const planned = (options: Partial<TrainOptions>) =>
+    planRun(microOptions({ epochs: 10, ...options }), SOFTWARE);
   // 36 images to train on and 4 to validate on.
   const plan = planned({ batch: 3, accumulate: 2, sampleEvery: 5, sampleSteps: 7 });
   assert.deepEqual(graphRuns(plan), [10 * 6 * 2, 10 * 2, 2 * 7]);

@@ -8,6 +8,7 @@ import {
   type Setting,
   type SettingTable,
 } from "../../lib/train/setting.ts";
+import { PLAIN_GPU, SOFTWARE } from "../support/adapters.ts";
 import { MADE_UP, type MadeUp } from "../support/train/made_up_settings.ts";
 
 Deno.test("the check of a setting follows from its entry", () => {
@@ -23,6 +24,8 @@ Deno.test("the check of a setting follows from its entry", () => {
     [{ ratio: NaN }, "ratio: expected a number above 0 and at most 1, got NaN"],
     [{ most: Infinity }, "most: expected a number of at least 0, got Infinity"],
     [{ name: "d" as "a" }, 'name: expected a, b or c, got "d"'],
+    [{ name: "old" as "a" }, 'name: expected b, its successor, got "old"'],
+    [{ name: "toString" as "a" }, 'name: expected a, b or c, got "toString"'],
     [{ fast: 1 as never }, "fast: expected true or false, got 1"],
     [{ network: [] as never }, "network: expected an object, got []"],
   ];
@@ -61,15 +64,17 @@ Deno.test("a table that is not its interface's does not compile", () => {
   assert.equal(tables.length, 6, "checked by `deno check`");
 });
 
-Deno.test("a default may differ between presets, or between kinds of adapter, and is told in words", () => {
-  const common = { name: "a", fast: false, safe: true, most: null, network: undefined };
-  assert.deepEqual(defaultsOf<MadeUp>(MADE_UP, { preset: "ddpm", software: false }), {
+Deno.test("a default may differ between presets or adapters, and is told in words", () => {
+  const common = { fast: false, safe: true, most: null, network: undefined };
+  assert.deepEqual(defaultsOf<MadeUp>(MADE_UP, { preset: "ddpm", adapter: PLAIN_GPU }), {
     ...common,
+    name: "a",
     layers: 4,
     ratio: 1,
   });
-  assert.deepEqual(defaultsOf<MadeUp>(MADE_UP, { preset: "tiny", software: true }), {
+  assert.deepEqual(defaultsOf<MadeUp>(MADE_UP, { preset: "tiny", adapter: SOFTWARE }), {
     ...common,
+    name: "b",
     layers: 2,
     ratio: 0.5,
   });
@@ -77,7 +82,7 @@ Deno.test("a default may differ between presets, or between kinds of adapter, an
   assert.deepEqual(Object.fromEntries(words), {
     layers: "tiny 2, small 3, ddpm 4",
     ratio: "1; 0.5 on a software adapter",
-    name: "a",
+    name: "the fastest",
     fast: "false",
     safe: "true",
     most: "no limit",

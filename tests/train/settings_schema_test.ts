@@ -5,6 +5,7 @@ import { ALL_SETTINGS, checkOptions, type TrainOptions } from "../../lib/train/o
 import { PRESET_DEFAULTS, resolveSettings } from "../../lib/train/settings.ts";
 import type { Setting } from "../../lib/train/setting.ts";
 import { presetSchemas, propertySchemas, settingsSchema } from "../../lib/train/settings_schema.ts";
+import { SOFTWARE } from "../support/adapters.ts";
 import { microNetwork, patternImages } from "../support/train/micro.ts";
 import { MADE_UP } from "../support/train/made_up_settings.ts";
 
@@ -17,7 +18,7 @@ function taken(options: Record<string, unknown>): boolean {
   try {
     checkOptions({ ...options, data } as TrainOptions);
     const { logEvery: _, tune: __, sampleEvery: ___, ...settings } = options;
-    resolveSettings(settings, true, SHAPE);
+    resolveSettings(settings, SOFTWARE, SHAPE);
     return true;
   } catch {
     return false;
@@ -29,7 +30,7 @@ Deno.test("the schema takes what training takes, and refuses what it refuses", (
   const examples: Record<string, unknown>[] = [
     {},
     { preset: "small", epochs: 5, lr: 2e-4, seed: 7, sampleEvery: 0, tune: "off" },
-    { preset: "auto", limit: null, flip: false, conditional: false, precision: "float16" },
+    { preset: "auto", limit: null, flip: false, conditional: false, precision: "mixed" },
     { model, steps: 100, epochs: null, onNonFinite: "skip", guidance: 3.5 },
     { epochs: 3, steps: null },
     { epochs: null },
@@ -95,7 +96,7 @@ Deno.test("the schema of any table follows from its entries", () => {
       exclusiveMinimum: 0,
       maximum: 1,
     },
-    name: { description: "Which of them", type: "string", enum: ["a", "b", "c"], default: "a" },
+    name: { description: "Which of them (default: the fastest)", type: "string", enum: ["a", "b", "c"] },
     fast: { description: "Hurry", type: "boolean", default: false },
     safe: { description: "Take care", type: "boolean", default: true },
     most: {

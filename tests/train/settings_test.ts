@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { EMULATED_MATRICES } from "../../kernels/target.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { unetConfigFromJson, unetConfigToJson } from "../../lib/model/config.ts";
 import { presetConfig } from "../../lib/model/presets.ts";
@@ -13,12 +14,13 @@ import {
   type SettingsOptions,
   type TrainSettings,
 } from "../../lib/train/settings.ts";
+import { MATRIX_GPU, OLD_GPU, PLAIN_GPU, SOFTWARE } from "../support/adapters.ts";
 import { microNetwork } from "../support/train/micro.ts";
 
 const CIFAR = { height: 32, width: 32, classes: 10 };
 
-function resolve(options: SettingsOptions = {}, software = false): TrainSettings {
-  return resolveSettings(options, software, CIFAR);
+function resolve(options: SettingsOptions = {}, adapter = PLAIN_GPU): TrainSettings {
+  return resolveSettings(options, adapter, CIFAR);
 }
 
 function refusal(body: () => unknown): string {
@@ -34,18 +36,21 @@ Deno.test("auto is small on a GPU, and tiny on some of the images on a software 
   const gpu = resolve();
   assert.deepEqual([gpu.preset, gpu.limit, gpu.batch], ["small", null, 128]);
   assert.deepEqual(gpu.model, presetConfig("small", 10));
-  const software = resolve({ preset: "auto" }, true);
+  const software = resolve({ preset: "auto" }, SOFTWARE);
   assert.deepEqual([software.preset, software.limit, software.epochs], ["tiny", AUTO_SOFTWARE_LIMIT, 5]);
-  assert.equal(resolve({ limit: null }, true).limit, null);
-  assert.equal(resolve({ limit: 45000 }, true).limit, 45000);
+  assert.equal(resolve({ limit: null }, SOFTWARE).limit, null);
+  assert.equal(resolve({ limit: 45000 }, SOFTWARE).limit, 45000);
 });
 
 Deno.test("a preset or network asked for by name is taken whole on any adapter", () => {
-  assert.deepEqual([resolve({ preset: "tiny" }, true).limit, resolve({ preset: "ddpm" }, true).limit], [
-    null,
-    null,
-  ]);
-  const own = resolve({ model: microNetwork({ sampleSize: 32 }) }, true);
+  assert.deepEqual(
+    [resolve({ preset: "tiny" }, SOFTWARE).limit, resolve({ preset: "ddpm" }, SOFTWARE).limit],
+    [
+      null,
+      null,
+    ],
+  );
+  const own = resolve({ model: microNetwork({ sampleSize: 32 }) }, SOFTWARE);
   assert.deepEqual([own.preset, own.limit, own.batch], ["custom", null, PRESET_DEFAULTS.tiny.batch]);
 });
 
@@ -81,7 +86,7 @@ Deno.test("classes, dropout and size of the network follow the other settings", 
   assert.equal(resolve({ model: microNetwork({ dropout: 0.3 }) }).model.dropout, 0.3);
   assert.equal(resolve({ model: microNetwork({ dropout: 0.3 }), dropout: 0.2 }).model.dropout, 0.2);
   assert.equal(resolve({ preset: "small", dropout: 0 }).model.dropout, 0);
-  const { model } = resolveSettings({ preset: "tiny" }, true, { height: 16, width: 24, classes: 3 });
+  const { model } = resolveSettings({ preset: "tiny" }, SOFTWARE, { height: 16, width: 24, classes: 3 });
   assert.deepEqual([model.sampleSize, model.numClassEmbeds], [[16, 24], 4]);
 });
 
@@ -115,7 +120,12 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
     [{ labelDropout: 1.1 }, "labelDropout: expected a number from 0 to 1, got 1.1"],
     [{ dropout: 1 }, "dropout: expected a number in [0, 1), got 1"],
     [{ onNonFinite: "go" as "skip" }, 'onNonFinite: expected stop or skip, got "go"'],
-    [{ precision: "float8" as "float16" }, 'precision: expected float32 or float16, got "float8"'],
+    [{ precision: "float8" as "mixed" }, 'precision: expected float32 or mixed, got "float8"'],
+    [
+      { precision: "float16" as "mixed" },
+      "precision: expected float32, or mixed with backend dawn on a GPU with matrix units (float16 without them ran at " +
+      '0.53 x float32 on an NVIDIA H200), got "float16"',
+    ],
     [
       { prediction: "noise" as "epsilon" },
       'prediction: expected epsilon, v_prediction or sample, got "noise"',
@@ -141,7 +151,7 @@ Deno.test("on resume epochs, steps, the precision and what to do about NaN may c
     steps: null,
     onNonFinite: "skip",
   });
-  assert.deepEqual(resumeSettings(stored, { precision: "float16" }), { ...stored, precision: "float16" });
+  assert.deepEqual(resumeSettings(stored, { precision: "mixed" }), { ...stored, precision: "mixed" });
   assert.match(refusal(() => resumeSettings(stored, { epochs: -1 })), /^epochs: expected a whole number/);
 });
 
@@ -177,6 +187,27 @@ Deno.test("a setting that came after a run was stored has its default; one that 
     refusal(() => readStoredSettings(damaged as TrainSettings)),
     /^lr: expected .* got undefined$/,
   );
+});
+
+Deno.test("the precision is mixed where the adapter has matrix units, and stored as what it was resolved to", () => {
+  const precisionOn = (adapter: typeof PLAIN_GPU) => resolve({}, adapter).precision;
+  assert.equal(precisionOn(MATRIX_GPU), "mixed");
+  for (
+    const adapter of [
+      SOFTWARE,
+      PLAIN_GPU,
+      { ...MATRIX_GPU, features: OLD_GPU.features },
+      { ...PLAIN_GPU, matrices: EMULATED_MATRICES },
+    ]
+  ) assert.equal(precisionOn(adapter), "float32", adapter.name);
+  assert.equal(resolve({ precision: "float32" }, MATRIX_GPU).precision, "float32");
+  const stored = JSON.parse(JSON.stringify(resolve({}, PLAIN_GPU))) as TrainSettings;
+  assert.equal(resumeSettings(readStoredSettings(stored), {}).precision, "float32");
+});
+
+Deno.test("a run stored in float16 is in mixed precision", () => {
+  const stored = { ...resolve({ preset: "tiny" }), precision: "float16" } as unknown as TrainSettings;
+  assert.equal(readStoredSettings(stored).precision, "mixed");
 });
 
 Deno.test("on resume settings that agree or are left open are no change, on any adapter", () => {

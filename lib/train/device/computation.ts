@@ -7,7 +7,6 @@
 import { createHash } from "node:crypto";
 import type { KernelSource, Launch } from "../../../kernels/source.ts";
 import type { BufferView } from "../../gpu/memory.ts";
-import type { Precision } from "../../model/precision.ts";
 
 /** Adapter and kernels of a run, which determine rounding. */
 export interface Computation {
@@ -39,13 +38,6 @@ export function describeChange(before: Computation, now: Computation): string | 
     ? "the kernels differ from those that computed this run so far, and may round differently"
     : undefined;
   return why && `${why}: the run continues, but may not be bit-identical to one that was never interrupted`;
-}
-
-/** Warning for a run resumed in another precision; undefined if it is the same. */
-export function describePrecisionChange(before: Precision, now: Precision): string | undefined {
-  if (before === now) return undefined;
-  return `\`precision\` changes from ${before} to ${now}: weights and losses will differ from those of a run that keeps ` +
-    `${before}`;
 }
 
 function withoutComments(code: string): string {

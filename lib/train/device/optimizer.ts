@@ -1,6 +1,6 @@
 /**
  * Update at the end of an optimizer step (Ho et al. 2020, algorithm 1, line 5): gradient norm and clipping, loss scale in
- * float16, AdamW and EMA.
+ * mixed precision, AdamW and EMA.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export interface OptimizerBuffers {
   readonly partials: BufferView;
   readonly health: BufferView;
   readonly log: BufferView;
-  /** Only in float16. */
+  /** Only in mixed precision. */
   readonly lossScale: BufferView | undefined;
 }
 
@@ -42,7 +42,7 @@ export interface OptimizerOptions {
   /** Limit on the global gradient norm; 0 for no clipping. */
   readonly clip: number;
   /**
-   * True if a non-finite step blocks all later updates, false if only that step is skipped. In float16 steps are skipped
+   * True if a non-finite step blocks all later updates, false if only that step is skipped. In mixed precision steps are skipped
    * either way, and true blocks updates after {@linkcode HOPELESS_STEPS} in a row at the smallest loss scale.
    */
   readonly stopAtNonFinite: boolean;
@@ -76,7 +76,7 @@ export function optimizerLaunches(
         partials: scratch,
       });
     }),
-    // In float16, non-finite gradients mean first that the loss scale is too large.
+    // In mixed precision, non-finite gradients mean first that the loss scale is too large.
     ...gradNormFinish({ maxNorm: clip, sticky: stopAtNonFinite && !lossScale }, partials.size, {
       step_state,
       partials,

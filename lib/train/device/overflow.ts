@@ -18,7 +18,7 @@ const TOO_LARGE = [65536, -65536, 1e9, -3e38];
 type Rounding = (gpu: Gpu, values: readonly number[]) => Promise<Float16Array>;
 
 /**
- * Checks that a device can train in float16.
+ * Checks that a device can train in mixed precision.
  *
  * @param rounded conversion to check; default the device's own
  * @throws {ConfigError} if a number that is too large does not become infinite
@@ -32,7 +32,7 @@ export async function checkOverflow(gpu: Gpu, rounded: Rounding = castOnDevice):
   } in float16, where loss scaling needs infinity`;
   throw new ConfigError(
     "precision",
-    "float16",
+    "mixed",
     `float32 for training, because the adapter ${gpu.adapter.name} ${why}`,
   );
 }

@@ -25,6 +25,7 @@ import { Graph } from "../../graph/graph.ts";
 import { castWeights, flatView, flatWindows } from "../../model/flat.ts";
 import { bindGradients, bindParameters } from "../../model/network.ts";
 import { ParameterTable } from "../../model/parameters.ts";
+import { storageType } from "../../model/precision.ts";
 import { digestOf } from "./computation.ts";
 import {
   normScratchBytes,
@@ -111,7 +112,7 @@ export class TrainingStep {
     return scope.guard(async () => {
       const { batch, microBatches, target, precision } = options;
       const sizes = { chunks: data.chunks.map(({ count }) => count), timesteps: tables.signal.length };
-      const g = new Graph(precision);
+      const g = new Graph(storageType(precision));
       const { inputs, ofParameter } = recordTrainingStep(g, options, sizes);
       const buffers = createBuffers(gpu, scope, options, tables, data);
       const table = new ParameterTable(g.parameters);
@@ -123,7 +124,7 @@ export class TrainingStep {
         ema: flat("EMA"),
       };
       const gradients = flat("gradients");
-      const copy = precision === "float16"
+      const copy = precision === "mixed"
         ? scope.buffer(2 * table.elements, "weights in float16").buffer
         : undefined;
       const castFrom = ({ buffer }: BufferView): Launch<BufferView>[] =>
@@ -170,7 +171,7 @@ export class TrainingStep {
       const update = scope.own(await buildProgram(gpu, updateLaunches));
 
       // Validation uses the EMA weights, and reuses the memory of training
-      const v = new Graph(precision);
+      const v = new Graph(storageType(precision));
       const validationInputs = recordValidation(v, options, sizes);
       const evaluation = scope.own(compileGraph(gpu, v, {
         bound: new Map([
@@ -256,7 +257,7 @@ function createBuffers(
     imageLabels: data.labels,
     schedule: filled(encodeScheduleTables(tables), "schedule"),
     log: scope.buffer(LogRecordLayout.bytes * LOG_SLOTS, "log"),
-    lossScale: options.precision === "float16"
+    lossScale: options.precision === "mixed"
       ? filled(encodeLossScale(initialLossScale(options)), "loss scale")
       : undefined,
   };

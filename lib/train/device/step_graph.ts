@@ -15,7 +15,7 @@ import { Graph } from "../../graph/graph.ts";
 import type { ElementType, Tensor } from "../../graph/tensor.ts";
 import { drawBatch, mse, qSample, recordLoss } from "../../graph/training_ops.ts";
 import { classCount, imageSize, type UNetConfig } from "../../model/config.ts";
-import type { Precision } from "../../model/precision.ts";
+import { type Precision, storageType } from "../../model/precision.ts";
 import { unet } from "../../model/unet.ts";
 
 /** Constants of every batch. */
@@ -29,7 +29,7 @@ export interface BatchOptions {
   readonly labelDropout: number;
   /** Flip images horizontally with probability 1/2. */
   readonly flip: boolean;
-  /** Storage type of activations; default float32. float16 needs `shader-f16` and a loss scale. */
+  /** Default float32. Mixed precision scales the loss. */
   readonly precision?: Precision;
   /**
    * Activation checkpointing: recompute most activations in the backward pass instead of keeping them (Chen et al. 2016).
@@ -60,7 +60,7 @@ export interface StepInputs<T> {
   readonly schedule: T;
   /** Output: a record per optimizer step or validation batch. */
   readonly log: T;
-  /** Only in float16. */
+  /** Only in mixed precision. */
   readonly lossScale: T | undefined;
 }
 
@@ -140,7 +140,7 @@ function stepInputs(
     imageLabels: vector("image labels", count, "uint8"),
     schedule: vector("schedule", timesteps, ScheduleRowLayout),
     log: vector("log", LOG_SLOTS, LogRecordLayout),
-    lossScale: precision === "float16" ? vector("loss scale", 1, LossScaleLayout) : undefined,
+    lossScale: precision === "mixed" ? vector("loss scale", 1, LossScaleLayout) : undefined,
   };
 }
 
@@ -162,7 +162,7 @@ export function bindInputs(
 export function trainingGraph(
   options: Pick<BatchOptions, "config" | "batch" | "precision" | "checkpointActivations">,
 ): Graph {
-  const g = new Graph(options.precision);
+  const g = new Graph(storageType(options.precision));
   const batch = { ...options, microBatches: 1, labelDropout: 0, flip: false };
   recordTrainingStep(g, batch, { chunks: [1], timesteps: 1 });
   return g;

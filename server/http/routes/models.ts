@@ -30,7 +30,7 @@ const modelSchema = z.object({
   }),
   prediction: z.string(),
   adapter: z.string(),
-  precision: z.enum(PRECISIONS).openapi({ description: "Storage precision of activations." }),
+  precision: z.enum(PRECISIONS).openapi({ description: "Precision of the network." }),
   loaded: z.iso.datetime(),
 }).openapi("Model");
 

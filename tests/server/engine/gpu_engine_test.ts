@@ -127,7 +127,7 @@ const START = {
   path: "/models/one",
   rows: 6,
   defaults: {},
-  precision: "float32",
+  precision: undefined,
   tune: "auto",
 } as const;
 
@@ -304,7 +304,7 @@ Deno.test("a worker is told the precision and when to try kernels, each that is 
   const clock = new FakeClock();
   const told: unknown[] = [];
   const starting = GpuEngine.start({
-    ...{ path: "/models/one", rows: 6, clock, precision: "float16", tune: "on" },
+    ...{ path: "/models/one", rows: 6, clock, precision: "mixed", tune: "on" },
     startWorker() {
       workers.push(new FakeWorker());
       return workers[workers.length - 1];
@@ -319,7 +319,7 @@ Deno.test("a worker is told the precision and when to try kernels, each that is 
   workers[0].crash("gone");
   clock.advance(500);
   for (const worker of workers) {
-    assert.deepEqual(worker.take(), [{ ...START, precision: "float16", tune: "on" }]);
+    assert.deepEqual(worker.take(), [{ ...START, precision: "mixed", tune: "on" }]);
   }
   assert.equal(workers.length, 2);
   await engine.close();

@@ -6,6 +6,7 @@ import { loadPipeline } from "../../../lib/files/pipeline.ts";
 import { Serving } from "../../../server/engine/serving.ts";
 import { planDraw } from "../../../lib/sampling/request.ts";
 import { writeForeignPipeline } from "../../support/foreign_pipeline.ts";
+import { PLAIN_GPU } from "../../support/adapters.ts";
 import { testGpu } from "../../support/gpu.ts";
 import { exceptDigests } from "../../support/digest_warning.ts";
 import { microNetwork } from "../../support/train/micro.ts";
@@ -38,18 +39,21 @@ Deno.test("what is served says where it comes from and what it is, and leaves no
   assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
 });
 
-Deno.test("float16 is served where the adapter has it, and refused with the reason where it has not", async () => {
+Deno.test("mixed precision is served where the adapter has it, and refused with the reason where it has not", async () => {
   const gpu = await testGpu();
-  const half = { ...options, path: PIPELINE, precision: "float16" } as const;
+  const mixed = { ...options, path: PIPELINE, precision: "mixed" } as const;
   // Only what it is like is asked of it: it is refused before anything is on the device.
-  const plain = Object.create(gpu, { adapter: { value: { ...gpu.adapter, features: [] } } });
-  await assert.rejects(Serving.open(plain, half), (error: Error) => {
-    assert.match(error.message, /^precision: expected float32, since the adapter .* has no shader-f16/);
+  const plain = Object.create(gpu, { adapter: { value: PLAIN_GPU } });
+  await assert.rejects(Serving.open(plain, mixed), (error: Error) => {
+    assert.match(
+      error.message,
+      /^precision: expected float32, because the adapter Plain Card has no matrix units/,
+    );
     return error instanceof ConfigError;
   });
-  if (!gpu.adapter.features.includes("shader-f16")) return;
-  const serving = await Serving.open(gpu, half);
-  assert.equal(serving.facts.precision, "float16");
+  if (!gpu.adapter.matrices) return;
+  const serving = await Serving.open(gpu, mixed);
+  assert.equal(serving.facts.precision, "mixed");
   await serving.close();
 });
 

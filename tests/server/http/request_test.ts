@@ -241,14 +241,14 @@ Deno.test("any takes the class of the seed, the same for one image as for many",
   assert.deepEqual([none.labels, none.guidance], [[0, 0], 1]);
 });
 
-Deno.test("a picture says how it was made; that it was in float16, too, since that is another picture", () => {
+Deno.test("a picture says how it was made; that it was in mixed precision, too, since that is another picture", () => {
   const query = { class: "cat", seed: 8, count: 2, steps: 5, eta: 0.5 };
   const of = (model: ServedModel) =>
     imageMetadata(planQuery(query, model, defaultSettings), { ...model, model: model.id }, 1);
   const facts = { model: "fake-model-step-100", class: "cat", seed: 9, sampler: "ddim", steps: 5, eta: 0.5 };
   assert.deepEqual(of(fakeModel()), { ...facts, guidance: 2 });
-  const half = fakeModel({ precision: "float16" });
-  assert.deepEqual(of(half), { ...facts, guidance: 2, precision: "float16" });
+  const mixed = fakeModel({ precision: "mixed" });
+  assert.deepEqual(of(mixed), { ...facts, guidance: 2, precision: "mixed" });
 });
 
 Deno.test("the server's settings fill in what a request leaves out", () => {

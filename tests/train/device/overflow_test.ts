@@ -7,7 +7,7 @@ Deno.test("this adapter's float16 overflows to infinity, as the loss scale needs
   await checkOverflow(await testGpu());
 });
 
-Deno.test("an adapter whose float16 saturates or overflows to anything but infinity cannot train in float16", async () => {
+Deno.test("an adapter whose float16 saturates or overflows to anything but infinity cannot train in mixed precision", async () => {
   const gpu = await testGpu();
   const cases: [(value: number) => number, RegExp][] = [
     [(value) => Math.sign(value) * 65504, /converts 65536 to 65504 in float16/],

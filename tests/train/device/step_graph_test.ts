@@ -8,6 +8,7 @@ import {
   recordTrainingStep,
   recordValidation,
 } from "../../../lib/train/device/step_graph.ts";
+import { storageType } from "../../../lib/model/precision.ts";
 import { microNetwork } from "../../support/train/micro.ts";
 
 const config = microNetwork({ numClassEmbeds: 3, dropout: 0.1 });
@@ -18,7 +19,7 @@ function recorded(
   given: Partial<BatchOptions>,
   record: typeof recordTrainingStep | typeof recordValidation,
 ): Graph {
-  const g = new Graph(given.precision);
+  const g = new Graph(storageType(given.precision));
   record(g, { ...options, ...given }, data);
   return g;
 }
@@ -56,10 +57,10 @@ Deno.test("the loss compares the prediction with what the noised batch is to giv
   assert.deepEqual(readers, ["conv2d", "conv2dBackwardWeight"]);
 });
 
-Deno.test("the gradient is multiplied by the loss scale in float16, and by nothing in float32", () => {
+Deno.test("the gradient is multiplied by the loss scale in mixed precision, and by nothing in float32", () => {
   const { lossScale: none } = only(recorded({}, recordTrainingStep), "mseBackward").in;
   assert.equal(none, undefined);
-  const { lossScale } = only(recorded({ precision: "float16" }, recordTrainingStep), "mseBackward").in;
+  const { lossScale } = only(recorded({ precision: "mixed" }, recordTrainingStep), "mseBackward").in;
   assert.equal(lossScale?.type, LossScaleLayout);
 });
 

@@ -1,20 +1,24 @@
-/** Training with activations in float16: the loss scale, and a run that is the one in float32 but for roundings. */
+/** Training in mixed precision: the loss scale, and runs that are those in float32 but for roundings. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { EMULATED_MATRICES } from "../../kernels/target.ts";
 import { INITIAL_LOSS_SCALE, type LossScale } from "../../kernels/loss_scale.ts";
-import { ConfigError, TrainingError } from "../../lib/errors.ts";
+import { CheckpointError, ConfigError, TrainingError } from "../../lib/errors.ts";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
-import type { Gpu } from "../../lib/gpu/device.ts";
+import { type AdapterDescription, type Gpu, openGpu } from "../../lib/gpu/device.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 import { loadLatestCheckpoint, saveCheckpoint } from "../../lib/files/checkpoint.ts";
 import type { TrainEvent } from "../../lib/train/events.ts";
+import { checkResumedSettings } from "../../lib/train/run_directory.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
+import { PLAIN_GPU } from "../support/adapters.ts";
 import { testGpu } from "../support/gpu.ts";
+import { PIPELINE } from "../support/server/pipelines.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { digests, endOf, microNetwork, ofType, patternImages, run, stateOf } from "../support/train/micro.ts";
 
-const HALF: Partial<TrainOptions> = {
-  precision: "float16",
+const MIXED: Partial<TrainOptions> = {
+  precision: "mixed",
   model: microNetwork({ dropout: 0.1 }),
   epochs: 3,
   logEvery: 1,
@@ -31,37 +35,40 @@ async function lossScaleOf(out: string): Promise<LossScale | undefined> {
   return (await loadLatestCheckpoint(out)).trainer.lossScale as LossScale | undefined;
 }
 
-/** What `body` gives in float32 and in float16. */
+/** What `body` gives in float32 and in mixed precision. */
 async function inEach<T>(body: (precision: Precision) => Promise<T>): Promise<[T, T]> {
-  return [await body("float32"), await body("float16")];
+  return [await body("float32"), await body("mixed")];
 }
 
-Deno.test("200 steps in float16 have the losses of those in float32 but for roundings", async () => {
-  const [single, half] = await inEach(async (precision) => {
+Deno.test("200 steps in mixed precision have the losses of those in float32 but for roundings", async () => {
+  const [single, mixed] = await inEach(async (precision) => {
     const events = await run({ precision, epochs: 50 });
     assert.deepEqual(ofType(events, "warning"), []);
     return endOf(events).history.map(({ trainLoss }) => trainLoss);
   });
-  assert.equal(half.length, 50);
+  assert.equal(mixed.length, 50);
   assert.ok(single[49] < 0.3 * single[0], "it learned nothing");
   // Measured on llvmpipe: 6e-4 at most. Another seed changes an epoch's loss by up to a third.
-  half.forEach((loss, epoch) => {
+  mixed.forEach((loss, epoch) => {
     assert.ok(Math.abs(loss / single[epoch] - 1) < 5e-3, `epoch ${epoch + 1}: ${loss}, ${single[epoch]}`);
   });
 });
 
-Deno.test("gradients accumulated in float16 lead where those in float32 do", async () => {
-  const [single, half] = await inEach(async (precision) => {
+Deno.test("gradients accumulated in mixed precision lead where those in float32 do", async () => {
+  const [single, mixed] = await inEach(async (precision) => {
     const events = await run({ precision, batch: 4, accumulate: 2, epochs: 5 });
     return endOf(events).history.at(-1)!;
   });
-  assert.ok(Math.abs(half.trainLoss / single.trainLoss - 1) < 2e-3, `${half.trainLoss}, ${single.trainLoss}`);
-  assert.ok(Math.abs(half.valLoss! / single.valLoss! - 1) < 2e-3, `${half.valLoss}, ${single.valLoss}`);
+  assert.ok(
+    Math.abs(mixed.trainLoss / single.trainLoss - 1) < 2e-3,
+    `${mixed.trainLoss}, ${single.trainLoss}`,
+  );
+  assert.ok(Math.abs(mixed.valLoss! / single.valLoss! - 1) < 2e-3, `${mixed.valLoss}, ${single.valLoss}`);
 });
 
 Deno.test("a step that overflows is skipped without a warning, and counted in the event with the loss scale", async () => {
   await inTemporaryDirectory(async (out) => {
-    await run({ ...HALF, out, steps: 2 });
+    await run({ ...MIXED, out, steps: 2 });
     assert.equal((await lossScaleOf(out))!.scale, INITIAL_LOSS_SCALE);
     const before = await loadLatestCheckpoint(out);
     await changeLossScale(out, { scale: 2 ** 24 });
@@ -91,7 +98,7 @@ Deno.test("interrupted after every step and resumed, it is bit-identical, loss s
   await inTemporaryDirectory(async (directory) => {
     const [straight, resumed] = [join(directory, "straight"), join(directory, "resumed")];
     for (const out of [straight, resumed]) {
-      await run({ ...HALF, out, steps: 1 });
+      await run({ ...MIXED, out, steps: 1 });
       // Two good steps later the scale doubles to what overflows.
       await changeLossScale(out, { scale: 2 ** 23, goodSteps: 1998 });
     }
@@ -108,7 +115,7 @@ Deno.test("interrupted after every step and resumed, it is bit-identical, loss s
 
 Deno.test("2,000 good steps in a row double the scale", async () => {
   await inTemporaryDirectory(async (out) => {
-    await run({ ...HALF, out, steps: 1 });
+    await run({ ...MIXED, out, steps: 1 });
     await changeLossScale(out, { goodSteps: 1997 });
     await run({ out, resume: true, steps: 3 });
     assert.deepEqual(await scaleAndCount(out), [INITIAL_LOSS_SCALE, 1999]);
@@ -125,7 +132,7 @@ async function scaleAndCount(out: string): Promise<number[]> {
 Deno.test("a run that no scale helps ends with the last good state, and only after the scale is at its smallest", async () => {
   await inTemporaryDirectory(async (out) => {
     const data = patternImages(200);
-    await run({ ...HALF, data, out, steps: 2 });
+    await run({ ...MIXED, data, out, steps: 2 });
     const checkpoint = await loadLatestCheckpoint(out);
     (checkpoint.trainerTensors.get("raw.conv_out.weight")!.data as Float32Array).fill(1e30);
     await saveCheckpoint(out, checkpoint);
@@ -150,13 +157,13 @@ Deno.test("a run can be resumed in the other precision, since checkpoints are fl
     await run({ model: microNetwork(), out, steps: 2, epochs: 1 });
     const beforeSwitch = await loadLatestCheckpoint(out);
     assert.equal(beforeSwitch.trainer.lossScale, undefined);
-    const half = await run({ out, resume: true, steps: 4, precision: "float16" });
-    assert.equal(ofType(half, "start")[0].settings.precision, "float16");
+    const mixed = await run({ out, resume: true, steps: 4, precision: "mixed" });
+    assert.equal(ofType(mixed, "start")[0].settings.precision, "mixed");
     const told = (events: TrainEvent[]) => ofType(events, "warning").map(({ message }) => message);
-    assert.equal(told(half).length, 1);
+    assert.equal(told(mixed).length, 1);
     assert.match(
-      told(half)[0],
-      /^`precision` changes from float32 to float16: weights and losses .* keeps float32$/,
+      told(mixed)[0],
+      /^`precision` changes from float32 to mixed: weights and losses .* keeps float32$/,
     );
     // Adam's bias corrections go on from the steps that were done.
     const { biasCorrection1, goodSteps } = (await lossScaleOf(out))!;
@@ -165,18 +172,18 @@ Deno.test("a run can be resumed in the other precision, since checkpoints are fl
     const single = await run({ out, resume: true, steps: 6, epochs: 2, precision: "float32" });
     assert.equal(endOf(single).step, 6);
     assert.equal(await lossScaleOf(out), undefined);
-    assert.match(told(single)[0], /^`precision` changes from float16 to float32: /);
+    assert.match(told(single)[0], /^`precision` changes from mixed to float32: /);
     const same = await run({ out, resume: true, steps: 7, precision: "float32" });
     assert.deepEqual(told(same), [], "told once");
-    const over = await run({ out, resume: true, steps: 7, precision: "float16" });
+    const over = await run({ out, resume: true, steps: 7, precision: "mixed" });
     assert.ok(told(over).every((message) => !message.includes("precision")), "nothing is computed any more");
   });
 });
 
-Deno.test("a model draws in float16 what it draws in float32 but for roundings, grids of a run included", async () => {
+Deno.test("a model draws in mixed precision what it draws in float32 but for roundings, grids of a run included", async () => {
   await inTemporaryDirectory(async (out) => {
     const events = await run({
-      ...HALF,
+      ...MIXED,
       out,
       epochs: 8,
       sampleEvery: 8,
@@ -184,7 +191,7 @@ Deno.test("a model draws in float16 what it draws in float32 but for roundings, 
       sampleSteps: 3,
     });
     assert.equal(ofType(events, "samples").length, 1);
-    const [single, half] = await inEach(async (precision) => {
+    const [single, mixed] = await inEach(async (precision) => {
       const model = await DDPM.load(out, { gpu: await testGpu(), precision });
       const { pixels, metadata } = await model.generate({
         class: "first",
@@ -194,28 +201,85 @@ Deno.test("a model draws in float16 what it draws in float32 but for roundings, 
         guidance: 2,
       });
       await model.close();
-      assert.equal(metadata[0].precision, precision === "float16" ? "float16" : undefined);
+      assert.equal(metadata[0].precision, precision === "mixed" ? "mixed" : undefined);
       return pixels;
     });
-    const difference = Math.max(...single.map((value, i) => Math.abs(value - half[i])));
+    const difference = Math.max(...single.map((value, i) => Math.abs(value - mixed[i])));
     assert.ok(difference <= 6, `${difference} of 255`);
     assert.ok(Math.max(...single) - Math.min(...single) > 50, "the pictures are empty");
   });
 });
 
-Deno.test("an adapter without shader-f16 is named, and nothing is left behind", async () => {
+Deno.test("a model is loaded in mixed precision where the adapter has matrix units, unless they are emulated", async () => {
+  const { adapter: emulated } = await testGpu();
+  const matrices = { ...EMULATED_MATRICES, dialect: "subgroup_matrix" } as const;
+  const cases = [[emulated, "float32"], [{ ...emulated, matrices }, "mixed"], [
+    PLAIN_GPU,
+    "float32",
+  ]] as const;
+  for (const [adapter, expected] of cases) {
+    const gpu = Object.assign(await openGpu(), { adapter });
+    const model = await DDPM.load(PIPELINE, { gpu, onWarning() {} });
+    assert.equal(model.precision, expected);
+    await model.close();
+    gpu.close();
+  }
+});
+
+/** The test device as if it had another adapter. */
+async function gpuLike(adapter: AdapterDescription): Promise<Gpu> {
+  return Object.create(await testGpu(), { adapter: { value: adapter } });
+}
+
+Deno.test("an adapter without matrix units is named, and nothing is left behind", async () => {
   await inTemporaryDirectory(async (directory) => {
-    const { adapter, ...gpu } = await testGpu();
-    const features = adapter.features.filter((feature) => feature !== "shader-f16");
-    const without = { ...gpu, adapter: { ...adapter, features } } as unknown as Gpu;
     const out = join(directory, "new");
-    await assert.rejects(run({ ...HALF, out, gpu: without }), (error) => {
+    await assert.rejects(run({ ...MIXED, out, gpu: await gpuLike(PLAIN_GPU) }), (error) => {
       assert.match(
         (error as Error).message,
-        /precision: expected float32, since the adapter .* has no shader-f16/,
+        /^precision: expected float32, because the adapter Plain Card has no matrix units/,
       );
       return error instanceof ConfigError;
     });
     assert.deepEqual([...Deno.readDirSync(directory)], []);
+  });
+});
+
+Deno.test("a run in mixed precision is not resumed on another adapter unless in float32", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...MIXED, out, steps: 2 });
+    const gpu = await gpuLike(PLAIN_GPU);
+    const refused = (error: Error) => {
+      assert.match(
+        error.message,
+        /mixed precision, but the adapter Plain Card has no matrix units .*: resume it on/,
+      );
+      assert.match(error.message, /backend dawn, or with `precision: "float32"`/);
+      return error instanceof CheckpointError;
+    };
+    await assert.rejects(run({ out, resume: true, steps: 3, gpu }), refused);
+    await assert.rejects(checkResumedSettings(out, {}, PLAIN_GPU), refused);
+    await assert.rejects(run({ out, resume: true, precision: "mixed", gpu }), ConfigError);
+    await checkResumedSettings(out, { precision: "float32" }, PLAIN_GPU);
+    assert.equal((await loadLatestCheckpoint(out)).step, 2);
+    const single = await run({ out, resume: true, steps: 3, precision: "float32" });
+    assert.equal(ofType(single, "start")[0].settings.precision, "float32");
+  });
+});
+
+Deno.test("a run stored in float16 continues in mixed precision, with one warning", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...MIXED, out, steps: 2 });
+    const checkpoint = await loadLatestCheckpoint(out);
+    const settings = { ...checkpoint.trainer.settings as object, precision: "float16" };
+    const computation = { ...checkpoint.trainer.computation as object, kernels: "other" };
+    await saveCheckpoint(out, { ...checkpoint, trainer: { ...checkpoint.trainer, settings, computation } });
+    const events = await run({ out, resume: true, steps: 3 });
+    assert.equal(ofType(events, "start")[0].settings.precision, "mixed");
+    const warnings = ofType(events, "warning").map(({ message }) => message);
+    assert.equal(warnings.length, 1, warnings.join("\n"));
+    assert.match(warnings[0], /^this run was in float16 so far and continues in mixed precision/);
+    const later = await run({ out, resume: true, steps: 4 });
+    assert.deepEqual(ofType(later, "warning"), []);
   });
 });

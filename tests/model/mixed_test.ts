@@ -1,7 +1,8 @@
-/** Networks with activations in float16 against the same in float32. */
+/** Networks in mixed precision against the same in float32. */
 import assert from "node:assert/strict";
-import type { KernelTarget } from "../../kernels/target.ts";
+import { EMULATED_MATRICES, type KernelTarget } from "../../kernels/target.ts";
 import { ConfigError } from "../../lib/errors.ts";
+import type { AdapterDescription } from "../../lib/gpu/device.ts";
 import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { readBack } from "../../lib/gpu/readback.ts";
@@ -12,11 +13,12 @@ import { type UNetConfig, unetConfigFromJson } from "../../lib/model/config.ts";
 import { castWeights } from "../../lib/model/flat.ts";
 import { bindGradients, bindParameters, createInputs, recordForward } from "../../lib/model/network.ts";
 import { ParameterTable } from "../../lib/model/parameters.ts";
-import { checkPrecision, type Precision } from "../../lib/model/precision.ts";
+import { checkPrecision, defaultPrecision, type Precision, storageType } from "../../lib/model/precision.ts";
 import { presetConfig } from "../../lib/model/presets.ts";
 import { unet, unetInputs } from "../../lib/model/unet.ts";
 import { goldenScaled } from "../golden/formula.ts";
 import { goldenWeights, loadNetworkCase, toDevice } from "../golden/tensors.ts";
+import { MATRIX_GPU, OLD_GPU, PLAIN_GPU, SOFTWARE } from "../support/adapters.ts";
 import { testGpu, testTargets, TILE } from "../support/gpu.ts";
 import { stepWords } from "../support/step.ts";
 
@@ -37,7 +39,7 @@ async function runCase(name: string, precision: Precision, target: KernelTarget)
   const gpu = await testGpu();
   const scope = new ResourceScope(gpu, "test");
   const config: UNetConfig = unetConfigFromJson(golden.config);
-  const g = new Graph(precision);
+  const g = new Graph(storageType(precision));
   const inputs = unetInputs(g, config, shape[0], true);
   const output = unet(g, config, inputs);
   const seed = g.input("seed", output.shape);
@@ -45,7 +47,7 @@ async function runCase(name: string, precision: Precision, target: KernelTarget)
   const table = new ParameterTable(g.parameters);
   const flat = scope.buffer(4 * table.elements, "weights").buffer;
   const gradients = scope.buffer(4 * table.elements, "gradients");
-  const half = precision === "float16";
+  const half = precision === "mixed";
   const copy = half ? scope.buffer(2 * table.elements, "weights in float16").buffer : undefined;
   const bound = createInputs(scope, g);
   for (const [tensor, view] of bindParameters(g, flat, copy)) bound.set(tensor, view);
@@ -99,7 +101,7 @@ const BOUNDS = {
 };
 
 async function assertSame(name: string, target: KernelTarget): Promise<void> {
-  const [single, half] = [await runCase(name, "float32", target), await runCase(name, "float16", target)];
+  const [single, half] = [await runCase(name, "float32", target), await runCase(name, "mixed", target)];
   const bounds = BOUNDS[target.path];
   const output = relativeError(half.output, single.output);
   assert.ok(output < bounds.output, `output is ${output} off`);
@@ -113,28 +115,28 @@ async function assertSame(name: string, target: KernelTarget): Promise<void> {
 }
 
 for (const name of ["unaligned", "classes", "heads"]) {
-  Deno.test(`a network in float16 is the one in float32 but for roundings: ${name}`, async () => {
+  Deno.test(`a network in mixed precision is the one in float32 but for roundings: ${name}`, async () => {
     const [target] = await testTargets();
     await assertSame(name, target);
   });
 }
 
-Deno.test("a network in float16 is the one in float32 but for roundings with the layouts for GPUs: heads", async () => {
+Deno.test("a network in mixed precision is the one in float32 but for roundings with the layouts for GPUs: heads", async () => {
   await assertSame("heads", TILE);
 });
 
-Deno.test("activations take half the memory in float16", async () => {
+Deno.test("activations take half the memory in mixed precision", async () => {
   const [target] = await testTargets();
   const [single, half] = [
     await runCase("unaligned", "float32", target),
-    await runCase("unaligned", "float16", target),
+    await runCase("unaligned", "mixed", target),
   ];
   // Statistics and partial sums of gradients stay float32.
   assert.ok(half.bytes < 0.65 * single.bytes, `${half.bytes} of ${single.bytes} bytes`);
 });
 
-Deno.test("what is not an activation or a product's weight is float32 in a float16 network", () => {
-  const { g, inputs, prediction } = recordForward(presetConfig("tiny", 10), 2, "float16");
+Deno.test("what is not an activation or a product's weight is float32 in mixed precision", () => {
+  const { g, inputs, prediction } = recordForward(presetConfig("tiny", 10), 2, "mixed");
   assert.deepEqual([inputs.x.type, prediction.type], ["float16", "float16"]);
   assert.deepEqual([inputs.timesteps.type, inputs.labels!.type], ["float32", "uint32"]);
   for (const { layout, tensor } of g.parameters) {
@@ -146,19 +148,37 @@ Deno.test("what is not an activation or a product's weight is float32 in a float
 });
 
 Deno.test("a precision that there is not, or not on the adapter, is refused by name", () => {
-  const gpu = (features: string[]) => ({ adapter: { name: "Old Card", features } }) as never;
-  checkPrecision(gpu(["shader-f16"]), "float16");
-  checkPrecision(gpu([]), "float32");
-  assert.throws(() => checkPrecision(gpu([]), "float16"), (error) => {
-    assert.ok(error instanceof ConfigError);
-    assert.equal(
-      error.message,
-      'precision: expected float32, since the adapter Old Card has no shader-f16, got "float16"',
-    );
-    return true;
-  });
-  assert.throws(
-    () => checkPrecision(gpu([]), "float8" as never),
-    /precision: expected float32 or float16, got "float8"/,
-  );
+  for (const adapter of [SOFTWARE, PLAIN_GPU, MATRIX_GPU, OLD_GPU]) checkPrecision(adapter, "float32");
+  checkPrecision(MATRIX_GPU, "mixed");
+  checkPrecision({ ...SOFTWARE, matrices: EMULATED_MATRICES }, "mixed");
+  const cases: [AdapterDescription, string, string][] = [
+    [OLD_GPU, "mixed", "float32, because the adapter Old Card has no shader-f16"],
+    [
+      PLAIN_GPU,
+      "mixed",
+      "float32, because the adapter Plain Card has no matrix units for float16 with float32 sums (backend dawn offers " +
+      "those of a GPU)",
+    ],
+    [
+      MATRIX_GPU,
+      "float16",
+      "float32, or mixed with backend dawn on a GPU with matrix units (float16 without them ran at 0.53 x float32 on an " +
+      "NVIDIA H200)",
+    ],
+    [MATRIX_GPU, "float8", "float32 or mixed"],
+  ];
+  for (const [adapter, precision, allowed] of cases) {
+    assert.throws(() => checkPrecision(adapter, precision as Precision), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.equal(error.message, `precision: expected ${allowed}, got "${precision}"`);
+      return true;
+    });
+  }
+});
+
+Deno.test("mixed precision is the default with matrix units, but not with emulated ones", () => {
+  assert.equal(defaultPrecision(MATRIX_GPU), "mixed");
+  assert.equal(defaultPrecision(PLAIN_GPU), "float32");
+  assert.equal(defaultPrecision({ ...SOFTWARE, matrices: EMULATED_MATRICES }), "float32");
+  assert.equal(defaultPrecision({ ...MATRIX_GPU, features: [] }), "float32");
 });
