@@ -44,7 +44,10 @@ function flatRows(tensor: string, c4: string): GemmOperand {
     along: "k",
     setup: (slot, line) => `let ${slot}_at = min(${line}, params.rows - 1u) * ${c4};`,
     turn: () => "",
-    load: (slot, k) => `${tensor}[${slot}_at + ${k}]`,
+    load: (slot, k, inside) => {
+      const value = `${tensor}[${slot}_at + ${k}]`;
+      return inside ? `select(Stored4(), ${value}, ${inside})` : value;
+    },
   };
 }
 
@@ -70,7 +73,8 @@ function windowRows(
     let ${s}_x = ${source(`${s}_p.z`, "kx", "params.pad_left")};
     let ${s}_ok = (${s}_y < params.${image}_h) & (${s}_x < params.${image}_w);
     let ${s}_at = select(0u, ((${s}_p.x * params.${image}_h + ${s}_y) * params.${image}_w + ${s}_x) * params.${image}_c4, ${s}_ok);`,
-    load: (s, k) => `select(Stored4(), ${tensor}[${s}_at + ${k}], ${s}_ok)`,
+    load: (s, k, inside) =>
+      `select(Stored4(), ${tensor}[${s}_at + ${k}], ${inside ? `${s}_ok & (${inside})` : `${s}_ok`})`,
   };
 }
 

@@ -40,7 +40,7 @@ export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: Gem
   const subgroup = target.path === "subgroup" && target.subgroupSize === SUBGROUP_LANES;
   const candidates = subgroup
     ? [subgroupLayout(problem, size, half)]
-    : tileLayouts(size).map((tile) => tileLayout(tile, half));
+    : tileLayouts(problem, size).map((tile) => tileLayout(tile, half));
   const key = `${problem.name} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
   const name = choose(target, key, candidates.map(({ name }) => name));
   const { tile, code } = candidates.find((layout) => layout.name === name) ??

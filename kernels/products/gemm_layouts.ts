@@ -9,7 +9,7 @@
  * @module
  */
 import type { GemmSize } from "./gemm_problem.ts";
-import { threadsOf, type TileLayout } from "./gemm_tile.ts";
+import { type Staged, threadsOf, type TileLayout, workgroupBytes } from "./gemm_tile.ts";
 
 const layout = (
   rows: number,
@@ -23,15 +23,27 @@ const layout = (
 const LARGE = layout(64, 64, 16, [8, 8]);
 /** For results of many rows and up to 32 columns. */
 const NARROW = layout(64, 32, 8, [8, 4], 2);
+/** For results of many rows and up to 8 columns, such as images, which leave most columns of other tiles empty. */
+const THIN = layout(256, 8, 8, [8, 4]);
 /** For results of few tiles: a deep stage, for many loads at a time. */
 const SMALL = layout(32, 32, 32, [4, 4]);
 /** Likewise, where an iteration of the problem's outer loop would fill half of that stage. */
 const SMALL_SHALLOW = layout(32, 32, 16, [4, 4], 2);
-/** For results of many tiles on devices with enough registers and threads; only by autotuning. */
-const HUGE = layout(128, 128, 16, [8, 8]);
+/** For large results where a multiprocessor has few groups at a time, which hide no latency. */
+const PREFETCHED = layout(64, 64, 8, [8, 8], 2);
+/** For large results, with the fewest reads of workgroup memory; about 210 registers a thread. */
+const TALL = layout(128, 64, 8, [16, 8], 2);
+/** For large results of operands along lines, whose stages need no padding. */
+const SQUARE = layout(128, 128, 16, [8, 8]);
 
 /** All layouts, from large to small. */
-export const TILE_LAYOUTS: readonly TileLayout[] = [HUGE, LARGE, NARROW, SMALL, SMALL_SHALLOW];
+export const TILE_LAYOUTS: readonly TileLayout[] = [
+  ...[SQUARE, TALL, LARGE, PREFETCHED],
+  ...[NARROW, THIN, SMALL, SMALL_SHALLOW],
+];
+
+/** WebGPU's guaranteed workgroup memory, bytes. */
+const WORKGROUP_BYTES = 16384;
 
 /** Threads that give every scheduler of a large GPU (132 multiprocessors of four) a subgroup of 32, about. */
 const ENOUGH_THREADS = 2 ** 14;
@@ -42,16 +54,33 @@ export function tileName(layout: TileLayout): string {
   return `tile_${rows}x${columns}x${depth}_${threadsOf(layout)}${double ? "_db" : ""}`;
 }
 
+/** True if a layout can compute a problem on every device. */
+export function supports(problem: Staged, layout: TileLayout): boolean {
+  // Columns along k are staged by all threads.
+  const staged = problem.b.along === "lines" || layout.columns * layout.depth / 4 >= threadsOf(layout);
+  return staged && workgroupBytes(problem, layout) <= WORKGROUP_BYTES;
+}
+
 /** Candidate layouts of a product, the default for GPUs first. */
-export function tileLayouts(size: GemmSize): TileLayout[] {
+export function tileLayouts(problem: Staged, size: GemmSize): TileLayout[] {
   const tiles = ({ rows, columns }: TileLayout) =>
     Math.ceil(size.rows / rows) * Math.ceil(size.columns / columns);
   const covered = (layout: TileLayout) => tiles(layout) * layout.rows * layout.columns;
   // At most a third more arithmetic than in the smallest tiles, for rows and columns past the last.
   const fits = (layout: TileLayout, enough = ENOUGH_THREADS) =>
-    size.places * tiles(layout) * threadsOf(layout) >= enough && covered(layout) <= 4 / 3 * covered(SMALL);
-  if (fits(LARGE)) return [LARGE, ...[HUGE].filter((huge) => fits(huge)), SMALL];
-  if (size.columns <= NARROW.columns && fits(NARROW)) return [NARROW, SMALL];
+    size.places * tiles(layout) * threadsOf(layout) >= enough && covered(layout) <= 4 / 3 * covered(SMALL) &&
+    supports(problem, layout);
+  if (fits(LARGE)) {
+    const larger = [TALL, SQUARE].filter((large) => fits(large));
+    return [LARGE, ...larger, PREFETCHED, ...(fits(LARGE, 4 * ENOUGH_THREADS) ? [] : [SMALL])];
+  }
+  if (size.columns <= NARROW.columns && fits(NARROW)) {
+    return [
+      NARROW,
+      ...[THIN].filter((thin) => size.columns <= thin.columns && supports(problem, thin)),
+      SMALL,
+    ];
+  }
   const small = size.turn > SMALL_SHALLOW.depth ? [SMALL, SMALL_SHALLOW] : [SMALL_SHALLOW, SMALL];
-  return [...small, ...[LARGE].filter((large) => fits(large, ENOUGH_THREADS / 2))];
+  return [...small, ...[PREFETCHED, LARGE].filter((large) => fits(large, ENOUGH_THREADS / 2))];
 }

@@ -28,8 +28,9 @@ export interface GemmOperand {
   /**
    * Expression of type `Stored4`, or `StoredColumns` for columns along `lines`.
    * @param k expression: index within the iteration of the quad along k (`k`), or of the single k (`lines`)
+   * @param inside condition; where it is false, `k` is past the iteration's depth, and elements must be zero
    */
-  load(slot: string, k: string): string;
+  load(slot: string, k: string, inside?: string): string;
   /** Expression: true if the slot's line has any element in this iteration; absent if it usually has. */
   active?(slot: string): string;
   /**

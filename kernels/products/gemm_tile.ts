@@ -1,17 +1,18 @@
 /**
- * Matrix product generator for GPUs: a workgroup stages a slice along k of its rows of A and columns of B in workgroup memory,
- * and each thread keeps a block of the tile in registers.
+ * Matrix product generator for GPUs: a workgroup stages a slice along k of its rows of A and columns of B in workgroup memory
+ * (gemm_stage.ts), and each thread keeps a block of the tile in registers.
  *
- * Layout of a stage, free of bank conflicts: a warp accesses vectors in groups of eight threads (128 bytes), which costs one
- * access if they hit different banks, or the same element. Neighbouring threads differ in `tx`.
- * - An operand along `lines` is stored as [k][quad of lines]: neighbours load, write and read neighbouring quads.
- * - An operand along `k` is stored as loaded, [quad of k][line]: a thread always writes whole vectors, because in WGSL a write
- *   of one component may touch the others. Of eight threads that write, some hold other k of the same line; an XOR swizzle by
- *   `spread` moves those to other banks without the memory that padding would take: two stages of 128x128x8 fill the
- *   guaranteed 16 KiB. A thread's rows are `threadsY` apart, so that neighbours read neighbours. Its columns are consecutive
- *   (they are stored as vectors), so a quad's four lines are a quarter of the stage apart instead.
+ * Port of the workgroup memory: a multiprocessor of an H200 issues 4 multiply-adds of 32 threads per cycle, and moves 128
+ * bytes between registers and workgroup memory or L1. A read of a `vec4f` by 32 threads takes four cycles, but two if threads
+ * n and n ^ 1, or n and n ^ 2, read the same (also on older NVIDIA GPUs). Hence the order of threads in a tile: bit 0 of their
+ * number changes the column, bit 1 the row, so that reads of both operands take two. With 8x8 a thread these reads occupy half
+ * of the cycles at full rate, with 16x8 three eighths, with 4x4 all of them; each vector staged takes four more to load and
+ * four to write: at 64x64 a quarter of the cycles.
  *
- * With double buffering (`double`), an iteration issues its loads, then multiplies the previous stage, which hides the loads'
+ * Instructions: the loop that multiplies is unrolled to 512 multiply-adds, which amortise its tests and fit the smallest
+ * instruction cache (768 instructions).
+ *
+ * With double buffering (`double`), an iteration issues the loads of the next stage before it multiplies, which hides their
  * latency, and needs one barrier, since no thread writes where others may still read. With one stage, loaded values occupy no
  * registers during the arithmetic, and other workgroups hide the latency.
  *
@@ -24,6 +25,7 @@
  * @module
  */
 import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import { type StageAccess, stageAccess, stageBytes } from "./gemm_stage.ts";
 import { range } from "../range.ts";
 
 /** Tile and thread mapping of a workgroup. All sizes are powers of two. */
@@ -41,93 +43,85 @@ export function threadsOf({ rows, columns, block }: TileLayout): number {
   return rows * columns / (block[0] * block[1]);
 }
 
+/** Properties of a problem that determine the workgroup memory it takes. */
+export type Staged =
+  & Pick<GemmProblem, "columnSums">
+  & Readonly<Record<"a" | "b", Pick<GemmOperand, "along">>>;
+
 /** Workgroup memory in bytes. */
-export function workgroupBytes({ rows, columns, depth, double }: TileLayout): number {
-  return (double ? 2 : 1) * (rows + columns) * depth * 4;
+export function workgroupBytes({ a, b, columnSums }: Staged, layout: TileLayout): number {
+  const { rows, columns, depth, double } = layout;
+  const stages = double ? 2 : 1;
+  return stageBytes("a", a, { stages, depth, lines: rows }) +
+    stageBytes("b", b, { stages, depth, lines: columns }) + (columnSums ? 16 * threadsOf(layout) : 0);
 }
 
 const X = "xyzw";
 
-/** Unrolling of the innermost loop in quads of k: about 256 instructions, to amortise the exit test and guards. */
+/** Multiply-adds of a thread per iteration of the loop that multiplies. */
+const UNROLLED = 512;
+
+/** Quads of k per iteration of that loop. */
 function unrolled({ depth, block }: TileLayout): number {
-  return Math.max(1, Math.min(depth / 4, 64 / (block[0] * block[1])));
+  return Math.max(1, Math.min(depth / 4, UNROLLED / (4 * block[0] * block[1])));
 }
 
 /** Staging of an operand in workgroup memory; all strings are WGSL statements. */
-interface Staging {
+interface Staging extends StageAccess {
   readonly setup: string;
   readonly turn: string;
   /** Loads of a stage, starting at quad `k`. */
   readonly load: string;
   /** Variables of the loaded values. */
   readonly loaded: readonly string[];
-  /** Writes to the stage at `put_<name>`. */
+  /** Writes to stage `stage`, which may also add to `sums`. */
   readonly put: string;
 }
 
-/** Index in a stage of A along k: quad `k` of a row; WGSL expressions. */
-function placeOfRow(layout: TileLayout, row: string, k: string): string {
-  return `(${k}) * ${layout.rows}u + ((${row}) ^ ((${k}) * ${spread(layout, layout.rows)}u))`;
-}
-
-/** Index in a stage of B along k: quad `k` of column `x` of a quad of columns; WGSL expressions. */
-function placeOfColumn(layout: TileLayout, quad: string, x: string, k: string): string {
-  const width = layout.columns / 4;
-  const bank = `(${quad}) ^ (${x}) ^ ((${k}) * ${spread(layout, width)}u)`;
-  return `(${k}) * ${layout.columns}u + (${x}) * ${width}u + (${bank})`;
-}
-
-/** Bank offset between quads of k written at the same time, with `lines` lines per quad of k. */
-function spread({ depth }: TileLayout, lines: number): number {
-  return Math.min(8, lines) / (depth / 4);
-}
-
-/** Distributes the loads of an operand over the threads. */
-function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout): Staging {
-  const count = name === "a" ? layout.rows : layout.columns;
-  const first = name === "a" ? "row" : "column";
+/** Distributes the loads of an operand over the threads; `summed`: adds the values staged to `sums`. */
+function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout, summed = false): Staging {
+  const side = name === "a" ? 0 : 1;
+  const lines = [layout.rows, layout.columns][side];
   const threads = threadsOf(layout);
   const quads = layout.depth / 4;
-  const loads = range(count * quads / threads);
+  const shape = {
+    ...{ stages: layout.double ? 2 : 1, lines, depth: layout.depth, threads } as const,
+    ...{ readers: lines / layout.block[side], unroll: unrolled(layout) },
+  };
+  const access = stageAccess(name, operand, shape, ["ty", "tx"][side]);
+  const first = ["row", "column"][side];
+  const vectors = lines * quads;
+  const loads = range(Math.ceil(vectors / threads));
   const loaded = loads.map((j) => `${name}_v${j}`);
-  const put = (at: (j: number) => string) =>
-    loads.map((j) => `stage_${name}[put_${name} + ${at(j)}] = ${loaded[j]};`).join("\n");
-  // An unrolled loop may multiply quads past the last, which must be zero.
-  const masked = (value: string, inside: string) =>
-    unrolled(layout) > 1 ? `select(vec4f(), vec4f(${value}), ${inside})` : `vec4f(${value})`;
+  const puts = loads.map((j) =>
+    `${access.written("stage", j)} = ${loaded[j]};\n${summed ? `sums += ${loaded[j]};` : ""}`
+  ).join("\n");
+  const put = vectors < threads ? `if (thread < ${vectors}u) { ${puts} }` : puts;
+  // The loop may multiply quads past the last, for which it is enough that A is zero.
+  const value = (slot: string, k: string, end: string) =>
+    `vec4f(${operand.load(slot, k, name === "a" && shape.unroll > 1 ? `${k} < ${end}` : undefined)})`;
   if (operand.along === "k") {
     const slots = loads.map((j) => `${name}${j}`);
-    const line = (j: number) => `(thread / ${quads}u + ${j * threads / quads}u)`;
-    const k = `thread % ${quads}u`;
+    const line = (j: number) => `${first} + thread / ${quads}u + ${j * threads / quads}u`;
+    const load = (slot: string, j: number) => `${loaded[j]} = ${value(slot, `${name}_k`, "depth")};`;
     return {
-      loaded,
-      setup: slots.map((slot, j) => operand.setup(slot, `${first} + ${line(j)}`)).join("\n"),
+      ...{ ...access, loaded, put },
+      setup: slots.map((slot, j) => operand.setup(slot, line(j))).join("\n"),
       turn: slots.map((slot) => operand.turn(slot)).join("\n"),
-      load: [
-        `let ${name}_k = k + ${k};`,
-        ...slots.map((slot, j) =>
-          `let ${loaded[j]} = ${masked(operand.load(slot, `${name}_k`), `${name}_k < depth`)};`
-        ),
-      ].join("\n"),
-      put: put((j) =>
-        name === "a"
-          ? placeOfRow(layout, line(j), k)
-          : placeOfColumn(layout, `${line(j)} / 4u`, `${line(j)} % 4u`, k)
-      ),
+      load: [`let ${name}_k = k + thread % ${quads}u;`, ...slots.map(load)].join("\n"),
     };
   }
-  const width = count / 4;
+  const width = lines / 4;
   const load = (j: number) => {
     const k = `${name}_k${j}`;
     return `let ${k} = 4u * k + thread / ${width}u + ${j * threads / width}u;
-      let ${loaded[j]} = ${masked(operand.load(name, k), `${k} < 4u * depth`)};`;
+      ${loaded[j]} = ${value(name, k, "4u * depth")};`;
   };
   return {
-    loaded,
+    ...{ ...access, loaded, put },
     setup: operand.setup(name, `${first} / 4u + thread % ${width}u`),
     turn: operand.turn(name),
     load: loads.map(load).join("\n"),
-    put: put((j) => `thread + ${j * threads}u`),
   };
 }
 
@@ -145,69 +139,65 @@ function blockOf(layout: TileLayout, a: GemmOperand) {
 }
 
 /**
- * Multiplies quad `i` of k of the stages at `from_a` and `from_b`. The thread's values of B stay in registers, while its rows
- * of A are read one at a time (along lines: one k at a time).
+ * Multiplies quad `quad` of an iteration. The thread's values of B stay in registers, while its rows of A are read one at a
+ * time (along lines: one k at a time).
  */
-function multiplyQuad({ a, b }: GemmProblem, layout: TileLayout, rows: string[], quads: string[]): string {
-  const all = [0, 1, 2, 3];
+function multiplyQuad(
+  problem: GemmProblem,
+  layout: TileLayout,
+  a: Staging,
+  b: Staging,
+  quad: number,
+): string {
+  const rows = range(layout.block[0]);
+  const quads = range(layout.block[1] / 4);
+  const ks = [0, 1, 2, 3];
+  const alongK = problem.b.along === "k";
   const readB = (x: number) =>
-    quads.map((quad, c) =>
-      b.along === "k"
-        ? `let q${x}_${c} = vec4f(${all.map((j) => `t${c}_${j}.${X[x]}`).join(", ")});`
-        : `let q${x}_${c} = stage_b[from_b + (4u * i + ${x}u) * ${layout.columns / 4}u + ${quad}];`
+    quads.map((c) =>
+      alongK
+        ? `let q${x}_${c} = vec4f(${ks.map((j) => `t${c}_${j}.${X[x]}`).join(", ")});`
+        : `let q${x}_${c} = ${b.read("stage", "i", quad, c, x)};`
     );
-  const quadsOfB = b.along === "k"
-    ? quads.flatMap((quad, c) =>
-      all.map((j) => `let t${c}_${j} = stage_b[from_b + ${placeOfColumn(layout, quad, `${j}u`, "i")}];`)
-    )
+  const quadsOfB = alongK
+    ? quads.flatMap((c) => ks.map((j) => `let t${c}_${j} = ${b.read("stage", "i", quad, c, j)};`))
     : [];
   const add = (r: number, element: string, x: number) =>
-    quads.map((_, c) => `c${r}_${c} = fma(vec4f(${element}), q${x}_${c}, c${r}_${c});`);
-  if (a.along === "k") {
+    quads.map((c) => `c${r}_${c} = fma(vec4f(${element}), q${x}_${c}, c${r}_${c});`);
+  if (problem.a.along === "k") {
     return [
       ...quadsOfB,
-      ...all.flatMap(readB),
-      ...rows.flatMap((row, r) => [
-        `let p${r} = stage_a[from_a + ${placeOfRow(layout, row, "i")}];`,
-        ...all.flatMap((x) => add(r, `p${r}.${X[x]}`, x)),
+      ...ks.flatMap(readB),
+      ...rows.flatMap((r) => [
+        `let p${r} = ${a.read("stage", "i", quad, r, 0)};`,
+        ...ks.flatMap((x) => add(r, `p${r}.${X[x]}`, x)),
       ]),
     ].join("\n");
   }
-  const threadsY = layout.rows / layout.block[0];
   const readA = (x: number) =>
-    range(rows.length / 4).map((q) =>
-      `let p${x}_${q} = stage_a[from_a + (4u * i + ${x}u) * ${layout.rows / 4}u + ${q * threadsY}u + ty];`
-    );
+    range(rows.length / 4).map((q) => `let p${x}_${q} = ${a.read("stage", "i", quad, q, x)};`);
   return [
     ...quadsOfB,
-    ...all.flatMap((x) => [
-      ...readB(x),
-      ...readA(x),
-      ...rows.flatMap((_, r) => add(r, `p${x}_${r >> 2}.${X[r & 3]}`, x)),
-    ]),
+    ...ks.flatMap((
+      x,
+    ) => [...readB(x), ...readA(x), ...rows.flatMap((r) => add(r, `p${x}_${r >> 2}.${X[r & 3]}`, x))]),
   ].join("\n");
 }
 
-/** Multiplies the first `quads` quads of k of stage `stage`. */
-function multiply(quads: string, stage: string, body: string, layout: TileLayout): string {
-  const { rows, columns, depth } = layout;
+/** Multiplies the first `staged` quads of k, at least one, of stage `stage`. */
+function multiply(problem: GemmProblem, layout: TileLayout, a: Staging, b: Staging): string {
   const unroll = unrolled(layout);
-  return `{
-    let from_a = ${stage} * ${rows * depth / 4}u;
-    let from_b = ${stage} * ${columns * depth / 4}u;
-    for (var quad = 0u; quad < ${quads}; quad += ${unroll}u) {
-      ${range(unroll).map((u) => `{ let i = quad + ${u}u;\n${body} }`).join("\n")}
-    }
-  }`;
+  const body = range(unroll).map((u) => `{ ${multiplyQuad(problem, layout, a, b, u)} }`).join("\n");
+  if (unroll === layout.depth / 4) return body;
+  return `for (var i = 0u; i * ${unroll}u < staged; i++) { ${body} }`;
 }
 
 /** Adds the threads' partial column sums in a fixed order, and stores them in the first row of tiles. */
 function combineSums(layout: TileLayout): string {
   const width = layout.columns / 4;
-  const terms = range(threadsOf(layout) / width).map((i) => `stage_b[thread + ${i * width}u]`).join(" + ");
+  const terms = range(threadsOf(layout) / width).map((i) => `scratch[thread + ${i * width}u]`).join(" + ");
   return `
-  workgroupBarrier();
-  stage_b[thread] = sums;
+  scratch[thread] = sums;
   workgroupBarrier();
   if (group.x == 0u && thread < ${width}u) { store_sums(place, column / 4u + thread, ${terms}); }`;
 }
@@ -216,39 +206,47 @@ function combineSums(layout: TileLayout): string {
 export function gemmTile(problem: GemmProblem, layout: TileLayout, half: boolean): string {
   const { rows, columns, depth, double, width } = layout;
   const a = staging("a", problem.a, layout);
-  const b = staging("b", problem.b, layout);
+  const b = staging("b", problem.b, layout, problem.columnSums);
   const block = blockOf(layout, problem.a);
   const sums = block.rows.flatMap((_, r) => block.quads.map((_, c) => `c${r}_${c}`));
-  const product = multiplyQuad(problem, layout, block.rows, block.quads);
-  const put = `let put_a = stage * ${rows * depth / 4}u;
-      let put_b = stage * ${columns * depth / 4}u;
-      ${a.put}
-      ${b.put}
-      ${problem.columnSums ? b.loaded.map((value) => `sums += ${value};`).join("\n") : ""}`;
-  const staged = `min(${depth / 4}u, depth - k)`;
-  const other = "(stage ^ 1u)";
-  const turn = double
-    ? `${multiply("pending", other, product, layout)}
+  const loaded = [...a.loaded, ...b.loaded];
+  const load = `{
+      ${a.load}
+      ${b.load}
+    }`;
+  const put = `${a.put}
+      ${b.put}`;
+  const product = multiply(problem, layout, a, b);
+  const stages = double
+    ? `${load}
+    loop {
       ${put}
       workgroupBarrier();
-      pending = ${staged};
-      stage ^= 1u;`
-    : `workgroupBarrier();
+      let staged = min(${depth / 4}u, depth - k);
+      k += ${depth / 4}u;
+      if (k < depth) ${load}
+      ${product}
+      stage ^= 1u;
+      if (k >= depth) { break; }
+    }`
+    : `loop {
+      ${load}
+      workgroupBarrier();
       ${put}
       workgroupBarrier();
-      ${multiply(staged, "stage", product, layout)}`;
+      let staged = min(${depth / 4}u, depth - k);
+      ${product}
+      k += ${depth / 4}u;
+      if (k >= depth) { break; }
+    }`;
   const active = problem.a.anyActive?.("row", `row + ${rows - 1}u`);
   const body = `${problem.turn}
     ${active ? `if (!${active}) { continue; }` : ""}
     ${a.turn}
     ${b.turn}
     let depth = ${problem.depth};
-    for (var k = 0u; k < depth; k += ${depth / 4}u) {
-      ${a.load}
-      ${b.load}
-      ${turn}
-    }`;
-  const stages = double ? 2 : 1;
+    var k = 0u;
+    ${stages}`;
   const threadsX = columns / layout.block[1];
   const store = (row: string, r: number) => {
     const line = problem.targetRows ? `target_row(row + ${row})` : `row + ${row}`;
@@ -257,25 +255,25 @@ export function gemmTile(problem: GemmProblem, layout: TileLayout, half: boolean
   };
   return `${columnTypes(width, half)}
 ${problem.declarations}
-var<workgroup> stage_a: array<vec4f, ${stages * rows * depth / 4}>;
-var<workgroup> stage_b: array<vec4f, ${stages * columns * depth / 4}>;
+${a.declarations}
+${b.declarations}
+${problem.columnSums ? `var<workgroup> scratch: array<vec4f, ${threadsOf(layout)}>;` : ""}
 
 @compute @workgroup_size(${threadsOf(layout)})
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let place = group.z;
   let row = group.x * ${rows}u;
   let column = group.y * ${columns}u;
-  let tx = thread % ${threadsX}u;
-  let ty = thread / ${threadsX}u;
+  let tx = (thread & 1u) | ((thread >> 1u) & ${threadsX - 2}u);
+  let ty = ((thread >> 1u) & 1u) | ((thread / ${2 * threadsX}u) << 1u);
   ${problem.prologue}
   ${a.setup}
   ${b.setup}
   ${sums.map((sum) => `var ${sum} = vec4f();`).join("\n")}
   ${problem.columnSums ? "var sums = vec4f();" : ""}
-  ${double ? "var" : "let"} stage = 0u;
-  ${double ? "var pending = 0u; // quads of k staged and not yet multiplied" : ""}
+  ${double ? "var stage = 0u;" : ""}
+  ${loaded.map((value) => `var ${value}: vec4f;`).join("\n")}
   ${outerLoop(problem, body)}
-  ${double ? multiply("pending", other, product, layout) : ""}
   ${block.rows.map(store).join("\n")}
   ${problem.columnSums ? combineSums(layout) : ""}
 }`;

@@ -44,6 +44,9 @@ function operand(name: "a" | "b", alongK: boolean, scalar: boolean): GemmOperand
     load: (s, k) =>
       alongK
         ? `select(Stored4(), read_${name}(${s}_at + ${unit}u * (${k})), 4u * (${k}) + vec4u(0, 1, 2, 3) < vec4u(params.k))`
+        : columns
+        // With A zero, any element of the column does.
+        ? `read_${name}(${s}_at + min(${k}, params.k - 1u) * (${stride}))`
         : `select(${type}(), read_${name}(${s}_at + min(${k}, params.k - 1u) * (${stride})), (${k}) < params.k)`,
   };
 }

@@ -6,8 +6,10 @@ import {
   directScratch,
 } from "../../../kernels/products/conv2d_direct.ts";
 import type { Conv2dShape } from "../../../kernels/products/conv2d_shape.ts";
-import { TILE_LAYOUTS, tileName } from "../../../kernels/products/gemm_layouts.ts";
+import { supports, TILE_LAYOUTS, tileLayouts, tileName } from "../../../kernels/products/gemm_layouts.ts";
+import { padding } from "../../../kernels/products/gemm_stage.ts";
 import { threadsOf, workgroupBytes } from "../../../kernels/products/gemm_tile.ts";
+import { range } from "../../../kernels/range.ts";
 import { matmul, type MatmulShape } from "../../../kernels/products/matmul.ts";
 import type { Launch } from "../../../kernels/source.ts";
 import type { KernelTarget } from "../../../kernels/target.ts";
@@ -20,9 +22,13 @@ import {
 } from "../../reference/conv2d.ts";
 import { noise as noise64 } from "../../reference/differences.ts";
 import { matmulReference } from "../../reference/matmul.ts";
-import { bound } from "../../support/conv2d_checks.ts";
+import { bound, pixels } from "../../support/conv2d_checks.ts";
 
-const NAMES = TILE_LAYOUTS.map(tileName);
+/** Names of the layouts for operands along these directions. */
+const namesFor = (a: "k" | "lines", b: "k" | "lines", columnSums = false) =>
+  TILE_LAYOUTS.filter((layout) => supports({ a: { along: a }, b: { along: b }, columnSums }, layout)).map(
+    tileName,
+  );
 
 const noise = (count: number, seed: number) => Float32Array.from(noise64(count, seed));
 
@@ -35,10 +41,10 @@ async function runAs(name: string, launches: (target: KernelTarget) => Launch<Ho
 
 /** Checks that what each layout gives is the same, bit for bit, as the first one's. */
 function sameBits(): (result: Float32Array, name: string) => void {
-  let first: Float32Array | undefined;
+  let first: { result: Float32Array; name: string } | undefined;
   return (result, name) => {
-    first ??= result;
-    assert.deepEqual(result, first, `${name} against ${NAMES[0]}`);
+    first ??= { result, name };
+    assert.deepEqual(result, first.result, `${name} against ${first.name}`);
   };
 }
 
@@ -51,7 +57,7 @@ const strided: Conv2dShape = {
 
 // Both operands along k, rows that are renumbered, taps.
 const sameInputGradient = sameBits();
-for (const name of NAMES) {
+for (const name of namesFor("k", "k")) {
   Deno.test(`strided conv2d backward_input matches reference, the same bits in every layout: ${name}`, async () => {
     const s = strided;
     const dy = noise(s.batch * s.outHeight * s.outWidth * s.outChannels, 3);
@@ -75,24 +81,23 @@ const window: Conv2dShape = {
 };
 
 const sameWeightGradient = sameBits();
-for (const name of NAMES) {
+for (const name of namesFor("lines", "lines", true)) {
   Deno.test(`conv2d backward_weight matches reference, the same bits in every layout: ${name}`, async () => {
     const s = window;
-    const pixels = s.batch * s.outHeight * s.outWidth;
-    const x = noise(pixels * s.inChannels, 1);
-    const dy = noise(pixels * s.outChannels, 3);
+    const x = noise(pixels(s) * s.inChannels, 1);
+    const dy = noise(pixels(s) * s.outChannels, 3);
     const dw = new Float32Array(9 * s.inChannels * s.outChannels).fill(NaN);
     const db = new Float32Array(s.outChannels).fill(NaN);
     const scratch = directScratch(TILE, "backward_weight", s).map((size) => new Float32Array(size).fill(NaN));
     await runAs(name, (target) => directBackwardWeight(target, s, { x, dy, dw, db, scratch }, "test"));
-    assertClose(dw, conv2dWeightGradientReference(s, x, dy), bound(pixels), "dw");
-    assertClose(db, columnSums(dy, s.outChannels), bound(pixels), "db");
+    assertClose(dw, conv2dWeightGradientReference(s, x, dy), bound(pixels(s)), "dw");
+    assertClose(db, columnSums(dy, s.outChannels), bound(pixels(s)), "db");
     sameWeightGradient(dw, name);
   });
 }
 
 // A along k and B along lines, as in a convolution's forward pass; no taps; one turn and many. What is particular to a layout
-// is in the tests above (a pipeline takes llvmpipe seconds to compile): one with two stages, and one of several quads a turn.
+// is in the tests above (a pipeline takes llvmpipe seconds to compile).
 for (const k of [3, 44]) {
   const same = sameBits();
   const [batch, m, n] = [2, 132, 140];
@@ -104,7 +109,7 @@ for (const k of [3, 44]) {
     ...{ batch, heads: 1, m, n, k, alpha: 0.5 },
     ...{ a: matrix(m, k), b: matrix(k, n), c: matrix(m, n) },
   };
-  for (const name of [NAMES[0], NAMES[NAMES.length - 1]]) {
+  for (const name of ["tile_128x64x8_64_db", "tile_64x64x16_64", "tile_256x8x8_64", "tile_32x32x32_64"]) {
     Deno.test(`matmul matches reference, the same bits in every layout: k=${k} ${name}`, async () => {
       const [a, b] = [noise(batch * s.a.batchStride, 1), noise(batch * s.b.batchStride, 2)];
       const c = new Float32Array(batch * s.c.batchStride).fill(NaN);
@@ -116,12 +121,42 @@ for (const k of [3, 44]) {
 }
 
 Deno.test("the layouts keep to the limits that all devices have", () => {
-  for (const layout of TILE_LAYOUTS) {
-    assert.ok(threadsOf(layout) <= 256, tileName(layout));
-    assert.ok(workgroupBytes(layout) <= 16384, tileName(layout));
+  for (const layout of TILE_LAYOUTS) assert.ok(threadsOf(layout) <= 256, tileName(layout));
+  for (const [a, b] of [["k", "k"], ["k", "lines"], ["lines", "lines"]] as const) {
+    for (const columnSums of [false, true]) {
+      for (const side of [1, 40, 100, 1e3, 1e5]) {
+        const problem = { a: { along: a }, b: { along: b }, columnSums };
+        const candidates = tileLayouts(problem, {
+          rows: side,
+          columns: side,
+          depth: 64,
+          turn: 64,
+          places: 9,
+        });
+        for (const layout of candidates) {
+          assert.ok(workgroupBytes(problem, layout) <= 16384, tileName(layout));
+        }
+      }
+    }
+  }
+});
+
+Deno.test("eight threads that stage operands along k write to different banks", () => {
+  for (const quads of [2, 4, 8]) {
+    const { quad, column } = padding(quads);
+    for (const lines of [32, 64, 128, 256]) {
+      const places = range(8).map((thread) => {
+        const [k, line] = [thread % quads, Math.floor(thread / quads)];
+        const width = lines / 4 + column;
+        return { a: k * (lines + quad.a) + line, b: k * (4 * width + quad.b) + line % 4 * width };
+      });
+      for (const name of ["a", "b"] as const) {
+        assert.equal(new Set(places.map((place) => place[name] % 8)).size, 8, `${name} ${lines} ${quads}`);
+      }
+    }
   }
 });
 
 Deno.test("names tell the layouts apart", () => {
-  assert.equal(new Set(NAMES).size, NAMES.length);
+  assert.equal(new Set(TILE_LAYOUTS.map(tileName)).size, TILE_LAYOUTS.length);
 });

@@ -9,6 +9,7 @@ import {
   conv2dForward,
 } from "../../../kernels/products/conv2d.ts";
 import { tileLayouts, tileName } from "../../../kernels/products/gemm_layouts.ts";
+import type { Staged } from "../../../kernels/products/gemm_tile.ts";
 import type { GemmSize } from "../../../kernels/products/gemm_problem.ts";
 import type { Launch } from "../../../kernels/source.ts";
 import { shape } from "../../support/conv2d_checks.ts";
@@ -28,11 +29,24 @@ const PRODUCTS = measured.layouts.map((line): Product => {
   return { kernel, size: { rows, columns, depth, turn: Number(turn), places: Number(places) }, layout };
 });
 
+/** What staging in workgroup memory depends on. */
+function operandsOf(kernel: string): Staged {
+  const lines = (name: "a" | "b") =>
+    kernel.startsWith("conv2d_backward_weight") ||
+    (name === "a" ? kernel === "matmul_tn" : !/matmul_nt|backward_input/.test(kernel));
+  const along = (name: "a" | "b") => ({ along: lines(name) ? "lines" : "k" }) as const;
+  return { a: along("a"), b: along("b"), columnSums: kernel.startsWith("conv2d_backward_weight") };
+}
+
 /** Share of the products, weighted by operations, for which the rule has the measured layout. */
 function agreement(products: readonly Product[]): number {
   const weight = ({ size: { rows, columns, depth, places } }: Product) => rows * columns * depth * places;
   const total = (some: readonly Product[]) => some.reduce((sum, product) => sum + weight(product), 0);
-  return total(products.filter(({ size, layout }) => tileName(tileLayouts(size)[0]) === layout)) /
+  return total(
+    products.filter(({ kernel, size, layout }) =>
+      tileName(tileLayouts(operandsOf(kernel), size)[0]) === layout
+    ),
+  ) /
     total(products);
 }
 
@@ -47,7 +61,7 @@ Deno.test("the default layouts of products on GPUs are those that were the faste
 
 Deno.test("layouts of products on GPUs suit the size of the result", () => {
   const candidates = (rows: number, columns: number, { turn = 1024, places = 1 } = {}) =>
-    tileLayouts({ rows, columns, depth: 1024, turn, places }).map(tileName);
+    tileLayouts(operandsOf("matmul_nn"), { rows, columns, depth: 1024, turn, places }).map(tileName);
   assert.equal(candidates(131072, 128)[0], "tile_64x64x16_64");
   assert.equal(candidates(1024, 1024)[0], "tile_64x64x16_64");
   assert.equal(candidates(512, 512)[0], "tile_32x32x32_64");
