@@ -15,10 +15,20 @@ import {
   forwardProblem,
   inputGradientProblem,
   sumPartsSource,
+  type WeightGradientForm,
   weightGradientProblem,
 } from "./conv2d_source.ts";
-import { cachedKernel, ENOUGH_TILES, gemmGrid, gemmKernel, type GemmSize, quads } from "./gemm.ts";
+import {
+  cachedKernel,
+  ENOUGH_GROUPS,
+  ENOUGH_TILES,
+  gemmGrid,
+  gemmKernel,
+  type GemmSize,
+  quads,
+} from "./gemm.ts";
 import type { GemmProblem } from "./gemm_problem.ts";
+import { range } from "../range.ts";
 import { grid1d, type Launch, launch } from "../source.ts";
 import type { KernelTarget } from "../target.ts";
 
@@ -118,35 +128,59 @@ export function directBackwardInput<B>(
 
 /** Split-k plan of a weight gradient: division of its sum over pixels into parts. */
 interface WeightGradientPlan {
+  form: WeightGradientForm;
   rows: number;
   columns: number;
   pixels: number;
-  /** Pixels per line of k. */
+  /** Rows of output pixels per turn. */
+  turnRows: number;
+  /** Pixels per turn. */
   width: number;
-  /** Lines of k. */
-  lines: number;
-  /** Lines of k per part. */
+  /** Turns per part. */
   share: number;
   parts: number;
 }
 
-/** Pixels per line of k in a flat convolution. */
-const FLAT_WIDTH = 16;
+/** Pixels by which parts of flat convolutions differ in length. */
+const FLAT_PIXELS = 16;
+/** Limit on pixels per turn on a GPU, below which `params.reciprocal` is exact. */
+const TURN_PIXELS = 256;
 /** Limit on pixels per float32 accumulator: more parts round less, but each is written and read again. */
 const PART_PIXELS = 4096;
+/** Pixels below which a part would spend more on its result than on its sum; a GPU adds another dispatch to that. */
+const LEAST_PIXELS: Readonly<Record<KernelTarget["path"], number>> = { subgroup: 64, tile: 256 };
+
+/** Rows of output pixels per turn: on a GPU as many as fill the stages of its layouts. */
+function rowsPerTurn(form: WeightGradientForm, { outHeight, outWidth }: Conv2dShape): number {
+  if (form !== "rows") return 1;
+  const fitting = range(outHeight).map((i) => i + 1)
+    .filter((rows) => outHeight % rows === 0 && rows * outWidth <= TURN_PIXELS);
+  return Math.max(1, ...fitting);
+}
+
+/** Parts of a sum that occupy a device. */
+function occupyingParts({ path }: KernelTarget, rows: number, columns: number): number {
+  if (path === "subgroup") {
+    return Math.ceil(ENOUGH_TILES[path] / (Math.ceil(rows / 32) * Math.ceil(columns / 32)));
+  }
+  const tiles = (count: number) => Math.ceil(count / (count > 32 ? 64 : 32));
+  return Math.ceil(ENOUGH_GROUPS / (tiles(rows) * tiles(columns)));
+}
 
 function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradientPlan {
-  const flat = isFlat(s);
   const rows = s.kernel ** 2 * 4 * quads(s.inChannels);
   const columns = 4 * quads(s.outChannels);
   const pixels = s.batch * s.outHeight * s.outWidth;
-  const width = flat ? FLAT_WIDTH : s.outWidth;
-  const lines = Math.ceil(pixels / width);
-  const tiles = Math.ceil(rows / 32) * Math.ceil(columns / 32);
-  const wanted = Math.max(Math.ceil(ENOUGH_TILES[target.path] / tiles), Math.ceil(pixels / PART_PIXELS));
-  // Parts below 64 pixels would spend more on the result than on the sum.
-  const share = Math.min(lines, Math.max(Math.ceil(lines / wanted), Math.ceil(64 / width)));
-  return { rows, columns, pixels, width, lines, share, parts: Math.ceil(lines / share) };
+  const form = isFlat(s) ? "flat" : target.path === "tile" ? "rows" : "row";
+  const turnRows = rowsPerTurn(form, s);
+  const width = form === "flat" ? FLAT_PIXELS : turnRows * s.outWidth;
+  const turns = Math.ceil(pixels / width);
+  const wanted = Math.max(occupyingParts(target, rows, columns), Math.ceil(pixels / PART_PIXELS));
+  const least = Math.ceil(LEAST_PIXELS[target.path] / width);
+  const share = Math.min(turns, Math.max(Math.ceil(turns / wanted), least));
+  const plan = { form, rows, columns, pixels, turnRows, parts: Math.ceil(turns / share) } as const;
+  // Without rows of pixels, a part is a single turn.
+  return form === "flat" ? { ...plan, width: share * width, share: 1 } : { ...plan, width, share };
 }
 
 /** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o]; db[o] = sum of dy. */
@@ -156,14 +190,17 @@ export function directBackwardWeight<B>(
   { x, dy, dw, db, scratch: [scratch] }: Conv2dBackwardWeightBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const { rows, columns, pixels, width, lines, share, parts } = planWeightGradient(target, shape);
+  const plan = planWeightGradient(target, shape);
+  const { form, rows, columns, pixels, turnRows, width, share, parts } = plan;
   const direct = parts === 1;
   const params = {
     ...windowParams(shape),
-    out_w: width,
     pixels,
-    lines,
+    turn_rows: turnRows,
+    turn_pixels: width,
+    turns: Math.ceil(pixels / width),
     share,
+    reciprocal: turnRows > 1 ? Math.ceil(2 ** 16 / shape.outWidth) : 0,
     direct: Number(direct),
     has_bias: Number(db !== undefined),
   };
@@ -171,7 +208,7 @@ export function directBackwardWeight<B>(
   const buffers = direct
     ? { x, dy, out: dw, sums_out: db ?? scratch }
     : { x, dy, out: scratch, sums_out: dw };
-  const problem = weightGradientProblem(isFlat(shape));
+  const problem = weightGradientProblem(form);
   const options = { label, flops: flopsOf(shape) };
   const size = { rows, columns, depth: share * width, turn: width, places: parts };
   const launches = [product<B>(target, problem, size, params, buffers, options)];

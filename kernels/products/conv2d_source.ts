@@ -210,16 +210,56 @@ ${flat ? "" : strided ? STRIDED_PIXELS : pixelFunction("in")}`,
 }
 
 /**
- * dw = x^T * dy, and the column sums of dy. k runs along the output's pixel rows (`flat`: along runs of `out_w` pixels);
- * place `s` of the grid handles the s-th share of them and writes part s of `out`: [rows * columns] groups of dw, then
- * [columns] of sums. With `direct` there is one part, and the sums have their own buffer.
+ * Pixels in the sum of a weight gradient. A turn of the outer loop is one row of output pixels (`row`), several rows of an
+ * image that fill the stages of layouts for GPUs (`rows`), or as many pixels of a 1x1 convolution as a part has (`flat`).
  */
-export function weightGradientProblem(flat: boolean): GemmProblem {
-  const pixel = (k: string) => `turn * params.out_w + ${k}`;
-  const inside = (k: string) => `(${k} < params.out_w) & (${pixel(k)} < params.pixels)`;
+export type WeightGradientForm = "flat" | "row" | "rows";
+
+/** Addressing of x in a weight gradient: variables of a turn, and the element at pixel `k` of it. */
+const INPUTS: { readonly [F in WeightGradientForm]: Pick<GemmOperand, "turn" | "load"> } = {
+  flat: {
+    turn: () => "",
+    load: (s, k) =>
+      `select(Stored4(), x[(first_pixel + ${k}) * params.in_c4 + ${s}_c], (${k}) < depth_pixels)`,
+  },
+  row: {
+    turn: (s) =>
+      `let ${s}_iy = oy * params.stride + ${s}_ky - params.pad_top;
+    let ${s}_row_ok = ${s}_iy < params.in_h;
+    let ${s}_row = (n * params.in_h + ${s}_iy) * params.in_w;`,
+    load: (s, k) =>
+      `select(Stored4(), x[(${s}_row + (${k}) * params.stride + ${s}_kx) * params.in_c4 + ${s}_c], ` +
+      `${s}_row_ok & ((${k}) < depth_pixels) & ((${k}) * params.stride + ${s}_kx < params.in_w))`,
+  },
+  rows: {
+    turn: (s) => `let ${s}_iy = oy * params.stride + ${s}_ky - params.pad_top;`,
+    load: (s, k) => `input_at(n * params.in_h, ${s}_iy, ${s}_kx, ${s}_c, ${k})`,
+  },
+};
+
+/** Element of x under output pixel `k` of a turn of several rows; `reciprocal` replaces a division by `out_w`. */
+const INPUT_AT = `
+fn input_at(image: u32, first_y: u32, first_x: u32, c: u32, k: u32) -> Stored4 {
+  let row = (k * params.reciprocal) >> 16u;
+  let iy = first_y + row * params.stride;
+  let ix = first_x + (k - row * params.out_w) * params.stride;
+  let inside = (k < params.turn_pixels) & (iy < params.in_h) & (ix < params.in_w);
+  return select(Stored4(), x[((image + iy) * params.in_w + ix) * params.in_c4 + c], inside);
+}`;
+
+/**
+ * dw = x^T * dy, and the column sums of dy. k runs along output pixels, `turn_pixels` a turn; place `s` of the grid handles
+ * the s-th share of turns and writes part s of `out`: [rows * columns] groups of dw, then [columns] of sums. With `direct`
+ * there is one part, and the sums have their own buffer.
+ */
+export function weightGradientProblem(form: WeightGradientForm): GemmProblem {
+  const flat = form === "flat";
+  const fields =
+    "pixels: u32, turn_rows: u32, turn_pixels: u32, turns: u32, share: u32, reciprocal: u32, direct: u32";
+  const pixels = flat ? "min(params.turn_pixels, params.pixels - first_pixel)" : "params.turn_pixels";
   return {
-    name: `conv2d_backward_weight${flat ? "_flat" : ""}`,
-    declarations: `${PARAMS.replace("has_bias", "pixels: u32, lines: u32, share: u32, direct: u32, has_bias")}
+    name: `conv2d_backward_weight${form === "row" ? "" : `_${form}`}`,
+    declarations: `${PARAMS.replace("has_bias", `${fields}, has_bias`)}
 @group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read> dy: array<StoredColumns>;
 @group(0) @binding(3) var<storage, read_write> out: array<Columns>;
@@ -236,14 +276,22 @@ fn store_sums(place: u32, column: u32, value: Columns) {
   } else {
     out[(place * (params.rows + 1u) + params.rows) * params.columns + column] = value;
   }
-}`,
+}
+${form === "rows" ? INPUT_AT : ""}`,
     prologue: `let first = place * params.share;
-  let last = min(first + params.share, params.lines);`,
+  let last = min(first + params.share, params.turns);`,
     loop: { counter: "turn", first: "first", end: "last" },
-    turn: flat ? "" : "let n = turn / params.out_h;\n let oy = turn - n * params.out_h;",
+    turn: `let first_pixel = turn * params.turn_pixels;
+    let depth_pixels = ${pixels};
+    ${
+      flat ? "" : `let image_turns = params.out_h / params.turn_rows;
+    let n = turn / image_turns;
+    let oy = (turn - n * image_turns) * params.turn_rows;`
+    }`,
     rows: "params.rows",
-    depth: "(params.out_w + 3u) / 4u",
+    depth: "(depth_pixels + 3u) / 4u",
     a: {
+      ...INPUTS[form],
       along: "lines",
       setup: (s, line) =>
         `let ${s}_line = min(${line}, params.rows / 4u - 1u);
@@ -251,22 +299,13 @@ fn store_sums(place: u32, column: u32, value: Columns) {
   let ${s}_c = ${s}_line - ${s}_tap * params.in_c4;
   let ${s}_ky = ${s}_tap / params.size;
   let ${s}_kx = ${s}_tap - ${s}_ky * params.size - params.pad_left;`,
-      turn: (s) =>
-        flat ? "" : `let ${s}_iy = oy * params.stride + ${s}_ky - params.pad_top;
-    let ${s}_row_ok = ${s}_iy < params.in_h;
-    let ${s}_row = (n * params.in_h + ${s}_iy) * params.in_w;`,
-      load: (s, k) =>
-        flat
-          ? `select(Stored4(), x[(${pixel(k)}) * params.in_c4 + ${s}_c], ${inside(k)})`
-          : `select(Stored4(), x[(${s}_row + (${k}) * params.stride + ${s}_kx) * params.in_c4 + ${s}_c], ` +
-            `${s}_row_ok & ${inside(k)} & ((${k}) * params.stride + ${s}_kx < params.in_w))`,
     },
     b: {
       along: "lines",
       setup: (s, line) => `let ${s}_column = min(${line}, params.columns - 1u);`,
       turn: () => "",
       load: (s, k) =>
-        `select(StoredColumns(), dy[(${pixel(k)}) * params.columns + ${s}_column], ${inside(k)})`,
+        `select(StoredColumns(), dy[(first_pixel + ${k}) * params.columns + ${s}_column], (${k}) < depth_pixels)`,
     },
     columnSums: true,
   };

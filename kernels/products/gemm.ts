@@ -52,6 +52,9 @@ export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: Gem
 /** Tiles of 32 x 32 that occupy a device: a few per core of a CPU, a few per multiprocessor of a GPU. */
 export const ENOUGH_TILES: Readonly<Record<KernelTarget["path"], number>> = { subgroup: 16, tile: 512 };
 
+/** Workgroups of 64 x 64 results that occupy a large GPU: eight per multiprocessor, as many as its registers hold. */
+export const ENOUGH_GROUPS = 1024;
+
 /** Workgroups along x, y, z. */
 export function gemmGrid(
   { tile }: GemmKernel,

@@ -22,7 +22,7 @@ import {
 } from "../../reference/conv2d.ts";
 import { noise as noise64 } from "../../reference/differences.ts";
 import { matmulReference } from "../../reference/matmul.ts";
-import { bound, pixels } from "../../support/conv2d_checks.ts";
+import { bound, pixels, shape } from "../../support/conv2d_checks.ts";
 
 /** Names of the layouts for operands along these directions. */
 const namesFor = (a: "k" | "lines", b: "k" | "lines", columnSums = false) =>
@@ -93,6 +93,23 @@ for (const name of namesFor("lines", "lines", true)) {
     assertClose(dw, conv2dWeightGradientReference(s, x, dy), bound(pixels(s)), "dw");
     assertClose(db, columnSums(dy, s.outChannels), bound(pixels(s)), "db");
     sameWeightGradient(dw, name);
+  });
+}
+
+// A turn on a GPU is as many rows of an image as fit 256 pixels: all, a divisor of them, one, and one that is longer.
+for (
+  const [height, width, stride] of [[6, 5, 1], [24, 20, 1], [9, 7, 2], [7, 130, 1], [2, 300, 1]] as const
+) {
+  Deno.test(`conv2d backward_weight matches reference, whatever the size of images: ${height}x${width} stride=${stride}`, async () => {
+    const s = shape(3, stride, [3, height, width, 4], 8);
+    const x = noise(s.batch * height * width * s.inChannels, 1);
+    const dy = noise(pixels(s) * s.outChannels, 3);
+    const dw = new Float32Array(9 * s.inChannels * s.outChannels).fill(NaN);
+    const db = new Float32Array(s.outChannels).fill(NaN);
+    const scratch = directScratch(TILE, "backward_weight", s).map((size) => new Float32Array(size).fill(NaN));
+    await runOnArrays(await testGpu(), directBackwardWeight(TILE, s, { x, dy, dw, db, scratch }, "test"));
+    assertClose(dw, conv2dWeightGradientReference(s, x, dy), bound(pixels(s)), "dw");
+    assertClose(db, columnSums(dy, s.outChannels), bound(pixels(s)), "db");
   });
 }
 
