@@ -126,3 +126,16 @@ Deno.test("autotuning compares algorithms on GPUs only where channels are few", 
   assert.deepEqual(asked(32), [["winograd4", "direct"]]);
   assert.deepEqual(asked(64), []);
 });
+
+Deno.test("the parts of a 1x1 convolution's weight gradient occupy a GPU; a dense layer has one", () => {
+  const launches = (batch: number, side: number, channels: number) => {
+    const s = shape(1, 1, [batch, side, side, channels], channels);
+    const none = new Float32Array(4);
+    return conv2dBackwardWeight(TILE, s, { x: none, dy: none, dw: none, scratch: [none] }, "");
+  };
+  const [product, sum] = launches(128, 16, 256);
+  assert.equal(product.kernel.name, "conv2d_backward_weight_flat_tile_64x64x16_64");
+  assert.deepEqual(product.workgroups, [4, 4, 64]);
+  assert.equal(sum.kernel.name, "conv2d_sum_parts");
+  assert.equal(launches(128, 1, 512).length, 1);
+});
