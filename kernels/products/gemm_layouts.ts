@@ -17,7 +17,8 @@ const layout = (
   depth: number,
   block: TileLayout["block"],
   stages: 1 | 2 = 1,
-): TileLayout => ({ rows, columns, depth, block, double: stages === 2, width: 4 });
+  prefetch = stages === 2,
+): TileLayout => ({ rows, columns, depth, block, stages, prefetch, width: 4 });
 
 /** For results of many tiles. */
 const LARGE = layout(64, 64, 16, [8, 8]);
@@ -27,7 +28,9 @@ const NARROW = layout(64, 32, 8, [8, 4], 2);
 const THIN = layout(256, 8, 8, [8, 4]);
 /** For results of few tiles: a deep stage, for many loads at a time. */
 const SMALL = layout(32, 32, 32, [4, 4]);
-/** Likewise, where an iteration of the problem's outer loop would fill half of that stage. */
+/** Likewise, with the loads of the next stage in flight: dense layers have fewer groups than a GPU has multiprocessors. */
+const SMALL_PREFETCHED = layout(32, 32, 32, [4, 4], 1, true);
+/** For results of few tiles, where an iteration of the problem's outer loop would fill half of that stage. */
 const SMALL_SHALLOW = layout(32, 32, 16, [4, 4], 2);
 /** For large results where a multiprocessor has few groups at a time, which hide no latency. */
 const PREFETCHED = layout(64, 64, 8, [8, 8], 2);
@@ -39,7 +42,7 @@ const SQUARE = layout(128, 128, 16, [8, 8]);
 /** All layouts, from large to small. */
 export const TILE_LAYOUTS: readonly TileLayout[] = [
   ...[SQUARE, TALL, LARGE, PREFETCHED],
-  ...[NARROW, THIN, SMALL, SMALL_SHALLOW],
+  ...[NARROW, THIN, SMALL, SMALL_PREFETCHED, SMALL_SHALLOW],
 ];
 
 /** WebGPU's guaranteed workgroup memory, bytes. */
@@ -48,10 +51,11 @@ const WORKGROUP_BYTES = 16384;
 /** Threads that give every scheduler of a large GPU (132 multiprocessors of four) a subgroup of 32, about. */
 const ENOUGH_THREADS = 2 ** 14;
 
-/** Layout name: `tile_ROWSxCOLUMNSxDEPTH_THREADS`, with `_db` for double buffering. */
+/** Layout name: `tile_ROWSxCOLUMNSxDEPTH_THREADS`, with `_db` for two stages, `_pf` for prefetch with one. */
 export function tileName(layout: TileLayout): string {
-  const { rows, columns, depth, double } = layout;
-  return `tile_${rows}x${columns}x${depth}_${threadsOf(layout)}${double ? "_db" : ""}`;
+  const { rows, columns, depth, stages, prefetch } = layout;
+  const suffix = stages === 2 ? "_db" : prefetch ? "_pf" : "";
+  return `tile_${rows}x${columns}x${depth}_${threadsOf(layout)}${suffix}`;
 }
 
 /** True if a layout can compute a problem on every device. */
@@ -81,6 +85,7 @@ export function tileLayouts(problem: Staged, size: GemmSize): TileLayout[] {
       SMALL,
     ];
   }
-  const small = size.turn > SMALL_SHALLOW.depth ? [SMALL, SMALL_SHALLOW] : [SMALL_SHALLOW, SMALL];
+  const deep = fits(SMALL, 2 * ENOUGH_THREADS) ? [SMALL] : [SMALL, SMALL_PREFETCHED];
+  const small = size.turn > SMALL_SHALLOW.depth ? [...deep, SMALL_SHALLOW] : [SMALL_SHALLOW, ...deep];
   return [...small, ...[PREFETCHED, LARGE].filter((large) => fits(large, ENOUGH_THREADS / 2))];
 }

@@ -12,9 +12,9 @@
  * Instructions: the loop that multiplies is unrolled to 512 multiply-adds, which amortise its tests and fit the smallest
  * instruction cache (768 instructions).
  *
- * With double buffering (`double`), an iteration issues the loads of the next stage before it multiplies, which hides their
- * latency, and needs one barrier, since no thread writes where others may still read. With one stage, loaded values occupy no
- * registers during the arithmetic, and other workgroups hide the latency.
+ * With `prefetch`, an iteration issues the loads of the next stage before it multiplies, which hides their latency where there
+ * are no other workgroups to do so; without it, loaded values occupy no registers during the arithmetic. With two stages an
+ * iteration needs one barrier, since no thread writes where others may still read.
  *
  * Float16 elements become float32 when they are staged: once per element, where a conversion at each read would take an
  * instruction per 4 multiply-adds. Arithmetic in float16 would gain nothing (`fma` on half vectors has the rate of float32 on
@@ -34,8 +34,10 @@ export interface TileLayout extends GemmTile {
   readonly depth: number;
   /** Rows and columns per thread. */
   readonly block: readonly [rows: number, columns: number];
-  /** Double buffering: two alternating stages. */
-  readonly double: boolean;
+  /** Load the next stage while multiplying one. */
+  readonly prefetch: boolean;
+  /** Stages in workgroup memory; two alternate, with `prefetch` only. */
+  readonly stages: 1 | 2;
 }
 
 /** Threads per workgroup. */
@@ -50,8 +52,7 @@ export type Staged =
 
 /** Workgroup memory in bytes. */
 export function workgroupBytes({ a, b, columnSums }: Staged, layout: TileLayout): number {
-  const { rows, columns, depth, double } = layout;
-  const stages = double ? 2 : 1;
+  const { rows, columns, depth, stages } = layout;
   return stageBytes("a", a, { stages, depth, lines: rows }) +
     stageBytes("b", b, { stages, depth, lines: columns }) + (columnSums ? 16 * threadsOf(layout) : 0);
 }
@@ -85,7 +86,7 @@ function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout, summ
   const threads = threadsOf(layout);
   const quads = layout.depth / 4;
   const shape = {
-    ...{ stages: layout.double ? 2 : 1, lines, depth: layout.depth, threads } as const,
+    ...{ stages: layout.stages, lines, depth: layout.depth, threads },
     ...{ readers: lines / layout.block[side], unroll: unrolled(layout) },
   };
   const access = stageAccess(name, operand, shape, ["ty", "tx"][side]);
@@ -204,7 +205,7 @@ function combineSums(layout: TileLayout): string {
 
 /** WGSL of a product with tiles staged in workgroup memory. */
 export function gemmTile(problem: GemmProblem, layout: TileLayout, half: boolean): string {
-  const { rows, columns, depth, double, width } = layout;
+  const { rows, columns, depth, stages, prefetch, width } = layout;
   const a = staging("a", problem.a, layout);
   const b = staging("b", problem.b, layout, problem.columnSums);
   const block = blockOf(layout, problem.a);
@@ -217,7 +218,7 @@ export function gemmTile(problem: GemmProblem, layout: TileLayout, half: boolean
   const put = `${a.put}
       ${b.put}`;
   const product = multiply(problem, layout, a, b);
-  const stages = double
+  const turn = prefetch
     ? `${load}
     loop {
       ${put}
@@ -226,7 +227,7 @@ export function gemmTile(problem: GemmProblem, layout: TileLayout, half: boolean
       k += ${depth / 4}u;
       if (k < depth) ${load}
       ${product}
-      stage ^= 1u;
+      ${stages === 2 ? "stage ^= 1u;" : "workgroupBarrier();"}
       if (k >= depth) { break; }
     }`
     : `loop {
@@ -246,7 +247,7 @@ export function gemmTile(problem: GemmProblem, layout: TileLayout, half: boolean
     ${b.turn}
     let depth = ${problem.depth};
     var k = 0u;
-    ${stages}`;
+    ${turn}`;
   const threadsX = columns / layout.block[1];
   const store = (row: string, r: number) => {
     const line = problem.targetRows ? `target_row(row + ${row})` : `row + ${row}`;
@@ -271,7 +272,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   ${b.setup}
   ${sums.map((sum) => `var ${sum} = vec4f();`).join("\n")}
   ${problem.columnSums ? "var sums = vec4f();" : ""}
-  ${double ? "var stage = 0u;" : ""}
+  ${stages === 2 ? "var stage = 0u;" : ""}
   ${loaded.map((value) => `var ${value}: vec4f;`).join("\n")}
   ${outerLoop(problem, body)}
   ${block.rows.map(store).join("\n")}
