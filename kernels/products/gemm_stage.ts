@@ -15,7 +15,6 @@
  * @module
  */
 import type { GemmOperand } from "./gemm_problem.ts";
-import { range } from "../range.ts";
 
 /** An index in [0, `count`) times `stride`; all are powers of two. */
 interface Part {
