@@ -101,11 +101,11 @@ function norm(shape: Shape, groups: number): KernelCase {
 }
 
 function heads(shape: Shape, count: number): KernelCase {
-  return operation(
-    `attention, heads: ${count},`,
-    shape,
-    (g, q, leaf) => attention(g, q, leaf("k", shape), leaf("v", shape), count),
-  );
+  const [batch, height, width, channels] = shape;
+  const full = `attention, heads: ${count}, [${shape}]`;
+  const whole: Operation = (g, leaf) =>
+    attention(g, leaf("qkv", [batch, height, width, 3 * channels]), channels, count);
+  return { name: full, prepare: (gpu, tuning) => prepare(gpu, full, whole, tuning) };
 }
 
 /** A case of launches that are not an operation of a graph. */

@@ -1,5 +1,5 @@
 /**
- * Launchers of `softmax.wgsl`: softmax over the rows of attention scores.
+ * Launcher of `softmax.wgsl`: softmax over the rows of attention scores.
  *
  * @module
  */
@@ -28,24 +28,6 @@ export function softmaxForward<B>(
   { x, y }: { x: B; y: B },
   label = "softmax",
 ): Launch<B>[] {
-  const params = { rows, length, columns: stride / 4, scale: 1 };
+  const params = { rows, length, columns: stride / 4 };
   return [launch(softmaxKernel, "forward", params, { x, y }, grid1d(rows, ROWS_PER_WORKGROUP), { label })];
-}
-
-/**
- * Gradient with respect to scores that were multiplied by `scale` before {@linkcode softmaxForward}:
- * `dx_j = scale * y_j * (dy_j - sum_k dy_k y_k)`.
- *
- * @param shape as in the forward pass, and `scale`
- * @param buffers `y` (of the forward pass), `dy`, `dx` [rows, Tp]; padding of `dy` must be finite, that of
- *   `dx` is written zero
- */
-export function softmaxBackward<B>(
-  { rows, length, stride, scale }: SoftmaxShape & { readonly scale: number },
-  { y, dy, dx }: { y: B; dy: B; dx: B },
-  label = "softmax gradient",
-): Launch<B>[] {
-  const params = { rows, length, columns: stride / 4, scale };
-  const buffers = { saved_y: y, dy, dx };
-  return [launch(softmaxKernel, "backward", params, buffers, grid1d(rows, ROWS_PER_WORKGROUP), { label })];
 }

@@ -1,9 +1,9 @@
 // Softmax over the rows of the attention scores (Vaswani et al. 2017, section 3.2.1).
 //
-//   forward    y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
-//   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)     scale: of the scores before the softmax, 1 / sqrt(head size)
+//   y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
 //
-// x, y, dy, dx [rows, Tp], as stored, T of the Tp values of a row in use; outputs written `=`, padding lanes zero.
+// x, y [rows, Tp], as stored, T of the Tp values of a row in use; y written `=`, padding lanes zero. Its gradient is part of a
+// product, see attention.ts.
 // Eight invocations share a row, each handling every eighth vec4; a workgroup of 64 handles eight rows. Each invocation
 // finds the maximum of its own values and the sum of exponentials relative to it, in float32; the eight pairs are merged in
 // order (Milakov & Gimelshein 2018).
@@ -14,15 +14,11 @@ struct Params {
   rows: u32,
   length: u32,  // T
   columns: u32, // vec4s per row: Tp / 4
-  scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
-@group(0) @binding(3) var<storage, read> saved_y: array<Stored4>;
-@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
 const ROW_LANES = 8u;
 const LOWEST = -3.4e38;
@@ -78,36 +74,5 @@ fn forward(
   for (var column = first; column < params.columns; column += ROW_LANES) {
     let share = inverse * exp(min(vec4f(x[base + column]) - maximum, vec4f(0.0)));
     y[base + column] = Stored4(select(vec4f(0.0), share, in_use(column)));
-  }
-}
-
-@compute @workgroup_size(64)
-fn backward(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let row = row_of(group, groups, lane);
-  let base = min(row, params.rows - 1u) * params.columns;
-  let first = lane % ROW_LANES;
-
-  // y is zero in padding lanes, so finite padding of dy contributes nothing.
-  var sum = 0.0;
-  for (var column = first; column < params.columns; column += ROW_LANES) {
-    sum += dot(vec4f(saved_y[base + column]), vec4f(dy[base + column]));
-  }
-  totals[lane] = sum;
-  workgroupBarrier();
-  if (row >= params.rows) {
-    return;
-  }
-  let peers = lane - first;
-  var mean = 0.0;
-  for (var k = 0u; k < ROW_LANES; k++) {
-    mean += totals[peers + k];
-  }
-  for (var column = first; column < params.columns; column += ROW_LANES) {
-    dx[base + column] =
-      Stored4(params.scale * vec4f(saved_y[base + column]) * (vec4f(dy[base + column]) - mean));
   }
 }

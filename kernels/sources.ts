@@ -1577,6 +1577,101 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
 
+/** `head_dots.wgsl`: vectors, scalars. */
+export const headDotsKernel = {
+  name: "head_dots",
+  code: `// Dot products of the heads of two tensors, which the gradient of a softmax over attention scores subtracts from each row
+// (Dao et al. 2022, FlashAttention, algorithm 4, line 4).
+//
+//   dots[n,h,i] = sum_d y[n,i,h,d] dy[n,i,h,d]
+//
+// y, dy [N,T,Cp] as stored, head h being channels h D to (h + 1) D - 1; dots [N,heads,T] float32, written \`=\`.
+// Eight invocations share a head of a position: each sums every eighth vec4 in float32 (\`scalar\`: every eighth element, for D
+// that is not a multiple of 4), and the eight sums are added in order.
+
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  positions: u32, // N T
+  length: u32,    // T
+  heads: u32,
+  size: u32,      // D, in vec4s; in elements for \`scalar\`
+  row: u32,       // Cp, likewise
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> y: array<Stored4>;
+@group(0) @binding(2) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(3) var<storage, read> y_scalars: array<Stored>;
+@group(0) @binding(4) var<storage, read> dy_scalars: array<Stored>;
+@group(0) @binding(5) var<storage, read_write> dots: array<f32>;
+
+const LANES = 8u;
+
+var<workgroup> sums: array<f32, 64>;
+
+// Position and head of an invocation; those past the last repeat the last up to the barrier.
+fn place_of(group: vec3u, groups: vec3u, lane: u32) -> vec2u {
+  let at = min((group.y * groups.x + group.x) * (64u / LANES) + lane / LANES, params.positions * params.heads - 1u);
+  return vec2u(at / params.heads, at % params.heads);
+}
+
+fn finish(place: vec2u, lane: u32, own: f32) {
+  sums[lane] = own;
+  workgroupBarrier();
+  if (lane % LANES != 0u) { return; }
+  var sum = 0.0;
+  for (var i = 0u; i < LANES; i++) { sum += sums[lane + i]; }
+  let sample = place.x / params.length;
+  dots[(sample * params.heads + place.y) * params.length + place.x - sample * params.length] = sum;
+}
+
+@compute @workgroup_size(64)
+fn vectors(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let place = place_of(group, groups, lane);
+  let first = place.x * params.row + place.y * params.size;
+  var sum = 0.0;
+  for (var i = lane % LANES; i < params.size; i += LANES) { sum += dot(vec4f(y[first + i]), vec4f(dy[first + i])); }
+  finish(place, lane, sum);
+}
+
+@compute @workgroup_size(64)
+fn scalars(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let place = place_of(group, groups, lane);
+  let first = place.x * params.row + place.y * params.size;
+  var sum = 0.0;
+  for (var i = lane % LANES; i < params.size; i += LANES) { sum += f32(y_scalars[first + i]) * f32(dy_scalars[first + i]); }
+  finish(place, lane, sum);
+}
+`,
+  bindings: {
+    y: { binding: 1, access: "read" },
+    dy: { binding: 2, access: "read" },
+    y_scalars: { binding: 3, access: "read" },
+    dy_scalars: { binding: 4, access: "read" },
+    dots: { binding: 5, access: "read_write" },
+  },
+  params: {
+    positions: "u32",
+    length: "u32",
+    heads: "u32",
+    size: "u32",
+    row: "u32",
+  },
+  entryPoints: ["vectors", "scalars"],
+} as const satisfies KernelSource;
+
 /** `loss_scale.wgsl`: update. */
 export const lossScaleKernel = {
   name: "loss_scale",
@@ -2905,15 +3000,15 @@ fn slot_noise(
   entryPoints: ["slot_noise"],
 } as const satisfies KernelSource;
 
-/** `softmax.wgsl`: forward, backward. */
+/** `softmax.wgsl`: forward. */
 export const softmaxKernel = {
   name: "softmax",
   code: `// Softmax over the rows of the attention scores (Vaswani et al. 2017, section 3.2.1).
 //
-//   forward    y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
-//   backward   dx_j = scale y_j (dy_j - sum_k dy_k y_k)     scale: of the scores before the softmax, 1 / sqrt(head size)
+//   y_j = exp(x_j - max x) / sum_k exp(x_k - max x)
 //
-// x, y, dy, dx [rows, Tp], as stored, T of the Tp values of a row in use; outputs written \`=\`, padding lanes zero.
+// x, y [rows, Tp], as stored, T of the Tp values of a row in use; y written \`=\`, padding lanes zero. Its gradient is part of a
+// product, see attention.ts.
 // Eight invocations share a row, each handling every eighth vec4; a workgroup of 64 handles eight rows. Each invocation
 // finds the maximum of its own values and the sum of exponentials relative to it, in float32; the eight pairs are merged in
 // order (Milakov & Gimelshein 2018).
@@ -2927,15 +3022,11 @@ struct Params {
   rows: u32,
   length: u32,  // T
   columns: u32, // vec4s per row: Tp / 4
-  scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
-@group(0) @binding(3) var<storage, read> saved_y: array<Stored4>;
-@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
 
 const ROW_LANES = 8u;
 const LOWEST = -3.4e38;
@@ -2993,52 +3084,17 @@ fn forward(
     y[base + column] = Stored4(select(vec4f(0.0), share, in_use(column)));
   }
 }
-
-@compute @workgroup_size(64)
-fn backward(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let row = row_of(group, groups, lane);
-  let base = min(row, params.rows - 1u) * params.columns;
-  let first = lane % ROW_LANES;
-
-  // y is zero in padding lanes, so finite padding of dy contributes nothing.
-  var sum = 0.0;
-  for (var column = first; column < params.columns; column += ROW_LANES) {
-    sum += dot(vec4f(saved_y[base + column]), vec4f(dy[base + column]));
-  }
-  totals[lane] = sum;
-  workgroupBarrier();
-  if (row >= params.rows) {
-    return;
-  }
-  let peers = lane - first;
-  var mean = 0.0;
-  for (var k = 0u; k < ROW_LANES; k++) {
-    mean += totals[peers + k];
-  }
-  for (var column = first; column < params.columns; column += ROW_LANES) {
-    dx[base + column] =
-      Stored4(params.scale * vec4f(saved_y[base + column]) * (vec4f(dy[base + column]) - mean));
-  }
-}
 `,
   bindings: {
     x: { binding: 1, access: "read" },
     y: { binding: 2, access: "read_write" },
-    saved_y: { binding: 3, access: "read" },
-    dy: { binding: 4, access: "read" },
-    dx: { binding: 5, access: "read_write" },
   },
   params: {
     rows: "u32",
     length: "u32",
     columns: "u32",
-    scale: "f32",
   },
-  entryPoints: ["forward", "backward"],
+  entryPoints: ["forward"],
 } as const satisfies KernelSource;
 
 /** `spatial_sum.wgsl`: sum. */
@@ -3046,9 +3102,10 @@ export const spatialSumKernel = {
   name: "spatial_sum",
   code: `// Sum over the positions of an image: the gradient of a per-sample bias, such as the projected time embedding.
 //
-//   dx[n,c] = addend[n,c] + sum_p dy[n,p,c]
+//   dx[n,first+c] = sum_p dy[n,p,c]
 //
-// dy [N,P,Cp] NHWC with P = H*W, channels padded to a multiple of 4; dx, addend [N,1,1,Cp]; as stored, dx written \`=\`.
+// dy [N,P,Cp] NHWC with P = H*W, channels padded to a multiple of 4; dx [N,1,1,Wp], of which Cp channels are written \`=\`; as
+// stored.
 // One invocation per sample and 4 channels sums the positions in order, so the result is deterministic. Accumulates in four
 // float32 partial sums (positions modulo 4), which also quarters the rounding error of a long sum.
 
@@ -3061,20 +3118,21 @@ struct Params {
   batch: u32,
   spatial: u32,
   quads: u32, // Cp / 4
+  first: u32, // first quad in dx
+  row: u32,   // Wp / 4
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(2) var<storage, read> addend: array<Stored4>;
-@group(0) @binding(3) var<storage, read_write> dx: array<Stored4>;
-
-override has_addend: bool = false;
+@group(0) @binding(2) var<storage, read_write> dx: array<Stored4>;
 
 @compute @workgroup_size(64)
 fn sum(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= params.batch * params.quads) { return; }
   let stride = params.quads;
-  let first = (id.x / stride) * params.spatial * stride + id.x % stride;
+  let sample = id.x / stride;
+  let quad = id.x - sample * stride;
+  let first = sample * params.spatial * stride + quad;
   var total0 = vec4f();
   var total1 = vec4f();
   var total2 = vec4f();
@@ -3088,20 +3146,19 @@ fn sum(@builtin(global_invocation_id) id: vec3u) {
     total3 += vec4f(dy[at + 3u * stride]);
   }
   for (var p = whole; p < params.spatial; p++) { total0 += vec4f(dy[first + p * stride]); }
-  var total = (total0 + total1) + (total2 + total3);
-  if (has_addend) { total += vec4f(addend[id.x]); }
-  dx[id.x] = Stored4(total);
+  dx[sample * params.row + params.first + quad] = Stored4((total0 + total1) + (total2 + total3));
 }
 `,
   bindings: {
     dy: { binding: 1, access: "read" },
-    addend: { binding: 2, access: "read" },
-    dx: { binding: 3, access: "read_write" },
+    dx: { binding: 2, access: "read_write" },
   },
   params: {
     batch: "u32",
     spatial: "u32",
     quads: "u32",
+    first: "u32",
+    row: "u32",
   },
   entryPoints: ["sum"],
 } as const satisfies KernelSource;

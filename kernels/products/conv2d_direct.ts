@@ -53,6 +53,8 @@ function windowParams(s: Conv2dShape): Record<string, number> {
     sample_rows: s.outHeight * s.outWidth,
     has_bias: 0,
     has_row_bias: 0,
+    row_bias_first: 0,
+    row_bias_row: 0,
     has_addend: 0,
   };
 }
@@ -86,6 +88,8 @@ export function directForward<B>(
     ...windowParams(shape),
     has_bias: Number(bias !== undefined),
     has_row_bias: Number(rowBias !== undefined),
+    row_bias_first: rowBias?.first ?? 0,
+    row_bias_row: 4 * quads(rowBias?.width ?? 0),
     has_addend: Number(residual !== undefined),
   };
   // All declared buffers must be bound; absent operands are not read.
@@ -93,7 +97,7 @@ export function directForward<B>(
     x,
     weight,
     bias: bias ?? weight,
-    row_bias: rowBias ?? weight,
+    row_bias: rowBias?.of ?? weight,
     residual: residual ?? weight,
     y,
   };

@@ -37,6 +37,16 @@ export interface Conv2dScratch<B> {
   scratch: readonly B[];
 }
 
+/** Bias of each sample: O consecutive channels of a tensor. */
+export interface RowBiasBuffer<B> {
+  /** [N, 1, 1, Wp]. */
+  of: B;
+  /** First channel, a multiple of 4. */
+  first: number;
+  /** Channels W of the tensor. */
+  width: number;
+}
+
 /** Buffers of {@linkcode conv2dForward}. */
 export interface Conv2dForwardBuffers<B> extends Conv2dScratch<B> {
   /** [N, H, W, Ip]. */
@@ -45,8 +55,8 @@ export interface Conv2dForwardBuffers<B> extends Conv2dScratch<B> {
   weight: B;
   /** [Op], added to every pixel. */
   bias?: B;
-  /** [N, 1, 1, Op], added to every pixel of its sample. */
-  rowBias?: B;
+  /** Added to every pixel of its sample. */
+  rowBias?: RowBiasBuffer<B>;
   /** [N, H', W', Op], added. */
   residual?: B;
   /** [N, H', W', Op], overwritten. */

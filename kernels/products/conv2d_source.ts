@@ -29,6 +29,7 @@ struct Params {
   pad_top: u32, pad_left: u32,
   sample_rows: u32,  // forward: rows of one sample
   has_bias: u32, has_row_bias: u32, has_addend: u32,
+  row_bias_first: u32, row_bias_row: u32,  // elements
 }
 @group(0) @binding(0) var<uniform> params: Params;
 `;
@@ -105,7 +106,10 @@ fn store(place: u32, row: u32, column: u32, value: Columns) {
   let at = row * params.columns + column;
   var sum = value;
   if (params.has_bias != 0u) { sum += bias[column]; }
-  if (params.has_row_bias != 0u) { sum += Columns(row_bias[row / params.sample_rows * params.columns + column]); }
+  if (params.has_row_bias != 0u) {
+    let first = row / params.sample_rows * params.row_bias_row + params.row_bias_first;
+    sum += Columns(row_bias[first / WIDTH + column]);
+  }
   if (params.has_addend != 0u) { sum += Columns(residual[at]); }
   y[at] = StoredColumns(sum);
 }

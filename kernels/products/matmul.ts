@@ -4,12 +4,14 @@
  * @module
  */
 import { gemmGrid, gemmKernel } from "./gemm.ts";
-import { matmulProblem } from "./matmul_source.ts";
+import { ADD, type MatmulEpilogue, matmulProblem, SOFTMAX_GRADIENT } from "./matmul_source.ts";
 import { type Launch, launch } from "../source.ts";
 import type { KernelTarget } from "../target.ts";
 
 /** Strides of the matrices of all (batch, head) pairs, in elements. */
 export interface MatmulOutput {
+  /** First element; default 0. */
+  first?: number;
   rowStride: number;
   batchStride: number;
   headStride: number;
@@ -54,6 +56,43 @@ export function matmul<B>(
   { a, b, c, addend }: MatmulBuffers<B>,
   label: string,
 ): Launch<B>[] {
+  // All declared buffers must be bound; an absent addend is not read.
+  const buffers = { a, b, c, addend: addend ?? a };
+  return [product<B>(target, shape, ADD, buffers, Number(addend !== undefined), label)];
+}
+
+/** Buffers of {@linkcode softmaxGradientProduct}. */
+export interface SoftmaxGradientBuffers<B> {
+  a: B;
+  b: B;
+  c: B;
+  /** Same layout as c. */
+  weights: B;
+  /** [batch, heads, m], float32. */
+  dots: B;
+}
+
+/**
+ * C[b,h][i,j] = alpha * weights[b,h][i,j] * (sum over k of A[b,h][i,k] B[b,h][k,j] - dots[b,h][i]), with C padded as by
+ * {@linkcode matmul}.
+ */
+export function softmaxGradientProduct<B>(
+  target: KernelTarget,
+  shape: MatmulShape,
+  buffers: SoftmaxGradientBuffers<B>,
+  label: string,
+): Launch<B>[] {
+  return [product<B>(target, shape, SOFTMAX_GRADIENT, { ...buffers }, 0, label)];
+}
+
+function product<B>(
+  target: KernelTarget,
+  shape: MatmulShape,
+  epilogue: MatmulEpilogue,
+  buffers: Record<string, B>,
+  hasAddend: number,
+  label: string,
+): Launch<B> {
   const { batch, heads, m, n, k, alpha } = shape;
   const sliced = heads > 1 && shape.c.headStride < shape.c.rowStride;
   const rowEnd = sliced ? (heads - 1) * shape.c.headStride + n : n;
@@ -62,6 +101,7 @@ export function matmul<B>(
     transposedA: shape.a.transposed,
     transposedB: shape.b.transposed,
     // With heads as slices, a quad past the end of a head would overwrite the next.
+    epilogue,
     scalar: ![shape.a, shape.b, shape.c].every(isAligned) || (sliced && n % 4 !== 0),
   });
   const size = { rows: m, columns: padded, depth: k, turn: k, places: batch * heads };
@@ -71,23 +111,27 @@ export function matmul<B>(
     columns: Math.ceil(padded / kernel.tile.width),
     padded_n: padded,
     sliced: Number(sliced),
-    has_addend: Number(addend !== undefined),
+    has_addend: hasAddend,
     ...strides("a", shape.a),
     ...strides("b", shape.b),
     ...strides("c", shape.c),
   };
-  // All declared buffers must be bound; an absent addend is not read.
-  const buffers = { a, b, c, addend: addend ?? a };
-  const groups = gemmGrid(kernel, size);
-  return [
-    launch(kernel.source, "main", params, buffers, groups, { label, flops: 2 * batch * heads * m * n * k }),
-  ];
+  const flops = 2 * batch * heads * m * n * k;
+  return launch(kernel.source, "main", params, buffers, gemmGrid(kernel, size), { label, flops });
 }
 
-function isAligned({ rowStride, batchStride, headStride }: MatmulOutput): boolean {
-  return rowStride % 4 === 0 && batchStride % 4 === 0 && headStride % 4 === 0;
+function isAligned({ first = 0, rowStride, batchStride, headStride }: MatmulOutput): boolean {
+  return first % 4 === 0 && rowStride % 4 === 0 && batchStride % 4 === 0 && headStride % 4 === 0;
 }
 
-function strides(name: string, { rowStride, batchStride, headStride }: MatmulOutput): Record<string, number> {
-  return { [`${name}_row`]: rowStride, [`${name}_batch`]: batchStride, [`${name}_head`]: headStride };
+function strides(
+  name: string,
+  { first = 0, rowStride, batchStride, headStride }: MatmulOutput,
+): Record<string, number> {
+  return {
+    [`${name}_first`]: first,
+    [`${name}_row`]: rowStride,
+    [`${name}_batch`]: batchStride,
+    [`${name}_head`]: headStride,
+  };
 }

@@ -2,20 +2,55 @@
  * WGSL of batched matrix products over strided layouts, as {@linkcode GemmProblem}s:
  *
  *   C[i,j] = alpha * sum over k of A[i,k] B[k,j] (+ addend[i,j])      for each (sample, head), the places of the grid
+ *   C[i,j] = alpha * weights[i,j] (sum over k of A[i,k] B[k,j] - dots[i])      gradient of a softmax, see attention.ts
  *
- * A [m, k], B [k, n], C and addend [m, n], with strides of rows, samples and heads; as stored, C written with `=`; sums are
- * float32. The vector variant requires every stride and offset to be a multiple of 4; the scalar one accesses single
- * elements, for other head sizes.
+ * A [m, k], B [k, n], C, addend and weights [m, n], with strides of rows, samples and heads; as stored, C written with `=`;
+ * dots [m] float32, contiguous over heads and samples; sums are float32. The vector variant requires every stride and offset
+ * to be a multiple of 4; the scalar one accesses single elements, for other head sizes.
  *
  * @module
  */
 import type { GemmOperand, GemmProblem } from "./gemm_problem.ts";
+
+/** Computation of an element of C from its sum over k. All strings are WGSL. */
+export interface MatmulEpilogue {
+  /** Suffix of the kernel's name. */
+  readonly name: string;
+  /** Bindings 3 and from 5 on, with elements of type `stored`. */
+  bindings(stored: string): string;
+  /**
+   * Body of `fn finish(place: u32, row: u32, at: u32, value: T) -> T`; `at` is the element's index in `c`.
+   * @param type T: f32, or Columns
+   */
+  finish(type: string): string;
+}
+
+/** alpha value (+ addend). */
+export const ADD: MatmulEpilogue = {
+  name: "",
+  bindings: (stored) => `@group(0) @binding(3) var<storage, read> addend: array<${stored}>;`,
+  finish: (type) => `
+  var sum = params.alpha * value;
+  if (params.has_addend != 0u) { sum += ${type}(addend[at]); }
+  return sum;`,
+};
+
+/** alpha weights (value - dots). */
+export const SOFTMAX_GRADIENT: MatmulEpilogue = {
+  name: "_softmax_gradient",
+  bindings: (stored) =>
+    `@group(0) @binding(3) var<storage, read> weights: array<${stored}>;
+@group(0) @binding(5) var<storage, read> dots: array<f32>;`,
+  finish: (type) => `
+  return params.alpha * ${type}(weights[at]) * (value - dots[place * params.m + row]);`,
+};
 
 /** Kernel variant of a product. */
 export interface MatmulVariant {
   transposedA: boolean;
   transposedB: boolean;
   scalar: boolean;
+  epilogue: MatmulEpilogue;
 }
 
 /** True if the loads of an operand hold columns of the result. */
@@ -54,23 +89,21 @@ function operand(name: "a" | "b", alongK: boolean, scalar: boolean): GemmOperand
 const STORE_VECTORS = `
 fn store(place: u32, row: u32, column: u32, value: Columns) {
   if (row >= params.m || column >= params.columns) { return; }
-  let at = (place / params.heads * params.c_batch + place % params.heads * params.c_head + row * params.c_row) / WIDTH + column;
-  var sum = params.alpha * value;
-  if (params.has_addend != 0u) { sum += Columns(addend[at]); }
-  c[at] = StoredColumns(select(Columns(), sum, WIDTH * column + FIRST_COLUMNS < ColumnNumbers(params.n)));
+  let first = params.c_first + place / params.heads * params.c_batch + place % params.heads * params.c_head;
+  let at = (first + row * params.c_row) / WIDTH + column;
+  let result = finish(place, row, at, value);
+  c[at] = StoredColumns(select(Columns(), result, WIDTH * column + FIRST_COLUMNS < ColumnNumbers(params.n)));
 }`;
 
 const STORE_FLOATS = `
 fn store(place: u32, row: u32, column: u32, value: vec4f) {
   if (row >= params.m) { return; }
   let head = place % params.heads;
-  let at = place / params.heads * params.c_batch + head * params.c_head + row * params.c_row;
+  let at = params.c_first + place / params.heads * params.c_batch + head * params.c_head + row * params.c_row;
   for (var i = 0u; i < 4u; i++) {
     let j = 4u * column + i;
     if (j < params.n) {
-      var sum = params.alpha * value[i];
-      if (params.has_addend != 0u) { sum += f32(addend[at + j]); }
-      c[at + j] = Stored(sum);
+      c[at + j] = Stored(finish(place, row, at + j, value[i]));
     } else if (j < params.padded_n && (params.sliced == 0u || head == params.heads - 1u)) {
       c[at + j] = Stored();
     }
@@ -78,7 +111,8 @@ fn store(place: u32, row: u32, column: u32, value: vec4f) {
 }`;
 
 /** Product of a variant. */
-export function matmulProblem({ transposedA, transposedB, scalar }: MatmulVariant): GemmProblem {
+export function matmulProblem({ transposedA, transposedB, scalar, epilogue }: MatmulVariant): GemmProblem {
+  const result = scalar ? "f32" : "Columns";
   const typeOf = (columns: boolean) => columns ? "StoredColumns" : "Stored4";
   const columnsOfB = isColumns("b", transposedB);
   const read = (name: string, type: string) =>
@@ -86,10 +120,13 @@ export function matmulProblem({ transposedA, transposedB, scalar }: MatmulVarian
       ? `fn read_${name}(at: u32) -> Stored4 { return Stored4(${name}[at], ${name}[at + 1u], ${name}[at + 2u], ${name}[at + 3u]); }`
       : `fn read_${name}(at: u32) -> ${type} { return ${name}[at]; }`;
   const base = (name: string, columns: boolean) =>
-    `let ${name}_base = (place / params.heads * params.${name}_batch + place % params.heads * params.${name}_head)` +
+    `let ${name}_base = (params.${name}_first + place / params.heads * params.${name}_batch + ` +
+    `place % params.heads * params.${name}_head)` +
     `${scalar ? "" : columns ? " / WIDTH" : " / 4u"};`;
   return {
-    name: `matmul_${transposedA ? "t" : "n"}${transposedB ? "t" : "n"}${scalar ? "_scalar" : ""}`,
+    name: `matmul_${transposedA ? "t" : "n"}${transposedB ? "t" : "n"}${
+      scalar ? "_scalar" : ""
+    }${epilogue.name}`,
     declarations: `
 struct Params {
   heads: u32, m: u32, n: u32, k: u32,
@@ -98,18 +135,20 @@ struct Params {
   sliced: u32,    // 1: heads are slices of one row
   has_addend: u32,
   alpha: f32,
-  a_row: u32, a_batch: u32, a_head: u32,
-  b_row: u32, b_batch: u32, b_head: u32,
-  c_row: u32, c_batch: u32, c_head: u32,
+  a_first: u32, a_row: u32, a_batch: u32, a_head: u32,
+  b_first: u32, b_row: u32, b_batch: u32, b_head: u32,
+  c_first: u32, c_row: u32, c_batch: u32, c_head: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<${scalar ? "Stored" : "Stored4"}>;
 @group(0) @binding(2) var<storage, read> b: array<${scalar ? "Stored" : typeOf(columnsOfB)}>;
-@group(0) @binding(3) var<storage, read> addend: array<${scalar ? "Stored" : "StoredColumns"}>;
+${epilogue.bindings(scalar ? "Stored" : "StoredColumns")}
 @group(0) @binding(4) var<storage, read_write> c: array<${scalar ? "Stored" : "StoredColumns"}>;
 
 ${read("a", "Stored4")}
 ${read("b", typeOf(columnsOfB))}
+fn finish(place: u32, row: u32, at: u32, value: ${result}) -> ${result} {${epilogue.finish(result)}
+}
 ${scalar ? STORE_FLOATS : STORE_VECTORS}`,
     prologue: `${base("a", false)}\n  ${base("b", columnsOfB)}`,
     turn: "",

@@ -14,6 +14,7 @@ import {
   type Conv2dPass,
   type Conv2dShape,
   flopsOf,
+  type RowBiasBuffer,
 } from "./conv2d_shape.ts";
 import { cachedKernel, ENOUGH_TILES, quads } from "./gemm.ts";
 import { matmul, type MatmulBuffers, type MatmulShape } from "./matmul.ts";
@@ -84,6 +85,7 @@ function tileParams({ tile, shape }: Pass, which: WinogradTransform, slice: Slic
     ...{ height: shape.inHeight, width: shape.inWidth, channels: channels / TRANSFORM_WIDTHS[which] },
     ...{ tiles_y: Math.ceil(shape.inHeight / tile), tiles_x: Math.ceil(shape.inWidth / tile) },
     ...{ first, last, rows, has_bias: 0, has_row_bias: 0, has_addend: 0 },
+    ...{ row_bias_first: 0, row_bias_row: 0 },
   };
 }
 
@@ -126,7 +128,7 @@ interface Convolution<B> {
   readonly from: B;
   readonly weight: B;
   readonly bias?: B;
-  readonly rowBias?: B;
+  readonly rowBias?: RowBiasBuffer<B>;
   readonly addend?: B;
   readonly to: B;
   readonly scratch: readonly B[];
@@ -144,7 +146,13 @@ function convolution<B>(pass: Pass, backward: boolean, operands: Convolution<B>)
   const weightBuffers = { weight, transformed: weights };
   // All declared buffers must be bound; absent operands are not read.
   const outputBuffers = {
-    ...{ products, bias: bias ?? weight, row_bias: rowBias ?? weight, addend: addend ?? weight, image: to },
+    ...{
+      products,
+      bias: bias ?? weight,
+      row_bias: rowBias?.of ?? weight,
+      addend: addend ?? weight,
+      image: to,
+    },
   };
   const ofSlice = ({ first, last }: { first: number; last: number }): Launch<B>[] => {
     const rows = last - first;
@@ -152,6 +160,8 @@ function convolution<B>(pass: Pass, backward: boolean, operands: Convolution<B>)
       ...tileParams(pass, "output", { first, last, rows, channels: wide }),
       has_bias: Number(bias !== undefined),
       has_row_bias: Number(rowBias !== undefined),
+      row_bias_first: (rowBias?.first ?? 0) / TRANSFORM_WIDTHS.output,
+      row_bias_row: 4 * quads(rowBias?.width ?? 0) / TRANSFORM_WIDTHS.output,
       has_addend: Number(addend !== undefined),
     };
     const product = {

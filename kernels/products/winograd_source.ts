@@ -75,6 +75,7 @@ struct Params {
   first: u32, last: u32,       // tiles; rows from last on are zero
   rows: u32,
   has_bias: u32, has_row_bias: u32, has_addend: u32,
+  row_bias_first: u32, row_bias_row: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -154,7 +155,7 @@ ${overRows("output")}
   ${grid(points).map(load).join("\n  ")}
   var biases = Channels();
   if (params.has_bias != 0u) { biases += bias[id.x]; }
-  if (params.has_row_bias != 0u) { biases += row_bias[corner.x * params.channels + id.x]; }
+  if (params.has_row_bias != 0u) { biases += row_bias[corner.x * params.row_bias_row + params.row_bias_first + id.x]; }
   let line_stride = params.width * params.channels;
   let line0 = (corner.x * params.height + corner.y) * line_stride;
   let column0 = corner.z * params.channels + id.x;

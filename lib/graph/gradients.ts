@@ -47,6 +47,8 @@ export interface BackwardOptions {
 class Backward {
   readonly parameters = new Map<Tensor, Tensor>();
   readonly #gradients = new Map<Tensor, Tensor>();
+  /** Gradients that are written in parts, and the quads of channels that have a writer. */
+  readonly #parts = new Map<Tensor, { dx: Tensor; quads: Set<number> }>();
   /** Wanted inputs and everything computed from them. */
   readonly #wanted: Set<Tensor>;
   readonly #recomputation: Recomputation | undefined;
@@ -103,6 +105,37 @@ class Backward {
     this.set(tensor, y);
   }
 
+  /**
+   * Gradient tensor of `tensor` for a writer of its channels from `first` on. Each channel has one writer, so that none has to
+   * add; channels are counted as in memory, padded.
+   */
+  columns(tensor: Tensor, first: number, count: number): Tensor {
+    const soFar = this.of(tensor);
+    const parts = this.#parts.get(tensor) ?? { dx: this.next(tensor).dx, quads: new Set<number>() };
+    if (soFar && soFar !== parts.dx) {
+      throw new Error(`${tensor.name} has a whole gradient, which that of some channels would overwrite`);
+    }
+    this.#parts.set(tensor, parts);
+    for (let quad = first / 4; 4 * quad < first + count; quad++) {
+      if (parts.quads.has(quad)) {
+        throw new Error(
+          `channel ${4 * quad} of ${tensor.name} is used twice; its gradient would be overwritten`,
+        );
+      }
+      parts.quads.add(quad);
+    }
+    return parts.dx;
+  }
+
+  /** @throws {Error} if some channels of a gradient that is written in parts have no writer */
+  expectComplete(tensor: Tensor): void {
+    const channels = tensor.shape[3];
+    const written = 4 * (this.#parts.get(tensor)?.quads.size ?? Infinity);
+    if (written < channels) {
+      throw new Error(`${written} of ${channels} channels of ${tensor.name} get a gradient`);
+    }
+  }
+
   /** Slice of the flat gradient buffer for a parameter; each parameter is used once. */
   parameter(tensor: Tensor): Tensor {
     if (tensor.role !== "parameter") throw new Error(`${tensor.name} is not a parameter`);
@@ -123,11 +156,13 @@ type Rule<K extends keyof Operations> = (
 
 /** Backward rules. `dy` is the gradient of the node's `y`; for a loss, undefined means 1. */
 const rules: { readonly [K in keyof Operations]: Rule<K> } = {
-  conv2d(b, { label, attributes, in: { x, weight, bias, rowBias, residual } }, dy) {
+  conv2d(b, { label, attributes: { rowBiasFirst, ...attributes }, in: operands }, dy) {
+    const { x, weight, bias, rowBias, residual } = operands;
     if (residual) b.pass(residual, dy);
     if (rowBias && b.wants(rowBias)) {
-      const { dx, addend } = b.next(rowBias);
-      b.g.record({ kind: "spatialSum", label, in: { dy, ...addend }, out: { dx }, attributes: {} });
+      const first = rowBiasFirst;
+      const dx = b.columns(rowBias, first, dy.shape[3]);
+      b.g.record({ kind: "spatialSum", label, in: { dy }, out: { dx }, attributes: { first } });
     }
     const out = { dw: b.parameter(weight), db: b.parameter(bias) };
     b.g.record({ kind: "conv2dBackwardWeight", label, in: { x: b.value(x), dy }, out, attributes });
@@ -158,14 +193,11 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     const operands = { x: b.value(x), dy, ...addend };
     b.g.record({ kind: "siluBackward", label, in: operands, out: { dx }, attributes });
   },
-  attention(b, { label, attributes, in: { q, k, v }, out: { weights } }, dy) {
-    const gradient = (of: Tensor) => b.g.tensor(`d ${of.name}`, of.shape, "activation", false);
-    const out = { dq: gradient(q), dk: gradient(k), dv: gradient(v) };
-    const operands = { q: b.value(q), k: b.value(k), v: b.value(v), weights: b.value(weights), dy };
-    b.g.record({ kind: "attentionBackward", label, in: operands, out, attributes });
-    b.pass(q, out.dq);
-    b.pass(k, out.dk);
-    b.pass(v, out.dv);
+  attention(b, { label, attributes, in: { qkv }, out: { y, weights } }, dy) {
+    const dqkv = b.g.tensor(`d ${qkv.name}`, qkv.shape, "activation", false);
+    const operands = { qkv: b.value(qkv), y: b.value(y), weights: b.value(weights), dy };
+    b.g.record({ kind: "attentionBackward", label, in: operands, out: { dqkv }, attributes });
+    b.pass(qkv, dqkv);
   },
   upsample(b, { label, attributes, in: { x } }, dy) {
     if (!b.wants(x)) return;
@@ -238,6 +270,7 @@ export function recordBackward(
   else if (!root || !isLoss(root)) throw new Error(`${output.name} is not a loss; its gradient needs a seed`);
   for (const node of forward.reverse()) {
     const dy = "y" in node.out ? b.of(node.out.y) : undefined;
+    if ("y" in node.out) b.expectComplete(node.out.y);
     if (dy || node === root) backward(b, node, dy);
   }
   for (const { name, tensor } of g.parameters) {

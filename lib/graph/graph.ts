@@ -34,7 +34,10 @@ export type ParameterLayout = "conv" | "linear" | "vector" | "table";
 export interface Parameter {
   /** Checkpoint key, e.g. `down_blocks.0.resnets.0.conv1.weight`. */
   readonly name: string;
+  /** Memory; shared by the parameters of fused layers, see {@linkcode Graph.fusedParameter}. */
   readonly tensor: Tensor;
+  /** First output channel in `tensor`, a multiple of 4; 0 unless `tensor` is shared. */
+  readonly first: number;
   readonly layout: ParameterLayout;
   /** Shape in the checkpoint (PyTorch's order). */
   readonly shape: readonly number[];
@@ -78,14 +81,50 @@ export class Graph {
    * @throws {ShapeError} if the name is taken, or the shape does not fit the layout
    */
   parameter(name: string, layout: ParameterLayout, shape: readonly number[], init: Initializer): Tensor {
+    const tensor = this.fusedParameter(name, layout, shape);
+    this.parameterIn(tensor, 0, name, layout, shape, init);
+    return tensor;
+  }
+
+  /**
+   * Creates the memory of several parameters side by side, so that layers with the same input are one product. Its columns
+   * (output channels) are assigned by {@linkcode Graph.parameterIn}; those that are not stay zero.
+   *
+   * @param shape that of a parameter with the output channels of all layers
+   */
+  fusedParameter(name: string, layout: ParameterLayout, shape: readonly number[]): Tensor {
     const full = this.label(name);
-    if (this.#names.has(full)) throw new ShapeError(`parameter ${full} is declared twice`);
-    this.#names.add(full);
     const isWeight = layout === "conv" || layout === "linear";
     const type = isWeight ? this.stored : "float32";
-    const tensor = this.tensor(full, memoryShape(full, layout, shape), "parameter", true, type);
-    this.parameters.push({ name: full, tensor, layout, shape, init });
-    return tensor;
+    return this.tensor(full, memoryShape(full, layout, shape), "parameter", true, type);
+  }
+
+  /**
+   * Declares a parameter under the current scope, in columns of existing memory.
+   *
+   * @param tensor memory of the same layout with the same input channels
+   * @param first first of the parameter's columns; columns of parameters must not overlap
+   * @throws {ShapeError} if the name is taken, or the columns are not multiples of 4 inside of the memory
+   */
+  parameterIn(
+    tensor: Tensor,
+    first: number,
+    name: string,
+    layout: ParameterLayout,
+    shape: readonly number[],
+    init: Initializer,
+  ): void {
+    const full = this.label(name);
+    if (this.#names.has(full)) throw new ShapeError(`parameter ${full} is declared twice`);
+    const [height, width, rows, columns] = memoryShape(full, layout, shape);
+    const end = first + paddedChannels(columns);
+    const fits = first % 4 === 0 && end <= paddedChannels(tensor.shape[3]);
+    if (!fits || [height, width, rows].some((size, i) => size !== tensor.shape[i])) {
+      const memory = `${tensor.name} ${showShape(tensor.shape)}`;
+      throw new ShapeError(`parameter ${full} ${showShape(shape)} does not fit ${memory} at column ${first}`);
+    }
+    this.#names.add(full);
+    this.parameters.push({ name: full, tensor, first, layout, shape, init });
   }
 
   /**

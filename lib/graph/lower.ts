@@ -5,6 +5,12 @@
  * @module
  */
 import { addForward } from "../../kernels/add.ts";
+import {
+  attentionBackward,
+  attentionForward,
+  type AttentionShape,
+  scoreRows,
+} from "../../kernels/attention.ts";
 import { concatForward, sliceChannels } from "../../kernels/concat.ts";
 import {
   conv2dBackwardInput,
@@ -18,11 +24,9 @@ import { drawBatchForward } from "../../kernels/draw_batch.ts";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
 import { groupNormBackward, groupNormForward } from "../../kernels/group_norm.ts";
-import { matmul, type MatmulShape } from "../../kernels/products/matmul.ts";
 import { mseBackward, mseForward, type MseShape, recordLossForward } from "../../kernels/mse.ts";
 import { qSampleForward } from "../../kernels/q_sample.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
-import { softmaxBackward, softmaxForward } from "../../kernels/softmax.ts";
 import type { Launch } from "../../kernels/source.ts";
 import { storedIn } from "../../kernels/storage.ts";
 import { spatialSum } from "../../kernels/spatial_sum.ts";
@@ -38,7 +42,7 @@ import type {
   NodeOf,
 } from "./operations.ts";
 import type { SampleSums } from "./sample_sums.ts";
-import { type ElementType, paddedChannels, type Tensor } from "./tensor.ts";
+import type { ElementType, Tensor } from "./tensor.ts";
 
 /** Context of {@linkcode lower}. */
 export interface LowerContext {
@@ -52,10 +56,11 @@ export interface LowerContext {
 type Lowering<K extends keyof AllOperations> = (c: LowerContext, node: NodeOf<K>) => Launch<Tensor>[];
 
 const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
-  conv2d(c, { label, attributes, in: operands, out }) {
+  conv2d(c, { label, attributes, in: { rowBias, ...operands }, out }) {
     const shape = convShape(operands.x, out.y, attributes);
     const scratch = convScratch(c, "forward", shape, label);
-    return conv2dForward(c.target, shape, { ...operands, ...out, scratch }, label);
+    const bias = rowBias && { of: rowBias, first: attributes.rowBiasFirst, width: rowBias.shape[3] };
+    return conv2dForward(c.target, shape, { ...operands, ...out, rowBias: bias, scratch }, label);
   },
   conv2dBackwardInput(c, { label, attributes, in: operands, out }) {
     const shape = convShape(out.dx, operands.dy, attributes);
@@ -67,8 +72,12 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     const scratch = convScratch(c, "backward_weight", shape, label);
     return conv2dBackwardWeight(c.target, shape, { ...operands, ...out, scratch }, label);
   },
-  spatialSum: (_, { label, in: operands, out }) =>
-    spatialSum(imageShape(operands.dy), { ...operands, ...out }, label),
+  spatialSum: (_, { label, attributes: { first }, in: operands, out }) =>
+    spatialSum(
+      { ...imageShape(operands.dy), first, width: out.dx.shape[3] },
+      { ...operands, ...out },
+      label,
+    ),
   groupNorm: ({ target }, { label, attributes, in: operands, out }) =>
     groupNormForward(normShape(target, operands.x, attributes), { ...operands, ...out }, label),
   groupNormBackward({ target, sampleSums }, { label, attributes, in: operands, out: { dx, dgamma, dbeta } }) {
@@ -80,65 +89,17 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     siluForward({ elements: out.y.elements }, { ...operands, ...out }, label),
   siluBackward: (_, { label, in: operands, out }) =>
     siluBackward({ elements: out.dx.elements }, { ...operands, ...out }, label),
-  attention({ target, temporary }, { label, attributes: { heads }, in: { q, k, v }, out: { y, weights } }) {
-    const { rows, length, stride, scale, image, scores } = attentionShape(q, heads);
-    const s = temporary(`${label}.scores`, weights.elements, weights.type);
-    const { batch, size } = image;
-    const product = { batch, heads, alpha: 1 };
-    return [
-      ...matmul(
-        target,
-        {
-          ...product,
-          m: length,
-          n: length,
-          k: size,
-          a: image.rows,
-          b: image.columns,
-          c: scores.rows,
-          alpha: scale,
-        },
-        { a: q, b: k, c: s },
-        `${label}.qk`,
-      ),
-      ...softmaxForward({ rows, length, stride }, { x: s, y: weights }, label),
-      ...matmul(target, {
-        ...product,
-        m: length,
-        n: size,
-        k: length,
-        a: scores.rows,
-        b: image.rows,
-        c: image.rows,
-      }, {
-        a: weights,
-        b: v,
-        c: y,
-      }, `${label}.pv`),
-    ];
+  attention({ target, temporary }, { label, attributes: { heads }, in: operands, out }) {
+    const shape = attentionShape(out.y, heads);
+    const scores = temporary(`${label}.scores`, out.weights.elements, out.weights.type);
+    return attentionForward(target, shape, { ...operands, ...out, scores }, label);
   },
-  attentionBackward(
-    { target, temporary },
-    { label, attributes: { heads }, in: operands, out: { dq, dk, dv } },
-  ) {
-    const { q, k, v, weights, dy } = operands;
-    const { rows, length, stride, scale, image, scores } = attentionShape(q, heads);
-    const { batch, size } = image;
-    const dweights = temporary(`${label}.dweights`, weights.elements, weights.type);
-    const dscores = temporary(`${label}.dscores`, weights.elements, weights.type);
-    const toScores: MatmulShape = {
-      ...{ batch, heads, alpha: 1, m: length, n: length, k: size },
-      ...{ a: image.rows, b: image.columns, c: scores.rows },
-    };
-    const toImage = { batch, heads, alpha: 1, m: length, n: size, k: length, b: image.rows, c: image.rows };
-    return [
-      ...matmul(target, { ...toImage, a: scores.columns }, { a: weights, b: dy, c: dv }, `${label}.dv`),
-      ...matmul(target, toScores, { a: dy, b: v, c: dweights }, `${label}.dweights`),
-      // Applies the scale of the scores once, for both products below.
-      ...softmaxBackward({ rows, length, stride, scale }, { y: weights, dy: dweights, dx: dscores }, label),
-      ...matmul(target, { ...toImage, a: scores.rows }, { a: dscores, b: k, c: dq }, `${label}.dq`),
-      ...matmul(target, { ...toImage, a: scores.columns }, { a: dscores, b: q, c: dk }, `${label}.dk`),
-    ];
+  attentionBackward({ target, temporary }, { label, attributes: { heads }, in: operands, out }) {
+    const shape = attentionShape(operands.y, heads);
+    const { elements, type } = operands.weights;
+    const dscores = temporary(`${label}.dscores`, elements, type);
+    const dots = temporary(`${label}.dots`, scoreRows(shape));
+    return attentionBackward(target, shape, { ...operands, ...out, dscores, dots }, label);
   },
   upsample: (_, { label, in: operands, out }) =>
     upsampleForward(planeShape(operands.x), { ...operands, ...out }, label),
@@ -269,25 +230,7 @@ function tableShape(table: Tensor, y: Tensor): { batch: number; dim: number; row
   return { batch: y.shape[0], dim: y.shape[3], rows: table.shape[0] };
 }
 
-/** Strides of attention operands: `rows` reads a matrix row by row, `columns` reads it transposed. */
-function attentionShape(q: Tensor, heads: number) {
-  const [batch, height, width, channels] = q.shape;
-  const length = height * width;
-  const size = channels / heads;
-  const stride = paddedChannels(length);
-  // A head is a slice of the channels; the score matrices of all heads are contiguous.
-  const slice = {
-    rowStride: paddedChannels(channels),
-    batchStride: length * paddedChannels(channels),
-    headStride: size,
-  };
-  const matrix = { rowStride: stride, batchStride: heads * length * stride, headStride: length * stride };
-  return {
-    rows: batch * heads * length,
-    length,
-    stride,
-    scale: 1 / Math.sqrt(size),
-    image: { batch, size, rows: { ...slice, transposed: false }, columns: { ...slice, transposed: true } },
-    scores: { rows: { ...matrix, transposed: false }, columns: { ...matrix, transposed: true } },
-  };
+function attentionShape(y: Tensor, heads: number): AttentionShape {
+  const { batch, spatial, channels } = imageShape(y);
+  return { batch, length: spatial, channels, heads };
 }

@@ -13,6 +13,12 @@ export interface ConvAttributes {
   readonly padding: 0 | 1;
 }
 
+/** Attributes of a 2-D convolution in the forward pass. */
+export interface Conv2dAttributes extends ConvAttributes {
+  /** First channel of `rowBias`; 0 without one. */
+  readonly rowBiasFirst: number;
+}
+
 /** Attributes of group normalisation (Wu & He 2018), optionally followed by SiLU. */
 export interface GroupNormAttributes {
   readonly groups: number;
@@ -60,7 +66,7 @@ export interface Operations {
   conv2d: {
     in: { x: Tensor; weight: Tensor; bias: Tensor; rowBias?: Tensor; residual?: Tensor };
     out: { y: Tensor };
-    attributes: ConvAttributes;
+    attributes: Conv2dAttributes;
   };
   groupNorm: {
     in: { x: Tensor; gamma: Tensor; beta: Tensor };
@@ -69,7 +75,7 @@ export interface Operations {
   };
   silu: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   attention: {
-    in: { q: Tensor; k: Tensor; v: Tensor };
+    in: { qkv: Tensor };
     out: { y: Tensor; weights: Tensor };
     attributes: AttentionAttributes;
   };
@@ -122,7 +128,8 @@ export interface BackwardOperations {
     out: { dw: Tensor; db: Tensor };
     attributes: ConvAttributes;
   };
-  spatialSum: { in: { dy: Tensor; addend?: Tensor }; out: { dx: Tensor }; attributes: Record<never, never> };
+  /** Sums over positions, written to the channels of `dx` from `first` on. */
+  spatialSum: { in: { dy: Tensor }; out: { dx: Tensor }; attributes: { readonly first: number } };
   groupNormBackward: {
     in: { x: Tensor; gamma: Tensor; beta: Tensor; stats: Tensor; dy: Tensor; addend?: Tensor };
     out: { dx: Tensor; dgamma: Tensor; dbeta: Tensor };
@@ -134,8 +141,8 @@ export interface BackwardOperations {
     attributes: Record<never, never>;
   };
   attentionBackward: {
-    in: { q: Tensor; k: Tensor; v: Tensor; weights: Tensor; dy: Tensor };
-    out: { dq: Tensor; dk: Tensor; dv: Tensor };
+    in: { qkv: Tensor; y: Tensor; weights: Tensor; dy: Tensor };
+    out: { dqkv: Tensor };
     attributes: AttentionAttributes;
   };
   upsampleBackward: {

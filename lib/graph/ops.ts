@@ -11,6 +11,14 @@ import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { expectShape, expectType } from "./expect.ts";
 import { paddedChannels, type Shape, type Tensor } from "./tensor.ts";
 
+/** Bias of each sample: consecutive channels of a tensor. */
+export interface RowBias {
+  /** [N,1,1,W]. */
+  readonly of: Tensor;
+  /** First channel, a multiple of 4. */
+  readonly first: number;
+}
+
 /**
  * 2-D convolution (cross-correlation, as in PyTorch); a dense layer is the case of kernel 1 on 1x1 images:
  * `y[n,i,j,o] = bias[o] + sum x[n, i*stride+ky-padding, j*stride+kx-padding, c] * weight[ky,kx,c,o]`, plus `rowBias[n,o]`
@@ -20,7 +28,7 @@ import { paddedChannels, type Shape, type Tensor } from "./tensor.ts";
  * column are zeros below and right, as in diffusers' `downsample_padding: 0`.
  *
  * @param x [N,H,W,C]
- * @param rowBias [N,1,1,O], e.g. the projected time embedding
+ * @param rowBias O channels of a tensor, e.g. the projected time embedding; each channel belongs to one convolution
  * @param residual [N,H',W',O], added to the result
  * @returns [N,H',W',O]
  * @throws {ShapeError} if an operand's shape does not fit
@@ -30,7 +38,7 @@ export function conv2d(
   x: Tensor,
   parameters: { weight: Tensor; bias: Tensor },
   attributes: ConvAttributes,
-  extra: { rowBias?: Tensor; residual?: Tensor } = {},
+  { rowBias, residual }: { rowBias?: RowBias; residual?: Tensor } = {},
 ): Tensor {
   const { weight, bias } = parameters;
   const [batch, height, width, channels] = x.shape;
@@ -42,11 +50,26 @@ export function conv2d(
   const outSize = (size: number) =>
     stride === 1 ? size : padding === 1 ? Math.ceil(size / 2) : Math.floor(size / 2);
   const shape: Shape = [batch, outSize(height), outSize(width), outChannels];
-  if (extra.rowBias) expectShape(label, "rowBias", extra.rowBias, [batch, 1, 1, outChannels]);
-  if (extra.residual) expectShape(label, "residual", extra.residual, shape);
+  if (rowBias) expectRowBias(label, rowBias, batch, outChannels);
+  if (residual) expectShape(label, "residual", residual, shape);
   const y = g.tensor(label, shape, "activation", true);
-  g.record({ kind: "conv2d", label, in: { x, weight, bias, ...extra }, out: { y }, attributes });
+  g.record({
+    kind: "conv2d",
+    label,
+    in: { x, weight, bias, rowBias: rowBias?.of, residual },
+    out: { y },
+    attributes: { ...attributes, rowBiasFirst: rowBias?.first ?? 0 },
+  });
   return y;
+}
+
+function expectRowBias(label: string, { of, first }: RowBias, batch: number, channels: number): void {
+  expectShape(label, "rowBias", of, [batch, 1, 1, of.shape[3]]);
+  if (first % 4 !== 0 || first + channels > of.shape[3]) {
+    throw new ShapeError(
+      `${label}: rowBias has ${of.shape[3]} channels, expected ${channels} from ${first} on, a multiple of 4`,
+    );
+  }
 }
 
 /** Parameters of {@linkcode groupNorm}, each [1,1,1,C]. */
@@ -95,21 +118,22 @@ export function silu(g: Graph, x: Tensor): Tensor {
  * Scaled dot-product attention over all positions of an image (Vaswani et al. 2017), channels split evenly among heads:
  * `softmax(q k^T / sqrt(C / heads)) v`.
  *
- * @param q [N,H,W,C], as are `k`, `v` and the result
- * @throws {ShapeError} if shapes differ, or `heads` does not divide C
+ * @param qkv [N,H,W,3 Cp]: q, k and v side by side, each padded to Cp channels, a multiple of 4
+ * @param channels C
+ * @returns [N,H,W,C]
+ * @throws {ShapeError} if `qkv` has other channels, or `heads` does not divide C
  */
-export function attention(g: Graph, q: Tensor, k: Tensor, v: Tensor, heads: number): Tensor {
+export function attention(g: Graph, qkv: Tensor, channels: number, heads: number): Tensor {
   const label = g.label("attention");
-  const [batch, height, width, channels] = q.shape;
-  expectShape(label, "k", k, q.shape);
-  expectShape(label, "v", v, q.shape);
+  const [batch, height, width] = qkv.shape;
+  expectShape(label, "qkv", qkv, [batch, height, width, 3 * paddedChannels(channels)]);
   if (channels % heads !== 0) {
     throw new ShapeError(`${label}: ${channels} channels cannot be split into ${heads} heads`);
   }
   const positions = height * width;
-  const y = g.tensor(label, q.shape, "activation", true);
+  const y = g.tensor(label, [batch, height, width, channels], "activation", true);
   const weights = g.tensor(`${label}.weights`, [batch, heads, positions, positions], "activation", false);
-  g.record({ kind: "attention", label, in: { q, k, v }, out: { y, weights }, attributes: { heads } });
+  g.record({ kind: "attention", label, in: { qkv }, out: { y, weights }, attributes: { heads } });
   return y;
 }
 

@@ -35,19 +35,19 @@ export function unetParameters(config: UNetConfig, precision?: Precision): Param
  */
 export function bindParameters(g: Graph, flat: GPUBuffer, copy?: GPUBuffer): Map<Tensor, BufferView> {
   const table = new ParameterTable(g.parameters);
-  return new Map(g.parameters.map(({ tensor }, i): [Tensor, BufferView] => {
+  return new Map(table.tensors.map((tensor): [Tensor, BufferView] => {
     const buffer = tensor.type === "float16" ? copy : flat;
     if (!buffer) throw new Error(`parameter ${tensor.name} is float16, but there is no float16 copy`);
-    return [tensor, { buffer, offset: elementBytes(tensor.type) * table.offset(i), size: tensor.bytes }];
+    return [tensor, { buffer, offset: elementBytes(tensor.type) * table.offset(tensor), size: tensor.bytes }];
   }));
 }
 
 /** Views of the parameters' gradients in a flat buffer, always float32. */
 export function bindGradients(g: Graph, flat: GPUBuffer): Map<Tensor, BufferView> {
   const table = new ParameterTable(g.parameters);
-  return new Map(g.parameters.map(({ tensor }, i): [Tensor, BufferView] => [
+  return new Map(table.tensors.map((tensor): [Tensor, BufferView] => [
     tensor,
-    { buffer: flat, offset: 4 * table.offset(i), size: 4 * tensor.elements },
+    { buffer: flat, offset: 4 * table.offset(tensor), size: 4 * tensor.elements },
   ]));
 }
 

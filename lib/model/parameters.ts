@@ -7,7 +7,7 @@
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { BINDING_ALIGNMENT } from "../gpu/memory.ts";
 import type { Parameter } from "../graph/graph.ts";
-import { elementBytes, paddedChannels, showShape } from "../graph/tensor.ts";
+import { elementBytes, paddedChannels, showShape, type Tensor } from "../graph/tensor.ts";
 import { normal2, splitSeed, threefry4x32, uniform01 } from "../random.ts";
 
 /** Tensor in checkpoint layout. */
@@ -21,26 +21,30 @@ const MAX_ELEMENTS = 2 ** 30;
 
 /** Offsets of the parameters in the flat buffer. */
 export class ParameterTable {
+  /** In the order of checkpoints. */
   readonly parameters: readonly Parameter[];
+  /** Memory of the parameters, in order; parameters of fused layers share a tensor. */
+  readonly tensors: readonly Tensor[];
   /** Elements of the flat buffer, padding included; a multiple of 64. */
   readonly elements: number;
   /** Trainable values, padding not counted. */
   readonly count: number;
-  readonly #offsets: number[] = [];
+  readonly #offsets = new Map<Tensor, number>();
 
   /**
-   * Lays parameters out one after the other.
+   * Lays the parameters' tensors out one after the other.
    *
    * @throws {ConfigError} for more of them than a buffer can hold
    */
   constructor(parameters: readonly Parameter[]) {
     this.parameters = parameters;
-    // Alignment of offsets in elements, so that every parameter can be bound, in a float16 copy as well.
-    const smallest = Math.min(...parameters.map(({ tensor: { type } }) => elementBytes(type)));
+    this.tensors = [...new Set(parameters.map(({ tensor }) => tensor))];
+    // Alignment of offsets in elements, so that every tensor can be bound, in a float16 copy as well.
+    const smallest = Math.min(...this.tensors.map(({ type }) => elementBytes(type)));
     const alignment = BINDING_ALIGNMENT / smallest;
     let elements = 0;
-    for (const { tensor } of parameters) {
-      this.#offsets.push(elements);
+    for (const tensor of this.tensors) {
+      this.#offsets.set(tensor, elements);
       elements += alignment * Math.ceil(tensor.elements / alignment);
     }
     this.elements = elements;
@@ -52,16 +56,18 @@ export class ParameterTable {
     }
   }
 
-  /** Offset of parameter `index`, in elements. */
-  offset(index: number): number {
-    return this.#offsets[index]!;
+  /** Offset of one of the {@linkcode tensors}, in elements. */
+  offset(tensor: Tensor): number {
+    const offset = this.#offsets.get(tensor);
+    if (offset === undefined) throw new Error(`${tensor.name} is no parameter of the table`);
+    return offset;
   }
 
   /** Parameter that owns element `element` of the flat buffer; padding belongs to the parameter before it. */
   at(element: number): Parameter {
-    let index = this.#offsets.findIndex((offset) => offset > element);
-    if (index < 0) index = this.parameters.length;
-    return this.parameters[index - 1]!;
+    const tensor = this.tensors.findLast((tensor) => this.offset(tensor) <= element)!; // the first one's is 0
+    const column = (element - this.offset(tensor)) % paddedChannels(tensor.shape[3]);
+    return this.parameters.findLast((each) => each.tensor === tensor && each.first <= column)!;
   }
 
   /**
@@ -74,7 +80,7 @@ export class ParameterTable {
   toMemory(tensors: ReadonlyMap<string, HostTensor>, source: string): Float32Array<ArrayBuffer> {
     const flat = new Float32Array(this.elements);
     const known = new Set<string>();
-    this.parameters.forEach((parameter, i) => {
+    for (const parameter of this.parameters) {
       const tensor = tensors.get(parameter.name);
       if (!tensor) throw new CheckpointError(`${source}: tensor ${parameter.name} is missing`);
       if (showShape(tensor.shape) !== showShape(parameter.shape)) {
@@ -85,8 +91,8 @@ export class ParameterTable {
         );
       }
       known.add(parameter.name);
-      scatter(parameter, tensor.data, flat.subarray(this.offset(i)));
-    });
+      scatter(parameter, tensor.data, flat.subarray(this.offset(parameter.tensor)));
+    }
     for (const name of tensors.keys()) {
       if (!known.has(name)) {
         throw new CheckpointError(`${source}: tensor ${name} does not belong to this network`);
@@ -97,8 +103,8 @@ export class ParameterTable {
 
   /** Converts the content of the flat buffer to checkpoint tensors, the inverse of {@linkcode toMemory}. */
   fromMemory(flat: Float32Array): Map<string, HostTensor> {
-    return new Map(this.parameters.map((parameter, i): [string, HostTensor] => {
-      const data = gather(parameter, flat.subarray(this.offset(i)));
+    return new Map(this.parameters.map((parameter): [string, HostTensor] => {
+      const data = gather(parameter, flat.subarray(this.offset(parameter.tensor)));
       return [parameter.name, { shape: parameter.shape, data }];
     }));
   }
@@ -121,29 +127,30 @@ type ProductShape = readonly [out: number, input: number, height?: number, width
 
 /** Calls `visit` with the checkpoint index and the memory index of every value. */
 function forEachValue(
-  { layout, shape }: Parameter,
+  { layout, shape, tensor, first }: Parameter,
   visit: (checkpoint: number, memory: number) => void,
 ): void {
+  const stride = paddedChannels(tensor.shape[3]);
   switch (layout) {
     case "vector":
-      for (let i = 0; i < shape[0]!; i++) visit(i, i);
+      for (let i = 0; i < shape[0]!; i++) visit(i, first + i);
       return;
     case "table": {
       const [rows, width] = shape as [number, number];
-      const stride = paddedChannels(width);
-      for (let r = 0; r < rows; r++) for (let i = 0; i < width; i++) visit(r * width + i, r * stride + i);
+      for (let r = 0; r < rows; r++) {
+        for (let i = 0; i < width; i++) visit(r * width + i, r * stride + first + i);
+      }
       return;
     }
     case "linear":
     case "conv": {
       const [out, input, height = 1, width = 1] = shape as ProductShape;
-      const outStride = paddedChannels(out);
-      const inStride = paddedChannels(input) * outStride;
+      const inStride = paddedChannels(input) * stride;
       const taps = height * width;
       for (let o = 0; o < out; o++) {
         for (let i = 0; i < input; i++) {
           for (let tap = 0; tap < taps; tap++) {
-            visit((o * input + i) * taps + tap, tap * inStride + i * outStride + o);
+            visit((o * input + i) * taps + tap, tap * inStride + i * stride + first + o);
           }
         }
       }

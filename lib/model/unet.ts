@@ -19,12 +19,14 @@ import {
   dropout,
   embedding,
   groupNorm,
+  type RowBias,
   silu,
   timestepEmbedding,
   upsample,
 } from "../graph/ops.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 import { imageSize, type UNetConfig } from "./config.ts";
+import { FusedLinear } from "./fused_linear.ts";
 
 /** Inputs of the network. */
 export interface UNetInputs {
@@ -63,7 +65,8 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
 
   // Timestep embedding
   const temb = timeEmbedding(g, config, inputs); // [N, 1, 1, E]
-  const net: Network = { g, config, inputs, temb };
+  const projections = new FusedLinear(g, "time_emb_proj", temb, residualWidths(config));
+  const net: Network = { g, config, inputs, projections };
 
   // Downsampling
   let h = conv(net, "conv_in", x, channels[0]!, { kernel: 3, stride: 1, padding: 1 }); // [N, H, W, C_0]
@@ -101,6 +104,9 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
     });
   }
   if (skips.length > 0) throw new ShapeError(`${skips.length} skip connections were left over`);
+  if (projections.undeclared > 0) {
+    throw new ShapeError(`${projections.undeclared} projections were left over`);
+  }
 
   // End
   h = norm(net, "conv_norm_out", h, true); // [N, H, W, C_0]
@@ -113,8 +119,21 @@ interface Network {
   readonly g: Graph;
   readonly config: UNetConfig;
   readonly inputs: UNetInputs;
-  /** SiLU of the time (and class) embedding, [N, 1, 1, E]. */
-  readonly temb: Tensor;
+  /** Projections of the time (and class) embedding, one for each residual block. */
+  readonly projections: FusedLinear;
+}
+
+/** Channels of the residual blocks, in order. */
+function residualWidths({ blockOutChannels: channels, layersPerBlock }: UNetConfig): number[] {
+  const level = (blocks: number) => (width: number) => Array<number>(blocks).fill(width);
+  const middle = channels.at(-1)!;
+  const up = channels.toReversed();
+  return [
+    ...channels.flatMap(level(layersPerBlock)),
+    middle,
+    middle,
+    ...up.flatMap(level(layersPerBlock + 1)),
+  ];
 }
 
 // Weight initialization of the reference implementation (hojonathanho/diffusion): uniform with a variance of
@@ -153,11 +172,10 @@ function timeEmbedding(g: Graph, config: UNetConfig, { x, timesteps, labels }: U
  * @param skip on the way up: skip connection, concatenated with `x` along channels
  */
 function resnetBlock(net: Network, name: string, x: Tensor, outChannels: number, skip?: Tensor): Tensor {
-  const { g, config, inputs: { stepState }, temb } = net;
+  const { g, config, inputs: { stepState }, projections } = net;
   const same = { kernel: 3, stride: 1, padding: 1 } as const;
   return g.scope(name, () => {
-    // Outside the segment: too small to be worth recomputing.
-    const rowBias = linear(g, "time_emb_proj", temb, outChannels); // [N, 1, 1, Cout]
+    const rowBias = projections.declare("time_emb_proj", { weight: GLOROT, bias: ZEROS }); // [N, 1, 1, Cout]
     return g.segment(() => {
       const input = skip ? concat(g, x, skip) : x; // [N, H, W, Cin (+ Cskip)]
       let h = norm(net, "norm1", input, true);
@@ -180,10 +198,9 @@ function attentionBlock(net: Network, name: string, x: Tensor): Tensor {
   return g.scope(name, () =>
     g.segment(() => {
       const h = norm(net, "group_norm", x, false);
-      const q = linear(g, "to_q", h, channels);
-      const k = linear(g, "to_k", h, channels);
-      const v = linear(g, "to_v", h, channels);
-      const attended = attention(g, q, k, v, channels / (config.attentionHeadDim ?? channels));
+      const qkv = new FusedLinear(g, "to_qkv", h, [channels, channels, channels]); // [N, H, W, 3 C]
+      for (const name of ["to_q", "to_k", "to_v"]) qkv.declare(name, { weight: GLOROT, bias: ZEROS });
+      const attended = attention(g, qkv.y, channels, channels / (config.attentionHeadDim ?? channels));
       return linear(g, "to_out.0", attended, channels, { residual: x, init: ALMOST_ZERO });
     }));
 }
@@ -222,7 +239,7 @@ interface ConvOptions {
   kernel: 1 | 3;
   stride: 1 | 2;
   padding: 0 | 1;
-  rowBias?: Tensor;
+  rowBias?: RowBias;
   residual?: Tensor;
   init?: Initializer;
 }

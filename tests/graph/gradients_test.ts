@@ -2,8 +2,19 @@ import assert from "node:assert/strict";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph, type Initializer } from "../../lib/graph/graph.ts";
-import { add, attention, concat, conv2d, dropout, groupNorm, silu, upsample } from "../../lib/graph/ops.ts";
+import {
+  add,
+  attention,
+  concat,
+  conv2d,
+  dropout,
+  groupNorm,
+  type RowBias,
+  silu,
+  upsample,
+} from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
+import { FusedLinear } from "../../lib/model/fused_linear.ts";
 import { assertClose } from "../support/close.ts";
 import { testGpu } from "../support/gpu.ts";
 import { packChannels, unpackChannels } from "../support/layout.ts";
@@ -20,7 +31,7 @@ function conv(
   g: Graph,
   name: string,
   x: Tensor,
-  extra: { residual?: Tensor; rowBias?: Tensor } = {},
+  extra: { residual?: Tensor; rowBias?: RowBias } = {},
 ): Tensor {
   return g.scope(name, () => {
     const weight = g.parameter("weight", "conv", [CHANNELS, x.shape[3], 3, 3], ZEROS);
@@ -37,6 +48,12 @@ function norm(g: Graph, name: string, x: Tensor): Tensor {
   });
 }
 
+/** Linear layers of one input, 6 to 6 channels each. */
+function fused(g: Graph, x: Tensor, names: readonly string[]): { y: Tensor; outputs: RowBias[] } {
+  const layers = new FusedLinear(g, "fused", x, names.map(() => CHANNELS));
+  return { y: layers.y, outputs: names.map((name) => layers.declare(name, { weight: ZEROS, bias: ZEROS })) };
+}
+
 /** Networks over an input that has several consumers. */
 const networks: Record<string, (g: Graph, x: Tensor) => Tensor> = {
   "two consumers: convolution and its residual": (g, x) => conv(g, "a", x, { residual: x }),
@@ -44,7 +61,8 @@ const networks: Record<string, (g: Graph, x: Tensor) => Tensor> = {
   "two consumers: both operands of a concatenation": (g, x) => conv(g, "a", concat(g, x, x)),
   "three consumers: convolution, residual and concatenation": (g, x) =>
     conv(g, "b", concat(g, conv(g, "a", x, { residual: x }), x)),
-  "three consumers: query, key and value": (g, x) => conv(g, "a", attention(g, x, x, x, 2)),
+  "three consumers in one product: query, key and value": (g, x) =>
+    conv(g, "a", attention(g, fused(g, x, ["q", "k", "v"]).y, CHANNELS, 2)),
   "four consumers: norm, SiLU, upsampling and sum": (g, x) => {
     const both = add(g, upsample(g, silu(g, x)), upsample(g, x));
     return conv(g, "b", add(g, conv(g, "a", both), upsample(g, add(g, norm(g, "n", x), x))));
@@ -132,6 +150,55 @@ async function inputGradient(
   const [gradient] = await graph.read(dx);
   graph.destroy();
   return unpackChannels(gradient, CHANNELS);
+}
+
+Deno.test("the gradient of biases for each sample is the sum over positions, of each convolution in its own channels", async () => {
+  const g = new Graph();
+  const x = g.input("x", [2, 3, 2, CHANNELS]);
+  const biases = g.input("biases", [2, 1, 1, 16]);
+  const [a, b] = [0, 8].map((first) => conv(g, `conv${first}`, x, { rowBias: { of: biases, first } }));
+  const output = concat(g, a, b);
+  const forwardNodes = g.nodes.length;
+  const seed = g.input("seed", output.shape);
+  const gradients = recordBackward(g, output, { seed, wanted: [biases] });
+  const dx = gradients.ofInput.get(biases)!;
+  const graph = await DeviceGraph.build(await testGpu(), g, { keep: [output, dx], gradients, forwardNodes });
+  const values = noise(2 * 6 * 2 * CHANNELS, 3);
+  graph.write(seed, packChannels(values, 2 * CHANNELS));
+  graph.forward.run();
+  graph.backward.run();
+  const [gradient] = await graph.read(dx);
+  graph.destroy();
+  const want = [0, 1].flatMap((sample) =>
+    [0, 1].flatMap((part) =>
+      Array.from({ length: 8 }, (_, c) => {
+        if (c >= CHANNELS) return 0;
+        const at = (p: number) => (6 * sample + p) * 2 * CHANNELS + part * CHANNELS + c;
+        return [0, 1, 2, 3, 4, 5].reduce((sum, p) => sum + values[at(p)], 0);
+      })
+    )
+  );
+  assertClose(gradient, want, { absolute: 1e-6 }, "biases");
+});
+
+for (
+  const [what, message, places] of [
+    ["that two convolutions use", "channel 4 of biases is used twice; its gradient would be overwritten", [
+      0,
+      4,
+    ]],
+    ["that nobody uses", "8 of 16 channels of biases get a gradient", [8]],
+  ] as const
+) {
+  Deno.test(`channels of a bias for each sample ${what} are refused by name`, () => {
+    const g = new Graph();
+    let y = g.input("x", [1, 4, 4, CHANNELS]);
+    const biases = { ...silu(g, g.input("t", [1, 1, 1, 16])), name: "biases" };
+    Object.assign(g.nodes[0].out, { y: biases });
+    for (const first of places) y = conv(g, `conv${first}`, y, { rowBias: { of: biases, first } });
+    const wanted = [g.inputs.get("t")!];
+    assert.throws(() => recordBackward(g, y, { seed: g.input("seed", y.shape), wanted }), { message });
+  });
 }
 
 Deno.test("dropout's gradient goes through the mask of the forward pass, on top of the gradient so far", async () => {

@@ -53,10 +53,17 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
   [
     "conv2d with a row bias for another batch",
     "block.conv2d: rowBias has shape [3,1,1,8], expected [2,1,1,8]",
-    (g) => {
-      const rowBias = g.input("rowBias", [3, 1, 1, 8]);
-      conv2d(g, g.input("x", [2, 8, 8, 3]), convParameters(g, 3, 8), SAME, { rowBias });
-    },
+    (g) => withRowBias(g, 3, 8, 0),
+  ],
+  [
+    "conv2d with a row bias that ends too early",
+    "block.conv2d: rowBias has 12 channels, expected 8 from 8 on, a multiple of 4",
+    (g) => withRowBias(g, 2, 12, 8),
+  ],
+  [
+    "conv2d with a row bias from a channel that is no multiple of 4",
+    "block.conv2d: rowBias has 12 channels, expected 8 from 2 on, a multiple of 4",
+    (g) => withRowBias(g, 2, 12, 2),
   ],
   [
     "groupNorm with gamma for other channels",
@@ -74,28 +81,14 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
     (g) => norm(g, 8, 8, 8, 3),
   ],
   [
-    "attention with keys of another size",
-    "block.attention: k has shape [2,4,2,8], expected [2,4,4,8]",
-    (g) => {
-      const q = g.input("q", [2, 4, 4, 8]);
-      attention(g, q, g.input("k", [2, 4, 2, 8]), q, 2);
-    },
-  ],
-  [
-    "attention with values of another size",
-    "block.attention: v has shape [2,4,4,4], expected [2,4,4,8]",
-    (g) => {
-      const q = g.input("q", [2, 4, 4, 8]);
-      attention(g, q, q, g.input("v", [2, 4, 4, 4]), 2);
-    },
+    "attention with queries, keys and values of other channels",
+    "block.attention: qkv has shape [2,4,4,18], expected [2,4,4,24]",
+    (g) => void attention(g, g.input("qkv", [2, 4, 4, 18]), 6, 2),
   ],
   [
     "attention with heads that do not divide the channels",
     "block.attention: 8 channels cannot be split into 3 heads",
-    (g) => {
-      const q = g.input("q", [2, 4, 4, 8]);
-      attention(g, q, q, q, 3);
-    },
+    (g) => void attention(g, g.input("qkv", [2, 4, 4, 24]), 8, 3),
   ],
   [
     "concat of images of two sizes",
@@ -153,11 +146,29 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
     (g) => [1, 2].forEach(() => g.input("x", [1, 1, 1, 1])),
   ],
   [
+    "a parameter in memory of other rows",
+    "parameter block.weight [4,6] does not fit block.memory [1,1,4,8] at column 4",
+    (g) => {
+      const memory = g.fusedParameter("memory", "linear", [8, 4]);
+      g.parameterIn(memory, 4, "weight", "linear", [4, 6], ZEROS);
+    },
+  ],
+  [
+    "a parameter beyond the end of its memory",
+    "parameter block.bias [6] does not fit block.memory [1,1,1,8] at column 4",
+    (g) => g.parameterIn(g.fusedParameter("memory", "vector", [8]), 4, "bias", "vector", [6], ZEROS),
+  ],
+  [
     "a parameter declared twice",
     "parameter block.bias is declared twice",
     (g) => [1, 2].forEach(() => vector(g, "bias", 4)),
   ],
 ];
+
+function withRowBias(g: Graph, batch: number, width: number, first: number): void {
+  const rowBias = { of: g.input("rowBias", [batch, 1, 1, width]), first };
+  conv2d(g, g.input("x", [2, 8, 8, 3]), convParameters(g, 3, 8), SAME, { rowBias });
+}
 
 function norm(g: Graph, channels: number, gamma: number, beta: number, groups: number): void {
   const parameters = { gamma: vector(g, "gamma", gamma), beta: vector(g, "beta", beta) };

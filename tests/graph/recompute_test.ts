@@ -135,7 +135,7 @@ const segments: Record<string, (g: Graph, x: Tensor, stepState: Tensor) => Tenso
   silu: (g, x) => silu(g, silu(g, upsample(g, x))),
   attention: (g, x) => {
     const [q, k, v] = ["q", "k", "v"].map((name) => conv(g, name, silu(g, x)));
-    return conv(g, "out", attention(g, q, k, v, 2), x);
+    return conv(g, "out", attention(g, concat(g, concat(g, q, k), v), CHANNELS, 2), x);
   },
   "a residual block": (g, x, stepState) => {
     const both = concat(g, x, silu(g, x));

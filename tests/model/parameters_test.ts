@@ -33,10 +33,10 @@ Deno.test("each layout puts its values where the kernels read them, zeros betwee
     ["table", "table", [2, 3]],
   );
   const flat = table.toMemory(counted(table), "test");
-  const at = (
-    index: number,
-    count: number,
-  ) => [...flat.subarray(table.offset(index), table.offset(index) + count)];
+  const at = (index: number, count: number) => {
+    const offset = table.offset(table.tensors[index]);
+    return [...flat.subarray(offset, offset + count)];
+  };
   // [out, in, 1, 2] -> [1, 2, in, out], in and out padded to 4: a row per tap and input channel.
   assert.deepEqual(at(0, 32), [
     ...[1, 7, 0, 0, 3, 9, 0, 0, 5, 11, 0, 0, 0, 0, 0, 0],
@@ -47,14 +47,54 @@ Deno.test("each layout puts its values where the kernels read them, zeros betwee
   assert.deepEqual(at(3, 8), [1, 2, 3, 0, 4, 5, 6, 0]);
 });
 
+/** Two layers of 2 input channels side by side, with 3 and 4 output channels. */
+function fusedTable(): ParameterTable {
+  const g = new Graph();
+  g.parameter("before", "vector", [2], ZEROS);
+  const weight = g.fusedParameter("weight", "linear", [8, 2]);
+  const bias = g.fusedParameter("bias", "vector", [8]);
+  g.parameterIn(weight, 0, "a.weight", "linear", [3, 2], ZEROS);
+  g.parameterIn(bias, 0, "a.bias", "vector", [3], ZEROS);
+  g.parameter("between", "vector", [1], ZEROS);
+  g.parameterIn(weight, 4, "b.weight", "linear", [4, 2], ZEROS);
+  g.parameterIn(bias, 4, "b.bias", "vector", [4], ZEROS);
+  return new ParameterTable(g.parameters);
+}
+
+Deno.test("parameters of fused layers are columns of one tensor, and tensors of their own in checkpoints", () => {
+  const table = fusedTable();
+  const tensors = counted(table);
+  const flat = table.toMemory(tensors, "test");
+  const [, weight, bias] = table.tensors.map((tensor) => {
+    const offset = table.offset(tensor);
+    return [...flat.subarray(offset, offset + tensor.elements)];
+  });
+  assert.equal(table.tensors.length, 4);
+  assert.deepEqual(weight.slice(0, 16), [...[1, 3, 5, 0, 1, 3, 5, 7], ...[2, 4, 6, 0, 2, 4, 6, 8]]);
+  assert.deepEqual(bias, [1, 2, 3, 0, 1, 2, 3, 4]);
+  assert.deepEqual(table.fromMemory(flat), tensors);
+  assert.deepEqual(table.parameters.map(({ name }) => name), [
+    ...["before", "a.weight", "a.bias", "between", "b.weight", "b.bias"],
+  ]);
+});
+
+Deno.test("an element of fused layers is traced to the layer", () => {
+  const table = fusedTable();
+  const names = [0, 3, 4, 7, 8, 12, 31].map((i) => table.at(table.offset(table.tensors[1]) + i).name);
+  assert.deepEqual(names, [
+    ...["a.weight", "a.weight", "b.weight", "b.weight", "a.weight", "b.weight", "b.weight"],
+  ]);
+  assert.equal(table.at(table.offset(table.tensors[2]) + 4).name, "b.bias");
+});
+
 Deno.test("parameters lie one after the other at offsets that can be bound, and do not overlap", () => {
   const table = unetParameters(unetConfigFromJson(loadNetworkCase("unaligned").config));
   let end = 0;
-  table.parameters.forEach(({ tensor }, i) => {
-    assert.equal(4 * table.offset(i) % 256, 0);
-    assert.ok(table.offset(i) >= end);
-    end = table.offset(i) + tensor.elements;
-  });
+  for (const tensor of table.tensors) {
+    assert.equal(4 * table.offset(tensor) % 256, 0);
+    assert.ok(table.offset(tensor) >= end);
+    end = table.offset(tensor) + tensor.elements;
+  }
   assert.ok(table.elements >= end && table.elements % 64 === 0);
 });
 

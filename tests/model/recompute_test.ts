@@ -124,7 +124,7 @@ for (const preset of PRESETS) {
         silu: count("silu"),
       },
       {
-        conv2d: 3 * attention,
+        conv2d: attention,
         groupNorm: 2 * residual + attention,
         dropout: dropout > 0 ? residual : 0,
         concat: up,

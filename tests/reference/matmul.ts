@@ -1,6 +1,7 @@
 /** Batched matrix product by definition in float64, over the strided layouts of attention. */
 
 export interface Operand {
+  first?: number;
   rowStride: number;
   batchStride: number;
   headStride: number;
@@ -20,7 +21,7 @@ export interface Product {
 }
 
 function index(operand: Operand, batch: number, head: number, row: number, column: number): number {
-  const base = batch * operand.batchStride + head * operand.headStride;
+  const base = (operand.first ?? 0) + batch * operand.batchStride + head * operand.headStride;
   return operand.transposed
     ? base + column * operand.rowStride + row
     : base + row * operand.rowStride + column;

@@ -126,18 +126,29 @@ function toleranceOf({ tolerance }: Way, pass: Conv2dPass, s: Conv2dShape, terms
   return tolerance?.(pass, s) ?? bound(terms);
 }
 
+/** Packs row biases of `width` channels, of which `count` from the fifth on are used; the padding of these must be zero. */
+function packRowBias(rowBiases: Float32Array, width: number, count: number): Float32Array {
+  const used = 4 * Math.ceil(count / 4);
+  return packChannels(rowBiases, width).map((value, i) => {
+    const channel = i % (4 * Math.ceil(width / 4)) - 4;
+    return channel >= count && channel < used ? 0 : value;
+  });
+}
+
 /** Checks the forward pass, plain and with bias, row bias and residual. */
 export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
   const { passes, target } = way;
   const [x, w] = [inputs(s), weights(s)];
   const bias = noise(s.outChannels, 4);
-  const rowBias = noise(s.batch * s.outChannels, 5);
+  // Channels from the fifth on of a wider tensor.
+  const width = 4 + 4 * Math.ceil(s.outChannels / 4) + 3;
+  const rowBiases = noise(s.batch * width, 5);
   const residual = gradients(s);
   const expected = conv2dReference(s, x, w);
   const perSample = s.outHeight * s.outWidth * s.outChannels;
   const full = expected.map((y, i) => {
     const o = i % s.outChannels;
-    return y + bias[o] + rowBias[Math.floor(i / perSample) * s.outChannels + o] + residual[i];
+    return y + bias[o] + rowBiases[Math.floor(i / perSample) * width + 4 + o] + residual[i];
   });
   const pack = (data: Float32Array) => packChannels(data, s.outChannels);
   const plain = pack(residual).fill(NaN);
@@ -147,7 +158,8 @@ export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
     weight: packWeight(w, s),
     scratch: scratch(way, "forward", s),
   };
-  const added = { bias: pack(bias), rowBias: pack(rowBias), residual: pack(residual) };
+  const rowBias = { of: packRowBias(rowBiases, width, s.outChannels), first: 4, width };
+  const added = { bias: pack(bias), rowBias, residual: pack(residual) };
   await runOnArrays(await testGpu(), [
     ...passes.forward(target, s, { ...operands, y: plain }, "plain"),
     ...passes.forward(target, s, { ...operands, ...added, y: fused }, "fused"),

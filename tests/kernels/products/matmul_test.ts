@@ -46,6 +46,30 @@ function attention(batch: number, heads: number, tokens: number, d: number): [st
   ];
 }
 
+/** Products of query, key and value that lie side by side in one tensor, three of `width` channels. */
+function sideBySide(heads: number, tokens: number, d: number): [string, MatmulShape][] {
+  const width = padded(heads * d);
+  const part = (i: number): MatmulOutput => ({
+    first: i * width,
+    rowStride: 3 * width,
+    batchStride: tokens * 3 * width,
+    headStride: d,
+  });
+  const p = matrices(heads, tokens, tokens);
+  const product = { batch: 2, heads, alpha: 1, m: tokens };
+  return [
+    ["Q K^T side by side", { ...product, n: tokens, k: d, a: plain(part(0)), b: transposed(part(1)), c: p }],
+    ["P V side by side", {
+      ...product,
+      n: d,
+      k: tokens,
+      a: plain(p),
+      b: plain(part(2)),
+      c: slices(tokens, heads, d),
+    }],
+  ];
+}
+
 /** A result of few columns: A B and A B^T. */
 function narrow(n: number): [string, MatmulShape][] {
   const shape = { batch: 2, heads: 2, m: 41, n, k: 10, alpha: 2 };
@@ -67,6 +91,8 @@ const CASES: [string, MatmulShape][] = [
   ...attention(2, 2, 36, 8),
   ...attention(2, 2, 36, 16),
   ...[3, 4, 8, 9, 12, 16, 20].flatMap(narrow),
+  ...sideBySide(2, 20, 16),
+  ...sideBySide(1, 9, 3),
   ["A^T B^T", {
     ...{ batch: 2, heads: 1, m: 19, n: 22, k: 13, alpha: -1 },
     ...{ a: transposed(matrices(1, 13, 19)), b: transposed(matrices(1, 22, 13)), c: matrices(1, 19, 22) },
@@ -78,7 +104,7 @@ const describe = (s: MatmulShape) =>
 
 /** Floats that an operand of `rows` stored rows takes. */
 const sizeOf = (s: MatmulShape, layout: MatmulOutput, rows: number) =>
-  (s.batch - 1) * layout.batchStride +
+  s.batch * layout.batchStride * Number(layout.first !== undefined) + (s.batch - 1) * layout.batchStride +
   (layout.headStride < layout.rowStride ? 0 : (s.heads - 1) * layout.headStride) + rows * layout.rowStride;
 
 for (const target of TARGETS) {

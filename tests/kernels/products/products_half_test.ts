@@ -47,7 +47,8 @@ async function checkForward(target: KernelTarget, s: Conv2dShape): Promise<void>
   const y = FLOAT16.empty(pack(residual, s.outChannels).length);
   const buffers = {
     ...{ x: pack(x, s.inChannels), weight: packedWeights(s), bias: packChannels(bias, s.outChannels) },
-    ...{ rowBias: pack(rowBias, s.outChannels), residual: pack(residual, s.outChannels), y, scratch: [] },
+    ...{ rowBias: { of: pack(rowBias, s.outChannels), first: 0, width: s.outChannels } },
+    ...{ residual: pack(residual, s.outChannels), y, scratch: [] },
   };
   await FLOAT16.run(directForward<HostArray>(target, s, buffers, "test"));
   const tolerance = FLOAT16.stored(bound(s.kernel ** 2 * s.inChannels));
