@@ -26,6 +26,8 @@ export interface MatrixUnits {
   readonly dialect: "subgroup_matrix" | "emulation";
   /** Lanes of the subgroups that hold a matrix. */
   readonly subgroupSize: number;
+  /** Subgroups have this size only in kernels that demand it (`subgroup_size_control`); default: always. */
+  readonly sizeControl?: boolean;
   /** Supported sizes, in the adapter's order. */
   readonly shapes: readonly MatrixShape[];
 }
@@ -51,10 +53,20 @@ export interface KernelTarget {
    * stays float32. See storage.ts.
    */
   readonly half?: boolean;
-  /** Matrix units, which products of float16 operands use; absent: none. */
+  /** Limit on a workgroup's memory in bytes; default 16384, which WebGPU guarantees. */
+  readonly workgroupBytes?: number;
+  /** Matrix units; absent: none. See {@linkcode unitsOfProducts}. */
   readonly matrices?: MatrixUnits;
   /** Selects among candidates; default the first. */
   readonly choose?: Choose;
+}
+
+/**
+ * Matrix units that products are computed on; undefined if none are. Software adapters have a faster way with the same sums,
+ * even if units are emulated.
+ */
+export function unitsOfProducts({ path, half = false, matrices }: KernelTarget): MatrixUnits | undefined {
+  return half && path === "tile" ? matrices : undefined;
 }
 
 /**

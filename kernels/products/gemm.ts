@@ -3,12 +3,14 @@
  *
  * @module
  */
+import { gemmMatrix, type MatrixLayout } from "./gemm_matrix.ts";
+import { allMatrixLayouts, matrixLayoutName, matrixLayouts } from "./gemm_matrix_layouts.ts";
 import { gemmSubgroup, SUBGROUP_LANES } from "./gemm_subgroup.ts";
 import { TILE_LAYOUTS, tileLayouts, tileName } from "./gemm_layouts.ts";
 import { gemmTile, type TileLayout } from "./gemm_tile.ts";
 import type { GemmProblem, GemmSize, GemmTile } from "./gemm_problem.ts";
 import { type KernelSource, parseKernel } from "../source.ts";
-import { choose, type KernelTarget } from "../target.ts";
+import { choose, type KernelTarget, unitsOfProducts } from "../target.ts";
 
 export type { GemmSize } from "./gemm_problem.ts";
 
@@ -20,16 +22,23 @@ export interface GemmKernel {
 
 const cache = new Map<string, KernelSource>();
 
-/** Kernel source by name, generated on first use; the same variant is always the same object. */
-export function cachedKernel(name: string, code: () => string): KernelSource {
-  let source = cache.get(name);
-  if (!source) cache.set(name, source = parseKernel(name, code()));
+/**
+ * Kernel source, generated on first use; the same variant is always the same object.
+ *
+ * @param variant distinguishes variants of the same name
+ */
+export function cachedKernel(name: string, code: () => string, variant = ""): KernelSource {
+  const key = `${name} ${variant}`;
+  let source = cache.get(key);
+  if (!source) cache.set(key, source = parseKernel(name, code()));
   return source;
 }
 
 /** Layout, with its name in tuning choices. */
 interface Layout {
   readonly name: string;
+  /** Distinguishes variants of the same name for different devices. */
+  readonly variant?: string;
   readonly tile: GemmTile;
   readonly code: (problem: GemmProblem) => string;
 }
@@ -37,16 +46,31 @@ interface Layout {
 /** Selects the kernel of a product on a target; `choose` may return any layout by name. */
 export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: GemmSize): GemmKernel {
   const { half = false } = target;
-  const subgroup = target.path === "subgroup" && target.subgroupSize === SUBGROUP_LANES;
-  const candidates = subgroup
-    ? [subgroupLayout(problem, size, half)]
-    : tileLayouts(problem, size).map((tile) => tileLayout(tile, half));
+  const { candidates, others } = layoutsOf(target, problem, size, half);
   const key = `${problem.name} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
-  const name = choose(target, key, candidates.map(({ name }) => name));
-  const { tile, code } = candidates.find((layout) => layout.name === name) ??
-    tileLayout(TILE_LAYOUTS.find((layout) => tileName(layout) === name)!, half);
-  const variant = `${problem.name}${half ? "_half" : ""}_${name}`;
-  return { source: cachedKernel(variant, () => code(problem)), tile };
+  const chosen = choose(target, key, candidates.map(({ name }) => name));
+  const isChosen = ({ name }: Layout) => name === chosen;
+  const { name, variant, tile, code } = candidates.find(isChosen) ?? others().find(isChosen)!;
+  const kernel = `${problem.name}${half ? "_half" : ""}_${name}`;
+  return { source: cachedKernel(kernel, () => code(problem), variant), tile };
+}
+
+/** Candidate layouts of a product, and all others of the target. */
+function layoutsOf(target: KernelTarget, problem: GemmProblem, size: GemmSize, half: boolean) {
+  const units = unitsOfProducts(target);
+  if (units) {
+    return {
+      candidates: matrixLayouts(units, target.workgroupBytes, size).map(matrixLayout),
+      others: () => allMatrixLayouts(units, target.workgroupBytes).map(matrixLayout),
+    };
+  }
+  const subgroup = target.path === "subgroup" && target.subgroupSize === SUBGROUP_LANES;
+  return {
+    candidates: subgroup
+      ? [subgroupLayout(problem, size, half)]
+      : tileLayouts(problem, size).map((tile) => tileLayout(tile, half)),
+    others: () => TILE_LAYOUTS.map((tile) => tileLayout(tile, half)),
+  };
 }
 
 /** Tiles of 32 x 32 that occupy a device: a few per core of a CPU, a few per multiprocessor of a GPU. */
@@ -80,6 +104,15 @@ function subgroupLayout({ wideOnly }: GemmProblem, { rows, columns }: GemmSize, 
 
 function tileLayout(tile: TileLayout, half: boolean): Layout {
   return { name: tileName(tile), tile, code: (problem) => gemmTile(problem, tile, half) };
+}
+
+function matrixLayout(layout: MatrixLayout): Layout {
+  return {
+    name: matrixLayoutName(layout),
+    variant: JSON.stringify([layout.units, layout.shape]),
+    tile: layout,
+    code: (problem) => gemmMatrix(problem, layout),
+  };
 }
 
 /** Number of quads (groups of 4) that hold `count` elements. */

@@ -54,6 +54,7 @@ export function kernelTarget(gpu: Gpu): KernelTarget {
   return {
     path: software ? "subgroup" : "tile",
     subgroupSize,
+    workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
     ...matrices ? { matrices } : {},
   };
 }

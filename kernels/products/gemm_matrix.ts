@@ -1,0 +1,339 @@
+/**
+ * Matrix product generator for matrix units: a workgroup of several subgroups stages a slice along k of its rows of A and
+ * columns of B in workgroup memory as float16, and each subgroup keeps a block of the tile as matrices of float32.
+ *
+ * Staging: an operand is stored as it is loaded, along `k` as [line][k] and along `lines` as [k][line], and the units read
+ * either order, so nothing is transposed. Lines of a stage are padded by 16 bytes: a unit reads eight lines of 16 bytes at
+ * once, which then hit different banks. Every matrix lies inside its stage. Past the last k of an iteration the stages are
+ * filled with zeros; lines past the last repeat it, and are not stored.
+ *
+ * With double buffering (`double`), an iteration issues its loads, multiplies the previous stage, and needs one barrier (see
+ * gemm_tile.ts). With one stage, workgroup memory and registers suffice for more workgroups, which hide the latency.
+ *
+ * Epilogue: single elements of a matrix cannot be accessed, so each subgroup stores a few matrices at a time to workgroup
+ * memory, from which all threads pass vectors of columns on to the problem's `store`.
+ *
+ * Accumulation is float32, products of float16 being exact: matrices of `depth` k at a time in the order of k, whatever the
+ * tile, so that all layouts give the same bits with the same matrix size; only column sums may differ.
+ *
+ * @module
+ */
+import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import { type MatrixDialect, matrixDialect } from "./matrix_dialect.ts";
+import { range } from "../range.ts";
+import type { MatrixShape, MatrixUnits } from "../target.ts";
+
+/** Tile of a workgroup. All sizes are powers of two. */
+export interface MatrixLayout extends GemmTile {
+  /** Length along k of a stage. */
+  readonly depth: number;
+  /** Subgroups along the rows and along the columns of the tile. */
+  readonly subgroups: readonly [rows: number, columns: number];
+  /** Double buffering: two alternating stages. */
+  readonly double: boolean;
+  /** Units that the tile is computed on. */
+  readonly units: MatrixUnits;
+  /** Matrix size, one of the units'. */
+  readonly shape: MatrixShape;
+}
+
+/** Elements that pad a line of a stage: 16 bytes. */
+const STAGE_PADDING = 8;
+/** Vectors of four floats that pad a line of results, so that the units' stores hit different banks. */
+const RESULT_PADDING = 2;
+
+/** Threads per workgroup. */
+export function matrixThreads({ subgroups: [rows, columns], units }: MatrixLayout): number {
+  return rows * columns * units.subgroupSize;
+}
+
+/** Matrices of a subgroup's block along its rows and its columns. */
+function blockOf({ rows, columns, subgroups, shape }: MatrixLayout): [number, number] {
+  return [rows / (subgroups[0] * shape.rows), columns / (subgroups[1] * shape.columns)];
+}
+
+/** Vectors of a line of a stage, with its padding. */
+const lineOf = (elements: number) => (elements + STAGE_PADDING) / 4;
+
+/** Vectors of a stage of an operand. */
+function stageSize({ along }: GemmOperand, lines: number, depth: number): number {
+  return along === "k" ? lines * lineOf(depth) : depth * lineOf(lines);
+}
+
+/** Vectors of a line of results of a subgroup. */
+const resultLine = ({ shape }: MatrixLayout, matrices: number) =>
+  matrices * shape.columns / 4 + RESULT_PADDING;
+
+/** Vectors of the results of all subgroups, with room for a vector a thread. */
+function resultSize(layout: MatrixLayout, matrices: number): number {
+  const { subgroups: [rows, columns], shape } = layout;
+  return Math.max(rows * columns * shape.rows * resultLine(layout, matrices), matrixThreads(layout));
+}
+
+/** Bytes of all stages of a layout, if both operands take the longer form. */
+function stageBytes({ rows, columns, depth, double }: MatrixLayout): number {
+  const bytes = (lines: number) => 8 * Math.max(lines * lineOf(depth), depth * lineOf(lines));
+  return (double ? 2 : 1) * (bytes(rows) + bytes(columns));
+}
+
+/** Bytes for results, unless one matrix a subgroup takes more: what 48 KiB leave beside two stages of 128x128x32. */
+const RESULT_BYTES = 8192;
+
+/**
+ * Neighbouring matrices that a subgroup stores at a time: more need fewer barriers, and let more loads of the epilogue be
+ * outstanding.
+ */
+function storedMatrices(layout: MatrixLayout): number {
+  const [, columns] = blockOf(layout);
+  const fits = (matrices: number) => 16 * resultSize(layout, matrices) <= RESULT_BYTES;
+  return [4, 2].find((matrices) => columns % matrices === 0 && fits(matrices)) ?? 1;
+}
+
+/** Workgroup memory in bytes. */
+export function matrixWorkgroupBytes(layout: MatrixLayout): number {
+  return stageBytes(layout) + 16 * resultSize(layout, storedMatrices(layout));
+}
+
+/** Staging of an operand; all strings are WGSL. */
+interface Staging {
+  readonly setup: string;
+  readonly turn: string;
+  /** Loads of a stage, starting at quad `k`. */
+  readonly load: string;
+  /** Variables of the loaded values. */
+  readonly loaded: readonly string[];
+  /** Writes to the stage at `put_<name>`. */
+  readonly put: string;
+}
+
+/** Distributes the loads of an operand over the threads. */
+function staging(name: "a" | "b", operand: GemmOperand, layout: MatrixLayout): Staging {
+  const lines = name === "a" ? layout.rows : layout.columns;
+  const first = name === "a" ? "row" : "column";
+  const threads = matrixThreads(layout);
+  const loads = range(lines * layout.depth / 4 / threads);
+  const loaded = loads.map((j) => `${name}_v${j}`);
+  const put = (at: (j: number) => string) =>
+    loads.map((j) => `stage_${name}[put_${name} + ${at(j)}] = ${loaded[j]};`).join("\n");
+  // The product of what is past the last k must be zero, so both operands are.
+  const masked = (value: string, inside: string) => `select(Stored4(), ${value}, ${inside})`;
+  if (operand.along === "k") {
+    const quads = layout.depth / 4;
+    const slots = loads.map((j) => `${name}${j}`);
+    const line = (j: number) => `thread / ${quads}u + ${j * threads / quads}u`;
+    return {
+      loaded,
+      setup: slots.map((slot, j) => operand.setup(slot, `${first} + ${line(j)}`)).join("\n"),
+      turn: slots.map((slot) => operand.turn(slot)).join("\n"),
+      load: [
+        `let ${name}_k = k + thread % ${quads}u;`,
+        ...slots.map((slot, j) =>
+          `let ${loaded[j]} = ${masked(operand.load(slot, `${name}_k`), `${name}_k < depth`)};`
+        ),
+      ].join("\n"),
+      put: put((j) => `(${line(j)}) * ${lineOf(layout.depth)}u + thread % ${quads}u`),
+    };
+  }
+  const quads = lines / 4;
+  const line = (j: number) => `thread / ${quads}u + ${j * threads / quads}u`;
+  const load = (j: number) => {
+    const k = `${name}_k${j}`;
+    return `let ${k} = 4u * k + ${line(j)};
+      let ${loaded[j]} = ${masked(operand.load(name, k), `${k} < 4u * depth`)};`;
+  };
+  return {
+    loaded,
+    setup: operand.setup(name, `${first} / 4u + thread % ${quads}u`),
+    turn: operand.turn(name),
+    load: loads.map(load).join("\n"),
+    put: put((j) => `(${line(j)}) * ${lineOf(lines)}u + thread % ${quads}u`),
+  };
+}
+
+/** Order and line length of an operand in its stage. */
+function staged(name: "a" | "b", { along }: GemmOperand, layout: MatrixLayout) {
+  // A is stored by rows along k, B by columns.
+  const byRows = (name === "a") === (along === "k");
+  const lines = name === "a" ? layout.rows : layout.columns;
+  return {
+    array: `stage_${name}`,
+    order: byRows ? "row_major" : "col_major",
+    stride: lineOf(along === "k" ? layout.depth : lines),
+  } as const;
+}
+
+/** Offset in a stage after `lines` lines and `k` elements along k; both multiples of 4. */
+function offsetIn({ along }: GemmOperand, stride: number, lines: number, k: number): number {
+  return along === "k" ? lines * stride + k / 4 : k * stride + lines / 4;
+}
+
+/** Multiplies the stage with the index `stage`. */
+function multiply(problem: GemmProblem, layout: MatrixLayout, dialect: MatrixDialect, stage: string): string {
+  const { rows, columns, depth, shape } = layout;
+  const [blockRows, blockColumns] = blockOf(layout);
+  const { a, b } = problem;
+  const [strideA, strideB] = [staged("a", a, layout).stride, staged("b", b, layout).stride];
+  const { declare, load, matrix, multiplyAccumulate, repeat } = dialect;
+  const offsetA = (r: string, k: string) =>
+    `from_a + ${r} * ${offsetIn(a, strideA, shape.rows, 0)}u + ${k} * ${
+      offsetIn(a, strideA, 0, shape.depth)
+    }u`;
+  const offsetB = (c: string, k: string) =>
+    `from_b + ${c} * ${offsetIn(b, strideB, shape.columns, 0)}u + ${k} * ${
+      offsetIn(b, strideB, 0, shape.depth)
+    }u`;
+  const row = (r: string, k: string) => `
+      ${load("left", matrix("left"), offsetA(r, k))}
+      ${
+    repeat("c", blockColumns, (c) =>
+      multiplyAccumulate(matrix("sums", r, c), matrix("left"), matrix("right", c)))
+  }`;
+  return `{
+    let from_a = ${stage} * ${stageSize(a, rows, depth)}u + block_a;
+    let from_b = ${stage} * ${stageSize(b, columns, depth)}u + block_b;
+    ${declare("left", "left")}
+    ${declare("right", "right", blockColumns)}
+    ${
+    repeat("i", depth / shape.depth, (k) => `
+    ${repeat("c", blockColumns, (c) => load("right", matrix("right", c), offsetB(c, k)))}
+    ${repeat("r", blockRows, (r) => row(r, k))}`)
+  }
+  }`;
+}
+
+/** Passes all results on to the problem's `store`. */
+function epilogue({ targetRows }: GemmProblem, layout: MatrixLayout, dialect: MatrixDialect): string {
+  const { shape, units: { subgroupSize } } = layout;
+  const [blockRows, blockColumns] = blockOf(layout);
+  const matrices = storedMatrices(layout);
+  const line = resultLine(layout, matrices);
+  const quads = matrices * shape.columns / 4;
+  const count = shape.rows * quads; // vectors per subgroup
+  const { after, matrix, repeat, store } = dialect;
+  const round = (r: string, c: string) =>
+    `{
+  ${
+      range(matrices).map((m) =>
+        store(
+          matrix("sums", r, after(c, m)),
+          `subgroup * ${shape.rows * line}u + ${m * shape.columns / 4}u`,
+        )
+      ).join("\n")
+    }
+  workgroupBarrier();
+  for (var i = thread % ${subgroupSize}u; i < ${count}u; i += ${subgroupSize}u) {
+    let at_row = i / ${quads}u;
+    let at_quad = i % ${quads}u;
+    let line = first_row + ${r} * ${shape.rows}u + at_row;
+    store(place, ${targetRows ? "target_row(line)" : "line"}, first_quad + ${c} * ${
+      shape.columns / 4
+    }u + at_quad,
+      results[(thread / ${subgroupSize}u * ${shape.rows}u + at_row) * ${line}u + at_quad]);
+  }
+  workgroupBarrier();
+  }`;
+  // Threads store the results of the block that their index counts to, whatever subgroup they belong to.
+  return `let first_row = row + thread / ${subgroupSize}u / ${layout.subgroups[1]}u * ${
+    blockRows * shape.rows
+  }u;
+  let first_quad = column / 4u + thread / ${subgroupSize}u % ${layout.subgroups[1]}u * ${
+    blockColumns * shape.columns / 4
+  }u;
+  ${repeat("r", blockRows, (r) => repeat("c", blockColumns, (c) => round(r, c), matrices))}`;
+}
+
+/** Adds the threads' partial column sums in a fixed order, and stores them. */
+function combineSums(layout: MatrixLayout): string {
+  const quads = layout.columns / 4;
+  const terms = range(matrixThreads(layout) / quads).map((i) => `results[thread + ${i * quads}u]`).join(
+    " + ",
+  );
+  return `
+  if (group.x == 0u) {
+    results[thread] = column_sums;
+    workgroupBarrier();
+    if (thread < ${quads}u) { store_sums(place, column / 4u + thread, ${terms}); }
+  }`;
+}
+
+/** WGSL of a product on matrix units. */
+export function gemmMatrix(problem: GemmProblem, layout: MatrixLayout): string {
+  const { rows, columns, depth, double, subgroups, shape, units } = layout;
+  const a = staging("a", problem.a, layout);
+  const b = staging("b", problem.b, layout);
+  const [stagedA, stagedB] = [staged("a", problem.a, layout), staged("b", problem.b, layout)];
+  const matrices = storedMatrices(layout);
+  const dialect = matrixDialect(units, shape, stagedA, stagedB, {
+    array: "results",
+    stride: resultLine(layout, matrices),
+  });
+  const [blockRows, blockColumns] = blockOf(layout);
+  const [sizeA, sizeB] = [stageSize(problem.a, rows, depth), stageSize(problem.b, columns, depth)];
+  const put = `let put_a = stage * ${sizeA}u;
+      let put_b = stage * ${sizeB}u;
+      ${a.put}
+      ${b.put}
+      ${problem.columnSums ? b.loaded.map((value) => `column_sums += vec4f(${value});`).join("\n") : ""}`;
+  const previous = multiply(problem, layout, dialect, "(stage ^ 1u)");
+  const turn = double
+    ? `if (pending) ${previous}
+      ${put}
+      workgroupBarrier();
+      pending = true;
+      stage ^= 1u;`
+    : `workgroupBarrier();
+      ${put}
+      workgroupBarrier();
+      ${multiply(problem, layout, dialect, "stage")}`;
+  const active = problem.a.anyActive?.("row", `row + ${rows - 1}u`);
+  const body = `${problem.turn}
+    ${active ? `if (!${active}) { continue; }` : ""}
+    ${a.turn}
+    ${b.turn}
+    let depth = ${problem.depth};
+    for (var k = 0u; k < depth; k += ${depth / 4}u) {
+      ${a.load}
+      ${b.load}
+      ${turn}
+    }`;
+  const stages = double ? 2 : 1;
+  return `${dialect.enables}
+${columnTypes(4, true)}
+${problem.declarations}
+var<workgroup> stage_a: array<Stored4, ${stages * sizeA}>;
+var<workgroup> stage_b: array<Stored4, ${stages * sizeB}>;
+var<workgroup> results: array<vec4f, ${resultSize(layout, matrices)}>;
+${dialect.declarations}
+
+@compute @workgroup_size(${matrixThreads(layout)}) ${dialect.attributes}
+fn main(${
+    [
+      "@builtin(workgroup_id) group: vec3u",
+      "@builtin(local_invocation_index) thread: u32",
+      ...dialect.parameters,
+    ]
+      .join(", ")
+  }) {
+  let place = group.z;
+  let row = group.x * ${rows}u;
+  let column = group.y * ${columns}u;
+  let subgroup = ${dialect.subgroup};
+  let block_a = subgroup / ${subgroups[1]}u * ${
+    offsetIn(problem.a, stagedA.stride, blockRows * shape.rows, 0)
+  }u;
+  let block_b = subgroup % ${subgroups[1]}u * ${
+    offsetIn(problem.b, stagedB.stride, blockColumns * shape.columns, 0)
+  }u;
+  ${problem.prologue}
+  ${a.setup}
+  ${b.setup}
+  ${dialect.declare("result", "sums", blockRows, blockColumns)}
+  ${problem.columnSums ? "var column_sums = vec4f();" : ""}
+  ${double ? "var" : "let"} stage = 0u;
+  ${double ? "var pending = false; // a stage has not been multiplied yet" : ""}
+  ${outerLoop(problem, body)}
+  ${double ? `if (pending) ${previous}` : ""}
+  ${epilogue(problem, layout, dialect)}
+  ${problem.columnSums ? combineSums(layout) : ""}
+}`;
+}

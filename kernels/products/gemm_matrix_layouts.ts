@@ -1,0 +1,129 @@
+/**
+ * Candidate layouts of a matrix product on matrix units.
+ *
+ * Tensor cores of a large GPU multiply 64x64x16 elements in the time in which a multiprocessor reads 5 KiB of workgroup memory.
+ * A subgroup with a block of 64x64 reads 4 KiB for them, one of 64x32 twice 3 KiB, one of 32x32 four times 2 KiB; staging adds
+ * 4 KiB in a tile of 128x128, 6 KiB in 128x64, 8 KiB in 64x64 (from L2, then written). So the largest tile comes first, if enough
+ * workgroups are left to occupy the device; smaller ones have less traffic to hide per workgroup but more in total. A block of
+ * 64x64 takes 128 registers a lane for its sums, which leaves two workgroups a multiprocessor: alternatives halve the block or
+ * the stages. `bench/NOTES.md` predicts what each is worth.
+ *
+ * @module
+ */
+import { type MatrixLayout, matrixThreads, matrixWorkgroupBytes } from "./gemm_matrix.ts";
+import type { GemmSize } from "./gemm_problem.ts";
+import type { MatrixShape, MatrixUnits } from "../target.ts";
+
+type Stage = readonly [depth: number, stages: 1 | 2];
+
+interface Tile {
+  readonly rows: number;
+  readonly columns: number;
+  /** Subgroups along rows and columns. */
+  readonly subgroups: readonly [number, number];
+  /** Stages, the preferred ones first: the first that fits into workgroup memory is used. */
+  readonly stages: readonly Stage[];
+}
+
+/** Shortest stage along k. */
+const SHORTEST = 16;
+
+const DEEP: readonly Stage[] = [[32, 2], [32, 1], [SHORTEST, 1]];
+
+/** Columns of the tile for results of few columns. */
+const NARROW = 32;
+
+/** Default tiles, from large to small. */
+const BY_SIZE: readonly Tile[] = [
+  { rows: 128, columns: 128, subgroups: [2, 2], stages: DEEP },
+  { rows: 128, columns: 64, subgroups: [2, 2], stages: DEEP },
+  { rows: 64, columns: 64, subgroups: [2, 2], stages: DEEP },
+  // Few columns, as the last convolution and small attention heads have; no other product takes it.
+  { rows: 128, columns: NARROW, subgroups: [4, 1], stages: DEEP },
+  // Products this small are bound by latency, so they take few, long stages.
+  { rows: 32, columns: 32, subgroups: [2, 2], stages: [[64, 2], [64, 1], [32, 1], [SHORTEST, 1]] },
+];
+
+/** Alternative tiles for autotuning. */
+const OTHERS: readonly Tile[] = [
+  { rows: 128, columns: 128, subgroups: [2, 4], stages: [[32, 1], [SHORTEST, 1]] },
+  { rows: 128, columns: 64, subgroups: [2, 2], stages: [[32, 1], [SHORTEST, 1]] },
+  { rows: 64, columns: 64, subgroups: [2, 1], stages: [[32, 1], [SHORTEST, 1]] },
+];
+
+/** Workgroup memory that WebGPU guarantees, bytes. */
+const GUARANTEED_BYTES = 16384;
+/** Limit on elements of results per lane, each a register. */
+const MAX_RESULTS = 128;
+/** Workgroups that occupy a large GPU: two per multiprocessor. */
+const ENOUGH_GROUPS = 256;
+/** Workgroups that occupy a small GPU. */
+const FEW_GROUPS = 32;
+/** Limit on candidates per product, which bounds tuning time. */
+const MAX_CANDIDATES = 5;
+
+/** Matrix size that a device's products use: the largest, since each instruction multiplies one; all layouts fit it. */
+export function matrixShape({ shapes }: MatrixUnits): MatrixShape {
+  const volume = ({ rows, columns, depth }: MatrixShape) => rows * columns * depth;
+  return shapes.reduce((best, shape) => volume(shape) > volume(best) ? shape : best);
+}
+
+/** Layout name: `matrix_ROWSxCOLUMNSxDEPTH_THREADS`, with `_db` for double buffering. */
+export function matrixLayoutName(layout: MatrixLayout): string {
+  const { rows, columns, depth, double } = layout;
+  return `matrix_${rows}x${columns}x${depth}_${matrixThreads(layout)}${double ? "_db" : ""}`;
+}
+
+/**
+ * The tile with the longest stages that fit into `bytes` of workgroup memory and are not mostly zeros in iterations of `turn`
+ * k; undefined if none do.
+ */
+function fitted(units: MatrixUnits, bytes: number, tile: Tile, turn: number): MatrixLayout | undefined {
+  const { rows, columns, subgroups, stages } = tile;
+  const shape = matrixShape(units);
+  const layouts = stages.map(([depth, count]): MatrixLayout => ({
+    ...{ rows, columns, subgroups, depth, units, shape, width: 4, double: count === 2 },
+  }));
+  return layouts.find((layout) =>
+    rows * columns / matrixThreads(layout) <= MAX_RESULTS && matrixWorkgroupBytes(layout) <= bytes &&
+    (layout.depth < 2 * turn || layout.depth === SHORTEST)
+  );
+}
+
+/** Layouts for products of a turn; see {@linkcode GemmSize}. */
+function layoutsFor(units: MatrixUnits, bytes: number, turn: number): MatrixLayout[] {
+  const layouts = [...BY_SIZE, ...OTHERS].map((tile) => fitted(units, bytes, tile, turn));
+  // With little memory, tiles that differ in their stages only become the same.
+  return [
+    ...new Map(layouts.flatMap((layout) => layout ? [[matrixLayoutName(layout), layout]] : [])).values(),
+  ];
+}
+
+/** All layouts of a device, from long stages to short ones, and from large tiles to small ones. */
+export function allMatrixLayouts(units: MatrixUnits, bytes = GUARANTEED_BYTES): MatrixLayout[] {
+  const layouts = [64, 32, SHORTEST].flatMap((turn) => layoutsFor(units, bytes, turn));
+  return [...new Map(layouts.map((layout) => [matrixLayoutName(layout), layout])).values()];
+}
+
+/** Candidate layouts of a product: the default first, then by similarity of tile size. */
+export function matrixLayouts(units: MatrixUnits, bytes = GUARANTEED_BYTES, size: GemmSize): MatrixLayout[] {
+  const all = layoutsFor(units, bytes, size.turn);
+  const smallest = all.reduce((least, layout) => area(layout) < area(least) ? layout : least);
+  const groups = ({ rows, columns }: MatrixLayout) =>
+    size.places * Math.ceil(size.rows / rows) * Math.ceil(size.columns / columns);
+  const covered = (layout: MatrixLayout) => groups(layout) * area(layout);
+  const isNarrow = ({ rows, columns }: MatrixLayout) => rows > columns && columns === NARROW;
+  // At most a third more arithmetic than in the smallest tiles, for rows and columns past the last.
+  const fits = (layout: MatrixLayout, enough: number) =>
+    groups(layout) >= enough && covered(layout) <= 4 / 3 * covered(smallest) &&
+    (!isNarrow(layout) || size.columns <= NARROW);
+  const best = all.find((layout) => fits(layout, ENOUGH_GROUPS)) ?? smallest;
+  const distance = (layout: MatrixLayout) => Math.abs(Math.log2(area(layout) / area(best)));
+  const others = all.filter((layout) =>
+    layout !== best && fits(layout, layout === smallest ? 0 : FEW_GROUPS)
+  );
+  others.sort((a, b) => distance(a) - distance(b));
+  return [best, ...others].slice(0, MAX_CANDIDATES);
+}
+
+const area = ({ rows, columns }: MatrixLayout) => rows * columns;
