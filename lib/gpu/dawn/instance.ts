@@ -8,6 +8,7 @@
  */
 import { DeviceError } from "../../errors.ts";
 import { DAWN_PACKAGE } from "./package.ts";
+import { pacePolling } from "./polling.ts";
 
 /**
  * Toggles without a cost in safety. `allow_unsafe_apis` admits experimental features, such as subgroup matrices;
@@ -24,8 +25,14 @@ interface DawnModule {
   readonly globals: { readonly GPUQueue: { readonly prototype: GPUQueue } };
 }
 
-/** Instances by toggles: Dawn keeps its threads and driver objects as long as an instance is referenced. */
-const instances = new Map<string, GPU>();
+/** The add-on, once asked for. */
+let addOn: Promise<DawnModule> | undefined;
+
+/**
+ * Instances by toggles, referenced for good: an instance that is garbage-collected takes its devices with it, and the next
+ * wait for one of them ends the process.
+ */
+const instances = new Map<string, Promise<GPU>>();
 
 /**
  * Loads Dawn on first use.
@@ -33,13 +40,13 @@ const instances = new Map<string, GPU>();
  * @param toggles unsafe toggles
  * @throws {DeviceError} if the package cannot be fetched or loaded
  */
-export async function dawn(toggles: readonly string[]): Promise<GPU> {
+export function dawn(toggles: readonly string[]): Promise<GPU> {
   const options = dawnOptions(toggles);
   const key = options.join();
   let instance = instances.get(key);
   if (!instance) {
-    const { create } = await load();
-    instances.set(key, instance = create(options));
+    addOn ??= load();
+    instances.set(key, instance = addOn.then(({ create }) => create(options)));
   }
   return instance;
 }
@@ -55,14 +62,15 @@ export function dawnOptions(toggles: readonly string[], os: string = Deno.build.
 
 /** Loads the add-on. */
 async function load(): Promise<DawnModule> {
-  let module: DawnModule;
+  let loaded: DawnModule;
   try {
-    module = await import(DAWN_PACKAGE);
+    loaded = await import(DAWN_PACKAGE);
   } catch (error) {
     throw new DeviceError(`the backend dawn cannot be loaded: ${reason(error as Error)}; ${WAY_BACK}`);
   }
-  acceptFloat16Arrays(module.globals.GPUQueue.prototype);
-  return module;
+  acceptFloat16Arrays(loaded.globals.GPUQueue.prototype);
+  pacePolling();
+  return loaded;
 }
 
 /** Advice at the end of every message on Dawn. */
