@@ -232,6 +232,7 @@ function differences(before: BenchReport, now: BenchReport): string[] {
   compare("adapter", a.adapter.name, b.adapter.name);
   compare("driver", a.driver, b.driver);
   compare("Deno", a.deno, b.deno);
+  compare("Dawn", a.dawn ?? "none", b.dawn ?? "none");
   compare("threads", a.threads, b.threads);
   compare("bench", before.quick ? "quick" : "full", now.quick ? "quick" : "full");
   return notes;

@@ -4,6 +4,7 @@
  * @module
  */
 import { availableParallelism, loadavg } from "node:os";
+import { describeBackend } from "../lib/gpu/backend.ts";
 import type { AdapterDescription, Gpu } from "../lib/gpu/device.ts";
 import { driverVersion } from "../lib/tuning/driver.ts";
 
@@ -13,6 +14,8 @@ export interface Environment {
   /** Driver version as the system reports it; WebGPU has no such field. */
   readonly driver: string;
   readonly deno: string;
+  /** Version and unsafe toggles of Dawn; absent: Deno's own WebGPU. */
+  readonly dawn?: string;
   readonly system: string;
   /** Hardware threads available to the process. */
   readonly threads: number;
@@ -28,6 +31,7 @@ export function describeEnvironment(gpu: Gpu): Environment {
     adapter: gpu.adapter,
     driver: driverVersion(gpu.adapter),
     deno: Deno.version.deno,
+    ...gpu.adapter.backend === "dawn" ? { dawn: describeBackend(gpu.adapter) } : {},
     system: `${Deno.build.os} ${Deno.build.arch}`,
     threads: availableParallelism(),
     load: loadavg()[0] ?? 0,

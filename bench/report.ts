@@ -85,9 +85,11 @@ export function formatReport(report: BenchReport): string {
 }
 
 /** Lines on the environment, with a warning if the machine was busy. */
-export function headLines({ adapter, driver, deno, system, threads, load, date }: Environment): string[] {
+export function headLines(environment: Environment): string[] {
+  const { adapter, driver, deno, dawn, system, threads, load, date } = environment;
   const name = adapter.software ? `${adapter.name} (software)` : adapter.name;
-  const lines = [`${name}, driver ${driver}, Deno ${deno}, ${system}, ${threads} threads, ${date}`];
+  const runtime = [`Deno ${deno}`, ...dawn === undefined ? [] : [dawn]].join(", ");
+  const lines = [`${name}, driver ${driver}, ${runtime}, ${system}, ${threads} threads, ${date}`];
   if (load > 0.25 * threads) {
     lines.push(
       `The machine was busy when this began (load ${load.toFixed(1)}): expect low and uneven figures.`,

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { samplerNames } from "../lib/diffusion/sampler.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { DAWN_TOGGLES } from "../lib/gpu/backend.ts";
 import { PRECISIONS } from "../lib/model/precision.ts";
 import { TUNE_MODES } from "../lib/tuning/tuning.ts";
 import { type ServerSettings, settingRanges } from "./settings.ts";
@@ -38,6 +39,10 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   trustedProxy: z.array(text).optional(),
   publicUrl: z.url("expected a URL").optional(),
   precision: z.enum(PRECISIONS, `expected ${PRECISIONS.join(" or ")}`).optional(),
+  dawn: z.strictObject({
+    binary: text,
+    toggles: z.array(z.enum(DAWN_TOGGLES, `expected some of ${DAWN_TOGGLES.join(", ")}`)),
+  }).optional(),
   tune: z.enum(TUNE_MODES, "expected auto, on or off").optional(),
 });
 

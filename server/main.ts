@@ -5,6 +5,7 @@
  * @module
  */
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
+import type { BackendChoice } from "../lib/gpu/backend.ts";
 import { printable } from "../lib/shell.ts";
 import { createApp } from "./app.ts";
 import { parseSettings } from "./arguments.ts";
@@ -24,6 +25,9 @@ import { WorkerEncoder } from "./pictures/worker_encoder.ts";
 const LAST_ANSWERS = 3;
 /** Timeout for flushing the log on exit, in milliseconds. */
 const LAST_LINES = 500;
+
+/** Deno's own WebGPU. */
+const DENO: BackendChoice = { backend: "deno", toggles: [] };
 
 /** A running server. */
 interface RunningServer {
@@ -46,6 +50,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
     onWarning: (message) => log.warn(message),
     defaults: { sampler: settings.sampler, steps: settings.steps, guidance: settings.guidance },
     precision: settings.precision,
+    backend: settings.dawn ? { backend: "dawn", toggles: settings.dawn.toggles } : DENO,
     tune: settings.tune,
     onTuning: ({ adapter, done, total, finished }) => {
       if (finished) log.info("kernels tuned", { tuned: done, of: total, ...finished });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { DawnToggle } from "../lib/gpu/backend.ts";
 import type { Precision } from "../lib/model/precision.ts";
 import type { TuneMode } from "../lib/tuning/tuning.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
@@ -48,6 +49,8 @@ export interface ServerSettings {
   readonly publicUrl?: string;
   /** Precision of the network; undefined: the adapter's default. */
   readonly precision?: Precision;
+  /** Dawn in place of Deno's WebGPU: its binary, which the process may load, and its unsafe toggles. */
+  readonly dawn?: { readonly binary: string; readonly toggles: readonly DawnToggle[] };
   /** Autotuning mode; undefined: `auto`. */
   readonly tune?: TuneMode;
 }

@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { ConfigError } from "../lib/errors.ts";
+import type { Backend } from "../lib/gpu/backend.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
 import { runBench } from "../bench/bench.ts";
@@ -20,6 +21,7 @@ import type { Environment } from "../bench/environment.ts";
 import { type GrowthOptions, measureGrowth } from "../bench/growth.ts";
 import { growthPage } from "../bench/growth_page.ts";
 import { formatReport } from "../bench/report.ts";
+import { BACKEND_HELP, BACKEND_OPTIONS, continueOnBackend } from "../terminal/backend.ts";
 import { integer, number, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { PROFILE_FLAG, writeTrace } from "./profile.ts";
@@ -38,6 +40,7 @@ interface Flags {
   maxLoss: number;
   anyAdapter?: true;
   growth?: string | true;
+  backend?: Backend;
   tune?: TuneMode;
 }
 
@@ -109,6 +112,7 @@ function readFlags(args: string[]): Flags {
       "instead measure how cost grows with batch, width, images and steps (4 minutes; --quick 1), as a page",
       { value: text(), conflicts: ["json", "compare", "profile", "batch"] },
     )
+    .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--tune <WHEN>", TUNE_HELP, TUNE_OPTIONS)
     .addHelpText("after", NOTES)
     .read<Flags>(args);
@@ -124,6 +128,8 @@ function pattern(source: string | undefined): RegExp {
 
 async function main(args: string[]): Promise<void> {
   const flags = readFlags(args);
+  const ended = await continueOnBackend("bench", flags.backend, true);
+  if (ended !== undefined) Deno.exit(ended);
   const { json, compare, profile, quick = false, batch, steps, tune } = flags;
   const only = pattern(flags.only);
   const earlier = compare === undefined ? undefined : await readReport(compare);

@@ -16,6 +16,7 @@ import {
 } from "../mod.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import { ConfigError } from "../lib/errors.ts";
+import type { Backend } from "../lib/gpu/backend.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
 import { DEFAULT_STEPS, planDraw, resolveClass } from "../lib/sampling/request.ts";
@@ -24,6 +25,7 @@ import { imageSize } from "../lib/model/config.ts";
 import { inPrecision, type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { TUNE_HELP, type TuneMode, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { BACKEND_HELP, BACKEND_OPTIONS, continueOnBackend } from "../terminal/backend.ts";
 import {
   type FlagNames,
   integer,
@@ -54,6 +56,7 @@ interface Flags {
   batch: number;
   out: string;
   gif?: string;
+  backend?: Backend;
   precision?: Precision;
   tune?: TuneMode;
   profile?: string | true;
@@ -121,6 +124,7 @@ function readFlags(args: string[]): Flags {
       value: text(),
       defaultText: "none",
     })
+    .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
     .flag(
       "--tune <WHEN>",
@@ -238,8 +242,10 @@ async function drawWithFrames(
   };
 }
 
-async function main(args: string[]): Promise<void> {
+async function main(args: string[]): Promise<number> {
   const given = readFlags(args);
+  const ended = await continueOnBackend("sample", given.backend);
+  if (ended !== undefined) return ended;
   await checkTargets(given);
   const report = createReporter({ mode: reporterMode(given) });
   const directory = await modelDirectory(given.model);
@@ -284,6 +290,7 @@ async function main(args: string[]): Promise<void> {
       report.line(`animation in ${flags.gif}`);
     }
     await model.close();
+    return 0;
   } finally {
     report.stop();
     gpu.close();
@@ -312,8 +319,7 @@ const FLAG_OF: FlagNames = Object.fromEntries(
 
 if (import.meta.main) {
   try {
-    await main(Deno.args);
-    Deno.exit(0);
+    Deno.exit(await main(Deno.args));
   } catch (error) {
     showErrorAndExit(error, FLAG_OF);
   }

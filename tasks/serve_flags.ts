@@ -6,16 +6,21 @@
 import { isIP } from "node:net";
 import { InvalidArgumentError } from "commander";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
+import type { Backend } from "../lib/gpu/backend.ts";
 import { PRECISION_HELP } from "../lib/model/precision.ts";
 import { TUNE_HELP } from "../lib/tuning/tuning.ts";
 import { DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
 import { integer, number, oneOf, TaskCommand, text, type Value } from "../terminal/cli.ts";
+import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 /** Parsed command line: the server's settings, with an optional model. */
-export type ServeFlags = Omit<ServerSettings, "model"> & { readonly model?: string };
+export type ServeFlags = Omit<ServerSettings, "model" | "dawn"> & {
+  readonly model?: string;
+  readonly backend?: Backend;
+};
 
 const NOTES = `
 SIGTERM and SIGINT (Ctrl-C) shut the server down: waiting requests are answered with 503, running ones have --grace
@@ -126,6 +131,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
         default: defaultSettings.maxWork,
       },
     )
+    .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
     .flag(
       "--tune <WHEN>",

@@ -1,11 +1,13 @@
 /**
  * `deno task test [PATH…] [FLAG…]`: runs `deno test` on the tests and documentation examples, and prints a final plain line
- * of counts. Paths replace the whole suite; flags are passed to `deno test`.
+ * of counts. Paths replace the whole suite; flags are passed to `deno test`, except `--backend NAME`: the WebGPU
+ * implementation of all tests that do not name one.
  *
  * @module
  */
 
 import { existsSync } from "node:fs";
+import { BACKENDS } from "../lib/gpu/backend.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -21,7 +23,7 @@ const PERMISSIONS = [
   "--allow-env",
   "--allow-sys",
   "--allow-run",
-  "--allow-ffi", // imagescript's codecs
+  "--allow-ffi", // imagescript's codecs, Dawn
   "--allow-net=127.0.0.1,localhost",
   "--no-prompt",
 ];
@@ -58,6 +60,21 @@ export function whyFailed(exitCode: number, counts: Counts | undefined): string 
   return undefined;
 }
 
+/**
+ * Splits off `--backend NAME`.
+ *
+ * @throws {Error} for an unknown name
+ */
+export function splitBackend(args: readonly string[]): { backend?: string; rest: readonly string[] } {
+  const at = args.indexOf("--backend");
+  if (at < 0) return { rest: args };
+  const backend = args[at + 1] ?? "nothing";
+  if (!BACKENDS.some((name) => name === backend)) {
+    throw new Error(`--backend: expected ${BACKENDS.join(" or ")}, got ${backend}`);
+  }
+  return { backend, rest: args.toSpliced(at, 2) };
+}
+
 /** Arguments of `deno`: the whole suite unless `args` has an existing path. */
 export function testArguments(args: readonly string[]): string[] {
   const inRoot = (path: string) => existsSync(new URL(path, ROOT));
@@ -80,8 +97,10 @@ export async function runTests(
 ): Promise<boolean> {
   const env: Record<string, string> = {};
   if (Deno.build.os === "linux" && !Deno.env.get("DENO_WEBGPU_BACKEND")) env.DENO_WEBGPU_BACKEND = "vulkan";
+  const { backend, rest } = splitBackend(args);
+  if (backend !== undefined) env.DENOISE_BACKEND = backend;
   if (Deno.stdout.isTerminal() && !Deno.noColor) env.FORCE_COLOR = "1"; // its standard output is a pipe
-  const child = new Deno.Command(deno, { args: testArguments(args), cwd: ROOT, env, stdout: "piped" })
+  const child = new Deno.Command(deno, { args: testArguments(rest), cwd: ROOT, env, stdout: "piped" })
     .spawn();
 
   const decoder = new TextDecoder();

@@ -21,6 +21,7 @@ import { checkResumedSettings, checkRunDirectory } from "../lib/train/run_direct
 import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { continueOnBackend } from "../terminal/backend.ts";
 import { showErrorAndExit } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
@@ -42,6 +43,8 @@ async function main(args: string[]): Promise<number> {
     standardOutput().write(JSON.stringify(settingsSchema(), null, 2) + "\n");
     return 0;
   }
+  const ended = await continueOnBackend("train", flags.backend);
+  if (ended !== undefined) return ended;
   const report = createReporter({ mode: reporterMode(flags) });
   const settings = await settingsOf(flags);
   const resume = flags.resume !== undefined;

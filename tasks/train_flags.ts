@@ -11,8 +11,10 @@ import {
   type ProcessSettings,
 } from "../lib/train/options.ts";
 import { decodeText } from "../lib/files/stand_in.ts";
+import type { Backend } from "../lib/gpu/backend.ts";
 import { pickGiven } from "../lib/train/setting.ts";
 import { NETWORK_SETTINGS, TRAINING_SETTINGS } from "../lib/train/settings_table.ts";
+import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { type FlagNames, TaskCommand, text } from "../terminal/cli.ts";
 import { addSettingFlags, flagNames, readSettingFlags } from "../terminal/setting_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
@@ -23,6 +25,7 @@ interface OtherFlags {
   data?: string;
   out?: string;
   resume?: string | true;
+  backend?: Backend;
   profile?: string | true;
   printSchema?: true;
   quiet?: true;
@@ -71,15 +74,16 @@ export function readFlags(args: string[]): Flags {
   addSettingFlags(command.group("Sample grids during training:"), GRID_SETTINGS);
   addSettingFlags(command.group("Progress and kernels:"), PROCESS_SETTINGS);
   const values = command
+    .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .group("Options:")
     .switch("--quiet", "print only errors", ["json"])
     .switch("--json", "print events as JSON lines")
     .switch("--print-schema", "print the JSON Schema of all settings, and exit")
     .read<OtherFlags & Record<string, unknown>>(args);
-  const { config, data, out, resume, profile, printSchema, quiet, json } = values;
+  const { config, data, out, resume, backend, profile, printSchema, quiet, json } = values;
   return {
-    ...{ config, data, out, resume, profile, printSchema, quiet, json },
+    ...{ config, data, out, resume, backend, profile, printSchema, quiet, json },
     ...readSettingFlags<Omit<SettingsOptions, "model">>(RUN_SETTINGS, values),
     ...readSettingFlags<GridSettings & ProcessSettings>(OTHER_SETTINGS, values),
   };

@@ -23,8 +23,8 @@ const TRIED_PORTS = 8;
 
 /**
  * Deno's arguments for the server, with minimal permissions: to listen on one port (for port 0, on a few, of which it takes
- * the first that is free), to read the model and the program, to read the free memory, which limits a software adapter, and
- * to write the tuning cache. {@linkcode needsAllPermissions} is the exception.
+ * the first that is free), to read the model and the program, to read the free memory, which limits a software adapter, to
+ * write the tuning cache, and to load Dawn's binary if it runs on Dawn. {@linkcode needsAllPermissions} is the exception.
  *
  * @throws {ConfigError} for a path with a comma, which Deno's permission flags cannot contain
  */
@@ -50,6 +50,7 @@ export function serverArguments(settings: ServerSettings): string[] {
       `--allow-read=${readable.join(",")}`,
       ...kept.map((path) => `--allow-write=${path}`),
       "--allow-sys=systemMemoryInfo",
+      ...settings.dawn ? [`--allow-ffi=${settings.dawn.binary}`] : [],
     ],
     fileURLToPath(new URL("server/main.ts", ROOT)),
     JSON.stringify(port === 0 ? { ...settings, freePorts: ports } : settings),

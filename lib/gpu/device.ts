@@ -87,7 +87,7 @@ export class Gpu {
   readonly limits: GPUSupportedLimits;
   /** Memory budget of the device's buffers. */
   readonly memory: MemoryBudget;
-  /** Directive for subgroup operations in WGSL. */
+  /** Directives for subgroup operations in WGSL; undefined: they do not compile. */
   readonly subgroups: SubgroupDirective;
   /** Cache of compute pipelines. */
   readonly pipelines: PipelineCache;

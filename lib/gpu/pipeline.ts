@@ -21,7 +21,7 @@ export interface PipelineHost {
   readonly device: GPUDevice;
   /** Named in messages. */
   readonly adapter: { readonly name: string };
-  /** Directive for subgroup operations in WGSL. */
+  /** Directives for subgroup operations in WGSL. */
   readonly subgroups?: SubgroupDirective;
 }
 

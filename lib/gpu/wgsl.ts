@@ -5,12 +5,18 @@
  * @module
  */
 
+/**
+ * Directives for compilers that want subgroups enabled. Their uniformity analysis takes the result of `subgroupAny` to vary
+ * within a subgroup, and would refuse subgroup operations in branches that depend on it.
+ */
+const ENABLE = "enable subgroups;diagnostic(off, subgroup_uniformity);";
+
 /** Text that a compiler needs before a kernel that uses subgroup operations; undefined if it compiles no such kernel. */
-export type SubgroupDirective = "" | "enable subgroups;" | undefined;
+export type SubgroupDirective = string | undefined;
 
 /** Finds out how a device's compiler takes subgroup operations. */
 export async function subgroupDirective(device: GPUDevice): Promise<SubgroupDirective> {
-  for (const directive of ["", "enable subgroups;"] as const) {
+  for (const directive of ["", ENABLE]) {
     device.pushErrorScope("validation");
     device.createShaderModule({ code: directive + PROBE, label: "subgroup probe" });
     if (await device.popErrorScope() === null) return directive;
@@ -20,7 +26,7 @@ export async function subgroupDirective(device: GPUDevice): Promise<SubgroupDire
 
 const PROBE = `@compute @workgroup_size(8)
 fn main(@builtin(subgroup_invocation_id) lane: u32) {
-  _ = subgroupBroadcast(lane, 0u);
+  if (subgroupAny(lane == 0u)) { _ = subgroupBroadcast(lane, 0u); }
 }`;
 
 /** Subgroup operations (`subgroupAdd`), builtin values (`subgroup_size`) and matrices (`subgroup_matrix_left`). */

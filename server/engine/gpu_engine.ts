@@ -4,6 +4,7 @@
  * @module
  */
 import { DeviceError } from "../../lib/errors.ts";
+import type { BackendOptions } from "../../lib/gpu/backend.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 import type { DrawDefaults } from "../../lib/sampling/request.ts";
 import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
@@ -42,6 +43,8 @@ export interface GpuEngineOptions {
   readonly onWarning?: (message: string) => void;
   /** Defaults of requests; a model that they do not suit is not served. */
   readonly defaults?: DrawDefaults;
+  /** WebGPU implementation. Default: the environment's choice. */
+  readonly backend?: BackendOptions;
   /** Precision of the network; undefined: the adapter's default. */
   readonly precision?: Precision;
   /** Autotuning mode. Default `auto`. */
@@ -165,7 +168,8 @@ export class GpuEngine implements Engine {
   }
 
   #start(): void {
-    const { startWorker = startGpuWorker, defaults = {}, precision, tune = "auto" } = this.#options;
+    const { startWorker = startGpuWorker, defaults = {}, backend = {}, precision, tune = "auto" } =
+      this.#options;
     const worker = startWorker();
     this.#worker = worker;
     this.#startedAt = this.#clock.now();
@@ -182,7 +186,7 @@ export class GpuEngine implements Engine {
     worker.addEventListener("messageerror", () => {
       if (present()) this.#fail(new DeviceError("the GPU worker sent an unreadable message"));
     });
-    this.#send({ type: "start", path: this.#path, rows: this.rows, defaults, precision, tune });
+    this.#send({ type: "start", path: this.#path, rows: this.rows, defaults, backend, precision, tune });
     this.#watch();
   }
 

@@ -16,6 +16,7 @@ import {
   showValue,
   TrainingError,
 } from "../../lib/errors.ts";
+import type { BackendOptions } from "../../lib/gpu/backend.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 import type { DrawDefaults } from "../../lib/sampling/request.ts";
 import type { TuneMode, TuningProgress } from "../../lib/tuning/tuning.ts";
@@ -29,6 +30,7 @@ export type Command =
     readonly path: string;
     readonly rows: number;
     readonly defaults: DrawDefaults;
+    readonly backend: BackendOptions;
     readonly precision?: Precision;
     readonly tune: TuneMode;
   }

@@ -141,9 +141,10 @@ function fail(error: unknown): void {
 }
 
 async function start(
-  { path, rows, defaults, precision, tune }: Extract<Command, { type: "start" }>,
+  { path, rows, defaults, backend, precision, tune }: Extract<Command, { type: "start" }>,
 ): Promise<void> {
   const gpu = await openGpu({
+    ...backend,
     memoryBudget: (software) => software ? MEMORY_SHARE * Deno.systemMemoryInfo().available : Infinity,
     onFault: fail,
   });

@@ -40,7 +40,8 @@ const subgroupSum = parseKernel(
 @group(0) @binding(1) var<storage, read_write> y: array<f32>;
 @compute @workgroup_size(64)
 fn run(@builtin(global_invocation_id) id: vec3u, @builtin(subgroup_size) lanes: u32) {
-  y[id.x] = subgroupAdd(y[id.x]) / f32(lanes);
+  let x = y[id.x];
+  if (subgroupAny(x > 0.0)) { y[id.x] = subgroupAdd(x) / f32(lanes); }
 }`,
 );
 

@@ -1,7 +1,9 @@
 /** Permissions of the tasks in `deno.json`, and that they work with no more: all tests that run a task run it with that. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import project from "../../deno.json" with { type: "json" };
+import { dawnArguments } from "../../terminal/backend.ts";
 import { denoArguments, makeMaterial, runTask, TRAINING } from "../support/command.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
@@ -16,9 +18,28 @@ Deno.test("no task has all permissions or native code, and only those that talk 
     assert.doesNotMatch(command, / (-A|--allow-all|--allow-ffi|--allow-import)\b/, task);
     if (task !== "bench:serve") assert.doesNotMatch(command, /--allow-net/, task);
   }
-  assert.deepEqual(permissionsOf("train"), ["--allow-env", "--allow-read", "--allow-sys", "--allow-write"]);
+  const training = ["--allow-env", "--allow-read", "--allow-run", "--allow-sys", "--allow-write"];
+  assert.deepEqual(permissionsOf("train"), training);
   assert.deepEqual(permissionsOf("sample"), permissionsOf("train"));
   assert.deepEqual(permissionsOf("export"), ["--allow-env", "--allow-read", "--allow-write"]);
+});
+
+Deno.test("training and sampling give up the permission to start programs, and a process on Dawn never has it", async () => {
+  const script = fileURLToPath(new URL("../support/continue_on_backend.ts", import.meta.url));
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-env", "--allow-run", script],
+    env: { DENOISE_BACKEND: "" },
+    stdout: "piped",
+  }).output();
+  assert.deepEqual(JSON.parse(new TextDecoder().decode(stdout)), { bench: "granted", train: "prompt" });
+  for (const [task, startsPrograms] of [["train", false], ["sample", false], ["bench", true]] as const) {
+    const args = dawnArguments(task, "/cache/dawn.node", startsPrograms);
+    const allowed = args.filter((arg) => arg.startsWith("--allow")).map((flag) => flag.replace(/=.*/, ""));
+    const kept = permissionsOf(task).filter((flag) => startsPrograms || flag !== "--allow-run");
+    assert.deepEqual(allowed.sort(), ["--allow-ffi", ...kept].sort());
+    assert.ok(args.includes("--allow-ffi=/cache/dawn.node"));
+    assert.ok(args.at(-1)!.endsWith(join("tasks", `${task}.ts`)));
+  }
 });
 
 Deno.test("training with all its pictures, sampling with an animation and export do with what deno.json allows", async () => {

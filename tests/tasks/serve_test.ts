@@ -131,6 +131,11 @@ Deno.test("Deno gets leave to listen on one port, to read the model and the prog
     `--allow-write=${TUNING_DIRECTORY}`,
     "--allow-sys=systemMemoryInfo",
   ]);
+  const dawn = { binary: "/cache/dawn.node", toggles: ["skip_validation" as const] };
+  assert.deepEqual(
+    serverArguments({ ...settings, dawn }).slice(0, main + 1).filter((arg) => !args.includes(arg)),
+    ["--allow-ffi=/cache/dawn.node"],
+  );
   const off = serverArguments({ ...settings, tune: "off" }).join(" ");
   assert.ok(!off.includes("--allow-write") && !off.includes(TUNING_DIRECTORY), off);
   const net = (host: string, port: number) =>

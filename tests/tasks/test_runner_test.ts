@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseSummary, runTests, testArguments, whyFailed } from "../../tasks/test.ts";
+import { parseSummary, runTests, splitBackend, testArguments, whyFailed } from "../../tasks/test.ts";
 
 Deno.test("the summary is read with and without steps, ignored tests and colours", () => {
   for (
@@ -48,14 +48,36 @@ Deno.test("paths take the place of the suite, flags and their values do not", ()
   ]);
 });
 
+Deno.test("the backend is split off the flags of deno test, and must be known", () => {
+  assert.deepEqual(splitBackend(["tests/gpu", "--backend", "dawn", "--fail-fast"]), {
+    backend: "dawn",
+    rest: ["tests/gpu", "--fail-fast"],
+  });
+  assert.deepEqual(splitBackend(["tests/gpu"]), { rest: ["tests/gpu"] });
+  assert.throws(
+    () => splitBackend(["--backend", "wgpu"]),
+    /^Error: --backend: expected deno or dawn, got wgpu$/,
+  );
+  assert.throws(() => splitBackend(["--backend"]), /got nothing$/);
+});
+
+Deno.test("the tests run on the backend asked for", async () => {
+  const { lines } = await runWith("", 'echo "on $DENOISE_BACKEND"', ["--backend", "dawn"]);
+  assert.equal(lines[0], "on dawn");
+});
+
 /** Runs the runner with a stand-in for `deno` that prints `output` and ends as `end` says. */
-async function runWith(output: string, end: string): Promise<{ passed: boolean; lines: string[] }> {
+async function runWith(
+  output: string,
+  end: string,
+  args: readonly string[] = [],
+): Promise<{ passed: boolean; lines: string[] }> {
   const fake = await Deno.makeTempFile();
   try {
     await Deno.writeTextFile(fake, `#!/bin/sh\nulimit -c 0\nprintf '%s' '${output}'\n${end}\n`);
     await Deno.chmod(fake, 0o755);
     let written = "";
-    const passed = await runTests([], (chunk) => written += new TextDecoder().decode(chunk), fake);
+    const passed = await runTests(args, (chunk) => written += new TextDecoder().decode(chunk), fake);
     return { passed, lines: written.trimEnd().split("\n") };
   } finally {
     await Deno.remove(fake);

@@ -7,7 +7,7 @@
  * @module
  */
 import { DeviceError } from "../../errors.ts";
-import { DAWN_PACKAGE } from "./package.ts";
+import { DAWN_PACKAGE, WITHOUT_DAWN } from "./package.ts";
 import { pacePolling } from "./polling.ts";
 
 /**
@@ -66,15 +66,12 @@ async function load(): Promise<DawnModule> {
   try {
     loaded = await import(DAWN_PACKAGE);
   } catch (error) {
-    throw new DeviceError(`the backend dawn cannot be loaded: ${reason(error as Error)}; ${WAY_BACK}`);
+    throw new DeviceError(`the backend dawn cannot be loaded: ${reason(error as Error)}; ${WITHOUT_DAWN}`);
   }
   acceptFloat16Arrays(loaded.globals.GPUQueue.prototype);
   pacePolling();
   return loaded;
 }
-
-/** Advice at the end of every message on Dawn. */
-const WAY_BACK = "without it, use the backend deno";
 
 function reason(error: Error): string {
   if (!(error instanceof Deno.errors.NotCapable)) return `${DAWN_PACKAGE}: ${error.message.split("\n")[0]}`;

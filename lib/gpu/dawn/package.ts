@@ -7,5 +7,8 @@
 /** Exact version, since matrix operations in WGSL are experimental and change between versions. */
 export const DAWN_VERSION = "0.6.2";
 
-/** Specifier, imported by computed names only: for a literal one, Deno would download the binaries of all platforms to start any program. */
+/** Specifier, imported by computed names only: for a literal one, Deno would download 130 MB to start any program. */
 export const DAWN_PACKAGE: string = `npm:webgpu@${DAWN_VERSION}`;
+
+/** Advice at the end of every message on Dawn. */
+export const WITHOUT_DAWN = "without it, use the backend deno";

@@ -127,6 +127,7 @@ const START = {
   path: "/models/one",
   rows: 6,
   defaults: {},
+  backend: {},
   precision: undefined,
   tune: "auto",
 } as const;

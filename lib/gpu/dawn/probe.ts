@@ -1,0 +1,112 @@
+/**
+ * Trial of Dawn in a process of its own: native code that does not suit a machine or its driver ends the process that loads
+ * it, or never returns.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import { DeviceError } from "../../errors.ts";
+import { DAWN_PACKAGE, DAWN_VERSION, WITHOUT_DAWN } from "./package.ts";
+
+/** Time limit of a trial in milliseconds; on a busy machine without a GPU it takes a second. */
+const LIMIT = 60_000;
+
+/**
+ * Path of Dawn's binary for this machine. Downloads the package on first use; needs no permission.
+ *
+ * @throws {DeviceError} if it cannot be downloaded, or has no binary for this system
+ */
+export async function dawnBinary(): Promise<string> {
+  const json = `${DAWN_PACKAGE}/package.json`;
+  try {
+    await import(json, { with: { type: "json" } });
+  } catch (error) {
+    const [reason] = (error as Error).message.split("\n");
+    throw new DeviceError(`the backend dawn cannot be downloaded: ${reason}; ${WITHOUT_DAWN}`);
+  }
+  return fileURLToPath(new URL(binaryName(Deno.build), import.meta.resolve(json)));
+}
+
+/**
+ * Path of a system's binary in the package.
+ *
+ * @throws {DeviceError} if there is none
+ */
+export function binaryName({ os, arch }: { readonly os: string; readonly arch: string }): string {
+  const folder = FOLDERS[`${os}-${arch}`];
+  if (folder === undefined) {
+    throw new DeviceError(`Dawn ${DAWN_VERSION} has no binary for ${os} on ${arch}; ${WITHOUT_DAWN}`);
+  }
+  return `dist/${folder}/dawn.node`;
+}
+
+/** The package's folders by operating system and processor. */
+const FOLDERS: Readonly<Record<string, string>> = {
+  "linux-x86_64": "linux-x64",
+  "linux-aarch64": "linux-arm64",
+  "darwin-x86_64": "darwin-universal",
+  "darwin-aarch64": "darwin-universal",
+  "windows-x86_64": "win32-x64",
+  "windows-aarch64": "win32-arm64",
+};
+
+/** Substitutes for the trial's program and time limit in milliseconds; for tests. */
+export interface ProbeMeans {
+  readonly program?: string;
+  readonly limit?: number;
+}
+
+/**
+ * Opens a device in a process that has permission for Dawn's binary and nothing else. Needs permission to run Deno.
+ *
+ * @param binary path, from {@linkcode dawnBinary}
+ * @param toggles unsafe toggles
+ * @throws {DeviceError} with the reason if that fails, crashes, or takes longer than a minute
+ */
+export async function probeDawn(
+  binary: string,
+  toggles: readonly string[],
+  { program = new URL("./probe_main.ts", import.meta.url).href, limit = LIMIT }: ProbeMeans = {},
+): Promise<void> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--quiet",
+      "--no-prompt",
+      "--no-config",
+      "--no-lock",
+      `--allow-ffi=${binary}`,
+      program,
+      ...toggles,
+    ],
+    env: { NO_COLOR: "1" },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, limit);
+  const { signal, code, stdout, stderr } = await child.output();
+  clearTimeout(timer);
+  const [said, complained] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
+  // An abort after that is a software driver's at exit.
+  if (said === OPENED) return;
+  const how = late
+    ? `did not open a device within ${limit / 1000} s`
+    : signal
+    ? `crashed (${signal}) when it opened a device`
+    : said || `ended with exit code ${code}: ${firstError(complained!)}`;
+  throw new DeviceError(`the backend dawn does not work here: in a trial it ${how}; ${WITHOUT_DAWN}`);
+}
+
+/** The error among the lines that Deno and drivers print on standard error. */
+function firstError(text: string): string {
+  const lines = text.split("\n");
+  return lines.find((line) => line.startsWith("error: "))?.slice("error: ".length) ?? lines[0]!;
+}
+
+/** Output of a successful trial. */
+export const OPENED = "opened";

@@ -1,0 +1,126 @@
+/**
+ * The `--backend` flag of the tasks, and the permission for Dawn's native code, which nothing but Dawn gets.
+ *
+ * @module
+ */
+import { fileURLToPath } from "node:url";
+import project from "../deno.json" with { type: "json" };
+import { type Backend, BACKENDS, chooseBackend, type DawnToggle } from "../lib/gpu/backend.ts";
+import { dawnBinary, probeDawn } from "../lib/gpu/dawn/probe.ts";
+import { type FlagOptions, oneOf } from "./cli.ts";
+import { complain } from "./output.ts";
+import { passSignalsTo } from "./signals.ts";
+
+/** Help text of the flag. */
+export const BACKEND_HELP =
+  "WebGPU implementation: deno, the built-in one; dawn, Chromium's, with matrix units: native code from npm, a download of 51 MB once";
+
+/** Options of the flag; undefined means the environment's choice, otherwise deno. */
+export const BACKEND_OPTIONS: FlagOptions<Backend> = {
+  value: oneOf(BACKENDS),
+  defaultText: "DENOISE_BACKEND, or deno",
+};
+
+/** Dawn, tried out on this machine. */
+export interface TriedDawn {
+  /** Path of the binary, the only native code that is needed. */
+  readonly binary: string;
+  /** Unsafe toggles. */
+  readonly toggles: readonly DawnToggle[];
+}
+
+/**
+ * Makes the flag's backend that of this process and its children, and tries out Dawn if it is that.
+ *
+ * @param backend of the flag
+ * @returns Dawn; undefined for another backend
+ * @throws {ConfigError} for an unknown backend or toggle in the environment
+ * @throws {DeviceError} if Dawn does not work here
+ */
+export async function selectBackend(backend: Backend | undefined): Promise<TriedDawn | undefined> {
+  const choice = await chooseBackend({ backend });
+  Deno.env.set("DENOISE_BACKEND", choice.backend);
+  if (choice.backend !== "dawn") return undefined;
+  const binary = await dawnBinary();
+  await probeDawn(binary, choice.toggles);
+  return { binary, toggles: choice.toggles };
+}
+
+/** Environment variable of a task that started itself again: its first process. */
+const STARTED_BY = "DENOISE_STARTED_BY";
+/** Milliseconds between checks that the first process still exists. */
+const CHECK_INTERVAL = 500;
+/** Signals that end a process for a fault in native code. */
+const CRASHES: readonly (Deno.Signal | null)[] = ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"];
+
+/** Tasks of deno.json that run on a backend. */
+export type BackendTask = "train" | "sample" | "bench";
+
+/**
+ * Continues a task on its backend. With Dawn, another process of the task does, which may load Dawn's binary: permissions
+ * cannot be added to a running process. With any other backend this one does, and a task that starts no programs itself
+ * gives up the permission to do so.
+ *
+ * @param backend of the flag
+ * @param startsPrograms true if the task itself needs the permission
+ * @returns exit code of the other process after its end; undefined: go on in this one
+ * @throws {ConfigError} for an unknown backend or toggle in the environment
+ * @throws {DeviceError} if Dawn does not work here
+ */
+export async function continueOnBackend(
+  task: BackendTask,
+  backend: Backend | undefined,
+  startsPrograms = false,
+): Promise<number | undefined> {
+  if (Number(Deno.env.get(STARTED_BY)) === Deno.ppid) {
+    endWith(Deno.ppid);
+    return undefined;
+  }
+  const granted = (permission: Deno.PermissionDescriptor) =>
+    Deno.permissions.querySync(permission).state === "granted";
+  if (!granted({ name: "run" })) {
+    // Started without deno.json's permissions: Dawn's own error says which one it needs.
+    if (backend) Deno.env.set("DENOISE_BACKEND", backend);
+    return undefined;
+  }
+  const dawn = await selectBackend(backend);
+  if (dawn && !granted({ name: "ffi", path: dawn.binary })) return await runAgain(task, dawn, startsPrograms);
+  if (!startsPrograms) Deno.permissions.revokeSync({ name: "run" });
+  return undefined;
+}
+
+/** Ends this process when another one has ended, even if that was killed. */
+function endWith(parent: number): void {
+  const timer = setInterval(() => {
+    if (Deno.ppid !== parent) Deno.exit(1);
+  }, CHECK_INTERVAL);
+  Deno.unrefTimer(timer);
+}
+
+/** Runs the task in a process with permission for Dawn. @returns its exit code */
+async function runAgain(task: BackendTask, dawn: TriedDawn, startsPrograms: boolean): Promise<number> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...dawnArguments(task, dawn.binary, startsPrograms), ...Deno.args],
+    env: { [STARTED_BY]: String(Deno.pid) },
+  }).spawn();
+  passSignalsTo(child);
+  const { code, signal } = await child.status;
+  if (CRASHES.includes(signal)) {
+    complain(`error: native code crashed (${signal}); if this happens again, use --backend deno`);
+  }
+  return code;
+}
+
+/** Deno's arguments for a task on Dawn: the permissions of deno.json, and Dawn's binary. */
+export function dawnArguments(task: BackendTask, binary: string, startsPrograms: boolean): string[] {
+  const [, run, ...flags] = project.tasks[task].split(" ");
+  const script = flags.pop()!; // each of these tasks is `deno run … SCRIPT`
+  const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
+  return [
+    run!,
+    ...flags.filter((flag) => startsPrograms || flag !== "--allow-run"),
+    `--allow-ffi=${binary}`,
+    `--config=${path("deno.json")}`,
+    path(script),
+  ];
+}

@@ -1,0 +1,57 @@
+/** Tasks on another backend, as processes with the permissions of deno.json. */
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { makeMaterial, runTask, startTask, TRAINING } from "../support/command.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+
+/** Lines that drivers print are no errors. */
+const errorsIn = (err: string) => err.split("\n").filter((line) => /^(error|warning): /.test(line));
+
+Deno.test("train and sample on Dawn do what they do on Deno's WebGPU, and name the adapter", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await makeMaterial(directory);
+    const training = [...TRAINING, "--steps", "2", "--out", "run", "--backend", "dawn"];
+    const trained = await runTask("train", training, directory);
+    assert.deepEqual([trained.code, errorsIn(trained.err)], [0, []], trained.out);
+    for (const file of ["run/unet/diffusion_pytorch_model.safetensors", "run/loss.png", "run/reverse.gif"]) {
+      assert.ok(existsSync(join(directory, file)), file);
+    }
+    const args = ["--model", "run", "--steps", "2", "--count", "1", "--batch", "2"];
+    const [own, onDawn] = await Promise.all([
+      runTask("sample", args, directory, { DENOISE_BACKEND: "" }),
+      runTask("sample", [...args, "--out", "dawn.png"], directory, { DENOISE_BACKEND: "dawn" }),
+    ]);
+    const adapter = ({ out }: { out: string }) => /^model run on (.*)$/m.exec(out)?.[1];
+    assert.deepEqual([onDawn.code, errorsIn(onDawn.err)], [0, []], onDawn.out);
+    assert.ok(existsSync(join(directory, "dawn.png")));
+    assert.notEqual(adapter(onDawn), adapter(own));
+  });
+});
+
+Deno.test("a signal reaches the process on Dawn, which saves, and its exit code comes back", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await makeMaterial(directory);
+    const training = [...TRAINING, "--epochs", "1000", "--sample-every", "1000", "--out", "run"];
+    const task = startTask("train", [...training, "--backend", "dawn"], directory);
+    await task.until((line) => /step|epoch/.test(line));
+    task.child.kill("SIGTERM");
+    const { code, out } = await task.outcome();
+    assert.equal(code, 143, out);
+    assert.match(out, /saving after this step/);
+    assert.ok(existsSync(join(directory, "run")));
+  });
+});
+
+Deno.test("an unknown backend is refused, naming flag or variable and what is allowed", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    for (const task of ["train", "sample", "serve", "bench"]) {
+      const flag = await runTask(task, ["--backend", "wgpu"], directory);
+      assert.equal(flag.code, 2, task);
+      assert.match(flag.err, /--backend <NAME>.*wgpu.*Allowed: deno, dawn\./);
+      const variable = await runTask(task, [], directory, { DENOISE_BACKEND: "wgpu" });
+      assert.equal(variable.code, 2, task);
+      assert.match(variable.err, /^error: DENOISE_BACKEND: expected deno or dawn, got "wgpu"$/m);
+    }
+  });
+});
