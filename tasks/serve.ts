@@ -13,7 +13,8 @@ import { passSignalsTo } from "../terminal/signals.ts";
 
 async function main(args: string[]): Promise<number> {
   const { backend, ...flags } = readServeFlags(args);
-  const settings = { ...flags, model: await modelDirectory(flags.model), dawn: await selectBackend(backend) };
+  const dawn = await selectBackend(backend);
+  const settings = { ...flags, model: await modelDirectory(flags.model), dawn };
   if (needsAllPermissions(settings)) {
     complain(
       "warning: Deno opens files in /dev, /proc and /sys only to programs with all permissions, so this server " +

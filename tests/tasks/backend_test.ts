@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { dawnBinary } from "../../lib/gpu/dawn/probe.ts";
 import { makeMaterial, runTask, startTask, TRAINING } from "../support/command.ts";
+import { withServer } from "../support/server/process.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
 /** Lines that drivers print are no errors. */
@@ -54,4 +56,16 @@ Deno.test("an unknown backend is refused, naming flag or variable and what is al
       assert.match(variable.err, /^error: DENOISE_BACKEND: expected deno or dawn, got "wgpu"$/m);
     }
   });
+});
+
+Deno.test("a server on Dawn draws in a worker, with permission for Dawn's binary and no other", async () => {
+  await withServer(
+    { dawn: { binary: await dawnBinary(), toggles: [] }, tune: "off" },
+    async ({ url, logged }) => {
+      assert.match(String((await logged("ready")).adapter), /\(.*\(.*\)/); // Dawn's names have the driver in parentheses
+      const answer = await fetch(`${url}/generate?steps=2&seed=1`);
+      assert.deepEqual([answer.status, answer.headers.get("Content-Type")], [200, "image/png"]);
+      await answer.bytes();
+    },
+  );
 });
