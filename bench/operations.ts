@@ -43,9 +43,7 @@ export interface PreparedOperation {
 /** Names of graph nodes in a row's name. */
 const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   conv2d: "forward",
-  conv2dBackwardInput: "input gradient",
-  conv2dBackwardWeight: "weight gradient",
-  spatialSum: "row bias gradient",
+  conv2dBackward: "gradients",
   groupNorm: "forward",
   groupNormBackward: "backward",
   silu: "forward",

@@ -53,6 +53,8 @@ export interface KernelTarget {
    * stays float32. See storage.ts.
    */
   readonly half?: boolean;
+  /** Largest buffer range that a kernel can bind, bytes; default {@linkcode GUARANTEED_BINDING}. */
+  readonly bindingBytes?: number;
   /** Limit on a workgroup's memory in bytes; default 16384, which WebGPU guarantees. */
   readonly workgroupBytes?: number;
   /** Matrix units; absent: none. See {@linkcode unitsOfProducts}. */
@@ -60,6 +62,9 @@ export interface KernelTarget {
   /** Selects among candidates; default the first. */
   readonly choose?: Choose;
 }
+
+/** WebGPU's guaranteed limit on a storage buffer binding, bytes. */
+export const GUARANTEED_BINDING: number = 2 ** 27;
 
 /**
  * Matrix units that products are computed on; undefined if none are. Software adapters have a faster way with the same sums,

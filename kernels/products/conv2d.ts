@@ -4,27 +4,19 @@
  *
  * @module
  */
-import { directBackwardInput, directBackwardWeight, directForward, directScratch } from "./conv2d_direct.ts";
-import type {
-  Conv2dBackwardInputBuffers,
-  Conv2dBackwardWeightBuffers,
-  Conv2dForwardBuffers,
-  Conv2dPass,
-  Conv2dShape,
-} from "./conv2d_shape.ts";
+import { directBackward, directBackwardScratch, directForward, directSumRows } from "./conv2d_direct.ts";
+import type { Conv2dBackwardBuffers, Conv2dForwardBuffers, Conv2dShape } from "./conv2d_shape.ts";
 import type { Launch } from "../source.ts";
 import { choose, type KernelTarget } from "../target.ts";
-import {
-  winogradApplies,
-  winogradBackwardInput,
-  winogradBackwardWeight,
-  winogradForward,
-  winogradScratch,
-  winogradTiles,
-} from "./winograd.ts";
+import { winogradApplies, winogradForward, winogradForwardScratch } from "./winograd.ts";
+import { winogradBackward, winogradBackwardScratch } from "./winograd_gradients.ts";
 import type { WinogradTile } from "./winograd_matrices.ts";
+import { winogradFits, winogradTiles } from "./winograd_plan.ts";
 
-export type { Conv2dPass, Conv2dShape } from "./conv2d_shape.ts";
+export type { Conv2dShape } from "./conv2d_shape.ts";
+
+/** Pass of a convolution: output, or all its gradients. */
+type Pass = "forward" | "backward";
 
 /** Side of the Winograd output tile of each algorithm; 0: direct. */
 const ALGORITHMS = { direct: 0, winograd4: 4 } as const;
@@ -55,17 +47,18 @@ const SURE_CHANNELS = 64;
  * llvmpipe; on an H200, F(4 x 4) was the fastest for all 3 x 3 convolutions of stride 1 that matter. F(2 x 2) was the fastest
  * on neither, except for a few of 4 x 4 pixels.
  */
-function candidates(target: KernelTarget, pass: Conv2dPass, s: Conv2dShape): Algorithm[] {
+function candidates(target: KernelTarget, pass: Pass, s: Conv2dShape): Algorithm[] {
   const channels = Math.min(s.inChannels, s.outChannels);
-  const exact = pass !== "backward_weight" || s.batch * s.outHeight * s.outWidth >= MIN_PIXELS;
+  const exact = pass === "forward" || s.batch * s.outHeight * s.outWidth >= MIN_PIXELS;
   // The transforms cancel large terms, which float16 is not precise enough for.
   if (target.half || !winogradApplies(s) || channels < MIN_CHANNELS || !exact) return ["direct"];
+  if (!winogradFits(target, 4, s)) return ["direct"];
   if (target.path === "tile") return channels < SURE_CHANNELS ? ["winograd4", "direct"] : ["winograd4"];
   const tiles = (pass === "forward" ? FORWARD_BATCH : s.batch) * winogradTiles(4, s);
   return tiles >= 16 && tiles * channels >= 2048 ? ["winograd4", "direct"] : ["direct", "winograd4"];
 }
 
-function algorithm(target: KernelTarget, pass: Conv2dPass, s: Conv2dShape): 0 | WinogradTile {
+function algorithm(target: KernelTarget, pass: Pass, s: Conv2dShape): 0 | WinogradTile {
   const batch = pass === "forward" ? "" : `${s.batch}x`;
   const key = `conv2d_${pass} ${batch}${s.inHeight}x${s.inWidth} ${s.inChannels}>${s.outChannels} 3/1`;
   return ALGORITHMS[choose(target, key, candidates(target, pass, s)) as Algorithm];
@@ -87,34 +80,40 @@ export function conv2dForward<B>(
     : directForward(target, shape, buffers, label);
 }
 
-/** dx[n,iy,ix,i] = sum of dy * w over all products of the forward pass that contain x[n,iy,ix,i] (+ addend). */
-export function conv2dBackwardInput<B>(
-  target: KernelTarget,
-  shape: Conv2dShape,
-  buffers: Conv2dBackwardInputBuffers<B>,
-  label: string,
-): Launch<B>[] {
-  const tile = algorithm(target, "backward_input", shape);
-  return tile
-    ? winogradBackwardInput(target, { tile }, shape, buffers, label)
-    : directBackwardInput(target, shape, buffers, label);
+/** Sizes of the scratch buffers of {@linkcode conv2dForward} in floats. */
+export function conv2dForwardScratch(target: KernelTarget, shape: Conv2dShape): number[] {
+  const tile = algorithm(target, "forward", shape);
+  return tile ? winogradForwardScratch(target, { tile }, shape) : [];
 }
 
-/** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o]; db[o] = sum of dy. */
-export function conv2dBackwardWeight<B>(
+/**
+ * Gradients of {@linkcode conv2dForward}:
+ *
+ *   dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o]
+ *   dx[n,iy,ix,i] = sum of dy * w over all products of the forward pass that contain x[n,iy,ix,i] (+ addend)
+ *   rowBias[n,o]  = sum over oy,ox of dy[n,oy,ox,o]
+ */
+export function conv2dBackward<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  buffers: Conv2dBackwardWeightBuffers<B>,
+  buffers: Conv2dBackwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const tile = algorithm(target, "backward_weight", shape);
+  const tile = algorithm(target, "backward", shape);
   return tile
-    ? winogradBackwardWeight(target, { tile }, shape, buffers, label)
-    : directBackwardWeight(target, shape, buffers, label);
+    ? winogradBackward(target, { tile }, shape, buffers, label)
+    : directBackward(target, shape, buffers, label);
 }
 
-/** Sizes of a pass's scratch buffers in floats. */
-export function conv2dScratch(target: KernelTarget, pass: Conv2dPass, shape: Conv2dShape): number[] {
-  const tile = algorithm(target, pass, shape);
-  return tile ? winogradScratch(target, { tile }, pass, shape) : directScratch(target, pass, shape);
+/** Rows of the sums of {@linkcode conv2dBackward}. */
+export function conv2dSumRows(target: KernelTarget, shape: Conv2dShape): number {
+  return algorithm(target, "backward", shape) ? shape.batch : directSumRows(target, shape);
+}
+
+/** Sizes of the scratch buffers of {@linkcode conv2dBackward} in floats, with or without `dx`. */
+export function conv2dBackwardScratch(target: KernelTarget, shape: Conv2dShape, withDx: boolean): number[] {
+  const tile = algorithm(target, "backward", shape);
+  return tile
+    ? winogradBackwardScratch(target, { tile }, shape, withDx)
+    : directBackwardScratch(target, shape);
 }

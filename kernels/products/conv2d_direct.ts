@@ -4,12 +4,11 @@
  * @module
  */
 import {
-  type Conv2dBackwardInputBuffers,
-  type Conv2dBackwardWeightBuffers,
+  type Conv2dBackwardBuffers,
   type Conv2dForwardBuffers,
-  type Conv2dPass,
   type Conv2dShape,
   flopsOf,
+  type RowBiasBuffer,
 } from "./conv2d_shape.ts";
 import {
   forwardProblem,
@@ -30,6 +29,7 @@ import {
 import type { GemmProblem } from "./gemm_problem.ts";
 import { range } from "../range.ts";
 import { grid1d, type Launch, launch } from "../source.ts";
+import { spatialSum } from "../spatial_sum.ts";
 import type { KernelTarget } from "../target.ts";
 
 /** True for 1x1 convolutions of stride 1, which treat the batch as a flat list of pixels. */
@@ -109,11 +109,36 @@ export function directForward<B>(
   ];
 }
 
-/** dx[n,iy,ix,i] = sum of dy * w over all products of the forward pass that contain x[n,iy,ix,i] (+ addend). */
-export function directBackwardInput<B>(
+/** `conv2dBackward` by implicit products. */
+export function directBackward<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  { dy, weight, addend, dx }: Conv2dBackwardInputBuffers<B>,
+  { x, weight, dy, dw, sums, dx, addend, rowBias, scratch: [parts] }: Conv2dBackwardBuffers<B>,
+  label: string,
+): Launch<B>[] {
+  return [
+    ...directWeightGradient(target, shape, { x, dy, dw, sums, parts }, label),
+    ...dx === undefined ? [] : directInputGradient(target, shape, { dy, weight, addend, dx }, label),
+    ...rowBias === undefined ? [] : rowBiasGradient(shape, dy, rowBias, label),
+  ];
+}
+
+/** Gradient of a bias per sample. */
+function rowBiasGradient<B>(
+  { batch, outHeight, outWidth, outChannels }: Conv2dShape,
+  dy: B,
+  { of, first, width }: RowBiasBuffer<B>,
+  label: string,
+): Launch<B>[] {
+  const shape = { batch, spatial: outHeight * outWidth, channels: outChannels, first, width };
+  return spatialSum(shape, { dy, dx: of }, label);
+}
+
+/** dx[n,iy,ix,i] = sum of dy * w over all products of the forward pass that contain x[n,iy,ix,i] (+ addend). */
+export function directInputGradient<B>(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  { dy, weight, addend, dx }: { dy: B; weight: B; addend?: B; dx: B },
   label: string,
 ): Launch<B>[] {
   const { batch, stride } = shape;
@@ -151,7 +176,7 @@ const FLAT_PIXELS = 16;
 const TURN_PIXELS = 256;
 /** Limit on pixels per float32 accumulator: more parts round less, but each is written and read again. */
 const PART_PIXELS = 4096;
-/** Pixels below which a part would spend more on its result than on its sum; a GPU adds another dispatch to that. */
+/** Pixels below which a part would spend more on its result than on its sum. */
 const LEAST_PIXELS: Readonly<Record<KernelTarget["path"], number>> = { subgroup: 64, tile: 256 };
 
 /** Rows of output pixels per turn: on a GPU as many as fill the stages of its layouts. */
@@ -187,16 +212,15 @@ function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradien
   return form === "flat" ? { ...plan, width: share * width, share: 1 } : { ...plan, width, share };
 }
 
-/** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o]; db[o] = sum of dy. */
-export function directBackwardWeight<B>(
+/** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o], and sums of dy. */
+export function directWeightGradient<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  { x, dy, dw, db, scratch: [scratch] }: Conv2dBackwardWeightBuffers<B>,
+  { x, dy, dw, sums, parts: scratch }: { x: B; dy: B; dw: B; sums: B; parts?: B },
   label: string,
 ): Launch<B>[] {
   const plan = planWeightGradient(target, shape);
   const { form, rows, columns, pixels, turnRows, width, share, parts } = plan;
-  const direct = parts === 1;
   const params = {
     ...windowParams(shape),
     pixels,
@@ -205,33 +229,28 @@ export function directBackwardWeight<B>(
     turns: Math.ceil(pixels / width),
     share,
     reciprocal: turnRows > 1 ? Math.ceil(2 ** 16 / shape.outWidth) : 0,
-    direct: Number(direct),
-    has_bias: Number(db !== undefined),
   };
-  // sums_out must be bound, but is not written with several parts or without db.
-  const buffers = direct
-    ? { x, dy, out: dw, sums_out: db ?? scratch }
-    : { x, dy, out: scratch, sums_out: dw };
   const problem = weightGradientProblem(form);
   const options = { label, flops: flopsOf(shape) };
   const size = { rows, columns, depth: share * width, turn: width, places: parts };
-  const launches = [product<B>(target, problem, size, params, buffers, options)];
-  if (!direct) {
-    const withSums = db !== undefined;
-    const kernel = cachedKernel(`conv2d_sum_parts${withSums ? "_bias" : ""}`, () => sumPartsSource(withSums));
-    const weights = rows * columns / 4;
-    const results: Record<string, B> = withSums ? { parts: scratch, dw, db } : { parts: scratch, dw };
-    const groups = grid1d(weights + columns / 4, 64);
-    launches.push(
-      launch(kernel, "main", { weights, columns4: columns / 4, parts }, results, groups, { label }),
-    );
-  }
-  return launches;
+  const run = (out: B) => product(target, problem, size, params, { x, dy, out, sums_out: sums }, options);
+  if (scratch === undefined) return [run(dw)];
+  const kernel = cachedKernel("conv2d_sum_parts", sumPartsSource);
+  const weights = rows * columns / 4;
+  const buffers = { parts: scratch, dw };
+  return [
+    run(scratch),
+    launch<B, typeof kernel>(kernel, "main", { weights, parts }, buffers, grid1d(weights, 64), { label }),
+  ];
 }
 
-/** Sizes of a pass's scratch buffers in floats. */
-export function directScratch(target: KernelTarget, pass: Conv2dPass, shape: Conv2dShape): number[] {
-  if (pass !== "backward_weight") return [];
+/** Rows of the sums of {@linkcode directBackward}: parts of the sum over pixels. */
+export function directSumRows(target: KernelTarget, shape: Conv2dShape): number {
+  return planWeightGradient(target, shape).parts;
+}
+
+/** Sizes of the scratch buffers of {@linkcode directBackward} in floats. */
+export function directBackwardScratch(target: KernelTarget, shape: Conv2dShape): number[] {
   const { rows, columns, parts } = planWeightGradient(target, shape);
-  return [parts === 1 ? 4 : parts * (rows + 1) * columns];
+  return parts === 1 ? [] : [parts * rows * columns];
 }

@@ -28,12 +28,9 @@ export function flopsOf(s: Conv2dShape): number {
   return 2 * s.batch * s.outHeight * s.outWidth * s.kernel ** 2 * s.inChannels * s.outChannels;
 }
 
-/** Pass of a convolution: output, input gradient or weight gradient. */
-export type Conv2dPass = "forward" | "backward_input" | "backward_weight";
-
 /** Workspace of a pass. */
 export interface Conv2dScratch<B> {
-  /** Buffers of the sizes of {@linkcode conv2dScratch}, without contents before or after. */
+  /** Buffers of the sizes of {@linkcode conv2dForwardScratch} or {@linkcode conv2dBackwardScratch}, no contents before or after. */
   scratch: readonly B[];
 }
 
@@ -63,26 +60,25 @@ export interface Conv2dForwardBuffers<B> extends Conv2dScratch<B> {
   y: B;
 }
 
-/** Buffers of {@linkcode conv2dBackwardInput}. */
-export interface Conv2dBackwardInputBuffers<B> extends Conv2dScratch<B> {
-  /** [N, H', W', Op]. */
-  dy: B;
-  /** [k, k, Ip, Op]. */
-  weight: B;
-  /** [N, H, W, Ip], the gradient so far. */
-  addend?: B;
-  /** [N, H, W, Ip], overwritten. */
-  dx: B;
-}
-
-/** Buffers of {@linkcode conv2dBackwardWeight}. */
-export interface Conv2dBackwardWeightBuffers<B> extends Conv2dScratch<B> {
+/** Buffers of {@linkcode conv2dBackward}. */
+export interface Conv2dBackwardBuffers<B> extends Conv2dScratch<B> {
   /** [N, H, W, Ip]. */
   x: B;
   /** [N, H', W', Op]. */
   dy: B;
+  /** [k, k, Ip, Op]. */
+  weight: B;
   /** [k, k, Ip, Op], overwritten. */
   dw: B;
-  /** [Op], overwritten with the sum of dy over samples and pixels. */
-  db?: B;
+  /**
+   * [{@linkcode conv2dSumRows}, Op] in float32, overwritten: sums of dy over disjoint sets of pixels, whose sum over the rows is
+   * the gradient of the bias.
+   */
+  sums: B;
+  /** [N, H, W, Ip], overwritten. */
+  dx?: B;
+  /** [N, H, W, Ip], the gradient so far, which dx includes. */
+  addend?: B;
+  /** Gradient of the bias of each sample, overwritten. */
+  rowBias?: RowBiasBuffer<B>;
 }

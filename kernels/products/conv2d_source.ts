@@ -15,6 +15,7 @@
  *
  * @module
  */
+import { range } from "../range.ts";
 import type { GemmOperand, GemmProblem } from "./gemm_problem.ts";
 
 const PARAMS = `
@@ -253,13 +254,12 @@ fn input_at(image: u32, first_y: u32, first_x: u32, c: u32, k: u32) -> Stored4 {
 
 /**
  * dw = x^T * dy, and the column sums of dy. k runs along output pixels, `turn_pixels` a turn; place `s` of the grid handles
- * the s-th share of turns and writes part s of `out`: [rows * columns] groups of dw, then [columns] of sums. With `direct`
- * there is one part, and the sums have their own buffer.
+ * the s-th share of turns and writes part s of `out`, [rows * columns] groups of dw, and of `sums_out`,
+ * [columns] groups.
  */
 export function weightGradientProblem(form: WeightGradientForm): GemmProblem {
   const flat = form === "flat";
-  const fields =
-    "pixels: u32, turn_rows: u32, turn_pixels: u32, turns: u32, share: u32, reciprocal: u32, direct: u32";
+  const fields = "pixels: u32, turn_rows: u32, turn_pixels: u32, turns: u32, share: u32, reciprocal: u32";
   const pixels = flat ? "min(params.turn_pixels, params.pixels - first_pixel)" : "params.turn_pixels";
   return {
     name: `conv2d_backward_weight${form === "row" ? "" : `_${form}`}`,
@@ -271,15 +271,11 @@ export function weightGradientProblem(form: WeightGradientForm): GemmProblem {
 
 fn store(place: u32, row: u32, column: u32, value: Columns) {
   if (row >= params.rows || column >= params.columns) { return; }
-  out[(place * (params.rows + 1u) + row) * params.columns + column] = value;
+  out[(place * params.rows + row) * params.columns + column] = value;
 }
 fn store_sums(place: u32, column: u32, value: Columns) {
-  if (params.has_bias == 0u || column >= params.columns) { return; }
-  if (params.direct != 0u) {
-    sums_out[column] = value;
-  } else {
-    out[(place * (params.rows + 1u) + params.rows) * params.columns + column] = value;
-  }
+  if (column >= params.columns) { return; }
+  sums_out[place * params.columns + column] = value;
 }
 ${form === "rows" ? INPUT_AT : ""}`,
     prologue: `let first = place * params.share;
@@ -315,14 +311,20 @@ ${form === "rows" ? INPUT_AT : ""}`,
   };
 }
 
-/** Kernel that adds the parts of a split weight gradient in a fixed order, in float32; one invocation per vec4. */
-export function sumPartsSource(withSums: boolean): string {
+/** Parts of a weight gradient that an invocation loads at a time. */
+const SUMMED_PARTS = 8;
+
+/**
+ * Kernel that adds the parts of a split weight gradient in float32; one invocation per vec4. It keeps a sum of every 8th part,
+ * so that eight loads are in flight, and adds those in order.
+ */
+export function sumPartsSource(): string {
+  const all = range(SUMMED_PARTS);
   return `
-struct Params { weights: u32, columns4: u32, parts: u32 }
+struct Params { weights: u32, parts: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> parts: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> dw: array<vec4f>;
-${withSums ? "@group(0) @binding(3) var<storage, read_write> db: array<vec4f>;" : ""}
 
 @compute @workgroup_size(64)
 fn main(
@@ -331,10 +333,18 @@ fn main(
   @builtin(local_invocation_index) thread: u32,
 ) {
   let id = (group.y * groups.x + group.x) * 64u + thread;
-  if (id >= params.weights${withSums ? " + params.columns4" : ""}) { return; }
-  var sum = vec4f();
-  for (var part = 0u; part < params.parts; part++) { sum += parts[part * (params.weights + params.columns4) + id]; }
-  ${withSums ? "if (id >= params.weights) { db[id - params.weights] = sum; return; }" : ""}
-  dw[id] = sum;
+  if (id >= params.weights) { return; }
+  ${all.map((i) => `var sum${i} = vec4f();`).join(" ")}
+  let whole = params.parts / ${SUMMED_PARTS}u * ${SUMMED_PARTS}u;
+  var at = id;
+  for (var part = 0u; part < whole; part += ${SUMMED_PARTS}u) {
+    ${all.map((i) => `sum${i} += parts[at + ${i}u * params.weights];`).join("\n    ")}
+    at += ${SUMMED_PARTS}u * params.weights;
+  }
+  for (var part = whole; part < params.parts; part++) {
+    sum0 += parts[at];
+    at += params.weights;
+  }
+  dw[id] = ${all.map((i) => `sum${i}`).join(" + ")};
 }`;
 }

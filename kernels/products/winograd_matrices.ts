@@ -45,6 +45,25 @@ export function winogradMatrices(tile: WinogradTile): WinogradMatrices {
   };
 }
 
+/**
+ * Matrix of the 1-D input gradient, [m, m+4]: from the products of a tile, between the last point of the tile before and the
+ * first of the tile after, to the gradient of its m inputs in the middle.
+ *
+ * dx = B [(G w) (A dy)] overlaps neighbouring tiles by one input on either side. At the first input of a tile, zero is the only
+ * point with a coefficient, and at the last one infinity: the other interpolation polynomials have the roots 0 or a lower
+ * degree. So all that a neighbour adds to a tile is the product of one of its points.
+ */
+export function inputGradientMatrix(tile: WinogradTile): Matrix {
+  const { inputs } = winogradMatrices(tile);
+  const before = inputs[tile + 1][tile + 1];
+  const after = inputs[0][0];
+  return range(tile).map((i) => [
+    i === 0 ? before : 0,
+    ...inputs.map((row) => row[i + 1]),
+    i === tile - 1 ? after : 0,
+  ]);
+}
+
 /** Coefficients of the product of (x - root), constant first. */
 function polynomial(roots: readonly number[]): number[] {
   const times = (c: number[], root: number) =>
@@ -80,21 +99,33 @@ export const toPoints: Multiply = (matrix, values, out) => [
 ];
 
 /** Product whose columns are points: rows share the sum and difference of each pair's values. */
-export const fromPoints: Multiply = (matrix, values, out) => {
-  const shared = pairs(values.length).flatMap((j) => [
+export const fromPoints: Multiply = (matrix, values, out) =>
+  fromPairs(matrix, values, out, pairs(values.length));
+
+/** Likewise with one more column before the first point and after the last: those of neighbouring tiles. */
+export const fromNeighbours: Multiply = (matrix, values, out) =>
+  fromPairs(matrix, values, out, pairs(values.length - 2).map((j) => j + 1));
+
+function fromPairs(
+  matrix: Matrix,
+  values: readonly string[],
+  out: (i: number) => string,
+  firsts: readonly number[],
+): string[] {
+  const shared = firsts.flatMap((j) => [
     `let ${out(0)}_sum${j} = ${values[j]} + ${values[j + 1]};`,
     `let ${out(0)}_difference${j} = ${values[j]} - ${values[j + 1]};`,
   ]);
   const row = (coefficients: readonly number[]) => {
     const [left, names] = [[...coefficients], [...values]];
-    for (const j of pairs(values.length)) {
+    for (const j of firsts) {
       names[j] = `${out(0)}_${left[j] === left[j + 1] ? "sum" : "difference"}${j}`;
       left[j + 1] = 0;
     }
     return combination(left, names);
   };
   return [...shared, ...matrix.map((coefficients, i) => `let ${out(i)} = ${row(coefficients)};`)];
-};
+}
 
 /** WGSL of a linear combination. */
 function combination(coefficients: readonly number[], values: readonly string[]): string {
@@ -111,15 +142,20 @@ function combination(coefficients: readonly number[], values: readonly string[])
  * WGSL from `in<i>_<j>` to `out<i>_<j>` = M in M^T.
  *
  * @param finish WGSL that consumes element i, j of the result, emitted as soon as the element is computed
+ * @param begin WGSL that declares column j of the operand, emitted before its first use; absent: declared already
  */
 export function multiplyBothSides(
   multiply: Multiply,
   matrix: Matrix,
   finish: (i: number, j: number) => string,
+  begin: (j: number) => string = () => "",
 ): string {
   const [rows, columns] = [range(matrix.length), range(matrix[0].length)];
   const statements = [
-    ...columns.flatMap((j) => multiply(matrix, columns.map((i) => `in${i}_${j}`), (i) => `half${i}_${j}`)),
+    ...columns.flatMap((j) => [
+      begin(j),
+      ...multiply(matrix, columns.map((i) => `in${i}_${j}`), (i) => `half${i}_${j}`),
+    ]),
     ...rows.flatMap((i) => [
       ...multiply(matrix, columns.map((j) => `half${i}_${j}`), (j) => `out${i}_${j}`),
       ...rows.map((j) => finish(i, j)),

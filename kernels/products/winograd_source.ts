@@ -1,16 +1,16 @@
 /**
- * WGSL of the transforms of Winograd convolutions F(m x m, 3 x 3) (Lavin & Gray 2016, arXiv 1509.09308).
+ * WGSL of the transforms of Winograd convolutions F(m x m, 3 x 3) (Lavin & Gray 2016, arXiv 1509.09308), forward; see
+ * winograd_gradients_source.ts for the gradients.
  *
  * An image is divided into tiles of m x m outputs, each computed from (m + 2) x (m + 2) inputs. Tiles and kernels are
  * evaluated as polynomials at m + 2 points along each axis, where a convolution is P = (m + 2)^2 elementwise products, each
  * summed over channels:
  *
- *   forward          y  = A^T [sum over i of (G w G^T) (B^T x B)] A
- *   backward_weight  dw = G^T [sum over tiles of (B^T x B) (A dy A^T)] G
+ *   y = A^T [sum over i of (G w G^T) (B^T x B)] A
  *
  * Transformed values are [P][row][channel], so the sums are P matrix products; images are [N, H, W, Cp], weights
- * [3, 3, Ip, Op]. An invocation transforms one or four channels of a tile (or as many kernels), its neighbours the next ones.
- * All arithmetic is float32, and all outputs are written with `=`.
+ * [3, 3, Ip, Op]. An invocation transforms one, two or four channels of a tile (or as many kernels), its neighbours the next
+ * ones. All arithmetic is float32, and all outputs are written with `=`.
  *
  * @module
  */
@@ -19,13 +19,12 @@ import {
   fromPoints,
   multiplyBothSides,
   toPoints,
-  transpose,
   winogradMatrices,
   type WinogradTile,
 } from "./winograd_matrices.ts";
 
 /** All pairs of indices below a side. */
-function grid(side: number): [number, number][] {
+export function grid(side: number): [number, number][] {
   return range(side).flatMap((i) => range(side).map((j): [number, number] => [i, j]));
 }
 
@@ -39,26 +38,30 @@ export type WinogradTransform = keyof typeof TRANSFORM_WIDTHS;
 export const TRANSFORM_WIDTHS = {
   input: 4,
   output: 4,
-  output_gradient: 1,
-  pixel_sums: 1,
+  output_gradient: 4,
+  input_gradient: 4,
   weight: 1,
   weight_gradient: 1,
 } as const;
 
-const channelsOf = (which: WinogradTransform) =>
-  `alias Channels = ${TRANSFORM_WIDTHS[which] === 4 ? "vec4f" : "f32"};`;
+/** Type of the channels of an invocation. */
+export function channelsOf(which: WinogradTransform): string {
+  return `alias Channels = ${{ 1: "f32", 2: "vec2f", 4: "vec4f" }[TRANSFORM_WIDTHS[which]]};`;
+}
 
 /** Channels per workgroup of 64: invocations along x have neighbouring channels, along y neighbouring rows. */
 export const GROUP_CHANNELS = 32;
 
-const overRows = (which: WinogradTransform) => {
+/** Entry point of a transform with an invocation per tile and channels. */
+export const overRows = (which: WinogradTransform) => {
   const x = GROUP_CHANNELS / TRANSFORM_WIDTHS[which];
   return `
 @compute @workgroup_size(${x}, ${64 / x})
 fn main(@builtin(global_invocation_id) id: vec3u) {`;
 };
 
-const OVER_WEIGHTS = `
+/** Entry point of a transform with an invocation per kernel. */
+export const OVER_WEIGHTS = `
 @compute @workgroup_size(64)
 fn main(
   @builtin(workgroup_id) group: vec3u,
@@ -67,7 +70,8 @@ fn main(
 ) {
   let id = (group.y * groups.x + group.x) * 64u + thread;`;
 
-const tiles = (tile: WinogradTile) => `
+/** Parameters of a transform over tiles. */
+export const tiles = (tile: WinogradTile) => `
 struct Params {
   height: u32, width: u32,
   channels: u32,               // in units of Channels, here and below
@@ -87,42 +91,43 @@ fn tile_at(index: u32) -> vec3u {
 }`;
 
 /**
- * Transform of an image to rows of tiles: B^T x B of a tile's input pixels (`input`), or A dy A^T of its output pixels, with
- * their sum as an additional point (`output_gradient`).
+ * WGSL statements that load the pixels of a tile to `in<i>_<j>`, zero outside of the image. They read `corner`, the image and
+ * the first row and column of its output pixels, `inside`, false for no tile at all, and `channel`.
+ *
+ * @param border pixels before the first output pixel
  */
-export function imageTransform(tile: WinogradTile, which: "input" | "output_gradient"): string {
-  const { outputs, inputs } = winogradMatrices(tile);
-  const [matrix, border] = which === "input" ? [inputs, 1] : [transpose(outputs), 0];
-  const side = matrix[0].length;
+export function loadTile(side: number, border: number): string {
   const axis = (i: number) =>
     `let y${i} = corner.y + ${i}u - ${border}u;
   let y${i}_ok = inside & (y${i} < params.height);
-  let line${i} = (start + y${i}) * line_stride;
+  let line${i} = (corner.x * params.height + y${i}) * params.width * params.channels;
   let x${i} = corner.z + ${i}u - ${border}u;
   let x${i}_ok = x${i} < params.width;
-  let column${i} = x${i} * params.channels + id.x;`;
+  let column${i} = x${i} * params.channels + channel;`;
   const load = ([i, j]: [number, number]) =>
     `let ok${i}_${j} = y${i}_ok & x${j}_ok;
   let in${i}_${j} = select(Channels(), image[select(0u, line${i} + column${j}, ok${i}_${j})], ok${i}_${j});`;
-  const store = (value: string) => `transformed[at] = ${value}; at += stride;`;
-  const sum = grid(side).map(([i, j]) => `in${i}_${j}`).join(" + ");
-  return `${channelsOf(which)}
+  return `// Coordinates before the first wrap around to beyond the last.
+  ${range(side).map(axis).join("\n  ")}
+  ${grid(side).map(load).join("\n  ")}`;
+}
+
+/** Transform of an image to rows of tiles: B^T x B of a tile's input pixels. */
+export function inputTransform(tile: WinogradTile): string {
+  const { inputs } = winogradMatrices(tile);
+  return `${channelsOf("input")}
 ${tiles(tile)}
 @group(0) @binding(1) var<storage, read> image: array<Channels>;
 @group(0) @binding(2) var<storage, read_write> transformed: array<Channels>;
-${overRows(which)}
+${overRows("input")}
   if (id.x >= params.channels || id.y >= params.rows) { return; }
+  let channel = id.x;
   let corner = tile_at(params.first + id.y);
   let inside = params.first + id.y < params.last;
-  let start = corner.x * params.height;
-  let line_stride = params.width * params.channels;
-  // Coordinates before the first wrap around to beyond the last.
-  ${range(side).map(axis).join("\n  ")}
-  ${grid(side).map(load).join("\n  ")}
+  ${loadTile(tile + 2, 1)}
   var at = id.y * params.channels + id.x;
   let stride = params.rows * params.channels;
-  ${multiplyBothSides(toPoints, matrix, (i, j) => store(`out${i}_${j}`))}
-  ${which === "output_gradient" ? store(sum) : ""}
+  ${multiplyBothSides(toPoints, inputs, (i, j) => `transformed[at] = out${i}_${j}; at += stride;`)}
 }`;
 }
 
@@ -168,84 +173,20 @@ ${overRows("output")}
 }`;
 }
 
-/** G w G^T; with `turned`, of the kernel rotated by 180 degrees, for the input gradient. */
+/** G w G^T. */
 export function weightTransform(tile: WinogradTile): string {
   const { weights } = winogradMatrices(tile);
-  const load = ([i, j]: [number, number]) =>
-    `let in${i}_${j} = weight[select(${3 * i + j}u, ${8 - 3 * i - j}u, turned) * params.count + id];`;
+  const load = ([i, j]: [number, number]) => `let in${i}_${j} = weight[${3 * i + j}u * params.count + id];`;
   const store = (i: number, j: number) => `transformed[at] = out${i}_${j}; at += params.count;`;
   return `${channelsOf("weight")}
-struct Params { count: u32, turned: u32 }
+struct Params { count: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weight: array<Channels>;
 @group(0) @binding(2) var<storage, read_write> transformed: array<Channels>;
 ${OVER_WEIGHTS}
   if (id >= params.count) { return; }
-  let turned = params.turned != 0u;
   var at = id;
   ${grid(3).map(load).join("\n  ")}
   ${multiplyBothSides(toPoints, weights, store)}
-}`;
-}
-
-/** Rows of tiles per invocation of {@linkcode pixelSums}. */
-export const SUM_ROWS = 64;
-
-/** Adds the sums of tiles in pieces of SUM_ROWS, stored after the pieces of earlier slices. */
-export function pixelSums(tile: WinogradTile): string {
-  return `${channelsOf("pixel_sums")}
-struct Params { channels: u32, rows: u32, pieces: u32, first_piece: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> transformed: array<Channels>;
-@group(0) @binding(2) var<storage, read_write> sums: array<Channels>;
-${overRows("pixel_sums")}
-  if (id.x >= params.channels || id.y >= params.pieces) { return; }
-  let at = ${(tile + 2) ** 2}u * params.rows * params.channels + id.x;
-  var row = id.y * ${SUM_ROWS}u;
-  let end = min(row + ${SUM_ROWS}u, params.rows);
-  var sum = Channels();
-  loop {
-    sum += transformed[at + row * params.channels];
-    continuing { row++; break if row >= end; }
-  }
-  sums[(params.first_piece + id.y) * params.channels + id.x] = sum;
-}`;
-}
-
-/** Adds the parts of a weight gradient, transformed by G^T . G, and the pieces of a bias gradient, in a fixed order. */
-export function weightGradientTransform(tile: WinogradTile, withSums: boolean): string {
-  const { weights } = winogradMatrices(tile);
-  const points = tile + 2;
-  const load = ([i, j]: [number, number]) => `in${i}_${j} += products[at]; at += params.count;`;
-  const store = (i: number, j: number) => `dw[${3 * i + j}u * params.count + id] = out${i}_${j};`;
-  const sums = `
-@group(0) @binding(3) var<storage, read> sums: array<Channels>;
-@group(0) @binding(4) var<storage, read_write> db: array<Channels>;
-
-fn add_sums(channel: u32) {
-  if (channel >= params.channels) { return; }
-  var sum = Channels();
-  for (var piece = 0u; piece < params.pieces; piece++) { sum += sums[piece * params.channels + channel]; }
-  db[channel] = sum;
-}`;
-  return `${channelsOf("weight_gradient")}
-struct Params { count: u32, parts: u32, channels: u32, pieces: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> products: array<Channels>;
-@group(0) @binding(2) var<storage, read_write> dw: array<Channels>;
-${withSums ? sums : ""}
-${OVER_WEIGHTS}
-  if (id >= params.count) {
-    ${withSums ? "add_sums(id - params.count);" : ""}
-    return;
-  }
-  var at = id;
-  ${grid(points).map(([i, j]) => `var in${i}_${j} = Channels();`).join("\n  ")}
-  var part = 0u;
-  loop {
-    ${grid(points).map(load).join("\n    ")}
-    continuing { part++; break if part >= params.parts; }
-  }
-  ${multiplyBothSides(fromPoints, transpose(weights), store)}
 }`;
 }

@@ -11,7 +11,8 @@ import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import type { HoistedConstants } from "./constants.ts";
 import type { Graph } from "./graph.ts";
 import { lower, type LowerContext } from "./lower.ts";
-import { planMemory } from "./plan.ts";
+import { type MemoryPlan, planMemory } from "./plan.ts";
+import { dropRepeats } from "./repeats.ts";
 import { SampleSums } from "./sample_sums.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -55,9 +56,13 @@ export function kernelTarget(gpu: Gpu): KernelTarget {
     path: software ? "subgroup" : "tile",
     subgroupSize,
     workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
+    bindingBytes: gpu.limits.maxStorageBufferBindingSize,
     ...matrices ? { matrices } : {},
   };
 }
+
+/** Limit on the memory that keeps results for repeated launches, as a share of all activations. */
+const REPEATS = 1 / 8;
 
 /** Context for lowering the nodes of a graph. */
 export function lowerContext(g: Graph, target: KernelTarget): LowerContext {
@@ -76,6 +81,27 @@ function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
 }
 
 /**
+ * Drops repeated launches, as far as there is memory to keep their results, and plans memory.
+ *
+ * @param lowered launches by node
+ * @param keep activations to keep after the last dispatch
+ * @param reuse sizes of existing buffers to reuse, bytes, largest first
+ */
+export function planLaunches(
+  g: Graph,
+  lowered: readonly (readonly Launch<Tensor>[])[],
+  sampleSums: SampleSums,
+  keep: readonly Tensor[] = [],
+  reuse: readonly number[] = [],
+): { readonly launches: readonly (readonly Launch<Tensor>[])[]; readonly plan: MemoryPlan } {
+  const planOf = (launches: readonly (readonly Launch<Tensor>[])[]) =>
+    planMemory(sampleSums.planned(launches.flat()), keep, reuse);
+  const plan = planOf(lowered);
+  const launches = dropRepeats(g.nodes, lowered, REPEATS * plan.bytes);
+  return { launches, plan: launches === lowered ? plan : planOf(launches) };
+}
+
+/**
  * Lowers a graph, plans its memory and creates the buffers.
  *
  * @throws {DeviceError} if the device has too little memory; nothing stays allocated
@@ -85,11 +111,12 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
   const context = lowerContext(g, target);
   const lowered = g.nodes.map((node) => lower(context, node));
   const hoisted = constants?.hoist(lowered, options.bound);
-  const symbolic = hoisted?.launches ?? lowered;
   const { sampleSums } = context;
   const contributions = sampleSums.all;
-  const plan = planMemory(
-    sampleSums.planned(symbolic.flat()),
+  const { launches: symbolic, plan } = planLaunches(
+    g,
+    hoisted?.launches ?? lowered,
+    sampleSums,
     contributions ? [...keep, contributions] : keep,
     reuse.map(({ size }) => size),
   );

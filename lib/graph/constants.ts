@@ -7,6 +7,7 @@
 import type { Launch } from "../../kernels/source.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
+import { accesses, countWriters, replaceTensors } from "./accesses.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Result of {@linkcode HoistedConstants.hoist}. */
@@ -61,7 +62,7 @@ export class HoistedConstants {
     const take = (launch: Launch<Tensor>): boolean => {
       const { reads, writes: [result, ...more] } = accesses(launch);
       if (!result || more.length > 0 || writers.get(result) !== 1) return false;
-      if (result.role !== "activation" || !reads.every(known)) return false;
+      if (result.role !== "activation" || !reads.every(([, tensor]) => known(tensor))) return false;
       const view = this.#view(launch, result);
       if (!view.fits) return false;
       views.set(result, view.of);
@@ -78,14 +79,7 @@ export class HoistedConstants {
     }));
     const replace = (tensor: Tensor) => asParameter.get(tensor)?.tensor ?? tensor;
     return {
-      launches: rest.map((ofNode) =>
-        ofNode.map((launch) => ({
-          ...launch,
-          buffers: Object.fromEntries(
-            Object.entries(launch.buffers).map(([name, tensor]) => [name, replace(tensor)]),
-          ),
-        }))
-      ),
+      launches: rest.map((ofNode) => replaceTensors(ofNode, replace)),
       bound: new Map(asParameter.values().map(({ tensor, view }) => [tensor, view])),
     };
   }
@@ -113,18 +107,4 @@ export class HoistedConstants {
 
 function isParameter({ role }: Tensor): boolean {
   return role === "parameter";
-}
-
-function accesses({ kernel, buffers }: Launch<Tensor>): { reads: Tensor[]; writes: Tensor[] } {
-  const of = (access: "read" | "read_write") =>
-    Object.entries(buffers).filter(([name]) => kernel.bindings[name]?.access === access).map(([, t]) => t);
-  return { reads: of("read"), writes: of("read_write") };
-}
-
-function countWriters(launches: readonly Launch<Tensor>[]): Map<Tensor, number> {
-  const counts = new Map<Tensor, number>();
-  for (const launch of launches) {
-    for (const tensor of accesses(launch).writes) counts.set(tensor, (counts.get(tensor) ?? 0) + 1);
-  }
-  return counts;
 }

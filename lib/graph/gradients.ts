@@ -156,23 +156,25 @@ type Rule<K extends keyof Operations> = (
 
 /** Backward rules. `dy` is the gradient of the node's `y`; for a loss, undefined means 1. */
 const rules: { readonly [K in keyof Operations]: Rule<K> } = {
-  conv2d(b, { label, attributes: { rowBiasFirst, ...attributes }, in: operands }, dy) {
-    const { x, weight, bias, rowBias, residual } = operands;
+  conv2d(b, { label, attributes, in: { x, weight, bias, rowBias, residual } }, dy) {
     if (residual) b.pass(residual, dy);
-    if (rowBias && b.wants(rowBias)) {
-      const first = rowBiasFirst;
-      const dx = b.columns(rowBias, first, dy.shape[3]);
-      b.g.record({ kind: "spatialSum", label, in: { dy }, out: { dx }, attributes: { first } });
+    const out = {
+      ...{ dw: b.parameter(weight), db: b.parameter(bias) },
+      ...(rowBias && b.wants(rowBias)
+        ? { rowBias: b.columns(rowBias, attributes.rowBiasFirst, dy.shape[3]) }
+        : {}),
+    };
+    const operands = { x: b.value(x), dy, weight };
+    if (!b.wants(x)) {
+      b.g.record({ kind: "conv2dBackward", label, in: operands, out, attributes });
+      return;
     }
-    const out = { dw: b.parameter(weight), db: b.parameter(bias) };
-    b.g.record({ kind: "conv2dBackwardWeight", label, in: { x: b.value(x), dy }, out, attributes });
-    if (!b.wants(x)) return;
     const { dx, addend } = b.next(x);
     b.g.record({
-      kind: "conv2dBackwardInput",
+      kind: "conv2dBackward",
       label,
-      in: { dy, weight, ...addend },
-      out: { dx },
+      in: { ...operands, ...addend },
+      out: { ...out, dx },
       attributes,
     });
   },

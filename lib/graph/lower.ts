@@ -13,12 +13,12 @@ import {
 } from "../../kernels/attention.ts";
 import { concatForward, sliceChannels } from "../../kernels/concat.ts";
 import {
-  conv2dBackwardInput,
-  conv2dBackwardWeight,
+  conv2dBackward,
+  conv2dBackwardScratch,
   conv2dForward,
-  type Conv2dPass,
-  conv2dScratch,
+  conv2dForwardScratch,
   type Conv2dShape,
+  conv2dSumRows,
 } from "../../kernels/products/conv2d.ts";
 import { drawBatchForward } from "../../kernels/draw_batch.ts";
 import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
@@ -29,12 +29,12 @@ import { qSampleForward } from "../../kernels/q_sample.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import type { Launch } from "../../kernels/source.ts";
 import { storedIn } from "../../kernels/storage.ts";
-import { spatialSum } from "../../kernels/spatial_sum.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { timestepEmbeddingForward } from "../../kernels/timestep_embedding.ts";
 import { upsampleBackward, upsampleForward } from "../../kernels/upsample.ts";
 import type {
   AllOperations,
+  Conv2dAttributes,
   ConvAttributes,
   GroupNormAttributes,
   MseAttributes,
@@ -58,26 +58,17 @@ type Lowering<K extends keyof AllOperations> = (c: LowerContext, node: NodeOf<K>
 const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
   conv2d(c, { label, attributes, in: { rowBias, ...operands }, out }) {
     const shape = convShape(operands.x, out.y, attributes);
-    const scratch = convScratch(c, "forward", shape, label);
-    const bias = rowBias && { of: rowBias, first: attributes.rowBiasFirst, width: rowBias.shape[3] };
-    return conv2dForward(c.target, shape, { ...operands, ...out, rowBias: bias, scratch }, label);
+    const scratch = convScratch(c, conv2dForwardScratch(c.target, shape), label);
+    const ofRows = rowBiasOf(rowBias, attributes);
+    return conv2dForward(c.target, shape, { ...operands, ...out, rowBias: ofRows, scratch }, label);
   },
-  conv2dBackwardInput(c, { label, attributes, in: operands, out }) {
-    const shape = convShape(out.dx, operands.dy, attributes);
-    const scratch = convScratch(c, "backward_input", shape, label);
-    return conv2dBackwardInput(c.target, shape, { ...operands, ...out, scratch }, label);
-  },
-  conv2dBackwardWeight(c, { label, attributes, in: operands, out }) {
+  conv2dBackward(c, { label, attributes, in: operands, out: { db, rowBias, ...out } }) {
     const shape = convShape(operands.x, operands.dy, attributes);
-    const scratch = convScratch(c, "backward_weight", shape, label);
-    return conv2dBackwardWeight(c.target, shape, { ...operands, ...out, scratch }, label);
+    const scratch = convScratch(c, conv2dBackwardScratch(c.target, shape, out.dx !== undefined), label);
+    const sums = c.sampleSums.request(`${label}.sums`, conv2dSumRows(c.target, shape), [db]);
+    const ofRows = rowBiasOf(rowBias, attributes);
+    return conv2dBackward(c.target, shape, { ...operands, ...out, sums, rowBias: ofRows, scratch }, label);
   },
-  spatialSum: (_, { label, attributes: { first }, in: operands, out }) =>
-    spatialSum(
-      { ...imageShape(operands.dy), first, width: out.dx.shape[3] },
-      { ...operands, ...out },
-      label,
-    ),
   groupNorm: ({ target }, { label, attributes, in: operands, out }) =>
     groupNormForward(normShape(target, operands.x, attributes), { ...operands, ...out }, label),
   groupNormBackward({ target, sampleSums }, { label, attributes, in: operands, out: { dx, dgamma, dbeta } }) {
@@ -201,10 +192,12 @@ function convShape(x: Tensor, y: Tensor, { kernel, stride, padding }: ConvAttrib
   };
 }
 
-function convScratch(c: LowerContext, pass: Conv2dPass, shape: Conv2dShape, label: string): Tensor[] {
-  return conv2dScratch(c.target, pass, shape).map((elements, i) =>
-    c.temporary(`${label}.scratch${i}`, elements)
-  );
+function rowBiasOf(rowBias: Tensor | undefined, { rowBiasFirst }: Conv2dAttributes) {
+  return rowBias && { of: rowBias, first: rowBiasFirst, width: rowBias.shape[3] };
+}
+
+function convScratch(c: LowerContext, sizes: readonly number[], label: string): Tensor[] {
+  return sizes.map((elements, i) => c.temporary(`${label}.scratch${i}`, elements));
 }
 
 function imageShape(x: Tensor): { batch: number; spatial: number; channels: number } {

@@ -118,18 +118,12 @@ const LOSSES: Readonly<Record<LossKind, true>> = { mse: true };
 
 /** Operations recorded by backward rules. `addend` is the gradient so far: the result is `addend + contribution`. */
 export interface BackwardOperations {
-  conv2dBackwardInput: {
-    in: { dy: Tensor; weight: Tensor; addend?: Tensor };
-    out: { dx: Tensor };
-    attributes: ConvAttributes;
+  conv2dBackward: {
+    in: { x: Tensor; dy: Tensor; weight: Tensor; addend?: Tensor };
+    /** `dx` and `rowBias`, of which it writes some channels, only where they are wanted. */
+    out: { dw: Tensor; db: Tensor; dx?: Tensor; rowBias?: Tensor };
+    attributes: Conv2dAttributes;
   };
-  conv2dBackwardWeight: {
-    in: { x: Tensor; dy: Tensor };
-    out: { dw: Tensor; db: Tensor };
-    attributes: ConvAttributes;
-  };
-  /** Sums over positions, written to the channels of `dx` from `first` on. */
-  spatialSum: { in: { dy: Tensor }; out: { dx: Tensor }; attributes: { readonly first: number } };
   groupNormBackward: {
     in: { x: Tensor; gamma: Tensor; beta: Tensor; stats: Tensor; dy: Tensor; addend?: Tensor };
     out: { dx: Tensor; dgamma: Tensor; dbeta: Tensor };
@@ -196,5 +190,5 @@ export function inputsOf(node: Node): Tensor[] {
 
 /** Tensors a node writes. */
 export function outputsOf(node: Node): Tensor[] {
-  return Object.values(node.out) as Tensor[];
+  return Object.values<Tensor | undefined>(node.out).filter((tensor) => tensor !== undefined);
 }

@@ -132,7 +132,7 @@ Deno.test("a backward pass starts from a loss without a seed", () => {
     "mse",
     "recordLoss",
     "mseBackward",
-    "conv2dBackwardWeight",
+    "conv2dBackward",
   ]);
 });
 

@@ -1,12 +1,12 @@
 /** Checks of the passes of a convolution by a given algorithm, against the reference. */
 import assert from "node:assert/strict";
 import {
-  conv2dBackwardInput,
-  conv2dBackwardWeight,
+  conv2dBackward,
+  conv2dBackwardScratch,
   conv2dForward,
-  type Conv2dPass,
-  conv2dScratch,
+  conv2dForwardScratch,
   type Conv2dShape,
+  conv2dSumRows,
 } from "../../kernels/products/conv2d.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { assertClose, type Tolerance } from "./close.ts";
@@ -87,33 +87,55 @@ export function withAlgorithm(target: KernelTarget, algorithm: string): KernelTa
   return { ...target, choose: (_, names) => names.includes(algorithm) ? algorithm : names[0] };
 }
 
-/** The three passes of an algorithm, and their workspace. */
+/** The passes of an algorithm, and their workspace. */
 export interface Passes {
   forward: typeof conv2dForward;
-  backwardInput: typeof conv2dBackwardInput;
-  backwardWeight: typeof conv2dBackwardWeight;
-  scratch: typeof conv2dScratch;
+  forwardScratch: typeof conv2dForwardScratch;
+  backward: typeof conv2dBackward;
+  backwardScratch: typeof conv2dBackwardScratch;
+  sumRows: typeof conv2dSumRows;
 }
 
 /** The passes that networks use. */
 export const CONV2D: Passes = {
   forward: conv2dForward,
-  backwardInput: conv2dBackwardInput,
-  backwardWeight: conv2dBackwardWeight,
-  scratch: conv2dScratch,
+  forwardScratch: conv2dForwardScratch,
+  backward: conv2dBackward,
+  backwardScratch: conv2dBackwardScratch,
+  sumRows: conv2dSumRows,
 };
+
+/** A result of a convolution with an error bound of its own. */
+export type Conv2dResult = "forward" | "input_gradient" | "weight_gradient";
 
 /** An algorithm on a target. */
 export interface Way {
   readonly passes: Passes;
   readonly target: KernelTarget;
-  /** Error bound of a pass; default that of a direct convolution. */
-  readonly tolerance?: (pass: Conv2dPass, s: Conv2dShape) => Tolerance;
+  /** Error bound of a result; default that of a direct convolution. */
+  readonly tolerance?: (result: Conv2dResult, s: Conv2dShape) => Tolerance;
 }
 
-/** Workspace of a pass, filled with NaN: its contents must not matter. */
-export function scratch({ passes, target }: Way, pass: Conv2dPass, s: Conv2dShape): Float32Array[] {
-  return passes.scratch(target, pass, s).map((count) => new Float32Array(count).fill(NaN));
+const poisoned = (counts: number[]) => counts.map((count) => new Float32Array(count).fill(NaN));
+
+/** Workspace of the forward pass, filled with NaN: its contents must not matter. */
+export function forwardScratch({ passes, target }: Way, s: Conv2dShape): Float32Array[] {
+  return poisoned(passes.forwardScratch(target, s));
+}
+
+/** Workspace of the gradients, likewise. */
+export function backwardScratch({ passes, target }: Way, s: Conv2dShape, withDx = true): Float32Array[] {
+  return poisoned(passes.backwardScratch(target, s, withDx));
+}
+
+/** Sums of dy, to be written. */
+export function emptySums({ passes, target }: Way, s: Conv2dShape): Float32Array {
+  return new Float32Array(passes.sumRows(target, s) * 4 * Math.ceil(s.outChannels / 4)).fill(NaN);
+}
+
+/** Gradient of the bias. */
+export function addedUp(sums: Float32Array, s: Conv2dShape): Float64Array {
+  return columnSums(unpackChannels(sums, s.outChannels), s.outChannels);
 }
 
 /**
@@ -122,8 +144,8 @@ export function scratch({ passes, target }: Way, pass: Conv2dPass, s: Conv2dShap
  */
 export const bound = (terms: number): Tolerance => ({ absolute: 4 * terms * 2 ** -24 + 2 ** -22 });
 
-function toleranceOf({ tolerance }: Way, pass: Conv2dPass, s: Conv2dShape, terms: number): Tolerance {
-  return tolerance?.(pass, s) ?? bound(terms);
+function toleranceOf({ tolerance }: Way, of: Conv2dResult, s: Conv2dShape, terms: number): Tolerance {
+  return tolerance?.(of, s) ?? bound(terms);
 }
 
 /** Packs row biases of `width` channels, of which `count` from the fifth on are used; the padding of these must be zero. */
@@ -156,7 +178,7 @@ export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
   const operands = {
     x: packChannels(x, s.inChannels),
     weight: packWeight(w, s),
-    scratch: scratch(way, "forward", s),
+    scratch: forwardScratch(way, s),
   };
   const rowBias = { of: packRowBias(rowBiases, width, s.outChannels), first: 4, width };
   const added = { bias: pack(bias), rowBias, residual: pack(residual) };
@@ -169,54 +191,65 @@ export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
   assertClose(unpackChannels(fused, s.outChannels), full, tolerance, "y with bias, rowBias, residual");
 }
 
-/** Checks the input gradient, written and accumulated. */
-export async function checkInputGradient(way: Way, s: Conv2dShape): Promise<void> {
+/** Checks all gradients; and that the others stay the same where dx or the gradient of the row bias is not wanted. */
+export async function checkGradients(way: Way, s: Conv2dShape): Promise<void> {
   const { passes, target } = way;
-  const w = weights(s);
-  const dy = gradients(s);
-  const before = inputs(s);
-  const expected = conv2dInputGradientReference(s, dy, w);
-  const addend = packChannels(before, s.inChannels);
-  const dx = addend.slice().fill(NaN);
-  const sum = dx.slice();
+  const [x, w, dy] = [inputs(s), weights(s), gradients(s)];
+  const addend = packChannels(noise(x.length, 7), s.inChannels);
   const operands = {
-    dy: packChannels(dy, s.outChannels),
+    x: packChannels(x, s.inChannels),
     weight: packWeight(w, s),
-    scratch: scratch(way, "backward_input", s),
+    dy: packChannels(dy, s.outChannels),
   };
+  // The row bias is a few channels of a larger tensor, which must stay as it is elsewhere.
+  const [first, width] = [8, s.outChannels + 13];
+  const rows = packChannels(noise(s.batch * width, 8), width);
+  const results = (withDx: boolean) => ({
+    ...{ dw: operands.weight.slice().fill(NaN), sums: emptySums(way, s) },
+    scratch: backwardScratch(way, s, withDx),
+  });
+  const dx = addend.slice().fill(NaN);
+  const added = dx.slice();
+  const rowBias = rows.slice();
+  const [all, plain, least] = [results(true), results(true), results(false)];
   await runOnArrays(await testGpu(), [
-    ...passes.backwardInput(target, s, { ...operands, dx }, "plain"),
-    ...passes.backwardInput(target, s, { ...operands, addend, dx: sum }, "added"),
+    ...passes.backward(
+      target,
+      s,
+      { ...operands, ...all, dx: added, addend, rowBias: { of: rowBias, first, width } },
+      "all",
+    ),
+    ...passes.backward(target, s, { ...operands, ...plain, dx }, "dx without addend"),
+    ...passes.backward(target, s, { ...operands, ...least }, "no dx"),
   ]);
-  const tolerance = toleranceOf(way, "backward_input", s, s.kernel ** 2 * s.outChannels);
+  const expected = conv2dInputGradientReference(s, dy, w);
+  const before = unpackChannels(addend, s.inChannels);
+  const tolerance = toleranceOf(way, "input_gradient", s, s.kernel ** 2 * s.outChannels);
   assertClose(unpackChannels(dx, s.inChannels), expected, tolerance, "dx");
   assertClose(
-    unpackChannels(sum, s.inChannels),
+    unpackChannels(added, s.inChannels),
     expected.map((v, i) => v + before[i]),
     tolerance,
     "dx + addend",
   );
-}
 
-/** Checks the weight gradient, with and without the bias gradient. */
-export async function checkWeightGradient(way: Way, s: Conv2dShape): Promise<void> {
-  const { passes, target } = way;
-  const [x, dy] = [inputs(s), gradients(s)];
-  const dw = packWeight(weights(s), s).fill(NaN);
-  const db = packChannels(noise(s.outChannels, 6), s.outChannels).fill(NaN);
-  const again = dw.slice();
-  const operands = {
-    x: packChannels(x, s.inChannels),
-    dy: packChannels(dy, s.outChannels),
-    scratch: scratch(way, "backward_weight", s),
-  };
-  await runOnArrays(await testGpu(), [
-    ...passes.backwardWeight(target, s, { ...operands, dw, db }, "with bias"),
-    ...passes.backwardWeight(target, s, { ...operands, dw: again }, "without bias"),
-  ]);
-  const expected = packWeight(Float32Array.from(conv2dWeightGradientReference(s, x, dy)), s);
-  assertClose(dw, expected, toleranceOf(way, "backward_weight", s, pixels(s)), "dw");
-  assert.deepEqual(again, dw, "the same sums in the same order");
-  assertClose(unpackChannels(db, s.outChannels), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
-  for (let i = 0; i < dw.length; i++) if (expected[i] === 0) assert.equal(dw[i], 0, `padding of dw at ${i}`);
+  const expectedDw = packWeight(Float32Array.from(conv2dWeightGradientReference(s, x, dy)), s);
+  assertClose(all.dw, expectedDw, toleranceOf(way, "weight_gradient", s, pixels(s)), "dw");
+  expectedDw.forEach((v, i) => v === 0 && assert.equal(all.dw[i], 0, `padding of dw at ${i}`));
+  assertClose(addedUp(all.sums, s), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
+  for (const others of [plain, least]) {
+    assert.deepEqual(others.dw, all.dw, "the same sums in the same order");
+    assert.deepEqual(others.sums, all.sums, "the same sums in the same order");
+  }
+
+  const perImage = s.outHeight * s.outWidth;
+  for (let n = 0; n < s.batch; n++) {
+    const line = (of: Float32Array) => of.slice(n * rows.length / s.batch, (n + 1) * rows.length / s.batch);
+    const ofImage = dy.slice(n * perImage * s.outChannels, (n + 1) * perImage * s.outChannels);
+    const end = first + 4 * Math.ceil(s.outChannels / 4);
+    const got = unpackChannels(line(rowBias).slice(first, end), s.outChannels);
+    assertClose(got, columnSums(ofImage, s.outChannels), bound(perImage), `row bias of image ${n}`);
+    assert.deepEqual(line(rowBias).slice(0, first), line(rows).slice(0, first), "channels before");
+    assert.deepEqual(line(rowBias).slice(end), line(rows).slice(end), "channels after");
+  }
 }

@@ -1,15 +1,14 @@
 /** Checks of products of operands in float16 that accumulate in float32, against the reference. */
 import {
-  directBackwardInput,
-  directBackwardWeight,
   directForward,
-  directScratch,
+  directInputGradient,
+  directWeightGradient,
 } from "../../kernels/products/conv2d_direct.ts";
 import type { Conv2dShape } from "../../kernels/products/conv2d_shape.ts";
 import { matmul, type MatmulShape } from "../../kernels/products/matmul.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { assertClose } from "./close.ts";
-import { bound, packWeight, pixels } from "./conv2d_checks.ts";
+import { addedUp, backwardScratch, bound, CONV2D, emptySums, packWeight, pixels } from "./conv2d_checks.ts";
 import type { HostArray } from "./gpu.ts";
 import { packChannels, unpackChannels } from "./layout.ts";
 import { FLOAT16 } from "./storage.ts";
@@ -61,8 +60,8 @@ export async function checkHalfInputGradient(target: KernelTarget, s: Conv2dShap
   const before = halfValues(s.batch * s.inHeight * s.inWidth * s.inChannels, 1);
   const addend = pack(before, s.inChannels);
   const dx = FLOAT16.empty(addend.length);
-  const buffers = { dy: pack(dy, s.outChannels), weight: packedWeights(s), addend, dx, scratch: [] };
-  await FLOAT16.run(directBackwardInput<HostArray>(target, s, buffers, "test"));
+  const buffers = { dy: pack(dy, s.outChannels), weight: packedWeights(s), addend, dx };
+  await FLOAT16.run(directInputGradient<HostArray>(target, s, buffers, "test"));
   const expected = conv2dInputGradientReference(s, dy, weightsOf(s)).map((v, i) => v + before[i]);
   const tolerance = FLOAT16.stored(bound(s.kernel ** 2 * s.outChannels));
   assertClose(unpackChannels(dx, s.inChannels), expected, tolerance, "dx");
@@ -74,13 +73,14 @@ export async function checkHalfWeightGradient(target: KernelTarget, s: Conv2dSha
   const x = halfValues(s.batch * s.inHeight * s.inWidth * s.inChannels, 1);
   const dy = halfValues(pixels(s) * s.outChannels, 3);
   const dw = new Float32Array(packedWeights(s).length).fill(NaN);
-  const db = packChannels(new Float32Array(s.outChannels).fill(NaN), s.outChannels);
-  const scratch = directScratch(target, "backward_weight", s).map((size) => new Float32Array(size).fill(NaN));
-  const buffers = { x: pack(x, s.inChannels), dy: pack(dy, s.outChannels), dw, db, scratch };
-  await FLOAT16.run(directBackwardWeight<HostArray>(target, s, buffers, "test"));
+  const way = { passes: CONV2D, target };
+  const sums = emptySums(way, s);
+  const [parts] = backwardScratch(way, s);
+  const buffers = { x: pack(x, s.inChannels), dy: pack(dy, s.outChannels), dw, sums, parts };
+  await FLOAT16.run(directWeightGradient<HostArray>(target, s, buffers, "test"));
   const expected = packWeight(Float32Array.from(conv2dWeightGradientReference(s, x, dy)), s);
   assertClose(dw, expected, bound(pixels(s)), "dw");
-  assertClose(unpackChannels(db, s.outChannels), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
+  assertClose(addedUp(sums, s), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
   return dw;
 }
 

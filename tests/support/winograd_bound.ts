@@ -1,7 +1,14 @@
 /** Error bounds of Winograd convolutions. */
-import type { Conv2dPass, Conv2dShape } from "../../kernels/products/conv2d.ts";
-import { type Matrix, transpose, type WinogradMatrices } from "../../kernels/products/winograd_matrices.ts";
+import type { Conv2dShape } from "../../kernels/products/conv2d.ts";
+import {
+  inputGradientMatrix,
+  type Matrix,
+  transpose,
+  type WinogradMatrices,
+  type WinogradTile,
+} from "../../kernels/products/winograd_matrices.ts";
 import type { Tolerance } from "./close.ts";
+import type { Conv2dResult } from "./conv2d_checks.ts";
 
 const squares = (row: readonly number[]) => row.reduce((sum, v) => sum + v * v, 0);
 
@@ -12,8 +19,13 @@ const roundings = (matrix: Matrix) =>
 /** Largest error in standard deviations; of 10^6 normal errors the largest is 5. */
 const DEVIATIONS = 6;
 
+/** Rows of the points, between the last of the tile before and the first of the tile after. */
+function withNeighbours(rows: Matrix): Matrix {
+  return [rows[rows.length - 1], ...rows, rows[0]];
+}
+
 /**
- * Error bound of a pass in float32 with operands uniform in [-1, 1), A^T [(G w G^T) * (B^T x B)] A (Lavin & Gray 2016).
+ * Error bound of a result in float32 with operands uniform in [-1, 1), A^T [(G w G^T) * (B^T x B)] A (Lavin & Gray 2016).
  *
  * A rounding is an independent error with a deviation of at most 2^-24 / sqrt(3) of the rounded value. Values are sums of
  * independent terms: a transform multiplies their variance by the sum of its squared coefficients. So the products at a point
@@ -22,21 +34,24 @@ const DEVIATIONS = 6;
  * to it, these add up: the roundings of both operands' transforms and of the output transform, one for each product, and
  * those of the partial sums of products, which are half of the whole on average. Fused multiply-adds round less often.
  */
-export function winogradBound(
-  { inputs, weights, outputs }: WinogradMatrices,
-  pass: Conv2dPass,
-  s: Conv2dShape,
-): Tolerance {
-  const gradient = pass === "backward_weight";
-  const [first, second, last] = gradient
-    ? [inputs, transpose(outputs), transpose(weights)]
-    : [inputs, weights, outputs];
-  const tile = outputs.length;
-  const terms = gradient
-    ? s.batch * Math.ceil(s.inHeight / tile) * Math.ceil(s.inWidth / tile)
-    : pass === "forward"
-    ? s.inChannels
-    : s.outChannels;
+export function winogradBound(matrices: WinogradMatrices, result: Conv2dResult, s: Conv2dShape): Tolerance {
+  const tile = matrices.outputs.length as WinogradTile;
+  const tiles = s.batch * Math.ceil(s.inHeight / tile) * Math.ceil(s.inWidth / tile);
+  const { first, second, last, terms } = {
+    forward: () => ({
+      ...{ first: matrices.inputs, second: matrices.weights, last: matrices.outputs, terms: s.inChannels },
+    }),
+    weight_gradient: () => ({
+      ...{ first: matrices.inputs, second: transpose(matrices.outputs), last: transpose(matrices.weights) },
+      terms: tiles,
+    }),
+    input_gradient: () => ({
+      first: withNeighbours(transpose(matrices.outputs)),
+      second: withNeighbours(matrices.weights),
+      last: inputGradientMatrix(tile),
+      terms: s.outChannels,
+    }),
+  }[result]();
   const condition = Math.max(
     ...last.map((row) => row.reduce((sum, c, i) => sum + c * c * squares(first[i]) * squares(second[i]), 0)),
   );

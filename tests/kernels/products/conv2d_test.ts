@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { conv2dBackwardInput, conv2dForward, type Conv2dShape } from "../../../kernels/products/conv2d.ts";
+import { conv2dForward, type Conv2dShape } from "../../../kernels/products/conv2d.ts";
+import type { Launch } from "../../../kernels/source.ts";
 import type { KernelTarget } from "../../../kernels/target.ts";
 import { assertClose } from "../../support/close.ts";
-import { runOnArrays, testGpu, testTargets, TILE } from "../../support/gpu.ts";
+import { type HostArray, runOnArrays, testGpu, testTargets, TILE } from "../../support/gpu.ts";
 import { packChannels } from "../../support/layout.ts";
 import {
   conv2dInputGradientReference,
@@ -11,11 +12,12 @@ import {
 } from "../../reference/conv2d.ts";
 import { differences } from "../../reference/differences.ts";
 import {
+  backwardScratch,
   checkForward,
-  checkInputGradient,
-  checkWeightGradient,
+  checkGradients,
   CONV2D,
   describe,
+  emptySums,
   gradients,
   inputs,
   packWeight,
@@ -29,6 +31,17 @@ import {
 
 const DIRECT = (target: KernelTarget): Way => ({ passes: CONV2D, target: withAlgorithm(target, "direct") });
 const WAYS = (await testTargets()).map(DIRECT);
+
+/** Launches of the gradients, of which only dx is of interest. */
+function inputGradient(
+  way: Way,
+  s: Conv2dShape,
+  operands: Record<"dy" | "weight" | "dx", Float32Array>,
+): Launch<HostArray>[] {
+  const others = { x: operands.dy, dw: operands.weight.slice(), sums: emptySums(way, s) };
+  const scratch = backwardScratch(way, s);
+  return way.passes.backward<HostArray>(way.target, s, { ...operands, ...others, scratch }, "backward");
+}
 
 Deno.test("the reference gradients of conv2d agree with central differences", () => {
   for (
@@ -49,11 +62,8 @@ for (const way of WAYS) {
   for (const s of SHAPES) {
     Deno.test(`conv2d forward matches reference: ${describe(s)} ${target.path}`, () => checkForward(way, s));
 
-    Deno.test(`conv2d backward_input matches reference: ${describe(s)} ${target.path}`, () =>
-      checkInputGradient(way, s));
-
-    Deno.test(`conv2d backward_weight matches reference: ${describe(s)} ${target.path}`, () =>
-      checkWeightGradient(way, s));
+    Deno.test(`conv2d gradients match reference: ${describe(s)} ${target.path}`, () =>
+      checkGradients(way, s));
   }
 
   Deno.test(`conv2d passes non-finite pixels only to the pixels that see them: ${target.path}`, async () => {
@@ -66,7 +76,7 @@ for (const way of WAYS) {
     const weight = packWeight(weights(s), s);
     await runOnArrays(await testGpu(), [
       ...conv2dForward(target, s, { x, weight, y, scratch: [] }, "forward"),
-      ...conv2dBackwardInput(target, s, { dy: x, weight, dx, scratch: [] }, "backward"),
+      ...inputGradient(way, s, { dy: x, weight, dx }),
     ]);
     const reached = new Set([0, 1, 5, 6]);
     for (const result of [y, dx]) {
@@ -90,7 +100,7 @@ for (const [side, channels] of [[8, 16], [4, 8]]) {
       const [y, dx] = [x.slice(), x.slice()];
       await runOnArrays(await testGpu(), [
         ...conv2dForward(WAYS[0].target, shape, { x, weight, y, scratch: [] }, "forward"),
-        ...conv2dBackwardInput(WAYS[0].target, shape, { dy: x, weight, dx, scratch: [] }, "backward"),
+        ...inputGradient(WAYS[0], shape, { dy: x, weight, dx }),
       ]);
       return [y, dx];
     };
@@ -103,6 +113,5 @@ for (const [side, channels] of [[8, 16], [4, 8]]) {
 // Enough pixels for the large tiles of the GPU's layout.
 const large = shape(1, 1, [8, 32, 32, 64], 64);
 Deno.test(`conv2d gradients match reference in large tiles: ${describe(large)} tile`, async () => {
-  await checkInputGradient(DIRECT(TILE), large);
-  await checkWeightGradient(DIRECT(TILE), large);
+  await checkGradients(DIRECT(TILE), large);
 });

@@ -1,10 +1,6 @@
 /** Every layout for GPUs, whichever of them a rule would pick for products as small as these. */
 import assert from "node:assert/strict";
-import {
-  directBackwardInput,
-  directBackwardWeight,
-  directScratch,
-} from "../../../kernels/products/conv2d_direct.ts";
+import { directInputGradient, directWeightGradient } from "../../../kernels/products/conv2d_direct.ts";
 import type { Conv2dShape } from "../../../kernels/products/conv2d_shape.ts";
 import { supports, TILE_LAYOUTS, tileLayouts, tileName } from "../../../kernels/products/gemm_layouts.ts";
 import { padding } from "../../../kernels/products/gemm_stage.ts";
@@ -22,7 +18,16 @@ import {
 } from "../../reference/conv2d.ts";
 import { noise as noise64 } from "../../reference/differences.ts";
 import { matmulReference } from "../../reference/matmul.ts";
-import { bound, pixels, shape } from "../../support/conv2d_checks.ts";
+import {
+  addedUp,
+  backwardScratch,
+  bound,
+  CONV2D,
+  emptySums,
+  pixels,
+  shape,
+  withAlgorithm,
+} from "../../support/conv2d_checks.ts";
 
 /** Names of the layouts for operands along these directions. */
 const namesFor = (a: "k" | "lines", b: "k" | "lines", columnSums = false) =>
@@ -66,7 +71,7 @@ for (const name of namesFor("k", "k")) {
     const dx = addend.slice().fill(NaN);
     await runAs(
       name,
-      (target) => directBackwardInput(target, s, { dy, weight, addend, dx, scratch: [] }, "test"),
+      (target) => directInputGradient(target, s, { dy, weight, addend, dx }, "test"),
     );
     const expected = conv2dInputGradientReference(s, dy, weight).map((v, i) => v + addend[i]);
     assertClose(dx, expected, bound(9 * s.outChannels), "dx");
@@ -87,11 +92,12 @@ for (const name of namesFor("lines", "lines", true)) {
     const x = noise(pixels(s) * s.inChannels, 1);
     const dy = noise(pixels(s) * s.outChannels, 3);
     const dw = new Float32Array(9 * s.inChannels * s.outChannels).fill(NaN);
-    const db = new Float32Array(s.outChannels).fill(NaN);
-    const scratch = directScratch(TILE, "backward_weight", s).map((size) => new Float32Array(size).fill(NaN));
-    await runAs(name, (target) => directBackwardWeight(target, s, { x, dy, dw, db, scratch }, "test"));
+    const way = { passes: CONV2D, target: withAlgorithm(TILE, "direct") };
+    const sums = emptySums(way, s);
+    const [parts] = backwardScratch(way, s);
+    await runAs(name, (target) => directWeightGradient(target, s, { x, dy, dw, sums, parts }, "test"));
     assertClose(dw, conv2dWeightGradientReference(s, x, dy), bound(pixels(s)), "dw");
-    assertClose(db, columnSums(dy, s.outChannels), bound(pixels(s)), "db");
+    assertClose(addedUp(sums, s), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
     sameWeightGradient(dw, name);
   });
 }
@@ -105,11 +111,12 @@ for (
     const x = noise(s.batch * height * width * s.inChannels, 1);
     const dy = noise(pixels(s) * s.outChannels, 3);
     const dw = new Float32Array(9 * s.inChannels * s.outChannels).fill(NaN);
-    const db = new Float32Array(s.outChannels).fill(NaN);
-    const scratch = directScratch(TILE, "backward_weight", s).map((size) => new Float32Array(size).fill(NaN));
-    await runOnArrays(await testGpu(), directBackwardWeight(TILE, s, { x, dy, dw, db, scratch }, "test"));
+    const way = { passes: CONV2D, target: withAlgorithm(TILE, "direct") };
+    const sums = emptySums(way, s);
+    const [parts] = backwardScratch(way, s);
+    await runOnArrays(await testGpu(), directWeightGradient(TILE, s, { x, dy, dw, sums, parts }, "test"));
     assertClose(dw, conv2dWeightGradientReference(s, x, dy), bound(pixels(s)), "dw");
-    assertClose(db, columnSums(dy, s.outChannels), bound(pixels(s)), "db");
+    assertClose(addedUp(sums, s), columnSums(dy, s.outChannels), bound(pixels(s)), "db");
   });
 }
 

@@ -3,11 +3,7 @@
  * (`h200_choices.json`). It may have chosen layouts that exist no longer.
  */
 import assert from "node:assert/strict";
-import {
-  conv2dBackwardInput,
-  conv2dBackwardWeight,
-  conv2dForward,
-} from "../../../kernels/products/conv2d.ts";
+import { conv2dBackward, conv2dBackwardScratch, conv2dForward } from "../../../kernels/products/conv2d.ts";
 import { tileLayouts, tileName } from "../../../kernels/products/gemm_layouts.ts";
 import type { Staged } from "../../../kernels/products/gemm_tile.ts";
 import type { GemmSize } from "../../../kernels/products/gemm_problem.ts";
@@ -87,11 +83,13 @@ function kernelsOf(choice: string): string[] {
   const s = shape(3, 1, [batch, height, width, from], to);
   const none = new Float32Array(4);
   const scratch = [none, none, none, none, none];
+  const operands = { x: none, weight: none, scratch };
+  const forward = () => conv2dForward<HostArray>(TILE, s, { ...operands, y: none }, "");
+  // One choice for both gradients.
+  const backward = () =>
+    conv2dBackward<HostArray>(TILE, s, { ...operands, dy: none, dw: none, dx: none, sums: none }, "");
   const launches: Record<string, () => Launch<HostArray>[]> = {
-    conv2d_forward: () => conv2dForward(TILE, s, { x: none, weight: none, y: none, scratch }, ""),
-    conv2d_backward_input: () =>
-      conv2dBackwardInput(TILE, s, { dy: none, weight: none, dx: none, scratch }, ""),
-    conv2d_backward_weight: () => conv2dBackwardWeight(TILE, s, { x: none, dy: none, dw: none, scratch }, ""),
+    ...{ conv2d_forward: forward, conv2d_backward_input: backward, conv2d_backward_weight: backward },
   };
   return launches[pass]().map(({ kernel }) => kernel.name);
 }
@@ -131,7 +129,9 @@ Deno.test("the parts of a 1x1 convolution's weight gradient occupy a GPU; a dens
   const launches = (batch: number, side: number, channels: number) => {
     const s = shape(1, 1, [batch, side, side, channels], channels);
     const none = new Float32Array(4);
-    return conv2dBackwardWeight(TILE, s, { x: none, dy: none, dw: none, scratch: [none] }, "");
+    const scratch = conv2dBackwardScratch(TILE, s, false).map(() => none);
+    const operands = { x: none, dy: none, weight: none };
+    return conv2dBackward<HostArray>(TILE, s, { ...operands, dw: none, sums: none, scratch }, "");
   };
   const [product, sum] = launches(128, 16, 256);
   assert.equal(product.kernel.name, "conv2d_backward_weight_flat_tile_64x64x16_64");

@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
-import type { Conv2dPass, Conv2dShape } from "../../../kernels/products/conv2d.ts";
+import type { Conv2dShape } from "../../../kernels/products/conv2d.ts";
 import type { Launch } from "../../../kernels/source.ts";
 import type { KernelTarget } from "../../../kernels/target.ts";
 import {
-  type Winograd,
   winogradApplies,
-  winogradBackwardInput,
-  winogradBackwardWeight,
   winogradForward,
-  winogradScratch,
+  winogradForwardScratch,
 } from "../../../kernels/products/winograd.ts";
+import { winogradBackward, winogradBackwardScratch } from "../../../kernels/products/winograd_gradients.ts";
+import type { Winograd } from "../../../kernels/products/winograd_plan.ts";
 import {
+  inputGradientMatrix,
   type Matrix,
   transpose,
   type WinogradMatrices,
@@ -22,17 +22,18 @@ import { type HostArray, runOnArrays, testGpu, testTargets, TILE } from "../../s
 import { noise } from "../../reference/differences.ts";
 import { winogradBound } from "../../support/winograd_bound.ts";
 import {
+  backwardScratch,
   checkForward,
-  checkInputGradient,
-  checkWeightGradient,
+  checkGradients,
   CONV2D,
   describe,
+  emptySums,
+  forwardScratch,
   gradients,
   inputs,
   packWeight,
   type Passes,
   pixels,
-  scratch,
   shape,
   SHAPES,
   type Way,
@@ -43,13 +44,14 @@ const SUBGROUP: KernelTarget = { path: "subgroup", subgroupSize: 8 };
 
 const passes = (how: Winograd): Passes => ({
   forward: (target, s, buffers, label) => winogradForward(target, how, s, buffers, label),
-  backwardInput: (target, s, buffers, label) => winogradBackwardInput(target, how, s, buffers, label),
-  backwardWeight: (target, s, buffers, label) => winogradBackwardWeight(target, how, s, buffers, label),
-  scratch: (target, pass, s) => winogradScratch(target, how, pass, s),
+  forwardScratch: (target, s) => winogradForwardScratch(target, how, s),
+  backward: (target, s, buffers, label) => winogradBackward(target, how, s, buffers, label),
+  backwardScratch: (target, s, withDx) => winogradBackwardScratch(target, how, s, withDx),
+  sumRows: (_, s) => s.batch,
 });
 
 const within = (tile: WinogradTile): Pick<Way, "tolerance"> => ({
-  tolerance: (pass, s) => winogradBound(winogradMatrices(tile), pass, s),
+  tolerance: (result, s) => winogradBound(winogradMatrices(tile), result, s),
 });
 
 const WAYS = (await testTargets()).flatMap((target) =>
@@ -74,6 +76,22 @@ for (const tile of [2, 4] as const) {
     const gradient = product(transpose(outputs), dy).map((v, i) => v * points[i]);
     const dw = [0, 1, 2].map((k) => dy.reduce((sum, v, i) => sum + v * x[i + k], 0));
     assertClose(product(transpose(weights), gradient), dw, { absolute: 1e-13 }, "dw");
+  });
+
+  Deno.test(`the matrices of F(${tile}, 3) give the input gradient of a convolution over several tiles`, () => {
+    const { weights, outputs } = winogradMatrices(tile);
+    const [w, dy] = [noise(3, 4), noise(3 * tile, 5)];
+    const u = product(weights, w);
+    const products = [0, 1, 2].map((t) =>
+      product(transpose(outputs), dy.slice(t * tile, (t + 1) * tile)).map((v, i) => v * u[i])
+    );
+    const middle = [products[0][tile + 1], ...products[1], products[2][0]];
+    // Output p reads inputs p - 1 to p + 1.
+    const dx = Array.from(
+      { length: tile },
+      (_, i) => [0, 1, 2].reduce((sum, k) => sum + w[k] * dy[tile + i - k + 1], 0),
+    );
+    assertClose(product(inputGradientMatrix(tile), middle), dx, { absolute: 1e-13 }, "dx");
   });
 }
 
@@ -113,10 +131,10 @@ for (const tile of [2, 4] as const) {
             row.map((value, l) => k === i && l === j ? 1.001 * value : value)
           );
           const wrong = { ...right, [name]: changed };
-          for (const pass of ["forward", "backward_weight"] as const) {
-            const { absolute } = winogradBound(right, pass, s);
-            const change = difference(right, wrong, pass === "backward_weight");
-            assert.ok(change > absolute, `${name}[${i}][${j}] ${pass}: ${change}, allowed ${absolute}`);
+          for (const result of ["forward", "weight_gradient"] as const) {
+            const { absolute } = winogradBound(right, result, s);
+            const change = difference(right, wrong, result === "weight_gradient");
+            assert.ok(change > absolute, `${name}[${i}][${j}] ${result}: ${change}, allowed ${absolute}`);
           }
         })
       );
@@ -124,19 +142,25 @@ for (const tile of [2, 4] as const) {
   });
 }
 
-const PASSES: readonly Conv2dPass[] = ["forward", "backward_input", "backward_weight"];
+const PASSES = ["forward", "backward"] as const;
+
+type Pass = typeof PASSES[number];
 
 /** Launches whose buffers are arrays of nothing. */
-function launches(way: Way, pass: Conv2dPass, s: Conv2dShape): Launch<HostArray>[] {
+function launches({ passes, target }: Way, pass: Pass, s: Conv2dShape): Launch<HostArray>[] {
   const none = new Float32Array(4);
-  const { passes, target } = way;
-  const work = { scratch: passes.scratch(target, pass, s).map(() => none), weight: none };
-  if (pass === "forward") return passes.forward(target, s, { x: none, y: none, ...work }, "");
-  if (pass === "backward_input") return passes.backwardInput(target, s, { dy: none, dx: none, ...work }, "");
-  return passes.backwardWeight(target, s, { x: none, dy: none, dw: none, db: none, ...work }, "");
+  const nones = (counts: number[]) => counts.map(() => none);
+  const operands = { x: none, weight: none };
+  if (pass === "forward") {
+    const scratch = nones(passes.forwardScratch(target, s));
+    return passes.forward(target, s, { ...operands, y: none, scratch }, "");
+  }
+  const scratch = nones(passes.backwardScratch(target, s, true));
+  const results = { dw: none, sums: none, dx: none };
+  return passes.backward(target, s, { ...operands, dy: none, ...results, scratch }, "");
 }
 
-const byRule = (pass: Conv2dPass, s: Conv2dShape) =>
+const byRule = (pass: Pass, s: Conv2dShape) =>
   launches({ passes: CONV2D, target: SUBGROUP }, pass, s).some(({ kernel }) =>
     kernel.name.startsWith("winograd")
   );
@@ -152,15 +176,39 @@ for (const pass of PASSES) {
     assert.ok(!byRule(pass, shape(1, 1, [4, 32, 32, 64], 64)));
   });
 
+  Deno.test(`winograd is not the rule for ${pass} of images whose transform exceeds a binding`, () => {
+    const s = shape(3, 1, [1, 64, 64, 64], 64);
+    const bytes = 4 * 36 * 16 * 16 * 64;
+    for (const target of [SUBGROUP, TILE]) {
+      const names = (bindingBytes: number) =>
+        launches({ passes: CONV2D, target: { ...target, bindingBytes } }, pass, s).map((l) => l.kernel.name);
+      assert.ok(names(bytes).some((name) => name.startsWith("winograd")));
+      assert.ok(!names(bytes - 4).some((name) => name.startsWith("winograd")));
+    }
+  });
+
   Deno.test(`winograd counts the operations of ${pass} by definition`, () => {
     const s = shape(3, 1, [2, 19, 21, 4], 132);
-    const expected = 2 * 9 * pixels(s) * 4 * 132;
+    const expected = (pass === "forward" ? 2 : 4) * 9 * pixels(s) * 4 * 132;
     for (const way of WAYS.flatMap((way) => [way, way.sliced])) {
       const flops = launches(way, pass, s).reduce((sum, launch) => sum + launch.flops, 0);
       assert.ok(Math.abs(flops / expected - 1) < 1e-12, `${flops} operations, expected ${expected}`);
     }
   });
 }
+
+Deno.test("a batch that divides evenly into parts of a weight gradient is not padded", () => {
+  const target = { ...TILE, bindingBytes: 2 ** 31 };
+  for (const batch of [1, 12, 100, 128]) {
+    const [gradients] = winogradBackwardScratch(
+      target,
+      { tile: 4 },
+      shape(3, 1, [batch, 32, 32, 64], 64),
+      true,
+    );
+    assert.equal(gradients, 36 * batch * 64 * 64, `${batch} images`);
+  }
+});
 
 Deno.test("winograd or not does not depend on the batch in the forward pass", () => {
   for (const side of [1, 4, 8, 13, 16, 32]) {
@@ -173,7 +221,7 @@ Deno.test("winograd or not does not depend on the batch in the forward pass", ()
 
 for (const target of [SUBGROUP, TILE]) {
   Deno.test(`which algorithm a forward pass takes is asked with nothing of its batch, so that a tuned one keeps the promise: ${target.path}`, () => {
-    const asked = (pass: Conv2dPass, batch: number) => {
+    const asked = (pass: Pass, batch: number) => {
       const questions: [key: string, candidates: readonly string[]][] = [];
       const choose = (key: string, candidates: readonly string[]) => {
         if (candidates.includes("direct")) questions.push([key, candidates]);
@@ -185,17 +233,17 @@ for (const target of [SUBGROUP, TILE]) {
     };
     assert.ok(asked("forward", 1).length > 0);
     assert.deepEqual(asked("forward", 1), asked("forward", 128));
-    assert.notDeepEqual(asked("backward_input", 1), asked("backward_input", 128));
+    assert.notDeepEqual(asked("backward", 1), asked("backward", 128));
   });
 }
 
-// More tiles than one part of a weight gradient's sum has.
-const PARTS = shape(3, 1, [1, 130, 131, 4], 8);
-// Three slices of 81 tiles (F(4x4)), which are two parts each on the tile path.
-const SLICED = shape(3, 1, [2, 42, 43, 12], 20);
+// An image of more tiles than the limit of a part of the sum, in float32.
+const LARGE = shape(3, 1, [1, 130, 131, 4], 8);
+// F(4x4): three slices of 5, 5 and 3 images of 27 tiles; on the tile path each is two parts of 3 images, the last padded.
+const SLICED = shape(3, 1, [13, 33, 9, 12], 12);
 
 for (const { name, tile, sliced, ...plain } of WAYS) {
-  const cases = [...SHAPES.filter(winogradApplies), shape(3, 1, [2, 16, 16, 64], 64), PARTS];
+  const cases = [...SHAPES.filter(winogradApplies), shape(3, 1, [2, 16, 16, 64], 64), LARGE, SLICED];
   for (
     const [s, way, how] of [...cases.map((s) => [s, plain, name] as const), [
       SLICED,
@@ -205,11 +253,7 @@ for (const { name, tile, sliced, ...plain } of WAYS) {
   ) {
     Deno.test(`winograd forward matches reference: ${describe(s)} ${how}`, () => checkForward(way, s));
 
-    Deno.test(`winograd backward_input matches reference: ${describe(s)} ${how}`, () =>
-      checkInputGradient(way, s));
-
-    Deno.test(`winograd backward_weight matches reference: ${describe(s)} ${how}`, () =>
-      checkWeightGradient(way, s));
+    Deno.test(`winograd gradients match reference: ${describe(s)} ${how}`, () => checkGradients(way, s));
   }
 
   Deno.test(`winograd passes non-finite pixels to all that see them, and not beyond their tiles: ${name}`, async () => {
@@ -220,11 +264,16 @@ for (const { name, tile, sliced, ...plain } of WAYS) {
     const dx = y.slice();
     const weight = weights(s);
     const { passes, target } = plain;
-    const forward = { x, weight, y, scratch: scratch(plain, "forward", s) };
-    const backward = { dy: x, weight, dx, scratch: scratch(plain, "backward_input", s) };
+    const forward = { x, weight, y, scratch: forwardScratch(plain, s) };
+    const gradients = {
+      dw: weight.slice(),
+      sums: emptySums(plain, s),
+      dx,
+      scratch: backwardScratch(plain, s),
+    };
     await runOnArrays(await testGpu(), [
       ...passes.forward(target, s, forward, "forward"),
-      ...passes.backwardInput(target, s, backward, "backward"),
+      ...passes.backward<HostArray>(target, s, { x, dy: x, weight, ...gradients }, "backward"),
     ]);
     for (const result of [y, dx]) {
       for (let pixel = 0; pixel < pixels(s); pixel++) {
@@ -241,7 +290,7 @@ for (const { name, tile, sliced, ...plain } of WAYS) {
     const [x, weight] = [inputs(s), packWeight(weights(s), s)];
     const run = async ({ passes, target }: Way, s: Conv2dShape, x: Float32Array) => {
       const y = new Float32Array(pixels(s) * s.outChannels);
-      const operands = { x, weight, y, scratch: scratch({ passes, target }, "forward", s) };
+      const operands = { x, weight, y, scratch: forwardScratch({ passes, target }, s) };
       await runOnArrays(await testGpu(), passes.forward<HostArray>(target, s, operands, "forward"));
       return y;
     };
@@ -252,17 +301,17 @@ for (const { name, tile, sliced, ...plain } of WAYS) {
     assert.deepEqual(alone, together.slice(4 * together.length / 5));
   });
 
-  Deno.test(`winograd gives the same weight gradient in every run: ${name}`, async () => {
+  Deno.test(`winograd gives the same gradients in every run: ${name}`, async () => {
     const { passes, target } = sliced;
-    const [x, dy] = [inputs(SLICED), gradients(SLICED)];
+    const [x, dy, weight] = [inputs(SLICED), gradients(SLICED), weights(SLICED)];
     const run = async () => {
-      const [dw, db] = [new Float32Array(9 * 12 * 20), new Float32Array(20)];
-      const operands = { x, dy, dw, db, scratch: scratch(sliced, "backward_weight", SLICED) };
+      const results = { dw: weight.slice(), sums: emptySums(sliced, SLICED), dx: x.slice() };
+      const operands = { x, dy, weight, scratch: backwardScratch(sliced, SLICED) };
       await runOnArrays(
         await testGpu(),
-        passes.backwardWeight<HostArray>(target, SLICED, operands, "weight"),
+        passes.backward<HostArray>(target, SLICED, { ...operands, ...results }, "gradients"),
       );
-      return [dw, db];
+      return Object.values(results);
     };
     assert.deepEqual(await run(), await run());
   });

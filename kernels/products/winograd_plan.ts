@@ -1,0 +1,135 @@
+/**
+ * Division of Winograd convolutions into tiles, slices of the batch, and parts of the weight gradient's sum.
+ *
+ * @module
+ */
+import { type Conv2dShape, flopsOf } from "./conv2d_shape.ts";
+import { ENOUGH_TILES, quads } from "./gemm.ts";
+import { matmul, type MatmulBuffers, type MatmulShape } from "./matmul.ts";
+import { range } from "../range.ts";
+import type { Launch } from "../source.ts";
+import { GUARANTEED_BINDING, type KernelTarget } from "../target.ts";
+import type { WinogradTile } from "./winograd_matrices.ts";
+import { GROUP_CHANNELS, TRANSFORM_WIDTHS, type WinogradTransform } from "./winograd_source.ts";
+
+/** Tiling of a convolution. */
+export interface Winograd {
+  readonly tile: WinogradTile;
+  /** Limit on transformed floats per slice; default by target. */
+  readonly sliceFloats?: number;
+}
+
+/** Common arguments of all launches of a pass. */
+export interface Pass extends Winograd {
+  readonly target: KernelTarget;
+  readonly shape: Conv2dShape;
+  readonly label: string;
+}
+
+/** Tiles per image. */
+export function winogradTiles(tile: WinogradTile, { inHeight, inWidth }: Conv2dShape): number {
+  return Math.ceil(inHeight / tile) * Math.ceil(inWidth / tile);
+}
+
+/**
+ * Default limit on transformed floats per slice, beyond one image. A CPU wants slices that stay in its cache. A GPU wants few
+ * dispatches: only slices of a few million floats would stay in its cache, and each costs three dispatches of microseconds.
+ * There the limit bounds the memory of large activations; the batches of small ones fit into one slice.
+ */
+const SLICE_FLOATS = { subgroup: 2 ** 22, tile: 2 ** 26 };
+
+/** Images from `first` up to, not including, `last`. */
+export interface ImageRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** True if a target can bind the transform of an image, the least of a slice. */
+export function winogradFits(
+  { bindingBytes = GUARANTEED_BINDING }: KernelTarget,
+  tile: WinogradTile,
+  shape: Conv2dShape,
+): boolean {
+  const channels = 4 * quads(Math.max(shape.inChannels, shape.outChannels));
+  return 4 * (tile + 2) ** 2 * winogradTiles(tile, shape) * channels <= bindingBytes;
+}
+
+/** Division of a convolution into tiles and slices. */
+export function planSlices({ target, tile, shape, sliceFloats }: Omit<Pass, "label">) {
+  const [from, to] = [4 * quads(shape.inChannels), 4 * quads(shape.outChannels)];
+  const points = (tile + 2) ** 2;
+  const tiles = winogradTiles(tile, shape);
+  const { path, bindingBytes = GUARANTEED_BINDING } = target;
+  const limit = Math.min(sliceFloats ?? SLICE_FLOATS[path], bindingBytes / 4);
+  const most = Math.max(1, Math.floor(limit / (points * tiles * Math.max(from, to))));
+  const images = Math.ceil(shape.batch / Math.ceil(shape.batch / most));
+  const slices = range(Math.ceil(shape.batch / images)).map((i): ImageRange => {
+    return { first: i * images, last: Math.min((i + 1) * images, shape.batch) };
+  });
+  return { from, to, points, tiles, images, slices };
+}
+
+/** Limit on tiles per float32 accumulator. */
+const PART_TILES = 1024;
+/** Tiles below which a part would spend more on its result than on its sum. */
+const LEAST_TILES = 64;
+
+/**
+ * Likewise with the sum over a slice's tiles divided into parts of whole images; `images` is padded to a multiple of the parts,
+ * with transforms of zero.
+ */
+export function planParts(pass: Omit<Pass, "label">) {
+  const plan = planSlices(pass);
+  const places = plan.points * Math.ceil(plan.from / 32) * Math.ceil(plan.to / 32);
+  const enough = Math.ceil(ENOUGH_TILES[pass.target.path] / places);
+  const wanted = Math.max(enough, Math.ceil(plan.images * plan.tiles / PART_TILES));
+  const least = Math.min(plan.images, Math.ceil(LEAST_TILES / plan.tiles));
+  // Up to twice as many parts as are wanted, where those divide the images evenly.
+  const even = range(wanted).map((i) => plan.images / (wanted + i))
+    .find((share) => Number.isInteger(share) && share >= least);
+  const share = even ?? Math.max(Math.ceil(plan.images / wanted), least);
+  const parts = Math.ceil(plan.images / share);
+  return { ...plan, share, parts, images: parts * share };
+}
+
+/** Parameters of a transform over the tiles of a slice of `images` images, of which those past the last are zero. */
+export function tileParams(
+  { tile, shape }: Pass,
+  which: WinogradTransform,
+  { first, last }: ImageRange,
+  images: number,
+  channels: number,
+) {
+  const tiles = winogradTiles(tile, shape);
+  return {
+    ...{ height: shape.inHeight, width: shape.inWidth, channels: channels / TRANSFORM_WIDTHS[which] },
+    ...{ tiles_y: Math.ceil(shape.inHeight / tile), tiles_x: Math.ceil(shape.inWidth / tile) },
+    ...{ first: first * tiles, last: last * tiles, rows: images * tiles },
+    ...{ has_bias: 0, has_row_bias: 0, has_addend: 0, row_bias_first: 0, row_bias_row: 0 },
+  };
+}
+
+/** Grid of a transform over rows. */
+export function rowGrid(which: WinogradTransform, channels: number, rows: number): [number, number, number] {
+  const rowsOfGroup = 64 * TRANSFORM_WIDTHS[which] / GROUP_CHANNELS;
+  return [Math.ceil(channels / GROUP_CHANNELS), Math.ceil(rows / rowsOfGroup), 1];
+}
+
+/**
+ * Products at all points for a slice. They count the operations of the direct convolution and transforms count none, so that
+ * rates of all algorithms are comparable.
+ */
+export function multiply<B>(
+  { target, shape, label }: Pass,
+  { first, last }: ImageRange,
+  product: MatmulShape,
+  buffers: MatmulBuffers<B>,
+): Launch<B>[] {
+  const flops = flopsOf(shape) * (last - first) / shape.batch;
+  return matmul<B>(target, product, buffers, label).map((launch) => ({ ...launch, flops }));
+}
+
+/** Strides of the contiguous matrices [rows, columns] of all points; transposed: read by columns. */
+export function matrices(rows: number, columns: number, transposed = false) {
+  return { rowStride: columns, batchStride: rows * columns, headStride: 0, transposed };
+}
