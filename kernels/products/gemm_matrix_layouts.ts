@@ -119,11 +119,11 @@ export function matrixLayouts(units: MatrixUnits, bytes = GUARANTEED_BYTES, size
     (!isNarrow(layout) || size.columns <= NARROW);
   const best = all.find((layout) => fits(layout, ENOUGH_GROUPS)) ?? smallest;
   const distance = (layout: MatrixLayout) => Math.abs(Math.log2(area(layout) / area(best)));
-  const others = all.filter((layout) =>
-    layout !== best && fits(layout, layout === smallest ? 0 : FEW_GROUPS)
-  );
+  const others = all.filter((layout) => layout !== best);
   others.sort((a, b) => distance(a) - distance(b));
-  return [best, ...others].slice(0, MAX_CANDIDATES);
+  const fitting = others.filter((layout) => fits(layout, layout === smallest ? 0 : FEW_GROUPS));
+  // There is always a choice.
+  return [best, ...fitting.length > 0 ? fitting : others.slice(0, 1)].slice(0, MAX_CANDIDATES);
 }
 
 const area = ({ rows, columns }: MatrixLayout) => rows * columns;

@@ -15,6 +15,7 @@ import {
 } from "./backend.ts";
 import { MemoryBudget } from "./budget.ts";
 import { emulationAsked, matrixUnits } from "./matrices.ts";
+import { checkedUnits } from "./matrix_check.ts";
 import { PipelineCache } from "./pipeline.ts";
 import { type SubgroupDirective, subgroupDirective } from "./wgsl.ts";
 
@@ -191,7 +192,8 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   const directive = device.features.has(subgroups) ? await subgroupDirective(device) : undefined;
   const fixedSize = directive !== undefined && subgroupMinSize === subgroupMaxSize;
   const subgroupSize = fixedSize ? subgroupMinSize : 0;
-  const matrices = matrixUnits(adapter.info, device.features, subgroupSize, emulate);
+  const offered = matrixUnits(adapter.info, device.features, subgroupSize, emulate);
+  const matrices = await checkedUnits({ device, subgroups: directive }, offered, name);
   const description: AdapterDescription = {
     backend: choice.backend,
     ...choice.toggles.length > 0 ? { toggles: choice.toggles } : {},
