@@ -1,12 +1,12 @@
 /**
  * Candidate layouts of a matrix product on matrix units.
  *
- * Tensor cores of a large GPU multiply 64x64x16 elements in the time in which a multiprocessor reads 5 KiB of workgroup memory.
- * A subgroup with a block of 64x64 reads 4 KiB for them, one of 64x32 twice 3 KiB, one of 32x32 four times 2 KiB; staging adds
- * 4 KiB in a tile of 128x128, 6 KiB in 128x64, 8 KiB in 64x64 (from L2, then written). So the largest tile comes first, if enough
- * workgroups are left to occupy the device; smaller ones have less traffic to hide per workgroup but more in total. A block of
- * 64x64 takes 128 registers a lane for its sums, which leaves two workgroups a multiprocessor: alternatives halve the block or
- * the stages. `bench/NOTES.md` predicts what each is worth.
+ * In the time in which the tensor cores of an H200 multiply 64x64x16 elements, a multiprocessor reads 5 KiB of workgroup
+ * memory. A subgroup with a block of 64x64 reads 4 KiB for them, with 64x32 6 KiB, with 32x32 8 KiB. Staging them, from L2 and
+ * then into workgroup memory, takes twice 1 KiB in a tile of 128x128, twice 1.5 KiB in 128x64, twice 2 KiB in 64x64. So the
+ * largest tile comes first, if enough workgroups are left to occupy the device. A block of 64x64 takes 128 registers a lane for
+ * its sums, which leaves two workgroups a multiprocessor: alternatives halve the block or the stages. `bench/NOTES.md` predicts
+ * what that is worth.
  *
  * @module
  */

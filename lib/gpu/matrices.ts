@@ -33,7 +33,7 @@ interface SubgroupMatrixConfig {
  * Matrix units with float16 operands and float32 sums; undefined if there are none. Sums in float16 overflow in networks.
  *
  * @param features of the device
- * @param subgroupSize lanes of every subgroup; 0 if the size varies
+ * @param subgroupSize lanes of every subgroup; 0 if the size varies, so that kernels must demand one
  * @param emulate emulates them if the adapter has none
  */
 export function matrixUnits(
@@ -52,10 +52,23 @@ function nativeUnits(
   subgroupSize: number,
 ): MatrixUnits | undefined {
   const needed = ["chromium-experimental-subgroup-matrix", "shader-f16"];
-  if (subgroupSize === 0 || !needed.every((feature) => features.has(feature))) return undefined;
+  const subgroups = subgroupSize > 0 ? { subgroupSize } : demandedSize(info, features);
+  if (!subgroups || !needed.every((feature) => features.has(feature))) return undefined;
   const { subgroupMatrixConfigs = [] } = info as { subgroupMatrixConfigs?: Iterable<SubgroupMatrixConfig> };
   const shapes = [...subgroupMatrixConfigs]
     .filter((config) => config.componentType === "f16" && config.resultComponentType === "f32")
     .map(({ M, N, K }) => ({ rows: M, columns: N, depth: K }));
-  return shapes.length > 0 ? { dialect: "subgroup_matrix", subgroupSize, shapes } : undefined;
+  return shapes.length > 0 ? { dialect: "subgroup_matrix", ...subgroups, shapes } : undefined;
+}
+
+/** Lanes of a subgroup in kernels that demand a size, where it varies; undefined where they cannot have this one. */
+const DEMANDED = 32;
+
+function demandedSize(
+  { subgroupMinSize, subgroupMaxSize }: GPUAdapterInfo,
+  features: { has(feature: string): boolean },
+): Pick<MatrixUnits, "subgroupSize" | "sizeControl"> | undefined {
+  const can = ["subgroups", "subgroup-size-control"].every((feature) => features.has(feature)) &&
+    subgroupMinSize <= DEMANDED && DEMANDED <= subgroupMaxSize;
+  return can ? { subgroupSize: DEMANDED, sizeControl: true } : undefined;
 }

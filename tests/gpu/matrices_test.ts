@@ -73,3 +73,20 @@ Deno.test("the environment asks for emulation by one word, and another is refuse
     return error instanceof ConfigError;
   });
 });
+
+Deno.test("where the subgroup size varies, kernels demand 32 lanes if they can", () => {
+  const features = new Set([...BOTH, "subgroups", "subgroup-size-control"]);
+  const unitsIn = (subgroupMinSize: number, subgroupMaxSize: number, has = features) =>
+    matrixUnits(
+      { subgroupMatrixConfigs: CONFIGS, subgroupMinSize, subgroupMaxSize } as unknown as GPUAdapterInfo,
+      has,
+      0,
+    );
+  assert.deepEqual(unitsIn(32, 64), {
+    ...{ dialect: "subgroup_matrix", subgroupSize: 32, sizeControl: true },
+    shapes: [{ rows: 16, columns: 16, depth: 16 }, { rows: 16, columns: 8, depth: 8 }],
+  });
+  assert.equal(unitsIn(8, 16), undefined);
+  assert.equal(unitsIn(64, 64), undefined);
+  assert.equal(unitsIn(32, 64, new Set([...BOTH, "subgroups"])), undefined);
+});
