@@ -137,8 +137,8 @@ function element(
 }
 
 /**
- * Matrices are arrays and loops stay loops: unrolled, llvmpipe compiles some kernels for a minute. Their first index, 0, is
- * written as `thread >> 16`, because Mesa would unroll them otherwise.
+ * Matrices are arrays and loops stay loops: unrolled, llvmpipe compiles some kernels for a minute. In functions their first
+ * index, 0, is written as `lane >> 16`, because Mesa would unroll them otherwise; around barriers it must be uniform.
  */
 const emulation: Create = ({ subgroupSize }, { rows, columns, depth }, left, right, results) => {
   const elements = rows * columns / subgroupSize;
@@ -175,7 +175,7 @@ fn store_result(result: Result, offset: u32, lane: u32) {
     parameters: [],
     subgroup: `thread / ${subgroupSize}u`,
     repeat: (index, count, body, step = 1) =>
-      `for (var ${index} = thread >> 16u; ${index} < ${count}u; ${index} += ${step}u) {\n${body(index)}\n}`,
+      `for (var ${index} = 0u; ${index} < ${count}u; ${index} += ${step}u) {\n${body(index)}\n}`,
     after: (index, by) => `${index} + ${by}u`,
     declare: (kind, name, ...counts) =>
       `var ${name}: ${counts.reduceRight((type, count) => `array<${type}, ${count}>`, TYPES[kind])};`,

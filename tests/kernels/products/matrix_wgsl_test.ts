@@ -33,6 +33,7 @@ function units(subgroupSize: number, [rows, columns, depth]: readonly [number, n
 }
 
 const NVIDIA = units(32, [16, 16, 16]);
+const EMULATED: MatrixUnits = { ...NVIDIA, dialect: "emulation" };
 const OTHERS = { Apple: units(32, [8, 8, 8]), Intel: units(16, [8, 16, 16]) };
 
 const PROBLEMS: readonly GemmProblem[] = [
@@ -72,6 +73,16 @@ for (const bytes of [16384, 32768, 49152]) {
     );
   }
 }
+
+// The check of matrix units at the opening of a device compiles it there.
+Deno.test({ name: "Dawn accepts the emulation", ignore }, async () => {
+  for (const layout of allMatrixLayouts(EMULATED, 32768)) {
+    for (const problem of PROBLEMS) {
+      const what = `${problem.name} ${matrixLayoutName(layout)}`;
+      assert.deepEqual(await messages(gemmMatrix(problem, layout)), [], what);
+    }
+  }
+});
 
 for (const [vendor, other] of Object.entries(OTHERS)) {
   Deno.test({ name: `Dawn accepts the kernels for matrices of ${vendor}'s size`, ignore }, async () => {
