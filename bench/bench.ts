@@ -7,7 +7,7 @@ import { DenoiseError, DeviceError } from "../lib/errors.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Profiler } from "../lib/gpu/profile.ts";
 import { kernelTarget } from "../lib/graph/compile.ts";
-import { defaultPrecision } from "../lib/model/precision.ts";
+import { checkPrecision, defaultPrecision, type Precision } from "../lib/model/precision.ts";
 import { PRESETS } from "../lib/model/presets.ts";
 import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
@@ -22,11 +22,13 @@ import { type Effort, median, type Work } from "./measure.ts";
 import {
   buildSampler,
   buildTrainer,
+  measuredNetwork,
   measureSampling,
   measureTraining,
   modelConfig,
   MODELS,
   type NetworkMeasurementContext,
+  networkName,
 } from "./models.ts";
 import { networkFlops } from "./operations.ts";
 import { IN_MIXED, measurePrecisions } from "./precisions.ts";
@@ -44,6 +46,8 @@ export interface BenchOptions {
   readonly batch?: number;
   /** Sampling steps per image. */
   readonly steps: number;
+  /** Precision of training, sampling and first steps; default float32. */
+  readonly precision?: Precision;
   /** When to autotune; default `auto`. */
   readonly tune?: TuneMode;
   /** Baseline report; its batch sizes are used again. */
@@ -86,6 +90,7 @@ export async function runBench(options: BenchOptions, reporter: Reporter): Promi
   const bench = new Bench(gpu, options, reporter, report);
   try {
     options.accept?.(report.environment);
+    checkPrecision(gpu.adapter, options.precision ?? "float32");
     await bench.run();
   } finally {
     reporter.stop();
@@ -154,7 +159,16 @@ class Bench {
   }
 
   get #measuring(): NetworkMeasurementContext {
-    return { tuning: this.#tuning, fma: this.#limits!.fma, effort: this.#effort };
+    return {
+      tuning: this.#tuning,
+      precision: this.#precision,
+      fma: this.#limits!.fma,
+      effort: this.#effort,
+    };
+  }
+
+  get #precision(): Precision {
+    return this.options.precision ?? "float32";
   }
 
   /** Runs a measurement; a device error is recorded in the report, and the benchmark continues. */
@@ -213,7 +227,9 @@ class Bench {
     measure: (model: string, batch: number) => Promise<void>,
     prefix = "",
   ): Promise<void> {
-    const earlierRow = (model: string) => this.options.earlier?.[kind].find((row) => row.model === model);
+    const named = (model: string) => networkName(measuredNetwork(model, this.#precision));
+    const earlierRow = (model: string) =>
+      this.options.earlier?.[kind].find((row) => networkName(row) === named(model));
     const { only, again, batch: asked } = this.options;
     const nameOf = (model: string) => `${prefix}${kind} ${model}`;
     const models = all.filter((model) => only.test(nameOf(model)) && (!again || earlierRow(model)));
@@ -255,8 +271,8 @@ class Bench {
     this.report.training.push(row);
     this.#networkRate = row.gflops * 1e9;
     if (!this.options.profile) return;
-    const trainer = await buildTrainer(this.#gpu, modelConfig(model), batch, this.#tuning);
-    await this.#profile(`training step of ${model}, batch ${batch}`, trainer);
+    const trainer = await buildTrainer(this.#gpu, modelConfig(model), batch, this.#tuning, row.precision);
+    await this.#profile(`training step of ${networkName(row)}, batch ${batch}`, trainer);
   }
 
   async #profile(name: string, { work, destroy }: { work: Work; destroy(): void }): Promise<void> {
@@ -273,12 +289,11 @@ class Bench {
 
   async #sampling(model: string, batch: number): Promise<void> {
     const shape = { batch, steps: this.options.steps };
-    this.report.sampling.push(
-      await measureSampling(this.#gpu, model, shape, this.#measuring),
-    );
+    const row = await measureSampling(this.#gpu, model, shape, this.#measuring);
+    this.report.sampling.push(row);
     if (!this.options.profile) return;
-    const sampler = await buildSampler(this.#gpu, modelConfig(model), shape, this.#tuning);
-    await this.#profile(`sampling step of ${model}, batch ${batch}`, sampler);
+    const sampler = await buildSampler(this.#gpu, modelConfig(model), shape, this.#tuning, row.precision);
+    await this.#profile(`sampling step of ${networkName(row)}, batch ${batch}`, sampler);
   }
 
   async #precisions(): Promise<void> {
@@ -300,7 +315,7 @@ class Bench {
     this.reporter.start(1, `first step of ${model}`);
     await this.#attempt(`first step ${model}`, async () => {
       const batch = this.options.batch ?? this.#largestBatch(model);
-      this.report.firstSteps.push(await measureFirstStep(model, batch, this.options.tune));
+      this.report.firstSteps.push(await measureFirstStep(model, batch, this.options.tune, this.#precision));
     });
   }
 }

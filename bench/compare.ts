@@ -4,7 +4,7 @@
  * @module
  */
 import { ConfigError } from "../lib/errors.ts";
-import type { SamplingRow, TrainingRow } from "./models.ts";
+import { networkName, type SamplingRow, type TrainingRow } from "./models.ts";
 import { type BenchReport, figure, percent, table } from "./report.ts";
 
 /** Options of {@linkcode compareReports}. */
@@ -181,12 +181,12 @@ export function formatComparison(path: string, comparison: Comparison, maxLoss: 
   return lines.join("\n") + "\n";
 }
 
-function trainingName({ model, batch }: TrainingRow): string {
-  return `training ${model}, batch ${batch}`;
+function trainingName(row: TrainingRow): string {
+  return `training ${networkName(row)}, batch ${row.batch}`;
 }
 
-function samplingName({ model, batch }: SamplingRow): string {
-  return `sampling ${model}, batch ${batch}`;
+function samplingName(row: SamplingRow): string {
+  return `sampling ${networkName(row)}, batch ${row.batch}`;
 }
 
 function measured(
@@ -210,7 +210,8 @@ function measured(
     const name = `mixed ${kind} ${model}, batch ${batch}`;
     rows.set(name, { milliseconds: mixedMilliseconds, unjudged: true });
   }
-  for (const { model, batch, coldSeconds, warmSeconds } of firstSteps) {
+  for (const { batch, coldSeconds, warmSeconds, ...network } of firstSteps) {
+    const model = networkName(network);
     rows.set(`first step ${model}, batch ${batch}, cold`, {
       milliseconds: 1000 * coldSeconds,
       unjudged: true,

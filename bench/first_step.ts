@@ -4,13 +4,13 @@
  * @module
  */
 import { DeviceError } from "../lib/errors.ts";
+import type { Precision } from "../lib/model/precision.ts";
 import { type TuneMode, Tuning } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
-import { buildTrainer, modelConfig } from "./models.ts";
+import { buildTrainer, type MeasuredNetwork, measuredNetwork, modelConfig } from "./models.ts";
 
 /** A row of the table of first steps. */
-export interface FirstStepRow {
-  readonly model: string;
+export interface FirstStepRow extends MeasuredNetwork {
   readonly batch: number;
   /** Seconds without the driver's shader cache and without saved tuning. */
   readonly coldSeconds: number;
@@ -26,14 +26,15 @@ export async function measureFirstStep(
   model: string,
   batch: number,
   tune: TuneMode = "auto",
+  precision: Precision = "float32",
 ): Promise<FirstStepRow> {
   const directory = await Deno.makeTempDir({ prefix: "denoise-tuning-" });
   try {
-    const args = [model, String(batch), tune, directory];
+    const args = [model, String(batch), tune, directory, precision];
     const coldSeconds = await runProcess(args, WITHOUT_CACHE);
     await runProcess(args, {});
     const warmSeconds = await runProcess(args, {});
-    return { model, batch, coldSeconds, warmSeconds };
+    return { ...measuredNetwork(model, precision), batch, coldSeconds, warmSeconds };
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
@@ -59,10 +60,10 @@ async function runProcess(args: readonly string[], env: Record<string, string>):
 }
 
 if (import.meta.main) {
-  const [model = "", batch, tune, tuningDirectory] = Deno.args;
+  const [model = "", batch, tune, tuningDirectory, precision] = Deno.args;
   const gpu = await openTaskGpu();
   const tuning = await Tuning.open(gpu, { tune: tune as TuneMode, tuningDirectory }, console.warn);
-  const trainer = await buildTrainer(gpu, modelConfig(model), Number(batch), tuning);
+  const trainer = await buildTrainer(gpu, modelConfig(model), Number(batch), tuning, precision as Precision);
   await trainer.work(1);
   await gpu.device.queue.onSubmittedWorkDone();
   void gpu.device;

@@ -110,9 +110,25 @@ export function buildTrainer(
   });
 }
 
-/** A row of the training table. */
-export interface TrainingRow {
+/** A network in a row. */
+export interface MeasuredNetwork {
   readonly model: string;
+  /** Absent in float32. */
+  readonly precision?: "mixed";
+}
+
+/** A network's name in tables, e.g. `ddpm` or `ddpm mixed`. */
+export function networkName({ model, precision }: MeasuredNetwork): string {
+  return precision === undefined ? model : `${model} ${precision}`;
+}
+
+/** A network to measure in a precision. */
+export function measuredNetwork(model: string, precision: Precision): MeasuredNetwork {
+  return precision === "mixed" ? { model, precision } : { model };
+}
+
+/** A row of the training table. */
+export interface TrainingRow extends MeasuredNetwork {
   /** Number of trainable values. */
   readonly parameters: number;
   readonly batch: number;
@@ -131,8 +147,9 @@ export interface TrainingRow {
   readonly firstStepSeconds: number;
 }
 
-/** Tuning, reference rate and effort of network measurements. */
+/** Tuning, precision, reference rate and effort of network measurements. */
 export interface NetworkMeasurementContext {
+  readonly precision: Precision;
   readonly tuning: Tuning;
   readonly fma: Reference;
   readonly effort: Effort;
@@ -143,10 +160,10 @@ export async function measureTraining(
   gpu: Gpu,
   model: string,
   batch: number,
-  { tuning, fma, effort }: NetworkMeasurementContext,
+  { tuning, precision, fma, effort }: NetworkMeasurementContext,
 ): Promise<TrainingRow> {
   const start = performance.now();
-  const trainer = await buildTrainer(gpu, modelConfig(model), batch, tuning);
+  const trainer = await buildTrainer(gpu, modelConfig(model), batch, tuning, precision);
   try {
     await trainer.work(1);
     await gpu.device.queue.onSubmittedWorkDone();
@@ -155,7 +172,7 @@ export async function measureTraining(
     const { seconds, ratio } = await measureAgainst(gpu, trainer.work, flops, fma, effort);
     const dispatches = programs.micro.dispatches.length + programs.update.dispatches.length;
     return {
-      model,
+      ...measuredNetwork(model, precision),
       parameters: table.count,
       batch,
       dispatches,
@@ -189,8 +206,7 @@ async function hostTime(gpu: Gpu, work: Work): Promise<number> {
 }
 
 /** A row of the sampling table. */
-export interface SamplingRow {
-  readonly model: string;
+export interface SamplingRow extends MeasuredNetwork {
   /** Images per batch. */
   readonly batch: number;
   /** Sampling steps per image. */
@@ -261,15 +277,15 @@ export async function measureSampling(
   gpu: Gpu,
   model: string,
   shape: SamplingShape,
-  { tuning, fma, effort }: NetworkMeasurementContext,
+  { tuning, precision, fma, effort }: NetworkMeasurementContext,
 ): Promise<SamplingRow> {
   const { batch, steps } = shape;
-  const sampler = await buildSampler(gpu, modelConfig(model), shape, tuning);
+  const sampler = await buildSampler(gpu, modelConfig(model), shape, tuning, precision);
   try {
     const { work, flopsPerStep } = sampler;
     const { seconds, ratio } = await measureAgainst(gpu, work, flopsPerStep, fma, effort);
     return {
-      model,
+      ...measuredNetwork(model, precision),
       batch,
       steps,
       millisecondsPerStep: 1000 * seconds,

@@ -6,7 +6,7 @@
 import { type ProfileEntry, type Slice, summarizeProfile } from "../lib/gpu/profile.ts";
 import type { Environment } from "./environment.ts";
 import type { FirstStepRow } from "./first_step.ts";
-import type { SamplingRow, TrainingRow } from "./models.ts";
+import { networkName, type SamplingRow, type TrainingRow } from "./models.ts";
 import type { PrecisionRow } from "./precisions.ts";
 
 /** A row of the kernel table: `gflops` for compute-bound kernels, `gigabytesPerSecond` for memory-bound ones. */
@@ -127,7 +127,7 @@ function trainingLines(rows: readonly TrainingRow[]): string[] {
     "dispatches",
   ];
   return table([...heads, "host ms/1000", "first step s"], rows, (row) => [
-    row.model,
+    networkName(row),
     row.parameters.toLocaleString("en"),
     String(row.batch),
     figure(row.milliseconds),
@@ -142,7 +142,7 @@ function trainingLines(rows: readonly TrainingRow[]): string[] {
 
 function samplingLines(rows: readonly SamplingRow[]): string[] {
   return table(["sampling", "batch", "steps", "ms/step", "images/s", "GFLOP/s", "of peak"], rows, (row) => [
-    row.model,
+    networkName(row),
     String(row.batch),
     String(row.steps),
     figure(row.millisecondsPerStep),
@@ -165,7 +165,7 @@ function precisionLines(rows: readonly PrecisionRow[]): string[] {
 
 function firstStepLines(rows: readonly FirstStepRow[]): string[] {
   return table(["process start to first step", "batch", "cold s", "warm s"], rows, (row) => [
-    row.model,
+    networkName(row),
     String(row.batch),
     figure(row.coldSeconds),
     figure(row.warmSeconds),

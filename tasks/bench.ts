@@ -7,6 +7,7 @@ import process from "node:process";
 import { ConfigError } from "../lib/errors.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
 import { writeDurable } from "../lib/files/durable.ts";
+import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
 import { runBench } from "../bench/bench.ts";
 import {
@@ -27,6 +28,7 @@ import { checkWritable } from "../terminal/pictures.ts";
 import { PROFILE_FLAG, writeTrace } from "./profile.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { createReporter, type Reporter } from "../terminal/progress.ts";
+import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 interface Flags {
@@ -41,6 +43,7 @@ interface Flags {
   anyAdapter?: true;
   growth?: string | true;
   backend?: Backend;
+  precision: Precision;
   tune?: TuneMode;
 }
 
@@ -113,6 +116,11 @@ function readFlags(args: string[]): Flags {
       { value: text(), conflicts: ["json", "compare", "profile", "batch"] },
     )
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
+    .flag("--precision <TYPE>", `of training, sampling and first steps: ${PRECISION_HELP}`, {
+      ...PRECISION_OPTIONS,
+      defaultText: undefined,
+      default: "float32",
+    })
     .flag("--tune <WHEN>", TUNE_HELP, TUNE_OPTIONS)
     .addHelpText("after", NOTES)
     .read<Flags>(args);
@@ -130,7 +138,7 @@ async function main(args: string[]): Promise<void> {
   const flags = readFlags(args);
   const ended = await continueOnBackend("bench", flags.backend, true);
   if (ended !== undefined) Deno.exit(ended);
-  const { json, compare, profile, quick = false, batch, steps, tune } = flags;
+  const { json, compare, profile, quick = false, batch, steps, precision, tune } = flags;
   const only = pattern(flags.only);
   const earlier = compare === undefined ? undefined : await readReport(compare);
   if (typeof profile === "string") await checkWritable("--profile", profile);
@@ -142,7 +150,17 @@ async function main(args: string[]): Promise<void> {
     checkAdapter(compare!, earlier.environment.adapter.name, adapter.name);
   };
   if (flags.growth !== undefined) return await growth(flags.growth, { only, quick, tune }, reporter);
-  const options = { only, quick, profile: profile !== undefined, batch, steps, tune, earlier, accept };
+  const options = {
+    only,
+    quick,
+    profile: profile !== undefined,
+    batch,
+    steps,
+    precision,
+    tune,
+    earlier,
+    accept,
+  };
   const { report, traces } = await runBench(options, reporter);
   const maxLoss = flags.maxLoss / 100;
   const compareNow = () => earlier && compareReports(earlier, report, { maxLoss, only });
@@ -180,6 +198,6 @@ if (import.meta.main) {
   try {
     await main(Deno.args);
   } catch (error) {
-    showErrorAndExit(error);
+    showErrorAndExit(error, { precision: "--precision" });
   }
 }

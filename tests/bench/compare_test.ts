@@ -119,6 +119,27 @@ Deno.test("times that no limit stands beside are shown and not judged", () => {
   assert.deepEqual([half.before, half.now, passed], [10, 100, true]);
 });
 
+Deno.test("a network in mixed precision is another row than in float32", () => {
+  const mixed = report(0.1, 10);
+  mixed.training.push({ ...mixed.training.pop()!, precision: "mixed" });
+  const { rows, unmatched } = compareReports(report(0.4, 10), mixed, OPTIONS);
+  assert.ok(!rows.some(({ name }) => name.startsWith("training tiny")));
+  assert.ok(unmatched.includes("training tiny mixed, batch 16"), unmatched.join("; "));
+  assert.ok(unmatched.includes("training tiny, batch 16"), unmatched.join("; "));
+});
+
+Deno.test("rows of float16 without matrix units in older reports are left out", async () => {
+  const path = await Deno.makeTempFile({ suffix: ".json" });
+  try {
+    const { precisions: [{ mixedMilliseconds, ...row }], ...rest } = report(0.4, 10);
+    const old = { ...rest, precisions: [{ ...row, float16Milliseconds: mixedMilliseconds }] };
+    await Deno.writeTextFile(path, JSON.stringify(old));
+    assert.deepEqual((await readReport(path)).precisions, []);
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
 Deno.test("where a report lacks the share of the limit, times are compared, and a time that is none is lost", () => {
   const noLimit = JSON.parse(JSON.stringify(report(NaN, 10))) as BenchReport;
   const slower = compareReports(noLimit, report(0.4, 20), OPTIONS);

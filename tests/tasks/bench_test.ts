@@ -33,3 +33,18 @@ Deno.test("mixed precision is measured against float32 if matrices are emulated,
     }
   });
 });
+
+Deno.test("--precision mixed needs an adapter with matrix units, and measures training in it", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const flags = ["--quick", "--only", "^training tiny$", "--batch", "1", "--precision", "mixed", "--json"];
+    const emulated = await runTask("bench", flags, directory, { DENOISE_MATRICES: "emulate" });
+    if ((await testGpu()).adapter.matrices) {
+      const { training } = JSON.parse(emulated.out);
+      assert.deepEqual([training[0].model, training[0].precision], ["tiny", "mixed"]);
+    }
+    if ((await testGpu()).adapter.matrices?.dialect === "subgroup_matrix") return;
+    const { code, err } = await runTask("bench", flags, directory);
+    assert.equal(code, 2);
+    assert.match(err, /^error: --precision: expected float32, because the adapter .* has no /m);
+  });
+});
