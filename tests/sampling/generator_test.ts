@@ -8,6 +8,7 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
+import { inPrecision, type Precision } from "../../lib/model/precision.ts";
 import { assertClose } from "../support/close.ts";
 import { goldenWeights } from "../golden/tensors.ts";
 import { testGpu } from "../support/gpu.ts";
@@ -34,10 +35,11 @@ const ddim = planSampling("ddim", schedule, { steps: 3 });
 async function withWeights(
   config: UNetConfig,
   body: (gpu: Gpu, weights: GPUBuffer) => Promise<void>,
+  precision?: Precision,
 ): Promise<void> {
   const gpu = await testGpu();
   const before = { used: gpu.memory.used, live: gpu.memory.live };
-  const table = unetParameters(config);
+  const table = unetParameters(config, precision);
   const weights = createBuffer(gpu, 4 * table.elements, "weights");
   gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
   await body(gpu, weights);
@@ -61,10 +63,11 @@ const requests = [
   request(12, 0, 2),
 ];
 
-for (const guided of [false, true]) {
-  Deno.test(`an image has the same bits in any slot, batch size and company: guided=${guided}`, () =>
+for (const [guided, precision] of [[false, "float32"], [true, "float32"], [true, "mixed"]] as const) {
+  Deno.test(`an image has the same bits in any slot, batch size and company: guided=${guided}${inPrecision(precision)}`, () =>
     withWeights(conditional, async (gpu, weights) => {
-      const build = (slots: number) => Generator.build(gpu, { config: conditional, weights, slots, guided });
+      const build = (slots: number) =>
+        Generator.build(gpu, { config: conditional, weights, slots, guided, precision });
       const [one, three, eight] = [await build(1), await build(3), await build(8)];
       const alone: Float32Array[] = [];
       for (const each of requests) alone.push((await one.draw([each], ddpm)).images);
@@ -80,7 +83,7 @@ for (const guided of [false, true]) {
       requests.forEach((_, i) => assert.deepEqual(imageOf(reversed, requests.length - 1 - i), alone[i]));
       assert.ok(alone.flatMap((image) => [...image]).every(Number.isFinite));
       [one, three, eight].forEach((generator) => generator.destroy());
-    }));
+    }, precision));
 }
 
 Deno.test("seed, class and guidance each change the image", () =>

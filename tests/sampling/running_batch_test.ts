@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Generator } from "../../lib/sampling/generator.ts";
 import type { ImageJob } from "../../lib/sampling/image_job.ts";
-import { type BatchTurn, RunningBatch } from "../../lib/sampling/running_batch.ts";
+import { type BatchTurn, RunningBatch, type RunningBatchOptions } from "../../lib/sampling/running_batch.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -9,6 +9,7 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
+import { inPrecision, PRECISIONS } from "../../lib/model/precision.ts";
 import { goldenWeights } from "../golden/tensors.ts";
 import { testGpu } from "../support/gpu.ts";
 
@@ -35,14 +36,21 @@ const plans = [
 async function withBatch(
   body: (batch: RunningBatch, gpu: Gpu, weights: GPUBuffer) => Promise<void>,
   config: UNetConfig = conditional,
-  nullClass?: boolean,
+  { nullClass, precision }: Pick<RunningBatchOptions, "nullClass" | "precision"> = {},
 ): Promise<void> {
   const gpu = await testGpu();
   const before = { used: gpu.memory.used, live: gpu.memory.live };
-  const table = unetParameters(config);
+  const table = unetParameters(config, precision);
   const weights = createBuffer(gpu, 4 * table.elements, "weights");
   gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
-  const batch = await RunningBatch.build(gpu, { config, schedule, weights, rows: ROWS, nullClass });
+  const batch = await RunningBatch.build(gpu, {
+    config,
+    schedule,
+    weights,
+    rows: ROWS,
+    nullClass,
+    precision,
+  });
   await body(batch, gpu, weights);
   batch.destroy();
   destroyBuffer(gpu, weights);
@@ -63,35 +71,47 @@ function alone(generator: Generator, image: ImageJob) {
   return generator.draw([image], planOf(image)).then(({ images }) => images);
 }
 
-Deno.test("an image has the same bits alone and in a batch that others join and leave", () =>
-  withBatch(async (batch, gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
-    const waiting = Array.from({ length: 24 }, (_, id) => image(id));
-    const removed = new Set([3, 8, 9, 17]);
-    const finished = new Map<number, Float32Array>();
-    const occupancy = new Set<number>();
-    for (let turn = 0; finished.size < 20; turn++) {
-      assert.ok(turn < 200, "the batch does not finish its images");
-      // One or two join at a time, so that most are at different steps.
-      for (let n = 0; n <= turn % 2; n++) {
-        const next = waiting[0];
-        if (next && batch.rowsInUse + (next.guidance === 1 ? 1 : 2) <= ROWS) batch.add(waiting.shift()!);
-      }
-      if (batch.size === 0) continue;
-      // One step a turn, then long turns.
-      const done = await batch.turn(turn < 20 ? 0 : 50);
-      occupancy.add(done.programRows);
-      for (const { id, data } of done.finished) finished.set(id, data);
-      for (const id of removed) batch.remove(id);
-    }
-    assert.ok(occupancy.size > 2, `programs of ${[...occupancy]} rows`);
-    for (const [id, data] of finished) {
-      assert.ok(!removed.has(id), `image ${id} was removed`);
-      assert.deepEqual(data, await alone(generator, image(id)), `image ${id}`);
-    }
-    assert.equal(batch.size, 0);
-    generator.destroy();
-  }));
+for (const precision of PRECISIONS) {
+  Deno.test(`an image has the same bits alone and in a batch that others join and leave${inPrecision(precision)}`, () =>
+    withBatch(
+      async (batch, gpu, weights) => {
+        const generator = await Generator.build(gpu, {
+          config: conditional,
+          weights,
+          slots: 1,
+          guided: true,
+          precision,
+        });
+        const waiting = Array.from({ length: 24 }, (_, id) => image(id));
+        const removed = new Set([3, 8, 9, 17]);
+        const finished = new Map<number, Float32Array>();
+        const occupancy = new Set<number>();
+        for (let turn = 0; finished.size < 20; turn++) {
+          assert.ok(turn < 200, "the batch does not finish its images");
+          // One or two join at a time, so that most are at different steps.
+          for (let n = 0; n <= turn % 2; n++) {
+            const next = waiting[0];
+            if (next && batch.rowsInUse + (next.guidance === 1 ? 1 : 2) <= ROWS) batch.add(waiting.shift()!);
+          }
+          if (batch.size === 0) continue;
+          // One step a turn, then long turns.
+          const done = await batch.turn(turn < 20 ? 0 : 50);
+          occupancy.add(done.programRows);
+          for (const { id, data } of done.finished) finished.set(id, data);
+          for (const id of removed) batch.remove(id);
+        }
+        assert.ok(occupancy.size > 2, `programs of ${[...occupancy]} rows`);
+        for (const [id, data] of finished) {
+          assert.ok(!removed.has(id), `image ${id} was removed`);
+          assert.deepEqual(data, await alone(generator, image(id)), `image ${id}`);
+        }
+        assert.equal(batch.size, 0);
+        generator.destroy();
+      },
+      conditional,
+      { precision },
+    ));
+}
 
 Deno.test("a turn ends at the next requested frame, and frames are those of the trajectory", () =>
   withBatch(async (batch, gpu, weights) => {
@@ -266,7 +286,7 @@ Deno.test("a class table without a null row takes every row for a class, and ref
       while (batch.size > 0) await batch.turn(1000);
     },
     conditional,
-    false,
+    { nullClass: false },
   ));
 
 const batchConfig = unetConfig({ ...conditional, numClassEmbeds: null });
