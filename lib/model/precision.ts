@@ -37,6 +37,9 @@ const FEATURE = "shader-f16";
 /** Fields of an adapter on which its precisions depend. */
 type Capabilities = Pick<AdapterDescription, "features" | "matrices">;
 
+/** Fields of an adapter that checks and messages need. */
+export type PrecisionAdapter = Capabilities & Pick<AdapterDescription, "name" | "backend">;
+
 /** Storage type of activations, their gradients, and the weights that matrix products read. */
 export function storageType(precision: Precision = "float32"): FloatType {
   return precision === "mixed" ? "float16" : "float32";
@@ -57,13 +60,14 @@ export function defaultPrecision(adapter: Capabilities): Precision {
  * Reason why an adapter does not support a precision, as in `because …`; undefined if it does.
  */
 export function precisionProblem(
-  { name, features, matrices }: Capabilities & Pick<AdapterDescription, "name">,
+  { name, backend, features, matrices }: PrecisionAdapter,
   precision: Precision,
 ): string | undefined {
   if (precision === "float32") return undefined;
   if (!features.includes(FEATURE)) return `the adapter ${name} has no ${FEATURE}`;
   if (matrices) return undefined;
-  return `the adapter ${name} has no matrix units for float16 with float32 sums (backend dawn offers those of a GPU)`;
+  const problem = `the adapter ${name} has no matrix units for float16 with float32 sums`;
+  return backend === "dawn" ? problem : `${problem} (backend dawn offers those of a GPU)`;
 }
 
 /**
@@ -71,7 +75,7 @@ export function precisionProblem(
  * @throws {ConfigError} if the precision is unknown or the device does not support it
  */
 export function checkPrecision(
-  adapter: Capabilities & Pick<AdapterDescription, "name">,
+  adapter: PrecisionAdapter,
   precision: Precision,
 ): void {
   if (!PRECISIONS.includes(precision)) {

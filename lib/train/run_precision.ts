@@ -5,7 +5,13 @@
  */
 import { CheckpointError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { checkPrecision, type Precision, precisionProblem, REMOVED_PRECISIONS } from "../model/precision.ts";
+import {
+  checkPrecision,
+  type Precision,
+  type PrecisionAdapter,
+  precisionProblem,
+  REMOVED_PRECISIONS,
+} from "../model/precision.ts";
 import { checkOverflow } from "./device/overflow.ts";
 import type { SettingsOptions, TrainSettings } from "./settings.ts";
 
@@ -28,7 +34,7 @@ export async function checkTrainingPrecision(gpu: Gpu, precision: Precision): Pr
  */
 export function checkResumedPrecision(
   out: string,
-  adapter: Parameters<typeof precisionProblem>[0],
+  adapter: PrecisionAdapter,
   { precision }: Pick<TrainSettings, "precision">,
   given: Pick<SettingsOptions, "precision">,
 ): void {

@@ -160,6 +160,11 @@ Deno.test("a precision that there is not, or not on the adapter, is refused by n
       "those of a GPU)",
     ],
     [
+      { ...PLAIN_GPU, backend: "dawn" },
+      "mixed",
+      "float32, because the adapter Plain Card has no matrix units for float16 with float32 sums",
+    ],
+    [
       MATRIX_GPU,
       "float16",
       "float32, or mixed with backend dawn on a GPU with matrix units (float16 without them ran at 0.53 x float32 on an " +
