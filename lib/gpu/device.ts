@@ -47,8 +47,9 @@ export interface GpuOptions extends BackendOptions {
    */
   memoryBudget?: number | ((software: boolean) => number);
   /**
-   * Emulates matrix units in plain WGSL where the adapter has none, but `shader-f16`, so that `precision: "mixed"` runs
-   * anywhere. Slow: for tests. Default: true if the environment variable `DENOISE_MATRICES` is `emulate` and may be read.
+   * Emulates matrix units where the adapter has none, but `shader-f16`, so that `precision: "mixed"` runs anywhere, for tests:
+   * on a GPU slowly, in plain WGSL; on a software adapter by its own kernels, which round alike except in the order of sums.
+   * Default: true if the environment variable `DENOISE_MATRICES` is `emulate` and may be read.
    */
   emulateMatrices?: boolean;
   /** Called once, when the device is lost or reports an uncaptured error. */

@@ -50,14 +50,16 @@ export interface CompileOptions {
 }
 
 /** Default kernel variants for a device. */
-export function kernelTarget(gpu: Gpu): KernelTarget {
+export function kernelTarget(gpu: Pick<Gpu, "adapter" | "limits">): KernelTarget {
   const { software, subgroupSize, matrices } = gpu.adapter;
+  // Products of a software adapter's own kernels have float32 sums, too, and are much faster than emulated matrices.
+  const usesMatrices = matrices && !(software && matrices.dialect === "emulation");
   return {
     path: software ? "subgroup" : "tile",
     subgroupSize,
     workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
     bindingBytes: gpu.limits.maxStorageBufferBindingSize,
-    ...matrices ? { matrices } : {},
+    ...usesMatrices ? { matrices } : {},
   };
 }
 

@@ -50,7 +50,8 @@ export function inPrecision(precision: Precision): string {
   return precision === "mixed" ? " in mixed precision" : " in float32";
 }
 
-/** Precision of a new run or a loaded model if none is given. Emulated matrix units are slow, so they must be asked for. */
+/** Precision of a new run or a loaded model if none is given. Emulated matrix units are slow, so mixed precision on them must be
+ * asked for. */
 export function defaultPrecision(adapter: Capabilities): Precision {
   const fast = adapter.matrices !== undefined && adapter.matrices.dialect !== "emulation";
   return fast && adapter.features.includes(FEATURE) ? "mixed" : "float32";

@@ -6,7 +6,7 @@ import type { AdapterDescription } from "../../lib/gpu/device.ts";
 import { type BufferView, ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { readBack } from "../../lib/gpu/readback.ts";
-import { compileGraph } from "../../lib/graph/compile.ts";
+import { compileGraph, kernelTarget } from "../../lib/graph/compile.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import { type UNetConfig, unetConfigFromJson } from "../../lib/model/config.ts";
@@ -19,7 +19,7 @@ import { unet, unetInputs } from "../../lib/model/unet.ts";
 import { goldenScaled } from "../golden/formula.ts";
 import { goldenWeights, loadNetworkCase, toDevice } from "../golden/tensors.ts";
 import { MATRIX_GPU, OLD_GPU, PLAIN_GPU, SOFTWARE } from "../support/adapters.ts";
-import { testGpu, testTargets, TILE } from "../support/gpu.ts";
+import { onMatrices, testGpu, testTargets, TILE } from "../support/gpu.ts";
 import { stepWords } from "../support/step.ts";
 
 /** A power of two that the gradient of the output is multiplied by, as a loss scale would. */
@@ -93,24 +93,20 @@ function relativeError(actual: Float32Array, expected: Float32Array): number {
 
 /**
  * What may be off, as a share: some 30 results follow each other in either pass, each rounded by up to 2^-11, and a residual
- * network passes each rounding on only in part. The tile layout rounds also within its products.
+ * network passes each rounding on only in part.
  */
-const BOUNDS = {
-  subgroup: { output: 2e-3, gradient: 1e-2 },
-  tile: { output: 5e-3, gradient: 4e-2 },
-};
+const BOUNDS = { output: 2e-3, gradient: 1e-2 };
 
 async function assertSame(name: string, target: KernelTarget): Promise<void> {
   const [single, half] = [await runCase(name, "float32", target), await runCase(name, "mixed", target)];
-  const bounds = BOUNDS[target.path];
   const output = relativeError(half.output, single.output);
-  assert.ok(output < bounds.output, `output is ${output} off`);
+  assert.ok(output < BOUNDS.output, `output is ${output} off`);
   const largest = Math.max(...[...single.gradients.values()].map((data) => Math.hypot(...data)));
   for (const [parameter, expected] of single.gradients) {
     // What is as good as zero, such as that of a bias before a softmax over keys, is only rounding.
     if (Math.hypot(...expected) < 1e-4 * largest) continue;
     const error = relativeError(half.gradients.get(parameter)!, expected);
-    assert.ok(error < bounds.gradient, `gradient of ${parameter} is ${error} off`);
+    assert.ok(error < BOUNDS.gradient, `gradient of ${parameter} is ${error} off`);
   }
 }
 
@@ -124,6 +120,13 @@ for (const name of ["unaligned", "classes", "heads"]) {
 Deno.test("a network in mixed precision is the one in float32 but for roundings with the layouts for GPUs: heads", async () => {
   await assertSame("heads", TILE);
 });
+
+for (const name of ["unaligned", "heads"]) {
+  Deno.test(`a network in mixed precision is the one in float32 but for roundings on matrix units: ${name}`, async () => {
+    const [target] = await testTargets();
+    await assertSame(name, onMatrices(target));
+  });
+}
 
 Deno.test("activations take half the memory in mixed precision", async () => {
   const [target] = await testTargets();
@@ -186,4 +189,12 @@ Deno.test("mixed precision is the default with matrix units, but not with emulat
   assert.equal(defaultPrecision(PLAIN_GPU), "float32");
   assert.equal(defaultPrecision({ ...SOFTWARE, matrices: EMULATED_MATRICES }), "float32");
   assert.equal(defaultPrecision({ ...MATRIX_GPU, features: [] }), "float32");
+});
+
+Deno.test("emulated matrix units are used on GPUs; software adapters have faster kernels", async () => {
+  const { limits } = await testGpu();
+  const matricesOn = (adapter: AdapterDescription) => kernelTarget({ adapter, limits }).matrices;
+  assert.equal(matricesOn(MATRIX_GPU), MATRIX_GPU.matrices);
+  assert.equal(matricesOn({ ...PLAIN_GPU, matrices: EMULATED_MATRICES }), EMULATED_MATRICES);
+  assert.equal(matricesOn({ ...SOFTWARE, matrices: EMULATED_MATRICES }), undefined);
 });

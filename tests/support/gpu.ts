@@ -1,6 +1,6 @@
 /** The shared device of a test file, and launches on host arrays. */
 import type { KernelSource, Launch } from "../../kernels/source.ts";
-import type { KernelTarget } from "../../kernels/target.ts";
+import { EMULATED_MATRICES, type KernelTarget } from "../../kernels/target.ts";
 import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
 import { type BufferView, createBuffer, destroyBuffer, wholeBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
@@ -15,6 +15,11 @@ export function testGpu(): Promise<Gpu> {
 
 /** The kernel layout for GPUs. */
 export const TILE: KernelTarget = { path: "tile", subgroupSize: 0 };
+
+/** A target whose products of float16 run on emulated matrix units. */
+export function onMatrices(target: KernelTarget): KernelTarget {
+  return { ...target, matrices: EMULATED_MATRICES };
+}
 
 /** Kernel layouts that this adapter can run; the one for software adapters is first. */
 export async function testTargets(): Promise<KernelTarget[]> {
