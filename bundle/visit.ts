@@ -50,7 +50,7 @@ function stagesFor(out: string, data: string): readonly Stage[] {
       commands: [
         task("bench", "--only", "^training ddpm$", ...json("ddpm")),
         task("bench", "--only", "^((training|sampling) small|sampling ddpm)$", ...json("models")),
-        task("bench", "--only", "^mixed training (small|ddpm)$", ...json("mixed")),
+        task("bench", "--backend", "dawn", "--only", "^mixed training (small|ddpm)$", ...json("mixed")),
       ],
     },
     {
