@@ -17,15 +17,7 @@ import {
   type WeightGradientForm,
   weightGradientProblem,
 } from "./conv2d_source.ts";
-import {
-  cachedKernel,
-  ENOUGH_GROUPS,
-  ENOUGH_TILES,
-  gemmGrid,
-  gemmKernel,
-  type GemmSize,
-  quads,
-} from "./gemm.ts";
+import { cachedKernel, gemmGrid, gemmKernel, type GemmSize, occupyingParts, quads } from "./gemm.ts";
 import type { GemmProblem } from "./gemm_problem.ts";
 import { range } from "../range.ts";
 import { grid1d, type Launch, launch } from "../source.ts";
@@ -187,15 +179,6 @@ function rowsPerTurn(form: WeightGradientForm, { outHeight, outWidth }: Conv2dSh
   return Math.max(1, ...fitting);
 }
 
-/** Parts of a sum that occupy a device. */
-function occupyingParts({ path }: KernelTarget, rows: number, columns: number): number {
-  if (path === "subgroup") {
-    return Math.ceil(ENOUGH_TILES[path] / (Math.ceil(rows / 32) * Math.ceil(columns / 32)));
-  }
-  const tiles = (count: number) => Math.ceil(count / (count > 32 ? 64 : 32));
-  return Math.ceil(ENOUGH_GROUPS / (tiles(rows) * tiles(columns)));
-}
-
 function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradientPlan {
   const rows = s.kernel ** 2 * 4 * quads(s.inChannels);
   const columns = 4 * quads(s.outChannels);
@@ -204,7 +187,10 @@ function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradien
   const turnRows = rowsPerTurn(form, s);
   const width = form === "flat" ? FLAT_PIXELS : turnRows * s.outWidth;
   const turns = Math.ceil(pixels / width);
-  const wanted = Math.max(occupyingParts(target, rows, columns), Math.ceil(pixels / PART_PIXELS));
+  const wanted = Math.max(
+    occupyingParts(target, { rows, columns, places: 1 }),
+    Math.ceil(pixels / PART_PIXELS),
+  );
   const least = Math.ceil(LEAST_PIXELS[target.path] / width);
   const share = Math.min(turns, Math.max(Math.ceil(turns / wanted), least));
   const plan = { form, rows, columns, pixels, turnRows, parts: Math.ceil(turns / share) } as const;

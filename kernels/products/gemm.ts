@@ -73,11 +73,20 @@ function layoutsOf(target: KernelTarget, problem: GemmProblem, size: GemmSize, h
   };
 }
 
-/** Tiles of 32 x 32 that occupy a device: a few per core of a CPU, a few per multiprocessor of a GPU. */
-export const ENOUGH_TILES: Readonly<Record<KernelTarget["path"], number>> = { subgroup: 16, tile: 512 };
+/**
+ * Workgroups that occupy a device: a few per core of a CPU; on a large GPU eight per multiprocessor, as many 64 x 64 tiles as
+ * its registers hold.
+ */
+const ENOUGH_GROUPS: Readonly<Record<KernelTarget["path"], number>> = { subgroup: 16, tile: 1024 };
 
-/** Workgroups of 64 x 64 results that occupy a large GPU: eight per multiprocessor, as many as its registers hold. */
-export const ENOUGH_GROUPS = 1024;
+/** Parts into which a sum must be divided to occupy a device with `places` results of the same size. */
+export function occupyingParts(
+  { path }: KernelTarget,
+  { rows, columns, places }: Pick<GemmSize, "rows" | "columns" | "places">,
+): number {
+  const tiles = (count: number) => Math.ceil(count / (path === "tile" && count > 32 ? 64 : 32));
+  return Math.ceil(ENOUGH_GROUPS[path] / (places * tiles(rows) * tiles(columns)));
+}
 
 /** Workgroups along x, y, z. */
 export function gemmGrid(

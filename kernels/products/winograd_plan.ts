@@ -4,7 +4,7 @@
  * @module
  */
 import { type Conv2dShape, flopsOf } from "./conv2d_shape.ts";
-import { ENOUGH_TILES, quads } from "./gemm.ts";
+import { occupyingParts, quads } from "./gemm.ts";
 import { matmul, type MatmulBuffers, type MatmulShape } from "./matmul.ts";
 import { range } from "../range.ts";
 import type { Launch } from "../source.ts";
@@ -80,8 +80,7 @@ const LEAST_TILES = 64;
  */
 export function planParts(pass: Omit<Pass, "label">) {
   const plan = planSlices(pass);
-  const places = plan.points * Math.ceil(plan.from / 32) * Math.ceil(plan.to / 32);
-  const enough = Math.ceil(ENOUGH_TILES[pass.target.path] / places);
+  const enough = occupyingParts(pass.target, { rows: plan.from, columns: plan.to, places: plan.points });
   const wanted = Math.max(enough, Math.ceil(plan.images * plan.tiles / PART_TILES));
   const least = Math.min(plan.images, Math.ceil(LEAST_TILES / plan.tiles));
   // Up to twice as many parts as are wanted, where those divide the images evenly.
