@@ -7,14 +7,13 @@
 import { range } from "../range.ts";
 
 /** Side m of an output tile. */
-export type WinogradTile = 2 | 4;
+export type WinogradTile = 4;
 
 /**
  * Interpolation points: zero, then pairs p, -p; infinity comes last and is not listed. With the paper's 0, 1, -1, 2, -2 the
  * errors of F(4 x 4) are twice as large (rms; the maximum three times).
  */
 const POINTS: { readonly [T in WinogradTile]: readonly number[] } = {
-  2: [0, 1, -1],
   4: [0, 0.75, -0.75, 1.5, -1.5],
 };
 
