@@ -129,7 +129,8 @@ Deno.test("pipelines of the fastest variants are not compiled again", async () =
   const scope = new ResourceScope(gpu, "test");
   const bound = new Map(
     [...new Set(g.nodes.flatMap((node) => [...Object.values(node.in), ...Object.values(node.out)]))]
-      .map((tensor) => [tensor as Tensor, scope.buffer((tensor as Tensor).bytes, "test")]),
+      .filter((tensor): tensor is Tensor => tensor !== undefined)
+      .map((tensor) => [tensor, scope.buffer(tensor.bytes, "test")]),
   );
   const compiled = compileGraph(gpu, g, { bound, what: "test", target: tuning.target });
   const program = await buildProgram(gpu, compiled.launches.flat());
