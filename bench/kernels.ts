@@ -17,7 +17,7 @@ import type { Gpu } from "../lib/gpu/device.ts";
 import { type BufferView, ResourceScope } from "../lib/gpu/memory.ts";
 import { buildProgram } from "../lib/gpu/program.ts";
 import type { Graph } from "../lib/graph/graph.ts";
-import { add, attention, concat, conv2d, dropout, groupNorm, upsample } from "../lib/graph/ops.ts";
+import { add, attention, concat, conv2d, groupNorm, upsample } from "../lib/graph/ops.ts";
 import { paddedChannels, type Shape, type Tensor } from "../lib/graph/tensor.ts";
 import type { Tuning } from "../lib/tuning/tuning.ts";
 import { fill, type Operation, prepare, type PreparedOperation, STEP } from "./operations.ts";
@@ -55,10 +55,8 @@ export function kernelCases({ batch, trafficBatch, parameters }: CaseSizes): Ker
     heads([batch, 16, 16, 128], 4),
     heads([batch, 16, 16, 256], 1),
     norm([trafficBatch, 32, 32, 128], 32),
+    norm([trafficBatch, 32, 32, 128], 32, 0.1),
     operation("add", [trafficBatch, 32, 32, 128], (g, x, leaf) => add(g, x, leaf("b", x.shape))),
-    operation("dropout 0.1", [trafficBatch, 32, 32, 128], (g, x) => {
-      return dropout(g, x, g.input("stepState", [1, 1, 1, 1], StepStateLayout), 0.1);
-    }),
     operation(
       "concat 128+128",
       [trafficBatch, 32, 32, 128],
@@ -92,11 +90,14 @@ function conv(shape: Shape, channels: number, kernel: 1 | 3, stride: 1 | 2 = 1):
   });
 }
 
-function norm(shape: Shape, groups: number): KernelCase {
-  return operation("GroupNorm+SiLU", shape, (g, x) => {
+function norm(shape: Shape, groups: number, rate = 0): KernelCase {
+  return operation(`GroupNorm+SiLU${rate > 0 ? `+dropout ${rate}` : ""}`, shape, (g, x) => {
     const gamma = g.parameter("gamma", "vector", [shape[3]], { kind: "ones" });
     const beta = g.parameter("beta", "vector", [shape[3]], { kind: "zeros" });
-    return groupNorm(g, x, { gamma, beta }, { groups, eps: 1e-6, silu: true });
+    const dropout = rate > 0
+      ? { stepState: g.input("stepState", [1, 1, 1, 1], StepStateLayout), rate }
+      : undefined;
+    return groupNorm(g, x, { gamma, beta }, { groups, eps: 1e-6, silu: true }, dropout);
   });
 }
 

@@ -55,8 +55,6 @@ const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   concat: "forward",
   sliceChannels: "backward, one half",
   add: "forward",
-  dropout: "forward",
-  dropoutBackward: "backward",
   timestepEmbedding: "forward",
   embedding: "forward",
   embeddingBackward: "backward",

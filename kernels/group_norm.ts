@@ -1,11 +1,20 @@
 /**
- * Launchers of `group_norm.wgsl`: group normalisation with optional SiLU, and its gradients.
+ * Launchers of `group_norm.wgsl` and its variants: group normalisation with optional SiLU and dropout, and its gradients.
  *
  * @module
  */
-import { type Launch, launch } from "./source.ts";
-import { groupNormKernel } from "./sources.ts";
+import { heldKernel, MAX_HELD_PIXELS, pairsMasks } from "./group_norm_held.ts";
+import { type KernelSource, type Launch, launch } from "./source.ts";
+import { groupNormDropoutKernel, groupNormKernel, groupNormSplitKernel } from "./sources.ts";
 import type { KernelTarget } from "./target.ts";
+
+/** Dropout after a normalisation. */
+export interface DropoutShape {
+  /** Probability of a zero, in [0, 1); rounded to the nearest multiple of 2^-16 below 1. */
+  readonly rate: number;
+  /** Index of the dropout layer in the network, from 0. */
+  readonly layer: number;
+}
 
 /** Shape and options of a group normalisation. */
 export interface GroupNormShape {
@@ -20,15 +29,35 @@ export interface GroupNormShape {
   readonly eps: number;
   /** Apply SiLU to the result. */
   readonly silu: boolean;
+  /** Apply dropout to the result, or to that of SiLU. */
+  readonly dropout?: DropoutShape;
   /** Thread mapping: `subgroup` for software adapters, `tile` (default) for GPUs. */
   readonly path?: KernelTarget["path"];
 }
+
+/** Number of values of an element's 16 random bits. */
+const LEVELS = 2 ** 16;
 
 /** Limit on columns of four channels per workgroup, from WebGPU's 16 KiB of workgroup memory. */
 const MAX_BLOCK = 256;
 
 /** Minimum pixels of a large sample; smaller ones get fewer rows, so that each invocation has enough pixels. */
 const LARGE = 512;
+
+/** Invocations of a workgroup on a GPU: WebGPU's limit. */
+const GPU_LANES = 256;
+
+/** Pass of a normalisation. */
+type Pass = "forward" | "backward";
+
+/**
+ * Pixels that an invocation should hold in registers: backward holds two values of each. A workgroup of 256 then needs less than
+ * half of the registers of a multiprocessor, so that another can load while it computes.
+ */
+const WANTED_PIXELS: Readonly<Record<Pass, number>> = { forward: 16, backward: 8 };
+
+/** Columns per workgroup on a GPU, at least: 64 and 32 contiguous bytes; and at most: a cache line of 128. */
+const GPU_BLOCK: Readonly<Record<Pass | "most", number>> = { forward: 4, backward: 2, most: 8 };
 
 /** Thread mapping of a workgroup. */
 interface Layout {
@@ -38,65 +67,104 @@ interface Layout {
   readonly rows: number;
   /** Invocations per workgroup; few distinct sizes, since each compiles a pipeline. */
   readonly lanes: number;
-  /** Assign consecutive pixels to an invocation. */
-  readonly runs: boolean;
+  /** Pixels that an invocation holds in registers; undefined: it loops over them. */
+  readonly held?: number;
+  /** In a loop, assign consecutive pixels to an invocation. */
+  readonly runs?: boolean;
 }
 
 /**
- * Normalises each group of channels of each sample (Wu & He 2018): `y = gamma * xhat + beta`, optionally with SiLU.
+ * Normalises each group of channels of each sample (Wu & He 2018): `y = gamma * xhat + beta`, optionally with SiLU; then
+ * dropout sets each value to zero with probability p and divides the others by 1 - p (Srivastava et al. 2014), where p is
+ * the rate rounded to a multiple of 2^-16. Value `j` of vec4 `1024 b + 512 h + c` of `y`, `h` being 0 or 1 and `c < 512`, is
+ * kept if half `h` of word `j` (0 the lower 16 bits) of Threefry4x32 at counter `(512 b + c, 16 + layer, step, stream)` is at
+ * least `2^16 p`.
  *
- * @param buffers `x`, `y` [N, H*W, Cp]; `gamma`, `beta` [Cp]; `stats` [N, groups, 2] receives mean and
- *   1 / sqrt(var + eps)
- * @throws {RangeError} if groups do not divide channels, or a group is too large for a workgroup
+ * @param buffers `x`, `y` [N, H*W, Cp]; `gamma`, `beta` [Cp]; `stats` [N, 4, Cp] receives mean, 1 / sqrt(var + eps), gamma
+ *   times that, and beta, by channel; `stepState` as in `step_state.wgsl`, with dropout
+ * @throws {RangeError} if groups do not divide channels, a group is too large for a workgroup, or the rate is not in [0, 1)
  */
 export function groupNormForward<B>(
   shape: GroupNormShape,
-  { x, gamma, beta, stats, y }: { x: B; gamma: B; beta: B; stats: B; y: B },
+  { x, gamma, beta, stats, y, stepState }: { x: B; gamma: B; beta: B; stats: B; y: B; stepState?: B },
   label = "group_norm",
 ): Launch<B>[] {
-  const { params, constants, workgroups } = planOf(shape);
-  return [
-    launch(groupNormKernel, "forward", params, { x, gamma, beta, stats, y }, workgroups, {
-      constants,
-      label,
-    }),
-  ];
+  const base = shape.dropout ? groupNormDropoutKernel : groupNormKernel;
+  const buffers = { x, gamma, beta, stats, y, step_state: shape.dropout && stepState };
+  return [launchOf<B>("forward", shape, base, buffers, {}, label)];
+}
+
+/** Buffers of {@linkcode groupNormBackward}. */
+export interface GroupNormBackwardBuffers<B> {
+  /** [N, H*W, Cp], as in the forward pass. */
+  readonly x: B;
+  /** [N, 4, Cp], of the forward pass. */
+  readonly stats: B;
+  /** [N, H*W, Cp]. */
+  readonly dy: B;
+  /** [N, H*W, Cp], added to the gradient of x. */
+  readonly addend?: B;
+  /** [N, H*W, Cp], or [N, H*W, A] if there is a second one. */
+  readonly dx: B;
+  /**
+   * [N, H*W, B]: x is a concatenation of A and B channels, and the gradient of the second part goes here. A is a multiple of
+   * 4; not with dropout.
+   */
+  readonly dxSecond?: B;
+  /** [N, 2, Cp], the gradients of beta and gamma by each sample, to be added up by `sampleSums`. */
+  readonly sums: B;
+  /** As in the forward pass. */
+  readonly stepState?: B;
 }
 
 /**
- * Gradients of {@linkcode groupNormForward}.
+ * Gradients of {@linkcode groupNormForward}: `dx = addend + gradient`.
  *
- * @param buffers `x`, `gamma`, `beta`, `stats` as in the forward pass; `dy`, `addend`, `dx` [N, H*W, Cp], where
- *   `dx = addend + gradient`; `sums` [N, 2, Cp] receives the gradients of beta and gamma by each sample, to be added up by
- *   `sampleSums`
+ * @param first channels of `dx`, if there is a `dxSecond`
  * @throws {RangeError} as {@linkcode groupNormForward}
  */
 export function groupNormBackward<B>(
   shape: GroupNormShape,
-  { x, gamma, beta, stats, dy, addend, dx, sums }: {
-    x: B;
-    gamma: B;
-    beta: B;
-    stats: B;
-    dy: B;
-    addend?: B;
-    dx: B;
-    sums: B;
-  },
+  { x, stats, dy, addend, dx, dxSecond, sums, stepState }: GroupNormBackwardBuffers<B>,
   label = "group_norm gradient",
+  first: number = shape.channels,
 ): Launch<B>[] {
-  const { params, constants, workgroups } = planOf(shape);
-  return [
-    launch(
-      groupNormKernel,
-      "backward",
-      params,
-      // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
-      { x, gamma, beta, saved_stats: stats, dy, addend: addend ?? dy, dx, sums },
-      workgroups,
-      { constants: { ...constants, has_addend: Number(addend !== undefined) }, label },
-    ),
-  ];
+  const base = shape.dropout
+    ? groupNormDropoutKernel
+    : dxSecond === undefined
+    ? groupNormKernel
+    : groupNormSplitKernel;
+  const buffers = {
+    ...{ x, saved_stats: stats, dy, dx, sums, dx_second: dxSecond, step_state: shape.dropout && stepState },
+    // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
+    addend: addend ?? dy,
+  };
+  const constants = { has_addend: Number(addend !== undefined) };
+  return [launchOf<B>("backward", { ...shape, first }, base, buffers, constants, label)];
+}
+
+function launchOf<B>(
+  pass: Pass,
+  shape: GroupNormShape & { first?: number },
+  base: KernelSource,
+  buffers: Record<string, B | undefined>,
+  options: Record<string, number>,
+  label: string,
+): Launch<B> {
+  const { layout, params, workgroups } = planOf(pass, shape);
+  const { held, lanes, rows, block, runs = false } = layout;
+  const exact = rows * (held ?? 0) === shape.spatial && rows * block === lanes &&
+    params.columns % block === 0;
+  const constants = {
+    ...{ use_silu: Number(shape.silu), lanes, ...options },
+    ...held === undefined ? { runs: Number(runs) } : { exact: Number(exact) },
+    ...held !== undefined && shape.dropout
+      ? { paired: Number(pairsMasks(shape.spatial, params.columns, rows, held)) }
+      : {},
+  };
+  const kernel = held === undefined ? base : heldKernel(base, held);
+  const entry = held === undefined ? pass : `${pass}_held`;
+  return launch<B, KernelSource>(kernel, entry, params, buffers, workgroups, { constants, label });
 }
 
 /** Smallest number of columns of four channels that is a whole number of groups. */
@@ -116,8 +184,8 @@ export function groupNormFault(channels: number, groups: number): string | undef
     } are allowed`;
 }
 
-function planOf(shape: GroupNormShape) {
-  const { batch, spatial, channels, groups, eps, silu } = shape;
+function planOf(pass: Pass, shape: GroupNormShape & { first?: number }) {
+  const { batch, spatial, channels, groups, eps, first = channels, dropout } = shape;
   const fault = groupNormFault(channels, groups);
   if (fault !== undefined) throw new RangeError(`group_norm: ${fault}`);
   const group_size = channels / groups;
@@ -125,22 +193,46 @@ function planOf(shape: GroupNormShape) {
   const unit = unitOf(group_size);
   const least = Math.min(columns, unit);
   const widen = (wanted: number) => Math.min(columns, unit * Math.max(1, Math.floor(wanted / unit)));
-  const { block, rows, lanes, runs } = shape.path === "subgroup"
+  const layout = shape.path === "subgroup"
     ? softwareLayout({ batch, spatial, columns, least }, widen)
-    : gpuLayout(spatial, widen);
+    : heldLayout(pass, spatial, widen) ?? loopLayout(spatial, widen);
+  const { block, rows } = layout;
   return {
-    params: { spatial, channels, columns, block, rows, group_size, eps },
-    constants: { use_silu: Number(silu), runs: Number(runs), lanes },
+    layout,
+    params: {
+      ...{ spatial, channels, columns, block, rows, group_size, eps, first_columns: Math.ceil(first / 4) },
+      ...dropoutParams(dropout),
+    },
     workgroups: [Math.ceil(columns / block), batch, 1] as const,
   };
 }
 
-function gpuLayout(spatial: number, widen: (wanted: number) => number): Layout {
-  // 128 contiguous bytes fill a GPU cache line; wider blocks leave small samples more pixels per lane.
+function dropoutParams({ rate, layer }: DropoutShape = { rate: 0, layer: 0 }) {
+  if (!(rate >= 0 && rate < 1)) throw new RangeError(`group_norm: dropout rate ${rate} is not in [0, 1)`);
+  const threshold = Math.min(Math.round(LEVELS * rate), LEVELS - 1);
+  return { layer, threshold, dropout_scale: LEVELS / (LEVELS - threshold) };
+}
+
+/** Registers of the invocations hold a sample's block of columns; undefined if it is too large. */
+function heldLayout(pass: Pass, spatial: number, widen: (wanted: number) => number): Layout | undefined {
+  const wantedRows = Math.ceil(spatial / WANTED_PIXELS[pass]);
+  const fitting = Math.floor(GPU_LANES / wantedRows);
+  const block = widen(Math.max(GPU_BLOCK[pass], Math.min(fitting, GPU_BLOCK.most)));
+  const rows = Math.min(spatial, Math.floor(GPU_LANES / block));
+  const held = Math.ceil(spatial / rows);
+  return held > MAX_HELD_PIXELS ? undefined : { block, rows, lanes: enoughLanes(rows * block, 64), held };
+}
+
+/** Smallest size of a workgroup for a number of invocations. */
+function enoughLanes(count: number, least: number): number {
+  return count <= least ? least : enoughLanes(count, 2 * least);
+}
+
+/** Large images on a GPU. 128 contiguous bytes fill a cache line. */
+function loopLayout(spatial: number, widen: (wanted: number) => number): Layout {
   const block = widen(spatial < LARGE ? 16 : 8);
-  let lanes = spatial < LARGE ? 64 : 128;
-  while (lanes < block) lanes *= 2;
-  return { block, rows: Math.floor(lanes / block), lanes, runs: false };
+  const lanes = enoughLanes(block, spatial < LARGE ? 64 : 128);
+  return { block, rows: Math.floor(lanes / block), lanes };
 }
 
 /**

@@ -706,186 +706,6 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   entryPoints: ["draw"],
 } as const satisfies KernelSource;
 
-/** `dropout.wgsl`: forward, backward. */
-export const dropoutKernel = {
-  name: "dropout",
-  code: `// Inverted dropout (Srivastava et al. 2014): scaled in training, absent in inference.
-//
-//   m_i = 1 / (1 - p) if u_i >= p, else 0;   p = threshold / 2^16
-//   forward    y = m x
-//   backward   dx = addend + m dy
-//
-// x, y, dy, dx, addend: vec4s [count] of tensors of the same shape, as stored; outputs written \`=\`, in float32 before they
-// are stored; zero padding stays zero.
-// The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Threefry4x32 at counter
-// (call, 16 + layer, step, stream) with the run's seed as key, so backward regenerates the forward mask. Each call's four
-// words serve two vec4s: call 512 b + c serves vec4 1024 b + c with the lower halves of its words, and vec4
-// 1024 b + 512 + c with the upper halves. A workgroup handles the 1024 vec4s of one b, an invocation two calls, with vec4s
-// 256 apart.
-
-// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
-// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
-// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
-
-const THREEFRY_PARITY = 0x1bd11bdau;
-
-// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
-fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
-  let sum = a + b;
-  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
-}
-
-// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
-// counter that costs more than the body.
-fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
-  var m = threefry_mix(x.xz, x.yw, r0);
-  m = threefry_mix(m.xy, m.wz, r1);
-  m = threefry_mix(m.xy, m.wz, r2);
-  m = threefry_mix(m.xy, m.wz, r3);
-  return m.xwyz;
-}
-
-fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
-  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
-}
-
-fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
-  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
-}
-
-// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
-// zero.
-fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
-  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
-  var x = counter + vec4u(key, 0u, 0u);
-  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
-  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
-  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
-  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
-}
-// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
-// is generated from it.
-struct StepState {
-  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
-  seed_lo: u32,         // Threefry key, low word of the run's seed
-  seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of a seed: 0 training, 1 validation
-  position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
-  log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
-  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
-  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
-  bias_correction2: f32,// 1 - beta2^t
-  ema_decay: f32,
-}
-// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
-// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
-alias Stored = f32;
-alias Stored4 = vec4f;
-
-override has_addend: bool = false;
-
-struct Params {
-  count: u32,     // vec4s
-  layer: u32,     // index of the dropout layer in the network
-  threshold: u32, // p 2^16
-  scale: f32,     // 1 / (1 - p)
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step_state: StepState;
-@group(0) @binding(2) var<storage, read> x: array<Stored4>;
-@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
-@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(5) var<storage, read> addend: array<Stored4>;
-@group(0) @binding(6) var<storage, read_write> dx: array<Stored4>;
-
-// First counter word of layer 0; lower ones belong to batch sampling and noise.
-const FIRST_COUNTER = 16u;
-
-fn random_words(call: u32) -> vec4u {
-  let counter = vec4u(call, FIRST_COUNTER + params.layer, step_state.step, step_state.stream);
-  return threefry4x32(counter, vec2u(step_state.seed_lo, step_state.seed_hi));
-}
-
-fn lower(words: vec4u) -> vec4u {
-  return words & vec4u(0xffffu);
-}
-
-fn upper(words: vec4u) -> vec4u {
-  return words >> vec4u(16u);
-}
-
-fn mask_of(bits: vec4u) -> vec4f {
-  return select(vec4f(0.0), vec4f(params.scale), bits >= vec4u(params.threshold));
-}
-
-fn forward_at(i: u32, bits: vec4u) {
-  if (i < params.count) {
-    y[i] = Stored4(mask_of(bits) * vec4f(x[i]));
-  }
-}
-
-@compute @workgroup_size(256)
-fn forward(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let block = group.y * groups.x + group.x;
-  let words_a = random_words(512u * block + lane);
-  let words_b = random_words(512u * block + lane + 256u);
-  let first = 1024u * block + lane;
-  forward_at(first, lower(words_a));
-  forward_at(first + 256u, lower(words_b));
-  forward_at(first + 512u, upper(words_a));
-  forward_at(first + 768u, upper(words_b));
-}
-
-fn backward_at(i: u32, bits: vec4u) {
-  if (i < params.count) {
-    var slope = mask_of(bits) * vec4f(dy[i]);
-    if (has_addend) {
-      slope += vec4f(addend[i]);
-    }
-    dx[i] = Stored4(slope);
-  }
-}
-
-@compute @workgroup_size(256)
-fn backward(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let block = group.y * groups.x + group.x;
-  let words_a = random_words(512u * block + lane);
-  let words_b = random_words(512u * block + lane + 256u);
-  let first = 1024u * block + lane;
-  backward_at(first, lower(words_a));
-  backward_at(first + 256u, lower(words_b));
-  backward_at(first + 512u, upper(words_a));
-  backward_at(first + 768u, upper(words_b));
-}
-`,
-  bindings: {
-    step_state: { binding: 1, access: "read" },
-    x: { binding: 2, access: "read" },
-    y: { binding: 3, access: "read_write" },
-    dy: { binding: 4, access: "read" },
-    addend: { binding: 5, access: "read" },
-    dx: { binding: 6, access: "read_write" },
-  },
-  params: {
-    count: "u32",
-    layer: "u32",
-    threshold: "u32",
-    scale: "f32",
-  },
-  entryPoints: ["forward", "backward"],
-} as const satisfies KernelSource;
-
 /** `embedding.wgsl`: forward, backward. */
 export const embeddingKernel = {
   name: "embedding",
@@ -1165,31 +985,42 @@ fn finish(@builtin(local_invocation_index) lane: u32) {
 /** `group_norm.wgsl`: forward, backward. */
 export const groupNormKernel = {
   name: "group_norm",
-  code: `// Group normalisation (Wu & He 2018), fused with the SiLU that follows it in residual blocks.
+  code: `// Group normalisation (Wu & He 2018), optionally with SiLU; all equations and layouts are in include/group_norm.wgsl.
 //
-//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = z or silu(z)
+//   y = gamma xhat + beta, or silu of that;   xhat = (x - mean) / sqrt(var + eps) over H, W and the channels of a group
+//
+// x, y, dy, dx [N, H*W, Cp], as stored; outputs written \`=\`, sums in float32. One workgroup per sample and block of channels.
+
+// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: all of
+// it but the entry points and three functions, by which the kernels differ:
+//
+//   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
+//   fn masks_of(i: u32, j: u32) -> Pair                           those of two
+//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   stores vec4 i of dx, which is of that pixel
+//
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
-//   dz = dy or dy silu'(z)
+//   dz = m dy or m dy silu'(z)
 //   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
-// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, groups, (mean, rstd)];
-// sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are dbeta and dgamma (sample_sums.wgsl). The first
-// five as stored, the rest float32; outputs written \`=\`, padding lanes zero. All sums accumulate in float32.
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
+// so that backward binds one tensor, not three; sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are
+// dbeta and dgamma (sample_sums.wgsl). The first five as stored, the rest float32; outputs written \`=\`, padding lanes zero.
+// All sums accumulate in float32.
 //
 // Thread mapping: one workgroup per sample and block of channels, which consists of whole groups and whole vec4s. An
 // invocation handles one vec4 of channels (its column) and a subset of the pixels (its row of the workgroup), so
 // per-channel values are loaded once. Sums are reduced in registers, then over rows in order, then over the channels of a
-// group: any group size works, and padding lanes are excluded. The second pass over x hits the cache. A row handles every \`rows\`-th pixel, so that the rows of a GPU workgroup, which run together,
-// access adjacent memory; with \`runs\`, for software adapters, it handles consecutive pixels: there rows run one after the
-// other, and strided pixels would each touch another page. The reduction loops are unrolled by two pixels, because each
-// iteration also blends every sum with the lane mask there (llvmpipe: 8 % of backward).
+// group: any group size works, and padding lanes are excluded. The second pass over x hits the cache. With \`runs\`, for
+// software adapters, a row handles consecutive pixels: there rows run one after the other, and strided pixels would each
+// touch another page. The reduction loops are unrolled by two pixels, because each iteration also blends every sum with the
+// lane mask there (llvmpipe: 8 % of backward). GPUs take these loops for large images only; see group_norm_held.ts.
 //
 // The variance is stable for means far from zero: each of the three stages sums differences from its own first value and
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
-// Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is set
-// to zero.
+// Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
 // SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
 // s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
@@ -1227,6 +1058,10 @@ struct Params {
   rows: u32,       // rows per workgroup; rows * block is at most \`lanes\`
   group_size: u32, // channels per group
   eps: f32,
+  first_columns: u32, // vec4s per pixel in the first part of a split dx
+  layer: u32,         // index of the dropout layer in the network
+  threshold: u32,     // dropout's rate, 2^-16
+  dropout_scale: f32, // 1 / (1 - rate)
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1234,8 +1069,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> gamma: array<vec4f>;
 @group(0) @binding(3) var<storage, read> beta: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> y: array<Stored4>;
-@group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;
-@group(0) @binding(6) var<storage, read> saved_stats: array<vec2f>;
+@group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
+@group(0) @binding(6) var<storage, read> saved_stats: array<vec4f>;
 @group(0) @binding(7) var<storage, read> dy: array<Stored4>;
 @group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
@@ -1250,9 +1085,11 @@ var<workgroup> part_origin: array<vec4f, lanes>;
 struct Place {
   sample: u32,
   row: u32,
+  base: u32,      // vec4 of its column at the sample's first pixel
   first: u32,     // its first pixel's vec4
   end: u32,       // one past its last pixel's vec4
   step: u32,      // stride between its pixels, in vec4s
+  pixel: u32,     // its first pixel
   column: u32,    // its column within a pixel
   group: vec4u,   // group of each of its four channels
   start: vec4u,   // first channel of that group, counted from the block's first channel
@@ -1275,7 +1112,8 @@ fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
   let column = first_column + lane - row * params.block;
   let in_range = row < params.rows && column < params.columns;
   let pixel = select(row, row * pixels_of(0u), runs);
-  let first = (workgroup_id.y * params.spatial + pixel) * params.columns + column;
+  let base = workgroup_id.y * params.spatial * params.columns + column;
+  let first = base + pixel * params.columns;
   let step = select(params.rows, 1u, runs) * params.columns;
   let count = select(0u, pixels_of(min(row, params.rows - 1u)), in_range);
   let channel = 4u * column + vec4u(0u, 1u, 2u, 3u);
@@ -1284,9 +1122,11 @@ fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
   return Place(
     workgroup_id.y,
     row,
+    base,
     first,
     first + count * step,
     step,
+    pixel,
     column,
     group,
     group * params.group_size - 4u * first_column,
@@ -1317,7 +1157,7 @@ fn sum4(v: vec4f) -> vec4f {
   return vec4f((v.x + v.y) + (v.z + v.w));
 }
 
-// Two group statistics of four channels.
+// Two values of four channels.
 struct Pair {
   a: vec4f,
   b: vec4f,
@@ -1408,8 +1248,24 @@ fn group_moments(start: vec4u) -> Pair {
   return Pair(origin + shift, max(squares / size - shift * shift, vec4f(0.0)));
 }
 
-@compute @workgroup_size(lanes)
-fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+// Stores what backward needs of a column, in the layout of stats.
+fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec4f) {
+  let first = 4u * place.sample * params.columns + place.column;
+  stats[first] = mean;
+  stats[first + params.columns] = rstd * place.mask;
+  stats[first + 2u * params.columns] = scale;
+  stats[first + 3u * params.columns] = offset;
+}
+
+fn store_y(i: u32, z: vec4f, mask: vec4f) {
+  if (use_silu) {
+    y[i] = Stored4(mask * silu4(z));
+  } else {
+    y[i] = Stored4(mask * z);
+  }
+}
+
+fn normalise(workgroup_id: vec3u, lane: u32) {
   let place = place_of(workgroup_id, lane);
   let own = pixel_moments(place);
   part_origin[lane] = own.origin;
@@ -1428,23 +1284,13 @@ fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation
   let moments = group_moments(place.start);
   let mean = moments.a;
   let rstd = 1.0 / sqrt(moments.b + params.eps);
-  if (place.row == 0u) {
-    // Lanes of one group write the same values.
-    let first = place.sample * (params.channels / params.group_size);
-    stats[first + place.group.x] = vec2f(mean.x, rstd.x);
-    stats[first + place.group.y] = vec2f(mean.y, rstd.y);
-    stats[first + place.group.z] = vec2f(mean.z, rstd.z);
-    stats[first + place.group.w] = vec2f(mean.w, rstd.w);
-  }
   let scale = gamma[place.column] * rstd;
   let offset = beta[place.column];
+  if (place.row == 0u) {
+    store_stats(place, mean, rstd, scale, offset);
+  }
   for (var i = place.first; i < place.end; i += place.step) {
-    let z = (vec4f(x[i]) - mean) * scale + offset;
-    if (use_silu) {
-      y[i] = Stored4(silu4(z));
-    } else {
-      y[i] = Stored4(z);
-    }
+    store_y(i, (vec4f(x[i]) - mean) * scale + offset, mask_of(i));
   }
 }
 
@@ -1455,6 +1301,21 @@ struct Channels {
   offset: vec4f,
 }
 
+fn channels_of(place: Place) -> Channels {
+  let first = 4u * place.sample * params.columns + min(place.column, params.columns - 1u);
+  return Channels(
+    saved_stats[first],
+    saved_stats[first + 2u * params.columns],
+    saved_stats[first + 3u * params.columns],
+  );
+}
+
+// 0 in padding lanes.
+fn rstd_of(place: Place) -> vec4f {
+  let column = min(place.column, params.columns - 1u);
+  return saved_stats[(4u * place.sample + 1u) * params.columns + column];
+}
+
 struct Point {
   centred: vec4f, // x - mean = xhat / rstd
   dz: vec4f,
@@ -1462,50 +1323,67 @@ struct Point {
 
 fn point_at(i: u32, channels: Channels) -> Point {
   let centred = vec4f(x[i]) - channels.mean;
-  var dz = vec4f(dy[i]);
+  var dz = mask_of(i) * vec4f(dy[i]);
   if (use_silu) {
     dz *= silu4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
 }
 
-fn group_means(start: vec4u) -> Pair {
-  var a = vec4f(0.0);
-  var b = vec4f(0.0);
+// Sum over the channels of a group of what part_a holds by channel.
+fn group_sum_a(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
   if (params.group_size % 4u == 0u) {
     let first = start.x >> 2u;
     for (var i = first; i < first + (params.group_size >> 2u); i++) {
-      a += part_a[i];
-      b += part_b[i];
+      sum += part_a[i];
     }
-    a = sum4(a);
-    b = sum4(b);
-  } else {
-    for (var i = 0u; i < params.group_size; i++) {
-      a += channels_a(start + i);
-      b += channels_b(start + i);
-    }
+    return sum4(sum);
   }
-  let count = f32(params.group_size * params.spatial);
-  return Pair(a / count, b / count);
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_a(start + i);
+  }
+  return sum;
 }
 
-@compute @workgroup_size(lanes)
-fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let place = place_of(workgroup_id, lane);
-  let first_group = place.sample * (params.channels / params.group_size);
-  let x_stats = saved_stats[first_group + place.group.x];
-  let y_stats = saved_stats[first_group + place.group.y];
-  let z_stats = saved_stats[first_group + place.group.z];
-  let w_stats = saved_stats[first_group + place.group.w];
-  let rstd = vec4f(x_stats.y, y_stats.y, z_stats.y, w_stats.y) * place.mask;
-  let column = min(place.column, params.columns - 1u);
-  let channels = Channels(
-    vec4f(x_stats.x, y_stats.x, z_stats.x, w_stats.x),
-    gamma[column] * rstd,
-    beta[column],
-  );
+fn group_sum_b(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_b[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_b(start + i);
+  }
+  return sum;
+}
 
+// Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
+fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
+  let sum_xhat = rstd * sum_centred;
+  part_a[lane] = scale * sum;
+  part_b[lane] = scale * sum_xhat;
+  if (place.in_range) {
+    sums[2u * place.sample * params.columns + place.column] = sum;
+    sums[(2u * place.sample + 1u) * params.columns + place.column] = sum_xhat;
+  }
+}
+
+fn slope_of(i: u32, point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
+  let slope = scale * point.dz - m1 - m2 * point.centred;
+  if (has_addend) {
+    return slope + vec4f(addend[i]);
+  }
+  return slope;
+}
+
+fn differentiate(workgroup_id: vec3u, lane: u32) {
+  let place = place_of(workgroup_id, lane);
+  let channels = channels_of(place);
+  let rstd = rstd_of(place);
   var sum = vec4f(0.0);
   var sum_centred = vec4f(0.0);
   var i = place.first;
@@ -1528,29 +1406,43 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
       sum += part_a[row * params.block + lane];
       sum_centred += part_b[row * params.block + lane];
     }
-    let sum_xhat = rstd * sum_centred;
-    part_a[lane] = channels.scale * sum;
-    part_b[lane] = channels.scale * sum_xhat;
-    if (place.in_range) {
-      sums[2u * place.sample * params.columns + place.column] = sum;
-      sums[(2u * place.sample + 1u) * params.columns + place.column] = sum_xhat;
-    }
+    store_sums(place, lane, sum, sum_centred, channels.scale, rstd);
   }
   workgroupBarrier();
   if (!place.in_range) {
     return;
   }
-  let means = group_means(place.start);
-  let m1 = place.mask * means.a;
-  let m2 = rstd * means.b;
-  for (var i = place.first; i < place.end; i += place.step) {
-    let point = point_at(i, channels);
-    var slope = channels.scale * point.dz - m1 - m2 * point.centred;
-    if (has_addend) {
-      slope += vec4f(addend[i]);
-    }
-    dx[i] = Stored4(slope);
+  let count = f32(params.group_size * params.spatial);
+  let m1 = place.mask * group_sum_a(place.start) / count;
+  let m2 = rstd * group_sum_b(place.start) / count;
+  var pixel = place.pixel;
+  let pixel_step = select(params.rows, 1u, runs);
+  for (i = place.first; i < place.end; i += place.step) {
+    store_dx(place, i, pixel, slope_of(i, point_at(i, channels), channels.scale, m1, m2));
+    pixel += pixel_step;
   }
+}
+
+fn mask_of(_i: u32) -> vec4f {
+  return vec4f(1.0);
+}
+
+fn masks_of(_i: u32, _j: u32) -> Pair {
+  return Pair(vec4f(1.0), vec4f(1.0));
+}
+
+fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
+  dx[i] = Stored4(value);
+}
+
+@compute @workgroup_size(lanes)
+fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  normalise(workgroup_id, lane);
+}
+
+@compute @workgroup_size(lanes)
+fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  differentiate(workgroup_id, lane);
 }
 `,
   bindings: {
@@ -1573,8 +1465,1084 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     rows: "u32",
     group_size: "u32",
     eps: "f32",
+    first_columns: "u32",
+    layer: "u32",
+    threshold: "u32",
+    dropout_scale: "f32",
   },
   entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
+/** `group_norm_dropout.wgsl`: forward, backward. */
+export const groupNormDropoutKernel = {
+  name: "group_norm_dropout",
+  code: `// Group normalisation, SiLU and inverted dropout (Srivastava et al. 2014) in training; all equations and layouts are in
+// include/group_norm.wgsl.
+//
+//   y = m silu(z);   m_i = 1 / (1 - p) if u_i >= p, else 0;   p = threshold / 2^16
+//
+// x, y, dy, dx [N, H*W, Cp], as stored; outputs written \`=\`, sums and products with m in float32. One workgroup per sample
+// and block of channels.
+// The mask is never stored: u_i are 16 random bits as a number in [0, 1), from Threefry4x32 at counter
+// (call, 16 + layer, step, stream) with the run's seed as key, so backward regenerates the forward mask. Each call's four
+// words serve two vec4s of y: call 512 b + c serves vec4 1024 b + c with the lower halves of its words, and vec4
+// 1024 b + 512 + c with the upper halves. With \`paired\`, an invocation has both of them.
+
+// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: all of
+// it but the entry points and three functions, by which the kernels differ:
+//
+//   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
+//   fn masks_of(i: u32, j: u32) -> Pair                           those of two
+//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   stores vec4 i of dx, which is of that pixel
+//
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
+//   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
+//
+//   dz = m dy or m dy silu'(z)
+//   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
+//   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
+//
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
+// so that backward binds one tensor, not three; sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are
+// dbeta and dgamma (sample_sums.wgsl). The first five as stored, the rest float32; outputs written \`=\`, padding lanes zero.
+// All sums accumulate in float32.
+//
+// Thread mapping: one workgroup per sample and block of channels, which consists of whole groups and whole vec4s. An
+// invocation handles one vec4 of channels (its column) and a subset of the pixels (its row of the workgroup), so
+// per-channel values are loaded once. Sums are reduced in registers, then over rows in order, then over the channels of a
+// group: any group size works, and padding lanes are excluded. The second pass over x hits the cache. With \`runs\`, for
+// software adapters, a row handles consecutive pixels: there rows run one after the other, and strided pixels would each
+// touch another page. The reduction loops are unrolled by two pixels, because each iteration also blends every sum with the
+// lane mask there (llvmpipe: 8 % of backward). GPUs take these loops for large images only; see group_norm_held.ts.
+//
+// The variance is stable for means far from zero: each of the three stages sums differences from its own first value and
+// merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
+// Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+
+fn exp_of_minus(x: vec4f) -> vec4f {
+  return exp(min(-x, vec4f(87.0)));
+}
+
+fn silu4(x: vec4f) -> vec4f {
+  return x / (1.0 + exp_of_minus(x));
+}
+
+fn silu4_derivative(x: vec4f) -> vec4f {
+  let e = exp_of_minus(x);
+  let s = 1.0 / (1.0 + e);
+  return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+override use_silu: bool = false;
+override has_addend: bool = false;
+override runs: bool = false;
+override lanes: u32 = 256;
+
+struct Params {
+  spatial: u32,    // H * W
+  channels: u32,   // C, without padding
+  columns: u32,    // vec4s per pixel: Cp / 4
+  block: u32,      // columns per workgroup
+  rows: u32,       // rows per workgroup; rows * block is at most \`lanes\`
+  group_size: u32, // channels per group
+  eps: f32,
+  first_columns: u32, // vec4s per pixel in the first part of a split dx
+  layer: u32,         // index of the dropout layer in the network
+  threshold: u32,     // dropout's rate, 2^-16
+  dropout_scale: f32, // 1 / (1 - rate)
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read> gamma: array<vec4f>;
+@group(0) @binding(3) var<storage, read> beta: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
+@group(0) @binding(6) var<storage, read> saved_stats: array<vec4f>;
+@group(0) @binding(7) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
+@group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
+
+// Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
+var<workgroup> part_a: array<vec4f, lanes>;
+var<workgroup> part_b: array<vec4f, lanes>;
+var<workgroup> part_origin: array<vec4f, lanes>;
+
+// Work assignment of an invocation.
+struct Place {
+  sample: u32,
+  row: u32,
+  base: u32,      // vec4 of its column at the sample's first pixel
+  first: u32,     // its first pixel's vec4
+  end: u32,       // one past its last pixel's vec4
+  step: u32,      // stride between its pixels, in vec4s
+  pixel: u32,     // its first pixel
+  column: u32,    // its column within a pixel
+  group: vec4u,   // group of each of its four channels
+  start: vec4u,   // first channel of that group, counted from the block's first channel
+  mask: vec4f,    // 0 in padding lanes
+  in_range: bool, // false: idle, and takes part in barriers only
+}
+
+// Pixels per row; the first row has the most.
+fn pixels_of(row: u32) -> u32 {
+  if (runs) {
+    let most = (params.spatial + params.rows - 1u) / params.rows;
+    return min(most, params.spatial - min(params.spatial, row * most));
+  }
+  return (params.spatial + params.rows - 1u - row) / params.rows;
+}
+
+fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
+  let first_column = workgroup_id.x * params.block;
+  let row = lane / params.block;
+  let column = first_column + lane - row * params.block;
+  let in_range = row < params.rows && column < params.columns;
+  let pixel = select(row, row * pixels_of(0u), runs);
+  let base = workgroup_id.y * params.spatial * params.columns + column;
+  let first = base + pixel * params.columns;
+  let step = select(params.rows, 1u, runs) * params.columns;
+  let count = select(0u, pixels_of(min(row, params.rows - 1u)), in_range);
+  let channel = 4u * column + vec4u(0u, 1u, 2u, 3u);
+  let last = vec4u(params.channels - 1u);
+  let group = min(channel, last) / params.group_size;
+  return Place(
+    workgroup_id.y,
+    row,
+    base,
+    first,
+    first + count * step,
+    step,
+    pixel,
+    column,
+    group,
+    group * params.group_size - 4u * first_column,
+    select(vec4f(0.0), vec4f(1.0), channel <= last),
+    in_range,
+  );
+}
+
+fn channels_a(index: vec4u) -> vec4f {
+  return vec4f(
+    part_a[index.x >> 2u][index.x & 3u],
+    part_a[index.y >> 2u][index.y & 3u],
+    part_a[index.z >> 2u][index.z & 3u],
+    part_a[index.w >> 2u][index.w & 3u],
+  );
+}
+
+fn channels_b(index: vec4u) -> vec4f {
+  return vec4f(
+    part_b[index.x >> 2u][index.x & 3u],
+    part_b[index.y >> 2u][index.y & 3u],
+    part_b[index.z >> 2u][index.z & 3u],
+    part_b[index.w >> 2u][index.w & 3u],
+  );
+}
+
+fn sum4(v: vec4f) -> vec4f {
+  return vec4f((v.x + v.y) + (v.z + v.w));
+}
+
+// Two values of four channels.
+struct Pair {
+  a: vec4f,
+  b: vec4f,
+}
+
+fn channels_origin(index: vec4u) -> vec4f {
+  return vec4f(
+    part_origin[index.x >> 2u][index.x & 3u],
+    part_origin[index.y >> 2u][index.y & 3u],
+    part_origin[index.z >> 2u][index.z & 3u],
+    part_origin[index.w >> 2u][index.w & 3u],
+  );
+}
+
+// Mean and M2, the sum of squared differences from the mean, of some values per channel.
+struct Moments {
+  origin: vec4f, // one of the values
+  a: vec4f,      // mean - origin
+  b: vec4f,      // M2
+}
+
+// Moments of the invocation's own pixels.
+fn pixel_moments(place: Place) -> Moments {
+  if (place.first == place.end) {
+    return Moments(vec4f(0.0), vec4f(0.0), vec4f(0.0));
+  }
+  let origin = vec4f(x[place.first]);
+  var sum = vec4f(0.0);
+  var squares = vec4f(0.0);
+  var i = place.first;
+  for (; i + place.step < place.end; i += 2u * place.step) {
+    let a = vec4f(x[i]) - origin;
+    let b = vec4f(x[i + place.step]) - origin;
+    sum += a + b;
+    squares += a * a + b * b;
+  }
+  if (i < place.end) {
+    let a = vec4f(x[i]) - origin;
+    sum += a;
+    squares += a * a;
+  }
+  let count = f32((place.end - place.first) / place.step);
+  return Moments(origin, sum / count, squares - sum * sum / count);
+}
+
+// Merges the moments of one column over the rows.
+fn merge_rows(lane: u32, own: Moments) -> Moments {
+  let own_count = f32(pixels_of(0u));
+  var sum = own_count * own.a;
+  var squares = own.b + own_count * own.a * own.a;
+  for (var row = 1u; row < params.rows; row++) {
+    let i = row * params.block + lane;
+    // Rows without pixels contribute nothing.
+    let count = f32(pixels_of(row));
+    let d = (part_origin[i] - own.origin) + part_a[i];
+    sum += count * d;
+    squares += part_b[i] + count * d * d;
+  }
+  let total = f32(params.spatial);
+  return Moments(own.origin, sum / total, squares - sum * sum / total);
+}
+
+// Mean and variance of the groups of four channels, from the moments per channel.
+fn group_moments(start: vec4u) -> Pair {
+  let size = f32(params.group_size);
+  let per_channel = 1.0 / f32(params.spatial);
+  let origin = channels_origin(start);
+  var sum = vec4f(0.0);
+  var squares = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    // All four lanes belong to one group.
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      let d = (part_origin[i] - origin) + part_a[i];
+      sum += d;
+      squares += d * d + per_channel * part_b[i];
+    }
+    sum = sum4(sum);
+    squares = sum4(squares);
+  } else {
+    for (var i = 0u; i < params.group_size; i++) {
+      let d = (channels_origin(start + i) - origin) + channels_a(start + i);
+      sum += d;
+      squares += d * d + per_channel * channels_b(start + i);
+    }
+  }
+  let shift = sum / size;
+  return Pair(origin + shift, max(squares / size - shift * shift, vec4f(0.0)));
+}
+
+// Stores what backward needs of a column, in the layout of stats.
+fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec4f) {
+  let first = 4u * place.sample * params.columns + place.column;
+  stats[first] = mean;
+  stats[first + params.columns] = rstd * place.mask;
+  stats[first + 2u * params.columns] = scale;
+  stats[first + 3u * params.columns] = offset;
+}
+
+fn store_y(i: u32, z: vec4f, mask: vec4f) {
+  if (use_silu) {
+    y[i] = Stored4(mask * silu4(z));
+  } else {
+    y[i] = Stored4(mask * z);
+  }
+}
+
+fn normalise(workgroup_id: vec3u, lane: u32) {
+  let place = place_of(workgroup_id, lane);
+  let own = pixel_moments(place);
+  part_origin[lane] = own.origin;
+  part_a[lane] = own.a;
+  part_b[lane] = own.b;
+  workgroupBarrier();
+  if (lane < params.block) {
+    let merged = merge_rows(lane, own);
+    part_a[lane] = merged.a;
+    part_b[lane] = merged.b;
+  }
+  workgroupBarrier();
+  if (!place.in_range) {
+    return;
+  }
+  let moments = group_moments(place.start);
+  let mean = moments.a;
+  let rstd = 1.0 / sqrt(moments.b + params.eps);
+  let scale = gamma[place.column] * rstd;
+  let offset = beta[place.column];
+  if (place.row == 0u) {
+    store_stats(place, mean, rstd, scale, offset);
+  }
+  for (var i = place.first; i < place.end; i += place.step) {
+    store_y(i, (vec4f(x[i]) - mean) * scale + offset, mask_of(i));
+  }
+}
+
+// Per-channel values of four channels. Few, since each takes four of a software adapter's sixteen registers.
+struct Channels {
+  mean: vec4f,
+  scale: vec4f, // gamma rstd
+  offset: vec4f,
+}
+
+fn channels_of(place: Place) -> Channels {
+  let first = 4u * place.sample * params.columns + min(place.column, params.columns - 1u);
+  return Channels(
+    saved_stats[first],
+    saved_stats[first + 2u * params.columns],
+    saved_stats[first + 3u * params.columns],
+  );
+}
+
+// 0 in padding lanes.
+fn rstd_of(place: Place) -> vec4f {
+  let column = min(place.column, params.columns - 1u);
+  return saved_stats[(4u * place.sample + 1u) * params.columns + column];
+}
+
+struct Point {
+  centred: vec4f, // x - mean = xhat / rstd
+  dz: vec4f,
+}
+
+fn point_at(i: u32, channels: Channels) -> Point {
+  let centred = vec4f(x[i]) - channels.mean;
+  var dz = mask_of(i) * vec4f(dy[i]);
+  if (use_silu) {
+    dz *= silu4_derivative(channels.scale * centred + channels.offset);
+  }
+  return Point(centred, dz);
+}
+
+// Sum over the channels of a group of what part_a holds by channel.
+fn group_sum_a(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_a[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_a(start + i);
+  }
+  return sum;
+}
+
+fn group_sum_b(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_b[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_b(start + i);
+  }
+  return sum;
+}
+
+// Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
+fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
+  let sum_xhat = rstd * sum_centred;
+  part_a[lane] = scale * sum;
+  part_b[lane] = scale * sum_xhat;
+  if (place.in_range) {
+    sums[2u * place.sample * params.columns + place.column] = sum;
+    sums[(2u * place.sample + 1u) * params.columns + place.column] = sum_xhat;
+  }
+}
+
+fn slope_of(i: u32, point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
+  let slope = scale * point.dz - m1 - m2 * point.centred;
+  if (has_addend) {
+    return slope + vec4f(addend[i]);
+  }
+  return slope;
+}
+
+fn differentiate(workgroup_id: vec3u, lane: u32) {
+  let place = place_of(workgroup_id, lane);
+  let channels = channels_of(place);
+  let rstd = rstd_of(place);
+  var sum = vec4f(0.0);
+  var sum_centred = vec4f(0.0);
+  var i = place.first;
+  for (; i + place.step < place.end; i += 2u * place.step) {
+    let a = point_at(i, channels);
+    let b = point_at(i + place.step, channels);
+    sum += a.dz + b.dz;
+    sum_centred += a.dz * a.centred + b.dz * b.centred;
+  }
+  if (i < place.end) {
+    let a = point_at(i, channels);
+    sum += a.dz;
+    sum_centred += a.dz * a.centred;
+  }
+  part_a[lane] = sum;
+  part_b[lane] = sum_centred;
+  workgroupBarrier();
+  if (lane < params.block) {
+    for (var row = 1u; row < params.rows; row++) {
+      sum += part_a[row * params.block + lane];
+      sum_centred += part_b[row * params.block + lane];
+    }
+    store_sums(place, lane, sum, sum_centred, channels.scale, rstd);
+  }
+  workgroupBarrier();
+  if (!place.in_range) {
+    return;
+  }
+  let count = f32(params.group_size * params.spatial);
+  let m1 = place.mask * group_sum_a(place.start) / count;
+  let m2 = rstd * group_sum_b(place.start) / count;
+  var pixel = place.pixel;
+  let pixel_step = select(params.rows, 1u, runs);
+  for (i = place.first; i < place.end; i += place.step) {
+    store_dx(place, i, pixel, slope_of(i, point_at(i, channels), channels.scale, m1, m2));
+    pixel += pixel_step;
+  }
+}
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
+
+const THREEFRY_PARITY = 0x1bd11bdau;
+
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
+}
+
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
+}
+
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
+}
+
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
+}
+
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
+struct StepState {
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
+  position: u32,        // index into the order buffer of the first sample of this batch
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
+  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
+  bias_correction2: f32,// 1 - beta2^t
+  ema_decay: f32,
+}
+
+@group(0) @binding(11) var<storage, read> step_state: StepState;
+
+// In masks_of, j is i + 512, and both have the same call.
+override paired: bool = false;
+
+// First counter word of layer 0; lower ones belong to batch sampling and noise.
+const FIRST_COUNTER = 16u;
+
+fn words_of(i: u32) -> vec4u {
+  let call = ((i >> 10u) << 9u) | (i & 511u);
+  let counter = vec4u(call, FIRST_COUNTER + params.layer, step_state.step, step_state.stream);
+  return threefry4x32(counter, vec2u(step_state.seed_lo, step_state.seed_hi));
+}
+
+fn kept(bits: vec4u) -> vec4f {
+  return select(vec4f(0.0), vec4f(params.dropout_scale), bits >= vec4u(params.threshold));
+}
+
+fn mask_of(i: u32) -> vec4f {
+  return kept((words_of(i) >> vec4u((i & 512u) >> 5u)) & vec4u(0xffffu));
+}
+
+fn masks_of(i: u32, j: u32) -> Pair {
+  if (paired) {
+    let words = words_of(i);
+    return Pair(kept(words & vec4u(0xffffu)), kept(words >> vec4u(16u)));
+  }
+  return Pair(mask_of(i), mask_of(j));
+}
+
+fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
+  dx[i] = Stored4(value);
+}
+
+@compute @workgroup_size(lanes)
+fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  normalise(workgroup_id, lane);
+}
+
+@compute @workgroup_size(lanes)
+fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  differentiate(workgroup_id, lane);
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    gamma: { binding: 2, access: "read" },
+    beta: { binding: 3, access: "read" },
+    y: { binding: 4, access: "read_write" },
+    stats: { binding: 5, access: "read_write" },
+    saved_stats: { binding: 6, access: "read" },
+    dy: { binding: 7, access: "read" },
+    addend: { binding: 8, access: "read" },
+    dx: { binding: 9, access: "read_write" },
+    sums: { binding: 10, access: "read_write" },
+    step_state: { binding: 11, access: "read" },
+  },
+  params: {
+    spatial: "u32",
+    channels: "u32",
+    columns: "u32",
+    block: "u32",
+    rows: "u32",
+    group_size: "u32",
+    eps: "f32",
+    first_columns: "u32",
+    layer: "u32",
+    threshold: "u32",
+    dropout_scale: "f32",
+  },
+  entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
+/** `group_norm_split.wgsl`: backward. */
+export const groupNormSplitKernel = {
+  name: "group_norm_split",
+  code: `// Group normalisation of a concatenation: its gradient goes to the two tensors that were concatenated. All equations and layouts
+// are in include/group_norm.wgsl; forward is that of group_norm.wgsl.
+//
+//   dx[p, c] = gradient[p, c] for c < A,   dx_second[p, c - A] = gradient[p, c] for A <= c < A + B
+//
+// x, dy, addend [N, H*W, (A + B)p]; dx [N, H*W, A], dx_second [N, H*W, Bp], as stored; A is a multiple of 4. Outputs written
+// \`=\`, sums in float32. One workgroup per sample and block of channels.
+
+// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: all of
+// it but the entry points and three functions, by which the kernels differ:
+//
+//   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
+//   fn masks_of(i: u32, j: u32) -> Pair                           those of two
+//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   stores vec4 i of dx, which is of that pixel
+//
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
+//   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
+//
+//   dz = m dy or m dy silu'(z)
+//   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
+//   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
+//
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
+// so that backward binds one tensor, not three; sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are
+// dbeta and dgamma (sample_sums.wgsl). The first five as stored, the rest float32; outputs written \`=\`, padding lanes zero.
+// All sums accumulate in float32.
+//
+// Thread mapping: one workgroup per sample and block of channels, which consists of whole groups and whole vec4s. An
+// invocation handles one vec4 of channels (its column) and a subset of the pixels (its row of the workgroup), so
+// per-channel values are loaded once. Sums are reduced in registers, then over rows in order, then over the channels of a
+// group: any group size works, and padding lanes are excluded. The second pass over x hits the cache. With \`runs\`, for
+// software adapters, a row handles consecutive pixels: there rows run one after the other, and strided pixels would each
+// touch another page. The reduction loops are unrolled by two pixels, because each iteration also blends every sum with the
+// lane mask there (llvmpipe: 8 % of backward). GPUs take these loops for large images only; see group_norm_held.ts.
+//
+// The variance is stable for means far from zero: each of the three stages sums differences from its own first value and
+// merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
+// Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+
+fn exp_of_minus(x: vec4f) -> vec4f {
+  return exp(min(-x, vec4f(87.0)));
+}
+
+fn silu4(x: vec4f) -> vec4f {
+  return x / (1.0 + exp_of_minus(x));
+}
+
+fn silu4_derivative(x: vec4f) -> vec4f {
+  let e = exp_of_minus(x);
+  let s = 1.0 / (1.0 + e);
+  return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+override use_silu: bool = false;
+override has_addend: bool = false;
+override runs: bool = false;
+override lanes: u32 = 256;
+
+struct Params {
+  spatial: u32,    // H * W
+  channels: u32,   // C, without padding
+  columns: u32,    // vec4s per pixel: Cp / 4
+  block: u32,      // columns per workgroup
+  rows: u32,       // rows per workgroup; rows * block is at most \`lanes\`
+  group_size: u32, // channels per group
+  eps: f32,
+  first_columns: u32, // vec4s per pixel in the first part of a split dx
+  layer: u32,         // index of the dropout layer in the network
+  threshold: u32,     // dropout's rate, 2^-16
+  dropout_scale: f32, // 1 / (1 - rate)
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read> gamma: array<vec4f>;
+@group(0) @binding(3) var<storage, read> beta: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
+@group(0) @binding(6) var<storage, read> saved_stats: array<vec4f>;
+@group(0) @binding(7) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
+@group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
+
+// Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
+var<workgroup> part_a: array<vec4f, lanes>;
+var<workgroup> part_b: array<vec4f, lanes>;
+var<workgroup> part_origin: array<vec4f, lanes>;
+
+// Work assignment of an invocation.
+struct Place {
+  sample: u32,
+  row: u32,
+  base: u32,      // vec4 of its column at the sample's first pixel
+  first: u32,     // its first pixel's vec4
+  end: u32,       // one past its last pixel's vec4
+  step: u32,      // stride between its pixels, in vec4s
+  pixel: u32,     // its first pixel
+  column: u32,    // its column within a pixel
+  group: vec4u,   // group of each of its four channels
+  start: vec4u,   // first channel of that group, counted from the block's first channel
+  mask: vec4f,    // 0 in padding lanes
+  in_range: bool, // false: idle, and takes part in barriers only
+}
+
+// Pixels per row; the first row has the most.
+fn pixels_of(row: u32) -> u32 {
+  if (runs) {
+    let most = (params.spatial + params.rows - 1u) / params.rows;
+    return min(most, params.spatial - min(params.spatial, row * most));
+  }
+  return (params.spatial + params.rows - 1u - row) / params.rows;
+}
+
+fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
+  let first_column = workgroup_id.x * params.block;
+  let row = lane / params.block;
+  let column = first_column + lane - row * params.block;
+  let in_range = row < params.rows && column < params.columns;
+  let pixel = select(row, row * pixels_of(0u), runs);
+  let base = workgroup_id.y * params.spatial * params.columns + column;
+  let first = base + pixel * params.columns;
+  let step = select(params.rows, 1u, runs) * params.columns;
+  let count = select(0u, pixels_of(min(row, params.rows - 1u)), in_range);
+  let channel = 4u * column + vec4u(0u, 1u, 2u, 3u);
+  let last = vec4u(params.channels - 1u);
+  let group = min(channel, last) / params.group_size;
+  return Place(
+    workgroup_id.y,
+    row,
+    base,
+    first,
+    first + count * step,
+    step,
+    pixel,
+    column,
+    group,
+    group * params.group_size - 4u * first_column,
+    select(vec4f(0.0), vec4f(1.0), channel <= last),
+    in_range,
+  );
+}
+
+fn channels_a(index: vec4u) -> vec4f {
+  return vec4f(
+    part_a[index.x >> 2u][index.x & 3u],
+    part_a[index.y >> 2u][index.y & 3u],
+    part_a[index.z >> 2u][index.z & 3u],
+    part_a[index.w >> 2u][index.w & 3u],
+  );
+}
+
+fn channels_b(index: vec4u) -> vec4f {
+  return vec4f(
+    part_b[index.x >> 2u][index.x & 3u],
+    part_b[index.y >> 2u][index.y & 3u],
+    part_b[index.z >> 2u][index.z & 3u],
+    part_b[index.w >> 2u][index.w & 3u],
+  );
+}
+
+fn sum4(v: vec4f) -> vec4f {
+  return vec4f((v.x + v.y) + (v.z + v.w));
+}
+
+// Two values of four channels.
+struct Pair {
+  a: vec4f,
+  b: vec4f,
+}
+
+fn channels_origin(index: vec4u) -> vec4f {
+  return vec4f(
+    part_origin[index.x >> 2u][index.x & 3u],
+    part_origin[index.y >> 2u][index.y & 3u],
+    part_origin[index.z >> 2u][index.z & 3u],
+    part_origin[index.w >> 2u][index.w & 3u],
+  );
+}
+
+// Mean and M2, the sum of squared differences from the mean, of some values per channel.
+struct Moments {
+  origin: vec4f, // one of the values
+  a: vec4f,      // mean - origin
+  b: vec4f,      // M2
+}
+
+// Moments of the invocation's own pixels.
+fn pixel_moments(place: Place) -> Moments {
+  if (place.first == place.end) {
+    return Moments(vec4f(0.0), vec4f(0.0), vec4f(0.0));
+  }
+  let origin = vec4f(x[place.first]);
+  var sum = vec4f(0.0);
+  var squares = vec4f(0.0);
+  var i = place.first;
+  for (; i + place.step < place.end; i += 2u * place.step) {
+    let a = vec4f(x[i]) - origin;
+    let b = vec4f(x[i + place.step]) - origin;
+    sum += a + b;
+    squares += a * a + b * b;
+  }
+  if (i < place.end) {
+    let a = vec4f(x[i]) - origin;
+    sum += a;
+    squares += a * a;
+  }
+  let count = f32((place.end - place.first) / place.step);
+  return Moments(origin, sum / count, squares - sum * sum / count);
+}
+
+// Merges the moments of one column over the rows.
+fn merge_rows(lane: u32, own: Moments) -> Moments {
+  let own_count = f32(pixels_of(0u));
+  var sum = own_count * own.a;
+  var squares = own.b + own_count * own.a * own.a;
+  for (var row = 1u; row < params.rows; row++) {
+    let i = row * params.block + lane;
+    // Rows without pixels contribute nothing.
+    let count = f32(pixels_of(row));
+    let d = (part_origin[i] - own.origin) + part_a[i];
+    sum += count * d;
+    squares += part_b[i] + count * d * d;
+  }
+  let total = f32(params.spatial);
+  return Moments(own.origin, sum / total, squares - sum * sum / total);
+}
+
+// Mean and variance of the groups of four channels, from the moments per channel.
+fn group_moments(start: vec4u) -> Pair {
+  let size = f32(params.group_size);
+  let per_channel = 1.0 / f32(params.spatial);
+  let origin = channels_origin(start);
+  var sum = vec4f(0.0);
+  var squares = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    // All four lanes belong to one group.
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      let d = (part_origin[i] - origin) + part_a[i];
+      sum += d;
+      squares += d * d + per_channel * part_b[i];
+    }
+    sum = sum4(sum);
+    squares = sum4(squares);
+  } else {
+    for (var i = 0u; i < params.group_size; i++) {
+      let d = (channels_origin(start + i) - origin) + channels_a(start + i);
+      sum += d;
+      squares += d * d + per_channel * channels_b(start + i);
+    }
+  }
+  let shift = sum / size;
+  return Pair(origin + shift, max(squares / size - shift * shift, vec4f(0.0)));
+}
+
+// Stores what backward needs of a column, in the layout of stats.
+fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec4f) {
+  let first = 4u * place.sample * params.columns + place.column;
+  stats[first] = mean;
+  stats[first + params.columns] = rstd * place.mask;
+  stats[first + 2u * params.columns] = scale;
+  stats[first + 3u * params.columns] = offset;
+}
+
+fn store_y(i: u32, z: vec4f, mask: vec4f) {
+  if (use_silu) {
+    y[i] = Stored4(mask * silu4(z));
+  } else {
+    y[i] = Stored4(mask * z);
+  }
+}
+
+fn normalise(workgroup_id: vec3u, lane: u32) {
+  let place = place_of(workgroup_id, lane);
+  let own = pixel_moments(place);
+  part_origin[lane] = own.origin;
+  part_a[lane] = own.a;
+  part_b[lane] = own.b;
+  workgroupBarrier();
+  if (lane < params.block) {
+    let merged = merge_rows(lane, own);
+    part_a[lane] = merged.a;
+    part_b[lane] = merged.b;
+  }
+  workgroupBarrier();
+  if (!place.in_range) {
+    return;
+  }
+  let moments = group_moments(place.start);
+  let mean = moments.a;
+  let rstd = 1.0 / sqrt(moments.b + params.eps);
+  let scale = gamma[place.column] * rstd;
+  let offset = beta[place.column];
+  if (place.row == 0u) {
+    store_stats(place, mean, rstd, scale, offset);
+  }
+  for (var i = place.first; i < place.end; i += place.step) {
+    store_y(i, (vec4f(x[i]) - mean) * scale + offset, mask_of(i));
+  }
+}
+
+// Per-channel values of four channels. Few, since each takes four of a software adapter's sixteen registers.
+struct Channels {
+  mean: vec4f,
+  scale: vec4f, // gamma rstd
+  offset: vec4f,
+}
+
+fn channels_of(place: Place) -> Channels {
+  let first = 4u * place.sample * params.columns + min(place.column, params.columns - 1u);
+  return Channels(
+    saved_stats[first],
+    saved_stats[first + 2u * params.columns],
+    saved_stats[first + 3u * params.columns],
+  );
+}
+
+// 0 in padding lanes.
+fn rstd_of(place: Place) -> vec4f {
+  let column = min(place.column, params.columns - 1u);
+  return saved_stats[(4u * place.sample + 1u) * params.columns + column];
+}
+
+struct Point {
+  centred: vec4f, // x - mean = xhat / rstd
+  dz: vec4f,
+}
+
+fn point_at(i: u32, channels: Channels) -> Point {
+  let centred = vec4f(x[i]) - channels.mean;
+  var dz = mask_of(i) * vec4f(dy[i]);
+  if (use_silu) {
+    dz *= silu4_derivative(channels.scale * centred + channels.offset);
+  }
+  return Point(centred, dz);
+}
+
+// Sum over the channels of a group of what part_a holds by channel.
+fn group_sum_a(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_a[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_a(start + i);
+  }
+  return sum;
+}
+
+fn group_sum_b(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_b[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_b(start + i);
+  }
+  return sum;
+}
+
+// Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
+fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
+  let sum_xhat = rstd * sum_centred;
+  part_a[lane] = scale * sum;
+  part_b[lane] = scale * sum_xhat;
+  if (place.in_range) {
+    sums[2u * place.sample * params.columns + place.column] = sum;
+    sums[(2u * place.sample + 1u) * params.columns + place.column] = sum_xhat;
+  }
+}
+
+fn slope_of(i: u32, point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
+  let slope = scale * point.dz - m1 - m2 * point.centred;
+  if (has_addend) {
+    return slope + vec4f(addend[i]);
+  }
+  return slope;
+}
+
+fn differentiate(workgroup_id: vec3u, lane: u32) {
+  let place = place_of(workgroup_id, lane);
+  let channels = channels_of(place);
+  let rstd = rstd_of(place);
+  var sum = vec4f(0.0);
+  var sum_centred = vec4f(0.0);
+  var i = place.first;
+  for (; i + place.step < place.end; i += 2u * place.step) {
+    let a = point_at(i, channels);
+    let b = point_at(i + place.step, channels);
+    sum += a.dz + b.dz;
+    sum_centred += a.dz * a.centred + b.dz * b.centred;
+  }
+  if (i < place.end) {
+    let a = point_at(i, channels);
+    sum += a.dz;
+    sum_centred += a.dz * a.centred;
+  }
+  part_a[lane] = sum;
+  part_b[lane] = sum_centred;
+  workgroupBarrier();
+  if (lane < params.block) {
+    for (var row = 1u; row < params.rows; row++) {
+      sum += part_a[row * params.block + lane];
+      sum_centred += part_b[row * params.block + lane];
+    }
+    store_sums(place, lane, sum, sum_centred, channels.scale, rstd);
+  }
+  workgroupBarrier();
+  if (!place.in_range) {
+    return;
+  }
+  let count = f32(params.group_size * params.spatial);
+  let m1 = place.mask * group_sum_a(place.start) / count;
+  let m2 = rstd * group_sum_b(place.start) / count;
+  var pixel = place.pixel;
+  let pixel_step = select(params.rows, 1u, runs);
+  for (i = place.first; i < place.end; i += place.step) {
+    store_dx(place, i, pixel, slope_of(i, point_at(i, channels), channels.scale, m1, m2));
+    pixel += pixel_step;
+  }
+}
+
+fn mask_of(_i: u32) -> vec4f {
+  return vec4f(1.0);
+}
+
+fn masks_of(_i: u32, _j: u32) -> Pair {
+  return Pair(vec4f(1.0), vec4f(1.0));
+}
+
+@group(0) @binding(11) var<storage, read_write> dx_second: array<Stored4>;
+
+fn store_dx(place: Place, _i: u32, pixel: u32, value: vec4f) {
+  let row = place.sample * params.spatial + pixel;
+  if (place.column < params.first_columns) {
+    dx[row * params.first_columns + place.column] = Stored4(value);
+  } else {
+    dx_second[row * (params.columns - params.first_columns) + place.column - params.first_columns] = Stored4(value);
+  }
+}
+
+@compute @workgroup_size(lanes)
+fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  differentiate(workgroup_id, lane);
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    gamma: { binding: 2, access: "read" },
+    beta: { binding: 3, access: "read" },
+    y: { binding: 4, access: "read_write" },
+    stats: { binding: 5, access: "read_write" },
+    saved_stats: { binding: 6, access: "read" },
+    dy: { binding: 7, access: "read" },
+    addend: { binding: 8, access: "read" },
+    dx: { binding: 9, access: "read_write" },
+    sums: { binding: 10, access: "read_write" },
+    dx_second: { binding: 11, access: "read_write" },
+  },
+  params: {
+    spatial: "u32",
+    channels: "u32",
+    columns: "u32",
+    block: "u32",
+    rows: "u32",
+    group_size: "u32",
+    eps: "f32",
+    first_columns: "u32",
+    layer: "u32",
+    threshold: "u32",
+    dropout_scale: "f32",
+  },
+  entryPoints: ["backward"],
 } as const satisfies KernelSource;
 
 /** `head_dots.wgsl`: vectors, scalars. */

@@ -178,16 +178,17 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
       attributes,
     });
   },
-  groupNorm(b, { label, attributes, in: { x, gamma, beta }, out: { stats } }, dy) {
+  groupNorm(b, { label, attributes, in: { x, gamma, beta, stepState }, out: { stats } }, dy) {
     const { dx, addend } = b.next(x);
     const out = { dx, dgamma: b.parameter(gamma), dbeta: b.parameter(beta) };
-    b.g.record({
-      kind: "groupNormBackward",
-      label,
-      in: { x: b.value(x), gamma, beta, stats: b.value(stats), dy, ...addend },
-      out,
-      attributes,
-    });
+    const operands = {
+      x: b.value(x),
+      stats: b.value(stats),
+      dy,
+      ...stepState ? { stepState } : {},
+      ...addend,
+    };
+    b.g.record({ kind: "groupNormBackward", label, in: operands, out, attributes });
   },
   silu(b, { label, attributes, in: { x } }, dy) {
     if (!b.wants(x)) return;
@@ -216,11 +217,6 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   add(b, { in: { a, b: second } }, dy) {
     b.pass(a, dy);
     b.pass(second, dy);
-  },
-  dropout(b, { label, attributes, in: { x, stepState } }, dy) {
-    if (!b.wants(x)) return;
-    const { dx, addend } = b.next(x);
-    b.g.record({ kind: "dropoutBackward", label, in: { dy, stepState, ...addend }, out: { dx }, attributes });
   },
   timestepEmbedding() {
     // Timesteps do not depend on parameters.

@@ -21,7 +21,6 @@ import {
   conv2dSumRows,
 } from "../../kernels/products/conv2d.ts";
 import { drawBatchForward } from "../../kernels/draw_batch.ts";
-import { dropoutBackward, dropoutForward } from "../../kernels/dropout.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
 import { groupNormBackward, groupNormForward } from "../../kernels/group_norm.ts";
 import { mseBackward, mseForward, type MseShape, recordLossForward } from "../../kernels/mse.ts";
@@ -111,14 +110,6 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
   },
   add: (_, { label, in: operands, out }) =>
     addForward({ elements: out.y.elements }, { ...operands, ...out }, label),
-  dropout: (_, { label, attributes, in: { x, stepState }, out: { y } }) =>
-    dropoutForward({ elements: y.elements, ...attributes }, { x, step_state: stepState, y }, label),
-  dropoutBackward: (_, { label, attributes, in: { dy, stepState, addend }, out: { dx } }) =>
-    dropoutBackward(
-      { elements: dx.elements, ...attributes },
-      { dy, step_state: stepState, addend, dx },
-      label,
-    ),
   timestepEmbedding(_, { label, attributes, in: operands, out }) {
     const [batch, , , dim] = out.y.shape;
     const shape = {
@@ -205,8 +196,8 @@ function imageShape(x: Tensor): { batch: number; spatial: number; channels: numb
   return { batch, spatial: height * width, channels };
 }
 
-function normShape({ path }: KernelTarget, x: Tensor, { groups, eps, silu }: GroupNormAttributes) {
-  return { ...imageShape(x), groups, eps, silu, path };
+function normShape({ path }: KernelTarget, x: Tensor, attributes: GroupNormAttributes) {
+  return { ...imageShape(x), ...attributes, path };
 }
 
 function planeShape(x: Tensor): { batch: number; height: number; width: number; channels: number } {

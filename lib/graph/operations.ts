@@ -19,22 +19,23 @@ export interface Conv2dAttributes extends ConvAttributes {
   readonly rowBiasFirst: number;
 }
 
-/** Attributes of group normalisation (Wu & He 2018), optionally followed by SiLU. */
+/** Attributes of dropout; `layer` selects the layer's random stream. */
+export interface DropoutAttributes {
+  readonly rate: number;
+  readonly layer: number;
+}
+
+/** Attributes of group normalisation (Wu & He 2018), optionally followed by SiLU, and by dropout in training. */
 export interface GroupNormAttributes {
   readonly groups: number;
   readonly eps: number;
   readonly silu: boolean;
+  readonly dropout?: DropoutAttributes;
 }
 
 /** Attributes of multi-head attention. */
 export interface AttentionAttributes {
   readonly heads: number;
-}
-
-/** Attributes of dropout; `layer` selects the layer's random stream. */
-export interface DropoutAttributes {
-  readonly rate: number;
-  readonly layer: number;
 }
 
 /** Attributes of the sinusoidal timestep embedding, named as in diffusers. */
@@ -69,7 +70,7 @@ export interface Operations {
     attributes: Conv2dAttributes;
   };
   groupNorm: {
-    in: { x: Tensor; gamma: Tensor; beta: Tensor };
+    in: { x: Tensor; gamma: Tensor; beta: Tensor; stepState?: Tensor };
     out: { y: Tensor; stats: Tensor };
     attributes: GroupNormAttributes;
   };
@@ -82,7 +83,6 @@ export interface Operations {
   upsample: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   concat: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   add: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
-  dropout: { in: { x: Tensor; stepState: Tensor }; out: { y: Tensor }; attributes: DropoutAttributes };
   timestepEmbedding: {
     in: { timesteps: Tensor };
     out: { y: Tensor };
@@ -125,7 +125,7 @@ export interface BackwardOperations {
     attributes: Conv2dAttributes;
   };
   groupNormBackward: {
-    in: { x: Tensor; gamma: Tensor; beta: Tensor; stats: Tensor; dy: Tensor; addend?: Tensor };
+    in: { x: Tensor; stats: Tensor; dy: Tensor; stepState?: Tensor; addend?: Tensor };
     out: { dx: Tensor; dgamma: Tensor; dbeta: Tensor };
     attributes: GroupNormAttributes;
   };
@@ -148,11 +148,6 @@ export interface BackwardOperations {
     in: { dy: Tensor; addend?: Tensor };
     out: { dx: Tensor };
     attributes: { readonly first: number };
-  };
-  dropoutBackward: {
-    in: { dy: Tensor; stepState: Tensor; addend?: Tensor };
-    out: { dx: Tensor };
-    attributes: DropoutAttributes;
   };
   embeddingBackward: {
     in: { labels: Tensor; dy: Tensor };

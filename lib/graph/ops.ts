@@ -78,17 +78,28 @@ export interface NormParameters {
   beta: Tensor;
 }
 
+/** Dropout (Srivastava et al. 2014) of a result. */
+export interface Dropout {
+  /** Step record (kernels/records/step_state.wgsl) with seed and step. */
+  readonly stepState: Tensor;
+  /** Probability of a zero, 0 <= rate < 1; other elements are scaled by 1 / (1 - rate). */
+  readonly rate: number;
+}
+
 /**
- * Group normalisation over height, width and the channels of a group (Wu & He 2018), optionally followed by SiLU.
+ * Group normalisation over height, width and the channels of a group (Wu & He 2018), optionally followed by SiLU and dropout.
+ * Masks come from the counter-based generator in every step and are never stored.
  *
  * @param x [N,H,W,C], C a multiple of `groups`
- * @throws {ShapeError} if `groups` does not divide C, or a parameter's shape does not fit
+ * @param dropout a rate of 0 is the same as none
+ * @throws {ShapeError} if `groups` does not divide C, a parameter's shape does not fit, or the rate is out of range
  */
 export function groupNorm(
   g: Graph,
   x: Tensor,
   parameters: NormParameters,
-  attributes: GroupNormAttributes,
+  attributes: Omit<GroupNormAttributes, "dropout">,
+  dropout?: Dropout,
 ): Tensor {
   const label = g.label("groupNorm");
   const [batch, , , channels] = x.shape;
@@ -99,10 +110,23 @@ export function groupNorm(
   expectShape(label, "gamma", parameters.gamma, [1, 1, 1, channels]);
   expectShape(label, "beta", parameters.beta, [1, 1, 1, channels]);
   const y = g.tensor(label, x.shape, "activation", true);
-  // Mean and reciprocal standard deviation of each group, read by the backward pass.
-  const statsShape: Shape = [1, 1, 1, batch * groups * 2];
-  const stats = g.tensor(`${label}.stats`, statsShape, "activation", false, "float32");
-  g.record({ kind: "groupNorm", label, in: { x, ...parameters }, out: { y, stats }, attributes });
+  // What the backward pass needs of each channel, see groupNormForward.
+  const stats = g.tensor(`${label}.stats`, [batch, 4, 1, channels], "activation", false, "float32");
+  const { stepState, rate = 0 } = dropout ?? {};
+  if (!(rate >= 0 && rate < 1)) throw new ShapeError(`${label}: dropout rate must be in [0, 1), got ${rate}`);
+  if (!stepState || rate === 0) {
+    g.record({ kind: "groupNorm", label, in: { x, ...parameters }, out: { y, stats }, attributes });
+    return y;
+  }
+  expectType(label, "stepState", stepState, StepStateLayout);
+  const withDropout = { ...attributes, dropout: { rate, layer: g.nextDropoutLayer() } };
+  g.record({
+    kind: "groupNorm",
+    label,
+    in: { x, ...parameters, stepState },
+    out: { y, stats },
+    attributes: withDropout,
+  });
   return y;
 }
 
@@ -167,27 +191,6 @@ export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
   expectShape(label, "b", b, a.shape);
   const y = g.tensor(label, a.shape, "activation", a.trainable || b.trainable);
   g.record({ kind: "add", label, in: { a, b }, out: { y }, attributes: {} });
-  return y;
-}
-
-/**
- * Dropout (Srivastava et al. 2014). Masks come from the counter-based generator in every step and are never stored.
- * A rate of 0 records nothing.
- *
- * @param stepState step record (kernels/records/step_state.wgsl) with seed and step
- * @param rate probability of a zero, 0 <= rate < 1; other elements are scaled by 1 / (1 - rate)
- * @throws {ShapeError} if the rate is out of range
- */
-export function dropout(g: Graph, x: Tensor, stepState: Tensor, rate: number): Tensor {
-  if (!(rate >= 0 && rate < 1)) {
-    throw new ShapeError(`${g.label("dropout")}: rate must be in [0, 1), got ${rate}`);
-  }
-  if (rate === 0) return x;
-  const label = g.label("dropout");
-  expectType(label, "stepState", stepState, StepStateLayout);
-  const y = g.tensor(label, x.shape, "activation", x.trainable);
-  const attributes = { rate, layer: g.nextDropoutLayer() };
-  g.record({ kind: "dropout", label, in: { x, stepState }, out: { y }, attributes });
   return y;
 }
 

@@ -7,7 +7,6 @@ import {
   attention,
   concat,
   conv2d,
-  dropout,
   embedding,
   groupNorm,
   silu,
@@ -28,6 +27,12 @@ function convParameters(g: Graph, input: number, output: number, kernel = 3) {
     weight: g.parameter("weight", "conv", [output, input, kernel, kernel], ZEROS),
     bias: vector(g, "bias", output),
   };
+}
+
+function dropped(g: Graph, x: Tensor, stepState: Tensor, rate: number): Tensor {
+  const channels = x.shape[3];
+  const parameters = { gamma: vector(g, "gamma", channels), beta: vector(g, "beta", channels) };
+  return groupNorm(g, x, parameters, { groups: 1, eps: 1e-6, silu: true }, { stepState, rate });
 }
 
 const faults: [name: string, message: string, record: (g: Graph) => void][] = [
@@ -102,8 +107,8 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
   ],
   [
     "dropout of everything",
-    "block.dropout: rate must be in [0, 1), got 1",
-    (g) => dropout(g, g.input("x", [2, 8, 8, 3]), g.input("stepState", [1, 1, 1, 1], StepStateLayout), 1),
+    "block.groupNorm: dropout rate must be in [0, 1), got 1",
+    (g) => dropped(g, g.input("x", [2, 8, 8, 3]), g.input("stepState", [1, 1, 1, 1], StepStateLayout), 1),
   ],
   [
     "timestepEmbedding of another batch",
@@ -132,8 +137,8 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
   ],
   [
     "dropout by another record than the step's",
-    "block.dropout: stepState is Draw, expected StepState",
-    (g) => dropout(g, g.input("x", [2, 8, 8, 3]), g.input("stepState", [1, 1, 1, 1], DrawLayout), 0.5),
+    "block.groupNorm: stepState is Draw, expected StepState",
+    (g) => dropped(g, g.input("x", [2, 8, 8, 3]), g.input("stepState", [1, 1, 1, 1], DrawLayout), 0.5),
   ],
   [
     "a tensor with a size of zero",
@@ -201,7 +206,7 @@ Deno.test("results have the shapes that their operations promise", () => {
     [upsample(g, x), [2, 14, 12, 5]],
     [concat(g, x, g.input("b", [2, 7, 6, 2])), [2, 7, 6, 7]],
     [add(g, x, x), [2, 7, 6, 5]],
-    [dropout(g, x, g.input("stepState", [1, 1, 1, 1], StepStateLayout), 0.5), [2, 7, 6, 5]],
+    [dropped(g, x, g.input("stepState", [1, 1, 1, 1], StepStateLayout), 0.5), [2, 7, 6, 5]],
     [convolve(g, x, SAME), [2, 7, 6, 9]],
     // PyTorch's sizes: floor((7 + 2 - 3) / 2) + 1, and with one zero row below instead floor((7 + 1 - 3) / 2) + 1.
     [convolve(g, x, { kernel: 3, stride: 2, padding: 1 }), [2, 4, 3, 9]],
@@ -216,11 +221,13 @@ function convolve(g: Graph, x: Tensor, attributes: Parameters<typeof conv2d>[3])
   return g.scope(`${g.nodes.length}`, () => conv2d(g, x, convParameters(g, 5, 9, kernel), attributes));
 }
 
-Deno.test("dropout at rate 0 records nothing", () => {
+Deno.test("a norm with dropout at rate 0 is one without", () => {
   const g = new Graph();
-  const x = g.input("x", [1, 2, 2, 4]);
-  assert.equal(dropout(g, x, g.input("stepState", [1, 1, 1, 1], StepStateLayout), 0), x);
-  assert.equal(g.nodes.length, 0);
+  dropped(g, g.input("x", [1, 2, 2, 4]), g.input("stepState", [1, 1, 1, 1], StepStateLayout), 0);
+  const [node] = g.nodes;
+  assert.ok(node?.kind === "groupNorm");
+  assert.deepEqual([node.in.stepState, node.attributes.dropout], [undefined, undefined]);
+  assert.equal(g.nextDropoutLayer(), 0);
 });
 
 Deno.test("names carry their scopes, and a scope ends with its body even when that throws", () => {

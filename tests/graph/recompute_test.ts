@@ -4,7 +4,16 @@ import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph, type Initializer } from "../../lib/graph/graph.ts";
 import { inputsOf, outputsOf } from "../../lib/graph/operations.ts";
-import { add, attention, concat, conv2d, dropout, groupNorm, silu, upsample } from "../../lib/graph/ops.ts";
+import {
+  add,
+  attention,
+  concat,
+  conv2d,
+  type Dropout,
+  groupNorm,
+  silu,
+  upsample,
+} from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 
 const ZEROS: Initializer = { kind: "zeros" };
@@ -25,11 +34,11 @@ function conv(g: Graph, name: string, x: Tensor, residual?: Tensor): Tensor {
   });
 }
 
-function norm(g: Graph, name: string, x: Tensor): Tensor {
+function norm(g: Graph, name: string, x: Tensor, dropout?: Dropout): Tensor {
   return g.scope(name, () => {
     const gamma = g.parameter("weight", "vector", [x.shape[3]], ZEROS);
     const beta = g.parameter("bias", "vector", [x.shape[3]], ZEROS);
-    return groupNorm(g, x, { gamma, beta }, { groups: 2, eps: 1e-6, silu: true });
+    return groupNorm(g, x, { gamma, beta }, { groups: 2, eps: 1e-6, silu: true }, dropout);
   });
 }
 
@@ -40,18 +49,20 @@ function backward(g: Graph, output: Tensor, recompute: boolean): string[] {
   return g.nodes.slice(forward).map(({ kind }) => kind);
 }
 
-/** Two segments: norm, SiLU and a convolution; dropout and a convolution with a residual. */
+/** Two segments: norm, SiLU and a convolution; a norm with dropout and a convolution with a residual. */
 function twoSegments(): { g: Graph; output: Tensor } {
   const { g, stepState, x } = start();
   const between = g.segment(() => conv(g, "first", silu(g, norm(g, "norm", x))));
-  const output = g.segment(() => conv(g, "second", dropout(g, between, stepState, 0.5), between));
+  const output = g.segment(() =>
+    conv(g, "second", norm(g, "dropped", between, { stepState, rate: 0.5 }), between)
+  );
   return { g, output };
 }
 
 Deno.test("each segment is computed again where its backward pass begins, its last convolution is not", () => {
   const { g, output } = twoSegments();
   assert.deepEqual(backward(g, output, true), [
-    ...["dropout", "conv2dBackward", "dropoutBackward"],
+    ...["groupNorm", "conv2dBackward", "groupNormBackward"],
     ...["groupNorm", "silu", "conv2dBackward", "siluBackward"],
     ...["groupNormBackward", "conv2dBackward"],
   ]);
@@ -61,9 +72,7 @@ Deno.test("segments change nothing where nothing is to be computed again", () =>
   const { g, output } = twoSegments();
   const forward = g.nodes.length;
   const kinds = backward(g, output, false);
-  const repeated = g.nodes.slice(forward).filter(({ kind }) =>
-    ["dropout", "groupNorm", "silu"].includes(kind)
-  );
+  const repeated = g.nodes.slice(forward).filter(({ kind }) => ["groupNorm", "silu"].includes(kind));
   assert.deepEqual(repeated, []);
   assert.equal(kinds.length, 6);
 });
@@ -73,8 +82,8 @@ Deno.test("what is computed again has the operands, attributes and mask of the f
   const forward = g.nodes.length;
   backward(g, output, true);
   const [first, second] = [g.nodes.slice(0, forward), g.nodes.slice(forward)].map((nodes) => {
-    const node = nodes.find(({ kind }) => kind === "dropout");
-    assert.ok(node?.kind === "dropout");
+    const node = nodes.find((node) => node.kind === "groupNorm" && node.attributes.dropout);
+    assert.ok(node?.kind === "groupNorm");
     return node;
   });
   assert.deepEqual(second.attributes, first.attributes);
@@ -139,7 +148,7 @@ const segments: Record<string, (g: Graph, x: Tensor, stepState: Tensor) => Tenso
   "a residual block": (g, x, stepState) => {
     const both = concat(g, x, silu(g, x));
     const hidden = conv(g, "a", norm(g, "norm1", both));
-    return conv(g, "b", dropout(g, norm(g, "norm2", hidden), stepState, 0.5), conv(g, "shortcut", both));
+    return conv(g, "b", norm(g, "norm2", hidden, { stepState, rate: 0.5 }), conv(g, "shortcut", both));
   },
 };
 

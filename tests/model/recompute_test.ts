@@ -105,7 +105,7 @@ for (const preset of PRESETS) {
   });
 
   Deno.test(`${preset} computes again what is inside of its blocks, but no 3x3 convolution`, () => {
-    const { blockOutChannels: { length: levels }, layersPerBlock, downBlockTypes, upBlockTypes, dropout } =
+    const { blockOutChannels: { length: levels }, layersPerBlock, downBlockTypes, upBlockTypes } =
       presetConfig(preset, 10);
     const attentive = (types: readonly string[]) => types.filter((type) => type.startsWith("Attn")).length;
     const up = levels * (layersPerBlock + 1);
@@ -118,7 +118,6 @@ for (const preset of PRESETS) {
       {
         conv2d: count("conv2d"),
         groupNorm: count("groupNorm"),
-        dropout: count("dropout"),
         concat: count("concat"),
         attention: count("attention"),
         upsample: count("upsample"),
@@ -127,7 +126,6 @@ for (const preset of PRESETS) {
       {
         conv2d: attention,
         groupNorm: 2 * residual + attention,
-        dropout: dropout > 0 ? residual : 0,
         concat: up,
         attention,
         upsample: levels - 1,

@@ -195,7 +195,7 @@ Deno.test("dropout is recorded once a residual block in training, each with a ma
   const layersOf = (training: boolean) => {
     const g = new Graph();
     unet(g, config, unetInputs(g, config, 2, training));
-    return g.nodes.flatMap((node) => node.kind === "dropout" ? [node.attributes.layer] : []);
+    return g.nodes.flatMap((node) => node.kind === "groupNorm" ? node.attributes.dropout?.layer ?? [] : []);
   };
   const layers = layersOf(true);
   const { blockOutChannels: { length: levels }, layersPerBlock } = config;
