@@ -43,6 +43,28 @@ export interface BackwardOptions {
   recompute?: boolean;
 }
 
+/** Concatenation whose gradient can be split at a whole vec4. */
+interface Concatenation {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  /** First consumer of the result, whose rule is the last to contribute to its gradient. */
+  readonly last: Node;
+}
+
+/** Concatenations by result. */
+function concatenations(nodes: readonly Node[]): ReadonlyMap<Tensor, Concatenation> {
+  const operands = new Map<Tensor, { a: Tensor; b: Tensor }>();
+  const found = new Map<Tensor, Concatenation>();
+  for (const node of nodes) {
+    for (const tensor of inputsOf(node)) {
+      const of = operands.get(tensor);
+      if (of && !found.has(tensor)) found.set(tensor, { ...of, last: node });
+    }
+    if (node.kind === "concat" && node.in.a.shape[3] % 4 === 0) operands.set(node.out.y, node.in);
+  }
+  return found;
+}
+
 /** State of the backward walk: gradients accumulated so far. */
 class Backward {
   readonly parameters = new Map<Tensor, Tensor>();
@@ -53,7 +75,10 @@ class Backward {
   readonly #wanted: Set<Tensor>;
   readonly #recomputation: Recomputation | undefined;
 
+  readonly #concatenations: ReadonlyMap<Tensor, Concatenation>;
+
   constructor(readonly g: Graph, wanted: readonly Tensor[], recompute: boolean) {
+    this.#concatenations = concatenations(g.nodes);
     this.#recomputation = recompute ? new Recomputation(g) : undefined;
     this.#wanted = new Set(wanted);
     for (const node of g.nodes) {
@@ -87,6 +112,28 @@ class Backward {
     const dx = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
     this.set(tensor, dx);
     return { dx, addend: soFar ? { addend: soFar } : {} };
+  }
+
+  /**
+   * The concatenation that computed `tensor`, if `node` can write the gradients of its operands: no other node contributes to
+   * that of the result after it.
+   */
+  concatenation(tensor: Tensor, node: Node): Concatenation | undefined {
+    const found = this.#concatenations.get(tensor);
+    return found?.last === node && this.wants(found.a) && this.wants(found.b) ? found : undefined;
+  }
+
+  /** Replaces the gradient of a concatenation's result, accumulated so far, by those of its operands. */
+  split(
+    tensor: Tensor,
+    { a, b }: Concatenation,
+  ): { dx: Tensor; dxSecond: Tensor; addend: { addend?: Tensor } } {
+    const soFar = this.of(tensor);
+    this.#gradients.delete(tensor);
+    const [dx, dxSecond] = [a, b].map(({ name, shape }) =>
+      this.g.tensor(`d ${name}`, shape, "activation", false)
+    ) as [Tensor, Tensor];
+    return { dx, dxSecond, addend: soFar ? { addend: soFar } : {} };
   }
 
   /** Propagates `gradient` unchanged, as the gradient of a sum. */
@@ -178,9 +225,14 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
       attributes,
     });
   },
-  groupNorm(b, { label, attributes, in: { x, gamma, beta, stepState }, out: { stats } }, dy) {
-    const { dx, addend } = b.next(x);
-    const out = { dx, dgamma: b.parameter(gamma), dbeta: b.parameter(beta) };
+  groupNorm(b, node, dy) {
+    const { label, attributes, in: { x, gamma, beta, stepState }, out: { stats } } = node;
+    const joined = attributes.dropout ? undefined : b.concatenation(x, node);
+    const { dx, dxSecond, addend } = joined ? b.split(x, joined) : { ...b.next(x), dxSecond: undefined };
+    const out = {
+      ...{ dx, ...dxSecond ? { dxSecond } : {} },
+      ...{ dgamma: b.parameter(gamma), dbeta: b.parameter(beta) },
+    };
     const operands = {
       x: b.value(x),
       stats: b.value(stats),
@@ -189,6 +241,10 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
       ...addend,
     };
     b.g.record({ kind: "groupNormBackward", label, in: operands, out, attributes });
+    if (joined && dxSecond) {
+      b.pass(joined.a, dx);
+      b.pass(joined.b, dxSecond);
+    }
   },
   silu(b, { label, attributes, in: { x } }, dy) {
     if (!b.wants(x)) return;

@@ -70,10 +70,13 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
   },
   groupNorm: ({ target }, { label, attributes, in: operands, out }) =>
     groupNormForward(normShape(target, operands.x, attributes), { ...operands, ...out }, label),
-  groupNormBackward({ target, sampleSums }, { label, attributes, in: operands, out: { dx, dgamma, dbeta } }) {
+  groupNormBackward(
+    { target, sampleSums },
+    { label, attributes, in: operands, out: { dgamma, dbeta, ...out } },
+  ) {
     const shape = normShape(target, operands.x, attributes);
     const sums = sampleSums.request(`${label}.sums`, shape.batch, [dbeta, dgamma]);
-    return groupNormBackward(shape, { ...operands, dx, sums }, label);
+    return groupNormBackward(shape, { ...operands, ...out, sums }, label, out.dx.shape[3]);
   },
   silu: (_, { label, in: operands, out }) =>
     siluForward({ elements: out.y.elements }, { ...operands, ...out }, label),

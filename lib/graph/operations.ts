@@ -126,7 +126,8 @@ export interface BackwardOperations {
   };
   groupNormBackward: {
     in: { x: Tensor; stats: Tensor; dy: Tensor; stepState?: Tensor; addend?: Tensor };
-    out: { dx: Tensor; dgamma: Tensor; dbeta: Tensor };
+    /** With `dxSecond`, x is a concatenation, and `dx` and `dxSecond` are the gradients of its operands. */
+    out: { dx: Tensor; dxSecond?: Tensor; dgamma: Tensor; dbeta: Tensor };
     attributes: GroupNormAttributes;
   };
   siluBackward: {

@@ -26,6 +26,20 @@ const ZEROS: Initializer = { kind: "zeros" };
 const SAME = { kernel: 3, stride: 1, padding: 1 } as const;
 const CHANNELS = 6;
 
+Deno.test("the norm that reads a concatenation first writes the gradients of its operands", () => {
+  const kinds = (channels: number) => {
+    const g = new Graph();
+    const [x, y] = ["x", "y"].map((name) => g.input(name, [1, 2, 2, channels])) as [Tensor, Tensor];
+    const joined = concat(g, x, y);
+    const output = conv(g, "a", norm(g, "n", joined), { residual: conv(g, "c", joined) });
+    const forward = g.nodes.length;
+    recordBackward(g, output, { seed: g.input("seed", output.shape), wanted: [x, y] });
+    return g.nodes.slice(forward).map(({ kind }) => kind);
+  };
+  assert.ok(!kinds(8).includes("sliceChannels"));
+  assert.equal(kinds(6).filter((kind) => kind === "sliceChannels").length, 2);
+});
+
 /** A convolution that keeps shape and channels, with parameters of its own. */
 function conv(
   g: Graph,
@@ -67,6 +81,19 @@ const networks: Record<string, (g: Graph, x: Tensor) => Tensor> = {
     const both = add(g, upsample(g, silu(g, x)), upsample(g, x));
     return conv(g, "b", add(g, conv(g, "a", both), upsample(g, add(g, norm(g, "n", x), x))));
   },
+  "a norm of a concatenation": (g, x) => conv(g, "a", norm(g, "n", concat(g, concat(g, x, x), x))),
+  "a norm of a concatenation that others read later": (g, x) => {
+    const joined = concat(g, concat(g, x, x), x);
+    const main = conv(g, "a", norm(g, "n", joined));
+    return conv(g, "b", add(g, main, x), { residual: conv(g, "c", joined) });
+  },
+  "a norm of a concatenation that others read before": (g, x) => {
+    const joined = concat(g, concat(g, x, x), x);
+    const aside = conv(g, "c", joined);
+    return conv(g, "a", norm(g, "n", joined), { residual: aside });
+  },
+  "a norm of a concatenation of channels that are not a multiple of 4": (g, x) =>
+    conv(g, "a", norm(g, "n", concat(g, x, x))),
   "an input behind operations that hold no parameter": (g, x) =>
     conv(g, "a", silu(g, silu(g, upsample(g, x)))),
 };

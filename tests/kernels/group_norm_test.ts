@@ -39,6 +39,7 @@ async function runGroupNorm(
   s: GroupNormShape,
   { x, gamma, beta, dy, addend }: ReturnType<typeof inputs> & { addend?: Float64Array },
   storage: Storage = FLOAT32,
+  first = s.channels,
 ) {
   const c = s.channels;
   const host = {
@@ -48,7 +49,10 @@ async function runGroupNorm(
     dy: storage.array(packChannels(dy, c)),
   };
   const stats = new Float32Array(s.batch * 4 * host.gamma.length);
-  const [y, dx] = [host.x, host.x].map((like) => storage.empty(like.length));
+  const pixels = s.batch * s.spatial;
+  const y = storage.empty(host.x.length);
+  const dx = storage.empty(pixels * 4 * Math.ceil(first / 4));
+  const dxSecond = first < c ? storage.empty(host.x.length - dx.length) : undefined;
   const width = host.gamma.length;
   const ofSamples = new Float32Array(s.batch * 2 * width).fill(NaN);
   const gradients = new Float32Array(2 * width).fill(NaN);
@@ -56,14 +60,20 @@ async function runGroupNorm(
   const blocks = new Uint32Array(encodeSampleSums([sum]));
   await storage.run([
     ...groupNormForward<HostArray>(s, { x: host.x, gamma: host.gamma, beta: host.beta, stats, y }),
-    ...groupNormBackward<HostArray>(s, {
-      x: host.x,
-      dy: host.dy,
-      stats,
-      addend: addend && storage.array(packChannels(addend, c)),
-      dx,
-      sums: ofSamples,
-    }),
+    ...groupNormBackward<HostArray>(
+      s,
+      {
+        x: host.x,
+        dy: host.dy,
+        stats,
+        addend: addend && storage.array(packChannels(addend, c)),
+        dx,
+        dxSecond,
+        sums: ofSamples,
+      },
+      "test",
+      first,
+    ),
     ...sampleSums<HostArray>(4 * blocks.length / SumBlockLayout.bytes, {
       blocks,
       values: ofSamples,
@@ -74,10 +84,20 @@ async function runGroupNorm(
   return {
     y: unpackChannels(y, c),
     stats: ofGroups(s, stats),
-    dx: unpackChannels(dx, c),
+    dx: joined(unpackChannels(dx, first), dxSecond && unpackChannels(dxSecond, c - first), pixels),
     dgamma: unpackChannels(gradients.subarray(width), c),
     dbeta: unpackChannels(gradients.subarray(0, width), c),
   };
+}
+
+/** Concatenates along channels. */
+function joined(first: Float32Array, second: Float32Array | undefined, pixels: number): Float32Array {
+  if (!second) return first;
+  const row = (of: Float32Array, pixel: number) =>
+    of.subarray(pixel * of.length / pixels, (pixel + 1) * of.length / pixels);
+  return Float32Array.from(
+    Array.from({ length: pixels }, (_, pixel) => [...row(first, pixel), ...row(second, pixel)]).flat(),
+  );
 }
 
 /** Mean and 1 / sqrt(var + eps) of each group, [N, groups, 2], from statistics by channel [N, 4, Cp]. */
@@ -169,6 +189,27 @@ for (const storage of STORAGES) {
     const want = groupNormGradientReference(s, x, gamma, beta, dy).dx.map((v, i) => v + addend[i]);
     assertClose(got.dx, want, storage.stored(ROUNDING), "dx");
   });
+}
+
+for (const storage of STORAGES) {
+  // Columns of both parts in a workgroup; one pixel; the largest a GPU holds in registers, and one that it loops over.
+  for (
+    const [size, first] of [[[2, 5, 7, 12], 8], [[3, 1, 1, 20], 4], [[1, 32, 32, 48], 16], [
+      [1, 40, 40, 22],
+      12,
+    ]] as const
+  ) {
+    for (const path of PATHS) {
+      const s = { ...shape([...size], 2, true), path };
+      Deno.test(`group_norm backward splits the gradient of a concatenation at ${first}: ${name(s)}${storage.suffix}`, async () => {
+        const { x, gamma, beta, dy } = inputs(s, 1, storage);
+        const addend = storage.rounded(noise(x.length, 77));
+        const whole = await runGroupNorm(s, { x, gamma, beta, dy, addend }, storage);
+        const halves = await runGroupNorm(s, { x, gamma, beta, dy, addend }, storage, first);
+        assert.deepEqual(halves, whole);
+      });
+    }
+  }
 }
 
 for (const [mean, path] of [1e3, -1e4].flatMap((mean) => PATHS.map((path) => [mean, path] as const))) {
