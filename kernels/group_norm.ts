@@ -104,6 +104,8 @@ export interface GroupNormBackwardBuffers<B> {
   readonly dy: B;
   /** [N, H*W, Cp], added to the gradient of x. */
   readonly addend?: B;
+  /** Likewise. */
+  readonly addendSecond?: B;
   /** [N, H*W, Cp], or [N, H*W, A] if there is a second one. */
   readonly dx: B;
   /**
@@ -118,14 +120,14 @@ export interface GroupNormBackwardBuffers<B> {
 }
 
 /**
- * Gradients of {@linkcode groupNormForward}: `dx = addend + gradient`.
+ * Gradients of {@linkcode groupNormForward}: `dx = addend + addendSecond + gradient`.
  *
  * @param first channels of `dx`, if there is a `dxSecond`
  * @throws {RangeError} as {@linkcode groupNormForward}
  */
 export function groupNormBackward<B>(
   shape: GroupNormShape,
-  { x, stats, dy, addend, dx, dxSecond, sums, stepState }: GroupNormBackwardBuffers<B>,
+  { x, stats, dy, addend, addendSecond, dx, dxSecond, sums, stepState }: GroupNormBackwardBuffers<B>,
   label = "group_norm gradient",
   first: number = shape.channels,
 ): Launch<B>[] {
@@ -136,10 +138,13 @@ export function groupNormBackward<B>(
     : groupNormSplitKernel;
   const buffers = {
     ...{ x, saved_stats: stats, dy, dx, sums, dx_second: dxSecond, step_state: shape.dropout && stepState },
-    // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
-    addend: addend ?? dy,
+    // All declared buffers must be bound; dy stands in for absent addends, which are not read.
+    ...{ addend: addend ?? dy, addend_second: addendSecond ?? dy },
   };
-  const constants = { has_addend: Number(addend !== undefined) };
+  const constants = {
+    has_addend: Number(addend !== undefined),
+    has_second_addend: Number(addendSecond !== undefined),
+  };
   return [launchOf<B>("backward", { ...shape, first }, base, buffers, constants, label)];
 }
 

@@ -9,7 +9,8 @@
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
 //   dz = m dy or m dy silu'(z)
-//   dx = addend + gamma rstd dz - m1 - xhat m2,   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
+//   dx = addend + addend_second + gamma rstd dz - m1 - xhat m2
+//   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
 // x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
@@ -34,6 +35,7 @@
 
 override use_silu: bool = false;
 override has_addend: bool = false;
+override has_second_addend: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -62,6 +64,7 @@ struct Params {
 @group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 @group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
+@group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
 
 // Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
 var<workgroup> part_a: array<vec4f, lanes>;
@@ -360,9 +363,12 @@ fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: ve
 }
 
 fn slope_of(i: u32, point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
-  let slope = scale * point.dz - m1 - m2 * point.centred;
+  var slope = scale * point.dz - m1 - m2 * point.centred;
   if (has_addend) {
-    return slope + vec4f(addend[i]);
+    slope += vec4f(addend[i]);
+  }
+  if (has_second_addend) {
+    slope += vec4f(addend_second[i]);
   }
   return slope;
 }

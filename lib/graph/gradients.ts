@@ -43,6 +43,12 @@ export interface BackwardOptions {
   recompute?: boolean;
 }
 
+/** Gradient so far, to be added by a writer. */
+interface Addends {
+  readonly addend?: Tensor;
+  readonly addendSecond?: Tensor;
+}
+
 /** Concatenation whose gradient can be split at a whole vec4. */
 interface Concatenation {
   readonly a: Tensor;
@@ -68,13 +74,13 @@ function concatenations(nodes: readonly Node[]): ReadonlyMap<Tensor, Concatenati
 /** State of the backward walk: gradients accumulated so far. */
 class Backward {
   readonly parameters = new Map<Tensor, Tensor>();
-  readonly #gradients = new Map<Tensor, Tensor>();
+  /** Contributions to each gradient, not yet added up. */
+  readonly #contributions = new Map<Tensor, Tensor[]>();
   /** Gradients that are written in parts, and the quads of channels that have a writer. */
   readonly #parts = new Map<Tensor, { dx: Tensor; quads: Set<number> }>();
   /** Wanted inputs and everything computed from them. */
   readonly #wanted: Set<Tensor>;
   readonly #recomputation: Recomputation | undefined;
-
   readonly #concatenations: ReadonlyMap<Tensor, Concatenation>;
 
   constructor(readonly g: Graph, wanted: readonly Tensor[], recompute: boolean) {
@@ -94,7 +100,20 @@ class Backward {
 
   /** Gradient of `tensor` accumulated so far, if any. */
   of(tensor: Tensor): Tensor | undefined {
-    return this.#gradients.get(tensor);
+    return this.#atMost(1, tensor)[0];
+  }
+
+  /** Contributions to the gradient of `tensor` so far, as at most `limit` addends. */
+  #atMost(limit: number, tensor: Tensor): Tensor[] {
+    const contributions = this.#contributions.get(tensor) ?? [];
+    while (contributions.length > limit) {
+      const [a, b] = contributions.splice(0, 2) as [Tensor, Tensor];
+      const label = `d ${tensor.name}`;
+      const y = this.g.tensor(label, tensor.shape, "activation", false);
+      this.g.record({ kind: "add", label, in: { a, b }, out: { y }, attributes: {} });
+      contributions.unshift(y);
+    }
+    return contributions;
   }
 
   /** True if the gradient of `tensor` is needed. */
@@ -103,7 +122,7 @@ class Backward {
   }
 
   set(tensor: Tensor, gradient: Tensor): void {
-    this.#gradients.set(tensor, gradient);
+    this.#contributions.set(tensor, [gradient]);
   }
 
   /** Creates a new gradient tensor for `tensor`; `addend` is the gradient so far, which its writer must add. */
@@ -112,6 +131,14 @@ class Backward {
     const dx = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
     this.set(tensor, dx);
     return { dx, addend: soFar ? { addend: soFar } : {} };
+  }
+
+  /** As {@linkcode next}, for a writer that can add two tensors. */
+  nextOfTwo(tensor: Tensor): { dx: Tensor; dxSecond?: undefined; addend: Addends } {
+    const addend = this.addends(tensor);
+    const dx = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
+    this.set(tensor, dx);
+    return { dx, addend };
   }
 
   /**
@@ -127,29 +154,25 @@ class Backward {
   split(
     tensor: Tensor,
     { a, b }: Concatenation,
-  ): { dx: Tensor; dxSecond: Tensor; addend: { addend?: Tensor } } {
-    const soFar = this.of(tensor);
-    this.#gradients.delete(tensor);
+  ): { dx: Tensor; dxSecond: Tensor; addend: Addends } {
+    const addend = this.addends(tensor);
+    this.#contributions.delete(tensor);
     const [dx, dxSecond] = [a, b].map(({ name, shape }) =>
       this.g.tensor(`d ${name}`, shape, "activation", false)
     ) as [Tensor, Tensor];
-    return { dx, dxSecond, addend: soFar ? { addend: soFar } : {} };
+    return { dx, dxSecond, addend };
+  }
+
+  /** The gradient so far as up to two addends, for writers that can add both. */
+  addends(tensor: Tensor): Addends {
+    const [addend, addendSecond] = this.#atMost(2, tensor);
+    return { ...addend ? { addend } : {}, ...addendSecond ? { addendSecond } : {} };
   }
 
   /** Propagates `gradient` unchanged, as the gradient of a sum. */
   pass(tensor: Tensor, gradient: Tensor): void {
     if (!this.wants(tensor)) return;
-    const soFar = this.of(tensor);
-    if (!soFar) return this.set(tensor, gradient);
-    const y = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
-    this.g.record({
-      kind: "add",
-      label: `d ${tensor.name}`,
-      in: { a: soFar, b: gradient },
-      out: { y },
-      attributes: {},
-    });
-    this.set(tensor, y);
+    this.#contributions.set(tensor, [...this.#contributions.get(tensor) ?? [], gradient]);
   }
 
   /**
@@ -228,7 +251,7 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   groupNorm(b, node, dy) {
     const { label, attributes, in: { x, gamma, beta, stepState }, out: { stats } } = node;
     const joined = attributes.dropout ? undefined : b.concatenation(x, node);
-    const { dx, dxSecond, addend } = joined ? b.split(x, joined) : { ...b.next(x), dxSecond: undefined };
+    const { dx, dxSecond, addend } = joined ? b.split(x, joined) : b.nextOfTwo(x);
     const out = {
       ...{ dx, ...dxSecond ? { dxSecond } : {} },
       ...{ dgamma: b.parameter(gamma), dbeta: b.parameter(beta) },

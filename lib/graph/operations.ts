@@ -125,7 +125,14 @@ export interface BackwardOperations {
     attributes: Conv2dAttributes;
   };
   groupNormBackward: {
-    in: { x: Tensor; stats: Tensor; dy: Tensor; stepState?: Tensor; addend?: Tensor };
+    in: {
+      x: Tensor;
+      stats: Tensor;
+      dy: Tensor;
+      stepState?: Tensor;
+      addend?: Tensor;
+      addendSecond?: Tensor;
+    };
     /** With `dxSecond`, x is a concatenation, and `dx` and `dxSecond` are the gradients of its operands. */
     out: { dx: Tensor; dxSecond?: Tensor; dgamma: Tensor; dbeta: Tensor };
     attributes: GroupNormAttributes;

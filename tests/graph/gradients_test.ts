@@ -81,6 +81,10 @@ const networks: Record<string, (g: Graph, x: Tensor) => Tensor> = {
     const both = add(g, upsample(g, silu(g, x)), upsample(g, x));
     return conv(g, "b", add(g, conv(g, "a", both), upsample(g, add(g, norm(g, "n", x), x))));
   },
+  "a norm whose input has three other consumers": (g, x) => {
+    const main = conv(g, "a", norm(g, "n", x), { residual: x });
+    return conv(g, "b", add(g, add(g, main, x), silu(g, x)));
+  },
   "a norm of a concatenation": (g, x) => conv(g, "a", norm(g, "n", concat(g, concat(g, x, x), x))),
   "a norm of a concatenation that others read later": (g, x) => {
     const joined = concat(g, concat(g, x, x), x);

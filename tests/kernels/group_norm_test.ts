@@ -37,7 +37,10 @@ function inputs({ batch, spatial, channels }: GroupNormShape, seed = 1, storage 
 /** Runs forward and backward, with the addend where one is given. */
 async function runGroupNorm(
   s: GroupNormShape,
-  { x, gamma, beta, dy, addend }: ReturnType<typeof inputs> & { addend?: Float64Array },
+  { x, gamma, beta, dy, addend, addendSecond }: ReturnType<typeof inputs> & {
+    addend?: Float64Array | undefined;
+    addendSecond?: Float64Array | undefined;
+  },
   storage: Storage = FLOAT32,
   first = s.channels,
 ) {
@@ -67,6 +70,7 @@ async function runGroupNorm(
         dy: host.dy,
         stats,
         addend: addend && storage.array(packChannels(addend, c)),
+        addendSecond: addendSecond && storage.array(packChannels(addendSecond, c)),
         dx,
         dxSecond,
         sums: ofSamples,
@@ -180,14 +184,21 @@ Deno.test("group_norm of one element per group is beta, and its input gets no gr
   assertClose(got.dx, new Float64Array(10), { absolute: 1000 * 2 ** -23 * 3 }, "dx");
 });
 
-for (const storage of STORAGES) {
-  Deno.test(`group_norm backward adds to the gradient so far: x=[2,6,6] groups=3${storage.suffix}`, async () => {
-    const s = shape([2, 2, 3, 6], 3, true);
+for (const [storage, path] of STORAGES.flatMap((storage) => PATHS.map((path) => [storage, path] as const))) {
+  Deno.test(`group_norm backward adds to the gradient so far: x=[2,6,6] groups=3 ${path}${storage.suffix}`, async () => {
+    const s = { ...shape([2, 2, 3, 6], 3, true), path };
     const { x, gamma, beta, dy } = inputs(s, 1, storage);
-    const addend = storage.rounded(noise(x.length, 77));
-    const got = await runGroupNorm(s, { x, gamma, beta, dy, addend }, storage);
-    const want = groupNormGradientReference(s, x, gamma, beta, dy).dx.map((v, i) => v + addend[i]);
-    assertClose(got.dx, want, storage.stored(ROUNDING), "dx");
+    const [addend, addendSecond] = [77, 78].map((seed) => storage.rounded(noise(x.length, seed)));
+    const { dx } = groupNormGradientReference(s, x, gamma, beta, dy);
+    const one = await runGroupNorm(s, { x, gamma, beta, dy, addend }, storage);
+    assertClose(one.dx, dx.map((v, i) => v + addend![i]!), storage.stored(ROUNDING), "dx");
+    const two = await runGroupNorm(s, { x, gamma, beta, dy, addend, addendSecond }, storage);
+    assertClose(
+      two.dx,
+      dx.map((v, i) => v + addend![i]! + addendSecond![i]!),
+      storage.stored(ROUNDING),
+      "dx",
+    );
   });
 }
 
