@@ -51,11 +51,12 @@ interface Measured {
 /**
  * Reads a benchmark report.
  *
- * @throws {ConfigError} naming `--compare` if the file is not one
+ * @param flag the flag that names it, for messages
+ * @throws {ConfigError} naming the flag if the file is not one
  */
-export async function readReport(path: string): Promise<BenchReport> {
+export async function readReport(path: string, flag = "--compare"): Promise<BenchReport> {
   const refuse = (why: string) =>
-    new ConfigError("--compare", path, `a file that \`deno task bench --json FILE\` wrote (${why})`);
+    new ConfigError(flag, path, `a file that \`deno task bench --json FILE\` wrote (${why})`);
   let report: Partial<BenchReport> | null;
   try {
     report = JSON.parse(await Deno.readTextFile(path));

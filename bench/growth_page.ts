@@ -4,6 +4,7 @@
  * @module
  */
 import type { Growth, GrowthPoint, GrowthSeries } from "./growth.ts";
+import { markdownTable, wrap } from "./markdown.ts";
 import { figure, headLines } from "./report.ts";
 
 /** Power law and line fitted to a series. */
@@ -21,8 +22,6 @@ export interface GrowthFit {
 
 /** Largest distance of a linear exponent from 1. */
 const LINEAR_WITHIN = 0.1;
-/** Line width of `deno fmt`. */
-const WIDTH = 110;
 
 /** Fits a series; undefined for fewer than two points. */
 export function fitGrowth(points: readonly GrowthPoint[]): GrowthFit | undefined {
@@ -69,7 +68,7 @@ export function growthPage({ environment, fmaGflops, series }: Growth): string {
         "leave idle matter less and less. Growth is more than linear where tensors outgrow a cache.",
     ),
     "```sh\ndeno task bench --growth docs/growth.md\n```",
-    ...headLines(environment).map(wrap),
+    ...headLines(environment).map((line) => wrap(line)),
     ...series.flatMap(seriesBlocks),
   ];
   return blocks.join("\n\n") + "\n";
@@ -118,25 +117,4 @@ export function verdict({ size, load, points }: GrowthSeries): string {
   const grows = `power ${power.toFixed(2)}${last}${of}`;
   if (Math.abs(power - 1) <= LINEAR_WITHIN) return `Linear: ${grows}. Fitted: ${line}.`;
   return `${power < 1 ? "Less" : "More"} than linear: ${grows}. Fitted: ${line}.`;
-}
-
-/** A right-aligned Markdown table, padded as `deno fmt` does. */
-export function markdownTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, i) => Math.max(3, head.length, ...rows.map((row) => row[i]?.length ?? 0)));
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell, i) => cell.padStart(widths[i] ?? 0)).join(" | ")} |`;
-  const rule = `| ${widths.map((width) => "-".repeat(width - 1) + ":").join(" | ")} |`;
-  return [line(heads), rule, ...rows.map(line)].join("\n");
-}
-
-function wrap(text: string): string {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > WIDTH) {
-      lines.push(line);
-      line = word;
-    } else line = line === "" ? word : `${line} ${word}`;
-  }
-  return [...lines, line].join("\n");
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { GrowthPoint, GrowthSeries } from "../../bench/growth.ts";
-import { fitGrowth, growthPage, growthTable, markdownTable, verdict } from "../../bench/growth_page.ts";
+import { fitGrowth, growthPage, growthTable, verdict } from "../../bench/growth_page.ts";
+import { bulletList, markdownTable, wrap } from "../../bench/markdown.ts";
 
 const environment = {
   adapter: {
@@ -89,4 +90,12 @@ Deno.test("a page has each series with its end, lines of text within the width, 
   const table = lines.filter((line) => line.startsWith("|"));
   assert.equal(new Set(table.map(({ length }) => length)).size, 1);
   assert.equal(markdownTable(["a", "long"], [["1", "2"]]), "|   a | long |\n| --: | ---: |\n|   1 |    2 |");
+});
+
+Deno.test("text is wrapped between words, not inside of code; list items go on under their first word", () => {
+  assert.equal(wrap("one two (`a b c`) three", 10), "one two\n(`a b c`)\nthree");
+  const long = Array.from({ length: 30 }, () => "word").join(" ");
+  const lines = bulletList([long, "b"]).split("\n");
+  assert.ok(lines.every((line) => line.length <= 110));
+  assert.deepEqual(lines.map((line) => line.slice(0, 3)), ["- w", "  w", "- b"]);
 });

@@ -1,0 +1,187 @@
+/**
+ * Roofline model of a training step on a GPU: for each kernel the time that memory and arithmetic take at least, and a
+ * prediction. Graphs are lowered symbolically, so no GPU is needed.
+ *
+ * @module
+ */
+import { cast } from "../kernels/cast.ts";
+import { sampleSums } from "../kernels/sample_sums.ts";
+import type { Launch } from "../kernels/source.ts";
+import type { KernelTarget } from "../kernels/target.ts";
+import type { BufferView } from "../lib/gpu/memory.ts";
+import { lowerContext } from "../lib/graph/compile.ts";
+import { lower } from "../lib/graph/lower.ts";
+import { inputsOf, type Node, outputsOf } from "../lib/graph/operations.ts";
+import type { Tensor } from "../lib/graph/tensor.ts";
+import { ParameterTable } from "../lib/model/parameters.ts";
+import type { Precision } from "../lib/model/precision.ts";
+import { normScratchBytes, optimizerLaunches } from "../lib/train/device/optimizer.ts";
+import { trainingGraph } from "../lib/train/device/step_graph.ts";
+import { efficiencyOf, type Family, familyOf, PEAKS } from "./kernel_families.ts";
+import { modelConfig } from "./models.ts";
+import type { LimitRates, Profile } from "./report.ts";
+
+/** A dispatch and what it has to do. */
+export interface KernelWork {
+  /** Kernel and entry point, e.g. `group_norm.forward`. */
+  readonly kernel: string;
+  /** Bytes to move: every tensor once. */
+  readonly bytes: number;
+  /** Floating-point operations performed. */
+  readonly operations: number;
+  /** Operations of the direct algorithm. */
+  readonly flops: number;
+}
+
+/** Totals of a kernel in a step. */
+export interface RooflineRow extends KernelWork {
+  readonly family: Family;
+  readonly calls: number;
+  /** Milliseconds at the limits of the adapter. */
+  readonly floor: number;
+  /** Milliseconds at the efficiency of its family. */
+  readonly predicted: number;
+  /** Milliseconds in a profile with as many calls of this kernel. */
+  readonly measured?: number;
+}
+
+/** Roofline model of a step. */
+export interface Roofline {
+  readonly model: string;
+  readonly batch: number;
+  readonly precision: Precision;
+  /** Longest prediction first. */
+  readonly rows: readonly RooflineRow[];
+}
+
+/** A training step of a preset. */
+export interface RooflineStep {
+  readonly model: string;
+  readonly batch: number;
+  readonly precision: Precision;
+  readonly target: KernelTarget;
+}
+
+/** What a prediction is made from. */
+export interface RooflineBasis {
+  readonly limits: Pick<LimitRates, "fmaGflops" | "copyGigabytesPerSecond">;
+  /** Profiles of the same adapter; those of other steps and kernels are ignored. */
+  readonly profiles: readonly Profile[];
+}
+
+/** Seconds that a dispatch takes at least, when it depends on the one before. */
+export const DISPATCH_SECONDS = 5e-6;
+
+/** Predicts a training step. */
+export function rooflineOf(step: RooflineStep, { limits, profiles }: RooflineBasis): Roofline {
+  const { model, batch, precision } = step;
+  const profile = profiles.find(({ name }) => name === `training step of ${model}, batch ${batch}`);
+  const groups = Map.groupBy(stepWork(step), ({ kernel }) => kernel);
+  const rows = [...groups].map(([kernel, all]): RooflineRow => {
+    const family = familyOf(kernel);
+    const sum = (of: (work: KernelWork) => number) => all.reduce((total, work) => total + of(work), 0);
+    const seconds = (efficiency: number) =>
+      sum((work) => DISPATCH_SECONDS + leastSeconds(work, family, limits) / efficiency);
+    return {
+      kernel,
+      family,
+      calls: all.length,
+      bytes: sum(({ bytes }) => bytes),
+      operations: sum(({ operations }) => operations),
+      flops: sum(({ flops }) => flops),
+      floor: 1000 * seconds(1),
+      predicted: 1000 * seconds(efficiencyOf(family)),
+      ...measuredIn(profile, kernel, all.length),
+    };
+  });
+  return { model, batch, precision, rows: rows.sort((a, b) => b.predicted - a.predicted) };
+}
+
+/** Seconds at the limits, without the dispatch's own cost. */
+function leastSeconds(
+  { bytes, operations }: KernelWork,
+  { unit }: Family,
+  limits: RooflineBasis["limits"],
+): number {
+  return Math.max(bytes / limits.copyGigabytesPerSecond, operations / PEAKS[unit](limits)) / 1e9;
+}
+
+/**
+ * Profiles are matched by kernel name. With another number of calls it is another kernel that happens to have the name, such
+ * as a product that now has fewer operands to move.
+ */
+function measuredIn(
+  profile: Profile | undefined,
+  kernel: string,
+  calls: number,
+): Pick<RooflineRow, "measured"> {
+  const entry = profile?.kernels.find(({ name }) => name === kernel);
+  if (!profile || entry?.calls !== calls * profile.replays) return {};
+  return { measured: entry.milliseconds / profile.replays };
+}
+
+/** The dispatches of a training step. */
+function stepWork({ model, batch, precision, target }: RooflineStep): KernelWork[] {
+  const config = modelConfig(model);
+  const g = trainingGraph({ config, batch, precision });
+  const context = lowerContext(g, target);
+  const ofNodes = g.nodes.flatMap((node) => nodeWork(node, lower(context, node)));
+  const elements = new ParameterTable(g.parameters).elements;
+  const copies = precision === "float32" ? [] : [copyWork(elements)];
+  return [...copies, ...ofNodes, ...deferredWork(context.sampleSums.all), ...optimizerWork(elements)];
+}
+
+/** Work of the float16 copy of the weights. */
+function copyWork(elements: number): KernelWork {
+  const [launch] = cast(elements, { x: undefined, y: undefined }, "weights");
+  return { kernel: nameOf(launch!), bytes: (4 + 2) * elements, operations: 0, flops: 0 };
+}
+
+/** Work of the sums over samples that nodes leave to the end of the graph. */
+function deferredWork(contributions: Tensor | undefined): KernelWork[] {
+  if (!contributions) return [];
+  const [launch] = sampleSums(1, { blocks: undefined, values: undefined, sums: undefined });
+  return [{ kernel: nameOf(launch!), bytes: contributions.bytes, operations: 0, flops: 0 }];
+}
+
+/**
+ * Work of a node's launches. Launches of the same kernel divide the node's operands and results among them; workspace is
+ * used whole by each.
+ */
+export function nodeWork(node: Node, launches: readonly Launch<Tensor>[]): KernelWork[] {
+  const divided = new Set([...inputsOf(node), ...outputsOf(node)]);
+  const users = (kernel: string, tensor: Tensor) =>
+    launches.filter((launch) => nameOf(launch) === kernel && Object.values(launch.buffers).includes(tensor));
+  return launches.map((launch) => {
+    const kernel = nameOf(launch);
+    const bytes = [...new Set(Object.values(launch.buffers))]
+      .map((tensor) => tensor.bytes / (divided.has(tensor) ? users(kernel, tensor).length : 1));
+    const { operations, flops } = launch;
+    return { kernel, bytes: bytes.reduce((sum, each) => sum + each, 0), operations, flops };
+  });
+}
+
+/** Work of the optimizer, which reads and writes most of its buffers in place. */
+function optimizerWork(elements: number): KernelWork[] {
+  const view = (size: number): BufferView => ({ buffer: {} as GPUBuffer, offset: 0, size });
+  const flat = view(4 * elements);
+  const record = view(48);
+  const weights = { parameters: flat, firstMoment: flat, secondMoment: flat, ema: flat };
+  const constants = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, clip: 1, stopAtNonFinite: true };
+  const buffers = { stepState: record, health: record, log: record, lossScale: undefined };
+  const windows = [{ first: 0, elements }];
+  const partials = view(normScratchBytes(windows));
+  const launches = optimizerLaunches(constants, windows, { ...buffers, weights, partials, gradients: flat });
+  return launches.map((launch) => {
+    const times = (name: string) => launch.kernel.bindings[name]?.access === "read_write" ? 2 : 1;
+    const bytes = Object.entries(launch.buffers).reduce(
+      (sum, [name, { size }]) => sum + times(name) * size,
+      0,
+    );
+    return { kernel: nameOf(launch), bytes, operations: 0, flops: 0 };
+  });
+}
+
+function nameOf({ kernel, entry }: Launch<unknown>): string {
+  return `${kernel.name}.${entry}`;
+}
