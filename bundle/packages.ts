@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { DenoiseError } from "../lib/errors.ts";
 import type { Entry } from "./archive.ts";
@@ -21,6 +22,14 @@ const REGISTRY_FOLDER = `${CACHE_FOLDER}/npm/registry.npmjs.org`;
  * with a path after the version are excluded: they name files, mostly in tests.
  */
 const NAMED = /"(npm:(?:@[a-z0-9._-]+\/)?[a-z0-9._-]+@\d+\.\d+\.\d+)"/g;
+
+/** Folder of native code for one platform, as packages with binaries for several name it. */
+const NATIVE = /\/((?:darwin|freebsd|linux|win32)-(?:arm64|ia32|universal|x64))\//;
+
+/** True unless a file is native code for another platform than this one. */
+export function suitsPlatform(file: string, here = `${process.platform}-${process.arch}`): boolean {
+  return [undefined, here].includes(NATIVE.exec(file)?.[1]);
+}
 
 /** A package in Deno's cache, from `deno info --json`. */
 interface Package {
@@ -104,7 +113,7 @@ async function deno(args: readonly string[]): Promise<string> {
   throw new DenoiseError(`cannot find or fetch the npm packages: deno ${args[0]} failed: ${said}`);
 }
 
-/** Files of packages and, for each name, the registry document of the carried versions. */
+/** Files of packages for this platform and, for each name, the registry document of the carried versions. */
 async function entriesOf(packages: readonly Package[]): Promise<Entry[]> {
   const byName = Map.groupBy(packages, ({ name }) => name);
   const entries: Entry[] = [];
@@ -113,10 +122,9 @@ async function entriesOf(packages: readonly Package[]): Promise<Entry[]> {
     const versions = new Map(each.map(({ version, localPath }) => [version, localPath]));
     for (const [version, localPath] of versions) {
       for await (const file of filesBelow(localPath, name, "a package in Deno's cache")) {
-        entries.push({
-          path: `${REGISTRY_FOLDER}/${name}/${version}${file.slice(localPath.length)}`,
-          source: file,
-        });
+        const inside = file.slice(localPath.length);
+        if (!suitsPlatform(inside)) continue;
+        entries.push({ path: `${REGISTRY_FOLDER}/${name}/${version}${inside}`, source: file });
       }
     }
     const { localPath } = each[0]!; // groupBy makes no empty groups

@@ -1,7 +1,21 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type CommandLine, runStages, type Stage, type StageOptions } from "../../bundle/stages.ts";
+import {
+  type CommandLine,
+  type Outcome,
+  runStages,
+  type Stage,
+  type StageOptions,
+} from "../../bundle/stages.ts";
+import { stagesFor } from "../../bundle/visit.ts";
+import {
+  addResults,
+  readResults,
+  VISIT_FILES,
+  type VisitResults,
+  withoutRows,
+} from "../../bundle/visit_results.ts";
 import { summarizeVisit } from "../../bundle/visit_summary.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
@@ -107,49 +121,121 @@ Deno.test({
   },
 });
 
-Deno.test("a summary has each stage's end, and each result of PyTorch beside ours of the same batch", () =>
+/** A line of PyTorch's. */
+function torchRow(row: Record<string, unknown> = {}): string {
+  return JSON.stringify({
+    ...{ what: "training", preset: "ddpm", batch: 128, precision: "float32", channelsLast: false },
+    ...{ compiled: false, stepsPerSecond: 4, gflops: 19110.4, peakMiB: 20000, ...row },
+  });
+}
+
+/** A report of one training and one sampling step. */
+function report(ddpm: number, sampling: number) {
+  return {
+    training: [{ model: "ddpm", batch: 128, milliseconds: ddpm }],
+    sampling: [{ model: "ddpm", batch: 128, millisecondsPerStep: sampling }],
+    ...{ kernels: [], firstSteps: [], precisions: [] },
+  };
+}
+
+const outcome = (name: string, log = "", result = "ok"): Outcome => ({ name, result, seconds: 12.3, log });
+
+Deno.test("results hold what stages left and PyTorch said, and later calls add to them", () =>
   inTemporaryDirectory(async (folder) => {
-    const torch = (row: Record<string, unknown>) =>
-      JSON.stringify({
-        ...{ what: "training", preset: "ddpm", batch: 128, precision: "float32", channelsLast: false },
-        ...{ compiled: false, stepsPerSecond: 4, gflops: 19110.4, peakMiB: 20000, ...row },
-      });
-    const report = {
-      training: [{ model: "ddpm", batch: 128, milliseconds: 200 }],
-      sampling: [{ model: "small", batch: 64, millisecondsPerStep: 10 }],
-      precisions: [{ kind: "training", model: "ddpm", batch: 128, mixedMilliseconds: 80 }],
-    };
-    await Deno.writeTextFile(join(folder, "models.json"), JSON.stringify(report));
-    const log = [
-      "$ python3 step.py",
-      torch({}),
-      torch({ precision: "bfloat16", channelsLast: true, stepsPerSecond: 10 }),
-      torch({ what: "sampling", preset: "small" }),
-      torch({ what: "sampling", preset: "small", batch: 64, compiled: true }),
-      "out of memory",
-    ].join("\n");
-    const summary = await summarizeVisit(folder, [
-      { name: "models", result: "exit code 1", seconds: 12.3, log: "x".repeat(5000) + "\nfailed at last\n" },
-      { name: "pytorch", result: "ok", seconds: 60, log },
-      { name: "tests", result: "not run: no time was left", seconds: 0, log: "" },
+    const parts = join(folder, "parts");
+    await Deno.mkdir(parts);
+    const leave = (name: string, text: string) => Deno.writeTextFile(join(parts, name), text);
+    await leave("float32-first.json", JSON.stringify(report(200, 20)));
+    await leave("damaged.json", "{");
+    await leave("float32.log", "a log");
+    const said = `$ step.py\n${torchRow()}\nout of memory`;
+    const first = await addResults(await readResults(folder), parts, [
+      outcome("pytorch", said, "exit code 1"),
+      outcome("later", "", "not run: no time was left"),
     ]);
-    const tail = `${"x".repeat(1500 - "\nfailed at last".length)}\nfailed at last`;
-    assert.equal(
-      summary,
-      `=== models: exit code 1, 12 s
-${tail}
-=== pytorch: ok, 60 s
-$ python3 step.py
-out of memory
-=== tests: not run: no time was left, 0 s
-=== beside PyTorch
-training ddpm, batch 128, PyTorch float32: 4.00 steps/s (19110 GFLOP/s, 20000 MiB); here 5.00, 1.25 x
-training ddpm, batch 128, PyTorch bfloat16 channels last: 10.00 steps/s (19110 GFLOP/s, 20000 MiB); here 5.00, 0.50 x; in mixed precision 12.50, 1.25 x
-sampling small, batch 128, PyTorch float32: 4.00 steps/s (19110 GFLOP/s, 20000 MiB); not measured here
-sampling small, batch 64, PyTorch float32 compiled: 4.00 steps/s (19110 GFLOP/s, 20000 MiB); here 100.00, 25.00 x
-`,
-    );
+    assert.deepEqual(Object.keys(first.reports), ["float32-first"]);
+    assert.deepEqual(first.stages, { pytorch: { result: "exit code 1", seconds: 12.3 } });
+    assert.deepEqual(first.pytorch.map(({ stepsPerSecond }) => stepsPerSecond), [4]);
+    assert.equal(withoutRows(said), "$ step.py\nout of memory");
+
+    await Deno.writeTextFile(join(folder, VISIT_FILES.results), JSON.stringify(first));
+    await Deno.remove(join(parts, "float32-first.json"));
+    await leave("mixed-first.json", JSON.stringify(report(50, 10)));
+    const again = [torchRow({ stepsPerSecond: 5 }), torchRow({ what: "sampling" })].join("\n");
+    const second = await addResults(await readResults(folder), parts, [outcome("later", again)]);
+    assert.deepEqual(Object.keys(second.reports), ["float32-first", "mixed-first"]);
+    assert.deepEqual(Object.keys(second.stages), ["pytorch", "later"]);
+    assert.deepEqual(second.pytorch.map(({ what, stepsPerSecond }) => [what, stepsPerSecond]), [
+      ["training", 5],
+      ["sampling", 4],
+    ]);
   }));
+
+Deno.test("a summary has each stage's end, the figures to reach, and each result of PyTorch beside ours", () => {
+  const reports = {
+    "float32-first": report(125, 25),
+    "float32-tuned": report(100, 20),
+    "mixed-first": report(40, 8),
+    kernels: {
+      ...report(0, 0),
+      ...{ training: [], sampling: [] },
+      kernels: [
+        { name: "conv 3x3", milliseconds: 1, gflops: 1, ofLimit: 0.614 },
+        { name: "product", milliseconds: 1, gflops: 1, ofLimit: 0.47 },
+        { name: "add", milliseconds: 1, gigabytesPerSecond: 1, ofLimit: 0.01 },
+      ],
+    },
+    "first-steps": {
+      ...report(0, 0),
+      ...{ training: [], sampling: [] },
+      firstSteps: [{ model: "small", batch: 128, coldSeconds: 14.2, warmSeconds: 2.9 }],
+    },
+  } as unknown as VisitResults["reports"];
+  const pytorch = [
+    torchRow({ stepsPerSecond: 8 }),
+    torchRow({ precision: "bfloat16", channelsLast: true, stepsPerSecond: 10 }),
+    torchRow({ what: "sampling", compiled: true, preset: "small" }),
+  ].map((row) => JSON.parse(row));
+  const long = "x".repeat(5000) + "\nfailed at last\n";
+  const summary = summarizeVisit({ stages: {}, reports, pytorch }, [
+    { ...outcome("models", long), result: "exit code 1" },
+    { ...outcome("tests", ""), result: "not run: no time was left", seconds: 0 },
+  ]);
+  const tail = `${"x".repeat(1500 - "\nfailed at last".length)}\nfailed at last`;
+  assert.equal(
+    summary,
+    `=== models: exit code 1, 12 s
+${tail}
+=== tests: not run: no time was left, 0 s
+=== figures
+training ddpm, float32: 10.00 steps/s tuned, 8.00 steps/s from an empty cache (80 %); to reach 13 steps/s; PyTorch 8.00 float32, 10.00 bfloat16 channels last
+training small, float32: not measured; to reach 32 steps/s
+training tiny, float32: not measured; to reach 180 steps/s
+training ddpm, mixed: 25.00 steps/s from an empty cache; to reach 30 steps/s; PyTorch 8.00 float32, 10.00 bfloat16 channels last
+training small, mixed: not measured; to reach 70 steps/s
+sampling ddpm, float32: 50.00 steps/s tuned, 40.00 steps/s from an empty cache (80 %); to reach 40 steps/s
+sampling ddpm, mixed: 125.00 steps/s from an empty cache; to reach 120 steps/s
+products and direct convolutions: 47 % (product), 61 % (conv 3x3); to reach 60 % of peak
+process start to first step: small 14.2 s cold, 2.9 s warm; to reach 15 s, 3 s
+=== beside PyTorch
+training ddpm, batch 128, PyTorch float32: 8.00 steps/s (19110 GFLOP/s, 20000 MiB); here 10.00, 1.25 x
+training ddpm, batch 128, PyTorch bfloat16 channels last: 10.00 steps/s (19110 GFLOP/s, 20000 MiB); here 10.00, 1.00 x; in mixed precision 25.00, 2.50 x
+sampling small, batch 128, PyTorch float32 compiled: 4.00 steps/s (19110 GFLOP/s, 20000 MiB); not measured here
+`,
+  );
+});
+
+Deno.test("every stage fits into a call, every report has a name of its own, and native code has its permission", () => {
+  const stages = stagesFor("/parts", "npm");
+  for (const { limit } of stages) assert.ok(limit < 600);
+  const lines = stages.flatMap(({ commands }) => commands.map((command) => command.join(" ")));
+  const reports = lines.flatMap((line) => / --json (\S+)\.json/.exec(line)?.[1] ?? []);
+  assert.equal(new Set(reports).size, reports.length);
+  const onDawn = lines.filter((line) => line.includes("DENOISE_BACKEND=dawn"));
+  assert.ok(onDawn.length >= 5);
+  for (const line of onDawn) assert.match(line, /deno run -A|deno task test/);
+  for (const line of lines.filter((line) => line.includes("--compile"))) assert.match(line, /^timeout \d+ /);
+});
 
 /** Runs `bundle/visit.ts` as a bundle's `start.sh` does. */
 async function runVisit(args: readonly string[], cwd: string) {
@@ -168,15 +254,20 @@ Deno.test("visit names the stages that there are, and leaves results and what is
   inTemporaryDirectory(async (folder) => {
     const wrong = await runVisit(["--out", "seen", "machines"], folder);
     assert.equal(wrong.code, 2);
-    assert.match(wrong.err, /STAGE: expected one of machine, models, .*, got "machines"/);
+    assert.match(wrong.err, /STAGE: expected one of machine, matrices, .*, got "machines"/);
     await assert.rejects(Deno.stat(join(folder, "seen")), Deno.errors.NotFound);
     if (onLinux.ignore) return;
     const { code, out, err } = await runVisit(["--out", "seen", "machine"], folder);
     assert.equal(code, 0, out + err);
     assert.match(out, /=== machine: ok, /);
-    assert.match(out, /Not run yet:\n {2}sh start\.sh visit models kernels pytorch\n/);
+    assert.match(
+      out,
+      /Not run yet:\n {2}sh start\.sh visit matrices mixed float32\n {2}sh start\.sh visit tuned /,
+    );
     assert.equal(out, await Deno.readTextFile(join(folder, "seen/summary.txt")) + "\n");
-    const log = await Deno.readTextFile(join(folder, "seen/machine.log"));
+    const files = await Array.fromAsync(Deno.readDir(join(folder, "seen")), ({ name }) => name);
+    assert.deepEqual(files.sort(), ["logs.txt", "results.json", "summary.txt"]);
+    const log = await Deno.readTextFile(join(folder, "seen/logs.txt"));
     assert.match(log, /\nadapter: \S/);
     for (const what of ["maxComputeWorkgroupStorageSize", "subgroupMaxSize", "shader-f16|timestamp-query"]) {
       assert.match(log, new RegExp(`"(${what})"`));

@@ -8,7 +8,7 @@ import { ConfigError, DenoiseError } from "../../lib/errors.ts";
 import { readBundleFlags } from "../../tasks/bundle.ts";
 import { COMPRESSIONS, packPart } from "../../bundle/archive.ts";
 import { imageEntries } from "../../bundle/images.ts";
-import { pruneRegistryDocument } from "../../bundle/packages.ts";
+import { pruneRegistryDocument, suitsPlatform } from "../../bundle/packages.ts";
 import { isLeftOut, listProject, projectEntries } from "../../bundle/project.ts";
 import { type Part, writeBundle } from "../../bundle/write.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
@@ -111,6 +111,15 @@ Deno.test("writeBundle: a failure or a signal half way leaves nothing, and a ful
     );
     await assert.rejects(writeBundle(out, [good], facts, { compression: "none" }), ConfigError);
   }));
+
+Deno.test("of a package's native code, a bundle carries that for its own platform", () => {
+  const files = [
+    ...["/index.js", "/dist/linux-x64/dawn.node", "/dist/linux-arm64/dawn.node"],
+    ...["/dist/darwin-universal/dawn.node", "/dist/win32-x64/dxcompiler.dll", "/docs/linux-x64.md"],
+  ];
+  const kept = files.filter((file) => suitsPlatform(file, "linux-x64"));
+  assert.deepEqual(kept, ["/index.js", "/dist/linux-x64/dawn.node", "/docs/linux-x64.md"]);
+});
 
 Deno.test("pruneRegistryDocument: only what is carried is left, whoever names it", () => {
   const version = { dist: { tarball: "t" }, dependencies: { near: "^1", alias: "npm:@far/away@^2" } };
@@ -273,7 +282,9 @@ Deno.test({
       assert.match(checked, /data set: --data '.*there\/data\/pictures'/);
       const seen = await start("visit", "--out", "seen", "machine");
       assert.match(seen, /=== machine: ok, /);
-      assert.match(await Deno.readTextFile(join(folder, "seen/machine.log")), /\nadapter: \S/);
+      const looked = await Deno.readTextFile(join(folder, "seen/logs.txt"));
+      // By Deno's WebGPU, then by Dawn, whose binary the bundle carries.
+      assert.match(looked, /\nadapter: \S[^]*\n\$ env DENOISE_BACKEND=dawn [^]*\nadapter: \S/);
       const tested = await start(
         "test",
         "--no-check",
