@@ -73,6 +73,28 @@ export function parseKernel(name: string, code: string): KernelSource {
 /** Override constants of a pipeline, by name. */
 export type OverrideConstants = Readonly<Record<string, number>>;
 
+/** Launch as part of a combination. */
+export interface CombinedLaunch {
+  readonly params: Readonly<Record<string, number>>;
+  /** Bytes from the start of the combination's buffer to that of the launch, by buffer name. */
+  readonly offsets: Readonly<Record<string, number>>;
+}
+
+/** One launch that does the work of several. */
+export interface Combination {
+  /** Their work, the contents of a storage buffer. */
+  readonly records: Uint32Array<ArrayBuffer>;
+  /**
+   * The launch.
+   *
+   * @param buffers by the names of the combined launches; each contains theirs
+   */
+  bind<B>(records: B, buffers: Readonly<Record<string, B>>): Launch<B>;
+}
+
+/** Combines launches of a kernel whose buffers are ranges of the same buffers; the results have the same bits. */
+export type Combine = (launches: readonly CombinedLaunch[]) => Combination;
+
 /** Dispatch without its pipeline. `B` is the buffer type of this stage: a symbolic tensor or a buffer view. */
 export interface Launch<B> {
   readonly kernel: KernelSource;
@@ -90,6 +112,8 @@ export interface Launch<B> {
   readonly flops: number;
   /** Operations that the kernel performs, which Winograd has fewer of. */
   readonly operations: number;
+  /** Combines the launch with others of its kernel; absent: it stays alone. */
+  readonly combine?: Combine;
 }
 
 /** Optional arguments of {@linkcode launch}. */

@@ -13,14 +13,15 @@ import {
 import {
   forwardProblem,
   inputGradientProblem,
-  sumPartsSource,
+  SUM_PARTS,
   type WeightGradientForm,
   weightGradientProblem,
 } from "./conv2d_source.ts";
-import { cachedKernel, gemmGrid, gemmKernel, type GemmSize, occupyingParts, quads } from "./gemm.ts";
+import { gemmGrid, gemmKernel, type GemmSize, occupyingParts, quads } from "./gemm.ts";
 import type { GemmProblem } from "./gemm_problem.ts";
+import { itemLaunch } from "./items.ts";
 import { range } from "../range.ts";
-import { grid1d, type Launch, launch } from "../source.ts";
+import { type Launch, launch } from "../source.ts";
 import { spatialSum } from "../spatial_sum.ts";
 import type { KernelTarget } from "../target.ts";
 
@@ -221,13 +222,9 @@ export function directWeightGradient<B>(
   const size = { rows, columns, depth: share * width, turn: width, places: parts };
   const run = (out: B) => product(target, problem, size, params, { x, dy, out, sums_out: sums }, options);
   if (scratch === undefined) return [run(dw)];
-  const kernel = cachedKernel("conv2d_sum_parts", sumPartsSource);
-  const weights = rows * columns / 4;
-  const buffers = { parts: scratch, dw };
-  return [
-    run(scratch),
-    launch<B, typeof kernel>(kernel, "main", { weights, parts }, buffers, grid1d(weights, 64), { label }),
-  ];
+  const sum = { items: rows * columns / 4, parts };
+  const combines = target.path === "tile";
+  return [run(scratch), itemLaunch(SUM_PARTS, sum, { parts: scratch, dw }, { label, combines })];
 }
 
 /** Rows of the sums of {@linkcode directBackward}: parts of the sum over pixels. */

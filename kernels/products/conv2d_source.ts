@@ -17,6 +17,7 @@
  */
 import { range } from "../range.ts";
 import type { GemmOperand, GemmProblem } from "./gemm_problem.ts";
+import type { ItemKernel } from "./items.ts";
 
 const PARAMS = `
 struct Params {
@@ -315,36 +316,24 @@ ${form === "rows" ? INPUT_AT : ""}`,
 const SUMMED_PARTS = 8;
 
 /**
- * Kernel that adds the parts of a split weight gradient in float32; one invocation per vec4. It keeps a sum of every 8th part,
- * so that eight loads are in flight, and adds those in order.
+ * Adds the parts of a split weight gradient in float32; an item is a vec4. It keeps a sum of every 8th part, so that eight
+ * loads are in flight, and adds those in order.
  */
-export function sumPartsSource(): string {
-  const all = range(SUMMED_PARTS);
-  return `
-struct Params { weights: u32, parts: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> parts: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> dw: array<vec4f>;
-
-@compute @workgroup_size(64)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) thread: u32,
-) {
-  let id = (group.y * groups.x + group.x) * 64u + thread;
-  if (id >= params.weights) { return; }
-  ${all.map((i) => `var sum${i} = vec4f();`).join(" ")}
-  let whole = params.parts / ${SUMMED_PARTS}u * ${SUMMED_PARTS}u;
-  var at = id;
+export const SUM_PARTS: ItemKernel = {
+  ...{ name: "conv2d_sum_parts", element: "vec4f", source: "parts", result: "dw" },
+  body() {
+    const all = range(SUMMED_PARTS);
+    return `${all.map((i) => `var sum${i} = vec4f();`).join(" ")}
+  let whole = work.parts / ${SUMMED_PARTS}u * ${SUMMED_PARTS}u;
+  var at = work.source + id;
   for (var part = 0u; part < whole; part += ${SUMMED_PARTS}u) {
-    ${all.map((i) => `sum${i} += parts[at + ${i}u * params.weights];`).join("\n    ")}
-    at += ${SUMMED_PARTS}u * params.weights;
+    ${all.map((i) => `sum${i} += parts[at + ${i}u * work.items];`).join("\n    ")}
+    at += ${SUMMED_PARTS}u * work.items;
   }
-  for (var part = whole; part < params.parts; part++) {
+  for (var part = whole; part < work.parts; part++) {
     sum0 += parts[at];
-    at += params.weights;
+    at += work.items;
   }
-  dw[id] = ${all.map((i) => `sum${i}`).join(" + ")};
-}`;
-}
+  dw[work.result + id] = ${all.map((i) => `sum${i}`).join(" + ")};`;
+  },
+};

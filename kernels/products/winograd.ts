@@ -6,7 +6,8 @@
  */
 import type { Conv2dForwardBuffers, Conv2dShape } from "./conv2d_shape.ts";
 import { cachedKernel, quads } from "./gemm.ts";
-import { grid1d, type Launch, launch } from "../source.ts";
+import { itemLaunch } from "./items.ts";
+import { type Launch, launch } from "../source.ts";
 import type { KernelTarget } from "../target.ts";
 import {
   type ImageRange,
@@ -48,13 +49,13 @@ export function transformInput<B>(
 
 /** Transform of the weights, which both passes use. */
 export function transformWeight<B>(
-  { tile, label }: Pass,
+  { target, tile, label }: Pass,
   { from, to }: { from: number; to: number },
   buffers: { weight: B; transformed: B },
 ): Launch<B> {
-  const kernel = cachedKernel(`winograd${tile}_weight`, () => weightTransform(tile));
-  const count = from * to / TRANSFORM_WIDTHS.weight;
-  return launch(kernel, "main", { count }, buffers, grid1d(count, 64), { label });
+  // A CPU transforms weights next to their use, in its cache, and its dispatches cost little.
+  const options = { label, combines: target.path === "tile" };
+  return itemLaunch(weightTransform(tile), { items: from * to, parts: 1 }, buffers, options);
 }
 
 /** `conv2dForward` by Winograd. */

@@ -15,6 +15,7 @@
  * @module
  */
 import { range } from "../range.ts";
+import type { ItemKernel } from "./items.ts";
 import {
   fromPoints,
   multiplyBothSides,
@@ -40,7 +41,6 @@ export const TRANSFORM_WIDTHS = {
   output: 4,
   output_gradient: 4,
   input_gradient: 4,
-  weight: 1,
   weight_gradient: 1,
 } as const;
 
@@ -173,20 +173,18 @@ ${overRows("output")}
 }`;
 }
 
-/** G w G^T. */
-export function weightTransform(tile: WinogradTile): string {
-  const { weights } = winogradMatrices(tile);
-  const load = ([i, j]: [number, number]) => `let in${i}_${j} = weight[${3 * i + j}u * params.count + id];`;
-  const store = (i: number, j: number) => `transformed[at] = out${i}_${j}; at += params.count;`;
-  return `${channelsOf("weight")}
-struct Params { count: u32 }
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weight: array<Channels>;
-@group(0) @binding(2) var<storage, read_write> transformed: array<Channels>;
-${OVER_WEIGHTS}
-  if (id >= params.count) { return; }
-  var at = id;
+/** G w G^T, a kernel per item. */
+export function weightTransform(tile: WinogradTile): ItemKernel {
+  return {
+    ...{ name: `winograd${tile}_weight`, element: "f32", source: "weight", result: "transformed" },
+    body() {
+      const { weights } = winogradMatrices(tile);
+      const load = ([i, j]: [number, number]) =>
+        `let in${i}_${j} = weight[work.source + ${3 * i + j}u * work.items + id];`;
+      const store = (i: number, j: number) => `transformed[at] = out${i}_${j}; at += work.items;`;
+      return `var at = work.result + id;
   ${grid(3).map(load).join("\n  ")}
-  ${multiplyBothSides(toPoints, weights, store)}
-}`;
+  ${multiplyBothSides(toPoints, weights, store)}`;
+    },
+  };
 }

@@ -69,6 +69,14 @@ export function wholeBuffer(buffer: GPUBuffer): BufferView {
   return { buffer, offset: 0, size: buffer.size };
 }
 
+/** Smallest range that covers both; undefined if they lie in different buffers or it exceeds `limit` bytes. */
+export function hull(view: BufferView, other: BufferView | undefined, limit: number): BufferView | undefined {
+  if (other?.buffer !== view.buffer) return undefined;
+  const offset = Math.min(view.offset, other.offset);
+  const size = Math.max(view.offset + view.size, other.offset + other.size) - offset;
+  return size <= limit ? { buffer: view.buffer, offset, size } : undefined;
+}
+
 /** Owns buffers and other resources with a `destroy` method, and frees them together. */
 export class ResourceScope {
   readonly #gpu: Gpu;

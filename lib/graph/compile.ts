@@ -4,10 +4,11 @@
  * @module
  */
 import type { Launch } from "../../kernels/source.ts";
-import type { Choose, KernelTarget } from "../../kernels/target.ts";
+import { type Choose, GUARANTEED_BINDING, type KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { mebibytes } from "../gpu/budget.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
+import { type CombinedLaunches, combineLaunches } from "./combine.ts";
 import type { HoistedConstants } from "./constants.ts";
 import type { Graph } from "./graph.ts";
 import { lower, type LowerContext } from "./lower.ts";
@@ -66,6 +67,9 @@ export function kernelTarget(gpu: Pick<Gpu, "adapter" | "limits">): KernelTarget
 /** Limit on the memory that keeps results for repeated launches, as a share of all activations. */
 const REPEATS = 1 / 8;
 
+/** Likewise, for the operands of deferred sums. */
+const DEFERRED = 1 / 64;
+
 /** Context for lowering the nodes of a graph. */
 export function lowerContext(g: Graph, target: KernelTarget): LowerContext {
   return {
@@ -83,7 +87,8 @@ function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
 }
 
 /**
- * Drops repeated launches, as far as there is memory to keep their results, and plans memory.
+ * Drops repeated launches, as far as there is memory to keep their results, combines launches of many layers, and plans
+ * memory.
  *
  * @param lowered launches by node
  * @param keep activations to keep after the last dispatch
@@ -92,15 +97,19 @@ function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
 export function planLaunches(
   g: Graph,
   lowered: readonly (readonly Launch<Tensor>[])[],
-  sampleSums: SampleSums,
+  { target, sampleSums }: LowerContext,
   keep: readonly Tensor[] = [],
   reuse: readonly number[] = [],
-): { readonly launches: readonly (readonly Launch<Tensor>[])[]; readonly plan: MemoryPlan } {
-  const planOf = (launches: readonly (readonly Launch<Tensor>[])[]) =>
-    planMemory(sampleSums.planned(launches.flat()), keep, reuse);
-  const plan = planOf(lowered);
-  const launches = dropRepeats(g.nodes, lowered, REPEATS * plan.bytes);
-  return { launches, plan: launches === lowered ? plan : planOf(launches) };
+): { readonly combined: CombinedLaunches; readonly plan: MemoryPlan } {
+  const planOf = (launches: readonly Launch<Tensor>[]) =>
+    planMemory(sampleSums.planned(launches), keep, reuse);
+  const { bytes } = planOf(lowered.flat());
+  const launches = dropRepeats(g.nodes, lowered, REPEATS * bytes);
+  const combined = combineLaunches(g, launches, {
+    binding: target.bindingBytes ?? GUARANTEED_BINDING,
+    deferred: DEFERRED * bytes,
+  });
+  return { combined, plan: planOf(combined.planned()) };
 }
 
 /**
@@ -115,10 +124,10 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
   const hoisted = constants?.hoist(lowered, options.bound);
   const { sampleSums } = context;
   const contributions = sampleSums.all;
-  const { launches: symbolic, plan } = planLaunches(
+  const { combined, plan } = planLaunches(
     g,
     hoisted?.launches ?? lowered,
-    sampleSums,
+    context,
     contributions ? [...keep, contributions] : keep,
     reuse.map(({ size }) => size),
   );
@@ -136,14 +145,10 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
       return { buffer, offset: 0, size: tensor.bytes };
     };
     const parts = contributions ? sampleSums.views(view(contributions)) : [];
-    for (const [tensor, part] of parts) bound.set(tensor, part);
-    const place = (launch: Launch<Tensor>): Launch<BufferView> => ({
-      ...launch,
-      buffers: Object.fromEntries(
-        Object.entries(launch.buffers).map(([name, tensor]) => [name, view(tensor)]),
-      ),
-    });
-    const ofNodes = symbolic.map((ofNode) => ofNode.map(place));
+    for (const [tensor, part] of [...parts, ...combined.views(view)]) bound.set(tensor, part);
+    const ofNodes = combined.launches.map((ofNode) =>
+      ofNode.flatMap((launch) => combined.place(gpu, scope, launch, view))
+    );
     const sums = sampleSums.launches(gpu, scope, view);
     const launches = sums.length > 0 ? [...ofNodes, sums] : ofNodes;
     const kept = new Set(keep.map((tensor) => plan.slots.get(tensor)));

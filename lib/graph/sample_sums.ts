@@ -12,7 +12,7 @@ import { SumBlockLayout } from "../../kernels/records/layouts.ts";
 import { encodeSampleSums, type SampleSum, sampleSums } from "../../kernels/sample_sums.ts";
 import type { Launch } from "../../kernels/source.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { alignUp, BINDING_ALIGNMENT, type BufferView, type ResourceScope } from "../gpu/memory.ts";
+import { alignUp, BINDING_ALIGNMENT, type BufferView, hull, type ResourceScope } from "../gpu/memory.ts";
 import type { Graph } from "./graph.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -148,12 +148,4 @@ export class SampleSums {
     }
     return groups;
   }
-}
-
-/** Smallest range that covers both; undefined if they lie in different buffers or too far apart. */
-function hull(view: BufferView, other: BufferView | undefined, limit: number): BufferView | undefined {
-  if (other?.buffer !== view.buffer) return undefined;
-  const offset = Math.min(view.offset, other.offset);
-  const size = Math.max(view.offset + view.size, other.offset + other.size) - offset;
-  return size <= limit ? { buffer: view.buffer, offset, size } : undefined;
 }
