@@ -8,11 +8,24 @@ import { FLAG_OF } from "../../tasks/train_flags.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** Flags of Deno, and of tasks that read their own command line. */
-const OTHERS = [
-  ...["--config", "--no-prompt", "--no-check", "--no-lock", "--cached-only", "--json", "--all"], // deno
-  ...["--unstable-no-legacy-abort", "--doc", "--check"],
+/** Flags that only arguments of a Deno process may be, not advice in a sentence. */
+const DENO_ARGUMENTS = [
+  "--config",
+  "--no-config",
+  "--no-prompt",
+  "--no-check",
+  "--no-lock",
+  "--doc",
+  "--unstable-no-legacy-abort",
 ];
+
+/** Deno's permissions, which messages advise. */
+const PERMISSION = /^--allow-(?:all|env|ffi|import|net|read|run|sys|write)$/;
+
+/** True if a literal is a flag and nothing else, with or without a value. */
+function isArgument(literal: string): boolean {
+  return /^.--[a-z-]+(?:=.*)?.$/.test(literal) && !/\s/.test(literal);
+}
 
 /** String and template literals of a module, comments aside. */
 function literalsOf(text: string): string[] {
@@ -32,18 +45,19 @@ async function* modulesIn(...folders: string[]): AsyncGenerator<{ path: string; 
 }
 
 Deno.test("every flag that a message names is a flag of a task", async () => {
-  const modules = await Array.fromAsync(modulesIn("lib", "server", "tasks"));
+  const modules = await Array.fromAsync(modulesIn("lib", "server", "tasks", "terminal"));
   const named = Object.values<Setting>(ALL_SETTINGS).flatMap(({ flag }) => flag ?? []);
   const flags = new Set(["--help", ...Object.values(FLAG_OF), ...named]);
   for (const { text } of modules) {
-    for (const [, flag] of text.matchAll(/\.(?:flag|switch)\(\s*"(--[a-z-]+)/g)) flags.add(flag);
+    for (const [, flag] of text.matchAll(/\.(?:flag|switch|includes)\(\s*"(--[a-z-]+)/g)) flags.add(flag);
   }
   assert.ok(flags.size > 40, `${[...flags]}`);
   const unknown: string[] = [];
   for (const { path, text } of modules) {
     for (const literal of literalsOf(text)) {
       for (const [flag] of literal.matchAll(/(?<![\w-])--[a-z][a-z-]*/g)) {
-        if (!flags.has(flag) && !OTHERS.includes(flag) && !flag.startsWith("--allow-")) {
+        const ofDeno = PERMISSION.test(flag) || isArgument(literal) && DENO_ARGUMENTS.includes(flag);
+        if (!flags.has(flag) && !ofDeno) {
           unknown.push(`${path}: ${flag} in ${literal}`);
         }
       }
