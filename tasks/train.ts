@@ -79,7 +79,7 @@ async function main(args: string[]): Promise<number> {
       report.line(describeSmallRun(data.labels.length, path === undefined));
     }
     const out = given ?? (made = await makeRunDirectory());
-    const training = new TrainingReport(report, out);
+    const training = new TrainingReport(report, { out, backend: flags.backend });
     const { signal } = interruption;
     const { tune } = flags;
     const environment = { data, out, gpu, signal, resume, ...otherSettingsOf(flags) };

@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import type { EndEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
+import type { Backend } from "../lib/gpu/backend.ts";
 import { inPrecision } from "../lib/model/precision.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { drawOrWarn, writePicture } from "../terminal/pictures.ts";
@@ -19,6 +20,14 @@ const ESTIMATE_AFTER_MS = 5000;
 /** Optimizer steps below which images are little more than noise: CIFAR-10's quick run has 780, and gives mottle. */
 const FEW_STEPS = 500;
 
+/** The run that is told of. */
+export interface ReportedRun {
+  /** Run directory. */
+  readonly out: string;
+  /** Backend of the command line, which commands to resume repeat; undefined: none was given. */
+  readonly backend?: Backend;
+}
+
 /** Shows training events, writes sample grids, and keeps what is needed at the end. */
 export class TrainingReport {
   /** Paths of the sample grids. */
@@ -27,6 +36,7 @@ export class TrainingReport {
   classes: readonly string[] = [];
   readonly #report: Reporter;
   readonly #out: string;
+  readonly #backend: Backend | undefined;
   readonly #now: () => number;
   readonly #showTuning: ReturnType<typeof showTuning>;
   #start = 0;
@@ -37,12 +47,12 @@ export class TrainingReport {
   #estimated = false;
 
   /**
-   * @param out the run's directory
    * @param now milliseconds since the task began; for tests
    */
-  constructor(report: Reporter, out: string, now: () => number = () => performance.now()) {
+  constructor(report: Reporter, { out, backend }: ReportedRun, now: () => number = () => performance.now()) {
     this.#report = report;
     this.#out = out;
+    this.#backend = backend;
     this.#now = now;
     this.#showTuning = showTuning(report);
   }
@@ -162,7 +172,8 @@ export class TrainingReport {
   }
 
   get #resumeCommand(): string {
-    return `deno task train --resume ${shellQuote(this.#out)}`;
+    const backend = this.#backend === undefined ? "" : ` --backend ${this.#backend}`;
+    return `deno task train --resume ${shellQuote(this.#out)}${backend}`;
   }
 
   #describeEnd({ step, seconds }: EndEvent): string {

@@ -2,18 +2,24 @@ import assert from "node:assert/strict";
 import type { EndEvent, StartEvent, StepEvent, TrainEvent } from "../../mod.ts";
 import { resolveSettings } from "../../lib/train/settings.ts";
 import { createReporter } from "../../terminal/progress.ts";
-import { TrainingReport } from "../../tasks/training_report.ts";
+import { type ReportedRun, TrainingReport } from "../../tasks/training_report.ts";
 import { SOFTWARE } from "../support/adapters.ts";
 
-/** What events are told as, each at its second since the task began; `finish` for what comes after the pictures. */
-async function told(
-  ...events: readonly (readonly [second: number, event: TrainEvent | "finish" | "no pictures"])[]
-): Promise<string[]> {
+/** An event or the end, at its second since the task began; `finish` for what comes after the pictures. */
+type Told = readonly [second: number, event: TrainEvent | "finish" | "no pictures"];
+
+/** What events are told as. */
+function told(...events: readonly Told[]): Promise<string[]> {
+  return toldOf({ out: "runs/a" }, ...events);
+}
+
+/** What events of a run are told as. */
+async function toldOf(run: ReportedRun, ...events: readonly Told[]): Promise<string[]> {
   let text = "";
   const clock = { ms: 0 };
   const now = () => clock.ms;
   const stream = { write: (part: string) => text += part };
-  const report = new TrainingReport(createReporter({ mode: "lines", stream, now }), "runs/a", now);
+  const report = new TrainingReport(createReporter({ mode: "lines", stream, now }), run, now);
   for (const [second, event] of events) {
     clock.ms = second * 1000;
     if (event === "finish" || event === "no pictures") report.finish(event === "finish");
@@ -65,6 +71,16 @@ Deno.test("an interrupted run prints how to resume it, unless there is nothing t
   assert.deepEqual(await told([0, end({ interrupted: true })], [1, "finish"]), [
     "stopped after step 7; resume with: deno task train --resume runs/a",
   ]);
+});
+
+Deno.test("the command to resume repeats the backend of the command line, without which mixed precision is refused", async () => {
+  const run = { out: "runs/a", backend: "dawn" } as const;
+  const stopped = await toldOf(run, [0, end({ interrupted: true })]);
+  assert.deepEqual(stopped, [
+    "stopped after step 7; resume with: deno task train --resume runs/a --backend dawn",
+  ]);
+  const undrawn = await toldOf(run, [0, start()], [1, end()], [1, "no pictures"]);
+  assert.match(undrawn.at(-1)!, /; to draw the pictures: deno task train --resume runs\/a --backend dawn$/);
 });
 
 Deno.test("a run in mixed precision says so, and shows how many steps overflowed since the last event", async () => {
