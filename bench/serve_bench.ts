@@ -27,6 +27,8 @@ export interface ServeBenchOptions {
   /** Requests during which memory is sampled; 0 for none. */
   readonly requests: number;
   readonly quick: boolean;
+  /** Dawn, which both servers run on; undefined: Deno's WebGPU. */
+  readonly dawn?: ServerSettings["dawn"];
 }
 
 /** Request timeout, seconds. */
@@ -48,7 +50,7 @@ interface Servers {
 
 /** Starts both servers, measures them and stops them. */
 export async function runServeBench(options: ServeBenchOptions, reporter: Reporter): Promise<ServeReport> {
-  const { model, clients, steps, maxBatch, quick } = options;
+  const { model, clients, steps, maxBatch, quick, dawn } = options;
   const environment = await describeMachine();
   const settings: ServerSettings = {
     ...defaultSettings,
@@ -57,6 +59,7 @@ export async function runServeBench(options: ServeBenchOptions, reporter: Report
     maxBatch,
     queue: Math.max(...clients, MEMORY_CLIENTS),
     timeout: TIMEOUT,
+    dawn,
   };
   reporter.start(2, "starting two servers");
   const batching = await startMeasuredServer(settings);

@@ -6,10 +6,12 @@
 import { InvalidArgumentError } from "commander";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import type { Backend } from "../lib/gpu/backend.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import { defaultSettings } from "../server/settings.ts";
 import { runServeBench, type ServeBenchOptions } from "../bench/serve_bench.ts";
 import { formatServeReport } from "../bench/serve_report.ts";
+import { BACKEND_HELP, BACKEND_OPTIONS, continueOnBackend, dawnInUse } from "../terminal/backend.ts";
 import { integer, number, showErrorAndExit, TaskCommand, text, type Value } from "../terminal/cli.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { createReporter } from "../terminal/progress.ts";
@@ -23,6 +25,7 @@ interface Flags {
   maxBatch: number;
   requests?: number;
   quick?: true;
+  backend?: Backend;
   json?: string | true;
 }
 
@@ -38,7 +41,8 @@ one image. Each client requests one image at a time; images/s counts all respons
 resident set of the batching server.`;
 
 /** Options of a load test, and where its JSON goes: a file, or `true` for standard output in place of the tables. */
-export interface ServeBenchFlags extends ServeBenchOptions {
+export interface ServeBenchFlags extends Omit<ServeBenchOptions, "dawn"> {
+  readonly backend?: Backend;
   readonly json?: string | true;
 }
 
@@ -80,6 +84,7 @@ function readFlags(args: readonly string[]): Flags {
       defaultText: both("requests"),
     })
     .switch("--quick", "shorter measurements")
+    .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag(
       "--json [FILE]",
       "write the figures as JSON into a file, or without one print them instead of tables",
@@ -103,12 +108,14 @@ function counts(): Value<number[]> {
 }
 
 async function main(args: string[]): Promise<void> {
-  const { json, ...options } = readServeBenchFlags(args);
+  const { json, backend, ...options } = readServeBenchFlags(args);
+  const ended = await continueOnBackend("bench:serve", backend, true);
+  if (ended !== undefined) Deno.exit(ended);
   // Progress goes to standard error; standard output is only the result.
   const stream = process.stderr;
   const reporter = createReporter({ mode: stream.isTTY ? "bar" : "lines", stream });
   const model = await modelDirectory(options.model);
-  const report = await runServeBench({ ...options, model }, reporter);
+  const report = await runServeBench({ ...options, model, dawn: await dawnInUse() }, reporter);
   const data = JSON.stringify(report, null, 2) + "\n";
   // Printed first, so that minutes of measurements are not lost if the file cannot be written.
   const output = standardOutput();

@@ -29,6 +29,14 @@ export interface TriedDawn {
   readonly toggles: readonly DawnToggle[];
 }
 
+/** Warning about unsafe toggles. Tests run with robustness on, which hides an access out of bounds instead of failing. */
+export function describeToggles(toggles: readonly DawnToggle[]): string {
+  return `warning: Dawn runs with ${
+    toggles.join(" and ")
+  } (DENOISE_DAWN_TOGGLES): for measurements only, since no test ` +
+    "proves that kernels keep within their buffers; an access out of bounds can then crash, or change other memory";
+}
+
 /**
  * Makes the flag's backend that of this process and its children, and tries out Dawn if it is that.
  *
@@ -41,9 +49,16 @@ export async function selectBackend(backend: Backend | undefined): Promise<Tried
   const choice = await chooseBackend({ backend });
   Deno.env.set("DENOISE_BACKEND", choice.backend);
   if (choice.backend !== "dawn") return undefined;
+  if (choice.toggles.length > 0) complain(describeToggles(choice.toggles));
   const binary = await dawnBinary();
   await probeDawn(binary, choice.toggles);
   return { binary, toggles: choice.toggles };
+}
+
+/** Dawn, if this process runs on it; to be asked after {@linkcode selectBackend} or {@linkcode continueOnBackend}. */
+export async function dawnInUse(): Promise<TriedDawn | undefined> {
+  const { backend, toggles } = await chooseBackend({});
+  return backend === "dawn" ? { binary: await dawnBinary(), toggles } : undefined;
 }
 
 /** Environment variable of a task that started itself again: its first process. */
@@ -54,7 +69,7 @@ const CHECK_INTERVAL = 500;
 const CRASHES: readonly (Deno.Signal | null)[] = ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"];
 
 /** Tasks of deno.json that run on a backend. */
-export type BackendTask = "train" | "sample" | "bench";
+export type BackendTask = "train" | "sample" | "bench" | "bench:serve";
 
 /**
  * Continues a task on its backend. With Dawn, another process of the task does, which may load Dawn's binary: permissions

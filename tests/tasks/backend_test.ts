@@ -47,7 +47,7 @@ Deno.test("a signal reaches the process on Dawn, which saves, and its exit code 
 
 Deno.test("an unknown backend is refused, naming flag or variable and what is allowed", async () => {
   await inTemporaryDirectory(async (directory) => {
-    for (const task of ["train", "sample", "serve", "bench"]) {
+    for (const task of ["train", "sample", "serve", "bench", "bench_serve"]) {
       const flag = await runTask(task, ["--backend", "wgpu"], directory);
       assert.equal(flag.code, 2, task);
       assert.match(flag.err, /--backend <NAME>.*wgpu.*Allowed: deno, dawn\./);
@@ -55,6 +55,21 @@ Deno.test("an unknown backend is refused, naming flag or variable and what is al
       assert.equal(variable.code, 2, task);
       assert.match(variable.err, /^error: DENOISE_BACKEND: expected deno or dawn, got "wgpu"$/m);
     }
+  });
+});
+
+Deno.test("unsafe toggles are warned of before anything runs, where Dawn is asked for", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const unsafe = { DENOISE_DAWN_TOGGLES: "skip_validation,disable_robustness" };
+    const warning =
+      /^warning: Dawn runs with disable_robustness and skip_validation \(DENOISE_DAWN_TOGGLES\): for measurements only/m;
+    for (const task of ["sample", "serve"]) {
+      const onDawn = await runTask(task, ["--backend", "dawn", "--model", "nowhere"], directory, unsafe);
+      assert.match(onDawn.err, warning);
+      assert.equal(onDawn.code, 1);
+    }
+    const own = await runTask("sample", ["--backend", "deno", "--model", "nowhere"], directory, unsafe);
+    assert.doesNotMatch(own.err, /warning/);
   });
 });
 

@@ -19,6 +19,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--steps <N>", "in steps", "default: 20"],
         ["--max-batch <N>", "in network rows", "default: 16"],
         ["--requests <N>", "in requests", "default: 2000; with --quick 100"],
+        ["--backend <NAME>", "default: DENOISE_BACKEND, or deno"],
       ]
     ) {
       const entry = text.slice(text.indexOf(` ${flag} `)).slice(1).split(/ --[a-z]+ </)[0];
@@ -63,6 +64,18 @@ Deno.test("a short run: a row for each number of clients and server, memory, and
     assert.match(out, /^3 +one at a time +\d+ /m);
     assert.match(out, /^memory over 12 requests of 2 steps, 8 clients/m);
     assert.match(err, /^memory {2}12\/12/m, "progress is told");
+  });
+});
+
+Deno.test("both servers run on the backend that is asked for, which the report names", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const flags = ["--quick", "--model", MODEL, "--clients", "1", "--seconds", "0.1", "--steps", "2"];
+    const on = ["--requests", "0", "--backend", "dawn", "--json"];
+    const { code, out, err } = await runTask("bench_serve", [...flags, ...on], directory);
+    assert.equal(code, 0, err);
+    const { environment, load }: ServeReport = JSON.parse(out);
+    assert.match(environment.dawn ?? "", /^Dawn\/\d/);
+    assert.deepEqual(load.map(({ batching, failures }) => [batching, failures]), [[true, {}], [false, {}]]);
   });
 });
 

@@ -32,13 +32,14 @@ Deno.test("training and sampling give up the permission to start programs, and a
     stdout: "piped",
   }).output();
   assert.deepEqual(JSON.parse(new TextDecoder().decode(stdout)), { bench: "granted", train: "prompt" });
-  for (const [task, startsPrograms] of [["train", false], ["sample", false], ["bench", true]] as const) {
+  const tasks = [["train", false], ["sample", false], ["bench", true], ["bench:serve", true]] as const;
+  for (const [task, startsPrograms] of tasks) {
     const args = dawnArguments(task, "/cache/dawn.node", startsPrograms);
     const allowed = args.filter((arg) => arg.startsWith("--allow")).map((flag) => flag.replace(/=.*/, ""));
     const kept = permissionsOf(task).filter((flag) => startsPrograms || flag !== "--allow-run");
     assert.deepEqual(allowed.sort(), ["--allow-ffi", ...kept].sort());
     assert.ok(args.includes("--allow-ffi=/cache/dawn.node"));
-    assert.ok(args.at(-1)!.endsWith(join("tasks", `${task}.ts`)));
+    assert.ok(args.at(-1)!.endsWith(join("tasks", `${task.replace(":", "_")}.ts`)));
   }
 });
 
