@@ -9,7 +9,7 @@ import { sampleSums } from "../kernels/sample_sums.ts";
 import type { Launch } from "../kernels/source.ts";
 import type { KernelTarget } from "../kernels/target.ts";
 import type { BufferView } from "../lib/gpu/memory.ts";
-import { lowerContext } from "../lib/graph/compile.ts";
+import { lowerContext, planLaunches } from "../lib/graph/compile.ts";
 import { lower } from "../lib/graph/lower.ts";
 import { inputsOf, type Node, outputsOf } from "../lib/graph/operations.ts";
 import type { Tensor } from "../lib/graph/tensor.ts";
@@ -18,7 +18,7 @@ import type { Precision } from "../lib/model/precision.ts";
 import { normScratchBytes, optimizerLaunches } from "../lib/train/device/optimizer.ts";
 import { trainingGraph } from "../lib/train/device/step_graph.ts";
 import { efficiencyOf, type Family, familyOf, PEAKS } from "./kernel_families.ts";
-import { modelConfig } from "./models.ts";
+import { measuredNetwork, modelConfig, networkName } from "./models.ts";
 import type { LimitRates, Profile } from "./report.ts";
 
 /** A dispatch and what it has to do. */
@@ -75,7 +75,8 @@ export const DISPATCH_SECONDS = 5e-6;
 /** Predicts a training step. */
 export function rooflineOf(step: RooflineStep, { limits, profiles }: RooflineBasis): Roofline {
   const { model, batch, precision } = step;
-  const profile = profiles.find(({ name }) => name === `training step of ${model}, batch ${batch}`);
+  const network = networkName(measuredNetwork(model, precision));
+  const profile = profiles.find(({ name }) => name === `training step of ${network}, batch ${batch}`);
   const groups = Map.groupBy(stepWork(step), ({ kernel }) => kernel);
   const rows = [...groups].map(([kernel, all]): RooflineRow => {
     const family = familyOf(kernel);
@@ -100,10 +101,10 @@ export function rooflineOf(step: RooflineStep, { limits, profiles }: RooflineBas
 /** Seconds at the limits, without the dispatch's own cost. */
 function leastSeconds(
   { bytes, operations }: KernelWork,
-  { unit }: Family,
+  { limit }: Family,
   limits: RooflineBasis["limits"],
 ): number {
-  return Math.max(bytes / limits.copyGigabytesPerSecond, operations / PEAKS[unit](limits)) / 1e9;
+  return Math.max(bytes / limits.copyGigabytesPerSecond, operations / PEAKS[limit](limits)) / 1e9;
 }
 
 /**
@@ -125,10 +126,32 @@ function stepWork({ model, batch, precision, target }: RooflineStep): KernelWork
   const config = modelConfig(model);
   const g = trainingGraph({ config, batch, precision });
   const context = lowerContext(g, target);
-  const ofNodes = g.nodes.flatMap((node) => nodeWork(node, lower(context, node)));
+  const lowered = g.nodes.map((node) => lower(context, node));
+  const { combined } = planLaunches(g, lowered, context);
+  const ofNodes = g.nodes.flatMap((node, i) => {
+    const launches = combined.launches[i]!; // by node
+    const alone = launches.filter((launch) => combined.membersOf(launch).length === 1);
+    const others = launches.filter((launch) => !alone.includes(launch));
+    return [...nodeWork(node, alone), ...others.map((launch) => combinedWork(combined.membersOf(launch)))];
+  });
   const elements = new ParameterTable(g.parameters).elements;
   const copies = precision === "float32" ? [] : [copyWork(elements)];
   return [...copies, ...ofNodes, ...deferredWork(context.sampleSums.all), ...optimizerWork(elements)];
+}
+
+/** Work of a dispatch that stands for launches of several nodes. */
+function combinedWork(members: readonly Launch<Tensor>[]): KernelWork {
+  const sum = (of: (launch: Launch<Tensor>) => number) =>
+    members.reduce((total, each) => total + of(each), 0);
+  const bytesOf = ({ buffers }: Launch<Tensor>) =>
+    [...new Set(Object.values(buffers))].reduce((total, { bytes }) => total + bytes, 0);
+  const { kernel, entry } = members[0]!; // several
+  return {
+    kernel: `${kernel.name}_combined.${entry}`,
+    bytes: sum(bytesOf),
+    operations: sum(({ operations }) => operations),
+    flops: sum(({ flops }) => flops),
+  };
 }
 
 /** Work of the float16 copy of the weights. */

@@ -7,6 +7,7 @@ import { FAMILIES } from "./kernel_families.ts";
 import { bulletList, markdownTable, wrap } from "./markdown.ts";
 import type { BenchReport } from "./report.ts";
 import { figure } from "./report.ts";
+import { inPrecision } from "../lib/model/precision.ts";
 import { DISPATCH_SECONDS, type Roofline, type RooflineRow } from "./roofline.ts";
 
 /** The page as Markdown, as `deno fmt` formats it. */
@@ -46,14 +47,15 @@ export function rooflinePage(
     ]),
     "## Efficiency by family",
     wrap(
-      "Measured shares are of the kernels that were profiled; where kernels have changed since, predictions use what is " +
-        "expected of them (`bench/NOTES.md`).",
+      "Share of the limit that a family's kernels reach, without the time of dispatches. Products are limited by multiply-add " +
+        "or matrix units, or by copying where that takes longer. Measured shares are of the kernels that were profiled; " +
+        "where kernels have changed since, predictions use what is expected of them (`bench/NOTES.md`).",
     ),
     markdownTable(
-      ["family", "unit", "measured", "expected"],
+      ["family", "limit", "measured", "expected"],
       families.map((
-        { name, unit, measured, expected },
-      ) => [name, unit, percent(measured), percent(expected)]),
+        { name, limit, measured, expected },
+      ) => [name, limit, percent(measured), percent(expected)]),
       2,
     ),
     ...steps.flatMap(stepBlocks),
@@ -97,7 +99,7 @@ function stepBlocks({ model, batch, precision, rows }: Roofline): string[] {
     ? ""
     : ` The kernels measured take ${figure(of)} ms of it, and took ${figure(against)} ms.`;
   return [
-    `## \`${model}\` in ${precision}, batch ${batch}`,
+    `## \`${model}\`${inPrecision(precision)}, batch ${batch}`,
     wrap(
       `Predicted: ${figure(predicted)} ms a step, ${figure(1000 / predicted)} steps/s; at the limits ${
         figure(all.floor)

@@ -18,7 +18,7 @@ interface Flags {
   out?: string;
   report?: string;
   batch: number;
-  precision: Precision;
+  precision?: Precision;
 }
 
 /** Networks of the page, the one that the targets are stated for first. */
@@ -27,8 +27,8 @@ const MODELS = ["ddpm", "small"];
 /** Limits of an H200, and the profiles measured on it. */
 const REPORT = fileURLToPath(new URL("../bench/results/nvidia-h200/profile-float32.json", import.meta.url));
 
-/** A large GPU; for mixed precision with the matrix units of an H200. */
-const GPU: KernelTarget = { path: "tile", subgroupSize: 32 };
+/** An H200, with its limits; for mixed precision with its matrix units. */
+const GPU: KernelTarget = { path: "tile", subgroupSize: 32, bindingBytes: 2 ** 31, workgroupBytes: 49_152 };
 const TARGETS: Readonly<Record<Precision, KernelTarget>> = {
   float32: GPU,
   mixed: {
@@ -58,7 +58,7 @@ function readFlags(args: string[]): Flags {
       },
     )
     .flag("--batch <N>", "batch size", { value: integer(1, 4096), unit: "images", default: 128 })
-    .flag("--precision <TYPE>", "precision of the step", { value: oneOf(PRECISIONS), default: "float32" })
+    .flag("--precision <TYPE>", "precision of the step", { value: oneOf(PRECISIONS), defaultText: "both" })
     .read<Flags>(args);
 }
 
@@ -67,9 +67,11 @@ async function main(args: string[]): Promise<void> {
   const report = await readReport(path, "--report");
   const { limits, profiles = [] } = report;
   if (!limits) throw new ConfigError("--report", path, "a report with the limits of the adapter");
-  const steps = MODELS.map((model) => {
-    return rooflineOf({ model, batch, precision, target: TARGETS[precision] }, { limits, profiles });
-  });
+  const steps = (precision === undefined ? PRECISIONS : [precision]).flatMap((precision) =>
+    MODELS.map((model) =>
+      rooflineOf({ model, batch, precision, target: TARGETS[precision] }, { limits, profiles })
+    )
+  );
   const page = rooflinePage({ ...report, limits }, steps);
   if (out !== undefined) return await writeDurable(out, new TextEncoder().encode(page));
   const output = standardOutput();

@@ -81,6 +81,11 @@ export class CombinedLaunches {
     );
   }
 
+  /** Launches that a launch stands for; itself if it stands for no others. */
+  membersOf(launch: Launch<Tensor>): readonly Launch<Tensor>[] {
+    return this.#groups.get(launch)?.members.map((member) => member.launch) ?? [launch];
+  }
+
   /**
    * Dispatches of a launch: one, unless it stands for several whose buffers are not in one binding.
    *
@@ -94,8 +99,7 @@ export class CombinedLaunches {
     view: (tensor: Tensor) => BufferView,
     limit: number = gpu.limits.maxStorageBufferBindingSize,
   ): Launch<BufferView>[] {
-    const members = this.#groups.get(launch)?.members.map(({ launch }) => launch) ?? [launch];
-    const placed = members.map((member) => viewsOf(member, view));
+    const placed = this.membersOf(launch).map((member) => viewsOf(member, view));
     return bindable(placed, limit).map(({ launches: [first, ...more], buffers }) => {
       if (more.length === 0) return first!;
       const combined = [first!, ...more].map(({ params, buffers: own }): CombinedLaunch => ({

@@ -6,6 +6,7 @@ import { Graph } from "../../lib/graph/graph.ts";
 import { lower } from "../../lib/graph/lower.ts";
 import { conv2d } from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
+import type { Precision } from "../../lib/model/precision.ts";
 import { efficiencyOf, FAMILIES, familyOf } from "../../bench/kernel_families.ts";
 import { DISPATCH_SECONDS, nodeWork, rooflineOf } from "../../bench/roofline.ts";
 import { rooflinePage } from "../../bench/roofline_page.ts";
@@ -81,13 +82,52 @@ Deno.test("a measured kernel is matched by name and calls, in the profile of the
   );
 });
 
+Deno.test("a step in mixed precision has a profile of its own", () => {
+  const profiles = [
+    profile("training step of tiny, batch 8", { "adamw.adamw": [1, 1] }),
+    profile("training step of tiny mixed, batch 8", { "adamw.adamw": [1, 0.5] }),
+  ];
+  const measured = (precision: Precision) =>
+    rooflineOf({ ...STEP, precision }, { limits: LIMITS, profiles }).rows
+      .find(({ kernel }) => kernel === "adamw.adamw")?.measured;
+  assert.deepEqual([measured("float32"), measured("mixed")], [1, 0.5]);
+});
+
+Deno.test("dispatches are those that run: none for kept results, one for launches that are combined", () => {
+  const target = { ...TILE, bindingBytes: 2 ** 31 };
+  const [small, ...fewer] = ["small", "tiny"].map((model) =>
+    rooflineOf({ ...STEP, model, batch: 128, target }, { limits: LIMITS, profiles: [] }).rows
+  );
+  const of = (rows: typeof small, kernel: RegExp) => rows!.filter((row) => kernel.test(row.kernel));
+  const [transforms] = of(small, /^winograd4_weight_combined\./);
+  // Each weight is transformed once for both passes, all in one dispatch: 36 values for 9 read.
+  assert.equal(transforms?.calls, 1);
+  const weights = transforms!.bytes / (4 * (36 + 9));
+  assert.ok(weights > 5e5 && weights < 8_954_883 / 9, `${weights} pairs of channels`);
+  for (const rows of [small, ...fewer]) assert.deepEqual(of(rows, /^winograd4_weight\./), []);
+});
+
 Deno.test("every family has an efficiency, and kernels of matrix units their own peak", () => {
   for (const family of FAMILIES) {
     assert.ok(family.measured !== undefined || family.expected !== undefined, family.name);
     assert.ok(efficiencyOf(family) > 0 && efficiencyOf(family) <= 1);
   }
-  assert.equal(familyOf("conv2d_forward_half_matrix_128x64x32_128.main").unit, "matrix");
-  assert.equal(familyOf("conv2d_forward_tile_64x64x16_64.main").unit, "multiply-add");
+  assert.equal(familyOf("conv2d_forward_half_matrix_128x64x32_128.main").limit, "matrix units");
+  assert.equal(familyOf("conv2d_forward_tile_64x64x16_64.main").limit, "multiply-add");
+  for (
+    const kernel of [
+      "group_norm_held8.forward_held",
+      "upsample.forward",
+      "winograd4_input.main",
+      "sample_sums.add",
+    ]
+  ) {
+    assert.equal(familyOf(kernel).limit, "copy", kernel);
+  }
+  assert.notEqual(
+    familyOf("group_norm_held8.forward_held"),
+    familyOf("group_norm_split_held8.backward_held"),
+  );
   assert.notEqual(
     familyOf("winograd4_output_gradient.main"),
     familyOf("winograd4_weight_gradient_bias.main"),
@@ -122,6 +162,9 @@ Deno.test("the task writes the page with the limits of a named report, and says 
     assert.deepEqual([written.code, written.err], [0, ""]);
     const page = await Deno.readTextFile(`${directory}/page.md`);
     assert.match(page, /NVIDIA H200[^]*## `ddpm` in float32, batch 2\n[^]*## `small` in float32, batch 2\n/);
+    assert.match(page, /## `ddpm` in mixed precision, batch 2\n[^]*## `small` in mixed precision, batch 2\n/);
+    const only = await runTask("roofline", ["--batch", "2", "--precision", "mixed"], directory);
+    assert.doesNotMatch(only.out, /in float32, batch/);
     await Deno.writeTextFile(`${directory}/bad.json`, "{}");
     const refused = await runTask("roofline", ["--report", "bad.json"], directory);
     assert.equal(refused.code, 2);
