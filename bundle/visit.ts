@@ -9,6 +9,7 @@
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
+import { writeDurable } from "../lib/files/durable.ts";
 import { number, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { type CommandLine, runStages, type Stage } from "./stages.ts";
 import type { ReportName } from "./visit_figures.ts";
@@ -181,8 +182,8 @@ async function main(args: string[]): Promise<number> {
     if (!stage) throw new ConfigError("STAGE", name, `one of ${all.map(({ name }) => name).join(", ")}`);
     return stage;
   });
-  await Deno.mkdir(parts, { recursive: true });
   const earlier = await readResults(out);
+  await Deno.mkdir(parts, { recursive: true });
 
   const interruption = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) {
@@ -200,12 +201,12 @@ async function main(args: string[]): Promise<number> {
     },
   });
   const results = await addResults(earlier, parts, outcomes);
-  const write = (file: keyof typeof VISIT_FILES, text: string, append = false) =>
-    Deno.writeTextFile(join(out, VISIT_FILES[file]), text, { append });
+  const pathOf = (file: keyof typeof VISIT_FILES) => join(out, VISIT_FILES[file]);
   const summary = summarizeVisit(results, outcomes) + nextCalls(Object.keys(results.stages));
-  await write("results", JSON.stringify(results, null, 1) + "\n");
-  await write("logs", outcomes.map(({ name, log }) => `=== ${name}\n${log}\n`).join(""), true);
-  await write("summary", summary);
+  const logs = outcomes.map(({ name, log }) => `=== ${name}\n${log}\n`).join("");
+  await writeDurable(pathOf("results"), new TextEncoder().encode(JSON.stringify(results, null, 1) + "\n"));
+  await Deno.writeTextFile(pathOf("logs"), logs, { append: true });
+  await Deno.writeTextFile(pathOf("summary"), summary);
   await Deno.remove(parts, { recursive: true });
   console.log(summary);
   return outcomes.every(({ result }) => result === "ok") ? 0 : 1;

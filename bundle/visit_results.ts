@@ -6,6 +6,7 @@
  */
 
 import { join } from "node:path";
+import { ConfigError } from "../lib/errors.ts";
 import type { BenchReport } from "../bench/report.ts";
 import type { Outcome } from "./stages.ts";
 
@@ -37,13 +38,18 @@ export interface VisitResults {
 /** Names of the files of a visit; a call leaves these and no others. */
 export const VISIT_FILES = { results: "results.json", logs: "logs.txt", summary: "summary.txt" } as const;
 
-/** Reads the results of earlier calls; empty if there are none, or the file is damaged. */
+/**
+ * Reads the results of earlier calls; empty if there are none.
+ * @throws {ConfigError} if the file is damaged, since later results would take its place
+ */
 export async function readResults(out: string): Promise<VisitResults> {
-  const text = await Deno.readTextFile(join(out, VISIT_FILES.results)).catch(() => "");
+  const path = join(out, VISIT_FILES.results);
+  const text = await Deno.readTextFile(path).catch(() => undefined);
+  if (text === undefined) return { stages: {}, reports: {}, pytorch: [] };
   try {
     return JSON.parse(text);
   } catch {
-    return { stages: {}, reports: {}, pytorch: [] };
+    throw new ConfigError("--out", out, `another folder, since ${path} is damaged and would be replaced`);
   }
 }
 
@@ -84,9 +90,15 @@ function configuration({ what, preset, batch, precision, channelsLast, compiled 
   return [what, preset, batch, precision, channelsLast, compiled].join();
 }
 
-/** Parses the results in a log of step.py. */
+/** Parses the results in a log of step.py; a line that was cut off when a stage was stopped is none. */
 function torchRows(log: string): TorchRow[] {
-  return log.split("\n").filter((line) => line.startsWith(TORCH_ROW)).map((line) => JSON.parse(line));
+  return log.split("\n").filter((line) => line.startsWith(TORCH_ROW)).flatMap((line) => {
+    try {
+      return [JSON.parse(line)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** A log without the lines that are in the results. */

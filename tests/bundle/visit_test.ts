@@ -171,6 +171,20 @@ Deno.test("results hold what stages left and PyTorch said, and later calls add t
     ]);
   }));
 
+Deno.test("a result cut off by a time limit is left out, and a damaged file of results is not replaced", () =>
+  inTemporaryDirectory(async (folder) => {
+    const empty = await readResults(folder);
+    assert.deepEqual(empty, { stages: {}, reports: {}, pytorch: [] });
+    const cut = `${torchRow()}\n${torchRow().slice(0, 40)}`;
+    const { pytorch } = await addResults(empty, folder, [outcome("pytorch", cut, "stopped after 220 s")]);
+    assert.equal(pytorch.length, 1);
+    await Deno.writeTextFile(join(folder, VISIT_FILES.results), '{"stages":');
+    await assert.rejects(
+      readResults(folder),
+      /--out: expected another folder, since .*results\.json is damaged/,
+    );
+  }));
+
 Deno.test("a summary has each stage's end, the figures to reach, and each result of PyTorch beside ours", () => {
   const reports = {
     "float32-first": report(125, 25),
