@@ -32,8 +32,10 @@ export interface ComparedRow {
 /** Result of {@linkcode compareReports}. */
 export interface Comparison {
   readonly rows: readonly ComparedRow[];
-  /** Names of rows in one report only. */
-  readonly unmatched: readonly string[];
+  /** Names of rows of the earlier report that the new one lacks: renamed, or not measured. */
+  readonly gone: readonly string[];
+  /** Names of rows of the new report that the earlier one lacks. */
+  readonly added: readonly string[];
   /** Differences between the environments, in sentences. */
   readonly notes: readonly string[];
   /** True if at least one row was judged, and none lost too much speed. */
@@ -99,11 +101,12 @@ export function compareReports(
   const [old, current] = [measured(before), measured(now)];
   const names = new Set([...old.keys(), ...current.keys()]);
   const rows: ComparedRow[] = [];
-  const unmatched: string[] = [];
+  const [gone, added]: [string[], string[]] = [[], []];
   for (const name of names) {
     const [a, b] = [old.get(name), current.get(name)];
     if (!a || !b) {
-      if (b || only.test(name)) unmatched.push(name);
+      if (b) added.push(name);
+      else if (only.test(name)) gone.push(name);
       continue;
     }
     const limit = isPositive(a.ofLimit) && isPositive(b.ofLimit);
@@ -123,7 +126,7 @@ export function compareReports(
     });
   }
   const passed = rows.some(({ judged }) => judged) && rows.every(({ lost }) => !lost);
-  return { rows, unmatched, notes: differences(before, now), passed };
+  return { rows, gone, added, notes: differences(before, now), passed };
 }
 
 /** Rows of the baseline against which the new report lost speed. */
@@ -152,7 +155,9 @@ export function keepBest(report: BenchReport, again: BenchReport): void {
 
 /** A comparison as text. */
 export function formatComparison(path: string, comparison: Comparison, maxLoss: number): string {
-  const { rows, unmatched, notes } = comparison;
+  const { rows, gone, added, notes } = comparison;
+  const listed = (head: string, names: readonly string[]) =>
+    names.length > 0 ? [head, ...names.map((name) => `  ${name}`)] : [];
   const lines = [
     ...table([`compared with ${path}`, "before", "now", "now/before", ""], rows, (row) => {
       const show = (value: number) => row.measure === "limit" ? percent(value) : `${figure(value)} ms`;
@@ -166,7 +171,8 @@ export function formatComparison(path: string, comparison: Comparison, maxLoss: 
       ];
     }),
     ...notes,
-    ...(unmatched.length > 0 ? ["in one report only:", ...unmatched.map((name) => `  ${name}`)] : []),
+    ...listed(`only in ${path}:`, gone),
+    ...listed("only in this run:", added),
   ];
   const lost = rows.filter(({ lost }) => lost).map(({ name }) => name);
   const allowed = percent(maxLoss);

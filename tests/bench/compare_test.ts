@@ -69,12 +69,12 @@ function row(rows: readonly ComparedRow[], name: string): ComparedRow {
 }
 
 Deno.test("rows with a limit are compared by it, however much slower the machine was", () => {
-  const { rows, passed, unmatched, notes } = compareReports(report(0.4, 10), report(0.4, 100), OPTIONS);
+  const { rows, passed, gone, added, notes } = compareReports(report(0.4, 10), report(0.4, 100), OPTIONS);
   for (const name of ["conv forward", "training tiny, batch 16", "sampling tiny, batch 8"]) {
     const { measure, ratio, lost } = row(rows, name);
     assert.deepEqual([name, measure, ratio, lost], [name, "limit", 1, false]);
   }
-  assert.deepEqual([passed, unmatched, notes], [true, [], []]);
+  assert.deepEqual([passed, gone, added, notes], [true, [], [], []]);
 });
 
 Deno.test("a loss of exactly what is allowed passes, and more is lost by name", () => {
@@ -122,10 +122,10 @@ Deno.test("times that no limit stands beside are shown and not judged", () => {
 Deno.test("a network in mixed precision is another row than in float32", () => {
   const mixed = report(0.1, 10);
   mixed.training.push({ ...mixed.training.pop()!, precision: "mixed" });
-  const { rows, unmatched } = compareReports(report(0.4, 10), mixed, OPTIONS);
+  const { rows, gone, added } = compareReports(report(0.4, 10), mixed, OPTIONS);
   assert.ok(!rows.some(({ name }) => name.startsWith("training tiny")));
-  assert.ok(unmatched.includes("training tiny mixed, batch 16"), unmatched.join("; "));
-  assert.ok(unmatched.includes("training tiny, batch 16"), unmatched.join("; "));
+  assert.ok(added.includes("training tiny mixed, batch 16"), added.join("; "));
+  assert.ok(gone.includes("training tiny, batch 16"), gone.join("; "));
 });
 
 Deno.test("rows of float16 without matrix units in older reports are left out", async () => {
@@ -152,9 +152,14 @@ Deno.test("rows of one report only are listed, those not asked for now left out,
   const [before, now] = [report(0.4, 10), report(0.4, 10)];
   now.kernels.length = 0;
   now.kernels.push({ name: "conv 2 forward", milliseconds: 1, gflops: 1, ofLimit: 0.4 });
-  assert.deepEqual(compareReports(before, now, OPTIONS).unmatched, ["conv forward", "conv 2 forward"]);
+  const comparison = compareReports(before, now, OPTIONS);
+  assert.deepEqual([comparison.gone, comparison.added], [["conv forward"], ["conv 2 forward"]]);
+  assert.match(
+    formatComparison("before.json", comparison, 0.25),
+    /\nonly in before\.json:\n {2}conv forward\nonly in this run:\n {2}conv 2 forward\n/,
+  );
   const only = compareReports(before, now, { ...OPTIONS, only: /conv 2/ });
-  assert.deepEqual(only.unmatched, ["conv 2 forward"]);
+  assert.deepEqual([only.gone, only.added], [[], ["conv 2 forward"]]);
   const nothing = compareReports(newReport(environment, false), now, OPTIONS);
   assert.equal(nothing.passed, false);
   assert.match(
