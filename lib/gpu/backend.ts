@@ -8,7 +8,8 @@ import { DAWN_VERSION } from "./dawn/package.ts";
 
 /**
  * WebGPU implementation: `deno`, the runtime's own (in a browser, the browser's), or `dawn`, Chromium's, which Deno loads
- * as native code from the npm package `webgpu`. Only Dawn offers matrix units.
+ * as native code from the npm package `webgpu`, with `--allow-ffi`. Only Dawn offers matrix units. Where it does not suit the
+ * machine's driver it may end the process; the tasks try it in another one first.
  */
 export type Backend = "deno" | "dawn";
 
@@ -33,8 +34,8 @@ export interface BackendOptions {
   /** Default: the environment variable `DENOISE_BACKEND` where it may be read, otherwise `deno`. */
   readonly backend?: Backend;
   /**
-   * Unsafe toggles, for `dawn` only. Default: the names in the environment variable `DENOISE_DAWN_TOGGLES`, separated by
-   * commas, where it may be read; otherwise none.
+   * Unsafe toggles, for measurements with `dawn` only: no test proves that kernels never need the checks. Default: the names
+   * in the environment variable `DENOISE_DAWN_TOGGLES`, separated by commas, where it may be read; otherwise none.
    */
   readonly toggles?: readonly DawnToggle[];
 }
