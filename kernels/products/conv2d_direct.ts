@@ -23,7 +23,7 @@ import { itemLaunch } from "./items.ts";
 import { range } from "../range.ts";
 import { type Launch, launch } from "../source.ts";
 import { spatialSum } from "../spatial_sum.ts";
-import type { KernelTarget } from "../target.ts";
+import { GUARANTEED_BINDING, type KernelTarget } from "../target.ts";
 
 /** True for 1x1 convolutions of stride 1, which treat the batch as a flat list of pixels. */
 function isFlat(s: Conv2dShape): boolean {
@@ -188,9 +188,11 @@ function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradien
   const turnRows = rowsPerTurn(form, s);
   const width = form === "flat" ? FLAT_PIXELS : turnRows * s.outWidth;
   const turns = Math.ceil(pixels / width);
-  const wanted = Math.max(
-    occupyingParts(target, { rows, columns, places: 1 }),
-    Math.ceil(pixels / PART_PIXELS),
+  const { bindingBytes = GUARANTEED_BINDING } = target;
+  const wanted = Math.min(
+    Math.max(occupyingParts(target, { rows, columns, places: 1 }), Math.ceil(pixels / PART_PIXELS)),
+    // All parts are bound at once.
+    Math.max(1, Math.floor(bindingBytes / (4 * rows * columns))),
   );
   const least = Math.ceil(LEAST_PIXELS[target.path] / width);
   const share = Math.min(turns, Math.max(Math.ceil(turns / wanted), least));

@@ -44,14 +44,15 @@ export interface ImageRange {
   readonly last: number;
 }
 
-/** True if a target can bind the transform of an image, the least of a slice. */
+/** True if a target can bind the transforms of an image, the least of a slice, and of the weights. */
 export function winogradFits(
   { bindingBytes = GUARANTEED_BINDING }: KernelTarget,
   tile: WinogradTile,
   shape: Conv2dShape,
 ): boolean {
-  const channels = 4 * quads(Math.max(shape.inChannels, shape.outChannels));
-  return 4 * (tile + 2) ** 2 * winogradTiles(tile, shape) * channels <= bindingBytes;
+  const [from, to] = [4 * quads(shape.inChannels), 4 * quads(shape.outChannels)];
+  const largest = Math.max(winogradTiles(tile, shape) * Math.max(from, to), from * to);
+  return 4 * (tile + 2) ** 2 * largest <= bindingBytes;
 }
 
 /** Division of a convolution into tiles and slices. */
@@ -80,14 +81,23 @@ const LEAST_TILES = 64;
  */
 export function planParts(pass: Omit<Pass, "label">) {
   const plan = planSlices(pass);
-  const enough = occupyingParts(pass.target, { rows: plan.from, columns: plan.to, places: plan.points });
-  const wanted = Math.max(enough, Math.ceil(plan.images * plan.tiles / PART_TILES));
-  const least = Math.min(plan.images, Math.ceil(LEAST_TILES / plan.tiles));
+  const { from, to, points, tiles, images } = plan;
+  const enough = occupyingParts(pass.target, { rows: from, columns: to, places: points });
+  const wanted = Math.max(enough, Math.ceil(images * tiles / PART_TILES));
+  const least = Math.min(images, Math.ceil(LEAST_TILES / tiles));
+  const { bindingBytes = GUARANTEED_BINDING } = pass.target;
+  const fits = (share: number) => {
+    const parts = Math.ceil(images / share);
+    const largest = Math.max(parts * share * tiles * Math.max(from, to), parts * from * to);
+    return 4 * points * largest <= bindingBytes;
+  };
   // Up to twice as many parts as are wanted, where those divide the images evenly.
-  const even = range(wanted).map((i) => plan.images / (wanted + i))
-    .find((share) => Number.isInteger(share) && share >= least);
-  const share = even ?? Math.max(Math.ceil(plan.images / wanted), least);
-  const parts = Math.ceil(plan.images / share);
+  const even = range(wanted).map((i) => images / (wanted + i))
+    .find((share) => Number.isInteger(share) && share >= least && fits(share));
+  // A part of all images fits.
+  const first = Math.max(Math.ceil(images / wanted), least);
+  const share = even ?? range(images - first + 1).map((i) => first + i).find(fits) ?? images;
+  const parts = Math.ceil(images / share);
   return { ...plan, share, parts, images: parts * share };
 }
 

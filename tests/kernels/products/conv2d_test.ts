@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { conv2dForward, type Conv2dShape } from "../../../kernels/products/conv2d.ts";
+import {
+  conv2dBackwardScratch,
+  conv2dForward,
+  conv2dForwardScratch,
+  type Conv2dShape,
+} from "../../../kernels/products/conv2d.ts";
 import type { Launch } from "../../../kernels/source.ts";
 import type { KernelTarget } from "../../../kernels/target.ts";
 import { assertClose } from "../../support/close.ts";
@@ -108,6 +113,24 @@ for (const [side, channels] of [[8, 16], [4, 8]]) {
     const together = (await pass(s, x)).map((result) => result.slice(last));
     assert.deepEqual(await pass(single, x.slice(last)), together);
   });
+}
+
+// Transformed weights larger than a binding; images padded to whole parts; parts of weight gradients, by either algorithm.
+const NEAR_LIMIT = [
+  shape(3, 1, [1, 4, 4, 1024], 1024),
+  shape(3, 1, [7, 64, 64, 512], 512),
+  shape(3, 1, [32, 32, 32, 768], 768),
+  shape(3, 1, [32, 64, 64, 512], 256),
+  shape(3, 2, [256, 16, 16, 1024], 1024),
+];
+for (const target of [TILE, { ...TILE, half: true }, { path: "subgroup", subgroupSize: 8 } as const]) {
+  for (const s of NEAR_LIMIT) {
+    const name = `${describe(s)} ${target.path}${"half" in target ? " float16" : ""}`;
+    Deno.test(`workspace of a convolution fits the binding that WebGPU guarantees: ${name}`, () => {
+      const sizes = [...conv2dForwardScratch(target, s), ...conv2dBackwardScratch(target, s, true)];
+      assert.ok(4 * Math.max(0, ...sizes) <= 2 ** 27, `${sizes} floats`);
+    });
+  }
 }
 
 // Enough pixels for the large tiles of the GPU's layout.
