@@ -53,6 +53,8 @@ const OTHERS: readonly Tile[] = [
 
 /** Workgroup memory that WebGPU guarantees, bytes. */
 const GUARANTEED_BYTES = 16384;
+/** Invocations of a workgroup that WebGPU guarantees. */
+const GUARANTEED_THREADS = 256;
 /** Limit on elements of results per lane, each a register. */
 const MAX_RESULTS = 128;
 /** Workgroups that occupy a large GPU: two per multiprocessor. */
@@ -74,6 +76,15 @@ export function matrixLayoutName(layout: MatrixLayout): string {
   return `matrix_${rows}x${columns}x${depth}_${matrixThreads(layout)}${double ? "_db" : ""}`;
 }
 
+/** True if subgroups divide the tile into whole matrices, and threads the stages into whole vectors. */
+function divides(layout: MatrixLayout): boolean {
+  const { rows, columns, depth, subgroups, shape } = layout;
+  const threads = matrixThreads(layout);
+  return threads <= GUARANTEED_THREADS && depth % shape.depth === 0 &&
+    rows % (subgroups[0] * shape.rows) === 0 && columns % (subgroups[1] * shape.columns) === 0 &&
+    [rows, columns].every((lines) => lines * depth % (4 * threads) === 0);
+}
+
 /**
  * The tile with the longest stages that fit into `bytes` of workgroup memory and are not mostly zeros in iterations of `turn`
  * k; undefined if none do.
@@ -85,7 +96,8 @@ function fitted(units: MatrixUnits, bytes: number, tile: Tile, turn: number): Ma
     ...{ rows, columns, subgroups, depth, units, shape, width: 4, double: count === 2 },
   }));
   return layouts.find((layout) =>
-    rows * columns / matrixThreads(layout) <= MAX_RESULTS && matrixWorkgroupBytes(layout) <= bytes &&
+    divides(layout) && rows * columns / matrixThreads(layout) <= MAX_RESULTS &&
+    matrixWorkgroupBytes(layout) <= bytes &&
     (layout.depth < 2 * turn || layout.depth === SHORTEST)
   );
 }

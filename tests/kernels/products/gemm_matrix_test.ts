@@ -117,6 +117,25 @@ Deno.test("an image has the same bits on matrix units in every batch and layout"
   }
 });
 
+// Those of AMD's larger GPUs have 64 lanes.
+for (const lanes of [8, 16, 64, 128]) {
+  Deno.test(`layouts for subgroups of ${lanes} lanes have work for every thread, and at most 256 threads`, async () => {
+    for (const size of [[8, 8, 8], [16, 16, 16], [32, 32, 16]] as const) {
+      for (const layout of allMatrixLayouts(emulated(lanes, size), workgroupBytes)) {
+        const { rows, columns, depth, subgroups } = layout;
+        const name = `${matrixLayoutName(layout)} ${size}`;
+        const threads = lanes * subgroups[0] * subgroups[1];
+        assert.ok(threads <= 256, name);
+        for (const lines of [rows, columns]) assert.equal(lines * depth / 4 % threads, 0, name);
+        assert.equal(rows / subgroups[0] % size[0] + columns / subgroups[1] % size[1], 0, name);
+      }
+    }
+    const units = emulated(lanes, [16, 16, 16]);
+    const smallest = allMatrixLayouts(units, workgroupBytes).map(matrixLayoutName).at(-1)!;
+    await checkHalfMatmul(target(units, smallest), batchedProduct(41, 37, 44, false, true));
+  });
+}
+
 const VENDORS = { Apple: emulated(32, [8, 8, 8]), Intel: emulated(16, [8, 16, 16]) };
 for (const [vendor, units] of Object.entries(VENDORS)) {
   Deno.test(`products in matrices of ${vendor}'s size match reference`, async () => {
