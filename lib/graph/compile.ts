@@ -8,7 +8,7 @@ import { type Choose, GUARANTEED_BINDING, type KernelTarget } from "../../kernel
 import type { Gpu } from "../gpu/device.ts";
 import { mebibytes } from "../gpu/budget.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
-import { type CombinedLaunches, combineLaunches } from "./combine.ts";
+import { CombinedLaunches, combineLaunches } from "./combine.ts";
 import type { HoistedConstants } from "./constants.ts";
 import type { Graph } from "./graph.ts";
 import { lower, type LowerContext } from "./lower.ts";
@@ -93,6 +93,7 @@ function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
  * @param lowered launches by node
  * @param keep activations to keep after the last dispatch
  * @param reuse sizes of existing buffers to reuse, bytes, largest first
+ * @param available memory for new buffers, bytes; default unlimited
  */
 export function planLaunches(
   g: Graph,
@@ -100,16 +101,18 @@ export function planLaunches(
   { target, sampleSums }: LowerContext,
   keep: readonly Tensor[] = [],
   reuse: readonly number[] = [],
+  available = Infinity,
 ): { readonly combined: CombinedLaunches; readonly plan: MemoryPlan } {
   const planOf = (launches: readonly Launch<Tensor>[]) =>
     planMemory(sampleSums.planned(launches), keep, reuse);
-  const { bytes } = planOf(lowered.flat());
-  const launches = dropRepeats(g.nodes, lowered, REPEATS * bytes);
+  const plan = planOf(lowered.flat());
+  const launches = dropRepeats(g.nodes, lowered, REPEATS * plan.bytes);
   const combined = combineLaunches(g, launches, {
     binding: target.bindingBytes ?? GUARANTEED_BINDING,
-    deferred: DEFERRED * bytes,
+    deferred: DEFERRED * plan.bytes,
   });
-  return { combined, plan: planOf(combined.planned()) };
+  const faster = { combined, plan: planOf(combined.planned()) };
+  return faster.plan.bytes <= available ? faster : { combined: new CombinedLaunches(lowered, []), plan };
 }
 
 /**
@@ -130,6 +133,7 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
     context,
     contributions ? [...keep, contributions] : keep,
     reuse.map(({ size }) => size),
+    gpu.memory.limit - gpu.memory.used,
   );
   gpu.memory.require(plan.bytes, `${what} (activations ${mebibytes(plan.bytes)})`);
   const scope = new ResourceScope(gpu, what);

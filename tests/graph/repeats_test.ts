@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Launch } from "../../kernels/source.ts";
-import { lowerContext } from "../../lib/graph/compile.ts";
+import { lowerContext, planLaunches } from "../../lib/graph/compile.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import { lower } from "../../lib/graph/lower.ts";
@@ -8,6 +8,8 @@ import { outputsOf } from "../../lib/graph/operations.ts";
 import { conv2d, silu } from "../../lib/graph/ops.ts";
 import { dropRepeats } from "../../lib/graph/repeats.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
+import { presetConfig } from "../../lib/model/presets.ts";
+import { trainingGraph } from "../../lib/train/device/step_graph.ts";
 import { noise } from "../reference/differences.ts";
 import { runOnArrays, testGpu, TILE } from "../support/gpu.ts";
 
@@ -88,6 +90,22 @@ Deno.test("workspace of several slices is not kept: its contents change", () => 
   const inputs = count(before, "winograd4_input");
   assert.ok(inputs > 2);
   assert.equal(count(dropRepeats(g.nodes, before, Infinity), "winograd4_input"), inputs);
+});
+
+Deno.test("repeated launches stay where the memory to keep their results would exceed the budget", () => {
+  const g = trainingGraph({ config: presetConfig("tiny", 10), batch: 8 });
+  const context = lowerContext(g, TILE);
+  const before = g.nodes.map((node) => lower(context, node));
+  const planned = (available?: number) => {
+    const { combined, plan } = planLaunches(g, before, context, [], [], available);
+    return { count: combined.launches.flat().length, bytes: plan.bytes };
+  };
+  const free = planned();
+  assert.ok(free.count < before.flat().length);
+  assert.deepEqual(planned(free.bytes), free);
+  const tight = planned(free.bytes - 1);
+  assert.equal(tight.count, before.flat().length);
+  assert.ok(tight.bytes < free.bytes);
 });
 
 Deno.test("results have the same bits with repeated launches and without", async () => {
