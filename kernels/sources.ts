@@ -2575,7 +2575,7 @@ export const headDotsKernel = {
 //   dots[n,h,i] = sum_d y[n,i,h,d] dy[n,i,h,d]
 //
 // y, dy [N,T,Cp] as stored, head h being channels h D to (h + 1) D - 1; dots [N,heads,T] float32, written \`=\`.
-// Eight invocations share a head of a position: each sums every eighth vec4 in float32 (\`scalar\`: every eighth element, for D
+// Eight invocations share a head of a position: each sums every eighth vec4 in float32 (\`scalars\`: every eighth element, for D
 // that is not a multiple of 4), and the eight sums are added in order.
 
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
@@ -2587,7 +2587,7 @@ struct Params {
   positions: u32, // N T
   length: u32,    // T
   heads: u32,
-  size: u32,      // D, in vec4s; in elements for \`scalar\`
+  size: u32,      // D, in vec4s; in elements for \`scalars\`
   row: u32,       // Cp, likewise
 }
 
