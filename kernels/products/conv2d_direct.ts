@@ -1,5 +1,6 @@
 /**
- * Launchers of direct convolutions: each pass is one implicit matrix product (see conv2d_source.ts).
+ * Launchers of direct convolutions: each pass is one implicit matrix product (see conv2d_source.ts and
+ * conv2d_weight_source.ts).
  *
  * @module
  */
@@ -10,13 +11,8 @@ import {
   flopsOf,
   type RowBiasBuffer,
 } from "./conv2d_shape.ts";
-import {
-  forwardProblem,
-  inputGradientProblem,
-  SUM_PARTS,
-  type WeightGradientForm,
-  weightGradientProblem,
-} from "./conv2d_source.ts";
+import { forwardProblem, inputGradientProblem } from "./conv2d_source.ts";
+import { SUM_PARTS, type WeightGradientForm, weightGradientProblem } from "./conv2d_weight_source.ts";
 import { gemmGrid, gemmKernel, type GemmSize, occupyingParts, quads } from "./gemm.ts";
 import type { GemmProblem } from "./gemm_problem.ts";
 import { itemLaunch } from "./items.ts";

@@ -1,6 +1,6 @@
 /**
  * Common description of convolutions and matrix products, C[i,j] = sum over k of A[i,k] B[k,j]. A problem supplies the WGSL
- * that addresses its elements; a generator (gemm_subgroup.ts or gemm_tile.ts) supplies the thread mapping.
+ * that addresses its elements; a generator (gemm_subgroup.ts, gemm_tile.ts or gemm_matrix.ts) supplies the thread mapping.
  *
  * The four elements of an operand's load are either consecutive along k (of one line: a row of A, a column of B), or on four
  * consecutive lines at one k. Columns of B (along `lines`) and of C are accessed in groups of a tile's `width`, so that the

@@ -1,6 +1,6 @@
 /** Launches of several layers in one dispatch. */
 import assert from "node:assert/strict";
-import { SUM_PARTS } from "../../../kernels/products/conv2d_source.ts";
+import { SUM_PARTS } from "../../../kernels/products/conv2d_weight_source.ts";
 import { type ItemKernel, itemLaunch, type ItemWork } from "../../../kernels/products/items.ts";
 import { weightTransform } from "../../../kernels/products/winograd_source.ts";
 import { noise } from "../../reference/differences.ts";

@@ -1,10 +1,7 @@
 /** WGSL for real matrix units, validated by Dawn's null backend, which needs no GPU. */
 import assert from "node:assert/strict";
-import {
-  forwardProblem,
-  inputGradientProblem,
-  weightGradientProblem,
-} from "../../../kernels/products/conv2d_source.ts";
+import { forwardProblem, inputGradientProblem } from "../../../kernels/products/conv2d_source.ts";
+import { weightGradientProblem } from "../../../kernels/products/conv2d_weight_source.ts";
 import { gemmMatrix, matrixWorkgroupBytes } from "../../../kernels/products/gemm_matrix.ts";
 import { allMatrixLayouts, matrixLayoutName } from "../../../kernels/products/gemm_matrix_layouts.ts";
 import type { GemmProblem } from "../../../kernels/products/gemm_problem.ts";
