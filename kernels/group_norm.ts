@@ -6,7 +6,7 @@
 import { heldKernel, MAX_HELD_PIXELS, pairsMasks } from "./group_norm_held.ts";
 import { type KernelSource, type Launch, launch } from "./source.ts";
 import { groupNormDropoutKernel, groupNormKernel, groupNormSplitKernel } from "./sources.ts";
-import type { KernelTarget } from "./target.ts";
+import { GUARANTEED_INVOCATIONS, type KernelTarget } from "./target.ts";
 
 /** Dropout after a normalisation. */
 export interface DropoutShape {
@@ -43,9 +43,6 @@ const MAX_BLOCK = 256;
 
 /** Minimum pixels of a large sample; smaller ones get fewer rows, so that each invocation has enough pixels. */
 const LARGE = 512;
-
-/** Invocations of a workgroup on a GPU: WebGPU's limit. */
-const GPU_LANES = 256;
 
 /** Pass of a normalisation. */
 type Pass = "forward" | "backward";
@@ -221,9 +218,9 @@ function dropoutParams({ rate, layer }: DropoutShape = { rate: 0, layer: 0 }) {
 /** Registers of the invocations hold a sample's block of columns; undefined if it is too large. */
 function heldLayout(pass: Pass, spatial: number, widen: (wanted: number) => number): Layout | undefined {
   const wantedRows = Math.ceil(spatial / WANTED_PIXELS[pass]);
-  const fitting = Math.floor(GPU_LANES / wantedRows);
+  const fitting = Math.floor(GUARANTEED_INVOCATIONS / wantedRows);
   const block = widen(Math.max(GPU_BLOCK[pass], Math.min(fitting, GPU_BLOCK.most)));
-  const rows = Math.min(spatial, Math.floor(GPU_LANES / block));
+  const rows = Math.min(spatial, Math.floor(GUARANTEED_INVOCATIONS / block));
   const held = Math.ceil(spatial / rows);
   return held > MAX_HELD_PIXELS ? undefined : { block, rows, lanes: enoughLanes(rows * block, 64), held };
 }

@@ -55,7 +55,7 @@ export interface KernelTarget {
   readonly half?: boolean;
   /** Largest buffer range that a kernel can bind, bytes; default {@linkcode GUARANTEED_BINDING}. */
   readonly bindingBytes?: number;
-  /** Limit on a workgroup's memory in bytes; default 16384, which WebGPU guarantees. */
+  /** Limit on a workgroup's memory in bytes; default {@linkcode GUARANTEED_WORKGROUP_BYTES}. */
   readonly workgroupBytes?: number;
   /** Matrix units; absent: none. See {@linkcode unitsOfProducts}. */
   readonly matrices?: MatrixUnits;
@@ -65,6 +65,12 @@ export interface KernelTarget {
 
 /** WebGPU's guaranteed limit on a storage buffer binding, bytes. */
 export const GUARANTEED_BINDING: number = 2 ** 27;
+
+/** WebGPU's guaranteed workgroup memory, bytes. */
+export const GUARANTEED_WORKGROUP_BYTES = 16384;
+
+/** WebGPU's guaranteed limit on invocations per workgroup. */
+export const GUARANTEED_INVOCATIONS = 256;
 
 /**
  * Matrix units that products are computed on; undefined if none are. Software adapters have a faster way with the same sums,

@@ -10,6 +10,7 @@
  */
 import type { GemmSize } from "./gemm_problem.ts";
 import { type Staged, threadsOf, type TileLayout, workgroupBytes } from "./gemm_tile.ts";
+import { GUARANTEED_WORKGROUP_BYTES } from "../target.ts";
 
 const layout = (
   rows: number,
@@ -45,9 +46,6 @@ export const TILE_LAYOUTS: readonly TileLayout[] = [
   ...[NARROW, THIN, SMALL, SMALL_PREFETCHED, SMALL_SHALLOW],
 ];
 
-/** WebGPU's guaranteed workgroup memory, bytes. */
-const WORKGROUP_BYTES = 16384;
-
 /** Threads that give every scheduler of a large GPU (132 multiprocessors of four) a subgroup of 32, about. */
 const ENOUGH_THREADS = 2 ** 14;
 
@@ -62,7 +60,7 @@ export function tileName(layout: TileLayout): string {
 export function supports(problem: Staged, layout: TileLayout): boolean {
   // Columns along k are staged by all threads.
   const staged = problem.b.along === "lines" || layout.columns * layout.depth / 4 >= threadsOf(layout);
-  return staged && workgroupBytes(problem, layout) <= WORKGROUP_BYTES;
+  return staged && workgroupBytes(problem, layout) <= GUARANTEED_WORKGROUP_BYTES;
 }
 
 /** Candidate layouts of a product, the default for GPUs first. */

@@ -12,7 +12,12 @@
  */
 import { type MatrixLayout, matrixThreads, matrixWorkgroupBytes } from "./gemm_matrix.ts";
 import type { GemmSize } from "./gemm_problem.ts";
-import type { MatrixShape, MatrixUnits } from "../target.ts";
+import {
+  GUARANTEED_INVOCATIONS,
+  GUARANTEED_WORKGROUP_BYTES,
+  type MatrixShape,
+  type MatrixUnits,
+} from "../target.ts";
 
 type Stage = readonly [depth: number, stages: 1 | 2];
 
@@ -51,10 +56,6 @@ const OTHERS: readonly Tile[] = [
   { rows: 64, columns: 64, subgroups: [2, 1], stages: [[32, 1], [SHORTEST, 1]] },
 ];
 
-/** Workgroup memory that WebGPU guarantees, bytes. */
-const GUARANTEED_BYTES = 16384;
-/** Invocations of a workgroup that WebGPU guarantees. */
-const GUARANTEED_THREADS = 256;
 /** Limit on elements of results per lane, each a register. */
 const MAX_RESULTS = 128;
 /** Workgroups that occupy a large GPU: two per multiprocessor. */
@@ -80,7 +81,7 @@ export function matrixLayoutName(layout: MatrixLayout): string {
 function divides(layout: MatrixLayout): boolean {
   const { rows, columns, depth, subgroups, shape } = layout;
   const threads = matrixThreads(layout);
-  return threads <= GUARANTEED_THREADS && depth % shape.depth === 0 &&
+  return threads <= GUARANTEED_INVOCATIONS && depth % shape.depth === 0 &&
     rows % (subgroups[0] * shape.rows) === 0 && columns % (subgroups[1] * shape.columns) === 0 &&
     [rows, columns].every((lines) => lines * depth % (4 * threads) === 0);
 }
@@ -112,13 +113,17 @@ function layoutsFor(units: MatrixUnits, bytes: number, turn: number): MatrixLayo
 }
 
 /** All layouts of a device, from long stages to short ones, and from large tiles to small ones. */
-export function allMatrixLayouts(units: MatrixUnits, bytes = GUARANTEED_BYTES): MatrixLayout[] {
+export function allMatrixLayouts(units: MatrixUnits, bytes = GUARANTEED_WORKGROUP_BYTES): MatrixLayout[] {
   const layouts = [64, 32, SHORTEST].flatMap((turn) => layoutsFor(units, bytes, turn));
   return [...new Map(layouts.map((layout) => [matrixLayoutName(layout), layout])).values()];
 }
 
 /** Candidate layouts of a product: the default first, then by similarity of tile size. */
-export function matrixLayouts(units: MatrixUnits, bytes = GUARANTEED_BYTES, size: GemmSize): MatrixLayout[] {
+export function matrixLayouts(
+  units: MatrixUnits,
+  bytes = GUARANTEED_WORKGROUP_BYTES,
+  size: GemmSize,
+): MatrixLayout[] {
   const all = layoutsFor(units, bytes, size.turn);
   const smallest = all.reduce((least, layout) => area(layout) < area(least) ? layout : least);
   const groups = ({ rows, columns }: MatrixLayout) =>
