@@ -2,9 +2,8 @@
 import assert from "node:assert/strict";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph } from "../../lib/graph/graph.ts";
-import { lowerContext } from "../../lib/graph/compile.ts";
+import { lowerContext, planLaunches } from "../../lib/graph/compile.ts";
 import { lower } from "../../lib/graph/lower.ts";
-import { planMemory } from "../../lib/graph/plan.ts";
 import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
 import { ParameterTable } from "../../lib/model/parameters.ts";
 import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
@@ -75,14 +74,12 @@ function demand(preset: string, recompute: boolean) {
   const batch = 128;
   const { g, output, forwardNodes } = record(presetConfig(preset, 10), batch, recompute);
   const context = lowerContext(g, { path: "tile", subgroupSize: 32 });
+  const { sampleSums } = context;
   const launches = g.nodes.map((node) => lower(context, node));
   const flops = launches.flat().reduce((sum, launch) => sum + launch.flops, 0);
   const flat = 4 * new ParameterTable(g.parameters).elements;
   return {
-    activations: planMemory(
-      context.sampleSums.planned(launches.flat()),
-      [output, context.sampleSums.all!],
-    ).bytes,
+    activations: planLaunches(g, launches, context, [output, sampleSums.all!]).plan.bytes,
     // Weights, their average, two moments and gradients, and the images of CIFAR-10.
     rest: 5 * flat + 50_000 * 32 * 32 * 3,
     flops,
