@@ -34,8 +34,11 @@ import {
   TRANSFORM_WIDTHS,
 } from "./winograd_source.ts";
 
-/** Tiles that a workgroup of {@linkcode outputGradientTransform} transforms at a time. */
-export const GRADIENT_ROWS = 64 * TRANSFORM_WIDTHS.output_gradient / GROUP_CHANNELS;
+/**
+ * Tiles that a workgroup of {@linkcode outputGradientTransform} transforms at a time. There are only as many workgroups as
+ * images times blocks of channels, so each has 256 invocations, the most that WebGPU guarantees.
+ */
+export const GRADIENT_ROWS = 256 * TRANSFORM_WIDTHS.output_gradient / GROUP_CHANNELS;
 
 /**
  * Transform of dy to rows of tiles, A dy A^T, and its sums over the pixels of each image, which are the terms of the gradient
