@@ -1,7 +1,8 @@
 /**
  * Combined launches: work at either end of the dependencies, of many layers in one dispatch. Most such launches are too small
  * to fill a GPU. Transforms of weights depend on parameters alone, so all are made before the first is used; gradients of
- * parameters have no reader in the graph, so sums over parts wait for the last one.
+ * parameters have no reader in the graph, so sums over parts wait for the last one. Third of the passes listed in
+ * `launch_key.ts`.
  *
  * @module
  */
@@ -10,6 +11,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { alignUp, BINDING_ALIGNMENT, type BufferView, hull, type ResourceScope } from "../gpu/memory.ts";
 import { accesses, countWriters, replaceTensors } from "./accesses.ts";
 import type { Graph } from "./graph.ts";
+import { pipelineKey } from "./launch_key.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Limits of {@linkcode combineLaunches}, bytes. */
@@ -114,23 +116,22 @@ export class CombinedLaunches {
   }
 }
 
-/** Combines launches with others of the same kernel, at most {@linkcode CombineLimits.binding} bytes of workspace each. */
+/** Combines launches with others of the same pipeline, at most {@linkcode CombineLimits.binding} bytes of workspace each. */
 export function combineLaunches(
   g: Graph,
   launches: readonly (readonly Launch<Tensor>[])[],
   limits: CombineLimits,
 ): CombinedLaunches {
-  const groups: { members: Candidate[]; bytes: number }[] = [];
+  const groups: { key: string; members: Candidate[]; bytes: number }[] = [];
   for (const candidate of findCandidates(launches, limits.deferred)) {
-    const { launch: { kernel, buffers }, binding, end } = candidate;
-    const bytes = alignUp(buffers[binding]!.bytes, BINDING_ALIGNMENT);
-    const group = groups.findLast(({ members: [other] }) =>
-      other!.launch.kernel === kernel && other!.end === end
-    );
+    const { launch, binding, end } = candidate;
+    const bytes = alignUp(launch.buffers[binding]!.bytes, BINDING_ALIGNMENT);
+    const key = `${end} ${pipelineKey(launch)}`;
+    const group = groups.findLast((other) => other.key === key);
     if (group && group.bytes + bytes <= limits.binding) {
       group.members.push(candidate);
       group.bytes += bytes;
-    } else groups.push({ members: [candidate], bytes });
+    } else groups.push({ key, members: [candidate], bytes });
   }
   return new CombinedLaunches(
     launches,

@@ -1,6 +1,6 @@
 /**
  * Hoisted constants: tensors that depend on parameters only, such as Winograd-transformed weights, are computed once per
- * parameter change instead of in every pass.
+ * parameter change instead of in every pass. First of the passes listed in `launch_key.ts`.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import type { Launch } from "../../kernels/source.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { accesses, countWriters, replaceTensors } from "./accesses.ts";
+import { launchKey } from "./launch_key.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Result of {@linkcode HoistedConstants.hoist}. */
@@ -24,7 +25,10 @@ export class HoistedConstants {
   readonly launches: Launch<BufferView>[] = [];
   #begun = false;
   readonly #scope: ResourceScope;
+  /** Results by {@linkcode launchKey}. */
   readonly #views = new Map<string, BufferView>();
+  /** Buffers of operands, numbered. */
+  readonly #buffers = new Map<GPUBuffer, number>();
   #remaining: number;
 
   /**
@@ -63,7 +67,8 @@ export class HoistedConstants {
       const { reads, writes: [result, ...more] } = accesses(launch);
       if (!result || more.length > 0 || writers.get(result) !== 1) return false;
       if (result.role !== "activation" || !reads.every(([, tensor]) => known(tensor))) return false;
-      const view = this.#view(launch, result);
+      const key = launchKey(launch, (tensor) => this.#rangeKey(known(tensor)!)); // all were known above
+      const view = this.#view(key, launch.label, result.bytes);
       if (!view.fits) return false;
       views.set(result, view.of);
       if (view.isNew) {
@@ -89,12 +94,12 @@ export class HoistedConstants {
     this.#scope.destroy();
   }
 
-  /** View of a launch's result, shared by passes of all batch sizes, which have the same launch. */
+  /** View of a launch's result, shared by passes of all batch sizes, which have equal launches. */
   #view(
-    { kernel, label, params }: Launch<Tensor>,
-    { bytes }: Tensor,
+    key: string,
+    label: string,
+    bytes: number,
   ): { fits: true; of: BufferView; isNew: boolean } | { fits: false } {
-    const key = `${label} ${kernel.name} ${JSON.stringify(params)} ${bytes}`;
     const made = this.#views.get(key);
     if (made) return { fits: true, of: made, isNew: false };
     if (bytes > this.#remaining) return { fits: false };
@@ -102,6 +107,13 @@ export class HoistedConstants {
     const of = this.#scope.buffer(bytes, `constant of ${label}`);
     this.#views.set(key, of);
     return { fits: true, of, isNew: true };
+  }
+
+  /** Identity of a range of memory. */
+  #rangeKey({ buffer, offset, size }: BufferView): string {
+    const number = this.#buffers.get(buffer) ?? this.#buffers.size;
+    this.#buffers.set(buffer, number);
+    return `${number} ${offset} ${size}`;
   }
 }
 

@@ -1,12 +1,13 @@
 /**
  * Common subexpressions of lowered nodes: workspace that two of them compute from the same operands, such as the transformed
  * weights and the transformed input of a convolution, which its gradients need again. The second launch is dropped where
- * there is memory to keep the first one's result.
+ * there is memory to keep the first one's result. Second of the passes listed in `launch_key.ts`.
  *
  * @module
  */
 import type { Launch } from "../../kernels/source.ts";
 import { accesses, countWriters, replaceTensors } from "./accesses.ts";
+import { launchKey } from "./launch_key.ts";
 import { type Node, outputsOf } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -62,9 +63,7 @@ function findRepeats(results: ReadonlySet<Tensor>, launches: readonly Launch<Ten
     if (!result || more.length > 0 || result.role !== "activation" || results.has(result)) continue;
     // Workspace that is written several times, for slices of a batch, has no lasting contents.
     if ([result, ...reads.map(([, tensor]) => tensor)].some((t) => (writers.get(t) ?? 0) > 1)) continue;
-    const { kernel, entry, constants, params, workgroups } = launch;
-    const operands = reads.map(([name, { id }]) => [name, id]);
-    const key = JSON.stringify([kernel.name, entry, constants, params, workgroups, operands]);
+    const key = launchKey(launch, ({ id }) => id);
     const earlier = first.get(key);
     if (earlier) repeats.push({ launch, result, earlier });
     else first.set(key, result);

@@ -7,6 +7,7 @@ import type { Launch } from "../../kernels/source.ts";
 import type { Choose, KernelTarget } from "../../kernels/target.ts";
 import { lowerContext } from "../graph/compile.ts";
 import type { Graph } from "../graph/graph.ts";
+import { launchKey } from "../graph/launch_key.ts";
 import { lower } from "../graph/lower.ts";
 import type { Node } from "../graph/operations.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -55,19 +56,13 @@ export function traceChoices(target: KernelTarget, lowering: typeof lower = lowe
 
 /** Removes launches common to all candidates, which cost time and do not affect the comparison. */
 export function withoutCommon(trial: Trial): Trial {
-  const described = [...trial].map(([name, launches]) => {
-    return { name, launches: launches.map((launch) => ({ launch, id: describe(launch) })) };
-  });
-  const common = described.map(({ launches }) => new Set(launches.map(({ id }) => id)))
-    .reduce((all, ids) => all.intersection(ids));
-  return new Map(described.map(({ name, launches }) => {
-    return [name, launches.filter(({ id }) => !common.has(id)).map(({ launch }) => launch)];
-  }));
-}
-
-function describe({ kernel, entry, constants, params, buffers, workgroups }: Launch<Tensor>): string {
-  const tensors = Object.entries(buffers).map(([name, tensor]) => [name, tensor.name]);
-  return JSON.stringify([kernel.name, entry, constants, params, workgroups, tensors]);
+  // Every lowering creates workspace of its own, under the same names.
+  const key = (launch: Launch<Tensor>) => launchKey(launch, ({ name }) => name);
+  const common = [...trial.values()].map((launches) => new Set(launches.map(key)))
+    .reduce((all, keys) => all.intersection(keys));
+  return new Map(
+    [...trial].map(([name, launches]) => [name, launches.filter((launch) => !common.has(key(launch)))]),
+  );
 }
 
 /**

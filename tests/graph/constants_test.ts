@@ -4,11 +4,14 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { createBuffer, destroyBuffer, ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { readBack } from "../../lib/gpu/readback.ts";
-import { kernelTarget } from "../../lib/graph/compile.ts";
+import { compileGraph, kernelTarget } from "../../lib/graph/compile.ts";
 import { HoistedConstants } from "../../lib/graph/constants.ts";
+import { Graph } from "../../lib/graph/graph.ts";
+import { conv2d } from "../../lib/graph/ops.ts";
+import type { Tensor } from "../../lib/graph/tensor.ts";
 import { unetConfig } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
-import { testGpu } from "../support/gpu.ts";
+import { readFloats, testGpu } from "../support/gpu.ts";
 import { noise } from "../reference/differences.ts";
 
 /** Wide enough for Winograd at every convolution but the first and the last. */
@@ -59,7 +62,7 @@ async function withWeights(
   assert.equal(gpu.memory.used, before, "something was not freed");
 }
 
-Deno.test("what follows from weights alone is computed once for all batch sizes, to the same bits", async () => {
+Deno.test("constants are computed once for all batch sizes, with the same bits as in every pass", async () => {
   await withWeights(async (gpu, weights, setWeights) => {
     setWeights(2);
     const plain = await network(gpu, weights, 2);
@@ -84,7 +87,7 @@ Deno.test("what follows from weights alone is computed once for all batch sizes,
   });
 });
 
-Deno.test("what there is no room for is computed in every pass", async () => {
+Deno.test("constants that exceed the memory limit are computed in every pass", async () => {
   await withWeights(async (gpu, weights, setWeights) => {
     setWeights(2);
     const plain = await network(gpu, weights, 1);
@@ -99,4 +102,37 @@ Deno.test("what there is no room for is computed in every pass", async () => {
     assert.deepEqual(await some.draw(), await plain.draw());
     for (const part of [program, plain, some, constants]) part.destroy();
   });
+});
+
+Deno.test("constants of two weights of the same shape are two, even if their layers have the same name", async () => {
+  const gpu = await testGpu();
+  const g = new Graph();
+  const layer = (from: Tensor, name: string) => {
+    const weight = g.parameter(`${name}.weight`, "conv", [16, 16, 3, 3], { kind: "zeros" });
+    const bias = g.parameter(`${name}.bias`, "vector", [16], { kind: "zeros" });
+    return conv2d(g, from, { weight, bias }, { kernel: 3, stride: 1, padding: 1 });
+  };
+  const x = g.input("x", [1, 8, 8, 16]);
+  const y = layer(layer(x, "first"), "second");
+  const labels = g.nodes.map(({ label }) => label);
+  assert.equal(new Set(labels).size, 1, labels.join());
+
+  const scope = new ResourceScope(gpu, "test");
+  const bound = new Map([x, ...g.parameters.map(({ tensor }) => tensor)].map((tensor) => {
+    const view = scope.buffer(tensor.bytes, tensor.name);
+    const values = Float32Array.from(noise(tensor.elements, tensor.id));
+    gpu.device.queue.writeBuffer(view.buffer, view.offset, values);
+    return [tensor, view];
+  }));
+  const run = async (constants?: HoistedConstants) => {
+    const options = { bound, keep: [y], what: "test", target: winograd(gpu), constants };
+    const compiled = scope.own(compileGraph(gpu, g, options));
+    const launches = [...constants?.launches ?? [], ...compiled.launches.flat()];
+    scope.own(await buildProgram(gpu, launches)).run();
+    return await readFloats(gpu, compiled.view(y));
+  };
+  const constants = scope.own(new HoistedConstants(gpu, "test", Infinity));
+  assert.deepEqual(await run(constants), await run());
+  assert.equal(constants.launches.length, 2);
+  scope.destroy();
 });
