@@ -13,6 +13,7 @@ import { encodeSampleSums, type SampleSum, sampleSums } from "../../kernels/samp
 import type { Launch } from "../../kernels/source.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { alignUp, BINDING_ALIGNMENT, type BufferView, hull, type ResourceScope } from "../gpu/memory.ts";
+import { replaceTensors } from "./accesses.ts";
 import type { Graph } from "./graph.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -86,11 +87,7 @@ export class SampleSums {
 
   /** Launches as the memory planner sees them: values are those of {@linkcode all}. */
   planned(launches: readonly Launch<Tensor>[]): Launch<Tensor>[] {
-    const whole = (tensor: Tensor) => this.#offsets.has(tensor) ? this.all! : tensor;
-    return launches.map((launch) => ({
-      ...launch,
-      buffers: Object.fromEntries(Object.entries(launch.buffers).map(([name, of]) => [name, whole(of)])),
-    }));
+    return replaceTensors(launches, (tensor) => this.#offsets.has(tensor) ? this.all! : tensor);
   }
 
   /** Views of all tensors of values, given that of {@linkcode all}. */
