@@ -10,7 +10,6 @@ import type { Launch } from "../source.ts";
 import { choose, type KernelTarget } from "../target.ts";
 import { winogradApplies, winogradForward, winogradForwardScratch } from "./winograd.ts";
 import { winogradBackward, winogradBackwardScratch } from "./winograd_gradients.ts";
-import type { WinogradTile } from "./winograd_matrices.ts";
 import { winogradFits, winogradTiles } from "./winograd_plan.ts";
 
 export type { Conv2dShape } from "./conv2d_shape.ts";
@@ -18,10 +17,8 @@ export type { Conv2dShape } from "./conv2d_shape.ts";
 /** Pass of a convolution: output, or all its gradients. */
 type Pass = "forward" | "backward";
 
-/** Side of the Winograd output tile of each algorithm; 0: direct. */
-const ALGORITHMS = { direct: 0, winograd4: 4 } as const;
-
-type Algorithm = keyof typeof ALGORITHMS;
+/** Algorithm of a pass, as named in tuning choices; `winograd4` is F(4 x 4, 3 x 3). */
+type Algorithm = "direct" | "winograd4";
 
 /**
  * Batch size assumed by the choice of a forward algorithm, which must not depend on the actual one: an image has the same
@@ -52,16 +49,17 @@ function candidates(target: KernelTarget, pass: Pass, s: Conv2dShape): Algorithm
   const exact = pass === "forward" || s.batch * s.outHeight * s.outWidth >= MIN_PIXELS;
   // The transforms cancel large terms, which float16 is not precise enough for.
   if (target.half || !winogradApplies(s) || channels < MIN_CHANNELS || !exact) return ["direct"];
-  if (!winogradFits(target, 4, s)) return ["direct"];
+  if (!winogradFits(target, s)) return ["direct"];
   if (target.path === "tile") return channels < SURE_CHANNELS ? ["winograd4", "direct"] : ["winograd4"];
-  const tiles = (pass === "forward" ? FORWARD_BATCH : s.batch) * winogradTiles(4, s);
+  const tiles = (pass === "forward" ? FORWARD_BATCH : s.batch) * winogradTiles(s);
   return tiles >= 16 && tiles * channels >= 2048 ? ["winograd4", "direct"] : ["direct", "winograd4"];
 }
 
-function algorithm(target: KernelTarget, pass: Pass, s: Conv2dShape): 0 | WinogradTile {
+function usesWinograd(target: KernelTarget, pass: Pass, s: Conv2dShape): boolean {
   const batch = pass === "forward" ? "" : `${s.batch}x`;
   const key = `conv2d_${pass} ${batch}${s.inHeight}x${s.inWidth} ${s.inChannels}>${s.outChannels} 3/1`;
-  return ALGORITHMS[choose(target, key, candidates(target, pass, s)) as Algorithm];
+  const winograd: Algorithm = "winograd4";
+  return choose(target, key, candidates(target, pass, s)) === winograd;
 }
 
 /**
@@ -74,16 +72,13 @@ export function conv2dForward<B>(
   buffers: Conv2dForwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const tile = algorithm(target, "forward", shape);
-  return tile
-    ? winogradForward(target, { tile }, shape, buffers, label)
-    : directForward(target, shape, buffers, label);
+  const forward = usesWinograd(target, "forward", shape) ? winogradForward : directForward;
+  return forward(target, shape, buffers, label);
 }
 
 /** Sizes of the scratch buffers of {@linkcode conv2dForward} in floats. */
 export function conv2dForwardScratch(target: KernelTarget, shape: Conv2dShape): number[] {
-  const tile = algorithm(target, "forward", shape);
-  return tile ? winogradForwardScratch(target, { tile }, shape) : [];
+  return usesWinograd(target, "forward", shape) ? winogradForwardScratch(target, shape) : [];
 }
 
 /**
@@ -99,21 +94,18 @@ export function conv2dBackward<B>(
   buffers: Conv2dBackwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const tile = algorithm(target, "backward", shape);
-  return tile
-    ? winogradBackward(target, { tile }, shape, buffers, label)
-    : directBackward(target, shape, buffers, label);
+  const backward = usesWinograd(target, "backward", shape) ? winogradBackward : directBackward;
+  return backward(target, shape, buffers, label);
 }
 
 /** Rows of the sums of {@linkcode conv2dBackward}. */
 export function conv2dSumRows(target: KernelTarget, shape: Conv2dShape): number {
-  return algorithm(target, "backward", shape) ? shape.batch : directSumRows(target, shape);
+  return usesWinograd(target, "backward", shape) ? shape.batch : directSumRows(target, shape);
 }
 
 /** Sizes of the scratch buffers of {@linkcode conv2dBackward} in floats, with or without `dx`. */
 export function conv2dBackwardScratch(target: KernelTarget, shape: Conv2dShape, withDx: boolean): number[] {
-  const tile = algorithm(target, "backward", shape);
-  return tile
-    ? winogradBackwardScratch(target, { tile }, shape, withDx)
+  return usesWinograd(target, "backward", shape)
+    ? winogradBackwardScratch(target, shape, withDx)
     : directBackwardScratch(target, shape);
 }

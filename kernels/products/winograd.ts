@@ -2,6 +2,8 @@
  * Launchers of Winograd convolutions F(m x m, 3 x 3), stride 1, padding 1: batched products between transforms into and out
  * of tiles (see winograd_source.ts). The gradients are in winograd_gradients.ts.
  *
+ * Kernels are named `winograd4_…` after F(4 x 4), by which profiles of earlier versions are compared.
+ *
  * @module
  */
 import type { Conv2dForwardBuffers, Conv2dShape } from "./conv2d_shape.ts";
@@ -17,10 +19,10 @@ import {
   planSlices,
   rowGrid,
   tileParams,
-  type Winograd,
+  type WinogradOptions,
   winogradTiles,
 } from "./winograd_plan.ts";
-import { inputTransform, outputTransform, TRANSFORM_WIDTHS, weightTransform } from "./winograd_source.ts";
+import { inputTransform, outputTransform, TRANSFORM_WIDTHS, WEIGHT_TRANSFORM } from "./winograd_source.ts";
 
 /** True if Winograd applies to a convolution: 3x3, stride 1, padding 1. */
 export function winogradApplies({ kernel, stride, padTop, padLeft }: Conv2dShape): boolean {
@@ -40,36 +42,36 @@ export function transformInput<B>(
   channels: number,
   buffers: { image: B; transformed: B },
 ): Launch<B> {
-  const { tile, shape, label } = pass;
-  const kernel = cachedKernel(`winograd${tile}_input`, () => inputTransform(tile));
+  const { shape, label } = pass;
+  const kernel = cachedKernel("winograd4_input", inputTransform);
   const params = tileParams(pass, "input", slice, images, channels);
-  const groups = rowGrid("input", channels, images * winogradTiles(tile, shape));
+  const groups = rowGrid("input", channels, images * winogradTiles(shape));
   return launch(kernel, "main", params, buffers, groups, { label });
 }
 
 /** Transform of the weights, which both passes use. */
 export function transformWeight<B>(
-  { target, tile, label }: Pass,
+  { target, label }: Pass,
   { from, to }: { from: number; to: number },
   buffers: { weight: B; transformed: B },
 ): Launch<B> {
   // A CPU transforms weights next to their use, in its cache, and its dispatches cost little.
   const options = { label, combines: target.path === "tile" };
-  return itemLaunch(weightTransform(tile), { items: from * to, parts: 1 }, buffers, options);
+  return itemLaunch(WEIGHT_TRANSFORM, { items: from * to, parts: 1 }, buffers, options);
 }
 
 /** `conv2dForward` by Winograd. */
 export function winogradForward<B>(
   target: KernelTarget,
-  how: Winograd,
   shape: Conv2dShape,
   { x, weight, bias, rowBias, residual, y, scratch: [tiles, weights, products] }: Conv2dForwardBuffers<B>,
   label: string,
+  options: WinogradOptions = {},
 ): Launch<B>[] {
-  const pass = { target, shape, label, ...how };
+  const pass = { target, shape, label, ...options };
   const plan = planSlices(pass);
   const { from, to } = plan;
-  const kernel = cachedKernel(`winograd${how.tile}_output`, () => outputTransform(how.tile));
+  const kernel = cachedKernel("winograd4_output", outputTransform);
   // All declared buffers must be bound; absent operands are not read.
   const outputBuffers = {
     ...{
@@ -105,8 +107,12 @@ export function winogradForward<B>(
 }
 
 /** Sizes of the scratch buffers of {@linkcode winogradForward} in floats. */
-export function winogradForwardScratch(target: KernelTarget, how: Winograd, shape: Conv2dShape): number[] {
-  const { from, to, points, tiles, images } = planSlices({ target, shape, ...how });
+export function winogradForwardScratch(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  options: WinogradOptions = {},
+): number[] {
+  const { from, to, points, tiles, images } = planSlices({ target, shape, ...options });
   const rows = images * tiles;
   return [points * rows * from, points * from * to, points * rows * to];
 }

@@ -14,6 +14,7 @@ import {
   outputGradientTransform,
   weightGradientTransform,
 } from "./winograd_gradients_source.ts";
+import { TILE_SIDE } from "./winograd_matrices.ts";
 import {
   type ImageRange,
   matrices,
@@ -22,7 +23,7 @@ import {
   planParts,
   rowGrid,
   tileParams,
-  type Winograd,
+  type WinogradOptions,
 } from "./winograd_plan.ts";
 import { GROUP_CHANNELS, TRANSFORM_WIDTHS } from "./winograd_source.ts";
 
@@ -31,13 +32,13 @@ type Plan = ReturnType<typeof planParts>;
 /** `conv2dBackward` by Winograd; `sums` has a row per image. */
 export function winogradBackward<B>(
   target: KernelTarget,
-  how: Winograd,
   shape: Conv2dShape,
   buffers: Conv2dBackwardBuffers<B>,
   label: string,
+  options: WinogradOptions = {},
 ): Launch<B>[] {
   const { x, weight, dw, dx, addend, scratch: [gradients, tiles, ...scratch] } = buffers;
-  const pass = { target, shape, label, ...how };
+  const pass = { target, shape, label, ...options };
   const plan = planParts(pass);
   const { from, to, images, slices } = plan;
   const parts = scratch.splice(0, Math.min(slices.length, 2));
@@ -62,10 +63,7 @@ export function winogradBackward<B>(
       transformProducts(pass, slice, from, { weight, products, addend, dx }),
     );
   });
-  const kernel = cachedKernel(
-    `winograd${how.tile}_weight_gradient`,
-    () => weightGradientTransform(how.tile),
-  );
+  const kernel = cachedKernel("winograd4_weight_gradient", weightGradientTransform);
   const count = from * to / TRANSFORM_WIDTHS.weight_gradient;
   const last = { products: parts[(slices.length - 1) % 2], dw };
   launches.push(launch(kernel, "main", { count, parts: plan.parts }, last, grid1d(count, 64), { label }));
@@ -75,11 +73,11 @@ export function winogradBackward<B>(
 /** Sizes of the scratch buffers of {@linkcode winogradBackward} in floats. */
 export function winogradBackwardScratch(
   target: KernelTarget,
-  how: Winograd,
   shape: Conv2dShape,
   withDx: boolean,
+  options: WinogradOptions = {},
 ): number[] {
-  const { from, to, points, tiles, images, parts, slices } = planParts({ target, shape, ...how });
+  const { from, to, points, tiles, images, parts, slices } = planParts({ target, shape, ...options });
   const [inputs, outputs] = [from, to].map((channels) => points * images * tiles * channels);
   const weights = points * from * to;
   return [
@@ -98,16 +96,16 @@ function transformGradient<B>(
     transformed: B;
   },
 ): Launch<B> {
-  const { tile, shape, label } = pass;
+  const { shape, label } = pass;
   const withRowBias = rowBias !== undefined;
   const kernel = cachedKernel(
-    `winograd${tile}_output_gradient${withRowBias ? "_row_bias" : ""}`,
-    () => outputGradientTransform(tile, withRowBias),
+    `winograd4_output_gradient${withRowBias ? "_row_bias" : ""}`,
+    () => outputGradientTransform(withRowBias),
   );
   const width = TRANSFORM_WIDTHS.output_gradient;
   const params = {
     ...{ height: shape.outHeight, width: shape.outWidth, channels: to / width, images, ...slice },
-    ...{ tiles_y: Math.ceil(shape.outHeight / tile), tiles_x: Math.ceil(shape.outWidth / tile) },
+    ...{ tiles_y: Math.ceil(shape.outHeight / TILE_SIDE), tiles_x: Math.ceil(shape.outWidth / TILE_SIDE) },
     row_bias_first: (rowBias?.first ?? 0) / width,
     row_bias_row: 4 * quads(rowBias?.width ?? 0) / width,
   };
@@ -138,8 +136,8 @@ function transformProducts<B>(
   channels: number,
   { weight, products, addend, dx }: { weight: B; products: B; addend: B | undefined; dx: B },
 ): Launch<B> {
-  const { tile, label } = pass;
-  const kernel = cachedKernel(`winograd${tile}_input_gradient`, () => inputGradientTransform(tile));
+  const { label } = pass;
+  const kernel = cachedKernel("winograd4_input_gradient", inputGradientTransform);
   const params = {
     ...tileParams(pass, "input_gradient", slice, slice.last - slice.first, channels),
     has_addend: Number(addend !== undefined),

@@ -8,7 +8,7 @@
  * Both begin with the same transform of dy, which is read once, and dx takes the transformed weights of the forward pass. (As a
  * convolution of dy with w rotated by 180 degrees, dx would need transforms of its own.) The terms of dx are tiles of
  * (m + 2) x (m + 2) pixels that overlap. A pixel on the edge of the m x m pixels in the middle of a tile gets a term of its
- * neighbours as well, see `inputGradientMatrix`.
+ * neighbours as well, see `INPUT_GRADIENT`.
  *
  * @module
  */
@@ -16,21 +16,22 @@ import { range } from "../range.ts";
 import {
   fromNeighbours,
   fromPoints,
-  inputGradientMatrix,
+  INPUT_GRADIENT,
+  MATRICES,
   multiplyBothSides,
+  POINT_SIDE,
+  TILE_SIDE,
   toPoints,
   transpose,
-  winogradMatrices,
-  type WinogradTile,
 } from "./winograd_matrices.ts";
 import {
   channelsOf,
   grid,
   GROUP_CHANNELS,
   loadTile,
+  OVER_TILES,
   OVER_WEIGHTS,
   overRows,
-  tiles,
   TRANSFORM_WIDTHS,
 } from "./winograd_source.ts";
 
@@ -45,11 +46,10 @@ export const GRADIENT_ROWS = 256 * TRANSFORM_WIDTHS.output_gradient / GROUP_CHAN
  * of the bias, and, `withRowBias`, the gradient of a bias per sample. A workgroup transforms all tiles of an image, or of
  * several small ones, and adds their sums in a fixed order.
  */
-export function outputGradientTransform(tile: WinogradTile, withRowBias: boolean): string {
-  const { outputs } = winogradMatrices(tile);
+export function outputGradientTransform(withRowBias: boolean): string {
   const columns = GROUP_CHANNELS / TRANSFORM_WIDTHS.output_gradient;
   const rows = GRADIENT_ROWS;
-  const total = grid(tile).map(([i, j]) => `in${i}_${j}`).join(" + ");
+  const total = grid(TILE_SIDE).map(([i, j]) => `in${i}_${j}`).join(" + ");
   return `${channelsOf("output_gradient")}
 struct Params {
   height: u32, width: u32,
@@ -86,14 +86,14 @@ fn main(
     var row = lane;
     loop {
       let y = row / params.tiles_x;
-      let corner = vec3u(params.first + index, ${tile}u * y, ${tile}u * (row - y * params.tiles_x));
-      ${loadTile(tile, 0)}
+      let corner = vec3u(params.first + index, ${TILE_SIDE}u * y, ${TILE_SIDE}u * (row - y * params.tiles_x));
+      ${loadTile(TILE_SIDE, 0)}
       sum += ${total};
       var at = (index * tiles + row) * params.channels + channel;
       ${
     multiplyBothSides(
       toPoints,
-      transpose(outputs),
+      transpose(MATRICES.outputs),
       (i, j) => `transformed[at] = out${i}_${j}; at += stride;`,
     )
   }
@@ -114,22 +114,19 @@ fn main(
 }
 
 /** Transform of rows of tiles to dx, plus an addend. */
-export function inputGradientTransform(tile: WinogradTile): string {
-  const last = tile + 1;
-  const points = tile + 2;
-  const matrix = inputGradientMatrix(tile);
-  const side = tile + 4;
+export function inputGradientTransform(): string {
+  const side = POINT_SIDE + 2;
   // Tile (before, own or after) and point of a value along an axis; the outermost values are those of neighbours.
   const sourceOf = (i: number) =>
     i === 0
-      ? { of: "before", point: last }
+      ? { of: "before", point: POINT_SIDE - 1 }
       : i === side - 1
       ? { of: "after", point: 0 }
       : { of: "own", point: i - 1 };
   const load = (i: number, j: number) => {
     const [y, x] = [sourceOf(i), sourceOf(j)];
     const tileOf = `${y.of}_${x.of}`;
-    const value = `products[${tileOf} + ${y.point * points + x.point}u * stride]`;
+    const value = `products[${tileOf} + ${y.point * POINT_SIDE + x.point}u * stride]`;
     return `let in${i}_${j} = ${
       tileOf === "own_own" ? value : `select(Channels(), ${value}, has_${tileOf})`
     };`;
@@ -146,7 +143,7 @@ export function inputGradientTransform(tile: WinogradTile): string {
   const store = (i: number, j: number) =>
     `store((corner.y + ${i}u < params.height) & (corner.z + ${j}u < params.width), line${i} + column${j}, out${i}_${j});`;
   return `${channelsOf("input_gradient")}
-${tiles(tile)}
+${OVER_TILES}
 @group(0) @binding(1) var<storage, read> products: array<Channels>;
 @group(0) @binding(2) var<storage, read> addend: array<Channels>;
 @group(0) @binding(3) var<storage, read_write> image: array<Channels>;
@@ -171,27 +168,30 @@ ${overRows("input_gradient")}
   let before_x = 0u - after_x;
   let has_before_y = corner.y > 0u;
   let has_before_x = corner.z > 0u;
-  let has_after_y = corner.y + ${tile}u < params.height;
-  let has_after_x = corner.z + ${tile}u < params.width;
+  let has_after_y = corner.y + ${TILE_SIDE}u < params.height;
+  let has_after_x = corner.z + ${TILE_SIDE}u < params.width;
   ${neighbours.join("\n  ")}
   let line_stride = params.width * params.channels;
   let line0 = (corner.x * params.height + corner.y) * line_stride;
   let column0 = corner.z * params.channels + id.x;
   ${
-    range(tile - 1).map((i) =>
+    range(TILE_SIDE - 1).map((i) =>
       `let line${i + 1} = line${i} + line_stride;\n  let column${i + 1} = column${i} + params.channels;`
     ).join("\n  ")
   }
   ${
     // Column by column: all values together exceed the registers of an invocation.
-    multiplyBothSides(fromNeighbours, matrix, store, (j) => range(side).map((i) => load(i, j)).join("\n  "))}
+    multiplyBothSides(
+      fromNeighbours,
+      INPUT_GRADIENT,
+      store,
+      (j) => range(side).map((i) => load(i, j)).join("\n  "),
+    )}
 }`;
 }
 
 /** Adds the parts of a weight gradient, transformed by G^T . G, in a fixed order. */
-export function weightGradientTransform(tile: WinogradTile): string {
-  const { weights } = winogradMatrices(tile);
-  const points = tile + 2;
+export function weightGradientTransform(): string {
   const load = ([i, j]: [number, number]) => `in${i}_${j} += products[at]; at += params.count;`;
   const store = (i: number, j: number) => `dw[${3 * i + j}u * params.count + id] = out${i}_${j};`;
   return `${channelsOf("weight_gradient")}
@@ -202,12 +202,12 @@ struct Params { count: u32, parts: u32 }
 ${OVER_WEIGHTS}
   if (id >= params.count) { return; }
   var at = id;
-  ${grid(points).map(([i, j]) => `var in${i}_${j} = Channels();`).join("\n  ")}
+  ${grid(POINT_SIDE).map(([i, j]) => `var in${i}_${j} = Channels();`).join("\n  ")}
   var part = 0u;
   loop {
-    ${grid(points).map(load).join("\n    ")}
+    ${grid(POINT_SIDE).map(load).join("\n    ")}
     continuing { part++; break if part >= params.parts; }
   }
-  ${multiplyBothSides(fromPoints, transpose(weights), store)}
+  ${multiplyBothSides(fromPoints, transpose(MATRICES.weights), store)}
 }`;
 }

@@ -7,15 +7,16 @@
 import { range } from "../range.ts";
 
 /** Side m of an output tile. */
-export type WinogradTile = 4;
+export const TILE_SIDE = 4;
+
+/** Side of a tile of inputs or of points. */
+export const POINT_SIDE: number = TILE_SIDE + 2;
 
 /**
  * Interpolation points: zero, then pairs p, -p; infinity comes last and is not listed. With the paper's 0, 1, -1, 2, -2 the
- * errors of F(4 x 4) are twice as large (rms; the maximum three times).
+ * errors are twice as large (rms; the maximum three times).
  */
-const POINTS: { readonly [T in WinogradTile]: readonly number[] } = {
-  4: [0, 0.75, -0.75, 1.5, -1.5],
-};
+const POINTS: readonly number[] = [0, 0.75, -0.75, 1.5, -1.5];
 
 /** Matrix as a list of rows. */
 export type Matrix = readonly (readonly number[])[];
@@ -30,15 +31,16 @@ export interface WinogradMatrices {
   readonly inputs: Matrix;
 }
 
-/** A^T, G and B^T by the Cook-Toom construction (Lavin & Gray 2016, section 4). */
-export function winogradMatrices(tile: WinogradTile): WinogradMatrices {
-  const points = POINTS[tile];
+/** Matrices by the Cook-Toom construction (Lavin & Gray 2016, section 4). */
+export const MATRICES: WinogradMatrices = cookToom(TILE_SIDE, POINTS);
+
+function cookToom(outputs: number, points: readonly number[]): WinogradMatrices {
   const powers = (count: number) => points.map((p) => range(count).map((i) => p ** i));
   const infinity = (count: number) => range(count).map((i) => Number(i === count - 1));
   const others = (p: number) => points.filter((q) => q !== p);
   const scale = (p: number) => others(p).reduce((product, q) => product * (p - q), 1);
   return {
-    outputs: transpose([...powers(tile), infinity(tile)]),
+    outputs: transpose([...powers(outputs), infinity(outputs)]),
     weights: [...powers(3).map((row, j) => row.map((v) => v / scale(points[j]))), infinity(3)],
     inputs: [...points.map((p) => [...polynomial(others(p)), 0]), polynomial(points)],
   };
@@ -52,16 +54,11 @@ export function winogradMatrices(tile: WinogradTile): WinogradMatrices {
  * point with a coefficient, and at the last one infinity: the other interpolation polynomials have the roots 0 or a lower
  * degree. So all that a neighbour adds to a tile is the product of one of its points.
  */
-export function inputGradientMatrix(tile: WinogradTile): Matrix {
-  const { inputs } = winogradMatrices(tile);
-  const before = inputs[tile + 1][tile + 1];
-  const after = inputs[0][0];
-  return range(tile).map((i) => [
-    i === 0 ? before : 0,
-    ...inputs.map((row) => row[i + 1]),
-    i === tile - 1 ? after : 0,
-  ]);
-}
+export const INPUT_GRADIENT: Matrix = range(TILE_SIDE).map((i) => [
+  i === 0 ? MATRICES.inputs.at(-1)!.at(-1)! : 0,
+  ...MATRICES.inputs.map((row) => row[i + 1]),
+  i === TILE_SIDE - 1 ? MATRICES.inputs[0][0] : 0,
+]);
 
 /** Coefficients of the product of (x - root), constant first. */
 function polynomial(roots: readonly number[]): number[] {

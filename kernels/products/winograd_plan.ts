@@ -9,26 +9,25 @@ import { matmul, type MatmulBuffers, type MatmulShape } from "./matmul.ts";
 import { range } from "../range.ts";
 import type { Launch } from "../source.ts";
 import { GUARANTEED_BINDING, type KernelTarget } from "../target.ts";
-import type { WinogradTile } from "./winograd_matrices.ts";
+import { POINT_SIDE, TILE_SIDE } from "./winograd_matrices.ts";
 import { GROUP_CHANNELS, TRANSFORM_WIDTHS, type WinogradTransform } from "./winograd_source.ts";
 
-/** Tiling of a convolution. */
-export interface Winograd {
-  readonly tile: WinogradTile;
+/** Options of Winograd convolutions. */
+export interface WinogradOptions {
   /** Limit on transformed floats per slice; default by target. */
   readonly sliceFloats?: number;
 }
 
 /** Common arguments of all launches of a pass. */
-export interface Pass extends Winograd {
+export interface Pass extends WinogradOptions {
   readonly target: KernelTarget;
   readonly shape: Conv2dShape;
   readonly label: string;
 }
 
 /** Tiles per image. */
-export function winogradTiles(tile: WinogradTile, { inHeight, inWidth }: Conv2dShape): number {
-  return Math.ceil(inHeight / tile) * Math.ceil(inWidth / tile);
+export function winogradTiles({ inHeight, inWidth }: Conv2dShape): number {
+  return Math.ceil(inHeight / TILE_SIDE) * Math.ceil(inWidth / TILE_SIDE);
 }
 
 /**
@@ -47,19 +46,18 @@ export interface ImageRange {
 /** True if a target can bind the transforms of an image, the least of a slice, and of the weights. */
 export function winogradFits(
   { bindingBytes = GUARANTEED_BINDING }: KernelTarget,
-  tile: WinogradTile,
   shape: Conv2dShape,
 ): boolean {
   const [from, to] = [4 * quads(shape.inChannels), 4 * quads(shape.outChannels)];
-  const largest = Math.max(winogradTiles(tile, shape) * Math.max(from, to), from * to);
-  return 4 * (tile + 2) ** 2 * largest <= bindingBytes;
+  const largest = Math.max(winogradTiles(shape) * Math.max(from, to), from * to);
+  return 4 * POINT_SIDE ** 2 * largest <= bindingBytes;
 }
 
 /** Division of a convolution into tiles and slices. */
-export function planSlices({ target, tile, shape, sliceFloats }: Omit<Pass, "label">) {
+export function planSlices({ target, shape, sliceFloats }: Omit<Pass, "label">) {
   const [from, to] = [4 * quads(shape.inChannels), 4 * quads(shape.outChannels)];
-  const points = (tile + 2) ** 2;
-  const tiles = winogradTiles(tile, shape);
+  const points = POINT_SIDE ** 2;
+  const tiles = winogradTiles(shape);
   const { path, bindingBytes = GUARANTEED_BINDING } = target;
   const limit = Math.min(sliceFloats ?? SLICE_FLOATS[path], bindingBytes / 4);
   const most = Math.max(1, Math.floor(limit / (points * tiles * Math.max(from, to))));
@@ -103,16 +101,16 @@ export function planParts(pass: Omit<Pass, "label">) {
 
 /** Parameters of a transform over the tiles of a slice of `images` images, of which those past the last are zero. */
 export function tileParams(
-  { tile, shape }: Pass,
+  { shape }: Pass,
   which: WinogradTransform,
   { first, last }: ImageRange,
   images: number,
   channels: number,
 ) {
-  const tiles = winogradTiles(tile, shape);
+  const tiles = winogradTiles(shape);
   return {
     ...{ height: shape.inHeight, width: shape.inWidth, channels: channels / TRANSFORM_WIDTHS[which] },
-    ...{ tiles_y: Math.ceil(shape.inHeight / tile), tiles_x: Math.ceil(shape.inWidth / tile) },
+    ...{ tiles_y: Math.ceil(shape.inHeight / TILE_SIDE), tiles_x: Math.ceil(shape.inWidth / TILE_SIDE) },
     ...{ first: first * tiles, last: last * tiles, rows: images * tiles },
     ...{ has_bias: 0, has_row_bias: 0, has_addend: 0, row_bias_first: 0, row_bias_row: 0 },
   };

@@ -2,7 +2,7 @@
  * WGSL of the transforms of Winograd convolutions F(m x m, 3 x 3) (Lavin & Gray 2016, arXiv 1509.09308), forward; see
  * winograd_gradients_source.ts for the gradients.
  *
- * An image is divided into tiles of m x m outputs, each computed from (m + 2) x (m + 2) inputs. Tiles and kernels are
+ * An image is divided into tiles of m x m outputs (m = 4), each computed from (m + 2) x (m + 2) inputs. Tiles and kernels are
  * evaluated as polynomials at m + 2 points along each axis, where a convolution is P = (m + 2)^2 elementwise products, each
  * summed over channels:
  *
@@ -18,10 +18,11 @@ import { range } from "../range.ts";
 import type { ItemKernel } from "./items.ts";
 import {
   fromPoints,
+  MATRICES,
   multiplyBothSides,
+  POINT_SIDE,
+  TILE_SIDE,
   toPoints,
-  winogradMatrices,
-  type WinogradTile,
 } from "./winograd_matrices.ts";
 
 /** All pairs of indices below a side. */
@@ -71,7 +72,7 @@ fn main(
   let id = (group.y * groups.x + group.x) * 64u + thread;`;
 
 /** Parameters of a transform over tiles. */
-export const tiles = (tile: WinogradTile) => `
+export const OVER_TILES = `
 struct Params {
   height: u32, width: u32,
   channels: u32,               // in units of Channels, here and below
@@ -87,7 +88,7 @@ struct Params {
 fn tile_at(index: u32) -> vec3u {
   let line = index / params.tiles_x;
   let image = line / params.tiles_y;
-  return vec3u(image, ${tile}u * (line - image * params.tiles_y), ${tile}u * (index - line * params.tiles_x));
+  return vec3u(image, ${TILE_SIDE}u * (line - image * params.tiles_y), ${TILE_SIDE}u * (index - line * params.tiles_x));
 }`;
 
 /**
@@ -113,10 +114,9 @@ export function loadTile(side: number, border: number): string {
 }
 
 /** Transform of an image to rows of tiles: B^T x B of a tile's input pixels. */
-export function inputTransform(tile: WinogradTile): string {
-  const { inputs } = winogradMatrices(tile);
+export function inputTransform(): string {
   return `${channelsOf("input")}
-${tiles(tile)}
+${OVER_TILES}
 @group(0) @binding(1) var<storage, read> image: array<Channels>;
 @group(0) @binding(2) var<storage, read_write> transformed: array<Channels>;
 ${overRows("input")}
@@ -124,22 +124,20 @@ ${overRows("input")}
   let channel = id.x;
   let corner = tile_at(params.first + id.y);
   let inside = params.first + id.y < params.last;
-  ${loadTile(tile + 2, 1)}
+  ${loadTile(POINT_SIDE, 1)}
   var at = id.y * params.channels + id.x;
   let stride = params.rows * params.channels;
-  ${multiplyBothSides(toPoints, inputs, (i, j) => `transformed[at] = out${i}_${j}; at += stride;`)}
+  ${multiplyBothSides(toPoints, MATRICES.inputs, (i, j) => `transformed[at] = out${i}_${j}; at += stride;`)}
 }`;
 }
 
 /** Transform of rows of tiles to an image: A^T m A, plus biases and addend. */
-export function outputTransform(tile: WinogradTile): string {
-  const { outputs } = winogradMatrices(tile);
-  const points = tile + 2;
+export function outputTransform(): string {
   const load = ([i, j]: [number, number]) => `let in${i}_${j} = products[at]; at += stride;`;
   const store = (i: number, j: number) =>
     `store((corner.y + ${i}u < params.height) & (corner.z + ${j}u < params.width), line${i} + column${j}, out${i}_${j} + biases);`;
   return `${channelsOf("output")}
-${tiles(tile)}
+${OVER_TILES}
 @group(0) @binding(1) var<storage, read> products: array<Channels>;
 @group(0) @binding(2) var<storage, read> bias: array<Channels>;
 @group(0) @binding(3) var<storage, read> row_bias: array<Channels>;
@@ -157,7 +155,7 @@ ${overRows("output")}
   let corner = tile_at(params.first + id.y);
   var at = id.y * params.channels + id.x;
   let stride = params.rows * params.channels;
-  ${grid(points).map(load).join("\n  ")}
+  ${grid(POINT_SIDE).map(load).join("\n  ")}
   var biases = Channels();
   if (params.has_bias != 0u) { biases += bias[id.x]; }
   if (params.has_row_bias != 0u) { biases += row_bias[corner.x * params.row_bias_row + params.row_bias_first + id.x]; }
@@ -165,26 +163,23 @@ ${overRows("output")}
   let line0 = (corner.x * params.height + corner.y) * line_stride;
   let column0 = corner.z * params.channels + id.x;
   ${
-    range(tile - 1).map((i) =>
+    range(TILE_SIDE - 1).map((i) =>
       `let line${i + 1} = line${i} + line_stride;\n  let column${i + 1} = column${i} + params.channels;`
     ).join("\n  ")
   }
-  ${multiplyBothSides(fromPoints, outputs, store)}
+  ${multiplyBothSides(fromPoints, MATRICES.outputs, store)}
 }`;
 }
 
 /** G w G^T, a kernel per item. */
-export function weightTransform(tile: WinogradTile): ItemKernel {
-  return {
-    ...{ name: `winograd${tile}_weight`, element: "f32", source: "weight", result: "transformed" },
-    body() {
-      const { weights } = winogradMatrices(tile);
-      const load = ([i, j]: [number, number]) =>
-        `let in${i}_${j} = weight[work.source + ${3 * i + j}u * work.items + id];`;
-      const store = (i: number, j: number) => `transformed[at] = out${i}_${j}; at += work.items;`;
-      return `var at = work.result + id;
+export const WEIGHT_TRANSFORM: ItemKernel = {
+  ...{ name: "winograd4_weight", element: "f32", source: "weight", result: "transformed" },
+  body() {
+    const load = ([i, j]: [number, number]) =>
+      `let in${i}_${j} = weight[work.source + ${3 * i + j}u * work.items + id];`;
+    const store = (i: number, j: number) => `transformed[at] = out${i}_${j}; at += work.items;`;
+    return `var at = work.result + id;
   ${grid(3).map(load).join("\n  ")}
-  ${multiplyBothSides(toPoints, weights, store)}`;
-    },
-  };
-}
+  ${multiplyBothSides(toPoints, MATRICES.weights, store)}`;
+  },
+};

@@ -1,12 +1,12 @@
 /** Error bounds of Winograd convolutions. */
 import type { Conv2dShape } from "../../kernels/products/conv2d.ts";
 import {
-  inputGradientMatrix,
+  INPUT_GRADIENT,
+  MATRICES,
   type Matrix,
   transpose,
-  type WinogradMatrices,
-  type WinogradTile,
 } from "../../kernels/products/winograd_matrices.ts";
+import { winogradTiles } from "../../kernels/products/winograd_plan.ts";
 import type { Tolerance } from "./close.ts";
 import type { Conv2dResult } from "./conv2d_checks.ts";
 
@@ -34,21 +34,20 @@ function withNeighbours(rows: Matrix): Matrix {
  * to it, these add up: the roundings of both operands' transforms and of the output transform, one for each product, and
  * those of the partial sums of products, which are half of the whole on average. Fused multiply-adds round less often.
  */
-export function winogradBound(matrices: WinogradMatrices, result: Conv2dResult, s: Conv2dShape): Tolerance {
-  const tile = matrices.outputs.length as WinogradTile;
-  const tiles = s.batch * Math.ceil(s.inHeight / tile) * Math.ceil(s.inWidth / tile);
+export function winogradBound(result: Conv2dResult, s: Conv2dShape): Tolerance {
+  const { inputs, weights, outputs } = MATRICES;
   const { first, second, last, terms } = {
     forward: () => ({
-      ...{ first: matrices.inputs, second: matrices.weights, last: matrices.outputs, terms: s.inChannels },
+      ...{ first: inputs, second: weights, last: outputs, terms: s.inChannels },
     }),
     weight_gradient: () => ({
-      ...{ first: matrices.inputs, second: transpose(matrices.outputs), last: transpose(matrices.weights) },
-      terms: tiles,
+      ...{ first: inputs, second: transpose(outputs), last: transpose(weights) },
+      terms: s.batch * winogradTiles(s),
     }),
     input_gradient: () => ({
-      first: withNeighbours(transpose(matrices.outputs)),
-      second: withNeighbours(matrices.weights),
-      last: inputGradientMatrix(tile),
+      first: withNeighbours(transpose(outputs)),
+      second: withNeighbours(weights),
+      last: INPUT_GRADIENT,
       terms: s.outChannels,
     }),
   }[result]();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { SUM_PARTS } from "../../../kernels/products/conv2d_weight_source.ts";
 import { type ItemKernel, itemLaunch, type ItemWork } from "../../../kernels/products/items.ts";
-import { weightTransform } from "../../../kernels/products/winograd_source.ts";
+import { WEIGHT_TRANSFORM } from "../../../kernels/products/winograd_source.ts";
 import { noise } from "../../reference/differences.ts";
 import { type HostArray, runOnArrays, testGpu } from "../../support/gpu.ts";
 import { assertSame } from "../../support/same.ts";
@@ -25,7 +25,7 @@ const parts = [[3, 1], [1024, 2], [1040, 8], [64, 9], [100, 26]].map(([items, pa
 /** Floats between layers, which no layer may write. */
 const GAP = 64;
 
-for (const [kernel, layers] of [[weightTransform(4), weights], [SUM_PARTS, parts]] as const) {
+for (const [kernel, layers] of [[WEIGHT_TRANSFORM, weights], [SUM_PARTS, parts]] as const) {
   Deno.test(`${kernel.name} of several layers in one dispatch has the bits of a dispatch per layer`, async () => {
     await compareLaunches(kernel, layers);
   });

@@ -8,14 +8,14 @@ import {
   winogradForwardScratch,
 } from "../../../kernels/products/winograd.ts";
 import { winogradBackward, winogradBackwardScratch } from "../../../kernels/products/winograd_gradients.ts";
-import type { Winograd } from "../../../kernels/products/winograd_plan.ts";
+import type { WinogradOptions } from "../../../kernels/products/winograd_plan.ts";
 import {
-  inputGradientMatrix,
+  INPUT_GRADIENT,
+  MATRICES,
   type Matrix,
+  TILE_SIDE,
   transpose,
   type WinogradMatrices,
-  winogradMatrices,
-  type WinogradTile,
 } from "../../../kernels/products/winograd_matrices.ts";
 import { assertClose } from "../../support/close.ts";
 import { type HostArray, runOnArrays, testGpu, testTargets, TILE } from "../../support/gpu.ts";
@@ -42,107 +42,92 @@ import {
 
 const SUBGROUP: KernelTarget = { path: "subgroup", subgroupSize: 8 };
 
-const passes = (how: Winograd): Passes => ({
-  forward: (target, s, buffers, label) => winogradForward(target, how, s, buffers, label),
-  forwardScratch: (target, s) => winogradForwardScratch(target, how, s),
-  backward: (target, s, buffers, label) => winogradBackward(target, how, s, buffers, label),
-  backwardScratch: (target, s, withDx) => winogradBackwardScratch(target, how, s, withDx),
+const passes = (options?: WinogradOptions): Passes => ({
+  forward: (target, s, buffers, label) => winogradForward(target, s, buffers, label, options),
+  forwardScratch: (target, s) => winogradForwardScratch(target, s, options),
+  backward: (target, s, buffers, label) => winogradBackward(target, s, buffers, label, options),
+  backwardScratch: (target, s, withDx) => winogradBackwardScratch(target, s, withDx, options),
   sumRows: (_, s) => s.batch,
 });
 
-const TILES: readonly WinogradTile[] = [4];
-
-const within = (tile: WinogradTile): Pick<Way, "tolerance"> => ({
-  tolerance: (result, s) => winogradBound(winogradMatrices(tile), result, s),
-});
-
-const WAYS = (await testTargets()).flatMap((target) =>
-  TILES.map((tile) => ({
-    ...{ target, tile, passes: passes({ tile }), name: `F(${tile}x${tile}) ${target.path}`, ...within(tile) },
-    // Fewer tiles in a slice, so that small images have several slices.
-    sliced: { target, passes: passes({ tile, sliceFloats: 2 ** 16 }), ...within(tile) },
-  }))
-);
+const WAYS = (await testTargets()).map((target) => ({
+  ...{ name: target.path, target, passes: passes(), tolerance: winogradBound },
+  // Fewer tiles in a slice, so that small images have several slices.
+  sliced: { target, passes: passes({ sliceFloats: 2 ** 16 }), tolerance: winogradBound },
+}));
 
 const product = (matrix: Matrix, values: ArrayLike<number>) =>
   matrix.map((row) => row.reduce((sum, c, i) => sum + c * values[i], 0));
 
-for (const tile of TILES) {
-  Deno.test(`the matrices of F(${tile}, 3) give a convolution and its weight gradient`, () => {
-    const { inputs, weights, outputs } = winogradMatrices(tile);
-    const [x, w, dy] = [noise(tile + 2, 1), noise(3, 2), noise(tile, 3)];
-    const points = product(inputs, x);
-    const terms = product(weights, w).map((v, i) => v * points[i]);
-    const y = Array.from(dy, (_, i) => [0, 1, 2].reduce((sum, k) => sum + x[i + k] * w[k], 0));
-    assertClose(product(outputs, terms), y, { absolute: 1e-13 }, "y");
-    const gradient = product(transpose(outputs), dy).map((v, i) => v * points[i]);
-    const dw = [0, 1, 2].map((k) => dy.reduce((sum, v, i) => sum + v * x[i + k], 0));
-    assertClose(product(transpose(weights), gradient), dw, { absolute: 1e-13 }, "dw");
-  });
+Deno.test("the matrices of Winograd give a convolution and its weight gradient", () => {
+  const { inputs, weights, outputs } = MATRICES;
+  const [x, w, dy] = [noise(TILE_SIDE + 2, 1), noise(3, 2), noise(TILE_SIDE, 3)];
+  const points = product(inputs, x);
+  const terms = product(weights, w).map((v, i) => v * points[i]);
+  const y = Array.from(dy, (_, i) => [0, 1, 2].reduce((sum, k) => sum + x[i + k] * w[k], 0));
+  assertClose(product(outputs, terms), y, { absolute: 1e-13 }, "y");
+  const gradient = product(transpose(outputs), dy).map((v, i) => v * points[i]);
+  const dw = [0, 1, 2].map((k) => dy.reduce((sum, v, i) => sum + v * x[i + k], 0));
+  assertClose(product(transpose(weights), gradient), dw, { absolute: 1e-13 }, "dw");
+});
 
-  Deno.test(`the matrices of F(${tile}, 3) give the input gradient of a convolution over several tiles`, () => {
-    const { weights, outputs } = winogradMatrices(tile);
-    const [w, dy] = [noise(3, 4), noise(3 * tile, 5)];
-    const u = product(weights, w);
-    const products = [0, 1, 2].map((t) =>
-      product(transpose(outputs), dy.slice(t * tile, (t + 1) * tile)).map((v, i) => v * u[i])
-    );
-    const middle = [products[0][tile + 1], ...products[1], products[2][0]];
-    // Output p reads inputs p - 1 to p + 1.
-    const dx = Array.from(
-      { length: tile },
-      (_, i) => [0, 1, 2].reduce((sum, k) => sum + w[k] * dy[tile + i - k + 1], 0),
-    );
-    assertClose(product(inputGradientMatrix(tile), middle), dx, { absolute: 1e-13 }, "dx");
-  });
-}
+Deno.test("the matrices of Winograd give the input gradient of a convolution over several tiles", () => {
+  const { weights, outputs } = MATRICES;
+  const [w, dy] = [noise(3, 4), noise(3 * TILE_SIDE, 5)];
+  const u = product(weights, w);
+  const products = [0, 1, 2].map((t) =>
+    product(transpose(outputs), dy.slice(t * TILE_SIDE, (t + 1) * TILE_SIDE)).map((v, i) => v * u[i])
+  );
+  const middle = [products[0].at(-1)!, ...products[1], products[2][0]];
+  // Output p reads inputs p - 1 to p + 1.
+  const dx = Array.from(
+    { length: TILE_SIDE },
+    (_, i) => [0, 1, 2].reduce((sum, k) => sum + w[k] * dy[TILE_SIDE + i - k + 1], 0),
+  );
+  assertClose(product(INPUT_GRADIENT, middle), dx, { absolute: 1e-13 }, "dx");
+});
 
 /** M values M^T. */
 const bothSides = (matrix: Matrix, values: Matrix) =>
   transpose(transpose(values.map((row) => product(matrix, row))).map((row) => product(matrix, row)));
 
-/** Largest change of a tile's results that other matrices cause, with 4 channels of noise (or 4 tiles) to add up. */
-function difference(right: WinogradMatrices, wrong: WinogradMatrices, gradient: boolean): number {
+/** Largest error of a tile's results that wrong matrices cause, with 4 channels of noise (or 4 tiles) to add up. */
+function errorOf(wrong: WinogradMatrices, gradient: boolean): number {
   const square = (side: number, seed: number) =>
     Array.from({ length: side }, (_, i) => [...noise(side, 100 * seed + i)]);
-  const tile = right.outputs.length;
   const result = ({ inputs, weights, outputs }: WinogradMatrices) => {
-    const sums = square(tile + 2, 0).map((row) => row.map(() => 0));
+    const sums = square(TILE_SIDE + 2, 0).map((row) => row.map(() => 0));
     for (let term = 0; term < 4; term++) {
-      const x = bothSides(inputs, square(tile + 2, 1 + term));
+      const x = bothSides(inputs, square(TILE_SIDE + 2, 1 + term));
       const other = gradient
-        ? bothSides(transpose(outputs), square(tile, 11 + term))
+        ? bothSides(transpose(outputs), square(TILE_SIDE, 11 + term))
         : bothSides(weights, square(3, 21 + term));
       sums.forEach((row, i) => row.forEach((_, j) => row[j] += x[i][j] * other[i][j]));
     }
     return bothSides(gradient ? transpose(weights) : outputs, sums).flat();
   };
-  const [expected, changed] = [result(right), result(wrong)];
+  const [expected, changed] = [result(MATRICES), result(wrong)];
   return Math.max(...expected.map((v, i) => Math.abs(v - changed[i])));
 }
 
-for (const tile of TILES) {
-  Deno.test(`the error bound of F(${tile}x${tile}) shows a coefficient that is off by a thousandth`, () => {
-    const right = winogradMatrices(tile);
-    const s = shape(3, 1, [1, 2 * tile, 2 * tile, 4], 4);
-    for (const name of ["inputs", "weights", "outputs"] as const) {
-      right[name].forEach((row, i) =>
-        row.forEach((c, j) => {
-          if (c === 0) return;
-          const changed = right[name].map((row, k) =>
-            row.map((value, l) => k === i && l === j ? 1.001 * value : value)
-          );
-          const wrong = { ...right, [name]: changed };
-          for (const result of ["forward", "weight_gradient"] as const) {
-            const { absolute } = winogradBound(right, result, s);
-            const change = difference(right, wrong, result === "weight_gradient");
-            assert.ok(change > absolute, `${name}[${i}][${j}] ${result}: ${change}, allowed ${absolute}`);
-          }
-        })
-      );
-    }
-  });
-}
+Deno.test("the error bound of Winograd shows a coefficient that is off by a thousandth", () => {
+  const s = shape(3, 1, [1, 2 * TILE_SIDE, 2 * TILE_SIDE, 4], 4);
+  for (const name of ["inputs", "weights", "outputs"] as const) {
+    MATRICES[name].forEach((row, i) =>
+      row.forEach((c, j) => {
+        if (c === 0) return;
+        const changed = MATRICES[name].map((row, k) =>
+          row.map((value, l) => k === i && l === j ? 1.001 * value : value)
+        );
+        for (const result of ["forward", "weight_gradient"] as const) {
+          const { absolute } = winogradBound(result, s);
+          const change = errorOf({ ...MATRICES, [name]: changed }, result === "weight_gradient");
+          assert.ok(change > absolute, `${name}[${i}][${j}] ${result}: ${change}, allowed ${absolute}`);
+        }
+      })
+    );
+  }
+});
 
 const PASSES = ["forward", "backward"] as const;
 
@@ -204,7 +189,6 @@ Deno.test("a batch that divides evenly into parts of a weight gradient is not pa
   for (const batch of [1, 12, 100, 128]) {
     const [gradients] = winogradBackwardScratch(
       target,
-      { tile: 4 },
       shape(3, 1, [batch, 32, 32, 64], 64),
       true,
     );
@@ -222,7 +206,7 @@ Deno.test("winograd or not does not depend on the batch in the forward pass", ()
 });
 
 for (const target of [SUBGROUP, TILE]) {
-  Deno.test(`which algorithm a forward pass takes is asked with nothing of its batch, so that a tuned one keeps the promise: ${target.path}`, () => {
+  Deno.test(`the algorithm of a forward pass is chosen without its batch, so a tuned choice holds for every batch: ${target.path}`, () => {
     const asked = (pass: Pass, batch: number) => {
       const questions: [key: string, candidates: readonly string[]][] = [];
       const choose = (key: string, candidates: readonly string[]) => {
@@ -241,10 +225,10 @@ for (const target of [SUBGROUP, TILE]) {
 
 // An image of more tiles than the limit of a part of the sum, in float32.
 const LARGE = shape(3, 1, [1, 130, 131, 4], 8);
-// F(4x4): three slices of 5, 5 and 3 images of 27 tiles; on the tile path each is two parts of 3 images, the last padded.
+// Three slices of 5, 5 and 3 images of 27 tiles; on the tile path each is two parts of 3 images, the last padded.
 const SLICED = shape(3, 1, [13, 33, 9, 12], 12);
 
-for (const { name, tile, sliced, ...plain } of WAYS) {
+for (const { name, sliced, ...plain } of WAYS) {
   const cases = [...SHAPES.filter(winogradApplies), shape(3, 1, [2, 16, 16, 64], 64), LARGE, SLICED];
   for (
     const [s, way, how] of [...cases.map((s) => [s, plain, name] as const), [
@@ -282,7 +266,7 @@ for (const { name, tile, sliced, ...plain } of WAYS) {
         const [column, row] = [pixel % 9, Math.floor(pixel / 9)];
         const finite = result.slice(4 * pixel, 4 * pixel + 4).every(Number.isFinite);
         if (row < 2 && column < 2) assert.ok(!finite, `pixel ${pixel} sees a pixel that is not finite`);
-        if (row >= tile || column >= tile) assert.ok(finite, `pixel ${pixel} is of another tile`);
+        if (row >= TILE_SIDE || column >= TILE_SIDE) assert.ok(finite, `pixel ${pixel} is of another tile`);
       }
     }
   });
