@@ -5,7 +5,12 @@
  */
 import { heldKernel, MAX_HELD_PIXELS, pairsMasks } from "./group_norm_held.ts";
 import { type KernelSource, type Launch, launch } from "./source.ts";
-import { groupNormDropoutKernel, groupNormKernel, groupNormSplitKernel } from "./sources.ts";
+import {
+  groupNormDropoutKernel,
+  groupNormJoinedKernel,
+  groupNormKernel,
+  groupNormSplitKernel,
+} from "./sources.ts";
 import { GUARANTEED_INVOCATIONS, type KernelTarget } from "./target.ts";
 
 /** Dropout after a normalisation. */
@@ -31,6 +36,11 @@ export interface GroupNormShape {
   readonly silu: boolean;
   /** Apply dropout to the result, or to that of SiLU. */
   readonly dropout?: DropoutShape;
+  /**
+   * Channels of the first of two tensors that x concatenates, a multiple of 4; the second has the rest. Only without dropout,
+   * and only with a second tensor in the buffers.
+   */
+  readonly first?: number | undefined;
   /** Thread mapping: `subgroup` for software adapters, `tile` (default) for GPUs. */
   readonly path?: KernelTarget["path"];
 }
@@ -70,6 +80,17 @@ interface Layout {
   readonly runs?: boolean;
 }
 
+/** Buffers of {@linkcode groupNormForward}. */
+export interface GroupNormForwardBuffers<B> {
+  readonly x: B;
+  readonly xSecond?: B;
+  readonly gamma: B;
+  readonly beta: B;
+  readonly stats: B;
+  readonly y: B;
+  readonly stepState?: B;
+}
+
 /**
  * Normalises each group of channels of each sample (Wu & He 2018): `y = gamma * xhat + beta`, optionally with SiLU; then
  * dropout sets each value to zero with probability p and divides the others by 1 - p (Srivastava et al. 2014), where p is
@@ -77,38 +98,41 @@ interface Layout {
  * kept if half `h` of word `j` (0 the lower 16 bits) of Threefry4x32 at counter `(512 b + c, 16 + layer, step, stream)` is at
  * least `2^16 p`.
  *
- * @param buffers `x`, `y` [N, H*W, Cp]; `gamma`, `beta` [Cp]; `stats` [N, 4, Cp] receives mean, 1 / sqrt(var + eps), gamma
+ * @param buffers `x`, `y` [N, H*W, Cp], or `x` [N, H*W, A] and `xSecond` [N, H*W, Bp] if x is a concatenation that is not stored; `gamma`, `beta` [Cp]; `stats` [N, 4, Cp] receives mean, 1 / sqrt(var + eps), gamma
  *   times that, and beta, by channel; `stepState` as in `step_state.wgsl`, with dropout
  * @throws {RangeError} if groups do not divide channels, a group is too large for a workgroup, or the rate is not in [0, 1)
  */
 export function groupNormForward<B>(
   shape: GroupNormShape,
-  { x, gamma, beta, stats, y, stepState }: { x: B; gamma: B; beta: B; stats: B; y: B; stepState?: B },
+  { x, xSecond, gamma, beta, stats, y, stepState }: GroupNormForwardBuffers<B>,
   label = "group_norm",
 ): Launch<B>[] {
-  const base = shape.dropout ? groupNormDropoutKernel : groupNormKernel;
-  const buffers = { x, gamma, beta, stats, y, step_state: shape.dropout && stepState };
+  const base = shape.dropout
+    ? groupNormDropoutKernel
+    : xSecond === undefined
+    ? groupNormKernel
+    : groupNormJoinedKernel;
+  const buffers = { x, x_second: xSecond, gamma, beta, stats, y, step_state: shape.dropout && stepState };
   return [launchOf<B>("forward", shape, base, buffers, {}, label)];
 }
 
 /** Buffers of {@linkcode groupNormBackward}. */
 export interface GroupNormBackwardBuffers<B> {
-  /** [N, H*W, Cp], as in the forward pass. */
+  /** As in the forward pass. */
   readonly x: B;
+  /** Likewise; requires a `dxSecond`. */
+  readonly xSecond?: B;
   /** [N, 4, Cp], of the forward pass. */
   readonly stats: B;
   /** [N, H*W, Cp]. */
   readonly dy: B;
   /** [N, H*W, Cp], added to the gradient of x. */
   readonly addend?: B;
-  /** Likewise. */
+  /** Likewise; not with a `dxSecond`. */
   readonly addendSecond?: B;
   /** [N, H*W, Cp], or [N, H*W, A] if there is a second one. */
   readonly dx: B;
-  /**
-   * [N, H*W, B]: x is a concatenation of A and B channels, and the gradient of the second part goes here. A is a multiple of
-   * 4; not with dropout.
-   */
+  /** [N, H*W, Bp]: x is a concatenation, and the gradient of its second tensor goes here. */
   readonly dxSecond?: B;
   /** [N, 2, Cp], the gradients of beta and gamma by each sample, to be added up by `sampleSums`. */
   readonly sums: B;
@@ -119,35 +143,34 @@ export interface GroupNormBackwardBuffers<B> {
 /**
  * Gradients of {@linkcode groupNormForward}: `dx = addend + addendSecond + gradient`.
  *
- * @param first channels of `dx`, if there is a `dxSecond`
  * @throws {RangeError} as {@linkcode groupNormForward}
  */
 export function groupNormBackward<B>(
   shape: GroupNormShape,
-  { x, stats, dy, addend, addendSecond, dx, dxSecond, sums, stepState }: GroupNormBackwardBuffers<B>,
+  buffers: GroupNormBackwardBuffers<B>,
   label = "group_norm gradient",
-  first: number = shape.channels,
 ): Launch<B>[] {
-  const base = shape.dropout
-    ? groupNormDropoutKernel
-    : dxSecond === undefined
-    ? groupNormKernel
-    : groupNormSplitKernel;
-  const buffers = {
-    ...{ x, saved_stats: stats, dy, dx, sums, dx_second: dxSecond, step_state: shape.dropout && stepState },
-    // All declared buffers must be bound; dy stands in for absent addends, which are not read.
-    ...{ addend: addend ?? dy, addend_second: addendSecond ?? dy },
+  const { x, xSecond, stats, dy, addend, addendSecond, dx, dxSecond, sums, stepState } = buffers;
+  // All declared buffers must be bound; dy stands in for absent addends, which are not read.
+  const common = { x, saved_stats: stats, dy, dx, sums, addend: addend ?? dy };
+  const has_addend = Number(addend !== undefined);
+  if (dxSecond !== undefined) {
+    const kernel = xSecond === undefined ? groupNormSplitKernel : groupNormJoinedKernel;
+    const both = { ...common, x_second: xSecond, dx_second: dxSecond };
+    return [launchOf<B>("backward", shape, kernel, both, { has_addend }, label)];
+  }
+  const kernel = shape.dropout ? groupNormDropoutKernel : groupNormKernel;
+  const whole = {
+    ...{ ...common, addend_second: addendSecond ?? dy },
+    step_state: shape.dropout && stepState,
   };
-  const constants = {
-    has_addend: Number(addend !== undefined),
-    has_second_addend: Number(addendSecond !== undefined),
-  };
-  return [launchOf<B>("backward", { ...shape, first }, base, buffers, constants, label)];
+  const constants = { has_addend, has_second_addend: Number(addendSecond !== undefined) };
+  return [launchOf<B>("backward", shape, kernel, whole, constants, label)];
 }
 
 function launchOf<B>(
   pass: Pass,
-  shape: GroupNormShape & { first?: number },
+  shape: GroupNormShape,
   base: KernelSource,
   buffers: Record<string, B | undefined>,
   options: Record<string, number>,
@@ -186,7 +209,7 @@ export function groupNormFault(channels: number, groups: number): string | undef
     } are allowed`;
 }
 
-function planOf(pass: Pass, shape: GroupNormShape & { first?: number }) {
+function planOf(pass: Pass, shape: GroupNormShape) {
   const { batch, spatial, channels, groups, eps, first = channels, dropout } = shape;
   const fault = groupNormFault(channels, groups);
   if (fault !== undefined) throw new RangeError(`group_norm: ${fault}`);

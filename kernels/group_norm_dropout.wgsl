@@ -10,7 +10,10 @@
 // words serve two vec4s of y: call 512 b + c serves vec4 1024 b + c with the lower halves of its words, and vec4
 // 1024 b + 512 + c with the upper halves. With `paired`, an invocation has both of them.
 
-// include: include/group_norm.wgsl
+// include: include/group_norm_forward.wgsl
+// include: include/group_norm_backward.wgsl
+// include: include/group_norm_whole_x.wgsl
+// include: include/group_norm_whole_dx.wgsl
 // include: include/threefry.wgsl
 // include: records/step_state.wgsl
 
@@ -42,10 +45,6 @@ fn masks_of(i: u32, j: u32) -> Pair {
     return Pair(kept(words & vec4u(0xffffu)), kept(words >> vec4u(16u)));
   }
   return Pair(mask_of(i), mask_of(j));
-}
-
-fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
-  dx[i] = Stored4(value);
 }
 
 @compute @workgroup_size(lanes)

@@ -38,15 +38,17 @@ export function heldKernel(base: KernelSource, pixels: number): KernelSource {
   return cachedKernel(`${base.name}_held${pixels}`, () => base.code + entryPoints(base, range(pixels)));
 }
 
-function entryPoints({ entryPoints, code }: KernelSource, pixels: readonly number[]): string {
+function entryPoints({ bindings, entryPoints, code }: KernelSource, pixels: readonly number[]): string {
   const lines = (line: (j: number) => string) => pixels.map(line).join("\n  ");
   const sum = (term: (j: number) => string) => pairwise(pixels.map(term));
   // Unconditional loads, clamped, can be issued together.
   const declare = lines((j) =>
-    `let pixel${j} = held_pixel(place.row, ${j}u);
-  let ok${j} = exact || (place.in_range && pixel${j} < params.spatial);
-  let i${j} = place.base + select(min(pixel${j}, params.spatial - 1u), pixel${j}, exact) * params.columns;`
+    `let wanted${j} = held_pixel(place.row, ${j}u);
+  let ok${j} = exact || (place.in_range && wanted${j} < params.spatial);
+  let pixel${j} = select(min(wanted${j}, params.spatial - 1u), wanted${j}, exact);
+  let i${j} = place.base + pixel${j} * params.columns;`
   );
+  const loads = "x_second" in bindings ? loadsOfBoth(lines) : lines((j) => `let x${j} = vec4f(x[i${j}]);`);
   // Just before its use, so that few masks are live at once.
   const mask = (j: number) =>
     j % 2 === 1
@@ -60,7 +62,7 @@ fn forward_held(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invoc
   let place = held_place(workgroup_id, lane);
   let origin = first_values(place);
   ${declare}
-  ${lines((j) => `let x${j} = vec4f(x[i${j}]);`)}
+  ${loads}
   ${lines((j) => `let d${j} = select(vec4f(), x${j} - origin, ok${j});`)}
   part_a[lane] = ${sum((j) => `d${j}`)};
   add_rows_a(lane, place.row);
@@ -86,7 +88,7 @@ fn backward_held(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invo
   let channels = channels_of(place);
   let rstd = rstd_of(place);
   ${declare}
-  ${lines((j) => `let x${j} = vec4f(x[i${j}]);`)}
+  ${loads}
   ${lines((j) => `let dy${j} = vec4f(dy[i${j}]);`)}
   ${lines((j) => `${mask(j)} let point${j} = held_point(x${j}, mask${j} * dy${j}, channels, ok${j});`)}
   part_a[lane] = ${sum((j) => `point${j}.dz`)};
@@ -101,12 +103,30 @@ fn backward_held(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invo
   let m2 = rstd * group_sum_b(place.start) / count;
   ${
     lines((j) =>
-      `if (ok${j}) { store_dx(place, i${j}, pixel${j}, slope_of(i${j}, point${j}, channels.scale, m1, m2)); }`
+      `if (ok${j}) { store_dx(place, i${j}, pixel${j}, slope_of(point${j}, channels.scale, m1, m2)); }`
     )
   }
 }
 `;
   return helpers(code) + (entryPoints.includes("forward") ? forward : "") + backward;
+}
+
+/**
+ * Loads of x from its two tensors: one branch, and nothing in it that waits for a load, so that all loads of an invocation can
+ * still be issued together.
+ */
+function loadsOfBoth(lines: (line: (j: number) => string) => string): string {
+  const from = (tensor: string, columns: string, column: string) =>
+    `let columns = ${columns};
+    let at = place.sample * params.spatial * columns + ${column};
+    ${lines((j) => `stored${j} = ${tensor}[at + pixel${j} * columns];`)}`;
+  return `${lines((j) => `var stored${j}: Stored4;`)}
+  if (place.column < params.first_columns) {
+    ${from("x", "params.first_columns", "place.column")}
+  } else {
+    ${from("x_second", "params.columns - params.first_columns", "place.column - params.first_columns")}
+  }
+  ${lines((j) => `let x${j} = vec4f(stored${j});`)}`;
 }
 
 /** Sum as a balanced tree, which rounds less than one after the other. */
@@ -154,13 +174,11 @@ fn held_place(workgroup_id: vec3u, lane: u32) -> Place {
 // Each channel's group: its first channel at the first pixel of the sample.
 fn first_values(place: Place) -> vec4f {
   let channel = place.group * params.group_size;
-  let at = place.base - place.column + (channel >> vec4u(2u));
-  let component = channel & vec4u(3u);
   return vec4f(
-    f32(x[at.x][component.x]),
-    f32(x[at.y][component.y]),
-    f32(x[at.z][component.z]),
-    f32(x[at.w][component.w]),
+    first_value(place, channel.x),
+    first_value(place, channel.y),
+    first_value(place, channel.z),
+    first_value(place, channel.w),
   );
 }
 

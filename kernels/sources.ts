@@ -991,12 +991,17 @@ export const groupNormKernel = {
 //
 // x, y, dy, dx [N, H*W, Cp], as stored; outputs written \`=\`, sums in float32. One workgroup per sample and block of channels.
 
-// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: all of
-// it but the entry points and three functions, by which the kernels differ:
+// Forward pass of group_norm.wgsl: mean and variance by merging moments, and the loops over pixels. An include.
+
+// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: equations,
+// layouts, thread mapping, and sums over groups. group_norm_forward.wgsl and group_norm_backward.wgsl have the passes. Kernels
+// have the entry points, and differ by five functions:
 //
+//   fn x_at(place: Place, i: u32, pixel: u32) -> vec4f            loads vec4 i of x, which is of that pixel
+//   fn first_value(place: Place, channel: u32) -> f32             x at the sample's first pixel
+//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   adds the gradient so far, and stores vec4 i of dx
 //   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
 //   fn masks_of(i: u32, j: u32) -> Pair                           those of two
-//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   stores vec4 i of dx, which is of that pixel
 //
 //   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
@@ -1047,8 +1052,6 @@ alias Stored = f32;
 alias Stored4 = vec4f;
 
 override use_silu: bool = false;
-override has_addend: bool = false;
-override has_second_addend: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -1060,7 +1063,7 @@ struct Params {
   rows: u32,       // rows per workgroup; rows * block is at most \`lanes\`
   group_size: u32, // channels per group
   eps: f32,
-  first_columns: u32, // vec4s per pixel in the first part of a split dx
+  first_columns: u32, // vec4s per pixel in the first of two tensors that x concatenates
   layer: u32,         // index of the dropout layer in the network
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
@@ -1074,10 +1077,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
 @group(0) @binding(6) var<storage, read> saved_stats: array<vec4f>;
 @group(0) @binding(7) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 @group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
-@group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
 
 // Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
 var<workgroup> part_a: array<vec4f, lanes>;
@@ -1088,16 +1089,17 @@ var<workgroup> part_origin: array<vec4f, lanes>;
 struct Place {
   sample: u32,
   row: u32,
-  base: u32,      // vec4 of its column at the sample's first pixel
-  first: u32,     // its first pixel's vec4
-  end: u32,       // one past its last pixel's vec4
-  step: u32,      // stride between its pixels, in vec4s
-  pixel: u32,     // its first pixel
-  column: u32,    // its column within a pixel
-  group: vec4u,   // group of each of its four channels
-  start: vec4u,   // first channel of that group, counted from the block's first channel
-  mask: vec4f,    // 0 in padding lanes
-  in_range: bool, // false: idle, and takes part in barriers only
+  base: u32,       // vec4 of its column at the sample's first pixel
+  first: u32,      // its first pixel's vec4
+  end: u32,        // one past its last pixel's vec4
+  step: u32,       // stride between its pixels, in vec4s
+  pixel: u32,      // its first pixel
+  pixel_step: u32, // stride between its pixels
+  column: u32,     // its column within a pixel
+  group: vec4u,    // group of each of its four channels
+  start: vec4u,    // first channel of that group, counted from the block's first channel
+  mask: vec4f,     // 0 in padding lanes
+  in_range: bool,  // false: idle, and takes part in barriers only
 }
 
 // Pixels per row; the first row has the most.
@@ -1117,7 +1119,8 @@ fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
   let pixel = select(row, row * pixels_of(0u), runs);
   let base = workgroup_id.y * params.spatial * params.columns + column;
   let first = base + pixel * params.columns;
-  let step = select(params.rows, 1u, runs) * params.columns;
+  let pixel_step = select(params.rows, 1u, runs);
+  let step = pixel_step * params.columns;
   let count = select(0u, pixels_of(min(row, params.rows - 1u)), in_range);
   let channel = 4u * column + vec4u(0u, 1u, 2u, 3u);
   let last = vec4u(params.channels - 1u);
@@ -1130,6 +1133,7 @@ fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
     first + count * step,
     step,
     pixel,
+    pixel_step,
     column,
     group,
     group * params.group_size - 4u * first_column,
@@ -1166,6 +1170,37 @@ struct Pair {
   b: vec4f,
 }
 
+// Sum over the channels of a group of what part_a holds by channel.
+fn group_sum_a(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_a[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_a(start + i);
+  }
+  return sum;
+}
+
+fn group_sum_b(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_b[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_b(start + i);
+  }
+  return sum;
+}
+
 fn channels_origin(index: vec4u) -> vec4f {
   return vec4f(
     part_origin[index.x >> 2u][index.x & 3u],
@@ -1187,18 +1222,20 @@ fn pixel_moments(place: Place) -> Moments {
   if (place.first == place.end) {
     return Moments(vec4f(0.0), vec4f(0.0), vec4f(0.0));
   }
-  let origin = vec4f(x[place.first]);
+  let origin = x_at(place, place.first, place.pixel);
   var sum = vec4f(0.0);
   var squares = vec4f(0.0);
+  var pixel = place.pixel;
   var i = place.first;
   for (; i + place.step < place.end; i += 2u * place.step) {
-    let a = vec4f(x[i]) - origin;
-    let b = vec4f(x[i + place.step]) - origin;
+    let a = x_at(place, i, pixel) - origin;
+    let b = x_at(place, i + place.step, pixel + place.pixel_step) - origin;
     sum += a + b;
     squares += a * a + b * b;
+    pixel += 2u * place.pixel_step;
   }
   if (i < place.end) {
-    let a = vec4f(x[i]) - origin;
+    let a = x_at(place, i, pixel) - origin;
     sum += a;
     squares += a * a;
   }
@@ -1292,10 +1329,15 @@ fn normalise(workgroup_id: vec3u, lane: u32) {
   if (place.row == 0u) {
     store_stats(place, mean, rstd, scale, offset);
   }
+  var pixel = place.pixel;
   for (var i = place.first; i < place.end; i += place.step) {
-    store_y(i, (vec4f(x[i]) - mean) * scale + offset, mask_of(i));
+    store_y(i, (x_at(place, i, pixel) - mean) * scale + offset, mask_of(i));
+    pixel += place.pixel_step;
   }
 }
+// Backward pass of group_norm.wgsl. An include.
+
+
 
 // Per-channel values of four channels. Few, since each takes four of a software adapter's sixteen registers.
 struct Channels {
@@ -1324,44 +1366,13 @@ struct Point {
   dz: vec4f,
 }
 
-fn point_at(i: u32, channels: Channels) -> Point {
-  let centred = vec4f(x[i]) - channels.mean;
+fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
+  let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
   if (use_silu) {
     dz *= silu4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
-}
-
-// Sum over the channels of a group of what part_a holds by channel.
-fn group_sum_a(start: vec4u) -> vec4f {
-  var sum = vec4f(0.0);
-  if (params.group_size % 4u == 0u) {
-    let first = start.x >> 2u;
-    for (var i = first; i < first + (params.group_size >> 2u); i++) {
-      sum += part_a[i];
-    }
-    return sum4(sum);
-  }
-  for (var i = 0u; i < params.group_size; i++) {
-    sum += channels_a(start + i);
-  }
-  return sum;
-}
-
-fn group_sum_b(start: vec4u) -> vec4f {
-  var sum = vec4f(0.0);
-  if (params.group_size % 4u == 0u) {
-    let first = start.x >> 2u;
-    for (var i = first; i < first + (params.group_size >> 2u); i++) {
-      sum += part_b[i];
-    }
-    return sum4(sum);
-  }
-  for (var i = 0u; i < params.group_size; i++) {
-    sum += channels_b(start + i);
-  }
-  return sum;
 }
 
 // Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
@@ -1375,15 +1386,8 @@ fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: ve
   }
 }
 
-fn slope_of(i: u32, point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
-  var slope = scale * point.dz - m1 - m2 * point.centred;
-  if (has_addend) {
-    slope += vec4f(addend[i]);
-  }
-  if (has_second_addend) {
-    slope += vec4f(addend_second[i]);
-  }
-  return slope;
+fn slope_of(point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
+  return scale * point.dz - m1 - m2 * point.centred;
 }
 
 fn differentiate(workgroup_id: vec3u, lane: u32) {
@@ -1392,15 +1396,17 @@ fn differentiate(workgroup_id: vec3u, lane: u32) {
   let rstd = rstd_of(place);
   var sum = vec4f(0.0);
   var sum_centred = vec4f(0.0);
+  var pixel = place.pixel;
   var i = place.first;
   for (; i + place.step < place.end; i += 2u * place.step) {
-    let a = point_at(i, channels);
-    let b = point_at(i + place.step, channels);
+    let a = point_at(place, i, pixel, channels);
+    let b = point_at(place, i + place.step, pixel + place.pixel_step, channels);
+    pixel += 2u * place.pixel_step;
     sum += a.dz + b.dz;
     sum_centred += a.dz * a.centred + b.dz * b.centred;
   }
   if (i < place.end) {
-    let a = point_at(i, channels);
+    let a = point_at(place, i, pixel, channels);
     sum += a.dz;
     sum_centred += a.dz * a.centred;
   }
@@ -1421,13 +1427,13 @@ fn differentiate(workgroup_id: vec3u, lane: u32) {
   let count = f32(params.group_size * params.spatial);
   let m1 = place.mask * group_sum_a(place.start) / count;
   let m2 = rstd * group_sum_b(place.start) / count;
-  var pixel = place.pixel;
-  let pixel_step = select(params.rows, 1u, runs);
+  pixel = place.pixel;
   for (i = place.first; i < place.end; i += place.step) {
-    store_dx(place, i, pixel, slope_of(i, point_at(i, channels), channels.scale, m1, m2));
-    pixel += pixel_step;
+    store_dx(place, i, pixel, slope_of(point_at(place, i, pixel, channels), channels.scale, m1, m2));
+    pixel += place.pixel_step;
   }
 }
+// Masks of group_norm.wgsl without dropout. An include.
 
 fn mask_of(_i: u32) -> vec4f {
   return vec4f(1.0);
@@ -1436,9 +1442,32 @@ fn mask_of(_i: u32) -> vec4f {
 fn masks_of(_i: u32, _j: u32) -> Pair {
   return Pair(vec4f(1.0), vec4f(1.0));
 }
+// Loads of group_norm.wgsl where x is one tensor. An include.
+
+fn x_at(_place: Place, i: u32, _pixel: u32) -> vec4f {
+  return vec4f(x[i]);
+}
+
+fn first_value(place: Place, channel: u32) -> f32 {
+  return f32(x[place.base - place.column + (channel >> 2u)][channel & 3u]);
+}
+// Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
+
+override has_addend: bool = false;
+override has_second_addend: bool = false;
+
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
 
 fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
-  dx[i] = Stored4(value);
+  var slope = value;
+  if (has_addend) {
+    slope += vec4f(addend[i]);
+  }
+  if (has_second_addend) {
+    slope += vec4f(addend_second[i]);
+  }
+  dx[i] = Stored4(slope);
 }
 
 @compute @workgroup_size(lanes)
@@ -1459,9 +1488,9 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     stats: { binding: 5, access: "read_write" },
     saved_stats: { binding: 6, access: "read" },
     dy: { binding: 7, access: "read" },
-    addend: { binding: 8, access: "read" },
     dx: { binding: 9, access: "read_write" },
     sums: { binding: 10, access: "read_write" },
+    addend: { binding: 8, access: "read" },
     addend_second: { binding: 12, access: "read" },
   },
   params: {
@@ -1495,12 +1524,17 @@ export const groupNormDropoutKernel = {
 // words serve two vec4s of y: call 512 b + c serves vec4 1024 b + c with the lower halves of its words, and vec4
 // 1024 b + 512 + c with the upper halves. With \`paired\`, an invocation has both of them.
 
-// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: all of
-// it but the entry points and three functions, by which the kernels differ:
+// Forward pass of group_norm.wgsl: mean and variance by merging moments, and the loops over pixels. An include.
+
+// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: equations,
+// layouts, thread mapping, and sums over groups. group_norm_forward.wgsl and group_norm_backward.wgsl have the passes. Kernels
+// have the entry points, and differ by five functions:
 //
+//   fn x_at(place: Place, i: u32, pixel: u32) -> vec4f            loads vec4 i of x, which is of that pixel
+//   fn first_value(place: Place, channel: u32) -> f32             x at the sample's first pixel
+//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   adds the gradient so far, and stores vec4 i of dx
 //   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
 //   fn masks_of(i: u32, j: u32) -> Pair                           those of two
-//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   stores vec4 i of dx, which is of that pixel
 //
 //   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
@@ -1551,8 +1585,6 @@ alias Stored = f32;
 alias Stored4 = vec4f;
 
 override use_silu: bool = false;
-override has_addend: bool = false;
-override has_second_addend: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -1564,7 +1596,7 @@ struct Params {
   rows: u32,       // rows per workgroup; rows * block is at most \`lanes\`
   group_size: u32, // channels per group
   eps: f32,
-  first_columns: u32, // vec4s per pixel in the first part of a split dx
+  first_columns: u32, // vec4s per pixel in the first of two tensors that x concatenates
   layer: u32,         // index of the dropout layer in the network
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
@@ -1578,10 +1610,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
 @group(0) @binding(6) var<storage, read> saved_stats: array<vec4f>;
 @group(0) @binding(7) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 @group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
-@group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
 
 // Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
 var<workgroup> part_a: array<vec4f, lanes>;
@@ -1592,16 +1622,17 @@ var<workgroup> part_origin: array<vec4f, lanes>;
 struct Place {
   sample: u32,
   row: u32,
-  base: u32,      // vec4 of its column at the sample's first pixel
-  first: u32,     // its first pixel's vec4
-  end: u32,       // one past its last pixel's vec4
-  step: u32,      // stride between its pixels, in vec4s
-  pixel: u32,     // its first pixel
-  column: u32,    // its column within a pixel
-  group: vec4u,   // group of each of its four channels
-  start: vec4u,   // first channel of that group, counted from the block's first channel
-  mask: vec4f,    // 0 in padding lanes
-  in_range: bool, // false: idle, and takes part in barriers only
+  base: u32,       // vec4 of its column at the sample's first pixel
+  first: u32,      // its first pixel's vec4
+  end: u32,        // one past its last pixel's vec4
+  step: u32,       // stride between its pixels, in vec4s
+  pixel: u32,      // its first pixel
+  pixel_step: u32, // stride between its pixels
+  column: u32,     // its column within a pixel
+  group: vec4u,    // group of each of its four channels
+  start: vec4u,    // first channel of that group, counted from the block's first channel
+  mask: vec4f,     // 0 in padding lanes
+  in_range: bool,  // false: idle, and takes part in barriers only
 }
 
 // Pixels per row; the first row has the most.
@@ -1621,7 +1652,8 @@ fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
   let pixel = select(row, row * pixels_of(0u), runs);
   let base = workgroup_id.y * params.spatial * params.columns + column;
   let first = base + pixel * params.columns;
-  let step = select(params.rows, 1u, runs) * params.columns;
+  let pixel_step = select(params.rows, 1u, runs);
+  let step = pixel_step * params.columns;
   let count = select(0u, pixels_of(min(row, params.rows - 1u)), in_range);
   let channel = 4u * column + vec4u(0u, 1u, 2u, 3u);
   let last = vec4u(params.channels - 1u);
@@ -1634,6 +1666,7 @@ fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
     first + count * step,
     step,
     pixel,
+    pixel_step,
     column,
     group,
     group * params.group_size - 4u * first_column,
@@ -1670,6 +1703,37 @@ struct Pair {
   b: vec4f,
 }
 
+// Sum over the channels of a group of what part_a holds by channel.
+fn group_sum_a(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_a[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_a(start + i);
+  }
+  return sum;
+}
+
+fn group_sum_b(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_b[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_b(start + i);
+  }
+  return sum;
+}
+
 fn channels_origin(index: vec4u) -> vec4f {
   return vec4f(
     part_origin[index.x >> 2u][index.x & 3u],
@@ -1691,18 +1755,20 @@ fn pixel_moments(place: Place) -> Moments {
   if (place.first == place.end) {
     return Moments(vec4f(0.0), vec4f(0.0), vec4f(0.0));
   }
-  let origin = vec4f(x[place.first]);
+  let origin = x_at(place, place.first, place.pixel);
   var sum = vec4f(0.0);
   var squares = vec4f(0.0);
+  var pixel = place.pixel;
   var i = place.first;
   for (; i + place.step < place.end; i += 2u * place.step) {
-    let a = vec4f(x[i]) - origin;
-    let b = vec4f(x[i + place.step]) - origin;
+    let a = x_at(place, i, pixel) - origin;
+    let b = x_at(place, i + place.step, pixel + place.pixel_step) - origin;
     sum += a + b;
     squares += a * a + b * b;
+    pixel += 2u * place.pixel_step;
   }
   if (i < place.end) {
-    let a = vec4f(x[i]) - origin;
+    let a = x_at(place, i, pixel) - origin;
     sum += a;
     squares += a * a;
   }
@@ -1796,10 +1862,15 @@ fn normalise(workgroup_id: vec3u, lane: u32) {
   if (place.row == 0u) {
     store_stats(place, mean, rstd, scale, offset);
   }
+  var pixel = place.pixel;
   for (var i = place.first; i < place.end; i += place.step) {
-    store_y(i, (vec4f(x[i]) - mean) * scale + offset, mask_of(i));
+    store_y(i, (x_at(place, i, pixel) - mean) * scale + offset, mask_of(i));
+    pixel += place.pixel_step;
   }
 }
+// Backward pass of group_norm.wgsl. An include.
+
+
 
 // Per-channel values of four channels. Few, since each takes four of a software adapter's sixteen registers.
 struct Channels {
@@ -1828,44 +1899,13 @@ struct Point {
   dz: vec4f,
 }
 
-fn point_at(i: u32, channels: Channels) -> Point {
-  let centred = vec4f(x[i]) - channels.mean;
+fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
+  let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
   if (use_silu) {
     dz *= silu4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
-}
-
-// Sum over the channels of a group of what part_a holds by channel.
-fn group_sum_a(start: vec4u) -> vec4f {
-  var sum = vec4f(0.0);
-  if (params.group_size % 4u == 0u) {
-    let first = start.x >> 2u;
-    for (var i = first; i < first + (params.group_size >> 2u); i++) {
-      sum += part_a[i];
-    }
-    return sum4(sum);
-  }
-  for (var i = 0u; i < params.group_size; i++) {
-    sum += channels_a(start + i);
-  }
-  return sum;
-}
-
-fn group_sum_b(start: vec4u) -> vec4f {
-  var sum = vec4f(0.0);
-  if (params.group_size % 4u == 0u) {
-    let first = start.x >> 2u;
-    for (var i = first; i < first + (params.group_size >> 2u); i++) {
-      sum += part_b[i];
-    }
-    return sum4(sum);
-  }
-  for (var i = 0u; i < params.group_size; i++) {
-    sum += channels_b(start + i);
-  }
-  return sum;
 }
 
 // Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
@@ -1879,15 +1919,8 @@ fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: ve
   }
 }
 
-fn slope_of(i: u32, point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
-  var slope = scale * point.dz - m1 - m2 * point.centred;
-  if (has_addend) {
-    slope += vec4f(addend[i]);
-  }
-  if (has_second_addend) {
-    slope += vec4f(addend_second[i]);
-  }
-  return slope;
+fn slope_of(point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
+  return scale * point.dz - m1 - m2 * point.centred;
 }
 
 fn differentiate(workgroup_id: vec3u, lane: u32) {
@@ -1896,15 +1929,17 @@ fn differentiate(workgroup_id: vec3u, lane: u32) {
   let rstd = rstd_of(place);
   var sum = vec4f(0.0);
   var sum_centred = vec4f(0.0);
+  var pixel = place.pixel;
   var i = place.first;
   for (; i + place.step < place.end; i += 2u * place.step) {
-    let a = point_at(i, channels);
-    let b = point_at(i + place.step, channels);
+    let a = point_at(place, i, pixel, channels);
+    let b = point_at(place, i + place.step, pixel + place.pixel_step, channels);
+    pixel += 2u * place.pixel_step;
     sum += a.dz + b.dz;
     sum_centred += a.dz * a.centred + b.dz * b.centred;
   }
   if (i < place.end) {
-    let a = point_at(i, channels);
+    let a = point_at(place, i, pixel, channels);
     sum += a.dz;
     sum_centred += a.dz * a.centred;
   }
@@ -1925,12 +1960,38 @@ fn differentiate(workgroup_id: vec3u, lane: u32) {
   let count = f32(params.group_size * params.spatial);
   let m1 = place.mask * group_sum_a(place.start) / count;
   let m2 = rstd * group_sum_b(place.start) / count;
-  var pixel = place.pixel;
-  let pixel_step = select(params.rows, 1u, runs);
+  pixel = place.pixel;
   for (i = place.first; i < place.end; i += place.step) {
-    store_dx(place, i, pixel, slope_of(i, point_at(i, channels), channels.scale, m1, m2));
-    pixel += pixel_step;
+    store_dx(place, i, pixel, slope_of(point_at(place, i, pixel, channels), channels.scale, m1, m2));
+    pixel += place.pixel_step;
   }
+}
+// Loads of group_norm.wgsl where x is one tensor. An include.
+
+fn x_at(_place: Place, i: u32, _pixel: u32) -> vec4f {
+  return vec4f(x[i]);
+}
+
+fn first_value(place: Place, channel: u32) -> f32 {
+  return f32(x[place.base - place.column + (channel >> 2u)][channel & 3u]);
+}
+// Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
+
+override has_addend: bool = false;
+override has_second_addend: bool = false;
+
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
+
+fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
+  var slope = value;
+  if (has_addend) {
+    slope += vec4f(addend[i]);
+  }
+  if (has_second_addend) {
+    slope += vec4f(addend_second[i]);
+  }
+  dx[i] = Stored4(slope);
 }
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
@@ -2019,10 +2080,6 @@ fn masks_of(i: u32, j: u32) -> Pair {
   return Pair(mask_of(i), mask_of(j));
 }
 
-fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
-  dx[i] = Stored4(value);
-}
-
 @compute @workgroup_size(lanes)
 fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
   normalise(workgroup_id, lane);
@@ -2041,9 +2098,9 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     stats: { binding: 5, access: "read_write" },
     saved_stats: { binding: 6, access: "read" },
     dy: { binding: 7, access: "read" },
-    addend: { binding: 8, access: "read" },
     dx: { binding: 9, access: "read_write" },
     sums: { binding: 10, access: "read_write" },
+    addend: { binding: 8, access: "read" },
     addend_second: { binding: 12, access: "read" },
     step_state: { binding: 11, access: "read" },
   },
@@ -2063,23 +2120,28 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
 
-/** `group_norm_split.wgsl`: backward. */
-export const groupNormSplitKernel = {
-  name: "group_norm_split",
-  code: `// Group normalisation of a concatenation: its gradient goes to the two tensors that were concatenated. All equations and layouts
-// are in include/group_norm.wgsl; forward is that of group_norm.wgsl.
+/** `group_norm_joined.wgsl`: forward, backward. */
+export const groupNormJoinedKernel = {
+  name: "group_norm_joined",
+  code: `// Group normalisation of a concatenation that is not stored: x is read from its two tensors, and its gradient goes to them. All
+// equations and layouts are in include/group_norm.wgsl.
 //
-//   dx[p, c] = gradient[p, c] for c < A,   dx_second[p, c - A] = gradient[p, c] for A <= c < A + B
+//   x[p, c] = x[p, c] for c < A,   x_second[p, c - A] for A <= c < A + B;   dx likewise
 //
-// x, dy, addend [N, H*W, (A + B)p]; dx [N, H*W, A], dx_second [N, H*W, Bp], as stored; A is a multiple of 4. Outputs written
-// \`=\`, sums in float32. One workgroup per sample and block of channels.
+// y, dy, addend [N, H*W, (A + B)p]; x, dx [N, H*W, A]; x_second, dx_second [N, H*W, Bp], as stored; A is a multiple of 4.
+// Outputs written \`=\`, sums in float32. One workgroup per sample and block of channels.
 
-// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: all of
-// it but the entry points and three functions, by which the kernels differ:
+// Forward pass of group_norm.wgsl: mean and variance by merging moments, and the loops over pixels. An include.
+
+// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: equations,
+// layouts, thread mapping, and sums over groups. group_norm_forward.wgsl and group_norm_backward.wgsl have the passes. Kernels
+// have the entry points, and differ by five functions:
 //
+//   fn x_at(place: Place, i: u32, pixel: u32) -> vec4f            loads vec4 i of x, which is of that pixel
+//   fn first_value(place: Place, channel: u32) -> f32             x at the sample's first pixel
+//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   adds the gradient so far, and stores vec4 i of dx
 //   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
 //   fn masks_of(i: u32, j: u32) -> Pair                           those of two
-//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   stores vec4 i of dx, which is of that pixel
 //
 //   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
@@ -2130,8 +2192,6 @@ alias Stored = f32;
 alias Stored4 = vec4f;
 
 override use_silu: bool = false;
-override has_addend: bool = false;
-override has_second_addend: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -2143,7 +2203,7 @@ struct Params {
   rows: u32,       // rows per workgroup; rows * block is at most \`lanes\`
   group_size: u32, // channels per group
   eps: f32,
-  first_columns: u32, // vec4s per pixel in the first part of a split dx
+  first_columns: u32, // vec4s per pixel in the first of two tensors that x concatenates
   layer: u32,         // index of the dropout layer in the network
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
@@ -2157,10 +2217,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
 @group(0) @binding(6) var<storage, read> saved_stats: array<vec4f>;
 @group(0) @binding(7) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
 @group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
-@group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
 
 // Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
 var<workgroup> part_a: array<vec4f, lanes>;
@@ -2171,16 +2229,17 @@ var<workgroup> part_origin: array<vec4f, lanes>;
 struct Place {
   sample: u32,
   row: u32,
-  base: u32,      // vec4 of its column at the sample's first pixel
-  first: u32,     // its first pixel's vec4
-  end: u32,       // one past its last pixel's vec4
-  step: u32,      // stride between its pixels, in vec4s
-  pixel: u32,     // its first pixel
-  column: u32,    // its column within a pixel
-  group: vec4u,   // group of each of its four channels
-  start: vec4u,   // first channel of that group, counted from the block's first channel
-  mask: vec4f,    // 0 in padding lanes
-  in_range: bool, // false: idle, and takes part in barriers only
+  base: u32,       // vec4 of its column at the sample's first pixel
+  first: u32,      // its first pixel's vec4
+  end: u32,        // one past its last pixel's vec4
+  step: u32,       // stride between its pixels, in vec4s
+  pixel: u32,      // its first pixel
+  pixel_step: u32, // stride between its pixels
+  column: u32,     // its column within a pixel
+  group: vec4u,    // group of each of its four channels
+  start: vec4u,    // first channel of that group, counted from the block's first channel
+  mask: vec4f,     // 0 in padding lanes
+  in_range: bool,  // false: idle, and takes part in barriers only
 }
 
 // Pixels per row; the first row has the most.
@@ -2200,7 +2259,8 @@ fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
   let pixel = select(row, row * pixels_of(0u), runs);
   let base = workgroup_id.y * params.spatial * params.columns + column;
   let first = base + pixel * params.columns;
-  let step = select(params.rows, 1u, runs) * params.columns;
+  let pixel_step = select(params.rows, 1u, runs);
+  let step = pixel_step * params.columns;
   let count = select(0u, pixels_of(min(row, params.rows - 1u)), in_range);
   let channel = 4u * column + vec4u(0u, 1u, 2u, 3u);
   let last = vec4u(params.channels - 1u);
@@ -2213,6 +2273,7 @@ fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
     first + count * step,
     step,
     pixel,
+    pixel_step,
     column,
     group,
     group * params.group_size - 4u * first_column,
@@ -2249,6 +2310,37 @@ struct Pair {
   b: vec4f,
 }
 
+// Sum over the channels of a group of what part_a holds by channel.
+fn group_sum_a(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_a[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_a(start + i);
+  }
+  return sum;
+}
+
+fn group_sum_b(start: vec4u) -> vec4f {
+  var sum = vec4f(0.0);
+  if (params.group_size % 4u == 0u) {
+    let first = start.x >> 2u;
+    for (var i = first; i < first + (params.group_size >> 2u); i++) {
+      sum += part_b[i];
+    }
+    return sum4(sum);
+  }
+  for (var i = 0u; i < params.group_size; i++) {
+    sum += channels_b(start + i);
+  }
+  return sum;
+}
+
 fn channels_origin(index: vec4u) -> vec4f {
   return vec4f(
     part_origin[index.x >> 2u][index.x & 3u],
@@ -2270,18 +2362,20 @@ fn pixel_moments(place: Place) -> Moments {
   if (place.first == place.end) {
     return Moments(vec4f(0.0), vec4f(0.0), vec4f(0.0));
   }
-  let origin = vec4f(x[place.first]);
+  let origin = x_at(place, place.first, place.pixel);
   var sum = vec4f(0.0);
   var squares = vec4f(0.0);
+  var pixel = place.pixel;
   var i = place.first;
   for (; i + place.step < place.end; i += 2u * place.step) {
-    let a = vec4f(x[i]) - origin;
-    let b = vec4f(x[i + place.step]) - origin;
+    let a = x_at(place, i, pixel) - origin;
+    let b = x_at(place, i + place.step, pixel + place.pixel_step) - origin;
     sum += a + b;
     squares += a * a + b * b;
+    pixel += 2u * place.pixel_step;
   }
   if (i < place.end) {
-    let a = vec4f(x[i]) - origin;
+    let a = x_at(place, i, pixel) - origin;
     sum += a;
     squares += a * a;
   }
@@ -2375,10 +2469,15 @@ fn normalise(workgroup_id: vec3u, lane: u32) {
   if (place.row == 0u) {
     store_stats(place, mean, rstd, scale, offset);
   }
+  var pixel = place.pixel;
   for (var i = place.first; i < place.end; i += place.step) {
-    store_y(i, (vec4f(x[i]) - mean) * scale + offset, mask_of(i));
+    store_y(i, (x_at(place, i, pixel) - mean) * scale + offset, mask_of(i));
+    pixel += place.pixel_step;
   }
 }
+// Backward pass of group_norm.wgsl. An include.
+
+
 
 // Per-channel values of four channels. Few, since each takes four of a software adapter's sixteen registers.
 struct Channels {
@@ -2407,13 +2506,351 @@ struct Point {
   dz: vec4f,
 }
 
-fn point_at(i: u32, channels: Channels) -> Point {
-  let centred = vec4f(x[i]) - channels.mean;
+fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
+  let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
   if (use_silu) {
     dz *= silu4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
+}
+
+// Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
+fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
+  let sum_xhat = rstd * sum_centred;
+  part_a[lane] = scale * sum;
+  part_b[lane] = scale * sum_xhat;
+  if (place.in_range) {
+    sums[2u * place.sample * params.columns + place.column] = sum;
+    sums[(2u * place.sample + 1u) * params.columns + place.column] = sum_xhat;
+  }
+}
+
+fn slope_of(point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
+  return scale * point.dz - m1 - m2 * point.centred;
+}
+
+fn differentiate(workgroup_id: vec3u, lane: u32) {
+  let place = place_of(workgroup_id, lane);
+  let channels = channels_of(place);
+  let rstd = rstd_of(place);
+  var sum = vec4f(0.0);
+  var sum_centred = vec4f(0.0);
+  var pixel = place.pixel;
+  var i = place.first;
+  for (; i + place.step < place.end; i += 2u * place.step) {
+    let a = point_at(place, i, pixel, channels);
+    let b = point_at(place, i + place.step, pixel + place.pixel_step, channels);
+    pixel += 2u * place.pixel_step;
+    sum += a.dz + b.dz;
+    sum_centred += a.dz * a.centred + b.dz * b.centred;
+  }
+  if (i < place.end) {
+    let a = point_at(place, i, pixel, channels);
+    sum += a.dz;
+    sum_centred += a.dz * a.centred;
+  }
+  part_a[lane] = sum;
+  part_b[lane] = sum_centred;
+  workgroupBarrier();
+  if (lane < params.block) {
+    for (var row = 1u; row < params.rows; row++) {
+      sum += part_a[row * params.block + lane];
+      sum_centred += part_b[row * params.block + lane];
+    }
+    store_sums(place, lane, sum, sum_centred, channels.scale, rstd);
+  }
+  workgroupBarrier();
+  if (!place.in_range) {
+    return;
+  }
+  let count = f32(params.group_size * params.spatial);
+  let m1 = place.mask * group_sum_a(place.start) / count;
+  let m2 = rstd * group_sum_b(place.start) / count;
+  pixel = place.pixel;
+  for (i = place.first; i < place.end; i += place.step) {
+    store_dx(place, i, pixel, slope_of(point_at(place, i, pixel, channels), channels.scale, m1, m2));
+    pixel += place.pixel_step;
+  }
+}
+// Masks of group_norm.wgsl without dropout. An include.
+
+fn mask_of(_i: u32) -> vec4f {
+  return vec4f(1.0);
+}
+
+fn masks_of(_i: u32, _j: u32) -> Pair {
+  return Pair(vec4f(1.0), vec4f(1.0));
+}
+// Stores of group_norm.wgsl where x is a concatenation, and the gradients of its two tensors are wanted. An include. One addend,
+// because WebGPU guarantees eight storage buffers an entry point.
+
+override has_addend: bool = false;
+
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(11) var<storage, read_write> dx_second: array<Stored4>;
+
+fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f) {
+  var slope = value;
+  if (has_addend) {
+    slope += vec4f(addend[i]);
+  }
+  let row = place.sample * params.spatial + pixel;
+  if (place.column < params.first_columns) {
+    dx[row * params.first_columns + place.column] = Stored4(slope);
+  } else {
+    dx_second[row * (params.columns - params.first_columns) + place.column - params.first_columns] = Stored4(slope);
+  }
+}
+
+@group(0) @binding(13) var<storage, read> x_second: array<Stored4>;
+
+fn x_at(place: Place, _i: u32, pixel: u32) -> vec4f {
+  let row = place.sample * params.spatial + pixel;
+  if (place.column < params.first_columns) {
+    return vec4f(x[row * params.first_columns + place.column]);
+  }
+  return vec4f(x_second[row * (params.columns - params.first_columns) + place.column - params.first_columns]);
+}
+
+fn first_value(place: Place, channel: u32) -> f32 {
+  let row = place.sample * params.spatial;
+  let column = channel >> 2u;
+  if (column < params.first_columns) {
+    return f32(x[row * params.first_columns + column][channel & 3u]);
+  }
+  let second = row * (params.columns - params.first_columns) + column - params.first_columns;
+  return f32(x_second[second][channel & 3u]);
+}
+
+@compute @workgroup_size(lanes)
+fn forward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  normalise(workgroup_id, lane);
+}
+
+@compute @workgroup_size(lanes)
+fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_index) lane: u32) {
+  differentiate(workgroup_id, lane);
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    gamma: { binding: 2, access: "read" },
+    beta: { binding: 3, access: "read" },
+    y: { binding: 4, access: "read_write" },
+    stats: { binding: 5, access: "read_write" },
+    saved_stats: { binding: 6, access: "read" },
+    dy: { binding: 7, access: "read" },
+    dx: { binding: 9, access: "read_write" },
+    sums: { binding: 10, access: "read_write" },
+    addend: { binding: 8, access: "read" },
+    dx_second: { binding: 11, access: "read_write" },
+    x_second: { binding: 13, access: "read" },
+  },
+  params: {
+    spatial: "u32",
+    channels: "u32",
+    columns: "u32",
+    block: "u32",
+    rows: "u32",
+    group_size: "u32",
+    eps: "f32",
+    first_columns: "u32",
+    layer: "u32",
+    threshold: "u32",
+    dropout_scale: "f32",
+  },
+  entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
+/** `group_norm_split.wgsl`: backward. */
+export const groupNormSplitKernel = {
+  name: "group_norm_split",
+  code: `// Group normalisation of a concatenation that is stored: its gradient goes to the two tensors that were concatenated. All
+// equations and layouts are in include/group_norm.wgsl; forward is that of group_norm.wgsl.
+//
+//   dx[p, c] = gradient[p, c] for c < A,   dx_second[p, c - A] = gradient[p, c] for A <= c < A + B
+//
+// x, dy, addend [N, H*W, (A + B)p]; dx [N, H*W, A], dx_second [N, H*W, Bp], as stored; A is a multiple of 4. Outputs written
+// \`=\`, sums in float32. One workgroup per sample and block of channels.
+
+// Backward pass of group_norm.wgsl. An include.
+
+// Group normalisation (Wu & He 2018), fused with the SiLU and dropout that follow it in residual blocks. An include: equations,
+// layouts, thread mapping, and sums over groups. group_norm_forward.wgsl and group_norm_backward.wgsl have the passes. Kernels
+// have the entry points, and differ by five functions:
+//
+//   fn x_at(place: Place, i: u32, pixel: u32) -> vec4f            loads vec4 i of x, which is of that pixel
+//   fn first_value(place: Place, channel: u32) -> f32             x at the sample's first pixel
+//   fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f)   adds the gradient so far, and stores vec4 i of dx
+//   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
+//   fn masks_of(i: u32, j: u32) -> Pair                           those of two
+//
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
+//   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
+//
+//   dz = m dy or m dy silu'(z)
+//   dx = addend + addend_second + gamma rstd dz - m1 - xhat m2
+//   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
+//   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
+//
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
+// so that backward binds one tensor, not three; sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are
+// dbeta and dgamma (sample_sums.wgsl). The first five as stored, the rest float32; outputs written \`=\`, padding lanes zero.
+// All sums accumulate in float32.
+//
+// Thread mapping: one workgroup per sample and block of channels, which consists of whole groups and whole vec4s. An
+// invocation handles one vec4 of channels (its column) and a subset of the pixels (its row of the workgroup), so
+// per-channel values are loaded once. Sums are reduced in registers, then over rows in order, then over the channels of a
+// group: any group size works, and padding lanes are excluded. The second pass over x hits the cache. With \`runs\`, for
+// software adapters, a row handles consecutive pixels: there rows run one after the other, and strided pixels would each
+// touch another page. The reduction loops are unrolled by two pixels, because each iteration also blends every sum with the
+// lane mask there (llvmpipe: 8 % of backward). GPUs take these loops for large images only; see group_norm_held.ts.
+//
+// The variance is stable for means far from zero: each of the three stages sums differences from its own first value and
+// merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
+// Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+
+fn exp_of_minus(x: vec4f) -> vec4f {
+  return exp(min(-x, vec4f(87.0)));
+}
+
+fn silu4(x: vec4f) -> vec4f {
+  return x / (1.0 + exp_of_minus(x));
+}
+
+fn silu4_derivative(x: vec4f) -> vec4f {
+  let e = exp_of_minus(x);
+  let s = 1.0 / (1.0 + e);
+  return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+override use_silu: bool = false;
+override runs: bool = false;
+override lanes: u32 = 256;
+
+struct Params {
+  spatial: u32,    // H * W
+  channels: u32,   // C, without padding
+  columns: u32,    // vec4s per pixel: Cp / 4
+  block: u32,      // columns per workgroup
+  rows: u32,       // rows per workgroup; rows * block is at most \`lanes\`
+  group_size: u32, // channels per group
+  eps: f32,
+  first_columns: u32, // vec4s per pixel in the first of two tensors that x concatenates
+  layer: u32,         // index of the dropout layer in the network
+  threshold: u32,     // dropout's rate, 2^-16
+  dropout_scale: f32, // 1 / (1 - rate)
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read> gamma: array<vec4f>;
+@group(0) @binding(3) var<storage, read> beta: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> stats: array<vec4f>;
+@group(0) @binding(6) var<storage, read> saved_stats: array<vec4f>;
+@group(0) @binding(7) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(9) var<storage, read_write> dx: array<Stored4>;
+@group(0) @binding(10) var<storage, read_write> sums: array<vec4f>;
+
+// Quantities per invocation, indexed by its lane; after the reduction over rows, per column of the block.
+var<workgroup> part_a: array<vec4f, lanes>;
+var<workgroup> part_b: array<vec4f, lanes>;
+var<workgroup> part_origin: array<vec4f, lanes>;
+
+// Work assignment of an invocation.
+struct Place {
+  sample: u32,
+  row: u32,
+  base: u32,       // vec4 of its column at the sample's first pixel
+  first: u32,      // its first pixel's vec4
+  end: u32,        // one past its last pixel's vec4
+  step: u32,       // stride between its pixels, in vec4s
+  pixel: u32,      // its first pixel
+  pixel_step: u32, // stride between its pixels
+  column: u32,     // its column within a pixel
+  group: vec4u,    // group of each of its four channels
+  start: vec4u,    // first channel of that group, counted from the block's first channel
+  mask: vec4f,     // 0 in padding lanes
+  in_range: bool,  // false: idle, and takes part in barriers only
+}
+
+// Pixels per row; the first row has the most.
+fn pixels_of(row: u32) -> u32 {
+  if (runs) {
+    let most = (params.spatial + params.rows - 1u) / params.rows;
+    return min(most, params.spatial - min(params.spatial, row * most));
+  }
+  return (params.spatial + params.rows - 1u - row) / params.rows;
+}
+
+fn place_of(workgroup_id: vec3u, lane: u32) -> Place {
+  let first_column = workgroup_id.x * params.block;
+  let row = lane / params.block;
+  let column = first_column + lane - row * params.block;
+  let in_range = row < params.rows && column < params.columns;
+  let pixel = select(row, row * pixels_of(0u), runs);
+  let base = workgroup_id.y * params.spatial * params.columns + column;
+  let first = base + pixel * params.columns;
+  let pixel_step = select(params.rows, 1u, runs);
+  let step = pixel_step * params.columns;
+  let count = select(0u, pixels_of(min(row, params.rows - 1u)), in_range);
+  let channel = 4u * column + vec4u(0u, 1u, 2u, 3u);
+  let last = vec4u(params.channels - 1u);
+  let group = min(channel, last) / params.group_size;
+  return Place(
+    workgroup_id.y,
+    row,
+    base,
+    first,
+    first + count * step,
+    step,
+    pixel,
+    pixel_step,
+    column,
+    group,
+    group * params.group_size - 4u * first_column,
+    select(vec4f(0.0), vec4f(1.0), channel <= last),
+    in_range,
+  );
+}
+
+fn channels_a(index: vec4u) -> vec4f {
+  return vec4f(
+    part_a[index.x >> 2u][index.x & 3u],
+    part_a[index.y >> 2u][index.y & 3u],
+    part_a[index.z >> 2u][index.z & 3u],
+    part_a[index.w >> 2u][index.w & 3u],
+  );
+}
+
+fn channels_b(index: vec4u) -> vec4f {
+  return vec4f(
+    part_b[index.x >> 2u][index.x & 3u],
+    part_b[index.y >> 2u][index.y & 3u],
+    part_b[index.z >> 2u][index.z & 3u],
+    part_b[index.w >> 2u][index.w & 3u],
+  );
+}
+
+fn sum4(v: vec4f) -> vec4f {
+  return vec4f((v.x + v.y) + (v.z + v.w));
+}
+
+// Two values of four channels.
+struct Pair {
+  a: vec4f,
+  b: vec4f,
 }
 
 // Sum over the channels of a group of what part_a holds by channel.
@@ -2447,6 +2884,42 @@ fn group_sum_b(start: vec4u) -> vec4f {
   return sum;
 }
 
+// Per-channel values of four channels. Few, since each takes four of a software adapter's sixteen registers.
+struct Channels {
+  mean: vec4f,
+  scale: vec4f, // gamma rstd
+  offset: vec4f,
+}
+
+fn channels_of(place: Place) -> Channels {
+  let first = 4u * place.sample * params.columns + min(place.column, params.columns - 1u);
+  return Channels(
+    saved_stats[first],
+    saved_stats[first + 2u * params.columns],
+    saved_stats[first + 3u * params.columns],
+  );
+}
+
+// 0 in padding lanes.
+fn rstd_of(place: Place) -> vec4f {
+  let column = min(place.column, params.columns - 1u);
+  return saved_stats[(4u * place.sample + 1u) * params.columns + column];
+}
+
+struct Point {
+  centred: vec4f, // x - mean = xhat / rstd
+  dz: vec4f,
+}
+
+fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
+  let centred = x_at(place, i, pixel) - channels.mean;
+  var dz = mask_of(i) * vec4f(dy[i]);
+  if (use_silu) {
+    dz *= silu4_derivative(channels.scale * centred + channels.offset);
+  }
+  return Point(centred, dz);
+}
+
 // Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
 fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
   let sum_xhat = rstd * sum_centred;
@@ -2458,15 +2931,8 @@ fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: ve
   }
 }
 
-fn slope_of(i: u32, point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
-  var slope = scale * point.dz - m1 - m2 * point.centred;
-  if (has_addend) {
-    slope += vec4f(addend[i]);
-  }
-  if (has_second_addend) {
-    slope += vec4f(addend_second[i]);
-  }
-  return slope;
+fn slope_of(point: Point, scale: vec4f, m1: vec4f, m2: vec4f) -> vec4f {
+  return scale * point.dz - m1 - m2 * point.centred;
 }
 
 fn differentiate(workgroup_id: vec3u, lane: u32) {
@@ -2475,15 +2941,17 @@ fn differentiate(workgroup_id: vec3u, lane: u32) {
   let rstd = rstd_of(place);
   var sum = vec4f(0.0);
   var sum_centred = vec4f(0.0);
+  var pixel = place.pixel;
   var i = place.first;
   for (; i + place.step < place.end; i += 2u * place.step) {
-    let a = point_at(i, channels);
-    let b = point_at(i + place.step, channels);
+    let a = point_at(place, i, pixel, channels);
+    let b = point_at(place, i + place.step, pixel + place.pixel_step, channels);
+    pixel += 2u * place.pixel_step;
     sum += a.dz + b.dz;
     sum_centred += a.dz * a.centred + b.dz * b.centred;
   }
   if (i < place.end) {
-    let a = point_at(i, channels);
+    let a = point_at(place, i, pixel, channels);
     sum += a.dz;
     sum_centred += a.dz * a.centred;
   }
@@ -2504,13 +2972,13 @@ fn differentiate(workgroup_id: vec3u, lane: u32) {
   let count = f32(params.group_size * params.spatial);
   let m1 = place.mask * group_sum_a(place.start) / count;
   let m2 = rstd * group_sum_b(place.start) / count;
-  var pixel = place.pixel;
-  let pixel_step = select(params.rows, 1u, runs);
+  pixel = place.pixel;
   for (i = place.first; i < place.end; i += place.step) {
-    store_dx(place, i, pixel, slope_of(i, point_at(i, channels), channels.scale, m1, m2));
-    pixel += pixel_step;
+    store_dx(place, i, pixel, slope_of(point_at(place, i, pixel, channels), channels.scale, m1, m2));
+    pixel += place.pixel_step;
   }
 }
+// Masks of group_norm.wgsl without dropout. An include.
 
 fn mask_of(_i: u32) -> vec4f {
   return vec4f(1.0);
@@ -2519,15 +2987,33 @@ fn mask_of(_i: u32) -> vec4f {
 fn masks_of(_i: u32, _j: u32) -> Pair {
   return Pair(vec4f(1.0), vec4f(1.0));
 }
+// Loads of group_norm.wgsl where x is one tensor. An include.
 
+fn x_at(_place: Place, i: u32, _pixel: u32) -> vec4f {
+  return vec4f(x[i]);
+}
+
+fn first_value(place: Place, channel: u32) -> f32 {
+  return f32(x[place.base - place.column + (channel >> 2u)][channel & 3u]);
+}
+// Stores of group_norm.wgsl where x is a concatenation, and the gradients of its two tensors are wanted. An include. One addend,
+// because WebGPU guarantees eight storage buffers an entry point.
+
+override has_addend: bool = false;
+
+@group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(11) var<storage, read_write> dx_second: array<Stored4>;
 
-fn store_dx(place: Place, _i: u32, pixel: u32, value: vec4f) {
+fn store_dx(place: Place, i: u32, pixel: u32, value: vec4f) {
+  var slope = value;
+  if (has_addend) {
+    slope += vec4f(addend[i]);
+  }
   let row = place.sample * params.spatial + pixel;
   if (place.column < params.first_columns) {
-    dx[row * params.first_columns + place.column] = Stored4(value);
+    dx[row * params.first_columns + place.column] = Stored4(slope);
   } else {
-    dx_second[row * (params.columns - params.first_columns) + place.column - params.first_columns] = Stored4(value);
+    dx_second[row * (params.columns - params.first_columns) + place.column - params.first_columns] = Stored4(slope);
   }
 }
 
@@ -2544,10 +3030,9 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     stats: { binding: 5, access: "read_write" },
     saved_stats: { binding: 6, access: "read" },
     dy: { binding: 7, access: "read" },
-    addend: { binding: 8, access: "read" },
     dx: { binding: 9, access: "read_write" },
     sums: { binding: 10, access: "read_write" },
-    addend_second: { binding: 12, access: "read" },
+    addend: { binding: 8, access: "read" },
     dx_second: { binding: 11, access: "read_write" },
   },
   params: {

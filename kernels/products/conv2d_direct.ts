@@ -26,6 +26,11 @@ function isFlat(s: Conv2dShape): boolean {
   return s.kernel === 1 && s.stride === 1;
 }
 
+/** Additional parameters of products that read a concatenation from its two tensors. */
+function joinedParams({ firstChannels }: Conv2dShape): Record<string, number> {
+  return firstChannels === undefined ? {} : { first_c4: quads(firstChannels) };
+}
+
 function windowParams(s: Conv2dShape): Record<string, number> {
   return {
     batch: s.batch,
@@ -54,7 +59,7 @@ function product<B>(
   problem: GemmProblem,
   size: GemmSize,
   params: Record<string, number>,
-  buffers: Record<string, B>,
+  buffers: Record<string, B | undefined>,
   options: { label: string; flops: number },
 ): Launch<B> {
   const kernel = gemmKernel(target, problem, size);
@@ -69,12 +74,13 @@ function product<B>(
 export function directForward<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  { x, weight, bias, rowBias, residual, y }: Conv2dForwardBuffers<B>,
+  { x, xSecond, weight, bias, rowBias, residual, y }: Conv2dForwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
   const rows = shape.batch * shape.outHeight * shape.outWidth;
   const params = {
     ...windowParams(shape),
+    ...joinedParams(shape),
     has_bias: Number(bias !== undefined),
     has_row_bias: Number(rowBias !== undefined),
     row_bias_first: rowBias?.first ?? 0,
@@ -89,12 +95,14 @@ export function directForward<B>(
     row_bias: rowBias?.of ?? weight,
     residual: residual ?? weight,
     y,
+    x_second: xSecond,
   };
-  const turn = 4 * quads(shape.inChannels);
-  const depth = shape.kernel ** 2 * turn;
+  const depth = shape.kernel ** 2 * 4 * quads(shape.inChannels);
+  const turn = 4 * quads(shape.firstChannels ?? shape.inChannels);
   const size = { rows, columns: 4 * quads(shape.outChannels), depth, turn, places: 1 };
+  const form = xSecond !== undefined ? "joined" : isFlat(shape) ? "flat" : "window";
   return [
-    product(target, forwardProblem(isFlat(shape)), size, params, buffers, { label, flops: flopsOf(shape) }),
+    product(target, forwardProblem(form), size, params, buffers, { label, flops: flopsOf(shape) }),
   ];
 }
 
@@ -102,11 +110,11 @@ export function directForward<B>(
 export function directBackward<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  { x, weight, dy, dw, sums, dx, addend, rowBias, scratch: [parts] }: Conv2dBackwardBuffers<B>,
+  { x, xSecond, weight, dy, dw, sums, dx, addend, rowBias, scratch: [parts] }: Conv2dBackwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
   return [
-    ...directWeightGradient(target, shape, { x, dy, dw, sums, parts }, label),
+    ...directWeightGradient(target, shape, { x, xSecond, dy, dw, sums, parts }, label),
     ...dx === undefined ? [] : directInputGradient(target, shape, { dy, weight, addend, dx }, label),
     ...rowBias === undefined ? [] : rowBiasGradient(shape, dy, rowBias, label),
   ];
@@ -180,9 +188,16 @@ function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradien
   const rows = s.kernel ** 2 * 4 * quads(s.inChannels);
   const columns = 4 * quads(s.outChannels);
   const pixels = s.batch * s.outHeight * s.outWidth;
-  const form = isFlat(s) ? "flat" : target.path === "tile" ? "rows" : "row";
+  const form = s.firstChannels !== undefined
+    ? "joined"
+    : isFlat(s)
+    ? "flat"
+    : target.path === "tile"
+    ? "rows"
+    : "row";
   const turnRows = rowsPerTurn(form, s);
-  const width = form === "flat" ? FLAT_PIXELS : turnRows * s.outWidth;
+  const flat = form === "flat" || form === "joined";
+  const width = flat ? FLAT_PIXELS : turnRows * s.outWidth;
   const turns = Math.ceil(pixels / width);
   const { bindingBytes = GUARANTEED_BINDING } = target;
   const wanted = Math.min(
@@ -194,20 +209,21 @@ function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradien
   const share = Math.min(turns, Math.max(Math.ceil(turns / wanted), least));
   const plan = { form, rows, columns, pixels, turnRows, parts: Math.ceil(turns / share) } as const;
   // Without rows of pixels, a part is a single turn.
-  return form === "flat" ? { ...plan, width: share * width, share: 1 } : { ...plan, width, share };
+  return flat ? { ...plan, width: share * width, share: 1 } : { ...plan, width, share };
 }
 
 /** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o], and sums of dy. */
 export function directWeightGradient<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  { x, dy, dw, sums, parts: scratch }: { x: B; dy: B; dw: B; sums: B; parts?: B },
+  { x, xSecond, dy, dw, sums, parts: scratch }: { x: B; xSecond?: B; dy: B; dw: B; sums: B; parts?: B },
   label: string,
 ): Launch<B>[] {
   const plan = planWeightGradient(target, shape);
   const { form, rows, columns, pixels, turnRows, width, share, parts } = plan;
   const params = {
     ...windowParams(shape),
+    ...joinedParams(shape),
     pixels,
     turn_rows: turnRows,
     turn_pixels: width,
@@ -218,7 +234,8 @@ export function directWeightGradient<B>(
   const problem = weightGradientProblem(form);
   const options = { label, flops: flopsOf(shape) };
   const size = { rows, columns, depth: share * width, turn: width, places: parts };
-  const run = (out: B) => product(target, problem, size, params, { x, dy, out, sums_out: sums }, options);
+  const buffers = { x, x_second: xSecond, dy, sums_out: sums };
+  const run = (out: B) => product(target, problem, size, params, { ...buffers, out }, options);
   if (scratch === undefined) return [run(dw)];
   const sum = { items: rows * columns / 4, parts };
   const combines = target.path === "tile";

@@ -21,6 +21,11 @@ export interface Conv2dShape {
   /** 1 for 3x3 at stride 1; 0 for 1x1 and for stride 2, which pads right and bottom only. */
   padTop: number;
   padLeft: number;
+  /**
+   * Channels of the first of two tensors that x concatenates, a multiple of 4; the second has the rest. Only for 1x1
+   * convolutions of stride 1, with a second tensor in the buffers.
+   */
+  firstChannels?: number;
 }
 
 /** Floating-point operations of one pass (forward or either gradient), 2 per multiply-add. */
@@ -46,8 +51,10 @@ export interface RowBiasBuffer<B> {
 
 /** Buffers of {@linkcode conv2dForward}. */
 export interface Conv2dForwardBuffers<B> extends Conv2dScratch<B> {
-  /** [N, H, W, Ip]. */
+  /** [N, H, W, Ip]; or [N, H, W, A] if there is a second one. */
   x: B;
+  /** [N, H, W, Bp]: x is a concatenation that is not stored, of this after the first A channels. */
+  xSecond?: B;
   /** [k, k, Ip, Op]. */
   weight: B;
   /** [Op], added to every pixel. */
@@ -62,8 +69,9 @@ export interface Conv2dForwardBuffers<B> extends Conv2dScratch<B> {
 
 /** Buffers of {@linkcode conv2dBackward}. */
 export interface Conv2dBackwardBuffers<B> extends Conv2dScratch<B> {
-  /** [N, H, W, Ip]. */
+  /** As in the forward pass. */
   x: B;
+  xSecond?: B;
   /** [N, H', W', Op]. */
   dy: B;
   /** [k, k, Ip, Op]. */

@@ -8,7 +8,8 @@
  * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of `Stored4` along channels, or of `StoredColumns` where
  * channels are the product's columns; biases and sums are float32. All outputs are written with `=`.
  *
- * `flat` is the 1x1 convolution of stride 1, on a flat list of pixels. Coordinates before the image wrap around to beyond its
+ * `flat` is the 1x1 convolution of stride 1, on a flat list of pixels; `joined` is the same of a concatenation that is not
+ * stored: the outer loop is over its two tensors. Coordinates before the image wrap around to beyond its
  * end, so one unsigned comparison checks both bounds. Conditions are joined with `&`: `&&` becomes control flow, which costs a
  * basic block in the innermost loop.
  *
@@ -34,6 +35,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 `;
 
+/** Likewise, with the quads of channels of the first of two tensors that x concatenates. */
+export const JOINED_PARAMS: string = PARAMS.replace("has_bias", "first_c4: u32, has_bias");
+
 /** Loop over the taps of the window in row order. */
 const TAPS = { counter: "tap", first: "0u", end: "params.size * params.size" };
 const TAP = `let ky = tap / params.size;
@@ -51,6 +55,19 @@ function flatRows(tensor: string, c4: string): GemmOperand {
     },
   };
 }
+
+/** WGSL of the second of two tensors that x concatenates. */
+export const SECOND_INPUT = `
+@group(0) @binding(7) var<storage, read> x_second: array<Stored4>;
+`;
+
+/** Operand whose rows are the pixels of a concatenation; `part_c4` are the quads of channels of a part. */
+const JOINED_ROWS: GemmOperand = {
+  ...flatRows("x", "part_c4"),
+  setup: (slot, line) => `let ${slot}_row = min(${line}, params.rows - 1u);`,
+  turn: (slot) => `let ${slot}_at = ${slot}_row * part_c4;`,
+  second: { when: () => "part != 0u", load: flatRows("x_second", "part_c4").load },
+};
 
 /**
  * Operand whose rows are pixels, with at most one element of `tensor` per tap.
@@ -89,11 +106,31 @@ fn pixel(row: u32) -> vec3u {
 }`;
 }
 
+/** Operand x of a forward product, the loop over its parts or taps, and the rows of weights before each. */
+const FORWARD = {
+  flat: { loop: undefined, turn: "", depth: "params.in_c4", a: flatRows("x", "params.in_c4"), weights: "" },
+  joined: {
+    loop: { counter: "part", first: "0u", end: "2u" },
+    turn: "let part_c4 = select(params.first_c4, params.in_c4 - params.first_c4, part != 0u);",
+    depth: "part_c4",
+    a: JOINED_ROWS,
+    weights: "part * 4u * params.first_c4",
+  },
+  window: {
+    loop: TAPS,
+    turn: TAP,
+    depth: "params.in_c4",
+    a: windowRows("x", "pixel", "in", (at, tap, pad) => `${at} * params.stride + ${tap} - ${pad}`),
+    weights: "tap * 4u * params.in_c4",
+  },
+} as const;
+
 /** y = x * w + bias + row bias + residual. */
-export function forwardProblem(flat: boolean): GemmProblem {
+export function forwardProblem(form: keyof typeof FORWARD): GemmProblem {
+  const { weights, a, ...outer } = FORWARD[form];
   return {
-    name: `conv2d_forward${flat ? "_flat" : ""}`,
-    declarations: `${PARAMS}
+    name: `conv2d_forward${form === "window" ? "" : `_${form}`}`,
+    declarations: `${form === "joined" ? `${JOINED_PARAMS}${SECOND_INPUT}` : PARAMS}
 @group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read> weight: array<StoredColumns>;
 @group(0) @binding(3) var<storage, read> bias: array<Columns>;
@@ -113,19 +150,15 @@ fn store(place: u32, row: u32, column: u32, value: Columns) {
   if (params.has_addend != 0u) { sum += Columns(residual[at]); }
   y[at] = StoredColumns(sum);
 }
-${flat ? "" : pixelFunction("out")}`,
+${form === "window" ? pixelFunction("out") : ""}`,
+    ...outer,
     prologue: "",
-    loop: flat ? undefined : TAPS,
-    turn: flat ? "" : TAP,
     rows: "params.rows",
-    depth: "params.in_c4",
-    a: flat
-      ? flatRows("x", "params.in_c4")
-      : windowRows("x", "pixel", "in", (at, tap, pad) => `${at} * params.stride + ${tap} - ${pad}`),
+    a,
     b: {
       along: "lines",
       setup: (s, line) => `let ${s}_column = min(${line}, params.columns - 1u);`,
-      turn: (s) => `let ${s}_at = ${flat ? "" : "tap * 4u * params.in_c4 * params.columns + "}${s}_column;`,
+      turn: (s) => `let ${s}_at = ${weights && `${weights} * params.columns + `}${s}_column;`,
       load: (s, k) => `weight[${s}_at + (${k}) * params.columns]`,
     },
   };

@@ -8,23 +8,34 @@
  *
  * @module
  */
-import { PARAMS } from "./conv2d_source.ts";
+import { JOINED_PARAMS, PARAMS, SECOND_INPUT } from "./conv2d_source.ts";
 import { range } from "../range.ts";
 import type { GemmOperand, GemmProblem } from "./gemm_problem.ts";
 import type { ItemKernel } from "./items.ts";
 
 /**
  * Pixels in the sum of a weight gradient. A turn of the outer loop is one row of output pixels (`row`), several rows of an
- * image that fill the stages of layouts for GPUs (`rows`), or as many pixels of a 1x1 convolution as a part has (`flat`).
+ * image that fill the stages of layouts for GPUs (`rows`), or as many pixels of a 1x1 convolution as a part has (`flat`;
+ * `joined`: of a concatenation that is not stored).
  */
-export type WeightGradientForm = "flat" | "row" | "rows";
+export type WeightGradientForm = "flat" | "joined" | "row" | "rows";
 
 /** Addressing of x in a weight gradient: variables of a turn, and the element at pixel `k` of it. */
-const INPUTS: { readonly [F in WeightGradientForm]: Pick<GemmOperand, "turn" | "load"> } = {
+const INPUTS: { readonly [F in WeightGradientForm]: Pick<GemmOperand, "turn" | "load" | "second"> } = {
   flat: {
     turn: () => "",
     load: (s, k) =>
       `select(Stored4(), x[(first_pixel + ${k}) * params.in_c4 + ${s}_c], (${k}) < depth_pixels)`,
+  },
+  joined: {
+    turn: () => "",
+    // What is past the last pixel counts for nothing, since dy is zero there.
+    load: (s, k) => `x[(first_pixel + ${k}) * params.first_c4 + ${s}_c]`,
+    second: {
+      when: (s) => `${s}_c >= params.first_c4`,
+      load: (s, k) =>
+        `x_second[(first_pixel + ${k}) * (params.in_c4 - params.first_c4) + ${s}_c - params.first_c4]`,
+    },
   },
   row: {
     turn: (s) =>
@@ -57,12 +68,15 @@ fn input_at(image: u32, first_y: u32, first_x: u32, c: u32, k: u32) -> Stored4 {
  * [columns] groups.
  */
 export function weightGradientProblem(form: WeightGradientForm): GemmProblem {
-  const flat = form === "flat";
+  const joined = form === "joined";
+  const flat = form === "flat" || joined;
   const fields = "pixels: u32, turn_rows: u32, turn_pixels: u32, turns: u32, share: u32, reciprocal: u32";
   const pixels = flat ? "min(params.turn_pixels, params.pixels - first_pixel)" : "params.turn_pixels";
   return {
     name: `conv2d_backward_weight${form === "row" ? "" : `_${form}`}`,
-    declarations: `${PARAMS.replace("has_bias", `${fields}, has_bias`)}
+    declarations: `${(joined ? JOINED_PARAMS : PARAMS).replace("has_bias", `${fields}, has_bias`)}${
+      joined ? SECOND_INPUT : ""
+    }
 @group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read> dy: array<StoredColumns>;
 @group(0) @binding(3) var<storage, read_write> out: array<Columns>;

@@ -18,7 +18,14 @@
  *
  * @module
  */
-import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import {
+  columnTypes,
+  type GemmOperand,
+  type GemmProblem,
+  type GemmTile,
+  outerLoop,
+  withLoads,
+} from "./gemm_problem.ts";
 import { type MatrixDialect, matrixDialect } from "./matrix_dialect.ts";
 import { range } from "../range.ts";
 import type { MatrixShape, MatrixUnits } from "../target.ts";
@@ -115,37 +122,43 @@ function staging(name: "a" | "b", operand: GemmOperand, layout: MatrixLayout): S
   const loaded = loads.map((j) => `${name}_v${j}`);
   const put = (at: (j: number) => string) =>
     loads.map((j) => `stage_${name}[put_${name} + ${at(j)}] = ${loaded[j]};`).join("\n");
+  const slot = (j: number) => operand.along === "k" ? `${name}${j}` : name;
+  const declare = loaded.map((value) => `var ${value}: Stored4;`).join(" ");
+  const load = (at: (load: GemmOperand["load"], j: number) => string) =>
+    withLoads(
+      operand,
+      slot(0),
+      (load) => loads.map((j) => `${loaded[j]} = ${at(load, j)};`).join("\n"),
+    );
   // The product of what is past the last k must be zero, so both operands are.
-  const masked = (value: string, inside: string) => `select(Stored4(), ${value}, ${inside})`;
+  const mask = (inside: (j: number) => string) =>
+    loads.map((j) => `${loaded[j]} = select(Stored4(), ${loaded[j]}, ${inside(j)});`).join("\n");
   if (operand.along === "k") {
     const quads = layout.depth / 4;
-    const slots = loads.map((j) => `${name}${j}`);
+    const slots = loads.map(slot);
     const line = (j: number) => `thread / ${quads}u + ${j * threads / quads}u`;
     return {
       loaded,
       setup: slots.map((slot, j) => operand.setup(slot, `${first} + ${line(j)}`)).join("\n"),
       turn: slots.map((slot) => operand.turn(slot)).join("\n"),
-      load: [
-        `let ${name}_k = k + thread % ${quads}u;`,
-        ...slots.map((slot, j) =>
-          `let ${loaded[j]} = ${masked(operand.load(slot, `${name}_k`), `${name}_k < depth`)};`
-        ),
-      ].join("\n"),
+      load: `let ${name}_k = k + thread % ${quads}u;
+      ${declare}
+      ${load((load, j) => load(slot(j), `${name}_k`))}
+      ${mask(() => `${name}_k < depth`)}`,
       put: put((j) => `(${line(j)}) * ${lineOf(layout.depth)}u + thread % ${quads}u`),
     };
   }
   const quads = lines / 4;
   const line = (j: number) => `thread / ${quads}u + ${j * threads / quads}u`;
-  const load = (j: number) => {
-    const k = `${name}_k${j}`;
-    return `let ${k} = 4u * k + ${line(j)};
-      let ${loaded[j]} = ${masked(operand.load(name, k), `${k} < 4u * depth`)};`;
-  };
+  const k = (j: number) => `${name}_k${j}`;
   return {
     loaded,
     setup: operand.setup(name, `${first} / 4u + thread % ${quads}u`),
     turn: operand.turn(name),
-    load: loads.map(load).join("\n"),
+    load: `${loads.map((j) => `let ${k(j)} = 4u * k + ${line(j)};`).join("\n")}
+      ${declare}
+      ${load((load, j) => load(name, k(j)))}
+      ${mask((j) => `${k(j)} < 4u * depth`)}`,
     put: put((j) => `(${line(j)}) * ${lineOf(lines)}u + thread % ${quads}u`),
   };
 }

@@ -31,6 +31,13 @@ export interface GemmOperand {
    * @param inside condition; where it is false, `k` is past the iteration's depth, and elements must be zero
    */
   load(slot: string, k: string, inside?: string): string;
+  /** A second tensor, which has the elements of some lines, or of some iterations. */
+  readonly second?: {
+    /** Condition, the same for all loads of a thread in an iteration. */
+    when(slot: string): string;
+    /** As that of the operand. */
+    load(slot: string, k: string, inside?: string): string;
+  };
   /** Expression: true if the slot's line has any element in this iteration; absent if it usually has. */
   active?(slot: string): string;
   /**
@@ -113,6 +120,24 @@ alias Columns = ${floats};
 alias ColumnNumbers = ${counts};
 const WIDTH = ${width}u;
 const FIRST_COLUMNS = ${first};`;
+}
+
+/**
+ * Statements with the loads of an operand, which `statements` makes from the expression of one. For a second tensor there is
+ * one branch around all of them: with a branch for each, a compiler may wait for a load before it issues the next. Nor should
+ * they compute with what they load.
+ */
+export function withLoads(
+  { load, second }: GemmOperand,
+  slot: string,
+  statements: (load: GemmOperand["load"]) => string,
+): string {
+  if (!second) return statements(load);
+  return `if (${second.when(slot)}) {
+      ${statements(second.load)}
+    } else {
+      ${statements(load)}
+    }`;
 }
 
 /** Wraps `body` in the outer loop of a problem. */

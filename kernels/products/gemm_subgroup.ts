@@ -11,12 +11,32 @@
  *
  * @module
  */
-import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import {
+  columnTypes,
+  type GemmOperand,
+  type GemmProblem,
+  type GemmTile,
+  outerLoop,
+  withLoads,
+} from "./gemm_problem.ts";
 import { range } from "../range.ts";
 
 /** Lanes of the subgroup; the generated code supports no other size. */
 export const SUBGROUP_LANES = 8;
 const X = "xyzw";
+
+/** Declares variables and loads them from an operand; its slots differ in the line only. */
+function declareLoads(
+  operand: GemmOperand,
+  slot: string,
+  loads: readonly { readonly name: string; readonly value: (load: GemmOperand["load"]) => string }[],
+): string {
+  const statements = (keyword: string) => (load: GemmOperand["load"]) =>
+    loads.map(({ name, value }) => `${keyword}${name} = vec4f(${value(load)});`).join("\n");
+  if (!operand.second) return withLoads(operand, slot, statements("let "));
+  const declared = loads.map(({ name }) => `var ${name}: vec4f;`).join(" ");
+  return `${declared}\n${withLoads(operand, slot, statements(""))}`;
+}
 
 /** Loads of four k of A for the tile's rows, and the expression of element (row, k). */
 function rowsOfA(a: GemmOperand, rows: number) {
@@ -25,7 +45,13 @@ function rowsOfA(a: GemmOperand, rows: number) {
     return {
       setup: slots.map((q) => a.setup(`a${q}`, `row + ${SUBGROUP_LANES * q}u + lane`)),
       turn: [...slots.map((q) => a.turn(`a${q}`)), ...skip(a, slots.map((q) => `a${q}`))],
-      load: slots.map((q) => `let a_${q} = vec4f(${a.load(`a${q}`, "k")});`),
+      load: [
+        declareLoads(
+          a,
+          "a0",
+          slots.map((q) => ({ name: `a_${q}`, value: (load) => load(`a${q}`, "k") })),
+        ),
+      ],
       element: (row: number, k: number) => `subgroupBroadcast(a_${row >> 3}.${X[k]}, ${row & 7}u)`,
     };
   }
@@ -36,7 +62,13 @@ function rowsOfA(a: GemmOperand, rows: number) {
   return {
     setup: [a.setup("a", `row / 4u + lane % ${lanes}u`)],
     turn: [a.turn("a")],
-    load: range(4 / perLoad).map((j) => `let a_${j} = vec4f(${a.load("a", at(j))});`),
+    load: [
+      declareLoads(
+        a,
+        "a",
+        range(4 / perLoad).map((j) => ({ name: `a_${j}`, value: (load) => load("a", at(j)) })),
+      ),
+    ],
     element: (row: number, k: number) =>
       `subgroupBroadcast(a_${Math.floor(k / perLoad)}.${X[row % 4]}, ${(k % perLoad) * lanes + (row >> 2)}u)`,
   };

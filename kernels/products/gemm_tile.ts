@@ -24,7 +24,14 @@
  *
  * @module
  */
-import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile, outerLoop } from "./gemm_problem.ts";
+import {
+  columnTypes,
+  type GemmOperand,
+  type GemmProblem,
+  type GemmTile,
+  outerLoop,
+  withLoads,
+} from "./gemm_problem.ts";
 import { type StageAccess, stageAccess, stageBytes } from "./gemm_stage.ts";
 import { range } from "../range.ts";
 
@@ -99,30 +106,40 @@ function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout, summ
   ).join("\n");
   const put = vectors < threads ? `if (thread < ${vectors}u) { ${puts} }` : puts;
   // The loop may multiply quads past the last, for which it is enough that A is zero.
-  const value = (slot: string, k: string, end: string) =>
-    `vec4f(${operand.load(slot, k, name === "a" && shape.unroll > 1 ? `${k} < ${end}` : undefined)})`;
+  const inside = (k: string, end: string) => name === "a" && shape.unroll > 1 ? `${k} < ${end}` : undefined;
+  const { second } = operand;
+  const value = (load: GemmOperand["load"], slot: string, k: string, end: string) =>
+    `vec4f(${load(slot, k, second ? undefined : inside(k, end))})`;
+  const masked = (load: string, kOf: (j: number) => string, end: string) => {
+    if (!second || inside("", end) === undefined) return load;
+    const mask = (j: number) => `${loaded[j]} = select(vec4f(), ${loaded[j]}, ${inside(kOf(j), end)});`;
+    return [load, ...loads.map(mask)].join("\n");
+  };
   if (operand.along === "k") {
     const slots = loads.map((j) => `${name}${j}`);
     const line = (j: number) => `${first} + thread / ${quads}u + ${j * threads / quads}u`;
-    const load = (slot: string, j: number) => `${loaded[j]} = ${value(slot, `${name}_k`, "depth")};`;
+    const loadsOf = (load: GemmOperand["load"]) =>
+      slots.map((slot, j) => `${loaded[j]} = ${value(load, slot, `${name}_k`, "depth")};`).join("\n");
     return {
       ...{ ...access, loaded, put },
       setup: slots.map((slot, j) => operand.setup(slot, line(j))).join("\n"),
       turn: slots.map((slot) => operand.turn(slot)).join("\n"),
-      load: [`let ${name}_k = k + thread % ${quads}u;`, ...slots.map(load)].join("\n"),
+      load: `let ${name}_k = k + thread % ${quads}u;
+      ${masked(withLoads(operand, slots[0]!, loadsOf), () => `${name}_k`, "depth")}`,
     };
   }
   const width = lines / 4;
-  const load = (j: number) => {
-    const k = `${name}_k${j}`;
-    return `let ${k} = 4u * k + thread / ${width}u + ${j * threads / width}u;
-      ${loaded[j]} = ${value(name, k, "4u * depth")};`;
-  };
+  const k = (j: number) => `${name}_k${j}`;
+  const loadsOf = (load: GemmOperand["load"]) =>
+    loads.map((j) => `${loaded[j]} = ${value(load, name, k(j), "4u * depth")};`).join("\n");
   return {
     ...{ ...access, loaded, put },
     setup: operand.setup(name, `${first} / 4u + thread % ${width}u`),
     turn: operand.turn(name),
-    load: loads.map(load).join("\n"),
+    load: [
+      ...loads.map((j) => `let ${k(j)} = 4u * k + thread / ${width}u + ${j * threads / width}u;`),
+      masked(withLoads(operand, name, loadsOf), k, "4u * depth"),
+    ].join("\n"),
   };
 }
 

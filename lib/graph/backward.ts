@@ -119,12 +119,13 @@ export class Backward {
     return found?.last === node && this.wants(found.a) && this.wants(found.b) ? found : undefined;
   }
 
-  /** Replaces the gradient of a concatenation's result, accumulated so far, by those of its operands. */
+  /** Replaces the gradient of a concatenation's result, accumulated so far, by those of its operands. One addend. */
   split(
     tensor: Tensor,
     { a, b }: Concatenation,
   ): { dx: Tensor; dxSecond: Tensor; addend: Addends } {
-    const addend = this.addends(tensor);
+    const soFar = this.of(tensor);
+    const addend = soFar ? { addend: soFar } : {};
     this.#contributions.delete(tensor);
     const [dx, dxSecond] = [a, b].map(({ name, shape }) =>
       this.g.tensor(`d ${name}`, shape, "activation", false)

@@ -16,6 +16,7 @@ import { type MemoryPlan, planMemory } from "./plan.ts";
 import { dropRepeats } from "./repeats.ts";
 import { SampleSums } from "./sample_sums.ts";
 import type { Tensor } from "./tensor.ts";
+import { findViews } from "./views.ts";
 
 /** Compiled graph: launches over allocated buffers, and views of its kept tensors. */
 export interface Compiled {
@@ -70,9 +71,14 @@ const REPEATS = 1 / 8;
 /** Likewise, for the operands of deferred sums. */
 const DEFERRED = 1 / 64;
 
-/** Context for lowering the nodes of a graph. */
-export function lowerContext(g: Graph, target: KernelTarget): LowerContext {
+/**
+ * Context for lowering the nodes of a graph.
+ *
+ * @param keep activations that are read from outside
+ */
+export function lowerContext(g: Graph, target: KernelTarget, keep: readonly Tensor[] = []): LowerContext {
   return {
+    views: findViews(g.nodes, target, keep),
     target: g.stored === "float16" ? halfTarget(target) : target,
     temporary: (name, elements, type = "float32") =>
       g.tensor(name, [1, 1, 1, elements], "activation", false, type),
@@ -122,7 +128,7 @@ export function planLaunches(
  */
 export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compiled {
   const { keep = [], reuse = [], what, target = kernelTarget(gpu), constants } = options;
-  const context = lowerContext(g, target);
+  const context = lowerContext(g, target, keep);
   const lowered = g.nodes.map((node) => lower(context, node));
   const hoisted = constants?.hoist(lowered, options.bound);
   const { sampleSums } = context;

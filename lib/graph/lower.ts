@@ -42,12 +42,15 @@ import type {
 } from "./operations.ts";
 import type { SampleSums } from "./sample_sums.ts";
 import type { ElementType, Tensor } from "./tensor.ts";
+import type { Views } from "./views.ts";
 
 /** Context of {@linkcode lower}. */
 export interface LowerContext {
   readonly target: KernelTarget;
   /** Creates a workspace tensor that lives only during the dispatches of one node; default float32. */
   temporary(name: string, elements: number, type?: ElementType): Tensor;
+  /** Tensors that are not stored. */
+  readonly views: Views;
   /** Gradients that are sums over samples, which a dispatch after the last node computes for all nodes that request some. */
   readonly sampleSums: SampleSums;
 }
@@ -55,28 +58,29 @@ export interface LowerContext {
 type Lowering<K extends keyof AllOperations> = (c: LowerContext, node: NodeOf<K>) => Launch<Tensor>[];
 
 const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
-  conv2d(c, { label, attributes, in: { rowBias, ...operands }, out }) {
-    const shape = convShape(operands.x, out.y, attributes);
+  conv2d(c, { label, attributes, in: { x, rowBias, ...others }, out }) {
+    const operands = { ...others, ...stored(c, x) };
+    const shape = { ...convShape(x, out.y, attributes), ...firstChannels(c, x) };
     const scratch = convScratch(c, conv2dForwardScratch(c.target, shape), label);
     const ofRows = rowBiasOf(rowBias, attributes);
     return conv2dForward(c.target, shape, { ...operands, ...out, rowBias: ofRows, scratch }, label);
   },
-  conv2dBackward(c, { label, attributes, in: operands, out: { db, rowBias, ...out } }) {
-    const shape = convShape(operands.x, operands.dy, attributes);
+  conv2dBackward(c, { label, attributes, in: { x, ...others }, out: { db, rowBias, ...out } }) {
+    const operands = { ...others, ...stored(c, x) };
+    const shape = { ...convShape(x, operands.dy, attributes), ...firstChannels(c, x) };
     const scratch = convScratch(c, conv2dBackwardScratch(c.target, shape, out.dx !== undefined), label);
     const sums = c.sampleSums.request(`${label}.sums`, conv2dSumRows(c.target, shape), [db]);
     const ofRows = rowBiasOf(rowBias, attributes);
     return conv2dBackward(c.target, shape, { ...operands, ...out, sums, rowBias: ofRows, scratch }, label);
   },
-  groupNorm: ({ target }, { label, attributes, in: operands, out }) =>
-    groupNormForward(normShape(target, operands.x, attributes), { ...operands, ...out }, label),
-  groupNormBackward(
-    { target, sampleSums },
-    { label, attributes, in: operands, out: { dgamma, dbeta, ...out } },
-  ) {
-    const shape = normShape(target, operands.x, attributes);
-    const sums = sampleSums.request(`${label}.sums`, shape.batch, [dbeta, dgamma]);
-    return groupNormBackward(shape, { ...operands, ...out, sums }, label, out.dx.shape[3]);
+  groupNorm(c, { label, attributes, in: { x, ...operands }, out }) {
+    const shape = { ...normShape(c.target, x, attributes), first: c.views.get(x)?.a.shape[3] };
+    return groupNormForward(shape, { ...operands, ...stored(c, x), ...out }, label);
+  },
+  groupNormBackward(c, { label, attributes, in: { x, ...operands }, out: { dgamma, dbeta, ...out } }) {
+    const shape = { ...normShape(c.target, x, attributes), first: out.dxSecond && out.dx.shape[3] };
+    const sums = c.sampleSums.request(`${label}.sums`, shape.batch, [dbeta, dgamma]);
+    return groupNormBackward(shape, { ...operands, ...stored(c, x), ...out, sums }, label);
   },
   silu: (_, { label, in: operands, out }) =>
     siluForward({ elements: out.y.elements }, { ...operands, ...out }, label),
@@ -98,7 +102,8 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     upsampleForward(planeShape(operands.x), { ...operands, ...out }, label),
   upsampleBackward: (_, { label, in: operands, out }) =>
     upsampleBackward(planeShape(out.dx), { ...operands, ...out }, label),
-  concat(_, { label, in: { a, b }, out }) {
+  concat({ views }, { label, in: { a, b }, out }) {
+    if (views.has(out.y)) return [];
     const [batch, height, width, channels] = a.shape;
     return concatForward(
       { rows: batch * height * width, a: channels, b: b.shape[3] },
@@ -166,6 +171,17 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
 export function lower(context: LowerContext, node: Node): Launch<Tensor>[] {
   const lowering = table[node.kind] as Lowering<keyof AllOperations>;
   return storedIn(context.target.half, lowering(context, node as NodeOf<keyof AllOperations>));
+}
+
+/** What holds the values of an operand: the tensor, or the two that it concatenates. */
+function stored({ views }: LowerContext, x: Tensor): { x: Tensor; xSecond?: Tensor } {
+  const parts = views.get(x);
+  return parts ? { x: parts.a, xSecond: parts.b } : { x };
+}
+
+function firstChannels({ views }: LowerContext, x: Tensor): Pick<Conv2dShape, "firstChannels"> {
+  const parts = views.get(x);
+  return parts ? { firstChannels: parts.a.shape[3] } : {};
 }
 
 function convShape(x: Tensor, y: Tensor, { kernel, stride, padding }: ConvAttributes): Conv2dShape {

@@ -34,7 +34,11 @@ function inputs({ batch, spatial, channels }: GroupNormShape, seed = 1, storage 
   return { x, gamma, beta, dy };
 }
 
-/** Runs forward and backward, with the addend where one is given. */
+/**
+ * Runs forward and backward, with the addend where one is given.
+ *
+ * @param stored of a concatenation: x is one tensor; otherwise it is read from the two
+ */
 async function runGroupNorm(
   s: GroupNormShape,
   { x, gamma, beta, dy, addend, addendSecond }: ReturnType<typeof inputs> & {
@@ -42,9 +46,9 @@ async function runGroupNorm(
     addendSecond?: Float64Array | undefined;
   },
   storage: Storage = FLOAT32,
-  first = s.channels,
+  stored = true,
 ) {
-  const c = s.channels;
+  const { channels: c, first = c } = s;
   const host = {
     x: storage.array(packChannels(x, c)),
     gamma: packChannels(gamma, c),
@@ -53,6 +57,9 @@ async function runGroupNorm(
   };
   const stats = new Float32Array(s.batch * 4 * host.gamma.length);
   const pixels = s.batch * s.spatial;
+  const channelsOf = (from: number, to: number) =>
+    storage.array(packChannels(x.filter((_, i) => i % c >= from && i % c < to), to - from));
+  const ofX = stored ? { x: host.x } : { x: channelsOf(0, first), xSecond: channelsOf(first, c) };
   const y = storage.empty(host.x.length);
   const dx = storage.empty(pixels * 4 * Math.ceil(first / 4));
   const dxSecond = first < c ? storage.empty(host.x.length - dx.length) : undefined;
@@ -62,11 +69,11 @@ async function runGroupNorm(
   const sum = { first: 0, stride: width / 2, rows: s.batch, columns: width / 2, result: 0 };
   const blocks = new Uint32Array(encodeSampleSums([sum]));
   await storage.run([
-    ...groupNormForward<HostArray>(s, { x: host.x, gamma: host.gamma, beta: host.beta, stats, y }),
+    ...groupNormForward<HostArray>(s, { ...ofX, gamma: host.gamma, beta: host.beta, stats, y }),
     ...groupNormBackward<HostArray>(
       s,
       {
-        x: host.x,
+        ...ofX,
         dy: host.dy,
         stats,
         addend: addend && storage.array(packChannels(addend, c)),
@@ -76,7 +83,6 @@ async function runGroupNorm(
         sums: ofSamples,
       },
       "test",
-      first,
     ),
     ...sampleSums<HostArray>(4 * blocks.length / SumBlockLayout.bytes, {
       blocks,
@@ -212,12 +218,14 @@ for (const storage of STORAGES) {
   ) {
     for (const path of PATHS) {
       const s = { ...shape([...size], 2, true), path };
-      Deno.test(`group_norm backward splits the gradient of a concatenation at ${first}: ${name(s)}${storage.suffix}`, async () => {
+      Deno.test(`group_norm of a concatenation at ${first}, stored or not: ${name(s)}${storage.suffix}`, async () => {
         const { x, gamma, beta, dy } = inputs(s, 1, storage);
         const addend = storage.rounded(noise(x.length, 77));
         const whole = await runGroupNorm(s, { x, gamma, beta, dy, addend }, storage);
-        const halves = await runGroupNorm(s, { x, gamma, beta, dy, addend }, storage, first);
-        assert.deepEqual(halves, whole);
+        for (const stored of [true, false]) {
+          const parts = await runGroupNorm({ ...s, first }, { x, gamma, beta, dy, addend }, storage, stored);
+          assert.deepEqual(parts, whole, stored ? "stored" : "not stored");
+        }
       });
     }
   }

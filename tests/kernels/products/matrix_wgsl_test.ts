@@ -34,8 +34,8 @@ const EMULATED: MatrixUnits = { ...NVIDIA, dialect: "emulation" };
 const OTHERS = { Apple: units(32, [8, 8, 8]), Intel: units(16, [8, 16, 16]) };
 
 const PROBLEMS: readonly GemmProblem[] = [
-  ...[false, true].flatMap((flat) => forwardProblem(flat)),
-  ...(["flat", "row", "rows"] as const).map(weightGradientProblem),
+  ...(["flat", "joined", "window"] as const).map(forwardProblem),
+  ...(["flat", "joined", "row", "rows"] as const).map(weightGradientProblem),
   ...(["flat", "window", "strided"] as const).map(inputGradientProblem),
   ...[false, true].flatMap((transposedA) =>
     [false, true].flatMap((transposedB) =>

@@ -1,0 +1,119 @@
+/** Concatenations that are not stored. */
+import assert from "node:assert/strict";
+import { StepStateLayout } from "../../kernels/records/layouts.ts";
+import { lowerContext, planLaunches } from "../../lib/graph/compile.ts";
+import { recordBackward } from "../../lib/graph/gradients.ts";
+import { Graph } from "../../lib/graph/graph.ts";
+import { lower } from "../../lib/graph/lower.ts";
+import { concat, conv2d, groupNorm, silu } from "../../lib/graph/ops.ts";
+import type { Tensor } from "../../lib/graph/tensor.ts";
+import { noise } from "../reference/differences.ts";
+import { DeviceGraph } from "../support/device_graph.ts";
+import { testGpu, TILE } from "../support/gpu.ts";
+import { assertSame } from "../support/same.ts";
+
+const ZEROS = { kind: "zeros" } as const;
+
+function convolution(g: Graph, x: Tensor, name: string, size: 1 | 3, residual?: Tensor): Tensor {
+  const channels = x.shape[3];
+  const out = residual?.shape[3] ?? 16;
+  const parameters = {
+    weight: g.parameter(`${name}.weight`, "conv", [out, channels, size, size], ZEROS),
+    bias: g.parameter(`${name}.bias`, "vector", [out], ZEROS),
+  };
+  const attributes = { kernel: size, stride: 1, padding: size === 3 ? 1 : 0 } as const;
+  return conv2d(g, x, parameters, attributes, residual ? { residual } : {});
+}
+
+function norm(g: Graph, x: Tensor, stepState?: Tensor): Tensor {
+  const [gamma, beta] = ["gamma", "beta"].map((name) => g.parameter(name, "vector", [x.shape[3]], ZEROS));
+  const attributes = { groups: 2, eps: 1e-6, silu: true };
+  const dropout = stepState && { stepState, rate: 0.5 };
+  return groupNorm(g, x, { gamma: gamma!, beta: beta! }, attributes, dropout);
+}
+
+/** The residual block of a U-Net on the way up. */
+function block(channels: readonly [number, number] = [32, 16]) {
+  const g = new Graph();
+  const [a, b] = channels.map((count, i) => g.input("ab"[i]!, [2, 8, 8, count])) as [Tensor, Tensor];
+  const joined = concat(g, a, b);
+  const h = norm(g, joined);
+  const y = convolution(g, h, "conv", 3, convolution(g, joined, "shortcut", 1));
+  return { g, a, b, joined, y };
+}
+
+const kernelsOf = (g: Graph, target = TILE, keep: Tensor[] = []) => {
+  const context = lowerContext(g, target, keep);
+  return g.nodes.flatMap((node) => lower(context, node));
+};
+
+const isStored = (g: Graph, joined: Tensor, target = TILE, keep: Tensor[] = []) =>
+  kernelsOf(g, target, keep).some(({ buffers }) => Object.values(buffers).includes(joined));
+
+Deno.test("a block computes the same from a concatenation that is not stored, with less memory", async () => {
+  const gpu = await testGpu();
+  const { g, a, b, joined, y } = block();
+  const gradients = recordBackward(g, y, { seed: g.input("seed", y.shape), wanted: [a, b] });
+  const results = [y, ...gradients.ofInput.values()];
+  assert.ok(!isStored(g, joined, TILE, results));
+  const runs = await Promise.all([results, [...results, joined]].map(async (keep) => {
+    const device = await DeviceGraph.build(gpu, g, { keep, gradients, target: TILE });
+    [...g.inputs.values()].forEach((tensor, i) =>
+      device.write(tensor, Float32Array.from(noise(tensor.elements, i + 1)))
+    );
+    device.write(device.parameters, Float32Array.from(noise(device.table.elements, 9)));
+    device.forward.run();
+    device.backward.run();
+    const read = await device.read(...results, device.gradients);
+    device.destroy();
+    return read;
+  }));
+  const [read, copied] = runs;
+  read!.forEach((values, i) =>
+    assertSame(values, copied![i]!, i < results.length ? results[i]!.name : "parameters")
+  );
+  const bytes = (keep: Tensor[]) => {
+    const context = lowerContext(g, TILE, keep);
+    return planLaunches(g, g.nodes.map((node) => lower(context, node)), context, keep).plan.bytes;
+  };
+  assert.ok(bytes(results) < bytes([...results, joined]) - joined.bytes / 4);
+});
+
+Deno.test("software adapters store concatenations", () => {
+  const { g, joined } = block();
+  assert.ok(isStored(g, joined, { path: "subgroup", subgroupSize: 8 }));
+});
+
+const others: Record<string, (g: Graph, joined: Tensor) => void> = {
+  "an operation that reads one tensor": (g, joined) => void silu(g, joined),
+  "a 3x3 convolution": (g, joined) => void convolution(g, joined, "wide", 3),
+  "a residual": (g, joined) => void convolution(g, g.input("h", [2, 8, 8, 8]), "residual", 1, joined),
+  "a normalisation with dropout": (g, joined) =>
+    void norm(g, joined, g.input("stepState", [1, 1, 1, 1], StepStateLayout)),
+};
+for (const [name, use] of Object.entries(others)) {
+  Deno.test(`a concatenation is stored for ${name}`, () => {
+    const g = new Graph();
+    const joined = concat(g, g.input("a", [2, 8, 8, 32]), g.input("b", [2, 8, 8, 16]));
+    convolution(g, joined, "shortcut", 1);
+    assert.ok(!isStored(g, joined));
+    use(g, joined);
+    assert.ok(isStored(g, joined));
+  });
+}
+
+Deno.test("a concatenation is stored if its second part begins within four channels, or if it is read from outside", () => {
+  const { g, joined } = block([6, 16]);
+  assert.ok(isStored(g, joined));
+  const whole = block();
+  assert.ok(isStored(whole.g, whole.joined, TILE, [whole.joined]));
+});
+
+Deno.test("a concatenation is stored where only one of its gradients is wanted", () => {
+  const g = new Graph();
+  const [a, b] = ["a", "b"].map((name) => g.input(name, [2, 8, 8, 16])) as [Tensor, Tensor];
+  const joined = concat(g, a, b);
+  const y = norm(g, joined);
+  recordBackward(g, y, { seed: g.input("seed", y.shape), wanted: [a] });
+  assert.ok(isStored(g, joined));
+});
