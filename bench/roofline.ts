@@ -1,5 +1,5 @@
 /**
- * Roofline model of a training step on a GPU: for each kernel the time that memory and arithmetic take at least, and a
+ * Roofline model of a training step and of a network pass of sampling on a GPU: for each kernel the time that memory and arithmetic take at least, and a
  * prediction. Graphs are lowered symbolically, so no GPU is needed.
  *
  * @module
@@ -10,9 +10,12 @@ import type { Launch } from "../kernels/source.ts";
 import type { KernelTarget } from "../kernels/target.ts";
 import type { BufferView } from "../lib/gpu/memory.ts";
 import { lowerContext, planLaunches } from "../lib/graph/compile.ts";
-import { lower } from "../lib/graph/lower.ts";
+import { constantLaunches } from "../lib/graph/constants.ts";
+import type { Graph } from "../lib/graph/graph.ts";
+import { lower, type LowerContext } from "../lib/graph/lower.ts";
 import { inputsOf, type Node, outputsOf } from "../lib/graph/operations.ts";
 import type { Tensor } from "../lib/graph/tensor.ts";
+import { recordForward } from "../lib/model/network.ts";
 import { ParameterTable } from "../lib/model/parameters.ts";
 import type { Precision } from "../lib/model/precision.ts";
 import { normScratchBytes, optimizerLaunches } from "../lib/train/device/optimizer.ts";
@@ -45,8 +48,12 @@ export interface RooflineRow extends KernelWork {
   readonly measured?: number;
 }
 
-/** Roofline model of a step. */
+/** Work that is predicted: a training step, or a pass of the network in sampling, with its constants kept. */
+export type RooflineWork = "step" | "pass";
+
+/** Roofline model of a step or pass. */
 export interface Roofline {
+  readonly work: RooflineWork;
   readonly model: string;
   readonly batch: number;
   readonly precision: Precision;
@@ -54,8 +61,9 @@ export interface Roofline {
   readonly rows: readonly RooflineRow[];
 }
 
-/** A training step of a preset. */
+/** A step or pass of a preset. */
 export interface RooflineStep {
+  readonly work: RooflineWork;
   readonly model: string;
   readonly batch: number;
   readonly precision: Precision;
@@ -72,12 +80,13 @@ export interface RooflineBasis {
 /** Seconds that a dispatch takes at least, when it depends on the one before. */
 export const DISPATCH_SECONDS = 5e-6;
 
-/** Predicts a training step. */
+/** Predicts a step or pass. */
 export function rooflineOf(step: RooflineStep, { limits, profiles }: RooflineBasis): Roofline {
-  const { model, batch, precision } = step;
+  const { work, model, batch, precision } = step;
   const network = networkName(measuredNetwork(model, precision));
-  const profile = profiles.find(({ name }) => name === `training step of ${network}, batch ${batch}`);
-  const groups = Map.groupBy(stepWork(step), ({ kernel }) => kernel);
+  const measured = `${work === "step" ? "training" : "sampling"} step of ${network}, batch ${batch}`;
+  const profile = profiles.find(({ name }) => name === measured);
+  const groups = Map.groupBy(work === "step" ? stepWork(step) : passWork(step), ({ kernel }) => kernel);
   const rows = [...groups].map(([kernel, all]): RooflineRow => {
     const family = familyOf(kernel);
     const sum = (of: (work: KernelWork) => number) => all.reduce((total, work) => total + of(work), 0);
@@ -95,7 +104,7 @@ export function rooflineOf(step: RooflineStep, { limits, profiles }: RooflineBas
       ...measuredIn(profile, kernel, all.length),
     };
   });
-  return { model, batch, precision, rows: rows.sort((a, b) => b.predicted - a.predicted) };
+  return { work, model, batch, precision, rows: rows.sort((a, b) => b.predicted - a.predicted) };
 }
 
 /** Seconds at the limits, without the dispatch's own cost. */
@@ -126,17 +135,30 @@ function stepWork({ model, batch, precision, target }: RooflineStep): KernelWork
   const config = modelConfig(model);
   const g = trainingGraph({ config, batch, precision });
   const context = lowerContext(g, target);
+  const ofNodes = graphWork(g, g.nodes.map((node) => lower(context, node)), context);
+  const elements = new ParameterTable(g.parameters).elements;
+  const copies = precision === "float32" ? [] : [copyWork(elements)];
+  return [...copies, ...ofNodes, ...deferredWork(context.sampleSums.all), ...optimizerWork(elements)];
+}
+
+/** The dispatches of a network pass of sampling, whose constants have been computed before. */
+function passWork({ model, batch, precision, target }: RooflineStep): KernelWork[] {
+  const { g, prediction } = recordForward(modelConfig(model), batch, precision);
+  const context = lowerContext(g, target, [prediction]);
   const lowered = g.nodes.map((node) => lower(context, node));
+  const constant = constantLaunches(lowered.flat());
+  return graphWork(g, lowered.map((all) => all.filter((launch) => !constant.has(launch))), context);
+}
+
+/** The dispatches of a graph. */
+function graphWork(g: Graph, lowered: readonly Launch<Tensor>[][], context: LowerContext): KernelWork[] {
   const { combined } = planLaunches(g, lowered, context);
-  const ofNodes = g.nodes.flatMap((node, i) => {
+  return g.nodes.flatMap((node, i) => {
     const launches = combined.launches[i]!; // by node
     const alone = launches.filter((launch) => combined.membersOf(launch).length === 1);
     const others = launches.filter((launch) => !alone.includes(launch));
     return [...nodeWork(node, alone), ...others.map((launch) => combinedWork(combined.membersOf(launch)))];
   });
-  const elements = new ParameterTable(g.parameters).elements;
-  const copies = precision === "float32" ? [] : [copyWork(elements)];
-  return [...copies, ...ofNodes, ...deferredWork(context.sampleSums.all), ...optimizerWork(elements)];
 }
 
 /** Work of a dispatch that stands for launches of several nodes. */

@@ -1,5 +1,5 @@
 /**
- * The page `docs/roofline.md`: predicted time of each kernel of a training step.
+ * The page `docs/roofline.md`: predicted time of each kernel of a training step and of a network pass.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { bulletList, markdownTable, wrap } from "./markdown.ts";
 import type { BenchReport } from "./report.ts";
 import { figure } from "./report.ts";
 import { inPrecision } from "../lib/model/precision.ts";
-import { DISPATCH_SECONDS, type Roofline, type RooflineRow } from "./roofline.ts";
+import { DISPATCH_SECONDS, type Roofline, type RooflineRow, type RooflineWork } from "./roofline.ts";
 
 /** The page as Markdown, as `deno fmt` formats it. */
 export function rooflinePage(
@@ -19,10 +19,10 @@ export function rooflinePage(
   const used = new Set(steps.flatMap(({ rows }) => rows.map(({ family }) => family)));
   const families = FAMILIES.filter((family) => used.has(family));
   const blocks = [
-    "# Roofline of a training step",
+    "# Roofline of a training step and a network pass",
     wrap(
-      "What each kernel of a step has to do, the time that this takes at the limits of one GPU, and a prediction. It is " +
-        "made without a GPU, from the graph that a training would run, by",
+      "What each kernel of a training step, or of a network pass of sampling, has to do, the time that this takes at the " +
+        "limits of one GPU, and a prediction. It is made without a GPU, from the graph that would run, by",
     ),
     "```sh\ndeno task roofline --out docs/roofline.md\n```",
     wrap(
@@ -67,7 +67,13 @@ function percent(share: number | undefined): string {
   return share === undefined ? "" : `${figure(100 * share)} %`;
 }
 
-function stepBlocks({ model, batch, precision, rows }: Roofline): string[] {
+/** Title of a section, after the network's name, and the plural. */
+const TITLES: Readonly<Record<RooflineWork, readonly [title: string, several: string]>> = {
+  step: ["", "steps"],
+  pass: [", network pass of sampling", "passes"],
+};
+
+function stepBlocks({ work, model, batch, precision, rows }: Roofline): string[] {
   const sum = (of: (row: RooflineRow) => number) => rows.reduce((total, row) => total + of(row), 0);
   const predicted = sum((row) => row.predicted);
   const both = rows.filter((row) => row.measured !== undefined);
@@ -98,12 +104,14 @@ function stepBlocks({ model, batch, precision, rows }: Roofline): string[] {
   const kept = both.length === 0
     ? ""
     : ` The kernels measured take ${figure(of)} ms of it, and took ${figure(against)} ms.`;
+  const [title, several] = TITLES[work];
   return [
-    `## \`${model}\`${inPrecision(precision)}, batch ${batch}`,
+    `## \`${model}\`${inPrecision(precision)}, batch ${batch}${title}`,
     wrap(
-      `Predicted: ${figure(predicted)} ms a step, ${figure(1000 / predicted)} steps/s; at the limits ${
-        figure(all.floor)
-      } ms, ` + `of which dispatches ${figure(1e3 * DISPATCH_SECONDS * all.calls)} ms.${kept}`,
+      `Predicted: ${figure(predicted)} ms a ${work}, ${
+        figure(1000 / predicted)
+      } ${several}/s; at the limits ${figure(all.floor)} ms, ` +
+        `of which dispatches ${figure(1e3 * DISPATCH_SECONDS * all.calls)} ms.${kept}`,
     ),
     markdownTable(heads, [...rows.map(cells), cells(all)], 1),
   ];

@@ -1,5 +1,5 @@
 /**
- * `deno task roofline`: predicted time of each kernel of a training step on a GPU, computed without one.
+ * `deno task roofline`: predicted time of each kernel of a training step and of a network pass on a GPU, computed without one.
  *
  * @module
  */
@@ -24,6 +24,8 @@ interface Flags {
 /** Networks of the page, the one that the targets are stated for first. */
 const MODELS = ["ddpm", "small"];
 
+const WORKS = ["step", "pass"] as const;
+
 /** Limits of an H200, and the profiles measured on it. */
 const REPORT = fileURLToPath(new URL("../bench/results/nvidia-h200/profile-float32.json", import.meta.url));
 
@@ -44,7 +46,7 @@ const TARGETS: Readonly<Record<Precision, KernelTarget>> = {
 function readFlags(args: string[]): Flags {
   return new TaskCommand(
     "roofline",
-    `Predicts each kernel of a training step of ${
+    `Predicts each kernel of a training step and of a network pass of sampling of ${
       MODELS.join(" and ")
     } on a GPU, from the limits of the GPU.`,
   )
@@ -68,8 +70,10 @@ async function main(args: string[]): Promise<void> {
   const { limits, profiles = [] } = report;
   if (!limits) throw new ConfigError("--report", path, "a report with the limits of the adapter");
   const steps = (precision === undefined ? PRECISIONS : [precision]).flatMap((precision) =>
-    MODELS.map((model) =>
-      rooflineOf({ model, batch, precision, target: TARGETS[precision] }, { limits, profiles })
+    WORKS.flatMap((work) =>
+      MODELS.map((model) =>
+        rooflineOf({ work, model, batch, precision, target: TARGETS[precision] }, { limits, profiles })
+      )
     )
   );
   const page = rooflinePage({ ...report, limits }, steps);

@@ -11,6 +11,19 @@ import { accesses, countWriters, replaceTensors } from "./accesses.ts";
 import { launchKey } from "./launch_key.ts";
 import type { Tensor } from "./tensor.ts";
 
+/** The launches that read only parameters and each other's results, in order. */
+export function constantLaunches(launches: readonly Launch<Tensor>[]): Set<Launch<Tensor>> {
+  const writers = countWriters(launches);
+  const constants = new Set<Tensor>();
+  return new Set(launches.filter((launch) => {
+    const { reads, writes: [result, ...more] } = accesses(launch);
+    if (!result || more.length > 0 || writers.get(result) !== 1 || result.role !== "activation") return false;
+    if (!reads.every(([, tensor]) => isParameter(tensor) || constants.has(tensor))) return false;
+    constants.add(result);
+    return true;
+  }));
+}
+
 /** Result of {@linkcode HoistedConstants.hoist}. */
 export interface Hoisted {
   /** Remaining launches by node. */
@@ -60,13 +73,13 @@ export class HoistedConstants {
     bound: ReadonlyMap<Tensor, BufferView>,
   ): Hoisted {
     const views = new Map<Tensor, BufferView>();
-    const writers = countWriters(launches.flat());
+    const constant = constantLaunches(launches.flat());
     const known = (tensor: Tensor) =>
       views.get(tensor) ?? (isParameter(tensor) ? bound.get(tensor) : undefined);
     const take = (launch: Launch<Tensor>): boolean => {
-      const { reads, writes: [result, ...more] } = accesses(launch);
-      if (!result || more.length > 0 || writers.get(result) !== 1) return false;
-      if (result.role !== "activation" || !reads.every(([, tensor]) => known(tensor))) return false;
+      const { reads, writes: [result] } = accesses(launch);
+      // An operand may be in every pass because it did not fit.
+      if (!result || !constant.has(launch) || !reads.every(([, tensor]) => known(tensor))) return false;
       const key = launchKey(launch, (tensor) => this.#rangeKey(known(tensor)!)); // all were known above
       const view = this.#view(key, launch.label, result.bytes);
       if (!view.fits) return false;

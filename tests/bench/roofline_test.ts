@@ -16,7 +16,7 @@ import { runTask } from "../support/command.ts";
 import { TILE } from "../support/gpu.ts";
 
 const LIMITS = { fmaGflops: 50_000, fmaVariant: "", copyGigabytesPerSecond: 4000, copyVariant: "" };
-const STEP = { model: "tiny", batch: 8, precision: "float32", target: TILE } as const;
+const STEP = { work: "step", model: "tiny", batch: 8, precision: "float32", target: TILE } as const;
 
 /** A profile of one replay with these calls and milliseconds by kernel. */
 function profile(name: string, kernels: Readonly<Record<string, readonly [calls: number, ms: number]>>) {
@@ -107,6 +107,25 @@ Deno.test("dispatches are those that run: none for kept results, one for launche
   for (const rows of [small, ...fewer]) assert.deepEqual(of(rows, /^winograd4_weight\./), []);
 });
 
+Deno.test("a network pass has a third of a step's operations, and none of what depends on weights alone", () => {
+  const basis = {
+    limits: LIMITS,
+    profiles: [profile("sampling step of tiny, batch 8", { "silu.forward": [2, 1] })],
+  };
+  const [step, pass] = (["step", "pass"] as const).map((work) => rooflineOf({ ...STEP, work }, basis));
+  const flops = ({ rows }: typeof step) => rows.reduce((sum, row) => sum + row.flops, 0);
+  assert.ok(Math.abs(3 * flops(pass!) / flops(step!) - 1) < 0.02);
+  const has = ({ rows }: typeof step, kernel: RegExp) => rows.some((row) => kernel.test(row.kernel));
+  for (const kernel of [/^winograd4_weight/, /backward/, /^adamw/]) {
+    assert.deepEqual([has(step!, kernel), has(pass!, kernel)], [true, false], `${kernel}`);
+  }
+  // Measured by a profile of sampling.
+  assert.deepEqual([step, pass].map((work) => work!.rows.some(({ measured }) => measured === 1)), [
+    false,
+    true,
+  ]);
+});
+
 Deno.test("every family has an efficiency, and kernels of matrix units their own peak", () => {
   for (const family of FAMILIES) {
     assert.ok(family.measured !== undefined || family.expected !== undefined, family.name);
@@ -162,6 +181,7 @@ Deno.test("the task writes the page with the limits of a named report, and says 
     assert.deepEqual([written.code, written.err], [0, ""]);
     const page = await Deno.readTextFile(`${directory}/page.md`);
     assert.match(page, /NVIDIA H200[^]*## `ddpm` in float32, batch 2\n[^]*## `small` in float32, batch 2\n/);
+    assert.match(page, /## `ddpm` in float32, batch 2, network pass of sampling\n\nPredicted: .* passes\/s/);
     assert.match(page, /## `ddpm` in mixed precision, batch 2\n[^]*## `small` in mixed precision, batch 2\n/);
     const only = await runTask("roofline", ["--batch", "2", "--precision", "mixed"], directory);
     assert.doesNotMatch(only.out, /in float32, batch/);
