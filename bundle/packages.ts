@@ -40,22 +40,22 @@ interface Package {
 }
 
 /**
- * Packages that the project's modules import or its `deno.json` names, with their dependencies: `deno task` resolves all
- * of `deno.json` before it runs anything.
+ * Packages that the project's modules import, and others, with their dependencies.
  *
  * @param root the project's folder
  * @param files the project's files, relative to it
- * @param imports the import map of its `deno.json`
+ * @param others specifiers of the others: all of `deno.json`, which `deno task` resolves before it runs anything, and those
+ *   that modules import by computed names
  * @param except packages to leave out, as `npm:NAME@VERSION`, although a module names them
  * @throws {DenoiseError} if a package is not in Deno's cache and cannot be fetched
  */
 export async function packageEntries(
   root: string,
   files: readonly string[],
-  imports: Readonly<Record<string, string>>,
+  others: readonly string[],
   except: readonly string[],
 ): Promise<Entry[]> {
-  const specifiers = new Set(Object.values(imports).filter((target) => target.startsWith("npm:")));
+  const specifiers = new Set(others.filter((target) => target.startsWith("npm:")));
   for (const file of files.filter((file) => file.endsWith(".ts"))) {
     const path = join(root, file);
     specifiers.add(pathToFileURL(path).href);

@@ -11,6 +11,7 @@ import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { cifar10 } from "../lib/data/cifar10.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { PACKAGE } from "../lib/data/npm.ts";
+import { DAWN_PACKAGE } from "../lib/gpu/dawn/package.ts";
 import { type Compression, COMPRESSIONS, type Entry } from "../bundle/archive.ts";
 import { imageEntries } from "../bundle/images.ts";
 import { runtimeEntries } from "../bundle/loader.ts";
@@ -142,7 +143,12 @@ async function main(args: string[]): Promise<number> {
       { name: "runtime", entries: await runtimeEntries() },
       {
         name: "packages",
-        entries: await packageEntries(ROOT, await listProject(ROOT), project.imports, [PACKAGE]),
+        entries: await packageEntries(
+          ROOT,
+          await listProject(ROOT),
+          [...Object.values(project.imports), DAWN_PACKAGE],
+          [PACKAGE],
+        ),
       },
       {
         name: "project",

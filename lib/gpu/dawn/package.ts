@@ -7,7 +7,10 @@
 /** Exact version, since matrix operations in WGSL are experimental and change between versions. */
 export const DAWN_VERSION = "0.6.2";
 
-/** Specifier, imported by computed names only: for a literal one, Deno would download 130 MB to start any program. */
+/**
+ * Specifier, imported by computed names only and absent from `deno.json`: for a literal import Deno would download 130 MB to
+ * start any program, and for an entry in `deno.json` to start any task.
+ */
 export const DAWN_PACKAGE: string = `npm:webgpu@${DAWN_VERSION}`;
 
 /** Advice at the end of every message on Dawn. */
