@@ -99,8 +99,9 @@ export async function checkResumedSettings(
       reasons.push(error.message);
       continue;
     }
-    const { settings, dataName: name, dataDigest: digest, dataSource: source } = trainer;
-    checkResumedPrecision(out, adapter, resumeSettings(settings, given), given);
+    const { settings, storedPrecision, dataName: name, dataDigest: digest, dataSource: source } = trainer;
+    const resumed = { settings: resumeSettings(settings, given), storedPrecision };
+    checkResumedPrecision(out, adapter, resumed, given);
     return { name, digest, source };
   }
   throw noneUsable(reasons);

@@ -27,7 +27,7 @@ export async function checkTrainingPrecision(gpu: Gpu, precision: Precision): Pr
 /**
  * Checks that an adapter supports the precision of a stored run, which may have been started on another one.
  *
- * @param stored settings of the run
+ * @param stored settings of the run, and its precision as stored, perhaps a removed one
  * @param given settings given on resume
  * @throws {CheckpointError} saying how to resume the run, if only its stored precision is unsupported
  * @throws {ConfigError} if the given precision is unsupported
@@ -35,15 +35,22 @@ export async function checkTrainingPrecision(gpu: Gpu, precision: Precision): Pr
 export function checkResumedPrecision(
   out: string,
   adapter: PrecisionAdapter,
-  { precision }: Pick<TrainSettings, "precision">,
+  { settings: { precision }, storedPrecision }: {
+    readonly settings: Pick<TrainSettings, "precision">;
+    readonly storedPrecision: string;
+  },
   given: Pick<SettingsOptions, "precision">,
 ): void {
   if (given.precision !== undefined) return checkPrecision(adapter, given.precision);
   const problem = precisionProblem(adapter, precision);
   if (problem === undefined) return;
+  const removed = Object.hasOwn(REMOVED_PRECISIONS, storedPrecision);
+  const [is, stays] = removed
+    ? [`in ${storedPrecision}, which continues in mixed precision`, "continues"]
+    : ["in mixed precision", "stays"];
   throw new CheckpointError(
-    `${out}: this run is in mixed precision, but ${problem}: resume it on a GPU with matrix units and backend dawn, or ` +
-      'with `precision: "float32"` (weights and losses will then differ from those of a run that stays in mixed precision)',
+    `${out}: this run is ${is}, but ${problem}: resume it on a GPU with matrix units and backend dawn, or with ` +
+      `\`precision: "float32"\` (weights and losses will then differ from those of a run that ${stays} in mixed precision)`,
   );
 }
 

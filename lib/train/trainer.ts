@@ -15,7 +15,7 @@ import { buildRun } from "./run_parts.ts";
 import { planRun, type RunPlan } from "./run_plan.ts";
 import { checkResumedPrecision, checkTrainingPrecision } from "./run_precision.ts";
 import { graphRuns, openRunTuning, runGraphs } from "./run_tuning.ts";
-import { checkState } from "./state.ts";
+import { checkState, readTrainer } from "./state.ts";
 
 export type { TrainOptions } from "./options.ts";
 
@@ -83,8 +83,9 @@ async function* prepareRun(
     );
   }
   const plan = planned ?? planRun(options, gpu.adapter, checkpoint);
-  if (!planned) {
-    checkResumedPrecision(options.out!, gpu.adapter, plan.settings, options);
+  if (checkpoint) {
+    const { storedPrecision } = readTrainer(checkpoint);
+    checkResumedPrecision(options.out!, gpu.adapter, { ...plan, storedPrecision }, options);
     await checkTrainingPrecision(gpu, plan.settings.precision);
   }
   const tuning = await openRunTuning(gpu, options, onWarning);

@@ -276,13 +276,35 @@ Deno.test("a run in mixed precision is not resumed on another adapter unless in 
   });
 });
 
+/** Makes two steps of a run, and stores it as one in the removed precision `float16`. */
+async function storeHalfRun(out: string): Promise<void> {
+  await run({ ...MIXED, out, steps: 2 });
+  const checkpoint = await loadLatestCheckpoint(out);
+  const settings = { ...checkpoint.trainer.settings as object, precision: "float16" };
+  const computation = { ...checkpoint.trainer.computation as object, kernels: "other" };
+  await saveCheckpoint(out, { ...checkpoint, trainer: { ...checkpoint.trainer, settings, computation } });
+}
+
+Deno.test("a run stored in float16 is refused by that name on an adapter without matrix units", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await storeHalfRun(out);
+    const gpu = await gpuLike(PLAIN_GPU);
+    const refused = (error: Error) => {
+      assert.match(
+        error.message,
+        /: this run is in float16, which continues in mixed precision, but the adapter Plain Card has no matrix units /,
+      );
+      return error instanceof CheckpointError;
+    };
+    await assert.rejects(run({ out, resume: true, steps: 3, gpu }), refused);
+    await assert.rejects(checkResumedSettings(out, {}, PLAIN_GPU), refused);
+    await checkResumedSettings(out, { precision: "float32" }, PLAIN_GPU);
+  });
+});
+
 Deno.test("a run stored in float16 continues in mixed precision, with one warning", async () => {
   await inTemporaryDirectory(async (out) => {
-    await run({ ...MIXED, out, steps: 2 });
-    const checkpoint = await loadLatestCheckpoint(out);
-    const settings = { ...checkpoint.trainer.settings as object, precision: "float16" };
-    const computation = { ...checkpoint.trainer.computation as object, kernels: "other" };
-    await saveCheckpoint(out, { ...checkpoint, trainer: { ...checkpoint.trainer, settings, computation } });
+    await storeHalfRun(out);
     const events = await run({ out, resume: true, steps: 3 });
     assert.equal(ofType(events, "start")[0].settings.precision, "mixed");
     const warnings = ofType(events, "warning").map(({ message }) => message);
