@@ -88,7 +88,21 @@ export function unitsOfProducts({ path, half = false, matrices }: KernelTarget):
  */
 export type Choose = (key: string, candidates: readonly string[]) => string;
 
-/** Selects the candidate for `key` on a target. */
-export function choose({ choose }: KernelTarget, key: string, candidates: readonly string[]): string {
-  return choose && candidates.length > 1 ? choose(key, candidates) : candidates[0];
+/**
+ * Selects the candidate for `key` on a target.
+ *
+ * @param others names that a target may select although they are no candidates
+ * @throws {RangeError} for any other name
+ */
+export function choose(
+  { choose }: KernelTarget,
+  key: string,
+  candidates: readonly string[],
+  others: () => readonly string[] = () => [],
+): string {
+  if (!choose || candidates.length < 2) return candidates[0];
+  const chosen = choose(key, candidates);
+  if (candidates.includes(chosen) || others().includes(chosen)) return chosen;
+  const known = [...new Set([...candidates, ...others()])].join(", ");
+  throw new RangeError(`choice of ${key}: expected one of ${known}, got ${JSON.stringify(chosen)}`);
 }

@@ -43,12 +43,16 @@ interface Layout {
   readonly code: (problem: GemmProblem) => string;
 }
 
-/** Selects the kernel of a product on a target; `choose` may return any layout by name. */
+/**
+ * Selects the kernel of a product on a target, which may choose any of its layouts by name.
+ * @throws {RangeError} if it chooses another
+ */
 export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: GemmSize): GemmKernel {
   const { half = false } = target;
   const { candidates, others } = layoutsOf(target, problem, size, half);
   const key = `${problem.name} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
-  const chosen = choose(target, key, candidates.map(({ name }) => name));
+  const names = (layouts: readonly Layout[]) => layouts.map(({ name }) => name);
+  const chosen = choose(target, key, names(candidates), () => names(others()));
   const isChosen = ({ name }: Layout) => name === chosen;
   const { name, variant, tile, code } = candidates.find(isChosen) ?? others().find(isChosen)!;
   const kernel = `${problem.name}${half ? "_half" : ""}_${name}`;

@@ -5,9 +5,12 @@
 import assert from "node:assert/strict";
 import { conv2dBackward, conv2dBackwardScratch, conv2dForward } from "../../../kernels/products/conv2d.ts";
 import { tileLayouts, tileName } from "../../../kernels/products/gemm_layouts.ts";
+import { matmul } from "../../../kernels/products/matmul.ts";
 import type { Staged } from "../../../kernels/products/gemm_tile.ts";
 import type { GemmSize } from "../../../kernels/products/gemm_problem.ts";
 import type { Launch } from "../../../kernels/source.ts";
+import type { KernelTarget } from "../../../kernels/target.ts";
+import { batchedProduct } from "../../support/half_checks.ts";
 import { shape } from "../../support/conv2d_checks.ts";
 import { type HostArray, TILE } from "../../support/gpu.ts";
 import measured from "./h200_choices.json" with { type: "json" };
@@ -73,6 +76,26 @@ Deno.test("layouts of products on GPUs suit the size of the result", () => {
     assert.equal(new Set(names).size, names.length);
     if (rows <= 32) assert.ok(names.every((name) => name.startsWith("tile_32x32")), `${names}`);
   }
+});
+
+Deno.test("a layout or an algorithm that does not exist is an error that names the choice, and those that do", () => {
+  const target: KernelTarget = { ...TILE, choose: () => "tile_1x1" };
+  const none = new Float32Array(4);
+  const operands = { a: none, b: none, c: none };
+  assert.throws(
+    () => matmul(target, batchedProduct(512, 512, 512, false, false), operands, "test"),
+    /^RangeError: choice of matmul_nn 512x512x512 2: expected one of tile_32x32x32_64, .*tile_128x128x16_256.*, got "tile_1x1"$/,
+  );
+  assert.throws(
+    () =>
+      conv2dForward(
+        target,
+        shape(3, 1, [1, 16, 16, 32], 32),
+        { x: none, weight: none, y: none, scratch: [] },
+        "test",
+      ),
+    /^RangeError: choice of conv2d_forward 16x16 32>32 3\/1: expected one of winograd4, direct, got "tile_1x1"$/,
+  );
 });
 
 /** Kernel names of a pass's default algorithm on a GPU, given as `conv2d_PASS [BATCHx]HEIGHTxWIDTH IN>OUT 3/1`. */
