@@ -57,3 +57,27 @@ for (const [what, text, why] of failures) {
     });
   });
 }
+
+Deno.test("a trial that native code blocks ends with the pipe of the process that started it", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const program = join(directory, "program.ts");
+    const orphan = new URL("../../lib/gpu/dawn/orphan.ts", import.meta.url).href;
+    await Deno.writeTextFile(
+      program,
+      `import { endWithParent } from "${orphan}";
+      endWithParent();
+      console.log("blocked");
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 60_000);`,
+    );
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-prompt", "--no-config", "--no-lock", "--allow-ffi=/nowhere/dawn.node", program],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    const output = child.stdout.getReader();
+    assert.equal(new TextDecoder().decode((await output.read()).value), "blocked\n");
+    await child.stdin.close();
+    assert.equal((await child.status).success, false);
+    await output.cancel();
+  });
+});

@@ -80,7 +80,7 @@ export async function probeDawn(
       ...toggles,
     ],
     env: { NO_COLOR: "1" },
-    stdin: "null",
+    stdin: "piped",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -91,6 +91,8 @@ export async function probeDawn(
   }, limit);
   const { signal, code, stdout, stderr } = await child.output();
   clearTimeout(timer);
+  // Open until now: the trial ends with this pipe, so that it does not outlive a parent that is killed.
+  await child.stdin.close().catch(() => {});
   const [said, complained] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
   // An abort after that is a software driver's at exit.
   if (said === OPENED) return;

@@ -4,8 +4,10 @@
  * @module
  */
 import { dawn } from "./instance.ts";
+import { endWithParent } from "./orphan.ts";
 import { OPENED } from "./probe.ts";
 
+endWithParent();
 try {
   const adapter = await (await dawn(Deno.args)).requestAdapter({ powerPreference: "high-performance" });
   // Without an adapter the main program says what to install.

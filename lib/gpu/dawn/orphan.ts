@@ -1,0 +1,20 @@
+/**
+ * End of a process whose parent is gone.
+ *
+ * @module
+ */
+
+/** Reads standard input to its end, and ends the process. */
+const WATCH = `
+  import process from "node:process";
+  while (await Deno.stdin.read(new Uint8Array(1)) !== null);
+  process.kill(process.pid, "SIGKILL");
+`;
+
+/**
+ * Ends this process when its standard input ends, which is a pipe that the parent keeps open. A thread of its own watches it,
+ * since native code may block this one for good.
+ */
+export function endWithParent(): void {
+  new Worker(`data:text/javascript,${encodeURIComponent(WATCH)}`, { type: "module" });
+}
