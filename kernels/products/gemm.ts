@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { gemmMatrix, type MatrixLayout } from "./gemm_matrix.ts";
+import { gemmMatrix } from "./gemm_matrix.ts";
+import type { MatrixLayout } from "./gemm_matrix_tile.ts";
 import { allMatrixLayouts, matrixLayoutName, matrixLayouts } from "./gemm_matrix_layouts.ts";
 import { gemmSubgroup, SUBGROUP_LANES } from "./gemm_subgroup.ts";
 import { TILE_LAYOUTS, tileLayouts, tileName } from "./gemm_layouts.ts";

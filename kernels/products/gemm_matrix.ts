@@ -19,148 +19,45 @@
  * @module
  */
 import {
-  columnTypes,
-  type GemmOperand,
-  type GemmProblem,
-  type GemmTile,
-  outerLoop,
-  withLoads,
-} from "./gemm_problem.ts";
+  matricesOf,
+  type MatrixLayout,
+  matrixThreads,
+  resultLine,
+  resultSize,
+  stageLine,
+  stageSize,
+  storedMatrices,
+} from "./gemm_matrix_tile.ts";
+import { columnTypes, type GemmOperand, type GemmProblem } from "./gemm_problem.ts";
+import { loopOverSteps, type StageLoads, stageLoads, sumOverThreads } from "./gemm_workgroup.ts";
 import { type MatrixDialect, matrixDialect } from "./matrix_dialect.ts";
 import { range } from "../range.ts";
-import type { MatrixShape, MatrixUnits } from "../target.ts";
 
-/** Tile of a workgroup. All sizes are powers of two. */
-export interface MatrixLayout extends GemmTile {
-  /** Length along k of a stage. */
-  readonly depth: number;
-  /** Subgroups along the rows and along the columns of the tile. */
-  readonly subgroups: readonly [rows: number, columns: number];
-  /** Double buffering: two alternating stages. */
-  readonly double: boolean;
-  /** Units that the tile is computed on. */
-  readonly units: MatrixUnits;
-  /** Matrix size, one of the units'. */
-  readonly shape: MatrixShape;
-}
-
-/** Elements that pad a line of a stage: 16 bytes. */
-const STAGE_PADDING = 8;
-/** Vectors of four floats that pad a line of results, so that the units' stores hit different banks. */
-const RESULT_PADDING = 2;
-
-/** Threads per workgroup. */
-export function matrixThreads({ subgroups: [rows, columns], units }: MatrixLayout): number {
-  return rows * columns * units.subgroupSize;
-}
-
-/** Matrices of a subgroup's block along its rows and its columns. */
-function blockOf({ rows, columns, subgroups, shape }: MatrixLayout): [number, number] {
-  return [rows / (subgroups[0] * shape.rows), columns / (subgroups[1] * shape.columns)];
-}
-
-/** Vectors of a line of a stage, with its padding. */
-const lineOf = (elements: number) => (elements + STAGE_PADDING) / 4;
-
-/** Vectors of a stage of an operand. */
-function stageSize({ along }: GemmOperand, lines: number, depth: number): number {
-  return along === "k" ? lines * lineOf(depth) : depth * lineOf(lines);
-}
-
-/** Vectors of a line of results of a subgroup. */
-const resultLine = ({ shape }: MatrixLayout, matrices: number) =>
-  matrices * shape.columns / 4 + RESULT_PADDING;
-
-/** Vectors of the results of all subgroups, with room for a vector a thread. */
-function resultSize(layout: MatrixLayout, matrices: number): number {
-  const { subgroups: [rows, columns], shape } = layout;
-  return Math.max(rows * columns * shape.rows * resultLine(layout, matrices), matrixThreads(layout));
-}
-
-/** Bytes of all stages of a layout, if both operands take the longer form. */
-function stageBytes({ rows, columns, depth, double }: MatrixLayout): number {
-  const bytes = (lines: number) => 8 * Math.max(lines * lineOf(depth), depth * lineOf(lines));
-  return (double ? 2 : 1) * (bytes(rows) + bytes(columns));
-}
-
-/** Bytes for results, unless one matrix a subgroup takes more: what 48 KiB leave beside two stages of 128x128x32. */
-const RESULT_BYTES = 8192;
-
-/**
- * Neighbouring matrices that a subgroup stores at a time: more need fewer barriers, and let more loads of the epilogue be
- * outstanding.
- */
-function storedMatrices(layout: MatrixLayout): number {
-  const [, columns] = blockOf(layout);
-  const fits = (matrices: number) => 16 * resultSize(layout, matrices) <= RESULT_BYTES;
-  return [4, 2].find((matrices) => columns % matrices === 0 && fits(matrices)) ?? 1;
-}
-
-/** Workgroup memory in bytes. */
-export function matrixWorkgroupBytes(layout: MatrixLayout): number {
-  return stageBytes(layout) + 16 * resultSize(layout, storedMatrices(layout));
-}
-
-/** Staging of an operand; all strings are WGSL. */
-interface Staging {
-  readonly setup: string;
-  readonly turn: string;
-  /** Loads of a stage, starting at quad `k`. */
-  readonly load: string;
-  /** Variables of the loaded values. */
-  readonly loaded: readonly string[];
-  /** Writes to the stage at `put_<name>`. */
+/** Staging of an operand in workgroup memory. */
+interface Staging extends StageLoads {
+  /** Writes to the stage at `put_<name>`: WGSL statements. */
   readonly put: string;
 }
 
-/** Distributes the loads of an operand over the threads. */
+/** Staging of an operand. */
 function staging(name: "a" | "b", operand: GemmOperand, layout: MatrixLayout): Staging {
+  const { depth } = layout;
   const lines = name === "a" ? layout.rows : layout.columns;
-  const first = name === "a" ? "row" : "column";
   const threads = matrixThreads(layout);
-  const loads = range(lines * layout.depth / 4 / threads);
-  const loaded = loads.map((j) => `${name}_v${j}`);
-  const put = (at: (j: number) => string) =>
-    loads.map((j) => `stage_${name}[put_${name} + ${at(j)}] = ${loaded[j]};`).join("\n");
-  const slot = (j: number) => operand.along === "k" ? `${name}${j}` : name;
-  const declare = loaded.map((value) => `var ${value}: Stored4;`).join(" ");
-  const load = (at: (load: GemmOperand["load"], j: number) => string) =>
-    withLoads(
-      operand,
-      slot(0),
-      (load) => loads.map((j) => `${loaded[j]} = ${at(load, j)};`).join("\n"),
-    );
-  // The product of what is past the last k must be zero, so both operands are.
-  const mask = (inside: (j: number) => string) =>
-    loads.map((j) => `${loaded[j]} = select(Stored4(), ${loaded[j]}, ${inside(j)});`).join("\n");
-  if (operand.along === "k") {
-    const quads = layout.depth / 4;
-    const slots = loads.map(slot);
-    const line = (j: number) => `thread / ${quads}u + ${j * threads / quads}u`;
-    return {
-      loaded,
-      setup: slots.map((slot, j) => operand.setup(slot, `${first} + ${line(j)}`)).join("\n"),
-      turn: slots.map((slot) => operand.turn(slot)).join("\n"),
-      load: `let ${name}_k = k + thread % ${quads}u;
-      ${declare}
-      ${load((load, j) => load(slot(j), `${name}_k`))}
-      ${mask(() => `${name}_k < depth`)}`,
-      put: put((j) => `(${line(j)}) * ${lineOf(layout.depth)}u + thread % ${quads}u`),
-    };
-  }
-  const quads = lines / 4;
-  const line = (j: number) => `thread / ${quads}u + ${j * threads / quads}u`;
-  const k = (j: number) => `${name}_k${j}`;
-  return {
-    loaded,
-    setup: operand.setup(name, `${first} / 4u + thread % ${quads}u`),
-    turn: operand.turn(name),
-    load: `${loads.map((j) => `let ${k(j)} = 4u * k + ${line(j)};`).join("\n")}
-      ${declare}
-      ${load((load, j) => load(name, k(j)))}
-      ${mask((j) => `${k(j)} < 4u * depth`)}`,
-    put: put((j) => `(${line(j)}) * ${lineOf(lines)}u + thread % ${quads}u`),
-  };
+  const loads = stageLoads(name, operand, { lines, depth, threads }, {
+    type: "Stored4",
+    load: (load, variable, slot, k) => `${variable} = ${load(slot, k)};`,
+    // The product of what is past the last k must be zero, so both operands are.
+    mask: (variable, inside) => `${variable} = select(Stored4(), ${variable}, ${inside});`,
+  });
+  // Vectors are stored as they are loaded: `length` elements a line.
+  const length = operand.along === "k" ? depth : lines;
+  const quads = length / 4;
+  const put = loads.loaded.map((value, j) =>
+    `stage_${name}[put_${name} + (thread / ${quads}u + ${j * threads / quads}u) * ${stageLine(length)}u + ` +
+    `thread % ${quads}u] = ${value};`
+  ).join("\n");
+  return { ...loads, put };
 }
 
 /** Order and line length of an operand in its stage. */
@@ -171,7 +68,7 @@ function staged(name: "a" | "b", { along }: GemmOperand, layout: MatrixLayout) {
   return {
     array: `stage_${name}`,
     order: byRows ? "row_major" : "col_major",
-    stride: lineOf(along === "k" ? layout.depth : lines),
+    stride: stageLine(along === "k" ? layout.depth : lines),
   } as const;
 }
 
@@ -183,7 +80,7 @@ function offsetIn({ along }: GemmOperand, stride: number, lines: number, k: numb
 /** Multiplies the stage with the index `stage`. */
 function multiply(problem: GemmProblem, layout: MatrixLayout, dialect: MatrixDialect, stage: string): string {
   const { rows, columns, depth, shape } = layout;
-  const [blockRows, blockColumns] = blockOf(layout);
+  const [blockRows, blockColumns] = matricesOf(layout);
   const { a, b } = problem;
   const [strideA, strideB] = [staged("a", a, layout).stride, staged("b", b, layout).stride];
   const { declare, load, matrix, multiplyAccumulate, repeat } = dialect;
@@ -217,7 +114,7 @@ function multiply(problem: GemmProblem, layout: MatrixLayout, dialect: MatrixDia
 /** Passes all results on to the problem's `store`. */
 function epilogue({ targetRows }: GemmProblem, layout: MatrixLayout, dialect: MatrixDialect): string {
   const { shape, units: { subgroupSize } } = layout;
-  const [blockRows, blockColumns] = blockOf(layout);
+  const [blockRows, blockColumns] = matricesOf(layout);
   const matrices = storedMatrices(layout);
   const line = resultLine(layout, matrices);
   const quads = matrices * shape.columns / 4;
@@ -258,9 +155,7 @@ function epilogue({ targetRows }: GemmProblem, layout: MatrixLayout, dialect: Ma
 /** Adds the threads' partial column sums in a fixed order, and stores them. */
 function combineSums(layout: MatrixLayout): string {
   const quads = layout.columns / 4;
-  const terms = range(matrixThreads(layout) / quads).map((i) => `results[thread + ${i * quads}u]`).join(
-    " + ",
-  );
+  const terms = sumOverThreads("results", matrixThreads(layout), layout.columns);
   return `
   if (group.x == 0u) {
     results[thread] = column_sums;
@@ -280,7 +175,7 @@ export function gemmMatrix(problem: GemmProblem, layout: MatrixLayout): string {
     array: "results",
     stride: resultLine(layout, matrices),
   });
-  const [blockRows, blockColumns] = blockOf(layout);
+  const [blockRows, blockColumns] = matricesOf(layout);
   const [sizeA, sizeB] = [stageSize(problem.a, rows, depth), stageSize(problem.b, columns, depth)];
   const put = `let put_a = stage * ${sizeA}u;
       let put_b = stage * ${sizeB}u;
@@ -298,13 +193,7 @@ export function gemmMatrix(problem: GemmProblem, layout: MatrixLayout): string {
       ${put}
       workgroupBarrier();
       ${multiply(problem, layout, dialect, "stage")}`;
-  const active = problem.a.anyActive?.("row", `row + ${rows - 1}u`);
-  const body = `${problem.turn}
-    ${active ? `if (!${active}) { continue; }` : ""}
-    ${a.turn}
-    ${b.turn}
-    let depth = ${problem.depth};
-    for (var k = 0u; k < depth; k += ${depth / 4}u) {
+  const steps = `for (var k = 0u; k < depth; k += ${depth / 4}u) {
       ${a.load}
       ${b.load}
       ${turn}
@@ -344,7 +233,7 @@ fn main(${
   ${problem.columnSums ? "var column_sums = vec4f();" : ""}
   ${double ? "var" : "let"} stage = 0u;
   ${double ? "var pending = false; // a stage has not been multiplied yet" : ""}
-  ${outerLoop(problem, body)}
+  ${loopOverSteps(problem, rows, [a, b], steps)}
   ${double ? `if (pending) ${previous}` : ""}
   ${epilogue(problem, layout, dialect)}
   ${problem.columnSums ? combineSums(layout) : ""}

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { type MatrixLayout, matrixThreads, matrixWorkgroupBytes } from "./gemm_matrix.ts";
+import { type MatrixLayout, matrixThreads, matrixWorkgroupBytes } from "./gemm_matrix_tile.ts";
 import type { GemmSize } from "./gemm_problem.ts";
 import {
   GUARANTEED_INVOCATIONS,

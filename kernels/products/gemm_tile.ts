@@ -24,15 +24,9 @@
  *
  * @module
  */
-import {
-  columnTypes,
-  type GemmOperand,
-  type GemmProblem,
-  type GemmTile,
-  outerLoop,
-  withLoads,
-} from "./gemm_problem.ts";
+import { columnTypes, type GemmOperand, type GemmProblem, type GemmTile } from "./gemm_problem.ts";
 import { type StageAccess, stageAccess, stageBytes } from "./gemm_stage.ts";
+import { loopOverSteps, type StageLoads, stageLoads, sumOverThreads } from "./gemm_workgroup.ts";
 import { range } from "../range.ts";
 
 /** Tile and thread mapping of a workgroup. All sizes are powers of two. */
@@ -74,73 +68,38 @@ function unrolled({ depth, block }: TileLayout): number {
   return Math.max(1, Math.min(depth / 4, UNROLLED / (4 * block[0] * block[1])));
 }
 
-/** Staging of an operand in workgroup memory; all strings are WGSL statements. */
-interface Staging extends StageAccess {
-  readonly setup: string;
-  readonly turn: string;
-  /** Loads of a stage, starting at quad `k`. */
-  readonly load: string;
-  /** Variables of the loaded values. */
-  readonly loaded: readonly string[];
-  /** Writes to stage `stage`, which may also add to `sums`. */
+/** Staging of an operand in workgroup memory. */
+interface Staging extends StageAccess, StageLoads {
+  /** Writes to stage `stage`, which may also add to `sums`: WGSL statements. */
   readonly put: string;
 }
 
-/** Distributes the loads of an operand over the threads; `summed`: adds the values staged to `sums`. */
+/** Staging of an operand; `summed`: adds the values staged to `sums`. */
 function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout, summed = false): Staging {
+  const { rows, columns, depth, stages } = layout;
   const side = name === "a" ? 0 : 1;
-  const lines = [layout.rows, layout.columns][side];
-  const threads = threadsOf(layout);
-  const quads = layout.depth / 4;
+  const lines = [rows, columns][side];
   const shape = {
-    ...{ stages: layout.stages, lines, depth: layout.depth, threads },
+    ...{ stages, lines, depth, threads: threadsOf(layout) },
     ...{ readers: lines / layout.block[side], unroll: unrolled(layout) },
   };
   const access = stageAccess(name, operand, shape, ["ty", "tx"][side]);
-  const first = ["row", "column"][side];
-  const vectors = lines * quads;
-  const loads = range(Math.ceil(vectors / threads));
-  const loaded = loads.map((j) => `${name}_v${j}`);
-  const puts = loads.map((j) =>
-    `${access.written("stage", j)} = ${loaded[j]};\n${summed ? `sums += ${loaded[j]};` : ""}`
-  ).join("\n");
-  const put = vectors < threads ? `if (thread < ${vectors}u) { ${puts} }` : puts;
   // The loop may multiply quads past the last, for which it is enough that A is zero.
-  const inside = (k: string, end: string) => name === "a" && shape.unroll > 1 ? `${k} < ${end}` : undefined;
-  const { second } = operand;
-  const value = (load: GemmOperand["load"], slot: string, k: string, end: string) =>
-    `vec4f(${load(slot, k, second ? undefined : inside(k, end))})`;
-  const masked = (load: string, kOf: (j: number) => string, end: string) => {
-    if (!second || inside("", end) === undefined) return load;
-    const mask = (j: number) => `${loaded[j]} = select(vec4f(), ${loaded[j]}, ${inside(kOf(j), end)});`;
-    return [load, ...loads.map(mask)].join("\n");
-  };
-  if (operand.along === "k") {
-    const slots = loads.map((j) => `${name}${j}`);
-    const line = (j: number) => `${first} + thread / ${quads}u + ${j * threads / quads}u`;
-    const loadsOf = (load: GemmOperand["load"]) =>
-      slots.map((slot, j) => `${loaded[j]} = ${value(load, slot, `${name}_k`, "depth")};`).join("\n");
-    return {
-      ...{ ...access, loaded, put },
-      setup: slots.map((slot, j) => operand.setup(slot, line(j))).join("\n"),
-      turn: slots.map((slot) => operand.turn(slot)).join("\n"),
-      load: `let ${name}_k = k + thread % ${quads}u;
-      ${masked(withLoads(operand, slots[0]!, loadsOf), () => `${name}_k`, "depth")}`,
-    };
-  }
-  const width = lines / 4;
-  const k = (j: number) => `${name}_k${j}`;
-  const loadsOf = (load: GemmOperand["load"]) =>
-    loads.map((j) => `${loaded[j]} = ${value(load, name, k(j), "4u * depth")};`).join("\n");
-  return {
-    ...{ ...access, loaded, put },
-    setup: operand.setup(name, `${first} / 4u + thread % ${width}u`),
-    turn: operand.turn(name),
-    load: [
-      ...loads.map((j) => `let ${k(j)} = 4u * k + thread / ${width}u + ${j * threads / width}u;`),
-      masked(withLoads(operand, name, loadsOf), k, "4u * depth"),
-    ].join("\n"),
-  };
+  const padded = name === "a" && shape.unroll > 1;
+  const maskLast = padded && operand.second !== undefined;
+  const loads = stageLoads(name, operand, shape, {
+    load: (load, variable, slot, k, inside) =>
+      `${variable} = vec4f(${load(slot, k, padded && !maskLast ? inside : undefined)});`,
+    ...maskLast
+      ? { mask: (variable, inside) => `${variable} = select(vec4f(), ${variable}, ${inside});` }
+      : {},
+  });
+  const puts = loads.loaded.map((value, j) =>
+    `${access.written("stage", j)} = ${value};\n${summed ? `sums += ${value};` : ""}`
+  ).join("\n");
+  const vectors = lines * depth / 4;
+  const put = vectors < shape.threads ? `if (thread < ${vectors}u) { ${puts} }` : puts;
+  return { ...access, ...loads, put };
 }
 
 /** Block of a thread: WGSL expressions of its rows and its quads of columns in the tile. */
@@ -213,7 +172,7 @@ function multiply(problem: GemmProblem, layout: TileLayout, a: Staging, b: Stagi
 /** Adds the threads' partial column sums in a fixed order, and stores them in the first row of tiles. */
 function combineSums(layout: TileLayout): string {
   const width = layout.columns / 4;
-  const terms = range(threadsOf(layout) / width).map((i) => `scratch[thread + ${i * width}u]`).join(" + ");
+  const terms = sumOverThreads("scratch", threadsOf(layout), layout.columns);
   return `
   scratch[thread] = sums;
   workgroupBarrier();
@@ -257,13 +216,7 @@ export function gemmTile(problem: GemmProblem, layout: TileLayout, half: boolean
       k += ${depth / 4}u;
       if (k >= depth) { break; }
     }`;
-  const active = problem.a.anyActive?.("row", `row + ${rows - 1}u`);
-  const body = `${problem.turn}
-    ${active ? `if (!${active}) { continue; }` : ""}
-    ${a.turn}
-    ${b.turn}
-    let depth = ${problem.depth};
-    var k = 0u;
+  const steps = `var k = 0u;
     ${turn}`;
   const threadsX = columns / layout.block[1];
   const store = (row: string, r: number) => {
@@ -291,7 +244,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   ${problem.columnSums ? "var sums = vec4f();" : ""}
   ${stages === 2 ? "var stage = 0u;" : ""}
   ${loaded.map((value) => `var ${value}: vec4f;`).join("\n")}
-  ${outerLoop(problem, body)}
+  ${loopOverSteps(problem, rows, [a, b], steps)}
   ${block.rows.map(store).join("\n")}
   ${problem.columnSums ? combineSums(layout) : ""}
 }`;

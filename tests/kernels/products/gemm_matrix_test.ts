@@ -6,7 +6,7 @@ import {
   matrixLayoutName,
   matrixLayouts,
 } from "../../../kernels/products/gemm_matrix_layouts.ts";
-import type { MatrixLayout } from "../../../kernels/products/gemm_matrix.ts";
+import type { MatrixLayout } from "../../../kernels/products/gemm_matrix_tile.ts";
 import type { Conv2dShape } from "../../../kernels/products/conv2d_shape.ts";
 import type { KernelTarget, MatrixShape, MatrixUnits } from "../../../kernels/target.ts";
 import { describe, shape } from "../../support/conv2d_checks.ts";

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { forwardProblem, inputGradientProblem } from "../../../kernels/products/conv2d_source.ts";
 import { weightGradientProblem } from "../../../kernels/products/conv2d_weight_source.ts";
-import { gemmMatrix, matrixWorkgroupBytes } from "../../../kernels/products/gemm_matrix.ts";
+import { gemmMatrix } from "../../../kernels/products/gemm_matrix.ts";
+import { matrixWorkgroupBytes } from "../../../kernels/products/gemm_matrix_tile.ts";
 import { allMatrixLayouts, matrixLayoutName } from "../../../kernels/products/gemm_matrix_layouts.ts";
 import type { GemmProblem } from "../../../kernels/products/gemm_problem.ts";
 import { ADD, matmulProblem, SOFTMAX_GRADIENT } from "../../../kernels/products/matmul_source.ts";
