@@ -1,17 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { previewSteps } from "../../../server/http/moments.ts";
-import { allowedClasses, checkPictureSize, planQuery } from "../../../server/http/plan.ts";
-import type { ServedModel } from "../../../server/engine/engine.ts";
 import type { JobRunner } from "../../../server/queue/job.ts";
-import type { ProblemError } from "../../../server/http/problem.ts";
-import { acceptedFormat } from "../../../server/http/accept.ts";
-import { defaultSettings } from "../../../server/settings.ts";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
-import { checkSteps } from "../../../lib/diffusion/sampler.ts";
-import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
-import { presetConfig } from "../../../lib/model/presets.ts";
-import { imageMetadata } from "../../../lib/sampling/metadata.ts";
 import { fakeModel, fakePixels } from "../../support/server/fake_engine.ts";
 import { harness, problemOf } from "../../support/server/harness.ts";
 
@@ -203,121 +193,6 @@ Deno.test("no query makes the server fail, and every refusal is a problem", asyn
 function encode(text: string): string {
   return text.isWellFormed() ? encodeURIComponent(text) : "%ED%A0%80";
 }
-
-Deno.test("Accept decides by quality, then by the more usual format", () => {
-  const cases: [accept: string | undefined, format: string][] = [
-    [undefined, "png"],
-    ["", "png"],
-    ["*/*", "png"],
-    ["image/*", "png"],
-    ["application/json", "json"],
-    ["application/*", "json"],
-    ["image/webp", "webp"],
-    ["IMAGE/JPEG", "jpeg"],
-    ["image/gif, text/html", "gif"],
-    ["image/png;q=0.5, image/jpeg;q=0.9", "jpeg"],
-    ["image/png;q=0, */*", "jpeg"],
-    ["image/*;q=0.5, application/json", "json"],
-    ["image/*, image/webp", "png"],
-    ["text/html, image/webp;q=0.9, */*;q=0.8", "webp"],
-    ["image/webp;q=0.1, image/*;q=0.2", "png"],
-    ["application/json;q=0.000, image/jpeg;q=0.001", "jpeg"],
-    ["image/jpeg;charset=x;q=1.0", "jpeg"],
-    ["garbage", "png"],
-  ];
-  for (const [accept, format] of cases) assert.equal(acceptedFormat(accept), format, accept ?? "no header");
-  for (const accept of ["text/html", "image/png;q=0", "image/avif, text/*", "*/*;q=0"]) {
-    assert.throws(() => acceptedFormat(accept), { status: 406 }, accept);
-  }
-});
-
-Deno.test("any takes the class of the seed, the same for one image as for many", () => {
-  const model = fakeModel();
-  const many = planQuery({ class: "any", seed: 8, count: 4 }, model, defaultSettings);
-  assert.deepEqual(many.labels, [8, 9, 0, 1]);
-  assert.deepEqual(planQuery({ class: "ANY", seed: 10 }, model, defaultSettings).labels, [0]);
-  const unconditional = fakeModel({ config: presetConfig("tiny", 0), classes: [] });
-  const none = planQuery({ seed: 8, count: 2 }, unconditional, { ...defaultSettings, guidance: 3 });
-  assert.deepEqual([none.labels, none.guidance], [[0, 0], 1]);
-});
-
-Deno.test("a picture says how it was made; that it was in mixed precision, too, since that is another picture", () => {
-  const query = { class: "cat", seed: 8, count: 2, steps: 5, eta: 0.5 };
-  const of = (model: ServedModel) =>
-    imageMetadata(planQuery(query, model, defaultSettings), { ...model, model: model.id }, 1);
-  const facts = { model: "fake-model-step-100", class: "cat", seed: 9, sampler: "ddim", steps: 5, eta: 0.5 };
-  assert.deepEqual(of(fakeModel()), { ...facts, guidance: 2 });
-  const mixed = fakeModel({ precision: "mixed" });
-  assert.deepEqual(of(mixed), { ...facts, guidance: 2, precision: "mixed" });
-});
-
-Deno.test("the server's settings fill in what a request leaves out", () => {
-  const settings = { ...defaultSettings, steps: 20, sampler: "ddpm", guidance: 3.5 } as const;
-  const { steps, sampler, guidance } = planQuery({ class: "cat" }, fakeModel(), settings);
-  assert.deepEqual({ steps, sampler, guidance }, { steps: 20, sampler: "ddpm", guidance: 3.5 });
-  assert.equal(planQuery({ class: "none" }, fakeModel(), settings).guidance, 1);
-  const own = planQuery({ class: "cat", steps: 5, sampler: "ddim", guidance: 1 }, fakeModel(), settings);
-  assert.deepEqual([own.steps, own.sampler, own.guidance], [5, "ddim", 1]);
-});
-
-Deno.test("without a seed, seeds differ and have 32 bits", () => {
-  const seeds = Array.from({ length: 20 }, () => planQuery({}, fakeModel(), defaultSettings).seed);
-  assert.equal(new Set(seeds).size, 20);
-  assert.ok(seeds.every((seed) => seed >= 0 && seed < 2 ** 32));
-});
-
-Deno.test("a picture larger than allowed is refused with the largest scale that fits", () => {
-  const size = { height: 300, width: 200 };
-  checkPictureSize(size, 1, 13);
-  assert.throws(() => checkPictureSize(size, 1, 14), (error: ProblemError) => {
-    assert.deepEqual(error.errors[0].field, "scale");
-    assert.match(error.errors[0].allowed, /^at most 13 /);
-    return true;
-  });
-  checkPictureSize(size, 4, 6);
-  assert.throws(() => checkPictureSize(size, 4, 7), /at most 6 for 4 images/);
-  assert.throws(() => checkPictureSize({ height: 1000, width: 1000 }, 64, 1), /count: expected fewer images/);
-  checkPictureSize({ height: 32, width: 32 }, 1, 16, 30);
-  assert.throws(() => checkPictureSize({ height: 32, width: 32 }, 4, 16, 30), /an animation of 30 frames/);
-});
-
-Deno.test("there are eight previews where there are as many steps, never the finished image", () => {
-  for (let steps = 1; steps <= 1000; steps++) {
-    const { at } = previewSteps(steps);
-    assert.ok(at.every((step) => step < steps - 1), String(steps));
-    assert.equal(at.length, Math.min(8, steps - 1), `${steps} steps`);
-  }
-  assert.deepEqual(previewSteps(1).at, []);
-  assert.deepEqual(previewSteps(10, { every: 4 }).at, [3, 7]);
-  assert.deepEqual(previewSteps(8, { every: 4 }).at, [3]);
-});
-
-Deno.test("classes are listed by name, number and word", () => {
-  assert.deepEqual(allowedClasses({ ...fakeModel(), classes: ["a", "b"] }), [
-    "a",
-    "b",
-    "0",
-    "1",
-    "any",
-    "none",
-  ]);
-});
-
-Deno.test("a class asked for by number is that one, whatever the classes are called", () => {
-  const named = (classes: string[]) => fakeModel({ classes, config: presetConfig("tiny", classes.length) });
-  const labels = (classes: string[], wanted: string) =>
-    planQuery({ class: wanted, count: 2, seed: 1 }, named(classes), defaultSettings).labels;
-  assert.deepEqual(labels(["None", "ox"], "0"), [0, 0]);
-  assert.deepEqual(labels(["ox", "ox"], "1"), [1, 1]);
-});
-
-Deno.test("a limit of steps that the model's steps_offset rules out leaves the default at fewer", () => {
-  const model = fakeModel({ schedule: new NoiseSchedule({ stepsOffset: 2 }) });
-  const settings = { ...defaultSettings, sampler: "ddpm" as const, maxSteps: 500 };
-  assert.throws(() => checkSteps(model.schedule, settings.maxSteps), /499 or 501/);
-  const { steps } = planQuery({ class: "cat" }, model, settings);
-  assert.equal(steps, 499);
-});
 
 Deno.test("a limit of steps bounds what may be asked for and every default, and is in /openapi.json", async () => {
   const { ask } = harness({ settings: { maxSteps: 10, steps: undefined, maxWork: 50 } });

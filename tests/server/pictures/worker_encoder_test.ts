@@ -1,106 +1,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { fileURLToPath } from "node:url";
-import { GIF, Image } from "imagescript";
-import decodeWebp from "@jsquash/webp/decode.js";
-import { decodePng } from "../../support/read_png.ts";
-import type { Asker, PictureFormat, PictureJob } from "../../../server/pictures/encoder.ts";
+import type { Asker, PictureJob } from "../../../server/pictures/encoder.ts";
 import type { EncoderAnswer } from "../../../server/pictures/encoder_worker.ts";
 import { encodeFile } from "../../../server/pictures/encoding.ts";
 import { WorkerEncoder } from "../../../server/pictures/worker_encoder.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
-
-/** An image of one colour. */
-function plain(red: number, green: number, blue: number, size = 8): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from({ length: size * size * 3 }, (_, i) => [red, green, blue][i % 3]);
-}
-
-function job(format: PictureFormat, changes: Partial<PictureJob> = {}): PictureJob {
-  const images = [plain(200, 40, 90)];
-  return { format, height: 8, width: 8, scale: 1, images, metadata: images.map(() => ({})), ...changes };
-}
-
-/** Colours of a picture's pixels, RGB. */
-async function decode(format: PictureFormat, file: Uint8Array<ArrayBuffer>): Promise<Picture> {
-  if (format === "png") {
-    const { rgb, width, height } = decodePng(file);
-    return { width, height, at: (x, y) => [...rgb.subarray((y * width + x) * 3, (y * width + x) * 3 + 3)] };
-  }
-  if (format === "webp") {
-    return pictureOf(await decodeWebp(file.buffer), ({ data }) => data as Uint8ClampedArray);
-  }
-  const image = format === "gif" ? (await GIF.decode(file)).at(-1)! : await Image.decode(file);
-  return pictureOf(image, ({ bitmap }) => bitmap);
-}
-
-function pictureOf<T extends { readonly width: number; readonly height: number }>(
-  image: T,
-  rgba: (image: T) => Uint8ClampedArray,
-): Picture {
-  const { width, height } = image;
-  const at = (x: number, y: number) => {
-    const start = (y * width + x) * 4;
-    return [...rgba(image).subarray(start, start + 3)];
-  };
-  return { width, height, at };
-}
-
-interface Picture {
-  readonly width: number;
-  readonly height: number;
-  readonly at: (x: number, y: number) => number[];
-}
-
-function near(actual: number[], expected: number[], tolerance: number, what: string): void {
-  const close = actual.every((value, i) => Math.abs(value - expected[i]) <= tolerance);
-  assert.ok(close, `${what}: ${actual}, expected about ${expected}`);
-}
-
-for (const format of ["png", "jpeg", "webp", "gif"] as const) {
-  const tolerance = format === "png" ? 0 : 8;
-
-  Deno.test(`${format}: an image keeps its size, colours and scale`, async () => {
-    const one = await decode(format, await encodeFile(job(format)));
-    assert.deepEqual([one.width, one.height], [8, 8]);
-    near(one.at(3, 4), [200, 40, 90], tolerance, format);
-    const large = await decode(format, await encodeFile(job(format, { scale: 5 })));
-    assert.deepEqual([large.width, large.height], [40, 40]);
-    near(large.at(39, 0), [200, 40, 90], tolerance, format);
-  });
-
-  Deno.test(`${format}: several images make a grid, in order`, async () => {
-    const images = [plain(255, 0, 0), plain(0, 160, 0), plain(0, 0, 255)];
-    const changes = { images, metadata: images.map(() => ({})), scale: 4 };
-    const { at, width, height } = await decode(format, await encodeFile(job(format, changes)));
-    assert.deepEqual([width, height], [70, 70]);
-    near(at(18, 18), [255, 0, 0], tolerance, format);
-    near(at(52, 18), [0, 160, 0], tolerance, format);
-    near(at(18, 52), [0, 0, 255], tolerance, format);
-    near(at(52, 52), [255, 255, 255], tolerance, format);
-  });
-
-  Deno.test(`${format}: equal pictures give equal bytes`, async () => {
-    assert.deepEqual(await encodeFile(job(format)), await encodeFile(job(format)));
-  });
-}
-
-Deno.test("a png keeps what is known of its image, and of all the images of a grid", async () => {
-  const metadata = [{ seed: 1, class: "cat" }, { seed: 2, class: "cat" }];
-  const { text } = decodePng(await encodeFile(job("png", { metadata: [metadata[0]] })));
-  assert.deepEqual(text, { seed: "1", class: "cat" });
-  const images = [plain(1, 2, 3), plain(4, 5, 6)];
-  const grid = decodePng(await encodeFile(job("png", { images, metadata })));
-  assert.deepEqual(grid.text, { seed: "1, 2", class: "cat" });
-});
-
-Deno.test("a gif has its frames before the image", async () => {
-  const frames = [[plain(0, 0, 0)], [plain(120, 120, 120)]];
-  const gif = await GIF.decode(await encodeFile(job("gif", { frames })));
-  assert.equal(gif.length, 3);
-  for (const [i, grey] of [0, 120].entries()) {
-    near([...gif[i].bitmap.subarray(0, 3)], [grey, grey, grey], 4, `${i}`);
-  }
-});
+import { pictureJob } from "../../support/server/picture_jobs.ts";
 
 /** Somebody who stays, and has time. */
 function asker(client = "a", changes: Partial<Asker> = {}): Asker {
@@ -111,12 +17,12 @@ Deno.test("the worker gives the bytes that this thread would", async () => {
   const encoder = new WorkerEncoder();
   try {
     const formats = ["png", "jpeg", "webp", "gif"] as const;
-    const files = await encoder.encode(formats.map((format) => job(format)), asker());
+    const files = await encoder.encode(formats.map((format) => pictureJob(format)), asker());
     for (const [i, format] of formats.entries()) {
-      assert.deepEqual(files[i], await encodeFile(job(format)), format);
+      assert.deepEqual(files[i], await encodeFile(pictureJob(format)), format);
     }
-    await assert.rejects(encoder.encode([job("png", { scale: 99 })], asker()), /scale: expected/);
-    assert.ok((await encoder.encode([job("png")], asker()))[0].length > 0);
+    await assert.rejects(encoder.encode([pictureJob("png", { scale: 99 })], asker()), /scale: expected/);
+    assert.ok((await encoder.encode([pictureJob("png")], asker()))[0].length > 0);
   } finally {
     encoder.close();
   }
@@ -167,7 +73,7 @@ function faked(
 
 /** Asks for one picture, which its scale names. */
 async function one(encoder: WorkerEncoder, scale = 1, by = asker()): Promise<number> {
-  const [[value]] = await encoder.encode([job("png", { scale })], by);
+  const [[value]] = await encoder.encode([pictureJob("png", { scale })], by);
   return value;
 }
 
@@ -175,7 +81,7 @@ const scales = ({ jobs }: FakeWorker) => jobs.map(({ scale }) => scale);
 
 Deno.test("pictures go to the worker one at a time, in order", async () => {
   const { encoder, workers: [worker], clock } = faked();
-  const files = encoder.encode([1, 2, 3].map((scale) => job("png", { scale })), asker());
+  const files = encoder.encode([1, 2, 3].map((scale) => pictureJob("png", { scale })), asker());
   for (let i = 0; i < 3; i++) {
     assert.equal(worker.jobs.length, i + 1);
     worker.answer(i);
@@ -188,7 +94,7 @@ Deno.test("pictures go to the worker one at a time, in order", async () => {
 Deno.test("clients share the encoder by pixels: a small picture is not behind another client's large ones", async () => {
   const { encoder, workers: [worker] } = faked();
   const grids = Array.from({ length: 6 }, () => one(encoder, 100, asker("grids")));
-  const small = encoder.encode([1, 2, 3].map((scale) => job("png", { scale })), asker("small"));
+  const small = encoder.encode([1, 2, 3].map((scale) => pictureJob("png", { scale })), asker("small"));
   const others = [one(encoder, 90, asker("b")), one(encoder, 90, asker("b"))];
   for (let i = 0; i < 11; i++) worker.answer(i);
   await Promise.all([...grids, small, ...others]);
@@ -197,7 +103,7 @@ Deno.test("clients share the encoder by pixels: a small picture is not behind an
 
 Deno.test("clients with pictures of one size take turns; one client's equal requests are finished one by one", async () => {
   const { encoder, workers: [worker] } = faked();
-  const many = (client: string) => encoder.encode([0, 1, 2].map(() => job("png")), asker(client));
+  const many = (client: string) => encoder.encode([0, 1, 2].map(() => pictureJob("png")), asker(client));
   const ended: string[] = [];
   const all = ["a", "a", "b", "c"].map((client, i) => many(client).then(() => ended.push(`${client}${i}`)));
   for (let i = 0; i < 12; i++) {
@@ -280,7 +186,7 @@ Deno.test("a request that runs out of time while it is encoded is 504", async ()
 
 Deno.test("a worker that ends fails its picture, and the next one gets a new worker", async () => {
   const { encoder, workers } = faked();
-  const lost = encoder.encode([job("gif")], asker());
+  const lost = encoder.encode([pictureJob("gif")], asker());
   const next = one(encoder);
   workers[0].crash();
   await assert.rejects(lost, /the encoder's worker ended \(out of memory\) at a gif/);
@@ -310,7 +216,7 @@ Deno.test("a real worker that ends does not end the process", async () => {
 
 Deno.test("a picture that takes too long is given up, and its worker with it", async () => {
   const { encoder, workers, clock } = faked();
-  const slow = encoder.encode([job("webp")], asker());
+  const slow = encoder.encode([pictureJob("webp")], asker());
   clock.advance(59_999);
   assert.equal(workers.length, 1);
   const next = one(encoder);
@@ -323,7 +229,7 @@ Deno.test("a picture that takes too long is given up, and its worker with it", a
 
 Deno.test("only so many requests may wait, whatever the number of their pictures", async () => {
   const { encoder, workers: [worker] } = faked({ waiting: 2 });
-  const many = encoder.encode(Array.from({ length: 300 }, () => job("png")), asker());
+  const many = encoder.encode(Array.from({ length: 300 }, () => pictureJob("png")), asker());
   const accepted = [one(encoder)];
   await assert.rejects(one(encoder), { status: 503, code: "encoder_busy" });
   for (let i = 0; i < 301; i++) worker.answer(i);
