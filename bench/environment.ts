@@ -8,7 +8,7 @@ import { describeBackend } from "../lib/gpu/backend.ts";
 import type { AdapterDescription, Gpu } from "../lib/gpu/device.ts";
 import { driverVersion } from "../lib/tuning/driver.ts";
 
-/** Where and when a bench ran. */
+/** Machine and time of a bench. */
 export interface Environment {
   readonly adapter: AdapterDescription;
   /** Driver version as the system reports it; WebGPU has no such field. */

@@ -54,7 +54,7 @@ function fitLine(points: readonly (readonly [number, number, number])[]): { slop
 /** The page as Markdown, as `deno fmt` formats it. */
 export function growthPage({ environment, fmaGflops, series }: Growth): string {
   const blocks = [
-    "# How cost grows",
+    "# Growth of cost",
     wrap(
       "Written by the benchmark on one adapter; each table goes as far as time and memory allow. Milliseconds are " +
         `medians, scaled to the multiply-add rate at the beginning of the run (${

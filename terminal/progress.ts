@@ -40,7 +40,7 @@ export interface Reporter {
   stop(): void;
 }
 
-/** Where a reporter writes, such as `process.stdout`. */
+/** Output of a reporter, such as `process.stdout`. */
 export interface ReporterStream {
   readonly isTTY?: boolean;
   write(text: string): unknown;

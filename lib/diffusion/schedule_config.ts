@@ -109,7 +109,7 @@ const flowMatching: Readonly<Record<string, unknown>> = { use_flow_sigmas: false
 /** Fields that have no effect once `thresholding` is off. */
 const withoutEffect: readonly string[] = ["dynamic_thresholding_ratio", "sample_max_value"];
 
-/** What old diffusers had in place of `prediction_type`. */
+/** Field of old diffusers in place of `prediction_type`. */
 const PREDICT_EPSILON = "predict_epsilon";
 
 /** Schedulers whose samplers are also here. */

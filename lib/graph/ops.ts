@@ -110,7 +110,7 @@ export function groupNorm(
   expectShape(label, "gamma", parameters.gamma, [1, 1, 1, channels]);
   expectShape(label, "beta", parameters.beta, [1, 1, 1, channels]);
   const y = g.tensor(label, x.shape, "activation", true);
-  // What the backward pass needs of each channel, see groupNormForward.
+  // Saved for the backward pass, per channel; see groupNormForward.
   const stats = g.tensor(`${label}.stats`, [batch, 4, 1, channels], "activation", false, "float32");
   const { stepState, rate = 0 } = dropout ?? {};
   if (!(rate >= 0 && rate < 1)) throw new ShapeError(`${label}: dropout rate must be in [0, 1), got ${rate}`);

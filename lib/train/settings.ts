@@ -111,7 +111,7 @@ export function readStoredSettings(stored: TrainSettings): TrainSettings {
   const settings = {
     ...STORED_DEFAULTS,
     ...stored,
-    // What was float16 without matrix units continues as mixed.
+    // Runs of the former float16 continue as mixed.
     ...(stored.precision as string) === "float16" ? { precision: "mixed" as const } : {},
     epochs: stored.epochs === OPEN_EPOCHS && stored.steps !== null ? null : stored.epochs,
   };

@@ -14,7 +14,7 @@ export function driverVersion({ software }: Pick<AdapterDescription, "software">
   return mesa ? `Mesa ${mesa}` : "unknown";
 }
 
-/** Where distributions and containers have the driver's libraries. */
+/** Directories with the driver's libraries, in distributions and containers. */
 const LIBRARIES = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
 
 /**

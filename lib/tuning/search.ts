@@ -36,7 +36,7 @@ interface Group {
   cost: number;
 }
 
-/** What a search needs. */
+/** Options of {@linkcode Search}. */
 export interface SearchOptions {
   readonly lower: TracedLowering;
   /** Known choices; new ones are added. */

@@ -7,7 +7,7 @@ import { readEvents } from "./events.js";
 import { askForToken, knownToken } from "./token.js";
 
 /**
- * What to draw, with the names of the server's parameters.
+ * A request, with the names of the server's parameters.
  * @typedef {{ class: string, count: number, steps: number, sampler: string, guidance?: number, seed: number }} Wish
  */
 

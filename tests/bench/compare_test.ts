@@ -92,7 +92,7 @@ Deno.test("a loss of exactly what is allowed passes, and more is lost by name", 
   assert.equal(compareReports(worse, before, { ...OPTIONS, maxLoss: 0 }).passed, true);
 });
 
-Deno.test("what was lost can be measured again, and the better of two counts row by row", () => {
+Deno.test("lost rows can be measured again, and the better of two counts row by row", () => {
   const before = report(0.4, 10);
   const now = report(0.1, 10);
   now.sampling.splice(0, 1, { ...now.sampling[0], ofPeak: 0.4 });

@@ -81,7 +81,7 @@ Deno.test("the first row compares with nothing, each later one with the row abov
 Deno.test("a page has each series with its end, lines of text within the width, and an aligned table", () => {
   const all = [series(points(3, (n) => n), "8 would take about 9 s"), series([], "out of\nmemory")];
   const page = growthPage({ environment, fmaGflops: 100, series: all });
-  assert.match(page, /^# How cost grows\n\n/);
+  assert.match(page, /^# Growth of cost\n\n/);
   assert.match(page, /Fake 9000, driver Fake 1\.2/);
   assert.match(page, /\nEnds here: 8 would take about 9 s\.\n/);
   assert.match(page, /\nEnds here: out of memory\.\n$/);

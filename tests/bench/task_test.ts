@@ -54,7 +54,7 @@ Deno.test("a growth page without a series says what was measured where, and goes
     const { code, out, err } = await runTask("bench", flags, directory);
     assert.equal(code, 0, err);
     assert.equal(await Deno.readTextFile(`${directory}/page.md`), out);
-    assert.match(out, /^# How cost grows\n/);
+    assert.match(out, /^# Growth of cost\n/);
     const refused = await runTask("bench", ["--growth", "--compare", "old.json"], directory);
     assert.match(refused.err, /'--growth \[FILE\.md\]' cannot be used with option '--compare <FILE>'/);
     assert.equal(refused.code, 2);

@@ -250,7 +250,7 @@ async function install(folder: string, ...files: string[]): Promise<void> {
 
 test("uses the carried Vulkan loader only where there is none", {}, async ({ start, folder }) => {
   assert.match((await start(["x"])).out, /, FOLDER\/denoise\/lib\n$/);
-  // what the first run has set must not be taken for the system's
+  // values set by the first run must not be taken for the system's
   const again = await start(["x"], { LD_LIBRARY_PATH: join(folder, "denoise/lib") });
   assert.match(again.out, /, FOLDER\/denoise\/lib:FOLDER\/denoise\/lib\n$/);
   await install(folder, "system/usr/lib64/libvulkan.so.1");

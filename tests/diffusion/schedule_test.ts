@@ -121,7 +121,7 @@ Deno.test("the public checkpoint's scheduler_config.json is read, absent fields 
   );
 });
 
-Deno.test("what is not supported is refused by the name that the file gives it", () => {
+Deno.test("an unsupported value is refused by the name of its field in the file", () => {
   const wrong: [string, unknown][] = [
     ["_class_name", "FlowMatchEulerDiscreteScheduler"],
     ["_class_name", "toString"],

@@ -20,7 +20,7 @@ const strict = {
   onWarning: (message: string) => assert.fail(message),
 };
 
-/** How a run stood before a save, and what the save was. */
+/** State of a run before a save, and the save. */
 interface Save {
   name: string;
   before: [step: number, variant: number][];

@@ -76,7 +76,7 @@ Deno.test("writeDirectoryDurable leaves the old or the new directory, whole, whe
         seen.add(sorted(tree));
       }
       const rest = before ? oldTree : {};
-      // Where it was the removal of the replaced directory that failed, that is still there, under another name.
+      // If the removal of the replaced directory failed, it is still there, under another name.
       const previous = { ...newTree, "d.previous/a": "old", "d.previous/gone": "old" };
       const leftover = { ...newTree, ".tmp-denoise-x/a": "old", ".tmp-denoise-x/gone": "old" };
       const allowed = before ? [rest, newTree, previous, leftover] : [rest, newTree];

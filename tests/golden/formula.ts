@@ -6,7 +6,7 @@
 
 import { threefry4x32, type Words4 } from "../../lib/random.ts";
 
-/** What is stored of a tensor: see `digest` in formula.py. */
+/** Digest of a tensor: see `digest` in formula.py. */
 export interface Digest {
   /** Shape in PyTorch's layout: NCHW for activations, OIHW for kernels, [out, in] for matrices. */
   readonly shape: number[];
@@ -59,7 +59,7 @@ export function goldenParameter(
     : goldenScaled(caseName, name, count, 0.3, 1);
 }
 
-/** Which elements, in row-major order of PyTorch's layout, a digest's `values` are. */
+/** Indices of a digest's `values`, in row-major order of PyTorch's layout. */
 export function digestIndices(digest: Digest): number[] {
   const size = digest.shape.reduce((product, length) => product * length, 1);
   return digest.values.map((_, k) => size < 256 ? k : k * 7919 % size);

@@ -104,7 +104,7 @@ async function everyUseThrows(gpu: Gpu, buffer: GPUBuffer, message: RegExp): Pro
       name,
     );
   }
-  // What there was can still be freed.
+  // Existing buffers can still be freed.
   destroyBuffer(gpu, buffer);
   assert.equal(gpu.memory.used, 0);
 }

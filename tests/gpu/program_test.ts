@@ -52,7 +52,7 @@ Deno.test("a program knows its kernels, labels and products", async () => {
   free();
 });
 
-Deno.test("what cannot be built is refused by name and leaves nothing allocated", async () => {
+Deno.test("a program that cannot be built is refused by name and leaves nothing allocated", async () => {
   const gpu = await testGpu();
   const [x, y, free] = await twoBuffers();
   const good = affineLaunch(x, y, { count: 4, shift: 0, scale: 1 });

@@ -77,7 +77,7 @@ Deno.test("segments change nothing where nothing is to be computed again", () =>
   assert.equal(kinds.length, 6);
 });
 
-Deno.test("what is computed again has the operands, attributes and mask of the first time", () => {
+Deno.test("a recomputed node has the operands, attributes and mask of the first", () => {
   const { g, output } = twoSegments();
   const forward = g.nodes.length;
   backward(g, output, true);
@@ -104,7 +104,7 @@ Deno.test("a value that several rules ask for is computed again once", () => {
   assert.equal(kinds.filter((kind) => kind === "conv2d").length, 0);
 });
 
-Deno.test("what is read outside of its segment is kept, though the segment reads it too", () => {
+Deno.test("a tensor that is read outside of its segment is kept, though the segment reads it too", () => {
   const { g, x } = start();
   let kept!: Tensor;
   const end = g.segment(() => {
@@ -119,7 +119,7 @@ Deno.test("what is read outside of its segment is kept, though the segment reads
   assert.equal(gradient?.kind === "conv2dBackward" && gradient.in.x, kept);
 });
 
-Deno.test("what a segment marks as worth keeping is kept, and nothing before it is computed again for it", () => {
+Deno.test("a tensor that a segment marks is kept, and nothing before it is computed again for it", () => {
   const { g, x } = start();
   const output = g.segment(() => {
     const kept = g.keep(conv(g, "first", upsample(g, x)));

@@ -68,7 +68,7 @@ Deno.test("repeated launches are dropped, small results first, while their resul
   assert.deepEqual(left(weights + tiles), [1, 1]);
 });
 
-Deno.test("what activation checkpointing repeats is not kept", () => {
+Deno.test("results that activation checkpointing repeats are not kept", () => {
   const { g, y } = convolution();
   const again = g.tensor("y again", y.shape, "activation", false);
   const node = g.nodes.find(({ kind }) => kind === "conv2d");

@@ -51,7 +51,7 @@ function masks(s: Dropped, options: { state?: Partial<StepState>; storage?: Stor
   return run(s, { x: noise(elements, 1), gamma, beta, dy: ones }, options);
 }
 
-/** What a rate is drawn as: the nearest multiple of 2^-16. */
+/** The rate that is drawn: the nearest multiple of 2^-16. */
 const drawn = (rate: number) => Math.round(65536 * rate) / 65536;
 
 /** The mask as lib/random.ts draws it: a call serves two vec4s, 512 apart, with the halves of its words. */

@@ -242,7 +242,7 @@ for (const [mean, path] of [1e3, -1e4].flatMap((mean) => PATHS.map((path) => [me
     assertClose(got.stats.filter((_, i) => i % 2 === 1), want.filter((_, i) => i % 2 === 1), {
       absolute: 2e-6,
     }, "rstd");
-    // What the float32 mean itself rounds away, times rstd (1.7) and gamma (1.5).
+    // Rounding of the float32 mean itself, times rstd (1.7) and gamma (1.5).
     const rounding = Math.abs(mean) * 2 ** -24 * 3;
     assertClose(got.y, groupNormReference(s, x, gamma, beta), { absolute: rounding + 1e-6 }, "y");
     const gradients = groupNormGradientReference(s, x, gamma, beta, dy);

@@ -61,7 +61,7 @@ Deno.test("a file that leaves out everything it can means diffusers' defaults", 
   });
 });
 
-Deno.test("what is written is read again as the same", () => {
+Deno.test("a configuration that is written and read is the same", () => {
   const configs = [
     ...PRESETS.map((preset) => presetConfig(preset, 10)),
     ...["reference32", "heads", "classes", "unaligned"].map((name) =>

@@ -103,7 +103,7 @@ async function assertSame(name: string, target: KernelTarget): Promise<void> {
   assert.ok(output < BOUNDS.output, `output is ${output} off`);
   const largest = Math.max(...[...single.gradients.values()].map((data) => Math.hypot(...data)));
   for (const [parameter, expected] of single.gradients) {
-    // What is as good as zero, such as that of a bias before a softmax over keys, is only rounding.
+    // Gradients that are zero but for rounding, such as that of a bias before a softmax over keys.
     if (Math.hypot(...expected) < 1e-4 * largest) continue;
     const error = relativeError(half.gradients.get(parameter)!, expected);
     assert.ok(error < BOUNDS.gradient, `gradient of ${parameter} is ${error} off`);
@@ -138,7 +138,7 @@ Deno.test("activations take half the memory in mixed precision", async () => {
   assert.ok(half.bytes < 0.7 * single.bytes, `${half.bytes} of ${single.bytes} bytes`);
 });
 
-Deno.test("what is not an activation or a product's weight is float32 in mixed precision", () => {
+Deno.test("tensors other than activations and weights of products are float32 in mixed precision", () => {
   const { g, inputs, prediction } = recordForward(presetConfig("tiny", 10), 2, "mixed");
   assert.deepEqual([inputs.x.type, prediction.type], ["float16", "float16"]);
   assert.deepEqual([inputs.timesteps.type, inputs.labels!.type], ["float32", "uint32"]);

@@ -69,7 +69,7 @@ Deno.test("output and every gradient have the same bits whether activations are 
   }
 });
 
-/** What a step would take on a device. */
+/** Memory and operations of a step on a device. */
 function demand(preset: string, recompute: boolean) {
   const batch = 128;
   const { g, output, forwardNodes } = record(presetConfig(preset, 10), batch, recompute);

@@ -22,7 +22,7 @@ import {
 import { testGpu } from "../support/gpu.ts";
 import { DeviceGraph } from "../support/device_graph.ts";
 
-/** How much further off than PyTorch in float32 we may be: our sums run in another order. */
+/** Allowed error relative to PyTorch's in float32: our sums run in another order. */
 const FACTOR = 4;
 
 /** Kernels that suit the device, and those that suit others, which must be right all the same. */

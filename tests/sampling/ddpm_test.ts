@@ -234,7 +234,7 @@ Deno.test("class names come from model_index.json, and how many there are says w
   });
 });
 
-Deno.test("what is missing or does not fit is an error that names file and tensor, and opens no device", async () => {
+Deno.test("a file or tensor that is missing or does not fit is an error that names it, and opens no device", async () => {
   await inTemporaryDirectory(async (directory) => {
     await assert.rejects(DDPM.load(join(directory, "nowhere")), (error: Error) => {
       assert.match(error.message, /nowhere: no model here/);

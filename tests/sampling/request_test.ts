@@ -178,7 +178,7 @@ Deno.test("by default ddpm takes every step that the schedule has room for, ddim
   assert.deepEqual(defaults({ numTrainTimesteps: 2, stepsOffset: 1 }), [1, 1]);
 });
 
-Deno.test("what a network draws must be pictures", () => {
+Deno.test("a network whose output is not a picture is refused", () => {
   const drawing = (channels: object) => ({ ...unconditional, config: microNetwork(channels) });
   assert.equal(planDraw({}, drawing({ inChannels: 1, outChannels: 1 })).steps, 25);
   assert.match(

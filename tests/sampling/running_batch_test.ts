@@ -235,7 +235,7 @@ Deno.test("the smallest recorded batch that holds the rows runs", () =>
     assert.equal((await batch.turn(0)).programRows, 4);
   }));
 
-Deno.test("what does not fit into a batch is refused, naming why", () =>
+Deno.test("an image that does not fit into a batch is refused, naming why", () =>
   withBatch(async (batch) => {
     const refused = (change: Partial<ImageJob>, message: RegExp) =>
       assert.throws(() => batch.add({ ...image(0), ...change }), (error) => {

@@ -24,7 +24,7 @@ Deno.test("settings come through as they were given, those left out stay undefin
   }
 });
 
-Deno.test("what is missing, of another type, out of range or unknown is named, all of it", () => {
+Deno.test("every argument that is missing, of another type, out of range or unknown is named", () => {
   const cases: [unknown, ...RegExp[]][] = [
     [{ ...whole, model: "" }, /model: expected non-empty text/],
     [{ ...whole, model: undefined, host: 3 }, /model: expected text/, /host: expected text/],

@@ -38,7 +38,7 @@ Deno.test("the command asks for a class that there is, and brings the token from
   );
 });
 
-Deno.test("whatever a class, a directory or a token file is called, the command is one that can be pasted", async () => {
+Deno.test("the command can be pasted into a shell whatever a class, a directory or a token file is called", async () => {
   const names = [
     '$(touch pwned)"',
     "`x`",
@@ -64,7 +64,7 @@ Deno.test("whatever a class, a directory or a token file is called, the command 
     const obeyed = /[\u0000-\u001f\u007f-\u009f\u202e]|\p{Surrogate}/u;
     assert.doesNotMatch(lines.join(""), obeyed, JSON.stringify(name));
     if (Deno.build.os === "windows") continue;
-    // What the shell makes of it: `head` is given the file, `curl` the address.
+    // Arguments after the shell: `head` gets the file, `curl` the address.
     const script = `head() { printf '%s' "$3" >&2; }; curl() { shift 4; printf '%s\\n' "$@"; }\n${
       lines[3].slice(9)
     }`;

@@ -32,7 +32,7 @@ Deno.test("requests are counted by method, route and status, and timed by route"
   assert.equal(numbers.get('denoise_errors_total{code="invalid_parameter"}'), 1);
 });
 
-Deno.test("what clients choose makes no new series", async () => {
+Deno.test("values that clients choose make no new series", async () => {
   const server = harness();
   const before = (await read(server)).size;
   await server.ask("/nothing/0");

@@ -36,7 +36,7 @@ async function bytes(asked: Promise<Response>): Promise<Uint8Array> {
   return body;
 }
 
-Deno.test("when it is ready it says where, what and on what; it draws in every format with the leave it has", async () => {
+Deno.test("a ready server names its address, model and adapter, and draws in every format with its permissions", async () => {
   await withServer({}, async ({ url, child, logged, ended }) => {
     const { model, path, adapter, classes } = await logged("ready");
     assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
@@ -91,7 +91,7 @@ for (const [what, attempt] of Object.entries(attempts)) {
 }
 console.log(JSON.stringify(could));`;
 
-Deno.test("its process may read the model and listen where it was told, and nothing else of what is tried", async () => {
+Deno.test("the process may read the model and listen at its address, and nothing else that is tried", async () => {
   await inTemporaryDirectory(async (directory) => {
     const probe = join(directory, "probe.js");
     await Deno.writeTextFile(probe, PROBE);
@@ -314,7 +314,7 @@ Deno.test("clients that are slow, and clients that leave, hold nobody up", async
   });
 });
 
-Deno.test("what keeps it from starting is said in a line, with what to do, and the exit status", async () => {
+Deno.test("a failed start is one line with the cause and the remedy, and an exit status", async () => {
   const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr as Deno.NetAddr;
   await onDisk(async (directory) => {

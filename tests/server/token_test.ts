@@ -38,7 +38,7 @@ Deno.test("a file without a token, and one that cannot be read, are named; what 
   });
 });
 
-/** What is warned of where the token is read, or the error's message where it is not. */
+/** Warnings from reading a token, or the message of the error. */
 async function whatIsSaid(path: string): Promise<string[]> {
   const said: string[] = [];
   await readTokenWith(path, (message) => said.push(message)).catch((error) => said.push(error.message));

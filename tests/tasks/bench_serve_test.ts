@@ -79,7 +79,7 @@ Deno.test("both servers run on the backend that is asked for, which the report n
   });
 });
 
-Deno.test("what cannot be measured is said in a line, and no server is left behind", async () => {
+Deno.test("a failed measurement is one line, and leaves no server behind", async () => {
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], number, RegExp][] = [
       [["--clients", "1,,4"], 2, /whole numbers from 1 to 1000, separated by commas/],

@@ -3,7 +3,7 @@ import { testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { runTask } from "../support/command.ts";
 
-Deno.test("what was measured is shown also where the file for it cannot be written, which is said in one line", async () => {
+Deno.test("measurements are shown even if their file cannot be written, which is said in one line", async () => {
   await inTemporaryDirectory(async (directory) => {
     await Deno.writeTextFile(`${directory}/file`, "");
     const flags = ["--quick", "--only", "no such row", "--json", "file/bench.json"];

@@ -22,7 +22,7 @@ Deno.test("a model is exported in the precision asked for, and the report says h
   });
 });
 
-Deno.test("what cannot be exported says why, and writes nothing", async () => {
+Deno.test("a failed export says why, and writes nothing", async () => {
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], number, RegExp][] = [
       [["--model", "nowhere"], 1, /^error: nowhere: no model here: expected .*\n$/],

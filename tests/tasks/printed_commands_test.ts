@@ -8,7 +8,7 @@ import { makeMaterial, type Outcome, runTask, startTask, TRAINING } from "../sup
 
 const POSIX = { ignore: Deno.build.os === "windows" };
 
-/** What `deno` is given where a printed command is pasted into a shell, in a directory. */
+/** Arguments of `deno` if a printed command is pasted into a shell, in a directory. */
 async function argumentsOf(command: string, cwd: string): Promise<string[]> {
   const script = `deno() { printf '%s\\0' "$@"; }; ${command}`;
   const { stdout, stderr } = await new Deno.Command("bash", { args: ["-c", script], cwd }).output();

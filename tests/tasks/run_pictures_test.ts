@@ -17,7 +17,7 @@ const MODEL = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url))
 
 const quiet = createReporter({ mode: "quiet" });
 
-/** Where on the way down from the first loss to the last the curve of training is in the middle. */
+/** Height of the training curve at half its width, as a share of the way from the first loss to the last. */
 async function middleOf(losses: readonly number[]): Promise<number> {
   let share = NaN;
   await inTemporaryDirectory(async (out) => {
@@ -95,7 +95,7 @@ function rowsOf(pixels: Uint8Array, width: number): Uint8Array[] {
   );
 }
 
-/** Where a row of pixels is for the last time. */
+/** Index of the last row equal to the given pixels. */
 function find(rgb: Uint8Array, line: Uint8Array): number {
   for (let at = rgb.length - line.length; at >= 0; at -= 3) {
     if (line.every((value, i) => rgb[at + i] === value)) return at;

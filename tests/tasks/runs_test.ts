@@ -26,7 +26,7 @@ Deno.test("a new run has the day's next number, and of several that ask at once 
   });
 });
 
-Deno.test("where no run can be made, the error names the place", async () => {
+Deno.test("the error names a directory in which no run can be made", async () => {
   await inside(async () => {
     await Deno.writeTextFile("runs", "no directory");
     await assert.rejects(makeRunDirectory(), /^CheckpointError: cannot create runs: /);

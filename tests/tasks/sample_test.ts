@@ -46,7 +46,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
   });
 });
 
-Deno.test("where nothing was trained, the project's own model draws what is asked for by name", async () => {
+Deno.test("without a trained run, the project's own model draws the classes asked for by name", async () => {
   await inTemporaryDirectory(async (directory) => {
     const { code, out, err } = await runTask(
       "sample",
@@ -210,7 +210,7 @@ Deno.test("a class's name cannot lead out of the directory", async () => {
   });
 });
 
-Deno.test("what cannot be done is said in one line, with what can, and writes nothing", async () => {
+Deno.test("a request that cannot be met is one line with what is allowed, and writes nothing", async () => {
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], number, RegExp][] = [
       [["--model", "nowhere"], 1, /^error: nowhere: no model here: expected .*\n$/],

@@ -6,7 +6,7 @@ const SETUP = fileURLToPath(new URL("../../tasks/setup.sh", import.meta.url));
 const TOOLS = "cat chmod dirname env grep head mkdir mktemp rm sed sh sleep sort tail tee".split(" ");
 
 interface Machine {
-  /** What `/etc/os-release` says, e.g. `debian 12`. */
+  /** Contents of `/etc/os-release`, e.g. `debian 12`. */
   system?: string;
   driver?: boolean;
   loader?: boolean;
@@ -23,7 +23,7 @@ interface Machine {
 
 interface Result {
   code: number;
-  /** What was run that changes the machine, in order; `deno` is the task itself. */
+  /** Commands that change the machine, in order; `deno` is the task itself. */
   calls: string[];
   said: string;
   /** The files in apt's `sources.list.d`. */

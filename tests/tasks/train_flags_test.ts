@@ -121,7 +121,7 @@ Deno.test("invalid input is reported before anything is read or written, with ex
     }
     assert.deepEqual([...Deno.readDirSync(directory)], []);
 
-    // What the images must show to be wrong names the flags, too, and leaves no run behind.
+    // Errors that only the images show name the flags, too, and leave no run behind.
     await makeMaterial(directory);
     const batch = await runTask("train", [...TRAINING.slice(0, 4), "--batch", "30"], directory);
     assert.deepEqual([batch.code, batch.err], [
@@ -154,7 +154,7 @@ Deno.test("invalid input is reported before anything is read or written, with ex
   });
 });
 
-Deno.test("what is not said is not given: a resumed run may have been told before", async () => {
+Deno.test("absent flags set nothing: a resumed run may have its own values", async () => {
   const flags = readFlags(["--resume"]);
   assert.equal(flags.resume, true);
   assert.deepEqual([await settingsOf(flags), otherSettingsOf(flags)], [{}, {}]);

@@ -121,7 +121,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     assert.ok(!lines.out.includes("\r") && !lines.out.includes("\x1b"), "no control characters");
     await assertPictures(directory, [...paths, join(out, "samples/epoch-0002.png")]);
 
-    // What is there is not drawn again, and what could be meant is said; what cannot be meant is said before the data is read
+    // Existing pictures are not drawn again. A likely mistake is pointed out; an impossible setting is refused before the data is read.
     await Deno.remove(join(directory, out, "loss.png"));
     const drawn = (name: string) => Deno.statSync(join(directory, out, name)).mtime!.getTime();
     const before = names.slice(2).map(drawn);

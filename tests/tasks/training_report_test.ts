@@ -8,12 +8,12 @@ import { SOFTWARE } from "../support/adapters.ts";
 /** An event or the end, at its second since the task began; `finish` for what comes after the pictures. */
 type Told = readonly [second: number, event: TrainEvent | "finish" | "no pictures"];
 
-/** What events are told as. */
+/** Lines that a report writes for events. */
 function told(...events: readonly Told[]): Promise<string[]> {
   return toldOf({ out: "runs/a" }, ...events);
 }
 
-/** What events of a run are told as. */
+/** Likewise, for the events of a run. */
 async function toldOf(run: ReportedRun, ...events: readonly Told[]): Promise<string[]> {
   let text = "";
   const clock = { ms: 0 };

@@ -8,7 +8,7 @@ import { canMount, onSmallDisk } from "../support/small_disk.ts";
 import { inTemporaryDirectory, systemError } from "../support/train/directories.ts";
 
 const POSIX = { ignore: Deno.build.os === "windows" };
-/** Where every write finds a full disk. */
+/** Device on which every write finds a full disk. */
 const FULL = { ignore: Deno.build.os !== "linux" };
 
 /** A stream that fails as a pipe does, or a file. */

@@ -16,7 +16,7 @@ Deno.test("a picture replaces the one before when it is whole, and not piece by 
   });
 });
 
-Deno.test("whether a file can be written is known before, and leaves no trace", async () => {
+Deno.test("a check that a file can be written leaves no trace", async () => {
   await inTemporaryDirectory(async (directory) => {
     await Deno.writeTextFile(join(directory, "file"), "text");
     await checkWritable("--out", join(directory, "file"));

@@ -48,7 +48,7 @@ Deno.test("the remaining time follows the speed of the last half minute, not a s
   assert.equal(lines.at(-1), "train  351/1000  1:05 left");
 });
 
-Deno.test("what was done before a resume does not count as speed", () => {
+Deno.test("steps before a resume do not count as speed", () => {
   const { reporter, stream, clock } = setup("lines");
   reporter.start(1000, "train", 500);
   clock.ms += 10_000;
@@ -93,7 +93,7 @@ Deno.test("a bar fits the terminal, gives way to lines and leaves nothing behind
   reporter.stop();
   reporter.line("the end");
   assert.ok(stream.text.includes("[============            ] epoch 1/5  5/10"), JSON.stringify(stream.text));
-  // what a terminal would show: erasing a line takes back what stood there
+  // as a terminal shows it: erasing a line removes its text
   const visible = stream.text.replaceAll("\x1b", "␛");
   const shown = visible.split("\n").map((line) => line.split(/␛\[[02]?[JK]/).at(-1)!.replace(/␛\S/g, ""));
   assert.deepEqual(shown, ["a line", "the end", ""]);

@@ -3,7 +3,7 @@ import { TaskCommand } from "../../terminal/cli.ts";
 import { addSettingFlags, flagNames, readSettingFlags } from "../../terminal/setting_flags.ts";
 import { MADE_UP } from "../support/train/made_up_settings.ts";
 
-/** What a command line gives of the made-up settings, or the error it ends with. */
+/** Made-up settings of a command line, or the error it ends with. */
 function read(...args: string[]): unknown {
   const command = new TaskCommand("try", "Tries.").configureOutput({ writeErr: () => {} });
   addSettingFlags(command, MADE_UP);

@@ -3,7 +3,7 @@ import type { TuningProgress } from "../../lib/tuning/tuning.ts";
 import { createReporter } from "../../terminal/progress.ts";
 import { showTuning } from "../../terminal/tuning.ts";
 
-/** What is shown of progress, a second apart, where the output is no terminal. */
+/** Output for progress, a second apart, without a terminal. */
 function shown(...progress: readonly Omit<TuningProgress, "adapter">[]): string[] {
   let text = "";
   let ms = 0;

@@ -45,7 +45,7 @@ Deno.test("where one grid takes more than a twentieth of the whole run, only the
   assert.deepEqual(gridsOf(1000, 540, 19), [1, 570]);
 });
 
-Deno.test("who says how often gets grids as often, whatever they take", () => {
+Deno.test("a given interval of grids is kept, however long they take", () => {
   assert.deepEqual(gridsOf(7, 1e6, 1, 1), [1, 2, 3, 4, 5, 6]);
   assert.deepEqual(gridsOf(7, 1e6, 1, 3), [3, 6]);
 });

@@ -35,7 +35,7 @@ async function lossScaleOf(out: string): Promise<LossScale | undefined> {
   return (await loadLatestCheckpoint(out)).trainer.lossScale as LossScale | undefined;
 }
 
-/** What `body` gives in float32 and in mixed precision. */
+/** Results of `body` in float32 and in mixed precision. */
 async function inEach<T>(body: (precision: Precision) => Promise<T>): Promise<[T, T]> {
   return [await body("float32"), await body("mixed")];
 }

@@ -20,7 +20,7 @@ import {
 } from "../support/train/micro.ts";
 import { RUN_SETTINGS } from "../support/train/uninterrupted.ts";
 
-Deno.test("what cannot be resumed, or must not be overwritten, is refused by name and left unchanged", async () => {
+Deno.test("a run that cannot be resumed, or must not be overwritten, is refused by name and left unchanged", async () => {
   await inTemporaryDirectory(async (directory) => {
     const out = join(directory, "run");
     await run({ ...RUN_SETTINGS, out, steps: 2 });

@@ -36,7 +36,7 @@ Deno.test("interrupted after every step, the result is bit-identical", async () 
   });
 });
 
-Deno.test("how often losses are read back changes no bit", async () => {
+Deno.test("the interval of reading losses back changes no bit", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ ...RUN_SETTINGS, out, logEvery: 7 });
     assert.deepEqual(await stateOf(out), await uninterrupted());
@@ -58,7 +58,7 @@ Deno.test(
       assert.equal((await listCheckpoints(out))[0].step, 4);
       await run({ ...RUN_SETTINGS, out, resume: true });
       assert.deepEqual(await stateOf(out), await uninterrupted());
-      // What the killed process had told beyond its checkpoint is told once.
+      // Events of the killed process after its checkpoint are in the metrics once.
       const lines = (await Deno.readTextFile(join(out, "metrics.jsonl"))).trim().split("\n")
         .map((line) => JSON.parse(line) as { type: string; step: number });
       assert.deepEqual(
@@ -170,7 +170,7 @@ Deno.test("a resumed run draws grids as it was told before, and as it is told no
   });
 });
 
-Deno.test("what a run tells again after a resume stands once in its metrics", async () => {
+Deno.test("events that a run repeats after a resume are in its metrics once", async () => {
   await inTemporaryDirectory(async (out) => {
     await run({ ...RUN_SETTINGS, out, steps: 6 });
     for (let i = 0; i < 2; i++) await run({ out, resume: true, steps: null });

@@ -75,7 +75,7 @@ Deno.test("a new run refuses a directory with other files, whatever their names"
   });
 });
 
-Deno.test("what a run leaves that was ended before its first checkpoint is no obstacle to another", async () => {
+Deno.test("files of a run that was ended before its first checkpoint are no obstacle to another", async () => {
   await inTemporaryDirectory(async (directory) => {
     await Deno.mkdir(join(directory, "checkpoints/.tmp-denoise-1"), { recursive: true });
     for (const name of ["metrics.jsonl", ".lock", ".DS_Store"]) {

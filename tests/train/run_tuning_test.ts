@@ -123,7 +123,7 @@ Deno.test("a start tells of what it tries, and keeps it for all runs and for its
   });
 });
 
-Deno.test("what a run left that ended before its first checkpoint is in nobody's way, and not gone by", async () => {
+Deno.test("files of a run that ended before its first checkpoint neither hinder nor affect another", async () => {
   await inTemporaryDirectory(async (directory) => {
     const [out, tuningDirectory] = ["run", "tuning"].map((name) => join(directory, name));
     await keep(tuningDirectory, last);

@@ -13,7 +13,7 @@ const SHAPE = { height: 32, width: 32, classes: 10 };
 const data = patternImages(4);
 const validate = new Ajv2020({ strict: true, allErrors: true }).compile(settingsSchema());
 
-/** Whether training takes some options. */
+/** True if training accepts the options. */
 function taken(options: Record<string, unknown>): boolean {
   try {
     checkOptions({ ...options, data } as TrainOptions);

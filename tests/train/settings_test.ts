@@ -167,7 +167,7 @@ Deno.test("epochs may be left open where a number of steps is given, and only th
   assert.equal(refusal(() => resumeSettings(stored, { steps: null })), message);
 });
 
-Deno.test("what versions stored that could not leave epochs open is read as left open", () => {
+Deno.test("settings stored by versions that could not leave epochs open are read as open", () => {
   const stored = resolve({ preset: "tiny" });
   assert.deepEqual(readStoredSettings(stored), stored);
   const open = { ...stored, epochs: null, steps: 100 };

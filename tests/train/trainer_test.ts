@@ -149,7 +149,7 @@ Deno.test("a limit takes training and validation images in proportion", async ()
   assert.deepEqual([all.trainImages, all.validationImages], [90, 10]);
 });
 
-Deno.test("what does not fit the data is refused by name", async () => {
+Deno.test("settings that do not fit the data are refused by name", async () => {
   const data = patternImages(40);
   const wide = imageDataset({ ...data, height: 4, width: 16 });
   for (
@@ -172,7 +172,7 @@ Deno.test("what does not fit the data is refused by name", async () => {
   }
 });
 
-Deno.test("however a run ends, it frees what it had on the caller's device, and its directory", async () => {
+Deno.test("a run frees its memory on the caller's device and its directory, however it ends", async () => {
   await inTemporaryDirectory(async (directory) => {
     const gpu = await testGpu();
     const before = [gpu.memory.live, gpu.memory.used];

@@ -79,7 +79,7 @@ const PROGRESSIVE = await makeJpeg(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 25
 const WEBP = await makeWebp(64, 64, (x, y) => [x * 4, y * 4, (x * y) % 256]);
 const text = (value: string) => new TextEncoder().encode(value);
 
-/** Where the frame header of a JPEG is. */
+/** Offset of the frame header of a JPEG. */
 function frameOf(jpeg: Uint8Array): number {
   return jpeg.findIndex((byte, i) => byte === 0xff && (jpeg[i + 1] === 0xc0 || jpeg[i + 1] === 0xc2));
 }
@@ -102,7 +102,7 @@ function webpOf(name: string, data: readonly number[]): Uint8Array<ArrayBuffer> 
   return bytes;
 }
 
-/** Where the last scan of a JPEG begins. */
+/** Offset of the last scan of a JPEG. */
 function lastScan(jpeg: Uint8Array): number {
   return jpeg.findLastIndex((byte, i) => byte === 0xff && jpeg[i + 1] === 0xda);
 }

@@ -29,7 +29,7 @@ function mixed({ depth, colour }: PngHeader, channels: number) {
 
 const PALETTE = Array.from({ length: 200 }, (_, i) => [i, 255 - i, i * 3 % 256]);
 
-/** What a pixel of these samples is, by the standard. */
+/** Value of a pixel of these samples, by the standard. */
 function meant(samples: readonly number[], { depth, colour }: PngHeader): number[] {
   if (colour === 3) return [...PALETTE[samples[0]], 255];
   // 16 bits are stripped to their upper byte, as libpng does.

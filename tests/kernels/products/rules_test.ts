@@ -28,7 +28,7 @@ const PRODUCTS = measured.layouts.map((line): Product => {
   return { kernel, size: { rows, columns, depth, turn: Number(turn), places: Number(places) }, layout };
 });
 
-/** What staging in workgroup memory depends on. */
+/** Properties that staging in workgroup memory depends on. */
 function operandsOf(kernel: string): Staged {
   const lines = (name: "a" | "b") =>
     kernel.startsWith("conv2d_backward_weight") ||

@@ -83,7 +83,7 @@ Deno.test("after a storm of 200 clients that leave, the next one is answered", (
     await idle(server);
   }));
 
-Deno.test("what can never be drawn in time is refused at the door, with the most that can", () =>
+Deno.test("a request that can never be drawn in time is refused at the door, with the most that can", () =>
   withServer({ ...settings, timeout: 0.5, maxSteps: 900 }, async (server) => {
     const answer = await ask(server, "/generate?class=0&steps=900&count=64", 1);
     const { detail, errors: [{ field, value }] } = await answer.json();

@@ -108,7 +108,7 @@ const request = fc.record({
   body,
 });
 
-Deno.test("whatever is asked, on every route: no 5xx but 503, refusals are problems, nothing of it becomes a header", async () => {
+Deno.test("any request to any route: no 5xx but 503, refusals are problems, nothing of it becomes a header", async () => {
   await overSocket({}, async ({ log }, port) => {
     await fc.assert(
       fc.asyncProperty(request, async ({ method, path, query, headers, body }) => {
@@ -146,7 +146,7 @@ function check(path: string, { status, headers, body }: RawAnswer): void {
   if (status < 400) return;
   assert.ok(body.length < 10_000, `${body.length} characters`);
   const answer = JSON.parse(body);
-  // Where the host is none, the address is none, and what the path is goes unknown.
+  // Without a valid host there is no address, so its path is unknown.
   if (/^\/v1(\/|$)/.test(path) && answer.type !== "urn:denoise:problem:bad_host") {
     assert.equal(value("content-type"), "application/json");
     assert.ok(answer.error.message.length > 0 && answer.error.code.length > 0);

@@ -8,7 +8,7 @@ const CHUNKS = `10\r\n${BODY}\r\n0\r\n\r\n`;
 const get = (target: string, headers = HOST) => `GET ${target} HTTP/1.1\r\n${headers}\r\n`;
 const post = (headers: string, body: string) =>
   `POST /v1/images/generations HTTP/1.1\r\n${HOST}Content-Type: application/json\r\n${headers}\r\n${body}`;
-/** What ends each attack: it shows whether the server still knows where a request begins. */
+/** Last request of each attack, answered only by a server that still finds the start of a request. */
 const LAST = get("/last", `${HOST}Connection: close\r\n`);
 
 /** Refused by Deno's server, which then closes: nothing after it is taken for a request. */

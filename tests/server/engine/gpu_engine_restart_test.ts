@@ -70,7 +70,7 @@ for (const [what, end, message] of ends) {
     await assert.rejects(reloading, { message: message.replace(/^\w+: /, "") });
     await assert.rejects(engine.reload(), /the GPU worker is down/);
     engine.remove(1);
-    // What the old one has still to say is of no account.
+    // Later reports of the old worker are ignored.
     workers[0].fatal(new Error("again"));
     workers[0].report(turnReport({ images: [pictureReport(1, 4)] }));
     assert.equal(heard.length, 1);

@@ -15,7 +15,7 @@ import { changedPipeline, PIPELINE } from "../../support/server/pipelines.ts";
 
 const options = { rows: 2, onWarning: exceptDigests((message) => assert.fail(message)) };
 
-Deno.test("what is served says where it comes from and what it is, and leaves nothing on the device", async () => {
+Deno.test("a served model names its source and its settings, and leaves nothing on the device", async () => {
   const gpu = await testGpu();
   const before = [gpu.memory.live, gpu.memory.used];
   const serving = await Serving.open(gpu, { ...options, path: PIPELINE });
@@ -98,7 +98,7 @@ Deno.test("a model that is ready draws what a request without parameters asks fo
   });
 });
 
-Deno.test("what cannot be served is refused, and leaves nothing on the device", async () => {
+Deno.test("a model that cannot be served is refused, and leaves nothing on the device", async () => {
   const gpu = await testGpu();
   const before = [gpu.memory.live, gpu.memory.used];
   await inTemporaryDirectory(async (directory) => {

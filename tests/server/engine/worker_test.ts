@@ -11,7 +11,7 @@ import { testGpu } from "../../support/gpu.ts";
 import { inTemporaryDirectory } from "../../support/train/directories.ts";
 import { changedPipeline, copyDirectory, PIPELINE, WEIGHTS } from "../../support/server/pipelines.ts";
 
-/** How an image ended. */
+/** End of an image. */
 type End = { pixels: Pixels } | { error: Error };
 
 /** An engine and what it tells, as promises. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { done, fill, press, visitTest } from "../../support/server/browser.ts";
 
-/** What has the focus, whether a ring says so, and whether it is in sight. */
+/** The element with the focus, with a visible ring or not, in sight or not. */
 const FOCUSED = `(() => {
   const focused = document.activeElement;
   const shown = focused.type === "radio" ? focused.nextElementSibling : focused;

@@ -131,7 +131,7 @@ Deno.test("an unknown parameter is answered with the nearest and with all that t
   }
 });
 
-Deno.test("what was sent comes back cut short", async () => {
+Deno.test("values sent are cut short in the answer", async () => {
   const problem = await problemOf(await idle().ask(`/generate?class=${"x".repeat(5000)}`));
   assert.ok(JSON.stringify(problem).length < 1000);
 });

@@ -26,7 +26,7 @@ class Reader {
     this.#reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   }
 
-  /** What comes next, with a comment's text as its name; undefined at the end. */
+  /** Next event, with a comment's text as its name; undefined at the end. */
   async next(): Promise<Event | undefined> {
     while (!this.#text.includes("\n\n")) {
       const { done, value } = await this.#reader.read();
@@ -166,7 +166,7 @@ Deno.test("one who stops reading leaves the batch", async () => {
   assert.deepEqual([engine.batch.length, context.runner.state.running], [0, 0]);
 });
 
-Deno.test("what is refused at once is an answer with its status; what fails later is an event", async () => {
+Deno.test("a refusal at once is an answer with its status; a later failure is an event", async () => {
   const { ask, engine, context } = harness({
     engine: { automatic: undefined, rows: 2 },
     settings: { queue: 0 },

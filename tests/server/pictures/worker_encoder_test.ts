@@ -8,7 +8,7 @@ import { WorkerEncoder } from "../../../server/pictures/worker_encoder.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
 import { pictureJob } from "../../support/server/picture_jobs.ts";
 
-/** Somebody who stays, and has time. */
+/** A client that stays, and has time. */
 function asker(client = "a", changes: Partial<Asker> = {}): Asker {
   return { client, signal: new AbortController().signal, seconds: 1000, ...changes };
 }
@@ -141,7 +141,7 @@ for (const client of ["its own", "new ones"]) {
   });
 }
 
-Deno.test("who goes away is not encoded for; the picture under way is given a second, then its worker ends", async () => {
+Deno.test("nothing is encoded for a client that has gone; the picture under way gets a second, then its worker ends", async () => {
   const { encoder, workers, clock } = faked();
   const [here, gone] = [new AbortController(), new AbortController()];
   const under = one(encoder, 1, asker("a", { signal: gone.signal }));

@@ -49,7 +49,7 @@ Deno.test("clients that ask for more than there is share the batch by rows, thos
   assert.deepEqual(rows(), { a: 4, b: 4 }, "the place of c goes to who has had less");
 });
 
-Deno.test("where rows cost time, the batch is made smaller for who asks for little, and only as long", async () => {
+Deno.test("if rows cost time, the batch is smaller while a client asks for little", async () => {
   const alone = { client: "a", count: 8, steps: 300, guidance: 2 };
   for (
     const [what, stepSeconds, rows] of [

@@ -145,7 +145,7 @@ Deno.test("a parked request ends like any other: by its client, its deadline, a 
   }
 });
 
-Deno.test("what waits for an engine that stays down ends at its deadline", async () => {
+Deno.test("a request that waits for an engine that stays down ends at its deadline", async () => {
   const bench = new Bench({ rows: 1, timeout: 5 });
   bench.run({ steps: 5 });
   const waiting = bench.run({ client: "b" });

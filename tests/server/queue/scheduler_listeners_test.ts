@@ -128,7 +128,7 @@ Deno.test("2,000 jobs leave nothing behind: no timers, no listeners on signals, 
   bench.assertEmpty();
 });
 
-/** What may happen to a scheduler. */
+/** Random event of a scheduler. */
 const event = fc.oneof(
   {
     weight: 6,
@@ -148,7 +148,7 @@ const event = fc.oneof(
   { weight: 1, arbitrary: fc.record({ type: fc.constant("wait" as const) }) },
 );
 
-Deno.test("whatever happens: no batch overflows, everything accepted ends, what is drawn is right", async () => {
+Deno.test("in any order of events no batch overflows, every accepted request ends, and its images are right", async () => {
   const property = fc.asyncProperty(fc.array(event, { maxLength: 60 }), async (events) => {
     const bench = new Bench({ rows: 3, queue: 4, timeout: 20 });
     const jobs: { outcome: Outcome; controller: AbortController; options: Options }[] = [];

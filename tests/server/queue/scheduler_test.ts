@@ -44,7 +44,7 @@ Deno.test("a job's images are drawn each with its label and seed, and come in or
   bench.assertEmpty();
 });
 
-Deno.test("when the queue is full, nobody makes way for one who would then have as much in it", async () => {
+Deno.test("in a full queue no client makes way for one who would then have as much in it", async () => {
   const bench = new Bench({ rows: 1, queue: 3 });
   bench.run({ client: "x" });
   const waiting = ["b", "c", "c"].map((client) => bench.run({ client }));
@@ -131,13 +131,13 @@ for (const clients of [1, 20]) {
     const finished = outcomes.filter(({ result }) => result).length;
     const late = outcomes.filter(({ error }) => error?.status === 504).length;
     assert.equal(finished + late, 20);
-    // Where two clients take turns, two requests may be half done.
+    // If two clients take turns, two requests may be half done.
     assert.ok(finished >= (clients === 1 ? 10 : 9), `${finished} are finished`);
     bench.assertEmpty();
   });
 }
 
-Deno.test("what cannot be done in time is refused at once, where the speed of a full batch is known", async () => {
+Deno.test("a request that cannot end in time is refused at once if the speed of a full batch is known", async () => {
   const bench = new Bench({ rows: 2, queue: 100, timeout: 9.5 });
   bench.engine.up({ stepSeconds: 0.001 }); // which says little of a full batch
   const big = (client: string) => bench.run({ client, count: 8, steps: 100 }); // 4 s at 200 rows a second
@@ -163,7 +163,7 @@ Deno.test("what cannot be done in time is refused at once, where the speed of a 
   bench.assertEmpty();
 });
 
-Deno.test("how fast a batch with room is says nothing of how fast a full one is", async () => {
+Deno.test("the speed of a batch with room does not count as that of a full one", async () => {
   const bench = new Bench({ rows: 4, timeout: 10 });
   bench.run({ steps: 100 });
   bench.engine.tick(100); // one row: 100 rows a second
@@ -185,7 +185,7 @@ Deno.test("a single image is let in, however long it takes and however little is
   assert.ok(bench.seeds.includes(30), `${bench.seeds}`);
 });
 
-Deno.test("when the queue is full, a newcomer takes the place of the newest of a client that has more in it", async () => {
+Deno.test("in a full queue a newcomer takes the place of the newest request of a client that has more in it", async () => {
   const bench = new Bench({ rows: 1, queue: 3 });
   const greedy = Array.from({ length: 5 }, (_, seed) => bench.run({ client: "greedy", seed }));
   await settle();
@@ -257,7 +257,7 @@ Deno.test("a guided image gets its two rows although plain ones that come all th
   bench.assertEmpty();
 });
 
-Deno.test("what alone cannot be done in time is refused as the request's fault, with the most that can", async () => {
+Deno.test("a request that alone cannot end in time is refused as its own fault, with the most that can", async () => {
   const bench = new Bench({ rows: 4, timeout: 10 });
   bench.engine.up({ stepSeconds: 0.01 });
   const refused = (options: Options, message: RegExp) =>

@@ -74,7 +74,7 @@ export interface EngineBench {
   readonly engine: GpuEngine;
   readonly clock: FakeClock;
   readonly workers: FakeGpuWorker[];
-  /** What the listener heard: event and first argument, for an error its message. */
+  /** Events of the listener with their first argument, for an error its message. */
   readonly heard: unknown[][];
   readonly warnings: string[];
 }

@@ -34,7 +34,7 @@ import { testGpu } from "../../support/gpu.ts";
 import { decodeHealth, gradNorm } from "../../support/grad_norm.ts";
 import { DeviceGraph } from "../../support/device_graph.ts";
 
-/** How much further off than PyTorch in float32 we may be: our sums run in another order. */
+/** Allowed error relative to PyTorch's in float32: our sums run in another order. */
 const FACTOR = 4;
 
 const schedule = new NoiseSchedule();
