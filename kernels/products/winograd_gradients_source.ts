@@ -32,6 +32,9 @@ import {
   OVER_TILES,
   OVER_WEIGHTS,
   overRows,
+  PIXEL_ADDRESSES,
+  STORE_FUNCTION,
+  storePixel,
   TRANSFORM_WIDTHS,
 } from "./winograd_source.ts";
 
@@ -140,20 +143,13 @@ export function inputGradientTransform(): string {
   const neighbours = axis.flatMap((y) =>
     axis.filter((x) => y !== "own" || x !== "own").map((x) => neighbour(y, x))
   );
-  const store = (i: number, j: number) =>
-    `store((corner.y + ${i}u < params.height) & (corner.z + ${j}u < params.width), line${i} + column${j}, out${i}_${j});`;
   return `${channelsOf("input_gradient")}
 ${OVER_TILES}
 @group(0) @binding(1) var<storage, read> products: array<Channels>;
 @group(0) @binding(2) var<storage, read> addend: array<Channels>;
 @group(0) @binding(3) var<storage, read_write> image: array<Channels>;
 
-fn store(inside: bool, at: u32, value: Channels) {
-  if (!inside) { return; }
-  var sum = value;
-  if (params.has_addend != 0u) { sum += addend[at]; }
-  image[at] = sum;
-}
+${STORE_FUNCTION}
 ${overRows("input_gradient")}
   if (id.x >= params.channels || id.y >= params.rows) { return; }
   let corner = tile_at(params.first + id.y);
@@ -171,20 +167,13 @@ ${overRows("input_gradient")}
   let has_after_y = corner.y + ${TILE_SIDE}u < params.height;
   let has_after_x = corner.z + ${TILE_SIDE}u < params.width;
   ${neighbours.join("\n  ")}
-  let line_stride = params.width * params.channels;
-  let line0 = (corner.x * params.height + corner.y) * line_stride;
-  let column0 = corner.z * params.channels + id.x;
-  ${
-    range(TILE_SIDE - 1).map((i) =>
-      `let line${i + 1} = line${i} + line_stride;\n  let column${i + 1} = column${i} + params.channels;`
-    ).join("\n  ")
-  }
+  ${PIXEL_ADDRESSES}
   ${
     // Column by column: all values together exceed the registers of an invocation.
     multiplyBothSides(
       fromNeighbours,
       INPUT_GRADIENT,
-      store,
+      storePixel,
       (j) => range(side).map((i) => load(i, j)).join("\n  "),
     )}
 }`;

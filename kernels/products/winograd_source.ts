@@ -131,11 +131,34 @@ ${overRows("input")}
 }`;
 }
 
+/** WGSL function that stores channels of a pixel inside the image, plus an addend. */
+export const STORE_FUNCTION = `fn store(inside: bool, at: u32, value: Channels) {
+  if (!inside) { return; }
+  var sum = value;
+  if (params.has_addend != 0u) { sum += addend[at]; }
+  image[at] = sum;
+}`;
+
+/** WGSL statements that address the output pixels of the tile at `corner`: `line<i>` + `column<j>`. */
+export const PIXEL_ADDRESSES = `let line_stride = params.width * params.channels;
+  let line0 = (corner.x * params.height + corner.y) * line_stride;
+  let column0 = corner.z * params.channels + id.x;
+  ${
+  range(TILE_SIDE - 1).map((i) =>
+    `let line${i + 1} = line${i} + line_stride;\n  let column${i + 1} = column${i} + params.channels;`
+  ).join("\n  ")
+}`;
+
+/** WGSL statement that stores output pixel i, j of the tile, `out<i>_<j>`, plus `added`. */
+export function storePixel(i: number, j: number, added?: string): string {
+  return `store((corner.y + ${i}u < params.height) & (corner.z + ${j}u < params.width), line${i} + column${j}, out${i}_${j}${
+    added ? ` + ${added}` : ""
+  });`;
+}
+
 /** Transform of rows of tiles to an image: A^T m A, plus biases and addend. */
 export function outputTransform(): string {
   const load = ([i, j]: [number, number]) => `let in${i}_${j} = products[at]; at += stride;`;
-  const store = (i: number, j: number) =>
-    `store((corner.y + ${i}u < params.height) & (corner.z + ${j}u < params.width), line${i} + column${j}, out${i}_${j} + biases);`;
   return `${channelsOf("output")}
 ${OVER_TILES}
 @group(0) @binding(1) var<storage, read> products: array<Channels>;
@@ -144,12 +167,7 @@ ${OVER_TILES}
 @group(0) @binding(4) var<storage, read> addend: array<Channels>;
 @group(0) @binding(5) var<storage, read_write> image: array<Channels>;
 
-fn store(inside: bool, at: u32, value: Channels) {
-  if (!inside) { return; }
-  var sum = value;
-  if (params.has_addend != 0u) { sum += addend[at]; }
-  image[at] = sum;
-}
+${STORE_FUNCTION}
 ${overRows("output")}
   if (id.x >= params.channels || id.y >= params.rows) { return; }
   let corner = tile_at(params.first + id.y);
@@ -159,15 +177,8 @@ ${overRows("output")}
   var biases = Channels();
   if (params.has_bias != 0u) { biases += bias[id.x]; }
   if (params.has_row_bias != 0u) { biases += row_bias[corner.x * params.row_bias_row + params.row_bias_first + id.x]; }
-  let line_stride = params.width * params.channels;
-  let line0 = (corner.x * params.height + corner.y) * line_stride;
-  let column0 = corner.z * params.channels + id.x;
-  ${
-    range(TILE_SIDE - 1).map((i) =>
-      `let line${i + 1} = line${i} + line_stride;\n  let column${i + 1} = column${i} + params.channels;`
-    ).join("\n  ")
-  }
-  ${multiplyBothSides(fromPoints, MATRICES.outputs, store)}
+  ${PIXEL_ADDRESSES}
+  ${multiplyBothSides(fromPoints, MATRICES.outputs, (i, j) => storePixel(i, j, "biases"))}
 }`;
 }
 
