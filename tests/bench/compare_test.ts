@@ -12,31 +12,16 @@ import {
 import { ConfigError } from "../../lib/errors.ts";
 import { type BenchReport, newReport } from "../../bench/report.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
-
-const environment = {
-  adapter: {
-    backend: "deno" as const,
-    name: "Fake 9000",
-    vendor: "1",
-    software: false,
-    features: [],
-    subgroupSize: 32,
-  },
-  driver: "Fake 1.2",
-  deno: "2.9.6",
-  system: "linux x86_64",
-  threads: 8,
-  load: 0.5,
-  date: "2026-01-02T03:04:05.000Z",
-};
+import type { Environment } from "../../bench/environment.ts";
+import { ENVIRONMENT } from "../support/bench_environment.ts";
 
 /** A report of one row of each kind: kernel, training, sampling, precision, first step. */
 function report(
   ofLimit: number,
   milliseconds: number,
-  change: Partial<typeof environment> = {},
+  change: Partial<Environment> = {},
 ): BenchReport {
-  const made = newReport({ ...environment, ...change }, false);
+  const made = newReport({ ...ENVIRONMENT, ...change }, false);
   made.kernels.push({ name: "conv forward", milliseconds, gflops: 1, ofLimit });
   made.training.push({
     ...{
@@ -160,7 +145,7 @@ Deno.test("rows of one report only are listed, those not asked for now left out,
   );
   const only = compareReports(before, now, { ...OPTIONS, only: /conv 2/ });
   assert.deepEqual([only.gone, only.added], [[], ["conv 2 forward"]]);
-  const nothing = compareReports(newReport(environment, false), now, OPTIONS);
+  const nothing = compareReports(newReport(ENVIRONMENT, false), now, OPTIONS);
   assert.equal(nothing.passed, false);
   assert.match(
     formatComparison("old.json", nothing, 0.25),

@@ -2,19 +2,7 @@ import assert from "node:assert/strict";
 import type { GrowthPoint, GrowthSeries } from "../../bench/growth.ts";
 import { fitGrowth, growthPage, growthTable, verdict } from "../../bench/growth_page.ts";
 import { bulletList, markdownTable, wrap } from "../../bench/markdown.ts";
-
-const environment = {
-  adapter: {
-    backend: "deno" as const,
-    name: "Fake 9000",
-    vendor: "1",
-    software: false,
-    features: [],
-    subgroupSize: 32,
-  },
-  ...{ driver: "Fake 1.2", deno: "2.9.6", system: "linux x86_64", threads: 8, load: 0.5 },
-  date: "2026-01-02T03:04:05.000Z",
-};
+import { ENVIRONMENT } from "../support/bench_environment.ts";
 
 /** Points at sizes 1, 2, 4 … of a time in milliseconds. */
 function points(count: number, time: (size: number) => number, load = (size: number) => size): GrowthPoint[] {
@@ -80,7 +68,7 @@ Deno.test("the first row compares with nothing, each later one with the row abov
 
 Deno.test("a page has each series with its end, lines of text within the width, and an aligned table", () => {
   const all = [series(points(3, (n) => n), "8 would take about 9 s"), series([], "out of\nmemory")];
-  const page = growthPage({ environment, fmaGflops: 100, series: all });
+  const page = growthPage({ environment: ENVIRONMENT, fmaGflops: 100, series: all });
   assert.match(page, /^# Growth of cost\n\n/);
   assert.match(page, /Fake 9000, driver Fake 1\.2/);
   assert.match(page, /\nEnds here: 8 would take about 9 s\.\n/);

@@ -2,26 +2,10 @@ import assert from "node:assert/strict";
 import type { Slice } from "../../lib/gpu/profile.ts";
 import type { Dispatch } from "../../lib/gpu/program.ts";
 import { type BenchReport, figure, formatReport, newProfile, newReport } from "../../bench/report.ts";
-
-const environment = {
-  adapter: {
-    backend: "deno" as const,
-    name: "Fake 9000",
-    vendor: "1",
-    software: false,
-    features: [],
-    subgroupSize: 32,
-  },
-  driver: "Fake 1.2",
-  deno: "2.9.6",
-  system: "linux x86_64",
-  threads: 8,
-  load: 0.5,
-  date: "2026-01-02T03:04:05.000Z",
-};
+import { ENVIRONMENT } from "../support/bench_environment.ts";
 
 function fakeReport(): BenchReport {
-  const report = newReport(environment, false);
+  const report = newReport(ENVIRONMENT, false);
   report.limits = {
     fmaGflops: 1000,
     fmaVariant: "4 chains of vec4f",
@@ -103,7 +87,7 @@ Deno.test("a report as text has adapter, limits and a line for every row", () =>
 });
 
 Deno.test("columns of a table end at the same place in every line", () => {
-  const report = newReport(environment, true);
+  const report = newReport(ENVIRONMENT, true);
   report.kernels.push(
     { name: "a", milliseconds: 1234, gflops: 1, ofLimit: 0.5 },
     { name: "a longer name", milliseconds: 0.01, gflops: 12345, ofLimit: 0.001 },
@@ -114,7 +98,7 @@ Deno.test("columns of a table end at the same place in every line", () => {
 });
 
 Deno.test("parts without rows are left out, and a busy machine is told of", () => {
-  const text = formatReport(newReport({ ...environment, load: 5 }, true));
+  const text = formatReport(newReport({ ...ENVIRONMENT, load: 5 }, true));
   assert.equal(text.trimEnd().split("\n").length, 2);
   assert.match(text, /busy .*load 5\.0/);
 });

@@ -4,42 +4,17 @@ import { type Gpu, openGpu } from "../../lib/gpu/device.ts";
 import { type BufferView, createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { compileGraph, kernelTarget } from "../../lib/graph/compile.ts";
-import { recordBackward } from "../../lib/graph/gradients.ts";
-import { Graph } from "../../lib/graph/graph.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
-import { unetConfig } from "../../lib/model/config.ts";
 import { bindParameters } from "../../lib/model/network.ts";
-import { unet, unetInputs } from "../../lib/model/unet.ts";
 import { testGpu } from "../support/gpu.ts";
 import { packChannels } from "../support/layout.ts";
 import { noise } from "../reference/differences.ts";
 import { stepWords } from "../support/step.ts";
 import { DeviceGraph } from "../support/device_graph.ts";
-
-/** Small, with every operation: classes, attention, dropout, one level down and up. */
-const config = unetConfig({
-  sampleSize: 4,
-  blockOutChannels: [4, 6],
-  downBlockTypes: ["DownBlock2D", "AttnDownBlock2D"],
-  upBlockTypes: ["AttnUpBlock2D", "UpBlock2D"],
-  layersPerBlock: 1,
-  attentionHeadDim: 3,
-  normNumGroups: 2,
-  numClassEmbeds: 3,
-  dropout: 0.2,
-});
-
-function record() {
-  const g = new Graph();
-  const inputs = unetInputs(g, config, 2, true);
-  const output = unet(g, config, inputs);
-  const forwardNodes = g.nodes.length;
-  const seed = g.input("seed", output.shape);
-  return { g, inputs, output, seed, forwardNodes, gradients: recordBackward(g, output, { seed }) };
-}
+import { PADDED_NETWORK, recordNetwork } from "../support/networks.ts";
 
 async function trainable(gpu: Gpu): Promise<{ graph: DeviceGraph; output: Tensor; run(): void }> {
-  const { g, inputs, output, seed, forwardNodes, gradients } = record();
+  const { g, inputs, output, seed, forwardNodes, gradients } = recordNetwork(PADDED_NETWORK, 2);
   const graph = await DeviceGraph.build(gpu, g, { keep: [output], gradients, forwardNodes });
   const values = Float32Array.from(noise(graph.table.elements, 1), (value) => 0.5 * value);
   graph.write(graph.parameters, graph.table.toMemory(graph.table.fromMemory(values), "test"));
@@ -90,7 +65,7 @@ Deno.test("a graph reuses another's workspace and leaves what the other keeps in
   run();
   const before = await graph.read(output, graph.gradients);
   const { live } = gpu.memory;
-  const other = record();
+  const other = recordNetwork(PADDED_NETWORK, 2);
   const inputs = other.g.inputs.values().map((tensor): [Tensor, BufferView] => {
     const size = tensor.bytes;
     return [tensor, { buffer: createBuffer(gpu, size, tensor.name), offset: 0, size }];
@@ -122,7 +97,7 @@ Deno.test("a graph reuses another's workspace and leaves what the other keeps in
 
 Deno.test("a graph that the budget cannot hold is refused with its bytes, and nothing stays allocated", async () => {
   const gpu = await openGpu({ memoryBudget: 150 * 2 ** 10 });
-  const { g, output, gradients, forwardNodes } = record();
+  const { g, output, gradients, forwardNodes } = recordNetwork(PADDED_NETWORK, 2);
   await assert.rejects(
     DeviceGraph.build(gpu, g, { keep: [output], gradients, forwardNodes }),
     (error) =>
@@ -136,7 +111,7 @@ Deno.test("a graph that the budget cannot hold is refused with its bytes, and no
 });
 
 Deno.test("a tensor that nothing was bound to is named", async () => {
-  const { g } = record();
+  const { g } = recordNetwork(PADDED_NETWORK, 2);
   const gpu = await testGpu();
   const before = gpu.memory.used;
   assert.throws(

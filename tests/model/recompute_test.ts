@@ -1,40 +1,15 @@
 /** Activation checkpointing of the whole network: the same bits, less memory, and how much is computed twice. */
 import assert from "node:assert/strict";
-import { recordBackward } from "../../lib/graph/gradients.ts";
-import { Graph } from "../../lib/graph/graph.ts";
 import { lowerContext, planLaunches } from "../../lib/graph/compile.ts";
 import { lower } from "../../lib/graph/lower.ts";
-import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
 import { ParameterTable } from "../../lib/model/parameters.ts";
 import { presetConfig, PRESETS } from "../../lib/model/presets.ts";
-import { unet, unetInputs } from "../../lib/model/unet.ts";
 import { testGpu, testTargets } from "../support/gpu.ts";
 import { DeviceGraph } from "../support/device_graph.ts";
 import { packChannels } from "../support/layout.ts";
 import { noise } from "../reference/differences.ts";
 import { stepWords } from "../support/step.ts";
-
-/** Every kind of block, classes and dropout, with channels that need padding. */
-const SMALL = unetConfig({
-  sampleSize: 4,
-  blockOutChannels: [4, 6],
-  downBlockTypes: ["DownBlock2D", "AttnDownBlock2D"],
-  upBlockTypes: ["AttnUpBlock2D", "UpBlock2D"],
-  layersPerBlock: 1,
-  attentionHeadDim: 3,
-  normNumGroups: 2,
-  numClassEmbeds: 3,
-  dropout: 0.2,
-});
-
-function record(config: UNetConfig, batch: number, recompute: boolean) {
-  const g = new Graph();
-  const inputs = unetInputs(g, config, batch, true);
-  const output = unet(g, config, inputs);
-  const forwardNodes = g.nodes.length;
-  const seed = g.input("seed", output.shape);
-  return { g, inputs, output, seed, forwardNodes, gradients: recordBackward(g, output, { seed, recompute }) };
-}
+import { PADDED_NETWORK, recordNetwork } from "../support/networks.ts";
 
 Deno.test("output and every gradient have the same bits whether activations are kept or computed again", async () => {
   const gpu = await testGpu();
@@ -42,7 +17,11 @@ Deno.test("output and every gradient have the same bits whether activations are 
     const results: Float32Array[][] = [];
     const bytes: number[] = [];
     for (const recompute of [false, true]) {
-      const { g, inputs, output, seed, forwardNodes, gradients } = record(SMALL, 2, recompute);
+      const { g, inputs, output, seed, forwardNodes, gradients } = recordNetwork(
+        PADDED_NETWORK,
+        2,
+        recompute,
+      );
       const graph = await DeviceGraph.build(gpu, g, { keep: [output], gradients, forwardNodes, target });
       const values = Float32Array.from(noise(graph.table.elements, 1), (value) => 0.5 * value);
       graph.write(graph.parameters, graph.table.toMemory(graph.table.fromMemory(values), "test"));
@@ -72,7 +51,7 @@ Deno.test("output and every gradient have the same bits whether activations are 
 /** Memory and operations of a step on a device. */
 function demand(preset: string, recompute: boolean) {
   const batch = 128;
-  const { g, output, forwardNodes } = record(presetConfig(preset, 10), batch, recompute);
+  const { g, output, forwardNodes } = recordNetwork(presetConfig(preset, 10), batch, recompute);
   const context = lowerContext(g, { path: "tile", subgroupSize: 32 });
   const { sampleSums } = context;
   const launches = g.nodes.map((node) => lower(context, node));

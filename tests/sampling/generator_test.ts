@@ -12,19 +12,8 @@ import { inPrecision, type Precision } from "../../lib/model/precision.ts";
 import { assertClose } from "../support/close.ts";
 import { goldenWeights } from "../golden/tensors.ts";
 import { testGpu } from "../support/gpu.ts";
+import { CLASS_NETWORK, CLASSES } from "../support/networks.ts";
 
-const CLASSES = 5;
-/** Heights and widths differ so that an exchange shows; the attention is at the lower level. */
-const conditional = unetConfig({
-  sampleSize: [8, 4],
-  blockOutChannels: [8, 16],
-  downBlockTypes: ["DownBlock2D", "AttnDownBlock2D"],
-  upBlockTypes: ["AttnUpBlock2D", "UpBlock2D"],
-  layersPerBlock: 1,
-  attentionHeadDim: 8,
-  normNumGroups: 4,
-  numClassEmbeds: CLASSES + 1,
-});
 const IMAGE = 8 * 4 * 3;
 
 const schedule = new NoiseSchedule();
@@ -65,9 +54,9 @@ const requests = [
 
 for (const [guided, precision] of [[false, "float32"], [true, "float32"], [true, "mixed"]] as const) {
   Deno.test(`an image has the same bits in any slot, batch size and company: guided=${guided}${inPrecision(precision)}`, () =>
-    withWeights(conditional, async (gpu, weights) => {
+    withWeights(CLASS_NETWORK, async (gpu, weights) => {
       const build = (slots: number) =>
-        Generator.build(gpu, { config: conditional, weights, slots, guided, precision });
+        Generator.build(gpu, { config: CLASS_NETWORK, weights, slots, guided, precision });
       const [one, three, eight] = [await build(1), await build(3), await build(8)];
       const alone: Float32Array[] = [];
       for (const each of requests) alone.push((await one.draw([each], ddpm)).images);
@@ -87,8 +76,8 @@ for (const [guided, precision] of [[false, "float32"], [true, "float32"], [true,
 }
 
 Deno.test("seed, class and guidance each change the image", () =>
-  withWeights(conditional, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 6, guided: true });
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 6, guided: true });
     const variants = [
       request(1, 2, 2),
       request(2, 2, 2),
@@ -104,9 +93,9 @@ Deno.test("seed, class and guidance each change the image", () =>
   }));
 
 Deno.test("guidance of scale 1 is the unguided model, and of scale 0 the model without a class", () =>
-  withWeights(conditional, async (gpu, weights) => {
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
     const build = (guided: boolean) =>
-      Generator.build(gpu, { config: conditional, weights, slots: 3, guided });
+      Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 3, guided });
     const [unguided, guided] = [await build(false), await build(true)];
     const plain = (await unguided.draw([request(5, 2), request(6, 4), request(5, CLASSES)], ddim)).images;
     const scaled = (await guided.draw([request(5, 2, 1), request(6, 4, 1), request(5, 2, 0)], ddim)).images;
@@ -117,7 +106,7 @@ Deno.test("guidance of scale 1 is the unguided model, and of scale 0 the model w
   }));
 
 Deno.test("a network without classes draws, whatever label it is given, and refuses guidance", () => {
-  const config = unetConfig({ ...conditional, numClassEmbeds: null });
+  const config = unetConfig({ ...CLASS_NETWORK, numClassEmbeds: null });
   return withWeights(config, async (gpu, weights) => {
     const generator = await Generator.build(gpu, { config, weights, slots: 2, guided: false });
     const { images } = await generator.draw([request(3, 0), request(3, 4)], ddim);
@@ -132,10 +121,10 @@ Deno.test("a network without classes draws, whatever label it is given, and refu
 });
 
 Deno.test("a class table without a null row draws every row, and refuses guidance", () =>
-  withWeights(conditional, async (gpu, weights) => {
-    const options = { config: conditional, weights, slots: 2, nullClass: false };
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const options = { config: CLASS_NETWORK, weights, slots: 2, nullClass: false };
     const generator = await Generator.build(gpu, { ...options, guided: false });
-    const last = conditional.numClassEmbeds! - 1;
+    const last = CLASS_NETWORK.numClassEmbeds! - 1;
     const { images } = await generator.draw([request(3, last), request(3, last - 1)], ddim);
     assert.notDeepEqual(imageOf(images, 0), imageOf(images, 1));
     generator.destroy();
@@ -147,7 +136,7 @@ Deno.test("a class table without a null row draws every row, and refuses guidanc
   }));
 
 Deno.test("a network whose output has other channels than its input is refused", () => {
-  const config = unetConfig({ ...conditional, outChannels: 6 });
+  const config = unetConfig({ ...CLASS_NETWORK, outChannels: 6 });
   return withWeights(config, (gpu, weights) =>
     assert.rejects(
       Generator.build(gpu, { config, weights, slots: 1, guided: false }),
@@ -156,8 +145,8 @@ Deno.test("a network whose output has other channels than its input is refused",
 });
 
 Deno.test("one step is enough for an image, none for none", () =>
-  withWeights(conditional, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 2, guided: false });
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 2, guided: false });
     const { images } = await generator.draw([request(1)], planSampling("ddim", schedule, { steps: 1 }));
     assert.equal(images.length, IMAGE);
     assert.ok(images.every((value) => Math.abs(value) <= 1) && new Set(images).size > 10);
@@ -166,8 +155,8 @@ Deno.test("one step is enough for an image, none for none", () =>
   }));
 
 Deno.test("plans may be longer than the reference schedule, and drawing goes on after one that was stopped", () =>
-  withWeights(conditional, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: false });
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: false });
     const { images } = await generator.draw([request(1)], ddim);
     const stop = new Error("stop");
     const fine = new NoiseSchedule({ ...schedule.config, numTrainTimesteps: 2000 });
@@ -184,8 +173,8 @@ Deno.test("plans may be longer than the reference schedule, and drawing goes on 
   }));
 
 Deno.test("previews are x_t and the estimate of x_0 at the steps asked for, and do not change the images", () =>
-  withWeights(conditional, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 2, guided: true });
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 2, guided: true });
     const three = [request(1, 0, 2), request(2, 1, 2), request(3, 2, 2)];
     const { images } = await generator.draw(three, ddpm);
     const drawn = await generator.draw(three, ddpm, { previewAt: [0, 3, 5] });
@@ -204,8 +193,8 @@ Deno.test("previews are x_t and the estimate of x_0 at the steps asked for, and 
   }));
 
 Deno.test("a listener hears of every step of every batch", () =>
-  withWeights(conditional, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 2, guided: false });
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 2, guided: false });
     const heard: [number, number][] = [];
     const three = [request(1), request(2), request(3)];
     await generator.draw(three, ddim, { onStep: (done, total) => void heard.push([done, total]) });
@@ -215,10 +204,10 @@ Deno.test("a listener hears of every step of every batch", () =>
   }));
 
 Deno.test("new weights in the buffer count from the next draw on", () =>
-  withWeights(conditional, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: false });
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: false });
     const before = (await generator.draw([request(1)], ddim)).images;
-    const table = unetParameters(conditional);
+    const table = unetParameters(CLASS_NETWORK);
     gpu.device.queue.writeBuffer(weights, 0, goldenWeights("other", table));
     assert.notDeepEqual((await generator.draw([request(1)], ddim)).images, before);
     gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
@@ -227,11 +216,11 @@ Deno.test("new weights in the buffer count from the next draw on", () =>
   }));
 
 Deno.test("weights that have changed draw other images: those of a generator made anew", async () => {
-  await withWeights(conditional, async (gpu, weights) => {
-    const options = { config: conditional, weights, slots: 2, guided: true };
+  await withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const options = { config: CLASS_NETWORK, weights, slots: 2, guided: true };
     const generator = await Generator.build(gpu, options);
     const before = await generator.draw(requests.slice(0, 2), ddim);
-    const other = goldenWeights("another", unetParameters(conditional));
+    const other = goldenWeights("another", unetParameters(CLASS_NETWORK));
     gpu.device.queue.writeBuffer(weights, 0, other);
     const after = await generator.draw(requests.slice(0, 2), ddim);
     assert.notDeepEqual(after.images, before.images);

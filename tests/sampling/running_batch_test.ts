@@ -12,19 +12,9 @@ import { unetParameters } from "../../lib/model/network.ts";
 import { inPrecision, PRECISIONS } from "../../lib/model/precision.ts";
 import { goldenWeights } from "../golden/tensors.ts";
 import { testGpu } from "../support/gpu.ts";
+import { CLASS_NETWORK, CLASSES } from "../support/networks.ts";
 
-const CLASSES = 5;
 const ROWS = 7;
-const conditional = unetConfig({
-  sampleSize: [8, 4],
-  blockOutChannels: [8, 16],
-  downBlockTypes: ["DownBlock2D", "AttnDownBlock2D"],
-  upBlockTypes: ["AttnUpBlock2D", "UpBlock2D"],
-  layersPerBlock: 1,
-  attentionHeadDim: 8,
-  normNumGroups: 4,
-  numClassEmbeds: CLASSES + 1,
-});
 
 const schedule = new NoiseSchedule();
 const plans = [
@@ -35,7 +25,7 @@ const plans = [
 
 async function withBatch(
   body: (batch: RunningBatch, gpu: Gpu, weights: GPUBuffer) => Promise<void>,
-  config: UNetConfig = conditional,
+  config: UNetConfig = CLASS_NETWORK,
   { nullClass, precision }: Pick<RunningBatchOptions, "nullClass" | "precision"> = {},
 ): Promise<void> {
   const gpu = await testGpu();
@@ -76,7 +66,7 @@ for (const precision of PRECISIONS) {
     withBatch(
       async (batch, gpu, weights) => {
         const generator = await Generator.build(gpu, {
-          config: conditional,
+          config: CLASS_NETWORK,
           weights,
           slots: 1,
           guided: true,
@@ -108,14 +98,14 @@ for (const precision of PRECISIONS) {
         assert.equal(batch.size, 0);
         generator.destroy();
       },
-      conditional,
+      CLASS_NETWORK,
       { precision },
     ));
 }
 
 Deno.test("a turn ends at the next requested frame, and frames are those of the trajectory", () =>
   withBatch(async (batch, gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: true });
     const { steps } = plans[2];
     for (const kind of ["predicted", "noisy"] as const) {
       const wanted: ImageJob = { ...image(1), ...plans[2], frames: { kind, at: [0, 4, 5] } };
@@ -139,7 +129,7 @@ Deno.test("a turn ends at the next requested frame, and frames are those of the 
 
 Deno.test("images may leave and join while a turn is running", () =>
   withBatch(async (batch, gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: true });
     const [first, second, third] = [image(0), { ...image(4), ...plans[0] }, image(8)];
     batch.add(first);
     batch.add(second);
@@ -160,7 +150,7 @@ Deno.test("images may leave and join while a turn is running", () =>
 
 Deno.test("an image that is parked and resumed, whenever and however often, has the bits of one drawn alone", () =>
   withBatch(async (batch, gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: conditional, weights, slots: 1, guided: true });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: true });
     const images = Array.from(
       { length: 9 },
       (_, id): ImageJob => ({ ...image(id), ...plans[1 + id % 2] }),
@@ -285,8 +275,8 @@ Deno.test("a class table without a null row takes every row for a class, and ref
       );
       while (batch.size > 0) await batch.turn(1000);
     },
-    conditional,
+    CLASS_NETWORK,
     { nullClass: false },
   ));
 
-const batchConfig = unetConfig({ ...conditional, numClassEmbeds: null });
+const batchConfig = unetConfig({ ...CLASS_NETWORK, numClassEmbeds: null });
