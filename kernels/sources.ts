@@ -3149,8 +3149,8 @@ fn scalars(
 /** `loss_scale.wgsl`: update. */
 export const lossScaleKernel = {
   name: "loss_scale",
-  code: `// Dynamic loss scaling for training in float16 (Micikevicius et al. 2018, "Mixed precision training", section 3.2); runs
-// after the gradient norm and before the optimizer:
+  code: `// Dynamic loss scaling for mixed precision (Micikevicius et al. 2018, section 3.2); runs after the gradient norm and before
+// the optimizer:
 //
 //   a good step:     norm = norm / scale,  clip_scale = min(1, max_norm / (norm + 1e-6)) / scale;  after \`growth_interval\`
 //                    of them in a row scale = min(2 scale, LARGEST)

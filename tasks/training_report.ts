@@ -20,7 +20,7 @@ const ESTIMATE_AFTER_MS = 5000;
 /** Optimizer steps below which images are little more than noise: CIFAR-10's quick run has 780, and gives mottle. */
 const FEW_STEPS = 500;
 
-/** The run that is told of. */
+/** The run of a report. */
 export interface ReportedRun {
   /** Run directory. */
   readonly out: string;

@@ -38,7 +38,7 @@ export function describeToggles(toggles: readonly DawnToggle[]): string {
 }
 
 /**
- * Makes the flag's backend that of this process and its children, and tries out Dawn if it is that.
+ * Selects the flag's backend for this process and its children; Dawn is tried out first.
  *
  * @param backend of the flag
  * @returns Dawn; undefined for another backend
@@ -55,7 +55,7 @@ export async function selectBackend(backend: Backend | undefined): Promise<Tried
   return { binary, toggles: choice.toggles };
 }
 
-/** Dawn, if this process runs on it; to be asked after {@linkcode selectBackend} or {@linkcode continueOnBackend}. */
+/** Dawn, if this process runs on it. Call after {@linkcode selectBackend} or {@linkcode continueOnBackend}. */
 export async function dawnInUse(): Promise<TriedDawn | undefined> {
   const { backend, toggles } = await chooseBackend({});
   return backend === "dawn" ? { binary: await dawnBinary(), toggles } : undefined;

@@ -34,7 +34,7 @@ const MIN_PIXELS = 64;
 /**
  * Channels from which F(4 x 4) wins on every GPU. Per pixel it saves 13.5 operations for each pair of an input and an output
  * channel, and its transformed tiles cost 36 bytes of memory traffic per channel: with 64 channels 24 operations per byte,
- * about what products reach on GPUs with slow memory (16 on an H200 at its peak). Below, autotuning compares.
+ * about the ratio at which products run on GPUs with slow memory (16 on an H200 at its peak). Below, autotuning compares.
  */
 const SURE_CHANNELS = 64;
 

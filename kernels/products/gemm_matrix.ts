@@ -47,7 +47,7 @@ function staging(name: "a" | "b", operand: GemmOperand, layout: MatrixLayout): S
   const loads = stageLoads(name, operand, { lines, depth, threads }, {
     type: "Stored4",
     load: (load, variable, slot, k) => `${variable} = ${load(slot, k)};`,
-    // The product of what is past the last k must be zero, so both operands are.
+    // Past the last k both operands must be zero, since zero times an infinite element is NaN.
     mask: (variable, inside) => `${variable} = select(Stored4(), ${variable}, ${inside});`,
   });
   // Vectors are stored as they are loaded: `length` elements a line.
@@ -142,7 +142,7 @@ function epilogue({ targetRows }: GemmProblem, layout: MatrixLayout, dialect: Ma
   }
   workgroupBarrier();
   }`;
-  // Threads store the results of the block that their index counts to, whatever subgroup they belong to.
+  // A thread stores from the block that its index falls into, which may be of another subgroup.
   return `let first_row = row + thread / ${subgroupSize}u / ${layout.subgroups[1]}u * ${
     blockRows * shape.rows
   }u;

@@ -60,7 +60,7 @@ function stageBytes({ rows, columns, depth, double }: MatrixLayout): number {
   return (double ? 2 : 1) * (bytes(rows) + bytes(columns));
 }
 
-/** Bytes for results, unless one matrix a subgroup takes more: what 48 KiB leave beside two stages of 128x128x32. */
+/** Bytes for results, unless one matrix a subgroup takes more: the rest of 48 KiB beside two stages of 128x128x32. */
 const RESULT_BYTES = 8192;
 
 /**

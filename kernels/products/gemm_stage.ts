@@ -10,7 +10,7 @@
  *
  * Compilers clamp each dynamic index of an array: several instructions an access, and an address that is a variable of its
  * own, where one addition to a constant would do. So arrays are nested along the digits of an index: a thread's own part is a
- * dynamic index that is the same in all accesses, and what an unrolled loop counts is a constant.
+ * dynamic index that is the same in all accesses, and the counter of an unrolled loop is a constant.
  *
  * @module
  */

@@ -54,7 +54,7 @@ export function stageLoads(
   const loads = range(Math.ceil(lines * depth / 4 / threads));
   const loaded = loads.map((j) => `${name}_v${j}`);
   const quads = (alongK ? depth : lines) / 4;
-  // A thread's loads are on lines of their own along k, and at k of their own along lines.
+  // Along k, each load of a thread is on another line; along lines, at another k.
   const slots = alongK ? loads.map((j) => `${name}${j}`) : [name];
   const slot = (j: number) => slots[alongK ? j : 0];
   const k = (j: number) => alongK ? `${name}_k` : `${name}_k${j}`;

@@ -1,5 +1,5 @@
 /**
- * Matrix units of an adapter (tensor cores), which WebGPU's experimental subgroup matrices reach.
+ * Matrix units (tensor cores) of an adapter, through WebGPU's experimental subgroup matrices.
  *
  * @module
  */

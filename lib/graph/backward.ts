@@ -2,8 +2,8 @@
  * State of reverse-mode differentiation: the gradients accumulated so far.
  *
  * If a tensor has several consumers, the first rule to reach it writes its gradient, and each later one writes a new tensor
- * `addend + contribution`, so every tensor has a single writer. Contributions that are passed on unchanged, as those of a sum,
- * wait for a writer that can add them; where there is none, an addition is recorded.
+ * `addend + contribution`, so every tensor has a single writer. A contribution that is passed on unchanged, such as
+ * that of a sum, waits for a writer that can add it; without one, an addition is recorded.
  *
  * @module
  */

@@ -1,7 +1,7 @@
 /**
- * Combined launches: work at either end of the dependencies, of many layers in one dispatch. Most such launches are too small
- * to fill a GPU. Transforms of weights depend on parameters alone, so all are made before the first is used; gradients of
- * parameters have no reader in the graph, so sums over parts wait for the last one. Third of the passes listed in
+ * Combined launches: launches of many layers, most of them too small to fill a GPU, in one dispatch. They are those at either
+ * end of the dependencies: transforms of weights read parameters alone, so all run before the first one is used; gradients of
+ * parameters have no reader in the graph, so sums over parts run with the last one. Third of the passes listed in
  * `launch_key.ts`.
  *
  * @module
@@ -44,7 +44,7 @@ export class CombinedLaunches {
   /** Launches by node. */
   readonly launches: readonly (readonly Launch<Tensor>[])[];
   readonly #groups: ReadonlyMap<Launch<Tensor>, Group>;
-  /** Place of each member's workspace. */
+  /** Place of each member's workspace in the combined one. */
   readonly #ranges = new Map<Tensor, { readonly whole: Tensor; readonly offset: number }>();
 
   /** Combines `groups` in `launches`. */
@@ -73,7 +73,7 @@ export class CombinedLaunches {
     return replaceTensors(this.launches.flat(), (tensor) => this.#ranges.get(tensor)?.whole ?? tensor);
   }
 
-  /** Views of the members' workspace, given those of what contains them. */
+  /** Views of the members' workspace, given those of the combined workspace. */
   views(view: (tensor: Tensor) => BufferView): Map<Tensor, BufferView> {
     return new Map(
       [...this.#ranges].map(([tensor, { whole, offset }]) => {

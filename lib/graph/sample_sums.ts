@@ -1,7 +1,7 @@
 /**
- * Sums over samples, deferred to the end of a graph: the gradient of a norm's or a convolution's bias is the sum over the
- * batch of what each sample contributes. Dispatches of the backward pass store those contributions, and a single dispatch
- * after the last node adds them up for all layers, because one per layer would wait for memory with most of a GPU idle.
+ * Sums over samples, deferred to the end of a graph: the gradient of a norm's or a convolution's bias is a sum of one
+ * contribution per sample. Dispatches of the backward pass store the contributions, and a single dispatch after the last node
+ * adds them up for all layers, because one per layer would wait for memory with most of a GPU idle.
  *
  * A lowering takes part by {@linkcode SampleSums.request}, and leaves the gradients it names to the last dispatch. The choice
  * is made there, not in the graph, because only some algorithms have such contributions at hand.

@@ -88,7 +88,7 @@ class Rate {
     this.#seconds += least;
   }
 
-  /** Seconds of so many operations; 0 if nothing was timed. */
+  /** Estimated seconds of operations; 0 if nothing was timed. */
   seconds(flops: number): number {
     return this.#flops === 0 ? 0 : flops * this.#seconds / this.#flops;
   }
