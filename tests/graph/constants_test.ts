@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { createBuffer, destroyBuffer, ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
@@ -11,6 +10,7 @@ import { conv2d } from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 import { unetConfig } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
+import { withAlgorithm } from "../support/conv2d_checks.ts";
 import { readFloats, testGpu } from "../support/gpu.ts";
 import { noise } from "../reference/differences.ts";
 
@@ -25,12 +25,8 @@ const config = unetConfig({
 });
 const { elements } = unetParameters(config);
 
-/** Winograd's way wherever it is possible: its weights are transformed. */
-function winograd(gpu: Gpu): KernelTarget {
-  const choose = (_: string, candidates: readonly string[]) =>
-    candidates.includes("winograd4") ? "winograd4" : candidates[0];
-  return { ...kernelTarget(gpu), choose };
-}
+/** Winograd wherever it is possible: its weights are transformed. */
+const winograd = (gpu: Gpu) => withAlgorithm(kernelTarget(gpu), "winograd4");
 
 /** A network of some batch size on its weights, with what its first image becomes. */
 async function network(gpu: Gpu, weights: GPUBuffer, batch: number, constants?: HoistedConstants) {

@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { lowerContext, planLaunches } from "../../../lib/graph/compile.ts";
 import { lower } from "../../../lib/graph/lower.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
+import { withAlgorithm } from "../../support/conv2d_checks.ts";
 import { trainingGraph } from "../../../lib/train/device/step_graph.ts";
 
 /** Dispatches for the gradients of a batch of 128, with the algorithms that a large GPU chooses. */
 function dispatches(preset: string): number {
   const g = trainingGraph({ config: presetConfig(preset, 10), batch: 128 });
-  const choose = (_: string, candidates: readonly string[]) =>
-    candidates.find((name) => name === "winograd4") ?? candidates[0]!;
-  const context = lowerContext(g, { path: "tile", subgroupSize: 32, bindingBytes: 2 ** 31, choose });
+  const target = { path: "tile", subgroupSize: 32, bindingBytes: 2 ** 31 } as const;
+  const context = lowerContext(g, withAlgorithm(target, "winograd4"));
   const { combined: { launches } } = planLaunches(g, g.nodes.map((node) => lower(context, node)), context);
   return launches.flat().length + Number(context.sampleSums.all !== undefined);
 }
