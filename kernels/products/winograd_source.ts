@@ -9,7 +9,7 @@
  *   y = A^T [sum over i of (G w G^T) (B^T x B)] A
  *
  * Transformed values are [P][row][channel], so the sums are P matrix products; images are [N, H, W, Cp], weights
- * [3, 3, Ip, Op]. An invocation transforms one, two or four channels of a tile (or as many kernels), its neighbours the next
+ * [3, 3, Ip, Op]. An invocation transforms one or four channels of a tile (or as many kernels), its neighbours the next
  * ones. All arithmetic is float32, and all outputs are written with `=`.
  *
  * @module
@@ -47,7 +47,7 @@ export const TRANSFORM_WIDTHS = {
 
 /** Type of the channels of an invocation. */
 export function channelsOf(which: WinogradTransform): string {
-  return `alias Channels = ${{ 1: "f32", 2: "vec2f", 4: "vec4f" }[TRANSFORM_WIDTHS[which]]};`;
+  return `alias Channels = ${{ 1: "f32", 4: "vec4f" }[TRANSFORM_WIDTHS[which]]};`;
 }
 
 /** Channels per workgroup of 64: invocations along x have neighbouring channels, along y neighbouring rows. */
