@@ -6,6 +6,13 @@
  */
 import { directBackward, directBackwardScratch, directForward, directSumRows } from "./conv2d_direct.ts";
 import type { Conv2dBackwardBuffers, Conv2dForwardBuffers, Conv2dShape } from "./conv2d_shape.ts";
+import {
+  upsampledBackward,
+  upsampledBackwardScratch,
+  upsampledForward,
+  upsampledForwardScratch,
+  upsampledSumRows,
+} from "./conv2d_upsampled.ts";
 import type { Launch } from "../source.ts";
 import { choose, type KernelTarget } from "../target.ts";
 import { winogradApplies, winogradForward, winogradForwardScratch } from "./winograd.ts";
@@ -57,9 +64,55 @@ function candidates(target: KernelTarget, pass: Pass, s: Conv2dShape): Algorithm
 
 function usesWinograd(target: KernelTarget, pass: Pass, s: Conv2dShape): boolean {
   const batch = pass === "forward" ? "" : `${s.batch}x`;
-  const key = `conv2d_${pass} ${batch}${s.inHeight}x${s.inWidth} ${s.inChannels}>${s.outChannels} 3/1`;
+  const sizes = `${batch}${s.inHeight}x${s.inWidth} ${s.inChannels}>${s.outChannels}`;
+  const key = `conv2d_${pass} ${sizes} 3/1${s.upsampled ? " upsampled" : ""}`;
   const winograd: Algorithm = "winograd4";
   return choose(target, key, candidates(target, pass, s)) === winograd;
+}
+
+/** An algorithm's launchers, with the sizes of its scratch buffers in floats and the rows of its sums. */
+interface Convolution {
+  readonly forward: Launcher<"forward">;
+  forwardScratch(target: KernelTarget, shape: Conv2dShape): number[];
+  readonly backward: Launcher<"backward">;
+  backwardScratch(target: KernelTarget, shape: Conv2dShape, withDx: boolean): number[];
+  sumRows(target: KernelTarget, shape: Conv2dShape): number;
+}
+
+type Launcher<P extends Pass> = <B>(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  buffers: { forward: Conv2dForwardBuffers<B>; backward: Conv2dBackwardBuffers<B> }[P],
+  label: string,
+) => Launch<B>[];
+
+const WINOGRAD: Convolution = {
+  forward: winogradForward,
+  forwardScratch: winogradForwardScratch,
+  backward: winogradBackward,
+  backwardScratch: winogradBackwardScratch,
+  sumRows: (_, { batch }) => batch,
+};
+
+const DIRECT: Convolution = {
+  forward: directForward,
+  forwardScratch: () => [],
+  backward: directBackward,
+  backwardScratch: directBackwardScratch,
+  sumRows: directSumRows,
+};
+
+const UPSAMPLED: Convolution = {
+  forward: upsampledForward,
+  forwardScratch: upsampledForwardScratch,
+  backward: upsampledBackward,
+  backwardScratch: upsampledBackwardScratch,
+  sumRows: upsampledSumRows,
+};
+
+function convolution(target: KernelTarget, pass: Pass, s: Conv2dShape): Convolution {
+  if (usesWinograd(target, pass, s)) return WINOGRAD;
+  return s.upsampled ? UPSAMPLED : DIRECT;
 }
 
 /**
@@ -72,13 +125,12 @@ export function conv2dForward<B>(
   buffers: Conv2dForwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const forward = usesWinograd(target, "forward", shape) ? winogradForward : directForward;
-  return forward(target, shape, buffers, label);
+  return convolution(target, "forward", shape).forward(target, shape, buffers, label);
 }
 
 /** Sizes of the scratch buffers of {@linkcode conv2dForward} in floats. */
 export function conv2dForwardScratch(target: KernelTarget, shape: Conv2dShape): number[] {
-  return usesWinograd(target, "forward", shape) ? winogradForwardScratch(target, shape) : [];
+  return convolution(target, "forward", shape).forwardScratch(target, shape);
 }
 
 /**
@@ -94,18 +146,15 @@ export function conv2dBackward<B>(
   buffers: Conv2dBackwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
-  const backward = usesWinograd(target, "backward", shape) ? winogradBackward : directBackward;
-  return backward(target, shape, buffers, label);
+  return convolution(target, "backward", shape).backward(target, shape, buffers, label);
 }
 
 /** Rows of the sums of {@linkcode conv2dBackward}. */
 export function conv2dSumRows(target: KernelTarget, shape: Conv2dShape): number {
-  return usesWinograd(target, "backward", shape) ? shape.batch : directSumRows(target, shape);
+  return convolution(target, "backward", shape).sumRows(target, shape);
 }
 
 /** Sizes of the scratch buffers of {@linkcode conv2dBackward} in floats, with or without `dx`. */
 export function conv2dBackwardScratch(target: KernelTarget, shape: Conv2dShape, withDx: boolean): number[] {
-  return usesWinograd(target, "backward", shape)
-    ? winogradBackwardScratch(target, shape, withDx)
-    : directBackwardScratch(target, shape);
+  return convolution(target, "backward", shape).backwardScratch(target, shape, withDx);
 }

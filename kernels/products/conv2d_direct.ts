@@ -12,14 +12,14 @@ import {
   type RowBiasBuffer,
 } from "./conv2d_shape.ts";
 import { forwardProblem, inputGradientProblem } from "./conv2d_source.ts";
-import { SUM_PARTS, type WeightGradientForm, weightGradientProblem } from "./conv2d_weight_source.ts";
-import { gemmGrid, gemmKernel, type GemmSize, occupyingParts, quads } from "./gemm.ts";
+import { planWeightGradient, sumParams, weightGradientForm } from "./conv2d_weight_plan.ts";
+import { SUM_PARTS, weightGradientProblem } from "./conv2d_weight_source.ts";
+import { gemmGrid, gemmKernel, type GemmSize, quads } from "./gemm.ts";
 import type { GemmProblem } from "./gemm_problem.ts";
 import { itemLaunch } from "./items.ts";
-import { range } from "../range.ts";
 import { type Launch, launch } from "../source.ts";
 import { spatialSum } from "../spatial_sum.ts";
-import { GUARANTEED_BINDING, type KernelTarget } from "../target.ts";
+import type { KernelTarget } from "../target.ts";
 
 /** True for 1x1 convolutions of stride 1, which treat the batch as a flat list of pixels. */
 function isFlat(s: Conv2dShape): boolean {
@@ -31,7 +31,8 @@ function joinedParams({ firstChannels }: Conv2dShape): Record<string, number> {
   return firstChannels === undefined ? {} : { first_c4: quads(firstChannels) };
 }
 
-function windowParams(s: Conv2dShape): Record<string, number> {
+/** Sizes of a product, without optional operands. */
+export function windowParams(s: Conv2dShape): Record<string, number> {
   return {
     batch: s.batch,
     in_h: s.inHeight,
@@ -54,7 +55,7 @@ function windowParams(s: Conv2dShape): Record<string, number> {
 }
 
 /** Launch of a product. */
-function product<B>(
+export function product<B>(
   target: KernelTarget,
   problem: GemmProblem,
   size: GemmSize,
@@ -67,6 +68,24 @@ function product<B>(
   return launch(kernel.source, "main", shape, buffers, gemmGrid(kernel, size), options);
 }
 
+/** Parameters and buffers of the output of a forward product. */
+export function forwardOutputOf<B>(
+  { bias, rowBias, residual, y }: Pick<Conv2dForwardBuffers<B>, "bias" | "rowBias" | "residual" | "y">,
+  unused: B,
+) {
+  return {
+    params: {
+      has_bias: Number(bias !== undefined),
+      has_row_bias: Number(rowBias !== undefined),
+      row_bias_first: rowBias?.first ?? 0,
+      row_bias_row: 4 * quads(rowBias?.width ?? 0),
+      has_addend: Number(residual !== undefined),
+    },
+    // All declared buffers must be bound; absent operands are not read.
+    buffers: { bias: bias ?? unused, row_bias: rowBias?.of ?? unused, residual: residual ?? unused, y },
+  };
+}
+
 /**
  * y[n,oy,ox,o] = bias[o] + sum over ky,kx,i of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] w[ky,kx,i,o]
  * (+ rowBias[n,o]) (+ residual[n,oy,ox,o]).
@@ -74,29 +93,13 @@ function product<B>(
 export function directForward<B>(
   target: KernelTarget,
   shape: Conv2dShape,
-  { x, xSecond, weight, bias, rowBias, residual, y }: Conv2dForwardBuffers<B>,
+  { x, xSecond, weight, ...others }: Conv2dForwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
   const rows = shape.batch * shape.outHeight * shape.outWidth;
-  const params = {
-    ...windowParams(shape),
-    ...joinedParams(shape),
-    has_bias: Number(bias !== undefined),
-    has_row_bias: Number(rowBias !== undefined),
-    row_bias_first: rowBias?.first ?? 0,
-    row_bias_row: 4 * quads(rowBias?.width ?? 0),
-    has_addend: Number(residual !== undefined),
-  };
-  // All declared buffers must be bound; absent operands are not read.
-  const buffers = {
-    x,
-    weight,
-    bias: bias ?? weight,
-    row_bias: rowBias?.of ?? weight,
-    residual: residual ?? weight,
-    y,
-    x_second: xSecond,
-  };
+  const output = forwardOutputOf(others, weight);
+  const params = { ...windowParams(shape), ...joinedParams(shape), ...output.params };
+  const buffers = { ...output.buffers, x, x_second: xSecond, weight };
   const depth = shape.kernel ** 2 * 4 * quads(shape.inChannels);
   const turn = 4 * quads(shape.firstChannels ?? shape.inChannels);
   const size = { rows, columns: 4 * quads(shape.outChannels), depth, turn, places: 1 };
@@ -121,7 +124,7 @@ export function directBackward<B>(
 }
 
 /** Gradient of a bias per sample. */
-function rowBiasGradient<B>(
+export function rowBiasGradient<B>(
   { batch, outHeight, outWidth, outChannels }: Conv2dShape,
   dy: B,
   { of, first, width }: RowBiasBuffer<B>,
@@ -152,66 +155,6 @@ export function directInputGradient<B>(
   ];
 }
 
-/** Split-k plan of a weight gradient: division of its sum over pixels into parts. */
-interface WeightGradientPlan {
-  form: WeightGradientForm;
-  rows: number;
-  columns: number;
-  pixels: number;
-  /** Rows of output pixels per turn. */
-  turnRows: number;
-  /** Pixels per turn. */
-  width: number;
-  /** Turns per part. */
-  share: number;
-  parts: number;
-}
-
-/** Pixels by which parts of flat convolutions differ in length. */
-const FLAT_PIXELS = 16;
-/** Limit on pixels per turn on a GPU, below which `params.reciprocal` is exact. */
-const TURN_PIXELS = 256;
-/** Limit on pixels per float32 accumulator: more parts round less, but each is written and read again. */
-const PART_PIXELS = 4096;
-/** Pixels below which a part would spend more on its result than on its sum. */
-const LEAST_PIXELS: Readonly<Record<KernelTarget["path"], number>> = { subgroup: 64, tile: 256 };
-
-/** Rows of output pixels per turn: on a GPU as many as fill the stages of its layouts. */
-function rowsPerTurn(form: WeightGradientForm, { outHeight, outWidth }: Conv2dShape): number {
-  if (form !== "rows") return 1;
-  const fitting = range(outHeight).map((i) => i + 1)
-    .filter((rows) => outHeight % rows === 0 && rows * outWidth <= TURN_PIXELS);
-  return Math.max(1, ...fitting);
-}
-
-function planWeightGradient(target: KernelTarget, s: Conv2dShape): WeightGradientPlan {
-  const rows = s.kernel ** 2 * 4 * quads(s.inChannels);
-  const columns = 4 * quads(s.outChannels);
-  const pixels = s.batch * s.outHeight * s.outWidth;
-  const form = s.firstChannels !== undefined
-    ? "joined"
-    : isFlat(s)
-    ? "flat"
-    : target.path === "tile"
-    ? "rows"
-    : "row";
-  const turnRows = rowsPerTurn(form, s);
-  const flat = form === "flat" || form === "joined";
-  const width = flat ? FLAT_PIXELS : turnRows * s.outWidth;
-  const turns = Math.ceil(pixels / width);
-  const { bindingBytes = GUARANTEED_BINDING } = target;
-  const wanted = Math.min(
-    Math.max(occupyingParts(target, { rows, columns, places: 1 }), Math.ceil(pixels / PART_PIXELS)),
-    // All parts are bound at once.
-    Math.max(1, Math.floor(bindingBytes / (4 * rows * columns))),
-  );
-  const least = Math.ceil(LEAST_PIXELS[target.path] / width);
-  const share = Math.min(turns, Math.max(Math.ceil(turns / wanted), least));
-  const plan = { form, rows, columns, pixels, turnRows, parts: Math.ceil(turns / share) } as const;
-  // Without rows of pixels, a part is a single turn.
-  return flat ? { ...plan, width: share * width, share: 1 } : { ...plan, width, share };
-}
-
 /** dw[ky,kx,i,o] = sum over n,oy,ox of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] dy[n,oy,ox,o], and sums of dy. */
 export function directWeightGradient<B>(
   target: KernelTarget,
@@ -220,18 +163,9 @@ export function directWeightGradient<B>(
   label: string,
 ): Launch<B>[] {
   const plan = planWeightGradient(target, shape);
-  const { form, rows, columns, pixels, turnRows, width, share, parts } = plan;
-  const params = {
-    ...windowParams(shape),
-    ...joinedParams(shape),
-    pixels,
-    turn_rows: turnRows,
-    turn_pixels: width,
-    turns: Math.ceil(pixels / width),
-    share,
-    reciprocal: turnRows > 1 ? Math.ceil(2 ** 16 / shape.outWidth) : 0,
-  };
-  const problem = weightGradientProblem(form);
+  const { rows, columns, width, share, parts } = plan;
+  const params = { ...windowParams(shape), ...joinedParams(shape), ...sumParams(plan, shape.outWidth) };
+  const problem = weightGradientProblem(weightGradientForm(target, shape));
   const options = { label, flops: flopsOf(shape) };
   const size = { rows, columns, depth: share * width, turn: width, places: parts };
   const buffers = { x, x_second: xSecond, dy, sums_out: sums };

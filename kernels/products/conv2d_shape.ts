@@ -7,7 +7,9 @@
  * @module
  */
 
-/** Shape of a convolution, in logical channels. Rows and columns outside the input read as zero. */
+/**
+ * Shape of a convolution, in logical channels. Rows and columns outside the input read as zero.
+ */
 export interface Conv2dShape {
   batch: number;
   inHeight: number;
@@ -26,6 +28,11 @@ export interface Conv2dShape {
    * convolutions of stride 1, with a second tensor in the buffers.
    */
   firstChannels?: number;
+  /**
+   * The input is x upsampled by two (nearest neighbour), and x and its gradient are [N, H/2, W/2, Ip]. Only for 3x3 convolutions of
+   * stride 1.
+   */
+  upsampled?: boolean;
 }
 
 /** Floating-point operations of one pass (forward or either gradient), 2 per multiply-add. */

@@ -39,8 +39,8 @@ struct Params {
 export const JOINED_PARAMS: string = PARAMS.replace("has_bias", "first_c4: u32, has_bias");
 
 /** Loop over the taps of the window in row order. */
-const TAPS = { counter: "tap", first: "0u", end: "params.size * params.size" };
-const TAP = `let ky = tap / params.size;
+export const TAPS = { counter: "tap", first: "0u", end: "params.size * params.size" };
+export const TAP = `let ky = tap / params.size;
   let kx = tap - ky * params.size;`;
 
 /** Operand whose rows are the pixels of `tensor` [rows, c4]. */
@@ -77,7 +77,7 @@ const JOINED_ROWS: GemmOperand = {
  * @param source WGSL for one axis: coordinate in the tensor from those of pixel and tap and the padding; wraps around out of
  *   the image if there is no element
  */
-function windowRows(
+export function windowRows(
   tensor: string,
   pixel: string,
   image: string,
@@ -97,7 +97,7 @@ function windowRows(
 }
 
 /** WGSL function `pixel` from a row to sample, y and x, for image sizes with this prefix in `Params`. */
-function pixelFunction(image: string): string {
+export function pixelFunction(image: string): string {
   return `
 fn pixel(row: u32) -> vec3u {
   let line = row / params.${image}_w;
@@ -125,22 +125,22 @@ const FORWARD = {
   },
 } as const;
 
-/** y = x * w + bias + row bias + residual. */
-export function forwardProblem(form: keyof typeof FORWARD): GemmProblem {
-  const { weights, a, ...outer } = FORWARD[form];
-  return {
-    name: `conv2d_forward${form === "window" ? "" : `_${form}`}`,
-    declarations: `${form === "joined" ? `${JOINED_PARAMS}${SECOND_INPUT}` : PARAMS}
-@group(0) @binding(1) var<storage, read> x: array<Stored4>;
-@group(0) @binding(2) var<storage, read> weight: array<StoredColumns>;
+/**
+ * WGSL of the output of a forward product, with its bindings.
+ *
+ * @param rows rows of y
+ * @param at row of y, from the row and the place of a product
+ */
+export function forwardOutput(rows: string, at: string): string {
+  return `
 @group(0) @binding(3) var<storage, read> bias: array<Columns>;
 @group(0) @binding(4) var<storage, read> row_bias: array<StoredColumns>;
 @group(0) @binding(5) var<storage, read> residual: array<StoredColumns>;
 @group(0) @binding(6) var<storage, read_write> y: array<StoredColumns>;
 
 fn store(place: u32, row: u32, column: u32, value: Columns) {
-  if (row >= params.rows || column >= params.columns) { return; }
-  let at = row * params.columns + column;
+  if (row >= ${rows} || column >= params.columns) { return; }
+  let at = ${at} * params.columns + column;
   var sum = value;
   if (params.has_bias != 0u) { sum += bias[column]; }
   if (params.has_row_bias != 0u) {
@@ -149,7 +149,18 @@ fn store(place: u32, row: u32, column: u32, value: Columns) {
   }
   if (params.has_addend != 0u) { sum += Columns(residual[at]); }
   y[at] = StoredColumns(sum);
+}`;
 }
+
+/** y = x * w + bias + row bias + residual. */
+export function forwardProblem(form: keyof typeof FORWARD): GemmProblem {
+  const { weights, a, ...outer } = FORWARD[form];
+  return {
+    name: `conv2d_forward${form === "window" ? "" : `_${form}`}`,
+    declarations: `${form === "joined" ? `${JOINED_PARAMS}${SECOND_INPUT}` : PARAMS}
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read> weight: array<StoredColumns>;
+${forwardOutput("params.rows", "row")}
 ${form === "window" ? pixelFunction("out") : ""}`,
     ...outer,
     prologue: "",
@@ -195,16 +206,20 @@ fn reaches(first: u32, last: u32, tap: vec2u) -> bool {
   return several | all((phase + vec2u(params.pad_top, params.pad_left) - tap) % params.stride == vec2u());
 }`;
 
-/** Pixel addressing of a convolution: `flat` (1x1), `window` (stride 1) or `strided`. */
-export type Conv2dForm = "flat" | "window" | "strided";
+/**
+ * Pixel addressing of an input gradient: `flat` (1x1), `window` (stride 1), `strided`, or `upsampled` (see
+ * conv2d_upsampled_source.ts), which is a forward convolution of dy of stride 2.
+ */
+export type InputGradientForm = "flat" | "window" | "strided" | "upsampled";
 
 /** dx = dy * w^T + addend. */
-export function inputGradientProblem(form: Conv2dForm): GemmProblem {
+export function inputGradientProblem(form: InputGradientForm): GemmProblem {
   const flat = form === "flat";
   const strided = form === "strided";
   // Pixels that a tap does not reach get the largest coordinate.
   const source = (at: string, tap: string, pad: string) => {
     const from = `${at} + ${pad} - ${tap}`;
+    if (form === "upsampled") return `2u * ${at} + ${tap} - ${pad}`;
     return strided ? `select(0xffffffffu, (${from}) / params.stride, (${from}) % params.stride == 0u)` : from;
   };
   const rows = windowRows("dy", "pixel", "out", source);

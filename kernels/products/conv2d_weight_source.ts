@@ -21,7 +21,7 @@ import type { ItemKernel } from "./items.ts";
 export type WeightGradientForm = "flat" | "joined" | "row" | "rows";
 
 /** Addressing of x in a weight gradient: variables of a turn, and the element at pixel `k` of it. */
-const INPUTS: { readonly [F in WeightGradientForm]: Pick<GemmOperand, "turn" | "load" | "second"> } = {
+const INPUTS: Readonly<Record<WeightGradientForm, Pick<GemmOperand, "turn" | "load" | "second">>> = {
   flat: {
     turn: () => "",
     load: (s, k) =>

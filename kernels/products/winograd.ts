@@ -43,8 +43,15 @@ export function transformInput<B>(
   buffers: { image: B; transformed: B },
 ): Launch<B> {
   const { shape, label } = pass;
-  const kernel = cachedKernel("winograd4_input", inputTransform);
-  const params = tileParams(pass, "input", slice, images, channels);
+  const { upsampled = false, inHeight, inWidth } = shape;
+  const kernel = cachedKernel(
+    `winograd4_input${upsampled ? "_upsampled" : ""}`,
+    () => inputTransform(upsampled),
+  );
+  const params = {
+    ...tileParams(pass, "input", slice, images, channels),
+    ...upsampled ? { height: inHeight / 2, width: inWidth / 2 } : {},
+  };
   const groups = rowGrid("input", channels, images * winogradTiles(shape));
   return launch(kernel, "main", params, buffers, groups, { label });
 }

@@ -7,6 +7,7 @@ import type { Conv2dBackwardBuffers, Conv2dShape } from "./conv2d_shape.ts";
 import { cachedKernel, quads } from "./gemm.ts";
 import { grid1d, type Launch, launch } from "../source.ts";
 import type { KernelTarget } from "../target.ts";
+import { upsampleBackward } from "../upsample.ts";
 import { transformInput, transformWeight } from "./winograd.ts";
 import {
   GRADIENT_ROWS,
@@ -37,12 +38,16 @@ export function winogradBackward<B>(
   label: string,
   options: WinogradOptions = {},
 ): Launch<B>[] {
-  const { x, weight, dw, dx, addend, scratch: [gradients, tiles, ...scratch] } = buffers;
+  const { x, weight, dw, scratch: [gradients, tiles, ...scratch] } = buffers;
   const pass = { target, shape, label, ...options };
   const plan = planParts(pass);
   const { from, to, images, slices } = plan;
   const parts = scratch.splice(0, Math.min(slices.length, 2));
-  const [weights, products] = scratch;
+  const [weights, products, large] = scratch;
+  // The gradient of an upsampled image is added up afterwards.
+  const [dx, addend] = buffers.dx !== undefined && shape.upsampled
+    ? [large, undefined]
+    : [buffers.dx, buffers.addend];
   const launches = dx === undefined ? [] : [transformWeight(pass, plan, { weight, transformed: weights })];
   slices.forEach((slice, i) => {
     // A buffer cannot be both read and written in a dispatch, so two alternate.
@@ -67,7 +72,11 @@ export function winogradBackward<B>(
   const count = from * to / TRANSFORM_WIDTHS.weight_gradient;
   const last = { products: parts[(slices.length - 1) % 2], dw };
   launches.push(launch(kernel, "main", { count, parts: plan.parts }, last, grid1d(count, 64), { label }));
-  return launches;
+  if (buffers.dx === undefined || !shape.upsampled) return launches;
+  const { batch, inHeight, inWidth, inChannels: channels } = shape;
+  const small = { batch, height: inHeight / 2, width: inWidth / 2, channels };
+  const gradient = { dy: large!, addend: buffers.addend, dx: buffers.dx };
+  return [...launches, ...upsampleBackward(small, gradient, label)];
 }
 
 /** Sizes of the scratch buffers of {@linkcode winogradBackward} in floats. */
@@ -84,6 +93,7 @@ export function winogradBackwardScratch(
     ...[outputs, inputs],
     ...slices.slice(0, 2).map(() => parts * weights),
     ...withDx ? [weights, inputs] : [],
+    ...withDx && shape.upsampled ? [shape.batch * shape.inHeight * shape.inWidth * from] : [],
   ];
 }
 

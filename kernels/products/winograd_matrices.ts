@@ -124,7 +124,7 @@ function fromPairs(
 }
 
 /** WGSL of a linear combination. */
-function combination(coefficients: readonly number[], values: readonly string[]): string {
+export function combination(coefficients: readonly number[], values: readonly string[]): string {
   const terms = coefficients.flatMap((c, i) => {
     if (c === 0) return [];
     const size = Math.abs(c);

@@ -92,12 +92,12 @@ fn tile_at(index: u32) -> vec3u {
 }`;
 
 /**
- * WGSL statements that load the pixels of a tile to `in<i>_<j>`, zero outside of the image. They read `corner`, the image and
+ * WGSL statements that load the pixels of a tile to variables `<name><i>_<j>`, zero outside of the image. They read `corner`, the image and
  * the first row and column of its output pixels, `inside`, false for no tile at all, and `channel`.
  *
  * @param border pixels before the first output pixel
  */
-export function loadTile(side: number, border: number): string {
+export function loadTile(side: number, border: number, name = "in"): string {
   const axis = (i: number) =>
     `let y${i} = corner.y + ${i}u - ${border}u;
   let y${i}_ok = inside & (y${i} < params.height);
@@ -107,14 +107,25 @@ export function loadTile(side: number, border: number): string {
   let column${i} = x${i} * params.channels + channel;`;
   const load = ([i, j]: [number, number]) =>
     `let ok${i}_${j} = y${i}_ok & x${j}_ok;
-  let in${i}_${j} = select(Channels(), image[select(0u, line${i} + column${j}, ok${i}_${j})], ok${i}_${j});`;
+  let ${name}${i}_${j} = select(Channels(), image[select(0u, line${i} + column${j}, ok${i}_${j})], ok${i}_${j});`;
   return `// Coordinates before the first wrap around to beyond the last.
   ${range(side).map(axis).join("\n  ")}
   ${grid(side).map(load).join("\n  ")}`;
 }
 
-/** Transform of an image to rows of tiles: B^T x B of a tile's input pixels. */
-export function inputTransform(): string {
+/** Pixels of a tile of an upsampled image, whose side has three of the small one and a border. */
+const UPSAMPLED_TILE = `let corner = vec3u(large.x, large.yz / 2u);
+  ${loadTile(TILE_SIDE / 2 + 2, 1, "small")}
+  ${
+  grid(POINT_SIDE).map(([i, j]) => `let in${i}_${j} = small${(i + 1) >> 1}_${(j + 1) >> 1};`).join("\n  ")
+}`;
+
+/**
+ * Transform of an image to rows of tiles: B^T x B of a tile's input pixels.
+ *
+ * @param upsampled the image is upsampled by two first; `Params` has the size of the small one
+ */
+export function inputTransform(upsampled: boolean): string {
   return `${channelsOf("input")}
 ${OVER_TILES}
 @group(0) @binding(1) var<storage, read> image: array<Channels>;
@@ -122,9 +133,9 @@ ${OVER_TILES}
 ${overRows("input")}
   if (id.x >= params.channels || id.y >= params.rows) { return; }
   let channel = id.x;
-  let corner = tile_at(params.first + id.y);
+  let ${upsampled ? "large" : "corner"} = tile_at(params.first + id.y);
   let inside = params.first + id.y < params.last;
-  ${loadTile(POINT_SIDE, 1)}
+  ${upsampled ? UPSAMPLED_TILE : loadTile(POINT_SIDE, 1)}
   var at = id.y * params.channels + id.x;
   let stride = params.rows * params.channels;
   ${multiplyBothSides(toPoints, MATRICES.inputs, (i, j) => `transformed[at] = out${i}_${j}; at += stride;`)}

@@ -60,21 +60,23 @@ type Lowering<K extends keyof AllOperations> = (c: LowerContext, node: NodeOf<K>
 const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
   conv2d(c, { label, attributes, in: { x, rowBias, ...others }, out }) {
     const operands = { ...others, ...stored(c, x) };
-    const shape = { ...convShape(x, out.y, attributes), ...firstChannels(c, x) };
+    const shape = { ...convShape(x, out.y, attributes), ...viewOf(c, x) };
     const scratch = convScratch(c, conv2dForwardScratch(c.target, shape), label);
     const ofRows = rowBiasOf(rowBias, attributes);
     return conv2dForward(c.target, shape, { ...operands, ...out, rowBias: ofRows, scratch }, label);
   },
-  conv2dBackward(c, { label, attributes, in: { x, ...others }, out: { db, rowBias, ...out } }) {
+  conv2dBackward(c, { label, attributes, in: { x, ...others }, out: { db, rowBias, ...results } }) {
     const operands = { ...others, ...stored(c, x) };
-    const shape = { ...convShape(x, operands.dy, attributes), ...firstChannels(c, x) };
+    const shape = { ...convShape(x, operands.dy, attributes), ...viewOf(c, x) };
+    const pooling = results.dx && c.views.pooled.get(results.dx);
+    const out = pooling ? { ...results, dx: pooling.out.dx, addend: pooling.in.addend } : results;
     const scratch = convScratch(c, conv2dBackwardScratch(c.target, shape, out.dx !== undefined), label);
     const sums = c.sampleSums.request(`${label}.sums`, conv2dSumRows(c.target, shape), [db]);
     const ofRows = rowBiasOf(rowBias, attributes);
     return conv2dBackward(c.target, shape, { ...operands, ...out, sums, rowBias: ofRows, scratch }, label);
   },
   groupNorm(c, { label, attributes, in: { x, ...operands }, out }) {
-    const shape = { ...normShape(c.target, x, attributes), first: c.views.get(x)?.a.shape[3] };
+    const shape = { ...normShape(c.target, x, attributes), first: c.views.joined.get(x)?.a.shape[3] };
     return groupNormForward(shape, { ...operands, ...stored(c, x), ...out }, label);
   },
   groupNormBackward(c, { label, attributes, in: { x, ...operands }, out: { dgamma, dbeta, ...out } }) {
@@ -98,12 +100,12 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     const dots = temporary(`${label}.dots`, scoreRows(shape));
     return attentionBackward(target, shape, { ...operands, ...out, dscores, dots }, label);
   },
-  upsample: (_, { label, in: operands, out }) =>
-    upsampleForward(planeShape(operands.x), { ...operands, ...out }, label),
-  upsampleBackward: (_, { label, in: operands, out }) =>
-    upsampleBackward(planeShape(out.dx), { ...operands, ...out }, label),
+  upsample: ({ views }, { label, in: operands, out }) =>
+    views.upsampled.has(out.y) ? [] : upsampleForward(planeShape(operands.x), { ...operands, ...out }, label),
+  upsampleBackward: ({ views }, { label, in: operands, out }) =>
+    views.pooled.has(operands.dy) ? [] : upsampleBackward(planeShape(out.dx), { ...operands, ...out }, label),
   concat({ views }, { label, in: { a, b }, out }) {
-    if (views.has(out.y)) return [];
+    if (views.joined.has(out.y)) return [];
     const [batch, height, width, channels] = a.shape;
     return concatForward(
       { rows: batch * height * width, a: channels, b: b.shape[3] },
@@ -173,15 +175,19 @@ export function lower(context: LowerContext, node: Node): Launch<Tensor>[] {
   return storedIn(context.target.half, lowering(context, node as NodeOf<keyof AllOperations>));
 }
 
-/** What holds the values of an operand: the tensor, or the two that it concatenates. */
-function stored({ views }: LowerContext, x: Tensor): { x: Tensor; xSecond?: Tensor } {
-  const parts = views.get(x);
-  return parts ? { x: parts.a, xSecond: parts.b } : { x };
+/** What holds the values of an operand: the tensor, the two that it concatenates, or the one that is upsampled. */
+function stored({ views: { joined, upsampled } }: LowerContext, x: Tensor): { x: Tensor; xSecond?: Tensor } {
+  const parts = joined.get(x);
+  return parts ? { x: parts.a, xSecond: parts.b } : { x: upsampled.get(x) ?? x };
 }
 
-function firstChannels({ views }: LowerContext, x: Tensor): Pick<Conv2dShape, "firstChannels"> {
-  const parts = views.get(x);
-  return parts ? { firstChannels: parts.a.shape[3] } : {};
+function viewOf(
+  { views: { joined, upsampled } }: LowerContext,
+  x: Tensor,
+): Pick<Conv2dShape, "firstChannels" | "upsampled"> {
+  const parts = joined.get(x);
+  if (parts) return { firstChannels: parts.a.shape[3] };
+  return upsampled.has(x) ? { upsampled: true } : {};
 }
 
 function convShape(x: Tensor, y: Tensor, { kernel, stride, padding }: ConvAttributes): Conv2dShape {

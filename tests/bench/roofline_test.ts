@@ -8,7 +8,7 @@ import { conv2d } from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 import { efficiencyOf, FAMILIES, familyOf } from "../../bench/kernel_families.ts";
-import { DISPATCH_SECONDS, nodeWork, rooflineOf } from "../../bench/roofline.ts";
+import { DISPATCH_SECONDS, nodeWork, type Roofline, rooflineOf } from "../../bench/roofline.ts";
 import { rooflinePage } from "../../bench/roofline_page.ts";
 import type { BenchReport } from "../../bench/report.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
@@ -112,18 +112,26 @@ Deno.test("a network pass has a third of a step's operations, and none of what d
     limits: LIMITS,
     profiles: [profile("sampling step of tiny, batch 8", { "silu.forward": [2, 1] })],
   };
-  const [step, pass] = (["step", "pass"] as const).map((work) => rooflineOf({ ...STEP, work }, basis));
-  const flops = ({ rows }: typeof step) => rows.reduce((sum, row) => sum + row.flops, 0);
-  assert.ok(Math.abs(3 * flops(pass!) / flops(step!) - 1) < 0.02);
-  const has = ({ rows }: typeof step, kernel: RegExp) => rows.some((row) => kernel.test(row.kernel));
-  for (const kernel of [/^winograd4_weight/, /backward/, /^adamw/]) {
-    assert.deepEqual([has(step!, kernel), has(pass!, kernel)], [true, false], `${kernel}`);
+  const both = (precision: Precision) =>
+    (["step", "pass"] as const).map((work) => rooflineOf({ ...STEP, precision, work }, basis)) as [
+      Roofline,
+      Roofline,
+    ];
+  const flops = ({ rows }: Roofline) => rows.reduce((sum, row) => sum + row.flops, 0);
+  const has = ({ rows }: Roofline, kernel: RegExp) => rows.some((row) => kernel.test(row.kernel));
+  const onlyInSteps = { float32: /^winograd4_weight/, mixed: /^upsampled_weight/ };
+  for (const [precision, ofWeights] of Object.entries(onlyInSteps)) {
+    const [step, pass] = both(precision as Precision);
+    assert.ok(Math.abs(3 * flops(pass) / flops(step) - 1) < 0.02);
+    for (const kernel of [ofWeights, /backward/, /^adamw/]) {
+      assert.deepEqual([has(step, kernel), has(pass, kernel)], [true, false], `${kernel}`);
+    }
   }
   // Measured by a profile of sampling.
-  assert.deepEqual([step, pass].map((work) => work!.rows.some(({ measured }) => measured === 1)), [
-    false,
-    true,
-  ]);
+  assert.deepEqual(
+    both("float32").map(({ rows }) => rows.some(({ measured }) => measured === 1)),
+    [false, true],
+  );
 });
 
 Deno.test("every family has an efficiency, and kernels of matrix units their own peak", () => {

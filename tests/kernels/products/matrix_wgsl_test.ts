@@ -1,6 +1,10 @@
 /** WGSL for real matrix units, validated by Dawn's null backend, which needs no GPU. */
 import assert from "node:assert/strict";
 import { forwardProblem, inputGradientProblem } from "../../../kernels/products/conv2d_source.ts";
+import {
+  UPSAMPLED_FORWARD,
+  UPSAMPLED_WEIGHT_GRADIENT,
+} from "../../../kernels/products/conv2d_upsampled_source.ts";
 import { weightGradientProblem } from "../../../kernels/products/conv2d_weight_source.ts";
 import { gemmMatrix } from "../../../kernels/products/gemm_matrix.ts";
 import { matrixWorkgroupBytes } from "../../../kernels/products/gemm_matrix_tile.ts";
@@ -37,7 +41,8 @@ const OTHERS = { Apple: units(32, [8, 8, 8]), Intel: units(16, [8, 16, 16]) };
 const PROBLEMS: readonly GemmProblem[] = [
   ...(["flat", "joined", "window"] as const).map(forwardProblem),
   ...(["flat", "joined", "row", "rows"] as const).map(weightGradientProblem),
-  ...(["flat", "window", "strided"] as const).map(inputGradientProblem),
+  ...(["flat", "window", "strided", "upsampled"] as const).map(inputGradientProblem),
+  ...[UPSAMPLED_FORWARD, UPSAMPLED_WEIGHT_GRADIENT],
   ...[false, true].flatMap((transposedA) =>
     [false, true].flatMap((transposedB) =>
       [ADD, SOFTMAX_GRADIENT].flatMap((epilogue) =>
