@@ -33,6 +33,22 @@ Deno.test("Deno's own WebGPU stays as it was beside Dawn", async () => {
   assert.equal(gpu.fault, undefined);
 });
 
+Deno.test("command encoders are collected long before V8's heap is full", async () => {
+  const { device } = await dawnGpu();
+  let collected = 0;
+  const registry = new FinalizationRegistry(() => void collected++);
+  const turn = () => new Promise((resolve) => setTimeout(resolve));
+  for (let i = 0; i < 600; i++) {
+    const encoder = device.createCommandEncoder();
+    registry.register(encoder, i);
+    device.queue.submit([encoder.finish()]);
+    // What a task has used lives to its end.
+    if (i % 50 === 0) await turn();
+  }
+  for (let i = 0; i < 100 && collected < 400; i++) await turn();
+  assert.ok(collected >= 400, `${collected} of 600 encoders were collected`);
+});
+
 /** Sum over a subgroup. */
 const subgroupSum = parseKernel(
   "subgroup_sum",

@@ -7,6 +7,7 @@
  * @module
  */
 import { DeviceError } from "../../errors.ts";
+import { collectEncoders } from "./garbage.ts";
 import { DAWN_PACKAGE, WITHOUT_DAWN } from "./package.ts";
 import { pacePolling } from "./polling.ts";
 
@@ -22,7 +23,10 @@ const DISABLED = ["timestamp_quantization"] as const;
 /** The package's exports. */
 interface DawnModule {
   create(options: readonly string[]): GPU;
-  readonly globals: { readonly GPUQueue: { readonly prototype: GPUQueue } };
+  readonly globals: {
+    readonly GPUDevice: { readonly prototype: GPUDevice };
+    readonly GPUQueue: { readonly prototype: GPUQueue };
+  };
 }
 
 /** The add-on, once asked for. */
@@ -69,6 +73,7 @@ async function load(): Promise<DawnModule> {
     throw new DeviceError(`the backend dawn cannot be loaded: ${reason(error as Error)}; ${WITHOUT_DAWN}`);
   }
   acceptFloat16Arrays(loaded.globals.GPUQueue.prototype);
+  collectEncoders(loaded.globals.GPUDevice.prototype);
   pacePolling();
   return loaded;
 }
