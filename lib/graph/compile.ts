@@ -22,6 +22,11 @@ import { findViews } from "./views.ts";
 export interface Compiled {
   /** Dispatches by node, in the order of the graph's nodes; then those of deferred sums over samples, if there are any. */
   readonly launches: readonly (readonly Launch<BufferView>[])[];
+  /**
+   * The same before repeated launches are dropped and small ones are combined, which changes no bits, but depends on how much
+   * memory is left.
+   */
+  readonly separate: readonly Launch<unknown>[];
   /** Bytes of the activation buffers allocated for this graph. */
   readonly bytes: number;
   /** Workspace buffers without contents before or after the launches, largest first; other graphs may reuse them. */
@@ -161,9 +166,10 @@ export function compileGraph(gpu: Gpu, g: Graph, options: CompileOptions): Compi
     );
     const sums = sampleSums.launches(gpu, scope, view);
     const launches = sums.length > 0 ? [...ofNodes, sums] : ofNodes;
+    const separate = [...lowered.flat(), ...sums];
     const kept = new Set(keep.map((tensor) => plan.slots.get(tensor)));
     const reusable = buffers.filter((_, i) => !kept.has(reuse.length + i));
-    return { launches, bytes: plan.bytes, reusable, view, destroy: () => scope.destroy() };
+    return { launches, separate, bytes: plan.bytes, reusable, view, destroy: () => scope.destroy() };
   } catch (error) {
     scope.destroy();
     throw error;

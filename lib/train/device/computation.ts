@@ -6,7 +6,6 @@
  */
 import { createHash } from "node:crypto";
 import type { KernelSource, Launch } from "../../../kernels/source.ts";
-import type { BufferView } from "../../gpu/memory.ts";
 
 /** Adapter and kernels of a run, which determine rounding. */
 export interface Computation {
@@ -19,8 +18,10 @@ export interface Computation {
 /**
  * Digest of what dispatches compute: kernel text, constants, shapes. Order and number of dispatches are excluded: activation
  * checkpointing changes them, but not the results.
+ *
+ * @param launches not combined: how many are depends on the memory left, and changes no results either
  */
-export function digestOf(launches: readonly Launch<BufferView>[]): string {
+export function digestOf(launches: readonly Launch<unknown>[]): string {
   const codes = new Map<KernelSource, string>();
   const described = launches.map(({ kernel, entry, constants, params, workgroups }) => {
     const code = codes.get(kernel) ?? sha256(withoutComments(kernel.code));

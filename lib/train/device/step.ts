@@ -124,6 +124,8 @@ export class TrainingStep {
         ema: flat("EMA"),
       };
       const gradients = flat("gradients");
+      // Before the activations, which take memory for speed where there is some left.
+      const sum = microBatches > 1 ? flat("gradient sum") : gradients;
       const copy = precision === "mixed"
         ? scope.buffer(2 * table.elements, "weights in float16").buffer
         : undefined;
@@ -141,22 +143,20 @@ export class TrainingStep {
         what,
         target,
       }));
-      const sum = microBatches > 1 ? flat("gradient sum") : gradients;
       const windows = flatWindows(table.elements, gpu.limits.maxStorageBufferBindingSize);
 
       // Algorithm 1, lines 2 to 5: the gradient of a micro-batch
-      const gradientLaunches = [
-        ...castFrom(weights.parameters),
-        ...compiled.launches.flat(),
-        ...(microBatches > 1 ? windows : []).flatMap((window) =>
-          accumulate(window.elements, {
-            step_state: buffers.stepState,
-            gradients: flatView(gradients, window),
-            sum: flatView(sum, window),
-          })
-        ),
-      ];
-      const micro = scope.own(await buildProgram(gpu, gradientLaunches));
+      const casts = castFrom(weights.parameters);
+      const additions = (microBatches > 1 ? windows : []).flatMap((window) =>
+        accumulate(window.elements, {
+          step_state: buffers.stepState,
+          gradients: flatView(gradients, window),
+          sum: flatView(sum, window),
+        })
+      );
+      const micro = scope.own(
+        await buildProgram(gpu, [...casts, ...compiled.launches.flat(), ...additions]),
+      );
 
       // Algorithm 1, line 5: the gradient descent step
       const health = scope.buffer(HealthLayout.bytes, "health");
@@ -185,7 +185,7 @@ export class TrainingStep {
       const validationLaunches = [...castFrom(weights.ema), ...evaluation.launches.flat()];
       const validation = scope.own(await buildProgram(gpu, validationLaunches));
       const programs = { micro, update, validation };
-      const kernels = digestOf([...gradientLaunches, ...updateLaunches]);
+      const kernels = digestOf([...casts, ...compiled.separate, ...additions, ...updateLaunches]);
       return new TrainingStep(gpu, scope, { programs, weights, gradients, health, table, kernels }, buffers);
     });
   }

@@ -1,12 +1,17 @@
 /** Adapter and kernels of a run are stored with it, and a resume with others warns. */
 import assert from "node:assert/strict";
 import { type Launch, parseKernel } from "../../../kernels/source.ts";
+import { objectiveTables } from "../../../lib/diffusion/objective.ts";
+import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
+import type { Gpu } from "../../../lib/gpu/device.ts";
 import type { BufferView } from "../../../lib/gpu/memory.ts";
 import { type Checkpoint, loadLatestCheckpoint, saveCheckpoint } from "../../../lib/files/checkpoint.ts";
 import { type Computation, digestOf } from "../../../lib/train/device/computation.ts";
-import { testGpu } from "../../support/gpu.ts";
+import { ResidentDataset } from "../../../lib/train/device/resident.ts";
+import { TrainingStep } from "../../../lib/train/device/step.ts";
+import { testGpu, TILE } from "../../support/gpu.ts";
 import { inTemporaryDirectory } from "../../support/train/directories.ts";
-import { ofType, run } from "../../support/train/micro.ts";
+import { microNetwork, ofType, patternImages, run } from "../../support/train/micro.ts";
 
 const CODE = "@compute @workgroup_size(1) fn main() {}";
 
@@ -84,4 +89,28 @@ Deno.test("activation checkpointing does not count as another computation", asyn
     const events = await run({ out, resume: true, steps: 2, checkpointActivations: true });
     assert.deepEqual(ofType(events, "warning"), []);
   });
+});
+
+Deno.test("launches left separate for want of memory do not count as another computation", async () => {
+  const gpu = await testGpu();
+  const { adapter, limits, device, pipelines } = gpu;
+  // Counts nothing and refuses nothing, but says that none is left.
+  const memory = { limit: 0, used: 0, live: 0, require() {}, add() {}, remove() {} };
+  const full = { adapter, limits, device, pipelines, memory } as unknown as Gpu;
+  const data = patternImages(8);
+  const steps = [];
+  for (const on of [gpu, full]) {
+    const resident = ResidentDataset.upload(on, data, Uint32Array.from({ length: data.count }, (_, i) => i));
+    const options = { config: microNetwork({ numClassEmbeds: 2 }), batch: 4, microBatches: 1, target: TILE };
+    const batches = { labelDropout: 0.1, flip: true };
+    const adam = { beta1: 0.9, beta2: 0.999, eps: 1e-8, clip: 0, weightDecay: 0, stopAtNonFinite: true };
+    const tables = objectiveTables(new NoiseSchedule());
+    const step = await TrainingStep.build(on, { ...options, ...batches, ...adam }, tables, resident);
+    steps.push({ kernels: step.kernels, dispatches: step.programs.micro.dispatches.length });
+    step.destroy();
+    resident.destroy();
+  }
+  const [roomy, cramped] = steps;
+  assert.ok(cramped.dispatches > roomy.dispatches);
+  assert.equal(cramped.kernels, roomy.kernels);
 });
