@@ -4578,8 +4578,8 @@ export const spatialSumKernel = {
 //
 //   dx[n,first+c] = sum_p dy[n,p,c]
 //
-// dy [N,P,Cp] NHWC with P = H*W, channels padded to a multiple of 4; dx [N,1,1,Wp], of which Cp channels are written \`=\`; as
-// stored.
+// dy [N,P,Cp] NHWC with P = H*W, channels padded to a multiple of 4, as stored; dx [N,1,1,Wp], of which Cp channels are written
+// \`=\`, in float32, since a sum of many in float16 could overflow.
 // One invocation per sample and 4 channels sums the positions in order, so the result is deterministic. Accumulates in four
 // float32 partial sums (positions modulo 4), which also quarters the rounding error of a long sum.
 
@@ -4598,7 +4598,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(2) var<storage, read_write> dx: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4f>;
 
 @compute @workgroup_size(64)
 fn sum(@builtin(global_invocation_id) id: vec3u) {
@@ -4620,7 +4620,7 @@ fn sum(@builtin(global_invocation_id) id: vec3u) {
     total3 += vec4f(dy[at + 3u * stride]);
   }
   for (var p = whole; p < params.spatial; p++) { total0 += vec4f(dy[first + p * stride]); }
-  dx[sample * params.row + params.first + quad] = Stored4((total0 + total1) + (total2 + total3));
+  dx[sample * params.row + params.first + quad] = (total0 + total1) + (total2 + total3);
 }
 `,
   bindings: {

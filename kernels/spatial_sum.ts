@@ -11,7 +11,7 @@ import { spatialSumKernel } from "./sources.ts";
  *
  * @param shape samples, positions per image, channels of `dy` without padding; channels `width` of `dx`, and the `first` of
  *   them to write, a multiple of 4
- * @param buffers `dy` [N, P, Cp]; `dx` [N, 1, 1, Wp]
+ * @param buffers `dy` [N, P, Cp]; `dx` [N, 1, 1, Wp] in float32
  */
 export function spatialSum<B>(
   { batch, spatial, channels, first, width }: Record<

@@ -48,7 +48,7 @@ export interface Conv2dScratch<B> {
 
 /** Bias of each sample: O consecutive channels of a tensor. */
 export interface RowBiasBuffer<B> {
-  /** [N, 1, 1, Wp]. */
+  /** [N, 1, 1, Wp] in float32. */
   of: B;
   /** First channel, a multiple of 4. */
   first: number;

@@ -134,7 +134,7 @@ const FORWARD = {
 export function forwardOutput(rows: string, at: string): string {
   return `
 @group(0) @binding(3) var<storage, read> bias: array<Columns>;
-@group(0) @binding(4) var<storage, read> row_bias: array<StoredColumns>;
+@group(0) @binding(4) var<storage, read> row_bias: array<Columns>;
 @group(0) @binding(5) var<storage, read> residual: array<StoredColumns>;
 @group(0) @binding(6) var<storage, read_write> y: array<StoredColumns>;
 
@@ -145,7 +145,7 @@ fn store(place: u32, row: u32, column: u32, value: Columns) {
   if (params.has_bias != 0u) { sum += bias[column]; }
   if (params.has_row_bias != 0u) {
     let first = row / params.sample_rows * params.row_bias_row + params.row_bias_first;
-    sum += Columns(row_bias[first / WIDTH + column]);
+    sum += row_bias[first / WIDTH + column];
   }
   if (params.has_addend != 0u) { sum += Columns(residual[at]); }
   y[at] = StoredColumns(sum);

@@ -77,9 +77,8 @@ export class Backward {
     const contributions = this.#contributions.get(tensor) ?? [];
     while (contributions.length > limit) {
       const [a, b] = contributions.splice(0, 2) as [Tensor, Tensor];
-      const label = `d ${tensor.name}`;
-      const y = this.g.tensor(label, tensor.shape, "activation", false);
-      this.g.record({ kind: "add", label, in: { a, b }, out: { y }, attributes: {} });
+      const y = this.gradientOf(tensor);
+      this.g.record({ kind: "add", label: y.name, in: { a, b }, out: { y }, attributes: {} });
       contributions.unshift(y);
     }
     return contributions;
@@ -90,6 +89,11 @@ export class Backward {
     return tensor.trainable || this.#wanted.has(tensor);
   }
 
+  /** Creates a tensor for a gradient of `tensor`, of its shape and type. */
+  gradientOf({ name, shape, type }: Tensor): Tensor {
+    return this.g.tensor(`d ${name}`, shape, "activation", false, type);
+  }
+
   set(tensor: Tensor, gradient: Tensor): void {
     this.#contributions.set(tensor, [gradient]);
   }
@@ -97,7 +101,7 @@ export class Backward {
   /** Creates a new gradient tensor for `tensor`; `addend` is the gradient so far, which its writer must add. */
   next(tensor: Tensor): { dx: Tensor; addend: { addend?: Tensor } } {
     const soFar = this.of(tensor);
-    const dx = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
+    const dx = this.gradientOf(tensor);
     this.set(tensor, dx);
     return { dx, addend: soFar ? { addend: soFar } : {} };
   }
@@ -105,7 +109,7 @@ export class Backward {
   /** As {@linkcode next}, for a writer that can add two tensors. */
   nextOfTwo(tensor: Tensor): { dx: Tensor; dxSecond?: undefined; addend: Addends } {
     const addend = this.addends(tensor);
-    const dx = this.g.tensor(`d ${tensor.name}`, tensor.shape, "activation", false);
+    const dx = this.gradientOf(tensor);
     this.set(tensor, dx);
     return { dx, addend };
   }
@@ -127,10 +131,7 @@ export class Backward {
     const soFar = this.of(tensor);
     const addend = soFar ? { addend: soFar } : {};
     this.#contributions.delete(tensor);
-    const [dx, dxSecond] = [a, b].map(({ name, shape }) =>
-      this.g.tensor(`d ${name}`, shape, "activation", false)
-    ) as [Tensor, Tensor];
-    return { dx, dxSecond, addend };
+    return { dx: this.gradientOf(a), dxSecond: this.gradientOf(b), addend };
   }
 
   /** The gradient so far as up to two addends, for writers that can add both. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Launch } from "../../kernels/source.ts";
-import { type Choose, GUARANTEED_BINDING, type KernelTarget } from "../../kernels/target.ts";
+import { GUARANTEED_BINDING, type KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { mebibytes } from "../gpu/budget.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
@@ -84,17 +84,11 @@ const DEFERRED = 1 / 64;
 export function lowerContext(g: Graph, target: KernelTarget, keep: readonly Tensor[] = []): LowerContext {
   return {
     views: findViews(g.nodes, target, keep),
-    target: g.stored === "float16" ? halfTarget(target) : target,
+    target,
     temporary: (name, elements, type = "float32") =>
       g.tensor(name, [1, 1, 1, elements], "activation", false, type),
     sampleSums: new SampleSums(g),
   };
-}
-
-/** Target for float16, with tuning choices of its own. */
-function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
-  const chooseHalf: Choose = (key, candidates) => choose!(`float16 ${key}`, candidates);
-  return { ...target, half: true, ...(choose ? { choose: chooseHalf } : {}) };
 }
 
 /**

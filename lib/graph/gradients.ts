@@ -92,7 +92,7 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     b.g.record({ kind: "siluBackward", label, in: operands, out: { dx }, attributes });
   },
   attention(b, { label, attributes, in: { qkv }, out: { y, weights } }, dy) {
-    const dqkv = b.g.tensor(`d ${qkv.name}`, qkv.shape, "activation", false);
+    const dqkv = b.gradientOf(qkv);
     const operands = { qkv: b.value(qkv), y: b.value(y), weights: b.value(weights), dy };
     b.g.record({ kind: "attentionBackward", label, in: operands, out: { dqkv }, attributes });
     b.pass(qkv, dqkv);
@@ -128,7 +128,7 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   mse(b, { label, attributes, in: operands }, lossScale) {
     const { prediction } = operands;
     if (!b.wants(prediction)) return;
-    const dx = b.g.tensor(`d ${prediction.name}`, prediction.shape, "activation", false);
+    const dx = b.gradientOf(prediction);
     const scaled = lossScale ? { ...operands, lossScale } : operands;
     b.g.record({ kind: "mseBackward", label, in: scaled, out: { dx }, attributes });
     b.pass(prediction, dx);

@@ -46,7 +46,10 @@ export interface Parameter {
 
 /** Records nodes, inputs and parameters in order. */
 export class Graph {
-  /** Storage type of activations, their gradients, and convolution and linear weights; all else is float32. */
+  /**
+   * Storage type of activations, their gradients, and convolution and linear weights, except those of
+   * {@linkcode Graph.inFloat32}; all else is float32.
+   */
   readonly stored: FloatType;
   readonly nodes: Node[] = [];
   readonly parameters: Parameter[] = [];
@@ -60,11 +63,13 @@ export class Graph {
   #dropoutLayers = 0;
   #scope: string[] = [];
   #segment: number | undefined;
+  /** Storage type of what is recorded now; see {@linkcode Graph.inFloat32}. */
+  #type: FloatType;
   #nextSegment = 0;
 
   /** @param stored storage type of activations; float16 needs a device with `shader-f16` */
   constructor(stored: FloatType = "float32") {
-    this.stored = stored;
+    this.stored = this.#type = stored;
   }
 
   /** Declares a tensor that is bound from outside. Default type: that of activations. */
@@ -95,7 +100,7 @@ export class Graph {
   fusedParameter(name: string, layout: ParameterLayout, shape: readonly number[]): Tensor {
     const full = this.label(name);
     const isWeight = layout === "conv" || layout === "linear";
-    const type = isWeight ? this.stored : "float32";
+    const type = isWeight ? this.#type : "float32";
     return this.tensor(full, memoryShape(full, layout, shape), "parameter", true, type);
   }
 
@@ -137,7 +142,7 @@ export class Graph {
     shape: Shape,
     role: Role,
     trainable: boolean,
-    type: ElementType = role === "activation" ? this.stored : "float32",
+    type: ElementType = role === "activation" ? this.#type : "float32",
   ): Tensor {
     if (shape.some((size) => !Number.isInteger(size) || size < 1)) {
       throw new ShapeError(`${name}: every size of ${showShape(shape)} must be a positive integer`);
@@ -161,6 +166,17 @@ export class Graph {
       return body();
     } finally {
       this.#scope.pop();
+    }
+  }
+
+  /** Runs `body` with activations and weights in float32. */
+  inFloat32<T>(body: () => T): T {
+    const outer = this.#type;
+    this.#type = "float32";
+    try {
+      return body();
+    } finally {
+      this.#type = outer;
     }
   }
 

@@ -28,17 +28,19 @@ import { qSampleForward } from "../../kernels/q_sample.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import type { Launch } from "../../kernels/source.ts";
 import { storedIn } from "../../kernels/storage.ts";
-import type { KernelTarget } from "../../kernels/target.ts";
+import type { Choose, KernelTarget } from "../../kernels/target.ts";
 import { timestepEmbeddingForward } from "../../kernels/timestep_embedding.ts";
 import { upsampleBackward, upsampleForward } from "../../kernels/upsample.ts";
-import type {
-  AllOperations,
-  Conv2dAttributes,
-  ConvAttributes,
-  GroupNormAttributes,
-  MseAttributes,
-  Node,
-  NodeOf,
+import {
+  type AllOperations,
+  type Conv2dAttributes,
+  type ConvAttributes,
+  type GroupNormAttributes,
+  inputsOf,
+  type MseAttributes,
+  type Node,
+  type NodeOf,
+  outputsOf,
 } from "./operations.ts";
 import type { SampleSums } from "./sample_sums.ts";
 import type { ElementType, Tensor } from "./tensor.ts";
@@ -172,7 +174,15 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
 /** Lowers a node to its dispatches, in order. */
 export function lower(context: LowerContext, node: Node): Launch<Tensor>[] {
   const lowering = table[node.kind] as Lowering<keyof AllOperations>;
-  return storedIn(context.target.half, lowering(context, node as NodeOf<keyof AllOperations>));
+  const half = [...inputsOf(node), ...outputsOf(node)].some(({ type }) => type === "float16");
+  const target = half ? halfTarget(context.target) : context.target;
+  return storedIn(half, lowering({ ...context, target }, node as NodeOf<keyof AllOperations>));
+}
+
+/** Target for nodes with tensors in float16, with tuning choices of its own. */
+function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
+  const chooseHalf: Choose = (key, candidates) => choose!(`float16 ${key}`, candidates);
+  return { ...target, half: true, ...(choose ? { choose: chooseHalf } : {}) };
 }
 
 /** What holds the values of an operand: the tensor, the two that it concatenates, or the one that is upsampled. */

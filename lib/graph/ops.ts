@@ -28,10 +28,10 @@ export interface RowBias {
  * column are zeros below and right, as in diffusers' `downsample_padding: 0`.
  *
  * @param x [N,H,W,C]
- * @param rowBias O channels of a tensor, e.g. the projected time embedding; each channel belongs to one convolution
+ * @param rowBias O channels of a tensor in float32, e.g. the projected time embedding; each channel belongs to one convolution
  * @param residual [N,H',W',O], added to the result
  * @returns [N,H',W',O]
- * @throws {ShapeError} if an operand's shape does not fit
+ * @throws {ShapeError} if an operand's shape or type does not fit
  */
 export function conv2d(
   g: Graph,
@@ -65,6 +65,7 @@ export function conv2d(
 
 function expectRowBias(label: string, { of, first }: RowBias, batch: number, channels: number): void {
   expectShape(label, "rowBias", of, [batch, 1, 1, of.shape[3]]);
+  expectType(label, "rowBias", of, "float32");
   if (first % 4 !== 0 || first + channels > of.shape[3]) {
     throw new ShapeError(
       `${label}: rowBias has ${of.shape[3]} channels, expected ${channels} from ${first} on, a multiple of 4`,

@@ -9,7 +9,7 @@ import type { FloatType } from "../graph/tensor.ts";
 
 /**
  * `mixed` (Micikevicius et al. 2018): activations, their gradients and the weights of matrix products are float16, products
- * run on matrix units with float32 sums; master weights, statistics and weight gradients are float32.
+ * run on matrix units with float32 sums; master weights, statistics, weight gradients and the time embedding are float32.
  */
 export type Precision = "float32" | "mixed";
 

@@ -63,9 +63,12 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   const levels = channels.length;
   expectImage(x, config);
 
-  // Timestep embedding
-  const temb = timeEmbedding(g, config, inputs); // [N, 1, 1, E]
-  const projections = new FusedLinear(g, "time_emb_proj", temb, residualWidths(config));
+  // Timestep embedding. In float32, because the gradients of its projections are sums over all pixels of an image, which
+  // could overflow in float16; it takes a thousandth of the operations.
+  const projections = g.inFloat32(() => {
+    const temb = timeEmbedding(g, config, inputs); // [N, 1, 1, E]
+    return new FusedLinear(g, "time_emb_proj", temb, residualWidths(config));
+  });
   const net: Network = { g, config, inputs, projections };
 
   // Downsampling

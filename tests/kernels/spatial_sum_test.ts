@@ -5,7 +5,7 @@ import type { HostArray } from "../support/gpu.ts";
 import { packChannels, unpackChannels } from "../support/layout.ts";
 import { differences, noise } from "../reference/differences.ts";
 import { spatialSumReference } from "../reference/spatial_sum.ts";
-import { STORAGES } from "../support/storage.ts";
+import { FLOAT16, STORAGES } from "../support/storage.ts";
 
 Deno.test("spatial_sum's reference is the gradient of a bias on every position, by central differences", () => {
   const [batch, positions, channels] = [2, 3, 2];
@@ -29,7 +29,7 @@ for (const { storage, shape: [batch, spatial, channels], first } of CASES) {
     // Other channels belong to other sums.
     const padded = 4 * Math.ceil(channels / 4);
     const width = first === 0 ? padded : first + padded + 4;
-    const dx = storage.array(Float32Array.from({ length: batch * width }, () => 7));
+    const dx = new Float32Array(batch * width).fill(7);
     await storage.run(
       spatialSum<HostArray>({ batch, spatial, channels, first, width }, {
         dy: storage.array(packChannels(dy, channels)),
@@ -41,6 +41,14 @@ for (const { storage, shape: [batch, spatial, channels], first } of CASES) {
     assert.ok(rows.flat().every((value) => value === 7));
     const want = spatialSumReference([batch, spatial, channels], dy);
     // Up to 256 roundings of partial sums up to 30, each by 2^-25 of it, which are random and so add up like a root.
-    assertClose(unpackChannels(written, channels), want, storage.stored({ absolute: 2e-5 }), "dx");
+    assertClose(unpackChannels(written, channels), want, { absolute: 2e-5 }, "dx");
   });
 }
+
+Deno.test("spatial_sum of float16 is a float32, which holds what float16 cannot", async () => {
+  const dy = FLOAT16.array(new Float32Array(4 * 1024).fill(1000));
+  const dx = new Float32Array(4).fill(NaN);
+  const shape = { batch: 1, spatial: 1024, channels: 4, first: 0, width: 4 };
+  await FLOAT16.run(spatialSum<HostArray>(shape, { dy, dx }, "test"));
+  assert.deepEqual(dx, new Float32Array(4).fill(1_024_000));
+});

@@ -9,6 +9,7 @@ import { readBack } from "../../lib/gpu/readback.ts";
 import { compileGraph, kernelTarget } from "../../lib/graph/compile.ts";
 import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph } from "../../lib/graph/graph.ts";
+import { inputsOf, outputsOf } from "../../lib/graph/operations.ts";
 import { type UNetConfig, unetConfigFromJson } from "../../lib/model/config.ts";
 import { castWeights } from "../../lib/model/flat.ts";
 import { bindGradients, bindParameters, createInputs, recordForward } from "../../lib/model/network.ts";
@@ -138,12 +139,13 @@ Deno.test("activations take half the memory in mixed precision", async () => {
   assert.ok(half.bytes < 0.7 * single.bytes, `${half.bytes} of ${single.bytes} bytes`);
 });
 
-Deno.test("tensors other than activations and weights of products are float32 in mixed precision", () => {
+Deno.test("tensors other than activations and weights of products are float32 in mixed precision, as is the time embedding", () => {
   const { g, inputs, prediction } = recordForward(presetConfig("tiny", 10), 2, "mixed");
   assert.deepEqual([inputs.x.type, prediction.type], ["float16", "float16"]);
   assert.deepEqual([inputs.timesteps.type, inputs.labels!.type], ["float32", "uint32"]);
   for (const { layout, tensor } of g.parameters) {
-    assert.equal(tensor.type, layout === "conv" || layout === "linear" ? "float16" : "float32", tensor.name);
+    const isProducts = (layout === "conv" || layout === "linear") && !tensor.name.startsWith("time_emb");
+    assert.equal(tensor.type, isProducts ? "float16" : "float32", tensor.name);
   }
   for (const node of g.nodes) {
     if (node.kind === "groupNorm") assert.equal(node.out.stats.type, "float32");
@@ -197,4 +199,19 @@ Deno.test("emulated matrix units are used on GPUs; software adapters have faster
   assert.equal(matricesOn(MATRIX_GPU), MATRIX_GPU.matrices);
   assert.equal(matricesOn({ ...PLAIN_GPU, matrices: EMULATED_MATRICES }), EMULATED_MATRICES);
   assert.equal(matricesOn({ ...SOFTWARE, matrices: EMULATED_MATRICES }), undefined);
+});
+
+Deno.test("in mixed precision the time embedding and its gradients, sums over all pixels, are in float32", () => {
+  const config = presetConfig("tiny", 10);
+  const g = new Graph(storageType("mixed"));
+  const output = unet(g, config, unetInputs(g, config, 2, true));
+  recordBackward(g, output, { seed: g.input("seed", output.shape) });
+  const vectors = g.nodes.flatMap((node) => [...inputsOf(node), ...outputsOf(node)]).filter(
+    ({ role, type, shape: [, height, width] }) =>
+      role === "activation" && type !== "uint32" && height * width === 1,
+  );
+  const gradients = vectors.filter(({ name }) => name.startsWith("d "));
+  assert.ok(gradients.some(({ name }) => name.includes("time_emb_proj")));
+  for (const { name, type } of vectors) assert.equal(type, "float32", name);
+  assert.equal(output.type, "float16");
 });

@@ -35,7 +35,7 @@ export async function checkHalfForward(target: KernelTarget, s: Conv2dShape): Pr
   const x = halfValues(s.batch * s.inHeight * s.inWidth * s.inChannels, 1);
   // A bias is float32, which the sum of all must show.
   const bias = Float32Array.from(noise(s.outChannels, 4), (v) => 1e-3 * v);
-  const rowBias = halfValues(s.batch * s.outChannels, 5);
+  const rowBias = Float32Array.from(noise(s.batch * s.outChannels, 5));
   const residual = halfValues(pixels(s) * s.outChannels, 3);
   const perSample = s.outHeight * s.outWidth * s.outChannels;
   const expected = conv2dReference(s, x, weightsOf(s)).map((y, i) => {
@@ -45,7 +45,7 @@ export async function checkHalfForward(target: KernelTarget, s: Conv2dShape): Pr
   const y = FLOAT16.empty(pack(residual, s.outChannels).length);
   const buffers = {
     ...{ x: pack(x, s.inChannels), weight: packedWeights(s), bias: packChannels(bias, s.outChannels) },
-    ...{ rowBias: { of: pack(rowBias, s.outChannels), first: 0, width: s.outChannels } },
+    ...{ rowBias: { of: packChannels(rowBias, s.outChannels), first: 0, width: s.outChannels } },
     ...{ residual: pack(residual, s.outChannels), y, scratch: [] },
   };
   await FLOAT16.run(directForward<HostArray>(target, s, buffers, "test"));
