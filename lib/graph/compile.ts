@@ -98,7 +98,8 @@ export function lowerContext(g: Graph, target: KernelTarget, keep: readonly Tens
  * @param lowered launches by node
  * @param keep activations to keep after the last dispatch
  * @param reuse sizes of existing buffers to reuse, bytes, largest first
- * @param available memory for new buffers, bytes; default unlimited
+ * @param available memory for new buffers, bytes; default unlimited. Buffers that are needed in any case are created before, so
+ *   that none is missing for them
  */
 export function planLaunches(
   g: Graph,

@@ -8,6 +8,7 @@ import { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
 import type { LoadedCheckpoint } from "../files/checkpoint.ts";
+import { unetParameters } from "../model/network.ts";
 import { describeChange } from "./device/computation.ts";
 import { MetricsFile } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
@@ -64,9 +65,10 @@ export function buildRun(
       stopAtNonFinite: settings.onNonFinite === "stop",
       target: tuning.target,
     };
+    // Before the step, which takes memory for speed where there is some left.
+    const staging = stagingFor(gpu, scope, unetParameters(settings.model).elements);
     const tables = objectiveTables(new NoiseSchedule(scheduleOf(settings)));
     const step = scope.own(await TrainingStep.build(gpu, stepOptions, tables, resident));
-    const staging = stagingFor(gpu, scope, step.table.elements);
     const ema = step.weights.ema.buffer;
     const grid = drawsGrids(plan)
       ? scope.own(await SampleGrid.build(gpu, plan, ema, options, tuning.target))
