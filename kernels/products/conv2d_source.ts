@@ -15,7 +15,7 @@
  *
  * @module
  */
-import type { GemmOperand, GemmProblem } from "./gemm_problem.ts";
+import { type GemmOperand, type GemmProblem, masked } from "./gemm_problem.ts";
 
 /** WGSL of the sizes that all products of a convolution take. */
 export const PARAMS = `
@@ -49,10 +49,7 @@ function flatRows(tensor: string, c4: string): GemmOperand {
     along: "k",
     setup: (slot, line) => `let ${slot}_at = min(${line}, params.rows - 1u) * ${c4};`,
     turn: () => "",
-    load: (slot, k, inside) => {
-      const value = `${tensor}[${slot}_at + ${k}]`;
-      return inside ? `select(Stored4(), ${value}, ${inside})` : value;
-    },
+    load: (slot, k, inside) => masked("Stored4", `${tensor}[${slot}_at + ${k}]`, inside),
   };
 }
 

@@ -19,7 +19,7 @@
  * @module
  */
 import { forwardOutput, PARAMS, pixelFunction, TAP, TAPS, windowRows } from "./conv2d_source.ts";
-import type { GemmProblem } from "./gemm_problem.ts";
+import { type GemmProblem, masked } from "./gemm_problem.ts";
 import {
   combination,
   type Matrix,
@@ -123,8 +123,9 @@ fn input_at(image: u32, first_y: u32, first_x: u32, c: u32, k: u32) -> Stored4 {
   let row = (k * params.reciprocal) >> 16u;
   let y = first_y + row;
   let x_at = first_x + k - row * params.in_w;
-  let inside = (k < params.turn_pixels) & (y < params.in_h) & (x_at < params.in_w);
-  return select(Stored4(), x[((image * params.in_h + y) * params.in_w + x_at) * params.in_c4 + c], inside);
+  let inside = (y < params.in_h) & (x_at < params.in_w);
+  let at = select(0u, ((image * params.in_h + y) * params.in_w + x_at) * params.in_c4 + c, inside);
+  return select(Stored4(), x[at], inside);
 }
 // Row of dy of pixel \`k\` of a turn.
 fn output_row(image: u32, first_y: u32, phase_x: u32, k: u32) -> u32 {
@@ -140,6 +141,7 @@ fn output_row(image: u32, first_y: u32, phase_x: u32, k: u32) -> u32 {
     let turn_y = (turn - n * image_turns) * params.turn_rows;`,
   rows: "params.rows",
   depth: "(params.turn_pixels + 3u) / 4u",
+  terms: "params.turn_pixels",
   a: {
     along: "lines",
     setup: (s, line) =>
@@ -155,8 +157,10 @@ fn output_row(image: u32, first_y: u32, phase_x: u32, k: u32) -> u32 {
     along: "lines",
     setup: (s, line) => `let ${s}_column = min(${line}, params.columns - 1u);`,
     turn: () => "",
-    load: (s, k) =>
-      `select(StoredColumns(), dy[output_row(n, 2u * turn_y + phase_y, phase_x, ${k}) * params.columns + ${s}_column], (${k}) < params.turn_pixels)`,
+    load: (s, k, inside) => {
+      const row = `output_row(n, 2u * turn_y + phase_y, phase_x, ${k})`;
+      return masked("StoredColumns", `dy[${row} * params.columns + ${s}_column]`, inside);
+    },
   },
   columnSums: true,
 };

@@ -10,7 +10,7 @@
  */
 import { JOINED_PARAMS, PARAMS, SECOND_INPUT } from "./conv2d_source.ts";
 import { range } from "../range.ts";
-import type { GemmOperand, GemmProblem } from "./gemm_problem.ts";
+import { type GemmOperand, type GemmProblem, masked } from "./gemm_problem.ts";
 import type { ItemKernel } from "./items.ts";
 
 /**
@@ -24,8 +24,7 @@ export type WeightGradientForm = "flat" | "joined" | "row" | "rows";
 const INPUTS: Readonly<Record<WeightGradientForm, Pick<GemmOperand, "turn" | "load" | "second">>> = {
   flat: {
     turn: () => "",
-    load: (s, k) =>
-      `select(Stored4(), x[(first_pixel + ${k}) * params.in_c4 + ${s}_c], (${k}) < depth_pixels)`,
+    load: (s, k) => `x[(first_pixel + (${k})) * params.in_c4 + ${s}_c]`,
   },
   joined: {
     turn: () => "",
@@ -42,9 +41,7 @@ const INPUTS: Readonly<Record<WeightGradientForm, Pick<GemmOperand, "turn" | "lo
       `let ${s}_iy = oy * params.stride + ${s}_ky - params.pad_top;
     let ${s}_row_ok = ${s}_iy < params.in_h;
     let ${s}_row = (n * params.in_h + ${s}_iy) * params.in_w;`,
-    load: (s, k) =>
-      `select(Stored4(), x[(${s}_row + (${k}) * params.stride + ${s}_kx) * params.in_c4 + ${s}_c], ` +
-      `${s}_row_ok & ((${k}) < depth_pixels) & ((${k}) * params.stride + ${s}_kx < params.in_w))`,
+    load: (s, k) => `input_at(${s}_row, ${s}_row_ok, ${s}_kx, ${s}_c, ${k})`,
   },
   rows: {
     turn: (s) => `let ${s}_iy = oy * params.stride + ${s}_ky - params.pad_top;`,
@@ -52,15 +49,26 @@ const INPUTS: Readonly<Record<WeightGradientForm, Pick<GemmOperand, "turn" | "lo
   },
 };
 
-/** Element of x under output pixel `k` of a turn of several rows; `reciprocal` replaces a division by `out_w`. */
-const INPUT_AT = `
+/** Element of x under output pixel `k` of a turn; `reciprocal` replaces a division by `out_w`. */
+const INPUT_AT: Readonly<Record<WeightGradientForm, string>> = {
+  flat: "",
+  joined: "",
+  row: `
+fn input_at(row: u32, row_ok: bool, first_x: u32, c: u32, k: u32) -> Stored4 {
+  let ix = first_x + k * params.stride;
+  let inside = row_ok & (ix < params.in_w);
+  return select(Stored4(), x[select(0u, (row + ix) * params.in_c4 + c, inside)], inside);
+}`,
+  rows: `
 fn input_at(image: u32, first_y: u32, first_x: u32, c: u32, k: u32) -> Stored4 {
   let row = (k * params.reciprocal) >> 16u;
   let iy = first_y + row * params.stride;
   let ix = first_x + (k - row * params.out_w) * params.stride;
-  let inside = (k < params.turn_pixels) & (iy < params.in_h) & (ix < params.in_w);
-  return select(Stored4(), x[((image + iy) * params.in_w + ix) * params.in_c4 + c], inside);
-}`;
+  let inside = (iy < params.in_h) & (ix < params.in_w);
+  let at = select(0u, ((image + iy) * params.in_w + ix) * params.in_c4 + c, inside);
+  return select(Stored4(), x[at], inside);
+}`,
+};
 
 /**
  * dw = x^T * dy, and the column sums of dy. k runs along output pixels, `turn_pixels` a turn; place `s` of the grid handles
@@ -90,7 +98,7 @@ fn store_sums(place: u32, column: u32, value: Columns) {
   if (column >= params.columns) { return; }
   sums_out[place * params.columns + column] = value;
 }
-${form === "rows" ? INPUT_AT : ""}`,
+${INPUT_AT[form]}`,
     prologue: `let first = place * params.share;
   let last = min(first + params.share, params.turns);`,
     loop: { counter: "turn", first: "first", end: "last" },
@@ -103,6 +111,7 @@ ${form === "rows" ? INPUT_AT : ""}`,
     }`,
     rows: "params.rows",
     depth: "(depth_pixels + 3u) / 4u",
+    terms: "depth_pixels",
     a: {
       ...INPUTS[form],
       along: "lines",
@@ -117,8 +126,8 @@ ${form === "rows" ? INPUT_AT : ""}`,
       along: "lines",
       setup: (s, line) => `let ${s}_column = min(${line}, params.columns - 1u);`,
       turn: () => "",
-      load: (s, k) =>
-        `select(StoredColumns(), dy[(first_pixel + ${k}) * params.columns + ${s}_column], (${k}) < depth_pixels)`,
+      load: (s, k, inside) =>
+        masked("StoredColumns", `dy[(first_pixel + (${k})) * params.columns + ${s}_column]`, inside),
     },
     columnSums: true,
   };

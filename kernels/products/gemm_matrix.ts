@@ -4,8 +4,8 @@
  *
  * Staging: an operand is stored as it is loaded, along `k` as [line][k] and along `lines` as [k][line], and the units read
  * either order, so nothing is transposed. Lines of a stage are padded by 16 bytes: a unit reads eight lines of 16 bytes at
- * once, which then hit different banks. Every matrix lies inside its stage. Past the last k of an iteration the stages are
- * filled with zeros; lines past the last repeat it, and are not stored.
+ * once, which then hit different banks. Every matrix lies inside its stage. Past the last k of an iteration the stages hold
+ * zeros for one operand, and repeat the last k of the other; lines past the last repeat it, and are not stored.
  *
  * With double buffering (`double`), an iteration issues its loads, multiplies the previous stage, and needs one barrier (see
  * gemm_tile.ts). With one stage, workgroup memory and registers suffice for more workgroups, which hide the latency.
@@ -40,15 +40,13 @@ interface Staging extends StageLoads {
 }
 
 /** Staging of an operand. */
-function staging(name: "a" | "b", operand: GemmOperand, layout: MatrixLayout): Staging {
+function staging(name: "a" | "b", problem: GemmProblem, layout: MatrixLayout): Staging {
+  const operand = problem[name];
   const { depth } = layout;
   const lines = name === "a" ? layout.rows : layout.columns;
   const threads = matrixThreads(layout);
-  const loads = stageLoads(name, operand, { lines, depth, threads }, {
-    type: "Stored4",
-    load: (load, variable, slot, k) => `${variable} = ${load(slot, k)};`,
-    // Past the last k both operands must be zero, since zero times an infinite element is NaN.
-    mask: (variable, inside) => `${variable} = select(Stored4(), ${variable}, ${inside});`,
+  const loads = stageLoads(name, problem, { lines, depth, threads }, {
+    ...{ type: "Stored4", declared: true, past: "multiplied" },
   });
   // Vectors are stored as they are loaded: `length` elements a line.
   const length = operand.along === "k" ? depth : lines;
@@ -167,8 +165,8 @@ function combineSums(layout: MatrixLayout): string {
 /** WGSL of a product on matrix units. */
 export function gemmMatrix(problem: GemmProblem, layout: MatrixLayout): string {
   const { rows, columns, depth, double, subgroups, shape, units } = layout;
-  const a = staging("a", problem.a, layout);
-  const b = staging("b", problem.b, layout);
+  const a = staging("a", problem, layout);
+  const b = staging("b", problem, layout);
   const [stagedA, stagedB] = [staged("a", problem.a, layout), staged("b", problem.b, layout)];
   const matrices = storedMatrices(layout);
   const dialect = matrixDialect(units, shape, stagedA, stagedB, {

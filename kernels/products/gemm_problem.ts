@@ -27,8 +27,8 @@ export interface GemmOperand {
   turn(slot: string): string;
   /**
    * Expression of type `Stored4`, or `StoredColumns` for columns along `lines`.
-   * @param k expression: index within the iteration of the quad along k (`k`), or of the single k (`lines`)
-   * @param inside condition; where it is false, `k` is past the iteration's depth, and elements must be zero
+   * @param k expression: index within the iteration of the quad along k (`k`), or of the single k (`lines`); never past the last
+   * @param inside condition; where it is false, elements must be zero
    */
   load(slot: string, k: string, inside?: string): string;
   /** A second tensor, which has the elements of some lines, or of some iterations. */
@@ -70,6 +70,8 @@ export interface GemmProblem {
   readonly targetRows?: boolean;
   /** Expression: quads along k per iteration. */
   readonly depth: string;
+  /** Expression: k per iteration, if that can be fewer than four per quad. */
+  readonly terms?: string;
   readonly a: GemmOperand;
   readonly b: GemmOperand;
   /**
@@ -138,6 +140,19 @@ export function withLoads(
     } else {
       ${statements(load)}
     }`;
+}
+
+/** Value that is zero where a condition, if there is one, is false. The value's index must be in bounds either way. */
+export function masked(type: "Stored4" | "StoredColumns", value: string, inside?: string): string {
+  return inside === undefined ? value : `select(${type}(), ${value}, ${inside})`;
+}
+
+/**
+ * Operand that must be zero past the last k of an iteration, where loads repeat the last one instead of leaving the tensor: B
+ * if it is summed. One suffices, since the other repeats numbers that are part of the same sums.
+ */
+export function zeroOperand({ columnSums }: Pick<GemmProblem, "columnSums">): "a" | "b" {
+  return columnSums ? "b" : "a";
 }
 
 /** Wraps `body` in the outer loop of a problem. */

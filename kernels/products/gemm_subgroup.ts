@@ -18,6 +18,7 @@ import {
   type GemmTile,
   outerLoop,
   withLoads,
+  zeroOperand,
 } from "./gemm_problem.ts";
 import { range } from "../range.ts";
 
@@ -38,8 +39,17 @@ function declareLoads(
   return `${declared}\n${withLoads(operand, slot, statements(""))}`;
 }
 
+/** Load of a single k along lines by an operand. Its number may be past the last one. */
+function loadOfLine(name: "a" | "b", problem: GemmProblem, load: GemmOperand["load"], k: string): string {
+  const { terms } = problem;
+  if (terms === undefined) return load(name, k);
+  const inside = zeroOperand(problem) === name ? `${k} < ${terms}` : undefined;
+  return load(name, `min(${k}, ${terms} - 1u)`, inside);
+}
+
 /** Loads of four k of A for the tile's rows, and the expression of element (row, k). */
-function rowsOfA(a: GemmOperand, rows: number) {
+function rowsOfA(problem: GemmProblem, rows: number) {
+  const { a } = problem;
   if (a.along === "k") {
     const slots = range(rows / SUBGROUP_LANES);
     return {
@@ -66,7 +76,10 @@ function rowsOfA(a: GemmOperand, rows: number) {
       declareLoads(
         a,
         "a",
-        range(4 / perLoad).map((j) => ({ name: `a_${j}`, value: (load) => load("a", at(j)) })),
+        range(4 / perLoad).map((j) => ({
+          name: `a_${j}`,
+          value: (load) => loadOfLine("a", problem, load, at(j)),
+        })),
       ),
     ],
     element: (row: number, k: number) =>
@@ -80,12 +93,15 @@ function skip({ active }: GemmOperand, slots: string[]): string[] {
 }
 
 /** Loads of B: for each of four k, the lane's columns in `b_<k>`. */
-function columnsOfB(b: GemmOperand, width: number) {
+function columnsOfB(problem: GemmProblem, width: number) {
+  const { b } = problem;
   if (b.along === "lines") {
     return {
       setup: [b.setup("b", "column")],
       turn: [b.turn("b")],
-      load: range(4).map((x) => `let b_${x} = Columns(${b.load("b", `4u * k + ${x}u`)});`),
+      load: range(4).map((x) =>
+        `let b_${x} = Columns(${loadOfLine("b", problem, b.load, `4u * k + ${x}u`)});`
+      ),
     };
   }
   return {
@@ -111,8 +127,8 @@ function targets(rows: number): string {
 
 /** WGSL of a product with one subgroup per workgroup. */
 export function gemmSubgroup(problem: GemmProblem, { rows, width }: GemmTile, half: boolean): string {
-  const a = rowsOfA(problem.a, rows);
-  const b = columnsOfB(problem.b, width);
+  const a = rowsOfA(problem, rows);
+  const b = columnsOfB(problem, width);
   const multiply = range(rows).map((r) =>
     range(4).map((x) => `let s${r}_${x} = ${a.element(r, x)};`).join(" ") +
     ` c${r} += ${range(4).map((x) => `s${r}_${x} * b_${x}`).join(" + ")};`

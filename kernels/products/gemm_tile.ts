@@ -74,8 +74,10 @@ interface Staging extends StageAccess, StageLoads {
   readonly put: string;
 }
 
-/** Staging of an operand; `summed`: adds the values staged to `sums`. */
-function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout, summed = false): Staging {
+/** Staging of an operand. Values of B are added to `sums`, if the problem sums columns. */
+function staging(name: "a" | "b", problem: GemmProblem, layout: TileLayout): Staging {
+  const operand = problem[name];
+  const summed = name === "b" && problem.columnSums;
   const { rows, columns, depth, stages } = layout;
   const side = name === "a" ? 0 : 1;
   const lines = [rows, columns][side];
@@ -84,15 +86,8 @@ function staging(name: "a" | "b", operand: GemmOperand, layout: TileLayout, summ
     ...{ readers: lines / layout.block[side], unroll: unrolled(layout) },
   };
   const access = stageAccess(name, operand, shape, ["ty", "tx"][side]);
-  // The loop may multiply quads past the last, for which it is enough that A is zero.
-  const padded = name === "a" && shape.unroll > 1;
-  const maskLast = padded && operand.second !== undefined;
-  const loads = stageLoads(name, operand, shape, {
-    load: (load, variable, slot, k, inside) =>
-      `${variable} = vec4f(${load(slot, k, padded && !maskLast ? inside : undefined)});`,
-    ...maskLast
-      ? { mask: (variable, inside) => `${variable} = select(vec4f(), ${variable}, ${inside});` }
-      : {},
+  const loads = stageLoads(name, problem, shape, {
+    ...{ type: "vec4f", declared: false, past: shape.unroll > 1 ? "multiplied" : "loaded" },
   });
   const puts = loads.loaded.map((value, j) =>
     `${access.written("stage", j)} = ${value};\n${summed ? `sums += ${value};` : ""}`
@@ -182,8 +177,8 @@ function combineSums(layout: TileLayout): string {
 /** WGSL of a product with tiles staged in workgroup memory. */
 export function gemmTile(problem: GemmProblem, layout: TileLayout, half: boolean): string {
   const { rows, columns, depth, stages, prefetch, width } = layout;
-  const a = staging("a", problem.a, layout);
-  const b = staging("b", problem.b, layout, problem.columnSums);
+  const a = staging("a", problem, layout);
+  const b = staging("b", problem, layout);
   const block = blockOf(layout, problem.a);
   const sums = block.rows.flatMap((_, r) => block.quads.map((_, c) => `c${r}_${c}`));
   const loaded = [...a.loaded, ...b.loaded];

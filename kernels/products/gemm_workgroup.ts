@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type GemmOperand, type GemmProblem, outerLoop, withLoads } from "./gemm_problem.ts";
+import { type GemmProblem, outerLoop, withLoads, zeroOperand } from "./gemm_problem.ts";
 import { range } from "../range.ts";
 
 /** Loads of a stage of an operand; all strings are WGSL. */
@@ -29,26 +29,29 @@ export interface LoadShape {
   readonly threads: number;
 }
 
-/** WGSL statements of a generator for a load; where the condition `inside` is false, `k` is past the last. */
-export interface LoadStatements {
-  /** Type of the variables, if every stage declares its own. */
-  readonly type?: string;
-  /** Sets `variable` by `load`, which is that of the operand or of its second tensor. */
-  load(load: GemmOperand["load"], variable: string, slot: string, k: string, inside: string): string;
-  /** Sets `variable` to zero where `inside` is false, after all loads; absent: `load` has done so, or need not. */
-  mask?(variable: string, inside: string): string;
+/** Use of quads past the last one, which a stage may reach: they are loaded only, or multiplied as well. */
+export type PastUse = "loaded" | "multiplied";
+
+/** Variables that loads set. */
+export interface LoadedVariables {
+  readonly type: "vec4f" | "Stored4";
+  /** True if every stage declares its own. */
+  readonly declared: boolean;
+  readonly past: PastUse;
 }
 
 /**
  * Distributes the loads of an operand over the threads of a workgroup: along `k`, neighbouring threads load neighbouring quads
- * of a line; along `lines`, neighbouring quads of lines.
+ * of a line; along `lines`, neighbouring quads of lines. Past the last k a load repeats that one, since devices may read outside
+ * of a tensor where nothing checks it.
  */
 export function stageLoads(
   name: "a" | "b",
-  operand: GemmOperand,
+  problem: GemmProblem,
   { lines, depth, threads }: LoadShape,
-  { type, load, mask }: LoadStatements,
+  { type, declared, past }: LoadedVariables,
 ): StageLoads {
+  const operand = problem[name];
   const alongK = operand.along === "k";
   const first = name === "a" ? "row" : "column";
   const loads = range(Math.ceil(lines * depth / 4 / threads));
@@ -58,25 +61,34 @@ export function stageLoads(
   const slots = alongK ? loads.map((j) => `${name}${j}`) : [name];
   const slot = (j: number) => slots[alongK ? j : 0];
   const k = (j: number) => alongK ? `${name}_k` : `${name}_k${j}`;
-  const inside = (j: number) => `${k(j)} < ${alongK ? "depth" : "4u * depth"}`;
+  const end = alongK ? "depth" : problem.terms ?? "4u * depth";
   const step = (j: number) => `thread / ${quads}u + ${j * threads / quads}u`;
   const line = (j: number) => alongK ? `${first} + ${step(j)}` : `${first} / 4u + thread % ${quads}u`;
-  const ks = alongK
-    ? [`let ${k(0)} = k + thread % ${quads}u;`]
-    : loads.map((j) => `let ${k(j)} = 4u * k + ${step(j)};`);
+  const sought = (j: number) => alongK ? `k + thread % ${quads}u` : `4u * k + ${step(j)}`;
+  const ks = (alongK ? [0] : loads).map((j) =>
+    `let sought_${k(j)} = ${sought(j)};
+    let ${k(j)} = min(sought_${k(j)}, ${end} - 1u);`
+  );
+  const counts = past === "multiplied" || problem.columnSums || !alongK && problem.terms !== undefined;
+  const zero = counts && zeroOperand(problem) === name;
+  const inside = (j: number) => zero ? `sought_${k(j)} < ${end}` : undefined;
+  // Branches around the loads of a second tensor do not compute with what they load.
+  const { second } = operand;
+  const masks = second && zero
+    ? loads.map((j) => `${loaded[j]} = select(${type}(), ${loaded[j]}, ${inside(j)});`)
+    : [];
   return {
     loaded,
     setup: slots.map((slot, j) => operand.setup(slot, line(j))).join("\n"),
     turn: slots.map((slot) => operand.turn(slot)).join("\n"),
     load: [
       ...ks,
-      ...type ? loaded.map((variable) => `var ${variable}: ${type};`) : [],
-      withLoads(
-        operand,
-        slots[0],
-        (from) => loads.map((j) => load(from, loaded[j], slot(j), k(j), inside(j))).join("\n"),
-      ),
-      ...mask ? loads.map((j) => mask(loaded[j], inside(j))) : [],
+      ...declared ? loaded.map((variable) => `var ${variable}: ${type};`) : [],
+      withLoads(operand, slots[0], (load) => {
+        const value = (j: number) => load(slot(j), k(j), second ? undefined : inside(j));
+        return loads.map((j) => `${loaded[j]} = ${type}(${value(j)});`).join("\n");
+      }),
+      ...masks,
     ].join("\n"),
   };
 }

@@ -10,7 +10,7 @@
  *
  * @module
  */
-import type { GemmOperand, GemmProblem } from "./gemm_problem.ts";
+import { type GemmOperand, type GemmProblem, masked } from "./gemm_problem.ts";
 
 /** Computation of an element of C from its sum over k. All strings are WGSL. */
 export interface MatmulEpilogue {
@@ -59,8 +59,8 @@ function isColumns(name: "a" | "b", alongK: boolean): boolean {
 }
 
 /**
- * Operand whose elements are contiguous along k (`alongK`) or along lines (rows of A, columns of B). Elements past the last k
- * read as zero; lines past the last are never stored, so their loads only have to stay in bounds.
+ * Operand whose elements are contiguous along k (`alongK`) or along lines (rows of A, columns of B). In a quad along k, elements
+ * past the last k read as zero; lines past the last are never stored, so their loads only have to stay in bounds.
  */
 function operand(name: "a" | "b", alongK: boolean, scalar: boolean): GemmOperand {
   const lines = name === "a" ? "params.m" : "params.n";
@@ -76,13 +76,12 @@ function operand(name: "a" | "b", alongK: boolean, scalar: boolean): GemmOperand
         ? `let ${s}_at = ${name}_base + min(${line}, ${lines} - 1u) * (${stride});`
         : `let ${s}_at = ${name}_base + ${unit}u * min(${line}, (${lines} - 1u) / ${group});`,
     turn: () => "",
-    load: (s, k) =>
-      alongK
-        ? `select(Stored4(), read_${name}(${s}_at + ${unit}u * (${k})), 4u * (${k}) + vec4u(0, 1, 2, 3) < vec4u(params.k))`
-        : columns
-        // With A zero, any element of the column does.
-        ? `read_${name}(${s}_at + min(${k}, params.k - 1u) * (${stride}))`
-        : `select(${type}(), read_${name}(${s}_at + min(${k}, params.k - 1u) * (${stride})), (${k}) < params.k)`,
+    load: (s, k, inside) => {
+      if (!alongK) return masked(type, `read_${name}(${s}_at + (${k}) * (${stride}))`, inside);
+      const end = inside ? `select(0u, params.k, ${inside})` : "params.k";
+      const value = `read_${name}(${s}_at + ${unit}u * (${k}))`;
+      return `select(Stored4(), ${value}, 4u * (${k}) + vec4u(0, 1, 2, 3) < vec4u(${end}))`;
+    },
   };
 }
 
@@ -115,9 +114,12 @@ export function matmulProblem({ transposedA, transposedB, scalar, epilogue }: Ma
   const result = scalar ? "f32" : "Columns";
   const typeOf = (columns: boolean) => columns ? "StoredColumns" : "Stored4";
   const columnsOfB = isColumns("b", transposedB);
+  // Single elements after the last line or k are not used, but could be past the end of the tensor.
+  const elements = (name: string) =>
+    [1, 2, 3].map((i) => `${name}[min(at + ${i}u, arrayLength(&${name}) - 1u)]`).join(", ");
   const read = (name: string, type: string) =>
     scalar
-      ? `fn read_${name}(at: u32) -> Stored4 { return Stored4(${name}[at], ${name}[at + 1u], ${name}[at + 2u], ${name}[at + 3u]); }`
+      ? `fn read_${name}(at: u32) -> Stored4 { return Stored4(${name}[at], ${elements(name)}); }`
       : `fn read_${name}(at: u32) -> ${type} { return ${name}[at]; }`;
   const base = (name: string, columns: boolean) =>
     `let ${name}_base = (params.${name}_first + place / params.heads * params.${name}_batch + ` +
@@ -155,6 +157,7 @@ ${scalar ? STORE_FLOATS : STORE_VECTORS}`,
     wideOnly: scalar,
     rows: "params.m",
     depth: "(params.k + 3u) / 4u",
+    terms: "params.k",
     a: operand("a", !transposedA, scalar),
     b: operand("b", transposedB, scalar),
   };
