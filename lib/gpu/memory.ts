@@ -89,11 +89,11 @@ export class ResourceScope {
     this.#what = what;
   }
 
-  /** Creates a zero-filled buffer owned by the scope. */
+  /** Creates a zero-filled buffer owned by the scope. The view ends with the last of the bytes, rounded up to a multiple of 4. */
   buffer(bytes: number, label: string, role: BufferRole = "storage"): BufferView {
     const buffer = createBuffer(this.#gpu, bytes, `${this.#what}, ${label}`, role);
     this.#owned.push({ destroy: () => destroyBuffer(this.#gpu, buffer) });
-    return wholeBuffer(buffer);
+    return { buffer, offset: 0, size: alignUp(bytes, 4) };
   }
 
   /** Takes ownership of a resource. */
