@@ -1,7 +1,8 @@
 /**
  * `deno task test [PATH…] [FLAG…]`: runs `deno test` on the tests and documentation examples, and prints a final plain line
  * of counts. Paths replace the whole suite; flags are passed to `deno test`, except `--backend NAME`: the WebGPU
- * implementation of all tests that do not name one.
+ * implementation of all tests that do not name one; and `--bounds`: every kernel reports indices out of bounds, which fail the
+ * file, and the candidates of all presets run as well. That takes an hour on llvmpipe for all folders with kernels.
  *
  * @module
  */
@@ -27,6 +28,9 @@ const PERMISSIONS = [
   "--allow-net=127.0.0.1,localhost",
   "--no-prompt",
 ];
+
+/** Instruments the devices of a test file. */
+const BOUNDS = "tests/support/bounds/preload.ts";
 
 /** Exit status of a process that aborted (SIGABRT). */
 const ABORTED = 134;
@@ -61,18 +65,25 @@ export function whyFailed(exitCode: number, counts: Counts | undefined): string 
 }
 
 /**
- * Splits off `--backend NAME`.
+ * Splits off `--backend NAME` and `--bounds`, and says what they set in the environment of `deno test`.
  *
  * @throws {Error} for an unknown name
  */
-export function splitBackend(args: readonly string[]): { backend?: string; rest: readonly string[] } {
-  const at = args.indexOf("--backend");
-  if (at < 0) return { rest: args };
-  const backend = args[at + 1] ?? "nothing";
+export function splitFlags(
+  args: readonly string[],
+): { readonly env: Readonly<Record<string, string>>; readonly rest: readonly string[] } {
+  const bounds = args.includes("--bounds");
+  const rest = args.filter((arg) => arg !== "--bounds");
+  const env: Record<string, string> = bounds ? { DENOISE_BOUNDS: "check" } : {};
+  const preloads = bounds ? [`--preload=${BOUNDS}`] : [];
+  const at = rest.indexOf("--backend");
+  if (at < 0) return { env, rest: [...preloads, ...rest] };
+  const backend = rest[at + 1] ?? "nothing";
   if (!BACKENDS.some((name) => name === backend)) {
     throw new Error(`--backend: expected ${BACKENDS.join(" or ")}, got ${backend}`);
   }
-  return { backend, rest: args.toSpliced(at, 2) };
+  if (bounds && backend !== "deno") throw new Error("--bounds: the devices of Deno alone report");
+  return { env: { ...env, DENOISE_BACKEND: backend }, rest: [...preloads, ...rest.toSpliced(at, 2)] };
 }
 
 /** Arguments of `deno`: the whole suite unless `args` has an existing path. */
@@ -97,8 +108,8 @@ export async function runTests(
 ): Promise<boolean> {
   const env: Record<string, string> = {};
   if (Deno.build.os === "linux" && !Deno.env.get("DENO_WEBGPU_BACKEND")) env.DENO_WEBGPU_BACKEND = "vulkan";
-  const { backend, rest } = splitBackend(args);
-  if (backend !== undefined) env.DENOISE_BACKEND = backend;
+  const { env: asked, rest } = splitFlags(args);
+  Object.assign(env, asked);
   if (Deno.stdout.isTerminal() && !Deno.noColor) env.FORCE_COLOR = "1"; // its standard output is a pipe
   const child = new Deno.Command(deno, { args: testArguments(rest), cwd: ROOT, env, stdout: "piped" })
     .spawn();

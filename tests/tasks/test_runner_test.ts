@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { parseSummary, runTests, splitBackend, testArguments, whyFailed } from "../../tasks/test.ts";
+import { existsSync } from "node:fs";
+import { parseSummary, runTests, splitFlags, testArguments, whyFailed } from "../../tasks/test.ts";
 
 Deno.test("the summary is read with and without steps, ignored tests and colours", () => {
   for (
@@ -49,16 +50,25 @@ Deno.test("paths take the place of the suite, flags and their values do not", ()
 });
 
 Deno.test("the backend is split off the flags of deno test, and must be known", () => {
-  assert.deepEqual(splitBackend(["tests/gpu", "--backend", "dawn", "--fail-fast"]), {
-    backend: "dawn",
+  assert.deepEqual(splitFlags(["tests/gpu", "--backend", "dawn", "--fail-fast"]), {
+    env: { DENOISE_BACKEND: "dawn" },
     rest: ["tests/gpu", "--fail-fast"],
   });
-  assert.deepEqual(splitBackend(["tests/gpu"]), { rest: ["tests/gpu"] });
+  assert.deepEqual(splitFlags(["tests/gpu"]), { env: {}, rest: ["tests/gpu"] });
   assert.throws(
-    () => splitBackend(["--backend", "wgpu"]),
+    () => splitFlags(["--backend", "wgpu"]),
     /^Error: --backend: expected deno or dawn, got wgpu$/,
   );
-  assert.throws(() => splitBackend(["--backend"]), /got nothing$/);
+  assert.throws(() => splitFlags(["--backend"]), /got nothing$/);
+});
+
+Deno.test("--bounds preloads the instrument, which exists, on devices that it can watch", () => {
+  const { env, rest } = splitFlags(["tests/kernels", "--bounds"]);
+  assert.deepEqual(env, { DENOISE_BOUNDS: "check" });
+  assert.match(rest[0], /^--preload=/);
+  assert.ok(existsSync(new URL(`../../${rest[0].split("=")[1]}`, import.meta.url)));
+  assert.deepEqual(rest.slice(1), ["tests/kernels"]);
+  assert.throws(() => splitFlags(["--bounds", "--backend", "dawn"]), /^Error: --bounds: the devices of Deno/);
 });
 
 Deno.test("the tests run on the backend asked for", async () => {
