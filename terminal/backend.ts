@@ -29,12 +29,10 @@ export interface TriedDawn {
   readonly toggles: readonly DawnToggle[];
 }
 
-/** Warning about unsafe toggles. Tests run with robustness on, which hides an access out of bounds instead of failing. */
+/** Warning about unsafe toggles, which stay off by default as long as their worth on a GPU is not measured. */
 export function describeToggles(toggles: readonly DawnToggle[]): string {
-  return `warning: Dawn runs with ${
-    toggles.join(" and ")
-  } (DENOISE_DAWN_TOGGLES): for measurements only, since no test ` +
-    "proves that kernels keep within their buffers; an access out of bounds can then crash, or change other memory";
+  return `warning: Dawn runs with ${toggles.join(" and ")} (DENOISE_DAWN_TOGGLES), so a fault ` +
+    "in a kernel or driver can crash, or change other memory, where it would be caught otherwise";
 }
 
 /**

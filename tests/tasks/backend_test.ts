@@ -62,7 +62,7 @@ Deno.test("unsafe toggles are warned of before anything runs, where Dawn is aske
   await inTemporaryDirectory(async (directory) => {
     const unsafe = { DENOISE_DAWN_TOGGLES: "skip_validation,disable_robustness" };
     const warning =
-      /^warning: Dawn runs with disable_robustness and skip_validation \(DENOISE_DAWN_TOGGLES\): for measurements only/m;
+      /^warning: Dawn runs with disable_robustness and skip_validation \(DENOISE_DAWN_TOGGLES\), so a fault in/m;
     for (const task of ["sample", "serve"]) {
       const onDawn = await runTask(task, ["--backend", "dawn", "--model", "nowhere"], directory, unsafe);
       assert.match(onDawn.err, warning);
