@@ -29,7 +29,7 @@ function storage(half: boolean): Storage {
     array: (values) => Stored.from(values),
     empty: (count) => new Stored(count).fill(NaN),
     stored: ({ absolute, relative = 0 }) => ({ absolute, relative: relative + (half ? 2 ** -11 : 0) }),
-    run: async (launches) => runOnArrays(await testGpu(), storedIn(half, launches)),
+    run: async (launches) => void await runOnArrays(await testGpu(), storedIn(half, launches)),
   };
 }
 
