@@ -7,7 +7,7 @@ import { DenoiseError, DeviceError } from "../lib/errors.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Profiler } from "../lib/gpu/profile.ts";
 import { kernelTarget } from "../lib/graph/compile.ts";
-import { checkPrecision, defaultPrecision, type Precision } from "../lib/model/precision.ts";
+import { checkPrecision, defaultPrecision, type Precision, prepareMatrices } from "../lib/model/precision.ts";
 import { PRESETS } from "../lib/model/presets.ts";
 import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
@@ -90,7 +90,9 @@ export async function runBench(options: BenchOptions, reporter: Reporter): Promi
   const bench = new Bench(gpu, options, reporter, report);
   try {
     options.accept?.(report.environment);
-    checkPrecision(gpu.adapter, options.precision ?? "float32");
+    const { precision = "float32" } = options;
+    await prepareMatrices(gpu, precision);
+    checkPrecision(gpu.adapter, precision);
     await bench.run();
   } finally {
     reporter.stop();

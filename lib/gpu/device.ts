@@ -15,7 +15,6 @@ import {
 } from "./backend.ts";
 import { MemoryBudget } from "./budget.ts";
 import { emulationAsked, matrixUnits } from "./matrices.ts";
-import { checkedUnits } from "./matrix_check.ts";
 import { PipelineCache } from "./pipeline.ts";
 import { type SubgroupDirective, subgroupDirective } from "./wgsl.ts";
 
@@ -35,8 +34,10 @@ export interface AdapterDescription {
   readonly features: readonly string[];
   /** Lanes of a subgroup; 0 if the size varies or subgroup operations are unavailable. */
   readonly subgroupSize: number;
-  /** Matrix units with float16 operands and float32 sums; absent: none. */
+  /** Matrix units with float16 operands and float32 sums; absent: none. See {@linkcode Gpu.rejectMatrices}. */
   readonly matrices?: MatrixUnits;
+  /** Difference between the adapter's matrix units and their emulation, because of which they are not used. */
+  readonly matrixFault?: string;
 }
 
 /** Options of {@linkcode openGpu}. */
@@ -83,8 +84,6 @@ const SOFTWARE_NAMES = /llvmpipe|lavapipe|swiftshader|softpipe|basic render/i;
  * once the device is closed, lost or has failed.
  */
 export class Gpu {
-  /** Adapter that the device was opened on. */
-  readonly adapter: AdapterDescription;
   /** Device limits, raised to the adapter's maximum. */
   readonly limits: GPUSupportedLimits;
   /** Memory budget of the device's buffers. */
@@ -93,6 +92,7 @@ export class Gpu {
   readonly subgroups: SubgroupDirective;
   /** Cache of compute pipelines. */
   readonly pipelines: PipelineCache;
+  #adapter: AdapterDescription;
   #device: GPUDevice;
   #fault: DeviceError | undefined;
 
@@ -104,7 +104,7 @@ export class Gpu {
     subgroups?: SubgroupDirective,
   ) {
     this.#device = device;
-    this.adapter = adapter;
+    this.#adapter = adapter;
     this.subgroups = subgroups;
     this.limits = device.limits;
     const { memoryBudget = (software) => software ? 4 * 2 ** 30 : Infinity } = options;
@@ -133,6 +133,17 @@ export class Gpu {
         ),
       );
     });
+  }
+
+  /** Adapter that the device was opened on. */
+  get adapter(): AdapterDescription {
+    return this.#adapter;
+  }
+
+  /** Leaves the adapter without matrix units from now on, because of a fault that `checkMatrices` found. */
+  rejectMatrices(fault: string): void {
+    const { matrices: _, ...rest } = this.#adapter;
+    this.#adapter = { ...rest, matrixFault: fault };
   }
 
   /**
@@ -194,7 +205,7 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
   const fixedSize = directive !== undefined && subgroupMinSize === subgroupMaxSize;
   const subgroupSize = fixedSize ? subgroupMinSize : 0;
   const offered = matrixUnits(adapter.info, device.features, subgroupSize, emulate);
-  const matrices = await checkedUnits({ device, subgroups: directive }, offered, name);
+  const matrices = offered;
   const description: AdapterDescription = {
     backend: choice.backend,
     ...choice.toggles.length > 0 ? { toggles: choice.toggles } : {},

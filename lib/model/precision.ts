@@ -4,7 +4,8 @@
  * @module
  */
 import { ConfigError } from "../errors.ts";
-import type { AdapterDescription } from "../gpu/device.ts";
+import type { AdapterDescription, Gpu } from "../gpu/device.ts";
+import { checkMatrices } from "../gpu/matrix_check.ts";
 import type { FloatType } from "../graph/tensor.ts";
 
 /**
@@ -35,7 +36,7 @@ export const PRECISION_DEFAULT = "mixed where the adapter has matrix units, else
 const FEATURE = "shader-f16";
 
 /** Fields of an adapter on which its precisions depend. */
-type Capabilities = Pick<AdapterDescription, "features" | "matrices">;
+type Capabilities = Pick<AdapterDescription, "features" | "matrices" | "matrixFault">;
 
 /** Fields of an adapter that checks and messages need. */
 export type PrecisionAdapter = Capabilities & Pick<AdapterDescription, "name" | "backend">;
@@ -58,15 +59,31 @@ export function defaultPrecision(adapter: Capabilities): Precision {
 }
 
 /**
+ * Checks the matrix units that a precision uses, before the adapter's default or what it supports is asked for. That takes a
+ * second or two, so float32 goes without.
+ *
+ * @param precision undefined: the adapter's default
+ * @param onWarning called if the units fail and are not used
+ */
+export async function prepareMatrices(
+  gpu: Gpu,
+  precision: Precision | undefined,
+  onWarning?: (message: string) => void,
+): Promise<void> {
+  if (precision !== "float32") await checkMatrices(gpu, onWarning);
+}
+
+/**
  * Reason why an adapter does not support a precision, as in `because …`; undefined if it does.
  */
 export function precisionProblem(
-  { name, backend, features, matrices }: PrecisionAdapter,
+  { name, backend, features, matrices, matrixFault }: PrecisionAdapter,
   precision: Precision,
 ): string | undefined {
   if (precision === "float32") return undefined;
   if (!features.includes(FEATURE)) return `the adapter ${name} has no ${FEATURE}`;
   if (matrices) return undefined;
+  if (matrixFault !== undefined) return `the matrix units of ${name} fail a check: ${matrixFault}`;
   const problem = `the adapter ${name} has no matrix units for float16 with float32 sums`;
   return backend === "dawn" ? problem : `${problem} (backend dawn offers those of a GPU)`;
 }

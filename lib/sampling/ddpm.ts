@@ -26,7 +26,7 @@ import { createBuffer, destroyBuffer } from "../gpu/memory.ts";
 import { Images } from "../image/images.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
 import { recordForward } from "../model/network.ts";
-import { checkPrecision, defaultPrecision, type Precision } from "../model/precision.ts";
+import { checkPrecision, defaultPrecision, type Precision, prepareMatrices } from "../model/precision.ts";
 import { readModel } from "./trained_model.ts";
 import { Tuning, type TuningOptions, type TuningProgress } from "../tuning/tuning.ts";
 
@@ -112,12 +112,14 @@ export class DDPM {
    */
   static async load(directory: string, options: LoadModelOptions = {}): Promise<DDPM> {
     const { tuningDirectory, tune = tuningDirectory === undefined ? "off" : "auto", onTuning } = options;
+    const { onWarning = console.warn } = options;
     const gpu = options.gpu ?? await openGpu();
     try {
+      await prepareMatrices(gpu, options.precision, onWarning);
       const { precision = defaultPrecision(gpu.adapter) } = options;
       checkPrecision(gpu.adapter, precision);
       const { flat, ...model } = await readModel(directory, precision, options);
-      const tuning = await Tuning.open(gpu, { tune, tuningDirectory }, options.onWarning ?? console.warn);
+      const tuning = await Tuning.open(gpu, { tune, tuningDirectory }, onWarning);
       const weights = createBuffer(gpu, flat.byteLength, "weights");
       gpu.device.queue.writeBuffer(weights, 0, flat);
       return new DDPM({ ...model, gpu, ownsGpu: !options.gpu, weights, precision, tuning, onTuning });

@@ -7,6 +7,7 @@ import { type Gpu, openGpu } from "../gpu/device.ts";
 import { loadLatestCheckpoint } from "../files/checkpoint.ts";
 import { type DirectoryLock, lockDirectory } from "../files/directory_lock.ts";
 import { publishNewest } from "../files/publish.ts";
+import { prepareMatrices } from "../model/precision.ts";
 import type { TrainEvent } from "./events.ts";
 import { checkOptions, type TrainOptions } from "./options.ts";
 import { Run } from "./run.ts";
@@ -45,6 +46,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
   let run: Run | undefined;
   try {
     const { out, resume = false } = options;
+    const warnings: string[] = [];
+    if (!resume) await prepareMatrices(gpu, options.precision, (message) => warnings.push(message));
     // Planned before the lock, which creates the directory: invalid options leave nothing behind.
     const plan = resume ? undefined : planRun(options, gpu.adapter);
     if (plan) await checkTrainingPrecision(gpu, plan.settings.precision);
@@ -52,7 +55,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
       await checkRunDirectory(out, resume);
       lock = await lockDirectory(out);
     }
-    run = yield* prepareRun(gpu, options, plan);
+    run = yield* prepareRun(gpu, options, warnings, plan);
     yield* run.events();
   } finally {
     run?.destroy();
@@ -64,15 +67,16 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
 /**
  * Loads, plans, tunes and allocates a run.
  *
+ * @param warnings so far, to which more are added
  * @param planned plan of a new run; without it, the run is resumed from its newest usable checkpoint, whose tensors are freed
  *   once they are on the device
  */
 async function* prepareRun(
   gpu: Gpu,
   options: TrainOptions,
+  warnings: string[],
   planned?: RunPlan,
 ): AsyncGenerator<TrainEvent, Run> {
-  const warnings: string[] = [];
   const onWarning = (message: string) => void warnings.push(message);
   const checkpoint = planned
     ? undefined
@@ -84,6 +88,7 @@ async function* prepareRun(
   }
   const plan = planned ?? planRun(options, gpu.adapter, checkpoint);
   if (checkpoint) {
+    await prepareMatrices(gpu, plan.settings.precision, onWarning);
     const { storedPrecision } = readTrainer(checkpoint);
     checkResumedPrecision(options.out!, gpu.adapter, { ...plan, storedPrecision }, options);
     await checkTrainingPrecision(gpu, plan.settings.precision);

@@ -1,11 +1,11 @@
 /** Training in mixed precision: the loss scale, and runs that are those in float32 but for roundings. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { EMULATED_MATRICES } from "../../kernels/target.ts";
 import { INITIAL_LOSS_SCALE, type LossScale } from "../../kernels/loss_scale.ts";
 import { CheckpointError, ConfigError, TrainingError } from "../../lib/errors.ts";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
-import { type AdapterDescription, type Gpu, openGpu } from "../../lib/gpu/device.ts";
+import { type AdapterDescription, Gpu } from "../../lib/gpu/device.ts";
+import { checkMatrices } from "../../lib/gpu/matrix_check.ts";
 import type { Precision } from "../../lib/model/precision.ts";
 import { loadLatestCheckpoint, saveCheckpoint } from "../../lib/files/checkpoint.ts";
 import type { TrainEvent } from "../../lib/train/events.ts";
@@ -13,6 +13,7 @@ import { checkResumedSettings } from "../../lib/train/run_directory.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { PLAIN_GPU } from "../support/adapters.ts";
 import { testGpu } from "../support/gpu.ts";
+import { matrixGpu } from "../support/matrix_driver.ts";
 import { PIPELINE } from "../support/server/pipelines.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { digests, endOf, microNetwork, ofType, patternImages, run, stateOf } from "../support/train/micro.ts";
@@ -220,24 +221,23 @@ Deno.test("a model draws in mixed precision what it draws in float32 but for rou
 });
 
 Deno.test("a model is loaded in mixed precision where the adapter has matrix units, unless they are emulated", async () => {
-  const { adapter: emulated } = await testGpu();
-  const matrices = { ...EMULATED_MATRICES, dialect: "subgroup_matrix" } as const;
-  const cases = [[emulated, "float32"], [{ ...emulated, matrices }, "mixed"], [
-    PLAIN_GPU,
+  const passing = await matrixGpu();
+  await checkMatrices(passing, assert.fail, () => Promise.resolve(undefined));
+  const cases = [[await testGpu(), "float32"], [passing, "mixed"], [
+    await gpuLike(PLAIN_GPU),
     "float32",
   ]] as const;
-  for (const [adapter, expected] of cases) {
-    const gpu = Object.assign(await openGpu(), { adapter });
+  for (const [gpu, expected] of cases) {
     const model = await DDPM.load(PIPELINE, { gpu, onWarning() {} });
     assert.equal(model.precision, expected);
     await model.close();
-    gpu.close();
   }
 });
 
 /** The test device as if it had another adapter. */
 async function gpuLike(adapter: AdapterDescription): Promise<Gpu> {
-  return Object.create(await testGpu(), { adapter: { value: adapter } });
+  const { device, subgroups } = await testGpu();
+  return new Gpu(device, adapter, {}, subgroups);
 }
 
 Deno.test("an adapter without matrix units is named, and nothing is left behind", async () => {

@@ -77,7 +77,7 @@ for (const bytes of [16384, 32768, 49152]) {
   }
 }
 
-// The check of matrix units at the opening of a device compiles it there.
+// The check of matrix units compiles it there.
 Deno.test({ name: "Dawn accepts the emulation", ignore }, async () => {
   for (const layout of allMatrixLayouts(EMULATED, 32768)) {
     for (const problem of PROBLEMS) {
