@@ -73,7 +73,7 @@ export class Graph {
   }
 
   /** Declares a tensor that is bound from outside. Default type: that of activations. */
-  input(name: string, shape: Shape, type: ElementType = this.stored): Tensor {
+  input(name: string, shape: Shape, type: ElementType = this.#type): Tensor {
     if (this.inputs.has(name)) throw new ShapeError(`input ${name} is declared twice`);
     const tensor = this.tensor(name, shape, "input", false, type);
     this.inputs.set(name, tensor);

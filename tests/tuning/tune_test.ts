@@ -5,9 +5,9 @@ import type { KernelSource, Launch } from "../../kernels/source.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import type { Node } from "../../lib/graph/operations.ts";
 import type { lower, LowerContext } from "../../lib/graph/lower.ts";
-import { silu } from "../../lib/graph/ops.ts";
+import { conv2d, silu } from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
-import { chooseFrom, fastest, promising, type Trial } from "../../lib/tuning/trials.ts";
+import { chooseFrom, fastest, promising, traceChoices, type Trial } from "../../lib/tuning/trials.ts";
 import type { TuneEstimate } from "../../lib/tuning/time_limit.ts";
 import { tune, type TuneOptions } from "../../lib/tuning/tune.ts";
 
@@ -292,13 +292,20 @@ Deno.test("another candidate replaces the default only if it is clearly faster",
   assert.equal(of({}), undefined);
 });
 
-Deno.test("float16 and float32 have separate choices", async () => {
-  const one = ({ target }: LowerContext, label: string) => [
-    dispatch(`${label} ${choose(target, label, ["rule", "other"])} ${target.half ? "half" : "whole"}`),
-  ];
-  const costs = { "a rule whole": 1, "a other whole": 2, "a rule half": 2, "a other half": 1 };
-  const { choices } = await tuned([graphOf("a"), record(new Graph("float16"), ["a"])], one, costs);
-  assert.deepEqual(Object.fromEntries(choices), { "a": "rule", "float16 a": "other" });
+Deno.test("float16 and float32 have separate choices, by node", () => {
+  const g = new Graph("float16");
+  const layer = (name: string, width: number) => {
+    const x = g.input(name, [2, 1, 1, 64]);
+    const weight = g.parameter(`${name}.weight`, "linear", [width, 64], { kind: "zeros" });
+    const bias = g.parameter(`${name}.bias`, "vector", [width], { kind: "zeros" });
+    conv2d(g, x, { weight, bias }, { kernel: 1, stride: 1, padding: 0 });
+  };
+  layer("half", 64);
+  g.inFloat32(() => layer("single", 64));
+  const lowered = traceChoices({ path: "tile", subgroupSize: 0 });
+  const [half, single] = g.nodes.map((node) => [...lowered(g, node, new Map()).requested.keys()]);
+  assert.ok(single.length > 0);
+  assert.deepEqual(half, single.map((key) => `float16 ${key}`));
 });
 
 Deno.test("unknown keys and invalid choices get the default", () => {
