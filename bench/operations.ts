@@ -53,7 +53,7 @@ const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   upsample: "forward",
   upsampleBackward: "backward",
   concat: "forward",
-  sliceChannels: "backward, one half",
+  sliceChannels: "backward",
   add: "forward",
   timestepEmbedding: "forward",
   embedding: "forward",
@@ -128,8 +128,14 @@ export const STEP = {
   emaDecay: 0.999,
 } as const;
 
-function partsOf(node: Node, launches: readonly Launch<BufferView>[]) {
+function partOf(node: Node): string {
   const part = PARTS[node.kind];
+  if (node.kind !== "sliceChannels") return part;
+  return `${part}, ${node.attributes.first === 0 ? "first" : "second"} half`;
+}
+
+function partsOf(node: Node, launches: readonly Launch<BufferView>[]) {
+  const part = partOf(node);
   // A slice reads only as much of its input as it writes.
   const read = node.kind === "sliceChannels" ? [node.out.dx] : inputsOf(node);
   const tensors = [...new Set(read), ...outputsOf(node)];

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { kernelTarget } from "../../lib/graph/compile.ts";
-import { conv2d } from "../../lib/graph/ops.ts";
+import { attention, concat, conv2d } from "../../lib/graph/ops.ts";
 import { unetConfig } from "../../lib/model/config.ts";
 import { kernelCases } from "../../bench/kernels.ts";
 import { median } from "../../bench/measure.ts";
-import { networkFlops, prepare } from "../../bench/operations.ts";
+import { networkFlops, type Operation, prepare } from "../../bench/operations.ts";
 import { testGpu } from "../support/gpu.ts";
 
 Deno.test("a convolution counts two operations a multiply-add: x=[2,8,6,5] w=[7,5,3,3]", async () => {
@@ -28,6 +28,24 @@ Deno.test("a convolution counts two operations a multiply-add: x=[2,8,6,5] w=[7,
     destroy();
   }
   assert.equal(gpu.memory.live, 0);
+});
+
+Deno.test("each part of an operation has a name of its own: concat and attention", async () => {
+  const gpu = await testGpu();
+  const operations: Record<string, Operation> = {
+    concat: (g, leaf) => concat(g, leaf("a", [1, 2, 2, 4]), leaf("b", [1, 2, 2, 8])),
+    attention: (g, leaf) => attention(g, leaf("qkv", [1, 2, 2, 3 * 8]), 8, 2),
+  };
+  const parts: Record<string, string[]> = {};
+  for (const [name, operation] of Object.entries(operations)) {
+    const { pieces, destroy } = await prepare(gpu, name, operation);
+    parts[name] = pieces.map(({ part }) => part);
+    destroy();
+  }
+  assert.deepEqual(parts, {
+    concat: ["forward", "backward, first half", "backward, second half"],
+    attention: ["forward", "forward, products only", "backward", "backward, products only"],
+  });
 });
 
 Deno.test("a network's operations: linear in the batch, backward twice forward but for what has no input gradient", async () => {
