@@ -16,6 +16,8 @@ export interface FirstStepRow extends MeasuredNetwork {
   readonly coldSeconds: number;
   /** Seconds with both. */
   readonly warmSeconds: number;
+  /** Likewise with every choice tuned; absent on adapters that are not tuned. */
+  readonly tuned?: Pick<FirstStepRow, "coldSeconds" | "warmSeconds">;
 }
 
 /** Disables the shader caches on disk of Mesa and NVIDIA's driver. */
@@ -34,10 +36,22 @@ export async function measureFirstStep(
     const coldSeconds = await runProcess(args, WITHOUT_CACHE);
     await runProcess(args, {});
     const warmSeconds = await runProcess(args, {});
-    return { ...measuredNetwork(model, precision), batch, coldSeconds, warmSeconds };
+    const row = { ...measuredNetwork(model, precision), batch, coldSeconds, warmSeconds };
+    // A process that may not tune leaves the directory empty, and so has nothing to complete.
+    if (await isEmpty(directory)) return row;
+    await runProcess([model, String(batch), "on", directory, precision], {});
+    const tuned = {
+      coldSeconds: await runProcess(args, WITHOUT_CACHE),
+      warmSeconds: await runProcess(args, {}),
+    };
+    return { ...row, tuned };
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+}
+
+async function isEmpty(directory: string): Promise<boolean> {
+  return (await Array.fromAsync(Deno.readDir(directory))).length === 0;
 }
 
 /** Seconds from process start to the end of the first step. */

@@ -60,6 +60,7 @@ export interface Trainer {
 /**
  * Builds a training step on random images, with initialised weights and tuned kernels.
  *
+ * @param steps steps of the run; longer runs are tuned for longer
  * @throws {DeviceError} if it does not fit the device
  */
 export function buildTrainer(
@@ -68,13 +69,15 @@ export function buildTrainer(
   batch: number,
   tuning: Tuning,
   precision: Precision = "float32",
+  steps = 1,
 ): Promise<Trainer> {
   const scope = new ResourceScope(gpu, "bench training");
   return scope.guard(async () => {
-    const target = await tuning.tuned(() => [
+    const record = () => [
       trainingGraph({ config, batch, precision }),
       recordForward(config, batch, precision).g,
-    ]);
+    ];
+    const target = await tuning.tuned(record, undefined, { runs: [steps] });
     const images = randomImages(Math.max(batch, 256));
     const order = Uint32Array.from({ length: images.count }, (_, i) => i);
     const data = scope.own(ResidentDataset.upload(gpu, images, order));

@@ -164,8 +164,12 @@ function precisionLines(rows: readonly PrecisionRow[]): string[] {
 }
 
 function firstStepLines(rows: readonly FirstStepRow[]): string[] {
-  return table(["process start to first step", "batch", "cold s", "warm s"], rows, (row) => [
-    networkName(row),
+  const all = rows.flatMap((row) => [
+    { ...row, name: networkName(row) },
+    ...row.tuned ? [{ ...row, ...row.tuned, name: `${networkName(row)}, all tuned` }] : [],
+  ]);
+  return table(["process start to first step", "batch", "cold s", "warm s"], all, (row) => [
+    row.name,
     String(row.batch),
     figure(row.coldSeconds),
     figure(row.warmSeconds),

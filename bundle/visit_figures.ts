@@ -4,20 +4,21 @@
  * @module
  */
 
+import type { FirstStepRow } from "../bench/first_step.ts";
+import { networkName } from "../bench/models.ts";
 import type { BenchReport } from "../bench/report.ts";
 import type { Precision } from "../lib/model/precision.ts";
 import type { TorchRow, VisitResults } from "./visit_results.ts";
 
 /**
  * Reports of a visit. In `first` ones tuning begins with an empty cache and takes the seconds that it takes by default; in
- * `tuned` ones it is complete; in `rules` there is none.
+ * `tuned` ones it is complete; in `rules` there is none. `second-minute` is a long training that began with an empty cache.
  */
 export type ReportName =
-  | `${Precision}-first`
-  | `${Precision}-tuned`
-  | "float32-rules"
+  | `${Precision}-${"first" | "tuned" | "rules"}-${string}`
+  | `${Precision}-second-minute`
   | "kernels"
-  | "first-steps"
+  | `first-steps-${Precision}`
   | `profile-${Precision}`;
 
 /** A whole step in a visit's reports. */
@@ -74,9 +75,10 @@ export function figureLines({ reports, pytorch }: VisitResults): string[] {
         stepsIn(name, report(name)).find((step) => step.what === what && step.preset === preset)
           ?.stepsPerSecond;
       const values: (readonly [string, number | undefined])[] = [
-        ["tuned", of(`${precision}-tuned`)],
-        ["from an empty cache", of(`${precision}-first`)],
-        ...precision === "float32" ? [["by rules", of("float32-rules")] as const] : [],
+        ["tuned", of(`${precision}-tuned-${what}-${preset}`)],
+        ["from an empty cache", of(`${precision}-first-${what}-${preset}`)],
+        ["in the second minute of a long run from an empty cache", of(`${precision}-second-minute`)],
+        ["by rules", of(`${precision}-rules-${what}-${preset}`)],
       ];
       const named = `${what} ${preset}, ${precision}`;
       return line(named, speeds(values), `${target} steps/s`, besideTorch(pytorch, what, preset));
@@ -84,12 +86,18 @@ export function figureLines({ reports, pytorch }: VisitResults): string[] {
     line("products and direct convolutions", shares(report("kernels")), `${percent(PRODUCT_SHARE)} of peak`),
     line(
       "process start to first step",
-      (report("first-steps")?.firstSteps ?? []).map(({ model, coldSeconds, warmSeconds }) =>
-        `${model} ${coldSeconds.toFixed(1)} s cold, ${warmSeconds.toFixed(1)} s warm`
-      ),
+      [...report("first-steps-float32")?.firstSteps ?? [], ...report("first-steps-mixed")?.firstSteps ?? []]
+        .flatMap((row) => [
+          firstStep(networkName(row), row),
+          ...row.tuned ? [firstStep(`${networkName(row)}, all tuned,`, row.tuned)] : [],
+        ]),
       `${FIRST_STEP.cold} s, ${FIRST_STEP.warm} s`,
     ),
   ];
+}
+
+function firstStep(name: string, seconds: Pick<FirstStepRow, "coldSeconds" | "warmSeconds">): string {
+  return `${name} ${seconds.coldSeconds.toFixed(1)} s cold, ${seconds.warmSeconds.toFixed(1)} s warm`;
 }
 
 function line(

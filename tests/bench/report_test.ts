@@ -42,7 +42,10 @@ function fakeReport(): BenchReport {
     ...{ kind: "training", model: "small", batch: 128 },
     ...{ float32Milliseconds: 200, mixedMilliseconds: 110, toFloat32: 1.85 },
   });
-  report.firstSteps.push({ model: "tiny", batch: 16, coldSeconds: 20, warmSeconds: 2 });
+  report.firstSteps.push({
+    ...{ model: "tiny", batch: 16, coldSeconds: 20, warmSeconds: 2 },
+    tuned: { coldSeconds: 18, warmSeconds: 1 },
+  });
   report.profiles.push({
     name: "training step of tiny, batch 16",
     replays: 2,
@@ -76,6 +79,7 @@ Deno.test("a report as text has adapter, limits and a line for every row", () =>
   assert.deepEqual(training.split(/\s{2,}/), expected);
   assert.deepEqual(sampling.split(/\s{2,}/), ["tiny", "8", "20", "10.0", "40.0", "150", "15.0 %"]);
   assert.deepEqual(first.split(/\s{2,}/), ["tiny", "16", "20.0", "2.00"]);
+  assert.deepEqual(cells(text, "tiny, all tuned"), ["16", "18.0", "1.00"]);
   assert.deepEqual(cells(text, "training small"), ["128", "200", "110", "1.85 x"]);
   assert.match(text, /float32 ms {2}mixed ms {2}ratio to float32\n/);
   const kernel = ["3", "30.0", "75.0 %", "200", "20.0 %", "10.0", "5.00 %"];

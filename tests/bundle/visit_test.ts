@@ -8,7 +8,7 @@ import {
   type Stage,
   type StageOptions,
 } from "../../bundle/stages.ts";
-import { stagesFor } from "../../bundle/visit.ts";
+import { CALL_SECONDS, CALLS, stagesFor } from "../../bundle/visit_stages.ts";
 import {
   addResults,
   readResults,
@@ -138,6 +138,14 @@ function report(ddpm: number, sampling: number) {
   };
 }
 
+/** That report, by network. */
+function networks(name: string, { training, sampling, ...others }: ReturnType<typeof report>) {
+  return {
+    [`${name}-training-ddpm`]: { ...others, training, sampling: [] },
+    [`${name}-sampling-ddpm`]: { ...others, training: [], sampling },
+  };
+}
+
 const outcome = (name: string, log = "", result = "ok"): Outcome => ({ name, result, seconds: 12.3, log });
 
 Deno.test("results hold what stages left and PyTorch said, and later calls add to them", () =>
@@ -187,9 +195,10 @@ Deno.test("a result cut off by a time limit is left out, and a damaged file of r
 
 Deno.test("a summary has each stage's end, the figures to reach, and each result of PyTorch beside ours", () => {
   const reports = {
-    "float32-first": report(125, 25),
-    "float32-tuned": report(100, 20),
-    "mixed-first": report(40, 8),
+    ...networks("float32-first", report(125, 25)),
+    ...networks("float32-tuned", report(100, 20)),
+    ...networks("mixed-first", report(40, 8)),
+    "float32-second-minute": { ...report(104, 0), sampling: [] },
     kernels: {
       ...report(0, 0),
       ...{ training: [], sampling: [] },
@@ -199,10 +208,13 @@ Deno.test("a summary has each stage's end, the figures to reach, and each result
         { name: "add", milliseconds: 1, gigabytesPerSecond: 1, ofLimit: 0.01 },
       ],
     },
-    "first-steps": {
+    "first-steps-float32": {
       ...report(0, 0),
       ...{ training: [], sampling: [] },
-      firstSteps: [{ model: "small", batch: 128, coldSeconds: 14.2, warmSeconds: 2.9 }],
+      firstSteps: [{
+        ...{ model: "small", batch: 128, coldSeconds: 14.2, warmSeconds: 2.9 },
+        tuned: { coldSeconds: 13.1, warmSeconds: 1.2 },
+      }],
     },
   } as unknown as VisitResults["reports"];
   const pytorch = [
@@ -222,7 +234,7 @@ Deno.test("a summary has each stage's end, the figures to reach, and each result
 ${tail}
 === tests: not run: no time was left, 0 s
 === figures
-training ddpm, float32: 10.00 steps/s tuned, 8.00 steps/s from an empty cache (80 %); to reach 13 steps/s; PyTorch 8.00 float32, 10.00 bfloat16 channels last
+training ddpm, float32: 10.00 steps/s tuned, 8.00 steps/s from an empty cache (80 %), 9.62 steps/s in the second minute of a long run from an empty cache (96 %); to reach 13 steps/s; PyTorch 8.00 float32, 10.00 bfloat16 channels last
 training small, float32: not measured; to reach 32 steps/s
 training tiny, float32: not measured; to reach 180 steps/s
 training ddpm, mixed: 25.00 steps/s from an empty cache; to reach 30 steps/s; PyTorch 8.00 float32, 10.00 bfloat16 channels last
@@ -230,7 +242,7 @@ training small, mixed: not measured; to reach 70 steps/s
 sampling ddpm, float32: 50.00 steps/s tuned, 40.00 steps/s from an empty cache (80 %); to reach 40 steps/s
 sampling ddpm, mixed: 125.00 steps/s from an empty cache; to reach 120 steps/s
 products and direct convolutions: 47 % (product), 61 % (conv 3x3); to reach 60 % of peak
-process start to first step: small 14.2 s cold, 2.9 s warm; to reach 15 s, 3 s
+process start to first step: small 14.2 s cold, 2.9 s warm, small, all tuned, 13.1 s cold, 1.2 s warm; to reach 15 s, 3 s
 === beside PyTorch
 training ddpm, batch 128, PyTorch float32: 8.00 steps/s (19110 GFLOP/s, 20000 MiB); here 10.00, 1.25 x
 training ddpm, batch 128, PyTorch bfloat16 channels last: 10.00 steps/s (19110 GFLOP/s, 20000 MiB); here 10.00, 1.00 x; in mixed precision 25.00, 2.50 x
@@ -239,16 +251,50 @@ sampling small, batch 128, PyTorch float32 compiled: 4.00 steps/s (19110 GFLOP/s
   );
 });
 
-Deno.test("every stage fits into a call, every report has a name of its own, and native code has its permission", () => {
+Deno.test("every stage is in one call, whose time limits fit", () => {
   const stages = stagesFor("/parts", "npm");
-  for (const { limit } of stages) assert.ok(limit < 600);
-  const lines = stages.flatMap(({ commands }) => commands.map((command) => command.join(" ")));
-  const reports = lines.flatMap((line) => / --json (\S+)\.json/.exec(line)?.[1] ?? []);
+  const limitOf = new Map(stages.map(({ name, limit }) => [name, limit]));
+  assert.deepEqual(CALLS.flat().toSorted(), [...limitOf.keys()].toSorted());
+  for (const names of CALLS) {
+    const seconds = names.reduce((sum, name) => sum + limitOf.get(name)!, 0);
+    assert.ok(seconds <= CALL_SECONDS, `${names.join(" ")}: ${seconds} s`);
+  }
+});
+
+Deno.test("every report has a name of its own, and native code has its permission", () => {
+  const lines = stagesFor("/parts", "npm").flatMap(({ commands }) =>
+    commands.map((command) => command.join(" "))
+  );
+  const reports = lines.flatMap((line) => / (\S+)\.json\b/.exec(line)?.[1] ?? []);
+  assert.ok(reports.length > 20);
   assert.equal(new Set(reports).size, reports.length);
   const onDawn = lines.filter((line) => line.includes("DENOISE_BACKEND=dawn"));
-  assert.ok(onDawn.length >= 5);
+  assert.ok(onDawn.length > 10);
   for (const line of onDawn) assert.match(line, /deno run -A|deno task test/);
-  for (const line of lines.filter((line) => line.includes("--compile"))) assert.match(line, /^timeout \d+ /);
+});
+
+Deno.test("a measurement from an empty tuning cache has a folder of its own", () => {
+  const stages = stagesFor("/parts", "npm").filter(({ name }) => name === "mixed" || name === "float32");
+  const folders = stages.flatMap(({ commands }) => commands.map(([, , , folder]) => folder));
+  assert.equal(folders.length, 10);
+  assert.equal(new Set(folders).size, folders.length);
+  for (const folder of folders) assert.match(folder, /^\/parts\//); // removed after each call
+});
+
+Deno.test("each of PyTorch's measurements has a time limit, and all of them fit into their stage", () => {
+  const stages = stagesFor("/parts", "npm").filter(({ commands }) =>
+    commands.some((command) => command.includes("bench/pytorch/step.py"))
+  );
+  assert.deepEqual(stages.map(({ name }) => name), ["pytorch", "pytorch-sampling", "compiled"]);
+  const lines = stages.flatMap(({ commands }) => commands.map((command) => command.join(" ")));
+  for (const line of lines) assert.match(line, /^timeout -k 5 \d+ python3 /);
+  const of = (text: string) => lines.filter((line) => line.includes(text)).length;
+  assert.deepEqual(
+    [of("--what training"), of("--what sampling"), of("tf32"), of("--precision bfloat16 "), of("--compile")],
+    [8, 8, 4, 6, 2],
+  );
+  const compiled = stages[2].commands.reduce((sum, [, , , seconds]) => sum + Number(seconds) + 5, 0);
+  assert.ok(compiled <= stages[2].limit);
 });
 
 /** Runs `bundle/visit.ts` as a bundle's `start.sh` does. */
@@ -276,7 +322,7 @@ Deno.test("visit names the stages that there are, and leaves results and what is
     assert.match(out, /=== machine: ok, /);
     assert.match(
       out,
-      /Not run yet:\n {2}sh start\.sh visit matrices mixed float32\n {2}sh start\.sh visit tuned /,
+      /Not run yet:\n {2}sh start\.sh visit matrices mixed float32\n {2}sh start\.sh visit tuned-float32 pytorch\n/,
     );
     assert.equal(out, await Deno.readTextFile(join(folder, "seen/summary.txt")) + "\n");
     const files = await Array.fromAsync(Deno.readDir(join(folder, "seen")), ({ name }) => name);
