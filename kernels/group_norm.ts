@@ -54,6 +54,9 @@ const MAX_BLOCK = 256;
 /** Minimum pixels of a large sample; smaller ones get fewer rows, so that each invocation has enough pixels. */
 const LARGE = 512;
 
+/** `ANY` of group_norm_whole_dx.wgsl. */
+const ANY_ADDENDS = 3;
+
 /** Pass of a normalisation. */
 type Pass = "forward" | "backward";
 
@@ -150,22 +153,23 @@ export function groupNormBackward<B>(
   buffers: GroupNormBackwardBuffers<B>,
   label = "group_norm gradient",
 ): Launch<B>[] {
-  const { x, xSecond, stats, dy, addend, addendSecond, dx, dxSecond, sums, stepState } = buffers;
+  const { x, xSecond, stats, dy, dx, dxSecond, sums, stepState } = buffers;
+  const addends = [buffers.addend, buffers.addendSecond].filter((addend) => addend !== undefined);
   // All declared buffers must be bound; dy stands in for absent addends, which are not read.
-  const common = { x, saved_stats: stats, dy, dx, sums, addend: addend ?? dy };
-  const has_addend = Number(addend !== undefined);
+  const [addend = dy, addendSecond = dy] = addends;
+  const common = { x, saved_stats: stats, dy, dx, sums, addend };
   if (dxSecond !== undefined) {
     const kernel = xSecond === undefined ? groupNormSplitKernel : groupNormJoinedKernel;
     const both = { ...common, x_second: xSecond, dx_second: dxSecond };
-    return [launchOf<B>("backward", shape, kernel, both, { has_addend }, label)];
+    return [launchOf<B>("backward", shape, kernel, both, { has_addend: addends.length }, label)];
   }
   const kernel = shape.dropout ? groupNormDropoutKernel : groupNormKernel;
   const whole = {
-    ...{ ...common, addend_second: addendSecond ?? dy },
+    ...{ ...common, addend_second: addendSecond },
     step_state: shape.dropout && stepState,
   };
-  const constants = { has_addend, has_second_addend: Number(addendSecond !== undefined) };
-  return [launchOf<B>("backward", shape, kernel, whole, constants, label)];
+  const constants = { addends: shape.path === "subgroup" ? ANY_ADDENDS : addends.length };
+  return [launchOf<B>("backward", shape, kernel, whole, constants, label, addends.length)];
 }
 
 function launchOf<B>(
@@ -175,8 +179,10 @@ function launchOf<B>(
   buffers: Record<string, B | undefined>,
   options: Record<string, number>,
   label: string,
+  addends = 0,
 ): Launch<B> {
-  const { layout, params, workgroups } = planOf(pass, shape);
+  const { layout, workgroups, ...plan } = planOf(pass, shape);
+  const params = { ...plan.params, addends };
   const { held, lanes, rows, block, runs = false } = layout;
   const exact = rows * (held ?? 0) === shape.spatial && rows * block === lanes &&
     params.columns % block === 0;
@@ -216,10 +222,9 @@ function planOf(pass: Pass, shape: GroupNormShape) {
   const group_size = channels / groups;
   const columns = Math.ceil(channels / 4);
   const unit = unitOf(group_size);
-  const least = Math.min(columns, unit);
   const widen = (wanted: number) => Math.min(columns, unit * Math.max(1, Math.floor(wanted / unit)));
   const layout = shape.path === "subgroup"
-    ? softwareLayout({ batch, spatial, columns, least }, widen)
+    ? softwareLayout({ batch, spatial, columns }, widen)
     : heldLayout(pass, spatial, widen) ?? loopLayout(spatial, widen);
   const { block, rows } = layout;
   return {
@@ -260,16 +265,21 @@ function loopLayout(spatial: number, widen: (wanted: number) => number): Layout 
   return { block, rows: Math.floor(lanes / block), lanes };
 }
 
+/** Lanes of a software adapter's workgroups, unless a group of channels has more columns. */
+const SOFTWARE_LANES = 64;
+
 /**
  * A software adapter runs the subgroups of a workgroup sequentially, and starting one costs as much as a few pixels: few
- * rows. Neighbouring columns share memory pages: as many as leave 16 workgroups for its threads.
+ * rows, and one where the columns fill a workgroup. Neighbouring columns share memory pages: as many as leave 16 workgroups
+ * for its threads. One size of workgroups, since a pipeline takes half a second to compile.
  */
 function softwareLayout(
-  { batch, spatial, columns, least }: { batch: number; spatial: number; columns: number; least: number },
+  { batch, spatial, columns }: { batch: number; spatial: number; columns: number },
   widen: (wanted: number) => number,
 ): Layout {
-  const rows = Math.min(spatial < 128 ? 1 : spatial < LARGE ? 4 : 8, Math.floor(MAX_BLOCK / least));
-  const widest = Math.min(64, Math.floor(MAX_BLOCK / rows));
+  const wanted = spatial < 128 ? 1 : spatial < LARGE ? 4 : 8;
+  const rows = Math.min(wanted, Math.max(1, Math.floor(SOFTWARE_LANES / columns)));
+  const widest = SOFTWARE_LANES / rows;
   const block = widen(Math.min(widest, Math.max(8, batch * columns / 16)));
-  return { block, rows, lanes: rows * block <= 64 ? 64 : MAX_BLOCK, runs: true };
+  return { block, rows, lanes: rows * block <= SOFTWARE_LANES ? SOFTWARE_LANES : MAX_BLOCK, runs: true };
 }

@@ -58,8 +58,9 @@ fn add(
   workgroupBarrier();
   if (lane < block.columns) {
     var sum = partial_sums[lane];
-    for (var other = 1u; other < LANES; other++) {
-      sum += partial_sums[other * SUM_COLUMNS + lane];
+    // Counting from `lane` hides the trip count from Mesa, which would unroll the loop.
+    for (var other = lane + SUM_COLUMNS; other < LANES * SUM_COLUMNS; other += SUM_COLUMNS) {
+      sum += partial_sums[other];
     }
     sums[block.result + lane] = sum;
   }

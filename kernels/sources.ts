@@ -1067,6 +1067,7 @@ struct Params {
   layer: u32,         // index of the dropout layer in the network
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
+  addends: u32,       // of a whole dx
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1453,18 +1454,20 @@ fn first_value(place: Place, channel: u32) -> f32 {
 }
 // Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
 
-override has_addend: bool = false;
-override has_second_addend: bool = false;
+// Number of addends; ANY: as in the parameters. A pipeline for each number takes a software adapter half a second to compile.
+override addends: u32 = 0;
+const ANY = 3u;
 
 @group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
 
 fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
+  let count = select(addends, params.addends, addends == ANY);
   var slope = value;
-  if (has_addend) {
+  if (count > 0u) {
     slope += vec4f(addend[i]);
   }
-  if (has_second_addend) {
+  if (count > 1u) {
     slope += vec4f(addend_second[i]);
   }
   dx[i] = Stored4(slope);
@@ -1505,6 +1508,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     layer: "u32",
     threshold: "u32",
     dropout_scale: "f32",
+    addends: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -1600,6 +1604,7 @@ struct Params {
   layer: u32,         // index of the dropout layer in the network
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
+  addends: u32,       // of a whole dx
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1977,18 +1982,20 @@ fn first_value(place: Place, channel: u32) -> f32 {
 }
 // Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
 
-override has_addend: bool = false;
-override has_second_addend: bool = false;
+// Number of addends; ANY: as in the parameters. A pipeline for each number takes a software adapter half a second to compile.
+override addends: u32 = 0;
+const ANY = 3u;
 
 @group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
 
 fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
+  let count = select(addends, params.addends, addends == ANY);
   var slope = value;
-  if (has_addend) {
+  if (count > 0u) {
     slope += vec4f(addend[i]);
   }
-  if (has_second_addend) {
+  if (count > 1u) {
     slope += vec4f(addend_second[i]);
   }
   dx[i] = Stored4(slope);
@@ -2116,6 +2123,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     layer: "u32",
     threshold: "u32",
     dropout_scale: "f32",
+    addends: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -2207,6 +2215,7 @@ struct Params {
   layer: u32,         // index of the dropout layer in the network
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
+  addends: u32,       // of a whole dx
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2659,6 +2668,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     layer: "u32",
     threshold: "u32",
     dropout_scale: "f32",
+    addends: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -2750,6 +2760,7 @@ struct Params {
   layer: u32,         // index of the dropout layer in the network
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
+  addends: u32,       // of a whole dx
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -3047,6 +3058,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     layer: "u32",
     threshold: "u32",
     dropout_scale: "f32",
+    addends: "u32",
   },
   entryPoints: ["backward"],
 } as const satisfies KernelSource;
@@ -3862,8 +3874,9 @@ fn add(
   workgroupBarrier();
   if (lane < block.columns) {
     var sum = partial_sums[lane];
-    for (var other = 1u; other < LANES; other++) {
-      sum += partial_sums[other * SUM_COLUMNS + lane];
+    // Counting from \`lane\` hides the trip count from Mesa, which would unroll the loop.
+    for (var other = lane + SUM_COLUMNS; other < LANES * SUM_COLUMNS; other += SUM_COLUMNS) {
+      sum += partial_sums[other];
     }
     sums[block.result + lane] = sum;
   }

@@ -52,6 +52,7 @@ struct Params {
   layer: u32,         // index of the dropout layer in the network
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
+  addends: u32,       // of a whole dx
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -1,17 +1,19 @@
 // Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
 
-override has_addend: bool = false;
-override has_second_addend: bool = false;
+// Number of addends; ANY: as in the parameters. A pipeline for each number takes a software adapter half a second to compile.
+override addends: u32 = 0;
+const ANY = 3u;
 
 @group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
 
 fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
+  let count = select(addends, params.addends, addends == ANY);
   var slope = value;
-  if (has_addend) {
+  if (count > 0u) {
     slope += vec4f(addend[i]);
   }
-  if (has_second_addend) {
+  if (count > 1u) {
     slope += vec4f(addend_second[i]);
   }
   dx[i] = Stored4(slope);

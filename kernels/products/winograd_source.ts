@@ -9,7 +9,7 @@
  *   y = A^T [sum over i of (G w G^T) (B^T x B)] A
  *
  * Transformed values are [P][row][channel], so the sums are P matrix products; images are [N, H, W, Cp], weights
- * [3, 3, Ip, Op]. An invocation transforms one or four channels of a tile (or as many kernels), its neighbours the next
+ * [3, 3, Ip, Op]. An invocation transforms one or two channels of a tile (or as many kernels), its neighbours the next
  * ones. All arithmetic is float32, and all outputs are written with `=`.
  *
  * @module
@@ -34,12 +34,12 @@ export function grid(side: number): [number, number][] {
 export type WinogradTransform = keyof typeof TRANSFORM_WIDTHS;
 
 /**
- * Channels (or weights) per invocation. Four make loads cheaper on llvmpipe (23 to 40 % less time), but pipelines of dozens of
- * loads and stores slow to compile (the input gradient's 4.8 s instead of 0.9): worth it only in the forward pass.
+ * Channels (or weights) per invocation. Two make loads cheaper on llvmpipe, but pipelines of dozens of loads and stores slower to
+ * compile: worth it only in the forward pass. Four compile for 2 s more in either transform there, and are no faster in a step.
  */
 export const TRANSFORM_WIDTHS = {
-  input: 4,
-  output: 4,
+  input: 2,
+  output: 2,
   output_gradient: 1,
   input_gradient: 1,
   weight_gradient: 1,
@@ -47,7 +47,7 @@ export const TRANSFORM_WIDTHS = {
 
 /** Type of the channels of an invocation. */
 export function channelsOf(which: WinogradTransform): string {
-  return `alias Channels = ${{ 1: "f32", 4: "vec4f" }[TRANSFORM_WIDTHS[which]]};`;
+  return `alias Channels = ${{ 1: "f32", 2: "vec2f" }[TRANSFORM_WIDTHS[which]]};`;
 }
 
 /** Channels per workgroup of 64: invocations along x have neighbouring channels, along y neighbouring rows. */

@@ -281,6 +281,14 @@ Deno.test("a measurement from an empty tuning cache has a folder of its own", ()
   for (const folder of folders) assert.match(folder, /^\/parts\//); // removed after each call
 });
 
+Deno.test("a trial has the same stages, of the smallest networks", () => {
+  const [full, trial] = [stagesFor("/parts", "npm"), stagesFor("/parts", "npm", true)];
+  assert.deepEqual(trial.map(({ name }) => name), full.map(({ name }) => name));
+  for (const { commands } of trial) {
+    for (const command of commands) assert.doesNotMatch(command.join(" "), /ddpm|small/);
+  }
+});
+
 Deno.test("each of PyTorch's measurements has a time limit, and all of them fit into their stage", () => {
   const stages = stagesFor("/parts", "npm").filter(({ commands }) =>
     commands.some((command) => command.includes("bench/pytorch/step.py"))
