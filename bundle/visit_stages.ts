@@ -105,7 +105,7 @@ const TRIAL: Scale = {
   tests: [["tests/kernels/products/items_test.ts"], ["tests/gpu/budget_test.ts"], [
     "tests/bundle/start_test.ts",
   ]],
-  train: ["--preset", "tiny", "--steps", "2", "--batch", "2"],
+  train: ["--preset", "tiny", "--steps", "2", "--batch", "2", "--limit", "90", "--sample-every", "0"],
 };
 
 /** All stages; their commands run in the project's folder, and leave reports in `parts`. */
