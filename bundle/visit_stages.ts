@@ -53,7 +53,7 @@ type Network = readonly [what: "training" | "sampling", preset: string];
 interface Scale {
   readonly networks: readonly Network[];
   /** Networks of profiles and first steps. */
-  readonly trained: readonly string[];
+  readonly trained: readonly [string, ...string[]];
   readonly batch: number;
   /** Options of `deno task bench`, and of one without a name. */
   readonly bench: readonly string[];
