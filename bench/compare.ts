@@ -51,33 +51,6 @@ interface Measured {
 }
 
 /**
- * Reads a benchmark report.
- *
- * @param flag the flag that names it, for messages
- * @throws {ConfigError} naming the flag if the file is not one
- */
-export async function readReport(path: string, flag = "--compare"): Promise<BenchReport> {
-  const refuse = (why: string) =>
-    new ConfigError(flag, path, `a file that \`deno task bench --json FILE\` wrote (${why})`);
-  let report: Partial<BenchReport> | null;
-  try {
-    report = JSON.parse(await Deno.readTextFile(path));
-  } catch (error) {
-    throw refuse((error as Error).message);
-  }
-  const parts = [report?.kernels, report?.training, report?.sampling, report?.firstSteps];
-  if (!parts.every(Array.isArray) || typeof report?.environment?.adapter?.name !== "string") {
-    throw refuse("it has no adapter, or no rows");
-  }
-  if (report.version !== 1) throw refuse(`its version is ${report.version}, not 1`);
-  // Older reports have no rows of precisions, or rows of float16 without matrix units.
-  const precisions = (report.precisions ?? []).filter(({ mixedMilliseconds }) =>
-    mixedMilliseconds !== undefined
-  );
-  return { ...report, precisions } as BenchReport;
-}
-
-/**
  * Checks that two reports are of the same adapter.
  *
  * @throws {ConfigError} if they are not

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { KernelTarget } from "../kernels/target.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Precision, PRECISIONS } from "../lib/model/precision.ts";
-import { readReport } from "./compare.ts";
+import { readReport } from "./report_file.ts";
 import { rooflineOf } from "./roofline.ts";
 import { rooflinePage } from "./roofline_page.ts";
 

@@ -10,6 +10,7 @@ import { join, resolve } from "node:path";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import { number, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { checkWritable } from "../terminal/pictures.ts";
 import { runStages } from "./stages.ts";
 import { addResults, readResults, VISIT_FILES } from "./visit_results.ts";
 import { CALL_SECONDS, CALLS, stagesFor, VISIT_ROOT } from "./visit_stages.ts";
@@ -54,7 +55,10 @@ async function main(args: string[]): Promise<number> {
     if (!stage) throw new ConfigError("STAGE", name, `one of ${all.map(({ name }) => name).join(", ")}`);
     return stage;
   });
+  const pathOf = (file: keyof typeof VISIT_FILES) => join(out, VISIT_FILES[file]);
+  await checkWritable("--out", out, true);
   const earlier = await readResults(out);
+  for (const file of ["results", "logs", "summary"] as const) await checkWritable("--out", pathOf(file));
   await Deno.mkdir(parts, { recursive: true });
 
   const interruption = new AbortController();
@@ -73,14 +77,14 @@ async function main(args: string[]): Promise<number> {
     },
   });
   const results = await addResults(earlier, parts, outcomes);
-  const pathOf = (file: keyof typeof VISIT_FILES) => join(out, VISIT_FILES[file]);
   const summary = summarizeVisit(results, outcomes) + nextCalls(Object.keys(results.stages));
   const logs = outcomes.map(({ name, log }) => `=== ${name}\n${log}\n`).join("");
+  // Printed first, so that minutes of measurements are not lost if a file cannot be written.
+  console.log(summary);
   await writeDurable(pathOf("results"), new TextEncoder().encode(JSON.stringify(results, null, 1) + "\n"));
   await Deno.writeTextFile(pathOf("logs"), logs, { append: true });
   await Deno.writeTextFile(pathOf("summary"), summary);
   await Deno.remove(parts, { recursive: true });
-  console.log(summary);
   return outcomes.every(({ result }) => result === "ok") ? 0 : 1;
 }
 

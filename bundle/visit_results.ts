@@ -6,8 +6,11 @@
  */
 
 import { join } from "node:path";
-import { ConfigError } from "../lib/errors.ts";
+import { z } from "zod";
+import { BENCH_REPORT, parseJsonAs } from "../bench/report_file.ts";
 import type { BenchReport } from "../bench/report.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { fileProblem } from "../lib/files/durable.ts";
 import type { Outcome } from "./stages.ts";
 
 /** Prefix of a result of bench/pytorch/step.py. */
@@ -38,19 +41,46 @@ export interface VisitResults {
 /** Names of the files of a visit; a call leaves these and no others. */
 export const VISIT_FILES = { results: "results.json", logs: "logs.txt", summary: "summary.txt" } as const;
 
+const TORCH_RESULT: z.ZodType<TorchRow> = z.looseObject({
+  what: z.enum(["training", "sampling"]),
+  preset: z.string(),
+  batch: z.number(),
+  precision: z.string(),
+  channelsLast: z.boolean(),
+  compiled: z.boolean(),
+  stepsPerSecond: z.number(),
+  gflops: z.number(),
+  peakMiB: z.number(),
+});
+
+const RESULTS: z.ZodType<VisitResults> = z.object({
+  stages: z.record(z.string(), z.object({ result: z.string(), seconds: z.number() })),
+  reports: z.record(z.string(), BENCH_REPORT),
+  pytorch: z.array(TORCH_RESULT),
+});
+
 /**
  * Reads the results of earlier calls; empty if there are none.
- * @throws {ConfigError} if the file is damaged, since later results would take its place
+ * @throws {ConfigError} if the file cannot be read, since later results would take its place
  */
 export async function readResults(out: string): Promise<VisitResults> {
   const path = join(out, VISIT_FILES.results);
-  const text = await Deno.readTextFile(path).catch(() => undefined);
-  if (text === undefined) return { stages: {}, reports: {}, pytorch: [] };
+  const refuse = (why: string) =>
+    new ConfigError(
+      "--out",
+      out,
+      `another folder, since ${path} cannot be read and would be replaced (${why})`,
+    );
+  let text: string;
   try {
-    return JSON.parse(text);
-  } catch {
-    throw new ConfigError("--out", out, `another folder, since ${path} is damaged and would be replaced`);
+    text = await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return { stages: {}, reports: {}, pytorch: [] };
+    throw refuse(fileProblem(error));
   }
+  const parsed = parseJsonAs(text, RESULTS);
+  if ("problem" in parsed) throw refuse(parsed.problem);
+  return parsed.value;
 }
 
 /**
@@ -67,12 +97,9 @@ export async function addResults(
   const reports: Record<string, BenchReport> = { ...earlier.reports };
   for await (const { name } of Deno.readDir(parts)) {
     if (!name.endsWith(".json")) continue;
-    const text = await Deno.readTextFile(join(parts, name));
-    try {
-      reports[name.slice(0, -".json".length)] = JSON.parse(text);
-    } catch {
-      // A benchmark that was stopped while it wrote.
-    }
+    const parsed = parseJsonAs(await Deno.readTextFile(join(parts, name)), BENCH_REPORT);
+    // A benchmark that was stopped while it wrote leaves none.
+    if ("value" in parsed) reports[name.slice(0, -".json".length)] = parsed.value;
   }
   const torch = ran.flatMap(({ log }) => torchRows(log));
   const same = (row: TorchRow) => (other: TorchRow) => configuration(row) === configuration(other);
@@ -93,11 +120,8 @@ function configuration({ what, preset, batch, precision, channelsLast, compiled 
 /** Parses the results in a log of step.py; a line that was cut off when a stage was stopped is none. */
 function torchRows(log: string): TorchRow[] {
   return log.split("\n").filter((line) => line.startsWith(TORCH_ROW)).flatMap((line) => {
-    try {
-      return [JSON.parse(line)];
-    } catch {
-      return [];
-    }
+    const parsed = parseJsonAs(line, TORCH_RESULT);
+    return "value" in parsed ? [parsed.value] : [];
   });
 }
 

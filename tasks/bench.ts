@@ -10,18 +10,12 @@ import { writeDurable } from "../lib/files/durable.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
 import { runBench } from "../bench/bench.ts";
-import {
-  checkAdapter,
-  compareReports,
-  formatComparison,
-  keepBest,
-  lostPart,
-  readReport,
-} from "../bench/compare.ts";
+import { checkAdapter, compareReports, formatComparison, keepBest, lostPart } from "../bench/compare.ts";
 import type { Environment } from "../bench/environment.ts";
 import { type GrowthOptions, measureGrowth } from "../bench/growth.ts";
 import { growthPage } from "../bench/growth_page.ts";
 import { formatReport } from "../bench/report.ts";
+import { readReport } from "../bench/report_file.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS, continueOnBackend } from "../terminal/backend.ts";
 import { integer, number, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { checkWritable } from "../terminal/pictures.ts";

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import {
   checkAdapter,
   type ComparedRow,
@@ -7,43 +6,11 @@ import {
   formatComparison,
   keepBest,
   lostPart,
-  readReport,
 } from "../../bench/compare.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { type BenchReport, newReport } from "../../bench/report.ts";
-import { inTemporaryDirectory } from "../support/train/directories.ts";
-import type { Environment } from "../../bench/environment.ts";
 import { ENVIRONMENT } from "../support/bench_environment.ts";
-
-/** A report of one row of each kind: kernel, training, sampling, precision, first step. */
-function report(
-  ofLimit: number,
-  milliseconds: number,
-  change: Partial<Environment> = {},
-): BenchReport {
-  const made = newReport({ ...ENVIRONMENT, ...change }, false);
-  made.kernels.push({ name: "conv forward", milliseconds, gflops: 1, ofLimit });
-  made.training.push({
-    ...{
-      model: "tiny",
-      parameters: 1,
-      batch: 16,
-      dispatches: 500,
-      milliseconds,
-      imagesPerSecond: 1,
-      flops: 1,
-    },
-    ...{ gflops: 1, ofPeak: ofLimit, hostMillisecondsPer1000: milliseconds, firstStepSeconds: 1 },
-  });
-  const sampling = { model: "tiny", batch: 8, steps: 20, imagesPerSecond: 1, gflops: 1 };
-  made.sampling.push({ ...sampling, millisecondsPerStep: milliseconds, ofPeak: ofLimit });
-  made.precisions.push({
-    ...{ kind: "training", model: "small", batch: 4 },
-    ...{ float32Milliseconds: 10, mixedMilliseconds: milliseconds, toFloat32: 10 / milliseconds },
-  });
-  made.firstSteps.push({ model: "tiny", batch: 16, coldSeconds: milliseconds, warmSeconds: 1 });
-  return made;
-}
+import { fakeReport } from "../support/bench_report.ts";
 
 const OPTIONS = { maxLoss: 0.25, only: /./ };
 
@@ -54,7 +21,11 @@ function row(rows: readonly ComparedRow[], name: string): ComparedRow {
 }
 
 Deno.test("rows with a limit are compared by it, however much slower the machine was", () => {
-  const { rows, passed, gone, added, notes } = compareReports(report(0.4, 10), report(0.4, 100), OPTIONS);
+  const { rows, passed, gone, added, notes } = compareReports(
+    fakeReport(0.4, 10),
+    fakeReport(0.4, 100),
+    OPTIONS,
+  );
   for (const name of ["conv forward", "training tiny, batch 16", "sampling tiny, batch 8"]) {
     const { measure, ratio, lost } = row(rows, name);
     assert.deepEqual([name, measure, ratio, lost], [name, "limit", 1, false]);
@@ -63,9 +34,9 @@ Deno.test("rows with a limit are compared by it, however much slower the machine
 });
 
 Deno.test("a loss of exactly what is allowed passes, and more is lost by name", () => {
-  assert.equal(compareReports(report(0.5, 10), report(0.375, 10), OPTIONS).passed, true);
-  const before = report(0.4, 10);
-  const worse = report(0.4, 10);
+  assert.equal(compareReports(fakeReport(0.5, 10), fakeReport(0.375, 10), OPTIONS).passed, true);
+  const before = fakeReport(0.4, 10);
+  const worse = fakeReport(0.4, 10);
   worse.kernels.splice(0, 1, { name: "conv forward", milliseconds: 10, gflops: 1, ofLimit: 0.29 });
   const comparison = compareReports(before, worse, OPTIONS);
   assert.equal(comparison.passed, false);
@@ -78,12 +49,12 @@ Deno.test("a loss of exactly what is allowed passes, and more is lost by name", 
 });
 
 Deno.test("lost rows can be measured again, and the better of two counts row by row", () => {
-  const before = report(0.4, 10);
-  const now = report(0.1, 10);
+  const before = fakeReport(0.4, 10);
+  const now = fakeReport(0.1, 10);
   now.sampling.splice(0, 1, { ...now.sampling[0], ofPeak: 0.4 });
   const lost = lostPart(before, compareReports(before, now, OPTIONS));
   assert.deepEqual([lost.kernels.length, lost.training.length, lost.sampling.length], [1, 1, 0]);
-  const again = report(0.39, 11);
+  const again = fakeReport(0.39, 11);
   again.kernels.splice(0, 1, { ...again.kernels[0], ofLimit: 0.05 });
   keepBest(now, again);
   const { rows } = compareReports(before, now, OPTIONS);
@@ -95,7 +66,7 @@ Deno.test("lost rows can be measured again, and the better of two counts row by 
 });
 
 Deno.test("times that no limit stands beside are shown and not judged", () => {
-  const { rows, passed } = compareReports(report(0.4, 10), report(0.4, 100), OPTIONS);
+  const { rows, passed } = compareReports(fakeReport(0.4, 10), fakeReport(0.4, 100), OPTIONS);
   const host = row(rows, "training tiny, batch 16, host time");
   assert.deepEqual([host.measure, host.before, host.now, host.ratio], ["milliseconds", 5, 50, 0.1]);
   const cold = row(rows, "first step tiny, batch 16, cold");
@@ -105,36 +76,24 @@ Deno.test("times that no limit stands beside are shown and not judged", () => {
 });
 
 Deno.test("a network in mixed precision is another row than in float32", () => {
-  const mixed = report(0.1, 10);
+  const mixed = fakeReport(0.1, 10);
   mixed.training.push({ ...mixed.training.pop()!, precision: "mixed" });
-  const { rows, gone, added } = compareReports(report(0.4, 10), mixed, OPTIONS);
+  const { rows, gone, added } = compareReports(fakeReport(0.4, 10), mixed, OPTIONS);
   assert.ok(!rows.some(({ name }) => name.startsWith("training tiny")));
   assert.ok(added.includes("training tiny mixed, batch 16"), added.join("; "));
   assert.ok(gone.includes("training tiny, batch 16"), gone.join("; "));
 });
 
-Deno.test("rows of float16 without matrix units in older reports are left out", async () => {
-  const path = await Deno.makeTempFile({ suffix: ".json" });
-  try {
-    const { precisions: [{ mixedMilliseconds, ...row }], ...rest } = report(0.4, 10);
-    const old = { ...rest, precisions: [{ ...row, float16Milliseconds: mixedMilliseconds }] };
-    await Deno.writeTextFile(path, JSON.stringify(old));
-    assert.deepEqual((await readReport(path)).precisions, []);
-  } finally {
-    await Deno.remove(path);
-  }
-});
-
 Deno.test("where a report lacks the share of the limit, times are compared, and a time that is none is lost", () => {
-  const noLimit = JSON.parse(JSON.stringify(report(NaN, 10))) as BenchReport;
-  const slower = compareReports(noLimit, report(0.4, 20), OPTIONS);
+  const noLimit = JSON.parse(JSON.stringify(fakeReport(NaN, 10))) as BenchReport;
+  const slower = compareReports(noLimit, fakeReport(0.4, 20), OPTIONS);
   const { measure, ratio, lost } = row(slower.rows, "conv forward");
   assert.deepEqual([measure, ratio, lost], ["milliseconds", 0.5, true]);
-  assert.equal(compareReports(noLimit, report(NaN, NaN), OPTIONS).passed, false);
+  assert.equal(compareReports(noLimit, fakeReport(NaN, NaN), OPTIONS).passed, false);
 });
 
 Deno.test("rows of one report only are listed, those not asked for now left out, and nothing in common fails", () => {
-  const [before, now] = [report(0.4, 10), report(0.4, 10)];
+  const [before, now] = [fakeReport(0.4, 10), fakeReport(0.4, 10)];
   now.kernels.length = 0;
   now.kernels.push({ name: "conv 2 forward", milliseconds: 1, gflops: 1, ofLimit: 0.4 });
   const comparison = compareReports(before, now, OPTIONS);
@@ -154,36 +113,12 @@ Deno.test("rows of one report only are listed, those not asked for now left out,
 });
 
 Deno.test("another driver is noted, another adapter refused by name", () => {
-  const { notes } = compareReports(report(0.4, 1), report(0.4, 1, { driver: "Fake 2" }), OPTIONS);
+  const { notes } = compareReports(fakeReport(0.4, 1), fakeReport(0.4, 1, { driver: "Fake 2" }), OPTIONS);
   assert.deepEqual(notes, ["driver: Fake 1.2 before, Fake 2 now"]);
   checkAdapter("old.json", "Fake 9000", "Fake 9000");
   assert.throws(() => checkAdapter("old.json", "Fake 9000", "Fake 1"), (error: Error) => {
     assert.ok(error instanceof ConfigError);
     assert.match(error.message, /--compare.*Fake 1, not of Fake 9000, or --any-adapter.*old\.json/);
     return true;
-  });
-});
-
-Deno.test("a report that was written is read, and what is none is refused with the reason", async () => {
-  await inTemporaryDirectory(async (directory) => {
-    const path = join(directory, "report.json");
-    const made = report(0.4, 10);
-    const write = (value: unknown) => Deno.writeTextFile(path, JSON.stringify(value));
-    await write(made);
-    assert.deepEqual(await readReport(path), made);
-    for (
-      const [value, why] of [
-        [null, /no adapter, or no rows/],
-        [{ ...made, training: undefined }, /no adapter, or no rows/],
-        [{ ...made, environment: {} }, /no adapter, or no rows/],
-        [{ ...made, version: 2 }, /version is 2/],
-      ] as const
-    ) {
-      await write(value);
-      await assert.rejects(() => readReport(path), why);
-    }
-    await Deno.writeTextFile(path, "no JSON");
-    await assert.rejects(() => readReport(path), ConfigError);
-    await assert.rejects(() => readReport(join(directory, "missing.json")), ConfigError);
   });
 });

@@ -17,6 +17,9 @@ import {
   withoutRows,
 } from "../../bundle/visit_results.ts";
 import { summarizeVisit } from "../../bundle/visit_summary.ts";
+import { type BenchReport, newReport } from "../../bench/report.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { ENVIRONMENT } from "../support/bench_environment.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
 const onLinux = { ignore: Deno.build.os !== "linux" };
@@ -130,12 +133,15 @@ function torchRow(row: Record<string, unknown> = {}): string {
 }
 
 /** A report of one training and one sampling step. */
-function report(ddpm: number, sampling: number) {
-  return {
-    training: [{ model: "ddpm", batch: 128, milliseconds: ddpm }],
-    sampling: [{ model: "ddpm", batch: 128, millisecondsPerStep: sampling }],
-    ...{ kernels: [], firstSteps: [], precisions: [] },
-  };
+function report(ddpm: number, sampling: number): BenchReport {
+  const made = newReport(ENVIRONMENT, false);
+  const rates = { imagesPerSecond: 1, gflops: 1, ofPeak: 1 };
+  made.training.push({
+    ...{ model: "ddpm", batch: 128, milliseconds: ddpm, parameters: 1, dispatches: 1, flops: 1 },
+    ...{ ...rates, hostMillisecondsPer1000: 1, firstStepSeconds: 1 },
+  });
+  made.sampling.push({ model: "ddpm", batch: 128, steps: 20, millisecondsPerStep: sampling, ...rates });
+  return made;
 }
 
 /** That report, by network. */
@@ -155,6 +161,7 @@ Deno.test("results hold what stages left and PyTorch said, and later calls add t
     const leave = (name: string, text: string) => Deno.writeTextFile(join(parts, name), text);
     await leave("float32-first.json", JSON.stringify(report(200, 20)));
     await leave("damaged.json", "{");
+    await leave("other.json", "{}");
     await leave("float32.log", "a log");
     const said = `$ step.py\n${torchRow()}\nout of memory`;
     const first = await addResults(await readResults(folder), parts, [
@@ -183,14 +190,36 @@ Deno.test("a result cut off by a time limit is left out, and a damaged file of r
   inTemporaryDirectory(async (folder) => {
     const empty = await readResults(folder);
     assert.deepEqual(empty, { stages: {}, reports: {}, pytorch: [] });
-    const cut = `${torchRow()}\n${torchRow().slice(0, 40)}`;
+    const cut = `${torchRow()}\n${torchRow({ gflops: null })}\n${torchRow().slice(0, 40)}`;
     const { pytorch } = await addResults(empty, folder, [outcome("pytorch", cut, "stopped after 220 s")]);
     assert.equal(pytorch.length, 1);
-    await Deno.writeTextFile(join(folder, VISIT_FILES.results), '{"stages":');
-    await assert.rejects(
-      readResults(folder),
-      /--out: expected another folder, since .*results\.json is damaged/,
-    );
+    const path = join(folder, VISIT_FILES.results);
+    for (
+      const [content, why] of [
+        ['{"stages":', "it is not JSON"],
+        ["null", "expected object, received null"],
+        ["{}", "stages: "],
+        [JSON.stringify({ ...empty, reports: { kernels: {} } }), "reports\\.kernels\\.version: "],
+        [JSON.stringify({ ...empty, stages: { tests: "ok" } }), "stages\\.tests: "],
+        [
+          JSON.stringify({ ...empty, pytorch: [JSON.parse(torchRow({ gflops: "1" }))] }),
+          "pytorch\\[0\\]\\.gflops: ",
+        ],
+      ] as const
+    ) {
+      await Deno.writeTextFile(path, content);
+      await assert.rejects(readResults(folder), (error) => {
+        assert.ok(error instanceof ConfigError);
+        assert.match(
+          error.message,
+          new RegExp(`^--out: expected another folder, .*results\\.json .*\\(.*${why}`),
+        );
+        return true;
+      });
+    }
+    await Deno.remove(path);
+    await Deno.mkdir(path);
+    await assert.rejects(readResults(folder), /^ConfigError: --out: expected another folder, .*[Dd]irectory/);
   }));
 
 Deno.test("a summary has each stage's end, the figures to reach, and each result of PyTorch beside ours", () => {
@@ -324,6 +353,20 @@ Deno.test("visit names the stages that there are, and leaves results and what is
     assert.equal(wrong.code, 2);
     assert.match(wrong.err, /STAGE: expected one of machine, matrices, .*, got "machines"/);
     await assert.rejects(Deno.stat(join(folder, "seen")), Deno.errors.NotFound);
+    await Deno.writeTextFile(join(folder, "a file"), "kept");
+    await Deno.mkdir(join(folder, "odd/summary.txt"), { recursive: true });
+    for (
+      const [out, allowed] of [
+        ["a file", "a directory, not a file"],
+        ["a file/below", "a path in a directory"],
+        ["odd", "a file, not a directory"],
+      ] as const
+    ) {
+      const refused = await runVisit(["--out", out, "machine"], folder);
+      assert.equal(refused.code, 2, refused.err);
+      assert.match(refused.err, new RegExp(`^error: --out: expected ${allowed}.*\n$`));
+    }
+    assert.equal(await Deno.readTextFile(join(folder, "a file")), "kept");
     if (onLinux.ignore) return;
     const { code, out, err } = await runVisit(["--out", "seen", "machine"], folder);
     assert.equal(code, 0, out + err);
