@@ -65,34 +65,45 @@ const FEW_GROUPS = 32;
 /** Limit on candidates per product, which bounds tuning time. */
 const MAX_CANDIDATES = 5;
 
-/** Matrix size that a device's products use: the largest, since each instruction multiplies one; all layouts fit it. */
-export function matrixShape({ shapes }: MatrixUnits): MatrixShape {
-  const volume = ({ rows, columns, depth }: MatrixShape) => rows * columns * depth;
-  return shapes.reduce((best, shape) => volume(shape) > volume(best) ? shape : best);
-}
-
 /** Layout name: `matrix_ROWSxCOLUMNSxDEPTH_THREADS`, with `_db` for double buffering. */
 export function matrixLayoutName(layout: MatrixLayout): string {
   const { rows, columns, depth, double } = layout;
   return `matrix_${rows}x${columns}x${depth}_${matrixThreads(layout)}${double ? "_db" : ""}`;
 }
 
-/** True if subgroups divide the tile into whole matrices, and threads the stages into whole vectors. */
+/** True if subgroups divide the tile into whole matrices of whole vectors, and threads the stages into whole vectors. */
 function divides(layout: MatrixLayout): boolean {
   const { rows, columns, depth, subgroups, shape } = layout;
   const threads = matrixThreads(layout);
-  return threads <= GUARANTEED_INVOCATIONS && depth % shape.depth === 0 &&
+  return [shape.rows, shape.columns, shape.depth].every((size) => size % 4 === 0) &&
+    threads <= GUARANTEED_INVOCATIONS && depth % shape.depth === 0 &&
     rows % (subgroups[0] * shape.rows) === 0 && columns % (subgroups[1] * shape.columns) === 0 &&
     [rows, columns].every((lines) => lines * depth % (4 * threads) === 0);
 }
 
+/** Matrix size of a device's products, with its units and its workgroup memory in bytes. */
+interface Matrices {
+  readonly units: MatrixUnits;
+  readonly shape: MatrixShape;
+  readonly bytes: number;
+}
+
 /**
- * The tile with the longest stages that fit into `bytes` of workgroup memory and are not mostly zeros in iterations of `turn`
- * k; undefined if none do.
+ * Matrix size of a device's products: the largest that has layouts for every product, since each instruction multiplies one
+ * matrix; undefined if there is none. A short turn leaves the fewest layouts.
  */
-function fitted(units: MatrixUnits, bytes: number, tile: Tile, turn: number): MatrixLayout | undefined {
+function productMatrices(units: MatrixUnits, bytes: number): Matrices | undefined {
+  const volume = ({ rows, columns, depth }: MatrixShape) => rows * columns * depth;
+  return units.shapes.toSorted((a, b) => volume(b) - volume(a)).map((shape) => ({ units, shape, bytes }))
+    .find((matrices) => layoutsFor(matrices, SHORTEST).length > 0);
+}
+
+/**
+ * The tile with the longest stages that fit into workgroup memory and are not mostly zeros in iterations of `turn` k;
+ * undefined if none do.
+ */
+function fitted({ units, shape, bytes }: Matrices, tile: Tile, turn: number): MatrixLayout | undefined {
   const { rows, columns, subgroups, stages } = tile;
-  const shape = matrixShape(units);
   const layouts = stages.map(([depth, count]): MatrixLayout => ({
     ...{ rows, columns, subgroups, depth, units, shape, width: 4, double: count === 2 },
   }));
@@ -104,27 +115,37 @@ function fitted(units: MatrixUnits, bytes: number, tile: Tile, turn: number): Ma
 }
 
 /** Layouts for products of a turn; see {@linkcode GemmSize}. */
-function layoutsFor(units: MatrixUnits, bytes: number, turn: number): MatrixLayout[] {
-  const layouts = [...BY_SIZE, ...OTHERS].map((tile) => fitted(units, bytes, tile, turn));
+function layoutsFor(matrices: Matrices, turn: number): MatrixLayout[] {
+  const layouts = [...BY_SIZE, ...OTHERS].map((tile) => fitted(matrices, tile, turn));
   // With little memory, tiles that differ in their stages only become the same.
   return [
     ...new Map(layouts.flatMap((layout) => layout ? [[matrixLayoutName(layout), layout]] : [])).values(),
   ];
 }
 
-/** All layouts of a device, from long stages to short ones, and from large tiles to small ones. */
+/**
+ * All layouts of a device, from long stages to short ones, and from large tiles to small ones; empty if its products cannot
+ * use its matrices.
+ */
 export function allMatrixLayouts(units: MatrixUnits, bytes = GUARANTEED_WORKGROUP_BYTES): MatrixLayout[] {
-  const layouts = [64, 32, SHORTEST].flatMap((turn) => layoutsFor(units, bytes, turn));
+  const matrices = productMatrices(units, bytes);
+  const layouts = matrices ? [64, 32, SHORTEST].flatMap((turn) => layoutsFor(matrices, turn)) : [];
   return [...new Map(layouts.map((layout) => [matrixLayoutName(layout), layout])).values()];
 }
 
-/** Candidate layouts of a product: the default first, then by similarity of tile size. */
+/**
+ * Candidate layouts of a product: the default first, then by similarity of tile size.
+ *
+ * @throws {RangeError} if {@linkcode allMatrixLayouts} has none
+ */
 export function matrixLayouts(
   units: MatrixUnits,
   bytes = GUARANTEED_WORKGROUP_BYTES,
   size: GemmSize,
 ): MatrixLayout[] {
-  const all = layoutsFor(units, bytes, size.turn);
+  const matrices = productMatrices(units, bytes);
+  if (!matrices) throw new RangeError("no layout suits the matrix units");
+  const all = layoutsFor(matrices, size.turn);
   const smallest = all.reduce((least, layout) => area(layout) < area(least) ? layout : least);
   const groups = ({ rows, columns }: MatrixLayout) =>
     size.places * Math.ceil(size.rows / rows) * Math.ceil(size.columns / columns);

@@ -172,3 +172,57 @@ Deno.test("layouts for matrix units suit the result, the outer loop and the work
     assert.equal(new Set(names).size, names.length);
   }
 });
+
+Deno.test("products take the largest matrices that have a layout for every product, and none without", () => {
+  const sizes = [
+    ...[[16, 16, 16], [16, 8, 16], [16, 8, 8], [8, 8, 8], [8, 16, 16], [4, 4, 4], [32, 32, 16], [64, 16, 16]],
+    ...[[16, 16, 32], [16, 8, 32], [64, 64, 16], [64, 64, 32], [2, 16, 16], [16, 2, 16], [16, 16, 2], [
+      12,
+      16,
+      16,
+    ]],
+  ] as const;
+  const turns = [1, 15, 16, 17, 32, 64, 1000];
+  const unusable: string[] = [];
+  for (const bytes of [16384, 49152]) {
+    for (const lanes of [8, 16, 32, 64, 128]) {
+      for (const [rows, columns, depth] of sizes) {
+        const units = emulated(lanes, [rows, columns, depth]);
+        const all = allMatrixLayouts(units, bytes).map(matrixLayoutName);
+        const candidates = (turn: number) =>
+          matrixLayouts(units, bytes, { rows: 512, columns: 96, depth: turn, places: 1, turn })
+            .map(matrixLayoutName);
+        if (all.length === 0) {
+          if (lanes === 32 && bytes === 16384) unusable.push([rows, columns, depth].join("x"));
+          assert.throws(() => candidates(64), RangeError);
+        } else {
+          for (const turn of turns) {
+            assert.ok(candidates(turn).length > 0);
+            assert.deepEqual(candidates(turn).filter((name) => !all.includes(name)), []);
+          }
+        }
+        // Beside one that has layouts, a size that has none costs nothing.
+        const both = { ...units, shapes: [{ rows, columns, depth }, { rows: 16, columns: 16, depth: 16 }] };
+        assert.ok(allMatrixLayouts({ ...both, subgroupSize: 32 }, bytes).length > 0);
+      }
+    }
+  }
+  assert.deepEqual(unusable.sort(), [
+    ...[
+      "12x16x16",
+      "16x16x2",
+      "16x16x32",
+      "16x2x16",
+      "16x8x32",
+      "2x16x16",
+      "64x16x16",
+      "64x64x16",
+      "64x64x32",
+    ],
+  ]);
+  const offered = [[64, 64, 16], [8, 8, 8], [16, 16, 32], [16, 16, 16]] as const;
+  const mixed = { ...NVIDIA, shapes: offered.flatMap((size) => emulated(32, size).shapes) };
+  for (const { shape } of allMatrixLayouts(mixed)) {
+    assert.deepEqual(shape, { rows: 16, columns: 16, depth: 16 });
+  }
+});
