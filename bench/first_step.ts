@@ -4,6 +4,7 @@
  * @module
  */
 import { DeviceError } from "../lib/errors.ts";
+import { describeEnd } from "../lib/process.ts";
 import type { Precision } from "../lib/model/precision.ts";
 import { type TuneMode, Tuning } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
@@ -57,7 +58,7 @@ async function isEmpty(directory: string): Promise<boolean> {
 /** Seconds from process start to the end of the first step. */
 async function runProcess(args: readonly string[], env: Record<string, string>): Promise<number> {
   const start = Date.now();
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  const { stdout, stderr, ...status } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--allow-all", "--no-check", import.meta.url, ...args],
     env,
     stdout: "piped",
@@ -67,8 +68,8 @@ async function runProcess(args: readonly string[], env: Record<string, string>):
   // The exit status does not count: software drivers may abort at exit.
   const ended = Number(/^first step ended at (\d+)$/m.exec(text)?.[1] ?? NaN);
   if (Number.isNaN(ended)) {
-    const why = new TextDecoder().decode(stderr).trim().split("\n").at(-1);
-    throw new DeviceError(`the process of the first step ended with exit code ${code}: ${why}`);
+    const [why = ""] = new TextDecoder().decode(stderr).trim().split("\n").slice(-1);
+    throw new DeviceError(`the process of the first step ${describeEnd(status, why)}`);
   }
   return (ended - start) / 1000;
 }

@@ -6,6 +6,7 @@
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { DenoiseError } from "../lib/errors.ts";
+import { describeEnd } from "../lib/process.ts";
 import type { ServerSettings } from "../server/settings.ts";
 import { startServer } from "../terminal/server_process.ts";
 
@@ -44,11 +45,9 @@ export async function startMeasuredServer(settings: ServerSettings): Promise<Mea
     }),
     readLines(child.stderr, (line) => errors = `${errors}${line}\n`.slice(-STDERR_CHARACTERS)),
   ]);
-  const ended = child.status.then(async ({ code }) => {
+  const ended = child.status.then(async (status) => {
     await reading;
-    throw new DenoiseError(
-      `the server ended with exit code ${code}: ${errors.trim() || "no message on standard error"}`,
-    );
+    throw new DenoiseError(`the server ${describeEnd(status, errors.trim())}`);
   });
   ended.catch(() => {}); // after startup, only stop() waits for the exit
   const { url, model, classes } = await Promise.race([ready.promise, ended]);

@@ -6,10 +6,10 @@
 import { showErrorAndExit } from "../terminal/cli.ts";
 import { modelDirectory } from "./runs.ts";
 import { readServeFlags } from "./serve_flags.ts";
-import { selectBackend } from "../terminal/backend.ts";
+import { selectBackend, WITHOUT_DAWN } from "../terminal/backend.ts";
 import { complain } from "../terminal/output.ts";
 import { needsAllPermissions, startServer } from "../terminal/server_process.ts";
-import { passSignalsTo } from "../terminal/signals.ts";
+import { exitCodeOf } from "../terminal/signals.ts";
 
 async function main(args: string[]): Promise<number> {
   const { backend, ...flags } = readServeFlags(args);
@@ -22,8 +22,7 @@ async function main(args: string[]): Promise<number> {
     );
   }
   const server = startServer(settings, { stdout: "inherit", stderr: "inherit" });
-  passSignalsTo(server);
-  return (await server.status).code;
+  return await exitCodeOf(server, "the server", dawn && WITHOUT_DAWN);
 }
 
 if (import.meta.main) {

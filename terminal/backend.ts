@@ -7,9 +7,10 @@ import { fileURLToPath } from "node:url";
 import project from "../deno.json" with { type: "json" };
 import { type Backend, BACKENDS, chooseBackend, type DawnToggle } from "../lib/gpu/backend.ts";
 import { dawnBinary, probeDawn } from "../lib/gpu/dawn/probe.ts";
+import { permissionFlag } from "../lib/process.ts";
 import { type FlagOptions, oneOf } from "./cli.ts";
 import { complain } from "./output.ts";
-import { passSignalsTo } from "./signals.ts";
+import { exitCodeOf } from "./signals.ts";
 
 /** Help text of the flag. */
 export const BACKEND_HELP =
@@ -59,12 +60,13 @@ export async function dawnInUse(): Promise<TriedDawn | undefined> {
   return backend === "dawn" ? { binary: await dawnBinary(), toggles } : undefined;
 }
 
+/** Advice after a crash of Dawn. */
+export const WITHOUT_DAWN = "use --backend deno";
+
 /** Environment variable of a task that started itself again: its first process. */
 const STARTED_BY = "DENOISE_STARTED_BY";
 /** Milliseconds between checks that the first process still exists. */
 const CHECK_INTERVAL = 500;
-/** Signals that end a process for a fault in native code. */
-const CRASHES: readonly (Deno.Signal | null)[] = ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"];
 
 /** Tasks of deno.json that run on a backend. */
 export type BackendTask = "train" | "sample" | "bench" | "bench:serve";
@@ -116,12 +118,7 @@ async function runAgain(task: BackendTask, dawn: TriedDawn, startsPrograms: bool
     args: [...dawnArguments(task, dawn.binary, startsPrograms), ...Deno.args],
     env: { [STARTED_BY]: String(Deno.pid) },
   }).spawn();
-  passSignalsTo(child);
-  const { code, signal } = await child.status;
-  if (CRASHES.includes(signal)) {
-    complain(`error: native code crashed (${signal}); if this happens again, use --backend deno`);
-  }
-  return code;
+  return await exitCodeOf(child, "the process on Dawn", WITHOUT_DAWN);
 }
 
 /** Deno's arguments for a task on Dawn: the permissions of deno.json, and Dawn's binary. */
@@ -132,7 +129,7 @@ export function dawnArguments(task: BackendTask, binary: string, startsPrograms:
   return [
     run!,
     ...flags.filter((flag) => startsPrograms || flag !== "--allow-run"),
-    `--allow-ffi=${binary}`,
+    permissionFlag("ffi", [binary], "DENO_DIR"),
     `--config=${path("deno.json")}`,
     path(script),
   ];

@@ -4,7 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { ConfigError } from "../lib/errors.ts";
+import { permissionFlag } from "../lib/process.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import type { ServerSettings } from "../server/settings.ts";
 
@@ -34,8 +34,6 @@ export function serverArguments(settings: ServerSettings): string[] {
   const ports = port === 0 ? randomPorts() : [port];
   const readable = readablePaths(settings);
   const kept = tune === "off" ? [] : [TUNING_DIRECTORY];
-  const comma = readable.find((path) => path.includes(","));
-  if (comma !== undefined) throw new ConfigError("path", comma, "a path without a comma");
   const name = host.includes(":") ? `[${host}]` : host;
   return [
     // Without --unstable-no-legacy-abort, Deno would report every answered request as aborted by its client, too.
@@ -47,10 +45,10 @@ export function serverArguments(settings: ServerSettings): string[] {
     ],
     ...needsAllPermissions(settings) ? ["--allow-all"] : [
       `--allow-net=${ports.map((port) => `${name}:${port}`).join(",")}`,
-      `--allow-read=${readable.join(",")}`,
-      ...kept.map((path) => `--allow-write=${path}`),
+      permissionFlag("read", readable),
+      ...kept.map((path) => permissionFlag("write", [path])),
       "--allow-sys=systemMemoryInfo",
-      ...settings.dawn ? [`--allow-ffi=${settings.dawn.binary}`] : [],
+      ...settings.dawn ? [permissionFlag("ffi", [settings.dawn.binary], "DENO_DIR")] : [],
     ],
     fileURLToPath(new URL("server/main.ts", ROOT)),
     JSON.stringify(port === 0 ? { ...settings, freePorts: ports } : settings),

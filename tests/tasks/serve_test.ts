@@ -154,9 +154,14 @@ Deno.test("a path with a comma, which would be leave for two others, is refused"
   for (const paths of [{ model: "runs/a,/" }, { model: "runs/a", tokenFile: "/,token" }]) {
     assert.throws(
       () => serverArguments({ ...defaultSettings, ...paths }),
-      (error) => error instanceof ConfigError && /without a comma/.test(error.message),
+      (error) => error instanceof ConfigError && /^path: .*without a comma/.test(error.message),
     );
   }
+  const dawn = { binary: "/a,b/dawn.node", toggles: [] };
+  assert.throws(
+    () => serverArguments({ ...defaultSettings, model: "runs/a", dawn }),
+    (error) => error instanceof ConfigError && /^DENO_DIR: .*without a comma/.test(error.message),
+  );
 });
 
 Deno.test({
@@ -259,6 +264,20 @@ Deno.test("no server is left behind by a launcher that was killed", async () => 
     await logged("stopped");
     await ended(); // its output is also the server's, and ends when both have
   }, ["run", "-A", "tasks/serve.ts", ...FLAGS]);
+});
+
+Deno.test({
+  name: "a server that crashes in native code is reported, and ends the task with its status",
+  ignore: Deno.build.os !== "linux",
+  fn: () =>
+    served(async ({ child, ended }) => {
+      // This process may not read there.
+      const kill = `kill -ABRT $(cat /proc/${child.pid}/task/*/children)`;
+      assert.ok((await new Deno.Command("sh", { args: ["-c", kill] }).output()).success);
+      const { code, err } = await ended();
+      assert.equal(code, 134);
+      assert.match(err, /^error: the server crashed \(SIGABRT\)$/m);
+    }, ["run", "-A", "tasks/serve.ts", ...FLAGS]),
 });
 
 Deno.test("a server that cannot start ends the task with its message and status", async () => {
