@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { DeviceError } from "../../lib/errors.ts";
+import { ConfigError, DeviceError } from "../../lib/errors.ts";
+import { loadError } from "../../lib/gpu/dawn/error.ts";
 import { binaryName, dawnBinary, probeDawn } from "../../lib/gpu/dawn/probe.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 
@@ -27,10 +28,11 @@ const failures: [what: string, program: string, why: string][] = [
   [
     "crashes",
     'import process from "node:process"; process.abort();',
-    "crashed (SIGABRT) when it opened a device",
+    "crashed (SIGABRT)",
   ],
   ["does not return", "setTimeout(() => {}, 60_000);", "did not open a device within 1 s"],
-  ["says why", 'console.log("failed: no luck");', "failed: no luck"],
+  ["says why", 'console.log("hello\\ntrial of dawn: failed: no luck");', "failed: no luck"],
+  ["ends without a word", "Deno.exit(0);", "ended with exit code 0: no device was opened"],
   [
     "throws",
     'throw new Error("out of luck");',
@@ -57,6 +59,77 @@ for (const [what, text, why] of failures) {
     });
   });
 }
+
+Deno.test("a trial passes whatever the libraries that it loads print", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const program = join(directory, "program.ts");
+    const main = new URL("../../lib/gpu/dawn/probe_main.ts", import.meta.url).href;
+    await Deno.writeTextFile(
+      program,
+      `console.log("hello from a driver");
+      Deno.stdout.writeSync(new TextEncoder().encode("a line begun"));
+      globalThis.addEventListener("unload", () => console.log("bye"));
+      await import("${main}");`,
+    );
+    await probeDawn(await dawnBinary(), [], { program });
+  });
+});
+
+const FOLDER = "/a cache/npm/registry/webgpu/0.6.2";
+const BROKEN =
+  `; if the package is damaged, delete ${FOLDER}, and it is downloaded again; without it, use the backend deno`;
+
+for (
+  const message of [
+    `[ERR_INVALID_PACKAGE_CONFIG] Invalid package config. Malformed package.json '${FOLDER}/package.json'.`,
+    `[ERR_MODULE_NOT_FOUND] Cannot find module 'file://${FOLDER}/index.js' imported from 'file:///home'`,
+    `Unexpected end of input at file://${FOLDER}/index.js:2:1`,
+    `Cannot find module '${FOLDER}/dist/linux-x64/dawn.node'`,
+    `${FOLDER}/dist/linux-x64/dawn.node: file too short`,
+  ]
+) {
+  Deno.test(`damage to the package is an error that says how to mend it: ${message}`, () => {
+    assert.equal(
+      loadError(new Error(`${message}\n    at somewhere`)).message,
+      `the backend dawn cannot be loaded: npm:webgpu@0.6.2: ${message.replace(/\.$/, "")}${BROKEN}`,
+    );
+  });
+}
+
+Deno.test("a trial that ends early may be for a damaged package, one that fails with a reason is for that", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const program = join(directory, "program.ts");
+    const probed = async (text: string) => {
+      await Deno.writeTextFile(program, text);
+      return await probeDawn(`${FOLDER}/dist/linux-x64/dawn.node`, [], { program })
+        .then(() => "", (error: Error) => error.message);
+    };
+    const fault = "the backend dawn does not work here: in a trial it";
+    const abort = 'import process from "node:process"; process.abort();';
+    assert.equal(await probed(abort), `${fault} crashed (SIGABRT)${BROKEN}`);
+    assert.equal(
+      await probed("Deno.exit(3);"),
+      `${fault} ended with exit code 3: no device was opened${BROKEN}`,
+    );
+    assert.equal(
+      await probed('console.log("trial of dawn: failed: no luck");'),
+      `${fault} failed: no luck; without it, use the backend deno`,
+    );
+  });
+});
+
+Deno.test("a path with a comma, which permissions cannot have, is refused by what it comes from", async () => {
+  const binary = "/a,b/npm/webgpu/0.6.2/dist/linux-x64/dawn.node";
+  await assert.rejects(probeDawn(binary, []), (error) => {
+    assert.ok(error instanceof ConfigError);
+    assert.match(error.message, /^DENO_DIR: expected a path without a comma, .*, got "\/a,b\//);
+    return true;
+  });
+  const denied = new Deno.errors.NotCapable(
+    `Requires ffi access to "${binary}", run again with the --allow-ffi flag`,
+  );
+  assert.match(loadError(denied).message, /loads only with --allow-ffi; without it/);
+});
 
 Deno.test("a trial that native code blocks ends with the pipe of the process that started it", async () => {
   await inTemporaryDirectory(async (directory) => {

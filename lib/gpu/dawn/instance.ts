@@ -6,9 +6,9 @@
  *
  * @module
  */
-import { DeviceError } from "../../errors.ts";
+import { loadError } from "./error.ts";
 import { collectEncoders } from "./garbage.ts";
-import { DAWN_PACKAGE, WITHOUT_DAWN } from "./package.ts";
+import { DAWN_PACKAGE } from "./package.ts";
 import { pacePolling } from "./polling.ts";
 
 /**
@@ -42,7 +42,7 @@ const instances = new Map<string, Promise<GPU>>();
  * Loads Dawn on first use.
  *
  * @param toggles unsafe toggles
- * @throws {DeviceError} if the package cannot be fetched or loaded
+ * @throws {DawnError} if the package cannot be fetched or loaded
  */
 export function dawn(toggles: readonly string[]): Promise<GPU> {
   const options = dawnOptions(toggles);
@@ -70,18 +70,12 @@ async function load(): Promise<DawnModule> {
   try {
     loaded = await import(DAWN_PACKAGE);
   } catch (error) {
-    throw new DeviceError(`the backend dawn cannot be loaded: ${reason(error as Error)}; ${WITHOUT_DAWN}`);
+    throw loadError(error as Error);
   }
   acceptFloat16Arrays(loaded.globals.GPUQueue.prototype);
   collectEncoders(loaded.globals.GPUDevice.prototype);
   pacePolling();
   return loaded;
-}
-
-function reason(error: Error): string {
-  if (!(error instanceof Deno.errors.NotCapable)) return `${DAWN_PACKAGE}: ${error.message.split("\n")[0]}`;
-  const binary = /"([^"]+)"/.exec(error.message)?.[1];
-  return `it is native code, which Deno loads only with --allow-ffi${binary ? `=${binary}` : ""}`;
 }
 
 /**

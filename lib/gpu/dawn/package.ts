@@ -12,6 +12,3 @@ export const DAWN_VERSION = "0.6.2";
  * start any program, and for an entry in `deno.json` to start any task.
  */
 export const DAWN_PACKAGE: string = `npm:webgpu@${DAWN_VERSION}`;
-
-/** Advice at the end of every message on Dawn. */
-export const WITHOUT_DAWN = "without it, use the backend deno";

@@ -5,8 +5,9 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import { DeviceError } from "../../errors.ts";
-import { DAWN_PACKAGE, DAWN_VERSION, WITHOUT_DAWN } from "./package.ts";
+import { describeEnd, permissionFlag } from "../../process.ts";
+import { DawnError, loadError } from "./error.ts";
+import { DAWN_PACKAGE, DAWN_VERSION } from "./package.ts";
 
 /** Time limit of a trial in milliseconds; on a busy machine without a GPU it takes a second. */
 const LIMIT = 60_000;
@@ -14,15 +15,14 @@ const LIMIT = 60_000;
 /**
  * Path of Dawn's binary for this machine. Downloads the package on first use; needs no permission.
  *
- * @throws {DeviceError} if it cannot be downloaded, or has no binary for this system
+ * @throws {DawnError} if it cannot be downloaded, or has no binary for this system
  */
 export async function dawnBinary(): Promise<string> {
   const json = `${DAWN_PACKAGE}/package.json`;
   try {
     await import(json, { with: { type: "json" } });
   } catch (error) {
-    const [reason] = (error as Error).message.split("\n");
-    throw new DeviceError(`the backend dawn cannot be downloaded: ${reason}; ${WITHOUT_DAWN}`);
+    throw loadError(error as Error);
   }
   return fileURLToPath(new URL(binaryName(Deno.build), import.meta.resolve(json)));
 }
@@ -30,12 +30,12 @@ export async function dawnBinary(): Promise<string> {
 /**
  * Path of a system's binary in the package.
  *
- * @throws {DeviceError} if there is none
+ * @throws {DawnError} if there is none
  */
 export function binaryName({ os, arch }: { readonly os: string; readonly arch: string }): string {
   const folder = FOLDERS[`${os}-${arch}`];
   if (folder === undefined) {
-    throw new DeviceError(`Dawn ${DAWN_VERSION} has no binary for ${os} on ${arch}; ${WITHOUT_DAWN}`);
+    throw new DawnError(`Dawn ${DAWN_VERSION} has no binary for ${os} on ${arch}`);
   }
   return `dist/${folder}/dawn.node`;
 }
@@ -61,7 +61,8 @@ export interface ProbeMeans {
  *
  * @param binary path, from {@linkcode dawnBinary}
  * @param toggles unsafe toggles
- * @throws {DeviceError} with the reason if that fails, crashes, or takes longer than a minute
+ * @throws {DawnError} with the reason if that fails, crashes, or takes longer than a minute
+ * @throws {ConfigError} if the binary's path cannot be given permission
  */
 export async function probeDawn(
   binary: string,
@@ -75,7 +76,7 @@ export async function probeDawn(
       "--no-prompt",
       "--no-config",
       "--no-lock",
-      `--allow-ffi=${binary}`,
+      permissionFlag("ffi", [binary], "DENO_DIR"),
       program,
       ...toggles,
     ],
@@ -89,19 +90,19 @@ export async function probeDawn(
     late = true;
     child.kill("SIGKILL");
   }, limit);
-  const { signal, code, stdout, stderr } = await child.output();
+  const { stdout, stderr, ...status } = await child.output();
   clearTimeout(timer);
   // Open until now: the trial ends with this pipe, so that it does not outlive a parent that is killed.
   await child.stdin.close().catch(() => {});
   const [said, complained] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes).trim());
+  const verdict = said!.split(/\r?\n/).find((line) => line.startsWith(VERDICT))?.slice(VERDICT.length);
   // An abort after that is a software driver's at exit.
-  if (said === OPENED) return;
-  const how = late
-    ? `did not open a device within ${limit / 1000} s`
-    : signal
-    ? `crashed (${signal}) when it opened a device`
-    : said || `ended with exit code ${code}: ${firstError(complained!)}`;
-  throw new DeviceError(`the backend dawn does not work here: in a trial it ${how}; ${WITHOUT_DAWN}`);
+  if (verdict === OPENED) return;
+  const fault = "the backend dawn does not work here: in a trial it";
+  if (late) throw new DawnError(`${fault} did not open a device within ${limit / 1000} s`);
+  if (verdict !== undefined) throw new DawnError(`${fault} ${verdict}`);
+  const why = firstError(complained!) || (status.signal ? "" : "no device was opened");
+  throw new DawnError(`${fault} ${describeEnd(status, why)}`, binary);
 }
 
 /** The error among the lines that Deno and drivers print on standard error. */
@@ -110,5 +111,7 @@ function firstError(text: string): string {
   return lines.find((line) => line.startsWith("error: "))?.slice("error: ".length) ?? lines[0]!;
 }
 
-/** Output of a successful trial. */
+/** Start of the line with a trial's result: libraries that it loads may print lines of their own. */
+export const VERDICT = "trial of dawn: ";
+/** Result of a successful trial. */
 export const OPENED = "opened";

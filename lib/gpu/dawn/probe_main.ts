@@ -3,18 +3,26 @@
  *
  * @module
  */
+import { DawnError } from "./error.ts";
 import { dawn } from "./instance.ts";
 import { endWithParent } from "./orphan.ts";
-import { OPENED } from "./probe.ts";
+import { OPENED, VERDICT } from "./probe.ts";
 
 endWithParent();
+
+/** Prints the result on a line of its own, even if a library has begun one. */
+function conclude(verdict: string): void {
+  console.log(`\n${VERDICT}${verdict}`);
+}
+
 try {
   const adapter = await (await dawn(Deno.args)).requestAdapter({ powerPreference: "high-performance" });
   // Without an adapter the main program says what to install.
   const device = await adapter?.requestDevice();
   await device?.queue.onSubmittedWorkDone();
-  console.log(OPENED);
+  conclude(OPENED);
 } catch (error) {
-  console.log(`failed: ${(error as Error).message.split("\n")[0]}`);
+  const reason = error instanceof DawnError ? error.reason : (error as Error).message;
+  conclude(`failed: ${reason.split("\n")[0]}`);
 }
 Deno.exit(0);
