@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DenoiseError, DeviceError } from "../lib/errors.ts";
+import { ConfigError, DenoiseError, DeviceError } from "../lib/errors.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Profiler } from "../lib/gpu/profile.ts";
 import { kernelTarget } from "../lib/graph/compile.ts";
@@ -90,6 +90,7 @@ export async function runBench(options: BenchOptions, reporter: Reporter): Promi
   const bench = new Bench(gpu, options, reporter, report);
   try {
     options.accept?.(report.environment);
+    bench.checkOnly();
     const { precision = "float32" } = options;
     await prepareMatrices(gpu, precision);
     checkPrecision(gpu.adapter, precision);
@@ -119,6 +120,25 @@ class Bench {
     this.#gpu = gpu;
     this.#tuning = Tuning.of(gpu);
     this.#effort = options.quick ? QUICK : FULL;
+  }
+
+  /** @throws {ConfigError} if the options select no row */
+  checkOnly(): void {
+    const { only, quick } = this.options;
+    const [cases] = this.#kernelCases();
+    const names = [
+      ...cases!.map(({ name }) => name), // one list a batch size
+      ...MODELS.map((model) => `training ${model}`),
+      ...PRESETS.map((model) => `sampling ${model}`),
+      ...IN_MIXED.map(([kind, model]) => `mixed ${kind} ${model}`),
+      ...quick ? [] : [`first step ${this.#firstStepModel}`],
+    ];
+    if (names.some((name) => only.test(name))) return;
+    throw new ConfigError(
+      "--only",
+      only.source,
+      'a pattern that a row\'s name has, e.g. "conv 3x3" or "training tiny"',
+    );
   }
 
   async run(): Promise<void> {
@@ -189,12 +209,16 @@ class Bench {
     }
   }
 
-  async #kernels(): Promise<void> {
-    const { software } = this.#gpu.adapter;
-    const sizes = software
+  /** Cases by batch size, from large to small. */
+  #kernelCases(): KernelCase[][] {
+    const sizes = this.#gpu.adapter.software
       ? { trafficBatch: 64, parameters: 8e6 }
       : { trafficBatch: 128, parameters: 35.7e6 };
-    const [largest = [], ...smaller] = BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
+    return BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
+  }
+
+  async #kernels(): Promise<void> {
+    const [largest = [], ...smaller] = this.#kernelCases();
     const { only, again } = this.options;
     const chosen = largest
       .map((first, i) => ({
@@ -310,9 +334,12 @@ class Bench {
     }
   }
 
+  get #firstStepModel(): string {
+    return this.#gpu.adapter.software ? "tiny" : "small";
+  }
+
   async #firstStep(): Promise<void> {
-    const { software } = this.#gpu.adapter;
-    const model = software ? "tiny" : "small";
+    const model = this.#firstStepModel;
     if (!this.options.only.test(`first step ${model}`)) return;
     this.reporter.start(1, `first step of ${model}`);
     await this.#attempt(`first step ${model}`, async () => {

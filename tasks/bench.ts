@@ -105,8 +105,8 @@ function readFlags(args: string[]): Flags {
     })
     .switch("--any-adapter", "allow --compare with a report of another adapter")
     .flag(
-      "--growth [FILE.md]",
-      "instead measure how cost grows with batch, width, images and steps (4 minutes; --quick 1), as a page",
+      "--growth [FILE]",
+      "instead measure how cost grows with batch, width, images and steps (4 minutes; --quick 1), as a page in Markdown",
       { value: text(), conflicts: ["json", "compare", "profile", "batch"] },
     )
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)

@@ -8,6 +8,7 @@ import { type Precision, PRECISIONS } from "../lib/model/precision.ts";
 import { presetsRoofline, ROOFLINE_BATCH, ROOFLINE_MODELS } from "../bench/roofline_gpu.ts";
 import { integer, oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { standardOutput } from "../terminal/output.ts";
+import { checkWritable } from "../terminal/pictures.ts";
 
 interface Flags {
   out?: string;
@@ -23,7 +24,7 @@ function readFlags(args: string[]): Flags {
       ROOFLINE_MODELS.join(" and ")
     } on a GPU, from the limits of the GPU.`,
   )
-    .flag("--out <FILE.md>", "write the page into a file; default: print it", { value: text() })
+    .flag("--out <FILE>", "write the page, in Markdown, into a file; default: print it", { value: text() })
     .flag(
       "--report <FILE>",
       "report of `deno task bench --profile --json FILE`, with the limits of the GPU",
@@ -39,6 +40,7 @@ function readFlags(args: string[]): Flags {
 
 async function main(args: string[]): Promise<void> {
   const { out, ...options } = readFlags(args);
+  if (out !== undefined) await checkWritable("--out", out);
   const page = await presetsRoofline(options);
   if (out !== undefined) return await writeDurable(out, new TextEncoder().encode(page));
   const output = standardOutput();

@@ -56,7 +56,22 @@ Deno.test("a growth page without a series says what was measured where, and goes
     assert.equal(await Deno.readTextFile(`${directory}/page.md`), out);
     assert.match(out, /^# Growth of cost\n/);
     const refused = await runTask("bench", ["--growth", "--compare", "old.json"], directory);
-    assert.match(refused.err, /'--growth \[FILE\.md\]' cannot be used with option '--compare <FILE>'/);
+    assert.match(refused.err, /'--growth \[FILE\]' cannot be used with option '--compare <FILE>'/);
     assert.equal(refused.code, 2);
+  });
+});
+
+Deno.test("a pattern that no row has is refused before anything is measured", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const none = await runTask("bench", ["--only", "zzzz"], directory);
+    assert.match(
+      none.err,
+      /^error: --only: expected a pattern that a row's name has, .*, got "zzzz"$/m,
+    );
+    assert.deepEqual([none.code, none.out], [2, ""]);
+    // First steps are left out by --quick.
+    const left = await runTask("bench", ["--quick", "--only", "^first step"], directory);
+    assert.match(left.err, /--only: expected /);
+    assert.equal(left.code, 2);
   });
 });
