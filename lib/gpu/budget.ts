@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { DeviceError } from "../errors.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
 
 /** Counts the bytes of live buffers against a limit. */
 export class MemoryBudget {
@@ -19,8 +19,10 @@ export class MemoryBudget {
    *
    * @param limit bytes
    * @param adapter adapter name, for messages
+   * @throws {ConfigError} if the limit is not a number of bytes
    */
   constructor(limit: number, adapter: string) {
+    if (!(limit > 0)) throw new ConfigError("memoryBudget", limit, "a number of bytes above 0, or Infinity");
     this.limit = limit;
     this.#adapter = adapter;
   }

@@ -170,7 +170,7 @@ export class Gpu {
 /**
  * Opens the high-performance WebGPU adapter with its maximum limits.
  *
- * @throws {ConfigError} for an unknown backend or toggle
+ * @throws {ConfigError} for an unknown backend or toggle, or a memory budget that is not a number of bytes
  * @throws {DeviceError} if the runtime has no WebGPU, Dawn cannot be loaded, or there is no adapter, or it provides no device
  */
 export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
@@ -216,7 +216,12 @@ export async function openGpu(options: GpuOptions = {}): Promise<Gpu> {
     subgroupSize,
     ...matrices ? { matrices } : {},
   };
-  return new Gpu(device, description, options, directive);
+  try {
+    return new Gpu(device, description, options, directive);
+  } catch (error) {
+    device.destroy();
+    throw error;
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { DeviceError } from "../../lib/errors.ts";
+import { ConfigError, DeviceError } from "../../lib/errors.ts";
 import { mebibytes, MemoryBudget } from "../../lib/gpu/budget.ts";
 
 const MIB = 2 ** 20;
@@ -24,4 +24,14 @@ Deno.test("the budget refuses with the bytes needed, held and allowed", () => {
   );
   budget.remove(60 * MIB);
   budget.require(100 * MIB, "all of it");
+});
+
+Deno.test("a budget that is no number of bytes is refused by name", () => {
+  for (const limit of [NaN, -1, 0, -Infinity]) {
+    assert.throws(
+      () => new MemoryBudget(limit, "a toy"),
+      new ConfigError("memoryBudget", limit, "a number of bytes above 0, or Infinity"),
+    );
+  }
+  assert.equal(new MemoryBudget(Infinity, "a toy").limit, Infinity);
 });
