@@ -5,6 +5,7 @@
  */
 import { fileURLToPath } from "node:url";
 import project from "../deno.json" with { type: "json" };
+import { DenoiseError } from "../lib/errors.ts";
 import { type Backend, BACKENDS, chooseBackend, type DawnToggle } from "../lib/gpu/backend.ts";
 import { dawnBinary, probeDawn } from "../lib/gpu/dawn/probe.ts";
 import { permissionFlag } from "../lib/process.ts";
@@ -80,6 +81,7 @@ export type BackendTask = "train" | "sample" | "bench" | "bench:serve";
  * @param startsPrograms true if the task itself needs the permission
  * @returns exit code of the other process after its end; undefined: go on in this one
  * @throws {ConfigError} for an unknown backend or toggle in the environment
+ * @throws {DenoiseError} without permission for environment variables
  * @throws {DeviceError} if Dawn does not work here
  */
 export async function continueOnBackend(
@@ -87,12 +89,17 @@ export async function continueOnBackend(
   backend: Backend | undefined,
   startsPrograms = false,
 ): Promise<number | undefined> {
+  const granted = (permission: Deno.PermissionDescriptor) =>
+    Deno.permissions.querySync(permission).state === "granted";
+  if (!granted({ name: "env", variable: STARTED_BY })) {
+    throw new DenoiseError(
+      `the task needs permission for environment variables: run it with --allow-env, or by \`deno task ${task}\``,
+    );
+  }
   if (Number(Deno.env.get(STARTED_BY)) === Deno.ppid) {
     endWith(Deno.ppid);
     return undefined;
   }
-  const granted = (permission: Deno.PermissionDescriptor) =>
-    Deno.permissions.querySync(permission).state === "granted";
   if (!granted({ name: "run" })) {
     // Started without deno.json's permissions: Dawn's own error says which one it needs.
     if (backend) Deno.env.set("DENOISE_BACKEND", backend);

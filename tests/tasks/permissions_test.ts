@@ -43,6 +43,23 @@ Deno.test("training and sampling give up the permission to start programs, and a
   }
 });
 
+Deno.test("a task without permission for environment variables says so, not which one it asked for", async () => {
+  for (const task of ["train", "sample", "bench"]) {
+    const script = fileURLToPath(new URL(`../../tasks/${task}.ts`, import.meta.url));
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-prompt", "--no-check", "--allow-read", script],
+    }).output();
+    assert.match(
+      new TextDecoder().decode(stderr),
+      new RegExp(
+        `^error: .* permission for environment variables: .*--allow-env, or by \`deno task ${task}\`$`,
+        "m",
+      ),
+    );
+    assert.equal(code, 1);
+  }
+});
+
 Deno.test("training with all its pictures, sampling with an animation and export do with what deno.json allows", async () => {
   await inTemporaryDirectory(async (directory) => {
     await makeMaterial(directory);
