@@ -1,11 +1,12 @@
 /**
- * Search for the parameter whose gradient is not finite.
+ * Losses and gradients that are not finite: the parameter that they begin with, and what to do.
  *
  * @module
  */
 import type { Gpu } from "../gpu/device.ts";
 import type { ParameterTable } from "../model/parameters.ts";
 import { type RunPlan, trainingState } from "./run_plan.ts";
+import type { TrainSettings } from "./settings.ts";
 import { readFlat } from "./state.ts";
 import type { TrainingStep } from "./device/step.ts";
 
@@ -29,6 +30,14 @@ export async function findNonFinite(
     if (name) return name;
   }
   return undefined;
+}
+
+/** Advice at the end of a message on losses or gradients that are not finite. */
+export function describeRemedy({ precision }: Pick<TrainSettings, "precision">): string {
+  const others = precision === "mixed"
+    ? ', a longer `warmup`, or `precision: "float32"`'
+    : " or a longer `warmup`";
+  return `start again with a lower learning rate (\`lr\`)${others}`;
 }
 
 /** First parameter with a non-finite gradient, if any. */

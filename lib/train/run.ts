@@ -9,7 +9,7 @@ import { saveCheckpoint } from "../files/checkpoint.ts";
 import type { CheckpointEvent, EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
 import { Forecast } from "./forecast.ts";
 import { GRID_SHARE, gridIsDue } from "./grid_schedule.ts";
-import { findNonFinite } from "./non_finite.ts";
+import { describeRemedy, findNonFinite } from "./non_finite.ts";
 import { Pace, settle } from "./pace.ts";
 import type { RunParts } from "./run_parts.ts";
 import { epochIsOver, type RunPlan, trainingState } from "./run_plan.ts";
@@ -142,14 +142,14 @@ export class Run {
 
   /** Ends an epoch, full or not: validation, record, checkpoint. Discarded if a signal interrupts validation. */
   async *#endEpoch(): AsyncGenerator<TrainEvent> {
-    const { progress, stepsPerEpoch, validationImages: total } = this.#plan;
+    const { progress, settings, stepsPerEpoch, validationImages: total } = this.#plan;
     const { options: { out, signal }, metrics } = this.#parts;
     const { step } = progress;
     const epoch = Math.ceil(step / stepsPerEpoch);
     if (progress.lossCount === 0) {
       throw new TrainingError(
-        `epoch ${epoch}: every step was skipped, because loss or gradients were not finite; ` +
-          "start again with a lower learning rate (`lr`) or a longer `warmup`",
+        `epoch ${epoch}: every step was skipped, because loss or gradients were not finite` +
+          `${settings.precision === "mixed" ? " in float16" : ""}; ${describeRemedy(settings)}`,
       );
     }
     const trainLoss = progress.lossSum / progress.lossCount;
@@ -254,7 +254,7 @@ export class Run {
       `step ${step + 1}: ${finiteLoss ? "the gradients" : "the loss"} stopped being finite` +
         `${settings.precision === "mixed" ? ", even at the smallest loss scale" : ""}` +
         `${tensor ? `, first in the gradient of ${tensor}` : ""}${await this.#saveLastGood()}. ` +
-        'Resume with `onNonFinite: "skip"`, or start again with a lower learning rate (`lr`) or a longer `warmup`',
+        `Resume with \`onNonFinite: "skip"\`, or ${describeRemedy(settings)}`,
     );
   }
 

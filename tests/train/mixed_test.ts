@@ -153,6 +153,7 @@ Deno.test("a run that no scale helps ends with the last good state, and only aft
         error.message,
         /^step 14: the loss stopped being finite, even at the smallest loss scale, first in/,
       );
+      assert.match(error.message, /a longer `warmup`, or `precision: "float32"`$/);
       return error instanceof TrainingError;
     });
     const after = await loadLatestCheckpoint(out);

@@ -50,7 +50,7 @@ Deno.test("a loss that is not finite ends the run with step and tensor named and
       assert.match(error.message, /^step 3: the loss stopped being finite, first in the gradient of [a-z]/);
       assert.match(
         error.message,
-        /the state before it is saved in .*`onNonFinite: "skip"`.*learning rate \(`lr`\)/,
+        /the state before it is saved in .*`onNonFinite: "skip"`.*learning rate \(`lr`\) or a longer `warmup`$/,
       );
       return error instanceof TrainingError;
     });
