@@ -57,6 +57,8 @@ export interface KernelTarget {
   readonly bindingBytes?: number;
   /** Limit on a workgroup's memory in bytes; default {@linkcode GUARANTEED_WORKGROUP_BYTES}. */
   readonly workgroupBytes?: number;
+  /** Memory is short: no results are kept for speed, in launches that are combined or left out. */
+  readonly frugal?: true;
   /** Matrix units; absent: none. See {@linkcode unitsOfProducts}. */
   readonly matrices?: MatrixUnits;
   /** Selects among candidates; default the first. */

@@ -6,6 +6,9 @@
  */
 import { ConfigError, DeviceError } from "../errors.ts";
 
+/** A request that exceeds the memory budget. */
+export class OutOfMemory extends DeviceError {}
+
 /** Counts the bytes of live buffers against a limit. */
 export class MemoryBudget {
   /** Limit for all buffers together, bytes; Infinity for none. */
@@ -40,11 +43,11 @@ export class MemoryBudget {
   /**
    * Refuses a request that would exceed the budget.
    * @param what subject of the message, e.g. `training small at batch 128`
-   * @throws {DeviceError} with the bytes needed, held and allowed
+   * @throws {OutOfMemory} with the bytes needed, held and allowed
    */
   require(bytes: number, what: string): void {
     if (this.#used + bytes <= this.limit) return;
-    throw new DeviceError(
+    throw new OutOfMemory(
       `${what} needs ${mebibytes(bytes)} of device memory, ${mebibytes(this.#used)} are in use and ` +
         `${
           mebibytes(this.limit)
@@ -65,7 +68,8 @@ export class MemoryBudget {
   }
 }
 
-/** Formats a byte count, e.g. `1.5 MiB`; one decimal below 10 MiB. */
+/** Formats a byte count, e.g. `1.5 MiB`; one decimal below 10 MiB, one digit below 0.1 MiB. */
 export function mebibytes(bytes: number): string {
+  if (bytes > 0 && bytes < 0.1 * 2 ** 20) return `${Number((bytes / 2 ** 20).toPrecision(1))} MiB`;
   return bytes < 10 * 2 ** 20 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${Math.round(bytes / 2 ** 20)} MiB`;
 }

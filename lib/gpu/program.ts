@@ -108,7 +108,8 @@ export async function buildProgram(gpu: Gpu, launches: readonly Launch<BufferVie
     slots.push(total);
     total += alignUp(4 * Object.keys(kernel.params).length, BINDING_ALIGNMENT);
   }
-  const uniforms = total > 0 ? createBuffer(gpu, total, "shapes", "uniform") : undefined;
+  const label = `parameters of ${launches.length} dispatches, the first ${launches[0]?.label}`;
+  const uniforms = total > 0 ? createBuffer(gpu, total, label, "uniform") : undefined;
   const host = new DataView(new ArrayBuffer(total));
   const ready = Promise.all(launches.map(async (launch, i): Promise<Dispatch> => {
     const { kernel, entry } = launch;

@@ -6,7 +6,7 @@
 import type { Launch } from "../../kernels/source.ts";
 import { GUARANTEED_BINDING, type KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { mebibytes } from "../gpu/budget.ts";
+import { mebibytes, OutOfMemory } from "../gpu/budget.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { CombinedLaunches, combineLaunches } from "./combine.ts";
 import type { HoistedConstants } from "./constants.ts";
@@ -99,7 +99,7 @@ export function lowerContext(g: Graph, target: KernelTarget, keep: readonly Tens
  * @param keep activations to keep after the last dispatch
  * @param reuse sizes of existing buffers to reuse, bytes, largest first
  * @param available memory for new buffers, bytes; default unlimited. Buffers that are needed in any case are created before, so
- *   that none is missing for them
+ *   that none is missing for them; where some are not, use {@linkcode fitMemory}
  */
 export function planLaunches(
   g: Graph,
@@ -112,13 +112,33 @@ export function planLaunches(
   const planOf = (launches: readonly Launch<Tensor>[]) =>
     planMemory(sampleSums.planned(launches), keep, reuse);
   const plan = planOf(lowered.flat());
+  const separate = { combined: new CombinedLaunches(lowered, []), plan };
+  if (target.frugal) return separate;
   const launches = dropRepeats(g.nodes, lowered, REPEATS * plan.bytes);
   const combined = combineLaunches(g, launches, {
     binding: target.bindingBytes ?? GUARANTEED_BINDING,
     deferred: DEFERRED * plan.bytes,
   });
   const faster = { combined, plan: planOf(combined.planned()) };
-  return faster.plan.bytes <= available ? faster : { combined: new CombinedLaunches(lowered, []), plan };
+  return faster.plan.bytes <= available ? faster : separate;
+}
+
+/**
+ * Builds from graphs whose launches take memory for speed where there is some left; if what follows does not fit then, builds
+ * again from graphs that take none.
+ *
+ * @param build leaves nothing allocated if it throws
+ */
+export async function fitMemory<T>(
+  target: KernelTarget,
+  build: (target: KernelTarget) => Promise<T>,
+): Promise<T> {
+  try {
+    return await build(target);
+  } catch (error) {
+    if (!(error instanceof OutOfMemory) || target.frugal) throw error;
+    return await build({ ...target, frugal: true });
+  }
 }
 
 /**

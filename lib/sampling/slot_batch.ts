@@ -14,6 +14,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { alignUp, type BufferView, createBuffer, destroyBuffer, ResourceScope } from "../gpu/memory.ts";
 import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
+import { fitMemory, kernelTarget } from "../graph/compile.ts";
 import { HoistedConstants } from "../graph/constants.ts";
 import { paddedChannels } from "../graph/tensor.ts";
 import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
@@ -135,11 +136,16 @@ export class SlotBatch {
    * @throws {DeviceError} if the batch does not fit into device memory
    */
   static async build(gpu: Gpu, options: SlotBatchOptions): Promise<SlotBatch> {
-    const { config, slots, rows } = options;
+    const { config, target = kernelTarget(gpu) } = options;
     if (config.outChannels !== config.inChannels) {
       const allowed = `in_channels (${config.inChannels}) to sample`;
       throw new ConfigError("out_channels", config.outChannels, allowed);
     }
+    return await fitMemory(target, (target) => SlotBatch.#build(gpu, { ...options, target }));
+  }
+
+  static async #build(gpu: Gpu, options: SlotBatchOptions & { target: KernelTarget }): Promise<SlotBatch> {
+    const { slots, rows, target } = options;
     const scope = new ResourceScope(gpu, `sampling ${slots} images at once`);
     return await scope.guard(async () => {
       const batch = new SlotBatch(gpu, options, scope);
@@ -148,7 +154,8 @@ export class SlotBatch {
       const copy = options.precision === "mixed"
         ? scope.buffer(options.weights.size / 2, "weights in float16").buffer
         : undefined;
-      const constantBytes = Math.min(MAX_CONSTANT_BYTES, (gpu.memory.limit - gpu.memory.used) / 4);
+      const left = gpu.memory.limit - gpu.memory.used;
+      const constantBytes = target.frugal ? 0 : Math.min(MAX_CONSTANT_BYTES, left / 4);
       const constants = scope.own(new HoistedConstants(gpu, "sampling", constantBytes));
       for (const size of rows.toReversed()) {
         const { sized, forward } = await batch.#record(size, options, { reuse: spare, copy, constants });

@@ -7,6 +7,7 @@ import { objectiveTables } from "../diffusion/objective.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
+import { fitMemory } from "../graph/compile.ts";
 import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { unetParameters } from "../model/network.ts";
 import { describeChange } from "./device/computation.ts";
@@ -63,16 +64,22 @@ export function buildRun(
       microBatches: settings.accumulate,
       labelDropout: settings.model.numClassEmbeds === null ? 0 : settings.labelDropout,
       stopAtNonFinite: settings.onNonFinite === "stop",
-      target: tuning.target,
     };
     // Before the step, which takes memory for speed where there is some left.
     const staging = stagingFor(gpu, scope, unetParameters(settings.model).elements);
     const tables = objectiveTables(new NoiseSchedule(scheduleOf(settings)));
-    const step = scope.own(await TrainingStep.build(gpu, stepOptions, tables, resident));
-    const ema = step.weights.ema.buffer;
-    const grid = drawsGrids(plan)
-      ? scope.own(await SampleGrid.build(gpu, plan, ema, options, tuning.target))
-      : undefined;
+    const { step, grid } = await fitMemory(tuning.target, (target) => {
+      const graphs = new ResourceScope(gpu, "training");
+      return graphs.guard(async () => {
+        const step = graphs.own(await TrainingStep.build(gpu, { ...stepOptions, target }, tables, resident));
+        const ema = step.weights.ema.buffer;
+        const grid = drawsGrids(plan)
+          ? graphs.own(await SampleGrid.build(gpu, plan, ema, options, target))
+          : undefined;
+        scope.own(graphs);
+        return { step, grid };
+      });
+    });
     const classes = options.data.classes.length;
     if (grid && grid.labels.length > 0 && grid.labels.length < classes) {
       warnings.push(`sample grids show ${grid.labels.length} of the ${classes} classes`);

@@ -9,6 +9,8 @@ Deno.test("sizes read as mebibytes, with a digit behind the point where it says 
   assert.equal(mebibytes(1.26 * MIB), "1.3 MiB");
   assert.equal(mebibytes(9.9 * MIB), "9.9 MiB");
   assert.equal(mebibytes(1536 * MIB), "1536 MiB");
+  assert.equal(mebibytes(48), "0.00005 MiB");
+  assert.equal(mebibytes(64 * 1024), "0.06 MiB");
 });
 
 Deno.test("the budget refuses with the bytes needed, held and allowed", () => {

@@ -13,7 +13,7 @@ Deno.test("buffers count while they live, and what the budget refuses is not cre
   assert.deepEqual([gpu.memory.used, gpu.memory.live], [MIB - 100, 1]);
   assert.throws(
     () => createBuffer(gpu, 200, "second"),
-    /^DeviceError: second needs 0\.0 MiB of device memory, 1\.0 MiB/,
+    /^DeviceError: second needs 0\.0002 MiB of device memory, 1\.0 MiB/,
   );
   assert.deepEqual([gpu.memory.used, gpu.memory.live], [MIB - 100, 1]);
   destroyBuffer(gpu, buffer);

@@ -2,8 +2,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DeviceError } from "../../../lib/errors.ts";
-import { openGpu } from "../../../lib/gpu/device.ts";
+import { Gpu, openGpu } from "../../../lib/gpu/device.ts";
+import { createBuffer, destroyBuffer } from "../../../lib/gpu/memory.ts";
 import { listCheckpoints } from "../../../lib/files/checkpoint.ts";
+import { unetParameters } from "../../../lib/model/network.ts";
+import { Generator } from "../../../lib/sampling/generator.ts";
+import type { TrainOptions } from "../../../lib/train/options.ts";
 import { train } from "../../../lib/train/trainer.ts";
 import { testGpu } from "../../support/gpu.ts";
 import { inTemporaryDirectory } from "../../support/train/directories.ts";
@@ -44,6 +48,42 @@ Deno.test("all that a run needs on the device, samples and saves included, is th
     assert.equal(ofType(events, "checkpoint").length, 1);
     gpu.close();
   });
+});
+
+Deno.test("memory is taken for speed only where all of a run and of sampling fits beside it", async () => {
+  const { device, adapter, subgroups } = await testGpu();
+  // A GPU's kernels, which have launches to combine and results to keep.
+  const tile = { ...adapter, software: false, subgroupSize: 0, matrices: undefined };
+  const limit = 2 ** 30;
+  const gpu = new Gpu(device, tile, { memoryBudget: limit }, subgroups);
+  /** Bytes that are needed where there is enough memory, and where the last buffer does not fit beside all others. */
+  const bytes = async (build: () => Promise<number>) => {
+    const roomy = await build();
+    assert.equal(gpu.memory.used, 0);
+    const others = limit - roomy + 4;
+    gpu.memory.add(others);
+    const cramped = await build() - others;
+    gpu.memory.remove(others);
+    assert.equal(gpu.memory.used, 0);
+    return { roomy, cramped };
+  };
+  const start = (options: Partial<TrainOptions>) => async () => {
+    const [{ deviceBytes }] = ofType(await run({ ...options, gpu }, () => true), "start");
+    return deviceBytes;
+  };
+  const sampling = async () => {
+    const config = microNetwork();
+    const weights = createBuffer(gpu, 4 * unetParameters(config).elements, "weights");
+    const generator = await Generator.build(gpu, { config, weights, slots: 4, guided: false });
+    const { used } = gpu.memory;
+    generator.destroy();
+    destroyBuffer(gpu, weights);
+    return used;
+  };
+  for (const build of [start({}), start({ ...GRIDS, samplesPerClass: 1 }), sampling]) {
+    const { roomy, cramped } = await bytes(build);
+    assert.ok(cramped < roomy, `${cramped} of ${roomy}`);
+  }
 });
 
 Deno.test("where there is no room to draw all samples at once, fewer at once give the same grid", async () => {
