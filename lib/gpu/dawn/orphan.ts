@@ -4,10 +4,13 @@
  * @module
  */
 
-/** Reads standard input to its end, and ends the process. */
+/**
+ * Reads standard input to its end, and ends the process. Synchronous, since an asynchronous read never ends while a library
+ * that is being loaded blocks the other thread.
+ */
 const WATCH = `
   import process from "node:process";
-  while (await Deno.stdin.read(new Uint8Array(1)) !== null);
+  while (Deno.stdin.readSync(new Uint8Array(1)) !== null);
   process.kill(process.pid, "SIGKILL");
 `;
 
