@@ -102,19 +102,16 @@ export class PipelineCache {
       module = device.createShaderModule({ code, label: kernel.name });
       this.#modules.set(moduleKey, module);
     }
-    // Dawn compiles in threads of its own, many pipelines at a time.
-    const created = device.createComputePipelineAsync({
+    const pipeline = device.createComputePipeline({
       label,
       layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: entry, constants: constants as Record<string, number> },
     });
-    const scopes = FILTERS.map(() => device.popErrorScope());
-    const [compiled] = await Promise.allSettled([created]);
-    const [error] = (await Promise.all(scopes)).filter((e) => e !== null);
-    if (compiled.status === "fulfilled" && !error) return { pipeline: compiled.value, layout };
-    // The scope's error is nearer to the cause: the line of WGSL.
-    const { message } = error ?? (compiled as PromiseRejectedResult).reason as Error;
-    throw new DeviceError(`kernel ${label} was refused by ${this.#gpu.adapter.name}: ${message}`);
+    const [error] = (await Promise.all(FILTERS.map(() => device.popErrorScope()))).filter((e) => e !== null);
+    if (error) {
+      throw new DeviceError(`kernel ${label} was refused by ${this.#gpu.adapter.name}: ${error.message}`);
+    }
+    return { pipeline, layout };
   }
 }
 

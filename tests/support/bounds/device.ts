@@ -72,14 +72,7 @@ class Watch implements BoundsReport {
   install(): void {
     const device = this.#device;
     const { createShaderModule, createPipelineLayout, createCommandEncoder, destroy } = device;
-    const { createComputePipeline, createComputePipelineAsync } = device;
-    // An automatic layout is compatible with no other's group.
-    const groupOf = (pipeline: GPUComputePipeline, { layout }: GPUComputePipelineDescriptor) => {
-      if (layout === "auto") {
-        this.#groups.set(pipeline, this.#groupOf(pipeline.getBindGroupLayout(REPORT_GROUP)));
-      }
-      return pipeline;
-    };
+    const { createComputePipeline } = device;
     Object.assign(device, {
       createShaderModule: (descriptor: GPUShaderModuleDescriptor) =>
         createShaderModule.call(device, { ...descriptor, code: this.#instrumented(descriptor) }),
@@ -91,10 +84,15 @@ class Watch implements BoundsReport {
           bindGroupLayouts: [...bindGroupLayouts, this.#layout],
         });
       },
-      createComputePipeline: (descriptor: GPUComputePipelineDescriptor) =>
-        groupOf(createComputePipeline.call(device, descriptor), descriptor),
-      createComputePipelineAsync: async (descriptor: GPUComputePipelineDescriptor) =>
-        groupOf(await createComputePipelineAsync.call(device, descriptor), descriptor),
+      createComputePipeline: (descriptor: GPUComputePipelineDescriptor) => {
+        const pipeline = createComputePipeline.call(device, descriptor);
+        // An automatic layout is compatible with no other's group.
+        if (descriptor.layout === "auto") {
+          this.#groups.set(pipeline, this.#groupOf(pipeline.getBindGroupLayout(REPORT_GROUP)));
+        }
+        return pipeline;
+      },
+      createComputePipelineAsync: () => Promise.reject(new Error("pipelines made so are not understood")),
       createCommandEncoder: (descriptor?: GPUCommandEncoderDescriptor) => {
         const encoder = createCommandEncoder.call(device, descriptor);
         const { beginComputePass } = encoder;
