@@ -4,7 +4,7 @@
 export interface PaperRow {
   /** Heading of the paper's section: authors and year. */
   readonly paper: string;
-  /** Line of the paper, as the file cites it; empty if a row continues the one above. */
+  /** Line of the paper that the file cites, alone or in a list; empty if a row continues the one above. */
   readonly line: string;
   readonly says: string;
   readonly file: string;
