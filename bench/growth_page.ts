@@ -109,12 +109,26 @@ export function verdict({ size, load, points }: GrowthSeries): string {
   // A line through two points has no error to report.
   const within = points.length > 2 ? `, within ${figure(100 * error)} %` : "";
   const line = `${figure(fixed)} ms and ${figure(marginal)} ms more for each ${load}${within}`;
-  const last = points.length > 2 ? ` (${lastPower.toFixed(2)} in the last row)` : "";
   const sized = points.some((point) => point.load !== point.size);
-  const ofSize = sized &&
-    fitGrowth(points.map((point) => ({ ...point, load: point.size })))!.power.toFixed(2);
-  const of = ofSize ? ` of the ${load}, which is power ${ofSize} of the ${size}` : "";
-  const grows = `power ${power.toFixed(2)}${last}${of}`;
-  if (Math.abs(power - 1) <= LINEAR_WITHIN) return `Linear: ${grows}. Fitted: ${line}.`;
-  return `${power < 1 ? "Less" : "More"} than linear: ${grows}. Fitted: ${line}.`;
+  const ofSize = sized && fitGrowth(points.map((point) => ({ ...point, load: point.size })))!.power;
+  const of = ofSize ? ` Powers are of the ${load}; of the ${size} it is ${ofSize.toFixed(2)}.` : "";
+  return `${growth(power, points.length > 2 ? lastPower : undefined)}.${of} Fitted: ${line}.`;
+}
+
+/** Growth over all rows and, if there are more than two, in the last one. */
+function growth(power: number, lastPower?: number): string {
+  const all = growthKind(power);
+  if (lastPower === undefined) return `${all}: power ${power.toFixed(2)}`;
+  const last = growthKind(lastPower);
+  if (all === last) {
+    return `${all}: power ${power.toFixed(2)} over all rows, ${lastPower.toFixed(2)} in the last`;
+  }
+  return `${all} over all rows (power ${power.toFixed(2)}), ${last.toLowerCase()} in the last (${
+    lastPower.toFixed(2)
+  })`;
+}
+
+function growthKind(power: number): string {
+  if (Math.abs(power - 1) <= LINEAR_WITHIN) return "Linear";
+  return power < 1 ? "Less than linear" : "More than linear";
 }

@@ -84,7 +84,7 @@ export function formatReport(report: BenchReport): string {
   return parts.filter(({ length }) => length > 0).map((lines) => lines.join("\n")).join("\n\n") + "\n";
 }
 
-/** Lines on the environment, with a warning if the machine was busy. */
+/** Lines on the environment, with a warning if the load average was above a quarter of the threads. */
 export function headLines(environment: Environment): string[] {
   const { adapter, driver, deno, dawn, system, threads, load, date } = environment;
   const name = adapter.software ? `${adapter.name} (software)` : adapter.name;
@@ -92,7 +92,10 @@ export function headLines(environment: Environment): string[] {
   const lines = [`${name}, driver ${driver}, ${runtime}, ${system}, ${threads} threads, ${date}`];
   if (load > 0.25 * threads) {
     lines.push(
-      `The machine was busy when this began (load ${load.toFixed(1)}): expect low and uneven figures.`,
+      `Load average ${
+        load.toFixed(1)
+      } on ${threads} threads when this began: the figures may be worse and less even ` +
+        "than on an idle machine.",
     );
   }
   return lines;

@@ -38,13 +38,26 @@ Deno.test("a fit finds fixed and marginal cost, and the power, of times that fol
 });
 
 Deno.test("the verdict says linear, less or more, and by how much", () => {
-  assert.match(verdict(series(points(5, (n) => 2 * n))), /^Linear: power 1\.00 \(1\.00 in the last row\)\. /);
+  assert.match(
+    verdict(series(points(5, (n) => 2 * n))),
+    /^Linear: power 1\.00 over all rows, 1\.00 in the last\. Fitted/,
+  );
   const less = verdict(series(points(5, (n) => 20 + 3 * n)));
   assert.match(
     less,
-    /^Less than linear: power 0\.\d\d .* 20\.0 ms and 3\.00 ms more for each image, within 0/,
+    /^Less than linear: power 0\.\d\d over .* 20\.0 ms and 3\.00 ms more for each image, within 0/,
   );
   assert.match(verdict(series(points(5, (n) => n ** 1.5))), /^More than linear: power 1\.50/);
+  const flatAtFirst = series([[1, 10], [2, 12], [4, 24]].map(([size, milliseconds]) => ({
+    size,
+    load: size,
+    milliseconds,
+  })));
+  assert.match(
+    verdict(flatAtFirst),
+    /^Less than linear over all rows \(power 0\.63\), linear in the last \(1\.00\)\. Fitted/,
+  );
+  assert.match(verdict(series(points(2, (n) => n))), /^Linear: power 1\.00\. Fitted/);
   assert.match(verdict(series(points(1, (n) => n))), /One point/);
 });
 
@@ -56,7 +69,10 @@ Deno.test("where the load is not the size, both are shown and the power is that 
   const [heads, rows] = growthTable(wide);
   assert.deepEqual(heads.slice(0, 3), ["channels", "GFLOP", "ms"]);
   assert.deepEqual(rows[1], ["2", "4.00", "40.0", "10.0", "10.0", "1.00"]);
-  assert.match(verdict(wide), /^Linear: power 1\.00 .* of the GFLOP, which is power 2\.00 of the channels\./);
+  assert.match(
+    verdict(wide),
+    /^Linear: power 1\.00 .* Powers are of the GFLOP; of the channels it is 2\.00\./,
+  );
 });
 
 Deno.test("the first row compares with nothing, each later one with the row above", () => {
