@@ -130,7 +130,7 @@ async function runAgain(task: BackendTask, dawn: TriedDawn, startsPrograms: bool
 
 /** Deno's arguments for a task on Dawn: the permissions of deno.json, and Dawn's binary. */
 export function dawnArguments(task: BackendTask, binary: string, startsPrograms: boolean): string[] {
-  const [, run, ...flags] = project.tasks[task].split(" ");
+  const [, run, ...flags] = project.tasks[task].command.split(" ");
   const script = flags.pop()!; // each of these tasks is `deno run … SCRIPT`
   const path = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url));
   return [

@@ -27,7 +27,8 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Arguments of `deno` for `tasks/NAME.ts`: those of `deno task NAME`, without prompts for further permissions. */
 export function denoArguments(name: string, args: readonly string[]): string[] {
-  const [deno, run, ...rest] = (project.tasks as Record<string, string>)[name.replace("_", ":")].split(" ");
+  const tasks: Record<string, { command: string }> = project.tasks;
+  const [deno, run, ...rest] = tasks[name.replace("_", ":")].command.split(" ");
   const script = rest.pop()!;
   assert.deepEqual([deno, run, script], ["deno", "run", `tasks/${name}.ts`]);
   const config = `--config=${join(ROOT, "deno.json")}`;
