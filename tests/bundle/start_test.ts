@@ -139,6 +139,24 @@ test(
   },
 );
 
+test(
+  "trains on the bundle's data set unless the caller names another",
+  { data: "data/my images" },
+  async ({ start }) => {
+    const said = async (...args: string[]) =>
+      (await start(["--into", "there", ...args])).out.split(" in ")[0];
+    const own = "[--data][FOLDER/there/data/my images]";
+    assert.equal(await said("train", "--preset", "tiny"), `[task][train]${own}[--preset][tiny]`);
+    assert.equal(await said("train", "--data", "b c"), "[task][train][--data][b c]");
+    assert.equal(await said("train", "--data=b"), "[task][train][--data=b]");
+    assert.equal(await said("bench", "--quick"), "[task][bench][--quick]");
+    assert.equal(
+      (await start(["--into", "bare", "--without-data", "train"])).out.split(" in ")[0],
+      "[task][train]",
+    );
+  },
+);
+
 for (const compression of ["xz", "gzip"] as const) {
   test(`joins and unpacks what ${compression} has packed`, { compression }, async ({ start, folder }) => {
     const { code, err } = await start();
