@@ -11,18 +11,22 @@ import type { Entry } from "./archive.ts";
 /** Folder of the project in an unpacked bundle. */
 const PROJECT_FOLDER = "project";
 
-/** Folders that are left out without git: runs and installed packages. */
-const NOT_CARRIED = ["runs", "node_modules"];
+/** Folders and files of the project, for a copy that is not a git clone. */
+export const PROJECT_PARTS: readonly string[] = [
+  ...["bench", "bundle", "checkpoints", "docs", "kernels", "lib", "server", "tasks", "terminal", "tests"],
+  ...["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"],
+  ...["deno.json", "mod.ts"],
+];
 
 /**
- * Lists the project's files in the working tree: with git all that it does not ignore, otherwise all except runs,
- * installed packages and hidden folders.
+ * Lists the project's files in the working tree: in a git clone those that git tracks, otherwise those of the project's
+ * own folders, without hidden ones. Stray files may hold secrets.
  *
  * @param root the project's folder
  * @returns paths relative to it, sorted, with `/`
  */
 export async function listProject(root: string): Promise<string[]> {
-  const listed = await git(root, ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+  const listed = await git(root, ["ls-files", "-z", "--cached"]);
   const paths = listed?.split("\0").filter((path) => path !== "") ?? [];
   // For a copy inside another repository, git lists none or only some of the files.
   if (!paths.includes("deno.json")) return (await Array.fromAsync(walk(root))).sort();
@@ -33,7 +37,7 @@ export async function listProject(root: string): Promise<string[]> {
 }
 
 /**
- * True if {@linkcode listProject} would leave out files at a path.
+ * True if a path is out of the project's way: ignored by git or, outside a clone, not in a folder of the project.
  *
  * @param path a path inside the project, which need not exist
  */
@@ -42,7 +46,7 @@ export async function isLeftOut(root: string, path: string): Promise<boolean> {
   if (await git(root, ["check-ignore", "-q", "--", inside]) !== undefined) return true;
   const [first = ""] = inside.split(sep);
   const isRepository = await git(root, ["rev-parse", "--git-dir"]) !== undefined;
-  return !isRepository && (first.startsWith(".") || NOT_CARRIED.includes(first));
+  return !isRepository && !PROJECT_PARTS.includes(first) && first !== "";
 }
 
 /** True if a path is a folder or inside it. */
@@ -55,7 +59,7 @@ export function isInside(folder: string, path: string): boolean {
  * Entries of the project's files.
  *
  * @param root the project's folder
- * @param more files and folders inside it to carry although git ignores them, such as a run to resume
+ * @param more files and folders inside it to carry too, such as a run to resume
  * @param without folders to leave out, relative to `root`
  * @throws {ConfigError} if one of them does not exist or is outside the project
  */
@@ -100,9 +104,11 @@ export async function* filesBelow(path: string, field: string, allowed: string):
 
 async function* walk(root: string, folder = ""): AsyncGenerator<string> {
   for await (const { name, isFile, isDirectory } of Deno.readDir(join(root, folder))) {
+    const isOurs = folder === "" ? PROJECT_PARTS.includes(name) : !name.startsWith(".");
+    if (!isOurs) continue;
     const path = folder === "" ? name : `${folder}/${name}`;
     if (isFile) yield path;
-    else if (isDirectory && !name.startsWith(".") && !NOT_CARRIED.includes(path)) yield* walk(root, path);
+    else if (isDirectory) yield* walk(root, path);
   }
 }
 

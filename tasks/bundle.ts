@@ -51,12 +51,13 @@ export function readBundleFlags(args: string[]): BundleFlags {
   const command = new TaskCommand(
     "bundle",
     "Makes a folder for a Linux machine of the same architecture without a network: Deno, the npm packages, the " +
-      "project, the Vulkan loader, and optionally the data set. There, run `sh start.sh train`.",
+      "project, the Vulkan loader, and optionally the data set. Of the project it carries the files that git tracks, or " +
+      "without git those in the project's own folders. There, run `sh start.sh train`.",
   )
     .usage("--out DIR [options] [PATH...]")
     .argument(
       "[PATH...]",
-      "further files inside the project to carry, such as a run to resume: runs/cats",
+      "further files inside the project to carry, such as files not yet added to git, or a run to resume: runs/cats",
     )
     .flag("--out <DIR>", "the folder to make", { value: text() })
     .flag("--data <WHAT>", "data set: none, cifar10, or a path as for train's --data", {
@@ -123,7 +124,7 @@ async function main(args: string[]): Promise<number> {
   await checkOut(out);
   if (isInside(ROOT, out) && !await isLeftOut(ROOT, out)) {
     const allowed =
-      "a folder outside the project, or one that git ignores, so that no bundle carries another";
+      "a folder outside the project, or one that git ignores, so that no bundle gets into the project";
     throw new ConfigError("--out", out, allowed);
   }
 

@@ -9,7 +9,7 @@ import { readBundleFlags } from "../../tasks/bundle.ts";
 import { COMPRESSIONS, packPart } from "../../bundle/archive.ts";
 import { imageEntries } from "../../bundle/images.ts";
 import { pruneRegistryDocument, suitsPlatform } from "../../bundle/packages.ts";
-import { isLeftOut, listProject, projectEntries } from "../../bundle/project.ts";
+import { isLeftOut, listProject, PROJECT_PARTS, projectEntries } from "../../bundle/project.ts";
 import { type Part, writeBundle } from "../../bundle/write.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { runTask } from "../support/command.ts";
@@ -153,37 +153,32 @@ Deno.test("pruneRegistryDocument: only what is carried is left, whoever names it
   assert.deepEqual(versions["2.0.0"].dependencies, { alias: "npm:@far/away@^2" });
 });
 
-Deno.test("listProject: all files but results, packages and hidden folders; with git what it does not ignore", () =>
+Deno.test("listProject: no stray files: with git what it tracks, otherwise the project's own folders", () =>
   inTemporaryDirectory(async (folder) => {
     for (
       const path of [
-        "deno.json",
-        "lib/a.ts",
-        "new.ts",
-        "runs/1/x",
-        "node_modules/p/x",
-        ".idea/x",
-        ".gitignore",
+        ...["deno.json", "lib/a.ts", "lib/b.ts", "lib/.env", "new.ts", "token.txt", ".env", ".gitignore"],
+        ...["runs/1/x", "node_modules/p/x", ".idea/x"],
       ]
     ) {
       await put(folder, path);
     }
-    assert.deepEqual(await listProject(folder), [".gitignore", "deno.json", "lib/a.ts", "new.ts"]);
+    assert.deepEqual(await listProject(folder), ["deno.json", "lib/a.ts", "lib/b.ts"]);
     assert.equal(await isLeftOut(folder, join(folder, "runs/bundle")), true);
     assert.equal(await isLeftOut(folder, join(folder, "bundle")), false);
     if (!await works("git", ["--version"])) return;
-    await put(folder, ".gitignore", "/runs/\nnew.ts\n");
+    await put(folder, ".gitignore", "/runs/\n");
     await run("git", ["init", "-q"], { cwd: folder });
-    await run("git", ["add", "deno.json", "lib", ".gitignore"], { cwd: folder });
+    await run("git", ["add", "deno.json", "lib/a.ts", "lib/b.ts", "new.ts", ".gitignore"], { cwd: folder });
     await Deno.remove(join(folder, "lib/a.ts"));
-    const listed = [".gitignore", ".idea/x", "deno.json", "node_modules/p/x"];
+    const listed = [".gitignore", "deno.json", "lib/b.ts", "new.ts"];
     assert.deepEqual(await listProject(folder), listed);
     assert.equal(await isLeftOut(folder, join(folder, "runs/bundle")), true);
-    assert.equal(await isLeftOut(folder, join(folder, ".idea/bundle")), false);
+    assert.equal(await isLeftOut(folder, join(folder, "carry")), false);
     const paths = (await projectEntries(folder, [join(folder, "runs")])).map(({ path }) => path);
     assert.deepEqual(paths, [...listed, "runs/1/x"].map((path) => `project/${path}`));
-    const without = (await projectEntries(folder, [], [".idea"])).map(({ path }) => path);
-    assert.deepEqual(without, listed.filter((path) => path !== ".idea/x").map((path) => `project/${path}`));
+    const without = (await projectEntries(folder, [], ["lib"])).map(({ path }) => path);
+    assert.deepEqual(without, listed.filter((path) => path !== "lib/b.ts").map((path) => `project/${path}`));
     await assert.rejects(
       projectEntries(folder, ["/etc"]),
       /^ConfigError: PATH: expected .*inside the project/,
@@ -193,6 +188,13 @@ Deno.test("listProject: all files but results, packages and hidden folders; with
       /^ConfigError: PATH: .*does not exist/,
     );
   }));
+
+Deno.test("all that git tracks, except hidden files, belongs to the parts of a copy without git", async () => {
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  const files = await listProject(root);
+  const parts = new Set(files.map((path) => path.split("/")[0]).filter((part) => !part.startsWith(".")));
+  assert.deepEqual([...parts].sort(), [...PROJECT_PARTS].sort());
+});
 
 Deno.test("imageEntries: the first images of a data set, which a folder of them is read as", () =>
   inTemporaryDirectory(async (folder) => {
