@@ -8,7 +8,10 @@
  */
 
 import { existsSync } from "node:fs";
+import { DenoiseError } from "../lib/errors.ts";
 import { BACKENDS } from "../lib/gpu/backend.ts";
+import { BACKEND_HELP } from "../terminal/backend.ts";
+import { oneOf, showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -67,7 +70,7 @@ export function whyFailed(exitCode: number, counts: Counts | undefined): string 
 /**
  * Splits off `--backend NAME` and `--bounds`, and says what they set in the environment of `deno test`.
  *
- * @throws {Error} for an unknown name
+ * @throws {DenoiseError} for an unknown name, or `--bounds` with another backend than Deno
  */
 export function splitFlags(
   args: readonly string[],
@@ -80,9 +83,9 @@ export function splitFlags(
   if (at < 0) return { env, rest: [...preloads, ...rest] };
   const backend = rest[at + 1] ?? "nothing";
   if (!BACKENDS.some((name) => name === backend)) {
-    throw new Error(`--backend: expected ${BACKENDS.join(" or ")}, got ${backend}`);
+    throw new DenoiseError(`--backend: expected ${BACKENDS.join(" or ")}, got ${backend}`);
   }
-  if (bounds && backend !== "deno") throw new Error("--bounds: the devices of Deno alone report");
+  if (bounds && backend !== "deno") throw new DenoiseError("--bounds: the devices of Deno alone report");
   return { env: { ...env, DENOISE_BACKEND: backend }, rest: [...preloads, ...rest.toSpliced(at, 2)] };
 }
 
@@ -138,4 +141,31 @@ function writeAll(chunk: Uint8Array): void {
   for (let done = 0; done < chunk.length;) done += Deno.stdout.writeSync(chunk.subarray(done));
 }
 
-if (import.meta.main) Deno.exit(await runTests(Deno.args, writeAll) ? 0 : 1);
+/** Prints the task's own help, since that of `deno test` lacks the task's flags. */
+function showHelp(): void {
+  new TaskCommand("test", "Runs the tests and documentation examples, and prints their counts.")
+    .usage("[options] [PATH...] [FLAG of deno test...]")
+    .argument("[PATH...]", `test files or folders (default: ${SUITE.join(", ")})`)
+    .flag("--backend <NAME>", `${BACKEND_HELP}; of tests that name none`, {
+      value: oneOf(BACKENDS),
+      defaultText: "DENOISE_BACKEND, or deno",
+    })
+    .switch(
+      "--bounds",
+      "fail where a kernel's index is out of bounds, and run the candidates of all presets; an hour on llvmpipe",
+    )
+    .addHelpText(
+      "after",
+      "\nOther flags go to deno test, such as --filter TEXT, --fail-fast and --no-check; deno test --help lists them.",
+    )
+    .outputHelp();
+}
+
+if (import.meta.main) {
+  try {
+    if (Deno.args.some((arg) => arg === "--help" || arg === "-h")) showHelp();
+    else Deno.exit(await runTests(Deno.args, writeAll) ? 0 : 1);
+  } catch (error) {
+    showErrorAndExit(error);
+  }
+}

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
+import { runTask } from "../support/command.ts";
 import { parseSummary, runTests, splitFlags, testArguments, whyFailed } from "../../tasks/test.ts";
 
 Deno.test("the summary is read with and without steps, ignored tests and colours", () => {
@@ -57,9 +58,18 @@ Deno.test("the backend is split off the flags of deno test, and must be known", 
   assert.deepEqual(splitFlags(["tests/gpu"]), { env: {}, rest: ["tests/gpu"] });
   assert.throws(
     () => splitFlags(["--backend", "wgpu"]),
-    /^Error: --backend: expected deno or dawn, got wgpu$/,
+    /^DenoiseError: --backend: expected deno or dawn, got wgpu$/,
   );
   assert.throws(() => splitFlags(["--backend"]), /got nothing$/);
+});
+
+Deno.test("--help lists the task's own flags, and runs no test", async () => {
+  const { code, out, err } = await runTask("test", ["--help"], ".");
+  assert.deepEqual([code, err], [0, ""]);
+  for (const words of ["deno task test", "--backend <NAME>", "--bounds", "--filter"]) {
+    assert.ok(out.includes(words), words);
+  }
+  assert.doesNotMatch(out, /passed/);
 });
 
 Deno.test("--bounds preloads the instrument, which exists, on devices that it can watch", () => {
@@ -68,7 +78,10 @@ Deno.test("--bounds preloads the instrument, which exists, on devices that it ca
   assert.match(rest[0], /^--preload=/);
   assert.ok(existsSync(new URL(`../../${rest[0].split("=")[1]}`, import.meta.url)));
   assert.deepEqual(rest.slice(1), ["tests/kernels"]);
-  assert.throws(() => splitFlags(["--bounds", "--backend", "dawn"]), /^Error: --bounds: the devices of Deno/);
+  assert.throws(
+    () => splitFlags(["--bounds", "--backend", "dawn"]),
+    /^DenoiseError: --bounds: the devices of Deno/,
+  );
 });
 
 Deno.test("the tests run on the backend asked for", async () => {
