@@ -1,5 +1,5 @@
 /**
- * Prints the WebGPU adapter that the tasks would use, for `start.sh`; with `--details` also its features and limits and
+ * Prints the WebGPU adapter that the tasks would use, for `start.sh`, and whether it lacks matrix units; with `--details` also its features and limits and
  * those of the device.
  *
  * @module
@@ -9,11 +9,13 @@ import type { Gpu } from "../lib/gpu/device.ts";
 import { describeEnvironment } from "../bench/environment.ts";
 import { showErrorAndExit } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
+import { WITHOUT_MATRICES } from "./visit_stages.ts";
 
 try {
   const gpu = await openTaskGpu();
-  const { name, software, features } = gpu.adapter;
+  const { name, software, features, matrices } = gpu.adapter;
   console.log(`adapter: ${name} (${software ? "software" : "GPU"}; ${features.join(", ") || "no features"})`);
+  if (!matrices) console.log(WITHOUT_MATRICES);
   if (Deno.args.includes("--details")) console.log(JSON.stringify(await details(gpu), null, 1));
   gpu.close();
   Deno.exit(0);

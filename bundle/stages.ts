@@ -27,7 +27,7 @@ export interface Stage {
 /** Result of a stage. */
 export interface Outcome {
   readonly name: string;
-  /** `ok`, or what went wrong: `exit code 1`, `stopped after 60 s`, `not run: …`. */
+  /** `ok`, or what went wrong: `exit code 1`, `stopped after 60 s`, `not run: …`; `skipped: …` if the machine lacks what it needs. */
   readonly result: string;
   readonly seconds: number;
   /** Output of its commands. */
@@ -48,6 +48,11 @@ export interface StageOptions {
   readonly onStage?: (stage: Stage, outcome?: Outcome) => void;
 }
 
+/** True unless a stage failed or was not run; a skipped one could not have done more here. */
+export function isFine({ result }: Outcome): boolean {
+  return result === "ok" || result.startsWith("skipped: ");
+}
+
 /** Shortest time for which a stage is begun, seconds. */
 const LEAST_SECONDS = 5;
 /** Seconds between SIGTERM and SIGKILL. */
@@ -59,11 +64,12 @@ export async function runStages(stages: readonly Stage[], options: StageOptions)
   const outcomes: Outcome[] = [];
   for (const stage of stages) {
     const left = (end - performance.now()) / 1000 - GRACE;
-    const obstacle = stage.missing ?? (options.signal?.aborted ? "interrupted" : undefined) ??
-      (left < Math.min(LEAST_SECONDS, stage.limit) ? "no time was left" : undefined);
+    const obstacle = (stage.missing && `skipped: ${stage.missing}`) ??
+      (options.signal?.aborted ? "not run: interrupted" : undefined) ??
+      (left < Math.min(LEAST_SECONDS, stage.limit) ? "not run: no time was left" : undefined);
     const outcome = obstacle === undefined
       ? await runStage(stage, Math.min(left, stage.limit), options)
-      : { name: stage.name, result: `not run: ${obstacle}`, seconds: 0, log: "" };
+      : { name: stage.name, result: obstacle, seconds: 0, log: "" };
     outcomes.push(outcome);
     options.onStage?.(stage, outcome);
   }

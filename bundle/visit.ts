@@ -11,9 +11,9 @@ import { ConfigError, DenoiseError } from "../lib/errors.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import { number, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { checkWritable } from "../terminal/pictures.ts";
-import { runStages } from "./stages.ts";
+import { isFine, runStages, type Stage } from "./stages.ts";
 import { addResults, readResults, VISIT_FILES } from "./visit_results.ts";
-import { CALL_SECONDS, CALLS, stagesFor, VISIT_ROOT } from "./visit_stages.ts";
+import { CALL_SECONDS, CALLS, matrixProbe, stagesFor, VISIT_ROOT, WITHOUT_MATRICES } from "./visit_stages.ts";
 import { summarizeVisit } from "./visit_summary.ts";
 
 interface Flags {
@@ -48,19 +48,19 @@ async function main(args: string[]): Promise<number> {
   const flags = command.read<Flags>(args);
   const out = resolve(flags.out);
   const parts = join(out, "parts");
-  const all = stagesFor(parts, await dataSet(), flags.trial);
+  const data = await dataSet();
   const names = command.args.length > 0 ? command.args : CALLS[0];
-  const stages = names.map((name) => {
-    const stage = all.find((stage) => stage.name === name);
-    if (!stage) throw new ConfigError("STAGE", name, `one of ${all.map(({ name }) => name).join(", ")}`);
-    return stage;
-  });
+  const stagesOf = (matrices: boolean) => selectStages(stagesFor(parts, data, flags.trial, matrices), names);
+  const withoutMatrices = stagesOf(false);
   const pathOf = (file: keyof typeof VISIT_FILES) => join(out, VISIT_FILES[file]);
   await checkWritable("--out", out, true);
   const earlier = await readResults(out);
   for (const file of ["results", "logs", "summary"] as const) await checkWritable("--out", pathOf(file));
   await Deno.mkdir(parts, { recursive: true });
 
+  const begin = performance.now();
+  const asks = withoutMatrices.some(({ missing }) => missing === WITHOUT_MATRICES);
+  const stages = asks && await lacksMatrices(flags.trial) ? withoutMatrices : stagesOf(true);
   const interruption = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(name, () => interruption.abort(new DenoiseError(name)));
@@ -68,7 +68,7 @@ async function main(args: string[]): Promise<number> {
   const outcomes = await runStages(stages, {
     out: parts,
     cwd: VISIT_ROOT,
-    seconds: 60 * flags.minutes,
+    seconds: 60 * flags.minutes - (performance.now() - begin) / 1000,
     signal: interruption.signal,
     onStage: ({ name }, outcome) => {
       console.error(
@@ -85,7 +85,31 @@ async function main(args: string[]): Promise<number> {
   await Deno.writeTextFile(pathOf("logs"), logs, { append: true });
   await Deno.writeTextFile(pathOf("summary"), summary);
   await Deno.remove(parts, { recursive: true });
-  return outcomes.every(({ result }) => result === "ok") ? 0 : 1;
+  return outcomes.every(isFine) ? 0 : 1;
+}
+
+/** Stages by name. */
+function selectStages(all: readonly Stage[], names: readonly string[]): Stage[] {
+  return names.map((name) => {
+    const stage = all.find((stage) => stage.name === name);
+    if (!stage) throw new ConfigError("STAGE", name, `one of ${all.map(({ name }) => name).join(", ")}`);
+    return stage;
+  });
+}
+
+/** Seconds for opening an adapter on Dawn. */
+const PROBE_SECONDS = 30;
+
+/** True if mixed precision has an adapter without matrix units; false if there is none, which its stages report. */
+async function lacksMatrices(trial?: boolean): Promise<boolean> {
+  const [program, ...args] = matrixProbe(trial);
+  const { stdout } = await new Deno.Command(program, {
+    args,
+    cwd: VISIT_ROOT,
+    signal: AbortSignal.timeout(1000 * PROBE_SECONDS),
+    stderr: "null",
+  }).output();
+  return new TextDecoder().decode(stdout).split("\n").includes(WITHOUT_MATRICES);
 }
 
 /** Commands for the next visit: the stages that have not run. */

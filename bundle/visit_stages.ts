@@ -108,12 +108,26 @@ const TRIAL: Scale = {
   train: ["--preset", "tiny", "--steps", "2", "--batch", "2", "--limit", "90", "--sample-every", "0"],
 };
 
+/** Command line in the environment of a precision: Dawn's for mixed, since Deno's WebGPU has no matrix units. */
+function inEnvironment({ matrices }: Scale, precision: Precision, line: CommandLine): CommandLine {
+  return precision === "mixed" ? ["env", "DENOISE_BACKEND=dawn", ...matrices, ...line] : line;
+}
+
+/** Command that prints the adapter of mixed precision, and {@linkcode WITHOUT_MATRICES} if it has no matrix units. */
+export function matrixProbe(trial = false): CommandLine {
+  const script: CommandLine = ["deno", "run", "-A", "--no-check", join(VISIT_ROOT, "bundle/adapter.ts")];
+  return inEnvironment(trial ? TRIAL : FULL, "mixed", script);
+}
+
+/** Reason to skip stages in mixed precision. */
+export const WITHOUT_MATRICES = "no matrix units";
+
 /** All stages; their commands run in the project's folder, and leave reports in `parts`. */
-export function stagesFor(parts: string, data: string, trial = false): readonly Stage[] {
+export function stagesFor(parts: string, data: string, trial = false, matrices = true): readonly Stage[] {
   const scale = trial ? TRIAL : FULL;
+  const ifMatrices = matrices ? {} : { missing: WITHOUT_MATRICES };
   const task = (...args: string[]): CommandLine => ["deno", "task", ...args];
-  const on = (precision: Precision, line: CommandLine): CommandLine =>
-    precision === "mixed" ? ["env", "DENOISE_BACKEND=dawn", ...scale.matrices, ...line] : line;
+  const on = (precision: Precision, line: CommandLine): CommandLine => inEnvironment(scale, precision, line);
   // All permissions: Dawn is native code, which the tasks' own permissions exclude.
   const script = (
     path: string,
@@ -179,7 +193,7 @@ export function stagesFor(parts: string, data: string, trial = false): readonly 
       commands: [
         ["sh", "-c", LOOK],
         ["sh", "-c", ADAPTER],
-        on("mixed", script("bundle/adapter.ts")),
+        matrixProbe(trial),
       ],
     },
     {
@@ -187,11 +201,11 @@ export function stagesFor(parts: string, data: string, trial = false): readonly 
       limit: 120,
       commands: [on("mixed", tests(ofMatrices)), on("mixed", tests(ofDevice))],
     },
-    { name: "mixed", limit: 190, commands: untuned("mixed") },
+    { name: "mixed", limit: 190, ...ifMatrices, commands: untuned("mixed") },
     { name: "float32", limit: 190, commands: untuned("float32") },
     { name: "tuned-float32", limit: 300, commands: networks("float32", "tuned", "--tune", "on") },
     { name: "pytorch", limit: 220, commands: [...torches("training"), torch(60, "tiny")] },
-    { name: "tuned-mixed", limit: 300, commands: networks("mixed", "tuned", "--tune", "on") },
+    { name: "tuned-mixed", limit: 300, ...ifMatrices, commands: networks("mixed", "tuned", "--tune", "on") },
     { name: "pytorch-sampling", limit: 140, commands: torches("sampling") },
     {
       name: "rules",
@@ -199,12 +213,12 @@ export function stagesFor(parts: string, data: string, trial = false): readonly 
       commands: networks("float32", "rules", "--tune", "off").slice(0, 2),
     },
     { name: "second-minute", limit: 150, commands: [secondMinute("float32")] },
-    { name: "second-minute-mixed", limit: 150, commands: [secondMinute("mixed")] },
+    { name: "second-minute-mixed", limit: 150, ...ifMatrices, commands: [secondMinute("mixed")] },
     {
       name: "profile",
       limit: 180,
       commands: [
-        benchmark("mixed", "profile-mixed", "--only", trained, "--profile"),
+        ...(matrices ? [benchmark("mixed", "profile-mixed", "--only", trained, "--profile")] : []),
         benchmark("float32", "profile-float32", "--only", trained, "--profile"),
       ],
     },
@@ -214,7 +228,7 @@ export function stagesFor(parts: string, data: string, trial = false): readonly 
       commands: [["sh", "-c", REFUSED, "sh", ...script("tasks/bench.ts", "--precision", "float16")]],
     },
     { name: "first-steps", limit: 270, commands: [firstSteps("float32")] },
-    { name: "first-steps-mixed", limit: 270, commands: [firstSteps("mixed")] },
+    { name: "first-steps-mixed", limit: 270, ...ifMatrices, commands: [firstSteps("mixed")] },
     {
       name: "kernels",
       limit: 150,

@@ -15,7 +15,7 @@ const TAIL = 1500;
 /** Formats the summary of a call's outcomes and of all results so far. */
 export function summarizeVisit(results: VisitResults, outcomes: readonly Outcome[]): string {
   const parts = outcomes.flatMap(({ name, result, seconds, log }) => {
-    const shown = withoutRows(log).trim().slice(-TAIL);
+    const shown = withoutLoader(withoutRows(log)).trim().slice(-TAIL);
     return [`=== ${name}: ${result}, ${seconds.toFixed(0)} s`, ...(shown === "" ? [] : [shown])];
   });
   const ours = Object.entries(results.reports).flatMap(([name, report]) => stepsIn(name, report));
@@ -25,6 +25,12 @@ export function summarizeVisit(results: VisitResults, outcomes: readonly Outcome
     ...(Object.keys(results.reports).length > 0 ? ["=== figures", ...figureLines(results)] : []),
     ...(pytorch.length > 0 ? ["=== beside PyTorch", ...compare(ours, pytorch)] : []),
   ].join("\n") + "\n";
+}
+
+/** A log without the Vulkan loader's debug output, which stays in the logs; its warnings and errors are kept. */
+function withoutLoader(log: string): string {
+  const debug = /^(\[Vulkan Loader\] )?(DEBUG|INFO|LAYER|DRIVER|IMPLEM)( \| [A-Z]+)*:/;
+  return log.split("\n").filter((line) => !debug.test(line)).join("\n");
 }
 
 /** Lines for each of PyTorch's results: its speed, and our best one for the same network and batch relative to it. */

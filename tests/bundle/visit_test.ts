@@ -3,12 +3,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
   type CommandLine,
+  isFine,
   type Outcome,
   runStages,
   type Stage,
   type StageOptions,
 } from "../../bundle/stages.ts";
-import { CALL_SECONDS, CALLS, stagesFor } from "../../bundle/visit_stages.ts";
+import { CALL_SECONDS, CALLS, stagesFor, WITHOUT_MATRICES } from "../../bundle/visit_stages.ts";
 import {
   addResults,
   readResults,
@@ -36,7 +37,7 @@ function visit(
   return inTemporaryDirectory(async (folder) => {
     const outcomes = await runStages(stages, { out: folder, cwd: folder, seconds: 100, ...options });
     assert.deepEqual(outcomes.map(({ name }) => name), stages.map(({ name }) => name));
-    for (const { name, log } of outcomes.filter(({ result }) => !result.startsWith("not run"))) {
+    for (const { name, log } of outcomes.filter(({ result }) => !/^(not run|skipped)/.test(result))) {
       assert.equal(await Deno.readTextFile(join(folder, `${name}.log`)), log);
     }
     await check(outcomes.map(({ result }) => result), outcomes.map(({ log }) => log), folder);
@@ -60,7 +61,7 @@ Deno.test({
           "exit code 3",
           "no-such-program: spawn no-such-program ENOENT; SIGSEGV",
           "ok",
-          "not run: nothing to do it with",
+          "skipped: nothing to do it with",
         ]);
         const [first, second, third, fourth] = logs;
         assert.match(
@@ -251,7 +252,8 @@ Deno.test("a summary has each stage's end, the figures to reach, and each result
     torchRow({ precision: "bfloat16", channelsLast: true, stepsPerSecond: 10 }),
     torchRow({ what: "sampling", compiled: true, preset: "small" }),
   ].map((row) => JSON.parse(row));
-  const long = "x".repeat(5000) + "\nfailed at last\n";
+  const loader = "[Vulkan Loader] DEBUG | DRIVER: x\nLAYER:        y\n";
+  const long = "x".repeat(5000) + `\n${loader.repeat(99)}failed at last\n`;
   const summary = summarizeVisit({ stages: {}, reports, pytorch }, [
     { ...outcome("models", long), result: "exit code 1" },
     { ...outcome("tests", ""), result: "not run: no time was left", seconds: 0 },
@@ -300,6 +302,16 @@ Deno.test("every report has a name of its own, and native code has its permissio
   const onDawn = lines.filter((line) => line.includes("DENOISE_BACKEND=dawn"));
   assert.ok(onDawn.length > 10);
   for (const line of onDawn) assert.match(line, /deno run -A|deno task test/);
+});
+
+Deno.test("without matrix units, mixed precision is skipped, which is no failure", () => {
+  const stages = stagesFor("/parts", "npm", false, false);
+  const skipped = stages.filter(({ missing }) => missing === WITHOUT_MATRICES).map(({ name }) => name);
+  assert.deepEqual(skipped, ["mixed", "tuned-mixed", "second-minute-mixed", "first-steps-mixed"]);
+  const rest = stages.filter(({ missing }) => missing === undefined).flatMap(({ commands }) => commands);
+  assert.deepEqual(rest.filter((command) => command.join(" ").includes("--precision mixed")), []);
+  const results = ["ok", "skipped: no matrix units", "not run: no time was left", "exit code 2"];
+  assert.deepEqual(results.map((result) => isFine(outcome("x", "", result))), [true, true, false, false]);
 });
 
 Deno.test("a measurement from an empty tuning cache has a folder of its own", () => {
