@@ -16,7 +16,7 @@ import { type MemoryPlan, planMemory } from "./plan.ts";
 import { dropRepeats } from "./repeats.ts";
 import { SampleSums } from "./sample_sums.ts";
 import type { Tensor } from "./tensor.ts";
-import { findViews } from "./views.ts";
+import { findViews, type Views } from "./views.ts";
 
 /** Compiled graph: launches over allocated buffers, and views of its kept tensors. */
 export interface Compiled {
@@ -80,10 +80,16 @@ const DEFERRED = 1 / 64;
  * Context for lowering the nodes of a graph.
  *
  * @param keep activations that are read from outside
+ * @param views result of {@linkcode findViews}, which takes a pass over the graph, for the same arguments
  */
-export function lowerContext(g: Graph, target: KernelTarget, keep: readonly Tensor[] = []): LowerContext {
+export function lowerContext(
+  g: Graph,
+  target: KernelTarget,
+  keep: readonly Tensor[] = [],
+  views: Views = findViews(g.nodes, target, keep),
+): LowerContext {
   return {
-    views: findViews(g.nodes, target, keep),
+    views,
     target,
     temporary: (name, elements, type = "float32") =>
       g.tensor(name, [1, 1, 1, elements], "activation", false, type),

@@ -11,6 +11,7 @@ import { launchKey } from "../graph/launch_key.ts";
 import { lower } from "../graph/lower.ts";
 import type { Node } from "../graph/operations.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { findViews, type Views } from "../graph/views.ts";
 
 /** Chosen candidate by key; see {@linkcode Choose}. */
 export type Choices = ReadonlyMap<string, string>;
@@ -42,15 +43,21 @@ export type TracedLowering = (g: Graph, node: Node, choices: Choices) => {
   readonly requested: ReadonlyMap<string, readonly string[]>;
 };
 
-/** Lowering for a target that records choices. */
+/** Lowering for a target that records choices. Graphs must be complete: their views are found once, at their first node. */
 export function traceChoices(target: KernelTarget, lowering: typeof lower = lower): TracedLowering {
+  const views = new Map<Graph, Views>();
+  const viewsOf = (g: Graph) => {
+    const found = views.get(g) ?? findViews(g.nodes, target, []);
+    views.set(g, found);
+    return found;
+  };
   return (g, node, choices) => {
     const requested = new Map<string, readonly string[]>();
     const choose: Choose = (key, candidates) => {
       requested.set(key, candidates);
       return chooseFrom(choices)(key, candidates);
     };
-    return { launches: lowering(lowerContext(g, { ...target, choose }), node), requested };
+    return { launches: lowering(lowerContext(g, { ...target, choose }, [], viewsOf(g)), node), requested };
   };
 }
 

@@ -36,7 +36,8 @@ export function answers(
         return choice;
       },
     };
-    for (const node of g.nodes) lower(lowerContext(g, recording), node);
+    const context = lowerContext(g, recording);
+    for (const node of g.nodes) lower(context, node);
   }
   return asked;
 }

@@ -45,7 +45,8 @@ async function keep(
       candidates: readonly string[],
     ) => (choose(key, candidates), answer(key, candidates));
     for (const g of [trainingGraph({ config, batch }), recordForward(config, batch).g]) {
-      for (const node of g.nodes) lower(lowerContext(g, { ...kernelTarget(gpu), choose: both }), node);
+      const context = lowerContext(g, { ...kernelTarget(gpu), choose: both });
+      for (const node of g.nodes) lower(context, node);
     }
   }
   const { path, identity, driver } = tuningFile(gpu, directory);

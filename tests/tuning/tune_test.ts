@@ -7,6 +7,7 @@ import type { Node } from "../../lib/graph/operations.ts";
 import type { lower, LowerContext } from "../../lib/graph/lower.ts";
 import { conv2d, silu } from "../../lib/graph/ops.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
+import type { Views } from "../../lib/graph/views.ts";
 import { chooseFrom, fastest, promising, traceChoices, type Trial } from "../../lib/tuning/trials.ts";
 import type { TuneEstimate } from "../../lib/tuning/time_limit.ts";
 import { tune, type TuneOptions } from "../../lib/tuning/tune.ts";
@@ -184,6 +185,20 @@ Deno.test("choices that another node's choice opens are made too", async () => {
   });
   assert.ok(progress.every(([done, total]) => done < total));
   assert.deepEqual(end, [3, 3]);
+});
+
+Deno.test("views of a graph are found once, not for every node and trial", async () => {
+  const graphs = [graphOf("a", "b", "c"), graphOf("b", "d")];
+  const views = new Set<Views>();
+  let lowerings = 0;
+  const counted = (context: LowerContext, label: string) => {
+    views.add(context.views);
+    lowerings++;
+    return convolution(context, label);
+  };
+  await tuned(graphs, counted, TRANSFORMED_WINS);
+  assert.equal(views.size, graphs.length);
+  assert.ok(lowerings > 5 * graphs.length);
 });
 
 Deno.test("a choice that is no longer a candidate is made again", async () => {

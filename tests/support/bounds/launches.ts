@@ -1,14 +1,13 @@
 /** Every launch of a graph by itself, with every candidate of every choice. */
 import type { KernelSource, Launch } from "../../../kernels/source.ts";
-import type { Choose, KernelTarget } from "../../../kernels/target.ts";
+import type { KernelTarget } from "../../../kernels/target.ts";
 import type { Gpu } from "../../../lib/gpu/device.ts";
 import { ResourceScope } from "../../../lib/gpu/memory.ts";
 import { buildProgram, runPrograms } from "../../../lib/gpu/program.ts";
-import { lowerContext } from "../../../lib/graph/compile.ts";
 import type { Graph } from "../../../lib/graph/graph.ts";
-import { lower } from "../../../lib/graph/lower.ts";
 import type { Node } from "../../../lib/graph/operations.ts";
 import type { Tensor } from "../../../lib/graph/tensor.ts";
+import { traceChoices, type TracedLowering } from "../../../lib/tuning/trials.ts";
 
 /**
  * Launches of a graph, one of those that differ in nothing but the contents of their tensors.
@@ -21,8 +20,10 @@ export function distinctLaunches(
   choices: "all" | "default" = "default",
 ): Launch<Tensor>[] {
   const distinct = new Map<string, Launch<Tensor>>();
-  for (const node of [...g.nodes]) {
-    for (const launch of choices === "all" ? lowerings(g, node, target) : lowering(g, node, target)) {
+  const lowered = traceChoices(target);
+  for (const node of g.nodes) {
+    const launches = choices === "all" ? lowerings(g, node, lowered) : lowered(g, node, new Map()).launches;
+    for (const launch of launches) {
       const { kernel, entry, constants, params, workgroups, buffers } = launch;
       const bytes = Object.entries(buffers).map(([name, tensor]) => [name, tensor.bytes]);
       const key = JSON.stringify([kernel.name, kernel.code, entry, constants, params, workgroups, bytes]);
@@ -32,22 +33,14 @@ export function distinctLaunches(
   return [...distinct.values()];
 }
 
-function lowering(g: Graph, node: Node, target: KernelTarget): Launch<Tensor>[] {
-  return lower(lowerContext(g, target), node);
-}
-
 /** Launches of a node by all candidates, including those of choices that another choice leads to. */
-function* lowerings(g: Graph, node: Node, target: KernelTarget): Generator<Launch<Tensor>> {
+function* lowerings(g: Graph, node: Node, lowered: TracedLowering): Generator<Launch<Tensor>> {
   // One choice at a time differs from the default, below each candidate that leads to more choices.
   const tried = new Set<string>();
   const pending: ReadonlyMap<string, string>[] = [new Map()];
   for (let fixed = pending.pop(); fixed; fixed = pending.pop()) {
-    const requested = new Map<string, readonly string[]>();
-    const choose: Choose = (key, candidates) => {
-      requested.set(key, candidates);
-      return fixed!.get(key) ?? candidates[0];
-    };
-    yield* lowering(g, node, { ...target, choose });
+    const { launches, requested } = lowered(g, node, fixed);
+    yield* launches;
     for (const [key, candidates] of requested) {
       for (const candidate of candidates) {
         const id = `${key} ${candidate}`;
