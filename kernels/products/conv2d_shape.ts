@@ -30,7 +30,7 @@ export interface Conv2dShape {
   firstChannels?: number;
   /**
    * The input is x upsampled by two (nearest neighbour), and x and its gradient are [N, H/2, W/2, Ip]. Only for 3x3 convolutions of
-   * stride 1.
+   * stride 1, and only if `upsampledFits` (conv2d_upsampled.ts).
    */
   upsampled?: boolean;
 }

@@ -21,10 +21,15 @@ import {
 import { planUpsampledWeightGradient, sumParams } from "./conv2d_weight_plan.ts";
 import { cachedKernel, quads } from "./gemm.ts";
 import { grid1d, type Launch, launch } from "../source.ts";
-import type { KernelTarget } from "../target.ts";
+import { GUARANTEED_BINDING, type KernelTarget } from "../target.ts";
 
 /** Phases of an output pixel, and taps of each. */
 const [PHASES, TAPS] = [4, 4];
+
+/** Padded weights of a tap. */
+function weightsOf({ inChannels, outChannels }: Pick<Conv2dShape, "inChannels" | "outChannels">): number {
+  return 4 * quads(inChannels) * 4 * quads(outChannels);
+}
 
 /** Sizes of the small image, of the weights, and of products with a window of `size` x `size`. */
 function sizesOf(s: Conv2dShape, size: number) {
@@ -33,7 +38,7 @@ function sizesOf(s: Conv2dShape, size: number) {
     small,
     params: { ...windowParams(small), size },
     pixels: s.batch * small.inHeight * small.inWidth,
-    weights: 4 * quads(s.inChannels) * 4 * quads(s.outChannels),
+    weights: weightsOf(s),
   };
 }
 
@@ -47,6 +52,17 @@ function expand<B>(shape: Conv2dShape, weight: B, expanded: B, label: string): L
   const kernel = cachedKernel("upsampled_weight", expandWeights);
   const count = sizesOf(shape, 2).weights / 4;
   return launch(kernel, "main", { count }, { weight, expanded }, grid1d(count, 64), { label });
+}
+
+/**
+ * True if a target can bind the sums of weights, and a part of the weight gradient, which has as many floats. Half of that would do
+ * for sums stored in float16, but their gradient is float32.
+ */
+export function upsampledFits(
+  { bindingBytes = GUARANTEED_BINDING }: KernelTarget,
+  shape: Pick<Conv2dShape, "inChannels" | "outChannels">,
+): boolean {
+  return 4 * PHASES * TAPS * weightsOf(shape) <= bindingBytes;
 }
 
 /** Size of the sums of weights in floats, if they are stored as the weights are. */

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { upsampledFits } from "../../kernels/products/conv2d_upsampled.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { inputsOf, type Node, type NodeOf, outputsOf } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
@@ -25,8 +26,8 @@ export interface Views {
  *
  * @param keep tensors that are read from outside
  */
-export function findViews(nodes: readonly Node[], { path }: KernelTarget, keep: readonly Tensor[]): Views {
-  if (path === "subgroup") return { joined: new Map(), upsampled: new Map(), pooled: new Map() };
+export function findViews(nodes: readonly Node[], target: KernelTarget, keep: readonly Tensor[]): Views {
+  if (target.path === "subgroup") return { joined: new Map(), upsampled: new Map(), pooled: new Map() };
   const uses = new Uses(nodes, keep);
   const joined = nodes.flatMap((node) =>
     node.kind === "concat" && node.in.a.shape[3] % 4 === 0 && uses.all(node.out.y, readsParts)
@@ -34,7 +35,7 @@ export function findViews(nodes: readonly Node[], { path }: KernelTarget, keep: 
       : []
   );
   const upsampled = nodes.flatMap((node) =>
-    node.kind === "upsample" && uses.all(node.out.y, (reader) => readsUpsampled(reader, uses))
+    node.kind === "upsample" && uses.all(node.out.y, (reader) => readsUpsampled(reader, target, uses))
       ? [[node.out.y, node.in.x] as const]
       : []
   );
@@ -97,8 +98,10 @@ function readsParts(node: Node): boolean {
 }
 
 /** True if a node's kernels can upsample x themselves, and add up its gradient. */
-function readsUpsampled(node: Node, uses: Uses): boolean {
+function readsUpsampled(node: Node, target: KernelTarget, uses: Uses): boolean {
   if (node.kind !== "conv2d" && node.kind !== "conv2dBackward") return false;
   if (node.attributes.kernel !== 3 || node.attributes.stride !== 1) return false;
+  const output = node.kind === "conv2d" ? node.out.y : node.in.dy;
+  if (!upsampledFits(target, { inChannels: node.in.x.shape[3], outChannels: output.shape[3] })) return false;
   return node.kind === "conv2d" || !node.out.dx || uses.pooling(node) !== undefined;
 }

@@ -167,6 +167,30 @@ for (const [name, use] of Object.entries(readers)) {
   });
 }
 
+Deno.test("an upsampled image is stored if the workspace of a convolution that upsamples it exceeds a binding", () => {
+  for (
+    const [channels, bindingBytes, stored] of [[1448, 2 ** 27, false], [1536, 2 ** 27, true], [
+      1536,
+      2 ** 28,
+      false,
+    ]] as const
+  ) {
+    const g = new Graph();
+    const x = g.input("x", [2, 4, 4, channels]);
+    const large = upsample(g, x);
+    const weight = g.parameter("weight", "conv", [channels, channels, 3, 3], ZEROS);
+    const bias = g.parameter("bias", "vector", [channels], ZEROS);
+    const y = conv2d(g, large, { weight, bias }, { kernel: 3, stride: 1, padding: 1 });
+    recordBackward(g, y, { seed: g.input("seed", y.shape), wanted: [x] });
+    const target = { ...TILE, bindingBytes };
+    const sizes = kernelsOf(g, target).flatMap(({ buffers }) =>
+      Object.values(buffers).map(({ bytes }) => bytes)
+    );
+    assert.equal(isStored(g, large, target), stored, `${channels}`);
+    assert.ok(Math.max(...sizes) <= bindingBytes, `${channels}: ${Math.max(...sizes)} bytes`);
+  }
+});
+
 Deno.test("an upsampled image is stored where its gradient is added to one that is not there yet", () => {
   const record = (between: boolean) => {
     const g = new Graph();
