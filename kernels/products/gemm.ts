@@ -51,7 +51,8 @@ interface Layout {
 export function gemmKernel(target: KernelTarget, problem: GemmProblem, size: GemmSize): GemmKernel {
   const { half = false } = target;
   const { candidates, others } = layoutsOf(target, problem, size, half);
-  const key = `${problem.name} ${size.rows}x${size.columns}x${size.depth} ${size.places}`;
+  const { rows, columns, depth, turn, places } = size;
+  const key = `${problem.name} ${rows}x${columns}x${depth} ${turn} ${places}`;
   const names = (layouts: readonly Layout[]) => layouts.map(({ name }) => name);
   const chosen = choose(target, key, names(candidates), () => names(others()));
   const isChosen = ({ name }: Layout) => name === chosen;

@@ -84,7 +84,7 @@ Deno.test("a layout or an algorithm that does not exist is an error that names t
   const operands = { a: none, b: none, c: none };
   assert.throws(
     () => matmul(target, batchedProduct(512, 512, 512, false, false), operands, "test"),
-    /^RangeError: choice of matmul_nn 512x512x512 2: expected one of tile_32x32x32_64, .*tile_128x128x16_256.*, got "tile_1x1"$/,
+    /^RangeError: choice of matmul_nn 512x512x512 512 2: expected one of tile_32x32x32_64, .*tile_128x128x16_256.*, got "tile_1x1"$/,
   );
   assert.throws(
     () =>
@@ -96,6 +96,21 @@ Deno.test("a layout or an algorithm that does not exist is an error that names t
       ),
     /^RangeError: choice of conv2d_forward 16x16 32>32 3\/1: expected one of winograd4, direct, got "tile_1x1"$/,
   );
+});
+
+Deno.test("layouts of products of a concatenation are chosen by where it is split, too", () => {
+  const none = new Float32Array(4);
+  const requested = (firstChannels: number) => {
+    const keys: string[] = [];
+    const choose = (key: string, [first]: readonly string[]) => (keys.push(key), first);
+    const s = { ...shape(1, 1, [2, 8, 8, 48], 16), firstChannels };
+    const operands = { x: none, xSecond: none, weight: none, y: none, scratch: [] };
+    conv2dForward<HostArray>({ ...TILE, choose }, s, operands, "test");
+    return keys;
+  };
+  const [few, many] = [requested(16), requested(32)];
+  assert.ok(few.length > 0);
+  assert.deepEqual(few.filter((key) => many.includes(key)), []);
 });
 
 /** Kernel names of a pass's default algorithm on a GPU, given as `conv2d_PASS [BATCHx]HEIGHTxWIDTH IN>OUT 3/1`. */
