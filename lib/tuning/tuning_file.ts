@@ -15,7 +15,7 @@ import { fileProblem, removeLeftovers, writeDurable } from "../files/durable.ts"
 import { driverVersion } from "./driver.ts";
 
 /** Incremented when kernels change in a way that may change which candidate is fastest. */
-const TUNING_VERSION = 2;
+const TUNING_VERSION = 3;
 /** Version of the file format. */
 const FORMAT = 1;
 
