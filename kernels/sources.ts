@@ -1454,9 +1454,9 @@ fn first_value(place: Place, channel: u32) -> f32 {
 }
 // Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
 
-// Number of addends; ANY: as in the parameters. A pipeline for each number takes a software adapter half a second to compile.
-override addends: u32 = 0;
 const ANY = 3u;
+// Number of addends; by default that of the parameters.
+override addends: u32 = ANY;
 
 @group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;
@@ -1982,9 +1982,9 @@ fn first_value(place: Place, channel: u32) -> f32 {
 }
 // Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
 
-// Number of addends; ANY: as in the parameters. A pipeline for each number takes a software adapter half a second to compile.
-override addends: u32 = 0;
 const ANY = 3u;
+// Number of addends; by default that of the parameters.
+override addends: u32 = ANY;
 
 @group(0) @binding(8) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(12) var<storage, read> addend_second: array<Stored4>;

@@ -303,6 +303,22 @@ for (const path of PATHS) {
   });
 }
 
+Deno.test("group_norm refuses two addends to the gradients of a concatenation, and adds one given as either", () => {
+  const s = { ...shape([2, 4, 4, 16], 2), first: 8 };
+  const buffers = { x: "x", stats: "stats", dy: "dy", dx: "dx", dxSecond: "dxSecond", sums: "sums" };
+  assert.throws(
+    () => groupNormBackward(s, { ...buffers, addend: "a", addendSecond: "b" }),
+    /^RangeError: group_norm: expected one addend with a second dx, got two$/,
+  );
+  for (const addends of [{ addend: "a" }, { addendSecond: "a" }, {}]) {
+    const [{ constants, buffers: { addend } }] = groupNormBackward(s, { ...buffers, ...addends });
+    assert.deepEqual(
+      [constants.has_addend, addend],
+      "addend" in addends || "addendSecond" in addends ? [1, "a"] : [0, "dy"],
+    );
+  }
+});
+
 Deno.test("group_norm refuses groups that do not divide the channels, and groups wider than a workgroup", () => {
   const buffers = { x: 0, gamma: 0, beta: 0, stats: 0, y: 0 };
   assert.throws(() => groupNormForward(shape([1, 1, 1, 6], 4), buffers), /4 groups do not divide 6 channels/);
