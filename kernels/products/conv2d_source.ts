@@ -63,7 +63,7 @@ const JOINED_ROWS: GemmOperand = {
   ...flatRows("x", "part_c4"),
   setup: (slot, line) => `let ${slot}_row = min(${line}, params.rows - 1u);`,
   turn: (slot) => `let ${slot}_at = ${slot}_row * part_c4;`,
-  second: { when: () => "part != 0u", load: flatRows("x_second", "part_c4").load },
+  second: { when: () => "part != 0u", load: (slot, k) => `x_second[${slot}_at + ${k}]` },
 };
 
 /**

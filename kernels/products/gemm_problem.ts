@@ -35,8 +35,8 @@ export interface GemmOperand {
   readonly second?: {
     /** Condition, the same for all loads of a thread in an iteration. */
     when(slot: string): string;
-    /** As that of the operand. */
-    load(slot: string, k: string, inside?: string): string;
+    /** As that of the operand, without a condition. */
+    load(slot: string, k: string): string;
   };
   /** Expression: true if the slot's line has any element in this iteration; absent if it usually has. */
   active?(slot: string): string;
