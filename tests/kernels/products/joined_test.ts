@@ -1,4 +1,5 @@
 /** 1x1 convolutions of a concatenation that is not stored. */
+import assert from "node:assert/strict";
 import { directForward, directWeightGradient } from "../../../kernels/products/conv2d_direct.ts";
 import type { Conv2dShape } from "../../../kernels/products/conv2d_shape.ts";
 import type { KernelTarget } from "../../../kernels/target.ts";
@@ -76,4 +77,28 @@ for (const target of TARGETS) {
       } else assertSame(read.y, copy.y, "y");
     });
   }
+}
+
+for (const target of TARGETS) {
+  const storage = STORAGES.find(({ half }) => half === (target.half ?? false))!;
+  const name = `${target.path}${storage.suffix}${target.matrices ? " on matrix units" : ""}`;
+  Deno.test(`a convolution of a concatenation in two tensors gives an image the same bits in any batch: ${name}`, async () => {
+    // No multiple of 16 channels ends where the first tensor does.
+    const s = { ...shape(1, 1, [5, 6, 7, 44], 20), firstChannels: 20 };
+    const { parts, weight, dy } = operands(s, s.firstChannels, storage.array);
+    const forward = async (shape: Conv2dShape, x: typeof parts, count: number, layout: number) => {
+      const y = storage.empty(count);
+      const chosen: KernelTarget = { ...target, choose: (_, names) => names.at(layout)! };
+      const launches = directForward<HostArray>(chosen, shape, { ...x, weight, y, scratch: [] }, "forward");
+      await storage.run(launches);
+      return { y, kernels: launches.map(({ kernel }) => kernel.name) };
+    };
+    const last = (values: HostArray) => values.slice(4 * values.length / 5);
+    const image = { x: last(parts.x), xSecond: last(parts.xSecond) };
+    // Large batches get other layouts, except on software adapters; these two compile fast.
+    const together = await forward(s, parts, dy.length, target.matrices ? 1 : -1);
+    const alone = await forward({ ...s, batch: 1 }, image, dy.length / 5, 0);
+    if (target.path === "tile") assert.notDeepEqual(alone.kernels, together.kernels);
+    assertSame(alone.y, last(together.y), "last image");
+  });
 }

@@ -14,7 +14,7 @@ import {
   upsampledForwardScratch,
   upsampledSumRows,
 } from "../../../kernels/products/conv2d_upsampled.ts";
-import type { KernelTarget } from "../../../kernels/target.ts";
+import type { Choose, KernelTarget } from "../../../kernels/target.ts";
 import { upsampleBackward, upsampleForward } from "../../../kernels/upsample.ts";
 import { assertClose, type Tolerance } from "../../support/close.ts";
 import {
@@ -137,25 +137,42 @@ for (const target of TARGETS) {
   }
 }
 
-Deno.test("a convolution of an upsampled image gives an image the same bits in any batch", async () => {
-  const target = onMatrices({ ...TILE, half: true });
-  const pass = async (batch: number) => {
-    const s = { ...shape(3, 1, [batch, 32, 32, 16], 24), upsampled: true };
-    const { x, weight, dy } = packed(s, problem({ ...s, batch: 1 }), FLOAT16);
-    const [images, y] = [x.length, dy.length].map((size) => FLOAT16.empty(batch * size)) as [
-      HostArray,
-      HostArray,
-    ];
-    for (let n = 0; n < batch; n++) images.set(x, n * x.length);
-    const operands = { x: images, weight, y, scratch: scratch(upsampledForwardScratch(target, s)) };
-    await FLOAT16.run(upsampledForward<HostArray>(target, s, operands, "forward"));
-    return y;
-  };
-  const [alone, together] = [await pass(1), await pass(5)];
-  for (let n = 0; n < 5; n++) {
-    assertSame(together.slice(n * alone.length, (n + 1) * alone.length), alone, `image ${n}`);
-  }
-});
+/** Ways to compute a forward pass, with the number of scratch buffers that tells the algorithm. */
+const FORWARD_WAYS: Record<
+  string,
+  [target: KernelTarget, storage: Storage, algorithm: string, buffers: number]
+> = {
+  "on matrix units": [onMatrices({ ...TILE, half: true }), FLOAT16, "direct", 1],
+  "direct": [TILE, FLOAT32, "direct", 1],
+  "by Winograd": [TILE, FLOAT32, "winograd4", 3],
+};
+for (const [way, [target, storage, algorithm, buffers]] of Object.entries(FORWARD_WAYS)) {
+  Deno.test(`a convolution of an upsampled image gives an image the same bits in any batch: ${way}`, async () => {
+    const one = { ...shape(3, 1, [1, 16, 16, 16], 24), upsampled: true };
+    const { x, weight, dy } = packed(one, problem(one), storage);
+    const pass = async (batch: number, layout: 0 | 1) => {
+      const s = { ...one, batch };
+      const choose: Choose = (_, names) => names.includes(algorithm) ? algorithm : names[layout];
+      const [images, y] = [x, dy].map(({ length }) => storage.empty(batch * length)) as [
+        HostArray,
+        HostArray,
+      ];
+      for (let n = 0; n < batch; n++) images.set(x, n * x.length);
+      const sizes = conv2dForwardScratch({ ...target, choose }, s);
+      assert.equal(sizes.length, buffers);
+      const operands = { x: images, weight, y, scratch: scratch(sizes) };
+      const launches = conv2dForward<HostArray>({ ...target, choose }, s, operands, "forward");
+      await storage.run(launches);
+      return { y, kernels: launches.map(({ kernel }) => kernel.name) };
+    };
+    // Large batches get other layouts.
+    const [alone, together] = [await pass(1, 0), await pass(5, 1)];
+    assert.notDeepEqual(alone.kernels, together.kernels);
+    for (let n = 0; n < 5; n++) {
+      assertSame(together.y.slice(n * dy.length, (n + 1) * dy.length), alone.y, `image ${n}`);
+    }
+  });
+}
 
 for (const target of (await testTargets()).map((target) => withAlgorithm(target, "winograd4"))) {
   const large = shape(3, 1, [3, 12, 20, 20], 36);
