@@ -1171,7 +1171,7 @@ struct Pair {
   b: vec4f,
 }
 
-// Sum over the channels of a group of what part_a holds by channel.
+// Sum of part_a over the channels of a group.
 fn group_sum_a(start: vec4u) -> vec4f {
   var sum = vec4f(0.0);
   if (params.group_size % 4u == 0u) {
@@ -1376,7 +1376,7 @@ fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   return Point(centred, dz);
 }
 
-// Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
+// Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.
 fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
   let sum_xhat = rstd * sum_centred;
   part_a[lane] = scale * sum;
@@ -1708,7 +1708,7 @@ struct Pair {
   b: vec4f,
 }
 
-// Sum over the channels of a group of what part_a holds by channel.
+// Sum of part_a over the channels of a group.
 fn group_sum_a(start: vec4u) -> vec4f {
   var sum = vec4f(0.0);
   if (params.group_size % 4u == 0u) {
@@ -1913,7 +1913,7 @@ fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   return Point(centred, dz);
 }
 
-// Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
+// Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.
 fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
   let sum_xhat = rstd * sum_centred;
   part_a[lane] = scale * sum;
@@ -2319,7 +2319,7 @@ struct Pair {
   b: vec4f,
 }
 
-// Sum over the channels of a group of what part_a holds by channel.
+// Sum of part_a over the channels of a group.
 fn group_sum_a(start: vec4u) -> vec4f {
   var sum = vec4f(0.0);
   if (params.group_size % 4u == 0u) {
@@ -2524,7 +2524,7 @@ fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   return Point(centred, dz);
 }
 
-// Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
+// Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.
 fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
   let sum_xhat = rstd * sum_centred;
   part_a[lane] = scale * sum;
@@ -2864,7 +2864,7 @@ struct Pair {
   b: vec4f,
 }
 
-// Sum over the channels of a group of what part_a holds by channel.
+// Sum of part_a over the channels of a group.
 fn group_sum_a(start: vec4u) -> vec4f {
   var sum = vec4f(0.0);
   if (params.group_size % 4u == 0u) {
@@ -2931,7 +2931,7 @@ fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   return Point(centred, dz);
 }
 
-// Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
+// Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.
 fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
   let sum_xhat = rstd * sum_centred;
   part_a[lane] = scale * sum;

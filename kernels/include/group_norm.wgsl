@@ -156,7 +156,7 @@ struct Pair {
   b: vec4f,
 }
 
-// Sum over the channels of a group of what part_a holds by channel.
+// Sum of part_a over the channels of a group.
 fn group_sum_a(start: vec4u) -> vec4f {
   var sum = vec4f(0.0);
   if (params.group_size % 4u == 0u) {

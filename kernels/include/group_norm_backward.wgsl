@@ -38,7 +38,7 @@ fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   return Point(centred, dz);
 }
 
-// Stores the sums over a sample of a column; keeps in part_a, part_b what m1 and m2 are means of.
+// Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.
 fn store_sums(place: Place, lane: u32, sum: vec4f, sum_centred: vec4f, scale: vec4f, rstd: vec4f) {
   let sum_xhat = rstd * sum_centred;
   part_a[lane] = scale * sum;

@@ -64,14 +64,14 @@ export function stageLoads(
   const end = alongK ? "depth" : problem.terms ?? "4u * depth";
   const step = (j: number) => `thread / ${quads}u + ${j * threads / quads}u`;
   const line = (j: number) => alongK ? `${first} + ${step(j)}` : `${first} / 4u + thread % ${quads}u`;
-  const sought = (j: number) => alongK ? `k + thread % ${quads}u` : `4u * k + ${step(j)}`;
+  const unclamped = (j: number) => alongK ? `k + thread % ${quads}u` : `4u * k + ${step(j)}`;
   const ks = (alongK ? [0] : loads).map((j) =>
-    `let sought_${k(j)} = ${sought(j)};
-    let ${k(j)} = min(sought_${k(j)}, ${end} - 1u);`
+    `let unclamped_${k(j)} = ${unclamped(j)};
+    let ${k(j)} = min(unclamped_${k(j)}, ${end} - 1u);`
   );
   const counts = past === "multiplied" || problem.columnSums || !alongK && problem.terms !== undefined;
   const zero = counts && zeroOperand(problem) === name;
-  const inside = (j: number) => zero ? `sought_${k(j)} < ${end}` : undefined;
+  const inside = (j: number) => zero ? `unclamped_${k(j)} < ${end}` : undefined;
   // Branches around the loads of a second tensor do not compute with what they load.
   const { second } = operand;
   const masks = second && zero

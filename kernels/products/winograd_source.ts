@@ -113,7 +113,7 @@ export function loadTile(side: number, border: number, name = "in"): string {
   ${grid(side).map(load).join("\n  ")}`;
 }
 
-/** Pixels of a tile of an upsampled image, whose side has three of the small one and a border. */
+/** Pixels of a tile of an upsampled image, from a tile of the small one: half as many a side, and a border on each. */
 const UPSAMPLED_TILE = `let corner = vec3u(large.x, large.yz / 2u);
   ${loadTile(TILE_SIDE / 2 + 2, 1, "small")}
   ${

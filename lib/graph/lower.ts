@@ -185,7 +185,7 @@ function halfTarget({ choose, ...target }: KernelTarget): KernelTarget {
   return { ...target, half: true, ...(choose ? { choose: chooseHalf } : {}) };
 }
 
-/** What holds the values of an operand: the tensor, the two that it concatenates, or the one that is upsampled. */
+/** Stored tensors of an operand: itself, the two that it concatenates, or the one that it upsamples. */
 function stored({ views: { joined, upsampled } }: LowerContext, x: Tensor): { x: Tensor; xSecond?: Tensor } {
   const parts = joined.get(x);
   return parts ? { x: parts.a, xSecond: parts.b } : { x: upsampled.get(x) ?? x };

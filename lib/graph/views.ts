@@ -1,7 +1,7 @@
 /**
- * Tensors that are not stored, because all their readers can load from, and all their writers can store to, what they are made
- * from: concatenations, upsampled images, and the gradients of those. That saves a dispatch that writes and reads what is in
- * memory already, and the memory of a copy that the backward pass would keep.
+ * Views of stored tensors: concatenations, upsampled images, and the gradients of those. They are not stored themselves if all
+ * their readers can load from the source tensors, and all their writers can store to those. That saves a dispatch that copies,
+ * and the memory of a copy that the backward pass would keep.
  *
  * @module
  */
