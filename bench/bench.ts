@@ -4,16 +4,16 @@
  * @module
  */
 import { ConfigError, DenoiseError, DeviceError } from "../lib/errors.ts";
-import type { Gpu } from "../lib/gpu/device.ts";
+import type { AdapterDescription, Gpu } from "../lib/gpu/device.ts";
 import { Profiler } from "../lib/gpu/profile.ts";
 import { kernelTarget } from "../lib/graph/compile.ts";
-import { checkPrecision, defaultPrecision, type Precision, prepareMatrices } from "../lib/model/precision.ts";
+import { defaultPrecision, type Precision, prepareMatrices } from "../lib/model/precision.ts";
 import { PRESETS } from "../lib/model/presets.ts";
 import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import type { TraceGroup } from "../terminal/profile_trace.ts";
 import type { Reporter } from "../terminal/progress.ts";
-import { describeEnvironment, type Environment } from "./environment.ts";
+import { describeEnvironment } from "./environment.ts";
 import { measureFirstStep } from "./first_step.ts";
 import { type KernelCase, kernelCases } from "./kernels.ts";
 import { type Limits, measureLimits } from "./limits.ts";
@@ -29,6 +29,7 @@ import {
   MODELS,
   type NetworkMeasurementContext,
   networkName,
+  preparePrecision,
 } from "./models.ts";
 import { networkFlops } from "./operations.ts";
 import { IN_MIXED, measurePrecisions } from "./precisions.ts";
@@ -55,7 +56,7 @@ export interface BenchOptions {
   /** Measure only rows that `earlier` has, without precisions and first steps. */
   readonly again?: boolean;
   /** Called once the adapter is known, before anything is measured; may throw to end the benchmark. */
-  readonly accept?: (environment: Environment) => void;
+  readonly accept?: (adapter: AdapterDescription) => void;
 }
 
 /** Result of {@linkcode runBench}. */
@@ -86,20 +87,67 @@ const EVERYTHING = new RegExp("");
 /** Runs the benchmark; rows that cannot be measured are listed in the report with the reason. */
 export async function runBench(options: BenchOptions, reporter: Reporter): Promise<BenchResult> {
   const gpu = await openTaskGpu();
+  const onWarning = (message: string) => reporter.line(`warning: ${message}`);
+  try {
+    options.accept?.(gpu.adapter);
+    checkOnly(options, gpu.adapter);
+    if (measuresPrecisions(options, gpu.adapter)) await prepareMatrices(gpu, "mixed", onWarning);
+    await preparePrecision(gpu, options.precision ?? "float32", onWarning);
+  } catch (error) {
+    gpu.close();
+    throw error;
+  }
   const report = newReport(describeEnvironment(gpu), options.quick);
   const bench = new Bench(gpu, options, reporter, report);
   try {
-    options.accept?.(report.environment);
-    bench.checkOnly();
-    const { precision = "float32" } = options;
-    await prepareMatrices(gpu, precision);
-    checkPrecision(gpu.adapter, precision);
     await bench.run();
   } finally {
     reporter.stop();
     bench.close();
   }
   return { report, traces: bench.traces };
+}
+
+/** @throws {ConfigError} if the options select no row */
+function checkOnly({ only, quick }: BenchOptions, { software }: AdapterDescription): void {
+  const [cases] = kernelCasesFor(software);
+  const names = [
+    ...cases!.map(({ name }) => name), // one list a batch size
+    ...MODELS.map((model) => `training ${model}`),
+    ...PRESETS.map((model) => `sampling ${model}`),
+    ...IN_MIXED.map(mixedRow),
+    ...quick ? [] : [`first step ${firstStepModel(software)}`],
+  ];
+  if (names.some((name) => only.test(name))) return;
+  throw new ConfigError(
+    "--only",
+    only.source,
+    'a pattern that a row\'s name has, e.g. "conv 3x3" or "training tiny"',
+  );
+}
+
+/** True if the options select a row that compares mixed precision with float32. */
+function measuresPrecisions({ only, quick, again }: BenchOptions, adapter: AdapterDescription): boolean {
+  if (again || !IN_MIXED.some((row) => only.test(mixedRow(row)))) return false;
+  // Units that fail their check leave rows that are skipped with the reason.
+  const expected = defaultPrecision(adapter) === "mixed" || adapter.matrixFault !== undefined;
+  return only.source !== EVERYTHING.source || !quick && expected;
+}
+
+/** Name of a row that compares mixed precision with float32. */
+function mixedRow([kind, model]: (typeof IN_MIXED)[number]): string {
+  return `mixed ${kind} ${model}`;
+}
+
+/** Cases by batch size, from large to small. */
+function kernelCasesFor(software: boolean): KernelCase[][] {
+  const sizes = software ? { trafficBatch: 64, parameters: 8e6 } : { trafficBatch: 128, parameters: 35.7e6 };
+  return BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
+}
+
+/** Network whose first step is measured. */
+function firstStepModel(software: boolean): string {
+  return software ? "tiny" : "small";
 }
 
 class Bench {
@@ -122,25 +170,6 @@ class Bench {
     this.#effort = options.quick ? QUICK : FULL;
   }
 
-  /** @throws {ConfigError} if the options select no row */
-  checkOnly(): void {
-    const { only, quick } = this.options;
-    const [cases] = this.#kernelCases();
-    const names = [
-      ...cases!.map(({ name }) => name), // one list a batch size
-      ...MODELS.map((model) => `training ${model}`),
-      ...PRESETS.map((model) => `sampling ${model}`),
-      ...IN_MIXED.map(([kind, model]) => `mixed ${kind} ${model}`),
-      ...quick ? [] : [`first step ${this.#firstStepModel}`],
-    ];
-    if (names.some((name) => only.test(name))) return;
-    throw new ConfigError(
-      "--only",
-      only.source,
-      'a pattern that a row\'s name has, e.g. "conv 3x3" or "training tiny"',
-    );
-  }
-
   async run(): Promise<void> {
     await this.#openTuning();
     this.reporter.start(1, "limits of the adapter");
@@ -155,10 +184,9 @@ class Bench {
     await this.#kernels();
     await this.#models("training", MODELS, (model, batch) => this.#training(model, batch));
     await this.#models("sampling", PRESETS, (model, batch) => this.#sampling(model, batch));
-    const { quick, again, only } = this.options;
+    const { quick, again } = this.options;
     if (again) return;
-    const named = only.source !== EVERYTHING.source;
-    if (named || !quick && defaultPrecision(this.#gpu.adapter) === "mixed") await this.#precisions();
+    if (measuresPrecisions(this.options, this.#gpu.adapter)) await this.#precisions();
     if (!quick) await this.#firstStep();
   }
 
@@ -209,16 +237,8 @@ class Bench {
     }
   }
 
-  /** Cases by batch size, from large to small. */
-  #kernelCases(): KernelCase[][] {
-    const sizes = this.#gpu.adapter.software
-      ? { trafficBatch: 64, parameters: 8e6 }
-      : { trafficBatch: 128, parameters: 35.7e6 };
-    return BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
-  }
-
   async #kernels(): Promise<void> {
-    const [largest = [], ...smaller] = this.#kernelCases();
+    const [largest = [], ...smaller] = kernelCasesFor(this.#gpu.adapter.software);
     const { only, again } = this.options;
     const chosen = largest
       .map((first, i) => ({
@@ -334,12 +354,8 @@ class Bench {
     }
   }
 
-  get #firstStepModel(): string {
-    return this.#gpu.adapter.software ? "tiny" : "small";
-  }
-
   async #firstStep(): Promise<void> {
-    const model = this.#firstStepModel;
+    const model = firstStepModel(this.#gpu.adapter.software);
     if (!this.options.only.test(`first step ${model}`)) return;
     this.reporter.start(1, `first step of ${model}`);
     await this.#attempt(`first step ${model}`, async () => {

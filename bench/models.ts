@@ -12,7 +12,7 @@ import type { Gpu } from "../lib/gpu/device.ts";
 import { ResourceScope } from "../lib/gpu/memory.ts";
 import { type UNetConfig, unetConfig } from "../lib/model/config.ts";
 import { recordForward, unetParameters } from "../lib/model/network.ts";
-import type { Precision } from "../lib/model/precision.ts";
+import { checkPrecision, type Precision, prepareMatrices } from "../lib/model/precision.ts";
 import { presetConfig, PRESETS } from "../lib/model/presets.ts";
 import { ResidentDataset } from "../lib/train/device/resident.ts";
 import { TrainingStep } from "../lib/train/device/step.ts";
@@ -49,6 +49,21 @@ function randomImages(count: number): ImageDataset {
   return { name: "noise", images, labels, classes, count, height: 32, width: 32, digest: "" };
 }
 
+/**
+ * Checks that a device supports a precision, and its matrix units if the precision uses them. Describe the device afterwards:
+ * until then it lists units that may be rejected.
+ *
+ * @throws {ConfigError} if it does not
+ */
+export async function preparePrecision(
+  gpu: Gpu,
+  precision: Precision,
+  onWarning?: (message: string) => void,
+): Promise<void> {
+  await prepareMatrices(gpu, precision, onWarning);
+  checkPrecision(gpu.adapter, precision);
+}
+
 /** A compiled training step. */
 export interface Trainer {
   readonly step: TrainingStep;
@@ -61,6 +76,7 @@ export interface Trainer {
  * Builds a training step on random images, with initialised weights and tuned kernels.
  *
  * @param steps steps of the run; longer runs are tuned for longer
+ * @throws {ConfigError} if the device does not support the precision, or its matrix units fail their check
  * @throws {DeviceError} if it does not fit the device
  */
 export function buildTrainer(
@@ -73,6 +89,7 @@ export function buildTrainer(
 ): Promise<Trainer> {
   const scope = new ResourceScope(gpu, "bench training");
   return scope.guard(async () => {
+    await preparePrecision(gpu, precision);
     const record = () => [
       trainingGraph({ config, batch, precision }),
       recordForward(config, batch, precision).g,
@@ -241,6 +258,7 @@ export interface SamplingShape {
 /**
  * Builds a DDIM sampler without guidance (which would double the cost), with initialised weights and tuned kernels.
  *
+ * @throws {ConfigError} if the device does not support the precision, or its matrix units fail their check
  * @throws {DeviceError} if it does not fit the device
  */
 export function buildSampler(
@@ -252,6 +270,7 @@ export function buildSampler(
 ): Promise<Sampler> {
   const scope = new ResourceScope(gpu, "bench sampling");
   return scope.guard(async () => {
+    await preparePrecision(gpu, precision);
     const table = unetParameters(config, precision);
     const weights = scope.buffer(4 * table.elements, "weights").buffer;
     gpu.device.queue.writeBuffer(weights, 0, table.initialize(0));

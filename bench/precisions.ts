@@ -4,10 +4,10 @@
  * @module
  */
 import type { Gpu } from "../lib/gpu/device.ts";
-import { checkPrecision, type Precision, prepareMatrices } from "../lib/model/precision.ts";
+import type { Precision } from "../lib/model/precision.ts";
 import type { Tuning } from "../lib/tuning/tuning.ts";
 import { calibrate, type Effort, measureAgainst } from "./measure.ts";
-import { buildSampler, buildTrainer, modelConfig, type SamplingShape } from "./models.ts";
+import { buildSampler, buildTrainer, modelConfig, preparePrecision, type SamplingShape } from "./models.ts";
 
 /** A row of the precision table. */
 export interface PrecisionRow {
@@ -43,8 +43,7 @@ export async function measurePrecisions(
   shape: SamplingShape,
   { tuning, effort }: { readonly tuning: Tuning; readonly effort: Effort },
 ): Promise<PrecisionRow> {
-  await prepareMatrices(gpu, "mixed");
-  checkPrecision(gpu.adapter, "mixed");
+  await preparePrecision(gpu, "mixed");
   const config = modelConfig(model);
   const build = (precision: Precision) =>
     kind === "training"

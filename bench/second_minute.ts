@@ -6,12 +6,12 @@
  * @module
  */
 import { writeDurable } from "../lib/files/durable.ts";
-import { checkPrecision, type Precision } from "../lib/model/precision.ts";
+import type { Precision } from "../lib/model/precision.ts";
 import { Tuning } from "../lib/tuning/tuning.ts";
 import { showErrorAndExit } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { describeEnvironment } from "./environment.ts";
-import { buildTrainer, measuredNetwork, modelConfig } from "./models.ts";
+import { buildTrainer, measuredNetwork, modelConfig, preparePrecision } from "./models.ts";
 import { newReport } from "./report.ts";
 
 /** Steps of a run that is long enough for as much tuning as there may be. */
@@ -59,9 +59,9 @@ async function main(
   const tuningDirectory = await Deno.makeTempDir({ prefix: "denoise-tuning-" });
   try {
     const gpu = await openTaskGpu();
-    const report = newReport(describeEnvironment(gpu), false);
     const precision = precisionText as Precision;
-    checkPrecision(gpu.adapter, precision);
+    await preparePrecision(gpu, precision);
+    const report = newReport(describeEnvironment(gpu), false);
     const tuning = await Tuning.open(gpu, { tuningDirectory }, console.warn);
     const trainer = await buildTrainer(gpu, modelConfig(model), batch, tuning, precision, LONG_RUN);
     const run = async (steps: number) => {

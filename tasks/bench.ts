@@ -6,12 +6,12 @@
 import process from "node:process";
 import { ConfigError } from "../lib/errors.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
+import type { AdapterDescription } from "../lib/gpu/device.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
 import { runBench } from "../bench/bench.ts";
 import { checkAdapter, compareReports, formatComparison, keepBest, lostPart } from "../bench/compare.ts";
-import type { Environment } from "../bench/environment.ts";
 import { type GrowthOptions, measureGrowth } from "../bench/growth.ts";
 import { growthPage } from "../bench/growth_page.ts";
 import { formatReport } from "../bench/report.ts";
@@ -139,7 +139,7 @@ async function main(args: string[]): Promise<void> {
   // Progress goes to standard error; standard output is only the result.
   const stream = process.stderr;
   const reporter = createReporter({ mode: stream.isTTY ? "bar" : "lines", stream });
-  const accept = ({ adapter }: Environment) => {
+  const accept = (adapter: AdapterDescription) => {
     if (!earlier || flags.anyAdapter) return;
     checkAdapter(compare!, earlier.environment.adapter.name, adapter.name);
   };
