@@ -16,9 +16,9 @@ import {
 } from "../mod.ts";
 import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
-import { checkPrecision } from "../lib/model/precision.ts";
-import { checkResumedSettings, checkRunDirectory } from "../lib/train/run_directory.ts";
-import { AUTO_SOFTWARE_LIMIT, resolveSettings } from "../lib/train/settings.ts";
+import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";
+import { checkResumedSettings, checkRunDirectory, type RunData } from "../lib/train/run_directory.ts";
+import { AUTO_SOFTWARE_LIMIT, resolveSettings, type SettingsOptions } from "../lib/train/settings.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { continueOnBackend } from "../terminal/backend.ts";
@@ -61,16 +61,13 @@ async function main(args: string[]): Promise<number> {
       await checkRunDirectory(given, resume);
       await checkWritable(resume ? "--resume" : "--out", given, true);
     } else await checkWritable("--out", RUNS, true);
-    let path = flags.data;
-    if (resume) {
-      // train() takes the lock for the whole run; this reports a run in use before the data is read.
-      (await lockDirectory(given!)).release();
-      const started = await checkResumedSettings(given!, settings, gpu.adapter);
-      path ??= await dataPathOf(started);
-    } else {
-      const { precision } = resolveSettings(settings, gpu.adapter, { height: 32, width: 32, classes: 10 });
-      checkPrecision(gpu.adapter, precision);
-    }
+    const started = await checkSettings(
+      gpu,
+      settings,
+      resume ? given : undefined,
+      (message) => warn(report, message),
+    );
+    const path = flags.data ?? (started && await dataPathOf(started));
     const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !resume;
     const profile = await TaskProfile.create(gpu, flags.profile);
     const data = await readData(path, showProgress(report));
@@ -114,6 +111,32 @@ async function main(args: string[]): Promise<number> {
     gpu.close();
     if (made !== undefined) await discardEmptyRun(made);
   }
+}
+
+/**
+ * Checks settings without the data, and matrix units before a precision is decided.
+ *
+ * @param resumed directory of the run to resume
+ * @param onWarning called if matrix units fail their check
+ * @returns the data set of the run to resume
+ * @throws {ConfigError} for a setting out of range, one that cannot change on resume, or an unsupported precision
+ * @throws {CheckpointError} if the run cannot be resumed on this device
+ * @throws {TrainingError} if another process uses the run
+ */
+export async function checkSettings(
+  gpu: Gpu,
+  settings: SettingsOptions,
+  resumed: string | undefined,
+  onWarning: (message: string) => void,
+): Promise<RunData | undefined> {
+  await prepareMatrices(gpu, settings.precision, onWarning);
+  if (resumed !== undefined) {
+    // train() takes the lock for the whole run; this reports a run in use before the data is read.
+    (await lockDirectory(resumed)).release();
+    return await checkResumedSettings(resumed, settings, gpu.adapter);
+  }
+  const { precision } = resolveSettings(settings, gpu.adapter, { height: 32, width: 32, classes: 10 });
+  checkPrecision(gpu.adapter, precision);
 }
 
 /**
