@@ -66,7 +66,7 @@ export function buildRun(
       stopAtNonFinite: settings.onNonFinite === "stop",
     };
     // Before the step, which takes memory for speed where there is some left.
-    const staging = stagingFor(gpu, scope, unetParameters(settings.model).elements);
+    const staging = stagingFor(gpu, scope, unetParameters(settings.model, settings.precision).elements);
     const tables = objectiveTables(new NoiseSchedule(scheduleOf(settings)));
     const { step, grid } = await fitMemory(tuning.target, (target) => {
       const graphs = new ResourceScope(gpu, "training");
