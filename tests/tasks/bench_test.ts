@@ -20,9 +20,14 @@ Deno.test("mixed precision is measured against float32 if matrices are emulated,
     const flags = ["--quick", "--only", "^mixed sampling tiny$", "--batch", "1", "--json"];
     const { code, out, err } = await runTask("bench", flags, directory, { DENOISE_MATRICES: "emulate" });
     assert.equal(code, 0, err);
+    const { features, matrices } = (await testGpu()).adapter;
+    assert.equal(
+      err.match(/matrix units are emulated/g)?.length,
+      matrices?.dialect === "emulation" ? 1 : undefined,
+    );
     const { precisions, training, sampling, skipped } = JSON.parse(out);
     assert.deepEqual([training, sampling], [[], []]);
-    if ((await testGpu()).adapter.features.includes("shader-f16")) {
+    if (features.includes("shader-f16")) {
       const [{ float32Milliseconds, mixedMilliseconds, toFloat32, ...row }] = precisions;
       assert.deepEqual(row, { kind: "sampling", model: "tiny", batch: 1 });
       assert.ok([float32Milliseconds, mixedMilliseconds, toFloat32].every((value) => value > 0));
