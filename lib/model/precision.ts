@@ -59,8 +59,8 @@ export function defaultPrecision(adapter: Capabilities): Precision {
 }
 
 /**
- * Checks the matrix units that a precision uses, before the adapter's default or what it supports is asked for. That takes a
- * second or two, so float32 goes without.
+ * Checks the matrix units that a precision uses, before the adapter's default or what it supports is asked for. That
+ * compiles 40 kernels, which takes up to two seconds, so float32 goes without.
  *
  * @param precision undefined: the adapter's default
  * @param onWarning called if the units fail and are not used
