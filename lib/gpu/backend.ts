@@ -17,9 +17,9 @@ export type Backend = "deno" | "dawn";
 export const BACKENDS: readonly Backend[] = ["deno", "dawn"];
 
 /**
- * Toggle of Dawn that trades safety for speed. `disable_robustness`: no bounds checks on memory accesses of kernels, which tests
- * prove to be unnecessary (`deno task test --bounds`); `skip_validation`: no validation of commands; `disable_workgroup_init`:
- * workgroup memory is not zeroed.
+ * Toggle of Dawn that trades safety for speed. `disable_robustness`: no bounds checks on memory accesses of kernels, whose
+ * indices `deno task test --bounds` checks, except those that depend on data and loads of matrix units; `skip_validation`: no
+ * validation of commands; `disable_workgroup_init`: workgroup memory is not zeroed, which no test shows to be unnecessary.
  */
 export type DawnToggle = "disable_robustness" | "skip_validation" | "disable_workgroup_init";
 
@@ -35,8 +35,8 @@ export interface BackendOptions {
   /** Default: the environment variable `DENOISE_BACKEND` where it may be read, otherwise `deno`. */
   readonly backend?: Backend;
   /**
-   * Unsafe toggles, for `dawn` only. Results have the same bits, but a fault in a kernel or driver is not caught. Default: the
-   * names in the environment variable `DENOISE_DAWN_TOGGLES`, separated by commas, where it may be read; otherwise none.
+   * Unsafe toggles, for `dawn` only. Correct kernels and drivers give the same bits, but a fault in one is not caught. Default:
+   * the names in the environment variable `DENOISE_DAWN_TOGGLES`, separated by commas, where it may be read; otherwise none.
    */
   readonly toggles?: readonly DawnToggle[];
 }

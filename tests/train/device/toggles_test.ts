@@ -1,4 +1,4 @@
-/** Toggles of Dawn that drop its checks change no bit of a training. */
+/** Toggles of Dawn that drop its checks change no bit of a training; its kernels are those for software adapters. */
 import assert from "node:assert/strict";
 import { STREAM } from "../../../kernels/records/step_state.ts";
 import { objectiveTables } from "../../../lib/diffusion/objective.ts";
