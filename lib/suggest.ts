@@ -10,7 +10,7 @@ const MAX_CHARACTERS = 100;
 
 /**
  * Appends ` (did you mean cat?)` to a message if any known word is close to the wrong one: within a Levenshtein distance of
- * 40 % of the longer word, ignoring case.
+ * 40 % of the longer word, ignoring case, but not all of several: the message names those already.
  *
  * @param words the message
  * @param wrong the mistyped word
@@ -21,7 +21,7 @@ export function withSuggestion(words: string, wrong: string, known: readonly str
   return near.length > 0 ? `${words} (did you mean ${near.join(" or ")}?)` : words;
 }
 
-/** The closest of the known words, several in case of a tie; empty if none is close. */
+/** The closest of the known words, several in case of a tie; empty if none is close, or all of several equally. */
 function nearest(wrong: string, known: readonly string[]): string[] {
   if (wrong.length > MAX_CHARACTERS) return [];
   const measured = [...new Set(known)].map((word) => ({
@@ -30,5 +30,6 @@ function nearest(wrong: string, known: readonly string[]): string[] {
     most: 0.4 * Math.max(wrong.length, word.length),
   })).filter(({ letters, most }) => letters <= most);
   const least = Math.min(...measured.map(({ letters }) => letters));
-  return measured.filter(({ letters }) => letters === least).map(({ word }) => word);
+  const near = measured.filter(({ letters }) => letters === least).map(({ word }) => word);
+  return near.length > 1 && near.length === new Set(known).size ? [] : near;
 }

@@ -45,7 +45,8 @@ export interface BundleFlags {
 /**
  * Reads the command line.
  *
- * @throws {ConfigError} if `--out` is missing, or `--images` is given without a data set
+ * @throws {CommanderError} if `--out` is missing
+ * @throws {ConfigError} if `--images` is given without a data set
  */
 export function readBundleFlags(args: string[]): BundleFlags {
   const command = new TaskCommand(
@@ -59,7 +60,7 @@ export function readBundleFlags(args: string[]): BundleFlags {
       "[PATH...]",
       "further files inside the project to carry, such as files not yet added to git, or a run to resume: runs/cats",
     )
-    .flag("--out <DIR>", "the folder to make", { value: text() })
+    .flag("--out <DIR>", "the folder to make, such as ../carry", { value: text(), required: true })
     .flag("--data <WHAT>", "data set: none, cifar10, or a path as for train's --data", {
       value: text(),
       default: "none",
@@ -83,9 +84,6 @@ export function readBundleFlags(args: string[]): BundleFlags {
       `leave out ${LARGE_MODEL} (18 MB); sample and serve then draw with cifar10-tiny`,
     );
   const flags = command.read<BundleFlags>(args);
-  if (flags.out === undefined) {
-    throw new ConfigError("--out", "nothing", "the folder to make, such as ../carry");
-  }
   if (flags.images !== undefined && flags.data === "none") {
     throw new ConfigError(
       "--data",

@@ -68,13 +68,14 @@ export async function newestRun(): Promise<string | undefined> {
 /**
  * The run to resume by default: the newest.
  *
- * @throws {ConfigError} if there is none
+ * @throws {CheckpointError} if there is none
  */
 export async function runToResume(): Promise<string> {
   const run = await newestRun();
   if (run) return run;
-  const allowed = "a run with a checkpoint; there is none yet (train first: deno task train)";
-  throw new ConfigError("--resume", RUNS, allowed);
+  throw new CheckpointError(
+    `--resume: no run with a checkpoint in ${RUNS}/; train one with \`deno task train\`, or name one: --resume DIR`,
+  );
 }
 
 /** Trained models that come with the project, the best first; a bundle may leave out the first. */

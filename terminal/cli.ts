@@ -101,6 +101,8 @@ function checked<T>(
 export interface FlagOptions<T> {
   readonly value: Value<T>;
   readonly default?: NoInfer<T>;
+  /** A command line without the flag is invalid. */
+  readonly required?: true;
   /** Shown instead of `default`, if the default depends on something; the flag's value is then undefined. */
   readonly defaultText?: string;
   /** Unit of the value, e.g. `images`. */
@@ -151,10 +153,12 @@ export class TaskCommand extends Command {
     if (unit !== undefined) notes.unshift(`in ${unit}`);
     const shown = defaultText ?? options.default;
     if (shown !== undefined) notes.push(`default: ${shown}`);
+    if (options.required) notes.push("required");
     if (last !== undefined) notes.push(last);
     const note = notes.length > 0 ? ` (${notes.join("; ")})` : "";
     const option = new Option(flags, description + note).argParser(value.parse);
     if (conflicts) option.conflicts([...conflicts]);
+    option.makeOptionMandatory(options.required ?? false);
     this.addOption(option);
     // not set by the option, which would show it a second time in the help
     if (options.default !== undefined) {

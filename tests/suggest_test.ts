@@ -27,3 +27,9 @@ Deno.test("a word close to none gets no suggestion", () => {
   }
   assert.equal(withSuggestion("a word", "kat", []), "a word");
 });
+
+Deno.test("a word equally close to all gets no suggestion, unless there is but one", () => {
+  const types = ["float16", "float32"];
+  assert.equal(withSuggestion("Allowed: float16, float32.", "float64", types), "Allowed: float16, float32.");
+  assert.equal(withSuggestion("a word", "kat", ["cat"]), "a word (did you mean cat?)");
+});

@@ -109,7 +109,12 @@ class LayoutReader {
     const root = split === undefined ? this.#path : `${this.#path}/${split}`;
     if (split !== undefined) this.#skip(this.#path, (await listFolder(this.#path)).ignored);
     const [stray] = await this.#imagesIn(root, await listFolder(root));
-    if (stray !== undefined) throw new DataError(`${root}/${stray}: an image outside the class folders`);
+    if (stray !== undefined) {
+      throw new DataError(
+        `${root}/${stray}: an image outside the class folders; move it into one, or out of ${root} ` +
+          "(expected one subfolder of images per class)",
+      );
+    }
     const classes: Class[] = [];
     for (const [name, folder] of await classFolders(root)) {
       const path = `${root}/${folder}`;

@@ -60,8 +60,8 @@ export interface FieldProblem {
 
 /** A {@linkcode FieldProblem} before it is truncated for the response. */
 export interface FieldFault extends FieldProblem {
-  /** The field does not exist; `allowed` lists those that do. */
-  readonly unknown?: boolean;
+  /** Says that the field does not exist, with the nearest that does; `allowed` lists those. */
+  readonly unknown?: string;
 }
 
 /** Optional parts of a {@linkcode ProblemError}. */
@@ -96,11 +96,15 @@ export class ProblemError extends Error {
   /** 400 for invalid fields; the detail lists up to {@linkcode MOST_ERRORS} of them. */
   static fields(all: readonly FieldFault[]): ProblemError {
     const shown = all.slice(0, MOST_ERRORS).map((fault) => ({ ...fault, field: cut(fault.field) }));
-    const detail = shown.map(({ field, value, allowed, unknown }) =>
-      unknown
-        ? `${field}: ${allowed}`
-        : `${field}: expected ${allowed}, got ${value === undefined ? "nothing" : brief(value)}`
-    );
+    const firstUnknown = shown.find(({ unknown }) => unknown !== undefined);
+    const detail = shown.map((fault) => {
+      const { field, value, allowed, unknown } = fault;
+      if (unknown === undefined) {
+        return `${field}: expected ${allowed}, got ${value === undefined ? "nothing" : brief(value)}`;
+      }
+      const names = fault === firstUnknown ? `; expected ${allowed}` : ""; // listed once
+      return `${field}: ${unknown}${names}`;
+    });
     const errors = shown.map(({ field, value, allowed }) => ({ field, value, allowed }));
     if (all.length > errors.length) detail.push(`and ${all.length - errors.length} more`);
     return new ProblemError(400, "invalid_parameter", detail.join("; "), { errors });

@@ -199,12 +199,11 @@ export function fieldProblems(
 ): ProblemError {
   return ProblemError.fields(issues.flatMap(({ code, path, message, keys = [] }): FieldFault[] => {
     if (code === "unrecognized_keys") {
-      const all = `; expected one of ${allowed.join(", ")}`;
+      const all = `one of ${allowed.join(", ")}`;
       return keys.map((key, i) => {
         const known = i < MOST_ERRORS ? allowed : []; // further ones are not listed
-        const nearest = withSuggestion("unknown parameter", key, known);
-        const names = i === 0 ? nearest + all : nearest; // listed once
-        return { field: key, value: given[key], allowed: names, unknown: true };
+        const unknown = withSuggestion("unknown parameter", key, known);
+        return { field: key, value: given[key], allowed: all, unknown };
       });
     }
     const field = path.join(".");

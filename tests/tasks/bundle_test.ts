@@ -231,11 +231,11 @@ Deno.test("flags: defaults, and what is wrong is named", async () => {
     pieceSize: 50,
     more: ["runs/a", "runs/b"],
   });
-  assert.throws(() => readBundleFlags([]), /^ConfigError: --out: expected the folder to make/);
   await inTemporaryDirectory(async (directory) => {
     const root = fileURLToPath(new URL("../../", import.meta.url));
     for (
       const [args, message] of [
+        [[], /^error: required option '--out <DIR>' not specified\n/],
         [["--out", `${root}carry`], /--out: expected a folder outside the project, or one that git ignores/],
         [["--out", root], /--out: expected a folder that does not exist yet or is empty; it holds /],
         [["--out", "o", "--data", "nowhere"], /--data: expected none, cifar10, or the path .*does not exist/],

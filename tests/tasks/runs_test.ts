@@ -52,7 +52,7 @@ Deno.test("the newest run is that of the newest checkpoint; runs without one do 
     assert.equal(await newestRun(), undefined);
     await assert.rejects(
       runToResume(),
-      /^ConfigError: --resume: .*there is none yet \(train first: deno task train\)/,
+      /^CheckpointError: --resume: no run with a checkpoint in runs\/; train one with `deno task train`, or name one/,
     );
     for (const [name, step, time] of [["a", 9, 3], ["b", 2, 5], ["c", 7, 4]] as const) {
       const checkpoint = join("runs", name, "checkpoints", `step-0000000${step}`);

@@ -97,8 +97,7 @@ Deno.test("all that is wrong is told at once, with what came", async () => {
     {
       field: "colour",
       value: "red",
-      allowed: "unknown parameter; expected one of " +
-        "class, count, steps, sampler, guidance, eta, seed, scale, format",
+      allowed: "one of class, count, steps, sampler, guidance, eta, seed, scale, format",
     },
   ]);
 });
