@@ -5,14 +5,14 @@
  */
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { samplerNames } from "../../lib/diffusion/sampler.ts";
+import { mostSteps, samplerNames } from "../../lib/diffusion/sampler.ts";
 import { MAX_TIMESTEPS } from "../../lib/diffusion/schedule.ts";
 import { outputFormats } from "./accept.ts";
 import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { ANY_CLASS, DEFAULT_STEPS } from "../../lib/sampling/request.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
+import type { ServerContext } from "./context.ts";
 import { type FieldFault, MOST_ERRORS, ProblemError } from "./problem.ts";
-import type { ServerSettings } from "../settings.ts";
 
 /** Hono environment of the routes. */
 export interface AppEnv {
@@ -39,26 +39,33 @@ interface ParameterFacts {
  *
  * Return types here and below are inferred from zod, so that routes see the types that the schemas check.
  *
- * @param allowed description of the allowed values, for error messages
+ * @param describe describes the allowed values, for error messages
  * @param read parses the text; undefined if it is invalid
  */
-function parameter<T>(allowed: string, read: (text: string) => T | undefined, facts: ParameterFacts) {
-  const once = (issue: { input?: unknown }) => Array.isArray(issue.input) ? "a single value" : allowed;
+function parameter<T>(describe: () => string, read: (text: string) => T | undefined, facts: ParameterFacts) {
+  const once = (issue: { input?: unknown }) => Array.isArray(issue.input) ? "a single value" : describe();
   return z.string({ error: once }).transform((text, context): T => {
     const value = read(text);
     if (value !== undefined) return value;
-    context.addIssue({ code: "custom", message: allowed });
+    context.addIssue({ code: "custom", message: describe() });
     return z.NEVER;
   }).openapi({ ...facts });
 }
 
-function whole(minimum: number, maximum: number, description: string, example?: number) {
+/** @param most the maximum at the time of the request, for error messages */
+function whole(
+  minimum: number,
+  maximum: number,
+  description: string,
+  example?: number,
+  most: () => number = () => maximum,
+) {
   const read = (text: string) => {
     const value = /^\d+$/.test(text) ? Number(text) : NaN;
     return value >= minimum && value <= maximum ? value : undefined;
   };
-  const allowed = `a whole number from ${minimum} to ${maximum}`;
-  return parameter(allowed, read, { type: "integer", minimum, maximum, description, example }).optional();
+  const describe = () => `a whole number from ${minimum} to ${most()}`;
+  return parameter(describe, read, { type: "integer", minimum, maximum, description, example }).optional();
 }
 
 function decimal(minimum: number, maximum: number, description: string, example?: number) {
@@ -66,25 +73,32 @@ function decimal(minimum: number, maximum: number, description: string, example?
     const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
     return value >= minimum && value <= maximum ? value : undefined;
   };
-  const allowed = `a decimal number from ${minimum} to ${maximum}`;
-  return parameter(allowed, read, { type: "number", minimum, maximum, description, example }).optional();
+  const describe = () => `a decimal number from ${minimum} to ${maximum}`;
+  return parameter(describe, read, { type: "number", minimum, maximum, description, example }).optional();
 }
 
 function word<const T extends string>(words: readonly T[], description: string) {
-  const allowed = `one of ${words.join(", ")}`;
+  const describe = () => `one of ${words.join(", ")}`;
   const read = (text: string) => words.find((word) => word === text);
-  return parameter(allowed, read, { type: "string", enum: [...words], description }).optional();
+  return parameter(describe, read, { type: "string", enum: [...words], description }).optional();
 }
 
 /** Maximum steps of any schedule; the model's own limit is checked in `plan.ts`. */
 export const MOST_STEPS = MAX_TIMESTEPS;
 
+/** What the ranges of a request depend on. */
+export type RangeContext = Pick<ServerContext, "engine" | "settings">;
+
+/** Maximum steps of a request now: the server's limit or, once a model is served, that model's if smaller. */
+export function mostStepsNow({ engine, settings: { maxSteps = MOST_STEPS } }: RangeContext): number {
+  return engine.model ? mostSteps(engine.model.schedule, maxSteps) : maxSteps;
+}
+
 /** The parameters of a request for images. */
-function drawParameters(
-  { maxImages, maxSteps = MOST_STEPS, maxWork, timeout, sampler, steps, guidance }: ServerSettings,
-) {
+function drawParameters(context: RangeContext) {
+  const { maxImages, maxSteps = MOST_STEPS, maxWork, timeout, sampler, steps, guidance } = context.settings;
   return {
-    class: parameter("a class", (text) => text, {
+    class: parameter(() => "a class", (text) => text, {
       type: "string",
       description: "Class name (any case) or index; `none` for unconditional; " +
         `\`${ANY_CLASS}\` (default) chooses by seed: image i has class (seed + i) mod classes.`,
@@ -102,6 +116,7 @@ function drawParameters(
       `Sampling steps. Default ${steps ?? `${DEFAULT_STEPS}, for ddpm all of the model's`}. ` +
         `Images x steps, doubled with guidance, are limited to ${maxWork} and to what takes ${timeout} seconds.`,
       20,
+      () => mostStepsNow(context),
     ),
     sampler: word(samplerNames, `Sampler. Default ${sampler}.`),
     guidance: decimal(
@@ -124,9 +139,9 @@ function drawParameters(
 }
 
 /** Parameters of `GET /generate`. */
-export function generateParameters(settings: ServerSettings) {
+export function generateParameters(context: RangeContext) {
   return z.strictObject({
-    ...drawParameters(settings),
+    ...drawParameters(context),
     format: word(
       outputFormats,
       "Format of the response: a picture (a grid of several images), `gif` to animate the sampling, `json` for all " +
@@ -136,9 +151,9 @@ export function generateParameters(settings: ServerSettings) {
 }
 
 /** Parameters of `GET /generate/stream`. */
-export function streamParameters(settings: ServerSettings) {
+export function streamParameters(context: RangeContext) {
   return z.strictObject({
-    ...drawParameters(settings),
+    ...drawParameters(context),
     every: whole(
       1,
       MOST_STEPS,

@@ -12,8 +12,7 @@ import { planQuery, servedModel } from "../http/plan.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import { brief, ProblemError } from "../http/problem.ts";
 import { classOfPrompt, synonyms } from "./prompt.ts";
-import { fieldProblems, MOST_STEPS } from "../http/request.ts";
-import type { ServerSettings } from "../settings.ts";
+import { fieldProblems, MOST_STEPS, mostStepsNow, type RangeContext } from "../http/request.ts";
 
 /** Alias of the served model. */
 export const MODEL_ALIAS = "denoise";
@@ -68,14 +67,16 @@ export function usageOf({ words, draw }: Pick<OpenAIImageRequest, "words" | "dra
   };
 }
 
+/** Allowed guidance scales. */
+const GUIDANCE_RANGE = range("a number", 0, 100);
+
 /**
  * Schema of the request body. As with OpenAI, null means that a field is absent.
  *
  * Return types here and below are inferred from zod, so that parsed bodies have the types that the schema checks.
  */
-export function imageRequestSchema(
-  { maxImages, maxSteps = MOST_STEPS }: Pick<ServerSettings, "maxImages" | "maxSteps">,
-) {
+export function imageRequestSchema(context: RangeContext) {
+  const { maxImages, maxSteps = MOST_STEPS } = context.settings;
   return z.strictObject({
     prompt: text(1, MAX_PROMPT).openapi({
       description:
@@ -111,10 +112,13 @@ export function imageRequestSchema(
       whole(0, Number.MAX_SAFE_INTEGER - maxImages),
       "Extension. The same seed and parameters give the same bytes. Default: random, returned in the response.",
     ),
-    steps: optional(whole(1, maxSteps), "Extension. Sampling steps, as for /generate."),
+    steps: optional(
+      whole(1, maxSteps, () => mostStepsNow(context)),
+      "Extension. Sampling steps, as for /generate.",
+    ),
     sampler: optional(word(samplerNames), "Extension. Sampler, as for /generate."),
     guidance: optional(
-      within(z.number({ error: range("a number", 0, 100) }), "a number", 0, 100),
+      within(z.number({ error: GUIDANCE_RANGE }), GUIDANCE_RANGE, 0, 100),
       "Extension. Classifier-free guidance scale, as for /generate.",
     ),
     user: ignored(text(0, 1000)),
@@ -141,13 +145,14 @@ function text(least: number, most: number) {
   return z.string({ error }).min(least, error).max(most, error);
 }
 
-function whole(least: number, most: number) {
-  return within(z.int({ error: range("a whole number", least, most) }), "a whole number", least, most);
+/** @param mostNow the maximum at the time of the request, for error messages */
+function whole(least: number, most: number, mostNow: () => number = () => most) {
+  const error = () => range("a whole number", least, mostNow());
+  return within(z.int({ error }), error, least, most);
 }
 
-function within(schema: z.ZodNumber, what: string, least: number, most: number) {
-  const error = range(what, least, most);
-  return schema.min(least, error).max(most, error);
+function within(schema: z.ZodNumber, error: string | (() => string), least: number, most: number) {
+  return schema.min(least, { error }).max(most, { error });
 }
 
 function range(what: string, least: number, most: number): string {

@@ -74,7 +74,7 @@ export function openAiRoutes(context: ServerContext): App {
 }
 
 function imagesRoute(routes: App, context: ServerContext): void {
-  const schema = imageRequestSchema(context.settings);
+  const schema = imageRequestSchema(context);
   routes.openAPIRegistry.registerPath({
     method: "post",
     path: "/images/generations",

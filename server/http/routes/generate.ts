@@ -35,7 +35,7 @@ const imagesSchema = z.object({
 
 /** Adds the route. */
 export function generateRoute(app: App, context: ServerContext): void {
-  const parameters = generateParameters(context.settings);
+  const parameters = generateParameters(context);
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/generate",

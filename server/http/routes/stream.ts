@@ -21,7 +21,7 @@ import { STREAM_HEADERS } from "../stream_answer.ts";
 
 /** Adds the route. */
 export function streamRoute(app: App, context: ServerContext, clock?: Clock): void {
-  const parameters = streamParameters(context.settings);
+  const parameters = streamParameters(context);
   app.openAPIRegistry.registerPath({
     method: "get",
     path: "/generate/stream",

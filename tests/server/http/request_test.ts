@@ -102,6 +102,13 @@ Deno.test("all that is wrong is told at once, with what came", async () => {
   ]);
 });
 
+Deno.test("the range of steps is the model's, whatever is wrong with them", async () => {
+  for (const steps of ["0", "1001", "5000", "100001", "x"]) {
+    const { errors } = await problemOf(await idle().ask(`/generate?steps=${steps}`));
+    assert.equal(errors![0].allowed, "a whole number from 1 to 1000", steps);
+  }
+});
+
 Deno.test("an unknown class is answered with the classes", async () => {
   const [error] = (await problemOf(await idle().ask("/generate?class=zebra"))).errors!;
   for (const word of [...CIFAR10_CLASSES, "0", "9", "any", "none"]) {
