@@ -63,9 +63,12 @@ export class Run {
     const { options: { out }, metrics } = this.#parts;
     yield this.#startEvent();
     if (progress.step >= totalSteps && !epochIsOver(this.#plan)) {
-      this.#warnings.push(
-        `all ${totalSteps} steps of this run are done; to continue it, set more \`epochs\` or \`steps\``,
-      );
+      const { steps, epochs } = this.#plan.settings;
+      const limit = steps === totalSteps ? `\`steps\` ${steps}` : `\`epochs\` ${epochs}`;
+      const done = progress.step > totalSteps
+        ? `${limit}: this run has done ${progress.step} steps already`
+        : `all ${totalSteps} steps of this run are done`;
+      this.#warnings.push(`${done}; to continue it, set more \`epochs\` or \`steps\``);
     }
     yield* this.#takeWarnings();
     this.#clock.start();

@@ -43,6 +43,17 @@ Deno.test("the interval of reading losses back changes no bit", async () => {
   });
 });
 
+Deno.test("a run that has done more steps than asked for says how many", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await run({ ...RUN_SETTINGS, out });
+    const warnings = async (steps: number) =>
+      ofType(await run({ out, resume: true, steps }), "warning").map(({ message }) => message);
+    const more = "to continue it, set more `epochs` or `steps`";
+    assert.deepEqual(await warnings(5), [`\`steps\` 5: this run has done 12 steps already; ${more}`]);
+    assert.deepEqual(await warnings(12), [`all 12 steps of this run are done; ${more}`]);
+  });
+});
+
 const killTest = { ignore: Deno.build.os === "windows" }; // it has no SIGKILL
 Deno.test(
   "killed just after a checkpoint and resumed, the result is bit-identical",
