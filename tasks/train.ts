@@ -73,7 +73,7 @@ async function main(args: string[]): Promise<number> {
     const data = await readData(path, showProgress(report));
     report.stop();
     if (gpu.adapter.software && auto) {
-      report.line(describeSmallRun(data.labels.length, path === undefined));
+      report.line(describeSmallRun(data.labels.length, path === undefined, flags.limit !== undefined));
     }
     const out = given ?? (made = await makeRunDirectory());
     const training = new TrainingReport(report, { out, backend: flags.backend });
@@ -144,9 +144,10 @@ export async function checkSettings(
  *
  * @param images images of the data set
  * @param isCifar10 true for CIFAR-10, whose time on a GPU is known
+ * @param isLimited true if the number of images was chosen
  */
-export function describeSmallRun(images: number, isCifar10: boolean): string {
-  const some = images > AUTO_SOFTWARE_LIMIT
+export function describeSmallRun(images: number, isCifar10: boolean, isLimited = false): string {
+  const some = images > AUTO_SOFTWARE_LIMIT && !isLimited
     ? ` on ${AUTO_SOFTWARE_LIMIT} images unless --limit says otherwise`
     : "";
   const time = isCifar10 ? " (half an hour for CIFAR-10 on an H200)" : "";

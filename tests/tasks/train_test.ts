@@ -17,6 +17,10 @@ Deno.test("the small run without a GPU says how small, and what a GPU would give
       "images, but needs a GPU (half an hour for CIFAR-10 on an H200).",
   );
   assert.equal(
+    describeSmallRun(50_000, false, true),
+    "No GPU found: training the preset tiny. --preset small gives better images, but needs a GPU.",
+  );
+  assert.equal(
     describeSmallRun(48, false),
     "No GPU found: training the preset tiny. --preset small gives better images, but needs a GPU.",
   );
