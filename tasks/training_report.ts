@@ -76,7 +76,7 @@ export class TrainingReport {
           loss: event.loss.toFixed(4),
           "images/s": event.imagesPerSecond.toFixed(1),
           ...(event.skippedSteps ? { overflowed: event.skippedSteps } : {}),
-        }, event.remainingSeconds);
+        }, this.#isFirstStep(event) ? undefined : event.remainingSeconds);
         this.#showEstimate(event);
         break;
       case "epoch": {
@@ -145,11 +145,17 @@ export class TrainingReport {
     report.start(totalSteps, "training", event.resumedFrom);
   }
 
+  /** True for the first step here, whose time is mostly that of compiling kernels. */
+  #isFirstStep({ step }: StepEvent): boolean {
+    return step <= this.#resumedFrom + 1;
+  }
+
   /** Shows an estimate of the remaining time, once. */
-  #showEstimate({ remainingSeconds }: StepEvent): void {
-    if (this.#estimated || this.#now() - this.#start < ESTIMATE_AFTER_MS) return;
+  #showEstimate(event: StepEvent): void {
+    if (this.#estimated || this.#isFirstStep(event)) return;
+    if (this.#now() - this.#start < ESTIMATE_AFTER_MS) return;
     this.#estimated = true;
-    this.#report.line(`about ${roughly(remainingSeconds)} left, including validation and samples`);
+    this.#report.line(`about ${roughly(event.remainingSeconds)} left, including validation and samples`);
   }
 
   async #writeGrid({ epoch, step, images, columns, rowLabels }: SamplesEvent): Promise<void> {

@@ -29,7 +29,8 @@ export interface Reporter {
   /**
    * Updates the amount done. Cheap enough to call at every step: shown a few times a second at most.
    *
-   * @param secondsLeft remaining time, if the caller knows it; by default estimated from the last half minute
+   * @param secondsLeft remaining time, if the caller knows it; by default estimated from the last half minute,
+   *   without the first update
    */
   update(done: number, fields?: Fields, secondsLeft?: number): void;
   /** Prints a line of text, with control characters escaped. */
@@ -173,12 +174,14 @@ class LineReporter implements Reporter {
   }
 }
 
-/** Sliding window for the speed, milliseconds: long enough to be stable, short enough to forget a slow first step. */
+/** Sliding window for the speed, milliseconds: long enough to be stable, short enough to follow changes. */
 const WINDOW_MS = 30_000;
 
 /** Progress of an activity, and its remaining time at the speed of the last half minute. */
 class Work {
   private readonly history: [Sample, ...Sample[]];
+  /** False until the first work is done, which compiles shaders and so says nothing about the speed. */
+  private begun = false;
   /** Seconds left at the last update, if the caller knew. */
   private known: number | undefined;
 
@@ -195,6 +198,11 @@ class Work {
     this.done = done;
     this.known = secondsLeft;
     const time = this.now();
+    if (!this.begun) {
+      this.begun = done > this.history[0].done;
+      this.history[0] = { done, time };
+      return;
+    }
     this.history.push({ done, time });
     // The length is above 2, so one is left.
     while (this.history.length > 2 && this.history[1]!.time < time - WINDOW_MS) this.history.shift();

@@ -155,6 +155,14 @@ Deno.test("progress has fixed digits and the remaining time, shown once in words
   ]);
 });
 
+Deno.test("the first step, which compiles kernels, gives no estimate", async () => {
+  const lines = await told(
+    [0, start({ totalSteps: 500 })],
+    [40, step({ step: 1, remainingSeconds: 20_000 })],
+  );
+  assert.equal(lines.at(-1), "training  1/500  epoch 1  loss 0.5000  images/s 62.0");
+});
+
 Deno.test("a warning names flags", async () => {
   const lines = await told([0, { type: "warning", message: "give it more `epochs` or `steps`" }]);
   assert.deepEqual(lines, ["warning: give it more --epochs or --steps"]);
