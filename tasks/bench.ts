@@ -67,7 +67,7 @@ function readFlags(args: string[]): Flags {
   )
     .switch(
       "--quick",
-      "shorter measurements, one each, no mixed precision and no first steps: under a minute",
+      "shorter measurements, one each, no mixed precision and no table of process starts: under a minute",
     )
     .flag(
       "--only <PATTERN>",
