@@ -2,7 +2,7 @@
  * `deno task test [PATH…] [FLAG…]`: runs `deno test` on the tests and documentation examples, and prints a final plain line
  * of counts. Paths replace the whole suite; flags are passed to `deno test`, except `--backend NAME`: the WebGPU
  * implementation of all tests that do not name one; and `--bounds`: every kernel reports indices out of bounds, which fail the
- * file, and the candidates of all presets run as well. That takes an hour on llvmpipe for all folders with kernels.
+ * file, and the candidates of all presets run as well. On llvmpipe most files take minutes then.
  *
  * @module
  */
