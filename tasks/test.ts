@@ -156,7 +156,7 @@ function showHelp(): void {
     )
     .addHelpText(
       "after",
-      "\nOther flags go to deno test, such as --filter TEXT, --fail-fast and --no-check; deno test --help lists them.",
+      "\nOther flags go to deno test; deno test --help lists them.",
     )
     .outputHelp();
 }

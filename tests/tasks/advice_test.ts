@@ -8,7 +8,7 @@ import { FLAG_OF } from "../../tasks/train_flags.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
-/** Flags that only arguments of a Deno process may be, not advice in a sentence. */
+/** Flags of Deno and of V8, which a process is given but no sentence advises. */
 const DENO_ARGUMENTS = [
   "--config",
   "--no-config",
@@ -16,11 +16,14 @@ const DENO_ARGUMENTS = [
   "--no-check",
   "--no-lock",
   "--doc",
+  "--preload",
   "--unstable-no-legacy-abort",
+  "--expose-gc",
+  "--no-expose-gc",
 ];
 
-/** Deno's permissions, which messages advise. */
-const PERMISSION = /^--allow-(?:all|env|ffi|import|net|read|run|sys|write)$/;
+/** Deno's permissions, which messages advise; the name may be inserted. */
+const PERMISSION = /^--allow-(?:all|env|ffi|import|net|read|run|sys|write)?$/;
 
 /** True if a literal is a flag and nothing else, with or without a value. */
 function isArgument(literal: string): boolean {
