@@ -97,20 +97,27 @@ Deno.test("launches left separate for want of memory do not count as another com
   // Counts nothing and refuses nothing, but says that none is left.
   const memory = { limit: 0, used: 0, live: 0, require() {}, add() {}, remove() {} };
   const full = { adapter, limits, device, pipelines, memory } as unknown as Gpu;
-  const data = patternImages(8);
+  const data = patternImages(8, 2, 16);
+  const config = microNetwork({ numClassEmbeds: 2, sampleSize: 16, blockOutChannels: [16, 32] });
   const steps = [];
   for (const on of [gpu, full]) {
     const resident = ResidentDataset.upload(on, data, Uint32Array.from({ length: data.count }, (_, i) => i));
-    const options = { config: microNetwork({ numClassEmbeds: 2 }), batch: 4, microBatches: 1, target: TILE };
+    const options = { config, batch: 4, microBatches: 1, target: TILE };
     const batches = { labelDropout: 0.1, flip: true };
     const adam = { beta1: 0.9, beta2: 0.999, eps: 1e-8, clip: 0, weightDecay: 0, stopAtNonFinite: true };
     const tables = objectiveTables(new NoiseSchedule());
     const step = await TrainingStep.build(on, { ...options, ...batches, ...adam }, tables, resident);
-    steps.push({ kernels: step.kernels, dispatches: step.programs.micro.dispatches.length });
+    const { dispatches } = step.programs.micro;
+    steps.push({
+      kernels: step.kernels,
+      dispatches: dispatches.length,
+      combined: dispatches.filter(({ label }) => label === "combined layers").length,
+    });
     step.destroy();
     resident.destroy();
   }
   const [roomy, cramped] = steps;
   assert.ok(cramped.dispatches > roomy.dispatches);
+  assert.deepEqual([roomy.combined, cramped.combined], [2, 0]);
   assert.equal(cramped.kernels, roomy.kernels);
 });
