@@ -74,24 +74,13 @@ export function objectiveTables(schedule: NoiseSchedule, options: ObjectiveOptio
     const signal = Math.sqrt(cumprod);
     const noise = Math.sqrt(1 - cumprod);
     const snr = cumprod / (1 - cumprod);
-    let errorRatio: number; // squared error of the target over squared error of x_0
+    const { fromX0, fromNoise } = schedule.target({ timestep: t, signal, noise });
     tables.signal[t] = signal;
     tables.noise[t] = noise;
-    switch (schedule.config.predictionType) {
-      case "epsilon": // equation 14
-        tables.targetFromNoise[t] = 1;
-        errorRatio = snr;
-        break;
-      case "sample":
-        tables.targetFromX0[t] = 1;
-        errorRatio = 1;
-        break;
-      case "v_prediction": // Salimans and Ho 2022, section 4
-        tables.targetFromX0[t] = -noise;
-        tables.targetFromNoise[t] = signal;
-        errorRatio = snr + 1;
-        break;
-    }
+    tables.targetFromX0[t] = fromX0;
+    tables.targetFromNoise[t] = fromNoise;
+    // Squared error of the target over that of x_0: at a given x, eps moves by -signal / noise where x_0 moves by 1
+    const errorRatio = (fromX0 - fromNoise * signal / noise) ** 2;
     if (weighting === "min_snr") tables.weight[t] = Math.min(snr, gamma) / errorRatio;
   }
   return tables;

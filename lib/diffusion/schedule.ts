@@ -12,6 +12,8 @@
  * @module
  */
 
+import { ConfigError } from "../errors.ts";
+import { type ForwardProcess, type NoiseLevel, sigmaOf, type Target } from "./forward_process.ts";
 import { posterior } from "./posterior.ts";
 import {
   checkSchedule,
@@ -42,7 +44,7 @@ export type {
  * assert.ok(schedule.alphasCumprod[999] < 1e-4); // almost nothing is left of the image
  * ```
  */
-export class NoiseSchedule {
+export class NoiseSchedule implements ForwardProcess {
   /** Configuration of the schedule, with every default filled in. */
   readonly config: ScheduleConfig;
   /** `beta_t`, the variance of the noise that step `t` of the forward process adds (equation 2). */
@@ -86,6 +88,60 @@ export class NoiseSchedule {
     }
   }
 
+  get sigmaMin(): number {
+    return sigmaOf(this.level(0));
+  }
+
+  get sigmaMax(): number {
+    return sigmaOf(this.level(this.config.numTrainTimesteps - 1));
+  }
+
+  get clip(): number | false {
+    return this.config.clipSample && this.config.clipSampleRange;
+  }
+
+  /**
+   * The level of a timestep. Between two timesteps sigma is interpolated linearly, as in diffusers' `EulerDiscreteScheduler`.
+   *
+   * @param timestep 0 to `numTrainTimesteps - 1`
+   * @throws {ConfigError} for a timestep outside the schedule
+   */
+  level(timestep: number): NoiseLevel {
+    const below = Math.floor(timestep);
+    const cumprod = this.alphasCumprod[below];
+    if (cumprod === undefined || timestep > this.config.numTrainTimesteps - 1) {
+      throw new ConfigError("timestep", timestep, `a number from 0 to ${this.config.numTrainTimesteps - 1}`);
+    }
+    const exact = { timestep, signal: Math.sqrt(cumprod), noise: Math.sqrt(1 - cumprod) };
+    if (below === timestep) return exact;
+    const fraction = timestep - below;
+    return atSigma(timestep, (1 - fraction) * sigmaOf(exact) + fraction * sigmaOf(this.level(below + 1)));
+  }
+
+  /** The level of a sigma; its timestep is interpolated linearly in the logarithm of sigma, as in diffusers' schedulers. */
+  levelOfSigma(sigma: number): NoiseLevel {
+    let [low, high] = [0, this.config.numTrainTimesteps - 1];
+    while (high - low > 1) { // sigma rises with the timestep
+      const middle = (low + high) >> 1;
+      if (sigmaOf(this.level(middle)) <= sigma) low = middle;
+      else high = middle;
+    }
+    const [below, above] = [sigmaOf(this.level(low)), sigmaOf(this.level(high))];
+    const fraction = (Math.log(sigma) - Math.log(below)) / (Math.log(above) - Math.log(below));
+    return atSigma(low + Math.min(Math.max(fraction, 0), 1), sigma);
+  }
+
+  target({ signal, noise }: NoiseLevel): Target {
+    switch (this.config.predictionType) {
+      case "epsilon": // equation 14
+        return { fromX0: 0, fromNoise: 1 };
+      case "sample":
+        return { fromX0: 1, fromNoise: 0 };
+      case "v_prediction": // v = signal eps - noise x_0 (Salimans and Ho 2022, arXiv 2202.00512, section 4)
+        return { fromX0: -noise, fromNoise: signal };
+    }
+  }
+
   /**
    * The schedule that a diffusers `scheduler_config.json` describes. Absent fields take diffusers' defaults, which are
    * not always the paper's (`variance_type` is `fixed_small` there).
@@ -102,6 +158,12 @@ export class NoiseSchedule {
   toDiffusers(): Record<string, unknown> {
     return toDiffusersConfig(this.config);
   }
+}
+
+/** The level of a sigma in a process that preserves the variance, `signal^2 + noise^2 = 1`. */
+function atSigma(timestep: number, sigma: number): NoiseLevel {
+  const signal = 1 / Math.hypot(1, sigma);
+  return { timestep, signal, noise: sigma * signal };
 }
 
 /** `beta_t` of each named schedule, by diffusers' formulas. */

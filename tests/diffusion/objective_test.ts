@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { objectiveTables } from "../../lib/diffusion/objective.ts";
 import { NoiseSchedule, type PredictionType } from "../../lib/diffusion/schedule.ts";
-import { estimates } from "../../lib/diffusion/samplers/step.ts";
+import { estimates } from "../../lib/diffusion/forward_process.ts";
 import { ConfigError } from "../../lib/errors.ts";
 
 const predictionTypes: PredictionType[] = ["epsilon", "sample", "v_prediction"];
@@ -14,7 +14,7 @@ for (const predictionType of predictionTypes) {
     for (const t of [0, 1, 250, 999]) {
       const x = signal[t] * x0 + noise[t] * eps;
       const out = targetFromX0[t] * x0 + targetFromNoise[t] * eps;
-      const { x0FromX, x0FromOut, epsFromX, epsFromOut } = estimates(schedule, t);
+      const { x0FromX, x0FromOut, epsFromX, epsFromOut } = estimates(schedule, schedule.level(t));
       // The tables are float32; dividing by sqrt(acp_t) or sqrt(1 - acp_t) magnifies their rounding.
       const bound = 1e-6 / Math.min(signal[t], noise[t]);
       assert.ok(Math.abs(x0FromX * x + x0FromOut * out - x0) < bound, `x_0 at ${t}`);
@@ -28,7 +28,7 @@ for (const predictionType of predictionTypes) {
     const { weight } = objectiveTables(schedule, { weighting: "min_snr", gamma });
     for (const t of [0, 10, 250, 600, 999]) {
       const cumprod = schedule.alphasCumprod[t];
-      const { x0FromOut } = estimates(schedule, t);
+      const { x0FromOut } = estimates(schedule, schedule.level(t));
       const errorOfX0 = x0FromOut ** 2; // squared error of x_0 for a unit squared error of the output
       const wanted = Math.min(cumprod / (1 - cumprod), gamma) * errorOfX0;
       assert.ok(Math.abs(weight[t] - wanted) <= 1e-6 * wanted, `${weight[t]} at ${t}, expected ${wanted}`);

@@ -7,7 +7,8 @@ import {
   type SamplerName,
   type SamplerOptions,
 } from "../../lib/diffusion/sampler.ts";
-import { estimates, noClip, timesteps } from "../../lib/diffusion/samplers/step.ts";
+import { estimates } from "../../lib/diffusion/forward_process.ts";
+import { noClip, timesteps } from "../../lib/diffusion/samplers/step.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { goldenValues } from "../golden/formula.ts";
 
@@ -140,7 +141,7 @@ Deno.test("with every timestep, ddim at eta 1 adds the noise of ddpm with the sm
   const ddim = planSampling("ddim", schedule, { steps: 1000, eta: 1 });
   for (const [k, step] of planSampling("ddpm", schedule, { steps: 1000 }).entries()) {
     assert.ok(Math.abs(step.sigma - ddim[k].sigma) < 1e-12);
-    const { epsFromOut } = estimates(schedule, step.timestep);
+    const { epsFromOut } = estimates(schedule, schedule.level(step.timestep));
     assert.equal(epsFromOut, 1);
     // Same mean too: x_0 enters directly in both, and through x in one and through the noise in the other.
     const cumprod = schedule.alphasCumprod[step.timestep];

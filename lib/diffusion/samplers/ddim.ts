@@ -5,9 +5,10 @@
  */
 
 import { ConfigError } from "../../errors.ts";
+import { estimates } from "../forward_process.ts";
 import { posterior } from "../posterior.ts";
 import type { NoiseSchedule } from "../schedule.ts";
-import { clipBound, estimates, type SamplerOptions, type SamplerStep, timesteps } from "./step.ts";
+import { clipBound, type SamplerOptions, type SamplerStep, timesteps } from "./step.ts";
 
 /**
  * Plans DDIM sampling, from `x_t` to a less noisy `x_s` (equations 12 and 16; `acp` is the alpha of that paper):
@@ -38,7 +39,7 @@ export function ddimSteps(schedule: NoiseSchedule, options: SamplerOptions): Sam
     const previousCumprod = previousTimestep < 0 ? finalCumprod : schedule.alphasCumprod[previousTimestep]!;
 
     // 2. Estimates of x_0 (equation 9, "predicted x_0" in equation 12) and of the noise
-    const { x0FromX, x0FromOut, epsFromX, epsFromOut } = estimates(schedule, timestep);
+    const { x0FromX, x0FromOut, epsFromX, epsFromOut } = estimates(schedule, schedule.level(timestep));
 
     // 3. Clipping of the estimate of x_0 to the data's range
     const clip = clipBound(schedule, options.clip);

@@ -5,9 +5,10 @@
  */
 
 import { ConfigError } from "../../errors.ts";
+import { estimates } from "../forward_process.ts";
 import { posterior } from "../posterior.ts";
 import type { NoiseSchedule } from "../schedule.ts";
-import { clipBound, estimates, type SamplerOptions, type SamplerStep, timesteps } from "./step.ts";
+import { clipBound, type SamplerOptions, type SamplerStep, timesteps } from "./step.ts";
 
 /**
  * Plans DDPM sampling: each step draws `x_s` from `q(x_s | x_t, x_0)` (equations 6 and 7) with the network's estimate of
@@ -35,7 +36,7 @@ export function ddpmSteps(schedule: NoiseSchedule, options: SamplerOptions): Sam
     const previousCumprod = isLast ? 1 : schedule.alphasCumprod[previousTimestep]!;
 
     // 2. Estimate of x_0 from x_t and the network's output (equation 15)
-    const { x0FromX, x0FromOut } = estimates(schedule, timestep);
+    const { x0FromX, x0FromOut } = estimates(schedule, schedule.level(timestep));
 
     // 3. Clipping of the estimate to the data's range
     const clip = clipBound(schedule, options.clip);

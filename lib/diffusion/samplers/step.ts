@@ -49,41 +49,8 @@ export interface SamplerOptions {
   readonly clip?: number | false;
 }
 
-/** Estimates of `x_0` and of the noise as linear combinations of `x_t` and the network's output. */
-export interface Estimates {
-  /** Weight of `x_t` in the estimate of `x_0`. */
-  readonly x0FromX: number;
-  /** Weight of the network's output in the estimate of `x_0`. */
-  readonly x0FromOut: number;
-  /** Weight of `x_t` in the estimate of the noise. */
-  readonly epsFromX: number;
-  /** Weight of the network's output in the estimate of the noise. */
-  readonly epsFromOut: number;
-}
-
 /** Clip bound without clipping: the largest float32, so that kernels need no special case. */
 export const noClip: number = 3.4028234663852886e38;
-
-/**
- * Estimates of `x_0` and `eps` from the network's output: solves `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (Ho et al.
- * 2020, equation 4) for both. For a network that predicts the noise the estimate of `x_0` is equation 15.
- *
- * @param schedule prediction type and `acp`
- * @param timestep 0 to `numTrainTimesteps - 1`
- */
-export function estimates(schedule: NoiseSchedule, timestep: number): Estimates {
-  const cumprod = schedule.alphasCumprod[timestep]!;
-  const signal = Math.sqrt(cumprod);
-  const noise = Math.sqrt(1 - cumprod);
-  switch (schedule.config.predictionType) {
-    case "epsilon": // equation 15
-      return { x0FromX: 1 / signal, x0FromOut: -noise / signal, epsFromX: 0, epsFromOut: 1 };
-    case "sample":
-      return { x0FromX: 0, x0FromOut: 1, epsFromX: 1 / noise, epsFromOut: -signal / noise };
-    case "v_prediction": // v = signal eps - noise x_0 (Salimans and Ho 2022, section 4)
-      return { x0FromX: signal, x0FromOut: -noise, epsFromX: noise, epsFromOut: signal };
-  }
-}
 
 /**
  * Timesteps that a sampler visits (Ho et al. 2020, Algorithm 2, lines 2 and 5), most noise first, spaced as in diffusers' schedulers (Lin et al. 2024, table 2).
