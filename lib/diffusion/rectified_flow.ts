@@ -4,7 +4,7 @@
  *
  * ```text
  * x_t    = (1 - t) x_0 + t eps,  t in [0, 1]         Liu et al. 2023, equation 1, with time from image to noise
- * target = dx_t / dt = eps - x_0                     ibid.
+ * target = dx_t / dt = eps - x_0                     Liu et al. 2023, equation 1
  * ```
  *
  * @module
