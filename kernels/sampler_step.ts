@@ -1,11 +1,11 @@
 /**
- * Launchers of a sampling step: initial noise (`slot_noise.wgsl`), network inputs (`slot_inputs.wgsl`) and the sampler's
- * update (`sampler_step.wgsl`).
+ * Launchers of a sampling step: initial noise (`slot_noise.wgsl`), network inputs (`slot_inputs.wgsl`), guided outputs
+ * (`guidance.wgsl`) and the sampler's update (`sampler_step.wgsl`).
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { samplerStepKernel, slotInputsKernel, slotNoiseKernel } from "./sources.ts";
+import { guidanceKernel, samplerStepKernel, slotInputsKernel, slotNoiseKernel } from "./sources.ts";
 
 /** Shape of a sampling batch. */
 export interface SlotShape {
@@ -36,8 +36,8 @@ export function slotNoise<B>(shape: SlotShape, buffers: SlotNoiseBuffers<B>): La
 export interface SlotInputsBuffers<B> {
   /** From `encodeSlots`. */
   readonly slots: B;
-  /** From `encodeAsks`: `[R]` u32. */
-  readonly asks: B;
+  /** From `encodeRows`. */
+  readonly rows: B;
   /** `[S, H, W, Cp]`. */
   readonly x: B;
   /** Out: `[R, H, W, Cp]`, the network's input. */
@@ -52,24 +52,41 @@ export interface SlotInputsBuffers<B> {
  * Writes the network's inputs from the slots.
  *
  * @param rows the network's batch `R`
- * @param classes number of classes; also the null label of unconditional rows
  */
 export function slotInputs<B>(
   shape: SlotShape,
   rows: number,
-  classes: number,
   buffers: SlotInputsBuffers<B>,
 ): Launch<B>[] {
-  const params = { rows, per_slot: perSlot(shape), classes };
+  const params = { rows, per_slot: perSlot(shape) };
   return [launch(slotInputsKernel, "slot_inputs", params, { ...buffers }, grid1d(rows * perSlot(shape), 64))];
 }
 
-/** Buffers of {@linkcode samplerStep}; `R` is the network's batch. */
+/** Buffers of {@linkcode guidance}; `R` is the network's batch. */
+export interface GuidanceBuffers<B> {
+  /** From `encodeSlots`. */
+  readonly slots: B;
+  /** From `encodeRows`. */
+  readonly rows: B;
+  /** `[R, H, W, Cp]`, the network's output. */
+  readonly model_out: B;
+  /** Out: `[S, H, W, Cp]`. */
+  readonly out: B;
+}
+
+/** Adds up the weighted outputs of each occupied slot's rows. */
+export function guidance<B>(shape: SlotShape, buffers: GuidanceBuffers<B>): Launch<B>[] {
+  const { slots } = shape;
+  const params = { slots, per_slot: perSlot(shape) };
+  return [launch(guidanceKernel, "guidance", params, { ...buffers }, grid1d(slots * perSlot(shape), 64))];
+}
+
+/** Buffers of {@linkcode samplerStep}. */
 export interface SamplerStepBuffers<B> {
   /** From `encodeSlots`. */
   readonly slots: B;
-  /** `[R, H, W, Cp]`, the network's output. */
-  readonly model_out: B;
+  /** `[S, H, W, Cp]`, the slots' outputs, from {@linkcode guidance}. */
+  readonly out: B;
   /** In and out: `[S, H, W, Cp]`. */
   readonly x: B;
   /** Out: `[S, H, W, Cp]`, the estimate of x_0. */

@@ -1,18 +1,16 @@
 // One sampler step in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in their
 // coefficients only (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
 //
-//   out = u + guidance * (c - u)         c, u: conditional and unconditional output (Ho & Salimans 2022, equation 6)
 //   x_0 = clamp(x0_from_x * x + x0_from_out * out, -clip, clip)
 //   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
 //   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// model_out [R, H, W, Cp] as stored, indexed by the slots' rows; x [S, H, W, Cp] float32, updated in place; preview
-// [S, H, W, Cp] float32 (the estimate of x_0), written `=`; slots [S], with the coefficients of their steps. Arithmetic in
-// float32. Idle slots keep x and preview. Zero padding stays zero. One invocation per vec4 of channels.
+// out [S, H, W, Cp], the slots' outputs after guidance (guidance.wgsl); x [S, H, W, Cp], updated in place; preview
+// [S, H, W, Cp] (the estimate of x_0), written `=`; slots [S], with the coefficients of their steps. All in float32. Idle
+// slots keep x and preview. Zero padding stays zero. One invocation per vec4 of channels.
 
 // include: records/sampling.wgsl
 // include: include/image_noise.wgsl
-// include: include/storage.wgsl
 
 struct Params {
   slots: u32,
@@ -22,7 +20,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> model_out: array<Stored4>;
+@group(0) @binding(2) var<storage, read> out: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> preview: array<vec4f>;
 
@@ -37,21 +35,15 @@ fn sampler_step(
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.conditional == NONE) {
+  if (slot.rows == 0u) {
     return;
   }
   let index = i % params.per_slot;
-  // 1. Classifier-free guidance (Ho & Salimans 2022, equation 6)
-  var out = vec4f(model_out[slot.conditional * params.per_slot + index]);
-  if (slot.unconditional != NONE) {
-    let unconditional = vec4f(model_out[slot.unconditional * params.per_slot + index]);
-    out = unconditional + slot.guidance * (out - unconditional);
-  }
-  // 2. Estimate of x_0 (Ho et al. 2020, equation 15), clipped
-  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out, vec4f(-slot.clip), vec4f(slot.clip));
-  // 3. Mean: equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM
-  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * out;
-  // 4. Noise, none in the last step
+  // 1. Estimate of x_0 (Ho et al. 2020, equation 15), clipped
+  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out[i], vec4f(-slot.clip), vec4f(slot.clip));
+  // 2. Mean: equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM
+  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * out[i];
+  // 3. Noise, none in the last step
   if (slot.sigma != 0.0) {
     let first = 4u * (index % ((params.channels + 3u) / 4u));
     let key = vec2u(slot.seed_lo, slot.seed_hi);

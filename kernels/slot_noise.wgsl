@@ -30,7 +30,7 @@ fn slot_noise(
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.conditional == NONE || slot.step != 0u) {
+  if (slot.rows == 0u || slot.step != 0u) {
     return;
   }
   let index = i % params.per_slot;

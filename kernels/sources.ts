@@ -3063,6 +3063,108 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
   entryPoints: ["backward"],
 } as const satisfies KernelSource;
 
+/** `guidance.wgsl`: guidance. */
+export const guidanceKernel = {
+  name: "guidance",
+  code: `// Guided output of a sampling step: the weighted sum over the rows that evaluate a slot. Classifier-free guidance (Ho &
+// Salimans 2022, equation 6) is the sum of two rows, with weights s and 1 - s; lib/diffusion/guidance.ts has the weights.
+//
+//   out[s] = sum over rows r of slot s of weight_r * model_out[r]
+//
+// slots [S]; rows [R]; model_out [R, H, W, Cp] as stored; out [S, H, W, Cp] float32, written \`=\`, computed in float32 in the
+// order of the rows. One row of weight 1 is copied to the bit. Idle slots keep out. Zero padding stays zero. One invocation
+// per vec4 of channels.
+
+// Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
+
+// Slot of the sampling batch: its image's state, and the coefficients of its next step.
+struct Slot {
+  first_row: u32, // first of its rows, which are contiguous
+  rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  step: u32,      // step of the image's own trajectory, from 0
+  seed_lo: u32,   // Threefry key, low word of the image's seed
+  seed_hi: u32,   // Threefry key, high word
+  timestep: f32,  // input of the network
+  x0_from_x: f32,
+  x0_from_out: f32,
+  clip: f32,      // bound on |x_0|; the largest float32 for none
+  next_from_x0: f32,
+  next_from_x: f32,
+  next_from_out: f32,
+  sigma: f32,     // standard deviation of the added noise
+}
+
+// Row of the network's batch: one evaluation of the network at a slot's x.
+struct Row {
+  slot: u32,        // NONE: the row is idle
+  class_label: u32,
+  weight: f32,      // weight of its output in the slot's output
+}
+
+// No slot.
+const NONE = 0xffffffffu;
+
+// The random numbers of an image depend on its own seed and step only, so images do not depend on their slot or on the rest
+// of the batch. Stream 2 separates them from training with the same seed.
+fn sampling_counter(index: u32, step: u32) -> vec4u {
+  return vec4u(index, step, 0u, 2u);
+}
+
+// Step word of the initial noise.
+const INITIAL_NOISE = 0xffffffffu;
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  slots: u32,
+  per_slot: u32, // vec4s per output
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> slots: array<Slot>;
+@group(0) @binding(2) var<storage, read> rows: array<Row>;
+@group(0) @binding(3) var<storage, read> model_out: array<Stored4>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn guidance(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.slots * params.per_slot) {
+    return;
+  }
+  let slot = slots[i / params.per_slot];
+  if (slot.rows == 0u) {
+    return;
+  }
+  let index = i % params.per_slot;
+  let first = slot.first_row;
+  var sum = rows[first].weight * vec4f(model_out[first * params.per_slot + index]);
+  for (var r = first + 1u; r < first + slot.rows; r++) {
+    sum += rows[r].weight * vec4f(model_out[r * params.per_slot + index]);
+  }
+  out[i] = sum;
+}
+`,
+  bindings: {
+    slots: { binding: 1, access: "read" },
+    rows: { binding: 2, access: "read" },
+    model_out: { binding: 3, access: "read" },
+    out: { binding: 4, access: "read_write" },
+  },
+  params: {
+    slots: "u32",
+    per_slot: "u32",
+  },
+  entryPoints: ["guidance"],
+} as const satisfies KernelSource;
+
 /** `head_dots.wgsl`: vectors, scalars. */
 export const headDotsKernel = {
   name: "head_dots",
@@ -3899,42 +4001,43 @@ export const samplerStepKernel = {
   code: `// One sampler step in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in their
 // coefficients only (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
 //
-//   out = u + guidance * (c - u)         c, u: conditional and unconditional output (Ho & Salimans 2022, equation 6)
 //   x_0 = clamp(x0_from_x * x + x0_from_out * out, -clip, clip)
 //   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
 //   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// model_out [R, H, W, Cp] as stored, indexed by the slots' rows; x [S, H, W, Cp] float32, updated in place; preview
-// [S, H, W, Cp] float32 (the estimate of x_0), written \`=\`; slots [S], with the coefficients of their steps. Arithmetic in
-// float32. Idle slots keep x and preview. Zero padding stays zero. One invocation per vec4 of channels.
+// out [S, H, W, Cp], the slots' outputs after guidance (guidance.wgsl); x [S, H, W, Cp], updated in place; preview
+// [S, H, W, Cp] (the estimate of x_0), written \`=\`; slots [S], with the coefficients of their steps. All in float32. Idle
+// slots keep x and preview. Zero padding stays zero. One invocation per vec4 of channels.
 
 // Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
 
 // Slot of the sampling batch: its image's state, and the coefficients of its next step.
 struct Slot {
-  conditional: u32,   // row of the network's batch; NONE: the slot is idle and keeps its x
-  unconditional: u32, // row evaluated without the class, for guidance; NONE: no guidance
-  step: u32,          // step of the image's own trajectory, from 0
-  seed_lo: u32,       // Threefry key, low word of the image's seed
-  seed_hi: u32,       // Threefry key, high word
-  class_label: u32,
-  guidance: f32,      // scale of classifier-free guidance
-  timestep: f32,      // input of the network
+  first_row: u32, // first of its rows, which are contiguous
+  rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  step: u32,      // step of the image's own trajectory, from 0
+  seed_lo: u32,   // Threefry key, low word of the image's seed
+  seed_hi: u32,   // Threefry key, high word
+  timestep: f32,  // input of the network
   x0_from_x: f32,
   x0_from_out: f32,
-  clip: f32,          // bound on |x_0|; the largest float32 for none
+  clip: f32,      // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,         // standard deviation of the added noise
+  sigma: f32,     // standard deviation of the added noise
 }
 
-// No row; in \`asks\`, no slot.
-const NONE = 0xffffffffu;
+// Row of the network's batch: one evaluation of the network at a slot's x.
+struct Row {
+  slot: u32,        // NONE: the row is idle
+  class_label: u32,
+  weight: f32,      // weight of its output in the slot's output
+}
 
-// Flag of an unconditional row in \`asks\`; the other bits are the slot index.
-const WITHOUT_CLASS = 0x80000000u;
+// No slot.
+const NONE = 0xffffffffu;
 
 // The random numbers of an image depend on its own seed and step only, so images do not depend on their slot or on the rest
 // of the batch. Stream 2 separates them from training with the same seed.
@@ -4038,10 +4141,6 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
   let words = threefry4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
-// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
-// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
-alias Stored = f32;
-alias Stored4 = vec4f;
 
 struct Params {
   slots: u32,
@@ -4051,7 +4150,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> model_out: array<Stored4>;
+@group(0) @binding(2) var<storage, read> out: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> preview: array<vec4f>;
 
@@ -4066,21 +4165,15 @@ fn sampler_step(
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.conditional == NONE) {
+  if (slot.rows == 0u) {
     return;
   }
   let index = i % params.per_slot;
-  // 1. Classifier-free guidance (Ho & Salimans 2022, equation 6)
-  var out = vec4f(model_out[slot.conditional * params.per_slot + index]);
-  if (slot.unconditional != NONE) {
-    let unconditional = vec4f(model_out[slot.unconditional * params.per_slot + index]);
-    out = unconditional + slot.guidance * (out - unconditional);
-  }
-  // 2. Estimate of x_0 (Ho et al. 2020, equation 15), clipped
-  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out, vec4f(-slot.clip), vec4f(slot.clip));
-  // 3. Mean: equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM
-  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * out;
-  // 4. Noise, none in the last step
+  // 1. Estimate of x_0 (Ho et al. 2020, equation 15), clipped
+  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out[i], vec4f(-slot.clip), vec4f(slot.clip));
+  // 2. Mean: equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM
+  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * out[i];
+  // 3. Noise, none in the last step
   if (slot.sigma != 0.0) {
     let first = 4u * (index % ((params.channels + 3u) / 4u));
     let key = vec2u(slot.seed_lo, slot.seed_hi);
@@ -4092,7 +4185,7 @@ fn sampler_step(
 `,
   bindings: {
     slots: { binding: 1, access: "read" },
-    model_out: { binding: 2, access: "read" },
+    out: { binding: 2, access: "read" },
     x: { binding: 3, access: "read_write" },
     preview: { binding: 4, access: "read_write" },
   },
@@ -4195,46 +4288,47 @@ fn backward(
 /** `slot_inputs.wgsl`: slot_inputs. */
 export const slotInputsKernel = {
   name: "slot_inputs",
-  code: `// Network inputs from the sampling slots: each row of the network's batch evaluates one slot, with its class or, for
-// classifier-free guidance, without it (Ho & Salimans 2022). Rows are reassigned at every step, so guided images, which
-// need two rows, and others share a batch.
+  code: `// Network inputs from the sampling slots: each row of the network's batch evaluates one slot with one label; guidance takes
+// several rows a slot, with and without the class (Ho & Salimans 2022). Rows are reassigned at every step, so guided images
+// and others share a batch.
 //
 //   input[r]    = x[slot of r]
-//   timestep[r] = slot.timestep
-//   label[r]    = slot.class_label, or the null label \`classes\` if r is an unconditional row
+//   timestep[r] = timestep of its slot
+//   label[r]    = class_label of r
 //
-// asks [R] u32: slot index and unconditional flag of each row, or NONE for an idle row, which keeps its old input and whose
-// output is ignored. slots [S]; x [S, H, W, Cp] float32; input [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32,
-// written \`=\`; values are copied. One invocation per vec4 of channels of input; the first of each row writes timestep and
-// label.
+// rows [R]: an idle row keeps its old input, and its output is ignored. slots [S]; x [S, H, W, Cp] float32; input
+// [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32, written \`=\`; values are copied. One invocation per vec4 of
+// channels of input; the first of each row writes timestep and label.
 
 // Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
 
 // Slot of the sampling batch: its image's state, and the coefficients of its next step.
 struct Slot {
-  conditional: u32,   // row of the network's batch; NONE: the slot is idle and keeps its x
-  unconditional: u32, // row evaluated without the class, for guidance; NONE: no guidance
-  step: u32,          // step of the image's own trajectory, from 0
-  seed_lo: u32,       // Threefry key, low word of the image's seed
-  seed_hi: u32,       // Threefry key, high word
-  class_label: u32,
-  guidance: f32,      // scale of classifier-free guidance
-  timestep: f32,      // input of the network
+  first_row: u32, // first of its rows, which are contiguous
+  rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  step: u32,      // step of the image's own trajectory, from 0
+  seed_lo: u32,   // Threefry key, low word of the image's seed
+  seed_hi: u32,   // Threefry key, high word
+  timestep: f32,  // input of the network
   x0_from_x: f32,
   x0_from_out: f32,
-  clip: f32,          // bound on |x_0|; the largest float32 for none
+  clip: f32,      // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,         // standard deviation of the added noise
+  sigma: f32,     // standard deviation of the added noise
 }
 
-// No row; in \`asks\`, no slot.
-const NONE = 0xffffffffu;
+// Row of the network's batch: one evaluation of the network at a slot's x.
+struct Row {
+  slot: u32,        // NONE: the row is idle
+  class_label: u32,
+  weight: f32,      // weight of its output in the slot's output
+}
 
-// Flag of an unconditional row in \`asks\`; the other bits are the slot index.
-const WITHOUT_CLASS = 0x80000000u;
+// No slot.
+const NONE = 0xffffffffu;
 
 // The random numbers of an image depend on its own seed and step only, so images do not depend on their slot or on the rest
 // of the batch. Stream 2 separates them from training with the same seed.
@@ -4252,12 +4346,11 @@ alias Stored4 = vec4f;
 struct Params {
   rows: u32,
   per_slot: u32, // vec4s per image
-  classes: u32,  // the null label
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> asks: array<u32>;
+@group(0) @binding(2) var<storage, read> rows: array<Row>;
 @group(0) @binding(3) var<storage, read> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> input: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> timestep: array<f32>;
@@ -4273,23 +4366,22 @@ fn slot_inputs(
   if (i >= params.rows * params.per_slot) {
     return;
   }
-  let row = i / params.per_slot;
-  let ask = asks[row];
-  if (ask == NONE) {
+  let r = i / params.per_slot;
+  let row = rows[r];
+  if (row.slot == NONE) {
     return;
   }
-  let index = i - row * params.per_slot;
-  let at = ask & ~WITHOUT_CLASS;
-  input[i] = Stored4(x[at * params.per_slot + index]);
+  let index = i - r * params.per_slot;
+  input[i] = Stored4(x[row.slot * params.per_slot + index]);
   if (index == 0u) {
-    timestep[row] = slots[at].timestep;
-    label[row] = select(slots[at].class_label, params.classes, (ask & WITHOUT_CLASS) != 0u);
+    timestep[r] = slots[row.slot].timestep;
+    label[r] = row.class_label;
   }
 }
 `,
   bindings: {
     slots: { binding: 1, access: "read" },
-    asks: { binding: 2, access: "read" },
+    rows: { binding: 2, access: "read" },
     x: { binding: 3, access: "read" },
     input: { binding: 4, access: "read_write" },
     timestep: { binding: 5, access: "read_write" },
@@ -4298,7 +4390,6 @@ fn slot_inputs(
   params: {
     rows: "u32",
     per_slot: "u32",
-    classes: "u32",
   },
   entryPoints: ["slot_inputs"],
 } as const satisfies KernelSource;
@@ -4319,28 +4410,30 @@ export const slotNoiseKernel = {
 
 // Slot of the sampling batch: its image's state, and the coefficients of its next step.
 struct Slot {
-  conditional: u32,   // row of the network's batch; NONE: the slot is idle and keeps its x
-  unconditional: u32, // row evaluated without the class, for guidance; NONE: no guidance
-  step: u32,          // step of the image's own trajectory, from 0
-  seed_lo: u32,       // Threefry key, low word of the image's seed
-  seed_hi: u32,       // Threefry key, high word
-  class_label: u32,
-  guidance: f32,      // scale of classifier-free guidance
-  timestep: f32,      // input of the network
+  first_row: u32, // first of its rows, which are contiguous
+  rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  step: u32,      // step of the image's own trajectory, from 0
+  seed_lo: u32,   // Threefry key, low word of the image's seed
+  seed_hi: u32,   // Threefry key, high word
+  timestep: f32,  // input of the network
   x0_from_x: f32,
   x0_from_out: f32,
-  clip: f32,          // bound on |x_0|; the largest float32 for none
+  clip: f32,      // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,         // standard deviation of the added noise
+  sigma: f32,     // standard deviation of the added noise
 }
 
-// No row; in \`asks\`, no slot.
-const NONE = 0xffffffffu;
+// Row of the network's batch: one evaluation of the network at a slot's x.
+struct Row {
+  slot: u32,        // NONE: the row is idle
+  class_label: u32,
+  weight: f32,      // weight of its output in the slot's output
+}
 
-// Flag of an unconditional row in \`asks\`; the other bits are the slot index.
-const WITHOUT_CLASS = 0x80000000u;
+// No slot.
+const NONE = 0xffffffffu;
 
 // The random numbers of an image depend on its own seed and step only, so images do not depend on their slot or on the rest
 // of the batch. Stream 2 separates them from training with the same seed.
@@ -4466,7 +4559,7 @@ fn slot_noise(
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.conditional == NONE || slot.step != 0u) {
+  if (slot.rows == 0u || slot.step != 0u) {
     return;
   }
   let index = i % params.per_slot;

@@ -26,40 +26,47 @@ export const SUM_COLUMNS = 16;
 /** `struct Slot` of `records/sampling.wgsl`. */
 export const SlotLayout = {
   name: "Slot",
-  bytes: 60,
+  bytes: 52,
   fields: {
-    /** row of the network's batch; NONE: the slot is idle and keeps its x */
-    conditional: { type: "u32", offset: 0 },
-    /** row evaluated without the class, for guidance; NONE: no guidance */
-    unconditional: { type: "u32", offset: 4 },
+    /** first of its rows, which are contiguous */
+    firstRow: { type: "u32", offset: 0 },
+    /** rows of the network's batch; 0: the slot is idle and keeps its x */
+    rows: { type: "u32", offset: 4 },
     /** step of the image's own trajectory, from 0 */
     step: { type: "u32", offset: 8 },
     /** Threefry key, low word of the image's seed */
     seedLo: { type: "u32", offset: 12 },
     /** Threefry key, high word */
     seedHi: { type: "u32", offset: 16 },
-    classLabel: { type: "u32", offset: 20 },
-    /** scale of classifier-free guidance */
-    guidance: { type: "f32", offset: 24 },
     /** input of the network */
-    timestep: { type: "f32", offset: 28 },
-    x0FromX: { type: "f32", offset: 32 },
-    x0FromOut: { type: "f32", offset: 36 },
+    timestep: { type: "f32", offset: 20 },
+    x0FromX: { type: "f32", offset: 24 },
+    x0FromOut: { type: "f32", offset: 28 },
     /** bound on |x_0|; the largest float32 for none */
-    clip: { type: "f32", offset: 40 },
-    nextFromX0: { type: "f32", offset: 44 },
-    nextFromX: { type: "f32", offset: 48 },
-    nextFromOut: { type: "f32", offset: 52 },
+    clip: { type: "f32", offset: 32 },
+    nextFromX0: { type: "f32", offset: 36 },
+    nextFromX: { type: "f32", offset: 40 },
+    nextFromOut: { type: "f32", offset: 44 },
     /** standard deviation of the added noise */
-    sigma: { type: "f32", offset: 56 },
+    sigma: { type: "f32", offset: 48 },
+  },
+} as const satisfies RecordLayout;
+
+/** `struct Row` of `records/sampling.wgsl`. */
+export const RowLayout = {
+  name: "Row",
+  bytes: 12,
+  fields: {
+    /** NONE: the row is idle */
+    slot: { type: "u32", offset: 0 },
+    classLabel: { type: "u32", offset: 4 },
+    /** weight of its output in the slot's output */
+    weight: { type: "f32", offset: 8 },
   },
 } as const satisfies RecordLayout;
 
 /** `NONE` of `records/sampling.wgsl`. */
 export const NONE = 0xffffffff;
-
-/** `WITHOUT_CLASS` of `records/sampling.wgsl`. */
-export const WITHOUT_CLASS = 0x80000000;
 
 /** `INITIAL_NOISE` of `records/sampling.wgsl`. */
 export const INITIAL_NOISE = 0xffffffff;

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { NONE, SlotLayout, WITHOUT_CLASS } from "./layouts.ts";
-import { decodeRecord, encodeRecord, type RecordValues } from "./record.ts";
+import { NONE, RowLayout, SlotLayout } from "./layouts.ts";
+import { encodeRecord, type RecordValues } from "./record.ts";
 
 /** Coefficients of one sampler step; computed and documented in `lib/diffusion/samplers`. */
 export type StepCoefficients = Pick<
@@ -19,6 +19,14 @@ export type StepCoefficients = Pick<
   | "sigma"
 >;
 
+/** Evaluation of the network for a slot. */
+export interface SlotRow {
+  /** Class index; the number of classes is the null label. */
+  readonly label: number;
+  /** Weight of its output in the slot's output. */
+  readonly weight: number;
+}
+
 /** Occupied slot of the sampling batch: the next step of its image. */
 export interface Slot {
   /** Step of the image's own trajectory, from 0. At 0 the slot's `x` is set to the image's initial noise. */
@@ -28,43 +36,40 @@ export interface Slot {
   readonly seedLo: number;
   /** High word of the image's seed. */
   readonly seedHi: number;
-  /** Class index; the number of classes is the null label. */
-  readonly label: number;
-  /** Scale of classifier-free guidance; used with an `unconditional` row only. */
-  readonly guidance: number;
-  /** Row of the network's batch that evaluates the image. */
-  readonly conditional: number;
-  /** Row that evaluates it without the class; undefined without guidance. */
-  readonly unconditional?: number;
+  /** Evaluations of the network, one or more; the slot's output is their weighted sum. */
+  readonly rows: readonly SlotRow[];
 }
 
-const IDLE = { ...decodeRecord(SlotLayout, new ArrayBuffer(SlotLayout.bytes)), conditional: NONE };
+/** Number of rows of the network's batch that slots take. */
+export function rowCount(slots: readonly (Slot | undefined)[]): number {
+  return slots.reduce((sum, slot) => sum + (slot?.rows.length ?? 0), 0);
+}
 
-/** Encodes the `slots` buffer; `undefined` is an idle slot. */
+/** Encodes the `slots` buffer; `undefined` is an idle slot. Rows are assigned in the order of the slots. */
 export function encodeSlots(slots: readonly (Slot | undefined)[]): ArrayBuffer {
-  const bytes = new ArrayBuffer(SlotLayout.bytes * slots.length);
-  slots.forEach((slot, i) => encodeRecord(SlotLayout, slot ? slotValues(slot) : IDLE, bytes, i));
+  const bytes = new ArrayBuffer(SlotLayout.bytes * slots.length); // zero: all idle
+  let firstRow = 0;
+  slots.forEach((slot, i) => {
+    if (!slot) return;
+    const { coefficients, rows, ...rest } = slot;
+    encodeRecord(SlotLayout, { ...rest, ...coefficients, firstRow, rows: rows.length }, bytes, i);
+    firstRow += rows.length;
+  });
   return bytes;
 }
 
-function slotValues(
-  { coefficients, unconditional = NONE, label, ...rest }: Slot,
-): RecordValues<typeof SlotLayout> {
-  return { ...rest, ...coefficients, unconditional, classLabel: label };
-}
-
 /**
- * Encodes the `asks` buffer: slot index and unconditional flag of each row of the network's batch.
+ * Encodes the `rows` buffer: slot, label and weight of each row of the network's batch.
  *
  * @param slots as for {@linkcode encodeSlots}
- * @param rows rows of the network's batch; rows without a slot are idle
+ * @param batch the network's batch; rows without a slot are idle
  */
-export function encodeAsks(slots: readonly (Slot | undefined)[], rows: number): Uint32Array<ArrayBuffer> {
-  const asks = new Uint32Array(rows).fill(NONE);
-  slots.forEach((slot, i) => {
-    if (!slot) return;
-    asks[slot.conditional] = i;
-    if (slot.unconditional !== undefined) asks[slot.unconditional] = (WITHOUT_CLASS | i) >>> 0;
-  });
-  return asks;
+export function encodeRows(slots: readonly (Slot | undefined)[], batch: number): ArrayBuffer {
+  const bytes = new ArrayBuffer(RowLayout.bytes * batch);
+  const rows = slots.flatMap((slot, i) => slot?.rows.map((row) => ({ ...row, slot: i })) ?? []);
+  for (let r = 0; r < batch; r++) {
+    const { slot, label, weight } = rows[r] ?? { slot: NONE, label: 0, weight: 0 };
+    encodeRecord(RowLayout, { slot, classLabel: label, weight }, bytes, r);
+  }
+  return bytes;
 }

@@ -3,28 +3,30 @@
 
 // Slot of the sampling batch: its image's state, and the coefficients of its next step.
 struct Slot {
-  conditional: u32,   // row of the network's batch; NONE: the slot is idle and keeps its x
-  unconditional: u32, // row evaluated without the class, for guidance; NONE: no guidance
-  step: u32,          // step of the image's own trajectory, from 0
-  seed_lo: u32,       // Threefry key, low word of the image's seed
-  seed_hi: u32,       // Threefry key, high word
-  class_label: u32,
-  guidance: f32,      // scale of classifier-free guidance
-  timestep: f32,      // input of the network
+  first_row: u32, // first of its rows, which are contiguous
+  rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  step: u32,      // step of the image's own trajectory, from 0
+  seed_lo: u32,   // Threefry key, low word of the image's seed
+  seed_hi: u32,   // Threefry key, high word
+  timestep: f32,  // input of the network
   x0_from_x: f32,
   x0_from_out: f32,
-  clip: f32,          // bound on |x_0|; the largest float32 for none
+  clip: f32,      // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,         // standard deviation of the added noise
+  sigma: f32,     // standard deviation of the added noise
 }
 
-// No row; in `asks`, no slot.
-const NONE = 0xffffffffu;
+// Row of the network's batch: one evaluation of the network at a slot's x.
+struct Row {
+  slot: u32,        // NONE: the row is idle
+  class_label: u32,
+  weight: f32,      // weight of its output in the slot's output
+}
 
-// Flag of an unconditional row in `asks`; the other bits are the slot index.
-const WITHOUT_CLASS = 0x80000000u;
+// No slot.
+const NONE = 0xffffffffu;
 
 // The random numbers of an image depend on its own seed and step only, so images do not depend on their slot or on the rest
 // of the batch. Stream 2 separates them from training with the same seed.

@@ -6,9 +6,9 @@
  */
 import type { KernelTarget } from "../../kernels/target.ts";
 import { storedIn } from "../../kernels/storage.ts";
-import { SlotLayout } from "../../kernels/records/layouts.ts";
-import { encodeAsks, encodeSlots, type Slot } from "../../kernels/records/sampling.ts";
-import { samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
+import { RowLayout, SlotLayout } from "../../kernels/records/layouts.ts";
+import { encodeRows, encodeSlots, rowCount, type Slot } from "../../kernels/records/sampling.ts";
+import { guidance, samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { alignUp, type BufferView, createBuffer, destroyBuffer, ResourceScope } from "../gpu/memory.ts";
@@ -22,6 +22,7 @@ import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/net
 import type { Precision } from "../model/precision.ts";
 import { NO_GUIDANCE } from "./request.ts";
 import { splitSeed } from "../random.ts";
+import { guidanceTerms } from "../diffusion/guidance.ts";
 import type { SamplerStep } from "../diffusion/sampler.ts";
 
 /** Options of {@linkcode SlotBatch.build}. */
@@ -47,7 +48,7 @@ export interface SlotImage {
   readonly label: number;
   /** Integer from 0 to 2^53 - 1. */
   readonly seed: number;
-  /** Scale of classifier-free guidance (Ho & Salimans 2022), 0 or more; 1 takes one row, any other value two. */
+  /** Scale of classifier-free guidance (Ho & Salimans 2022), 0 or more; 0 and 1 take one row, any other value two. */
   readonly guidance: number;
 }
 
@@ -76,7 +77,7 @@ interface SizedProgram {
 
 /** Rows of the network's batch for an image with this guidance scale. */
 export function networkRows(guidance: number): 1 | 2 {
-  return guidance === 1 ? 1 : 2;
+  return guidance === 1 || guidance === 0 ? 1 : 2;
 }
 
 /**
@@ -105,7 +106,9 @@ export class SlotBatch {
   readonly #programs: SizedProgram[] = [];
   /** Computes the cached weight transforms. */
   #constants: Program | undefined;
-  readonly #buffers: Readonly<Record<"slots" | "asks" | "x" | "preview" | "scratch" | "staging", BufferView>>;
+  readonly #buffers: Readonly<
+    Record<"slots" | "rows" | "x" | "out" | "preview" | "scratch" | "staging", BufferView>
+  >;
   /** x_t of the parked images. */
   readonly #parked = new Set<GPUBuffer>();
   /** Buffers of earlier parked images, for reuse. */
@@ -121,8 +124,9 @@ export class SlotBatch {
     this.#scope = scope;
     this.#buffers = {
       slots: scope.buffer(SlotLayout.bytes * slots, "slots"),
-      asks: scope.buffer(4 * Math.max(...rows), "asks"),
+      rows: scope.buffer(RowLayout.bytes * Math.max(...rows), "rows"),
       x: scope.buffer(slots * imageBytes, "x"),
+      out: scope.buffer(slots * imageBytes, "guided outputs"),
       preview: scope.buffer(slots * imageBytes, "preview"),
       scratch: scope.buffer(imageBytes, "scratch"),
       staging: scope.buffer(2 * slots * alignUp(imageBytes, 8), "read-back", "staging"),
@@ -173,7 +177,7 @@ export class SlotBatch {
     { config, weights, target, precision }: SlotBatchOptions,
     memory: Pick<ForwardOptions, "reuse" | "copy" | "constants">,
   ): Promise<{ sized: SizedProgram; forward: ForwardPass }> {
-    const { slots: records, asks, x, preview } = this.#buffers;
+    const { slots: records, rows: assigned, x, out, preview } = this.#buffers;
     const what = `sampling with a batch of ${rows}`;
     const forward = this.#scope.own(
       forwardPass(this.#gpu, config, rows, weights, what, { ...memory, target, precision }),
@@ -187,9 +191,12 @@ export class SlotBatch {
     const half = precision === "mixed";
     const before = [
       ...slotNoise(shape, { slots: records, x }),
-      ...slotInputs(shape, rows, classCount(config), { slots: records, asks, x, input, timestep, label }),
+      ...slotInputs(shape, rows, { slots: records, rows: assigned, x, input, timestep, label }),
     ];
-    const after = samplerStep(shape, { slots: records, model_out: forward.prediction, x, preview });
+    const after = [
+      ...guidance(shape, { slots: records, rows: assigned, model_out: forward.prediction, out }),
+      ...samplerStep(shape, { slots: records, out, x, preview }),
+    ];
     const program = await buildProgram(this.#gpu, [
       ...storedIn(half, before),
       ...forward.launches,
@@ -224,23 +231,22 @@ export class SlotBatch {
    * @throws {RangeError} if no recorded batch is large enough
    */
   step(work: readonly (SlotStep | undefined)[]): { rows: number; programRows: number } {
-    let rows = 0;
+    const nullLabel = classCount(this.#config);
     const slots = work.map((slot): Slot | undefined => {
       if (!slot) return undefined;
-      const { seed, guidance, ...rest } = slot;
+      const { seed, label, guidance, ...rest } = slot;
       const [seedLo, seedHi] = splitSeed(seed);
-      const conditional = rows++;
-      const unconditional = networkRows(guidance) === 2 ? rows++ : undefined;
-      if (unconditional !== undefined) checkGuidable(guidance, this.#options);
-      return { ...rest, seedLo, seedHi, guidance, conditional, unconditional };
+      if (guidance !== 1) checkGuidable(guidance, this.#options);
+      return { ...rest, seedLo, seedHi, rows: guidanceTerms(label, guidance, nullLabel) };
     });
+    const rows = rowCount(slots);
     const occupied = slots.findLastIndex((slot) => slot !== undefined) + 1;
     const sized = this.#programs.find((program) => program.rows >= rows && program.slots >= occupied);
     if (!sized) throw new RangeError(`${rows} rows in ${occupied} slots are more than any batch has`);
     const { queue } = this.#gpu.device;
     while (slots.length < sized.slots) slots.push(undefined);
     queue.writeBuffer(this.#buffers.slots.buffer, 0, encodeSlots(slots.slice(0, sized.slots)));
-    queue.writeBuffer(this.#buffers.asks.buffer, 0, encodeAsks(slots, sized.rows));
+    queue.writeBuffer(this.#buffers.rows.buffer, 0, encodeRows(slots, sized.rows));
     sized.program.run();
     return { rows, programRows: sized.rows };
   }

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { samplerStep, slotInputs, slotNoise, type SlotShape } from "../../kernels/sampler_step.ts";
-import { encodeAsks, encodeSlots, type Slot } from "../../kernels/records/sampling.ts";
+import { guidance, samplerStep, slotInputs, slotNoise, type SlotShape } from "../../kernels/sampler_step.ts";
+import { encodeRows, encodeSlots, type Slot } from "../../kernels/records/sampling.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { assertClose } from "../support/close.ts";
 import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { packChannels, unpackChannels } from "../support/layout.ts";
-import { guidanceReference, samplerStepReference, samplingNoise } from "../reference/sampler_step.ts";
+import { samplerStepReference, samplingNoise, weightedSum } from "../reference/sampler_step.ts";
 import { STORAGES } from "../support/storage.ts";
 
 const INITIAL = 2 ** 32 - 1;
@@ -17,12 +17,16 @@ const steps = [...ddpm, ...ddim];
 
 /** `row` is the step's place in `steps`. */
 function slot({ row = 0, ...change }: Partial<Slot> & { row?: number } = {}): Slot {
-  const plain = { step: 0, seedLo: 11, seedHi: 12, label: 3, guidance: 1, conditional: 0 };
+  const plain = { step: 0, seedLo: 11, seedHi: 12, rows: [{ label: 3, weight: 1 }] };
   return { ...plain, coefficients: steps[row], ...change };
 }
 
 function slotWords(slots: (Slot | undefined)[]): Uint32Array {
   return new Uint32Array(encodeSlots(slots));
+}
+
+function rowWords(slots: (Slot | undefined)[], batch: number): Uint32Array {
+  return new Uint32Array(encodeRows(slots, batch));
 }
 
 /** Deterministic plain [rows, pixels, channels] values. */
@@ -42,31 +46,23 @@ const shapes: SlotShape[] = [
   { slots: 4, height: 1, width: 1, channels: 1 },
 ];
 
-for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape) => ({ storage, shape })))) {
+for (const shape of shapes) {
   const { height, width, channels } = shape;
   const pixels = height * width;
-  const name = `${JSON.stringify(shape)}${storage.suffix}`;
-  Deno.test(`sampler_step matches reference: ${name}`, async () => {
-    // A middle step of one trajectory, an idle slot, the noiseless last step of it without guidance, and a step of
-    // another plan; rows of the network in no order, one of them idle.
+  Deno.test(`sampler_step matches reference: ${JSON.stringify(shape)}`, async () => {
+    // A middle step of one trajectory, an idle slot, the noiseless last step of it, and a step of another plan.
     const slots = [
-      slot({ step: 4, row: 4, guidance: 2.5, conditional: 3, unconditional: 1 }),
+      slot({ step: 4, row: 4 }),
       undefined,
-      slot({ step: 9, row: 9, seedHi: 2 ** 21 - 1, guidance: 7, conditional: 0 }),
-      slot({ step: 2, row: 12, guidance: 0, conditional: 5, unconditional: 4 }),
+      slot({ step: 9, row: 9, seedHi: 2 ** 21 - 1 }),
+      slot({ step: 2, row: 12 }),
     ];
     const before = values(4, shape, 0);
-    const out = [...storage.rounded(values(6, shape, 1))];
+    const outputs = values(4, shape, 1);
     const x = packChannels(before, channels);
     const preview = new Float32Array(x.length);
-    await storage.run(
-      samplerStep<HostArray>(shape, {
-        slots: slotWords(slots),
-        model_out: storage.array(packChannels(out, channels)),
-        x,
-        preview,
-      }),
-    );
+    const buffers = { slots: slotWords(slots), out: packChannels(outputs, channels), x, preview };
+    await runOnArrays(await testGpu(), samplerStep<HostArray>(shape, buffers));
     const after = unpackChannels(x, channels);
     const estimate = unpackChannels(preview, channels);
     for (const [s, occupant] of slots.entries()) {
@@ -74,15 +70,11 @@ for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape
         assert.deepEqual(sampleOf(after, s, shape), sampleOf(before, s, shape).map(Math.fround));
         continue;
       }
-      const conditional = sampleOf(out, occupant.conditional, shape);
-      const guidedOut = occupant.unconditional === undefined
-        ? conditional
-        : guidanceReference(conditional, sampleOf(out, occupant.unconditional, shape), occupant.guidance);
       const noise = samplingNoise(pixels, channels, occupant.step, [occupant.seedLo, occupant.seedHi]);
       const expected = samplerStepReference(
         occupant.coefficients,
         sampleOf(before, s, shape),
-        guidedOut,
+        sampleOf(outputs, s, shape),
         noise,
       );
       // Unclipped estimates at high noise are differences of numbers 100 times their inputs.
@@ -91,45 +83,64 @@ for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape
       assertClose(sampleOf(estimate, s, shape), expected.x0, tolerance, `preview of slot ${s}`);
     }
   });
+}
 
-  Deno.test(`slot_inputs asks each row about its slot: ${name}`, async () => {
-    const slots = [
-      slot({ row: 3, label: 9, conditional: 2 }),
-      slot({ row: 14, label: 0, conditional: 0, unconditional: 5 }),
-      undefined,
-      slot({ row: 0, label: 10, conditional: 1 }),
-    ];
-    const asked: (readonly [slot: number, label: number] | undefined)[] = [
-      [1, 0],
-      [3, 10],
+for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape) => ({ storage, shape })))) {
+  const { channels } = shape;
+  const name = `${JSON.stringify(shape)}${storage.suffix}`;
+  Deno.test(`guidance adds up each slot's rows by their weights: ${name}`, async () => {
+    const weights = [[2.5, -1.5], [], [1], [0.75, 2.25, -2]];
+    const slots = weights.map((of) =>
+      of.length > 0 ? slot({ rows: of.map((weight) => ({ label: 3, weight })) }) : undefined
+    );
+    const outputs = [...storage.rounded(values(8, shape, 1))];
+    const out = packChannels(values(4, shape, 2), channels);
+    const before = out.slice();
+    const buffers = {
+      slots: slotWords(slots),
+      rows: rowWords(slots, 8),
+      model_out: storage.array(packChannels(outputs, channels)),
+      out,
+    };
+    await storage.run(guidance<HostArray>(shape, buffers));
+    let row = 0;
+    for (const [s, of] of weights.entries()) {
+      const terms = of.map((weight) => ({ weight, output: sampleOf(outputs, row++, shape) }));
+      const got = sampleOf(unpackChannels(out, channels), s, shape);
+      if (terms.length === 0) assert.deepEqual(got, sampleOf(unpackChannels(before, channels), s, shape));
+      else if (terms.length === 1) assert.deepEqual(got, terms[0].output, "a row of weight 1 has other bits");
+      else assertClose(got, weightedSum(terms), { absolute: 2e-6 }, `slot ${s}`);
+    }
+  });
+
+  Deno.test(`slot_inputs gives each row its slot and its label: ${name}`, async () => {
+    const labelled = (row: number, ...labels: number[]) =>
+      slot({ row, rows: labels.map((label) => ({ label, weight: 1 })) });
+    const slots = [labelled(3, 9), labelled(14, 0, 10, 4), undefined, labelled(0, 10)];
+    const assigned: (readonly [slot: number, label: number] | undefined)[] = [
       [0, 9],
-      undefined,
-      undefined,
+      [1, 0],
       [1, 10],
+      [1, 4],
+      [3, 10],
+      undefined,
     ];
     const x = packChannels(values(4, shape, 0), channels);
     const size = x.length / 4;
-    const input = storage.empty(asked.length * size).fill(7);
-    const timestep = new Float32Array(asked.length).fill(7);
-    const label = new Uint32Array(asked.length).fill(99);
-    const asks = encodeAsks(slots, asked.length);
-    await storage.run(
-      slotInputs<HostArray>(shape, asked.length, 10, {
-        slots: slotWords(slots),
-        asks,
-        x,
-        input,
-        timestep,
-        label,
-      }),
-    );
-    asked.forEach((ask, row) => {
+    const batch = assigned.length;
+    const input = storage.empty(batch * size).fill(7);
+    const timestep = new Float32Array(batch).fill(7);
+    const label = new Uint32Array(batch).fill(99);
+    const rows = rowWords(slots, batch);
+    const buffers = { slots: slotWords(slots), rows, x, input, timestep, label };
+    await storage.run(slotInputs<HostArray>(shape, batch, buffers));
+    assigned.forEach((at, row) => {
       const got = input.slice(row * size, (row + 1) * size);
-      if (!ask) {
+      if (!at) {
         assert.deepEqual([timestep[row], label[row], ...new Set(got)], [7, 99, 7], `idle row ${row}`);
         return;
       }
-      const [s, wanted] = ask;
+      const [s, wanted] = at;
       assert.deepEqual(got, storage.array(x.slice(s * size, (s + 1) * size)), `input of row ${row}`);
       assert.equal(timestep[row], slots[s]?.coefficients.timestep);
       assert.equal(label[row], wanted);
@@ -170,12 +181,12 @@ async function trajectory(
     const slots: (Slot | undefined)[] = Array(slotCount).fill(undefined);
     for (const { at, enters, image } of images) {
       const step = round - enters;
-      if (step >= 0 && step < 10) slots[at] = { ...image, step, coefficients: steps[step], conditional: at };
+      if (step >= 0 && step < 10) slots[at] = { ...image, step, coefficients: steps[step] };
     }
     const words = slotWords(slots);
     await runOnArrays(gpu, slotNoise<HostArray>(shape, { slots: words, x }));
-    const model_out = x.map((value) => value / 3);
-    await runOnArrays(gpu, samplerStep<HostArray>(shape, { slots: words, model_out, x, preview }));
+    const out = x.map((value) => value / 3);
+    await runOnArrays(gpu, samplerStep<HostArray>(shape, { slots: words, out, x, preview }));
   }
   return x.slice(wanted * 35 * 4, (wanted + 1) * 35 * 4);
 }

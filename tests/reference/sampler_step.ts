@@ -26,12 +26,11 @@ export interface StepReference {
   sigma: number;
 }
 
-export function guidanceReference(
-  conditional: ArrayLike<number>,
-  unconditional: ArrayLike<number>,
-  scale: number,
-): number[] {
-  return Array.from(conditional, (c, i) => unconditional[i] + scale * (c - unconditional[i]));
+export function weightedSum(terms: { weight: number; output: ArrayLike<number> }[]): number[] {
+  return Array.from(
+    terms[0].output,
+    (_, i) => terms.reduce((sum, { weight, output }) => sum + weight * output[i], 0),
+  );
 }
 
 export function samplerStepReference(

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Generator } from "../../lib/sampling/generator.ts";
 import type { ImageJob } from "../../lib/sampling/image_job.ts";
 import { type BatchTurn, RunningBatch, type RunningBatchOptions } from "../../lib/sampling/running_batch.ts";
+import { networkRows } from "../../lib/sampling/slot_batch.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -81,7 +82,7 @@ for (const precision of PRECISIONS) {
           // One or two join at a time, so that most are at different steps.
           for (let n = 0; n <= turn % 2; n++) {
             const next = waiting[0];
-            if (next && batch.rowsInUse + (next.guidance === 1 ? 1 : 2) <= ROWS) batch.add(waiting.shift()!);
+            if (next && batch.rowsInUse + networkRows(next.guidance) <= ROWS) batch.add(waiting.shift()!);
           }
           if (batch.size === 0) continue;
           // One step a turn, then long turns.
