@@ -137,6 +137,9 @@ export {
   type SettingsOptions,
   type TrainSettings,
 } from "./lib/train/settings.ts";
+export type { LengthSettings } from "./lib/train/length_settings.ts";
+export type { OptimizerSettings } from "./lib/train/optimizer_settings.ts";
+export type { LrSchedule } from "./lib/train/lr_schedule.ts";
 export { settingsSchema } from "./lib/train/settings_schema.ts";
 
 export {

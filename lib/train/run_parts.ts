@@ -14,7 +14,7 @@ import { describeChange } from "./device/computation.ts";
 import { MetricsFile } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./device/resident.ts";
-import type { RunPlan } from "./run_plan.ts";
+import { describeLengthChange, type RunPlan } from "./run_plan.ts";
 import { describePrecisionChange } from "./run_precision.ts";
 import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
@@ -87,11 +87,12 @@ export function buildRun(
     await saveRunTuning(gpu, options, tuning);
     if (checkpoint) {
       restoreWeights(gpu, step, checkpoint);
-      const { storedPrecision, computation } = readTrainer(checkpoint);
+      const { settings: stored, storedPrecision, computation } = readTrainer(checkpoint);
       // Another precision implies other kernels: one warning is enough.
       const change = describePrecisionChange(storedPrecision, settings.precision) ??
         describeChange(computation, { adapter: gpu.adapter.name, kernels: step.kernels });
-      if (change && progress.step < plan.totalSteps) warnings.push(change);
+      const changes = [change, describeLengthChange(plan, stored)].filter((each) => each !== undefined);
+      if (progress.step < plan.totalSteps) warnings.push(...changes);
     } else initializeWeights(gpu, step, settings.seed);
     writeLossScale(gpu, step, settings, progress);
     const metrics = options.out === undefined ? undefined : await MetricsFile.open(options.out, {

@@ -12,6 +12,8 @@ import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { type GridSettings, resolveGrids, settingsIn, type TrainOptions } from "./options.ts";
 import type { AdapterTraits } from "./setting.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
+import type { LengthSettings } from "./length_settings.ts";
+import { lengthMattered, lrFactor } from "./lr_schedule.ts";
 import { type Progress, readTrainer } from "./state.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
 
@@ -63,7 +65,7 @@ export function planRun(
   checkImages(settings, data);
 
   const { train, validation } = selectImages(data, settings);
-  const { batch, accumulate, epochs, steps } = settings;
+  const { batch, accumulate } = settings;
   const perStep = batch * accumulate;
   if (train.length < perStep) {
     throw new ConfigError(
@@ -73,7 +75,7 @@ export function planRun(
     );
   }
   const stepsPerEpoch = Math.floor(train.length / perStep);
-  const totalSteps = Math.min((epochs ?? Infinity) * stepsPerEpoch, steps ?? Infinity);
+  const totalSteps = lengthOf(settings, stepsPerEpoch);
   const start: Progress = { step: 0, lossSum: 0, lossCount: 0, epochSeconds: 0, history: [], seconds: 0 };
   const progress = stored?.progress ?? start;
   if (progress.step < totalSteps) {
@@ -93,6 +95,24 @@ export function planRun(
   };
 }
 
+/** Optimizer steps of a run. */
+function lengthOf({ epochs, steps }: LengthSettings, stepsPerEpoch: number): number {
+  return Math.min((epochs ?? Infinity) * stepsPerEpoch, steps ?? Infinity);
+}
+
+/**
+ * Warning for a resumed run whose learning rates so far were those of another length; undefined if they were not.
+ *
+ * @param before settings of the checkpoint
+ */
+export function describeLengthChange(plan: RunPlan, before: LengthSettings): string | undefined {
+  const { settings: { lrSchedule, warmup }, progress: { step }, stepsPerEpoch, totalSteps: total } = plan;
+  const former = lengthOf(before, stepsPerEpoch);
+  if (former === total || !lengthMattered(lrSchedule, step, { warmup, total })) return undefined;
+  return `the ${lrSchedule} learning rate decayed over ${former} steps so far, and from here on over ${total}: ` +
+    `the result differs from a run that had ${total} from the start`;
+}
+
 /**
  * True if the steps of an epoch, or the run's last in mid-epoch, are done, but validation and the epoch's record are not.
  */
@@ -103,8 +123,9 @@ export function epochIsOver({ progress, stepsPerEpoch, totalSteps }: RunPlan): b
 }
 
 /** Step state for the kernels: micro-batch `micro` of optimizer step `step`, both counted from 0. */
-export function trainingState({ settings, stepsPerEpoch }: RunPlan, step: number, micro: number): StepState {
-  const { batch, accumulate, seed, lr, warmup, beta1, beta2, ema } = settings;
+export function trainingState(plan: RunPlan, step: number, micro: number): StepState {
+  const { settings, stepsPerEpoch, totalSteps: total } = plan;
+  const { batch, accumulate, seed, lr, lrSchedule, warmup, beta1, beta2, ema } = settings;
   const [seedLo, seedHi] = splitSeed(seed);
   const t = step + 1;
   return {
@@ -116,7 +137,7 @@ export function trainingState({ settings, stepsPerEpoch }: RunPlan, step: number
     count: batch,
     logSlot: step % LOG_SLOTS,
     accumulate: micro > 0 ? 1 : 0,
-    learningRate: lr * Math.min(1, t / Math.max(1, warmup)),
+    learningRate: lr * lrFactor(lrSchedule, t, { warmup, total }),
     biasCorrection1: 1 - beta1 ** t,
     biasCorrection2: 1 - beta2 ** t,
     // Warm-up of the EMA: a long average would be dominated by the initial weights for thousands of steps.

@@ -1,5 +1,6 @@
 /**
- * All settings of a training run. To add one, add a member to an interface here and an entry to the table below it.
+ * All settings of a training run. To add one, add a member to an interface and an entry to the table below it, here or in
+ * `length_settings.ts` and `optimizer_settings.ts`.
  *
  * Types, defaults, checks, the rule for resumed runs, flags with their help, and the JSON Schema are derived from the two.
  * The interfaces are written out because JSR and editors show declarations as written: a type derived from the table would
@@ -18,11 +19,13 @@ import {
   PRECISIONS,
   REMOVED_PRECISIONS,
 } from "../model/precision.ts";
+import { LENGTH_SETTINGS, type LengthSettings } from "./length_settings.ts";
+import { OPTIMIZER_SETTINGS, type OptimizerSettings } from "./optimizer_settings.ts";
 import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
 import { forEachPreset, type SettingTable } from "./setting.ts";
 
 /** Settings that determine a run's results; stored in its checkpoints. */
-export interface TrainSettings {
+export interface TrainSettings extends LengthSettings, OptimizerSettings {
   /** Network preset. */
   readonly preset: PresetName | "custom";
   /** Network, configured like diffusers' `UNet2DModel`. */
@@ -37,30 +40,6 @@ export interface TrainSettings {
   readonly labelDropout: number;
   /** Random seed of the split, initial weights, data order, timesteps, noise and dropout masks. */
   readonly seed: number;
-  /** Passes over the training images; null if `steps` alone ends the run. */
-  readonly epochs: number | null;
-  /** Limit on optimizer steps, if reached before `epochs`; null for no limit. */
-  readonly steps: number | null;
-  /** Images per micro-batch. */
-  readonly batch: number;
-  /** Micro-batches whose gradients are summed for one optimizer step. */
-  readonly accumulate: number;
-  /** AdamW's learning rate after warm-up. */
-  readonly lr: number;
-  /** Optimizer steps over which the learning rate rises linearly to `lr`. */
-  readonly warmup: number;
-  /** Decay of Adam's first moment, in [0, 1) (Kingma & Ba 2015, algorithm 1). */
-  readonly beta1: number;
-  /** Decay of Adam's second moment, in [0, 1). */
-  readonly beta2: number;
-  /** Added to the root of Adam's second moment, above 0. */
-  readonly eps: number;
-  /** Decoupled weight decay (Loshchilov & Hutter 2019), 0 or above. */
-  readonly weightDecay: number;
-  /** Gradient clipping: limit on the global gradient norm; 0 for no clipping. */
-  readonly clip: number;
-  /** Largest decay of the EMA of the weights; step t uses min(ema, (1 + t) / (10 + t)). */
-  readonly ema: number;
   /** Action when loss or gradients are not finite: stop the run, or skip the step. */
   readonly onNonFinite: "stop" | "skip";
   /**
@@ -171,107 +150,8 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     default: 0,
     help: "random seed of the split, initial weights, data order and noise",
   },
-  epochs: {
-    kind: "whole",
-    min: 1,
-    max: 1e6,
-    default: { tiny: 5, small: 100, ddpm: 2000 },
-    null: "as many as the steps take",
-    unit: "epochs",
-    clears: "steps",
-    resumable: true,
-    help: "passes over the training images",
-  },
-  steps: {
-    kind: "whole",
-    min: 1,
-    max: 1e9,
-    default: null,
-    null: "as many as the epochs have",
-    unit: "steps",
-    clears: "epochs",
-    conflicts: ["epochs"],
-    resumable: true,
-    help: "optimizer steps after which to stop",
-  },
-  batch: {
-    kind: "whole",
-    min: 1,
-    max: 65_535,
-    default: { tiny: 32, small: 128, ddpm: 128 },
-    unit: "images",
-    help: "images per forward and backward pass",
-  },
-  accumulate: {
-    kind: "whole",
-    min: 1,
-    max: 4096,
-    default: 1,
-    unit: "batches",
-    help: "batches whose gradients are summed for one optimizer step",
-  },
-  lr: {
-    kind: "number",
-    min: 0,
-    max: 1,
-    aboveMin: true,
-    default: { tiny: 1e-3, small: 2e-4, ddpm: 2e-4 },
-    help: "AdamW's learning rate after warm-up",
-  },
-  warmup: {
-    kind: "whole",
-    min: 0,
-    max: 1e9,
-    default: { tiny: 100, small: 1000, ddpm: 5000 },
-    unit: "steps",
-    help: "optimizer steps over which the learning rate rises",
-  },
-  beta1: {
-    kind: "number",
-    min: 0,
-    max: 1,
-    belowMax: true,
-    default: 0.9,
-    help: "decay of Adam's first moment",
-  },
-  beta2: {
-    kind: "number",
-    min: 0,
-    max: 1,
-    belowMax: true,
-    default: 0.999,
-    help: "decay of Adam's second moment",
-  },
-  eps: {
-    kind: "number",
-    min: 0,
-    max: 1,
-    aboveMin: true,
-    default: 1e-8,
-    help: "added to the root of Adam's second moment",
-  },
-  weightDecay: {
-    kind: "number",
-    min: 0,
-    max: 1,
-    default: 0,
-    help: "AdamW's decoupled weight decay",
-  },
-  clip: {
-    kind: "number",
-    min: 0,
-    max: 1e9,
-    default: 1,
-    help: "gradient clipping: limit on the global norm, 0 for no clipping",
-  },
-  ema: {
-    kind: "number",
-    min: 0,
-    max: 1,
-    belowMax: true,
-    default: { tiny: 0.999, small: 0.9999, ddpm: 0.9999 },
-    help: "largest decay of the EMA of the weights",
-  },
+  ...LENGTH_SETTINGS,
+  ...OPTIMIZER_SETTINGS,
   onNonFinite: {
     kind: "choice",
     choices: ["stop", "skip"],

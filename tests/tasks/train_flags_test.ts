@@ -177,6 +177,7 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
     accumulate: [["--accumulate", "6"], 6],
     lr: [["--lr", "1e-3"], 1e-3],
     warmup: [["--warmup", "0"], 0],
+    lrSchedule: [["--lr-schedule", "inverse-sqrt"], "inverse-sqrt"],
     beta1: [["--beta1", "0.8"], 0.8],
     beta2: [["--beta2", "0.99"], 0.99],
     eps: [["--eps", "1e-6"], 1e-6],
