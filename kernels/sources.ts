@@ -503,6 +503,107 @@ fn slice_scalar(
   entryPoints: ["forward", "forward_scalar", "slice", "slice_scalar"],
 } as const satisfies KernelSource;
 
+/** `denoising_errors.wgsl`: denoising_errors. */
+export const denoisingErrorsKernel = {
+  name: "denoising_errors",
+  code: `// Errors of the network at chosen noise levels, for evaluation: means over H, W, C of squares.
+//
+//   difference   = prediction - targets
+//   estimate     = clamp(x_0 + x0_from_out * difference, -clip, clip)
+//   target_error = mean of difference^2
+//   x0_error     = mean of (estimate - x_0)^2
+//
+// The estimate is equation 15 of Ho et al. 2020; in this form nothing cancels at little noise.
+//
+// rows [N]; prediction [N, H, W, Cp] as stored; targets, x_0 [N, H, W, Cp] float32, from noise_rows.wgsl; estimates the same,
+// written \`=\`; errors: one DenoisingError for each used row, at its \`result\`, written \`=\`. One workgroup per row, 64 partial
+// sums in float32, added in lane order.
+
+// Records shared by the kernels of an evaluation. An include: no bindings, no entry point. layouts.ts is generated from the
+// structs.
+
+// Row of the network's batch: an image at a noise level.
+struct NoisedRow {
+  image: u32,             // number of the image, from which its noise follows
+  level: u32,             // number of the level, likewise
+  seed_lo: u32,           // Threefry key, low word of the evaluation's seed
+  seed_hi: u32,           // Threefry key, high word
+  signal: f32,            // coefficient of x_0 in x
+  noise: f32,             // coefficient of the noise in x
+  target_from_x0: f32,    // coefficient of x_0 in the network's target
+  target_from_noise: f32, // coefficient of the noise in the target
+  x0_from_out: f32,       // coefficient of the network's output in the estimate of x_0
+  clip: f32,              // bound on |x_0| in the estimate; the largest float32 for none
+  result: u32,            // index of the row's DenoisingError; UNUSED_ROW for a row without an image
+}
+
+// Mean squared errors of a row over H, W, C.
+struct DenoisingError {
+  target_error: f32, // of the network's output
+  x0_error: f32,     // of the clipped estimate of x_0
+}
+
+const UNUSED_ROW = 0xffffffffu;
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  per_row: u32,  // vec4s per image
+  elements: u32, // H * W * C
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> rows: array<NoisedRow>;
+@group(0) @binding(2) var<storage, read> prediction: array<Stored4>;
+@group(0) @binding(3) var<storage, read> targets: array<vec4f>;
+@group(0) @binding(4) var<storage, read> x_0: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> estimates: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> errors: array<DenoisingError>;
+
+var<workgroup> sums: array<vec2f, 64>;
+
+@compute @workgroup_size(64)
+fn denoising_errors(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = rows[group.x];
+  var sum = vec2f(0.0);
+  for (var k = lane; k < params.per_row; k += 64u) {
+    let i = group.x * params.per_row + k;
+    let difference = vec4f(prediction[i]) - targets[i];
+    let estimate = clamp(x_0[i] + row.x0_from_out * difference, vec4f(-row.clip), vec4f(row.clip));
+    let off = estimate - x_0[i];
+    estimates[i] = estimate;
+    sum += vec2f(dot(difference, difference), dot(off, off));
+  }
+  sums[lane] = sum;
+  workgroupBarrier();
+  if (lane > 0u || row.result == UNUSED_ROW) {
+    return;
+  }
+  var total = vec2f(0.0);
+  for (var k = 0u; k < 64u; k++) {
+    total += sums[k];
+  }
+  total /= f32(params.elements);
+  errors[row.result] = DenoisingError(total.x, total.y);
+}
+`,
+  bindings: {
+    rows: { binding: 1, access: "read" },
+    prediction: { binding: 2, access: "read" },
+    targets: { binding: 3, access: "read" },
+    x_0: { binding: 4, access: "read" },
+    estimates: { binding: 5, access: "read_write" },
+    errors: { binding: 6, access: "read_write" },
+  },
+  params: {
+    per_row: "u32",
+    elements: "u32",
+  },
+  entryPoints: ["denoising_errors"],
+} as const satisfies KernelSource;
+
 /** `draw_batch.wgsl`: draw. */
 export const drawBatchKernel = {
   name: "draw_batch",
@@ -3627,6 +3728,188 @@ fn record() {
     gradient_scale: "f32",
   },
   entryPoints: ["forward", "backward", "backward_scaled", "record"],
+} as const satisfies KernelSource;
+
+/** `noise_rows.wgsl`: noise_rows. */
+export const noiseRowsKernel = {
+  name: "noise_rows",
+  code: `// Forward process at chosen noise levels, for evaluation (Ho et al. 2020, equation 4):
+//
+//   x       = signal x_0 + noise eps                      the network's input
+//   targets = target_from_x0 x_0 + target_from_noise eps  what it should give
+//   eps     : counter = (index of the vec4 within the image, level, image, 3), key = seed
+//
+// The noise of an image at a level does not depend on its row or on the batch. rows [N]; x_0 [N, H, W, Cp] float32 with zero
+// padding lanes; x [N, H, W, Cp] as stored, targets the same in float32, written \`=\`, computed in float32. One invocation per
+// vec4 of channels.
+
+// Records shared by the kernels of an evaluation. An include: no bindings, no entry point. layouts.ts is generated from the
+// structs.
+
+// Row of the network's batch: an image at a noise level.
+struct NoisedRow {
+  image: u32,             // number of the image, from which its noise follows
+  level: u32,             // number of the level, likewise
+  seed_lo: u32,           // Threefry key, low word of the evaluation's seed
+  seed_hi: u32,           // Threefry key, high word
+  signal: f32,            // coefficient of x_0 in x
+  noise: f32,             // coefficient of the noise in x
+  target_from_x0: f32,    // coefficient of x_0 in the network's target
+  target_from_noise: f32, // coefficient of the noise in the target
+  x0_from_out: f32,       // coefficient of the network's output in the estimate of x_0
+  clip: f32,              // bound on |x_0| in the estimate; the largest float32 for none
+  result: u32,            // index of the row's DenoisingError; UNUSED_ROW for a row without an image
+}
+
+// Mean squared errors of a row over H, W, C.
+struct DenoisingError {
+  target_error: f32, // of the network's output
+  x0_error: f32,     // of the clipped estimate of x_0
+}
+
+const UNUSED_ROW = 0xffffffffu;
+// Standard normal noise for one vec4 of channels of an image. An include: functions only.
+
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
+
+const THREEFRY_PARITY = 0x1bd11bdau;
+
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
+}
+
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
+}
+
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
+}
+
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
+}
+
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+// Normal random numbers by the Box-Muller transform. An include: functions only. Same as lib/random.ts, up to rounding.
+// WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so they are not used.
+
+// Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
+// [-pi, pi]. An include: functions only.
+
+const TAU = 6.283185307179586;
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4, with an error below 1e-7.
+fn sine_cosine(turns: u32) -> vec2f {
+  let quadrant = (turns + 0x20000000u) >> 30u;
+  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
+  let q = a * a;
+  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
+  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
+  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
+  return select(turned, -turned, (quadrant & 2u) == 2u);
+}
+
+const LN_2 = 0.6931471805599453;
+const SQRT_HALF = 0x3f3504f3u; // sqrt(1/2) as float32 bits
+
+// Natural logarithm of a positive normal float32: x = 2^e m with m in [sqrt(1/2), sqrt(2)), and
+// log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172. The series is off by 1e-9; near 1 the relative error stays
+// that of the division.
+fn natural_log(x: f32) -> f32 {
+  let e = bitcast<i32>(bitcast<u32>(x) - SQRT_HALF) >> 23u;
+  let m = bitcast<f32>(bitcast<i32>(x) - (e << 23u));
+  let s = (m - 1.0) / (m + 1.0);
+  let q = s * s;
+  let series = s * (2.0 + q * (2.0 / 3.0 + q * (0.4 + q * (2.0 / 7.0 + q * (2.0 / 9.0)))));
+  return f32(e) * LN_2 + series;
+}
+
+// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
+// 1, so the logarithm is finite and negative, and results are within 5.77 in magnitude; the angle is the upper 24 bits of
+// b, starting at minus half a turn.
+fn normal2(a: u32, b: u32) -> vec2f {
+  let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
+}
+
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0.
+fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
+  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
+}
+
+// Lanes 0, 1 are normal2 of the first two Threefry words of the counter, lanes 2, 3 of the last two.
+fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
+  let words = threefry4x32(counter, key);
+  return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  rows: u32,
+  per_row: u32,  // vec4s per image
+  channels: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> rows: array<NoisedRow>;
+@group(0) @binding(2) var<storage, read> x_0: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> x: array<Stored4>;
+@group(0) @binding(4) var<storage, read_write> targets: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn noise_rows(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.rows * params.per_row) {
+    return;
+  }
+  let row = rows[i / params.per_row];
+  let index = i % params.per_row;
+  let first = 4u * (index % ((params.channels + 3u) / 4u));
+  let key = vec2u(row.seed_lo, row.seed_hi);
+  let eps = image_noise(vec4u(index, row.level, row.image, 3u), key, first, params.channels);
+  x[i] = Stored4(row.signal * x_0[i] + row.noise * eps);
+  targets[i] = row.target_from_x0 * x_0[i] + row.target_from_noise * eps;
+}
+`,
+  bindings: {
+    rows: { binding: 1, access: "read" },
+    x_0: { binding: 2, access: "read" },
+    x: { binding: 3, access: "read_write" },
+    targets: { binding: 4, access: "read_write" },
+  },
+  params: {
+    rows: "u32",
+    per_row: "u32",
+    channels: "u32",
+  },
+  entryPoints: ["noise_rows"],
 } as const satisfies KernelSource;
 
 /** `q_sample.wgsl`: q_sample. */

@@ -2,6 +2,51 @@
 
 import type { RecordLayout } from "./record.ts";
 
+/** `struct NoisedRow` of `records/evaluation.wgsl`. */
+export const NoisedRowLayout = {
+  name: "NoisedRow",
+  bytes: 44,
+  fields: {
+    /** number of the image, from which its noise follows */
+    image: { type: "u32", offset: 0 },
+    /** number of the level, likewise */
+    level: { type: "u32", offset: 4 },
+    /** Threefry key, low word of the evaluation's seed */
+    seedLo: { type: "u32", offset: 8 },
+    /** Threefry key, high word */
+    seedHi: { type: "u32", offset: 12 },
+    /** coefficient of x_0 in x */
+    signal: { type: "f32", offset: 16 },
+    /** coefficient of the noise in x */
+    noise: { type: "f32", offset: 20 },
+    /** coefficient of x_0 in the network's target */
+    targetFromX0: { type: "f32", offset: 24 },
+    /** coefficient of the noise in the target */
+    targetFromNoise: { type: "f32", offset: 28 },
+    /** coefficient of the network's output in the estimate of x_0 */
+    x0FromOut: { type: "f32", offset: 32 },
+    /** bound on |x_0| in the estimate; the largest float32 for none */
+    clip: { type: "f32", offset: 36 },
+    /** index of the row's DenoisingError; UNUSED_ROW for a row without an image */
+    result: { type: "u32", offset: 40 },
+  },
+} as const satisfies RecordLayout;
+
+/** `struct DenoisingError` of `records/evaluation.wgsl`. */
+export const DenoisingErrorLayout = {
+  name: "DenoisingError",
+  bytes: 8,
+  fields: {
+    /** of the network's output */
+    targetError: { type: "f32", offset: 0 },
+    /** of the clipped estimate of x_0 */
+    x0Error: { type: "f32", offset: 4 },
+  },
+} as const satisfies RecordLayout;
+
+/** `UNUSED_ROW` of `records/evaluation.wgsl`. */
+export const UNUSED_ROW = 0xffffffff;
+
 /** `struct SumBlock` of `records/sample_sums.wgsl`. */
 export const SumBlockLayout = {
   name: "SumBlock",
