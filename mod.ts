@@ -118,6 +118,7 @@ export {
   type ExportPrecision,
 } from "./lib/files/export.ts";
 export type {
+  BestModel,
   CheckpointEvent,
   EndEvent,
   EpochEvent,
@@ -138,6 +139,7 @@ export {
   type TrainSettings,
 } from "./lib/train/settings.ts";
 export type { LengthSettings } from "./lib/train/length_settings.ts";
+export type { CheckpointSettings } from "./lib/train/checkpoint_settings.ts";
 export type { OptimizerSettings } from "./lib/train/optimizer_settings.ts";
 export type { LrSchedule } from "./lib/train/lr_schedule.ts";
 export { settingsSchema } from "./lib/train/settings_schema.ts";

@@ -112,6 +112,14 @@ export class TrainingReport {
    */
   finish(drawn: boolean): void {
     if (!this.#end) return;
+    const { best } = this.#end;
+    if (best) {
+      this.#report.line(
+        `lowest validation loss ${
+          best.valLoss.toFixed(5)
+        } in epoch ${best.epoch}; the model of then: ${best.path}`,
+      );
+    }
     const left = drawn ? "" : `; to draw the pictures: ${this.#resumeCommand}`;
     this.#report.line(this.#describeEnd(this.#end) + left);
   }
@@ -182,9 +190,9 @@ export class TrainingReport {
     return `deno task train --resume ${shellQuote(this.#out)}${backend}`;
   }
 
-  #describeEnd({ step, seconds }: EndEvent): string {
+  #describeEnd({ step, seconds, stoppedEarly }: EndEvent): string {
     const here = formatDuration(this.#now() / 1000);
-    const done = `done: ${counted(step, "step")}`;
+    const done = `${stoppedEarly ? "stopped early" : "done"}: ${counted(step, "step")}`;
     if (this.#resumedFrom === 0) return `${done} in ${here}`;
     const share = step === this.#resumedFrom ? "none" : step - this.#resumedFrom;
     return `${done}, ${share} of them now, in ${here} with data, samples and pictures; ` +

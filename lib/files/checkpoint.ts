@@ -7,6 +7,7 @@
  * RUN/scheduler/scheduler_config.json
  * RUN/unet/config.json
  * RUN/unet/diffusion_pytorch_model.safetensors       EMA weights of the last save
+ * RUN/best/                                          the same four files, of the save with the lowest validation loss
  * RUN/checkpoints/step-00001234/                     the same four files, and
  *                               trainer.safetensors  raw weights, moments
  *                               trainer.json         step, seed, options, position in the data
@@ -39,7 +40,7 @@ import {
 import { type DurableOptions, removeDirectoryDurable, writeDirectoryDurable } from "./durable.ts";
 import { jsonDigests } from "./json_digests.ts";
 import { type LoadPipelineOptions, toWeights } from "./pipeline.ts";
-import { publish, removeModelLeftovers } from "./publish.ts";
+import { bestDirectory, publish, removeModelLeftovers } from "./publish.ts";
 import { decodeWeights, encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
 export { type CheckpointPath, listCheckpoints } from "./checkpoint_files.ts";
@@ -80,6 +81,8 @@ export interface LoadedCheckpoint extends Checkpoint<ArrayBuffer> {
 export interface SaveOptions extends DurableOptions {
   /** Checkpoints to keep, 1 or more. Default 2, so that there is one to fall back on. */
   keep?: number;
+  /** Also publishes the EMA as the best model so far. Default false. */
+  best?: boolean;
 }
 
 /** Options of {@linkcode loadLatestCheckpoint}. */
@@ -105,7 +108,7 @@ export async function saveCheckpoint(
   checkpoint: Checkpoint,
   options: SaveOptions = {},
 ): Promise<string> {
-  const { keep = 2, onWarning = console.warn } = options;
+  const { keep = 2, best = false, onWarning = console.warn } = options;
   const { step } = checkpoint;
   checkWhole("keep", keep, 1, Number.MAX_SAFE_INTEGER);
   checkWhole("step", step, 0, Number.MAX_SAFE_INTEGER);
@@ -124,6 +127,7 @@ export async function saveCheckpoint(
   const path = checkpointPath(runDir, step);
   await writeDirectoryDurable(path, files, options);
   await publish(runDir, files, options);
+  if (best) await publish(bestDirectory(runDir), files, options);
   try {
     await prune(runDir, step, keep, options);
   } catch (error) {

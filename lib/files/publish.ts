@@ -31,7 +31,14 @@ export interface CheckpointModel {
  * @throws {CheckpointError} if a file cannot be removed
  */
 export async function removeModelLeftovers(runDir: string): Promise<void> {
-  for (const part of ["", "scheduler", "unet"]) await removeLeftovers(join(runDir, part));
+  for (const model of [runDir, bestDirectory(runDir)]) {
+    for (const part of ["", "scheduler", "unet"]) await removeLeftovers(join(model, part));
+  }
+}
+
+/** Directory of a run's model with the lowest validation loss, a pipeline directory. */
+export function bestDirectory(runDir: string): string {
+  return join(runDir, "best");
 }
 
 /** Publishes a model as copies, not hard links, of the checkpoint's files, so that damage to one spares the other. */
@@ -59,6 +66,18 @@ export async function publishNewest(runDir: string, options: DurableOptions = {}
   if (!pending) return false;
   await publish(runDir, pending.files, options);
   return true;
+}
+
+/**
+ * Publishes a checkpoint's model as the best one, unless it is that already.
+ *
+ * @param path directory of the checkpoint
+ * @throws {CheckpointError} if the checkpoint is damaged, or the model cannot be written
+ */
+export async function publishBest(runDir: string, path: string, options: DurableOptions = {}): Promise<void> {
+  const best = bestDirectory(runDir);
+  if (await listedDigest(path, UNET_WEIGHTS) === await digestOf(join(best, UNET_WEIGHTS))) return;
+  await publish(best, await readVerified(path, PIPELINE_FILES), options);
 }
 
 /**

@@ -115,6 +115,8 @@ export interface CheckpointEvent {
   readonly step: number;
   /** Directory of the checkpoint. */
   readonly path: string;
+  /** Directory of the best model, if it was replaced by this checkpoint's; see `keepBest`. */
+  readonly best?: string;
 }
 
 /** A problem that does not stop training. */
@@ -133,6 +135,13 @@ export interface EndEvent {
   readonly step: number;
   /** True if the caller's signal ended the run before its last step or validation; it can be resumed. */
   readonly interrupted: boolean;
+  /** True if `patience` ended the run. */
+  readonly stoppedEarly: boolean;
+  /** Model with the lowest validation loss, if the run keeps it; see `keepBest`. */
+  readonly best?: BestModel & {
+    /** Its directory. */
+    readonly path: string;
+  };
   /** One entry per finished epoch, those before a resume included. */
   readonly history: readonly EpochRecord[];
   /** Seconds of training and validation, those before a resume included. */
@@ -141,6 +150,12 @@ export interface EndEvent {
 
 /** One point of the loss curves. */
 export type EpochRecord = Omit<EpochEvent, "type">;
+
+/** The model with the lowest validation loss so far. */
+export interface BestModel extends Pick<EpochEvent, "epoch" | "step"> {
+  /** Its validation loss. */
+  readonly valLoss: number;
+}
 
 /** Any event of training. */
 export type TrainEvent =

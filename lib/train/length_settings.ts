@@ -11,6 +11,8 @@ export interface LengthSettings {
   readonly epochs: number | null;
   /** Limit on optimizer steps, if reached before `epochs`; null for no limit. */
   readonly steps: number | null;
+  /** Early stopping: epochs without a lower validation loss after which to stop; null to go on. */
+  readonly patience: number | null;
 }
 
 /** Table of the settings that end a run. */
@@ -37,5 +39,15 @@ export const LENGTH_SETTINGS: SettingTable<Partial<LengthSettings>> = {
     conflicts: ["epochs"],
     resumable: true,
     help: "optimizer steps after which to stop",
+  },
+  patience: {
+    kind: "whole",
+    min: 1,
+    max: 1e6,
+    default: null,
+    null: "no early stop",
+    unit: "epochs",
+    resumable: true,
+    help: "early stopping: epochs without a lower validation loss after which to stop",
   },
 };

@@ -5,18 +5,18 @@
  */
 import { TrainingError } from "../errors.ts";
 import { permutation } from "../random.ts";
-import { saveCheckpoint } from "../files/checkpoint.ts";
-import type { CheckpointEvent, EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
+import type { EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events.ts";
 import { Forecast } from "./forecast.ts";
-import { GRID_SHARE, gridIsDue } from "./grid_schedule.ts";
 import { describeRemedy, findNonFinite } from "./non_finite.ts";
 import { Pace, settle } from "./pace.ts";
+import type { RunCheckpoints } from "./run_checkpoints.ts";
+import { RunGrids } from "./run_grids.ts";
 import type { RunParts } from "./run_parts.ts";
-import { epochIsOver, type RunPlan, trainingState } from "./run_plan.ts";
-import { captureCheckpoint } from "./state.ts";
+import { epochIsOver, type RunPlan, stopsEarly, trainingIsOver, trainingState } from "./run_plan.ts";
 import type { TrainingStep } from "./device/step.ts";
 import { type NonFiniteStep, StepLog } from "./step_log.ts";
 import { Stopwatch } from "./stopwatch.ts";
+import { describeOverfitting } from "./validation_history.ts";
 import { validate } from "./validation.ts";
 
 /** A run with everything allocated, ready to start. */
@@ -28,19 +28,16 @@ export class Run {
   readonly #forecast: Forecast;
   readonly #log: StepLog;
   readonly #clock: Stopwatch;
+  readonly #checkpoints: RunCheckpoints | undefined;
+  readonly #grids: RunGrids;
   readonly #pace = new Pace();
   readonly #resumedFrom: number;
   /** Epoch (from 1) whose image order is set; 0 for the order of validation. */
   #epochOrder = 0;
-  /** Optimizer steps done at the last checkpoint. */
-  #savedStep: number | undefined;
-  /** Optimizer steps done at the last grid. */
-  #drawnStep: number | undefined;
-  #warnedOfFewGrids = false;
 
   constructor(parts: RunParts) {
     this.#parts = parts;
-    const { plan, step, warnings, options, grid } = parts;
+    const { plan, step, warnings, options, grid, checkpoints } = parts;
     this.#plan = plan;
     this.#step = step;
     this.#warnings = warnings;
@@ -48,8 +45,8 @@ export class Run {
     this.#log = new StepLog(plan, options.logEvery ?? 0, this.#forecast);
     this.#clock = new Stopwatch(plan.progress);
     this.#resumedFrom = plan.progress.step;
-    this.#savedStep = plan.savedStep;
-    this.#drawnStep = parts.metrics?.lastSamples;
+    this.#checkpoints = checkpoints;
+    this.#grids = new RunGrids(parts, this.#forecast);
   }
 
   /** Frees its device memory. */
@@ -59,36 +56,34 @@ export class Run {
 
   /** Runs to the end, or until the caller's signal; call once. */
   async *events(): AsyncGenerator<TrainEvent, void, undefined> {
-    const { progress, totalSteps } = this.#plan;
-    const { options: { out }, metrics } = this.#parts;
+    const { progress } = this.#plan;
+    const checkpoints = this.#checkpoints;
     yield this.#startEvent();
-    if (progress.step >= totalSteps && !epochIsOver(this.#plan)) {
-      const { steps, epochs } = this.#plan.settings;
-      const limit = steps === totalSteps ? `\`steps\` ${steps}` : `\`epochs\` ${epochs}`;
-      const done = progress.step > totalSteps
-        ? `${limit}: this run has done ${progress.step} steps already`
-        : `all ${totalSteps} steps of this run are done`;
-      this.#warnings.push(`${done}; to continue it, set more \`epochs\` or \`steps\``);
-    }
+    if (trainingIsOver(this.#plan)) this.#warnings.push(describeFinished(this.#plan));
     yield* this.#takeWarnings();
     this.#clock.start();
     this.#log.restart();
     // Ho et al. 2020, algorithm 1, lines 1 and 6: repeat until the steps are done
     while (!this.#aborted) {
       if (epochIsOver(this.#plan)) yield* this.#endEpoch();
-      else if (this.#gridIsDue) yield* this.#drawGrid();
-      else if (progress.step < totalSteps) yield* this.#trainStep();
-      else break;
+      else if (this.#grids.due) yield* this.#drawGrid();
+      else if (trainingIsOver(this.#plan)) break;
+      else yield* this.#trainStep();
     }
     this.#clock.lap();
-    if (out !== undefined && progress.step > this.#resumedFrom && this.#savedStep !== progress.step) {
-      yield await this.#save();
+    if (checkpoints && progress.step > this.#resumedFrom && !checkpoints.current) {
+      yield await checkpoints.save();
     }
     const { step, history, seconds } = progress;
-    const interrupted = step < totalSteps || epochIsOver(this.#plan);
-    await metrics?.append({ type: "end", step, interrupted, seconds });
+    const interrupted = !trainingIsOver(this.#plan);
+    const stoppedEarly = stopsEarly(this.#plan);
+    await this.#parts.metrics?.append({ type: "end", step, interrupted, stoppedEarly, seconds });
     yield* this.#takeWarnings();
-    yield { type: "end", step, interrupted, history: [...history], seconds };
+    const best = checkpoints?.best;
+    yield {
+      ...{ type: "end", step, interrupted, stoppedEarly, history: [...history], seconds },
+      ...(best ? { best } : {}),
+    };
   }
 
   get #aborted(): boolean {
@@ -146,7 +141,7 @@ export class Run {
   /** Ends an epoch, full or not: validation, record, checkpoint. Discarded if a signal interrupts validation. */
   async *#endEpoch(): AsyncGenerator<TrainEvent> {
     const { progress, settings, stepsPerEpoch, validationImages: total } = this.#plan;
-    const { options: { out, signal }, metrics } = this.#parts;
+    const { options: { signal }, metrics } = this.#parts;
     const { step } = progress;
     const epoch = Math.ceil(step / stepsPerEpoch);
     if (progress.lossCount === 0) {
@@ -171,12 +166,17 @@ export class Run {
     this.#clock.lap();
     const record: EpochRecord = { epoch, step, trainLoss, valLoss, seconds: progress.epochSeconds };
     progress.history.push(record);
+    if (settings.keepBest && valLoss !== null && valLoss < (progress.best?.valLoss ?? Infinity)) {
+      progress.best = { epoch, step, valLoss };
+    }
+    const overfitting = describeOverfitting(progress.history);
+    if (overfitting !== undefined) this.#warnings.push(overfitting);
     if (step % stepsPerEpoch === 0) progress.lossSum = progress.lossCount = progress.epochSeconds = 0;
     await metrics?.append({ type: "epoch", ...record });
     yield* this.#takeWarnings();
     yield { type: "epoch", ...record };
-    if (out !== undefined) {
-      yield await this.#save();
+    if (this.#checkpoints) {
+      yield await this.#checkpoints.save();
       yield* this.#takeWarnings();
     }
     this.#forecast.validated((performance.now() - began) / 1000);
@@ -184,40 +184,9 @@ export class Run {
     this.#log.restart();
   }
 
-  /** True if the last finished epoch, even one before a resume, should have a grid and has none. */
-  get #gridIsDue(): boolean {
-    const { progress: { step, history }, stepsPerEpoch, totalSteps } = this.#plan;
-    const last = history.at(-1);
-    if (!this.#parts.grid || last?.step !== step || this.#drawnStep === step) return false;
-    if (step === totalSteps) return true;
-    const times = { grid: this.#forecast.gridSeconds(last.seconds / stepsPerEpoch), epoch: last.seconds };
-    const due = gridIsDue(this.#plan, this.#drawnStep, times);
-    if (!due && this.#plan.grids.sampleEvery === null) this.#warnOfFewGrids();
-    return due;
-  }
-
-  #warnOfFewGrids(): void {
-    if (this.#warnedOfFewGrids) return;
-    this.#warnedOfFewGrids = true;
-    const share = `${100 * GRID_SHARE} %`;
-    this.#warnings.push(
-      `to keep within ${share} of the time, sample grids are drawn after some epochs only, and at the end ` +
-        "(`sampleEvery` sets the epochs between them)",
-    );
-  }
-
   async *#drawGrid(): AsyncGenerator<TrainEvent> {
-    const { step, history } = this.#plan.progress;
-    const { epoch } = history.at(-1)!;
-    const began = performance.now();
-    const event = await this.#parts.grid!.draw(epoch, step);
-    if (event) {
-      yield event;
-      this.#drawnStep = step;
-      await this.#parts.metrics?.append({ type: "samples", epoch, step });
-      yield* this.#takeWarnings();
-      this.#forecast.drawn((performance.now() - began) / 1000);
-    }
+    yield* this.#grids.draw();
+    yield* this.#takeWarnings();
     this.#clock.start();
     this.#log.restart();
   }
@@ -262,24 +231,27 @@ export class Run {
   }
 
   async #saveLastGood(): Promise<string> {
-    const { out } = this.#parts.options;
-    if (out === undefined) return "";
-    if (this.#savedStep === this.#plan.progress.step) return `; the state before it is saved in ${out}`;
+    const checkpoints = this.#checkpoints;
+    if (!checkpoints) return "";
+    if (checkpoints.current) return `; the state before it is saved in ${checkpoints.directory}`;
     try {
-      return `; the state before it is saved in ${(await this.#save()).path}`;
+      return `; the state before it is saved in ${(await checkpoints.save()).path}`;
     } catch (error) {
       return `; the state before it could not be saved (${(error as Error).message})`;
     }
   }
+}
 
-  async #save(): Promise<CheckpointEvent> {
-    const { gpu, options: { data, out }, staging } = this.#parts;
-    const { settings, grids, progress } = this.#plan;
-    const checkpoint = await captureCheckpoint(gpu, this.#step, settings, grids, progress, data, staging);
-    const path = await saveCheckpoint(out!, checkpoint, {
-      onWarning: (message) => this.#warnings.push(message),
-    });
-    this.#savedStep = progress.step;
-    return { type: "checkpoint", step: progress.step, path };
+/** Warning for a resumed run that has nothing left to train. */
+function describeFinished({ settings: { steps, epochs, patience }, progress, totalSteps }: RunPlan): string {
+  const { step } = progress;
+  if (step < totalSteps) {
+    return `the run stopped early, after ${patience} epochs without a lower validation loss; ` +
+      "to continue it, set more `patience`";
   }
+  const limit = steps === totalSteps ? `\`steps\` ${steps}` : `\`epochs\` ${epochs}`;
+  const done = step > totalSteps
+    ? `${limit}: this run has done ${step} steps already`
+    : `all ${totalSteps} steps of this run are done`;
+  return `${done}; to continue it, set more \`epochs\` or \`steps\``;
 }

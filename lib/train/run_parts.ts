@@ -15,6 +15,7 @@ import { MetricsFile } from "./metrics.ts";
 import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./device/resident.ts";
 import { describeLengthChange, type RunPlan } from "./run_plan.ts";
+import { RunCheckpoints } from "./run_checkpoints.ts";
 import { describePrecisionChange } from "./run_precision.ts";
 import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
@@ -34,6 +35,8 @@ export interface RunParts {
   /** Undefined if no grids are drawn. */
   readonly grid: SampleGrid | undefined;
   readonly staging: GPUBuffer;
+  /** Undefined if nothing is written. */
+  readonly checkpoints: RunCheckpoints | undefined;
   /** Undefined if nothing is written. */
   readonly metrics: MetricsFile | undefined;
   /** Warnings not yet passed to the caller. */
@@ -100,6 +103,7 @@ export function buildRun(
       epochEnds: progress.history.map(({ step }) => step),
       onWarning: (message) => void warnings.push(message),
     });
-    return { gpu, options, plan, scope, step, grid, staging, metrics, warnings };
+    const parts = { gpu, options, plan, scope, step, grid, staging, metrics, warnings };
+    return { ...parts, checkpoints: await RunCheckpoints.open(parts, checkpoint?.path) };
   });
 }

@@ -15,6 +15,7 @@ import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.
 import type { LengthSettings } from "./length_settings.ts";
 import { lengthMattered, lrFactor } from "./lr_schedule.ts";
 import { type Progress, readTrainer } from "./state.ts";
+import { epochsSinceBest } from "./validation_history.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
 
 /** A run's settings, its images, and where it starts. */
@@ -74,6 +75,7 @@ export function planRun(
       `at most the ${train.length} training images (\`batch\` times \`accumulate\`)`,
     );
   }
+  checkValidation(settings, validation.length);
   const stepsPerEpoch = Math.floor(train.length / perStep);
   const totalSteps = lengthOf(settings, stepsPerEpoch);
   const start: Progress = { step: 0, lossSum: 0, lossCount: 0, epochSeconds: 0, history: [], seconds: 0 };
@@ -111,6 +113,18 @@ export function describeLengthChange(plan: RunPlan, before: LengthSettings): str
   if (former === total || !lengthMattered(lrSchedule, step, { warmup, total })) return undefined;
   return `the ${lrSchedule} learning rate decayed over ${former} steps so far, and from here on over ${total}: ` +
     `the result differs from a run that had ${total} from the start`;
+}
+
+/** True if a run has nothing left to train: all steps are done, or it stopped early. */
+export function trainingIsOver(plan: RunPlan): boolean {
+  return !epochIsOver(plan) && (plan.progress.step >= plan.totalSteps || stopsEarly(plan));
+}
+
+/** True if early stopping ends a run here, after its last finished epoch and before its last step. */
+export function stopsEarly({ settings: { patience }, progress, totalSteps }: RunPlan): boolean {
+  const { step, history } = progress;
+  return patience !== null && step < totalSteps && history.at(-1)?.step === step &&
+    epochsSinceBest(history) >= patience;
 }
 
 /**
@@ -176,6 +190,14 @@ function checkImages({ model }: TrainSettings, { height, width }: ImageDataset):
     `${modelWidth}x${modelHeight}x${channels}`,
     `a network for ${width}x${height}x3 images, as the data has`,
   );
+}
+
+/** Checks that there are validation images for the settings that depend on their loss. */
+function checkValidation({ patience, keepBest }: TrainSettings, images: number): void {
+  if (images > 0) return;
+  const where = "where there are no validation images, since it depends on their loss";
+  if (patience !== null) throw new ConfigError("patience", patience, `null ${where}`);
+  if (keepBest) throw new ConfigError("keepBest", keepBest, `false ${where}`);
 }
 
 /** Indices of training and validation images; a limit shrinks both in proportion. */

@@ -1,6 +1,6 @@
 /**
  * All settings of a training run. To add one, add a member to an interface and an entry to the table below it, here or in
- * `length_settings.ts` and `optimizer_settings.ts`.
+ * `length_settings.ts`, `optimizer_settings.ts` and `checkpoint_settings.ts`.
  *
  * Types, defaults, checks, the rule for resumed runs, flags with their help, and the JSON Schema are derived from the two.
  * The interfaces are written out because JSR and editors show declarations as written: a type derived from the table would
@@ -19,13 +19,14 @@ import {
   PRECISIONS,
   REMOVED_PRECISIONS,
 } from "../model/precision.ts";
+import { CHECKPOINT_SETTINGS, type CheckpointSettings } from "./checkpoint_settings.ts";
 import { LENGTH_SETTINGS, type LengthSettings } from "./length_settings.ts";
 import { OPTIMIZER_SETTINGS, type OptimizerSettings } from "./optimizer_settings.ts";
 import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
 import { forEachPreset, type SettingTable } from "./setting.ts";
 
 /** Settings that determine a run's results; stored in its checkpoints. */
-export interface TrainSettings extends LengthSettings, OptimizerSettings {
+export interface TrainSettings extends LengthSettings, OptimizerSettings, CheckpointSettings {
   /** Network preset. */
   readonly preset: PresetName | "custom";
   /** Network, configured like diffusers' `UNet2DModel`. */
@@ -152,6 +153,7 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
   },
   ...LENGTH_SETTINGS,
   ...OPTIMIZER_SETTINGS,
+  ...CHECKPOINT_SETTINGS,
   onNonFinite: {
     kind: "choice",
     choices: ["stop", "skip"],

@@ -21,7 +21,7 @@ import { unetParameters } from "../model/network.ts";
 import type { HostTensor, ParameterTable } from "../model/parameters.ts";
 import type { Checkpoint, LoadedCheckpoint } from "../files/checkpoint.ts";
 import type { Computation } from "./device/computation.ts";
-import type { EpochRecord } from "./events.ts";
+import type { BestModel, EpochRecord } from "./events.ts";
 import { checkGrids, type GridSettings } from "./options.ts";
 import { readStoredSettings, scheduleOf, type TrainSettings } from "./settings.ts";
 import type { TrainingStep, WeightBuffers } from "./device/step.ts";
@@ -39,6 +39,8 @@ export interface Progress {
   history: EpochRecord[];
   /** Seconds of training and validation so far. */
   seconds: number;
+  /** The model in the run's directory of the best, if any. */
+  best?: BestModel;
   /** Loss scale of the checkpoint that the run was resumed from, if that was in mixed precision. */
   readonly lossScale?: LossScale;
 }
@@ -205,7 +207,7 @@ export function readTrainer(
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
   const { settings: stored, grids, dataDigest, dataName, dataSource, computation, ...rest } = trainer;
-  const { step, lossSum, lossCount, epochSeconds, history, seconds, lossScale } = rest;
+  const { step, lossSum, lossCount, epochSeconds, history, seconds, best, lossScale } = rest;
   let settings: TrainSettings;
   try {
     settings = readStoredSettings(stored);
@@ -223,7 +225,7 @@ export function readTrainer(
     dataName,
     dataSource,
     computation,
-    progress: { step, lossSum, lossCount, epochSeconds, history, seconds, lossScale },
+    progress: { step, lossSum, lossCount, epochSeconds, history, seconds, best, lossScale },
   };
 }
 

@@ -61,8 +61,25 @@ function step(event: Partial<StepEvent>): StepEvent {
 }
 
 function end(event: Partial<EndEvent> = {}): EndEvent {
-  return { type: "end", step: 7, interrupted: false, history: [], seconds: 75, ...event };
+  return {
+    type: "end",
+    step: 7,
+    interrupted: false,
+    stoppedEarly: false,
+    history: [],
+    seconds: 75,
+    ...event,
+  };
 }
+
+Deno.test("a run that stopped early says so, and where its best model is", async () => {
+  const best = { epoch: 3, step: 5, valLoss: 0.0312, path: "runs/a/best" };
+  const lines = await told([0, start()], [1, end({ stoppedEarly: true, best })], [2, "finish"]);
+  assert.deepEqual(lines.slice(-2), [
+    "lowest validation loss 0.03120 in epoch 3; the model of then: runs/a/best",
+    "stopped early: 7 steps in 0:02",
+  ]);
+});
 
 Deno.test("an interrupted run prints how to resume it, unless there is nothing to resume", async () => {
   assert.deepEqual(await told([0, end({ step: 0, interrupted: true })]), [

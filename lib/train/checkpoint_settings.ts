@@ -1,0 +1,33 @@
+/**
+ * Settings of what a run keeps on disk.
+ *
+ * @module
+ */
+import type { SettingTable } from "./setting.ts";
+
+/** Settings of what a run keeps on disk. */
+export interface CheckpointSettings {
+  /** Checkpoints to keep, newest first, 1 or more. */
+  readonly keep: number;
+  /** Keep the model with the lowest validation loss in `best/` of the run directory. */
+  readonly keepBest: boolean;
+}
+
+/** Table of the settings of what a run keeps. */
+export const CHECKPOINT_SETTINGS: SettingTable<Partial<CheckpointSettings>> = {
+  keep: {
+    kind: "whole",
+    min: 1,
+    max: 1e6,
+    default: 2,
+    unit: "checkpoints",
+    resumable: true,
+    help: "checkpoints to keep, the newest ones",
+  },
+  keepBest: {
+    kind: "boolean",
+    default: false,
+    resumable: true,
+    help: "keep the model with the lowest validation loss, in best/ of the run directory",
+  },
+};

@@ -1,0 +1,91 @@
+/**
+ * Checkpoints of a run as it goes, and the best model among them.
+ *
+ * @module
+ */
+import { saveCheckpoint } from "../files/checkpoint.ts";
+import { bestDirectory, publishBest } from "../files/publish.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { TrainingStep } from "./device/step.ts";
+import type { CheckpointEvent, EndEvent } from "./events.ts";
+import type { TrainOptions } from "./options.ts";
+import type { RunPlan } from "./run_plan.ts";
+import { captureCheckpoint } from "./state.ts";
+
+/** Parts of a run that a checkpoint is made from. */
+interface SavedParts {
+  readonly gpu: Gpu;
+  readonly options: Pick<TrainOptions, "data" | "out">;
+  readonly plan: RunPlan;
+  readonly step: TrainingStep;
+  readonly staging: GPUBuffer;
+  /** Warnings not yet passed to the caller. */
+  readonly warnings: string[];
+}
+
+/** Saves a run that has a directory. */
+export class RunCheckpoints {
+  readonly #parts: SavedParts;
+  readonly #directory: string;
+  /** Optimizer steps done at the last checkpoint. */
+  #savedStep: number | undefined;
+
+  private constructor(parts: SavedParts, directory: string) {
+    this.#parts = parts;
+    this.#directory = directory;
+    this.#savedStep = parts.plan.savedStep;
+  }
+
+  /**
+   * Prepares to save a run; undefined if it has no directory. Publishes the best model if a save was interrupted before doing so.
+   *
+   * @param from directory of the checkpoint that the run was resumed from, if any
+   * @throws {CheckpointError} if the best model cannot be written
+   */
+  static async open(parts: SavedParts, from: string | undefined): Promise<RunCheckpoints | undefined> {
+    const { options: { out }, plan: { progress } } = parts;
+    if (out === undefined) return undefined;
+    if (from !== undefined && progress.best?.step === progress.step) await publishBest(out, from);
+    return new RunCheckpoints(parts, out);
+  }
+
+  /** The run directory. */
+  get directory(): string {
+    return this.#directory;
+  }
+
+  /** True if the newest checkpoint is of the run's present state. */
+  get current(): boolean {
+    return this.#savedStep === this.#parts.plan.progress.step;
+  }
+
+  /** The best model, if the run has one. */
+  get best(): EndEvent["best"] {
+    const { best } = this.#parts.plan.progress;
+    return best && { ...best, path: bestDirectory(this.#directory) };
+  }
+
+  /**
+   * Saves the run's present state.
+   *
+   * @throws {CheckpointError} if it cannot be written
+   */
+  async save(): Promise<CheckpointEvent> {
+    const { gpu, step, options: { data }, staging, plan, warnings } = this.#parts;
+    const { settings, grids, progress } = plan;
+    const { best, step: done } = progress;
+    const checkpoint = await captureCheckpoint(gpu, step, settings, grids, progress, data, staging);
+    const path = await saveCheckpoint(this.#directory, checkpoint, {
+      keep: settings.keep,
+      best: best?.step === done,
+      onWarning: (message) => warnings.push(message),
+    });
+    this.#savedStep = done;
+    return {
+      type: "checkpoint",
+      step: done,
+      path,
+      ...(best?.step === done ? { best: bestDirectory(this.#directory) } : {}),
+    };
+  }
+}
