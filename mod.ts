@@ -90,12 +90,14 @@ export {
 export { type Precision, PRECISIONS } from "./lib/model/precision.ts";
 export { presetConfig, type PresetName, PRESETS } from "./lib/model/presets.ts";
 
+export type { Objective } from "./lib/diffusion/forward_process.ts";
+export type { FlowTimes } from "./lib/diffusion/rectified_flow.ts";
 export {
   type BetaSchedule,
   defaultSchedule,
   NoiseSchedule,
-  type PredictionType,
   type ScheduleConfig,
+  type ScheduleObjective,
   type TimestepSpacing,
   type VarianceType,
 } from "./lib/diffusion/schedule.ts";
@@ -142,6 +144,7 @@ export type { LengthSettings } from "./lib/train/length_settings.ts";
 export type { CheckpointSettings } from "./lib/train/checkpoint_settings.ts";
 export type { OptimizerSettings } from "./lib/train/optimizer_settings.ts";
 export type { LrSchedule } from "./lib/train/lr_schedule.ts";
+export type { ObjectiveSettings } from "./lib/train/objective_settings.ts";
 export { settingsSchema } from "./lib/train/settings_schema.ts";
 
 export {

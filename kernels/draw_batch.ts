@@ -10,8 +10,8 @@ import { drawBatchKernel } from "./sources.ts";
 export interface DrawBatchOptions {
   /** Samples `N`. */
   readonly batch: number;
-  /** Timesteps `T`; each sample draws one uniformly from 0 to T - 1. */
-  readonly timesteps: number;
+  /** Rows of the schedule; each sample draws one uniformly. */
+  readonly levels: number;
   /** Number of classes; also the null label. */
   readonly classes: number;
   /** Probability of the null label, 0 to 1. */
@@ -28,6 +28,8 @@ export interface DrawBatchBuffers<B> {
   readonly order: B;
   /** One byte per image of the data set, zero-padded to whole words. */
   readonly labels: B;
+  /** From `encodeScheduleTables`. */
+  readonly schedule: B;
   /** Out: `N` `Draw` records. */
   readonly draws: B;
   /** Out: `[N]` f32, the network's input. */
@@ -45,7 +47,7 @@ export function drawBatchForward<B>(
   buffers: DrawBatchBuffers<B>,
   label = "draw_batch",
 ): Launch<B>[] {
-  const { batch, timesteps, classes, labelDropout, flip } = options;
-  const params = { batch, timesteps, classes, flip: flip ? 1 : 0, label_dropout: labelDropout };
+  const { batch, levels, classes, labelDropout, flip } = options;
+  const params = { batch, levels, classes, flip: flip ? 1 : 0, label_dropout: labelDropout };
   return [launch(drawBatchKernel, "draw", params, { ...buffers }, [Math.ceil(batch / 64), 1, 1], { label })];
 }

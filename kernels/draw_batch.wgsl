@@ -1,15 +1,16 @@
-// Sampling of a training batch: images, timesteps, flips and labels (Ho et al. 2020, algorithm 1, lines 2 and 3:
+// Sampling of a training batch: images, noise levels, flips and labels (Ho et al. 2020, algorithm 1, lines 2 and 3:
 // x_0 ~ q(x_0), t ~ Uniform), as a function of the step number.
 //
 //   w = Threefry(counter = (n, 0, step, stream), key = seed)       for sample n of the batch
 //   image    = order[position + n]                                 for n < count, else order[position]
-//   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1
+//   level    = floor(w.x * levels / 2^32)                          uniform in 0 .. levels - 1
+//   timestep = schedule[level].timestep
 //   flip     = lowest bit of w.y if flipping is enabled, else 0
 //   label    = classes (the null label) with probability label_dropout, by w.z (Ho & Salimans 2022, algorithm 1),
 //              else the image's label
 //
-// order [images] u32; labels [images] bytes, four per word, little-endian; draws [N]; timestep [N] f32 and label [N] u32
-// are the network's inputs. Integer arithmetic, exact. One invocation per sample; all outputs written `=`.
+// order [images] u32; labels [images] bytes, four per word, little-endian; schedule [levels]; draws [N]; timestep [N] f32
+// and label [N] u32 are the network's inputs. Integer arithmetic, exact. One invocation per sample; all outputs written `=`.
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl
@@ -18,7 +19,7 @@
 
 struct Params {
   batch: u32,
-  timesteps: u32,
+  levels: u32,
   classes: u32,
   flip: u32,
   label_dropout: f32,
@@ -28,9 +29,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step_state: StepState;
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 @group(0) @binding(3) var<storage, read> labels: array<u32>;
-@group(0) @binding(4) var<storage, read_write> draws: array<Draw>;
-@group(0) @binding(5) var<storage, read_write> timestep: array<f32>;
-@group(0) @binding(6) var<storage, read_write> label: array<u32>;
+@group(0) @binding(4) var<storage, read> schedule: array<ScheduleRow>;
+@group(0) @binding(5) var<storage, read_write> draws: array<Draw>;
+@group(0) @binding(6) var<storage, read_write> timestep: array<f32>;
+@group(0) @binding(7) var<storage, read_write> label: array<u32>;
 
 @compute @workgroup_size(64)
 fn draw(@builtin(global_invocation_id) id: vec3u) {
@@ -43,10 +45,10 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
     vec2u(step_state.seed_lo, step_state.seed_hi),
   );
   let image = order[step_state.position + select(0u, n, n < step_state.count)];
-  let t = uniform_integer(words.x, params.timesteps);
+  let level = uniform_integer(words.x, params.levels);
   // Random horizontal flips (appendix B)
-  draws[n] = Draw(image, t, words.y & params.flip);
-  timestep[n] = f32(t);
+  draws[n] = Draw(image, level, words.y & params.flip);
+  timestep[n] = schedule[level].timestep;
   let own_label = extractBits(labels[image / 4u], 8u * (image % 4u), 8u);
   label[n] = select(own_label, params.classes, uniform01(words.z) < params.label_dropout);
 }

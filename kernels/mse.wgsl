@@ -1,7 +1,7 @@
 // L_simple, the weighted mean squared error of the network's prediction (Ho et al. 2020, equation 14; algorithm 1, line 5),
 // over the real samples of a batch; its gradient, and its log record.
 //
-//   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
+//   l_n  = weight(level_n) * mean over H, W, C of (prediction - targets)^2
 //   loss = 1 / count * sum of l_n for n < count                     later samples are padding: loss and gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
@@ -54,7 +54,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     for (var i = 0u; i < 64u; i++) {
       loss += sums[i];
     }
-    loss *= schedule[draws[n].timestep].weight / f32(params.elements);
+    loss *= schedule[draws[n].level].weight / f32(params.elements);
   }
   loss_per_sample[n] = loss;
 }
@@ -63,7 +63,7 @@ fn slope_at(i: u32) -> vec4f {
   let n = i / params.blocks;
   var slope = vec4f(0.0);
   if (n < step_state.count) {
-    let weight = schedule[draws[n].timestep].weight;
+    let weight = schedule[draws[n].level].weight;
     let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
     slope = factor * (vec4f(prediction[i]) - targets[i]);
   }

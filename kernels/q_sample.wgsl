@@ -3,13 +3,13 @@
 //
 //   x_0     = byte / 127.5 - 1, mirrored if draws says so
 //   e       ~ N(0, I)
-//   x_t     = signal * x_0 + noise * e                             signal = sqrt(alphas_cumprod_t)
-//                                                                  noise  = sqrt(1 - alphas_cumprod_t)
+//   x_t     = signal * x_0 + noise * e                             on a schedule of betas, signal = sqrt(alphas_cumprod_t)
+//                                                                  and noise = sqrt(1 - alphas_cumprod_t)
 //   targets = target_from_x0 * x_0 + target_from_noise * e
 //   e       : counter = (index of the vec4 within the sample, 1, step, stream + 256 n), key = seed
 //
 // images: bytes [chunk_count, H, W, C] of data set images chunk_first, chunk_first + 1, ...; little-endian in words.
-// draws [N]; schedule [T]; x_t [N, H, W, Cp] as stored, targets the same in float32; both computed in float32 and written
+// draws [N]; schedule [levels]; x_t [N, H, W, Cp] as stored, targets the same in float32; both computed in float32 and written
 // `=`, padding lanes zero.
 // A data set larger than one binding is split into chunks, one dispatch each; a dispatch writes the samples of its chunk
 // only. A workgroup handles 32 x 16 pixels of one sample and one vec4 of their channels, an invocation every other row:
@@ -55,7 +55,7 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
   let n = group.z;
   // Uniform loads come before the first branch: there llvmpipe loads once, after it once per lane.
   let chosen = draws[n];
-  let weights = schedule[chosen.timestep];
+  let weights = schedule[chosen.level];
   let key = vec2u(step_state.seed_lo, step_state.seed_hi);
   let counter = vec4u(0u, 1u, step_state.step, step_state.stream + 256u * n);
   // Images before the chunk wrap around to more than any count.

@@ -103,20 +103,21 @@ struct StepState {
 // Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
 
-// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
-  image: u32,     // index into the data set
-  timestep: u32,  // 0 to T - 1
-  flip: u32,      // 1: mirrored left to right
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
 }
 
-// Coefficients by timestep; one row per timestep.
+// One noise level of training; all are equally likely.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
   target_from_x0: f32,    // coefficient of x_0 in the prediction target
   target_from_noise: f32, // coefficient of the noise in the prediction target
-  weight: f32,            // loss weight of this timestep
+  weight: f32,            // loss weight of this level
 }
 
 // Log record of one optimizer step; the CPU reads many at once.
@@ -607,18 +608,19 @@ fn denoising_errors(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
 /** `draw_batch.wgsl`: draw. */
 export const drawBatchKernel = {
   name: "draw_batch",
-  code: `// Sampling of a training batch: images, timesteps, flips and labels (Ho et al. 2020, algorithm 1, lines 2 and 3:
+  code: `// Sampling of a training batch: images, noise levels, flips and labels (Ho et al. 2020, algorithm 1, lines 2 and 3:
 // x_0 ~ q(x_0), t ~ Uniform), as a function of the step number.
 //
 //   w = Threefry(counter = (n, 0, step, stream), key = seed)       for sample n of the batch
 //   image    = order[position + n]                                 for n < count, else order[position]
-//   timestep = floor(w.x * T / 2^32)                               uniform in 0 .. T - 1
+//   level    = floor(w.x * levels / 2^32)                          uniform in 0 .. levels - 1
+//   timestep = schedule[level].timestep
 //   flip     = lowest bit of w.y if flipping is enabled, else 0
 //   label    = classes (the null label) with probability label_dropout, by w.z (Ho & Salimans 2022, algorithm 1),
 //              else the image's label
 //
-// order [images] u32; labels [images] bytes, four per word, little-endian; draws [N]; timestep [N] f32 and label [N] u32
-// are the network's inputs. Integer arithmetic, exact. One invocation per sample; all outputs written \`=\`.
+// order [images] u32; labels [images] bytes, four per word, little-endian; schedule [levels]; draws [N]; timestep [N] f32
+// and label [N] u32 are the network's inputs. Integer arithmetic, exact. One invocation per sample; all outputs written \`=\`.
 
 // Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
 // is generated from it.
@@ -639,20 +641,21 @@ struct StepState {
 // Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
 
-// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
-  image: u32,     // index into the data set
-  timestep: u32,  // 0 to T - 1
-  flip: u32,      // 1: mirrored left to right
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
 }
 
-// Coefficients by timestep; one row per timestep.
+// One noise level of training; all are equally likely.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
   target_from_x0: f32,    // coefficient of x_0 in the prediction target
   target_from_noise: f32, // coefficient of the noise in the prediction target
-  weight: f32,            // loss weight of this timestep
+  weight: f32,            // loss weight of this level
 }
 
 // Log record of one optimizer step; the CPU reads many at once.
@@ -756,7 +759,7 @@ fn uniform_integer(x: u32, n: u32) -> u32 {
 
 struct Params {
   batch: u32,
-  timesteps: u32,
+  levels: u32,
   classes: u32,
   flip: u32,
   label_dropout: f32,
@@ -766,9 +769,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step_state: StepState;
 @group(0) @binding(2) var<storage, read> order: array<u32>;
 @group(0) @binding(3) var<storage, read> labels: array<u32>;
-@group(0) @binding(4) var<storage, read_write> draws: array<Draw>;
-@group(0) @binding(5) var<storage, read_write> timestep: array<f32>;
-@group(0) @binding(6) var<storage, read_write> label: array<u32>;
+@group(0) @binding(4) var<storage, read> schedule: array<ScheduleRow>;
+@group(0) @binding(5) var<storage, read_write> draws: array<Draw>;
+@group(0) @binding(6) var<storage, read_write> timestep: array<f32>;
+@group(0) @binding(7) var<storage, read_write> label: array<u32>;
 
 @compute @workgroup_size(64)
 fn draw(@builtin(global_invocation_id) id: vec3u) {
@@ -781,10 +785,10 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
     vec2u(step_state.seed_lo, step_state.seed_hi),
   );
   let image = order[step_state.position + select(0u, n, n < step_state.count)];
-  let t = uniform_integer(words.x, params.timesteps);
+  let level = uniform_integer(words.x, params.levels);
   // Random horizontal flips (appendix B)
-  draws[n] = Draw(image, t, words.y & params.flip);
-  timestep[n] = f32(t);
+  draws[n] = Draw(image, level, words.y & params.flip);
+  timestep[n] = schedule[level].timestep;
   let own_label = extractBits(labels[image / 4u], 8u * (image % 4u), 8u);
   label[n] = select(own_label, params.classes, uniform01(words.z) < params.label_dropout);
 }
@@ -793,13 +797,14 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
     step_state: { binding: 1, access: "read" },
     order: { binding: 2, access: "read" },
     labels: { binding: 3, access: "read" },
-    draws: { binding: 4, access: "read_write" },
-    timestep: { binding: 5, access: "read_write" },
-    label: { binding: 6, access: "read_write" },
+    schedule: { binding: 4, access: "read" },
+    draws: { binding: 5, access: "read_write" },
+    timestep: { binding: 6, access: "read_write" },
+    label: { binding: 7, access: "read_write" },
   },
   params: {
     batch: "u32",
-    timesteps: "u32",
+    levels: "u32",
     classes: "u32",
     flip: "u32",
     label_dropout: "f32",
@@ -926,20 +931,21 @@ struct StepState {
 // Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
 
-// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
-  image: u32,     // index into the data set
-  timestep: u32,  // 0 to T - 1
-  flip: u32,      // 1: mirrored left to right
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
 }
 
-// Coefficients by timestep; one row per timestep.
+// One noise level of training; all are equally likely.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
   target_from_x0: f32,    // coefficient of x_0 in the prediction target
   target_from_noise: f32, // coefficient of the noise in the prediction target
-  weight: f32,            // loss weight of this timestep
+  weight: f32,            // loss weight of this level
 }
 
 // Log record of one optimizer step; the CPU reads many at once.
@@ -3398,20 +3404,21 @@ struct StepState {
 // Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
 
-// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
-  image: u32,     // index into the data set
-  timestep: u32,  // 0 to T - 1
-  flip: u32,      // 1: mirrored left to right
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
 }
 
-// Coefficients by timestep; one row per timestep.
+// One noise level of training; all are equally likely.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
   target_from_x0: f32,    // coefficient of x_0 in the prediction target
   target_from_noise: f32, // coefficient of the noise in the prediction target
-  weight: f32,            // loss weight of this timestep
+  weight: f32,            // loss weight of this level
 }
 
 // Log record of one optimizer step; the CPU reads many at once.
@@ -3532,7 +3539,7 @@ export const mseKernel = {
   code: `// L_simple, the weighted mean squared error of the network's prediction (Ho et al. 2020, equation 14; algorithm 1, line 5),
 // over the real samples of a batch; its gradient, and its log record.
 //
-//   l_n  = weight(timestep_n) * mean over H, W, C of (prediction - targets)^2
+//   l_n  = weight(level_n) * mean over H, W, C of (prediction - targets)^2
 //   loss = 1 / count * sum of l_n for n < count                     later samples are padding: loss and gradient 0
 //   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
@@ -3562,20 +3569,21 @@ struct StepState {
 // Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
 
-// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
-  image: u32,     // index into the data set
-  timestep: u32,  // 0 to T - 1
-  flip: u32,      // 1: mirrored left to right
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
 }
 
-// Coefficients by timestep; one row per timestep.
+// One noise level of training; all are equally likely.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
   target_from_x0: f32,    // coefficient of x_0 in the prediction target
   target_from_noise: f32, // coefficient of the noise in the prediction target
-  weight: f32,            // loss weight of this timestep
+  weight: f32,            // loss weight of this level
 }
 
 // Log record of one optimizer step; the CPU reads many at once.
@@ -3655,7 +3663,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     for (var i = 0u; i < 64u; i++) {
       loss += sums[i];
     }
-    loss *= schedule[draws[n].timestep].weight / f32(params.elements);
+    loss *= schedule[draws[n].level].weight / f32(params.elements);
   }
   loss_per_sample[n] = loss;
 }
@@ -3664,7 +3672,7 @@ fn slope_at(i: u32) -> vec4f {
   let n = i / params.blocks;
   var slope = vec4f(0.0);
   if (n < step_state.count) {
-    let weight = schedule[draws[n].timestep].weight;
+    let weight = schedule[draws[n].level].weight;
     let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
     slope = factor * (vec4f(prediction[i]) - targets[i]);
   }
@@ -3920,13 +3928,13 @@ export const qSampleKernel = {
 //
 //   x_0     = byte / 127.5 - 1, mirrored if draws says so
 //   e       ~ N(0, I)
-//   x_t     = signal * x_0 + noise * e                             signal = sqrt(alphas_cumprod_t)
-//                                                                  noise  = sqrt(1 - alphas_cumprod_t)
+//   x_t     = signal * x_0 + noise * e                             on a schedule of betas, signal = sqrt(alphas_cumprod_t)
+//                                                                  and noise = sqrt(1 - alphas_cumprod_t)
 //   targets = target_from_x0 * x_0 + target_from_noise * e
 //   e       : counter = (index of the vec4 within the sample, 1, step, stream + 256 n), key = seed
 //
 // images: bytes [chunk_count, H, W, C] of data set images chunk_first, chunk_first + 1, ...; little-endian in words.
-// draws [N]; schedule [T]; x_t [N, H, W, Cp] as stored, targets the same in float32; both computed in float32 and written
+// draws [N]; schedule [levels]; x_t [N, H, W, Cp] as stored, targets the same in float32; both computed in float32 and written
 // \`=\`, padding lanes zero.
 // A data set larger than one binding is split into chunks, one dispatch each; a dispatch writes the samples of its chunk
 // only. A workgroup handles 32 x 16 pixels of one sample and one vec4 of their channels, an invocation every other row:
@@ -3951,20 +3959,21 @@ struct StepState {
 // Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
 
-// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
-  image: u32,     // index into the data set
-  timestep: u32,  // 0 to T - 1
-  flip: u32,      // 1: mirrored left to right
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
 }
 
-// Coefficients by timestep; one row per timestep.
+// One noise level of training; all are equally likely.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
   target_from_x0: f32,    // coefficient of x_0 in the prediction target
   target_from_noise: f32, // coefficient of the noise in the prediction target
-  weight: f32,            // loss weight of this timestep
+  weight: f32,            // loss weight of this level
 }
 
 // Log record of one optimizer step; the CPU reads many at once.
@@ -4135,7 +4144,7 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
   let n = group.z;
   // Uniform loads come before the first branch: there llvmpipe loads once, after it once per lane.
   let chosen = draws[n];
-  let weights = schedule[chosen.timestep];
+  let weights = schedule[chosen.level];
   let key = vec2u(step_state.seed_lo, step_state.seed_hi);
   let counter = vec4u(0u, 1u, step_state.step, step_state.stream + 256u * n);
   // Images before the chunk wrap around to more than any count.
@@ -5034,11 +5043,12 @@ export const timestepEmbeddingKernel = {
 //   f_k = P^(-k / (D/2 - shift)),  k = 0 … D/2 - 1
 //   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or cosines first; an odd D ends in a zero
 //
-// timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] as stored, written \`=\`, padding lanes zero.
+// timesteps [N] float32, of magnitude below 2^24; y [N, Dp] as stored, written \`=\`, padding lanes zero.
 // One invocation per vec4 of y.
 //
 // Fixed-point angles: an angle of 1000 rad in float32 is off by up to 3e-5, and WGSL does not bound the error of its sine.
-// A frequency is stored in turns as a fraction of 2^32, so its product with an integer timestep wraps around exactly.
+// A frequency is stored in turns as a fraction of 2^32, so its product with an integer timestep wraps around exactly,
+// in two's complement if that is negative.
 // f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product rounds by 2^-33 of a turn at most, or
 // 1e-6 rad per factor at t = 1000.
 
@@ -5130,7 +5140,7 @@ fn value(n: u32, i: u32) -> f32 {
   let f = frequency_of(i - second_half * half_dim);
   let whole = floor(timesteps[n]);
   let part = timesteps[n] - whole;
-  let both = sine_cosine(u32(whole) * f + u32(part * f32(f)));
+  let both = sine_cosine(bitcast<u32>(i32(whole)) * f + u32(part * f32(f)));
   return select(both.x, both.y, second_half != params.cosine_first);
 }
 

@@ -26,9 +26,9 @@ const BITS = 10;
 
 /**
  * `y[n] = [sin(t f_0) …, cos(t f_0) …]` with `f_k = maxPeriod^(-k / (floor(dim / 2) - downscaleFreqShift))`, accurate
- * to 1e-5 for timesteps up to 1000.
+ * to 1e-5 for timesteps from -1000 to 1000.
  *
- * @param buffers `timesteps` [N] float32, at least 0; `y` [N, 1, 1, Dp]
+ * @param buffers `timesteps` [N] float32, of magnitude below 2^24; `y` [N, 1, 1, Dp]
  * @throws {RangeError} if an option is out of range
  */
 export function timestepEmbeddingForward<B>(

@@ -3,11 +3,12 @@
 //   f_k = P^(-k / (D/2 - shift)),  k = 0 … D/2 - 1
 //   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or cosines first; an odd D ends in a zero
 //
-// timesteps [N] float32, at least 0 and below 2^24; y [N, Dp] as stored, written `=`, padding lanes zero.
+// timesteps [N] float32, of magnitude below 2^24; y [N, Dp] as stored, written `=`, padding lanes zero.
 // One invocation per vec4 of y.
 //
 // Fixed-point angles: an angle of 1000 rad in float32 is off by up to 3e-5, and WGSL does not bound the error of its sine.
-// A frequency is stored in turns as a fraction of 2^32, so its product with an integer timestep wraps around exactly.
+// A frequency is stored in turns as a fraction of 2^32, so its product with an integer timestep wraps around exactly,
+// in two's complement if that is negative.
 // f_k / f_0 is the product of those q^(2^b) whose bit b is set in k; each product rounds by 2^-33 of a turn at most, or
 // 1e-6 rad per factor at t = 1000.
 
@@ -71,7 +72,7 @@ fn value(n: u32, i: u32) -> f32 {
   let f = frequency_of(i - second_half * half_dim);
   let whole = floor(timesteps[n]);
   let part = timesteps[n] - whole;
-  let both = sine_cosine(u32(whole) * f + u32(part * f32(f)));
+  let both = sine_cosine(bitcast<u32>(i32(whole)) * f + u32(part * f32(f)));
   return select(both.x, both.y, second_half != params.cosine_first);
 }
 

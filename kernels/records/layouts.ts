@@ -154,8 +154,8 @@ export const DrawLayout = {
   fields: {
     /** index into the data set */
     image: { type: "u32", offset: 0 },
-    /** 0 to T - 1 */
-    timestep: { type: "u32", offset: 4 },
+    /** row of the schedule */
+    level: { type: "u32", offset: 4 },
     /** 1: mirrored left to right */
     flip: { type: "u32", offset: 8 },
   },
@@ -164,18 +164,20 @@ export const DrawLayout = {
 /** `struct ScheduleRow` of `records/training.wgsl`. */
 export const ScheduleRowLayout = {
   name: "ScheduleRow",
-  bytes: 20,
+  bytes: 24,
   fields: {
-    /** sqrt(alphas_cumprod): coefficient of x_0 in x_t */
-    signal: { type: "f32", offset: 0 },
-    /** sqrt(1 - alphas_cumprod): coefficient of the noise in x_t */
-    noise: { type: "f32", offset: 4 },
+    /** the network's time input */
+    timestep: { type: "f32", offset: 0 },
+    /** coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas */
+    signal: { type: "f32", offset: 4 },
+    /** coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas */
+    noise: { type: "f32", offset: 8 },
     /** coefficient of x_0 in the prediction target */
-    targetFromX0: { type: "f32", offset: 8 },
+    targetFromX0: { type: "f32", offset: 12 },
     /** coefficient of the noise in the prediction target */
-    targetFromNoise: { type: "f32", offset: 12 },
-    /** loss weight of this timestep */
-    weight: { type: "f32", offset: 16 },
+    targetFromNoise: { type: "f32", offset: 16 },
+    /** loss weight of this level */
+    weight: { type: "f32", offset: 20 },
   },
 } as const satisfies RecordLayout;
 

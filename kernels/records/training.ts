@@ -6,17 +6,18 @@
 import { HOPELESS, LogRecordLayout, ScheduleRowLayout } from "./layouts.ts";
 import { countRecords, decodeRecord, encodeRecord, type RecordValues } from "./record.ts";
 
-/** Coefficients by timestep, arrays of the same length `T`; computed in `lib/diffusion/objective.ts`. */
+/** Coefficients by noise level, arrays of the same length; computed in `lib/diffusion/objective.ts`. */
 export type ScheduleTables = {
   readonly [F in keyof RecordValues<typeof ScheduleRowLayout>]: ArrayLike<number>;
 };
 
-/** Encodes the schedule buffer: one row per timestep. */
+/** Encodes the schedule buffer: one row per noise level. */
 export function encodeScheduleTables(tables: ScheduleTables): Float32Array<ArrayBuffer> {
-  const timesteps = tables.signal.length;
-  const rows = new ArrayBuffer(ScheduleRowLayout.bytes * timesteps);
-  for (let t = 0; t < timesteps; t++) {
+  const levels = tables.signal.length;
+  const rows = new ArrayBuffer(ScheduleRowLayout.bytes * levels);
+  for (let t = 0; t < levels; t++) {
     const row = {
+      timestep: tables.timestep[t],
       signal: tables.signal[t],
       noise: tables.noise[t],
       targetFromX0: tables.targetFromX0[t],

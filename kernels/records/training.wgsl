@@ -1,20 +1,21 @@
 // Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
 
-// Image, timestep and flip of one sample, drawn by draw_batch.wgsl.
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
 struct Draw {
-  image: u32,     // index into the data set
-  timestep: u32,  // 0 to T - 1
-  flip: u32,      // 1: mirrored left to right
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
 }
 
-// Coefficients by timestep; one row per timestep.
+// One noise level of training; all are equally likely.
 struct ScheduleRow {
-  signal: f32,            // sqrt(alphas_cumprod): coefficient of x_0 in x_t
-  noise: f32,             // sqrt(1 - alphas_cumprod): coefficient of the noise in x_t
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
   target_from_x0: f32,    // coefficient of x_0 in the prediction target
   target_from_noise: f32, // coefficient of the noise in the prediction target
-  weight: f32,            // loss weight of this timestep
+  weight: f32,            // loss weight of this level
 }
 
 // Log record of one optimizer step; the CPU reads many at once.

@@ -8,11 +8,13 @@
  * ```
  *
  * Here `x` is the network's input, `c_in (x_0 + sigma eps)`, so `signal = c_in` and `noise = c_in sigma`. The training target
- * `(x_0 - c_skip (x_0 + sigma eps)) / c_out` (equation 8) is then `(noise / sd) x_0 - sd signal eps`.
+ * `(x_0 - c_skip (x_0 + sigma eps)) / c_out` (equation 8) is then `(noise / sd) x_0 - sd signal eps`. Its squared error has
+ * weight `lambda c_out^2 = 1` at every level, since `lambda(sigma) = 1 / c_out^2` (table 1).
  *
  * @module
  */
-import type { ForwardProcess, NoiseLevel, Target } from "./forward_process.ts";
+import { type ForwardProcess, type NoiseLevel, type Target, trainingQuantiles } from "./forward_process.ts";
+import { normalQuantile } from "./normal.ts";
 
 /** Parameters of {@linkcode EdmProcess}; the defaults are those of Karras et al. 2022, table 1. */
 export interface EdmOptions {
@@ -22,22 +24,31 @@ export interface EdmOptions {
   readonly sigmaMin?: number;
   /** Largest sigma when sampling, above `sigmaMin`; default 80. */
   readonly sigmaMax?: number;
+  /** Mean of `ln(sigma)` in training, the paper's `P_mean`; default -1.2. */
+  readonly meanLogSigma?: number;
+  /** Standard deviation of `ln(sigma)` in training, the paper's `P_std`, above 0; default 1.2. */
+  readonly stdLogSigma?: number;
   /** Bound on estimates of `x_0` when sampling; default 1, the range of the data. */
   readonly clip?: number | false;
 }
 
 /** The process and preconditioning of Karras et al. 2022. */
 export class EdmProcess implements ForwardProcess {
+  readonly objective = "edm";
   readonly sigmaData: number;
   readonly sigmaMin: number;
   readonly sigmaMax: number;
+  readonly meanLogSigma: number;
+  readonly stdLogSigma: number;
   readonly clip: number | false;
 
-  constructor({ sigmaData = 0.5, sigmaMin = 0.002, sigmaMax = 80, clip = 1 }: EdmOptions = {}) {
-    this.sigmaData = sigmaData;
-    this.sigmaMin = sigmaMin;
-    this.sigmaMax = sigmaMax;
-    this.clip = clip;
+  constructor(options: EdmOptions = {}) {
+    this.sigmaData = options.sigmaData ?? 0.5;
+    this.sigmaMin = options.sigmaMin ?? 0.002;
+    this.sigmaMax = options.sigmaMax ?? 80;
+    this.meanLogSigma = options.meanLogSigma ?? -1.2;
+    this.stdLogSigma = options.stdLogSigma ?? 1.2;
+    this.clip = options.clip ?? 1;
   }
 
   /** @param timestep `c_noise`, `ln(sigma) / 4` */
@@ -52,5 +63,13 @@ export class EdmProcess implements ForwardProcess {
 
   target({ signal, noise }: NoiseLevel): Target {
     return { fromX0: noise / this.sigmaData, fromNoise: -this.sigmaData * signal };
+  }
+
+  /** Levels with normal `ln(sigma)` (Karras et al. 2022, table 1, "noise distribution"). */
+  trainingLevels(): NoiseLevel[] {
+    const { meanLogSigma, stdLogSigma } = this;
+    return trainingQuantiles((share) =>
+      this.levelOfSigma(Math.exp(meanLogSigma + stdLogSigma * normalQuantile(share)))
+    );
   }
 }

@@ -12,6 +12,12 @@
  * @module
  */
 
+/**
+ * Training objective: the noise, `v` (Salimans and Ho 2022) or the image, on a schedule of betas; rectified flow (Liu et al.
+ * 2023); or EDM (Karras et al. 2022).
+ */
+export type Objective = "epsilon" | "v" | "x0" | "flow" | "edm";
+
 /** Noise level of a forward process. */
 export interface NoiseLevel {
   /** Time input of the network; need not be whole. */
@@ -44,6 +50,8 @@ export interface Estimates {
 
 /** A forward process with the network's objective. */
 export interface ForwardProcess {
+  /** Training objective of the network. */
+  readonly objective: Objective;
   /** Smallest ratio of noise to signal that the network was trained with, above 0. */
   readonly sigmaMin: number;
   /** Largest ratio of noise to signal; infinite where the last level has no signal left. */
@@ -56,6 +64,23 @@ export interface ForwardProcess {
   levelOfSigma(sigma: number): NoiseLevel;
   /** Training target of the network at a level. */
   target(level: NoiseLevel): Target;
+  /** Levels of training, equally likely, least noise first; {@linkcode TRAINING_LEVELS} where levels are continuous. */
+  trainingLevels(): readonly NoiseLevel[];
+}
+
+/**
+ * Number of levels that stand for a continuous distribution of levels in training: the middles of as many equally likely
+ * parts. Their table is 1.5 MiB on the device, and the outermost normal quantiles are 4.3 standard deviations from the mean.
+ */
+export const TRAINING_LEVELS = 2 ** 16;
+
+/**
+ * Levels for {@linkcode ForwardProcess.trainingLevels}, from the quantiles of a continuous distribution.
+ *
+ * @param quantile the level below which a share of the distribution lies, above 0 and below 1
+ */
+export function trainingQuantiles(quantile: (share: number) => NoiseLevel): NoiseLevel[] {
+  return Array.from({ length: TRAINING_LEVELS }, (_, i) => quantile((i + 0.5) / TRAINING_LEVELS));
 }
 
 /** The finished image, where every sampler ends; the network never sees it. */

@@ -15,19 +15,19 @@
 import { ConfigError } from "../errors.ts";
 import { type ForwardProcess, type NoiseLevel, sigmaOf, type Target } from "./forward_process.ts";
 import { posterior } from "./posterior.ts";
+import { parseScheduleConfig, toDiffusersConfig } from "./diffusers_schedule.ts";
 import {
   checkSchedule,
   defaultSchedule,
-  parseScheduleConfig,
   type ScheduleConfig,
-  toDiffusersConfig,
+  type ScheduleObjective,
 } from "./schedule_config.ts";
 
 export { defaultSchedule, MAX_TIMESTEPS } from "./schedule_config.ts";
 export type {
   BetaSchedule,
-  PredictionType,
   ScheduleConfig,
+  ScheduleObjective,
   TimestepSpacing,
   VarianceType,
 } from "./schedule_config.ts";
@@ -88,6 +88,10 @@ export class NoiseSchedule implements ForwardProcess {
     }
   }
 
+  get objective(): ScheduleObjective {
+    return this.config.objective;
+  }
+
   get sigmaMin(): number {
     return sigmaOf(this.level(0));
   }
@@ -132,14 +136,18 @@ export class NoiseSchedule implements ForwardProcess {
   }
 
   target({ signal, noise }: NoiseLevel): Target {
-    switch (this.config.predictionType) {
+    switch (this.config.objective) {
       case "epsilon": // equation 14
         return { fromX0: 0, fromNoise: 1 };
-      case "sample":
+      case "x0":
         return { fromX0: 1, fromNoise: 0 };
-      case "v_prediction": // v = signal eps - noise x_0 (Salimans and Ho 2022, arXiv 2202.00512, section 4)
+      case "v": // v = signal eps - noise x_0 (Salimans and Ho 2022, arXiv 2202.00512, section 4)
         return { fromX0: -noise, fromNoise: signal };
     }
+  }
+
+  trainingLevels(): NoiseLevel[] {
+    return Array.from(this.alphasCumprod, (_, t) => this.level(t));
   }
 
   /**
@@ -175,10 +183,10 @@ function makeBetas({ betaSchedule, betaStart, betaEnd, numTrainTimesteps }: Sche
       case "linear": // Ho et al. 2020, section 4
         betas[t] = betaStart + (betaEnd - betaStart) * t / last;
         break;
-      case "scaled_linear": // Rombach et al. 2022: linear in the square root of beta
+      case "scaled-linear": // Rombach et al. 2022: linear in the square root of beta
         betas[t] = (Math.sqrt(betaStart) + (Math.sqrt(betaEnd) - Math.sqrt(betaStart)) * t / last) ** 2;
         break;
-      case "squaredcos_cap_v2": // Nichol and Dhariwal 2021, equation 17; the cap keeps alpha_t above 0
+      case "cosine": // Nichol and Dhariwal 2021, equation 17; the cap keeps alpha_t above 0
         betas[t] = Math.min(
           1 - cosineCumprod((t + 1) / numTrainTimesteps) / cosineCumprod(t / numTrainTimesteps),
           0.999,

@@ -136,9 +136,9 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     embeddingForward(tableShape(operands.table, out.y), { ...operands, ...out }, label),
   embeddingBackward: (_, { label, in: operands, out }) =>
     embeddingBackward(tableShape(out.dtable, operands.dy), { ...operands, ...out }, label),
-  drawBatch(_, { label, attributes, in: { stepState, order, imageLabels }, out }) {
+  drawBatch(_, { label, attributes, in: { stepState, order, imageLabels, schedule }, out }) {
     const buffers = {
-      ...{ step_state: stepState, order, labels: imageLabels },
+      ...{ step_state: stepState, order, labels: imageLabels, schedule },
       ...{ draws: out.draws, timestep: out.timesteps, label: out.labels },
     };
     return drawBatchForward({ batch: out.draws.elements, ...attributes }, buffers, label);

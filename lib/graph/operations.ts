@@ -46,8 +46,8 @@ export interface TimestepEmbeddingAttributes {
 
 /** Attributes of sampling a training batch. */
 export interface DrawBatchAttributes {
-  /** Timesteps `T` of the schedule. */
-  readonly timesteps: number;
+  /** Rows of the schedule. */
+  readonly levels: number;
   /** Number of classes; also the null label. */
   readonly classes: number;
   /** Probability of the null label, 0 to 1. */
@@ -90,7 +90,7 @@ export interface Operations {
   };
   embedding: { in: { table: Tensor; labels: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   drawBatch: {
-    in: { stepState: Tensor; order: Tensor; imageLabels: Tensor };
+    in: { stepState: Tensor; order: Tensor; imageLabels: Tensor; schedule: Tensor };
     out: { draws: Tensor; timesteps: Tensor; labels: Tensor };
     attributes: DrawBatchAttributes;
   };

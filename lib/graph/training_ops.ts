@@ -16,10 +16,10 @@ import type { DrawBatchAttributes, MseAttributes, Operations } from "./operation
 import type { Tensor } from "./tensor.ts";
 
 /**
- * Samples images, timesteps, flips and labels of a batch (algorithm 1, lines 2 and 3) as a function of the step number.
+ * Samples images, noise levels, flips and labels of a batch (algorithm 1, lines 2 and 3) as a function of the step number.
  *
  * @param from `stepState`, the step record; `order` [1,1,1,images] uint32, the epoch's image indices; `imageLabels`
- *   [1,1,1,images] uint8
+ *   [1,1,1,images] uint8; `schedule`, a row per noise level, all equally likely
  * @returns `draws` [1,1,1,N], a record per sample; `timesteps` and `labels` [1,1,1,N], the network's inputs
  */
 export function drawBatch(
@@ -32,6 +32,7 @@ export function drawBatch(
   expectType(label, "stepState", from.stepState, StepStateLayout);
   expectType(label, "order", from.order, "uint32");
   expectType(label, "imageLabels", from.imageLabels, "uint8");
+  expectType(label, "schedule", from.schedule, ScheduleRowLayout);
   const vector = [1, 1, 1, batch] as const;
   const out = {
     draws: g.tensor("draws", vector, "activation", false, DrawLayout),
@@ -47,7 +48,7 @@ export function drawBatch(
  * `eps ~ N(0, I)`, and the prediction targets, which are `eps` in the paper.
  *
  * @param from `stepState`, the step record; `images`, the data set as consecutive uint8 chunks [1,1,1,.] of whole images;
- *   `draws` of {@linkcode drawBatch}; `schedule`, a row per timestep
+ *   `draws` of {@linkcode drawBatch}; `schedule`, a row per noise level
  * @param image height, width and channels of an image
  * @returns `xt` and `targets`, both [N,H,W,C]
  * @throws {ShapeError} if a chunk does not hold whole images

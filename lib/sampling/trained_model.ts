@@ -70,11 +70,10 @@ function readSchedule({ path, schedulerConfig }: Pipeline, onWarning: OnWarning)
     const onNote = (note: string) => onWarning(`${file}: ${note}`);
     return inFile(file, () => NoiseSchedule.fromDiffusers(schedulerConfig, onNote));
   }
-  const { numTrainTimesteps, betaSchedule, betaStart, betaEnd, predictionType, varianceType } =
-    defaultSchedule;
+  const { numTrainTimesteps, betaSchedule, betaStart, betaEnd, objective, varianceType } = defaultSchedule;
   onWarning(
     `${path} has no scheduler_config.json: assuming ${numTrainTimesteps} timesteps, ${betaSchedule} betas from ` +
-      `${betaStart} to ${betaEnd}, prediction of ${predictionType}, variance ${varianceType}`,
+      `${betaStart} to ${betaEnd}, objective ${objective}, variance ${varianceType}`,
   );
   return new NoiseSchedule();
 }

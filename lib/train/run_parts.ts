@@ -4,7 +4,6 @@
  * @module
  */
 import { objectiveTables } from "../diffusion/objective.ts";
-import { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
 import { fitMemory } from "../graph/compile.ts";
@@ -12,6 +11,7 @@ import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { unetParameters } from "../model/network.ts";
 import { describeChange } from "./device/computation.ts";
 import { MetricsFile } from "./metrics.ts";
+import { processOf } from "./objective_settings.ts";
 import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./device/resident.ts";
 import { describeLengthChange, type RunPlan } from "./run_plan.ts";
@@ -19,7 +19,6 @@ import { RunCheckpoints } from "./run_checkpoints.ts";
 import { describePrecisionChange } from "./run_precision.ts";
 import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
-import { scheduleOf } from "./settings.ts";
 import { initializeWeights, readTrainer, restoreWeights, stagingFor, writeLossScale } from "./state.ts";
 import { TrainingStep } from "./device/step.ts";
 import type { Tuning } from "../tuning/tuning.ts";
@@ -70,7 +69,7 @@ export function buildRun(
     };
     // Before the step, which takes memory for speed where there is some left.
     const staging = stagingFor(gpu, scope, unetParameters(settings.model, settings.precision).elements);
-    const tables = objectiveTables(new NoiseSchedule(scheduleOf(settings)));
+    const tables = objectiveTables(processOf(settings));
     const { step, grid } = await fitMemory(tuning.target, (target) => {
       const graphs = new ResourceScope(gpu, "training");
       return graphs.guard(async () => {
@@ -83,6 +82,9 @@ export function buildRun(
         return { step, grid };
       });
     });
+    if (plan.grids.sampleEvery !== 0 && !drawsGrids(plan)) {
+      warnings.push(`no sample grids: the ddim sampler cannot draw from objective ${settings.objective} yet`);
+    }
     const classes = options.data.classes.length;
     if (grid && grid.labels.length > 0 && grid.labels.length < classes) {
       warnings.push(`sample grids show ${grid.labels.length} of the ${classes} classes`);

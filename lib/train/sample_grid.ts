@@ -17,7 +17,8 @@ import type { SamplesEvent, WarningEvent } from "./events.ts";
 import type { RunEnvironment } from "./options.ts";
 import { Pace, settle } from "./pace.ts";
 import type { RunPlan } from "./run_plan.ts";
-import { scheduleOf, type TrainSettings } from "./settings.ts";
+import { processOf } from "./objective_settings.ts";
+import type { TrainSettings } from "./settings.ts";
 
 /** Images drawn at once, if device memory allows. */
 const SLOTS = 80;
@@ -65,8 +66,8 @@ export function gridRows(plan: GridPlan): number[] {
 }
 
 /** True if a run draws grids at all. */
-export function drawsGrids({ grids }: GridPlan): boolean {
-  return grids.sampleEvery !== 0;
+export function drawsGrids({ settings, grids }: GridPlan): boolean {
+  return grids.sampleEvery !== 0 && processOf(settings) instanceof NoiseSchedule;
 }
 
 /** Draws a run's grids. */
@@ -93,7 +94,7 @@ export class SampleGrid {
   ): Promise<SampleGrid> {
     const { settings } = run;
     const { requests, columns, labels, sampleSteps, slots, guided } = planGrid(run);
-    const plan = planSampling("ddim", new NoiseSchedule(scheduleOf(settings)), { steps: sampleSteps });
+    const plan = planSampling("ddim", processOf(settings) as NoiseSchedule, { steps: sampleSteps });
     const generator = await buildLargest(
       gpu,
       slots,

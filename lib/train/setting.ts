@@ -6,6 +6,7 @@
 import { ConfigError } from "../errors.ts";
 import type { AdapterDescription } from "../gpu/device.ts";
 import { type PresetName, PRESETS } from "../model/presets.ts";
+import { withSuggestion } from "../suggest.ts";
 
 /** Fields of an adapter on which defaults may depend. */
 export type AdapterTraits = Pick<AdapterDescription, "software" | "features" | "matrices">;
@@ -227,7 +228,11 @@ function describeAllowed(setting: Setting, value: unknown): string {
       if (setting.removed && typeof value === "string" && Object.hasOwn(setting.removed, value)) {
         return setting.removed[value]!;
       }
-      return [setting.choices.slice(0, -1).join(", "), setting.choices.at(-1)].filter(Boolean).join(" or ");
+      return withSuggestion(
+        [setting.choices.slice(0, -1).join(", "), setting.choices.at(-1)].filter(Boolean).join(" or "),
+        String(value),
+        setting.choices,
+      );
     case "boolean":
       return "true or false";
     case "object":

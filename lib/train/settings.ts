@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { ScheduleConfig } from "../diffusion/schedule.ts";
 import { ConfigError } from "../errors.ts";
 import { unetConfig, unetConfigToJson } from "../model/config.ts";
 import { presetConfig, type PresetName } from "../model/presets.ts";
+import { checkObjective, withObjective } from "./objective_settings.ts";
 import {
   type AdapterTraits,
   checkGiven,
@@ -88,14 +88,10 @@ function checkSettings(settings: TrainSettings): void {
   for (const [name, setting] of Object.entries<Setting>(TRAINING_SETTINGS)) {
     checkSetting(name, setting, settings[name as keyof TrainingOptions]);
   }
+  checkObjective(settings);
   if (settings.epochs === null && settings.steps === null) {
     throw new ConfigError("epochs", null, "a whole number where `steps` is null: a run must end");
   }
-}
-
-/** Noise schedule of a run: the default one (Ho et al. 2020) with the run's prediction type. */
-export function scheduleOf(settings: Pick<TrainSettings, "prediction">): Partial<ScheduleConfig> {
-  return { predictionType: settings.prediction };
 }
 
 /** Stands for null in checkpoints of versions whose runs by `steps` needed a number of epochs. */
@@ -110,7 +106,7 @@ const OPEN_EPOCHS = 1_000_000;
 export function readStoredSettings(stored: TrainSettings): TrainSettings {
   const settings = {
     ...STORED_DEFAULTS,
-    ...stored,
+    ...withObjective(stored),
     // Runs of the former float16 continue as mixed.
     ...(stored.precision as string) === "float16" ? { precision: "mixed" as const } : {},
     epochs: stored.epochs === OPEN_EPOCHS && stored.steps !== null ? null : stored.epochs,

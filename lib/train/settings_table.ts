@@ -1,6 +1,6 @@
 /**
  * All settings of a training run. To add one, add a member to an interface and an entry to the table below it, here or in
- * `length_settings.ts`, `optimizer_settings.ts` and `checkpoint_settings.ts`.
+ * `length_settings.ts`, `objective_settings.ts`, `optimizer_settings.ts` and `checkpoint_settings.ts`.
  *
  * Types, defaults, checks, the rule for resumed runs, flags with their help, and the JSON Schema are derived from the two.
  * The interfaces are written out because JSR and editors show declarations as written: a type derived from the table would
@@ -9,7 +9,6 @@
  *
  * @module
  */
-import type { PredictionType } from "../diffusion/schedule.ts";
 import type { UNetConfig } from "../model/config.ts";
 import {
   defaultPrecision,
@@ -23,16 +22,16 @@ import { CHECKPOINT_SETTINGS, type CheckpointSettings } from "./checkpoint_setti
 import { LENGTH_SETTINGS, type LengthSettings } from "./length_settings.ts";
 import { OPTIMIZER_SETTINGS, type OptimizerSettings } from "./optimizer_settings.ts";
 import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
+import { OBJECTIVE_SETTINGS, type ObjectiveSettings } from "./objective_settings.ts";
 import { forEachPreset, type SettingTable } from "./setting.ts";
 
 /** Settings that determine a run's results; stored in its checkpoints. */
-export interface TrainSettings extends LengthSettings, OptimizerSettings, CheckpointSettings {
+export interface TrainSettings
+  extends LengthSettings, ObjectiveSettings, OptimizerSettings, CheckpointSettings {
   /** Network preset. */
   readonly preset: PresetName | "custom";
   /** Network, configured like diffusers' `UNet2DModel`. */
   readonly model: UNetConfig;
-  /** Prediction target: the noise, v, or the image. */
-  readonly prediction: PredictionType;
   /** Training images to use, chosen by seed, classes in proportion; null for all. Validation shrinks in proportion. */
   readonly limit: number | null;
   /** Flip training images horizontally with probability 1/2. */
@@ -114,13 +113,7 @@ export const NETWORK_SETTINGS: SettingTable<NetworkOptions> = {
 
 /** Table of the settings of data, objective, length, optimizer and arithmetic. Defaults of `ddpm` are those of Ho et al. 2020, appendix B. */
 export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
-  prediction: {
-    kind: "choice",
-    choices: ["epsilon", "v_prediction", "sample"],
-    default: "epsilon",
-    valueName: "TYPE",
-    help: "prediction target: the noise, v, or the image",
-  },
+  ...OBJECTIVE_SETTINGS,
   limit: {
     kind: "whole",
     min: 1,

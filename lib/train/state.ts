@@ -10,8 +10,7 @@ import {
   type LossScale,
 } from "../../kernels/loss_scale.ts";
 import type { ImageDataset } from "../data/dataset.ts";
-import { toDiffusersConfig } from "../diffusion/schedule_config.ts";
-import { NoiseSchedule } from "../diffusion/schedule.ts";
+import { processToDiffusers } from "../diffusion/trained_process.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { BufferView, ResourceScope } from "../gpu/memory.ts";
@@ -23,7 +22,8 @@ import type { Checkpoint, LoadedCheckpoint } from "../files/checkpoint.ts";
 import type { Computation } from "./device/computation.ts";
 import type { BestModel, EpochRecord } from "./events.ts";
 import { checkGrids, type GridSettings } from "./options.ts";
-import { readStoredSettings, scheduleOf, type TrainSettings } from "./settings.ts";
+import { processOf } from "./objective_settings.ts";
+import { readStoredSettings, type TrainSettings } from "./settings.ts";
 import type { TrainingStep, WeightBuffers } from "./device/step.ts";
 
 /** State of a run besides its tensors. */
@@ -119,6 +119,7 @@ export async function captureCheckpoint(
   for (const [prefix, key] of Object.entries(PREFIXES)) {
     for (const [name, tensor] of await tensorsIn(key, `${prefix}.`)) trainerTensors.set(name, tensor);
   }
+  const schedulerConfig = processToDiffusers(processOf(settings));
   const trainer: TrainerJson = {
     format: FORMAT,
     settings,
@@ -136,17 +137,17 @@ export async function captureCheckpoint(
     trainerTensors,
     trainer: trainer as unknown as Record<string, unknown>,
     unetConfig: unetConfigToJson(settings.model),
-    schedulerConfig: toDiffusersConfig(new NoiseSchedule(scheduleOf(settings)).config),
-    modelIndex: modelIndex(settings, data.classes),
+    schedulerConfig,
+    modelIndex: modelIndex(settings, schedulerConfig._class_name, data.classes),
   };
 }
 
 /** diffusers' `model_index.json`, with class names for our own readers. */
-function modelIndex(settings: TrainSettings, classes: readonly string[]): object {
+function modelIndex(settings: TrainSettings, scheduler: unknown, classes: readonly string[]): object {
   return {
     _class_name: "DDPMPipeline",
     _diffusers_version: "0.42.1",
-    scheduler: ["diffusers", "DDPMScheduler"],
+    scheduler: ["diffusers", scheduler],
     unet: ["diffusers", "UNet2DModel"],
     ...(settings.model.numClassEmbeds === null ? {} : { _class_labels: classes }),
   };

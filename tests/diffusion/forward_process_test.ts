@@ -12,8 +12,8 @@ import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 
 const processes: Readonly<Record<string, ForwardProcess>> = {
   epsilon: new NoiseSchedule(),
-  x0: new NoiseSchedule({ predictionType: "sample" }),
-  v: new NoiseSchedule({ predictionType: "v_prediction", betaSchedule: "squaredcos_cap_v2" }),
+  x0: new NoiseSchedule({ objective: "x0" }),
+  v: new NoiseSchedule({ objective: "v", betaSchedule: "cosine" }),
   flow: new RectifiedFlow(),
   edm: new EdmProcess(),
 };

@@ -41,7 +41,7 @@ for (const [name, table] of Object.entries(golden)) {
 }
 
 Deno.test("the posterior's mean and variance agree with Bayes' rule on the forward process", () => {
-  for (const betaSchedule of ["linear", "scaled_linear", "squaredcos_cap_v2"] as const) {
+  for (const betaSchedule of ["linear", "scaled-linear", "cosine"] as const) {
     const { alphas, betas, alphasCumprod, posteriorMeanX0, posteriorMeanXt, posteriorVariance } =
       new NoiseSchedule({
         betaSchedule,
@@ -73,7 +73,7 @@ Deno.test("the default is the reference schedule: T = 1000, linear 1e-4 to 0.02,
   assert.deepEqual(
     [
       config.varianceType,
-      config.predictionType,
+      config.objective,
       config.clipSample,
       config.clipSampleRange,
       config.timestepSpacing,
@@ -87,18 +87,18 @@ Deno.test("toDiffusers and fromDiffusers are inverse, for fields that differ fro
     numTrainTimesteps: 77,
     betaStart: 0.002,
     betaEnd: 0.3,
-    betaSchedule: "scaled_linear",
+    betaSchedule: "scaled-linear",
     varianceType: "fixed_large",
     clipSample: false,
     clipSampleRange: 2,
-    predictionType: "v_prediction",
+    objective: "v",
     timestepSpacing: "trailing",
     stepsOffset: 1,
     setAlphaToOne: false,
   } as const;
   const json = JSON.parse(JSON.stringify(new NoiseSchedule(options).toDiffusers()));
   assert.equal(json._class_name, "DDPMScheduler");
-  assert.equal(json.beta_schedule, "scaled_linear");
+  assert.deepEqual([json.beta_schedule, json.prediction_type], ["scaled_linear", "v_prediction"]);
   assert.deepEqual({ ...NoiseSchedule.fromDiffusers(json).config }, options);
 });
 
@@ -180,8 +180,8 @@ Deno.test("null means the default, and off for a switch", () => {
 
 Deno.test("predict_epsilon false means that the image is predicted, and must not be contradicted", () => {
   const old = { _class_name: "DDPMScheduler", predict_epsilon: false };
-  assert.equal(read(old).config.predictionType, "sample");
-  assert.equal(read({ ...old, prediction_type: "v_prediction" }).config.predictionType, "v_prediction");
+  assert.equal(read(old).config.objective, "x0");
+  assert.equal(read({ ...old, prediction_type: "v_prediction" }).config.objective, "v");
   assert.throws(
     () => read({ ...old, prediction_type: "epsilon" }),
     (error) => error instanceof ConfigError && error.field === "predict_epsilon",
@@ -196,13 +196,13 @@ Deno.test("other schedulers give their noise schedule, with a note that their sa
     skip_prk_steps: true,
     steps_offset: 1,
   });
-  assert.deepEqual([config.betaEnd, config.predictionType, config.stepsOffset], [0.01, "v_prediction", 1]);
+  assert.deepEqual([config.betaEnd, config.objective, config.stepsOffset], [0.01, "v", 1]);
   assert.deepEqual(notes, [
     "the noise schedule is that of its PNDMScheduler, the sampler one of this project's own",
   ]);
   const heun = read({ _class_name: "HeunDiscreteScheduler" }).config;
   assert.deepEqual([heun.betaStart, heun.betaEnd], [0.00085, 0.012]);
-  assert.equal(read({ _class_name: "LCMScheduler" }).config.betaSchedule, "scaled_linear");
+  assert.equal(read({ _class_name: "LCMScheduler" }).config.betaSchedule, "scaled-linear");
 });
 
 Deno.test("the constructor refuses wrong options by their own names", () => {

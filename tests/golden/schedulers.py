@@ -79,6 +79,18 @@ def spacing(name, total, steps, offset=0):
     return {"spacing": name, "total": total, "steps": steps, "offset": offset, "timesteps": scheduler.timesteps.tolist()}
 
 
+def levels(cls, steps, **options):
+    """Configuration of a scheduler with continuous noise levels, and the levels it visits."""
+    scheduler = cls()
+    scheduler.set_timesteps(steps, **options)
+    config = {name: value for name, value in scheduler.config.items() if not name.startswith("_")}
+    return {
+        "config": {"_class_name": cls.__name__, **config},
+        "timesteps": scheduler.timesteps.double().tolist(),
+        "sigmas": scheduler.sigmas.double().tolist()[:steps],
+    }
+
+
 LARGE = {"variance_type": "fixed_large"}
 SMALL = {"variance_type": "fixed_small"}
 COSINE = {"beta_schedule": "squaredcos_cap_v2"}
@@ -100,6 +112,10 @@ content = {
             ("trailing", 1000, 1, 0), ("trailing", 1000, 7, 0), ("trailing", 1000, 16, 0), ("trailing", 100, 48, 0),
             ("linspace", 1000, 1, 0), ("linspace", 1000, 2, 0), ("linspace", 1000, 7, 0), ("linspace", 100, 100, 0),
         ]
+    },
+    "levels": {
+        "flow": levels(diffusers.FlowMatchEulerDiscreteScheduler, 7),
+        "edm": levels(diffusers.EDMEulerScheduler, 7),
     },
     "trajectories": {
         "ddpm 10 large": trajectory("ddpm", LARGE, 10, 0.9),

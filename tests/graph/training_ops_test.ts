@@ -13,7 +13,7 @@ import type { ElementType, Shape, Tensor } from "../../lib/graph/tensor.ts";
 import { drawBatch, mse, qSample, recordLoss } from "../../lib/graph/training_ops.ts";
 
 const BATCH = 2;
-const ATTRIBUTES = { timesteps: 10, classes: 3, labelDropout: 0, flip: false };
+const ATTRIBUTES = { levels: 10, classes: 3, labelDropout: 0, flip: false };
 
 const vector = (g: Graph, name: string, length: number, type: ElementType): Tensor =>
   g.input(name, [1, 1, 1, length], type);
@@ -49,6 +49,7 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
           stepState: stepState(g),
           order: vector(g, "order", 7, "uint32"),
           imageLabels: vector(g, "labels", 7, "uint32"),
+          schedule: vector(g, "schedule", 10, ScheduleRowLayout),
         },
         BATCH,
         ATTRIBUTES,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { drawBatchForward } from "../../kernels/draw_batch.ts";
+import { ScheduleRowLayout } from "../../kernels/records/layouts.ts";
 import { STREAM } from "../../kernels/records/step_state.ts";
 import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { drawReference, type DrawReferenceInput } from "../reference/draw_batch.ts";
@@ -14,32 +15,46 @@ const ordinary: DrawReferenceInput = {
   key: [7, 9],
   order: Uint32Array.from({ length: 50 }, (_, i) => (i * 17 + 3) % 50),
   labels: Uint8Array.from({ length: 50 }, (_, i) => (i * 7) % 10),
-  timesteps: 1000,
+  timesteps: levels(1000),
   classes: 10,
   labelDropout: 0.1,
   flip: true,
 };
 
+/** Time inputs of a continuous process, not its row numbers. */
+function levels(count: number): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length: count }, (_, level) => level / 8 - 3);
+}
+
+/** Rows of the schedule with these time inputs, and nothing else. */
+function scheduleOf(timesteps: ArrayLike<number>): Float32Array<ArrayBuffer> {
+  const stride = ScheduleRowLayout.bytes / 4;
+  const rows = new Float32Array(stride * timesteps.length);
+  for (let i = 0; i < timesteps.length; i++) rows[stride * i] = timesteps[i];
+  return rows;
+}
+
 async function draw(input: DrawReferenceInput) {
-  const { batch } = input;
+  const { batch, timesteps } = input;
   const draws = new Uint32Array(3 * batch);
   const timestep = new Float32Array(batch);
   const label = new Uint32Array(batch);
   const [seedLo, seedHi] = input.key;
   await runOnArrays(
     await testGpu(),
-    drawBatchForward<HostArray>(input, {
+    drawBatchForward<HostArray>({ ...input, levels: timesteps.length }, {
       step_state: stepWords({ ...input, seedLo, seedHi }),
       order: Uint32Array.from(input.order),
       labels: packBytes(Uint8Array.from(input.labels)),
+      schedule: scheduleOf(timesteps),
       draws,
       timestep,
       label,
     }),
   );
   return Array.from({ length: batch }, (_, n) => {
-    assert.equal(timestep[n], draws[3 * n + 1], "the network's timestep is the drawn one");
-    return { image: draws[3 * n], timestep: draws[3 * n + 1], flip: draws[3 * n + 2], label: label[n] };
+    const [image, level, flip] = draws.subarray(3 * n, 3 * n + 3);
+    return { image, level, timestep: timestep[n], flip, label: label[n] };
   });
 }
 
@@ -63,7 +78,7 @@ const cases: Record<string, Partial<DrawReferenceInput>> = {
   "largest step, seed and timestep count": {
     step: 2 ** 32 - 1,
     key: [2 ** 32 - 1, 2 ** 21 - 1],
-    timesteps: 2 ** 20,
+    timesteps: levels(2 ** 20),
   },
 };
 
@@ -83,20 +98,20 @@ Deno.test("draw_batch fills up a short batch with its first image", async () => 
 Deno.test("draw_batch draws every timestep, half the flips and a tenth of the null labels: N=20000", async () => {
   const batch = 20000;
   const order = new Uint32Array(batch);
-  const drawn = await draw({ ...ordinary, batch, count: batch, order, timesteps: 20 });
+  const drawn = await draw({ ...ordinary, batch, count: batch, order, timesteps: levels(20) });
   const share = (of: (d: (typeof drawn)[0]) => boolean) => drawn.filter(of).length / batch;
   // Five standard deviations of a binomial share.
   const within = (actual: number, p: number) =>
     assert.ok(Math.abs(actual - p) < 5 * Math.sqrt(p * (1 - p) / batch), `share ${actual}, expected ${p}`);
   within(share(({ label }) => label === 10), 0.1);
   within(share(({ flip }) => flip === 1), 0.5);
-  for (let t = 0; t < 20; t++) within(share(({ timestep }) => timestep === t), 1 / 20);
+  for (let t = 0; t < 20; t++) within(share(({ level }) => level === t), 1 / 20);
   within(share(({ flip, label }) => flip === 1 && label === 10), 0.05);
 });
 
 Deno.test("draw_batch draws anew each step", async () => {
   const first = await draw({ ...ordinary, labelDropout: 0 });
   const second = await draw({ ...ordinary, labelDropout: 0, step: 1 });
-  assert.notDeepEqual(first.map(({ timestep }) => timestep), second.map(({ timestep }) => timestep));
+  assert.notDeepEqual(first.map(({ level }) => level), second.map(({ level }) => level));
   assert.deepEqual(first.map(({ image }) => image), second.map(({ image }) => image));
 });

@@ -13,6 +13,7 @@ import { FLOAT16, FLOAT32, type Storage } from "../support/storage.ts";
 const weights = [1, 0.25, 3];
 const zeros = weights.map(() => 0);
 const schedule = encodeScheduleTables({
+  timestep: zeros,
   signal: zeros,
   noise: zeros,
   targetFromX0: zeros,

@@ -14,6 +14,7 @@ const TIMESTEPS = 10;
 const tables = (() => {
   const angle = Array.from({ length: TIMESTEPS }, (_, t) => (t + 0.5) / TIMESTEPS * Math.PI / 2);
   return {
+    timestep: angle.map((_, t) => t),
     signal: angle.map(Math.cos),
     noise: angle.map(Math.sin),
     targetFromX0: angle.map((a) => -Math.sin(a)),

@@ -33,6 +33,12 @@ const CASES: [string, number[], Options][] = [
     flipSinToCos: false,
     downscaleFreqShift: 1,
   }],
+  ["negative timesteps, as of EDM", all.map((t) => (t - 500) * 0.0037), {
+    dim: 32,
+    flipSinToCos: false,
+    downscaleFreqShift: 1,
+  }],
+  ["timesteps down to -1000", all.map((t) => -t), { dim: 32, flipSinToCos: true, downscaleFreqShift: 0 }],
   ["one timestep, one frequency", [999], { dim: 2, flipSinToCos: false, downscaleFreqShift: 0 }],
   ["dim 1", [5], { dim: 1, flipSinToCos: false, downscaleFreqShift: 0 }],
 ];

@@ -10,7 +10,8 @@ export interface DrawReferenceInput {
   key: [number, number];
   order: ArrayLike<number>;
   labels: ArrayLike<number>;
-  timesteps: number;
+  /** The network's time input at each level. */
+  timesteps: ArrayLike<number>;
   classes: number;
   labelDropout: number;
   flip: boolean;
@@ -18,6 +19,7 @@ export interface DrawReferenceInput {
 
 export interface DrawReference {
   image: number;
+  level: number;
   timestep: number;
   flip: number;
   label: number;
@@ -27,9 +29,11 @@ export function drawReference(input: DrawReferenceInput): DrawReference[] {
   return Array.from({ length: input.batch }, (_, n) => {
     const [time, side, drop] = threefry([n, 0, input.step, input.stream], input.key);
     const image = input.order[input.position + (n < input.count ? n : 0)];
+    const level = Math.floor(time * input.timesteps.length / 2 ** 32);
     return {
       image,
-      timestep: Math.floor(time * input.timesteps / 2 ** 32),
+      level,
+      timestep: input.timesteps[level],
       flip: input.flip ? side % 2 : 0,
       label: Math.floor(drop / 256) / 2 ** 24 < input.labelDropout ? input.classes : input.labels[image],
     };

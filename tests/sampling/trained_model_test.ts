@@ -52,7 +52,7 @@ Deno.test("a missing scheduler is reported with the assumed schedule, and so is 
   const { model, warnings } = await readChanged({ config, scheduler: null, index: null });
   assert.deepEqual(warnings, [
     "DIR has no model_index.json, which lists the pipeline's components and class names",
-    "DIR has no scheduler_config.json: assuming 1000 timesteps, linear betas from 0.0001 to 0.02, prediction of " +
+    "DIR has no scheduler_config.json: assuming 1000 timesteps, linear betas from 0.0001 to 0.02, objective " +
     "epsilon, variance fixed_large",
   ]);
   const { numTrainTimesteps, varianceType } = model.schedule.config;

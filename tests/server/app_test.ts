@@ -51,7 +51,7 @@ Deno.test("classes and models tell what is served, and nothing of the machine's 
     width: 32,
     timesteps: 1000,
     guidance: true,
-    prediction: "epsilon",
+    objective: "epsilon",
     adapter: "fake adapter",
     precision: "float32",
     loaded: "2026-01-01T00:00:00.000Z",

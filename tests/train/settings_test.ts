@@ -55,10 +55,10 @@ Deno.test("a preset or network asked for by name is taken whole on any adapter",
 });
 
 Deno.test("the ddpm preset trains as Ho et al. 2020 did", () => {
-  const { batch, lr, warmup, ema, clip, beta1, beta2, eps, weightDecay, flip, prediction, model } = resolve({
+  const { batch, lr, warmup, ema, clip, beta1, beta2, eps, weightDecay, flip, objective, model } = resolve({
     preset: "ddpm",
   });
-  assert.deepEqual([batch, lr, warmup, ema, clip, flip, prediction], [
+  assert.deepEqual([batch, lr, warmup, ema, clip, flip, objective], [
     128,
     2e-4,
     5000,
@@ -120,15 +120,26 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
     [{ labelDropout: 1.1 }, "labelDropout: expected a number from 0 to 1, got 1.1"],
     [{ dropout: 1 }, "dropout: expected a number in [0, 1), got 1"],
     [{ onNonFinite: "go" as "skip" }, 'onNonFinite: expected stop or skip, got "go"'],
-    [{ precision: "float8" as "mixed" }, 'precision: expected float32 or mixed, got "float8"'],
+    [
+      { precision: "float8" as "mixed" },
+      'precision: expected float32 or mixed (did you mean float32?), got "float8"',
+    ],
     [
       { precision: "float16" as "mixed" },
       "precision: expected float32, or mixed with backend dawn on a GPU with matrix units (float16 without them ran at " +
       '0.53 x float32 on an NVIDIA H200), got "float16"',
     ],
     [
-      { prediction: "noise" as "epsilon" },
-      'prediction: expected epsilon, v_prediction or sample, got "noise"',
+      { objective: "noise" as "epsilon" },
+      'objective: expected epsilon, v, x0, flow or edm, got "noise"',
+    ],
+    [
+      { objective: "edm", flowTimes: "logit-normal" },
+      'flowTimes: expected uniform with objective edm: only flow draws t, got "logit-normal"',
+    ],
+    [
+      { objective: "flows" as "flow" },
+      'objective: expected epsilon, v, x0, flow or edm (did you mean flow?), got "flows"',
     ],
   ];
   for (const [options, message] of cases) assert.equal(refusal(() => resolve(options)), message);
@@ -231,7 +242,7 @@ Deno.test("on resume any other setting that differs is refused by name", () => {
     [{ limit: 100 }, /^limit: expected null, .* got 100$/],
     [{ seed: 4 }, /^seed: expected 3, /],
     [{ flip: false }, /^flip: expected true, /],
-    [{ prediction: "sample" }, /^prediction: expected "epsilon", /],
+    [{ objective: "x0" }, /^objective: expected "epsilon", /],
     [{ conditional: false }, /^conditional: expected true, /],
     [{ dropout: 0 }, /^dropout: expected 0\.1, .* got 0$/],
     [{ model: presetConfig("tiny", 10) }, /^model: expected the network, with which this run was started/],

@@ -17,14 +17,14 @@ Deno.test("the loss on a handful of images falls from that of a network that kno
   assert.ok(last.valLoss! < 0.5, `validation loss ${last.valLoss}`);
 });
 
-for (const prediction of ["v_prediction", "sample"] as const) {
-  Deno.test(`eight images, learned by heart as ${prediction}, come back out of noise, each for its class`, async () => {
+for (const objective of ["v", "x0"] as const) {
+  Deno.test(`eight images, learned by heart as ${objective}, come back out of noise, each for its class`, async () => {
     await inTemporaryDirectory(async (out) => {
       const gpu = await testGpu();
       const data = repeated(8, 10);
       const settings = {
         data,
-        prediction,
+        objective,
         batch: 16,
         lr: 8e-3,
         warmup: 20,

@@ -111,7 +111,7 @@ export class TrainingStep {
     const scope = new ResourceScope(gpu, what);
     return scope.guard(async () => {
       const { batch, microBatches, target, precision } = options;
-      const sizes = { chunks: data.chunks.map(({ count }) => count), timesteps: tables.signal.length };
+      const sizes = { chunks: data.chunks.map(({ count }) => count), levels: tables.signal.length };
       const g = new Graph(storageType(precision));
       const { inputs, ofParameter } = recordTrainingStep(g, options, sizes);
       const buffers = createBuffers(gpu, scope, options, tables, data);

@@ -42,8 +42,8 @@ export interface BatchOptions {
 export interface DataSizes {
   /** Images in each chunk of the resident data set. */
   readonly chunks: readonly number[];
-  /** Timesteps of the schedule. */
-  readonly timesteps: number;
+  /** Noise levels of training. */
+  readonly levels: number;
 }
 
 /** Inputs of a step other than parameters, and its log: tensors of a graph, or their buffers. */
@@ -56,7 +56,7 @@ export interface StepInputs<T> {
   readonly images: readonly T[];
   /** Class of each image, uint8. */
   readonly imageLabels: T;
-  /** Noise schedule and objective, a row per timestep. */
+  /** Noise schedule and objective, a row per noise level. */
   readonly schedule: T;
   /** Output: a record per optimizer step or validation batch. */
   readonly log: T;
@@ -101,10 +101,15 @@ function recordObjective(
   const { config, batch, microBatches } = options;
   const { stepState, order, images, imageLabels, schedule, log } = inputs;
   const { labelDropout, flip } = training ? options : { labelDropout: 0, flip: false };
-  const given = { timesteps: schedule.elements, classes: classCount(config), labelDropout, flip };
+  const given = { levels: schedule.elements, classes: classCount(config), labelDropout, flip };
 
-  // Algorithm 1, line 2: x_0 ~ q(x_0); line 3: t ~ Uniform({1, ..., T}), counted from 0 here
-  const { draws, timesteps, labels } = drawBatch(g, { stepState, order, imageLabels }, batch, given);
+  // Algorithm 1, line 2: x_0 ~ q(x_0); line 3: t ~ Uniform({1, ..., T}), a row of the schedule
+  const { draws, timesteps, labels } = drawBatch(
+    g,
+    { stepState, order, imageLabels, schedule },
+    batch,
+    given,
+  );
 
   // Algorithm 1, line 4: eps ~ N(0, I); x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps (equation 4)
   const image = [...imageSize(config), config.inChannels] as const;
@@ -127,7 +132,7 @@ function recordObjective(
 function stepInputs(
   g: Graph,
   { config, precision }: BatchOptions,
-  { chunks, timesteps }: DataSizes,
+  { chunks, levels }: DataSizes,
 ): StepInputs<Tensor> {
   const vector = (name: string, length: number, type: ElementType) => g.input(name, [1, 1, 1, length], type);
   const [height, width] = imageSize(config);
@@ -138,7 +143,7 @@ function stepInputs(
     order: vector("order", count, "uint32"),
     images: chunks.map((images, i) => vector(`images, chunk ${i}`, images * imageBytes, "uint8")),
     imageLabels: vector("image labels", count, "uint8"),
-    schedule: vector("schedule", timesteps, ScheduleRowLayout),
+    schedule: vector("schedule", levels, ScheduleRowLayout),
     log: vector("log", LOG_SLOTS, LogRecordLayout),
     lossScale: precision === "mixed" ? vector("loss scale", 1, LossScaleLayout) : undefined,
   };
@@ -164,6 +169,6 @@ export function trainingGraph(
 ): Graph {
   const g = new Graph(storageType(options.precision));
   const batch = { ...options, microBatches: 1, labelDropout: 0, flip: false };
-  recordTrainingStep(g, batch, { chunks: [1], timesteps: 1 });
+  recordTrainingStep(g, batch, { chunks: [1], levels: 1 });
   return g;
 }

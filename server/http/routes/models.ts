@@ -28,7 +28,7 @@ const modelSchema = z.object({
   guidance: z.boolean().openapi({
     description: "Classifier-free guidance is available: the model is trained with and without classes.",
   }),
-  prediction: z.string(),
+  objective: z.string(),
   adapter: z.string(),
   precision: z.enum(PRECISIONS).openapi({ description: "Precision of the network." }),
   loaded: z.iso.datetime(),
@@ -46,7 +46,7 @@ export function describeModel(model: ServedModel): z.output<typeof modelSchema> 
     classes: [...classes],
     timesteps: mostSteps(schedule),
     guidance: hasNullClass(model),
-    prediction: schedule.config.predictionType,
+    objective: schedule.objective,
     adapter,
     precision,
     loaded: new Date(loadedAt).toISOString(),

@@ -13,7 +13,7 @@ import { microNetwork } from "../../support/train/micro.ts";
 
 const config = microNetwork({ numClassEmbeds: 3, dropout: 0.1 });
 const options: BatchOptions = { config, batch: 4, microBatches: 2, labelDropout: 0.1, flip: true };
-const data = { chunks: [5, 2], timesteps: 100 };
+const data = { chunks: [5, 2], levels: 100 };
 
 function recorded(
   given: Partial<BatchOptions>,
@@ -42,7 +42,7 @@ Deno.test("a training step draws, noises, predicts, takes the loss, and then its
   assert.ok(g.nodes.slice(0, loss).some(dropsOut));
 
   assert.deepEqual(only(g, "drawBatch").attributes, {
-    timesteps: 100,
+    levels: 100,
     classes: 2,
     labelDropout: 0.1,
     flip: true,

@@ -1,0 +1,117 @@
+/**
+ * Conversion of rectified flow and EDM from and to diffusers' `scheduler_config.json`. The distribution of noise levels in
+ * training has no place in these files; a model that was read has the default one.
+ *
+ * @module
+ */
+import { ConfigError } from "../errors.ts";
+import { EdmProcess } from "./edm_process.ts";
+import { FLOW_TIMESTEPS, RectifiedFlow } from "./rectified_flow.ts";
+
+/** Content of a `scheduler_config.json`. */
+type SchedulerJson = Readonly<Record<string, unknown>>;
+
+/** Scheduler of a process in diffusers. */
+interface DiffusersScheduler {
+  /** The scheduler that is written first, then others of the same process. */
+  readonly names: readonly [string, ...string[]];
+  /** Fields with the only value that is supported. */
+  readonly fixed: SchedulerJson;
+  /** Fields of diffusers' samplers, with defaults. */
+  readonly ofSampler: SchedulerJson;
+}
+
+const FLOW: DiffusersScheduler = {
+  names: ["FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler", "FlowMatchLCMScheduler"],
+  fixed: { num_train_timesteps: FLOW_TIMESTEPS, invert_sigmas: false },
+  ofSampler: {
+    shift: 1,
+    use_dynamic_shifting: false,
+    base_shift: 0.5,
+    max_shift: 1.15,
+    base_image_seq_len: 256,
+    max_image_seq_len: 4096,
+    shift_terminal: null,
+    use_karras_sigmas: false,
+    use_exponential_sigmas: false,
+    use_beta_sigmas: false,
+    time_shift_type: "exponential",
+    stochastic_sampling: false,
+  },
+};
+
+const EDM: DiffusersScheduler = {
+  names: ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"],
+  fixed: { prediction_type: "epsilon" },
+  ofSampler: { num_train_timesteps: 1000, sigma_schedule: "karras", rho: 7, final_sigmas_type: "zero" },
+};
+
+/** Names of diffusers' schedulers of rectified flow. */
+export const FLOW_SCHEDULERS: readonly string[] = FLOW.names;
+
+/** Names of diffusers' schedulers of EDM. */
+export const EDM_SCHEDULERS: readonly string[] = EDM.names;
+
+/**
+ * Reads rectified flow.
+ * @throws {ConfigError} naming the field that is unsupported
+ */
+export function flowFromDiffusers(json: SchedulerJson, onNote: (note: string) => void): RectifiedFlow {
+  checkFields(FLOW, json, onNote);
+  return new RectifiedFlow();
+}
+
+/** The content of a `scheduler_config.json` for `FlowMatchEulerDiscreteScheduler`. */
+export function flowToDiffusers(): Record<string, unknown> {
+  return written(FLOW, {});
+}
+
+/**
+ * Reads EDM.
+ * @throws {ConfigError} naming the field that is unsupported or out of its range
+ */
+export function edmFromDiffusers(json: SchedulerJson, onNote: (note: string) => void): EdmProcess {
+  checkFields(EDM, json, onNote);
+  const sigmaMin = positive(json, "sigma_min", 0.002);
+  const sigmaMax = positive(json, "sigma_max", 80);
+  if (sigmaMax <= sigmaMin) throw new ConfigError("sigma_max", sigmaMax, "a number above sigma_min");
+  return new EdmProcess({ sigmaMin, sigmaMax, sigmaData: positive(json, "sigma_data", 0.5) });
+}
+
+/** The content of a `scheduler_config.json` for `EDMEulerScheduler`. */
+export function edmToDiffusers({ sigmaMin, sigmaMax, sigmaData }: EdmProcess): Record<string, unknown> {
+  return written(EDM, { sigma_min: sigmaMin, sigma_max: sigmaMax, sigma_data: sigmaData });
+}
+
+function checkFields(
+  { names, fixed, ofSampler }: DiffusersScheduler,
+  json: SchedulerJson,
+  onNote: (note: string) => void,
+): void {
+  for (const [name, only] of Object.entries(fixed)) {
+    const value = json[name] ?? only;
+    if (value !== only) {
+      throw new ConfigError(name, value, `${JSON.stringify(only)} (nothing else is supported)`);
+    }
+  }
+  const ignored = Object.entries(ofSampler).filter(([name, usual]) => (json[name] ?? usual) !== usual);
+  if (json._class_name === names[0] && ignored.length === 0) return;
+  const fields = ignored.length === 0 ? "" : `, without its ${ignored.map(([name]) => name).join(", ")}`;
+  onNote(
+    `the noise levels are those of its ${json._class_name}, the sampler one of this project's own${fields}`,
+  );
+}
+
+function written(
+  { names, fixed, ofSampler }: DiffusersScheduler,
+  own: SchedulerJson,
+): Record<string, unknown> {
+  const entries = Object.entries({ ...fixed, ...ofSampler, ...own }).sort(([a], [b]) => a < b ? -1 : 1);
+  return { _class_name: names[0], ...Object.fromEntries(entries) };
+}
+
+function positive(json: SchedulerJson, name: string, usual: number): number {
+  const value = json[name] ?? usual;
+  if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
+  throw new ConfigError(name, value, "a number above 0");
+}
