@@ -22,6 +22,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/errors.ts", floor: 0, browser: true },
   { path: "lib/checks.ts", floor: 1, browser: true },
   { path: "lib/process.ts", floor: 1 },
+  { path: "lib/pickle/", floor: 1, browser: true },
   { path: "lib/random.ts", floor: 2, browser: true },
   { path: "lib/shell.ts", floor: 1, browser: true },
   { path: "lib/suggest.ts", floor: 1, browser: true },

@@ -8,7 +8,7 @@
 import { DataError } from "../errors.ts";
 import { type BatchAssembly, interleavePlanes } from "./batches.ts";
 import { CIFAR10_CLASSES, IMAGE_BYTES } from "./official.ts";
-import { PickleArray, readPickle } from "./pickle.ts";
+import { PickleArray, readPickle } from "./numpy_pickle.ts";
 
 /**
  * Reads one batch file of the python version.

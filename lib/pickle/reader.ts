@@ -1,111 +1,64 @@
 /**
- * Safe unpickler for CIFAR-10's python version: pickle protocol 2 as written by Python 2, with numpy arrays of bytes. It
- * calls nothing: the three numpy globals that occur are recognised, every other global or opcode is refused.
+ * Restricted unpickler: pickle protocol 2 as data, without any code of the file being run. The opcodes and globals of a kind of
+ * file are its {@linkcode PickleDialect}; everything else is refused by name.
  *
- * Source: opcode definitions in Python's `pickletools`; `ndarray.__reduce__` and `dtype.__reduce__` of numpy.
+ * Source: opcode definitions in Python's `pickletools`.
  *
  * @module
  */
 
-import { DataError } from "../errors.ts";
-
-/** An unpickled value. Python 2 strings are bytes; lists and tuples are arrays; keys must be strings. */
-export type PickleValue =
-  | null
-  | boolean
-  | number
-  | Uint8Array
-  | PickleValue[]
-  | Map<string, PickleValue>
-  | PickleArray
-  | PickleName;
-
-/** A numpy array of unsigned bytes. */
-export class PickleArray {
-  /** Length of each dimension, outermost first. */
-  shape: number[] = [];
-  /** True if the first index varies fastest. */
-  fortranOrder = false;
-  /** The elements. */
-  data: Uint8Array = new Uint8Array(0);
-}
-
-/** A recognised numpy global, or numpy's dtype of unsigned bytes. */
-export type PickleName = { readonly name: "ndarray" | "reconstruct" | "dtype" | "u1" };
-
-const NAMES: Readonly<Record<string, PickleName>> = {
-  "numpy.core.multiarray _reconstruct": { name: "reconstruct" },
-  "numpy ndarray": { name: "ndarray" },
-  "numpy dtype": { name: "dtype" },
-};
-
-/** The protocol's other opcodes, for error messages. */
-const REFUSED: Readonly<Record<number, string>> = {
-  0x29: "EMPTY_TUPLE",
-  0x30: "POP",
-  0x31: "POP_MARK",
-  0x32: "DUP",
-  0x46: "FLOAT",
-  0x47: "BINFLOAT",
-  0x49: "INT",
-  0x4c: "LONG",
-  0x50: "PERSID",
-  0x51: "BINPERSID",
-  0x53: "STRING",
-  0x56: "UNICODE",
-  0x58: "BINUNICODE",
-  0x64: "DICT",
-  0x67: "GET",
-  0x69: "INST",
-  0x6c: "LIST",
-  0x6f: "OBJ",
-  0x70: "PUT",
-  0x81: "NEWOBJ",
-  0x82: "EXT1",
-  0x83: "EXT2",
-  0x84: "EXT4",
-  0x8a: "LONG1",
-  0x8b: "LONG4",
-};
+import { type PickleDialect, PickleGlobal, PickleRefusal, type PickleValue } from "./dialect.ts";
+import { OPTIONAL_OPCODES, type PickleOpcode, REFUSED_OPCODES } from "./opcodes.ts";
 
 /** Limit on opcodes. A million images take four each; an opcode takes bounded time and a few words of memory. */
 const MAX_OPCODES = 2 ** 22;
-/** Longest global name or key in bytes; each reference to one decodes it. */
+/** Longest global name, or key given as bytes; each reference to one decodes it. */
 const MAX_NAME_BYTES = 255;
-/** Limit on the dimensions of an array, as in numpy. */
-const MAX_DIMENSIONS = 32;
+
+/** A pickle and where it ends. */
+export interface Unpickled {
+  /** The value; byte strings are views of the file. */
+  readonly value: PickleValue;
+  /** First byte after it. */
+  readonly end: number;
+}
 
 /**
- * Reads one pickle, in time and memory proportional to the file for any input.
+ * Reads one pickle, in time and memory proportional to its length for any input.
  *
  * @param bytes the whole file
  * @param file file name for errors
- * @returns the value; byte strings are views into `bytes`
- * @throws {DataError} naming file and byte, if the pickle is cut short or uses anything that CIFAR-10's files do not
+ * @param start first byte of the pickle
+ * @throws the dialect's error, naming file and byte, if the pickle is cut short or holds anything outside of the dialect
  */
-export function readPickle(bytes: Uint8Array, file: string): PickleValue {
-  return new PickleReader(bytes, file).read();
+export function unpickle(bytes: Uint8Array, file: string, dialect: PickleDialect, start = 0): Unpickled {
+  return new PickleReader(bytes, file, dialect, start).read();
 }
 
 class PickleReader {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #file: string;
+  readonly #dialect: PickleDialect;
+  readonly #optional: ReadonlySet<PickleOpcode>;
   /** Next byte to read. */
-  #position = 0;
+  #position: number;
   /** First byte of the current opcode. */
   #start = 0;
-  #stack: PickleValue[] = [];
+  readonly #stack: PickleValue[] = [];
   readonly #marks: number[] = [];
   readonly #memo = new Map<number, PickleValue>();
 
-  constructor(bytes: Uint8Array, file: string) {
+  constructor(bytes: Uint8Array, file: string, dialect: PickleDialect, start: number) {
+    this.#dialect = dialect;
+    this.#optional = new Set(dialect.opcodes);
+    this.#position = this.#start = start;
     this.#bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#file = file;
   }
 
-  read(): PickleValue {
+  read(): Unpickled {
     if (this.#byte() !== 0x80) this.#fail("not a pickle of protocol 2 (no PROTO opcode)");
     const protocol = this.#byte();
     if (protocol !== 2) this.#fail(`pickle protocol ${protocol}, expected 2`);
@@ -114,17 +67,20 @@ class PickleReader {
       if (opcodes === MAX_OPCODES) this.#fail(`more than ${MAX_OPCODES} opcodes`);
       const opcode = this.#byte();
       if (opcode === 0x2e) break; // STOP
-      this.#step(opcode);
+      try {
+        this.#step(opcode);
+      } catch (error) {
+        throw error instanceof PickleRefusal ? this.#error(error.message) : error;
+      }
     }
     const value = this.#pop();
     if (this.#stack.length > 0) this.#fail("the pickle ends with values left over");
-    if (this.#position !== this.#bytes.length) {
-      this.#fail(`${this.#bytes.length - this.#position} bytes follow the pickle's end`);
-    }
-    return value;
+    return { value, end: this.#position };
   }
 
   #step(opcode: number): void {
+    const optional = OPTIONAL_OPCODES[opcode];
+    if (optional !== undefined && this.#optional.has(optional)) return this.#stepOptional(optional);
     switch (opcode) {
       case 0x28: // MARK
         this.#marks.push(this.#stack.length);
@@ -180,53 +136,51 @@ class PickleReader {
       case 0x62: // BUILD
         return this.#build();
       default: {
-        const name = REFUSED[opcode] ?? "unknown";
-        this.#fail(
-          `opcode 0x${opcode.toString(16)} (${name}) does not occur in CIFAR-10's files and is refused`,
-        );
+        const name = optional ?? REFUSED_OPCODES[opcode] ?? "unknown";
+        const { files } = this.#dialect;
+        this.#fail(`opcode 0x${opcode.toString(16)} (${name}) does not occur in ${files} and is refused`);
       }
     }
   }
 
-  /** `_reconstruct(ndarray, (0,), 'b')` gives an empty array, `dtype('u1', …)` the dtype of unsigned bytes. */
+  #stepOptional(opcode: PickleOpcode): void {
+    switch (opcode) {
+      case "EMPTY_TUPLE":
+        return this.#push([]);
+      case "BINFLOAT":
+        return this.#push(this.#view.getFloat64(this.#skip(8), false));
+      case "BINUNICODE":
+        return this.#push(this.#unicode(this.#take(this.#length())));
+      case "LONG1":
+        return this.#push(this.#long(this.#take(this.#byte())));
+      case "BINPERSID": {
+        const [id] = this.#popMany(1);
+        if (!this.#dialect.persistent) this.#fail("a persistent id, which is refused");
+        return this.#push(this.#dialect.persistent(id!)); // popMany returns exactly one
+      }
+    }
+  }
+
   #reduce(): void {
     const [callee, args] = this.#popMany(2);
     if (!Array.isArray(args)) this.#fail("REDUCE without a tuple of arguments");
-    if (isName(callee, "reconstruct") && isName(args[0], "ndarray")) return this.#push(new PickleArray());
-    if (isName(callee, "dtype") && args[0] instanceof Uint8Array && this.#text(args[0]) === "u1") {
-      return this.#push({ name: "u1" });
+    if (!(callee instanceof PickleGlobal) || !callee.call) {
+      this.#fail("REDUCE of something that is not a known function is refused");
     }
-    this.#fail("REDUCE of something that is not a numpy array of unsigned bytes is refused");
+    this.#push(callee.call(args));
   }
 
-  /** State of an array: `(1, shape, dtype, fortranOrder, data)`. The dtype's own state is ignored. */
   #build(): void {
     const [state] = this.#popMany(1);
-    const target = this.#top();
-    if (!Array.isArray(state)) this.#fail("BUILD without a tuple");
-    if (isName(target, "u1")) return;
-    if (!(target instanceof PickleArray)) {
-      this.#fail("BUILD of something that is not a numpy array is refused");
-    }
-    const [, shape, type, fortranOrder, data] = state;
-    if (!isName(type, "u1")) this.#fail("numpy array: expected unsigned bytes (dtype u1)");
-    if (!Array.isArray(shape) || shape.length > MAX_DIMENSIONS || !shape.every(isCount)) {
-      this.#fail(`numpy array: expected a shape of at most ${MAX_DIMENSIONS} numbers`);
-    }
-    if (!(data instanceof Uint8Array) || data.length !== shape.reduce((product, n) => product * n, 1)) {
-      const found = data instanceof Uint8Array ? `${data.length} bytes` : "no bytes";
-      this.#fail(`numpy array: ${found} do not fill the shape [${shape}]`);
-    }
-    target.shape = [...shape]; // the pickle may change its own later
-    target.fortranOrder = fortranOrder === true;
-    target.data = data;
+    this.#dialect.build(this.#top(), state!); // popMany returns exactly one
   }
 
-  #name(): PickleName {
+  #name(): PickleGlobal {
     const module = this.#line();
     const qualified = `${module} ${this.#line()}`;
-    const name = Object.hasOwn(NAMES, qualified) ? NAMES[qualified] : undefined;
-    return name ?? this.#fail(`the pickle refers to ${JSON.stringify(qualified)}, which is refused`);
+    const { globals } = this.#dialect;
+    const known = Object.hasOwn(globals, qualified) ? globals[qualified] : undefined;
+    return known ?? this.#fail(`the pickle refers to ${JSON.stringify(qualified)}, which is refused`);
   }
 
   #line(): string {
@@ -245,6 +199,20 @@ class PickleReader {
     return new TextDecoder("latin1").decode(bytes);
   }
 
+  #unicode(bytes: Uint8Array): string {
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch {
+      return this.#fail("text that is not UTF-8");
+    }
+  }
+
+  /** A signed little-endian integer; rounded beyond 2^53. */
+  #long(bytes: Uint8Array): number {
+    const magnitude = bytes.reduceRight((sum, byte) => (sum << 8n) + BigInt(byte), 0n);
+    return Number(BigInt.asIntN(8 * bytes.length, magnitude));
+  }
+
   #append(values: PickleValue[]): void {
     const list = this.#top();
     if (!Array.isArray(list)) this.#fail("appends to something that is not a list");
@@ -257,8 +225,11 @@ class PickleReader {
     if (values.length % 2 !== 0) this.#fail("a key without a value");
     for (let i = 0; i < values.length; i += 2) {
       const key = values[i];
-      if (!(key instanceof Uint8Array)) this.#fail("a key that is not a string");
-      dictionary.set(this.#text(key), values[i + 1]!); // the length is even
+      const name = key instanceof Uint8Array ? this.#text(key) : key;
+      if (typeof name !== "string" && typeof name !== "number") {
+        this.#fail("a key that is not a string or number");
+      }
+      dictionary.set(name, values[i + 1]!); // the length is even
     }
   }
 
@@ -318,14 +289,10 @@ class PickleReader {
   }
 
   #fail(what: string): never {
-    throw new DataError(`${this.#file}: byte ${this.#start}: ${what}`);
+    throw this.#error(what);
   }
-}
 
-function isName(value: PickleValue | undefined, name: PickleName["name"]): boolean {
-  return value !== null && typeof value === "object" && "name" in value && value.name === name;
-}
-
-function isCount(value: PickleValue): value is number {
-  return typeof value === "number" && value >= 0;
+  #error(what: string): Error {
+    return this.#dialect.error(`${this.#file}: byte ${this.#start}: ${what}`);
+  }
 }
