@@ -11,7 +11,7 @@ import type { SamplerName } from "../mod.ts";
 
 /** Server settings, described by `deno task serve --help`. */
 export interface ServerSettings {
-  /** Model directory. */
+  /** Model directory, or weight file. */
   readonly model: string;
   /** Address to listen on. */
   readonly host: string;

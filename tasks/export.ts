@@ -7,10 +7,11 @@ import { EXPORT_PRECISIONS, exportModel, type ExportPrecision } from "../lib/fil
 import { oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { createReporter, reporterMode } from "../terminal/progress.ts";
-import { modelDirectory } from "./runs.ts";
+import { MODEL_HELP, modelDirectory, VARIANT_HELP } from "./runs.ts";
 
 interface Flags {
   model?: string;
+  variant?: string;
   out: string;
   precision: ExportPrecision;
   quiet?: true;
@@ -25,9 +26,13 @@ function readFlags(args: string[]): Flags {
     "export",
     "Exports a model for sampling, without the training state, as a diffusers pipeline directory.",
   )
-    .flag("--model <DIR>", "a run directory, or a diffusers directory", {
+    .flag("--model <PATH>", MODEL_HELP, {
       value: text(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
+    })
+    .flag("--variant <NAME>", VARIANT_HELP, {
+      value: text(),
+      defaultText: "the one in full precision, else the most precise",
     })
     .flag("--out <DIR>", "new directory for the model", { value: text(), default: "model" })
     .flag("--precision <TYPE>", "storage type of the weights; float16 halves the size", {
@@ -46,6 +51,7 @@ async function main(args: string[]): Promise<void> {
   const directory = await modelDirectory(flags.model);
   const { path, bytes, parameters } = await exportModel(directory, flags.out, {
     precision: flags.precision,
+    variant: flags.variant,
     onWarning: (message) => report.line(`warning: ${message}`),
   });
   report.line(
@@ -58,6 +64,6 @@ if (import.meta.main) {
   try {
     await main(Deno.args);
   } catch (error) {
-    showErrorAndExit(error, { out: "--out" });
+    showErrorAndExit(error, { out: "--out", variant: "--variant" });
   }
 }

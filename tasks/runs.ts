@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { CheckpointError, ConfigError } from "../lib/errors.ts";
 import { listCheckpoints } from "../lib/files/checkpoint.ts";
+import { isWeightFile, WEIGHT_EXTENSIONS } from "../lib/files/weight_files.ts";
 import { fileProblem } from "../lib/files/durable.ts";
 
 /** Folder of the runs, relative to the current directory. */
@@ -99,15 +100,25 @@ export async function findModel(shipped: readonly string[] = SHIPPED): Promise<s
   );
 }
 
+/** Help text of the flag `--model`. */
+export const MODEL_HELP =
+  "a run directory, a diffusers directory, or a file of weights with config.json beside it";
+
+/** Help text of the flag `--variant`. */
+export const VARIANT_HELP = "weights to take if there are several, such as fp16 or non_ema";
+
 /**
- * The model directory given on the command line, or the default of {@linkcode findModel}.
+ * The model given on the command line, or the default of {@linkcode findModel}.
  *
- * @throws {ConfigError} for a file
+ * @returns its directory or weight file
+ * @throws {ConfigError} for another file
  */
 export async function modelDirectory(named: string | undefined): Promise<string> {
   if (named === undefined) return await findModel();
   const isFile = await Deno.stat(named).then(({ isFile }) => isFile, () => false);
-  if (isFile) throw new ConfigError("--model", named, "a directory, not a file");
+  if (isFile && !isWeightFile(named)) {
+    throw new ConfigError("--model", named, `a directory, or a file of weights (${WEIGHT_EXTENSIONS})`);
+  }
   return named;
 }
 

@@ -40,11 +40,12 @@ import { checkWritable, writePicture } from "../terminal/pictures.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
-import { modelDirectory, SHIPPED } from "./runs.ts";
+import { MODEL_HELP, modelDirectory, SHIPPED, VARIANT_HELP } from "./runs.ts";
 import { showTuning, TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 interface Flags {
   model?: string;
+  variant?: string;
   class?: string;
   count?: number;
   steps?: number;
@@ -71,9 +72,13 @@ const GIF_FRAMES = 30;
 
 function readFlags(args: string[]): Flags {
   return new TaskCommand("sample", "Draws images from a trained model.")
-    .flag("--model <DIR>", "a run directory, or a diffusers directory", {
+    .flag("--model <PATH>", MODEL_HELP, {
       value: text(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
+    })
+    .flag("--variant <NAME>", VARIANT_HELP, {
+      value: text(),
+      defaultText: "the one in full precision, else the most precise",
     })
     .flag(
       "--class <NAME>",
@@ -254,6 +259,7 @@ async function main(args: string[]): Promise<number> {
     const model = await DDPM.load(directory, {
       gpu,
       tune: given.tune,
+      variant: given.variant,
       precision: given.precision,
       tuningDirectory: TUNING_DIRECTORY,
       onWarning: (message) => report.line(`warning: ${message}`),
@@ -309,12 +315,13 @@ function progress(report: Reporter, label: string): (done: number, total: number
 
 /** Flags by the names of the options they set. */
 const FLAG_OF: FlagNames = Object.fromEntries(
-  ["class", "count", "steps", "sampler", "eta", "guidance", "seed", "scale", "batch", "precision"].map((
-    name,
-  ) => [
-    name,
-    `--${name}`,
-  ]),
+  ["variant", "class", "count", "steps", "sampler", "eta", "guidance", "seed", "scale", "batch", "precision"]
+    .map((
+      name,
+    ) => [
+      name,
+      `--${name}`,
+    ]),
 );
 
 if (import.meta.main) {

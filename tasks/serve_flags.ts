@@ -14,6 +14,7 @@ import { defaultSettings, type ServerSettings, settingRanges } from "../server/s
 import { integer, number, oneOf, TaskCommand, text, type Value } from "../terminal/cli.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
+import { MODEL_HELP } from "./runs.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 /** Parsed command line: the server's settings, with an optional model. */
@@ -35,7 +36,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
   const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages, maxSteps, maxWork } =
     settingRanges;
   return new TaskCommand("serve", "Serves images from a trained model over HTTP, with a web page.")
-    .flag("--model <DIR>", "a run directory, or a diffusers directory", {
+    .flag("--model <PATH>", MODEL_HELP, {
       value: text(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })

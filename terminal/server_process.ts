@@ -4,6 +4,7 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
+import { weightFileModel } from "../lib/files/weight_files.ts";
 import { permissionFlag } from "../lib/process.ts";
 import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import type { ServerSettings } from "../server/settings.ts";
@@ -76,7 +77,12 @@ export function needsAllPermissions(settings: ServerSettings): boolean {
 function readablePaths({ model, tokenFile, tune }: ServerSettings): string[] {
   const program = PROGRAM.map((path) => fileURLToPath(new URL(path, ROOT)));
   const kept = tune === "off" ? [] : [TUNING_DIRECTORY];
-  return [model, ...tokenFile === undefined ? [] : [tokenFile], ...program, ...kept];
+  return [
+    weightFileModel(model)?.directory ?? model,
+    ...tokenFile === undefined ? [] : [tokenFile],
+    ...program,
+    ...kept,
+  ];
 }
 
 /** Destinations of a server's output; `null` discards it. */

@@ -7,8 +7,10 @@ import { basename, dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { checkJsonDigests, hasJsonDigests } from "./json_digests.ts";
 import { type SafeTensor, toFloat32 } from "./safetensors.ts";
-import { findWeights } from "./weight_files.ts";
+import { decodeTorchFile } from "./torch_file.ts";
+import { findWeights, weightFileModel } from "./weight_files.ts";
 import {
+  type CheckpointPath,
   type Files,
   firstUsable,
   listCheckpoints,
@@ -22,7 +24,9 @@ import {
   UNET_WEIGHTS,
 } from "./checkpoint_files.ts";
 import { unpublished } from "./publish.ts";
-import { decodeWeights, type WeightTensor } from "./weights.ts";
+import { decodeWeights, type WeightFile, type WeightTensor } from "./weights.ts";
+
+type OnWarning = (message: string) => void;
 
 /** Contents of a model directory that sampling needs. */
 export interface Pipeline {
@@ -46,36 +50,45 @@ export interface Pipeline {
 
 /** Options of {@linkcode loadPipeline}. */
 export interface LoadPipelineOptions {
+  /** Variant of the weights, such as `fp16` or `non_ema`; by default those without a variant, else the most precise. */
+  variant?: string | undefined;
   /** Called when something is damaged or missing, with what is used or assumed instead; default `console.warn`. */
   onWarning?: (message: string) => void;
 }
 
 /**
- * Reads a model from a run directory, a diffusers pipeline directory (`unet/`, `scheduler/`), or a directory with
- * `config.json` and `diffusion_pytorch_model.safetensors`, which may be sharded or a variant such as fp16. If a run's model
- * is damaged, or older than its newest checkpoint because a save was interrupted, the newest intact checkpoint is used
- * instead, with a warning.
+ * Reads a model from a run directory, a diffusers pipeline directory (`unet/`, `scheduler/`), a directory with `config.json`
+ * and the weights, or a weight file with `config.json` beside it. Weights are safetensors or PyTorch checkpoints, possibly
+ * sharded, or a variant such as fp16. If a run's model is damaged, or older than its newest checkpoint because a save was
+ * interrupted, the newest intact checkpoint is used instead, with a warning.
  *
+ * @param path the directory or weight file
  * @throws {CheckpointError} naming the file and, where there is one, the tensor
+ * @throws {ConfigError} for a variant that is not there
  */
 export async function loadPipeline(
-  directory: string,
-  { onWarning = console.warn }: LoadPipelineOptions = {},
+  path: string,
+  { variant, onWarning = console.warn }: LoadPipelineOptions = {},
 ): Promise<Pipeline> {
+  const file = weightFileModel(path);
+  if (file) return await loadNetwork(file.directory, [path], onWarning, file.isPipeline);
+  const directory = path;
   try {
-    const published = await loadDirectory(directory, onWarning);
+    const published = await loadDirectory(directory, variant, onWarning);
     const newer = await unpublished(directory);
     if (!newer) return published;
     onWarning(
       `${directory}: its model is older than its newest checkpoint, because a save was interrupted or is in progress; ` +
         `using ${newer.path} instead`,
     );
-    return assembleVerified(newer.path, newer.files);
+    return await assembleVerified(newer.path, newer.files, onWarning);
   } catch (error) {
     if (!(error instanceof CheckpointError)) throw error;
     const checkpoints = await listCheckpoints(directory);
     if (checkpoints.length === 0) throw error;
-    return await firstUsable(checkpoints, loadFromCheckpoint, onWarning, [error.message]);
+    const load = async ({ path }: CheckpointPath) =>
+      await assembleVerified(path, await readVerified(path, PIPELINE_FILES), onWarning);
+    return await firstUsable(checkpoints, load, onWarning, [error.message]);
   }
 }
 
@@ -96,25 +109,44 @@ export function toWeights(
   return weights;
 }
 
-async function loadFromCheckpoint({ path }: { path: string }): Promise<Pipeline> {
-  return assembleVerified(path, await readVerified(path, PIPELINE_FILES));
-}
-
 /** A checkpoint's model from its files, compared with the manifest already. */
-function assembleVerified(path: string, files: Files): Pipeline {
+async function assembleVerified(path: string, files: Files, onWarning: OnWarning): Promise<Pipeline> {
   const weights = new Map([[join(path, UNET_WEIGHTS), files.get(UNET_WEIGHTS)!]]);
-  return assemble(path, files, weights, (name) => join(path, name));
+  return await assemble(path, files, weights, (name) => join(path, name), onWarning);
 }
 
-async function loadDirectory(directory: string, onWarning: (message: string) => void): Promise<Pipeline> {
+async function loadDirectory(
+  directory: string,
+  variant: string | undefined,
+  onWarning: OnWarning,
+): Promise<Pipeline> {
   const isPipeline = (await namesIn(directory)).has("unet");
-  // A single network has all its files at the top level, as do older pipelines on the hub.
-  const pathOf = (name: string) => join(directory, isPipeline ? name : basename(name));
-  const network = dirname(pathOf(UNET_WEIGHTS));
-  const weights: Files = new Map();
-  for (const path of await findWeights(network, await namesIn(network))) {
-    weights.set(path, await readModelFile(path));
+  const network = isPipeline ? join(directory, dirname(UNET_WEIGHTS)) : directory;
+  const { paths, note } = await findWeights(network, await namesIn(network), variant);
+  if (note !== undefined) onWarning(note);
+  const pipeline = await loadNetwork(directory, paths, onWarning, isPipeline);
+  if (isPipeline && !pipeline.modelIndex) {
+    onWarning(`${directory} has no ${MODEL_INDEX}, which lists the pipeline's components and class names`);
   }
+  return pipeline;
+}
+
+/**
+ * Reads a network and its schedule.
+ *
+ * @param paths the files with its weights
+ * @param isPipeline files are in a directory per component; if not, all are at the top level, as in the directory of a
+ *   network and in the hub's older pipelines
+ */
+async function loadNetwork(
+  directory: string,
+  paths: readonly string[],
+  onWarning: OnWarning,
+  isPipeline = false,
+): Promise<Pipeline> {
+  const pathOf = (name: string) => join(directory, isPipeline ? name : basename(name));
+  const weights: Files = new Map();
+  for (const path of paths) weights.set(path, await readModelFile(path));
   const files: Files = new Map();
   for (const name of JSON_FILES) {
     const path = pathOf(name);
@@ -122,10 +154,7 @@ async function loadDirectory(directory: string, onWarning: (message: string) => 
       files.set(name, await readModelFile(path));
     }
   }
-  const pipeline = assemble(directory, files, weights, pathOf);
-  if (isPipeline && !pipeline.modelIndex) {
-    onWarning(`${directory} has no ${MODEL_INDEX}, which lists the pipeline's components and class names`);
-  }
+  const pipeline = await assemble(directory, files, weights, pathOf, onWarning);
   if (!pipeline.jsonVerified) {
     onWarning(
       `${directory}: its weights hold no digests of its JSON files, so a change in those would go unnoticed; ` +
@@ -143,12 +172,13 @@ const JSON_FILES = PIPELINE_FILES.filter((name) => name.endsWith(".json"));
  * @param files the JSON files present, by path in the model's directory
  * @param weights the shards of the weights, by path
  */
-function assemble(
+async function assemble(
   path: string,
   files: Files,
   weights: Files,
   pathOf: (name: string) => string,
-): Pipeline {
+  onWarning: OnWarning,
+): Promise<Pipeline> {
   const json = new Map(
     JSON_FILES.filter((name) => files.has(name)).map((
       name,
@@ -165,7 +195,7 @@ function assemble(
     jsonVerified: true,
   };
   for (const [source, bytes] of weights) {
-    const { tensors, metadata, verified } = decodeWeights(bytes, source);
+    const { tensors, metadata, verified } = await decodeWeightFile(bytes, source, onWarning);
     pipeline.jsonVerified &&= hasJsonDigests(metadata);
     Object.assign(pipeline.metadata, checkJsonDigests(metadata, json, pathOf, source));
     for (const [name, tensor] of toWeights(tensors, source)) {
@@ -177,6 +207,18 @@ function assemble(
     pipeline.verified &&= verified;
   }
   return pipeline;
+}
+
+/** Decodes a safetensors file, or a PyTorch checkpoint, which has no metadata and no digests. */
+async function decodeWeightFile(
+  bytes: Uint8Array<ArrayBuffer>,
+  source: string,
+  onWarning: OnWarning,
+): Promise<WeightFile> {
+  if (source.endsWith(".safetensors")) return decodeWeights(bytes, source);
+  const { tensors, note } = await decodeTorchFile(bytes, source);
+  if (note !== undefined) onWarning(note);
+  return { tensors, metadata: {}, verified: false };
 }
 
 async function namesIn(directory: string): Promise<Set<string>> {

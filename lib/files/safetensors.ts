@@ -177,7 +177,7 @@ export function decodeSafetensors(bytes: Uint8Array<ArrayBuffer>, source: string
     if (end > data.length) {
       fail(`truncated: ${where} ends at byte ${end} of the data, the file has ${data.length}`);
     }
-    tensors.set(name, viewOf(dtype, shape, data.subarray(begin, end)));
+    tensors.set(name, tensorFromBytes(dtype, shape, data.subarray(begin, end)));
     covered = end;
     previous = name;
   }
@@ -298,8 +298,21 @@ function checkEncodable(name: string, { dtype, shape, data }: SafeTensor): void 
   }
 }
 
-/** A view where the bytes are aligned to the element size, else a copy (the format does not guarantee alignment). */
-function viewOf(dtype: Dtype, shape: number[], bytes: Uint8Array<ArrayBuffer>): SafeTensor<ArrayBuffer> {
+/** Size of an element in bytes. */
+export function bytesPerElement(dtype: Dtype): number {
+  return ARRAY_TYPES[dtype].BYTES_PER_ELEMENT;
+}
+
+/**
+ * A tensor of little-endian bytes: a view where they are aligned to the element size, else a copy.
+ *
+ * @param bytes as many as the shape takes
+ */
+export function tensorFromBytes(
+  dtype: Dtype,
+  shape: number[],
+  bytes: Uint8Array<ArrayBuffer>,
+): SafeTensor<ArrayBuffer> {
   const type = ARRAY_TYPES[dtype];
   const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   const data = new type(aligned.buffer, aligned.byteOffset, bytes.length / type.BYTES_PER_ELEMENT);

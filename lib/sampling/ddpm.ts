@@ -38,6 +38,8 @@ export interface LoadModelOptions extends TuningOptions {
   readonly gpu?: Gpu;
   /** Default: `mixed` if the adapter has matrix units, else `float32`. Images differ slightly between the two. */
   readonly precision?: Precision;
+  /** Variant of the weights, such as `fp16` or `non_ema`; by default those without a variant, else the most precise. */
+  readonly variant?: string;
   /** Called when a damaged file was replaced by an older one, or a missing one by defaults; default `console.warn`. */
   readonly onWarning?: (message: string) => void;
   /** Called during autotuning, which runs before images are drawn at a new batch size. */
@@ -104,10 +106,11 @@ export class DDPM {
   }
 
   /**
-   * Loads a run directory of {@linkcode train}, a diffusers pipeline directory, or a directory with a single network.
+   * Loads a run directory of {@linkcode train}, a diffusers pipeline directory, a directory with a single network, or a weight
+   * file (safetensors, or a PyTorch checkpoint) with its `config.json` beside it.
    *
    * @throws {CheckpointError} naming the file, and the tensor if one is affected
-   * @throws {ConfigError} for an unsupported network or schedule, or a precision that the adapter does not support
+   * @throws {ConfigError} for an unsupported network or schedule, a variant that is not there, or a precision that the adapter does not support
    * @throws {DeviceError} if there is no adapter, or the model does not fit into its memory
    */
   static async load(directory: string, options: LoadModelOptions = {}): Promise<DDPM> {

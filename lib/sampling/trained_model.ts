@@ -27,22 +27,27 @@ export interface TrainedModel {
 
 type OnWarning = (message: string) => void;
 
+interface ReadModelOptions {
+  readonly variant?: string;
+  readonly onWarning?: OnWarning;
+}
+
 /**
- * Reads a run directory, a diffusers pipeline directory, or a directory with a single network.
+ * Reads a run directory, a diffusers pipeline directory, a directory with a single network, or a weight file.
  *
- * @param directory the directory
+ * @param directory the directory or file
  * @param precision determines the layout of the weights
- * @param options `onWarning`: called when a damaged file was replaced by an older one, and for each assumption about
+ * @param options `variant`: of the weights, such as `fp16`; `onWarning`: called when a damaged file was replaced by an older one, and for each assumption about
  *   missing information
  * @throws {CheckpointError} naming the file, and the tensor if one is affected
- * @throws {ConfigError} naming file and field, for an unsupported network or schedule
+ * @throws {ConfigError} naming file and field, for an unsupported network or schedule, or a variant that is not there
  */
 export async function readModel(
   directory: string,
   precision: Precision,
-  { onWarning = console.warn }: { readonly onWarning?: OnWarning } = {},
+  { variant, onWarning = console.warn }: ReadModelOptions = {},
 ): Promise<TrainedModel> {
-  const pipeline = await loadPipeline(directory, { onWarning });
+  const pipeline = await loadPipeline(directory, { variant, onWarning });
   const { tensors, path } = pipeline;
   const config = inFile(`${path}: config.json`, () => unetConfigFromJson(pipeline.unetConfig));
   const schedule = readSchedule(pipeline, onWarning);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadPipeline } from "../../lib/files/checkpoint.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { dictionary, storage, tensor, torchZip } from "../support/torch_files.ts";
 import { runTask } from "../support/command.ts";
 
 const MODEL = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
@@ -22,6 +23,38 @@ Deno.test("a model is exported in the precision asked for, and the report says h
   });
 });
 
+Deno.test("a variant and a PyTorch checkpoint are exported as the safetensors of a pipeline", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const source = join(directory, "source");
+    const weights = join(source, "unet/diffusion_pytorch_model.safetensors");
+    for (const part of ["unet", "scheduler"]) await Deno.mkdir(join(source, part), { recursive: true });
+    for (const name of ["unet/config.json", "scheduler/scheduler_config.json"]) {
+      await Deno.copyFile(join(MODEL, name), join(source, name));
+    }
+    await Deno.copyFile(join(MODEL, "unet/diffusion_pytorch_model.safetensors"), weights);
+    const { tensors } = await loadPipeline(MODEL);
+    const ema = [...tensors].map(([name, { shape, data }], i) => {
+      const parts = { storage: storage(`${i}`, data.length), shape, strides: contiguous(shape) };
+      return [name, tensor(parts), data.map((value) => value / 2)] as const;
+    });
+    const dict = dictionary(Object.fromEntries(ema.map(([name, pickle]) => [name, pickle])));
+    const storages = Object.fromEntries(ema.map(([, , data], i) => [`${i}`, [...data]]));
+    const bin = torchZip(dictionary({ ema: dict }), storages);
+    await Deno.writeFile(weights.replace(".safetensors", ".mean.bin"), bin);
+    const flags = ["--model", "source", "--variant", "mean", "--out", "mine", "--precision", "float32"];
+    const { code, out, err } = await runTask("export", flags, directory);
+    assert.deepEqual([code, err], [0, ""]);
+    assert.match(out, /took the weights under "ema"\n/);
+    const exported = await loadPipeline(join(directory, "mine"), { onWarning: () => {} });
+    for (const [name, , data] of ema) assert.deepEqual(exported.tensors.get(name)!.data, data);
+  });
+});
+
+/** Strides of row-major order. */
+function contiguous(shape: readonly number[]): number[] {
+  return shape.map((_, axis) => shape.slice(axis + 1).reduce((product, size) => product * size, 1));
+}
+
 Deno.test("a failed export says why, and writes nothing", async () => {
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], number, RegExp][] = [
@@ -29,7 +62,7 @@ Deno.test("a failed export says why, and writes nothing", async () => {
       [
         ["--model", join(MODEL, "model_index.json")],
         2,
-        /^error: --model: expected a directory, not a file, got ".*model_index\.json"\n$/,
+        /^error: --model: expected a directory, or a file of weights \(.*\), got ".*model_index\.json"\n$/,
       ],
       [["--model", MODEL, "--precision", "int8"], 2, /--precision.*'int8'.*float16, float32/],
       [

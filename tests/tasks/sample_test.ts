@@ -19,7 +19,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
     const text = out.replace(/\s+/g, " ");
     for (
       const [flag, ...notes] of [
-        ["--model <DIR>", "default: the newest run under runs/"],
+        ["--model <PATH>", "default: the newest run under runs/"],
         ["--class <NAME>", "all", "none"],
         ["--count <N>", "in images", "default: 8 for one class"],
         ["--steps <N>", "in steps", "default: 25"],
@@ -228,7 +228,7 @@ Deno.test("a request that cannot be met is one line with what is allowed, and wr
       [
         ["--model", `${MODEL}/model_index.json`],
         2,
-        /^error: --model: expected a directory, not a file, got ".*model_index\.json"\n$/,
+        /^error: --model: expected a directory, or a file of weights \(.*\), got ".*model_index\.json"\n$/,
       ],
       [["--model", MODEL, "--sampler", "ddpm", "--eta", "0.5"], 2, /^error: --eta: /],
       [

@@ -17,7 +17,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
     const text = out.replace(/\s+/g, " ");
     for (
       const [flag, ...notes] of [
-        ["--model <DIR>", "default: the newest run under runs/, else"],
+        ["--model <PATH>", "default: the newest run under runs/, else"],
         ["--host <ADDRESS>", "default: 127.0.0.1"],
         ["--port <N>", "default: 8000"],
         ["--max-batch <N>", "in network rows", "default: 16"],
@@ -131,6 +131,13 @@ Deno.test("Deno gets leave to listen on one port, to read the model and the prog
     `--allow-write=${TUNING_DIRECTORY}`,
     "--allow-sys=systemMemoryInfo",
   ]);
+  const file = fileURLToPath(
+    new URL("../golden/tiny_pipeline/unet/diffusion_pytorch_model.safetensors", import.meta.url),
+  );
+  const [read] = serverArguments({ ...settings, model: file }).filter((arg) =>
+    arg.startsWith("--allow-read")
+  );
+  assert.ok(read.startsWith(`--allow-read=${root}tests/golden/tiny_pipeline,`), read);
   const dawn = { binary: "/cache/dawn.node", toggles: ["skip_validation" as const] };
   assert.deepEqual(
     serverArguments({ ...settings, dawn }).slice(0, main + 1).filter((arg) => !args.includes(arg)),
