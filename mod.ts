@@ -155,7 +155,9 @@ export {
 } from "./lib/sampling/running_batch.ts";
 export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/sampling/ddpm.ts";
 export type { FrameRequest, ImageJob } from "./lib/sampling/image_job.ts";
-export type { ClassChoice, DrawPlan, GenerateOptions } from "./lib/sampling/request.ts";
+export type { ClassMixture, Guidance, Guided, WeightedLabel } from "./lib/diffusion/guidance.ts";
+export type { ClassChoice, ClassFacts } from "./lib/sampling/class_choice.ts";
+export type { DrawPlan, GenerateOptions } from "./lib/sampling/request.ts";
 export type { SlotImage } from "./lib/sampling/slot_batch.ts";
 export { forwardProcess } from "./lib/sampling/illustrate.ts";
 

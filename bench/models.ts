@@ -276,7 +276,7 @@ export function buildSampler(
     gpu.device.queue.writeBuffer(weights, 0, table.initialize(0));
     const target = await tuning.tuned(() => [recordForward(config, batch, precision).g]);
     const generator = scope.own(
-      await Generator.build(gpu, { config, weights, slots: batch, guided: false, target, precision }),
+      await Generator.build(gpu, { config, weights, slots: batch, target, precision }),
     );
     const plan = planSampling("ddim", new NoiseSchedule(), { steps });
     const requests = Array.from({ length: batch }, (_, i) => ({

@@ -19,7 +19,8 @@ import { ConfigError } from "../lib/errors.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
-import { DEFAULT_STEPS, planDraw, resolveClass } from "../lib/sampling/request.ts";
+import { resolveClass } from "../lib/sampling/class_choice.ts";
+import { DEFAULT_STEPS, planDraw } from "../lib/sampling/request.ts";
 import { shownSteps } from "../lib/sampling/moments.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { inPrecision, type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
@@ -52,6 +53,7 @@ interface Flags {
   sampler: "ddpm" | "ddim";
   eta?: number;
   guidance?: number;
+  negativeClass?: string;
   seed: number;
   scale: number;
   batch: number;
@@ -82,7 +84,8 @@ function readFlags(args: string[]): Flags {
     })
     .flag(
       "--class <NAME>",
-      "class name or number; all: a row per class; any: a class chosen by the seed; none: without a class",
+      "class name or number; all: a row per class; any: a class chosen by the seed; none: without a class; " +
+        "cat:0.6,dog:0.4: a mixture with these weights",
       {
         value: text(),
         defaultText: "all; none for an unconditional model",
@@ -106,6 +109,10 @@ function readFlags(args: string[]): Flags {
     .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
       value: number(0, 100),
       defaultText: "2; 1 without a class, or for a model not trained for guidance",
+    })
+    .flag("--negative-class <NAME>", "class that guidance leads away from, by name or number", {
+      value: text(),
+      defaultText: "none, no class",
     })
     .flag(
       "--seed <N>",
@@ -267,12 +274,12 @@ async function main(args: string[]): Promise<number> {
     });
     const rows = chooseClasses(given.class, model);
     const flags: ResolvedFlags = { ...given, count: given.count ?? (rows.length > 1 ? 1 : 8) };
-    const { count, steps, sampler, eta, guidance, seed, batch } = flags;
+    const { count, steps, sampler, eta, guidance, negativeClass, seed, batch } = flags;
     const names = rows.map((row) => row === null ? "none" : String(row));
     checkPictures(flags, names, model.config);
     const total = rows.length * count;
     const request = {
-      ...{ class: rows, count, steps, sampler, eta, guidance, seed, batch },
+      ...{ class: rows, count, steps, sampler, eta, guidance, negativeClass, seed, batch },
       onStep: progress(report, `drawing ${counted(total, "image")}, steps`),
     };
     const settings = planDraw(request, model);
@@ -314,15 +321,25 @@ function progress(report: Reporter, label: string): (done: number, total: number
 }
 
 /** Flags by the names of the options they set. */
-const FLAG_OF: FlagNames = Object.fromEntries(
-  ["variant", "class", "count", "steps", "sampler", "eta", "guidance", "seed", "scale", "batch", "precision"]
-    .map((
-      name,
-    ) => [
-      name,
-      `--${name}`,
-    ]),
-);
+const FLAG_OF: FlagNames = {
+  ...Object.fromEntries(
+    [
+      "variant",
+      "class",
+      "count",
+      "steps",
+      "sampler",
+      "eta",
+      "guidance",
+      "seed",
+      "scale",
+      "batch",
+      "precision",
+    ]
+      .map((name) => [name, `--${name}`]),
+  ),
+  negativeClass: "--negative-class",
+};
 
 if (import.meta.main) {
   try {

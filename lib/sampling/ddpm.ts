@@ -4,7 +4,8 @@
  * @module
  */
 import { basename, resolve } from "node:path";
-import { type DrawPlan, type GenerateOptions, hasNullClass, planDraw } from "./request.ts";
+import { hasNullClass } from "./class_choice.ts";
+import { type DrawPlan, type GenerateOptions, planDraw } from "./request.ts";
 import { imageMetadata } from "./metadata.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import {
@@ -17,6 +18,7 @@ import {
 import { shownSteps } from "./moments.ts";
 import { batchSizes, RunningBatch } from "./running_batch.ts";
 import type { SlotImage } from "./slot_batch.ts";
+import { guidanceOf } from "../diffusion/guidance.ts";
 import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { checkWhole } from "../checks.ts";
@@ -146,11 +148,9 @@ export class DDPM {
    */
   async generate(options: GenerateOptions = {}): Promise<Images> {
     const settings = planDraw(options, this);
-    const { steps, sampler, eta, guidance, seed, labels } = settings;
-    const plan = planSampling(sampler, this.schedule, { steps, eta });
-    const requests = labels.map((label, i): SlotImage => ({ label, seed: seed + i, guidance }));
-    const slots = Math.min(settings.batch, requests.length);
-    const { images } = await this.#draw(slots, settings.guided, requests, plan, { onStep: options.onStep });
+    const plan = planSampling(settings.sampler, this.schedule, settings);
+    const slots = Math.min(settings.batch, settings.labels.length);
+    const { images } = await this.#draw(slots, settings, plan, { onStep: options.onStep });
     return this.#finished(images, settings);
   }
 
@@ -165,20 +165,13 @@ export class DDPM {
    */
   async trajectory(options: GenerateOptions, frames: number | readonly number[]): Promise<Trajectory> {
     const settings = planDraw(options, this);
-    const { steps, sampler, eta, guidance, guided, seed, labels } = settings;
-    const plan = planSampling(sampler, this.schedule, { steps, eta });
-    const previewAt = keptSteps(frames, steps);
-    const requests = labels.map((label, i): SlotImage => ({ label, seed: seed + i, guidance }));
+    const plan = planSampling(settings.sampler, this.schedule, settings);
+    const previewAt = keptSteps(frames, settings.steps);
+    const count = settings.labels.length;
     const drawOptions = { onStep: options.onStep, previewAt };
-    const { images, noisy, previews } = await this.#draw(
-      requests.length,
-      guided,
-      requests,
-      plan,
-      drawOptions,
-    );
+    const { images, noisy, previews } = await this.#draw(count, settings, plan, drawOptions);
     const [height, width] = imageSize(this.config);
-    const toImages = (data: Float32Array) => Images.fromFloats(data, requests.length, height, width);
+    const toImages = (data: Float32Array) => Images.fromFloats(data, count, height, width);
     return {
       images: this.#finished(images, settings),
       noisy: noisy.map(toImages),
@@ -190,7 +183,8 @@ export class DDPM {
   /**
    * Starts a batch that images can join and leave between steps (continuous batching), for servers. Freed with the model.
    *
-   * @param options `rows`: rows of the network's largest batch, 1 or more; an image with guidance takes two
+   * @param options `rows`: rows of the network's largest batch, 1 or more; an image with guidance takes two, a
+   *   mixture more
    * @throws {ConfigError} for `rows` below 1
    * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
    */
@@ -231,15 +225,17 @@ export class DDPM {
   /** Draws after all earlier requests, which use the same buffers. */
   #draw(
     slots: number,
-    guided: boolean,
-    requests: readonly SlotImage[],
+    settings: DrawPlan,
     plan: readonly SamplerStep[],
     options: DrawOptions,
   ): Promise<Drawn> {
+    const { labels, seed, imageRows } = settings;
+    const guidance = guidanceOf(settings);
+    const requests = labels.map((label, i): SlotImage => ({ label, seed: seed + i, ...guidance }));
     if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
     const drawn = this.#idle.then(async () => {
       const passes = plan.length * Math.ceil(requests.length / slots);
-      const generator = await this.#generatorFor(slots, guided, passes);
+      const generator = await this.#generatorFor(slots, imageRows, passes);
       return await generator.draw(requests, plan, options);
     });
     this.#idle = drawn.catch(() => {});
@@ -256,16 +252,16 @@ export class DDPM {
   }
 
   /**
-   * The cached generator, or a new one if slots or guidance differ; the old one is freed first.
+   * The cached generator, or a new one if slots or rows differ; the old one is freed first.
    * @param passes network passes expected of a new one
    */
-  async #generatorFor(slots: number, guided: boolean, passes: number): Promise<Generator> {
+  async #generatorFor(slots: number, imageRows: number, passes: number): Promise<Generator> {
     const cached = this.#generator;
-    if (cached?.slots === slots && cached.guided === guided) return cached;
+    if (cached?.slots === slots && cached.imageRows === imageRows) return cached;
     this.#generator = undefined;
     cached?.destroy();
-    const target = await this.#kernelsFor([generatorRows({ slots, guided })], passes);
-    const options = { ...this.#network, slots, guided, target };
+    const target = await this.#kernelsFor([generatorRows({ slots, imageRows })], passes);
+    const options = { ...this.#network, slots, imageRows, target };
     return this.#generator = await Generator.build(this.#gpu, options);
   }
 }

@@ -8,7 +8,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { SamplerStep } from "../diffusion/sampler.ts";
-import { checkGuidable, SlotBatch, type SlotImage, type SlotPicture } from "./slot_batch.ts";
+import { SlotBatch, type SlotImage, type SlotPicture } from "./slot_batch.ts";
 import { advance, type Underway } from "./underway.ts";
 
 /** Options of {@linkcode Generator.build}. */
@@ -18,8 +18,8 @@ export interface GeneratorOptions {
   readonly weights: GPUBuffer;
   /** Images per batch. */
   readonly slots: number;
-  /** Use guidance: an image with a scale other than 1 then takes two rows of the network's batch. */
-  readonly guided: boolean;
+  /** Most rows of the network's batch that an image takes (`networkRows`); default 1, for images without guidance. */
+  readonly imageRows?: number;
   /** True if the last row of the class table is the null class, which guidance needs. Default true. */
   readonly nullClass?: boolean;
   /** Kernel variants to use; default: those that suit the device. */
@@ -29,8 +29,10 @@ export interface GeneratorOptions {
 }
 
 /** Rows of the network's batch in a generator's steps. */
-export function generatorRows({ slots, guided }: Pick<GeneratorOptions, "slots" | "guided">): number {
-  return guided ? 2 * slots : slots;
+export function generatorRows(
+  { slots, imageRows = 1 }: Pick<GeneratorOptions, "slots" | "imageRows">,
+): number {
+  return slots * imageRows;
 }
 
 /** Options of {@linkcode Generator.draw}. */
@@ -60,13 +62,14 @@ const STEPS_PER_WAIT = 4;
 /** Draws images in batches of a fixed number of slots. */
 export class Generator {
   readonly slots: number;
-  readonly guided: boolean;
+  /** Rows of the network's batch for an image. */
+  readonly imageRows: number;
   readonly #config: UNetConfig;
   readonly #batch: SlotBatch;
 
-  private constructor({ slots, guided, config }: GeneratorOptions, batch: SlotBatch) {
+  private constructor({ slots, imageRows = 1, config }: GeneratorOptions, batch: SlotBatch) {
     this.slots = slots;
-    this.guided = guided;
+    this.imageRows = imageRows;
     this.#config = config;
     this.#batch = batch;
   }
@@ -74,12 +77,10 @@ export class Generator {
   /**
    * Records the network and the sampler's step for a number of slots.
    *
-   * @throws {ConfigError} for guidance without a null class, or if the network's output has other channels than its input
-   *   (e.g. a learned variance)
+   * @throws {ConfigError} if the network's output has other channels than its input (e.g. a learned variance)
    * @throws {DeviceError} if the batch does not fit into device memory
    */
   static async build(gpu: Gpu, options: GeneratorOptions): Promise<Generator> {
-    if (options.guided) checkGuidable("a scale other than 1", options);
     const rows = [generatorRows(options)];
     return new Generator(options, await SlotBatch.build(gpu, { ...options, rows }));
   }
@@ -93,6 +94,8 @@ export class Generator {
    * Samples images in as many batches as needed.
    *
    * @param steps the sampler's plan, from `planSampling`
+   * @throws {ConfigError} for guidance with a network that lacks the classes it needs
+   * @throws {RangeError} if the images of a batch take more rows than it has
    */
   async draw(
     requests: readonly SlotImage[],
@@ -109,10 +112,8 @@ export class Generator {
     const total = steps.length * Math.ceil(requests.length / this.slots);
     let done = 0;
     for (let first = 0; first < requests.length; first += this.slots) {
-      const batch = requests.slice(first, first + this.slots).map((request): Underway => {
-        const image = this.guided ? request : { ...request, guidance: 1 };
-        return { image, plan: steps, done: 0 };
-      });
+      const batch = requests.slice(first, first + this.slots)
+        .map((image): Underway => ({ image, plan: steps, done: 0 }));
       for (let step = 0; step < steps.length; step++) {
         advance(this.#batch, batch);
         done++;

@@ -5,7 +5,8 @@
  */
 import type { ImageMetadata } from "../image/images.ts";
 import type { Precision } from "../model/precision.ts";
-import { type DrawPlan, NO_CLASS } from "./request.ts";
+import { labelText } from "./class_choice.ts";
+import type { DrawPlan } from "./request.ts";
 
 /** Model fields of the metadata. */
 export interface DrawnBy {
@@ -15,18 +16,35 @@ export interface DrawnBy {
   readonly precision: Precision;
 }
 
-/** Name of an image's class, or `none`. */
+/** Class of an image as text: a name, `none`, or a mixture. */
 export function className(
   { labels }: Pick<DrawPlan, "labels">,
   { classes }: Pick<DrawnBy, "classes">,
   index: number,
 ): string {
-  return classes[labels[index] ?? classes.length] ?? NO_CLASS;
+  return labelText(labels[index] ?? classes.length, classes);
+}
+
+/** Settings of guidance under the names that they have in requests to the server; those not in use are left out. */
+export interface GuidanceMetadata {
+  readonly guidance: number;
+  readonly negative_class?: string;
+}
+
+/** Guidance of a plan as metadata. */
+export function guidanceMetadata(
+  { guidance, negative }: DrawPlan,
+  { classes }: Pick<DrawnBy, "classes">,
+): GuidanceMetadata {
+  return {
+    guidance,
+    ...(negative === undefined ? {} : { negative_class: labelText(negative, classes) }),
+  };
 }
 
 /** Metadata of image `index` of a plan, the same whether it is drawn alone or in a batch. */
 export function imageMetadata(plan: DrawPlan, by: DrawnBy, index: number): ImageMetadata {
-  const { seed, sampler, steps, eta, guidance } = plan;
+  const { seed, sampler, steps, eta } = plan;
   return {
     model: by.model,
     class: className(plan, by, index),
@@ -34,7 +52,7 @@ export function imageMetadata(plan: DrawPlan, by: DrawnBy, index: number): Image
     sampler,
     steps,
     ...(eta === undefined ? {} : { eta }),
-    guidance,
+    ...guidanceMetadata(plan, by),
     ...(by.precision === "mixed" ? { precision: by.precision } : {}),
   };
 }

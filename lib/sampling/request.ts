@@ -4,29 +4,26 @@
  * @module
  */
 import { checkWhole } from "../checks.ts";
-import { checkGuidance } from "../diffusion/guidance.ts";
+import { checkGuidance, type ClassMixture, type Guidance, networkRows } from "../diffusion/guidance.ts";
 import { checkSteps, mostSteps, type SamplerName, samplerNames } from "../diffusion/sampler.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { ConfigError } from "../errors.ts";
 import type { UNetConfig } from "../model/config.ts";
-import { withSuggestion } from "../suggest.ts";
+import {
+  ANY_CLASS,
+  type ClassChoice,
+  type ClassFacts,
+  hasNullClass,
+  NO_CLASS,
+  resolveClass,
+  resolveLabel,
+} from "./class_choice.ts";
 
 /**
  * Default number of DDIM steps. With the bundled model a first image takes about eleven seconds on two CPU cores (4 once the
  * driver has cached its shaders); 50 steps take twice as long for little more detail.
  */
 export const DEFAULT_STEPS = 25;
-
-/**
- * A class by name (compared in Unicode's NFC, case-insensitively if there is no exact match) or number; `none` or null for
- * no class; `any` for a class chosen by the seed.
- */
-export type ClassChoice = string | number | null;
-
-/** Requests a class chosen by the seed: image i has class `(seed + i) mod classes`. */
-export const ANY_CLASS = "any";
-/** Requests the null class, i.e. unconditional sampling. */
-export const NO_CLASS = "none";
 
 /** Options of {@linkcode DDPM.generate}. */
 export interface GenerateOptions {
@@ -45,9 +42,11 @@ export interface GenerateOptions {
   readonly eta?: number;
   /**
    * Scale of classifier-free guidance (Ho & Salimans 2022), 0 or more: 1 is no guidance, 0 unconditional. Default 2 for
-   * images of a class if the model has a null class, else 1.
+   * images of a class if the model has a null class, and with a `negativeClass`, else 1.
    */
   readonly guidance?: number;
+  /** Class, by name or number, that guidance leads away from; default no class (`none`). */
+  readonly negativeClass?: string | number | null;
   /** Seed of the first image, an integer from 0 to 2^53 - 1; image i has seed `seed + i`. Default 0. */
   readonly seed?: number;
   /** Maximum batch size, 1 to 4096; limits memory and does not change the images. Default 64. */
@@ -57,11 +56,8 @@ export interface GenerateOptions {
 }
 
 /** Properties of a model that requests are checked against. */
-export interface ModelFacts {
-  readonly config: UNetConfig;
+export interface ModelFacts extends ClassFacts {
   readonly schedule: NoiseSchedule;
-  /** Class names by label; as many as the class table has rows, or one fewer if its last row is the null class. */
-  readonly classes: readonly string[];
 }
 
 /** Defaults of a request's options where the model allows them, in place of those of {@linkcode GenerateOptions}. */
@@ -74,28 +70,21 @@ export interface DrawDefaults {
 }
 
 /** A validated request with all defaults filled in. */
-export interface DrawPlan {
-  /** Label of each image, in order; the number of classes is the null class. */
-  readonly labels: readonly number[];
+export interface DrawPlan extends Guidance {
+  /** Label or mixture of each image, in order; the number of classes is the null class. */
+  readonly labels: readonly (number | ClassMixture)[];
   /** Network evaluations per image. */
   readonly steps: number;
   /** Sampler. */
   readonly sampler: SamplerName;
   /** DDIM's eta, 0 to 1; undefined if not given. */
   readonly eta: number | undefined;
-  /** Scale of classifier-free guidance; 1 for none. */
-  readonly guidance: number;
-  /** True if images take two rows of the network's batch, conditional and unconditional. */
-  readonly guided: boolean;
+  /** Rows of the network's batch for each image; at most so many where images differ. */
+  readonly imageRows: number;
   /** Seed of the first image; image i has seed `seed + i`. */
   readonly seed: number;
   /** Maximum batch size. */
   readonly batch: number;
-}
-
-/** True if the class table has a row for the null class, which guidance needs. */
-export function hasNullClass({ config, classes }: Pick<ModelFacts, "config" | "classes">): boolean {
-  return config.numClassEmbeds !== null && classes.length < config.numClassEmbeds;
 }
 
 /**
@@ -129,15 +118,28 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   const labels = chosen.flatMap((label) => Array.from({ length: count }, () => label))
     .map((label, i) => label === ANY_CLASS ? (seed + i) % classes.length : label);
   const conditional = labels.some((label) => label !== classes.length);
-  const { guidance = conditional && nullClass ? defaults.guidance ?? 2 : 1 } = options;
+  const guidance = planGuidance(options, conditional, model, defaults);
+  const imageRows = Math.max(...labels.map((label) => networkRows({ label, ...guidance })));
+  return { labels, steps, sampler, eta, ...guidance, imageRows, seed, batch };
+}
+
+/** @param conditional a class is requested */
+function planGuidance(
+  { guidance: scale, negativeClass }: GenerateOptions,
+  conditional: boolean,
+  model: ModelFacts,
+  defaults: DrawDefaults,
+): Guidance {
+  const negative = negativeClass === undefined
+    ? undefined
+    : resolveLabel("negativeClass", negativeClass, model);
+  const guidable = negative !== undefined || (conditional && hasNullClass(model));
+  const guidance = scale ?? (guidable ? defaults.guidance ?? 2 : 1);
   checkGuidance(guidance);
-  if (guidance !== 1 && !conditional) {
-    throw new ConfigError("guidance", guidance, "1 where no class is requested");
+  if (guidance !== 1 && !guidable) {
+    throw new ConfigError("guidance", guidance, conditional ? NO_GUIDANCE : "1 where no class is requested");
   }
-  if (guidance !== 1 && !nullClass) {
-    throw new ConfigError("guidance", guidance, NO_GUIDANCE);
-  }
-  return { labels, steps, sampler, eta, guidance, guided: guidance !== 1, seed, batch };
+  return negative === undefined ? { guidance } : { guidance, negative };
 }
 
 /**
@@ -160,63 +162,6 @@ export const NO_GUIDANCE = '1, since the class table of this model has no row fo
 /** Default number of steps: the maximum of the schedule for `ddpm`, at most {@linkcode DEFAULT_STEPS} for `ddim`. */
 export function defaultSteps(sampler: SamplerName, schedule: NoiseSchedule): number {
   return mostSteps(schedule, sampler === "ddpm" ? undefined : DEFAULT_STEPS);
-}
-
-/** Words that a model accepts as a class beside names and numbers. */
-export function classWords(model: Pick<ModelFacts, "config" | "classes">): string[] {
-  return hasNullClass(model) || model.classes.length === 0 ? [ANY_CLASS, NO_CLASS] : [ANY_CLASS];
-}
-
-/**
- * Resolves a class to its label.
- *
- * @param more words that the caller accepts beside those of {@linkcode classWords}, for the message
- * @returns 0 to classes - 1, the number of classes for no class, or `any`
- * @throws {ConfigError} with the valid names and a suggestion
- */
-export function resolveClass(
-  choice: ClassChoice,
-  model: Pick<ModelFacts, "config" | "classes">,
-  more: readonly string[] = [],
-): number | typeof ANY_CLASS {
-  const { classes } = model;
-  const count = classes.length;
-  const word = choice === null ? NO_CLASS : String(choice).toLowerCase();
-  const known = classWords(model);
-  if (word === ANY_CLASS && count > 0) return ANY_CLASS;
-  if (known.includes(word)) return count;
-  const words = [...more, ...known];
-  if (count === 0) {
-    const allowed = `${words.join(" or ")}, since this model was trained without classes`;
-    throw new ConfigError("class", choice, allowed);
-  }
-  for (const form of [composed, caseless]) {
-    const label = classes.findIndex((name) => form(name) === form(String(choice)));
-    if (label >= 0) return label;
-  }
-  const number = typeof choice === "number" ? choice : /^\d+$/.test(word) ? Number(word) : NaN;
-  if (Number.isInteger(number) && number >= 0 && number < count) return number;
-  const names = classes.every((name, label) => name === String(label)) ? [] : classes;
-  const allowed = [...names, numbers(count), ...words.slice(0, -1)].join(", ");
-  const reason = word === NO_CLASS ? "; this model's class table has no row for no class" : "";
-  throw new ConfigError(
-    "class",
-    choice ?? NO_CLASS,
-    withSuggestion(`${allowed}, or ${words.at(-1)}${reason}`, String(choice), [...names, ...words]),
-  );
-}
-
-/** Unicode's NFC: macOS writes file names decomposed, keyboards type composed characters. */
-function composed(name: string): string {
-  return name.normalize("NFC");
-}
-
-function caseless(name: string): string {
-  return composed(name.toLowerCase());
-}
-
-function numbers(count: number): string {
-  return count === 1 ? "the number 0" : `a number from 0 to ${count - 1}`;
 }
 
 function isList(value: GenerateOptions["class"]): value is readonly ClassChoice[] {

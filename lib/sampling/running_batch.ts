@@ -10,11 +10,11 @@ import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { classCount, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
-import { checkGuidance } from "../diffusion/guidance.ts";
+import { checkGuidance, networkRows } from "../diffusion/guidance.ts";
 import { planSampling } from "../diffusion/sampler.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { ImageJob } from "./image_job.ts";
-import { checkGuidable, networkRows, SlotBatch, type SlotPicture } from "./slot_batch.ts";
+import { checkGuidable, SlotBatch, type SlotPicture } from "./slot_batch.ts";
 import { advance, isFinished, type Underway } from "./underway.ts";
 
 /** An intermediate or finished image of a turn. */
@@ -112,7 +112,7 @@ export class RunningBatch {
 
   /** Rows of the network's batch in use, at most {@linkcode RunningBatch.rows}. */
   get rowsInUse(): number {
-    return this.#slots.reduce((sum, { image }) => sum + networkRows(image.guidance), 0);
+    return this.#slots.reduce((sum, { image }) => sum + networkRows(image), 0);
   }
 
   /**
@@ -121,12 +121,12 @@ export class RunningBatch {
    * @throws {ConfigError} naming the invalid field of the image, or if too few rows are free
    */
   add(image: ImageJob): void {
-    const { id, label, seed, guidance, sampler, steps, eta, frames } = image;
+    const { id, seed, guidance, sampler, steps, eta, frames } = image;
     const classes = classCount(this.#options.config);
-    checkWhole("label", label, 0, classes);
+    for (const each of labelsOf(image)) checkWhole("label", each, 0, classes);
     checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
     checkGuidance(guidance);
-    if (guidance !== 1) checkGuidable(guidance, this.#options);
+    checkGuidable(image, this.#options);
     const plan = planSampling(sampler, this.#options.schedule, { steps, eta });
     for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, steps - 1);
     if (this.#slotOf(id) >= 0 || this.#parked.has(id)) {
@@ -181,10 +181,11 @@ export class RunningBatch {
     return this.#slots.findIndex(({ image }) => image.id === id);
   }
 
-  #requireRows({ guidance }: ImageJob): void {
+  #requireRows(image: ImageJob): void {
     const free = this.rows - this.rowsInUse;
-    if (networkRows(guidance) <= free) return;
-    throw new ConfigError("rows", networkRows(guidance), `at most ${free}, which are free in the batch`);
+    const rows = networkRows(image);
+    if (rows <= free) return;
+    throw new ConfigError("rows", rows, `at most ${free}, which are free in the batch`);
   }
 
   #vacate(slot: number): boolean {
@@ -259,6 +260,12 @@ export class RunningBatch {
   destroy(): void {
     this.#batch.destroy();
   }
+}
+
+/** All labels that an image names. */
+function labelsOf({ label, negative }: ImageJob): number[] {
+  const own = typeof label === "number" ? [label] : label.map(({ label }) => label);
+  return negative === undefined ? own : [...own, negative];
 }
 
 /** Buffer to read after an image's last step: the finished image or a requested frame; undefined for neither. */

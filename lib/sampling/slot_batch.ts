@@ -22,7 +22,7 @@ import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/net
 import type { Precision } from "../model/precision.ts";
 import { NO_GUIDANCE } from "./request.ts";
 import { splitSeed } from "../random.ts";
-import { guidanceTerms } from "../diffusion/guidance.ts";
+import { guidanceTerms, type Guided } from "../diffusion/guidance.ts";
 import type { SamplerStep } from "../diffusion/sampler.ts";
 
 /** Options of {@linkcode SlotBatch.build}. */
@@ -32,7 +32,7 @@ export interface SlotBatchOptions {
   readonly weights: GPUBuffer;
   /** Number of slots. */
   readonly slots: number;
-  /** Batch sizes of the network in rows, ascending; an image takes two rows with guidance, else one. */
+  /** Batch sizes of the network in rows, ascending; an image takes as many rows as `networkRows` says. */
   readonly rows: readonly number[];
   /** True if the last row of the class table is the null class, which guidance needs. Default true. */
   readonly nullClass?: boolean;
@@ -43,13 +43,9 @@ export interface SlotBatchOptions {
 }
 
 /** Parameters that, with the sampler's plan, determine an image, whatever its slot or the other images of the batch. */
-export interface SlotImage {
-  /** Class index; the number of classes is the null class. Ignored by unconditional networks. */
-  readonly label: number;
+export interface SlotImage extends Guided {
   /** Integer from 0 to 2^53 - 1. */
   readonly seed: number;
-  /** Scale of classifier-free guidance (Ho & Salimans 2022), 0 or more; 0 and 1 take one row, any other value two. */
-  readonly guidance: number;
 }
 
 /** The next step of the image in a slot. */
@@ -75,25 +71,20 @@ interface SizedProgram {
   readonly program: Program;
 }
 
-/** Rows of the network's batch for an image with this guidance scale. */
-export function networkRows(guidance: number): 1 | 2 {
-  return guidance === 1 || guidance === 0 ? 1 : 2;
-}
-
 /**
- * Checks that a network supports guidance.
+ * Checks that a network has the classes that an image's guidance needs.
  *
- * @param guidance the scale, for the message
- * @throws {ConfigError} if it has no null class
+ * @throws {ConfigError} for guidance without a class table, or without a row for the null class where that is needed
  */
 export function checkGuidable(
-  guidance: unknown,
+  { guidance, negative }: Pick<Guided, "guidance" | "negative">,
   { config, nullClass = true }: Pick<SlotBatchOptions, "config" | "nullClass">,
 ): void {
+  if (guidance === 1) return;
   if (config.numClassEmbeds === null) {
     throw new ConfigError("guidance", guidance, "1, since this model was trained without classes");
   }
-  if (!nullClass) throw new ConfigError("guidance", guidance, NO_GUIDANCE);
+  if (!nullClass && negative === undefined) throw new ConfigError("guidance", guidance, NO_GUIDANCE);
 }
 
 /** Slots on the device and the programs that advance them. */
@@ -234,10 +225,10 @@ export class SlotBatch {
     const nullLabel = classCount(this.#config);
     const slots = work.map((slot): Slot | undefined => {
       if (!slot) return undefined;
-      const { seed, label, guidance, ...rest } = slot;
+      const { seed, step, coefficients } = slot;
       const [seedLo, seedHi] = splitSeed(seed);
-      if (guidance !== 1) checkGuidable(guidance, this.#options);
-      return { ...rest, seedLo, seedHi, rows: guidanceTerms(label, guidance, nullLabel) };
+      checkGuidable(slot, this.#options);
+      return { step, coefficients, seedLo, seedHi, rows: guidanceTerms(slot, nullLabel) };
     });
     const rows = rowCount(slots);
     const occupied = slots.findLastIndex((slot) => slot !== undefined) + 1;

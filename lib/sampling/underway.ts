@@ -26,10 +26,9 @@ export function advance(
   images: readonly Underway[],
 ): { rows: number; programRows: number } {
   const ran = batch.step(images.map(({ image, plan, done }): SlotStep => {
-    const { label, seed, guidance } = image;
     const coefficients = plan[done];
     if (!coefficients) throw new RangeError(`step ${done} of ${plan.length}: the image is finished`);
-    return { label, seed, guidance, step: done, coefficients };
+    return { ...image, step: done, coefficients };
   }));
   for (const image of images) image.done++;
   return ran;

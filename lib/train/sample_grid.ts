@@ -5,8 +5,10 @@
  */
 import type { KernelTarget } from "../../kernels/target.ts";
 import { type Drawn, Generator, generatorRows } from "../sampling/generator.ts";
+import { labelText } from "../sampling/class_choice.ts";
 import type { SlotImage } from "../sampling/slot_batch.ts";
 import { evenly } from "../sampling/illustrate.ts";
+import { networkRows } from "../diffusion/guidance.ts";
 import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { DeviceError } from "../errors.ts";
@@ -54,10 +56,11 @@ function planGrid({ settings: { model, seed }, grids }: GridPlan) {
   const requests = Array.from({ length: rows * columns }, (_, i): SlotImage => ({
     label: labels[Math.floor(i / columns)] ?? 0,
     seed: (seed + i) % Number.MAX_SAFE_INTEGER,
-    guidance,
+    guidance: classes > 0 ? guidance : 1,
   }));
   const slots = Math.min(SLOTS, requests.length);
-  return { requests, columns, labels, sampleSteps, slots, guided: classes > 0 && guidance !== 1 };
+  const imageRows = Math.max(...requests.map(networkRows));
+  return { requests, columns, labels, sampleSteps, slots, imageRows };
 }
 
 /** Batch sizes of the network for a run's grids, if device memory allows; empty without grids. */
@@ -93,14 +96,14 @@ export class SampleGrid {
     target?: KernelTarget,
   ): Promise<SampleGrid> {
     const { settings } = run;
-    const { requests, columns, labels, sampleSteps, slots, guided } = planGrid(run);
+    const { requests, columns, labels, sampleSteps, slots, imageRows } = planGrid(run);
     const plan = planSampling("ddim", processOf(settings) as NoiseSchedule, { steps: sampleSteps });
     const generator = await buildLargest(
       gpu,
       slots,
       (slots) => {
         const { model: config, precision } = settings;
-        return Generator.build(gpu, { config, weights, slots, guided, target, precision });
+        return Generator.build(gpu, { config, weights, slots, imageRows, target, precision });
       },
     );
     return new SampleGrid({ gpu, settings, options, requests, columns, labels, plan, generator });
@@ -114,7 +117,7 @@ export class SampleGrid {
   /** Network evaluations for a grid, counted per image. */
   get evaluations(): number {
     const { requests, plan, generator } = this.#parts;
-    return requests.length * plan.length * (generator.guided ? 2 : 1);
+    return requests.length * plan.length * generator.imageRows;
   }
 
   /**
@@ -123,7 +126,7 @@ export class SampleGrid {
    * @returns undefined if the caller's signal came first
    */
   async draw(epoch: number, step: number): Promise<SamplesEvent | WarningEvent | undefined> {
-    const { settings: { model }, requests, columns, labels, options, plan, generator } = this.#parts;
+    const { settings: { model }, requests, columns, labels, options, plan } = this.#parts;
     const drawn = await this.#draw();
     if (drawn === undefined) return undefined;
     if (!drawn.images.every(Number.isFinite)) {
@@ -134,11 +137,11 @@ export class SampleGrid {
     const { classes } = options.data;
     const conditional = classCount(model) > 0;
     const metadata = requests.map(({ label, seed, guidance }): ImageMetadata => ({
-      class: conditional ? classes[label] : "none",
+      class: labelText(label, conditional ? classes : []),
       seed,
       sampler: "ddim",
       steps: plan.length,
-      guidance: generator.guided ? guidance : 1,
+      guidance,
     }));
     const images = Images.fromFloats(drawn.images, requests.length, ...imageSize(model), metadata);
     const rowLabels = conditional

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import { networkRows } from "../../lib/sampling/slot_batch.ts";
 import type { ImageJob } from "../../lib/sampling/image_job.ts";
 import type { ModelFacts } from "../../lib/sampling/request.ts";
 import type { Precision } from "../../lib/model/precision.ts";
@@ -31,11 +30,6 @@ export interface ServedModel extends ModelFacts {
   readonly stepSeconds: number;
   /** When it was loaded, milliseconds since 1970. */
   readonly loadedAt: number;
-}
-
-/** Network rows that an image takes in the batch: two with guidance. */
-export function rowsOf(image: Pick<ImageJob, "guidance">): 1 | 2 {
-  return networkRows(image.guidance);
 }
 
 /** An image or a frame: bytes, [height, width, 3]. */
@@ -86,7 +80,7 @@ export interface Engine {
    * scheduler acts on it are added before it.
    */
   listen(listener: Partial<EngineListener>): void;
-  /** Adds an image to the batch; the caller keeps the sum of `rowsOf` within `rows`. It joins at the next turn. */
+  /** Adds an image to the batch; the caller keeps the sum of `networkRows` within `rows`. It joins at the next turn. */
   add(image: ImageJob): void;
   /** Removes an image, parked or not, at the next turn; unknown ids are ignored. */
   remove(id: number): void;
@@ -95,7 +89,7 @@ export interface Engine {
    * emit a frame or finish.
    */
   park(id: number): void;
-  /** Puts a parked image back into the batch; the caller keeps the sum of `rowsOf` within `rows`. */
+  /** Puts a parked image back into the batch; the caller keeps the sum of `networkRows` within `rows`. */
   resume(id: number): void;
   /**
    * Loads a model directory and serves it from then on; images in progress finish with their model.

@@ -3,13 +3,8 @@
  *
  * @module
  */
-import {
-  ANY_CLASS,
-  classWords,
-  type DrawPlan,
-  type GenerateOptions,
-  planDraw,
-} from "../../lib/sampling/request.ts";
+import { ANY_CLASS, classWords } from "../../lib/sampling/class_choice.ts";
+import { type DrawPlan, type GenerateOptions, planDraw } from "../../lib/sampling/request.ts";
 import { mostSteps } from "../../lib/diffusion/sampler.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { ServerContext } from "./context.ts";

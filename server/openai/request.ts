@@ -6,7 +6,8 @@
 import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { z } from "@hono/zod-openapi";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
-import { ANY_CLASS, classWords, type DrawPlan, NO_CLASS, resolveClass } from "../../lib/sampling/request.ts";
+import { ANY_CLASS, classWords, NO_CLASS, resolveClass } from "../../lib/sampling/class_choice.ts";
+import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ServerContext } from "../http/context.ts";
 import { planQuery, servedModel } from "../http/plan.ts";
 import type { ServedModel } from "../engine/engine.ts";
@@ -57,7 +58,7 @@ interface TokenCounts {
 
 /** Usage of `images` images: words of the prompt as input, network evaluations as output, in place of tokens. */
 export function usageOf({ words, draw }: Pick<OpenAIImageRequest, "words" | "draw">, images: number): Usage {
-  const evaluations = images * draw.steps * (draw.guided ? 2 : 1);
+  const evaluations = images * draw.steps * draw.imageRows;
   return {
     input_tokens: words,
     input_tokens_details: { text_tokens: words, image_tokens: 0 },

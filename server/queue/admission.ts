@@ -8,7 +8,6 @@
  */
 import { ConfigError } from "../../lib/errors.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
-import { rowsOf } from "../engine/engine.ts";
 import type { ServerSettings } from "../settings.ts";
 import type { Estimate } from "./estimate.ts";
 import { type Ticket, workOf } from "./ticket.ts";
@@ -63,9 +62,11 @@ export interface AdmissionLimits extends Pick<ServerSettings, "timeout" | "maxWo
  * @throws {ConfigError} with the largest request that fits
  */
 export function checkFit(draw: DrawPlan, { rows, timeout, maxWork, estimate }: AdmissionLimits): void {
-  if (rowsOf(draw) > rows) {
-    const allowed = `1: a guided image takes two rows of the batch, which has ${rows} on this server`;
-    throw new ConfigError("guidance", draw.guidance, allowed);
+  if (draw.imageRows > rows) {
+    const takes = `the image takes ${draw.imageRows} rows of the batch, which has ${rows} on this server`;
+    const mixed = draw.labels.some((label) => typeof label !== "number");
+    if (mixed) throw new ConfigError("class", "a mixture", `fewer classes: ${takes}`);
+    throw new ConfigError("guidance", draw.guidance, `1: ${takes}`);
   }
   requireFit(draw, (smaller) => workOf(smaller) <= maxWork, `${maxWork} network evaluations a client`);
   const inTime = (smaller: DrawPlan) => estimate.leastSeconds(smaller) <= timeout;

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { rowsOf } from "../engine/engine.ts";
 import type { EngineTurn, ServedModel } from "../engine/engine.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import { fairRows, type RowsAsked, StepTimes } from "./step_times.ts";
@@ -14,7 +13,7 @@ import { Throughput } from "./throughput.ts";
 export type Accepted = Pick<Ticket, "workLeft"> & { readonly job: { readonly client: string } };
 
 /** The part of a request that {@linkcode Estimate.leastSeconds} depends on. */
-export type Asked = Pick<DrawPlan, "labels" | "guidance" | "steps">;
+export type Asked = Pick<DrawPlan, "labels" | "imageRows" | "steps">;
 
 /** Estimates for `Retry-After` and for refusing requests that would miss their deadline. */
 export class Estimate {
@@ -72,10 +71,9 @@ export class Estimate {
    * Least seconds for a request, on an idle server at its fastest measured speed. A request refused for it could not have
    * been served, however busy the machine was during measurements.
    */
-  leastSeconds({ labels, guidance, steps }: Asked): number {
-    const perImage = rowsOf({ guidance });
-    const atOnce = Math.floor(this.#rows / perImage);
-    const seconds = (images: number) => images === 0 ? 0 : this.#times.atLeast(images * perImage);
+  leastSeconds({ labels, imageRows, steps }: Asked): number {
+    const atOnce = Math.floor(this.#rows / imageRows);
+    const seconds = (images: number) => images === 0 ? 0 : this.#times.atLeast(images * imageRows);
     const full = Math.floor(labels.length / atOnce);
     return steps * (full * seconds(atOnce) + seconds(labels.length % atOnce));
   }

@@ -4,20 +4,22 @@
  * @module
  */
 import { mostSteps } from "../../lib/diffusion/sampler.ts";
-import { type DrawPlan, hasNullClass } from "../../lib/sampling/request.ts";
-import { type ImageJob, type Pixels, rowsOf, type ServedModel } from "../engine/engine.ts";
+import { guidanceOf } from "../../lib/diffusion/guidance.ts";
+import { hasNullClass } from "../../lib/sampling/class_choice.ts";
+import type { DrawPlan } from "../../lib/sampling/request.ts";
+import type { ImageJob, Pixels, ServedModel } from "../engine/engine.ts";
 import type { Job, JobResult } from "./job.ts";
 
 /** Network rows times steps of a request. */
 export function workOf(draw: DrawPlan): number {
-  return draw.labels.length * rowsOf(draw) * draw.steps;
+  return draw.labels.length * draw.imageRows * draw.steps;
 }
 
 /** State of a job until it ends. */
 export class Ticket {
   readonly job: Job;
   /** Network rows of each image. */
-  readonly rows: 1 | 2;
+  readonly rows: number;
   /** Settles when the job ends. */
   readonly result: Promise<JobResult>;
   readonly reject: (error: unknown) => void;
@@ -41,7 +43,7 @@ export class Ticket {
   constructor(job: Job, model: ServedModel, now: number) {
     const { promise, resolve, reject } = Promise.withResolvers<JobResult>();
     this.job = job;
-    this.rows = rowsOf(job.draw);
+    this.rows = job.draw.imageRows;
     this.model = model;
     this.result = promise;
     this.reject = reject;
@@ -101,13 +103,14 @@ export class Ticket {
 
   /** Takes the next image, which joins the batch now. */
   take(id: number, now: number): ImageJob {
-    const { draw: { labels, seed, sampler, steps, eta, guidance }, frames } = this.job;
+    const { draw, frames } = this.job;
+    const { labels, seed, sampler, steps, eta } = draw;
     const index = this.#next++;
     const label = labels[index];
     if (label === undefined) throw new RangeError(`image ${index} of ${labels.length} does not exist`);
     this.#startedAt ??= now;
     this.begun.set(id, index);
-    return { id, label, seed: seed + index, sampler, steps, eta, guidance, frames };
+    return { id, label, seed: seed + index, sampler, steps, eta, ...guidanceOf(draw), frames };
   }
 
   /** @returns true for the last image */

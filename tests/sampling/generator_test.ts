@@ -8,7 +8,7 @@ import type { Gpu } from "../../lib/gpu/device.ts";
 import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
-import { inPrecision, type Precision } from "../../lib/model/precision.ts";
+import { inPrecision, type Precision, PRECISIONS } from "../../lib/model/precision.ts";
 import { assertClose } from "../support/close.ts";
 import { goldenWeights } from "../golden/tensors.ts";
 import { testGpu } from "../support/gpu.ts";
@@ -36,9 +36,11 @@ async function withWeights(
   assert.deepEqual({ used: gpu.memory.used, live: gpu.memory.live }, before, "something was not freed");
 }
 
-function request(seed: number, label = 1, guidance = 1): SlotImage {
-  return { seed, label, guidance };
+function request(seed: number, label: SlotImage["label"] = 1, guidance = 1, negative?: number): SlotImage {
+  return { seed, label, guidance, negative };
 }
+
+const CAT_AND_DOG = [{ label: 3, weight: 0.6 }, { label: 4, weight: 0.4 }];
 
 function imageOf(images: Float32Array, index: number): Float32Array {
   return images.slice(index * IMAGE, (index + 1) * IMAGE);
@@ -50,20 +52,23 @@ const requests = [
   request(13, 4, 1.5),
   request(11, 1, 2),
   request(12, 0, 2),
+  request(11, 0, 2, 3),
+  request(11, CAT_AND_DOG, 2),
+  request(11, CAT_AND_DOG, 1),
 ];
 
-for (const [guided, precision] of [[false, "float32"], [true, "float32"], [true, "mixed"]] as const) {
-  Deno.test(`an image has the same bits in any slot, batch size and company: guided=${guided}${inPrecision(precision)}`, () =>
+for (const precision of PRECISIONS) {
+  Deno.test(`an image has the same bits in any slot, batch size and company${inPrecision(precision)}`, () =>
     withWeights(CLASS_NETWORK, async (gpu, weights) => {
       const build = (slots: number) =>
-        Generator.build(gpu, { config: CLASS_NETWORK, weights, slots, guided, precision });
+        Generator.build(gpu, { config: CLASS_NETWORK, weights, slots, imageRows: 3, precision });
       const [one, three, eight] = [await build(1), await build(3), await build(8)];
       const alone: Float32Array[] = [];
       for (const each of requests) alone.push((await one.draw([each], ddpm)).images);
       const drawn = {
-        "three slots, twice": (await three.draw(requests, ddpm)).images,
-        "eight slots, three idle": (await eight.draw(requests, ddpm)).images,
-        "one slot, five times": (await one.draw(requests, ddpm)).images,
+        "three slots, three times": (await three.draw(requests, ddpm)).images,
+        "eight slots, all of them": (await eight.draw(requests, ddpm)).images,
+        "one slot, eight times": (await one.draw(requests, ddpm)).images,
       };
       for (const [how, images] of Object.entries(drawn)) {
         requests.forEach((_, i) => assert.deepEqual(imageOf(images, i), alone[i], `image ${i}, ${how}`));
@@ -77,7 +82,7 @@ for (const [guided, precision] of [[false, "float32"], [true, "float32"], [true,
 
 Deno.test("seed, class and guidance each change the image", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 6, guided: true });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 6, imageRows: 2 });
     const variants = [
       request(1, 2, 2),
       request(2, 2, 2),
@@ -92,61 +97,101 @@ Deno.test("seed, class and guidance each change the image", () =>
     generator.destroy();
   }));
 
-Deno.test("guidance of scale 1 is the unguided model, and of scale 0 the model without a class", () =>
+/** Bits of the images of some requests. */
+async function drawn(gpu: Gpu, weights: GPUBuffer, images: readonly SlotImage[], imageRows = 3) {
+  const options = { config: CLASS_NETWORK, weights, slots: images.length, imageRows };
+  const generator = await Generator.build(gpu, options);
+  const { images: data } = await generator.draw(images, ddim);
+  generator.destroy();
+  return images.map((_, i) => imageOf(data, i));
+}
+
+Deno.test("guidance of scale 1 is the unguided model, and of scale 0 the model without a class or the negative class", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
-    const build = (guided: boolean) =>
-      Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 3, guided });
-    const [unguided, guided] = [await build(false), await build(true)];
-    const plain = (await unguided.draw([request(5, 2), request(6, 4), request(5, CLASSES)], ddim)).images;
-    const scaled = (await guided.draw([request(5, 2, 1), request(6, 4, 1), request(5, 2, 0)], ddim)).images;
-    // u + 1 (c - u) is c up to rounding, which three steps of this network carry on.
-    assertClose(scaled, plain, { absolute: 2e-5 }, "images");
-    unguided.destroy();
-    guided.destroy();
+    const plain = await drawn(gpu, weights, [request(5, 2), request(5, CLASSES), request(5, 3)], 1);
+    const scaled = await drawn(gpu, weights, [request(5, 2, 1, 3), request(5, 2, 0), request(5, 2, 0, 3)]);
+    assert.deepEqual(scaled, plain);
+  }));
+
+Deno.test("a mixture of one class is the class, whatever its weight, and one in parts is their sum", () =>
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const [plain, guided] = await drawn(gpu, weights, [request(5, 3), request(5, 3, 2)]);
+    const whole = [{ label: 3, weight: 7 }];
+    const parts = [{ label: 3, weight: 1.5 }, { label: 3, weight: 0.5 }];
+    const mixed = [request(5, whole), request(5, whole, 2), request(5, parts), request(5, parts, 2)];
+    assert.deepEqual(await drawn(gpu, weights, mixed), [plain, guided, plain, guided]);
+  }));
+
+Deno.test("the image's own class as the negative class is no guidance", () =>
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const [plain] = await drawn(gpu, weights, [request(5, 3)]);
+    for (const guidance of [0.1, 2, 7.3]) {
+      assert.deepEqual(await drawn(gpu, weights, [request(5, 3, guidance, 3)]), [plain], `scale ${guidance}`);
+    }
+  }));
+
+Deno.test("negative class, mixture and their weights each change the image", () =>
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const other = [{ label: 3, weight: 0.5 }, { label: 4, weight: 0.5 }];
+    const images = await drawn(gpu, weights, [
+      request(1, 3, 2),
+      request(1, 3, 2, 4),
+      request(1, 3, 2, 0),
+      request(1, CAT_AND_DOG, 2),
+      request(1, other, 2),
+      request(1, CAT_AND_DOG, 2, 0),
+    ]);
+    assert.equal(new Set(images.map((image) => image.join())).size, images.length);
   }));
 
 Deno.test("a network without classes draws, whatever label it is given, and refuses guidance", () => {
   const config = unetConfig({ ...CLASS_NETWORK, numClassEmbeds: null });
   return withWeights(config, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config, weights, slots: 2, guided: false });
+    const generator = await Generator.build(gpu, { config, weights, slots: 2 });
     const { images } = await generator.draw([request(3, 0), request(3, 4)], ddim);
     assert.deepEqual(imageOf(images, 0), imageOf(images, 1));
     generator.destroy();
+    const guided = await Generator.build(gpu, { config, weights, slots: 2, imageRows: 2 });
     await assert.rejects(
-      Generator.build(gpu, { config, weights, slots: 2, guided: true }),
+      guided.draw([request(3, 0, 2)], ddim),
       (error) =>
         error instanceof ConfigError && error.field === "guidance" && /without classes/.test(error.message),
     );
+    guided.destroy();
   });
 });
 
 Deno.test("a class table without a null row draws every row, and refuses guidance", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
     const options = { config: CLASS_NETWORK, weights, slots: 2, nullClass: false };
-    const generator = await Generator.build(gpu, { ...options, guided: false });
+    const generator = await Generator.build(gpu, { ...options });
     const last = CLASS_NETWORK.numClassEmbeds! - 1;
     const { images } = await generator.draw([request(3, last), request(3, last - 1)], ddim);
     assert.notDeepEqual(imageOf(images, 0), imageOf(images, 1));
-    generator.destroy();
     await assert.rejects(
-      Generator.build(gpu, { ...options, guided: true }),
+      generator.draw([request(3, 0, 2)], ddim),
       (error) =>
         error instanceof ConfigError && error.field === "guidance" && /no row for/.test(error.message),
     );
+    generator.destroy();
+    const guided = await Generator.build(gpu, { ...options, imageRows: 2 });
+    const away = await guided.draw([request(3, 0, 2, last), request(3, 0, 2, 1)], ddim);
+    assert.notDeepEqual(imageOf(away.images, 0), imageOf(away.images, 1));
+    guided.destroy();
   }));
 
 Deno.test("a network whose output has other channels than its input is refused", () => {
   const config = unetConfig({ ...CLASS_NETWORK, outChannels: 6 });
   return withWeights(config, (gpu, weights) =>
     assert.rejects(
-      Generator.build(gpu, { config, weights, slots: 1, guided: false }),
+      Generator.build(gpu, { config, weights, slots: 1 }),
       /^ConfigError: out_channels: expected in_channels \(3\) to sample, got 6$/,
     ));
 });
 
 Deno.test("one step is enough for an image, none for none", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 2, guided: false });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 2 });
     const { images } = await generator.draw([request(1)], planSampling("ddim", schedule, { steps: 1 }));
     assert.equal(images.length, IMAGE);
     assert.ok(images.every((value) => Math.abs(value) <= 1) && new Set(images).size > 10);
@@ -156,7 +201,7 @@ Deno.test("one step is enough for an image, none for none", () =>
 
 Deno.test("plans may be longer than the reference schedule, and drawing goes on after one that was stopped", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: false });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1 });
     const { images } = await generator.draw([request(1)], ddim);
     const stop = new Error("stop");
     const fine = new NoiseSchedule({ ...schedule.config, numTrainTimesteps: 2000 });
@@ -174,7 +219,7 @@ Deno.test("plans may be longer than the reference schedule, and drawing goes on 
 
 Deno.test("previews are x_t and the estimate of x_0 at the steps asked for, and do not change the images", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 2, guided: true });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 2, imageRows: 2 });
     const three = [request(1, 0, 2), request(2, 1, 2), request(3, 2, 2)];
     const { images } = await generator.draw(three, ddpm);
     const drawn = await generator.draw(three, ddpm, { previewAt: [0, 3, 5] });
@@ -194,7 +239,7 @@ Deno.test("previews are x_t and the estimate of x_0 at the steps asked for, and 
 
 Deno.test("a listener hears of every step of every batch", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 2, guided: false });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 2 });
     const heard: [number, number][] = [];
     const three = [request(1), request(2), request(3)];
     await generator.draw(three, ddim, { onStep: (done, total) => void heard.push([done, total]) });
@@ -205,7 +250,7 @@ Deno.test("a listener hears of every step of every batch", () =>
 
 Deno.test("new weights in the buffer count from the next draw on", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: false });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1 });
     const before = (await generator.draw([request(1)], ddim)).images;
     const table = unetParameters(CLASS_NETWORK);
     gpu.device.queue.writeBuffer(weights, 0, goldenWeights("other", table));
@@ -217,7 +262,7 @@ Deno.test("new weights in the buffer count from the next draw on", () =>
 
 Deno.test("weights that have changed draw other images: those of a generator made anew", async () => {
   await withWeights(CLASS_NETWORK, async (gpu, weights) => {
-    const options = { config: CLASS_NETWORK, weights, slots: 2, guided: true };
+    const options = { config: CLASS_NETWORK, weights, slots: 2, imageRows: 2 };
     const generator = await Generator.build(gpu, options);
     const before = await generator.draw(requests.slice(0, 2), ddim);
     const other = goldenWeights("another", unetParameters(CLASS_NETWORK));

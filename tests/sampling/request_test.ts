@@ -1,14 +1,8 @@
 import assert from "node:assert/strict";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import {
-  defaultSteps,
-  type GenerateOptions,
-  hasNullClass,
-  type ModelFacts,
-  planDraw,
-  resolveClass,
-} from "../../lib/sampling/request.ts";
+import { defaultSteps, type GenerateOptions, type ModelFacts, planDraw } from "../../lib/sampling/request.ts";
+import { hasNullClass } from "../../lib/sampling/class_choice.ts";
 import { microNetwork } from "../support/train/micro.ts";
 
 const schedule = new NoiseSchedule();
@@ -28,69 +22,6 @@ function refusal(options: GenerateOptions, model = animals): string {
   return message;
 }
 
-Deno.test("a class is found by name in any case, by number, and none stands for no class", () => {
-  const cases: [string | number | null, number][] = [
-    ["cat", 0],
-    ["Cat", 1],
-    ["CAT", 0],
-    ["3", 2],
-    [1, 1],
-    ["0", 0],
-    [null, 3],
-    ["none", 3],
-    ["None", 3],
-  ];
-  for (const [choice, label] of cases) assert.equal(resolveClass(choice, animals), label, String(choice));
-});
-
-Deno.test("classes are compared in NFC, however a keyboard or a file system spells them", () => {
-  const [composed, decomposed] = ["caf\u00e9", "cafe\u0301"];
-  for (const name of [composed, decomposed]) {
-    const model = { ...animals, classes: ["dog", name, "\u00c5ngstr\u00f6m"] };
-    for (const choice of [composed, decomposed, "CAF\u00c9", "CAFE\u0301"]) {
-      assert.equal(resolveClass(choice, model), 1, JSON.stringify([...choice]));
-    }
-    assert.equal(resolveClass("a\u030angstro\u0308m", model), 2);
-  }
-});
-
-Deno.test("an unknown class is refused with those that there are", () => {
-  for (const choice of ["dog", "", "4", 3.5, -1, NaN, "1e0", "0x1"]) {
-    assert.match(
-      refusal({ class: choice }),
-      /^class: expected cat, Cat, 3, a number from 0 to 2, any, or none, got /,
-      String(choice),
-    );
-  }
-  assert.match(
-    refusal({ class: "catt" }),
-    /^class: expected cat, Cat, 3, a number from 0 to 2, any, or none \(did you mean cat or Cat\?\), got "catt"$/,
-  );
-  const zoo = { ...animals, classes: ["ox", "bat", "yak"] };
-  assert.throws(() => resolveClass("al", zoo, ["all"]), {
-    message:
-      'class: expected ox, bat, yak, a number from 0 to 2, all, any, or none (did you mean all?), got "al"',
-  });
-  assert.equal(refusal({ class: [] }), 'class: expected at least one class, got "an empty list"');
-  assert.equal(
-    refusal({ class: "cat" }, unconditional),
-    'class: expected any or none, since this model was trained without classes, got "cat"',
-  );
-  assert.throws(() => resolveClass("cat", unconditional, ["all"]), {
-    message: 'class: expected all or any or none, since this model was trained without classes, got "cat"',
-  });
-});
-
-Deno.test("for classes without names, errors list only numbers", () => {
-  const counted = { ...animals, classes: ["0", "1", "2"] };
-  assert.equal(
-    refusal({ class: "3" }, counted),
-    'class: expected a number from 0 to 2, any, or none, got "3"',
-  );
-  const single = { ...animals, config: microNetwork({ numClassEmbeds: 2 }), classes: ["0"] };
-  assert.equal(refusal({ class: "cat" }, single), 'class: expected the number 0, any, or none, got "cat"');
-});
-
 Deno.test("defaults: one image, no class, 25 DDIM steps, guidance where there is a class", () => {
   assert.deepEqual(planDraw({}, animals), {
     labels: [3],
@@ -98,22 +29,24 @@ Deno.test("defaults: one image, no class, 25 DDIM steps, guidance where there is
     sampler: "ddim",
     eta: undefined,
     guidance: 1,
-    guided: false,
+    imageRows: 1,
     seed: 0,
     batch: 64,
   });
-  const { guidance, guided, labels } = planDraw({ class: ["cat", null], count: 2 }, animals);
-  assert.deepEqual([guidance, guided, labels], [2, true, [0, 0, 3, 3]]);
+  const { guidance, imageRows, labels } = planDraw({ class: ["cat", null], count: 2 }, animals);
+  assert.deepEqual([guidance, imageRows, labels], [2, 2, [0, 0, 3, 3]]);
   assert.equal(planDraw({ sampler: "ddpm" }, animals).steps, 1000);
   const short = { ...animals, schedule: new NoiseSchedule({ numTrainTimesteps: 20 }) };
   assert.equal(planDraw({}, short).steps, 20);
   assert.deepEqual(planDraw({}, unconditional).labels, [0]);
 });
 
-Deno.test("guidance 1 asks the network once; any other scale needs a class", () => {
-  assert.equal(planDraw({ class: 0, guidance: 1 }, animals).guided, false);
-  assert.equal(planDraw({ class: 0, guidance: 0 }, animals).guided, true);
-  assert.equal(planDraw({ guidance: 1 }, unconditional).guided, false);
+Deno.test("guidance 0 and 1 evaluate the network once; any scale but 1 needs a class or a negative class", () => {
+  const rows = (options: GenerateOptions, model = animals) => planDraw(options, model).imageRows;
+  assert.equal(rows({ class: 0, guidance: 1 }), 1);
+  assert.equal(rows({ class: 0, guidance: 0 }), 1);
+  assert.equal(rows({ class: 0, guidance: 3 }), 2);
+  assert.equal(rows({ guidance: 1 }, unconditional), 1);
   assert.match(refusal({ guidance: 2 }), /^guidance: expected 1 where no class is requested, got 2$/);
 });
 
@@ -134,8 +67,8 @@ Deno.test("a class table without a null row has no guidance, no image of no clas
     false,
     false,
   ]);
-  const { labels, guidance, guided } = planDraw({ count: 5, seed: 2 }, full, { guidance: 3 });
-  assert.deepEqual({ labels, guidance, guided }, { labels: [2, 3, 0, 1, 2], guidance: 1, guided: false });
+  const { labels, guidance } = planDraw({ count: 5, seed: 2 }, full, { guidance: 3 });
+  assert.deepEqual({ labels, guidance }, { labels: [2, 3, 0, 1, 2], guidance: 1 });
   assert.deepEqual(planDraw({ class: "3b", guidance: 1 }, full).labels, [3]);
   for (const guidance of [0, 2]) {
     assert.equal(
@@ -208,4 +141,31 @@ Deno.test("a number out of range is refused by name, value and what is allowed",
     [{ class: 0, guidance: NaN }, "guidance: expected a number of at least 0, got NaN"],
   ];
   for (const [options, message] of cases) assert.equal(refusal(options), message);
+});
+
+Deno.test("a negative class takes the place of no class, which the model then need not have", () => {
+  const away = planDraw({ class: "cat", negativeClass: "3" }, animals);
+  assert.deepEqual([away.guidance, away.negative, away.imageRows], [2, 2, 2]);
+  assert.equal(planDraw({ class: "cat", negativeClass: null }, animals).negative, 3);
+  assert.equal(planDraw({ negativeClass: "cat", guidance: 3 }, animals).guidance, 3); // no class, away from cat
+  const full: ModelFacts = { ...animals, classes: ["cat", "Cat", "3", "3b"] };
+  assert.deepEqual(planDraw({ class: "cat", negativeClass: 1 }, full, { guidance: 4 }).guidance, 4);
+  assert.equal(
+    refusal({ class: "cat", negativeClass: "catt" }),
+    'negativeClass: expected cat, Cat, 3, a number from 0 to 2, or none (did you mean cat or Cat?), got "catt"',
+  );
+  assert.match(refusal({ negativeClass: "any" }), /^negativeClass: expected cat/);
+  assert.match(
+    refusal({ negativeClass: 0 }, unconditional),
+    /^negativeClass: expected none, since this model/,
+  );
+});
+
+Deno.test("an image's rows are its classes, the negative one included where it is another", () => {
+  const rows = (options: GenerateOptions) => planDraw(options, animals).imageRows;
+  assert.equal(rows({ class: "cat:0.6,3:0.4" }), 3);
+  assert.equal(rows({ class: "cat:0.6,3:0.4", guidance: 1 }), 2);
+  assert.equal(rows({ class: "cat:0.6,3:0.4", negativeClass: "3" }), 2);
+  assert.equal(rows({ class: "cat", negativeClass: "cat" }), 1);
+  assert.equal(rows({ class: ["cat", "cat:0.6,3:0.4", "none"] }), 3);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Generator } from "../../lib/sampling/generator.ts";
 import type { ImageJob } from "../../lib/sampling/image_job.ts";
 import { type BatchTurn, RunningBatch, type RunningBatchOptions } from "../../lib/sampling/running_batch.ts";
-import { networkRows } from "../../lib/sampling/slot_batch.ts";
+import { networkRows } from "../../lib/diffusion/guidance.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -54,6 +54,14 @@ function image(id: number): ImageJob {
   return { id, label: id % (CLASSES + 1), seed: 1000 + id, guidance, ...plans[id % 3] };
 }
 
+/** Images that differ in negative class and mixture, too. */
+function anyImage(id: number): ImageJob {
+  const label = id % (CLASSES + 1);
+  const mixture = [{ label, weight: 2 }, { label: (id + 1) % CLASSES, weight: 1 + id }];
+  const guided = [{}, { negative: (id + 2) % CLASSES }, { label: mixture }][id % 3];
+  return { ...image(id), ...plans[Math.floor(id / 3) % 3], ...guided };
+}
+
 function planOf({ sampler, steps, eta }: Pick<ImageJob, "sampler" | "steps" | "eta">) {
   return planSampling(sampler, schedule, { steps, eta });
 }
@@ -70,10 +78,10 @@ for (const precision of PRECISIONS) {
           config: CLASS_NETWORK,
           weights,
           slots: 1,
-          guided: true,
+          imageRows: 3,
           precision,
         });
-        const waiting = Array.from({ length: 24 }, (_, id) => image(id));
+        const waiting = Array.from({ length: 24 }, (_, id) => anyImage(id));
         const removed = new Set([3, 8, 9, 17]);
         const finished = new Map<number, Float32Array>();
         const occupancy = new Set<number>();
@@ -82,7 +90,7 @@ for (const precision of PRECISIONS) {
           // One or two join at a time, so that most are at different steps.
           for (let n = 0; n <= turn % 2; n++) {
             const next = waiting[0];
-            if (next && batch.rowsInUse + networkRows(next.guidance) <= ROWS) batch.add(waiting.shift()!);
+            if (next && batch.rowsInUse + networkRows(next) <= ROWS) batch.add(waiting.shift()!);
           }
           if (batch.size === 0) continue;
           // One step a turn, then long turns.
@@ -94,7 +102,7 @@ for (const precision of PRECISIONS) {
         assert.ok(occupancy.size > 2, `programs of ${[...occupancy]} rows`);
         for (const [id, data] of finished) {
           assert.ok(!removed.has(id), `image ${id} was removed`);
-          assert.deepEqual(data, await alone(generator, image(id)), `image ${id}`);
+          assert.deepEqual(data, await alone(generator, anyImage(id)), `image ${id}`);
         }
         assert.equal(batch.size, 0);
         generator.destroy();
@@ -106,7 +114,7 @@ for (const precision of PRECISIONS) {
 
 Deno.test("a turn ends at the next requested frame, and frames are those of the trajectory", () =>
   withBatch(async (batch, gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: true });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, imageRows: 2 });
     const { steps } = plans[2];
     for (const kind of ["predicted", "noisy"] as const) {
       const wanted: ImageJob = { ...image(1), ...plans[2], frames: { kind, at: [0, 4, 5] } };
@@ -130,7 +138,7 @@ Deno.test("a turn ends at the next requested frame, and frames are those of the 
 
 Deno.test("images may leave and join while a turn is running", () =>
   withBatch(async (batch, gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: true });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, imageRows: 2 });
     const [first, second, third] = [image(0), { ...image(4), ...plans[0] }, image(8)];
     batch.add(first);
     batch.add(second);
@@ -151,7 +159,7 @@ Deno.test("images may leave and join while a turn is running", () =>
 
 Deno.test("an image that is parked and resumed, whenever and however often, has the bits of one drawn alone", () =>
   withBatch(async (batch, gpu, weights) => {
-    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, guided: true });
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, imageRows: 2 });
     const images = Array.from(
       { length: 9 },
       (_, id): ImageJob => ({ ...image(id), ...plans[1 + id % 2] }),
@@ -234,6 +242,8 @@ Deno.test("an image that does not fit into a batch is refused, naming why", () =
         assert.match(error.message, message);
         return true;
       });
+    refused({ negative: 6 }, /^label: expected a whole number from 0 to 5, got 6$/);
+    refused({ label: [{ label: -1, weight: 1 }] }, /^label: expected a whole number from 0 to 5, got -1$/);
     refused({ label: 6 }, /^label: expected a whole number from 0 to 5, got 6$/);
     refused({ seed: 2 ** 53 }, /^seed: expected a whole number of 0 or more, got 9007199254740992$/);
     refused({ guidance: NaN }, /^guidance: expected a number of at least 0, got NaN$/);

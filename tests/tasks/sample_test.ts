@@ -26,6 +26,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--sampler <NAME>", "ddpm, ddim", "default: ddim"],
         ["--eta <F>", "from 0 to 1", "default: 0"],
         ["--guidance <F>", "default: 2; 1 without a class"],
+        ["--negative-class <NAME>", "default: none"],
         ["--seed <N>", "default: 0"],
         ["--scale <N>", "from 1 to 16", "default: 2"],
         ["--out <PATH>", "default: samples.png"],
@@ -218,6 +219,16 @@ Deno.test("a request that cannot be met is one line with what is allowed, and wr
         ["--model", MODEL, "--class", "cat"],
         2,
         /^error: --class: expected a number from 0 to 2, all, any, or none, got "cat"\n$/,
+      ],
+      [
+        ["--negative-class", "kat"],
+        2,
+        /^error: --negative-class: expected airplane, .*, or none \(did you mean cat\?\), got "kat"\n$/,
+      ],
+      [
+        ["--class", "dog:0.5,kat:0.5"],
+        2,
+        /^error: --class: expected airplane, .*, or none \(did you mean cat\?\), got "kat"\n$/,
       ],
       [
         ["--class", "kat"],

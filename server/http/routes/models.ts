@@ -6,7 +6,7 @@
 import { z } from "@hono/zod-openapi";
 import { mostSteps } from "../../../lib/diffusion/sampler.ts";
 import { PRECISIONS } from "../../../lib/model/precision.ts";
-import { hasNullClass } from "../../../lib/sampling/request.ts";
+import { hasNullClass } from "../../../lib/sampling/class_choice.ts";
 import { jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
 import { servedModel } from "../plan.ts";

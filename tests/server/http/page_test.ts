@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Locator, Page } from "playwright-core";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
+import { labelText } from "../../../lib/sampling/class_choice.ts";
 import { withServer } from "../../support/server/process.ts";
 import {
   browserTest,
@@ -126,7 +127,7 @@ visitTest("a row per class draws the same seeds in every class", {}, async ({ pa
   const expected = CIFAR10_CLASSES.flatMap((name) => [5, 6, 7].map((seed) => `${name}, seed ${seed}`));
   assert.deepEqual(names, expected);
   const drawn = engine.added.map(({ label, seed, guidance }) =>
-    `${CIFAR10_CLASSES[label]}, seed ${seed}, ${guidance}`
+    `${labelText(label, CIFAR10_CLASSES)}, seed ${seed}, ${guidance}`
   );
   assert.deepEqual(drawn.sort(), expected.map((name) => `${name}, 3`).sort());
   await screenshot("rows-light");

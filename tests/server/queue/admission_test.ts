@@ -208,7 +208,7 @@ Deno.test("guidance where the batch has a single row is refused as the request's
   await assert.rejects(bench.scheduler.run(job({ guidance: 2 })), (error: Error) => {
     assert.match(
       error.message,
-      /^guidance: expected 1: a guided image takes two rows.* has 1 on this server, got 2$/,
+      /^guidance: expected 1: the image takes 2 rows.* has 1 on this server, got 2$/,
     );
     return error instanceof ConfigError;
   });

@@ -1,16 +1,16 @@
 /** An engine without a GPU, whose steps a test triggers. */
+import { networkRows } from "../../../lib/diffusion/guidance.ts";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
-import {
-  type Engine,
-  type EngineListener,
-  type FrameRequest,
-  type ImageJob,
-  type Pixels,
-  rowsOf,
-  type ServedModel,
+import type {
+  Engine,
+  EngineListener,
+  FrameRequest,
+  ImageJob,
+  Pixels,
+  ServedModel,
 } from "../../../server/engine/engine.ts";
 
 /** Options of {@linkcode FakeEngine}. */
@@ -50,7 +50,7 @@ export function fakePixels(
   { label, seed, steps }: Pick<ImageJob, "label" | "seed" | "steps">,
   size: Pick<ServedModel, "height" | "width"> = { height: 32, width: 32 },
 ): Pixels {
-  return noise([label, seed % 2 ** 32, Math.floor(seed / 2 ** 32), steps], size);
+  return noise([...wordsOf(label), seed % 2 ** 32, Math.floor(seed / 2 ** 32), steps], size);
 }
 
 /** A frame of that image after step `step`. */
@@ -61,7 +61,11 @@ export function fakeFrame(
   size: Pick<ServedModel, "height" | "width"> = { height: 32, width: 32 },
 ): Pixels {
   const tag = kind === "noisy" ? 1 : 2;
-  return noise([label, seed % 2 ** 32, Math.floor(seed / 2 ** 32), steps, tag, step], size);
+  return noise([...wordsOf(label), seed % 2 ** 32, Math.floor(seed / 2 ** 32), steps, tag, step], size);
+}
+
+function wordsOf(label: ImageJob["label"]): number[] {
+  return typeof label === "number" ? [label] : label.flatMap(({ label, weight }) => [label, 1000 * weight]);
 }
 
 interface Slot {
@@ -139,7 +143,7 @@ export class FakeEngine implements Engine {
   }
 
   #join(slot: Slot): void {
-    const inUse = this.#rowsInUse() + rowsOf(slot.image);
+    const inUse = this.#rowsInUse() + networkRows(slot.image);
     if (inUse > this.rows) throw new Error(`${inUse} rows are in use of ${this.rows}`);
     this.#batch.set(slot.image.id, slot);
     this.#schedule();
@@ -238,7 +242,7 @@ export class FakeEngine implements Engine {
   }
 
   #rowsInUse(): number {
-    return this.batch.reduce((sum, image) => sum + rowsOf(image), 0);
+    return this.batch.reduce((sum, image) => sum + networkRows(image), 0);
   }
 
   #tell<K extends keyof EngineListener>(event: K, ...args: Parameters<EngineListener[K]>): void {

@@ -74,7 +74,7 @@ Deno.test("memory is taken for speed only where all of a run and of sampling fit
   const sampling = async () => {
     const config = microNetwork();
     const weights = createBuffer(gpu, 4 * unetParameters(config).elements, "weights");
-    const generator = await Generator.build(gpu, { config, weights, slots: 4, guided: false });
+    const generator = await Generator.build(gpu, { config, weights, slots: 4 });
     const { used } = gpu.memory;
     generator.destroy();
     destroyBuffer(gpu, weights);
