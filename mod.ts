@@ -107,7 +107,11 @@ export {
   type SamplerName,
   samplerNames,
   type SamplerOptions,
+  type SamplerState,
   type SamplerStep,
+  type SpacingName,
+  spacingNames,
+  startState,
 } from "./lib/diffusion/sampler.ts";
 
 export { train, type TrainOptions } from "./lib/train/trainer.ts";

@@ -3,7 +3,7 @@
 //
 //   out[s] = sum over rows r of slot s of weight_r * model_out[r]
 //
-// slots [S]; rows [R]; model_out [R, H, W, Cp] as stored; out [S, H, W, Cp] float32, written `=`, computed in float32 in the
+// slots [S]; rows [R]; model_out [R, H, W, Op] as stored; out [S, H, W, Op] float32, written `=`, computed in float32 in the
 // order of the rows. One row of weight 1 is copied to the bit. Idle slots keep out. Zero padding stays zero. One invocation
 // per vec4 of channels.
 

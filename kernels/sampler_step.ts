@@ -15,6 +15,8 @@ export interface SlotShape {
   readonly width: number;
   /** Channels of an image, 3 for RGB. */
   readonly channels: number;
+  /** Channels of the network's output, twice as many with a learned variance. */
+  readonly outChannels: number;
 }
 
 /** Buffers of {@linkcode slotNoise}. */
@@ -25,7 +27,7 @@ export interface SlotNoiseBuffers<B> {
   readonly x: B;
 }
 
-/** Writes initial noise to occupied slots at step 0; the others keep their x. */
+/** Writes initial noise to occupied slots at their first step; the others keep their x. */
 export function slotNoise<B>(shape: SlotShape, buffers: SlotNoiseBuffers<B>): Launch<B>[] {
   const { slots, channels } = shape;
   const params = { slots, per_slot: perSlot(shape), channels };
@@ -68,41 +70,44 @@ export interface GuidanceBuffers<B> {
   readonly slots: B;
   /** From `encodeRows`. */
   readonly rows: B;
-  /** `[R, H, W, Cp]`, the network's output. */
+  /** `[R, H, W, Op]`, the network's output. */
   readonly model_out: B;
-  /** Out: `[S, H, W, Cp]`. */
+  /** Out: `[S, H, W, Op]`. */
   readonly out: B;
 }
 
 /** Adds up the weighted outputs of each occupied slot's rows. */
 export function guidance<B>(shape: SlotShape, buffers: GuidanceBuffers<B>): Launch<B>[] {
-  const { slots } = shape;
-  const params = { slots, per_slot: perSlot(shape) };
-  return [launch(guidanceKernel, "guidance", params, { ...buffers }, grid1d(slots * perSlot(shape), 64))];
+  const { slots, outChannels } = shape;
+  const perOutput = perSlot({ ...shape, channels: outChannels });
+  const params = { slots, per_slot: perOutput };
+  return [launch(guidanceKernel, "guidance", params, { ...buffers }, grid1d(slots * perOutput, 64))];
 }
 
 /** Buffers of {@linkcode samplerStep}. */
 export interface SamplerStepBuffers<B> {
   /** From `encodeSlots`. */
   readonly slots: B;
-  /** `[S, H, W, Cp]`, the slots' outputs, from {@linkcode guidance}. */
+  /** `[S, H, W, Op]`, the slots' outputs, from {@linkcode guidance}. */
   readonly out: B;
   /** In and out: `[S, H, W, Cp]`. */
   readonly x: B;
-  /** Out: `[S, H, W, Cp]`, the estimate of x_0. */
-  readonly preview: B;
+  /** In and out: `[S, H, W, Cp]`, the latest estimate of x_0. */
+  readonly h1: B;
+  /** In and out: `[S, H, W, Cp]`, the estimate of x_0 before that. */
+  readonly h2: B;
 }
 
 /** Runs one sampler step in every occupied slot. */
 export function samplerStep<B>(shape: SlotShape, buffers: SamplerStepBuffers<B>): Launch<B>[] {
-  const { slots, channels } = shape;
-  const params = { slots, per_slot: perSlot(shape), channels };
+  const { slots, channels, outChannels } = shape;
+  const params = { slots, per_slot: perSlot(shape), channels, out_stride: 4 * Math.ceil(outChannels / 4) };
   return [
     launch(samplerStepKernel, "sampler_step", params, { ...buffers }, grid1d(slots * perSlot(shape), 64)),
   ];
 }
 
 /** Vec4s per image. */
-function perSlot({ height, width, channels }: SlotShape): number {
+function perSlot({ height, width, channels }: Pick<SlotShape, "height" | "width" | "channels">): number {
   return height * width * Math.ceil(channels / 4);
 }

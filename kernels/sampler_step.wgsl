@@ -1,13 +1,18 @@
-// One sampler step in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in their
-// coefficients only (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
+// One sampler step in every occupied slot, each at its own step of its own trajectory. Samplers differ in their
+// coefficients only, which lib/diffusion/samplers computes.
 //
 //   x_0 = clamp(x0_from_x * x + x0_from_out * out, -clip, clip)
-//   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
-//   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
+//   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + next_from_h1 * h1 + next_from_h2 * h2 + sigma * z
+//   h2  = h1, h1 = x_0                                               the estimates of the last two steps
+//   z   ~ N(0, I) (Ho et al. 2020, algorithm 2, lines 3 and 4): counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// out [S, H, W, Cp], the slots' outputs after guidance (guidance.wgsl); x [S, H, W, Cp], updated in place; preview
-// [S, H, W, Cp] (the estimate of x_0), written `=`; slots [S], with the coefficients of their steps. All in float32. Idle
-// slots keep x and preview. Zero padding stays zero. One invocation per vec4 of channels.
+// With a learned variance (log_sigma_range > 0), out has twice the channels, and the second half, v, scales sigma by
+// exp(log_sigma_range * (v + 1) / 2) (Nichol & Dhariwal 2021, equation 15).
+//
+// out [S, H, W, Op], the slots' outputs after guidance (guidance.wgsl), Op padded from C or 2 C channels; x, h1 and h2
+// [S, H, W, Cp], updated in place; slots [S], with the coefficients of their steps. All in float32. Idle slots keep theirs.
+// Zero padding stays zero. History of weight 0 is not read: before the second step there is none. One invocation per vec4
+// of channels.
 
 // include: records/sampling.wgsl
 // include: include/image_noise.wgsl
@@ -16,13 +21,24 @@ struct Params {
   slots: u32,
   per_slot: u32, // vec4s per image
   channels: u32,
+  out_stride: u32, // Op
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> out: array<vec4f>;
+@group(0) @binding(2) var<storage, read> out: array<f32>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> preview: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> h1: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> h2: array<vec4f>;
+
+// Four channels of an output from `at` on; those beyond the image's are 0.
+fn output(at: u32, first: u32) -> vec4f {
+  var four = vec4f();
+  for (var lane = 0u; lane < min(4u, params.channels - first); lane++) {
+    four[lane] = out[at + lane];
+  }
+  return four;
+}
 
 @compute @workgroup_size(64)
 fn sampler_step(
@@ -39,16 +55,30 @@ fn sampler_step(
     return;
   }
   let index = i % params.per_slot;
+  let blocks = (params.channels + 3u) / 4u;
+  let first = 4u * (index % blocks);
+  let at = (i / blocks) * params.out_stride + first;
+  let guided = output(at, first);
   // 1. Estimate of x_0 (Ho et al. 2020, equation 15), clipped
-  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out[i], vec4f(-slot.clip), vec4f(slot.clip));
+  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * guided, vec4f(-slot.clip), vec4f(slot.clip));
   // 2. Mean: equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM
-  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * out[i];
+  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * guided;
+  if (slot.next_from_h1 != 0.0) {
+    next += slot.next_from_h1 * h1[i];
+  }
+  if (slot.next_from_h2 != 0.0) {
+    next += slot.next_from_h2 * h2[i];
+  }
   // 3. Noise, none in the last step
   if (slot.sigma != 0.0) {
-    let first = 4u * (index % ((params.channels + 3u) / 4u));
+    var sigma = vec4f(slot.sigma);
+    if (slot.log_sigma_range != 0.0) {
+      sigma *= exp(slot.log_sigma_range * (output(at + params.channels, first) + 1.0) / 2.0);
+    }
     let key = vec2u(slot.seed_lo, slot.seed_hi);
-    next += slot.sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
+    next += sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
   }
-  preview[i] = x_0;
+  h2[i] = h1[i];
+  h1[i] = x_0;
   x[i] = next;
 }

@@ -1,5 +1,6 @@
-// Initial noise of an image (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, I) in every occupied slot at step 0; all
-// other slots keep x. It is part of every step's replay, so images join a running batch without a separate dispatch.
+// Initial noise of an image (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, initial_noise^2 I) in every occupied slot
+// whose step sets it, the first of a trajectory; all other slots keep x. It is part of every step's replay, so images join a
+// running batch without a separate dispatch.
 //
 //   counter = (index of the vec4 within the image, 0xffffffff, 0, 2), key = the image's seed
 //
@@ -30,11 +31,11 @@ fn slot_noise(
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.rows == 0u || slot.step != 0u) {
+  if (slot.rows == 0u || slot.initial_noise == 0.0) {
     return;
   }
   let index = i % params.per_slot;
   let first = 4u * (index % ((params.channels + 3u) / 4u));
   let key = vec2u(slot.seed_lo, slot.seed_hi);
-  x[i] = image_noise(sampling_counter(index, INITIAL_NOISE), key, first, params.channels);
+  x[i] = slot.initial_noise * image_noise(sampling_counter(index, INITIAL_NOISE), key, first, params.channels);
 }

@@ -3178,7 +3178,7 @@ export const guidanceKernel = {
 //
 //   out[s] = sum over rows r of slot s of weight_r * model_out[r]
 //
-// slots [S]; rows [R]; model_out [R, H, W, Cp] as stored; out [S, H, W, Cp] float32, written \`=\`, computed in float32 in the
+// slots [S]; rows [R]; model_out [R, H, W, Op] as stored; out [S, H, W, Op] float32, written \`=\`, computed in float32 in the
 // order of the rows. One row of weight 1 is copied to the bit. Idle slots keep out. Zero padding stays zero. One invocation
 // per vec4 of channels.
 
@@ -3193,13 +3193,17 @@ struct Slot {
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word
   timestep: f32,  // input of the network
+  initial_noise: f32, // standard deviation of the noise that x is set to before the step; 0: x is kept
   x0_from_x: f32,
   x0_from_out: f32,
   clip: f32,      // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,     // standard deviation of the added noise
+  next_from_h1: f32, // weights of earlier estimates of x_0, the latest first
+  next_from_h2: f32,
+  sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
+  log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -4290,16 +4294,21 @@ fn add(
 /** `sampler_step.wgsl`: sampler_step. */
 export const samplerStepKernel = {
   name: "sampler_step",
-  code: `// One sampler step in every occupied slot, each at its own step of its own trajectory. DDPM and DDIM differ in their
-// coefficients only (Ho et al. 2020, algorithm 2, lines 3 and 4; Song et al. 2021, equation 12).
+  code: `// One sampler step in every occupied slot, each at its own step of its own trajectory. Samplers differ in their
+// coefficients only, which lib/diffusion/samplers computes.
 //
 //   x_0 = clamp(x0_from_x * x + x0_from_out * out, -clip, clip)
-//   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + sigma * z
-//   z   : counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
+//   x   = next_from_x0 * x_0 + next_from_x * x + next_from_out * out + next_from_h1 * h1 + next_from_h2 * h2 + sigma * z
+//   h2  = h1, h1 = x_0                                               the estimates of the last two steps
+//   z   ~ N(0, I) (Ho et al. 2020, algorithm 2, lines 3 and 4): counter = (index of the vec4 within the image, step, 0, 2), key = the image's seed
 //
-// out [S, H, W, Cp], the slots' outputs after guidance (guidance.wgsl); x [S, H, W, Cp], updated in place; preview
-// [S, H, W, Cp] (the estimate of x_0), written \`=\`; slots [S], with the coefficients of their steps. All in float32. Idle
-// slots keep x and preview. Zero padding stays zero. One invocation per vec4 of channels.
+// With a learned variance (log_sigma_range > 0), out has twice the channels, and the second half, v, scales sigma by
+// exp(log_sigma_range * (v + 1) / 2) (Nichol & Dhariwal 2021, equation 15).
+//
+// out [S, H, W, Op], the slots' outputs after guidance (guidance.wgsl), Op padded from C or 2 C channels; x, h1 and h2
+// [S, H, W, Cp], updated in place; slots [S], with the coefficients of their steps. All in float32. Idle slots keep theirs.
+// Zero padding stays zero. History of weight 0 is not read: before the second step there is none. One invocation per vec4
+// of channels.
 
 // Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
@@ -4312,13 +4321,17 @@ struct Slot {
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word
   timestep: f32,  // input of the network
+  initial_noise: f32, // standard deviation of the noise that x is set to before the step; 0: x is kept
   x0_from_x: f32,
   x0_from_out: f32,
   clip: f32,      // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,     // standard deviation of the added noise
+  next_from_h1: f32, // weights of earlier estimates of x_0, the latest first
+  next_from_h2: f32,
+  sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
+  log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -4438,13 +4451,24 @@ struct Params {
   slots: u32,
   per_slot: u32, // vec4s per image
   channels: u32,
+  out_stride: u32, // Op
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> slots: array<Slot>;
-@group(0) @binding(2) var<storage, read> out: array<vec4f>;
+@group(0) @binding(2) var<storage, read> out: array<f32>;
 @group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> preview: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> h1: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> h2: array<vec4f>;
+
+// Four channels of an output from \`at\` on; those beyond the image's are 0.
+fn output(at: u32, first: u32) -> vec4f {
+  var four = vec4f();
+  for (var lane = 0u; lane < min(4u, params.channels - first); lane++) {
+    four[lane] = out[at + lane];
+  }
+  return four;
+}
 
 @compute @workgroup_size(64)
 fn sampler_step(
@@ -4461,17 +4485,31 @@ fn sampler_step(
     return;
   }
   let index = i % params.per_slot;
+  let blocks = (params.channels + 3u) / 4u;
+  let first = 4u * (index % blocks);
+  let at = (i / blocks) * params.out_stride + first;
+  let guided = output(at, first);
   // 1. Estimate of x_0 (Ho et al. 2020, equation 15), clipped
-  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * out[i], vec4f(-slot.clip), vec4f(slot.clip));
+  let x_0 = clamp(slot.x0_from_x * x[i] + slot.x0_from_out * guided, vec4f(-slot.clip), vec4f(slot.clip));
   // 2. Mean: equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM
-  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * out[i];
+  var next = slot.next_from_x0 * x_0 + slot.next_from_x * x[i] + slot.next_from_out * guided;
+  if (slot.next_from_h1 != 0.0) {
+    next += slot.next_from_h1 * h1[i];
+  }
+  if (slot.next_from_h2 != 0.0) {
+    next += slot.next_from_h2 * h2[i];
+  }
   // 3. Noise, none in the last step
   if (slot.sigma != 0.0) {
-    let first = 4u * (index % ((params.channels + 3u) / 4u));
+    var sigma = vec4f(slot.sigma);
+    if (slot.log_sigma_range != 0.0) {
+      sigma *= exp(slot.log_sigma_range * (output(at + params.channels, first) + 1.0) / 2.0);
+    }
     let key = vec2u(slot.seed_lo, slot.seed_hi);
-    next += slot.sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
+    next += sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
   }
-  preview[i] = x_0;
+  h2[i] = h1[i];
+  h1[i] = x_0;
   x[i] = next;
 }
 `,
@@ -4479,12 +4517,14 @@ fn sampler_step(
     slots: { binding: 1, access: "read" },
     out: { binding: 2, access: "read" },
     x: { binding: 3, access: "read_write" },
-    preview: { binding: 4, access: "read_write" },
+    h1: { binding: 4, access: "read_write" },
+    h2: { binding: 5, access: "read_write" },
   },
   params: {
     slots: "u32",
     per_slot: "u32",
     channels: "u32",
+    out_stride: "u32",
   },
   entryPoints: ["sampler_step"],
 } as const satisfies KernelSource;
@@ -4603,13 +4643,17 @@ struct Slot {
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word
   timestep: f32,  // input of the network
+  initial_noise: f32, // standard deviation of the noise that x is set to before the step; 0: x is kept
   x0_from_x: f32,
   x0_from_out: f32,
   clip: f32,      // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,     // standard deviation of the added noise
+  next_from_h1: f32, // weights of earlier estimates of x_0, the latest first
+  next_from_h2: f32,
+  sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
+  log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -4689,8 +4733,9 @@ fn slot_inputs(
 /** `slot_noise.wgsl`: slot_noise. */
 export const slotNoiseKernel = {
   name: "slot_noise",
-  code: `// Initial noise of an image (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, I) in every occupied slot at step 0; all
-// other slots keep x. It is part of every step's replay, so images join a running batch without a separate dispatch.
+  code: `// Initial noise of an image (Ho et al. 2020, algorithm 2, line 1): x = x_T ~ N(0, initial_noise^2 I) in every occupied slot
+// whose step sets it, the first of a trajectory; all other slots keep x. It is part of every step's replay, so images join a
+// running batch without a separate dispatch.
 //
 //   counter = (index of the vec4 within the image, 0xffffffff, 0, 2), key = the image's seed
 //
@@ -4708,13 +4753,17 @@ struct Slot {
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word
   timestep: f32,  // input of the network
+  initial_noise: f32, // standard deviation of the noise that x is set to before the step; 0: x is kept
   x0_from_x: f32,
   x0_from_out: f32,
   clip: f32,      // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,     // standard deviation of the added noise
+  next_from_h1: f32, // weights of earlier estimates of x_0, the latest first
+  next_from_h2: f32,
+  sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
+  log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -4851,13 +4900,13 @@ fn slot_noise(
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.rows == 0u || slot.step != 0u) {
+  if (slot.rows == 0u || slot.initial_noise == 0.0) {
     return;
   }
   let index = i % params.per_slot;
   let first = 4u * (index % ((params.channels + 3u) / 4u));
   let key = vec2u(slot.seed_lo, slot.seed_hi);
-  x[i] = image_noise(sampling_counter(index, INITIAL_NOISE), key, first, params.channels);
+  x[i] = slot.initial_noise * image_noise(sampling_counter(index, INITIAL_NOISE), key, first, params.channels);
 }
 `,
   bindings: {

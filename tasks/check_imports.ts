@@ -31,7 +31,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/gpu/", floor: 3, browser: true },
   { path: "lib/graph/", floor: 4, browser: true },
   { path: "lib/model/", floor: 5, browser: true },
-  { path: "lib/diffusion/", floor: 6, browser: true, sees: ["lib/errors.ts"] },
+  { path: "lib/diffusion/", floor: 6, browser: true, sees: ["lib/errors.ts", "lib/suggest.ts"] },
   { path: "lib/files/", floor: 6, browser: ["safetensors.ts"] },
   { path: "lib/data/", floor: 7 },
   { path: "lib/image/", floor: 7 },

@@ -71,7 +71,7 @@ export const SUM_COLUMNS = 16;
 /** `struct Slot` of `records/sampling.wgsl`. */
 export const SlotLayout = {
   name: "Slot",
-  bytes: 52,
+  bytes: 68,
   fields: {
     /** first of its rows, which are contiguous */
     firstRow: { type: "u32", offset: 0 },
@@ -85,15 +85,22 @@ export const SlotLayout = {
     seedHi: { type: "u32", offset: 16 },
     /** input of the network */
     timestep: { type: "f32", offset: 20 },
-    x0FromX: { type: "f32", offset: 24 },
-    x0FromOut: { type: "f32", offset: 28 },
+    /** standard deviation of the noise that x is set to before the step; 0: x is kept */
+    initialNoise: { type: "f32", offset: 24 },
+    x0FromX: { type: "f32", offset: 28 },
+    x0FromOut: { type: "f32", offset: 32 },
     /** bound on |x_0|; the largest float32 for none */
-    clip: { type: "f32", offset: 32 },
-    nextFromX0: { type: "f32", offset: 36 },
-    nextFromX: { type: "f32", offset: 40 },
-    nextFromOut: { type: "f32", offset: 44 },
-    /** standard deviation of the added noise */
-    sigma: { type: "f32", offset: 48 },
+    clip: { type: "f32", offset: 36 },
+    nextFromX0: { type: "f32", offset: 40 },
+    nextFromX: { type: "f32", offset: 44 },
+    nextFromOut: { type: "f32", offset: 48 },
+    /** weights of earlier estimates of x_0, the latest first */
+    nextFromH1: { type: "f32", offset: 52 },
+    nextFromH2: { type: "f32", offset: 56 },
+    /** standard deviation of the added noise, with a learned variance its lower bound */
+    sigma: { type: "f32", offset: 60 },
+    /** logarithm of its upper bound over its lower; 0: the variance is fixed */
+    logSigmaRange: { type: "f32", offset: 64 },
   },
 } as const satisfies RecordLayout;
 

@@ -10,13 +10,17 @@ import { encodeRecord, type RecordValues } from "./record.ts";
 export type StepCoefficients = Pick<
   RecordValues<typeof SlotLayout>,
   | "timestep"
+  | "initialNoise"
   | "x0FromX"
   | "x0FromOut"
   | "clip"
   | "nextFromX0"
   | "nextFromX"
   | "nextFromOut"
+  | "nextFromH1"
+  | "nextFromH2"
   | "sigma"
+  | "logSigmaRange"
 >;
 
 /** Evaluation of the network for a slot. */
@@ -29,7 +33,7 @@ export interface SlotRow {
 
 /** Occupied slot of the sampling batch: the next step of its image. */
 export interface Slot {
-  /** Step of the image's own trajectory, from 0. At 0 the slot's `x` is set to the image's initial noise. */
+  /** Step of the image's own trajectory, from 0. */
   readonly step: number;
   readonly coefficients: StepCoefficients;
   /** Low word of the image's seed. */

@@ -9,13 +9,17 @@ struct Slot {
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word
   timestep: f32,  // input of the network
+  initial_noise: f32, // standard deviation of the noise that x is set to before the step; 0: x is kept
   x0_from_x: f32,
   x0_from_out: f32,
   clip: f32,      // bound on |x_0|; the largest float32 for none
   next_from_x0: f32,
   next_from_x: f32,
   next_from_out: f32,
-  sigma: f32,     // standard deviation of the added noise
+  next_from_h1: f32, // weights of earlier estimates of x_0, the latest first
+  next_from_h2: f32,
+  sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
+  log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.

@@ -48,10 +48,22 @@ export interface Estimates {
   readonly epsFromOut: number;
 }
 
+/** Times of a process that spacings divide into equal parts. */
+export interface TimeAxis {
+  /** Number of timesteps `T`; in continuous time, the last time input. */
+  readonly count: number;
+  /** True for timesteps 0 to `count - 1`; false for continuous time from 0, the image, to `count`. */
+  readonly whole: boolean;
+  /** Added to every timestep of the spacing `leading`. */
+  readonly offset: number;
+}
+
 /** A forward process with the network's objective. */
 export interface ForwardProcess {
   /** Training objective of the network. */
   readonly objective: Objective;
+  /** Times of the process; undefined where noise levels are no function of time (EDM). */
+  readonly timeAxis?: TimeAxis;
   /** Smallest ratio of noise to signal that the network was trained with, above 0. */
   readonly sigmaMin: number;
   /** Largest ratio of noise to signal; infinite where the last level has no signal left. */

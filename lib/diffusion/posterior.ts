@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { NoiseLevel } from "./forward_process.ts";
 
 /** `q(x_s | x_t, x_0) = N(meanX0 x_0 + meanXt x_t, variance I)`. */
 export interface Posterior {
@@ -36,5 +37,27 @@ export function posterior(cumprod: number, previousCumprod: number): Posterior {
     variance: (1 - previousCumprod) / (1 - cumprod) * beta,
     meanX0: Math.sqrt(previousCumprod) * beta / (1 - cumprod),
     meanXt: Math.sqrt(alpha) * (1 - previousCumprod) / (1 - cumprod),
+  };
+}
+
+/**
+ * The posterior between two levels of any forward process: that of the process scaled to preserve the variance
+ * (`acp = signal^2 / (signal^2 + noise^2)`), in units of the levels.
+ *
+ * @param from level of `x_t`
+ * @param to level of `x_s`, less noisy
+ */
+export function levelPosterior(from: NoiseLevel, to: NoiseLevel): Posterior & {
+  /** `beta` of the one step of the forward process, in units of `x_s`; {@linkcode Posterior.variance} is at most that. */
+  readonly beta: number;
+} {
+  const [fromScale, toScale] = [Math.hypot(from.signal, from.noise), Math.hypot(to.signal, to.noise)];
+  const [cumprod, previousCumprod] = [(from.signal / fromScale) ** 2, (to.signal / toScale) ** 2];
+  const { variance, meanX0, meanXt } = posterior(cumprod, previousCumprod);
+  return {
+    variance: toScale ** 2 * variance,
+    meanX0: toScale * meanX0,
+    meanXt: toScale / fromScale * meanXt,
+    beta: toScale ** 2 * (1 - cumprod / previousCumprod),
   };
 }

@@ -10,7 +10,13 @@
  * @module
  */
 import { ConfigError } from "../errors.ts";
-import { type ForwardProcess, type NoiseLevel, type Target, trainingQuantiles } from "./forward_process.ts";
+import {
+  type ForwardProcess,
+  type NoiseLevel,
+  type Target,
+  type TimeAxis,
+  trainingQuantiles,
+} from "./forward_process.ts";
 import { normalQuantile } from "./normal.ts";
 
 /** Network's time input at `t = 1`, as in diffusers' `FlowMatchEulerDiscreteScheduler`. */
@@ -42,6 +48,7 @@ export interface FlowOptions {
 /** The straight line from image to noise. */
 export class RectifiedFlow implements ForwardProcess {
   readonly objective = "flow";
+  readonly timeAxis: TimeAxis = { count: FLOW_TIMESTEPS, whole: false, offset: 0 };
   /** At `t = 1 / 1000`. */
   readonly sigmaMin: number = 1 / (FLOW_TIMESTEPS - 1);
   /** At `t = 1` no signal is left. */

@@ -13,7 +13,13 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { type ForwardProcess, type NoiseLevel, sigmaOf, type Target } from "./forward_process.ts";
+import {
+  type ForwardProcess,
+  type NoiseLevel,
+  sigmaOf,
+  type Target,
+  type TimeAxis,
+} from "./forward_process.ts";
 import { posterior } from "./posterior.ts";
 import { parseScheduleConfig, toDiffusersConfig } from "./diffusers_schedule.ts";
 import {
@@ -90,6 +96,11 @@ export class NoiseSchedule implements ForwardProcess {
 
   get objective(): ScheduleObjective {
     return this.config.objective;
+  }
+
+  get timeAxis(): TimeAxis {
+    const { numTrainTimesteps: count, stepsOffset: offset } = this.config;
+    return { count, whole: true, offset };
   }
 
   get sigmaMin(): number {

@@ -166,7 +166,7 @@ export class DDPM {
   async trajectory(options: GenerateOptions, frames: number | readonly number[]): Promise<Trajectory> {
     const settings = planDraw(options, this);
     const plan = planSampling(settings.sampler, this.schedule, settings);
-    const previewAt = keptSteps(frames, settings.steps);
+    const previewAt = keptSteps(frames, plan.length);
     const count = settings.labels.length;
     const drawOptions = { onStep: options.onStep, previewAt };
     const { images, noisy, previews } = await this.#draw(count, settings, plan, drawOptions);

@@ -4,11 +4,11 @@
  * @module
  */
 import { checkWhole } from "../checks.ts";
+import { checkPictureChannels } from "./channels.ts";
 import { checkGuidance, type ClassMixture, type Guidance, networkRows } from "../diffusion/guidance.ts";
-import { checkSteps, mostSteps, type SamplerName, samplerNames } from "../diffusion/sampler.ts";
+import { checkSampler, checkSteps, mostSteps, type SamplerName } from "../diffusion/sampler.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { ConfigError } from "../errors.ts";
-import type { UNetConfig } from "../model/config.ts";
 import {
   ANY_CLASS,
   type ClassChoice,
@@ -96,17 +96,14 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   const { schedule, classes } = model;
   checkPictureChannels(model.config);
   const { count = 1, sampler = defaults.sampler ?? "ddim", eta, seed = 0, batch = 64 } = options;
-  if (!samplerNames.includes(sampler)) throw new ConfigError("sampler", sampler, samplerNames.join(" or "));
-  if (eta !== undefined && sampler !== "ddim") {
-    throw new ConfigError("eta", eta, "no value: only the ddim sampler has an eta");
-  }
+  checkSampler(sampler, { eta });
   const {
     steps = defaults.steps === undefined
       ? defaultSteps(sampler, schedule)
-      : mostSteps(schedule, defaults.steps),
+      : mostSteps(schedule, defaults.steps, { sampler }),
   } = options;
   checkWhole("count", count, 1, 4096);
-  checkSteps(schedule, steps);
+  checkSteps(schedule, steps, { sampler });
   checkWhole("batch", batch, 1, 4096);
   const nullClass = hasNullClass(model);
   const defaultClass = nullClass || classes.length === 0 ? NO_CLASS : ANY_CLASS;
@@ -142,26 +139,12 @@ function planGuidance(
   return negative === undefined ? { guidance } : { guidance, negative };
 }
 
-/**
- * Checks that the channels of a network are those of pictures.
- * @throws {ConfigError} naming the channels
- */
-function checkPictureChannels({ inChannels, outChannels }: UNetConfig): void {
-  if (inChannels !== 1 && inChannels !== 3) {
-    throw new ConfigError("in_channels", inChannels, "1 (grey) or 3 (RGB): pictures have no others");
-  }
-  if (outChannels !== inChannels) {
-    const allowed = `in_channels (${inChannels}); a network that predicts a variance, too, is not supported`;
-    throw new ConfigError("out_channels", outChannels, allowed);
-  }
-}
-
 /** Error text for guidance with a model that has no null class. */
 export const NO_GUIDANCE = '1, since the class table of this model has no row for "no class"';
 
 /** Default number of steps: the maximum of the schedule for `ddpm`, at most {@linkcode DEFAULT_STEPS} for `ddim`. */
 export function defaultSteps(sampler: SamplerName, schedule: NoiseSchedule): number {
-  return mostSteps(schedule, sampler === "ddpm" ? undefined : DEFAULT_STEPS);
+  return mostSteps(schedule, sampler === "ddpm" ? undefined : DEFAULT_STEPS, { sampler });
 }
 
 function isList(value: GenerateOptions["class"]): value is readonly ClassChoice[] {

@@ -128,7 +128,7 @@ export class RunningBatch {
     checkGuidance(guidance);
     checkGuidable(image, this.#options);
     const plan = planSampling(sampler, this.#options.schedule, { steps, eta });
-    for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, steps - 1);
+    for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, plan.length - 1);
     if (this.#slotOf(id) >= 0 || this.#parked.has(id)) {
       throw new ConfigError("id", id, "a number that no image in the batch has");
     }

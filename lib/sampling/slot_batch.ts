@@ -20,6 +20,7 @@ import { paddedChannels } from "../graph/tensor.ts";
 import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
 import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/network.ts";
 import type { Precision } from "../model/precision.ts";
+import { checkOutChannels } from "./channels.ts";
 import { NO_GUIDANCE } from "./request.ts";
 import { splitSeed } from "../random.ts";
 import { guidanceTerms, type Guided } from "../diffusion/guidance.ts";
@@ -55,6 +56,9 @@ export interface SlotStep extends SlotImage {
   /** Coefficients of the step. */
   readonly coefficients: SamplerStep;
 }
+
+/** Buffers that are an image's state: its x_t, and the estimates of x_0 of its last step and of the one before. */
+const STATE = ["x", "preview", "earlier"] as const;
 
 /** A picture of a slot: `x`, the current x_t, or `preview`, the estimate of x_0 at the last step. */
 export interface SlotPicture {
@@ -98,9 +102,9 @@ export class SlotBatch {
   /** Computes the cached weight transforms. */
   #constants: Program | undefined;
   readonly #buffers: Readonly<
-    Record<"slots" | "rows" | "x" | "out" | "preview" | "scratch" | "staging", BufferView>
+    Record<"slots" | "rows" | "out" | "scratch" | "staging" | typeof STATE[number], BufferView>
   >;
-  /** x_t of the parked images. */
+  /** States of the parked images. */
   readonly #parked = new Set<GPUBuffer>();
   /** Buffers of earlier parked images, for reuse. */
   readonly #spare: GPUBuffer[] = [];
@@ -117,9 +121,10 @@ export class SlotBatch {
       slots: scope.buffer(SlotLayout.bytes * slots, "slots"),
       rows: scope.buffer(RowLayout.bytes * Math.max(...rows), "rows"),
       x: scope.buffer(slots * imageBytes, "x"),
-      out: scope.buffer(slots * imageBytes, "guided outputs"),
+      out: scope.buffer(slots * imageBytesOf(config, config.outChannels), "guided outputs"),
       preview: scope.buffer(slots * imageBytes, "preview"),
-      scratch: scope.buffer(imageBytes, "scratch"),
+      earlier: scope.buffer(slots * imageBytes, "earlier estimates"),
+      scratch: scope.buffer(STATE.length * imageBytes, "scratch"),
       staging: scope.buffer(2 * slots * alignUp(imageBytes, 8), "read-back", "staging"),
     };
   }
@@ -127,15 +132,12 @@ export class SlotBatch {
   /**
    * Records the network and the sampler's step for every batch size.
    *
-   * @throws {ConfigError} if the network's output has other channels than its input (e.g. a learned variance)
+   * @throws {ConfigError} if the network's output has neither the channels of its input nor, for a learned variance, twice as many
    * @throws {DeviceError} if the batch does not fit into device memory
    */
   static async build(gpu: Gpu, options: SlotBatchOptions): Promise<SlotBatch> {
     const { config, target = kernelTarget(gpu) } = options;
-    if (config.outChannels !== config.inChannels) {
-      const allowed = `in_channels (${config.inChannels}) to sample`;
-      throw new ConfigError("out_channels", config.outChannels, allowed);
-    }
+    checkOutChannels(config);
     return await fitMemory(target, (target) => SlotBatch.#build(gpu, { ...options, target }));
   }
 
@@ -168,14 +170,15 @@ export class SlotBatch {
     { config, weights, target, precision }: SlotBatchOptions,
     memory: Pick<ForwardOptions, "reuse" | "copy" | "constants">,
   ): Promise<{ sized: SizedProgram; forward: ForwardPass }> {
-    const { slots: records, rows: assigned, x, out, preview } = this.#buffers;
+    const { slots: records, rows: assigned, x, out, preview, earlier } = this.#buffers;
     const what = `sampling with a batch of ${rows}`;
     const forward = this.#scope.own(
       forwardPass(this.#gpu, config, rows, weights, what, { ...memory, target, precision }),
     );
     const [height, width] = imageSize(config);
     const slots = Math.min(this.slots, rows);
-    const shape = { slots, height, width, channels: config.inChannels };
+    const { inChannels: channels, outChannels } = config;
+    const shape = { slots, height, width, channels, outChannels };
     const { x: input, timesteps: timestep } = forward.inputs;
     // The kernel writes labels for unconditional networks, too.
     const label = forward.inputs.labels ?? this.#scope.buffer(4 * rows, "labels");
@@ -186,7 +189,7 @@ export class SlotBatch {
     ];
     const after = [
       ...guidance(shape, { slots: records, rows: assigned, model_out: forward.prediction, out }),
-      ...samplerStep(shape, { slots: records, out, x, preview }),
+      ...samplerStep(shape, { slots: records, out, x, h1: preview, h2: earlier }),
     ];
     const program = await buildProgram(this.#gpu, [
       ...storedIn(half, before),
@@ -244,34 +247,30 @@ export class SlotBatch {
 
   /** Moves an image to another slot. */
   move(from: number, to: number): void {
-    const { x, scratch } = this.#buffers;
-    const size = imageBytesOf(this.#config);
-    const encoder = this.#gpu.device.createCommandEncoder();
+    const { buffer } = this.#buffers.scratch;
     // Through a second buffer: WebGPU does not allow copies within one.
-    encoder.copyBufferToBuffer(x.buffer, from * size, scratch.buffer, 0, size);
-    encoder.copyBufferToBuffer(scratch.buffer, 0, x.buffer, to * size, size);
-    this.#gpu.device.queue.submit([encoder.finish()]);
+    this.#copyState((slot, scratch) => [slot(from), scratch(buffer)]);
+    this.#copyState((slot, scratch) => [scratch(buffer), slot(to)]);
   }
 
   /**
-   * Copies the current x_t out of a slot. With the index of the next step that is the whole state of an image, since noise
-   * depends on seed and step alone.
+   * Copies the state of the image out of a slot: x_t and the latest estimates of x_0. With the index of the next step that
+   * is all, since noise depends on seed and step alone.
    *
    * @returns buffer for {@linkcode SlotBatch.resume} or {@linkcode SlotBatch.discard}
    * @throws {DeviceError} if the device is out of memory
    */
   park(slot: number): GPUBuffer {
-    const size = imageBytesOf(this.#config);
+    const size = STATE.length * imageBytesOf(this.#config);
     const parked = this.#spare.pop() ?? createBuffer(this.#gpu, size, "an image set aside");
     this.#parked.add(parked);
-    this.#copy({ ...this.#buffers.x, offset: slot * size, size }, { buffer: parked, offset: 0, size });
+    this.#copyState((at, aside) => [at(slot), aside(parked)]);
     return parked;
   }
 
   /** Copies a parked image into a slot, and releases its buffer for reuse. */
   resume(parked: GPUBuffer, slot: number): void {
-    const size = imageBytesOf(this.#config);
-    this.#copy({ buffer: parked, offset: 0, size }, { ...this.#buffers.x, offset: slot * size, size });
+    this.#copyState((at, aside) => [aside(parked), at(slot)]);
     this.discard(parked);
   }
 
@@ -280,9 +279,26 @@ export class SlotBatch {
     if (this.#parked.delete(parked)) this.#spare.push(parked);
   }
 
-  #copy(from: BufferView, to: BufferView): void {
+  /**
+   * Copies each part of an image's state.
+   *
+   * @param ends source and destination, from the part of a slot and from that of a buffer with one image's state
+   */
+  #copyState(
+    ends: (
+      slot: (index: number) => BufferView,
+      aside: (buffer: GPUBuffer) => BufferView,
+    ) => readonly [BufferView, BufferView],
+  ): void {
+    const size = imageBytesOf(this.#config);
     const encoder = this.#gpu.device.createCommandEncoder();
-    encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, from.size);
+    for (const [i, part] of STATE.entries()) {
+      const [from, to] = ends(
+        (slot) => ({ ...this.#buffers[part], offset: slot * size, size }),
+        (buffer) => ({ buffer, offset: i * size, size }),
+      );
+      encoder.copyBufferToBuffer(from.buffer, from.offset, to.buffer, to.offset, size);
+    }
     this.#gpu.device.queue.submit([encoder.finish()]);
   }
 
@@ -317,9 +333,9 @@ export class SlotBatch {
   }
 }
 
-function imageBytesOf(config: UNetConfig): number {
+function imageBytesOf(config: UNetConfig, channels: number = config.inChannels): number {
   const [height, width] = imageSize(config);
-  return 4 * height * width * paddedChannels(config.inChannels);
+  return 4 * height * width * paddedChannels(channels);
 }
 
 function unpad(padded: Float32Array, channels: number): Float32Array<ArrayBuffer> {

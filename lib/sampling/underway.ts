@@ -34,7 +34,7 @@ export function advance(
   return ran;
 }
 
-/** True if an image has had its last step. */
+/** True if an image has had its last step (Ho et al. 2020, algorithm 2, line 5). */
 export function isFinished({ plan, done }: Underway): boolean {
   return done === plan.length;
 }

@@ -13,7 +13,9 @@ const INITIAL = 2 ** 32 - 1;
 const schedule = new NoiseSchedule();
 const ddpm = planSampling("ddpm", schedule, { steps: 10 });
 const ddim = planSampling("ddim", schedule, { steps: 5, eta: 1, clip: false });
-const steps = [...ddpm, ...ddim];
+const unipc = planSampling("unipc", schedule, { steps: 6 });
+const learned = planSampling("ddpm", schedule, { steps: 10, variance: "learned_range" });
+const steps = [...ddpm, ...ddim, unipc[3]];
 
 /** `row` is the step's place in `steps`. */
 function slot({ row = 0, ...change }: Partial<Slot> & { row?: number } = {}): Slot {
@@ -40,50 +42,69 @@ function sampleOf<T extends ArrayLike<number>>(data: T, n: number, { height, wid
 }
 
 const shapes: SlotShape[] = [
-  { slots: 4, height: 8, width: 8, channels: 3 },
-  { slots: 4, height: 5, width: 7, channels: 3 },
-  { slots: 4, height: 3, width: 2, channels: 6 },
-  { slots: 4, height: 1, width: 1, channels: 1 },
+  { slots: 4, height: 8, width: 8, channels: 3, outChannels: 3 },
+  { slots: 4, height: 5, width: 7, channels: 3, outChannels: 3 },
+  { slots: 4, height: 3, width: 2, channels: 6, outChannels: 6 },
+  { slots: 4, height: 1, width: 1, channels: 1, outChannels: 1 },
 ];
 
 for (const shape of shapes) {
   const { height, width, channels } = shape;
   const pixels = height * width;
-  Deno.test(`sampler_step matches reference: ${JSON.stringify(shape)}`, async () => {
-    // A middle step of one trajectory, an idle slot, the noiseless last step of it, and a step of another plan.
-    const slots = [
-      slot({ step: 4, row: 4 }),
-      undefined,
-      slot({ step: 9, row: 9, seedHi: 2 ** 21 - 1 }),
-      slot({ step: 2, row: 12 }),
-    ];
-    const before = values(4, shape, 0);
-    const outputs = values(4, shape, 1);
-    const x = packChannels(before, channels);
-    const preview = new Float32Array(x.length);
-    const buffers = { slots: slotWords(slots), out: packChannels(outputs, channels), x, preview };
-    await runOnArrays(await testGpu(), samplerStep<HostArray>(shape, buffers));
-    const after = unpackChannels(x, channels);
-    const estimate = unpackChannels(preview, channels);
-    for (const [s, occupant] of slots.entries()) {
-      if (!occupant) {
-        assert.deepEqual(sampleOf(after, s, shape), sampleOf(before, s, shape).map(Math.fround));
-        continue;
-      }
-      const noise = samplingNoise(pixels, channels, occupant.step, [occupant.seedLo, occupant.seedHi]);
-      const expected = samplerStepReference(
-        occupant.coefficients,
-        sampleOf(before, s, shape),
-        sampleOf(outputs, s, shape),
-        noise,
+  for (const outChannels of [channels, 2 * channels]) {
+    Deno.test(`sampler_step matches reference: ${JSON.stringify({ ...shape, outChannels })}`, async () => {
+      // A middle step of one trajectory, an idle slot, the noiseless last step of it, and a step of another plan, which
+      // reads the history.
+      const learns = outChannels > channels;
+      const slots = [
+        slot({ step: 4, coefficients: learns ? learned[4] : steps[4] }),
+        undefined,
+        slot({ step: 9, row: 9, seedHi: 2 ** 21 - 1 }),
+        slot({ step: 2, row: 15 }),
+      ];
+      const outShape = { ...shape, channels: outChannels };
+      const [before, h1, h2] = [0, 2, 3].map((phase) => values(4, shape, phase));
+      const outputs = values(4, outShape, 1);
+      const state = {
+        x: packChannels(before, channels),
+        h1: packChannels(h1, channels),
+        h2: packChannels(h2, channels),
+      };
+      const buffers = { slots: slotWords(slots), out: packChannels(outputs, outChannels), ...state };
+      await runOnArrays(await testGpu(), samplerStep<HostArray>({ ...shape, outChannels }, buffers));
+      const [after, estimate, earlier] = [state.x, state.h1, state.h2].map((x) =>
+        unpackChannels(x, channels)
       );
-      // Unclipped estimates at high noise are differences of numbers 100 times their inputs.
-      const tolerance = { absolute: 1e-5, relative: 2e-6 };
-      assertClose(sampleOf(after, s, shape), expected.next, tolerance, `x of slot ${s}`);
-      assertClose(sampleOf(estimate, s, shape), expected.x0, tolerance, `preview of slot ${s}`);
-    }
-  });
+      for (const [s, occupant] of slots.entries()) {
+        const own = { x: sampleOf(before, s, shape), h1: sampleOf(h1, s, shape), h2: sampleOf(h2, s, shape) };
+        if (!occupant) {
+          assert.deepEqual(sampleOf(after, s, shape), own.x.map(Math.fround));
+          assert.deepEqual(sampleOf(estimate, s, shape), own.h1.map(Math.fround));
+          assert.deepEqual(sampleOf(earlier, s, shape), own.h2.map(Math.fround));
+          continue;
+        }
+        const half = (which: number) =>
+          sampleOf(outputs, s, outShape).filter((_, i) => Math.floor(i % outChannels / channels) === which);
+        const noise = samplingNoise(pixels, channels, occupant.step, [occupant.seedLo, occupant.seedHi]);
+        const expected = samplerStepReference(occupant.coefficients, own, half(0), noise, half(1));
+        // Unclipped estimates at high noise are differences of numbers 100 times their inputs.
+        const tolerance = { absolute: 1e-5, relative: 2e-6 };
+        assertClose(sampleOf(after, s, shape), expected.next, tolerance, `x of slot ${s}`);
+        assertClose(sampleOf(estimate, s, shape), expected.x0, tolerance, `estimate of slot ${s}`);
+        assert.deepEqual(sampleOf(earlier, s, shape), own.h1.map(Math.fround), `history of slot ${s}`);
+      }
+    });
+  }
 }
+
+Deno.test("sampler_step does not read history of weight 0, nor a variance that is not learned", async () => {
+  const shape: SlotShape = { slots: 1, height: 2, width: 2, channels: 3, outChannels: 3 };
+  const nan = () => new Float32Array(16).fill(NaN);
+  const [x, out] = [packChannels(values(1, shape, 0), 3), packChannels(values(1, shape, 1), 3)];
+  const buffers = { slots: slotWords([slot({ step: 1, row: 1 })]), out, x, h1: nan(), h2: nan() };
+  await runOnArrays(await testGpu(), samplerStep<HostArray>(shape, buffers));
+  assert.ok(x.every(Number.isFinite) && buffers.h1.every(Number.isFinite));
+});
 
 for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape) => ({ storage, shape })))) {
   const { channels } = shape;
@@ -151,14 +172,22 @@ for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape
 for (const shape of shapes) {
   const { height, width, channels } = shape;
   const pixels = height * width;
-  Deno.test(`slot_noise fills slots at step 0 alone: ${JSON.stringify(shape)}`, async () => {
-    const slots = [slot(), undefined, slot({ step: 1 }), slot({ seedLo: 5, seedHi: 0 })];
+  Deno.test(`slot_noise fills slots at their first step alone: ${JSON.stringify(shape)}`, async () => {
+    const half = { ...steps[0], initialNoise: 0.5 };
+    const slots = [
+      slot(),
+      undefined,
+      slot({ step: 1, row: 1 }),
+      slot({ seedLo: 5, seedHi: 0, coefficients: half }),
+    ];
     const before = values(4, shape, 0);
     const x = packChannels(before, channels);
     await runOnArrays(await testGpu(), slotNoise<HostArray>(shape, { slots: slotWords(slots), x }));
     const after = unpackChannels(x, channels);
-    for (const [s, key] of [[0, [11, 12]], [3, [5, 0]]] as [number, [number, number]][]) {
-      const expected = samplingNoise(pixels, channels, INITIAL, key);
+    for (
+      const [s, scale, key] of [[0, 1, [11, 12]], [3, 0.5, [5, 0]]] as [number, number, [number, number]][]
+    ) {
+      const expected = samplingNoise(pixels, channels, INITIAL, key).map((value) => scale * value);
       assertClose(sampleOf(after, s, shape), expected, { absolute: 1e-5 }, `slot ${s}`);
     }
     for (const s of [1, 2]) {
@@ -173,10 +202,10 @@ async function trajectory(
   images: { at: number; enters: number; image: Slot }[],
   wanted: number,
 ) {
-  const shape: SlotShape = { slots: slotCount, height: 5, width: 7, channels: 3 };
+  const shape: SlotShape = { slots: slotCount, height: 5, width: 7, channels: 3, outChannels: 3 };
   const gpu = await testGpu();
   const x = new Float32Array(slotCount * 35 * 4);
-  const preview = new Float32Array(x.length);
+  const [h1, h2] = [new Float32Array(x.length), new Float32Array(x.length)];
   for (let round = 0; round < 10 + Math.max(...images.map(({ enters }) => enters)); round++) {
     const slots: (Slot | undefined)[] = Array(slotCount).fill(undefined);
     for (const { at, enters, image } of images) {
@@ -186,7 +215,7 @@ async function trajectory(
     const words = slotWords(slots);
     await runOnArrays(gpu, slotNoise<HostArray>(shape, { slots: words, x }));
     const out = x.map((value) => value / 3);
-    await runOnArrays(gpu, samplerStep<HostArray>(shape, { slots: words, out, x, preview }));
+    await runOnArrays(gpu, samplerStep<HostArray>(shape, { slots: words, out, x, h1, h2 }));
   }
   return x.slice(wanted * 35 * 4, (wanted + 1) * 35 * 4);
 }

@@ -23,7 +23,10 @@ export interface StepReference {
   nextFromX0: number;
   nextFromX: number;
   nextFromOut: number;
+  nextFromH1: number;
+  nextFromH2: number;
   sigma: number;
+  logSigmaRange: number;
 }
 
 export function weightedSum(terms: { weight: number; output: ArrayLike<number> }[]): number[] {
@@ -33,18 +36,22 @@ export function weightedSum(terms: { weight: number; output: ArrayLike<number> }
   );
 }
 
+/** `variance` is the second half of the output's channels; read for a learned variance only. */
 export function samplerStepReference(
   step: StepReference,
-  x: ArrayLike<number>,
+  { x, h1, h2 }: { x: ArrayLike<number>; h1: ArrayLike<number>; h2: ArrayLike<number> },
   out: ArrayLike<number>,
   noise: ArrayLike<number>,
+  variance: ArrayLike<number>,
 ): { next: number[]; x0: number[] } {
   const x0 = Array.from(
     x,
     (value, i) => Math.max(-step.clip, Math.min(step.clip, step.x0FromX * value + step.x0FromOut * out[i])),
   );
-  const next = x0.map((value, i) =>
-    step.nextFromX0 * value + step.nextFromX * x[i] + step.nextFromOut * out[i] + step.sigma * noise[i]
-  );
+  const next = x0.map((value, i) => {
+    const range = step.logSigmaRange === 0 ? 0 : step.logSigmaRange * (variance[i] + 1) / 2;
+    return step.nextFromX0 * value + step.nextFromX * x[i] + step.nextFromOut * out[i] +
+      step.nextFromH1 * h1[i] + step.nextFromH2 * h2[i] + step.sigma * Math.exp(range) * noise[i];
+  });
   return { next, x0 };
 }

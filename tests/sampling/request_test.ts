@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { samplerNames } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { defaultSteps, type GenerateOptions, type ModelFacts, planDraw } from "../../lib/sampling/request.ts";
@@ -119,8 +120,8 @@ Deno.test("a network whose output is not a picture is refused", () => {
     /^in_channels: expected 1 \(grey\) or 3 \(RGB\)/,
   );
   assert.match(
-    refusal({}, drawing({ outChannels: 6 })),
-    /^out_channels: expected in_channels \(3\); a network that/,
+    refusal({}, drawing({ outChannels: 5 })),
+    /^out_channels: expected 3, as in_channels, or 6 with a learned variance, got 5$/,
   );
 });
 
@@ -136,7 +137,10 @@ Deno.test("a number out of range is refused by name, value and what is allowed",
       { seed: 2 ** 53 - 3, count: 4 },
       `seed: expected a whole number from 0 to ${2 ** 53 - 5}, got ${2 ** 53 - 3}`,
     ],
-    [{ sampler: "euler" as "ddim" }, 'sampler: expected ddpm or ddim, got "euler"'],
+    [
+      { sampler: "eulr" as "ddim" },
+      `sampler: expected ${samplerNames.join(", ")} (did you mean euler?), got "eulr"`,
+    ],
     [{ class: 0, guidance: -1 }, "guidance: expected a number of at least 0, got -1"],
     [{ class: 0, guidance: NaN }, "guidance: expected a number of at least 0, got NaN"],
   ];

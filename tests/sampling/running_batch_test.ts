@@ -22,6 +22,11 @@ const plans = [
   { sampler: "ddim", steps: 3, eta: undefined },
   { sampler: "ddpm", steps: 6, eta: undefined },
   { sampler: "ddim", steps: 9, eta: 0.5 },
+  // Those with a history, or two evaluations a step
+  { sampler: "unipc", steps: 6, eta: undefined },
+  { sampler: "dpm++2m-sde", steps: 5, eta: undefined },
+  { sampler: "heun", steps: 3, eta: undefined },
+  { sampler: "euler-ancestral", steps: 4, eta: undefined },
 ] as const;
 
 async function withBatch(
@@ -51,7 +56,7 @@ async function withBatch(
 /** Images that differ in plan, class, guidance and seed. */
 function image(id: number): ImageJob {
   const guidance = [1, 2, 0, 1.5][id % 4];
-  return { id, label: id % (CLASSES + 1), seed: 1000 + id, guidance, ...plans[id % 3] };
+  return { id, label: id % (CLASSES + 1), seed: 1000 + id, guidance, ...plans[id % plans.length] };
 }
 
 /** Images that differ in negative class and mixture, too. */
@@ -162,7 +167,7 @@ Deno.test("an image that is parked and resumed, whenever and however often, has 
     const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, imageRows: 2 });
     const images = Array.from(
       { length: 9 },
-      (_, id): ImageJob => ({ ...image(id), ...plans[1 + id % 2] }),
+      (_, id): ImageJob => ({ ...image(id), ...plans[1 + id % (plans.length - 1)] }),
     );
     const waiting = [...images];
     const parked: number[] = [];

@@ -1,29 +1,36 @@
 /**
- * Parts that samplers share: the linear update of one step, the estimate of `x_0`, and timestep spacings.
+ * The linear update that every sampler's step is, and options that samplers share.
  *
  * @module
  */
 
 import { ConfigError, ShapeError } from "../../errors.ts";
-import type { NoiseSchedule } from "../schedule.ts";
+import { estimates, type ForwardProcess, type NoiseLevel } from "../forward_process.ts";
+import type { VarianceType } from "../schedule.ts";
+import type { SpacingName } from "../spacing.ts";
 
 /**
- * One step of a sampler, from `x_t` to a less noisy `x`, given the network's output for `x_t`:
+ * One evaluation of the network in a sampler's plan, from `x` at one noise level to `x` at the next:
  *
  * ```text
  * x_0  = clamp(x0FromX x + x0FromOut out, -clip, clip)                            Ho et al. 2020, equation 15
- * next = nextFromX0 x_0 + nextFromX x + nextFromOut out + sigma z                 Algorithm 2, line 4
+ * next = nextFromX0 x_0 + nextFromX x + nextFromOut out + nextFromH1 h1 + nextFromH2 h2 + sigma z
+ * h2   = h1,  h1 = x_0                                                            the history of estimates
  * ```
  *
- * with `z` standard normal. Given `x`, noise, image and `v` are linear in one another, so the prediction type is folded into
- * the coefficients, and one kernel (`kernels/sampler_step.wgsl`) runs every sampler.
+ * with `z` standard normal; DDPM's is Algorithm 2, line 4. Given `x`, noise, image and `v` are linear in one another, so the
+ * objective is folded into the coefficients. Solvers of higher order use earlier estimates of `x_0`, and those that evaluate
+ * the network twice a step make two of these, the second of which goes back to the earlier `x`, a linear function of the
+ * present `x` and `h1`. So one kernel (`kernels/sampler_step.wgsl`) runs every sampler.
  */
 export interface SamplerStep {
-  /** Timestep passed to the network. */
+  /** Time input of the network. */
   readonly timestep: number;
-  /** Timestep whose noise level this step ends at; -1 is a clean image. */
-  readonly previousTimestep: number;
-  /** Weight of `x_t` in the estimate of `x_0`. */
+  /** Level that this step ends at, in units of the network's input; the finished image has signal 1. */
+  readonly next: NoiseLevel;
+  /** Standard deviation of the noise that `x` is set to before the step; 0 in all steps but the first, which keep `x`. */
+  readonly initialNoise: number;
+  /** Weight of `x` in the estimate of `x_0`. */
   readonly x0FromX: number;
   /** Weight of the network's output in the estimate of `x_0`. */
   readonly x0FromOut: number;
@@ -31,146 +38,157 @@ export interface SamplerStep {
   readonly clip: number;
   /** Weight of the clipped `x_0` in the result. */
   readonly nextFromX0: number;
-  /** Weight of `x_t` in the result. */
+  /** Weight of `x` in the result. */
   readonly nextFromX: number;
   /** Weight of the network's output in the result. */
   readonly nextFromOut: number;
-  /** Standard deviation of the added noise; 0 in a deterministic step. */
+  /** Weight in the result of the estimate of `x_0` of the step before; 0 where there is none. */
+  readonly nextFromH1: number;
+  /** Weight in the result of the estimate of `x_0` two steps before; 0 where there is none. */
+  readonly nextFromH2: number;
+  /** Standard deviation of the added noise, with a learned variance its lower bound; 0 in a deterministic step. */
   readonly sigma: number;
+  /**
+   * Logarithm of the ratio of the upper to the lower bound of a learned standard deviation, which the network's second half
+   * of output channels interpolates, `-1` at the lower bound (Nichol and Dhariwal 2021, arXiv 2102.09672, equation 15);
+   * 0 for a fixed variance.
+   */
+  readonly logSigmaRange: number;
 }
 
-/** Options of a sampler. */
+/** Variance of the noise that a DDPM step adds: fixed, or between those two as the network says (`learned_range`). */
+export type StepVariance = VarianceType | "learned_range";
+
+/** Settings of a sampler that its plan depends on. */
 export interface SamplerOptions {
-  /** Number of network evaluations, 1 to the schedule's `numTrainTimesteps`. */
+  /** Number of steps as diffusers' `set_timesteps` counts them; `heun` and `edm` evaluate the network `2 steps - 1` times. */
   readonly steps: number;
+  /** Spacing of the noise levels; default that of the sampler and the process. */
+  readonly spacing?: SpacingName;
   /** DDIM only: 0 (default) is deterministic, 1 adds as much noise as DDPM. */
   readonly eta?: number;
-  /** Bound on the estimate of `x_0`, or false for none; default as the schedule's configuration says. */
+  /** DDPM only: variance of the added noise; default as the model's configuration says. */
+  readonly variance?: StepVariance;
+  /** EDM only: amount of noise that Algorithm 2 adds back, over all steps (`S_churn`), at least 0; default 0. */
+  readonly churn?: number;
+  /** EDM only: smallest and largest sigma at which noise is added back (`S_tmin`, `S_tmax`); default all. */
+  readonly churnRange?: readonly [number, number];
+  /** EDM only: standard deviation of that noise (`S_noise`), at least 0; default 1. */
+  readonly churnNoise?: number;
+  /** Bound on the estimate of `x_0`, or false for none; default as the process says. */
   readonly clip?: number | false;
 }
+
+/** A validated request of a plan: {@linkcode SamplerOptions} with the spacing chosen. */
+export type PlannerOptions = SamplerOptions & { readonly spacing: SpacingName };
 
 /** Clip bound without clipping: the largest float32, so that kernels need no special case. */
 export const noClip: number = 3.4028234663852886e38;
 
 /**
- * Timesteps that a sampler visits (Ho et al. 2020, Algorithm 2, lines 2 and 5), most noise first, spaced as in diffusers' schedulers (Lin et al. 2024, table 2).
- *
- * @param schedule spacing, offset and `numTrainTimesteps`
- * @param steps number of timesteps, 1 to `numTrainTimesteps`
- * @throws {ConfigError} as {@linkcode checkSteps}
- */
-export function timesteps(schedule: NoiseSchedule, steps: number): number[] {
-  checkSteps(schedule, steps);
-  return Array.from({ length: steps }, (_, i) => timestepAt(schedule, steps, steps - 1 - i));
-}
-
-/** Timestep `i` of `steps`, counted from the least noise. */
-function timestepAt({ config }: NoiseSchedule, steps: number, i: number): number {
-  const { numTrainTimesteps: total, timestepSpacing, stepsOffset } = config;
-  switch (timestepSpacing) {
-    case "leading":
-      return i * Math.floor(total / steps) + stepsOffset;
-    case "trailing":
-      // NumPy's arange multiplies this rounded difference, which decides ties as diffusers does.
-      return roundHalfToEven(total + (steps - 1 - i) * (total - total / steps - total)) - 1;
-    case "linspace":
-      return steps === 1 ? 0 : roundHalfToEven(i * ((total - 1) / (steps - 1)));
-  }
-}
-
-/** True if the offset leaves the first timestep visited within the schedule; diffusers reads past the tables' end. */
-function stepsFit(schedule: NoiseSchedule, steps: number): boolean {
-  return timestepAt(schedule, steps, steps - 1) < schedule.config.numTrainTimesteps;
-}
-
-/**
- * Largest number of steps that a schedule allows.
- *
- * @param limit upper bound, 1 or more; default `numTrainTimesteps`
- */
-export function mostSteps(schedule: NoiseSchedule, limit: number = Infinity): number {
-  let steps = Math.min(limit, schedule.config.numTrainTimesteps);
-  while (!stepsFit(schedule, steps)) steps--; // 1 always fits: the offset itself is a timestep
-  return steps;
-}
-
-/**
- * Checks a number of steps.
- *
- * @throws {ConfigError} naming the largest number, or where `steps_offset` rules out just this one, its neighbours
- */
-export function checkSteps(schedule: NoiseSchedule, steps: number): void {
-  const most = mostSteps(schedule);
-  const { numTrainTimesteps, stepsOffset } = schedule.config;
-  if (!Number.isSafeInteger(steps) || steps < 1 || steps > most) {
-    const why = most < numTrainTimesteps ? `, since the model's steps_offset is ${stepsOffset}` : "";
-    throw new ConfigError("steps", steps, `a whole number from 1 to ${most}${why}`);
-  }
-  if (stepsFit(schedule, steps)) return;
-  let above = steps + 1;
-  while (!stepsFit(schedule, above)) above++;
-  const nearest = `${mostSteps(schedule, steps)} or ${above}`;
-  throw new ConfigError("steps", steps, `${nearest}, the nearest that the model's steps_offset allows`);
-}
-
-/**
- * Clip bound of a step: `clip` where given, else the schedule's.
+ * Clip bound of a step: `clip` where given, else the process's.
  *
  * @throws {ConfigError} if `clip` is neither false nor a number above 0
  */
-export function clipBound(schedule: NoiseSchedule, clip: number | false | undefined): number {
-  const { clipSample, clipSampleRange } = schedule.config;
-  const bound = clip ?? (clipSample ? clipSampleRange : false);
-  if (bound === false) return noClip;
-  if (!Number.isFinite(bound) || bound <= 0) {
-    throw new ConfigError("clip", bound, "false or a number above 0");
+function clipBound(process: ForwardProcess, clip: number | false = process.clip): number {
+  if (clip === false) return noClip;
+  if (!Number.isFinite(clip) || clip <= 0) {
+    throw new ConfigError("clip", clip, "false or a number above 0");
   }
-  return bound;
+  return clip;
+}
+
+/** How a step ends: the weights of its result, and the level they lead to. */
+export type StepResult =
+  & Pick<SamplerStep, "next" | "nextFromX0" | "nextFromX">
+  & Partial<Pick<SamplerStep, "nextFromOut" | "nextFromH1" | "nextFromH2" | "sigma" | "logSigmaRange">>;
+
+/**
+ * A step that evaluates the network at `level`: the estimate of `x_0` there and its clipping, common to all samplers.
+ *
+ * @param initialNoise for the first step of a plan
+ * @throws {ConfigError} for a clip bound out of range
+ */
+export function evaluation(
+  process: ForwardProcess,
+  level: NoiseLevel,
+  clip: SamplerOptions["clip"],
+  initialNoise: number,
+  result: StepResult,
+): SamplerStep {
+  const { x0FromX, x0FromOut } = estimates(process, level);
+  return {
+    timestep: level.timestep,
+    initialNoise,
+    x0FromX,
+    x0FromOut,
+    clip: clipBound(process, clip),
+    nextFromOut: 0,
+    nextFromH1: 0,
+    nextFromH2: 0,
+    sigma: 0,
+    logSigmaRange: 0,
+    ...result,
+  };
+}
+
+/** Standard deviation of `x` at a level if the image has standard deviation 1. */
+export function deviation({ signal, noise }: NoiseLevel): number {
+  return Math.hypot(signal, noise);
+}
+
+/** An image on its way: `x`, and the latest estimates of `x_0`. */
+export interface SamplerState {
+  /** Noisy image, any layout. */
+  readonly x: Float64Array;
+  /** Estimate of `x_0` of the last step; any numbers before the first. */
+  readonly h1: Float64Array;
+  /** Estimate of `x_0` of the last step but one. */
+  readonly h2: Float64Array;
+}
+
+/** The state before the first step. */
+export function startState(x: Float64Array): SamplerState {
+  return { x, h1: new Float64Array(x.length), h2: new Float64Array(x.length) };
 }
 
 /**
- * Applies one step of a sampler on the CPU, in float64, rounded to the type of `into`. On the device
- * `kernels/sampler_step.wgsl` does the same.
+ * Applies one step of a sampler on the CPU, in float64. On the device `kernels/sampler_step.wgsl` does the same.
  *
  * @param step coefficients of the step
- * @param x noisy images `x_t`, any layout
- * @param out the network's output for `x`, same length
- * @param noise standard normal numbers, same length; unused (and may be omitted) where `step.sigma` is 0
- * @param into receives the result, may be `x` itself; default a new array
- * @returns `into`
- * @throws {ShapeError} if the lengths differ or noise is missing
+ * @param state the image and the estimates so far
+ * @param out the network's output for `state.x`, same length
+ * @param noise standard normal numbers, same length; may be omitted where `step.sigma` is 0
+ * @param variance the network's second half of output channels, same length; for steps of a learned variance
+ * @returns the image after the step, with its history
+ * @throws {ShapeError} if the lengths differ, or noise or variance is missing
  */
 export function applyStep(
   step: SamplerStep,
-  x: Float32Array | Float64Array,
-  out: Float32Array | Float64Array,
-  noise?: Float32Array | Float64Array,
-  into: Float32Array | Float64Array = x.slice(),
-): Float32Array | Float64Array {
+  state: SamplerState,
+  out: ArrayLike<number>,
+  noise?: ArrayLike<number>,
+  variance?: ArrayLike<number>,
+): SamplerState {
+  const { x, h1, h2 } = state;
   const noisy = step.sigma !== 0;
-  const lengths = [out.length, into.length, ...(noisy ? [noise?.length ?? 0] : [])];
-  if (lengths.some((length) => length !== x.length)) {
-    throw new ShapeError(
-      `applyStep: x has ${x.length} numbers, out, into and noise have ${lengths.join(", ")}`,
-    );
+  const learned = noisy && step.logSigmaRange !== 0;
+  const lengths = { out, h1, h2, ...(noisy ? { noise } : {}), ...(learned ? { variance } : {}) };
+  for (const [name, array] of Object.entries(lengths)) {
+    if (array?.length !== x.length) {
+      throw new ShapeError(`applyStep: x has ${x.length} numbers, ${name} has ${array?.length ?? "none"}`);
+    }
   }
-  for (let i = 0; i < x.length; i++) {
-    // 1. Estimate of x_0 (equation 15), clipped
-    const xt = x[i]!;
-    const output = out[i]!;
-    const estimate = step.x0FromX * xt + step.x0FromOut * output;
-    const x0 = Math.min(Math.max(estimate, -step.clip), step.clip);
-    // 2. Mean of x_s given x_t and x_0 (equation 7 in DDPM, equation 12 of Song et al. 2021 in DDIM)
-    const mean = step.nextFromX0 * x0 + step.nextFromX * xt + step.nextFromOut * output;
-    // 3. Noise
-    into[i] = noisy ? mean + step.sigma * noise![i]! : mean;
-  }
-  return into;
-}
-
-/** Rounds ties to even, like NumPy, with which diffusers computes its spacings. */
-function roundHalfToEven(value: number): number {
-  const below = Math.floor(value);
-  if (value - below !== 0.5) return Math.round(value);
-  return below % 2 === 0 ? below : below + 1;
+  const x0 = x.map((value, i) => {
+    const estimate = step.x0FromX * value + step.x0FromOut * out[i]!;
+    return Math.min(Math.max(estimate, -step.clip), step.clip);
+  });
+  const next = x.map((value, i) => {
+    const mean = step.nextFromX0 * x0[i]! + step.nextFromX * value + step.nextFromOut * out[i]! +
+      step.nextFromH1 * h1[i]! + step.nextFromH2 * h2[i]!;
+    if (!noisy) return mean;
+    const range = learned ? step.logSigmaRange * (variance![i]! + 1) / 2 : 0;
+    return mean + step.sigma * Math.exp(range) * noise![i]!;
+  });
+  return { x: next, h1: x0, h2: h1 };
 }
