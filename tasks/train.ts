@@ -17,6 +17,7 @@ import {
 import { UNET_WEIGHTS } from "../lib/files/checkpoint_files.ts";
 import { lockDirectory } from "../lib/files/directory_lock.ts";
 import { checkPrecision, prepareMatrices } from "../lib/model/precision.ts";
+import { initialSettings, readInitialModel } from "../lib/train/initial_model.ts";
 import { checkResumedSettings, checkRunDirectory, type RunData } from "../lib/train/run_directory.ts";
 import { AUTO_SOFTWARE_LIMIT, resolveSettings, type SettingsOptions } from "../lib/train/settings.ts";
 import { shellQuote } from "../lib/shell.ts";
@@ -64,11 +65,11 @@ async function main(args: string[]): Promise<number> {
     const started = await checkSettings(
       gpu,
       settings,
-      resume ? given : undefined,
+      { init: flags.init, resumed: resume ? given : undefined },
       (message) => warn(report, message),
     );
     const path = flags.data ?? (started && await dataPathOf(started));
-    const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !resume;
+    const auto = (flags.preset ?? "auto") === "auto" && !flags.config && !flags.init && !resume;
     const profile = await TaskProfile.create(gpu, flags.profile);
     const data = await readData(path, showProgress(report));
     report.stop();
@@ -78,8 +79,8 @@ async function main(args: string[]): Promise<number> {
     const out = given ?? (made = await makeRunDirectory());
     const training = new TrainingReport(report, { out, backend: flags.backend });
     const { signal } = interruption;
-    const { tune } = flags;
-    const environment = { data, out, gpu, signal, resume, ...otherSettingsOf(flags) };
+    const { init, tune } = flags;
+    const environment = { data, out, gpu, signal, init, resume, ...otherSettingsOf(flags) };
     let history: readonly EpochRecord[] = [];
     let precision: Precision = "float32";
     await interruption.during(async () => {
@@ -116,17 +117,17 @@ async function main(args: string[]): Promise<number> {
 /**
  * Checks settings without the data, and matrix units before a precision is decided.
  *
- * @param resumed directory of the run to resume
+ * @param origin `init`: directory of the model to start from; `resumed`: directory of the run to resume
  * @param onWarning called if matrix units fail their check
  * @returns the data set of the run to resume
  * @throws {ConfigError} for a setting out of range, one that cannot change on resume, or an unsupported precision
- * @throws {CheckpointError} if the run cannot be resumed on this device
+ * @throws {CheckpointError} if the run cannot be resumed on this device, or the initial model cannot be read
  * @throws {TrainingError} if another process uses the run
  */
 export async function checkSettings(
   gpu: Gpu,
   settings: SettingsOptions,
-  resumed: string | undefined,
+  { init, resumed }: { readonly init?: string; readonly resumed?: string },
   onWarning: (message: string) => void,
 ): Promise<RunData | undefined> {
   await prepareMatrices(gpu, settings.precision, onWarning);
@@ -135,7 +136,11 @@ export async function checkSettings(
     (await lockDirectory(resumed)).release();
     return await checkResumedSettings(resumed, settings, gpu.adapter);
   }
-  const { precision } = resolveSettings(settings, gpu.adapter, { height: 32, width: 32, classes: 10 });
+  const data = { height: 32, width: 32, classes: 10 };
+  // Its warnings come with the run.
+  const initial = init === undefined ? undefined : await readInitialModel(init, () => {});
+  const given = initial ? initialSettings(settings, initial, data) : settings;
+  const { precision } = resolveSettings(given, gpu.adapter, data);
   checkPrecision(gpu.adapter, precision);
 }
 

@@ -24,6 +24,7 @@ interface OtherFlags {
   config?: string;
   data?: string;
   out?: string;
+  init?: string;
   resume?: string | true;
   backend?: Backend;
   profile?: string | true;
@@ -45,6 +46,7 @@ export const FLAG_OF: FlagNames = {
   ...flagNames(OTHER_SETTINGS),
   data: "--data",
   out: "--out",
+  init: "--init",
   resume: "--resume",
 };
 
@@ -65,6 +67,11 @@ export function readFlags(args: string[]): Flags {
       defaultText: "a new one under runs/",
       conflicts: ["resume"],
     })
+    .flag(
+      "--init <DIR>",
+      "fine-tune a model, a run or a diffusers directory: start from its weights, with its network; a preset only chooses the defaults of other settings",
+      { value: text(), defaultText: "random weights", conflicts: ["resume", "config"] },
+    )
     .flag("--resume [DIR]", "resume a run; the result is bit-identical to an uninterrupted run", {
       value: text(),
       defaultText: "the newest under runs/",
@@ -81,9 +88,9 @@ export function readFlags(args: string[]): Flags {
     .switch("--json", "print events as JSON lines")
     .switch("--print-schema", "print the JSON Schema of all settings, and exit")
     .read<OtherFlags & Record<string, unknown>>(args);
-  const { config, data, out, resume, backend, profile, printSchema, quiet, json } = values;
+  const { config, data, out, init, resume, backend, profile, printSchema, quiet, json } = values;
   return {
-    ...{ config, data, out, resume, backend, profile, printSchema, quiet, json },
+    ...{ config, data, out, init, resume, backend, profile, printSchema, quiet, json },
     ...readSettingFlags<Omit<SettingsOptions, "model">>(RUN_SETTINGS, values),
     ...readSettingFlags<GridSettings & ProcessSettings>(OTHER_SETTINGS, values),
   };

@@ -115,9 +115,7 @@ export class TrainingReport {
     const { best } = this.#end;
     if (best) {
       this.#report.line(
-        `lowest validation loss ${
-          best.valLoss.toFixed(5)
-        } in epoch ${best.epoch}; the model of then: ${best.path}`,
+        `best model (validation loss ${best.valLoss.toFixed(5)}, epoch ${best.epoch}): ${best.path}`,
       );
     }
     const left = drawn ? "" : `; to draw the pictures: ${this.#resumeCommand}`;

@@ -36,6 +36,12 @@ export interface RunEnvironment extends TuningOptions, GridSettings {
   readonly data: ImageDataset;
   /** Run directory for checkpoints and `metrics.jsonl`; nothing is written if not given. */
   readonly out?: string;
+  /**
+   * Fine-tuning: directory of a model to start from, a run, a diffusers pipeline or a single network. The run has its network,
+   * at the size of the data, and its weights, except for classes that it lacks; the optimizer starts anew. A preset, if given,
+   * only chooses the defaults of other settings.
+   */
+  readonly init?: string;
   /** Resume from the newest intact checkpoint in `out`, with its settings. */
   readonly resume?: boolean;
   /**
@@ -129,6 +135,7 @@ export const ALL_SETTINGS: SettingTable<SettingsOptions & GridSettings & Process
 const OTHERS: Readonly<Record<Exclude<keyof TrainOptions, keyof typeof ALL_SETTINGS>, true>> = {
   data: true,
   out: true,
+  init: true,
   resume: true,
   signal: true,
   gpu: true,
@@ -162,10 +169,17 @@ export function checkOptions(options: TrainOptions): void {
   checkNames(options);
   checkGrids(options);
   checkGiven<ProcessSettings>(PROCESS_SETTINGS, options);
-  const { resume = false, out } = options;
+  const { resume = false, out, init } = options;
   if (typeof resume !== "boolean") throw new ConfigError("resume", resume, "true or false");
   if (resume && out === undefined) {
     throw new ConfigError("resume", true, "a run directory in `out`, too");
+  }
+  if (resume && init !== undefined) {
+    throw new ConfigError(
+      "init",
+      init,
+      "no `resume` beside it: a resumed run continues from its own checkpoint",
+    );
   }
 }
 

@@ -7,19 +7,26 @@ import { objectiveTables } from "../diffusion/objective.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
 import { fitMemory } from "../graph/compile.ts";
-import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { unetParameters } from "../model/network.ts";
 import { describeChange } from "./device/computation.ts";
+import { describeNewClasses, initialWeights } from "./initial_model.ts";
 import { MetricsFile } from "./metrics.ts";
 import { processOf } from "./objective_settings.ts";
 import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./device/resident.ts";
-import { describeLengthChange, type RunPlan } from "./run_plan.ts";
+import { describeLengthChange, type RunOrigin, type RunPlan } from "./run_plan.ts";
 import { RunCheckpoints } from "./run_checkpoints.ts";
 import { describePrecisionChange } from "./run_precision.ts";
 import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
-import { initializeWeights, readTrainer, restoreWeights, stagingFor, writeLossScale } from "./state.ts";
+import {
+  initializeWeights,
+  readTrainer,
+  restoreWeights,
+  stagingFor,
+  writeInitialWeights,
+  writeLossScale,
+} from "./state.ts";
 import { TrainingStep } from "./device/step.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 
@@ -45,7 +52,8 @@ export interface RunParts {
 /**
  * Allocates all the device memory that a run will need, so that a lack of memory is reported now and not after hours.
  *
- * @param given kernels to use, checkpoint to resume from, if any, and warnings so far
+ * @param origin of the weights
+ * @param given kernels to use, and warnings so far
  * @throws {DeviceError} if the device has too little memory
  * @throws {CheckpointError} if the run directory cannot be written
  */
@@ -53,10 +61,11 @@ export function buildRun(
   gpu: Gpu,
   options: TrainOptions,
   plan: RunPlan,
-  given: { tuning: Tuning; checkpoint: LoadedCheckpoint | undefined; warnings: string[] },
+  { checkpoint, initial }: RunOrigin,
+  given: { tuning: Tuning; warnings: string[] },
 ): Promise<RunParts> {
   const { settings, images, progress } = plan;
-  const { tuning, checkpoint, warnings } = given;
+  const { tuning, warnings } = given;
   const scope = new ResourceScope(gpu, "training");
   return scope.guard(async () => {
     const resident = scope.own(ResidentDataset.upload(gpu, options.data, images));
@@ -98,6 +107,12 @@ export function buildRun(
         describeChange(computation, { adapter: gpu.adapter.name, kernels: step.kernels });
       const changes = [change, describeLengthChange(plan, stored)].filter((each) => each !== undefined);
       if (progress.step < plan.totalSteps) warnings.push(...changes);
+    } else if (initial) {
+      const { classes } = options.data;
+      const { flat, newClasses } = initialWeights(initial, step.table, classes, settings.seed);
+      writeInitialWeights(gpu, step, flat);
+      const change = describeNewClasses(initial, newClasses, classes);
+      if (change !== undefined) warnings.push(change);
     } else initializeWeights(gpu, step, settings.seed);
     writeLossScale(gpu, step, settings, progress);
     const metrics = options.out === undefined ? undefined : await MetricsFile.open(options.out, {

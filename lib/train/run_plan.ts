@@ -12,6 +12,7 @@ import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { type GridSettings, resolveGrids, settingsIn, type TrainOptions } from "./options.ts";
 import type { AdapterTraits } from "./setting.ts";
 import { resolveSettings, resumeSettings, type TrainSettings } from "./settings.ts";
+import { type InitialModel, initialSettings } from "./initial_model.ts";
 import type { LengthSettings } from "./length_settings.ts";
 import { lengthMattered, lrFactor } from "./lr_schedule.ts";
 import { type Progress, readTrainer } from "./state.ts";
@@ -36,21 +37,28 @@ export interface RunPlan {
   readonly totalSteps: number;
 }
 
+/** Where a run's weights come from, if they are not random. */
+export interface RunOrigin {
+  /** Checkpoint to resume from. */
+  readonly checkpoint?: LoadedCheckpoint;
+  /** Model to fine-tune. */
+  readonly initial?: InitialModel;
+}
+
 /**
  * Plans a run.
  *
  * @param adapter determines defaults
- * @param checkpoint to resume from, if any
  * @throws {ConfigError} for a setting that is out of range, does not fit the data, or differs from the checkpoint's
  * @throws {CheckpointError} for a checkpoint of an unknown format
  */
 export function planRun(
   options: TrainOptions,
   adapter: AdapterTraits,
-  checkpoint?: LoadedCheckpoint,
+  { checkpoint, initial }: RunOrigin = {},
 ): RunPlan {
   const { data } = options;
-  const given = settingsIn(options);
+  const given = initial ? initialSettings(settingsIn(options), initial, data) : settingsIn(options);
   const stored = checkpoint && readTrainer(checkpoint);
   const settings = stored
     ? resumeSettings(stored.settings, given)
@@ -78,7 +86,10 @@ export function planRun(
   checkValidation(settings, validation.length);
   const stepsPerEpoch = Math.floor(train.length / perStep);
   const totalSteps = lengthOf(settings, stepsPerEpoch);
-  const start: Progress = { step: 0, lossSum: 0, lossCount: 0, epochSeconds: 0, history: [], seconds: 0 };
+  const start: Progress = {
+    ...{ step: 0, lossSum: 0, lossCount: 0, epochSeconds: 0, history: [], seconds: 0 },
+    init: initial?.path,
+  };
   const progress = stored?.progress ?? start;
   if (progress.step < totalSteps) {
     // A run that ended mid-epoch has a record of that epoch; the record of the full epoch will replace it.

@@ -41,6 +41,8 @@ export interface Progress {
   seconds: number;
   /** The model in the run's directory of the best, if any. */
   best?: BestModel;
+  /** Directory of the model that the run was started from, if any. */
+  readonly init?: string;
   /** Loss scale of the checkpoint that the run was resumed from, if that was in mixed precision. */
   readonly lossScale?: LossScale;
 }
@@ -158,9 +160,17 @@ interface Tensor {
   data: Float32Array;
 }
 
-/** Writes initial weights to the device; the EMA starts as a copy of them. */
+/** Writes random initial weights to the device. */
 export function initializeWeights(gpu: Gpu, { weights, table }: TrainingStep, seed: number): void {
-  const flat = table.initialize(seed);
+  writeInitialWeights(gpu, { weights }, table.initialize(seed));
+}
+
+/** Writes a flat buffer of initial weights to the device; the EMA starts as a copy of them. */
+export function writeInitialWeights(
+  gpu: Gpu,
+  { weights }: Pick<TrainingStep, "weights">,
+  flat: Float32Array<ArrayBuffer>,
+): void {
   gpu.device.queue.writeBuffer(weights.parameters.buffer, 0, flat);
   gpu.device.queue.writeBuffer(weights.ema.buffer, 0, flat);
 }
@@ -208,7 +218,7 @@ export function readTrainer(
     throw new CheckpointError(`${file}: step ${trainer.step} in the directory of step ${checkpoint.step}`);
   }
   const { settings: stored, grids, dataDigest, dataName, dataSource, computation, ...rest } = trainer;
-  const { step, lossSum, lossCount, epochSeconds, history, seconds, best, lossScale } = rest;
+  const { step, lossSum, lossCount, epochSeconds, history, seconds, best, init, lossScale } = rest;
   let settings: TrainSettings;
   try {
     settings = readStoredSettings(stored);
@@ -226,7 +236,7 @@ export function readTrainer(
     dataName,
     dataSource,
     computation,
-    progress: { step, lossSum, lossCount, epochSeconds, history, seconds, best, lossScale },
+    progress: { step, lossSum, lossCount, epochSeconds, history, seconds, best, init, lossScale },
   };
 }
 

@@ -9,6 +9,7 @@ import { type DirectoryLock, lockDirectory } from "../files/directory_lock.ts";
 import { publishNewest } from "../files/publish.ts";
 import { prepareMatrices } from "../model/precision.ts";
 import type { TrainEvent } from "./events.ts";
+import { type InitialModel, readInitialModel } from "./initial_model.ts";
 import { checkOptions, type TrainOptions } from "./options.ts";
 import { Run } from "./run.ts";
 import { checkRunDirectory } from "./run_directory.ts";
@@ -49,13 +50,16 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
     const warnings: string[] = [];
     if (!resume) await prepareMatrices(gpu, options.precision, (message) => warnings.push(message));
     // Planned before the lock, which creates the directory: invalid options leave nothing behind.
-    const plan = resume ? undefined : planRun(options, gpu.adapter);
+    const initial = options.init === undefined
+      ? undefined
+      : await readInitialModel(options.init, (message) => warnings.push(message));
+    const plan = resume ? undefined : planRun(options, gpu.adapter, { initial });
     if (plan) await checkTrainingPrecision(gpu, plan.settings.precision);
     if (out !== undefined) {
       await checkRunDirectory(out, resume);
       lock = await lockDirectory(out);
     }
-    run = yield* prepareRun(gpu, options, warnings, plan);
+    run = yield* prepareRun(gpu, options, warnings, plan && { plan, initial });
     yield* run.events();
   } finally {
     run?.destroy();
@@ -68,14 +72,14 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
  * Loads, plans, tunes and allocates a run.
  *
  * @param warnings so far, to which more are added
- * @param planned plan of a new run; without it, the run is resumed from its newest usable checkpoint, whose tensors are freed
- *   once they are on the device
+ * @param planned plan of a new run, and the model that it starts from, if any; without it, the run is resumed from its newest
+ *   usable checkpoint, whose tensors are freed once they are on the device
  */
 async function* prepareRun(
   gpu: Gpu,
   options: TrainOptions,
   warnings: string[],
-  planned?: RunPlan,
+  planned?: { plan: RunPlan; initial: InitialModel | undefined },
 ): AsyncGenerator<TrainEvent, Run> {
   const onWarning = (message: string) => void warnings.push(message);
   const checkpoint = planned
@@ -86,7 +90,7 @@ async function* prepareRun(
       `the model in ${options.out} was older than its newest checkpoint, and has been updated from it`,
     );
   }
-  const plan = planned ?? planRun(options, gpu.adapter, checkpoint);
+  const plan = planned?.plan ?? planRun(options, gpu.adapter, { checkpoint });
   if (checkpoint) {
     await prepareMatrices(gpu, plan.settings.precision, onWarning);
     const { storedPrecision } = readTrainer(checkpoint);
@@ -98,5 +102,7 @@ async function* prepareRun(
   for await (const progress of tuning.prepare(() => runGraphs(plan), { runs: graphRuns(plan), signal })) {
     yield { type: "tuning", ...progress };
   }
-  return new Run(await buildRun(gpu, options, plan, { tuning, checkpoint, warnings }));
+  return new Run(
+    await buildRun(gpu, options, plan, { checkpoint, initial: planned?.initial }, { tuning, warnings }),
+  );
 }

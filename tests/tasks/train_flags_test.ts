@@ -76,7 +76,7 @@ Deno.test("the settings that the README names have these flags", async () => {
   const [, section] = readme.split("\n## Settings to play with\n");
   const flags = section.split("\n## ")[0].match(/--[a-z][a-z0-9-]*/g) ?? [];
   const known = Object.entries<Setting>(ALL_SETTINGS).map(([name, setting]) => flagOf(name, setting));
-  const others = ["--help", "--data", "--print-schema", "--backend"];
+  const others = ["--help", "--data", "--init", "--print-schema", "--backend"];
   assert.deepEqual(flags.filter((flag) => !known.includes(flag) && !others.includes(flag)), []);
   assert.ok(flags.length > 15);
 });

@@ -17,7 +17,7 @@ const refused = (kind: typeof ConfigError | typeof CheckpointError) => (error: E
 Deno.test("mixed precision on matrix units that fail their check is refused before the data is read", async () => {
   const warnings: string[] = [];
   const check = async (precision: "mixed" | undefined, resumed?: string) =>
-    await checkSettings(await failingGpu(), { precision }, resumed, (message) => warnings.push(message));
+    await checkSettings(await failingGpu(), { precision }, { resumed }, (message) => warnings.push(message));
   await assert.rejects(check("mixed"), refused(ConfigError));
   assert.equal(warnings.length, 1);
   await check(undefined);
@@ -30,6 +30,6 @@ Deno.test("mixed precision on matrix units that fail their check is refused befo
 
 Deno.test("matrix units are not checked where float32 is asked for", async () => {
   const gpu = await failingGpu();
-  await checkSettings(gpu, { precision: "float32" }, undefined, assert.fail);
+  await checkSettings(gpu, { precision: "float32" }, {}, assert.fail);
   assert.ok(gpu.adapter.matrices);
 });

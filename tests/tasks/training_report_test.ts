@@ -76,7 +76,7 @@ Deno.test("a run that stopped early says so, and where its best model is", async
   const best = { epoch: 3, step: 5, valLoss: 0.0312, path: "runs/a/best" };
   const lines = await told([0, start()], [1, end({ stoppedEarly: true, best })], [2, "finish"]);
   assert.deepEqual(lines.slice(-2), [
-    "lowest validation loss 0.03120 in epoch 3; the model of then: runs/a/best",
+    "best model (validation loss 0.03120, epoch 3): runs/a/best",
     "stopped early: 7 steps in 0:02",
   ]);
 });

@@ -1,0 +1,147 @@
+/**
+ * Fine-tuning: a run that starts from a trained model, also one with other classes or of another image size.
+ *
+ * All weights carry over, since convolutions, norms and attention fit any image size. Of the class table, the rows of classes
+ * with the same name carry over, and the row of the null class; the other rows are initialized. The optimizer starts anew.
+ *
+ * @module
+ */
+import type { Objective } from "../diffusion/forward_process.ts";
+import { ConfigError } from "../errors.ts";
+import { type UNetConfig, unetConfig } from "../model/config.ts";
+import { unetParameters } from "../model/network.ts";
+import type { HostTensor, ParameterTable } from "../model/parameters.ts";
+import { readModel } from "../sampling/trained_model.ts";
+import type { DataShape, SettingsOptions } from "./settings.ts";
+
+/** Class table: a row per class, then that of the null class. */
+const CLASS_TABLE = "class_embedding.weight";
+/** The sum of this bias and a row of the class table enters the time embedding. */
+const EMBEDDING_BIAS = "time_embedding.linear_2.bias";
+
+/** A trained model that a run starts from. */
+export interface InitialModel {
+  /** Directory of the model. */
+  readonly path: string;
+  readonly config: UNetConfig;
+  /** Training objective of its network. */
+  readonly objective: Objective;
+  /** Class names by label; empty for an unconditional model. */
+  readonly classes: readonly string[];
+  /** Weights by the names of the network's parameters. */
+  readonly tensors: ReadonlyMap<string, HostTensor>;
+}
+
+/** Weights of a run's network, from those of a model. */
+export interface InitialWeights {
+  /** Flat buffer of the network's parameters. */
+  readonly flat: Float32Array<ArrayBuffer>;
+  /** Classes of the run that the model does not have. */
+  readonly newClasses: readonly string[];
+}
+
+/**
+ * Reads a model to start from: a run directory, a diffusers pipeline directory, the directory of a single network, or a weight file.
+ *
+ * @throws {CheckpointError} naming the file, and the tensor if one is affected
+ * @throws {ConfigError} for an unsupported network or schedule
+ */
+export async function readInitialModel(
+  directory: string,
+  onWarning: (message: string) => void,
+): Promise<InitialModel> {
+  const { path, config, schedule, classes, flat } = await readModel(directory, "float32", { onWarning });
+  const tensors = unetParameters(config, "float32").fromMemory(flat);
+  return { path, config, objective: schedule.objective, classes, tensors };
+}
+
+/**
+ * Settings of a run that starts from a model: its network, at the size of the data, and its objective.
+ *
+ * @param given settings given by the caller
+ * @throws {ConfigError} if they include a network, or another objective
+ */
+export function initialSettings(
+  given: SettingsOptions,
+  { path, config, objective }: InitialModel,
+  { height, width }: Pick<DataShape, "height" | "width">,
+): SettingsOptions {
+  if (given.model) {
+    throw new ConfigError("init", path, "no `model` beside it: the network is the initial model's");
+  }
+  if (given.objective !== undefined && given.objective !== objective) {
+    throw new ConfigError(
+      "objective",
+      given.objective,
+      `${objective}, with which the model in ${path} was trained`,
+    );
+  }
+  const sampleSize = height === width ? height : [height, width] as const;
+  try {
+    return { ...given, objective, model: unetConfig({ ...config, sampleSize }) };
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(
+      "init",
+      path,
+      `a model whose network fits ${width}x${height} images (${error.message})`,
+    );
+  }
+}
+
+/** Warning that a run has classes which its initial model lacks; undefined if it has none. */
+export function describeNewClasses(
+  { path }: InitialModel,
+  newClasses: readonly string[],
+  classes: readonly string[],
+): string | undefined {
+  if (newClasses.length === 0) return undefined;
+  const [some, all] = [newClasses.length, classes.length];
+  return some === all
+    ? `none of the classes is in the initial model ${path}: all class embeddings start anew`
+    : `${some} of the ${all} classes are not in the initial model ${path}: their embeddings start anew`;
+}
+
+/**
+ * Weights of a run's network that starts from a model.
+ *
+ * @param table layout of the run's network
+ * @param classes the run's classes; of a network without a class table, they are ignored
+ * @param seed of the rows of new classes
+ * @throws {CheckpointError} naming a tensor that does not fit the network
+ */
+export function initialWeights(
+  { path, tensors, classes: known }: InitialModel,
+  table: ParameterTable,
+  classes: readonly string[],
+  seed: number,
+): InitialWeights {
+  const given = new Map(tensors);
+  const from = given.get(CLASS_TABLE);
+  given.delete(CLASS_TABLE);
+  const to = table.parameters.some(({ name }) => name === CLASS_TABLE)
+    ? table.fromMemory(table.initialize(seed)).get(CLASS_TABLE)!
+    : undefined;
+  const nullRow = from && from.shape[0]! > known.length ? rowOf(from, known.length) : undefined;
+  let newClasses: readonly string[] = [];
+  if (to) {
+    given.set(CLASS_TABLE, to);
+    newClasses = classes.filter((name) => !known.includes(name));
+    classes.forEach((name, label) => {
+      const before = known.indexOf(name);
+      if (from && before >= 0) rowOf(to, label).set(rowOf(from, before));
+    });
+    if (nullRow) rowOf(to, classes.length).set(nullRow);
+  } else if (nullRow) {
+    // An unconditional network is the conditional one at its null class.
+    const bias = given.get(EMBEDDING_BIAS)!;
+    given.set(EMBEDDING_BIAS, { ...bias, data: bias.data.map((value, i) => value + nullRow[i]!) });
+  }
+  return { flat: table.toMemory(given, path), newClasses };
+}
+
+/** Row of a class table, as a view. */
+function rowOf({ shape, data }: HostTensor, row: number): Float32Array {
+  const width = shape[1]!;
+  return data.subarray(row * width, (row + 1) * width);
+}
