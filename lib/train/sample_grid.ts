@@ -17,7 +17,7 @@ import { type ImageMetadata, Images } from "../image/images.ts";
 import { classCount, imageSize } from "../model/config.ts";
 import type { SamplesEvent, WarningEvent } from "./events.ts";
 import type { RunEnvironment } from "./options.ts";
-import { Pace, settle } from "./pace.ts";
+import { Pace, settle } from "../gpu/pace.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { processOf } from "./objective_settings.ts";
 import type { TrainSettings } from "./settings.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Pace } from "./pace.ts";
+import { Pace } from "../gpu/pace.ts";
 import { type RunPlan, validationState } from "./run_plan.ts";
 import type { TrainingStep } from "./device/step.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";

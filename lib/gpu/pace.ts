@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { Gpu } from "../gpu/device.ts";
+import type { Gpu } from "./device.ts";
 
 /** Target for the work in flight, seconds. */
 const SECONDS_PER_WAIT = 1;

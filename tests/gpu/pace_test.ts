@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Pace } from "../../lib/train/pace.ts";
+import { Pace } from "../../lib/gpu/pace.ts";
 
 /** Submits until a wait is due; each batch takes the device `ms`, submitting it takes no time. */
 function untilDue(pace: Pace, clock: { ms: number }, ms: number): number {
