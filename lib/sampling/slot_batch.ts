@@ -21,6 +21,7 @@ import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
 import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/network.ts";
 import type { Precision } from "../model/precision.ts";
 import { checkOutChannels } from "./channels.ts";
+import { unpadChannels } from "./padding.ts";
 import { NO_GUIDANCE } from "./request.ts";
 import { splitSeed } from "../random.ts";
 import { guidanceTerms, type Guided } from "../diffusion/guidance.ts";
@@ -322,7 +323,7 @@ export class SlotBatch {
       size,
     }));
     const copies = await readBack(this.#gpu, views, this.#buffers.staging.buffer);
-    return copies.map((copy) => unpad(new Float32Array(copy), this.#config.inChannels));
+    return copies.map((copy) => unpadChannels(new Float32Array(copy), this.#config.inChannels));
   }
 
   /** Frees all buffers except the weights. */
@@ -336,13 +337,4 @@ export class SlotBatch {
 function imageBytesOf(config: UNetConfig, channels: number = config.inChannels): number {
   const [height, width] = imageSize(config);
   return 4 * height * width * paddedChannels(channels);
-}
-
-function unpad(padded: Float32Array, channels: number): Float32Array<ArrayBuffer> {
-  const stride = paddedChannels(channels);
-  const plain = new Float32Array(padded.length / stride * channels);
-  for (let i = 0; i < plain.length; i++) {
-    plain[i] = padded[Math.floor(i / channels) * stride + i % channels]!; // inside `padded`, since i < plain.length
-  }
-  return plain;
 }

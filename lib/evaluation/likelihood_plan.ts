@@ -1,0 +1,79 @@
+/**
+ * Images and timesteps of an evaluation of the likelihood.
+ *
+ * @module
+ */
+import { checkWhole } from "../checks.ts";
+import { type ImageDataset, takeSubset } from "../data/dataset.ts";
+import type { ForwardProcess } from "../diffusion/forward_process.ts";
+import { NoiseSchedule } from "../diffusion/schedule.ts";
+import { splitSeed, threefry4x32, uniformInteger } from "../random.ts";
+import { strataOf, type Stratum } from "./strata.ts";
+import { type BoundSteps, boundSteps, type ReverseVariance } from "./variational_bound.ts";
+
+/** Options of {@linkcode planLikelihood}. */
+export interface LikelihoodOptions {
+  /** Images to evaluate, 1 or more, the classes in proportion; default all. */
+  readonly images?: number;
+  /** Network passes for each image besides the decoder's, 1 or more; default one for each timestep. */
+  readonly terms?: number;
+  /** Seed of timesteps and noise; default 0. */
+  readonly seed?: number;
+}
+
+/** Last counter word of the draws of timesteps; no other use of a seed has it. */
+const TIMESTEP_STREAM = 0x6c696b65;
+
+/** Images and timesteps of an evaluation. */
+export interface LikelihoodPlan extends BoundSteps {
+  readonly process: ForwardProcess;
+  readonly variance: ReverseVariance;
+  readonly strata: readonly Stratum[];
+  readonly seed: number;
+  readonly data: ImageDataset;
+  /** Indices into the data, ascending. */
+  readonly indices: Uint32Array;
+}
+
+/** A network pass of one image. */
+export interface Draw {
+  /** Number of the level. */
+  readonly index: number;
+  /** Levels that it stands for. */
+  readonly count: number;
+}
+
+/**
+ * Chooses images and timesteps.
+ *
+ * @throws {ConfigError} for an option out of its range
+ */
+export function planLikelihood(
+  process: ForwardProcess,
+  data: ImageDataset,
+  { images = data.count, terms, seed = 0 }: LikelihoodOptions = {},
+): LikelihoodPlan {
+  checkWhole("images", images, 1, data.count);
+  checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
+  const steps = boundSteps(process);
+  const all = Uint32Array.from({ length: data.count }, (_, i) => i);
+  return {
+    ...steps,
+    process,
+    variance: process instanceof NoiseSchedule ? process.config.varianceType : "fixed_small",
+    strata: strataOf(steps.levels, terms ?? steps.levels.length - 1),
+    seed,
+    data,
+    indices: takeSubset(all, images, seed, data.labels),
+  };
+}
+
+/** Levels at which an image is denoised: the first, then one of each stratum, at random. */
+export function drawLevels({ strata, seed }: LikelihoodPlan, image: number): Draw[] {
+  const key = splitSeed(seed);
+  const drawn = strata.map(({ first, count }, k) => {
+    const [word] = threefry4x32([image, k, 0, TIMESTEP_STREAM], key);
+    return { index: first + uniformInteger(word, count), count };
+  });
+  return [{ index: 0, count: 1 }, ...drawn];
+}
