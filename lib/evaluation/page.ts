@@ -8,7 +8,10 @@
 export interface ReportTable {
   /** Heading of each column. */
   readonly columns: readonly string[];
-  /** Cells by row, as many as there are columns; numbers are aligned right, and shown as given. */
+  /**
+   * Cells by row, as many as there are columns. Columns of numbers only are aligned right, with four significant digits unless
+   * they are whole.
+   */
   readonly rows: readonly (readonly (string | number)[])[];
 }
 
@@ -91,7 +94,11 @@ function sectionHtml({ heading, text, table, pictures = [] }: ReportSection): st
 function tableHtml({ columns, rows }: ReportTable): string {
   const isNumber = (column: number) => rows.every((row) => typeof row[column] === "number");
   const cell = (tag: "th" | "td", content: string | number, column: number) =>
-    `<${tag}${isNumber(column) ? ' class="number"' : ""}>${escapeHtml(String(content))}</${tag}>`;
+    isNumber(column)
+      ? `<${tag} class="number">${
+        escapeHtml(typeof content === "number" ? digits(content) : content)
+      }</${tag}>`
+      : `<${tag}>${escapeHtml(String(content))}</${tag}>`;
   const line = (tag: "th" | "td", cells: readonly (string | number)[]) =>
     `<tr>${cells.map((content, column) => cell(tag, content, column)).join("")}</tr>`;
   return [
@@ -100,6 +107,10 @@ function tableHtml({ columns, rows }: ReportTable): string {
     `<tbody>${rows.map((row) => line("td", row)).join("\n")}</tbody>`,
     "</table>",
   ].join("\n");
+}
+
+function digits(value: number): string {
+  return Number.isInteger(value) ? String(value) : value.toPrecision(4);
 }
 
 const ENTITIES: Readonly<Record<string, string>> = {

@@ -15,6 +15,7 @@ import {
   type GeneratorOptions,
   generatorRows,
 } from "./generator.ts";
+import { DenoisingPass } from "./denoising_pass.ts";
 import { shownSteps } from "./moments.ts";
 import { batchSizes, RunningBatch } from "./running_batch.ts";
 import type { SlotImage } from "./slot_batch.ts";
@@ -78,7 +79,7 @@ export class DDPM {
   readonly #tuning: Tuning;
   readonly #onTuning: LoadModelOptions["onTuning"];
   #generator: Generator | undefined;
-  readonly #batches: RunningBatch[] = [];
+  readonly #batches: (RunningBatch | DenoisingPass)[] = [];
   /** Settles when all requests so far are done. */
   #idle: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -195,6 +196,27 @@ export class DDPM {
     const batch = await RunningBatch.build(this.#gpu, options);
     this.#batches.push(batch);
     return batch;
+  }
+
+  /**
+   * Starts passes over given images at chosen noise levels, for evaluation. Freed with the model.
+   *
+   * @param options `rows`: images of a pass, 1 or more; `passes`: how many are expected, for autotuning
+   * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
+   */
+  async startDenoising(
+    { rows, passes = 1 }: { readonly rows: number; readonly passes?: number },
+  ): Promise<DenoisingPass> {
+    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
+    const target = await this.#kernelsFor([rows], passes);
+    const pass = await DenoisingPass.build(this.#gpu, {
+      ...this.#network,
+      process: this.schedule,
+      rows,
+      target,
+    });
+    this.#batches.push(pass);
+    return pass;
   }
 
   /** Waits for pending requests, then frees the model, and the device if {@linkcode DDPM.load} opened it. */

@@ -30,10 +30,10 @@ Deno.test("a report escapes all text", () => {
   assert.match(html, /<p>less is &quot;better&quot;<\/p>/);
 });
 
-Deno.test("a report aligns columns of numbers right, with their headings", () => {
+Deno.test("a report aligns columns of numbers right, with their headings, and gives them four digits", () => {
   const html = reportPage(report);
   assert.match(html, /<th>t &lt; 10<\/th><th class="number">bits<\/th>/);
-  assert.match(html, /<td>0 to 9<\/td><td class="number">1.25<\/td>/);
+  assert.match(html, /<td>0 to 9<\/td><td class="number">1.250<\/td>/);
   // The settings' values are names and numbers.
   assert.match(html, /<td>images<\/td><td>1000<\/td>/);
 });
