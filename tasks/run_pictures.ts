@@ -50,7 +50,7 @@ export async function drawLossCurves(
   const chart = await lossChart(series, {
     title: "Loss per epoch",
     xLabel: "epoch",
-    yLabel: logY ? "mean squared error, log scale" : "mean squared error of the noise",
+    yLabel: logY ? "loss, log scale" : "loss",
     logY,
   });
   await writePicture(path, chart);

@@ -19,9 +19,10 @@ import { type FlagNames, TaskCommand, text } from "../terminal/cli.ts";
 import { addSettingFlags, flagNames, readSettingFlags } from "../terminal/setting_flags.ts";
 import { PROFILE_FLAG } from "./profile.ts";
 
-/** Flags other than settings; `config` is the file of the setting `model`. */
+/** Flags other than settings, and those of files: `config` of the setting `model`, `betasFile` of `betas`. */
 interface OtherFlags {
   config?: string;
+  betasFile?: string;
   data?: string;
   out?: string;
   init?: string;
@@ -88,9 +89,21 @@ export function readFlags(args: string[]): Flags {
     .switch("--json", "print events as JSON lines")
     .switch("--print-schema", "print the JSON Schema of all settings, and exit")
     .read<OtherFlags & Record<string, unknown>>(args);
-  const { config, data, out, init, resume, backend, profile, printSchema, quiet, json } = values;
+  const { betas, config, data, out, init, resume, backend, profile, printSchema, quiet, json } = values;
   return {
-    ...{ config, data, out, init, resume, backend, profile, printSchema, quiet, json },
+    ...{
+      betasFile: betas as string | undefined,
+      config,
+      data,
+      out,
+      init,
+      resume,
+      backend,
+      profile,
+      printSchema,
+      quiet,
+      json,
+    },
     ...readSettingFlags<Omit<SettingsOptions, "model">>(RUN_SETTINGS, values),
     ...readSettingFlags<GridSettings & ProcessSettings>(OTHER_SETTINGS, values),
   };
@@ -99,7 +112,12 @@ export function readFlags(args: string[]): Flags {
 /** Settings of the run given on the command line; others keep their default or, on resume, their stored value. */
 export async function settingsOf(flags: Flags): Promise<SettingsOptions> {
   const given = pickGiven<SettingsOptions>(RUN_SETTINGS, flags);
-  return flags.config === undefined ? given : { ...given, model: await readNetwork(flags.config) };
+  const { config, betasFile } = flags;
+  return {
+    ...given,
+    ...(config === undefined ? {} : { model: await readNetwork(config) }),
+    ...(betasFile === undefined ? {} : { betas: await readBetas(betasFile) }),
+  };
 }
 
 /** Other settings given on the command line. */
@@ -107,25 +125,30 @@ export function otherSettingsOf(flags: Flags): GridSettings & ProcessSettings {
   return pickGiven<GridSettings & ProcessSettings>(OTHER_SETTINGS, flags);
 }
 
+/** Reads a list of betas; the list itself is checked with the other settings. */
+async function readBetas(path: string): Promise<readonly number[]> {
+  const json = await readJson("--betas", path);
+  if (!Array.isArray(json)) throw new ConfigError("--betas", path, "a JSON file with a list of numbers");
+  return json;
+}
+
 async function readNetwork(path: string): Promise<UNetConfig> {
-  const json = await readJson(path);
+  const json = await readJson("--config", path);
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new ConfigError("--config", path, "a JSON object");
+  }
   try {
-    return unetConfigFromJson(json);
+    return unetConfigFromJson(json as Record<string, unknown>);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError("--config", path, `a config.json of diffusers' UNet2DModel (${error.message})`);
   }
 }
 
-async function readJson(path: string): Promise<Record<string, unknown>> {
-  let value: unknown;
+async function readJson(flag: string, path: string): Promise<unknown> {
   try {
-    value = JSON.parse(decodeText(await Deno.readFile(path)));
+    return JSON.parse(decodeText(await Deno.readFile(path)));
   } catch (error) {
-    throw new ConfigError("--config", path, `a JSON file (${(error as Error).message})`);
+    throw new ConfigError(flag, path, `a JSON file (${(error as Error).message})`);
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ConfigError("--config", path, "a JSON object");
-  }
-  return value as Record<string, unknown>;
 }

@@ -32,7 +32,7 @@ export function addSettingFlags(command: TaskCommand, table: Settings): TaskComm
 }
 
 /**
- * Settings given on the command line, by name. Objects are left to the caller, who reads them from their files.
+ * Settings given on the command line, by name. Objects and lists are left to the caller, who reads them from their files.
  *
  * @param values of the flags, from {@linkcode TaskCommand.read}
  */
@@ -43,7 +43,7 @@ export function readSettingFlags<Options>(
   const given: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(table)) {
     const value = values[attributeOf(name, setting)];
-    if (value === undefined || setting.kind === "object") continue;
+    if (value === undefined || setting.kind === "object" || setting.kind === "numbers") continue;
     given[name] = setting.kind === "boolean" ? !setting.default : value;
     if (setting.clears !== undefined) given[setting.clears] = null;
   }
@@ -83,6 +83,7 @@ function valueOf(setting: Exclude<Setting, BooleanSetting>): Value<unknown> {
       return number(setting.min, setting.max, { above: setting.aboveMin, below: setting.belowMax });
     case "choice":
       return oneOf(setting.choices, setting.removed);
+    case "numbers":
     case "object":
       return text();
   }

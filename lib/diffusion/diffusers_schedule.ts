@@ -22,8 +22,16 @@ const fields: { readonly [K in keyof ScheduleConfig]: DiffusersField } = {
   betaSchedule: {
     name: "beta_schedule",
     default: "linear",
-    words: { linear: "linear", "scaled-linear": "scaled_linear", cosine: "squaredcos_cap_v2" },
+    words: {
+      linear: "linear",
+      "scaled-linear": "scaled_linear",
+      cosine: "squaredcos_cap_v2",
+      sigmoid: "sigmoid",
+      laplace: "laplace",
+    },
   },
+  betas: { name: "trained_betas", default: null },
+  zeroTerminalSnr: { name: "rescale_betas_zero_snr", default: false },
   varianceType: { name: "variance_type", default: "fixed_small" },
   clipSample: { name: "clip_sample", default: true },
   clipSampleRange: { name: "clip_sample_range", default: 1 },
@@ -39,9 +47,7 @@ const fields: { readonly [K in keyof ScheduleConfig]: DiffusersField } = {
 
 /** Unsupported features of diffusers' schedulers, and the value that switches each off. */
 const switchedOff: Readonly<Record<string, unknown>> = {
-  trained_betas: null,
   thresholding: false,
-  rescale_betas_zero_snr: false,
 };
 
 /** Likewise, of schedulers other than DDPM's and DDIM's; not written, since those two would not know it. */
@@ -116,7 +122,8 @@ export function parseScheduleConfig(
     if (value === null && typeof field.default === "boolean") return [key, false];
     return [key, ownWord(field, value ?? defaults[field.name] ?? field.default)];
   });
-  const config = Object.fromEntries(entries) as ScheduleConfig;
+  const read = Object.fromEntries(entries) as ScheduleConfig;
+  const config: ScheduleConfig = read.betas === null ? read : { ...read, betaSchedule: "custom" };
   for (const key of SCHEDULE_FIELDS) {
     const { accepts, allowed } = SCHEDULE_RULES[key];
     if (!accepts(config[key], config)) throw new ConfigError(fields[key].name, config[key], allowed);
@@ -182,8 +189,9 @@ function noteIgnored(source: Readonly<Record<string, unknown>>, onNote: (note: s
 /** Converts a configuration to the content of `scheduler_config.json`, fields in alphabetical order like diffusers. */
 export function toDiffusersConfig(config: ScheduleConfig): Record<string, unknown> {
   const entries = SCHEDULE_FIELDS.map((key): [string, unknown] => {
-    const { name, words } = fields[key];
-    return [name, words ? words[String(config[key])] : config[key]];
+    const { name, words, default: usual } = fields[key];
+    // Betas of one's own have no name in diffusers, which then ignores the schedule's.
+    return [name, words ? words[String(config[key])] ?? usual : config[key]];
   });
   const all = [...entries, ...Object.entries(switchedOff)].sort(([a], [b]) => a < b ? -1 : 1);
   return { _class_name: "DDPMScheduler", ...Object.fromEntries(all) };

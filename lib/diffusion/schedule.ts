@@ -21,6 +21,7 @@ import {
   type TimeAxis,
 } from "./forward_process.ts";
 import { posterior } from "./posterior.ts";
+import { makeBetas, withZeroTerminalSnr } from "./betas.ts";
 import { parseScheduleConfig, toDiffusersConfig } from "./diffusers_schedule.ts";
 import {
   checkSchedule,
@@ -30,13 +31,8 @@ import {
 } from "./schedule_config.ts";
 
 export { defaultSchedule, MAX_TIMESTEPS } from "./schedule_config.ts";
-export type {
-  BetaSchedule,
-  ScheduleConfig,
-  ScheduleObjective,
-  TimestepSpacing,
-  VarianceType,
-} from "./schedule_config.ts";
+export type { BetaParameters, BetaSchedule } from "./betas.ts";
+export type { ScheduleConfig, ScheduleObjective, TimestepSpacing, VarianceType } from "./schedule_config.ts";
 
 /**
  * A noise schedule: tables indexed by timestep, 0 (least noise) to `numTrainTimesteps - 1`.
@@ -76,7 +72,8 @@ export class NoiseSchedule implements ForwardProcess {
     this.config = Object.freeze({ ...defaultSchedule, ...options });
     checkSchedule(this.config);
     const count = this.config.numTrainTimesteps;
-    this.betas = makeBetas(this.config);
+    const betas = makeBetas(this.config.betaSchedule, this.config);
+    this.betas = this.config.zeroTerminalSnr ? withZeroTerminalSnr(betas) : betas;
     this.alphas = this.betas.map((beta) => 1 - beta);
     this.alphasCumprod = new Float64Array(count);
     this.posteriorVariance = new Float64Array(count);
@@ -133,9 +130,13 @@ export class NoiseSchedule implements ForwardProcess {
     return atSigma(timestep, (1 - fraction) * sigmaOf(exact) + fraction * sigmaOf(this.level(below + 1)));
   }
 
-  /** The level of a sigma; its timestep is interpolated linearly in the logarithm of sigma, as in diffusers' schedulers. */
+  /**
+   * The level of a sigma; its timestep is interpolated linearly in the logarithm of sigma, as in diffusers' schedulers. With
+   * zero terminal SNR, levels between the last two timesteps take the timestep of the former.
+   */
   levelOfSigma(sigma: number): NoiseLevel {
     let [low, high] = [0, this.config.numTrainTimesteps - 1];
+    if (sigma === Infinity) return this.level(high);
     while (high - low > 1) { // sigma rises with the timestep
       const middle = (low + high) >> 1;
       if (sigmaOf(this.level(middle)) <= sigma) low = middle;
@@ -182,33 +183,5 @@ export class NoiseSchedule implements ForwardProcess {
 /** The level of a sigma in a process that preserves the variance, `signal^2 + noise^2 = 1`. */
 function atSigma(timestep: number, sigma: number): NoiseLevel {
   const signal = 1 / Math.hypot(1, sigma);
-  return { timestep, signal, noise: sigma * signal };
-}
-
-/** `beta_t` of each named schedule, by diffusers' formulas. */
-function makeBetas({ betaSchedule, betaStart, betaEnd, numTrainTimesteps }: ScheduleConfig): Float64Array {
-  const betas = new Float64Array(numTrainTimesteps);
-  const last = Math.max(1, numTrainTimesteps - 1);
-  for (let t = 0; t < numTrainTimesteps; t++) {
-    switch (betaSchedule) {
-      case "linear": // Ho et al. 2020, section 4
-        betas[t] = betaStart + (betaEnd - betaStart) * t / last;
-        break;
-      case "scaled-linear": // Rombach et al. 2022: linear in the square root of beta
-        betas[t] = (Math.sqrt(betaStart) + (Math.sqrt(betaEnd) - Math.sqrt(betaStart)) * t / last) ** 2;
-        break;
-      case "cosine": // Nichol and Dhariwal 2021, equation 17; the cap keeps alpha_t above 0
-        betas[t] = Math.min(
-          1 - cosineCumprod((t + 1) / numTrainTimesteps) / cosineCumprod(t / numTrainTimesteps),
-          0.999,
-        );
-        break;
-    }
-  }
-  return betas;
-}
-
-/** The cosine schedule's `f` (Nichol and Dhariwal 2021, equation 17), with their offset of 0.008; `time` is from 0 to 1. */
-function cosineCumprod(time: number): number {
-  return Math.cos((time + 0.008) / 1.008 * Math.PI / 2) ** 2;
+  return { timestep, signal, noise: sigma === Infinity ? 1 : sigma * signal };
 }

@@ -5,9 +5,8 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { BETA_SCHEDULES, type BetaParameters, type BetaSchedule } from "./betas.ts";
 
-/** Growth of `beta_t`: linear, linear in its square root, or such that `acp_t` follows a squared cosine. */
-export type BetaSchedule = "linear" | "scaled-linear" | "cosine";
 /** Variance of a DDPM step: that of `q(x_{t-1} | x_t, x_0)`, or the larger `beta_t` (Ho et al. 2020, section 3.2). */
 export type VarianceType = "fixed_small" | "fixed_large";
 /** Training target of a network with a schedule of betas: the noise, `v` (Salimans and Ho 2022), or the image. */
@@ -19,15 +18,22 @@ export type TimestepSpacing = "leading" | "trailing" | "linspace";
 export const MAX_TIMESTEPS = 100_000;
 
 /** Configuration of a noise schedule and of sampling from it. */
-export interface ScheduleConfig {
+export interface ScheduleConfig extends BetaParameters {
   /** Number of timesteps `T` of the forward process, 2 to {@linkcode MAX_TIMESTEPS}. */
   readonly numTrainTimesteps: number;
-  /** `beta` of the first timestep, above 0; unused by `cosine`. */
+  /** `beta` of the first timestep, above 0; used by `linear`, `scaled-linear` and `sigmoid`. */
   readonly betaStart: number;
-  /** `beta` of the last timestep, from `betaStart` to below 1; unused by `cosine`. */
+  /** `beta` of the last timestep, from `betaStart` to below 1; used by the same. */
   readonly betaEnd: number;
   /** Growth of `beta` in between. */
   readonly betaSchedule: BetaSchedule;
+  /** The betas of the schedule `custom`, `numTrainTimesteps` numbers above 0 and below 1; else null. */
+  readonly betas: readonly number[] | null;
+  /**
+   * Rescale the betas so that nothing is left of the image at the last timestep (Lin et al. 2024, arXiv 2305.08891, algorithm
+   * 1). Not with objective `epsilon`: the noise in pure noise says nothing of the image.
+   */
+  readonly zeroTerminalSnr: boolean;
   /** Variance of the noise that a DDPM step adds. */
   readonly varianceType: VarianceType;
   /** Clip the estimate of `x_0` when sampling. */
@@ -50,6 +56,8 @@ export const defaultSchedule: ScheduleConfig = Object.freeze({
   betaStart: 1e-4,
   betaEnd: 0.02,
   betaSchedule: "linear",
+  betas: null,
+  zeroTerminalSnr: false,
   varianceType: "fixed_large",
   clipSample: true,
   clipSampleRange: 1,
@@ -79,7 +87,21 @@ export const SCHEDULE_RULES: { readonly [K in keyof ScheduleConfig]: ScheduleRul
     allowed: "a number from the first beta to below 1",
     accepts: (value, config) => isNumber(value) && value >= config.betaStart && value < 1,
   },
-  betaSchedule: choice(["linear", "scaled-linear", "cosine"]),
+  betaSchedule: choice(BETA_SCHEDULES),
+  betas: {
+    allowed:
+      "a list of numbers above 0 and below 1, one per timestep, with the schedule custom, and none with others",
+    accepts: (value, config) =>
+      config.betaSchedule !== "custom"
+        ? value === null
+        : Array.isArray(value) && value.length === config.numTrainTimesteps &&
+          value.every((beta) => isNumber(beta) && beta > 0 && beta < 1),
+  },
+  zeroTerminalSnr: {
+    allowed:
+      "true or false; true not where the noise is predicted, which in pure noise says nothing of the image",
+    accepts: (value, config) => value === false || (value === true && config.objective !== "epsilon"),
+  },
   varianceType: choice(["fixed_small", "fixed_large"]),
   clipSample: choice([true, false]),
   clipSampleRange: {

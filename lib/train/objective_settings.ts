@@ -6,7 +6,8 @@
 import { EdmProcess } from "../diffusion/edm_process.ts";
 import type { Objective } from "../diffusion/forward_process.ts";
 import { FLOW_TIMES, type FlowTimes, RectifiedFlow } from "../diffusion/rectified_flow.ts";
-import { NoiseSchedule } from "../diffusion/schedule.ts";
+import type { BetaSchedule } from "../diffusion/betas.ts";
+import { MAX_TIMESTEPS, NoiseSchedule } from "../diffusion/schedule.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { ConfigError } from "../errors.ts";
 import type { SettingTable } from "./setting.ts";
@@ -17,6 +18,16 @@ export interface ObjectiveSettings {
   readonly objective: Objective;
   /** Distribution of `t` in training with objective `flow`. */
   readonly flowTimes: FlowTimes;
+  /** Schedule of betas for objectives `epsilon`, `v` and `x0`. */
+  readonly schedule: Exclude<BetaSchedule, "custom">;
+  /** Betas of one's own, one per timestep, in place of a schedule; null for none. */
+  readonly betas: readonly number[] | null;
+  /** Number of timesteps `T` of the schedule, 2 to 100,000. */
+  readonly timesteps: number;
+  /**
+   * Rescale the betas so that the last timestep is pure noise (Lin et al. 2024, arXiv 2305.08891). Not with objective `epsilon`.
+   */
+  readonly zeroTerminalSnr: boolean;
 }
 
 /** Table of the settings of the training objective. */
@@ -35,27 +46,80 @@ export const OBJECTIVE_SETTINGS: SettingTable<Partial<ObjectiveSettings>> = {
     valueName: "NAME",
     help: "distribution of t in training with objective flow",
   },
+  schedule: {
+    kind: "choice",
+    choices: ["linear", "scaled-linear", "cosine", "sigmoid", "laplace"],
+    default: "linear",
+    valueName: "NAME",
+    help: "noise schedule for objectives epsilon, v and x0",
+  },
+  betas: {
+    kind: "numbers",
+    above: 0,
+    below: 1,
+    minLength: 2,
+    maxLength: MAX_TIMESTEPS,
+    default: null,
+    null: "those of the schedule",
+    valueName: "FILE",
+    conflicts: ["schedule", "timesteps"],
+    help: "betas of your own, a list with one per timestep",
+  },
+  timesteps: {
+    kind: "whole",
+    min: 2,
+    max: MAX_TIMESTEPS,
+    default: 1000,
+    help: "timesteps T of the schedule",
+  },
+  zeroTerminalSnr: {
+    kind: "boolean",
+    default: false,
+    help: "rescale the betas so that the last timestep is pure noise; not with objective epsilon",
+  },
 };
+
+/** Settings of the schedule of betas. */
+const OF_SCHEDULE = ["schedule", "betas", "timesteps", "zeroTerminalSnr"] as const;
 
 /**
  * Checks that the settings of the objective go together.
  * @throws {ConfigError} naming the first that does not, and why
  */
-export function checkObjective({ objective, flowTimes }: ObjectiveSettings): void {
-  if (objective !== "flow" && flowTimes !== "uniform") {
-    throw new ConfigError("flowTimes", flowTimes, `uniform with objective ${objective}: only flow draws t`);
+export function checkObjective(settings: ObjectiveSettings): void {
+  const { objective } = settings;
+  const without = (names: readonly (keyof ObjectiveSettings)[], why: string) => {
+    for (const name of names) {
+      const { default: usual } = OBJECTIVE_SETTINGS[name];
+      if (settings[name] !== usual) throw new ConfigError(name, settings[name], `${usual} ${why}`);
+    }
+  };
+  if (objective !== "flow") without(["flowTimes"], `with objective ${objective}: only flow draws t`);
+  if (objective === "flow" || objective === "edm") {
+    without(OF_SCHEDULE, `with objective ${objective}, which has no schedule of betas`);
+  }
+  if (settings.betas !== null) without(["schedule", "timesteps"], "beside betas, which say both");
+  if (objective === "epsilon") {
+    without(["zeroTerminalSnr"], "with objective epsilon: in pure noise the noise says nothing of the image");
   }
 }
 
 /** Forward process of a run. */
-export function processOf({ objective, flowTimes }: ObjectiveSettings): TrainedProcess {
+export function processOf(settings: ObjectiveSettings): TrainedProcess {
+  const { objective, flowTimes, schedule, betas, timesteps, zeroTerminalSnr } = settings;
   switch (objective) {
     case "flow":
       return new RectifiedFlow({ times: flowTimes });
     case "edm":
       return new EdmProcess();
     default:
-      return new NoiseSchedule({ objective });
+      return new NoiseSchedule({
+        objective,
+        zeroTerminalSnr,
+        ...betas === null
+          ? { betaSchedule: schedule, numTrainTimesteps: timesteps }
+          : { betaSchedule: "custom", betas, numTrainTimesteps: betas.length },
+      });
   }
 }
 

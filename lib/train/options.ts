@@ -24,7 +24,7 @@ export interface GridSettings {
    * is drawn: enough for 80 images, and at least ten classes.
    */
   readonly samplesPerClass?: number;
-  /** DDIM steps for a grid's images, 1 to 1000. Default 20 on a software adapter, else 50. */
+  /** DDIM steps for a grid's images, 1 to 1000, but at most as many as the schedule has. Default 20 on a software adapter, else 50. */
   readonly sampleSteps?: number;
   /** Guidance scale for a grid's images, 0 or more; ignored by unconditional networks. Default 2. */
   readonly guidance?: number;

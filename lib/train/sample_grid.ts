@@ -9,7 +9,7 @@ import { labelText } from "../sampling/class_choice.ts";
 import type { SlotImage } from "../sampling/slot_batch.ts";
 import { evenly } from "../sampling/illustrate.ts";
 import { networkRows } from "../diffusion/guidance.ts";
-import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
+import { mostSteps, planSampling, type SamplerStep } from "../diffusion/sampler.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -97,7 +97,8 @@ export class SampleGrid {
   ): Promise<SampleGrid> {
     const { settings } = run;
     const { requests, columns, labels, sampleSteps, slots, imageRows } = planGrid(run);
-    const plan = planSampling("ddim", processOf(settings) as NoiseSchedule, { steps: sampleSteps });
+    const schedule = processOf(settings) as NoiseSchedule;
+    const plan = planSampling("ddim", schedule, { steps: mostSteps(schedule, sampleSteps) });
     const generator = await buildLargest(
       gpu,
       slots,

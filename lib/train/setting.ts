@@ -95,12 +95,26 @@ export interface ObjectSetting extends Described<undefined> {
   readonly valueName: string;
 }
 
+/** Numbers of a list, each between two bounds, or null if `null` describes what that means; on a command line, a JSON file. */
+export interface NumbersSetting extends Described<null> {
+  readonly kind: "numbers";
+  /** Excluded bounds of each number. */
+  readonly above: number;
+  readonly below: number;
+  /** Bounds of the list's length. */
+  readonly minLength: number;
+  readonly maxLength: number;
+  readonly null: string;
+  readonly valueName: string;
+}
+
 /** Any setting. */
 export type Setting =
   | NumberSetting<number>
   | NumberSetting<number | null>
   | ChoiceSetting<string>
   | BooleanSetting
+  | NumbersSetting
   | ObjectSetting;
 
 /** Settings by name. */
@@ -110,6 +124,7 @@ type SettingFor<T> = [T] extends [boolean] ? BooleanSetting
   : [T] extends [number] ? NumberSetting<number>
   : [T] extends [number | null] ? NumberSetting<number | null>
   : [T] extends [string] ? ChoiceSetting<T>
+  : [T] extends [readonly number[] | null] ? NumbersSetting
   : ObjectSetting;
 
 /** Table with an entry for each member of an interface, of the kind that matches the member's type. */
@@ -203,6 +218,8 @@ function allows(setting: Setting, value: unknown): boolean {
       return setting.choices.includes(value as string);
     case "boolean":
       return typeof value === "boolean";
+    case "numbers":
+      return value === null || isListOf(setting, value);
     case "object":
       return typeof value === "object" && value !== null && !Array.isArray(value);
   }
@@ -210,6 +227,11 @@ function allows(setting: Setting, value: unknown): boolean {
 
 function isNull(setting: NumberSetting<number> | NumberSetting<number | null>, value: unknown): boolean {
   return value === null && setting.null !== undefined;
+}
+
+function isListOf({ above, below, minLength, maxLength }: NumbersSetting, value: unknown): boolean {
+  return Array.isArray(value) && value.length >= minLength && value.length <= maxLength &&
+    value.every((number) => typeof number === "number" && number > above && number < below);
 }
 
 function inRange({ min, max, aboveMin, belowMax }: Range, value: unknown): boolean {
@@ -235,6 +257,10 @@ function describeAllowed(setting: Setting, value: unknown): string {
       );
     case "boolean":
       return "true or false";
+    case "numbers": {
+      const { above, below, minLength, maxLength } = setting;
+      return `a list of ${minLength} to ${maxLength} numbers above ${above} and below ${below}`;
+    }
     case "object":
       return "an object";
   }

@@ -132,7 +132,11 @@ export function resumeSettings(stored: TrainSettings, given: SettingsOptions): T
   const { preset, model, conditional, dropout, ...rest } = given;
   const compare = (field: string, value: unknown, before: unknown) => {
     if (value === undefined || JSON.stringify(value) === JSON.stringify(before)) return;
-    const was = field === "model" ? "the network" : JSON.stringify(before);
+    const was = field === "model"
+      ? "the network"
+      : Array.isArray(before)
+      ? `the ${before.length} numbers`
+      : JSON.stringify(before);
     throw new ConfigError(
       field,
       field === "model" ? "a different one" : value,

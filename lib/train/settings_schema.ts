@@ -84,6 +84,11 @@ function typeSchema(setting: Setting): Record<string, unknown> {
     }
     case "choice":
       return { type: "string", enum: setting.choices };
+    case "numbers": {
+      const { above, below, minLength, maxLength } = setting;
+      const items = { type: "number", exclusiveMinimum: above, exclusiveMaximum: below };
+      return { type: ["array", "null"], items, minItems: minLength, maxItems: maxLength };
+    }
     case "boolean":
     case "object":
       return { type: setting.kind };

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
+import { estimates } from "../../lib/diffusion/forward_process.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 
 interface GoldenTable {
@@ -21,7 +22,7 @@ const SHIPPED = 2e-5;
 
 function assertRelative(actual: number, expected: number, tolerance: number, what: string): void {
   assert.ok(
-    Math.abs(actual - expected) <= tolerance * Math.abs(expected),
+    actual === expected || Math.abs(actual - expected) <= tolerance * Math.abs(expected),
     `${what}: ${actual}, expected ${expected}`,
   );
 }
@@ -41,7 +42,7 @@ for (const [name, table] of Object.entries(golden)) {
 }
 
 Deno.test("the posterior's mean and variance agree with Bayes' rule on the forward process", () => {
-  for (const betaSchedule of ["linear", "scaled-linear", "cosine"] as const) {
+  for (const betaSchedule of ["linear", "scaled-linear", "cosine", "sigmoid", "laplace"] as const) {
     const { alphas, betas, alphasCumprod, posteriorMeanX0, posteriorMeanXt, posteriorVariance } =
       new NoiseSchedule({
         betaSchedule,
@@ -88,6 +89,8 @@ Deno.test("toDiffusers and fromDiffusers are inverse, for fields that differ fro
     betaStart: 0.002,
     betaEnd: 0.3,
     betaSchedule: "scaled-linear",
+    betas: null,
+    zeroTerminalSnr: true,
     varianceType: "fixed_large",
     clipSample: false,
     clipSampleRange: 2,
@@ -126,7 +129,7 @@ Deno.test("an unsupported value is refused by the name of its field in the file"
     ["_class_name", "FlowMatchEulerDiscreteScheduler"],
     ["_class_name", "toString"],
     ["_class_name", null],
-    ["beta_schedule", "sigmoid"],
+    ["beta_schedule", "exp"],
     ["beta_start", 0],
     ["beta_end", 1],
     ["beta_end", 0.00001],
@@ -203,6 +206,53 @@ Deno.test("other schedulers give their noise schedule, with a note that their sa
   const heun = read({ _class_name: "HeunDiscreteScheduler" }).config;
   assert.deepEqual([heun.betaStart, heun.betaEnd], [0.00085, 0.012]);
   assert.equal(read({ _class_name: "LCMScheduler" }).config.betaSchedule, "scaled-linear");
+});
+
+Deno.test("betas of one's own are diffusers' trained_betas, whatever schedule stands beside them", () => {
+  const betas = [0.1, 0.2, 0.5];
+  const schedule = new NoiseSchedule({ betaSchedule: "custom", betas, numTrainTimesteps: 3 });
+  assert.deepEqual([...schedule.betas], betas);
+  const json = schedule.toDiffusers();
+  assert.deepEqual([json.trained_betas, json.beta_schedule], [betas, "linear"]);
+  assert.deepEqual(NoiseSchedule.fromDiffusers({ ...json, beta_schedule: "laplace" }), schedule);
+  const wrong: [object, string][] = [
+    [{ trained_betas: betas }, "trained_betas"], // 1000 timesteps
+    [{ trained_betas: [0.1, 0, 0.5], num_train_timesteps: 3 }, "trained_betas"],
+    [{ trained_betas: [0.1, 1, 0.5], num_train_timesteps: 3 }, "trained_betas"],
+    [{ trained_betas: 0.1 }, "trained_betas"],
+  ];
+  for (const [json, field] of wrong) {
+    assert.throws(
+      () => NoiseSchedule.fromDiffusers(json),
+      (error) => error instanceof ConfigError && error.field === field,
+    );
+  }
+  assert.throws(
+    () => new NoiseSchedule({ betas }),
+    (error) => error instanceof ConfigError && error.field === "betas",
+  );
+});
+
+Deno.test("zero terminal SNR leaves nothing of the image at the last timestep, and the first as it was", () => {
+  const plain = new NoiseSchedule({ objective: "v" });
+  const schedule = new NoiseSchedule({ objective: "v", zeroTerminalSnr: true });
+  assert.equal(schedule.alphasCumprod[999], 0);
+  assertRelative(schedule.alphasCumprod[0], plain.alphasCumprod[0], 1e-12, "acp 0");
+  assert.equal(schedule.sigmaMax, Infinity);
+  const last = { timestep: 999, signal: 0, noise: 1 };
+  assert.deepEqual([schedule.level(999), schedule.levelOfSigma(Infinity)], [last, last]);
+  assert.deepEqual(schedule.level(998.5), { ...last, timestep: 998.5 });
+  const high = schedule.levelOfSigma(1e6); // between the last two timesteps
+  assert.ok(high.timestep === 998 && high.signal > 0 && high.noise < 1);
+  // The last estimate of x_0 comes from the output alone (equation of v at signal 0).
+  assert.deepEqual(estimates(schedule, last), { x0FromX: 0, x0FromOut: -1, epsFromX: 1, epsFromOut: 0 });
+  for (const table of [schedule.posteriorMeanX0, schedule.posteriorMeanXt, schedule.posteriorVariance]) {
+    assert.ok(table.every(Number.isFinite));
+  }
+  assert.throws(
+    () => new NoiseSchedule({ zeroTerminalSnr: true }),
+    /zeroTerminalSnr: expected .*pure noise says nothing of the image, got true/,
+  );
 });
 
 Deno.test("the constructor refuses wrong options by their own names", () => {

@@ -24,7 +24,11 @@ CASE = "schedulers"
 def build(cls, config, tables="float64"):
     dtype = torch.float64 if tables == "float64" else torch.float32
     with mock.patch.object(torch, "float32", dtype):
-        return cls(**config)
+        torch.set_default_dtype(dtype)
+        try:
+            return cls(**config)
+        finally:
+            torch.set_default_dtype(torch.float)
 
 
 def inputs(name, step):
@@ -62,7 +66,7 @@ def table(config):
     shipped = build(diffusers.DDPMScheduler, config, "float32")
     exact = build(diffusers.DDPMScheduler, config)
     count = len(shipped.betas)
-    chosen = sorted({0, 1, 2, 10, count // 4, count // 2, count - 2, count - 1})
+    chosen = sorted({0, 1, 2, min(10, count - 1), count // 4, count // 2, count - 2, count - 1})
     return {
         "config": {"_class_name": "DDPMScheduler", **config},
         "timesteps": chosen,
@@ -104,6 +108,11 @@ content = {
         "short": table({"num_train_timesteps": 50, "beta_start": 0.001, "beta_end": 0.3}),
         "scaled_linear": table({"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}),
         "cosine": table(COSINE),
+        "sigmoid": table({"beta_schedule": "sigmoid"}),
+        "laplace": table({"beta_schedule": "laplace"}),
+        "custom": table({"trained_betas": [0.001, 0.01, 0.02, 0.1, 0.3, 0.4, 0.6], "num_train_timesteps": 7}),
+        "zero terminal SNR": table({**V, "rescale_betas_zero_snr": True}),
+        "short cosine with zero terminal SNR": table({**V, **COSINE, "rescale_betas_zero_snr": True, "num_train_timesteps": 20}),
     },
     "spacings": {
         f"{name} {total} {steps} {offset}": spacing(name, total, steps, offset)

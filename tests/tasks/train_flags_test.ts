@@ -168,6 +168,10 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
     dropout: [["--dropout", "0.3"], 0.3],
     objective: [["--objective", "v"], "v"],
     flowTimes: [["--flow-times", "logit-normal"], "logit-normal"],
+    schedule: [["--schedule", "scaled-linear"], "scaled-linear"],
+    betas: [["--betas", "betas.json"], [0.1, 0.2]],
+    timesteps: [["--timesteps", "50"], 50],
+    zeroTerminalSnr: [["--zero-terminal-snr"], true],
     limit: [["--limit", "9"], 9],
     flip: [["--no-flip"], false],
     labelDropout: [["--label-dropout", "0"], 0],
@@ -201,8 +205,9 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
   await inTemporaryDirectory(async (directory) => {
     const network = join(directory, "network.json");
     await Deno.writeTextFile(network, JSON.stringify(unetConfigToJson(microNetwork({ dropout: 0.25 }))));
+    await Deno.writeTextFile(join(directory, "betas.json"), "[0.1, 0.2]");
     for (const [name, [args, value]] of Object.entries(cases)) {
-      const flags = readFlags(args.map((arg) => arg === "network.json" ? network : arg));
+      const flags = readFlags(args.map((arg) => arg.endsWith(".json") ? join(directory, arg) : arg));
       const given = { ...await settingsOf(flags), ...otherSettingsOf(flags) };
       const other = name === "epochs" ? { steps: null } : name === "steps" ? { epochs: null } : {};
       assert.deepEqual(given, { [name]: value, ...other });

@@ -28,6 +28,7 @@ Deno.test("each entry of a table is a flag, with its help, unit, range and defau
   --no-safe      take no care
   --most <F>     end of it (a number, 0 or more; default: no limit)
   --net <FILE>   a network (default: one of ours)
+  --row <FILE>   numbers of a row (default: all 1)
 `,
   );
 });
@@ -36,7 +37,7 @@ Deno.test("a flag gives its setting's value by the setting's name, and nothing w
   assert.deepEqual(read(), {});
   assert.deepEqual(read("--ratio", "1", "--name", "b"), { ratio: 1, name: "b" });
   assert.deepEqual(read("--fast", "--no-safe"), { fast: true, safe: false });
-  assert.deepEqual(read("--net", "x.json"), {}, "files are read elsewhere");
+  assert.deepEqual(read("--net", "x.json", "--row", "y.json"), {}, "files are read elsewhere");
 });
 
 Deno.test("a flag that takes another's place conflicts with it, and makes that null", () => {
@@ -65,5 +66,6 @@ Deno.test("flags are known by their settings' names, but for those that say the 
     fast: "--fast",
     most: "--most",
     network: "--net",
+    row: "--row",
   });
 });

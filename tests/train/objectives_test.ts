@@ -11,6 +11,7 @@ const VARIANTS: readonly (readonly [options: Partial<TrainOptions>, scheduler: s
   [{ objective: "epsilon" }, "DDPMScheduler"],
   [{ objective: "v" }, "DDPMScheduler"],
   [{ objective: "x0" }, "DDPMScheduler"],
+  [{ objective: "v", schedule: "cosine", timesteps: 20, zeroTerminalSnr: true }, "DDPMScheduler"],
   [{ objective: "flow" }, "FlowMatchEulerDiscreteScheduler"],
   [{ objective: "flow", flowTimes: "logit-normal" }, "FlowMatchEulerDiscreteScheduler"],
   [{ objective: "edm" }, "EDMEulerScheduler"],

@@ -28,6 +28,11 @@ Deno.test("the check of a setting follows from its entry", () => {
     [{ name: "toString" as "a" }, 'name: expected a, b or c, got "toString"'],
     [{ fast: 1 as never }, "fast: expected true or false, got 1"],
     [{ network: [] as never }, "network: expected an object, got []"],
+    [{ row: [1, 0.5] }, undefined],
+    [{ row: null }, undefined],
+    [{ row: [1, 2] }, "row: expected a list of 1 to 3 numbers above 0 and below 2, got [1, 2]"],
+    [{ row: [] }, "row: expected a list of 1 to 3 numbers above 0 and below 2, got []"],
+    [{ row: [1, 1, 1, 1] }, "row: expected a list of 1 to 3 numbers above 0 and below 2, got [1, 1, 1, 1]"],
   ];
   for (const [given, message] of cases) {
     const check = () => checkGiven<MadeUp>(MADE_UP, given);
@@ -65,7 +70,7 @@ Deno.test("a table that is not its interface's does not compile", () => {
 });
 
 Deno.test("a default may differ between presets or adapters, and is told in words", () => {
-  const common = { fast: false, safe: true, most: null, network: undefined };
+  const common = { fast: false, safe: true, most: null, network: undefined, row: null };
   assert.deepEqual(defaultsOf<MadeUp>(MADE_UP, { preset: "ddpm", adapter: PLAIN_GPU }), {
     ...common,
     name: "a",
@@ -87,6 +92,7 @@ Deno.test("a default may differ between presets or adapters, and is told in word
     safe: "true",
     most: "no limit",
     network: "one of ours",
+    row: "all 1",
   });
 });
 

@@ -33,6 +33,7 @@ Deno.test("the schema takes what training takes, and refuses what it refuses", (
     { preset: "auto", limit: null, flip: false, conditional: false, precision: "mixed" },
     { model, steps: 100, epochs: null, onNonFinite: "skip", guidance: 3.5 },
     { epochs: 3, steps: null },
+    { objective: "v", betas: [0.1, 0.2], zeroTerminalSnr: true },
     { epochs: null },
     { epochs: null, steps: null },
     { epochs: "3" },
@@ -44,8 +45,10 @@ Deno.test("the schema takes what training takes, and refuses what it refuses", (
     { guidance: -1 },
     { tune: "always" },
     { logEvery: 257 },
+    { betas: [0.1] },
+    { betas: [0.1, 1] },
   ];
-  const expected = [true, true, true, true, true, ...Array<boolean>(11).fill(false)];
+  const expected = [...Array<boolean>(6).fill(true), ...Array<boolean>(13).fill(false)];
   assert.deepEqual(examples.map((example) => validate(example)), expected);
   assert.deepEqual(examples.map(taken), expected);
 });
@@ -106,6 +109,14 @@ Deno.test("the schema of any table follows from its entries", () => {
       default: null,
     },
     network: { description: "A network (default: one of ours)", type: "object" },
+    row: {
+      description: "Numbers of a row (null: all 1)",
+      type: ["array", "null"],
+      items: { type: "number", exclusiveMinimum: 0, exclusiveMaximum: 2 },
+      minItems: 1,
+      maxItems: 3,
+      default: null,
+    },
   });
   assert.deepEqual(presetSchemas(MADE_UP)[1].then, { properties: { layers: { default: 3 } } });
 });

@@ -138,6 +138,28 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
       'flowTimes: expected uniform with objective edm: only flow draws t, got "logit-normal"',
     ],
     [
+      { objective: "flow", schedule: "cosine" },
+      'schedule: expected linear with objective flow, which has no schedule of betas, got "cosine"',
+    ],
+    [
+      { objective: "edm", zeroTerminalSnr: true },
+      "zeroTerminalSnr: expected false with objective edm, which has no schedule of betas, got true",
+    ],
+    [
+      { betas: [0.1, 0.2], timesteps: 2 },
+      "timesteps: expected 1000 beside betas, which say both, got 2",
+    ],
+    [
+      { zeroTerminalSnr: true },
+      "zeroTerminalSnr: expected false with objective epsilon: in pure noise the noise says nothing of the image, " +
+      "got true",
+    ],
+    [
+      { schedule: "scaled_linear" as "linear" },
+      "schedule: expected linear, scaled-linear, cosine, sigmoid or laplace (did you mean scaled-linear?), got " +
+      '"scaled_linear"',
+    ],
+    [
       { objective: "flows" as "flow" },
       'objective: expected epsilon, v, x0, flow or edm (did you mean flow?), got "flows"',
     ],

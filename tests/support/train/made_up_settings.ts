@@ -9,6 +9,7 @@ export interface MadeUp {
   readonly safe?: boolean;
   readonly most?: number | null;
   readonly network?: object;
+  readonly row?: readonly number[] | null;
 }
 
 export const MADE_UP: SettingTable<MadeUp> = {
@@ -52,5 +53,16 @@ export const MADE_UP: SettingTable<MadeUp> = {
     valueName: "FILE",
     conflicts: ["name"],
     help: "a network",
+  },
+  row: {
+    kind: "numbers",
+    above: 0,
+    below: 2,
+    minLength: 1,
+    maxLength: 3,
+    default: null,
+    null: "all 1",
+    valueName: "FILE",
+    help: "numbers of a row",
   },
 };
