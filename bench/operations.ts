@@ -62,6 +62,11 @@ const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   qSample: "forward",
   mse: "forward",
   mseBackward: "backward",
+  augment: "draw",
+  globalAveragePool: "forward",
+  globalAveragePoolBackward: "backward",
+  crossEntropy: "forward",
+  crossEntropyBackward: "backward",
   recordLoss: "record",
 };
 

@@ -18,6 +18,7 @@
 // include: records/step_state.wgsl
 // include: records/training.wgsl
 // include: include/image_noise.wgsl
+// include: include/four_bytes.wgsl
 // include: include/storage.wgsl
 
 // Compile-time constant, so that no noise is generated for lanes past the last channel.
@@ -37,15 +38,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> schedule: array<ScheduleRow>;
 @group(0) @binding(5) var<storage, read_write> x_t: array<Stored4>;
 @group(0) @binding(6) var<storage, read_write> targets: array<vec4f>;
-
-// Four bytes at any byte offset, since three-byte pixels are not aligned to words.
-fn four_bytes(offset: u32) -> vec4u {
-  let shift = 8u * (offset % 4u);
-  let low = images[offset / 4u] >> shift;
-  let next = images[min(offset / 4u + 1u, arrayLength(&images) - 1u)];
-  // Two shifts, because WGSL takes shift counts modulo 32.
-  return unpack4xU8(low | ((next << (31u - shift)) << 1u));
-}
 
 // Pixel rows per workgroup.
 const ROWS = 16u;

@@ -263,6 +263,207 @@ fn forward(
   entryPoints: ["forward"],
 } as const satisfies KernelSource;
 
+/** `augment.wgsl`: augment. */
+export const augmentKernel = {
+  name: "augment",
+  code: `// Training batch of a classifier: random crops and mirror images (He et al. 2016, section 4.2), as a function of the step
+// number. The paper crops images padded with zeros; here they are padded by reflection, which adds no edges.
+//
+//   w            = Threefry(counter = (n, 2, step, stream), key = seed)          for sample n of the batch
+//   image        = order[position + n]                                          for n < count, else order[position]
+//   dx, dy       = floor(w.x (2 shift + 1) / 2^32) - shift, and likewise of w.y  uniform in -shift .. shift
+//   x[n,i,j,c]   = byte[image, r(i + dy, H), r(m(j) + dx, W), c] / 127.5 - 1
+//   m(j)         = W - 1 - j if flipping is enabled and the lowest bit of w.z is 1, else j
+//   r(i, size)   = |i|, or 2 (size - 1) - |i| where that is smaller: reflection at the first and last pixel
+//   labels[n]    = label of the image
+//
+// images: bytes [chunk_count, H, W, C] of data set images chunk_first, chunk_first + 1, ...; little-endian in words.
+// order [images of the set] u32; image_labels [images of the set] bytes, four per word; x [N, H, W, Cp] as stored, padding
+// lanes zero, computed in float32; labels [N] u32; both written \`=\`. shift must be below H and W.
+// A data set larger than one binding is split into chunks, one dispatch each; a dispatch writes the samples of its chunk
+// only. A workgroup handles 32 x 16 pixels of one sample and one vec4 of their channels, an invocation every other row.
+
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
+struct StepState {
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
+  position: u32,        // index into the order buffer of the first sample of this batch
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
+  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
+  bias_correction2: f32,// 1 - beta2^t
+  ema_decay: f32,
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
+
+const THREEFRY_PARITY = 0x1bd11bdau;
+
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
+}
+
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
+}
+
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
+}
+
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
+}
+
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+// Uniform random numbers from random words. An include: functions only. Same as lib/random.ts.
+
+// High half of a 32 x 32 bit product. An include: a function only.
+
+// High 32 bits of the 64-bit product, from 16-bit halves, since WGSL has no 64-bit integers; no partial sum overflows.
+fn multiply_high(a: u32, b: u32) -> u32 {
+  let a_high = a >> 16u;
+  let a_low = a & 0xffffu;
+  let b_high = b >> 16u;
+  let b_low = b & 0xffffu;
+  let middle = a_high * b_low + ((a_low * b_low) >> 16u);
+  let carry = a_low * b_high + (middle & 0xffffu);
+  return a_high * b_high + (middle >> 16u) + (carry >> 16u);
+}
+
+// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
+fn uniform01(x: u32) -> f32 {
+  return f32(x >> 8u) * 0x1p-24f;
+}
+
+// An integer in [0, n): the high word of x * n.
+fn uniform_integer(x: u32, n: u32) -> u32 {
+  return multiply_high(x, n);
+}
+// Bytes of a data set. An include: a function over the kernel's buffer \`images\`.
+
+// Four bytes at any byte offset, since three-byte pixels are not aligned to words.
+fn four_bytes(offset: u32) -> vec4u {
+  let shift = 8u * (offset % 4u);
+  let low = images[offset / 4u] >> shift;
+  let next = images[min(offset / 4u + 1u, arrayLength(&images) - 1u)];
+  // Two shifts, because WGSL takes shift counts modulo 32.
+  return unpack4xU8(low | ((next << (31u - shift)) << 1u));
+}
+
+struct Params {
+  height: u32,
+  width: u32,
+  channels: u32,
+  chunk_first: u32,
+  chunk_count: u32,
+  shift: u32,
+  flip: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_state: StepState;
+@group(0) @binding(2) var<storage, read> images: array<u32>;
+@group(0) @binding(3) var<storage, read> order: array<u32>;
+@group(0) @binding(4) var<storage, read> image_labels: array<u32>;
+@group(0) @binding(5) var<storage, read_write> x: array<Stored4>;
+@group(0) @binding(6) var<storage, read_write> labels: array<u32>;
+
+fn reflected(i: i32, size: u32) -> u32 {
+  let distance = abs(i);
+  return u32(min(distance, 2 * (i32(size) - 1) - distance));
+}
+
+// Pixel rows per workgroup.
+const ROWS = 16u;
+
+@compute @workgroup_size(32, 2)
+fn augment(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+  let n = group.z;
+  let words = threefry4x32(
+    vec4u(n, 2u, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
+  let chosen = order[step_state.position + select(0u, n, n < step_state.count)];
+  // Images before the chunk wrap around to more than any count.
+  let image = chosen - params.chunk_first;
+  if (image >= params.chunk_count) {
+    return;
+  }
+  if (all(group.xy == vec2u(0u)) && all(lane.xy == vec2u(0u))) {
+    labels[n] = extractBits(image_labels[chosen / 4u], 8u * (chosen % 4u), 8u);
+  }
+  let range = 2u * params.shift + 1u;
+  let dx = i32(uniform_integer(words.x, range)) - i32(params.shift);
+  let dy = i32(uniform_integer(words.y, range)) - i32(params.shift);
+  let blocks = (params.channels + 3u) / 4u;
+  let block = group.x % blocks;
+  let used = 4u * block + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
+  // Pixels past the edge repeat the last one.
+  let column = min(32u * (group.x / blocks) + lane.x, params.width - 1u);
+  let facing = select(column, params.width - 1u - column, (words.z & params.flip) == 1u);
+  let source_x = reflected(i32(facing) + dx, params.width);
+  let end = min(ROWS * (group.y + 1u), params.height);
+  var row = ROWS * group.y + lane.y;
+  loop {
+    let y = min(row, end - 1u);
+    let source_y = reflected(i32(y) + dy, params.height);
+    let source = ((image * params.height + source_y) * params.width + source_x) * params.channels + 4u * block;
+    let value = vec4f(four_bytes(source)) * (2.0 / 255.0) - 1.0;
+    x[((n * params.height + y) * params.width + column) * blocks + block] =
+      Stored4(select(vec4f(0.0), value, used));
+    // Exit test at the bottom: with one at the top, llvmpipe runs the body once more with all lanes off.
+    continuing { row += 2u; break if row >= end; }
+  }
+}
+`,
+  bindings: {
+    step_state: { binding: 1, access: "read" },
+    images: { binding: 2, access: "read" },
+    order: { binding: 3, access: "read" },
+    image_labels: { binding: 4, access: "read" },
+    x: { binding: 5, access: "read_write" },
+    labels: { binding: 6, access: "read_write" },
+  },
+  params: {
+    height: "u32",
+    width: "u32",
+    channels: "u32",
+    chunk_first: "u32",
+    chunk_count: "u32",
+    shift: "u32",
+    flip: "u32",
+  },
+  entryPoints: ["augment"],
+} as const satisfies KernelSource;
+
 /** `cast.wgsl`: forward. */
 export const castKernel = {
   name: "cast",
@@ -502,6 +703,217 @@ fn slice_scalar(
     b_stride: "u32",
   },
   entryPoints: ["forward", "forward_scalar", "slice", "slice_scalar"],
+} as const satisfies KernelSource;
+
+/** `cross_entropy.wgsl`: forward, backward, backward_scaled. */
+export const crossEntropyKernel = {
+  name: "cross_entropy",
+  code: `// Softmax cross-entropy with label smoothing (Szegedy et al. 2016, section 7) over the real samples of a batch, and its
+// gradient, for classes k = 0 .. K - 1:
+//
+//   p_k  = exp(z_k) / sum_j exp(z_j)                                  z the logits
+//   q_k  = (1 - smoothing) [k = label] + smoothing / K
+//   l_n  = - sum_k q_k log p_k
+//   loss = 1 / count * sum of l_n for n < count                       later samples are padding: loss and gradient 0
+//   d loss / d z_k = gradient_scale / count * (p_k - q_k)             times the loss scale in backward_scaled (loss_scale.wgsl)
+//
+// logits, gradient [N, Kp] as stored, K of the Kp values of a row in use, padding lanes of the gradient zero; labels [N] u32,
+// below K; loss_per_sample [N] float32 (l_n). All outputs written \`=\`. One invocation per sample, arithmetic in float32; the
+// largest logit is subtracted before exponentials are taken.
+
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
+struct StepState {
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
+  position: u32,        // index into the order buffer of the first sample of this batch
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
+  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
+  bias_correction2: f32,// 1 - beta2^t
+  ema_decay: f32,
+}
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
+
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
+struct Draw {
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
+}
+
+// One noise level of training; all are equally likely.
+struct ScheduleRow {
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this level
+}
+
+// Log record of one optimizer step; the CPU reads many at once.
+struct LogRecord {
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
+  gradient_norm: f32, // before clipping
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
+}
+
+// In float16: too many consecutive skipped steps, so no loss scale will help.
+const HOPELESS = 2u;
+
+// Global gradient statistics for the optimizer.
+struct Health {
+  gradient_norm: f32,
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
+  first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
+struct LossScale {
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
+  bias_correction2: f32, // 1 - beta2^t
+}
+
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  batch: u32,
+  classes: u32,        // K
+  quads: u32,          // Kp / 4
+  smoothing: f32,
+  gradient_scale: f32, // 1 / micro-batches per optimizer step
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_state: StepState;
+@group(0) @binding(2) var<storage, read> logits: array<Stored4>;
+@group(0) @binding(3) var<storage, read> labels: array<u32>;
+@group(0) @binding(4) var<storage, read_write> loss_per_sample: array<f32>;
+@group(0) @binding(5) var<storage, read_write> gradient: array<Stored4>;
+@group(0) @binding(6) var<storage, read> loss_scale: LossScale;
+
+const LOWEST = -3.4e38;
+
+fn classes_of(quad: u32) -> vec4u {
+  return 4u * quad + vec4u(0u, 1u, 2u, 3u);
+}
+
+// Logits of four classes; LOWEST past the last class.
+fn logits_at(n: u32, quad: u32) -> vec4f {
+  let used = classes_of(quad) < vec4u(params.classes);
+  return select(vec4f(LOWEST), vec4f(logits[n * params.quads + quad]), used);
+}
+
+fn largest(n: u32) -> f32 {
+  var highest = vec4f(LOWEST);
+  for (var quad = 0u; quad < params.quads; quad++) {
+    highest = max(highest, logits_at(n, quad));
+  }
+  return max(max(highest.x, highest.y), max(highest.z, highest.w));
+}
+
+// exp(z - highest), 0 past the last class.
+fn exponentials(n: u32, quad: u32, highest: f32) -> vec4f {
+  // The maximum keeps the exponential of a padding lane, which is discarded, in range.
+  let powers = exp(max(logits_at(n, quad) - highest, vec4f(-1e4)));
+  return select(vec4f(0.0), powers, classes_of(quad) < vec4u(params.classes));
+}
+
+fn sum_of_exponentials(n: u32, highest: f32) -> f32 {
+  var sum = vec4f(0.0);
+  for (var quad = 0u; quad < params.quads; quad++) {
+    sum += exponentials(n, quad, highest);
+  }
+  return (sum.x + sum.y) + (sum.z + sum.w);
+}
+
+// The smoothed label's probabilities q, 0 past the last class.
+fn targets_at(n: u32, quad: u32) -> vec4f {
+  let classes = classes_of(quad);
+  let chosen = select(vec4f(0.0), vec4f(1.0 - params.smoothing), classes == vec4u(labels[n]));
+  return select(vec4f(0.0), chosen + params.smoothing / f32(params.classes), classes < vec4u(params.classes));
+}
+
+@compute @workgroup_size(64)
+fn forward(@builtin(global_invocation_id) id: vec3u) {
+  let n = id.x;
+  if (n >= params.batch) {
+    return;
+  }
+  var loss = 0.0;
+  if (n < step_state.count) {
+    let highest = largest(n);
+    let log_sum = log(sum_of_exponentials(n, highest));
+    for (var quad = 0u; quad < params.quads; quad++) {
+      let targets = targets_at(n, quad);
+      // Padding lanes have weight 0 and must stay finite.
+      let shifted = select(vec4f(0.0), logits_at(n, quad) - highest, targets > vec4f(0.0));
+      loss += dot(targets, log_sum - shifted);
+    }
+  }
+  loss_per_sample[n] = loss;
+}
+
+fn write_gradient(n: u32, loss_scale_factor: f32) {
+  if (n >= params.batch) {
+    return;
+  }
+  let real = n < step_state.count;
+  let highest = largest(n);
+  let inverse = 1.0 / sum_of_exponentials(n, highest);
+  let factor = loss_scale_factor * params.gradient_scale / f32(step_state.count);
+  for (var quad = 0u; quad < params.quads; quad++) {
+    let slope = factor * (inverse * exponentials(n, quad, highest) - targets_at(n, quad));
+    gradient[n * params.quads + quad] = Stored4(select(vec4f(0.0), slope, vec4<bool>(real)));
+  }
+}
+
+@compute @workgroup_size(64)
+fn backward(@builtin(global_invocation_id) id: vec3u) {
+  write_gradient(id.x, 1.0);
+}
+
+@compute @workgroup_size(64)
+fn backward_scaled(@builtin(global_invocation_id) id: vec3u) {
+  write_gradient(id.x, loss_scale.scale);
+}
+`,
+  bindings: {
+    step_state: { binding: 1, access: "read" },
+    logits: { binding: 2, access: "read" },
+    labels: { binding: 3, access: "read" },
+    loss_per_sample: { binding: 4, access: "read_write" },
+    gradient: { binding: 5, access: "read_write" },
+    loss_scale: { binding: 6, access: "read" },
+  },
+  params: {
+    batch: "u32",
+    classes: "u32",
+    quads: "u32",
+    smoothing: "f32",
+    gradient_scale: "f32",
+  },
+  entryPoints: ["forward", "backward", "backward_scaled"],
 } as const satisfies KernelSource;
 
 /** `denoising_errors.wgsl`: denoising_errors. */
@@ -893,6 +1305,103 @@ fn backward(
     batch: "u32",
     rows: "u32",
     columns: "u32",
+  },
+  entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
+/** `global_average_pool.wgsl`: forward, backward. */
+export const globalAveragePoolKernel = {
+  name: "global_average_pool",
+  code: `// Global average pooling: the mean over the positions of an image (Lin et al. 2014, "Network in network", section 3.2).
+//
+//   forward    y[n,c] = 1 / P * sum_p x[n,p,c]
+//   backward   dx[n,p,c] = addend[n,p,c] + dy[n,c] / P          addend: gradient of x so far; 0 if has_addend is false
+//
+// x, dx, addend [N,P,Cp] NHWC with P = H*W, channels padded to a multiple of 4; y, dy [N,1,1,Cp]; all as stored, zero padding
+// stays zero. Arithmetic in float32, outputs written \`=\`.
+// forward: one invocation per sample and 4 channels sums the positions in order, in four partial sums (positions modulo 4).
+// backward: one invocation per vec4 of dx.
+
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+override has_addend: bool = false;
+
+struct Params {
+  batch: u32,
+  positions: u32,
+  quads: u32, // Cp / 4
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(3) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(4) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
+
+@compute @workgroup_size(64)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.batch * params.quads) {
+    return;
+  }
+  let stride = params.quads;
+  let sample = i / stride;
+  let first = sample * params.positions * stride + (i - sample * stride);
+  var total0 = vec4f();
+  var total1 = vec4f();
+  var total2 = vec4f();
+  var total3 = vec4f();
+  let whole = params.positions & ~3u;
+  for (var p = 0u; p < whole; p += 4u) {
+    let at = first + p * stride;
+    total0 += vec4f(x[at]);
+    total1 += vec4f(x[at + stride]);
+    total2 += vec4f(x[at + 2u * stride]);
+    total3 += vec4f(x[at + 3u * stride]);
+  }
+  for (var p = whole; p < params.positions; p++) {
+    total0 += vec4f(x[first + p * stride]);
+  }
+  y[i] = Stored4(((total0 + total1) + (total2 + total3)) / f32(params.positions));
+}
+
+@compute @workgroup_size(64)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  let per_sample = params.positions * params.quads;
+  if (i >= params.batch * per_sample) {
+    return;
+  }
+  var slope = vec4f(dy[i / per_sample * params.quads + i % params.quads]) / f32(params.positions);
+  if (has_addend) {
+    slope += vec4f(addend[i]);
+  }
+  dx[i] = Stored4(slope);
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
+    dy: { binding: 3, access: "read" },
+    addend: { binding: 4, access: "read" },
+    dx: { binding: 5, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    positions: "u32",
+    quads: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -4108,6 +4617,16 @@ fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
   let words = threefry4x32(counter, key);
   return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
 }
+// Bytes of a data set. An include: a function over the kernel's buffer \`images\`.
+
+// Four bytes at any byte offset, since three-byte pixels are not aligned to words.
+fn four_bytes(offset: u32) -> vec4u {
+  let shift = 8u * (offset % 4u);
+  let low = images[offset / 4u] >> shift;
+  let next = images[min(offset / 4u + 1u, arrayLength(&images) - 1u)];
+  // Two shifts, because WGSL takes shift counts modulo 32.
+  return unpack4xU8(low | ((next << (31u - shift)) << 1u));
+}
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
@@ -4130,15 +4649,6 @@ struct Params {
 @group(0) @binding(4) var<storage, read> schedule: array<ScheduleRow>;
 @group(0) @binding(5) var<storage, read_write> x_t: array<Stored4>;
 @group(0) @binding(6) var<storage, read_write> targets: array<vec4f>;
-
-// Four bytes at any byte offset, since three-byte pixels are not aligned to words.
-fn four_bytes(offset: u32) -> vec4u {
-  let shift = 8u * (offset % 4u);
-  let low = images[offset / 4u] >> shift;
-  let next = images[min(offset / 4u + 1u, arrayLength(&images) - 1u)];
-  // Two shifts, because WGSL takes shift counts modulo 32.
-  return unpack4xU8(low | ((next << (31u - shift)) << 1u));
-}
 
 // Pixel rows per workgroup.
 const ROWS = 16u;

@@ -133,6 +133,28 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     b.g.record({ kind: "mseBackward", label, in: scaled, out: { dx }, attributes });
     b.pass(prediction, dx);
   },
+  globalAveragePool(b, { label, in: { x } }, dy) {
+    if (!b.wants(x)) return;
+    const { dx, addend } = b.next(x);
+    b.g.record({
+      kind: "globalAveragePoolBackward",
+      label,
+      in: { dy, ...addend },
+      out: { dx },
+      attributes: {},
+    });
+  },
+  crossEntropy(b, { label, attributes, in: operands }, lossScale) {
+    const { logits } = operands;
+    if (!b.wants(logits)) return;
+    const dx = b.gradientOf(logits);
+    const scaled = lossScale ? { ...operands, lossScale } : operands;
+    b.g.record({ kind: "crossEntropyBackward", label, in: scaled, out: { dx }, attributes });
+    b.pass(logits, dx);
+  },
+  augment() {
+    // Images do not depend on parameters.
+  },
   drawBatch() {
     // Drawn samples do not depend on parameters.
   },

@@ -5,6 +5,7 @@
  * @module
  */
 import { addForward } from "../../kernels/add.ts";
+import { augmentForward } from "../../kernels/augment.ts";
 import {
   attentionBackward,
   attentionForward,
@@ -20,8 +21,14 @@ import {
   type Conv2dShape,
   conv2dSumRows,
 } from "../../kernels/products/conv2d.ts";
+import {
+  crossEntropyBackward,
+  crossEntropyForward,
+  type CrossEntropyShape,
+} from "../../kernels/cross_entropy.ts";
 import { drawBatchForward } from "../../kernels/draw_batch.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
+import { globalAveragePoolBackward, globalAveragePoolForward } from "../../kernels/global_average_pool.ts";
 import { groupNormBackward, groupNormForward } from "../../kernels/group_norm.ts";
 import { mseBackward, mseForward, type MseShape, recordLossForward } from "../../kernels/mse.ts";
 import { qSampleForward } from "../../kernels/q_sample.ts";
@@ -35,6 +42,7 @@ import {
   type AllOperations,
   type Conv2dAttributes,
   type ConvAttributes,
+  type CrossEntropyAttributes,
   type GroupNormAttributes,
   inputsOf,
   type MseAttributes,
@@ -146,11 +154,8 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
   qSample(_, { label, in: { stepState, images, draws, schedule }, out: { xt, targets } }) {
     const { batch, height, width, channels } = planeShape(xt);
     const buffers = { step_state: stepState, draws, schedule, x_t: xt, targets };
-    let chunkFirst = 0;
-    return images.flatMap((chunk) => {
-      const chunkCount = chunk.elements / (height * width * channels);
+    return chunksOf(images, height * width * channels).flatMap(({ chunk, chunkFirst, chunkCount }) => {
       const shape = { batch, height, width, channels, chunkFirst, chunkCount };
-      chunkFirst += chunkCount;
       return qSampleForward(shape, { ...buffers, images: chunk }, label);
     });
   },
@@ -162,6 +167,34 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     }, label),
   mseBackward: (_, { label, attributes, in: { stepState, lossScale, ...operands }, out: { dx } }) =>
     mseBackward(lossShape(operands.prediction, attributes), {
+      ...operands,
+      step_state: stepState,
+      loss_scale: lossScale,
+      gradient: dx,
+    }, label),
+  augment(_, { label, attributes, in: { images, ...operands }, out }) {
+    const { batch, height, width, channels } = planeShape(out.x);
+    const buffers = {
+      ...{ step_state: operands.stepState, order: operands.order, image_labels: operands.imageLabels },
+      ...out,
+    };
+    return chunksOf(images, height * width * channels).flatMap(({ chunk, chunkFirst, chunkCount }) => {
+      const shape = { batch, height, width, channels, chunkFirst, chunkCount, ...attributes };
+      return augmentForward(shape, { ...buffers, images: chunk }, label);
+    });
+  },
+  globalAveragePool: (_, { label, in: operands, out }) =>
+    globalAveragePoolForward(imageShape(operands.x), { ...operands, ...out }, label),
+  globalAveragePoolBackward: (_, { label, in: operands, out }) =>
+    globalAveragePoolBackward(imageShape(out.dx), { ...operands, ...out }, label),
+  crossEntropy: (_, { label, attributes, in: { stepState, ...operands }, out: { y } }) =>
+    crossEntropyForward(
+      classShape(operands.logits, attributes),
+      { ...operands, step_state: stepState, loss_per_sample: y },
+      label,
+    ),
+  crossEntropyBackward: (_, { label, attributes, in: { stepState, lossScale, ...operands }, out: { dx } }) =>
+    crossEntropyBackward(classShape(operands.logits, attributes), {
       ...operands,
       step_state: stepState,
       loss_scale: lossScale,
@@ -238,6 +271,22 @@ function normShape({ path }: KernelTarget, x: Tensor, attributes: GroupNormAttri
 function planeShape(x: Tensor): { batch: number; height: number; width: number; channels: number } {
   const [batch, height, width, channels] = x.shape;
   return { batch, height, width, channels };
+}
+
+/** Chunks of a data set with the index of their first image and their number of images. */
+function chunksOf(images: readonly Tensor[], imageBytes: number) {
+  let next = 0;
+  return images.map((chunk) => {
+    const chunkFirst = next;
+    const chunkCount = chunk.elements / imageBytes;
+    next += chunkCount;
+    return { chunk, chunkFirst, chunkCount };
+  });
+}
+
+function classShape(logits: Tensor, attributes: CrossEntropyAttributes): CrossEntropyShape {
+  const { batch, channels: classes } = imageShape(logits);
+  return { batch, classes, ...attributes };
 }
 
 function lossShape(prediction: Tensor, { gradientScale }: MseAttributes): MseShape {

@@ -56,6 +56,22 @@ export interface DrawBatchAttributes {
   readonly flip: boolean;
 }
 
+/** Attributes of a classifier's training batch. */
+export interface AugmentAttributes {
+  /** Largest shift in pixels, below height and width; 0 for none. */
+  readonly shift: number;
+  /** Mirror each image with probability 1/2. */
+  readonly flip: boolean;
+}
+
+/** Attributes of the cross-entropy. */
+export interface CrossEntropyAttributes {
+  /** Label smoothing: probability that is spread evenly over all classes, 0 to 1. */
+  readonly smoothing: number;
+  /** Gradient multiplier: 1 / micro-batches per optimizer step. */
+  readonly gradientScale: number;
+}
+
 /** Attributes of the mean squared error. */
 export interface MseAttributes {
   /** Gradient multiplier: 1 / micro-batches per optimizer step. */
@@ -104,6 +120,17 @@ export interface Operations {
     out: { y: Tensor };
     attributes: MseAttributes;
   };
+  augment: {
+    in: { stepState: Tensor; order: Tensor; images: readonly Tensor[]; imageLabels: Tensor };
+    out: { x: Tensor; labels: Tensor };
+    attributes: AugmentAttributes;
+  };
+  globalAveragePool: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  crossEntropy: {
+    in: { stepState: Tensor; logits: Tensor; labels: Tensor };
+    out: { y: Tensor };
+    attributes: CrossEntropyAttributes;
+  };
   recordLoss: {
     in: { stepState: Tensor; loss: Tensor };
     out: { log: Tensor };
@@ -112,9 +139,9 @@ export interface Operations {
 }
 
 /** Loss operations, which a backward pass can start from with gradient 1. */
-export type LossKind = "mse";
+export type LossKind = "mse" | "crossEntropy";
 
-const LOSSES: Readonly<Record<LossKind, true>> = { mse: true };
+const LOSSES: Readonly<Record<LossKind, true>> = { mse: true, crossEntropy: true };
 
 /** Operations recorded by backward rules. `addend` is the gradient so far: the result is `addend + contribution`. */
 export interface BackwardOperations {
@@ -166,6 +193,16 @@ export interface BackwardOperations {
     in: Operations["mse"]["in"] & { lossScale?: Tensor };
     out: { dx: Tensor };
     attributes: MseAttributes;
+  };
+  globalAveragePoolBackward: {
+    in: { dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: Record<never, never>;
+  };
+  crossEntropyBackward: {
+    in: Operations["crossEntropy"]["in"] & { lossScale?: Tensor };
+    out: { dx: Tensor };
+    attributes: CrossEntropyAttributes;
   };
 }
 
