@@ -86,7 +86,8 @@ function conv(shape: Shape, channels: number, kernel: 1 | 3, stride: 1 | 2 = 1):
       : g.parameter("weight", "conv", [channels, from, kernel, kernel], { kind: "ones" });
     const bias = g.parameter("bias", "vector", [channels], { kind: "ones" });
     const padding = kernel === 3 && stride === 1 ? 1 : 0;
-    return conv2d(g, x, { weight, bias }, { kernel, stride, padding });
+    // At stride 2 with padding below and right only, as in the U-Net.
+    return conv2d(g, x, { weight, bias }, { kernel, stride, padding, paddingEnd: kernel === 3 ? 1 : 0 });
   });
 }
 

@@ -1,6 +1,6 @@
 /**
- * Launchers of 3x3 and 1x1 convolutions (a dense layer is a 1x1 convolution of 1x1 images), forward and both gradients, with
- * a choice between direct and Winograd algorithms.
+ * Launchers of convolutions with windows of any size (a dense layer is a 1x1 convolution of 1x1 images), forward and both
+ * gradients, with a choice between direct and Winograd algorithms.
  *
  * @module
  */
@@ -117,7 +117,7 @@ function convolution(target: KernelTarget, pass: Pass, s: Conv2dShape): Convolut
 
 /**
  * y[n,oy,ox,o] = bias[o] + sum over ky,kx,i of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] w[ky,kx,i,o]
- * (+ rowBias[n,o]) (+ residual[n,oy,ox,o]).
+ * (+ rowBias[n,o]) (+ residual[n,oy,ox,o]), and ReLU of it if the shape says so.
  */
 export function conv2dForward<B>(
   target: KernelTarget,

@@ -9,7 +9,9 @@ import {
   type Conv2dForwardBuffers,
   type Conv2dShape,
   flopsOf,
+  isFlat,
   type RowBiasBuffer,
+  tapsOf,
 } from "./conv2d_shape.ts";
 import { forwardProblem, inputGradientProblem } from "./conv2d_source.ts";
 import { planWeightGradient, sumParams, weightGradientForm } from "./conv2d_weight_plan.ts";
@@ -20,11 +22,6 @@ import { itemLaunch } from "./items.ts";
 import { type Launch, launch } from "../source.ts";
 import { spatialSum } from "../spatial_sum.ts";
 import type { KernelTarget } from "../target.ts";
-
-/** True for 1x1 convolutions of stride 1, which treat the batch as a flat list of pixels. */
-function isFlat(s: Conv2dShape): boolean {
-  return s.kernel === 1 && s.stride === 1;
-}
 
 /** Additional parameters of products that read a concatenation from its two tensors. */
 function joinedParams({ firstChannels }: Conv2dShape): Record<string, number> {
@@ -41,7 +38,8 @@ export function windowParams(s: Conv2dShape): Record<string, number> {
     out_h: s.outHeight,
     out_w: s.outWidth,
     out_c4: quads(s.outChannels),
-    size: s.kernel,
+    taps: tapsOf(s),
+    window_w: s.kernelWidth,
     stride: s.stride,
     pad_top: s.padTop,
     pad_left: s.padLeft,
@@ -51,6 +49,7 @@ export function windowParams(s: Conv2dShape): Record<string, number> {
     row_bias_first: 0,
     row_bias_row: 0,
     has_addend: 0,
+    relu: Number(s.relu ?? false),
   };
 }
 
@@ -88,7 +87,7 @@ export function forwardOutputOf<B>(
 
 /**
  * y[n,oy,ox,o] = bias[o] + sum over ky,kx,i of x[n, oy*s+ky-padTop, ox*s+kx-padLeft, i] w[ky,kx,i,o]
- * (+ rowBias[n,o]) (+ residual[n,oy,ox,o]).
+ * (+ rowBias[n,o]) (+ residual[n,oy,ox,o]), and ReLU of it if the shape says so.
  */
 export function directForward<B>(
   target: KernelTarget,
@@ -100,7 +99,7 @@ export function directForward<B>(
   const output = forwardOutputOf(others, weight);
   const params = { ...windowParams(shape), ...joinedParams(shape), ...output.params };
   const buffers = { ...output.buffers, x, x_second: xSecond, weight };
-  const depth = shape.kernel ** 2 * 4 * quads(shape.inChannels);
+  const depth = tapsOf(shape) * 4 * quads(shape.inChannels);
   const turn = 4 * quads(shape.firstChannels ?? shape.inChannels);
   const size = { rows, columns: 4 * quads(shape.outChannels), depth, turn, places: 1 };
   const form = xSecond !== undefined ? "joined" : isFlat(shape) ? "flat" : "window";
@@ -148,7 +147,7 @@ export function directInputGradient<B>(
   const params = { ...windowParams(shape), has_addend: Number(addend !== undefined) };
   const buffers = { dy, weight, addend: addend ?? weight, dx };
   const turn = 4 * quads(shape.outChannels);
-  const depth = shape.kernel ** 2 * turn;
+  const depth = tapsOf(shape) * turn;
   const size = { rows, columns: 4 * quads(shape.inChannels), depth, turn, places: 1 };
   return [
     product(target, inputGradientProblem(form), size, params, buffers, { label, flops: flopsOf(shape) }),

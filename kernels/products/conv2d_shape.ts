@@ -1,7 +1,7 @@
 /**
  * Shape and operands of a convolution, shared by all algorithms.
  *
- * Activations are [N, H, W, Cp] with channels padded to Cp = 4*ceil(C/4), weights [k, k, Ip, Op], bias [Op]; zero padding
+ * Activations are [N, H, W, Cp] with channels padded to Cp = 4*ceil(C/4), weights [kh, kw, Ip, Op], bias [Op]; zero padding
  * lanes stay zero.
  *
  * @module
@@ -18,11 +18,15 @@ export interface Conv2dShape {
   outHeight: number;
   outWidth: number;
   outChannels: number;
-  kernel: 1 | 3;
+  kernelHeight: number;
+  kernelWidth: number;
   stride: 1 | 2;
-  /** 1 for 3x3 at stride 1; 0 for 1x1 and for stride 2, which pads right and bottom only. */
+  /** Rows of zeros above the input; those below follow from the height of the output. */
   padTop: number;
+  /** Columns of zeros left of the input; those to the right follow from the width of the output. */
   padLeft: number;
+  /** The output is max(y, 0), ReLU of y. */
+  relu?: true;
   /**
    * Channels of the first of two tensors that x concatenates, a multiple of 4; the second has the rest. Only for 1x1
    * convolutions of stride 1, with a second tensor in the buffers.
@@ -35,9 +39,19 @@ export interface Conv2dShape {
   upsampled?: boolean;
 }
 
+/** Taps of the window. */
+export function tapsOf({ kernelHeight, kernelWidth }: Conv2dShape): number {
+  return kernelHeight * kernelWidth;
+}
+
+/** True for 1x1 convolutions of stride 1, which treat the batch as a flat list of pixels. */
+export function isFlat(s: Conv2dShape): boolean {
+  return tapsOf(s) === 1 && s.stride === 1;
+}
+
 /** Floating-point operations of one pass (forward or either gradient), 2 per multiply-add. */
 export function flopsOf(s: Conv2dShape): number {
-  return 2 * s.batch * s.outHeight * s.outWidth * s.kernel ** 2 * s.inChannels * s.outChannels;
+  return 2 * s.batch * s.outHeight * s.outWidth * tapsOf(s) * s.inChannels * s.outChannels;
 }
 
 /** Workspace of a pass. */
@@ -62,7 +76,7 @@ export interface Conv2dForwardBuffers<B> extends Conv2dScratch<B> {
   x: B;
   /** [N, H, W, Bp]: x is a concatenation that is not stored, of this after the first A channels. */
   xSecond?: B;
-  /** [k, k, Ip, Op]. */
+  /** [kh, kw, Ip, Op]. */
   weight: B;
   /** [Op], added to every pixel. */
   bias?: B;
@@ -81,9 +95,9 @@ export interface Conv2dBackwardBuffers<B> extends Conv2dScratch<B> {
   xSecond?: B;
   /** [N, H', W', Op]. */
   dy: B;
-  /** [k, k, Ip, Op]. */
+  /** [kh, kw, Ip, Op]. */
   weight: B;
-  /** [k, k, Ip, Op], overwritten. */
+  /** [kh, kw, Ip, Op], overwritten. */
   dw: B;
   /**
    * [{@linkcode conv2dSumRows}, Op] in float32, overwritten: sums of dy over disjoint sets of pixels, whose sum over the rows is

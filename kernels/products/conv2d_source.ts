@@ -5,7 +5,7 @@
  *   forward          y[p, o]      = sum over tap, i of x[p at tap, i] w[tap, i, o]      rows: output pixels
  *   backward_input   dx[p, i]     = sum over tap, o of dy[p from tap, o] w[tap, i, o]   rows: input pixels
  *
- * Activations [N, H, W, Cp] and weights [k, k, Ip, Op] are arrays of `Stored4` along channels, or of `StoredColumns` where
+ * Activations [N, H, W, Cp] and weights [kh, kw, Ip, Op] are arrays of `Stored4` along channels, or of `StoredColumns` where
  * channels are the product's columns; biases and sums are float32. All outputs are written with `=`.
  *
  * `flat` is the 1x1 convolution of stride 1, on a flat list of pixels; `joined` is the same of a concatenation that is not
@@ -25,12 +25,14 @@ struct Params {
   columns: u32,      // of the product, in groups of WIDTH
   in_h: u32, in_w: u32, in_c4: u32,
   out_h: u32, out_w: u32, out_c4: u32,
-  size: u32,         // side of the window
+  taps: u32,         // of the window
+  window_w: u32,
   stride: u32,
   pad_top: u32, pad_left: u32,
   sample_rows: u32,  // forward: rows of one sample
   has_bias: u32, has_row_bias: u32, has_addend: u32,
   row_bias_first: u32, row_bias_row: u32,  // elements
+  relu: u32,         // forward: 1 for max(y, 0)
 }
 @group(0) @binding(0) var<uniform> params: Params;
 `;
@@ -39,9 +41,9 @@ struct Params {
 export const JOINED_PARAMS: string = PARAMS.replace("has_bias", "first_c4: u32, has_bias");
 
 /** Loop over the taps of the window in row order. */
-export const TAPS = { counter: "tap", first: "0u", end: "params.size * params.size" };
-export const TAP = `let ky = tap / params.size;
-  let kx = tap - ky * params.size;`;
+export const TAPS = { counter: "tap", first: "0u", end: "params.taps" };
+export const TAP = `let ky = tap / params.window_w;
+  let kx = tap - ky * params.window_w;`;
 
 /** Operand whose rows are the pixels of `tensor` [rows, c4]. */
 function flatRows(tensor: string, c4: string): GemmOperand {
@@ -145,6 +147,7 @@ fn store(place: u32, row: u32, column: u32, value: Columns) {
     sum += row_bias[first / WIDTH + column];
   }
   if (params.has_addend != 0u) { sum += Columns(residual[at]); }
+  if (params.relu != 0u) { sum = max(sum, Columns()); }
   y[at] = StoredColumns(sum);
 }`;
 }

@@ -31,12 +31,12 @@ function weightsOf({ inChannels, outChannels }: Pick<Conv2dShape, "inChannels" |
   return 4 * quads(inChannels) * 4 * quads(outChannels);
 }
 
-/** Sizes of the small image, of the weights, and of products with a window of `size` x `size`. */
-function sizesOf(s: Conv2dShape, size: number) {
+/** Sizes of the small image, of the weights, and of products with a window of `side` x `side`. */
+function sizesOf(s: Conv2dShape, side: number) {
   const small = { ...s, inHeight: s.inHeight / 2, inWidth: s.inWidth / 2 };
   return {
     small,
-    params: { ...windowParams(small), size },
+    params: { ...windowParams(small), taps: side ** 2, window_w: side },
     pixels: s.batch * small.inHeight * small.inWidth,
     weights: weightsOf(s),
   };

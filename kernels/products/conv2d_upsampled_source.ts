@@ -148,8 +148,8 @@ fn output_row(image: u32, first_y: u32, phase_x: u32, k: u32) -> u32 {
       `let ${s}_line = min(${line}, params.rows / 4u - 1u);
   let ${s}_tap = ${s}_line / params.in_c4;
   let ${s}_c = ${s}_line - ${s}_tap * params.in_c4;
-  let ${s}_y = ${s}_tap / params.size + phase_y - params.pad_top;
-  let ${s}_x = ${s}_tap % params.size + phase_x - params.pad_left;`,
+  let ${s}_y = ${s}_tap / params.window_w + phase_y - params.pad_top;
+  let ${s}_x = ${s}_tap % params.window_w + phase_x - params.pad_left;`,
     turn: () => "",
     load: (s, k) => `input_at(n, turn_y + ${s}_y, ${s}_x, ${s}_c, ${k})`,
   },

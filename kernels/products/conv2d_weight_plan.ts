@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Conv2dShape } from "./conv2d_shape.ts";
+import { type Conv2dShape, isFlat, tapsOf } from "./conv2d_shape.ts";
 import type { WeightGradientForm } from "./conv2d_weight_source.ts";
 import { occupyingParts, quads } from "./gemm.ts";
 import { range } from "../range.ts";
@@ -74,7 +74,7 @@ function divide(target: KernelTarget, sum: Sum): WeightGradientPlan {
 /** Pixels of the weight gradient of a convolution. */
 export function weightGradientForm({ path }: KernelTarget, s: Conv2dShape): WeightGradientForm {
   if (s.firstChannels !== undefined) return "joined";
-  if (s.kernel === 1 && s.stride === 1) return "flat";
+  if (isFlat(s)) return "flat";
   return path === "tile" ? "rows" : "row";
 }
 
@@ -83,7 +83,7 @@ export function planWeightGradient(target: KernelTarget, s: Conv2dShape): Weight
   return divide(target, {
     form: weightGradientForm(target, s),
     ...{ places: 1, batch: s.batch, height: s.outHeight, width: s.outWidth },
-    rows: s.kernel ** 2 * 4 * quads(s.inChannels),
+    rows: tapsOf(s) * 4 * quads(s.inChannels),
     columns: 4 * quads(s.outChannels),
   });
 }

@@ -119,8 +119,8 @@ ${INPUT_AT[form]}`,
         `let ${s}_line = min(${line}, params.rows / 4u - 1u);
   let ${s}_tap = ${s}_line / params.in_c4;
   let ${s}_c = ${s}_line - ${s}_tap * params.in_c4;
-  let ${s}_ky = ${s}_tap / params.size;
-  let ${s}_kx = ${s}_tap - ${s}_ky * params.size - params.pad_left;`,
+  let ${s}_ky = ${s}_tap / params.window_w;
+  let ${s}_kx = ${s}_tap - ${s}_ky * params.window_w - params.pad_left;`,
     },
     b: {
       along: "lines",

@@ -25,8 +25,10 @@ import {
 import { inputTransform, outputTransform, TRANSFORM_WIDTHS, WEIGHT_TRANSFORM } from "./winograd_source.ts";
 
 /** True if Winograd applies to a convolution: 3x3, stride 1, padding 1. */
-export function winogradApplies({ kernel, stride, padTop, padLeft }: Conv2dShape): boolean {
-  return kernel === 3 && stride === 1 && padTop === 1 && padLeft === 1;
+export function winogradApplies(s: Conv2dShape): boolean {
+  const { kernelHeight, kernelWidth, stride, padTop, padLeft, inHeight, inWidth } = s;
+  const sameSize = s.outHeight === inHeight && s.outWidth === inWidth;
+  return kernelHeight === 3 && kernelWidth === 3 && stride === 1 && padTop === 1 && padLeft === 1 && sameSize;
 }
 
 /**
@@ -99,6 +101,7 @@ export function winogradForward<B>(
       row_bias_first: (rowBias?.first ?? 0) / TRANSFORM_WIDTHS.output,
       row_bias_row: 4 * quads(rowBias?.width ?? 0) / TRANSFORM_WIDTHS.output,
       has_addend: Number(residual !== undefined),
+      relu: Number(shape.relu ?? false),
     };
     const product = {
       ...{ batch: plan.points, heads: 1, m: rows, n: to, k: from, alpha: 1 },

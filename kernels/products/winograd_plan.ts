@@ -113,6 +113,7 @@ export function tileParams(
     ...{ tiles_y: Math.ceil(shape.inHeight / TILE_SIDE), tiles_x: Math.ceil(shape.inWidth / TILE_SIDE) },
     ...{ first: first * tiles, last: last * tiles, rows: images * tiles },
     ...{ has_bias: 0, has_row_bias: 0, has_addend: 0, row_bias_first: 0, row_bias_row: 0 },
+    relu: 0,
   };
 }
 

@@ -81,6 +81,7 @@ struct Params {
   rows: u32,
   has_bias: u32, has_row_bias: u32, has_addend: u32,
   row_bias_first: u32, row_bias_row: u32,
+  relu: u32,                   // output: 1 for max(y, 0)
 }
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -147,6 +148,7 @@ export const STORE_FUNCTION = `fn store(inside: bool, at: u32, value: Channels) 
   if (!inside) { return; }
   var sum = value;
   if (params.has_addend != 0u) { sum += addend[at]; }
+  if (params.relu != 0u) { sum = max(sum, Channels()); }
   image[at] = sum;
 }`;
 

@@ -18,7 +18,7 @@ import {
   directSumRows,
   directWeightGradient,
 } from "../../kernels/products/conv2d_direct.ts";
-import type { Conv2dShape } from "../../kernels/products/conv2d_shape.ts";
+import { type Conv2dShape, tapsOf } from "../../kernels/products/conv2d_shape.ts";
 import {
   upsampledBackward,
   upsampledBackwardScratch,
@@ -61,8 +61,8 @@ function convolution(kernel: 1 | 3, stride: 1 | 2, side: number, batch: number):
   const padding = kernel === 3 && stride === 1 ? 1 : 0;
   const out = stride === 1 ? side : Math.floor((side - 2) / stride) + 1;
   return {
-    ...{ batch, inHeight: side, inWidth: side, outHeight: out, outWidth: out, kernel, stride },
-    ...{ padTop: padding, padLeft: padding },
+    ...{ batch, inHeight: side, inWidth: side, outHeight: out, outWidth: out, stride },
+    ...{ kernelHeight: kernel, kernelWidth: kernel, padTop: padding, padLeft: padding },
   };
 }
 
@@ -129,7 +129,7 @@ function weightGradient(convolution: Convolution, limitX: number, limitDy: numbe
     const operands = {
       ...inputs(shape, limitX),
       dy: whole16(pixelsOut(shape) * padded(MANY), 2, limitDy),
-      dw: results32(shape.kernel ** 2 * padded(FEW) * padded(MANY)),
+      dw: results32(tapsOf(shape) * padded(FEW) * padded(MANY)),
       sums: results32(directSumRows(target, shape) * padded(MANY)),
       parts,
     };
@@ -212,11 +212,11 @@ function inputs({ inChannels, firstChannels = inChannels, ...s }: Conv2dShape, l
 }
 
 function weights(
-  { kernel, inChannels, outChannels }: Conv2dShape,
+  shape: Conv2dShape,
   seed: number,
   limit = SMALL,
 ): Float16Array {
-  return whole16(kernel ** 2 * padded(inChannels) * padded(outChannels), seed, limit);
+  return whole16(tapsOf(shape) * padded(shape.inChannels) * padded(shape.outChannels), seed, limit);
 }
 
 const results16 = (count: number) => new Float16Array(count).fill(NaN);

@@ -43,6 +43,7 @@ type Rule<K extends keyof Operations> = (
 /** Backward rules. `dy` is the gradient of the node's `y`; for a loss, undefined means 1. */
 const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   conv2d(b, { label, attributes, in: { x, weight, bias, rowBias, residual } }, dy) {
+    if (attributes.relu) throw new Error(`${label}: a convolution with ReLU is forward only`);
     if (residual) b.pass(residual, dy);
     const out = {
       ...{ dw: b.parameter(weight), db: b.parameter(bias) },

@@ -40,6 +40,7 @@ import { timestepEmbeddingForward } from "../../kernels/timestep_embedding.ts";
 import { upsampleBackward, upsampleForward } from "../../kernels/upsample.ts";
 import {
   type AllOperations,
+  bothAxes,
   type Conv2dAttributes,
   type ConvAttributes,
   type CrossEntropyAttributes,
@@ -233,10 +234,11 @@ function viewOf(
   return upsampled.has(x) ? { upsampled: true } : {};
 }
 
-function convShape(x: Tensor, y: Tensor, { kernel, stride, padding }: ConvAttributes): Conv2dShape {
+function convShape(x: Tensor, y: Tensor, { kernel, stride, padding, relu }: ConvAttributes): Conv2dShape {
   const [batch, inHeight, inWidth, inChannels] = x.shape;
   const [, outHeight, outWidth, outChannels] = y.shape;
-  const offsets = { padTop: padding, padLeft: padding };
+  const [kernelHeight, kernelWidth] = bothAxes(kernel);
+  const [padTop, padLeft] = bothAxes(padding);
   return {
     batch,
     inHeight,
@@ -245,9 +247,12 @@ function convShape(x: Tensor, y: Tensor, { kernel, stride, padding }: ConvAttrib
     outHeight,
     outWidth,
     outChannels,
-    kernel,
+    kernelHeight,
+    kernelWidth,
     stride,
-    ...offsets,
+    padTop,
+    padLeft,
+    ...relu ? { relu } : {},
   };
 }
 

@@ -5,12 +5,24 @@
  */
 import type { Tensor } from "./tensor.ts";
 
+/** A number for both axes of an image, or one for each. */
+export type PerAxis = number | readonly [vertical: number, horizontal: number];
+
+/** Numbers of both axes. */
+export function bothAxes(of: PerAxis): readonly [vertical: number, horizontal: number] {
+  return typeof of === "number" ? [of, of] : of;
+}
+
 /** Attributes of a 2-D convolution; see {@linkcode Operations}. */
 export interface ConvAttributes {
-  readonly kernel: 1 | 3;
+  readonly kernel: PerAxis;
   readonly stride: 1 | 2;
-  /** Zero padding above and left of the input; below and right it follows from the output size. */
-  readonly padding: 0 | 1;
+  /** Rows of zeros above and below the input, columns left and right of it. */
+  readonly padding: PerAxis;
+  /** Those below and to the right, if their number is another. */
+  readonly paddingEnd?: PerAxis;
+  /** Followed by ReLU, max(y, 0). Forward only: such a convolution has no gradient. */
+  readonly relu?: true;
 }
 
 /** Attributes of a 2-D convolution in the forward pass. */

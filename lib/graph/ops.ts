@@ -6,7 +6,12 @@
  */
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "./graph.ts";
-import type { ConvAttributes, GroupNormAttributes, TimestepEmbeddingAttributes } from "./operations.ts";
+import {
+  bothAxes,
+  type ConvAttributes,
+  type GroupNormAttributes,
+  type TimestepEmbeddingAttributes,
+} from "./operations.ts";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { expectShape, expectType } from "./expect.ts";
 import { paddedChannels, type Shape, type Tensor } from "./tensor.ts";
@@ -23,9 +28,6 @@ export interface RowBias {
  * 2-D convolution (cross-correlation, as in PyTorch); a dense layer is the case of kernel 1 on 1x1 images:
  * `y[n,i,j,o] = bias[o] + sum x[n, i*stride+ky-padding, j*stride+kx-padding, c] * weight[ky,kx,c,o]`, plus `rowBias[n,o]`
  * and `residual[n,i,j,o]` where given. Rows and columns outside `x` read as zero.
- *
- * A 3x3 kernel keeps the size at stride 1 (padding 1) and halves it at stride 2; with padding 0 the missing row and
- * column are zeros below and right, as in diffusers' `downsample_padding: 0`.
  *
  * @param x [N,H,W,C]
  * @param rowBias O channels of a tensor in float32, e.g. the projected time embedding; each channel belongs to one convolution
@@ -45,11 +47,13 @@ export function conv2d(
   const label = g.label("conv2d");
   const outChannels = bias.shape[3];
   expectShape(label, "bias", bias, [1, 1, 1, outChannels]);
-  const { kernel, stride, padding } = attributes;
-  expectShape(label, "weight", weight, [kernel, kernel, paddedChannels(channels), outChannels]);
-  const outSize = (size: number) =>
-    stride === 1 ? size : padding === 1 ? Math.ceil(size / 2) : Math.floor(size / 2);
-  const shape: Shape = [batch, outSize(height), outSize(width), outChannels];
+  const { stride, padding, paddingEnd = padding } = attributes;
+  const kernel = bothAxes(attributes.kernel);
+  expectShape(label, "weight", weight, [...kernel, paddedChannels(channels), outChannels]);
+  const [before, after] = [bothAxes(padding), bothAxes(paddingEnd)];
+  const outSize = (size: number, axis: 0 | 1) =>
+    Math.floor((size + before[axis] + after[axis] - kernel[axis]) / stride) + 1;
+  const shape: Shape = [batch, outSize(height, 0), outSize(width, 1), outChannels];
   if (rowBias) expectRowBias(label, rowBias, batch, outChannels);
   if (residual) expectShape(label, "residual", residual, shape);
   const y = g.tensor(label, shape, "activation", true);

@@ -7,7 +7,7 @@
  */
 import { upsampledFits } from "../../kernels/products/conv2d_upsampled.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
-import { inputsOf, type Node, type NodeOf, outputsOf } from "./operations.ts";
+import { bothAxes, type ConvAttributes, inputsOf, type Node, type NodeOf, outputsOf } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Tensors that are not stored. */
@@ -82,12 +82,17 @@ class Uses {
   }
 }
 
+/** True for a window of the same number of pixels along both axes. */
+function isSquare({ kernel }: ConvAttributes, side: number): boolean {
+  return bothAxes(kernel).every((size) => size === side);
+}
+
 /** True if a node's kernels can read x from the two tensors that it concatenates. */
 function readsParts(node: Node): boolean {
   switch (node.kind) {
     case "conv2d":
     case "conv2dBackward":
-      return node.attributes.kernel === 1 && node.attributes.stride === 1;
+      return isSquare(node.attributes, 1) && node.attributes.stride === 1;
     case "groupNorm":
       return node.attributes.dropout === undefined;
     case "groupNormBackward":
@@ -100,7 +105,7 @@ function readsParts(node: Node): boolean {
 /** True if a node's kernels can upsample x themselves, and add up its gradient. */
 function readsUpsampled(node: Node, target: KernelTarget, uses: Uses): boolean {
   if (node.kind !== "conv2d" && node.kind !== "conv2dBackward") return false;
-  if (node.attributes.kernel !== 3 || node.attributes.stride !== 1) return false;
+  if (!isSquare(node.attributes, 3) || node.attributes.stride !== 1) return false;
   const output = node.kind === "conv2d" ? node.out.y : node.in.dy;
   if (!upsampledFits(target, { inChannels: node.in.x.shape[3], outChannels: output.shape[3] })) return false;
   return node.kind === "conv2d" || !node.out.dx || uses.pooling(node) !== undefined;

@@ -209,7 +209,8 @@ function attentionBlock(net: Network, name: string, x: Tensor): Tensor {
 
 /** Halves height and width by a 3x3 convolution at stride 2. */
 function downsample(net: Network, x: Tensor): Tensor {
-  const shape = { kernel: 3, stride: 2, padding: net.config.downsamplePadding } as const;
+  // With padding 0 diffusers adds the missing row and column below and right.
+  const shape = { kernel: 3, stride: 2, padding: net.config.downsamplePadding, paddingEnd: 1 } as const;
   return net.g.scope("downsamplers.0", () => conv(net, "conv", x, x.shape[3], shape));
 }
 
@@ -238,6 +239,7 @@ interface ConvOptions {
   kernel: 1 | 3;
   stride: 1 | 2;
   padding: 0 | 1;
+  paddingEnd?: 1;
   rowBias?: RowBias;
   residual?: Tensor;
   init?: Initializer;
@@ -245,11 +247,11 @@ interface ConvOptions {
 
 /** Convolution with bias. */
 function conv({ g }: Network, name: string, x: Tensor, outChannels: number, options: ConvOptions): Tensor {
-  const { kernel, stride, padding, init = GLOROT, ...extra } = options;
+  const { kernel, stride, padding, paddingEnd = padding, init = GLOROT, ...extra } = options;
   return g.scope(name, () => {
     const weight = g.parameter("weight", "conv", [outChannels, x.shape[3], kernel, kernel], init);
     const bias = g.parameter("bias", "vector", [outChannels], ZEROS);
-    return conv2d(g, x, { weight, bias }, { kernel, stride, padding }, extra);
+    return conv2d(g, x, { weight, bias }, { kernel, stride, padding, paddingEnd }, extra);
   });
 }
 

@@ -288,6 +288,17 @@ Deno.test("a parameter that is used twice is refused by name", () => {
   );
 });
 
+Deno.test("a convolution with ReLU has no gradient", () => {
+  const g = new Graph();
+  const weight = g.parameter("weight", "conv", [CHANNELS, CHANNELS, 3, 3], ZEROS);
+  const bias = g.parameter("bias", "vector", [CHANNELS], ZEROS);
+  const y = conv2d(g, g.input("x", [1, 4, 4, CHANNELS]), { weight, bias }, { ...SAME, relu: true });
+  assert.throws(
+    () => recordBackward(g, y, { seed: g.input("seed", y.shape) }),
+    { message: "conv2d: a convolution with ReLU is forward only" },
+  );
+});
+
 Deno.test("a parameter that the output does not depend on is refused by name", () => {
   const g = new Graph();
   const x = g.input("x", [1, 4, 4, CHANNELS]);

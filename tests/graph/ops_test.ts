@@ -13,6 +13,7 @@ import {
   timestepEmbedding,
   upsample,
 } from "../../lib/graph/ops.ts";
+import { bothAxes, type PerAxis } from "../../lib/graph/operations.ts";
 import type { ElementType, Shape, Tensor } from "../../lib/graph/tensor.ts";
 
 const ZEROS = { kind: "zeros" } as const;
@@ -22,9 +23,9 @@ function vector(g: Graph, name: string, channels: number): Tensor {
   return g.parameter(name, "vector", [channels], ZEROS);
 }
 
-function convParameters(g: Graph, input: number, output: number, kernel = 3) {
+function convParameters(g: Graph, input: number, output: number, kernel: PerAxis = 3) {
   return {
-    weight: g.parameter("weight", "conv", [output, input, kernel, kernel], ZEROS),
+    weight: g.parameter("weight", "conv", [output, input, ...bothAxes(kernel)], ZEROS),
     bias: vector(g, "bias", output),
   };
 }
@@ -50,7 +51,7 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
     "conv2d with a residual of another size",
     "block.conv2d: residual has shape [2,8,8,8], expected [2,4,4,8]",
     (g) => {
-      const stride2 = { kernel: 3, stride: 2, padding: 0 } as const;
+      const stride2 = { kernel: 3, stride: 2, padding: 0, paddingEnd: 1 } as const;
       const residual = g.input("residual", [2, 8, 8, 8]);
       conv2d(g, g.input("x", [2, 8, 8, 3]), convParameters(g, 3, 8), stride2, { residual });
     },
@@ -210,7 +211,11 @@ Deno.test("results have the shapes that their operations promise", () => {
     [convolve(g, x, SAME), [2, 7, 6, 9]],
     // PyTorch's sizes: floor((7 + 2 - 3) / 2) + 1, and with one zero row below instead floor((7 + 1 - 3) / 2) + 1.
     [convolve(g, x, { kernel: 3, stride: 2, padding: 1 }), [2, 4, 3, 9]],
-    [convolve(g, x, { kernel: 3, stride: 2, padding: 0 }), [2, 3, 3, 9]],
+    [convolve(g, x, { kernel: 3, stride: 2, padding: 0, paddingEnd: 1 }), [2, 3, 3, 9]],
+    [convolve(g, x, { kernel: 3, stride: 2, padding: 0 }), [2, 3, 2, 9]],
+    [convolve(g, x, { kernel: 3, stride: 1, padding: 0 }), [2, 5, 4, 9]],
+    [convolve(g, x, { kernel: [1, 5], stride: 1, padding: [0, 2] }), [2, 7, 6, 9]],
+    [convolve(g, x, { kernel: [3, 2], stride: 2, padding: [1, 0], paddingEnd: [0, 1] }), [2, 3, 3, 9]],
     [convolve(g, x, { kernel: 1, stride: 1, padding: 0 }), [2, 7, 6, 9]],
   ];
   for (const [tensor, shape] of shapes) assert.deepEqual(tensor.shape, shape, tensor.name);

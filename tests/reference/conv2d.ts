@@ -1,5 +1,5 @@
 /**
- * Convolution by definition, in float64 loops over plain logical arrays: x [N,H,W,I], weight [k,k,I,O], y [N,H',W',O].
+ * Convolution by definition, in float64 loops over plain logical arrays: x [N,H,W,I], weight [kh,kw,I,O], y [N,H',W',O].
  */
 
 export interface Conv {
@@ -10,7 +10,8 @@ export interface Conv {
   outHeight: number;
   outWidth: number;
   outChannels: number;
-  kernel: number;
+  kernelHeight: number;
+  kernelWidth: number;
   stride: number;
   padTop: number;
   padLeft: number;
@@ -23,15 +24,15 @@ function eachProduct(c: Conv, visit: (x: number, w: number, y: number) => void):
   for (let n = 0; n < c.batch; n++) {
     for (let oy = 0; oy < c.outHeight; oy++) {
       for (let ox = 0; ox < c.outWidth; ox++) {
-        for (let ky = 0; ky < c.kernel; ky++) {
-          for (let kx = 0; kx < c.kernel; kx++) {
+        for (let ky = 0; ky < c.kernelHeight; ky++) {
+          for (let kx = 0; kx < c.kernelWidth; kx++) {
             const iy = oy * c.stride + ky - c.padTop;
             const ix = ox * c.stride + kx - c.padLeft;
             if (iy < 0 || iy >= c.inHeight || ix < 0 || ix >= c.inWidth) continue;
             for (let i = 0; i < c.inChannels; i++) {
               const x = ((n * c.inHeight + iy) * c.inWidth + ix) * c.inChannels + i;
               for (let o = 0; o < c.outChannels; o++) {
-                const w = ((ky * c.kernel + kx) * c.inChannels + i) * c.outChannels + o;
+                const w = ((ky * c.kernelWidth + kx) * c.inChannels + i) * c.outChannels + o;
                 visit(x, w, ((n * c.outHeight + oy) * c.outWidth + ox) * c.outChannels + o);
               }
             }
@@ -58,7 +59,7 @@ export function conv2dInputGradientReference(c: Conv, dy: Numbers, weight: Numbe
 
 /** dw of sum(dy * y). */
 export function conv2dWeightGradientReference(c: Conv, x: Numbers, dy: Numbers): Float64Array {
-  const dw = new Float64Array(c.kernel * c.kernel * c.inChannels * c.outChannels);
+  const dw = new Float64Array(c.kernelHeight * c.kernelWidth * c.inChannels * c.outChannels);
   eachProduct(c, (xi, wi, yi) => dw[wi] += dy[yi] * x[xi]);
   return dw;
 }

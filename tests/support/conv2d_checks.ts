@@ -8,6 +8,7 @@ import {
   type Conv2dShape,
   conv2dSumRows,
 } from "../../kernels/products/conv2d.ts";
+import { tapsOf } from "../../kernels/products/conv2d_shape.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { assertClose, type Tolerance } from "./close.ts";
 import { runOnArrays, testGpu } from "./gpu.ts";
@@ -26,16 +27,40 @@ const noise = (count: number, seed: number) => Float32Array.from(noise64(count, 
 export function shape(
   kernel: 1 | 3,
   stride: 1 | 2,
-  [batch, inHeight, inWidth, inChannels]: readonly number[],
+  x: readonly number[],
   outChannels: number,
 ): Conv2dShape {
   const pad = kernel === 3 && stride === 1 ? 1 : 0;
-  const padAll = kernel === 1 ? 0 : stride === 1 ? 2 : 1;
-  const out = (size: number) => Math.floor((size + padAll - kernel) / stride) + 1;
+  const after = kernel === 3 ? 1 : 0;
+  return windowed([kernel, kernel], stride, [pad, pad], [after, after], x, outChannels);
+}
+
+type Pair = readonly [vertical: number, horizontal: number];
+
+/** A convolution with any window and padding before and after the image. */
+export function windowed(
+  [kernelHeight, kernelWidth]: Pair,
+  stride: 1 | 2,
+  [padTop, padLeft]: Pair,
+  after: Pair,
+  [batch, inHeight, inWidth, inChannels]: readonly number[],
+  outChannels: number,
+): Conv2dShape {
   return {
-    ...{ batch, inHeight, inWidth, inChannels, outChannels, kernel, stride, padTop: pad, padLeft: pad },
-    outHeight: out(inHeight),
-    outWidth: out(inWidth),
+    ...{
+      batch,
+      inHeight,
+      inWidth,
+      inChannels,
+      outChannels,
+      kernelHeight,
+      kernelWidth,
+      stride,
+      padTop,
+      padLeft,
+    },
+    outHeight: Math.floor((inHeight + padTop + after[0] - kernelHeight) / stride) + 1,
+    outWidth: Math.floor((inWidth + padLeft + after[1] - kernelWidth) / stride) + 1,
   };
 }
 
@@ -58,24 +83,33 @@ export const SHAPES: Conv2dShape[] = [
   ...[3, 4, 8, 12, 16, 20].map((channels) => shape(3, 1, [2, 5, 7, channels], channels)),
   ...[4, 12].map((channels) => shape(3, 2, [4, 9, 7, channels], channels)),
   ...[3, 16].flatMap((few) => [shape(1, 1, [2, 5, 7, 40], few), shape(1, 1, [2, 5, 7, few], 40)]),
+  // Other windows and paddings, as of Inception: without padding, long and narrow, 5x5; and with more on one side.
+  windowed([3, 3], 1, [0, 0], [0, 0], [2, 7, 6, 20], 24),
+  windowed([3, 3], 2, [0, 0], [0, 0], [2, 8, 9, 12], 20),
+  windowed([1, 7], 1, [0, 3], [0, 3], [2, 5, 6, 16], 20),
+  windowed([7, 1], 1, [3, 0], [3, 0], [1, 6, 5, 5], 33),
+  windowed([1, 3], 1, [0, 1], [0, 1], [2, 3, 4, 8], 8),
+  windowed([5, 5], 1, [2, 2], [2, 2], [1, 7, 8, 12], 16),
+  windowed([2, 3], 2, [1, 0], [0, 2], [2, 5, 7, 6], 7),
 ];
 
 export const describe = (s: Conv2dShape) =>
   `x=[${s.batch},${s.inHeight},${s.inWidth},${s.inChannels}] ` +
-  `w=[${s.kernel},${s.kernel},${s.inChannels},${s.outChannels}] stride=${s.stride}`;
+  `w=[${s.kernelHeight},${s.kernelWidth},${s.inChannels},${s.outChannels}] stride=${s.stride} ` +
+  `y=[${s.outHeight},${s.outWidth}]`;
 
 export const pixels = (s: Conv2dShape) => s.batch * s.outHeight * s.outWidth;
 export const inputs = (s: Conv2dShape) => noise(s.batch * s.inHeight * s.inWidth * s.inChannels, 1);
-export const weights = (s: Conv2dShape) => noise(s.kernel ** 2 * s.inChannels * s.outChannels, 2);
+export const weights = (s: Conv2dShape) => noise(tapsOf(s) * s.inChannels * s.outChannels, 2);
 export const gradients = (s: Conv2dShape) => noise(pixels(s) * s.outChannels, 3);
 
 /** Logical [k,k,I,O] -> padded [k,k,Ip,Op]. */
 export function packWeight(weight: Float32Array, s: Conv2dShape): Float32Array {
   const rows = packChannels(weight, s.outChannels);
-  const width = rows.length / (s.kernel ** 2 * s.inChannels);
+  const width = rows.length / (tapsOf(s) * s.inChannels);
   const padded = 4 * Math.ceil(s.inChannels / 4);
-  const out = new Float32Array(s.kernel ** 2 * padded * width);
-  for (let tap = 0; tap < s.kernel ** 2; tap++) {
+  const out = new Float32Array(tapsOf(s) * padded * width);
+  for (let tap = 0; tap < tapsOf(s); tap++) {
     const from = tap * s.inChannels * width;
     out.set(rows.subarray(from, from + s.inChannels * width), tap * padded * width);
   }
@@ -157,7 +191,7 @@ function packRowBias(rowBiases: Float32Array, width: number, count: number): Flo
   });
 }
 
-/** Checks the forward pass, plain and with bias, row bias and residual. */
+/** Checks the forward pass, plain, with bias, row bias and residual, and with ReLU after those. */
 export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
   const { passes, target } = way;
   const [x, w] = [inputs(s), weights(s)];
@@ -174,7 +208,7 @@ export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
   });
   const pack = (data: Float32Array) => packChannels(data, s.outChannels);
   const plain = pack(residual).fill(NaN);
-  const fused = plain.slice();
+  const [fused, rectified] = [plain.slice(), plain.slice()];
   const operands = {
     x: packChannels(x, s.inChannels),
     weight: packWeight(w, s),
@@ -185,10 +219,12 @@ export async function checkForward(way: Way, s: Conv2dShape): Promise<void> {
   await runOnArrays(await testGpu(), [
     ...passes.forward(target, s, { ...operands, y: plain }, "plain"),
     ...passes.forward(target, s, { ...operands, ...added, y: fused }, "fused"),
+    ...passes.forward(target, { ...s, relu: true }, { ...operands, ...added, y: rectified }, "rectified"),
   ]);
-  const tolerance = toleranceOf(way, "forward", s, s.kernel ** 2 * s.inChannels);
+  const tolerance = toleranceOf(way, "forward", s, tapsOf(s) * s.inChannels);
   assertClose(unpackChannels(plain, s.outChannels), expected, tolerance, "y");
   assertClose(unpackChannels(fused, s.outChannels), full, tolerance, "y with bias, rowBias, residual");
+  assert.deepEqual(rectified, fused.map((y) => Math.max(y, 0)), "ReLU of the same");
 }
 
 /** Checks all gradients; and that the others stay the same where dx or the gradient of the row bias is not wanted. */
@@ -224,7 +260,7 @@ export async function checkGradients(way: Way, s: Conv2dShape): Promise<void> {
   ]);
   const expected = conv2dInputGradientReference(s, dy, w);
   const before = unpackChannels(addend, s.inChannels);
-  const tolerance = toleranceOf(way, "input_gradient", s, s.kernel ** 2 * s.outChannels);
+  const tolerance = toleranceOf(way, "input_gradient", s, tapsOf(s) * s.outChannels);
   assertClose(unpackChannels(dx, s.inChannels), expected, tolerance, "dx");
   assertClose(
     unpackChannels(added, s.inChannels),

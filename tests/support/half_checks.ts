@@ -4,7 +4,7 @@ import {
   directInputGradient,
   directWeightGradient,
 } from "../../kernels/products/conv2d_direct.ts";
-import type { Conv2dShape } from "../../kernels/products/conv2d_shape.ts";
+import { type Conv2dShape, tapsOf } from "../../kernels/products/conv2d_shape.ts";
 import { matmul, type MatmulShape } from "../../kernels/products/matmul.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { assertClose } from "./close.ts";
@@ -27,7 +27,7 @@ export const halfValues = (count: number, seed: number) => FLOAT16.rounded(noise
 /** Values in the device's layout. */
 const pack = (data: ArrayLike<number>, channels: number) => FLOAT16.array(packChannels(data, channels));
 
-const weightsOf = (s: Conv2dShape) => halfValues(s.kernel ** 2 * s.inChannels * s.outChannels, 2);
+const weightsOf = (s: Conv2dShape) => halfValues(tapsOf(s) * s.inChannels * s.outChannels, 2);
 const packedWeights = (s: Conv2dShape) => FLOAT16.array(packWeight(Float32Array.from(weightsOf(s)), s));
 
 /** Checks the forward pass with bias, row bias and residual, and returns y. */
@@ -49,7 +49,7 @@ export async function checkHalfForward(target: KernelTarget, s: Conv2dShape): Pr
     ...{ residual: pack(residual, s.outChannels), y, scratch: [] },
   };
   await FLOAT16.run(directForward<HostArray>(target, s, buffers, "test"));
-  const tolerance = FLOAT16.stored(bound(s.kernel ** 2 * s.inChannels));
+  const tolerance = FLOAT16.stored(bound(tapsOf(s) * s.inChannels));
   assertClose(unpackChannels(y, s.outChannels), expected, tolerance, "y");
   return y;
 }
@@ -63,7 +63,7 @@ export async function checkHalfInputGradient(target: KernelTarget, s: Conv2dShap
   const buffers = { dy: pack(dy, s.outChannels), weight: packedWeights(s), addend, dx };
   await FLOAT16.run(directInputGradient<HostArray>(target, s, buffers, "test"));
   const expected = conv2dInputGradientReference(s, dy, weightsOf(s)).map((v, i) => v + before[i]);
-  const tolerance = FLOAT16.stored(bound(s.kernel ** 2 * s.outChannels));
+  const tolerance = FLOAT16.stored(bound(tapsOf(s) * s.outChannels));
   assertClose(unpackChannels(dx, s.inChannels), expected, tolerance, "dx");
   return dx;
 }

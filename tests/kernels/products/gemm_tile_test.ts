@@ -57,7 +57,7 @@ function sameBits(): (result: Float32Array, name: string) => void {
 // stage, or several, the last of them partly filled.
 const strided: Conv2dShape = {
   ...{ batch: 3, inHeight: 9, inWidth: 7, inChannels: 140, outHeight: 4, outWidth: 3, outChannels: 20 },
-  ...{ kernel: 3, stride: 2, padTop: 0, padLeft: 0 },
+  ...{ kernelHeight: 3, kernelWidth: 3, stride: 2, padTop: 0, padLeft: 0 },
 };
 
 // Both operands along k, rows that are renumbered, taps.
@@ -82,7 +82,7 @@ for (const name of namesFor("k", "k")) {
 // Both operands along lines, column sums; turns of two quads, the second not full.
 const window: Conv2dShape = {
   ...{ batch: 2, inHeight: 6, inWidth: 7, inChannels: 20, outHeight: 6, outWidth: 7, outChannels: 140 },
-  ...{ kernel: 3, stride: 1, padTop: 1, padLeft: 1 },
+  ...{ kernelHeight: 3, kernelWidth: 3, stride: 1, padTop: 1, padLeft: 1 },
 };
 
 const sameWeightGradient = sameBits();
