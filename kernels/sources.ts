@@ -4433,6 +4433,114 @@ fn noise_rows(
   entryPoints: ["noise_rows"],
 } as const satisfies KernelSource;
 
+/** `pool.wgsl`: largest, average. */
+export const poolKernel = {
+  name: "pool",
+  code: `// Pooling over windows: largest value, or mean of the values inside the image.
+//
+//   max       y[n, i, j, c] = max over u, v of x[n, i s + u - pad_top, j s + v - pad_left, c]
+//   average   y[n, i, j, c] = mean over the same u, v; pixels outside of x do not count (count_include_pad=False)
+//
+// u below window_h, v below window_w, only pixels inside x; every window has one. x [N, H, W, Cp], y [N, H', W', Cp], as
+// stored, written \`=\`; zero padding stays zero. Means in float32. Each invocation writes 4 vec4s of y, 256 apart. Forward
+// only.
+
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  count: u32,   // vec4s of y
+  columns: u32, // vec4s per pixel: Cp / 4
+  in_h: u32, in_w: u32,
+  out_h: u32, out_w: u32,
+  window_h: u32, window_w: u32,
+  stride: u32,
+  pad_top: u32, pad_left: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+
+// Part of a window inside the image: first and last (exclusive) row and column, and the vec4 at row and column 0.
+struct Window {
+  first: vec2u,
+  end: vec2u,
+  at: u32,
+}
+
+fn window_of(i: u32) -> Window {
+  let pixel = i / params.columns;
+  let line = pixel / params.out_w;
+  let sample = line / params.out_h;
+  let place = vec2u(line - sample * params.out_h, pixel - line * params.out_w) * params.stride;
+  let pad = vec2u(params.pad_top, params.pad_left);
+  let end = min(place + vec2u(params.window_h, params.window_w) - pad, vec2u(params.in_h, params.in_w));
+  let origin = sample * params.in_h * params.in_w * params.columns + i - pixel * params.columns;
+  return Window(max(place, pad) - pad, end, origin);
+}
+
+@compute @workgroup_size(256)
+fn largest(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    let window = window_of(i);
+    var most = vec4f(-3.4e38);
+    for (var row = window.first.x; row < window.end.x; row++) {
+      for (var column = window.first.y; column < window.end.y; column++) {
+        most = max(most, vec4f(x[window.at + (row * params.in_w + column) * params.columns]));
+      }
+    }
+    y[i] = Stored4(most);
+  }
+}
+
+@compute @workgroup_size(256)
+fn average(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    let window = window_of(i);
+    var sum = vec4f();
+    for (var row = window.first.x; row < window.end.x; row++) {
+      for (var column = window.first.y; column < window.end.y; column++) {
+        sum += vec4f(x[window.at + (row * params.in_w + column) * params.columns]);
+      }
+    }
+    let sides = window.end - window.first;
+    y[i] = Stored4(sum / f32(sides.x * sides.y));
+  }
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+    columns: "u32",
+    in_h: "u32",
+    in_w: "u32",
+    out_h: "u32",
+    out_w: "u32",
+    window_h: "u32",
+    window_w: "u32",
+    stride: "u32",
+    pad_top: "u32",
+    pad_left: "u32",
+  },
+  entryPoints: ["largest", "average"],
+} as const satisfies KernelSource;
+
 /** `q_sample.wgsl`: q_sample. */
 export const qSampleKernel = {
   name: "q_sample",
@@ -4705,6 +4813,96 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
     chunk_count: "u32",
   },
   entryPoints: ["q_sample"],
+} as const satisfies KernelSource;
+
+/** `resize_images.wgsl`: bilinear. */
+export const resizeImagesKernel = {
+  name: "resize_images",
+  code: `// Bilinear resize of 8-bit RGB images, without antialiasing, and their scaling to floats.
+//
+//   y[n, i, j, c] = shift + scale * sum over the four pixels around (u, v) of weight * x[n, ., ., c]
+//   u             = max(0, (i + centre) H / H' - centre), likewise v; weights are linear in u and v
+//
+// centre is where a pixel's value lies in it: 0.5, its middle (PyTorch's interpolate with align_corners=False), or 0, its
+// corner (TensorFlow 1's resize_bilinear). Past the last row or column, that one is repeated.
+// x [N, H, W, 3] bytes, little-endian in words; y [N, H', W', 4] as stored, written \`=\`, computed in float32; the padding
+// lane is zero. Each invocation writes 4 pixels, 256 apart. Forward only.
+
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+// Bytes of a data set. An include: a function over the kernel's buffer \`images\`.
+
+// Four bytes at any byte offset, since three-byte pixels are not aligned to words.
+fn four_bytes(offset: u32) -> vec4u {
+  let shift = 8u * (offset % 4u);
+  let low = images[offset / 4u] >> shift;
+  let next = images[min(offset / 4u + 1u, arrayLength(&images) - 1u)];
+  // Two shifts, because WGSL takes shift counts modulo 32.
+  return unpack4xU8(low | ((next << (31u - shift)) << 1u));
+}
+
+struct Params {
+  count: u32, // pixels of y
+  in_h: u32, in_w: u32,
+  out_h: u32, out_w: u32,
+  centre: f32,
+  scale: f32,
+  shift: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> images: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+
+// Coordinates in x of a pixel of y, rows before columns.
+fn source_of(place: vec2u) -> vec2f {
+  let ratio = vec2f(vec2u(params.in_h, params.in_w)) / vec2f(vec2u(params.out_h, params.out_w));
+  return max((vec2f(place) + params.centre) * ratio - params.centre, vec2f());
+}
+
+fn pixel(sample: u32, place: vec2u) -> vec3f {
+  let at = 3u * ((sample * params.in_h + place.x) * params.in_w + place.y);
+  return vec3f(four_bytes(at).xyz);
+}
+
+@compute @workgroup_size(256)
+fn bilinear(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  let last = vec2u(params.in_h, params.in_w) - 1u;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    let line = i / params.out_w;
+    let sample = line / params.out_h;
+    let source = source_of(vec2u(line - sample * params.out_h, i - line * params.out_w));
+    let near = min(vec2u(source), last);
+    let far = min(near + 1u, last);
+    let part = source - vec2f(near);
+    let above = mix(pixel(sample, near), pixel(sample, vec2u(near.x, far.y)), part.y);
+    let below = mix(pixel(sample, vec2u(far.x, near.y)), pixel(sample, far), part.y);
+    y[i] = Stored4(vec4f(params.shift + params.scale * mix(above, below, part.x), 0.0));
+  }
+}
+`,
+  bindings: {
+    images: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+    in_h: "u32",
+    in_w: "u32",
+    out_h: "u32",
+    out_w: "u32",
+    centre: "f32",
+    scale: "f32",
+    shift: "f32",
+  },
+  entryPoints: ["bilinear"],
 } as const satisfies KernelSource;
 
 /** `sample_sums.wgsl`: add. */

@@ -103,6 +103,11 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     const { dx, addend } = b.next(x);
     b.g.record({ kind: "upsampleBackward", label, in: { dy, ...addend }, out: { dx }, attributes });
   },
+  maxPool: forwardOnly,
+  averagePool: forwardOnly,
+  resizeImages() {
+    // Images of bytes do not depend on parameters.
+  },
   concat(b, { label, in: { a, b: second } }, dy) {
     for (const [operand, first] of [[a, 0], [second, a.shape[3]]] as const) {
       if (!b.wants(operand)) continue;
@@ -166,6 +171,11 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     // Only the CPU reads the record.
   },
 };
+
+/** Rule of operations without a gradient. */
+function forwardOnly(b: Backward, { label, in: { x } }: NodeOf<"maxPool" | "averagePool">): void {
+  if (b.wants(x)) throw new Error(`${label} is forward only`);
+}
 
 /**
  * Appends the backward pass to a graph.

@@ -33,6 +33,8 @@ import { groupNormBackward, groupNormForward } from "../../kernels/group_norm.ts
 import { mseBackward, mseForward, type MseShape, recordLossForward } from "../../kernels/mse.ts";
 import { qSampleForward } from "../../kernels/q_sample.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
+import { averagePoolForward, maxPoolForward, type PoolShape } from "../../kernels/pool.ts";
+import { resizeImagesForward } from "../../kernels/resize_images.ts";
 import type { Launch } from "../../kernels/source.ts";
 import { storedIn } from "../../kernels/storage.ts";
 import type { Choose, KernelTarget } from "../../kernels/target.ts";
@@ -50,6 +52,7 @@ import {
   type Node,
   type NodeOf,
   outputsOf,
+  type PoolAttributes,
 } from "./operations.ts";
 import type { SampleSums } from "./sample_sums.ts";
 import type { ElementType, Tensor } from "./tensor.ts";
@@ -115,6 +118,16 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     views.upsampled.has(out.y) ? [] : upsampleForward(planeShape(operands.x), { ...operands, ...out }, label),
   upsampleBackward: ({ views }, { label, in: operands, out }) =>
     views.pooled.has(operands.dy) ? [] : upsampleBackward(planeShape(out.dx), { ...operands, ...out }, label),
+  maxPool: (_, { label, attributes, in: { x }, out: { y } }) =>
+    maxPoolForward(poolShape(x, y, attributes), { x, y }, label),
+  averagePool: (_, { label, attributes, in: { x }, out: { y } }) =>
+    averagePoolForward(poolShape(x, y, attributes), { x, y }, label),
+  resizeImages(_, { label, attributes, in: { images }, out: { y } }) {
+    const [batch, inHeight, inWidth] = images.shape;
+    const [, outHeight, outWidth] = y.shape;
+    const shape = { batch, inHeight, inWidth, outHeight, outWidth, ...attributes };
+    return resizeImagesForward(shape, { images, y }, label);
+  },
   concat({ views }, { label, in: { a, b }, out }) {
     if (views.joined.has(out.y)) return [];
     const [batch, height, width, channels] = a.shape;
@@ -262,6 +275,17 @@ function rowBiasOf(rowBias: Tensor | undefined, { rowBiasFirst }: Conv2dAttribut
 
 function convScratch(c: LowerContext, sizes: readonly number[], label: string): Tensor[] {
   return sizes.map((elements, i) => c.temporary(`${label}.scratch${i}`, elements));
+}
+
+function poolShape(x: Tensor, y: Tensor, { window, stride, padding }: PoolAttributes): PoolShape {
+  const [batch, inHeight, inWidth, channels] = x.shape;
+  const [, outHeight, outWidth] = y.shape;
+  const [windowHeight, windowWidth] = bothAxes(window);
+  const [padTop, padLeft] = bothAxes(padding);
+  return {
+    ...{ batch, inHeight, inWidth, outHeight, outWidth, channels },
+    ...{ windowHeight, windowWidth, stride, padTop, padLeft },
+  };
 }
 
 function imageShape(x: Tensor): { batch: number; spatial: number; channels: number } {

@@ -31,6 +31,23 @@ export interface Conv2dAttributes extends ConvAttributes {
   readonly rowBiasFirst: number;
 }
 
+/** Attributes of pooling over windows. */
+export interface PoolAttributes {
+  readonly window: PerAxis;
+  readonly stride: number;
+  /** Rows outside the image that windows cover, above and below; columns left and right. Less than the window. */
+  readonly padding: PerAxis;
+}
+
+/** Attributes of a bilinear resize of images of bytes. */
+export interface ResizeAttributes {
+  /** Place of a pixel's value in it: 0.5 for its middle, 0 for its corner. */
+  readonly centre: number;
+  /** Results are `scale * byte + shift`. */
+  readonly scale: number;
+  readonly shift: number;
+}
+
 /** Attributes of dropout; `layer` selects the layer's random stream. */
 export interface DropoutAttributes {
   readonly rate: number;
@@ -109,6 +126,9 @@ export interface Operations {
     attributes: AttentionAttributes;
   };
   upsample: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  maxPool: { in: { x: Tensor }; out: { y: Tensor }; attributes: PoolAttributes };
+  averagePool: { in: { x: Tensor }; out: { y: Tensor }; attributes: PoolAttributes };
+  resizeImages: { in: { images: Tensor }; out: { y: Tensor }; attributes: ResizeAttributes };
   concat: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   add: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   timestepEmbedding: {
