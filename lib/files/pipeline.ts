@@ -209,8 +209,13 @@ async function assemble(
   return pipeline;
 }
 
-/** Decodes a safetensors file, or a PyTorch checkpoint, which has no metadata and no digests. */
-async function decodeWeightFile(
+/**
+ * Decodes a safetensors file, or a PyTorch checkpoint, which has no metadata and no digests.
+ *
+ * @param source the file's name, whose extension tells them apart
+ * @throws {CheckpointError} naming the file and what is damaged or refused
+ */
+export async function decodeWeightFile(
   bytes: Uint8Array<ArrayBuffer>,
   source: string,
   onWarning: OnWarning,
