@@ -137,6 +137,16 @@ export type {
   ValidationEvent,
   WarningEvent,
 } from "./lib/train/events.ts";
+export {
+  type FeatureOptions,
+  type ImageBatch,
+  type InceptionFeatures,
+  type InceptionOptions,
+  InceptionV3,
+  type Preprocessing,
+  PREPROCESSINGS,
+} from "./lib/evaluation/inception/inception_v3.ts";
+export type { InceptionSizes } from "./lib/evaluation/inception/network.ts";
 export type { TuneMode, TuningOptions, TuningProgress } from "./lib/tuning/tuning.ts";
 export {
   PRESET_DEFAULTS,

@@ -5,7 +5,6 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import type { KernelTarget } from "../../../kernels/target.ts";
 import { checkWhole } from "../../checks.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { readModelFile } from "../../files/checkpoint_files.ts";
@@ -38,8 +37,6 @@ export interface InceptionOptions {
   readonly preprocessing?: Preprocessing;
   /** Images per pass of the network, 1 to 256; default 32 on a GPU, 4 on a CPU. Fewer where the device cannot bind as many. */
   readonly batch?: number;
-  /** Kernel variants; by default chosen for the device. */
-  readonly target?: KernelTarget;
   /** Called if the file has several state dicts, with the one that was taken; default `console.warn`. */
   readonly onWarning?: (message: string) => void;
   /** Another network of the same structure, for tests; default that of FID. */
@@ -108,8 +105,7 @@ export class InceptionV3 {
    * @throws {DeviceError} if the weights do not fit into device memory
    */
   static async load(gpu: Gpu, path: string, options: InceptionOptions = {}): Promise<InceptionV3> {
-    const { preprocessing = "pytorch-fid", sizes = STANDARD_SIZES, target, onWarning = console.warn } =
-      options;
+    const { preprocessing = "pytorch-fid", sizes = STANDARD_SIZES, onWarning = console.warn } = options;
     const { batch = BATCH[gpu.adapter.software ? "software" : "gpu"] } = options;
     if (!Object.hasOwn(RESIZES, preprocessing)) {
       throw new ConfigError("preprocessing", preprocessing, PREPROCESSINGS.join(" or "));
@@ -122,7 +118,7 @@ export class InceptionV3 {
     const weights = createBuffer(gpu, flat.byteLength, "weights of Inception");
     gpu.device.queue.writeBuffer(weights, 0, flat);
     const resize = RESIZES[preprocessing];
-    return new InceptionV3(gpu, digest, preprocessing, { batch, weights, resize, sizes, target });
+    return new InceptionV3(gpu, digest, preprocessing, { batch, weights, resize, sizes });
   }
 
   /**

@@ -158,6 +158,7 @@ class Blocks {
     return chain(pool, this.#same("branch_pool", channels, 1));
   }
 
+  /** 5x5 windows beside two of 3x3 (section 3.1, figure 5). */
   #blockA(pooled: number): Layer {
     return this.#joined(
       this.#same("branch1x1", 64, 1),
@@ -171,6 +172,7 @@ class Blocks {
     );
   }
 
+  /** Halves height and width by strided convolutions beside a pool (section 5). */
   #blockB(): Layer {
     return this.#joined(
       this.#halving("branch3x3", 384),
@@ -183,6 +185,7 @@ class Blocks {
     );
   }
 
+  /** 7x7 windows as 1x7 and 7x1 (section 3.2, figure 6). */
   #blockC(inner: number): Layer {
     return this.#joined(
       this.#same("branch1x1", 192, 1),
@@ -202,6 +205,7 @@ class Blocks {
     );
   }
 
+  /** Halves height and width, likewise (section 5). */
   #blockD(): Layer {
     return this.#joined(
       chain(this.#same("branch3x3_1", 192, 1), this.#halving("branch3x3_2", 320)),
@@ -215,6 +219,7 @@ class Blocks {
     );
   }
 
+  /** Branches that widen at the end, for the coarsest grid (section 6, figure 7). */
   #blockE(pool: Layer): Layer {
     return this.#joined(
       this.#same("branch1x1", 320, 1),
