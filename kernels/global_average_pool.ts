@@ -7,7 +7,7 @@ import { grid1d, type Launch, launch } from "./source.ts";
 import { globalAveragePoolKernel } from "./sources.ts";
 
 /** Shape of the pooled images. */
-export interface PoolShape {
+export interface GlobalPoolShape {
   readonly batch: number;
   /** Positions of an image, `H * W`. */
   readonly spatial: number;
@@ -21,7 +21,7 @@ export interface PoolShape {
  * @param buffers `x` [N, P, Cp]; out: `y` [N, 1, 1, Cp]
  */
 export function globalAveragePoolForward<B>(
-  shape: PoolShape,
+  shape: GlobalPoolShape,
   { x, y }: { x: B; y: B },
   label = "global average pool",
 ): Launch<B>[] {
@@ -36,7 +36,7 @@ export function globalAveragePoolForward<B>(
  * @param buffers `dy` [N, 1, 1, Cp], `addend` [N, P, Cp]; out: `dx` [N, P, Cp]
  */
 export function globalAveragePoolBackward<B>(
-  shape: PoolShape,
+  shape: GlobalPoolShape,
   { dy, addend, dx }: { dy: B; addend?: B; dx: B },
   label = "global average pool gradient",
 ): Launch<B>[] {
@@ -48,6 +48,6 @@ export function globalAveragePoolBackward<B>(
   return [launch(globalAveragePoolKernel, "backward", params, buffers, workgroups, { constants, label })];
 }
 
-function paramsOf({ batch, spatial, channels }: PoolShape) {
+function paramsOf({ batch, spatial, channels }: GlobalPoolShape) {
   return { batch, positions: spatial, quads: Math.ceil(channels / 4) };
 }
