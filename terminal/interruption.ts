@@ -22,16 +22,26 @@ export class Interruption {
   readonly #controller = new AbortController();
   readonly #report: Reporter;
   readonly #output: Output;
+  readonly #keeping: string;
   #training = false;
   /** True if another signal ends the process at once. */
   #impatient = false;
   /** Exit code; 0 unless interrupted. */
   exitCode = 0;
 
-  /** Starts listening. */
-  constructor(report: Reporter, output: Output = standardOutput()) {
+  /**
+   * Starts listening.
+   *
+   * @param keeping what happens after the first signal, for its message
+   */
+  constructor(
+    report: Reporter,
+    output: Output = standardOutput(),
+    keeping = "saving after this step; repeat to quit at once without saving",
+  ) {
     this.#report = report;
     this.#output = output;
+    this.#keeping = keeping;
     for (const [name, code] of SIGNALS) {
       if (Deno.build.os === "windows" && name !== "SIGINT") continue;
       Deno.addSignalListener(name, () => this.#on(name, code));
@@ -58,7 +68,7 @@ export class Interruption {
   #on(name: string, code: number): void {
     if (!this.#training || this.#impatient) Deno.exit(code);
     if (this.signal.aborted) return;
-    this.#report.line(`${name}: saving after this step; repeat to quit at once without saving`);
+    this.#report.line(`${name}: ${this.#keeping}`);
     this.#interrupt(code);
     // Two timers: if the thread was blocked for longer, the echo arrives after the first.
     setTimeout(() => setTimeout(() => this.#impatient = true, ECHO_MS / 2), ECHO_MS / 2);

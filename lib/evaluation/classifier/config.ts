@@ -47,7 +47,7 @@ export const CLASSIFIER_PRESETS: Readonly<Record<ClassifierPresetName, Classifie
       { channels: 64, blocks: 1 },
       { channels: 128, blocks: 1 },
     ],
-    epochs: 8,
+    epochs: 7,
     learningRate: 3e-3,
   },
   base: {

@@ -44,7 +44,7 @@ export interface ClassifierSettings {
 /** Settings of a preset. */
 export function classifierSettings(preset: ClassifierPresetName): ClassifierSettings {
   const { epochs, learningRate } = CLASSIFIER_PRESETS[preset];
-  return { epochs, batch: 128, learningRate, weightDecay: 0.05, smoothing: 0.1, shift: 4, seed: 0 };
+  return { epochs, batch: 64, learningRate, weightDecay: 0.05, smoothing: 0.1, shift: 2, seed: 0 };
 }
 
 /** What to train, and on what. */

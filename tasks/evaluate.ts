@@ -1,0 +1,256 @@
+/**
+ * `deno task evaluate`: measures how good and how varied a model's samples are.
+ *
+ * @module
+ */
+import { basename, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { cifar10, DDPM, type ImageDataset } from "../mod.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { Classifier } from "../lib/evaluation/classifier/classifier.ts";
+import type { Classified } from "../lib/evaluation/classifier/pass.ts";
+import { cachedFeatures, FEATURE_DIRECTORY } from "../lib/evaluation/feature_cache.ts";
+import { featuresOf } from "../lib/evaluation/features.ts";
+import { measureImages, referenceOf } from "../lib/evaluation/image_measures.ts";
+import { type NearestSummary, nearestTraining, neighbourPicture } from "../lib/evaluation/memorisation.ts";
+import { evenSubset } from "../lib/evaluation/subsets.ts";
+import { writeDurable } from "../lib/files/durable.ts";
+import type { Gpu } from "../lib/gpu/device.ts";
+import { Images } from "../lib/image/images.ts";
+import { imageSize } from "../lib/model/config.ts";
+import { TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
+import { openTaskGpu } from "../terminal/gpu.ts";
+import { Interruption } from "../terminal/interruption.ts";
+import { showErrorAndExit } from "../terminal/cli.ts";
+import { standardOutput } from "../terminal/output.ts";
+import { checkWritable } from "../terminal/pictures.ts";
+import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
+import { showTuning } from "../terminal/tuning.ts";
+import { EVALUATE_FLAGS, type EvaluateFlags, readEvaluateFlags } from "./evaluate_flags.ts";
+import { type EvaluationResult, exportSamples, resultPage, summaryLines } from "./evaluation_output.ts";
+import { type Drawing, drawSamples } from "./evaluation_samples.ts";
+import { modelDirectory } from "./runs.ts";
+import { showProgress } from "./train.ts";
+
+/** The classifier that comes with the project. */
+const SHIPPED_CLASSIFIER = fileURLToPath(new URL("../checkpoints/classifier", import.meta.url));
+
+/** Seconds of each part of the work. */
+class Timer {
+  readonly seconds: Record<string, number> = {};
+
+  async time<T>(part: string, work: () => Promise<T> | T): Promise<T> {
+    const began = performance.now();
+    try {
+      return await work();
+    } finally {
+      this.seconds[part] = Math.round(performance.now() - began) / 1000;
+    }
+  }
+}
+
+async function main(args: string[]): Promise<number> {
+  const flags = readEvaluateFlags(args);
+  const report = createReporter({ mode: reporterMode(flags) });
+  const directory = await modelDirectory(flags.model);
+  const out = flags.out ?? join("evaluation", basename(resolve(directory)));
+  await checkWritable("--out", out, true);
+  const interruption = new Interruption(
+    report,
+    standardOutput(),
+    "ending after this batch of samples; repeat to quit at once without it",
+  );
+  const gpu = await openTaskGpu();
+  const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
+  try {
+    const timer = new Timer();
+    const onProgress = showProgress(report);
+    const test = await cifar10({ data: flags.data, split: "test", onProgress });
+    const train = await cifar10({ data: flags.data, onProgress });
+    report.stop();
+    await interruption.during(async () => {
+      const drawing = await timer.time(
+        "drawing",
+        () => drawFrom(gpu, directory, out, flags, classifier, report, interruption.signal),
+      );
+      if (!drawing.complete) {
+        report.line(
+          `${drawing.count} of ${flags.images} samples are kept in ${out}; the same command goes on from there`,
+        );
+        return;
+      }
+      const data = { train, test };
+      const result = await measure({ directory, flags, classifier, drawing, data, report, timer });
+      await write(out, flags, result, drawing, data, report);
+    });
+    return interruption.exitCode;
+  } finally {
+    report.stop();
+    classifier.destroy();
+    gpu.close();
+  }
+}
+
+/** Draws the samples, and frees the model. */
+async function drawFrom(
+  gpu: Gpu,
+  directory: string,
+  out: string,
+  flags: EvaluateFlags,
+  { config }: Classifier,
+  report: Reporter,
+  signal: AbortSignal,
+): Promise<Drawing> {
+  const model = await DDPM.load(directory, {
+    gpu,
+    precision: flags.precision,
+    tune: flags.tune,
+    tuningDirectory: TUNING_DIRECTORY,
+    onWarning: (message) => report.line(`warning: ${message}`),
+    onTuning: showTuning(report),
+  });
+  try {
+    const [height, width] = imageSize(model.config);
+    if (height !== config.imageSize || width !== config.imageSize) {
+      const allowed = `a model of ${config.imageSize}x${config.imageSize} images, as the classifier takes`;
+      throw new ConfigError("--model", `${width}x${height}`, allowed);
+    }
+    report.line(`model ${model.path} on ${model.adapter}`);
+    return await drawSamples(model, join(out, "samples"), flags, report, signal);
+  } finally {
+    await model.close();
+  }
+}
+
+interface Measuring {
+  readonly directory: string;
+  readonly flags: EvaluateFlags;
+  readonly classifier: Classifier;
+  readonly drawing: Drawing;
+  readonly data: { readonly train: ImageDataset; readonly test: ImageDataset };
+  readonly report: Reporter;
+  readonly timer: Timer;
+}
+
+/** A result with what its pictures show. */
+interface Measured extends EvaluationResult {
+  readonly neighbours: { readonly samples: NearestSummary; readonly test: NearestSummary };
+}
+
+async function measure(
+  { directory, flags, classifier, drawing, data: { train, test }, report, timer }: Measuring,
+): Promise<Measured> {
+  const width = classifier.featureCount;
+  const { classes } = classifier.config;
+  const ofData = async (data: ImageDataset, name: string): Promise<Classified> => {
+    report.start(data.count, `features of ${name}`);
+    const found = await cachedFeatures(classifier, data, FEATURE_DIRECTORY, (done) => report.update(done));
+    report.stop();
+    return found;
+  };
+  const [ofTrain, ofTest, ofSamples] = await timer.time("features", async () => [
+    await ofData(train, "training images"),
+    await ofData(test, "test images"),
+    await classifier.run(drawing.images),
+  ]);
+  report.line("comparing the samples with training images");
+  return await timer.time("comparison", () => {
+    const reference = referenceOf(ofTrain, width);
+    const labels = sameClasses(drawing.classes, classes) ? drawing.labels : null;
+    // As many test images as samples, since the measures depend on the number.
+    const chosen = evenSubset(test.count, drawing.count);
+    const some = selectRows(ofTest, chosen, width, classes.length);
+    const training = featuresOf(ofTrain.features, width);
+    return {
+      model: { path: directory, digest: drawing.modelDigest, classes: drawing.classes },
+      data: { name: train.name, digest: train.digest, images: train.count },
+      classifier: { digest: classifier.digest, features: width },
+      settings: drawing.settings,
+      samples: measureImages(ofSamples, classes.length, reference, labels),
+      testImages: measureImages(some, classes.length, reference, chosen.map((i) => test.labels[i]!)),
+      neighbours: {
+        samples: nearestTraining(featuresOf(ofSamples.features, width), training),
+        test: nearestTraining(featuresOf(ofTest.features, width), training),
+      },
+      images: flags.images,
+      seconds: timer.seconds,
+    };
+  });
+}
+
+function selectRows(
+  { features, probabilities }: Classified,
+  indices: Uint32Array,
+  width: number,
+  classes: number,
+): Classified {
+  const rows = (values: Float32Array, size: number) => {
+    const selected = new Float32Array(indices.length * size);
+    indices.forEach((index, i) => selected.set(values.subarray(index * size, (index + 1) * size), i * size));
+    return selected;
+  };
+  return { features: rows(features, width), probabilities: rows(probabilities, classes) };
+}
+
+function sameClasses(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name, i) => name === b[i]);
+}
+
+/** Writes JSON, pictures, page and export. */
+async function write(
+  out: string,
+  flags: EvaluateFlags,
+  measured: Measured,
+  drawing: Drawing,
+  { train, test }: Measuring["data"],
+  report: Reporter,
+): Promise<void> {
+  const { height, width } = train;
+  const samples = { images: drawing.images, height, width };
+  const { neighbours, ...result } = measured;
+  const pictures = {
+    "samples.png": await firstImages(samples, drawing.count).png(),
+    "neighbours.png": await neighbourPicture(neighbours.samples, samples, train, "sample").png(),
+    "neighbours-test.png": await neighbourPicture(neighbours.test, test, train, "test image").png(),
+  };
+  const summaryOf = ({ pairs, ...summary }: NearestSummary) => ({
+    ...summary,
+    nearest: pairs.slice(0, 10).map(({ of, index, distance }) => ({ image: of, training: index, distance })),
+  });
+  const json = {
+    ...result,
+    nearestTraining: {
+      samples: summaryOf(neighbours.samples),
+      testImages: summaryOf(neighbours.test),
+    },
+  };
+  const encode = (text: string) => new TextEncoder().encode(text);
+  const files = new Map<string, Uint8Array>([
+    ...Object.entries(pictures),
+    ["evaluation.json", encode(`${JSON.stringify(json, null, 2)}\n`)],
+    ["evaluation.html", encode(resultPage(json, pictures))],
+  ]);
+  for (const [name, bytes] of files) await writeDurable(join(out, name), bytes);
+  if (flags.export) report.line(await exportSamples(out, flags.export, samples, drawing));
+  for (const line of summaryLines(json)) report.line(line);
+  report.line(`page: ${join(out, "evaluation.html")}; numbers: ${join(out, "evaluation.json")}`);
+}
+
+/** Most images in the picture of samples. */
+const SHOWN = 100;
+
+function firstImages(
+  { images, height, width }: { images: Uint8Array; height: number; width: number },
+  count: number,
+) {
+  const shown = Math.min(SHOWN, count);
+  return new Images(images.slice(0, shown * height * width * 3), shown, height, width).grid();
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await main(Deno.args));
+  } catch (error) {
+    showErrorAndExit(error, EVALUATE_FLAGS);
+  }
+}

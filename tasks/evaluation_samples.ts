@@ -1,0 +1,110 @@
+/**
+ * Drawing of an evaluation's samples, in parts that are kept when it is interrupted.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { DDPM } from "../mod.ts";
+import { SampleStore } from "../lib/evaluation/sample_store.ts";
+import { loadPipeline } from "../lib/files/pipeline.ts";
+import { imageSize } from "../lib/model/config.ts";
+import { planDraw } from "../lib/sampling/request.ts";
+import type { Reporter } from "../terminal/progress.ts";
+import type { EvaluateFlags } from "./evaluate_flags.ts";
+
+/** Samples of a model. */
+export interface Drawing {
+  /** False if it was interrupted. */
+  readonly complete: boolean;
+  /** Samples that are kept. */
+  readonly count: number;
+  /** Bytes [count, H, W, 3]. */
+  readonly images: Uint8Array;
+  /** Class of each sample, in turn; null for an unconditional model. */
+  readonly labels: Uint32Array | null;
+  /** The model's class names. */
+  readonly classes: readonly string[];
+  /** SHA-256 of the model's weights. */
+  readonly modelDigest: string;
+  /** Sampler, steps, guidance, seed and precision. */
+  readonly settings: Readonly<Record<string, string | number>>;
+}
+
+/**
+ * Draws samples, the classes in turn, and keeps them part by part; those that a directory has already are not drawn again.
+ *
+ * @param directory of the samples
+ * @throws {ConfigError} for an option out of range, or if the directory has other samples
+ */
+export async function drawSamples(
+  model: DDPM,
+  directory: string,
+  flags: EvaluateFlags,
+  report: Reporter,
+  signal: AbortSignal,
+): Promise<Drawing> {
+  const { classes } = model;
+  const [height, width] = imageSize(model.config);
+  const bytes = height * width * 3;
+  const { images: count, seed, batch } = flags;
+  const classOf = (i: number) => classes.length > 0 ? i % classes.length : null;
+  const chosen = given({ steps: flags.steps, sampler: flags.sampler, guidance: flags.guidance });
+  const plan = planDraw({ ...chosen, class: [classOf(0)], seed, batch }, model);
+  const settings = {
+    sampler: plan.sampler,
+    steps: plan.steps,
+    guidance: plan.guidance,
+    seed,
+    precision: model.precision,
+  };
+  const modelDigest = await digestOfModel(model.path);
+  const store = await SampleStore.open(directory, { model: modelDigest, ...settings }, {
+    ...{ bytes, part: batch, count },
+  });
+  const all = new Uint8Array(count * bytes);
+  let [done, missing] = [0, false];
+  report.start(count, "drawing samples");
+  for (let part = 0; part < store.parts; part++) {
+    const range = store.rangeOf(part);
+    let images = await store.read(part);
+    if (!images) {
+      if (signal.aborted) {
+        missing = true;
+        break;
+      }
+      const own = Array.from({ length: range.count }, (_, i) => classOf(range.first + i));
+      const drawn = await model.generate({
+        ...chosen,
+        class: own,
+        count: 1,
+        seed: seed + range.first,
+        batch,
+        onStep: (step, total) => report.update(range.first + Math.floor(range.count * step / total)),
+      });
+      images = drawn.pixels;
+      await store.write(part, images);
+    }
+    all.set(images, range.first * bytes);
+    done += range.count;
+    report.update(done);
+  }
+  report.stop();
+  const labels = classes.length > 0 ? Uint32Array.from({ length: done }, (_, i) => i % classes.length) : null;
+  const images = all.subarray(0, done * bytes);
+  return { complete: !missing, count: done, images, labels, classes, modelDigest, settings };
+}
+
+/** Options that are given. */
+function given<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+/** SHA-256 over the names and values of a model's weights. */
+async function digestOfModel(path: string): Promise<string> {
+  const { tensors } = await loadPipeline(path, { onWarning: () => {} });
+  const hash = createHash("sha256");
+  for (const [name, { data }] of [...tensors].sort(([a], [b]) => a < b ? -1 : 1)) {
+    hash.update(`${name}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest("hex");
+}

