@@ -129,6 +129,7 @@ export type {
   EndEvent,
   EpochEvent,
   EpochRecord,
+  EvaluationEvent,
   SamplesEvent,
   StartEvent,
   StepEvent,
@@ -168,6 +169,22 @@ export {
   type RunningBatchOptions,
 } from "./lib/sampling/running_batch.ts";
 export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/sampling/ddpm.ts";
+export { DenoisingPass, type DenoisingPassOptions, type NoisedImage } from "./lib/sampling/denoising_pass.ts";
+export { type Denoiser, evaluateLikelihood, type LikelihoodProgress } from "./lib/evaluation/likelihood.ts";
+export {
+  type LikelihoodOptions,
+  type LikelihoodPlan,
+  planLikelihood,
+} from "./lib/evaluation/likelihood_plan.ts";
+export {
+  type DenoisingLoss,
+  emptyLikelihoodSums,
+  type ErrorSums,
+  type Likelihood,
+  likelihoodOf,
+  type LikelihoodSums,
+  type StratumBits,
+} from "./lib/evaluation/likelihood_result.ts";
 export type { FrameRequest, ImageJob } from "./lib/sampling/image_job.ts";
 export type { ClassMixture, Guidance, Guided, WeightedLabel } from "./lib/diffusion/guidance.ts";
 export type { ClassChoice, ClassFacts } from "./lib/sampling/class_choice.ts";

@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import type { EndEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
+import { describeBits } from "../lib/evaluation/likelihood_report.ts";
 import { inPrecision } from "../lib/model/precision.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { drawOrWarn, writePicture } from "../terminal/pictures.ts";
@@ -91,6 +92,12 @@ export class TrainingReport {
       }
       case "samples":
         await this.#writeGrid(event);
+        break;
+      case "evaluation":
+        report.line(
+          `evaluation after epoch ${event.epoch}: ${describeBits(event)} bits per dimension on ` +
+            counted(event.images, "validation image"),
+        );
         break;
       case "warning":
         report.line(`warning: ${inFlags(event.message, FLAG_OF)}`);

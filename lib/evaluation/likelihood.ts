@@ -42,6 +42,17 @@ export interface LikelihoodProgress {
  *   without the images of the present batch
  * @throws {ShapeError} if the data has images of another size than the model
  * @returns yields progress after each pass of the network
+ *
+ * @example
+ * ```ts ignore
+ * const model = await DDPM.load("runs/cats");
+ * const plan = planLikelihood(model.schedule, await cifar10({ split: "test" }), { images: 100, terms: 20 });
+ * const sums = emptyLikelihoodSums(plan);
+ * for await (const progress of evaluateLikelihood(await model.startDenoising({ rows: 50 }), plan, sums)) {
+ *   console.log(progress.evaluations / progress.total);
+ * }
+ * console.log(likelihoodOf(plan, sums).bitsPerDimension);
+ * ```
  */
 export async function* evaluateLikelihood(
   denoiser: Denoiser,

@@ -15,6 +15,8 @@ import { type BoundSteps, boundSteps, type ReverseVariance } from "./variational
 export interface LikelihoodOptions {
   /** Images to evaluate, 1 or more, the classes in proportion; default all. */
   readonly images?: number;
+  /** Indices of the images to choose from; default all. */
+  readonly among?: Uint32Array;
   /** Network passes for each image besides the decoder's, 1 or more; default one for each timestep. */
   readonly terms?: number;
   /** Seed of timesteps and noise; default 0. */
@@ -51,20 +53,22 @@ export interface Draw {
 export function planLikelihood(
   process: ForwardProcess,
   data: ImageDataset,
-  { images = data.count, terms, seed = 0 }: LikelihoodOptions = {},
+  options: LikelihoodOptions = {},
 ): LikelihoodPlan {
-  checkWhole("images", images, 1, data.count);
+  const { among = Uint32Array.from({ length: data.count }, (_, i) => i), seed = 0 } = options;
+  const { images = among.length } = options;
+  checkWhole("images", images, 1, among.length);
   checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
   const steps = boundSteps(process);
-  const all = Uint32Array.from({ length: data.count }, (_, i) => i);
+  const { terms = steps.levels.length - 1 } = options;
   return {
     ...steps,
     process,
     variance: process instanceof NoiseSchedule ? process.config.varianceType : "fixed_small",
-    strata: strataOf(steps.levels, terms ?? steps.levels.length - 1),
+    strata: strataOf(steps.levels, terms),
     seed,
     data,
-    indices: takeSubset(all, images, seed, data.labels),
+    indices: takeSubset(among, images, seed, data.labels),
   };
 }
 

@@ -59,7 +59,9 @@ export async function likelihoodSections(
 }
 
 /** Bits per dimension with their standard error, such as `3.75 ± 0.02`. */
-export function describeBits({ bitsPerDimension, standardError }: Likelihood): string {
+export function describeBits(
+  { bitsPerDimension, standardError }: Pick<Likelihood, "bitsPerDimension" | "standardError">,
+): string {
   if (standardError === null) return bitsPerDimension.toFixed(2);
   // Two digits of the standard error
   const digits = Math.min(6, Math.max(2, 1 - Math.floor(Math.log10(standardError))));

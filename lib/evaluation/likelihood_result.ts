@@ -25,7 +25,7 @@ export interface LikelihoodSums {
 }
 
 /** Weighted sums of mean squared errors. */
-interface ErrorSums {
+export interface ErrorSums {
   weight: number;
   target: number;
   noise: number;
@@ -84,7 +84,7 @@ export interface ImageResult {
 }
 
 /** Sums before the first image. */
-export function emptySums({ strata }: LikelihoodPlan): LikelihoodSums {
+export function emptyLikelihoodSums({ strata }: LikelihoodPlan): LikelihoodSums {
   return {
     bits: [],
     prior: 0,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { DenoisingLoss } from "../evaluation/likelihood_result.ts";
 import type { Images } from "../image/images.ts";
 import type { TrainSettings } from "./settings.ts";
 import type { TuningProgress } from "../tuning/tuning.ts";
@@ -61,7 +62,7 @@ export interface StepEvent {
   readonly lossScale?: number;
   /** Steps skipped since the last such event because float16 overflowed, which lowers the loss scale. */
   readonly skippedSteps?: number;
-  /** Estimated seconds left at the speed of the last half minute, including validation, saves and sample grids. */
+  /** Estimated seconds left at the speed of the last half minute, including validation, saves, grids, evaluations. */
   readonly remainingSeconds: number;
 }
 
@@ -105,6 +106,24 @@ export interface SamplesEvent {
   readonly columns: number;
   /** Class of each row. */
   readonly rowLabels: readonly string[];
+}
+
+/** Evaluation of the EMA weights on validation images, by the variational bound; from the same noise every time. */
+export interface EvaluationEvent {
+  /** Tells this event from the others. */
+  readonly type: "evaluation";
+  /** Last finished epoch, from 1. */
+  readonly epoch: number;
+  /** Optimizer steps done by then. */
+  readonly step: number;
+  /** Images evaluated. */
+  readonly images: number;
+  /** Variational bound on the negative log-likelihood, in bits per dimension. */
+  readonly bitsPerDimension: number;
+  /** Standard error of that; null for a single image. */
+  readonly standardError: number | null;
+  /** Denoising loss by timestep, least noise first. */
+  readonly losses: readonly DenoisingLoss[];
 }
 
 /** A checkpoint was saved. */
@@ -165,6 +184,7 @@ export type TrainEvent =
   | ValidationEvent
   | EpochEvent
   | SamplesEvent
+  | EvaluationEvent
   | CheckpointEvent
   | WarningEvent
   | EndEvent;

@@ -1,5 +1,5 @@
 /**
- * Estimate of a run's remaining time: steps, validations, and sample grids.
+ * Estimate of a run's remaining time: steps, validations, sample grids and evaluations.
  *
  * @module
  */
@@ -11,21 +11,29 @@ const WINDOW_SECONDS = 30;
 /** Time of a forward pass relative to a training step on the same images, roughly. */
 const FORWARD_SHARE = 1 / 3;
 
+/** Passes of the network, counted per image; 0 for what a run does not do. */
+export interface NetworkPasses {
+  /** For a sample grid. */
+  readonly grid: number;
+  /** For an evaluation. */
+  readonly evaluation: number;
+}
+
 /** Estimates a run's remaining seconds. */
 export class Forecast {
   readonly #plan: RunPlan;
-  readonly #gridEvaluations: number;
+  readonly #passes: NetworkPasses;
   /** Step counts and their seconds, oldest first. */
   readonly #laps: { readonly steps: number; readonly seconds: number }[] = [];
   #firstLap = true;
-  /** Seconds of the last validation and save, and of the last grid. */
+  /** Seconds of the last validation and save, of the last grid, and of the last evaluation. */
   #validation: number | undefined;
   #grid: number | undefined;
+  #evaluation: number | undefined;
 
-  /** @param gridEvaluations network evaluations for a grid, counted per image; 0 if no grids are drawn */
-  constructor(plan: RunPlan, gridEvaluations: number) {
+  constructor(plan: RunPlan, passes: NetworkPasses) {
     this.#plan = plan;
-    this.#gridEvaluations = gridEvaluations;
+    this.#passes = passes;
   }
 
   /** Call after steps, with their seconds alone. */
@@ -53,10 +61,15 @@ export class Forecast {
     this.#grid = seconds;
   }
 
+  /** Call after an evaluation, with its seconds. */
+  evaluated(seconds: number): void {
+    this.#evaluation = seconds;
+  }
+
   /** Seconds for the next grid: those of the last one, or an estimate from the seconds per training step. */
   gridSeconds(perStep: number): number {
     const { batch, accumulate } = this.#plan.settings;
-    return this.#grid ?? this.#gridEvaluations * perStep / (batch * accumulate) * FORWARD_SHARE;
+    return this.#grid ?? this.#passes.grid * perStep / (batch * accumulate) * FORWARD_SHARE;
   }
 
   /** Seconds left; NaN before the first steps. Includes an epoch's validation until its record is in the history. */
@@ -67,16 +80,22 @@ export class Forecast {
     const validation = this.#validation ?? validationImages * perEvaluation;
     const grid = this.gridSeconds(perStep);
     const [done, epochs] = [progress.history.length, Math.ceil(totalSteps / stepsPerEpoch)];
-    const every = this.#gridEvaluations === 0
+    const evaluation = this.#evaluation ?? this.#passes.evaluation * perEvaluation;
+    const gridEvery = this.#passes.grid === 0
       ? 0
       : epochsBetweenGrids(grids, { grid, epoch: stepsPerEpoch * perStep + validation });
-    // After every so many epochs, and after the last.
-    const gridsIn = (first: number) => Math.floor(first / every);
-    const gridsLeft = every === 0 || done >= epochs
-      ? 0
-      : gridsIn(epochs) - gridsIn(done) + (epochs % every === 0 ? 0 : 1);
-    return (totalSteps - progress.step) * perStep + (epochs - done) * validation + gridsLeft * grid;
+    const evaluateEvery = this.#passes.evaluation === 0 ? 0 : grids.evaluateEvery;
+    const left = (every: number) => timesLeft(every, done, epochs);
+    return (totalSteps - progress.step) * perStep + (epochs - done) * validation + left(gridEvery) * grid +
+      left(evaluateEvery) * evaluation;
   }
+}
+
+/** Times left for what is done after every so many epochs and after the last; 0 for never. */
+function timesLeft(every: number, done: number, epochs: number): number {
+  if (every === 0 || done >= epochs) return 0;
+  const timesIn = (first: number) => Math.floor(first / every);
+  return timesIn(epochs) - timesIn(done) + (epochs % every === 0 ? 0 : 1);
 }
 
 function sum<K extends string>(records: readonly Readonly<Record<K, number>>[], field: K): number {

@@ -10,6 +10,9 @@ import { fileProblem, writeDurable } from "../files/durable.ts";
 /** Name of the file in a run directory. */
 export const METRICS = "metrics.jsonl";
 
+/** Types of lines that belong to a finished epoch. */
+const OF_EPOCHS: readonly (string | undefined)[] = ["epoch", "samples", "evaluation"];
+
 /** Point from which a run continues. */
 export interface MetricsStart {
   /** Optimizer steps done. */
@@ -24,20 +27,24 @@ export interface MetricsStart {
 export class MetricsFile {
   /** Step of the last sample grid in the file when it was opened. */
   readonly lastSamples: number | undefined;
+  /** Step of the last evaluation, likewise. */
+  readonly lastEvaluation: number | undefined;
   readonly #path: string;
   readonly #onWarning: (message: string) => void;
   /** Lines that could not be written yet; about 10 MB a day. */
   #pending = "";
 
-  private constructor(path: string, onWarning: (message: string) => void, lastSamples: number | undefined) {
+  private constructor(path: string, onWarning: (message: string) => void, lines: readonly Line[]) {
     this.#path = path;
     this.#onWarning = onWarning;
-    this.lastSamples = lastSamples;
+    const lastOf = (wanted: string) => lines.findLast(({ type }) => type === wanted)?.step;
+    this.lastSamples = lastOf("samples");
+    this.lastEvaluation = lastOf("evaluation");
   }
 
   /**
-   * Opens a run's metrics. Drops lines that the run will write again: steps after the checkpoint, unfinished epochs and
-   * their samples, and the run's end.
+   * Opens a run's metrics. Drops lines that the run will write again: steps after the checkpoint, unfinished epochs with
+   * their samples and evaluations, and the run's end.
    *
    * @throws {CheckpointError} if the file cannot be read or written
    */
@@ -46,13 +53,12 @@ export class MetricsFile {
     const present = await readText(path);
     const keeps = ({ type, step: at }: Line) => {
       if (step === 0 || at === undefined || at > step || type === "end") return false;
-      return (type !== "epoch" && type !== "samples") || epochEnds.includes(at);
+      return !OF_EPOCHS.includes(type) || epochEnds.includes(at);
     };
     const lines = (present ?? "").split("\n").map(parse).filter((line) => line !== undefined).filter(keeps);
     const kept = lines.map((line) => `${JSON.stringify(line)}\n`).join("");
     if (kept !== present) await writeDurable(path, new TextEncoder().encode(kept));
-    const lastSamples = lines.findLast(({ type }) => type === "samples")?.step;
-    return new MetricsFile(path, onWarning, lastSamples);
+    return new MetricsFile(path, onWarning, lines);
   }
 
   /** Appends a line. If that fails, it warns, and writes the line with the next one. */

@@ -12,7 +12,7 @@ import { LOG_SLOTS } from "./device/step_graph.ts";
 import { type AdapterTraits, checkGiven, defaultsOf, pickGiven, type SettingTable } from "./setting.ts";
 import { NETWORK_SETTINGS, type SettingsOptions, TRAINING_SETTINGS } from "./settings_table.ts";
 
-/** Settings of a run's sample grids. A resumed run keeps them unless given new ones. */
+/** Settings of a run's sample grids and evaluations. A resumed run keeps them unless given new ones. */
 export interface GridSettings {
   /**
    * Epochs between grids, besides one at the end; 0 for no grids. Default null: every epoch, or as many as keep grids to
@@ -28,6 +28,11 @@ export interface GridSettings {
   readonly sampleSteps?: number;
   /** Guidance scale for a grid's images, 0 or more; ignored by unconditional networks. Default 2. */
   readonly guidance?: number;
+  /**
+   * Epochs between evaluations on validation images ({@linkcode EvaluationEvent}), besides one at the end; 0 (default) for
+   * none.
+   */
+  readonly evaluateEvery?: number;
 }
 
 /** Environment of a run. Of its options, only `tune` affects the results, and only their rounding. */
@@ -61,7 +66,7 @@ export interface RunEnvironment extends TuningOptions, GridSettings {
 /** Options of {@linkcode train}: the run's settings and its environment. */
 export interface TrainOptions extends SettingsOptions, RunEnvironment {}
 
-/** Table of the sample grids' settings; stored with the run. */
+/** Table of the settings of sample grids and evaluations; stored with the run. */
 export const GRID_SETTINGS: SettingTable<GridSettings> = {
   sampleEvery: {
     kind: "whole",
@@ -98,6 +103,15 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
     default: 2,
     resumable: true,
     help: "guidance scale for a grid's images",
+  },
+  evaluateEvery: {
+    kind: "whole",
+    min: 0,
+    max: 1_000_000,
+    default: 0,
+    unit: "epochs",
+    resumable: true,
+    help: "epochs between evaluations of bits per dimension and denoising loss, 0 for none",
   },
 };
 

@@ -9,6 +9,7 @@ import type { EpochRecord, StartEvent, TrainEvent, WarningEvent } from "./events
 import { Forecast } from "./forecast.ts";
 import { describeRemedy, findNonFinite } from "./non_finite.ts";
 import type { RunCheckpoints } from "./run_checkpoints.ts";
+import type { RunEvaluation } from "./run_evaluation.ts";
 import { RunGrids } from "./run_grids.ts";
 import { Pace, settle } from "../gpu/pace.ts";
 import type { RunParts } from "./run_parts.ts";
@@ -41,7 +42,10 @@ export class Run {
     this.#plan = plan;
     this.#step = step;
     this.#warnings = warnings;
-    this.#forecast = new Forecast(plan, grid?.evaluations ?? 0);
+    this.#forecast = new Forecast(plan, {
+      grid: grid?.evaluations ?? 0,
+      evaluation: parts.evaluation?.evaluations ?? 0,
+    });
     this.#log = new StepLog(plan, options.logEvery ?? 0, this.#forecast);
     this.#clock = new Stopwatch(plan.progress);
     this.#resumedFrom = plan.progress.step;
@@ -67,6 +71,7 @@ export class Run {
     while (!this.#aborted) {
       if (epochIsOver(this.#plan)) yield* this.#endEpoch();
       else if (this.#grids.due) yield* this.#drawGrid();
+      else if (this.#parts.evaluation?.due) yield* this.#evaluate(this.#parts.evaluation);
       else if (trainingIsOver(this.#plan)) break;
       else yield* this.#trainStep();
     }
@@ -187,6 +192,19 @@ export class Run {
   async *#drawGrid(): AsyncGenerator<TrainEvent> {
     yield* this.#grids.draw();
     yield* this.#takeWarnings();
+    this.#clock.start();
+    this.#log.restart();
+  }
+
+  async *#evaluate(evaluation: RunEvaluation): AsyncGenerator<TrainEvent> {
+    const began = performance.now();
+    const event = await evaluation.evaluate();
+    if (event) {
+      if (event.type === "evaluation") await this.#parts.metrics?.append(event);
+      yield* this.#takeWarnings();
+      yield event;
+      this.#forecast.evaluated((performance.now() - began) / 1000);
+    }
     this.#clock.start();
     this.#log.restart();
   }

@@ -16,6 +16,7 @@ import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./device/resident.ts";
 import { describeLengthChange, type RunOrigin, type RunPlan } from "./run_plan.ts";
 import { RunCheckpoints } from "./run_checkpoints.ts";
+import { evaluates, RunEvaluation } from "./run_evaluation.ts";
 import { describePrecisionChange } from "./run_precision.ts";
 import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
@@ -40,6 +41,8 @@ export interface RunParts {
   readonly step: TrainingStep;
   /** Undefined if no grids are drawn. */
   readonly grid: SampleGrid | undefined;
+  /** Undefined if the run is not evaluated. */
+  readonly evaluation: RunEvaluation | undefined;
   readonly staging: GPUBuffer;
   /** Undefined if nothing is written. */
   readonly checkpoints: RunCheckpoints | undefined;
@@ -79,7 +82,7 @@ export function buildRun(
     // Before the step, which takes memory for speed where there is some left.
     const staging = stagingFor(gpu, scope, unetParameters(settings.model, settings.precision).elements);
     const tables = objectiveTables(processOf(settings));
-    const { step, grid } = await fitMemory(tuning.target, (target) => {
+    const { step, grid, evaluation } = await fitMemory(tuning.target, (target) => {
       const graphs = new ResourceScope(gpu, "training");
       return graphs.guard(async () => {
         const step = graphs.own(await TrainingStep.build(gpu, { ...stepOptions, target }, tables, resident));
@@ -87,12 +90,18 @@ export function buildRun(
         const grid = drawsGrids(plan)
           ? graphs.own(await SampleGrid.build(gpu, plan, ema, options, target))
           : undefined;
+        const evaluation = evaluates(plan)
+          ? graphs.own(await RunEvaluation.build(gpu, plan, ema, options, target))
+          : undefined;
         scope.own(graphs);
-        return { step, grid };
+        return { step, grid, evaluation };
       });
     });
     if (plan.grids.sampleEvery !== 0 && !drawsGrids(plan)) {
       warnings.push(`no sample grids: the ddim sampler cannot draw from objective ${settings.objective} yet`);
+    }
+    if (plan.grids.evaluateEvery > 0 && !evaluation) {
+      warnings.push("no evaluations: the data has no validation images");
     }
     const classes = options.data.classes.length;
     if (grid && grid.labels.length > 0 && grid.labels.length < classes) {
@@ -120,7 +129,8 @@ export function buildRun(
       epochEnds: progress.history.map(({ step }) => step),
       onWarning: (message) => void warnings.push(message),
     });
-    const parts = { gpu, options, plan, scope, step, grid, staging, metrics, warnings };
+    evaluation?.resumeFrom(metrics?.lastEvaluation);
+    const parts = { gpu, options, plan, scope, step, grid, evaluation, staging, metrics, warnings };
     return { ...parts, checkpoints: await RunCheckpoints.open(parts, checkpoint?.path) };
   });
 }

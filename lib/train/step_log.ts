@@ -40,7 +40,7 @@ export class StepLog {
   readonly #forecast: Forecast;
   /** Submitted steps whose records have not been read yet. */
   #unread = 0;
-  #since = emptySums();
+  #since = emptyLikelihoodSums();
 
   /** @param every steps between events, 0 for about one event a second */
   constructor(plan: RunPlan, every: number, forecast: Forecast) {
@@ -128,7 +128,7 @@ export class StepLog {
 
   /** Starts the next event now: the time so far was spent on something other than steps. */
   restart(): void {
-    this.#since = emptySums();
+    this.#since = emptyLikelihoodSums();
   }
 
   #seconds(): number {
@@ -136,7 +136,7 @@ export class StepLog {
   }
 }
 
-function emptySums(): StepSums {
+function emptyLikelihoodSums(): StepSums {
   return {
     time: performance.now(),
     steps: 0,

@@ -6,7 +6,11 @@ import { ShapeError } from "../../lib/errors.ts";
 import { byteNats } from "../../lib/evaluation/discretized_gaussian.ts";
 import { type Denoiser, evaluateLikelihood } from "../../lib/evaluation/likelihood.ts";
 import { type LikelihoodPlan, planLikelihood } from "../../lib/evaluation/likelihood_plan.ts";
-import { emptySums, likelihoodOf, type LikelihoodSums } from "../../lib/evaluation/likelihood_result.ts";
+import {
+  emptyLikelihoodSums,
+  likelihoodOf,
+  type LikelihoodSums,
+} from "../../lib/evaluation/likelihood_result.ts";
 import { divergenceTerm } from "../../lib/evaluation/variational_bound.ts";
 import type { UNetConfig } from "../../lib/model/config.ts";
 import type { NoisedImage } from "../../lib/sampling/denoising_pass.ts";
@@ -15,7 +19,7 @@ import { syntheticImages, untrainedPass } from "../support/evaluation.ts";
 import { testGpu } from "../support/gpu.ts";
 import { CLASS_NETWORK } from "../support/networks.ts";
 
-async function evaluate(denoiser: Denoiser, plan: LikelihoodPlan, sums = emptySums(plan)) {
+async function evaluate(denoiser: Denoiser, plan: LikelihoodPlan, sums = emptyLikelihoodSums(plan)) {
   for await (const _ of evaluateLikelihood(denoiser, plan, sums)) {
     // Progress is of no interest here.
   }
@@ -79,7 +83,7 @@ Deno.test("results have the same bits in any batch, and when an evaluation is in
 
   const { pass: pairs, destroy: destroyPairs } = await untrainedPass(gpu, CLASS_NETWORK, schedule, 2);
   const interruption = new AbortController();
-  const partial = emptySums(plan);
+  const partial = emptyLikelihoodSums(plan);
   const seen: number[] = [];
   for await (
     const { images, evaluations, total } of evaluateLikelihood(pairs, plan, partial, {

@@ -163,7 +163,7 @@ export function backwardScratch({ passes, target }: Way, s: Conv2dShape, withDx 
 }
 
 /** Sums of dy, to be written. */
-export function emptySums({ passes, target }: Way, s: Conv2dShape): Float32Array {
+export function emptyLikelihoodSums({ passes, target }: Way, s: Conv2dShape): Float32Array {
   return new Float32Array(passes.sumRows(target, s) * 4 * Math.ceil(s.outChannels / 4)).fill(NaN);
 }
 
@@ -241,7 +241,7 @@ export async function checkGradients(way: Way, s: Conv2dShape): Promise<void> {
   const [first, width] = [8, s.outChannels + 13];
   const rows = packChannels(noise(s.batch * width, 8), width);
   const results = (withDx: boolean) => ({
-    ...{ dw: operands.weight.slice().fill(NaN), sums: emptySums(way, s) },
+    ...{ dw: operands.weight.slice().fill(NaN), sums: emptyLikelihoodSums(way, s) },
     scratch: backwardScratch(way, s, withDx),
   });
   const dx = addend.slice().fill(NaN);

@@ -8,7 +8,15 @@ import { type Conv2dShape, tapsOf } from "../../kernels/products/conv2d_shape.ts
 import { matmul, type MatmulShape } from "../../kernels/products/matmul.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import { assertClose } from "./close.ts";
-import { addedUp, backwardScratch, bound, CONV2D, emptySums, packWeight, pixels } from "./conv2d_checks.ts";
+import {
+  addedUp,
+  backwardScratch,
+  bound,
+  CONV2D,
+  emptyLikelihoodSums,
+  packWeight,
+  pixels,
+} from "./conv2d_checks.ts";
 import type { HostArray } from "./gpu.ts";
 import { packChannels, unpackChannels } from "./layout.ts";
 import { FLOAT16 } from "./storage.ts";
@@ -74,7 +82,7 @@ export async function checkHalfWeightGradient(target: KernelTarget, s: Conv2dSha
   const dy = halfValues(pixels(s) * s.outChannels, 3);
   const dw = new Float32Array(packedWeights(s).length).fill(NaN);
   const way = { passes: CONV2D, target };
-  const sums = emptySums(way, s);
+  const sums = emptyLikelihoodSums(way, s);
   const [parts] = backwardScratch(way, s);
   const buffers = { x: pack(x, s.inChannels), dy: pack(dy, s.outChannels), dw, sums, parts };
   await FLOAT16.run(directWeightGradient<HostArray>(target, s, buffers, "test"));

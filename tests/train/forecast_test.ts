@@ -14,12 +14,13 @@ function planAt(step: number, options: Parameters<typeof microOptions>[0]): RunP
   return plan;
 }
 
-Deno.test("steps, and the validations and grids to come, as long as the last ones took", () => {
+Deno.test("steps, and the validations, grids and evaluations to come, as long as the last ones took", () => {
   const secondsLeft = (step: number, options: object) => {
-    const forecast = new Forecast(planAt(step, options), 100);
+    const forecast = new Forecast(planAt(step, options), { grid: 100, evaluation: 60 });
     forecast.stepped(3, 6);
     forecast.validated(10);
     forecast.drawn(1000);
+    forecast.evaluated(100);
     return forecast.secondsLeft;
   };
   // 12 steps in three epochs, a grid after each
@@ -30,19 +31,28 @@ Deno.test("steps, and the validations and grids to come, as long as the last one
   assert.equal(secondsLeft(1, { epochs: 3, sampleEvery: 2 }), 22 + 30 + 2000);
   assert.equal(secondsLeft(9, { epochs: 3, sampleEvery: 2 }), 6 + 10 + 1000);
   assert.equal(secondsLeft(1, { epochs: 3, sampleEvery: 0 }), 22 + 30);
+  // evaluations after the second and the last
+  assert.equal(secondsLeft(1, { epochs: 3, sampleEvery: 0, evaluateEvery: 2 }), 22 + 30 + 200);
+  assert.equal(secondsLeft(9, { epochs: 3, sampleEvery: 0, evaluateEvery: 2 }), 6 + 10 + 100);
   // an epoch that the run ends in has its validation, too
   assert.equal(secondsLeft(1, { epochs: 3, steps: 6, sampleEvery: 0 }), 10 + 20);
 });
 
-Deno.test("before the first validation and grid, they are taken for forward passes", () => {
-  const forecast = new Forecast(planAt(0, { epochs: 1, sampleEvery: 1 }), 48);
+Deno.test("before the first validation, grid and evaluation, they are taken for forward passes", () => {
+  const forecast = new Forecast(planAt(0, { epochs: 1, sampleEvery: 1, evaluateEvery: 1 }), {
+    grid: 48,
+    evaluation: 60,
+  });
   assert.ok(Number.isNaN(forecast.secondsLeft));
   forecast.stepped(1, 8); // 8 images: 1 second each, so 1/3 for a forward pass
-  assert.ok(Math.abs(forecast.secondsLeft - (4 * 8 + 4 / 3 + 48 / 3)) < 1e-9, `${forecast.secondsLeft}`);
+  assert.ok(
+    Math.abs(forecast.secondsLeft - (4 * 8 + 4 / 3 + 48 / 3 + 60 / 3)) < 1e-9,
+    `${forecast.secondsLeft}`,
+  );
 });
 
 Deno.test("the speed is that of the last half minute, and not of the first steps", () => {
-  const forecast = new Forecast(planAt(0, { epochs: 1000, sampleEvery: 0 }), 0);
+  const forecast = new Forecast(planAt(0, { epochs: 1000, sampleEvery: 0 }), { grid: 0, evaluation: 0 });
   const perStep = () => {
     forecast.validated(0);
     return forecast.secondsLeft / 4000;

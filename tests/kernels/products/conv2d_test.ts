@@ -22,7 +22,7 @@ import {
   checkGradients,
   CONV2D,
   describe,
-  emptySums,
+  emptyLikelihoodSums,
   gradients,
   inputs,
   packWeight,
@@ -43,7 +43,7 @@ function inputGradient(
   s: Conv2dShape,
   operands: Record<"dy" | "weight" | "dx", Float32Array>,
 ): Launch<HostArray>[] {
-  const others = { x: operands.dy, dw: operands.weight.slice(), sums: emptySums(way, s) };
+  const others = { x: operands.dy, dw: operands.weight.slice(), sums: emptyLikelihoodSums(way, s) };
   const scratch = backwardScratch(way, s);
   return way.passes.backward<HostArray>(way.target, s, { ...operands, ...others, scratch }, "backward");
 }

@@ -23,7 +23,7 @@ import {
   backwardScratch,
   bound,
   CONV2D,
-  emptySums,
+  emptyLikelihoodSums,
   pixels,
   shape,
   withAlgorithm,
@@ -93,7 +93,7 @@ for (const name of namesFor("lines", "lines", true)) {
     const dy = noise(pixels(s) * s.outChannels, 3);
     const dw = new Float32Array(9 * s.inChannels * s.outChannels).fill(NaN);
     const way = { passes: CONV2D, target: withAlgorithm(TILE, "direct") };
-    const sums = emptySums(way, s);
+    const sums = emptyLikelihoodSums(way, s);
     const [parts] = backwardScratch(way, s);
     await runAs(name, (target) => directWeightGradient(target, s, { x, dy, dw, sums, parts }, "test"));
     assertClose(dw, conv2dWeightGradientReference(s, x, dy), bound(pixels(s)), "dw");
@@ -112,7 +112,7 @@ for (
     const dy = noise(pixels(s) * s.outChannels, 3);
     const dw = new Float32Array(9 * s.inChannels * s.outChannels).fill(NaN);
     const way = { passes: CONV2D, target: withAlgorithm(TILE, "direct") };
-    const sums = emptySums(way, s);
+    const sums = emptyLikelihoodSums(way, s);
     const [parts] = backwardScratch(way, s);
     await runOnArrays(await testGpu(), directWeightGradient(TILE, s, { x, dy, dw, sums, parts }, "test"));
     assertClose(dw, conv2dWeightGradientReference(s, x, dy), bound(pixels(s)), "dw");

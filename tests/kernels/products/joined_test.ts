@@ -9,7 +9,7 @@ import {
   bound,
   CONV2D,
   describe,
-  emptySums,
+  emptyLikelihoodSums,
   packWeight,
   pixels,
   shape,
@@ -59,7 +59,7 @@ for (const target of TARGETS) {
         const way = { passes: CONV2D, target };
         const y = storage.empty(dy.length);
         const dw = new Float32Array(weight.length).fill(NaN);
-        const sums = emptySums(way, shape);
+        const sums = emptyLikelihoodSums(way, shape);
         const [scratch] = backwardScratch(way, shape);
         await storage.run([
           ...directForward<HostArray>(target, shape, { ...x, weight, y, scratch: [] }, "forward"),

@@ -6,7 +6,7 @@ import { packChannels } from "../../support/layout.ts";
 import {
   backwardScratch,
   CONV2D,
-  emptySums,
+  emptyLikelihoodSums,
   forwardScratch,
   gradients,
   inputs,
@@ -47,7 +47,7 @@ async function bitsOf(options: BackendOptions): Promise<string[]> {
   const backward = passes.backward(
     target,
     SHAPE,
-    { x, weight, dy, dw, sums: emptySums(WAY, SHAPE), scratch: backwardScratch(WAY, SHAPE, false) },
+    { x, weight, dy, dw, sums: emptyLikelihoodSums(WAY, SHAPE), scratch: backwardScratch(WAY, SHAPE, false) },
     "backward",
   );
   const launches = [...forward, ...backward];

@@ -22,7 +22,7 @@ import {
   bound,
   CONV2D,
   describe,
-  emptySums,
+  emptyLikelihoodSums,
   packWeight,
   pixels,
   shape,
@@ -184,7 +184,7 @@ for (const target of (await testTargets()).map((target) => withAlgorithm(target,
       y: FLOAT32.empty(dy.length),
       dw: FLOAT32.empty(operands.weight.length),
       dx: FLOAT32.empty(addend.length),
-      sums: emptySums({ passes: CONV2D, target }, s),
+      sums: emptyLikelihoodSums({ passes: CONV2D, target }, s),
     });
     const [read, copied] = [results(), results()];
     const largeGradient = image.slice();

@@ -27,7 +27,7 @@ import {
   checkGradients,
   CONV2D,
   describe,
-  emptySums,
+  emptyLikelihoodSums,
   forwardScratch,
   gradients,
   inputs,
@@ -253,7 +253,7 @@ for (const { name, sliced, ...plain } of WAYS) {
     const forward = { x, weight, y, scratch: forwardScratch(plain, s) };
     const gradients = {
       dw: weight.slice(),
-      sums: emptySums(plain, s),
+      sums: emptyLikelihoodSums(plain, s),
       dx,
       scratch: backwardScratch(plain, s),
     };
@@ -291,7 +291,7 @@ for (const { name, sliced, ...plain } of WAYS) {
     const { passes, target } = sliced;
     const [x, dy, weight] = [inputs(SLICED), gradients(SLICED), weights(SLICED)];
     const run = async () => {
-      const results = { dw: weight.slice(), sums: emptySums(sliced, SLICED), dx: x.slice() };
+      const results = { dw: weight.slice(), sums: emptyLikelihoodSums(sliced, SLICED), dx: x.slice() };
       const operands = { x, dy, weight, scratch: backwardScratch(sliced, SLICED) };
       await runOnArrays(
         await testGpu(),

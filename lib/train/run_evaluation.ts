@@ -1,0 +1,120 @@
+/**
+ * Evaluation of a run's EMA weights as it goes: bits per dimension and denoising loss by timestep, on validation images.
+ *
+ * @module
+ */
+import type { KernelTarget } from "../../kernels/target.ts";
+import { evaluateLikelihood } from "../evaluation/likelihood.ts";
+import { type LikelihoodPlan, planLikelihood } from "../evaluation/likelihood_plan.ts";
+import { emptyLikelihoodSums, likelihoodOf } from "../evaluation/likelihood_result.ts";
+import { boundSteps } from "../evaluation/variational_bound.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { DenoisingPass } from "../sampling/denoising_pass.ts";
+import type { EvaluationEvent, WarningEvent } from "./events.ts";
+import { processOf } from "./objective_settings.ts";
+import type { RunEnvironment } from "./options.ts";
+import { type RunPlan, stopsEarly } from "./run_plan.ts";
+
+/** Validation images of an evaluation at most, and network passes for each; a minute on two CPU cores for preset `tiny`. */
+const IMAGES = 128;
+const TERMS = 20;
+
+/** True if a run is evaluated at all. */
+export function evaluates({ grids, validationImages }: RunPlan): boolean {
+  return grids.evaluateEvery > 0 && validationImages > 0;
+}
+
+/** Evaluates a run when it is due. */
+export class RunEvaluation {
+  readonly #pass: DenoisingPass;
+  readonly #plan: RunPlan;
+  readonly #likelihood: LikelihoodPlan;
+  readonly #signal: AbortSignal | undefined;
+  /** Optimizer steps done at the last evaluation. */
+  #evaluatedStep: number | undefined;
+
+  private constructor(
+    pass: DenoisingPass,
+    plan: RunPlan,
+    likelihood: LikelihoodPlan,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#pass = pass;
+    this.#plan = plan;
+    this.#likelihood = likelihood;
+    this.#signal = signal;
+  }
+
+  /**
+   * Allocates what a run's evaluations need on the device.
+   *
+   * @param weights EMA weights, laid out by `ParameterTable`; they may change between evaluations
+   * @throws {DeviceError} if there is too little memory
+   */
+  static async build(
+    gpu: Gpu,
+    plan: RunPlan,
+    weights: GPUBuffer,
+    { data, signal }: RunEnvironment,
+    target?: KernelTarget,
+  ): Promise<RunEvaluation> {
+    const { settings: { model: config, precision, batch, seed }, trainImages, validationImages } = plan;
+    const process = processOf(plan.settings);
+    // The batch of training, for which kernels are tuned
+    const options = { config, process, weights, rows: batch, target, precision };
+    const pass = await DenoisingPass.build(gpu, options);
+    const likelihood = planLikelihood(process, data, {
+      among: plan.images.subarray(trainImages),
+      images: Math.min(IMAGES, validationImages),
+      terms: Math.min(TERMS, boundSteps(process).levels.length - 1),
+      seed,
+    });
+    return new RunEvaluation(pass, plan, likelihood, signal);
+  }
+
+  /** Continues after an evaluation at an optimizer step, if any. */
+  resumeFrom(step: number | undefined): void {
+    this.#evaluatedStep = step;
+  }
+
+  /** Network evaluations, counted per image. */
+  get evaluations(): number {
+    const { indices, strata } = this.#likelihood;
+    return indices.length * (strata.length + 1);
+  }
+
+  /** True if the last finished epoch, even one before a resume, should have an evaluation and has none. */
+  get due(): boolean {
+    const { progress: { step, history }, totalSteps, grids: { evaluateEvery } } = this.#plan;
+    const last = history.at(-1);
+    if (last?.step !== step || this.#evaluatedStep === step) return false;
+    return step === totalSteps || stopsEarly(this.#plan) || last.epoch % evaluateEvery === 0;
+  }
+
+  /** Evaluates the weights; undefined if the caller's signal came first. */
+  async evaluate(): Promise<EvaluationEvent | WarningEvent | undefined> {
+    const { step, history } = this.#plan.progress;
+    const { epoch } = history.at(-1)!; // an evaluation is due after an epoch only
+    const sums = emptyLikelihoodSums(this.#likelihood);
+    for await (
+      const _ of evaluateLikelihood(this.#pass, this.#likelihood, sums, { signal: this.#signal })
+    ) {
+      // The signal ends it within a pass.
+    }
+    if (sums.bits.length < this.#likelihood.indices.length) return undefined;
+    this.#evaluatedStep = step;
+    const { images, bitsPerDimension, standardError, losses } = likelihoodOf(this.#likelihood, sums);
+    if (!Number.isFinite(bitsPerDimension)) {
+      return {
+        type: "warning",
+        message: `epoch ${epoch}: no evaluation, because the EMA weights are not finite`,
+      };
+    }
+    return { type: "evaluation", epoch, step, images, bitsPerDimension, standardError, losses };
+  }
+
+  /** Frees its device memory. */
+  destroy(): void {
+    this.#pass.destroy();
+  }
+}
