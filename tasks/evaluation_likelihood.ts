@@ -1,0 +1,96 @@
+/**
+ * Likelihood and denoising loss in `deno task evaluate`: progress, and sums that are kept when it is interrupted.
+ *
+ * @module
+ */
+import { ConfigError, type DDPM, type ImageDataset } from "../mod.ts";
+import { evaluateLikelihood } from "../lib/evaluation/likelihood.ts";
+import { planLikelihood } from "../lib/evaluation/likelihood_plan.ts";
+import { type Likelihood, likelihoodOf } from "../lib/evaluation/likelihood_result.ts";
+import { LikelihoodStore } from "../lib/evaluation/likelihood_store.ts";
+import { boundSteps } from "../lib/evaluation/variational_bound.ts";
+import { hasNullClass } from "../lib/sampling/class_choice.ts";
+import type { Reporter } from "../terminal/progress.ts";
+
+/** Size of an evaluation. */
+export interface LikelihoodFlags {
+  /** Test images. */
+  readonly images: number;
+  /** Network passes for each image, besides the decoder's. */
+  readonly terms: number;
+  readonly seed: number;
+  /** Images of a pass. */
+  readonly batch: number;
+}
+
+/** Size of an evaluation by default: minutes on two CPU cores for preset `small`, or all test images on a GPU. */
+export function defaultLikelihood(
+  software: boolean,
+  model: DDPM,
+  data: ImageDataset,
+): Pick<LikelihoodFlags, "images" | "terms"> {
+  const [images, terms] = software ? [100, 20] : [data.count, 100];
+  const most = boundSteps(model.schedule).levels.length - 1;
+  return { images: Math.min(images, data.count), terms: Math.min(terms, most) };
+}
+
+/** An evaluation of the likelihood, complete or not. */
+export interface LikelihoodDrawing {
+  readonly complete: boolean;
+  /** Of the images so far; undefined if there is none. */
+  readonly likelihood: Likelihood | undefined;
+  /** `class-conditional` or `unconditional`. */
+  readonly condition: string;
+}
+
+/**
+ * Evaluates the likelihood of test images, and keeps the sums after every batch; those that a directory has already are not
+ * computed again.
+ *
+ * @param out directory of the results
+ * @param modelDigest of the model's weights
+ * @throws {ConfigError} for an option out of range, or a model whose classes the data lacks
+ * @throws {ShapeError} for images of another size
+ */
+export async function measureLikelihood(
+  model: DDPM,
+  modelDigest: string,
+  data: ImageDataset,
+  out: string,
+  { images, terms, seed, batch }: LikelihoodFlags,
+  report: Reporter,
+  signal: AbortSignal,
+): Promise<LikelihoodDrawing> {
+  const plan = planLikelihood(model.schedule, data, { images, terms, seed });
+  const { labels, condition } = labelsFor(model, data);
+  const store = new LikelihoodStore(out, plan, { model: modelDigest, precision: model.precision, condition });
+  const sums = await store.read(plan);
+  const rows = Math.min(batch, images);
+  const pass = await model.startDenoising({ rows, passes: Math.ceil(images / rows) * (terms + 1) });
+  let kept = sums.bits.length;
+  report.start(images * (terms + 1), "likelihood, network passes", kept * (terms + 1));
+  for await (const progress of evaluateLikelihood(pass, plan, sums, { labels, signal })) {
+    report.update(progress.evaluations);
+    if (progress.images === kept) continue;
+    kept = progress.images;
+    await store.write(sums);
+  }
+  report.stop();
+  const likelihood = kept > 0 ? likelihoodOf(plan, sums) : undefined;
+  return { complete: kept === images, likelihood, condition };
+}
+
+/** Classes that the images are evaluated with: their own if the model knows them, else none. */
+function labelsFor(
+  model: DDPM,
+  { labels, classes }: ImageDataset,
+): { labels: ArrayLike<number>; condition: string } {
+  if (model.classes.length === 0) return { labels, condition: "unconditional" };
+  if (classes.length === model.classes.length && classes.every((name, i) => name === model.classes[i])) {
+    return { labels, condition: "class-conditional" };
+  }
+  if (hasNullClass(model)) {
+    return { labels: labels.map(() => model.classes.length), condition: "unconditional" };
+  }
+  throw new ConfigError("model", model.path, `a model of the data's classes, ${classes.join(", ")}`);
+}

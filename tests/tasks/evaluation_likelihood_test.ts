@@ -1,0 +1,81 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { imageDataset } from "../../lib/data/dataset.ts";
+import { CheckpointError } from "../../lib/errors.ts";
+import { DDPM } from "../../lib/sampling/ddpm.ts";
+import { measureLikelihood } from "../../tasks/evaluation_likelihood.ts";
+import { createReporter, type Reporter } from "../../terminal/progress.ts";
+import { testGpu } from "../support/gpu.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { patternImages } from "../support/train/micro.ts";
+
+const PIPELINE = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
+const QUIET = createReporter({ mode: "quiet" });
+const FLAGS = { images: 5, terms: 4, seed: 1, batch: 2 };
+
+async function measure(
+  out: string,
+  { names, report = QUIET, signal = new AbortController().signal }: {
+    names?: readonly string[];
+    report?: Reporter;
+    signal?: AbortSignal;
+  } = {},
+) {
+  const model = await DDPM.load(PIPELINE, { gpu: await testGpu(), onWarning: () => {} });
+  try {
+    const patterns = patternImages(6, 3);
+    const data = imageDataset({ ...patterns, classes: names ?? model.classes });
+    return await measureLikelihood(model, "digest", data, out, FLAGS, report, signal);
+  } finally {
+    await model.close();
+  }
+}
+
+Deno.test("an interrupted likelihood goes on after its last batch, to the same result", async () => {
+  await inTemporaryDirectory(async (out) => {
+    const interruption = new AbortController();
+    const seen: number[] = [];
+    const watching = {
+      ...QUIET,
+      update: (done: number) => {
+        seen.push(done);
+        if (done > 10) interruption.abort();
+      },
+    };
+    const first = await measure(out, { report: watching, signal: interruption.signal });
+    assert.deepEqual([first.complete, first.likelihood?.images], [false, 2]);
+    const starts: [number, number | undefined][] = [];
+    const start = (total: number, _: string, done?: number) => void starts.push([total, done]);
+    const second = await measure(out, { report: { ...QUIET, start } });
+    assert.deepEqual(starts, [[25, 10]]);
+    assert.equal(second.complete, true);
+    const whole = await inTemporaryDirectory((other) => measure(other));
+    assert.deepEqual(second, whole);
+    assert.equal(whole.condition, "class-conditional");
+  });
+});
+
+Deno.test("a model of other classes is evaluated without them, and results are kept apart", async () => {
+  await inTemporaryDirectory(async (out) => {
+    const own = await measure(out);
+    const other = await measure(out, { names: ["x", "y", "z"] });
+    assert.equal(other.condition, "unconditional");
+    assert.notEqual(other.likelihood!.bitsPerDimension, own.likelihood!.bitsPerDimension);
+    assert.deepEqual(await measure(out), own);
+    assert.equal((await Array.fromAsync(Deno.readDir(out))).length, 2);
+  });
+});
+
+Deno.test("a file of sums that is not one is named, and left alone", async () => {
+  await inTemporaryDirectory(async (out) => {
+    await measure(out);
+    const [{ name }] = await Array.fromAsync(Deno.readDir(out));
+    await Deno.writeTextFile(join(out, name), "{}");
+    await assert.rejects(
+      measure(out),
+      new CheckpointError(`${join(out, name)}: not an interrupted evaluation; remove it to start again`),
+    );
+    assert.equal(await Deno.readTextFile(join(out, name)), "{}");
+  });
+});
