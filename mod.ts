@@ -103,6 +103,7 @@ export {
 } from "./lib/diffusion/schedule.ts";
 export {
   applyStep,
+  type PlannedStep,
   planSampling,
   type SamplerName,
   samplerNames,
@@ -186,7 +187,13 @@ export {
   type StratumBits,
 } from "./lib/evaluation/likelihood_result.ts";
 export type { FrameRequest, ImageJob } from "./lib/sampling/image_job.ts";
-export type { ClassMixture, Guidance, Guided, WeightedLabel } from "./lib/diffusion/guidance.ts";
+export type {
+  ClassMixture,
+  Guidance,
+  Guided,
+  SigmaInterval,
+  WeightedLabel,
+} from "./lib/diffusion/guidance.ts";
 export type { ClassChoice, ClassFacts } from "./lib/sampling/class_choice.ts";
 export type { DrawPlan, GenerateOptions } from "./lib/sampling/request.ts";
 export type { SlotImage } from "./lib/sampling/slot_batch.ts";

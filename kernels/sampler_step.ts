@@ -1,11 +1,17 @@
 /**
  * Launchers of a sampling step: initial noise (`slot_noise.wgsl`), network inputs (`slot_inputs.wgsl`), guided outputs
- * (`guidance.wgsl`) and the sampler's update (`sampler_step.wgsl`).
+ * (`guidance.wgsl`, `guidance_rescale.wgsl`) and the sampler's update (`sampler_step.wgsl`).
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { guidanceKernel, samplerStepKernel, slotInputsKernel, slotNoiseKernel } from "./sources.ts";
+import {
+  guidanceKernel,
+  guidanceRescaleKernel,
+  samplerStepKernel,
+  slotInputsKernel,
+  slotNoiseKernel,
+} from "./sources.ts";
 
 /** Shape of a sampling batch. */
 export interface SlotShape {
@@ -82,6 +88,18 @@ export function guidance<B>(shape: SlotShape, buffers: GuidanceBuffers<B>): Laun
   const perOutput = perSlot({ ...shape, channels: outChannels });
   const params = { slots, per_slot: perOutput };
   return [launch(guidanceKernel, "guidance", params, { ...buffers }, grid1d(slots * perOutput, 64))];
+}
+
+/** Rescales the guided outputs of slots that ask for it, after {@linkcode guidance} with the same buffers. */
+export function guidanceRescale<B>(shape: SlotShape, buffers: GuidanceBuffers<B>): Launch<B>[] {
+  const { slots, height, width, channels, outChannels } = shape;
+  const params = {
+    per_slot: perSlot({ ...shape, channels: outChannels }),
+    columns: Math.ceil(outChannels / 4),
+    channels,
+    values: height * width * channels,
+  };
+  return [launch(guidanceRescaleKernel, "guidance_rescale", params, { ...buffers }, [slots, 1, 1])];
 }
 
 /** Buffers of {@linkcode samplerStep}. */

@@ -3713,6 +3713,7 @@ struct Slot {
   next_from_h2: f32,
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
+  rescale: f32,   // rescaling of the guided output, 0 for none
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -3720,6 +3721,7 @@ struct Row {
   slot: u32,        // NONE: the row is idle
   class_label: u32,
   weight: f32,      // weight of its output in the slot's output
+  conditional: f32, // weight of its output in the conditional output, which has no guidance
 }
 
 // No slot.
@@ -3783,6 +3785,172 @@ fn guidance(
     per_slot: "u32",
   },
   entryPoints: ["guidance"],
+} as const satisfies KernelSource;
+
+/** `guidance_rescale.wgsl`: guidance_rescale. */
+export const guidanceRescaleKernel = {
+  name: "guidance_rescale",
+  code: `// Rescaled guidance (Lin et al. 2024, equations 15 and 16): guidance raises the contrast of the output; a part of it is scaled
+// back to the standard deviation of the conditional output.
+//
+//   conditional[s] = sum over rows r of slot s of conditional_r * model_out[r]
+//   out[s] *= rescale * std(conditional[s]) / std(out[s]) + 1 - rescale
+//
+// std is over all pixels and channels of the image; a learned variance in further channels is kept. slots [S]; rows [R];
+// model_out [R, H, W, Op] as stored; out [S, H, W, Op] float32, from guidance.wgsl, updated in place. Arithmetic in float32.
+// Slots with rescale 0 and idle slots keep out.
+//
+// One workgroup per slot. A lane sums every 256th vec4 of channels, then lane 0 sums the lanes in order, so results do not
+// depend on the batch. The variance is the mean of squared differences from the mean, in a pass of its own.
+
+// Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
+
+// Slot of the sampling batch: its image's state, and the coefficients of its next step.
+struct Slot {
+  first_row: u32, // first of its rows, which are contiguous
+  rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  step: u32,      // step of the image's own trajectory, from 0
+  seed_lo: u32,   // Threefry key, low word of the image's seed
+  seed_hi: u32,   // Threefry key, high word
+  timestep: f32,  // input of the network
+  initial_noise: f32, // standard deviation of the noise that x is set to before the step; 0: x is kept
+  x0_from_x: f32,
+  x0_from_out: f32,
+  clip: f32,      // bound on |x_0|; the largest float32 for none
+  next_from_x0: f32,
+  next_from_x: f32,
+  next_from_out: f32,
+  next_from_h1: f32, // weights of earlier estimates of x_0, the latest first
+  next_from_h2: f32,
+  sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
+  log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
+  rescale: f32,   // rescaling of the guided output, 0 for none
+}
+
+// Row of the network's batch: one evaluation of the network at a slot's x.
+struct Row {
+  slot: u32,        // NONE: the row is idle
+  class_label: u32,
+  weight: f32,      // weight of its output in the slot's output
+  conditional: f32, // weight of its output in the conditional output, which has no guidance
+}
+
+// No slot.
+const NONE = 0xffffffffu;
+
+// The random numbers of an image depend on its own seed and step only, so images do not depend on their slot or on the rest
+// of the batch. Stream 2 separates them from training with the same seed.
+fn sampling_counter(index: u32, step: u32) -> vec4u {
+  return vec4u(index, step, 0u, 2u);
+}
+
+// Step word of the initial noise.
+const INITIAL_NOISE = 0xffffffffu;
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0. An include: functions only.
+
+fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
+  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  per_slot: u32, // vec4s per output
+  columns: u32,  // vec4s per pixel
+  channels: u32, // of an image
+  values: u32,   // numbers in an image, without padding
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> slots: array<Slot>;
+@group(0) @binding(2) var<storage, read> rows: array<Row>;
+@group(0) @binding(3) var<storage, read> model_out: array<Stored4>;
+@group(0) @binding(4) var<storage, read_write> out: array<vec4f>;
+
+const LANES = 256u;
+
+// Sums over the conditional and the guided output.
+var<workgroup> partials: array<vec2f, LANES>;
+
+fn total(lane: u32, partial: vec2f) -> vec2f {
+  partials[lane] = partial;
+  workgroupBarrier();
+  if (lane == 0u) {
+    var sum = partials[0];
+    for (var i = 1u; i < LANES; i++) {
+      sum += partials[i];
+    }
+    partials[0] = sum;
+  }
+  workgroupBarrier();
+  let sum = partials[0];
+  workgroupBarrier();
+  return sum;
+}
+
+fn conditional_at(slot: Slot, index: u32) -> vec4f {
+  var sum = vec4f(0.0);
+  for (var r = slot.first_row; r < slot.first_row + slot.rows; r++) {
+    sum += rows[r].conditional * vec4f(model_out[r * params.per_slot + index]);
+  }
+  return sum;
+}
+
+fn sum_of(values: vec4f) -> f32 {
+  return (values.x + values.y) + (values.z + values.w);
+}
+
+// Zeroes padding, and channels that are not the image's.
+fn kept(values: vec4f, index: u32) -> vec4f {
+  return keep_channels(values, 4u * (index % params.columns), params.channels);
+}
+
+@compute @workgroup_size(LANES)
+fn guidance_rescale(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let slot = slots[group.x];
+  if (slot.rescale == 0.0) {
+    return;
+  }
+  let start = group.x * params.per_slot;
+  // 1. Means
+  var sums = vec2f(0.0);
+  for (var index = lane; index < params.per_slot; index += LANES) {
+    sums += vec2f(sum_of(kept(conditional_at(slot, index), index)), sum_of(kept(out[start + index], index)));
+  }
+  let mean = total(lane, sums) / f32(params.values);
+  // 2. Variances
+  var squares = vec2f(0.0);
+  for (var index = lane; index < params.per_slot; index += LANES) {
+    let conditional = kept(conditional_at(slot, index) - mean.x, index);
+    let guided = kept(out[start + index] - mean.y, index);
+    squares += vec2f(dot(conditional, conditional), dot(guided, guided));
+  }
+  let deviation = sqrt(total(lane, squares));
+  // 3. Equations 15 and 16; an output without contrast cannot be scaled to any
+  let ratio = select(1.0, deviation.x / deviation.y, deviation.y > 0.0);
+  let factor = slot.rescale * ratio + (1.0 - slot.rescale);
+  for (var index = lane; index < params.per_slot; index += LANES) {
+    let value = out[start + index];
+    out[start + index] = value + kept((factor - 1.0) * value, index);
+  }
+}
+`,
+  bindings: {
+    slots: { binding: 1, access: "read" },
+    rows: { binding: 2, access: "read" },
+    model_out: { binding: 3, access: "read" },
+    out: { binding: 4, access: "read_write" },
+  },
+  params: {
+    per_slot: "u32",
+    columns: "u32",
+    channels: "u32",
+    values: "u32",
+  },
+  entryPoints: ["guidance_rescale"],
 } as const satisfies KernelSource;
 
 /** `head_dots.wgsl`: vectors, scalars. */
@@ -4291,6 +4459,11 @@ struct DenoisingError {
 const UNUSED_ROW = 0xffffffffu;
 // Standard normal noise for one vec4 of channels of an image. An include: functions only.
 
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0. An include: functions only.
+
+fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
+  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
+}
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
 // uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
@@ -4371,11 +4544,6 @@ fn natural_log(x: f32) -> f32 {
 fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
-}
-
-// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0.
-fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
-  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
 
 // Lanes 0, 1 are normal2 of the first two Threefry words of the counter, lanes 2, 3 of the last two.
@@ -4633,6 +4801,11 @@ fn is_finite(x: f32) -> bool {
 }
 // Standard normal noise for one vec4 of channels of an image. An include: functions only.
 
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0. An include: functions only.
+
+fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
+  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
+}
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
 // uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
@@ -4713,11 +4886,6 @@ fn natural_log(x: f32) -> f32 {
 fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
-}
-
-// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0.
-fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
-  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
 
 // Lanes 0, 1 are normal2 of the first two Threefry words of the counter, lanes 2, 3 of the last two.
@@ -5040,6 +5208,7 @@ struct Slot {
   next_from_h2: f32,
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
+  rescale: f32,   // rescaling of the guided output, 0 for none
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -5047,6 +5216,7 @@ struct Row {
   slot: u32,        // NONE: the row is idle
   class_label: u32,
   weight: f32,      // weight of its output in the slot's output
+  conditional: f32, // weight of its output in the conditional output, which has no guidance
 }
 
 // No slot.
@@ -5062,6 +5232,11 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 const INITIAL_NOISE = 0xffffffffu;
 // Standard normal noise for one vec4 of channels of an image. An include: functions only.
 
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0. An include: functions only.
+
+fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
+  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
+}
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
 // uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
@@ -5142,11 +5317,6 @@ fn natural_log(x: f32) -> f32 {
 fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
-}
-
-// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0.
-fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
-  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
 
 // Lanes 0, 1 are normal2 of the first two Threefry words of the counter, lanes 2, 3 of the last two.
@@ -5362,6 +5532,7 @@ struct Slot {
   next_from_h2: f32,
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
+  rescale: f32,   // rescaling of the guided output, 0 for none
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -5369,6 +5540,7 @@ struct Row {
   slot: u32,        // NONE: the row is idle
   class_label: u32,
   weight: f32,      // weight of its output in the slot's output
+  conditional: f32, // weight of its output in the conditional output, which has no guidance
 }
 
 // No slot.
@@ -5472,6 +5644,7 @@ struct Slot {
   next_from_h2: f32,
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
+  rescale: f32,   // rescaling of the guided output, 0 for none
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -5479,6 +5652,7 @@ struct Row {
   slot: u32,        // NONE: the row is idle
   class_label: u32,
   weight: f32,      // weight of its output in the slot's output
+  conditional: f32, // weight of its output in the conditional output, which has no guidance
 }
 
 // No slot.
@@ -5494,6 +5668,11 @@ fn sampling_counter(index: u32, step: u32) -> vec4u {
 const INITIAL_NOISE = 0xffffffffu;
 // Standard normal noise for one vec4 of channels of an image. An include: functions only.
 
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0. An include: functions only.
+
+fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
+  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
+}
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
 // uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
@@ -5574,11 +5753,6 @@ fn natural_log(x: f32) -> f32 {
 fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
-}
-
-// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0.
-fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
-  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
 }
 
 // Lanes 0, 1 are normal2 of the first two Threefry words of the counter, lanes 2, 3 of the last two.

@@ -11,6 +11,7 @@ import {
   type GridOptions,
   Images,
   planSampling,
+  type SigmaInterval,
   type Trajectory,
   type UNetConfig,
 } from "../mod.ts";
@@ -20,6 +21,7 @@ import type { Backend } from "../lib/gpu/backend.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
 import { resolveClass } from "../lib/sampling/class_choice.ts";
+import { INTERVAL_WORDS, parseInterval } from "../lib/sampling/guidance_interval.ts";
 import { DEFAULT_STEPS, planDraw } from "../lib/sampling/request.ts";
 import { shownSteps } from "../lib/sampling/moments.ts";
 import { imageSize } from "../lib/model/config.ts";
@@ -28,6 +30,7 @@ import { shellQuote } from "../lib/shell.ts";
 import { TUNE_HELP, type TuneMode, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS, continueOnBackend } from "../terminal/backend.ts";
 import {
+  checked,
   type FlagNames,
   integer,
   number,
@@ -53,6 +56,8 @@ interface Flags {
   sampler: "ddpm" | "ddim";
   eta?: number;
   guidance?: number;
+  guidanceRescale?: number;
+  guidanceInterval?: SigmaInterval;
   negativeClass?: string;
   seed: number;
   scale: number;
@@ -110,6 +115,16 @@ function readFlags(args: string[]): Flags {
       value: number(0, 100),
       defaultText: "2; 1 without a class, or for a model not trained for guidance",
     })
+    .flag(
+      "--guidance-rescale <F>",
+      "part of the guided output whose contrast is scaled back to that without guidance; 0.7 suits high scales",
+      { value: number(0, 1), defaultText: "0" },
+    )
+    .flag(
+      "--guidance-interval <LOW,HIGH>",
+      "noise levels with guidance, as ratios of noise to signal; other steps take one evaluation",
+      { value: checked(INTERVAL_WORDS, parseInterval), defaultText: "all, 0,inf" },
+    )
     .flag("--negative-class <NAME>", "class that guidance leads away from, by name or number", {
       value: text(),
       defaultText: "none, no class",
@@ -274,12 +289,14 @@ async function main(args: string[]): Promise<number> {
     });
     const rows = chooseClasses(given.class, model);
     const flags: ResolvedFlags = { ...given, count: given.count ?? (rows.length > 1 ? 1 : 8) };
-    const { count, steps, sampler, eta, guidance, negativeClass, seed, batch } = flags;
+    const { count, steps, sampler, eta, seed, batch } = flags;
+    const { guidance, guidanceRescale, guidanceInterval, negativeClass } = flags;
     const names = rows.map((row) => row === null ? "none" : String(row));
     checkPictures(flags, names, model.config);
     const total = rows.length * count;
     const request = {
-      ...{ class: rows, count, steps, sampler, eta, guidance, negativeClass, seed, batch },
+      ...{ class: rows, count, steps, sampler, eta, seed, batch },
+      ...{ guidance, guidanceRescale, guidanceInterval, negativeClass },
       onStep: progress(report, `drawing ${counted(total, "image")}, steps`),
     };
     const settings = planDraw(request, model);
@@ -339,6 +356,8 @@ const FLAG_OF: FlagNames = {
       .map((name) => [name, `--${name}`]),
   ),
   negativeClass: "--negative-class",
+  guidanceRescale: "--guidance-rescale",
+  guidanceInterval: "--guidance-interval",
 };
 
 if (import.meta.main) {

@@ -82,7 +82,12 @@ export function text(): Value<string> {
   };
 }
 
-function checked<T>(
+/**
+ * A value that `read` parses; undefined means that it is not allowed.
+ *
+ * @param words allowed words, for suggestions
+ */
+export function checked<T>(
   allowed: string,
   read: (text: string) => T | undefined,
   words: readonly string[] = [],

@@ -71,7 +71,7 @@ export const SUM_COLUMNS = 16;
 /** `struct Slot` of `records/sampling.wgsl`. */
 export const SlotLayout = {
   name: "Slot",
-  bytes: 68,
+  bytes: 72,
   fields: {
     /** first of its rows, which are contiguous */
     firstRow: { type: "u32", offset: 0 },
@@ -101,19 +101,23 @@ export const SlotLayout = {
     sigma: { type: "f32", offset: 60 },
     /** logarithm of its upper bound over its lower; 0: the variance is fixed */
     logSigmaRange: { type: "f32", offset: 64 },
+    /** rescaling of the guided output, 0 for none */
+    rescale: { type: "f32", offset: 68 },
   },
 } as const satisfies RecordLayout;
 
 /** `struct Row` of `records/sampling.wgsl`. */
 export const RowLayout = {
   name: "Row",
-  bytes: 12,
+  bytes: 16,
   fields: {
     /** NONE: the row is idle */
     slot: { type: "u32", offset: 0 },
     classLabel: { type: "u32", offset: 4 },
     /** weight of its output in the slot's output */
     weight: { type: "f32", offset: 8 },
+    /** weight of its output in the conditional output, which has no guidance */
+    conditional: { type: "f32", offset: 12 },
   },
 } as const satisfies RecordLayout;
 

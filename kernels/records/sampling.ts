@@ -29,6 +29,8 @@ export interface SlotRow {
   readonly label: number;
   /** Weight of its output in the slot's output. */
   readonly weight: number;
+  /** Weight of its output in the conditional output, which has no guidance. */
+  readonly conditional: number;
 }
 
 /** Occupied slot of the sampling batch: the next step of its image. */
@@ -42,6 +44,8 @@ export interface Slot {
   readonly seedHi: number;
   /** Evaluations of the network, one or more; the slot's output is their weighted sum. */
   readonly rows: readonly SlotRow[];
+  /** Rescaling of the guided output to the standard deviation of the conditional one, 0 (none) to 1. */
+  readonly rescale: number;
 }
 
 /** Number of rows of the network's batch that slots take. */
@@ -63,7 +67,7 @@ export function encodeSlots(slots: readonly (Slot | undefined)[]): ArrayBuffer {
 }
 
 /**
- * Encodes the `rows` buffer: slot, label and weight of each row of the network's batch.
+ * Encodes the `rows` buffer: slot, label and weights of each row of the network's batch.
  *
  * @param slots as for {@linkcode encodeSlots}
  * @param batch the network's batch; rows without a slot are idle
@@ -72,8 +76,8 @@ export function encodeRows(slots: readonly (Slot | undefined)[], batch: number):
   const bytes = new ArrayBuffer(RowLayout.bytes * batch);
   const rows = slots.flatMap((slot, i) => slot?.rows.map((row) => ({ ...row, slot: i })) ?? []);
   for (let r = 0; r < batch; r++) {
-    const { slot, label, weight } = rows[r] ?? { slot: NONE, label: 0, weight: 0 };
-    encodeRecord(RowLayout, { slot, classLabel: label, weight }, bytes, r);
+    const { label, ...row } = rows[r] ?? { slot: NONE, label: 0, weight: 0, conditional: 0 };
+    encodeRecord(RowLayout, { ...row, classLabel: label }, bytes, r);
   }
   return bytes;
 }

@@ -20,6 +20,7 @@ struct Slot {
   next_from_h2: f32,
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
+  rescale: f32,   // rescaling of the guided output, 0 for none
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -27,6 +28,7 @@ struct Row {
   slot: u32,        // NONE: the row is idle
   class_label: u32,
   weight: f32,      // weight of its output in the slot's output
+  conditional: f32, // weight of its output in the conditional output, which has no guidance
 }
 
 // No slot.

@@ -13,6 +13,11 @@
  * is the conditional model, 0 the negative one; 1.5 to 4 trades variety for fidelity to the class. The sum runs on the
  * device, in `kernels/guidance.wgsl`.
  *
+ * Two corrections keep the images of high scales natural. Rescaling (Lin et al. 2024, arXiv 2305.08891, equations 15 and 16;
+ * `kernels/guidance_rescale.wgsl`) undoes the gain in contrast. An interval (Kynkäänniemi et al. 2024, arXiv 2404.07724)
+ * limits guidance to the noise levels where it helps, in the unit of that paper, the ratio of noise to signal `sigma`, so that
+ * it means the same whatever the number of steps, the sampler and the schedule; steps outside take fewer evaluations.
+ *
  * @module
  */
 
@@ -29,17 +34,26 @@ export interface WeightedLabel {
 /** Classes whose scores are added up, one or more. */
 export type ClassMixture = readonly WeightedLabel[];
 
+/** Interval of noise levels, above the first ratio of noise to signal and up to the second, which may be infinite. */
+export type SigmaInterval = readonly [above: number, upTo: number];
+
 /** Settings of guidance. */
 export interface Guidance {
   /** Scale, 0 or more; 1 is no guidance. */
   readonly guidance: number;
   /** Label that images are led away from, at scales above 1; default the null class. */
   readonly negative?: number;
+  /** Part of the guided output that gets the standard deviation of the conditional one, 0 (default) to 1. */
+  readonly guidanceRescale?: number;
+  /** Noise levels at which there is guidance; default all. */
+  readonly guidanceInterval?: SigmaInterval;
 }
 
 /** The settings of guidance among others. */
-export function guidanceOf({ guidance, negative }: Guidance): Guidance {
-  return { guidance, ...(negative === undefined ? {} : { negative }) };
+export function guidanceOf(settings: Guidance): Guidance {
+  const { guidance, negative, guidanceRescale, guidanceInterval } = settings;
+  const chosen = Object.entries({ negative, guidanceRescale, guidanceInterval });
+  return { guidance, ...Object.fromEntries(chosen.filter(([, value]) => value !== undefined)) };
 }
 
 /** What the network is evaluated for: an image's class or mixture, and its guidance. */
@@ -48,12 +62,22 @@ export interface Guided extends Guidance {
   readonly label: number | ClassMixture;
 }
 
-/** Evaluation of the network with one label, and its weight in the guided output. */
+/** Evaluation of the network with one label. */
 export interface GuidanceTerm {
   /** Class index; the number of classes is the null class. */
   readonly label: number;
-  /** Weight of its output; those of an image sum to 1. */
+  /** Weight of its output in the guided output; those of an image sum to 1. */
   readonly weight: number;
+  /** Weight of its output in the conditional output; those of an image sum to 1. */
+  readonly conditional: number;
+}
+
+/** Guidance in one step. */
+export interface GuidanceStep {
+  /** Evaluations of the network. */
+  readonly terms: readonly GuidanceTerm[];
+  /** Part of the output that is rescaled, 0 for none. */
+  readonly rescale: number;
 }
 
 /** Labels of a class or mixture with weights that sum to 1. */
@@ -64,34 +88,65 @@ function normalized(label: number | ClassMixture): ClassMixture {
 }
 
 /**
- * Evaluations of the network that make a guided output. Each label is evaluated once; those of weight 0 are left out.
+ * Evaluations of the network that make the output of a step. Each label is evaluated once; those that are not needed are left
+ * out.
  *
  * @param image class and guidance
+ * @param sigma ratio of noise to signal at the step
  * @param nullLabel label of the null class
  */
-export function guidanceTerms({ label, guidance, negative }: Guided, nullLabel: number): GuidanceTerm[] {
-  const weights = new Map<number, number>();
-  const add = (label: number, weight: number) => weights.set(label, (weights.get(label) ?? 0) + weight);
-  for (const { label: one, weight } of normalized(label)) add(one, guidance * weight);
-  add(negative ?? nullLabel, 1 - guidance);
-  return [...weights].filter(([, weight]) => weight !== 0).map(([label, weight]) => ({ label, weight }));
+export function guidanceStep(image: Guided, sigma: number, nullLabel: number): GuidanceStep {
+  const { guidanceInterval: [above, upTo] = [-1, Infinity] } = image;
+  return stepAtScale(image, sigma > above && sigma <= upTo ? image.guidance : 1, nullLabel);
 }
 
-/** Rows of the network's batch that an image takes. */
+function stepAtScale(image: Guided, scale: number, nullLabel: number): GuidanceStep {
+  const { label, negative = nullLabel, guidanceRescale = 0 } = image;
+  const terms = new Map<number, { weight: number; conditional: number }>();
+  const add = (label: number, weight: number, conditional: number) => {
+    const sum = terms.get(label) ?? { weight: 0, conditional: 0 };
+    terms.set(label, { weight: sum.weight + weight, conditional: sum.conditional + conditional });
+  };
+  for (const { label: one, weight } of normalized(label)) add(one, scale * weight, weight);
+  add(negative, 1 - scale, 0);
+  const guided = [...terms.values()].some(({ weight, conditional }) => weight !== conditional);
+  const rescale = guided ? guidanceRescale : 0;
+  return {
+    rescale,
+    terms: [...terms].map(([label, weights]) => ({ label, ...weights }))
+      .filter(({ weight, conditional }) => weight !== 0 || (rescale !== 0 && conditional !== 0)),
+  };
+}
+
+/** Most rows of the network's batch that an image takes in a step. */
 export function networkRows(image: Guided): number {
-  return guidanceTerms(image, NO_LABEL).length;
+  const scales = image.guidanceInterval ? [image.guidance, 1] : [image.guidance];
+  return Math.max(...scales.map((scale) => stepAtScale(image, scale, NO_LABEL).terms.length));
 }
 
 /** Stands for the null class where its label is not known. */
 const NO_LABEL = -1;
 
 /**
- * Checks a guidance scale.
+ * Checks the numbers of guidance.
  *
- * @throws {ConfigError} unless it is a finite number of at least 0
+ * @throws {ConfigError} naming the one that is out of range
  */
-export function checkGuidance(scale: number): void {
-  if (!Number.isFinite(scale) || scale < 0) {
-    throw new ConfigError("guidance", scale, "a number of at least 0");
+export function checkGuidance(
+  { guidance, guidanceRescale = 0, guidanceInterval = [0, Infinity] }: Guidance,
+): void {
+  if (!Number.isFinite(guidance) || guidance < 0) {
+    throw new ConfigError("guidance", guidance, "a number of at least 0");
+  }
+  if (!(guidanceRescale >= 0 && guidanceRescale <= 1)) {
+    throw new ConfigError("guidanceRescale", guidanceRescale, "a number from 0 to 1");
+  }
+  const [above, upTo] = guidanceInterval;
+  if (!(above >= 0 && above < upTo)) {
+    throw new ConfigError(
+      "guidanceInterval",
+      guidanceInterval,
+      "two ratios of noise to signal of at least 0, the smaller first",
+    );
   }
 }

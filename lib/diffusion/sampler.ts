@@ -6,7 +6,7 @@
 
 import { ConfigError } from "../errors.ts";
 import { withSuggestion } from "../suggest.ts";
-import type { ForwardProcess } from "./forward_process.ts";
+import { type ForwardProcess, sigmaOf } from "./forward_process.ts";
 import { ddimSteps } from "./samplers/ddim.ts";
 import { ddpmSpacing, ddpmSteps } from "./samplers/ddpm.ts";
 import { dpmpp2mSteps, multistepSpacing } from "./samplers/dpmpp_2m.ts";
@@ -74,6 +74,12 @@ const samplers: Readonly<Record<SamplerName, Sampler>> = {
     options: ["churn", "churnRange", "churnNoise"],
   },
 };
+
+/** A step of a plan, with the noise level at which it evaluates the network. */
+export interface PlannedStep extends SamplerStep {
+  /** Ratio of noise to signal in the network's input. */
+  readonly noiseRatio: number;
+}
 
 /** Names that {@link planSampling} accepts. */
 export const samplerNames: readonly SamplerName[] = Object.keys(samplers) as SamplerName[];
@@ -191,8 +197,9 @@ export function planSampling(
   sampler: SamplerName,
   process: ForwardProcess,
   options: SamplerOptions,
-): SamplerStep[] {
+): PlannedStep[] {
   checkSampler(sampler, options);
   const { spacing = defaultSpacing(process, sampler) } = options;
-  return samplers[sampler].plan(process, { ...options, spacing });
+  return samplers[sampler].plan(process, { ...options, spacing })
+    .map((step) => ({ ...step, noiseRatio: sigmaOf(process.level(step.timestep)) }));
 }

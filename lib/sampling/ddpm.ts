@@ -20,7 +20,7 @@ import { shownSteps } from "./moments.ts";
 import { batchSizes, RunningBatch } from "./running_batch.ts";
 import type { SlotImage } from "./slot_batch.ts";
 import { guidanceOf } from "../diffusion/guidance.ts";
-import { planSampling, type SamplerStep } from "../diffusion/sampler.ts";
+import { type PlannedStep, planSampling } from "../diffusion/sampler.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { checkWhole } from "../checks.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
@@ -248,7 +248,7 @@ export class DDPM {
   #draw(
     slots: number,
     settings: DrawPlan,
-    plan: readonly SamplerStep[],
+    plan: readonly PlannedStep[],
     options: DrawOptions,
   ): Promise<Drawn> {
     const { labels, seed, imageRows } = settings;

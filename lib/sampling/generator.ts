@@ -7,7 +7,7 @@ import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
-import type { SamplerStep } from "../diffusion/sampler.ts";
+import type { PlannedStep } from "../diffusion/sampler.ts";
 import { SlotBatch, type SlotImage, type SlotPicture } from "./slot_batch.ts";
 import { advance, type Underway } from "./underway.ts";
 
@@ -99,7 +99,7 @@ export class Generator {
    */
   async draw(
     requests: readonly SlotImage[],
-    steps: readonly SamplerStep[],
+    steps: readonly PlannedStep[],
     options: DrawOptions = {},
   ): Promise<Drawn> {
     const { onStep, previewAt = [] } = options;

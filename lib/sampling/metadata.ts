@@ -5,6 +5,7 @@
  */
 import type { ImageMetadata } from "../image/images.ts";
 import type { Precision } from "../model/precision.ts";
+import { intervalText } from "./guidance_interval.ts";
 import { labelText } from "./class_choice.ts";
 import type { DrawPlan } from "./request.ts";
 
@@ -29,16 +30,20 @@ export function className(
 export interface GuidanceMetadata {
   readonly guidance: number;
   readonly negative_class?: string;
+  readonly guidance_rescale?: number;
+  readonly guidance_interval?: string;
 }
 
 /** Guidance of a plan as metadata. */
 export function guidanceMetadata(
-  { guidance, negative }: DrawPlan,
+  { guidance, negative, guidanceRescale, guidanceInterval }: DrawPlan,
   { classes }: Pick<DrawnBy, "classes">,
 ): GuidanceMetadata {
   return {
     guidance,
     ...(negative === undefined ? {} : { negative_class: labelText(negative, classes) }),
+    ...(guidanceRescale === undefined ? {} : { guidance_rescale: guidanceRescale }),
+    ...(guidanceInterval === undefined ? {} : { guidance_interval: intervalText(guidanceInterval) }),
   };
 }
 

@@ -5,8 +5,25 @@
  */
 import { checkWhole } from "../checks.ts";
 import { checkPictureChannels } from "./channels.ts";
-import { checkGuidance, type ClassMixture, type Guidance, networkRows } from "../diffusion/guidance.ts";
-import { checkSampler, checkSteps, mostSteps, type SamplerName } from "../diffusion/sampler.ts";
+import {
+  checkGuidance,
+  type ClassMixture,
+  type Guidance,
+  guidanceOf,
+  guidanceStep,
+  type Guided,
+  networkRows,
+  type SigmaInterval,
+} from "../diffusion/guidance.ts";
+import {
+  checkSampler,
+  checkSteps,
+  evaluations,
+  mostSteps,
+  type PlannedStep,
+  planSampling,
+  type SamplerName,
+} from "../diffusion/sampler.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { ConfigError } from "../errors.ts";
 import {
@@ -45,6 +62,16 @@ export interface GenerateOptions {
    * images of a class if the model has a null class, and with a `negativeClass`, else 1.
    */
   readonly guidance?: number;
+  /**
+   * Part of the guided output that is rescaled to the standard deviation of the conditional one, against too much contrast,
+   * 0 (default) to 1 (Lin et al. 2024, who use 0.7).
+   */
+  readonly guidanceRescale?: number;
+  /**
+   * Noise levels at which there is guidance, as ratios of noise to signal, the smaller first (Kynkäänniemi et al. 2024);
+   * default all, `[0, Infinity]`. Steps outside take one evaluation of the network.
+   */
+  readonly guidanceInterval?: SigmaInterval;
   /** Class, by name or number, that guidance leads away from; default no class (`none`). */
   readonly negativeClass?: string | number | null;
   /** Seed of the first image, an integer from 0 to 2^53 - 1; image i has seed `seed + i`. Default 0. */
@@ -79,8 +106,10 @@ export interface DrawPlan extends Guidance {
   readonly sampler: SamplerName;
   /** DDIM's eta, 0 to 1; undefined if not given. */
   readonly eta: number | undefined;
-  /** Rows of the network's batch for each image; at most so many where images differ. */
+  /** Most rows of the network's batch that an image takes in a step. */
   readonly imageRows: number;
+  /** Rows that an image takes in all its steps together, the most where images differ. */
+  readonly imageWork: number;
   /** Seed of the first image; image i has seed `seed + i`. */
   readonly seed: number;
   /** Maximum batch size. */
@@ -116,13 +145,28 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
     .map((label, i) => label === ANY_CLASS ? (seed + i) % classes.length : label);
   const conditional = labels.some((label) => label !== classes.length);
   const guidance = planGuidance(options, conditional, model, defaults);
-  const imageRows = Math.max(...labels.map((label) => networkRows({ label, ...guidance })));
-  return { labels, steps, sampler, eta, ...guidance, imageRows, seed, batch };
+  const images = [...new Set(labels)].map((label): Guided => ({ label, ...guidance }));
+  const imageRows = Math.max(...images.map(networkRows));
+  const imageWork = guidance.guidanceInterval
+    ? mostWork(images, planSampling(sampler, schedule, { steps, eta }), classes.length)
+    : imageRows * evaluations(sampler, steps);
+  return { labels, steps, sampler, eta, ...guidance, imageRows, imageWork, seed, batch };
+}
+
+/** Rows in all steps of the image that takes the most. */
+function mostWork(
+  images: readonly Guided[],
+  plan: readonly PlannedStep[],
+  nullLabel: number,
+): number {
+  const rows = (image: Guided, { noiseRatio }: PlannedStep) =>
+    guidanceStep(image, noiseRatio, nullLabel).terms.length;
+  return Math.max(...images.map((image) => plan.reduce((sum, step) => sum + rows(image, step), 0)));
 }
 
 /** @param conditional a class is requested */
 function planGuidance(
-  { guidance: scale, negativeClass }: GenerateOptions,
+  { guidance: scale, negativeClass, guidanceRescale, guidanceInterval }: GenerateOptions,
   conditional: boolean,
   model: ModelFacts,
   defaults: DrawDefaults,
@@ -132,11 +176,12 @@ function planGuidance(
     : resolveLabel("negativeClass", negativeClass, model);
   const guidable = negative !== undefined || (conditional && hasNullClass(model));
   const guidance = scale ?? (guidable ? defaults.guidance ?? 2 : 1);
-  checkGuidance(guidance);
+  const settings = guidanceOf({ guidance, negative, guidanceRescale, guidanceInterval });
+  checkGuidance(settings);
   if (guidance !== 1 && !guidable) {
     throw new ConfigError("guidance", guidance, conditional ? NO_GUIDANCE : "1 where no class is requested");
   }
-  return negative === undefined ? { guidance } : { guidance, negative };
+  return settings;
 }
 
 /** Error text for guidance with a model that has no null class. */

@@ -15,7 +15,7 @@ import { planSampling } from "../diffusion/sampler.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { ImageJob } from "./image_job.ts";
 import { checkGuidable, SlotBatch, type SlotPicture } from "./slot_batch.ts";
-import { advance, isFinished, type Underway } from "./underway.ts";
+import { advance, isFinished, rowsOfNextStep, type Underway } from "./underway.ts";
 
 /** An intermediate or finished image of a turn. */
 export interface BatchPicture {
@@ -110,7 +110,10 @@ export class RunningBatch {
     return this.#parked.size;
   }
 
-  /** Rows of the network's batch in use, at most {@linkcode RunningBatch.rows}. */
+  /**
+   * Rows of the network's batch reserved for the images, at most {@linkcode RunningBatch.rows}. Steps outside an interval of
+   * guidance take fewer.
+   */
   get rowsInUse(): number {
     return this.#slots.reduce((sum, { image }) => sum + networkRows(image), 0);
   }
@@ -121,11 +124,11 @@ export class RunningBatch {
    * @throws {ConfigError} naming the invalid field of the image, or if too few rows are free
    */
   add(image: ImageJob): void {
-    const { id, seed, guidance, sampler, steps, eta, frames } = image;
+    const { id, seed, sampler, steps, eta, frames } = image;
     const classes = classCount(this.#options.config);
     for (const each of labelsOf(image)) checkWhole("label", each, 0, classes);
     checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
-    checkGuidance(guidance);
+    checkGuidance(image);
     checkGuidable(image, this.#options);
     const plan = planSampling(sampler, this.#options.schedule, { steps, eta });
     for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, plan.length - 1);
@@ -227,8 +230,12 @@ export class RunningBatch {
     const first = advance(this.#batch, present);
     const known = this.#stepTime.get(first.programRows);
     const affordable = known === undefined ? 1 : Math.max(1, Math.floor(milliseconds / known));
-    const steps = Math.min(affordable, most);
-    for (let done = 1; done < steps; done++) advance(this.#batch, present);
+    let steps = 1;
+    // Step times are measured by the size of the program, so it stays the same.
+    while (steps < most && steps < affordable && this.#nextRows(present) === first.rows) {
+      advance(this.#batch, present);
+      steps++;
+    }
     const wanted = present.flatMap((entry, slot) => {
       const of = pictureAt(entry);
       return of ? [{ slot, of, entry }] : [];
@@ -254,6 +261,11 @@ export class RunningBatch {
       frames,
       finished,
     };
+  }
+
+  #nextRows(entries: readonly Entry[]): number {
+    const nullLabel = classCount(this.#options.config);
+    return entries.reduce((sum, entry) => sum + rowsOfNextStep(entry, nullLabel), 0);
   }
 
   /** Frees all buffers except the weights. */

@@ -8,7 +8,7 @@ import type { KernelTarget } from "../../kernels/target.ts";
 import { storedIn } from "../../kernels/storage.ts";
 import { RowLayout, SlotLayout } from "../../kernels/records/layouts.ts";
 import { encodeRows, encodeSlots, rowCount, type Slot } from "../../kernels/records/sampling.ts";
-import { guidance, samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
+import { guidance, guidanceRescale, samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { alignUp, type BufferView, createBuffer, destroyBuffer, ResourceScope } from "../gpu/memory.ts";
@@ -24,8 +24,8 @@ import { checkOutChannels } from "./channels.ts";
 import { unpadChannels } from "./padding.ts";
 import { NO_GUIDANCE } from "./request.ts";
 import { splitSeed } from "../random.ts";
-import { guidanceTerms, type Guided } from "../diffusion/guidance.ts";
-import type { SamplerStep } from "../diffusion/sampler.ts";
+import { guidanceStep, type Guided } from "../diffusion/guidance.ts";
+import type { PlannedStep } from "../diffusion/sampler.ts";
 
 /** Options of {@linkcode SlotBatch.build}. */
 export interface SlotBatchOptions {
@@ -55,7 +55,7 @@ export interface SlotStep extends SlotImage {
   /** Index of the step, from 0; step 0 starts from noise. */
   readonly step: number;
   /** Coefficients of the step. */
-  readonly coefficients: SamplerStep;
+  readonly coefficients: PlannedStep;
 }
 
 /** Buffers that are an image's state: its x_t, and the estimates of x_0 of its last step and of the one before. */
@@ -188,8 +188,10 @@ export class SlotBatch {
       ...slotNoise(shape, { slots: records, x }),
       ...slotInputs(shape, rows, { slots: records, rows: assigned, x, input, timestep, label }),
     ];
+    const outputs = { slots: records, rows: assigned, model_out: forward.prediction, out };
     const after = [
-      ...guidance(shape, { slots: records, rows: assigned, model_out: forward.prediction, out }),
+      ...guidance(shape, outputs),
+      ...guidanceRescale(shape, outputs),
       ...samplerStep(shape, { slots: records, out, x, h1: preview, h2: earlier }),
     ];
     const program = await buildProgram(this.#gpu, [
@@ -232,7 +234,8 @@ export class SlotBatch {
       const { seed, step, coefficients } = slot;
       const [seedLo, seedHi] = splitSeed(seed);
       checkGuidable(slot, this.#options);
-      return { step, coefficients, seedLo, seedHi, rows: guidanceTerms(slot, nullLabel) };
+      const { terms, rescale } = guidanceStep(slot, coefficients.noiseRatio, nullLabel);
+      return { step, coefficients, seedLo, seedHi, rows: terms, rescale };
     });
     const rows = rowCount(slots);
     const occupied = slots.findLastIndex((slot) => slot !== undefined) + 1;

@@ -3,14 +3,15 @@
  *
  * @module
  */
-import type { SamplerStep } from "../diffusion/sampler.ts";
+import { guidanceStep } from "../diffusion/guidance.ts";
+import type { PlannedStep } from "../diffusion/sampler.ts";
 import type { SlotBatch, SlotImage, SlotStep } from "./slot_batch.ts";
 
 /** An image being sampled. */
 export interface Underway {
   readonly image: SlotImage;
   /** Steps of the sampler, from `planSampling`. */
-  readonly plan: readonly SamplerStep[];
+  readonly plan: readonly PlannedStep[];
   /** Number of steps done. */
   done: number;
 }
@@ -32,6 +33,16 @@ export function advance(
   }));
   for (const image of images) image.done++;
   return ran;
+}
+
+/**
+ * Rows of the network's batch in an image's next step, at most `networkRows`.
+ *
+ * @param nullLabel label of the null class
+ */
+export function rowsOfNextStep({ image, plan, done }: Underway, nullLabel: number): number {
+  const step = plan[done];
+  return step ? guidanceStep(image, step.noiseRatio, nullLabel).terms.length : 0;
 }
 
 /** True if an image has had its last step (Ho et al. 2020, algorithm 2, line 5). */

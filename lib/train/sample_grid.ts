@@ -9,7 +9,7 @@ import { labelText } from "../sampling/class_choice.ts";
 import type { SlotImage } from "../sampling/slot_batch.ts";
 import { evenly } from "../sampling/illustrate.ts";
 import { networkRows } from "../diffusion/guidance.ts";
-import { mostSteps, planSampling, type SamplerStep } from "../diffusion/sampler.ts";
+import { mostSteps, type PlannedStep, planSampling } from "../diffusion/sampler.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -40,7 +40,7 @@ interface Parts {
   readonly columns: number;
   /** Class of each row; empty for an unconditional network. */
   readonly labels: readonly number[];
-  readonly plan: readonly SamplerStep[];
+  readonly plan: readonly PlannedStep[];
   readonly generator: Generator;
 }
 

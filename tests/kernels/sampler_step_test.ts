@@ -1,12 +1,24 @@
 import assert from "node:assert/strict";
-import { guidance, samplerStep, slotInputs, slotNoise, type SlotShape } from "../../kernels/sampler_step.ts";
+import {
+  guidance,
+  guidanceRescale,
+  samplerStep,
+  slotInputs,
+  slotNoise,
+  type SlotShape,
+} from "../../kernels/sampler_step.ts";
 import { encodeRows, encodeSlots, type Slot } from "../../kernels/records/sampling.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { assertClose } from "../support/close.ts";
 import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { packChannels, unpackChannels } from "../support/layout.ts";
-import { samplerStepReference, samplingNoise, weightedSum } from "../reference/sampler_step.ts";
+import {
+  rescaledGuidance,
+  samplerStepReference,
+  samplingNoise,
+  weightedSum,
+} from "../reference/sampler_step.ts";
 import { STORAGES } from "../support/storage.ts";
 
 const INITIAL = 2 ** 32 - 1;
@@ -17,9 +29,11 @@ const unipc = planSampling("unipc", schedule, { steps: 6 });
 const learned = planSampling("ddpm", schedule, { steps: 10, variance: "learned_range" });
 const steps = [...ddpm, ...ddim, unipc[3]];
 
+const PLAIN = { label: 3, weight: 1, conditional: 1 };
+
 /** `row` is the step's place in `steps`. */
 function slot({ row = 0, ...change }: Partial<Slot> & { row?: number } = {}): Slot {
-  const plain = { step: 0, seedLo: 11, seedHi: 12, rows: [{ label: 3, weight: 1 }] };
+  const plain = { step: 0, seedLo: 11, seedHi: 12, rows: [PLAIN], rescale: 0 };
   return { ...plain, coefficients: steps[row], ...change };
 }
 
@@ -112,7 +126,7 @@ for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape
   Deno.test(`guidance adds up each slot's rows by their weights: ${name}`, async () => {
     const weights = [[2.5, -1.5], [], [1], [0.75, 2.25, -2]];
     const slots = weights.map((of) =>
-      of.length > 0 ? slot({ rows: of.map((weight) => ({ label: 3, weight })) }) : undefined
+      of.length > 0 ? slot({ rows: of.map((weight) => ({ ...PLAIN, weight })) }) : undefined
     );
     const outputs = [...storage.rounded(values(8, shape, 1))];
     const out = packChannels(values(4, shape, 2), channels);
@@ -134,9 +148,44 @@ for (const { storage, shape } of STORAGES.flatMap((storage) => shapes.map((shape
     }
   });
 
+  Deno.test(`guidance_rescale scales a part of the output to the conditional deviation: ${name}`, async () => {
+    const terms = (...of: [weight: number, conditional: number][]) =>
+      of.map(([weight, conditional]) => ({ label: 3, weight, conditional }));
+    const slots = [
+      slot({ rows: terms([2.5, 1], [-1.5, 0]), rescale: 0.7 }),
+      slot({ rows: terms([4.5, 0.75], [1.5, 0.25], [-5, 0]), rescale: 1 }),
+      undefined,
+      slot({ rows: terms([2.5, 1], [-1.5, 0]) }),
+    ];
+    const outputs = [...storage.rounded(values(7, shape, 1).map((value) => 0.2 * value + 3))];
+    const guided = values(4, shape, 2).map((value) => 5 * value - 40);
+    const out = packChannels(guided, channels);
+    const buffers = {
+      slots: slotWords(slots),
+      rows: rowWords(slots, 8),
+      model_out: storage.array(packChannels([...outputs, ...sampleOf(outputs, 0, shape)], channels)),
+      out,
+    };
+    await storage.run(guidanceRescale<HostArray>(shape, buffers));
+    let row = 0;
+    for (const [s, occupant] of slots.entries()) {
+      const got = sampleOf(unpackChannels(out, channels), s, shape);
+      const before = sampleOf(guided, s, shape);
+      const parts = (occupant?.rows ?? []).map(({ conditional }) => {
+        return { weight: conditional, output: sampleOf(outputs, row++, shape) };
+      });
+      if (!occupant?.rescale) assert.deepEqual(got, before.map(Math.fround), `slot ${s} asks for none`);
+      else {
+        const expected = rescaledGuidance(before, weightedSum(parts), occupant.rescale);
+        assertClose(got, expected, { absolute: 2e-6, relative: 2e-6 }, `slot ${s}`);
+      }
+    }
+    assert.deepEqual(packChannels(unpackChannels(out, channels), channels), out, "padding is zero");
+  });
+
   Deno.test(`slot_inputs gives each row its slot and its label: ${name}`, async () => {
     const labelled = (row: number, ...labels: number[]) =>
-      slot({ row, rows: labels.map((label) => ({ label, weight: 1 })) });
+      slot({ row, rows: labels.map((label) => ({ ...PLAIN, label })) });
     const slots = [labelled(3, 9), labelled(14, 0, 10, 4), undefined, labelled(0, 10)];
     const assigned: (readonly [slot: number, label: number] | undefined)[] = [
       [0, 9],

@@ -36,6 +36,17 @@ export function weightedSum(terms: { weight: number; output: ArrayLike<number> }
   );
 }
 
+/** Equations 15 and 16 of Lin et al. 2024; an output of equal numbers is kept. */
+export function rescaledGuidance(guided: number[], conditional: number[], rescale: number): number[] {
+  const deviation = (values: number[]) => {
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+  };
+  if (deviation(guided) === 0) return guided;
+  const ratio = deviation(conditional) / deviation(guided);
+  return guided.map((value) => rescale * value * ratio + (1 - rescale) * value);
+}
+
 /** `variance` is the second half of the output's channels; read for a learned variance only. */
 export function samplerStepReference(
   step: StepReference,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Generator } from "../../lib/sampling/generator.ts";
-import type { SlotImage } from "../../lib/sampling/slot_batch.ts";
+import { SlotBatch, type SlotImage } from "../../lib/sampling/slot_batch.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -40,6 +40,9 @@ function request(seed: number, label: SlotImage["label"] = 1, guidance = 1, nega
   return { seed, label, guidance, negative };
 }
 
+/** Noise levels of the second and the second last step of {@linkcode ddpm}. */
+const SECOND_TO_FOURTH = [ddpm[4].noiseRatio, ddpm[1].noiseRatio] as const;
+
 const CAT_AND_DOG = [{ label: 3, weight: 0.6 }, { label: 4, weight: 0.4 }];
 
 function imageOf(images: Float32Array, index: number): Float32Array {
@@ -55,6 +58,8 @@ const requests = [
   request(11, 0, 2, 3),
   request(11, CAT_AND_DOG, 2),
   request(11, CAT_AND_DOG, 1),
+  { ...request(11, 2, 4), guidanceRescale: 0.7 },
+  { ...request(11, CAT_AND_DOG, 4), guidanceInterval: SECOND_TO_FOURTH, guidanceRescale: 0.2 },
 ];
 
 for (const precision of PRECISIONS) {
@@ -66,9 +71,9 @@ for (const precision of PRECISIONS) {
       const alone: Float32Array[] = [];
       for (const each of requests) alone.push((await one.draw([each], ddpm)).images);
       const drawn = {
-        "three slots, three times": (await three.draw(requests, ddpm)).images,
-        "eight slots, all of them": (await eight.draw(requests, ddpm)).images,
-        "one slot, eight times": (await one.draw(requests, ddpm)).images,
+        "three slots, four times": (await three.draw(requests, ddpm)).images,
+        "eight slots, twice": (await eight.draw(requests, ddpm)).images,
+        "one slot, ten times": (await one.draw(requests, ddpm)).images,
       };
       for (const [how, images] of Object.entries(drawn)) {
         requests.forEach((_, i) => assert.deepEqual(imageOf(images, i), alone[i], `image ${i}, ${how}`));
@@ -98,17 +103,24 @@ Deno.test("seed, class and guidance each change the image", () =>
   }));
 
 /** Bits of the images of some requests. */
-async function drawn(gpu: Gpu, weights: GPUBuffer, images: readonly SlotImage[], imageRows = 3) {
+async function drawn(
+  gpu: Gpu,
+  weights: GPUBuffer,
+  images: readonly SlotImage[],
+  { imageRows = 3, plan = ddim }: { imageRows?: number; plan?: typeof ddim } = {},
+) {
   const options = { config: CLASS_NETWORK, weights, slots: images.length, imageRows };
   const generator = await Generator.build(gpu, options);
-  const { images: data } = await generator.draw(images, ddim);
+  const { images: data } = await generator.draw(images, plan);
   generator.destroy();
   return images.map((_, i) => imageOf(data, i));
 }
 
 Deno.test("guidance of scale 1 is the unguided model, and of scale 0 the model without a class or the negative class", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
-    const plain = await drawn(gpu, weights, [request(5, 2), request(5, CLASSES), request(5, 3)], 1);
+    const plain = await drawn(gpu, weights, [request(5, 2), request(5, CLASSES), request(5, 3)], {
+      imageRows: 1,
+    });
     const scaled = await drawn(gpu, weights, [request(5, 2, 1, 3), request(5, 2, 0), request(5, 2, 0, 3)]);
     assert.deepEqual(scaled, plain);
   }));
@@ -130,7 +142,38 @@ Deno.test("the image's own class as the negative class is no guidance", () =>
     }
   }));
 
-Deno.test("negative class, mixture and their weights each change the image", () =>
+Deno.test("an interval of all noise levels is none, an empty one is no guidance, and rescaling by 0 is none", () =>
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const of = (settings: Partial<SlotImage>) => ({ ...request(5, 3, 4), ...settings });
+    const [plain, guided] = await drawn(gpu, weights, [request(5, 3), of({})]);
+    const everywhere = of({ guidanceInterval: [0, Infinity] });
+    const nowhere = of({ guidanceInterval: [1e6, Infinity] });
+    const images = await drawn(gpu, weights, [everywhere, nowhere, of({ guidanceRescale: 0 })]);
+    assert.deepEqual(images, [guided, plain, guided]);
+    const unguided = { ...request(5, 3), guidanceRescale: 0.7 };
+    assert.deepEqual(await drawn(gpu, weights, [unguided]), [plain]);
+  }));
+
+Deno.test("an interval is guidance in its steps and none in the others", () =>
+  withWeights(CLASS_NETWORK, async (gpu, weights) => {
+    const image = { ...request(5, 3, 4), guidanceInterval: SECOND_TO_FOURTH };
+    const [limited] = await drawn(gpu, weights, [image], { plan: ddpm });
+    const levels = ddpm.map(({ noiseRatio }) => noiseRatio);
+    const inside = levels.filter((sigma) => sigma > SECOND_TO_FOURTH[0] && sigma <= SECOND_TO_FOURTH[1]);
+    assert.deepEqual(inside, levels.slice(1, 4));
+    // The same by hand: guidance that is switched on and off between the steps.
+    const batch = await SlotBatch.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, rows: [2] });
+    for (const [step, coefficients] of ddpm.entries()) {
+      const guidance = inside.includes(coefficients.noiseRatio) ? 4 : 1;
+      const { rows } = batch.step([{ ...request(5, 3, guidance), step, coefficients }]);
+      assert.equal(rows, guidance === 1 ? 1 : 2);
+    }
+    const [byHand] = await batch.read([{ slot: 0, of: "x" }]);
+    assert.deepEqual(limited, byHand);
+    batch.destroy();
+  }));
+
+Deno.test("negative class, mixture and its weights, rescaling and interval each change the image", () =>
   withWeights(CLASS_NETWORK, async (gpu, weights) => {
     const other = [{ label: 3, weight: 0.5 }, { label: 4, weight: 0.5 }];
     const images = await drawn(gpu, weights, [
@@ -140,6 +183,9 @@ Deno.test("negative class, mixture and their weights each change the image", () 
       request(1, CAT_AND_DOG, 2),
       request(1, other, 2),
       request(1, CAT_AND_DOG, 2, 0),
+      { ...request(1, 3, 2), guidanceRescale: 0.7 },
+      { ...request(1, 3, 2), guidanceRescale: 1 },
+      { ...request(1, 3, 2), guidanceInterval: [0, 1] },
     ]);
     assert.equal(new Set(images.map((image) => image.join())).size, images.length);
   }));

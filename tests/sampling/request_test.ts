@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { samplerNames } from "../../lib/diffusion/sampler.ts";
+import { planSampling, samplerNames } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { defaultSteps, type GenerateOptions, type ModelFacts, planDraw } from "../../lib/sampling/request.ts";
@@ -31,6 +31,7 @@ Deno.test("defaults: one image, no class, 25 DDIM steps, guidance where there is
     eta: undefined,
     guidance: 1,
     imageRows: 1,
+    imageWork: 25,
     seed: 0,
     batch: 64,
   });
@@ -172,4 +173,19 @@ Deno.test("an image's rows are its classes, the negative one included where it i
   assert.equal(rows({ class: "cat:0.6,3:0.4", negativeClass: "3" }), 2);
   assert.equal(rows({ class: "cat", negativeClass: "cat" }), 1);
   assert.equal(rows({ class: ["cat", "cat:0.6,3:0.4", "none"] }), 3);
+});
+
+Deno.test("an image's work is its rows in all steps, one outside an interval of guidance", () => {
+  const work = (options: GenerateOptions) => {
+    const { imageRows, imageWork } = planDraw({ class: "cat", steps: 10, ...options }, animals);
+    return [imageRows, imageWork];
+  };
+  assert.deepEqual(work({ guidance: 3, sampler: "heun" }), [2, 38]);
+  assert.deepEqual(work({ guidance: 1 }), [1, 10]);
+  assert.deepEqual(work({ guidance: 3 }), [2, 20]);
+  assert.deepEqual(work({ guidance: 3, guidanceInterval: [0, Infinity] }), [2, 20]);
+  const sigmas = planSampling("ddim", schedule, { steps: 10 }).map(({ noiseRatio }) => noiseRatio);
+  assert.deepEqual(work({ guidance: 3, guidanceInterval: [sigmas[8], sigmas[2]] }), [2, 16]);
+  assert.deepEqual(work({ class: "cat:1,3:1", guidanceInterval: [sigmas[8], sigmas[2]] }), [3, 26]);
+  assert.match(refusal({ class: 0, guidanceInterval: [2, 1] }), /^guidanceInterval: expected two ratios/);
 });

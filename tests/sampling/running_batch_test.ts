@@ -59,12 +59,18 @@ function image(id: number): ImageJob {
   return { id, label: id % (CLASSES + 1), seed: 1000 + id, guidance, ...plans[id % plans.length] };
 }
 
-/** Images that differ in negative class and mixture, too. */
+/** Images that differ in negative class, mixture, interval and rescaling, too. */
 function anyImage(id: number): ImageJob {
   const label = id % (CLASSES + 1);
   const mixture = [{ label, weight: 2 }, { label: (id + 1) % CLASSES, weight: 1 + id }];
-  const guided = [{}, { negative: (id + 2) % CLASSES }, { label: mixture }][id % 3];
-  return { ...image(id), ...plans[Math.floor(id / 3) % 3], ...guided };
+  const guided = [
+    {},
+    { negative: (id + 2) % CLASSES, guidanceInterval: [0.1 * id, 10] as const },
+    { label: mixture, guidanceRescale: 0.7 },
+    { guidanceInterval: [0, 1 + id] as const, guidanceRescale: 0.3 },
+  ][id % 4];
+  const guidance = [3, 2, 0.5, 1][Math.floor(id / 4) % 4];
+  return { ...image(id), guidance, ...guided };
 }
 
 function planOf({ sampler, steps, eta }: Pick<ImageJob, "sampler" | "steps" | "eta">) {
@@ -221,6 +227,32 @@ Deno.test("parked images take no rows, keep their numbers and can be removed", (
     assert.equal(batch.remove(5), true);
     assert.deepEqual([batch.remove(5), batch.resume(5), batch.parked], [false, false, 0]);
     assert.equal(batch.park(1), true); // is freed with the batch
+  }));
+
+Deno.test("outside an interval of guidance an image takes one row, though two are reserved, and a turn ends there", () =>
+  withBatch(async (batch, gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1, imageRows: 2 });
+    const sigmas = planOf(plans[2]).map(({ noiseRatio }) => noiseRatio);
+    const wanted: ImageJob = { ...image(1), ...plans[2], guidanceInterval: [sigmas[6], sigmas[3]] };
+    batch.add({ ...image(0), ...plans[2] });
+    await batch.turn(0); // the other image is one step ahead
+    batch.add(wanted);
+    const turns: BatchTurn[] = [];
+    while (batch.size > 0) {
+      if (turns.length < 7) assert.equal(batch.rowsInUse, 3);
+      turns.push(await batch.turn(turns.length < 6 ? 0 : 60_000));
+    }
+    assert.deepEqual(turns.map(({ rows }) => rows), [2, 2, 2, 3, 3, 3, 2, 1]);
+    assert.deepEqual(turns.map(({ programRows }) => programRows), [2, 2, 2, 3, 3, 3, 2, 1]);
+    assert.deepEqual(turns.map(({ steps }) => steps), [1, 1, 1, 1, 1, 1, 2, 1]);
+    assert.deepEqual(turns[7].finished[0].data, await alone(generator, wanted));
+
+    // A long turn over the whole trajectory is three.
+    batch.add(wanted);
+    const steps: number[] = [];
+    while (batch.size > 0) steps.push((await batch.turn(60_000)).steps);
+    assert.deepEqual(steps, [3, 3, 3]);
+    generator.destroy();
   }));
 
 Deno.test("the smallest recorded batch that holds the rows runs", () =>
