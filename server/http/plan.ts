@@ -9,6 +9,7 @@ import { mostSteps } from "../../lib/diffusion/sampler.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { ServerContext } from "./context.ts";
 import type { ServedModel } from "../engine/engine.ts";
+import { guidanceOptions, type GuidanceQuery, parameterOf } from "./guidance.ts";
 import { ProblemError } from "./problem.ts";
 import type { ServerSettings } from "../settings.ts";
 
@@ -37,6 +38,11 @@ export function allowedClasses(model: Pick<ServedModel, "config" | "classes">): 
   return [...new Set([...model.classes, ...numbers, ...classWords(model)])];
 }
 
+/** A request for images, in the names of `/generate`. */
+export type DrawQuery =
+  & Pick<GenerateOptions, "class" | "count" | "steps" | "sampler" | "eta" | "guidance" | "seed">
+  & GuidanceQuery;
+
 /**
  * Applies the server's and the model's defaults, and checks the request against the limits of both.
  *
@@ -44,7 +50,7 @@ export function allowedClasses(model: Pick<ServedModel, "config" | "classes">): 
  * @throws {ProblemError} 400 naming the field and what is allowed
  */
 export function planQuery(
-  request: GenerateOptions,
+  request: DrawQuery,
   model: ServedModel,
   settings: Pick<ServerSettings, "steps" | "sampler" | "guidance" | "maxImages" | "maxSteps">,
 ): DrawPlan {
@@ -61,13 +67,15 @@ export function planQuery(
     ]);
   }
   try {
-    const plan = planDraw({ ...rest, class: choice, count, seed }, model, settings);
-    // The default may exceed it, and not every smaller number fits the schedule.
-    return plan.steps > maxSteps ? { ...plan, steps: mostSteps(model.schedule, maxSteps) } : plan;
+    const options = { ...rest, ...guidanceOptions(request), class: choice, count, seed };
+    const plan = planDraw(options, model, settings);
+    if (plan.steps <= maxSteps) return plan;
+    // The default exceeds it; not every smaller number fits the schedule.
+    return planDraw({ ...options, steps: mostSteps(model.schedule, maxSteps) }, model, settings);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { field, value, allowed } = error;
-    throw ProblemError.fields([{ field, value, allowed }]); // shortens long values
+    throw ProblemError.fields([{ field: parameterOf(field), value, allowed }]); // shortens long values
   }
 }
 

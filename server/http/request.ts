@@ -10,9 +10,11 @@ import { MAX_TIMESTEPS } from "../../lib/diffusion/schedule.ts";
 import { outputFormats } from "./accept.ts";
 import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { ANY_CLASS } from "../../lib/sampling/class_choice.ts";
+import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
 import { DEFAULT_STEPS } from "../../lib/sampling/request.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
 import type { ServerContext } from "./context.ts";
+import { guidanceWords, RESCALE_RANGE } from "./guidance.ts";
 import { type FieldFault, MOST_ERRORS, ProblemError } from "./problem.ts";
 
 /** Hono environment of the routes. */
@@ -102,7 +104,8 @@ function drawParameters(context: RangeContext) {
     class: parameter(() => "a class", (text) => text, {
       type: "string",
       description: "Class name (any case) or index; `none` for unconditional; " +
-        `\`${ANY_CLASS}\` (default) chooses by seed: image i has class (seed + i) mod classes.`,
+        `\`${ANY_CLASS}\` (default) chooses by seed: image i has class (seed + i) mod classes; ` +
+        "`cat:0.6,dog:0.4` is a mixture with these weights.",
       example: "cat",
     }).optional(),
     count: whole(
@@ -115,7 +118,7 @@ function drawParameters(context: RangeContext) {
       1,
       maxSteps,
       `Sampling steps. Default ${steps ?? `${DEFAULT_STEPS}, for ddpm all of the model's`}. ` +
-        `Images x steps, doubled with guidance, are limited to ${maxWork} and to what takes ${timeout} seconds.`,
+        `Network evaluations (images x steps, doubled with guidance) are limited to ${maxWork} and to what takes ${timeout} seconds.`,
       20,
       () => mostStepsNow(context),
     ),
@@ -128,6 +131,17 @@ function drawParameters(context: RangeContext) {
       }; 1 without a class or if the model does not support guidance.`,
       2,
     ),
+    negative_class: parameter(() => "a class", (text) => text, {
+      type: "string",
+      description: guidanceWords.negative_class,
+      example: "dog",
+    }).optional(),
+    guidance_rescale: decimal(...RESCALE_RANGE, guidanceWords.guidance_rescale, 0.7),
+    guidance_interval: parameter(() => INTERVAL_WORDS, parseInterval, {
+      type: "string",
+      description: guidanceWords.guidance_interval,
+      example: "0.2,2",
+    }).optional(),
     eta: decimal(0, 1, "Noise of ddim, from 0 (deterministic) to 1 (as ddpm). Default 0."),
     seed: whole(
       0,

@@ -7,10 +7,12 @@ import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { z } from "@hono/zod-openapi";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
 import { ANY_CLASS, classWords, NO_CLASS, resolveClass } from "../../lib/sampling/class_choice.ts";
+import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ServerContext } from "../http/context.ts";
 import { planQuery, servedModel } from "../http/plan.ts";
 import type { ServedModel } from "../engine/engine.ts";
+import { guidanceWords, RESCALE_RANGE } from "../http/guidance.ts";
 import { brief, ProblemError } from "../http/problem.ts";
 import { classOfPrompt, synonyms } from "./prompt.ts";
 import { fieldProblems, MOST_STEPS, mostStepsNow, type RangeContext } from "../http/request.ts";
@@ -58,7 +60,7 @@ interface TokenCounts {
 
 /** Usage of `images` images: words of the prompt as input, network evaluations as output, in place of tokens. */
 export function usageOf({ words, draw }: Pick<OpenAIImageRequest, "words" | "draw">, images: number): Usage {
-  const evaluations = images * draw.steps * draw.imageRows;
+  const evaluations = images * draw.imageWork;
   return {
     input_tokens: words,
     input_tokens_details: { text_tokens: words, image_tokens: 0 },
@@ -70,6 +72,8 @@ export function usageOf({ words, draw }: Pick<OpenAIImageRequest, "words" | "dra
 
 /** Allowed guidance scales. */
 const GUIDANCE_RANGE = range("a number", 0, 100);
+
+const RESCALE_WORDS = range("a number", ...RESCALE_RANGE);
 
 /**
  * Schema of the request body. As with OpenAI, null means that a field is absent.
@@ -121,6 +125,15 @@ export function imageRequestSchema(context: RangeContext) {
     guidance: optional(
       within(z.number({ error: GUIDANCE_RANGE }), GUIDANCE_RANGE, 0, 100),
       "Extension. Classifier-free guidance scale, as for /generate.",
+    ),
+    negative_class: optional(text(1, 1000), `Extension. ${guidanceWords.negative_class}`),
+    guidance_rescale: optional(
+      within(z.number({ error: RESCALE_WORDS }), RESCALE_WORDS, ...RESCALE_RANGE),
+      `Extension. ${guidanceWords.guidance_rescale}`,
+    ),
+    guidance_interval: optional(
+      z.string({ error: INTERVAL_WORDS }).refine((text) => parseInterval(text) !== undefined, INTERVAL_WORDS),
+      `Extension. ${guidanceWords.guidance_interval}`,
     ),
     user: ignored(text(0, 1000)),
     safety_identifier: ignored(text(0, 1000)),
@@ -196,6 +209,9 @@ export function readImageRequest(
     steps: steps ?? undefined,
     sampler: sampler ?? undefined,
     guidance: guidance ?? undefined,
+    negative_class: data.negative_class ?? undefined,
+    guidance_rescale: data.guidance_rescale ?? undefined,
+    guidance_interval: parseInterval(data.guidance_interval ?? ""),
   };
   return {
     model,

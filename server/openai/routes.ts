@@ -10,6 +10,7 @@ import { readJson } from "../http/body.ts";
 import type { ServerContext } from "../http/context.ts";
 import { encodeEach } from "../http/encode.ts";
 import { servedModel } from "../http/plan.ts";
+import { guidanceMetadata } from "../../lib/sampling/metadata.ts";
 import type { ServedModel } from "../engine/engine.ts";
 import {
   checkModel,
@@ -146,7 +147,7 @@ function links(
   server: string,
   { draw, className, model, format, scale }: OpenAIImageRequest,
 ): { url: string }[] {
-  const { labels, seed, steps, sampler, guidance } = draw;
+  const { labels, seed, steps, sampler } = draw;
   return labels.map((_, i) => {
     const url = new URL(`${server.replace(/\/$/, "")}/generate`);
     const parameters = {
@@ -154,7 +155,7 @@ function links(
       seed: seed + i,
       steps,
       sampler,
-      guidance,
+      ...guidanceMetadata(draw, model),
       format,
       scale,
     };

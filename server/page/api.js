@@ -8,7 +8,10 @@ import { askForToken, knownToken } from "./token.js";
 
 /**
  * A request, with the names of the server's parameters.
- * @typedef {{ class: string, count: number, steps: number, sampler: string, guidance?: number, seed: number }} Wish
+ * @typedef {{
+ *   class: string, count: number, steps: number, sampler: string, seed: number, guidance?: number,
+ *   negative_class?: string, guidance_rescale?: number, guidance_interval?: string,
+ * }} Wish
  */
 
 /** Error response of the server. */

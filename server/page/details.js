@@ -55,8 +55,11 @@ function follow() {
     Steps: wish.steps,
     Sampler: wish.sampler,
     Guidance: wish.guidance ?? "none",
+    "Away from": wish.negative_class,
+    Rescale: wish.guidance_rescale,
+    "Noise levels": wish.guidance_interval,
     Model: model || "not known yet",
-  });
+  }).filter(([, value]) => value !== undefined);
   byId("details-list").replaceChildren(...facts.flatMap(([name, value]) => [
     element("dt", { textContent: name }),
     element("dd", { textContent: String(value) }),

@@ -9,7 +9,7 @@ import { ANY_CLASS, className, NO_CLASS } from "./words.js";
 /** @import { Offer } from "./offer.js" */
 
 const form = byId("wish");
-const { count, steps, sampler, guidance, seed } = form.elements;
+const { count, steps, sampler, guidance, seed, mixture, negative, rescale, interval } = form.elements;
 /** The model supports guidance. */
 let canGuide = true;
 
@@ -39,6 +39,10 @@ export function fillForm({ classes, guided, samplers, limits, defaults }) {
     element("div", { className: "choices" }, ...choices),
   );
   byId("draw-rows").hidden = classes.length === 0;
+  byId("more").hidden = classes.length === 0;
+  negative.replaceChildren(...[...(guided ? [NO_CLASS] : []), ...classes].map((name) => {
+    return element("option", { value: name, textContent: className(name) });
+  }));
   sampler.replaceChildren(...samplers.map((name) => element("option", { textContent: name })));
   sampler.value = defaults.sampler;
   count.max = limits.images;
@@ -61,7 +65,7 @@ export function fillForm({ classes, guided, samplers, limits, defaults }) {
  * @param {readonly string[]} [classes] default: the class that is chosen
  * @returns {Wish[]}
  */
-export function readForm(classes = [form.elements.class.value]) {
+export function readForm(classes = [chosen()]) {
   const each = {
     count: count.valueAsNumber,
     steps: steps.valueAsNumber,
@@ -69,20 +73,44 @@ export function readForm(classes = [form.elements.class.value]) {
     seed: seed.value === "" ? crypto.getRandomValues(new Uint32Array(1))[0] : Number(seed.value),
   };
   return classes.map((name) => {
-    return { class: name, ...each, ...(isGuided(name) ? { guidance: guidance.valueAsNumber } : {}) };
+    return { class: name, ...each, ...(isGuided(name) ? readGuidance() : {}) };
   });
+}
+
+/** Settings of guidance that are not left as they are. */
+function readGuidance() {
+  return {
+    guidance: guidance.valueAsNumber,
+    ...(negative.value === NO_CLASS ? {} : { negative_class: negative.value }),
+    ...(rescale.valueAsNumber === 0 ? {} : { guidance_rescale: rescale.valueAsNumber }),
+    ...(interval.value === "" ? {} : { guidance_interval: interval.value }),
+  };
+}
+
+/** The class or mixture that is chosen. */
+function chosen() {
+  return mixture.value.trim() || form.elements.class.value;
 }
 
 /** @param {Wish} wish */
 export function writeForm(wish) {
-  form.elements.class.value = wish.class;
+  const radios = /** @type {HTMLInputElement[]} */ ([...form.elements.class]);
+  const single = radios.some(({ value }) => value === wish.class);
+  if (single) form.elements.class.value = wish.class;
+  mixture.value = single ? "" : wish.class;
   [count.value, steps.value, sampler.value, seed.value] = [wish.count, wish.steps, wish.sampler, wish.seed];
-  if (wish.guidance !== undefined) guidance.value = wish.guidance;
+  if (wish.guidance !== undefined) {
+    guidance.value = wish.guidance;
+    negative.value = wish.negative_class ?? NO_CLASS;
+    rescale.value = wish.guidance_rescale ?? 0;
+    interval.value = wish.guidance_interval ?? "";
+  }
   check();
 }
 
 function check() {
-  guidance.disabled = !isGuided(form.elements.class.value);
+  const guided = isGuided(chosen());
+  for (const field of [guidance, negative, rescale, interval]) field.disabled = !guided;
 }
 
 /** @param {string} name of a class */

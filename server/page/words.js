@@ -37,8 +37,13 @@ export function duration(milliseconds) {
  * Settings of a picture, except class and seed.
  * @param {Wish} wish
  */
-export function settingsText({ steps, sampler, guidance }) {
-  return `${plural(steps, "step")}, ${sampler}${guidance === undefined ? "" : `, guidance ${guidance}`}`;
+export function settingsText({ steps, sampler, ...wish }) {
+  const parts = [plural(steps, "step"), sampler];
+  if (wish.guidance !== undefined) parts.push(`guidance ${wish.guidance}`);
+  if (wish.negative_class !== undefined) parts.push(`away from ${wish.negative_class}`);
+  if (wish.guidance_rescale !== undefined) parts.push(`rescaled ${wish.guidance_rescale}`);
+  if (wish.guidance_interval !== undefined) parts.push(`at noise levels ${wish.guidance_interval}`);
+  return parts.join(", ");
 }
 
 /** @param {{ message: string, status?: number, retryAfter?: number }} error */

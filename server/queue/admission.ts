@@ -78,7 +78,8 @@ function requireFit(draw: DrawPlan, fits: (draw: DrawPlan) => boolean, limit: st
   if (fits(draw)) return;
   const { steps, labels } = draw;
   const images = labels.length;
-  const mostSteps = largest(steps, (steps) => fits({ ...draw, steps }));
+  const perStep = draw.imageWork / steps;
+  const mostSteps = largest(steps, (steps) => fits({ ...draw, steps, imageWork: perStep * steps }));
   const mostImages = largest(images, (count) => fits({ ...draw, labels: labels.slice(0, count) }));
   const choices = [
     ...(mostSteps > 0 ? [`${mostSteps} steps x ${images} images`] : []),

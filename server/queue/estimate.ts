@@ -4,6 +4,7 @@
  * @module
  */
 import type { EngineTurn, ServedModel } from "../engine/engine.ts";
+import { evaluations } from "../../lib/diffusion/sampler.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import { fairRows, type RowsAsked, StepTimes } from "./step_times.ts";
 import type { Ticket } from "./ticket.ts";
@@ -13,7 +14,7 @@ import { Throughput } from "./throughput.ts";
 export type Accepted = Pick<Ticket, "workLeft"> & { readonly job: { readonly client: string } };
 
 /** The part of a request that {@linkcode Estimate.leastSeconds} depends on. */
-export type Asked = Pick<DrawPlan, "labels" | "imageRows" | "steps">;
+export type Asked = Pick<DrawPlan, "labels" | "imageRows" | "imageWork" | "steps" | "sampler">;
 
 /** Estimates for `Retry-After` and for refusing requests that would miss their deadline. */
 export class Estimate {
@@ -57,7 +58,7 @@ export class Estimate {
    * Whole seconds by which a new request would miss its deadline, up to the timeout; 0 if it may meet it, or if the server
    * is idle.
    *
-   * @param work network rows times steps
+   * @param work network evaluations
    */
   secondsLate(accepted: readonly Accepted[], client: string, work: number): number {
     const ahead = workAhead(accepted, client, work);
@@ -71,11 +72,13 @@ export class Estimate {
    * Least seconds for a request, on an idle server at its fastest measured speed. A request refused for it could not have
    * been served, however busy the machine was during measurements.
    */
-  leastSeconds({ labels, imageRows, steps }: Asked): number {
+  leastSeconds({ labels, imageRows, imageWork, sampler, steps }: Asked): number {
     const atOnce = Math.floor(this.#rows / imageRows);
-    const seconds = (images: number) => images === 0 ? 0 : this.#times.atLeast(images * imageRows);
+    const passes = evaluations(sampler, steps);
+    const perStep = imageWork / passes;
+    const seconds = (images: number) => images === 0 ? 0 : this.#times.atLeast(images * perStep);
     const full = Math.floor(labels.length / atOnce);
-    return steps * (full * seconds(atOnce) + seconds(labels.length % atOnce));
+    return passes * (full * seconds(atOnce) + seconds(labels.length % atOnce));
   }
 
   /** Maximum rows of the batch at which each client still gets a fair share of the machine. */

@@ -184,9 +184,7 @@ export class Scheduler implements JobRunner {
     for (const id of turn.images) {
       const ticket = this.#images.get(id);
       if (!ticket) continue; // its request has ended
-      const work = ticket.rows * turn.steps;
-      ticket.charge(work);
-      this.#places.charge(id, ticket, work);
+      this.#places.charge(id, ticket, ticket.charge(turn.steps));
     }
   }
 

@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { mostSteps } from "../../lib/diffusion/sampler.ts";
+import { evaluations, mostSteps } from "../../lib/diffusion/sampler.ts";
 import { guidanceOf } from "../../lib/diffusion/guidance.ts";
 import { hasNullClass } from "../../lib/sampling/class_choice.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ImageJob, Pixels, ServedModel } from "../engine/engine.ts";
 import type { Job, JobResult } from "./job.ts";
 
-/** Network rows times steps of a request. */
+/** Network evaluations of a request. */
 export function workOf(draw: DrawPlan): number {
-  return draw.labels.length * draw.imageRows * draw.steps;
+  return draw.labels.length * draw.imageWork;
 }
 
 /** State of a job until it ends. */
@@ -81,14 +81,20 @@ export class Ticket {
     return this.rows * (this.job.draw.labels.length - this.#finished);
   }
 
-  /** Remaining work, in network rows times steps. */
+  /** Remaining work, in network evaluations. */
   get workLeft(): number {
     return workOf(this.job.draw) - this.#workDone;
   }
 
-  /** Subtracts work done. */
-  charge(work: number): void {
+  /**
+   * Subtracts the work of an image in one or more steps: the average, since steps outside an interval of guidance take less.
+   * @returns the work
+   */
+  charge(steps: number): number {
+    const { imageWork, sampler, steps: all } = this.job.draw;
+    const work = steps * imageWork / evaluations(sampler, all);
     this.#workDone += work;
+    return work;
   }
 
   /** Checks that a request validated against its model is also valid for another. */

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
-import { className } from "../../../lib/sampling/metadata.ts";
+import { className, guidanceMetadata } from "../../../lib/sampling/metadata.ts";
 import type { DrawPlan } from "../../../lib/sampling/request.ts";
 import { acceptedFormat, mediaTypes, type OutputFormat } from "../accept.ts";
 import { bytesAnswer, jsonAnswer, problems } from "../answers.ts";
@@ -24,6 +24,9 @@ const imagesSchema = z.object({
   steps: z.int(),
   eta: z.number().optional(),
   guidance: z.number(),
+  negative_class: z.string().optional(),
+  guidance_rescale: z.number().optional(),
+  guidance_interval: z.string().optional(),
   images: z.array(z.object({
     seed: z.int().openapi({ description: "Seed that draws this image alone, with the same parameters." }),
     class: z.string(),
@@ -116,7 +119,7 @@ async function imagesJson(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { model } = result;
   const files = await encodeEach(context, draw, result, { format: "png", scale });
-  const { sampler, steps, eta, guidance, seed } = draw;
+  const { sampler, steps, eta, seed } = draw;
   const images = files.map((file, i) => ({
     seed: seed + i,
     class: className(draw, model, i),
@@ -124,7 +127,8 @@ async function imagesJson(
     height: model.height * scale,
     image: file.toBase64(),
   }));
-  return new TextEncoder().encode(JSON.stringify({ model: model.id, sampler, steps, eta, guidance, images }));
+  const answer = { model: model.id, sampler, steps, eta, ...guidanceMetadata(draw, model), images };
+  return new TextEncoder().encode(JSON.stringify(answer));
 }
 
 /** Headers with the picture's parameters and timing. */

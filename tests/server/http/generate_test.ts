@@ -39,6 +39,65 @@ Deno.test("a picture is the image that the engine drew, with how it was made", a
   ]);
 });
 
+Deno.test("a mixture, a negative class, rescaling and an interval reach the engine, and the picture names them", async () => {
+  const server = harness();
+  const wish =
+    "class=cat:3,dog:1&guidance=4&negative_class=Truck&guidance_rescale=0.7&guidance_interval=0.2,inf";
+  const response = await server.ask(`/generate?${wish}&seed=7&steps=6`);
+  const { text } = decodePng(new Uint8Array(await response.arrayBuffer()));
+  const settings = {
+    guidance: "4",
+    negative_class: "truck",
+    guidance_rescale: "0.7",
+    guidance_interval: "0.2,inf",
+  };
+  assert.deepEqual(text, {
+    ...{ model: "fake-model-step-100", class: "cat:3,dog:1", seed: "7", sampler: "ddim", steps: "6" },
+    ...settings,
+  });
+  const { id: _, frames: __, ...image } = server.engine.added[0];
+  assert.deepEqual(image, {
+    ...{
+      label: [{ label: CAT, weight: 3 }, { label: 5, weight: 1 }],
+      seed: 7,
+      sampler: "ddim",
+      steps: 6,
+      eta: undefined,
+    },
+    ...{ guidance: 4, negative: 9, guidanceRescale: 0.7, guidanceInterval: [0.2, Infinity] },
+  });
+  // What the picture names draws it again.
+  const again = new URLSearchParams({ class: text.class, seed: "7", steps: "6", ...settings });
+  const { images: _images, ...facts } = await (await server.ask(`/generate?${again}&format=json`)).json();
+  assert.deepEqual(facts, {
+    ...{ model: "fake-model-step-100", sampler: "ddim", steps: 6 },
+    ...{ guidance: 4, negative_class: "truck", guidance_rescale: 0.7, guidance_interval: "0.2,inf" },
+  });
+  assert.deepEqual({ ...server.engine.added[1], id: 0, frames: 0 }, { ...image, id: 0, frames: 0 });
+});
+
+Deno.test("parameters of guidance out of range are refused by the names of the request", async () => {
+  const { ask } = harness();
+  const detail = async (query: string) => {
+    const response = await ask(`/generate?${query}`);
+    assert.equal(response.status, 400, query);
+    const { detail, errors } = await response.json();
+    return [errors[0].field, detail];
+  };
+  const expected: [string, string, RegExp][] = [
+    ["negative_class=truk", "negative_class", /did you mean truck\?\), got "truk"$/],
+    ["guidance_rescale=1.5", "guidance_rescale", /a decimal number from 0 to 1, got "1.5"$/],
+    ["guidance_interval=2,1", "guidance_interval", /two ratios of noise to signal, .*, got "2,1"$/],
+    ["class=cat:1,dogg:1", "class", /did you mean dog\?\), got "dogg"$/],
+    ["class=cat:1,dog:0", "class", /a weight above 0, got "dog:0"$/],
+  ];
+  for (const [query, field, words] of expected) {
+    const [got, text] = await detail(query);
+    assert.equal(got, field, query);
+    assert.match(text, words, query);
+  }
+});
+
 Deno.test("headers tell seed, model, steps and times", async () => {
   const { ask } = harness({ engine: { model: { id: "ein Modell – groß" } } });
   const { headers } = await ask("/generate?class=dog&count=3&seed=5&format=jpeg");

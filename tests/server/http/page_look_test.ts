@@ -31,6 +31,7 @@ visitTest("the keyboard alone is enough, and always shows where it is", {}, asyn
     await tab(field);
     await page.keyboard.type(value);
   }
+  await tab("more-summary");
   await tab("draw");
   await page.keyboard.press("Enter");
   await done(page, "2 pictures in");

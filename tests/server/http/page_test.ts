@@ -115,6 +115,50 @@ visitTest("a picture tells its way, its seed and its curl line, and can be drawn
   assert.equal(await page.locator("#past .tile").count(), 3);
 });
 
+visitTest(
+  "a mixture, a negative class, rescaling and noise levels are sent, shown and found again",
+  {},
+  async ({ page, engine, screenshot }) => {
+    await page.getByText("More about guidance").click();
+    await page.getByLabel("Away from").selectOption("truck");
+    await fill(page, {
+      Guidance: 4,
+      Rescale: 0.7,
+      Mixture: "cat:0.6,dog:0.4",
+      "Noise levels": "0.2,2",
+      Steps: 6,
+      Seed: 5,
+    });
+    await screenshot("more-about-guidance");
+    await press(page, "Draw");
+    await done(page, "4 pictures in");
+    const { label, guidance, negative, guidanceRescale, guidanceInterval } = engine.added[0];
+    assert.equal(labelText(label, CIFAR10_CLASSES), "cat:0.6,dog:0.4");
+    assert.deepEqual([guidance, negative, guidanceRescale, guidanceInterval], [4, 9, 0.7, [0.2, 2]]);
+    assert.match(
+      await page.locator("#current").innerText(),
+      /6 steps, ddim, guidance 4, away from truck, rescaled 0.7, at noise levels 0.2,2/,
+    );
+    await page.locator("#current .tile").first().click();
+    assert.match(
+      await page.locator("#details-list").innerText(),
+      /Away from\s+truck\s+Rescale\s+0.7\s+Noise levels\s+0.2,2/,
+    );
+    const link = new URL(/'(http[^']+)'/.exec(await page.locator("#curl").innerText())![1]);
+    assert.deepEqual(
+      ["class", "negative_class", "guidance_rescale", "guidance_interval"].map((name) =>
+        link.searchParams.get(name)
+      ),
+      ["cat:0.6,dog:0.4", "truck", "0.7", "0.2,2"],
+    );
+    await fill(page, {});
+    await press(page, "Same seed again");
+    await done(page, "1 picture in");
+    assert.deepEqual(engine.added.at(-1)?.label, label);
+    assert.deepEqual(engine.added.at(-1)?.guidanceInterval, [0.2, 2]);
+  },
+);
+
 visitTest("a row per class draws the same seeds in every class", {}, async ({ page, engine, screenshot }) => {
   await fill(page, { Guidance: 3, Class: "no class", Pictures: 3, Steps: 10, Seed: 5 });
   assert.equal(await page.getByLabel("Guidance").isDisabled(), true);

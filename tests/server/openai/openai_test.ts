@@ -42,6 +42,26 @@ Deno.test("openai: an image in base64 is the PNG that /generate gives for the sa
   });
 });
 
+Deno.test("openai: negative class, rescaling and interval are extensions, and stand in the image's URL", async () => {
+  await serving({}, async ({ client, origin }) => {
+    const extensions = {
+      seed: 7,
+      guidance: 4,
+      negative_class: "dog",
+      guidance_rescale: 0.7,
+      guidance_interval: "0.2,2",
+    };
+    const same =
+      "class=cat&seed=7&guidance=4&negative_class=dog&guidance_rescale=0.7&guidance_interval=0.2,2";
+    const bytes = await bytesAt(`${origin}/generate?${same}&format=png`);
+    const { data } = await client.images.generate({ prompt: "a cat", ...extensions });
+    assert.deepEqual(bytesOf(data?.[0].b64_json), bytes);
+    const linked = await client.images.generate({ prompt: "a cat", response_format: "url", ...extensions });
+    assert.deepEqual(await bytesAt(linked.data![0].url!), bytes);
+    assert.equal(decodePng(bytes).text.negative_class, "dog");
+  });
+});
+
 Deno.test("openai: each of several images is the one that its own seed gives alone", async () => {
   await serving({}, async ({ client, origin }) => {
     const { data } = await client.images.generate({ prompt: "lorries", n: 3, ...{ seed: 40 } });
