@@ -1224,6 +1224,108 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   entryPoints: ["draw"],
 } as const satisfies KernelSource;
 
+/** `ema_profile.wgsl`: ema_profile. */
+export const emaProfileKernel = {
+  name: "ema_profile",
+  code: `// Average of the weights with a power-function profile, after an optimizer step (Karras et al. 2024, section 3.1):
+//
+//   average = average + rate (p - average)          rate = 1 - beta(t) = 1 - (1 - 1/t)^(gamma + 1)
+//
+// parameters (p), average: flat buffers [blocks] of vec4f; rates [profiles], computed in float64. average is updated in place, in
+// float32; one invocation per vec4. If health.non_finite is 1 nothing is written, as adamw.wgsl skips the step.
+
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
+
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
+struct Draw {
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
+}
+
+// One noise level of training; all are equally likely.
+struct ScheduleRow {
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this level
+}
+
+// Log record of one optimizer step; the CPU reads many at once.
+struct LogRecord {
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
+  gradient_norm: f32, // before clipping
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
+}
+
+// In float16: too many consecutive skipped steps, so no loss scale will help.
+const HOPELESS = 2u;
+
+// Global gradient statistics for the optimizer.
+struct Health {
+  gradient_norm: f32,
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
+  first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
+struct LossScale {
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
+  bias_correction2: f32, // 1 - beta2^t
+}
+
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}
+
+struct Params {
+  blocks: u32,
+  profile: u32,  // index into rates
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> health: Health;
+@group(0) @binding(2) var<storage, read> rates: array<f32>;
+@group(0) @binding(3) var<storage, read> parameters: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> average: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn ema_profile(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.blocks || health.non_finite == 1u) {
+    return;
+  }
+  average[i] += rates[params.profile] * (parameters[i] - average[i]);
+}
+`,
+  bindings: {
+    health: { binding: 1, access: "read" },
+    rates: { binding: 2, access: "read" },
+    parameters: { binding: 3, access: "read" },
+    average: { binding: 4, access: "read_write" },
+  },
+  params: {
+    blocks: "u32",
+    profile: "u32",
+  },
+  entryPoints: ["ema_profile"],
+} as const satisfies KernelSource;
+
 /** `embedding.wgsl`: forward, backward. */
 export const embeddingKernel = {
   name: "embedding",
