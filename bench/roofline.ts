@@ -211,9 +211,15 @@ function optimizerWork(elements: number): KernelWork[] {
   const view = (size: number): BufferView => ({ buffer: {} as GPUBuffer, offset: 0, size });
   const flat = view(4 * elements);
   const record = view(48);
-  const weights = { parameters: flat, firstMoment: flat, secondMoment: flat, ema: flat };
+  const weights = { parameters: flat, firstMoment: flat, secondMoment: flat, ema: flat, profiles: [] };
   const constants = { beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0, clip: 1, stopAtNonFinite: true };
-  const buffers = { stepState: record, health: record, log: record, lossScale: undefined };
+  const buffers = {
+    stepState: record,
+    health: record,
+    log: record,
+    lossScale: undefined,
+    profileRates: undefined,
+  };
   const windows = [{ first: 0, elements }];
   const partials = view(normScratchBytes(windows));
   const launches = optimizerLaunches(constants, windows, { ...buffers, weights, partials, gradients: flat });

@@ -4,9 +4,10 @@
  * @module
  */
 import { EXPORT_PRECISIONS, exportModel, type ExportPrecision } from "../lib/files/export.ts";
-import { oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
+import { SIGMA_RANGE } from "../lib/model/ema_profiles.ts";
+import { number, oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { checkWritable } from "../terminal/pictures.ts";
-import { createReporter, reporterMode } from "../terminal/progress.ts";
+import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
 import { MODEL_HELP, modelDirectory, VARIANT_HELP } from "./runs.ts";
 
 interface Flags {
@@ -14,6 +15,7 @@ interface Flags {
   variant?: string;
   out: string;
   precision: ExportPrecision;
+  emaSigma?: number;
   quiet?: true;
 }
 
@@ -39,6 +41,14 @@ function readFlags(args: string[]): Flags {
       value: oneOf(EXPORT_PRECISIONS),
       default: "float16",
     })
+    .flag(
+      "--ema-sigma <F>",
+      "relative width of the average of the weights, reconstructed from a run with --ema-profiles",
+      {
+        value: number(SIGMA_RANGE.above, SIGMA_RANGE.below, { above: true, below: true }),
+        defaultText: "the run's EMA",
+      },
+    )
     .switch("--quiet", "print only errors")
     .addHelpText("after", NOTES)
     .read<Flags>(args);
@@ -49,8 +59,9 @@ async function main(args: string[]): Promise<void> {
   const report = createReporter({ mode: reporterMode(flags) });
   await checkWritable("--out", flags.out, true);
   const directory = await modelDirectory(flags.model);
-  const { path, bytes, parameters } = await exportModel(directory, flags.out, {
+  const { path, bytes, parameters, ema } = await exportModel(directory, flags.out, {
     precision: flags.precision,
+    emaSigma: flags.emaSigma,
     variant: flags.variant,
     onWarning: (message) => report.line(`warning: ${message}`),
   });
@@ -58,12 +69,24 @@ async function main(args: string[]): Promise<void> {
     `exported ${directory} to ${path}: ${parameters.toLocaleString("en")} weights in ${flags.precision}, ` +
       `${(bytes / 1e6).toFixed(1)} MB`,
   );
+  if (ema) {
+    const { step, snapshots, error } = ema;
+    report.line(
+      `the average of width ${flags.emaSigma} at step ${step}, from ${counted(snapshots, "snapshot")}; ` +
+        `its profile differs by ${(100 * error).toPrecision(2)} % from the one wanted`,
+    );
+  }
 }
 
 if (import.meta.main) {
   try {
     await main(Deno.args);
   } catch (error) {
-    showErrorAndExit(error, { out: "--out", variant: "--variant" });
+    showErrorAndExit(error, {
+      out: "--out",
+      variant: "--variant",
+      emaSigma: "--ema-sigma",
+      emaProfiles: "--ema-profiles",
+    });
   }
 }

@@ -49,6 +49,23 @@ export function number(min: number, max: number = Infinity, open: OpenEnds = {})
   });
 }
 
+/** Decimal numbers separated by commas, each above and below two bounds. */
+export function numbers(minLength: number, maxLength: number, above: number, below: number): Value<number[]> {
+  const { parse } = number(above, below, { above: true, below: true });
+  const allowed =
+    `${minLength} to ${maxLength} numbers above ${above} and below ${below}, separated by commas`;
+  return checked(allowed, (text) => {
+    const parts = text.split(",");
+    if (parts.length < minLength || parts.length > maxLength) return undefined;
+    try {
+      return parts.map((part) => parse(part.trim()));
+    } catch (error) {
+      if (error instanceof InvalidArgumentError) return undefined;
+      throw error;
+    }
+  });
+}
+
 function rangeInWords(min: number, max: number, { above, below }: OpenEnds): string {
   if (max === Infinity) return above ? `above ${min}` : `${min} or more`;
   if (above) return `above ${min} and ${below ? "below" : "at most"} ${max}`;

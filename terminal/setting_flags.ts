@@ -5,7 +5,16 @@
  */
 import { Option } from "commander";
 import { type BooleanSetting, describeDefault, type Setting, type Settings } from "../lib/train/setting.ts";
-import { type FlagNames, integer, number, oneOf, type TaskCommand, text, type Value } from "./cli.ts";
+import {
+  type FlagNames,
+  integer,
+  number,
+  numbers,
+  oneOf,
+  type TaskCommand,
+  text,
+  type Value,
+} from "./cli.ts";
 
 /** Help note for settings that may change on resume. */
 const RESUMABLE = "may change on resume";
@@ -32,7 +41,7 @@ export function addSettingFlags(command: TaskCommand, table: Settings): TaskComm
 }
 
 /**
- * Settings given on the command line, by name. Objects and lists are left to the caller, who reads them from their files.
+ * Settings given on the command line, by name. Objects and lists in files are left to the caller.
  *
  * @param values of the flags, from {@linkcode TaskCommand.read}
  */
@@ -43,7 +52,7 @@ export function readSettingFlags<Options>(
   const given: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(table)) {
     const value = values[attributeOf(name, setting)];
-    if (value === undefined || setting.kind === "object" || setting.kind === "numbers") continue;
+    if (value === undefined || isFile(setting)) continue;
     given[name] = setting.kind === "boolean" ? !setting.default : value;
     if (setting.clears !== undefined) given[setting.clears] = null;
   }
@@ -83,8 +92,16 @@ function valueOf(setting: Exclude<Setting, BooleanSetting>): Value<unknown> {
       return number(setting.min, setting.max, { above: setting.aboveMin, below: setting.belowMax });
     case "choice":
       return oneOf(setting.choices, setting.removed);
-    case "numbers":
+    case "numbers": {
+      const { inline, minLength, maxLength, above, below } = setting;
+      return inline ? numbers(minLength, maxLength, above, below) : text();
+    }
     case "object":
       return text();
   }
+}
+
+/** True if a flag's value is the path of a file. */
+function isFile(setting: Setting): boolean {
+  return setting.kind === "object" || (setting.kind === "numbers" && !setting.inline);
 }

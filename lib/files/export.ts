@@ -13,10 +13,12 @@ import {
   UNET_CONFIG,
   UNET_WEIGHTS,
 } from "./checkpoint_files.ts";
+import { checkSigma } from "../model/ema_profiles.ts";
 import type { FloatType } from "../graph/tensor.ts";
 import { writeDirectoryDurable } from "./durable.ts";
 import { jsonDigests } from "./json_digests.ts";
 import { loadPipeline, type LoadPipelineOptions } from "./pipeline.ts";
+import { type ReconstructedEma, reconstructEma } from "./ema_snapshots.ts";
 import { encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
 /** Element type of exported weights: float32 as trained, or rounded to float16. */
@@ -29,6 +31,11 @@ export const EXPORT_PRECISIONS: readonly ExportPrecision[] = ["float16", "float3
 export interface ExportOptions extends LoadPipelineOptions {
   /** Default `float16`: half the size, with a relative rounding error of at most 2^-11. */
   readonly precision?: ExportPrecision;
+  /**
+   * Relative width of the average of the weights, above 0.005 and below 0.288 (Karras et al. 2024, section 3), reconstructed from the snapshots
+   * of a run with `emaProfiles`. Default: the run's EMA.
+   */
+  readonly emaSigma?: number;
 }
 
 /** Result of {@linkcode exportModel}. */
@@ -39,6 +46,8 @@ export interface ExportedModel {
   readonly bytes: number;
   /** Number of weights. */
   readonly parameters: number;
+  /** Set if `emaSigma` was given. */
+  readonly ema?: Omit<ReconstructedEma, "tensors">;
 }
 
 /** Largest finite float16. */
@@ -50,18 +59,23 @@ const LARGEST_HALF = 65504;
  *
  * @param out directory to create; must not exist, or be empty
  * @throws {CheckpointError} if the model cannot be read, a weight overflows float16, or `out` cannot be written
- * @throws {ConfigError} if `out` is not empty, or for an unknown precision
+ * @throws {ConfigError} if `out` is not empty, for an unknown precision, or a width out of range
  */
 export async function exportModel(
   directory: string,
   out: string,
-  { precision = "float16", ...options }: ExportOptions = {},
+  { precision = "float16", emaSigma, ...options }: ExportOptions = {},
 ): Promise<ExportedModel> {
   if (!EXPORT_PRECISIONS.includes(precision)) {
     throw new ConfigError("precision", precision, EXPORT_PRECISIONS.join(" or "));
   }
+  if (emaSigma !== undefined) checkSigma("emaSigma", emaSigma);
   await requireEmpty(out);
-  const { path, tensors, unetConfig, schedulerConfig, modelIndex } = await loadPipeline(directory, options);
+  const { path, tensors: own, unetConfig, schedulerConfig, modelIndex } = await loadPipeline(
+    directory,
+    options,
+  );
+  const { tensors = own, ...ema } = emaSigma === undefined ? {} : await reconstructEma(directory, emaSigma);
   const files: Files = new Map();
   const json = { [MODEL_INDEX]: modelIndex, [SCHEDULER_CONFIG]: schedulerConfig, [UNET_CONFIG]: unetConfig };
   for (const [name, value] of Object.entries(json)) if (value) files.set(name, encodeJson(value, name));
@@ -73,6 +87,7 @@ export async function exportModel(
     path: out,
     bytes: sum(files.values().map(({ length }) => length)),
     parameters: sum(tensors.values().map(({ data }) => data.length)),
+    ...("step" in ema ? { ema } : {}),
   };
 }
 

@@ -15,8 +15,8 @@
  */
 import { ConfigError } from "../errors.ts";
 
-/** Smallest and largest relative width: a wider profile has a negative power, which favours the beginning of the run. */
-export const SIGMA_RANGE: Readonly<Record<"min" | "max", number>> = { min: 0.01, max: 0.28 };
+/** Excluded bounds of the relative width: a profile wider than 0.2887 would favour the beginning of the run. */
+export const SIGMA_RANGE: Readonly<Record<"above" | "below", number>> = { above: 0.005, below: 0.288 };
 
 /** Average of one profile as stored: of width `sigma` at optimizer step `step`, from 1. */
 export interface ProfilePoint {
@@ -37,25 +37,25 @@ export interface Reconstruction {
  * @throws {ConfigError} naming `field`
  */
 export function checkSigma(field: string, sigma: number): void {
-  const { min, max } = SIGMA_RANGE;
-  if (!(sigma >= min && sigma <= max)) {
-    throw new ConfigError(field, sigma, `a relative width from ${min} to ${max}`);
+  const { above, below } = SIGMA_RANGE;
+  if (!(sigma > above && sigma < below)) {
+    throw new ConfigError(field, sigma, `a relative width above ${above} and below ${below}`);
   }
 }
 
 /** Exponent of a profile of relative width `sigma` (section 3.1), by bisection: the width falls as the exponent grows. */
 export function gammaOf(sigma: number): number {
   let [low, high] = [0, 1];
-  while (sigmaOf(high) > sigma) high *= 2;
+  while (widthOf(high) > sigma) high *= 2;
   for (let middle = (low + high) / 2; middle > low && middle < high; middle = (low + high) / 2) {
-    if (sigmaOf(middle) > sigma) low = middle;
+    if (widthOf(middle) > sigma) low = middle;
     else high = middle;
   }
   return high;
 }
 
 /** Relative width of a profile with exponent `gamma`, 0 or more. */
-export function sigmaOf(gamma: number): number {
+export function widthOf(gamma: number): number {
   return Math.sqrt(gamma + 1) / ((gamma + 2) * Math.sqrt(gamma + 3));
 }
 

@@ -11,7 +11,12 @@ export interface CheckpointSettings {
   readonly keep: number;
   /** Keep the model with the lowest validation loss in `best/` of the run directory. */
   readonly keepBest: boolean;
+  /** Epochs between snapshots of the averages in `emaProfiles`, besides one at the end; null for about 16 in the run. */
+  readonly snapshotEvery: number | null;
 }
+
+/** Snapshots of a run's averages, unless `snapshotEvery` says otherwise: the errors of profiles between two are below 1 %. */
+export const DEFAULT_SNAPSHOTS = 16;
 
 /** Table of the settings of what a run keeps. */
 export const CHECKPOINT_SETTINGS: SettingTable<Partial<CheckpointSettings>> = {
@@ -29,5 +34,15 @@ export const CHECKPOINT_SETTINGS: SettingTable<Partial<CheckpointSettings>> = {
     default: false,
     resumable: true,
     help: "keep the model with the lowest validation loss, in best/ of the run directory",
+  },
+  snapshotEvery: {
+    kind: "whole",
+    min: 1,
+    max: 1e6,
+    default: null,
+    null: `as many as make about ${DEFAULT_SNAPSHOTS} snapshots in the run`,
+    unit: "epochs",
+    resumable: true,
+    help: "epochs between snapshots of the averages in --ema-profiles",
   },
 };

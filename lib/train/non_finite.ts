@@ -7,7 +7,7 @@ import type { Gpu } from "../gpu/device.ts";
 import type { ParameterTable } from "../model/parameters.ts";
 import { type RunPlan, trainingState } from "./run_plan.ts";
 import type { TrainSettings } from "./settings.ts";
-import { readFlat } from "./state.ts";
+import { readFlat } from "./weight_transfer.ts";
 import type { TrainingStep } from "./device/step.ts";
 
 /**

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SIGMA_RANGE } from "../model/ema_profiles.ts";
 import { LR_SCHEDULES, type LrSchedule } from "./lr_schedule.ts";
 import type { SettingTable } from "./setting.ts";
 
@@ -33,6 +34,11 @@ export interface OptimizerSettings {
   readonly clip: number;
   /** Largest decay of the EMA of the weights; step t uses min(ema, (1 + t) / (10 + t)). */
   readonly ema: number;
+  /**
+   * Relative widths of further averages with power-function profiles (Karras et al. 2024, section 3), above 0.005 and below 0.288. Snapshots of
+   * them are kept with the run, from which `exportModel` reconstructs averages of other widths; null for none.
+   */
+  readonly emaProfiles: readonly number[] | null;
 }
 
 /** Table of the optimizer's settings. Defaults of `ddpm` are those of Ho et al. 2020, appendix B. */
@@ -121,5 +127,17 @@ export const OPTIMIZER_SETTINGS: SettingTable<Partial<OptimizerSettings>> = {
     belowMax: true,
     default: { tiny: 0.999, small: 0.9999, ddpm: 0.9999 },
     help: "largest decay of the EMA of the weights",
+  },
+  emaProfiles: {
+    kind: "numbers",
+    ...SIGMA_RANGE,
+    minLength: 1,
+    maxLength: 8,
+    inline: true,
+    default: null,
+    null: "none",
+    valueName: "LIST",
+    help:
+      "relative widths of further averages, e.g. 0.05,0.10; their snapshots give averages of any width (export --ema-sigma)",
   },
 };

@@ -13,7 +13,14 @@ import type { RunEvaluation } from "./run_evaluation.ts";
 import { RunGrids } from "./run_grids.ts";
 import { Pace, settle } from "../gpu/pace.ts";
 import type { RunParts } from "./run_parts.ts";
-import { epochIsOver, type RunPlan, stopsEarly, trainingIsOver, trainingState } from "./run_plan.ts";
+import {
+  epochIsOver,
+  profileRates,
+  type RunPlan,
+  stopsEarly,
+  trainingIsOver,
+  trainingState,
+} from "./run_plan.ts";
 import type { TrainingStep } from "./device/step.ts";
 import { type NonFiniteStep, StepLog } from "./step_log.ts";
 import { Stopwatch } from "./stopwatch.ts";
@@ -129,7 +136,7 @@ export class Run {
       // Algorithm 1, lines 2 to 5
       const state = trainingState(this.#plan, step, micro);
       if (micro < accumulate - 1) this.#step.accumulate(state);
-      else this.#step.update(state);
+      else this.#step.update(state, profileRates(this.#plan, step));
       this.#pace.submitted();
     }
     return true;
@@ -181,6 +188,7 @@ export class Run {
     yield* this.#takeWarnings();
     yield { type: "epoch", ...record };
     if (this.#checkpoints) {
+      await this.#checkpoints.saveSnapshot();
       yield await this.#checkpoints.save();
       yield* this.#takeWarnings();
     }

@@ -4,13 +4,17 @@
  * @module
  */
 import { saveCheckpoint } from "../files/checkpoint.ts";
+import { removeEmaSnapshots, writeEmaSnapshot } from "../files/ema_snapshots.ts";
 import { bestDirectory, publishBest } from "../files/publish.ts";
+import type { WeightTensor } from "../files/weights.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { TrainingStep } from "./device/step.ts";
 import type { CheckpointEvent, EndEvent } from "./events.ts";
 import type { TrainOptions } from "./options.ts";
 import type { RunPlan } from "./run_plan.ts";
+import { emaSnapshotIsDue } from "./snapshot_schedule.ts";
 import { captureCheckpoint } from "./state.ts";
+import { readTensors } from "./weight_transfer.ts";
 
 /** Parts of a run that a checkpoint is made from. */
 interface SavedParts {
@@ -37,16 +41,35 @@ export class RunCheckpoints {
   }
 
   /**
-   * Prepares to save a run; undefined if it has no directory. Publishes the best model if a save was interrupted before doing so.
+   * Prepares to save a run; undefined if it has no directory. Publishes the best model if a save was interrupted before doing so, and
+   * removes snapshots that the run will write again.
    *
    * @param from directory of the checkpoint that the run was resumed from, if any
-   * @throws {CheckpointError} if the best model cannot be written
+   * @throws {CheckpointError} if the best model cannot be written, or a snapshot not removed
    */
   static async open(parts: SavedParts, from: string | undefined): Promise<RunCheckpoints | undefined> {
     const { options: { out }, plan: { progress } } = parts;
     if (out === undefined) return undefined;
+    await removeEmaSnapshots(out, progress.step);
     if (from !== undefined && progress.best?.step === progress.step) await publishBest(out, from);
     return new RunCheckpoints(parts, out);
+  }
+
+  /**
+   * Writes a snapshot of the averages with power-function profiles, if one is due after the last finished epoch. Before the
+   * checkpoint: a run resumed from the one before writes it again.
+   *
+   * @throws {CheckpointError} if it cannot be written
+   */
+  async saveSnapshot(): Promise<void> {
+    const { gpu, step, staging, plan, warnings } = this.#parts;
+    const { emaProfiles: sigmas } = plan.settings;
+    if (sigmas === null || !emaSnapshotIsDue(plan)) return;
+    const averages: Map<string, WeightTensor>[] = [];
+    for (const view of step.weights.profiles) averages.push(await readTensors(gpu, step, view, staging));
+    await writeEmaSnapshot(this.#directory, { step: plan.progress.step, sigmas, averages }, {
+      onWarning: (message) => warnings.push(message),
+    });
   }
 
   /** The run directory. */

@@ -17,6 +17,7 @@ import {
   UNET_CONFIG,
   UNET_WEIGHTS,
 } from "../files/checkpoint_files.ts";
+import { EMA_SNAPSHOTS } from "../files/ema_snapshots.ts";
 import { exists } from "../files/durable.ts";
 import type { AdapterDescription } from "../gpu/device.ts";
 import { METRICS } from "./metrics.ts";
@@ -61,7 +62,7 @@ export async function checkRunDirectory(out: string, resume: boolean): Promise<v
     );
   }
   const unfinished = await namesIn(join(out, CHECKPOINTS), "out").catch(() => [CHECKPOINTS]) ?? [];
-  const leftovers = unfinished.every(isHidden) ? [METRICS, RUN_TUNING, CHECKPOINTS] : [METRICS, RUN_TUNING];
+  const leftovers = [METRICS, RUN_TUNING, EMA_SNAPSHOTS, ...unfinished.every(isHidden) ? [CHECKPOINTS] : []];
   const other = names?.find((name) => !isHidden(name) && !leftovers.includes(name));
   if (other !== undefined) {
     throw new ConfigError(

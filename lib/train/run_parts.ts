@@ -20,14 +20,8 @@ import { evaluates, RunEvaluation } from "./run_evaluation.ts";
 import { describePrecisionChange } from "./run_precision.ts";
 import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
-import {
-  initializeWeights,
-  readTrainer,
-  restoreWeights,
-  stagingFor,
-  writeInitialWeights,
-  writeLossScale,
-} from "./state.ts";
+import { readTrainer, writeLossScale } from "./state.ts";
+import { initializeWeights, restoreWeights, stagingFor, writeInitialWeights } from "./weight_transfer.ts";
 import { TrainingStep } from "./device/step.ts";
 import type { Tuning } from "../tuning/tuning.ts";
 
@@ -76,6 +70,7 @@ export function buildRun(
       ...settings,
       config: settings.model,
       microBatches: settings.accumulate,
+      profiles: settings.emaProfiles?.length ?? 0,
       labelDropout: settings.model.numClassEmbeds === null ? 0 : settings.labelDropout,
       stopAtNonFinite: settings.onNonFinite === "stop",
     };
@@ -119,7 +114,7 @@ export function buildRun(
     } else if (initial) {
       const { classes } = options.data;
       const { flat, newClasses } = initialWeights(initial, step.table, classes, settings.seed);
-      writeInitialWeights(gpu, step, flat);
+      writeInitialWeights(gpu, step.weights, flat);
       const change = describeNewClasses(initial, newClasses, classes);
       if (change !== undefined) warnings.push(change);
     } else initializeWeights(gpu, step, settings.seed);

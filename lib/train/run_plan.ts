@@ -7,6 +7,7 @@ import { type StepState, STREAM } from "../../kernels/records/step_state.ts";
 import { type ImageDataset, takeSubset, trainingSplit } from "../data/dataset.ts";
 import { ConfigError } from "../errors.ts";
 import { imageSize } from "../model/config.ts";
+import { profileRate } from "../model/ema_profiles.ts";
 import { splitSeed } from "../random.ts";
 import type { LoadedCheckpoint } from "../files/checkpoint.ts";
 import { type GridSettings, resolveGrids, settingsIn, type TrainOptions } from "./options.ts";
@@ -168,6 +169,11 @@ export function trainingState(plan: RunPlan, step: number, micro: number): StepS
     // Warm-up of the EMA: a long average would be dominated by the initial weights for thousands of steps.
     emaDecay: Math.min(ema, (1 + t) / (10 + t)),
   };
+}
+
+/** Share of the weights in the next average of each profile, after optimizer step `step`, counted from 0. */
+export function profileRates({ settings: { emaProfiles } }: RunPlan, step: number): number[] {
+  return (emaProfiles ?? []).map((sigma) => profileRate(sigma, step + 1));
 }
 
 /** Step state for a validation batch, counted from 0, with the same timesteps and noise every time. */

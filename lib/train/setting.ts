@@ -95,7 +95,10 @@ export interface ObjectSetting extends Described<undefined> {
   readonly valueName: string;
 }
 
-/** Numbers of a list, each between two bounds, or null if `null` describes what that means; on a command line, a JSON file. */
+/**
+ * Numbers of a list, each between two bounds, or null if `null` describes what that means; on a command line, a JSON file, or the
+ * numbers themselves.
+ */
 export interface NumbersSetting extends Described<null> {
   readonly kind: "numbers";
   /** Excluded bounds of each number. */
@@ -106,6 +109,8 @@ export interface NumbersSetting extends Described<null> {
   readonly maxLength: number;
   readonly null: string;
   readonly valueName: string;
+  /** On a command line, the numbers themselves, separated by commas. */
+  readonly inline?: true;
 }
 
 /** Any setting. */

@@ -89,6 +89,10 @@ function checkSettings(settings: TrainSettings): void {
     checkSetting(name, setting, settings[name as keyof TrainingOptions]);
   }
   checkObjective(settings);
+  const { emaProfiles } = settings;
+  if (emaProfiles && new Set(emaProfiles).size < emaProfiles.length) {
+    throw new ConfigError("emaProfiles", emaProfiles, "widths that differ from each other");
+  }
   if (settings.epochs === null && settings.steps === null) {
     throw new ConfigError("epochs", null, "a whole number where `steps` is null: a run must end");
   }

@@ -1,5 +1,5 @@
 /**
- * Transfer of a run's state between device and checkpoint.
+ * A run's state as a checkpoint: `trainer.json`, and what it is captured from.
  *
  * @module
  */
@@ -13,18 +13,17 @@ import type { ImageDataset } from "../data/dataset.ts";
 import { processToDiffusers } from "../diffusion/trained_process.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { BufferView, ResourceScope } from "../gpu/memory.ts";
 import { readBack } from "../gpu/readback.ts";
 import { unetConfig, unetConfigToJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
-import type { HostTensor, ParameterTable } from "../model/parameters.ts";
 import type { Checkpoint, LoadedCheckpoint } from "../files/checkpoint.ts";
 import type { Computation } from "./device/computation.ts";
 import type { BestModel, EpochRecord } from "./events.ts";
 import { checkGrids, type GridSettings } from "./options.ts";
 import { processOf } from "./objective_settings.ts";
 import { readStoredSettings, type TrainSettings } from "./settings.ts";
-import type { TrainingStep, WeightBuffers } from "./device/step.ts";
+import type { TrainingStep } from "./device/step.ts";
+import { checkTensors, readTensors, readTrainerTensors } from "./weight_transfer.ts";
 
 /** State of a run besides its tensors. */
 export interface Progress {
@@ -62,41 +61,6 @@ interface TrainerJson extends Progress {
   readonly computation: Computation;
 }
 
-/** Weight buffers by the prefix of their tensors in `trainer.safetensors`. */
-const PREFIXES = { raw: "parameters", m: "firstMoment", v: "secondMoment" } as const satisfies Record<
-  string,
-  keyof WeightBuffers
->;
-
-/** Limit on the staging buffer, bytes: a map costs 10 ms, but memory beside the weights is scarce. */
-const MAX_STAGING_BYTES = 64 * 2 ** 20;
-
-/**
- * Allocates the staging buffer for reading a run's flat buffers, in parts if it is smaller. Allocated with the run: running
- * out of memory at the first save would cost an epoch.
- *
- * @param elements length of a flat buffer
- */
-export function stagingFor(gpu: Gpu, scope: ResourceScope, elements: number): GPUBuffer {
-  const bytes = Math.min(4 * elements, MAX_STAGING_BYTES, gpu.limits.maxBufferSize);
-  return scope.buffer(bytes - bytes % 8, "weights read-back", "staging").buffer;
-}
-
-/** Reads a flat buffer through a staging buffer, which may be smaller. */
-export async function readFlat(
-  gpu: Gpu,
-  { buffer, offset, size }: BufferView,
-  staging: GPUBuffer,
-): Promise<Float32Array<ArrayBuffer>> {
-  const flat = new Float32Array(size / 4);
-  for (let done = 0; done < size; done += staging.size) {
-    const part = { buffer, offset: offset + done, size: Math.min(staging.size, size - done) };
-    const [bytes] = await readBack(gpu, [part], staging);
-    flat.set(new Float32Array(bytes!), done / 4); // one per view
-  }
-  return flat;
-}
-
 /**
  * Reads a run's state from the device as a checkpoint.
  *
@@ -104,23 +68,15 @@ export async function readFlat(
  */
 export async function captureCheckpoint(
   gpu: Gpu,
-  { weights, table, lossScale, kernels }: TrainingStep,
+  step: TrainingStep,
   settings: TrainSettings,
   grids: GridSettings,
   progress: Progress,
   data: Pick<ImageDataset, "digest" | "name" | "source" | "classes">,
   staging: GPUBuffer,
 ): Promise<Checkpoint> {
-  // One buffer at a time, so that at most one is in memory in both layouts.
-  const tensorsIn = async (key: keyof WeightBuffers, prefix = ""): Promise<[string, Tensor][]> => {
-    const tensors = table.fromMemory(await readFlat(gpu, weights[key], staging));
-    return [...tensors].map(([name, { shape, data }]) => [prefix + name, { shape: [...shape], data }]);
-  };
-  const ema = new Map(await tensorsIn("ema"));
-  const trainerTensors = new Map<string, Tensor>();
-  for (const [prefix, key] of Object.entries(PREFIXES)) {
-    for (const [name, tensor] of await tensorsIn(key, `${prefix}.`)) trainerTensors.set(name, tensor);
-  }
+  const ema = await readTensors(gpu, step, step.weights.ema, staging);
+  const trainerTensors = await readTrainerTensors(gpu, step, staging);
   const schedulerConfig = processToDiffusers(processOf(settings));
   const trainer: TrainerJson = {
     format: FORMAT,
@@ -130,8 +86,8 @@ export async function captureCheckpoint(
     dataName: data.name,
     dataSource: data.source,
     ...progress,
-    lossScale: lossScale && decodeLossScale((await readBack(gpu, [lossScale]))[0]!), // one per view
-    computation: { adapter: gpu.adapter.name, kernels },
+    lossScale: step.lossScale && decodeLossScale((await readBack(gpu, [step.lossScale]))[0]!), // one per view
+    computation: { adapter: gpu.adapter.name, kernels: step.kernels },
   };
   return {
     step: progress.step,
@@ -153,26 +109,6 @@ function modelIndex(settings: TrainSettings, scheduler: unknown, classes: readon
     unet: ["diffusers", "UNet2DModel"],
     ...(settings.model.numClassEmbeds === null ? {} : { _class_labels: classes }),
   };
-}
-
-interface Tensor {
-  shape: number[];
-  data: Float32Array;
-}
-
-/** Writes random initial weights to the device. */
-export function initializeWeights(gpu: Gpu, { weights, table }: TrainingStep, seed: number): void {
-  writeInitialWeights(gpu, { weights }, table.initialize(seed));
-}
-
-/** Writes a flat buffer of initial weights to the device; the EMA starts as a copy of them. */
-export function writeInitialWeights(
-  gpu: Gpu,
-  { weights }: Pick<TrainingStep, "weights">,
-  flat: Float32Array<ArrayBuffer>,
-): void {
-  gpu.device.queue.writeBuffer(weights.parameters.buffer, 0, flat);
-  gpu.device.queue.writeBuffer(weights.ema.buffer, 0, flat);
 }
 
 /** Writes the loss scale to the device, in mixed precision: the checkpoint's, or the initial one. */
@@ -246,39 +182,6 @@ export function readTrainer(
  * @throws {CheckpointError} naming the file and what is wrong with it
  */
 export function checkState(checkpoint: LoadedCheckpoint): void {
-  const table = unetParameters(readTrainer(checkpoint).settings.model);
-  for (const _ of flatBuffers(checkpoint, table)) {
-    // Laying them out is the check.
-  }
-}
-
-/** Writes a checkpoint's weights and moments to the device. */
-export function restoreWeights(
-  gpu: Gpu,
-  { weights, table }: TrainingStep,
-  checkpoint: LoadedCheckpoint,
-): void {
-  for (const [key, flat] of flatBuffers(checkpoint, table)) {
-    gpu.device.queue.writeBuffer(weights[key].buffer, 0, flat);
-  }
-}
-
-/** A checkpoint's weights and moments in the device's layout, one buffer at a time. */
-function* flatBuffers(
-  checkpoint: LoadedCheckpoint,
-  table: ParameterTable,
-): Generator<[keyof WeightBuffers, Float32Array<ArrayBuffer>]> {
-  const file = `${checkpoint.path}/trainer.safetensors`;
-  yield ["ema", table.toMemory(checkpoint.ema, `${checkpoint.path}/unet`)];
-  for (const [prefix, key] of Object.entries(PREFIXES)) {
-    const tensors = new Map<string, HostTensor>();
-    for (const [name, { shape, data }] of checkpoint.trainerTensors) {
-      if (!name.startsWith(`${prefix}.`)) continue;
-      if (!(data instanceof Float32Array)) {
-        throw new CheckpointError(`${file}: tensor ${name} is not float32`);
-      }
-      tensors.set(name.slice(prefix.length + 1), { shape, data });
-    }
-    yield [key, table.toMemory(tensors, file)];
-  }
+  const { settings } = readTrainer(checkpoint);
+  checkTensors(checkpoint, unetParameters(settings.model), settings.emaProfiles?.length ?? 0);
 }

@@ -8,7 +8,7 @@ import {
   type ProfilePoint,
   profileRate,
   reconstructProfile,
-  sigmaOf,
+  widthOf,
 } from "../../lib/model/ema_profiles.ts";
 
 function assertNear(actual: number, expected: number, relative: number, what: string): void {
@@ -47,12 +47,12 @@ Deno.test("exponents of the paper's widths: 0.05 is 16.97, 0.1 is 6.94", () => {
   assertNear(gammaOf(0.05), 16.97, 1e-3, "0.05");
   assertNear(gammaOf(0.1), 6.94, 1e-3, "0.1");
   for (const sigma of [0.01, 0.03, 0.2, 0.28]) {
-    assertNear(sigmaOf(gammaOf(sigma)), sigma, 1e-14, "there and back");
+    assertNear(widthOf(gammaOf(sigma)), sigma, 1e-14, "there and back");
   }
   // Section 3.1: the standard deviation of tau / t, whose density is (gamma + 1) x^gamma.
   const gamma = 3;
   const moment = (n: number) => (gamma + 1) / (gamma + n + 1);
-  assertNear(sigmaOf(gamma), Math.sqrt(moment(2) - moment(1) ** 2), 1e-14, "standard deviation");
+  assertNear(widthOf(gamma), Math.sqrt(moment(2) - moment(1) ** 2), 1e-14, "standard deviation");
 });
 
 Deno.test("the average tracked step by step is the power-function average", () => {
@@ -135,11 +135,11 @@ Deno.test("with more snapshots the error falls, and the system is solved", () =>
 });
 
 Deno.test("a width out of range is refused", () => {
-  for (const sigma of [0.009, 0.2887, NaN]) {
+  for (const sigma of [0.005, 0.288, NaN]) {
     assert.throws(() => checkSigma("emaSigma", sigma), (error: Error) => {
-      assert.match(error.message, /^emaSigma: expected a relative width from 0\.01 to 0\.28, got /);
+      assert.match(error.message, /^emaSigma: expected a relative width above 0\.005 and below 0\.288, got /);
       return error instanceof ConfigError;
     });
   }
-  checkSigma("emaSigma", 0.28);
+  checkSigma("emaSigma", 0.287);
 });

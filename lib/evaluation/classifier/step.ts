@@ -138,6 +138,7 @@ export class ClassifierStep {
         firstMoment: flat("first moment"),
         secondMoment: flat("second moment"),
         ema: flat("EMA"),
+        profiles: [],
       };
       const bound = new Map<Tensor, BufferView>([
         [recorded.stepState, buffers.stepState],

@@ -5,6 +5,7 @@
  * @module
  */
 import { adamw } from "../../../kernels/adamw.ts";
+import { emaProfile } from "../../../kernels/ema_profile.ts";
 import { gradNormFinish, gradNormPartials, gradNormScratchBytes } from "../../../kernels/grad_norm.ts";
 import { HOPELESS_STEPS, updateLossScale } from "../../../kernels/loss_scale.ts";
 import type { Launch } from "../../../kernels/source.ts";
@@ -17,6 +18,8 @@ export interface WeightBuffers {
   readonly firstMoment: BufferView;
   readonly secondMoment: BufferView;
   readonly ema: BufferView;
+  /** Averages with power-function profiles, as many as there are rates. */
+  readonly profiles: readonly BufferView[];
 }
 
 /** Buffers of the optimizer. */
@@ -31,6 +34,8 @@ export interface OptimizerBuffers {
   readonly log: BufferView;
   /** Only in mixed precision. */
   readonly lossScale: BufferView | undefined;
+  /** Share of the weights in each of the profiles' next averages, float32; undefined without profiles. */
+  readonly profileRates: BufferView | undefined;
 }
 
 /** Constants of the optimizer; the first four are AdamW's. */
@@ -104,9 +109,23 @@ export function optimizerLaunches(
       ema: flatView(weights.ema, window),
     })
   );
+  const { profileRates: rates } = buffers;
+  const averages = rates
+    ? weights.profiles.flatMap((average, profile) =>
+      windows.flatMap((window) =>
+        emaProfile({ elements: window.elements, profile }, {
+          health,
+          rates,
+          parameters: flatView(weights.parameters, window),
+          average: flatView(average, window),
+        })
+      )
+    )
+    : [];
   return [
     ...line5("gradient norm", norm),
     ...line5("loss scale", scaling),
     ...line5("AdamW and EMA", update),
+    ...line5("EMA profile", averages),
   ];
 }

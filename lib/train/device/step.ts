@@ -47,6 +47,8 @@ export type { WeightBuffers } from "./optimizer.ts";
 
 /** Constants of a training step. */
 export interface StepOptions extends BatchOptions, OptimizerOptions {
+  /** Averages of the weights with power-function profiles. Default 0. */
+  readonly profiles?: number;
   /** Kernel variants to use; default those for the device. */
   readonly target?: KernelTarget;
 }
@@ -71,6 +73,7 @@ export class TrainingStep {
   readonly kernels: string;
   readonly #gpu: Gpu;
   readonly #stepState: BufferView;
+  readonly #profileRates: BufferView | undefined;
   readonly #scope: ResourceScope;
   readonly #logStaging: GPUBuffer;
   readonly #encoded: ArrayBuffer = new ArrayBuffer(StepStateLayout.bytes);
@@ -80,10 +83,12 @@ export class TrainingStep {
     scope: ResourceScope,
     parts: Pick<TrainingStep, "programs" | "weights" | "gradients" | "health" | "table" | "kernels">,
     buffers: StepInputs<BufferView>,
+    profileRates: BufferView | undefined,
   ) {
     this.#gpu = gpu;
     this.#scope = scope;
     this.#stepState = buffers.stepState;
+    this.#profileRates = profileRates;
     this.programs = parts.programs;
     this.weights = parts.weights;
     this.gradients = parts.gradients;
@@ -110,7 +115,7 @@ export class TrainingStep {
     const what = `training at batch ${options.batch}`;
     const scope = new ResourceScope(gpu, what);
     return scope.guard(async () => {
-      const { batch, microBatches, target, precision } = options;
+      const { batch, microBatches, target, precision, profiles = 0 } = options;
       const sizes = { chunks: data.chunks.map(({ count }) => count), levels: tables.signal.length };
       const g = new Graph(storageType(precision));
       const { inputs, ofParameter } = recordTrainingStep(g, options, sizes);
@@ -122,7 +127,9 @@ export class TrainingStep {
         firstMoment: flat("first moment"),
         secondMoment: flat("second moment"),
         ema: flat("EMA"),
+        profiles: Array.from({ length: profiles }, (_, i) => flat(`EMA profile ${i + 1}`)),
       };
+      const profileRates = profiles === 0 ? undefined : scope.buffer(4 * profiles, "profile rates");
       const gradients = flat("gradients");
       // Before the activations, which take memory for speed where there is some left.
       const sum = microBatches > 1 ? flat("gradient sum") : gradients;
@@ -167,6 +174,7 @@ export class TrainingStep {
         weights,
         partials,
         health,
+        profileRates,
       });
       const update = scope.own(await buildProgram(gpu, updateLaunches));
 
@@ -186,7 +194,8 @@ export class TrainingStep {
       const validation = scope.own(await buildProgram(gpu, validationLaunches));
       const programs = { micro, update, validation };
       const kernels = digestOf([...casts, ...compiled.separate, ...additions, ...updateLaunches]);
-      return new TrainingStep(gpu, scope, { programs, weights, gradients, health, table, kernels }, buffers);
+      const parts = { programs, weights, gradients, health, table, kernels };
+      return new TrainingStep(gpu, scope, parts, buffers, profileRates);
     });
   }
 
@@ -201,9 +210,16 @@ export class TrainingStep {
     this.programs.micro.run();
   }
 
-  /** Computes the gradients of the last or only micro-batch, and updates the weights. */
-  update(state: StepState): void {
+  /**
+   * Computes the gradients of the last or only micro-batch, and updates the weights.
+   *
+   * @param rates share of the weights in the next average of each profile
+   */
+  update(state: StepState, rates: readonly number[] = []): void {
     this.#write(state);
+    if (this.#profileRates) {
+      this.#gpu.device.queue.writeBuffer(this.#profileRates.buffer, 0, Float32Array.from(rates));
+    }
     runPrograms(this.#gpu, [this.programs.micro, this.programs.update]);
   }
 

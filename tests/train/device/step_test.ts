@@ -11,7 +11,7 @@ import { readBack } from "../../../lib/gpu/readback.ts";
 import type { UNetConfig } from "../../../lib/model/config.ts";
 import { permutation } from "../../../lib/random.ts";
 import { ResidentDataset } from "../../../lib/train/device/resident.ts";
-import { initializeWeights } from "../../../lib/train/state.ts";
+import { initializeWeights } from "../../../lib/train/weight_transfer.ts";
 import { type StepOptions, TrainingStep } from "../../../lib/train/device/step.ts";
 import { assertClose } from "../../support/close.ts";
 import { onMatrices, testGpu, testTargets } from "../../support/gpu.ts";

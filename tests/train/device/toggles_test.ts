@@ -9,7 +9,7 @@ import { readBack } from "../../../lib/gpu/readback.ts";
 import { permutation } from "../../../lib/random.ts";
 import { ResidentDataset } from "../../../lib/train/device/resident.ts";
 import { TrainingStep } from "../../../lib/train/device/step.ts";
-import { initializeWeights } from "../../../lib/train/state.ts";
+import { initializeWeights } from "../../../lib/train/weight_transfer.ts";
 import { digest, microNetwork, patternImages } from "../../support/train/micro.ts";
 
 const config = microNetwork({
