@@ -156,6 +156,7 @@ export class ClassifierStep {
       const windows = flatWindows(table.elements, gpu.limits.maxStorageBufferBindingSize);
       const update = optimizerLaunches(options, windows, {
         ...buffers,
+        profileRates: undefined,
         gradients,
         weights,
         partials: scope.buffer(normScratchBytes(windows), "norm partials"),
