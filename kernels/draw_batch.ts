@@ -10,8 +10,10 @@ import { drawBatchKernel } from "./sources.ts";
 export interface DrawBatchOptions {
   /** Samples `N`. */
   readonly batch: number;
-  /** Rows of the schedule; each sample draws one uniformly. */
+  /** Rows of the schedule, at most 131,071; each sample draws one uniformly. */
   readonly levels: number;
+  /** Sample `n` draws its row from the `n`-th of `batch` equal strata, so that a batch covers all of them. Default false. */
+  readonly stratified?: boolean;
   /** Number of classes; also the null label. */
   readonly classes: number;
   /** Probability of the null label, 0 to 1. */
@@ -47,7 +49,8 @@ export function drawBatchForward<B>(
   buffers: DrawBatchBuffers<B>,
   label = "draw_batch",
 ): Launch<B>[] {
-  const { batch, levels, classes, labelDropout, flip } = options;
-  const params = { batch, levels, classes, flip: flip ? 1 : 0, label_dropout: labelDropout };
+  const { batch, levels, stratified, classes, labelDropout, flip } = options;
+  const strata = stratified ? batch : 1;
+  const params = { batch, levels, strata, classes, flip: flip ? 1 : 0, label_dropout: labelDropout };
   return [launch(drawBatchKernel, "draw", params, { ...buffers }, [Math.ceil(batch / 64), 1, 1], { label })];
 }

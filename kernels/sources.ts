@@ -1025,11 +1025,15 @@ export const drawBatchKernel = {
 //
 //   w = Threefry(counter = (n, 0, step, stream), key = seed)       for sample n of the batch
 //   image    = order[position + n]                                 for n < count, else order[position]
-//   level    = floor(w.x * levels / 2^32)                          uniform in 0 .. levels - 1
+//   level    = floor((n % strata + w.x / 2^32) * levels / strata)  uniform in 0 .. levels - 1, or in the sample's stratum of
+//                                                                  them if strata is the batch and not 1
 //   timestep = schedule[level].timestep
 //   flip     = lowest bit of w.y if flipping is enabled, else 0
 //   label    = classes (the null label) with probability label_dropout, by w.z (Ho & Salimans 2022, algorithm 1),
 //              else the image's label
+//
+// Strata: a batch covers all levels evenly, which lowers the variance of its loss. Kingma et al. 2021 (appendix I.1) have one
+// random number for all strata; here each has its own.
 //
 // order [images] u32; labels [images] bytes, four per word, little-endian; schedule [levels]; draws [N]; timestep [N] f32
 // and label [N] u32 are the network's inputs. Integer arithmetic, exact. One invocation per sample; all outputs written \`=\`.
@@ -1172,6 +1176,7 @@ fn uniform_integer(x: u32, n: u32) -> u32 {
 struct Params {
   batch: u32,
   levels: u32,
+  strata: u32,         // 1, or at most 65535
   classes: u32,
   flip: u32,
   label_dropout: f32,
@@ -1197,7 +1202,10 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
     vec2u(step_state.seed_lo, step_state.seed_hi),
   );
   let image = order[step_state.position + select(0u, n, n < step_state.count)];
-  let level = uniform_integer(words.x, params.levels);
+  // In integers: levels = q strata + r, and n % strata times r stays below 2^32.
+  let stratum = n % params.strata;
+  let above = stratum * (params.levels % params.strata) + uniform_integer(words.x, params.levels);
+  let level = stratum * (params.levels / params.strata) + above / params.strata;
   // Random horizontal flips (appendix B)
   draws[n] = Draw(image, level, words.y & params.flip);
   timestep[n] = schedule[level].timestep;
@@ -1217,6 +1225,7 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   params: {
     batch: "u32",
     levels: "u32",
+    strata: "u32",
     classes: "u32",
     flip: "u32",
     label_dropout: "f32",
@@ -4150,6 +4159,219 @@ fn scalars(
   entryPoints: ["vectors", "scalars"],
 } as const satisfies KernelSource;
 
+/** `loss.wgsl`: forward, backward, backward_scaled, record. */
+export const lossKernel = {
+  name: "loss",
+  code: `// Training loss: L_simple, the weighted mean squared error of the network's prediction (Ho et al. 2020, equation 14;
+// algorithm 1, line 5), or Huber's loss in its place, over the real samples of a batch; its gradient, and its log record.
+//
+//   d    = prediction - targets
+//   h(d) = d^2                             where |d| <= delta       twice Huber's loss (Huber 1964), so that it is the squared
+//          delta * (2 * |d| - delta)       elsewhere                error where delta is the largest float32
+//   l_n  = weight(level_n) * mean over H, W, C of h(d)
+//   loss = 1 / count * sum of l_n for n < count                     later samples are padding: loss and gradient 0
+//   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * clamp(d, -delta, delta)
+//                           times the loss scale in backward_scaled (loss_scale.wgsl)
+//
+// prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
+// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written \`=\`, the record \`+=\` if
+// step_state.accumulate is 1.
+// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per vec4,
+// in float32. record: one invocation, sums in float32 in sample order.
+
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
+struct StepState {
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
+  position: u32,        // index into the order buffer of the first sample of this batch
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
+  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
+  bias_correction2: f32,// 1 - beta2^t
+  ema_decay: f32,
+}
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
+
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
+struct Draw {
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
+}
+
+// One noise level of training; all are equally likely.
+struct ScheduleRow {
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this level
+}
+
+// Log record of one optimizer step; the CPU reads many at once.
+struct LogRecord {
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
+  gradient_norm: f32, // before clipping
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
+}
+
+// In float16: too many consecutive skipped steps, so no loss scale will help.
+const HOPELESS = 2u;
+
+// Global gradient statistics for the optimizer.
+struct Health {
+  gradient_norm: f32,
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
+  first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
+struct LossScale {
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
+  bias_correction2: f32, // 1 - beta2^t
+}
+
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  batch: u32,
+  blocks: u32,         // vec4s per sample
+  elements: u32,       // H * W * C
+  gradient_scale: f32, // 1 / micro-batches per optimizer step
+  delta: f32,          // end of the square; the largest float32 for the squared error
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_state: StepState;
+@group(0) @binding(2) var<storage, read> draws: array<Draw>;
+@group(0) @binding(3) var<storage, read> schedule: array<ScheduleRow>;
+@group(0) @binding(4) var<storage, read> prediction: array<Stored4>;
+@group(0) @binding(5) var<storage, read> targets: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> gradient: array<Stored4>;
+@group(0) @binding(7) var<storage, read_write> loss_per_sample: array<f32>;
+@group(0) @binding(8) var<storage, read_write> train_log: array<LogRecord>;
+@group(0) @binding(9) var<storage, read> loss_scale: LossScale;
+
+var<workgroup> sums: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let n = group.x;
+  var sum = vec4f(0.0);
+  for (var i = lane; i < params.blocks; i += 64u) {
+    let difference = abs(vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i]);
+    let bounded = select(difference, vec4f(params.delta), difference > vec4f(params.delta));
+    sum += bounded * (2.0 * difference - bounded);
+  }
+  sums[lane] = sum.x + sum.y + sum.z + sum.w;
+  workgroupBarrier();
+  if (lane > 0u) {
+    return;
+  }
+  var loss = 0.0;
+  if (n < step_state.count) {
+    for (var i = 0u; i < 64u; i++) {
+      loss += sums[i];
+    }
+    loss *= schedule[draws[n].level].weight / f32(params.elements);
+  }
+  loss_per_sample[n] = loss;
+}
+
+fn slope_at(i: u32) -> vec4f {
+  let n = i / params.blocks;
+  var slope = vec4f(0.0);
+  if (n < step_state.count) {
+    let weight = schedule[draws[n].level].weight;
+    let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
+    let difference = vec4f(prediction[i]) - targets[i];
+    // A selection, because clamp() need not keep NaN.
+    slope = factor * select(difference, params.delta * sign(difference), abs(difference) > vec4f(params.delta));
+  }
+  return slope;
+}
+
+@compute @workgroup_size(64)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i < params.batch * params.blocks) {
+    gradient[i] = Stored4(slope_at(i));
+  }
+}
+
+@compute @workgroup_size(64)
+fn backward_scaled(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i < params.batch * params.blocks) {
+    gradient[i] = Stored4(loss_scale.scale * slope_at(i));
+  }
+}
+
+@compute @workgroup_size(1)
+fn record() {
+  var entry = LogRecord(0.0, 0u, 0.0, 0u, 0.0);
+  if (step_state.accumulate == 1u) {
+    entry = train_log[step_state.log_slot];
+  }
+  var sum = 0.0;
+  for (var n = 0u; n < min(params.batch, step_state.count); n++) {
+    sum += loss_per_sample[n];
+  }
+  entry.loss_sum += sum;
+  entry.count += step_state.count;
+  train_log[step_state.log_slot] = entry;
+}
+`,
+  bindings: {
+    step_state: { binding: 1, access: "read" },
+    draws: { binding: 2, access: "read" },
+    schedule: { binding: 3, access: "read" },
+    prediction: { binding: 4, access: "read" },
+    targets: { binding: 5, access: "read" },
+    gradient: { binding: 6, access: "read_write" },
+    loss_per_sample: { binding: 7, access: "read_write" },
+    train_log: { binding: 8, access: "read_write" },
+    loss_scale: { binding: 9, access: "read" },
+  },
+  params: {
+    batch: "u32",
+    blocks: "u32",
+    elements: "u32",
+    gradient_scale: "f32",
+    delta: "f32",
+  },
+  entryPoints: ["forward", "backward", "backward_scaled", "record"],
+} as const satisfies KernelSource;
+
 /** `loss_scale.wgsl`: update. */
 export const lossScaleKernel = {
   name: "loss_scale",
@@ -4314,211 +4536,6 @@ fn update() {
     hopeless_limit: "u32",
   },
   entryPoints: ["update"],
-} as const satisfies KernelSource;
-
-/** `mse.wgsl`: forward, backward, backward_scaled, record. */
-export const mseKernel = {
-  name: "mse",
-  code: `// L_simple, the weighted mean squared error of the network's prediction (Ho et al. 2020, equation 14; algorithm 1, line 5),
-// over the real samples of a batch; its gradient, and its log record.
-//
-//   l_n  = weight(level_n) * mean over H, W, C of (prediction - targets)^2
-//   loss = 1 / count * sum of l_n for n < count                     later samples are padding: loss and gradient 0
-//   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
-//                           times the loss scale in backward_scaled (loss_scale.wgsl)
-//
-// prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
-// [N] float32 (l_n); train_log: one record per optimizer step. All outputs written \`=\`, the record \`+=\` if
-// step_state.accumulate is 1.
-// forward: one workgroup per sample, 64 partial sums in float32, added in lane order. backward: one invocation per vec4,
-// in float32. record: one invocation, sums in float32 in sample order.
-
-// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
-// is generated from it.
-struct StepState {
-  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
-  seed_lo: u32,         // Threefry key, low word of the run's seed
-  seed_hi: u32,         // Threefry key, high word
-  stream: u32,          // separates uses of a seed: 0 training, 1 validation
-  position: u32,        // index into the order buffer of the first sample of this batch
-  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
-  log_slot: u32,        // index of the step's record in the log buffer
-  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
-  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
-  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
-  bias_correction2: f32,// 1 - beta2^t
-  ema_decay: f32,
-}
-// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
-// the structs.
-
-// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
-struct Draw {
-  image: u32, // index into the data set
-  level: u32, // row of the schedule
-  flip: u32,  // 1: mirrored left to right
-}
-
-// One noise level of training; all are equally likely.
-struct ScheduleRow {
-  timestep: f32,          // the network's time input
-  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
-  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
-  target_from_x0: f32,    // coefficient of x_0 in the prediction target
-  target_from_noise: f32, // coefficient of the noise in the prediction target
-  weight: f32,            // loss weight of this level
-}
-
-// Log record of one optimizer step; the CPU reads many at once.
-struct LogRecord {
-  loss_sum: f32,      // sum over the samples of all micro-batches of the step
-  count: u32,         // number of samples in the sum
-  gradient_norm: f32, // before clipping
-  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
-  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
-}
-
-// In float16: too many consecutive skipped steps, so no loss scale will help.
-const HOPELESS = 2u;
-
-// Global gradient statistics for the optimizer.
-struct Health {
-  gradient_norm: f32,
-  clip_scale: f32,     // factor on the gradient
-  non_finite: u32,     // 1: skip the optimizer step
-  first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
-}
-
-// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
-struct LossScale {
-  scale: f32,            // factor on the loss before differentiation, a power of two
-  good_steps: u32,       // consecutive good steps since the last skipped step or growth
-  skipped_steps: u32,    // total number of skipped steps
-  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
-  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
-  bias_correction2: f32, // 1 - beta2^t
-}
-
-// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
-fn is_finite(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
-}
-// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
-// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
-alias Stored = f32;
-alias Stored4 = vec4f;
-
-struct Params {
-  batch: u32,
-  blocks: u32,         // vec4s per sample
-  elements: u32,       // H * W * C
-  gradient_scale: f32, // 1 / micro-batches per optimizer step
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> step_state: StepState;
-@group(0) @binding(2) var<storage, read> draws: array<Draw>;
-@group(0) @binding(3) var<storage, read> schedule: array<ScheduleRow>;
-@group(0) @binding(4) var<storage, read> prediction: array<Stored4>;
-@group(0) @binding(5) var<storage, read> targets: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> gradient: array<Stored4>;
-@group(0) @binding(7) var<storage, read_write> loss_per_sample: array<f32>;
-@group(0) @binding(8) var<storage, read_write> train_log: array<LogRecord>;
-@group(0) @binding(9) var<storage, read> loss_scale: LossScale;
-
-var<workgroup> sums: array<f32, 64>;
-
-@compute @workgroup_size(64)
-fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let n = group.x;
-  var sum = vec4f(0.0);
-  for (var i = lane; i < params.blocks; i += 64u) {
-    let difference = vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i];
-    sum += difference * difference;
-  }
-  sums[lane] = sum.x + sum.y + sum.z + sum.w;
-  workgroupBarrier();
-  if (lane > 0u) {
-    return;
-  }
-  var loss = 0.0;
-  if (n < step_state.count) {
-    for (var i = 0u; i < 64u; i++) {
-      loss += sums[i];
-    }
-    loss *= schedule[draws[n].level].weight / f32(params.elements);
-  }
-  loss_per_sample[n] = loss;
-}
-
-fn slope_at(i: u32) -> vec4f {
-  let n = i / params.blocks;
-  var slope = vec4f(0.0);
-  if (n < step_state.count) {
-    let weight = schedule[draws[n].level].weight;
-    let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
-    slope = factor * (vec4f(prediction[i]) - targets[i]);
-  }
-  return slope;
-}
-
-@compute @workgroup_size(64)
-fn backward(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i < params.batch * params.blocks) {
-    gradient[i] = Stored4(slope_at(i));
-  }
-}
-
-@compute @workgroup_size(64)
-fn backward_scaled(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = (group.y * groups.x + group.x) * 64u + lane;
-  if (i < params.batch * params.blocks) {
-    gradient[i] = Stored4(loss_scale.scale * slope_at(i));
-  }
-}
-
-@compute @workgroup_size(1)
-fn record() {
-  var entry = LogRecord(0.0, 0u, 0.0, 0u, 0.0);
-  if (step_state.accumulate == 1u) {
-    entry = train_log[step_state.log_slot];
-  }
-  var sum = 0.0;
-  for (var n = 0u; n < min(params.batch, step_state.count); n++) {
-    sum += loss_per_sample[n];
-  }
-  entry.loss_sum += sum;
-  entry.count += step_state.count;
-  train_log[step_state.log_slot] = entry;
-}
-`,
-  bindings: {
-    step_state: { binding: 1, access: "read" },
-    draws: { binding: 2, access: "read" },
-    schedule: { binding: 3, access: "read" },
-    prediction: { binding: 4, access: "read" },
-    targets: { binding: 5, access: "read" },
-    gradient: { binding: 6, access: "read_write" },
-    loss_per_sample: { binding: 7, access: "read_write" },
-    train_log: { binding: 8, access: "read_write" },
-    loss_scale: { binding: 9, access: "read" },
-  },
-  params: {
-    batch: "u32",
-    blocks: "u32",
-    elements: "u32",
-    gradient_scale: "f32",
-  },
-  entryPoints: ["forward", "backward", "backward_scaled", "record"],
 } as const satisfies KernelSource;
 
 /** `noise_rows.wgsl`: noise_rows. */

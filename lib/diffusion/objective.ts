@@ -8,7 +8,7 @@
  * loss   = weight_t mean((output - target)^2)                L_simple, equation 14, where weight_t = 1
  * ```
  *
- * The first two run in `kernels/q_sample.wgsl`, the third in `kernels/mse.wgsl`; `t` is a row of the tables, drawn uniformly.
+ * The first two run in `kernels/q_sample.wgsl`, the third in `kernels/loss.wgsl`; `t` is a row of the tables, drawn uniformly.
  *
  * @module
  */
@@ -16,16 +16,42 @@
 import { ConfigError } from "../errors.ts";
 import { type ForwardProcess, sigmaOf } from "./forward_process.ts";
 
-/** Loss weighting over noise levels: uniform (`L_simple`), or min-SNR (Hang et al. 2023). */
-export type LossWeighting = "uniform" | "min_snr";
+/**
+ * Loss weighting over noise levels: none (`L_simple`), min-SNR (Hang et al. 2023), its smooth form (Crowson et al. 2024), or P2
+ * (Choi et al. 2022).
+ */
+export type LossWeighting = "none" | "min-snr" | "soft-min-snr" | "p2";
 
 /** Options of {@linkcode objectiveTables}. */
 export interface ObjectiveOptions {
-  /** `uniform` (default; `L_simple`, equation 14) or `min_snr`. */
+  /** Default `none`. */
   readonly weighting?: LossWeighting;
-  /** Cap on the signal-to-noise ratio in `min_snr`, above 0; default 5. */
+  /** Cap of `min-snr` and `soft-min-snr`, default 5; exponent of `p2`, default 1. Above 0. */
   readonly gamma?: number;
+  /** Added to the signal-to-noise ratio by `p2`, above 0; default 1. */
+  readonly p2K?: number;
 }
+
+/** A weighting: the default of gamma, and the weight of the squared error of `x_0` at a signal-to-noise ratio. */
+interface Weighting {
+  readonly gamma: number;
+  readonly weight: (snr: number, gamma: number, k: number) => number;
+}
+
+const WEIGHTINGS: Readonly<Record<Exclude<LossWeighting, "none">, Weighting>> = {
+  // Hang et al. 2023, arXiv 2303.09556, section 3.4
+  "min-snr": { gamma: 5, weight: (snr, gamma) => Math.min(snr, gamma) },
+  // Crowson et al. 2024, arXiv 2401.11605: 1 / (sigma^2 + 1 / gamma)
+  "soft-min-snr": { gamma: 5, weight: (snr, gamma) => snr * gamma / (snr + gamma) },
+  // Choi et al. 2022, arXiv 2204.00227, equation 8, a factor on the squared error of the noise, which is snr times that of x_0
+  p2: { gamma: 1, weight: (snr, gamma, k) => snr / (k + snr) ** gamma },
+};
+
+/** Names of the weightings. */
+export const LOSS_WEIGHTINGS: readonly LossWeighting[] = [
+  "none",
+  ...Object.keys(WEIGHTINGS) as (keyof typeof WEIGHTINGS)[],
+];
 
 /** Float32 tables for the device, a row for each of the process's training levels. */
 export interface ObjectiveTables {
@@ -52,19 +78,23 @@ export interface ObjectiveTables {
  * - `flow`: `eps - x_0` (Liu et al. 2023, arXiv 2209.03003, equation 1);
  * - `edm`: the effective target of the preconditioned network (Karras et al. 2022, arXiv 2206.00364, equation 8).
  *
- * Weights are 1 (`uniform`), or `min(snr_t, gamma)` as a loss on `x_0`, where `snr_t = acp_t / (1 - acp_t)` (`min_snr`; Hang
- * et al. 2023, arXiv 2303.09556, section 3.4). As a loss on the noise that is divided by `snr_t`, and on `v` by `snr_t + 1`.
+ * Weights are 1 (`none`), or those of a weighting of the squared error of `x_0`, divided by the squared error of the target
+ * that a unit error of `x_0` makes: `snr_t` for the noise and `snr_t + 1` for `v`, where `snr_t = (signal_t / noise_t)^2`.
  *
  * @param process the forward process and its objective
  * @param options loss weighting
- * @throws {ConfigError} for an unknown weighting or a gamma that is not above 0
+ * @throws {ConfigError} for an unknown weighting, or a gamma or k that is not above 0
  */
 export function objectiveTables(process: ForwardProcess, options: ObjectiveOptions = {}): ObjectiveTables {
-  const { weighting = "uniform", gamma = 5 } = options;
-  if (weighting !== "uniform" && weighting !== "min_snr") {
-    throw new ConfigError("weighting", weighting, '"uniform" or "min_snr"');
+  const { weighting = "none" } = options;
+  if (!LOSS_WEIGHTINGS.includes(weighting)) {
+    throw new ConfigError("weighting", weighting, LOSS_WEIGHTINGS.join(", "));
   }
-  if (!Number.isFinite(gamma) || gamma <= 0) throw new ConfigError("gamma", gamma, "a number above 0");
+  const chosen = weighting === "none" ? undefined : WEIGHTINGS[weighting];
+  const { gamma = chosen?.gamma ?? 1, p2K = 1 } = options;
+  for (const [name, value] of Object.entries({ gamma, p2K })) {
+    if (!Number.isFinite(value) || value <= 0) throw new ConfigError(name, value, "a number above 0");
+  }
 
   const levels = process.trainingLevels();
   const tables = {
@@ -82,10 +112,11 @@ export function objectiveTables(process: ForwardProcess, options: ObjectiveOptio
     tables.noise[t] = level.noise;
     tables.targetFromX0[t] = fromX0;
     tables.targetFromNoise[t] = fromNoise;
+    if (!chosen) continue;
     const sigma = sigmaOf(level);
-    // Squared error of the target over that of x_0: at a given x, eps moves by -1 / sigma where x_0 moves by 1
+    // At a given x, eps moves by -1 / sigma where x_0 moves by 1
     const errorRatio = (fromX0 - fromNoise / sigma) ** 2;
-    if (weighting === "min_snr") tables.weight[t] = Math.min(sigma ** -2, gamma) / errorRatio;
+    tables.weight[t] = chosen.weight(sigma ** -2, gamma, p2K) / errorRatio;
   }
   return tables;
 }

@@ -131,12 +131,12 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
       attributes,
     });
   },
-  mse(b, { label, attributes, in: operands }, lossScale) {
+  trainingLoss(b, { label, attributes, in: operands }, lossScale) {
     const { prediction } = operands;
     if (!b.wants(prediction)) return;
     const dx = b.gradientOf(prediction);
     const scaled = lossScale ? { ...operands, lossScale } : operands;
-    b.g.record({ kind: "mseBackward", label, in: scaled, out: { dx }, attributes });
+    b.g.record({ kind: "trainingLossBackward", label, in: scaled, out: { dx }, attributes });
     b.pass(prediction, dx);
   },
   globalAveragePool(b, { label, in: { x } }, dy) {

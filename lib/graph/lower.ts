@@ -30,7 +30,7 @@ import { drawBatchForward } from "../../kernels/draw_batch.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
 import { globalAveragePoolBackward, globalAveragePoolForward } from "../../kernels/global_average_pool.ts";
 import { groupNormBackward, groupNormForward } from "../../kernels/group_norm.ts";
-import { mseBackward, mseForward, type MseShape, recordLossForward } from "../../kernels/mse.ts";
+import { lossBackward, lossForward, type LossShape, recordLossForward } from "../../kernels/loss.ts";
 import { qSampleForward } from "../../kernels/q_sample.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import { averagePoolForward, maxPoolForward, type PoolShape } from "../../kernels/pool.ts";
@@ -48,7 +48,7 @@ import {
   type CrossEntropyAttributes,
   type GroupNormAttributes,
   inputsOf,
-  type MseAttributes,
+  type LossAttributes,
   type Node,
   type NodeOf,
   outputsOf,
@@ -173,14 +173,14 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
       return qSampleForward(shape, { ...buffers, images: chunk }, label);
     });
   },
-  mse: (_, { label, attributes, in: { stepState, ...operands }, out: { y } }) =>
-    mseForward(lossShape(operands.prediction, attributes), {
+  trainingLoss: (_, { label, attributes, in: { stepState, ...operands }, out: { y } }) =>
+    lossForward(lossShape(operands.prediction, attributes), {
       ...operands,
       step_state: stepState,
       loss_per_sample: y,
     }, label),
-  mseBackward: (_, { label, attributes, in: { stepState, lossScale, ...operands }, out: { dx } }) =>
-    mseBackward(lossShape(operands.prediction, attributes), {
+  trainingLossBackward: (_, { label, attributes, in: { stepState, lossScale, ...operands }, out: { dx } }) =>
+    lossBackward(lossShape(operands.prediction, attributes), {
       ...operands,
       step_state: stepState,
       loss_scale: lossScale,
@@ -318,9 +318,9 @@ function classShape(logits: Tensor, attributes: CrossEntropyAttributes): CrossEn
   return { batch, classes, ...attributes };
 }
 
-function lossShape(prediction: Tensor, { gradientScale }: MseAttributes): MseShape {
+function lossShape(prediction: Tensor, attributes: LossAttributes): LossShape {
   const { batch, spatial, channels } = imageShape(prediction);
-  return { batch, pixels: spatial, channels, gradientScale };
+  return { batch, pixels: spatial, channels, ...attributes };
 }
 
 function tableShape(table: Tensor, y: Tensor): { batch: number; dim: number; rows: number } {

@@ -77,6 +77,8 @@ export interface TimestepEmbeddingAttributes {
 export interface DrawBatchAttributes {
   /** Rows of the schedule. */
   readonly levels: number;
+  /** Draw the rows of a batch from equal strata. */
+  readonly stratified?: boolean;
   /** Number of classes; also the null label. */
   readonly classes: number;
   /** Probability of the null label, 0 to 1. */
@@ -101,10 +103,12 @@ export interface CrossEntropyAttributes {
   readonly gradientScale: number;
 }
 
-/** Attributes of the mean squared error. */
-export interface MseAttributes {
+/** Attributes of the training loss. */
+export interface LossAttributes {
   /** Gradient multiplier: 1 / micro-batches per optimizer step. */
   readonly gradientScale: number;
+  /** End of the squared error in Huber's loss; without it, the error is squared everywhere. */
+  readonly delta?: number;
 }
 
 /** Every operation of a forward pass: operands, results and attributes. */
@@ -147,10 +151,10 @@ export interface Operations {
     out: { xt: Tensor; targets: Tensor };
     attributes: Record<never, never>;
   };
-  mse: {
+  trainingLoss: {
     in: { stepState: Tensor; draws: Tensor; schedule: Tensor; prediction: Tensor; targets: Tensor };
     out: { y: Tensor };
-    attributes: MseAttributes;
+    attributes: LossAttributes;
   };
   augment: {
     in: { stepState: Tensor; order: Tensor; images: readonly Tensor[]; imageLabels: Tensor };
@@ -171,9 +175,9 @@ export interface Operations {
 }
 
 /** Loss operations, which a backward pass can start from with gradient 1. */
-export type LossKind = "mse" | "crossEntropy";
+export type LossKind = "trainingLoss" | "crossEntropy";
 
-const LOSSES: Readonly<Record<LossKind, true>> = { mse: true, crossEntropy: true };
+const LOSSES: Readonly<Record<LossKind, true>> = { trainingLoss: true, crossEntropy: true };
 
 /** Operations recorded by backward rules. `addend` is the gradient so far: the result is `addend + contribution`. */
 export interface BackwardOperations {
@@ -221,10 +225,10 @@ export interface BackwardOperations {
     out: { dtable: Tensor };
     attributes: Record<never, never>;
   };
-  mseBackward: {
-    in: Operations["mse"]["in"] & { lossScale?: Tensor };
+  trainingLossBackward: {
+    in: Operations["trainingLoss"]["in"] & { lossScale?: Tensor };
     out: { dx: Tensor };
-    attributes: MseAttributes;
+    attributes: LossAttributes;
   };
   globalAveragePoolBackward: {
     in: { dy: Tensor; addend?: Tensor };

@@ -12,7 +12,7 @@ import {
 import { ShapeError } from "../errors.ts";
 import { expectShape, expectType } from "./expect.ts";
 import type { Graph } from "./graph.ts";
-import type { DrawBatchAttributes, MseAttributes, Operations } from "./operations.ts";
+import type { DrawBatchAttributes, LossAttributes, Operations } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -81,13 +81,18 @@ export function qSample(
 }
 
 /**
- * Training loss per sample, `weight_t mean((target - prediction)^2)` (equation 14, with weight 1; algorithm 1, line 5). Its
- * gradient is that of the mean over the batch's real samples, without the padding of a last batch.
+ * Training loss per sample, `weight_t mean((target - prediction)^2)` (equation 14, with weight 1; algorithm 1, line 5), or
+ * Huber's loss in place of the square. Its gradient is that of the mean over the batch's real samples, without the padding of
+ * a last batch.
  *
  * @param operands the step record, `draws`, `schedule`, and `prediction` and `targets` [N,H,W,C]
  * @returns [1,1,1,N]
  */
-export function mse(g: Graph, operands: Operations["mse"]["in"], attributes: MseAttributes): Tensor {
+export function trainingLoss(
+  g: Graph,
+  operands: Operations["trainingLoss"]["in"],
+  attributes: LossAttributes,
+): Tensor {
   const { stepState, draws, schedule, prediction, targets } = operands;
   const label = g.label("loss (algorithm 1, line 5)");
   expectType(label, "stepState", stepState, StepStateLayout);
@@ -98,14 +103,14 @@ export function mse(g: Graph, operands: Operations["mse"]["in"], attributes: Mse
   const [batch] = prediction.shape;
   expectShape(label, "draws", draws, [1, 1, 1, batch]);
   const y = g.tensor("loss", [1, 1, 1, batch], "activation", prediction.trainable, "float32");
-  g.record({ kind: "mse", label, in: operands, out: { y }, attributes });
+  g.record({ kind: "trainingLoss", label, in: operands, out: { y }, attributes });
   return y;
 }
 
 /**
  * Adds the losses of a batch to the step's log record.
  *
- * @param from the step record, and `loss` of {@linkcode mse}
+ * @param from the step record, and `loss` of {@linkcode trainingLoss}
  * @param log array of `LogRecord`, bound from outside
  */
 export function recordLoss(g: Graph, from: Operations["recordLoss"]["in"], log: Tensor): void {

@@ -5,6 +5,12 @@
  */
 import { EdmProcess } from "../diffusion/edm_process.ts";
 import type { Objective } from "../diffusion/forward_process.ts";
+import {
+  LOSS_WEIGHTINGS,
+  type LossWeighting,
+  type ObjectiveTables,
+  objectiveTables,
+} from "../diffusion/objective.ts";
 import { FLOW_TIMES, type FlowTimes, RectifiedFlow } from "../diffusion/rectified_flow.ts";
 import type { BetaSchedule } from "../diffusion/betas.ts";
 import { MAX_TIMESTEPS, NoiseSchedule } from "../diffusion/schedule.ts";
@@ -28,6 +34,18 @@ export interface ObjectiveSettings {
    * Rescale the betas so that the last timestep is pure noise (Lin et al. 2024, arXiv 2305.08891). Not with objective `epsilon`.
    */
   readonly zeroTerminalSnr: boolean;
+  /** Loss weighting over timesteps. Not with objectives `flow` and `edm`, whose noise levels are their weighting. */
+  readonly weighting: LossWeighting;
+  /** Cap of weightings `min-snr` and `soft-min-snr`, exponent of `p2`; null for 5 and 1. */
+  readonly gamma: number | null;
+  /** `k` of weighting `p2`, above 0. */
+  readonly p2K: number;
+  /** Loss: the squared error, or Huber's, which is linear for large errors. */
+  readonly loss: "mse" | "huber";
+  /** Error from which Huber's loss is linear, above 0. */
+  readonly huberDelta: number;
+  /** Draw the noise levels of a batch from as many equal strata. */
+  readonly stratified: boolean;
 }
 
 /** Table of the settings of the training objective. */
@@ -77,6 +95,50 @@ export const OBJECTIVE_SETTINGS: SettingTable<Partial<ObjectiveSettings>> = {
     default: false,
     help: "rescale the betas so that the last timestep is pure noise; not with objective epsilon",
   },
+  weighting: {
+    kind: "choice",
+    choices: LOSS_WEIGHTINGS,
+    default: "none",
+    valueName: "NAME",
+    help: "loss weighting over timesteps for objectives epsilon, v and x0",
+  },
+  gamma: {
+    kind: "number",
+    min: 0,
+    max: 1e6,
+    aboveMin: true,
+    default: null,
+    null: "5 for the cap, 1 for the exponent",
+    help: "cap of weightings min-snr and soft-min-snr, exponent of p2",
+  },
+  p2K: {
+    kind: "number",
+    min: 0,
+    max: 1e6,
+    aboveMin: true,
+    default: 1,
+    help: "k of weighting p2",
+  },
+  loss: {
+    kind: "choice",
+    choices: ["mse", "huber"],
+    default: "mse",
+    valueName: "NAME",
+    help: "loss: the squared error, or Huber's, which is linear for large errors",
+  },
+  huberDelta: {
+    kind: "number",
+    min: 0,
+    max: 1e6,
+    aboveMin: true,
+    default: 1,
+    help: "error from which loss huber is linear",
+  },
+  stratified: {
+    kind: "boolean",
+    default: false,
+    help: "draw the noise levels of a batch from as many equal strata",
+  },
 };
 
 /** Settings of the schedule of betas. */
@@ -87,7 +149,7 @@ const OF_SCHEDULE = ["schedule", "betas", "timesteps", "zeroTerminalSnr"] as con
  * @throws {ConfigError} naming the first that does not, and why
  */
 export function checkObjective(settings: ObjectiveSettings): void {
-  const { objective } = settings;
+  const { objective, weighting, loss } = settings;
   const without = (names: readonly (keyof ObjectiveSettings)[], why: string) => {
     for (const name of names) {
       const { default: usual } = OBJECTIVE_SETTINGS[name];
@@ -97,11 +159,18 @@ export function checkObjective(settings: ObjectiveSettings): void {
   if (objective !== "flow") without(["flowTimes"], `with objective ${objective}: only flow draws t`);
   if (objective === "flow" || objective === "edm") {
     without(OF_SCHEDULE, `with objective ${objective}, which has no schedule of betas`);
+    without(
+      ["weighting"],
+      `with objective ${objective}, whose distribution of noise levels is its weighting`,
+    );
   }
   if (settings.betas !== null) without(["schedule", "timesteps"], "beside betas, which say both");
   if (objective === "epsilon") {
     without(["zeroTerminalSnr"], "with objective epsilon: in pure noise the noise says nothing of the image");
   }
+  if (weighting === "none") without(["gamma"], "with weighting none");
+  if (weighting !== "p2") without(["p2K"], `with weighting ${weighting}: only p2 has a k`);
+  if (loss !== "huber") without(["huberDelta"], `with loss ${loss}: only huber has a delta`);
 }
 
 /** Forward process of a run. */
@@ -121,6 +190,12 @@ export function processOf(settings: ObjectiveSettings): TrainedProcess {
           : { betaSchedule: "custom", betas, numTrainTimesteps: betas.length },
       });
   }
+}
+
+/** Tables of a run's objective. */
+export function objectiveOf(settings: ObjectiveSettings): ObjectiveTables {
+  const { weighting, gamma, p2K } = settings;
+  return objectiveTables(processOf(settings), { weighting, p2K, ...gamma === null ? {} : { gamma } });
 }
 
 /** Names of the objectives in runs stored as `prediction`, by diffusers' names. */

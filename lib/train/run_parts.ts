@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { objectiveTables } from "../diffusion/objective.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { ResourceScope } from "../gpu/memory.ts";
 import { fitMemory } from "../graph/compile.ts";
@@ -11,7 +10,7 @@ import { unetParameters } from "../model/network.ts";
 import { describeChange } from "./device/computation.ts";
 import { describeNewClasses, initialWeights } from "./initial_model.ts";
 import { MetricsFile } from "./metrics.ts";
-import { processOf } from "./objective_settings.ts";
+import { objectiveOf } from "./objective_settings.ts";
 import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./device/resident.ts";
 import { describeLengthChange, type RunOrigin, type RunPlan } from "./run_plan.ts";
@@ -72,11 +71,12 @@ export function buildRun(
       microBatches: settings.accumulate,
       profiles: settings.emaProfiles?.length ?? 0,
       labelDropout: settings.model.numClassEmbeds === null ? 0 : settings.labelDropout,
+      delta: settings.loss === "huber" ? settings.huberDelta : undefined,
       stopAtNonFinite: settings.onNonFinite === "stop",
     };
     // Before the step, which takes memory for speed where there is some left.
     const staging = stagingFor(gpu, scope, unetParameters(settings.model, settings.precision).elements);
-    const tables = objectiveTables(processOf(settings));
+    const tables = objectiveOf(settings);
     const { step, grid, evaluation } = await fitMemory(tuning.target, (target) => {
       const graphs = new ResourceScope(gpu, "training");
       return graphs.guard(async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
 import { estimates, type ForwardProcess, sigmaOf } from "../../lib/diffusion/forward_process.ts";
-import { objectiveTables } from "../../lib/diffusion/objective.ts";
+import { LOSS_WEIGHTINGS, objectiveTables } from "../../lib/diffusion/objective.ts";
 import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -13,6 +13,9 @@ const processes: ForwardProcess[] = [
   new RectifiedFlow(),
   new EdmProcess(),
 ];
+
+const close = (actual: number, expected: number, tolerance: number) =>
+  assert.ok(Math.abs(actual - expected) <= tolerance, `${actual}, expected ${expected}`);
 
 for (const process of processes) {
   Deno.test(`a network that hits the ${process.objective} target gives samplers the true image and noise`, () => {
@@ -30,20 +33,26 @@ for (const process of processes) {
     }
   });
 
-  Deno.test(`min-SNR weights of ${process.objective} make its loss min(snr, gamma) times that of x_0`, () => {
+  Deno.test(`weightings of ${process.objective} make its loss that of x_0 or of the noise, times their formulas`, () => {
     const gamma = 3;
-    const { weight } = objectiveTables(process, { weighting: "min_snr", gamma });
+    const [minSnr, soft, p2] = [
+      objectiveTables(process, { weighting: "min-snr", gamma }).weight,
+      objectiveTables(process, { weighting: "soft-min-snr", gamma }).weight,
+      objectiveTables(process, { weighting: "p2", gamma: 0.5, p2K: 2 }).weight,
+    ];
     for (const [t, level] of process.trainingLevels().entries()) {
       if (t % 97 !== 0) continue;
-      const { x0FromOut } = estimates(process, level);
-      const errorOfX0 = x0FromOut ** 2; // squared error of x_0 for a unit squared error of the output
-      const wanted = Math.min(1 / sigmaOf(level) ** 2, gamma) * errorOfX0;
-      assert.ok(Math.abs(weight[t] - wanted) <= 1e-6 * wanted, `${weight[t]} at ${t}, expected ${wanted}`);
+      // Squared errors of x_0 and of the noise for a unit squared error of the output
+      const { x0FromOut, epsFromOut } = estimates(process, level);
+      const snr = 1 / sigmaOf(level) ** 2;
+      close(minSnr[t] / (Math.min(snr, gamma) * x0FromOut ** 2), 1, 1e-6);
+      close(soft[t] / (1 / (1 / snr + 1 / gamma) * x0FromOut ** 2), 1, 1e-6);
+      close(p2[t] / ((2 + snr) ** -0.5 * epsFromOut ** 2), 1, 1e-6);
     }
   });
 }
 
-Deno.test("uniform weights are 1 and x_t keeps unit variance at every timestep", () => {
+Deno.test("without a weighting weights are 1, and x_t keeps unit variance at every timestep", () => {
   const { timestep, weight, signal, noise } = objectiveTables(new NoiseSchedule());
   for (let t = 0; t < 1000; t++) {
     assert.deepEqual([timestep[t], weight[t]], [t, 1]);
@@ -57,9 +66,6 @@ function moments(process: ForwardProcess, of: (sigma: number) => number): [mean:
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   return [mean, Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length)];
 }
-
-const close = (actual: number, expected: number, tolerance: number) =>
-  assert.ok(Math.abs(actual - expected) <= tolerance, `${actual}, expected ${expected}`);
 
 Deno.test("flow trains at uniform times, or at times with a standard normal logit", () => {
   const time = (sigma: number) => sigma / (1 + sigma);
@@ -87,10 +93,29 @@ Deno.test("edm trains at log-normal sigma, every level with the weight lambda c_
   assert.ok(sigmas[0] < 0.002 && sigmas.at(-1)! > 50, `${sigmas[0]} to ${sigmas.at(-1)}`);
 });
 
+Deno.test("zero terminal SNR has finite weights, and none on pure noise where x_0 cannot be known", () => {
+  const process = new NoiseSchedule({ objective: "v", zeroTerminalSnr: true });
+  for (const weighting of LOSS_WEIGHTINGS) {
+    const { weight } = objectiveTables(process, { weighting });
+    assert.ok(weight.every((value) => value >= 0 && value < Infinity), weighting);
+    assert.equal(weight.at(-1), weighting === "none" ? 1 : 0);
+  }
+});
+
+Deno.test("gamma is 5 for the caps and 1 for the exponent unless given", () => {
+  const process = new NoiseSchedule();
+  for (const [weighting, gamma] of [["min-snr", 5], ["soft-min-snr", 5], ["p2", 1]] as const) {
+    assert.deepEqual(
+      objectiveTables(process, { weighting }),
+      objectiveTables(process, { weighting, gamma, p2K: 1 }),
+    );
+  }
+});
+
 Deno.test("an unknown weighting or a gamma that is not positive is refused by name", () => {
   const schedule = new NoiseSchedule();
   assert.throws(
-    () => objectiveTables(schedule, { weighting: "p2" as "uniform" }),
+    () => objectiveTables(schedule, { weighting: "p3" as "p2" }),
     (error) => error instanceof ConfigError && error.field === "weighting",
   );
   for (const gamma of [0, -1, NaN, Infinity]) {

@@ -10,7 +10,7 @@ import { recordBackward } from "../../lib/graph/gradients.ts";
 import { Graph } from "../../lib/graph/graph.ts";
 import { conv2d } from "../../lib/graph/ops.ts";
 import type { ElementType, Shape, Tensor } from "../../lib/graph/tensor.ts";
-import { drawBatch, mse, qSample, recordLoss } from "../../lib/graph/training_ops.ts";
+import { drawBatch, qSample, recordLoss, trainingLoss } from "../../lib/graph/training_ops.ts";
 
 const BATCH = 2;
 const ATTRIBUTES = { levels: 10, classes: 3, labelDropout: 0, flip: false };
@@ -78,15 +78,20 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
       }, [4, 4, 3]),
   ],
   [
-    "mse of targets of another size",
+    "trainingLoss of targets of another size",
     "loss (algorithm 1, line 5): targets has shape [2,4,4,1], expected [2,4,4,3]",
-    (g) => mse(g, lossOperands(g, g.input("prediction", [2, 4, 4, 3]), [2, 4, 4, 1]), { gradientScale: 1 }),
+    (g) =>
+      trainingLoss(g, lossOperands(g, g.input("prediction", [2, 4, 4, 3]), [2, 4, 4, 1]), {
+        gradientScale: 1,
+      }),
   ],
   [
-    "mse of another batch than was drawn",
+    "trainingLoss of another batch than was drawn",
     "loss (algorithm 1, line 5): draws has shape [1,1,1,3], expected [1,1,1,2]",
     (g) =>
-      mse(g, lossOperands(g, g.input("prediction", [2, 4, 4, 3]), [2, 4, 4, 3], 3), { gradientScale: 1 }),
+      trainingLoss(g, lossOperands(g, g.input("prediction", [2, 4, 4, 3]), [2, 4, 4, 3], 3), {
+        gradientScale: 1,
+      }),
   ],
   [
     "recordLoss into something that is no log",
@@ -120,7 +125,7 @@ Deno.test("bytes, words and records are packed, floats padded to whole vec4s", (
 
 Deno.test("a backward pass starts from a loss without a seed", () => {
   const g = new Graph();
-  const loss = mse(g, lossOperands(g, predict(g)), { gradientScale: 1 });
+  const loss = trainingLoss(g, lossOperands(g, predict(g)), { gradientScale: 1 });
   recordLoss(
     g,
     { stepState: vector(g, "state", 1, StepStateLayout), loss },
@@ -130,9 +135,9 @@ Deno.test("a backward pass starts from a loss without a seed", () => {
   assert.equal(ofParameter.size, 2);
   assert.deepEqual(g.nodes.map(({ kind }) => kind), [
     "conv2d",
-    "mse",
+    "trainingLoss",
     "recordLoss",
-    "mseBackward",
+    "trainingLossBackward",
     "conv2dBackward",
   ]);
 });

@@ -75,6 +75,21 @@ const cases: Record<string, Partial<DrawReferenceInput>> = {
     step: 3,
   },
   "unconditional: every label is null": { labelDropout: 1 },
+  "stratified: 5 of 1000": { stratified: true },
+  "stratified: more samples than a workgroup, more than levels": {
+    batch: 130,
+    count: 130,
+    order: Uint32Array.from({ length: 130 }, (_, i) => i % 50),
+    timesteps: levels(97),
+    stratified: true,
+  },
+  "stratified: the largest numbers": {
+    batch: 65_535,
+    count: 65_535,
+    order: new Uint32Array(65_535),
+    timesteps: levels(100_000),
+    stratified: true,
+  },
   "largest step, seed and timestep count": {
     step: 2 ** 32 - 1,
     key: [2 ** 32 - 1, 2 ** 21 - 1],
@@ -107,6 +122,24 @@ Deno.test("draw_batch draws every timestep, half the flips and a tenth of the nu
   within(share(({ flip }) => flip === 1), 0.5);
   for (let t = 0; t < 20; t++) within(share(({ level }) => level === t), 1 / 20);
   within(share(({ flip, label }) => flip === 1 && label === 10), 0.05);
+});
+
+Deno.test("draw_batch draws every stratum once, all of it, and every level equally often", async () => {
+  const counts = new Array<number>(20).fill(0);
+  for (let step = 0; step < 200; step++) {
+    const drawn = await draw({
+      ...ordinary,
+      batch: 4,
+      count: 4,
+      timesteps: levels(20),
+      stratified: true,
+      step,
+    });
+    assert.deepEqual(drawn.map(({ level }) => Math.floor(level / 5)), [0, 1, 2, 3]);
+    for (const { level } of drawn) counts[level]++;
+  }
+  // 40 of 200 on average in each of 5 levels of a stratum; five standard deviations.
+  for (const count of counts) assert.ok(Math.abs(count - 40) < 5 * Math.sqrt(200 * 0.2 * 0.8), `${counts}`);
 });
 
 Deno.test("draw_batch draws anew each step", async () => {

@@ -15,6 +15,7 @@ export interface DrawReferenceInput {
   classes: number;
   labelDropout: number;
   flip: boolean;
+  stratified?: boolean;
 }
 
 export interface DrawReference {
@@ -29,7 +30,9 @@ export function drawReference(input: DrawReferenceInput): DrawReference[] {
   return Array.from({ length: input.batch }, (_, n) => {
     const [time, side, drop] = threefry([n, 0, input.step, input.stream], input.key);
     const image = input.order[input.position + (n < input.count ? n : 0)];
-    const level = Math.floor(time * input.timesteps.length / 2 ** 32);
+    const [stratum, strata] = input.stratified ? [BigInt(n), BigInt(input.batch)] : [0n, 1n];
+    const position = ((stratum << 32n) + BigInt(time)) * BigInt(input.timesteps.length);
+    const level = Number((position >> 32n) / strata);
     return {
       image,
       level,

@@ -11,6 +11,7 @@ import { flagOf } from "../../terminal/setting_flags.ts";
 import { FLAG_OF, otherSettingsOf, readFlags, settingsOf } from "../../tasks/train_flags.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { makeMaterial, runTask, TRAINING } from "../support/command.ts";
+import { COMPANIONS } from "../support/train/companions.ts";
 import { microNetwork, patternImages } from "../support/train/micro.ts";
 
 Deno.test("--help shows every flag, with its default and unit where it has them", async () => {
@@ -177,6 +178,12 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
     betas: [["--betas", "betas.json"], [0.1, 0.2]],
     timesteps: [["--timesteps", "50"], 50],
     zeroTerminalSnr: [["--zero-terminal-snr"], true],
+    weighting: [["--weighting", "p2"], "p2"],
+    gamma: [["--gamma", "0.5"], 0.5],
+    p2K: [["--p2-k", "2"], 2],
+    loss: [["--loss", "huber"], "huber"],
+    huberDelta: [["--huber-delta", "0.1"], 0.1],
+    stratified: [["--stratified"], true],
     limit: [["--limit", "9"], 9],
     flip: [["--no-flip"], false],
     labelDropout: [["--label-dropout", "0"], 0],
@@ -254,8 +261,8 @@ Deno.test("every flag takes what the library takes, and no more", async () => {
         const read = attempt(() => readFlags([FLAG_OF[name], String(value)]));
         const names = { ...NETWORK_SETTINGS, ...TRAINING_SETTINGS };
         const given = read && { ...await settingsOf(read), ...otherSettingsOf(read) };
-        const settings = given && attempt(() => take(given, names));
-        const library = attempt(() => take({ [name]: value }, names));
+        const settings = given && attempt(() => take({ ...COMPANIONS[name], ...given }, names));
+        const library = attempt(() => take({ ...COMPANIONS[name], [name]: value }, names));
         assert.equal(read !== undefined, library !== undefined, `${FLAG_OF[name]} ${value}`);
         assert.equal(settings !== undefined, library !== undefined, `${FLAG_OF[name]} ${value}`);
       }

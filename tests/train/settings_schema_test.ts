@@ -6,6 +6,7 @@ import { PRESET_DEFAULTS, resolveSettings } from "../../lib/train/settings.ts";
 import type { Setting } from "../../lib/train/setting.ts";
 import { presetSchemas, propertySchemas, settingsSchema } from "../../lib/train/settings_schema.ts";
 import { SOFTWARE } from "../support/adapters.ts";
+import { COMPANIONS } from "../support/train/companions.ts";
 import { microNetwork, patternImages } from "../support/train/micro.ts";
 import { MADE_UP } from "../support/train/made_up_settings.ts";
 
@@ -59,7 +60,7 @@ Deno.test("at every end of every range, schema and checks agree", () => {
     const { min, max } = setting;
     const ends = [min - 1, min, min + 1e-9, max - 1e-9, max, max + 2, null].filter((end) => end !== Infinity);
     for (const value of ends) {
-      const options = { [name]: value, ...(name === "epochs" ? { steps: 5 } : {}) };
+      const options = { ...COMPANIONS[name], [name]: value, ...(name === "epochs" ? { steps: 5 } : {}) };
       assert.equal(validate(options), taken(options), JSON.stringify(options));
     }
   }

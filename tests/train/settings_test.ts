@@ -146,6 +146,13 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
       "zeroTerminalSnr: expected false with objective edm, which has no schedule of betas, got true",
     ],
     [
+      { objective: "flow", weighting: "p2" },
+      'weighting: expected none with objective flow, whose distribution of noise levels is its weighting, got "p2"',
+    ],
+    [{ gamma: 2 }, "gamma: expected null with weighting none, got 2"],
+    [{ weighting: "min-snr", p2K: 2 }, "p2K: expected 1 with weighting min-snr: only p2 has a k, got 2"],
+    [{ huberDelta: 2 }, "huberDelta: expected 1 with loss mse: only huber has a delta, got 2"],
+    [
       { betas: [0.1, 0.2], timesteps: 2 },
       "timesteps: expected 1000 beside betas, which say both, got 2",
     ],

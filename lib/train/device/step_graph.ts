@@ -13,7 +13,7 @@ import type { BufferView } from "../../gpu/memory.ts";
 import { type Gradients, recordBackward } from "../../graph/gradients.ts";
 import { Graph } from "../../graph/graph.ts";
 import type { ElementType, Tensor } from "../../graph/tensor.ts";
-import { drawBatch, mse, qSample, recordLoss } from "../../graph/training_ops.ts";
+import { drawBatch, qSample, recordLoss, trainingLoss } from "../../graph/training_ops.ts";
 import { classCount, imageSize, type UNetConfig } from "../../model/config.ts";
 import { type Precision, storageType } from "../../model/precision.ts";
 import { unet } from "../../model/unet.ts";
@@ -29,6 +29,10 @@ export interface BatchOptions {
   readonly labelDropout: number;
   /** Flip images horizontally with probability 1/2. */
   readonly flip: boolean;
+  /** Draw the noise levels of a training batch from as many equal strata. Default false. */
+  readonly stratified?: boolean;
+  /** End of the squared error in Huber's loss, above 0; without it, the error is squared everywhere. */
+  readonly delta?: number;
   /** Default float32. Mixed precision scales the loss. */
   readonly precision?: Precision;
   /**
@@ -100,8 +104,10 @@ function recordObjective(
 ): Tensor {
   const { config, batch, microBatches } = options;
   const { stepState, order, images, imageLabels, schedule, log } = inputs;
-  const { labelDropout, flip } = training ? options : { labelDropout: 0, flip: false };
-  const given = { levels: schedule.elements, classes: classCount(config), labelDropout, flip };
+  const { labelDropout, flip, stratified } = training
+    ? options
+    : { labelDropout: 0, flip: false, stratified: false };
+  const given = { levels: schedule.elements, classes: classCount(config), labelDropout, flip, stratified };
 
   // Algorithm 1, line 2: x_0 ~ q(x_0); line 3: t ~ Uniform({1, ..., T}), a row of the schedule
   const { draws, timesteps, labels } = drawBatch(
@@ -122,8 +128,9 @@ function recordObjective(
     ...config.numClassEmbeds === null ? {} : { labels },
     ...training ? { stepState } : {},
   });
-  const loss = mse(g, { stepState, draws, schedule, prediction, targets }, {
+  const loss = trainingLoss(g, { stepState, draws, schedule, prediction, targets }, {
     gradientScale: 1 / microBatches,
+    delta: options.delta,
   });
   recordLoss(g, { stepState, loss }, log);
   return loss;

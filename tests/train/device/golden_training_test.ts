@@ -18,7 +18,7 @@ import { buildProgram, runPrograms } from "../../../lib/gpu/program.ts";
 import { readBack } from "../../../lib/gpu/readback.ts";
 import { recordBackward } from "../../../lib/graph/gradients.ts";
 import { Graph } from "../../../lib/graph/graph.ts";
-import { mse, recordLoss } from "../../../lib/graph/training_ops.ts";
+import { recordLoss, trainingLoss } from "../../../lib/graph/training_ops.ts";
 import { unetConfigFromJson } from "../../../lib/model/config.ts";
 import { unet, unetInputs } from "../../../lib/model/unet.ts";
 import { assertClose } from "../../support/close.ts";
@@ -58,7 +58,7 @@ for (const name of ["train_adam", "train_adamw"]) {
     const log = g.input("log", [1, 1, 1, 10], LogRecordLayout);
     const prediction = unet(g, config, inputs);
     const operands = { stepState, draws, schedule: scheduleRows, prediction, targets };
-    const loss = mse(g, operands, { gradientScale: 1 });
+    const loss = trainingLoss(g, operands, { gradientScale: 1 });
     recordLoss(g, { stepState, loss }, log);
     const forwardNodes = g.nodes.length;
     const recorded = recordBackward(g, loss);

@@ -12,7 +12,15 @@ import { storageType } from "../../../lib/model/precision.ts";
 import { microNetwork } from "../../support/train/micro.ts";
 
 const config = microNetwork({ numClassEmbeds: 3, dropout: 0.1 });
-const options: BatchOptions = { config, batch: 4, microBatches: 2, labelDropout: 0.1, flip: true };
+const options: BatchOptions = {
+  config,
+  batch: 4,
+  microBatches: 2,
+  labelDropout: 0.1,
+  flip: true,
+  stratified: true,
+  delta: 0.5,
+};
 const data = { chunks: [5, 2], levels: 100 };
 
 function recorded(
@@ -36,8 +44,8 @@ Deno.test("a training step draws, noises, predicts, takes the loss, and then its
   const g = recorded({}, recordTrainingStep);
   const kinds = g.nodes.map(({ kind }) => kind);
   assert.deepEqual(kinds.slice(0, 2), ["drawBatch", "qSample"]);
-  const loss = kinds.indexOf("mse");
-  assert.deepEqual(kinds.slice(loss, loss + 3), ["mse", "recordLoss", "mseBackward"]);
+  const loss = kinds.indexOf("trainingLoss");
+  assert.deepEqual(kinds.slice(loss, loss + 3), ["trainingLoss", "recordLoss", "trainingLossBackward"]);
   assert.ok(kinds.slice(0, loss).every((kind) => !kind.endsWith("Backward")));
   assert.ok(g.nodes.slice(0, loss).some(dropsOut));
 
@@ -46,23 +54,24 @@ Deno.test("a training step draws, noises, predicts, takes the loss, and then its
     classes: 2,
     labelDropout: 0.1,
     flip: true,
+    stratified: true,
   });
-  assert.equal(only(g, "mseBackward").attributes.gradientScale, 1 / 2);
+  assert.deepEqual(only(g, "trainingLossBackward").attributes, { gradientScale: 1 / 2, delta: 0.5 });
 });
 
 Deno.test("the loss compares the prediction with what the noised batch is to give", () => {
   const g = recorded({}, recordTrainingStep);
   const { xt, targets } = only(g, "qSample").out;
-  const { in: operands } = only(g, "mse");
+  const { in: operands } = only(g, "trainingLoss");
   assert.equal(operands.targets, targets);
   const readers = g.nodes.filter((node) => inputsOf(node).includes(xt)).map(({ kind }) => kind);
   assert.deepEqual(readers, ["conv2d", "conv2dBackward"]);
 });
 
 Deno.test("the gradient is multiplied by the loss scale in mixed precision, and by nothing in float32", () => {
-  const { lossScale: none } = only(recorded({}, recordTrainingStep), "mseBackward").in;
+  const { lossScale: none } = only(recorded({}, recordTrainingStep), "trainingLossBackward").in;
   assert.equal(none, undefined);
-  const { lossScale } = only(recorded({ precision: "mixed" }, recordTrainingStep), "mseBackward").in;
+  const { lossScale } = only(recorded({ precision: "mixed" }, recordTrainingStep), "trainingLossBackward").in;
   assert.equal(lossScale?.type, LossScaleLayout);
 });
 
@@ -71,8 +80,8 @@ Deno.test("validation takes the loss of training without dropout, flips, label d
   const kinds = new Set(g.nodes.map(({ kind }) => kind));
   assert.ok(!g.nodes.some(dropsOut));
   assert.ok(![...kinds].some((kind) => kind.endsWith("Backward")));
-  const { labelDropout, flip } = only(g, "drawBatch").attributes;
-  assert.deepEqual([labelDropout, flip], [0, false]);
+  const { labelDropout, flip, stratified } = only(g, "drawBatch").attributes;
+  assert.deepEqual([labelDropout, flip, stratified], [0, false, false]);
   assert.equal(g.nodes.at(-1)!.kind, "recordLoss");
 });
 

@@ -1,9 +1,12 @@
-// L_simple, the weighted mean squared error of the network's prediction (Ho et al. 2020, equation 14; algorithm 1, line 5),
-// over the real samples of a batch; its gradient, and its log record.
+// Training loss: L_simple, the weighted mean squared error of the network's prediction (Ho et al. 2020, equation 14;
+// algorithm 1, line 5), or Huber's loss in its place, over the real samples of a batch; its gradient, and its log record.
 //
-//   l_n  = weight(level_n) * mean over H, W, C of (prediction - targets)^2
+//   d    = prediction - targets
+//   h(d) = d^2                             where |d| <= delta       twice Huber's loss (Huber 1964), so that it is the squared
+//          delta * (2 * |d| - delta)       elsewhere                error where delta is the largest float32
+//   l_n  = weight(level_n) * mean over H, W, C of h(d)
 //   loss = 1 / count * sum of l_n for n < count                     later samples are padding: loss and gradient 0
-//   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * (prediction - targets)
+//   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * clamp(d, -delta, delta)
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
 // prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
@@ -21,6 +24,7 @@ struct Params {
   blocks: u32,         // vec4s per sample
   elements: u32,       // H * W * C
   gradient_scale: f32, // 1 / micro-batches per optimizer step
+  delta: f32,          // end of the square; the largest float32 for the squared error
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -41,8 +45,9 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let n = group.x;
   var sum = vec4f(0.0);
   for (var i = lane; i < params.blocks; i += 64u) {
-    let difference = vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i];
-    sum += difference * difference;
+    let difference = abs(vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i]);
+    let bounded = select(difference, vec4f(params.delta), difference > vec4f(params.delta));
+    sum += bounded * (2.0 * difference - bounded);
   }
   sums[lane] = sum.x + sum.y + sum.z + sum.w;
   workgroupBarrier();
@@ -65,7 +70,9 @@ fn slope_at(i: u32) -> vec4f {
   if (n < step_state.count) {
     let weight = schedule[draws[n].level].weight;
     let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
-    slope = factor * (vec4f(prediction[i]) - targets[i]);
+    let difference = vec4f(prediction[i]) - targets[i];
+    // A selection, because clamp() need not keep NaN.
+    slope = factor * select(difference, params.delta * sign(difference), abs(difference) > vec4f(params.delta));
   }
   return slope;
 }

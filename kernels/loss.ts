@@ -1,13 +1,16 @@
 /**
- * Launchers of `mse.wgsl`: training loss, its gradient and its log record.
+ * Launchers of `loss.wgsl`: training loss, its gradient and its log record.
  *
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
-import { mseKernel } from "./sources.ts";
+import { lossKernel } from "./sources.ts";
 
-/** Shape of the prediction. */
-export interface MseShape {
+/** The largest float32, with which the loss is the squared error everywhere. */
+export const NO_DELTA = 3.4028234663852886e38;
+
+/** Shape of the prediction, and the loss. */
+export interface LossShape {
   readonly batch: number;
   /** `H * W`. */
   readonly pixels: number;
@@ -15,10 +18,12 @@ export interface MseShape {
   readonly channels: number;
   /** 1 / micro-batches per optimizer step; default 1. */
   readonly gradientScale?: number;
+  /** End of the squared error, beyond which the loss is linear (Huber's loss), above 0; default {@linkcode NO_DELTA}. */
+  readonly delta?: number;
 }
 
 /** Inputs of both passes of the loss. */
-export interface MseInputs<B> {
+export interface LossInputs<B> {
   readonly step_state: B;
   /** From `drawBatchForward`. */
   readonly draws: B;
@@ -35,12 +40,12 @@ export interface MseInputs<B> {
  *
  * @param buffers the inputs; out: `loss_per_sample` `[N]` f32
  */
-export function mseForward<B>(
-  shape: MseShape,
-  buffers: MseInputs<B> & { readonly loss_per_sample: B },
-  label = "mse",
+export function lossForward<B>(
+  shape: LossShape,
+  buffers: LossInputs<B> & { readonly loss_per_sample: B },
+  label = "loss",
 ): Launch<B>[] {
-  return [launch(mseKernel, "forward", paramsOf(shape), { ...buffers }, [shape.batch, 1, 1], { label })];
+  return [launch(lossKernel, "forward", paramsOf(shape), { ...buffers }, [shape.batch, 1, 1], { label })];
 }
 
 /**
@@ -49,27 +54,27 @@ export function mseForward<B>(
  * @param buffers the inputs and, with float16 activations, `loss_scale` from `encodeLossScale`, a factor on the gradient;
  *   out: `gradient` `[N, H, W, Cp]`
  */
-export function mseBackward<B>(
-  shape: MseShape,
-  buffers: MseInputs<B> & { readonly gradient: B; readonly loss_scale?: B },
-  label = "mse gradient",
+export function lossBackward<B>(
+  shape: LossShape,
+  buffers: LossInputs<B> & { readonly gradient: B; readonly loss_scale?: B },
+  label = "loss gradient",
 ): Launch<B>[] {
   const entry = buffers.loss_scale === undefined ? "backward" : "backward_scaled";
   const params = paramsOf(shape);
   return [
-    launch(mseKernel, entry, params, { ...buffers }, grid1d(params.batch * params.blocks, 64), { label }),
+    launch(lossKernel, entry, params, { ...buffers }, grid1d(params.batch * params.blocks, 64), { label }),
   ];
 }
 
-function paramsOf({ batch, pixels, channels, gradientScale = 1 }: MseShape) {
+function paramsOf({ batch, pixels, channels, gradientScale = 1, delta = NO_DELTA }: LossShape) {
   const blocks = pixels * Math.ceil(channels / 4);
-  return { batch, blocks, elements: pixels * channels, gradient_scale: gradientScale };
+  return { batch, blocks, elements: pixels * channels, gradient_scale: gradientScale, delta };
 }
 
 /** Buffers of {@linkcode recordLossForward}. */
 export interface RecordLossBuffers<B> {
   readonly step_state: B;
-  /** From {@linkcode mseForward}. */
+  /** From {@linkcode lossForward}. */
   readonly loss_per_sample: B;
   /** In and out: `LogRecord` records; the step's `logSlot` is written. */
   readonly train_log: B;
@@ -81,6 +86,6 @@ export function recordLossForward<B>(
   buffers: RecordLossBuffers<B>,
   label = "loss record",
 ): Launch<B>[] {
-  const params = { batch, blocks: 0, elements: 0, gradient_scale: 0 };
-  return [launch(mseKernel, "record", params, { ...buffers }, [1, 1, 1], { label })];
+  const params = { batch, blocks: 0, elements: 0, gradient_scale: 0, delta: 0 };
+  return [launch(lossKernel, "record", params, { ...buffers }, [1, 1, 1], { label })];
 }

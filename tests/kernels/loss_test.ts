@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { mseBackward, mseForward, recordLossForward } from "../../kernels/mse.ts";
+import { lossBackward, lossForward, recordLossForward } from "../../kernels/loss.ts";
 import { encodeLossScale } from "../../kernels/loss_scale.ts";
 import { LogRecordLayout } from "../../kernels/records/layouts.ts";
 import { decodeLog, encodeScheduleTables } from "../../kernels/records/training.ts";
 import { assertClose } from "../support/close.ts";
 import { type HostArray, runOnArrays, testGpu } from "../support/gpu.ts";
 import { packChannels, unpackChannels } from "../support/layout.ts";
-import { mseGradientReference, mseReference, type MseReferenceInput } from "../reference/mse.ts";
+import { lossGradientReference, lossReference, type LossReferenceInput } from "../reference/loss.ts";
 import { stepWords } from "../support/step.ts";
 import { FLOAT16, FLOAT32, type Storage } from "../support/storage.ts";
 
@@ -28,9 +28,12 @@ interface Case {
   count?: number;
   gradientScale?: number;
   size?: number;
+  delta?: number;
 }
 
-function inputs({ batch, pixels, channels, count = batch, gradientScale = 1, size = 1 }: Case) {
+function inputs(
+  { batch, pixels, channels, count = batch, gradientScale = 1, size = 1, delta = Infinity }: Case,
+) {
   const elements = batch * pixels * channels;
   return {
     prediction: Array.from({ length: elements }, (_, i) => size * Math.sin(i * 1.7)),
@@ -38,7 +41,8 @@ function inputs({ batch, pixels, channels, count = batch, gradientScale = 1, siz
     weights: Array.from({ length: batch }, (_, n) => weights[n % 3]),
     count,
     gradientScale,
-  } satisfies MseReferenceInput;
+    delta,
+  } satisfies LossReferenceInput;
 }
 
 const LOG_WORDS = LogRecordLayout.bytes / 4;
@@ -70,8 +74,8 @@ async function run(
   };
   const scale = lossScale === undefined ? {} : { loss_scale: words(lossScale) };
   await storage.run([
-    ...mseForward<HostArray>(shape, { ...operands, loss_per_sample }),
-    ...mseBackward<HostArray>(shape, { ...operands, gradient, ...scale }),
+    ...lossForward<HostArray>(shape, { ...operands, loss_per_sample }),
+    ...lossBackward<HostArray>(shape, { ...operands, gradient, ...scale }),
     ...recordLossForward<HostArray>(shape.batch, { step_state, loss_per_sample, train_log: log }),
   ]);
   return { input, loss_per_sample, gradient, log: decodeLog(log.slice().buffer) };
@@ -84,15 +88,17 @@ const cases: Case[] = [
   { batch: 4, pixels: 1024, channels: 3, gradientScale: 0.25 },
   { batch: 5, pixels: 35, channels: 3, count: 2 },
   { batch: 2, pixels: 16, channels: 4, size: 1e15 },
+  { batch: 3, pixels: 35, channels: 3, delta: 0.5 },
+  { batch: 2, pixels: 64, channels: 6, count: 1, delta: 1.25, gradientScale: 0.5 },
 ];
 
 for (const shape of cases) {
-  Deno.test(`mse matches reference: ${JSON.stringify(shape)}`, async () => {
+  Deno.test(`the loss matches reference: ${JSON.stringify(shape)}`, async () => {
     const { input, loss_per_sample, gradient, log } = await run(shape);
-    const losses = mseReference(input);
+    const losses = lossReference(input);
     // Sums of up to 3,072 float32 squares; a gradient is one difference, rounded.
     assertClose(loss_per_sample, losses, { absolute: 0, relative: 1e-5 }, "loss_per_sample");
-    const expected = mseGradientReference(input);
+    const expected = lossGradientReference(input);
     assertClose(
       unpackChannels(gradient, shape.channels),
       expected,
@@ -110,27 +116,29 @@ for (const shape of cases) {
 }
 
 for (const shape of cases.filter(({ size }) => size === undefined)) {
-  Deno.test(`mse gradient is multiplied by the loss scale: ${JSON.stringify(shape)} in float16`, async () => {
+  Deno.test(`the loss's gradient is multiplied by the loss scale: ${JSON.stringify(shape)} in float16`, async () => {
     const { input, loss_per_sample, gradient } = await run(shape, undefined, {}, FLOAT16, 2 ** 12);
-    assertClose(loss_per_sample, mseReference(input), { absolute: 0, relative: 1e-5 }, "loss_per_sample");
-    const expected = mseGradientReference(input).map((value) => 2 ** 12 * value);
+    assertClose(loss_per_sample, lossReference(input), { absolute: 0, relative: 1e-5 }, "loss_per_sample");
+    const expected = lossGradientReference(input).map((value) => 2 ** 12 * value);
     const tolerance = FLOAT16.stored({ absolute: 0, relative: 1e-6 });
     assertClose(unpackChannels(gradient, shape.channels), expected, tolerance, "gradient");
   });
 }
 
-Deno.test("mse reference gradient matches central differences: [3,5]", () => {
-  const input = { ...inputs({ batch: 3, pixels: 5, channels: 1, count: 2 }), gradientScale: 0.5 };
-  const lossAt = (i: number, shift: number) => {
-    const prediction = input.prediction.map((value, at) => at === i ? value + shift : value);
-    const total = mseReference({ ...input, prediction }).reduce((a, b) => a + b);
-    return input.gradientScale * total / input.count;
-  };
-  const differences = input.prediction.map((_, i) => (lossAt(i, 1e-4) - lossAt(i, -1e-4)) / 2e-4);
-  assertClose(mseGradientReference(input), differences, { absolute: 1e-10 }, "gradient");
+Deno.test("the reference's gradient matches central differences, also of Huber's loss: [3,5]", () => {
+  for (const delta of [Infinity, 0.7]) {
+    const input = { ...inputs({ batch: 3, pixels: 5, channels: 1, count: 2, delta }), gradientScale: 0.5 };
+    const lossAt = (i: number, shift: number) => {
+      const prediction = input.prediction.map((value, at) => at === i ? value + shift : value);
+      const total = lossReference({ ...input, prediction }).reduce((a, b) => a + b);
+      return input.gradientScale * total / input.count;
+    };
+    const differences = input.prediction.map((_, i) => (lossAt(i, 1e-4) - lossAt(i, -1e-4)) / 2e-4);
+    assertClose(lossGradientReference(input), differences, { absolute: 1e-10 }, "gradient");
+  }
 });
 
-Deno.test("mse ignores NaN in the filler samples of a short batch", async () => {
+Deno.test("the loss ignores NaN in the filler samples of a short batch", async () => {
   const shape = { batch: 2, pixels: 4, channels: 3 };
   const prediction = packChannels(inputs(shape).prediction, 3);
   prediction.fill(NaN, 16);
@@ -144,8 +152,8 @@ Deno.test("mse ignores NaN in the filler samples of a short batch", async () => 
     targets: new Float32Array(32),
   };
   await runOnArrays(await testGpu(), [
-    ...mseForward<HostArray>(shape, { ...operands, loss_per_sample }),
-    ...mseBackward<HostArray>(shape, { ...operands, gradient }),
+    ...lossForward<HostArray>(shape, { ...operands, loss_per_sample }),
+    ...lossBackward<HostArray>(shape, { ...operands, gradient }),
   ]);
   assert.ok(loss_per_sample[0] > 0);
   assert.equal(loss_per_sample[1], 0);
@@ -158,7 +166,7 @@ Deno.test("recordLoss writes its own slot and adds up micro-batches there", asyn
   await run(shape, log, { logSlot: 1 });
   const { input } = await run({ ...shape, count: 2 }, log, { logSlot: 1, accumulate: 1 });
   const [before, record, after] = decodeLog(log.slice().buffer);
-  const sum = (count: number) => mseReference({ ...input, count }).reduce((a, b) => a + b);
+  const sum = (count: number) => lossReference({ ...input, count }).reduce((a, b) => a + b);
   assertClose([record.lossSum], [sum(3) + sum(2)], { absolute: 1e-6 }, "lossSum");
   assert.deepEqual([record.count, record.gradientNorm, record.nonFinite], [5, 0, false]);
   assert.deepEqual([before.lossSum, after.lossSum], [1, 1]);
