@@ -70,6 +70,8 @@ const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   globalAveragePoolBackward: "backward",
   crossEntropy: "forward",
   crossEntropyBackward: "backward",
+  hybridLoss: "forward",
+  hybridLossBackward: "backward",
   recordLoss: "record",
 };
 

@@ -192,6 +192,25 @@ export const ScheduleRowLayout = {
   },
 } as const satisfies RecordLayout;
 
+/** `struct VarianceRow` of `records/training.wgsl`. */
+export const VarianceRowLayout = {
+  name: "VarianceRow",
+  bytes: 24,
+  fields: {
+    /** loss weight of the squared error */
+    weight: { type: "f32", offset: 0 },
+    /** change of the mean of p(x_{t-1} | x_t) for a unit change of the prediction */
+    meanScale: { type: "f32", offset: 4 },
+    /** logarithm of the posterior variance, the lower bound of the learned one */
+    logVarianceMin: { type: "f32", offset: 8 },
+    /** up to log beta_t, the upper bound */
+    logVarianceRange: { type: "f32", offset: 12 },
+    /** x_0 = x0_from_x x_t + x0_from_target target */
+    x0FromX: { type: "f32", offset: 16 },
+    x0FromTarget: { type: "f32", offset: 20 },
+  },
+} as const satisfies RecordLayout;
+
 /** `struct LogRecord` of `records/training.wgsl`. */
 export const LogRecordLayout = {
   name: "LogRecord",

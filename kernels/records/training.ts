@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { HOPELESS, LogRecordLayout, ScheduleRowLayout } from "./layouts.ts";
+import { HOPELESS, LogRecordLayout, ScheduleRowLayout, VarianceRowLayout } from "./layouts.ts";
 import { countRecords, decodeRecord, encodeRecord, type RecordValues } from "./record.ts";
 
 /** Coefficients by noise level, arrays of the same length; computed in `lib/diffusion/objective.ts`. */
@@ -27,6 +27,16 @@ export function encodeScheduleTables(tables: ScheduleTables): Float32Array<Array
     encodeRecord(ScheduleRowLayout, row, rows, t);
   }
   return new Float32Array(rows);
+}
+
+/** Rows of the loss of a learned variance, one per noise level; computed in `lib/diffusion/learned_variance.ts`. */
+export type VarianceRow = RecordValues<typeof VarianceRowLayout>;
+
+/** Encodes the buffer of the loss of a learned variance. */
+export function encodeVarianceRows(rows: readonly VarianceRow[]): Float32Array<ArrayBuffer> {
+  const encoded = new ArrayBuffer(VarianceRowLayout.bytes * rows.length);
+  for (const [t, row] of rows.entries()) encodeRecord(VarianceRowLayout, row, encoded, t);
+  return new Float32Array(encoded);
 }
 
 /**

@@ -7,8 +7,11 @@
 import { ConfigError } from "../errors.ts";
 import { BETA_SCHEDULES, type BetaParameters, type BetaSchedule } from "./betas.ts";
 
-/** Variance of a DDPM step: that of `q(x_{t-1} | x_t, x_0)`, or the larger `beta_t` (Ho et al. 2020, section 3.2). */
-export type VarianceType = "fixed_small" | "fixed_large";
+/**
+ * Variance of a DDPM step: that of `q(x_{t-1} | x_t, x_0)`, or the larger `beta_t` (Ho et al. 2020, section 3.2), or between
+ * the two as the network says (`learned_range`; Nichol and Dhariwal 2021, equation 15).
+ */
+export type VarianceType = "fixed_small" | "fixed_large" | "learned_range";
 /** Training target of a network with a schedule of betas: the noise, `v` (Salimans and Ho 2022), or the image. */
 export type ScheduleObjective = "epsilon" | "v" | "x0";
 /** Spacing of the timesteps when sampling in fewer than `T` steps (Lin et al. 2024, table 2). */
@@ -102,7 +105,7 @@ export const SCHEDULE_RULES: { readonly [K in keyof ScheduleConfig]: ScheduleRul
       "true or false; true not where the noise is predicted, which in pure noise says nothing of the image",
     accepts: (value, config) => value === false || (value === true && config.objective !== "epsilon"),
   },
-  varianceType: choice(["fixed_small", "fixed_large"]),
+  varianceType: choice(["fixed_small", "fixed_large", "learned_range"]),
   clipSample: choice([true, false]),
   clipSampleRange: {
     allowed: "a number above 0",

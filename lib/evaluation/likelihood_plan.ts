@@ -64,7 +64,9 @@ export function planLikelihood(
   return {
     ...steps,
     process,
-    variance: process instanceof NoiseSchedule ? process.config.varianceType : "fixed_small",
+    variance: process instanceof NoiseSchedule && process.config.varianceType === "fixed_large"
+      ? "fixed_large"
+      : "fixed_small",
     strata: strataOf(steps.levels, terms),
     seed,
     data,

@@ -161,6 +161,14 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   augment() {
     // Images do not depend on parameters.
   },
+  hybridLoss(b, { label, attributes, in: operands }, lossScale) {
+    const { prediction } = operands;
+    if (!b.wants(prediction)) return;
+    const dx = b.gradientOf(prediction);
+    const scaled = lossScale ? { ...operands, lossScale } : operands;
+    b.g.record({ kind: "hybridLossBackward", label, in: scaled, out: { dx }, attributes });
+    b.pass(prediction, dx);
+  },
   drawBatch() {
     // Drawn samples do not depend on parameters.
   },

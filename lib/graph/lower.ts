@@ -30,6 +30,7 @@ import { drawBatchForward } from "../../kernels/draw_batch.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
 import { globalAveragePoolBackward, globalAveragePoolForward } from "../../kernels/global_average_pool.ts";
 import { groupNormBackward, groupNormForward } from "../../kernels/group_norm.ts";
+import { hybridLossBackward, hybridLossForward } from "../../kernels/hybrid_loss.ts";
 import { lossBackward, lossForward, type LossShape, recordLossForward } from "../../kernels/loss.ts";
 import { qSampleForward } from "../../kernels/q_sample.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
@@ -214,6 +215,24 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
       loss_scale: lossScale,
       gradient: dx,
     }, label),
+  hybridLoss: (_, { label, attributes, in: { stepState, xt, ...operands }, out: { y } }) =>
+    hybridLossForward({ ...pixelShape(xt), ...attributes }, {
+      ...operands,
+      step_state: stepState,
+      x_t: xt,
+      loss_per_sample: y,
+    }, label),
+  hybridLossBackward: (
+    _,
+    { label, attributes, in: { stepState, xt, lossScale, ...operands }, out: { dx } },
+  ) =>
+    hybridLossBackward({ ...pixelShape(xt), ...attributes }, {
+      ...operands,
+      step_state: stepState,
+      x_t: xt,
+      loss_scale: lossScale,
+      gradient: dx,
+    }, label),
   recordLoss: (_, { label, in: { stepState, loss }, out: { log } }) =>
     recordLossForward(loss.shape[3], { step_state: stepState, loss_per_sample: loss, train_log: log }, label),
 };
@@ -319,8 +338,12 @@ function classShape(logits: Tensor, attributes: CrossEntropyAttributes): CrossEn
 }
 
 function lossShape(prediction: Tensor, attributes: LossAttributes): LossShape {
-  const { batch, spatial, channels } = imageShape(prediction);
-  return { batch, pixels: spatial, channels, ...attributes };
+  return { ...pixelShape(prediction), ...attributes };
+}
+
+function pixelShape(x: Tensor): { batch: number; pixels: number; channels: number } {
+  const { batch, spatial, channels } = imageShape(x);
+  return { batch, pixels: spatial, channels };
 }
 
 function tableShape(table: Tensor, y: Tensor): { batch: number; dim: number; rows: number } {

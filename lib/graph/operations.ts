@@ -111,6 +111,12 @@ export interface LossAttributes {
   readonly delta?: number;
 }
 
+/** Attributes of the training loss of a learned variance. */
+export interface HybridLossAttributes extends LossAttributes {
+  /** Weight of the variational bound, in nats per channel of a pixel and timestep. */
+  readonly boundScale: number;
+}
+
 /** Every operation of a forward pass: operands, results and attributes. */
 export interface Operations {
   conv2d: {
@@ -167,6 +173,18 @@ export interface Operations {
     out: { y: Tensor };
     attributes: CrossEntropyAttributes;
   };
+  hybridLoss: {
+    in: {
+      stepState: Tensor;
+      draws: Tensor;
+      variances: Tensor;
+      prediction: Tensor;
+      targets: Tensor;
+      xt: Tensor;
+    };
+    out: { y: Tensor };
+    attributes: HybridLossAttributes;
+  };
   recordLoss: {
     in: { stepState: Tensor; loss: Tensor };
     out: { log: Tensor };
@@ -175,9 +193,9 @@ export interface Operations {
 }
 
 /** Loss operations, which a backward pass can start from with gradient 1. */
-export type LossKind = "trainingLoss" | "crossEntropy";
+export type LossKind = "trainingLoss" | "hybridLoss" | "crossEntropy";
 
-const LOSSES: Readonly<Record<LossKind, true>> = { trainingLoss: true, crossEntropy: true };
+const LOSSES: Readonly<Record<LossKind, true>> = { trainingLoss: true, hybridLoss: true, crossEntropy: true };
 
 /** Operations recorded by backward rules. `addend` is the gradient so far: the result is `addend + contribution`. */
 export interface BackwardOperations {
@@ -239,6 +257,11 @@ export interface BackwardOperations {
     in: Operations["crossEntropy"]["in"] & { lossScale?: Tensor };
     out: { dx: Tensor };
     attributes: CrossEntropyAttributes;
+  };
+  hybridLossBackward: {
+    in: Operations["hybridLoss"]["in"] & { lossScale?: Tensor };
+    out: { dx: Tensor };
+    attributes: HybridLossAttributes;
   };
 }
 

@@ -8,11 +8,12 @@ import {
   LogRecordLayout,
   ScheduleRowLayout,
   StepStateLayout,
+  VarianceRowLayout,
 } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import { expectShape, expectType } from "./expect.ts";
 import type { Graph } from "./graph.ts";
-import type { DrawBatchAttributes, LossAttributes, Operations } from "./operations.ts";
+import type { DrawBatchAttributes, HybridLossAttributes, LossAttributes, Operations } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -108,9 +109,37 @@ export function trainingLoss(
 }
 
 /**
+ * Training loss per sample of a network with a learned variance: {@linkcode trainingLoss} of the first half of the
+ * prediction's channels, and the variational bound, which trains the second (Nichol and Dhariwal 2021, equation 16).
+ *
+ * @param operands the step record, `draws`, `variances`, a row per timestep, `prediction` [N,H,W,2C], and `targets` and `xt`
+ *   [N,H,W,C]
+ * @returns [1,1,1,N]
+ */
+export function hybridLoss(
+  g: Graph,
+  operands: Operations["hybridLoss"]["in"],
+  attributes: HybridLossAttributes,
+): Tensor {
+  const { stepState, draws, variances, prediction, targets, xt } = operands;
+  const label = g.label("hybrid loss");
+  expectType(label, "stepState", stepState, StepStateLayout);
+  expectType(label, "draws", draws, DrawLayout);
+  expectType(label, "variances", variances, VarianceRowLayout);
+  expectType(label, "targets", targets, "float32");
+  expectShape(label, "targets", targets, xt.shape);
+  const [batch, height, width, channels] = xt.shape;
+  expectShape(label, "prediction", prediction, [batch, height, width, 2 * channels]);
+  expectShape(label, "draws", draws, [1, 1, 1, batch]);
+  const y = g.tensor("loss", [1, 1, 1, batch], "activation", prediction.trainable, "float32");
+  g.record({ kind: "hybridLoss", label, in: operands, out: { y }, attributes });
+  return y;
+}
+
+/**
  * Adds the losses of a batch to the step's log record.
  *
- * @param from the step record, and `loss` of {@linkcode trainingLoss}
+ * @param from the step record, and `loss` of {@linkcode trainingLoss} or {@linkcode hybridLoss}
  * @param log array of `LogRecord`, bound from outside
  */
 export function recordLoss(g: Graph, from: Operations["recordLoss"]["in"], log: Tensor): void {

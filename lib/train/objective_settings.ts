@@ -3,19 +3,17 @@
  *
  * @module
  */
+import { boundScale, learnedVarianceRows } from "../diffusion/learned_variance.ts";
 import { EdmProcess } from "../diffusion/edm_process.ts";
 import type { Objective } from "../diffusion/forward_process.ts";
-import {
-  LOSS_WEIGHTINGS,
-  type LossWeighting,
-  type ObjectiveTables,
-  objectiveTables,
-} from "../diffusion/objective.ts";
+import { LOSS_WEIGHTINGS, type LossWeighting, objectiveTables } from "../diffusion/objective.ts";
 import { FLOW_TIMES, type FlowTimes, RectifiedFlow } from "../diffusion/rectified_flow.ts";
 import type { BetaSchedule } from "../diffusion/betas.ts";
 import { MAX_TIMESTEPS, NoiseSchedule } from "../diffusion/schedule.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { ConfigError } from "../errors.ts";
+import type { TrainingLevels } from "./device/step.ts";
+import type { BatchOptions } from "./device/step_graph.ts";
 import type { SettingTable } from "./setting.ts";
 
 /** Settings of the training objective. */
@@ -44,6 +42,11 @@ export interface ObjectiveSettings {
   readonly loss: "mse" | "huber";
   /** Error from which Huber's loss is linear, above 0. */
   readonly huberDelta: number;
+  /**
+   * Learn the variance of the reverse process, too (Nichol and Dhariwal 2021): the network gets twice the output channels. For
+   * objectives `epsilon`, `v` and `x0`.
+   */
+  readonly learnedVariance: boolean;
   /** Draw the noise levels of a batch from as many equal strata. */
   readonly stratified: boolean;
 }
@@ -134,6 +137,11 @@ export const OBJECTIVE_SETTINGS: SettingTable<Partial<ObjectiveSettings>> = {
     default: 1,
     help: "error from which loss huber is linear",
   },
+  learnedVariance: {
+    kind: "boolean",
+    default: false,
+    help: "learn the variance of the reverse process, too, with objectives epsilon, v and x0",
+  },
   stratified: {
     kind: "boolean",
     default: false,
@@ -142,7 +150,7 @@ export const OBJECTIVE_SETTINGS: SettingTable<Partial<ObjectiveSettings>> = {
 };
 
 /** Settings of the schedule of betas. */
-const OF_SCHEDULE = ["schedule", "betas", "timesteps", "zeroTerminalSnr"] as const;
+const OF_SCHEDULE = ["schedule", "betas", "timesteps", "zeroTerminalSnr", "learnedVariance"] as const;
 
 /**
  * Checks that the settings of the objective go together.
@@ -175,7 +183,7 @@ export function checkObjective(settings: ObjectiveSettings): void {
 
 /** Forward process of a run. */
 export function processOf(settings: ObjectiveSettings): TrainedProcess {
-  const { objective, flowTimes, schedule, betas, timesteps, zeroTerminalSnr } = settings;
+  const { objective, flowTimes, schedule, betas, timesteps, zeroTerminalSnr, learnedVariance } = settings;
   switch (objective) {
     case "flow":
       return new RectifiedFlow({ times: flowTimes });
@@ -185,6 +193,7 @@ export function processOf(settings: ObjectiveSettings): TrainedProcess {
       return new NoiseSchedule({
         objective,
         zeroTerminalSnr,
+        ...learnedVariance ? { varianceType: "learned_range" } : {},
         ...betas === null
           ? { betaSchedule: schedule, numTrainTimesteps: timesteps }
           : { betaSchedule: "custom", betas, numTrainTimesteps: betas.length },
@@ -192,10 +201,33 @@ export function processOf(settings: ObjectiveSettings): TrainedProcess {
   }
 }
 
-/** Tables of a run's objective. */
-export function objectiveOf(settings: ObjectiveSettings): ObjectiveTables {
-  const { weighting, gamma, p2K } = settings;
-  return objectiveTables(processOf(settings), { weighting, p2K, ...gamma === null ? {} : { gamma } });
+/** Weight of the variational bound in the loss of a run; undefined if it learns no variance. */
+export function boundScaleOf(settings: ObjectiveSettings): number | undefined {
+  const process = processOf(settings);
+  return settings.learnedVariance && process instanceof NoiseSchedule ? boundScale(process) : undefined;
+}
+
+/** The loss of a run: its table of noise levels, and the constants of its kernels. */
+export interface RunObjective {
+  readonly levels: TrainingLevels;
+  readonly constants: Pick<BatchOptions, "delta" | "boundScale" | "stratified">;
+}
+
+/** The loss that a run's settings describe. */
+export function objectiveOf(settings: ObjectiveSettings): RunObjective {
+  const { weighting, gamma, p2K, loss, huberDelta, learnedVariance, stratified } = settings;
+  const process = processOf(settings);
+  const tables = objectiveTables(process, { weighting, p2K, ...gamma === null ? {} : { gamma } });
+  return {
+    levels: learnedVariance && process instanceof NoiseSchedule
+      ? { ...tables, variances: learnedVarianceRows(process, tables.weight) }
+      : tables,
+    constants: {
+      delta: loss === "huber" ? huberDelta : undefined,
+      boundScale: boundScaleOf(settings),
+      stratified,
+    },
+  };
 }
 
 /** Names of the objectives in runs stored as `prediction`, by diffusers' names. */

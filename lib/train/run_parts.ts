@@ -65,22 +65,24 @@ export function buildRun(
   const scope = new ResourceScope(gpu, "training");
   return scope.guard(async () => {
     const resident = scope.own(ResidentDataset.upload(gpu, options.data, images));
+    const objective = objectiveOf(settings);
     const stepOptions = {
       ...settings,
       config: settings.model,
       microBatches: settings.accumulate,
       profiles: settings.emaProfiles?.length ?? 0,
       labelDropout: settings.model.numClassEmbeds === null ? 0 : settings.labelDropout,
-      delta: settings.loss === "huber" ? settings.huberDelta : undefined,
+      ...objective.constants,
       stopAtNonFinite: settings.onNonFinite === "stop",
     };
     // Before the step, which takes memory for speed where there is some left.
     const staging = stagingFor(gpu, scope, unetParameters(settings.model, settings.precision).elements);
-    const tables = objectiveOf(settings);
     const { step, grid, evaluation } = await fitMemory(tuning.target, (target) => {
       const graphs = new ResourceScope(gpu, "training");
       return graphs.guard(async () => {
-        const step = graphs.own(await TrainingStep.build(gpu, { ...stepOptions, target }, tables, resident));
+        const step = graphs.own(
+          await TrainingStep.build(gpu, { ...stepOptions, target }, objective.levels, resident),
+        );
         const ema = step.weights.ema.buffer;
         const grid = drawsGrids(plan)
           ? graphs.own(await SampleGrid.build(gpu, plan, ema, options, target))

@@ -194,9 +194,12 @@ function describeData(source: string, digest: string): string {
   return `${source} (digest ${digest.slice(0, 12)})`;
 }
 
-function checkImages({ model }: TrainSettings, { height, width }: ImageDataset): void {
+function checkImages({ model, learnedVariance }: TrainSettings, { height, width }: ImageDataset): void {
   const [modelHeight, modelWidth] = imageSize(model);
-  if (modelHeight === height && modelWidth === width && model.inChannels === 3 && model.outChannels === 3) {
+  if (
+    modelHeight === height && modelWidth === width && model.inChannels === 3 &&
+    model.outChannels === (learnedVariance ? 6 : 3)
+  ) {
     return;
   }
   const channels = model.inChannels === model.outChannels

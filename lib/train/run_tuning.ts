@@ -11,6 +11,7 @@ import type { Graph } from "../graph/graph.ts";
 import { recordForward } from "../model/network.ts";
 import { driverVersion } from "../tuning/driver.ts";
 import { fileProblem } from "../files/durable.ts";
+import { boundScaleOf } from "./objective_settings.ts";
 import type { RunEnvironment } from "./options.ts";
 import type { RunPlan } from "./run_plan.ts";
 import { GRID_SHARE } from "./grid_schedule.ts";
@@ -44,7 +45,13 @@ export function runGraphs(plan: RunPlan): Graph[] {
   const { model: config, batch, checkpointActivations, precision } = plan.settings;
   const rows = [batch, ...gridRows(plan)];
   return [
-    trainingGraph({ config, batch, checkpointActivations, precision }),
+    trainingGraph({
+      config,
+      batch,
+      checkpointActivations,
+      precision,
+      boundScale: boundScaleOf(plan.settings),
+    }),
     ...rows.map((rows) => recordForward(config, rows, precision).g),
   ];
 }

@@ -63,6 +63,7 @@ export function resolveSettings(
   const overrides = {
     numClassEmbeds: classes > 0 ? classes + 1 : null,
     ...(dropout === undefined ? {} : { dropout }),
+    ...(rest.learnedVariance ? { outChannels: 2 * (model?.inChannels ?? 3) } : {}),
   };
   const network = model ? unetConfig({ ...model, ...overrides }) : presetConfig(preset, classes, {
     sampleSize: data.height === data.width ? data.height : [data.height, data.width],
@@ -156,8 +157,13 @@ export function resumeSettings(stored: TrainSettings, given: SettingsOptions): T
   compare("conditional", conditional, stored.model.numClassEmbeds !== null);
   compare("dropout", dropout, stored.model.dropout);
   if (model) {
-    const overrides = dropout === undefined ? {} : { dropout };
-    const requested = unetConfig({ ...model, numClassEmbeds: stored.model.numClassEmbeds, ...overrides });
+    const { numClassEmbeds, outChannels } = stored.model;
+    const overrides = {
+      numClassEmbeds,
+      ...(dropout === undefined ? {} : { dropout }),
+      ...(stored.learnedVariance ? { outChannels } : {}),
+    };
+    const requested = unetConfig({ ...model, ...overrides });
     compare("model", unetConfigToJson(requested), unetConfigToJson(stored.model));
   }
   const settings = { ...stored, ...changes };

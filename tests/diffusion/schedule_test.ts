@@ -135,7 +135,7 @@ Deno.test("an unsupported value is refused by the name of its field in the file"
     ["beta_end", 0.00001],
     ["num_train_timesteps", 1],
     ["num_train_timesteps", 10.5],
-    ["variance_type", "learned_range"],
+    ["variance_type", "learned"],
     ["prediction_type", "flow"],
     ["timestep_spacing", "karras"],
     ["steps_offset", -1],

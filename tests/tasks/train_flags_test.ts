@@ -183,6 +183,7 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
     p2K: [["--p2-k", "2"], 2],
     loss: [["--loss", "huber"], "huber"],
     huberDelta: [["--huber-delta", "0.1"], 0.1],
+    learnedVariance: [["--learned-variance"], true],
     stratified: [["--stratified"], true],
     limit: [["--limit", "9"], 9],
     flip: [["--no-flip"], false],

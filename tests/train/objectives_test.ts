@@ -14,6 +14,7 @@ const VARIANTS: readonly (readonly [options: Partial<TrainOptions>, scheduler: s
   [{ objective: "v", schedule: "cosine", timesteps: 20, zeroTerminalSnr: true }, "DDPMScheduler"],
   [{ objective: "epsilon", weighting: "p2", gamma: 0.5, loss: "huber", stratified: true }, "DDPMScheduler"],
   [{ objective: "x0", weighting: "soft-min-snr" }, "DDPMScheduler"],
+  [{ objective: "epsilon", learnedVariance: true, schedule: "cosine" }, "DDPMScheduler"],
   [{ objective: "flow" }, "FlowMatchEulerDiscreteScheduler"],
   [{ objective: "flow", flowTimes: "logit-normal" }, "FlowMatchEulerDiscreteScheduler"],
   [{ objective: "edm" }, "EDMEulerScheduler"],

@@ -11,8 +11,10 @@ import type { StepState } from "../../../kernels/records/step_state.ts";
 import {
   decodeLog,
   encodeScheduleTables,
+  encodeVarianceRows,
   type LoggedStep,
   type ScheduleTables,
+  type VarianceRow,
 } from "../../../kernels/records/training.ts";
 import type { Launch } from "../../../kernels/source.ts";
 import type { KernelTarget } from "../../../kernels/target.ts";
@@ -51,6 +53,11 @@ export interface StepOptions extends BatchOptions, OptimizerOptions {
   readonly profiles?: number;
   /** Kernel variants to use; default those for the device. */
   readonly target?: KernelTarget;
+}
+
+/** Noise levels of training: their table and, for a learned variance, the rows of its loss. */
+export interface TrainingLevels extends ScheduleTables {
+  readonly variances?: readonly VarianceRow[];
 }
 
 /** Device programs of training and validation. Each call is one submit; nothing is created or read back. */
@@ -109,7 +116,7 @@ export class TrainingStep {
   static build(
     gpu: Gpu,
     options: StepOptions,
-    tables: ScheduleTables,
+    tables: TrainingLevels,
     data: ResidentDataset,
   ): Promise<TrainingStep> {
     const what = `training at batch ${options.batch}`;
@@ -258,7 +265,7 @@ function createBuffers(
   gpu: Gpu,
   scope: ResourceScope,
   options: StepOptions,
-  tables: ScheduleTables,
+  tables: TrainingLevels,
   data: ResidentDataset,
 ): StepInputs<BufferView> {
   const filled = (contents: ArrayBuffer | Float32Array<ArrayBuffer>, label: string): BufferView => {
@@ -272,6 +279,7 @@ function createBuffers(
     images: data.chunks.map(({ images }) => images),
     imageLabels: data.labels,
     schedule: filled(encodeScheduleTables(tables), "schedule"),
+    variances: tables.variances && filled(encodeVarianceRows(tables.variances), "variances"),
     log: scope.buffer(LogRecordLayout.bytes * LOG_SLOTS, "log"),
     lossScale: options.precision === "mixed"
       ? filled(encodeLossScale(initialLossScale(options)), "loss scale")

@@ -8,12 +8,13 @@ import {
   LossScaleLayout,
   ScheduleRowLayout,
   StepStateLayout,
+  VarianceRowLayout,
 } from "../../../kernels/records/layouts.ts";
 import type { BufferView } from "../../gpu/memory.ts";
 import { type Gradients, recordBackward } from "../../graph/gradients.ts";
 import { Graph } from "../../graph/graph.ts";
 import type { ElementType, Tensor } from "../../graph/tensor.ts";
-import { drawBatch, qSample, recordLoss, trainingLoss } from "../../graph/training_ops.ts";
+import { drawBatch, hybridLoss, qSample, recordLoss, trainingLoss } from "../../graph/training_ops.ts";
 import { classCount, imageSize, type UNetConfig } from "../../model/config.ts";
 import { type Precision, storageType } from "../../model/precision.ts";
 import { unet } from "../../model/unet.ts";
@@ -33,6 +34,8 @@ export interface BatchOptions {
   readonly stratified?: boolean;
   /** End of the squared error in Huber's loss, above 0; without it, the error is squared everywhere. */
   readonly delta?: number;
+  /** Weight of the variational bound, in nats, which trains a learned variance; without it, none is learned. */
+  readonly boundScale?: number;
   /** Default float32. Mixed precision scales the loss. */
   readonly precision?: Precision;
   /**
@@ -62,6 +65,8 @@ export interface StepInputs<T> {
   readonly imageLabels: T;
   /** Noise schedule and objective, a row per noise level. */
   readonly schedule: T;
+  /** Only for a learned variance: its loss, a row per timestep. */
+  readonly variances: T | undefined;
   /** Output: a record per optimizer step or validation batch. */
   readonly log: T;
   /** Only in mixed precision. */
@@ -103,7 +108,7 @@ function recordObjective(
   training: boolean,
 ): Tensor {
   const { config, batch, microBatches } = options;
-  const { stepState, order, images, imageLabels, schedule, log } = inputs;
+  const { stepState, order, images, imageLabels, schedule, variances, log } = inputs;
   const { labelDropout, flip, stratified } = training
     ? options
     : { labelDropout: 0, flip: false, stratified: false };
@@ -128,17 +133,20 @@ function recordObjective(
     ...config.numClassEmbeds === null ? {} : { labels },
     ...training ? { stepState } : {},
   });
-  const loss = trainingLoss(g, { stepState, draws, schedule, prediction, targets }, {
-    gradientScale: 1 / microBatches,
-    delta: options.delta,
-  });
+  const attributes = { gradientScale: 1 / microBatches, delta: options.delta };
+  const loss = options.boundScale === undefined || !variances
+    ? trainingLoss(g, { stepState, draws, schedule, prediction, targets }, attributes)
+    : hybridLoss(g, { stepState, draws, variances, prediction, targets, xt: x }, {
+      ...attributes,
+      boundScale: options.boundScale,
+    });
   recordLoss(g, { stepState, loss }, log);
   return loss;
 }
 
 function stepInputs(
   g: Graph,
-  { config, precision }: BatchOptions,
+  { config, precision, boundScale }: BatchOptions,
   { chunks, levels }: DataSizes,
 ): StepInputs<Tensor> {
   const vector = (name: string, length: number, type: ElementType) => g.input(name, [1, 1, 1, length], type);
@@ -151,6 +159,7 @@ function stepInputs(
     images: chunks.map((images, i) => vector(`images, chunk ${i}`, images * imageBytes, "uint8")),
     imageLabels: vector("image labels", count, "uint8"),
     schedule: vector("schedule", levels, ScheduleRowLayout),
+    variances: boundScale === undefined ? undefined : vector("variances", levels, VarianceRowLayout),
     log: vector("log", LOG_SLOTS, LogRecordLayout),
     lossScale: precision === "mixed" ? vector("loss scale", 1, LossScaleLayout) : undefined,
   };
@@ -161,18 +170,19 @@ export function bindInputs(
   tensors: StepInputs<Tensor>,
   views: StepInputs<BufferView>,
 ): [Tensor, BufferView][] {
-  const { images, lossScale, ...single } = tensors;
+  const { images, lossScale, variances, ...single } = tensors;
   const keys = Object.keys(single) as (keyof typeof single)[];
   return [
     ...keys.map((key): [Tensor, BufferView] => [single[key], views[key]]),
     ...images.map((chunk, i): [Tensor, BufferView] => [chunk, views.images[i]!]), // as many chunks on either side
+    ...variances && views.variances ? [[variances, views.variances] as [Tensor, BufferView]] : [],
     ...lossScale && views.lossScale ? [[lossScale, views.lossScale] as [Tensor, BufferView]] : [],
   ];
 }
 
 /** Graph of a training step for the tuner, to which the size of the data makes no difference. */
 export function trainingGraph(
-  options: Pick<BatchOptions, "config" | "batch" | "precision" | "checkpointActivations">,
+  options: Pick<BatchOptions, "config" | "batch" | "precision" | "checkpointActivations" | "boundScale">,
 ): Graph {
   const g = new Graph(storageType(options.precision));
   const batch = { ...options, microBatches: 1, labelDropout: 0, flip: false };
