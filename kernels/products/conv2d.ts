@@ -55,7 +55,7 @@ function candidates(target: KernelTarget, pass: Pass, s: Conv2dShape): Algorithm
   const channels = Math.min(s.inChannels, s.outChannels);
   const exact = pass === "forward" || s.batch * s.outHeight * s.outWidth >= MIN_PIXELS;
   // The transforms cancel large terms, which float16 is not precise enough for.
-  if (target.half || !winogradApplies(s) || channels < MIN_CHANNELS || !exact) return ["direct"];
+  if (target.half || !winogradApplies(pass, s) || channels < MIN_CHANNELS || !exact) return ["direct"];
   if (!winogradFits(target, s)) return ["direct"];
   if (target.path === "tile") return channels < SURE_CHANNELS ? ["winograd4", "direct"] : ["winograd4"];
   const tiles = (pass === "forward" ? FORWARD_BATCH : s.batch) * winogradTiles(s);
@@ -65,7 +65,9 @@ function candidates(target: KernelTarget, pass: Pass, s: Conv2dShape): Algorithm
 function usesWinograd(target: KernelTarget, pass: Pass, s: Conv2dShape): boolean {
   const batch = pass === "forward" ? "" : `${s.batch}x`;
   const sizes = `${batch}${s.inHeight}x${s.inWidth} ${s.inChannels}>${s.outChannels}`;
-  const key = `conv2d_${pass} ${sizes} 3/1${s.upsampled ? " upsampled" : ""}`;
+  const key = `conv2d_${pass} ${sizes} 3/1${s.upsampled ? " upsampled" : ""}${
+    s.padTop === 0 ? " unpadded" : ""
+  }`;
   const winograd: Algorithm = "winograd4";
   return choose(target, key, candidates(target, pass, s)) === winograd;
 }

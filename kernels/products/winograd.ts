@@ -1,6 +1,6 @@
 /**
- * Launchers of Winograd convolutions F(m x m, 3 x 3), stride 1, padding 1: batched products between transforms into and out
- * of tiles (see winograd_source.ts). The gradients are in winograd_gradients.ts.
+ * Launchers of Winograd convolutions F(m x m, 3 x 3) of stride 1, with padding 1, or without padding: batched products between
+ * transforms into and out of tiles (see winograd_source.ts). The gradients, with padding 1 only, are in winograd_gradients.ts.
  *
  * Kernels are named `winograd4_…` after F(4 x 4), by which profiles of earlier versions are compared.
  *
@@ -24,11 +24,13 @@ import {
 } from "./winograd_plan.ts";
 import { inputTransform, outputTransform, TRANSFORM_WIDTHS, WEIGHT_TRANSFORM } from "./winograd_source.ts";
 
-/** True if Winograd applies to a convolution: 3x3, stride 1, padding 1. */
-export function winogradApplies(s: Conv2dShape): boolean {
-  const { kernelHeight, kernelWidth, stride, padTop, padLeft, inHeight, inWidth } = s;
-  const sameSize = s.outHeight === inHeight && s.outWidth === inWidth;
-  return kernelHeight === 3 && kernelWidth === 3 && stride === 1 && padTop === 1 && padLeft === 1 && sameSize;
+/** True if Winograd applies to a pass: 3x3, stride 1, and padding 1; the forward pass also without padding. */
+export function winogradApplies(pass: "forward" | "backward", s: Conv2dShape): boolean {
+  const { padTop: padding, inHeight, inWidth } = s;
+  const isSquare = s.kernelHeight === 3 && s.kernelWidth === 3 && s.stride === 1;
+  const isEven = s.padLeft === padding && s.outHeight === inHeight + 2 * padding - 2 &&
+    s.outWidth === inWidth + 2 * padding - 2;
+  return isSquare && isEven && (padding === 1 || (padding === 0 && pass === "forward"));
 }
 
 /**
@@ -52,7 +54,7 @@ export function transformInput<B>(
   );
   const params = {
     ...tileParams(pass, "input", slice, images, channels),
-    ...upsampled ? { height: inHeight / 2, width: inWidth / 2 } : {},
+    ...upsampled ? { height: inHeight / 2, width: inWidth / 2 } : { height: inHeight, width: inWidth },
   };
   const groups = rowGrid("input", channels, images * winogradTiles(shape));
   return launch(kernel, "main", params, buffers, groups, { label });

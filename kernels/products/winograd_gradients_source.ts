@@ -90,7 +90,7 @@ fn main(
     loop {
       let y = row / params.tiles_x;
       let corner = vec3u(params.first + index, ${TILE_SIDE}u * y, ${TILE_SIDE}u * (row - y * params.tiles_x));
-      ${loadTile(TILE_SIDE, 0)}
+      ${loadTile(TILE_SIDE, "0u")}
       sum += ${total};
       var at = (index * tiles + row) * params.channels + channel;
       ${

@@ -26,8 +26,8 @@ export interface Pass extends WinogradOptions {
 }
 
 /** Tiles per image. */
-export function winogradTiles({ inHeight, inWidth }: Conv2dShape): number {
-  return Math.ceil(inHeight / TILE_SIDE) * Math.ceil(inWidth / TILE_SIDE);
+export function winogradTiles({ outHeight, outWidth }: Conv2dShape): number {
+  return Math.ceil(outHeight / TILE_SIDE) * Math.ceil(outWidth / TILE_SIDE);
 }
 
 /**
@@ -109,11 +109,11 @@ export function tileParams(
 ) {
   const tiles = winogradTiles(shape);
   return {
-    ...{ height: shape.inHeight, width: shape.inWidth, channels: channels / TRANSFORM_WIDTHS[which] },
-    ...{ tiles_y: Math.ceil(shape.inHeight / TILE_SIDE), tiles_x: Math.ceil(shape.inWidth / TILE_SIDE) },
+    ...{ height: shape.outHeight, width: shape.outWidth, channels: channels / TRANSFORM_WIDTHS[which] },
+    ...{ tiles_y: Math.ceil(shape.outHeight / TILE_SIDE), tiles_x: Math.ceil(shape.outWidth / TILE_SIDE) },
     ...{ first: first * tiles, last: last * tiles, rows: images * tiles },
     ...{ has_bias: 0, has_row_bias: 0, has_addend: 0, row_bias_first: 0, row_bias_row: 0 },
-    relu: 0,
+    ...{ relu: 0, padding: shape.padTop },
   };
 }
 

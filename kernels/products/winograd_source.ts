@@ -82,6 +82,7 @@ struct Params {
   has_bias: u32, has_row_bias: u32, has_addend: u32,
   row_bias_first: u32, row_bias_row: u32,
   relu: u32,                   // output: 1 for max(y, 0)
+  padding: u32,                // input: zeros before the first row and column
 }
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -96,14 +97,14 @@ fn tile_at(index: u32) -> vec3u {
  * WGSL statements that load the pixels of a tile to variables `<name><i>_<j>`, zero outside of the image. They read `corner`, the image and
  * the first row and column of its output pixels, `inside`, false for no tile at all, and `channel`.
  *
- * @param border pixels before the first output pixel
+ * @param border WGSL: pixels before the first output pixel
  */
-export function loadTile(side: number, border: number, name = "in"): string {
+export function loadTile(side: number, border: string, name = "in"): string {
   const axis = (i: number) =>
-    `let y${i} = corner.y + ${i}u - ${border}u;
+    `let y${i} = corner.y + ${i}u - ${border};
   let y${i}_ok = inside & (y${i} < params.height);
   let line${i} = (corner.x * params.height + y${i}) * params.width * params.channels;
-  let x${i} = corner.z + ${i}u - ${border}u;
+  let x${i} = corner.z + ${i}u - ${border};
   let x${i}_ok = x${i} < params.width;
   let column${i} = x${i} * params.channels + channel;`;
   const load = ([i, j]: [number, number]) =>
@@ -116,7 +117,7 @@ export function loadTile(side: number, border: number, name = "in"): string {
 
 /** Pixels of a tile of an upsampled image, from a tile of the small one: half as many a side, and a border on each. */
 const UPSAMPLED_TILE = `let corner = vec3u(large.x, large.yz / 2u);
-  ${loadTile(TILE_SIDE / 2 + 2, 1, "small")}
+  ${loadTile(TILE_SIDE / 2 + 2, "1u", "small")}
   ${
   grid(POINT_SIDE).map(([i, j]) => `let in${i}_${j} = small${(i + 1) >> 1}_${(j + 1) >> 1};`).join("\n  ")
 }`;
@@ -136,7 +137,7 @@ ${overRows("input")}
   let channel = id.x;
   let ${upsampled ? "large" : "corner"} = tile_at(params.first + id.y);
   let inside = params.first + id.y < params.last;
-  ${upsampled ? UPSAMPLED_TILE : loadTile(POINT_SIDE, 1)}
+  ${upsampled ? UPSAMPLED_TILE : loadTile(POINT_SIDE, "params.padding")}
   var at = id.y * params.channels + id.x;
   let stride = params.rows * params.channels;
   ${multiplyBothSides(toPoints, MATRICES.inputs, (i, j) => `transformed[at] = out${i}_${j}; at += stride;`)}

@@ -38,6 +38,7 @@ import {
   SHAPES,
   type Way,
   weights,
+  windowed,
 } from "../../support/conv2d_checks.ts";
 
 const SUBGROUP: KernelTarget = { path: "subgroup", subgroupSize: 8 };
@@ -228,8 +229,24 @@ const LARGE = shape(3, 1, [1, 130, 131, 4], 8);
 // Three slices of 5, 5 and 3 images of 27 tiles; on the tile path each is two parts of 3 images, the last padded.
 const SLICED = shape(3, 1, [13, 33, 9, 12], 12);
 
+// Without padding: more input pixels than tiles of output have, on all sides; and tiles that end with the image.
+const UNPADDED = [[3, 11, 8, 12], [1, 6, 6, 4], [2, 3, 14, 20]]
+  .map((x) => windowed([3, 3], 1, [0, 0], [0, 0], x, 16));
+
 for (const { name, sliced, ...plain } of WAYS) {
-  const cases = [...SHAPES.filter(winogradApplies), shape(3, 1, [2, 16, 16, 64], 64), LARGE, SLICED];
+  for (const s of UNPADDED) {
+    Deno.test(`winograd forward without padding matches reference: ${describe(s)} ${name}`, async () => {
+      assert.deepEqual(PASSES.map((pass) => winogradApplies(pass, s)), [true, false]);
+      await checkForward(plain, s);
+    });
+  }
+
+  const cases = [
+    ...SHAPES.filter((s) => winogradApplies("backward", s)),
+    shape(3, 1, [2, 16, 16, 64], 64),
+    LARGE,
+    SLICED,
+  ];
   for (
     const [s, way, how] of [...cases.map((s) => [s, plain, name] as const), [
       SLICED,
