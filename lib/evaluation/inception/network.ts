@@ -7,6 +7,7 @@
  * @module
  */
 import { Graph } from "../../graph/graph.ts";
+import { globalAveragePool } from "../../graph/classifier_ops.ts";
 import { averagePool, maxPool, resizeImages } from "../../graph/inference_ops.ts";
 import {
   bothAxes,
@@ -69,11 +70,10 @@ export function inceptionV3(
     activations.set(name, x);
     if (name === "Conv2d_2b_3x3" || name === "Conv2d_4a_3x3") x = maxPool(g, x, HALVED);
   }
-  const [, height, width, channels] = x.shape;
-  const pool3 = averagePool(g, x, { window: [height, width], stride: 1, padding: 0 });
+  const pool3 = globalAveragePool(g, x);
   const logits = g.scope("fc", () => {
     const classes = LOGITS / divisor;
-    const weight = g.parameter("weight", "linear", [classes, channels], ZEROS);
+    const weight = g.parameter("weight", "linear", [classes, x.shape[3]], ZEROS);
     const bias = g.parameter("bias", "vector", [classes], ZEROS);
     return conv2d(g, pool3, { weight, bias }, { kernel: 1, stride: 1, padding: 0 });
   });
