@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { imageDataset } from "../../../lib/data/dataset.ts";
 import { Classifier } from "../../../lib/evaluation/classifier/classifier.ts";
 import {
@@ -8,6 +9,7 @@ import {
   classifierConfigToJson,
 } from "../../../lib/evaluation/classifier/config.ts";
 import { readClassifier, writeClassifier } from "../../../lib/evaluation/classifier/files.ts";
+import { classifierParameters } from "../../../lib/evaluation/classifier/pass.ts";
 import { oneCycle } from "../../../lib/evaluation/classifier/learning_rate.ts";
 import { classifierSettings, trainClassifier } from "../../../lib/evaluation/classifier/training.ts";
 import { assertClose } from "../../support/close.ts";
@@ -108,4 +110,14 @@ Deno.test("a directory without a classifier says which file is missing or wrong"
     await Deno.writeTextFile(join(directory, "config.json"), '{"sample_size": 32}');
     await assert.rejects(readClassifier(directory), /config\.json: no classifier's configuration: classes/);
   });
+});
+
+Deno.test("the classifier that comes with the project can be read, and says how it was trained", async () => {
+  const directory = fileURLToPath(new URL("../../../checkpoints/classifier", import.meta.url));
+  const { config, tensors } = await readClassifier(directory);
+  assert.equal(config.classes[3], "cat");
+  assert.equal(classifierParameters(config).toMemory(tensors, directory).every(Number.isFinite), true);
+  const { training } = JSON.parse(await Deno.readTextFile(join(directory, "config.json")));
+  assert.ok(training.test_accuracy > 0.8);
+  assert.match(training.command, /^deno task train:classifier --preset small /);
 });
