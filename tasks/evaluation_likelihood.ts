@@ -13,7 +13,7 @@ import { hasNullClass } from "../lib/sampling/class_choice.ts";
 import type { Reporter } from "../terminal/progress.ts";
 
 /** Size of an evaluation. */
-export interface LikelihoodFlags {
+export interface LikelihoodSize {
   /** Test images. */
   readonly images: number;
   /** Network passes for each image, besides the decoder's. */
@@ -23,22 +23,43 @@ export interface LikelihoodFlags {
   readonly batch: number;
 }
 
-/** Size of an evaluation by default: minutes on two CPU cores for preset `small`, or all test images on a GPU. */
-export function defaultLikelihood(
+/** Flags that say how much is evaluated. */
+export interface LikelihoodFlags {
+  readonly likelihoodImages?: number;
+  readonly terms?: number;
+  readonly seed: number;
+  readonly batch: number;
+}
+
+/**
+ * Size of an evaluation. By default, minutes on two CPU cores for preset `small`, and all test images on a GPU.
+ *
+ * @param software true without a GPU
+ * @throws {ConfigError} for more images than there are
+ */
+export function likelihoodSize(
+  { likelihoodImages, terms, seed, batch }: LikelihoodFlags,
   software: boolean,
   model: DDPM,
-  data: ImageDataset,
-): Pick<LikelihoodFlags, "images" | "terms"> {
-  const [images, terms] = software ? [100, 20] : [data.count, 100];
+  { count }: ImageDataset,
+): LikelihoodSize {
+  if (likelihoodImages !== undefined && likelihoodImages > count) {
+    throw new ConfigError("--likelihood-images", likelihoodImages, `at most ${count}, the test images`);
+  }
   const most = boundSteps(model.schedule).levels.length - 1;
-  return { images: Math.min(images, data.count), terms: Math.min(terms, most) };
+  return {
+    images: likelihoodImages ?? Math.min(software ? 100 : count, count),
+    terms: terms ?? Math.min(software ? 20 : 100, most),
+    seed,
+    batch,
+  };
 }
 
 /** An evaluation of the likelihood, complete or not. */
-export interface LikelihoodDrawing {
+export interface MeasuredLikelihood {
   readonly complete: boolean;
   /** Of the images so far; undefined if there is none. */
-  readonly likelihood: Likelihood | undefined;
+  readonly result: Likelihood | undefined;
   /** `class-conditional` or `unconditional`. */
   readonly condition: string;
 }
@@ -57,10 +78,10 @@ export async function measureLikelihood(
   modelDigest: string,
   data: ImageDataset,
   out: string,
-  { images, terms, seed, batch }: LikelihoodFlags,
+  { images, terms, seed, batch }: LikelihoodSize,
   report: Reporter,
   signal: AbortSignal,
-): Promise<LikelihoodDrawing> {
+): Promise<MeasuredLikelihood> {
   const plan = planLikelihood(model.schedule, data, { images, terms, seed });
   const { labels, condition } = labelsFor(model, data);
   const store = new LikelihoodStore(out, plan, { model: modelDigest, precision: model.precision, condition });
@@ -76,8 +97,8 @@ export async function measureLikelihood(
     await store.write(sums);
   }
   report.stop();
-  const likelihood = kept > 0 ? likelihoodOf(plan, sums) : undefined;
-  return { complete: kept === images, likelihood, condition };
+  const result = kept > 0 ? likelihoodOf(plan, sums) : undefined;
+  return { complete: kept === images, result, condition };
 }
 
 /** Classes that the images are evaluated with: their own if the model knows them, else none. */

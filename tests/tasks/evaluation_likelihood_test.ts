@@ -44,7 +44,7 @@ Deno.test("an interrupted likelihood goes on after its last batch, to the same r
       },
     };
     const first = await measure(out, { report: watching, signal: interruption.signal });
-    assert.deepEqual([first.complete, first.likelihood?.images], [false, 2]);
+    assert.deepEqual([first.complete, first.result?.images], [false, 2]);
     const starts: [number, number | undefined][] = [];
     const start = (total: number, _: string, done?: number) => void starts.push([total, done]);
     const second = await measure(out, { report: { ...QUIET, start } });
@@ -61,7 +61,7 @@ Deno.test("a model of other classes is evaluated without them, and results are k
     const own = await measure(out);
     const other = await measure(out, { names: ["x", "y", "z"] });
     assert.equal(other.condition, "unconditional");
-    assert.notEqual(other.likelihood!.bitsPerDimension, own.likelihood!.bitsPerDimension);
+    assert.notEqual(other.result!.bitsPerDimension, own.result!.bitsPerDimension);
     assert.deepEqual(await measure(out), own);
     assert.equal((await Array.fromAsync(Deno.readDir(out))).length, 2);
   });
