@@ -1293,6 +1293,16 @@ struct ScheduleRow {
   weight: f32,            // loss weight of this level
 }
 
+// Loss of a network with a learned variance, at one noise level of training.
+struct VarianceRow {
+  weight: f32,             // loss weight of the squared error
+  mean_scale: f32,         // change of the mean of p(x_{t-1} | x_t) for a unit change of the prediction
+  log_variance_min: f32,   // logarithm of the posterior variance, the lower bound of the learned one
+  log_variance_range: f32, // up to log beta_t, the upper bound
+  x0_from_x: f32,          // x_0 = x0_from_x x_t + x0_from_target target
+  x0_from_target: f32,
+}
+
 // Log record of one optimizer step; the CPU reads many at once.
 struct LogRecord {
   loss_sum: f32,      // sum over the samples of all micro-batches of the step
