@@ -195,7 +195,7 @@ export function encodeJson(value: object, name: string): Uint8Array<ArrayBuffer>
 export function parseJson(bytes: Uint8Array, path: string): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(decodeText(bytes));
+    value = JSON.parse(withoutInfinities(decodeText(bytes)));
   } catch (error) {
     throw new CheckpointError(
       `${path}: ${describeStandIn(bytes) ?? `not JSON: ${(error as Error).message}`}`,
@@ -205,6 +205,17 @@ export function parseJson(bytes: Uint8Array, path: string): Record<string, unkno
     throw new CheckpointError(`${path}: not a JSON object`);
   }
   return value as Record<string, unknown>;
+}
+
+/**
+ * Replaces infinite numbers by null. Python writes them by name, which JSON does not have: diffusers'
+ * `DPMSolverMultistepScheduler` has `"lambda_min_clipped": -Infinity` for no limit.
+ */
+function withoutInfinities(json: string): string {
+  return json.replace(
+    /"(?:[^"\\]|\\.)*"|-?\b(?:Infinity|NaN)\b/g,
+    (part) => part.startsWith('"') ? part : "null",
+  );
 }
 
 function stepOf(name: string): number | undefined {

@@ -171,3 +171,22 @@ Deno.test("loadPipeline says how to convert what it does not read, and what it e
     assert.match(await errorOf(directory), /config\.json is missing/);
   });
 });
+
+Deno.test("infinite numbers that Python wrote into a configuration are read as null, words in texts as they are", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await Deno.writeTextFile(join(directory, "config.json"), "{}");
+    const weights = encodeSafetensors(
+      new Map([["one", { dtype: "F32", shape: [1], data: Float32Array.of(1) }]]),
+    );
+    await Deno.writeFile(join(directory, WEIGHTS), weights);
+    const scheduler =
+      '{"lambda_min_clipped": -Infinity, "sigma_max": NaN, "note": "to \\"-Infinity\\" and NaN"}';
+    await Deno.writeTextFile(join(directory, "scheduler_config.json"), scheduler);
+    const { schedulerConfig } = await loadPipeline(directory);
+    assert.deepEqual(schedulerConfig, {
+      lambda_min_clipped: null,
+      sigma_max: null,
+      note: 'to "-Infinity" and NaN',
+    });
+  });
+});
