@@ -19,6 +19,8 @@ interface DiffusersScheduler {
   readonly fixed: SchedulerJson;
   /** Fields of diffusers' samplers, with defaults. */
   readonly ofSampler: SchedulerJson;
+  /** Fields that `samplerFromDiffusers` reads. */
+  readonly read: readonly string[];
 }
 
 const FLOW: DiffusersScheduler = {
@@ -38,12 +40,14 @@ const FLOW: DiffusersScheduler = {
     time_shift_type: "exponential",
     stochastic_sampling: false,
   },
+  read: ["use_karras_sigmas", "use_exponential_sigmas"],
 };
 
 const EDM: DiffusersScheduler = {
   names: ["EDMEulerScheduler", "EDMDPMSolverMultistepScheduler"],
   fixed: { prediction_type: "epsilon" },
   ofSampler: { num_train_timesteps: 1000, sigma_schedule: "karras", rho: 7, final_sigmas_type: "zero" },
+  read: ["num_train_timesteps", "sigma_schedule", "rho", "final_sigmas_type"],
 };
 
 /** Names of diffusers' schedulers of rectified flow. */
@@ -58,12 +62,12 @@ export const EDM_SCHEDULERS: readonly string[] = EDM.names;
  */
 export function flowFromDiffusers(json: SchedulerJson, onNote: (note: string) => void): RectifiedFlow {
   checkFields(FLOW, json, onNote);
-  return new RectifiedFlow();
+  return new RectifiedFlow({ clip: clipOf(json) });
 }
 
 /** The content of a `scheduler_config.json` for `FlowMatchEulerDiscreteScheduler`. */
-export function flowToDiffusers(): Record<string, unknown> {
-  return written(FLOW, {});
+export function flowToDiffusers({ clip }: RectifiedFlow): Record<string, unknown> {
+  return written(FLOW, clipFields(clip));
 }
 
 /**
@@ -75,16 +79,27 @@ export function edmFromDiffusers(json: SchedulerJson, onNote: (note: string) => 
   const sigmaMin = positive(json, "sigma_min", 0.002);
   const sigmaMax = positive(json, "sigma_max", 80);
   if (sigmaMax <= sigmaMin) throw new ConfigError("sigma_max", sigmaMax, "a number above sigma_min");
-  return new EdmProcess({ sigmaMin, sigmaMax, sigmaData: positive(json, "sigma_data", 0.5) });
+  return new EdmProcess({
+    sigmaMin,
+    sigmaMax,
+    sigmaData: positive(json, "sigma_data", 0.5),
+    clip: clipOf(json),
+  });
 }
 
 /** The content of a `scheduler_config.json` for `EDMEulerScheduler`. */
-export function edmToDiffusers({ sigmaMin, sigmaMax, sigmaData }: EdmProcess): Record<string, unknown> {
-  return written(EDM, { sigma_min: sigmaMin, sigma_max: sigmaMax, sigma_data: sigmaData });
+export function edmToDiffusers(process: EdmProcess): Record<string, unknown> {
+  const { sigmaMin, sigmaMax, sigmaData, clip } = process;
+  return written(EDM, {
+    sigma_min: sigmaMin,
+    sigma_max: sigmaMax,
+    sigma_data: sigmaData,
+    ...clipFields(clip),
+  });
 }
 
 function checkFields(
-  { names, fixed, ofSampler }: DiffusersScheduler,
+  { fixed, ofSampler, read }: DiffusersScheduler,
   json: SchedulerJson,
   onNote: (note: string) => void,
 ): void {
@@ -94,12 +109,15 @@ function checkFields(
       throw new ConfigError(name, value, `${JSON.stringify(only)} (nothing else is supported)`);
     }
   }
-  const ignored = Object.entries(ofSampler).filter(([name, usual]) => (json[name] ?? usual) !== usual);
-  if (json._class_name === names[0] && ignored.length === 0) return;
-  const fields = ignored.length === 0 ? "" : `, without its ${ignored.map(([name]) => name).join(", ")}`;
-  onNote(
-    `the noise levels are those of its ${json._class_name}, the sampler one of this project's own${fields}`,
+  const ignored = Object.entries(ofSampler).filter(([name, usual]) =>
+    !read.includes(name) && (json[name] ?? usual) !== usual
   );
+  if (ignored.length > 0) {
+    onNote(`not supported and ignored: ${ignored.map(([name]) => name).join(", ")}`);
+  }
+  if (json._class_name === "FlowMatchLCMScheduler") {
+    onNote("the noise levels are those of its FlowMatchLCMScheduler, the sampler one of this project's own");
+  }
 }
 
 function written(
@@ -108,6 +126,18 @@ function written(
 ): Record<string, unknown> {
   const entries = Object.entries({ ...fixed, ...ofSampler, ...own }).sort(([a], [b]) => a < b ? -1 : 1);
   return { _class_name: names[0], ...Object.fromEntries(entries) };
+}
+
+/**
+ * Clipping of estimates of x_0. These schedulers have none, and ignore the fields; models trained here are clipped as the
+ * schedules of betas are, by fields of the same names.
+ */
+function clipOf(json: SchedulerJson): number | false {
+  return json.clip_sample === true && positive(json, "clip_sample_range", 1);
+}
+
+function clipFields(clip: number | false): SchedulerJson {
+  return clip === false ? {} : { clip_sample: true, clip_sample_range: clip };
 }
 
 function positive(json: SchedulerJson, name: string, usual: number): number {

@@ -69,27 +69,47 @@ const ownSchedulers: readonly string[] = [
 
 const stableDiffusion = { beta_start: 0.00085, beta_end: 0.012 };
 
+const linspace = { timestep_spacing: "linspace" };
+
 /** Other schedulers of the same forward process, which differ in how they sample; and where their defaults differ. */
 const otherSchedulers: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   DDIMInverseScheduler: {},
-  DEISMultistepScheduler: {},
-  DPMSolverMultistepScheduler: {},
-  DPMSolverMultistepInverseScheduler: {},
-  DPMSolverSDEScheduler: stableDiffusion,
-  DPMSolverSinglestepScheduler: {},
-  EulerAncestralDiscreteScheduler: {},
-  EulerDiscreteScheduler: {},
-  HeunDiscreteScheduler: stableDiffusion,
-  KDPM2AncestralDiscreteScheduler: stableDiffusion,
-  KDPM2DiscreteScheduler: stableDiffusion,
+  DEISMultistepScheduler: linspace,
+  DPMSolverMultistepScheduler: linspace,
+  DPMSolverMultistepInverseScheduler: linspace,
+  DPMSolverSDEScheduler: { ...stableDiffusion, ...linspace },
+  DPMSolverSinglestepScheduler: linspace,
+  EulerAncestralDiscreteScheduler: linspace,
+  EulerDiscreteScheduler: linspace,
+  HeunDiscreteScheduler: { ...stableDiffusion, ...linspace, clip_sample: false },
+  KDPM2AncestralDiscreteScheduler: { ...stableDiffusion, ...linspace },
+  KDPM2DiscreteScheduler: { ...stableDiffusion, ...linspace },
   LCMScheduler: { ...stableDiffusion, beta_schedule: "scaled_linear" },
-  LMSDiscreteScheduler: {},
+  LMSDiscreteScheduler: linspace,
   PNDMScheduler: {},
   RePaintScheduler: {},
-  SASolverScheduler: {},
+  SASolverScheduler: linspace,
   TCDScheduler: { ...stableDiffusion, beta_schedule: "scaled_linear" },
-  UniPCMultistepScheduler: {},
+  UniPCMultistepScheduler: linspace,
 };
+
+/** Those that clip estimates of x_0 where they are told to; the rest never do. */
+const clipping: readonly string[] = [
+  "DDIMInverseScheduler",
+  "HeunDiscreteScheduler",
+  "LCMScheduler",
+  "RePaintScheduler",
+  "TCDScheduler",
+];
+
+/** Those whose sampler `diffusers_sampler.ts` reads. */
+const sampled: readonly string[] = [
+  "DPMSolverMultistepScheduler",
+  "EulerAncestralDiscreteScheduler",
+  "EulerDiscreteScheduler",
+  "HeunDiscreteScheduler",
+  "UniPCMultistepScheduler",
+];
 
 const diffusersNames = new Set(Object.values(fields).map(({ name }) => name));
 
@@ -115,6 +135,7 @@ export function parseScheduleConfig(
     if (value !== off) throw new ConfigError(name, value, `${off} (nothing else is supported)`);
   }
   const given: Record<string, unknown> = { ...source, prediction_type: predictionType(source) };
+  if (!clips(source._class_name)) given.clip_sample = false;
   const entries = SCHEDULE_FIELDS.map((key) => {
     const field = fields[key];
     const value = given[field.name];
@@ -160,6 +181,10 @@ function schedulerDefaults(className: unknown): Readonly<Record<string, unknown>
   throw new ConfigError("_class_name", className, `a scheduler with a schedule of betas (${all.join(", ")})`);
 }
 
+function clips(className: unknown): boolean {
+  return className === undefined || [...ownSchedulers, ...clipping].includes(String(className));
+}
+
 /**
  * The prediction type, which old versions of diffusers wrote as `predict_epsilon`.
  * @throws {ConfigError} where the two contradict each other
@@ -175,6 +200,7 @@ function predictionType(source: Readonly<Record<string, unknown>>): unknown {
 
 function noteIgnored(source: Readonly<Record<string, unknown>>, onNote: (note: string) => void): void {
   const className = String(source._class_name ?? ownSchedulers[0]);
+  if (sampled.includes(className)) return; // its fields are `samplerFromDiffusers`'
   if (!ownSchedulers.includes(className)) {
     onNote(`the noise schedule is that of its ${className}, the sampler one of this project's own`);
     return; // whose fields are that sampler's

@@ -35,6 +35,8 @@ export interface EdmOptions {
 /** The process and preconditioning of Karras et al. 2022. */
 export class EdmProcess implements ForwardProcess {
   readonly objective = "edm";
+  /** Noise levels are no function of time. */
+  readonly timeAxis = undefined;
   readonly sigmaData: number;
   readonly sigmaMin: number;
   readonly sigmaMax: number;

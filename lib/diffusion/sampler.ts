@@ -15,7 +15,7 @@ import { edmSteps } from "./samplers/edm.ts";
 import { eulerSpacing, eulerSteps } from "./samplers/euler.ts";
 import { eulerAncestralSteps } from "./samplers/euler_ancestral.ts";
 import { heunSteps } from "./samplers/heun.ts";
-import type { PlannerOptions, SamplerOptions, SamplerStep } from "./samplers/step.ts";
+import type { PlannerOptions, SamplerOptions, SamplerSettings, SamplerStep } from "./samplers/step.ts";
 import { unipcSteps } from "./samplers/unipc.ts";
 import { NoiseSchedule } from "./schedule.ts";
 import { checkLevels, mostLevels, type SpacingConvention, type SpacingName } from "./spacing.ts";
@@ -23,9 +23,12 @@ import { checkLevels, mostLevels, type SpacingConvention, type SpacingName } fro
 export {
   applyStep,
   type SamplerOptions,
+  type SamplerSettings,
   type SamplerState,
   type SamplerStep,
   startState,
+  type StepVariance,
+  variances,
 } from "./samplers/step.ts";
 export { type SpacingName, spacingNames } from "./spacing.ts";
 
@@ -50,7 +53,7 @@ interface Sampler {
   /** Network evaluations of a number of steps. */
   readonly evaluations: (steps: number) => number;
   /** Options beside steps, spacing and clipping that it takes. */
-  readonly options: readonly (keyof SamplerOptions)[];
+  readonly options: readonly (keyof SamplerSettings)[];
 }
 
 const once = { evaluations: (steps: number) => steps, options: [] };
@@ -92,8 +95,8 @@ export interface SamplerChoice {
   readonly spacing?: SpacingName;
 }
 
-/** Options that only some samplers take. */
-const particular: readonly (keyof SamplerOptions)[] = [
+/** Settings that only some samplers take. */
+const particular: readonly (keyof SamplerSettings)[] = [
   "eta",
   "variance",
   "churn",
@@ -101,12 +104,18 @@ const particular: readonly (keyof SamplerOptions)[] = [
   "churnNoise",
 ];
 
+/** The settings of a sampler that are given, without other fields. */
+export function givenSettings(of: SamplerSettings): SamplerSettings {
+  const names: readonly (keyof SamplerSettings)[] = ["spacing", ...particular];
+  return Object.fromEntries(names.filter((name) => of[name] !== undefined).map((name) => [name, of[name]]));
+}
+
 /**
  * Checks that a sampler exists and takes the options given.
  *
  * @throws {ConfigError} for an unknown name, or an option that is another sampler's
  */
-export function checkSampler(sampler: SamplerName, options: Partial<SamplerOptions> = {}): void {
+export function checkSampler(sampler: SamplerName, options: SamplerSettings = {}): void {
   if (!Object.hasOwn(samplers, sampler)) {
     const allowed = withSuggestion(samplerNames.join(", "), String(sampler), samplerNames);
     throw new ConfigError("sampler", sampler, allowed);

@@ -42,7 +42,7 @@ export function processFromDiffusers(
 
 /** The content of a `scheduler_config.json` that diffusers loads; `_class_name` is its scheduler. */
 export function processToDiffusers(process: TrainedProcess): Record<string, unknown> {
-  if (process instanceof RectifiedFlow) return flowToDiffusers();
+  if (process instanceof RectifiedFlow) return flowToDiffusers(process);
   if (process instanceof EdmProcess) return edmToDiffusers(process);
   return process.toDiffusers();
 }

@@ -4,11 +4,19 @@
  * @module
  */
 
+import { ConfigError } from "../../errors.ts";
 import { CLEAN, type ForwardProcess } from "../forward_process.ts";
 import { levelPosterior } from "../posterior.ts";
 import { NoiseSchedule } from "../schedule.ts";
 import { spacedLevels, type SpacingConvention } from "../spacing.ts";
-import { deviation, evaluation, type PlannerOptions, type SamplerStep, type StepVariance } from "./step.ts";
+import {
+  deviation,
+  evaluation,
+  type PlannerOptions,
+  type SamplerStep,
+  type StepVariance,
+  variances,
+} from "./step.ts";
 
 /** Whole timesteps, as in diffusers' `DDPMScheduler` and `DDIMScheduler`. */
 export const ddpmSpacing: SpacingConvention = { extraParts: 0, wholeTimesteps: true };
@@ -27,6 +35,7 @@ export const ddpmSpacing: SpacingConvention = { extraParts: 0, wholeTimesteps: t
  */
 export function ddpmSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
   const { steps, spacing, clip, variance: type = configuredVariance(process) } = options;
+  if (!variances.includes(type)) throw new ConfigError("variance", type, variances.join(" or "));
   // 1. Levels to visit, from T down to 1 (Algorithm 2, line 2)
   const levels = spacedLevels(process, spacing, steps, ddpmSpacing);
   return levels.map((level, i) => {

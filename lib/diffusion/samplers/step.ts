@@ -59,10 +59,11 @@ export interface SamplerStep {
 /** Variance of the noise that a DDPM step adds: fixed, or between those two as the network says (`learned_range`). */
 export type StepVariance = VarianceType | "learned_range";
 
-/** Settings of a sampler that its plan depends on. */
-export interface SamplerOptions {
-  /** Number of steps as diffusers' `set_timesteps` counts them; `heun` and `edm` evaluate the network `2 steps - 1` times. */
-  readonly steps: number;
+/** Variances of a DDPM step. */
+export const variances: readonly StepVariance[] = ["fixed_small", "fixed_large", "learned_range"];
+
+/** Settings of a sampler beside the number of steps; plain data. */
+export interface SamplerSettings {
   /** Spacing of the noise levels; default that of the sampler and the process. */
   readonly spacing?: SpacingName;
   /** DDIM only: 0 (default) is deterministic, 1 adds as much noise as DDPM. */
@@ -75,6 +76,12 @@ export interface SamplerOptions {
   readonly churnRange?: readonly [number, number];
   /** EDM only: standard deviation of that noise (`S_noise`), at least 0; default 1. */
   readonly churnNoise?: number;
+}
+
+/** Options of a sampler's plan. */
+export interface SamplerOptions extends SamplerSettings {
+  /** Number of steps as diffusers' `set_timesteps` counts them; `heun` and `edm` evaluate the network `2 steps - 1` times. */
+  readonly steps: number;
   /** Bound on the estimate of `x_0`, or false for none; default as the process says. */
   readonly clip?: number | false;
 }
