@@ -90,7 +90,13 @@ export {
 export { type Precision, PRECISIONS } from "./lib/model/precision.ts";
 export { presetConfig, type PresetName, PRESETS } from "./lib/model/presets.ts";
 
-export type { Objective } from "./lib/diffusion/forward_process.ts";
+export type {
+  ForwardProcess,
+  NoiseLevel,
+  Objective,
+  Target,
+  TimeAxis,
+} from "./lib/diffusion/forward_process.ts";
 export type { FlowTimes } from "./lib/diffusion/rectified_flow.ts";
 export {
   type BetaSchedule,
@@ -108,11 +114,14 @@ export {
   type SamplerName,
   samplerNames,
   type SamplerOptions,
+  type SamplerSettings,
   type SamplerState,
   type SamplerStep,
   type SpacingName,
   spacingNames,
   startState,
+  type StepVariance,
+  variances,
 } from "./lib/diffusion/sampler.ts";
 
 export { train, type TrainOptions } from "./lib/train/trainer.ts";

@@ -29,7 +29,7 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   timeout: number("timeout"),
   grace: number("grace"),
   steps: integer("steps").optional(),
-  sampler: z.enum(samplerNames, `expected ${samplerNames.join(" or ")}`),
+  sampler: z.enum(samplerNames, `expected ${samplerNames.join(", ")}`).optional(),
   guidance: number("guidance").optional(),
   tokenFile: text.optional(),
   cors: text.optional(),

@@ -29,12 +29,12 @@ export interface ServerSettings {
   readonly grace: number;
   /** Default number of steps; undefined: the library's default. */
   readonly steps?: number;
-  /** Maximum steps of a request; undefined: the model's maximum. */
+  /** Maximum steps of a request, counted in network evaluations of an image; undefined: the model's maximum. */
   readonly maxSteps?: number;
   /** Maximum work in progress of a client, in network evaluations (images x steps, doubled with guidance). */
   readonly maxWork: number;
-  /** Default sampler. */
-  readonly sampler: SamplerName;
+  /** Default sampler; undefined: that of the model's scheduler configuration, or `ddim`. */
+  readonly sampler?: SamplerName;
   /** Default guidance scale; undefined: the library's default. */
   readonly guidance?: number;
   /** File whose first line is the required bearer token; undefined: no authentication. */
@@ -63,7 +63,6 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   queue: 64,
   timeout: 120,
   grace: 25,
-  sampler: "ddim",
   maxImages: 64,
   maxWork: 1_000_000,
 };

@@ -3,6 +3,10 @@
  *
  * @module
  */
+import { samplerToDiffusers } from "../lib/diffusion/diffusers_sampler.ts";
+import { type SamplerName, samplerNames, type SpacingName, spacingNames } from "../lib/diffusion/sampler.ts";
+import { processFromDiffusers } from "../lib/diffusion/trained_process.ts";
+import { ConfigError } from "../lib/errors.ts";
 import { EXPORT_PRECISIONS, exportModel, type ExportPrecision } from "../lib/files/export.ts";
 import { SIGMA_RANGE } from "../lib/model/ema_profiles.ts";
 import { number, oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
@@ -16,6 +20,8 @@ interface Flags {
   out: string;
   precision: ExportPrecision;
   emaSigma?: number;
+  sampler?: SamplerName;
+  spacing?: SpacingName;
   quiet?: true;
 }
 
@@ -49,6 +55,18 @@ function readFlags(args: string[]): Flags {
         defaultText: "the run's EMA",
       },
     )
+    .flag(
+      "--sampler <NAME>",
+      "sampler that the scheduler configuration names, for diffusers and for this project",
+      {
+        value: oneOf(samplerNames),
+        defaultText: "the model's own configuration, unchanged",
+      },
+    )
+    .flag("--spacing <NAME>", "spacing of the noise levels for --sampler", {
+      value: oneOf(spacingNames),
+      defaultText: "that of the sampler's scheduler in diffusers",
+    })
     .switch("--quiet", "print only errors")
     .addHelpText("after", NOTES)
     .read<Flags>(args);
@@ -58,11 +76,18 @@ async function main(args: string[]): Promise<void> {
   const flags = readFlags(args);
   const report = createReporter({ mode: reporterMode(flags) });
   await checkWritable("--out", flags.out, true);
+  const { sampler, spacing } = flags;
+  if (spacing !== undefined && sampler === undefined) {
+    throw new ConfigError("spacing", spacing, "no value without --sampler");
+  }
   const directory = await modelDirectory(flags.model);
   const { path, bytes, parameters, ema } = await exportModel(directory, flags.out, {
     precision: flags.precision,
     emaSigma: flags.emaSigma,
     variant: flags.variant,
+    ...(sampler === undefined ? {} : {
+      scheduler: (config) => samplerToDiffusers(processFromDiffusers(config ?? {}), { sampler, spacing }),
+    }),
     onWarning: (message) => report.line(`warning: ${message}`),
   });
   report.line(
@@ -87,6 +112,8 @@ if (import.meta.main) {
       variant: "--variant",
       emaSigma: "--ema-sigma",
       emaProfiles: "--ema-profiles",
+      sampler: "--sampler",
+      spacing: "--spacing",
     });
   }
 }

@@ -11,9 +11,15 @@ import {
   type GridOptions,
   Images,
   planSampling,
+  type SamplerName,
+  samplerNames,
   type SigmaInterval,
+  type SpacingName,
+  spacingNames,
+  type StepVariance,
   type Trajectory,
   type UNetConfig,
+  variances,
 } from "../mod.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import { ConfigError } from "../lib/errors.ts";
@@ -53,8 +59,11 @@ interface Flags {
   class?: string;
   count?: number;
   steps?: number;
-  sampler: "ddpm" | "ddim";
+  sampler?: SamplerName;
+  spacing?: SpacingName;
   eta?: number;
+  variance?: StepVariance;
+  churn?: number;
   guidance?: number;
   guidanceRescale?: number;
   guidanceInterval?: SigmaInterval;
@@ -101,14 +110,29 @@ function readFlags(args: string[]): Flags {
       unit: "images",
       defaultText: "8 for one class, 1 each for several",
     })
-    .flag("--steps <N>", "network evaluations per image", {
+    .flag("--steps <N>", "steps of the sampler; heun and edm evaluate the network twice a step", {
       value: integer(1, MAX_TIMESTEPS),
       unit: "steps",
-      defaultText: `${DEFAULT_STEPS}; with --sampler ddpm all of the model's timesteps`,
+      defaultText: `${DEFAULT_STEPS} evaluations; with --sampler ddpm all of the model's timesteps`,
     })
-    .flag("--sampler <NAME>", "sampling method", { value: oneOf(["ddpm", "ddim"]), default: "ddim" })
+    .flag("--sampler <NAME>", "sampling method", {
+      value: oneOf(samplerNames),
+      defaultText: "ddim, or what the model's scheduler configuration names",
+    })
+    .flag("--spacing <NAME>", "spacing of the noise levels", {
+      value: oneOf(spacingNames),
+      defaultText: "that of the sampler and the model",
+    })
     .flag("--eta <F>", "noise added by DDIM: 0 for none, 1 for as much as DDPM", {
       value: number(0, 1),
+      defaultText: "0",
+    })
+    .flag("--variance <TYPE>", "variance of the noise that DDPM adds", {
+      value: oneOf(variances),
+      defaultText: "as the model's configuration says",
+    })
+    .flag("--churn <F>", "noise that the edm sampler adds back over all steps (S_churn)", {
+      value: number(0),
       defaultText: "0",
     })
     .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
@@ -248,7 +272,7 @@ async function drawWithFrames(
   request: Request & { readonly batch: number },
 ): Promise<{ images: Images; frames: Images[] }> {
   const { batch } = request;
-  const moments = shownSteps(planDraw(request, model).steps, { count: GIF_FRAMES, spacing: "late" });
+  const moments = shownSteps(planDraw(request, model).evaluations, { count: GIF_FRAMES, spacing: "late" });
   const { class: rows, count, seed = 0, onStep } = request;
   const each = rows.flatMap((row) => Array.from({ length: count }, () => row));
   const batches = Math.ceil(each.length / batch);
@@ -289,24 +313,24 @@ async function main(args: string[]): Promise<number> {
     });
     const rows = chooseClasses(given.class, model);
     const flags: ResolvedFlags = { ...given, count: given.count ?? (rows.length > 1 ? 1 : 8) };
-    const { count, steps, sampler, eta, seed, batch } = flags;
+    const { count, steps, sampler, spacing, eta, variance, churn, seed, batch } = flags;
     const { guidance, guidanceRescale, guidanceInterval, negativeClass } = flags;
     const names = rows.map((row) => row === null ? "none" : String(row));
     checkPictures(flags, names, model.config);
     const total = rows.length * count;
     const request = {
-      ...{ class: rows, count, steps, sampler, eta, seed, batch },
+      ...{ class: rows, count, steps, sampler, spacing, eta, variance, churn, seed, batch },
       ...{ guidance, guidanceRescale, guidanceInterval, negativeClass },
       onStep: progress(report, `drawing ${counted(total, "image")}, steps`),
     };
     const settings = planDraw(request, model);
-    planSampling(sampler, model.schedule, settings);
+    planSampling(settings.sampler, model.schedule, settings);
     const choice = given.model === undefined && !SHIPPED.includes(directory)
       ? " (your newest run; the project's own: --model checkpoints/cifar10)"
       : "";
     report.line(`model ${model.path}${choice} on ${model.adapter}${inPrecision(model.precision)}`);
     const profile = await TaskProfile.create(gpu, flags.profile);
-    profile.startSampling(Math.min(batch, total), settings.steps);
+    profile.startSampling(Math.min(batch, total), settings.evaluations);
     const { images, frames } = flags.gif === undefined
       ? { images: await model.generate(request), frames: [] }
       : await drawWithFrames(model, request);
@@ -346,7 +370,10 @@ const FLAG_OF: FlagNames = {
       "count",
       "steps",
       "sampler",
+      "spacing",
       "eta",
+      "variance",
+      "churn",
       "guidance",
       "seed",
       "scale",

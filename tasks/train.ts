@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { NoiseSchedule } from "../lib/diffusion/schedule.ts";
 import { join } from "node:path";
 import {
   type DataProgressListener,
@@ -212,7 +213,9 @@ async function drawPictures({ out, history, data, gpu, report, tune, precision }
     });
     const { schedule } = model;
     const drawn = [
-      ...forwardThere ? [] : await drawOrWarn(report, forward, () => drawForwardProcess(out, schedule, data)),
+      ...forwardThere || !(schedule instanceof NoiseSchedule)
+        ? []
+        : await drawOrWarn(report, forward, () => drawForwardProcess(out, schedule, data)),
       ...reverseThere ? [] : await drawOrWarn(report, reverse, () => drawReverseProcess(out, model, report)),
     ];
     await model.close();

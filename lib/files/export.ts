@@ -36,6 +36,8 @@ export interface ExportOptions extends LoadPipelineOptions {
    * of a run with `emaProfiles`. Default: the run's EMA.
    */
   readonly emaSigma?: number;
+  /** Makes the `scheduler_config.json` to write, from that of the model or null if it has none; default unchanged. */
+  readonly scheduler?: (config: Record<string, unknown> | null) => Record<string, unknown>;
 }
 
 /** Result of {@linkcode exportModel}. */
@@ -64,18 +66,17 @@ const LARGEST_HALF = 65504;
 export async function exportModel(
   directory: string,
   out: string,
-  { precision = "float16", emaSigma, ...options }: ExportOptions = {},
+  { precision = "float16", emaSigma, scheduler, ...options }: ExportOptions = {},
 ): Promise<ExportedModel> {
   if (!EXPORT_PRECISIONS.includes(precision)) {
     throw new ConfigError("precision", precision, EXPORT_PRECISIONS.join(" or "));
   }
   if (emaSigma !== undefined) checkSigma("emaSigma", emaSigma);
   await requireEmpty(out);
-  const { path, tensors: own, unetConfig, schedulerConfig, modelIndex } = await loadPipeline(
-    directory,
-    options,
-  );
+  const { path, tensors: own, unetConfig, ...pipeline } = await loadPipeline(directory, options);
   const { tensors = own, ...ema } = emaSigma === undefined ? {} : await reconstructEma(directory, emaSigma);
+  const schedulerConfig = scheduler ? scheduler(pipeline.schedulerConfig) : pipeline.schedulerConfig;
+  const modelIndex = withScheduler(pipeline.modelIndex, schedulerConfig);
   const files: Files = new Map();
   const json = { [MODEL_INDEX]: modelIndex, [SCHEDULER_CONFIG]: schedulerConfig, [UNET_CONFIG]: unetConfig };
   for (const [name, value] of Object.entries(json)) if (value) files.set(name, encodeJson(value, name));
@@ -89,6 +90,16 @@ export async function exportModel(
     parameters: sum(tensors.values().map(({ data }) => data.length)),
     ...("step" in ema ? { ema } : {}),
   };
+}
+
+/** The pipeline's index with the scheduler's class, by which diffusers loads it. */
+function withScheduler(
+  index: Record<string, unknown> | null,
+  scheduler: Record<string, unknown> | null,
+): Record<string, unknown> | null {
+  const name = scheduler?._class_name;
+  if (!index || !Array.isArray(index.scheduler) || name === undefined) return index;
+  return { ...index, scheduler: [index.scheduler[0], name] };
 }
 
 /** Rounds weights to the nearest float16. */

@@ -20,8 +20,8 @@ import { shownSteps } from "./moments.ts";
 import { batchSizes, RunningBatch } from "./running_batch.ts";
 import type { SlotImage } from "./slot_batch.ts";
 import { guidanceOf } from "../diffusion/guidance.ts";
-import { type PlannedStep, planSampling } from "../diffusion/sampler.ts";
-import type { NoiseSchedule } from "../diffusion/schedule.ts";
+import { type PlannedStep, planSampling, type SamplerChoice } from "../diffusion/sampler.ts";
+import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { checkWhole } from "../checks.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
@@ -65,8 +65,10 @@ export interface Trajectory {
 export class DDPM {
   /** Configuration of the network. */
   readonly config: UNetConfig;
-  /** Noise schedule of the training. */
-  readonly schedule: NoiseSchedule;
+  /** Forward process of the training: a noise schedule, rectified flow or EDM. */
+  readonly schedule: TrainedProcess;
+  /** Sampler and spacing of the model's scheduler configuration; undefined where it leaves the choice. */
+  readonly sampling: Required<SamplerChoice> | undefined;
   /** Class names in the order of their labels; empty for an unconditional model. */
   readonly classes: readonly string[];
   /** Directory of the model. */
@@ -88,7 +90,8 @@ export class DDPM {
     gpu: Gpu;
     ownsGpu: boolean;
     config: UNetConfig;
-    schedule: NoiseSchedule;
+    schedule: TrainedProcess;
+    sampling: Required<SamplerChoice> | undefined;
     classes: readonly string[];
     path: string;
     weights: GPUBuffer;
@@ -98,6 +101,7 @@ export class DDPM {
   }) {
     this.config = parts.config;
     this.schedule = parts.schedule;
+    this.sampling = parts.sampling;
     this.classes = parts.classes;
     this.path = parts.path;
     this.#gpu = parts.gpu;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { DrawPlan } from "./request.ts";
+import type { SamplerName, SamplerSettings } from "../diffusion/sampler.ts";
 import type { SlotImage } from "./slot_batch.ts";
 
 /** Intermediate frames to read back while an image is drawn. */
@@ -14,8 +14,11 @@ export interface FrameRequest {
   readonly at: readonly number[];
 }
 
-/** One image of a {@linkcode DrawPlan}; plain data, which threads can send. */
-export interface ImageJob extends SlotImage, Pick<DrawPlan, "sampler" | "steps" | "eta"> {
+/** One image of a `DrawPlan`; plain data, which threads can send. */
+export interface ImageJob extends SlotImage, SamplerSettings {
+  readonly sampler: SamplerName;
+  /** Steps of the sampler. */
+  readonly steps: number;
   /** Identifier chosen by the caller, unique in the batch. */
   readonly id: number;
   /** Intermediate frames; default none. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { SpacingName } from "../diffusion/sampler.ts";
 import type { ImageMetadata } from "../image/images.ts";
 import type { Precision } from "../model/precision.ts";
 import { intervalText } from "./guidance_interval.ts";
@@ -47,16 +48,39 @@ export function guidanceMetadata(
   };
 }
 
+/** Settings of a sampler under the names that they have in requests to the server; those not in use are left out. */
+export interface SamplerMetadata {
+  readonly spacing: SpacingName;
+  readonly eta?: number;
+  readonly variance?: string;
+  readonly churn?: number;
+  readonly churn_range?: string;
+  readonly churn_noise?: number;
+}
+
+/** Settings of a plan's sampler as metadata. */
+export function samplerMetadata(plan: DrawPlan): SamplerMetadata {
+  const { spacing, eta, variance, churn, churnRange, churnNoise } = plan;
+  return {
+    spacing,
+    ...(eta === undefined ? {} : { eta }),
+    ...(variance === undefined ? {} : { variance }),
+    ...(churn === undefined ? {} : { churn }),
+    ...(churnRange === undefined ? {} : { churn_range: churnRange.join(" to ") }),
+    ...(churnNoise === undefined ? {} : { churn_noise: churnNoise }),
+  };
+}
+
 /** Metadata of image `index` of a plan, the same whether it is drawn alone or in a batch. */
 export function imageMetadata(plan: DrawPlan, by: DrawnBy, index: number): ImageMetadata {
-  const { seed, sampler, steps, eta } = plan;
+  const { seed, sampler, steps } = plan;
   return {
     model: by.model,
     class: className(plan, by, index),
     seed: seed + index,
     sampler,
     steps,
-    ...(eta === undefined ? {} : { eta }),
+    ...samplerMetadata(plan),
     ...guidanceMetadata(plan, by),
     ...(by.precision === "mixed" ? { precision: by.precision } : {}),
   };

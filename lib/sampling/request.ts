@@ -18,13 +18,18 @@ import {
 import {
   checkSampler,
   checkSteps,
+  defaultSpacing,
   evaluations,
+  givenSettings,
   mostSteps,
   type PlannedStep,
   planSampling,
+  type SamplerChoice,
   type SamplerName,
+  type SamplerSettings,
+  type SpacingName,
 } from "../diffusion/sampler.ts";
-import type { NoiseSchedule } from "../diffusion/schedule.ts";
+import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { ConfigError } from "../errors.ts";
 import {
   ANY_CLASS,
@@ -37,13 +42,13 @@ import {
 } from "./class_choice.ts";
 
 /**
- * Default number of DDIM steps. With the bundled model a first image takes about eleven seconds on two CPU cores (4 once the
+ * Default number of network evaluations. With the bundled model a first image takes about eleven seconds on two CPU cores (4 once the
  * driver has cached its shaders); 50 steps take twice as long for little more detail.
  */
 export const DEFAULT_STEPS = 25;
 
 /** Options of {@linkcode DDPM.generate}. */
-export interface GenerateOptions {
+export interface GenerateOptions extends SamplerSettings {
   /**
    * One class or a list, with `count` images for each. Default `none`, or `any` for a model with classes but without a
    * null class.
@@ -51,12 +56,13 @@ export interface GenerateOptions {
   readonly class?: ClassChoice | readonly ClassChoice[];
   /** Images per class, 1 to 4096. Default 1. */
   readonly count?: number;
-  /** Network evaluations per image, 1 to the maximum of the schedule. Default 25 for `ddim`, the maximum for `ddpm`. */
+  /**
+   * Steps of the sampler, 1 to the maximum of the schedule, each one network evaluation; `heun` and `edm` evaluate the network
+   * `2 steps - 1` times. Default: 25 evaluations, for `ddpm` all timesteps.
+   */
   readonly steps?: number;
-  /** Sampler; default `ddim`. */
+  /** Sampler; default that of the model's scheduler configuration if it names one, else `ddim`. */
   readonly sampler?: SamplerName;
-  /** DDIM only: 0 (default) is deterministic, 1 adds as much noise as DDPM. */
-  readonly eta?: number;
   /**
    * Scale of classifier-free guidance (Ho & Salimans 2022), 0 or more: 1 is no guidance, 0 unconditional. Default 2 for
    * images of a class if the model has a null class, and with a `negativeClass`, else 1.
@@ -84,7 +90,10 @@ export interface GenerateOptions {
 
 /** Properties of a model that requests are checked against. */
 export interface ModelFacts extends ClassFacts {
-  readonly schedule: NoiseSchedule;
+  /** Forward process of the training. */
+  readonly schedule: TrainedProcess;
+  /** Sampler and spacing of the model's scheduler configuration; undefined where it leaves the choice. */
+  readonly sampling?: Required<SamplerChoice>;
 }
 
 /** Defaults of a request's options where the model allows them, in place of those of {@linkcode GenerateOptions}. */
@@ -97,15 +106,17 @@ export interface DrawDefaults {
 }
 
 /** A validated request with all defaults filled in. */
-export interface DrawPlan extends Guidance {
+export interface DrawPlan extends Guidance, SamplerSettings {
   /** Label or mixture of each image, in order; the number of classes is the null class. */
   readonly labels: readonly (number | ClassMixture)[];
-  /** Network evaluations per image. */
+  /** Steps of the sampler. */
   readonly steps: number;
+  /** Network evaluations per image, at least as many as steps. */
+  readonly evaluations: number;
   /** Sampler. */
   readonly sampler: SamplerName;
-  /** DDIM's eta, 0 to 1; undefined if not given. */
-  readonly eta: number | undefined;
+  /** Spacing of the noise levels. */
+  readonly spacing: SpacingName;
   /** Most rows of the network's batch that an image takes in a step. */
   readonly imageRows: number;
   /** Rows that an image takes in all its steps together, the most where images differ. */
@@ -124,15 +135,16 @@ export interface DrawPlan extends Guidance {
 export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: DrawDefaults = {}): DrawPlan {
   const { schedule, classes } = model;
   checkPictureChannels(model.config);
-  const { count = 1, sampler = defaults.sampler ?? "ddim", eta, seed = 0, batch = 64 } = options;
-  checkSampler(sampler, { eta });
+  const { count = 1, seed = 0, batch = 64 } = options;
+  const choice = chooseSampler(options, model, defaults);
+  checkVariance(options, model);
   const {
     steps = defaults.steps === undefined
-      ? defaultSteps(sampler, schedule)
-      : mostSteps(schedule, defaults.steps, { sampler }),
+      ? defaultSteps(choice, schedule)
+      : mostSteps(schedule, defaults.steps, choice),
   } = options;
   checkWhole("count", count, 1, 4096);
-  checkSteps(schedule, steps, { sampler });
+  checkSteps(schedule, steps, choice);
   checkWhole("batch", batch, 1, 4096);
   const nullClass = hasNullClass(model);
   const defaultClass = nullClass || classes.length === 0 ? NO_CLASS : ANY_CLASS;
@@ -147,10 +159,12 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   const guidance = planGuidance(options, conditional, model, defaults);
   const images = [...new Set(labels)].map((label): Guided => ({ label, ...guidance }));
   const imageRows = Math.max(...images.map(networkRows));
+  const settings = { ...givenSettings(options), ...choice, steps };
+  const passes = evaluations(choice.sampler, steps);
   const imageWork = guidance.guidanceInterval
-    ? mostWork(images, planSampling(sampler, schedule, { steps, eta }), classes.length)
-    : imageRows * evaluations(sampler, steps);
-  return { labels, steps, sampler, eta, ...guidance, imageRows, imageWork, seed, batch };
+    ? mostWork(images, planSampling(choice.sampler, schedule, settings), classes.length)
+    : imageRows * passes;
+  return { labels, ...settings, evaluations: passes, ...guidance, imageRows, imageWork, seed, batch };
 }
 
 /** Rows in all steps of the image that takes the most. */
@@ -162,6 +176,32 @@ function mostWork(
   const rows = (image: Guided, { noiseRatio }: PlannedStep) =>
     guidanceStep(image, noiseRatio, nullLabel).terms.length;
   return Math.max(...images.map((image) => plan.reduce((sum, step) => sum + rows(image, step), 0)));
+}
+
+/**
+ * Sampler and spacing of a request. The spacing of the model's configuration goes with its sampler.
+ *
+ * @throws {ConfigError} for an unknown sampler, or a setting that is another sampler's
+ */
+export function chooseSampler(
+  options: Pick<GenerateOptions, "sampler"> & SamplerSettings,
+  { schedule, sampling }: Pick<ModelFacts, "schedule" | "sampling">,
+  defaults: DrawDefaults = {},
+): Required<SamplerChoice> {
+  const { sampler = defaults.sampler ?? sampling?.sampler ?? "ddim" } = options;
+  checkSampler(sampler, options);
+  const usual = sampling?.sampler === sampler ? sampling.spacing : defaultSpacing(schedule, sampler);
+  return { sampler, spacing: options.spacing ?? usual };
+}
+
+/** @throws {ConfigError} for a learned variance of a network that predicts none */
+function checkVariance({ variance }: SamplerSettings, { config }: ModelFacts): void {
+  if (variance !== "learned_range" || config.outChannels === 2 * config.inChannels) return;
+  throw new ConfigError(
+    "variance",
+    variance,
+    `fixed_small or fixed_large: this network has ${config.outChannels} output channels, and a variance needs as many more`,
+  );
 }
 
 /** @param conditional a class is requested */
@@ -187,9 +227,10 @@ function planGuidance(
 /** Error text for guidance with a model that has no null class. */
 export const NO_GUIDANCE = '1, since the class table of this model has no row for "no class"';
 
-/** Default number of steps: the maximum of the schedule for `ddpm`, at most {@linkcode DEFAULT_STEPS} for `ddim`. */
-export function defaultSteps(sampler: SamplerName, schedule: NoiseSchedule): number {
-  return mostSteps(schedule, sampler === "ddpm" ? undefined : DEFAULT_STEPS, { sampler });
+/** Default number of steps: all timesteps for `ddpm` if they are whole, else at most {@linkcode DEFAULT_STEPS} evaluations. */
+export function defaultSteps(choice: SamplerChoice, schedule: TrainedProcess): number {
+  const all = choice.sampler === "ddpm" && schedule.timeAxis?.whole === true;
+  return mostSteps(schedule, all ? undefined : DEFAULT_STEPS, choice);
 }
 
 function isList(value: GenerateOptions["class"]): value is readonly ClassChoice[] {

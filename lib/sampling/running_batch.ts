@@ -12,7 +12,7 @@ import { classCount, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import { checkGuidance, networkRows } from "../diffusion/guidance.ts";
 import { planSampling } from "../diffusion/sampler.ts";
-import type { NoiseSchedule } from "../diffusion/schedule.ts";
+import type { ForwardProcess } from "../diffusion/forward_process.ts";
 import type { ImageJob } from "./image_job.ts";
 import { checkGuidable, SlotBatch, type SlotPicture } from "./slot_batch.ts";
 import { advance, isFinished, rowsOfNextStep, type Underway } from "./underway.ts";
@@ -49,8 +49,8 @@ export interface BatchTurn {
 export interface RunningBatchOptions {
   /** Configuration of the network. */
   readonly config: UNetConfig;
-  /** Noise schedule of the training. */
-  readonly schedule: NoiseSchedule;
+  /** Forward process of the training. */
+  readonly schedule: ForwardProcess;
   /** Weights in the layout of `ParameterTable`; they must not change while the batch is in use. */
   readonly weights: GPUBuffer;
   /** Rows of the network's largest batch, 1 or more. */
@@ -124,13 +124,13 @@ export class RunningBatch {
    * @throws {ConfigError} naming the invalid field of the image, or if too few rows are free
    */
   add(image: ImageJob): void {
-    const { id, seed, sampler, steps, eta, frames } = image;
+    const { id, seed, sampler, frames } = image;
     const classes = classCount(this.#options.config);
     for (const each of labelsOf(image)) checkWhole("label", each, 0, classes);
     checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
     checkGuidance(image);
     checkGuidable(image, this.#options);
-    const plan = planSampling(sampler, this.#options.schedule, { steps, eta });
+    const plan = planSampling(sampler, this.#options.schedule, image);
     for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, plan.length - 1);
     if (this.#slotOf(id) >= 0 || this.#parked.has(id)) {
       throw new ConfigError("id", id, "a number that no image in the batch has");

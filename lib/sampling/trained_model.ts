@@ -3,7 +3,10 @@
  *
  * @module
  */
+import { samplerFromDiffusers } from "../diffusion/diffusers_sampler.ts";
+import type { SamplerChoice } from "../diffusion/sampler.ts";
 import { defaultSchedule, NoiseSchedule } from "../diffusion/schedule.ts";
+import { processFromDiffusers, type TrainedProcess } from "../diffusion/trained_process.ts";
 import { CheckpointError, ConfigError } from "../errors.ts";
 import { loadPipeline, type Pipeline } from "../files/pipeline.ts";
 import { type UNetConfig, unetConfigFromJson } from "../model/config.ts";
@@ -13,7 +16,10 @@ import type { Precision } from "../model/precision.ts";
 /** A trained model in memory. */
 export interface TrainedModel {
   readonly config: UNetConfig;
-  readonly schedule: NoiseSchedule;
+  /** Forward process of the training. */
+  readonly schedule: TrainedProcess;
+  /** Sampler and spacing of the scheduler configuration; undefined where it leaves the choice. */
+  readonly sampling: Required<SamplerChoice> | undefined;
   /**
    * Class names by label; empty for an unconditional model. As many as the class table has rows, or one fewer if its last
    * row is the null class.
@@ -50,12 +56,12 @@ export async function readModel(
   const pipeline = await loadPipeline(directory, { variant, onWarning });
   const { tensors, path } = pipeline;
   const config = inFile(`${path}: config.json`, () => unetConfigFromJson(pipeline.unetConfig));
-  const schedule = readSchedule(pipeline, onWarning);
+  const { schedule, sampling } = readSchedule(pipeline, onWarning);
   const classes = readClasses(config, pipeline, onWarning);
   const table = unetParameters(config, precision);
   for (const [name, { data }] of tensors) requireFinite(data, `${path}: tensor ${JSON.stringify(name)}`);
   const flat = table.toMemory(modernNames(tensors, path), path);
-  return { config, schedule, classes, path, flat };
+  return { config, schedule, sampling, classes, path, flat };
 }
 
 /** Prefixes a ConfigError with the file, so that its field is not taken for a command-line flag. */
@@ -69,18 +75,24 @@ function inFile<T>(file: string, parse: () => T): T {
 }
 
 /** Reads the schedule; if there is none, warns and takes the paper's. */
-function readSchedule({ path, schedulerConfig }: Pipeline, onWarning: OnWarning): NoiseSchedule {
+function readSchedule(
+  { path, schedulerConfig }: Pipeline,
+  onWarning: OnWarning,
+): Pick<TrainedModel, "schedule" | "sampling"> {
   if (schedulerConfig) {
     const file = `${path}: scheduler_config.json`;
     const onNote = (note: string) => onWarning(`${file}: ${note}`);
-    return inFile(file, () => NoiseSchedule.fromDiffusers(schedulerConfig, onNote));
+    return inFile(file, () => ({
+      schedule: processFromDiffusers(schedulerConfig, onNote),
+      sampling: samplerFromDiffusers(schedulerConfig, onNote),
+    }));
   }
   const { numTrainTimesteps, betaSchedule, betaStart, betaEnd, objective, varianceType } = defaultSchedule;
   onWarning(
     `${path} has no scheduler_config.json: assuming ${numTrainTimesteps} timesteps, ${betaSchedule} betas from ` +
       `${betaStart} to ${betaEnd}, objective ${objective}, variance ${varianceType}`,
   );
-  return new NoiseSchedule();
+  return { schedule: new NoiseSchedule(), sampling: undefined };
 }
 
 function requireFinite(data: Float32Array, where: string): void {

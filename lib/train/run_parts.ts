@@ -94,9 +94,6 @@ export function buildRun(
         return { step, grid, evaluation };
       });
     });
-    if (plan.grids.sampleEvery !== 0 && !drawsGrids(plan)) {
-      warnings.push(`no sample grids: the ddim sampler cannot draw from objective ${settings.objective} yet`);
-    }
     if (plan.grids.evaluateEvery > 0 && !evaluation) {
       warnings.push("no evaluations: the data has no validation images");
     }

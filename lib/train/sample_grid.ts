@@ -10,7 +10,6 @@ import type { SlotImage } from "../sampling/slot_batch.ts";
 import { evenly } from "../sampling/illustrate.ts";
 import { networkRows } from "../diffusion/guidance.ts";
 import { mostSteps, type PlannedStep, planSampling } from "../diffusion/sampler.ts";
-import { NoiseSchedule } from "../diffusion/schedule.ts";
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type ImageMetadata, Images } from "../image/images.ts";
@@ -69,8 +68,8 @@ export function gridRows(plan: GridPlan): number[] {
 }
 
 /** True if a run draws grids at all. */
-export function drawsGrids({ settings, grids }: GridPlan): boolean {
-  return grids.sampleEvery !== 0 && processOf(settings) instanceof NoiseSchedule;
+export function drawsGrids({ grids }: GridPlan): boolean {
+  return grids.sampleEvery !== 0;
 }
 
 /** Draws a run's grids. */
@@ -97,8 +96,8 @@ export class SampleGrid {
   ): Promise<SampleGrid> {
     const { settings } = run;
     const { requests, columns, labels, sampleSteps, slots, imageRows } = planGrid(run);
-    const schedule = processOf(settings) as NoiseSchedule;
-    const plan = planSampling("ddim", schedule, { steps: mostSteps(schedule, sampleSteps) });
+    const process = processOf(settings);
+    const plan = planSampling("ddim", process, { steps: mostSteps(process, sampleSteps) });
     const generator = await buildLargest(
       gpu,
       slots,

@@ -4,8 +4,7 @@
  *
  * @module
  */
-import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
-import type { ScheduleConfig } from "../../lib/diffusion/schedule.ts";
+import { processFromDiffusers, processToDiffusers } from "../../lib/diffusion/trained_process.ts";
 import {
   CheckpointError,
   ConfigError,
@@ -73,17 +72,18 @@ export type Report =
 
 /** Serialized served model. */
 export interface ModelRecord extends Omit<ServedModel, "schedule"> {
-  readonly schedule: ScheduleConfig;
+  /** Content of a `scheduler_config.json`. */
+  readonly schedule: Record<string, unknown>;
 }
 
 /** Serializes a model. */
 export function modelRecord(model: ServedModel): ModelRecord {
-  return { ...model, schedule: model.schedule.config };
+  return { ...model, schedule: processToDiffusers(model.schedule) };
 }
 
 /** Deserializes a model. */
 export function modelFrom(record: ModelRecord): ServedModel {
-  return { ...record, schedule: new NoiseSchedule(record.schedule) };
+  return { ...record, schedule: processFromDiffusers(record.schedule) };
 }
 
 /** Serialized error. */

@@ -117,7 +117,7 @@ async function stepSeconds(model: DDPM, batch: RunningBatch): Promise<number> {
 
 /** An image in one row. */
 function trialImage(steps: number): ImageJob {
-  return { id: 0, label: 0, seed: 0, guidance: 1, sampler: "ddim", steps, eta: undefined };
+  return { id: 0, label: 0, seed: 0, guidance: 1, sampler: "ddim", steps };
 }
 
 /** Facts of a model loaded from `directory` or, if that is damaged, from a checkpoint in it. */
@@ -127,12 +127,13 @@ function factsOf(
   step: number | undefined,
   stepSeconds: number,
 ): ServedModel {
-  const { config, schedule, classes, path, adapter, precision } = model;
+  const { config, schedule, sampling, classes, path, adapter, precision } = model;
   const [height, width] = imageSize(config);
   const name = basename(directory);
   return {
     config,
     schedule,
+    sampling,
     classes,
     id: step === undefined ? name : `${name}-step-${step}`,
     path,

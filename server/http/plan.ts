@@ -69,9 +69,12 @@ export function planQuery(
   try {
     const options = { ...rest, ...guidanceOptions(request), class: choice, count, seed };
     const plan = planDraw(options, model, settings);
-    if (plan.steps <= maxSteps) return plan;
+    if (plan.evaluations <= maxSteps) return plan;
+    const steps = mostSteps(model.schedule, maxSteps, plan);
     // The default exceeds it; not every smaller number fits the schedule.
-    return planDraw({ ...options, steps: mostSteps(model.schedule, maxSteps) }, model, settings);
+    if (request.steps === undefined) return planDraw({ ...options, steps }, model, settings);
+    const why = `, since ${plan.sampler} evaluates the network twice a step`;
+    throw new ConfigError("steps", request.steps, `a whole number from 1 to ${steps}${why}`);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { field, value, allowed } = error;

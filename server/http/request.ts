@@ -5,7 +5,7 @@
  */
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { mostSteps, samplerNames } from "../../lib/diffusion/sampler.ts";
+import { mostSteps, samplerNames, spacingNames, variances } from "../../lib/diffusion/sampler.ts";
 import { MAX_TIMESTEPS } from "../../lib/diffusion/schedule.ts";
 import { outputFormats } from "./accept.ts";
 import { MAX_SCALE } from "../../lib/image/grid.ts";
@@ -42,15 +42,19 @@ interface ParameterFacts {
  *
  * Return types here and below are inferred from zod, so that routes see the types that the schemas check.
  *
- * @param describe describes the allowed values, for error messages
+ * @param describe describes the allowed values, for error messages about the text
  * @param read parses the text; undefined if it is invalid
  */
-function parameter<T>(describe: () => string, read: (text: string) => T | undefined, facts: ParameterFacts) {
+function parameter<T>(
+  describe: (given?: string) => string,
+  read: (text: string) => T | undefined,
+  facts: ParameterFacts,
+) {
   const once = (issue: { input?: unknown }) => Array.isArray(issue.input) ? "a single value" : describe();
   return z.string({ error: once }).transform((text, context): T => {
     const value = read(text);
     if (value !== undefined) return value;
-    context.addIssue({ code: "custom", message: describe() });
+    context.addIssue({ code: "custom", message: describe(text) });
     return z.NEVER;
   }).openapi({ ...facts });
 }
@@ -81,13 +85,16 @@ function decimal(minimum: number, maximum: number, description: string, example?
 }
 
 function word<const T extends string>(words: readonly T[], description: string) {
-  const describe = () => `one of ${words.join(", ")}`;
+  const describe = (given = "") => withSuggestion(`one of ${words.join(", ")}`, given, words);
   const read = (text: string) => words.find((word) => word === text);
   return parameter(describe, read, { type: "string", enum: [...words], description }).optional();
 }
 
 /** Maximum steps of any schedule; the model's own limit is checked in `plan.ts`. */
 export const MOST_STEPS = MAX_TIMESTEPS;
+
+/** Largest churn; with fewer steps than twice as many, more is the same. */
+const MOST_CHURN = 100_000;
 
 /** What the ranges of a request depend on. */
 export type RangeContext = Pick<ServerContext, "engine" | "settings">;
@@ -117,12 +124,19 @@ function drawParameters(context: RangeContext) {
     steps: whole(
       1,
       maxSteps,
-      `Sampling steps. Default ${steps ?? `${DEFAULT_STEPS}, for ddpm all of the model's`}. ` +
-        `Network evaluations (images x steps, doubled with guidance) are limited to ${maxWork} and to what takes ${timeout} seconds.`,
+      `Sampling steps, for heun and edm of two network evaluations each. Default ${
+        steps ?? `${DEFAULT_STEPS} evaluations, for ddpm all of the model's`
+      }. ` +
+        `Network evaluations of all images, doubled with guidance, are limited to ${maxWork} and to what takes ${timeout} seconds.`,
       20,
       () => mostStepsNow(context),
     ),
-    sampler: word(samplerNames, `Sampler. Default ${sampler}.`),
+    sampler: word(samplerNames, `Sampler. Default ${sampler ?? "that of the model, see /models"}.`),
+    spacing: word(
+      spacingNames,
+      "Spacing of the noise levels. Default depends on the sampler and the model; leading, trailing, linspace and " +
+        "quadratic need a model with timesteps.",
+    ),
     guidance: decimal(
       0,
       100,
@@ -143,6 +157,8 @@ function drawParameters(context: RangeContext) {
       example: "0.2,2",
     }).optional(),
     eta: decimal(0, 1, "Noise of ddim, from 0 (deterministic) to 1 (as ddpm). Default 0."),
+    variance: word(variances, "Variance of ddpm's noise. Default that of the model's configuration."),
+    churn: decimal(0, MOST_CHURN, "Noise that edm adds back (S_churn). Default 0."),
     seed: whole(
       0,
       Number.MAX_SAFE_INTEGER - maxImages,

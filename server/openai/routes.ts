@@ -147,7 +147,7 @@ function links(
   server: string,
   { draw, className, model, format, scale }: OpenAIImageRequest,
 ): { url: string }[] {
-  const { labels, seed, steps, sampler } = draw;
+  const { labels, seed, steps, sampler, spacing } = draw;
   return labels.map((_, i) => {
     const url = new URL(`${server.replace(/\/$/, "")}/generate`);
     const parameters = {
@@ -155,6 +155,7 @@ function links(
       seed: seed + i,
       steps,
       sampler,
+      spacing,
       ...guidanceMetadata(draw, model),
       format,
       scale,

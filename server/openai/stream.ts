@@ -24,7 +24,7 @@ export async function streamImages(
   request: OpenAIImageRequest,
 ): Promise<Response> {
   const { draw, model, format, scale, partialImages = 0 } = request;
-  const frames = previewSteps(draw.steps, { count: partialImages + 1, spacing: "ends" });
+  const frames = previewSteps(draw.evaluations, { count: partialImages + 1, spacing: "ends" });
   return await streamJob(c, context, {
     draw,
     model,

@@ -26,7 +26,7 @@ export async function readOffer() {
     getJson("page/settings.json"),
     getJson("models"),
   ]);
-  const { id, classes, width, height, parameters, timesteps, guidance, adapter, precision } = model;
+  const { id, classes, width, height, parameters, timesteps, guidance, sampler, adapter, precision } = model;
   return {
     classes,
     guided: guidance,
@@ -35,7 +35,7 @@ export async function readOffer() {
       `running on ${adapter}${precision === "mixed" ? " in mixed precision" : ""}.`,
     samplers,
     limits: { ...limits, steps: Math.min(limits.steps ?? timesteps, timesteps) },
-    defaults,
+    defaults: { ...defaults, sampler: defaults.sampler ?? sampler },
   };
 }
 

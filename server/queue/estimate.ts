@@ -4,7 +4,6 @@
  * @module
  */
 import type { EngineTurn, ServedModel } from "../engine/engine.ts";
-import { evaluations } from "../../lib/diffusion/sampler.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import { fairRows, type RowsAsked, StepTimes } from "./step_times.ts";
 import type { Ticket } from "./ticket.ts";
@@ -14,7 +13,7 @@ import { Throughput } from "./throughput.ts";
 export type Accepted = Pick<Ticket, "workLeft"> & { readonly job: { readonly client: string } };
 
 /** The part of a request that {@linkcode Estimate.leastSeconds} depends on. */
-export type Asked = Pick<DrawPlan, "labels" | "imageRows" | "imageWork" | "steps" | "sampler">;
+export type Asked = Pick<DrawPlan, "labels" | "imageRows" | "imageWork" | "evaluations">;
 
 /** Estimates for `Retry-After` and for refusing requests that would miss their deadline. */
 export class Estimate {
@@ -72,13 +71,12 @@ export class Estimate {
    * Least seconds for a request, on an idle server at its fastest measured speed. A request refused for it could not have
    * been served, however busy the machine was during measurements.
    */
-  leastSeconds({ labels, imageRows, imageWork, sampler, steps }: Asked): number {
+  leastSeconds({ labels, imageRows, imageWork, evaluations }: Asked): number {
     const atOnce = Math.floor(this.#rows / imageRows);
-    const passes = evaluations(sampler, steps);
-    const perStep = imageWork / passes;
+    const perStep = imageWork / evaluations;
     const seconds = (images: number) => images === 0 ? 0 : this.#times.atLeast(images * perStep);
     const full = Math.floor(labels.length / atOnce);
-    return passes * (full * seconds(atOnce) + seconds(labels.length % atOnce));
+    return evaluations * (full * seconds(atOnce) + seconds(labels.length % atOnce));
   }
 
   /** Maximum rows of the batch at which each client still gets a fair share of the machine. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { evaluations, mostSteps } from "../../lib/diffusion/sampler.ts";
+import { evaluations, givenSettings, mostSteps } from "../../lib/diffusion/sampler.ts";
 import { guidanceOf } from "../../lib/diffusion/guidance.ts";
 import { hasNullClass } from "../../lib/sampling/class_choice.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
@@ -100,23 +100,35 @@ export class Ticket {
   /** Checks that a request validated against its model is also valid for another. */
   fits(model: ServedModel): boolean {
     const { height, width, schedule, classes } = this.model;
-    const { steps } = this.job.draw;
+    const { steps, sampler, spacing } = this.job.draw;
+    const most = ({ schedule }: ServedModel, limit?: number) =>
+      mostSteps(schedule, limit, { sampler, spacing });
     return model.height === height && model.width === width &&
       hasNullClass(model) === hasNullClass(this.model) &&
-      mostSteps(model.schedule) === mostSteps(schedule) && mostSteps(model.schedule, steps) === steps &&
+      model.schedule.objective === schedule.objective && most(model) === most(this.model) &&
+      most(model, evaluations(sampler, steps)) === steps &&
       model.classes.length === classes.length && model.classes.every((name, i) => name === classes[i]);
   }
 
   /** Takes the next image, which joins the batch now. */
   take(id: number, now: number): ImageJob {
     const { draw, frames } = this.job;
-    const { labels, seed, sampler, steps, eta } = draw;
+    const { labels, seed, sampler, steps } = draw;
     const index = this.#next++;
     const label = labels[index];
     if (label === undefined) throw new RangeError(`image ${index} of ${labels.length} does not exist`);
     this.#startedAt ??= now;
     this.begun.set(id, index);
-    return { id, label, seed: seed + index, sampler, steps, eta, ...guidanceOf(draw), frames };
+    return {
+      id,
+      label,
+      seed: seed + index,
+      sampler,
+      steps,
+      ...givenSettings(draw),
+      ...guidanceOf(draw),
+      frames,
+    };
   }
 
   /** @returns true for the last image */

@@ -18,28 +18,12 @@ from diffusers.schedulers import scheduling_ddpm
 
 import formula
 import unet
+from pipeline_network import CASE, SETTINGS
+from sampling_noise import noise
 
-CASE = "tiny_pipeline"
 HERE = pathlib.Path(__file__).parent
-SETTINGS = unet.config([4, 6], [False, True], 1, 3, 2, 8, 4)  # three classes and the null class
 SCHEDULE = {"variance_type": "fixed_large", "num_train_timesteps": 1000}
 NULL = 3
-
-
-def noise(seed, step):
-    """Standard normal numbers [1, 3, 8, 8] of one step of one image."""
-    pixels = 64
-    counter = np.zeros((pixels, 4), np.uint64)
-    counter[:, 0] = np.arange(pixels)
-    counter[:, 1] = step
-    counter[:, 3] = 2
-    words = formula.threefry4x32(counter, (seed % 2**32, seed >> 32))
-    lanes = []
-    for a, b in ((words[:, 0], words[:, 1]), (words[:, 2], words[:, 3])):
-        radius = np.sqrt(-2 * np.log(((a >> np.uint64(9)).astype(np.float64) + 0.5) * 2.0**-23))
-        angle = 2 * np.pi * ((b >> np.uint64(8)).astype(np.float64) * 2.0**-24 - 0.5)
-        lanes += [radius * np.cos(angle), radius * np.sin(angle)]
-    return torch.from_numpy(np.stack(lanes[:3]).reshape(1, 3, 8, 8))
 
 
 def build_scheduler(cls):

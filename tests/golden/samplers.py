@@ -11,16 +11,15 @@ it for the network: here their x is scaled the same way before it is stored, and
 Everything runs in float64: the schedulers ask for float32 of torch and numpy, which is float64 meanwhile.
 """
 
-import contextlib
 import importlib
 import os
-from unittest import mock
 
 import diffusers
 import numpy as np
 import torch
 
 import formula
+from float64 import double
 
 WIDTH = 16
 CASE = "samplers"
@@ -28,19 +27,6 @@ CASE = "samplers"
 
 def inputs(name, step):
     return torch.tensor(formula.values(CASE, name, WIDTH * (step + 1))[-WIDTH:]).reshape(1, WIDTH)
-
-
-@contextlib.contextmanager
-def double(module, noise):
-    """float64 for float32, and the noise given in place of random numbers."""
-    torch.set_default_dtype(torch.float64)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(torch, "float32", torch.float64))
-        stack.enter_context(mock.patch.object(np, "float32", np.float64))
-        if hasattr(module, "randn_tensor"):
-            stack.enter_context(mock.patch.object(module, "randn_tensor", lambda *_, **__: noise()))
-        yield
-    torch.set_default_dtype(torch.float32)
 
 
 def trajectory(sampler, name, config, steps, gain=0.9, spacing=None, every=1):

@@ -1,8 +1,16 @@
 import assert from "node:assert/strict";
+import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
+import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
 import { planSampling, samplerNames } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
-import { defaultSteps, type GenerateOptions, type ModelFacts, planDraw } from "../../lib/sampling/request.ts";
+import {
+  defaultSteps,
+  type DrawDefaults,
+  type GenerateOptions,
+  type ModelFacts,
+  planDraw,
+} from "../../lib/sampling/request.ts";
 import { hasNullClass } from "../../lib/sampling/class_choice.ts";
 import { microNetwork } from "../support/train/micro.ts";
 
@@ -27,8 +35,9 @@ Deno.test("defaults: one image, no class, 25 DDIM steps, guidance where there is
   assert.deepEqual(planDraw({}, animals), {
     labels: [3],
     steps: 25,
+    evaluations: 25,
     sampler: "ddim",
-    eta: undefined,
+    spacing: "leading",
     guidance: 1,
     imageRows: 1,
     imageWork: 25,
@@ -41,6 +50,36 @@ Deno.test("defaults: one image, no class, 25 DDIM steps, guidance where there is
   const short = { ...animals, schedule: new NoiseSchedule({ numTrainTimesteps: 20 }) };
   assert.equal(planDraw({}, short).steps, 20);
   assert.deepEqual(planDraw({}, unconditional).labels, [0]);
+});
+
+Deno.test("the sampler is the request's, else the caller's default, else that of the model's configuration", () => {
+  const euler: ModelFacts = { ...animals, sampling: { sampler: "euler", spacing: "karras" } };
+  const chosen = (options: GenerateOptions, model = euler, defaults: DrawDefaults = {}) => {
+    const { sampler, spacing, steps, evaluations } = planDraw(options, model, defaults);
+    return [sampler, spacing, steps, evaluations];
+  };
+  assert.deepEqual(chosen({}), ["euler", "karras", 25, 25]);
+  assert.deepEqual(chosen({}, euler, { sampler: "unipc" }), ["unipc", "linspace", 25, 25]);
+  assert.deepEqual(chosen({ sampler: "heun" }), ["heun", "linspace", 13, 25]);
+  assert.deepEqual(chosen({ sampler: "edm", steps: 5 }), ["edm", "karras", 5, 9]);
+  assert.deepEqual(chosen({ spacing: "trailing" }), ["euler", "trailing", 25, 25]);
+  const flow: ModelFacts = { ...animals, schedule: new RectifiedFlow() };
+  assert.deepEqual(chosen({}, flow), ["ddim", "trailing", 25, 25]);
+  assert.deepEqual(chosen({ sampler: "ddpm" }, flow), ["ddpm", "trailing", 25, 25]);
+  assert.deepEqual(chosen({}, { ...animals, schedule: new EdmProcess() }), ["ddim", "karras", 25, 25]);
+});
+
+Deno.test("settings of another sampler, or that the model lacks, are refused by name", () => {
+  assert.match(refusal({ churn: 1 }), /^churn: expected no value: only the edm sampler has a churn/);
+  assert.match(
+    refusal({ sampler: "ddpm", variance: "learned_range" }),
+    /^variance: expected fixed_small or fixed_large: this network has 3 output channels/,
+  );
+  assert.match(
+    refusal({ spacing: "trailing" }, { ...animals, schedule: new EdmProcess() }),
+    /^spacing: expected karras, exponential, log-snr: this model was trained on noise levels, not timesteps/,
+  );
+  assert.match(refusal({ spacing: "kaRas" as "karras" }), /did you mean karras/);
 });
 
 Deno.test("guidance 0 and 1 evaluate the network once; any scale but 1 needs a class or a negative class", () => {
@@ -103,7 +142,7 @@ Deno.test("defaults hold where the model and the request allow them", () => {
 Deno.test("by default ddpm takes every step that the schedule has room for, ddim 25 or fewer", () => {
   const defaults = (options: object) => {
     const schedule = new NoiseSchedule(options);
-    return (["ddpm", "ddim"] as const).map((sampler) => defaultSteps(sampler, schedule));
+    return (["ddpm", "ddim"] as const).map((sampler) => defaultSteps({ sampler }, schedule));
   };
   assert.deepEqual(defaults({}), [1000, 25]);
   assert.deepEqual(defaults({ numTrainTimesteps: 4000 }), [4000, 25]);

@@ -211,6 +211,27 @@ Deno.test("an image that is parked and resumed, whenever and however often, has 
     generator.destroy();
   }));
 
+Deno.test("a parked image keeps its history while another takes its slot, and takes it to its new one", () =>
+  withBatch(async (batch, gpu, weights) => {
+    const generator = await Generator.build(gpu, { config: CLASS_NETWORK, weights, slots: 1 });
+    const unipc = (id: number): ImageJob => ({ ...image(id), guidance: 1, sampler: "unipc", steps: 8 });
+    const [first, second] = [unipc(0), unipc(1)];
+    batch.add(first);
+    for (let step = 0; step < 4; step++) assert.equal((await batch.turn(0)).steps, 1);
+    batch.park(first.id);
+    batch.add(second);
+    for (let step = 0; step < 3; step++) assert.equal((await batch.turn(0)).steps, 1);
+    batch.resume(first.id);
+    const finished = new Map<number, Float32Array>();
+    while (batch.size > 0) {
+      for (const { id, data } of (await batch.turn(0)).finished) finished.set(id, data);
+    }
+    for (const each of [first, second]) {
+      assert.deepEqual(finished.get(each.id), await alone(generator, each), `image ${each.id}`);
+    }
+    generator.destroy();
+  }));
+
 Deno.test("parked images take no rows, keep their numbers and can be removed", () =>
   withBatch(async (batch) => {
     for (const id of [1, 5, 9]) batch.add({ ...image(id), guidance: 2 });

@@ -13,6 +13,7 @@ import {
 } from "../support/foreign_pipeline.ts";
 import { exceptDigests, isDigestWarning } from "../support/digest_warning.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
+import type { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { microNetwork } from "../support/train/micro.ts";
 
 const config = microNetwork();
@@ -55,7 +56,7 @@ Deno.test("a missing scheduler is reported with the assumed schedule, and so is 
     "DIR has no scheduler_config.json: assuming 1000 timesteps, linear betas from 0.0001 to 0.02, objective " +
     "epsilon, variance fixed_large",
   ]);
-  const { numTrainTimesteps, varianceType } = model.schedule.config;
+  const { numTrainTimesteps, varianceType } = (model.schedule as NoiseSchedule).config;
   assert.deepEqual([numTrainTimesteps, varianceType], [1000, "fixed_large"]);
 });
 

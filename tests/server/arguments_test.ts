@@ -37,7 +37,7 @@ Deno.test("every argument that is missing, of another type, out of range or unkn
     [{ ...whole, queue: -1, timeout: 0 }, /queue: expected/, /timeout: expected a number from 0.1/],
     [{ ...whole, grace: -1 }, /grace: expected a number from 0 to 86400/],
     [{ ...whole, steps: null, guidance: "2" }, /steps: expected/, /guidance: expected/],
-    [{ ...whole, sampler: "euler" }, /sampler: expected ddpm or ddim/],
+    [{ ...whole, sampler: "eulr" }, /sampler: expected ddpm, ddim, euler/],
     [{ ...whole, precision: "int8" }, /precision: expected float32 or mixed/],
     [{ ...whole, tune: "always" }, /tune: expected auto, on or off/],
     [

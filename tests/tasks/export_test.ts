@@ -80,3 +80,23 @@ Deno.test("a failed export says why, and writes nothing", async () => {
     assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), ["mine.txt"]);
   });
 });
+
+Deno.test("a model is exported with the sampler asked for as its scheduler, and refused one that has none", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const flags = ["--model", MODEL, "--out", "model", "--sampler", "unipc", "--spacing", "karras"];
+    const { code, err } = await runTask("export", flags, directory);
+    assert.deepEqual([code, err], [0, ""]);
+    const { schedulerConfig, modelIndex } = await loadPipeline(join(directory, "model"));
+    assert.deepEqual(
+      [schedulerConfig!._class_name, schedulerConfig!.use_karras_sigmas, modelIndex!.scheduler],
+      ["UniPCMultistepScheduler", true, ["diffusers", "UniPCMultistepScheduler"]],
+    );
+    const refused = await runTask(
+      "export",
+      ["--model", MODEL, "--out", "other", "--sampler", "edm"],
+      directory,
+    );
+    assert.equal(refused.code, 2);
+    assert.match(refused.err, /--sampler: .*diffusers has no scheduler for others, got "edm"/);
+  });
+});

@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "@hono/zod-openapi";
-import { className, guidanceMetadata } from "../../../lib/sampling/metadata.ts";
+import { className, guidanceMetadata, samplerMetadata } from "../../../lib/sampling/metadata.ts";
 import type { DrawPlan } from "../../../lib/sampling/request.ts";
 import { acceptedFormat, mediaTypes, type OutputFormat } from "../accept.ts";
 import { bytesAnswer, jsonAnswer, problems } from "../answers.ts";
@@ -22,7 +22,10 @@ const imagesSchema = z.object({
   model: z.string(),
   sampler: z.string(),
   steps: z.int(),
+  spacing: z.string(),
   eta: z.number().optional(),
+  variance: z.string().optional(),
+  churn: z.number().optional(),
   guidance: z.number(),
   negative_class: z.string().optional(),
   guidance_rescale: z.number().optional(),
@@ -67,7 +70,7 @@ export function generateRoute(app: App, context: ServerContext): void {
     const { scale = 1 } = query;
     const model = servedModel(context);
     const draw = planQuery(query, model, context.settings);
-    const animation = format === "gif" ? animationSteps(draw.steps) : undefined;
+    const animation = format === "gif" ? animationSteps(draw.evaluations) : undefined;
     checkPictureSize(
       model,
       format === "json" ? 1 : draw.labels.length,
@@ -119,7 +122,7 @@ async function imagesJson(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { model } = result;
   const files = await encodeEach(context, draw, result, { format: "png", scale });
-  const { sampler, steps, eta, seed } = draw;
+  const { sampler, steps, seed } = draw;
   const images = files.map((file, i) => ({
     seed: seed + i,
     class: className(draw, model, i),
@@ -127,8 +130,8 @@ async function imagesJson(
     height: model.height * scale,
     image: file.toBase64(),
   }));
-  const answer = { model: model.id, sampler, steps, eta, ...guidanceMetadata(draw, model), images };
-  return new TextEncoder().encode(JSON.stringify(answer));
+  const settings = { sampler, steps, ...samplerMetadata(draw), ...guidanceMetadata(draw, model) };
+  return new TextEncoder().encode(JSON.stringify({ model: model.id, ...settings, images }));
 }
 
 /** Headers with the picture's parameters and timing. */

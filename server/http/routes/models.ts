@@ -4,8 +4,9 @@
  * @module
  */
 import { z } from "@hono/zod-openapi";
-import { mostSteps } from "../../../lib/diffusion/sampler.ts";
+import { mostSteps, samplerNames } from "../../../lib/diffusion/sampler.ts";
 import { PRECISIONS } from "../../../lib/model/precision.ts";
+import { chooseSampler } from "../../../lib/sampling/request.ts";
 import { hasNullClass } from "../../../lib/sampling/class_choice.ts";
 import { jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
@@ -24,7 +25,12 @@ const modelSchema = z.object({
   height: z.int(),
   width: z.int(),
   classes: z.array(z.string()),
-  timesteps: z.int().openapi({ description: "Training timesteps, the maximum of `steps`." }),
+  timesteps: z.int().openapi({
+    description: "The maximum of `steps`: the training's timesteps, if it has any.",
+  }),
+  sampler: z.string().openapi({ description: "Default sampler." }),
+  spacing: z.string().openapi({ description: "Spacing of the noise levels for it." }),
+  samplers: z.array(z.string()),
   guidance: z.boolean().openapi({
     description: "Classifier-free guidance is available: the model is trained with and without classes.",
   }),
@@ -45,6 +51,8 @@ export function describeModel(model: ServedModel): z.output<typeof modelSchema> 
     width,
     classes: [...classes],
     timesteps: mostSteps(schedule),
+    ...chooseSampler({}, model),
+    samplers: [...samplerNames],
     guidance: hasNullClass(model),
     objective: schedule.objective,
     adapter,

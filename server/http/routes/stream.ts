@@ -27,9 +27,10 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
     path: "/generate/stream",
     summary: "Draw images and stream previews",
     description:
-      "Events: `queued` {position}, `started` {model, seed, count, steps}, `preview` {index, step, steps, " +
-      "image} with the network's current estimate of the image, `image` {index, seed, class, image} with the " +
-      "same bytes as /generate with that seed, then `done` {model, seed, count, steps, waited, seconds} or " +
+      "Events: `queued` {position}, `started` {model, seed, count, steps, evaluations}, `preview` {index, step, " +
+      "steps, image} with the network's current estimate of the image after each of so many evaluations, `image` " +
+      "{index, seed, class, image} with the same bytes as /generate with that seed, then `done` {model, seed, count, " +
+      "steps, evaluations, waited, seconds} or " +
       "`error` with problem details. Images are PNG in base64. Slow readers skip previews.",
     request: { query: parameters },
     responses: {
@@ -48,7 +49,7 @@ export function streamRoute(app: App, context: ServerContext, clock?: Clock): vo
     return await streamJob(c, context, {
       draw,
       model,
-      frames: previewSteps(draw.steps, every === undefined ? undefined : { every }),
+      frames: previewSteps(draw.evaluations, every === undefined ? undefined : { every }),
       types: ["queued", "started", "frame", "image", "done"],
       previews: "newest",
       render: async (event, drawn) => await jobEventText(event, { context, draw, scale, drawn }),
@@ -68,8 +69,8 @@ interface EventSource {
 
 /** Serializes an event of a job. */
 async function jobEventText(event: JobEvent, { context, draw, scale, drawn }: EventSource): Promise<string> {
-  const { labels, steps, seed } = draw;
-  const facts = { model: drawn.model.id, seed, count: labels.length, steps };
+  const { labels, steps, evaluations, seed } = draw;
+  const facts = { model: drawn.model.id, seed, count: labels.length, steps, evaluations };
   // Without a deadline: pictures are encoded when the reader is ready, however slow.
   const png = async ({ index, pixels }: { readonly index: number; readonly pixels: Pixels }) => {
     const parts = { ...drawn, draw, format: "png", scale, images: [pixels], first: index } as const;
@@ -82,7 +83,7 @@ async function jobEventText(event: JobEvent, { context, draw, scale, drawn }: Ev
       return eventText("started", facts);
     case "frame": {
       const { index, step } = event;
-      return eventText("preview", { index, step: step + 1, steps, image: await png(event) });
+      return eventText("preview", { index, step: step + 1, steps: evaluations, image: await png(event) });
     }
     case "image": {
       const { index } = event;

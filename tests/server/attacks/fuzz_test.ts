@@ -18,7 +18,21 @@ const PATHS = [
   ...["/v1/images/generations", "/v1/models", "/v1/models/denoise", "/v1/nothing"],
 ];
 const FIELDS = [
-  ...["class", "count", "steps", "sampler", "guidance", "eta", "seed", "scale", "format", "every"],
+  ...[
+    "class",
+    "count",
+    "steps",
+    "sampler",
+    "spacing",
+    "guidance",
+    "eta",
+    "variance",
+    "churn",
+    "seed",
+    "scale",
+    "format",
+    "every",
+  ],
   ...["prompt", "n", "size", "stream", "partial_images", "response_format", "output_format", "model"],
 ];
 /** Headers that an answer may have; whatever else came would have been put there by a request. */

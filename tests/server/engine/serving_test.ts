@@ -25,13 +25,14 @@ Deno.test("a served model names its source and its settings, and leaves nothing 
     id: "tiny_pipeline",
     path: PIPELINE,
     step: undefined,
+    sampling: undefined,
     parameters: 7997,
     height: 8,
     width: 8,
     adapter: gpu.adapter.name,
     precision: "float32",
   });
-  assert.deepEqual([config.sampleSize, schedule.config.numTrainTimesteps], [8, 1000]);
+  assert.deepEqual([config.sampleSize, schedule.timeAxis?.count], [8, 1000]);
   assert.ok(Math.abs(Date.now() - loadedAt) < 60_000);
   assert.ok(stepSeconds > 0 && stepSeconds < 60, `${stepSeconds}`);
   assert.equal(serving.batch.size, 0);
@@ -120,7 +121,7 @@ Deno.test("a model that cannot be served is refused, and leaves nothing on the d
     await assert.rejects(Serving.open(gpu, { ...options, rows: 0, path: PIPELINE }), ConfigError);
     for (
       const [field, channels] of [["in_channels", { inChannels: 4, outChannels: 4 }], ["out_channels", {
-        outChannels: 6,
+        outChannels: 5,
       }]] as const
     ) {
       const path = join(directory, field);

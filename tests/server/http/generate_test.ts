@@ -31,11 +31,12 @@ Deno.test("a picture is the image that the engine drew, with how it was made", a
     seed: "7",
     sampler: "ddim",
     steps: "6",
+    spacing: "leading",
     eta: "0.25",
     guidance: "1.5",
   });
   assert.deepEqual(server.engine.added.map(({ id: _, frames: __, ...image }) => image), [
-    { label: CAT, seed: 7, steps: 6, sampler: "ddim", eta: 0.25, guidance: 1.5 },
+    { label: CAT, seed: 7, steps: 6, sampler: "ddim", spacing: "leading", eta: 0.25, guidance: 1.5 },
   ]);
 });
 
@@ -138,7 +139,8 @@ Deno.test("json has each image as the file that it gives alone", async () => {
   const query = "class=any&count=3&steps=5&scale=4&format=json&seed=18";
   const body = JSON.parse(new TextDecoder().decode(await bytesOf(server, query)));
   const { images, ...facts } = body;
-  assert.deepEqual(facts, { model: "fake-model-step-100", sampler: "ddim", steps: 5, guidance: 2 });
+  const sampling = { sampler: "ddim", spacing: "leading", steps: 5 };
+  assert.deepEqual(facts, { model: "fake-model-step-100", ...sampling, guidance: 2 });
   assert.deepEqual(
     images.map(({ image: _, ...rest }: { image: string }) => rest),
     [["ship", 18], ["truck", 19], ["airplane", 20]].map(([name, seed]) => ({

@@ -6,6 +6,7 @@ import { defaultSettings } from "../../../server/settings.ts";
 import { checkSteps } from "../../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
+import type { GenerateOptions } from "../../../lib/sampling/request.ts";
 import { imageMetadata } from "../../../lib/sampling/metadata.ts";
 import { fakeModel } from "../../support/server/fake_engine.ts";
 
@@ -23,7 +24,15 @@ Deno.test("a picture says how it was made; that it was in mixed precision, too, 
   const query = { class: "cat", seed: 8, count: 2, steps: 5, eta: 0.5 };
   const of = (model: ServedModel) =>
     imageMetadata(planQuery(query, model, defaultSettings), { ...model, model: model.id }, 1);
-  const facts = { model: "fake-model-step-100", class: "cat", seed: 9, sampler: "ddim", steps: 5, eta: 0.5 };
+  const facts = {
+    model: "fake-model-step-100",
+    class: "cat",
+    seed: 9,
+    sampler: "ddim",
+    steps: 5,
+    spacing: "leading",
+    eta: 0.5,
+  };
   assert.deepEqual(of(fakeModel()), { ...facts, guidance: 2 });
   const mixed = fakeModel({ precision: "mixed" });
   assert.deepEqual(of(mixed), { ...facts, guidance: 2, precision: "mixed" });
@@ -84,4 +93,15 @@ Deno.test("a limit of steps that the model's steps_offset rules out leaves the d
   assert.throws(() => checkSteps(model.schedule, settings.maxSteps), /499 or 501/);
   const { steps } = planQuery({ class: "cat" }, model, settings);
   assert.equal(steps, 499);
+});
+
+Deno.test("a limit of steps is one of evaluations: samplers that evaluate twice a step have half as many", () => {
+  const settings = { ...defaultSettings, maxSteps: 20 };
+  const plan = (request: GenerateOptions) => planQuery({ class: "cat", ...request }, fakeModel(), settings);
+  assert.deepEqual([plan({ sampler: "heun" }).steps, plan({ sampler: "heun" }).evaluations], [10, 19]);
+  assert.equal(plan({ sampler: "unipc", steps: 20 }).evaluations, 20);
+  assert.throws(
+    () => plan({ sampler: "edm", steps: 11 }),
+    /a whole number from 1 to 10, since edm evaluates the network twice a step/,
+  );
 });

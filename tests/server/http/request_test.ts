@@ -53,7 +53,7 @@ const wrong: readonly (readonly [query: string, field: string])[] = [
   ["steps=0", "steps"],
   ["steps=1001", "steps"],
   ["sampler=DDIM", "sampler"],
-  ["sampler=euler", "sampler"],
+  ["sampler=eulr", "sampler"],
   ["guidance=-1", "guidance"],
   ["guidance=Infinity", "guidance"],
   ["guidance=100.5", "guidance"],
@@ -97,7 +97,8 @@ Deno.test("all that is wrong is told at once, with what came", async () => {
     {
       field: "colour",
       value: "red",
-      allowed: "one of class, count, steps, sampler, guidance, eta, seed, scale, format",
+      allowed:
+        "one of class, count, steps, sampler, spacing, guidance, eta, variance, churn, seed, scale, format",
     },
   ]);
 });
@@ -120,7 +121,7 @@ Deno.test("an unknown class is answered with the classes", async () => {
 });
 
 Deno.test("an unknown parameter is answered with the nearest and with all that there are", async () => {
-  const all = "class, count, steps, sampler, guidance, eta, seed, scale";
+  const all = "class, count, steps, sampler, spacing, guidance, eta, variance, churn, seed, scale";
   const cases: [query: string, detail: string][] = [
     ["/generate?clas=cat", `clas: unknown parameter (did you mean class?); expected one of ${all}, format`],
     ["/generate?q=cat", `q: unknown parameter; expected one of ${all}, format`],
@@ -169,7 +170,21 @@ Deno.test("right values of every parameter are taken", async () => {
 
 Deno.test("no query makes the server fail, and every refusal is a problem", async () => {
   const { ask } = idle();
-  const names = ["class", "count", "steps", "sampler", "guidance", "eta", "seed", "scale", "format", "every"];
+  const names = [
+    "class",
+    "count",
+    "steps",
+    "sampler",
+    "spacing",
+    "guidance",
+    "eta",
+    "variance",
+    "churn",
+    "seed",
+    "scale",
+    "format",
+    "every",
+  ];
   const name = fc.oneof(fc.constantFrom(...names), fc.string({ unit: "binary", maxLength: 8 }));
   const number = fc.oneof(fc.integer(), fc.double(), fc.bigInt()).map(String);
   const likely = fc.constantFrom("cat", "any", "none", "3", "1", "json", "ddpm", "16", "0.5", "gif", "64");

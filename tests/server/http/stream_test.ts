@@ -61,7 +61,13 @@ Deno.test("a stream tells of its start, shows previews, then the image that /gen
   const query = "class=cat&seed=7&steps=10&scale=2&guidance=1.5";
   const events = await new Reader(await ask(`/generate/stream?${query}&every=3`)).rest();
   assert.deepEqual(names(events), ["started", "preview", "preview", "preview", "image", "done"]);
-  assert.deepEqual(events[0].data, { model: "fake-model-step-100", seed: 7, count: 1, steps: 10 });
+  assert.deepEqual(events[0].data, {
+    model: "fake-model-step-100",
+    seed: 7,
+    count: 1,
+    steps: 10,
+    evaluations: 10,
+  });
 
   const image = { label: CAT, seed: 7, steps: 10 };
   for (const [i, step] of [2, 5, 8].entries()) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { APIError, AuthenticationError, BadRequestError, InternalServerError, NotFoundError } from "openai";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
+import { samplerNames } from "../../../lib/diffusion/sampler.ts";
 import { byHand, bytesAt, clientOf, failure, serving, until } from "../../support/server/openai_client.ts";
 
 Deno.test("openai: wrong fields become BadRequestError that names the field and what is allowed", async () => {
@@ -35,7 +36,7 @@ Deno.test("openai: wrong fields become BadRequestError that names the field and 
     [{ seed: "7" }, "seed", "a whole number from 0 to"],
     [{ steps: 0 }, "steps", `${whole(1, 1000)}, got 0`],
     [{ steps: 1001 }, "steps", `${whole(1, 1000)}, got 1001`],
-    [{ sampler: "euler" }, "sampler", 'one of ddpm, ddim, got "euler"'],
+    [{ sampler: "eulr" }, "sampler", `one of ${samplerNames.join(", ")}, got "eulr"`],
     [{ guidance: -0.5 }, "guidance", "a number from 0 to 100, got -0.5"],
     [{ guidance: "2" }, "guidance", 'a number from 0 to 100, got "2"'],
     [{ user: 5 }, "user", "a text of 0 to 1000 characters, got 5"],

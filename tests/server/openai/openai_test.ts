@@ -135,7 +135,16 @@ Deno.test("openai: a link draws the very same bytes when it is fetched, and noth
       assert.deepEqual(await bytesAt(url!), bytesOf(drawn.data?.[i].b64_json));
       // It depends on no default, which the next start of the server may change.
       const names = [...new URL(url!).searchParams.keys()].sort();
-      assert.deepEqual(names, ["class", "format", "guidance", "sampler", "scale", "seed", "steps"]);
+      assert.deepEqual(names, [
+        "class",
+        "format",
+        "guidance",
+        "sampler",
+        "scale",
+        "seed",
+        "spacing",
+        "steps",
+      ]);
     }
     const tiny = { prompt: "a dog", response_format: "url", ...{ guidance: 1e-7 } } as const;
     await bytesAt((await client.images.generate(tiny)).data![0].url!);

@@ -36,6 +36,7 @@ Deno.test("a job's images are drawn each with its label and seed, and come in or
     seed: 100,
     sampler: "ddim",
     steps: 4,
+    spacing: "leading",
     eta: 0.5,
     guidance: 1.5,
     frames,

@@ -114,7 +114,7 @@ export async function startEngine(): Promise<EngineBench> {
 }
 
 export function imageJob(id: number): ImageJob {
-  return { id, label: 3, seed: id, sampler: "ddim", steps: 5, eta: undefined, guidance: 2 };
+  return { id, label: 3, seed: id, sampler: "ddim", steps: 5, guidance: 2 };
 }
 
 export function turnReport(changes: Partial<Extract<Report, { type: "turn" }>> = {}): Report {

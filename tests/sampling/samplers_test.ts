@@ -1,0 +1,101 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { planSampling, samplerNames } from "../../lib/diffusion/sampler.ts";
+import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
+import { unetConfig } from "../../lib/model/config.ts";
+import { unetParameters } from "../../lib/model/network.ts";
+import { DDPM } from "../../lib/sampling/ddpm.ts";
+import { Generator } from "../../lib/sampling/generator.ts";
+import { goldenWeights } from "../golden/tensors.ts";
+import { testGpu } from "../support/gpu.ts";
+import { CLASS_NETWORK } from "../support/networks.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+
+const PIPELINE = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
+
+/** Draws with the network of the tiny pipeline and a scheduler configuration. */
+async function withScheduler(
+  scheduler: Record<string, unknown> | undefined,
+  body: (model: DDPM) => Promise<void>,
+): Promise<void> {
+  await inTemporaryDirectory(async (directory) => {
+    for (const part of ["unet", "scheduler"]) await Deno.mkdir(join(directory, part));
+    const files = ["model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"];
+    for (const name of [...files, "scheduler/scheduler_config.json"]) {
+      await Deno.copyFile(join(PIPELINE, name), join(directory, name));
+    }
+    if (scheduler) {
+      const path = join(directory, "scheduler/scheduler_config.json");
+      await Deno.writeTextFile(path, JSON.stringify(scheduler));
+    }
+    const model = await DDPM.load(directory, { gpu: await testGpu(), onWarning() {} });
+    await body(model);
+    await model.close();
+  });
+}
+
+for (
+  const [objective, scheduler] of [
+    ["epsilon", undefined],
+    ["v", { _class_name: "DDIMScheduler", prediction_type: "v_prediction" }],
+    ["flow", { _class_name: "FlowMatchEulerDiscreteScheduler", clip_sample: true }],
+    ["edm", { _class_name: "EDMEulerScheduler", clip_sample: true }],
+  ] as const
+) {
+  Deno.test(`every sampler draws from one small model trained for objective ${objective}`, async () => {
+    await withScheduler(scheduler, async (model) => {
+      assert.equal(model.schedule.objective, objective);
+      const seen = new Set<string>();
+      for (const sampler of samplerNames) {
+        const images = await model.generate({ sampler, steps: 3, class: 1, seed: 5, guidance: 1 });
+        assert.ok(new Set(images.pixels).size > 10, sampler);
+        assert.deepEqual([images.metadata[0].sampler, images.metadata[0].steps], [sampler, 3]);
+        seen.add(images.pixels.join());
+      }
+      // Some are the same by design: EDM's without churn is Heun's with the same spacing.
+      assert.ok(seen.size >= samplerNames.length - 2, `${seen.size} different pictures`);
+    });
+  });
+}
+
+Deno.test("a model's scheduler configuration chooses sampler and spacing, and the request may choose others", async () => {
+  const scheduler = { _class_name: "UniPCMultistepScheduler", use_karras_sigmas: true };
+  await withScheduler(scheduler, async (model) => {
+    assert.deepEqual(model.sampling, { sampler: "unipc", spacing: "karras" });
+    const settings = async (options: Parameters<DDPM["generate"]>[0]) => {
+      const [{ sampler, spacing }] = (await model.generate({ steps: 2, ...options })).metadata;
+      return [sampler, spacing];
+    };
+    assert.deepEqual(await settings({}), ["unipc", "karras"]);
+    assert.deepEqual(await settings({ spacing: "trailing" }), ["unipc", "trailing"]);
+    assert.deepEqual(await settings({ sampler: "ddim" }), ["ddim", "linspace"]);
+  });
+});
+
+Deno.test("a network that predicts a variance draws by it, and as any other without", async () => {
+  const config = unetConfig({ ...CLASS_NETWORK, outChannels: 6 });
+  const gpu = await testGpu();
+  const table = unetParameters(config);
+  const weights = createBuffer(gpu, 4 * table.elements, "weights");
+  gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
+  const generator = await Generator.build(gpu, { config, weights, slots: 1 });
+  const drawn = async (variance: "fixed_small" | "fixed_large" | "learned_range") => {
+    const plan = planSampling("ddpm", new NoiseSchedule(), { steps: 3, variance });
+    const { images, noisy } = await generator.draw([{ label: 1, seed: 3, guidance: 1 }], plan, {
+      previewAt: [0],
+    });
+    assert.ok(images.every(Number.isFinite));
+    return noisy[0];
+  };
+  const [small, large, learned] = [
+    await drawn("fixed_small"),
+    await drawn("fixed_large"),
+    await drawn("learned_range"),
+  ];
+  assert.notDeepEqual(small, learned);
+  assert.notDeepEqual(large, learned);
+  generator.destroy();
+  destroyBuffer(gpu, weights);
+});
