@@ -34,6 +34,8 @@ export interface GroupNormShape {
   readonly eps: number;
   /** Apply SiLU to the result. */
   readonly silu: boolean;
+  /** Samples have a gamma and a beta each, see `scale_shift.wgsl`. */
+  readonly perSample?: boolean;
   /** Apply dropout to the result, or to that of SiLU. */
   readonly dropout?: DropoutShape;
   /**
@@ -99,7 +101,7 @@ export interface GroupNormForwardBuffers<B> {
  * least `2^16 p`.
  *
  * @param buffers `x`, `y` [N, H*W, Cp], or `x` [N, H*W, A] and `xSecond` [N, H*W, Bp] if x is a concatenation that is not
- *   stored; `gamma`, `beta` [Cp]; `stats` [N, 4, Cp] receives mean, 1 / sqrt(var + eps), gamma times that, and beta, by
+ *   stored; `gamma`, `beta` [Cp], or, per sample, both the same [N, 2, Cp], beta first; `stats` [N, 4, Cp] receives mean, 1 / sqrt(var + eps), gamma times that, and beta, by
  *   channel; `stepState` as in `step_state.wgsl`, with dropout
  * @throws {RangeError} if groups do not divide channels, a group is too large for a workgroup, or the rate is not in [0, 1)
  */
@@ -135,7 +137,7 @@ export interface GroupNormBackwardBuffers<B> {
   readonly dx: B;
   /** [N, H*W, Bp]: x is a concatenation, and the gradient of its second tensor goes here. */
   readonly dxSecond?: B;
-  /** [N, 2, Cp], the gradients of beta and gamma by each sample, to be added up by `sampleSums`. */
+  /** [N, 2, Cp], the gradients of beta and gamma by each sample; those of all samples' are their sums (`sampleSums`). */
   readonly sums: B;
   /** As in the forward pass. */
   readonly stepState?: B;
@@ -216,7 +218,7 @@ export function groupNormFault(channels: number, groups: number): string | undef
 }
 
 function planOf(pass: Pass, shape: GroupNormShape) {
-  const { batch, spatial, channels, groups, eps, first = channels, dropout } = shape;
+  const { batch, spatial, channels, groups, eps, first = channels, dropout, perSample } = shape;
   const fault = groupNormFault(channels, groups);
   if (fault !== undefined) throw new RangeError(`group_norm: ${fault}`);
   const group_size = channels / groups;
@@ -232,6 +234,9 @@ function planOf(pass: Pass, shape: GroupNormShape) {
     params: {
       ...{ spatial, channels, columns, block, rows, group_size, eps, first_columns: Math.ceil(first / 4) },
       ...dropoutParams(dropout),
+      ...perSample
+        ? { affine_stride: 2 * columns, gamma_first: columns }
+        : { affine_stride: 0, gamma_first: 0 },
     },
     workgroups: [Math.ceil(columns / block), batch, 1] as const,
   };

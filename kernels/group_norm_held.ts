@@ -73,8 +73,8 @@ fn forward_held(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invoc
   part_a[lane] = ${sum((j) => `c${j} * c${j}`)};
   add_rows_a(lane, place.row);
   let rstd = 1.0 / sqrt(group_sum_a(place.start) / count + params.eps);
-  let scale = gamma[place.column] * rstd;
-  let offset = beta[place.column];
+  let scale = gamma[params.gamma_first + affine_of(place)] * rstd;
+  let offset = beta[affine_of(place)];
   if (place.in_range && place.row == 0u) {
     store_stats(place, origin + shift, rstd, scale, offset);
   }

@@ -474,6 +474,83 @@ fn augment(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) la
   entryPoints: ["augment"],
 } as const satisfies KernelSource;
 
+/** `average_pool_gradient.wgsl`: backward. */
+export const averagePoolGradientKernel = {
+  name: "average_pool_gradient",
+  code: `// Gradient of average pooling over squares of 2 x 2 pixels, whose forward pass is pool.wgsl.
+//
+//   dx[n, 2h + i, 2w + j, c] = addend[n, 2h + i, 2w + j, c] + dy[n, h, w, c] / 4       i, j in {0, 1}
+//
+// dx, addend [N, 2H, 2W, Cp]; dy [N, H, W, Cp]; as stored, outputs written \`=\`; zero padding stays zero. Sums in
+// float32. Each invocation handles 4 vec4s of the small tensor, 256 apart.
+
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+override has_addend: bool = false;
+
+struct Params {
+  count: u32,   // vec4s of the small tensor
+  width: u32,   // W
+  columns: u32, // vec4s per pixel: Cp / 4
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(2) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Stored4>;
+
+// Index in the large tensor of the first vec4 of the square of vec4 i. Images are contiguous, so rows can be counted over the
+// whole batch: row r is that of rows 2r and 2r + 1.
+fn square_of(i: u32) -> u32 {
+  let pixel = i / params.columns;
+  let row = pixel / params.width;
+  let column = i - pixel * params.columns;
+  let w = pixel - row * params.width;
+  return (row * 4u * params.width + 2u * w) * params.columns + column;
+}
+
+fn store(k: u32, slope: vec4f) {
+  if (has_addend) {
+    dx[k] = Stored4(slope + vec4f(addend[k]));
+  } else {
+    dx[k] = Stored4(slope);
+  }
+}
+
+@compute @workgroup_size(256)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let below = 2u * params.width * params.columns;
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    let k = square_of(i);
+    let slope = 0.25 * vec4f(dy[i]);
+    store(k, slope);
+    store(k + params.columns, slope);
+    store(k + below, slope);
+    store(k + below + params.columns, slope);
+  }
+}
+`,
+  bindings: {
+    dy: { binding: 1, access: "read" },
+    addend: { binding: 2, access: "read" },
+    dx: { binding: 3, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+    width: "u32",
+    columns: "u32",
+  },
+  entryPoints: ["backward"],
+} as const satisfies KernelSource;
+
 /** `cast.wgsl`: forward. */
 export const castKernel = {
   name: "cast",
@@ -1788,7 +1865,8 @@ export const groupNormKernel = {
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
-// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp], or [N, 2, Cp]: each sample's beta, then its gamma
+// (scale_shift.wgsl), bound as both; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
 // so that backward binds one tensor, not three; sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are
 // dbeta and dgamma (sample_sums.wgsl). The first five as stored, the rest float32; outputs written \`=\`, padding lanes zero.
 // All sums accumulate in float32.
@@ -1845,6 +1923,8 @@ struct Params {
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
   addends: u32,       // of a whole dx
+  affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
+  gamma_first: u32,   // vec4s before the first sample's gamma
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -1862,6 +1942,11 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+// Index of a column of beta, and, from gamma_first on, of gamma.
+fn affine_of(place: Place) -> u32 {
+  return place.sample * params.affine_stride + place.column;
+}
 
 // Work assignment of an invocation.
 struct Place {
@@ -2102,8 +2187,8 @@ fn normalise(workgroup_id: vec3u, lane: u32) {
   let moments = group_moments(place.start);
   let mean = moments.a;
   let rstd = 1.0 / sqrt(moments.b + params.eps);
-  let scale = gamma[place.column] * rstd;
-  let offset = beta[place.column];
+  let scale = gamma[params.gamma_first + affine_of(place)] * rstd;
+  let offset = beta[affine_of(place)];
   if (place.row == 0u) {
     store_stats(place, mean, rstd, scale, offset);
   }
@@ -2286,6 +2371,8 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     threshold: "u32",
     dropout_scale: "f32",
     addends: "u32",
+    affine_stride: "u32",
+    gamma_first: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -2325,7 +2412,8 @@ export const groupNormDropoutKernel = {
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
-// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp], or [N, 2, Cp]: each sample's beta, then its gamma
+// (scale_shift.wgsl), bound as both; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
 // so that backward binds one tensor, not three; sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are
 // dbeta and dgamma (sample_sums.wgsl). The first five as stored, the rest float32; outputs written \`=\`, padding lanes zero.
 // All sums accumulate in float32.
@@ -2382,6 +2470,8 @@ struct Params {
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
   addends: u32,       // of a whole dx
+  affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
+  gamma_first: u32,   // vec4s before the first sample's gamma
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2399,6 +2489,11 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+// Index of a column of beta, and, from gamma_first on, of gamma.
+fn affine_of(place: Place) -> u32 {
+  return place.sample * params.affine_stride + place.column;
+}
 
 // Work assignment of an invocation.
 struct Place {
@@ -2639,8 +2734,8 @@ fn normalise(workgroup_id: vec3u, lane: u32) {
   let moments = group_moments(place.start);
   let mean = moments.a;
   let rstd = 1.0 / sqrt(moments.b + params.eps);
-  let scale = gamma[place.column] * rstd;
-  let offset = beta[place.column];
+  let scale = gamma[params.gamma_first + affine_of(place)] * rstd;
+  let offset = beta[affine_of(place)];
   if (place.row == 0u) {
     store_stats(place, mean, rstd, scale, offset);
   }
@@ -2901,6 +2996,8 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     threshold: "u32",
     dropout_scale: "f32",
     addends: "u32",
+    affine_stride: "u32",
+    gamma_first: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -2936,7 +3033,8 @@ export const groupNormJoinedKernel = {
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
-// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp], or [N, 2, Cp]: each sample's beta, then its gamma
+// (scale_shift.wgsl), bound as both; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
 // so that backward binds one tensor, not three; sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are
 // dbeta and dgamma (sample_sums.wgsl). The first five as stored, the rest float32; outputs written \`=\`, padding lanes zero.
 // All sums accumulate in float32.
@@ -2993,6 +3091,8 @@ struct Params {
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
   addends: u32,       // of a whole dx
+  affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
+  gamma_first: u32,   // vec4s before the first sample's gamma
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -3010,6 +3110,11 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+// Index of a column of beta, and, from gamma_first on, of gamma.
+fn affine_of(place: Place) -> u32 {
+  return place.sample * params.affine_stride + place.column;
+}
 
 // Work assignment of an invocation.
 struct Place {
@@ -3250,8 +3355,8 @@ fn normalise(workgroup_id: vec3u, lane: u32) {
   let moments = group_moments(place.start);
   let mean = moments.a;
   let rstd = 1.0 / sqrt(moments.b + params.eps);
-  let scale = gamma[place.column] * rstd;
-  let offset = beta[place.column];
+  let scale = gamma[params.gamma_first + affine_of(place)] * rstd;
+  let offset = beta[affine_of(place)];
   if (place.row == 0u) {
     store_stats(place, mean, rstd, scale, offset);
   }
@@ -3446,6 +3551,8 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     threshold: "u32",
     dropout_scale: "f32",
     addends: "u32",
+    affine_stride: "u32",
+    gamma_first: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -3481,7 +3588,8 @@ export const groupNormSplitKernel = {
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
-// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp], or [N, 2, Cp]: each sample's beta, then its gamma
+// (scale_shift.wgsl), bound as both; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
 // so that backward binds one tensor, not three; sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are
 // dbeta and dgamma (sample_sums.wgsl). The first five as stored, the rest float32; outputs written \`=\`, padding lanes zero.
 // All sums accumulate in float32.
@@ -3538,6 +3646,8 @@ struct Params {
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
   addends: u32,       // of a whole dx
+  affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
+  gamma_first: u32,   // vec4s before the first sample's gamma
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -3555,6 +3665,11 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+// Index of a column of beta, and, from gamma_first on, of gamma.
+fn affine_of(place: Place) -> u32 {
+  return place.sample * params.affine_stride + place.column;
+}
 
 // Work assignment of an invocation.
 struct Place {
@@ -3836,6 +3951,8 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     threshold: "u32",
     dropout_scale: "f32",
     addends: "u32",
+    affine_stride: "u32",
+    gamma_first: "u32",
   },
   entryPoints: ["backward"],
 } as const satisfies KernelSource;
@@ -5923,6 +6040,111 @@ fn sampler_step(
     out_stride: "u32",
   },
   entryPoints: ["sampler_step"],
+} as const satisfies KernelSource;
+
+/** `scale_shift.wgsl`: forward, backward. */
+export const scaleShiftKernel = {
+  name: "scale_shift",
+  code: `// Scale and shift of adaptive group normalisation (Dhariwal & Nichol 2021, section 3.1: "AdaGN"): the affine parameters of a
+// norm, modulated for each sample by a projection of its embedding.
+//
+//   forward    beta'[n, c] = beta[c] (1 + s[n, c]) + t[n, c],   gamma'[n, c] = gamma[c] (1 + s[n, c])
+//              so that gamma' xhat + beta' = (gamma xhat + beta) (1 + s) + t
+//   backward   ds = dgamma' gamma + dbeta' beta,   dt = dbeta'
+//              dgamma[c] = sum over n of dgamma' (1 + s),   dbeta[c] = sum over n of dbeta' (1 + s)
+//
+// gamma, beta, dgamma, dbeta [Cp]; affine, daffine [N, 2, Cp]: beta', then gamma', as group_norm.wgsl reads them and writes
+// their gradients; rows, drows [N, W]: s in columns first to first + C - 1, then t. All float32; outputs written \`=\`, padding
+// lanes zero, also those of drows up to a multiple of 4 columns. One invocation per channel; backward adds up the samples in
+// order, as they are few.
+
+struct Params {
+  batch: u32,
+  channels: u32, // C
+  padded: u32,   // Cp
+  first: u32,    // column of s
+  width: u32,    // W
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gamma: array<f32>;
+@group(0) @binding(2) var<storage, read> beta: array<f32>;
+@group(0) @binding(3) var<storage, read> rows: array<f32>;
+@group(0) @binding(4) var<storage, read_write> affine: array<f32>;
+@group(0) @binding(5) var<storage, read> daffine: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dgamma: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dbeta: array<f32>;
+@group(0) @binding(8) var<storage, read_write> drows: array<f32>;
+
+@compute @workgroup_size(64)
+fn forward(@builtin(global_invocation_id) id: vec3u) {
+  let c = id.x;
+  if (c >= params.padded) {
+    return;
+  }
+  for (var n = 0u; n < params.batch; n++) {
+    var scaled_gamma = 0.0;
+    var shifted_beta = 0.0;
+    if (c < params.channels) {
+      let row = n * params.width + params.first + c;
+      let scale = 1.0 + rows[row];
+      scaled_gamma = gamma[c] * scale;
+      shifted_beta = beta[c] * scale + rows[row + params.channels];
+    }
+    affine[2u * n * params.padded + c] = shifted_beta;
+    affine[(2u * n + 1u) * params.padded + c] = scaled_gamma;
+  }
+}
+
+@compute @workgroup_size(64)
+fn backward(@builtin(global_invocation_id) id: vec3u) {
+  let c = id.x;
+  if (c >= params.padded) {
+    return;
+  }
+  var sum_gamma = 0.0;
+  var sum_beta = 0.0;
+  if (c < params.channels) {
+    for (var n = 0u; n < params.batch; n++) {
+      let row = n * params.width + params.first + c;
+      let scale = 1.0 + rows[row];
+      let of_beta = daffine[2u * n * params.padded + c];
+      let of_gamma = daffine[(2u * n + 1u) * params.padded + c];
+      sum_gamma += of_gamma * scale;
+      sum_beta += of_beta * scale;
+      drows[row] = of_gamma * gamma[c] + of_beta * beta[c];
+      drows[row + params.channels] = of_beta;
+    }
+  }
+  dgamma[c] = sum_gamma;
+  dbeta[c] = sum_beta;
+  // The columns that pad those of t: fewer than four, for the first invocations.
+  let padding = 2u * params.channels + c;
+  if (padding < ((2u * params.channels + 3u) & ~3u)) {
+    for (var n = 0u; n < params.batch; n++) {
+      drows[n * params.width + params.first + padding] = 0.0;
+    }
+  }
+}
+`,
+  bindings: {
+    gamma: { binding: 1, access: "read" },
+    beta: { binding: 2, access: "read" },
+    rows: { binding: 3, access: "read" },
+    affine: { binding: 4, access: "read_write" },
+    daffine: { binding: 5, access: "read" },
+    dgamma: { binding: 6, access: "read_write" },
+    dbeta: { binding: 7, access: "read_write" },
+    drows: { binding: 8, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    channels: "u32",
+    padded: "u32",
+    first: "u32",
+    width: "u32",
+  },
+  entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
 
 /** `silu.wgsl`: forward, backward. */

@@ -16,7 +16,8 @@
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
 //
-// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp]; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
+// x, y, dy, dx, addend [N, H*W, Cp]; gamma, beta [Cp], or [N, 2, Cp]: each sample's beta, then its gamma
+// (scale_shift.wgsl), bound as both; stats [N, 4, Cp], per sample and channel: mean, rstd, gamma rstd, beta,
 // so that backward binds one tensor, not three; sums [N, 2, Cp], per sample: sum(dz), sum(dz xhat), whose sums over N are
 // dbeta and dgamma (sample_sums.wgsl). The first five as stored, the rest float32; outputs written `=`, padding lanes zero.
 // All sums accumulate in float32.
@@ -53,6 +54,8 @@ struct Params {
   threshold: u32,     // dropout's rate, 2^-16
   dropout_scale: f32, // 1 / (1 - rate)
   addends: u32,       // of a whole dx
+  affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
+  gamma_first: u32,   // vec4s before the first sample's gamma
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -70,6 +73,11 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+// Index of a column of beta, and, from gamma_first on, of gamma.
+fn affine_of(place: Place) -> u32 {
+  return place.sample * params.affine_stride + place.column;
+}
 
 // Work assignment of an invocation.
 struct Place {

@@ -125,8 +125,8 @@ fn normalise(workgroup_id: vec3u, lane: u32) {
   let moments = group_moments(place.start);
   let mean = moments.a;
   let rstd = 1.0 / sqrt(moments.b + params.eps);
-  let scale = gamma[place.column] * rstd;
-  let offset = beta[place.column];
+  let scale = gamma[params.gamma_first + affine_of(place)] * rstd;
+  let offset = beta[affine_of(place)];
   if (place.row == 0u) {
     store_stats(place, mean, rstd, scale, offset);
   }

@@ -10,7 +10,15 @@
  */
 import { Backward } from "./backward.ts";
 import type { Graph } from "./graph.ts";
-import { isLoss, type LossKind, type Node, type NodeOf, type Operations, outputsOf } from "./operations.ts";
+import {
+  isLoss,
+  type LossKind,
+  type Node,
+  type NodeOf,
+  type Operations,
+  outputsOf,
+  SQUARES,
+} from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Gradients recorded by {@linkcode recordBackward}. */
@@ -66,12 +74,14 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     });
   },
   groupNorm(b, node, dy) {
-    const { label, attributes, in: { x, gamma, beta, stepState }, out: { stats } } = node;
+    const { label, attributes, in: { x, gamma, beta, affine, stepState }, out: { stats } } = node;
     const joined = attributes.dropout ? undefined : b.concatenation(x, node);
     const { dx, dxSecond, addend } = joined ? b.split(x, joined) : b.nextOfTwo(x);
+    const daffine = affine && b.gradientOf(affine);
     const out = {
       ...{ dx, ...dxSecond ? { dxSecond } : {} },
-      ...{ dgamma: b.parameter(gamma), dbeta: b.parameter(beta) },
+      ...gamma && beta ? { dgamma: b.parameter(gamma), dbeta: b.parameter(beta) } : {},
+      ...daffine ? { daffine } : {},
     };
     const operands = {
       x: b.value(x),
@@ -81,10 +91,20 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
       ...addend,
     };
     b.g.record({ kind: "groupNormBackward", label, in: operands, out, attributes });
+    if (affine && daffine) b.pass(affine, daffine);
     if (joined && dxSecond) {
       b.pass(joined.a, dx);
       b.pass(joined.b, dxSecond);
     }
+  },
+  scaleShift(b, { label, attributes, in: { gamma, beta, rows } }, dy) {
+    const { first, channels } = attributes;
+    const out = {
+      ...{ dgamma: b.parameter(gamma), dbeta: b.parameter(beta) },
+      drows: b.columns(rows, first, 2 * channels),
+    };
+    const operands = { gamma, beta, rows: b.value(rows), dy };
+    b.g.record({ kind: "scaleShiftBackward", label, in: operands, out, attributes });
   },
   silu(b, { label, attributes, in: { x } }, dy) {
     if (!b.wants(x)) return;
@@ -104,7 +124,16 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     b.g.record({ kind: "upsampleBackward", label, in: { dy, ...addend }, out: { dx }, attributes });
   },
   maxPool: forwardOnly,
-  averagePool: forwardOnly,
+  averagePool(b, node, dy) {
+    const { label, attributes, in: { x } } = node;
+    const { window, stride, padding } = attributes;
+    if (window !== SQUARES.window || stride !== SQUARES.stride || padding !== SQUARES.padding) {
+      return forwardOnly(b, node);
+    }
+    if (!b.wants(x)) return;
+    const { dx, addend } = b.next(x);
+    b.g.record({ kind: "averagePoolBackward", label, in: { dy, ...addend }, out: { dx }, attributes });
+  },
   resizeImages() {
     // Images of bytes do not depend on parameters.
   },

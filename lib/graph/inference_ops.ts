@@ -1,5 +1,5 @@
 /**
- * Operations of networks that are not trained here: pooling over windows and resizing of images. Forward only.
+ * Pooling over windows and resizing of images. Forward only, but for average pooling over 2 x 2 squares.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export function maxPool(g: Graph, x: Tensor, attributes: PoolAttributes): Tensor
 
 /**
  * Mean of each window's pixels inside the image (PyTorch's `count_include_pad=False`): [N,H,W,C] to [N,H',W',C], H' and W'
- * rounded down.
+ * rounded down. Has a gradient with the attributes {@linkcode SQUARES}.
  *
  * @throws {ShapeError} if the windows are larger than the image with its padding, or lie in the padding alone
  */

@@ -12,6 +12,7 @@ import {
   type AttentionShape,
   scoreRows,
 } from "../../kernels/attention.ts";
+import { averagePoolBackward } from "../../kernels/average_pool_gradient.ts";
 import { concatForward, sliceChannels } from "../../kernels/concat.ts";
 import {
   conv2dBackward,
@@ -33,6 +34,7 @@ import { groupNormBackward, groupNormForward } from "../../kernels/group_norm.ts
 import { hybridLossBackward, hybridLossForward } from "../../kernels/hybrid_loss.ts";
 import { lossBackward, lossForward, type LossShape, recordLossForward } from "../../kernels/loss.ts";
 import { qSampleForward } from "../../kernels/q_sample.ts";
+import { scaleShiftBackward, scaleShiftForward, type ScaleShiftShape } from "../../kernels/scale_shift.ts";
 import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import { averagePoolForward, maxPoolForward, type PoolShape } from "../../kernels/pool.ts";
 import { resizeImagesForward } from "../../kernels/resize_images.ts";
@@ -54,6 +56,7 @@ import {
   type NodeOf,
   outputsOf,
   type PoolAttributes,
+  type ScaleShiftAttributes,
 } from "./operations.ts";
 import type { SampleSums } from "./sample_sums.ts";
 import type { ElementType, Tensor } from "./tensor.ts";
@@ -90,15 +93,31 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     const ofRows = rowBiasOf(rowBias, attributes);
     return conv2dBackward(c.target, shape, { ...operands, ...out, sums, rowBias: ofRows, scratch }, label);
   },
-  groupNorm(c, { label, attributes, in: { x, ...operands }, out }) {
-    const shape = { ...normShape(c.target, x, attributes), first: c.views.joined.get(x)?.a.shape[3] };
-    return groupNormForward(shape, { ...operands, ...stored(c, x), ...out }, label);
+  groupNorm(c, { label, attributes, in: { x, affine, gamma = affine!, beta = affine!, ...operands }, out }) {
+    const perSample = affine !== undefined; // if not, there are the other two
+    const shape = {
+      ...{ ...normShape(c.target, x, attributes), perSample },
+      first: c.views.joined.get(x)?.a.shape[3],
+    };
+    return groupNormForward(shape, { ...operands, gamma, beta, ...stored(c, x), ...out }, label);
   },
-  groupNormBackward(c, { label, attributes, in: { x, ...operands }, out: { dgamma, dbeta, ...out } }) {
+  groupNormBackward(
+    c,
+    { label, attributes, in: { x, ...operands }, out: { dgamma, dbeta, daffine, ...out } },
+  ) {
     const shape = { ...normShape(c.target, x, attributes), first: out.dxSecond && out.dx.shape[3] };
-    const sums = c.sampleSums.request(`${label}.sums`, shape.batch, [dbeta, dgamma]);
+    // A gradient for each sample is the contributions themselves.
+    const sums = daffine ?? c.sampleSums.request(`${label}.sums`, shape.batch, [dbeta!, dgamma!]);
     return groupNormBackward(shape, { ...operands, ...stored(c, x), ...out, sums }, label);
   },
+  scaleShift: (_, { label, attributes, in: operands, out: { y } }) =>
+    scaleShiftForward(modulationShape(operands.rows, attributes), { ...operands, affine: y }, label),
+  scaleShiftBackward: (_, { label, attributes, in: { dy, ...operands }, out }) =>
+    scaleShiftBackward(
+      modulationShape(operands.rows, attributes),
+      { ...operands, daffine: dy, ...out },
+      label,
+    ),
   silu: (_, { label, in: operands, out }) =>
     siluForward({ elements: out.y.elements }, { ...operands, ...out }, label),
   siluBackward: (_, { label, in: operands, out }) =>
@@ -115,6 +134,8 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     const dots = temporary(`${label}.dots`, scoreRows(shape));
     return attentionBackward(target, shape, { ...operands, ...out, dscores, dots }, label);
   },
+  averagePoolBackward: (_, { label, in: operands, out }) =>
+    averagePoolBackward(planeShape(operands.dy), { ...operands, ...out }, label),
   upsample: ({ views }, { label, in: operands, out }) =>
     views.upsampled.has(out.y) ? [] : upsampleForward(planeShape(operands.x), { ...operands, ...out }, label),
   upsampleBackward: ({ views }, { label, in: operands, out }) =>
@@ -314,6 +335,10 @@ function imageShape(x: Tensor): { batch: number; spatial: number; channels: numb
 
 function normShape({ path }: KernelTarget, x: Tensor, attributes: GroupNormAttributes) {
   return { ...imageShape(x), ...attributes, path };
+}
+
+function modulationShape(rows: Tensor, attributes: ScaleShiftAttributes): ScaleShiftShape {
+  return { batch: rows.shape[0], width: rows.shape[3], ...attributes };
 }
 
 function planeShape(x: Tensor): { batch: number; height: number; width: number; channels: number } {

@@ -39,6 +39,9 @@ export interface PoolAttributes {
   readonly padding: PerAxis;
 }
 
+/** Halves height and width: the only windows whose mean has a gradient. */
+export const SQUARES: PoolAttributes = { window: 2, stride: 2, padding: 0 };
+
 /** Attributes of a bilinear resize of images of bytes. */
 export interface ResizeAttributes {
   /** Place of a pixel's value in it: 0.5 for its middle, 0 for its corner. */
@@ -60,6 +63,14 @@ export interface GroupNormAttributes {
   readonly eps: number;
   readonly silu: boolean;
   readonly dropout?: DropoutAttributes;
+}
+
+/** Attributes of a norm's modulation. */
+export interface ScaleShiftAttributes {
+  /** Channels of the norm. */
+  readonly channels: number;
+  /** First column of the scale in `rows`; the shift follows it. A multiple of 4. */
+  readonly first: number;
 }
 
 /** Attributes of multi-head attention. */
@@ -124,8 +135,14 @@ export interface Operations {
     out: { y: Tensor };
     attributes: Conv2dAttributes;
   };
+  scaleShift: {
+    in: { gamma: Tensor; beta: Tensor; rows: Tensor };
+    out: { y: Tensor };
+    attributes: ScaleShiftAttributes;
+  };
   groupNorm: {
-    in: { x: Tensor; gamma: Tensor; beta: Tensor; stepState?: Tensor };
+    /** `gamma` and `beta`, or `affine` with those of each sample, the result of a {@linkcode Operations.scaleShift}. */
+    in: { x: Tensor; gamma?: Tensor; beta?: Tensor; affine?: Tensor; stepState?: Tensor };
     out: { y: Tensor; stats: Tensor };
     attributes: GroupNormAttributes;
   };
@@ -214,8 +231,11 @@ export interface BackwardOperations {
       addend?: Tensor;
       addendSecond?: Tensor;
     };
-    /** With `dxSecond`, x is a concatenation, and `dx` and `dxSecond` are the gradients of its operands. */
-    out: { dx: Tensor; dxSecond?: Tensor; dgamma: Tensor; dbeta: Tensor };
+    /**
+     * With `dxSecond`, x is a concatenation, and `dx` and `dxSecond` are the gradients of its operands. `daffine`, or the other
+     * two.
+     */
+    out: { dx: Tensor; dxSecond?: Tensor; dgamma?: Tensor; dbeta?: Tensor; daffine?: Tensor };
     attributes: GroupNormAttributes;
   };
   siluBackward: {
@@ -227,6 +247,17 @@ export interface BackwardOperations {
     in: { qkv: Tensor; y: Tensor; weights: Tensor; dy: Tensor };
     out: { dqkv: Tensor };
     attributes: AttentionAttributes;
+  };
+  scaleShiftBackward: {
+    in: { gamma: Tensor; beta: Tensor; rows: Tensor; dy: Tensor };
+    /** `drows` is written in the columns of scale and shift only. */
+    out: { dgamma: Tensor; dbeta: Tensor; drows: Tensor };
+    attributes: ScaleShiftAttributes;
+  };
+  averagePoolBackward: {
+    in: { dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: PoolAttributes;
   };
   upsampleBackward: {
     in: { dy: Tensor; addend?: Tensor };

@@ -83,6 +83,41 @@ export interface NormParameters {
   beta: Tensor;
 }
 
+/** Those of each sample, from {@linkcode scaleShift}. */
+export interface SampleNormParameters {
+  /** [N,1,1,2 Cp]: beta, then gamma, each padded to Cp channels, a multiple of 4. */
+  affine: Tensor;
+}
+
+/**
+ * Scale and shift of adaptive group normalization (Dhariwal and Nichol 2021): for each sample, `gamma' = gamma (1 + scale)` and
+ * `beta' = beta (1 + scale) + shift`.
+ *
+ * @param rows 2 C channels of a tensor in float32, e.g. the projected time embedding: the scale, then the shift; each channel
+ *   belongs to one norm
+ * @returns parameters for {@linkcode groupNorm}
+ * @throws {ShapeError} if an operand's shape or type does not fit
+ */
+export function scaleShift(g: Graph, { gamma, beta }: NormParameters, rows: RowBias): SampleNormParameters {
+  const label = g.label("scaleShift");
+  const [, , , channels] = gamma.shape;
+  const { of, first } = rows;
+  const [batch] = of.shape;
+  expectShape(label, "gamma", gamma, [1, 1, 1, channels]);
+  expectShape(label, "beta", beta, [1, 1, 1, channels]);
+  expectRowBias(label, rows, batch, 2 * channels);
+  const affine = g.tensor(
+    label,
+    [batch, 1, 1, 2 * paddedChannels(channels)],
+    "activation",
+    true,
+    "float32",
+  );
+  const attributes = { channels, first };
+  g.record({ kind: "scaleShift", label, in: { gamma, beta, rows: of }, out: { y: affine }, attributes });
+  return { affine };
+}
+
 /** Dropout (Srivastava et al. 2014) of a result. */
 export interface Dropout {
   /** Step record (kernels/records/step_state.wgsl) with seed and step. */
@@ -102,7 +137,7 @@ export interface Dropout {
 export function groupNorm(
   g: Graph,
   x: Tensor,
-  parameters: NormParameters,
+  parameters: NormParameters | SampleNormParameters,
   attributes: Omit<GroupNormAttributes, "dropout">,
   dropout?: Dropout,
 ): Tensor {
@@ -112,8 +147,13 @@ export function groupNorm(
   if (channels % groups !== 0) {
     throw new ShapeError(`${label}: ${channels} channels cannot be split into ${groups} groups`);
   }
-  expectShape(label, "gamma", parameters.gamma, [1, 1, 1, channels]);
-  expectShape(label, "beta", parameters.beta, [1, 1, 1, channels]);
+  if ("affine" in parameters) {
+    expectShape(label, "affine", parameters.affine, [batch, 1, 1, 2 * paddedChannels(channels)]);
+    expectType(label, "affine", parameters.affine, "float32");
+  } else {
+    expectShape(label, "gamma", parameters.gamma, [1, 1, 1, channels]);
+    expectShape(label, "beta", parameters.beta, [1, 1, 1, channels]);
+  }
   const y = g.tensor(label, x.shape, "activation", true);
   // Saved for the backward pass, per channel; see groupNormForward.
   const stats = g.tensor(`${label}.stats`, [batch, 4, 1, channels], "activation", false, "float32");

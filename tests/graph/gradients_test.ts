@@ -13,6 +13,8 @@ import {
   silu,
   upsample,
 } from "../../lib/graph/ops.ts";
+import { averagePool } from "../../lib/graph/inference_ops.ts";
+import { SQUARES } from "../../lib/graph/operations.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 import { FusedLinear } from "../../lib/model/fused_linear.ts";
 import { assertClose } from "../support/close.ts";
@@ -80,6 +82,17 @@ const networks: Record<string, (g: Graph, x: Tensor) => Tensor> = {
   "four consumers: norm, SiLU, upsampling and sum": (g, x) => {
     const both = add(g, upsample(g, silu(g, x)), upsample(g, x));
     return conv(g, "b", add(g, conv(g, "a", both), upsample(g, add(g, norm(g, "n", x), x))));
+  },
+  "two consumers of which one pools": (g, x) => {
+    const large = upsample(g, x);
+    return conv(
+      g,
+      "b",
+      upsample(
+        g,
+        add(g, averagePool(g, add(g, silu(g, large), large), SQUARES), averagePool(g, large, SQUARES)),
+      ),
+    );
   },
   "a norm whose input has three other consumers": (g, x) => {
     const main = conv(g, "a", norm(g, "n", x), { residual: x });

@@ -9,6 +9,7 @@ import {
   conv2d,
   embedding,
   groupNorm,
+  scaleShift,
   silu,
   timestepEmbedding,
   upsample,
@@ -85,6 +86,22 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
     "groupNorm with groups that do not divide the channels",
     "block.groupNorm: 8 channels cannot be split into 3 groups",
     (g) => norm(g, 8, 8, 8, 3),
+  ],
+  [
+    "groupNorm with parameters of other samples",
+    "block.groupNorm: affine has shape [3,1,1,16], expected [2,1,1,16]",
+    (g) => {
+      const affine = g.input("affine", [3, 1, 1, 16]);
+      groupNorm(g, g.input("x", [2, 4, 4, 8]), { affine }, { groups: 2, eps: 1e-6, silu: true });
+    },
+  ],
+  [
+    "scaleShift of rows that end too early",
+    "block.scaleShift: rowBias has 16 channels, expected 16 from 4 on, a multiple of 4",
+    (g) => {
+      const [gamma, beta] = ["gamma", "beta"].map((name) => g.input(name, [1, 1, 1, 8])) as [Tensor, Tensor];
+      scaleShift(g, { gamma, beta }, { of: g.input("rows", [2, 1, 1, 16]), first: 4 });
+    },
   ],
   [
     "attention with queries, keys and values of other channels",
