@@ -68,15 +68,15 @@ def parameter(case, name, shape):
     return scaled(case, name, shape, 0.3, 1.0)
 
 
-def digest(tensor, samples=64):
-    """What is stored of a tensor: everything below 256 numbers, else some of it and its sum, L2 norm and maximum.
+def digest(tensor, samples=64, whole=256):
+    """What is stored of a tensor: everything below `whole` numbers, else some of it and its sum, L2 norm and maximum.
 
     Sample k is element k * 7919 mod size, in row-major order of PyTorch's layout (NCHW, OIHW); 7919 is a prime, so that no
     kernel tap, channel or row is always missed.
     """
     flat = tensor.detach().double().numpy().reshape(-1)
     size = flat.size
-    chosen = flat if size < 256 else flat[np.arange(samples) * 7919 % size]
+    chosen = flat if size < whole else flat[np.arange(samples) * 7919 % size]
     return {
         "shape": list(tensor.shape),
         "sum": flat.sum(),

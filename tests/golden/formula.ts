@@ -62,7 +62,7 @@ export function goldenParameter(
 /** Indices of a digest's `values`, in row-major order of PyTorch's layout. */
 export function digestIndices(digest: Digest): number[] {
   const size = digest.shape.reduce((product, length) => product * length, 1);
-  return digest.values.map((_, k) => size < 256 ? k : k * 7919 % size);
+  return digest.values.map((_, k) => size === digest.values.length ? k : k * 7919 % size);
 }
 
 /** 32-bit FNV-1a of the UTF-8 bytes. */

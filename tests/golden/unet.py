@@ -82,11 +82,15 @@ def activations(model):
     return recorded
 
 
+def output_shape(settings, shape):
+    return [shape[0], settings["out_channels"], *shape[2:]]
+
+
 def run(case, settings, shape, timesteps, labels, dtype):
     model = build(case, settings, dtype)
     recorded = activations(model)
     x = tensor(case, "x", shape, 2, dtype)
-    target = tensor(case, "target", shape, 1.5, dtype)
+    target = tensor(case, "target", output_shape(settings, shape), 1.5, dtype)
     output = model(x, torch.tensor(timesteps), None if labels is None else torch.tensor(labels)).sample
     loss = ((output - target) ** 2).mean()
     loss.backward()
@@ -103,7 +107,7 @@ def worst(ours, exact):
     return max(shares)
 
 
-def network(case, settings, shape, timesteps, labels=None):
+def network(case, settings, shape, timesteps, labels=None, samples=64, whole=256):
     inputs = (case, settings, shape, timesteps, labels)
     output, loss, gradients, recorded = run(*inputs, torch.float64)
     single = run(*inputs, torch.float32)
@@ -118,8 +122,8 @@ def network(case, settings, shape, timesteps, labels=None):
             "gradients": worst(single[2], gradients),
         },
         "output": formula.digest(output, 256),
-        "activations": {name: formula.digest(value, 16) for name, value in recorded.items()},
-        "gradients": {name: formula.digest(value) for name, value in gradients.items()},
+        "activations": {name: formula.digest(value, 16, whole) for name, value in recorded.items()},
+        "gradients": {name: formula.digest(value, samples, whole) for name, value in gradients.items()},
     }
     save(case, content)
     small = [name for name, value in gradients.items() if value.abs().max() < 1e-12]
@@ -208,6 +212,40 @@ CASES = {
     ),
     "unaligned": lambda case: network(
         case, config([6, 18], [True, False], 2, 6, 2, 6, 3), [2, 3, 6, 6], [250, 750], [2, 1]
+    ),
+    "scale_shift": lambda case: network(
+        case,
+        {**config([6, 9], [False, True], 1, None, 3, 8, 3), "resnet_time_scale_shift": "scale_shift"},
+        [2, 3, 8, 8], [40, 900], [1, 2], 8, 9,
+    ),
+    "resampling": lambda case: network(
+        case,
+        {
+            **config([8, 12, 12], [False, True, False], 1, 4, 2, 8),
+            "down_block_types": ["ResnetDownsampleBlock2D", "AttnDownBlock2D", "DownBlock2D"],
+            "up_block_types": ["ResnetUpsampleBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+            "downsample_type": "resnet",
+            "upsample_type": "resnet",
+            "resnet_time_scale_shift": "scale_shift",
+            "attn_norm_num_groups": 3,
+            "time_embedding_dim": 20,
+        },
+        [2, 3, 8, 12], [0, 600], None, 8, 9,
+    ),
+    "variance": lambda case: network(
+        case,
+        {
+            **config([8, 8], [True, False], 1, 4, 2, 8),
+            "down_block_types": ["AttnDownBlock2D", "ResnetDownsampleBlock2D"],
+            "up_block_types": ["UpBlock2D", "AttnUpBlock2D"],
+            "upsample_type": "resnet",
+            "mid_block_type": None,
+            "out_channels": 6,
+            "downsample_padding": 1,
+            "flip_sin_to_cos": True,
+            "freq_shift": 0,
+        },
+        [2, 3, 8, 8], [7, 321], None, 8, 9,
     ),
     "train_adam": lambda case: training(case, config([16, 24], [False, True], 1, 8, 4, 8, 11), [4, 3, 8, 8], 0.0),
     "train_adamw": lambda case: training(case, config([16, 24], [False, True], 1, 8, 4, 8, 11), [4, 3, 8, 8], 0.01),

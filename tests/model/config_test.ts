@@ -58,13 +58,19 @@ Deno.test("a file that leaves out everything it can means diffusers' defaults", 
     freqShift: 0,
     numClassEmbeds: null,
     dropout: 0,
+    resnetTimeScaleShift: "default",
+    downsampleType: "conv",
+    upsampleType: "conv",
+    midBlockType: "UNetMidBlock2D",
+    attnNormNumGroups: null,
+    timeEmbeddingDim: null,
   });
 });
 
 Deno.test("a configuration that is written and read is the same", () => {
   const configs = [
     ...PRESETS.map((preset) => presetConfig(preset, 10)),
-    ...["reference32", "heads", "classes", "unaligned"].map((name) =>
+    ...["reference32", "heads", "classes", "unaligned", "scale_shift", "resampling", "variance"].map((name) =>
       unetConfigFromJson(loadNetworkCase(name).config)
     ),
     presetConfig("tiny", 0, {
@@ -76,6 +82,18 @@ Deno.test("a configuration that is written and read is the same", () => {
   ];
   for (const config of configs) {
     assert.deepEqual(unetConfigFromJson(JSON.parse(JSON.stringify(unetConfigToJson(config)))), config);
+  }
+});
+
+Deno.test("fields that choose between kinds of blocks are written only where they are not diffusers' defaults", () => {
+  const { config } = loadNetworkCase("resampling");
+  const written = unetConfigToJson(unetConfigFromJson(config));
+  assert.deepEqual([written.downsample_type, written.time_embedding_dim], ["resnet", 20]);
+  const plain = unetConfigToJson(presetConfig("tiny", 10));
+  for (
+    const field of ["resnet_time_scale_shift", "downsample_type", "mid_block_type", "time_embedding_dim"]
+  ) {
+    assert.ok(!(field in plain), field);
   }
 });
 
@@ -104,15 +122,14 @@ const refused: [field: string, value: unknown, allowed?: RegExp][] = [
   ["time_embedding_type", "fourier", /"positional"/],
   ["time_embedding_type", "learned"],
   ["mid_block_scale_factor", 2 ** -0.5, /expected 1,/],
-  ["mid_block_type", "UNetMidBlock2DCrossAttn"],
-  ["mid_block_type", null],
-  ["downsample_type", "resnet", /"conv"/],
-  ["upsample_type", "resnet", /"conv"/],
-  ["resnet_time_scale_shift", "scale_shift", /"default"/],
+  ["mid_block_type", "UNetMidBlock2DCrossAttn", /"UNetMidBlock2D" or null/],
+  ["downsample_type", "fir", /"conv" or "resnet"/],
+  ["upsample_type", "fir", /"conv" or "resnet"/],
+  ["resnet_time_scale_shift", "spatial", /"default" or "scale_shift"/],
   ["class_embed_type", "timestep", /null/],
   ["class_embed_type", "identity"],
-  ["time_embedding_dim", 256, /null/],
-  ["attn_norm_num_groups", 8, /null/],
+  ["time_embedding_dim", 0.5, /a whole number from 1/],
+  ["attn_norm_num_groups", 7, /a number of groups that fits: 7 groups do not divide 256 channels/],
   ["sample_size", null, /a number or \[height, width\]/],
   ["sample_size", [32], /a number or \[height, width\]/],
   ["sample_size", [32, "32"], /a whole number from 1/],
@@ -130,8 +147,12 @@ const refused: [field: string, value: unknown, allowed?: RegExp][] = [
   ["block_out_channels", [128, "256", 256, 256], /a whole number/],
   ["down_block_types", "DownBlock2D", /a list/],
   ["down_block_types", ["DownBlock2D"], /4, as many as block_out_channels, got "1 entries"/],
-  ["down_block_types", Array(4).fill("ResnetDownsampleBlock2D"), /DownBlock2D or AttnDownBlock2D/],
-  ["up_block_types", Array(4).fill("SkipUpBlock2D"), /UpBlock2D or AttnUpBlock2D/],
+  [
+    "down_block_types",
+    Array(4).fill("SkipDownBlock2D"),
+    /DownBlock2D or AttnDownBlock2D or ResnetDownsampleBlock2D/,
+  ],
+  ["up_block_types", Array(4).fill("SkipUpBlock2D"), /UpBlock2D or AttnUpBlock2D or ResnetUpsampleBlock2D/],
   ["up_block_types", Array(5).fill("UpBlock2D"), /4, as many as block_out_channels/],
   ["layers_per_block", 0, /a whole number from 1 to 16/],
   ["add_attention", "yes", /true or false/],

@@ -111,7 +111,7 @@ async function assertSame(name: string, target: KernelTarget): Promise<void> {
   }
 }
 
-for (const name of ["unaligned", "classes", "heads"]) {
+for (const name of ["unaligned", "classes", "heads", "scale_shift"]) {
   Deno.test(`a network in mixed precision is the one in float32 but for roundings: ${name}`, async () => {
     const [target] = await testTargets();
     await assertSame(name, target);

@@ -9,44 +9,42 @@ import { DeviceGraph } from "../support/device_graph.ts";
 import { packChannels } from "../support/layout.ts";
 import { noise } from "../reference/differences.ts";
 import { stepWords } from "../support/step.ts";
-import { PADDED_NETWORK, recordNetwork } from "../support/networks.ts";
+import { MODULATED_NETWORK, PADDED_NETWORK, recordNetwork } from "../support/networks.ts";
 
-Deno.test("output and every gradient have the same bits whether activations are kept or computed again", async () => {
-  const gpu = await testGpu();
-  for (const target of await testTargets()) {
-    const results: Float32Array[][] = [];
-    const bytes: number[] = [];
-    for (const recompute of [false, true]) {
-      const { g, inputs, output, seed, forwardNodes, gradients } = recordNetwork(
-        PADDED_NETWORK,
-        2,
-        recompute,
-      );
-      const graph = await DeviceGraph.build(gpu, g, { keep: [output], gradients, forwardNodes, target });
-      const values = Float32Array.from(noise(graph.table.elements, 1), (value) => 0.5 * value);
-      graph.write(graph.parameters, graph.table.toMemory(graph.table.fromMemory(values), "test"));
-      graph.write(inputs.x, packChannels(noise(2 * 4 * 4 * 3, 2), 3));
-      graph.write(inputs.timesteps, Float32Array.of(10, 900));
-      graph.write(inputs.labels!, Uint32Array.of(2, 0));
-      graph.write(seed, packChannels(noise(2 * 4 * 4 * 3, 3), 3));
-      const ofSteps: Float32Array[] = [];
-      for (const step of [7, 8]) {
-        graph.write(inputs.stepState!, stepWords({ step }));
-        graph.forward.run();
-        graph.backward.run();
-        ofSteps.push(...await graph.read(output, graph.gradients));
+for (const [name, network] of Object.entries({ PADDED_NETWORK, MODULATED_NETWORK })) {
+  Deno.test(`output and every gradient have the same bits whether activations are kept or computed again: ${name}`, async () => {
+    const gpu = await testGpu();
+    for (const target of await testTargets()) {
+      const results: Float32Array[][] = [];
+      const bytes: number[] = [];
+      for (const recompute of [false, true]) {
+        const { g, inputs, output, seed, forwardNodes, gradients } = recordNetwork(network, 2, recompute);
+        const graph = await DeviceGraph.build(gpu, g, { keep: [output], gradients, forwardNodes, target });
+        const values = Float32Array.from(noise(graph.table.elements, 1), (value) => 0.5 * value);
+        graph.write(graph.parameters, graph.table.toMemory(graph.table.fromMemory(values), "test"));
+        graph.write(inputs.x, packChannels(noise(2 * 4 * 4 * 3, 2), 3));
+        graph.write(inputs.timesteps, Float32Array.of(10, 900));
+        graph.write(inputs.labels!, Uint32Array.of(2, 0));
+        graph.write(seed, packChannels(noise(2 * 4 * 4 * 3, 3), 3));
+        const ofSteps: Float32Array[] = [];
+        for (const step of [7, 8]) {
+          graph.write(inputs.stepState!, stepWords({ step }));
+          graph.forward.run();
+          graph.backward.run();
+          ofSteps.push(...await graph.read(output, graph.gradients));
+        }
+        results.push(ofSteps);
+        bytes.push(graph.compiled.bytes);
+        graph.destroy();
       }
-      results.push(ofSteps);
-      bytes.push(graph.compiled.bytes);
-      graph.destroy();
+      const [[output, gradients, nextOutput, nextGradients]] = results;
+      assert.notDeepEqual(nextOutput, output, "two steps had the same masks");
+      assert.notDeepEqual(nextGradients, gradients, "two steps had the same masks");
+      assert.deepEqual(results[1], results[0]);
+      assert.ok(bytes[1] < bytes[0], `${bytes[1]} bytes, ${bytes[0]} without`);
     }
-    const [[output, gradients, nextOutput, nextGradients]] = results;
-    assert.notDeepEqual(nextOutput, output, "two steps had the same masks");
-    assert.notDeepEqual(nextGradients, gradients, "two steps had the same masks");
-    assert.deepEqual(results[1], results[0]);
-    assert.ok(bytes[1] < bytes[0], `${bytes[1]} bytes, ${bytes[0]} without`);
-  }
-});
+  });
+}
 
 /** Memory and operations of a step on a device. */
 function demand(preset: string, recompute: boolean) {

@@ -34,6 +34,9 @@ const CASES: readonly [name: string, kernels: readonly Kernels[]][] = [
   ["heads", ["own", "other"]],
   ["classes", ["own", "other"]],
   ["unaligned", ["own", "other"]],
+  ["scale_shift", ["own", "other"]],
+  ["resampling", ["own", "other"]],
+  ["variance", ["own", "other"]],
 ];
 
 function targetOf(gpu: Gpu, kernels: Kernels): KernelTarget {
@@ -100,10 +103,11 @@ for (const [name, variants] of CASES) {
       const graph = await upload(gpu, golden, recorded, kernels);
       graph.forward.run();
       const [memory] = await graph.read(recorded.output);
-      const output = fromDevice(memory, shape);
+      const outShape = golden.output.shape;
+      const output = fromDevice(memory, outShape);
       assertDigest(output, golden.output, FACTOR * golden.float32.output * golden.output.max, "output");
 
-      const target = goldenInput(golden, "target", 1.5);
+      const target = goldenScaled(golden.case, "target", output.length, 1.5);
       const difference = output.map((value, i) => value - target[i]);
       const loss = difference.reduce((sum, value) => sum + value * value, 0) / output.length;
       assertClose(
@@ -113,7 +117,7 @@ for (const [name, variants] of CASES) {
         "loss",
       );
 
-      graph.write(recorded.seed, toDevice(difference.map((value) => 2 * value / output.length), shape));
+      graph.write(recorded.seed, toDevice(difference.map((value) => 2 * value / output.length), outShape));
       graph.backward.run();
       const [flat] = await graph.read(graph.gradients);
       const gradients = graph.table.fromMemory(flat);

@@ -21,6 +21,14 @@ export const PADDED_NETWORK: UNetConfig = unetConfig({
   dropout: 0.2,
 });
 
+/** The same with residual blocks that are scaled and shifted by the time embedding, and that change the resolution. */
+export const MODULATED_NETWORK: UNetConfig = unetConfig({
+  ...PADDED_NETWORK,
+  downBlockTypes: ["ResnetDownsampleBlock2D", "AttnDownBlock2D"],
+  upsampleType: "resnet",
+  resnetTimeScaleShift: "scale_shift",
+});
+
 /** Classes of {@linkcode CLASS_NETWORK}. */
 export const CLASSES = 5;
 

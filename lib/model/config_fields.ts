@@ -1,0 +1,90 @@
+/**
+ * Fields of a U-Net's configuration.
+ *
+ * @module
+ */
+
+/** Downsampling blocks that are supported. */
+export const DOWN_BLOCKS = ["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"] as const;
+/** Upsampling blocks that are supported. */
+export const UP_BLOCKS = ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"] as const;
+/** Ways to change the resolution in blocks with attention. */
+export const RESAMPLINGS = ["conv", "resnet"] as const;
+/** Ways in which the time embedding enters a residual block. */
+export const TIME_SCALE_SHIFTS = ["default", "scale_shift"] as const;
+
+/**
+ * Downsampling block: `AttnDownBlock2D` has attention after each residual block, `ResnetDownsampleBlock2D` halves the
+ * resolution by a residual block with average pooling instead of a convolution.
+ */
+export type DownBlockType = typeof DOWN_BLOCKS[number];
+/**
+ * Upsampling block: `AttnUpBlock2D` has attention after each residual block, `ResnetUpsampleBlock2D` doubles the resolution
+ * inside a residual block.
+ */
+export type UpBlockType = typeof UP_BLOCKS[number];
+/** A convolution, or a residual block that pools or upsamples (Dhariwal and Nichol 2021, "BigGAN up/downsampling"). */
+export type Resampling = typeof RESAMPLINGS[number];
+/**
+ * `default` adds the projected time embedding before the second norm; `scale_shift` scales and shifts the result of that norm
+ * by it (Dhariwal and Nichol 2021, "adaptive group normalization").
+ */
+export type TimeScaleShift = typeof TIME_SCALE_SHIFTS[number];
+
+/** Configuration of a U-Net, with diffusers' field names (camelCase here, snake_case in `config.json`). */
+export interface UNetConfig {
+  /** Height and width of the images, or one number for both. */
+  readonly sampleSize: number | readonly [height: number, width: number];
+  /** Channels of the images, 3 for RGB. */
+  readonly inChannels: number;
+  /** Channels of the prediction: those of the images, or twice as many if the variance is learned. */
+  readonly outChannels: number;
+  /** Channels of each level, full resolution first. */
+  readonly blockOutChannels: readonly number[];
+  /** Downsampling blocks, one per level, full resolution first. */
+  readonly downBlockTypes: readonly DownBlockType[];
+  /** Upsampling blocks, one per level, lowest resolution first. */
+  readonly upBlockTypes: readonly UpBlockType[];
+  /** Residual blocks per downsampling block; an upsampling block has one more. */
+  readonly layersPerBlock: number;
+  /** Attention between the two residual blocks of the middle. */
+  readonly addAttention: boolean;
+  /** Channels per attention head, or null for a single head over all channels. */
+  readonly attentionHeadDim: number | null;
+  /** Groups of every group normalization; must divide the channels of each level. */
+  readonly normNumGroups: number;
+  /** Added to the variance in group normalization, above 0; 1e-6 in the reference model. */
+  readonly normEps: number;
+  /** Zero padding at the top and left of downsampling convolutions: 1, or 0 for padding at the bottom and right instead. */
+  readonly downsamplePadding: 0 | 1;
+  /** Cosines before sines in the timestep embedding. */
+  readonly flipSinToCos: boolean;
+  /** Subtracted from half the embedding's length in the exponent of the frequencies. */
+  readonly freqShift: number;
+  /** Rows of the class embedding table (all classes, then the null class), or null for an unconditional network. */
+  readonly numClassEmbeds: number | null;
+  /** Dropout rate in the residual blocks during training. */
+  readonly dropout: number;
+  /** How the time embedding enters the residual blocks. */
+  readonly resnetTimeScaleShift: TimeScaleShift;
+  /** Downsampling in blocks with attention. */
+  readonly downsampleType: Resampling;
+  /** Upsampling in blocks with attention. */
+  readonly upsampleType: Resampling;
+  /** The blocks at the lowest resolution between down and up, or null for none. */
+  readonly midBlockType: "UNetMidBlock2D" | null;
+  /**
+   * Groups of the norm before the middle's attention; null for those of all norms with `default` time embedding, and for no norm
+   * there with `scale_shift`, as in diffusers.
+   */
+  readonly attnNormNumGroups: number | null;
+  /** Width of the time embedding, or null for four times the first level's channels. */
+  readonly timeEmbeddingDim: number | null;
+}
+
+/** Height and width of the images. */
+export function imageSize(
+  { sampleSize }: Pick<UNetConfig, "sampleSize">,
+): readonly [height: number, width: number] {
+  return typeof sampleSize === "number" ? [sampleSize, sampleSize] : sampleSize;
+}
