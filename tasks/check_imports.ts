@@ -33,6 +33,7 @@ const ROOMS: readonly Room[] = [
   { path: "lib/model/", floor: 5, browser: true },
   { path: "lib/diffusion/", floor: 6, browser: true, sees: ["lib/errors.ts", "lib/suggest.ts"] },
   { path: "lib/files/", floor: 6, browser: ["safetensors.ts"] },
+  { path: "lib/remote/", floor: 7 },
   { path: "lib/data/", floor: 7 },
   { path: "lib/image/", floor: 7 },
   {

@@ -158,6 +158,28 @@ function indexNames(variant: string, format: Format): string[] {
   return [`${STEM}.${format}.index${infix}.json`, `${STEM}.${format}${infix}.index.json`];
 }
 
+/** Names that weights may have. */
+export interface WeightNames {
+  /** Of a single file. */
+  readonly single: string;
+  /** Of the index of shards. */
+  readonly indexes: readonly string[];
+}
+
+/**
+ * Names that diffusers gives weights, in order of preference.
+ *
+ * @param variant default: any of the usual ones
+ */
+export function weightNames(variant?: string): WeightNames[] {
+  return (variant === undefined ? VARIANTS : [variant]).flatMap((variant) =>
+    FORMATS.map((format) => ({
+      single: `${STEM}${variant && `.${variant}`}.${format}`,
+      indexes: indexNames(variant, format),
+    }))
+  );
+}
+
 /** Variants that are there, by the preferred ones first. */
 function variantsOf(names: ReadonlySet<string>, shards: readonly Shard[]): string[] {
   const present = new Set(shards.map(({ variant }) => variant));

@@ -1,0 +1,236 @@
+/**
+ * Models from URLs, kept in a cache directory. A model is in the cache whole or not at all; what an interrupted download got
+ * is kept beside it, and the next one goes on from there.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { join, resolve } from "node:path";
+import { CheckpointError } from "../errors.ts";
+import { encodeJson, parseJson, readModelFile } from "../files/checkpoint_files.ts";
+import { withDirectoryLock } from "../files/directory_lock.ts";
+import { fileProblem, makeDirectory, writeDurable } from "../files/durable.ts";
+import { isWeightFile, weightNames } from "../files/weight_files.ts";
+import { discard, download, finish, holdsParts } from "./download.ts";
+import { cacheName, isPlainName, type ModelUrl, parseModelUrl } from "./model_url.ts";
+
+/** The tasks' cache of models, relative to the current directory. */
+export const MODEL_CACHE: string = join(".cache", "models");
+
+/** A model in the cache. */
+export interface CachedModel {
+  /** Its directory. */
+  readonly path: string;
+  /** SHA-256 of the weights in hex: of the file; of several shards, of the lines that `sha256sum` prints for them. */
+  readonly sha256: string;
+  /** Size of all files, bytes. */
+  readonly bytes: number;
+}
+
+/** Options of {@linkcode fetchModel}. */
+export interface FetchModelOptions {
+  /** Variant of the weights, such as `fp16`; by default those without a variant, else the most precise. */
+  readonly variant?: string | undefined;
+  /** Directory of the cache; default `.cache/models`. */
+  readonly cache?: string;
+  /** Fetch the model again, even if it is in the cache. */
+  readonly reload?: boolean;
+  /** Called as bytes of a file arrive. @param total undefined if the server does not say */
+  readonly onProgress?: (file: string, received: number, total: number | undefined) => void;
+  /** Largest weight file, bytes; default 8 GiB, the largest network in float64. */
+  readonly maxBytes?: number;
+  /** Milliseconds without a byte until a download fails; default a minute. */
+  readonly patience?: number;
+}
+
+/** Facts of a cached model, in its directory. */
+const FACTS = "fetched.json";
+/** Suffix of the directory of an unfinished download. */
+const PART = ".part";
+/** Largest configuration or index. */
+const MAX_JSON_BYTES = 16 * 2 ** 20;
+const MAX_WEIGHT_BYTES = 8 * 2 ** 30;
+
+/**
+ * Fetches a model, unless it is in the cache: a diffusers pipeline or network directory, or a weight file with `config.json`
+ * beside it. Needs permission for the network then.
+ *
+ * @param url `https://…/`, or `http://` on this machine; with `#sha256=…`, the weights must have that digest
+ * @returns the model in the cache, for `DDPM.load`
+ * @throws {ConfigError} for a URL that is not allowed
+ * @throws {CheckpointError} naming the URL, if there is no model, a download fails, or the digest differs; a later call
+ *   continues interrupted downloads
+ */
+export async function fetchModel(url: string, options: FetchModelOptions = {}): Promise<CachedModel> {
+  const { cache = MODEL_CACHE, variant, reload = false } = options;
+  const parsed = parseModelUrl(url);
+  await makeCache(cache);
+  return await withDirectoryLock(cache, async () => {
+    const known = reload ? undefined : await cachedModel(url, { cache, variant });
+    if (known) return known;
+    const path = join(cache, cacheName(parsed, variant));
+    const part = path + PART;
+    const weights = await downloadModel(parsed, part, options).catch(async (error) => {
+      if (!await holdsParts(part)) await Deno.remove(part, { recursive: true }).catch(() => {});
+      throw error;
+    });
+    const sha256 = await digestOf(part, weights);
+    if (parsed.sha256 !== undefined && sha256 !== parsed.sha256) {
+      await Deno.remove(part, { recursive: true });
+      throw new CheckpointError(
+        `${parsed.url.href}: its weights have SHA-256 ${sha256}, expected ${parsed.sha256}`,
+      );
+    }
+    for (const name of weights) await finish(join(part, name));
+    const bytes = await sizeOf(part);
+    const facts = { url: parsed.url.href, ...variant === undefined ? {} : { variant }, sha256, bytes };
+    await writeDurable(join(part, FACTS), encodeJson(facts, FACTS));
+    await Deno.remove(path, { recursive: true }).catch(() => {});
+    await Deno.rename(part, path);
+    return { path, sha256, bytes };
+  });
+}
+
+/**
+ * A model in the cache; undefined if it is not there.
+ *
+ * @throws {ConfigError} for a URL that is not allowed
+ * @throws {CheckpointError} if its weights do not have the URL's digest
+ */
+export async function cachedModel(
+  url: string,
+  { cache = MODEL_CACHE, variant }: Pick<FetchModelOptions, "cache" | "variant"> = {},
+): Promise<CachedModel | undefined> {
+  const parsed = parseModelUrl(url);
+  const path = join(cache, cacheName(parsed, variant));
+  const facts = join(path, FACTS);
+  if (!await Deno.stat(facts).then(() => true, () => false)) return undefined;
+  const { sha256, bytes } = parseJson(await readModelFile(facts), facts);
+  if (parsed.sha256 !== undefined && sha256 !== parsed.sha256) {
+    throw new CheckpointError(
+      `${parsed.url.href}: its weights in ${path} have SHA-256 ${sha256}, expected ${parsed.sha256}; ` +
+        "fetch them again if they have changed",
+    );
+  }
+  return { path, sha256: String(sha256), bytes: Number(bytes) };
+}
+
+async function makeCache(cache: string): Promise<void> {
+  try {
+    await makeDirectory(resolve(cache));
+  } catch (error) {
+    throw new CheckpointError(`cannot create ${cache}: ${fileProblem(error)}`);
+  }
+}
+
+/** Downloads a model's files into a directory. @returns names of the weight files */
+async function downloadModel(
+  { url, file }: ModelUrl,
+  directory: string,
+  options: FetchModelOptions,
+): Promise<string[]> {
+  const get = (name: string, from: URL) => downloadFile(name, from, directory, options);
+  const below = (path: string) => new URL(path, url);
+  if (file !== undefined) {
+    if (!await get("config.json", below("config.json"))) {
+      throw new CheckpointError(
+        `${below("config.json").href}: there is no such file, which says what network the weights are of`,
+      );
+    }
+    await get("scheduler_config.json", below("scheduler_config.json")) ||
+      await get("scheduler_config.json", below("../scheduler/scheduler_config.json"));
+    await get("model_index.json", below("model_index.json")) ||
+      await get("model_index.json", below("../model_index.json"));
+    if (!await get(file, url)) throw new CheckpointError(`${url.href}: there is no such file`);
+    return [file];
+  }
+  const isPipeline = await get("unet/config.json", below("unet/config.json"));
+  if (!isPipeline && !await get("config.json", below("config.json"))) {
+    throw new CheckpointError(`${url.href}: no model there: neither unet/config.json nor config.json`);
+  }
+  const scheduler = isPipeline ? "scheduler/scheduler_config.json" : "scheduler_config.json";
+  for (const name of [scheduler, "model_index.json"]) await get(name, below(name));
+  return await downloadWeights(isPipeline ? "unet/" : "", url, get, directory, options.variant);
+}
+
+/** Downloads the first weights that are there: a single file, or an index and its shards. */
+async function downloadWeights(
+  prefix: string,
+  url: URL,
+  get: (name: string, from: URL) => Promise<boolean>,
+  directory: string,
+  variant: string | undefined,
+): Promise<string[]> {
+  const candidates = weightNames(variant);
+  for (const { single, indexes } of candidates) {
+    for (const index of indexes) {
+      if (!await get(prefix + index, new URL(prefix + index, url))) continue;
+      const shards = await shardsOf(join(directory, prefix, index));
+      for (const shard of shards) {
+        if (!await get(prefix + shard, new URL(prefix + shard, url))) {
+          throw new CheckpointError(
+            `${url.href}${prefix}${shard}: there is no such file, which ${index} lists`,
+          );
+        }
+      }
+      return shards.map((shard) => prefix + shard);
+    }
+    if (await get(prefix + single, new URL(prefix + single, url))) return [prefix + single];
+  }
+  const names = candidates.map(({ single }) => single).join(", ");
+  throw new CheckpointError(`${url.href}${prefix}: no weights there: none of ${names}, nor an index of one`);
+}
+
+async function shardsOf(index: string): Promise<string[]> {
+  const { weight_map: map } = parseJson(await readModelFile(index), index);
+  const shards = [...new Set(Object.values(Object(map)))].sort();
+  const bad = shards.find((shard) =>
+    typeof shard !== "string" || !isPlainName(shard) || !isWeightFile(shard)
+  );
+  if (shards.length === 0 || bad !== undefined) {
+    throw new CheckpointError(`${index}: lists ${JSON.stringify(bad)}, expected names of weight files`);
+  }
+  return shards as string[];
+}
+
+/** Downloads a file of a model. @returns false if the server has none */
+async function downloadFile(
+  name: string,
+  from: URL,
+  directory: string,
+  { onProgress, maxBytes = MAX_WEIGHT_BYTES, patience }: FetchModelOptions,
+): Promise<boolean> {
+  const path = join(directory, name);
+  const isWeights = isWeightFile(name);
+  // Configurations are small, and must be those that belong to the weights.
+  if (!isWeights) await discard(path);
+  const found = await download(from, path, {
+    ...{ maxBytes: isWeights ? maxBytes : MAX_JSON_BYTES, ...patience === undefined ? {} : { patience } },
+    onBytes: (received, total) => onProgress?.(name, received, total),
+  });
+  if (!isWeights) await finish(path);
+  return found;
+}
+
+/** Digest of the weights, see {@linkcode CachedModel.sha256}. */
+async function digestOf(directory: string, names: readonly string[]): Promise<string> {
+  const digests: string[] = [];
+  for (const name of names) {
+    const hash = createHash("sha256");
+    using file = await Deno.open(join(directory, name));
+    for await (const chunk of file.readable) hash.update(chunk);
+    digests.push(hash.digest("hex"));
+  }
+  if (names.length === 1) return digests[0]!;
+  const lines = names.map((name, i) => `${digests[i]}  ${name.slice(name.lastIndexOf("/") + 1)}\n`);
+  return createHash("sha256").update(lines.join("")).digest("hex");
+}
+
+async function sizeOf(directory: string): Promise<number> {
+  let bytes = 0;
+  for await (const { name, isDirectory } of Deno.readDir(directory)) {
+    const path = join(directory, name);
+    bytes += isDirectory ? await sizeOf(path) : (await Deno.stat(path)).size;
+  }
+  return bytes;
+}
