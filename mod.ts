@@ -127,6 +127,7 @@ export {
 export { train, type TrainOptions } from "./lib/train/trainer.ts";
 export type { GridSettings, RunEnvironment } from "./lib/train/options.ts";
 export type { LoadPipelineOptions } from "./lib/files/pipeline.ts";
+export { type CachedModel, fetchModel, type FetchModelOptions } from "./lib/remote/fetch_model.ts";
 export {
   type ExportedModel,
   exportModel,

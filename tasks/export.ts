@@ -80,7 +80,7 @@ async function main(args: string[]): Promise<void> {
   if (spacing !== undefined && sampler === undefined) {
     throw new ConfigError("spacing", spacing, "no value without --sampler");
   }
-  const directory = await modelDirectory(flags.model);
+  const directory = await modelDirectory(flags.model, flags.variant);
   const { path, bytes, parameters, ema } = await exportModel(directory, flags.out, {
     precision: flags.precision,
     emaSigma: flags.emaSigma,

@@ -9,6 +9,8 @@ import { CheckpointError, ConfigError } from "../lib/errors.ts";
 import { listCheckpoints } from "../lib/files/checkpoint.ts";
 import { isWeightFile, WEIGHT_EXTENSIONS } from "../lib/files/weight_files.ts";
 import { fileProblem } from "../lib/files/durable.ts";
+import { isModelUrl } from "../lib/remote/model_url.ts";
+import { modelFromUrl } from "./remote_model.ts";
 
 /** Folder of the runs, relative to the current directory. */
 export const RUNS = "runs";
@@ -102,7 +104,7 @@ export async function findModel(shipped: readonly string[] = SHIPPED): Promise<s
 
 /** Help text of the flag `--model`. */
 export const MODEL_HELP =
-  "a run directory, a diffusers directory, or a file of weights with config.json beside it";
+  "a run directory, a diffusers directory, a file of weights with config.json beside it, or a URL of the latter two";
 
 /** Help text of the flag `--variant`. */
 export const VARIANT_HELP = "weights to take if there are several, such as fp16 or non_ema";
@@ -110,11 +112,13 @@ export const VARIANT_HELP = "weights to take if there are several, such as fp16 
 /**
  * The model given on the command line, or the default of {@linkcode findModel}.
  *
- * @returns its directory or weight file
- * @throws {ConfigError} for another file
+ * @returns its directory or weight file; of a URL, that in the cache
+ * @throws {ConfigError} for another file, or a URL that is not allowed
+ * @throws {CheckpointError} if a URL's model is neither in the cache nor can be fetched
  */
-export async function modelDirectory(named: string | undefined): Promise<string> {
+export async function modelDirectory(named: string | undefined, variant?: string): Promise<string> {
   if (named === undefined) return await findModel();
+  if (isModelUrl(named)) return await modelFromUrl(named, variant);
   const isFile = await Deno.stat(named).then(({ isFile }) => isFile, () => false);
   if (isFile && !isWeightFile(named)) {
     throw new ConfigError("--model", named, `a directory, or a file of weights (${WEIGHT_EXTENSIONS})`);

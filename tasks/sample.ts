@@ -50,6 +50,7 @@ import { checkWritable, writePicture } from "../terminal/pictures.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
+import { fetchNamedModel } from "./remote_model.ts";
 import { MODEL_HELP, modelDirectory, SHIPPED, VARIANT_HELP } from "./runs.ts";
 import { showTuning, TUNE_OPTIONS } from "../terminal/tuning.ts";
 
@@ -295,11 +296,12 @@ async function drawWithFrames(
 
 async function main(args: string[]): Promise<number> {
   const given = readFlags(args);
+  await fetchNamedModel(given.model, given.variant);
   const ended = await continueOnBackend("sample", given.backend);
   if (ended !== undefined) return ended;
   await checkTargets(given);
   const report = createReporter({ mode: reporterMode(given) });
-  const directory = await modelDirectory(given.model);
+  const directory = await modelDirectory(given.model, given.variant);
   const gpu = await openTaskGpu();
   try {
     const model = await DDPM.load(directory, {

@@ -17,12 +17,14 @@ Deno.test("no task has all permissions or native code, and only those that talk 
   for (const [task, { description, command }] of Object.entries(project.tasks)) {
     assert.match(description, /^[a-z]/, `${task}, as deno task lists it`);
     assert.doesNotMatch(command, / (-A|--allow-all|--allow-ffi|--allow-import)\b/, task);
-    if (task !== "bench:serve") assert.doesNotMatch(command, /--allow-net/, task);
+    if (!["bench:serve", "fetch"].includes(task)) assert.doesNotMatch(command, /--allow-net/, task);
   }
   const training = ["--allow-env", "--allow-read", "--allow-run", "--allow-sys", "--allow-write"];
   assert.deepEqual(permissionsOf("train"), training);
   assert.deepEqual(permissionsOf("sample"), permissionsOf("train"));
   assert.deepEqual(permissionsOf("export"), ["--allow-env", "--allow-read", "--allow-write"]);
+  const paths = project.tasks.fetch.command.split(" ").filter((flag) => /read|write/.test(flag));
+  assert.deepEqual(paths, ["--allow-read=.", "--allow-write=.cache"]);
 });
 
 Deno.test("training and sampling give up the permission to start programs, and a process on Dawn never has it", async () => {
