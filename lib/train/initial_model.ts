@@ -6,12 +6,17 @@
  *
  * @module
  */
-import type { Objective } from "../diffusion/forward_process.ts";
 import { ConfigError } from "../errors.ts";
 import { type UNetConfig, unetConfig } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
 import type { HostTensor, ParameterTable } from "../model/parameters.ts";
 import { readModel } from "../sampling/trained_model.ts";
+import {
+  givesSchedule,
+  type ObjectiveSettings,
+  processSettingsOf,
+  withoutSchedule,
+} from "./objective_settings.ts";
 import type { DataShape, SettingsOptions } from "./settings.ts";
 
 /** Class table: a row per class, then that of the null class. */
@@ -24,8 +29,8 @@ export interface InitialModel {
   /** Directory of the model. */
   readonly path: string;
   readonly config: UNetConfig;
-  /** Training objective of its network. */
-  readonly objective: Objective;
+  /** Settings of the forward process that it was trained with. */
+  readonly process: Partial<ObjectiveSettings>;
   /** Class names by label; empty for an unconditional model. */
   readonly classes: readonly string[];
   /** Weights by the names of the network's parameters. */
@@ -52,33 +57,36 @@ export async function readInitialModel(
 ): Promise<InitialModel> {
   const { path, config, schedule, classes, flat } = await readModel(directory, "float32", { onWarning });
   const tensors = unetParameters(config, "float32").fromMemory(flat);
-  return { path, config, objective: schedule.objective, classes, tensors };
+  return { path, config, process: processSettingsOf(schedule), classes, tensors };
 }
 
 /**
- * Settings of a run that starts from a model: its network, at the size of the data, and its objective.
+ * Settings of a run that starts from a model: its network, at the size of the data, and its objective and noise schedule, unless another
+ * schedule is given.
  *
  * @param given settings given by the caller
  * @throws {ConfigError} if they include a network, or another objective
  */
 export function initialSettings(
   given: SettingsOptions,
-  { path, config, objective }: InitialModel,
+  { path, config, process }: InitialModel,
   { height, width }: Pick<DataShape, "height" | "width">,
 ): SettingsOptions {
   if (given.model) {
     throw new ConfigError("init", path, "no `model` beside it: the network is the initial model's");
   }
-  if (given.objective !== undefined && given.objective !== objective) {
+  if (given.objective !== undefined && given.objective !== process.objective) {
     throw new ConfigError(
       "objective",
       given.objective,
-      `${objective}, with which the model in ${path} was trained`,
+      `${process.objective}, with which the model in ${path} was trained`,
     );
   }
+  // A schedule that is given replaces the model's as a whole.
+  const learned = givesSchedule(given) ? withoutSchedule(process) : process;
   const sampleSize = height === width ? height : [height, width] as const;
   try {
-    return { ...given, objective, model: unetConfig({ ...config, sampleSize }) };
+    return { ...learned, ...given, model: unetConfig({ ...config, sampleSize }) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError(

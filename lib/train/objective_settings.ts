@@ -8,8 +8,8 @@ import { EdmProcess } from "../diffusion/edm_process.ts";
 import type { Objective } from "../diffusion/forward_process.ts";
 import { LOSS_WEIGHTINGS, type LossWeighting, objectiveTables } from "../diffusion/objective.ts";
 import { FLOW_TIMES, type FlowTimes, RectifiedFlow } from "../diffusion/rectified_flow.ts";
-import type { BetaSchedule } from "../diffusion/betas.ts";
-import { MAX_TIMESTEPS, NoiseSchedule } from "../diffusion/schedule.ts";
+import { type BetaSchedule, makeBetas, SCHEDULES_WITH_ENDS } from "../diffusion/betas.ts";
+import { defaultSchedule, MAX_TIMESTEPS, NoiseSchedule } from "../diffusion/schedule.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { ConfigError } from "../errors.ts";
 import type { TrainingLevels } from "./device/step.ts";
@@ -228,6 +228,35 @@ export function objectiveOf(settings: ObjectiveSettings): RunObjective {
       stratified,
     },
   };
+}
+
+/** Settings of a run with a given forward process, the inverse of {@linkcode processOf}. */
+export function processSettingsOf(process: TrainedProcess): Partial<ObjectiveSettings> {
+  if (process instanceof RectifiedFlow) return { objective: process.objective, flowTimes: process.times };
+  if (process instanceof EdmProcess) return { objective: process.objective };
+  const { config } = process;
+  const { betaSchedule, numTrainTimesteps: timesteps, zeroTerminalSnr, varianceType, objective } = config;
+  const common = { objective, zeroTerminalSnr, learnedVariance: varianceType === "learned_range" };
+  const usualEnds = config.betaStart === defaultSchedule.betaStart &&
+    config.betaEnd === defaultSchedule.betaEnd;
+  // Settings have no ends of a schedule: with others than the usual ones, the betas are a list.
+  if (betaSchedule === "custom" || (SCHEDULES_WITH_ENDS.includes(betaSchedule) && !usualEnds)) {
+    return { ...common, betas: [...makeBetas(betaSchedule, config)] };
+  }
+  return { ...common, schedule: betaSchedule, timesteps };
+}
+
+/** Process settings without the schedule of betas. */
+export function withoutSchedule(settings: Partial<ObjectiveSettings>): Partial<ObjectiveSettings> {
+  const { schedule: _, betas: __, timesteps: ___, zeroTerminalSnr: ____, ...rest } = settings;
+  return rest;
+}
+
+/** True if any setting of the schedule of betas is given. */
+export function givesSchedule(
+  { schedule, betas, timesteps, zeroTerminalSnr }: Partial<ObjectiveSettings>,
+): boolean {
+  return [schedule, betas, timesteps, zeroTerminalSnr].some((value) => value !== undefined);
 }
 
 /** Names of the objectives in runs stored as `prediction`, by diffusers' names. */

@@ -7,10 +7,32 @@ import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { unetParameters } from "../../lib/model/network.ts";
 import type { HostTensor } from "../../lib/model/parameters.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
+import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
+import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
+import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+import type { TrainedProcess } from "../../lib/diffusion/trained_process.ts";
+import { readInitialModel } from "../../lib/train/initial_model.ts";
+import {
+  OBJECTIVE_SETTINGS,
+  type ObjectiveSettings,
+  processOf,
+  processSettingsOf,
+} from "../../lib/train/objective_settings.ts";
+import { planRun } from "../../lib/train/run_plan.ts";
+import { SOFTWARE } from "../support/adapters.ts";
 import { assertClose } from "../support/close.ts";
 import { foreignTensors, writeForeignPipeline } from "../support/foreign_pipeline.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
-import { digests, endOf, microNetwork, ofType, patternImages, run, stateOf } from "../support/train/micro.ts";
+import {
+  digests,
+  endOf,
+  microNetwork,
+  microOptions,
+  ofType,
+  patternImages,
+  run,
+  stateOf,
+} from "../support/train/micro.ts";
 
 const CLASS_TABLE = "class_embedding.weight";
 /** A run of one step that changes no weight in float32, to see what it started from. */
@@ -149,6 +171,65 @@ Deno.test("a model of another program, without classes, is fine-tuned with class
       /^objective: expected v, with which the model in .* was trained, got "epsilon"$/,
     );
   });
+});
+
+Deno.test("a run keeps the noise schedule that its initial model was trained with, unless it is given another", async () => {
+  await inTemporaryDirectory(async (init) => {
+    const settingsAfter = async (scheduler: object, given: Partial<TrainOptions> = {}, network = {}) => {
+      await writeForeignPipeline(init, { config: microNetwork(network), scheduler });
+      const model = await readInitialModel(init, () => {});
+      const options = microOptions({ ...given, model: undefined });
+      return planRun(options, SOFTWARE, { initial: model }).settings;
+    };
+    const cosine = {
+      _class_name: "DDPMScheduler",
+      beta_schedule: "squaredcos_cap_v2",
+      num_train_timesteps: 500,
+    };
+    const ofCosine = await settingsAfter(cosine);
+    assert.deepEqual([ofCosine.schedule, ofCosine.timesteps, ofCosine.betas], ["cosine", 500, null]);
+    const linear = {
+      _class_name: "DDPMScheduler",
+      beta_start: 0.001,
+      beta_end: 0.01,
+      num_train_timesteps: 4,
+    };
+    const ofLinear = await settingsAfter(linear);
+    assertClose(ofLinear.betas!, [0.001, 0.004, 0.007, 0.01], { absolute: 1e-12 }, "betas");
+    const given = await settingsAfter(linear, { schedule: "sigmoid" });
+    assert.deepEqual([given.schedule, given.timesteps, given.betas], ["sigmoid", 1000, null]);
+  });
+});
+
+Deno.test("a process is that of its settings", () => {
+  const defaults = Object.fromEntries(
+    Object.entries(OBJECTIVE_SETTINGS).map(([name, each]) => [name, each.default]),
+  );
+  const again = (process: TrainedProcess) =>
+    processOf({ ...defaults, ...processSettingsOf(process) } as ObjectiveSettings);
+  for (
+    const process of [
+      new NoiseSchedule(),
+      new NoiseSchedule({
+        objective: "v",
+        betaSchedule: "laplace",
+        numTrainTimesteps: 30,
+        zeroTerminalSnr: true,
+      }),
+      new NoiseSchedule({
+        objective: "x0",
+        betaSchedule: "scaled-linear",
+        betaStart: 0.002,
+        numTrainTimesteps: 9,
+      }),
+    ]
+  ) {
+    const { betas, objective } = again(process) as NoiseSchedule;
+    assert.deepEqual([betas, objective], [process.betas, process.objective]);
+  }
+  const flow = again(new RectifiedFlow({ times: "logit-normal" })) as RectifiedFlow;
+  assert.equal(flow.times, "logit-normal");
+  assert.ok(again(new EdmProcess()) instanceof EdmProcess);
 });
 
 Deno.test("a fine-tuned run resumes without the model that it started from, to the same bits", async () => {
