@@ -7,6 +7,8 @@ import { basename, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cifar10, DDPM, type ImageDataset } from "../mod.ts";
 import { ConfigError } from "../lib/errors.ts";
+import { describeBits, likelihoodSections } from "../lib/evaluation/likelihood_report.ts";
+import { shellQuote } from "../lib/shell.ts";
 import { Classifier } from "../lib/evaluation/classifier/classifier.ts";
 import type { Classified } from "../lib/evaluation/classifier/pass.ts";
 import { cachedFeatures, FEATURE_DIRECTORY } from "../lib/evaluation/feature_cache.ts";
@@ -24,11 +26,12 @@ import { Interruption } from "../terminal/interruption.ts";
 import { showErrorAndExit } from "../terminal/cli.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
-import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
+import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { showTuning } from "../terminal/tuning.ts";
 import { EVALUATE_FLAGS, type EvaluateFlags, readEvaluateFlags } from "./evaluate_flags.ts";
 import { type EvaluationResult, exportSamples, resultPage, summaryLines } from "./evaluation_output.ts";
 import { type Drawing, drawSamples } from "./evaluation_samples.ts";
+import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation_likelihood.ts";
 import { modelDirectory } from "./runs.ts";
 import { showProgress } from "./train.ts";
 
@@ -58,7 +61,7 @@ async function main(args: string[]): Promise<number> {
   const interruption = new Interruption(
     report,
     standardOutput(),
-    "ending after this batch of samples; repeat to quit at once without it",
+    "ending after this batch; repeat to quit at once without it",
   );
   const gpu = await openTaskGpu();
   const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
@@ -69,18 +72,29 @@ async function main(args: string[]): Promise<number> {
     const train = await cifar10({ data: flags.data, onProgress });
     report.stop();
     await interruption.during(async () => {
-      const drawing = await timer.time(
-        "drawing",
-        () => drawFrom(gpu, directory, out, flags, classifier, report, interruption.signal),
-      );
+      const { drawing, likelihood, adapter } = await runModel({
+        ...{ gpu, directory, out, flags, classifier, test, report, timer },
+        signal: interruption.signal,
+      });
       if (!drawing.complete) {
         report.line(
           `${drawing.count} of ${flags.images} samples are kept in ${out}; the same command goes on from there`,
         );
         return;
       }
+      if (likelihood && !likelihood.complete) {
+        const done = likelihood.result?.images ?? 0;
+        report.line(
+          `the likelihood of ${
+            counted(done, "test image")
+          } is kept in ${out}; the same command goes on from there`,
+        );
+        return;
+      }
       const data = { train, test };
-      const result = await measure({ directory, flags, classifier, drawing, data, report, timer });
+      const measured = await measure({ directory, flags, classifier, drawing, data, report, timer });
+      const command = ["deno task evaluate", ...args.map(shellQuote)].join(" ");
+      const result = { ...measured, adapter, command, likelihood: likelihood?.result };
       await write(out, flags, result, drawing, data, report);
     });
     return interruption.exitCode;
@@ -91,16 +105,23 @@ async function main(args: string[]): Promise<number> {
   }
 }
 
-/** Draws the samples, and frees the model. */
-async function drawFrom(
-  gpu: Gpu,
-  directory: string,
-  out: string,
-  flags: EvaluateFlags,
-  { config }: Classifier,
-  report: Reporter,
-  signal: AbortSignal,
-): Promise<Drawing> {
+/** What the model itself is needed for. */
+interface ModelWork {
+  readonly gpu: Gpu;
+  readonly directory: string;
+  readonly out: string;
+  readonly flags: EvaluateFlags;
+  readonly classifier: Classifier;
+  readonly test: ImageDataset;
+  readonly report: Reporter;
+  readonly timer: Timer;
+  readonly signal: AbortSignal;
+}
+
+/** Draws the samples and measures the likelihood, and frees the model. */
+async function runModel(
+  { gpu, directory, out, flags, classifier: { config }, test, report, timer, signal }: ModelWork,
+): Promise<{ drawing: Drawing; likelihood: MeasuredLikelihood | undefined; adapter: string }> {
   const model = await DDPM.load(directory, {
     gpu,
     precision: flags.precision,
@@ -116,7 +137,18 @@ async function drawFrom(
       throw new ConfigError("--model", `${width}x${height}`, allowed);
     }
     report.line(`model ${model.path} on ${model.adapter}`);
-    return await drawSamples(model, join(out, "samples"), flags, report, signal);
+    const drawing = await timer.time(
+      "drawing",
+      () => drawSamples(model, join(out, "samples"), flags, report, signal),
+    );
+    const size = likelihoodSize(flags, gpu.adapter.software, model, test);
+    const likelihood = drawing.complete && size.images > 0
+      ? await timer.time(
+        "likelihood",
+        () => measureLikelihood(model, drawing.modelDigest, test, out, size, report, signal),
+      )
+      : undefined;
+    return { drawing, likelihood, adapter: model.adapter };
   } finally {
     await model.close();
   }
@@ -139,7 +171,7 @@ interface Measured extends EvaluationResult {
 
 async function measure(
   { directory, flags, classifier, drawing, data: { train, test }, report, timer }: Measuring,
-): Promise<Measured> {
+): Promise<Omit<Measured, "adapter" | "command">> {
   const width = classifier.featureCount;
   const { classes } = classifier.config;
   const ofData = async (data: ImageDataset, name: string): Promise<Classified> => {
@@ -224,15 +256,26 @@ async function write(
       testImages: summaryOf(neighbours.test),
     },
   };
+  const likelihood = result.likelihood
+    ? await likelihoodSections(result.likelihood, (message) => report.line(`warning: ${message}`))
+    : [];
   const encode = (text: string) => new TextEncoder().encode(text);
   const files = new Map<string, Uint8Array>([
     ...Object.entries(pictures),
     ["evaluation.json", encode(`${JSON.stringify(json, null, 2)}\n`)],
-    ["evaluation.html", encode(resultPage(json, pictures))],
+    ["evaluation.html", encode(resultPage(json, pictures, likelihood))],
   ]);
   for (const [name, bytes] of files) await writeDurable(join(out, name), bytes);
   if (flags.export) report.line(await exportSamples(out, flags.export, samples, drawing));
   for (const line of summaryLines(json)) report.line(line);
+  if (result.likelihood) {
+    const { images, condition } = result.likelihood;
+    report.line(
+      `bits per dimension ${describeBits(result.likelihood)} (${condition}, ${
+        counted(images, "test image")
+      })`,
+    );
+  }
   report.line(`page: ${join(out, "evaluation.html")}; numbers: ${join(out, "evaluation.json")}`);
 }
 

@@ -19,6 +19,8 @@ export interface EvaluateFlags {
   readonly model?: string;
   readonly images: number;
   readonly batch: number;
+  readonly likelihoodImages?: number;
+  readonly terms?: number;
   readonly steps?: number;
   readonly sampler?: SamplerName;
   readonly guidance?: number;
@@ -35,11 +37,14 @@ export interface EvaluateFlags {
 const NOTES = `
 Distances are in the features of the project's classifier: compare them with each other, not with those of InceptionV3 in
 papers. They depend on the number of images: compare models at the same --images. Test images show how good a score can be.
-Ctrl-C keeps the samples drawn so far; the same command goes on from there.`;
+Ctrl-C keeps what is done so far; the same command goes on from there.`;
 
 /** Reads the command line. */
 export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
-  return new TaskCommand("evaluate", "Measures how good and how varied a model's samples are.")
+  return new TaskCommand(
+    "evaluate",
+    "Measures a model's likelihood, and how good and how varied its samples are.",
+  )
     .flag("--model <DIR>", "a run directory, or a diffusers directory", {
       value: text(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
@@ -54,6 +59,20 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
       unit: "images",
       default: 64,
     })
+    .flag("--likelihood-images <N>", "test images whose likelihood is measured, 0 for none", {
+      value: integer(0, 1000000),
+      unit: "images",
+      defaultText: "all; 100 without a GPU",
+    })
+    .flag(
+      "--terms <N>",
+      "network passes for the likelihood of an image; more make it more exact, fewer faster",
+      {
+        value: integer(1, MAX_TIMESTEPS),
+        unit: "passes",
+        defaultText: "100; 20 without a GPU",
+      },
+    )
     .flag("--steps <N>", "network evaluations per sample", {
       value: integer(1, MAX_TIMESTEPS),
       unit: "steps",
@@ -93,7 +112,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
 
 /** EvaluateFlags by the names of the options they set. */
 export const EVALUATE_FLAGS: FlagNames = Object.fromEntries(
-  ["images", "batch", "steps", "sampler", "guidance", "seed", "precision", "out"].map((
+  ["images", "batch", "terms", "steps", "sampler", "guidance", "seed", "precision", "out"].map((
     name,
   ) => [name, `--${name}`]),
 );

@@ -55,13 +55,16 @@ export function likelihoodSize(
   };
 }
 
+/** Likelihood of images given their classes (`class-conditional`), or without them (`unconditional`). */
+export interface ConditionedLikelihood extends Likelihood {
+  readonly condition: string;
+}
+
 /** An evaluation of the likelihood, complete or not. */
 export interface MeasuredLikelihood {
   readonly complete: boolean;
   /** Of the images so far; undefined if there is none. */
-  readonly result: Likelihood | undefined;
-  /** `class-conditional` or `unconditional`. */
-  readonly condition: string;
+  readonly result: ConditionedLikelihood | undefined;
 }
 
 /**
@@ -97,8 +100,8 @@ export async function measureLikelihood(
     await store.write(sums);
   }
   report.stop();
-  const result = kept > 0 ? likelihoodOf(plan, sums) : undefined;
-  return { complete: kept === images, result, condition };
+  const result = kept > 0 ? { condition, ...likelihoodOf(plan, sums) } : undefined;
+  return { complete: kept === images, result };
 }
 
 /** Classes that the images are evaluated with: their own if the model knows them, else none. */

@@ -12,6 +12,7 @@ import { writeDurable } from "../lib/files/durable.ts";
 import { Images } from "../lib/image/images.ts";
 import { counted } from "../terminal/progress.ts";
 import type { ExportForm } from "./evaluate_flags.ts";
+import type { ConditionedLikelihood } from "./evaluation_likelihood.ts";
 import type { Drawing } from "./evaluation_samples.ts";
 
 /** Result of an evaluation. */
@@ -21,6 +22,12 @@ export interface EvaluationResult {
   readonly classifier: { readonly digest: string; readonly features: number };
   /** Of sampling. */
   readonly settings: Readonly<Record<string, string | number>>;
+  /** Name of the adapter. */
+  readonly adapter: string;
+  /** The command that computed it. */
+  readonly command: string;
+  /** Absent if it was not asked for. */
+  readonly likelihood?: ConditionedLikelihood;
   readonly images: number;
   readonly samples: ImageMeasures;
   /** As many test images, for comparison. */
@@ -78,8 +85,16 @@ export type ResultPictures = Readonly<
   Record<"samples.png" | "neighbours.png" | "neighbours-test.png", Uint8Array>
 >;
 
-/** The page of a result. */
-export function resultPage(result: WrittenResult, pictures: ResultPictures): string {
+/**
+ * The page of a result.
+ *
+ * @param likelihood sections about it, if it was measured
+ */
+export function resultPage(
+  result: WrittenResult,
+  pictures: ResultPictures,
+  likelihood: readonly ReportSection[] = [],
+): string {
   const { model, data, classifier, settings, seconds } = result;
   const sections: ReportSection[] = [
     {
@@ -89,6 +104,7 @@ export function resultPage(result: WrittenResult, pictures: ResultPictures): str
         "test images, as many, show how good a score can be.",
       table: { columns: ["measure", "samples", "test images"], rows: tableRows(result) },
     },
+    ...likelihood,
     {
       heading: "Nearest training images",
       text:
@@ -110,6 +126,9 @@ export function resultPage(result: WrittenResult, pictures: ResultPictures): str
   return reportPage({
     title: `Evaluation of ${model.path}`,
     settings: {
+      command: result.command,
+      adapter: result.adapter,
+      date: new Date().toISOString().slice(0, 10),
       model: model.path,
       "model digest": model.digest,
       data: `${data.name}, ${data.images} training images`,

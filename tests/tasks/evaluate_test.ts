@@ -33,7 +33,10 @@ const CLASSIFIER = [
   "--out",
   "scorer",
 ];
-const EVALUATE = ["--data", "splits", "--model", "run", "--classifier", "scorer", "--steps", "2"];
+const EVALUATE = [
+  ...["--data", "splits", "--model", "run", "--classifier", "scorer"],
+  ...["--steps", "2", "--likelihood-images", "4", "--terms", "2"],
+];
 
 Deno.test("a classifier is trained, a model is evaluated with it, and an interrupted evaluation goes on", async () => {
   await inTemporaryDirectory(async (directory) => {
@@ -74,12 +77,31 @@ Deno.test("a classifier is trained, a model is evaluated with it, and an interru
     assert.match(out, /class consistency +\d+\.\d % +\d+\.\d %/);
     assert.deepEqual((await Deno.stat(first)).mtime, mtime, "the first part is not drawn again");
     const result = JSON.parse(await Deno.readTextFile(join(directory, "scores/evaluation.json")));
+    assert.match(out, /bits per dimension \d+\.\d+ ± \d+\.\d+ \(class-conditional, 4 test images\)/);
+    assert.deepEqual([result.likelihood.images, result.likelihood.terms.length], [4, 2]);
+    assert.match(result.command, /^deno task evaluate --data splits --model run/);
     assert.equal(result.samples.images, 9);
     assert.equal(result.testImages.images, 8);
     assert.equal(result.nearestTraining.testImages.images, 8);
     const page = await Deno.readTextFile(join(directory, "scores/evaluation.html"));
     assert.match(page, /<h1>Evaluation of run<\/h1>/);
+    for (const part of ["Likelihood", "Denoising loss"]) assert.match(page, new RegExp(`<h2>${part}</h2>`));
+    assert.equal(page.match(/<img /g)?.length, 5, "two charts and three pictures");
     assert.ok((await Deno.stat(join(directory, "scores/samples.npz"))).size > 9 * 32 * 32 * 3);
+
+    const many = [
+      ...EVALUATE,
+      "--images",
+      "9",
+      "--batch",
+      "4",
+      "--out",
+      "scores",
+      "--likelihood-images",
+      "9",
+    ];
+    const refused = await runTask("evaluate", many, directory);
+    assert.match(refused.err, /^error: --likelihood-images: expected at most 8, the test images, got 9/);
 
     // Samples of another request are not mixed with these.
     const other = await runTask("evaluate", [...short, "--seed", "5"], directory);

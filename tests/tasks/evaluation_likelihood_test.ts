@@ -52,7 +52,7 @@ Deno.test("an interrupted likelihood goes on after its last batch, to the same r
     assert.equal(second.complete, true);
     const whole = await inTemporaryDirectory((other) => measure(other));
     assert.deepEqual(second, whole);
-    assert.equal(whole.condition, "class-conditional");
+    assert.equal(whole.result!.condition, "class-conditional");
   });
 });
 
@@ -60,7 +60,7 @@ Deno.test("a model of other classes is evaluated without them, and results are k
   await inTemporaryDirectory(async (out) => {
     const own = await measure(out);
     const other = await measure(out, { names: ["x", "y", "z"] });
-    assert.equal(other.condition, "unconditional");
+    assert.equal(other.result!.condition, "unconditional");
     assert.notEqual(other.result!.bitsPerDimension, own.result!.bitsPerDimension);
     assert.deepEqual(await measure(out), own);
     assert.equal((await Array.fromAsync(Deno.readDir(out))).length, 2);
