@@ -137,11 +137,11 @@ async function runModel(
       throw new ConfigError("--model", `${width}x${height}`, allowed);
     }
     report.line(`model ${model.path} on ${model.adapter}`);
+    const size = likelihoodSize(flags, gpu.adapter.software, model, test);
     const drawing = await timer.time(
       "drawing",
       () => drawSamples(model, join(out, "samples"), flags, report, signal),
     );
-    const size = likelihoodSize(flags, gpu.adapter.software, model, test);
     const likelihood = drawing.complete && size.images > 0
       ? await timer.time(
         "likelihood",

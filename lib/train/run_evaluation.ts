@@ -19,9 +19,17 @@ import { type RunPlan, stopsEarly } from "./run_plan.ts";
 const IMAGES = 128;
 const TERMS = 20;
 
+/** Why a run cannot be evaluated; undefined if it can. */
+export function whyNotEvaluated(
+  { settings: { model }, validationImages }: Pick<RunPlan, "settings" | "validationImages">,
+): string | undefined {
+  if (validationImages === 0) return "the data has no validation images";
+  if (model.outChannels !== model.inChannels) return "the bound of a learned variance is not implemented";
+}
+
 /** True if a run is evaluated at all. */
-export function evaluates({ grids, validationImages }: RunPlan): boolean {
-  return grids.evaluateEvery > 0 && validationImages > 0;
+export function evaluates(plan: RunPlan): boolean {
+  return plan.grids.evaluateEvery > 0 && whyNotEvaluated(plan) === undefined;
 }
 
 /** Evaluates a run when it is due. */

@@ -15,7 +15,7 @@ import type { TrainOptions } from "./options.ts";
 import { ResidentDataset } from "./device/resident.ts";
 import { describeLengthChange, type RunOrigin, type RunPlan } from "./run_plan.ts";
 import { RunCheckpoints } from "./run_checkpoints.ts";
-import { evaluates, RunEvaluation } from "./run_evaluation.ts";
+import { evaluates, RunEvaluation, whyNotEvaluated } from "./run_evaluation.ts";
 import { describePrecisionChange } from "./run_precision.ts";
 import { saveRunTuning } from "./run_tuning.ts";
 import { drawsGrids, SampleGrid } from "./sample_grid.ts";
@@ -95,7 +95,7 @@ export function buildRun(
       });
     });
     if (plan.grids.evaluateEvery > 0 && !evaluation) {
-      warnings.push("no evaluations: the data has no validation images");
+      warnings.push(`no evaluations: ${whyNotEvaluated(plan)}`);
     }
     const classes = options.data.classes.length;
     if (grid && grid.labels.length > 0 && grid.labels.length < classes) {

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { imageDataset } from "../../lib/data/dataset.ts";
-import { CheckpointError } from "../../lib/errors.ts";
+import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
-import { measureLikelihood } from "../../tasks/evaluation_likelihood.ts";
+import { likelihoodSize, measureLikelihood } from "../../tasks/evaluation_likelihood.ts";
 import { createReporter, type Reporter } from "../../terminal/progress.ts";
 import { testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
@@ -78,4 +78,27 @@ Deno.test("a file of sums that is not one is named, and left alone", async () =>
     );
     assert.equal(await Deno.readTextFile(join(out, name)), "{}");
   });
+});
+
+Deno.test("the size of an evaluation depends on adapter, data and model", async () => {
+  const model = await DDPM.load(PIPELINE, { gpu: await testGpu(), onWarning: () => {} });
+  const flags = { seed: 0, batch: 4 };
+  const data = patternImages(300, 3);
+  const { numTrainTimesteps } = model.schedule.config;
+  const of = (given: object, software = true) =>
+    likelihoodSize({ ...flags, ...given }, software, model, data);
+  assert.deepEqual(of({}), { images: 100, terms: Math.min(20, numTrainTimesteps - 1), ...flags });
+  assert.deepEqual(of({}, false), { images: 300, terms: Math.min(100, numTrainTimesteps - 1), ...flags });
+  assert.deepEqual(of({ likelihoodImages: 7, terms: 3 }), { images: 7, terms: 3, ...flags });
+  assert.throws(
+    () => of({ likelihoodImages: 301 }),
+    new ConfigError("--likelihood-images", 301, "at most 300, the test images"),
+  );
+  const learned = { config: { ...model.config, outChannels: 6 }, schedule: model.schedule };
+  assert.equal(likelihoodSize(flags, true, learned, data).images, 0);
+  assert.throws(
+    () => likelihoodSize({ ...flags, likelihoodImages: 5 }, true, learned, data),
+    new ConfigError("--likelihood-images", 5, "0 for a model with a learned variance"),
+  );
+  await model.close();
 });

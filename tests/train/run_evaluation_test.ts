@@ -65,3 +65,11 @@ Deno.test("a run without validation images warns that it is not evaluated", asyn
   ]);
   assert.deepEqual(ofType(events, "evaluation"), []);
 });
+
+Deno.test("a run with a learned variance warns that it is not evaluated", async () => {
+  const events = await run({ steps: 1, evaluateEvery: 1, learnedVariance: true });
+  assert.deepEqual(ofType(events, "warning").map(({ message }) => message), [
+    "no evaluations: the bound of a learned variance is not implemented",
+  ]);
+  assert.deepEqual(ofType(events, "evaluation"), []);
+});
