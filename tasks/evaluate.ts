@@ -30,6 +30,7 @@ import { counted, createReporter, type Reporter, reporterMode } from "../termina
 import { showTuning } from "../terminal/tuning.ts";
 import { EVALUATE_FLAGS, type EvaluateFlags, readEvaluateFlags } from "./evaluate_flags.ts";
 import { type EvaluationResult, exportSamples, resultPage, summaryLines } from "./evaluation_output.ts";
+import { loadInception, measureByInception } from "./evaluation_inception.ts";
 import { type Drawing, drawSamples } from "./evaluation_samples.ts";
 import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation_likelihood.ts";
 import { modelDirectory } from "./runs.ts";
@@ -65,6 +66,7 @@ async function main(args: string[]): Promise<number> {
   );
   const gpu = await openTaskGpu();
   const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
+  const network = await loadInception(gpu, flags, report);
   try {
     const timer = new Timer();
     const onProgress = showProgress(report);
@@ -93,14 +95,21 @@ async function main(args: string[]): Promise<number> {
       }
       const data = { train, test };
       const measured = await measure({ directory, flags, classifier, drawing, data, report, timer });
+      const inception = network
+        ? await timer.time(
+          "Inception",
+          () => measureByInception(network, drawing.images, data, report, interruption.signal),
+        )
+        : null;
       const command = ["deno task evaluate", ...args.map(shellQuote)].join(" ");
-      const result = { ...measured, adapter, command, likelihood: likelihood?.result };
+      const result = { ...measured, inception, adapter, command, likelihood: likelihood?.result };
       await write(out, flags, result, drawing, data, report);
     });
     return interruption.exitCode;
   } finally {
     report.stop();
     classifier.destroy();
+    await network?.close();
     gpu.close();
   }
 }
@@ -165,7 +174,7 @@ interface Measuring {
 }
 
 /** A result with what its pictures show. */
-interface Measured extends EvaluationResult {
+interface Measured extends Omit<EvaluationResult, "inception"> {
   readonly neighbours: { readonly samples: NearestSummary; readonly test: NearestSummary };
 }
 
@@ -232,7 +241,7 @@ function sameClasses(a: readonly string[], b: readonly string[]): boolean {
 async function write(
   out: string,
   flags: EvaluateFlags,
-  measured: Measured,
+  measured: Measured & Pick<EvaluationResult, "inception">,
   drawing: Drawing,
   { train, test }: Measuring["data"],
   report: Reporter,

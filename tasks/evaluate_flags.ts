@@ -4,6 +4,7 @@
  * @module
  */
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
+import { type Preprocessing, PREPROCESSINGS } from "../lib/evaluation/inception/inception_v3.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
 import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
@@ -27,6 +28,8 @@ export interface EvaluateFlags {
   readonly seed: number;
   readonly data?: string;
   readonly classifier?: string;
+  readonly inception?: string;
+  readonly preprocessing?: Preprocessing;
   readonly out?: string;
   readonly export?: ExportForm;
   readonly precision?: Precision;
@@ -36,8 +39,8 @@ export interface EvaluateFlags {
 
 const NOTES = `
 Distances are in the features of the project's classifier: compare them with each other, not with those of InceptionV3 in
-papers. They depend on the number of images: compare models at the same --images. Test images show how good a score can be.
-Ctrl-C keeps what is done so far; the same command goes on from there.`;
+papers, for which there is --inception. They depend on the number of images: compare models at the same --images. Test images
+show how good a score can be. Ctrl-C keeps what is done so far; the same command goes on from there.`;
 
 /** Reads the command line. */
 export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
@@ -95,6 +98,22 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
       value: text(),
       defaultText: "the project's own checkpoints/classifier",
     })
+    .flag(
+      "--inception <FILE>",
+      "weights of InceptionV3, for FID, KID and Inception score (docs/evaluation.md)",
+      {
+        value: text(),
+        defaultText: "none",
+      },
+    )
+    .flag(
+      "--preprocessing <NAME>",
+      "how images are resized for InceptionV3: as in pytorch-fid, or as in TensorFlow",
+      {
+        value: oneOf(PREPROCESSINGS),
+        defaultText: "pytorch-fid",
+      },
+    )
     .flag("--out <DIR>", "directory of samples and results", {
       value: text(),
       defaultText: "evaluation/ and the model's name",

@@ -6,6 +6,8 @@
 import { join } from "node:path";
 import { encodeNpz } from "../lib/evaluation/archive_export.ts";
 import type { ImageMeasures } from "../lib/evaluation/image_measures.ts";
+import type { Preprocessing } from "../lib/evaluation/inception/inception_v3.ts";
+import type { InceptionMeasures } from "../lib/evaluation/inception/measures.ts";
 import type { ImageBytes, NearestSummary } from "../lib/evaluation/memorisation.ts";
 import { reportPage, type ReportSection } from "../lib/evaluation/page.ts";
 import { writeDurable } from "../lib/files/durable.ts";
@@ -32,8 +34,20 @@ export interface EvaluationResult {
   readonly samples: ImageMeasures;
   /** As many test images, for comparison. */
   readonly testImages: ImageMeasures;
+  /** In the features of InceptionV3, if they were asked for. */
+  readonly inception: InceptionResult | null;
   /** By part of the work. */
   readonly seconds: Readonly<Record<string, number>>;
+}
+
+/** FID, KID and Inception score. */
+export interface InceptionResult {
+  /** SHA-256 of the weights. */
+  readonly digest: string;
+  readonly preprocessing: Preprocessing;
+  readonly samples: InceptionMeasures;
+  /** As many test images. */
+  readonly testImages: InceptionMeasures;
 }
 
 /** A result with a summary of the nearest training images. */
@@ -44,7 +58,9 @@ export interface WrittenResult extends EvaluationResult {
 }
 
 /** Rows of a table: measure, samples, test images. */
-function tableRows({ samples, testImages, nearestTraining }: WrittenResult): [string, string, string][] {
+function tableRows(
+  { samples, testImages, inception, nearestTraining }: WrittenResult,
+): [string, string, string][] {
   const share = (value: number | null) => value === null ? "-" : `${(100 * value).toFixed(1)} %`;
   const row = (name: string, show: (measures: ImageMeasures) => string): [string, string, string] => [
     name,
@@ -66,8 +82,25 @@ function tableRows({ samples, testImages, nearestTraining }: WrittenResult): [st
     row("recall", ({ recall }) => share(recall)),
     row("class consistency", ({ classConsistency }) => share(classConsistency)),
     row("classifier score", ({ classifierScore }) => classifierScore.toPrecision(3)),
+    ...inceptionRows(inception),
     distance("nearest training image, smallest distance", "smallest"),
     distance("nearest training image, median distance", "median"),
+  ];
+}
+
+function inceptionRows(result: InceptionResult | null): [string, string, string][] {
+  if (!result) return [];
+  const row = (name: string, show: (measures: InceptionMeasures) => string): [string, string, string] => [
+    name,
+    show(result.samples),
+    show(result.testImages),
+  ];
+  const estimate = ({ mean, deviation }: { mean: number; deviation: number }) =>
+    `${mean.toPrecision(3)} ± ${deviation.toPrecision(2)}`;
+  return [
+    row("FID", ({ fid }) => fid.toPrecision(4)),
+    row("KID", ({ kid }) => estimate(kid)),
+    row("Inception score", ({ inceptionScore }) => estimate(inceptionScore)),
   ];
 }
 
@@ -95,13 +128,13 @@ export function resultPage(
   pictures: ResultPictures,
   likelihood: readonly ReportSection[] = [],
 ): string {
-  const { model, data, classifier, settings, seconds } = result;
+  const { model, data, classifier, inception, settings, seconds } = result;
   const sections: ReportSection[] = [
     {
       heading: "Samples against training images",
       text:
-        "Distances (smaller is better) and shares in the features of the project's classifier, not of InceptionV3. The " +
-        "test images, as many, show how good a score can be.",
+        "Distances (smaller is better) and shares in the features of the project's classifier; FID, KID and Inception score, if " +
+        "there are any, in those of InceptionV3. The test images, as many, show how good a score can be.",
       table: { columns: ["measure", "samples", "test images"], rows: tableRows(result) },
     },
     ...likelihood,
@@ -134,6 +167,7 @@ export function resultPage(
       data: `${data.name}, ${data.images} training images`,
       classifier: classifier.digest,
       features: classifier.features,
+      ...inception ? { InceptionV3: `${inception.digest}, preprocessing ${inception.preprocessing}` } : {},
       ...settings,
       ...Object.fromEntries(Object.entries(seconds).map(([part, time]) => [`${part}, seconds`, time])),
     },

@@ -11,6 +11,17 @@ export interface InceptionScore {
   readonly deviation: number;
 }
 
+/** Replaces the logits of each row, one per class, by their softmax. */
+export function softmaxRows(logits: Float32Array, classes: number): void {
+  for (let first = 0; first < logits.length; first += classes) {
+    const row = logits.subarray(first, first + classes);
+    const highest = row.reduce((a, b) => Math.max(a, b), -Infinity);
+    const powers = Float64Array.from(row, (z) => Math.exp(z - highest));
+    const sum = powers.reduce((a, b) => a + b, 0);
+    row.set(powers.map((power) => power / sum));
+  }
+}
+
 /** Most probable class of each row; of several, the first. */
 export function mostProbable(probabilities: ArrayLike<number>, classes: number): Uint32Array {
   const rows = probabilities.length / classes;

@@ -26,7 +26,7 @@ export interface StateTensor<B extends ArrayBufferLike = ArrayBufferLike> {
   /** Sizes; `[]` for a scalar. */
   shape: number[];
   /** The elements, as many as the product of `shape`. */
-  data: Float32Array<B> | Float16Array<B> | Uint32Array<B> | Uint8Array<B>;
+  data: Float64Array<B> | Float32Array<B> | Float16Array<B> | Uint32Array<B> | Uint8Array<B>;
 }
 
 const DIGESTS_KEY = "denoise.sha256";
@@ -57,6 +57,7 @@ export function encodeWeights(
 }
 
 function toSafeTensor(shape: number[], data: StateTensor["data"]): SafeTensor {
+  if (data instanceof Float64Array) return { dtype: "F64", shape, data };
   if (data instanceof Float32Array) return { dtype: "F32", shape, data };
   if (data instanceof Uint32Array) return { dtype: "U32", shape, data };
   if (data instanceof Uint8Array) return { dtype: "U8", shape, data };

@@ -103,6 +103,11 @@ Deno.test("a classifier is trained, a model is evaluated with it, and an interru
     const refused = await runTask("evaluate", many, directory);
     assert.match(refused.err, /^error: --likelihood-images: expected at most 8, the test images, got 9/);
 
+    // The weights of Inception are read before anything is drawn.
+    const unread = await runTask("evaluate", [...short, "--inception", "run/config.json"], directory);
+    assert.notEqual(unread.code, 0);
+    assert.match(unread.err, /^error: run\/config\.json: not a PyTorch checkpoint/);
+
     // Samples of another request are not mixed with these.
     const other = await runTask("evaluate", [...short, "--seed", "5"], directory);
     assert.equal(other.code, 2);

@@ -14,6 +14,7 @@ import { Graph } from "../../graph/graph.ts";
 import { paddedChannels } from "../../graph/tensor.ts";
 import { bindParameters, createInputs } from "../../model/network.ts";
 import { ParameterTable } from "../../model/parameters.ts";
+import { softmaxRows } from "../class_scores.ts";
 import { type ClassifierConfig, featureCount } from "./config.ts";
 import { classifierNetwork } from "./network.ts";
 
@@ -130,7 +131,8 @@ export class ClassifierPass {
       const [ofFeatures, ofLogits] = await readBack(this.#gpu, [this.#views.features, this.#views.logits]);
       unpad(new Float32Array(ofFeatures!), width, features.subarray(first * width)); // one per view
       const own = probabilities.subarray(first * classes.length, (first + size) * classes.length);
-      softmaxRows(new Float32Array(ofLogits!), classes.length, own);
+      unpad(new Float32Array(ofLogits!), classes.length, own);
+      softmaxRows(own, classes.length);
       await onBatch(first + size);
     }
     return { features, probabilities };
@@ -155,16 +157,5 @@ function unpad(padded: Float32Array, width: number, into: Float32Array): void {
   const rows = Math.min(padded.length / stride, into.length / width);
   for (let row = 0; row < rows; row++) {
     into.set(padded.subarray(row * stride, row * stride + width), row * width);
-  }
-}
-
-function softmaxRows(padded: Float32Array, width: number, into: Float32Array): void {
-  unpad(padded, width, into);
-  for (let row = 0; row < into.length; row += width) {
-    const logits = into.subarray(row, row + width);
-    const highest = logits.reduce((a, b) => Math.max(a, b), -Infinity);
-    const powers = Array.from(logits, (z) => Math.exp(z - highest));
-    const sum = powers.reduce((a, b) => a + b, 0);
-    logits.set(powers.map((power) => power / sum));
   }
 }
