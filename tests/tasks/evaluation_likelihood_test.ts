@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { imageDataset } from "../../lib/data/dataset.ts";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
+import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
 import { likelihoodSize, measureLikelihood } from "../../tasks/evaluation_likelihood.ts";
 import { createReporter, type Reporter } from "../../terminal/progress.ts";
@@ -84,6 +85,7 @@ Deno.test("the size of an evaluation depends on adapter, data and model", async 
   const model = await DDPM.load(PIPELINE, { gpu: await testGpu(), onWarning: () => {} });
   const flags = { seed: 0, batch: 4 };
   const data = patternImages(300, 3);
+  assert.ok(model.schedule instanceof NoiseSchedule);
   const { numTrainTimesteps } = model.schedule.config;
   const of = (given: object, software = true) =>
     likelihoodSize({ ...flags, ...given }, software, model, data);

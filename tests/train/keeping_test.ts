@@ -1,4 +1,4 @@
-/** What a run keeps, and when it stops by its validation loss. */
+/** Keeping of checkpoints and models, and stopping by the validation loss. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import {
