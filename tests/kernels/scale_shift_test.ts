@@ -3,7 +3,7 @@ import { scaleShiftBackward, scaleShiftForward } from "../../kernels/scale_shift
 import { differences, noise } from "../reference/differences.ts";
 import { scaleShiftGradientReference, scaleShiftReference } from "../reference/scale_shift.ts";
 import { assertClose } from "../support/close.ts";
-import { type HostArray } from "../support/gpu.ts";
+import type { HostArray } from "../support/gpu.ts";
 import { packChannels, unpackChannels } from "../support/layout.ts";
 import { FLOAT32 } from "../support/storage.ts";
 
