@@ -53,7 +53,14 @@ Deno.test("a mixture, a negative class, rescaling and an interval reach the engi
     guidance_interval: "0.2,inf",
   };
   assert.deepEqual(text, {
-    ...{ model: "fake-model-step-100", class: "cat:3,dog:1", seed: "7", sampler: "ddim", steps: "6" },
+    ...{
+      model: "fake-model-step-100",
+      class: "cat:3,dog:1",
+      seed: "7",
+      sampler: "ddim",
+      spacing: "leading",
+      steps: "6",
+    },
     ...settings,
   });
   const { id: _, frames: __, ...image } = server.engine.added[0];
@@ -62,8 +69,8 @@ Deno.test("a mixture, a negative class, rescaling and an interval reach the engi
       label: [{ label: CAT, weight: 3 }, { label: 5, weight: 1 }],
       seed: 7,
       sampler: "ddim",
+      spacing: "leading",
       steps: 6,
-      eta: undefined,
     },
     ...{ guidance: 4, negative: 9, guidanceRescale: 0.7, guidanceInterval: [0.2, Infinity] },
   });
@@ -71,7 +78,7 @@ Deno.test("a mixture, a negative class, rescaling and an interval reach the engi
   const again = new URLSearchParams({ class: text.class, seed: "7", steps: "6", ...settings });
   const { images: _images, ...facts } = await (await server.ask(`/generate?${again}&format=json`)).json();
   assert.deepEqual(facts, {
-    ...{ model: "fake-model-step-100", sampler: "ddim", steps: 6 },
+    ...{ model: "fake-model-step-100", sampler: "ddim", spacing: "leading", steps: 6 },
     ...{ guidance: 4, negative_class: "truck", guidance_rescale: 0.7, guidance_interval: "0.2,inf" },
   });
   assert.deepEqual({ ...server.engine.added[1], id: 0, frames: 0 }, { ...image, id: 0, frames: 0 });

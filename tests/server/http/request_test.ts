@@ -98,7 +98,7 @@ Deno.test("all that is wrong is told at once, with what came", async () => {
       field: "colour",
       value: "red",
       allowed:
-        "one of class, count, steps, sampler, spacing, guidance, eta, variance, churn, seed, scale, format",
+        "one of class, count, steps, sampler, spacing, guidance, negative_class, guidance_rescale, guidance_interval, eta, variance, churn, seed, scale, format",
     },
   ]);
 });
@@ -121,7 +121,8 @@ Deno.test("an unknown class is answered with the classes", async () => {
 });
 
 Deno.test("an unknown parameter is answered with the nearest and with all that there are", async () => {
-  const all = "class, count, steps, sampler, spacing, guidance, eta, variance, churn, seed, scale";
+  const all =
+    "class, count, steps, sampler, spacing, guidance, negative_class, guidance_rescale, guidance_interval, eta, variance, churn, seed, scale";
   const cases: [query: string, detail: string][] = [
     ["/generate?clas=cat", `clas: unknown parameter (did you mean class?); expected one of ${all}, format`],
     ["/generate?q=cat", `q: unknown parameter; expected one of ${all}, format`],
