@@ -90,23 +90,16 @@ Deno.test("a classifier is trained, a model is evaluated with it, and an interru
     assert.ok((await Deno.stat(join(directory, "scores/samples.npz"))).size > 9 * 32 * 32 * 3);
 
     const many = [
-      ...EVALUATE,
-      "--images",
-      "9",
-      "--batch",
-      "4",
-      "--out",
-      "scores",
-      "--likelihood-images",
-      "9",
+      ...EVALUATE.map((value) => value === "4" ? "9" : value),
+      ...["--images", "9", "--batch", "4", "--out", "scores"],
     ];
     const refused = await runTask("evaluate", many, directory);
     assert.match(refused.err, /^error: --likelihood-images: expected at most 8, the test images, got 9/);
 
     // The weights of Inception are read before anything is drawn.
-    const unread = await runTask("evaluate", [...short, "--inception", "run/config.json"], directory);
+    const unread = await runTask("evaluate", [...short, "--inception", "scorer/config.json"], directory);
     assert.notEqual(unread.code, 0);
-    assert.match(unread.err, /^error: run\/config\.json: not a PyTorch checkpoint/);
+    assert.match(unread.err, /^error: scorer\/config\.json: not a PyTorch checkpoint/);
 
     // Samples of another request are not mixed with these.
     const other = await runTask("evaluate", [...short, "--seed", "5"], directory);

@@ -31,8 +31,6 @@ export interface InceptionMeasures {
 
 /** Splits of the Inception score, as of Salimans et al. 2016; fewer for fewer images. */
 const SPLITS = 10;
-/** Subsets of a kernel distance and their images, as of Binkowski et al. 2018. */
-const KID = { subsets: 100, size: 1000 } as const;
 
 /**
  * Measures images.
@@ -51,7 +49,7 @@ export function measureInception(
   return {
     images: features.count,
     fid: frechetDistance(featureMoments(features), moments),
-    kid: kernelDistance(features, some, KID),
+    kid: kernelDistance(features, some),
     inceptionScore: inceptionScore(probabilities, classes, Math.min(SPLITS, features.count)),
   };
 }
