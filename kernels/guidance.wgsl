@@ -4,7 +4,7 @@
 //   out[s] = sum over rows r of slot s of weight_r * model_out[r]
 //
 // slots [S]; rows [R]; model_out [R, H, W, Op] as stored; out [S, H, W, Op] float32, written `=`, computed in float32 in the
-// order of the rows. One row of weight 1 is copied to the bit. Idle slots keep out. Zero padding stays zero. One invocation
+// order of the rows; a second dispatch adds the rows of a guiding network (Karras et al. 2024), if there is one. One row of weight 1 is copied to the bit. Idle slots keep out. Zero padding stays zero. One invocation
 // per vec4 of channels.
 
 // include: records/sampling.wgsl
@@ -13,6 +13,7 @@
 struct Params {
   slots: u32,
   per_slot: u32, // vec4s per output
+  guide: u32,    // 1: add the rows of the guiding network to out
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -32,14 +33,19 @@ fn guidance(
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.rows == 0u) {
+  let add = params.guide == 1u;
+  let first = select(slot.first_row, slot.guide_first_row, add);
+  let count = select(slot.rows, slot.guide_rows, add);
+  if (count == 0u) {
     return;
   }
   let index = i % params.per_slot;
-  let first = slot.first_row;
   var sum = rows[first].weight * vec4f(model_out[first * params.per_slot + index]);
-  for (var r = first + 1u; r < first + slot.rows; r++) {
+  for (var r = first + 1u; r < first + count; r++) {
     sum += rows[r].weight * vec4f(model_out[r * params.per_slot + index]);
+  }
+  if (add) {
+    sum += out[i];
   }
   out[i] = sum;
 }

@@ -82,11 +82,15 @@ export interface GuidanceBuffers<B> {
   readonly out: B;
 }
 
-/** Adds up the weighted outputs of each occupied slot's rows. */
-export function guidance<B>(shape: SlotShape, buffers: GuidanceBuffers<B>): Launch<B>[] {
+/**
+ * Adds up the weighted outputs of each occupied slot's rows.
+ *
+ * @param guide true to add those of the guiding network
+ */
+export function guidance<B>(shape: SlotShape, buffers: GuidanceBuffers<B>, guide = false): Launch<B>[] {
   const { slots, outChannels } = shape;
   const perOutput = perSlot({ ...shape, channels: outChannels });
-  const params = { slots, per_slot: perOutput };
+  const params = { slots, per_slot: perOutput, guide: Number(guide) };
   return [launch(guidanceKernel, "guidance", params, { ...buffers }, grid1d(slots * perOutput, 64))];
 }
 

@@ -3966,7 +3966,7 @@ export const guidanceKernel = {
 //   out[s] = sum over rows r of slot s of weight_r * model_out[r]
 //
 // slots [S]; rows [R]; model_out [R, H, W, Op] as stored; out [S, H, W, Op] float32, written \`=\`, computed in float32 in the
-// order of the rows. One row of weight 1 is copied to the bit. Idle slots keep out. Zero padding stays zero. One invocation
+// order of the rows; a second dispatch adds the rows of a guiding network (Karras et al. 2024), if there is one. One row of weight 1 is copied to the bit. Idle slots keep out. Zero padding stays zero. One invocation
 // per vec4 of channels.
 
 // Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
@@ -3976,6 +3976,8 @@ export const guidanceKernel = {
 struct Slot {
   first_row: u32, // first of its rows, which are contiguous
   rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  guide_first_row: u32, // the same of the guiding network's batch
+  guide_rows: u32,      // 0: no autoguidance
   step: u32,      // step of the image's own trajectory, from 0
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word
@@ -4021,6 +4023,7 @@ alias Stored4 = vec4f;
 struct Params {
   slots: u32,
   per_slot: u32, // vec4s per output
+  guide: u32,    // 1: add the rows of the guiding network to out
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -4040,14 +4043,19 @@ fn guidance(
     return;
   }
   let slot = slots[i / params.per_slot];
-  if (slot.rows == 0u) {
+  let add = params.guide == 1u;
+  let first = select(slot.first_row, slot.guide_first_row, add);
+  let count = select(slot.rows, slot.guide_rows, add);
+  if (count == 0u) {
     return;
   }
   let index = i % params.per_slot;
-  let first = slot.first_row;
   var sum = rows[first].weight * vec4f(model_out[first * params.per_slot + index]);
-  for (var r = first + 1u; r < first + slot.rows; r++) {
+  for (var r = first + 1u; r < first + count; r++) {
     sum += rows[r].weight * vec4f(model_out[r * params.per_slot + index]);
+  }
+  if (add) {
+    sum += out[i];
   }
   out[i] = sum;
 }
@@ -4061,6 +4069,7 @@ fn guidance(
   params: {
     slots: "u32",
     per_slot: "u32",
+    guide: "u32",
   },
   entryPoints: ["guidance"],
 } as const satisfies KernelSource;
@@ -4088,6 +4097,8 @@ export const guidanceRescaleKernel = {
 struct Slot {
   first_row: u32, // first of its rows, which are contiguous
   rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  guide_first_row: u32, // the same of the guiding network's batch
+  guide_rows: u32,      // 0: no autoguidance
   step: u32,      // step of the image's own trajectory, from 0
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word
@@ -5828,6 +5839,8 @@ export const samplerStepKernel = {
 struct Slot {
   first_row: u32, // first of its rows, which are contiguous
   rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  guide_first_row: u32, // the same of the guiding network's batch
+  guide_rows: u32,      // 0: no autoguidance
   step: u32,      // step of the image's own trajectory, from 0
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word
@@ -6257,6 +6270,8 @@ export const slotInputsKernel = {
 struct Slot {
   first_row: u32, // first of its rows, which are contiguous
   rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  guide_first_row: u32, // the same of the guiding network's batch
+  guide_rows: u32,      // 0: no autoguidance
   step: u32,      // step of the image's own trajectory, from 0
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word
@@ -6369,6 +6384,8 @@ export const slotNoiseKernel = {
 struct Slot {
   first_row: u32, // first of its rows, which are contiguous
   rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  guide_first_row: u32, // the same of the guiding network's batch
+  guide_rows: u32,      // 0: no autoguidance
   step: u32,      // step of the image's own trajectory, from 0
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word

@@ -68,6 +68,7 @@ interface Flags {
   guidance?: number;
   guidanceRescale?: number;
   guidanceInterval?: SigmaInterval;
+  guide?: string;
   negativeClass?: string;
   seed: number;
   scale: number;
@@ -149,6 +150,11 @@ function readFlags(args: string[]): Flags {
       "--guidance-interval <LOW,HIGH>",
       "noise levels with guidance, as ratios of noise to signal; other steps take one evaluation",
       { value: checked(INTERVAL_WORDS, parseInterval), defaultText: "all, 0,inf" },
+    )
+    .flag(
+      "--guide <DIR>",
+      "a second, weaker model that guidance leads away from (autoguidance), with the same schedule, size and classes",
+      { value: text(), defaultText: "none" },
     )
     .flag("--negative-class <NAME>", "class that guidance leads away from, by name or number", {
       value: text(),
@@ -306,6 +312,7 @@ async function main(args: string[]): Promise<number> {
   try {
     const model = await DDPM.load(directory, {
       gpu,
+      guide: given.guide,
       tune: given.tune,
       variant: given.variant,
       precision: given.precision,
@@ -385,6 +392,7 @@ const FLAG_OF: FlagNames = {
       .map((name) => [name, `--${name}`]),
   ),
   negativeClass: "--negative-class",
+  guide: "--guide",
   guidanceRescale: "--guidance-rescale",
   guidanceInterval: "--guidance-interval",
 };

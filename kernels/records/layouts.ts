@@ -71,38 +71,42 @@ export const SUM_COLUMNS = 16;
 /** `struct Slot` of `records/sampling.wgsl`. */
 export const SlotLayout = {
   name: "Slot",
-  bytes: 72,
+  bytes: 80,
   fields: {
     /** first of its rows, which are contiguous */
     firstRow: { type: "u32", offset: 0 },
     /** rows of the network's batch; 0: the slot is idle and keeps its x */
     rows: { type: "u32", offset: 4 },
+    /** the same of the guiding network's batch */
+    guideFirstRow: { type: "u32", offset: 8 },
+    /** 0: no autoguidance */
+    guideRows: { type: "u32", offset: 12 },
     /** step of the image's own trajectory, from 0 */
-    step: { type: "u32", offset: 8 },
+    step: { type: "u32", offset: 16 },
     /** Threefry key, low word of the image's seed */
-    seedLo: { type: "u32", offset: 12 },
+    seedLo: { type: "u32", offset: 20 },
     /** Threefry key, high word */
-    seedHi: { type: "u32", offset: 16 },
+    seedHi: { type: "u32", offset: 24 },
     /** input of the network */
-    timestep: { type: "f32", offset: 20 },
+    timestep: { type: "f32", offset: 28 },
     /** standard deviation of the noise that x is set to before the step; 0: x is kept */
-    initialNoise: { type: "f32", offset: 24 },
-    x0FromX: { type: "f32", offset: 28 },
-    x0FromOut: { type: "f32", offset: 32 },
+    initialNoise: { type: "f32", offset: 32 },
+    x0FromX: { type: "f32", offset: 36 },
+    x0FromOut: { type: "f32", offset: 40 },
     /** bound on |x_0|; the largest float32 for none */
-    clip: { type: "f32", offset: 36 },
-    nextFromX0: { type: "f32", offset: 40 },
-    nextFromX: { type: "f32", offset: 44 },
-    nextFromOut: { type: "f32", offset: 48 },
+    clip: { type: "f32", offset: 44 },
+    nextFromX0: { type: "f32", offset: 48 },
+    nextFromX: { type: "f32", offset: 52 },
+    nextFromOut: { type: "f32", offset: 56 },
     /** weights of earlier estimates of x_0, the latest first */
-    nextFromH1: { type: "f32", offset: 52 },
-    nextFromH2: { type: "f32", offset: 56 },
+    nextFromH1: { type: "f32", offset: 60 },
+    nextFromH2: { type: "f32", offset: 64 },
     /** standard deviation of the added noise, with a learned variance its lower bound */
-    sigma: { type: "f32", offset: 60 },
+    sigma: { type: "f32", offset: 68 },
     /** logarithm of its upper bound over its lower; 0: the variance is fixed */
-    logSigmaRange: { type: "f32", offset: 64 },
+    logSigmaRange: { type: "f32", offset: 72 },
     /** rescaling of the guided output, 0 for none */
-    rescale: { type: "f32", offset: 68 },
+    rescale: { type: "f32", offset: 76 },
   },
 } as const satisfies RecordLayout;
 

@@ -44,24 +44,35 @@ export interface Slot {
   readonly seedHi: number;
   /** Evaluations of the network, one or more; the slot's output is their weighted sum. */
   readonly rows: readonly SlotRow[];
+  /** Evaluations of the guiding network, which are added; default none. */
+  readonly guideRows?: readonly SlotRow[];
   /** Rescaling of the guided output to the standard deviation of the conditional one, 0 (none) to 1. */
   readonly rescale: number;
 }
 
-/** Number of rows of the network's batch that slots take. */
-export function rowCount(slots: readonly (Slot | undefined)[]): number {
-  return slots.reduce((sum, slot) => sum + (slot?.rows.length ?? 0), 0);
+/** Which of a slot's networks rows belong to. */
+export type RowsOf = "rows" | "guideRows";
+
+/** Number of rows of a network's batch that slots take. */
+export function rowCount(slots: readonly (Slot | undefined)[], of: RowsOf = "rows"): number {
+  return slots.reduce((sum, slot) => sum + (slot?.[of]?.length ?? 0), 0);
 }
 
 /** Encodes the `slots` buffer; `undefined` is an idle slot. Rows are assigned in the order of the slots. */
 export function encodeSlots(slots: readonly (Slot | undefined)[]): ArrayBuffer {
   const bytes = new ArrayBuffer(SlotLayout.bytes * slots.length); // zero: all idle
-  let firstRow = 0;
+  let [firstRow, guideFirstRow] = [0, 0];
   slots.forEach((slot, i) => {
     if (!slot) return;
-    const { coefficients, rows, ...rest } = slot;
-    encodeRecord(SlotLayout, { ...rest, ...coefficients, firstRow, rows: rows.length }, bytes, i);
-    firstRow += rows.length;
+    const { coefficients, rows: { length: rows }, guideRows: { length: guideRows } = [], ...rest } = slot;
+    encodeRecord(
+      SlotLayout,
+      { ...rest, ...coefficients, firstRow, rows, guideFirstRow, guideRows },
+      bytes,
+      i,
+    );
+    firstRow += rows;
+    guideFirstRow += guideRows;
   });
   return bytes;
 }
@@ -71,10 +82,15 @@ export function encodeSlots(slots: readonly (Slot | undefined)[]): ArrayBuffer {
  *
  * @param slots as for {@linkcode encodeSlots}
  * @param batch the network's batch; rows without a slot are idle
+ * @param of whose rows
  */
-export function encodeRows(slots: readonly (Slot | undefined)[], batch: number): ArrayBuffer {
+export function encodeRows(
+  slots: readonly (Slot | undefined)[],
+  batch: number,
+  of: RowsOf = "rows",
+): ArrayBuffer {
   const bytes = new ArrayBuffer(RowLayout.bytes * batch);
-  const rows = slots.flatMap((slot, i) => slot?.rows.map((row) => ({ ...row, slot: i })) ?? []);
+  const rows = slots.flatMap((slot, i) => slot?.[of]?.map((row) => ({ ...row, slot: i })) ?? []);
   for (let r = 0; r < batch; r++) {
     const { label, ...row } = rows[r] ?? { slot: NONE, label: 0, weight: 0, conditional: 0 };
     encodeRecord(RowLayout, { ...row, classLabel: label }, bytes, r);

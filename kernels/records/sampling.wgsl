@@ -5,6 +5,8 @@
 struct Slot {
   first_row: u32, // first of its rows, which are contiguous
   rows: u32,      // rows of the network's batch; 0: the slot is idle and keeps its x
+  guide_first_row: u32, // the same of the guiding network's batch
+  guide_rows: u32,      // 0: no autoguidance
   step: u32,      // step of the image's own trajectory, from 0
   seed_lo: u32,   // Threefry key, low word of the image's seed
   seed_hi: u32,   // Threefry key, high word

@@ -13,6 +13,9 @@
  * is the conditional model, 0 the negative one; 1.5 to 4 trades variety for fidelity to the class. The sum runs on the
  * device, in `kernels/guidance.wgsl`.
  *
+ * Autoguidance (Karras et al. 2024, arXiv 2406.02507) has the output of a second, weaker network for the same class as
+ * `negative`, so that images are led away from the faults that both share, and not to fewer varieties.
+ *
  * Two corrections keep the images of high scales natural. Rescaling (Lin et al. 2024, arXiv 2305.08891, equations 15 and 16;
  * `kernels/guidance_rescale.wgsl`) undoes the gain in contrast. An interval (Kynkäänniemi et al. 2024, arXiv 2404.07724)
  * limits guidance to the noise levels where it helps, in the unit of that paper, the ratio of noise to signal `sigma`, so that
@@ -76,6 +79,8 @@ export interface GuidanceTerm {
 export interface GuidanceStep {
   /** Evaluations of the network. */
   readonly terms: readonly GuidanceTerm[];
+  /** Evaluations of the guiding network, if there is one. */
+  readonly guideTerms: readonly GuidanceTerm[];
   /** Part of the output that is rescaled, 0 for none. */
   readonly rescale: number;
 }
@@ -94,34 +99,64 @@ function normalized(label: number | ClassMixture): ClassMixture {
  * @param image class and guidance
  * @param sigma ratio of noise to signal at the step
  * @param nullLabel label of the null class
+ * @param guide true if a second network guides
  */
-export function guidanceStep(image: Guided, sigma: number, nullLabel: number): GuidanceStep {
+export function guidanceStep(
+  image: Guided,
+  sigma: number,
+  nullLabel: number,
+  guide: boolean = false,
+): GuidanceStep {
   const { guidanceInterval: [above, upTo] = [-1, Infinity] } = image;
-  return stepAtScale(image, sigma > above && sigma <= upTo ? image.guidance : 1, nullLabel);
+  return stepAtScale(image, sigma > above && sigma <= upTo ? image.guidance : 1, nullLabel, guide);
 }
 
-function stepAtScale(image: Guided, scale: number, nullLabel: number): GuidanceStep {
-  const { label, negative = nullLabel, guidanceRescale = 0 } = image;
-  const terms = new Map<number, { weight: number; conditional: number }>();
-  const add = (label: number, weight: number, conditional: number) => {
-    const sum = terms.get(label) ?? { weight: 0, conditional: 0 };
-    terms.set(label, { weight: sum.weight + weight, conditional: sum.conditional + conditional });
-  };
-  for (const { label: one, weight } of normalized(label)) add(one, scale * weight, weight);
-  add(negative, 1 - scale, 0);
-  const guided = [...terms.values()].some(({ weight, conditional }) => weight !== conditional);
-  const rescale = guided ? guidanceRescale : 0;
+function stepAtScale(image: Guided, scale: number, nullLabel: number, guide: boolean): GuidanceStep {
+  const { label, negative, guidanceRescale = 0 } = image;
+  const classes = normalized(label);
+  const other = negative === undefined
+    ? guide ? classes : [{ label: nullLabel, weight: 1 }]
+    : [{ label: negative, weight: 1 }];
+  const conditional = classes.map(({ label, weight }) => {
+    return { label, weight: scale * weight, conditional: weight };
+  });
+  const away = other.map(({ label, weight }) => ({ label, weight: (1 - scale) * weight, conditional: 0 }));
+  const [own, guiding] = [summed(guide ? conditional : [...conditional, ...away]), summed(guide ? away : [])];
+  const rescale = own.some(({ weight, conditional }) => weight !== conditional) ? guidanceRescale : 0;
   return {
     rescale,
-    terms: [...terms].map(([label, weights]) => ({ label, ...weights }))
-      .filter(({ weight, conditional }) => weight !== 0 || (rescale !== 0 && conditional !== 0)),
+    // A slot without rows of the network itself would be idle.
+    terms: own.filter(({ weight, conditional }) =>
+      weight !== 0 || (conditional !== 0 && (guide || rescale !== 0))
+    ),
+    guideTerms: guiding.filter(({ weight }) => weight !== 0),
   };
 }
 
-/** Most rows of the network's batch that an image takes in a step. */
-export function networkRows(image: Guided): number {
-  const scales = image.guidanceInterval ? [image.guidance, 1] : [image.guidance];
-  return Math.max(...scales.map((scale) => stepAtScale(image, scale, NO_LABEL).terms.length));
+/** Terms with each label once. */
+function summed(terms: readonly GuidanceTerm[]): GuidanceTerm[] {
+  const sums = new Map<number, GuidanceTerm>();
+  for (const { label, weight, conditional } of terms) {
+    const sum = sums.get(label) ?? { label, weight: 0, conditional: 0 };
+    sums.set(label, { label, weight: sum.weight + weight, conditional: sum.conditional + conditional });
+  }
+  return [...sums.values()];
+}
+
+/** Rows of all networks' batches in a step. */
+export function rowsOfStep({ terms, guideTerms }: GuidanceStep): number {
+  return terms.length + guideTerms.length;
+}
+
+/**
+ * Most rows of the network's batch that an image takes in a step, those of a guiding network not counted: it takes at most as
+ * many of its own.
+ *
+ * @param guide true if a second network guides
+ */
+export function networkRows(image: Guided, guide: boolean = false): number {
+  const scales = guide || image.guidanceInterval ? [image.guidance, 1] : [image.guidance];
+  return Math.max(...scales.map((scale) => stepAtScale(image, scale, NO_LABEL, guide).terms.length));
 }
 
 /** Stands for the null class where its label is not known. */

@@ -18,7 +18,8 @@ import {
 import { DenoisingPass } from "./denoising_pass.ts";
 import { shownSteps } from "./moments.ts";
 import { batchSizes, RunningBatch } from "./running_batch.ts";
-import type { SlotImage } from "./slot_batch.ts";
+import { readGuide } from "./guide.ts";
+import type { GuideNetwork, SlotImage } from "./slot_batch.ts";
 import { guidanceOf } from "../diffusion/guidance.ts";
 import { type PlannedStep, planSampling, type SamplerChoice } from "../diffusion/sampler.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
@@ -39,6 +40,11 @@ export type { GenerateOptions } from "./request.ts";
 export interface LoadModelOptions extends TuningOptions {
   /** Device to use. If not given, one is opened, and closed by {@linkcode DDPM.close}. */
   readonly gpu?: Gpu;
+  /**
+   * A second, weaker model for autoguidance (Karras et al. 2024), such as an early checkpoint of a smaller network: guidance
+   * then leads away from its outputs. It must have the same forward process, objective, size of images and classes.
+   */
+  readonly guide?: string;
   /** Default: `mixed` if the adapter has matrix units, else `float32`. Images differ slightly between the two. */
   readonly precision?: Precision;
   /** Variant of the weights, such as `fp16` or `non_ema`; by default those without a variant, else the most precise. */
@@ -75,6 +81,9 @@ export class DDPM {
   readonly path: string;
   /** Precision of the network. */
   readonly precision: Precision;
+  /** Name of the model that guides this one; undefined without autoguidance. */
+  readonly guide: string | undefined;
+  readonly #guide: GuideNetwork | undefined;
   readonly #gpu: Gpu;
   readonly #ownsGpu: boolean;
   readonly #weights: GPUBuffer;
@@ -96,6 +105,7 @@ export class DDPM {
     path: string;
     weights: GPUBuffer;
     precision: Precision;
+    guide: (GuideNetwork & { readonly path: string }) | undefined;
     tuning: Tuning;
     onTuning: LoadModelOptions["onTuning"];
   }) {
@@ -108,6 +118,8 @@ export class DDPM {
     this.#ownsGpu = parts.ownsGpu;
     this.#weights = parts.weights;
     this.precision = parts.precision;
+    this.guide = parts.guide && basename(resolve(parts.guide.path));
+    this.#guide = parts.guide;
     this.#tuning = parts.tuning;
     this.#onTuning = parts.onTuning;
   }
@@ -129,10 +141,13 @@ export class DDPM {
       const { precision = defaultPrecision(gpu.adapter) } = options;
       checkPrecision(gpu.adapter, precision);
       const { flat, ...model } = await readModel(directory, precision, options);
+      const second = options.guide === undefined
+        ? undefined
+        : await readGuide(options.guide, model, precision, onWarning);
       const tuning = await Tuning.open(gpu, { tune, tuningDirectory }, onWarning);
-      const weights = createBuffer(gpu, flat.byteLength, "weights");
-      gpu.device.queue.writeBuffer(weights, 0, flat);
-      return new DDPM({ ...model, gpu, ownsGpu: !options.gpu, weights, precision, tuning, onTuning });
+      const weights = upload(gpu, flat, "weights");
+      const guide = second && { ...second, weights: upload(gpu, second.flat, "weights of the guide") };
+      return new DDPM({ ...model, guide, gpu, ownsGpu: !options.gpu, weights, precision, tuning, onTuning });
     } catch (error) {
       if (!options.gpu) gpu.close();
       throw error;
@@ -231,19 +246,21 @@ export class DDPM {
     this.#generator?.destroy();
     for (const batch of this.#batches) batch.destroy();
     destroyBuffer(this.#gpu, this.#weights);
+    if (this.#guide) destroyBuffer(this.#gpu, this.#guide.weights);
     if (this.#ownsGpu) this.#gpu.close();
   }
 
   /** Options that all batches share. */
-  get #network(): Pick<GeneratorOptions, "config" | "weights" | "precision" | "nullClass"> {
+  get #network(): Pick<GeneratorOptions, "config" | "weights" | "precision" | "nullClass" | "guide"> {
     const { config, precision } = this;
-    return { config, weights: this.#weights, precision, nullClass: hasNullClass(this) };
+    return { config, weights: this.#weights, precision, nullClass: hasNullClass(this), guide: this.#guide };
   }
 
   /** Converts samples to images with metadata. */
   #finished(data: Float32Array, plan: DrawPlan): Images {
     const [height, width] = imageSize(this.config);
-    const by = { model: basename(resolve(this.path)), classes: this.classes, precision: this.precision };
+    const { classes, precision, guide } = this;
+    const by = { model: basename(resolve(this.path)), classes, precision, guide };
     const metadata = plan.labels.map((_, i) => imageMetadata(plan, by, i));
     return Images.fromFloats(data, plan.labels.length, height, width, metadata);
   }
@@ -290,6 +307,12 @@ export class DDPM {
     const options = { ...this.#network, slots, imageRows, target };
     return this.#generator = await Generator.build(this.#gpu, options);
   }
+}
+
+function upload(gpu: Gpu, flat: Float32Array<ArrayBuffer>, label: string): GPUBuffer {
+  const weights = createBuffer(gpu, flat.byteLength, label);
+  gpu.device.queue.writeBuffer(weights, 0, flat);
+  return weights;
 }
 
 /** Steps of a trajectory to keep, ascending from 0. */

@@ -8,7 +8,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
-import { SlotBatch, type SlotImage, type SlotPicture } from "./slot_batch.ts";
+import { type GuideNetwork, SlotBatch, type SlotImage, type SlotPicture } from "./slot_batch.ts";
 import { advance, type Underway } from "./underway.ts";
 
 /** Options of {@linkcode Generator.build}. */
@@ -26,6 +26,8 @@ export interface GeneratorOptions {
   readonly target?: KernelTarget;
   /** Default float32. The weights must be in the layout for it. */
   readonly precision?: Precision;
+  /** A second network for autoguidance. */
+  readonly guide?: GuideNetwork;
 }
 
 /** Rows of the network's batch in a generator's steps. */

@@ -16,6 +16,8 @@ export interface DrawnBy {
   readonly model: string;
   readonly classes: readonly string[];
   readonly precision: Precision;
+  /** Name of the guiding model, if there is one. */
+  readonly guide?: string;
 }
 
 /** Class of an image as text: a name, `none`, or a mixture. */
@@ -30,6 +32,7 @@ export function className(
 /** Settings of guidance under the names that they have in requests to the server; those not in use are left out. */
 export interface GuidanceMetadata {
   readonly guidance: number;
+  readonly guide?: string;
   readonly negative_class?: string;
   readonly guidance_rescale?: number;
   readonly guidance_interval?: string;
@@ -38,10 +41,11 @@ export interface GuidanceMetadata {
 /** Guidance of a plan as metadata. */
 export function guidanceMetadata(
   { guidance, negative, guidanceRescale, guidanceInterval }: DrawPlan,
-  { classes }: Pick<DrawnBy, "classes">,
+  { classes, guide }: Pick<DrawnBy, "classes" | "guide">,
 ): GuidanceMetadata {
   return {
     guidance,
+    ...(guide === undefined || guidance === 1 ? {} : { guide }),
     ...(negative === undefined ? {} : { negative_class: labelText(negative, classes) }),
     ...(guidanceRescale === undefined ? {} : { guidance_rescale: guidanceRescale }),
     ...(guidanceInterval === undefined ? {} : { guidance_interval: intervalText(guidanceInterval) }),

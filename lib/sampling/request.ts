@@ -13,6 +13,7 @@ import {
   guidanceStep,
   type Guided,
   networkRows,
+  rowsOfStep,
   type SigmaInterval,
 } from "../diffusion/guidance.ts";
 import {
@@ -78,7 +79,7 @@ export interface GenerateOptions extends SamplerSettings {
    * default all, `[0, Infinity]`. Steps outside take one evaluation of the network.
    */
   readonly guidanceInterval?: SigmaInterval;
-  /** Class, by name or number, that guidance leads away from; default no class (`none`). */
+  /** Class, by name or number, that guidance leads away from; default no class (`none`), or with a guide the image's own. */
   readonly negativeClass?: string | number | null;
   /** Seed of the first image, an integer from 0 to 2^53 - 1; image i has seed `seed + i`. Default 0. */
   readonly seed?: number;
@@ -94,6 +95,8 @@ export interface ModelFacts extends ClassFacts {
   readonly schedule: TrainedProcess;
   /** Sampler and spacing of the model's scheduler configuration; undefined where it leaves the choice. */
   readonly sampling?: Required<SamplerChoice>;
+  /** Name of a second model for autoguidance; undefined without. */
+  readonly guide?: string;
 }
 
 /** Defaults of a request's options where the model allows them, in place of those of {@linkcode GenerateOptions}. */
@@ -157,12 +160,13 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
     .map((label, i) => label === ANY_CLASS ? (seed + i) % classes.length : label);
   const conditional = labels.some((label) => label !== classes.length);
   const guidance = planGuidance(options, conditional, model, defaults);
+  const guided = model.guide !== undefined;
   const images = [...new Set(labels)].map((label): Guided => ({ label, ...guidance }));
-  const imageRows = Math.max(...images.map(networkRows));
+  const imageRows = Math.max(...images.map((image) => networkRows(image, guided)));
   const settings = { ...givenSettings(options), ...choice, steps };
   const passes = evaluations(choice.sampler, steps);
-  const imageWork = guidance.guidanceInterval
-    ? mostWork(images, planSampling(choice.sampler, schedule, settings), classes.length)
+  const imageWork = guided || guidance.guidanceInterval
+    ? mostWork(images, planSampling(choice.sampler, schedule, settings), classes.length, guided)
     : imageRows * passes;
   return { labels, ...settings, evaluations: passes, ...guidance, imageRows, imageWork, seed, batch };
 }
@@ -172,9 +176,10 @@ function mostWork(
   images: readonly Guided[],
   plan: readonly PlannedStep[],
   nullLabel: number,
+  guide: boolean,
 ): number {
   const rows = (image: Guided, { noiseRatio }: PlannedStep) =>
-    guidanceStep(image, noiseRatio, nullLabel).terms.length;
+    rowsOfStep(guidanceStep(image, noiseRatio, nullLabel, guide));
   return Math.max(...images.map((image) => plan.reduce((sum, step) => sum + rows(image, step), 0)));
 }
 
@@ -214,7 +219,8 @@ function planGuidance(
   const negative = negativeClass === undefined
     ? undefined
     : resolveLabel("negativeClass", negativeClass, model);
-  const guidable = negative !== undefined || (conditional && hasNullClass(model));
+  const guidable = model.guide !== undefined || negative !== undefined ||
+    (conditional && hasNullClass(model));
   const guidance = scale ?? (guidable ? defaults.guidance ?? 2 : 1);
   const settings = guidanceOf({ guidance, negative, guidanceRescale, guidanceInterval });
   checkGuidance(settings);

@@ -14,7 +14,7 @@ import { checkGuidance, networkRows } from "../diffusion/guidance.ts";
 import { planSampling } from "../diffusion/sampler.ts";
 import type { ForwardProcess } from "../diffusion/forward_process.ts";
 import type { ImageJob } from "./image_job.ts";
-import { checkGuidable, SlotBatch, type SlotPicture } from "./slot_batch.ts";
+import { checkGuidable, type GuideNetwork, SlotBatch, type SlotPicture } from "./slot_batch.ts";
 import { advance, isFinished, rowsOfNextStep, type Underway } from "./underway.ts";
 
 /** An intermediate or finished image of a turn. */
@@ -61,6 +61,8 @@ export interface RunningBatchOptions {
   readonly target?: KernelTarget;
   /** Storage type of activations; default float32. The weights must be in the layout for it. */
   readonly precision?: Precision;
+  /** A second network for autoguidance. */
+  readonly guide?: GuideNetwork;
 }
 
 /** An image in a slot. */
@@ -115,7 +117,7 @@ export class RunningBatch {
    * guidance take fewer.
    */
   get rowsInUse(): number {
-    return this.#slots.reduce((sum, { image }) => sum + networkRows(image), 0);
+    return this.#slots.reduce((sum, { image }) => sum + networkRows(image, !!this.#options.guide), 0);
   }
 
   /**
@@ -186,7 +188,7 @@ export class RunningBatch {
 
   #requireRows(image: ImageJob): void {
     const free = this.rows - this.rowsInUse;
-    const rows = networkRows(image);
+    const rows = networkRows(image, !!this.#options.guide);
     if (rows <= free) return;
     throw new ConfigError("rows", rows, `at most ${free}, which are free in the batch`);
   }
@@ -264,8 +266,9 @@ export class RunningBatch {
   }
 
   #nextRows(entries: readonly Entry[]): number {
-    const nullLabel = classCount(this.#options.config);
-    return entries.reduce((sum, entry) => sum + rowsOfNextStep(entry, nullLabel), 0);
+    const { config, guide } = this.#options;
+    const nullLabel = classCount(config);
+    return entries.reduce((sum, entry) => sum + rowsOfNextStep(entry, nullLabel, !!guide), 0);
   }
 
   /** Frees all buffers except the weights. */

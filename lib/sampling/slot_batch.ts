@@ -8,7 +8,16 @@ import type { KernelTarget } from "../../kernels/target.ts";
 import { storedIn } from "../../kernels/storage.ts";
 import { RowLayout, SlotLayout } from "../../kernels/records/layouts.ts";
 import { encodeRows, encodeSlots, rowCount, type Slot } from "../../kernels/records/sampling.ts";
-import { guidance, guidanceRescale, samplerStep, slotInputs, slotNoise } from "../../kernels/sampler_step.ts";
+import {
+  guidance,
+  type GuidanceBuffers,
+  guidanceRescale,
+  samplerStep,
+  slotInputs,
+  slotNoise,
+  type SlotShape,
+} from "../../kernels/sampler_step.ts";
+import type { Launch } from "../../kernels/source.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { alignUp, type BufferView, createBuffer, destroyBuffer, ResourceScope } from "../gpu/memory.ts";
@@ -18,7 +27,7 @@ import { fitMemory, kernelTarget } from "../graph/compile.ts";
 import { HoistedConstants } from "../graph/constants.ts";
 import { paddedChannels } from "../graph/tensor.ts";
 import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
-import { type ForwardOptions, type ForwardPass, forwardPass } from "../model/network.ts";
+import { type ForwardOptions, forwardPass } from "../model/network.ts";
 import type { Precision } from "../model/precision.ts";
 import { checkOutChannels } from "./channels.ts";
 import { unpadChannels } from "./padding.ts";
@@ -42,6 +51,15 @@ export interface SlotBatchOptions {
   readonly target?: KernelTarget;
   /** Default float32. The weights must be in the layout for it. */
   readonly precision?: Precision;
+  /** A second network for autoguidance, with the same inputs and outputs. */
+  readonly guide?: GuideNetwork;
+}
+
+/** A network that guides another. */
+export interface GuideNetwork {
+  readonly config: UNetConfig;
+  /** Weights for the same precision as the guided network's. */
+  readonly weights: GPUBuffer;
 }
 
 /** Parameters that, with the sampler's plan, determine an image, whatever its slot or the other images of the batch. */
@@ -70,10 +88,30 @@ export interface SlotPicture {
 /** Memory limit for cached weight transforms in bytes; Winograd's take 0.6 GB for preset `ddpm`. */
 const MAX_CONSTANT_BYTES = 2 ** 30;
 
+type NetworkOptions = SlotBatchOptions & { readonly target: KernelTarget };
+
+/** What the passes of a network share, of all batch sizes. */
+interface Network extends Pick<ForwardOptions, "copy"> {
+  readonly options: NetworkOptions;
+  readonly what: string;
+  readonly constants: HoistedConstants;
+  /** Memory of its largest pass, for the others. */
+  spare: readonly GPUBuffer[];
+}
+
+/** A network's pass over its rows. */
+interface RecordedPass {
+  readonly inputs: Launch<BufferView>[];
+  readonly forward: readonly Launch<BufferView>[];
+  readonly outputs: GuidanceBuffers<BufferView>;
+}
+
 interface SizedProgram {
   readonly rows: number;
   readonly slots: number;
   readonly program: Program;
+  /** The same with the guiding network. */
+  readonly guided: Program | undefined;
 }
 
 /**
@@ -83,9 +121,9 @@ interface SizedProgram {
  */
 export function checkGuidable(
   { guidance, negative }: Pick<Guided, "guidance" | "negative">,
-  { config, nullClass = true }: Pick<SlotBatchOptions, "config" | "nullClass">,
+  { config, nullClass = true, guide }: Pick<SlotBatchOptions, "config" | "nullClass" | "guide">,
 ): void {
-  if (guidance === 1) return;
+  if (guidance === 1 || guide) return;
   if (config.numClassEmbeds === null) {
     throw new ConfigError("guidance", guidance, "1, since this model was trained without classes");
   }
@@ -97,13 +135,13 @@ export class SlotBatch {
   readonly slots: number;
   readonly #gpu: Gpu;
   readonly #config: UNetConfig;
-  readonly #options: Pick<SlotBatchOptions, "config" | "nullClass">;
+  readonly #options: Pick<SlotBatchOptions, "config" | "nullClass" | "guide">;
   readonly #scope: ResourceScope;
   readonly #programs: SizedProgram[] = [];
   /** Computes the cached weight transforms. */
-  #constants: Program | undefined;
+  #constants: readonly Program[] = [];
   readonly #buffers: Readonly<
-    Record<"slots" | "rows" | "out" | "scratch" | "staging" | typeof STATE[number], BufferView>
+    Record<"slots" | "rows" | "guideRows" | "out" | "scratch" | "staging" | typeof STATE[number], BufferView>
   >;
   /** States of the parked images. */
   readonly #parked = new Set<GPUBuffer>();
@@ -121,6 +159,7 @@ export class SlotBatch {
     this.#buffers = {
       slots: scope.buffer(SlotLayout.bytes * slots, "slots"),
       rows: scope.buffer(RowLayout.bytes * Math.max(...rows), "rows"),
+      guideRows: scope.buffer(RowLayout.bytes * Math.max(...rows), "rows of the guide"),
       x: scope.buffer(slots * imageBytes, "x"),
       out: scope.buffer(slots * imageBytesOf(config, config.outChannels), "guided outputs"),
       preview: scope.buffer(slots * imageBytes, "preview"),
@@ -143,73 +182,96 @@ export class SlotBatch {
   }
 
   static async #build(gpu: Gpu, options: SlotBatchOptions & { target: KernelTarget }): Promise<SlotBatch> {
-    const { slots, rows, target } = options;
+    const { slots, rows } = options;
     const scope = new ResourceScope(gpu, `sampling ${slots} images at once`);
     return await scope.guard(async () => {
       const batch = new SlotBatch(gpu, options, scope);
+      const main = batch.#network(options, "sampling");
+      const guide = options.guide && batch.#network({ ...options, ...options.guide }, "guidance");
       // The largest first: only one size runs at a time, so the others reuse its memory.
-      let spare: readonly GPUBuffer[] = [];
-      const copy = options.precision === "mixed"
-        ? scope.buffer(options.weights.size / 2, "weights in float16").buffer
-        : undefined;
-      const left = gpu.memory.limit - gpu.memory.used;
-      const constantBytes = target.frugal ? 0 : Math.min(MAX_CONSTANT_BYTES, left / 4);
-      const constants = scope.own(new HoistedConstants(gpu, "sampling", constantBytes));
-      for (const size of rows.toReversed()) {
-        const { sized, forward } = await batch.#record(size, options, { reuse: spare, copy, constants });
-        batch.#programs.unshift(sized);
-        if (spare.length === 0) spare = forward.reusable;
+      for (const size of rows.toReversed()) batch.#programs.unshift(await batch.#record(size, main, guide));
+      for (const { constants } of guide ? [main, guide] : [main]) {
+        batch.#constants = [...batch.#constants, scope.own(await buildProgram(gpu, constants.launches))];
       }
-      batch.#constants = scope.own(await buildProgram(gpu, constants.launches));
       batch.refresh();
       return batch;
     });
   }
 
-  async #record(
-    rows: number,
-    { config, weights, target, precision }: SlotBatchOptions,
-    memory: Pick<ForwardOptions, "reuse" | "copy" | "constants">,
-  ): Promise<{ sized: SizedProgram; forward: ForwardPass }> {
-    const { slots: records, rows: assigned, x, out, preview, earlier } = this.#buffers;
-    const what = `sampling with a batch of ${rows}`;
+  /** What the passes of a network share. */
+  #network(options: NetworkOptions, what: string): Network {
+    const { memory } = this.#gpu;
+    const copy = options.precision === "mixed"
+      ? this.#scope.buffer(options.weights.size / 2, "weights in float16").buffer
+      : undefined;
+    const limit = options.target.frugal ? 0 : Math.min(MAX_CONSTANT_BYTES, (memory.limit - memory.used) / 4);
+    const constants = this.#scope.own(new HoistedConstants(this.#gpu, what, limit));
+    return { options, what, copy, constants, spare: [] };
+  }
+
+  /** Records a network for a batch of rows; the first of its passes should be the largest. */
+  #pass(rows: number, network: Network, assigned: BufferView): RecordedPass {
+    const { options: { config, weights, target, precision }, what, copy, constants, spare } = network;
     const forward = this.#scope.own(
-      forwardPass(this.#gpu, config, rows, weights, what, { ...memory, target, precision }),
+      forwardPass(this.#gpu, config, rows, weights, `${what} with a batch of ${rows}`, {
+        ...{ reuse: spare, copy, constants, target, precision },
+      }),
     );
-    const [height, width] = imageSize(config);
-    const slots = Math.min(this.slots, rows);
-    const { inChannels: channels, outChannels } = config;
-    const shape = { slots, height, width, channels, outChannels };
+    if (spare.length === 0) network.spare = forward.reusable;
+    const { slots: records, x, out } = this.#buffers;
     const { x: input, timesteps: timestep } = forward.inputs;
     // The kernel writes labels for unconditional networks, too.
     const label = forward.inputs.labels ?? this.#scope.buffer(4 * rows, "labels");
-    const half = precision === "mixed";
-    const before = [
-      ...slotNoise(shape, { slots: records, x }),
-      ...slotInputs(shape, rows, { slots: records, rows: assigned, x, input, timestep, label }),
+    const buffers = { slots: records, rows: assigned, x, input, timestep, label };
+    return {
+      inputs: slotInputs(this.#shape(rows), rows, buffers),
+      forward: forward.launches,
+      outputs: { slots: records, rows: assigned, model_out: forward.prediction, out },
+    };
+  }
+
+  #shape(rows: number): SlotShape {
+    const [height, width] = imageSize(this.#config);
+    const { inChannels: channels, outChannels } = this.#config;
+    return { slots: Math.min(this.slots, rows), height, width, channels, outChannels };
+  }
+
+  async #record(rows: number, main: Network, guide: Network | undefined): Promise<SizedProgram> {
+    const { slots: records, rows: assigned, guideRows, x, out, preview, earlier } = this.#buffers;
+    const shape = this.#shape(rows);
+    const half = main.options.precision === "mixed";
+    const own = this.#pass(rows, main, assigned);
+    const start = [
+      ...storedIn(half, [...slotNoise(shape, { slots: records, x }), ...own.inputs]),
+      ...own.forward,
+      ...storedIn(half, guidance(shape, own.outputs)),
     ];
-    const outputs = { slots: records, rows: assigned, model_out: forward.prediction, out };
-    const after = [
-      ...guidance(shape, outputs),
-      ...guidanceRescale(shape, outputs),
+    const end = storedIn(half, [
+      ...guidanceRescale(shape, own.outputs),
       ...samplerStep(shape, { slots: records, out, x, h1: preview, h2: earlier }),
-    ];
-    const program = await buildProgram(this.#gpu, [
-      ...storedIn(half, before),
-      ...forward.launches,
-      ...storedIn(half, after),
     ]);
-    return { sized: { rows, slots, program: this.#scope.own(program) }, forward };
+    const build = async (launches: readonly Launch<BufferView>[]) =>
+      this.#scope.own(await buildProgram(this.#gpu, [...start, ...launches, ...end]));
+    const second = guide && this.#pass(rows, guide, guideRows);
+    return {
+      rows,
+      slots: shape.slots,
+      program: await build([]),
+      guided: second && await build([
+        ...storedIn(half, second.inputs),
+        ...second.forward,
+        ...storedIn(half, guidance(shape, second.outputs, true)),
+      ]),
+    };
   }
 
   /** Recomputes the cached weight transforms after the weights have changed. */
   refresh(): void {
-    if (!this.#constants) return;
     // Not run as a program, which a profile would count as a step.
     const { device } = this.#gpu;
     const encoder = device.createCommandEncoder();
     const pass = encoder.beginComputePass();
-    this.#constants.record(pass);
+    for (const constants of this.#constants) constants.record(pass);
     pass.end();
     device.queue.submit([encoder.finish()]);
   }
@@ -223,7 +285,7 @@ export class SlotBatch {
    * Advances all occupied slots by one step; returns before the device has finished.
    *
    * @param work next step of each slot; undefined, or missing at the end, for idle slots, which keep their pictures
-   * @returns `rows`: rows of the network's batch in use; `programRows`: rows of the program that ran, at least `rows`
+   * @returns `rows`: rows of the networks' batches in use; `programRows`: rows of the program that ran, at least `rows`
    * @throws {ConfigError} for guidance with a network without a null class
    * @throws {RangeError} if no recorded batch is large enough
    */
@@ -234,10 +296,12 @@ export class SlotBatch {
       const { seed, step, coefficients } = slot;
       const [seedLo, seedHi] = splitSeed(seed);
       checkGuidable(slot, this.#options);
-      const { terms, rescale } = guidanceStep(slot, coefficients.noiseRatio, nullLabel);
-      return { step, coefficients, seedLo, seedHi, rows: terms, rescale };
+      const { guide } = this.#options;
+      const { terms, guideTerms, rescale } = guidanceStep(slot, coefficients.noiseRatio, nullLabel, !!guide);
+      return { step, coefficients, seedLo, seedHi, rows: terms, guideRows: guideTerms, rescale };
     });
-    const rows = rowCount(slots);
+    const [own, guiding] = [rowCount(slots), rowCount(slots, "guideRows")];
+    const rows = Math.max(own, guiding);
     const occupied = slots.findLastIndex((slot) => slot !== undefined) + 1;
     const sized = this.#programs.find((program) => program.rows >= rows && program.slots >= occupied);
     if (!sized) throw new RangeError(`${rows} rows in ${occupied} slots are more than any batch has`);
@@ -245,8 +309,13 @@ export class SlotBatch {
     while (slots.length < sized.slots) slots.push(undefined);
     queue.writeBuffer(this.#buffers.slots.buffer, 0, encodeSlots(slots.slice(0, sized.slots)));
     queue.writeBuffer(this.#buffers.rows.buffer, 0, encodeRows(slots, sized.rows));
-    sized.program.run();
-    return { rows, programRows: sized.rows };
+    if (!sized.guided || guiding === 0) {
+      sized.program.run();
+      return { rows: own, programRows: sized.rows };
+    }
+    queue.writeBuffer(this.#buffers.guideRows.buffer, 0, encodeRows(slots, sized.rows, "guideRows"));
+    sized.guided.run();
+    return { rows: own + guiding, programRows: 2 * sized.rows };
   }
 
   /** Moves an image to another slot. */

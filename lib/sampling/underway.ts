@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { guidanceStep } from "../diffusion/guidance.ts";
+import { guidanceStep, rowsOfStep } from "../diffusion/guidance.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
 import type { SlotBatch, SlotImage, SlotStep } from "./slot_batch.ts";
 
@@ -36,13 +36,18 @@ export function advance(
 }
 
 /**
- * Rows of the network's batch in an image's next step, at most `networkRows`.
+ * Rows of the networks' batches in an image's next step.
  *
  * @param nullLabel label of the null class
+ * @param guide true if a second network guides
  */
-export function rowsOfNextStep({ image, plan, done }: Underway, nullLabel: number): number {
+export function rowsOfNextStep(
+  { image, plan, done }: Underway,
+  nullLabel: number,
+  guide: boolean,
+): number {
   const step = plan[done];
-  return step ? guidanceStep(image, step.noiseRatio, nullLabel).terms.length : 0;
+  return step ? rowsOfStep(guidanceStep(image, step.noiseRatio, nullLabel, guide)) : 0;
 }
 
 /** True if an image has had its last step (Ho et al. 2020, algorithm 2, line 5). */

@@ -58,7 +58,7 @@ function planGrid({ settings: { model, seed }, grids }: GridPlan) {
     guidance: classes > 0 ? guidance : 1,
   }));
   const slots = Math.min(SLOTS, requests.length);
-  const imageRows = Math.max(...requests.map(networkRows));
+  const imageRows = Math.max(...requests.map((image) => networkRows(image)));
   return { requests, columns, labels, sampleSteps, slots, imageRows };
 }
 

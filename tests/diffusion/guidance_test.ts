@@ -84,7 +84,10 @@ Deno.test("an image reserves the rows of its largest step", () => {
 });
 
 Deno.test("rescaling needs the conditional output, and none where that is the output", () => {
-  const step = (image: Guided, sigma = 1) => guidanceStep(image, sigma, NULL);
+  const step = (image: Guided, sigma = 1) => {
+    const { terms, rescale } = guidanceStep(image, sigma, NULL);
+    return { terms, rescale };
+  };
   const image: Guided = {
     label: [{ label: 2, weight: 3 }, { label: 3, weight: 1 }],
     guidance: 2,
@@ -106,6 +109,20 @@ Deno.test("rescaling needs the conditional output, and none where that is the ou
     rescale: 0.7,
     terms: [{ label: 2, weight: 0, conditional: 1 }, { label: NULL, weight: 1, conditional: 0 }],
   });
+});
+
+Deno.test("a guiding network has the part of the negative class, for the image's own classes by default", () => {
+  const step = (image: Guided) => {
+    const { terms, guideTerms } = guidanceStep(image, 1, NULL, true);
+    return [terms, guideTerms].map((all) => all.map(({ label, weight }) => [label, weight]));
+  };
+  const label = [{ label: 4, weight: 3 }, { label: 5, weight: 1 }];
+  assert.deepEqual(step({ label: 2, guidance: 3 }), [[[2, 3]], [[2, -2]]]);
+  assert.deepEqual(step({ label, guidance: 2 }), [[[4, 1.5], [5, 0.5]], [[4, -0.75], [5, -0.25]]]);
+  assert.deepEqual(step({ label, guidance: 2, negative: 7 }), [[[4, 1.5], [5, 0.5]], [[7, -1]]]);
+  assert.deepEqual(step({ label: 2, guidance: 1 }), [[[2, 1]], []]);
+  assert.deepEqual(step({ label: 2, guidance: 0 }), [[[2, 0]], [[2, 1]]]); // a slot without rows would be idle
+  assert.equal(networkRows({ label, guidance: 2 }, true), 2);
 });
 
 Deno.test("the settings of guidance are picked from others, without those that are not set", () => {

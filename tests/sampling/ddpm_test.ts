@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
@@ -40,6 +41,45 @@ async function withModel(body: (model: DDPM) => Promise<void>, directory = PIPEL
   await model.close();
   assert.deepEqual([gpu.memory.live, gpu.memory.used], before, "a closed model leaves nothing on the device");
 }
+
+Deno.test("a model guides itself to the images without guidance, and metadata names the guide", async () => {
+  const gpu = await testGpu();
+  const before = [gpu.memory.live, gpu.memory.used];
+  const model = await DDPM.load(PIPELINE, { gpu, guide: PIPELINE });
+  const options = { class: 1, steps: 2, seed: 3 };
+  const [plain, guided] = [await model.generate({ ...options, guidance: 1 }), await model.generate(options)];
+  assert.ok(guided.pixels.every((value, i) => Math.abs(value - plain.pixels[i]) <= 1));
+  assert.deepEqual([guided.metadata[0].guide, guided.metadata[0].guidance], ["tiny_pipeline", 2]);
+  assert.equal(plain.metadata[0].guide, undefined);
+  await model.close();
+  assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
+});
+
+Deno.test("a guide that differs in what both must share is refused, naming it", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await cp(PIPELINE, directory, { recursive: true });
+    const path = join(directory, "scheduler/scheduler_config.json");
+    const config = JSON.parse(await Deno.readTextFile(path));
+    for (
+      const [change, message] of [
+        [
+          { prediction_type: "v_prediction" },
+          /^guide: expected a model with the objective epsilon of .*, not v/,
+        ],
+        [
+          { num_train_timesteps: 500 },
+          /^guide: expected a model with the noise schedule of 1000 timesteps .* not of 500/,
+        ],
+      ] as const
+    ) {
+      await Deno.writeTextFile(path, JSON.stringify({ ...config, ...change }));
+      await assert.rejects(
+        DDPM.load(PIPELINE, { gpu: await testGpu(), guide: directory, onWarning: () => {} }),
+        (error: Error) => error instanceof ConfigError && message.test(error.message),
+      );
+    }
+  });
+});
 
 /** Bytes of the image that diffusers drew. */
 function bytesOf(image: readonly number[]): number[] {
