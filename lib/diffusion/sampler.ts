@@ -65,7 +65,7 @@ const samplers: Readonly<Record<SamplerName, Sampler>> = {
   ddim: { ...once, plan: ddimSteps, convention: ddpmSpacing, options: ["eta"] },
   euler: { ...once, plan: eulerSteps, convention: eulerSpacing, spacing: "linspace" },
   "euler-ancestral": { ...once, plan: eulerAncestralSteps, convention: eulerSpacing, spacing: "linspace" },
-  heun: { ...twice, plan: heunSteps, convention: eulerSpacing, spacing: "linspace" },
+  heun: { ...twice, plan: heunSteps, convention: eulerSpacing, spacing: "karras" },
   "dpm++2m": { ...once, plan: dpmpp2mSteps, convention: multistepSpacing, spacing: "linspace" },
   "dpm++2m-sde": { ...once, plan: dpmpp2mSdeSteps, convention: multistepSpacing, spacing: "linspace" },
   unipc: { ...once, plan: unipcSteps, convention: multistepSpacing, spacing: "linspace" },
@@ -133,7 +133,8 @@ function article(name: string): string {
 
 /**
  * Spacing of a sampler if none is chosen. With whole timesteps that of its scheduler in diffusers (`ddpm` and `ddim`: of the
- * model's configuration; `edm`: `karras`); `trailing`, which is uniform in `t`, for rectified flow; `karras` for EDM.
+ * model's configuration; `edm`: `karras`; `heun`: `karras` too, since in steps of equal timesteps its last slope leaves noise in the
+ * image); `trailing`, which is uniform in `t`, for rectified flow; `karras` for EDM.
  */
 export function defaultSpacing(process: ForwardProcess, sampler: SamplerName): SpacingName {
   const { spacing } = samplers[sampler];

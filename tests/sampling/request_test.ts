@@ -60,7 +60,7 @@ Deno.test("the sampler is the request's, else the caller's default, else that of
   };
   assert.deepEqual(chosen({}), ["euler", "karras", 25, 25]);
   assert.deepEqual(chosen({}, euler, { sampler: "unipc" }), ["unipc", "linspace", 25, 25]);
-  assert.deepEqual(chosen({ sampler: "heun" }), ["heun", "linspace", 13, 25]);
+  assert.deepEqual(chosen({ sampler: "heun" }), ["heun", "karras", 13, 25]);
   assert.deepEqual(chosen({ sampler: "edm", steps: 5 }), ["edm", "karras", 5, 9]);
   assert.deepEqual(chosen({ spacing: "trailing" }), ["euler", "trailing", 25, 25]);
   const flow: ModelFacts = { ...animals, schedule: new RectifiedFlow() };
