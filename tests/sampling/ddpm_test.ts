@@ -165,7 +165,7 @@ Deno.test("images asked for at the same time are those asked for one after the o
 Deno.test("metadata tells how to make each image again", async () => {
   await withModel(async (model) => {
     const images = await model.generate({ class: [2, "none"], steps: 2, seed: 2 ** 40, guidance: 1.5 });
-    const common = { model: "tiny_pipeline", sampler: "ddim", steps: 2, guidance: 1.5 };
+    const common = { model: "tiny_pipeline", sampler: "ddim", spacing: "leading", steps: 2, guidance: 1.5 };
     assert.deepEqual(images.metadata, [
       { ...common, class: "2", seed: 2 ** 40 },
       { ...common, class: "none", seed: 2 ** 40 + 1 },
