@@ -76,10 +76,13 @@ export function checkFit(draw: DrawPlan, { rows, timeout, maxWork, estimate }: A
 /** @throws {ConfigError} if a request does not fit, with the numbers of steps and images that would */
 function requireFit(draw: DrawPlan, fits: (draw: DrawPlan) => boolean, limit: string): void {
   if (fits(draw)) return;
-  const { steps, labels } = draw;
+  const { steps, labels, evaluations, imageWork } = draw;
   const images = labels.length;
-  const perStep = draw.imageWork / steps;
-  const mostSteps = largest(steps, (steps) => fits({ ...draw, steps, imageWork: perStep * steps }));
+  const shorter = (fewer: number): DrawPlan => {
+    const share = fewer / steps;
+    return { ...draw, steps: fewer, evaluations: share * evaluations, imageWork: share * imageWork };
+  };
+  const mostSteps = largest(steps, (fewer) => fits(shorter(fewer)));
   const mostImages = largest(images, (count) => fits({ ...draw, labels: labels.slice(0, count) }));
   const choices = [
     ...(mostSteps > 0 ? [`${mostSteps} steps x ${images} images`] : []),
