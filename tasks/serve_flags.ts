@@ -75,7 +75,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
     })
     .flag("--sampler <NAME>", "default sampling method", {
       value: oneOf<SamplerName>(samplerNames),
-      default: defaultSettings.sampler,
+      defaultText: "the model's own, else ddim",
     })
     .flag("--guidance <F>", "default scale of classifier-free guidance, 1 for none", {
       value: number(...guidance),
