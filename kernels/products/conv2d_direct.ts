@@ -49,7 +49,6 @@ export function windowParams(s: Conv2dShape): Record<string, number> {
     row_bias_first: 0,
     row_bias_row: 0,
     has_addend: 0,
-    relu: Number(s.relu ?? false),
   };
 }
 
@@ -104,7 +103,10 @@ export function directForward<B>(
   const size = { rows, columns: 4 * quads(shape.outChannels), depth, turn, places: 1 };
   const form = xSecond !== undefined ? "joined" : isFlat(shape) ? "flat" : "window";
   return [
-    product(target, forwardProblem(form), size, params, buffers, { label, flops: flopsOf(shape) }),
+    product(target, forwardProblem(form, shape.relu), size, params, buffers, {
+      label,
+      flops: flopsOf(shape),
+    }),
   ];
 }
 

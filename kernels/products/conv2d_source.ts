@@ -32,7 +32,6 @@ struct Params {
   sample_rows: u32,  // forward: rows of one sample
   has_bias: u32, has_row_bias: u32, has_addend: u32,
   row_bias_first: u32, row_bias_row: u32,  // elements
-  relu: u32,         // forward: 1 for max(y, 0)
 }
 @group(0) @binding(0) var<uniform> params: Params;
 `;
@@ -129,8 +128,9 @@ const FORWARD = {
  *
  * @param rows rows of y
  * @param at row of y, from the row and the place of a product
+ * @param relu apply ReLU; a branch on a parameter, in every unrolled store, would take LLVM minutes to compile
  */
-export function forwardOutput(rows: string, at: string): string {
+export function forwardOutput(rows: string, at: string, relu = false): string {
   return `
 @group(0) @binding(3) var<storage, read> bias: array<Columns>;
 @group(0) @binding(4) var<storage, read> row_bias: array<Columns>;
@@ -147,20 +147,19 @@ fn store(place: u32, row: u32, column: u32, value: Columns) {
     sum += row_bias[first / WIDTH + column];
   }
   if (params.has_addend != 0u) { sum += Columns(residual[at]); }
-  if (params.relu != 0u) { sum = max(sum, Columns()); }
-  y[at] = StoredColumns(sum);
+  y[at] = StoredColumns(${relu ? "max(sum, Columns())" : "sum"});
 }`;
 }
 
-/** y = x * w + bias + row bias + residual. */
-export function forwardProblem(form: keyof typeof FORWARD): GemmProblem {
+/** y = x * w + bias + row bias + residual, and ReLU of it if asked for. */
+export function forwardProblem(form: keyof typeof FORWARD, relu = false): GemmProblem {
   const { weights, a, ...outer } = FORWARD[form];
   return {
-    name: `conv2d_forward${form === "window" ? "" : `_${form}`}`,
+    name: `conv2d_forward${form === "window" ? "" : `_${form}`}${relu ? "_relu" : ""}`,
     declarations: `${form === "joined" ? `${JOINED_PARAMS}${SECOND_INPUT}` : PARAMS}
 @group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read> weight: array<StoredColumns>;
-${forwardOutput("params.rows", "row")}
+${forwardOutput("params.rows", "row", relu)}
 ${form === "window" ? pixelFunction("out") : ""}`,
     ...outer,
     prologue: "",

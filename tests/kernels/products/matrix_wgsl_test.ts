@@ -39,7 +39,7 @@ const EMULATED: MatrixUnits = { ...NVIDIA, dialect: "emulation" };
 const OTHERS = { Apple: units(32, [8, 8, 8]), Intel: units(16, [8, 16, 16]) };
 
 const PROBLEMS: readonly GemmProblem[] = [
-  ...(["flat", "joined", "window"] as const).map(forwardProblem),
+  ...(["flat", "joined", "window"] as const).map((form) => forwardProblem(form)),
   ...(["flat", "joined", "row", "rows"] as const).map(weightGradientProblem),
   ...(["flat", "window", "strided", "upsampled"] as const).map(inputGradientProblem),
   ...[UPSAMPLED_FORWARD, UPSAMPLED_WEIGHT_GRADIENT],
