@@ -120,7 +120,6 @@ export {
   type SpacingName,
   spacingNames,
   startState,
-  type StepVariance,
   variances,
 } from "./lib/diffusion/sampler.ts";
 

@@ -16,10 +16,10 @@ import {
   type SigmaInterval,
   type SpacingName,
   spacingNames,
-  type StepVariance,
   type Trajectory,
   type UNetConfig,
   variances,
+  type VarianceType,
 } from "../mod.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import { ConfigError } from "../lib/errors.ts";
@@ -63,7 +63,7 @@ interface Flags {
   sampler?: SamplerName;
   spacing?: SpacingName;
   eta?: number;
-  variance?: StepVariance;
+  variance?: VarianceType;
   churn?: number;
   guidance?: number;
   guidanceRescale?: number;

@@ -27,7 +27,6 @@ export {
   type SamplerState,
   type SamplerStep,
   startState,
-  type StepVariance,
   variances,
 } from "./samplers/step.ts";
 export { type SpacingName, spacingNames } from "./spacing.ts";

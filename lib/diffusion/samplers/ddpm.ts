@@ -7,16 +7,9 @@
 import { ConfigError } from "../../errors.ts";
 import { CLEAN, type ForwardProcess } from "../forward_process.ts";
 import { levelPosterior } from "../posterior.ts";
-import { NoiseSchedule } from "../schedule.ts";
+import { NoiseSchedule, type VarianceType } from "../schedule.ts";
 import { spacedLevels, type SpacingConvention } from "../spacing.ts";
-import {
-  deviation,
-  evaluation,
-  type PlannerOptions,
-  type SamplerStep,
-  type StepVariance,
-  variances,
-} from "./step.ts";
+import { deviation, evaluation, type PlannerOptions, type SamplerStep, variances } from "./step.ts";
 
 /** Whole timesteps, as in diffusers' `DDPMScheduler` and `DDIMScheduler`. */
 export const ddpmSpacing: SpacingConvention = { extraParts: 0, wholeTimesteps: true };
@@ -56,6 +49,6 @@ export function ddpmSteps(process: ForwardProcess, options: PlannerOptions): Sam
   });
 }
 
-function configuredVariance(process: ForwardProcess): StepVariance {
+function configuredVariance(process: ForwardProcess): VarianceType {
   return process instanceof NoiseSchedule ? process.config.varianceType : "fixed_small";
 }

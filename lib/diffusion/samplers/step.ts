@@ -56,11 +56,8 @@ export interface SamplerStep {
   readonly logSigmaRange: number;
 }
 
-/** Variance of the noise that a DDPM step adds: fixed, or between those two as the network says (`learned_range`). */
-export type StepVariance = VarianceType | "learned_range";
-
 /** Variances of a DDPM step. */
-export const variances: readonly StepVariance[] = ["fixed_small", "fixed_large", "learned_range"];
+export const variances: readonly VarianceType[] = ["fixed_small", "fixed_large", "learned_range"];
 
 /** Settings of a sampler beside the number of steps; plain data. */
 export interface SamplerSettings {
@@ -69,7 +66,7 @@ export interface SamplerSettings {
   /** DDIM only: 0 (default) is deterministic, 1 adds as much noise as DDPM. */
   readonly eta?: number;
   /** DDPM only: variance of the added noise; default as the model's configuration says. */
-  readonly variance?: StepVariance;
+  readonly variance?: VarianceType;
   /** EDM only: amount of noise that Algorithm 2 adds back, over all steps (`S_churn`), at least 0; default 0. */
   readonly churn?: number;
   /** EDM only: smallest and largest sigma at which noise is added back (`S_tmin`, `S_tmax`); default all. */
