@@ -53,11 +53,14 @@ interface Sampler {
   readonly evaluations: (steps: number) => number;
   /** Options beside steps, spacing and clipping that it takes. */
   readonly options: readonly (keyof SamplerSettings)[];
+  /** Every step depends on `x` alone, not on earlier estimates, so that steps can be repeated. */
+  readonly markov: boolean;
 }
 
-const once = { evaluations: (steps: number) => steps, options: [] };
+const once = { evaluations: (steps: number) => steps, options: [], markov: true };
+const multistep = { ...once, markov: false };
 /** Two evaluations a step, but one in the last. */
-const twice = { evaluations: (steps: number) => 2 * steps - 1, options: [] };
+const twice = { evaluations: (steps: number) => 2 * steps - 1, options: [], markov: false };
 
 const samplers: Readonly<Record<SamplerName, Sampler>> = {
   ddpm: { ...once, plan: ddpmSteps, convention: ddpmSpacing, options: ["variance"] },
@@ -65,9 +68,9 @@ const samplers: Readonly<Record<SamplerName, Sampler>> = {
   euler: { ...once, plan: eulerSteps, convention: eulerSpacing, spacing: "linspace" },
   "euler-ancestral": { ...once, plan: eulerAncestralSteps, convention: eulerSpacing, spacing: "linspace" },
   heun: { ...twice, plan: heunSteps, convention: eulerSpacing, spacing: "karras" },
-  "dpm++2m": { ...once, plan: dpmpp2mSteps, convention: multistepSpacing, spacing: "linspace" },
-  "dpm++2m-sde": { ...once, plan: dpmpp2mSdeSteps, convention: multistepSpacing, spacing: "linspace" },
-  unipc: { ...once, plan: unipcSteps, convention: multistepSpacing, spacing: "linspace" },
+  "dpm++2m": { ...multistep, plan: dpmpp2mSteps, convention: multistepSpacing, spacing: "linspace" },
+  "dpm++2m-sde": { ...multistep, plan: dpmpp2mSdeSteps, convention: multistepSpacing, spacing: "linspace" },
+  unipc: { ...multistep, plan: unipcSteps, convention: multistepSpacing, spacing: "linspace" },
   edm: {
     ...twice,
     plan: edmSteps,
@@ -85,6 +88,9 @@ export interface PlannedStep extends SamplerStep {
 
 /** Names that {@link planSampling} accepts. */
 export const samplerNames: readonly SamplerName[] = Object.keys(samplers) as SamplerName[];
+
+/** Samplers whose steps depend on `x` alone. */
+export const markovSamplers: readonly SamplerName[] = samplerNames.filter((name) => samplers[name].markov);
 
 /** The sampler and the spacing of a request. */
 export interface SamplerChoice {
@@ -210,5 +216,5 @@ export function planSampling(
   checkSampler(sampler, options);
   const { spacing = defaultSpacing(process, sampler) } = options;
   return samplers[sampler].plan(process, { ...options, spacing })
-    .map((step) => ({ ...step, noiseRatio: sigmaOf(process.level(step.timestep)) }));
+    .map((step) => ({ ...step, noiseRatio: sigmaOf(step.level) }));
 }

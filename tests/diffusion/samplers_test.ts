@@ -1,11 +1,6 @@
 import assert from "node:assert/strict";
 import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
-import {
-  estimates,
-  type ForwardProcess,
-  type NoiseLevel,
-  sigmaOf,
-} from "../../lib/diffusion/forward_process.ts";
+import { estimates, type ForwardProcess, sigmaOf } from "../../lib/diffusion/forward_process.ts";
 import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
 import {
   applyStep,
@@ -46,13 +41,6 @@ function spacingsOf(process: ForwardProcess): SpacingName[] {
   });
 }
 
-/** The level at which a step evaluates the network; DDIM's timesteps need not be where its steps end. */
-function levelOf(process: ForwardProcess, plan: readonly SamplerStep[], k: number): NoiseLevel {
-  const { timestep } = plan[k];
-  const before = plan[k - 1]?.next;
-  return before?.timestep === timestep ? before : process.level(timestep);
-}
-
 /**
  * Draws with a network that knows the image's distribution.
  *
@@ -65,8 +53,8 @@ function draw(
   denoise: (noisy: number, sigma: number) => number,
 ): Float64Array {
   let state = startState(Float64Array.from(noise, (value) => plan[0].initialNoise * value));
-  for (const [k, step] of plan.entries()) {
-    const level = levelOf(process, plan, k);
+  for (const step of plan) {
+    const { level } = step;
     const { fromX0, fromNoise } = process.target(level);
     const out = state.x.map((x) => {
       const x0 = level.signal === 0 ? denoise(0, Infinity) : denoise(x / level.signal, sigmaOf(level));
@@ -107,7 +95,7 @@ for (const [name, process] of Object.entries(processes)) {
     for (const sampler of deterministic) {
       const errors = [50, 400].map((steps) => {
         const plan = planSampling(sampler, process, { steps, spacing: "log-snr", clip: false });
-        const first = levelOf(process, plan, 0);
+        const first = plan[0].level;
         const sigma = sigmaOf(first);
         const start = plan[0].initialNoise / first.signal; // of the unscaled x
         const x = draw(process, plan, noise, denoise);
@@ -130,8 +118,9 @@ for (const [name, process] of Object.entries(processes)) {
         for (const steps of [1, 2, 8, 100]) {
           const what = `${sampler} ${spacing} ${steps}`;
           const plan = planSampling(sampler, process, { steps, spacing });
-          for (const [k, { next, noiseRatio: _, ...step }] of plan.entries()) { // infinite without signal
-            assert.ok([...Object.values(step), ...Object.values(next)].every(Number.isFinite), what);
+          for (const [k, { level, next, noiseRatio: _, ...step }] of plan.entries()) { // infinite without signal
+            const numbers = [step, level, next].flatMap((values) => Object.values(values));
+            assert.ok(numbers.every(Number.isFinite), what);
             assert.equal(step.initialNoise > 0, k === 0, what);
             if (k > 0) assert.ok(next.noise / next.signal <= sigmaOf(plan[k - 1].next), what);
           }

@@ -16,6 +16,7 @@ interface Trajectory {
   sampler: SamplerName;
   spacing: SpacingName;
   steps: number;
+  begin?: number;
   gain: number;
   config: Record<string, unknown>;
   timesteps: number[];
@@ -48,8 +49,9 @@ for (const [name, run] of Object.entries(trajectories)) {
     const learned = run.config.variance_type === "learned_range";
     const plan = planSampling(run.sampler, processOf(run), {
       steps: run.steps,
+      begin: run.begin,
       spacing: run.spacing,
-      clip: run.sampler === "ddpm" || run.config.clip_sample ? undefined : false,
+      clip: run.sampler === "ddpm" || run.sampler === "ddim" || run.config.clip_sample ? undefined : false,
       variance: learned ? "learned_range" : undefined,
     });
     assert.equal(plan.length, run.timesteps.length);
@@ -61,7 +63,11 @@ for (const [name, run] of Object.entries(trajectories)) {
     }
     const numbers = (of: string) => goldenValues("samplers", of, WIDTH * plan.length);
     const [outs, noises, variances] = [numbers("out"), numbers("noise"), numbers("variance")];
-    let state = startState(goldenValues("samplers", "x", WIDTH).map((value) => 1.7 * value));
+    const start = goldenValues("samplers", "x", WIDTH).map((value) => 1.7 * value);
+    const { level: { signal, noise: deviation } } = plan[0];
+    const image = goldenValues("samplers", "image", WIDTH);
+    const noisy = start.map((value, i) => 0.8 * signal * image[i] + deviation * value);
+    let state = startState(run.begin ? noisy : start);
     for (const [k, step] of plan.entries()) {
       const at = <T extends Float64Array>(all: T) => all.subarray(WIDTH * k, WIDTH * (k + 1));
       const out = state.x.map((value, i) => run.gain * value + 0.5 * at(outs)[i]);

@@ -3,7 +3,8 @@ variance.
 
 A trajectory starts from 1.7 v("x") and takes, in place of a network, out = gain x + 0.5 v("out", step), with noise
 sqrt(3) v("noise", step), and for a learned variance v("variance", step); v is formula.py's value with case "samplers", and step k of 16
-numbers reads elements 16 k on. The noise of the last step is zero.
+numbers reads elements 16 k on. The noise of the last step is zero. One that begins later starts from the image 0.8 v("image") with
+1.7 v("x") as its noise.
 
 x is the network's input throughout. Euler, Heun and EDM schedulers hold x divided by its signal (x_0 + sigma eps) and scale
 it for the network: here their x is scaled the same way before it is stored, and the start divided by the first scale.
@@ -29,7 +30,7 @@ def inputs(name, step):
     return torch.tensor(formula.values(CASE, name, WIDTH * (step + 1))[-WIDTH:]).reshape(1, WIDTH)
 
 
-def trajectory(sampler, name, config, steps, gain=0.9, spacing=None, every=1):
+def trajectory(sampler, name, config, steps, gain=0.9, spacing=None, every=1, begin=0):
     cls = getattr(diffusers, name)
     current = [0]
     last = [1]
@@ -41,12 +42,15 @@ def trajectory(sampler, name, config, steps, gain=0.9, spacing=None, every=1):
         scheduler = cls(**config)
         scheduler.set_timesteps(steps)
         if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(0)
-        timesteps = scheduler.timesteps
+            scheduler.set_begin_index(begin * scheduler.order)
+        timesteps = scheduler.timesteps[begin * scheduler.order :]
         last[0] = len(timesteps) - 1
         scaled = getattr(scheduler, "scale_model_input", lambda x, _: x)
         x = 1.7 * inputs("x", 0)
-        x = x / scaled(torch.ones(1), timesteps[0])
+        if begin == 0:
+            x = x / scaled(torch.ones(1), timesteps[0])
+        else:
+            x = scheduler.add_noise(0.8 * inputs("image", 0), x, timesteps[:1])
         recorded = []
         for k, t in enumerate(timesteps):
             current[0] = k
@@ -57,7 +61,7 @@ def trajectory(sampler, name, config, steps, gain=0.9, spacing=None, every=1):
             extra = {}
             if config.get("algorithm_type") == "sde-dpmsolver++" and "variance_noise" in cls.step.__code__.co_varnames:
                 extra["variance_noise"] = noise()
-            whole = sampler == "ddpm"
+            whole = sampler in ("ddpm", "ddim")
             x = scheduler.step(out, int(t) if whole else t, x, **extra).prev_sample
             assert x.dtype == torch.float64 and torch.isfinite(x).all(), name
             if k % every == every - 1 or k == last[0]:
@@ -67,6 +71,7 @@ def trajectory(sampler, name, config, steps, gain=0.9, spacing=None, every=1):
             "sampler": sampler,
             "spacing": spacing or config.get("timestep_spacing", "linspace"),
             "steps": steps,
+            **({"begin": begin} if begin else {}),
             "gain": gain,
             "config": {"_class_name": name, **config},
             "timesteps": timesteps.tolist(),
@@ -74,6 +79,7 @@ def trajectory(sampler, name, config, steps, gain=0.9, spacing=None, every=1):
         }
 
 
+DDIM = "DDIMScheduler"
 EULER = "EulerDiscreteScheduler"
 ANCESTRAL = "EulerAncestralDiscreteScheduler"
 HEUN = "HeunDiscreteScheduler"
@@ -137,6 +143,11 @@ content = {
         "flow euler 6 karras": trajectory("euler", FLOW, KARRAS, 6, -0.4, spacing="karras"),
         "flow euler 6 exponential": trajectory("euler", FLOW, EXPONENTIAL, 6, -0.4, spacing="exponential"),
         "flow heun 5": trajectory("heun", FLOW_HEUN, {}, 5, -0.4),
+        "ddim 7 from 3": trajectory("ddim", DDIM, {}, 7, spacing="leading", begin=3),
+        "euler 7 from 3": trajectory("euler", EULER, {}, 7, begin=3),
+        "heun 6 from 2": trajectory("heun", HEUN, KARRAS, 6, spacing="karras", begin=2),
+        "2m 8 from 3": trajectory("dpm++2m", DPM, {}, 8, begin=3),
+        "unipc 8 from 3 v": trajectory("unipc", UNIPC, V, 8, -0.4, begin=3),
     },
 }
 

@@ -8,9 +8,9 @@ import { ConfigError } from "../../errors.ts";
 import { CLEAN, estimates, type ForwardProcess, type NoiseLevel } from "../forward_process.ts";
 import { levelPosterior } from "../posterior.ts";
 import { NoiseSchedule } from "../schedule.ts";
-import { isTimeSpacing, spacedLevels, type SpacingName } from "../spacing.ts";
+import { isTimeSpacing, type SpacingName } from "../spacing.ts";
 import { ddpmSpacing } from "./ddpm.ts";
-import { deviation, evaluation, type PlannerOptions, type SamplerStep } from "./step.ts";
+import { deviation, evaluation, type PlannerOptions, type SamplerStep, visitedLevels } from "./step.ts";
 
 /**
  * Plans DDIM sampling, from `x_t` to a less noisy `x_s` (equations 12 and 16; `acp` is the alpha of that paper):
@@ -26,12 +26,12 @@ import { deviation, evaluation, type PlannerOptions, type SamplerStep } from "./
  * @throws {ConfigError} naming the option that is out of its range
  */
 export function ddimSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
-  const { steps, spacing, clip, eta = 0 } = options;
+  const { spacing, clip, eta = 0, begin = 0 } = options;
   if (!(eta >= 0 && eta <= 1)) throw new ConfigError("eta", eta, "a number from 0 to 1");
   // 1. Levels to visit (section 4.2)
-  const levels = spacedLevels(process, spacing, steps, ddpmSpacing);
-  const ends = endsOf(process, levels, spacing);
-  return levels.map((level, i) => {
+  const all = visitedLevels(process, { ...options, begin: 0 }, ddpmSpacing);
+  const ends = endsOf(process, all, spacing).slice(begin);
+  return visitedLevels(process, options, ddpmSpacing).map((level, i) => {
     const next = ends[i]!; // one for each level
     // 2. Estimate of the noise; that of x_0 (equation 9, "predicted x_0" in equation 12) and its clipping are `evaluation`'s
     const { epsFromX, epsFromOut } = estimates(process, level);

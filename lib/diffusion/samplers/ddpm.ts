@@ -8,8 +8,15 @@ import { ConfigError } from "../../errors.ts";
 import { CLEAN, type ForwardProcess } from "../forward_process.ts";
 import { levelPosterior } from "../posterior.ts";
 import { NoiseSchedule, type VarianceType } from "../schedule.ts";
-import { spacedLevels, type SpacingConvention } from "../spacing.ts";
-import { deviation, evaluation, type PlannerOptions, type SamplerStep, variances } from "./step.ts";
+import type { SpacingConvention } from "../spacing.ts";
+import {
+  deviation,
+  evaluation,
+  type PlannerOptions,
+  type SamplerStep,
+  variances,
+  visitedLevels,
+} from "./step.ts";
 
 /** Whole timesteps, as in diffusers' `DDPMScheduler` and `DDIMScheduler`. */
 export const ddpmSpacing: SpacingConvention = { extraParts: 0, wholeTimesteps: true };
@@ -27,10 +34,10 @@ export const ddpmSpacing: SpacingConvention = { extraParts: 0, wholeTimesteps: t
  * @throws {ConfigError} naming the option that is out of its range
  */
 export function ddpmSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
-  const { steps, spacing, clip, variance: type = configuredVariance(process) } = options;
+  const { clip, variance: type = configuredVariance(process) } = options;
   if (!variances.includes(type)) throw new ConfigError("variance", type, variances.join(" or "));
   // 1. Levels to visit, from T down to 1 (Algorithm 2, line 2)
-  const levels = spacedLevels(process, spacing, steps, ddpmSpacing);
+  const levels = visitedLevels(process, options, ddpmSpacing);
   return levels.map((level, i) => {
     const next = levels[i + 1] ?? CLEAN;
     // 2. Posterior mean (equation 7). With the estimate of equation 15 for x_0, this is the mean of equation 11 and

@@ -5,8 +5,8 @@
  */
 
 import { CLEAN, type ForwardProcess, halfLogSnr, type NoiseLevel, sigmaOf } from "../forward_process.ts";
-import { spacedLevels, type SpacingConvention } from "../spacing.ts";
-import { deviation, evaluation, type PlannerOptions, type SamplerStep } from "./step.ts";
+import type { SpacingConvention } from "../spacing.ts";
+import { deviation, evaluation, type PlannerOptions, type SamplerStep, visitedLevels } from "./step.ts";
 
 /**
  * Whole timesteps, with the image as the last of the parts, as in diffusers' `DPMSolverMultistepScheduler` and
@@ -30,8 +30,8 @@ export const multistepSpacing: SpacingConvention = { extraParts: 1, wholeTimeste
  * @throws {ConfigError} naming the option that is out of its range
  */
 export function dpmpp2mSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
-  const { steps, spacing, clip } = options;
-  const levels = spacedLevels(process, spacing, steps, multistepSpacing);
+  const { clip } = options;
+  const levels = visitedLevels(process, options, multistepSpacing);
   return levels.map((level, i) => {
     const next = levels[i + 1] ?? CLEAN;
     const nextFromX = next.noise / level.noise;

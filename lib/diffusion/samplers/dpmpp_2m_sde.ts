@@ -6,9 +6,8 @@
  */
 
 import { CLEAN, type ForwardProcess } from "../forward_process.ts";
-import { spacedLevels } from "../spacing.ts";
 import { fromEstimates, multistepSpacing } from "./dpmpp_2m.ts";
-import { deviation, evaluation, type PlannerOptions, type SamplerStep } from "./step.ts";
+import { deviation, evaluation, type PlannerOptions, type SamplerStep, visitedLevels } from "./step.ts";
 
 /**
  * Plans SDE-DPM-Solver++(2M), with `D` and `h` as for {@linkcode dpmpp2mSteps} ("sde-dpmsolver++" in diffusers):
@@ -21,8 +20,8 @@ import { deviation, evaluation, type PlannerOptions, type SamplerStep } from "./
  * @throws {ConfigError} naming the option that is out of its range
  */
 export function dpmpp2mSdeSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
-  const { steps, spacing, clip } = options;
-  const levels = spacedLevels(process, spacing, steps, multistepSpacing);
+  const { clip } = options;
+  const levels = visitedLevels(process, options, multistepSpacing);
   return levels.map((level, i) => {
     const next = levels[i + 1] ?? CLEAN;
     const decay = next.noise * level.signal / (level.noise * next.signal); // exp(-h) = sigma' / sigma

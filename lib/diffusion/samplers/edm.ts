@@ -6,10 +6,9 @@
 
 import { ConfigError } from "../../errors.ts";
 import { CLEAN, type ForwardProcess, type NoiseLevel, sigmaOf } from "../forward_process.ts";
-import { spacedLevels } from "../spacing.ts";
 import { eulerSpacing, towards } from "./euler.ts";
 import { corrected, inSigma } from "./heun.ts";
-import { evaluation, type PlannerOptions, type SamplerStep, type StepResult } from "./step.ts";
+import { evaluation, type PlannerOptions, type SamplerStep, type StepResult, visitedLevels } from "./step.ts";
 
 /** Largest relative increase of sigma in one step (Algorithm 2, line 4). */
 const MOST_GAMMA = Math.SQRT2 - 1;
@@ -26,9 +25,9 @@ const MOST_GAMMA = Math.SQRT2 - 1;
  * @throws {ConfigError} naming the option that is out of its range
  */
 export function edmSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
-  const { steps, spacing, clip } = options;
+  const { clip } = options;
   const churn = churnOf(options);
-  const levels = spacedLevels(process, spacing, steps, eulerSpacing)
+  const levels = visitedLevels(process, options, eulerSpacing)
     .map((level) => sigmaOf(level) === Infinity ? process.levelOfSigma(1 / process.sigmaMin) : level);
   const raised = levels.map((level) => raise(process, level, churn));
   return levels.flatMap((level, i) => {

@@ -5,8 +5,15 @@
  */
 
 import { CLEAN, type ForwardProcess, type NoiseLevel } from "../forward_process.ts";
-import { spacedLevels, type SpacingConvention, type SpacingName } from "../spacing.ts";
-import { deviation, evaluation, type PlannerOptions, type SamplerStep, type StepResult } from "./step.ts";
+import type { SpacingConvention, SpacingName } from "../spacing.ts";
+import {
+  deviation,
+  evaluation,
+  type PlannerOptions,
+  type SamplerStep,
+  type StepResult,
+  visitedLevels,
+} from "./step.ts";
 
 /** Fractional timesteps, as in diffusers' `EulerDiscreteScheduler`, `EulerAncestralDiscreteScheduler` and `HeunDiscreteScheduler`. */
 export const eulerSpacing: SpacingConvention = { extraParts: 0, wholeTimesteps: false };
@@ -27,8 +34,8 @@ export const eulerSpacing: SpacingConvention = { extraParts: 0, wholeTimesteps: 
  * @throws {ConfigError} naming the option that is out of its range
  */
 export function eulerSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
-  const { steps, spacing, clip } = options;
-  const levels = spacedLevels(process, spacing, steps, eulerSpacing);
+  const { spacing, clip } = options;
+  const levels = visitedLevels(process, options, eulerSpacing);
   return levels.map((level, i) => {
     const start = i === 0 ? initialDeviation(level, spacing) : 0;
     return evaluation(process, level, clip, start, towards(level, levels[i + 1] ?? CLEAN));

@@ -7,9 +7,8 @@
 
 import { CLEAN, type ForwardProcess } from "../forward_process.ts";
 import { levelPosterior } from "../posterior.ts";
-import { spacedLevels } from "../spacing.ts";
 import { eulerSpacing, initialDeviation, towards } from "./euler.ts";
-import { evaluation, type PlannerOptions, type SamplerStep } from "./step.ts";
+import { evaluation, type PlannerOptions, type SamplerStep, visitedLevels } from "./step.ts";
 
 /**
  * Plans ancestral Euler sampling. The new noise has the variance of the posterior `q(x_s | x_t, x_0)` (Ho et al. 2020,
@@ -26,8 +25,8 @@ import { evaluation, type PlannerOptions, type SamplerStep } from "./step.ts";
  * @throws {ConfigError} naming the option that is out of its range
  */
 export function eulerAncestralSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
-  const { steps, spacing, clip } = options;
-  const levels = spacedLevels(process, spacing, steps, eulerSpacing);
+  const { spacing, clip } = options;
+  const levels = visitedLevels(process, options, eulerSpacing);
   return levels.map((level, i) => {
     const next = levels[i + 1] ?? CLEAN;
     const { variance } = levelPosterior(level, next);

@@ -5,9 +5,8 @@
  */
 
 import { CLEAN, type ForwardProcess, type NoiseLevel } from "../forward_process.ts";
-import { spacedLevels } from "../spacing.ts";
 import { eulerSpacing, initialDeviation, towards } from "./euler.ts";
-import { evaluation, type PlannerOptions, type SamplerStep, type StepResult } from "./step.ts";
+import { evaluation, type PlannerOptions, type SamplerStep, type StepResult, visitedLevels } from "./step.ts";
 
 /**
  * Plans Heun's method: Euler's to the next level (Algorithm 1, lines 4 and 5), then the same step again with the mean of the
@@ -18,8 +17,8 @@ import { evaluation, type PlannerOptions, type SamplerStep, type StepResult } fr
  * @throws {ConfigError} naming the option that is out of its range
  */
 export function heunSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
-  const { steps, spacing, clip } = options;
-  const levels = spacedLevels(process, spacing, steps, eulerSpacing);
+  const { spacing, clip } = options;
+  const levels = visitedLevels(process, options, eulerSpacing);
   const coordinate = heunCoordinate(process);
   return levels.flatMap((level, i) => {
     const next = levels[i + 1];

@@ -7,7 +7,7 @@
 import { ConfigError, ShapeError } from "../../errors.ts";
 import { estimates, type ForwardProcess, type NoiseLevel } from "../forward_process.ts";
 import type { VarianceType } from "../schedule.ts";
-import type { SpacingName } from "../spacing.ts";
+import { spacedLevels, type SpacingConvention, type SpacingName } from "../spacing.ts";
 
 /**
  * One evaluation of the network in a sampler's plan, from `x` at one noise level to `x` at the next:
@@ -26,6 +26,8 @@ import type { SpacingName } from "../spacing.ts";
 export interface SamplerStep {
   /** Time input of the network. */
   readonly timestep: number;
+  /** Level at which the network is evaluated, in units of its input. */
+  readonly level: NoiseLevel;
   /** Level that this step ends at, in units of the network's input; the finished image has signal 1. */
   readonly next: NoiseLevel;
   /** Standard deviation of the noise that `x` is set to before the step; 0 in all steps but the first, which keep `x`. */
@@ -81,6 +83,11 @@ export interface SamplerOptions extends SamplerSettings {
   readonly steps: number;
   /** Bound on the estimate of `x_0`, or false for none; default as the process says. */
   readonly clip?: number | false;
+  /**
+   * Levels left out at the noisy end, 0 (default) to `steps - 1`, for images that do not start from noise; `begin` of
+   * `set_begin_index` in diffusers. Solvers with a history have none before it.
+   */
+  readonly begin?: number;
 }
 
 /** A validated request of a plan: {@linkcode SamplerOptions} with the spacing chosen. */
@@ -100,6 +107,23 @@ function clipBound(process: ForwardProcess, clip: number | false = process.clip)
     throw new ConfigError("clip", clip, "false or a number above 0");
   }
   return clip;
+}
+
+/**
+ * Levels that a plan visits, most noise first.
+ *
+ * @throws {ConfigError} naming the option that is out of its range
+ */
+export function visitedLevels(
+  process: ForwardProcess,
+  { steps, spacing, begin = 0 }: PlannerOptions,
+  convention: SpacingConvention,
+): NoiseLevel[] {
+  const levels = spacedLevels(process, spacing, steps, convention);
+  if (!(Number.isInteger(begin) && begin >= 0 && begin < steps)) {
+    throw new ConfigError("begin", begin, `a whole number from 0 to ${steps - 1}`);
+  }
+  return levels.slice(begin);
 }
 
 /** How a step ends: the weights of its result, and the level they lead to. */
@@ -123,6 +147,7 @@ export function evaluation(
   const { x0FromX, x0FromOut } = estimates(process, level);
   return {
     timestep: level.timestep,
+    level,
     initialNoise,
     x0FromX,
     x0FromOut,

@@ -6,9 +6,8 @@
  */
 
 import { CLEAN, type ForwardProcess, halfLogSnr, type NoiseLevel, sigmaOf } from "../forward_process.ts";
-import { spacedLevels } from "../spacing.ts";
 import { multistepSpacing, stepRatio } from "./dpmpp_2m.ts";
-import { deviation, evaluation, type PlannerOptions, type SamplerStep } from "./step.ts";
+import { deviation, evaluation, type PlannerOptions, type SamplerStep, visitedLevels } from "./step.ts";
 
 /** Weights of the present estimate of `x_0`, the one before (`h1`) and the one before that (`h2`). */
 type EstimateWeights = readonly [x0: number, h1: number, h2: number];
@@ -30,8 +29,8 @@ type EstimateWeights = readonly [x0: number, h1: number, h2: number];
  * @throws {ConfigError} naming the option that is out of its range
  */
 export function unipcSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
-  const { steps, spacing, clip } = options;
-  const levels = spacedLevels(process, spacing, steps, multistepSpacing);
+  const { clip } = options;
+  const levels = visitedLevels(process, options, multistepSpacing);
   return levels.map((level, i) => {
     const [beforeLast, last] = [levels[i - 2], levels[i - 1]];
     const next = levels[i + 1] ?? CLEAN;

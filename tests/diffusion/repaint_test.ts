@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
+import type { ForwardProcess } from "../../lib/diffusion/forward_process.ts";
+import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
+import { repaintOrder, withJumps } from "../../lib/diffusion/repaint.ts";
+import { markovSamplers, planSampling } from "../../lib/diffusion/sampler.ts";
+import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+import { ConfigError } from "../../lib/errors.ts";
+
+/**
+ * The paper's list of times (Lugmayr et al. 2022, algorithm 1 and section 4.2): times at multiples of `jump`, each gone back
+ * from `resamplings - 1` times by `jump` single steps of noise. The image is time -1.
+ */
+function timesOfPaper(steps: number, jump: number, resamplings: number): number[] {
+  const jumps = Array.from(
+    { length: steps },
+    (_, t) => t % jump === 0 && t < steps - jump ? resamplings - 1 : 0,
+  );
+  const times = [steps - 1];
+  while (times.at(-1)! >= 0) {
+    const t = times.at(-1)!;
+    if (jumps[t] > 0 && times.length > 1) {
+      jumps[t]--;
+      for (let up = 1; up <= jump; up++) times.push(t + up);
+    }
+    times.push(times.at(-1)! - 1);
+  }
+  return times;
+}
+
+for (const [steps, jump, resamplings] of [[250, 10, 10], [25, 10, 3], [12, 1, 4], [7, 6, 2], [10, 3, 1]]) {
+  Deno.test(`the steps of ${steps} with ${resamplings} passes and jumps of ${jump} are the paper's denoising steps`, () => {
+    const times = timesOfPaper(steps, jump, resamplings);
+    const denoising = times.slice(0, -1).filter((t, i) => times[i + 1] < t);
+    assert.deepEqual(repaintOrder(steps, jump, resamplings), denoising.map((t) => steps - 1 - t));
+  });
+}
+
+Deno.test("the settings of the paper, 250 steps with 10 passes and jumps of 10, take 2410 evaluations", () => {
+  assert.equal(repaintOrder(250, 10, 10).length, 250 + 24 * 9 * 10);
+});
+
+const processes: Readonly<Record<string, ForwardProcess>> = {
+  epsilon: new NoiseSchedule({ clipSample: false }),
+  "v with zero terminal SNR": new NoiseSchedule({ objective: "v", zeroTerminalSnr: true, clipSample: false }),
+  flow: new RectifiedFlow({ clip: false }),
+  edm: new EdmProcess({ clip: false }),
+};
+
+for (const [name, process] of Object.entries(processes)) {
+  Deno.test(`${name}: a step with a jump leads to the forward process's mean and variance`, () => {
+    for (const sampler of markovSamplers) {
+      // The larger variance is not that of the forward process for an image that is known.
+      const variance = sampler === "ddpm" ? "fixed_small" : undefined;
+      const plan = planSampling(sampler, process, { steps: 10, variance });
+      const jumps = withJumps(plan, 3, 2);
+      const raised = jumps.flatMap((step, k) => {
+        const following = jumps[k + 1];
+        return following && following.timestep >= step.timestep ? [{ step, following }] : [];
+      });
+      assert.equal(raised.length, 3);
+      for (const { step, following } of raised) {
+        assert.deepEqual(step.next, following.level);
+        const { level, next } = step;
+        // An image of zeros and a perfect network: x = noise eps, out = fromNoise eps, x_0 = 0
+        const { fromX0, fromNoise } = process.target(level);
+        const fromEps = step.nextFromX * level.noise + step.nextFromOut * fromNoise;
+        assertNear(fromEps ** 2 + step.sigma ** 2, next.noise ** 2, `${sampler}: variance`);
+        // An image of ones without noise: x = signal, out = fromX0
+        const mean = step.nextFromX0 + step.nextFromX * level.signal + step.nextFromOut * fromX0;
+        assertNear(mean, next.signal, `${sampler}: mean`);
+      }
+      assert.ok(
+        jumps.every(({ initialNoise }, k) => (initialNoise > 0) === (k === 0)),
+        "only the start is set to noise",
+      );
+    }
+  });
+}
+
+function assertNear(actual: number, expected: number, what: string): void {
+  assert.ok(Math.abs(actual - expected) < 1e-9, `${what} ${actual}, expected ${expected}`);
+}
+
+Deno.test("a learned variance cannot take a jump's noise, and is refused", () => {
+  const plan = planSampling("ddpm", new NoiseSchedule(), { steps: 5, variance: "learned_range" });
+  assert.throws(
+    () => withJumps(plan, 2, 2),
+    (error: unknown) => error instanceof ConfigError && error.field === "variance",
+  );
+});
