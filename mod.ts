@@ -205,7 +205,15 @@ export type {
 } from "./lib/diffusion/guidance.ts";
 export type { ClassChoice, ClassFacts } from "./lib/sampling/class_choice.ts";
 export type { DrawPlan, GenerateOptions } from "./lib/sampling/request.ts";
-export type { SlotImage } from "./lib/sampling/slot_batch.ts";
+export type { KnownImage, SlotImage } from "./lib/sampling/slot_image.ts";
+export {
+  checkEdit,
+  type CompleteEdit,
+  completeEdit,
+  type ImageEdit,
+  MAX_RESAMPLINGS,
+  stepsRun,
+} from "./lib/sampling/edits/image_edit.ts";
 export { forwardProcess } from "./lib/sampling/illustrate.ts";
 
 export { type GridOptions, type ImageMetadata, Images } from "./lib/image/images.ts";

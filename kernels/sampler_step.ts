@@ -118,6 +118,10 @@ export interface SamplerStepBuffers<B> {
   readonly h1: B;
   /** In and out: `[S, H, W, Cp]`, the estimate of x_0 before that. */
   readonly h2: B;
+  /** `[S, H, W, Cp]`, known images. */
+  readonly known: B;
+  /** `[S, H, W]`, 1 where a slot's image is drawn anew, 0 where it is the known one. */
+  readonly mask: B;
 }
 
 /** Runs one sampler step in every occupied slot. */

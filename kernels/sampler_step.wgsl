@@ -9,10 +9,16 @@
 // With a learned variance (log_sigma_range > 0), out has twice the channels, and the second half, v, scales sigma by
 // exp(log_sigma_range * (v + 1) / 2) (Nichol & Dhariwal 2021, equation 15).
 //
+// Where a slot has a known image k (known_signal or known_noise > 0), x is set back to it by its mask m (Lugmayr et al.
+// 2022, algorithm 1, lines 4 to 8), 1 where the image is drawn anew, to the bit, and 0 where it is kept:
+//
+//   x   = m x + (1 - m) (known_signal * k + known_noise * z')
+//   z'  ~ N(0, I): counter = (index of the vec4 within the image, step, 1, 2), the same key
+//
 // out [S, H, W, Op], the slots' outputs after guidance (guidance.wgsl), Op padded from C or 2 C channels; x, h1 and h2
-// [S, H, W, Cp], updated in place; slots [S], with the coefficients of their steps. All in float32. Idle slots keep theirs.
-// Zero padding stays zero. History of weight 0 is not read: before the second step there is none. One invocation per vec4
-// of channels.
+// [S, H, W, Cp], updated in place; slots [S], with the coefficients of their steps; known [S, H, W, Cp] and mask [S, H, W],
+// read only where a slot has a known image. All in float32. Idle slots keep theirs. Zero padding stays zero. History of
+// weight 0 is not read: before the second step there is none. One invocation per vec4 of channels.
 
 // include: records/sampling.wgsl
 // include: include/image_noise.wgsl
@@ -30,6 +36,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> h1: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> h2: array<vec4f>;
+@group(0) @binding(6) var<storage, read> known: array<vec4f>;
+@group(0) @binding(7) var<storage, read> mask: array<f32>;
 
 // Four channels of an output from `at` on; those beyond the image's are 0.
 fn output(at: u32, first: u32) -> vec4f {
@@ -77,6 +85,15 @@ fn sampler_step(
     }
     let key = vec2u(slot.seed_lo, slot.seed_hi);
     next += sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
+  }
+  // 4. What is kept of a known image
+  if (slot.known_signal != 0.0 || slot.known_noise != 0.0) {
+    let anew = mask[i / blocks];
+    if (anew != 1.0) {
+      let key = vec2u(slot.seed_lo, slot.seed_hi);
+      let noise = image_noise(known_counter(index, slot.step), key, first, params.channels);
+      next = anew * next + (1.0 - anew) * (slot.known_signal * known[i] + slot.known_noise * noise);
+    }
   }
   h2[i] = h1[i];
   h1[i] = x_0;

@@ -3994,6 +3994,8 @@ struct Slot {
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
   rescale: f32,   // rescaling of the guided output, 0 for none
+  known_signal: f32, // level of the known image after the step; both 0: nothing is kept
+  known_noise: f32,
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -4011,6 +4013,11 @@ const NONE = 0xffffffffu;
 // of the batch. Stream 2 separates them from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
+}
+
+// The same for the noise of the known image, which is independent of the sampler's in the same step.
+fn known_counter(index: u32, step: u32) -> vec4u {
+  return vec4u(index, step, 1u, 2u);
 }
 
 // Step word of the initial noise.
@@ -4115,6 +4122,8 @@ struct Slot {
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
   rescale: f32,   // rescaling of the guided output, 0 for none
+  known_signal: f32, // level of the known image after the step; both 0: nothing is kept
+  known_noise: f32,
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -4132,6 +4141,11 @@ const NONE = 0xffffffffu;
 // of the batch. Stream 2 separates them from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
+}
+
+// The same for the noise of the known image, which is independent of the sampler's in the same step.
+fn known_counter(index: u32, step: u32) -> vec4u {
+  return vec4u(index, step, 1u, 2u);
 }
 
 // Step word of the initial noise.
@@ -5827,10 +5841,16 @@ export const samplerStepKernel = {
 // With a learned variance (log_sigma_range > 0), out has twice the channels, and the second half, v, scales sigma by
 // exp(log_sigma_range * (v + 1) / 2) (Nichol & Dhariwal 2021, equation 15).
 //
+// Where a slot has a known image k (known_signal or known_noise > 0), x is set back to it by its mask m (Lugmayr et al.
+// 2022, algorithm 1, lines 4 to 8), 1 where the image is drawn anew, to the bit, and 0 where it is kept:
+//
+//   x   = m x + (1 - m) (known_signal * k + known_noise * z')
+//   z'  ~ N(0, I): counter = (index of the vec4 within the image, step, 1, 2), the same key
+//
 // out [S, H, W, Op], the slots' outputs after guidance (guidance.wgsl), Op padded from C or 2 C channels; x, h1 and h2
-// [S, H, W, Cp], updated in place; slots [S], with the coefficients of their steps. All in float32. Idle slots keep theirs.
-// Zero padding stays zero. History of weight 0 is not read: before the second step there is none. One invocation per vec4
-// of channels.
+// [S, H, W, Cp], updated in place; slots [S], with the coefficients of their steps; known [S, H, W, Cp] and mask [S, H, W],
+// read only where a slot has a known image. All in float32. Idle slots keep theirs. Zero padding stays zero. History of
+// weight 0 is not read: before the second step there is none. One invocation per vec4 of channels.
 
 // Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
@@ -5857,6 +5877,8 @@ struct Slot {
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
   rescale: f32,   // rescaling of the guided output, 0 for none
+  known_signal: f32, // level of the known image after the step; both 0: nothing is kept
+  known_noise: f32,
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -5874,6 +5896,11 @@ const NONE = 0xffffffffu;
 // of the batch. Stream 2 separates them from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
+}
+
+// The same for the noise of the known image, which is independent of the sampler's in the same step.
+fn known_counter(index: u32, step: u32) -> vec4u {
+  return vec4u(index, step, 1u, 2u);
 }
 
 // Step word of the initial noise.
@@ -5986,6 +6013,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> h1: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> h2: array<vec4f>;
+@group(0) @binding(6) var<storage, read> known: array<vec4f>;
+@group(0) @binding(7) var<storage, read> mask: array<f32>;
 
 // Four channels of an output from \`at\` on; those beyond the image's are 0.
 fn output(at: u32, first: u32) -> vec4f {
@@ -6034,6 +6063,15 @@ fn sampler_step(
     let key = vec2u(slot.seed_lo, slot.seed_hi);
     next += sigma * image_noise(sampling_counter(index, slot.step), key, first, params.channels);
   }
+  // 4. What is kept of a known image
+  if (slot.known_signal != 0.0 || slot.known_noise != 0.0) {
+    let anew = mask[i / blocks];
+    if (anew != 1.0) {
+      let key = vec2u(slot.seed_lo, slot.seed_hi);
+      let noise = image_noise(known_counter(index, slot.step), key, first, params.channels);
+      next = anew * next + (1.0 - anew) * (slot.known_signal * known[i] + slot.known_noise * noise);
+    }
+  }
   h2[i] = h1[i];
   h1[i] = x_0;
   x[i] = next;
@@ -6045,6 +6083,8 @@ fn sampler_step(
     x: { binding: 3, access: "read_write" },
     h1: { binding: 4, access: "read_write" },
     h2: { binding: 5, access: "read_write" },
+    known: { binding: 6, access: "read" },
+    mask: { binding: 7, access: "read" },
   },
   params: {
     slots: "u32",
@@ -6288,6 +6328,8 @@ struct Slot {
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
   rescale: f32,   // rescaling of the guided output, 0 for none
+  known_signal: f32, // level of the known image after the step; both 0: nothing is kept
+  known_noise: f32,
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -6305,6 +6347,11 @@ const NONE = 0xffffffffu;
 // of the batch. Stream 2 separates them from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
+}
+
+// The same for the noise of the known image, which is independent of the sampler's in the same step.
+fn known_counter(index: u32, step: u32) -> vec4u {
+  return vec4u(index, step, 1u, 2u);
 }
 
 // Step word of the initial noise.
@@ -6402,6 +6449,8 @@ struct Slot {
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
   rescale: f32,   // rescaling of the guided output, 0 for none
+  known_signal: f32, // level of the known image after the step; both 0: nothing is kept
+  known_noise: f32,
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -6419,6 +6468,11 @@ const NONE = 0xffffffffu;
 // of the batch. Stream 2 separates them from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
+}
+
+// The same for the noise of the known image, which is independent of the sampler's in the same step.
+fn known_counter(index: u32, step: u32) -> vec4u {
+  return vec4u(index, step, 1u, 2u);
 }
 
 // Step word of the initial noise.

@@ -71,7 +71,7 @@ export const SUM_COLUMNS = 16;
 /** `struct Slot` of `records/sampling.wgsl`. */
 export const SlotLayout = {
   name: "Slot",
-  bytes: 80,
+  bytes: 88,
   fields: {
     /** first of its rows, which are contiguous */
     firstRow: { type: "u32", offset: 0 },
@@ -107,6 +107,9 @@ export const SlotLayout = {
     logSigmaRange: { type: "f32", offset: 72 },
     /** rescaling of the guided output, 0 for none */
     rescale: { type: "f32", offset: 76 },
+    /** level of the known image after the step; both 0: nothing is kept */
+    knownSignal: { type: "f32", offset: 80 },
+    knownNoise: { type: "f32", offset: 84 },
   },
 } as const satisfies RecordLayout;
 

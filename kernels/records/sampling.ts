@@ -46,6 +46,10 @@ export interface Slot {
   readonly rows: readonly SlotRow[];
   /** Evaluations of the guiding network, which are added; default none. */
   readonly guideRows?: readonly SlotRow[];
+  /** Signal of the known image after the step; 0 (default), with the noise, for none. */
+  readonly knownSignal?: number;
+  /** Noise of the known image after the step. */
+  readonly knownNoise?: number;
   /** Rescaling of the guided output to the standard deviation of the conditional one, 0 (none) to 1. */
   readonly rescale: number;
 }
@@ -65,12 +69,9 @@ export function encodeSlots(slots: readonly (Slot | undefined)[]): ArrayBuffer {
   slots.forEach((slot, i) => {
     if (!slot) return;
     const { coefficients, rows: { length: rows }, guideRows: { length: guideRows } = [], ...rest } = slot;
-    encodeRecord(
-      SlotLayout,
-      { ...rest, ...coefficients, firstRow, rows, guideFirstRow, guideRows },
-      bytes,
-      i,
-    );
+    const { knownSignal = 0, knownNoise = 0 } = slot;
+    const assigned = { firstRow, rows, guideFirstRow, guideRows };
+    encodeRecord(SlotLayout, { ...rest, ...coefficients, ...assigned, knownSignal, knownNoise }, bytes, i);
     firstRow += rows;
     guideFirstRow += guideRows;
   });

@@ -23,6 +23,8 @@ struct Slot {
   sigma: f32,     // standard deviation of the added noise, with a learned variance its lower bound
   log_sigma_range: f32, // logarithm of its upper bound over its lower; 0: the variance is fixed
   rescale: f32,   // rescaling of the guided output, 0 for none
+  known_signal: f32, // level of the known image after the step; both 0: nothing is kept
+  known_noise: f32,
 }
 
 // Row of the network's batch: one evaluation of the network at a slot's x.
@@ -40,6 +42,11 @@ const NONE = 0xffffffffu;
 // of the batch. Stream 2 separates them from training with the same seed.
 fn sampling_counter(index: u32, step: u32) -> vec4u {
   return vec4u(index, step, 0u, 2u);
+}
+
+// The same for the noise of the known image, which is independent of the sampler's in the same step.
+fn known_counter(index: u32, step: u32) -> vec4u {
+  return vec4u(index, step, 1u, 2u);
 }
 
 // Step word of the initial noise.

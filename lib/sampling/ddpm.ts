@@ -6,6 +6,7 @@
 import { basename, resolve } from "node:path";
 import { hasNullClass } from "./class_choice.ts";
 import { type DrawPlan, type GenerateOptions, planDraw } from "./request.ts";
+import { givenBy, planImage } from "./edits/edit_plan.ts";
 import { imageMetadata } from "./metadata.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import {
@@ -19,9 +20,10 @@ import { DenoisingPass } from "./denoising_pass.ts";
 import { shownSteps } from "./moments.ts";
 import { batchSizes, RunningBatch } from "./running_batch.ts";
 import { readGuide } from "./guide.ts";
-import type { GuideNetwork, SlotImage } from "./slot_batch.ts";
+import type { GuideNetwork } from "./slot_batch.ts";
+import type { SlotImage } from "./slot_image.ts";
 import { guidanceOf } from "../diffusion/guidance.ts";
-import { type PlannedStep, planSampling, type SamplerChoice } from "../diffusion/sampler.ts";
+import type { PlannedStep, SamplerChoice } from "../diffusion/sampler.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { checkWhole } from "../checks.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
@@ -168,7 +170,7 @@ export class DDPM {
    */
   async generate(options: GenerateOptions = {}): Promise<Images> {
     const settings = planDraw(options, this);
-    const plan = planSampling(settings.sampler, this.schedule, settings);
+    const plan = planImage(this.schedule, settings);
     const slots = Math.min(settings.batch, settings.labels.length);
     const { images } = await this.#draw(slots, settings, plan, { onStep: options.onStep });
     return this.#finished(images, settings);
@@ -185,7 +187,7 @@ export class DDPM {
    */
   async trajectory(options: GenerateOptions, frames: number | readonly number[]): Promise<Trajectory> {
     const settings = planDraw(options, this);
-    const plan = planSampling(settings.sampler, this.schedule, settings);
+    const plan = planImage(this.schedule, settings);
     const previewAt = keptSteps(frames, plan.length);
     const count = settings.labels.length;
     const drawOptions = { onStep: options.onStep, previewAt };
@@ -274,7 +276,10 @@ export class DDPM {
   ): Promise<Drawn> {
     const { labels, seed, imageRows } = settings;
     const guidance = guidanceOf(settings);
-    const requests = labels.map((label, i): SlotImage => ({ label, seed: seed + i, ...guidance }));
+    const requests = labels.map((label, i): SlotImage => {
+      const given = givenBy({ ...settings, seed: seed + i }, plan, this.config.inChannels);
+      return { label, seed: seed + i, ...guidance, ...given };
+    });
     if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
     const drawn = this.#idle.then(async () => {
       const passes = plan.length * Math.ceil(requests.length / slots);

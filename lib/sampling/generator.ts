@@ -8,7 +8,8 @@ import type { Gpu } from "../gpu/device.ts";
 import { imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
-import { type GuideNetwork, SlotBatch, type SlotImage, type SlotPicture } from "./slot_batch.ts";
+import { type GuideNetwork, SlotBatch, type SlotPicture } from "./slot_batch.ts";
+import type { SlotImage } from "./slot_image.ts";
 import { advance, type Underway } from "./underway.ts";
 
 /** Options of {@linkcode Generator.build}. */

@@ -4,7 +4,8 @@
  * @module
  */
 import type { SamplerName, SamplerSettings } from "../diffusion/sampler.ts";
-import type { SlotImage } from "./slot_batch.ts";
+import type { ImageEdit } from "./edits/image_edit.ts";
+import type { SlotImage } from "./slot_image.ts";
 
 /** Intermediate frames to read back while an image is drawn. */
 export interface FrameRequest {
@@ -21,6 +22,8 @@ export interface ImageJob extends SlotImage, SamplerSettings {
   readonly steps: number;
   /** Identifier chosen by the caller, unique in the batch. */
   readonly id: number;
+  /** The given image that it is drawn from; default noise alone. */
+  readonly edit?: ImageEdit;
   /** Intermediate frames; default none. */
   readonly frames?: FrameRequest;
 }

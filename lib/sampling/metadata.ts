@@ -75,6 +75,30 @@ export function samplerMetadata(plan: DrawPlan): SamplerMetadata {
   };
 }
 
+/** Settings of an edit under the names that they have in requests to the server; those not in use are left out. */
+export interface EditMetadata {
+  readonly strength?: number;
+  readonly mask?: string;
+  readonly resamplings?: number;
+  readonly jump?: number;
+}
+
+/** Edit of a plan as metadata. Neither the given image nor the mask is part of it. */
+export function editMetadata({ edit }: Pick<DrawPlan, "edit">): EditMetadata {
+  if (!edit) return {};
+  const { strength, mask, resamplings, jump } = edit;
+  return {
+    strength,
+    ...(mask ? { mask: `${drawnShare(mask)} % drawn anew` } : {}),
+    ...(resamplings === 1 ? {} : { resamplings, jump }),
+  };
+}
+
+/** Percentage of a mask that is drawn anew. */
+function drawnShare(mask: Float32Array): number {
+  return Math.round(100 * mask.reduce((sum, value) => sum + value, 0) / mask.length);
+}
+
 /** Metadata of image `index` of a plan, the same whether it is drawn alone or in a batch. */
 export function imageMetadata(plan: DrawPlan, by: DrawnBy, index: number): ImageMetadata {
   const { seed, sampler, steps } = plan;
@@ -86,6 +110,7 @@ export function imageMetadata(plan: DrawPlan, by: DrawnBy, index: number): Image
     steps,
     ...samplerMetadata(plan),
     ...guidanceMetadata(plan, by),
+    ...editMetadata(plan),
     ...(by.precision === "mixed" ? { precision: by.precision } : {}),
   };
 }

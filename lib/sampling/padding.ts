@@ -16,6 +16,16 @@ export function padBytes(bytes: Uint8Array, channels: number): Float32Array<Arra
   return padded;
 }
 
+/** Pads floats, shape [..., channels], to the device's layout. */
+export function padChannels(plain: Float32Array, channels: number): Float32Array<ArrayBuffer> {
+  const stride = paddedChannels(channels);
+  const padded = new Float32Array(plain.length / channels * stride);
+  for (let i = 0; i < plain.length; i++) {
+    padded[Math.floor(i / channels) * stride + i % channels] = plain[i]!; // inside `plain`
+  }
+  return padded;
+}
+
 /** Removes the padding of floats, shape [..., padded channels]. */
 export function unpadChannels(padded: Float32Array, channels: number): Float32Array<ArrayBuffer> {
   const stride = paddedChannels(channels);

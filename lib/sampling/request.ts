@@ -20,11 +20,9 @@ import {
   checkSampler,
   checkSteps,
   defaultSpacing,
-  evaluations,
   givenSettings,
   mostSteps,
   type PlannedStep,
-  planSampling,
   type SamplerChoice,
   type SamplerName,
   type SamplerSettings,
@@ -41,6 +39,9 @@ import {
   resolveClass,
   resolveLabel,
 } from "./class_choice.ts";
+
+import { planImage } from "./edits/edit_plan.ts";
+import { checkEdit, type CompleteEdit, completeEdit, type ImageEdit } from "./edits/image_edit.ts";
 
 /**
  * Default number of network evaluations. With the bundled model a first image takes about eleven seconds on two CPU cores (4 once the
@@ -81,6 +82,8 @@ export interface GenerateOptions extends SamplerSettings {
   readonly guidanceInterval?: SigmaInterval;
   /** Class, by name or number, that guidance leads away from; default no class (`none`), or with a guide the image's own. */
   readonly negativeClass?: string | number | null;
+  /** Draws the images from a given one instead of from noise alone: image to image, and inpainting. */
+  readonly edit?: ImageEdit;
   /** Seed of the first image, an integer from 0 to 2^53 - 1; image i has seed `seed + i`. Default 0. */
   readonly seed?: number;
   /** Maximum batch size, 1 to 4096; limits memory and does not change the images. Default 64. */
@@ -112,14 +115,16 @@ export interface DrawDefaults {
 export interface DrawPlan extends Guidance, SamplerSettings {
   /** Label or mixture of each image, in order; the number of classes is the null class. */
   readonly labels: readonly (number | ClassMixture)[];
-  /** Steps of the sampler. */
+  /** Steps of the sampler, those that an edit leaves out included. */
   readonly steps: number;
-  /** Network evaluations per image, at least as many as steps. */
+  /** Network evaluations per image: more than steps for some samplers and with resamplings, fewer in an edit. */
   readonly evaluations: number;
   /** Sampler. */
   readonly sampler: SamplerName;
   /** Spacing of the noise levels. */
   readonly spacing: SpacingName;
+  /** The given image that the images are drawn from. */
+  readonly edit?: CompleteEdit;
   /** Most rows of the network's batch that an image takes in a step. */
   readonly imageRows: number;
   /** Rows that an image takes in all its steps together, the most where images differ. */
@@ -163,12 +168,16 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   const guided = model.guide !== undefined;
   const images = [...new Set(labels)].map((label): Guided => ({ label, ...guidance }));
   const imageRows = Math.max(...images.map((image) => networkRows(image, guided)));
-  const settings = { ...givenSettings(options), ...choice, steps };
-  const passes = evaluations(choice.sampler, steps);
-  const imageWork = guided || guidance.guidanceInterval
-    ? mostWork(images, planSampling(choice.sampler, schedule, settings), classes.length, guided)
-    : imageRows * passes;
-  return { labels, ...settings, evaluations: passes, ...guidance, imageRows, imageWork, seed, batch };
+  const settings = {
+    ...givenSettings(options),
+    ...choice,
+    steps,
+    ...planEdit(options, model, choice, steps),
+  };
+  const plan = planImage(schedule, settings);
+  const imageWork = mostWork(images, plan, classes.length, guided);
+  const { length: evaluations } = plan;
+  return { labels, ...settings, evaluations, ...guidance, imageRows, imageWork, seed, batch };
 }
 
 /** Rows in all steps of the image that takes the most. */
@@ -197,6 +206,18 @@ export function chooseSampler(
   checkSampler(sampler, options);
   const usual = sampling?.sampler === sampler ? sampling.spacing : defaultSpacing(schedule, sampler);
   return { sampler, spacing: options.spacing ?? usual };
+}
+
+/** @throws {ConfigError} naming the part of an edit that does not fit model or plan */
+function planEdit(
+  { edit }: GenerateOptions,
+  model: ModelFacts,
+  { sampler }: Required<SamplerChoice>,
+  steps: number,
+): Pick<DrawPlan, "edit"> {
+  if (!edit) return {};
+  checkEdit(edit, model, { sampler, steps });
+  return { edit: completeEdit(edit, steps) };
 }
 
 /** @throws {ConfigError} for a learned variance of a network that predicts none */

@@ -11,8 +11,10 @@ import type { Gpu } from "../gpu/device.ts";
 import { classCount, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import { checkGuidance, networkRows } from "../diffusion/guidance.ts";
-import { planSampling } from "../diffusion/sampler.ts";
+import { checkSteps } from "../diffusion/sampler.ts";
 import type { ForwardProcess } from "../diffusion/forward_process.ts";
+import { givenBy, planImage } from "./edits/edit_plan.ts";
+import { checkEdit } from "./edits/image_edit.ts";
 import type { ImageJob } from "./image_job.ts";
 import { checkGuidable, type GuideNetwork, SlotBatch, type SlotPicture } from "./slot_batch.ts";
 import { advance, isFinished, rowsOfNextStep, type Underway } from "./underway.ts";
@@ -123,22 +125,26 @@ export class RunningBatch {
   /**
    * Adds an image to the batch; it takes its first step in the next turn.
    *
-   * @throws {ConfigError} naming the invalid field of the image, or if too few rows are free
+   * @throws {ConfigError} naming the invalid field of the image or of its edit, or if too few rows are free
    */
   add(image: ImageJob): void {
-    const { id, seed, sampler, frames } = image;
-    const classes = classCount(this.#options.config);
+    const { id, seed, frames, edit } = image;
+    const { schedule, config } = this.#options;
+    const classes = classCount(config);
     for (const each of labelsOf(image)) checkWhole("label", each, 0, classes);
     checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
     checkGuidance(image);
     checkGuidable(image, this.#options);
-    const plan = planSampling(sampler, this.#options.schedule, image);
+    checkSteps(schedule, image.steps, image);
+    if (edit) checkEdit(edit, this.#options, image);
+    const plan = planImage(schedule, image);
     for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, plan.length - 1);
     if (this.#slotOf(id) >= 0 || this.#parked.has(id)) {
       throw new ConfigError("id", id, "a number that no image in the batch has");
     }
     this.#requireRows(image);
-    this.#slots.push({ image, plan, done: 0 });
+    const given = givenBy(image, plan, config.inChannels);
+    this.#slots.push({ image: { ...image, ...given }, plan, done: 0 });
   }
 
   /**

@@ -30,9 +30,11 @@ import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
 import { type ForwardOptions, forwardPass } from "../model/network.ts";
 import type { Precision } from "../model/precision.ts";
 import { checkOutChannels } from "./channels.ts";
-import { unpadChannels } from "./padding.ts";
+import { padChannels, unpadChannels } from "./padding.ts";
 import { NO_GUIDANCE } from "./request.ts";
+import type { KnownImage, SlotImage } from "./slot_image.ts";
 import { splitSeed } from "../random.ts";
+import { CLEAN } from "../diffusion/forward_process.ts";
 import { guidanceStep, type Guided } from "../diffusion/guidance.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
 
@@ -62,18 +64,14 @@ export interface GuideNetwork {
   readonly weights: GPUBuffer;
 }
 
-/** Parameters that, with the sampler's plan, determine an image, whatever its slot or the other images of the batch. */
-export interface SlotImage extends Guided {
-  /** Integer from 0 to 2^53 - 1. */
-  readonly seed: number;
-}
-
 /** The next step of the image in a slot. */
 export interface SlotStep extends SlotImage {
-  /** Index of the step, from 0; step 0 starts from noise. */
+  /** Index of the step, from 0; step 0 starts from `start` or from noise. */
   readonly step: number;
   /** Coefficients of the step. */
   readonly coefficients: PlannedStep;
+  /** The image's last step, after which what is kept has no noise. Default false. */
+  readonly last?: boolean;
 }
 
 /** Buffers that are an image's state: its x_t, and the estimates of x_0 of its last step and of the one before. */
@@ -141,8 +139,21 @@ export class SlotBatch {
   /** Computes the cached weight transforms. */
   #constants: readonly Program[] = [];
   readonly #buffers: Readonly<
-    Record<"slots" | "rows" | "guideRows" | "out" | "scratch" | "staging" | typeof STATE[number], BufferView>
+    Record<
+      | "slots"
+      | "rows"
+      | "guideRows"
+      | "out"
+      | "known"
+      | "mask"
+      | "scratch"
+      | "staging"
+      | typeof STATE[number],
+      BufferView
+    >
   >;
+  /** Known image of each slot on the device, if any; an image that comes into a slot brings its own. */
+  readonly #known: (KnownImage | undefined)[] = [];
   /** States of the parked images. */
   readonly #parked = new Set<GPUBuffer>();
   /** Buffers of earlier parked images, for reuse. */
@@ -164,6 +175,8 @@ export class SlotBatch {
       out: scope.buffer(slots * imageBytesOf(config, config.outChannels), "guided outputs"),
       preview: scope.buffer(slots * imageBytes, "preview"),
       earlier: scope.buffer(slots * imageBytes, "earlier estimates"),
+      known: scope.buffer(slots * imageBytes, "known images"),
+      mask: scope.buffer(slots * imageBytes / paddedChannels(config.inChannels), "masks"),
       scratch: scope.buffer(STATE.length * imageBytes, "scratch"),
       staging: scope.buffer(2 * slots * alignUp(imageBytes, 8), "read-back", "staging"),
     };
@@ -237,7 +250,8 @@ export class SlotBatch {
   }
 
   async #record(rows: number, main: Network, guide: Network | undefined): Promise<SizedProgram> {
-    const { slots: records, rows: assigned, guideRows, x, out, preview, earlier } = this.#buffers;
+    const { slots: records, rows: assigned, guideRows, x, out, preview, earlier, known, mask } =
+      this.#buffers;
     const shape = this.#shape(rows);
     const half = main.options.precision === "mixed";
     const own = this.#pass(rows, main, assigned);
@@ -248,7 +262,7 @@ export class SlotBatch {
     ];
     const end = storedIn(half, [
       ...guidanceRescale(shape, own.outputs),
-      ...samplerStep(shape, { slots: records, out, x, h1: preview, h2: earlier }),
+      ...samplerStep(shape, { slots: records, out, x, h1: preview, h2: earlier, known, mask }),
     ]);
     const build = async (launches: readonly Launch<BufferView>[]) =>
       this.#scope.own(await buildProgram(this.#gpu, [...start, ...launches, ...end]));
@@ -291,14 +305,17 @@ export class SlotBatch {
    */
   step(work: readonly (SlotStep | undefined)[]): { rows: number; programRows: number } {
     const nullLabel = classCount(this.#config);
-    const slots = work.map((slot): Slot | undefined => {
+    const slots = work.map((slot, index): Slot | undefined => {
       if (!slot) return undefined;
-      const { seed, step, coefficients } = slot;
+      const { seed, step } = slot;
+      const coefficients = this.#given(index, slot);
       const [seedLo, seedHi] = splitSeed(seed);
       checkGuidable(slot, this.#options);
       const { guide } = this.#options;
       const { terms, guideTerms, rescale } = guidanceStep(slot, coefficients.noiseRatio, nullLabel, !!guide);
-      return { step, coefficients, seedLo, seedHi, rows: terms, guideRows: guideTerms, rescale };
+      const { signal: knownSignal, noise: knownNoise } = knownLevel(slot);
+      const networks = { rows: terms, guideRows: guideTerms, rescale };
+      return { step, coefficients, seedLo, seedHi, ...networks, knownSignal, knownNoise };
     });
     const [own, guiding] = [rowCount(slots), rowCount(slots, "guideRows")];
     const rows = Math.max(own, guiding);
@@ -318,6 +335,25 @@ export class SlotBatch {
     return { rows: own + guiding, programRows: 2 * sized.rows };
   }
 
+  /**
+   * Uploads what is given of a slot's image, where the slot does not hold it yet.
+   *
+   * @returns coefficients of the step, without noise if the image starts from something else
+   */
+  #given(index: number, { step, coefficients, start, known }: SlotStep): PlannedStep {
+    const { inChannels } = this.#config;
+    const { queue } = this.#gpu.device;
+    const size = imageBytesOf(this.#config);
+    if (known && this.#known[index] !== known) {
+      queue.writeBuffer(this.#buffers.known.buffer, index * size, padChannels(known.image, inChannels));
+      queue.writeBuffer(this.#buffers.mask.buffer, index * known.mask.byteLength, known.mask);
+      this.#known[index] = known;
+    }
+    if (step > 0 || !start) return coefficients;
+    queue.writeBuffer(this.#buffers.x.buffer, index * size, padChannels(start, inChannels));
+    return { ...coefficients, initialNoise: 0 };
+  }
+
   /** Moves an image to another slot. */
   move(from: number, to: number): void {
     const { buffer } = this.#buffers.scratch;
@@ -328,7 +364,7 @@ export class SlotBatch {
 
   /**
    * Copies the state of the image out of a slot: x_t and the latest estimates of x_0. With the index of the next step that
-   * is all, since noise depends on seed and step alone.
+   * is all, since noise depends on seed and step alone, and a known image is uploaded again.
    *
    * @returns buffer for {@linkcode SlotBatch.resume} or {@linkcode SlotBatch.discard}
    * @throws {DeviceError} if the device is out of memory
@@ -404,6 +440,14 @@ export class SlotBatch {
     this.#parked.clear();
     this.#scope.destroy();
   }
+}
+
+/** Level of the known image after a step. */
+function knownLevel(
+  { known, last = false, coefficients: { next } }: SlotStep,
+): { signal: number; noise: number } {
+  if (!known) return { signal: 0, noise: 0 };
+  return last ? CLEAN : next;
 }
 
 function imageBytesOf(config: UNetConfig, channels: number = config.inChannels): number {

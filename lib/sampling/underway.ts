@@ -5,7 +5,8 @@
  */
 import { guidanceStep, rowsOfStep } from "../diffusion/guidance.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
-import type { SlotBatch, SlotImage, SlotStep } from "./slot_batch.ts";
+import type { SlotBatch, SlotStep } from "./slot_batch.ts";
+import type { SlotImage } from "./slot_image.ts";
 
 /** An image being sampled. */
 export interface Underway {
@@ -29,7 +30,7 @@ export function advance(
   const ran = batch.step(images.map(({ image, plan, done }): SlotStep => {
     const coefficients = plan[done];
     if (!coefficients) throw new RangeError(`step ${done} of ${plan.length}: the image is finished`);
-    return { ...image, step: done, coefficients };
+    return { ...image, step: done, coefficients, last: done + 1 === plan.length };
   }));
   for (const image of images) image.done++;
   return ran;

@@ -6,7 +6,7 @@
 import type { KernelTarget } from "../../kernels/target.ts";
 import { type Drawn, Generator, generatorRows } from "../sampling/generator.ts";
 import { labelText } from "../sampling/class_choice.ts";
-import type { SlotImage } from "../sampling/slot_batch.ts";
+import type { SlotImage } from "../sampling/slot_image.ts";
 import { evenly } from "../sampling/illustrate.ts";
 import { networkRows } from "../diffusion/guidance.ts";
 import { mostSteps, type PlannedStep, planSampling } from "../diffusion/sampler.ts";

@@ -91,8 +91,8 @@ export class Ticket {
    * @returns the work
    */
   charge(steps: number): number {
-    const { imageWork, sampler, steps: all } = this.job.draw;
-    const work = steps * imageWork / evaluations(sampler, all);
+    const { imageWork, evaluations } = this.job.draw;
+    const work = steps * imageWork / evaluations;
     this.#workDone += work;
     return work;
   }
@@ -113,7 +113,7 @@ export class Ticket {
   /** Takes the next image, which joins the batch now. */
   take(id: number, now: number): ImageJob {
     const { draw, frames } = this.job;
-    const { labels, seed, sampler, steps } = draw;
+    const { labels, seed, sampler, steps, edit } = draw;
     const index = this.#next++;
     const label = labels[index];
     if (label === undefined) throw new RangeError(`image ${index} of ${labels.length} does not exist`);
@@ -126,6 +126,7 @@ export class Ticket {
       sampler,
       steps,
       ...givenSettings(draw),
+      ...(edit ? { edit } : {}),
       ...guidanceOf(draw),
       frames,
     };

@@ -74,17 +74,26 @@ for (const shape of shapes) {
         slot({ step: 4, coefficients: learns ? learned[4] : steps[4] }),
         undefined,
         slot({ step: 9, row: 9, seedHi: 2 ** 21 - 1 }),
-        slot({ step: 2, row: 15 }),
+        slot({ step: 2, row: 15, knownSignal: 0.6, knownNoise: 0.8 }),
       ];
       const outShape = { ...shape, channels: outChannels };
-      const [before, h1, h2] = [0, 2, 3].map((phase) => values(4, shape, phase));
+      const [before, h1, h2, known] = [0, 2, 3, 4].map((phase) => values(4, shape, phase));
+      const kept = slots.map((occupant) => occupant?.knownSignal !== undefined);
+      // Every third pixel is drawn anew, every third is kept, and the others are blended.
+      const mask = Float32Array.from({ length: 4 * pixels }, (_, i) => [1, 0, 0.25][i % 3]);
       const outputs = values(4, outShape, 1);
       const state = {
         x: packChannels(before, channels),
         h1: packChannels(h1, channels),
         h2: packChannels(h2, channels),
       };
-      const buffers = { slots: slotWords(slots), out: packChannels(outputs, outChannels), ...state };
+      const given = { known: packChannels(known, channels), mask };
+      const buffers = {
+        slots: slotWords(slots),
+        out: packChannels(outputs, outChannels),
+        ...given,
+        ...state,
+      };
       await runOnArrays(await testGpu(), samplerStep<HostArray>({ ...shape, outChannels }, buffers));
       const [after, estimate, earlier] = [state.x, state.h1, state.h2].map((x) =>
         unpackChannels(x, channels)
@@ -103,7 +112,15 @@ for (const shape of shapes) {
         const expected = samplerStepReference(occupant.coefficients, own, half(0), noise, half(1));
         // Unclipped estimates at high noise are differences of numbers 100 times their inputs.
         const tolerance = { absolute: 1e-5, relative: 2e-6 };
-        assertClose(sampleOf(after, s, shape), expected.next, tolerance, `x of slot ${s}`);
+        const level = { signal: occupant.knownSignal ?? 0, noise: occupant.knownNoise ?? 0 };
+        const ofKnown = samplingNoise(pixels, channels, occupant.step, [occupant.seedLo, occupant.seedHi], 1);
+        const next = expected.next.map((value, i) => {
+          if (!kept[s]) return value;
+          const anew = mask[s * pixels + Math.floor(i / channels)];
+          const own = level.signal * sampleOf(known, s, shape)[i] + level.noise * ofKnown[i];
+          return anew * value + (1 - anew) * own;
+        });
+        assertClose(sampleOf(after, s, shape), next, tolerance, `x of slot ${s}`);
         assertClose(sampleOf(estimate, s, shape), expected.x0, tolerance, `estimate of slot ${s}`);
         assert.deepEqual(sampleOf(earlier, s, shape), own.h1.map(Math.fround), `history of slot ${s}`);
       }
@@ -111,11 +128,12 @@ for (const shape of shapes) {
   }
 }
 
-Deno.test("sampler_step does not read history of weight 0, nor a variance that is not learned", async () => {
+Deno.test("sampler_step reads no history of weight 0, no variance that is not learned, and no known image where there is none", async () => {
   const shape: SlotShape = { slots: 1, height: 2, width: 2, channels: 3, outChannels: 3 };
-  const nan = () => new Float32Array(16).fill(NaN);
+  const nan = (length = 16) => new Float32Array(length).fill(NaN);
   const [x, out] = [packChannels(values(1, shape, 0), 3), packChannels(values(1, shape, 1), 3)];
-  const buffers = { slots: slotWords([slot({ step: 1, row: 1 })]), out, x, h1: nan(), h2: nan() };
+  const unread = { h1: nan(), h2: nan(), known: nan(), mask: nan(4) };
+  const buffers = { slots: slotWords([slot({ step: 1, row: 1 })]), out, x, ...unread };
   await runOnArrays(await testGpu(), samplerStep<HostArray>(shape, buffers));
   assert.ok(x.every(Number.isFinite) && buffers.h1.every(Number.isFinite));
 });
@@ -264,7 +282,8 @@ async function trajectory(
     const words = slotWords(slots);
     await runOnArrays(gpu, slotNoise<HostArray>(shape, { slots: words, x }));
     const out = x.map((value) => value / 3);
-    await runOnArrays(gpu, samplerStep<HostArray>(shape, { slots: words, out, x, h1, h2 }));
+    const given = { known: x.map(() => 0.5), mask: new Float32Array(slotCount * 35) };
+    await runOnArrays(gpu, samplerStep<HostArray>(shape, { slots: words, out, x, h1, h2, ...given }));
   }
   return x.slice(wanted * 35 * 4, (wanted + 1) * 35 * 4);
 }
@@ -273,7 +292,7 @@ Deno.test("an image has the same bits in any slot, beside any neighbours, whenev
   const image = slot({ seedLo: 77 });
   const alone = await trajectory(1, [{ at: 0, enters: 0, image }], 0);
   const among = await trajectory(3, [
-    { at: 0, enters: 0, image: slot({ seedLo: 1 }) },
+    { at: 0, enters: 0, image: slot({ seedLo: 1, knownSignal: 1 }) },
     { at: 2, enters: 3, image },
   ], 2);
   assert.deepEqual(among, alone);

@@ -1,18 +1,19 @@
 /** Initial noise, guidance and one sampler step of one image in float64; plain [H * W, C] without padding. */
 import { normals } from "./threefry.ts";
 
-/** Standard normal [pixels, channels] of an image; `step` 2^32 - 1 is what its trajectory starts from. */
+/** Standard normal [pixels, channels] of an image; `step` 2^32 - 1 is what its trajectory starts from, `use` 1 the noise of a known image. */
 export function samplingNoise(
   pixels: number,
   channels: number,
   step: number,
   key: [number, number],
+  use = 0,
 ): number[] {
   const blocks = Math.ceil(channels / 4);
   return Array.from({ length: pixels * channels }, (_, i) => {
     const c = i % channels;
     const block = Math.floor(i / channels) * blocks + Math.floor(c / 4);
-    return normals([block, step, 0, 2], key)[c % 4];
+    return normals([block, step, use, 2], key)[c % 4];
   });
 }
 

@@ -7,10 +7,13 @@ import { ConfigError } from "../../lib/errors.ts";
 import {
   defaultSteps,
   type DrawDefaults,
+  type DrawPlan,
   type GenerateOptions,
   type ModelFacts,
   planDraw,
 } from "../../lib/sampling/request.ts";
+import { editMetadata } from "../../lib/sampling/metadata.ts";
+import { imageSize } from "../../lib/model/config.ts";
 import { hasNullClass } from "../../lib/sampling/class_choice.ts";
 import { microNetwork } from "../support/train/micro.ts";
 
@@ -227,4 +230,26 @@ Deno.test("an image's work is its rows in all steps, one outside an interval of 
   assert.deepEqual(work({ guidance: 3, guidanceInterval: [sigmas[8], sigmas[2]] }), [2, 16]);
   assert.deepEqual(work({ class: "cat:1,3:1", guidanceInterval: [sigmas[8], sigmas[2]] }), [3, 26]);
   assert.match(refusal({ class: 0, guidanceInterval: [2, 1] }), /^guidanceInterval: expected two ratios/);
+});
+
+Deno.test("an edit's evaluations are the steps that it runs, resamplings included, and its metadata says so", () => {
+  const [height, width] = imageSize(animals.config);
+  const image = new Float32Array(3 * height * width);
+  const mask = new Float32Array(height * width).fill(0.25);
+  const planned = (options: GenerateOptions) =>
+    planDraw({ class: "cat", guidance: 2, steps: 20, ...options }, animals);
+  const facts = (plan: DrawPlan) => [plan.evaluations, plan.imageWork, editMetadata(plan)];
+  assert.deepEqual(facts(planned({})), [20, 40, {}]);
+  assert.deepEqual(facts(planned({ edit: { image } })), [12, 24, { strength: 0.6 }]);
+  assert.deepEqual(facts(planned({ edit: { image, strength: 0.3 }, sampler: "heun" })), [11, 22, {
+    strength: 0.3,
+  }]);
+  const share = "25 % drawn anew";
+  assert.deepEqual(facts(planned({ edit: { image, mask } })), [20, 40, { strength: 1, mask: share }]);
+  const repainted = planned({ edit: { image, mask, resamplings: 3 } });
+  assert.deepEqual(facts(repainted), [40, 80, { strength: 1, mask: share, resamplings: 3, jump: 10 }]);
+  assert.match(
+    refusal({ edit: { image: image.slice(1) } }),
+    /^image: expected 8 x 8 x 3 = 192 values, got/,
+  );
 });
