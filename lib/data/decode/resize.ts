@@ -6,6 +6,7 @@
  */
 
 import type { RgbaImage } from "./decode.ts";
+import type { Dimensions } from "./dimensions.ts";
 
 /** A source row or column that overlaps a pixel of the result. */
 interface Overlap {
@@ -16,25 +17,28 @@ interface Overlap {
 }
 
 /**
- * Crops an image to its centre square (as large as fits) and resizes that; transparency becomes white.
+ * Crops an image to its centre, as much of it as has the shape of the result, and resizes that; transparency becomes white.
  *
  * @param image the source
- * @param side height and width of the result in pixels
- * @param to result, shape `[side, side, 3]`
+ * @param size height and width of the result in pixels
+ * @param to result, shape `[height, width, 3]`
  */
-export function cropToSquare(image: RgbaImage, side: number, to: Uint8Array): void {
-  const { width, height, rgba } = image;
-  const square = Math.min(width, height);
-  const left = Math.floor((width - square) / 2);
-  const top = Math.floor((height - square) / 2);
-  const overlaps = overlapsOf(square, side);
-  const area = (square / side) ** 2;
-  for (const [y, rows] of overlaps.entries()) {
-    for (const [x, columns] of overlaps.entries()) {
+export function cropToSize(image: RgbaImage, size: Dimensions, to: Uint8Array): void {
+  const { width, rgba } = image;
+  // Whole source pixels: the largest centre square for a square result
+  const scale = Math.min(image.width / size.width, image.height / size.height);
+  const across = Math.max(1, Math.round(scale * size.width));
+  const down = Math.max(1, Math.round(scale * size.height));
+  const left = Math.floor((width - across) / 2);
+  const top = Math.floor((image.height - down) / 2);
+  const area = across * down / (size.width * size.height);
+  const columnOverlaps = overlapsOf(across, size.width);
+  for (const [y, rows] of overlapsOf(down, size.height).entries()) {
+    for (const [x, columns] of columnOverlaps.entries()) {
       let red = 0, green = 0, blue = 0;
       for (const row of rows) {
         for (const column of columns) {
-          const at = ((top + row.at) * width + left + column.at) * 4; // inside the centre square
+          const at = ((top + row.at) * width + left + column.at) * 4; // inside the source
           const weight = row.weight * column.weight;
           const alpha = rgba[at + 3]! / 255;
           const white = 255 * (1 - alpha);
@@ -43,7 +47,7 @@ export function cropToSquare(image: RgbaImage, side: number, to: Uint8Array): vo
           blue += weight * (rgba[at + 2]! * alpha + white);
         }
       }
-      const out = (y * side + x) * 3;
+      const out = (y * size.width + x) * 3;
       to[out] = Math.round(red / area);
       to[out + 1] = Math.round(green / area);
       to[out + 2] = Math.round(blue / area);

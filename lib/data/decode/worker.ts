@@ -6,7 +6,7 @@
 
 import { DataError } from "../../errors.ts";
 import { decodeImage } from "./decode.ts";
-import { cropToSquare } from "./resize.ts";
+import { cropToSize } from "./resize.ts";
 
 /** One image to decode. */
 export interface DecodeJob {
@@ -55,7 +55,7 @@ async function decode({ file, bytes, side }: DecodeJob): Promise<DecodedImage> {
   const image = await decodeImage(bytes, file);
   const { width, height, rgba } = image;
   const rgb = new Uint8Array(3 * (side === undefined ? width * height : side * side));
-  if (side !== undefined) cropToSquare(image, side, rgb);
+  if (side !== undefined) cropToSize(image, { width: side, height: side }, rgb);
   else {
     for (let from = 0, to = 0; to < rgb.length; from += 4, to += 3) {
       rgb[to] = rgba[from]!; // `rgba` has four bytes for three of `rgb`

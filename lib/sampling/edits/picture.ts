@@ -1,0 +1,54 @@
+/**
+ * Pictures of any size as the images and masks of edits.
+ *
+ * @module
+ */
+import type { RgbaImage } from "../../data/decode/decode.ts";
+import type { Dimensions } from "../../data/decode/dimensions.ts";
+import { cropToSize } from "../../data/decode/resize.ts";
+
+/**
+ * Crops a picture to the centre and resizes it, as training images are; transparency becomes white.
+ *
+ * @param picture from `decodeImage`
+ * @param size of the model's images
+ * @returns shape [H, W, 3], in [-1, 1]
+ */
+export function imageForEdit(picture: RgbaImage, size: Dimensions): Float32Array<ArrayBuffer> {
+  return Float32Array.from(fitted(picture, size), (value) => value * (2 / 255) - 1);
+}
+
+/** Marks in a mask of what is to be drawn anew: white on black, or transparent as in OpenAI's API. */
+export type MaskMark = "white" | "transparent";
+
+/**
+ * Crops and resizes a mask like the picture that it belongs to.
+ *
+ * @param picture from `decodeImage`, of the shape of the image's picture
+ * @param size of the model's images
+ * @param mark what is drawn anew; for `white`, grey blends and transparency counts as white
+ * @returns shape [H, W], 1 where the image is drawn anew, 0 where it is kept
+ */
+export function maskForEdit(
+  picture: RgbaImage,
+  size: Dimensions,
+  mark: MaskMark = "white",
+): Float32Array<ArrayBuffer> {
+  const marked = mark === "white" ? picture : { ...picture, rgba: whereTransparent(picture.rgba) };
+  const rgb = fitted(marked, size);
+  return Float32Array.from(
+    { length: size.width * size.height },
+    (_, i) => (rgb[3 * i]! + rgb[3 * i + 1]! + rgb[3 * i + 2]!) / 765, // three values a pixel
+  );
+}
+
+function fitted(picture: RgbaImage, size: Dimensions): Uint8Array {
+  const rgb = new Uint8Array(3 * size.width * size.height);
+  cropToSize(picture, size, rgb);
+  return rgb;
+}
+
+/** Black with the given transparency. */
+function whereTransparent(rgba: RgbaImage["rgba"]): Uint8Array {
+  return Uint8Array.from(rgba, (value, i) => i % 4 === 3 ? value : 0);
+}

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { imageForEdit, maskForEdit } from "../../../lib/sampling/edits/picture.ts";
+
+/** Pixels as RGBA. */
+function picture(width: number, pixels: readonly (readonly number[])[]) {
+  return { width, height: pixels.length / width, rgba: Uint8Array.from(pixels.flat()) };
+}
+
+const [BLACK, WHITE, GREY] = [[0, 0, 0, 255], [255, 255, 255, 255], [51, 51, 51, 255]];
+const GLASS = [0, 0, 0, 0];
+const [ONE, TWO] = [1, 2].map((side) => ({ width: side, height: side }));
+
+Deno.test("a picture becomes an image of the model's size, cropped to its centre, in [-1, 1]", () => {
+  const wide = picture(6, Array.from({ length: 12 }, (_, i) => [BLACK, WHITE][(i % 6) % 2]));
+  assert.deepEqual([...imageForEdit(wide, TWO)], [-1, -1, -1, 1, 1, 1, -1, -1, -1, 1, 1, 1]);
+  assert.deepEqual([...imageForEdit(picture(1, [[255, 0, 51, 255]]), ONE)], [1, -1, -0.6].map(Math.fround));
+});
+
+Deno.test("a mask marks what is drawn anew in white, or by transparency", () => {
+  const mask = picture(2, [BLACK, WHITE, GREY, GLASS]);
+  assert.deepEqual([...maskForEdit(mask, TWO)], [0, 1, Math.fround(0.2), 1]);
+  assert.deepEqual([...maskForEdit(mask, TWO, "transparent")], [0, 0, 0, 1]);
+  assert.deepEqual([...maskForEdit(picture(2, [GLASS, GLASS, WHITE, WHITE]), ONE, "transparent")], [
+    Math.fround(128 / 255),
+  ]);
+});
