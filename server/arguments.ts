@@ -21,6 +21,8 @@ const text = z.string("expected text").min(1, "expected non-empty text");
 
 const schema: z.ZodType<ServerSettings> = z.strictObject({
   model: text,
+  variant: text.optional(),
+  guide: text.optional(),
   host: text,
   port: integer("port"),
   freePorts: z.array(integer("port")).min(1, "expected at least one port").optional(),

@@ -20,7 +20,7 @@ export function greeting(
   model: ServedModel,
   { tokenFile }: Pick<ServerSettings, "tokenFile">,
 ): string[] {
-  const { id, path, height, width, parameters, classes, adapter, precision } = model;
+  const { id, path, guide, height, width, parameters, classes, adapter, precision } = model;
   const about = [
     path,
     `${width} x ${height}`,
@@ -35,6 +35,7 @@ export function greeting(
   return [
     `address  ${url}`,
     `model    ${id} (${about.join(", ")})`,
+    ...(guide === undefined ? [] : [`guide    ${guide}`]),
     `adapter  ${adapter}${precision === "mixed" ? ", in mixed precision" : ""}`,
     `try      curl${header} -o image.png ${shellQuote(`${url}/generate${query}`)}`,
   ].map((line) => printable(line).replaceAll("\n", "\\n"));

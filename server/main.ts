@@ -46,6 +46,8 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   log.info("loading", { url, path: settings.model });
   const engine = await GpuEngine.start({
     path: settings.model,
+    variant: settings.variant,
+    guide: settings.guide,
     rows: settings.maxBatch,
     onWarning: (message) => log.warn(message),
     defaults: { sampler: settings.sampler, steps: settings.steps, guidance: settings.guidance },
@@ -69,8 +71,8 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   const encoder = new WorkerEncoder();
   use(createApp({ settings, engine, runner, encoder, metrics, log, token }).fetch);
 
-  const { id, path, adapter, precision, classes } = model;
-  log.info("ready", { url, model: id, path, adapter, precision, classes: classes.length });
+  const { id, path, guide, adapter, precision, classes } = model;
+  log.info("ready", { url, model: id, path, guide, adapter, precision, classes: classes.length });
   for (const line of greeting(url, model, settings)) printSafely(console.error, line);
   return {
     reload() {

@@ -13,6 +13,10 @@ import type { SamplerName } from "../mod.ts";
 export interface ServerSettings {
   /** Model directory, or weight file. */
   readonly model: string;
+  /** Variant of the model's weights, such as `fp16`; undefined: as for `DDPM.load`. */
+  readonly variant?: string;
+  /** Directory or weight file of a second, weaker model for autoguidance; undefined: none. */
+  readonly guide?: string;
   /** Address to listen on. */
   readonly host: string;
   /** Port to listen on; 0: any free port. */

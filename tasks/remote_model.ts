@@ -34,7 +34,7 @@ export async function modelFromUrl(url: string, variant?: string): Promise<strin
 }
 
 /** Fetches a model that is named by a URL, while this process may still start programs. */
-export async function fetchNamedModel(model: string | undefined, variant: string | undefined): Promise<void> {
+export async function fetchNamedModel(model: string | undefined, variant?: string): Promise<void> {
   if (model !== undefined && isModelUrl(model)) await modelFromUrl(model, variant);
 }
 

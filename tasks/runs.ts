@@ -106,8 +106,13 @@ export async function findModel(shipped: readonly string[] = SHIPPED): Promise<s
 export const MODEL_HELP =
   "a run directory, a diffusers directory, a file of weights with config.json beside it, or a URL of the latter two";
 
-/** Help text of the flag `--variant`. */
+/** Help text and default of the flag `--variant`. */
 export const VARIANT_HELP = "weights to take if there are several, such as fp16 or non_ema";
+export const VARIANT_DEFAULT = "the one in full precision, else the most precise";
+
+/** Help text of the flag `--guide`. */
+export const GUIDE_HELP =
+  "a second, weaker model that guidance leads away from (autoguidance), with the same schedule, size and classes";
 
 /**
  * The model given on the command line, or the default of {@linkcode findModel}.
@@ -117,11 +122,24 @@ export const VARIANT_HELP = "weights to take if there are several, such as fp16 
  * @throws {CheckpointError} if a URL's model is neither in the cache nor can be fetched
  */
 export async function modelDirectory(named: string | undefined, variant?: string): Promise<string> {
-  if (named === undefined) return await findModel();
+  return named === undefined ? await findModel() : await namedModel("--model", named, variant);
+}
+
+/**
+ * The guiding model given on the command line, if any.
+ *
+ * @returns as for {@linkcode modelDirectory}
+ * @throws {ConfigError | CheckpointError} as for {@linkcode modelDirectory}
+ */
+export async function guideDirectory(named: string | undefined): Promise<string | undefined> {
+  return named === undefined ? undefined : await namedModel("--guide", named);
+}
+
+async function namedModel(flag: string, named: string, variant?: string): Promise<string> {
   if (isModelUrl(named)) return await modelFromUrl(named, variant);
   const isFile = await Deno.stat(named).then(({ isFile }) => isFile, () => false);
   if (isFile && !isWeightFile(named)) {
-    throw new ConfigError("--model", named, `a directory, or a file of weights (${WEIGHT_EXTENSIONS})`);
+    throw new ConfigError(flag, named, `a directory, or a file of weights (${WEIGHT_EXTENSIONS})`);
   }
   return named;
 }

@@ -51,7 +51,15 @@ import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { fetchNamedModel } from "./remote_model.ts";
-import { MODEL_HELP, modelDirectory, SHIPPED, VARIANT_HELP } from "./runs.ts";
+import {
+  GUIDE_HELP,
+  guideDirectory,
+  MODEL_HELP,
+  modelDirectory,
+  SHIPPED,
+  VARIANT_DEFAULT,
+  VARIANT_HELP,
+} from "./runs.ts";
 import { showTuning, TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 interface Flags {
@@ -96,7 +104,7 @@ function readFlags(args: string[]): Flags {
     })
     .flag("--variant <NAME>", VARIANT_HELP, {
       value: text(),
-      defaultText: "the one in full precision, else the most precise",
+      defaultText: VARIANT_DEFAULT,
     })
     .flag(
       "--class <NAME>",
@@ -151,11 +159,7 @@ function readFlags(args: string[]): Flags {
       "noise levels with guidance, as ratios of noise to signal; other steps take one evaluation",
       { value: checked(INTERVAL_WORDS, parseInterval), defaultText: "all, 0,inf" },
     )
-    .flag(
-      "--guide <DIR>",
-      "a second, weaker model that guidance leads away from (autoguidance), with the same schedule, size and classes",
-      { value: text(), defaultText: "none" },
-    )
+    .flag("--guide <PATH>", GUIDE_HELP, { value: text(), defaultText: "none" })
     .flag("--negative-class <NAME>", "class that guidance leads away from, by name or number", {
       value: text(),
       defaultText: "none, no class",
@@ -303,16 +307,18 @@ async function drawWithFrames(
 async function main(args: string[]): Promise<number> {
   const given = readFlags(args);
   await fetchNamedModel(given.model, given.variant);
+  await fetchNamedModel(given.guide);
   const ended = await continueOnBackend("sample", given.backend);
   if (ended !== undefined) return ended;
   await checkTargets(given);
   const report = createReporter({ mode: reporterMode(given) });
   const directory = await modelDirectory(given.model, given.variant);
+  const guide = await guideDirectory(given.guide);
   const gpu = await openTaskGpu();
   try {
     const model = await DDPM.load(directory, {
       gpu,
-      guide: given.guide,
+      guide,
       tune: given.tune,
       variant: given.variant,
       precision: given.precision,

@@ -4,7 +4,7 @@
  * @module
  */
 import { showErrorAndExit } from "../terminal/cli.ts";
-import { modelDirectory } from "./runs.ts";
+import { guideDirectory, modelDirectory } from "./runs.ts";
 import { readServeFlags } from "./serve_flags.ts";
 import { selectBackend, WITHOUT_DAWN } from "../terminal/backend.ts";
 import { complain } from "../terminal/output.ts";
@@ -14,11 +14,15 @@ import { exitCodeOf } from "../terminal/signals.ts";
 async function main(args: string[]): Promise<number> {
   const { backend, ...flags } = readServeFlags(args);
   const dawn = await selectBackend(backend);
-  const settings = { ...flags, model: await modelDirectory(flags.model), dawn };
+  const model = await modelDirectory(flags.model, flags.variant);
+  const guide = await guideDirectory(flags.guide);
+  const settings = { ...flags, model, guide, dawn };
   if (needsAllPermissions(settings)) {
     complain(
       "warning: Deno opens files in /dev, /proc and /sys only to programs with all permissions, so this server " +
-        `runs with all permissions; a model elsewhere needs hardly any (${settings.model})`,
+        `runs with all permissions; models elsewhere need hardly any (${
+          [model, guide].filter(Boolean).join(", ")
+        })`,
     );
   }
   const server = startServer(settings, { stdout: "inherit", stderr: "inherit" });

@@ -14,7 +14,7 @@ import { defaultSettings, type ServerSettings, settingRanges } from "../server/s
 import { integer, number, oneOf, TaskCommand, text, type Value } from "../terminal/cli.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
-import { MODEL_HELP } from "./runs.ts";
+import { GUIDE_HELP, MODEL_HELP, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
 
 /** Parsed command line: the server's settings, with an optional model. */
@@ -26,7 +26,7 @@ export type ServeFlags = Omit<ServerSettings, "model" | "dawn"> & {
 const NOTES = `
 SIGTERM and SIGINT (Ctrl-C) shut the server down: waiting requests are answered with 503, running ones have --grace
 seconds to finish; a second signal ends it at once.
-SIGHUP reloads the model, and keeps the old one if that fails.`;
+SIGHUP reloads the model and its guide, and keeps the old ones if that fails.`;
 
 /** An image with guidance takes two rows: with one, only images without it could be drawn. */
 const LEAST_BATCH = 2;
@@ -40,6 +40,8 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       value: text(),
       defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
     })
+    .flag("--variant <NAME>", VARIANT_HELP, { value: text(), defaultText: VARIANT_DEFAULT })
+    .flag("--guide <PATH>", GUIDE_HELP, { value: text(), defaultText: "none" })
     .flag("--host <ADDRESS>", "address or name to listen on; 0.0.0.0 for all interfaces", {
       value: host(),
       default: defaultSettings.host,

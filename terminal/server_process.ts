@@ -24,7 +24,7 @@ const TRIED_PORTS = 8;
 
 /**
  * Deno's arguments for the server, with minimal permissions: to listen on one port (for port 0, on a few, of which it takes
- * the first that is free), to read the model and the program, to read the free memory, which limits a software adapter, to
+ * the first that is free), to read the models and the program, to read the free memory, which limits a software adapter, to
  * write the tuning cache, and to load Dawn's binary if it runs on Dawn. {@linkcode needsAllPermissions} is the exception.
  *
  * @throws {ConfigError} for a path with a comma, which Deno's permission flags cannot contain
@@ -74,11 +74,11 @@ export function needsAllPermissions(settings: ServerSettings): boolean {
   });
 }
 
-function readablePaths({ model, tokenFile, tune }: ServerSettings): string[] {
+function readablePaths({ model, guide, tokenFile, tune }: ServerSettings): string[] {
   const program = PROGRAM.map((path) => fileURLToPath(new URL(path, ROOT)));
   const kept = tune === "off" ? [] : [TUNING_DIRECTORY];
   return [
-    weightFileModel(model)?.directory ?? model,
+    ...[model, ...guide === undefined ? [] : [guide]].map((path) => weightFileModel(path)?.directory ?? path),
     ...tokenFile === undefined ? [] : [tokenFile],
     ...program,
     ...kept,

@@ -295,8 +295,11 @@ export class DDPM {
    * @param passes network passes expected of each
    */
   async #kernelsFor(rows: readonly number[], passes = 1): Promise<KernelTarget> {
-    const graphs = () => rows.map((rows) => recordForward(this.config, rows, this.precision).g);
-    return await this.#tuning.tuned(graphs, this.#onTuning, { runs: rows.map(() => passes) });
+    const configs = [this.config, ...this.#guide ? [this.#guide.config] : []];
+    const graphs = () =>
+      configs.flatMap((config) => rows.map((rows) => recordForward(config, rows, this.precision).g));
+    const runs = configs.flatMap(() => rows.map(() => passes));
+    return await this.#tuning.tuned(graphs, this.#onTuning, { runs });
   }
 
   /**

@@ -37,6 +37,10 @@ export interface WorkerLike {
 export interface GpuEngineOptions {
   /** Model directory. */
   readonly path: string;
+  /** Variant of its weights; undefined: as for `DDPM.load`. */
+  readonly variant?: string;
+  /** A second model for autoguidance of every model that is served; undefined: none. */
+  readonly guide?: string;
   /** Network rows of the batch. */
   readonly rows: number;
   /** Called when an older checkpoint is loaded in place of a damaged file. Default `console.warn`. */
@@ -168,8 +172,8 @@ export class GpuEngine implements Engine {
   }
 
   #start(): void {
-    const { startWorker = startGpuWorker, defaults = {}, backend = {}, precision, tune = "auto" } =
-      this.#options;
+    const { startWorker = startGpuWorker, defaults = {}, backend = {}, tune = "auto" } = this.#options;
+    const { variant, guide, precision } = this.#options;
     const worker = startWorker();
     this.#worker = worker;
     this.#startedAt = this.#clock.now();
@@ -186,7 +190,8 @@ export class GpuEngine implements Engine {
     worker.addEventListener("messageerror", () => {
       if (present()) this.#fail(new DeviceError("the GPU worker sent an unreadable message"));
     });
-    this.#send({ type: "start", path: this.#path, rows: this.rows, defaults, backend, precision, tune });
+    const model = { path: this.#path, variant, guide, precision };
+    this.#send({ type: "start", ...model, rows: this.rows, defaults, backend, tune });
     this.#watch();
   }
 

@@ -27,6 +27,8 @@ export type Command =
   | {
     readonly type: "start";
     readonly path: string;
+    readonly variant?: string;
+    readonly guide?: string;
     readonly rows: number;
     readonly defaults: DrawDefaults;
     readonly backend: BackendOptions;

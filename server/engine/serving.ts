@@ -21,6 +21,10 @@ import { loadWithStep } from "./training_step.ts";
 /** Options of {@linkcode Serving.open}. */
 export interface ServingOptions {
   readonly path: string;
+  /** Variant of its weights; undefined: as for `DDPM.load`. */
+  readonly variant?: string;
+  /** A second model for autoguidance, read again with every load; undefined: none. */
+  readonly guide?: string;
   /** Network rows of the batch. */
   readonly rows: number;
   /** Called when an older checkpoint is loaded in place of a damaged file. */
@@ -60,6 +64,7 @@ export class Serving {
       planDraw({}, model, options.defaults);
       const batch = await model.startBatch({ rows });
       await checkOutput(batch, path);
+      if (options.guide !== undefined) await checkOutput(batch, options.guide, 2);
       return new Serving(model, batch, factsOf(model, path, step, await stepSeconds(model, batch)));
     } catch (error) {
       await model.close();
@@ -94,9 +99,12 @@ export class Serving {
 const TIMED_TURNS = 3;
 const TIMED_TURN = 100;
 
-/** Takes one step of one image, so that kernels are compiled before the first request and broken weights are found. */
-async function checkOutput(batch: RunningBatch, path: string): Promise<void> {
-  batch.add(trialImage(1));
+/**
+ * Takes one step of one image, so that kernels are compiled before the first request and broken weights are found.
+ * @param guidance other than 1 to run the guiding model, too
+ */
+async function checkOutput(batch: RunningBatch, path: string, guidance = 1): Promise<void> {
+  batch.add({ ...trialImage(1), guidance });
   const { finished: [image] } = await batch.turn(0);
   if (image?.data.every(Number.isFinite)) return;
   throw new CheckpointError(`${path}: the model's output has non-finite values`);
@@ -127,7 +135,7 @@ function factsOf(
   step: number | undefined,
   stepSeconds: number,
 ): ServedModel {
-  const { config, schedule, sampling, classes, path, adapter, precision } = model;
+  const { config, schedule, sampling, classes, path, adapter, precision, guide } = model;
   const [height, width] = imageSize(config);
   const name = basename(directory);
   return {
@@ -135,6 +143,7 @@ function factsOf(
     schedule,
     sampling,
     classes,
+    guide,
     id: step === undefined ? name : `${name}-step-${step}`,
     path,
     step,

@@ -141,7 +141,7 @@ function fail(error: unknown): void {
 }
 
 async function start(
-  { path, rows, defaults, backend, precision, tune }: Extract<Command, { type: "start" }>,
+  { type: _, path, backend, ...settings }: Extract<Command, { type: "start" }>,
 ): Promise<void> {
   const gpu = await openGpu({
     ...backend,
@@ -149,10 +149,7 @@ async function start(
     onFault: fail,
   });
   const options = {
-    rows,
-    defaults,
-    precision,
-    tune,
+    ...settings,
     onWarning: warn,
     onTuning: (progress: TuningProgress) => scope.postMessage({ type: "tuning", progress }),
   };

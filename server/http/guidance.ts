@@ -11,7 +11,9 @@ export const RESCALE_RANGE = [0, 1] as const;
 
 /** Descriptions of the parameters, for `/openapi.json`. */
 export const guidanceWords = {
-  negative_class: "Class, by name or index, that guidance leads away from. Default `none`: no class.",
+  negative_class:
+    "Class, by name or index, that guidance leads away from. Default `none`, no class; where a second " +
+    "model guides (see /models), the image's own class.",
   guidance_rescale:
     "Part of the guided output whose contrast is scaled back to that without guidance, 0 to 1, against the " +
     "glaring colours of high scales (Lin et al. 2024, who use 0.7). Default 0.",

@@ -23,6 +23,8 @@ export class Estimate {
   /** Throughput of full batches only, since partly filled ones are slower per row. */
   readonly #full = new Throughput();
   #times = new StepTimes(0);
+  /** Networks that a step of the batch may evaluate on all rows: the model, and with autoguidance its guide. */
+  #networks = 1;
 
   /**
    * @param rows of the largest batch
@@ -34,8 +36,9 @@ export class Estimate {
   }
 
   /** Discards measurements of the previous model. */
-  begin({ stepSeconds }: Pick<ServedModel, "stepSeconds">): void {
+  begin({ stepSeconds, guide }: Pick<ServedModel, "stepSeconds" | "guide">): void {
     this.#times = new StepTimes(stepSeconds);
+    this.#networks = guide === undefined ? 1 : 2;
   }
 
   /** Records a turn. */
@@ -43,7 +46,12 @@ export class Estimate {
     this.#throughput.add(turn);
     this.#times.add(turn);
     // A batch with one idle row counts as full: a guided image may be waiting for a second.
-    if (turn.rows >= this.#rows - 1) this.#full.add(turn);
+    if (turn.rows >= this.#networks * (this.#rows - 1)) this.#full.add(turn);
+  }
+
+  /** Most network evaluations of a step. */
+  get #capacity(): number {
+    return this.#networks * this.#rows;
   }
 
   /** Whole seconds, 1 or more, until every accepted request is finished or timed out. */
@@ -62,7 +70,7 @@ export class Estimate {
   secondsLate(accepted: readonly Accepted[], client: string, work: number): number {
     const ahead = workAhead(accepted, client, work);
     if (ahead === 0) return 0;
-    const least = (ahead + work) / this.#rows * this.#times.atLeast(this.#rows);
+    const least = (ahead + work) / this.#capacity * this.#times.atLeast(this.#capacity);
     const late = Math.max(least, this.#full.secondsFor(ahead + work) ?? 0) - this.#timeout;
     return Math.ceil(Math.min(Math.max(0, late), this.#timeout));
   }

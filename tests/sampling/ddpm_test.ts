@@ -12,6 +12,7 @@ import { unetConfigFromJson } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
 import { decodeSafetensors, encodeSafetensors } from "../../lib/files/safetensors.ts";
 import { loadPipeline } from "../../lib/files/pipeline.ts";
+import { writeForeignPipeline } from "../support/foreign_pipeline.ts";
 import { exceptDigests } from "../support/digest_warning.ts";
 import { assertClose } from "../support/close.ts";
 import { type Digest, goldenScaled } from "../golden/formula.ts";
@@ -19,6 +20,7 @@ import { assertDigest, fromDevice, toDevice } from "../golden/tensors.ts";
 import { readModel } from "../../lib/sampling/trained_model.ts";
 import { readFloats, testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { microNetwork } from "../support/train/micro.ts";
 
 /** A pipeline that Python's diffusers wrote, and what it made of it; see golden/pipeline.py. */
 const PIPELINE = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
@@ -53,6 +55,33 @@ Deno.test("a model guides itself to the images without guidance, and metadata na
   assert.equal(plain.metadata[0].guide, undefined);
   await model.close();
   assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
+});
+
+Deno.test("autotuning covers the guide's network", async () => {
+  const gpu = await openGpu(); // choices are remembered by device
+  await inTemporaryDirectory(async (directory) => {
+    const write = async (name: string, width: number) => {
+      await writeForeignPipeline(join(directory, name), {
+        config: microNetwork({ blockOutChannels: [width, width] }),
+      });
+      return join(directory, name);
+    };
+    const [main, weak] = [await write("main", 16), await write("weak", 32)];
+    const tuned = async (guide?: string) => {
+      let total = 0;
+      const model = await DDPM.load(main, {
+        ...{ gpu, guide, tune: "on", onWarning: () => {} },
+        onTuning: (progress) => total = progress.total,
+      });
+      await model.startBatch({ rows: 1 });
+      await model.close();
+      return total;
+    };
+    assert.ok(await tuned() > 0);
+    assert.equal(await tuned(), 0, "all choices are known");
+    assert.ok(await tuned(weak) > 0, "those of the guide are not");
+  });
+  gpu.close();
 });
 
 Deno.test("a guide that differs in what both must share is refused, naming it", async () => {

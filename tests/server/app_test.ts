@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { CheckpointError, DeviceError } from "../../lib/errors.ts";
+import { presetConfig } from "../../lib/model/presets.ts";
 import { version } from "../../server/metrics.ts";
 import { type Harness, harness, problemOf } from "../support/server/harness.ts";
 
@@ -60,6 +61,16 @@ Deno.test("classes and models tell what is served, and nothing of the machine's 
     loaded: "2026-01-01T00:00:00.000Z",
   }]);
   assert.ok(!JSON.stringify(models).includes("/models/"));
+});
+
+Deno.test("a model with a guide names it, can be guided though it knows no class, and pictures say by what", async () => {
+  const { ask } = harness({
+    engine: { model: { config: presetConfig("tiny", 0), classes: [], guide: "epoch-5" } },
+  });
+  const { models: [{ guidance, guide }] } = await (await ask("/models")).json();
+  assert.deepEqual([guidance, guide], [true, "epoch-5"]);
+  const picture = await (await ask("/generate?steps=2&seed=1&format=json")).json();
+  assert.deepEqual([picture.guidance, picture.guide], [2, "epoch-5"]);
 });
 
 Deno.test("while the engine is down, what needs the model is refused for now", async () => {

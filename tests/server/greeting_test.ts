@@ -26,6 +26,10 @@ Deno.test("it tells address, model, adapter and a command, a line each", () => {
   );
 });
 
+Deno.test("a model that is guided by another says which", () => {
+  assert.equal(greeting("", { ...model, guide: "epoch-5" }, {})[2], "guide    epoch-5");
+});
+
 Deno.test("the command asks for a class that there is, and brings the token from its file", () => {
   const command = (changes: Partial<ServedModel>, tokenFile?: string) =>
     greeting("http://x:1", { ...model, ...changes }, { tokenFile })[3];

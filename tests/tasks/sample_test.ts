@@ -28,7 +28,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--guidance <F>", "default: 2; 1 without a class"],
         ["--guidance-rescale <F>", "from 0 to 1", "default: 0"],
         ["--guidance-interval <LOW,HIGH>", "0.2,2", "default: all"],
-        ["--guide <DIR>", "default: none"],
+        ["--guide <PATH>", "default: none"],
         ["--negative-class <NAME>", "default: none"],
         ["--seed <N>", "default: 0"],
         ["--scale <N>", "from 1 to 16", "default: 2"],

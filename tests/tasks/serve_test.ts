@@ -18,6 +18,8 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
     for (
       const [flag, ...notes] of [
         ["--model <PATH>", "default: the newest run under runs/, else"],
+        ["--variant <NAME>", "fp16", "default: the one in full precision"],
+        ["--guide <PATH>", "autoguidance", "default: none"],
         ["--host <ADDRESS>", "default: 127.0.0.1"],
         ["--port <N>", "default: 8000"],
         ["--max-batch <N>", "in network rows", "default: 16"],
@@ -54,11 +56,13 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
 Deno.test("without flags the settings are the defaults; every flag becomes its setting", () => {
   assert.deepEqual(readServeFlags([]), defaultSettings);
   const args =
-    "--model m --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
+    "--model m --variant fp16 --guide w --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
     "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 --max-steps 9 --max-work 99 " +
     "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision mixed --tune on";
   assert.deepEqual(readServeFlags(args.split(" ")), {
     model: "m",
+    variant: "fp16",
+    guide: "w",
     host: "::1",
     port: 0,
     maxBatch: 2,
@@ -131,6 +135,10 @@ Deno.test("Deno gets leave to listen on one port, to read the model and the prog
     `--allow-write=${TUNING_DIRECTORY}`,
     "--allow-sys=systemMemoryInfo",
   ]);
+  const [guided] = serverArguments({ ...settings, guide: "runs/weak" }).filter((arg) =>
+    arg.startsWith("--allow-read")
+  );
+  assert.ok(guided.startsWith("--allow-read=runs/a,runs/weak,/etc/token,"), guided);
   const file = fileURLToPath(
     new URL("../golden/tiny_pipeline/unet/diffusion_pytorch_model.safetensors", import.meta.url),
   );
@@ -158,7 +166,12 @@ Deno.test("Deno gets leave to listen on one port, to read the model and the prog
 });
 
 Deno.test("a path with a comma, which would be leave for two others, is refused", () => {
-  for (const paths of [{ model: "runs/a,/" }, { model: "runs/a", tokenFile: "/,token" }]) {
+  for (
+    const paths of [{ model: "runs/a,/" }, { model: "runs/a", guide: "b,c" }, {
+      model: "runs/a",
+      tokenFile: "/,token",
+    }]
+  ) {
     assert.throws(
       () => serverArguments({ ...defaultSettings, ...paths }),
       (error) => error instanceof ConfigError && /^path: .*without a comma/.test(error.message),

@@ -32,7 +32,11 @@ const modelSchema = z.object({
   spacing: z.string().openapi({ description: "Spacing of the noise levels for it." }),
   samplers: z.array(z.string()),
   guidance: z.boolean().openapi({
-    description: "Classifier-free guidance is available: the model is trained with and without classes.",
+    description:
+      "Guidance is available: the model is trained with and without classes, or a second model guides it.",
+  }),
+  guide: z.string().optional().openapi({
+    description: "A second, weaker model that guidance leads away from, in place of no class (autoguidance).",
   }),
   objective: z.string(),
   adapter: z.string(),
@@ -42,7 +46,8 @@ const modelSchema = z.object({
 
 /** Serializes a model for responses, without its path. */
 export function describeModel(model: ServedModel): z.output<typeof modelSchema> {
-  const { id, step, parameters, height, width, classes, schedule, adapter, precision, loadedAt } = model;
+  const { id, step, parameters, height, width, classes, schedule, guide, adapter, precision, loadedAt } =
+    model;
   return {
     id,
     ...(step === undefined ? {} : { step }),
@@ -53,7 +58,8 @@ export function describeModel(model: ServedModel): z.output<typeof modelSchema> 
     timesteps: mostSteps(schedule),
     ...chooseSampler({}, model),
     samplers: [...samplerNames],
-    guidance: hasNullClass(model),
+    guidance: guide !== undefined || hasNullClass(model),
+    ...(guide === undefined ? {} : { guide }),
     objective: schedule.objective,
     adapter,
     precision,

@@ -123,12 +123,13 @@ Deno.test("a reload: images added before it is known are for the old model, thos
   assert.deepEqual(worker.take(), [{ type: "load", request: 2, path: "/models/two" }]);
 });
 
-Deno.test("a worker is told the precision and when to try kernels, each that is started anew, too, and tells how far it is", async () => {
+Deno.test("a worker is told of variant, guide, precision and tuning, each that is started anew, too, and tells how far it is", async () => {
   const workers: FakeGpuWorker[] = [];
   const clock = new FakeClock();
   const told: unknown[] = [];
   const starting = GpuEngine.start({
-    ...{ path: "/models/one", rows: 6, clock, precision: "mixed", tune: "on" },
+    ...{ path: "/models/one", variant: "fp16", guide: "/models/weak", rows: 6 },
+    ...{ clock, precision: "mixed", tune: "on" },
     startWorker() {
       workers.push(new FakeGpuWorker());
       return workers[workers.length - 1];
@@ -143,7 +144,8 @@ Deno.test("a worker is told the precision and when to try kernels, each that is 
   workers[0].crash("gone");
   clock.advance(500);
   for (const worker of workers) {
-    assert.deepEqual(worker.take(), [{ ...START_COMMAND, precision: "mixed", tune: "on" }]);
+    const told = { variant: "fp16", guide: "/models/weak", precision: "mixed", tune: "on" };
+    assert.deepEqual(worker.take(), [{ ...START_COMMAND, ...told }]);
   }
   assert.equal(workers.length, 2);
   await engine.close();

@@ -22,6 +22,7 @@ Deno.test("a served model names its source and its settings, and leaves nothing 
   const { config, schedule, loadedAt, stepSeconds, ...facts } = serving.facts;
   assert.deepEqual(facts, {
     classes: ["0", "1", "2"],
+    guide: undefined,
     id: "tiny_pipeline",
     path: PIPELINE,
     step: undefined,
@@ -70,6 +71,34 @@ Deno.test("a run is served with the training step of its weights", async () => {
     assert.deepEqual([serving.facts.id, serving.facts.step], ["cats-step-1250", 1250]);
     await serving.close();
   });
+});
+
+Deno.test("a served model is guided by the model that is given, and by no other size or broken one", async () => {
+  const gpu = await testGpu();
+  const before = [gpu.memory.live, gpu.memory.used];
+  await inTemporaryDirectory(async (directory) => {
+    const [weak, broken, other] = ["weak", "broken", "other"].map((name) => join(directory, name));
+    await changedPipeline(weak, (name, data) => name === "conv_in.weight" && data.fill(0.1));
+    await changedPipeline(broken, (name, data) => name === "conv_in.weight" && data.fill(1e38));
+    await writeForeignPipeline(other, { config: microNetwork({ numClassEmbeds: 4, sampleSize: 4 }) });
+    const images = await Promise.all([undefined, weak].map(async (guide) => {
+      const serving = await Serving.open(gpu, { ...options, path: PIPELINE, guide });
+      assert.equal(serving.facts.guide, guide && "weak");
+      const { labels: [label], ...plan } = planDraw({ class: 1, steps: 2 }, serving.facts);
+      assert.deepEqual([plan.guidance, plan.imageRows, plan.imageWork], [2, guide ? 1 : 2, 4]);
+      serving.add({ ...plan, id: 1, label });
+      let finished: readonly { data: Float32Array }[] = [];
+      while (finished.length === 0) ({ finished } = await serving.batch.turn(1000));
+      await serving.close();
+      return finished[0].data;
+    }));
+    assert.notDeepEqual(images[0], images[1]);
+    const open = (guide: string) =>
+      Serving.open(gpu, { ...options, onWarning: () => {}, path: PIPELINE, guide });
+    await assert.rejects(open(other), /^ConfigError: guide: expected a model with the image size 8 x 8 of /);
+    await assert.rejects(open(broken), /broken: the model's output has non-finite values/);
+  });
+  assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
 });
 
 Deno.test("a model that is ready draws what a request without parameters asks for", async () => {

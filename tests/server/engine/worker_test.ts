@@ -281,6 +281,35 @@ Deno.test("a reload of what is no model, damaged or useless is an error, and the
   });
 });
 
+Deno.test("a guide is read again with a reload; one that no longer fits leaves the old pair serving", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const guide = join(directory, "weak");
+    await changedPipeline(guide, (name, data) => name === "conv_out.bias" && data.fill(0.5));
+    const model = await DDPM.load(PIPELINE, { gpu: await testGpu(), guide });
+    const { pixels } = await model.generate({ class: 1, steps: 6, seed: 5, guidance: 2 });
+    await model.close();
+    await Bench.run({ guide }, async (bench) => {
+      const { engine } = bench;
+      assert.equal(engine.model!.guide, "weak");
+      assert.deepEqual(await bench.draw({ guidance: 2 }), pixels, "as generate() draws it");
+      const before = engine.model;
+      const scheduler = join(guide, "scheduler/scheduler_config.json");
+      const config = await Deno.readTextFile(scheduler);
+      await Deno.writeTextFile(scheduler, config.replace('"epsilon"', '"v_prediction"'));
+      await assert.rejects(
+        engine.reload(),
+        /^ConfigError: guide: expected a model with the objective epsilon of .*, not v/,
+      );
+      assert.equal(engine.model, before);
+      assert.deepEqual(await bench.draw({ guidance: 2 }), pixels);
+      await Deno.writeTextFile(scheduler, config);
+      await changedPipeline(guide, (name, data) => name === "conv_out.bias" && data.fill(-0.5));
+      await engine.reload();
+      assert.notDeepEqual(await bench.draw({ guidance: 2 }), pixels);
+    });
+  });
+});
+
 const faults: [fault: string, message: RegExp][] = [
   ["crash", /^down the GPU worker failed: .*this image crashes the worker, [1-9]/],
   ["lose", /^down the WebGPU device .* was lost .*, [1-9]/],

@@ -103,6 +103,43 @@ Deno.test("a request that cannot end in time is refused at once if the speed of 
   bench.assertEmpty();
 });
 
+const guided = { guide: "weaker" };
+
+Deno.test("with a guide a step has twice the rows: what it can do in time is accepted, what it cannot is refused", async () => {
+  const bench = new Bench({ rows: 2, queue: 100, timeout: 9.5 });
+  bench.engine.up({ stepSeconds: 0.001, ...guided });
+  const big = (client: string) => bench.run({ client, count: 8, steps: 100, ...guided, guidance: 2 }); // 4 s at 400 rows a second
+  const begun = [big("a"), big("b"), big("c")];
+  bench.engine.tick(100);
+  const late = [big("c"), big("d")];
+  const single = bench.run({ client: "d", steps: 100, ...guided, guidance: 2 });
+  await settle();
+  assert.ok([...begun, single].every(({ error }) => !error));
+  for (const outcome of late) {
+    assertRefused(outcome, 503, "overloaded", /would not finish within 9.5 seconds/);
+  }
+  assert.deepEqual(late.map(({ error }) => error!.retryAfter), [6, 6], "as for a model without a guide");
+  bench.engine.tick(2000);
+  await settle();
+  assert.ok([...begun, single].every(({ result }) => result));
+  bench.assertEmpty();
+});
+
+Deno.test("half a batch with its guide's rows does not count as a full one", async () => {
+  const bench = new Bench({ rows: 4, queue: 100, timeout: 9.5 });
+  bench.engine.up({ stepSeconds: 0.001, ...guided });
+  bench.run({ count: 2, steps: 100, ...guided, guidance: 2 });
+  bench.engine.tick(100); // 4 rows in 10 ms; a full batch has 8
+  const outcomes = ["a", "b"].map((client) =>
+    bench.run({ client, count: 12, steps: 100, ...guided, guidance: 2 })
+  );
+  await settle();
+  assert.deepEqual(outcomes, [{}, {}], "48 rows x 100 at 400 rows a second would be 12 s");
+  bench.engine.tick(1000);
+  await settle();
+  assert.ok(outcomes.every(({ result }) => result));
+});
+
 Deno.test("the speed of a batch with room does not count as that of a full one", async () => {
   const bench = new Bench({ rows: 4, timeout: 10 });
   bench.run({ steps: 100 });

@@ -8,14 +8,16 @@ import { FakeEngine, type FakeEngineOptions, fakeModel } from "../../support/ser
 
 export interface Options extends GenerateOptions {
   readonly client?: string;
+  /** The guide of the model that the job is planned for. */
+  readonly guide?: string;
   readonly signal?: AbortSignal;
   readonly frames?: Job["frames"];
   readonly onProgress?: Job["onProgress"];
 }
 
 /** A job without guidance, unless it is asked for. */
-export function job({ client = "a", signal, frames, onProgress, ...options }: Options = {}): Job {
-  const draw = planDraw({ class: 3, steps: 2, guidance: 1, ...options }, fakeModel());
+export function job({ client = "a", guide, signal, frames, onProgress, ...options }: Options = {}): Job {
+  const draw = planDraw({ class: 3, steps: 2, guidance: 1, ...options }, fakeModel({ guide }));
   return { client, draw, frames, onProgress, signal: signal ?? new AbortController().signal };
 }
 

@@ -1,5 +1,5 @@
 /** An engine without a GPU, whose steps a test triggers. */
-import { networkRows } from "../../../lib/diffusion/guidance.ts";
+import { guidanceStep, networkRows, rowsOfStep } from "../../../lib/diffusion/guidance.ts";
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
@@ -143,7 +143,10 @@ export class FakeEngine implements Engine {
   }
 
   #join(slot: Slot): void {
-    const inUse = this.#rowsInUse() + networkRows(slot.image);
+    const inUse = [...this.batch, slot.image].reduce(
+      (sum, image) => sum + networkRows(image, this.#guided),
+      0,
+    );
     if (inUse > this.rows) throw new Error(`${inUse} rows are in use of ${this.rows}`);
     this.#batch.set(slot.image.id, slot);
     this.#schedule();
@@ -202,7 +205,7 @@ export class FakeEngine implements Engine {
   #step(): void {
     if (this.#batch.size === 0) return;
     const stepped = [...this.#batch.values()];
-    const rows = this.#rowsInUse();
+    const rows = this.#evaluations();
     const programRows = 2 ** Math.ceil(Math.log2(rows));
     for (const slot of stepped) slot.done++;
     this.#tell("onTurn", {
@@ -241,8 +244,14 @@ export class FakeEngine implements Engine {
     return this.#batch.has(id) || this.#parked.has(id);
   }
 
-  #rowsInUse(): number {
-    return this.batch.reduce((sum, image) => sum + networkRows(image), 0);
+  get #guided(): boolean {
+    return this.#lastModel.guide !== undefined;
+  }
+
+  /** Rows of the model's batch in a step, and of its guide's. */
+  #evaluations(): number {
+    const rows = (image: ImageJob) => rowsOfStep(guidanceStep(image, 1, -1, this.#guided));
+    return this.batch.reduce((sum, image) => sum + rows(image), 0);
   }
 
   #tell<K extends keyof EngineListener>(event: K, ...args: Parameters<EngineListener[K]>): void {

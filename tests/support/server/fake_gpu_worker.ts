@@ -62,6 +62,8 @@ export class FakeGpuWorker implements WorkerLike {
 export const START_COMMAND = {
   type: "start",
   path: "/models/one",
+  variant: undefined,
+  guide: undefined,
   rows: 6,
   defaults: {},
   backend: {},
