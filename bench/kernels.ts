@@ -98,7 +98,7 @@ function norm(shape: Shape, groups: number, rate = 0): KernelCase {
     const dropout = rate > 0
       ? { stepState: g.input("stepState", [1, 1, 1, 1], StepStateLayout), rate }
       : undefined;
-    return groupNorm(g, x, { gamma, beta }, { groups, eps: 1e-6, silu: true }, dropout);
+    return groupNorm(g, x, { gamma, beta }, { groups, eps: 1e-6, activation: "silu" }, dropout);
   });
 }
 

@@ -116,6 +116,12 @@ function leastSeconds(
   return Math.max(bytes / limits.copyGigabytesPerSecond, operations / PEAKS[limit](limits)) / 1e9;
 }
 
+/** Names in earlier profiles of kernels that were renamed since, the work being the same. */
+const FORMER_NAMES: readonly (readonly [name: RegExp, former: string])[] = [
+  [/^activation\./, "silu."],
+  [/^loss\./, "mse."],
+];
+
 /**
  * Profiles are matched by kernel name. With another number of calls it is another kernel that happens to have the name, such
  * as a product that now has fewer operands to move.
@@ -125,7 +131,8 @@ function measuredIn(
   kernel: string,
   calls: number,
 ): Pick<RooflineRow, "measured"> {
-  const entry = profile?.kernels.find(({ name }) => name === kernel);
+  const names = [kernel, ...FORMER_NAMES.map(([name, former]) => kernel.replace(name, former))];
+  const entry = profile?.kernels.find(({ name }) => names.includes(name));
   if (!profile || entry?.calls !== calls * profile.replays) return {};
   return { measured: entry.milliseconds / profile.replays };
 }

@@ -1,8 +1,9 @@
 /**
- * Launchers of `group_norm.wgsl` and its variants: group normalisation with optional SiLU and dropout, and its gradients.
+ * Launchers of `group_norm.wgsl` and its variants: group normalisation with optional activation and dropout, and its gradients.
  *
  * @module
  */
+import { type Activation, activationNumber } from "./activation.ts";
 import { heldKernel, MAX_HELD_PIXELS, pairsMasks } from "./group_norm_held.ts";
 import { type KernelSource, type Launch, launch } from "./source.ts";
 import {
@@ -32,11 +33,11 @@ export interface GroupNormShape {
   readonly groups: number;
   /** Added to the variance; 1e-6 in the reference model. */
   readonly eps: number;
-  /** Apply SiLU to the result. */
-  readonly silu: boolean;
+  /** Applied to the result. */
+  readonly activation?: Activation | undefined;
   /** Samples have a gamma and a beta each, see `scale_shift.wgsl`. */
   readonly perSample?: boolean;
-  /** Apply dropout to the result, or to that of SiLU. */
+  /** Apply dropout to the result, or to that of the activation. */
   readonly dropout?: DropoutShape;
   /**
    * Channels of the first of two tensors that x concatenates, a multiple of 4; the second has the rest. Only without dropout,
@@ -94,7 +95,7 @@ export interface GroupNormForwardBuffers<B> {
 }
 
 /**
- * Normalises each group of channels of each sample (Wu & He 2018): `y = gamma * xhat + beta`, optionally with SiLU; then
+ * Normalises each group of channels of each sample (Wu & He 2018): `y = gamma * xhat + beta`, optionally with an activation; then
  * dropout sets each value to zero with probability p and divides the others by 1 - p (Srivastava et al. 2014), where p is
  * the rate rounded to a multiple of 2^-16. Value `j` of vec4 `1024 b + 512 h + c` of `y`, `h` being 0 or 1 and `c < 512`, is
  * kept if half `h` of word `j` (0 the lower 16 bits) of Threefry4x32 at counter `(512 b + c, 16 + layer, step, stream)` is at
@@ -189,7 +190,7 @@ function launchOf<B>(
   const exact = rows * (held ?? 0) === shape.spatial && rows * block === lanes &&
     params.columns % block === 0;
   const constants = {
-    ...{ use_silu: Number(shape.silu), lanes, ...options },
+    ...{ activation: activationNumber(shape.activation), lanes, ...options },
     ...held === undefined ? { runs: Number(runs) } : { exact: Number(exact) },
     ...held !== undefined && shape.dropout
       ? { paired: Number(pairsMasks(shape.spatial, params.columns, rows, held)) }

@@ -1,6 +1,6 @@
-// Group normalisation (Wu & He 2018), optionally with SiLU; all equations and layouts are in include/group_norm.wgsl.
+// Group normalisation (Wu & He 2018), optionally with an activation f; all equations and layouts are in include/group_norm.wgsl.
 //
-//   y = gamma xhat + beta, or silu of that;   xhat = (x - mean) / sqrt(var + eps) over H, W and the channels of a group
+//   y = gamma xhat + beta, or f of that;   xhat = (x - mean) / sqrt(var + eps) over H, W and the channels of a group
 //
 // x, y, dy, dx [N, H*W, Cp], as stored; outputs written `=`, sums in float32. One workgroup per sample and block of channels.
 

@@ -1,7 +1,7 @@
-// Group normalisation, SiLU and inverted dropout (Srivastava et al. 2014) in training; all equations and layouts are in
+// Group normalisation, activation f and inverted dropout (Srivastava et al. 2014) in training; all equations and layouts are in
 // include/group_norm.wgsl.
 //
-//   y = m silu(z);   m_i = 1 / (1 - p) if u_i >= p, else 0;   p = threshold / 2^16
+//   y = m f(z);   m_i = 1 / (1 - p) if u_i >= p, else 0;   p = threshold / 2^16
 //
 // x, y, dy, dx [N, H*W, Cp], as stored; outputs written `=`, sums and products with m in float32. One workgroup per sample
 // and block of channels.

@@ -185,8 +185,8 @@ fn first_values(place: Place) -> vec4f {
 fn held_point(x: vec4f, dy: vec4f, channels: Channels, ok: bool) -> Point {
   let centred = x - channels.mean;
   var dz = dy;
-  if (use_silu) {
-    dz *= silu4_derivative(channels.scale * centred + channels.offset);
+  if (activation != 0u) {
+    dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, select(vec4f(), dz, ok));
 }

@@ -66,6 +66,157 @@ fn accumulate(
   entryPoints: ["accumulate"],
 } as const satisfies KernelSource;
 
+/** `activation.wgsl`: forward, backward. */
+export const activationKernel = {
+  name: "activation",
+  code: `// Activation without a preceding normalisation, as in the time embedding.
+//
+//   forward    y = f(x)
+//   backward   dx = addend + dy f'(x)          addend: gradient of x so far; 0 if has_addend is false
+//
+// x, y, dy, dx, addend: vec4s [count] of tensors of the same shape, as stored; zero padding stays zero. Arithmetic in
+// float32, outputs written \`=\`. Each invocation handles 4 vec4s, 256 apart.
+
+// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
+// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
+
+override activation: u32 = 0;
+
+const SILU: u32 = 1;
+const MISH: u32 = 2;
+const GELU: u32 = 3;
+const RELU: u32 = 4;
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
+// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
+// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
+
+fn exp_of_minus(x: vec4f) -> vec4f {
+  return exp(min(-x, vec4f(87.0)));
+}
+
+fn silu4(x: vec4f) -> vec4f {
+  return x / (1.0 + exp_of_minus(x));
+}
+
+fn silu4_derivative(x: vec4f) -> vec4f {
+  let e = exp_of_minus(x);
+  let s = 1.0 / (1.0 + e);
+  return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
+}
+
+// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
+// float32 above 20.
+
+fn mish4(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  return x * (n / (n + 2.0));
+}
+
+fn mish4_derivative(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  let d = n + 2.0;
+  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
+}
+
+// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
+// to 1.5e-7 of erfc.
+
+fn normal_cdf4(x: vec4f) -> vec4f {
+  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
+  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  let tail = 0.5 * series * exp(-0.5 * x * x);
+  return select(tail, 1.0 - tail, x >= vec4f());
+}
+
+fn gelu4(x: vec4f) -> vec4f {
+  return x * normal_cdf4(x);
+}
+
+fn gelu4_derivative(x: vec4f) -> vec4f {
+  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
+}
+
+fn activate4(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4(x); }
+    case MISH: { return mish4(x); }
+    case GELU: { return gelu4(x); }
+    case RELU: { return select(x, vec4f(), x < vec4f()); }
+    default: { return x; }
+  }
+}
+
+fn activate4_derivative(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4_derivative(x); }
+    case MISH: { return mish4_derivative(x); }
+    case GELU: { return gelu4_derivative(x); }
+    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
+    default: { return vec4f(1.0); }
+  }
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+override has_addend: bool = false;
+
+struct Params {
+  count: u32, // vec4s
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(3) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(4) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
+
+@compute @workgroup_size(256)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    y[i] = Stored4(activate4(vec4f(x[i])));
+  }
+}
+
+@compute @workgroup_size(256)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    var slope = vec4f(dy[i]) * activate4_derivative(vec4f(x[i]));
+    if (has_addend) {
+      slope += vec4f(addend[i]);
+    }
+    dx[i] = Stored4(slope);
+  }
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    y: { binding: 2, access: "read_write" },
+    dy: { binding: 3, access: "read" },
+    addend: { binding: 4, access: "read" },
+    dx: { binding: 5, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+  },
+  entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
 /** `adamw.wgsl`: adamw. */
 export const adamwKernel = {
   name: "adamw",
@@ -1839,9 +1990,9 @@ fn finish(@builtin(local_invocation_index) lane: u32) {
 /** `group_norm.wgsl`: forward, backward. */
 export const groupNormKernel = {
   name: "group_norm",
-  code: `// Group normalisation (Wu & He 2018), optionally with SiLU; all equations and layouts are in include/group_norm.wgsl.
+  code: `// Group normalisation (Wu & He 2018), optionally with an activation f; all equations and layouts are in include/group_norm.wgsl.
 //
-//   y = gamma xhat + beta, or silu of that;   xhat = (x - mean) / sqrt(var + eps) over H, W and the channels of a group
+//   y = gamma xhat + beta, or f of that;   xhat = (x - mean) / sqrt(var + eps) over H, W and the channels of a group
 //
 // x, y, dy, dx [N, H*W, Cp], as stored; outputs written \`=\`, sums in float32. One workgroup per sample and block of channels.
 
@@ -1857,10 +2008,10 @@ export const groupNormKernel = {
 //   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
 //   fn masks_of(i: u32, j: u32) -> Pair                           those of two
 //
-//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m f(z)      f: the activation or none
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
-//   dz = m dy or m dy silu'(z)
+//   dz = m dy f'(z)
 //   dx = addend + addend_second + gamma rstd dz - m1 - xhat m2
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
@@ -1883,10 +2034,19 @@ export const groupNormKernel = {
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
 // Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
-// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
-// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
-// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
+// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
+
+override activation: u32 = 0;
+
+const SILU: u32 = 1;
+const MISH: u32 = 2;
+const GELU: u32 = 3;
+const RELU: u32 = 4;
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
+// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
+// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -1901,12 +2061,65 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let s = 1.0 / (1.0 + e);
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
+
+// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
+// float32 above 20.
+
+fn mish4(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  return x * (n / (n + 2.0));
+}
+
+fn mish4_derivative(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  let d = n + 2.0;
+  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
+}
+
+// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
+// to 1.5e-7 of erfc.
+
+fn normal_cdf4(x: vec4f) -> vec4f {
+  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
+  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  let tail = 0.5 * series * exp(-0.5 * x * x);
+  return select(tail, 1.0 - tail, x >= vec4f());
+}
+
+fn gelu4(x: vec4f) -> vec4f {
+  return x * normal_cdf4(x);
+}
+
+fn gelu4_derivative(x: vec4f) -> vec4f {
+  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
+}
+
+fn activate4(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4(x); }
+    case MISH: { return mish4(x); }
+    case GELU: { return gelu4(x); }
+    case RELU: { return select(x, vec4f(), x < vec4f()); }
+    default: { return x; }
+  }
+}
+
+fn activate4_derivative(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4_derivative(x); }
+    case MISH: { return mish4_derivative(x); }
+    case GELU: { return gelu4_derivative(x); }
+    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
+    default: { return vec4f(1.0); }
+  }
+}
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
-override use_silu: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -2161,11 +2374,7 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  if (use_silu) {
-    y[i] = Stored4(mask * silu4(z));
-  } else {
-    y[i] = Stored4(mask * z);
-  }
+  y[i] = Stored4(mask * activate4(z));
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {
@@ -2232,8 +2441,8 @@ struct Point {
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
-  if (use_silu) {
-    dz *= silu4_derivative(channels.scale * centred + channels.offset);
+  if (activation != 0u) {
+    dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
 }
@@ -2380,10 +2589,10 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
 /** `group_norm_dropout.wgsl`: forward, backward. */
 export const groupNormDropoutKernel = {
   name: "group_norm_dropout",
-  code: `// Group normalisation, SiLU and inverted dropout (Srivastava et al. 2014) in training; all equations and layouts are in
+  code: `// Group normalisation, activation f and inverted dropout (Srivastava et al. 2014) in training; all equations and layouts are in
 // include/group_norm.wgsl.
 //
-//   y = m silu(z);   m_i = 1 / (1 - p) if u_i >= p, else 0;   p = threshold / 2^16
+//   y = m f(z);   m_i = 1 / (1 - p) if u_i >= p, else 0;   p = threshold / 2^16
 //
 // x, y, dy, dx [N, H*W, Cp], as stored; outputs written \`=\`, sums and products with m in float32. One workgroup per sample
 // and block of channels.
@@ -2404,10 +2613,10 @@ export const groupNormDropoutKernel = {
 //   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
 //   fn masks_of(i: u32, j: u32) -> Pair                           those of two
 //
-//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m f(z)      f: the activation or none
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
-//   dz = m dy or m dy silu'(z)
+//   dz = m dy f'(z)
 //   dx = addend + addend_second + gamma rstd dz - m1 - xhat m2
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
@@ -2430,10 +2639,19 @@ export const groupNormDropoutKernel = {
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
 // Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
-// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
-// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
-// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
+// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
+
+override activation: u32 = 0;
+
+const SILU: u32 = 1;
+const MISH: u32 = 2;
+const GELU: u32 = 3;
+const RELU: u32 = 4;
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
+// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
+// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -2448,12 +2666,65 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let s = 1.0 / (1.0 + e);
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
+
+// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
+// float32 above 20.
+
+fn mish4(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  return x * (n / (n + 2.0));
+}
+
+fn mish4_derivative(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  let d = n + 2.0;
+  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
+}
+
+// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
+// to 1.5e-7 of erfc.
+
+fn normal_cdf4(x: vec4f) -> vec4f {
+  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
+  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  let tail = 0.5 * series * exp(-0.5 * x * x);
+  return select(tail, 1.0 - tail, x >= vec4f());
+}
+
+fn gelu4(x: vec4f) -> vec4f {
+  return x * normal_cdf4(x);
+}
+
+fn gelu4_derivative(x: vec4f) -> vec4f {
+  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
+}
+
+fn activate4(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4(x); }
+    case MISH: { return mish4(x); }
+    case GELU: { return gelu4(x); }
+    case RELU: { return select(x, vec4f(), x < vec4f()); }
+    default: { return x; }
+  }
+}
+
+fn activate4_derivative(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4_derivative(x); }
+    case MISH: { return mish4_derivative(x); }
+    case GELU: { return gelu4_derivative(x); }
+    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
+    default: { return vec4f(1.0); }
+  }
+}
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
-override use_silu: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -2708,11 +2979,7 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  if (use_silu) {
-    y[i] = Stored4(mask * silu4(z));
-  } else {
-    y[i] = Stored4(mask * z);
-  }
+  y[i] = Stored4(mask * activate4(z));
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {
@@ -2779,8 +3046,8 @@ struct Point {
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
-  if (use_silu) {
-    dz *= silu4_derivative(channels.scale * centred + channels.offset);
+  if (activation != 0u) {
+    dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
 }
@@ -3025,10 +3292,10 @@ export const groupNormJoinedKernel = {
 //   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
 //   fn masks_of(i: u32, j: u32) -> Pair                           those of two
 //
-//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m f(z)      f: the activation or none
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
-//   dz = m dy or m dy silu'(z)
+//   dz = m dy f'(z)
 //   dx = addend + addend_second + gamma rstd dz - m1 - xhat m2
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
@@ -3051,10 +3318,19 @@ export const groupNormJoinedKernel = {
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
 // Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
-// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
-// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
-// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
+// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
+
+override activation: u32 = 0;
+
+const SILU: u32 = 1;
+const MISH: u32 = 2;
+const GELU: u32 = 3;
+const RELU: u32 = 4;
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
+// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
+// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -3069,12 +3345,65 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let s = 1.0 / (1.0 + e);
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
+
+// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
+// float32 above 20.
+
+fn mish4(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  return x * (n / (n + 2.0));
+}
+
+fn mish4_derivative(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  let d = n + 2.0;
+  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
+}
+
+// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
+// to 1.5e-7 of erfc.
+
+fn normal_cdf4(x: vec4f) -> vec4f {
+  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
+  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  let tail = 0.5 * series * exp(-0.5 * x * x);
+  return select(tail, 1.0 - tail, x >= vec4f());
+}
+
+fn gelu4(x: vec4f) -> vec4f {
+  return x * normal_cdf4(x);
+}
+
+fn gelu4_derivative(x: vec4f) -> vec4f {
+  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
+}
+
+fn activate4(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4(x); }
+    case MISH: { return mish4(x); }
+    case GELU: { return gelu4(x); }
+    case RELU: { return select(x, vec4f(), x < vec4f()); }
+    default: { return x; }
+  }
+}
+
+fn activate4_derivative(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4_derivative(x); }
+    case MISH: { return mish4_derivative(x); }
+    case GELU: { return gelu4_derivative(x); }
+    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
+    default: { return vec4f(1.0); }
+  }
+}
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
-override use_silu: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -3329,11 +3658,7 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  if (use_silu) {
-    y[i] = Stored4(mask * silu4(z));
-  } else {
-    y[i] = Stored4(mask * z);
-  }
+  y[i] = Stored4(mask * activate4(z));
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {
@@ -3400,8 +3725,8 @@ struct Point {
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
-  if (use_silu) {
-    dz *= silu4_derivative(channels.scale * centred + channels.offset);
+  if (activation != 0u) {
+    dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
 }
@@ -3580,10 +3905,10 @@ export const groupNormSplitKernel = {
 //   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
 //   fn masks_of(i: u32, j: u32) -> Pair                           those of two
 //
-//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m f(z)      f: the activation or none
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
-//   dz = m dy or m dy silu'(z)
+//   dz = m dy f'(z)
 //   dx = addend + addend_second + gamma rstd dz - m1 - xhat m2
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
@@ -3606,10 +3931,19 @@ export const groupNormSplitKernel = {
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
 // Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
-// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
-// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
-// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
+// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
+
+override activation: u32 = 0;
+
+const SILU: u32 = 1;
+const MISH: u32 = 2;
+const GELU: u32 = 3;
+const RELU: u32 = 4;
+
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
+// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
+// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -3624,12 +3958,65 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   let s = 1.0 / (1.0 + e);
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
+
+// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
+// float32 above 20.
+
+fn mish4(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  return x * (n / (n + 2.0));
+}
+
+fn mish4_derivative(x: vec4f) -> vec4f {
+  let w = exp(min(x, vec4f(20.0)));
+  let n = w * (w + 2.0);
+  let d = n + 2.0;
+  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
+}
+
+// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
+// to 1.5e-7 of erfc.
+
+fn normal_cdf4(x: vec4f) -> vec4f {
+  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
+  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  let tail = 0.5 * series * exp(-0.5 * x * x);
+  return select(tail, 1.0 - tail, x >= vec4f());
+}
+
+fn gelu4(x: vec4f) -> vec4f {
+  return x * normal_cdf4(x);
+}
+
+fn gelu4_derivative(x: vec4f) -> vec4f {
+  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
+}
+
+fn activate4(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4(x); }
+    case MISH: { return mish4(x); }
+    case GELU: { return gelu4(x); }
+    case RELU: { return select(x, vec4f(), x < vec4f()); }
+    default: { return x; }
+  }
+}
+
+fn activate4_derivative(x: vec4f) -> vec4f {
+  switch activation {
+    case SILU: { return silu4_derivative(x); }
+    case MISH: { return mish4_derivative(x); }
+    case GELU: { return gelu4_derivative(x); }
+    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
+    default: { return vec4f(1.0); }
+  }
+}
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
-override use_silu: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -3817,8 +4204,8 @@ struct Point {
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
-  if (use_silu) {
-    dz *= silu4_derivative(channels.scale * centred + channels.offset);
+  if (activation != 0u) {
+    dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
 }
@@ -5643,6 +6030,72 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
   entryPoints: ["q_sample"],
 } as const satisfies KernelSource;
 
+/** `rescale.wgsl`: forward. */
+export const rescaleKernel = {
+  name: "rescale",
+  code: `// Linear function of each value: centring of inputs, and residual branches that are divided by a constant.
+//
+//   y = addend + factor x + offset          addend: 0 if has_addend is false
+//
+// x, addend, y [rows, Cp], as stored; padding stays zero. Arithmetic in float32, y written \`=\`. The gradient of x is the same
+// function of y's, without offset. Each invocation handles 4 vec4s, 256 apart.
+
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0. An include: functions only.
+
+fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
+  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+override has_addend: bool = false;
+
+struct Params {
+  count: u32, // vec4s
+  channels: u32,
+  columns: u32, // vec4s of a row
+  factor: f32,
+  offset: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<Stored4>;
+@group(0) @binding(2) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
+
+@compute @workgroup_size(256)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
+    var value = params.factor * vec4f(x[i]) + params.offset;
+    if (has_addend) {
+      value += vec4f(addend[i]);
+    }
+    y[i] = Stored4(keep_channels(value, 4u * (i % params.columns), params.channels));
+  }
+}
+`,
+  bindings: {
+    x: { binding: 1, access: "read" },
+    addend: { binding: 2, access: "read" },
+    y: { binding: 3, access: "read_write" },
+  },
+  params: {
+    count: "u32",
+    channels: "u32",
+    columns: "u32",
+    factor: "f32",
+    offset: "f32",
+  },
+  entryPoints: ["forward"],
+} as const satisfies KernelSource;
+
 /** `resize_images.wgsl`: bilinear. */
 export const resizeImagesKernel = {
   name: "resize_images",
@@ -6196,94 +6649,6 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
     padded: "u32",
     first: "u32",
     width: "u32",
-  },
-  entryPoints: ["forward", "backward"],
-} as const satisfies KernelSource;
-
-/** `silu.wgsl`: forward, backward. */
-export const siluKernel = {
-  name: "silu",
-  code: `// SiLU (Elfwing et al. 2018) without a preceding normalisation, as in the time embedding.
-//
-//   forward    y = silu(x)
-//   backward   dx = addend + dy silu'(x)          addend: gradient of x so far; 0 if has_addend is false
-//
-// x, y, dy, dx, addend: vec4s [count] of tensors of the same shape, as stored; zero padding stays zero. Arithmetic in
-// float32, outputs written \`=\`. Each invocation handles 4 vec4s, 256 apart.
-
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
-// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
-// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
-// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
-
-fn exp_of_minus(x: vec4f) -> vec4f {
-  return exp(min(-x, vec4f(87.0)));
-}
-
-fn silu4(x: vec4f) -> vec4f {
-  return x / (1.0 + exp_of_minus(x));
-}
-
-fn silu4_derivative(x: vec4f) -> vec4f {
-  let e = exp_of_minus(x);
-  let s = 1.0 / (1.0 + e);
-  return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
-}
-// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
-// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
-alias Stored = f32;
-alias Stored4 = vec4f;
-
-override has_addend: bool = false;
-
-struct Params {
-  count: u32, // vec4s
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<Stored4>;
-@group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
-@group(0) @binding(3) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(4) var<storage, read> addend: array<Stored4>;
-@group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
-
-@compute @workgroup_size(256)
-fn forward(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let first = (group.y * groups.x + group.x) * 1024u + lane;
-  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    y[i] = Stored4(silu4(vec4f(x[i])));
-  }
-}
-
-@compute @workgroup_size(256)
-fn backward(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let first = (group.y * groups.x + group.x) * 1024u + lane;
-  for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    var slope = vec4f(dy[i]) * silu4_derivative(vec4f(x[i]));
-    if (has_addend) {
-      slope += vec4f(addend[i]);
-    }
-    dx[i] = Stored4(slope);
-  }
-}
-`,
-  bindings: {
-    x: { binding: 1, access: "read" },
-    y: { binding: 2, access: "read_write" },
-    dy: { binding: 3, access: "read" },
-    addend: { binding: 4, access: "read" },
-    dx: { binding: 5, access: "read_write" },
-  },
-  params: {
-    count: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;

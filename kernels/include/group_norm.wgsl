@@ -8,10 +8,10 @@
 //   fn mask_of(i: u32) -> vec4f                                   dropout's factor m for vec4 i of a tensor
 //   fn masks_of(i: u32, j: u32) -> Pair                           those of two
 //
-//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m z or m silu(z)
+//   xhat = (x - mean) rstd,   z = gamma xhat + beta,   y = m f(z)      f: the activation or none
 //   mean, var over H, W and the channels of a group;  rstd = 1 / sqrt(var + eps)
 //
-//   dz = m dy or m dy silu'(z)
+//   dz = m dy f'(z)
 //   dx = addend + addend_second + gamma rstd dz - m1 - xhat m2
 //   m1 = mean(gamma rstd dz),  m2 = mean(gamma rstd dz xhat) over a group
 //   dgamma = sum(dz xhat),  dbeta = sum(dz)  over N, H, W
@@ -34,10 +34,9 @@
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
 // Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
-// include: include/silu_math.wgsl
+// include: include/activation.wgsl
 // include: include/storage.wgsl
 
-override use_silu: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 

@@ -135,6 +135,8 @@ export function parseScheduleConfig(
     if (value !== off) throw new ConfigError(name, value, `${off} (nothing else is supported)`);
   }
   const given: Record<string, unknown> = { ...source, prediction_type: predictionType(source) };
+  // There it is the same variance by way of its logarithm.
+  if (given.variance_type === "fixed_small_log") given.variance_type = "fixed_small";
   if (!clips(source._class_name)) given.clip_sample = false;
   const entries = SCHEDULE_FIELDS.map((key) => {
     const field = fields[key];

@@ -106,11 +106,11 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     const operands = { gamma, beta, rows: b.value(rows), dy };
     b.g.record({ kind: "scaleShiftBackward", label, in: operands, out, attributes });
   },
-  silu(b, { label, attributes, in: { x } }, dy) {
+  activation(b, { label, attributes, in: { x } }, dy) {
     if (!b.wants(x)) return;
     const { dx, addend } = b.next(x);
     const operands = { x: b.value(x), dy, ...addend };
-    b.g.record({ kind: "siluBackward", label, in: operands, out: { dx }, attributes });
+    b.g.record({ kind: "activationBackward", label, in: operands, out: { dx }, attributes });
   },
   attention(b, { label, attributes, in: { qkv }, out: { y, weights } }, dy) {
     const dqkv = b.gradientOf(qkv);
@@ -147,6 +147,11 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   add(b, { in: { a, b: second } }, dy) {
     b.pass(a, dy);
     b.pass(second, dy);
+  },
+  rescale(b, { label, attributes, in: { x } }, dy) {
+    if (!b.wants(x)) return;
+    const { dx, addend } = b.next(x);
+    b.g.record({ kind: "rescaleBackward", label, in: { dy, ...addend }, out: { dx }, attributes });
   },
   timestepEmbedding() {
     // Timesteps do not depend on parameters.

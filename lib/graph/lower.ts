@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { activationBackward, activationForward } from "../../kernels/activation.ts";
 import { addForward } from "../../kernels/add.ts";
 import { augmentForward } from "../../kernels/augment.ts";
 import {
@@ -34,8 +35,8 @@ import { groupNormBackward, groupNormForward } from "../../kernels/group_norm.ts
 import { hybridLossBackward, hybridLossForward } from "../../kernels/hybrid_loss.ts";
 import { lossBackward, lossForward, type LossShape, recordLossForward } from "../../kernels/loss.ts";
 import { qSampleForward } from "../../kernels/q_sample.ts";
+import { rescaleForward } from "../../kernels/rescale.ts";
 import { scaleShiftBackward, scaleShiftForward, type ScaleShiftShape } from "../../kernels/scale_shift.ts";
-import { siluBackward, siluForward } from "../../kernels/silu.ts";
 import { averagePoolForward, maxPoolForward, type PoolShape } from "../../kernels/pool.ts";
 import { resizeImagesForward } from "../../kernels/resize_images.ts";
 import type { Launch } from "../../kernels/source.ts";
@@ -118,10 +119,10 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
       { ...operands, daffine: dy, ...out },
       label,
     ),
-  silu: (_, { label, in: operands, out }) =>
-    siluForward({ elements: out.y.elements }, { ...operands, ...out }, label),
-  siluBackward: (_, { label, in: operands, out }) =>
-    siluBackward({ elements: out.dx.elements }, { ...operands, ...out }, label),
+  activation: (_, { label, attributes, in: operands, out }) =>
+    activationForward({ elements: out.y.elements, ...attributes }, { ...operands, ...out }, label),
+  activationBackward: (_, { label, attributes, in: operands, out }) =>
+    activationBackward({ elements: out.dx.elements, ...attributes }, { ...operands, ...out }, label),
   attention({ target, temporary }, { label, attributes: { heads }, in: operands, out }) {
     const shape = attentionShape(out.y, heads);
     const scores = temporary(`${label}.scores`, out.weights.elements, out.weights.type);
@@ -166,6 +167,10 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
   },
   add: (_, { label, in: operands, out }) =>
     addForward({ elements: out.y.elements }, { ...operands, ...out }, label),
+  rescale: (_, { label, attributes, in: operands, out }) =>
+    rescaleForward({ ...rowShape(out.y), ...attributes }, { ...operands, ...out }, label),
+  rescaleBackward: (_, { label, attributes: { factor }, in: { dy, addend }, out: { dx } }) =>
+    rescaleForward({ ...rowShape(dx), factor, offset: 0 }, { x: dy, addend, y: dx }, label),
   timestepEmbedding(_, { label, attributes, in: operands, out }) {
     const [batch, , , dim] = out.y.shape;
     const shape = {
@@ -331,6 +336,11 @@ function poolShape(x: Tensor, y: Tensor, { window, stride, padding }: PoolAttrib
 function imageShape(x: Tensor): { batch: number; spatial: number; channels: number } {
   const [batch, height, width, channels] = x.shape;
   return { batch, spatial: height * width, channels };
+}
+
+function rowShape(x: Tensor): { rows: number; channels: number } {
+  const { batch, spatial, channels } = imageShape(x);
+  return { rows: batch * spatial, channels };
 }
 
 function normShape({ path }: KernelTarget, x: Tensor, attributes: GroupNormAttributes) {

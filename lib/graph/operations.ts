@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Activation } from "../../kernels/activation.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** A number for both axes of an image, or one for each. */
@@ -57,12 +58,23 @@ export interface DropoutAttributes {
   readonly layer: number;
 }
 
-/** Attributes of group normalisation (Wu & He 2018), optionally followed by SiLU, and by dropout in training. */
+/** Attributes of group normalisation (Wu & He 2018), optionally followed by an activation, and by dropout in training. */
 export interface GroupNormAttributes {
   readonly groups: number;
   readonly eps: number;
-  readonly silu: boolean;
+  readonly activation?: Activation | undefined;
   readonly dropout?: DropoutAttributes;
+}
+
+/** Attributes of an activation. */
+export interface ActivationAttributes {
+  readonly activation: Activation;
+}
+
+/** Attributes of a linear function of each value: `factor x + offset`. */
+export interface RescaleAttributes {
+  readonly factor: number;
+  readonly offset: number;
 }
 
 /** Attributes of a norm's modulation. */
@@ -146,7 +158,7 @@ export interface Operations {
     out: { y: Tensor; stats: Tensor };
     attributes: GroupNormAttributes;
   };
-  silu: { in: { x: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  activation: { in: { x: Tensor }; out: { y: Tensor }; attributes: ActivationAttributes };
   attention: {
     in: { qkv: Tensor };
     out: { y: Tensor; weights: Tensor };
@@ -158,6 +170,7 @@ export interface Operations {
   resizeImages: { in: { images: Tensor }; out: { y: Tensor }; attributes: ResizeAttributes };
   concat: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   add: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  rescale: { in: { x: Tensor }; out: { y: Tensor }; attributes: RescaleAttributes };
   timestepEmbedding: {
     in: { timesteps: Tensor };
     out: { y: Tensor };
@@ -238,10 +251,15 @@ export interface BackwardOperations {
     out: { dx: Tensor; dxSecond?: Tensor; dgamma?: Tensor; dbeta?: Tensor; daffine?: Tensor };
     attributes: GroupNormAttributes;
   };
-  siluBackward: {
+  activationBackward: {
     in: { x: Tensor; dy: Tensor; addend?: Tensor };
     out: { dx: Tensor };
-    attributes: Record<never, never>;
+    attributes: ActivationAttributes;
+  };
+  rescaleBackward: {
+    in: { dy: Tensor; addend?: Tensor };
+    out: { dx: Tensor };
+    attributes: RescaleAttributes;
   };
   attentionBackward: {
     in: { qkv: Tensor; y: Tensor; weights: Tensor; dy: Tensor };

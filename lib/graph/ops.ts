@@ -12,6 +12,7 @@ import {
   type GroupNormAttributes,
   type TimestepEmbeddingAttributes,
 } from "./operations.ts";
+import type { Activation } from "../../kernels/activation.ts";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { expectShape, expectType } from "./expect.ts";
 import { paddedChannels, type Shape, type Tensor } from "./tensor.ts";
@@ -175,12 +176,17 @@ export function groupNorm(
   return y;
 }
 
-/** SiLU, `x * sigmoid(x)` (Hendrycks & Gimpel 2016), elementwise. */
-export function silu(g: Graph, x: Tensor): Tensor {
-  const label = g.label("silu");
+/** An activation, elementwise. */
+export function activate(g: Graph, x: Tensor, activation: Activation): Tensor {
+  const label = g.label(activation);
   const y = g.tensor(label, x.shape, "activation", x.trainable);
-  g.record({ kind: "silu", label, in: { x }, out: { y }, attributes: {} });
+  g.record({ kind: "activation", label, in: { x }, out: { y }, attributes: { activation } });
   return y;
+}
+
+/** SiLU, `x * sigmoid(x)`, elementwise. */
+export function silu(g: Graph, x: Tensor): Tensor {
+  return activate(g, x, "silu");
 }
 
 /**
@@ -236,6 +242,14 @@ export function add(g: Graph, a: Tensor, b: Tensor): Tensor {
   expectShape(label, "b", b, a.shape);
   const y = g.tensor(label, a.shape, "activation", a.trainable || b.trainable);
   g.record({ kind: "add", label, in: { a, b }, out: { y }, attributes: {} });
+  return y;
+}
+
+/** A linear function of each value: `factor x + offset`. */
+export function rescale(g: Graph, x: Tensor, factor: number, offset: number = 0): Tensor {
+  const label = g.label("rescale");
+  const y = g.tensor(label, x.shape, "activation", x.trainable);
+  g.record({ kind: "rescale", label, in: { x }, out: { y }, attributes: { factor, offset } });
   return y;
 }
 

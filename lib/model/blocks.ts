@@ -7,7 +7,7 @@
 import type { Graph } from "../graph/graph.ts";
 import { averagePool } from "../graph/inference_ops.ts";
 import { SQUARES } from "../graph/operations.ts";
-import { attention, concat, upsample } from "../graph/ops.ts";
+import { attention, concat, rescale, upsample } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { UNetConfig } from "./config.ts";
 import { FusedLinear } from "./fused_linear.ts";
@@ -56,17 +56,19 @@ function upsamplesInBlock({ upBlockTypes, upsampleType }: UNetConfig, index: num
   return type === "ResnetUpsampleBlock2D" || type === "AttnUpBlock2D" && upsampleType === "resnet";
 }
 
-/** Two residual blocks at the lowest resolution, with attention between them. */
+/** Two residual blocks at the lowest resolution, with attention between them; each sum is divided by the middle's scale factor. */
 export function middle(net: Network, x: Tensor): Tensor {
-  const { config } = net;
+  const { g, config } = net;
+  const { midBlockScaleFactor: divisor } = config;
+  const divided = (sum: Tensor) => divisor === 1 ? sum : rescale(g, sum, 1 / divisor);
   const channels = x.shape[3];
-  let h = resnetBlock(net, "resnets.0", x, channels);
+  let h = divided(resnetBlock(net, "resnets.0", x, channels));
   if (config.addAttention) {
     // Without groups of its own, the norm is left out where the time embedding modulates, as in diffusers.
     const groups = config.attnNormNumGroups ?? (modulates(config) ? null : config.normNumGroups);
-    h = attentionBlock(net, "attentions.0", h, groups);
+    h = divided(attentionBlock(net, "attentions.0", h, groups));
   }
-  return resnetBlock(net, "resnets.1", h, channels);
+  return divided(resnetBlock(net, "resnets.1", h, channels));
 }
 
 /** Options of {@linkcode resnetBlock}. */
@@ -78,7 +80,7 @@ export interface ResnetBlockOptions {
 }
 
 /**
- * Residual block: norm - SiLU - convolution (+ time) - norm (* time) - SiLU - dropout - convolution, plus the (projected)
+ * Residual block: norm - activation - convolution (+ time) - norm (* time) - activation - dropout - convolution, plus the (projected)
  * input.
  */
 export function resnetBlock(
@@ -89,6 +91,7 @@ export function resnetBlock(
   { skip, resample = (_, x) => x }: ResnetBlockOptions = {},
 ): Tensor {
   const { g, config, stepState, projections } = net;
+  const { activation } = config;
   const same = { kernel: 3, stride: 1, padding: 1 } as const;
   return g.scope(name, () => {
     // [N, 1, 1, Cout], or [N, 1, 1, 2 Cout]: scale and shift
@@ -96,12 +99,12 @@ export function resnetBlock(
     const [rowBias, modulation] = modulates(config) ? [undefined, time] : [time, undefined];
     return g.segment(() => {
       let input = skip ? concat(g, x, skip) : x; // [N, H, W, Cin (+ Cskip)]
-      let h = resample(g, norm(net, "norm1", input, { silu: true }));
+      let h = resample(g, norm(net, "norm1", input, { activation }));
       input = resample(g, input);
       // Kept: recomputing it would save `ddpm` 18 % of activation memory and cost 11 % of step time (llvmpipe).
       h = g.keep(conv(net, "conv1", h, outChannels, { ...same, ...rowBias && { rowBias } })); // [N, H, W, Cout]
       const dropout = stepState && { stepState, rate: config.dropout };
-      h = norm(net, "norm2", h, { silu: true, dropout, modulation });
+      h = norm(net, "norm2", h, { activation, dropout, modulation });
       const residual = input.shape[3] === outChannels
         ? input
         : conv(net, "conv_shortcut", input, outChannels, { kernel: 1, stride: 1, padding: 0 });

@@ -5,6 +5,7 @@
  */
 import { ConfigError } from "../errors.ts";
 import { checkConfig } from "./config_checks.ts";
+import { ACTIVATION_NAMES } from "./config_fields.ts";
 import type { DownBlockType, Resampling, TimeScaleShift, UNetConfig, UpBlockType } from "./config_fields.ts";
 
 export { imageSize } from "./config_fields.ts";
@@ -24,12 +25,15 @@ const REFERENCE = {
   freqShift: 1,
   numClassEmbeds: null,
   dropout: 0,
+  activation: "silu",
   resnetTimeScaleShift: "default",
   downsampleType: "conv",
   upsampleType: "conv",
   midBlockType: "UNetMidBlock2D",
   attnNormNumGroups: null,
   timeEmbeddingDim: null,
+  centerInputSample: false,
+  midBlockScaleFactor: 1,
 } as const;
 
 /** Options of {@linkcode unetConfig}: the shape is required, all else defaults to the reference model. */
@@ -52,14 +56,14 @@ export function classCount({ numClassEmbeds }: Pick<UNetConfig, "numClassEmbeds"
   return numClassEmbeds === null ? 0 : numClassEmbeds - 1;
 }
 
-/** Fields of `config.json` with a single supported meaning, and the values that express it. */
-const ONLY: Readonly<Record<string, readonly unknown[]>> = {
-  _class_name: ["UNet2DModel"],
-  act_fn: ["silu", "swish"],
-  center_input_sample: [false],
-  time_embedding_type: ["positional"],
-  mid_block_scale_factor: [1],
-  class_embed_type: [null],
+/** Fields of `config.json` with a single supported meaning: the values that express it, and what the others lack. */
+const ONLY: Readonly<Record<string, readonly [values: readonly unknown[], why?: string]>> = {
+  _class_name: [["UNet2DModel"]],
+  time_embedding_type: [
+    ["positional"],
+    "fourier divides the output by the timestep, which is 0 at the last; learned has none between timesteps",
+  ],
+  class_embed_type: [[null], "the others embed numbers and vectors, not classes"],
 };
 
 /**
@@ -69,9 +73,10 @@ const ONLY: Readonly<Record<string, readonly unknown[]>> = {
  * @throws {ConfigError} naming the first field with an unsupported value
  */
 export function unetConfigFromJson(json: Readonly<Record<string, unknown>>): UNetConfig {
-  for (const [field, allowed] of Object.entries(ONLY)) {
+  for (const [field, [allowed, why]] of Object.entries(ONLY)) {
     if (json[field] !== undefined && !allowed.includes(json[field])) {
-      throw new ConfigError(field, json[field], allowed.map((value) => JSON.stringify(value)).join(" or "));
+      const values = allowed.map((value) => JSON.stringify(value)).join(" or ");
+      throw new ConfigError(field, json[field], why === undefined ? values : `${values} (${why})`);
     }
   }
   const size = json.sample_size;
@@ -101,6 +106,7 @@ export function unetConfigFromJson(json: Readonly<Record<string, unknown>>): UNe
     freqShift: (json.freq_shift ?? 0) as number,
     numClassEmbeds: (json.num_class_embeds ?? null) as number | null,
     dropout: (json.dropout ?? 0) as number,
+    activation: activationFromJson(json.act_fn),
     resnetTimeScaleShift: (json.resnet_time_scale_shift ?? "default") as TimeScaleShift,
     downsampleType: (json.downsample_type ?? "conv") as Resampling,
     upsampleType: (json.upsample_type ?? "conv") as Resampling,
@@ -109,8 +115,21 @@ export function unetConfigFromJson(json: Readonly<Record<string, unknown>>): UNe
       "midBlockType"
     ],
     attnNormNumGroups: (json.attn_norm_num_groups ?? null) as number | null,
+    centerInputSample: (json.center_input_sample ?? false) as boolean,
+    midBlockScaleFactor: (json.mid_block_scale_factor ?? 1) as number,
     timeEmbeddingDim: (json.time_embedding_dim ?? null) as number | null,
   });
+}
+
+/** diffusers reads names in any case. */
+function activationFromJson(name: unknown = "silu"): UNetConfig["activation"] {
+  const activation = ACTIVATION_NAMES[String(name).toLowerCase()];
+  if (activation) return activation;
+  throw new ConfigError(
+    "act_fn",
+    name,
+    Object.keys(ACTIVATION_NAMES).map((each) => JSON.stringify(each)).join(" or "),
+  );
 }
 
 /** Fields with a default that diffusers has as well, by their names there: files leave it out. */
@@ -127,11 +146,11 @@ const OPTIONAL = {
 export function unetConfigToJson(config: UNetConfig): Record<string, unknown> {
   return {
     _class_name: "UNet2DModel",
-    act_fn: "silu",
+    act_fn: config.activation,
     add_attention: config.addAttention,
     attention_head_dim: config.attentionHeadDim,
     block_out_channels: config.blockOutChannels,
-    center_input_sample: false,
+    center_input_sample: config.centerInputSample,
     down_block_types: config.downBlockTypes,
     downsample_padding: config.downsamplePadding,
     dropout: config.dropout,
@@ -139,7 +158,7 @@ export function unetConfigToJson(config: UNetConfig): Record<string, unknown> {
     freq_shift: config.freqShift,
     in_channels: config.inChannels,
     layers_per_block: config.layersPerBlock,
-    mid_block_scale_factor: 1,
+    mid_block_scale_factor: config.midBlockScaleFactor,
     norm_eps: config.normEps,
     norm_num_groups: config.normNumGroups,
     num_class_embeds: config.numClassEmbeds,

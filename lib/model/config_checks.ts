@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ACTIVATIONS } from "../../kernels/activation.ts";
 import { groupNormFault } from "../../kernels/group_norm.ts";
 import { checkWhole } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
@@ -69,13 +70,17 @@ export function checkConfig(config: UNetConfig): void {
       );
     }
   });
+  requireBoolean("center_input_sample", config.centerInputSample);
   requireBoolean("add_attention", config.addAttention);
   requireBoolean("flip_sin_to_cos", config.flipSinToCos);
   if (config.numClassEmbeds !== null) checkWhole("num_class_embeds", config.numClassEmbeds, 1, 100_000);
   if (config.downsamplePadding !== 0 && config.downsamplePadding !== 1) {
     throw new ConfigError("downsample_padding", config.downsamplePadding, "0 or 1");
   }
-  const { normEps, dropout, freqShift } = config;
+  const { normEps, dropout, freqShift, midBlockScaleFactor } = config;
+  if (!(Number.isFinite(midBlockScaleFactor) && midBlockScaleFactor > 0)) {
+    throw new ConfigError("mid_block_scale_factor", midBlockScaleFactor, "a positive number");
+  }
   if (!(Number.isFinite(normEps) && normEps > 0)) {
     throw new ConfigError("norm_eps", normEps, "a positive number");
   }
@@ -106,6 +111,7 @@ export function checkConfig(config: UNetConfig): void {
 /** Checks the fields that choose between kinds of blocks. */
 function checkVariants(config: UNetConfig): void {
   const { attnNormNumGroups, timeEmbeddingDim, midBlockType } = config;
+  requireOneOf("act_fn", config.activation, ACTIVATIONS);
   requireOneOf("resnet_time_scale_shift", config.resnetTimeScaleShift, TIME_SCALE_SHIFTS);
   requireOneOf("downsample_type", config.downsampleType, RESAMPLINGS);
   requireOneOf("upsample_type", config.upsampleType, RESAMPLINGS);

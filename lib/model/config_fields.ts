@@ -4,12 +4,19 @@
  * @module
  */
 
+import { type Activation, ACTIVATIONS } from "../../kernels/activation.ts";
+
 /** Downsampling blocks that are supported. */
 export const DOWN_BLOCKS = ["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"] as const;
 /** Upsampling blocks that are supported. */
 export const UP_BLOCKS = ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"] as const;
 /** Ways to change the resolution in blocks with attention. */
 export const RESAMPLINGS = ["conv", "resnet"] as const;
+/** Activations in residual blocks, by their names in `act_fn`. */
+export const ACTIVATION_NAMES: Readonly<Record<string, Activation>> = {
+  ...Object.fromEntries(ACTIVATIONS.map((name) => [name, name])),
+  swish: "silu",
+};
 /** Ways in which the time embedding enters a residual block. */
 export const TIME_SCALE_SHIFTS = ["default", "scale_shift"] as const;
 
@@ -65,6 +72,8 @@ export interface UNetConfig {
   readonly numClassEmbeds: number | null;
   /** Dropout rate in the residual blocks during training. */
   readonly dropout: number;
+  /** Activation in the residual blocks; the time embedding's perceptron and the last norm have SiLU, as in diffusers. */
+  readonly activation: Activation;
   /** How the time embedding enters the residual blocks. */
   readonly resnetTimeScaleShift: TimeScaleShift;
   /** Downsampling in blocks with attention. */
@@ -78,6 +87,10 @@ export interface UNetConfig {
    * there with `scale_shift`, as in diffusers.
    */
   readonly attnNormNumGroups: number | null;
+  /** Images are given from 0 to 1 and centred by the network: `2 x - 1`. */
+  readonly centerInputSample: boolean;
+  /** Divisor of the middle's residual sums; 1 leaves them. */
+  readonly midBlockScaleFactor: number;
   /** Width of the time embedding, or null for four times the first level's channels. */
   readonly timeEmbeddingDim: number | null;
 }

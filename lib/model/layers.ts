@@ -6,6 +6,7 @@
 import type { Graph, Initializer } from "../graph/graph.ts";
 import { conv2d, type Dropout, groupNorm, type RowBias, scaleShift } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import type { Activation } from "../../kernels/activation.ts";
 import type { UNetConfig } from "./config.ts";
 
 /** Context of every layer. */
@@ -27,8 +28,8 @@ const ONES: Initializer = { kind: "ones" };
 export interface NormOptions {
   /** Default: those of the configuration. */
   groups?: number;
-  /** Apply SiLU, where a 3x3 convolution follows. */
-  silu?: boolean;
+  /** Applied to the result; default none. */
+  activation?: Activation;
   dropout?: Dropout | undefined;
   /** Scale and shift of each sample. */
   modulation?: RowBias | undefined;
@@ -36,13 +37,13 @@ export interface NormOptions {
 
 /** Group normalization. */
 export function norm({ g, config }: LayerContext, name: string, x: Tensor, options: NormOptions): Tensor {
-  const { groups = config.normNumGroups, silu = false, dropout, modulation } = options;
+  const { groups = config.normNumGroups, activation, dropout, modulation } = options;
   const channels = x.shape[3];
   return g.scope(name, () => {
     const gamma = g.parameter("weight", "vector", [channels], ONES);
     const beta = g.parameter("bias", "vector", [channels], ZEROS);
     const parameters = modulation ? scaleShift(g, { gamma, beta }, modulation) : { gamma, beta };
-    return groupNorm(g, x, parameters, { groups, eps: config.normEps, silu }, dropout);
+    return groupNorm(g, x, parameters, { groups, eps: config.normEps, activation }, dropout);
   });
 }
 

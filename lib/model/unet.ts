@@ -12,7 +12,7 @@
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
-import { add, embedding, silu, timestepEmbedding } from "../graph/ops.ts";
+import { activate, add, embedding, rescale, silu, timestepEmbedding } from "../graph/ops.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 import {
   attentionBlock,
@@ -71,7 +71,8 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   const net: Network = { g, config, stepState: inputs.stepState, projections };
 
   // Downsampling
-  let h = conv(net, "conv_in", x, channels[0]!, { kernel: 3, stride: 1, padding: 1 }); // [N, H, W, C_0]
+  const input = config.centerInputSample ? rescale(g, x, 2, -1) : x;
+  let h = conv(net, "conv_in", input, channels[0]!, { kernel: 3, stride: 1, padding: 1 }); // [N, H, W, C_0]
   const skips: Tensor[] = [h];
   for (let level = 0; level < levels; level++) {
     h = g.scope(`down_blocks.${level}`, () => {
@@ -106,7 +107,7 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   }
 
   // End
-  h = norm(net, "conv_norm_out", h, { silu: true }); // [N, H, W, C_0]
+  h = norm(net, "conv_norm_out", h, { activation: "silu" }); // [N, H, W, C_0]
   const last = { kernel: 3, stride: 1, padding: 1, init: ALMOST_ZERO } as const;
   return conv(net, "conv_out", h, config.outChannels, last); // [N, H, W, outChannels]
 }
@@ -131,7 +132,7 @@ function timeEmbedding(g: Graph, config: UNetConfig, { x, timesteps, labels }: U
     embedded = add(g, embedded, embedding(g, table, labels, batch));
   }
   // All residual blocks project the same activation, so it is computed once.
-  return silu(g, embedded);
+  return activate(g, embedded, config.activation);
 }
 
 function expectImage(x: Tensor, config: UNetConfig): void {

@@ -28,6 +28,7 @@ import {
   type SamplerSettings,
   type SpacingName,
 } from "../diffusion/sampler.ts";
+import { configuredVariance } from "../diffusion/samplers/ddpm.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { ConfigError } from "../errors.ts";
 import {
@@ -145,7 +146,7 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   checkPictureChannels(model.config);
   const { count = 1, seed = 0, batch = 64 } = options;
   const choice = chooseSampler(options, model, defaults);
-  checkVariance(options, model);
+  checkVariance(choice.sampler, options, model);
   const {
     steps = defaults.steps === undefined
       ? defaultSteps(choice, schedule)
@@ -220,8 +221,13 @@ function planEdit(
   return { edit: completeEdit(edit, steps) };
 }
 
-/** @throws {ConfigError} for a learned variance of a network that predicts none */
-function checkVariance({ variance }: SamplerSettings, { config }: ModelFacts): void {
+/** @throws {ConfigError} for a learned variance, of the request or the model's configuration, where the network predicts none */
+function checkVariance(
+  sampler: SamplerName,
+  options: SamplerSettings,
+  { schedule, config }: ModelFacts,
+): void {
+  const { variance = sampler === "ddpm" ? configuredVariance(schedule) : undefined } = options;
   if (variance !== "learned_range" || config.outChannels === 2 * config.inChannels) return;
   throw new ConfigError(
     "variance",

@@ -157,9 +157,9 @@ export function readTrainer(
   const { step, lossSum, lossCount, epochSeconds, history, seconds, best, init, lossScale } = rest;
   let settings: TrainSettings;
   try {
-    settings = readStoredSettings(stored);
+    const known = readStoredSettings(stored);
     checkGrids(grids);
-    unetConfig(settings.model);
+    settings = { ...known, model: unetConfig(known.model) };
   } catch (error) {
     if (error instanceof ConfigError) throw new CheckpointError(`${file}: ${error.message}`);
     throw error;

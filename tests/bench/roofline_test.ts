@@ -110,7 +110,7 @@ Deno.test("dispatches are those that run: none for kept results, one for launche
 Deno.test("a network pass has a third of a step's operations, and none of what depends on weights alone", () => {
   const basis = {
     limits: LIMITS,
-    profiles: [profile("sampling step of tiny, batch 8", { "silu.forward": [2, 1] })],
+    profiles: [profile("sampling step of tiny, batch 8", { "activation.forward": [2, 1] })],
   };
   const both = (precision: Precision) =>
     (["step", "pass"] as const).map((work) => rooflineOf({ ...STEP, precision, work }, basis)) as [

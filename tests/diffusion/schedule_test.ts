@@ -136,6 +136,7 @@ Deno.test("an unsupported value is refused by the name of its field in the file"
     ["num_train_timesteps", 1],
     ["num_train_timesteps", 10.5],
     ["variance_type", "learned"],
+    ["variance_type", "fixed_large_log"],
     ["prediction_type", "flow"],
     ["timestep_spacing", "karras"],
     ["steps_offset", -1],

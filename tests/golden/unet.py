@@ -247,6 +247,18 @@ CASES = {
         },
         [2, 3, 8, 8], [7, 321], None, 8, 9,
     ),
+    **{
+        act: lambda case: network(
+            case,
+            {
+                **config([6, 9], [False, True], 1, None, 3, 8, 3), "act_fn": case,
+                "resnet_time_scale_shift": "scale_shift" if case == "gelu" else "default",
+                "center_input_sample": case == "relu", "mid_block_scale_factor": 1.5 if case == "relu" else 1,
+            },
+            [2, 3, 8, 8], [40, 900], [1, 2], 2, 4,
+        )
+        for act in ("mish", "gelu", "relu")
+    },
     "train_adam": lambda case: training(case, config([16, 24], [False, True], 1, 8, 4, 8, 11), [4, 3, 8, 8], 0.0),
     "train_adamw": lambda case: training(case, config([16, 24], [False, True], 1, 8, 4, 8, 11), [4, 3, 8, 8], 0.01),
 }

@@ -34,7 +34,7 @@ function convParameters(g: Graph, input: number, output: number, kernel: PerAxis
 function dropped(g: Graph, x: Tensor, stepState: Tensor, rate: number): Tensor {
   const channels = x.shape[3];
   const parameters = { gamma: vector(g, "gamma", channels), beta: vector(g, "beta", channels) };
-  return groupNorm(g, x, parameters, { groups: 1, eps: 1e-6, silu: true }, { stepState, rate });
+  return groupNorm(g, x, parameters, { groups: 1, eps: 1e-6, activation: "silu" }, { stepState, rate });
 }
 
 const faults: [name: string, message: string, record: (g: Graph) => void][] = [
@@ -92,7 +92,7 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
     "block.groupNorm: affine has shape [3,1,1,16], expected [2,1,1,16]",
     (g) => {
       const affine = g.input("affine", [3, 1, 1, 16]);
-      groupNorm(g, g.input("x", [2, 4, 4, 8]), { affine }, { groups: 2, eps: 1e-6, silu: true });
+      groupNorm(g, g.input("x", [2, 4, 4, 8]), { affine }, { groups: 2, eps: 1e-6, activation: "silu" });
     },
   ],
   [
@@ -195,7 +195,7 @@ function withRowBias(g: Graph, batch: number, width: number, first: number): voi
 
 function norm(g: Graph, channels: number, gamma: number, beta: number, groups: number): void {
   const parameters = { gamma: vector(g, "gamma", gamma), beta: vector(g, "beta", beta) };
-  groupNorm(g, g.input("x", [2, 4, 4, channels]), parameters, { groups, eps: 1e-6, silu: false });
+  groupNorm(g, g.input("x", [2, 4, 4, channels]), parameters, { groups, eps: 1e-6 });
 }
 
 function embed(g: Graph, labels: number, type: ElementType): void {

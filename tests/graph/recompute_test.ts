@@ -38,7 +38,7 @@ function norm(g: Graph, name: string, x: Tensor, dropout?: Dropout): Tensor {
   return g.scope(name, () => {
     const gamma = g.parameter("weight", "vector", [x.shape[3]], ZEROS);
     const beta = g.parameter("bias", "vector", [x.shape[3]], ZEROS);
-    return groupNorm(g, x, { gamma, beta }, { groups: 2, eps: 1e-6, silu: true }, dropout);
+    return groupNorm(g, x, { gamma, beta }, { groups: 2, eps: 1e-6, activation: "silu" }, dropout);
   });
 }
 
@@ -63,7 +63,7 @@ Deno.test("each segment is computed again where its backward pass begins, its la
   const { g, output } = twoSegments();
   assert.deepEqual(backward(g, output, true), [
     ...["groupNorm", "conv2dBackward", "groupNormBackward"],
-    ...["groupNorm", "silu", "conv2dBackward", "siluBackward"],
+    ...["groupNorm", "activation", "conv2dBackward", "activationBackward"],
     ...["groupNormBackward", "conv2dBackward"],
   ]);
 });
@@ -72,7 +72,7 @@ Deno.test("segments change nothing where nothing is to be computed again", () =>
   const { g, output } = twoSegments();
   const forward = g.nodes.length;
   const kinds = backward(g, output, false);
-  const repeated = g.nodes.slice(forward).filter(({ kind }) => ["groupNorm", "silu"].includes(kind));
+  const repeated = g.nodes.slice(forward).filter(({ kind }) => ["groupNorm", "activation"].includes(kind));
   assert.deepEqual(repeated, []);
   assert.equal(kinds.length, 6);
 });
@@ -112,7 +112,7 @@ Deno.test("a tensor that is read outside of its segment is kept, though the segm
     return conv(g, "inside", kept);
   });
   const output = conv(g, "outside", add(g, kept, end));
-  assert.ok(!backward(g, output, true).includes("silu"));
+  assert.ok(!backward(g, output, true).includes("activation"));
   const gradient = g.nodes.findLast((node) =>
     node.kind === "conv2dBackward" && node.label.startsWith("inside")
   );
@@ -126,7 +126,7 @@ Deno.test("a tensor that a segment marks is kept, and nothing before it is compu
     return conv(g, "second", silu(g, kept));
   });
   assert.deepEqual(backward(g, output, true), [
-    ...["silu", "conv2dBackward", "siluBackward"],
+    ...["activation", "conv2dBackward", "activationBackward"],
     ...[
       "upsample",
       "conv2dBackward",

@@ -27,7 +27,7 @@ function convolution(g: Graph, x: Tensor, name: string, size: 1 | 3, residual?: 
 
 function norm(g: Graph, x: Tensor, stepState?: Tensor): Tensor {
   const [gamma, beta] = ["gamma", "beta"].map((name) => g.parameter(name, "vector", [x.shape[3]], ZEROS));
-  const attributes = { groups: 2, eps: 1e-6, silu: true };
+  const attributes = { groups: 2, eps: 1e-6, activation: "silu" as const };
   const dropout = stepState && { stepState, rate: 0.5 };
   return groupNorm(g, x, { gamma: gamma!, beta: beta! }, attributes, dropout);
 }

@@ -1,5 +1,6 @@
 /** Dropout after a normalisation: its masks, and both passes through them. */
 import assert from "node:assert/strict";
+import type { Activation } from "../../kernels/activation.ts";
 import { groupNormBackward, groupNormForward, type GroupNormShape } from "../../kernels/group_norm.ts";
 import { threefry4x32, type Words2 } from "../../lib/random.ts";
 import type { StepState } from "../../kernels/records/step_state.ts";
@@ -18,10 +19,10 @@ const PATHS = ["tile", "subgroup"] as const;
 function shape(
   [batch, spatial, channels]: [number, number, number],
   rate: number,
-  options: { layer?: number; silu?: boolean; path?: "tile" | "subgroup" } = {},
+  options: { layer?: number; activation?: Activation; path?: "tile" | "subgroup" } = {},
 ): Dropped {
-  const { layer = 0, silu = false, path = "tile" } = options;
-  return { batch, spatial, channels, groups: 2, eps: 1e-6, silu, path, dropout: { rate, layer } };
+  const { layer = 0, activation, path = "tile" } = options;
+  return { batch, spatial, channels, groups: 2, eps: 1e-6, activation, path, dropout: { rate, layer } };
 }
 
 /** Forward and backward of x and dy, whose channels are a multiple of 4. */
@@ -103,7 +104,7 @@ for (const path of PATHS) {
 // As in group_norm_test.ts, times the mask's scale.
 const ROUNDING: Tolerance = { absolute: 2e-6, relative: 6e-6 };
 
-for (const silu of [false, true]) {
+for (const activation of [undefined, "silu"] as const) {
   for (const path of PATHS) {
     for (
       const [storage, size] of STORAGES.flatMap((storage) =>
@@ -114,8 +115,9 @@ for (const silu of [false, true]) {
         ][]).map((size) => [storage, size] as const)
       )
     ) {
-      const s = shape(size, 0.5, { silu, path, layer: 2 });
-      const name = `x=[${size}]${silu ? " silu" : ""} ${path}${storage.suffix}`;
+      const other = activation && size[1] === 35 ? "gelu" : activation;
+      const s = shape(size, 0.5, { activation: other, path, layer: 2 });
+      const name = `x=[${size}]${other ? ` ${other}` : ""} ${path}${storage.suffix}`;
       Deno.test(`group_norm with dropout matches reference, forward and backward: ${name}`, async () => {
         const elements = s.batch * s.spatial * s.channels;
         const x = storage.rounded(noise(elements, 1));

@@ -27,7 +27,7 @@ async function run(
 // Registers of a GPU's invocations hold the first two; it loops over the last.
 for (const [spatial, channels, groups] of [[35, 6, 2], [16, 64, 32], [1600, 16, 4]] as const) {
   for (const path of ["tile", "subgroup"] as const) {
-    const shape = { spatial, channels, groups, eps: 1e-6, silu: true, path };
+    const shape = { spatial, channels, groups, eps: 1e-6, activation: "silu" as const, path };
     Deno.test(`a norm with parameters of each sample is that of the sample alone: [${spatial},${channels}] ${path}`, async () => {
       const batch = 3;
       const pack = (seed: number, rows: number) => packChannels(noise(rows * channels, seed), channels);

@@ -11,16 +11,17 @@ import {
   groupNormReference,
   groupNormStatsReference,
 } from "../reference/group_norm.ts";
-import { siluReference } from "../reference/silu.ts";
+import { activationReference } from "../reference/activation.ts";
+import type { Activation } from "../../kernels/activation.ts";
 import { FLOAT16, FLOAT32, type Storage, STORAGES } from "../support/storage.ts";
 
 function shape(
   [batch, height, width, channels]: [number, number, number, number],
   groups: number,
-  silu = false,
+  activation?: Activation,
   eps = 1e-6,
 ): GroupNormShape {
-  return { batch, spatial: height * width, channels, groups, eps, silu };
+  return { batch, spatial: height * width, channels, groups, eps, activation };
 }
 
 /** The layouts for GPUs and for software adapters. */
@@ -123,11 +124,11 @@ function ofGroups({ batch, channels, groups }: GroupNormShape, stats: Float32Arr
 }
 
 const name = (s: GroupNormShape) =>
-  `x=[${s.batch},${s.spatial},${s.channels}] groups=${s.groups}${s.silu ? " silu" : ""}${
+  `x=[${s.batch},${s.spatial},${s.channels}] groups=${s.groups}${s.activation ? ` ${s.activation}` : ""}${
     s.path === undefined ? "" : ` ${s.path}`
   }`;
 
-for (const s of [shape([2, 2, 3, 6], 2), shape([2, 3, 2, 4], 4, true), shape([1, 3, 1, 9], 3, true)]) {
+for (const s of [shape([2, 2, 3, 6], 2), shape([2, 3, 2, 4], 4, "silu"), shape([1, 3, 1, 9], 3, "silu")]) {
   Deno.test(`group_norm reference gradients match central differences: ${name(s)}`, () => {
     const { x, gamma, beta, dy } = inputs(s);
     const f = () => groupNormReference(s, x, gamma, beta);
@@ -144,26 +145,26 @@ const ROUNDING: Tolerance = { absolute: 1e-6, relative: 3e-6 };
 
 const SHAPES = [
   shape([2, 8, 8, 12], 4),
-  shape([2, 8, 8, 12], 4, true),
-  shape([1, 5, 7, 3], 1, true),
+  shape([2, 8, 8, 12], 4, "silu"),
+  shape([1, 5, 7, 3], 1, "silu"),
   shape([2, 5, 7, 6], 2),
-  shape([2, 5, 7, 6], 6, true),
-  shape([3, 4, 4, 10], 5, true),
-  shape([2, 3, 3, 20], 2, true),
+  shape([2, 5, 7, 6], 6, "silu"),
+  shape([3, 4, 4, 10], 5, "mish"),
+  shape([2, 3, 3, 20], 2, "relu"),
   shape([1, 1, 1, 8], 2),
-  shape([1, 1, 1, 12], 1, true),
-  shape([2, 16, 16, 32], 32, true),
-  shape([2, 16, 16, 64], 32, true),
-  shape([1, 8, 8, 256], 32, true),
-  shape([1, 4, 4, 72], 3, true),
-  shape([1, 2, 2, 1024], 1, true),
-  shape([1, 32, 40, 4], 1, true),
+  shape([1, 1, 1, 12], 1, "silu"),
+  shape([2, 16, 16, 32], 32, "silu"),
+  shape([2, 16, 16, 64], 32, "silu"),
+  shape([1, 8, 8, 256], 32, "silu"),
+  shape([1, 4, 4, 72], 3, "silu"),
+  shape([1, 2, 2, 1024], 1, "silu"),
+  shape([1, 32, 40, 4], 1, "silu"),
   shape([2, 10, 13, 40], 5),
-  shape([16, 11, 12, 128], 32, true),
+  shape([16, 11, 12, 128], 32, "silu"),
   // On a GPU: pixels that rows and registers do not divide evenly, and so many that it loops.
-  shape([2, 33, 31, 12], 3, true),
-  shape([1, 32, 32, 16], 4, true),
-  shape([1, 40, 40, 16], 4, true),
+  shape([2, 33, 31, 12], 3, "silu"),
+  shape([1, 32, 32, 16], 4, "silu"),
+  shape([1, 40, 40, 16], 4, "silu"),
 ];
 const CASES = STORAGES.flatMap((storage) =>
   SHAPES.flatMap((s) => PATHS.map((path) => ({ storage, s: { ...s, path } })))
@@ -192,7 +193,7 @@ Deno.test("group_norm of one element per group is beta, and its input gets no gr
 
 for (const [storage, path] of STORAGES.flatMap((storage) => PATHS.map((path) => [storage, path] as const))) {
   Deno.test(`group_norm backward adds to the gradient so far: x=[2,6,6] groups=3 ${path}${storage.suffix}`, async () => {
-    const s = { ...shape([2, 2, 3, 6], 3, true), path };
+    const s = { ...shape([2, 2, 3, 6], 3, "silu"), path };
     const { x, gamma, beta, dy } = inputs(s, 1, storage);
     const [addend, addendSecond] = [77, 78].map((seed) => storage.rounded(noise(x.length, seed)));
     const { dx } = groupNormGradientReference(s, x, gamma, beta, dy);
@@ -217,7 +218,7 @@ for (const storage of STORAGES) {
     ]] as const
   ) {
     for (const path of PATHS) {
-      const s = { ...shape([...size], 2, true), path };
+      const s = { ...shape([...size], 2, "silu"), path };
       Deno.test(`group_norm of a concatenation at ${first}, stored or not: ${name(s)}${storage.suffix}`, async () => {
         const { x, gamma, beta, dy } = inputs(s, 1, storage);
         const addend = storage.rounded(noise(x.length, 77));
@@ -278,10 +279,10 @@ for (const path of PATHS) {
 }
 
 Deno.test("group_norm of a constant is finite: rstd = 1 / sqrt(eps)", async () => {
-  const s = shape([1, 4, 4, 8], 2, true);
+  const s = shape([1, 4, 4, 8], 2, "silu");
   const { x, gamma, beta, dy } = inputs(s);
   const got = await runGroupNorm(s, { x: x.fill(3), gamma, beta, dy });
-  const want = siluReference(x.map((_, i) => beta[i % 8]));
+  const want = activationReference("silu", x.map((_, i) => beta[i % 8]));
   assertClose(got.y, want, ROUNDING, "y");
   assertClose(got.stats, [3, 1000, 3, 1000], { absolute: 1e-3 }, "stats");
   const gradients = groupNormGradientReference(s, x, gamma, beta, dy);
@@ -292,7 +293,7 @@ Deno.test("group_norm of a constant is finite: rstd = 1 / sqrt(eps)", async () =
 for (const path of PATHS) {
   Deno.test(`group_norm gives a sample the same bits in a batch of any size: x=[.,144,256] groups=32 ${path}`, async () => {
     // Large enough that a software adapter gets wider workgroups for more samples.
-    const many = { ...shape([16, 12, 12, 256], 32, true), path };
+    const many = { ...shape([16, 12, 12, 256], 32, "silu"), path };
     const one = { ...many, batch: 1 };
     const { x, gamma, beta, dy } = inputs(many);
     const all = await runGroupNorm(many, { x, gamma, beta, dy });

@@ -64,15 +64,26 @@ Deno.test("a file that leaves out everything it can means diffusers' defaults", 
     midBlockType: "UNetMidBlock2D",
     attnNormNumGroups: null,
     timeEmbeddingDim: null,
+    activation: "silu",
+    centerInputSample: false,
+    midBlockScaleFactor: 1,
   });
 });
 
 Deno.test("a configuration that is written and read is the same", () => {
   const configs = [
     ...PRESETS.map((preset) => presetConfig(preset, 10)),
-    ...["reference32", "heads", "classes", "unaligned", "scale_shift", "resampling", "variance"].map((name) =>
-      unetConfigFromJson(loadNetworkCase(name).config)
-    ),
+    ...[
+      "reference32",
+      "heads",
+      "classes",
+      "unaligned",
+      "scale_shift",
+      "resampling",
+      "variance",
+      "mish",
+      "relu",
+    ].map((name) => unetConfigFromJson(loadNetworkCase(name).config)),
     presetConfig("tiny", 0, {
       sampleSize: [16, 24],
       downsamplePadding: 1,
@@ -97,6 +108,16 @@ Deno.test("fields that choose between kinds of blocks are written only where the
   }
 });
 
+Deno.test("an activation has diffusers' names, in any case, and is written as the first of them", () => {
+  for (
+    const [name, activation] of [["silu", "silu"], ["swish", "silu"], ["GELU", "gelu"], ["mish", "mish"]]
+  ) {
+    const config = unetConfigFromJson({ ...reference, act_fn: name });
+    assert.equal(config.activation, activation);
+    assert.equal(unetConfigToJson(config).act_fn, activation);
+  }
+});
+
 Deno.test("only levels with attention need channels that the heads divide", () => {
   const json = { ...reference, block_out_channels: [96, 32, 64, 64], attention_head_dim: 64 };
   assert.throws(() => unetConfigFromJson(json), { field: "attention_head_dim" });
@@ -117,16 +138,16 @@ function nested(depth: number): unknown {
 
 const refused: [field: string, value: unknown, allowed?: RegExp][] = [
   ["_class_name", "UNet2DConditionModel", /"UNet2DModel"/],
-  ["act_fn", "gelu", /"silu" or "swish"/],
-  ["center_input_sample", true, /false/],
-  ["time_embedding_type", "fourier", /"positional"/],
+  ["act_fn", "tanh", /"silu" or "mish" or "gelu" or "relu" or "swish"/],
+  ["center_input_sample", 1, /true or false/],
+  ["time_embedding_type", "fourier", /"positional" \(fourier divides/],
   ["time_embedding_type", "learned"],
-  ["mid_block_scale_factor", 2 ** -0.5, /expected 1,/],
+  ["mid_block_scale_factor", 0, /a positive number/],
   ["mid_block_type", "UNetMidBlock2DCrossAttn", /"UNetMidBlock2D" or null/],
   ["downsample_type", "fir", /"conv" or "resnet"/],
   ["upsample_type", "fir", /"conv" or "resnet"/],
   ["resnet_time_scale_shift", "spatial", /"default" or "scale_shift"/],
-  ["class_embed_type", "timestep", /null/],
+  ["class_embed_type", "timestep", /null \(the others embed numbers/],
   ["class_embed_type", "identity"],
   ["time_embedding_dim", 0.5, /a whole number from 1/],
   ["attn_norm_num_groups", 7, /a number of groups that fits: 7 groups do not divide 256 channels/],

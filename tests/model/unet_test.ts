@@ -37,6 +37,9 @@ const CASES: readonly [name: string, kernels: readonly Kernels[]][] = [
   ["scale_shift", ["own", "other"]],
   ["resampling", ["own", "other"]],
   ["variance", ["own", "other"]],
+  ["mish", ["own"]],
+  ["gelu", ["own", "other"]],
+  ["relu", ["own"]],
 ];
 
 function targetOf(gpu: Gpu, kernels: Kernels): KernelTarget {

@@ -1,5 +1,5 @@
 /** Group normalisation by definition, in float64 loops: x [N, S, C], gamma, beta [C]. */
-import { siluGradientReference, siluReference } from "./silu.ts";
+import { activationGradientReference, type ActivationName, activationReference } from "./activation.ts";
 
 export interface GroupNorm {
   batch: number;
@@ -7,7 +7,7 @@ export interface GroupNorm {
   channels: number;
   groups: number;
   eps: number;
-  silu: boolean;
+  activation?: ActivationName;
 }
 
 type Numbers = ArrayLike<number>;
@@ -56,7 +56,7 @@ export function groupNormReference(
   beta: Numbers,
 ): Float64Array {
   const z = normalised(shape, x).map((v, i) => gamma[i % shape.channels] * v + beta[i % shape.channels]);
-  return shape.silu ? siluReference(z) : z;
+  return shape.activation ? activationReference(shape.activation, z) : z;
 }
 
 /** Gradients of sum(y * dy). */
@@ -71,7 +71,7 @@ export function groupNormGradientReference(
   const stats = groupNormStatsReference(shape, x);
   const xhat = normalised(shape, x);
   const z = xhat.map((v, i) => gamma[i % channels] * v + beta[i % channels]);
-  const dz = shape.silu ? siluGradientReference(z, dy) : Float64Array.from(dy);
+  const dz = shape.activation ? activationGradientReference(shape.activation, z, dy) : Float64Array.from(dy);
   const dgamma = new Float64Array(channels);
   const dbeta = new Float64Array(channels);
   dz.forEach((v, i) => {

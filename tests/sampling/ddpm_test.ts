@@ -332,7 +332,7 @@ Deno.test("a file or tensor that is missing or does not fit is an error that nam
     const config = join(directory, "unet/config.json");
     await Deno.writeTextFile(
       config,
-      JSON.stringify({ ...JSON.parse(await Deno.readTextFile(config)), act_fn: "gelu" }),
+      JSON.stringify({ ...JSON.parse(await Deno.readTextFile(config)), act_fn: "tanh" }),
     );
     await assert.rejects(DDPM.load(directory), /^ConfigError: .+: config\.json: act_fn: expected "silu"/);
   });

@@ -78,6 +78,13 @@ Deno.test("settings of another sampler, or that the model lacks, are refused by 
     refusal({ sampler: "ddpm", variance: "learned_range" }),
     /^variance: expected fixed_small or fixed_large: this network has 3 output channels/,
   );
+  const learning = { ...animals, schedule: new NoiseSchedule({ varianceType: "learned_range" }) };
+  assert.match(
+    refusal({ sampler: "ddpm" }, learning),
+    /^variance: expected fixed_small .* got "?learned_range/,
+  );
+  assert.equal(planDraw({ sampler: "ddpm", variance: "fixed_small" }, learning).variance, "fixed_small");
+  assert.equal(planDraw({ sampler: "ddim" }, learning).sampler, "ddim");
   assert.match(
     refusal({ spacing: "trailing" }, { ...animals, schedule: new EdmProcess() }),
     /^spacing: expected karras, exponential, log-snr: this model was trained on noise levels, not timesteps/,

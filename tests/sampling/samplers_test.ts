@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { planSampling, samplerNames } from "../../lib/diffusion/sampler.ts";
-import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+import { NoiseSchedule, type VarianceType } from "../../lib/diffusion/schedule.ts";
 import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { unetConfig } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
@@ -81,8 +81,8 @@ Deno.test("a network that predicts a variance draws by it, and as any other with
   const weights = createBuffer(gpu, 4 * table.elements, "weights");
   gpu.device.queue.writeBuffer(weights, 0, goldenWeights("generator", table));
   const generator = await Generator.build(gpu, { config, weights, slots: 1 });
-  const drawn = async (variance: "fixed_small" | "fixed_large" | "learned_range") => {
-    const plan = planSampling("ddpm", new NoiseSchedule(), { steps: 3, variance });
+  const drawn = async (variance?: VarianceType, schedule = new NoiseSchedule()) => {
+    const plan = planSampling("ddpm", schedule, { steps: 3, variance });
     const { images, noisy } = await generator.draw([{ label: 1, seed: 3, guidance: 1 }], plan, {
       previewAt: [0],
     });
@@ -96,6 +96,8 @@ Deno.test("a network that predicts a variance draws by it, and as any other with
   ];
   assert.notDeepEqual(small, learned);
   assert.notDeepEqual(large, learned);
+  const file = { _class_name: "DDPMScheduler", variance_type: "learned_range" };
+  assert.deepEqual(await drawn(undefined, NoiseSchedule.fromDiffusers(file)), learned, "as the file says");
   generator.destroy();
   destroyBuffer(gpu, weights);
 });

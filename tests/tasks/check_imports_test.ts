@@ -27,7 +27,7 @@ Deno.test("arrows that point down are allowed", () => {
       ["mod.ts", "lib/sampling/ddpm.ts"],
       ["tasks/train.ts", "mod.ts"],
       ["tasks/serve.ts", "server/app.ts"],
-      ["tests/kernels/silu_test.ts", "tests/reference/silu.ts"],
+      ["tests/kernels/activation_test.ts", "tests/reference/activation.ts"],
       ["tests/reference/attention.ts", "tests/reference/softmax.ts"],
       ["tests/train/log_test.ts", "lib/train/log.ts"],
       ["tasks/train.ts", "npm:/commander@14.0.2"],

@@ -56,6 +56,7 @@ export function ddpmSteps(process: ForwardProcess, options: PlannerOptions): Sam
   });
 }
 
-function configuredVariance(process: ForwardProcess): VarianceType {
+/** Variance of the reverse process that a model's configuration names. */
+export function configuredVariance(process: ForwardProcess): VarianceType {
   return process instanceof NoiseSchedule ? process.config.varianceType : "fixed_small";
 }

@@ -68,7 +68,7 @@ function norm(g: Graph, { groups }: ClassifierConfig, name: string, x: Tensor): 
   return g.scope(name, () => {
     const gamma = g.parameter("weight", "vector", [channels], ONES);
     const beta = g.parameter("bias", "vector", [channels], ZEROS);
-    return groupNorm(g, x, { gamma, beta }, { groups, eps: EPS, silu: true });
+    return groupNorm(g, x, { gamma, beta }, { groups, eps: EPS, activation: "silu" });
   });
 }
 

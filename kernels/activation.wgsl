@@ -1,12 +1,12 @@
-// SiLU (Elfwing et al. 2018) without a preceding normalisation, as in the time embedding.
+// Activation without a preceding normalisation, as in the time embedding.
 //
-//   forward    y = silu(x)
-//   backward   dx = addend + dy silu'(x)          addend: gradient of x so far; 0 if has_addend is false
+//   forward    y = f(x)
+//   backward   dx = addend + dy f'(x)          addend: gradient of x so far; 0 if has_addend is false
 //
 // x, y, dy, dx, addend: vec4s [count] of tensors of the same shape, as stored; zero padding stays zero. Arithmetic in
 // float32, outputs written `=`. Each invocation handles 4 vec4s, 256 apart.
 
-// include: include/silu_math.wgsl
+// include: include/activation.wgsl
 // include: include/storage.wgsl
 
 override has_addend: bool = false;
@@ -30,7 +30,7 @@ fn forward(
 ) {
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    y[i] = Stored4(silu4(vec4f(x[i])));
+    y[i] = Stored4(activate4(vec4f(x[i])));
   }
 }
 
@@ -42,7 +42,7 @@ fn backward(
 ) {
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    var slope = vec4f(dy[i]) * silu4_derivative(vec4f(x[i]));
+    var slope = vec4f(dy[i]) * activate4_derivative(vec4f(x[i]));
     if (has_addend) {
       slope += vec4f(addend[i]);
     }

@@ -1,0 +1,41 @@
+/**
+ * Launcher of `rescale.wgsl`: a linear function of each value.
+ *
+ * @module
+ */
+import { grid1d, type Launch, launch } from "./source.ts";
+import { rescaleKernel } from "./sources.ts";
+
+/** Tensors and coefficients of {@linkcode rescaleForward}. */
+export interface RescaleShape {
+  /** Rows of channels: N * H * W. */
+  readonly rows: number;
+  /** Channels without padding. */
+  readonly channels: number;
+  readonly factor: number;
+  readonly offset: number;
+}
+
+/** Vec4s per workgroup: 256 invocations of 4. */
+const PER_WORKGROUP = 1024;
+
+/**
+ * `y = addend + factor x + offset`. The gradient of x is the same of y's gradient, with offset 0.
+ *
+ * @param buffers `x`, `addend`, `y` [rows, Cp]
+ */
+export function rescaleForward<B>(
+  { rows, channels, factor, offset }: RescaleShape,
+  { x, addend, y }: { x: B; addend?: B; y: B },
+  label = "rescale",
+): Launch<B>[] {
+  const columns = Math.ceil(channels / 4);
+  const count = rows * columns;
+  const constants = { has_addend: Number(addend !== undefined) };
+  // All declared buffers must be bound; x stands in for an absent addend, which is not read.
+  const buffers = { x, addend: addend ?? x, y };
+  const params = { count, channels, columns, factor, offset };
+  return [
+    launch(rescaleKernel, "forward", params, buffers, grid1d(count, PER_WORKGROUP), { constants, label }),
+  ];
+}
