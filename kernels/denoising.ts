@@ -40,7 +40,7 @@ export function noiseRows<B>(shape: NoisedShape, buffers: NoiseRowsBuffers<B>): 
 export interface DenoisingErrorsBuffers<B> {
   /** From `encodeNoisedRows`. */
   readonly rows: B;
-  /** `[N, H, W, Cp]`, the network's output. */
+  /** `[N, H, W, C]` padded, the network's output, or `[N, H, W, 2 C]` padded with a learned variance. */
   readonly prediction: B;
   /** From {@linkcode noiseRows}. */
   readonly targets: B;
@@ -48,15 +48,27 @@ export interface DenoisingErrorsBuffers<B> {
   readonly x_0: B;
   /** Out: `[N, H, W, Cp]` float32, the clipped estimates of `x_0`. */
   readonly estimates: B;
+  /** Out: `[N, H, W, Cp]` float32, logarithms of the variance over the posterior's; 0 where it is not learned. */
+  readonly log_ratios: B;
   /** Out: a `DenoisingError` record for each used row, at the index that the row has for it. */
   readonly errors: B;
 }
 
-/** Computes the errors of each row. */
-export function denoisingErrors<B>(shape: NoisedShape, buffers: DenoisingErrorsBuffers<B>): Launch<B>[] {
-  const { rows, height, width, channels } = shape;
-  const params = { per_row: perRow(shape), elements: height * width * channels };
-  return [launch(denoisingErrorsKernel, "denoising_errors", params, { ...buffers }, [rows, 1, 1])];
+/**
+ * Computes the errors of each row.
+ *
+ * @param learned the network predicts a variance, too
+ */
+export function denoisingErrors<B>(
+  { rows, height, width, channels }: NoisedShape,
+  buffers: DenoisingErrorsBuffers<B>,
+  learned: boolean = false,
+): Launch<B>[] {
+  const params = { pixels: height * width, channels };
+  const constants = { learned: Number(learned) };
+  return [
+    launch(denoisingErrorsKernel, "denoising_errors", params, { ...buffers }, [rows, 1, 1], { constants }),
+  ];
 }
 
 /** Vec4s per image. */

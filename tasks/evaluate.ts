@@ -147,9 +147,6 @@ async function runModel(
     }
     report.line(`model ${model.path} on ${model.adapter}`);
     const size = likelihoodSize(flags, gpu.adapter.software, model, test);
-    if (size.images === 0 && flags.likelihoodImages === undefined) {
-      report.line("no likelihood: its bound for a model with a learned variance is not built yet");
-    }
     const drawing = await timer.time(
       "drawing",
       () => drawSamples(model, join(out, "samples"), flags, report, signal),

@@ -35,22 +35,14 @@ export interface LikelihoodFlags {
  * Size of an evaluation. By default, minutes on two CPU cores for preset `small`, and all test images on a GPU.
  *
  * @param software true without a GPU
- * @returns no images for a model with a learned variance, whose bound is not implemented
- * @throws {ConfigError} for more images than there are, or for any of such a model
+ * @throws {ConfigError} for more images than there are
  */
 export function likelihoodSize(
   { likelihoodImages, terms, seed, batch }: LikelihoodFlags,
   software: boolean,
-  model: Pick<DDPM, "config" | "schedule">,
+  model: Pick<DDPM, "schedule">,
   { count }: ImageDataset,
 ): LikelihoodSize {
-  if (model.config.outChannels !== model.config.inChannels) {
-    const given = likelihoodImages ?? 0;
-    if (given > 0) {
-      throw new ConfigError("--likelihood-images", given, "0 for a model with a learned variance");
-    }
-    return { images: 0, terms: 0, seed, batch };
-  }
   if (likelihoodImages !== undefined && likelihoodImages > count) {
     throw new ConfigError("--likelihood-images", likelihoodImages, `at most ${count}, the test images`);
   }

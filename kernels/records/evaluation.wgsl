@@ -13,13 +13,16 @@ struct NoisedRow {
   target_from_noise: f32, // coefficient of the noise in the target
   x0_from_out: f32,       // coefficient of the network's output in the estimate of x_0
   clip: f32,              // bound on |x_0| in the estimate; the largest float32 for none
+  log_ratio: f32,         // logarithm of the largest learned variance over the smallest; 0 where it is not learned
   result: u32,            // index of the row's DenoisingError; UNUSED_ROW for a row without an image
 }
 
-// Mean squared errors of a row over H, W, C.
+// Means of a row over H, W, C.
 struct DenoisingError {
-  target_error: f32, // of the network's output
-  x0_error: f32,     // of the clipped estimate of x_0
+  target_error: f32,  // square error of the network's output
+  x0_error: f32,      // square error of the clipped estimate of x_0
+  bound_error: f32,   // that over the ratio of the variances of p and q
+  variance_term: f32, // (ln ratio + 1 / ratio - 1) / 2
 }
 
 const UNUSED_ROW = 0xffffffffu;

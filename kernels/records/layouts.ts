@@ -5,7 +5,7 @@ import type { RecordLayout } from "./record.ts";
 /** `struct NoisedRow` of `records/evaluation.wgsl`. */
 export const NoisedRowLayout = {
   name: "NoisedRow",
-  bytes: 44,
+  bytes: 48,
   fields: {
     /** number of the image, from which its noise follows */
     image: { type: "u32", offset: 0 },
@@ -27,20 +27,26 @@ export const NoisedRowLayout = {
     x0FromOut: { type: "f32", offset: 32 },
     /** bound on |x_0| in the estimate; the largest float32 for none */
     clip: { type: "f32", offset: 36 },
+    /** logarithm of the largest learned variance over the smallest; 0 where it is not learned */
+    logRatio: { type: "f32", offset: 40 },
     /** index of the row's DenoisingError; UNUSED_ROW for a row without an image */
-    result: { type: "u32", offset: 40 },
+    result: { type: "u32", offset: 44 },
   },
 } as const satisfies RecordLayout;
 
 /** `struct DenoisingError` of `records/evaluation.wgsl`. */
 export const DenoisingErrorLayout = {
   name: "DenoisingError",
-  bytes: 8,
+  bytes: 16,
   fields: {
-    /** of the network's output */
+    /** square error of the network's output */
     targetError: { type: "f32", offset: 0 },
-    /** of the clipped estimate of x_0 */
+    /** square error of the clipped estimate of x_0 */
     x0Error: { type: "f32", offset: 4 },
+    /** that over the ratio of the variances of p and q */
+    boundError: { type: "f32", offset: 8 },
+    /** (ln ratio + 1 / ratio - 1) / 2 */
+    varianceTerm: { type: "f32", offset: 12 },
   },
 } as const satisfies RecordLayout;
 

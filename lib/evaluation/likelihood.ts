@@ -18,7 +18,7 @@ import { addImage, type ImageResult, type LikelihoodSums } from "./likelihood_re
 /** The network of an evaluation: what it uses of {@linkcode DenoisingPass}. */
 export type Denoiser = Pick<
   DenoisingPass,
-  "config" | "rows" | "full" | "load" | "run" | "readErrors" | "readEstimates"
+  "config" | "rows" | "full" | "load" | "run" | "readErrors" | "readEstimates" | "readLogRatios"
 >;
 
 /** Progress of an evaluation. */
@@ -40,7 +40,7 @@ export interface LikelihoodProgress {
  * @param sums of the images before; updated with each batch
  * @param options `labels`: class of each image of the data, for a class-conditional model; `signal`: ends it within a pass,
  *   without the images of the present batch
- * @throws {ShapeError} if the data has images of another size than the model
+ * @throws {ShapeError} if the data has images of another size than the model, or a learned variance is not predicted
  * @returns yields progress after each pass of the network
  *
  * @example
@@ -61,6 +61,7 @@ export async function* evaluateLikelihood(
   { labels = plan.data.labels, signal }: { labels?: ArrayLike<number>; signal?: AbortSignal } = {},
 ): AsyncGenerator<LikelihoodProgress, void, undefined> {
   checkSize(denoiser, plan.data);
+  checkVariance(denoiser, plan);
   const perImage = plan.strata.length + 1;
   const total = plan.indices.length * perImage;
   while (sums.bits.length < plan.indices.length) {
@@ -85,6 +86,16 @@ function checkSize({ config }: Denoiser, { height, width }: ImageDataset): void 
   );
 }
 
+function checkVariance(
+  { config: { inChannels, outChannels } }: Denoiser,
+  { variance }: LikelihoodPlan,
+): void {
+  if (variance !== "learned_range" || outChannels === 2 * inChannels) return;
+  throw new ShapeError(
+    `a learned variance needs ${2 * inChannels} output channels, the model has ${outChannels}`,
+  );
+}
+
 /** Evaluates some images; yields the passes done, and returns undefined if the signal came first. */
 async function* evaluateBatch(
   denoiser: Denoiser,
@@ -103,6 +114,7 @@ async function* evaluateBatch(
   const draws = Array.from(images, (image) => drawLevels(plan, image));
   const errors: DenoisingError[] = [];
   let decoded = new Float32Array();
+  let logRatios: Float32Array | undefined = undefined;
   for (let k = 0; k <= plan.strata.length; k++) {
     if (signal?.aborted) {
       await denoiser.readErrors();
@@ -111,16 +123,20 @@ async function* evaluateBatch(
     if (denoiser.full) errors.push(...await denoiser.readErrors());
     const noised = Array.from(images, (image, i) => {
       const { index } = draws[i]![k]!; // a draw for each image and stratum
-      return { image, index, level: plan.levels[index]! };
+      return { image, index, level: plan.levels[index]!, logRatio: plan.logRatios[index]! };
     });
     await denoiser.run(noised, plan.seed);
-    if (k === 0) decoded = await denoiser.readEstimates();
+    if (k === 0) {
+      decoded = await denoiser.readEstimates();
+      if (plan.variance === "learned_range") logRatios = await denoiser.readLogRatios();
+    }
     if (k < plan.strata.length) yield k + 1;
   }
   errors.push(...await denoiser.readErrors());
   return draws.map((ofImage, i) => ({
     bytes: bytes.subarray(i * size, (i + 1) * size),
     estimate: decoded.subarray(i * size, (i + 1) * size),
+    logRatio: logRatios?.subarray(i * size, (i + 1) * size),
     draws: ofImage,
     errors: ofImage.map((_, k) => errors[k * images.length + i]!), // one for each draw
   }));

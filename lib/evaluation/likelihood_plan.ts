@@ -6,10 +6,11 @@
 import { checkWhole } from "../checks.ts";
 import { type ImageDataset, takeSubset } from "../data/dataset.ts";
 import type { ForwardProcess } from "../diffusion/forward_process.ts";
-import { NoiseSchedule } from "../diffusion/schedule.ts";
+import { configuredVariance } from "../diffusion/samplers/ddpm.ts";
+import type { VarianceType } from "../diffusion/schedule.ts";
 import { splitSeed, threefry4x32, uniformInteger } from "../random.ts";
 import { strataOf, type Stratum } from "./strata.ts";
-import { type BoundSteps, boundSteps, type ReverseVariance } from "./variational_bound.ts";
+import { type BoundSteps, boundSteps, logRatios } from "./variational_bound.ts";
 
 /** Options of {@linkcode planLikelihood}. */
 export interface LikelihoodOptions {
@@ -29,7 +30,10 @@ const TIMESTEP_STREAM = 0x6c696b65;
 /** Images and timesteps of an evaluation. */
 export interface LikelihoodPlan extends BoundSteps {
   readonly process: ForwardProcess;
-  readonly variance: ReverseVariance;
+  /** Variance of the reverse process. */
+  readonly variance: VarianceType;
+  /** Range of the logarithm of the variance at each level where it is learned, else zeros. */
+  readonly logRatios: readonly number[];
   readonly strata: readonly Stratum[];
   readonly seed: number;
   readonly data: ImageDataset;
@@ -61,12 +65,12 @@ export function planLikelihood(
   checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
   const steps = boundSteps(process);
   const { terms = steps.levels.length - 1 } = options;
+  const variance = configuredVariance(process);
   return {
     ...steps,
     process,
-    variance: process instanceof NoiseSchedule && process.config.varianceType === "fixed_large"
-      ? "fixed_large"
-      : "fixed_small",
+    variance,
+    logRatios: variance === "learned_range" ? logRatios(steps) : steps.levels.map(() => 0),
     strata: strataOf(steps.levels, terms),
     seed,
     data,

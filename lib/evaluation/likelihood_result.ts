@@ -77,6 +77,8 @@ export interface ImageResult {
   readonly bytes: Uint8Array;
   /** Estimate of `x_0` at the first level, [H, W, C]. */
   readonly estimate: Float32Array;
+  /** Logarithm of a learned variance over the decoder's there, [H, W, C]; undefined where it is not learned. */
+  readonly logRatio?: Float32Array | undefined;
   /** The first level, then a level of each stratum. */
   readonly draws: readonly Draw[];
   /** Error of each draw. */
@@ -97,18 +99,18 @@ export function emptyLikelihoodSums({ strata }: LikelihoodPlan): LikelihoodSums 
 /** Adds an image to the sums. */
 export function addImage(plan: LikelihoodPlan, sums: LikelihoodSums, result: ImageResult): void {
   const { levels, variance, process } = plan;
-  const { bytes, estimate, draws, errors } = result;
+  const { bytes, estimate, logRatio, draws, errors } = result;
   let meanSquare = 0;
   for (const byte of bytes) meanSquare += (2 * byte / 255 - 1) ** 2 / bytes.length;
   const prior = toBits(priorTerm(levels.at(-1)!, meanSquare));
-  const decoder = toBits(decoderNats(bytes, estimate, Math.sqrt(plan.decoderVariance)));
+  const decoder = toBits(decoderNats(bytes, estimate, Math.sqrt(plan.decoderVariance), logRatio));
   let bits = prior + decoder;
   for (const [k, { index, count }] of draws.entries()) {
-    const { targetError, x0Error } = errors[k]!; // one for each draw
+    const { targetError, x0Error, boundError, varianceTerm } = errors[k]!; // one for each draw
     const level = levels[index]!;
     if (k > 0) {
       const { errorWeight, constant } = divergenceTerm(levels[index - 1]!, level, variance);
-      const term = count * toBits(errorWeight * x0Error + constant);
+      const term = count * toBits(errorWeight * boundError + constant + varianceTerm);
       sums.strata[k - 1]! += term;
       bits += term;
     }
@@ -124,9 +126,16 @@ export function addImage(plan: LikelihoodPlan, sums: LikelihoodSums, result: Ima
 }
 
 /** Mean over an image's bytes of their negative log-likelihood. */
-function decoderNats(bytes: Uint8Array, estimate: Float32Array, deviation: number): number {
+function decoderNats(
+  bytes: Uint8Array,
+  estimate: Float32Array,
+  deviation: number,
+  logRatio: Float32Array | undefined,
+): number {
   let nats = 0;
-  for (let i = 0; i < bytes.length; i++) nats += byteNats(bytes[i]!, estimate[i]!, deviation);
+  for (let i = 0; i < bytes.length; i++) {
+    nats += byteNats(bytes[i]!, estimate[i]!, deviation * Math.exp((logRatio?.[i] ?? 0) / 2));
+  }
   return nats / bytes.length;
 }
 

@@ -17,13 +17,14 @@
  * L_{t-1} = 1/2 (ln ratio + 1 / ratio - 1) + 1/2 (SNR_s - SNR_t) / ratio (x_0 - estimate)^2    per dimension, in nats
  * ```
  *
- * For `ratio` 1 that is equation 13 of Kingma et al. 2021 (arXiv 2107.00630).
+ * With a learned variance the ratio is the network's, of each dimension (Nichol and Dhariwal 2021, arXiv 2102.09672). For `ratio`
+ * 1 that is equation 13 of Kingma et al. 2021 (arXiv 2107.00630).
  *
  * @module
  */
 import type { ForwardProcess, NoiseLevel } from "../diffusion/forward_process.ts";
 import { checkWhole } from "../checks.ts";
-import { MAX_TIMESTEPS, NoiseSchedule } from "../diffusion/schedule.ts";
+import { MAX_TIMESTEPS, NoiseSchedule, type VarianceType } from "../diffusion/schedule.ts";
 
 /** Levels of a process that is continuous in time. */
 const CONTINUOUS_LEVELS = 1000;
@@ -63,10 +64,10 @@ export function snrOf({ signal, noise }: NoiseLevel): number {
   return (signal / noise) ** 2;
 }
 
-/** Variance of `p(x_s | x_t)`: that of the posterior, or `1 - acp_t / acp_s`, where `acp = SNR / (1 + SNR)` (section 3.2). */
-export type ReverseVariance = "fixed_small" | "fixed_large";
-
-/** One term `L_{t-1}` as a function of the squared error of the estimate of `x_0`, per dimension, in nats. */
+/**
+ * One term `L_{t-1}` as a function of the squared error of the estimate of `x_0`, per dimension, in nats; with a learned variance, of
+ * the mean of that over the ratio, plus the mean of `1/2 (ln ratio + 1 / ratio - 1)`.
+ */
 export interface DivergenceTerm {
   /** Weight of the squared error, `1/2 (SNR_s - SNR_t) / ratio`. */
   readonly errorWeight: number;
@@ -74,10 +75,29 @@ export interface DivergenceTerm {
   readonly constant: number;
 }
 
+/**
+ * Ratio of `1 - acp_t / acp_s`, where `acp = SNR / (1 + SNR)`, to the variance of the posterior: the largest that `p(x_s | x_t)` has
+ * (section 3.2).
+ */
+function largestRatio(s: NoiseLevel, t: NoiseLevel): number {
+  return (1 + snrOf(s)) / (1 + snrOf(t));
+}
+
+/**
+ * Range of the logarithm of a learned variance at each level, from the posterior's up; at the first level, where the decoder's
+ * variance stands for the posterior's, up to `noise^2`.
+ */
+export function logRatios({ levels, decoderVariance }: BoundSteps): number[] {
+  return levels.map((level, i) => {
+    const below = levels[i - 1];
+    return Math.log(below ? largestRatio(below, level) : level.noise ** 2 / decoderVariance);
+  });
+}
+
 /** The term of the step from level `t` to the less noisy level `s`. */
-export function divergenceTerm(s: NoiseLevel, t: NoiseLevel, variance: ReverseVariance): DivergenceTerm {
+export function divergenceTerm(s: NoiseLevel, t: NoiseLevel, variance: VarianceType): DivergenceTerm {
   const [snrS, snrT] = [snrOf(s), snrOf(t)];
-  const ratio = variance === "fixed_large" ? (1 + snrS) / (1 + snrT) : 1;
+  const ratio = variance === "fixed_large" ? largestRatio(s, t) : 1;
   return {
     errorWeight: (snrS - snrT) / ratio / 2,
     constant: (Math.log(ratio) + 1 / ratio - 1) / 2,

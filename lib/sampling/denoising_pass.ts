@@ -14,7 +14,6 @@ import {
 } from "../../kernels/records/evaluation.ts";
 import { storedIn } from "../../kernels/storage.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
-import { ConfigError } from "../errors.ts";
 import { estimates, type ForwardProcess, type NoiseLevel } from "../diffusion/forward_process.ts";
 import { noClip } from "../diffusion/samplers/step.ts";
 import type { Gpu } from "../gpu/device.ts";
@@ -28,6 +27,7 @@ import { imageSize, type UNetConfig } from "../model/config.ts";
 import { forwardPass } from "../model/network.ts";
 import type { Precision } from "../model/precision.ts";
 import { splitSeed } from "../random.ts";
+import { checkOutChannels } from "./channels.ts";
 import { padBytes, unpadChannels } from "./padding.ts";
 
 /** Options of {@linkcode DenoisingPass.build}. */
@@ -52,13 +52,18 @@ export interface NoisedImage {
   /** Number of the level, 0 to 2^32 - 1. */
   readonly index: number;
   readonly level: NoiseLevel;
+  /** With a learned variance, logarithm of the largest over the smallest at the level; default 0. */
+  readonly logRatio?: number;
 }
 
 /** Passes whose errors fit into device memory before they must be read. */
 const UNREAD_PASSES = 256;
 
 type Buffers = Readonly<
-  Record<"rows" | "x0" | "targets" | "estimates" | "errors" | "labels" | "staging", BufferView>
+  Record<
+    "rows" | "x0" | "targets" | "estimates" | "logRatios" | "errors" | "labels" | "staging",
+    BufferView
+  >
 >;
 
 /** A network that denoises given images. */
@@ -97,14 +102,12 @@ export class DenoisingPass {
   /**
    * Records the network between noising and errors.
    *
-   * @throws {ConfigError} if the network's output has other channels than its input (e.g. a learned variance)
+   * @throws {ConfigError} if the network's output has neither the channels of its input nor, for a learned variance, twice as many
    * @throws {DeviceError} if the batch does not fit into device memory
    */
   static async build(gpu: Gpu, options: DenoisingPassOptions): Promise<DenoisingPass> {
-    const { config: { inChannels, outChannels }, target = kernelTarget(gpu) } = options;
-    if (outChannels !== inChannels) {
-      throw new ConfigError("out_channels", outChannels, `in_channels (${inChannels}) to evaluate`);
-    }
+    const { config, target = kernelTarget(gpu) } = options;
+    checkOutChannels(config);
     return await fitMemory(target, (target) => DenoisingPass.#build(gpu, { ...options, target }));
   }
 
@@ -123,11 +126,12 @@ export class DenoisingPass {
         x0: scope.buffer(rows * imageBytes, "x_0"),
         targets: scope.buffer(rows * imageBytes, "targets"),
         estimates: scope.buffer(rows * imageBytes, "estimates"),
+        logRatios: scope.buffer(rows * imageBytes, "logarithms of variances"),
         errors: scope.buffer(errorBytes, "errors"),
         labels: forward.inputs.labels ?? scope.buffer(4 * rows, "labels"),
         staging: scope.buffer(Math.max(errorBytes, rows * imageBytes), "read-back", "staging"),
       };
-      const { rows: records, x0: x_0, targets, estimates, errors } = buffers;
+      const { rows: records, x0: x_0, targets, estimates, logRatios, errors } = buffers;
       const half = precision === "mixed";
       const program = scope.own(
         await buildProgram(gpu, [
@@ -141,8 +145,9 @@ export class DenoisingPass {
               targets,
               x_0,
               estimates,
+              log_ratios: logRatios,
               errors,
-            }),
+            }, config.outChannels > config.inChannels),
           ),
         ]),
       );
@@ -209,9 +214,21 @@ export class DenoisingPass {
 
   /** Waits for the device, and reads the last pass's estimates of `x_0`, clipped: shape [images, H, W, C]. */
   async readEstimates(): Promise<Float32Array<ArrayBuffer>> {
-    const { estimates, staging } = this.#buffers;
-    const size = estimates.size / this.rows * this.#images;
-    const [bytes] = await readBack(this.#gpu, [{ ...estimates, size }], staging.buffer);
+    return await this.#readImages(this.#buffers.estimates);
+  }
+
+  /**
+   * Waits for the device, and reads the last pass's logarithms of the variance of `p(x_s | x_t)` over that of the posterior:
+   * shape [images, H, W, C], zeros where the variance is not learned.
+   */
+  async readLogRatios(): Promise<Float32Array<ArrayBuffer>> {
+    return await this.#readImages(this.#buffers.logRatios);
+  }
+
+  async #readImages(of: BufferView): Promise<Float32Array<ArrayBuffer>> {
+    const { staging } = this.#buffers;
+    const size = of.size / this.rows * this.#images;
+    const [bytes] = await readBack(this.#gpu, [{ ...of, size }], staging.buffer);
     this.#pace.waited();
     return unpadChannels(new Float32Array(bytes!), this.config.inChannels); // one per view
   }
@@ -225,7 +242,7 @@ export class DenoisingPass {
 /** Coefficients of a row. */
 function rowOf(
   process: ForwardProcess,
-  { image, index, level }: NoisedImage,
+  { image, index, level, logRatio = 0 }: NoisedImage,
   seed: number,
   result: number,
 ): NoisedRow {
@@ -236,6 +253,6 @@ function rowOf(
   const clip = process.clip === false ? noClip : process.clip;
   return {
     ...{ image, level: index, seedLo, seedHi, result },
-    ...{ signal, noise, targetFromX0, targetFromNoise, x0FromOut, clip },
+    ...{ signal, noise, targetFromX0, targetFromNoise, x0FromOut, clip, logRatio },
   };
 }

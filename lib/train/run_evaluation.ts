@@ -21,10 +21,9 @@ const TERMS = 20;
 
 /** Why a run cannot be evaluated; undefined if it can. */
 export function whyNotEvaluated(
-  { settings: { model }, validationImages }: Pick<RunPlan, "settings" | "validationImages">,
+  { validationImages }: Pick<RunPlan, "validationImages">,
 ): string | undefined {
   if (validationImages === 0) return "the data has no validation images";
-  if (model.outChannels !== model.inChannels) return "the bound of a learned variance is not implemented";
 }
 
 /** True if a run is evaluated at all. */

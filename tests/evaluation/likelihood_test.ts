@@ -28,48 +28,65 @@ async function evaluate(denoiser: Denoiser, plan: LikelihoodPlan, sums = emptyLi
 
 const schedule = new NoiseSchedule({ numTrainTimesteps: 12, betaStart: 0.001, betaEnd: 0.6 });
 
-Deno.test("with all terms, the bound is the sum of the divergences between posterior and reverse process", async () => {
-  const gpu = await testGpu();
-  const data = syntheticImages(CLASS_NETWORK, 3);
-  const large = new NoiseSchedule({ ...schedule.config, varianceType: "fixed_large" });
-  const { pass, destroy } = await untrainedPass(gpu, CLASS_NETWORK, large, 2);
-  const plan = planLikelihood(large, data);
-  const sums = await evaluate(pass, plan);
+for (const varianceType of ["fixed_large", "learned_range"] as const) {
+  Deno.test(`with all terms, the bound is the sum of the divergences between posterior and reverse process: ${varianceType}`, async () => {
+    const gpu = await testGpu();
+    const data = syntheticImages(CLASS_NETWORK, 3);
+    const large = new NoiseSchedule({ ...schedule.config, varianceType });
+    const learned = varianceType === "learned_range";
+    const config = learned ? { ...CLASS_NETWORK, outChannels: 6 } : CLASS_NETWORK;
+    const { pass, destroy } = await untrainedPass(gpu, config, large, 2);
+    const plan = planLikelihood(large, data);
+    const sums = await evaluate(pass, plan);
 
-  // Estimates of x_0 at every level, read back; the rest in float64 by equations 5 to 8 and 13 of Ho et al. 2020
-  const size = 8 * 4 * 3;
-  const expected: number[] = [];
-  for (let image = 0; image < data.count; image++) {
-    const bytes = data.images.subarray(image * size, (image + 1) * size);
-    pass.load(bytes, [data.labels[image]]);
-    let nats = 0;
-    for (let t = 0; t < 12; t++) {
-      await pass.run([{ image, index: t, level: large.level(t) }], plan.seed);
-      const estimate = await pass.readEstimates();
-      const [cumprod, previous] = [large.alphasCumprod[t], large.alphasCumprod[t - 1] ?? 1];
-      const { variance, meanX0 } = posterior(cumprod, previous);
-      bytes.forEach((byte, i) => {
-        const x0 = 2 * byte / 255 - 1;
-        if (t === 0) nats += byteNats(byte, estimate[i], Math.sqrt(large.posteriorVariance[1]));
-        else {
-          const reverse = large.betas[t];
-          const apart = (meanX0 * (x0 - estimate[i])) ** 2;
-          nats += 0.5 * (Math.log(reverse / variance) + (variance + apart) / reverse - 1);
-        }
-        if (t === 11) nats += 0.5 * (cumprod * x0 ** 2 + 1 - cumprod - 1 - Math.log(1 - cumprod));
-      });
+    // Estimates of x_0 at every level, read back; the rest in float64 by equations 5 to 8 and 13 of Ho et al. 2020
+    const size = 8 * 4 * 3;
+    const expected: number[] = [];
+    for (let image = 0; image < data.count; image++) {
+      const bytes = data.images.subarray(image * size, (image + 1) * size);
+      pass.load(bytes, [data.labels[image]]);
+      let nats = 0;
+      for (let t = 0; t < 12; t++) {
+        const smallest = large.posteriorVariance[Math.max(t, 1)];
+        const logRatio = learned ? Math.log(large.betas[t] / smallest) : 0;
+        await pass.run([{ image, index: t, level: large.level(t), logRatio }], plan.seed);
+        const estimate = await pass.readEstimates();
+        const ratios = await pass.readLogRatios();
+        if (learned) assert.ok(new Set(ratios).size > size / 2, "the variance is each pixel's own");
+        const [cumprod, previous] = [large.alphasCumprod[t], large.alphasCumprod[t - 1] ?? 1];
+        const { variance, meanX0 } = posterior(cumprod, previous);
+        bytes.forEach((byte, i) => {
+          const x0 = 2 * byte / 255 - 1;
+          const reverse = learned ? smallest * Math.exp(ratios[i]) : t === 0 ? smallest : large.betas[t];
+          if (t === 0) nats += byteNats(byte, estimate[i], Math.sqrt(reverse));
+          else {
+            const apart = (meanX0 * (x0 - estimate[i])) ** 2;
+            nats += 0.5 * (Math.log(reverse / variance) + (variance + apart) / reverse - 1);
+          }
+          if (t === 11) nats += 0.5 * (cumprod * x0 ** 2 + 1 - cumprod - 1 - Math.log(1 - cumprod));
+        });
+      }
+      await pass.readErrors();
+      expected.push(nats / size / Math.LN2);
     }
-    await pass.readErrors();
-    expected.push(nats / size / Math.LN2);
-  }
-  assertClose(sums.bits, expected, { absolute: 0, relative: 1e-5 }, "bits per dimension");
-  const { bitsPerDimension, standardError, prior, decoder, terms } = likelihoodOf(plan, sums);
-  const parts = prior + decoder + terms.reduce((sum, { bits }) => sum + bits, 0);
-  assertClose([parts], [bitsPerDimension], { absolute: 0, relative: 1e-12 }, "sum of the terms");
-  const deviations = expected.map((bits) => (bits - bitsPerDimension) ** 2);
-  const error = Math.sqrt(deviations.reduce((a, b) => a + b) / 2 / 3);
-  assertClose([standardError!], [error], { absolute: 0, relative: 1e-3 }, "standard error");
-  destroy();
+    assertClose(sums.bits, expected, { absolute: 0, relative: 1e-5 }, "bits per dimension");
+    const { bitsPerDimension, standardError, prior, decoder, terms } = likelihoodOf(plan, sums);
+    const parts = prior + decoder + terms.reduce((sum, { bits }) => sum + bits, 0);
+    assertClose([parts], [bitsPerDimension], { absolute: 0, relative: 1e-12 }, "sum of the terms");
+    const deviations = expected.map((bits) => (bits - bitsPerDimension) ** 2);
+    const error = Math.sqrt(deviations.reduce((a, b) => a + b) / 2 / 3);
+    assertClose([standardError!], [error], { absolute: 0, relative: 1e-3 }, "standard error");
+    destroy();
+  });
+}
+
+Deno.test("a learned variance that the network does not predict is refused", async () => {
+  const learned = new NoiseSchedule({ ...schedule.config, varianceType: "learned_range" });
+  const plan = planLikelihood(learned, syntheticImages(PIXEL, 1));
+  await assert.rejects(
+    evaluate(madeUpDenoiser(PIXEL, 1), plan),
+    new ShapeError("a learned variance needs 6 output channels, the model has 3"),
+  );
 });
 
 Deno.test("results have the same bits in any batch, and when an evaluation is interrupted and continued", async () => {
@@ -109,7 +126,7 @@ Deno.test("results have the same bits in any batch, and when an evaluation is in
 function madeUpErrors({ image, index, level }: NoisedImage) {
   const spread = 1 + 0.3 * Math.sin(image) + 0.2 * Math.sin(3 * index + image);
   const x0Error = spread * 0.02 / (1 + 0.02 * (level.signal / level.noise) ** 2);
-  return { targetError: x0Error / 4, x0Error };
+  return { targetError: x0Error / 4, x0Error, boundError: x0Error, varianceTerm: 0 };
 }
 
 function madeUpDenoiser(config: UNetConfig, rows: number): Denoiser {
@@ -122,6 +139,7 @@ function madeUpDenoiser(config: UNetConfig, rows: number): Denoiser {
     load: (bytes) => void (loaded = Uint8Array.from(bytes)),
     run: (noised) => Promise.resolve(void errors.push(...noised.map(madeUpErrors))),
     readErrors: () => Promise.resolve(errors.splice(0)),
+    readLogRatios: () => Promise.resolve(new Float32Array(loaded.length)),
     readEstimates: () => Promise.resolve(Float32Array.from(loaded, (byte) => 2 * byte / 255 - 1)),
   };
 }

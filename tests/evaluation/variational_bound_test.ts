@@ -2,20 +2,21 @@ import assert from "node:assert/strict";
 import {
   boundSteps,
   divergenceTerm,
+  logRatios,
   priorTerm,
-  type ReverseVariance,
   snrOf,
 } from "../../lib/evaluation/variational_bound.ts";
 import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
+import { learnedVarianceRows } from "../../lib/diffusion/learned_variance.ts";
 import type { ForwardProcess, NoiseLevel } from "../../lib/diffusion/forward_process.ts";
 import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
-import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
+import { NoiseSchedule, type VarianceType } from "../../lib/diffusion/schedule.ts";
 import { byteNats } from "../../lib/evaluation/discretized_gaussian.ts";
 import { assertClose } from "../support/close.ts";
 
 interface GoldenBound {
   betas: number[];
-  variance: ReverseVariance;
+  variance: VarianceType;
   bytes: number[];
   errors: number[];
   divergences: number[];
@@ -54,6 +55,13 @@ Deno.test("a schedule's levels are its timesteps, and its posterior variance is 
   const { levels, decoderVariance } = boundSteps(schedule);
   assert.deepEqual(levels.map(({ timestep }) => timestep), Array.from({ length: 50 }, (_, t) => t));
   assert.equal(decoderVariance, schedule.posteriorVariance[1]);
+});
+
+Deno.test("a learned variance has the range of the loss that it is trained with", () => {
+  const schedule = new NoiseSchedule({ numTrainTimesteps: 50, betaEnd: 0.3, varianceType: "learned_range" });
+  const rows = learnedVarianceRows(schedule, schedule.betas);
+  const expected = rows.map(({ logVarianceRange }) => logVarianceRange);
+  assertClose(logRatios(boundSteps(schedule)), expected, { absolute: 1e-6 }, "logarithms");
 });
 
 for (const process of [new EdmProcess(), new RectifiedFlow()]) {

@@ -11,6 +11,7 @@ export interface RowReference {
   targetFromNoise: number;
   x0FromOut: number;
   clip: number;
+  logRatio: number;
 }
 
 /** The network's input and target of one row. */
@@ -31,21 +32,26 @@ export function noiseRowReference(
   };
 }
 
-/** Estimates of x_0 and mean squared errors of one row. */
+/** Estimates of x_0, and means of one row; v is the second half of the network's channels. */
 export function denoisingErrorReference(
   row: RowReference,
   x0: ArrayLike<number>,
   prediction: ArrayLike<number>,
   targets: ArrayLike<number>,
-): { estimates: number[]; target: number; x0: number } {
+  v?: ArrayLike<number>,
+): { estimates: number[]; logRatios: number[]; target: number; x0: number; bound: number; variance: number } {
   const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   const estimates = Array.from(
     x0,
     (value, i) =>
       Math.min(row.clip, Math.max(-row.clip, value + row.x0FromOut * (prediction[i] - targets[i]))),
   );
+  const logRatios = estimates.map((_, i) => v ? (v[i] + 1) / 2 * row.logRatio : 0);
   return {
     estimates,
+    logRatios,
+    bound: mean(estimates.map((estimate, i) => (estimate - x0[i]) ** 2 / Math.exp(logRatios[i]))),
+    variance: mean(logRatios.map((log) => (log + Math.exp(-log) - 1) / 2)),
     target: mean(estimates.map((_, i) => (prediction[i] - targets[i]) ** 2)),
     x0: mean(estimates.map((estimate, i) => (estimate - x0[i]) ** 2)),
   };

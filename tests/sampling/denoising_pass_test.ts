@@ -46,7 +46,7 @@ for (const [name, process] of Object.entries(processes)) {
       const { fromX0: targetFromX0, fromNoise: targetFromNoise } = process.target(level);
       const row = { image, level: index, key: [SEED, 0] as [number, number], signal, noise };
       const x0 = [...images.subarray(i * ELEMENTS, (i + 1) * ELEMENTS)].map((byte) => 2 * byte / 255 - 1);
-      const reference = { ...row, targetFromX0, targetFromNoise, x0FromOut: 0, clip: 1 };
+      const reference = { ...row, targetFromX0, targetFromNoise, x0FromOut: 0, clip: 1, logRatio: 0 };
       return { x0, level, ...noiseRowReference(reference, x0, 3) };
     });
     // The network alone, on inputs of the reference
@@ -101,10 +101,10 @@ Deno.test("errors of many passes are read in order, and must be read before ther
   assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
 });
 
-Deno.test("a network with more outputs than an image has channels is refused", async () => {
-  const config = { ...CLASS_NETWORK, outChannels: 6 };
+Deno.test("a network whose outputs are neither images nor images with variances is refused", async () => {
+  const config = { ...CLASS_NETWORK, outChannels: 5 };
   await assert.rejects(
     untrainedPass(await testGpu(), config, processes.epsilon, 1),
-    new ConfigError("out_channels", 6, "in_channels (3) to evaluate"),
+    new ConfigError("out_channels", 5, "3, as in_channels, or 6 with a learned variance"),
   );
 });
