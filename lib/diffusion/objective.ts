@@ -83,7 +83,7 @@ export interface ObjectiveTables {
  *
  * @param process the forward process and its objective
  * @param options loss weighting
- * @throws {ConfigError} for an unknown weighting, or a gamma or k that is not above 0
+ * @throws {ConfigError} for an unknown weighting, a gamma or k that is not above 0, or a gamma whose weights float32 cannot hold
  */
 export function objectiveTables(process: ForwardProcess, options: ObjectiveOptions = {}): ObjectiveTables {
   const { weighting = "none" } = options;
@@ -117,6 +117,14 @@ export function objectiveTables(process: ForwardProcess, options: ObjectiveOptio
     // At a given x, eps moves by -1 / sigma where x_0 moves by 1
     const errorRatio = (fromX0 - fromNoise / sigma) ** 2;
     tables.weight[t] = chosen.weight(sigma ** -2, gamma, p2K) / errorRatio;
+  }
+  // A large exponent of p2 leaves float32's range.
+  if (!tables.weight.every(Number.isFinite) || !tables.weight.some((weight) => weight > 0)) {
+    throw new ConfigError(
+      "gamma",
+      gamma,
+      `a number that leaves finite weights with weighting ${weighting}, not all 0`,
+    );
   }
   return tables;
 }

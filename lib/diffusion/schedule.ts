@@ -66,7 +66,7 @@ export class NoiseSchedule implements ForwardProcess {
    * Computes the tables.
    *
    * @param options fields that differ from the schedule of the paper ({@link defaultSchedule})
-   * @throws {ConfigError} naming the field that is out of its range
+   * @throws {ConfigError} naming the field that is out of its range, or betas that leave nothing of the image or add no noise
    */
   constructor(options: Partial<ScheduleConfig> = {}) {
     this.config = Object.freeze({ ...defaultSchedule, ...options });
@@ -89,6 +89,7 @@ export class NoiseSchedule implements ForwardProcess {
       this.posteriorMeanXt[t] = meanXt;
       previous = cumprod;
     }
+    checkSignal(this.config, this.alphasCumprod);
   }
 
   get objective(): ScheduleObjective {
@@ -177,6 +178,33 @@ export class NoiseSchedule implements ForwardProcess {
   /** The content of a `scheduler_config.json` that diffusers' `DDPMScheduler` (and `DDIMScheduler`) loads. */
   toDiffusers(): Record<string, unknown> {
     return toDiffusersConfig(this.config);
+  }
+}
+
+/** Smallest `sqrt(acp_t)`: estimates of `x_0` divide by it in float32. */
+const LEAST_SIGNAL = 1e-30;
+
+/**
+ * Checks that every timestep adds noise and leaves some of the image, but for the last one with zero terminal SNR.
+ *
+ * @throws {ConfigError} naming what to change
+ */
+function checkSignal(config: ScheduleConfig, alphasCumprod: Float64Array): void {
+  const field = config.betaSchedule === "custom" ? "betas" : "numTrainTimesteps";
+  const fail = (allowed: string): never => {
+    throw new ConfigError(field, config[field], allowed);
+  };
+  const last = alphasCumprod.length - 1;
+  let previous = 1;
+  for (const [t, cumprod] of alphasCumprod.entries()) {
+    const pureNoise = config.zeroTerminalSnr && t === last && cumprod === 0;
+    if (Math.sqrt(cumprod) < LEAST_SIGNAL && !pureNoise) {
+      fail(
+        `fewer timesteps or smaller betas: less than ${LEAST_SIGNAL} of the signal is left at timestep ${t}`,
+      );
+    }
+    if (!(cumprod < previous)) fail(`betas that add noise at every timestep: timestep ${t} has none`);
+    previous = cumprod;
   }
 }
 

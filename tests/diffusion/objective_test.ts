@@ -125,3 +125,14 @@ Deno.test("an unknown weighting or a gamma that is not positive is refused by na
     );
   }
 });
+
+Deno.test("a gamma whose weights are not finite, or all 0, in float32 is refused", () => {
+  const cases = [{ gamma: 500, p2K: 1e-3, timesteps: 1000 }, { gamma: 1e6, p2K: 1, timesteps: 3 }];
+  for (const { timesteps, ...options } of cases) {
+    assert.throws(
+      () =>
+        objectiveTables(new NoiseSchedule({ numTrainTimesteps: timesteps }), { weighting: "p2", ...options }),
+      (error) => error instanceof ConfigError && error.field === "gamma",
+    );
+  }
+});

@@ -266,3 +266,31 @@ Deno.test("the constructor refuses wrong options by their own names", () => {
     (error) => error instanceof ConfigError && error.field === "steps",
   );
 });
+
+Deno.test("betas that leave nothing of the image, or add no noise, are refused by the first such timestep", () => {
+  const refused = (options: ConstructorParameters<typeof NoiseSchedule>[0]) => {
+    try {
+      new NoiseSchedule(options);
+    } catch (error) {
+      assert.ok(error instanceof ConfigError);
+      return error.message;
+    }
+  };
+  const custom = (betas: number[]) =>
+    ({ betaSchedule: "custom", betas, numTrainTimesteps: betas.length }) as const;
+  const faint = /less than 1e-30 of the signal is left at timestep \d+, got /;
+  assert.match(
+    refused({ numTrainTimesteps: 100_000 })!,
+    /^numTrainTimesteps: expected fewer timesteps .*, got 100000$/,
+  );
+  for (const zeroTerminalSnr of [false, true]) {
+    const options = { objective: "v", zeroTerminalSnr } as const;
+    assert.ok(refused({ ...options, numTrainTimesteps: 100_000 }));
+    assert.match(
+      refused({ ...options, ...custom(Array(200).fill(0.9)) })!,
+      zeroTerminalSnr ? /^betas: / : faint,
+    );
+    assert.match(refused({ ...options, ...custom([1e-20, 0.1]) })!, /^betas: .*timestep 0 has none/);
+    assert.equal(refused({ ...options, numTrainTimesteps: 10_000 }), undefined);
+  }
+});

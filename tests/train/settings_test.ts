@@ -152,6 +152,12 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
     [{ gamma: 2 }, "gamma: expected null with weighting none, got 2"],
     [{ weighting: "min-snr", p2K: 2 }, "p2K: expected 1 with weighting min-snr: only p2 has a k, got 2"],
     [{ huberDelta: 2 }, "huberDelta: expected 1 with loss mse: only huber has a delta, got 2"],
+    [{ timesteps: 100_000 }, "timesteps: expected a whole number from 2 to 10000, got 100000"],
+    [
+      { betas: Array(100).fill(0.9) },
+      "betas: expected fewer timesteps or smaller betas: less than 1e-30 of the signal is left at timestep 59, " +
+      "got [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, …]",
+    ],
     [
       { betas: [0.1, 0.2], timesteps: 2 },
       "timesteps: expected 1000 beside betas, which say both, got 2",
