@@ -40,9 +40,12 @@ export type ClassMixture = readonly WeightedLabel[];
 /** Interval of noise levels, above the first ratio of noise to signal and up to the second, which may be infinite. */
 export type SigmaInterval = readonly [above: number, upTo: number];
 
+/** Largest scale: far more than pictures survive, and far less than the range of float32. */
+export const MAX_GUIDANCE = 100;
+
 /** Settings of guidance. */
 export interface Guidance {
-  /** Scale, 0 or more; 1 is no guidance. */
+  /** Scale, 0 to {@linkcode MAX_GUIDANCE}; 1 is no guidance. */
   readonly guidance: number;
   /** Label that images are led away from, at scales above 1; default the null class. */
   readonly negative?: number;
@@ -88,8 +91,10 @@ export interface GuidanceStep {
 /** Labels of a class or mixture with weights that sum to 1. */
 function normalized(label: number | ClassMixture): ClassMixture {
   if (typeof label === "number") return [{ label, weight: 1 }];
-  const sum = label.reduce((sum, { weight }) => sum + weight, 0);
-  return label.map(({ label, weight }) => ({ label, weight: weight / sum }));
+  const largest = label.reduce((most, { weight }) => Math.max(most, weight), 0);
+  const relative = label.map(({ label, weight }) => ({ label, weight: weight / largest })); // large weights have no sum
+  const sum = relative.reduce((sum, { weight }) => sum + weight, 0);
+  return relative.map(({ label, weight }) => ({ label, weight: weight / sum }));
 }
 
 /**
@@ -170,8 +175,8 @@ const NO_LABEL = -1;
 export function checkGuidance(
   { guidance, guidanceRescale = 0, guidanceInterval = [0, Infinity] }: Guidance,
 ): void {
-  if (!Number.isFinite(guidance) || guidance < 0) {
-    throw new ConfigError("guidance", guidance, "a number of at least 0");
+  if (!(guidance >= 0 && guidance <= MAX_GUIDANCE)) {
+    throw new ConfigError("guidance", guidance, `a number from 0 to ${MAX_GUIDANCE}`);
   }
   if (!(guidanceRescale >= 0 && guidanceRescale <= 1)) {
     throw new ConfigError("guidanceRescale", guidanceRescale, "a number from 0 to 1");

@@ -67,7 +67,7 @@ export interface GenerateOptions extends SamplerSettings {
   /** Sampler; default that of the model's scheduler configuration if it names one, else `ddim`. */
   readonly sampler?: SamplerName;
   /**
-   * Scale of classifier-free guidance (Ho & Salimans 2022), 0 or more: 1 is no guidance, 0 unconditional. Default 2 for
+   * Scale of classifier-free guidance (Ho & Salimans 2022), 0 to 100: 1 is no guidance, 0 unconditional. Default 2 for
    * images of a class if the model has a null class, and with a `negativeClass`, else 1.
    */
   readonly guidance?: number;

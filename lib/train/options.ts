@@ -4,6 +4,7 @@
  * @module
  */
 import type { ImageDataset } from "../data/dataset.ts";
+import { MAX_GUIDANCE } from "../diffusion/guidance.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { withSuggestion } from "../suggest.ts";
@@ -26,7 +27,7 @@ export interface GridSettings {
   readonly samplesPerClass?: number;
   /** DDIM steps for a grid's images, 1 to 1000, but at most as many as the schedule has. Default 20 on a software adapter, else 50. */
   readonly sampleSteps?: number;
-  /** Guidance scale for a grid's images, 0 or more; ignored by unconditional networks. Default 2. */
+  /** Guidance scale for a grid's images, 0 to 100; ignored by unconditional networks. Default 2. */
   readonly guidance?: number;
   /**
    * Epochs between evaluations on validation images ({@linkcode EvaluationEvent}), besides one at the end; 0 (default) for
@@ -99,7 +100,7 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
   guidance: {
     kind: "number",
     min: 0,
-    max: Infinity,
+    max: MAX_GUIDANCE,
     default: 2,
     resumable: true,
     help: "guidance scale for a grid's images",

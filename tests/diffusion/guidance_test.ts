@@ -48,6 +48,8 @@ Deno.test("a mixture's weights are relative, the negative class takes the place 
     { label: 5, weight: 0.5 },
     { label: 7, weight: -1 },
   ]);
+  const extreme = [{ label: 4, weight: 1.5e308 }, { label: 5, weight: 1.5e308 }]; // their sum is infinite
+  assert.deepEqual(terms({ label: extreme, guidance: 1 }, NULL).map(({ weight }) => weight), [0.5, 0.5]);
 });
 
 Deno.test("a label is evaluated once, with the sum of its weights", () => {

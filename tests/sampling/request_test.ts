@@ -191,8 +191,9 @@ Deno.test("a number out of range is refused by name, value and what is allowed",
       { sampler: "eulr" as "ddim" },
       `sampler: expected ${samplerNames.join(", ")} (did you mean euler?), got "eulr"`,
     ],
-    [{ class: 0, guidance: -1 }, "guidance: expected a number of at least 0, got -1"],
-    [{ class: 0, guidance: NaN }, "guidance: expected a number of at least 0, got NaN"],
+    [{ class: 0, guidance: -1 }, "guidance: expected a number from 0 to 100, got -1"],
+    [{ class: 0, guidance: NaN }, "guidance: expected a number from 0 to 100, got NaN"],
+    [{ class: 0, guidance: 1e39 }, "guidance: expected a number from 0 to 100, got 1e+39"],
   ];
   for (const [options, message] of cases) assert.equal(refusal(options), message);
 });

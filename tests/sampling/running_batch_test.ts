@@ -304,7 +304,7 @@ Deno.test("an image that does not fit into a batch is refused, naming why", () =
     refused({ label: [{ label: -1, weight: 1 }] }, /^label: expected a whole number from 0 to 5, got -1$/);
     refused({ label: 6 }, /^label: expected a whole number from 0 to 5, got 6$/);
     refused({ seed: 2 ** 53 }, /^seed: expected a whole number of 0 or more, got 9007199254740992$/);
-    refused({ guidance: NaN }, /^guidance: expected a number of at least 0, got NaN$/);
+    refused({ guidance: NaN }, /^guidance: expected a number from 0 to 100, got NaN$/);
     refused({ steps: 0 }, /^steps: expected a whole number from 1 to 1000, got 0$/);
     refused(
       { frames: { kind: "noisy", at: [3] } },

@@ -41,7 +41,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--beta1 <F>", "default: 0.9"],
         ["--eps <F>", "default: 1e-8"],
         ["--samples-per-class <N>", "default: 8; 4 on a software adapter"],
-        ["--guidance <F>", "0 or more", "default: 2"],
+        ["--guidance <F>", "from 0 to 100", "default: 2"],
         ["--seed <N>", "default: 0"],
         ["--on-non-finite <WHAT>", "stop, skip", "default: stop"],
         ["--out <DIR>", "default: a new one under runs/"],
