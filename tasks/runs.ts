@@ -112,7 +112,7 @@ export const VARIANT_DEFAULT = "the one in full precision, else the most precise
 
 /** Help text of the flag `--guide`. */
 export const GUIDE_HELP =
-  "a second, weaker model that guidance leads away from (autoguidance), with the same schedule, size and classes";
+  "a second, weaker model that guidance leads away from (autoguidance), with the same schedule, size and classes, as for --model";
 
 /**
  * The model given on the command line, or the default of {@linkcode findModel}.
@@ -126,13 +126,14 @@ export async function modelDirectory(named: string | undefined, variant?: string
 }
 
 /**
- * The guiding model given on the command line, if any.
+ * A second model given on the command line, if any.
  *
+ * @param flag that names it
  * @returns as for {@linkcode modelDirectory}
  * @throws {ConfigError | CheckpointError} as for {@linkcode modelDirectory}
  */
-export async function guideDirectory(named: string | undefined): Promise<string | undefined> {
-  return named === undefined ? undefined : await namedModel("--guide", named);
+export async function secondModel(flag: string, named: string | undefined): Promise<string | undefined> {
+  return named === undefined ? undefined : await namedModel(flag, named);
 }
 
 async function namedModel(flag: string, named: string, variant?: string): Promise<string> {

@@ -53,9 +53,9 @@ import { counted, createReporter, type Reporter, reporterMode } from "../termina
 import { fetchNamedModel } from "./remote_model.ts";
 import {
   GUIDE_HELP,
-  guideDirectory,
   MODEL_HELP,
   modelDirectory,
+  secondModel,
   SHIPPED,
   VARIANT_DEFAULT,
   VARIANT_HELP,
@@ -313,7 +313,7 @@ async function main(args: string[]): Promise<number> {
   await checkTargets(given);
   const report = createReporter({ mode: reporterMode(given) });
   const directory = await modelDirectory(given.model, given.variant);
-  const guide = await guideDirectory(given.guide);
+  const guide = await secondModel("--guide", given.guide);
   const gpu = await openTaskGpu();
   try {
     const model = await DDPM.load(directory, {

@@ -4,7 +4,7 @@
  * @module
  */
 import { showErrorAndExit } from "../terminal/cli.ts";
-import { guideDirectory, modelDirectory } from "./runs.ts";
+import { modelDirectory, secondModel } from "./runs.ts";
 import { readServeFlags } from "./serve_flags.ts";
 import { selectBackend, WITHOUT_DAWN } from "../terminal/backend.ts";
 import { complain } from "../terminal/output.ts";
@@ -15,7 +15,7 @@ async function main(args: string[]): Promise<number> {
   const { backend, ...flags } = readServeFlags(args);
   const dawn = await selectBackend(backend);
   const model = await modelDirectory(flags.model, flags.variant);
-  const guide = await guideDirectory(flags.guide);
+  const guide = await secondModel("--guide", flags.guide);
   const settings = { ...flags, model, guide, dawn };
   if (needsAllPermissions(settings)) {
     complain(

@@ -34,7 +34,8 @@ import { createReporter, type Reporter, reporterMode } from "../terminal/progres
 import { dataPathOf, readData } from "./run_data.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
 import { checkOutsideData } from "./outside_data.ts";
-import { discardEmptyRun, makeRunDirectory, RUNS, runToResume } from "./runs.ts";
+import { fetchNamedModel } from "./remote_model.ts";
+import { discardEmptyRun, makeRunDirectory, RUNS, runToResume, secondModel } from "./runs.ts";
 import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
 import { showTuning } from "../terminal/tuning.ts";
@@ -45,12 +46,14 @@ async function main(args: string[]): Promise<number> {
     standardOutput().write(JSON.stringify(settingsSchema(), null, 2) + "\n");
     return 0;
   }
+  await fetchNamedModel(flags.init);
   const ended = await continueOnBackend("train", flags.backend);
   if (ended !== undefined) return ended;
   const report = createReporter({ mode: reporterMode(flags) });
   const settings = await settingsOf(flags);
   const resume = flags.resume !== undefined;
   const given = flags.resume === true ? await runToResume() : flags.resume ?? flags.out;
+  const init = await secondModel("--init", flags.init);
   const interruption = new Interruption(report);
   const gpu = await openTaskGpu();
   let made: string | undefined;
@@ -66,7 +69,7 @@ async function main(args: string[]): Promise<number> {
     const started = await checkSettings(
       gpu,
       settings,
-      { init: flags.init, resumed: resume ? given : undefined },
+      { init, resumed: resume ? given : undefined },
       (message) => warn(report, message),
     );
     const path = flags.data ?? (started && await dataPathOf(started));
@@ -80,7 +83,7 @@ async function main(args: string[]): Promise<number> {
     const out = given ?? (made = await makeRunDirectory());
     const training = new TrainingReport(report, { out, backend: flags.backend });
     const { signal } = interruption;
-    const { init, tune } = flags;
+    const { tune } = flags;
     const environment = { data, out, gpu, signal, init, resume, ...otherSettingsOf(flags) };
     let history: readonly EpochRecord[] = [];
     let precision: Precision = "float32";

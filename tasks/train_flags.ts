@@ -69,8 +69,8 @@ export function readFlags(args: string[]): Flags {
       conflicts: ["resume"],
     })
     .flag(
-      "--init <DIR>",
-      "fine-tune a model, a run or a diffusers directory: start from its weights, with its network; a preset only chooses the defaults of other settings",
+      "--init <PATH>",
+      "fine-tune a model, named as for --model of `deno task sample`: start from its weights, with its network; a preset only chooses the defaults of other settings",
       { value: text(), defaultText: "random weights", conflicts: ["resume", "config"] },
     )
     .flag("--resume [DIR]", "resume a run; the result is bit-identical to an uninterrupted run", {

@@ -126,3 +126,13 @@ Deno.test("a URL that is not allowed is refused before a program is started", as
     /^ConfigError: model: expected a URL that starts with https/,
   );
 });
+
+Deno.test("guiding and initial models are named by URLs, too", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    for (const [task, flag] of [["sample", "--guide"], ["train", "--init"]] as const) {
+      const { code, err } = await runTask(task, [flag, "http://example.org/m"], directory);
+      assert.match(err, /^error: .*expected a URL that starts with https:\/\/, /, `${task} ${flag}`);
+      assert.equal(code, 2);
+    }
+  });
+});
