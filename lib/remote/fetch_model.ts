@@ -10,6 +10,7 @@ import { CheckpointError } from "../errors.ts";
 import { encodeJson, parseJson, readModelFile } from "../files/checkpoint_files.ts";
 import { withDirectoryLock } from "../files/directory_lock.ts";
 import { fileProblem, makeDirectory, writeDurable } from "../files/durable.ts";
+import { describeStandIn } from "../files/stand_in.ts";
 import { isWeightFile, weightNames } from "../files/weight_files.ts";
 import { discard, download, finish, holdsParts } from "./download.ts";
 import { cacheName, isPlainName, type ModelUrl, parseModelUrl } from "./model_url.ts";
@@ -208,8 +209,24 @@ async function downloadFile(
     ...{ maxBytes: isWeights ? maxBytes : MAX_JSON_BYTES, ...patience === undefined ? {} : { patience } },
     onBytes: (received, total) => onProgress?.(name, received, total),
   });
+  if (found) await checkContent(from, path);
   if (!isWeights) await finish(path);
   return found;
+}
+
+/**
+ * Refuses an error page or a Git LFS pointer that a server sent in place of a file.
+ *
+ * @throws {CheckpointError} naming the URL; the file is then removed
+ */
+async function checkContent(from: URL, path: string): Promise<void> {
+  using file = await Deno.open(path);
+  const start = new Uint8Array(256);
+  const length = await file.read(start) ?? 0;
+  const standIn = describeStandIn(start.subarray(0, length));
+  if (standIn === undefined) return;
+  await discard(path);
+  throw new CheckpointError(`${from.href}: ${standIn}`);
 }
 
 /** Digest of the weights, see {@linkcode CachedModel.sha256}. */

@@ -261,3 +261,17 @@ Deno.test("a server that sends nothing more is given up on", async () => {
     silent.close();
   });
 });
+
+Deno.test("an error page or a Git LFS pointer in place of a file is refused by its URL, and nothing stays", async () => {
+  const page = "<!doctype html><html>log in</html>";
+  const cases = [["m/unet/config.json", page], [`m/unet/${STEM}.safetensors`, page]];
+  cases.push([`m/unet/${STEM}.safetensors`, "version https://git-lfs.github.com/spec/v1\noid sha256:0\n"]);
+  for (const [path, content] of cases) {
+    await withCache({ files: { ...PIPELINE, [path]: content } }, async (fetch, { cache }) => {
+      const message = await errorOf(fetch("m"));
+      assert.ok(message.startsWith(`http://HOST/${path}: `), message);
+      assert.match(message, /(an HTML page|a Git LFS pointer), not the file/);
+      assert.deepEqual(inCache(cache), []);
+    });
+  }
+});
