@@ -76,6 +76,10 @@ export function flowToDiffusers({ clip }: RectifiedFlow): Record<string, unknown
  */
 export function edmFromDiffusers(json: SchedulerJson, onNote: (note: string) => void): EdmProcess {
   checkFields(EDM, json, onNote);
+  const schedule = json.sigma_schedule ?? "karras";
+  if (schedule !== "karras" && schedule !== "exponential") {
+    throw new ConfigError("sigma_schedule", schedule, '"karras" or "exponential"');
+  }
   const sigmaMin = positive(json, "sigma_min", 0.002);
   const sigmaMax = positive(json, "sigma_max", 80);
   if (sigmaMax <= sigmaMin) throw new ConfigError("sigma_max", sigmaMax, "a number above sigma_min");

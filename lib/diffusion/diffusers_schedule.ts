@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { withSuggestion } from "../suggest.ts";
 import { SCHEDULE_FIELDS, SCHEDULE_RULES, type ScheduleConfig } from "./schedule_config.ts";
 
 /** A field's name and default in diffusers. */
@@ -44,6 +45,11 @@ const fields: { readonly [K in keyof ScheduleConfig]: DiffusersField } = {
   stepsOffset: { name: "steps_offset", default: 0 },
   setAlphaToOne: { name: "set_alpha_to_one", default: true },
 };
+
+/** Name of a field in diffusers. */
+export function diffusersName(field: keyof ScheduleConfig): string {
+  return fields[field].name;
+}
 
 /** Unsupported features of diffusers' schedulers, and the value that switches each off. */
 const switchedOff: Readonly<Record<string, unknown>> = {
@@ -92,6 +98,9 @@ const otherSchedulers: Readonly<Record<string, Readonly<Record<string, unknown>>
   TCDScheduler: { ...stableDiffusion, beta_schedule: "scaled_linear" },
   UniPCMultistepScheduler: linspace,
 };
+
+/** Names of diffusers' schedulers with a schedule of betas. */
+export const BETA_SCHEDULERS: readonly string[] = [...ownSchedulers, ...Object.keys(otherSchedulers)];
 
 /** Those that clip estimates of x_0 where they are told to; the rest never do. */
 const clipping: readonly string[] = [
@@ -179,8 +188,12 @@ function schedulerDefaults(className: unknown): Readonly<Record<string, unknown>
   if (typeof className === "string" && Object.hasOwn(otherSchedulers, className)) {
     return otherSchedulers[className]!;
   }
-  const all = [...ownSchedulers, ...Object.keys(otherSchedulers)];
-  throw new ConfigError("_class_name", className, `a scheduler with a schedule of betas (${all.join(", ")})`);
+  const allowed = withSuggestion(
+    `a scheduler with a schedule of betas (${BETA_SCHEDULERS.join(", ")})`,
+    String(className),
+    BETA_SCHEDULERS,
+  );
+  throw new ConfigError("_class_name", className, allowed);
 }
 
 function clips(className: unknown): boolean {

@@ -22,7 +22,7 @@ import {
 } from "./forward_process.ts";
 import { posterior } from "./posterior.ts";
 import { makeBetas, withZeroTerminalSnr } from "./betas.ts";
-import { parseScheduleConfig, toDiffusersConfig } from "./diffusers_schedule.ts";
+import { diffusersName, parseScheduleConfig, toDiffusersConfig } from "./diffusers_schedule.ts";
 import {
   checkSchedule,
   defaultSchedule,
@@ -172,7 +172,14 @@ export class NoiseSchedule implements ForwardProcess {
    * @throws {ConfigError} naming the field that is unsupported or out of its range
    */
   static fromDiffusers(json: unknown, onNote?: (note: string) => void): NoiseSchedule {
-    return new NoiseSchedule(parseScheduleConfig(json, onNote));
+    const config = parseScheduleConfig(json, onNote);
+    try {
+      return new NoiseSchedule(config);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      const field = diffusersName(error.field as keyof ScheduleConfig);
+      throw new ConfigError(field, error.value, error.allowed);
+    }
   }
 
   /** The content of a `scheduler_config.json` that diffusers' `DDPMScheduler` (and `DDIMScheduler`) loads. */

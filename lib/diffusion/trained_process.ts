@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigError } from "../errors.ts";
+import { withSuggestion } from "../suggest.ts";
 import {
   EDM_SCHEDULERS,
   edmFromDiffusers,
@@ -12,6 +13,7 @@ import {
   flowFromDiffusers,
   flowToDiffusers,
 } from "./diffusers_continuous.ts";
+import { BETA_SCHEDULERS } from "./diffusers_schedule.ts";
 import { EdmProcess } from "./edm_process.ts";
 import { RectifiedFlow } from "./rectified_flow.ts";
 import { NoiseSchedule } from "./schedule.ts";
@@ -37,6 +39,14 @@ export function processFromDiffusers(
   const className = source._class_name;
   if (FLOW_SCHEDULERS.includes(className as string)) return flowFromDiffusers(source, onNote);
   if (EDM_SCHEDULERS.includes(className as string)) return edmFromDiffusers(source, onNote);
+  if (className !== undefined && !BETA_SCHEDULERS.includes(className as string)) {
+    const all = [...BETA_SCHEDULERS, ...FLOW_SCHEDULERS, ...EDM_SCHEDULERS];
+    throw new ConfigError(
+      "_class_name",
+      className,
+      withSuggestion(`one of ${all.join(", ")}`, String(className), all),
+    );
+  }
   return NoiseSchedule.fromDiffusers(source, onNote);
 }
 

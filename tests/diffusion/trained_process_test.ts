@@ -72,7 +72,10 @@ Deno.test("what a sampler of diffusers would do otherwise is noted, and another 
     [{ ...golden.edm.config, prediction_type: "v_prediction" }, "prediction_type"],
     [{ ...golden.edm.config, sigma_data: 0 }, "sigma_data"],
     [{ ...golden.edm.config, sigma_min: 90 }, "sigma_max"],
+    [{ ...golden.edm.config, sigma_schedule: "kerras" }, "sigma_schedule"],
     [{ _class_name: "CMStochasticIterativeScheduler" }, "_class_name"],
+    [{ beta_start: 0.9, beta_end: 0.99 }, "num_train_timesteps"],
+    [{ trained_betas: [0.1, 1e-20], num_train_timesteps: 2 }, "trained_betas"],
   ];
   for (const [json, field] of wrong) {
     assert.throws(
@@ -82,4 +85,8 @@ Deno.test("what a sampler of diffusers would do otherwise is noted, and another 
     );
   }
   for (const json of [null, [], "x"]) assert.throws(() => processFromDiffusers(json), ConfigError);
+  assert.throws(
+    () => processFromDiffusers({ _class_name: "FlowMatchEulerDiscretScheduler" }),
+    /_class_name: expected one of DDPMScheduler, .*EDMEulerScheduler.* \(did you mean FlowMatchEulerDiscreteScheduler\?\)/,
+  );
 });
