@@ -112,7 +112,7 @@ export const VARIANT_DEFAULT = "the one in full precision, else the most precise
 
 /** Help text of the flag `--guide`. */
 export const GUIDE_HELP =
-  "a second, weaker model that guidance leads away from (autoguidance), with the same schedule, size and classes, as for --model";
+  "a second, weaker model that guidance leads away from (autoguidance), with the same schedule, size and classes, named like `--model`";
 
 /**
  * The model given on the command line, or the default of {@linkcode findModel}.

@@ -70,7 +70,7 @@ export function readFlags(args: string[]): Flags {
     })
     .flag(
       "--init <PATH>",
-      "fine-tune a model, named as for --model of `deno task sample`: start from its weights, with its network; a preset only chooses the defaults of other settings",
+      "fine-tune a model, named like `--model` of `deno task sample`: start from its weights, with its network; a preset only chooses the defaults of other settings",
       { value: text(), defaultText: "random weights", conflicts: ["resume", "config"] },
     )
     .flag("--resume [DIR]", "resume a run; the result is bit-identical to an uninterrupted run", {
