@@ -4,18 +4,8 @@
  * @module
  */
 import { grid1d, type Launch, launch } from "./source.ts";
+import { type Activation, withActivation } from "./activation_source.ts";
 import { activationKernel } from "./sources.ts";
-
-/** Activations, under the names that diffusers has for them. */
-export const ACTIVATIONS = ["silu", "mish", "gelu", "relu"] as const;
-
-/** An elementwise function between two layers. */
-export type Activation = typeof ACTIVATIONS[number];
-
-/** Number of an activation in `include/activation.wgsl`; 0 for none. */
-export function activationNumber(activation: Activation | undefined): number {
-  return activation === undefined ? 0 : 1 + ACTIVATIONS.indexOf(activation);
-}
 
 /** An activation of a tensor. */
 export interface ActivationShape {
@@ -38,12 +28,17 @@ export function activationForward<B>(
   label = "activation",
 ): Launch<B>[] {
   const count = elements / 4;
-  const constants = { activation: activationNumber(activation) };
   return [
-    launch(activationKernel, "forward", { count }, { x, y }, grid1d(count, PER_WORKGROUP), {
-      constants,
-      label,
-    }),
+    launch(
+      withActivation(activationKernel, activation),
+      "forward",
+      { count },
+      { x, y },
+      grid1d(count, PER_WORKGROUP),
+      {
+        label,
+      },
+    ),
   ];
 }
 
@@ -58,13 +53,20 @@ export function activationBackward<B>(
   label = "activation gradient",
 ): Launch<B>[] {
   const count = elements / 4;
-  const constants = { activation: activationNumber(activation), has_addend: Number(addend !== undefined) };
+  const constants = { has_addend: Number(addend !== undefined) };
   // All declared buffers must be bound; dy stands in for an absent addend, which is not read.
   const buffers = { x, dy, addend: addend ?? dy, dx };
   return [
-    launch(activationKernel, "backward", { count }, buffers, grid1d(count, PER_WORKGROUP), {
-      constants,
-      label,
-    }),
+    launch(
+      withActivation(activationKernel, activation),
+      "backward",
+      { count },
+      buffers,
+      grid1d(count, PER_WORKGROUP),
+      {
+        constants,
+        label,
+      },
+    ),
   ];
 }

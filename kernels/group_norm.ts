@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Activation, activationNumber } from "./activation.ts";
+import { type Activation, withActivation } from "./activation_source.ts";
 import { heldKernel, MAX_HELD_PIXELS, pairsMasks } from "./group_norm_held.ts";
 import { type KernelSource, type Launch, launch } from "./source.ts";
 import {
@@ -190,13 +190,14 @@ function launchOf<B>(
   const exact = rows * (held ?? 0) === shape.spatial && rows * block === lanes &&
     params.columns % block === 0;
   const constants = {
-    ...{ activation: activationNumber(shape.activation), lanes, ...options },
+    ...{ activated: Number(shape.activation !== undefined), lanes, ...options },
     ...held === undefined ? { runs: Number(runs) } : { exact: Number(exact) },
     ...held !== undefined && shape.dropout
       ? { paired: Number(pairsMasks(shape.spatial, params.columns, rows, held)) }
       : {},
   };
-  const kernel = held === undefined ? base : heldKernel(base, held);
+  const variant = withActivation(base, shape.activation);
+  const kernel = held === undefined ? variant : heldKernel(variant, held);
   const entry = held === undefined ? pass : `${pass}_held`;
   return launch<B, KernelSource>(kernel, entry, params, buffers, workgroups, { constants, label });
 }

@@ -185,7 +185,7 @@ fn first_values(place: Place) -> vec4f {
 fn held_point(x: vec4f, dy: vec4f, channels: Channels, ok: bool) -> Point {
   let centred = x - channels.mean;
   var dz = dy;
-  if (activation != 0u) {
+  if (activated) {
     dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, select(vec4f(), dz, ok));

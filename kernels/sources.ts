@@ -77,19 +77,12 @@ export const activationKernel = {
 // x, y, dy, dx, addend: vec4s [count] of tensors of the same shape, as stored; zero padding stays zero. Arithmetic in
 // float32, outputs written \`=\`. Each invocation handles 4 vec4s, 256 apart.
 
-// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
-// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
-
-override activation: u32 = 0;
-
-const SILU: u32 = 1;
-const MISH: u32 = 2;
-const GELU: u32 = 3;
-const RELU: u32 = 4;
-
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
-// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
-// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+//
+// activate4 and its derivative are those of the kernel's activation: SiLU here; activation_source.ts makes variants with others.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -105,58 +98,12 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
 
-// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
-// float32 above 20.
-
-fn mish4(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  return x * (n / (n + 2.0));
-}
-
-fn mish4_derivative(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  let d = n + 2.0;
-  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
-}
-
-// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
-// to 1.5e-7 of erfc.
-
-fn normal_cdf4(x: vec4f) -> vec4f {
-  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
-  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  let tail = 0.5 * series * exp(-0.5 * x * x);
-  return select(tail, 1.0 - tail, x >= vec4f());
-}
-
-fn gelu4(x: vec4f) -> vec4f {
-  return x * normal_cdf4(x);
-}
-
-fn gelu4_derivative(x: vec4f) -> vec4f {
-  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
-}
-
 fn activate4(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4(x); }
-    case MISH: { return mish4(x); }
-    case GELU: { return gelu4(x); }
-    case RELU: { return select(x, vec4f(), x < vec4f()); }
-    default: { return x; }
-  }
+  return silu4(x);
 }
 
 fn activate4_derivative(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4_derivative(x); }
-    case MISH: { return mish4_derivative(x); }
-    case GELU: { return gelu4_derivative(x); }
-    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
-    default: { return vec4f(1.0); }
-  }
+  return silu4_derivative(x);
 }
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
@@ -2065,19 +2012,12 @@ export const groupNormKernel = {
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
 // Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
-// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
-// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
-
-override activation: u32 = 0;
-
-const SILU: u32 = 1;
-const MISH: u32 = 2;
-const GELU: u32 = 3;
-const RELU: u32 = 4;
-
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
-// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
-// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+//
+// activate4 and its derivative are those of the kernel's activation: SiLU here; activation_source.ts makes variants with others.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -2093,64 +2033,19 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
 
-// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
-// float32 above 20.
-
-fn mish4(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  return x * (n / (n + 2.0));
-}
-
-fn mish4_derivative(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  let d = n + 2.0;
-  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
-}
-
-// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
-// to 1.5e-7 of erfc.
-
-fn normal_cdf4(x: vec4f) -> vec4f {
-  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
-  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  let tail = 0.5 * series * exp(-0.5 * x * x);
-  return select(tail, 1.0 - tail, x >= vec4f());
-}
-
-fn gelu4(x: vec4f) -> vec4f {
-  return x * normal_cdf4(x);
-}
-
-fn gelu4_derivative(x: vec4f) -> vec4f {
-  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
-}
-
 fn activate4(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4(x); }
-    case MISH: { return mish4(x); }
-    case GELU: { return gelu4(x); }
-    case RELU: { return select(x, vec4f(), x < vec4f()); }
-    default: { return x; }
-  }
+  return silu4(x);
 }
 
 fn activate4_derivative(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4_derivative(x); }
-    case MISH: { return mish4_derivative(x); }
-    case GELU: { return gelu4_derivative(x); }
-    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
-    default: { return vec4f(1.0); }
-  }
+  return silu4_derivative(x);
 }
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
+override activated: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -2405,7 +2300,11 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  y[i] = Stored4(mask * activate4(z));
+  if (activated) {
+    y[i] = Stored4(mask * activate4(z));
+  } else {
+    y[i] = Stored4(mask * z);
+  }
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {
@@ -2472,7 +2371,7 @@ struct Point {
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
-  if (activation != 0u) {
+  if (activated) {
     dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
@@ -2670,19 +2569,12 @@ export const groupNormDropoutKernel = {
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
 // Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
-// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
-// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
-
-override activation: u32 = 0;
-
-const SILU: u32 = 1;
-const MISH: u32 = 2;
-const GELU: u32 = 3;
-const RELU: u32 = 4;
-
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
-// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
-// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+//
+// activate4 and its derivative are those of the kernel's activation: SiLU here; activation_source.ts makes variants with others.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -2698,64 +2590,19 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
 
-// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
-// float32 above 20.
-
-fn mish4(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  return x * (n / (n + 2.0));
-}
-
-fn mish4_derivative(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  let d = n + 2.0;
-  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
-}
-
-// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
-// to 1.5e-7 of erfc.
-
-fn normal_cdf4(x: vec4f) -> vec4f {
-  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
-  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  let tail = 0.5 * series * exp(-0.5 * x * x);
-  return select(tail, 1.0 - tail, x >= vec4f());
-}
-
-fn gelu4(x: vec4f) -> vec4f {
-  return x * normal_cdf4(x);
-}
-
-fn gelu4_derivative(x: vec4f) -> vec4f {
-  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
-}
-
 fn activate4(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4(x); }
-    case MISH: { return mish4(x); }
-    case GELU: { return gelu4(x); }
-    case RELU: { return select(x, vec4f(), x < vec4f()); }
-    default: { return x; }
-  }
+  return silu4(x);
 }
 
 fn activate4_derivative(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4_derivative(x); }
-    case MISH: { return mish4_derivative(x); }
-    case GELU: { return gelu4_derivative(x); }
-    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
-    default: { return vec4f(1.0); }
-  }
+  return silu4_derivative(x);
 }
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
+override activated: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -3010,7 +2857,11 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  y[i] = Stored4(mask * activate4(z));
+  if (activated) {
+    y[i] = Stored4(mask * activate4(z));
+  } else {
+    y[i] = Stored4(mask * z);
+  }
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {
@@ -3077,7 +2928,7 @@ struct Point {
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
-  if (activation != 0u) {
+  if (activated) {
     dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
@@ -3349,19 +3200,12 @@ export const groupNormJoinedKernel = {
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
 // Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
-// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
-// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
-
-override activation: u32 = 0;
-
-const SILU: u32 = 1;
-const MISH: u32 = 2;
-const GELU: u32 = 3;
-const RELU: u32 = 4;
-
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
-// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
-// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+//
+// activate4 and its derivative are those of the kernel's activation: SiLU here; activation_source.ts makes variants with others.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -3377,64 +3221,19 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
 
-// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
-// float32 above 20.
-
-fn mish4(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  return x * (n / (n + 2.0));
-}
-
-fn mish4_derivative(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  let d = n + 2.0;
-  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
-}
-
-// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
-// to 1.5e-7 of erfc.
-
-fn normal_cdf4(x: vec4f) -> vec4f {
-  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
-  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  let tail = 0.5 * series * exp(-0.5 * x * x);
-  return select(tail, 1.0 - tail, x >= vec4f());
-}
-
-fn gelu4(x: vec4f) -> vec4f {
-  return x * normal_cdf4(x);
-}
-
-fn gelu4_derivative(x: vec4f) -> vec4f {
-  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
-}
-
 fn activate4(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4(x); }
-    case MISH: { return mish4(x); }
-    case GELU: { return gelu4(x); }
-    case RELU: { return select(x, vec4f(), x < vec4f()); }
-    default: { return x; }
-  }
+  return silu4(x);
 }
 
 fn activate4_derivative(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4_derivative(x); }
-    case MISH: { return mish4_derivative(x); }
-    case GELU: { return gelu4_derivative(x); }
-    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
-    default: { return vec4f(1.0); }
-  }
+  return silu4_derivative(x);
 }
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
+override activated: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -3689,7 +3488,11 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  y[i] = Stored4(mask * activate4(z));
+  if (activated) {
+    y[i] = Stored4(mask * activate4(z));
+  } else {
+    y[i] = Stored4(mask * z);
+  }
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {
@@ -3756,7 +3559,7 @@ struct Point {
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
-  if (activation != 0u) {
+  if (activated) {
     dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);
@@ -3962,19 +3765,12 @@ export const groupNormSplitKernel = {
 // merges moments (Chan, Golub, LeVeque 1983); a mean is kept as that value plus a small difference until the end.
 // Padding lanes use the last group's statistics: in forward their gamma and beta are zero, in backward their rstd is zero.
 
-// Activations and their derivatives, chosen by \`activation\`, which numbers them as \`ACTIVATIONS\` in activation.ts. An include:
-// functions only. Every activation is 0 at 0, so padding stays zero; non-finite inputs give non-finite results.
-
-override activation: u32 = 0;
-
-const SILU: u32 = 1;
-const MISH: u32 = 2;
-const GELU: u32 = 3;
-const RELU: u32 = 4;
-
-// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative s(x) (1 + x (1 - s(x))).
-// 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL does not bound the error of division by more than 2^126,
-// and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the derivative is that at -87.
+// SiLU (Elfwing, Uchibe, Doya 2018; "swish"): silu(x) = x s(x) with s(x) = 1 / (1 + exp(-x)), and its derivative
+// s(x) (1 + x (1 - s(x))). An include: functions only. 1 - s = exp(-x) s avoids cancellation. The exponent is clamped: WGSL
+// does not bound the error of division by more than 2^126, and s would be subnormal. So below -87 silu(x) is 1.6e-38 x, and the
+// derivative is that at -87. silu(0) = 0, so padding stays zero; non-finite inputs give non-finite results.
+//
+// activate4 and its derivative are those of the kernel's activation: SiLU here; activation_source.ts makes variants with others.
 
 fn exp_of_minus(x: vec4f) -> vec4f {
   return exp(min(-x, vec4f(87.0)));
@@ -3990,64 +3786,19 @@ fn silu4_derivative(x: vec4f) -> vec4f {
   return s * (1.0 + max(x, vec4f(-87.0)) * (e * s));
 }
 
-// Mish (Misra 2019, arXiv 1908.08681): x tanh(ln(1 + w)) with w = exp(x); tanh is n / (n + 2) with n = w (w + 2), and 1 to
-// float32 above 20.
-
-fn mish4(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  return x * (n / (n + 2.0));
-}
-
-fn mish4_derivative(x: vec4f) -> vec4f {
-  let w = exp(min(x, vec4f(20.0)));
-  let n = w * (w + 2.0);
-  let d = n + 2.0;
-  return n / d + x * (4.0 * (n + 1.0) / d / d) * (w / (1.0 + w));
-}
-
-// GELU (Hendrycks and Gimpel 2016, arXiv 1606.08415): x P(X <= x) of a standard normal X. Its tail by Abramowitz and Stegun 7.1.26,
-// to 1.5e-7 of erfc.
-
-fn normal_cdf4(x: vec4f) -> vec4f {
-  let t = 1.0 / (1.0 + 0.3275911 * 0.70710678 * abs(x));
-  let series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
-  let tail = 0.5 * series * exp(-0.5 * x * x);
-  return select(tail, 1.0 - tail, x >= vec4f());
-}
-
-fn gelu4(x: vec4f) -> vec4f {
-  return x * normal_cdf4(x);
-}
-
-fn gelu4_derivative(x: vec4f) -> vec4f {
-  return normal_cdf4(x) + x * (0.39894228 * exp(-0.5 * x * x));
-}
-
 fn activate4(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4(x); }
-    case MISH: { return mish4(x); }
-    case GELU: { return gelu4(x); }
-    case RELU: { return select(x, vec4f(), x < vec4f()); }
-    default: { return x; }
-  }
+  return silu4(x);
 }
 
 fn activate4_derivative(x: vec4f) -> vec4f {
-  switch activation {
-    case SILU: { return silu4_derivative(x); }
-    case MISH: { return mish4_derivative(x); }
-    case GELU: { return gelu4_derivative(x); }
-    case RELU: { return select(vec4f(), vec4f(1.0), x > vec4f()); }
-    default: { return vec4f(1.0); }
-  }
+  return silu4_derivative(x);
 }
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
 
+override activated: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -4235,7 +3986,7 @@ struct Point {
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
-  if (activation != 0u) {
+  if (activated) {
     dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);

@@ -37,6 +37,7 @@
 // include: include/activation.wgsl
 // include: include/storage.wgsl
 
+override activated: bool = false;
 override runs: bool = false;
 override lanes: u32 = 256;
 

@@ -32,7 +32,7 @@ struct Point {
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
   var dz = mask_of(i) * vec4f(dy[i]);
-  if (activation != 0u) {
+  if (activated) {
     dz *= activate4_derivative(channels.scale * centred + channels.offset);
   }
   return Point(centred, dz);

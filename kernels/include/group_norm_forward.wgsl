@@ -99,7 +99,11 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  y[i] = Stored4(mask * activate4(z));
+  if (activated) {
+    y[i] = Stored4(mask * activate4(z));
+  } else {
+    y[i] = Stored4(mask * z);
+  }
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Activation } from "../../kernels/activation.ts";
+import type { Activation } from "../../kernels/activation_source.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** A number for both axes of an image, or one for each. */

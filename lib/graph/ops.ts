@@ -12,7 +12,7 @@ import {
   type GroupNormAttributes,
   type TimestepEmbeddingAttributes,
 } from "./operations.ts";
-import type { Activation } from "../../kernels/activation.ts";
+import type { Activation } from "../../kernels/activation_source.ts";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { expectShape, expectType } from "./expect.ts";
 import { paddedChannels, type Shape, type Tensor } from "./tensor.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ACTIVATIONS } from "../../kernels/activation.ts";
+import { ACTIVATIONS } from "../../kernels/activation_source.ts";
 import { groupNormFault } from "../../kernels/group_norm.ts";
 import { checkWhole } from "../checks.ts";
 import { ConfigError } from "../errors.ts";

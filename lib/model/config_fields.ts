@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type Activation, ACTIVATIONS } from "../../kernels/activation.ts";
+import { type Activation, ACTIVATIONS } from "../../kernels/activation_source.ts";
 
 /** Downsampling blocks that are supported. */
 export const DOWN_BLOCKS = ["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"] as const;

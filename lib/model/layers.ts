@@ -6,7 +6,7 @@
 import type { Graph, Initializer } from "../graph/graph.ts";
 import { conv2d, type Dropout, groupNorm, type RowBias, scaleShift } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { Activation } from "../../kernels/activation.ts";
+import type { Activation } from "../../kernels/activation_source.ts";
 import type { UNetConfig } from "./config.ts";
 
 /** Context of every layer. */

@@ -1,10 +1,6 @@
 import assert from "node:assert/strict";
-import {
-  type Activation,
-  activationBackward,
-  activationForward,
-  ACTIVATIONS,
-} from "../../kernels/activation.ts";
+import { activationBackward, activationForward } from "../../kernels/activation.ts";
+import { type Activation, ACTIVATIONS } from "../../kernels/activation_source.ts";
 import { assertClose, type Tolerance } from "../support/close.ts";
 import type { HostArray } from "../support/gpu.ts";
 import { differences, noise } from "../reference/differences.ts";

@@ -1,6 +1,6 @@
 /** Dropout after a normalisation: its masks, and both passes through them. */
 import assert from "node:assert/strict";
-import type { Activation } from "../../kernels/activation.ts";
+import type { Activation } from "../../kernels/activation_source.ts";
 import { groupNormBackward, groupNormForward, type GroupNormShape } from "../../kernels/group_norm.ts";
 import { threefry4x32, type Words2 } from "../../lib/random.ts";
 import type { StepState } from "../../kernels/records/step_state.ts";

@@ -12,7 +12,7 @@ import {
   groupNormStatsReference,
 } from "../reference/group_norm.ts";
 import { activationReference } from "../reference/activation.ts";
-import type { Activation } from "../../kernels/activation.ts";
+import type { Activation } from "../../kernels/activation_source.ts";
 import { FLOAT16, FLOAT32, type Storage, STORAGES } from "../support/storage.ts";
 
 function shape(
