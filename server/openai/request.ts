@@ -5,6 +5,7 @@
  */
 import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { z } from "@hono/zod-openapi";
+import { withSuggestion } from "../../lib/suggest.ts";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
 import { ANY_CLASS, classWords, NO_CLASS, resolveClass } from "../../lib/sampling/class_choice.ts";
 import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
@@ -174,7 +175,10 @@ function range(what: string, least: number, most: number): string {
 }
 
 function word<const T extends string>(words: readonly T[]) {
-  return z.enum(words, { error: `one of ${words.join(", ")}` });
+  return z.enum(words, {
+    error: ({ input }) =>
+      withSuggestion(`one of ${words.join(", ")}`, typeof input === "string" ? input : "", words),
+  });
 }
 
 /**
