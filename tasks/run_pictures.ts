@@ -6,17 +6,19 @@
 import { join } from "node:path";
 import {
   type DDPM,
-  forwardProcess,
   type ImageDataset,
   Images,
-  type NoiseSchedule,
+  type NoiseLevel,
+  NoiseSchedule,
   planSampling,
 } from "../mod.ts";
+import { RectifiedFlow } from "../lib/diffusion/rectified_flow.ts";
+import type { TrainedProcess } from "../lib/diffusion/trained_process.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { lossChart } from "../lib/image/chart.ts";
 import { strip } from "../lib/image/process.ts";
 import { mostSteps } from "../lib/diffusion/sampler.ts";
-import { evenly, shownTimesteps } from "../lib/sampling/illustrate.ts";
+import { evenly, noisedImages, shownTimesteps } from "../lib/sampling/illustrate.ts";
 import { shownSteps } from "../lib/sampling/moments.ts";
 import { type Picture, writePicture } from "../terminal/pictures.ts";
 import type { Reporter } from "../terminal/progress.ts";
@@ -60,22 +62,22 @@ export async function drawLossCurves(
 /** `forward.png`: the forward process on images of the data, one per row. */
 export async function drawForwardProcess(
   out: string,
-  schedule: NoiseSchedule,
+  process: TrainedProcess,
   data: ImageDataset,
 ): Promise<Picture[]> {
   const { images, labels, classes, height, width } = data;
   const size = height * width * 3;
-  const timesteps = shownTimesteps(STRIP_FRAMES, schedule.config.numTrainTimesteps - 1).reverse();
+  const levels = shownLevels(process);
   const shown = evenly(classes.length, STRIP_CLASSES).filter((label) => labels.includes(label));
   const rows = shown.length > 0 ? shown.map((label) => labels.indexOf(label)) : [0];
   const processes = rows.map((row) =>
-    forwardProcess(images.subarray(row * size, (row + 1) * size), height, width, schedule, timesteps)
+    noisedImages(images.subarray(row * size, (row + 1) * size), height, width, levels)
   );
-  // A process has an image per timestep.
-  const frames = timesteps.map((_, i) => Images.concat(processes.map((process) => process[i]!)));
+  // A process has an image per level.
+  const frames = levels.map((_, i) => Images.concat(processes.map((process) => process[i]!)));
   const names = shown.map((label) => classes[label]!); // as above, evenly() chooses classes that there are
   const picture = strip(frames, {
-    captions: timesteps.map((t) => `t=${t}`),
+    captions: levels.map(({ caption }) => caption),
     scale: 2,
     ...(names.length > 0 ? { rowLabels: names } : {}),
   });
@@ -85,6 +87,28 @@ export async function drawForwardProcess(
     await picture.png({ class: names.join(", ") || "none", image: rows.join(", "), seed: "0" }),
   );
   return [{ path, what: "forward process, noise added" }];
+}
+
+/** Largest ratio of noise to signal that is shown: images are noise long before. */
+const SHOWN_SIGMA = 80;
+
+/** Levels for the picture of a forward process, least noise first, with captions. */
+function shownLevels(process: TrainedProcess): (NoiseLevel & { readonly caption: string })[] {
+  if (process instanceof NoiseSchedule) {
+    return shownTimesteps(STRIP_FRAMES, process.config.numTrainTimesteps - 1).reverse()
+      .map((t) => ({ ...process.level(t), caption: `t=${t}` }));
+  }
+  // Even in the seventh root of sigma, as in sampling (Karras et al. 2022, equation 5).
+  const [least, most] = [process.sigmaMin, Math.min(process.sigmaMax, SHOWN_SIGMA)].map((s) => s ** (1 / 7));
+  return Array.from({ length: STRIP_FRAMES }, (_, i) => {
+    const sigma = (least! + (most! - least!) * i / (STRIP_FRAMES - 1)) ** 7;
+    const level = process.levelOfSigma(Math.min(Math.max(sigma, process.sigmaMin), process.sigmaMax));
+    const shown = process instanceof RectifiedFlow ? level.noise : sigma;
+    return {
+      ...level,
+      caption: `${process instanceof RectifiedFlow ? "t" : "sigma"}=${Number(shown.toPrecision(2))}`,
+    };
+  });
 }
 
 /**

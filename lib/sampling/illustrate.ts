@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { CLEAN, type NoiseLevel } from "../diffusion/forward_process.ts";
 import type { NoiseSchedule } from "../diffusion/schedule.ts";
 import { ConfigError } from "../errors.ts";
 import { Images } from "../image/images.ts";
@@ -55,6 +56,31 @@ export function forwardProcess(
   timesteps: readonly number[],
   seed = 0,
 ): Images[] {
+  const last = schedule.config.numTrainTimesteps - 1;
+  const levels = timesteps.map((t) => {
+    if (!Number.isInteger(t) || t < -1 || t > last) {
+      throw new ConfigError("timesteps", t, `whole numbers from -1 to ${last}`);
+    }
+    return t < 0 ? CLEAN : schedule.level(t);
+  });
+  return noisedImages(image, height, width, levels, seed);
+}
+
+/**
+ * Adds noise to an image at several levels of any process, `x = signal x_0 + noise eps`, with the same noise for all.
+ *
+ * @param image RGB values 0 to 255, shape [height, width, 3]
+ * @param seed seed of the noise, an integer from 0 to 2^53 - 1
+ * @returns one frame per level, clipped to [-1, 1]
+ * @throws {ConfigError} for a seed out of range, or an image of another size
+ */
+export function noisedImages(
+  image: Uint8Array,
+  height: number,
+  width: number,
+  levels: readonly Pick<NoiseLevel, "signal" | "noise">[],
+  seed = 0,
+): Images[] {
   const size = height * width * 3;
   if (image.length !== size) {
     throw new ConfigError("image", image.length, `${height} x ${width} x 3 = ${size} bytes`);
@@ -65,15 +91,9 @@ export function forwardProcess(
     const [a, b] = threefry4x32([i / 2, 0, 0, COUNTER], key);
     noise.set(normal2(a, b).slice(0, noise.length - i), i);
   }
-  return timesteps.map((t) => {
-    const last = schedule.config.numTrainTimesteps - 1;
-    if (!Number.isInteger(t) || t < -1 || t > last) {
-      throw new ConfigError("timesteps", t, `whole numbers from -1 to ${last}`);
-    }
-    const cumprod = t < 0 ? 1 : schedule.alphasCumprod[t]!; // t <= T - 1
-    const frame = noise.map((eps, i) =>
-      Math.sqrt(cumprod) * (image[i]! / 127.5 - 1) + Math.sqrt(1 - cumprod) * eps // image and noise are of one length
-    );
+  return levels.map(({ signal, noise: deviation }) => {
+    // Image and noise are of one length.
+    const frame = noise.map((eps, i) => signal * (image[i]! / 127.5 - 1) + deviation * eps);
     return Images.fromFloats(frame, 1, height, width);
   });
 }

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { GIF } from "imagescript";
 import { DDPM, NoiseSchedule } from "../../mod.ts";
+import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
+import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
 import { shownSteps } from "../../lib/sampling/moments.ts";
 import { CHART_COLORS } from "../../lib/image/chart.ts";
 import { decodePng } from "../support/read_png.ts";
@@ -55,6 +57,12 @@ Deno.test("the forward process has a row for each of some classes, and says whic
     const single = decodePng(await Deno.readFile(path));
     assert.ok(single.height < 2 * 66);
     assert.equal(single.text.class, "none");
+    for (const process of [new RectifiedFlow(), new EdmProcess()]) {
+      await drawForwardProcess(out, process, patternImages(40, 8, 32));
+      const { text, width: same, rgb } = decodePng(await Deno.readFile(path));
+      assert.deepEqual([text.image, same], ["0, 2, 4, 6", width], process.constructor.name);
+      assert.ok(new Set(rgb).size > 100, "there is noise");
+    }
   });
 });
 
