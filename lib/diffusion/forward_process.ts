@@ -103,7 +103,7 @@ export function sigmaOf({ signal, noise }: NoiseLevel): number {
   return noise / signal;
 }
 
-/** Half the logarithm of the signal-to-noise ratio, `lambda` of DPM-Solver (Lu et al. 2022, arXiv 2206.00927, equation 3.1). */
+/** Half the logarithm of the signal-to-noise ratio, `lambda` of DPM-Solver (Lu et al. 2022, arXiv 2206.00927). */
 export function halfLogSnr({ signal, noise }: NoiseLevel): number {
   return Math.log(signal) - Math.log(noise);
 }

@@ -43,7 +43,7 @@ const WEIGHTINGS: Readonly<Record<Exclude<LossWeighting, "none">, Weighting>> = 
   "min-snr": { gamma: 5, weight: (snr, gamma) => Math.min(snr, gamma) },
   // Crowson et al. 2024, arXiv 2401.11605: 1 / (sigma^2 + 1 / gamma)
   "soft-min-snr": { gamma: 5, weight: (snr, gamma) => snr * gamma / (snr + gamma) },
-  // Choi et al. 2022, arXiv 2204.00227, equation 8, a factor on the squared error of the noise, which is snr times that of x_0
+  // Choi et al. 2022, arXiv 2204.00227: a factor on the squared error of the noise, which is snr times that of x_0
   p2: { gamma: 1, weight: (snr, gamma, k) => snr / (k + snr) ** gamma },
 };
 
@@ -75,7 +75,7 @@ export interface ObjectiveTables {
  * - `epsilon`: the noise (Ho et al. 2020, equation 14);
  * - `x0`: the image;
  * - `v`: `sqrt(acp_t) eps - sqrt(1 - acp_t) x_0` (Salimans and Ho 2022, arXiv 2202.00512, section 4);
- * - `flow`: `eps - x_0` (Liu et al. 2023, arXiv 2209.03003, equation 1);
+ * - `flow`: `eps - x_0` (Liu et al. 2023, arXiv 2209.03003);
  * - `edm`: the effective target of the preconditioned network (Karras et al. 2022, arXiv 2206.00364, equation 8).
  *
  * Weights are 1 (`none`), or those of a weighting of the squared error of `x_0`, divided by the squared error of the target

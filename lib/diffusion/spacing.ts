@@ -11,7 +11,7 @@
  * | `quadratic`   | timesteps proportional to squares (Song et al. 2021, arXiv 2010.02502, appendix D.2)                   |
  * | `karras`      | `sigma^(1/7)` at equal distances (Karras et al. 2022, arXiv 2206.00364, equation 5)                    |
  * | `exponential` | `log(sigma)` at equal distances                                                                        |
- * | `log-snr`     | the log-SNR at equal distances (Lu et al. 2022, arXiv 2206.00927, section 3.3)                         |
+ * | `log-snr`     | the log-SNR at equal distances (Lu et al. 2022, arXiv 2206.00927)                                      |
  *
  * `exponential` and `log-snr` differ where the last level has no signal: rectified flow is spaced in `t` by the former (and
  * by `karras`), as in diffusers' flow-matching schedulers, and cut off at a finite SNR by the latter.

@@ -1,5 +1,5 @@
 /**
- * UniPC of second order with predictor and corrector (Zhao et al. 2023, arXiv 2302.04867, sections 3.1 and 3.2), for the
+ * UniPC of second order with predictor and corrector (Zhao et al. 2023, arXiv 2302.04867), for the
  * estimate of `x_0` and with `B(h) = exp(h) - 1` ("bh2").
  *
  * @module
@@ -83,7 +83,7 @@ function corrector(
 }
 
 /**
- * Weights of two estimates in UniC (section 3.1), which solve `rho_1 + rho_2 = b_1`, `r rho_1 + rho_2 = b_2`.
+ * Weights of two estimates in UniC, which solve `rho_1 + rho_2 = b_1`, `r rho_1 + rho_2 = b_2`.
  *
  * @param h change of half the log-SNR
  * @param slope `-1 / r`
