@@ -140,6 +140,8 @@ export type {
   EpochEvent,
   EpochRecord,
   EvaluationEvent,
+  EvaluationProgressEvent,
+  SampleMeasures,
   SamplesEvent,
   StartEvent,
   StepEvent,

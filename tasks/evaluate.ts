@@ -4,7 +4,6 @@
  * @module
  */
 import { basename, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { cifar10, DDPM, type ImageDataset } from "../mod.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { describeBits, likelihoodSections } from "../lib/evaluation/likelihood_report.ts";
@@ -33,11 +32,8 @@ import { type EvaluationResult, exportSamples, resultPage, summaryLines } from "
 import { loadInception, measureByInception } from "./evaluation_inception.ts";
 import { type Drawing, drawSamples } from "./evaluation_samples.ts";
 import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation_likelihood.ts";
-import { modelDirectory } from "./runs.ts";
+import { modelDirectory, SHIPPED_CLASSIFIER } from "./runs.ts";
 import { showProgress } from "./train.ts";
-
-/** The classifier that comes with the project. */
-const SHIPPED_CLASSIFIER = fileURLToPath(new URL("../checkpoints/classifier", import.meta.url));
 
 /** Seconds of each part of the work. */
 class Timer {

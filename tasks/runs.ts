@@ -86,6 +86,11 @@ export const SHIPPED: readonly string[] = ["cifar10", "cifar10-tiny"].map((name)
   fileURLToPath(new URL(`../checkpoints/${name}`, import.meta.url))
 );
 
+/** The classifier that comes with the project. */
+export const SHIPPED_CLASSIFIER: string = fileURLToPath(
+  new URL("../checkpoints/classifier", import.meta.url),
+);
+
 /**
  * The model to use by default: the newest run's, else the one that comes with the project.
  *

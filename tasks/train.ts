@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { NoiseSchedule } from "../lib/diffusion/schedule.ts";
 import { join } from "node:path";
 import {
   type DataProgressListener,
@@ -35,7 +34,14 @@ import { dataPathOf, readData } from "./run_data.ts";
 import { drawForwardProcess, drawLossCurves, drawReverseProcess } from "./run_pictures.ts";
 import { checkOutsideData } from "./outside_data.ts";
 import { fetchNamedModel } from "./remote_model.ts";
-import { discardEmptyRun, makeRunDirectory, RUNS, runToResume, secondModel } from "./runs.ts";
+import {
+  discardEmptyRun,
+  makeRunDirectory,
+  RUNS,
+  runToResume,
+  secondModel,
+  SHIPPED_CLASSIFIER,
+} from "./runs.ts";
 import { FLAG_OF, type Flags, otherSettingsOf, readFlags, settingsOf } from "./train_flags.ts";
 import { TrainingReport } from "./training_report.ts";
 import { showTuning } from "../terminal/tuning.ts";
@@ -84,7 +90,8 @@ async function main(args: string[]): Promise<number> {
     const training = new TrainingReport(report, { out, backend: flags.backend });
     const { signal } = interruption;
     const { tune } = flags;
-    const environment = { data, out, gpu, signal, init, resume, ...otherSettingsOf(flags) };
+    const classifier = SHIPPED_CLASSIFIER;
+    const environment = { data, out, gpu, signal, init, resume, classifier, ...otherSettingsOf(flags) };
     let history: readonly EpochRecord[] = [];
     let precision: Precision = "float32";
     await interruption.during(async () => {
@@ -216,9 +223,7 @@ async function drawPictures({ out, history, data, gpu, report, tune, precision }
     });
     const { schedule } = model;
     const drawn = [
-      ...forwardThere || !(schedule instanceof NoiseSchedule)
-        ? []
-        : await drawOrWarn(report, forward, () => drawForwardProcess(out, schedule, data)),
+      ...forwardThere ? [] : await drawOrWarn(report, forward, () => drawForwardProcess(out, schedule, data)),
       ...reverseThere ? [] : await drawOrWarn(report, reverse, () => drawReverseProcess(out, model, report)),
     ];
     await model.close();

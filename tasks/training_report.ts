@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import type { EndEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
+import type { EndEvent, EvaluationEvent, SamplesEvent, StartEvent, StepEvent, TrainEvent } from "../mod.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
 import { describeBits } from "../lib/evaluation/likelihood_report.ts";
 import { inPrecision } from "../lib/model/precision.ts";
@@ -42,10 +42,15 @@ export class TrainingReport {
   readonly #showTuning: ReturnType<typeof showTuning>;
   #start = 0;
   #resumedFrom = 0;
+  /** Optimizer steps at the last report, and in all. */
+  #step = 0;
+  #totalSteps = 0;
   /** Set if training was not interrupted. */
   #end: EndEvent | undefined;
   /** True after the estimate of the remaining time was shown. */
   #estimated = false;
+  /** True while the bar is that of an evaluation. */
+  #evaluating = false;
 
   /**
    * @param now milliseconds since the task began; for tests
@@ -61,8 +66,10 @@ export class TrainingReport {
   /** Handles an event. */
   async on(event: TrainEvent): Promise<void> {
     const report = this.#report;
+    if (this.#evaluating && event.type !== "evaluating") this.#resumeBar();
     // Samples hold images, which are not JSON; programs do not need ticks.
-    const tick = event.type === "validation" || (event.type === "tuning" && !event.finished);
+    const tick = event.type === "validation" || event.type === "evaluating" ||
+      (event.type === "tuning" && !event.finished);
     if (event.type !== "samples" && !tick) report.event(event);
     switch (event.type) {
       case "tuning":
@@ -72,6 +79,7 @@ export class TrainingReport {
         this.#begin(event);
         break;
       case "step":
+        this.#step = event.step;
         report.update(event.step, {
           epoch: event.epoch,
           loss: event.loss.toFixed(4),
@@ -93,11 +101,13 @@ export class TrainingReport {
       case "samples":
         await this.#writeGrid(event);
         break;
+      case "evaluating":
+        if (!this.#evaluating) report.start(event.total, "evaluation, network passes");
+        this.#evaluating = true;
+        report.update(Math.round(event.done));
+        break;
       case "evaluation":
-        report.line(
-          `evaluation after epoch ${event.epoch}: ${describeBits(event)} bits per dimension on ` +
-            counted(event.images, "validation image"),
-        );
+        report.line(describeEvaluation(event));
         break;
       case "warning":
         report.line(`warning: ${inFlags(event.message, FLAG_OF)}`);
@@ -155,7 +165,14 @@ export class TrainingReport {
       );
     }
     report.line(`run directory ${this.#out}`);
+    [this.#step, this.#totalSteps] = [event.resumedFrom, totalSteps];
     report.start(totalSteps, "training", event.resumedFrom);
+  }
+
+  /** Shows the training's bar again. */
+  #resumeBar(): void {
+    this.#evaluating = false;
+    this.#report.start(this.#totalSteps, "training", this.#step);
   }
 
   /** True for the first step here, whose time is mostly that of compiling kernels. */
@@ -203,4 +220,17 @@ export class TrainingReport {
     return `${done}, ${share} of them now, in ${here} with data, samples and pictures; ` +
       `training and validation of all steps took ${formatDuration(seconds)}`;
   }
+}
+
+/** One line about an evaluation. */
+function describeEvaluation(event: EvaluationEvent): string {
+  const bits = `${describeBits(event)} bits per dimension on ${counted(event.images, "validation image")}`;
+  const { samples } = event;
+  const distance = samples
+    ? `; ${counted(samples.count, "sample")}: Fréchet distance ${samples.frechetDistance.toFixed(2)}` +
+      (samples.classConsistency === null
+        ? ""
+        : `, class consistency ${(100 * samples.classConsistency).toFixed(1)} %`)
+    : "";
+  return `evaluation after epoch ${event.epoch}: ${bits}${distance}`;
 }

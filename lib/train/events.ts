@@ -124,6 +124,28 @@ export interface EvaluationEvent {
   readonly standardError: number | null;
   /** Denoising loss by timestep, least noise first. */
   readonly losses: readonly DenoisingLoss[];
+  /** Measures of samples, with the setting `evaluationSamples`. */
+  readonly samples?: SampleMeasures;
+}
+
+/** Measures of samples drawn with the EMA weights, in the features of a classifier. */
+export interface SampleMeasures {
+  /** Samples drawn, from the same seeds every time. */
+  readonly count: number;
+  /** Fréchet distance to up to 5,000 training images; large for few samples, so compare equal numbers only. */
+  readonly frechetDistance: number;
+  /** Share of samples that the classifier takes for their class; null where it does not know the classes. */
+  readonly classConsistency: number | null;
+}
+
+/** Progress of an evaluation. */
+export interface EvaluationProgressEvent {
+  /** Tells this event from the others. */
+  readonly type: "evaluating";
+  /** Network evaluations done, counted per image. */
+  readonly done: number;
+  /** Network evaluations in all. */
+  readonly total: number;
 }
 
 /** A checkpoint was saved. */
@@ -185,6 +207,7 @@ export type TrainEvent =
   | EpochEvent
   | SamplesEvent
   | EvaluationEvent
+  | EvaluationProgressEvent
   | CheckpointEvent
   | WarningEvent
   | EndEvent;

@@ -34,6 +34,11 @@ export interface GridSettings {
    * none.
    */
   readonly evaluateEvery?: number;
+  /**
+   * Samples drawn for each evaluation, 2 to 50,000, with their Fréchet distance and class consistency in the features of
+   * `classifier`; 0 (default) for none. Steps and guidance are those of grids.
+   */
+  readonly evaluationSamples?: number;
 }
 
 /** Environment of a run. Of its options, only `tune` affects the results, and only their rounding. */
@@ -48,6 +53,8 @@ export interface RunEnvironment extends TuningOptions, GridSettings {
    * only chooses the defaults of other settings.
    */
   readonly init?: string;
+  /** Directory of the classifier that samples are evaluated with. */
+  readonly classifier?: string;
   /** Resume from the newest intact checkpoint in `out`, with its settings. */
   readonly resume?: boolean;
   /**
@@ -114,6 +121,15 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
     resumable: true,
     help: "epochs between evaluations of bits per dimension and denoising loss, 0 for none",
   },
+  evaluationSamples: {
+    kind: "whole",
+    min: 0,
+    max: 50_000,
+    default: 0,
+    unit: "images",
+    resumable: true,
+    help: "samples drawn for each evaluation, for their Fréchet distance and class consistency; 0 for none",
+  },
 };
 
 /** Settings that are not stored with the run: progress and kernels. */
@@ -150,6 +166,7 @@ export const ALL_SETTINGS: SettingTable<SettingsOptions & GridSettings & Process
 const OTHERS: Readonly<Record<Exclude<keyof TrainOptions, keyof typeof ALL_SETTINGS>, true>> = {
   data: true,
   out: true,
+  classifier: true,
   init: true,
   resume: true,
   signal: true,

@@ -206,7 +206,7 @@ export class Run {
 
   async *#evaluate(evaluation: RunEvaluation): AsyncGenerator<TrainEvent> {
     const began = performance.now();
-    const event = await evaluation.evaluate();
+    const event = yield* evaluation.evaluate();
     if (event) {
       if (event.type === "evaluation") await this.#parts.metrics?.append(event);
       yield* this.#takeWarnings();

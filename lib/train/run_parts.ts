@@ -18,7 +18,7 @@ import { RunCheckpoints } from "./run_checkpoints.ts";
 import { evaluates, RunEvaluation, whyNotEvaluated } from "./run_evaluation.ts";
 import { describePrecisionChange } from "./run_precision.ts";
 import { saveRunTuning } from "./run_tuning.ts";
-import { drawsGrids, SampleGrid } from "./sample_grid.ts";
+import { drawsGrids, drawsSamples, SampleGrid } from "./sample_grid.ts";
 import { readTrainer, writeLossScale } from "./state.ts";
 import { initializeWeights, restoreWeights, stagingFor, writeInitialWeights } from "./weight_transfer.ts";
 import { TrainingStep } from "./device/step.ts";
@@ -84,14 +84,14 @@ export function buildRun(
           await TrainingStep.build(gpu, { ...stepOptions, target }, objective.levels, resident),
         );
         const ema = step.weights.ema.buffer;
-        const grid = drawsGrids(plan)
+        const drawing = drawsSamples(plan)
           ? graphs.own(await SampleGrid.build(gpu, plan, ema, options, target))
           : undefined;
         const evaluation = evaluates(plan)
-          ? graphs.own(await RunEvaluation.build(gpu, plan, ema, options, target))
+          ? graphs.own(await RunEvaluation.build(gpu, plan, ema, options, drawing, target))
           : undefined;
         scope.own(graphs);
-        return { step, grid, evaluation };
+        return { step, grid: drawsGrids(plan) ? drawing : undefined, evaluation };
       });
     });
     if (plan.grids.evaluateEvery > 0 && !evaluation) {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { KernelTarget } from "../../kernels/target.ts";
-import { type Drawn, Generator, generatorRows } from "../sampling/generator.ts";
+import { Generator, generatorRows } from "../sampling/generator.ts";
 import { labelText } from "../sampling/class_choice.ts";
 import type { SlotImage } from "../sampling/slot_image.ts";
 import { evenly } from "../sampling/illustrate.ts";
@@ -57,14 +57,17 @@ function planGrid({ settings: { model, seed }, grids }: GridPlan) {
     seed: (seed + i) % Number.MAX_SAFE_INTEGER,
     guidance: classes > 0 ? guidance : 1,
   }));
-  const slots = Math.min(SLOTS, requests.length);
+  const slots = Math.min(
+    SLOTS,
+    Math.max(requests.length, evaluatesSamples({ grids }) ? grids.evaluationSamples : 0),
+  );
   const imageRows = Math.max(...requests.map((image) => networkRows(image)));
   return { requests, columns, labels, sampleSteps, slots, imageRows };
 }
 
 /** Batch sizes of the network for a run's grids, if device memory allows; empty without grids. */
 export function gridRows(plan: GridPlan): number[] {
-  return drawsGrids(plan) ? [generatorRows(planGrid(plan))] : [];
+  return drawsSamples(plan) ? [generatorRows(planGrid(plan))] : [];
 }
 
 /** True if a run draws grids at all. */
@@ -72,7 +75,17 @@ export function drawsGrids({ grids }: GridPlan): boolean {
   return grids.sampleEvery !== 0;
 }
 
-/** Draws a run's grids. */
+/** True if a run's samples are evaluated. */
+export function evaluatesSamples({ grids }: Pick<RunPlan, "grids">): boolean {
+  return grids.evaluateEvery > 0 && grids.evaluationSamples > 0;
+}
+
+/** True if a run draws grids, or samples to evaluate. */
+export function drawsSamples(plan: GridPlan): boolean {
+  return drawsGrids(plan) || evaluatesSamples(plan);
+}
+
+/** Draws a run's grids, and samples to evaluate. */
 export class SampleGrid {
   readonly #parts: Parts;
 
@@ -116,8 +129,13 @@ export class SampleGrid {
 
   /** Network evaluations for a grid, counted per image. */
   get evaluations(): number {
-    const { requests, plan, generator } = this.#parts;
-    return requests.length * plan.length * generator.imageRows;
+    return this.#parts.requests.length * this.evaluationsPerImage;
+  }
+
+  /** Network evaluations for an image, guidance included. */
+  get evaluationsPerImage(): number {
+    const { plan, generator } = this.#parts;
+    return plan.length * generator.imageRows;
   }
 
   /**
@@ -127,9 +145,9 @@ export class SampleGrid {
    */
   async draw(epoch: number, step: number): Promise<SamplesEvent | WarningEvent | undefined> {
     const { settings: { model }, requests, columns, labels, options, plan } = this.#parts;
-    const drawn = await this.#draw();
+    const drawn = await this.sample(requests);
     if (drawn === undefined) return undefined;
-    if (!drawn.images.every(Number.isFinite)) {
+    if (!drawn.every(Number.isFinite)) {
       const message =
         `epoch ${epoch}: no sample grid, because images drawn with the EMA weights are not finite`;
       return { type: "warning", message };
@@ -143,7 +161,7 @@ export class SampleGrid {
       steps: plan.length,
       guidance,
     }));
-    const images = Images.fromFloats(drawn.images, requests.length, ...imageSize(model), metadata);
+    const images = Images.fromFloats(drawn, requests.length, ...imageSize(model), metadata);
     const rowLabels = conditional
       ? labels.map((label) => classes[label]!) // the network has as many classes as the data
       : Array.from({ length: requests.length / columns }, () => "");
@@ -155,20 +173,30 @@ export class SampleGrid {
     this.#parts.generator.destroy();
   }
 
-  async #draw(): Promise<Drawn | undefined> {
-    const { gpu, options: { signal }, generator, requests, plan } = this.#parts;
+  /**
+   * Draws images with the run's present weights.
+   *
+   * @param onProgress called after each step of a batch, with the steps done and their total
+   * @returns shape [count, H, W, C]; undefined if the caller's signal came first
+   */
+  async sample(
+    requests: readonly SlotImage[],
+    onProgress: (done: number, total: number) => void = () => {},
+  ): Promise<Float32Array | undefined> {
+    const { gpu, options: { signal }, generator, plan } = this.#parts;
     const interruption = new Error("interrupted");
     const pace = new Pace();
-    const onStep = async () => {
+    const onStep = async (done: number, total: number) => {
       pace.submitted();
       if (pace.due) {
         await settle(gpu);
         pace.waited();
       }
+      onProgress(done, total);
       if (signal?.aborted) throw interruption;
     };
     try {
-      return await generator.draw(requests, plan, { onStep });
+      return (await generator.draw(requests, plan, { onStep })).images;
     } catch (error) {
       if (error === interruption) return undefined;
       throw error;

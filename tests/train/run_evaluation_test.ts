@@ -1,10 +1,20 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { imageDataset } from "../../lib/data/dataset.ts";
+import { writeClassifier } from "../../lib/evaluation/classifier/files.ts";
+import { classifierParameters } from "../../lib/evaluation/classifier/pass.ts";
 import { loadLatestCheckpoint } from "../../lib/files/checkpoint.ts";
 import type { TrainOptions } from "../../lib/train/trainer.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { digests, ofType, patternImages, run } from "../support/train/micro.ts";
+
+/** Writes a classifier of 8 x 8 images that has learned nothing. */
+async function untrainedClassifier(directory: string, classes: readonly string[]): Promise<string> {
+  const config = { imageSize: 8, classes, groups: 2, stages: [{ channels: 8, blocks: 0 }] };
+  const table = classifierParameters(config);
+  await writeClassifier(directory, config, table.fromMemory(table.initialize(3)), {});
+  return directory;
+}
 
 async function linesOf(out: string, wanted: string): Promise<Record<string, unknown>[]> {
   const text = await Deno.readTextFile(join(out, "metrics.jsonl"));
@@ -64,6 +74,37 @@ Deno.test("a run without validation images warns that it is not evaluated", asyn
     "no evaluations: the data has no validation images",
   ]);
   assert.deepEqual(ofType(events, "evaluation"), []);
+});
+
+Deno.test("samples of an evaluation have a Fréchet distance and a class consistency; progress leads up to it", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const classifier = await untrainedClassifier(join(directory, "classifier"), ["first", "second"]);
+    const out = join(directory, "run");
+    const settings = { out, epochs: 2, evaluateEvery: 1, evaluationSamples: 6, sampleSteps: 2, classifier };
+    const events = await run(settings);
+    const evaluations = ofType(events, "evaluation");
+    assert.equal(evaluations.length, 2);
+    for (const { samples } of evaluations) {
+      assert.equal(samples!.count, 6);
+      assert.ok(samples!.frechetDistance > 0);
+      assert.ok(samples!.classConsistency! >= 0 && samples!.classConsistency! <= 1);
+    }
+    assert.deepEqual(await linesOf(out, "evaluation"), JSON.parse(JSON.stringify(evaluations)));
+    const progress = ofType(events, "evaluating");
+    const [{ total }] = progress;
+    const half = progress.findIndex(({ done }) => done === total);
+    assert.ok(
+      half > 1 && progress.slice(0, half).every(({ done }, i) => i === 0 || done > progress[i - 1].done),
+    );
+    await assert.rejects(
+      run({ epochs: 1, evaluateEvery: 1, evaluationSamples: 6 }),
+      /^ConfigError: evaluationSamples: expected 0 without a `classifier`, got 6/,
+    );
+    await assert.rejects(
+      run({ epochs: 1, evaluateEvery: 1, evaluationSamples: 1, classifier }),
+      /^ConfigError: evaluationSamples: expected 0, or 2 or more, got 1/,
+    );
+  });
 });
 
 Deno.test("a run with a learned variance is evaluated by the bound with that variance", async () => {
