@@ -182,6 +182,19 @@ export {
 } from "./lib/sampling/running_batch.ts";
 export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/sampling/ddpm.ts";
 export { DenoisingPass, type DenoisingPassOptions, type NoisedImage } from "./lib/sampling/denoising_pass.ts";
+export { Classifier } from "./lib/evaluation/classifier/classifier.ts";
+export type { ClassifierConfig, ClassifierStage } from "./lib/evaluation/classifier/config.ts";
+export type { Classified } from "./lib/evaluation/classifier/pass.ts";
+export { type Features, featuresOf } from "./lib/evaluation/features.ts";
+export { type FeatureMoments, featureMoments } from "./lib/evaluation/moments.ts";
+export { frechetDistance } from "./lib/evaluation/frechet_distance.ts";
+export {
+  type KernelDistance,
+  kernelDistance,
+  type KernelDistanceOptions,
+} from "./lib/evaluation/kernel_distance.ts";
+export { type PrecisionRecall, precisionRecall } from "./lib/evaluation/precision_recall.ts";
+export { classConsistency, type InceptionScore, inceptionScore } from "./lib/evaluation/class_scores.ts";
 export { type Denoiser, evaluateLikelihood, type LikelihoodProgress } from "./lib/evaluation/likelihood.ts";
 export {
   type LikelihoodOptions,
