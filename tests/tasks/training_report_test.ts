@@ -180,6 +180,31 @@ Deno.test("the first step, which compiles kernels, gives no estimate", async () 
   assert.equal(lines.at(-1), "training  1/500  epoch 1  loss 0.5000  images/s 62.0");
 });
 
+Deno.test("an evaluation has a bar of its own, with the remaining time, and one line with its results", async () => {
+  const evaluating = (done: number): TrainEvent => ({ type: "evaluating", done, total: 100 });
+  const lines = await told(
+    [0, start({ totalSteps: 50 })],
+    [1, step({ step: 10 })],
+    [10, evaluating(10)],
+    [20, evaluating(20.4)],
+    [30, evaluating(40)],
+    [60, {
+      ...{ type: "evaluation", epoch: 2, step: 10, images: 8, bitsPerDimension: 4.5, standardError: 0.25 },
+      ...{ losses: [], samples: { count: 64, frechetDistance: 12.345, classConsistency: 0.5 } },
+    }],
+    [70, step({ step: 20 })],
+  );
+  assert.match(lines.join("\n"), /evaluation, network passes {2}40\/100 {2}0:40 left/);
+  assert.ok(
+    lines.includes(
+      "evaluation after epoch 2: 4.50 ± 0.25 bits per dimension on 8 validation images; " +
+        "64 samples: Fréchet distance 12.35, class consistency 50.0 %",
+    ),
+    lines.join("\n"),
+  );
+  assert.ok(lines.some((line) => line.startsWith("training  20/50")), "then the bar of training");
+});
+
 Deno.test("a warning names flags", async () => {
   const lines = await told([0, { type: "warning", message: "give it more `epochs` or `steps`" }]);
   assert.deepEqual(lines, ["warning: give it more --epochs or --steps"]);
