@@ -14,7 +14,7 @@ import { type FeatureMoments, featureMoments } from "../evaluation/moments.ts";
 import { evenSubset } from "../evaluation/subsets.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { Images } from "../image/images.ts";
-import type { SlotImage } from "../sampling/slot_batch.ts";
+import type { SlotImage } from "../sampling/slot_image.ts";
 import type { SampleMeasures } from "./events.ts";
 import type { RunEnvironment } from "./options.ts";
 import type { RunPlan } from "./run_plan.ts";
