@@ -9,12 +9,7 @@ import { ConfigError } from "../lib/errors.ts";
 import { describeBits, likelihoodSections } from "../lib/evaluation/likelihood_report.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { Classifier } from "../lib/evaluation/classifier/classifier.ts";
-import type { Classified } from "../lib/evaluation/classifier/pass.ts";
-import { cachedFeatures, FEATURE_DIRECTORY } from "../lib/evaluation/feature_cache.ts";
-import { featuresOf } from "../lib/evaluation/features.ts";
-import { measureImages, referenceOf } from "../lib/evaluation/image_measures.ts";
-import { type NearestSummary, nearestTraining, neighbourPicture } from "../lib/evaluation/memorisation.ts";
-import { evenSubset } from "../lib/evaluation/subsets.ts";
+import { type NearestSummary, neighbourPicture } from "../lib/evaluation/memorisation.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Images } from "../lib/image/images.ts";
@@ -31,23 +26,10 @@ import { EVALUATE_FLAGS, type EvaluateFlags, readEvaluateFlags } from "./evaluat
 import { type EvaluationResult, exportSamples, resultPage, summaryLines } from "./evaluation_output.ts";
 import { loadInception, measureByInception } from "./evaluation_inception.ts";
 import { type Drawing, drawSamples } from "./evaluation_samples.ts";
+import { type Measured, measureSamples, type Measuring, Timer } from "./evaluation_measures.ts";
 import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation_likelihood.ts";
 import { modelDirectory, SHIPPED_CLASSIFIER } from "./runs.ts";
 import { showProgress } from "./train.ts";
-
-/** Seconds of each part of the work. */
-class Timer {
-  readonly seconds: Record<string, number> = {};
-
-  async time<T>(part: string, work: () => Promise<T> | T): Promise<T> {
-    const began = performance.now();
-    try {
-      return await work();
-    } finally {
-      this.seconds[part] = Math.round(performance.now() - began) / 1000;
-    }
-  }
-}
 
 async function main(args: string[]): Promise<number> {
   const flags = readEvaluateFlags(args);
@@ -90,11 +72,25 @@ async function main(args: string[]): Promise<number> {
         return;
       }
       const data = { train, test };
-      const measured = await measure({ directory, flags, classifier, drawing, data, report, timer });
+      const { signal } = interruption;
+      const measured = await measureSamples({
+        directory,
+        flags,
+        classifier,
+        drawing,
+        data,
+        report,
+        timer,
+        signal,
+      });
+      if (!measured) {
+        report.line("the features so far are kept; the same command goes on from there");
+        return;
+      }
       const inception = network
         ? await timer.time(
           "Inception",
-          () => measureByInception(network, drawing.images, data, report, interruption.signal),
+          () => measureByInception(network, drawing.images, data, report, signal),
         )
         : null;
       const command = ["deno task evaluate", ...args.map(shellQuote)].join(" ");
@@ -157,80 +153,6 @@ async function runModel(
   } finally {
     await model.close();
   }
-}
-
-interface Measuring {
-  readonly directory: string;
-  readonly flags: EvaluateFlags;
-  readonly classifier: Classifier;
-  readonly drawing: Drawing;
-  readonly data: { readonly train: ImageDataset; readonly test: ImageDataset };
-  readonly report: Reporter;
-  readonly timer: Timer;
-}
-
-/** A result with what its pictures show. */
-interface Measured extends Omit<EvaluationResult, "inception"> {
-  readonly neighbours: { readonly samples: NearestSummary; readonly test: NearestSummary };
-}
-
-async function measure(
-  { directory, flags, classifier, drawing, data: { train, test }, report, timer }: Measuring,
-): Promise<Omit<Measured, "adapter" | "command">> {
-  const width = classifier.featureCount;
-  const { classes } = classifier.config;
-  const ofData = async (data: ImageDataset, name: string): Promise<Classified> => {
-    report.start(data.count, `features of ${name}`);
-    const found = await cachedFeatures(classifier, data, FEATURE_DIRECTORY, (done) => report.update(done));
-    report.stop();
-    return found;
-  };
-  const [ofTrain, ofTest, ofSamples] = await timer.time("features", async () => [
-    await ofData(train, "training images"),
-    await ofData(test, "test images"),
-    await classifier.run(drawing.images),
-  ]);
-  report.line("comparing the samples with training images");
-  return await timer.time("comparison", () => {
-    const reference = referenceOf(ofTrain, width);
-    const labels = sameClasses(drawing.classes, classes) ? drawing.labels : null;
-    // As many test images as samples, since the measures depend on the number.
-    const chosen = evenSubset(test.count, drawing.count);
-    const some = selectRows(ofTest, chosen, width, classes.length);
-    const training = featuresOf(ofTrain.features, width);
-    return {
-      model: { path: directory, digest: drawing.modelDigest, classes: drawing.classes },
-      data: { name: train.name, digest: train.digest, images: train.count },
-      classifier: { digest: classifier.digest, features: width },
-      settings: drawing.settings,
-      samples: measureImages(ofSamples, classes.length, reference, labels),
-      testImages: measureImages(some, classes.length, reference, chosen.map((i) => test.labels[i]!)),
-      neighbours: {
-        samples: nearestTraining(featuresOf(ofSamples.features, width), training),
-        test: nearestTraining(featuresOf(ofTest.features, width), training),
-      },
-      images: flags.images,
-      seconds: timer.seconds,
-    };
-  });
-}
-
-function selectRows(
-  { features, probabilities }: Classified,
-  indices: Uint32Array,
-  width: number,
-  classes: number,
-): Classified {
-  const rows = (values: Float32Array, size: number) => {
-    const selected = new Float32Array(indices.length * size);
-    indices.forEach((index, i) => selected.set(values.subarray(index * size, (index + 1) * size), i * size));
-    return selected;
-  };
-  return { features: rows(features, width), probabilities: rows(probabilities, classes) };
-}
-
-function sameClasses(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((name, i) => name === b[i]);
 }
 
 /** Writes JSON, pictures, page and export. */

@@ -1,5 +1,5 @@
 /**
- * EvaluateFlags of `deno task evaluate`.
+ * Flags of `deno task evaluate`.
  *
  * @module
  */
@@ -76,7 +76,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
         defaultText: "100; 20 without a GPU",
       },
     )
-    .flag("--steps <N>", "network evaluations per sample", {
+    .flag("--steps <N>", "steps of the sampler; heun and edm evaluate the network twice a step", {
       value: integer(1, MAX_TIMESTEPS),
       unit: "steps",
       defaultText: "as of `deno task sample`",

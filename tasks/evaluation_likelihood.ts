@@ -87,7 +87,10 @@ export async function measureLikelihood(
 ): Promise<MeasuredLikelihood> {
   const plan = planLikelihood(model.schedule, data, { images, terms, seed });
   const { labels, condition } = labelsFor(model, data);
-  const store = new LikelihoodStore(out, plan, { model: modelDigest, precision: model.precision, condition });
+  const store = new LikelihoodStore(out, plan, {
+    ...{ model: modelDigest, precision: model.precision, condition },
+    objective: model.schedule.objective,
+  });
   const sums = await store.read(plan);
   const rows = Math.min(batch, images);
   const pass = await model.startDenoising({ rows, passes: Math.ceil(images / rows) * (terms + 1) });

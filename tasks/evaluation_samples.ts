@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import type { DDPM } from "../mod.ts";
 import { SampleStore } from "../lib/evaluation/sample_store.ts";
 import { loadPipeline } from "../lib/files/pipeline.ts";
+import { processToDiffusers } from "../lib/diffusion/trained_process.ts";
 import { imageSize } from "../lib/model/config.ts";
 import { planDraw } from "../lib/sampling/request.ts";
 import type { Reporter } from "../terminal/progress.ts";
@@ -58,7 +59,9 @@ export async function drawSamples(
     precision: model.precision,
   };
   const modelDigest = await digestOfModel(model.path);
-  const store = await SampleStore.open(directory, { model: modelDigest, ...settings }, {
+  const forwardProcess = processToDiffusers(model.schedule);
+  const request = { model: modelDigest, spacing: plan.spacing, forwardProcess, ...settings };
+  const store = await SampleStore.open(directory, request, {
     ...{ bytes, part: batch, count },
   });
   const all = new Uint8Array(count * bytes);

@@ -5,11 +5,8 @@
  */
 import { join } from "node:path";
 import type { ImageDataset } from "../data/dataset.ts";
-import { CheckpointError } from "../errors.ts";
-import { readModelFile } from "../files/checkpoint_files.ts";
-import { exists, writeDurable } from "../files/durable.ts";
-import { decodeWeights, encodeWeights } from "../files/weights.ts";
 import type { Classified } from "./classifier/pass.ts";
+import { keptParts, readKept, writeKept } from "./kept_tensors.ts";
 
 /** Directory of the tasks' cache, relative to the current directory. */
 export const FEATURE_DIRECTORY: string = join(".cache", "features");
@@ -21,45 +18,55 @@ export interface FeatureSource {
   run(images: Uint8Array, onBatch?: (done: number) => void | Promise<void>): Promise<Classified>;
 }
 
+/** Images of a part, which is kept until all are done. */
+const PART = 5000;
+
+/** Options of {@linkcode cachedFeatures}. */
+export interface CachedFeaturesOptions {
+  /** Called after each batch that is computed, with the number of images done. */
+  readonly onBatch?: (done: number) => void | Promise<void>;
+  /** Ends the computation after the batch under way. */
+  readonly signal?: AbortSignal;
+}
+
 /**
- * Features and probabilities of a data set's images, read from the cache or computed and kept there.
+ * Features and probabilities of a data set's images, read from the cache or computed and kept there. After an interruption the
+ * next call goes on with the part that this one was in.
  *
- * @param onBatch called after each batch that is computed
+ * @throws the reason of `signal`
  * @throws {CheckpointError} if the cache cannot be written
  */
 export async function cachedFeatures(
   source: FeatureSource,
-  data: Pick<ImageDataset, "digest" | "images">,
+  { digest, images, count }: Pick<ImageDataset, "digest" | "images" | "count">,
   directory: string,
-  onBatch?: (done: number) => void | Promise<void>,
+  { onBatch, signal }: CachedFeaturesOptions = {},
 ): Promise<Classified> {
-  const path = join(directory, `${source.digest.slice(0, 16)}-${data.digest.slice(0, 16)}.safetensors`);
-  const kept = await readKept(path);
-  if (kept) return kept;
-  const classified = await source.run(data.images, onBatch);
-  const tensors = Object.entries(classified).map(([name, values]): [string, Stored] => [
-    name,
-    { shape: [values.length], data: values },
-  ]);
-  await writeDurable(path, encodeWeights(new Map(tensors)));
-  return classified;
-}
-
-interface Stored {
-  shape: number[];
-  data: Float32Array<ArrayBuffer>;
-}
-
-/** A missing or damaged file is computed again. */
-async function readKept(path: string): Promise<Classified | undefined> {
-  if (!await exists(path)) return undefined;
-  try {
-    const { tensors } = decodeWeights(await readModelFile(path), path);
-    const [features, probabilities] = ["features", "probabilities"].map((name) => tensors.get(name)?.data);
-    if (!(features instanceof Float32Array && probabilities instanceof Float32Array)) return undefined;
+  const name = `${source.digest.slice(0, 16)}-${digest.slice(0, 16)}`;
+  const path = join(directory, `${name}.safetensors`);
+  const tensors = await readKept(path);
+  const [features, probabilities] = ["features", "probabilities"].map((name) => tensors?.get(name)?.data);
+  if (features instanceof Float32Array && probabilities instanceof Float32Array) {
     return { features, probabilities } as Classified;
-  } catch (error) {
-    if (error instanceof CheckpointError) return undefined;
-    throw error;
   }
+  const parts = join(directory, `${name}.parts`);
+  const bytes = images.length / count;
+  const classified = await keptParts(
+    parts,
+    { count, part: PART },
+    (first, last) =>
+      source.run(images.subarray(first * bytes, last * bytes), async (done) => {
+        signal?.throwIfAborted();
+        await onBatch?.(first + done);
+      }),
+    onBatch,
+  );
+  await writeKept(
+    path,
+    Object.fromEntries(
+      Object.entries(classified).map(([name, data]) => [name, { shape: [count, data.length / count], data }]),
+    ),
+  );
+  await Deno.remove(parts, { recursive: true });
+  return classified;
 }

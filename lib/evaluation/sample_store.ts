@@ -31,8 +31,8 @@ export class SampleStore {
   /**
    * Opens a directory, new or with samples of the same request.
    *
-   * @param sizes bytes of an image, images in a part, images in all. More images may be asked for than before, in parts of the
-   *   same size.
+   * @param sizes bytes of an image, images in a part (the batch), images in all. More images may be asked for than before, in
+   *   parts of the same size.
    * @throws {ConfigError} if the directory has samples of another request
    * @throws {CheckpointError} if it cannot be read or written
    */
@@ -42,7 +42,7 @@ export class SampleStore {
     { bytes, part, count }: { readonly bytes: number; readonly part: number; readonly count: number },
   ): Promise<SampleStore> {
     const path = join(directory, REQUEST);
-    const wanted = { ...request, part };
+    const wanted = { ...request, batch: part };
     if (await exists(path)) {
       const present = parseJson(await readModelFile(path), path);
       const differing = [...new Set([...Object.keys(present), ...Object.keys(wanted)])].filter((key) =>

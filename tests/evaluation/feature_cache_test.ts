@@ -12,11 +12,11 @@ Deno.test("features are computed once for each classifier and data set, and agai
         runs++;
         return Promise.resolve({
           features: Float32Array.from(images, (byte) => byte / 2),
-          probabilities: Float32Array.of(1),
+          probabilities: Float32Array.from(images, () => 1),
         });
       },
     });
-    const data = { digest: "d".repeat(64), images: Uint8Array.of(1, 2, 3) };
+    const data = { digest: "d".repeat(64), images: Uint8Array.of(1, 2, 3), count: 3 };
     const first = await cachedFeatures(source("a".repeat(64)), data, directory);
     assert.deepEqual([...first.features], [0.5, 1, 1.5]);
     assert.deepEqual(await cachedFeatures(source("a".repeat(64)), data, directory), first);
@@ -28,5 +28,33 @@ Deno.test("features are computed once for each classifier and data set, and agai
     for (const { name } of Deno.readDirSync(directory)) await Deno.writeTextFile(join(directory, name), "x");
     assert.deepEqual(await cachedFeatures(source("a".repeat(64)), data, directory), first);
     assert.equal(runs, 4);
+  });
+});
+
+Deno.test("an interrupted computation of features goes on with the part that it was in", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const computed: number[] = [];
+    const source = {
+      digest: "a".repeat(64),
+      run: async (images: Uint8Array, onBatch?: (done: number) => void | Promise<void>) => {
+        computed.push(images.length);
+        await onBatch?.(images.length);
+        return { features: Float32Array.from(images), probabilities: Float32Array.from(images, () => 1) };
+      },
+    };
+    const images = Uint8Array.from({ length: 12_000 }, (_, i) => i % 251);
+    const data = { digest: "d".repeat(64), images, count: images.length };
+    const interruption = new AbortController();
+    const onBatch = (done: number) => {
+      if (done === 5000) interruption.abort(new Error("interrupted"));
+    };
+    const { signal } = interruption;
+    await assert.rejects(cachedFeatures(source, data, directory, { onBatch, signal }), /interrupted/);
+    assert.deepEqual(computed.splice(0), [5000, 5000], "the second part ends at its first batch");
+
+    const { features } = await cachedFeatures(source, data, directory);
+    assert.deepEqual(features, Float32Array.from(images));
+    assert.deepEqual(computed, [5000, 2000], "the first part is kept");
+    assert.deepEqual([...Deno.readDirSync(directory)].length, 1, "parts are removed");
   });
 });

@@ -40,7 +40,7 @@ Deno.test("samples of another request are refused, naming what differs", async (
     await SampleStore.open(directory, { seed: 1, steps: 20 }, { ...sizes, count: 99 });
     await assert.rejects(
       SampleStore.open(directory, { seed: 2, steps: 20 }, { ...sizes, part: 5 }),
-      /out: expected another directory: it has samples drawn with other seed, part, got/,
+      /out: expected another directory: it has samples drawn with other seed, batch, got/,
     );
   });
 });

@@ -6,12 +6,9 @@
  */
 import { join } from "node:path";
 import type { ImageDataset } from "../../data/dataset.ts";
-import { CheckpointError } from "../../errors.ts";
-import { readModelFile } from "../../files/checkpoint_files.ts";
-import { exists, writeDurable } from "../../files/durable.ts";
 import type { SafeTensor } from "../../files/safetensors.ts";
-import { decodeWeights, encodeWeights, type StateTensor } from "../../files/weights.ts";
 import { featuresOf, selectFeatures } from "../features.ts";
+import { keptParts, readKept, writeKept } from "../kept_tensors.ts";
 import { featureMoments } from "../moments.ts";
 import { evenSubset } from "../subsets.ts";
 import type { FeatureOptions, InceptionV3 } from "./inception_v3.ts";
@@ -40,7 +37,7 @@ export async function inceptionReference(
   network: Network,
   data: Data,
   directory: string,
-  options: FeatureOptions = {},
+  { onProgress, signal }: FeatureOptions = {},
 ): Promise<InceptionReference> {
   const [weights, images] = [network.digest, data.digest].map((digest) => digest.slice(0, 16));
   const name = `inception-${network.preprocessing}-${weights}-${images}`;
@@ -48,7 +45,16 @@ export async function inceptionReference(
   const kept = referenceFrom(await readKept(path), data.count);
   if (kept) return kept;
   const parts = join(directory, `${name}.parts`);
-  const pool3 = await featuresByPart(network, data, parts, options);
+  const { height, width: columns, count, images: pixels } = data;
+  const perImage = height * columns * 3;
+  const { pool3 } = await keptParts(parts, { count, part: PART }, async (first, last) => {
+    const part = { pixels: pixels.subarray(first * perImage, last * perImage), count: last - first };
+    const { pool3 } = await network.features({ ...part, height, width: columns }, {
+      signal,
+      onProgress: (done) => onProgress?.(first + done, count),
+    });
+    return { pool3 };
+  }, (done) => onProgress?.(done, count));
   const features = featuresOf(pool3, pool3.length / data.count);
   const moments = featureMoments(features);
   const some = selectFeatures(features, evenSubset(data.count, KEPT));
@@ -60,41 +66,6 @@ export async function inceptionReference(
   });
   await Deno.remove(parts, { recursive: true });
   return { moments, some };
-}
-
-/** Features of all images, of which parts may be done. */
-async function featuresByPart(
-  network: Network,
-  { images, count, height, width }: Data,
-  directory: string,
-  { onProgress, signal }: FeatureOptions,
-): Promise<Float32Array> {
-  const perImage = height * width * 3;
-  const parts: Float32Array[] = [];
-  for (let first = 0; first < count; first += PART) {
-    const last = Math.min(count, first + PART);
-    const path = join(directory, `${String(first).padStart(8, "0")}.safetensors`);
-    let pool3 = (await readKept(path))?.get("features")?.data;
-    if (!(pool3 instanceof Float32Array)) {
-      const pixels = images.subarray(first * perImage, last * perImage);
-      const part = await network.features({ pixels, count: last - first, height, width }, {
-        signal,
-        onProgress: (done) => onProgress?.(first + done, count),
-      });
-      pool3 = part.pool3;
-      const shape = [last - first, pool3.length / (last - first)];
-      await writeKept(path, { features: { shape, data: pool3 } });
-    }
-    await onProgress?.(last, count);
-    parts.push(pool3);
-  }
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 function referenceFrom(
@@ -109,19 +80,4 @@ function referenceFrom(
   return valid
     ? { moments: { count, mean, covariance }, some: featuresOf(features, mean.length) }
     : undefined;
-}
-
-/** Tensors of a file; a missing or damaged one is computed again. */
-async function readKept(path: string): Promise<ReadonlyMap<string, SafeTensor> | undefined> {
-  if (!await exists(path)) return undefined;
-  try {
-    return decodeWeights(await readModelFile(path), path).tensors;
-  } catch (error) {
-    if (error instanceof CheckpointError) return undefined;
-    throw error;
-  }
-}
-
-async function writeKept(path: string, tensors: Record<string, StateTensor>): Promise<void> {
-  await writeDurable(path, encodeWeights(new Map(Object.entries(tensors))));
 }
