@@ -80,15 +80,17 @@ export function edmFromDiffusers(json: SchedulerJson, onNote: (note: string) => 
   if (schedule !== "karras" && schedule !== "exponential") {
     throw new ConfigError("sigma_schedule", schedule, '"karras" or "exponential"');
   }
-  const sigmaMin = positive(json, "sigma_min", 0.002);
-  const sigmaMax = positive(json, "sigma_max", 80);
-  if (sigmaMax <= sigmaMin) throw new ConfigError("sigma_max", sigmaMax, "a number above sigma_min");
-  return new EdmProcess({
-    sigmaMin,
-    sigmaMax,
+  const options = {
+    sigmaMin: positive(json, "sigma_min", 0.002),
+    sigmaMax: positive(json, "sigma_max", 80),
     sigmaData: positive(json, "sigma_data", 0.5),
-    clip: clipOf(json),
-  });
+  };
+  try {
+    return new EdmProcess({ ...options, clip: clipOf(json) });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(underscored(error.field), error.value, underscored(error.allowed));
+  }
 }
 
 /** The content of a `scheduler_config.json` for `EDMEulerScheduler`. */
@@ -148,4 +150,9 @@ function positive(json: SchedulerJson, name: string, usual: number): number {
   const value = json[name] ?? usual;
   if (typeof value === "number" && Number.isFinite(value) && value > 0) return value;
   throw new ConfigError(name, value, "a number above 0");
+}
+
+/** Names of this project as diffusers writes them: `sigmaMin` becomes `sigma_min`. */
+function underscored(text: string): string {
+  return text.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

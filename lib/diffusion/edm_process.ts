@@ -13,16 +13,21 @@
  *
  * @module
  */
+import { ConfigError } from "../errors.ts";
 import { type ForwardProcess, type NoiseLevel, type Target, trainingQuantiles } from "./forward_process.ts";
 import { normalQuantile } from "./normal.ts";
 
+/** Far beyond any picture's noise, and the coefficients of every sampler are still exact in float32. */
+const SMALLEST_SIGMA = 1e-6;
+const LARGEST_SIGMA = 1e6;
+
 /** Parameters of {@linkcode EdmProcess}; the defaults are those of Karras et al. 2022, table 1. */
 export interface EdmOptions {
-  /** Standard deviation of the data, above 0; default 0.5. */
+  /** Standard deviation of the data, 1e-6 to 1e6; default 0.5. */
   readonly sigmaData?: number;
-  /** Smallest sigma when sampling, above 0; default 0.002. */
+  /** Smallest sigma when sampling, from 1e-6; default 0.002. */
   readonly sigmaMin?: number;
-  /** Largest sigma when sampling, above `sigmaMin`; default 80. */
+  /** Largest sigma when sampling, above `sigmaMin`, to 1e6; default 80. */
   readonly sigmaMax?: number;
   /** Mean of `ln(sigma)` in training, the paper's `P_mean`; default -1.2. */
   readonly meanLogSigma?: number;
@@ -44,6 +49,7 @@ export class EdmProcess implements ForwardProcess {
   readonly stdLogSigma: number;
   readonly clip: number | false;
 
+  /** @throws {ConfigError} naming the parameter that is out of its range */
   constructor(options: EdmOptions = {}) {
     this.sigmaData = options.sigmaData ?? 0.5;
     this.sigmaMin = options.sigmaMin ?? 0.002;
@@ -51,6 +57,13 @@ export class EdmProcess implements ForwardProcess {
     this.meanLogSigma = options.meanLogSigma ?? -1.2;
     this.stdLogSigma = options.stdLogSigma ?? 1.2;
     this.clip = options.clip ?? 1;
+    for (const name of ["sigmaData", "sigmaMin", "sigmaMax"] as const) {
+      if (this[name] >= SMALLEST_SIGMA && this[name] <= LARGEST_SIGMA) continue;
+      throw new ConfigError(name, this[name], `a number from ${SMALLEST_SIGMA} to ${LARGEST_SIGMA}`);
+    }
+    if (this.sigmaMax <= this.sigmaMin) {
+      throw new ConfigError("sigmaMax", this.sigmaMax, `a number above sigmaMin (${this.sigmaMin})`);
+    }
   }
 
   /** @param timestep `c_noise`, `ln(sigma) / 4` */

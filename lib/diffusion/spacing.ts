@@ -46,7 +46,7 @@ interface SigmaAxis {
   readonly fromAxis: (position: number) => number;
   /** Rounding of the network's time input if it must be whole, as in diffusers' multistep solvers. */
   readonly wholeTimestep: (timestep: number) => number;
-  /** The levels are spaced in `t = sigma / (1 + sigma)` if the largest sigma is infinite, else cut off at `1 / sigmaMin`. */
+  /** The levels are spaced in `t = sigma / (1 + sigma)` if the largest sigma is infinite, else cut off at `largestFiniteSigma`. */
   readonly inTime: boolean;
 }
 
@@ -126,6 +126,16 @@ export function spacedLevels(
   );
 }
 
+/**
+ * Largest sigma that solvers in sigma start at: `1 / sigmaMin`, the same distance from a ratio of 1 in log-SNR, where the last
+ * level has no signal.
+ *
+ * @param above a sigma that is visited next and must be exceeded
+ */
+export function largestFiniteSigma({ sigmaMin, sigmaMax }: ForwardProcess, above: number = sigmaMin): number {
+  return sigmaMax === Infinity ? Math.max(1 / sigmaMin, 2 * above) : sigmaMax;
+}
+
 function sigmaLevels(
   process: ForwardProcess,
   { toAxis, fromAxis, wholeTimestep, inTime }: SigmaAxis,
@@ -134,7 +144,7 @@ function sigmaLevels(
 ): NoiseLevel[] {
   const { sigmaMin, timeAxis } = process;
   const infinite = process.sigmaMax === Infinity;
-  const sigmaMax = infinite ? 1 / sigmaMin : process.sigmaMax;
+  const sigmaMax = largestFiniteSigma(process);
   const [toValue, toSigma] = infinite && inTime ? [timeOfSigma, sigmaOfTime] : [same, same];
   const highest = toAxis(infinite && inTime ? 1 : toValue(sigmaMax));
   const lowest = toAxis(toValue(sigmaMin));

@@ -110,7 +110,7 @@ export async function cachedModel(
   if (parsed.sha256 !== undefined && sha256 !== parsed.sha256) {
     throw new CheckpointError(
       `${parsed.url.href}: its weights in ${path} have SHA-256 ${sha256}, expected ${parsed.sha256}; ` +
-        "fetch them again if they have changed",
+        "if they have changed, `deno task fetch --reload` fetches them again",
     );
   }
   return { path, sha256: String(sha256), bytes: Number(bytes) };

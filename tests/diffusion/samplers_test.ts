@@ -258,3 +258,20 @@ for (const [field, words, sampler, process, options] of refused) {
     });
   });
 }
+
+Deno.test("plans that start without signal descend from a finite sigma, however many their levels", () => {
+  const flow = planSampling("edm", new RectifiedFlow(), { steps: 3000, spacing: "trailing" });
+  const two = new NoiseSchedule({
+    objective: "v",
+    zeroTerminalSnr: true,
+    numTrainTimesteps: 2,
+    betaSchedule: "cosine",
+  });
+  for (const plan of [flow, planSampling("euler", two, { steps: 2, spacing: "log-snr" })]) {
+    const sigmas = plan.map(({ noiseRatio }) => noiseRatio);
+    assert.ok(sigmas[0]! < Infinity);
+    // Heun's second evaluation is at the level where the next step begins.
+    assert.ok(sigmas.every((sigma, i) => i === 0 || sigma <= sigmas[i - 1]!), String(sigmas.slice(0, 4)));
+    assert.ok(plan.every((step) => Number.isFinite(step.nextFromX0)));
+  }
+});

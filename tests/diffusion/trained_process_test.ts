@@ -72,6 +72,8 @@ Deno.test("what a sampler of diffusers would do otherwise is noted, and another 
     [{ ...golden.edm.config, prediction_type: "v_prediction" }, "prediction_type"],
     [{ ...golden.edm.config, sigma_data: 0 }, "sigma_data"],
     [{ ...golden.edm.config, sigma_min: 90 }, "sigma_max"],
+    [{ ...golden.edm.config, sigma_min: 1e-30 }, "sigma_min"],
+    [{ ...golden.edm.config, sigma_max: 1e30 }, "sigma_max"],
     [{ ...golden.edm.config, sigma_schedule: "kerras" }, "sigma_schedule"],
     [{ _class_name: "CMStochasticIterativeScheduler" }, "_class_name"],
     [{ beta_start: 0.9, beta_end: 0.99 }, "num_train_timesteps"],

@@ -191,7 +191,7 @@ Deno.test("a digest in the URL is checked, in the cache as well, and other weigh
     assert.deepEqual(await cachedModel(`${base}/m#sha256=${right}`, { cache }), model);
     assert.match(
       await errorOf(cachedModel(`${base}/m#sha256=${wrong}`, { cache })),
-      /have SHA-256 .*, expected 0+; fetch them again if they have changed$/,
+      /have SHA-256 .*, expected 0+; if they have changed, `deno task fetch --reload` fetches them again$/,
     );
   });
 });

@@ -6,6 +6,7 @@
 
 import { ConfigError } from "../../errors.ts";
 import { CLEAN, type ForwardProcess, type NoiseLevel, sigmaOf } from "../forward_process.ts";
+import { largestFiniteSigma } from "../spacing.ts";
 import { eulerSpacing, towards } from "./euler.ts";
 import { corrected, inSigma } from "./heun.ts";
 import { evaluation, type PlannerOptions, type SamplerStep, type StepResult, visitedLevels } from "./step.ts";
@@ -19,7 +20,7 @@ const MOST_GAMMA = Math.SQRT2 - 1;
  * lines 4 to 6). Here it is part of the step before, which already ends at the higher level, or of the initial noise (line 2). Without
  * churn it is Algorithm 1.
  *
- * The network is evaluated `2 steps - 1` times. A process that ends without signal is cut off at `1 / sigmaMin`.
+ * The network is evaluated `2 steps - 1` times. A process that ends without signal is cut off at {@linkcode largestFiniteSigma}.
  *
  * @returns the evaluations, most noise first
  * @throws {ConfigError} naming the option that is out of its range
@@ -27,8 +28,11 @@ const MOST_GAMMA = Math.SQRT2 - 1;
 export function edmSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
   const { clip } = options;
   const churn = churnOf(options);
-  const levels = visitedLevels(process, options, eulerSpacing)
-    .map((level) => sigmaOf(level) === Infinity ? process.levelOfSigma(1 / process.sigmaMin) : level);
+  const levels = visitedLevels(process, options, eulerSpacing).map((level, i, visited) => {
+    if (sigmaOf(level) < Infinity) return level;
+    const next = visited[i + 1];
+    return process.levelOfSigma(largestFiniteSigma(process, next && sigmaOf(next)));
+  });
   const raised = levels.map((level) => raise(process, level, churn));
   return levels.flatMap((level, i) => {
     const { level: from } = raised[i]!; // one for each level
