@@ -6,6 +6,7 @@
 import type { DawnToggle } from "../lib/gpu/backend.ts";
 import type { Precision } from "../lib/model/precision.ts";
 import type { TuneMode } from "../lib/tuning/tuning.ts";
+import { MAX_GUIDANCE } from "../lib/diffusion/guidance.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import type { SamplerName } from "../mod.ts";
 
@@ -81,6 +82,6 @@ export const settingRanges = {
   steps: [1, MAX_TIMESTEPS],
   maxSteps: [1, MAX_TIMESTEPS],
   maxWork: [1, 1e9],
-  guidance: [0, 100],
+  guidance: [0, MAX_GUIDANCE],
   maxImages: [1, 4096],
 } as const satisfies { readonly [K in keyof ServerSettings]?: readonly [number, number] };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { MAX_GUIDANCE } from "../lib/diffusion/guidance.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import { type Preprocessing, PREPROCESSINGS } from "../lib/evaluation/inception/inception_v3.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
@@ -86,7 +87,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
       defaultText: "as of `deno task sample`",
     })
     .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
-      value: number(0, 100),
+      value: number(0, MAX_GUIDANCE),
       defaultText: "as of `deno task sample`",
     })
     .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 })

@@ -182,7 +182,7 @@ export function checkGuidance(
     throw new ConfigError("guidanceRescale", guidanceRescale, "a number from 0 to 1");
   }
   const [above, upTo] = guidanceInterval;
-  if (!(above >= 0 && above < upTo)) {
+  if (guidanceInterval.length !== 2 || !(above >= 0 && above < upTo)) {
     throw new ConfigError(
       "guidanceInterval",
       guidanceInterval,

@@ -126,15 +126,15 @@ function mixtureOf(parts: MixtureParts, model: ClassFacts): ClassMixture {
   }
   return parts.map(([name, weight]) => {
     const label = resolveLabel("class", name, model);
-    if (!Number.isFinite(Number(weight)) || !(Number(weight) > 0)) {
+    if (typeof weight === "boolean" || !Number.isFinite(Number(weight)) || !(Number(weight) > 0)) {
       throw new ConfigError("class", `${name}:${weight}`, "a weight above 0");
     }
     return { label, weight: Number(weight) };
   });
 }
 
-/** End of a class in a mixture: its weight, and a comma or the end of the text. */
-const WEIGHT = /:\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?)\s*(?:,|$)/gi;
+/** End of a class in a mixture: its weight, and a comma or the end of the text. `nan` and `inf` are refused as weights, not as classes. */
+const WEIGHT = /:\s*([+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|nan|inf(?:inity)?))\s*(?:,|$)/gi;
 
 /**
  * Splits `cat:0.6,dog:0.4`. Names may hold colons and commas, so the text is split where all parts name classes, if it can

@@ -91,6 +91,9 @@ function checkSettings(settings: TrainSettings): void {
   }
   checkObjective(settings);
   const { emaProfiles } = settings;
+  if (!emaProfiles && settings.snapshotEvery !== null) {
+    throw new ConfigError("snapshotEvery", settings.snapshotEvery, "null without emaProfiles");
+  }
   if (emaProfiles && new Set(emaProfiles).size < emaProfiles.length) {
     throw new ConfigError("emaProfiles", emaProfiles, "widths that differ from each other");
   }

@@ -6,6 +6,7 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { mostSteps, samplerNames, spacingNames, variances } from "../../lib/diffusion/sampler.ts";
+import { MAX_GUIDANCE } from "../../lib/diffusion/guidance.ts";
 import { MAX_TIMESTEPS } from "../../lib/diffusion/schedule.ts";
 import { outputFormats } from "./accept.ts";
 import { MAX_SCALE } from "../../lib/image/grid.ts";
@@ -139,7 +140,7 @@ function drawParameters(context: RangeContext) {
     ),
     guidance: decimal(
       0,
-      100,
+      MAX_GUIDANCE,
       `Classifier-free guidance scale; 1 disables it. Default ${
         guidance ?? 2
       }; 1 without a class or if the model does not support guidance.`,

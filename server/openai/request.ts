@@ -6,6 +6,7 @@
 import { MAX_SCALE } from "../../lib/image/grid.ts";
 import { z } from "@hono/zod-openapi";
 import { withSuggestion } from "../../lib/suggest.ts";
+import { MAX_GUIDANCE } from "../../lib/diffusion/guidance.ts";
 import { samplerNames } from "../../lib/diffusion/sampler.ts";
 import { ANY_CLASS, classWords, NO_CLASS, resolveClass } from "../../lib/sampling/class_choice.ts";
 import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
@@ -72,7 +73,7 @@ export function usageOf({ words, draw }: Pick<OpenAIImageRequest, "words" | "dra
 }
 
 /** Allowed guidance scales. */
-const GUIDANCE_RANGE = range("a number", 0, 100);
+const GUIDANCE_RANGE = range("a number", 0, MAX_GUIDANCE);
 
 const RESCALE_WORDS = range("a number", ...RESCALE_RANGE);
 
@@ -124,7 +125,7 @@ export function imageRequestSchema(context: RangeContext) {
     ),
     sampler: optional(word(samplerNames), "Extension. Sampler, as for /generate."),
     guidance: optional(
-      within(z.number({ error: GUIDANCE_RANGE }), GUIDANCE_RANGE, 0, 100),
+      within(z.number({ error: GUIDANCE_RANGE }), GUIDANCE_RANGE, 0, MAX_GUIDANCE),
       "Extension. Classifier-free guidance scale, as for /generate.",
     ),
     negative_class: optional(text(1, 1000), `Extension. ${guidanceWords.negative_class}`),

@@ -139,7 +139,7 @@ Deno.test("a number of guidance out of range is refused by name", () => {
   const wrong: [string, object][] = [
     ...[-1, NaN, Infinity].map((guidance): [string, object] => ["guidance", { guidance }]),
     ...[-0.1, 1.1, NaN].map((guidanceRescale): [string, object] => ["guidanceRescale", { guidanceRescale }]),
-    ...[[2, 1], [1, 1], [-1, 1], [NaN, 1], [0, NaN], [Infinity, Infinity]]
+    ...[[2, 1], [1, 1], [-1, 1], [NaN, 1], [0, NaN], [Infinity, Infinity], [0, 1, 2]]
       .map((guidanceInterval): [string, object] => ["guidanceInterval", { guidanceInterval }]),
   ];
   for (const [field, change] of wrong) {

@@ -241,7 +241,10 @@ const refused: [string, RegExp, SamplerName, ForwardProcess, SamplerOptions][] =
   ["churn", /only the edm sampler has a churn/, "heun", processes.edm, { steps: 4, churn: 1 }],
   ["churn", /a number of at least 0/, "edm", processes.edm, { steps: 4, churn: -1 }],
   ["churnRange", /two ascending numbers/, "edm", processes.edm, { steps: 4, churnRange: [2, 1] }],
-  ["churnNoise", /at least 0/, "edm", processes.edm, { steps: 4, churnNoise: NaN }],
+  ["churnRange", /two ascending numbers/, "edm", processes.edm, { steps: 4, churnRange: 5 as never }],
+  ["churnNoise", /from 0 to 100/, "edm", processes.edm, { steps: 4, churnNoise: NaN }],
+  ["churnNoise", /from 0 to 100/, "edm", processes.edm, { steps: 4, churnNoise: 1e300 }],
+  ["eta", /a number from 0 to 1/, "ddim", processes.v, { steps: 4, eta: "1" as never }],
   ["variance", /only the ddpm sampler has a variance/, "ddim", processes.v, {
     steps: 4,
     variance: "fixed_large",

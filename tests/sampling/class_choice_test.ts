@@ -130,6 +130,8 @@ Deno.test("a wrong part of a mixture is named, with a suggestion", () => {
   assert.equal(refused("cat:0.6,any:0.4"), `${unknown}, got "any"`);
   assert.equal(refused("cat:0"), 'class: expected a weight above 0, got "cat:0"');
   assert.equal(refused("cat:1,dog:-0.5"), 'class: expected a weight above 0, got "dog:-0.5"');
+  assert.equal(refused("cat:nan,dog:1"), 'class: expected a weight above 0, got "cat:nan"');
+  assert.equal(refused({ cat: true as never }), 'class: expected a weight above 0, got "cat:true"');
   assert.equal(refused({ cat: Infinity }), 'class: expected a weight above 0, got "cat:Infinity"');
   assert.equal(refused({}), 'class: expected 1 to 16 classes, got "a mixture of 0"');
   const many = Array.from({ length: 17 }, () => "cat:1").join();

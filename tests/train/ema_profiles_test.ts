@@ -152,6 +152,10 @@ Deno.test("what no average can be made from is refused", async () => {
       /^emaProfiles: expected widths that differ from each other, got \[0\.1, 0\.1\]$/,
     );
     assert.match(
+      await refusal(() => run({ emaProfiles: undefined, snapshotEvery: 2 }), ConfigError),
+      /^snapshotEvery: expected null without emaProfiles, got 2$/,
+    );
+    assert.match(
       await refusal(() => run({ out, resume: true, emaProfiles: [0.1] }), ConfigError),
       /^emaProfiles: expected null, with which this run was started/,
     );

@@ -27,7 +27,9 @@ import { deviation, evaluation, type PlannerOptions, type SamplerStep, visitedLe
  */
 export function ddimSteps(process: ForwardProcess, options: PlannerOptions): SamplerStep[] {
   const { spacing, clip, eta = 0, begin = 0 } = options;
-  if (!(eta >= 0 && eta <= 1)) throw new ConfigError("eta", eta, "a number from 0 to 1");
+  if (typeof eta !== "number" || !(eta >= 0 && eta <= 1)) {
+    throw new ConfigError("eta", eta, "a number from 0 to 1");
+  }
   // 1. Levels to visit (section 4.2)
   const all = visitedLevels(process, { ...options, begin: 0 }, ddpmSpacing);
   const ends = endsOf(process, all, spacing).slice(begin);

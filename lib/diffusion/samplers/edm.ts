@@ -11,6 +11,9 @@ import { eulerSpacing, towards } from "./euler.ts";
 import { corrected, inSigma } from "./heun.ts";
 import { evaluation, type PlannerOptions, type SamplerStep, type StepResult, visitedLevels } from "./step.ts";
 
+/** Largest deviation of the noise that is added back; the paper's are 1 to 1.007. */
+const MOST_CHURN_NOISE = 100;
+
 /** Largest relative increase of sigma in one step (Algorithm 2, line 4). */
 const MOST_GAMMA = Math.SQRT2 - 1;
 
@@ -62,15 +65,15 @@ interface RaisedLevel {
 }
 
 function churnOf({ churn = 0, churnRange = [0, Infinity], churnNoise = 1, steps }: PlannerOptions): Churn {
-  const [from, to] = churnRange;
+  const [from, to] = Array.isArray(churnRange) && churnRange.length === 2 ? churnRange : [NaN, NaN];
   if (!(churn >= 0 && churn < Infinity)) throw new ConfigError("churn", churn, "a number of at least 0");
   if (!(from >= 0 && to >= from)) {
     throw new ConfigError("churnRange", churnRange, "two ascending numbers of at least 0");
   }
-  if (!(churnNoise >= 0 && churnNoise < Infinity)) {
-    throw new ConfigError("churnNoise", churnNoise, "a number of at least 0");
+  if (!(churnNoise >= 0 && churnNoise <= MOST_CHURN_NOISE)) {
+    throw new ConfigError("churnNoise", churnNoise, `a number from 0 to ${MOST_CHURN_NOISE}`);
   }
-  return { gamma: Math.min(churn / steps, MOST_GAMMA), range: churnRange, deviation: churnNoise };
+  return { gamma: Math.min(churn / steps, MOST_GAMMA), range: [from, to], deviation: churnNoise };
 }
 
 /** Algorithm 2, lines 4 to 6: the level with noise added back, and that noise. */

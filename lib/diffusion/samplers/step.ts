@@ -73,7 +73,7 @@ export interface SamplerSettings {
   readonly churn?: number;
   /** EDM only: smallest and largest sigma at which noise is added back (`S_tmin`, `S_tmax`); default all. */
   readonly churnRange?: readonly [number, number];
-  /** EDM only: standard deviation of that noise (`S_noise`), at least 0; default 1. */
+  /** EDM only: standard deviation of that noise (`S_noise`), 0 to 100; default 1. */
   readonly churnNoise?: number;
 }
 
