@@ -26,7 +26,7 @@ import { EVALUATE_FLAGS, type EvaluateFlags, readEvaluateFlags } from "./evaluat
 import { type EvaluationResult, exportSamples, resultPage, summaryLines } from "./evaluation_output.ts";
 import { loadInception, measureByInception } from "./evaluation_inception.ts";
 import { type Drawing, drawSamples } from "./evaluation_samples.ts";
-import { type Measured, measureSamples, type Measuring, Stopwatch } from "./evaluation_measures.ts";
+import { type Measured, measureSamples, type Measuring, PartTimes } from "./evaluation_measures.ts";
 import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation_likelihood.ts";
 import { modelDirectory, SHIPPED_CLASSIFIER } from "./runs.ts";
 import { showProgress } from "./train.ts";
@@ -46,14 +46,14 @@ async function main(args: string[]): Promise<number> {
   const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
   const network = await loadInception(gpu, flags, report);
   try {
-    const stopwatch = new Stopwatch();
+    const times = new PartTimes();
     const onProgress = showProgress(report);
     const test = await cifar10({ data: flags.data, split: "test", onProgress });
     const train = await cifar10({ data: flags.data, onProgress });
     report.stop();
     await interruption.during(async () => {
       const { drawing, likelihood, adapter } = await runModel({
-        ...{ gpu, directory, out, flags, classifier, test, report, stopwatch },
+        ...{ gpu, directory, out, flags, classifier, test, report, times },
         signal: interruption.signal,
       });
       if (!drawing.complete) {
@@ -80,7 +80,7 @@ async function main(args: string[]): Promise<number> {
         drawing,
         data,
         report,
-        stopwatch,
+        times,
         signal,
       });
       if (!measured) {
@@ -88,7 +88,7 @@ async function main(args: string[]): Promise<number> {
         return;
       }
       const inception = network
-        ? await stopwatch.time(
+        ? await times.time(
           "Inception",
           () => measureByInception(network, drawing.images, data, report, signal),
         )
@@ -115,13 +115,13 @@ interface ModelWork {
   readonly classifier: Classifier;
   readonly test: ImageDataset;
   readonly report: Reporter;
-  readonly stopwatch: Stopwatch;
+  readonly times: PartTimes;
   readonly signal: AbortSignal;
 }
 
 /** Draws the samples and measures the likelihood, and frees the model. */
 async function runModel(
-  { gpu, directory, out, flags, classifier: { config }, test, report, stopwatch, signal }: ModelWork,
+  { gpu, directory, out, flags, classifier: { config }, test, report, times, signal }: ModelWork,
 ): Promise<{ drawing: Drawing; likelihood: MeasuredLikelihood | undefined; adapter: string }> {
   const model = await DDPM.load(directory, {
     gpu,
@@ -139,12 +139,12 @@ async function runModel(
     }
     report.line(`model ${model.path} on ${model.adapter}`);
     const size = likelihoodSize(flags, gpu.adapter.software, model, test);
-    const drawing = await stopwatch.time(
+    const drawing = await times.time(
       "drawing",
       () => drawSamples(model, join(out, "samples"), flags, report, signal),
     );
     const likelihood = drawing.complete && size.images > 0
-      ? await stopwatch.time(
+      ? await times.time(
         "likelihood",
         () => measureLikelihood(model, drawing.modelDigest, test, out, size, report, signal),
       )

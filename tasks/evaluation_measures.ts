@@ -17,7 +17,7 @@ import type { EvaluationResult } from "./evaluation_output.ts";
 import type { Drawing } from "./evaluation_samples.ts";
 
 /** Seconds of each part of the work. */
-export class Stopwatch {
+export class PartTimes {
   readonly seconds: Record<string, number> = {};
 
   async time<T>(part: string, work: () => Promise<T> | T): Promise<T> {
@@ -38,7 +38,7 @@ export interface Measuring {
   readonly drawing: Drawing;
   readonly data: { readonly train: ImageDataset; readonly test: ImageDataset };
   readonly report: Reporter;
-  readonly stopwatch: Stopwatch;
+  readonly times: PartTimes;
   readonly signal: AbortSignal;
 }
 
@@ -53,7 +53,7 @@ export interface Measured extends Omit<EvaluationResult, "inception"> {
  * @returns undefined after an interruption; features that were computed are kept
  */
 export async function measureSamples(
-  { directory, flags, classifier, drawing, data: { train, test }, report, stopwatch, signal }: Measuring,
+  { directory, flags, classifier, drawing, data: { train, test }, report, times, signal }: Measuring,
 ): Promise<Omit<Measured, "adapter" | "command"> | undefined> {
   const width = classifier.featureCount;
   const { classes } = classifier.config;
@@ -77,7 +77,7 @@ export async function measureSamples(
     );
   let features: readonly [Classified, Classified, Classified];
   try {
-    features = await stopwatch.time("features", async () => [
+    features = await times.time("features", async () => [
       await ofData(train, "training images"),
       await ofData(test, "test images"),
       await shown(drawing.count, "samples", (onBatch) =>
@@ -92,7 +92,7 @@ export async function measureSamples(
   }
   const [ofTrain, ofTest, ofSamples] = features;
   report.line("comparing the samples with training images");
-  return await stopwatch.time("comparison", () => {
+  return await times.time("comparison", () => {
     const reference = referenceOf(ofTrain, width);
     const labels = sameClasses(drawing.classes, classes) ? drawing.labels : null;
     // As many test images as samples, since the measures depend on the number.
@@ -111,7 +111,7 @@ export async function measureSamples(
         test: nearestTraining(featuresOf(ofTest.features, width), training),
       },
       images: flags.images,
-      seconds: stopwatch.seconds,
+      seconds: times.seconds,
     };
   });
 }
