@@ -60,15 +60,16 @@ function upsamplesInBlock({ upBlockTypes, upsampleType }: UNetConfig, index: num
 export function middle(net: Network, x: Tensor): Tensor {
   const { g, config } = net;
   const { midBlockScaleFactor: divisor } = config;
-  const divided = (sum: Tensor) => divisor === 1 ? sum : rescale(g, sum, 1 / divisor);
+  const divided = (name: string, sum: Tensor) =>
+    divisor === 1 ? sum : g.scope(name, () => rescale(g, sum, 1 / divisor));
   const channels = x.shape[3];
-  let h = divided(resnetBlock(net, "resnets.0", x, channels));
+  let h = divided("resnets.0", resnetBlock(net, "resnets.0", x, channels));
   if (config.addAttention) {
     // Without groups of its own, the norm is left out where the time embedding modulates, as in diffusers.
     const groups = config.attnNormNumGroups ?? (modulates(config) ? null : config.normNumGroups);
-    h = divided(attentionBlock(net, "attentions.0", h, groups));
+    h = divided("attentions.0", attentionBlock(net, "attentions.0", h, groups));
   }
-  return divided(resnetBlock(net, "resnets.1", h, channels));
+  return divided("resnets.1", resnetBlock(net, "resnets.1", h, channels));
 }
 
 /** Options of {@linkcode resnetBlock}. */

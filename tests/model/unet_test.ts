@@ -155,8 +155,10 @@ for (const [name, variants] of CASES) {
 function blockOutputs(g: Graph, blocks: string[]): Map<string, Tensor> {
   return new Map(
     blocks.filter((block) => block !== "conv_norm_out").map((block) => {
-      const last = g.nodes.findLast(({ kind, label }) => kind === "conv2d" && label.startsWith(`${block}.`));
-      assert.ok(last?.kind === "conv2d", `no convolution in ${block}`);
+      const last = g.nodes.findLast(({ kind, label }) =>
+        (kind === "conv2d" || kind === "rescale") && label.startsWith(`${block}.`)
+      );
+      assert.ok(last?.kind === "conv2d" || last?.kind === "rescale", `no result of ${block}`);
       return [block, last.out.y];
     }),
   );
