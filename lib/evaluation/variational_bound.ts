@@ -84,8 +84,8 @@ function largestRatio(s: NoiseLevel, t: NoiseLevel): number {
 }
 
 /**
- * Range of the logarithm of a learned variance at each level, from the posterior's up; at the first level, where the decoder's
- * variance stands for the posterior's, up to `noise^2`.
+ * Range of the logarithm of a learned variance at each level, from the posterior's up (Nichol and Dhariwal 2021, equation 15); at the
+ * first level, where the decoder's variance stands for the posterior's, up to `noise^2`.
  */
 export function logRatios({ levels, decoderVariance }: BoundSteps): number[] {
   return levels.map((level, i) => {
