@@ -5,6 +5,7 @@
  */
 import type { ImageMetadata } from "../../lib/image/images.ts";
 import type { Pixels } from "../engine/engine.ts";
+import type { Asker } from "./picture_worker.ts";
 
 /** Formats of a picture; `gif` is an animation. */
 export type PictureFormat = "png" | "jpeg" | "webp" | "gif";
@@ -21,16 +22,6 @@ export interface PictureJob {
   readonly metadata: readonly ImageMetadata[];
   /** For `gif`: all frames before the last, each with the same number of images. */
   readonly frames?: readonly (readonly Pixels[])[];
-}
-
-/** The client to encode for. */
-export interface Asker {
-  /** Client for fair scheduling. */
-  readonly client: string;
-  /** Aborted when the client disconnects; cancels encoding. */
-  readonly signal: AbortSignal;
-  /** Seconds until the deadline. */
-  readonly seconds: number;
 }
 
 /** Image encoder. */

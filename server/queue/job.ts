@@ -64,6 +64,7 @@ export class JobError extends Error {
       | "draining"
       | "engine_down"
       | "encoder_busy"
+      | "decoder_busy"
       | "timeout"
       | "client_gone"
       | "failed",

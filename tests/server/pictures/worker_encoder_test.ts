@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { fileURLToPath } from "node:url";
-import type { Asker, PictureJob } from "../../../server/pictures/encoder.ts";
-import type { EncoderAnswer } from "../../../server/pictures/encoder_worker.ts";
+import type { PictureJob } from "../../../server/pictures/encoder.ts";
 import { encodeFile } from "../../../server/pictures/encoding.ts";
+import type { Asker, PictureAnswer } from "../../../server/pictures/picture_worker.ts";
 import { WorkerEncoder } from "../../../server/pictures/worker_encoder.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
 import { pictureJob } from "../../support/server/picture_jobs.ts";
@@ -31,7 +31,7 @@ Deno.test("the worker gives the bytes that this thread would", async () => {
 /** Stands in for the worker: answers, ends or stays silent as a test says. */
 class FakeWorker extends EventTarget {
   static started: FakeWorker[] = [];
-  onmessage: ((event: MessageEvent<EncoderAnswer>) => void) | null = null;
+  onmessage: ((event: MessageEvent<PictureAnswer<Uint8Array<ArrayBuffer>>>) => void) | null = null;
   onerror: ((event: ErrorEvent) => void) | null = null;
   readonly jobs: PictureJob[] = [];
   terminated = false;
@@ -50,7 +50,7 @@ class FakeWorker extends EventTarget {
   }
 
   answer(value: number): void {
-    const data: EncoderAnswer = { bytes: Uint8Array.of(value) };
+    const data = { result: Uint8Array.of(value) };
     this.onmessage!(new MessageEvent("message", { data }));
   }
 

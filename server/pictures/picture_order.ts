@@ -1,31 +1,30 @@
 /**
- * Order of encoding: fair shares of pixels between clients, and small pictures before large ones.
+ * Order of encoding and decoding: fair shares of pixels between clients, and small pictures before large ones.
  *
  * @module
  */
-import type { PictureJob } from "./encoder.ts";
 
 interface Member {
   readonly client: Client;
   /** Total pixels of the request. */
   readonly pixels: number;
-  /** Pixels encoded for its client's later requests. */
+  /** Pixels processed for its client's later requests. */
   passed: number;
 }
 
 interface Client {
   readonly name: string;
-  /** Pixels encoded for it, plus the virtual time at its arrival. */
+  /** Pixels processed for it, plus the virtual time at its arrival. */
   pixels: number;
   members: number;
 }
 
 /**
- * Order of encoding requests. Between clients: self-clocked fair queueing (Golestani 1994), so that a picture waits for no
- * more pixels of each other client than it has itself. Within a client the smallest request is next; pixels encoded for
+ * Order of requests. Between clients: self-clocked fair queueing (Golestani 1994), so that a picture waits for no
+ * more pixels of each other client than it has itself. Within a client the smallest request is next; pixels processed for
  * later requests are deducted, so that none is overtaken by more pixels than its own. Ties go to the first to arrive.
  */
-export class EncodingOrder<T> {
+export class PictureOrder<T> {
   /** In the order in which they came. */
   readonly #members = new Map<T, Member>();
   readonly #clients = new Map<string, Client>();
@@ -62,7 +61,7 @@ export class EncodingOrder<T> {
     if (--client.members === 0) this.#clients.delete(client.name);
   }
 
-  /** Records pixels encoded for a member. */
+  /** Records pixels processed for a member. */
   charge(member: T, pixels: number): void {
     const { client } = this.#members.get(member)!;
     client.pixels += pixels;
@@ -74,7 +73,7 @@ export class EncodingOrder<T> {
   }
 
   /**
-   * The member to encode for next.
+   * The member whose picture is next.
    *
    * @param nextPixels pixels of a member's next picture
    */
@@ -94,9 +93,4 @@ export class EncodingOrder<T> {
     }
     return first;
   }
-}
-
-/** Pixels of all frames of a picture, about proportional to its encoding time. */
-export function pixelsOf({ images, height, width, scale, frames = [] }: PictureJob): number {
-  return (frames.length + 1) * images.length * height * width * scale ** 2;
 }
