@@ -24,7 +24,7 @@ export interface RgbaImage extends Dimensions {
 }
 
 const DECODERS: Readonly<
-  Record<ImageFormat, (bytes: Uint8Array<ArrayBuffer>, file: string) => Promise<RgbaImage>>
+  Record<ImageFormat, (...file: Parameters<typeof decodeImage>) => Promise<RgbaImage>>
 > = { png: decodePng, jpeg: decodeJpeg, webp: decodeWebp };
 
 /**
@@ -33,19 +33,28 @@ const DECODERS: Readonly<
  *
  * @param bytes the whole file
  * @param file file name for errors
+ * @param maxPixels limit on the pixels, checked before decoding; default {@link MAX_PIXELS}
  * @throws {DataError} if the format is not supported, the file is cut short or damaged, or its dimensions are too large
  */
-export async function decodeImage(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<RgbaImage> {
+export async function decodeImage(
+  bytes: Uint8Array<ArrayBuffer>,
+  file: string,
+  maxPixels?: number,
+): Promise<RgbaImage> {
   const format = imageFormat(bytes);
   if (format === undefined) {
     const found = describeContent(bytes.subarray(0, HEAD_BYTES));
     throw new DataError(`${file}: ${found}; expected a PNG, JPEG or WebP image`);
   }
-  return await DECODERS[format](bytes, file);
+  return await DECODERS[format](bytes, file, maxPixels);
 }
 
-async function decodePng(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<RgbaImage> {
-  const plain = plainPng(bytes, file);
+async function decodePng(
+  bytes: Uint8Array<ArrayBuffer>,
+  file: string,
+  maxPixels?: number,
+): Promise<RgbaImage> {
+  const plain = plainPng(bytes, file, maxPixels);
   await pngReady;
   try {
     return rgbaImage(await decodePngPixels(plain.bytes.buffer));
@@ -55,8 +64,12 @@ async function decodePng(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<
   }
 }
 
-async function decodeJpeg(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<RgbaImage> {
-  const { components } = readJpegHeader(bytes, file);
+async function decodeJpeg(
+  bytes: Uint8Array<ArrayBuffer>,
+  file: string,
+  maxPixels?: number,
+): Promise<RgbaImage> {
+  const { components } = readJpegHeader(bytes, file, maxPixels);
   if (components === 4) return decodeCmyk(bytes, file);
   warnings.length = 0;
   try {
@@ -100,8 +113,12 @@ function decodeCmyk(bytes: Uint8Array, file: string): RgbaImage {
   }
 }
 
-async function decodeWebp(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<RgbaImage> {
-  readWebpHeader(bytes, file);
+async function decodeWebp(
+  bytes: Uint8Array<ArrayBuffer>,
+  file: string,
+  maxPixels?: number,
+): Promise<RgbaImage> {
+  readWebpHeader(bytes, file, maxPixels);
   try {
     return rgbaImage(await decodeWebpPixels(exactBuffer(bytes)));
   } catch (error) {

@@ -23,15 +23,20 @@ export interface Dimensions {
  * Checks the dimensions in an image's header.
  *
  * @param file file name for errors
- * @throws {DataError} if a side is 0 or above {@link MAX_SIDE}, or there are more than {@link MAX_PIXELS} pixels
+ * @param maxPixels limit on the pixels
+ * @throws {DataError} if a side is 0 or above {@link MAX_SIDE}, or there are more than `maxPixels` pixels
  */
-export function checkDimensions({ width, height }: Dimensions, file: string): void {
+export function checkDimensions(
+  { width, height }: Dimensions,
+  file: string,
+  maxPixels: number = MAX_PIXELS,
+): void {
   if (width === 0 || height === 0) {
     throw new DataError(`${file}: ${width} x ${height} pixels, expected at least 1 x 1`);
   }
-  if (width > MAX_SIDE || height > MAX_SIDE || width * height > MAX_PIXELS) {
+  if (width > MAX_SIDE || height > MAX_SIDE || width * height > maxPixels) {
     throw new DataError(
-      `${file}: ${width} x ${height} pixels, expected at most ${MAX_SIDE} a side and ${MAX_PIXELS} in all`,
+      `${file}: ${width} x ${height} pixels, expected at most ${MAX_SIDE} a side and ${maxPixels} in all`,
     );
   }
 }

@@ -22,9 +22,10 @@ export interface JpegHeader extends Dimensions {
  *
  * @param bytes the whole file; begins with the JPEG signature
  * @param file file name for errors
+ * @param maxPixels limit on the pixels, checked in the header
  * @throws {DataError} if it is cut short or damaged, has no pixels or too many, or more than 100 scans
  */
-export function readJpegHeader(bytes: Uint8Array, file: string): JpegHeader {
+export function readJpegHeader(bytes: Uint8Array, file: string, maxPixels?: number): JpegHeader {
   const cutShort = (): never => {
     throw new DataError(`${file}: a JPEG cut short after ${bytes.length} bytes`);
   };
@@ -47,7 +48,7 @@ export function readJpegHeader(bytes: Uint8Array, file: string): JpegHeader {
     if (isFrame(marker)) {
       if (header) damaged("it has two frame headers");
       header = { height: word(at + 3), width: word(at + 5), components: byte(at + 7) };
-      checkDimensions(header, file);
+      checkDimensions(header, file, maxPixels);
     }
     at += length;
     if (marker !== SCAN) continue;

@@ -60,17 +60,18 @@ export interface PlainPng extends Dimensions {
  *
  * @param bytes the whole file; begins with the PNG signature
  * @param file file name for errors
+ * @param maxPixels limit on the pixels, checked in the header
  * @throws {DataError} if it is cut short or damaged, lacks its palette, has no pixels or too many, or inflates to more
  *   bytes than its dimensions take
  */
-export function plainPng(bytes: Uint8Array, file: string): PlainPng {
+export function plainPng(bytes: Uint8Array, file: string, maxPixels?: number): PlainPng {
   if (bytes.length < LEAST_BYTES) throw new DataError(`${file}: a PNG cut short after ${bytes.length} bytes`);
   const fail = (why: string): never => {
     throw new DataError(`${file}: a damaged PNG: ${why}`);
   };
   const chunks = pixelChunks(bytes, fail);
   const header = readHeader(chunks.header, fail);
-  checkDimensions(header, file);
+  checkDimensions(header, file, maxPixels);
   if (header.colour === 3) {
     const length = chunks.palette?.length ?? 0;
     if (length === 0) fail("its colours are indices into a palette (PLTE), which is missing");

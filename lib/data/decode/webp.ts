@@ -13,9 +13,10 @@ import { checkDimensions, type Dimensions } from "./dimensions.ts";
  *
  * @param bytes the whole file; begins with the WebP signature
  * @param file file name for errors
+ * @param maxPixels limit on the pixels, checked in the header
  * @throws {DataError} if it is cut short, damaged or animated, has no pixels or too many
  */
-export function readWebpHeader(bytes: Uint8Array, file: string): Dimensions {
+export function readWebpHeader(bytes: Uint8Array, file: string, maxPixels?: number): Dimensions {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const end = 8 + view.getUint32(4, true);
   if (end > bytes.length) {
@@ -26,10 +27,10 @@ export function readWebpHeader(bytes: Uint8Array, file: string): Dimensions {
     const length = view.getUint32(at + 4, true);
     const data = at + 8;
     if (data + length > end) break;
-    if (name === "VP8X" && length >= 10) checkExtended(view, data, file);
+    if (name === "VP8X" && length >= 10) checkExtended(view, data, file, maxPixels);
     const dimensions = readBitstream(name, view, data, length);
     if (dimensions) {
-      checkDimensions(dimensions, file);
+      checkDimensions(dimensions, file, maxPixels);
       return dimensions;
     }
     at = data + length + length % 2;
@@ -38,13 +39,13 @@ export function readWebpHeader(bytes: Uint8Array, file: string): Dimensions {
 }
 
 /** Checks the extended header: flags, then canvas width - 1 and height - 1 in 24 bits each. */
-function checkExtended(view: DataView, at: number, file: string): void {
+function checkExtended(view: DataView, at: number, file: string, maxPixels?: number): void {
   const ANIMATION = 0x02;
   if (view.getUint8(at) & ANIMATION) {
     throw new DataError(`${file}: an animated WebP, expected a still image`);
   }
   const side = (from: number) => 1 + (view.getUint16(from, true) | view.getUint8(from + 2) << 16);
-  checkDimensions({ width: side(at + 4), height: side(at + 7) }, file);
+  checkDimensions({ width: side(at + 4), height: side(at + 7) }, file, maxPixels);
 }
 
 /** Dimensions from a lossy (VP8, RFC 6386) or lossless (VP8L) bitstream; undefined for other chunks. */

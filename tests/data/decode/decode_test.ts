@@ -53,6 +53,15 @@ Deno.test("PNG, JPEG and WebP are recognised by content, not by name", async (t)
   });
 });
 
+Deno.test("a limit on the pixels holds for the header of every format", async () => {
+  const all = [await makePng(16, 16, halves), await makeJpeg(16, 16, halves), await makeWebp(16, 16, halves)];
+  for (const bytes of all.map((image) => Uint8Array.from(image))) {
+    assert.equal((await decodeImage(bytes, "image", 256)).width, 16);
+    const message = /^image: 16 x 16 pixels, expected at most 16384 a side and 255 in all$/;
+    await assert.rejects(decodeImage(bytes, "image", 255), { name: "DataError", message });
+  }
+});
+
 Deno.test("transparency of a WebP is kept", async () => {
   const webp = await makeWebp(4, 1, (x) => [10, 20, 30, 85 * x], { lossless: true });
   const { rgba } = await decodeImage(webp, "a.webp");
