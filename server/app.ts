@@ -70,7 +70,9 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
 
   app.use(refuseCrossSite(settings));
   app.use(requireToken(token));
-  app.use(limitBody(options.body));
+  app.use(
+    limitBody(options.body ?? {}, { paths: ["/v1/images/edits"], bytes: settings.maxUpload * 2 ** 20 }),
+  );
   generateRoute(app, context);
   streamRoute(app, context, options.clock);
   modelRoutes(app, context);

@@ -36,6 +36,7 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   tokenFile: text.optional(),
   cors: text.optional(),
   maxImages: integer("maxImages"),
+  maxUpload: integer("maxUpload"),
   maxSteps: integer("maxSteps").optional(),
   maxWork: integer("maxWork"),
   trustedProxy: z.array(text).optional(),

@@ -19,6 +19,7 @@ import { Scheduler } from "./queue/scheduler.ts";
 import type { ServerSettings } from "./settings.ts";
 import { createShutdown, listenForSignals } from "./shutdown.ts";
 import { readToken } from "./token.ts";
+import { WorkerDecoder } from "./pictures/worker_decoder.ts";
 import { WorkerEncoder } from "./pictures/worker_encoder.ts";
 
 /** Least seconds for clients to receive the last responses, even if drawing has used up `grace`. */
@@ -69,7 +70,8 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
   });
   const runner = new Scheduler(engine, settings);
   const encoder = new WorkerEncoder();
-  use(createApp({ settings, engine, runner, encoder, metrics, log, token }).fetch);
+  const decoder = new WorkerDecoder();
+  use(createApp({ settings, engine, runner, encoder, decoder, metrics, log, token }).fetch);
 
   const { id, path, guide, adapter, precision, classes } = model;
   log.info("ready", { url, model: id, path, guide, adapter, precision, classes: classes.length });
@@ -87,6 +89,7 @@ async function serve(settings: ServerSettings, log: Log): Promise<RunningServer>
       const left = settings.grace - (performance.now() - start) / 1000;
       await within(1000 * Math.max(LAST_ANSWERS, left), server.shutdown());
       encoder.close();
+      decoder.close();
       await engine.close();
       log.info("stopped");
     },

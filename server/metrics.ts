@@ -24,7 +24,7 @@ export interface AnsweredRequest {
 const methods = new Set(["GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"]);
 const requestSeconds = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
 const stepSeconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-const encodeSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 20];
+const pictureSeconds = [0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 20];
 const occupancy = [0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1];
 
 /** Server metrics. Register them with the engine before the scheduler, so that they see events first. */
@@ -51,8 +51,13 @@ export class Metrics implements Partial<EngineListener> {
   readonly #encodeSeconds = this.#histogram(
     "encode_seconds",
     "Seconds to encode a request's pictures, including the encoder's queue",
-    encodeSeconds,
+    pictureSeconds,
     ["format"],
+  );
+  readonly #decodeSeconds = this.#histogram(
+    "decode_seconds",
+    "Seconds to decode a request's pictures, including the decoder's queue",
+    pictureSeconds,
   );
   readonly #images = this.#counter("images_total", "Images drawn");
   readonly #imagesFailed = this.#counter("images_failed_total", "Images that failed");
@@ -126,6 +131,10 @@ export class Metrics implements Partial<EngineListener> {
 
   encoded(format: PictureFormat, seconds: number): void {
     this.#encodeSeconds.observe({ format }, seconds);
+  }
+
+  decoded(seconds: number): void {
+    this.#decodeSeconds.observe(seconds);
   }
 
   onTurn({ steps, seconds, rows, programRows }: EngineTurn): void {

@@ -48,6 +48,8 @@ export interface ServerSettings {
   readonly cors?: string;
   /** Maximum images in a request. */
   readonly maxImages: number;
+  /** Maximum body of a request with pictures, in MiB. */
+  readonly maxUpload: number;
   /** Addresses of trusted proxies, whose `X-Forwarded-For` is used; undefined: none. */
   readonly trustedProxy?: readonly string[];
   /** Public URL of the server, for links; undefined: the URL of the request. */
@@ -70,6 +72,7 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   grace: 25,
   maxImages: 64,
   maxWork: 1_000_000,
+  maxUpload: 4,
 };
 
 /** Allowed ranges, inclusive. */
@@ -84,4 +87,5 @@ export const settingRanges = {
   maxWork: [1, 1e9],
   guidance: [0, MAX_GUIDANCE],
   maxImages: [1, 4096],
+  maxUpload: [1, 64],
 } as const satisfies { readonly [K in keyof ServerSettings]?: readonly [number, number] };

@@ -33,7 +33,7 @@ const LEAST_BATCH = 2;
 
 /** Reads the command line. */
 export function readServeFlags(args: readonly string[]): ServeFlags {
-  const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages, maxSteps, maxWork } =
+  const { port, maxBatch, queue, timeout, grace, steps, guidance, maxImages, maxSteps, maxWork, maxUpload } =
     settingRanges;
   return new TaskCommand("serve", "Serves images from a trained model over HTTP, with a web page.")
     .flag("--model <PATH>", MODEL_HELP, {
@@ -134,6 +134,11 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
         default: defaultSettings.maxWork,
       },
     )
+    .flag("--max-upload <N>", "limit on the body of a request with pictures to edit", {
+      value: integer(...maxUpload),
+      unit: "MiB",
+      default: defaultSettings.maxUpload,
+    })
     .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
     .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
     .flag(

@@ -9,27 +9,40 @@ import { type Clock, systemClock } from "../clock.ts";
 import { ProblemError } from "./problem.ts";
 import type { AppEnv } from "./request.ts";
 
-/** Maximum body size in bytes. */
+/** Maximum body size in bytes, except of uploads. */
 export const MAX_BODY = 65_536;
+/** Maximum bytes of all uploads that are being received. */
+const MAX_RECEIVING = 2 ** 26;
 /** Maximum nesting depth of a JSON body. */
 export const MAX_DEPTH = 16;
 
 /** Limits of {@linkcode limitBody}. */
 export interface BodyLimits {
-  /** Timeout for receiving a body in seconds. Default 10. */
+  /** Timeout for receiving a body in seconds. Default 10, for uploads 30. */
   readonly seconds?: number;
   readonly clock?: Clock;
 }
 
+/** Paths that take uploads, and their maximum size in bytes. */
+export interface UploadLimits {
+  readonly paths: readonly string[];
+  readonly bytes: number;
+}
+
 /**
  * Reads the whole body before any route runs, so that slow clients do not block routes. Refuses bodies that are compressed, too
- * large or too slow.
+ * large or too slow, and uploads while too many are being received.
  */
-export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}): MiddlewareHandler<AppEnv> {
+export function limitBody(limits: BodyLimits, uploads: UploadLimits): MiddlewareHandler<AppEnv> {
+  const { clock = systemClock } = limits;
+  const receiving = { bytes: 0 };
   return createMiddleware<AppEnv>(async (c, next) => {
     const request = c.req.raw;
+    const isUpload = uploads.paths.includes(c.req.path);
+    const most = isUpload ? uploads.bytes : MAX_BODY;
+    const { seconds = isUpload ? 30 : 10 } = limits;
     // A false Content-Length is found when the body is read.
-    if (Number(request.headers.get("Content-Length") ?? 0) > MAX_BODY) throw tooLarge();
+    if (Number(request.headers.get("Content-Length") ?? 0) > most) throw tooLarge(most);
     if (request.body) {
       refuseEncoded(request.headers, "Content-Encoding", "identity");
       refuseEncoded(request.headers, "Transfer-Encoding", "chunked");
@@ -39,7 +52,7 @@ export function limitBody({ seconds = 10, clock = systemClock }: BodyLimits = {}
         // The rest of the body may still arrive, so the connection cannot be reused.
         late.reject(new ProblemError(408, "body_timeout", detail, { headers: { Connection: "close" } }));
       });
-      const body = await readAll(request.body, late.promise).finally(callOff);
+      const body = await readAll(request.body, { most, receiving, late: late.promise }).finally(callOff);
       c.req.raw = new Request(request, { body });
     }
     await next();
@@ -56,9 +69,18 @@ function refuseEncoded(headers: Headers, field: string, allowed: string): void {
   });
 }
 
+interface Reception {
+  /** Maximum bytes. */
+  readonly most: number;
+  /** Bytes of all bodies that are being received. */
+  readonly receiving: { bytes: number };
+  /** Rejects when the time is up. */
+  readonly late: Promise<never>;
+}
+
 async function readAll(
   body: ReadableStream<Uint8Array>,
-  late: Promise<never>,
+  { most, receiving, late }: Reception,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const reader = body.getReader();
   const chunks: Uint8Array<ArrayBuffer>[] = [];
@@ -68,7 +90,9 @@ async function readAll(
       const { done, value } = await Promise.race([reader.read(), late]);
       if (done) return new Uint8Array(await new Blob(chunks).arrayBuffer());
       size += value.length;
-      if (size > MAX_BODY) throw tooLarge();
+      receiving.bytes += value.length;
+      if (size > most) throw tooLarge(most);
+      if (size > MAX_BODY && receiving.bytes > MAX_RECEIVING) throw tooMany();
       chunks.push(new Uint8Array(value));
     }
   } catch (error) {
@@ -84,11 +108,19 @@ async function readAll(
       headers: { Connection: "close" },
       cause: error,
     });
+  } finally {
+    receiving.bytes -= size;
   }
 }
 
-function tooLarge(): ProblemError {
-  return new ProblemError(413, "body_too_large", `the body has more than ${MAX_BODY} bytes`);
+function tooLarge(most: number): ProblemError {
+  return new ProblemError(413, "body_too_large", `the body has more than ${most} bytes`);
+}
+
+function tooMany(): ProblemError {
+  return new ProblemError(503, "uploads_busy", "too many uploads are being received", {
+    headers: { "Retry-After": "5", "Connection": "close" },
+  });
 }
 
 /**

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Decoder } from "../pictures/decoder.ts";
 import type { Encoder } from "../pictures/encoder.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { JobRunner } from "../queue/job.ts";
@@ -16,6 +17,7 @@ export interface ServerContext {
   readonly engine: Engine;
   readonly runner: JobRunner;
   readonly encoder: Encoder;
+  readonly decoder: Decoder;
   readonly metrics: Metrics;
   readonly log: Log;
   /** Required bearer token; undefined: no authentication. */

@@ -40,7 +40,7 @@ export function allowedClasses(model: Pick<ServedModel, "config" | "classes">): 
 
 /** A request for images, in the names of `/generate`. */
 export type DrawQuery =
-  & Pick<GenerateOptions, "class" | "count" | "steps" | "sampler" | "eta" | "guidance" | "seed">
+  & Pick<GenerateOptions, "class" | "count" | "steps" | "sampler" | "eta" | "guidance" | "seed" | "edit">
   & GuidanceQuery;
 
 /**
@@ -70,6 +70,15 @@ export function planQuery(
     const options = { ...rest, ...guidanceOptions(request), class: choice, count, seed };
     const plan = planDraw(options, model, settings);
     if (plan.evaluations <= maxSteps) return plan;
+    if (plan.edit && plan.edit.resamplings > 1) {
+      const limit = `the server's limit is ${maxSteps} network evaluations an image`;
+      const { resamplings } = plan.edit;
+      throw new ConfigError(
+        "resamplings",
+        resamplings,
+        `fewer, since they take ${plan.evaluations} and ${limit}`,
+      );
+    }
     const steps = mostSteps(model.schedule, maxSteps, plan);
     // The default exceeds it; not every smaller number fits the schedule.
     if (request.steps === undefined) return planDraw({ ...options, steps }, model, settings);

@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigError } from "../../lib/errors.ts";
+import { PictureError } from "../pictures/decoder.ts";
 import { JobError } from "../queue/job.ts";
 
 /** HTTP statuses of errors. 499 (the client disconnected) appears in log and metrics only. */
@@ -125,6 +126,11 @@ export class ProblemError extends Error {
         errors: [{ field, value, allowed }],
         cause: error,
       });
+    }
+    if (error instanceof PictureError) {
+      const { field, message } = error;
+      const errors = [{ field, allowed: "a PNG, JPEG or WebP image" }];
+      return new ProblemError(400, "invalid_picture", message, { errors });
     }
     return new ProblemError(500, "internal", "internal error; see the server's log", {
       cause: error,

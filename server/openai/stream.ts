@@ -1,5 +1,5 @@
 /**
- * `POST /v1/images/generations` with `stream`: previews and images as OpenAI's events.
+ * `stream` of `POST /v1/images/generations` and `/v1/images/edits`: previews and images as OpenAI's events.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { streamJob } from "../http/job_stream.ts";
 import { previewSteps } from "../http/moments.ts";
 import type { AppEnv } from "../http/request.ts";
 import { openAiErrorBody } from "./error.ts";
-import { type OpenAIImageRequest, sizeOf, usageOf } from "./request.ts";
+import { classOf, type PlannedRequest, sizeOf, usageOf } from "./request.ts";
 
 /**
  * Draws images and streams OpenAI's events.
@@ -21,9 +21,10 @@ import { type OpenAIImageRequest, sizeOf, usageOf } from "./request.ts";
 export async function streamImages(
   c: Context<AppEnv>,
   context: ServerContext,
-  request: OpenAIImageRequest,
+  request: PlannedRequest,
 ): Promise<Response> {
   const { draw, model, format, scale, partialImages = 0 } = request;
+  const kind = draw.edit ? "image_edit" : "image_generation";
   const frames = previewSteps(draw.evaluations, { count: partialImages + 1, spacing: "ends" });
   return await streamJob(c, context, {
     draw,
@@ -35,7 +36,7 @@ export async function streamImages(
       const { index, pixels } = event;
       const parts = { ...drawn, draw, format, scale, images: [pixels], first: index };
       const file = await encodePicture(context, parts);
-      const type = event.type === "image" ? "image_generation.completed" : "image_generation.partial_image";
+      const type = `${kind}.${event.type === "image" ? "completed" : "partial_image"}`;
       return eventText(type, {
         type,
         b64_json: file.toBase64(),
@@ -46,9 +47,14 @@ export async function streamImages(
         background: "opaque",
         image_index: index,
         seed: draw.seed + index,
+        model: drawn.model.id,
         ...(event.type === "image"
-          ? { usage: usageOf(request, 1) }
-          : { partial_image_index: frames.at.indexOf(event.step) }),
+          ? { revised_prompt: classOf(request, index), usage: usageOf(request, 1) }
+          : {
+            partial_image_index: frames.at.indexOf(event.step),
+            step: event.step + 1,
+            steps: draw.evaluations,
+          }),
       });
     },
     errorBody: openAiErrorBody,

@@ -38,8 +38,8 @@ export interface PictureWork<Job> {
   readonly start: () => Worker;
   /** Message past the deadline. */
   readonly late: string;
-  /** Pixels of a job, about proportional to its time. */
-  readonly pixels: (job: Job) => number;
+  /** Pixels of a job, or bytes of its files: about proportional to its time. */
+  readonly size: (job: Job) => number;
   /** Describes a job in errors, such as "a png". */
   readonly describe: (job: Job) => string;
   /** Buffers of a job that are moved to the worker rather than copied. */
@@ -62,7 +62,7 @@ interface Task<Job, Result> {
 /** The picture in the worker. */
 interface Current<Job, Result> {
   readonly task: Task<Job, Result>;
-  readonly pixels: number;
+  readonly size: number;
   /** Cancels its timeout. */
   callOff: () => void;
 }
@@ -104,7 +104,7 @@ export class PictureWorker<Job, Result> {
    * @throws {Error} when the worker fails or times out; it is replaced
    */
   async run(jobs: readonly Job[], { client, signal, seconds }: Asker): Promise<Result[]> {
-    const { name, late, pixels } = this.#work;
+    const { name, late, size } = this.#work;
     if (this.#closed) throw new Error(`the ${name} is closed`);
     if (signal.aborted) throw clientGone();
     if (this.#tasks.size >= this.#waiting) {
@@ -123,7 +123,7 @@ export class PictureWorker<Job, Result> {
       signal.removeEventListener("abort", onAbort);
     };
     const task: Task<Job, Result> = { jobs, results: [], resolve, reject, release };
-    this.#tasks.enter(task, client, jobs.reduce((sum, job) => sum + pixels(job), 0));
+    this.#tasks.enter(task, client, jobs.reduce((sum, job) => sum + size(job), 0));
     this.#next();
     return await promise;
   }
@@ -138,15 +138,15 @@ export class PictureWorker<Job, Result> {
 
   /** Starts a picture of the task whose turn it is. */
   #next(): void {
-    const { pixels, transfer } = this.#work;
-    const task = this.#tasks.first((task) => pixels(nextJob(task)));
+    const { size, transfer } = this.#work;
+    const task = this.#tasks.first((task) => size(nextJob(task)));
     if (this.#current || this.#closed || !task) return;
     const worker = this.#worker ??= this.#open();
     const callOff = this.#clock.after(1000 * this.#seconds, () => {
       this.#replace(worker, `took more than ${this.#seconds} s`);
     });
     const job = nextJob(task);
-    this.#current = { task, pixels: pixels(job), callOff };
+    this.#current = { task, size: size(job), callOff };
     worker.postMessage(job, transfer?.(job) ?? []);
   }
 
@@ -182,11 +182,11 @@ export class PictureWorker<Job, Result> {
   /** Ends the current picture, and starts the next. */
   #end(settle: (task: Task<Job, Result>) => void): void {
     if (!this.#current) return;
-    const { task, pixels, callOff } = this.#current;
+    const { task, size, callOff } = this.#current;
     callOff();
     this.#current = undefined;
     if (this.#tasks.has(task)) {
-      this.#tasks.charge(task, pixels);
+      this.#tasks.charge(task, size);
       settle(task);
     }
     this.#next();

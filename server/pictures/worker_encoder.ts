@@ -12,7 +12,7 @@ const ENCODING: PictureWork<PictureJob> = {
     new Worker(new URL("./encoder_worker.ts", import.meta.url), { type: "module", name: "encoder" }),
   late: "drawn, but not encoded in time",
   // of all frames
-  pixels: ({ images, height, width, scale, frames = [] }) =>
+  size: ({ images, height, width, scale, frames = [] }) =>
     (frames.length + 1) * images.length * height * width * scale ** 2,
   describe: ({ format }) => `a ${format}`,
 };

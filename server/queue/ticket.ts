@@ -99,11 +99,12 @@ export class Ticket {
 
   /** Checks that a request validated against its model is also valid for another. */
   fits(model: ServedModel): boolean {
-    const { height, width, schedule, classes } = this.model;
-    const { steps, sampler, spacing } = this.job.draw;
+    const { height, width, schedule, classes, config: { inChannels } } = this.model;
+    const { steps, sampler, spacing, edit } = this.job.draw;
     const most = ({ schedule }: ServedModel, limit?: number) =>
       mostSteps(schedule, limit, { sampler, spacing });
     return model.height === height && model.width === width &&
+      (edit === undefined || model.config.inChannels === inChannels) &&
       hasNullClass(model) === hasNullClass(this.model) &&
       model.schedule.objective === schedule.objective && most(model) === most(this.model) &&
       most(model, evaluations(sampler, steps)) === steps &&

@@ -45,6 +45,7 @@ Deno.test("every argument that is missing, of another type, out of range or unkn
       /maxSteps: expected a number from 1 to 100000/,
       /maxWork: expected/,
     ],
+    [{ ...whole, maxUpload: 0.5 }, /maxUpload: expected/],
     [{ ...whole, maxImages: 1e9 }, /maxImages: expected a number from 1 to 4096/],
     [
       { ...whole, trustedProxy: "10.0.0.1", publicUrl: "here" },

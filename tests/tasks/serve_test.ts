@@ -36,6 +36,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--max-images <N>", "in images", "default: 64"],
         ["--max-steps <N>", "in steps", "default: the model's"],
         ["--max-work <N>", "in network evaluations", "default: 1000000"],
+        ["--max-upload <N>", "in MiB", "default: 4"],
         ["--precision <TYPE>", "float32, mixed", "default: mixed where", "matrix units"],
         [
           "--tune <WHEN>",
@@ -57,7 +58,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
   assert.deepEqual(readServeFlags([]), defaultSettings);
   const args =
     "--model m --variant fp16 --guide w --host ::1 --port 0 --max-batch 2 --queue 0 --timeout 0.5 --grace 0 --steps 7 --sampler ddpm " +
-    "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 --max-steps 9 --max-work 99 " +
+    "--guidance 0 --token-file t --cors https://example.org:8443/ --max-images 1 --max-steps 9 --max-work 99 --max-upload 8 " +
     "--public-url https://example.org/images --trusted-proxy 10.0.0.1,[fd00::1] --precision mixed --tune on";
   assert.deepEqual(readServeFlags(args.split(" ")), {
     model: "m",
@@ -77,6 +78,7 @@ Deno.test("without flags the settings are the defaults; every flag becomes its s
     maxImages: 1,
     maxSteps: 9,
     maxWork: 99,
+    maxUpload: 8,
     publicUrl: "https://example.org/images",
     trustedProxy: ["10.0.0.1", "fd00::1"],
     precision: "mixed",

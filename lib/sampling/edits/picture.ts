@@ -12,10 +12,17 @@ import { cropToSize } from "../../data/decode/resize.ts";
  *
  * @param picture from `decodeImage`
  * @param size of the model's images
- * @returns shape [H, W, 3], in [-1, 1]
+ * @param channels of the model's images: 3 (RGB, the default) or 1 (grey, the mean of the three)
+ * @returns shape [H, W, C], in [-1, 1]
  */
-export function imageForEdit(picture: RgbaImage, size: Dimensions): Float32Array<ArrayBuffer> {
-  return Float32Array.from(fitted(picture, size), (value) => value * (2 / 255) - 1);
+export function imageForEdit(
+  picture: RgbaImage,
+  size: Dimensions,
+  channels: number = 3,
+): Float32Array<ArrayBuffer> {
+  const rgb = fitted(picture, size);
+  const values = channels === 1 ? meansOf(rgb) : rgb;
+  return Float32Array.from(values, (value) => value * (2 / 255) - 1);
 }
 
 /** Marks in a mask of what is to be drawn anew: white on black, or transparent as in OpenAI's API. */
@@ -35,10 +42,14 @@ export function maskForEdit(
   mark: MaskMark = "white",
 ): Float32Array<ArrayBuffer> {
   const marked = mark === "white" ? picture : { ...picture, rgba: whereTransparent(picture.rgba) };
-  const rgb = fitted(marked, size);
+  return meansOf(fitted(marked, size)).map((mean) => mean / 255);
+}
+
+/** Means of red, green and blue. */
+function meansOf(rgb: Uint8Array): Float32Array<ArrayBuffer> {
   return Float32Array.from(
-    { length: size.width * size.height },
-    (_, i) => (rgb[3 * i]! + rgb[3 * i + 1]! + rgb[3 * i + 2]!) / 765, // three values a pixel
+    { length: rgb.length / 3 },
+    (_, i) => (rgb[3 * i]! + rgb[3 * i + 1]! + rgb[3 * i + 2]!) / 3, // three values a pixel
   );
 }
 

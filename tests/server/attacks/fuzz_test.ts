@@ -15,7 +15,7 @@ const PATHS = [
     "/docs/style.css",
   ],
   ...["/openapi.json", "/classes", "/models", "/generate", "/generate/stream", "/admin/reload", "/nothing"],
-  ...["/v1/images/generations", "/v1/models", "/v1/models/denoise", "/v1/nothing"],
+  ...["/v1/images/generations", "/v1/images/edits", "/v1/models", "/v1/models/denoise", "/v1/nothing"],
 ];
 const FIELDS = [
   ...[
@@ -33,7 +33,21 @@ const FIELDS = [
     "format",
     "every",
   ],
-  ...["prompt", "n", "size", "stream", "partial_images", "response_format", "output_format", "model"],
+  ...[
+    "prompt",
+    "image",
+    "mask",
+    "images",
+    "strength",
+    "jump",
+    "n",
+    "size",
+    "stream",
+    "partial_images",
+    "response_format",
+    "output_format",
+    "model",
+  ],
 ];
 /** Headers that an answer may have; whatever else came would have been put there by a request. */
 const HEADERS = new Set([

@@ -130,7 +130,7 @@ Deno.test("openai: another method or path", async () => {
     const { status, code, headers } = await failure<APIError>(APIError, client.get("/images/generations"));
     assert.deepEqual([status, code], [405, "method_not_allowed"]);
     assert.equal(headers?.get("Allow"), "OPTIONS, POST");
-    const path = await failure(NotFoundError, client.post("/images/edits", { body: {} }));
+    const path = await failure(NotFoundError, client.post("/images/variations", { body: {} }));
     assert.equal(path.code, "not_found");
   });
 });

@@ -33,6 +33,8 @@ Deno.test("openai: a stream sends as many previews as asked for, then the bytes 
     const partial = sent.filter((event) => event.type === "image_generation.partial_image");
     assert.deepEqual(partial.map((event) => event.partial_image_index), [0, 1, 2]);
     for (const [i, step] of [1, 3, 5].entries()) {
+      const { step: done, steps } = partial[i] as { step?: number; steps?: number };
+      assert.deepEqual([done, steps], [step + 1, 8]);
       assert.deepEqual(pixelsOf(partial[i].b64_json), fakeFrame(image, "predicted", step));
     }
     assert.equal(sent.length, 4);
@@ -47,6 +49,8 @@ Deno.test("openai: a stream sends as many previews as asked for, then the bytes 
       background: "opaque",
       image_index: 0,
       seed: 3,
+      model: "fake-model-step-100",
+      revised_prompt: "frog",
       usage: {
         input_tokens: 2,
         input_tokens_details: { text_tokens: 2, image_tokens: 0 },

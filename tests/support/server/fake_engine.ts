@@ -3,6 +3,7 @@ import { guidanceStep, networkRows, rowsOfStep } from "../../../lib/diffusion/gu
 import { CIFAR10_CLASSES } from "../../../lib/data/cifar10.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
+import { planImage } from "../../../lib/sampling/edits/edit_plan.ts";
 import { presetConfig } from "../../../lib/model/presets.ts";
 import type {
   Engine,
@@ -223,7 +224,7 @@ export class FakeEngine implements Engine {
     }
     // In reverse, since the order is not guaranteed.
     for (const { image, done } of stepped.reverse()) {
-      if (done === image.steps && (this.#batch.delete(image.id) || this.#parked.delete(image.id))) {
+      if (done === this.#stepsOf(image) && (this.#batch.delete(image.id) || this.#parked.delete(image.id))) {
         this.#tell("onImage", image.id, fakePixels(image, this.#lastModel));
       }
     }
@@ -242,6 +243,11 @@ export class FakeEngine implements Engine {
   /** In the batch or parked: listeners may park an image during the turn that is being reported. */
   #holds(id: number): boolean {
     return this.#batch.has(id) || this.#parked.has(id);
+  }
+
+  /** Steps of an image: those that it asks for, unless it is an edit. */
+  #stepsOf(image: ImageJob): number {
+    return image.edit ? planImage(this.#lastModel.schedule, image).length : image.steps;
   }
 
   get #guided(): boolean {

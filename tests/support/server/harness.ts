@@ -2,6 +2,7 @@
 import { type AppOptions, createApp } from "../../../server/app.ts";
 import type { Clock } from "../../../server/clock.ts";
 import type { ServerContext } from "../../../server/http/context.ts";
+import { decodeEdit } from "../../../server/pictures/decoding.ts";
 import { encodeFile } from "../../../server/pictures/encoding.ts";
 import { JsonLog } from "../../../server/log.ts";
 import { Metrics } from "../../../server/metrics.ts";
@@ -45,6 +46,7 @@ export function harness(options: HarnessOptions = {}): Harness {
     engine,
     runner: new Scheduler(engine, all, schedulerClock),
     encoder: { encode: (pictures) => Promise.all(pictures.map(encodeFile)), close() {} },
+    decoder: { decode: decodeEdit, close() {} },
     metrics,
     log: new JsonLog((line) => log.push(JSON.parse(line))),
     token,

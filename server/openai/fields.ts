@@ -1,0 +1,165 @@
+/**
+ * Fields of requests for images: OpenAI's, and extensions.
+ *
+ * @module
+ */
+import { z } from "@hono/zod-openapi";
+import { MAX_GUIDANCE } from "../../lib/diffusion/guidance.ts";
+import { samplerNames } from "../../lib/diffusion/sampler.ts";
+import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
+import { withSuggestion } from "../../lib/suggest.ts";
+import { guidanceWords, RESCALE_RANGE } from "../http/guidance.ts";
+import { ProblemError } from "../http/problem.ts";
+import { fieldProblems, MOST_STEPS, mostStepsNow, type RangeContext } from "../http/request.ts";
+import { synonyms } from "./prompt.ts";
+
+/** Alias of the served model. */
+export const MODEL_ALIAS = "denoise";
+/** Longest prompt in characters. */
+const MAX_PROMPT = 1000;
+/** Longest side of an image in pixels: OpenAI's sizes are of single images, not of grids. */
+export const LARGEST_SIZE = 512;
+
+/** Schema of the body of `/v1/images/generations`. */
+export function imageRequestSchema(context: RangeContext) {
+  return z.strictObject(imageFields(context)).openapi("ImageRequest");
+}
+
+/**
+ * Fields of a request for images. As with OpenAI, null means that a field is absent.
+ *
+ * Return types here and below are inferred from zod, so that parsed bodies have the types that the schema checks.
+ */
+export function imageFields(context: RangeContext) {
+  const { maxImages, maxSteps = MOST_STEPS } = context.settings;
+  return {
+    prompt: textField(1, MAX_PROMPT).openapi({
+      description:
+        "Searched for the name of one class (whole words, any case, singular or plural) or a synonym: " +
+        Object.entries(synonyms).map(([name, words]) => `${name} (${words.join(", ")})`).join("; ") +
+        ". If it names no class, or more than one, the response is 400. Unconditional models accept any prompt.",
+      example: "a photo of a cat",
+    }),
+    model: optional(textField(0, 1000), `The served model's id, or \`${MODEL_ALIAS}\`.`),
+    n: optional(
+      wholeField(1, maxImages),
+      "Number of images. Image i equals a single image drawn with seed + i. Default 1.",
+    ),
+    size: optional(
+      z.unknown().openapi({ type: ["string", "null"] }), // allowed sizes depend on the model
+      `WIDTHxHEIGHT in pixels: the model's own size (\`auto\`, the default) or an integer multiple of it up to ` +
+        `${LARGEST_SIZE}x${LARGEST_SIZE}, with nearest-neighbour upscaling.`,
+    ),
+    response_format: optional(
+      word(["b64_json", "url"]),
+      "`url`: a link to this server's /generate, which draws the same bytes whenever it is fetched.",
+    ),
+    output_format: optional(word(["png", "jpeg", "webp"]), "Default png."),
+    stream: optional(
+      z.boolean({ error: "true or false" }),
+      "Server-sent events: `image_generation.partial_image`, then `image_generation.completed` for each image.",
+    ),
+    partial_images: optional(
+      wholeField(0, 3),
+      "Previews of each image in a stream, fewer if there are not enough steps. Default 0.",
+    ),
+    class: optional(
+      textField(1, 1000),
+      "Extension. Class, mixture of classes, `any` or `none`, as for /generate; the prompt is then not searched.",
+    ),
+    seed: optional(
+      wholeField(0, Number.MAX_SAFE_INTEGER - maxImages),
+      "Extension. The same seed and parameters give the same bytes. Default: random, returned in the response.",
+    ),
+    steps: optional(
+      wholeField(1, maxSteps, () => mostStepsNow(context)),
+      "Extension. Sampling steps, as for /generate.",
+    ),
+    sampler: optional(word(samplerNames), "Extension. Sampler, as for /generate."),
+    guidance: optional(
+      numberField(0, MAX_GUIDANCE),
+      "Extension. Classifier-free guidance scale, as for /generate.",
+    ),
+    negative_class: optional(textField(1, 1000), `Extension. ${guidanceWords.negative_class}`),
+    guidance_rescale: optional(
+      numberField(...RESCALE_RANGE),
+      `Extension. ${guidanceWords.guidance_rescale}`,
+    ),
+    guidance_interval: optional(
+      z.string({ error: INTERVAL_WORDS }).refine((text) => parseInterval(text) !== undefined, INTERVAL_WORDS),
+      `Extension. ${guidanceWords.guidance_interval}`,
+    ),
+    user: ignored(textField(0, 1000)),
+    safety_identifier: ignored(textField(0, 1000)),
+    quality: ignored(textField(0, 100)),
+    style: ignored(textField(0, 100)),
+    background: ignored(textField(0, 100)),
+    moderation: ignored(textField(0, 100)),
+    complexity: ignored(textField(0, 100)),
+    output_compression: ignored(wholeField(0, 100)),
+  };
+}
+
+/** Parsed fields of a request. */
+export type ImageFields = z.output<ReturnType<typeof imageRequestSchema>>;
+
+/** Schema of a field that may be absent or null. */
+export function optional<S extends z.ZodType>(schema: S, description: string) {
+  return schema.nullish().openapi({ description });
+}
+
+/** Schema of a field of OpenAI's without a meaning here. */
+export function ignored(schema: z.ZodType) {
+  return optional(schema, "Accepted for compatibility with OpenAI; ignored.");
+}
+
+/** Schema of a text of so many characters. */
+export function textField(least: number, most: number) {
+  const error = `a text of ${least} to ${most} characters`;
+  return z.string({ error }).min(least, error).max(most, error);
+}
+
+/**
+ * Schema of a whole number.
+ *
+ * @param mostNow the maximum at the time of the request, for error messages
+ */
+export function wholeField(least: number, most: number, mostNow: () => number = () => most) {
+  const error = () => range("a whole number", least, mostNow());
+  return within(z.int({ error }), error, least, most);
+}
+
+/** Schema of a number. */
+export function numberField(least: number, most: number) {
+  const error = range("a number", least, most);
+  return within(z.number({ error }), error, least, most);
+}
+
+function within(schema: z.ZodNumber, error: string | (() => string), least: number, most: number) {
+  return schema.min(least, { error }).max(most, { error });
+}
+
+function range(what: string, least: number, most: number): string {
+  return `${what} from ${least} to ${most}`;
+}
+
+function word<const T extends string>(words: readonly T[]) {
+  return z.enum(words, {
+    error: ({ input }) =>
+      withSuggestion(`one of ${words.join(", ")}`, typeof input === "string" ? input : "", words),
+  });
+}
+
+/**
+ * Parses a request body.
+ *
+ * @throws {ProblemError} 400 for invalid fields
+ */
+export function readFields<S extends z.ZodObject>(body: unknown, schema: S): z.output<S> {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) {
+    throw new ProblemError(400, "invalid_json", "the body must be a JSON object");
+  }
+  const { success, data, error } = schema.safeParse(body);
+  if (success) return data;
+  throw fieldProblems(error.issues, { ...body }, Object.keys(schema.shape));
+}

@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { fileURLToPath } from "node:url";
+import { PictureError } from "../../../server/pictures/decoder.ts";
+import { decodeEdit } from "../../../server/pictures/decoding.ts";
+import { WorkerDecoder } from "../../../server/pictures/worker_decoder.ts";
+import { makeJpeg, makeWebp } from "../../support/image_files.ts";
+import { makePng } from "../../support/synthetic.ts";
+
+const asker = { client: "a", signal: new AbortController().signal, seconds: 60 };
+const size = { height: 8, width: 8, channels: 3 };
+
+const photo = () => makeJpeg(40, 24, (x, y) => [6 * x, 10 * y, 90]);
+const mask = () => makeWebp(40, 24, (x) => [0, 0, 0, x < 20 ? 0 : 255], { lossless: true });
+
+Deno.test("the worker gives what this thread would, names a bad file, and goes on", async () => {
+  const decoder = new WorkerDecoder();
+  try {
+    const edit = await decoder.decode({ image: await photo(), mask: await mask(), ...size }, asker);
+    assert.deepEqual(edit, await decodeEdit({ image: await photo(), mask: await mask(), ...size }));
+    assert.deepEqual([edit.image.length, edit.mask?.length], [192, 64]);
+    await assert.rejects(
+      decoder.decode({ image: await photo(), mask: await photo(), ...size }, asker),
+      (error) => error instanceof PictureError && error.field === "mask",
+    );
+    await assert.rejects(
+      decoder.decode({ image: new Uint8Array(9), ...size }, asker),
+      /^PictureError: image: nothing but zero bytes; expected a PNG, JPEG or WebP image$/,
+    );
+    const png = Uint8Array.from(await makePng(16, 16, () => [0, 0, 0]));
+    const { image } = await decoder.decode({ image: png, ...size }, asker);
+    assert.ok(image.every((value) => value === -1));
+  } finally {
+    decoder.close();
+  }
+});
+
+Deno.test("a grey model's image is the mean of the colours, and need not be square", async () => {
+  const image = Uint8Array.from(await makePng(12, 6, () => [30, 60, 255]));
+  const edit = await decodeEdit({ image, height: 4, width: 8, channels: 1 });
+  assert.deepEqual(edit.image, new Float32Array(32).fill(115 * (2 / 255) - 1));
+});
+
+Deno.test("only so many requests may wait for the decoder", async () => {
+  const workers: { terminated: boolean }[] = [];
+  const start = () => {
+    const worker = { terminated: false, postMessage() {}, terminate: () => worker.terminated = true };
+    workers.push(worker);
+    return worker as unknown as Worker;
+  };
+  const decoder = new WorkerDecoder({ start });
+  assert.equal(workers.length, 0, "the worker starts with the first picture");
+  const waiting = Array.from(
+    { length: 16 },
+    () => decoder.decode({ image: new Uint8Array(9), ...size }, asker),
+  );
+  const refused = decoder.decode({ image: new Uint8Array(9), ...size }, asker);
+  await assert.rejects(refused, { name: "JobError", status: 503, code: "decoder_busy", retryAfter: 2 });
+  decoder.close();
+  for (const each of waiting) await assert.rejects(each, /the decoder was closed/);
+  assert.deepEqual(workers.map(({ terminated }) => terminated), [true]);
+});
+
+Deno.test("decoding needs no permission but to read the program", async () => {
+  const root = fileURLToPath(new URL("../../../", import.meta.url));
+  const png = Uint8Array.from(await makePng(16, 16, () => [0, 0, 0]));
+  const cmyk = await Deno.readFile(new URL("../../data/fixtures/cmyk.jpg", import.meta.url));
+  const files = [png, await photo(), await mask(), cmyk].map((bytes) => bytes.toBase64());
+  const script = `
+    import { WorkerDecoder } from ${
+    JSON.stringify(new URL("../../../server/pictures/worker_decoder.ts", import.meta.url).href)
+  };
+    const decoder = new WorkerDecoder();
+    const asker = { client: "a", signal: new AbortController().signal, seconds: 60 };
+    for (const file of ${JSON.stringify(files)}) {
+      const job = { image: Uint8Array.fromBase64(file), height: 8, width: 8, channels: 3 };
+      console.log((await decoder.decode(job, asker)).image.length);
+    }
+    decoder.close();`;
+  // by standard input, since the files are too long for an argument
+  const command = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--no-prompt", "--no-check", `--config=${root}deno.json`],
+      ...[`--allow-read=${root}server,${root}lib,${root}deno.json`, "-"],
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  });
+  const process = command.spawn();
+  await new Blob([script]).stream().pipeTo(process.stdin);
+  const { stdout, stderr } = await process.output();
+  const text = (bytes: Uint8Array) => Buffer.from(bytes).toString();
+  assert.equal(text(stdout), "192\n192\n192\n192\n", text(stderr));
+});
