@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { asGenerated, editBody } from "./edit_stream.js";
 import { readEvents } from "./events.js";
 import { askForToken, knownToken } from "./token.js";
 
@@ -11,7 +12,8 @@ import { askForToken, knownToken } from "./token.js";
  * @typedef {{
  *   class: string, count: number, steps: number, sampler: string, seed: number, guidance?: number,
  *   negative_class?: string, guidance_rescale?: number, guidance_interval?: string,
- * }} Wish
+ *   edit?: import("./editor.js").Edit,
+ * }} Wish a picture to start from is `edit`
  */
 
 /** Error response of the server. */
@@ -46,12 +48,13 @@ export async function getJson(path) {
  */
 export async function* drawStream(wish, signal) {
   const query = new URLSearchParams(parameters(wish));
-  const response = await request(`generate/stream?${query}`, "text/event-stream", signal);
+  const response = wish.edit
+    ? await request("v1/images/edits", "text/event-stream", signal, editBody(wish))
+    : await request(`generate/stream?${query}`, "text/event-stream", signal);
+  const events = parsedEvents(response);
   try {
-    for await (const { event, data } of readEvents(/** @type {any} */ (response.body))) {
-      const parsed = JSON.parse(data);
-      if (event === "error") throw problemError(parsed, parsed.status ?? 500);
-      yield { event, data: parsed };
+    for await (const { event, data } of wish.edit ? asGenerated(events, wish.count) : events) {
+      yield { event, data };
       if (event === "done") return;
     }
   } catch (error) {
@@ -62,8 +65,21 @@ export async function* drawStream(wish, signal) {
 }
 
 /**
+ * @param {Response} response
+ * @returns {AsyncGenerator<{ event: string, data: any }>}
+ * @throws {ServerError} for an `error` event
+ */
+async function* parsedEvents(response) {
+  for await (const { event, data } of readEvents(/** @type {any} */ (response.body))) {
+    const parsed = JSON.parse(data);
+    if (event === "error") throw problemError(parsed, parsed.status ?? 500);
+    yield { event, data: parsed };
+  }
+}
+
+/**
  * URL that draws the same picture again.
- * @param {Wish} wish
+ * @param {Wish} wish one without a picture to start from
  */
 export function pictureUrl(wish) {
   return new URL(`generate?${new URLSearchParams(parameters(wish))}`, document.baseURI).href;
@@ -82,21 +98,30 @@ function parameters(wish) {
  * @param {string} path
  * @param {string} accept
  * @param {AbortSignal} [signal]
+ * @param {object} [body] sent as JSON
  * @returns {Promise<Response>}
  */
-async function request(path, accept, signal) {
+async function request(path, accept, signal, body) {
   const token = knownToken();
   /** @type {Record<string, string>} */
   const headers = token ? { accept, authorization: `Bearer ${token}` } : { accept };
+  if (body) headers["content-type"] = "application/json";
+  const method = body ? "POST" : "GET";
   let response;
   try {
-    response = await fetch(path, { headers, signal, cache: "no-store" });
+    response = await fetch(path, {
+      method,
+      headers,
+      signal,
+      cache: "no-store",
+      body: body && JSON.stringify(body),
+    });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new ServerError(0, "The server is not responding. Is it still running?");
   }
   if (response.ok) return response;
-  if (response.status === 401 && await askForToken(token)) return await request(path, accept, signal);
+  if (response.status === 401 && await askForToken(token)) return await request(path, accept, signal, body);
   // Proxies may answer without problem details, and then have only this header.
   const retryAfter = Number(response.headers.get("retry-after")) || undefined;
   const problem = await response.json().catch(() => ({}));
@@ -104,9 +129,14 @@ async function request(path, accept, signal) {
 }
 
 /**
- * @param {{ title?: string, detail?: string, retryAfter?: number }} problem RFC 9457's members
+ * @param {{ title?: string, detail?: string, retryAfter?: number, error?: { message: string } }} problem RFC 9457's
+ *   members, or OpenAI's
  * @param {number} status
  */
-function problemError({ detail, title, retryAfter }, status) {
-  return new ServerError(status, detail ?? title ?? `The server answered with status ${status}.`, retryAfter);
+function problemError({ detail, title, retryAfter, error }, status) {
+  return new ServerError(
+    status,
+    error?.message ?? detail ?? title ?? `The server answered with status ${status}.`,
+    retryAfter,
+  );
 }

@@ -58,6 +58,8 @@ function follow() {
     "Away from": wish.negative_class,
     Rescale: wish.guidance_rescale,
     "Noise levels": wish.guidance_interval,
+    "Starts from": wish.edit && (wish.edit.mask ? "your picture, a part drawn anew" : "your picture"),
+    Strength: wish.edit?.strength,
     Model: model || "not known yet",
   }).filter(([, value]) => value !== undefined);
   byId("details-list").replaceChildren(...facts.flatMap(([name, value]) => [
@@ -65,6 +67,7 @@ function follow() {
     element("dd", { textContent: String(value) }),
   ]));
   const file = `${wish.class.replace(/[^\w-]+/g, "-")}-${wish.seed}.png`;
+  byId("terminal").hidden = wish.edit !== undefined; // its files would have to be there
   byId("curl").textContent = curlLine(pictureUrl(wish), file, knownToken() !== "");
   byId("download").download = file;
   way.max = String(sources().length - 1);
@@ -78,7 +81,7 @@ function show() {
   if (!shown) return;
   const all = sources();
   const { step, source } = all[Number(way.value)];
-  const { steps } = shown.wish;
+  const steps = shown.steps ?? shown.wish.steps;
   const { width, height } = shown.size;
   const { side } = layOut(1, Math.min(320, innerWidth - 72), width, 320);
   image.src = source;
@@ -98,8 +101,8 @@ function show() {
 
 /** All images of the picture, in order: previews and result, or noise. */
 function sources() {
-  const { frames, source, wish, image } = /** @type {Picture} */ (shown);
-  if (source) return [...frames, { step: wish.steps, source }];
+  const { frames, source, steps, wish, image } = /** @type {Picture} */ (shown);
+  if (source) return [...frames, { step: steps ?? wish.steps, source }];
   return frames.length > 0 ? frames : [{ step: 0, source: image.src }];
 }
 

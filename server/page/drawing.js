@@ -48,10 +48,10 @@ export class Drawing {
    */
   fit(room, small) {
     const label = parseFloat(getComputedStyle(this.element).getPropertyValue("--label")) || 0;
-    for (const { grid, wish } of this.rows) {
-      const largest = small ? 64 : this.perClass ? 96 : largestSide(wish.count);
+    for (const { grid, tiles } of this.rows) {
+      const largest = small ? 64 : this.perClass ? 96 : largestSide(tiles);
       const oneRow = this.perClass || small;
-      applyLayout(grid, layOut(wish.count, room - label, this.size.width, largest, oneRow));
+      applyLayout(grid, layOut(tiles, room - label, this.size.width, largest, oneRow));
     }
   }
 
@@ -103,7 +103,7 @@ export class Drawing {
     const open = this.rows.filter(({ done }) => !done);
     const drawn = open.filter(({ step }) => step > 0);
     if (this.#finished > 0 && this.#count > 1) return `${this.#finished} of ${this.#count} pictures finished`;
-    if (drawn.length > 0) return `Step ${drawn[0].step} of ${drawn[0].wish.steps}`;
+    if (drawn.length > 0) return `Step ${drawn[0].step} of ${drawn[0].steps}`;
     const positions = open.flatMap(({ position }) => position ?? []);
     if (positions.length === 0 || open.some(({ started }) => started)) return "Starting …";
     const before = Math.min(...positions);

@@ -4,6 +4,7 @@
  * @module
  */
 import { byId, element } from "./dom.js";
+import { prepareEditor, readEdit, writeEdit } from "./editor.js";
 import { ANY_CLASS, className, NO_CLASS } from "./words.js";
 /** @import { Wish } from "./api.js" */
 /** @import { Offer } from "./offer.js" */
@@ -17,7 +18,8 @@ let canGuide = true;
  * Fills in what the server offers.
  * @param {Offer} offer
  */
-export function fillForm({ classes, guided, samplers, limits, defaults }) {
+export function fillForm({ classes, guided, size, samplers, limits, defaults }) {
+  prepareEditor(size);
   const words = [
     ...classes,
     ...(classes.length > 0 ? [ANY_CLASS] : []),
@@ -72,8 +74,9 @@ export function readForm(classes = [chosen()]) {
     sampler: sampler.value,
     seed: seed.value === "" ? crypto.getRandomValues(new Uint32Array(1))[0] : Number(seed.value),
   };
+  const edit = readEdit();
   return classes.map((name) => {
-    return { class: name, ...each, ...(isGuided(name) ? readGuidance() : {}) };
+    return { class: name, ...each, ...(isGuided(name) ? readGuidance() : {}), ...(edit ? { edit } : {}) };
   });
 }
 
@@ -93,7 +96,7 @@ function chosen() {
 }
 
 /** @param {Wish} wish */
-export function writeForm(wish) {
+export async function writeForm(wish) {
   const radios = /** @type {HTMLInputElement[]} */ ([...form.elements.class]);
   const single = radios.some(({ value }) => value === wish.class);
   if (single) form.elements.class.value = wish.class;
@@ -106,6 +109,7 @@ export function writeForm(wish) {
     interval.value = wish.guidance_interval ?? "";
   }
   check();
+  await writeEdit(wish.edit);
 }
 
 function check() {

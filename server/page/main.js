@@ -111,7 +111,7 @@ function fit() {
 async function drawAgain(picture, perClass) {
   running?.abort(CANCELLED);
   await ended;
-  writeForm(picture.wish);
+  await writeForm(picture.wish);
   start(perClass);
 }
 

@@ -15,6 +15,8 @@ export class Picture extends EventTarget {
   source = "";
   /** Name of the model that draws it, once it does. */
   model = "";
+  /** Its steps in all, as the previews count them. @type {number | undefined} */
+  steps;
 
   /**
    * @param {Wish} wish of this picture alone
@@ -41,12 +43,10 @@ export class Picture extends EventTarget {
     this.#show(noise(this.size), "waiting");
   }
 
-  /**
-   * @param {number} step steps done
-   * @param {string} base64 of a PNG
-   */
-  addFrame(step, base64) {
-    const source = pngSource(base64);
+  /** @param {{ step: number, steps: number, image: string }} preview steps done and in all, and a PNG in base64 */
+  addFrame({ step, steps, image }) {
+    const source = pngSource(image);
+    this.steps = steps;
     this.frames.push({ step, source });
     this.#show(source, "being drawn");
   }

@@ -13,6 +13,8 @@ export class Row {
   started = false;
   /** Steps before its newest preview. */
   step = 0;
+  /** Steps in all: evaluations of the network, which are not always as many as were asked for. */
+  steps = 1;
   done = false;
 
   /**
@@ -26,7 +28,11 @@ export class Row {
       { length: wish.count },
       (_, i) => new Picture({ ...wish, count: 1, seed: wish.seed + i }, size, open),
     );
-    this.grid = element("div", { className: "tiles" }, ...this.pictures.map(({ tile }) => tile));
+    const { edit } = wish;
+    const original = edit
+      ? [element("img", { ...size, className: "given", src: edit.image, alt: "Your picture" })]
+      : [];
+    this.grid = element("div", { className: "tiles" }, ...original, ...this.pictures.map(({ tile }) => tile));
   }
 
   reset() {
@@ -46,13 +52,18 @@ export class Row {
       this.started = true;
       for (const picture of this.pictures) picture.model = data.model;
     } else if (event === "preview") {
-      this.step = data.step;
-      this.pictures[data.index].addFrame(data.step, data.image);
+      [this.step, this.steps] = [data.step, data.steps];
+      this.pictures[data.index].addFrame(data);
     } else if (event === "image") {
-      this.pictures[data.index].finish(data.image, data.class);
+      this.pictures[data.index].finish(data.image, data.class ?? this.wish.class);
     } else if (event === "done") {
       this.done = true;
     }
+  }
+
+  /** Tiles of the grid, with that of the picture to start from. */
+  get tiles() {
+    return this.grid.children.length;
   }
 
   get finished() {
@@ -62,7 +73,7 @@ export class Row {
   /** From 0 to 1. */
   get progress() {
     const ways = this.pictures.map(({ source, frames }) => {
-      return source ? 1 : (frames.at(-1)?.step ?? 0) / this.wish.steps;
+      return source ? 1 : (frames.at(-1)?.step ?? 0) / this.steps;
     });
     return ways.reduce((sum, way) => sum + way, 0) / ways.length;
   }

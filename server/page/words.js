@@ -43,6 +43,9 @@ export function settingsText({ steps, sampler, ...wish }) {
   if (wish.negative_class !== undefined) parts.push(`away from ${wish.negative_class}`);
   if (wish.guidance_rescale !== undefined) parts.push(`rescaled ${wish.guidance_rescale}`);
   if (wish.guidance_interval !== undefined) parts.push(`at noise levels ${wish.guidance_interval}`);
+  if (wish.edit) {
+    parts.push(`${wish.edit.mask ? "a part of" : "from"} your picture, strength ${wish.edit.strength}`);
+  }
   return parts.join(", ");
 }
 

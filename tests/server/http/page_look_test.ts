@@ -32,6 +32,7 @@ visitTest("the keyboard alone is enough, and always shows where it is", {}, asyn
     await page.keyboard.type(value);
   }
   await tab("more-summary");
+  await tab("edit-summary");
   await tab("draw");
   await page.keyboard.press("Enter");
   await done(page, "2 pictures in");

@@ -1,0 +1,251 @@
+/**
+ * Picture to start from, the mask painted on it, and the strength.
+ *
+ * @module
+ */
+import { announce, byId } from "./dom.js";
+import { layOut } from "./layout.js";
+import { Mask } from "./mask.js";
+import { pngOf, readOriginal } from "./original.js";
+
+/**
+ * A picture to start from, as the server takes it.
+ * @typedef {{ image: string, mask?: string, strength: number }} Edit data URLs of PNGs in the model's size
+ */
+
+const panel = byId("edit");
+const empty = byId("edit-empty");
+const work = byId("edit-work");
+const trouble = byId("edit-trouble");
+const file = byId("edit-file");
+const canvas = byId("edit-canvas");
+const brush = byId("brush");
+const strength = byId("strength");
+const erase = byId("erase");
+
+// Defaults of the server: of a whole picture, and of a part of one.
+const WHOLE = 0.6;
+const PART = 1;
+
+/** The model's. @type {{ width: number, height: number }} */
+let size;
+/** @type {ImageData | undefined} */
+let original;
+let mask = new Mask({ width: 1, height: 1 });
+/** Where the brush is, in pixels of the picture. @type {{ x: number, y: number } | undefined} */
+let at;
+let painting = false;
+/** The strength was chosen, not left at its default. */
+let chosen = false;
+
+/** @param {{ width: number, height: number }} ofModel size of its pictures */
+export function prepareEditor(ofModel) {
+  size = ofModel;
+  [canvas.width, canvas.height] = [size.width, size.height];
+  brush.max = Math.ceil(Math.max(size.width, size.height) / 2);
+  brush.value = Math.max(1, Math.round(Math.min(size.width, size.height) / 6));
+  show();
+}
+
+/** @returns {Edit | undefined} */
+export function readEdit() {
+  if (!original) return undefined;
+  return {
+    image: pngOf(original),
+    ...(mask.empty ? {} : { mask: maskPng() }),
+    strength: strength.valueAsNumber,
+  };
+}
+
+/**
+ * Goes back to an edit, or to none.
+ * @param {Edit | undefined} edit
+ */
+export async function writeEdit(edit) {
+  remove();
+  if (!edit) return;
+  original = await pixelsOf(edit.image);
+  mask = new Mask(size);
+  const { data } = edit.mask ? await pixelsOf(edit.mask) : { data: new Uint8ClampedArray() };
+  for (let i = 3; i < data.length; i += 4) mask.painted[(i - 3) / 4] = data[i] < 128 ? 1 : 0;
+  strength.value = String(edit.strength);
+  chosen = true;
+  show();
+}
+
+/** @param {string} url of a PNG in the model's size */
+async function pixelsOf(url) {
+  const image = new Image(size.width, size.height);
+  image.src = url;
+  await image.decode();
+  const context = new OffscreenCanvas(size.width, size.height).getContext("2d");
+  context?.drawImage(image, 0, 0);
+  return /** @type {ImageData} */ (context?.getImageData(0, 0, size.width, size.height));
+}
+
+/** The mask as OpenAI's API takes it: transparent where the picture is drawn anew. */
+function maskPng() {
+  const pixels = new ImageData(size.width, size.height);
+  mask.painted.forEach((painted, i) => pixels.data[4 * i + 3] = painted ? 0 : 255);
+  return pngOf(pixels);
+}
+
+/** @param {Blob | undefined} given */
+async function open(given) {
+  if (!given || !size) return;
+  panel.open = true;
+  trouble.textContent = "";
+  try {
+    original = await readOriginal(given, size);
+  } catch {
+    trouble.textContent = "The browser cannot read this file as a picture.";
+    return;
+  }
+  mask = new Mask(size);
+  chosen = false;
+  show();
+  canvas.focus();
+  announce("Your picture is loaded");
+}
+
+function remove() {
+  original = undefined;
+  at = undefined;
+  chosen = false;
+  mask.clear();
+  show();
+}
+
+/** Shows picture and mask: what is drawn anew is a chequered pattern over the picture. */
+function show() {
+  empty.hidden = original !== undefined;
+  work.hidden = original === undefined;
+  byId("edit-on").hidden = original === undefined;
+  if (!chosen) strength.value = String(mask.empty ? WHOLE : PART);
+  byId("strength-value").textContent = Number(strength.value).toFixed(2);
+  byId("edit-note").textContent = mask.empty
+    ? "All of it is drawn anew. Paint to draw a part of it."
+    : "The chequered part is drawn anew, the rest is kept.";
+  byId("unpaint").disabled = mask.empty;
+  if (!original) return;
+  const { side } = layOut(1, Math.min(320, panel.clientWidth), size.width, 320);
+  canvas.style.width = `${side}px`;
+  canvas.style.height = `${side * size.height / size.width}px`;
+  const pixels = new ImageData(new Uint8ClampedArray(original.data), size.width, size.height);
+  const near = new Set(at ? mask.under(at, brush.valueAsNumber) : []);
+  for (let i = 0; i < mask.painted.length; i++) {
+    const odd = (i + Math.floor(i / size.width)) % 2;
+    if (mask.painted[i]) mix(pixels.data, i, odd ? 255 : 165, 0.85);
+    if (near.has(i)) mix(pixels.data, i, erase.checked ? 0 : 255, 0.4);
+  }
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+}
+
+/**
+ * @param {Uint8ClampedArray} data
+ * @param {number} pixel
+ * @param {number} grey
+ * @param {number} share of the grey
+ */
+function mix(data, pixel, grey, share) {
+  for (let c = 4 * pixel; c < 4 * pixel + 3; c++) data[c] += share * (grey - data[c]);
+}
+
+/**
+ * @param {PointerEvent} event
+ * @returns {{ x: number, y: number }}
+ */
+function place({ clientX, clientY }) {
+  const { left, top, width, height } = canvas.getBoundingClientRect();
+  return { x: (clientX - left) / width * size.width, y: (clientY - top) / height * size.height };
+}
+
+/** @param {{ x: number, y: number }} to */
+function paint(to) {
+  mask.stroke(at ?? to, to, brush.valueAsNumber, !erase.checked);
+}
+
+canvas.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
+  if (event.button !== 0) return;
+  canvas.setPointerCapture(event.pointerId);
+  painting = true;
+  at = place(event);
+  paint(at);
+  show();
+});
+canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
+  const to = place(event);
+  if (painting) paint(to);
+  at = to;
+  show();
+});
+for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => painting = false);
+for (const end of ["pointerleave", "blur"]) {
+  canvas.addEventListener(end, () => {
+    if (painting) return;
+    at = undefined;
+    show();
+  });
+}
+
+/** Steps of the brush by the arrow keys. @type {Record<string, [number, number]>} */
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  const arrow = ARROWS[event.key];
+  if (!arrow && event.key !== " ") return;
+  event.preventDefault(); // the page would scroll
+  const { x, y } = at ?? { x: size.width / 2, y: size.height / 2 };
+  const [right, down] = (arrow ?? [0, 0]).map((step) => event.shiftKey ? 4 * step : step);
+  at = {
+    x: Math.min(size.width - 0.5, Math.max(0.5, x + right)),
+    y: Math.min(size.height - 0.5, Math.max(0.5, y + down)),
+  };
+  if (!arrow) {
+    mask.stroke(at, at, brush.valueAsNumber, !erase.checked);
+    announce(erase.checked ? "Erased" : "Painted");
+  }
+  show();
+});
+
+file.addEventListener("change", () => {
+  open(file.files[0]);
+  file.value = ""; // so that the same file can be chosen again
+});
+strength.addEventListener("input", () => {
+  chosen = true;
+  show();
+});
+for (const input of [brush, erase, byId("paint")]) input.addEventListener("input", show);
+byId("unpaint").addEventListener("click", () => {
+  mask.clear();
+  show();
+});
+byId("edit-remove").addEventListener("click", () => {
+  remove();
+  file.focus();
+});
+panel.addEventListener("toggle", show);
+addEventListener("resize", show);
+
+// Anywhere on the page: elsewhere a dropped file would replace the page.
+addEventListener("dragover", (event) => {
+  if (!event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();
+  panel.classList.add("over");
+});
+addEventListener("dragleave", (event) => {
+  if (event.relatedTarget === null) panel.classList.remove("over");
+});
+addEventListener("drop", (event) => {
+  panel.classList.remove("over");
+  if (!event.dataTransfer?.types.includes("Files")) return;
+  event.preventDefault();
+  open(event.dataTransfer.files[0]);
+});
+addEventListener("paste", (event) => {
+  const [pasted] = event.clipboardData?.files ?? [];
+  if (!pasted) return;
+  event.preventDefault();
+  open(pasted);
+});
