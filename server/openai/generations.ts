@@ -54,6 +54,8 @@ function links(
   { draw, query, model, format, scale }: PlannedRequest,
 ): { url: string }[] {
   const { labels, seed, steps, sampler, spacing } = draw;
+  // The guide is the server's, not a parameter.
+  const { guide: _, ...guidance } = guidanceMetadata(draw, model);
   return labels.map((_, i) => {
     const url = new URL(`${server.replace(/\/$/, "")}/generate`);
     const parameters = {
@@ -62,7 +64,7 @@ function links(
       steps,
       sampler,
       spacing,
-      ...guidanceMetadata(draw, model),
+      ...guidance,
       format,
       scale,
     };

@@ -62,6 +62,17 @@ Deno.test("openai: negative class, rescaling and interval are extensions, and st
   });
 });
 
+Deno.test("openai: the URL of an image by a guided model draws the same image", async () => {
+  await serving({ engine: { model: { guide: "weak" } } }, async ({ client, origin }) => {
+    const { data } = await client.images.generate({
+      prompt: "a cat",
+      response_format: "url",
+      ...{ seed: 7 },
+    });
+    assert.deepEqual(await bytesAt(data![0].url!), await bytesAt(`${origin}/generate?class=cat&seed=7`));
+  });
+});
+
 Deno.test("openai: each of several images is the one that its own seed gives alone", async () => {
   await serving({}, async ({ client, origin }) => {
     const { data } = await client.images.generate({ prompt: "lorries", n: 3, ...{ seed: 40 } });
