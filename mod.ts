@@ -221,6 +221,19 @@ export type {
 export type { ClassChoice, ClassFacts } from "./lib/sampling/class_choice.ts";
 export type { DrawPlan, GenerateOptions } from "./lib/sampling/request.ts";
 export type { KnownImage, SlotImage } from "./lib/sampling/slot_image.ts";
+export { changeClass, type ClassChange } from "./lib/sampling/edits/class_change.ts";
+export {
+  type ImageInterpolation,
+  interpolateImages,
+  interpolateSeeds,
+  type SeedInterpolation,
+} from "./lib/sampling/edits/interpolation.ts";
+export {
+  type InversionOptions,
+  type InversionPlan,
+  invertBy,
+  planInversion,
+} from "./lib/sampling/edits/inversion.ts";
 export {
   checkEdit,
   type CompleteEdit,

@@ -70,7 +70,7 @@ const STARTED_BY = "DENOISE_STARTED_BY";
 const CHECK_INTERVAL = 500;
 
 /** Tasks of deno.json that run on a backend. */
-export type BackendTask = "train" | "sample" | "bench" | "bench:serve";
+export type BackendTask = "train" | "sample" | "edit" | "bench" | "bench:serve";
 
 /**
  * Continues a task on its backend. With Dawn, another process of the task does, which may load Dawn's binary: permissions

@@ -7,7 +7,8 @@ import { basename, resolve } from "node:path";
 import { hasNullClass } from "./class_choice.ts";
 import { type DrawPlan, type GenerateOptions, planDraw } from "./request.ts";
 import { givenBy, planImage } from "./edits/edit_plan.ts";
-import { imageMetadata } from "./metadata.ts";
+import { checkImageShape } from "./edits/image_edit.ts";
+import { type DrawnBy, imageMetadata } from "./metadata.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
 import {
   type Drawn,
@@ -22,7 +23,7 @@ import { batchSizes, RunningBatch } from "./running_batch.ts";
 import { readGuide } from "./guide.ts";
 import type { GuideNetwork } from "./slot_batch.ts";
 import type { SlotImage } from "./slot_image.ts";
-import { guidanceOf } from "../diffusion/guidance.ts";
+import { guidanceOf, networkRows } from "../diffusion/guidance.ts";
 import type { PlannedStep, SamplerChoice } from "../diffusion/sampler.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { checkWhole } from "../checks.ts";
@@ -172,8 +173,33 @@ export class DDPM {
     const settings = planDraw(options, this);
     const plan = planImage(this.schedule, settings);
     const slots = Math.min(settings.batch, settings.labels.length);
-    const { images } = await this.#draw(slots, settings, plan, { onStep: options.onStep });
+    const { images } = await this.#draw(slots, this.#requests(settings, plan), plan, {
+      onStep: options.onStep,
+    });
     return this.#finished(images, settings);
+  }
+
+  /**
+   * Draws images by a plan and from starts of one's own; `generate` and the edits are made of this.
+   *
+   * @param images seed, class and guidance of each, and where it starts
+   * @param plan from `planSampling`
+   * @param options `batch`: most images at a time, default 64; `onStep`: called after each step, with the steps done and
+   *   their total over all batches
+   * @returns shape [images, H, W, C], in [-1, 1] after a plan that ends at the image
+   * @throws {ConfigError} for a start of another size, or guidance without the classes that it needs
+   * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
+   */
+  async draw(
+    images: readonly SlotImage[],
+    plan: readonly PlannedStep[],
+    { batch = 64, onStep }: Pick<GenerateOptions, "batch" | "onStep"> = {},
+  ): Promise<Float32Array<ArrayBuffer>> {
+    const [height, width] = imageSize(this.config);
+    for (const { start } of images) {
+      if (start) checkImageShape("start", start, [height, width, this.config.inChannels]);
+    }
+    return (await this.#draw(Math.min(batch, images.length), images, plan, { onStep })).images;
   }
 
   /**
@@ -191,7 +217,12 @@ export class DDPM {
     const previewAt = keptSteps(frames, plan.length);
     const count = settings.labels.length;
     const drawOptions = { onStep: options.onStep, previewAt };
-    const { images, noisy, previews } = await this.#draw(count, settings, plan, drawOptions);
+    const { images, noisy, previews } = await this.#draw(
+      count,
+      this.#requests(settings, plan),
+      plan,
+      drawOptions,
+    );
     const [height, width] = imageSize(this.config);
     const toImages = (data: Float32Array) => Images.fromFloats(data, count, height, width);
     return {
@@ -261,25 +292,28 @@ export class DDPM {
   /** Converts samples to images with metadata. */
   #finished(data: Float32Array, plan: DrawPlan): Images {
     const [height, width] = imageSize(this.config);
-    const { classes, precision, guide } = this;
-    const by = { model: basename(resolve(this.path)), classes, precision, guide };
-    const metadata = plan.labels.map((_, i) => imageMetadata(plan, by, i));
+    const metadata = plan.labels.map((_, i) => imageMetadata(plan, drawnBy(this), i));
     return Images.fromFloats(data, plan.labels.length, height, width, metadata);
+  }
+
+  /** The images of a plan. */
+  #requests(settings: DrawPlan, plan: readonly PlannedStep[]): SlotImage[] {
+    const { labels, seed } = settings;
+    const guidance = guidanceOf(settings);
+    return labels.map((label, i): SlotImage => {
+      const given = givenBy({ ...settings, seed: seed + i }, plan, this.config.inChannels);
+      return { label, seed: seed + i, ...guidance, ...given };
+    });
   }
 
   /** Draws after all earlier requests, which use the same buffers. */
   #draw(
     slots: number,
-    settings: DrawPlan,
+    requests: readonly SlotImage[],
     plan: readonly PlannedStep[],
     options: DrawOptions,
   ): Promise<Drawn> {
-    const { labels, seed, imageRows } = settings;
-    const guidance = guidanceOf(settings);
-    const requests = labels.map((label, i): SlotImage => {
-      const given = givenBy({ ...settings, seed: seed + i }, plan, this.config.inChannels);
-      return { label, seed: seed + i, ...guidance, ...given };
-    });
+    const imageRows = Math.max(...requests.map((image) => networkRows(image, this.guide !== undefined)));
     if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
     const drawn = this.#idle.then(async () => {
       const passes = plan.length * Math.ceil(requests.length / slots);
@@ -315,6 +349,11 @@ export class DDPM {
     const options = { ...this.#network, slots, imageRows, target };
     return this.#generator = await Generator.build(this.#gpu, options);
   }
+}
+
+/** What the metadata of images says of the model that drew them. */
+export function drawnBy({ path, classes, precision, guide }: DDPM): DrawnBy {
+  return { model: basename(resolve(path)), classes, precision, guide };
 }
 
 function upload(gpu: Gpu, flat: Float32Array<ArrayBuffer>, label: string): GPUBuffer {

@@ -1,40 +1,15 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { planSampling, samplerNames } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule, type VarianceType } from "../../lib/diffusion/schedule.ts";
 import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
 import { unetConfig } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
-import { DDPM } from "../../lib/sampling/ddpm.ts";
+import type { DDPM } from "../../lib/sampling/ddpm.ts";
 import { Generator } from "../../lib/sampling/generator.ts";
 import { goldenWeights } from "../golden/tensors.ts";
 import { testGpu } from "../support/gpu.ts";
 import { CLASS_NETWORK } from "../support/networks.ts";
-import { inTemporaryDirectory } from "../support/train/directories.ts";
-
-const PIPELINE = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
-
-/** Draws with the network of the tiny pipeline and a scheduler configuration. */
-async function withScheduler(
-  scheduler: Record<string, unknown> | undefined,
-  body: (model: DDPM) => Promise<void>,
-): Promise<void> {
-  await inTemporaryDirectory(async (directory) => {
-    for (const part of ["unet", "scheduler"]) await Deno.mkdir(join(directory, part));
-    const files = ["model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"];
-    for (const name of [...files, "scheduler/scheduler_config.json"]) {
-      await Deno.copyFile(join(PIPELINE, name), join(directory, name));
-    }
-    if (scheduler) {
-      const path = join(directory, "scheduler/scheduler_config.json");
-      await Deno.writeTextFile(path, JSON.stringify(scheduler));
-    }
-    const model = await DDPM.load(directory, { gpu: await testGpu(), onWarning() {} });
-    await body(model);
-    await model.close();
-  });
-}
+import { withScheduler } from "../support/scheduled_model.ts";
 
 for (
   const [objective, scheduler] of [

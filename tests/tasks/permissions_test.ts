@@ -21,7 +21,9 @@ Deno.test("no task has all permissions or native code, and only those that talk 
   }
   const training = ["--allow-env", "--allow-read", "--allow-run", "--allow-sys", "--allow-write"];
   assert.deepEqual(permissionsOf("train"), training);
-  assert.deepEqual(permissionsOf("sample"), permissionsOf("train"));
+  for (const task of ["sample", "edit"] as const) {
+    assert.deepEqual(permissionsOf(task), permissionsOf("train"));
+  }
   assert.deepEqual(permissionsOf("export"), ["--allow-env", "--allow-read", "--allow-write"]);
   const paths = project.tasks.fetch.command.split(" ").filter((flag) => /read|write/.test(flag));
   assert.deepEqual(paths, ["--allow-read=.", "--allow-write=.cache"]);
@@ -35,7 +37,10 @@ Deno.test("training and sampling give up the permission to start programs, and a
     stdout: "piped",
   }).output();
   assert.deepEqual(JSON.parse(new TextDecoder().decode(stdout)), { bench: "granted", train: "prompt" });
-  const tasks = [["train", false], ["sample", false], ["bench", true], ["bench:serve", true]] as const;
+  const tasks = [["train", false], ["sample", false], ["edit", false], ["bench", true], [
+    "bench:serve",
+    true,
+  ]] as const;
   for (const [task, startsPrograms] of tasks) {
     const args = dawnArguments(task, "/cache/dawn.node", startsPrograms);
     const allowed = args.filter((arg) => arg.startsWith("--allow")).map((flag) => flag.replace(/=.*/, ""));
@@ -47,7 +52,7 @@ Deno.test("training and sampling give up the permission to start programs, and a
 });
 
 Deno.test("a task without permission for environment variables says so, not which one it asked for", async () => {
-  for (const task of ["train", "sample", "bench"]) {
+  for (const task of ["train", "sample", "edit", "bench"]) {
     const script = fileURLToPath(new URL(`../../tasks/${task}.ts`, import.meta.url));
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-prompt", "--no-check", "--allow-read", script],

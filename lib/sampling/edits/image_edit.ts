@@ -67,17 +67,15 @@ export function checkEdit(
   const [height, width] = imageSize(config);
   const { image, mask } = edit;
   const { strength, resamplings, jump } = completeEdit(edit, steps);
-  checkSize("image", image, [height, width, config.inChannels]);
+  checkImageShape("image", image, [height, width, config.inChannels]);
   if (!image.every(Number.isFinite)) throw new ConfigError("image", "values that are not finite", "numbers");
   if (mask) {
-    checkSize("mask", mask, [height, width]);
+    checkImageShape("mask", mask, [height, width]);
     if (!mask.every((value) => value >= 0 && value <= 1)) {
       throw new ConfigError("mask", "values outside", "numbers from 0 (kept) to 1 (drawn anew)");
     }
   }
-  if (!(strength > 0 && strength <= 1)) {
-    throw new ConfigError("strength", strength, "a number above 0 and at most 1");
-  }
+  checkStrength(strength);
   checkWhole("resamplings", resamplings, 1, MAX_RESAMPLINGS);
   checkWhole("jump", jump, 1, Number.MAX_SAFE_INTEGER);
   if (resamplings === 1) return;
@@ -95,7 +93,18 @@ export function checkEdit(
   }
 }
 
-function checkSize(field: string, data: Float32Array, shape: readonly number[]): void {
+/** @throws {ConfigError} for a strength out of range */
+export function checkStrength(strength: number): void {
+  if (strength > 0 && strength <= 1) return;
+  throw new ConfigError("strength", strength, "a number above 0 and at most 1");
+}
+
+/**
+ * Checks the number of values of an image or a mask.
+ *
+ * @throws {ConfigError} with both sizes
+ */
+export function checkImageShape(field: string, data: Float32Array, shape: readonly number[]): void {
   const count = shape.reduce((product, size) => product * size, 1);
   if (data.length === count) return;
   throw new ConfigError(field, `${data.length} values`, `${shape.join(" x ")} = ${count} values`);

@@ -1,0 +1,47 @@
+/**
+ * DDIM inversion: from an image to the noise that a deterministic sampler draws it from (Song et al. 2021, arXiv 2010.02502,
+ * sections 4.3 and 5.4).
+ *
+ * @module
+ */
+import { estimates, type ForwardProcess, type NoiseLevel, sigmaOf } from "./forward_process.ts";
+import type { PlannedStep } from "./sampler.ts";
+import { evaluation, type StepResult } from "./samplers/step.ts";
+
+/**
+ * Plans the way back up through the levels of a plan, by Euler's method for the ODE of equation 14 with time reversed:
+ *
+ * ```text
+ * x' / signal' = x / signal + (noise' / signal' - noise / signal) eps
+ * ```
+ *
+ * The first step goes from the image itself, which the network has never seen, to the lowest level, with the network's estimate there. It
+ * starts from `x = signal image`, with the signal of the lowest level. There are as many steps as the plan has levels. Nothing is clipped.
+ *
+ * @param plan of a deterministic sampler
+ * @returns the steps, least noise first; they lead to `x` before the first step of `plan`
+ */
+export function inversionSteps(process: ForwardProcess, plan: readonly PlannedStep[]): PlannedStep[] {
+  const levels = plan.map(({ level }) => level)
+    .filter((level, i, all) => level.timestep !== all[i - 1]?.timestep) // Heun's method visits them twice
+    .reverse();
+  return levels.map((next, i) => {
+    const level = levels[i - 1] ?? next;
+    const noise = i === 0 ? 0 : level.noise;
+    const step = evaluation(process, level, false, 0, upwards(process, level, noise, next));
+    return { ...step, noiseRatio: sigmaOf(level) };
+  });
+}
+
+/** @param noise in `x`, less than the level's in the first step */
+function upwards(process: ForwardProcess, level: NoiseLevel, noise: number, next: NoiseLevel): StepResult {
+  const { epsFromX, epsFromOut } = estimates(process, level);
+  const scale = next.signal / level.signal;
+  const nextFromEps = next.noise - scale * noise;
+  return {
+    next,
+    nextFromX0: 0,
+    nextFromX: scale + nextFromEps * epsFromX,
+    nextFromOut: nextFromEps * epsFromOut,
+  };
+}

@@ -1,0 +1,137 @@
+/**
+ * `deno task edit`: draws images from given ones.
+ *
+ * @module
+ */
+import type { DDPM, GenerateOptions, GridOptions, Images } from "../mod.ts";
+import { decodeImage } from "../lib/data/decode/decode.ts";
+import { DataError } from "../lib/errors.ts";
+import { layOutGrid } from "../lib/image/grid.ts";
+import { imageSize } from "../lib/model/config.ts";
+import { changeClass } from "../lib/sampling/edits/class_change.ts";
+import { interpolateImages, interpolateSeeds } from "../lib/sampling/edits/interpolation.ts";
+import { imageForEdit, maskForEdit } from "../lib/sampling/edits/picture.ts";
+import { continueOnBackend } from "../terminal/backend.ts";
+import { showErrorAndExit } from "../terminal/cli.ts";
+import { openTaskGpu } from "../terminal/gpu.ts";
+import { createReporter, reporterMode } from "../terminal/progress.ts";
+import { fetchDrawingModels, findDrawingModel, showModel, stepProgress } from "./drawing_model.ts";
+import {
+  DEFAULT_FRAMES,
+  EDIT_FLAG_OF,
+  type EditFlags,
+  editKind,
+  type EditName,
+  readEditFlags,
+} from "./edit_flags.ts";
+import { checkTargets, isPictureFile, writeAnimation, writeImages } from "./picture_output.ts";
+import { samplerOptions } from "./sampling_flags.ts";
+
+/** Images per edit if the flag does not say. */
+const DEFAULT_COUNT = 4;
+
+/** An edit of a kind. */
+type Edit = (model: DDPM, flags: EditFlags, options: GenerateOptions) => Promise<Images>;
+
+const EDITS: Readonly<Record<EditName, Edit>> = {
+  seeds: async (model, { seeds, frames = DEFAULT_FRAMES }, options) =>
+    await interpolateSeeds(model, { ...options, seeds: seeds!, frames }), // the flag asks for this kind
+  images: async (model, { images, frames = DEFAULT_FRAMES, strength }, options) => {
+    const [first, second] = images!; // the flag asks for this kind
+    const given = [await readImage(first, model), await readImage(second, model)] as const;
+    return await interpolateImages(model, { ...options, images: given, frames, strength });
+  },
+  invert: async (model, { image, from, strength }, { class: to = null, ...options }) =>
+    await changeClass(model, {
+      ...options,
+      image: await readImage(image!, model),
+      from,
+      class: to,
+      strength,
+    }),
+  image: async (model, flags, options) => {
+    const { image, mask, strength, resamplings, jump, count = DEFAULT_COUNT, seed } = flags;
+    const edit = {
+      ...{ strength, resamplings, jump },
+      image: await readImage(image!, model), // the flag asks for this kind
+      mask: mask === undefined ? undefined : await readMask(mask, model),
+    };
+    return await model.generate({ ...options, edit, count, seed });
+  },
+};
+
+async function readImage(file: string, model: DDPM): Promise<Float32Array<ArrayBuffer>> {
+  return imageForEdit(await decodeImage(await readPicture(file), file), sizeOf(model));
+}
+
+async function readMask(file: string, model: DDPM): Promise<Float32Array<ArrayBuffer>> {
+  return maskForEdit(await decodeImage(await readPicture(file), file), sizeOf(model));
+}
+
+async function readPicture(file: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await Deno.readFile(file);
+  } catch (error) {
+    throw new DataError(`${file}: cannot be read (${error instanceof Error ? error.message : error})`);
+  }
+}
+
+function sizeOf({ config }: DDPM): { width: number; height: number } {
+  const [height, width] = imageSize(config);
+  return { width, height };
+}
+
+/** Number of images that will be drawn. */
+function countOf(kind: EditName, { frames = DEFAULT_FRAMES, count = DEFAULT_COUNT }: EditFlags): number {
+  return { seeds: frames, images: frames, invert: 1, image: count }[kind];
+}
+
+async function main(args: string[]): Promise<number> {
+  const flags = readEditFlags(args);
+  const kind = editKind(flags);
+  await fetchDrawingModels(flags);
+  const ended = await continueOnBackend("edit", flags.backend);
+  if (ended !== undefined) return ended;
+  await checkTargets(flags);
+  const report = createReporter({ mode: reporterMode(flags) });
+  const load = await findDrawingModel(flags);
+  const gpu = await openTaskGpu();
+  try {
+    const model = await load(gpu, report);
+    const { scale, batch, out, gif } = flags;
+    const count = countOf(kind, flags);
+    const interpolated = kind === "seeds" || kind === "images";
+    const grid: GridOptions = {
+      scale,
+      ...(interpolated && count <= DEFAULT_FRAMES ? { columns: count } : {}),
+    };
+    if (isPictureFile(out)) layOutGrid({ count, ...sizeOf(model) }, grid);
+    showModel(model, flags, report);
+    const images = await EDITS[kind](model, flags, {
+      ...samplerOptions(flags),
+      ...(flags.class === undefined ? {} : { class: flags.class }),
+      batch,
+      onStep: stepProgress(report, "editing, steps"),
+    });
+    report.stop();
+    const digits = String(count).length;
+    await writeImages(images, out, grid, (i) => `edit-${String(i + 1).padStart(digits, "0")}`, report);
+    if (gif !== undefined) {
+      const frames = Array.from({ length: images.count }, (_, i) => images.at(i).scaled(scale));
+      await writeAnimation(frames, gif, report);
+    }
+    await model.close();
+    return 0;
+  } finally {
+    report.stop();
+    gpu.close();
+  }
+}
+
+if (import.meta.main) {
+  try {
+    Deno.exit(await main(Deno.args));
+  } catch (error) {
+    showErrorAndExit(error, EDIT_FLAG_OF);
+  }
+}

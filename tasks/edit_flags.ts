@@ -1,0 +1,210 @@
+/**
+ * Flags of `deno task edit`.
+ *
+ * @module
+ */
+import { ConfigError } from "../lib/errors.ts";
+import { MAX_RESAMPLINGS } from "../lib/sampling/edits/image_edit.ts";
+import { shellQuote } from "../lib/shell.ts";
+import { checked, type FlagNames, integer, number, TaskCommand, text } from "../terminal/cli.ts";
+import type { OutputFlags } from "./picture_output.ts";
+import {
+  addDeviceFlags,
+  addModelFlags,
+  addSamplerFlags,
+  type DeviceFlags,
+  type ModelFlags,
+  type SamplerFlags,
+  SAMPLING_FLAG_OF,
+} from "./sampling_flags.ts";
+
+/** Values of the flags. */
+export interface EditFlags extends ModelFlags, SamplerFlags, DeviceFlags, OutputFlags {
+  readonly image?: string;
+  readonly mask?: string;
+  readonly images?: readonly [string, string];
+  readonly seeds?: readonly [number, number];
+  readonly frames?: number;
+  readonly class?: string;
+  readonly from?: string;
+  readonly invert?: true;
+  readonly count?: number;
+  readonly strength?: number;
+  readonly resamplings?: number;
+  readonly jump?: number;
+  readonly seed?: number;
+  readonly scale: number;
+  readonly batch: number;
+  readonly quiet?: true;
+}
+
+const DESCRIPTION =
+  "Draws images from given ones: image to image, inpainting, interpolation, change of class.";
+
+const EXAMPLES = `
+Image to image:     deno task edit --image cat.png --class dog --strength 0.6
+Inpainting:         deno task edit --image cat.png --mask mask.png --class cat
+Change of class:    deno task edit --image cat.png --invert --from cat --class dog
+Between two seeds:  deno task edit --seeds 1,2 --class ship --frames 8
+Between two images: deno task edit --images a.png,b.png --frames 8`;
+
+/** Frames of an interpolation if the flag does not say. */
+export const DEFAULT_FRAMES = 8;
+
+/** Reads the command line. */
+export function readEditFlags(args: readonly string[]): EditFlags {
+  const command = new TaskCommand("edit", DESCRIPTION)
+    .flag("--image <FILE>", "the image to edit: a PNG, JPEG or WebP of any size, cropped to the centre", {
+      value: text(),
+      defaultText: "none",
+    })
+    .flag("--mask <FILE>", "what to draw anew: white; black is kept, grey blends", {
+      value: text(),
+      defaultText: "everything",
+    })
+    .flag("--images <FILE,FILE>", "two images to draw images between", {
+      value: checked("two files, separated by a comma", parseFiles),
+      defaultText: "none",
+    })
+    .flag("--seeds <N,N>", "two seeds to draw images between", {
+      value: checked("two different seeds of 0 or more, such as 1,2", parseSeeds),
+      defaultText: "none",
+    })
+    .flag("--frames <N>", "images of an interpolation, both ends included", {
+      value: integer(2, 4096),
+      unit: "images",
+      defaultText: String(DEFAULT_FRAMES),
+    })
+    .flag("--class <NAME>", "class to draw, by name or number, or a mixture such as cat:0.6,dog:0.4", {
+      value: text(),
+      defaultText: "none",
+    })
+    .switch("--invert", "start from the noise that belongs to the image instead of adding some")
+    .flag("--from <NAME>", "class of the image, for --invert", { value: text(), defaultText: "none" })
+    .flag("--strength <F>", "share of the steps that is run: little changes little", {
+      value: number(0, 1),
+      defaultText: "0.6; 1 with --mask, --invert and --images",
+    })
+    .flag(
+      "--resamplings <N>",
+      "passes over each stretch of steps (RePaint); more fit what is drawn to what is kept",
+      {
+        value: integer(1, MAX_RESAMPLINGS),
+        defaultText: "1",
+      },
+    )
+    .flag("--jump <N>", "steps of such a stretch", { value: integer(1), unit: "steps", defaultText: "10" })
+    .flag("--count <N>", "images, of one seed each", {
+      value: integer(1, 4096),
+      unit: "images",
+      defaultText: "4",
+    });
+  addSamplerFlags(command)
+    .flag("--seed <N>", "random seed: image i (from 0) has seed N + i", {
+      value: integer(0),
+      defaultText: "0",
+    })
+    .flag("--scale <N>", "magnification: the width of each pixel in the picture", {
+      value: integer(1, 16),
+      default: 2,
+    })
+    .flag("--batch <N>", "images drawn at once; affects memory, not the images", {
+      value: integer(1, 4096),
+      unit: "images",
+      default: 64,
+    })
+    .flag("--out <PATH>", "a file NAME.png for a grid, or a directory for one PNG per image", {
+      value: text(),
+      default: "edits.png",
+    })
+    .flag("--gif <FILE>", "also animate an interpolation, in a file NAME.gif", {
+      value: text(),
+      defaultText: "none",
+    });
+  addModelFlags(command);
+  return addDeviceFlags(command)
+    .switch("--quiet", "print only errors")
+    .addHelpText("after", EXAMPLES)
+    .read<EditFlags>(args, (word) => `--class ${shellQuote(word)}`);
+}
+
+function parseFiles(value: string): readonly [string, string] | undefined {
+  const [first, second, ...more] = value.split(",");
+  return first && second && more.length === 0 ? [first, second] : undefined;
+}
+
+function parseSeeds(value: string): readonly [number, number] | undefined {
+  if (!/^\d+,\d+$/.test(value)) return undefined;
+  const [first, second] = value.split(",").map(Number);
+  if (first === second || !Number.isSafeInteger(first) || !Number.isSafeInteger(second)) return undefined;
+  return [first!, second!]; // two parts
+}
+
+/** A kind of edit: the flag that asks for it, and the others that it takes beside those of all. */
+interface EditKind {
+  readonly flag: string;
+  readonly takes: readonly (keyof EditFlags)[];
+}
+
+/** Kinds of edits by name. */
+export type EditName = "seeds" | "images" | "invert" | "image";
+
+const KINDS: Readonly<Record<EditName, EditKind>> = {
+  seeds: { flag: "--seeds", takes: ["frames", "gif"] },
+  images: { flag: "--images", takes: ["frames", "gif", "strength"] },
+  invert: { flag: "--image with --invert", takes: ["image", "invert", "from", "strength"] },
+  image: { flag: "--image", takes: ["image", "mask", "strength", "resamplings", "jump", "count", "seed"] },
+};
+
+/** Flags that only some kinds take. */
+const PARTICULAR: readonly (keyof EditFlags)[] = [
+  ...new Set(Object.values(KINDS).flatMap(({ takes }) => takes)),
+];
+
+/**
+ * The kind of edit that the flags ask for.
+ *
+ * @throws {ConfigError} for none or several, or a flag that belongs to another kind
+ */
+export function editKind(flags: EditFlags): EditName {
+  const asked = (["seeds", "images", "image"] as const).filter((name) => flags[name] !== undefined);
+  const [only, ...more] = asked;
+  if (only === undefined || more.length > 0) {
+    const given = asked.length === 0 ? "none of them" : asked.map((name) => `--${name}`).join(" and ");
+    throw new ConfigError("edit", given, "one of --image, --images and --seeds");
+  }
+  const name = only === "image" && flags.invert ? "invert" : only;
+  const { flag, takes } = KINDS[name];
+  for (const other of PARTICULAR) {
+    if (flags[other] === undefined || takes.includes(other)) continue;
+    const kinds = Object.values(KINDS).filter(({ takes }) => takes.includes(other)).map(({ flag }) => flag);
+    throw new ConfigError(
+      `--${other}`,
+      flags[other],
+      `no value with ${flag}; it belongs to ${kinds.join(" and ")}`,
+    );
+  }
+  return name;
+}
+
+/** Flags by the names of the options they set. */
+export const EDIT_FLAG_OF: FlagNames = {
+  ...SAMPLING_FLAG_OF,
+  ...Object.fromEntries(
+    [
+      "class",
+      "from",
+      "count",
+      "seed",
+      "seeds",
+      "frames",
+      "scale",
+      "batch",
+      "strength",
+      "resamplings",
+      "jump",
+      "mask",
+    ]
+      .map((name) => [name, `--${name}`]),
+  ),
+};

@@ -1,0 +1,79 @@
+/**
+ * Pictures that the tasks which draw images write.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import type { GridOptions, Images } from "../mod.ts";
+import { ConfigError } from "../lib/errors.ts";
+import { encodeGif } from "../lib/image/animation.ts";
+import { checkWritable, writePicture } from "../terminal/pictures.ts";
+import { counted, type Reporter } from "../terminal/progress.ts";
+
+/** Flags that say where pictures go. */
+export interface OutputFlags {
+  /** A file NAME.png, or a directory. */
+  readonly out: string;
+  /** A file NAME.gif. */
+  readonly gif?: string;
+}
+
+/** Extensions of unsupported picture formats, which are not taken for directory names. */
+const OTHER_PICTURE = /\.(jpe?g|gif|webp|bmp|tiff?|avif|svg)$/i;
+
+/** True if `--out` is a single file. */
+export function isPictureFile(out: string): boolean {
+  return out.toLowerCase().endsWith(".png");
+}
+
+/**
+ * Checks extensions, and that the files can be written, before the model is loaded.
+ *
+ * @throws {ConfigError} naming the flag
+ */
+export async function checkTargets({ out, gif }: OutputFlags): Promise<void> {
+  if (OTHER_PICTURE.test(out)) throw new ConfigError("--out", out, "a file NAME.png, or a directory");
+  if (gif !== undefined && !gif.toLowerCase().endsWith(".gif")) {
+    throw new ConfigError("--gif", gif, "a file NAME.gif");
+  }
+  await checkWritable("--out", out, !isPictureFile(out));
+  if (gif !== undefined) await checkWritable("--gif", gif);
+}
+
+/**
+ * Writes images to one file, as a grid if there are several, or to a directory with a file for each.
+ *
+ * @param grid layout and magnification
+ * @param nameOf file name of an image without its extension
+ */
+export async function writeImages(
+  images: Images,
+  out: string,
+  grid: GridOptions,
+  nameOf: (index: number) => string,
+  report: Reporter,
+): Promise<void> {
+  const { scale = 1 } = grid;
+  if (isPictureFile(out)) {
+    const picture = images.count === 1 ? images.scaled(scale) : images.grid(grid);
+    await writePicture(out, await picture.png());
+  } else {
+    for (let i = 0; i < images.count; i++) {
+      // Class names come from the model's files, and may be anything, such as `../x`.
+      const safe = nameOf(i).replace(/[^\p{L}\p{N} _-]/gu, "_");
+      await writePicture(join(out, `${safe}.png`), await images.at(i).scaled(scale).png());
+    }
+  }
+  report.line(`${counted(images.count, "image")} in ${out}`);
+}
+
+/** Writes an animation. */
+export async function writeAnimation(
+  frames: readonly Images[],
+  gif: string,
+  report: Reporter,
+): Promise<void> {
+  report.line(`encoding an animation of ${counted(frames.length, "frame")}`);
+  await writePicture(gif, await encodeGif(frames, { delayMs: 100 }));
+  report.line(`animation in ${gif}`);
+}

@@ -1,0 +1,159 @@
+/**
+ * Flags that the tasks which draw images have in common: model, sampler, guidance and device.
+ *
+ * @module
+ */
+import {
+  type GenerateOptions,
+  type SamplerName,
+  samplerNames,
+  type SigmaInterval,
+  type SpacingName,
+  spacingNames,
+  variances,
+  type VarianceType,
+} from "../mod.ts";
+import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
+import type { Backend } from "../lib/gpu/backend.ts";
+import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
+import { INTERVAL_WORDS, parseInterval } from "../lib/sampling/guidance_interval.ts";
+import { DEFAULT_STEPS } from "../lib/sampling/request.ts";
+import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
+import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
+import { checked, type FlagNames, integer, number, oneOf, type TaskCommand, text } from "../terminal/cli.ts";
+import { PRECISION_OPTIONS } from "../terminal/precision.ts";
+import { TUNE_OPTIONS } from "../terminal/tuning.ts";
+import { GUIDE_HELP, MODEL_HELP, VARIANT_DEFAULT, VARIANT_HELP } from "./runs.ts";
+
+/** Values of the flags of {@linkcode addModelFlags}. */
+export interface ModelFlags {
+  readonly model?: string;
+  readonly variant?: string;
+}
+
+/** Values of the flags of {@linkcode addSamplerFlags}. */
+export interface SamplerFlags {
+  readonly steps?: number;
+  readonly sampler?: SamplerName;
+  readonly spacing?: SpacingName;
+  readonly eta?: number;
+  readonly variance?: VarianceType;
+  readonly churn?: number;
+  readonly guidance?: number;
+  readonly guidanceRescale?: number;
+  readonly guidanceInterval?: SigmaInterval;
+  readonly guide?: string;
+  readonly negativeClass?: string;
+}
+
+/** Values of the flags of {@linkcode addDeviceFlags}. */
+export interface DeviceFlags {
+  readonly backend?: Backend;
+  readonly precision?: Precision;
+  readonly tune?: TuneMode;
+}
+
+/** Adds `--model` and `--variant`. */
+export function addModelFlags(command: TaskCommand): TaskCommand {
+  return command
+    .flag("--model <PATH>", MODEL_HELP, {
+      value: text(),
+      defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
+    })
+    .flag("--variant <NAME>", VARIANT_HELP, {
+      value: text(),
+      defaultText: VARIANT_DEFAULT,
+    });
+}
+
+/** Adds the flags of the sampler and of guidance. */
+export function addSamplerFlags(command: TaskCommand): TaskCommand {
+  return command
+    .flag("--steps <N>", "steps of the sampler; heun and edm evaluate the network twice a step", {
+      value: integer(1, MAX_TIMESTEPS),
+      unit: "steps",
+      defaultText: `${DEFAULT_STEPS} evaluations; with --sampler ddpm all of the model's timesteps`,
+    })
+    .flag("--sampler <NAME>", "sampling method", {
+      value: oneOf(samplerNames),
+      defaultText: "ddim, or what the model's scheduler configuration names",
+    })
+    .flag("--spacing <NAME>", "spacing of the noise levels", {
+      value: oneOf(spacingNames),
+      defaultText: "that of the sampler and the model",
+    })
+    .flag("--eta <F>", "noise added by DDIM: 0 for none, 1 for as much as DDPM", {
+      value: number(0, 1),
+      defaultText: "0",
+    })
+    .flag("--variance <TYPE>", "variance of the noise that DDPM adds", {
+      value: oneOf(variances),
+      defaultText: "as the model's configuration says",
+    })
+    .flag("--churn <F>", "noise that the edm sampler adds back over all steps (S_churn)", {
+      value: number(0),
+      defaultText: "0",
+    })
+    .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
+      value: number(0, 100),
+      defaultText: "2; 1 without a class, or for a model not trained for guidance",
+    })
+    .flag(
+      "--guidance-rescale <F>",
+      "part of the guided output whose contrast is scaled back to that without guidance; 0.7 suits high scales",
+      { value: number(0, 1), defaultText: "0" },
+    )
+    .flag(
+      "--guidance-interval <LOW,HIGH>",
+      "noise levels with guidance, as ratios of noise to signal; other steps take one evaluation",
+      { value: checked(INTERVAL_WORDS, parseInterval), defaultText: "all, 0,inf" },
+    )
+    .flag("--guide <PATH>", GUIDE_HELP, { value: text(), defaultText: "none" })
+    .flag("--negative-class <NAME>", "class that guidance leads away from, by name or number", {
+      value: text(),
+      defaultText: "none, no class",
+    });
+}
+
+/** Adds `--backend`, `--precision` and `--tune`. */
+export function addDeviceFlags(command: TaskCommand): TaskCommand {
+  return command
+    .flag("--backend <NAME>", BACKEND_HELP, BACKEND_OPTIONS)
+    .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
+    .flag(
+      "--tune <WHEN>",
+      `${TUNE_HELP}; variants round differently, so images are bit-identical only with the same choices`,
+      TUNE_OPTIONS,
+    );
+}
+
+/** The options of `generate` among the flags. */
+export function samplerOptions(flags: SamplerFlags): GenerateOptions {
+  const { steps, sampler, spacing, eta, variance, churn } = flags;
+  const { guidance, guidanceRescale, guidanceInterval, negativeClass } = flags;
+  return {
+    ...{ steps, sampler, spacing, eta, variance, churn },
+    ...{ guidance, guidanceRescale, guidanceInterval, negativeClass },
+  };
+}
+
+const SAME_NAME = [
+  "variant",
+  "steps",
+  "sampler",
+  "spacing",
+  "eta",
+  "variance",
+  "churn",
+  "guidance",
+  "precision",
+];
+
+/** Flags by the names of the options they set. */
+export const SAMPLING_FLAG_OF: FlagNames = {
+  ...Object.fromEntries(SAME_NAME.map((name) => [name, `--${name}`])),
+  negativeClass: "--negative-class",
+  guide: "--guide",
+  guidanceRescale: "--guidance-rescale",
+  guidanceInterval: "--guidance-interval",
+};

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { GIF } from "imagescript";
+import { Images } from "../../lib/image/images.ts";
+import { runTask } from "../support/command.ts";
+import { decodePng } from "../support/read_png.ts";
+import { inTemporaryDirectory } from "../support/train/directories.ts";
+
+/** A pipeline of three classes without names, 8 x 8 images. */
+const MODEL = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
+const QUICK = ["--model", MODEL, "--scale", "1", "--quiet"];
+
+/** Writes an 8 x 8 image, and a mask whose lower half is white. */
+async function writePictures(directory: string): Promise<Uint8Array> {
+  const pixels = Uint8Array.from({ length: 192 }, (_, i) => i * 37);
+  await Deno.writeFile(join(directory, "a.png"), await new Images(pixels, 1, 8, 8).png());
+  await Deno.writeFile(join(directory, "b.png"), await new Images(pixels.toReversed(), 1, 8, 8).png());
+  const mask = pixels.map((_, i) => i < 96 ? 0 : 255);
+  await Deno.writeFile(join(directory, "mask.png"), await new Images(mask, 1, 8, 8).png());
+  return pixels;
+}
+
+Deno.test("edit keeps what the mask says, and writes an image of each seed with its settings", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const pixels = await writePictures(directory);
+    const flags = [
+      "--image",
+      "a.png",
+      "--mask",
+      "mask.png",
+      "--steps",
+      "4",
+      "--sampler",
+      "ddim",
+      "--resamplings",
+      "2",
+    ];
+    const { code, err } = await runTask(
+      "edit",
+      [...QUICK, ...flags, "--count", "2", "--out", "drawn"],
+      directory,
+    );
+    assert.deepEqual([code, err], [0, ""]);
+    const pictures = await Promise.all(
+      [1, 2].map(async (i) => decodePng(await Deno.readFile(join(directory, "drawn", `edit-${i}.png`)))),
+    );
+    for (const { rgb: drawn } of pictures) {
+      assert.deepEqual([...drawn.subarray(0, 96)], [...pixels.subarray(0, 96)]);
+    }
+    assert.notDeepEqual(pictures[0].rgb, pictures[1].rgb);
+  });
+});
+
+Deno.test("edit draws images between two seeds and between two images, as a strip and an animation", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await writePictures(directory);
+    for (const what of [["--seeds", "1,2"], ["--images", "a.png,b.png"]]) {
+      const flags = [...what, "--frames", "3", "--steps", "3", "--gif", "all.gif", "--out", "strip.png"];
+      const { code, err } = await runTask("edit", [...QUICK, ...flags], directory);
+      assert.deepEqual([code, err], [0, ""]);
+      const { width, height } = decodePng(await Deno.readFile(join(directory, "strip.png")));
+      assert.ok(width > 3 * height - 12, `${width} x ${height}`);
+      assert.equal((await GIF.decode(await Deno.readFile(join(directory, "all.gif")))).length, 3);
+    }
+  });
+});
+
+Deno.test("edit changes the class of an image", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await writePictures(directory);
+    const flags = [
+      "--image",
+      "a.png",
+      "--invert",
+      "--from",
+      "0",
+      "--class",
+      "1",
+      "--steps",
+      "3",
+      "--out",
+      "one.png",
+    ];
+    const { code, err } = await runTask("edit", [...QUICK, ...flags], directory);
+    assert.deepEqual([code, err], [0, ""]);
+    assert.equal(decodePng(await Deno.readFile(join(directory, "one.png"))).width, 8);
+  });
+});
+
+Deno.test("edit refuses what does not belong together, naming the flag and what it belongs to", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const cases: readonly (readonly [string[], RegExp])[] = [
+      [[], /one of --image, --images and --seeds, got "none of them"/],
+      [["--image", "a.png", "--seeds", "1,2"], /got "--seeds and --image"/],
+      [
+        ["--seeds", "1,2", "--strength", "0.5"],
+        /--strength: expected no value with --seeds; it belongs to --images and/,
+      ],
+      [["--image", "a.png", "--frames", "5"], /--frames: .* it belongs to --seeds and --images/],
+      [["--seeds", "1,1"], /two different seeds/],
+      [["--image", "missing.png"], /missing\.png: cannot be read/],
+    ];
+    for (const [flags, message] of cases) {
+      const { code, err } = await runTask("edit", [...QUICK, ...flags], directory);
+      assert.match(err, message);
+      assert.equal(code, 1);
+    }
+  });
+});
