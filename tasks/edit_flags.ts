@@ -46,7 +46,10 @@ Image to image:     deno task edit --image cat.png --class dog --strength 0.6
 Inpainting:         deno task edit --image cat.png --mask mask.png --class cat
 Change of class:    deno task edit --image cat.png --invert --from cat --class dog
 Between two seeds:  deno task edit --seeds 1,2 --class ship --frames 8
-Between two images: deno task edit --images a.png,b.png --frames 8`;
+Between two images: deno task edit --images a.png,b.png --frames 8
+
+--seeds, --invert and --images take samplers that add no noise. --invert and --images go from the image to its noise first, and take
+50 evaluations each way unless --steps says otherwise.`;
 
 /** Frames of an interpolation if the flag does not say. */
 export const DEFAULT_FRAMES = 8;
