@@ -104,7 +104,7 @@ Deno.test("edit refuses what does not belong together, naming the flag and what 
     for (const [flags, message] of cases) {
       const { code, err } = await runTask("edit", [...QUICK, ...flags], directory);
       assert.match(err, message);
-      assert.equal(code, 1);
+      assert.notEqual(code, 0);
     }
   });
 });
