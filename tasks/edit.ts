@@ -88,10 +88,10 @@ function countOf(kind: EditName, { frames = DEFAULT_FRAMES, count = DEFAULT_COUN
 
 async function main(args: string[]): Promise<number> {
   const flags = readEditFlags(args);
-  const kind = editKind(flags);
   await fetchDrawingModels(flags);
   const ended = await continueOnBackend("edit", flags.backend);
   if (ended !== undefined) return ended;
+  const kind = editKind(flags);
   await checkTargets(flags);
   const report = createReporter({ mode: reporterMode(flags) });
   const load = await findDrawingModel(flags);
