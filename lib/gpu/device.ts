@@ -95,6 +95,7 @@ export class Gpu {
   #adapter: AdapterDescription;
   #device: GPUDevice;
   #fault: DeviceError | undefined;
+  readonly #along: Gpu[] = [];
 
   /** Use {@linkcode openGpu}. */
   constructor(
@@ -160,10 +161,16 @@ export class Gpu {
     return this.#fault;
   }
 
+  /** Closes another device when this one is closed. */
+  closeAlong(other: Gpu): void {
+    this.#along.push(other);
+  }
+
   /** Destroys the device and all its resources. Later use throws. */
   close(): void {
     this.#fault ??= new DeviceError("the WebGPU device was closed");
     this.#device.destroy();
+    for (const other of this.#along.splice(0)) other.close();
   }
 }
 

@@ -25,6 +25,18 @@ export interface PipelineHost {
   readonly subgroups?: SubgroupDirective;
 }
 
+/** Key of a pipeline, see {@linkcode PipelineCache.get}. */
+export function pipelineCacheKey(
+  { name, code }: KernelSource,
+  entry: string,
+  constants: OverrideConstants,
+  names: readonly string[],
+): string {
+  return [name, code.length, hash(code), entry, JSON.stringify(constants), [...names].sort().join()].join(
+    "|",
+  );
+}
+
 /** Pipelines of one device, keyed by kernel text, entry point, constants and bindings. */
 export class PipelineCache {
   #gpu: PipelineHost;
@@ -41,6 +53,11 @@ export class PipelineCache {
     return this.#pipelines.size;
   }
 
+  /** True if there is a pipeline of this {@linkcode pipelineCacheKey}. */
+  has(key: string): boolean {
+    return this.#pipelines.has(key);
+  }
+
   /**
    * Returns the pipeline of an entry point, compiling it on first use.
    *
@@ -53,18 +70,10 @@ export class PipelineCache {
     constants: OverrideConstants,
     names: readonly string[],
   ): Promise<ComputePipeline> {
-    const sorted = [...names].sort();
-    const key = [
-      kernel.name,
-      kernel.code.length,
-      hash(kernel.code),
-      entry,
-      JSON.stringify(constants),
-      sorted.join(),
-    ].join("|");
+    const key = pipelineCacheKey(kernel, entry, constants, names);
     let pipeline = this.#pipelines.get(key);
     if (!pipeline) {
-      pipeline = this.#create(kernel, entry, constants, sorted);
+      pipeline = this.#create(kernel, entry, constants, [...names].sort());
       this.#pipelines.set(key, pipeline);
     }
     return pipeline;

@@ -19,6 +19,7 @@ import { noClip } from "../diffusion/samplers/step.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { Pace, settle } from "../gpu/pace.ts";
+import { precompile } from "../gpu/precompile.ts";
 import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
 import { fitMemory, kernelTarget } from "../graph/compile.ts";
@@ -133,24 +134,19 @@ export class DenoisingPass {
       };
       const { rows: records, x0: x_0, targets, estimates, logRatios, errors } = buffers;
       const half = precision === "mixed";
-      const program = scope.own(
-        await buildProgram(gpu, [
-          ...storedIn(half, noiseRows(shape, { rows: records, x_0, x: forward.inputs.x, targets })),
-          ...forward.launches,
-          ...storedIn(
-            half,
-            denoisingErrors(shape, {
-              rows: records,
-              prediction: forward.prediction,
-              targets,
-              x_0,
-              estimates,
-              log_ratios: logRatios,
-              errors,
-            }, config.outChannels > config.inChannels),
-          ),
-        ]),
-      );
+      const { prediction } = forward;
+      const learned = config.outChannels > config.inChannels;
+      const written = { estimates, log_ratios: logRatios, errors };
+      const launches = [
+        ...storedIn(half, noiseRows(shape, { rows: records, x_0, x: forward.inputs.x, targets })),
+        ...forward.launches,
+        ...storedIn(
+          half,
+          denoisingErrors(shape, { rows: records, prediction, targets, x_0, ...written }, learned),
+        ),
+      ];
+      await precompile(gpu, launches);
+      const program = scope.own(await buildProgram(gpu, launches));
       return new DenoisingPass(gpu, scope, options, {
         buffers,
         timesteps: forward.inputs.timesteps,

@@ -21,6 +21,7 @@ import type { Launch } from "../../kernels/source.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { alignUp, type BufferView, createBuffer, destroyBuffer, ResourceScope } from "../gpu/memory.ts";
+import { precompile } from "../gpu/precompile.ts";
 import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
 import { fitMemory, kernelTarget } from "../graph/compile.ts";
@@ -102,6 +103,15 @@ interface RecordedPass {
   readonly inputs: Launch<BufferView>[];
   readonly forward: readonly Launch<BufferView>[];
   readonly outputs: GuidanceBuffers<BufferView>;
+}
+
+/** Launches of a step at a batch size. */
+interface RecordedSize {
+  readonly rows: number;
+  readonly slots: number;
+  readonly own: readonly Launch<BufferView>[];
+  /** The same with the guiding network. */
+  readonly guided: readonly Launch<BufferView>[] | undefined;
 }
 
 interface SizedProgram {
@@ -202,10 +212,20 @@ export class SlotBatch {
       const main = batch.#network(options, "sampling");
       const guide = options.guide && batch.#network({ ...options, ...options.guide }, "guidance");
       // The largest first: only one size runs at a time, so the others reuse its memory.
-      for (const size of rows.toReversed()) batch.#programs.unshift(await batch.#record(size, main, guide));
-      for (const { constants } of guide ? [main, guide] : [main]) {
-        batch.#constants = [...batch.#constants, scope.own(await buildProgram(gpu, constants.launches))];
+      const recorded = rows.toReversed().map((size) => batch.#record(size, main, guide));
+      const constants = (guide ? [main, guide] : [main]).map(({ constants }) => constants.launches);
+      const all = recorded.flatMap(({ own, guided = [] }) => [...own, ...guided]);
+      await precompile(gpu, [...all, ...constants.flat()]);
+      const build = async (launches: readonly Launch<BufferView>[]) =>
+        scope.own(await buildProgram(gpu, launches));
+      for (const { own, guided, ...size } of recorded) {
+        batch.#programs.unshift({
+          ...size,
+          program: await build(own),
+          guided: guided && await build(guided),
+        });
       }
+      for (const launches of constants) batch.#constants = [...batch.#constants, await build(launches)];
       batch.refresh();
       return batch;
     });
@@ -249,7 +269,7 @@ export class SlotBatch {
     return { slots: Math.min(this.slots, rows), height, width, channels, outChannels };
   }
 
-  async #record(rows: number, main: Network, guide: Network | undefined): Promise<SizedProgram> {
+  #record(rows: number, main: Network, guide: Network | undefined): RecordedSize {
     const { slots: records, rows: assigned, guideRows, x, out, preview, earlier, known, mask } =
       this.#buffers;
     const shape = this.#shape(rows);
@@ -264,18 +284,18 @@ export class SlotBatch {
       ...guidanceRescale(shape, own.outputs),
       ...samplerStep(shape, { slots: records, out, x, h1: preview, h2: earlier, known, mask }),
     ]);
-    const build = async (launches: readonly Launch<BufferView>[]) =>
-      this.#scope.own(await buildProgram(this.#gpu, [...start, ...launches, ...end]));
     const second = guide && this.#pass(rows, guide, guideRows);
     return {
       rows,
       slots: shape.slots,
-      program: await build([]),
-      guided: second && await build([
+      own: [...start, ...end],
+      guided: second && [
+        ...start,
         ...storedIn(half, second.inputs),
         ...second.forward,
         ...storedIn(half, guidance(shape, second.outputs, true)),
-      ]),
+        ...end,
+      ],
     };
   }
 

@@ -20,6 +20,7 @@ import type { Launch } from "../../../kernels/source.ts";
 import type { KernelTarget } from "../../../kernels/target.ts";
 import type { Gpu } from "../../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../../gpu/memory.ts";
+import { precompile } from "../../gpu/precompile.ts";
 import { buildProgram, type Program, runPrograms } from "../../gpu/program.ts";
 import { readBack } from "../../gpu/readback.ts";
 import { compileGraph } from "../../graph/compile.ts";
@@ -168,9 +169,7 @@ export class TrainingStep {
           sum: flatView(sum, window),
         })
       );
-      const micro = scope.own(
-        await buildProgram(gpu, [...casts, ...compiled.launches.flat(), ...additions]),
-      );
+      const microLaunches = [...casts, ...compiled.launches.flat(), ...additions];
 
       // Algorithm 1, line 5: the gradient descent step
       const health = scope.buffer(HealthLayout.bytes, "health");
@@ -183,7 +182,6 @@ export class TrainingStep {
         health,
         profileRates,
       });
-      const update = scope.own(await buildProgram(gpu, updateLaunches));
 
       // Validation uses the EMA weights, and reuses the memory of training
       const v = new Graph(storageType(precision));
@@ -198,8 +196,12 @@ export class TrainingStep {
         target,
       }));
       const validationLaunches = [...castFrom(weights.ema), ...evaluation.launches.flat()];
-      const validation = scope.own(await buildProgram(gpu, validationLaunches));
-      const programs = { micro, update, validation };
+      await precompile(gpu, [...microLaunches, ...updateLaunches, ...validationLaunches]);
+      const programs = {
+        micro: scope.own(await buildProgram(gpu, microLaunches)),
+        update: scope.own(await buildProgram(gpu, updateLaunches)),
+        validation: scope.own(await buildProgram(gpu, validationLaunches)),
+      };
       const kernels = digestOf([...casts, ...compiled.separate, ...additions, ...updateLaunches]);
       const parts = { programs, weights, gradients, health, table, kernels };
       return new TrainingStep(gpu, scope, parts, buffers, profileRates);

@@ -1,0 +1,122 @@
+/**
+ * Compilation before the first dispatch, on two threads, for software adapters.
+ *
+ * llvmpipe compiles a kernel when it is first dispatched, in the thread of the device's queue, one after the other. A dispatch
+ * of no workgroups compiles as well, so all kernels of a program are dispatched so as soon as they are known. A second device
+ * does the same from the other end of the list; what it has compiled, the first one finds in the driver's cache on disk, and
+ * they meet where both are done. Where that cache is off, the second device's work is lost.
+ *
+ * @module
+ */
+import type { Launch } from "../../kernels/source.ts";
+import { type Gpu, openGpu } from "./device.ts";
+import { type BufferView, ResourceScope } from "./memory.ts";
+import { pipelineCacheKey } from "./pipeline.ts";
+import { buildProgram } from "./program.ts";
+
+/** Fewest kernels that a second device is opened for. */
+const WORTHWHILE = 6;
+
+/** Kernels that are compiled first, to see whether they come from the cache. */
+const PROBES = 3;
+
+/** Milliseconds in which the shortest kernels come from the cache; compiling them takes at least 100. */
+const CACHED_MS = 50;
+
+/** Share of the kernels that the second device compiles at most: the two meet near the middle. */
+const HELPED = 2 / 3;
+
+/** Size of the buffers bound in place of tensors; more than the fixed part of any kernel's buffer. */
+const PLACEHOLDER_BYTES = 2 ** 14;
+
+/** Memory that must be left, bytes; it is free again when the work begins. */
+const MEMORY = 2 ** 20;
+
+/**
+ * Begins to compile the kernels of launches on a software adapter; does nothing on a GPU, whose driver compiles when a
+ * pipeline is created. Returns while kernels are still being compiled; work submitted later waits for them.
+ *
+ * @param cachedMs if the shortest kernels are there within this time, the rest are left to their first dispatch
+ * @throws {DeviceError} naming the kernel that the device rejects
+ */
+export async function precompile(
+  gpu: Gpu,
+  launches: readonly Launch<unknown>[],
+  cachedMs: number = CACHED_MS,
+): Promise<void> {
+  const { adapter: { software, backend }, memory } = gpu;
+  // Dawn drops dispatches of no workgroups.
+  if (!software || backend !== "deno" || memory.limit - memory.used < MEMORY) return;
+  const kernels = uncompiled(gpu, launches);
+  if (kernels.length < WORTHWHILE || await areCached(gpu, kernels.splice(-PROBES), cachedMs)) return;
+  const helper = await openHelper(gpu);
+  const ordered = longestAtBothEnds(kernels);
+  const last = ordered.toReversed().slice(0, Math.ceil(HELPED * ordered.length));
+  // A pipeline cannot be created while its device compiles another, so the devices begin one after the other.
+  if (helper) await submitEmpty(helper, last);
+  await submitEmpty(gpu, ordered);
+}
+
+/** Compiles kernels, and returns true if they came from the driver's cache. */
+async function areCached(gpu: Gpu, kernels: readonly Launch<unknown>[], cachedMs: number): Promise<boolean> {
+  const start = performance.now();
+  await submitEmpty(gpu, kernels);
+  await gpu.device.queue.onSubmittedWorkDone();
+  return performance.now() - start < cachedMs;
+}
+
+/** One launch of each pipeline that does not exist yet, those with the longest text first. */
+function uncompiled(gpu: Gpu, launches: readonly Launch<unknown>[]): Launch<unknown>[] {
+  const byKey = new Map<string, Launch<unknown>>();
+  for (const launch of launches) {
+    const key = pipelineCacheKey(launch.kernel, launch.entry, launch.constants, Object.keys(launch.buffers));
+    if (!gpu.pipelines.has(key)) byKey.set(key, launch);
+  }
+  return [...byKey.values()].sort((a, b) => b.kernel.code.length - a.kernel.code.length);
+}
+
+/** Orders by length from both ends to the middle, where the two devices may compile the same kernel. */
+function longestAtBothEnds<T>(longestFirst: readonly T[]): T[] {
+  const even = longestFirst.filter((_, i) => i % 2 === 0);
+  const odd = longestFirst.filter((_, i) => i % 2 === 1);
+  return [...even, ...odd.reverse()];
+}
+
+/** A second device like the first, closed with it; undefined if there is none to be had. */
+async function openHelper(gpu: Gpu): Promise<Gpu | undefined> {
+  const { backend, toggles } = gpu.adapter;
+  try {
+    const helper = await openGpu({ backend, toggles });
+    gpu.closeAlong(helper);
+    return helper;
+  } catch {
+    return undefined; // the first device compiles everything, and reports its own faults
+  }
+}
+
+/** Dispatches kernels with no workgroups. */
+async function submitEmpty(gpu: Gpu, launches: readonly Launch<unknown>[]): Promise<void> {
+  const scope = new ResourceScope(gpu, "compilation");
+  try {
+    // Two, because a dispatch may not read from the buffer that it writes.
+    const read = scope.buffer(PLACEHOLDER_BYTES, "read");
+    const written = scope.buffer(PLACEHOLDER_BYTES, "written");
+    const empty = launches.map((launch): Launch<BufferView> => {
+      const { bindings } = launch.kernel;
+      const buffers = Object.keys(launch.buffers).map((name): [string, BufferView] => [
+        name,
+        bindings[name]?.access === "read" ? read : written,
+      ]);
+      return { ...launch, buffers: Object.fromEntries(buffers), workgroups: [0, 0, 0] };
+    });
+    const program = scope.own(await buildProgram(gpu, empty));
+    // Not run as a program, which a profile would count as a step.
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    program.record(pass);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+  } finally {
+    scope.destroy();
+  }
+}
