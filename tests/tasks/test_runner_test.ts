@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { runTask } from "../support/command.ts";
-import { parseSummary, runTests, splitFlags, testArguments, whyFailed } from "../../tasks/test.ts";
+import { parseSummary, runTests, shares, splitFlags, testArguments, whyFailed } from "../../tasks/test.ts";
 
 Deno.test("the summary is read with and without steps, ignored tests and colours", () => {
   for (
@@ -50,6 +50,25 @@ Deno.test("paths take the place of the suite, flags and their values do not", ()
   ]);
 });
 
+Deno.test("the whole suite is shared between two processes, each test file in one of them", () => {
+  const [rest, beside, ...more] = shares([], 2);
+  assert.deepEqual(more, []);
+  const folders = beside!.slice(beside!.indexOf("--no-prompt") + 1);
+  assert.ok(
+    folders.length > 0 && folders.every((folder) => existsSync(new URL(`../../${folder}`, import.meta.url))),
+  );
+  assert.ok(rest!.includes(`--ignore=${folders.join()}`));
+  assert.deepEqual(rest!.filter((arg) => !arg.startsWith("--ignore")), testArguments([]));
+
+  const preload = "--preload=some.ts";
+  assert.ok(shares([preload], 2).every((share) => share.includes(preload)));
+  assert.equal(shares([preload], 2).length, 2);
+  for (const args of [["tests/tasks"], ["--filter", "softmax"], ["--junit-path=tests.xml"]]) {
+    assert.deepEqual(shares(args, 2), [testArguments(args)]);
+  }
+  assert.deepEqual(shares([], 1), [testArguments([])]);
+});
+
 Deno.test("the backend is split off the flags of deno test, and must be known", () => {
   assert.deepEqual(splitFlags(["tests/gpu", "--backend", "dawn", "--fail-fast"]), {
     env: { DENOISE_BACKEND: "dawn" },
@@ -85,7 +104,7 @@ Deno.test("--bounds preloads the instrument, which exists, on devices that it ca
 });
 
 Deno.test("the tests run on the backend asked for", async () => {
-  const { lines } = await runWith("", 'echo "on $DENOISE_BACKEND"', ["--backend", "dawn"]);
+  const { lines } = await runWith("", 'echo "on $DENOISE_BACKEND"', ["tests/tasks", "--backend", "dawn"]);
   assert.equal(lines[0], "on dawn");
 });
 
@@ -93,7 +112,7 @@ Deno.test("the tests run on the backend asked for", async () => {
 async function runWith(
   output: string,
   end: string,
-  args: readonly string[] = [],
+  args: readonly string[] = ["tests/tasks"],
 ): Promise<{ passed: boolean; lines: string[] }> {
   const fake = await Deno.makeTempFile();
   try {
@@ -132,5 +151,20 @@ Deno.test({
     assert.deepEqual([early.passed, early.lines.at(-1)], [false, "0 passed, 0 failed"]);
     const none = await runWith("ok | 0 passed | 0 failed (0ms)\n", "exit 0");
     assert.deepEqual([none.passed, none.lines.at(-2)], [false, "no test ran"]);
+  },
+});
+
+Deno.test({
+  name: "the output and the counts of two processes follow each other, and either fails the run",
+  ignore: ignore || navigator.hardwareConcurrency < 2,
+  fn: async () => {
+    const ok = "ok | 3 passed | 0 failed (1s)";
+    const both = await runWith(`${ok}\n`, "", []);
+    assert.deepEqual(both, { passed: true, lines: [ok, ok, "6 passed, 0 failed"] });
+    const failing =
+      'case "$*" in *--ignore*) exit 0;; esac; printf "FAILED | 1 passed | 2 failed (1s)\\n"; exit 1';
+    const one = await runWith(`${ok}\n`, failing, []);
+    assert.equal(one.passed, false);
+    assert.deepEqual(one.lines.slice(-2), ["2 of 3 tests failed", "4 passed, 2 failed"]);
   },
 });
