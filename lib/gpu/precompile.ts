@@ -45,7 +45,7 @@ export async function precompile(
   cachedMs: number = CACHED_MS,
 ): Promise<void> {
   const { adapter: { software, backend }, memory } = gpu;
-  // Dawn drops dispatches of no workgroups.
+  // Not measured on Dawn.
   if (!software || backend !== "deno" || memory.limit - memory.used < MEMORY) return;
   const kernels = uncompiled(gpu, launches);
   if (kernels.length < WORTHWHILE || await areCached(gpu, kernels.splice(-PROBES), cachedMs)) return;
