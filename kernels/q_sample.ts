@@ -4,7 +4,7 @@
  * @module
  */
 import { type Launch, launch } from "./source.ts";
-import { qSampleKernel } from "./sources.ts";
+import { qSampleAugmentedKernel, qSampleKernel } from "./sources.ts";
 
 /** Shape of the batch, and image range of the bound chunk. */
 export interface QSampleShape {
@@ -32,15 +32,17 @@ export interface QSampleBuffers<B> {
   readonly x_t: B;
   /** Out: `[N, H, W, Cp]` float32, the prediction targets. */
   readonly targets: B;
+  /** From `drawAugmentationForward`; without it, images are flipped at most. */
+  readonly maps?: B | undefined;
 }
 
 /**
- * Gathers, flips, scales to [-1, 1] and noises the batch's samples in one chunk. A data set of several chunks needs one
- * call per chunk, with the same outputs.
+ * Gathers, flips or augments, scales to [-1, 1] and noises the batch's samples in one chunk. A data set of several chunks
+ * needs one call per chunk, with the same outputs.
  */
 export function qSampleForward<B>(
   shape: QSampleShape,
-  buffers: QSampleBuffers<B>,
+  { maps, ...buffers }: QSampleBuffers<B>,
   label = "q_sample",
 ): Launch<B>[] {
   const { batch, height, width, channels, chunkFirst, chunkCount } = shape;
@@ -50,7 +52,10 @@ export function qSampleForward<B>(
     Math.ceil(height / 16),
     batch,
   ] as const;
+  const options = { constants: { channels }, label };
   return [
-    launch(qSampleKernel, "q_sample", params, { ...buffers }, workgroups, { constants: { channels }, label }),
+    maps
+      ? launch(qSampleAugmentedKernel, "q_sample", params, { ...buffers, maps }, workgroups, options)
+      : launch(qSampleKernel, "q_sample", params, { ...buffers }, workgroups, options),
   ];
 }

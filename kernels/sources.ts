@@ -1243,6 +1243,311 @@ fn denoising_errors(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
   entryPoints: ["denoising_errors"],
 } as const satisfies KernelSource;
 
+/** `draw_augmentation.wgsl`: draw. */
+export const drawAugmentationKernel = {
+  name: "draw_augmentation",
+  code: `// Non-leaky augmentation of a training batch (Karras et al. 2022, appendix F.2 and table 6; Karras et al. 2020a): one affine
+// map per sample, and the numbers that tell the network of it. With w ~ N(0, 1) and angles u uniform over the circle,
+//
+//   flip left to right    as draws says
+//   flip top to bottom    with probability p / 2
+//   scaling               by 2^(0.2 w)                                                       with probability p
+//   rotation              by u                                                               with probability p
+//   anisotropic scaling   by 2^(0.2 w) along an axis at u (half of the time at 0), and by its inverse across    likewise
+//   translation           by w / 8 of width and of height                                    likewise
+//
+// An image undergoes them in this order, so that its augmented pixel at p, relative to the centre, is that of the image at
+//
+//   flips(2^(-0.2 w) R(u) R(-u') diag(2^(-0.2 w'), 2^(0.2 w')) R(u') (p - translation))
+//
+//   vectors[n] = (flip x, flip y, w, cos u - 1, sin u, w' cos u', w' sin u', w_x, w_y), zero for what is not applied
+//   random words: counters (n, 3 .. 5, step, stream), key = seed
+//
+// draws [N]; maps [N]; vectors [N, 12] float32, of which 9 are used and 3 are zero; all outputs written \`=\`. One invocation per
+// sample. What is not applied is the identity exactly.
+
+// Record of a sample's augmentation. An include; layouts.ts is generated from it.
+
+// Affine map from the pixels of an augmented image to those of the image that it is made from, both relative to the centre:
+// source = (xx x + xy y + x0, yx x + yy y + y0).
+struct SourceMap {
+  xx: f32,
+  xy: f32,
+  x0: f32,
+  yx: f32,
+  yy: f32,
+  y0: f32,
+}
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
+struct StepState {
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
+  position: u32,        // index into the order buffer of the first sample of this batch
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
+  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
+  bias_correction2: f32,// 1 - beta2^t
+  ema_decay: f32,
+}
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
+
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
+struct Draw {
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
+}
+
+// One noise level of training; all are equally likely.
+struct ScheduleRow {
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this level
+}
+
+// Loss of a network with a learned variance, at one noise level of training.
+struct VarianceRow {
+  weight: f32,             // loss weight of the squared error
+  mean_scale: f32,         // change of the mean of p(x_{t-1} | x_t) for a unit change of the prediction
+  log_variance_min: f32,   // logarithm of the posterior variance, the lower bound of the learned one
+  log_variance_range: f32, // up to log beta_t, the upper bound
+  x0_from_x: f32,          // x_0 = x0_from_x x_t + x0_from_target target
+  x0_from_target: f32,
+}
+
+// Log record of one optimizer step; the CPU reads many at once.
+struct LogRecord {
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
+  gradient_norm: f32, // before clipping
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
+}
+
+// In float16: too many consecutive skipped steps, so no loss scale will help.
+const HOPELESS = 2u;
+
+// Global gradient statistics for the optimizer.
+struct Health {
+  gradient_norm: f32,
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
+  first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
+struct LossScale {
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
+  bias_correction2: f32, // 1 - beta2^t
+}
+
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}
+// Normal random numbers by the Box-Muller transform. An include: functions only. Same as lib/random.ts, up to rounding.
+// WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so they are not used.
+
+// Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
+// [-pi, pi]. An include: functions only.
+
+const TAU = 6.283185307179586;
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4, with an error below 1e-7.
+fn sine_cosine(turns: u32) -> vec2f {
+  let quadrant = (turns + 0x20000000u) >> 30u;
+  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
+  let q = a * a;
+  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
+  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
+  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
+  return select(turned, -turned, (quadrant & 2u) == 2u);
+}
+
+const LN_2 = 0.6931471805599453;
+const SQRT_HALF = 0x3f3504f3u; // sqrt(1/2) as float32 bits
+
+// Natural logarithm of a positive normal float32: x = 2^e m with m in [sqrt(1/2), sqrt(2)), and
+// log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172. The series is off by 1e-9; near 1 the relative error stays
+// that of the division.
+fn natural_log(x: f32) -> f32 {
+  let e = bitcast<i32>(bitcast<u32>(x) - SQRT_HALF) >> 23u;
+  let m = bitcast<f32>(bitcast<i32>(x) - (e << 23u));
+  let s = (m - 1.0) / (m + 1.0);
+  let q = s * s;
+  let series = s * (2.0 + q * (2.0 / 3.0 + q * (0.4 + q * (2.0 / 7.0 + q * (2.0 / 9.0)))));
+  return f32(e) * LN_2 + series;
+}
+
+// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
+// 1, so the logarithm is finite and negative, and results are within 5.77 in magnitude; the angle is the upper 24 bits of
+// b, starting at minus half a turn.
+fn normal2(a: u32, b: u32) -> vec2f {
+  let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
+}
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
+
+const THREEFRY_PARITY = 0x1bd11bdau;
+
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
+}
+
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
+}
+
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
+}
+
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
+}
+
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+// Uniform random numbers from random words. An include: functions only. Same as lib/random.ts.
+
+// High half of a 32 x 32 bit product. An include: a function only.
+
+// High 32 bits of the 64-bit product, from 16-bit halves, since WGSL has no 64-bit integers; no partial sum overflows.
+fn multiply_high(a: u32, b: u32) -> u32 {
+  let a_high = a >> 16u;
+  let a_low = a & 0xffffu;
+  let b_high = b >> 16u;
+  let b_low = b & 0xffffu;
+  let middle = a_high * b_low + ((a_low * b_low) >> 16u);
+  let carry = a_low * b_high + (middle & 0xffffu);
+  return a_high * b_high + (middle >> 16u) + (carry >> 16u);
+}
+
+// A uniform number in [0, 1): (x >> 8) * 2^-24, exact.
+fn uniform01(x: u32) -> f32 {
+  return f32(x >> 8u) * 0x1p-24f;
+}
+
+// An integer in [0, n): the high word of x * n.
+fn uniform_integer(x: u32, n: u32) -> u32 {
+  return multiply_high(x, n);
+}
+
+struct Params {
+  batch: u32,
+  probability: f32,
+  height: u32,
+  width: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_state: StepState;
+@group(0) @binding(2) var<storage, read> draws: array<Draw>;
+@group(0) @binding(3) var<storage, read_write> maps: array<SourceMap>;
+@group(0) @binding(4) var<storage, read_write> vectors: array<vec4f>;
+
+// Standard deviation of scalings, octaves, and of translations, sizes of the image
+const SCALING = 0.2;
+const TRANSLATION = 0.125;
+
+fn words_of(n: u32, call: u32) -> vec4u {
+  return threefry4x32(
+    vec4u(n, call, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
+}
+
+fn applied(word: u32) -> bool {
+  return uniform01(word) < params.probability;
+}
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32, or of 0 where it is not applied.
+fn angle(word: u32, rotated: bool) -> vec2f {
+  return sine_cosine(select(0u, word, rotated));
+}
+
+// Rotation matrix of a sine and a cosine.
+fn rotation(sc: vec2f) -> mat2x2f {
+  return mat2x2f(sc.y, sc.x, -sc.x, sc.y);
+}
+
+@compute @workgroup_size(64)
+fn draw(@builtin(global_invocation_id) id: vec3u) {
+  let n = id.x;
+  if (n >= params.batch) {
+    return;
+  }
+  let first = words_of(n, 3u);
+  let second = words_of(n, 4u);
+  let third = words_of(n, 5u);
+  let scalings = normal2(third.x, third.y);
+  let scaling = select(0.0, scalings.x, applied(first.y));
+  let rotated = angle(second.z, applied(first.z));
+  let anisotropy = select(0.0, scalings.y, applied(first.w));
+  let axis = angle(second.w, applied(first.w) && (second.y & 2u) != 0u);
+  let shift = select(vec2f(0.0), normal2(third.z, third.w), applied(second.x));
+  let flips = vec2u(draws[n].flip, select(0u, second.y & 1u, applied(first.x)));
+
+  // exp2(0) may be off by some units in the last place.
+  let scale = select(exp2(-SCALING * scaling), 1.0, scaling == 0.0);
+  let along = select(exp2(-SCALING * anisotropy), 1.0, anisotropy == 0.0);
+  let stretched = transpose(rotation(axis)) * mat2x2f(along, 0.0, 0.0, 1.0 / along) * rotation(axis);
+  let flipped = vec2f(1.0) - 2.0 * vec2f(flips);
+  let linear = mat2x2f(flipped.x, 0.0, 0.0, flipped.y) * (scale * rotation(rotated)) * stretched;
+  let centre = linear * (-TRANSLATION * shift * vec2f(f32(params.width), f32(params.height)));
+  // Matrices of WGSL are columns.
+  maps[n] = SourceMap(linear[0].x, linear[1].x, centre.x, linear[0].y, linear[1].y, centre.y);
+  vectors[3u * n] = vec4f(vec2f(flips), scaling, rotated.y - 1.0);
+  vectors[3u * n + 1u] = vec4f(rotated.x, anisotropy * axis.yx, shift.x);
+  vectors[3u * n + 2u] = vec4f(shift.y, 0.0, 0.0, 0.0);
+}
+`,
+  bindings: {
+    step_state: { binding: 1, access: "read" },
+    draws: { binding: 2, access: "read" },
+    maps: { binding: 3, access: "read_write" },
+    vectors: { binding: 4, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    probability: "f32",
+    height: "u32",
+    width: "u32",
+  },
+  entryPoints: ["draw"],
+} as const satisfies KernelSource;
+
 /** `draw_batch.wgsl`: draw. */
 export const drawBatchKernel = {
   name: "draw_batch",
@@ -5534,10 +5839,10 @@ fn average(
 /** `q_sample.wgsl`: q_sample. */
 export const qSampleKernel = {
   name: "q_sample",
-  code: `// Forward process q(x_t | x_0) on a batch of the data set (Ho et al. 2020, equation 4; algorithm 1, line 4), and the
+  code: `// Forward process q(x_t | x_0) on a batch of the data set (Ho et al. 2020, equation 4; algorithm 1, lines 4 and 5), and the
 // prediction targets:
 //
-//   x_0     = byte / 127.5 - 1, mirrored if draws says so
+//   x_0     = byte / 127.5 - 1 (section 3.3), mirrored if draws says so
 //   e       ~ N(0, I)
 //   x_t     = signal * x_0 + noise * e                             on a schedule of betas, signal = sqrt(alphas_cumprod_t)
 //                                                                  and noise = sqrt(1 - alphas_cumprod_t)
@@ -5550,6 +5855,9 @@ export const qSampleKernel = {
 // A data set larger than one binding is split into chunks, one dispatch each; a dispatch writes the samples of its chunk
 // only. A workgroup handles 32 x 16 pixels of one sample and one vec4 of their channels, an invocation every other row:
 // this mapping needs no integer division, which software adapters execute lane by lane.
+
+// Forward process on a batch of the data set: bindings and body of the q_sample kernels, each of which defines bytes_at, the
+// values of a pixel of x_0. An include.
 
 // Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
 // is generated from it.
@@ -5761,8 +6069,7 @@ struct Params {
 // Pixel rows per workgroup.
 const ROWS = 16u;
 
-@compute @workgroup_size(32, 2)
-fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+fn noise_images(group: vec3u, lane: vec3u) {
   let n = group.z;
   // Uniform loads come before the first branch: there llvmpipe loads once, after it once per lane.
   let chosen = draws[n];
@@ -5778,14 +6085,12 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
   let block = group.x % blocks;
   // Pixels past the edge repeat the last one.
   let x = min(32u * (group.x / blocks) + lane.x, params.width - 1u);
-  let source_x = select(x, params.width - 1u - x, chosen.flip == 1u);
   let end = min(ROWS * (group.y + 1u), params.height);
   var row = ROWS * group.y + lane.y;
   loop {
     let y = min(row, end - 1u);
     let within = (y * params.width + x) * blocks + block;
-    let source = ((image * params.height + y) * params.width + source_x) * channels + 4u * block;
-    let bytes = vec4f(four_bytes(source));
+    let bytes = bytes_at(chosen, image, vec2u(x, y), block);
     // Scaled to [-1, 1] (section 3.3)
     let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, channels);
     let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, channels);
@@ -5797,6 +6102,17 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
     continuing { row += 2u; break if row >= end; }
   }
 }
+
+fn bytes_at(chosen: Draw, image: u32, pixel: vec2u, block: u32) -> vec4f {
+  let x = select(pixel.x, params.width - 1u - pixel.x, chosen.flip == 1u);
+  let source = ((image * params.height + pixel.y) * params.width + x) * channels + 4u * block;
+  return vec4f(four_bytes(source));
+}
+
+@compute @workgroup_size(32, 2)
+fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+  noise_images(group, lane);
+}
 `,
   bindings: {
     step_state: { binding: 1, access: "read" },
@@ -5805,6 +6121,349 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
     schedule: { binding: 4, access: "read" },
     x_t: { binding: 5, access: "read_write" },
     targets: { binding: 6, access: "read_write" },
+  },
+  params: {
+    height: "u32",
+    width: "u32",
+    chunk_first: "u32",
+    chunk_count: "u32",
+  },
+  entryPoints: ["q_sample"],
+} as const satisfies KernelSource;
+
+/** `q_sample_augmented.wgsl`: q_sample. */
+export const qSampleAugmentedKernel = {
+  name: "q_sample_augmented",
+  code: `// Forward process q(x_t | x_0) of q_sample.wgsl, on augmented images (Karras et al. 2022, appendix F.2):
+//
+//   x_0[y, x] = sum over i, j of k(v - i) k(u - j) byte[r(i, H), r(j, W)] / 127.5 - 1
+//   (u, v)    = source of (x, y) by the sample's map, which includes its flips
+//   k         : cubic convolution with a = -1/2 (Keys 1981), 4 x 4 pixels
+//   r         : reflection at the first and last pixel, without end
+//
+// EDM's own code filters by a wavelet to twice the size and back, with bilinear sampling between the two; here the image is
+// sampled once. Values may exceed [-1, 1] at edges in either. Maps by whole pixels copy them exactly.
+//
+// maps [N]; all else as in q_sample.wgsl: x_t and targets [N, H, W, Cp], computed in float32, written \`=\`, and the same
+// workgroups.
+
+// Forward process on a batch of the data set: bindings and body of the q_sample kernels, each of which defines bytes_at, the
+// values of a pixel of x_0. An include.
+
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
+struct StepState {
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
+  position: u32,        // index into the order buffer of the first sample of this batch
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
+  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
+  bias_correction2: f32,// 1 - beta2^t
+  ema_decay: f32,
+}
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
+
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
+struct Draw {
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
+}
+
+// One noise level of training; all are equally likely.
+struct ScheduleRow {
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this level
+}
+
+// Loss of a network with a learned variance, at one noise level of training.
+struct VarianceRow {
+  weight: f32,             // loss weight of the squared error
+  mean_scale: f32,         // change of the mean of p(x_{t-1} | x_t) for a unit change of the prediction
+  log_variance_min: f32,   // logarithm of the posterior variance, the lower bound of the learned one
+  log_variance_range: f32, // up to log beta_t, the upper bound
+  x0_from_x: f32,          // x_0 = x0_from_x x_t + x0_from_target target
+  x0_from_target: f32,
+}
+
+// Log record of one optimizer step; the CPU reads many at once.
+struct LogRecord {
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
+  gradient_norm: f32, // before clipping
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
+}
+
+// In float16: too many consecutive skipped steps, so no loss scale will help.
+const HOPELESS = 2u;
+
+// Global gradient statistics for the optimizer.
+struct Health {
+  gradient_norm: f32,
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
+  first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
+struct LossScale {
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
+  bias_correction2: f32, // 1 - beta2^t
+}
+
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}
+// Standard normal noise for one vec4 of channels of an image. An include: functions only.
+
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0. An include: functions only.
+
+fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
+  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
+}
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
+
+const THREEFRY_PARITY = 0x1bd11bdau;
+
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
+}
+
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
+}
+
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
+}
+
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
+}
+
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+// Normal random numbers by the Box-Muller transform. An include: functions only. Same as lib/random.ts, up to rounding.
+// WGSL's own log, sin and cos may be off by 2^-21 and 2^-11, so they are not used.
+
+// Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
+// [-pi, pi]. An include: functions only.
+
+const TAU = 6.283185307179586;
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4, with an error below 1e-7.
+fn sine_cosine(turns: u32) -> vec2f {
+  let quadrant = (turns + 0x20000000u) >> 30u;
+  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
+  let q = a * a;
+  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
+  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
+  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
+  return select(turned, -turned, (quadrant & 2u) == 2u);
+}
+
+const LN_2 = 0.6931471805599453;
+const SQRT_HALF = 0x3f3504f3u; // sqrt(1/2) as float32 bits
+
+// Natural logarithm of a positive normal float32: x = 2^e m with m in [sqrt(1/2), sqrt(2)), and
+// log m = 2 artanh(s), s = (m - 1) / (m + 1), |s| < 0.172. The series is off by 1e-9; near 1 the relative error stays
+// that of the division.
+fn natural_log(x: f32) -> f32 {
+  let e = bitcast<i32>(bitcast<u32>(x) - SQRT_HALF) >> 23u;
+  let m = bitcast<f32>(bitcast<i32>(x) - (e << 23u));
+  let s = (m - 1.0) / (m + 1.0);
+  let q = s * s;
+  let series = s * (2.0 + q * (2.0 / 3.0 + q * (0.4 + q * (2.0 / 7.0 + q * (2.0 / 9.0)))));
+  return f32(e) * LN_2 + series;
+}
+
+// Two independent standard normal numbers (Box and Muller 1958). u1 = ((a >> 9) + 1/2) * 2^-23 is exact and never 0 or
+// 1, so the logarithm is finite and negative, and results are within 5.77 in magnitude; the angle is the upper 24 bits of
+// b, starting at minus half a turn.
+fn normal2(a: u32, b: u32) -> vec2f {
+  let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
+  return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
+}
+
+// Lanes 0, 1 are normal2 of the first two Threefry words of the counter, lanes 2, 3 of the last two.
+fn image_noise(counter: vec4u, key: vec2u, first: u32, channels: u32) -> vec4f {
+  let words = threefry4x32(counter, key);
+  return keep_channels(vec4f(normal2(words.x, words.y), normal2(words.z, words.w)), first, channels);
+}
+// Bytes of a data set. An include: a function over the kernel's buffer \`images\`.
+
+// Four bytes at any byte offset, since three-byte pixels are not aligned to words.
+fn four_bytes(offset: u32) -> vec4u {
+  let shift = 8u * (offset % 4u);
+  let low = images[offset / 4u] >> shift;
+  let next = images[min(offset / 4u + 1u, arrayLength(&images) - 1u)];
+  // Two shifts, because WGSL takes shift counts modulo 32.
+  return unpack4xU8(low | ((next << (31u - shift)) << 1u));
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+// Compile-time constant, so that no noise is generated for lanes past the last channel.
+override channels: u32 = 3;
+
+struct Params {
+  height: u32,
+  width: u32,
+  chunk_first: u32,
+  chunk_count: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_state: StepState;
+@group(0) @binding(2) var<storage, read> images: array<u32>;
+@group(0) @binding(3) var<storage, read> draws: array<Draw>;
+@group(0) @binding(4) var<storage, read> schedule: array<ScheduleRow>;
+@group(0) @binding(5) var<storage, read_write> x_t: array<Stored4>;
+@group(0) @binding(6) var<storage, read_write> targets: array<vec4f>;
+
+// Pixel rows per workgroup.
+const ROWS = 16u;
+
+fn noise_images(group: vec3u, lane: vec3u) {
+  let n = group.z;
+  // Uniform loads come before the first branch: there llvmpipe loads once, after it once per lane.
+  let chosen = draws[n];
+  let weights = schedule[chosen.level];
+  let key = vec2u(step_state.seed_lo, step_state.seed_hi);
+  let counter = vec4u(0u, 1u, step_state.step, step_state.stream + 256u * n);
+  // Images before the chunk wrap around to more than any count.
+  let image = chosen.image - params.chunk_first;
+  if (image >= params.chunk_count) {
+    return;
+  }
+  let blocks = (channels + 3u) / 4u;
+  let block = group.x % blocks;
+  // Pixels past the edge repeat the last one.
+  let x = min(32u * (group.x / blocks) + lane.x, params.width - 1u);
+  let end = min(ROWS * (group.y + 1u), params.height);
+  var row = ROWS * group.y + lane.y;
+  loop {
+    let y = min(row, end - 1u);
+    let within = (y * params.width + x) * blocks + block;
+    let bytes = bytes_at(chosen, image, vec2u(x, y), block);
+    // Scaled to [-1, 1] (section 3.3)
+    let x_0 = keep_channels(bytes * (2.0 / 255.0) - 1.0, 4u * block, channels);
+    let e = image_noise(counter + vec4u(within, 0u, 0u, 0u), key, 4u * block, channels);
+    let i = n * params.height * params.width * blocks + within;
+    // The network's input (algorithm 1, line 5) and its target
+    x_t[i] = Stored4(weights.signal * x_0 + weights.noise * e);
+    targets[i] = weights.target_from_x0 * x_0 + weights.target_from_noise * e;
+    // Exit test at the bottom: with one at the top, llvmpipe runs the body once more with all lanes off.
+    continuing { row += 2u; break if row >= end; }
+  }
+}
+// Record of a sample's augmentation. An include; layouts.ts is generated from it.
+
+// Affine map from the pixels of an augmented image to those of the image that it is made from, both relative to the centre:
+// source = (xx x + xy y + x0, yx x + yy y + y0).
+struct SourceMap {
+  xx: f32,
+  xy: f32,
+  x0: f32,
+  yx: f32,
+  yy: f32,
+  y0: f32,
+}
+
+@group(0) @binding(7) var<storage, read> maps: array<SourceMap>;
+
+var<private> source: SourceMap;
+
+fn reflected(i: i32, size: u32) -> u32 {
+  let period = max(2u * (size - 1u), 1u);
+  let distance = u32(abs(i)) % period;
+  return min(distance, period - distance);
+}
+
+// Weights of the pixels at -1, 0, 1 and 2 for a point at f, 0 to 1.
+fn cubic(f: f32) -> vec4f {
+  return vec4f(
+    ((1.0 - 0.5 * f) * f - 0.5) * f,
+    (1.5 * f - 2.5) * f * f + 1.0,
+    ((2.0 - 1.5 * f) * f + 0.5) * f,
+    (0.5 * f - 0.5) * f * f,
+  );
+}
+
+fn bytes_at(_chosen: Draw, image: u32, pixel: vec2u, block: u32) -> vec4f {
+  let centre = 0.5 * vec2f(f32(params.width) - 1.0, f32(params.height) - 1.0);
+  let p = vec2f(pixel) - centre;
+  let place = centre + vec2f(
+    source.xx * p.x + source.xy * p.y + source.x0,
+    source.yx * p.x + source.yy * p.y + source.y0,
+  );
+  let whole = floor(place);
+  let across = cubic(place.x - whole.x);
+  let down = cubic(place.y - whole.y);
+  let first = vec2i(whole) - 1;
+  var sum = vec4f(0.0);
+  for (var i = 0; i < 4; i++) {
+    let row = (image * params.height + reflected(first.y + i, params.height)) * params.width;
+    var line = vec4f(0.0);
+    for (var j = 0; j < 4; j++) {
+      let offset = (row + reflected(first.x + j, params.width)) * channels + 4u * block;
+      line += across[j] * vec4f(four_bytes(offset));
+    }
+    sum += down[i] * line;
+  }
+  return sum;
+}
+
+@compute @workgroup_size(32, 2)
+fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
+  source = maps[group.z];
+  noise_images(group, lane);
+}
+`,
+  bindings: {
+    step_state: { binding: 1, access: "read" },
+    images: { binding: 2, access: "read" },
+    draws: { binding: 3, access: "read" },
+    schedule: { binding: 4, access: "read" },
+    x_t: { binding: 5, access: "read_write" },
+    targets: { binding: 6, access: "read_write" },
+    maps: { binding: 7, access: "read" },
   },
   params: {
     height: "u32",
@@ -7162,6 +7821,90 @@ fn backward(
   params: {
     count: "u32",
     width: "u32",
+    columns: "u32",
+  },
+  entryPoints: ["forward", "backward"],
+} as const satisfies KernelSource;
+
+/** `vector_embedding.wgsl`: forward, backward. */
+export const vectorEmbeddingKernel = {
+  name: "vector_embedding",
+  code: `// Embedding of a short vector per sample: a linear layer without bias.
+//
+//   forward    y[n] = sum over k of vectors[n, k] table[k]
+//   backward   dtable[k] = sum over n of vectors[n, k] dy[n]
+//
+// table, dtable [K, Dp] float32; vectors [N, Kp] float32; y, dy [N, Dp], as stored; outputs written \`=\`, zero padding stays
+// zero. One invocation per vec4 of the output; sums in float32, in order.
+
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  batch: u32,
+  rows: u32,    // K
+  stride: u32,  // floats per vector: Kp
+  columns: u32, // vec4s per row of the table: Dp / 4
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> table: array<vec4f>;
+@group(0) @binding(2) var<storage, read> vectors: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(4) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(5) var<storage, read_write> dtable: array<vec4f>;
+
+@compute @workgroup_size(64)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.batch * params.columns) {
+    return;
+  }
+  let n = i / params.columns;
+  let column = i - n * params.columns;
+  var sum = vec4f(0.0);
+  for (var k = 0u; k < params.rows; k++) {
+    sum += vectors[n * params.stride + k] * table[k * params.columns + column];
+  }
+  y[i] = Stored4(sum);
+}
+
+@compute @workgroup_size(64)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.rows * params.columns) {
+    return;
+  }
+  let k = i / params.columns;
+  let column = i - k * params.columns;
+  var sum = vec4f(0.0);
+  for (var n = 0u; n < params.batch; n++) {
+    sum += vectors[n * params.stride + k] * vec4f(dy[n * params.columns + column]);
+  }
+  dtable[i] = sum;
+}
+`,
+  bindings: {
+    table: { binding: 1, access: "read" },
+    vectors: { binding: 2, access: "read" },
+    y: { binding: 3, access: "read_write" },
+    dy: { binding: 4, access: "read" },
+    dtable: { binding: 5, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    rows: "u32",
+    stride: "u32",
     columns: "u32",
   },
   entryPoints: ["forward", "backward"],

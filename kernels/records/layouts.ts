@@ -2,6 +2,20 @@
 
 import type { RecordLayout } from "./record.ts";
 
+/** `struct SourceMap` of `records/augmentation.wgsl`. */
+export const SourceMapLayout = {
+  name: "SourceMap",
+  bytes: 24,
+  fields: {
+    xx: { type: "f32", offset: 0 },
+    xy: { type: "f32", offset: 4 },
+    x0: { type: "f32", offset: 8 },
+    yx: { type: "f32", offset: 12 },
+    yy: { type: "f32", offset: 16 },
+    y0: { type: "f32", offset: 20 },
+  },
+} as const satisfies RecordLayout;
+
 /** `struct NoisedRow` of `records/evaluation.wgsl`. */
 export const NoisedRowLayout = {
   name: "NoisedRow",

@@ -165,6 +165,15 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
       attributes,
     });
   },
+  vectorEmbedding(b, { label, attributes, in: { table, vectors } }, dy) {
+    b.g.record({
+      kind: "vectorEmbeddingBackward",
+      label,
+      in: { vectors: b.value(vectors), dy },
+      out: { dtable: b.parameter(table) },
+      attributes,
+    });
+  },
   trainingLoss(b, { label, attributes, in: operands }, lossScale) {
     const { prediction } = operands;
     if (!b.wants(prediction)) return;
@@ -204,6 +213,9 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     b.pass(prediction, dx);
   },
   drawBatch() {
+    // Drawn samples do not depend on parameters.
+  },
+  drawAugmentation() {
     // Drawn samples do not depend on parameters.
   },
   qSample() {

@@ -42,7 +42,12 @@ export interface Parameter {
   /** Shape in the checkpoint (PyTorch's order). */
   readonly shape: readonly number[];
   readonly init: Initializer;
+  /** Part of training alone: models are written without it. */
+  readonly trainingOnly?: true;
 }
+
+/** Options of {@linkcode Graph.parameter}. */
+export type ParameterOptions = Pick<Parameter, "trainingOnly">;
 
 /** Records nodes, inputs and parameters in order. */
 export class Graph {
@@ -85,9 +90,15 @@ export class Graph {
    * @param shape shape in the checkpoint; `layout` determines the memory layout
    * @throws {ShapeError} if the name is taken, or the shape does not fit the layout
    */
-  parameter(name: string, layout: ParameterLayout, shape: readonly number[], init: Initializer): Tensor {
+  parameter(
+    name: string,
+    layout: ParameterLayout,
+    shape: readonly number[],
+    init: Initializer,
+    options: ParameterOptions = {},
+  ): Tensor {
     const tensor = this.fusedParameter(name, layout, shape);
-    this.parameterIn(tensor, 0, name, layout, shape, init);
+    this.parameterIn(tensor, 0, name, layout, shape, init, options);
     return tensor;
   }
 
@@ -118,6 +129,7 @@ export class Graph {
     layout: ParameterLayout,
     shape: readonly number[],
     init: Initializer,
+    options: ParameterOptions = {},
   ): void {
     const full = this.label(name);
     if (this.#names.has(full)) throw new ShapeError(`parameter ${full} is declared twice`);
@@ -129,7 +141,7 @@ export class Graph {
       throw new ShapeError(`parameter ${full} ${showShape(shape)} does not fit ${memory} at column ${first}`);
     }
     this.#names.add(full);
-    this.parameters.push({ name: full, tensor, first, layout, shape, init });
+    this.parameters.push({ name: full, tensor, first, layout, shape, init, ...options });
   }
 
   /**

@@ -28,6 +28,7 @@ import {
   crossEntropyForward,
   type CrossEntropyShape,
 } from "../../kernels/cross_entropy.ts";
+import { drawAugmentationForward } from "../../kernels/draw_augmentation.ts";
 import { drawBatchForward } from "../../kernels/draw_batch.ts";
 import { embeddingBackward, embeddingForward } from "../../kernels/embedding.ts";
 import { globalAveragePoolBackward, globalAveragePoolForward } from "../../kernels/global_average_pool.ts";
@@ -44,6 +45,7 @@ import { storedIn } from "../../kernels/storage.ts";
 import type { Choose, KernelTarget } from "../../kernels/target.ts";
 import { timestepEmbeddingForward } from "../../kernels/timestep_embedding.ts";
 import { upsampleBackward, upsampleForward } from "../../kernels/upsample.ts";
+import { vectorEmbeddingBackward, vectorEmbeddingForward } from "../../kernels/vector_embedding.ts";
 import {
   type AllOperations,
   bothAxes,
@@ -185,6 +187,10 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     embeddingForward(tableShape(operands.table, out.y), { ...operands, ...out }, label),
   embeddingBackward: (_, { label, in: operands, out }) =>
     embeddingBackward(tableShape(out.dtable, operands.dy), { ...operands, ...out }, label),
+  vectorEmbedding: (_, { label, in: operands, out }) =>
+    vectorEmbeddingForward(tableShape(operands.table, out.y), { ...operands, ...out }, label),
+  vectorEmbeddingBackward: (_, { label, in: operands, out }) =>
+    vectorEmbeddingBackward(tableShape(out.dtable, operands.dy), { ...operands, ...out }, label),
   drawBatch(_, { label, attributes, in: { stepState, order, imageLabels, schedule }, out }) {
     const buffers = {
       ...{ step_state: stepState, order, labels: imageLabels, schedule },
@@ -192,9 +198,15 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
     };
     return drawBatchForward({ batch: out.draws.elements, ...attributes }, buffers, label);
   },
-  qSample(_, { label, in: { stepState, images, draws, schedule }, out: { xt, targets } }) {
+  drawAugmentation: (_, { label, attributes, in: { stepState, draws }, out }) =>
+    drawAugmentationForward(
+      { batch: draws.elements, ...attributes },
+      { step_state: stepState, draws, ...out },
+      label,
+    ),
+  qSample(_, { label, in: { stepState, images, draws, schedule, maps }, out: { xt, targets } }) {
     const { batch, height, width, channels } = planeShape(xt);
-    const buffers = { step_state: stepState, draws, schedule, x_t: xt, targets };
+    const buffers = { step_state: stepState, draws, schedule, maps, x_t: xt, targets };
     return chunksOf(images, height * width * channels).flatMap(({ chunk, chunkFirst, chunkCount }) => {
       const shape = { batch, height, width, channels, chunkFirst, chunkCount };
       return qSampleForward(shape, { ...buffers, images: chunk }, label);

@@ -110,6 +110,15 @@ export interface DrawBatchAttributes {
   readonly flip: boolean;
 }
 
+/** Attributes of drawing the augmentation of a training batch. */
+export interface DrawAugmentationAttributes {
+  /** Probability of each transformation, 0 to 1. */
+  readonly probability: number;
+  /** Size of the images in pixels. */
+  readonly height: number;
+  readonly width: number;
+}
+
 /** Attributes of a classifier's training batch. */
 export interface AugmentAttributes {
   /** Largest shift in pixels, below height and width; 0 for none. */
@@ -177,13 +186,23 @@ export interface Operations {
     attributes: TimestepEmbeddingAttributes;
   };
   embedding: { in: { table: Tensor; labels: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
+  vectorEmbedding: {
+    in: { table: Tensor; vectors: Tensor };
+    out: { y: Tensor };
+    attributes: Record<never, never>;
+  };
   drawBatch: {
     in: { stepState: Tensor; order: Tensor; imageLabels: Tensor; schedule: Tensor };
     out: { draws: Tensor; timesteps: Tensor; labels: Tensor };
     attributes: DrawBatchAttributes;
   };
+  drawAugmentation: {
+    in: { stepState: Tensor; draws: Tensor };
+    out: { maps: Tensor; vectors: Tensor };
+    attributes: DrawAugmentationAttributes;
+  };
   qSample: {
-    in: { stepState: Tensor; images: readonly Tensor[]; draws: Tensor; schedule: Tensor };
+    in: { stepState: Tensor; images: readonly Tensor[]; draws: Tensor; schedule: Tensor; maps?: Tensor };
     out: { xt: Tensor; targets: Tensor };
     attributes: Record<never, never>;
   };
@@ -289,6 +308,11 @@ export interface BackwardOperations {
   };
   embeddingBackward: {
     in: { labels: Tensor; dy: Tensor };
+    out: { dtable: Tensor };
+    attributes: Record<never, never>;
+  };
+  vectorEmbeddingBackward: {
+    in: { vectors: Tensor; dy: Tensor };
     out: { dtable: Tensor };
     attributes: Record<never, never>;
   };

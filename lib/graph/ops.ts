@@ -291,3 +291,20 @@ export function embedding(g: Graph, table: Tensor, labels: Tensor, batch: number
   g.record({ kind: "embedding", label, in: { table, labels }, out: { y }, attributes: {} });
   return y;
 }
+
+/**
+ * Linear layer without bias, for vectors of a few numbers: `y[n] = sum over k of vectors[n, k] table[k]`.
+ *
+ * @param table [K,1,1,D]
+ * @param vectors [N,1,1,K] float32
+ * @returns [N,1,1,D]
+ */
+export function vectorEmbedding(g: Graph, table: Tensor, vectors: Tensor): Tensor {
+  const label = g.label("embedding");
+  const [batch] = vectors.shape;
+  expectShape(label, "vectors", vectors, [batch, 1, 1, table.shape[0]]);
+  expectType(label, "vectors", vectors, "float32");
+  const y = g.tensor(label, [batch, 1, 1, table.shape[3]], "activation", true);
+  g.record({ kind: "vectorEmbedding", label, in: { table, vectors }, out: { y }, attributes: {} });
+  return y;
+}

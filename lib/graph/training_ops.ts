@@ -3,17 +3,25 @@
  *
  * @module
  */
+import { AUGMENTATION_DIM } from "../../kernels/draw_augmentation.ts";
 import {
   DrawLayout,
   LogRecordLayout,
   ScheduleRowLayout,
+  SourceMapLayout,
   StepStateLayout,
   VarianceRowLayout,
 } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import { expectShape, expectType } from "./expect.ts";
 import type { Graph } from "./graph.ts";
-import type { DrawBatchAttributes, HybridLossAttributes, LossAttributes, Operations } from "./operations.ts";
+import type {
+  DrawAugmentationAttributes,
+  DrawBatchAttributes,
+  HybridLossAttributes,
+  LossAttributes,
+  Operations,
+} from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -45,11 +53,34 @@ export function drawBatch(
 }
 
 /**
+ * Draws the non-leaky augmentation of a batch (Karras et al. 2022, appendix F.2) as a function of the step number.
+ *
+ * @param from `stepState`, the step record; `draws` of {@linkcode drawBatch}, whose flips are part of the augmentation
+ * @returns `maps` [1,1,1,N], a record per sample; `vectors` [N,1,1,9], which tell the network of it
+ */
+export function drawAugmentation(
+  g: Graph,
+  from: Operations["drawAugmentation"]["in"],
+  attributes: DrawAugmentationAttributes,
+): Operations["drawAugmentation"]["out"] {
+  const label = g.label("augmentation");
+  expectType(label, "stepState", from.stepState, StepStateLayout);
+  expectType(label, "draws", from.draws, DrawLayout);
+  const batch = from.draws.shape[3];
+  const out = {
+    maps: g.tensor("maps", [1, 1, 1, batch], "activation", false, SourceMapLayout),
+    vectors: g.tensor("vectors", [batch, 1, 1, AUGMENTATION_DIM], "activation", false, "float32"),
+  };
+  g.record({ kind: "drawAugmentation", label, in: from, out, attributes });
+  return out;
+}
+
+/**
  * Noises the drawn images (algorithm 1, line 4): `x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps` (equation 4) with
  * `eps ~ N(0, I)`, and the prediction targets, which are `eps` in the paper.
  *
  * @param from `stepState`, the step record; `images`, the data set as consecutive uint8 chunks [1,1,1,.] of whole images;
- *   `draws` of {@linkcode drawBatch}; `schedule`, a row per noise level
+ *   `draws` of {@linkcode drawBatch}; `schedule`, a row per noise level; `maps` of {@linkcode drawAugmentation}, if any
  * @param image height, width and channels of an image
  * @returns `xt` and `targets`, both [N,H,W,C]
  * @throws {ShapeError} if a chunk does not hold whole images
@@ -64,6 +95,7 @@ export function qSample(
   expectType(label, "stepState", from.stepState, StepStateLayout);
   expectType(label, "draws", from.draws, DrawLayout);
   expectType(label, "schedule", from.schedule, ScheduleRowLayout);
+  if (from.maps) expectType(label, "maps", from.maps, SourceMapLayout);
   for (const chunk of from.images) {
     expectType(label, chunk.name, chunk, "uint8");
     if (chunk.elements % bytes !== 0) {

@@ -21,10 +21,15 @@ import { unet, type UNetInputs, unetInputs } from "./unet.ts";
  * Parameters of a configuration, in order; needs no device.
  *
  * @param precision determines the layout of flat buffers; default float32
+ * @param augmented with those of training with augmentation
  */
-export function unetParameters(config: UNetConfig, precision?: Precision): ParameterTable {
+export function unetParameters(
+  config: UNetConfig,
+  precision?: Precision,
+  augmented = false,
+): ParameterTable {
   const g = new Graph(storageType(precision));
-  unet(g, config, unetInputs(g, config, 1, false));
+  unet(g, config, unetInputs(g, config, 1, false, augmented));
   return new ParameterTable(g.parameters);
 }
 

@@ -21,7 +21,10 @@ const MAX_ELEMENTS = 2 ** 30;
 
 /** Offsets of the parameters in the flat buffer. */
 export class ParameterTable {
-  /** In the order of checkpoints. */
+  /**
+   * In the order of checkpoints. Those of training alone come last, so that offsets and initial values of the others are the
+   * same with and without them.
+   */
   readonly parameters: readonly Parameter[];
   /** Memory of the parameters, in order; parameters of fused layers share a tensor. */
   readonly tensors: readonly Tensor[];
@@ -37,8 +40,11 @@ export class ParameterTable {
    * @throws {ConfigError} for more of them than a buffer can hold
    */
   constructor(parameters: readonly Parameter[]) {
-    this.parameters = parameters;
-    this.tensors = [...new Set(parameters.map(({ tensor }) => tensor))];
+    this.parameters = [
+      ...parameters.filter(({ trainingOnly }) => !trainingOnly),
+      ...parameters.filter(({ trainingOnly }) => trainingOnly),
+    ];
+    this.tensors = [...new Set(this.parameters.map(({ tensor }) => tensor))];
     // Alignment of offsets in elements, so that every tensor can be bound, in a float16 copy as well.
     const smallest = Math.min(...this.tensors.map(({ type }) => elementBytes(type)));
     const alignment = BINDING_ALIGNMENT / smallest;
@@ -99,6 +105,22 @@ export class ParameterTable {
       }
     }
     return flat;
+  }
+
+  /** Keeps the tensors of the network itself, without those of parameters that are part of training alone. */
+  ofNetwork<T>(tensors: ReadonlyMap<string, T>): Map<string, T> {
+    const trained = this.#trainingOnly();
+    return new Map([...tensors].filter(([name]) => !trained.has(name)));
+  }
+
+  /** Keeps the tensors that {@linkcode ofNetwork} drops. */
+  ofTraining<T>(tensors: ReadonlyMap<string, T>): Map<string, T> {
+    const trained = this.#trainingOnly();
+    return new Map([...tensors].filter(([name]) => trained.has(name)));
+  }
+
+  #trainingOnly(): Set<string> {
+    return new Set(this.parameters.filter(({ trainingOnly }) => trainingOnly).map(({ name }) => name));
   }
 
   /** Converts the content of the flat buffer to checkpoint tensors, the inverse of {@linkcode toMemory}. */

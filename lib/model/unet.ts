@@ -9,10 +9,11 @@
  *
  * @module
  */
+import { AUGMENTATION_DIM } from "../../kernels/draw_augmentation.ts";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
-import { activate, add, embedding, rescale, silu, timestepEmbedding } from "../graph/ops.ts";
+import { activate, add, embedding, rescale, silu, timestepEmbedding, vectorEmbedding } from "../graph/ops.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 import {
   attentionBlock,
@@ -25,7 +26,7 @@ import {
 } from "./blocks.ts";
 import { imageSize, type UNetConfig } from "./config.ts";
 import { FusedLinear } from "./fused_linear.ts";
-import { ALMOST_ZERO, conv, linear, norm } from "./layers.ts";
+import { ALMOST_ZERO, conv, linear, norm, ZEROS } from "./layers.ts";
 
 /** Inputs of the network. */
 export interface UNetInputs {
@@ -37,16 +38,30 @@ export interface UNetInputs {
   readonly labels?: Tensor;
   /** Step record, which seeds the dropout masks; without it dropout is off, as in sampling. */
   readonly stepState?: Tensor;
+  /**
+   * In training with augmentation, [N,1,1,9] float32: vectors that describe it (Karras et al. 2022, appendix F.2). They enter the
+   * time embedding linearly, so that a network without this input is the one whose images are not augmented.
+   */
+  readonly augmentation?: Tensor;
 }
 
 /** Declares the inputs of the network in a graph. */
-export function unetInputs(g: Graph, config: UNetConfig, batch: number, training: boolean): UNetInputs {
+export function unetInputs(
+  g: Graph,
+  config: UNetConfig,
+  batch: number,
+  training: boolean,
+  augmented = false,
+): UNetInputs {
   const [height, width] = imageSize(config);
   return {
     x: g.input("x", [batch, height, width, config.inChannels]),
     timesteps: g.input("timesteps", [1, 1, 1, batch], "float32"),
     ...(config.numClassEmbeds === null ? {} : { labels: g.input("labels", [1, 1, 1, batch], "uint32") }),
     ...(training ? { stepState: g.input("stepState", [1, 1, 1, 1], StepStateLayout) } : {}),
+    ...(augmented
+      ? { augmentation: g.input("augmentation", [batch, 1, 1, AUGMENTATION_DIM], "float32") }
+      : {}),
   };
 }
 
@@ -112,8 +127,12 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   return conv(net, "conv_out", h, config.outChannels, last); // [N, H, W, outChannels]
 }
 
-/** Sinusoidal embedding (Vaswani et al. 2017, section 3.5) and a two-layer perceptron, plus the class embedding. */
-function timeEmbedding(g: Graph, config: UNetConfig, { x, timesteps, labels }: UNetInputs): Tensor {
+/** Sinusoidal embedding (Vaswani et al. 2017, section 3.5) and a two-layer perceptron, plus embeddings of class and augmentation. */
+function timeEmbedding(
+  g: Graph,
+  config: UNetConfig,
+  { x, timesteps, labels, augmentation }: UNetInputs,
+): Tensor {
   const batch = x.shape[0];
   const width = config.blockOutChannels[0]!;
   const attributes = { flipSinToCos: config.flipSinToCos, frequencyShift: config.freqShift };
@@ -130,6 +149,12 @@ function timeEmbedding(g: Graph, config: UNetConfig, { x, timesteps, labels }: U
     const shape = [config.numClassEmbeds, embeddingWidth];
     const table = g.parameter("class_embedding.weight", "table", shape, { kind: "normal", std: 1 });
     embedded = add(g, embedded, embedding(g, table, labels, batch));
+  }
+  if (augmentation) {
+    const shape = [AUGMENTATION_DIM, embeddingWidth];
+    // Training alone: the input is zero where images are not augmented, and the layer has no bias.
+    const table = g.parameter("augmentation_embedding.weight", "table", shape, ZEROS, { trainingOnly: true });
+    embedded = add(g, embedded, vectorEmbedding(g, table, augmentation));
   }
   // All residual blocks project the same activation, so it is computed once.
   return activate(g, embedded, config.activation);

@@ -127,9 +127,9 @@ export function initialWeights(
   const given = new Map(tensors);
   const from = given.get(CLASS_TABLE);
   given.delete(CLASS_TABLE);
-  const to = table.parameters.some(({ name }) => name === CLASS_TABLE)
-    ? table.fromMemory(table.initialize(seed)).get(CLASS_TABLE)!
-    : undefined;
+  const fresh = table.fromMemory(table.initialize(seed));
+  for (const [name, tensor] of table.ofTraining(fresh)) given.set(name, tensor);
+  const to = fresh.get(CLASS_TABLE);
   const nullRow = from && from.shape[0]! > known.length ? rowOf(from, known.length) : undefined;
   let newClasses: readonly string[] = [];
   if (to) {

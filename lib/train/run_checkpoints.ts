@@ -66,7 +66,9 @@ export class RunCheckpoints {
     const { emaProfiles: sigmas } = plan.settings;
     if (sigmas === null || !emaSnapshotIsDue(plan)) return;
     const averages: Map<string, WeightTensor>[] = [];
-    for (const view of step.weights.profiles) averages.push(await readTensors(gpu, step, view, staging));
+    for (const view of step.weights.profiles) {
+      averages.push(step.table.ofNetwork(await readTensors(gpu, step, view, staging)));
+    }
     await writeEmaSnapshot(this.#directory, { step: plan.progress.step, sigmas, averages }, {
       onWarning: (message) => warnings.push(message),
     });

@@ -76,7 +76,8 @@ export function buildRun(
       stopAtNonFinite: settings.onNonFinite === "stop",
     };
     // Before the step, which takes memory for speed where there is some left.
-    const staging = stagingFor(gpu, scope, unetParameters(settings.model, settings.precision).elements);
+    const table = unetParameters(settings.model, settings.precision, settings.augment > 0);
+    const staging = stagingFor(gpu, scope, table.elements);
     const { step, grid, evaluation } = await fitMemory(tuning.target, (target) => {
       const graphs = new ResourceScope(gpu, "training");
       return graphs.guard(async () => {

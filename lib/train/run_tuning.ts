@@ -42,7 +42,7 @@ export async function openRunTuning(
 
 /** Graphs of a run: training, validation, and sample grids if any are drawn. */
 export function runGraphs(plan: RunPlan): Graph[] {
-  const { model: config, batch, checkpointActivations, precision } = plan.settings;
+  const { model: config, batch, checkpointActivations, precision, augment } = plan.settings;
   const rows = [batch, ...gridRows(plan)];
   return [
     trainingGraph({
@@ -50,6 +50,7 @@ export function runGraphs(plan: RunPlan): Graph[] {
       batch,
       checkpointActivations,
       precision,
+      augment,
       boundScale: boundScaleOf(plan.settings),
     }),
     ...rows.map((rows) => recordForward(config, rows, precision).g),

@@ -36,6 +36,11 @@ export interface TrainSettings
   readonly limit: number | null;
   /** Flip training images horizontally with probability 1/2. */
   readonly flip: boolean;
+  /**
+   * Probability of each transformation of non-leaky augmentation (Karras et al. 2022, appendix F.2): flip top to bottom, scaling,
+   * rotation, stretching, translation; 0 for none. The network is told of them, and draws images without. Validation has none.
+   */
+  readonly augment: number;
   /** Probability of training a sample without its class, for classifier-free guidance. */
   readonly labelDropout: number;
   /** Random seed of the split, initial weights, data order, timesteps, noise and dropout masks. */
@@ -129,6 +134,14 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     default: true,
     help: "flip training images horizontally with probability 1/2",
     off: "never flip training images; by default each is flipped horizontally with probability 1/2",
+  },
+  augment: {
+    kind: "number",
+    min: 0,
+    max: 1,
+    default: 0,
+    help:
+      "probability of each transformation of EDM's non-leaky augmentation (0.12 in the paper for CIFAR-10): flip, scale, rotate, stretch, translate; samples show none of it",
   },
   labelDropout: {
     kind: "number",

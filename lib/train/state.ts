@@ -75,7 +75,7 @@ export async function captureCheckpoint(
   data: Pick<ImageDataset, "digest" | "name" | "source" | "classes">,
   staging: GPUBuffer,
 ): Promise<Checkpoint> {
-  const ema = await readTensors(gpu, step, step.weights.ema, staging);
+  const ema = step.table.ofNetwork(await readTensors(gpu, step, step.weights.ema, staging));
   const trainerTensors = await readTrainerTensors(gpu, step, staging);
   const schedulerConfig = processToDiffusers(processOf(settings));
   const trainer: TrainerJson = {
@@ -183,5 +183,6 @@ export function readTrainer(
  */
 export function checkState(checkpoint: LoadedCheckpoint): void {
   const { settings } = readTrainer(checkpoint);
-  checkTensors(checkpoint, unetParameters(settings.model), settings.emaProfiles?.length ?? 0);
+  const table = unetParameters(settings.model, "float32", settings.augment > 0);
+  checkTensors(checkpoint, table, settings.emaProfiles?.length ?? 0);
 }

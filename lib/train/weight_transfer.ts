@@ -126,17 +126,26 @@ function* flatBuffers(
   profiles: number,
 ): Generator<Float32Array<ArrayBuffer>> {
   const file = `${checkpoint.path}/trainer.safetensors`;
-  yield table.toMemory(checkpoint.ema, `${checkpoint.path}/unet`);
-  for (let i = 0; i < 3 + profiles; i++) {
-    const prefix = `${trainerPrefix(i)}.`;
-    const tensors = new Map<string, HostTensor>();
-    for (const [name, { shape, data }] of checkpoint.trainerTensors) {
-      if (!name.startsWith(prefix)) continue;
-      if (!(data instanceof Float32Array)) {
-        throw new CheckpointError(`${file}: tensor ${name} is not float32`);
-      }
-      tensors.set(name.slice(prefix.length), { shape, data });
+  const tensorsOf = (i: number) => prefixedTensors(checkpoint, `${trainerPrefix(i)}.`, file);
+  // Nothing uses the EMA of weights that are part of training alone: it goes on from the weights.
+  const ema = new Map<string, HostTensor>([...checkpoint.ema, ...table.ofTraining(tensorsOf(0))]);
+  yield table.toMemory(ema, `${checkpoint.path}/unet`);
+  for (let i = 0; i < 3 + profiles; i++) yield table.toMemory(tensorsOf(i), file);
+}
+
+/** Tensors of `trainer.safetensors` with a prefix, by the names after it. */
+function prefixedTensors(
+  { trainerTensors }: LoadedCheckpoint,
+  prefix: string,
+  file: string,
+): Map<string, HostTensor> {
+  const tensors = new Map<string, HostTensor>();
+  for (const [name, { shape, data }] of trainerTensors) {
+    if (!name.startsWith(prefix)) continue;
+    if (!(data instanceof Float32Array)) {
+      throw new CheckpointError(`${file}: tensor ${name} is not float32`);
     }
-    yield table.toMemory(tensors, file);
+    tensors.set(name.slice(prefix.length), { shape, data });
   }
+  return tensors;
 }

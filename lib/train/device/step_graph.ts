@@ -14,7 +14,14 @@ import type { BufferView } from "../../gpu/memory.ts";
 import { type Gradients, recordBackward } from "../../graph/gradients.ts";
 import { Graph } from "../../graph/graph.ts";
 import type { ElementType, Tensor } from "../../graph/tensor.ts";
-import { drawBatch, hybridLoss, qSample, recordLoss, trainingLoss } from "../../graph/training_ops.ts";
+import {
+  drawAugmentation,
+  drawBatch,
+  hybridLoss,
+  qSample,
+  recordLoss,
+  trainingLoss,
+} from "../../graph/training_ops.ts";
 import { classCount, imageSize, type UNetConfig } from "../../model/config.ts";
 import { type Precision, storageType } from "../../model/precision.ts";
 import { unet } from "../../model/unet.ts";
@@ -30,6 +37,8 @@ export interface BatchOptions {
   readonly labelDropout: number;
   /** Flip images horizontally with probability 1/2. */
   readonly flip: boolean;
+  /** Probability of each transformation of non-leaky augmentation. Default 0. */
+  readonly augment?: number;
   /** Draw the noise levels of a training batch from as many equal strata. Default false. */
   readonly stratified?: boolean;
   /** End of the squared error in Huber's loss, above 0; without it, the error is squared everywhere. */
@@ -94,7 +103,7 @@ export function recordTrainingStep(g: Graph, options: BatchOptions, data: DataSi
   return { inputs, ofParameter };
 }
 
-/** Records the loss of a validation batch, without dropout, flips and label dropout. */
+/** Records the loss of a validation batch, without dropout, flips, augmentation and label dropout. */
 export function recordValidation(g: Graph, options: BatchOptions, data: DataSizes): StepInputs<Tensor> {
   const inputs = stepInputs(g, options, data);
   recordObjective(g, options, inputs, false);
@@ -109,7 +118,7 @@ function recordObjective(
 ): Tensor {
   const { config, batch, microBatches } = options;
   const { stepState, order, images, imageLabels, schedule, variances, log } = inputs;
-  const { labelDropout, flip, stratified } = training
+  const { labelDropout, flip, stratified, augment = 0 } = training
     ? options
     : { labelDropout: 0, flip: false, stratified: false };
   const given = { levels: schedule.elements, classes: classCount(config), labelDropout, flip, stratified };
@@ -123,8 +132,16 @@ function recordObjective(
   );
 
   // Algorithm 1, line 4: eps ~ N(0, I); x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps (equation 4)
-  const image = [...imageSize(config), config.inChannels] as const;
-  const { xt: x, targets } = qSample(g, { stepState, images, draws, schedule }, image);
+  const [height, width] = imageSize(config);
+  const image = [height, width, config.inChannels] as const;
+  const augmentation = augment > 0
+    ? drawAugmentation(g, { stepState, draws }, { probability: augment, height, width })
+    : undefined;
+  const { xt: x, targets } = qSample(
+    g,
+    { stepState, images, draws, schedule, ...augmentation ? { maps: augmentation.maps } : {} },
+    image,
+  );
 
   // Algorithm 1, line 5: || eps - eps_theta(x_t, t) ||^2 (equation 14), with the schedule's target and weight
   const prediction = unet(g, config, {
@@ -132,6 +149,7 @@ function recordObjective(
     timesteps,
     ...config.numClassEmbeds === null ? {} : { labels },
     ...training ? { stepState } : {},
+    ...augmentation ? { augmentation: augmentation.vectors } : {},
   });
   const attributes = { gradientScale: 1 / microBatches, delta: options.delta };
   const loss = options.boundScale === undefined || !variances
@@ -182,7 +200,10 @@ export function bindInputs(
 
 /** Graph of a training step for the tuner, to which the size of the data makes no difference. */
 export function trainingGraph(
-  options: Pick<BatchOptions, "config" | "batch" | "precision" | "checkpointActivations" | "boundScale">,
+  options: Pick<
+    BatchOptions,
+    "config" | "batch" | "precision" | "checkpointActivations" | "boundScale" | "augment"
+  >,
 ): Graph {
   const g = new Graph(storageType(options.precision));
   const batch = { ...options, microBatches: 1, labelDropout: 0, flip: false };

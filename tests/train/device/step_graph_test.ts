@@ -75,6 +75,18 @@ Deno.test("the gradient is multiplied by the loss scale in mixed precision, and 
   assert.equal(lossScale?.type, LossScaleLayout);
 });
 
+Deno.test("augmented images are noised, and the network is told of the augmentation", () => {
+  const g = recorded({ augment: 0.12 }, recordTrainingStep);
+  const { attributes, out: { maps, vectors } } = only(g, "drawAugmentation");
+  assert.deepEqual(attributes, { probability: 0.12, height: 8, width: 8 });
+  assert.equal(only(g, "qSample").in.maps, maps);
+  assert.equal(only(g, "vectorEmbedding").in.vectors, vectors);
+  for (const [given, record] of [[{}, recordTrainingStep], [{ augment: 0.12 }, recordValidation]] as const) {
+    const kinds = recorded(given, record).nodes.map(({ kind }) => kind);
+    assert.ok(!kinds.includes("drawAugmentation") && !kinds.includes("vectorEmbedding"));
+  }
+});
+
 Deno.test("validation takes the loss of training without dropout, flips, label dropout or a gradient", () => {
   const g = recorded({}, recordValidation);
   const kinds = new Set(g.nodes.map(({ kind }) => kind));
