@@ -71,6 +71,7 @@ const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   drawBatch: "draw",
   drawAugmentation: "draw",
   qSample: "forward",
+  selfCondition: "forward",
   trainingLoss: "forward",
   trainingLossBackward: "backward",
   augment: "draw",

@@ -70,6 +70,30 @@ export function slotInputs<B>(
   return [launch(slotInputsKernel, "slot_inputs", params, { ...buffers }, grid1d(rows * perSlot(shape), 64))];
 }
 
+/** Buffers of {@linkcode slotEstimates}. */
+export interface SlotEstimatesBuffers<B> extends Pick<SlotInputsBuffers<B>, "slots" | "rows"> {
+  /** `[S, H, W, Cp]`, the latest estimate of x_0. */
+  readonly h1: B;
+  /** Out: `[R, H, W, Cp]`, the network's second input. */
+  readonly estimate: B;
+}
+
+/**
+ * Writes the second input of a network with self-conditioning: its slots' estimates of x_0, and zeros at their first step.
+ *
+ * @param rows the network's batch `R`
+ */
+export function slotEstimates<B>(
+  shape: SlotShape,
+  rows: number,
+  buffers: SlotEstimatesBuffers<B>,
+): Launch<B>[] {
+  const params = { rows, per_slot: perSlot(shape) };
+  return [
+    launch(slotInputsKernel, "slot_estimates", params, { ...buffers }, grid1d(rows * perSlot(shape), 64)),
+  ];
+}
+
 /** Buffers of {@linkcode guidance}; `R` is the network's batch. */
 export interface GuidanceBuffers<B> {
   /** From `encodeSlots`. */

@@ -7097,7 +7097,220 @@ fn backward(@builtin(global_invocation_id) id: vec3u) {
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
 
-/** `slot_inputs.wgsl`: slot_inputs. */
+/** `self_condition.wgsl`: self_condition. */
+export const selfConditionKernel = {
+  name: "self_condition",
+  code: `// Estimates of x_0 that training gives to a network with self-conditioning (Chen, Zhang & Hinton 2022, algorithm 1), from its
+// output without any:
+//
+//   estimate[n] = clamp(x0_from_x x_t + x0_from_out prediction, -clip, clip)   for one half of the samples, by a random bit
+//                 0                                                            for the other
+//
+// x_t = signal x_0 + noise e and prediction = target_from_x0 x_0 + target_from_noise e, solved for x_0, give its coefficients.
+// Random words: counter (n, 6, step, stream), key = seed.
+//
+// draws [N]; schedule [levels]; x_t [N, H, W, Cp] and prediction [N, H, W, Op], as stored, Op padded from C or, with a learned
+// variance, 2 C channels; estimate [N, H, W, Cp] as stored, written \`=\`, computed in float32, padding lanes zero. One
+// invocation per vec4 of channels.
+
+// Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
+// is generated from it.
+struct StepState {
+  step: u32,            // micro-batch number in this stream, from 0; part of every Threefry counter
+  seed_lo: u32,         // Threefry key, low word of the run's seed
+  seed_hi: u32,         // Threefry key, high word
+  stream: u32,          // separates uses of a seed: 0 training, 1 validation
+  position: u32,        // index into the order buffer of the first sample of this batch
+  count: u32,           // number of real samples in the batch; the rest is padding of weight 0
+  log_slot: u32,        // index of the step's record in the log buffer
+  accumulate: u32,      // 1: add gradients to those of earlier micro-batches; 0: replace them
+  learning_rate: f32,   // learning rate of this optimizer step, warm-up included
+  bias_correction1: f32,// 1 - beta1^t (Kingma & Ba 2015, algorithm 1)
+  bias_correction2: f32,// 1 - beta2^t
+  ema_decay: f32,
+}
+// Records shared by the kernels of a training step. An include: no bindings, no entry point. layouts.ts is generated from
+// the structs.
+
+// Image, noise level and flip of one sample, drawn by draw_batch.wgsl.
+struct Draw {
+  image: u32, // index into the data set
+  level: u32, // row of the schedule
+  flip: u32,  // 1: mirrored left to right
+}
+
+// One noise level of training; all are equally likely.
+struct ScheduleRow {
+  timestep: f32,          // the network's time input
+  signal: f32,            // coefficient of x_0 in x_t; sqrt(alphas_cumprod) on a schedule of betas
+  noise: f32,             // coefficient of the noise in x_t; sqrt(1 - alphas_cumprod) on a schedule of betas
+  target_from_x0: f32,    // coefficient of x_0 in the prediction target
+  target_from_noise: f32, // coefficient of the noise in the prediction target
+  weight: f32,            // loss weight of this level
+}
+
+// Loss of a network with a learned variance, at one noise level of training.
+struct VarianceRow {
+  weight: f32,             // loss weight of the squared error
+  mean_scale: f32,         // change of the mean of p(x_{t-1} | x_t) for a unit change of the prediction
+  log_variance_min: f32,   // logarithm of the posterior variance, the lower bound of the learned one
+  log_variance_range: f32, // up to log beta_t, the upper bound
+  x0_from_x: f32,          // x_0 = x0_from_x x_t + x0_from_target target
+  x0_from_target: f32,
+}
+
+// Log record of one optimizer step; the CPU reads many at once.
+struct LogRecord {
+  loss_sum: f32,      // sum over the samples of all micro-batches of the step
+  count: u32,         // number of samples in the sum
+  gradient_norm: f32, // before clipping
+  non_finite: u32,    // 1: skipped step, loss or gradient not finite; HOPELESS: so are all later ones
+  loss_scale: f32,    // loss scale of the step's gradients; 0 in float32, which has none
+}
+
+// In float16: too many consecutive skipped steps, so no loss scale will help.
+const HOPELESS = 2u;
+
+// Global gradient statistics for the optimizer.
+struct Health {
+  gradient_norm: f32,
+  clip_scale: f32,     // factor on the gradient
+  non_finite: u32,     // 1: skip the optimizer step
+  first_bad_step: u32, // StepState.step at which non_finite was raised; meaningless while it is 0
+}
+
+// State of dynamic loss scaling with float16 activations; see loss_scale.wgsl.
+struct LossScale {
+  scale: f32,            // factor on the loss before differentiation, a power of two
+  good_steps: u32,       // consecutive good steps since the last skipped step or growth
+  skipped_steps: u32,    // total number of skipped steps
+  hopeless_steps: u32,   // consecutive steps skipped at the smallest scale
+  bias_correction1: f32, // 1 - beta1^t, t being the number of good steps
+  bias_correction2: f32, // 1 - beta2^t
+}
+
+// Tests bits, because compilers that assume finite arithmetic may fold comparisons with NaN and Inf.
+fn is_finite(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
+}
+// Zeroes the lanes past the last channel; \`first\` is the channel of lane 0. An include: functions only.
+
+fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
+  return select(vec4f(0.0), values, vec4u(first) + vec4u(0u, 1u, 2u, 3u) < vec4u(channels));
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+// Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
+// key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
+// uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
+
+const THREEFRY_PARITY = 0x1bd11bdau;
+
+// Two mix functions of a round in parallel: a + b, and b rotated left and xored with the sum.
+fn threefry_mix(a: vec2u, b: vec2u, rotation: vec2u) -> vec4u {
+  let sum = a + b;
+  return vec4u(sum, ((b << rotation) | (b >> (vec2u(32u) - rotation))) ^ sum);
+}
+
+// Four rounds; words 1 and 3 are swapped between rounds. Unrolled, since some compilers guard every WGSL loop with a
+// counter that costs more than the body.
+fn threefry_four_rounds(x: vec4u, r0: vec2u, r1: vec2u, r2: vec2u, r3: vec2u) -> vec4u {
+  var m = threefry_mix(x.xz, x.yw, r0);
+  m = threefry_mix(m.xy, m.wz, r1);
+  m = threefry_mix(m.xy, m.wz, r2);
+  m = threefry_mix(m.xy, m.wz, r3);
+  return m.xwyz;
+}
+
+fn threefry_rounds_0_to_3(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(10u, 26u), vec2u(11u, 21u), vec2u(13u, 27u), vec2u(23u, 5u));
+}
+
+fn threefry_rounds_4_to_7(x: vec4u) -> vec4u {
+  return threefry_four_rounds(x, vec2u(6u, 20u), vec2u(17u, 11u), vec2u(25u, 10u), vec2u(18u, 20u));
+}
+
+// Four independent uniform words for a counter (index of the draw) and a key (seed). Words 2 and 3 of the paper's key are
+// zero.
+fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
+  let parity = key.x ^ key.y ^ THREEFRY_PARITY;
+  var x = counter + vec4u(key, 0u, 0u);
+  x = threefry_rounds_0_to_3(x) + vec4u(key.y, 0u, 0u, parity + 1u);
+  x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
+  x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
+  return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+
+struct Params {
+  batch: u32,
+  per_image: u32,  // vec4s of x_t per image
+  channels: u32,
+  out_stride: u32, // Op
+  clip: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> step_state: StepState;
+@group(0) @binding(2) var<storage, read> draws: array<Draw>;
+@group(0) @binding(3) var<storage, read> schedule: array<ScheduleRow>;
+@group(0) @binding(4) var<storage, read> x_t: array<Stored4>;
+@group(0) @binding(5) var<storage, read> prediction: array<Stored>;
+@group(0) @binding(6) var<storage, read_write> estimate: array<Stored4>;
+
+@compute @workgroup_size(64)
+fn self_condition(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.batch * params.per_image) {
+    return;
+  }
+  let n = i / params.per_image;
+  let words = threefry4x32(
+    vec4u(n, 6u, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
+  if ((words.x & 1u) == 0u) {
+    estimate[i] = Stored4(vec4f(0.0));
+    return;
+  }
+  let blocks = (params.channels + 3u) / 4u;
+  let first = 4u * (i % blocks);
+  let at = (i / blocks) * params.out_stride + first;
+  var out = vec4f(0.0);
+  for (var k = 0u; k < min(4u, params.channels - first); k++) {
+    out[k] = f32(prediction[at + k]);
+  }
+  let row = schedule[draws[n].level];
+  let scale = 1.0 / (row.signal * row.target_from_noise - row.noise * row.target_from_x0);
+  let x_0 = scale * (row.target_from_noise * vec4f(x_t[i]) - row.noise * out);
+  let clipped = clamp(x_0, vec4f(-params.clip), vec4f(params.clip));
+  estimate[i] = Stored4(keep_channels(clipped, first, params.channels));
+}
+`,
+  bindings: {
+    step_state: { binding: 1, access: "read" },
+    draws: { binding: 2, access: "read" },
+    schedule: { binding: 3, access: "read" },
+    x_t: { binding: 4, access: "read" },
+    prediction: { binding: 5, access: "read" },
+    estimate: { binding: 6, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    per_image: "u32",
+    channels: "u32",
+    out_stride: "u32",
+    clip: "f32",
+  },
+  entryPoints: ["self_condition"],
+} as const satisfies KernelSource;
+
+/** `slot_inputs.wgsl`: slot_inputs, slot_estimates. */
 export const slotInputsKernel = {
   name: "slot_inputs",
   code: `// Network inputs from the sampling slots: each row of the network's batch evaluates one slot with one label; guidance takes
@@ -7107,10 +7320,12 @@ export const slotInputsKernel = {
 //   input[r]    = x[slot of r]
 //   timestep[r] = timestep of its slot
 //   label[r]    = class_label of r
+//   estimate[r] = h1[slot of r], and 0 in the first step of an image, for networks with self-conditioning (Chen, Zhang & Hinton
+//                 2022, algorithm 2)
 //
 // rows [R]: an idle row keeps its old input, and its output is ignored. slots [S]; x [S, H, W, Cp] float32; input
-// [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32, written \`=\`; values are copied. One invocation per vec4 of
-// channels of input; the first of each row writes timestep and label.
+// and estimate [R, H, W, Cp] as stored, timestep [R] f32, label [R] u32, h1 [S, H, W, Cp] float32, written \`=\`; values are copied. One
+// invocation per vec4 of channels of input; the first of each row writes timestep and label.
 
 // Records shared by the kernels of a sampling step. An include: no bindings, no entry point. layouts.ts is generated from
 // the structs.
@@ -7182,6 +7397,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> input: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> timestep: array<f32>;
 @group(0) @binding(6) var<storage, read_write> label: array<u32>;
+@group(0) @binding(7) var<storage, read> h1: array<vec4f>;
+@group(0) @binding(8) var<storage, read_write> estimate: array<Stored4>;
 
 @compute @workgroup_size(64)
 fn slot_inputs(
@@ -7205,6 +7422,29 @@ fn slot_inputs(
     label[r] = row.class_label;
   }
 }
+
+@compute @workgroup_size(64)
+fn slot_estimates(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.y * groups.x + group.x) * 64u + lane;
+  if (i >= params.rows * params.per_slot) {
+    return;
+  }
+  let r = i / params.per_slot;
+  let row = rows[r];
+  if (row.slot == NONE) {
+    return;
+  }
+  // A slot's first step finds the estimate of its last image.
+  if (slots[row.slot].step == 0u) {
+    estimate[i] = Stored4(vec4f(0.0));
+    return;
+  }
+  estimate[i] = Stored4(h1[row.slot * params.per_slot + i - r * params.per_slot]);
+}
 `,
   bindings: {
     slots: { binding: 1, access: "read" },
@@ -7213,12 +7453,14 @@ fn slot_inputs(
     input: { binding: 4, access: "read_write" },
     timestep: { binding: 5, access: "read_write" },
     label: { binding: 6, access: "read_write" },
+    h1: { binding: 7, access: "read" },
+    estimate: { binding: 8, access: "read_write" },
   },
   params: {
     rows: "u32",
     per_slot: "u32",
   },
-  entryPoints: ["slot_inputs"],
+  entryPoints: ["slot_inputs", "slot_estimates"],
 } as const satisfies KernelSource;
 
 /** `slot_noise.wgsl`: slot_noise. */

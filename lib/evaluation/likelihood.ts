@@ -10,7 +10,7 @@
 import type { DenoisingError } from "../../kernels/records/evaluation.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { ShapeError } from "../errors.ts";
-import { imageSize } from "../model/config.ts";
+import { imageChannels, imageSize } from "../model/config.ts";
 import type { DenoisingPass } from "../sampling/denoising_pass.ts";
 import { drawLevels, type LikelihoodPlan } from "./likelihood_plan.ts";
 import { addImage, type ImageResult, type LikelihoodSums } from "./likelihood_result.ts";
@@ -80,19 +80,22 @@ export async function* evaluateLikelihood(
 
 function checkSize({ config }: Denoiser, { height, width }: ImageDataset): void {
   const [modelHeight, modelWidth] = imageSize(config);
-  if (modelHeight === height && modelWidth === width && config.inChannels === 3) return;
+  if (modelHeight === height && modelWidth === width && imageChannels(config) === 3) return;
   throw new ShapeError(
-    `the model is for images of ${modelWidth}x${modelHeight}x${config.inChannels}, the data has ${width}x${height}x3`,
+    `the model is for images of ${modelWidth}x${modelHeight}x${
+      imageChannels(config)
+    }, the data has ${width}x${height}x3`,
   );
 }
 
 function checkVariance(
-  { config: { inChannels, outChannels } }: Denoiser,
+  { config }: Denoiser,
   { variance }: LikelihoodPlan,
 ): void {
-  if (variance !== "learned_range" || outChannels === 2 * inChannels) return;
+  const wanted = 2 * imageChannels(config);
+  if (variance !== "learned_range" || config.outChannels === wanted) return;
   throw new ShapeError(
-    `a learned variance needs ${2 * inChannels} output channels, the model has ${outChannels}`,
+    `a learned variance needs ${wanted} output channels, the model has ${config.outChannels}`,
   );
 }
 
@@ -105,7 +108,7 @@ async function* evaluateBatch(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<number, ImageResult[] | undefined, undefined> {
   const [height, width] = imageSize(denoiser.config);
-  const size = height * width * denoiser.config.inChannels;
+  const size = height * width * imageChannels(denoiser.config);
   const bytes = new Uint8Array(images.length * size);
   images.forEach((index, i) =>
     bytes.set(plan.data.images.subarray(index * size, (index + 1) * size), i * size)

@@ -218,6 +218,9 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
   drawAugmentation() {
     // Drawn samples do not depend on parameters.
   },
+  selfCondition() {
+    // Estimates are given without a gradient.
+  },
   qSample() {
     // Images and noise do not depend on parameters.
   },

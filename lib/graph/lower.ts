@@ -38,6 +38,7 @@ import { lossBackward, lossForward, type LossShape, recordLossForward } from "..
 import { qSampleForward } from "../../kernels/q_sample.ts";
 import { rescaleForward } from "../../kernels/rescale.ts";
 import { scaleShiftBackward, scaleShiftForward, type ScaleShiftShape } from "../../kernels/scale_shift.ts";
+import { selfConditionForward } from "../../kernels/self_condition.ts";
 import { averagePoolForward, maxPoolForward, type PoolShape } from "../../kernels/pool.ts";
 import { resizeImagesForward } from "../../kernels/resize_images.ts";
 import type { Launch } from "../../kernels/source.ts";
@@ -212,6 +213,12 @@ const table: { readonly [K in keyof AllOperations]: Lowering<K> } = {
       return qSampleForward(shape, { ...buffers, images: chunk }, label);
     });
   },
+  selfCondition: (_, { label, attributes, in: { stepState, xt, ...operands }, out }) =>
+    selfConditionForward(
+      { ...planeShape(xt), outChannels: operands.prediction.shape[3], ...attributes },
+      { step_state: stepState, x_t: xt, ...operands, ...out },
+      label,
+    ),
   trainingLoss: (_, { label, attributes, in: { stepState, ...operands }, out: { y } }) =>
     lossForward(lossShape(operands.prediction, attributes), {
       ...operands,

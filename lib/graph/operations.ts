@@ -119,6 +119,12 @@ export interface DrawAugmentationAttributes {
   readonly width: number;
 }
 
+/** Attributes of the estimates for self-conditioning. */
+export interface SelfConditionAttributes {
+  /** Bound on |x_0|; the largest float32 for none. */
+  readonly clip: number;
+}
+
 /** Attributes of a classifier's training batch. */
 export interface AugmentAttributes {
   /** Largest shift in pixels, below height and width; 0 for none. */
@@ -205,6 +211,11 @@ export interface Operations {
     in: { stepState: Tensor; images: readonly Tensor[]; draws: Tensor; schedule: Tensor; maps?: Tensor };
     out: { xt: Tensor; targets: Tensor };
     attributes: Record<never, never>;
+  };
+  selfCondition: {
+    in: { stepState: Tensor; draws: Tensor; schedule: Tensor; xt: Tensor; prediction: Tensor };
+    out: { estimate: Tensor };
+    attributes: SelfConditionAttributes;
   };
   trainingLoss: {
     in: { stepState: Tensor; draws: Tensor; schedule: Tensor; prediction: Tensor; targets: Tensor };

@@ -21,6 +21,7 @@ import type {
   HybridLossAttributes,
   LossAttributes,
   Operations,
+  SelfConditionAttributes,
 } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -111,6 +112,28 @@ export function qSample(
   };
   g.record({ kind: "qSample", label, in: from, out, attributes: {} });
   return out;
+}
+
+/**
+ * Estimates of `x_0` from the network's output without any, for about half of the samples, and zeros for the others
+ * (Chen, Zhang and Hinton 2022, algorithm 1).
+ *
+ * @param from `stepState`, the step record; `draws`, `schedule`, and `xt` [N,H,W,C] of {@linkcode qSample}; `prediction`
+ *   [N,H,W,C], or 2 C channels of a network with a learned variance
+ * @param estimate [N,H,W,C], bound from outside
+ */
+export function selfCondition(
+  g: Graph,
+  from: Operations["selfCondition"]["in"],
+  estimate: Tensor,
+  attributes: SelfConditionAttributes,
+): void {
+  const label = g.label("self-conditioning");
+  expectType(label, "stepState", from.stepState, StepStateLayout);
+  expectType(label, "draws", from.draws, DrawLayout);
+  expectType(label, "schedule", from.schedule, ScheduleRowLayout);
+  expectShape(label, "estimate", estimate, from.xt.shape);
+  g.record({ kind: "selfCondition", label, in: from, out: { estimate }, attributes });
 }
 
 /**

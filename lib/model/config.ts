@@ -8,13 +8,14 @@ import { checkConfig } from "./config_checks.ts";
 import { ACTIVATION_NAMES } from "./config_fields.ts";
 import type { DownBlockType, Resampling, TimeScaleShift, UNetConfig, UpBlockType } from "./config_fields.ts";
 
-export { imageSize } from "./config_fields.ts";
+export { imageChannels, imageSize } from "./config_fields.ts";
 export type { DownBlockType, Resampling, TimeScaleShift, UNetConfig, UpBlockType } from "./config_fields.ts";
 
 /** Default values, those of the reference model (Ho et al. 2020); the shape has none. */
 const REFERENCE = {
   inChannels: 3,
   outChannels: 3,
+  selfConditioning: false,
   layersPerBlock: 2,
   addAttention: true,
   attentionHeadDim: null,
@@ -118,6 +119,7 @@ export function unetConfigFromJson(json: Readonly<Record<string, unknown>>): UNe
     centerInputSample: (json.center_input_sample ?? false) as boolean,
     midBlockScaleFactor: (json.mid_block_scale_factor ?? 1) as number,
     timeEmbeddingDim: (json.time_embedding_dim ?? null) as number | null,
+    selfConditioning: (json.self_conditioning ?? false) as boolean,
   });
 }
 
@@ -132,7 +134,7 @@ function activationFromJson(name: unknown = "silu"): UNetConfig["activation"] {
   );
 }
 
-/** Fields with a default that diffusers has as well, by their names there: files leave it out. */
+/** Fields with a default that diffusers has as well, or without a counterpart there: files leave the default out. */
 const OPTIONAL = {
   resnet_time_scale_shift: "resnetTimeScaleShift",
   downsample_type: "downsampleType",
@@ -140,6 +142,7 @@ const OPTIONAL = {
   mid_block_type: "midBlockType",
   attn_norm_num_groups: "attnNormNumGroups",
   time_embedding_dim: "timeEmbeddingDim",
+  self_conditioning: "selfConditioning",
 } as const satisfies Record<string, keyof typeof REFERENCE>;
 
 /** Writes diffusers' `config.json`. */

@@ -25,6 +25,10 @@ export function checkConfig(config: UNetConfig): void {
   for (const size of imageSize(config)) checkWhole("sample_size", size, 1, 4096);
   checkWhole("in_channels", config.inChannels, 1, 64);
   checkWhole("out_channels", config.outChannels, 1, 64);
+  requireBoolean("self_conditioning", config.selfConditioning);
+  if (config.selfConditioning && config.inChannels % 2 !== 0) {
+    throw new ConfigError("in_channels", config.inChannels, "an even number with self_conditioning");
+  }
   checkWhole("layers_per_block", config.layersPerBlock, 1, 16);
   checkWhole("norm_num_groups", config.normNumGroups, 1, 4096);
   if (config.attentionHeadDim !== null) {

@@ -42,8 +42,13 @@ export type TimeScaleShift = typeof TIME_SCALE_SHIFTS[number];
 export interface UNetConfig {
   /** Height and width of the images, or one number for both. */
   readonly sampleSize: number | readonly [height: number, width: number];
-  /** Channels of the images, 3 for RGB. */
+  /** Channels of the input: those of the images, 3 for RGB, or twice as many with self-conditioning. */
   readonly inChannels: number;
+  /**
+   * Self-conditioning (Chen, Zhang and Hinton 2022, arXiv 2208.04202): the second half of the input's channels is the previous
+   * estimate of `x_0`, or zero.
+   */
+  readonly selfConditioning: boolean;
   /** Channels of the prediction: those of the images, or twice as many if the variance is learned. */
   readonly outChannels: number;
   /** Channels of each level, full resolution first. */
@@ -93,6 +98,13 @@ export interface UNetConfig {
   readonly midBlockScaleFactor: number;
   /** Width of the time embedding, or null for four times the first level's channels. */
   readonly timeEmbeddingDim: number | null;
+}
+
+/** Channels of the images, 3 for RGB. */
+export function imageChannels(
+  { inChannels, selfConditioning }: Pick<UNetConfig, "inChannels" | "selfConditioning">,
+): number {
+  return selfConditioning ? inChannels / 2 : inChannels;
 }
 
 /** Height and width of the images. */

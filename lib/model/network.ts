@@ -91,8 +91,16 @@ export interface ForwardOptions {
 /** Forward pass with its inputs and its output. */
 export interface ForwardPass {
   readonly launches: readonly Launch<BufferView>[];
-  /** x [N,H,W,Cp]; timesteps N float32; labels N uint32, if the network has classes. */
-  readonly inputs: { readonly x: BufferView; readonly timesteps: BufferView; readonly labels?: BufferView };
+  /**
+   * x [N,H,W,Cp]; estimate the same, zero at first, if the network has self-conditioning; timesteps N float32; labels N uint32, if
+   * it has classes.
+   */
+  readonly inputs: {
+    readonly x: BufferView;
+    readonly estimate?: BufferView;
+    readonly timesteps: BufferView;
+    readonly labels?: BufferView;
+  };
   /** [N,H,W,Cp]. */
   readonly prediction: BufferView;
   /** Bytes of the activation buffers. */
@@ -135,6 +143,7 @@ export function forwardPass(
       inputs: {
         x: compiled.view(inputs.x),
         timesteps: compiled.view(inputs.timesteps),
+        ...(inputs.estimate ? { estimate: compiled.view(inputs.estimate) } : {}),
         ...(inputs.labels ? { labels: compiled.view(inputs.labels) } : {}),
       },
       prediction: compiled.view(prediction),

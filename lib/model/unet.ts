@@ -13,7 +13,16 @@ import { AUGMENTATION_DIM } from "../../kernels/draw_augmentation.ts";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
-import { activate, add, embedding, rescale, silu, timestepEmbedding, vectorEmbedding } from "../graph/ops.ts";
+import {
+  activate,
+  add,
+  concat,
+  embedding,
+  rescale,
+  silu,
+  timestepEmbedding,
+  vectorEmbedding,
+} from "../graph/ops.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 import {
   attentionBlock,
@@ -24,7 +33,7 @@ import {
   resnetBlock,
   upsampleBlock,
 } from "./blocks.ts";
-import { imageSize, type UNetConfig } from "./config.ts";
+import { imageChannels, imageSize, type UNetConfig } from "./config.ts";
 import { FusedLinear } from "./fused_linear.ts";
 import { ALMOST_ZERO, conv, linear, norm, ZEROS } from "./layers.ts";
 
@@ -32,6 +41,11 @@ import { ALMOST_ZERO, conv, linear, norm, ZEROS } from "./layers.ts";
 export interface UNetInputs {
   /** Noisy images `x_t`, [N,H,W,C]. */
   readonly x: Tensor;
+  /**
+   * Estimates of `x_0` from an earlier evaluation, or zeros, [N,H,W,C]; present if and only if the network has self-conditioning
+   * (Chen, Zhang and Hinton 2022, algorithms 1 and 2).
+   */
+  readonly estimate?: Tensor;
   /** N float32 timesteps, 0 (least noise) to T - 1. */
   readonly timesteps: Tensor;
   /** N uint32 class labels; present if and only if the configuration has `numClassEmbeds`. */
@@ -54,8 +68,10 @@ export function unetInputs(
   augmented = false,
 ): UNetInputs {
   const [height, width] = imageSize(config);
+  const image = [batch, height, width, imageChannels(config)] as const;
   return {
-    x: g.input("x", [batch, height, width, config.inChannels]),
+    x: g.input("x", image),
+    ...(config.selfConditioning ? { estimate: g.input("estimate", image) } : {}),
     timesteps: g.input("timesteps", [1, 1, 1, batch], "float32"),
     ...(config.numClassEmbeds === null ? {} : { labels: g.input("labels", [1, 1, 1, batch], "uint32") }),
     ...(training ? { stepState: g.input("stepState", [1, 1, 1, 1], StepStateLayout) } : {}),
@@ -72,10 +88,11 @@ export function unetInputs(
  * @throws {ShapeError} if inputs and configuration do not fit
  */
 export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
-  const { x } = inputs;
   const channels = config.blockOutChannels;
   const levels = channels.length;
-  expectImage(x, config);
+  expectImages(inputs, config);
+  const { estimate } = inputs;
+  const x = estimate ? concat(g, inputs.x, estimate) : inputs.x; // [N, H, W, inChannels]
 
   // Timestep embedding. In float32, because the gradients of its projections are sums over all pixels of an image, which
   // could overflow in float16; it takes a thousandth of the operations.
@@ -160,9 +177,14 @@ function timeEmbedding(
   return activate(g, embedded, config.activation);
 }
 
-function expectImage(x: Tensor, config: UNetConfig): void {
-  const expected = [x.shape[0], ...imageSize(config), config.inChannels];
-  if (expected.some((size, i) => size !== x.shape[i])) {
-    throw new ShapeError(`the network takes images ${showShape(expected)}, got ${showShape(x.shape)}`);
+function expectImages({ x, estimate }: UNetInputs, config: UNetConfig): void {
+  if ((estimate !== undefined) !== Boolean(config.selfConditioning)) {
+    throw new ShapeError("estimates must be given exactly where the configuration has selfConditioning");
+  }
+  const expected = [x.shape[0], ...imageSize(config), imageChannels(config)];
+  for (const { shape } of estimate ? [x, estimate] : [x]) {
+    if (expected.some((size, i) => size !== shape[i])) {
+      throw new ShapeError(`the network takes images ${showShape(expected)}, got ${showShape(shape)}`);
+    }
   }
 }

@@ -4,18 +4,21 @@
  * @module
  */
 import { ConfigError } from "../errors.ts";
-import type { UNetConfig } from "../model/config.ts";
+import { imageChannels, type UNetConfig } from "../model/config.ts";
 
-type Channels = Pick<UNetConfig, "inChannels" | "outChannels">;
+type Channels = Pick<UNetConfig, "inChannels" | "outChannels" | "selfConditioning">;
 
 /**
  * Checks that a network's outputs are images, or images and the variance of each channel (Nichol and Dhariwal 2021).
  *
  * @throws {ConfigError} naming the channels
  */
-export function checkOutChannels({ inChannels, outChannels }: Channels): void {
-  if (outChannels === inChannels || outChannels === 2 * inChannels) return;
-  const allowed = `${inChannels}, as in_channels, or ${2 * inChannels} with a learned variance`;
+export function checkOutChannels(config: Channels): void {
+  const { outChannels, selfConditioning } = config;
+  const channels = imageChannels(config);
+  if (outChannels === channels || outChannels === 2 * channels) return;
+  const source = selfConditioning ? "half of in_channels, with self-conditioning" : "as in_channels";
+  const allowed = `${channels}, ${source}, or ${2 * channels} with a learned variance`;
   throw new ConfigError("out_channels", outChannels, allowed);
 }
 
@@ -25,8 +28,12 @@ export function checkOutChannels({ inChannels, outChannels }: Channels): void {
  * @throws {ConfigError} naming the channels
  */
 export function checkPictureChannels(config: Channels): void {
-  if (config.inChannels !== 1 && config.inChannels !== 3) {
-    throw new ConfigError("in_channels", config.inChannels, "1 (grey) or 3 (RGB): pictures have no others");
+  const channels = imageChannels(config);
+  if (channels !== 1 && channels !== 3) {
+    const allowed = config.selfConditioning
+      ? "2 (grey) or 6 (RGB) with self-conditioning: pictures have no others"
+      : "1 (grey) or 3 (RGB): pictures have no others";
+    throw new ConfigError("in_channels", config.inChannels, allowed);
   }
   checkOutChannels(config);
 }

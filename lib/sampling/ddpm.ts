@@ -31,7 +31,7 @@ import { ConfigError, DeviceError } from "../errors.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { createBuffer, destroyBuffer } from "../gpu/memory.ts";
 import { Images } from "../image/images.ts";
-import { imageSize, type UNetConfig } from "../model/config.ts";
+import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
 import { recordForward } from "../model/network.ts";
 import { checkPrecision, defaultPrecision, type Precision, prepareMatrices } from "../model/precision.ts";
 import { readModel } from "./trained_model.ts";

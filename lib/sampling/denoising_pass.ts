@@ -24,7 +24,7 @@ import { buildProgram, type Program } from "../gpu/program.ts";
 import { readBack } from "../gpu/readback.ts";
 import { fitMemory, kernelTarget } from "../graph/compile.ts";
 import { paddedChannels } from "../graph/tensor.ts";
-import { imageSize, type UNetConfig } from "../model/config.ts";
+import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
 import { forwardPass } from "../model/network.ts";
 import type { Precision } from "../model/precision.ts";
 import { splitSeed } from "../random.ts";
@@ -67,7 +67,7 @@ type Buffers = Readonly<
   >
 >;
 
-/** A network that denoises given images. */
+/** A network that denoises given images; one with self-conditioning has no estimates of them, as in the first step of sampling. */
 export class DenoisingPass {
   readonly config: UNetConfig;
   readonly process: ForwardProcess;
@@ -118,8 +118,8 @@ export class DenoisingPass {
     const scope = new ResourceScope(gpu, what);
     return await scope.guard(async () => {
       const [height, width] = imageSize(config);
-      const shape = { rows, height, width, channels: config.inChannels };
-      const imageBytes = 4 * height * width * paddedChannels(config.inChannels);
+      const shape = { rows, height, width, channels: imageChannels(config) };
+      const imageBytes = 4 * height * width * paddedChannels(imageChannels(config));
       const forward = scope.own(forwardPass(gpu, config, rows, weights, what, { target, precision }));
       const errorBytes = DenoisingErrorLayout.bytes * rows * UNREAD_PASSES;
       const buffers = {
@@ -135,7 +135,7 @@ export class DenoisingPass {
       const { rows: records, x0: x_0, targets, estimates, logRatios, errors } = buffers;
       const half = precision === "mixed";
       const { prediction } = forward;
-      const learned = config.outChannels > config.inChannels;
+      const learned = config.outChannels > imageChannels(config);
       const written = { estimates, log_ratios: logRatios, errors };
       const launches = [
         ...storedIn(half, noiseRows(shape, { rows: records, x_0, x: forward.inputs.x, targets })),
@@ -164,7 +164,7 @@ export class DenoisingPass {
   load(bytes: Uint8Array, labels: ArrayLike<number>): void {
     const { x0, labels: buffer } = this.#buffers;
     const { queue } = this.#gpu.device;
-    queue.writeBuffer(x0.buffer, x0.offset, padBytes(bytes, this.config.inChannels));
+    queue.writeBuffer(x0.buffer, x0.offset, padBytes(bytes, imageChannels(this.config)));
     queue.writeBuffer(buffer.buffer, buffer.offset, Uint32Array.from(labels));
     this.#images = labels.length;
   }
@@ -226,7 +226,7 @@ export class DenoisingPass {
     const size = of.size / this.rows * this.#images;
     const [bytes] = await readBack(this.#gpu, [{ ...of, size }], staging.buffer);
     this.#pace.waited();
-    return unpadChannels(new Float32Array(bytes!), this.config.inChannels); // one per view
+    return unpadChannels(new Float32Array(bytes!), imageChannels(this.config)); // one per view
   }
 
   /** Frees all buffers except the weights. */

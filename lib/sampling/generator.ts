@@ -5,7 +5,7 @@
  */
 import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { imageSize, type UNetConfig } from "../model/config.ts";
+import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
 import { type GuideNetwork, SlotBatch, type SlotPicture } from "./slot_batch.ts";
@@ -108,7 +108,7 @@ export class Generator {
     const { onStep, previewAt = [] } = options;
     this.#batch.refresh();
     const [height, width] = imageSize(this.#config);
-    const perImage = height * width * this.#config.inChannels;
+    const perImage = height * width * imageChannels(this.#config);
     const images = new Float32Array(requests.length * perImage);
     const noisy: Float32Array<ArrayBuffer>[] = [];
     const previews: Float32Array<ArrayBuffer>[] = [];

@@ -7,7 +7,7 @@ import { RectifiedFlow } from "../diffusion/rectified_flow.ts";
 import { NoiseSchedule } from "../diffusion/schedule.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { ConfigError } from "../errors.ts";
-import { imageSize } from "../model/config.ts";
+import { imageChannels, imageSize } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import { readModel, type TrainedModel } from "./trained_model.ts";
 
@@ -43,7 +43,8 @@ type Property = (model: Omit<TrainedModel, "flat">) => string;
 /** What both models must have in common. */
 const properties: Readonly<Record<string, Property>> = {
   "image size": ({ config }) => imageSize(config).join(" x "),
-  "image channels": ({ config }) => String(config.inChannels),
+  "image channels": ({ config }) => String(imageChannels(config)),
+  "self-conditioning": ({ config }) => config.selfConditioning ? "on" : "off",
   "output channels": ({ config }) => String(config.outChannels),
   "classes": ({ classes }) => classes.length > 0 ? classes.join(", ") : "none",
   "objective": ({ schedule }) => schedule.objective,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { imageChannels } from "../model/config.ts";
 import { checkWhole } from "../checks.ts";
 import { checkPictureChannels } from "./channels.ts";
 import {
@@ -228,7 +229,7 @@ function checkVariance(
   { schedule, config }: ModelFacts,
 ): void {
   const { variance = sampler === "ddpm" ? configuredVariance(schedule) : undefined } = options;
-  if (variance !== "learned_range" || config.outChannels === 2 * config.inChannels) return;
+  if (variance !== "learned_range" || config.outChannels === 2 * imageChannels(config)) return;
   throw new ConfigError(
     "variance",
     variance,

@@ -8,7 +8,7 @@ import type { KernelTarget } from "../../kernels/target.ts";
 import { checkWhole } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { classCount, type UNetConfig } from "../model/config.ts";
+import { classCount, imageChannels, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import { checkGuidance, networkRows } from "../diffusion/guidance.ts";
 import { checkSteps } from "../diffusion/sampler.ts";
@@ -143,7 +143,7 @@ export class RunningBatch {
       throw new ConfigError("id", id, "a number that no image in the batch has");
     }
     this.#requireRows(image);
-    const given = givenBy(image, plan, config.inChannels);
+    const given = givenBy(image, plan, imageChannels(config));
     this.#slots.push({ image: { ...image, ...given }, plan, done: 0 });
   }
 

@@ -13,6 +13,7 @@ import {
   type GuidanceBuffers,
   guidanceRescale,
   samplerStep,
+  slotEstimates,
   slotInputs,
   slotNoise,
   type SlotShape,
@@ -27,7 +28,7 @@ import { readBack } from "../gpu/readback.ts";
 import { fitMemory, kernelTarget } from "../graph/compile.ts";
 import { HoistedConstants } from "../graph/constants.ts";
 import { paddedChannels } from "../graph/tensor.ts";
-import { classCount, imageSize, type UNetConfig } from "../model/config.ts";
+import { classCount, imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
 import { type ForwardOptions, forwardPass } from "../model/network.ts";
 import type { Precision } from "../model/precision.ts";
 import { checkOutChannels } from "./channels.ts";
@@ -186,7 +187,7 @@ export class SlotBatch {
       preview: scope.buffer(slots * imageBytes, "preview"),
       earlier: scope.buffer(slots * imageBytes, "earlier estimates"),
       known: scope.buffer(slots * imageBytes, "known images"),
-      mask: scope.buffer(slots * imageBytes / paddedChannels(config.inChannels), "masks"),
+      mask: scope.buffer(slots * imageBytes / paddedChannels(imageChannels(config)), "masks"),
       scratch: scope.buffer(STATE.length * imageBytes, "scratch"),
       staging: scope.buffer(2 * slots * alignUp(imageBytes, 8), "read-back", "staging"),
     };
@@ -251,13 +252,17 @@ export class SlotBatch {
       }),
     );
     if (spare.length === 0) network.spare = forward.reusable;
-    const { slots: records, x, out } = this.#buffers;
-    const { x: input, timesteps: timestep } = forward.inputs;
+    const { slots: records, x, out, preview: h1 } = this.#buffers;
+    const { x: input, estimate, timesteps: timestep } = forward.inputs;
     // The kernel writes labels for unconditional networks, too.
     const label = forward.inputs.labels ?? this.#scope.buffer(4 * rows, "labels");
     const buffers = { slots: records, rows: assigned, x, input, timestep, label };
+    const shape = this.#shape(rows);
     return {
-      inputs: slotInputs(this.#shape(rows), rows, buffers),
+      inputs: [
+        ...slotInputs(shape, rows, buffers),
+        ...estimate ? slotEstimates(shape, rows, { slots: records, rows: assigned, h1, estimate }) : [],
+      ],
       forward: forward.launches,
       outputs: { slots: records, rows: assigned, model_out: forward.prediction, out },
     };
@@ -265,7 +270,8 @@ export class SlotBatch {
 
   #shape(rows: number): SlotShape {
     const [height, width] = imageSize(this.#config);
-    const { inChannels: channels, outChannels } = this.#config;
+    const { outChannels } = this.#config;
+    const channels = imageChannels(this.#config);
     return { slots: Math.min(this.slots, rows), height, width, channels, outChannels };
   }
 
@@ -361,16 +367,16 @@ export class SlotBatch {
    * @returns coefficients of the step, without noise if the image starts from something else
    */
   #given(index: number, { step, coefficients, start, known }: SlotStep): PlannedStep {
-    const { inChannels } = this.#config;
+    const channels = imageChannels(this.#config);
     const { queue } = this.#gpu.device;
     const size = imageBytesOf(this.#config);
     if (known && this.#known[index] !== known) {
-      queue.writeBuffer(this.#buffers.known.buffer, index * size, padChannels(known.image, inChannels));
+      queue.writeBuffer(this.#buffers.known.buffer, index * size, padChannels(known.image, channels));
       queue.writeBuffer(this.#buffers.mask.buffer, index * known.mask.byteLength, known.mask);
       this.#known[index] = known;
     }
     if (step > 0 || !start) return coefficients;
-    queue.writeBuffer(this.#buffers.x.buffer, index * size, padChannels(start, inChannels));
+    queue.writeBuffer(this.#buffers.x.buffer, index * size, padChannels(start, channels));
     return { ...coefficients, initialNoise: 0 };
   }
 
@@ -451,7 +457,7 @@ export class SlotBatch {
       size,
     }));
     const copies = await readBack(this.#gpu, views, this.#buffers.staging.buffer);
-    return copies.map((copy) => unpadChannels(new Float32Array(copy), this.#config.inChannels));
+    return copies.map((copy) => unpadChannels(new Float32Array(copy), imageChannels(this.#config)));
   }
 
   /** Frees all buffers except the weights. */
@@ -470,7 +476,7 @@ function knownLevel(
   return last ? CLEAN : next;
 }
 
-function imageBytesOf(config: UNetConfig, channels: number = config.inChannels): number {
+function imageBytesOf(config: UNetConfig, channels: number = imageChannels(config)): number {
   const [height, width] = imageSize(config);
   return 4 * height * width * paddedChannels(channels);
 }

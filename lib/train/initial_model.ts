@@ -21,6 +21,8 @@ import type { DataShape, SettingsOptions } from "./settings.ts";
 
 /** Class table: a row per class, then that of the null class. */
 const CLASS_TABLE = "class_embedding.weight";
+/** Weight of the first convolution, `[out, in, 3, 3]`: with self-conditioning it has twice the inputs. */
+const FIRST_WEIGHT = "conv_in.weight";
 /** The sum of this bias and a row of the class table enters the time embedding. */
 const EMBEDDING_BIAS = "time_embedding.linear_2.bias";
 
@@ -129,6 +131,9 @@ export function initialWeights(
   given.delete(CLASS_TABLE);
   const fresh = table.fromMemory(table.initialize(seed));
   for (const [name, tensor] of table.ofTraining(fresh)) given.set(name, tensor);
+  const first = given.get(FIRST_WEIGHT);
+  const wanted = fresh.get(FIRST_WEIGHT);
+  if (first && wanted) given.set(FIRST_WEIGHT, withInputs(first, wanted.shape[1]!));
   const to = fresh.get(CLASS_TABLE);
   const nullRow = from && from.shape[0]! > known.length ? rowOf(from, known.length) : undefined;
   let newClasses: readonly string[] = [];
@@ -146,6 +151,22 @@ export function initialWeights(
     given.set(EMBEDDING_BIAS, { ...bias, data: bias.data.map((value, i) => value + nullRow[i]!) });
   }
   return { flat: table.toMemory(given, path), newClasses };
+}
+
+/**
+ * Weight of a convolution with more or fewer inputs. Those that are new have weight 0, so that a network which becomes
+ * self-conditioned starts as it was; one that is no longer goes on as it is without estimates.
+ */
+function withInputs(weight: HostTensor, inputs: number): HostTensor {
+  const [out, before, ...kernel] = weight.shape as [number, number, number, number];
+  if (before === inputs) return weight;
+  const taps = kernel.reduce((a, b) => a * b, 1);
+  const kept = taps * Math.min(before, inputs);
+  const data = new Float32Array(out * inputs * taps);
+  for (let o = 0; o < out; o++) {
+    data.set(weight.data.subarray(o * before * taps, o * before * taps + kept), o * inputs * taps);
+  }
+  return { shape: [out, inputs, ...kernel], data };
 }
 
 /** Row of a class table, as a view. */

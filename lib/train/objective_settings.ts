@@ -47,6 +47,11 @@ export interface ObjectiveSettings {
    * objectives `epsilon`, `v` and `x0`.
    */
   readonly learnedVariance: boolean;
+  /**
+   * Self-conditioning (Chen, Zhang and Hinton 2022): the network is given its previous estimate of the image. It gets twice the input
+   * channels, and a step takes a forward pass more.
+   */
+  readonly selfConditioning: boolean;
   /** Draw the noise levels of a batch from as many equal strata. */
   readonly stratified: boolean;
 }
@@ -145,6 +150,11 @@ export const OBJECTIVE_SETTINGS: SettingTable<Partial<ObjectiveSettings>> = {
     default: false,
     help: "learn the variance of the reverse process, too, with objectives epsilon, v and x0",
   },
+  selfConditioning: {
+    kind: "boolean",
+    default: false,
+    help: "give the network its previous estimate of the image, too; steps take about a third more time",
+  },
   stratified: {
     kind: "boolean",
     default: false,
@@ -214,7 +224,7 @@ export function boundScaleOf(settings: ObjectiveSettings): number | undefined {
 /** The loss of a run: its table of noise levels, and the constants of its kernels. */
 export interface RunObjective {
   readonly levels: TrainingLevels;
-  readonly constants: Pick<BatchOptions, "delta" | "boundScale" | "stratified">;
+  readonly constants: Pick<BatchOptions, "delta" | "boundScale" | "stratified" | "estimateClip">;
 }
 
 /** The loss that a run's settings describe. */
@@ -229,6 +239,7 @@ export function objectiveOf(settings: ObjectiveSettings): RunObjective {
     constants: {
       delta: loss === "huber" ? huberDelta : undefined,
       boundScale: boundScaleOf(settings),
+      estimateClip: process.clip === false ? undefined : process.clip,
       stratified,
     },
   };

@@ -6,7 +6,7 @@
 import { type StepState, STREAM } from "../../kernels/records/step_state.ts";
 import { type ImageDataset, takeSubset, trainingSplit } from "../data/dataset.ts";
 import { ConfigError } from "../errors.ts";
-import { imageSize } from "../model/config.ts";
+import { imageChannels, imageSize } from "../model/config.ts";
 import { profileRate } from "../model/ema_profiles.ts";
 import { splitSeed } from "../random.ts";
 import type { LoadedCheckpoint } from "../files/checkpoint.ts";
@@ -197,14 +197,13 @@ function describeData(source: string, digest: string): string {
 function checkImages({ model, learnedVariance }: TrainSettings, { height, width }: ImageDataset): void {
   const [modelHeight, modelWidth] = imageSize(model);
   if (
-    modelHeight === height && modelWidth === width && model.inChannels === 3 &&
+    modelHeight === height && modelWidth === width && imageChannels(model) === 3 &&
     model.outChannels === (learnedVariance ? 6 : 3)
   ) {
     return;
   }
-  const channels = model.inChannels === model.outChannels
-    ? `${model.inChannels}`
-    : `${model.inChannels} to ${model.outChannels}`;
+  const own = imageChannels(model);
+  const channels = own === model.outChannels ? `${own}` : `${own} to ${model.outChannels}`;
   throw new ConfigError(
     "model",
     `${modelWidth}x${modelHeight}x${channels}`,

@@ -4,7 +4,7 @@
  * @module
  */
 import { ConfigError } from "../errors.ts";
-import { unetConfig, unetConfigToJson } from "../model/config.ts";
+import { imageChannels, unetConfig, unetConfigToJson } from "../model/config.ts";
 import { presetConfig, type PresetName } from "../model/presets.ts";
 import { checkObjective, withObjective } from "./objective_settings.ts";
 import {
@@ -60,10 +60,13 @@ export function resolveSettings(
   checkGiven(NETWORK_SETTINGS, { preset: requested, model, conditional });
   const preset = requested === "auto" ? (software ? "tiny" : "small") : requested;
   const classes = conditional ? data.classes : 0;
+  const channels = model ? imageChannels(model) : 3;
+  const selfConditioning = rest.selfConditioning ?? model?.selfConditioning ?? false;
   const overrides = {
+    ...{ selfConditioning, inChannels: selfConditioning ? 2 * channels : channels },
     numClassEmbeds: classes > 0 ? classes + 1 : null,
     ...(dropout === undefined ? {} : { dropout }),
-    ...(rest.learnedVariance ? { outChannels: 2 * (model?.inChannels ?? 3) } : {}),
+    ...(rest.learnedVariance ? { outChannels: 2 * channels } : {}),
   };
   const network = model ? unetConfig({ ...model, ...overrides }) : presetConfig(preset, classes, {
     sampleSize: data.height === data.width ? data.height : [data.height, data.width],
@@ -76,6 +79,7 @@ export function resolveSettings(
     ...defaultsOf(TRAINING_SETTINGS, { preset, adapter }),
     ...(limited ? { limit: AUTO_SOFTWARE_LIMIT } : {}),
     ...pickGiven(TRAINING_SETTINGS, rest),
+    selfConditioning,
   };
   checkSettings(settings);
   return settings;
@@ -160,9 +164,10 @@ export function resumeSettings(stored: TrainSettings, given: SettingsOptions): T
   compare("conditional", conditional, stored.model.numClassEmbeds !== null);
   compare("dropout", dropout, stored.model.dropout);
   if (model) {
-    const { numClassEmbeds, outChannels } = stored.model;
+    const { numClassEmbeds, outChannels, inChannels, selfConditioning } = stored.model;
     const overrides = {
       numClassEmbeds,
+      ...(stored.selfConditioning ? { inChannels, selfConditioning } : {}),
       ...(dropout === undefined ? {} : { dropout }),
       ...(stored.learnedVariance ? { outChannels } : {}),
     };

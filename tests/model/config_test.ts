@@ -44,6 +44,7 @@ Deno.test("a file that leaves out everything it can means diffusers' defaults", 
   assert.deepEqual(config, {
     sampleSize: 32,
     inChannels: 3,
+    selfConditioning: false,
     outChannels: 3,
     blockOutChannels: block_out_channels,
     downBlockTypes: down_block_types,

@@ -187,6 +187,7 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
     stratified: [["--stratified"], true],
     limit: [["--limit", "9"], 9],
     flip: [["--no-flip"], false],
+    selfConditioning: [["--self-conditioning"], true],
     augment: [["--augment", "0.12"], 0.12],
     labelDropout: [["--label-dropout", "0"], 0],
     seed: [["--seed", "0"], 0],

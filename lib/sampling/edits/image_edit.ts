@@ -7,7 +7,7 @@
 import { checkWhole } from "../../checks.ts";
 import { markovSamplers, type SamplerName } from "../../diffusion/sampler.ts";
 import { ConfigError } from "../../errors.ts";
-import { imageSize, type UNetConfig } from "../../model/config.ts";
+import { imageChannels, imageSize, type UNetConfig } from "../../model/config.ts";
 
 /** How an image is drawn from a given one instead of from noise alone; plain data, which threads can send. */
 export interface ImageEdit {
@@ -67,7 +67,7 @@ export function checkEdit(
   const [height, width] = imageSize(config);
   const { image, mask } = edit;
   const { strength, resamplings, jump } = completeEdit(edit, steps);
-  checkImageShape("image", image, [height, width, config.inChannels]);
+  checkImageShape("image", image, [height, width, imageChannels(config)]);
   if (!image.every(Number.isFinite)) throw new ConfigError("image", "values that are not finite", "numbers");
   if (mask) {
     checkImageShape("mask", mask, [height, width]);

@@ -41,6 +41,7 @@ import {
   type BatchOptions,
   bindInputs,
   LOG_SLOTS,
+  recordFirstPass,
   recordTrainingStep,
   recordValidation,
   type StepInputs,
@@ -127,7 +128,13 @@ export class TrainingStep {
       const sizes = { chunks: data.chunks.map(({ count }) => count), levels: tables.signal.length };
       const g = new Graph(storageType(precision));
       const { inputs, ofParameter } = recordTrainingStep(g, options, sizes);
-      const buffers = createBuffers(gpu, scope, options, tables, data);
+      const estimates = (name: string) => inputs.estimate && scope.buffer(inputs.estimate.bytes, name);
+      const buffers = {
+        ...createBuffers(gpu, scope, options, tables, data),
+        estimate: estimates("estimates"),
+      };
+      // Without an estimate the network gets zeros, which nothing overwrites.
+      const withoutEstimates = { ...buffers, estimate: estimates("no estimates") };
       const table = new ParameterTable(g.parameters);
       const flat = (name: string) => scope.buffer(4 * table.elements, name);
       const weights = {
@@ -158,6 +165,19 @@ export class TrainingStep {
         what,
         target,
       }));
+      // No gradient goes through the first pass, which has a graph of its own and reuses the memory of the second.
+      const f = new Graph(storageType(precision));
+      const recorded = options.config.selfConditioning && recordFirstPass(f, options, sizes);
+      const first = recorded && scope.own(compileGraph(gpu, f, {
+        bound: new Map([
+          ...bindInputs(recorded.inputs, withoutEstimates),
+          ...bindParameters(f, weights.parameters.buffer, copy),
+          [recorded.result, buffers.estimate!] as const, // as the network has self-conditioning
+        ]),
+        reuse: compiled.reusable,
+        what: `self-conditioning at batch ${batch}`,
+        target,
+      }));
       const windows = flatWindows(table.elements, gpu.limits.maxStorageBufferBindingSize);
 
       // Algorithm 1, lines 2 to 5: the gradient of a micro-batch
@@ -169,7 +189,12 @@ export class TrainingStep {
           sum: flatView(sum, window),
         })
       );
-      const microLaunches = [...casts, ...compiled.launches.flat(), ...additions];
+      const microLaunches = [
+        ...casts,
+        ...first ? first.launches.flat() : [],
+        ...compiled.launches.flat(),
+        ...additions,
+      ];
 
       // Algorithm 1, line 5: the gradient descent step
       const health = scope.buffer(HealthLayout.bytes, "health");
@@ -188,7 +213,7 @@ export class TrainingStep {
       const validationInputs = recordValidation(v, options, sizes);
       const evaluation = scope.own(compileGraph(gpu, v, {
         bound: new Map([
-          ...bindInputs(validationInputs, buffers),
+          ...bindInputs(validationInputs, withoutEstimates),
           ...bindParameters(v, weights.ema.buffer, copy),
         ]),
         reuse: compiled.reusable,
@@ -202,7 +227,13 @@ export class TrainingStep {
         update: scope.own(await buildProgram(gpu, updateLaunches)),
         validation: scope.own(await buildProgram(gpu, validationLaunches)),
       };
-      const kernels = digestOf([...casts, ...compiled.separate, ...additions, ...updateLaunches]);
+      const kernels = digestOf([
+        ...casts,
+        ...first ? first.separate : [],
+        ...compiled.separate,
+        ...additions,
+        ...updateLaunches,
+      ]);
       const parts = { programs, weights, gradients, health, table, kernels };
       return new TrainingStep(gpu, scope, parts, buffers, profileRates);
     });
@@ -269,7 +300,7 @@ function createBuffers(
   options: StepOptions,
   tables: TrainingLevels,
   data: ResidentDataset,
-): StepInputs<BufferView> {
+): Omit<StepInputs<BufferView>, "estimate"> {
   const filled = (contents: ArrayBuffer | Float32Array<ArrayBuffer>, label: string): BufferView => {
     const view = scope.buffer(contents.byteLength, label);
     gpu.device.queue.writeBuffer(view.buffer, view.offset, contents);

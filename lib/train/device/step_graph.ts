@@ -20,11 +20,13 @@ import {
   hybridLoss,
   qSample,
   recordLoss,
+  selfCondition,
   trainingLoss,
 } from "../../graph/training_ops.ts";
-import { classCount, imageSize, type UNetConfig } from "../../model/config.ts";
+import { classCount, imageChannels, imageSize, type UNetConfig } from "../../model/config.ts";
 import { type Precision, storageType } from "../../model/precision.ts";
-import { unet } from "../../model/unet.ts";
+import { unet, type UNetInputs } from "../../model/unet.ts";
+import { noClip } from "../../diffusion/samplers/step.ts";
 
 /** Constants of every batch. */
 export interface BatchOptions {
@@ -45,6 +47,8 @@ export interface BatchOptions {
   readonly delta?: number;
   /** Weight of the variational bound, in nats, which trains a learned variance; without it, none is learned. */
   readonly boundScale?: number;
+  /** Bound on |x_0| in the estimates of self-conditioning; without it, there is none. */
+  readonly estimateClip?: number;
   /** Default float32. Mixed precision scales the loss. */
   readonly precision?: Precision;
   /**
@@ -76,6 +80,8 @@ export interface StepInputs<T> {
   readonly schedule: T;
   /** Only for a learned variance: its loss, a row per timestep. */
   readonly variances: T | undefined;
+  /** Only with self-conditioning: estimates of the images, the network's second input. */
+  readonly estimate: T | undefined;
   /** Output: a record per optimizer step or validation batch. */
   readonly log: T;
   /** Only in mixed precision. */
@@ -103,7 +109,31 @@ export function recordTrainingStep(g: Graph, options: BatchOptions, data: DataSi
   return { inputs, ofParameter };
 }
 
-/** Records the loss of a validation batch, without dropout, flips, augmentation and label dropout. */
+/**
+ * Records the first pass of a training step with self-conditioning (Chen, Zhang and Hinton 2022, algorithm 1): estimates of the
+ * images from zeros, without dropout, on the very samples of the step.
+ *
+ * @returns `inputs`, whose estimates are the zeros; `result`, the estimates for {@linkcode recordTrainingStep}, written
+ */
+export function recordFirstPass(
+  g: Graph,
+  options: BatchOptions,
+  data: DataSizes,
+): { readonly inputs: StepInputs<Tensor>; readonly result: Tensor } {
+  const inputs = stepInputs(g, options, data);
+  const { stepState, schedule } = inputs;
+  const { draws, x: xt, network } = drawInputs(g, options, inputs, true);
+  const prediction = unet(g, options.config, network);
+  const result = g.input("first estimates", xt.shape);
+  const clip = options.estimateClip ?? noClip;
+  selfCondition(g, { stepState, draws, schedule, xt, prediction }, result, { clip });
+  return { inputs, result };
+}
+
+/**
+ * Records the loss of a validation batch, without dropout, flips, augmentation and label dropout. With self-conditioning, the
+ * network has no estimates, so that the loss is that of the samples' first step.
+ */
 export function recordValidation(g: Graph, options: BatchOptions, data: DataSizes): StepInputs<Tensor> {
   const inputs = stepInputs(g, options, data);
   recordObjective(g, options, inputs, false);
@@ -116,8 +146,31 @@ function recordObjective(
   inputs: StepInputs<Tensor>,
   training: boolean,
 ): Tensor {
-  const { config, batch, microBatches } = options;
-  const { stepState, order, images, imageLabels, schedule, variances, log } = inputs;
+  const { config, microBatches } = options;
+  const { stepState, schedule, variances, log } = inputs;
+  const { draws, x, targets, network } = drawInputs(g, options, inputs, training);
+
+  // Algorithm 1, line 5: || eps - eps_theta(x_t, t) ||^2 (equation 14), with the schedule's target and weight
+  const prediction = unet(g, config, { ...network, ...training ? { stepState } : {} });
+  const attributes = { gradientScale: 1 / microBatches, delta: options.delta };
+  const loss = options.boundScale === undefined || !variances
+    ? trainingLoss(g, { stepState, draws, schedule, prediction, targets }, attributes)
+    : hybridLoss(g, { stepState, draws, variances, prediction, targets, xt: x }, {
+      ...attributes,
+      boundScale: options.boundScale,
+    });
+  recordLoss(g, { stepState, loss }, log);
+  return loss;
+}
+
+/** Records lines 2 to 4 of algorithm 1: the samples of a batch, noised, as inputs of the network. */
+function drawInputs(
+  g: Graph,
+  options: BatchOptions,
+  { stepState, order, images, imageLabels, schedule, estimate }: StepInputs<Tensor>,
+  training: boolean,
+): { draws: Tensor; x: Tensor; targets: Tensor; network: UNetInputs } {
+  const { config, batch } = options;
   const { labelDropout, flip, stratified, augment = 0 } = training
     ? options
     : { labelDropout: 0, flip: false, stratified: false };
@@ -133,43 +186,31 @@ function recordObjective(
 
   // Algorithm 1, line 4: eps ~ N(0, I); x_t = sqrt(acp_t) x_0 + sqrt(1 - acp_t) eps (equation 4)
   const [height, width] = imageSize(config);
-  const image = [height, width, config.inChannels] as const;
   const augmentation = augment > 0
     ? drawAugmentation(g, { stepState, draws }, { probability: augment, height, width })
     : undefined;
   const { xt: x, targets } = qSample(
     g,
     { stepState, images, draws, schedule, ...augmentation ? { maps: augmentation.maps } : {} },
-    image,
+    [height, width, imageChannels(config)],
   );
-
-  // Algorithm 1, line 5: || eps - eps_theta(x_t, t) ||^2 (equation 14), with the schedule's target and weight
-  const prediction = unet(g, config, {
-    x,
-    timesteps,
+  const network = {
+    ...{ x, timesteps },
+    ...estimate ? { estimate } : {},
     ...config.numClassEmbeds === null ? {} : { labels },
-    ...training ? { stepState } : {},
     ...augmentation ? { augmentation: augmentation.vectors } : {},
-  });
-  const attributes = { gradientScale: 1 / microBatches, delta: options.delta };
-  const loss = options.boundScale === undefined || !variances
-    ? trainingLoss(g, { stepState, draws, schedule, prediction, targets }, attributes)
-    : hybridLoss(g, { stepState, draws, variances, prediction, targets, xt: x }, {
-      ...attributes,
-      boundScale: options.boundScale,
-    });
-  recordLoss(g, { stepState, loss }, log);
-  return loss;
+  };
+  return { draws, x, targets, network };
 }
 
 function stepInputs(
   g: Graph,
-  { config, precision, boundScale }: BatchOptions,
+  { config, batch, precision, boundScale }: BatchOptions,
   { chunks, levels }: DataSizes,
 ): StepInputs<Tensor> {
   const vector = (name: string, length: number, type: ElementType) => g.input(name, [1, 1, 1, length], type);
   const [height, width] = imageSize(config);
-  const imageBytes = height * width * config.inChannels;
+  const imageBytes = height * width * imageChannels(config);
   const count = chunks.reduce((sum, images) => sum + images, 0);
   return {
     stepState: vector("step state", 1, StepStateLayout),
@@ -178,6 +219,9 @@ function stepInputs(
     imageLabels: vector("image labels", count, "uint8"),
     schedule: vector("schedule", levels, ScheduleRowLayout),
     variances: boundScale === undefined ? undefined : vector("variances", levels, VarianceRowLayout),
+    estimate: config.selfConditioning
+      ? g.input("estimates", [batch, height, width, imageChannels(config)])
+      : undefined,
     log: vector("log", LOG_SLOTS, LogRecordLayout),
     lossScale: precision === "mixed" ? vector("loss scale", 1, LossScaleLayout) : undefined,
   };
@@ -188,12 +232,13 @@ export function bindInputs(
   tensors: StepInputs<Tensor>,
   views: StepInputs<BufferView>,
 ): [Tensor, BufferView][] {
-  const { images, lossScale, variances, ...single } = tensors;
+  const { images, lossScale, variances, estimate, ...single } = tensors;
   const keys = Object.keys(single) as (keyof typeof single)[];
   return [
     ...keys.map((key): [Tensor, BufferView] => [single[key], views[key]]),
     ...images.map((chunk, i): [Tensor, BufferView] => [chunk, views.images[i]!]), // as many chunks on either side
     ...variances && views.variances ? [[variances, views.variances] as [Tensor, BufferView]] : [],
+    ...estimate && views.estimate ? [[estimate, views.estimate] as [Tensor, BufferView]] : [],
     ...lossScale && views.lossScale ? [[lossScale, views.lossScale] as [Tensor, BufferView]] : [],
   ];
 }
