@@ -197,7 +197,7 @@ export class DDPM {
   ): Promise<Float32Array<ArrayBuffer>> {
     const [height, width] = imageSize(this.config);
     for (const { start } of images) {
-      if (start) checkImageShape("start", start, [height, width, this.config.inChannels]);
+      if (start) checkImageShape("start", start, [height, width, imageChannels(this.config)]);
     }
     return (await this.#draw(Math.min(batch, images.length), images, plan, { onStep })).images;
   }
@@ -301,7 +301,7 @@ export class DDPM {
     const { labels, seed } = settings;
     const guidance = guidanceOf(settings);
     return labels.map((label, i): SlotImage => {
-      const given = givenBy({ ...settings, seed: seed + i }, plan, this.config.inChannels);
+      const given = givenBy({ ...settings, seed: seed + i }, plan, imageChannels(this.config));
       return { label, seed: seed + i, ...guidance, ...given };
     });
   }

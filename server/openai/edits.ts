@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { imageChannels } from "../../lib/model/config.ts";
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { ServerContext } from "../http/context.ts";
@@ -72,10 +73,10 @@ async function decode(
   files: EditFiles,
   { model }: ImageRequest,
 ): Promise<Decoded> {
-  const { height, width, config: { inChannels: channels } } = model;
+  const { height, width, config } = model;
   const asker = { client: clientOf(c), signal: c.req.raw.signal, seconds: settings.timeout };
   const start = performance.now();
-  const edit = await decoder.decode({ ...files, height, width, channels }, asker);
+  const edit = await decoder.decode({ ...files, height, width, channels: imageChannels(config) }, asker);
   metrics.decoded((performance.now() - start) / 1000);
   return { edit, model };
 }
@@ -83,8 +84,10 @@ async function decode(
 /** The request for the model that is served now; it may have been replaced while the files were decoded. */
 function readSame({ model }: Decoded, read: () => ImageRequest): ImageRequest {
   const request = read();
-  const { height, width, config: { inChannels } } = request.model;
-  if (height === model.height && width === model.width && inChannels === model.config.inChannels) {
+  const { height, width, config } = request.model;
+  if (
+    height === model.height && width === model.width && imageChannels(config) === imageChannels(model.config)
+  ) {
     return request;
   }
   throw new ProblemError(503, "model_replaced", "the model was replaced by one of another size; try again", {

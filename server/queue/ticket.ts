@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { imageChannels } from "../../lib/model/config.ts";
 import { evaluations, givenSettings, mostSteps } from "../../lib/diffusion/sampler.ts";
 import { guidanceOf } from "../../lib/diffusion/guidance.ts";
 import { hasNullClass } from "../../lib/sampling/class_choice.ts";
@@ -99,12 +100,12 @@ export class Ticket {
 
   /** Checks that a request validated against its model is also valid for another. */
   fits(model: ServedModel): boolean {
-    const { height, width, schedule, classes, config: { inChannels } } = this.model;
+    const { height, width, schedule, classes, config } = this.model;
     const { steps, sampler, spacing, edit } = this.job.draw;
     const most = ({ schedule }: ServedModel, limit?: number) =>
       mostSteps(schedule, limit, { sampler, spacing });
     return model.height === height && model.width === width &&
-      (edit === undefined || model.config.inChannels === inChannels) &&
+      (edit === undefined || imageChannels(model.config) === imageChannels(config)) &&
       hasNullClass(model) === hasNullClass(this.model) &&
       model.schedule.objective === schedule.objective && most(model) === most(this.model) &&
       most(model, evaluations(sampler, steps)) === steps &&

@@ -7,7 +7,7 @@
 import { checkWhole } from "../../checks.ts";
 import { ConfigError } from "../../errors.ts";
 import type { Images } from "../../image/images.ts";
-import { imageSize } from "../../model/config.ts";
+import { imageChannels, imageSize } from "../../model/config.ts";
 import { guidanceOf } from "../../diffusion/guidance.ts";
 import type { DDPM } from "../ddpm.ts";
 import { initialNoise } from "../initial_noise.ts";
@@ -54,7 +54,7 @@ export async function interpolateSeeds(
   const plan = planImage(model.schedule, settings);
   checkDeterministic(settings, plan);
   const [height, width] = imageSize(model.config);
-  const [from, to] = seeds.map((seed) => initialNoise(seed, height * width, model.config.inChannels));
+  const [from, to] = seeds.map((seed) => initialNoise(seed, height * width, imageChannels(model.config)));
   const { initialNoise: deviation } = plan[0]!; // a plan has a step or more
   const images = sharesOf(frames).map((share, i): SlotImage => {
     const image = {

@@ -6,7 +6,7 @@
 import { inversionSteps } from "../../diffusion/inversion.ts";
 import { type PlannedStep, planSampling } from "../../diffusion/sampler.ts";
 import { ConfigError } from "../../errors.ts";
-import { imageSize } from "../../model/config.ts";
+import { imageChannels, imageSize } from "../../model/config.ts";
 import type { DDPM } from "../ddpm.ts";
 import { type DrawPlan, type GenerateOptions, planDraw } from "../request.ts";
 import type { SlotImage } from "../slot_image.ts";
@@ -82,7 +82,7 @@ export async function invertBy(
   options: Pick<GenerateOptions, "batch" | "onStep"> = {},
 ): Promise<Float32Array<ArrayBuffer>[]> {
   const [height, width] = imageSize(model.config);
-  for (const image of images) checkImageShape("image", image, [height, width, model.config.inChannels]);
+  for (const image of images) checkImageShape("image", image, [height, width, imageChannels(model.config)]);
   const steps = inversionSteps(model.schedule, plan);
   const { level: { signal } } = steps[0]!; // a plan has a step or more
   const starts = images.map((image): SlotImage => ({
@@ -92,6 +92,6 @@ export async function invertBy(
     start: image.map((value) => signal * value),
   }));
   const data = await model.draw(starts, steps, options);
-  const size = height * width * model.config.inChannels;
+  const size = height * width * imageChannels(model.config);
   return images.map((_, i) => data.slice(i * size, (i + 1) * size));
 }
