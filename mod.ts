@@ -172,6 +172,7 @@ export type { CheckpointSettings } from "./lib/train/checkpoint_settings.ts";
 export type { OptimizerSettings } from "./lib/train/optimizer_settings.ts";
 export type { LrSchedule } from "./lib/train/lr_schedule.ts";
 export type { ObjectiveSettings } from "./lib/train/objective_settings.ts";
+export type { RecipeName } from "./lib/train/recipes.ts";
 export { settingsSchema } from "./lib/train/settings_schema.ts";
 
 export {

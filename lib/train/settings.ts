@@ -7,6 +7,7 @@ import { ConfigError } from "../errors.ts";
 import { imageChannels, unetConfig, unetConfigToJson } from "../model/config.ts";
 import { presetConfig, type PresetName } from "../model/presets.ts";
 import { checkObjective, withObjective } from "./objective_settings.ts";
+import { recipeSettings } from "./recipes.ts";
 import {
   type AdapterTraits,
   checkGiven,
@@ -58,6 +59,8 @@ export function resolveSettings(
   const { preset: requested = "auto", model, conditional = true, dropout, ...rest } = options;
   // Dropout is checked with the rest of the network.
   checkGiven(NETWORK_SETTINGS, { preset: requested, model, conditional });
+  const { recipe = "none" } = rest;
+  checkSetting("recipe", TRAINING_SETTINGS.recipe, recipe);
   const preset = requested === "auto" ? (software ? "tiny" : "small") : requested;
   const classes = conditional ? data.classes : 0;
   const channels = model ? imageChannels(model) : 3;
@@ -78,6 +81,7 @@ export function resolveSettings(
     model: network,
     ...defaultsOf(TRAINING_SETTINGS, { preset, adapter }),
     ...(limited ? { limit: AUTO_SOFTWARE_LIMIT } : {}),
+    ...recipeSettings(recipe, preset, rest),
     ...pickGiven(TRAINING_SETTINGS, rest),
     selfConditioning,
   };

@@ -23,6 +23,7 @@ import { LENGTH_SETTINGS, type LengthSettings } from "./length_settings.ts";
 import { OPTIMIZER_SETTINGS, type OptimizerSettings } from "./optimizer_settings.ts";
 import { presetConfig, type PresetName, PRESETS } from "../model/presets.ts";
 import { OBJECTIVE_SETTINGS, type ObjectiveSettings } from "./objective_settings.ts";
+import { describeRecipe, type RecipeName, RECIPES } from "./recipes.ts";
 import { forEachPreset, type SettingTable } from "./setting.ts";
 
 /** Settings that determine a run's results; stored in its checkpoints. */
@@ -32,6 +33,8 @@ export interface TrainSettings
   readonly preset: PresetName | "custom";
   /** Network, configured like diffusers' `UNet2DModel`. */
   readonly model: UNetConfig;
+  /** Recipe whose settings replaced the preset's defaults where no others were given. */
+  readonly recipe: RecipeName;
   /** Training images to use, chosen by seed, classes in proportion; null for all. Validation shrinks in proportion. */
   readonly limit: number | null;
   /** Flip training images horizontally with probability 1/2. */
@@ -118,6 +121,15 @@ export const NETWORK_SETTINGS: SettingTable<NetworkOptions> = {
 
 /** Table of the settings of data, objective, length, optimizer and arithmetic. Defaults of `ddpm` are those of Ho et al. 2020, appendix B. */
 export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
+  recipe: {
+    kind: "choice",
+    choices: RECIPES,
+    default: "none",
+    valueName: "NAME",
+    help:
+      "settings that the project recommends, in place of the preset's defaults; other flags replace them. best: " +
+      describeRecipe("best"),
+  },
   ...OBJECTIVE_SETTINGS,
   limit: {
     kind: "whole",

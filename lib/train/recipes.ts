@@ -1,0 +1,66 @@
+/**
+ * Recipes: settings that the project recommends, by preset. `docs/quality.md` has the comparisons behind them.
+ *
+ * @module
+ */
+import type { PresetName } from "../model/presets.ts";
+import type { ObjectiveSettings } from "./objective_settings.ts";
+import type { OptimizerSettings } from "./optimizer_settings.ts";
+
+/** Name of a recipe. */
+export type RecipeName = "none" | "best";
+
+/** Names of all recipes. */
+export const RECIPES: readonly RecipeName[] = ["none", "best"];
+
+/** Settings of a recipe; the network stays the preset's. */
+export type RecipeSettings = Partial<Omit<ObjectiveSettings, "learnedVariance"> & OptimizerSettings>;
+
+/** The objective that came out best for `tiny` at equal compute. */
+const BEST_OBJECTIVE: RecipeSettings = { objective: "v", schedule: "cosine", weighting: "min-snr" };
+
+const SETTINGS: Readonly<Record<RecipeName, Readonly<Record<PresetName, RecipeSettings>>>> = {
+  none: { tiny: {}, small: {}, ddpm: {} },
+  best: { tiny: BEST_OBJECTIVE, small: BEST_OBJECTIVE, ddpm: BEST_OBJECTIVE },
+};
+
+/** Settings that belong to an objective. */
+const OF_OBJECTIVE: readonly (keyof ObjectiveSettings)[] = [
+  "objective",
+  "flowTimes",
+  "schedule",
+  "timesteps",
+  "zeroTerminalSnr",
+  "weighting",
+  "gamma",
+  "p2K",
+];
+
+/**
+ * Settings of a recipe for a preset, which replace the preset's defaults. Settings of its objective are left out where another
+ * objective is given, and its schedule where betas are.
+ *
+ * @param given settings given beside it, which replace the recipe's
+ */
+export function recipeSettings(
+  recipe: RecipeName,
+  preset: PresetName,
+  given: Partial<ObjectiveSettings>,
+): RecipeSettings {
+  const settings = SETTINGS[recipe][preset];
+  const { objective, betas } = given;
+  const another = objective !== undefined && objective !== settings.objective;
+  const left: readonly string[] = another ? OF_OBJECTIVE : betas ? ["schedule", "timesteps"] : [];
+  return Object.fromEntries(Object.entries(settings).filter(([name]) => !left.includes(name)));
+}
+
+/** A recipe's settings in words, for help: `objective v, schedule cosine`. */
+export function describeRecipe(recipe: RecipeName): string {
+  const ofPresets = Object.entries(SETTINGS[recipe]).map(([preset, settings]) => {
+    const words = Object.entries(settings).map(([name, value]) => `${name} ${value}`).join(", ");
+    return [preset, words] as const;
+  });
+  const [[, first] = ["", ""]] = ofPresets;
+  if (ofPresets.every(([, words]) => words === first)) return first;
+  return ofPresets.map(([preset, words]) => `${preset}: ${words || "the defaults"}`).join("; ");
+}

@@ -1,0 +1,62 @@
+import assert from "node:assert/strict";
+import { ConfigError } from "../../lib/errors.ts";
+import { PRESETS } from "../../lib/model/presets.ts";
+import { describeRecipe, RECIPES, recipeSettings } from "../../lib/train/recipes.ts";
+import { TRAINING_SETTINGS } from "../../lib/train/settings_table.ts";
+import { resolveSettings, resumeSettings, type SettingsOptions } from "../../lib/train/settings.ts";
+import { PLAIN_GPU } from "../support/adapters.ts";
+
+const CIFAR = { height: 32, width: 32, classes: 10 };
+
+function resolve(options: SettingsOptions) {
+  return resolveSettings(options, PLAIN_GPU, CIFAR);
+}
+
+Deno.test("a recipe replaces the preset's defaults, and a setting that is given replaces the recipe's", () => {
+  for (const preset of PRESETS) {
+    const plain = resolve({ preset });
+    assert.equal(plain.recipe, "none");
+    const best = resolve({ preset, recipe: "best" });
+    const settings = recipeSettings("best", preset, {});
+    assert.deepEqual(best, { ...plain, ...settings, recipe: "best" });
+    assert.ok(Object.keys(settings).length > 0);
+    for (const [name, value] of Object.entries(settings)) {
+      assert.notDeepEqual(plain[name as keyof typeof plain], value, `${name} is the default anyway`);
+      assert.ok(describeRecipe("best").includes(`${name} ${value}`));
+    }
+  }
+  const own = resolve({ preset: "tiny", recipe: "best", lr: 0.5, weighting: "none", schedule: "sigmoid" });
+  assert.deepEqual([own.lr, own.weighting, own.schedule, own.recipe], [0.5, "none", "sigmoid", "best"]);
+});
+
+Deno.test("another objective leaves out the recipe's settings of its own, betas its schedule", () => {
+  for (const objective of TRAINING_SETTINGS.objective.choices) {
+    const { weighting, schedule, recipe } = resolve({ preset: "tiny", recipe: "best", objective });
+    const usual = resolve({ preset: "tiny", objective });
+    assert.equal(recipe, "best");
+    const { objective: ofRecipe } = recipeSettings("best", "tiny", {});
+    if (objective !== ofRecipe) {
+      assert.deepEqual([weighting, schedule], [usual.weighting, usual.schedule]);
+    }
+  }
+  const betas = [0.1, 0.2, 0.3];
+  const { schedule, timesteps } = resolve({ preset: "tiny", recipe: "best", objective: "v", betas });
+  assert.deepEqual([schedule, timesteps], ["linear", 1000]);
+});
+
+Deno.test("an unknown recipe is refused with the nearest name, and a resumed run keeps its own", () => {
+  assert.throws(
+    () => resolve({ recipe: "bestt" as "best" }),
+    (error: Error) =>
+      error instanceof ConfigError &&
+      /^recipe: expected none or best \(did you mean best\?\), got "bestt"/.test(error.message),
+  );
+  const stored = resolve({ preset: "tiny", recipe: "best", lr: 0.5 });
+  assert.deepEqual(resumeSettings(stored, {}), stored);
+  assert.deepEqual(resumeSettings(stored, { recipe: "best" }), stored);
+  assert.throws(
+    () => resumeSettings(stored, { recipe: "none" }),
+    /^ConfigError: recipe: expected "best", with which this run was started/,
+  );
+  assert.deepEqual(RECIPES, TRAINING_SETTINGS.recipe.choices);
+});
