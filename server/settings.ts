@@ -38,7 +38,7 @@ export interface ServerSettings {
   readonly maxSteps?: number;
   /** Maximum work in progress of a client, in network evaluations (images x steps, doubled with guidance). */
   readonly maxWork: number;
-  /** Default sampler; undefined: that of the model's scheduler configuration, or `ddim`. */
+  /** Default sampler; undefined: that of the model's scheduler configuration, or `unipc`. */
   readonly sampler?: SamplerName;
   /** Default guidance scale; undefined: the library's default. */
   readonly guidance?: number;

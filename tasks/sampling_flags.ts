@@ -17,7 +17,7 @@ import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
 import { INTERVAL_WORDS, parseInterval } from "../lib/sampling/guidance_interval.ts";
-import { DEFAULT_STEPS } from "../lib/sampling/request.ts";
+import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
 import { checked, type FlagNames, integer, number, oneOf, type TaskCommand, text } from "../terminal/cli.ts";
@@ -76,7 +76,7 @@ export function addSamplerFlags(command: TaskCommand): TaskCommand {
     })
     .flag("--sampler <NAME>", "sampling method", {
       value: oneOf(samplerNames),
-      defaultText: "ddim, or what the model's scheduler configuration names",
+      defaultText: `${DEFAULT_SAMPLER}, or what the model's scheduler configuration names`,
     })
     .flag("--spacing <NAME>", "spacing of the noise levels", {
       value: oneOf(spacingNames),

@@ -9,7 +9,7 @@ import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
 import { PRECISION_HELP } from "../lib/model/precision.ts";
 import { TUNE_HELP } from "../lib/tuning/tuning.ts";
-import { DEFAULT_STEPS } from "../lib/sampling/request.ts";
+import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { defaultSettings, type ServerSettings, settingRanges } from "../server/settings.ts";
 import { integer, number, oneOf, TaskCommand, text, type Value } from "../terminal/cli.ts";
 import { BACKEND_HELP, BACKEND_OPTIONS } from "../terminal/backend.ts";
@@ -77,7 +77,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
     })
     .flag("--sampler <NAME>", "default sampling method", {
       value: oneOf<SamplerName>(samplerNames),
-      defaultText: "the model's own, else ddim",
+      defaultText: `the model's own, else ${DEFAULT_SAMPLER}`,
     })
     .flag("--guidance <F>", "default scale of classifier-free guidance, 1 for none", {
       value: number(...guidance),

@@ -41,15 +41,14 @@ import {
   resolveClass,
   resolveLabel,
 } from "./class_choice.ts";
-
 import { planImage } from "./edits/edit_plan.ts";
 import { checkEdit, type CompleteEdit, completeEdit, type ImageEdit } from "./edits/image_edit.ts";
 
-/**
- * Default number of network evaluations. With the bundled model a first image takes about eleven seconds on two CPU cores (4 once the
- * driver has cached its shaders); 50 steps take twice as long for little more detail.
- */
-export const DEFAULT_STEPS = 25;
+/** Default number of network evaluations; `docs/quality.md` has the comparison behind sampler and number. */
+export const DEFAULT_STEPS = 15;
+
+/** Sampler for models whose scheduler configuration names none. */
+export const DEFAULT_SAMPLER: SamplerName = "unipc";
 
 /** Options of {@linkcode DDPM.generate}. */
 export interface GenerateOptions extends SamplerSettings {
@@ -62,10 +61,10 @@ export interface GenerateOptions extends SamplerSettings {
   readonly count?: number;
   /**
    * Steps of the sampler, 1 to the maximum of the schedule, each one network evaluation; `heun` and `edm` evaluate the network
-   * `2 steps - 1` times. Default: 25 evaluations, for `ddpm` all timesteps.
+   * `2 steps - 1` times. Default: 15 evaluations, for `ddpm` all timesteps.
    */
   readonly steps?: number;
-  /** Sampler; default that of the model's scheduler configuration if it names one, else `ddim`. */
+  /** Sampler; default that of the model's scheduler configuration if it names one, else `unipc`. */
   readonly sampler?: SamplerName;
   /**
    * Scale of classifier-free guidance (Ho & Salimans 2022), 0 to 100: 1 is no guidance, 0 unconditional. Default 2 for
@@ -204,7 +203,7 @@ export function chooseSampler(
   { schedule, sampling }: Pick<ModelFacts, "schedule" | "sampling">,
   defaults: DrawDefaults = {},
 ): Required<SamplerChoice> {
-  const { sampler = defaults.sampler ?? sampling?.sampler ?? "ddim" } = options;
+  const { sampler = defaults.sampler ?? sampling?.sampler ?? DEFAULT_SAMPLER } = options;
   checkSampler(sampler, options);
   const usual = sampling?.sampler === sampler ? sampling.spacing : defaultSpacing(schedule, sampler);
   return { sampler, spacing: options.spacing ?? usual };

@@ -84,6 +84,23 @@ Deno.test("autotuning covers the guide's network", async () => {
   gpu.close();
 });
 
+Deno.test("guidance 1 is no guidance, and guidance 0 no class, in the limit of the scales around them", async () => {
+  const model = await DDPM.load(PIPELINE, { gpu: await testGpu() });
+  for (const sampler of ["ddim", "unipc"] as const) {
+    const draw = (options: GenerateOptions) => model.generate({ sampler, steps: 3, seed: 4, ...options });
+    const plain = await draw({ class: 1, guidance: 1 });
+    const without = await draw({ class: "none" });
+    assert.notDeepEqual(plain.pixels, without.pixels);
+    // Scales other than 1 take both rows of the network
+    for (const [guidance, expected] of [[1 + 1e-6, plain], [0, without]] as const) {
+      const { pixels } = await draw({ class: 1, guidance });
+      const most = Math.max(...pixels.map((value, i) => Math.abs(value - expected.pixels[i])));
+      assert.ok(most <= 1, `${sampler}, guidance ${guidance}: pixels differ by ${most}`);
+    }
+  }
+  await model.close();
+});
+
 Deno.test("a guide that differs in what both must share is refused, naming it", async () => {
   await inTemporaryDirectory(async (directory) => {
     await cp(PIPELINE, directory, { recursive: true });
@@ -194,7 +211,13 @@ Deno.test("images asked for at the same time are those asked for one after the o
 Deno.test("metadata tells how to make each image again", async () => {
   await withModel(async (model) => {
     const images = await model.generate({ class: [2, "none"], steps: 2, seed: 2 ** 40, guidance: 1.5 });
-    const common = { model: "tiny_pipeline", sampler: "ddim", spacing: "leading", steps: 2, guidance: 1.5 };
+    const common = {
+      model: "tiny_pipeline",
+      sampler: "unipc",
+      spacing: "linspace",
+      steps: 2,
+      guidance: 1.5,
+    };
     assert.deepEqual(images.metadata, [
       { ...common, class: "2", seed: 2 ** 40 },
       { ...common, class: "none", seed: 2 ** 40 + 1 },

@@ -34,24 +34,24 @@ function refusal(options: GenerateOptions, model = animals): string {
   return message;
 }
 
-Deno.test("defaults: one image, no class, 25 DDIM steps, guidance where there is a class", () => {
+Deno.test("defaults: one image, no class, 15 steps of UniPC, guidance where there is a class", () => {
   assert.deepEqual(planDraw({}, animals), {
     labels: [3],
-    steps: 25,
-    evaluations: 25,
-    sampler: "ddim",
-    spacing: "leading",
+    steps: 15,
+    evaluations: 15,
+    sampler: "unipc",
+    spacing: "linspace",
     guidance: 1,
     imageRows: 1,
-    imageWork: 25,
+    imageWork: 15,
     seed: 0,
     batch: 64,
   });
   const { guidance, imageRows, labels } = planDraw({ class: ["cat", null], count: 2 }, animals);
   assert.deepEqual([guidance, imageRows, labels], [2, 2, [0, 0, 3, 3]]);
   assert.equal(planDraw({ sampler: "ddpm" }, animals).steps, 1000);
-  const short = { ...animals, schedule: new NoiseSchedule({ numTrainTimesteps: 20 }) };
-  assert.equal(planDraw({}, short).steps, 20);
+  const short = { ...animals, schedule: new NoiseSchedule({ numTrainTimesteps: 10 }) };
+  assert.equal(planDraw({}, short).steps, 9);
   assert.deepEqual(planDraw({}, unconditional).labels, [0]);
 });
 
@@ -61,15 +61,15 @@ Deno.test("the sampler is the request's, else the caller's default, else that of
     const { sampler, spacing, steps, evaluations } = planDraw(options, model, defaults);
     return [sampler, spacing, steps, evaluations];
   };
-  assert.deepEqual(chosen({}), ["euler", "karras", 25, 25]);
-  assert.deepEqual(chosen({}, euler, { sampler: "unipc" }), ["unipc", "linspace", 25, 25]);
-  assert.deepEqual(chosen({ sampler: "heun" }), ["heun", "karras", 13, 25]);
+  assert.deepEqual(chosen({}), ["euler", "karras", 15, 15]);
+  assert.deepEqual(chosen({}, euler, { sampler: "unipc" }), ["unipc", "linspace", 15, 15]);
+  assert.deepEqual(chosen({ sampler: "heun" }), ["heun", "karras", 8, 15]);
   assert.deepEqual(chosen({ sampler: "edm", steps: 5 }), ["edm", "karras", 5, 9]);
-  assert.deepEqual(chosen({ spacing: "trailing" }), ["euler", "trailing", 25, 25]);
+  assert.deepEqual(chosen({ spacing: "trailing" }), ["euler", "trailing", 15, 15]);
   const flow: ModelFacts = { ...animals, schedule: new RectifiedFlow() };
-  assert.deepEqual(chosen({}, flow), ["ddim", "trailing", 25, 25]);
-  assert.deepEqual(chosen({ sampler: "ddpm" }, flow), ["ddpm", "trailing", 25, 25]);
-  assert.deepEqual(chosen({}, { ...animals, schedule: new EdmProcess() }), ["ddim", "karras", 25, 25]);
+  assert.deepEqual(chosen({}, flow), ["unipc", "trailing", 15, 15]);
+  assert.deepEqual(chosen({ sampler: "ddpm" }, flow), ["ddpm", "trailing", 15, 15]);
+  assert.deepEqual(chosen({}, { ...animals, schedule: new EdmProcess() }), ["unipc", "karras", 15, 15]);
 });
 
 Deno.test("settings of another sampler, or that the model lacks, are refused by name", () => {
@@ -149,22 +149,22 @@ Deno.test("defaults hold where the model and the request allow them", () => {
   assert.match(refusal({ steps: 1000 }, offset), /^steps: expected a whole number from 1 to 999, since/);
 });
 
-Deno.test("by default ddpm takes every step that the schedule has room for, ddim 25 or fewer", () => {
+Deno.test("by default ddpm takes every step that the schedule has room for, others 15 or fewer", () => {
   const defaults = (options: object) => {
     const schedule = new NoiseSchedule(options);
-    return (["ddpm", "ddim"] as const).map((sampler) => defaultSteps({ sampler }, schedule));
+    return (["ddpm", "ddim", "unipc"] as const).map((sampler) => defaultSteps({ sampler }, schedule));
   };
-  assert.deepEqual(defaults({}), [1000, 25]);
-  assert.deepEqual(defaults({ numTrainTimesteps: 4000 }), [4000, 25]);
-  assert.deepEqual(defaults({ stepsOffset: 1 }), [999, 25]);
-  assert.deepEqual(defaults({ stepsOffset: 1, timestepSpacing: "trailing" }), [1000, 25]);
-  assert.deepEqual(defaults({ numTrainTimesteps: 25, stepsOffset: 1 }), [24, 24]);
-  assert.deepEqual(defaults({ numTrainTimesteps: 2, stepsOffset: 1 }), [1, 1]);
+  assert.deepEqual(defaults({}), [1000, 15, 15]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 4000 }), [4000, 15, 15]);
+  assert.deepEqual(defaults({ stepsOffset: 1 }), [999, 15, 15]);
+  assert.deepEqual(defaults({ stepsOffset: 1, timestepSpacing: "trailing" }), [1000, 15, 15]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 15, stepsOffset: 1 }), [14, 14, 14]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 2, stepsOffset: 1 }), [1, 1, 1]);
 });
 
 Deno.test("a network whose output is not a picture is refused", () => {
   const drawing = (channels: object) => ({ ...unconditional, config: microNetwork(channels) });
-  assert.equal(planDraw({}, drawing({ inChannels: 1, outChannels: 1 })).steps, 25);
+  assert.equal(planDraw({}, drawing({ inChannels: 1, outChannels: 1 })).steps, 15);
   assert.match(
     refusal({}, drawing({ inChannels: 4, outChannels: 4 })),
     /^in_channels: expected 1 \(grey\) or 3 \(RGB\)/,
@@ -179,8 +179,9 @@ Deno.test("a number out of range is refused by name, value and what is allowed",
   const cases: [GenerateOptions, string][] = [
     [{ count: 0 }, "count: expected a whole number from 1 to 4096, got 0"],
     [{ count: 4097 }, "count: expected a whole number from 1 to 4096, got 4097"],
-    [{ steps: 1001 }, "steps: expected a whole number from 1 to 1000, got 1001"],
-    [{ steps: 0.5 }, "steps: expected a whole number from 1 to 1000, got 0.5"],
+    [{ steps: 1001 }, "steps: expected a whole number from 1 to 999, got 1001"],
+    [{ steps: 1001, sampler: "ddim" }, "steps: expected a whole number from 1 to 1000, got 1001"],
+    [{ steps: 0.5 }, "steps: expected a whole number from 1 to 999, got 0.5"],
     [{ batch: NaN }, "batch: expected a whole number from 1 to 4096, got NaN"],
     [{ seed: -1 }, `seed: expected a whole number from 0 to ${2 ** 53 - 2}, got -1`],
     [

@@ -22,8 +22,8 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--model <PATH>", "default: the newest run under runs/"],
         ["--class <NAME>", "all", "none"],
         ["--count <N>", "in images", "default: 8 for one class"],
-        ["--steps <N>", "in steps", "default: 25"],
-        ["--sampler <NAME>", "ddpm, ddim", "default: ddim"],
+        ["--steps <N>", "in steps", "default: 15"],
+        ["--sampler <NAME>", "ddpm, ddim", "default: unipc"],
         ["--eta <F>", "from 0 to 1", "default: 0"],
         ["--guidance <F>", "default: 2; 1 without a class"],
         ["--guidance-rescale <F>", "from 0 to 1", "default: 0"],
@@ -83,7 +83,7 @@ Deno.test("a row for every class in one picture, with its making in the file, an
     const { text } = decodePng(bytes);
     assert.equal(text.model, "tiny_pipeline");
     assert.deepEqual([text.class, text.seed], ["0, 0, 1, 1, 2, 2", "7, 8, 9, 10, 11, 12"]);
-    assert.deepEqual([text.sampler, text.steps, text.guidance], ["ddim", "4", "1.5"]);
+    assert.deepEqual([text.sampler, text.steps, text.guidance], ["unipc", "4", "1.5"]);
     const animation = await GIF.decode(await Deno.readFile(join(directory, "c.gif"))) as GIF;
     assert.equal(animation.length, 4);
     assert.deepEqual(

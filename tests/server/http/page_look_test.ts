@@ -44,7 +44,7 @@ visitTest("the keyboard alone is enough, and always shows where it is", {}, asyn
   assert.equal(await page.evaluate("document.activeElement.closest('dialog')?.id"), "details");
   assert.match(
     await page.locator("#curl").innerText(),
-    /class=cat&count=1&steps=12&sampler=ddim&seed=9&guidance=3/,
+    /class=cat&count=1&steps=12&sampler=unipc&seed=9&guidance=3/,
   );
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "hidden" });

@@ -62,7 +62,7 @@ visitTest(
     assert.ok(seen.length - 2 >= 3, `${seen.length - 2} previews`);
     assert.equal(new Set(looks.map((look) => look.toBase64())).size, seen.length);
 
-    const settings = "class=cat&steps=40&sampler=ddim&guidance=2";
+    const settings = "class=cat&steps=40&sampler=unipc&guidance=2";
     assert.deepEqual(await bytesOf(first), await download(visit, `${address}generate?${settings}&seed=7`));
     assert.deepEqual(await bytesOf(second), await download(visit, `${address}generate?${settings}&seed=8`));
   },
@@ -86,7 +86,7 @@ visitTest("a picture tells its way, its seed and its curl line, and can be drawn
 
   await page.locator(".tile").nth(2).click();
   const dialog = page.getByRole("dialog", { name: "cat" }); // of seed 43
-  const facts = "Seed 43 Steps 20 Sampler ddim Guidance 1.5 Model fake-model-step-100";
+  const facts = "Seed 43 Steps 20 Sampler unipc Guidance 1.5 Model fake-model-step-100";
   assert.equal((await dialog.locator("dl").innerText()).replace(/\s+/g, " "), facts);
   const way = dialog.getByRole("slider");
   assert.deepEqual(await bytesOf(dialog.locator("img")), picture);
@@ -137,7 +137,7 @@ visitTest(
     assert.deepEqual([guidance, negative, guidanceRescale, guidanceInterval], [4, 9, 0.7, [0.2, 2]]);
     assert.match(
       await page.locator("#current").innerText(),
-      /6 steps, ddim, guidance 4, away from truck, rescaled 0.7, at noise levels 0.2,2/,
+      /6 steps, unipc, guidance 4, away from truck, rescaled 0.7, at noise levels 0.2,2/,
     );
     await page.locator("#current .tile").first().click();
     assert.match(

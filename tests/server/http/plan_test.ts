@@ -21,7 +21,7 @@ Deno.test("any takes the class of the seed, the same for one image as for many",
 });
 
 Deno.test("a picture says how it was made; that it was in mixed precision, too, since that is another picture", () => {
-  const query = { class: "cat", seed: 8, count: 2, steps: 5, eta: 0.5 };
+  const query = { class: "cat", seed: 8, count: 2, steps: 5, sampler: "ddim", eta: 0.5 } as const;
   const of = (model: ServedModel) =>
     imageMetadata(planQuery(query, model, defaultSettings), { ...model, model: model.id }, 1);
   const facts = {
@@ -96,7 +96,7 @@ Deno.test("a limit of steps that the model's steps_offset rules out leaves the d
 });
 
 Deno.test("a limit of steps is one of evaluations: samplers that evaluate twice a step have half as many", () => {
-  const settings = { ...defaultSettings, maxSteps: 20 };
+  const settings = { ...defaultSettings, steps: 25, maxSteps: 20 };
   const plan = (request: GenerateOptions) => planQuery({ class: "cat", ...request }, fakeModel(), settings);
   assert.deepEqual([plan({ sampler: "heun" }).steps, plan({ sampler: "heun" }).evaluations], [10, 19]);
   assert.equal(plan({ sampler: "unipc", steps: 20 }).evaluations, 20);

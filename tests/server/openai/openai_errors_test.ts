@@ -35,7 +35,7 @@ Deno.test("openai: wrong fields become BadRequestError that names the field and 
     [{ seed: 2 ** 53 }, "seed", "a whole number from 0 to"],
     [{ seed: "7" }, "seed", "a whole number from 0 to"],
     [{ steps: 0 }, "steps", `${whole(1, 1000)}, got 0`],
-    [{ steps: 1001 }, "steps", `${whole(1, 1000)}, got 1001`],
+    [{ steps: 1001, sampler: "ddim" }, "steps", `${whole(1, 1000)}, got 1001`],
     [{ sampler: "eulr" }, "sampler", `one of ${samplerNames.join(", ")} (did you mean euler?), got "eulr"`],
     [{ guidance: -0.5 }, "guidance", "a number from 0 to 100, got -0.5"],
     [{ guidance: "2" }, "guidance", 'a number from 0 to 100, got "2"'],
