@@ -14,7 +14,7 @@ import { evenSubset } from "../lib/evaluation/subsets.ts";
 import type { Reporter } from "../terminal/progress.ts";
 import type { EvaluateFlags } from "./evaluate_flags.ts";
 import type { EvaluationResult } from "./evaluation_output.ts";
-import type { Drawing } from "./evaluation_samples.ts";
+import { type Drawing, sameClasses } from "./evaluation_samples.ts";
 
 /** Seconds of each part of the work. */
 export class PartTimes {
@@ -128,8 +128,4 @@ function selectRows(
     return selected;
   };
   return { features: rows(features, width), probabilities: rows(probabilities, classes) };
-}
-
-function sameClasses(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((name, i) => name === b[i]);
 }

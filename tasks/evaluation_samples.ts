@@ -9,9 +9,17 @@ import { SampleStore } from "../lib/evaluation/sample_store.ts";
 import { loadPipeline } from "../lib/files/pipeline.ts";
 import { processToDiffusers } from "../lib/diffusion/trained_process.ts";
 import { imageSize } from "../lib/model/config.ts";
-import { planDraw } from "../lib/sampling/request.ts";
+import { type GenerateOptions, planDraw } from "../lib/sampling/request.ts";
 import type { Reporter } from "../terminal/progress.ts";
-import type { EvaluateFlags } from "./evaluate_flags.ts";
+
+/** Number of samples, and how they are drawn. */
+export interface DrawingOptions extends Pick<GenerateOptions, "sampler" | "spacing" | "steps" | "guidance"> {
+  readonly images: number;
+  /** Seed of the first sample. */
+  readonly seed: number;
+  /** Samples drawn at once, and stored in one part. */
+  readonly batch: number;
+}
 
 /** Samples of a model. */
 export interface Drawing {
@@ -27,7 +35,7 @@ export interface Drawing {
   readonly classes: readonly string[];
   /** SHA-256 of the model's weights. */
   readonly modelDigest: string;
-  /** Sampler, steps, guidance, seed and precision. */
+  /** Sampler, spacing, steps, guidance, seed and precision. */
   readonly settings: Readonly<Record<string, string | number>>;
 }
 
@@ -40,19 +48,19 @@ export interface Drawing {
 export async function drawSamples(
   model: DDPM,
   directory: string,
-  flags: EvaluateFlags,
+  options: DrawingOptions,
   report: Reporter,
   signal: AbortSignal,
 ): Promise<Drawing> {
   const { classes } = model;
   const [height, width] = imageSize(model.config);
   const bytes = height * width * 3;
-  const { images: count, seed, batch } = flags;
-  const classOf = (i: number) => classes.length > 0 ? i % classes.length : null;
-  const chosen = given({ steps: flags.steps, sampler: flags.sampler, guidance: flags.guidance });
-  const plan = planDraw({ ...chosen, class: [classOf(0)], seed, batch }, model);
+  const { images: count, seed, batch, sampler, spacing, steps, guidance } = options;
+  const chosen = given({ sampler, spacing, steps, guidance });
+  const plan = planDraw({ ...chosen, class: [classOf(model, 0)], seed, batch }, model);
   const settings = {
     sampler: plan.sampler,
+    spacing: plan.spacing,
     steps: plan.steps,
     guidance: plan.guidance,
     seed,
@@ -60,7 +68,7 @@ export async function drawSamples(
   };
   const modelDigest = await digestOfModel(model.path);
   const forwardProcess = processToDiffusers(model.schedule);
-  const request = { model: modelDigest, spacing: plan.spacing, forwardProcess, ...settings };
+  const request = { model: modelDigest, forwardProcess, ...settings };
   const store = await SampleStore.open(directory, request, {
     ...{ bytes, part: batch, count },
   });
@@ -75,7 +83,7 @@ export async function drawSamples(
         missing = true;
         break;
       }
-      const own = Array.from({ length: range.count }, (_, i) => classOf(range.first + i));
+      const own = Array.from({ length: range.count }, (_, i) => classOf(model, range.first + i));
       const drawn = await model.generate({
         ...chosen,
         class: own,
@@ -97,13 +105,23 @@ export async function drawSamples(
   return { complete: !missing, count: done, images, labels, classes, modelDigest, settings };
 }
 
+/** Class of sample `i`, the classes in turn; null for an unconditional model. */
+export function classOf({ classes }: Pick<DDPM, "classes">, i: number): number | null {
+  return classes.length > 0 ? i % classes.length : null;
+}
+
+/** True if a model's classes are a classifier's, by name and order. */
+export function sameClasses(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name, i) => name === b[i]);
+}
+
 /** Options that are given. */
 function given<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
 /** SHA-256 over the names and values of a model's weights. */
-async function digestOfModel(path: string): Promise<string> {
+export async function digestOfModel(path: string): Promise<string> {
   const { tensors } = await loadPipeline(path, { onWarning: () => {} });
   const hash = createHash("sha256");
   for (const [name, { data }] of [...tensors].sort(([a], [b]) => a < b ? -1 : 1)) {

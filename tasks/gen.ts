@@ -1,7 +1,7 @@
 /**
  * `deno task gen [--check]`: writes `kernels/sources.ts`, the WGSL files as typed TypeScript constants,
- * `kernels/records/layouts.ts`, the layouts of the structs in `kernels/records/*.wgsl`, and `docs/roofline.md`, the predicted
- * time of each kernel.
+ * `kernels/records/layouts.ts`, the layouts of the structs in `kernels/records/*.wgsl`, `docs/roofline.md`, the predicted
+ * time of each kernel, and `docs/quality.md`, the tables of measured quality.
  *
  * Deno could import the `.wgsl` files as text, but JSR packages cannot.
  *
@@ -163,6 +163,7 @@ async function main(args: string[]): Promise<number> {
     await write("kernels/records/layouts.ts", generateLayouts(files)),
     // Loaded only now: the page follows from the kernels as just written.
     await write("docs/roofline.md", await (await import("../bench/roofline_gpu.ts")).presetsRoofline()),
+    await write("docs/quality.md", await (await import("../bench/quality_page.ts")).qualityPageOfResults()),
   ];
   return check && stale.includes(true) ? 1 : 0;
 }

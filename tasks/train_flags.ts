@@ -132,7 +132,11 @@ async function readBetas(path: string): Promise<readonly number[]> {
   return json;
 }
 
-async function readNetwork(path: string): Promise<UNetConfig> {
+/**
+ * Reads a network's configuration for `--config`.
+ * @throws {ConfigError} if the file is not one
+ */
+export async function readNetwork(path: string): Promise<UNetConfig> {
   const json = await readJson("--config", path);
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new ConfigError("--config", path, "a JSON object");

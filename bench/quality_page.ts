@@ -1,0 +1,237 @@
+/**
+ * The page `docs/quality.md`: tables of samplers, training recipes and models, from the files in `bench/results/quality/`.
+ *
+ * @module
+ */
+import { describeRecipe } from "../lib/train/recipes.ts";
+import { bulletList, markdownTable, wrap } from "./markdown.ts";
+import {
+  type CellPlan,
+  type ModelEvaluation,
+  type QualityHead,
+  type QualityMeasures,
+  readEvaluation,
+  readRecipeTable,
+  readSamplerTable,
+  type RecipeTable,
+  type SamplerTable,
+} from "./quality.ts";
+
+/** Results that the page is made from. */
+export interface QualityResults {
+  readonly samplers?: SamplerTable;
+  readonly recipes?: RecipeTable;
+  readonly models: readonly ModelEvaluation[];
+}
+
+/** Folder of the results. */
+const RESULTS = new URL("results/quality/", import.meta.url);
+
+/** The page from the results in the repository. */
+export async function qualityPageOfResults(): Promise<string> {
+  const models = await Promise.all(
+    ["small", "tiny"].map((name) => readEvaluation(new URL(`model-${name}.json`, RESULTS))),
+  );
+  return qualityPage({
+    samplers: await readSamplerTable(new URL("samplers.json", RESULTS)),
+    recipes: await readRecipeTable(new URL("recipes.json", RESULTS)),
+    models: models.filter((model) => model !== undefined),
+  });
+}
+
+/** The page as Markdown, as `deno fmt` formats it. */
+export function qualityPage({ samplers, recipes, models }: QualityResults): string {
+  const blocks = [
+    "# Quality",
+    wrap(
+      "Samplers, training recipes and models by the quality of their images. `deno task gen` writes this page from the files " +
+        "in `bench/results/quality/`, which the commands below write.",
+    ),
+    bulletList([
+      "**Fréchet distance** and **kernel distance**: to CIFAR-10's test images, in the features of the project's own classifier " +
+      "(`docs/evaluation.md`); smaller is better. They are no FID and no KID. The Fréchet distance of few images is too large, the " +
+      "more so the more they vary: compare it between rows of as many images only. The kernel distance has no such bias, and " +
+      "may be negative.",
+      "**class consistency**: share of the images that the classifier takes for the class they were drawn for.",
+      "**±**: standard error over the images, by a jackknife over rounds of all classes. Rows of a table have the same seeds and " +
+      "classes, so that they differ by less than two independent sets of images would.",
+    ]),
+    ...samplers ? samplerBlocks(samplers) : [],
+    ...recipes ? recipeBlocks(recipes) : [],
+    ...models.length > 0 ? modelBlocks(models) : [],
+  ];
+  return blocks.join("\n\n") + "\n";
+}
+
+/** A measure with its standard error: `0.52 ± 0.03`. */
+export function withError(
+  { value, error }: { readonly value: number; readonly error: number | null },
+  digits: number,
+): string {
+  return `${value.toFixed(digits)}${error === null ? "" : ` ± ${error.toFixed(digits)}`}`;
+}
+
+/** Heads and cells of measures. */
+const MEASURE_HEADS = ["images", "Fréchet distance", "kernel distance x 1000", "class consistency"];
+
+function measureCells(
+  { images, frechetDistance, kernelDistance, classConsistency }: QualityMeasures,
+): string[] {
+  const thousandths = {
+    value: 1000 * kernelDistance.value,
+    error: kernelDistance.error === null ? null : 1000 * kernelDistance.error,
+  };
+  return [
+    String(images),
+    withError(frechetDistance, 2),
+    withError(thousandths, 1),
+    classConsistency ? `${percent(classConsistency)} %` : "-",
+  ];
+}
+
+function percent({ value, error }: { readonly value: number; readonly error: number | null }): string {
+  return withError({ value: 100 * value, error: error === null ? null : 100 * error }, 0);
+}
+
+/** Commands and environment of a table. */
+function headBlocks({ commands, environment, version, data, seed }: QualityHead): string[] {
+  const { adapter, deno, threads, date } = environment;
+  return [
+    "```sh\n" + commands.join("\n") + "\n```",
+    wrap(
+      `On ${adapter}, ${threads} threads, Deno ${deno}, version ${version}, ${date}; compared with ` +
+        `${data.images} test images; seeds from ${seed}.`,
+    ),
+  ];
+}
+
+function samplerBlocks(table: SamplerTable): string[] {
+  const { model, guidance, solution, testImages, times } = table;
+  const secondsOf = (plan: CellPlan) =>
+    times.find(({ sampler, spacing, steps }) =>
+      sampler === plan.sampler && spacing === plan.spacing && steps === plan.steps
+    )?.seconds;
+  const cells = [...table.cells].sort((a, b) =>
+    b.images - a.images || a.evaluations - b.evaluations || kernelOrder(a, b)
+  );
+  const rows = cells.map((cell) => {
+    const { sampler, spacing, steps, evaluations, solutionError } = cell;
+    return [
+      sampler,
+      spacing,
+      String(evaluations),
+      String(steps),
+      ...measureCells(cell),
+      solutionError === null ? "" : solutionError.toFixed(3),
+      secondsOf(cell)?.toFixed(2) ?? "",
+    ];
+  });
+  const ofTest = [...testImages].sort((a, b) => b.images - a.images)
+    .map((measures) => ["test images", "", "", "", ...measureCells(measures), "", ""]);
+  const exact = solution
+    ? ` **error**: root mean square difference of pixels (in [-1, 1]) to the image that ${solution.sampler} draws in ` +
+      `${solution.evaluations} evaluations, over ${solution.images} images; only samplers that add no noise have one.`
+    : "";
+  return [
+    "## Samplers",
+    wrap(
+      `Images of \`${model.path}\` with guidance ${guidance}, at equal network evaluations: heun and edm take two a step.` +
+        `${exact} **seconds**: per image, one at a time, kernels compiled before.`,
+    ),
+    ...headBlocks(table),
+    markdownTable(
+      ["sampler", "spacing", "evaluations", "steps", ...MEASURE_HEADS, "error", "seconds"],
+      [...rows, ...ofTest],
+      2,
+    ),
+  ];
+}
+
+function kernelOrder(a: QualityMeasures, b: QualityMeasures): number {
+  return a.kernelDistance.value - b.kernelDistance.value;
+}
+
+function recipeBlocks(table: RecipeTable): string[] {
+  const { preset, steps, batch, sampling, denoising, recipes, testImages } = table;
+  const rows = [...recipes].sort(kernelOrder).map((recipe) => [
+    recipe.name,
+    ...measureCells(recipe),
+    ...recipe.x0Errors.map((error) => error.toPrecision(3)),
+  ]);
+  const sigmas = denoising.sigmas.map((sigma) => `error at ${sigma}`);
+  const settings = recipes.map(({ name, settings }) => {
+    const flags = Object.entries(settings)
+      .map(([key, value]) => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} ${value}`);
+    return `\`${name}\`: ${flags.length === 0 ? "the defaults" : `\`${flags.join(" ")}\``}`;
+  });
+  const [{ sampler } = { sampler: "" }] = recipes;
+  return [
+    "## Training recipes",
+    wrap(
+      `Preset \`${preset}\`, ${steps} steps of ${batch} images each: the same images in the same order, the same seed, the ` +
+        `same time. Images are drawn by ${sampler} in ${sampling.evaluations} evaluations, guidance ${sampling.guidance}. ` +
+        `**error at σ**: mean squared error of the estimate of x_0 of ${denoising.images} test images with noise of σ times ` +
+        "the signal, in which all objectives can be compared.",
+    ),
+    bulletList(settings),
+    wrap(
+      `\`--recipe best\` takes ${
+        describeRecipe("best")
+      }. Only \`${preset}\` has been compared, for as long as this: ` +
+        "for other presets, and for long runs, that is a guess.",
+    ),
+    ...headBlocks(table),
+    markdownTable(
+      ["recipe", ...MEASURE_HEADS, ...sigmas],
+      [...rows, ["test images", ...measureCells(testImages), ...sigmas.map(() => "")]],
+      1,
+    ),
+  ];
+}
+
+function modelBlocks(models: readonly ModelEvaluation[]): string[] {
+  const rows = models.map(({ model, samples, likelihood, settings }) => [
+    `\`checkpoints/${model.path.split("/").at(-1)}\``,
+    likelihood ? withError({ value: likelihood.bitsPerDimension, error: likelihood.standardError }, 2) : "",
+    String(samples.images),
+    samples.frechetDistance.toFixed(2),
+    (1000 * samples.kernelDistance.mean).toFixed(1),
+    samples.classConsistency === null ? "" : `${(100 * samples.classConsistency).toFixed(0)} %`,
+    `${settings.sampler}, ${settings.steps} steps`,
+  ]);
+  const ofTest = models.slice(0, 1).map(({ testImages }) => [
+    "test images",
+    "",
+    String(testImages.images),
+    testImages.frechetDistance.toFixed(2),
+    (1000 * testImages.kernelDistance.mean).toFixed(1),
+    testImages.classConsistency === null ? "" : `${(100 * testImages.classConsistency).toFixed(0)} %`,
+    "",
+  ]);
+  return [
+    "## Shipped models",
+    wrap(
+      "Distances here are to the training images, as `deno task evaluate` measures them. Bits per dimension are those of the " +
+        "variational bound over test images.",
+    ),
+    "```sh\n" + models.map(({ command }) => command).join("\n") + "\n```",
+    wrap(
+      `On ${models[0]!.adapter}. Likelihoods are over ${
+        models.map(({ likelihood }) => likelihood ? `${likelihood.images} images` : "no images").join(" and ")
+      }.`,
+    ),
+    markdownTable(
+      [
+        "model",
+        "bits per dimension",
+        "images",
+        "Fréchet distance",
+        "kernel distance x 1000",
+        "class consistency",
+        "sampler",
+      ],
+      [...rows, ...ofTest],
+      1,
+    ),
+  ];
+}
