@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { describeRecipe } from "../lib/train/recipes.ts";
 import { bulletList, markdownTable, wrap } from "./markdown.ts";
 import {
@@ -107,6 +108,7 @@ function headBlocks({ commands, environment, version, data, seed }: QualityHead)
 
 function samplerBlocks(table: SamplerTable): string[] {
   const { model, guidance, solution, testImages, times } = table;
+  const timed = times.length > 0;
   const secondsOf = (plan: CellPlan) =>
     times.find(({ sampler, spacing, steps }) =>
       sampler === plan.sampler && spacing === plan.spacing && steps === plan.steps
@@ -123,11 +125,11 @@ function samplerBlocks(table: SamplerTable): string[] {
       String(steps),
       ...measureCells(cell),
       solutionError === null ? "" : solutionError.toFixed(3),
-      secondsOf(cell)?.toFixed(2) ?? "",
+      ...timed ? [secondsOf(cell)?.toFixed(2) ?? ""] : [],
     ];
   });
   const ofTest = [...testImages].sort((a, b) => b.images - a.images)
-    .map((measures) => ["test images", "", "", "", ...measureCells(measures), "", ""]);
+    .map((measures) => ["test images", "", "", "", ...measureCells(measures), "", ...timed ? [""] : []]);
   const exact = solution
     ? ` **error**: root mean square difference of pixels (in [-1, 1]) to the image that ${solution.sampler} draws in ` +
       `${solution.evaluations} evaluations, over ${solution.images} images; only samplers that add no noise have one.`
@@ -136,11 +138,15 @@ function samplerBlocks(table: SamplerTable): string[] {
     "## Samplers",
     wrap(
       `Images of \`${model.path}\` with guidance ${guidance}, at equal network evaluations: heun and edm take two a step.` +
-        `${exact} **seconds**: per image, one at a time, kernels compiled before.`,
+        `${exact}${timed ? " **seconds**: per image, one at a time, kernels compiled before." : ""}`,
+    ),
+    wrap(
+      `The default, \`${DEFAULT_SAMPLER}\` in ${DEFAULT_STEPS} evaluations, is chosen by this error where distances differ by ` +
+        "less than their standard errors.",
     ),
     ...headBlocks(table),
     markdownTable(
-      ["sampler", "spacing", "evaluations", "steps", ...MEASURE_HEADS, "error", "seconds"],
+      ["sampler", "spacing", "evaluations", "steps", ...MEASURE_HEADS, "error", ...timed ? ["seconds"] : []],
       [...rows, ...ofTest],
       2,
     ),

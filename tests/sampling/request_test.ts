@@ -255,7 +255,7 @@ Deno.test("an edit's evaluations are the steps that it runs, resamplings include
   }]);
   const share = "25 % drawn anew";
   assert.deepEqual(facts(planned({ edit: { image, mask } })), [20, 40, { strength: 1, mask: share }]);
-  const repainted = planned({ edit: { image, mask, resamplings: 3 } });
+  const repainted = planned({ edit: { image, mask, resamplings: 3 }, sampler: "ddim" });
   assert.deepEqual(facts(repainted), [40, 80, { strength: 1, mask: share, resamplings: 3, jump: 10 }]);
   assert.match(
     refusal({ edit: { image: image.slice(1) } }),
