@@ -222,7 +222,7 @@ Deno.test("metadata tells how to make each image again", async () => {
       { ...common, class: "2", seed: 2 ** 40 },
       { ...common, class: "none", seed: 2 ** 40 + 1 },
     ]);
-    const [{ eta }] = (await model.generate({ steps: 1, eta: 0.25 })).metadata;
+    const [{ eta }] = (await model.generate({ sampler: "ddim", steps: 1, eta: 0.25 })).metadata;
     assert.equal(eta, 0.25);
   });
 });
@@ -238,7 +238,7 @@ Deno.test("a listener hears of every step, counted over all batches", async () =
 
 Deno.test("a trajectory ends in the image that generate draws, at evenly spaced steps", async () => {
   await withModel(async (model) => {
-    const options = { class: [0, 1], steps: 9, seed: 4 };
+    const options: GenerateOptions = { class: [0, 1], sampler: "ddim", steps: 9, seed: 4 };
     const final = await model.generate(options);
     const { images, noisy, predicted, timesteps } = await model.trajectory(options, 5);
     assert.deepEqual(images.pixels, final.pixels);
