@@ -181,10 +181,10 @@ function recipeBlocks(table: RecipeTable): string[] {
     ),
     bulletList(settings),
     wrap(
-      `\`--recipe best\` takes ${
+      `\`--recipe best\` is \`${
         describeRecipe("best")
-      }. Only \`${preset}\` has been compared, for as long as this: ` +
-        "for other presets, and for long runs, that is a guess.",
+      }\`. Only \`${preset}\` has been compared, over as few steps: ` +
+        "for other presets, and for long runs, it is a guess.",
     ),
     ...headBlocks(table),
     markdownTable(

@@ -15,9 +15,12 @@ export interface Options extends GenerateOptions {
   readonly onProgress?: Job["onProgress"];
 }
 
-/** A job without guidance, unless it is asked for. */
+/** A job of DDIM without guidance, unless it is asked for. */
 export function job({ client = "a", guide, signal, frames, onProgress, ...options }: Options = {}): Job {
-  const draw = planDraw({ class: 3, steps: 2, guidance: 1, ...options }, fakeModel({ guide }));
+  const draw = planDraw(
+    { class: 3, sampler: "ddim", steps: 2, guidance: 1, ...options },
+    fakeModel({ guide }),
+  );
   return { client, draw, frames, onProgress, signal: signal ?? new AbortController().signal };
 }
 
