@@ -57,7 +57,7 @@ export async function drawSamples(
   const bytes = height * width * 3;
   const { images: count, seed, batch, sampler, spacing, steps, guidance } = options;
   const chosen = given({ sampler, spacing, steps, guidance });
-  const plan = planDraw({ ...chosen, class: [classOf(model, 0)], seed, batch }, model);
+  const plan = planDraw({ ...chosen, class: [sampleClass(model, 0)], seed, batch }, model);
   const settings = {
     sampler: plan.sampler,
     spacing: plan.spacing,
@@ -83,7 +83,7 @@ export async function drawSamples(
         missing = true;
         break;
       }
-      const own = Array.from({ length: range.count }, (_, i) => classOf(model, range.first + i));
+      const own = Array.from({ length: range.count }, (_, i) => sampleClass(model, range.first + i));
       const drawn = await model.generate({
         ...chosen,
         class: own,
@@ -106,7 +106,7 @@ export async function drawSamples(
 }
 
 /** Class of sample `i`, the classes in turn; null for an unconditional model. */
-export function classOf({ classes }: Pick<DDPM, "classes">, i: number): number | null {
+export function sampleClass({ classes }: Pick<DDPM, "classes">, i: number): number | null {
   return classes.length > 0 ? i % classes.length : null;
 }
 

@@ -22,7 +22,7 @@ import { Interruption } from "../terminal/interruption.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
-import { classOf, digestOfModel, drawSamples, sameClasses } from "./evaluation_samples.ts";
+import { digestOfModel, drawSamples, sameClasses, sampleClass } from "./evaluation_samples.ts";
 import { isDeterministic, nameOfPlan, pixelError, planCell, samePlan } from "./quality_cells.ts";
 import { readSamplersFlags, type SamplersFlags } from "./quality_flags.ts";
 import { describeData, measureAgainstTest, measureTest, shownPath, tableHead } from "./quality_measures.ts";
@@ -79,7 +79,7 @@ async function openTable(
   gpu: Gpu,
 ): Promise<SamplerTable> {
   const { out, seed } = flags;
-  const { guidance } = planDraw({ class: [classOf(model, 0)], guidance: flags.guidance }, model);
+  const { guidance } = planDraw({ class: [sampleClass(model, 0)], guidance: flags.guidance }, model);
   const fixed = {
     classifier: classifier.digest,
     data: describeData(test),
@@ -145,7 +145,7 @@ function replaced<T extends QualityMeasures>(rows: readonly T[], row: T, same: (
 /** Measures seconds per image of each cell, one at a time, and writes the table after each. */
 async function timeCells(parts: Parts, table: SamplerTable, images: number): Promise<void> {
   const { flags, model, report, signal } = parts;
-  const options = { guidance: table.guidance, class: [classOf(model, 0)], batch: 1 };
+  const options = { guidance: table.guidance, class: [sampleClass(model, 0)], batch: 1 };
   // Compiles the kernels
   await model.generate({ ...options, steps: 1 });
   let { times } = table;
