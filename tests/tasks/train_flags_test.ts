@@ -192,6 +192,7 @@ Deno.test("every setting has a flag, and the flag sets it", async () => {
     flip: [["--no-flip"], false],
     selfConditioning: [["--self-conditioning"], true],
     augment: [["--augment", "0.12"], 0.12],
+    evaluationSamples: [["--evaluation-samples", "64"], 64],
     labelDropout: [["--label-dropout", "0"], 0],
     seed: [["--seed", "0"], 0],
     epochs: [["--epochs", "3"], 3],
