@@ -10,7 +10,7 @@ function ask({ url }: Running, path: string, client: number, signal?: AbortSigna
 }
 
 /** Work for minutes, of one client and more than the batch holds. */
-const LONG = "/generate?class=0&steps=1000&count=64";
+const LONG = "/generate?class=0&sampler=ddim&steps=1000&count=64";
 
 async function idle({ url }: Running): Promise<void> {
   await askUntil(`${url}/metrics`, (_, text) => metric(text, "requests_running") === 0);

@@ -51,8 +51,8 @@ Deno.test("a storm of 200 that leave, before and after they are heard, leaves no
   const clock = new FakeClock(); // the streams'
   await overSocket({ clock }, async ({ engine, context: { runner }, log }, port) => {
     const requests = [
-      `GET /generate?steps=1000&count=4 ${END}\r\n`,
-      `GET /generate/stream?steps=1000 ${END}\r\n`,
+      `GET /generate?sampler=ddim&steps=1000&count=4 ${END}\r\n`,
+      `GET /generate/stream?sampler=ddim&steps=1000 ${END}\r\n`,
       `POST /v1/images/generations ${END}Content-Type: application/json\r\nContent-Length: 16\r\n\r\n{"prompt":"cat"}`,
       `GET /generate?steps=1000 ${END}`, // no end of headers
     ];
