@@ -69,7 +69,7 @@ export class SampleEvaluation {
   ): Promise<SampleEvaluation> {
     const { evaluationSamples } = plan.grids;
     if (directory === undefined) {
-      throw new ConfigError("evaluationSamples", evaluationSamples, "0 without a `classifier`");
+      throw new ConfigError("evaluationSamples", evaluationSamples, "0 without a classifier");
     }
     if (evaluationSamples < 2) {
       throw new ConfigError("evaluationSamples", evaluationSamples, "0, or 2 or more");

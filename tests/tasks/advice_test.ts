@@ -20,6 +20,7 @@ const DENO_ARGUMENTS = [
   "--unstable-no-legacy-abort",
   "--expose-gc",
   "--no-expose-gc",
+  "--ignore",
 ];
 
 /** Deno's permissions, which messages advise; the name may be inserted. */

@@ -98,7 +98,7 @@ Deno.test("samples of an evaluation have a Fréchet distance and a class consist
     );
     await assert.rejects(
       run({ epochs: 1, evaluateEvery: 1, evaluationSamples: 6 }),
-      /^ConfigError: evaluationSamples: expected 0 without a `classifier`, got 6/,
+      /^ConfigError: evaluationSamples: expected 0 without a classifier, got 6/,
     );
     await assert.rejects(
       run({ epochs: 1, evaluateEvery: 1, evaluationSamples: 1, classifier }),
