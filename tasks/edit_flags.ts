@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { markovSamplers } from "../lib/diffusion/sampler.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { MAX_RESAMPLINGS } from "../lib/sampling/edits/image_edit.ts";
+import { RESAMPLING_SAMPLER } from "../lib/sampling/request.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { checked, type FlagNames, integer, number, TaskCommand, text } from "../terminal/cli.ts";
 import type { OutputFlags } from "./picture_output.ts";
@@ -90,7 +92,8 @@ export function readEditFlags(args: readonly string[]): EditFlags {
     })
     .flag(
       "--resamplings <N>",
-      "passes over each stretch of steps (RePaint); more fit what is drawn to what is kept",
+      "passes over each stretch of steps (RePaint), which fit what is drawn to what is kept; " +
+        `for ${markovSamplers.join(", ")} (without --sampler: ${RESAMPLING_SAMPLER})`,
       {
         value: integer(1, MAX_RESAMPLINGS),
         defaultText: "1",

@@ -22,6 +22,7 @@ import {
   checkSteps,
   defaultSpacing,
   givenSettings,
+  markovSamplers,
   mostSteps,
   type PlannedStep,
   type SamplerChoice,
@@ -50,6 +51,9 @@ export const DEFAULT_STEPS = 15;
 /** Sampler for models whose scheduler configuration names none. */
 export const DEFAULT_SAMPLER: SamplerName = "unipc";
 
+/** Sampler for edits with resamplings where the usual one cannot repeat its steps. */
+export const RESAMPLING_SAMPLER: SamplerName = "ddim";
+
 /** Options of {@linkcode DDPM.generate}. */
 export interface GenerateOptions extends SamplerSettings {
   /**
@@ -64,7 +68,10 @@ export interface GenerateOptions extends SamplerSettings {
    * `2 steps - 1` times. Default: 15 evaluations, for `ddpm` all timesteps.
    */
   readonly steps?: number;
-  /** Sampler; default that of the model's scheduler configuration if it names one, else `unipc`. */
+  /**
+   * Sampler; default that of the model's scheduler configuration if it names one, else `unipc`. For an edit with resamplings
+   * above 1, `ddim` in place of a default that cannot repeat its steps.
+   */
   readonly sampler?: SamplerName;
   /**
    * Scale of classifier-free guidance (Ho & Salimans 2022), 0 to 100: 1 is no guidance, 0 unconditional. Default 2 for
@@ -194,16 +201,20 @@ function mostWork(
 }
 
 /**
- * Sampler and spacing of a request. The spacing of the model's configuration goes with its sampler.
+ * Sampler and spacing of a request. The spacing of the model's configuration goes with its sampler. A default that cannot repeat
+ * its steps gives way to {@linkcode RESAMPLING_SAMPLER} where the edit asks for that.
  *
  * @throws {ConfigError} for an unknown sampler, or a setting that is another sampler's
  */
 export function chooseSampler(
-  options: Pick<GenerateOptions, "sampler"> & SamplerSettings,
+  options: Pick<GenerateOptions, "sampler" | "edit"> & SamplerSettings,
   { schedule, sampling }: Pick<ModelFacts, "schedule" | "sampling">,
   defaults: DrawDefaults = {},
 ): Required<SamplerChoice> {
-  const { sampler = defaults.sampler ?? sampling?.sampler ?? DEFAULT_SAMPLER } = options;
+  const { resamplings = 1 } = options.edit ?? {};
+  const preferred = defaults.sampler ?? sampling?.sampler ?? DEFAULT_SAMPLER;
+  const repeats = resamplings === 1 || markovSamplers.includes(preferred);
+  const { sampler = repeats ? preferred : RESAMPLING_SAMPLER } = options;
   checkSampler(sampler, options);
   const usual = sampling?.sampler === sampler ? sampling.spacing : defaultSpacing(schedule, sampler);
   return { sampler, spacing: options.spacing ?? usual };

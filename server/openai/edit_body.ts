@@ -6,7 +6,9 @@
 import { Buffer } from "node:buffer";
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { markovSamplers } from "../../lib/diffusion/sampler.ts";
 import { MAX_RESAMPLINGS } from "../../lib/sampling/edits/image_edit.ts";
+import { RESAMPLING_SAMPLER } from "../../lib/sampling/request.ts";
 import { readJson } from "../http/body.ts";
 import { type FieldFault, ProblemError } from "../http/problem.ts";
 import type { RangeContext } from "../http/request.ts";
@@ -31,7 +33,10 @@ export function editFields(context: RangeContext) {
     resamplings: optional(
       wholeField(1, MAX_RESAMPLINGS),
       "Extension. Passes over each stretch of steps, for a better fit of what is drawn to what is kept (RePaint, " +
-        "Lugmayr et al. 2022). Needs a mask and a sampler of single steps. Default 1.",
+        `Lugmayr et al. 2022). More than 1 needs a mask and a sampler that can repeat its steps: ${
+          markovSamplers.join(", ")
+        }; ` +
+        `${RESAMPLING_SAMPLER} where neither the request nor a default names one. Default 1.`,
     ),
     jump: optional(
       wholeField(1, MOST_JUMP),

@@ -72,6 +72,26 @@ Deno.test("the sampler is the request's, else the caller's default, else that of
   assert.deepEqual(chosen({}, { ...animals, schedule: new EdmProcess() }), ["unipc", "karras", 15, 15]);
 });
 
+Deno.test("an edit with resamplings takes ddim where the default sampler cannot repeat its steps", () => {
+  const [height, width] = imageSize(animals.config);
+  const image = new Float32Array(3 * height * width);
+  const edit = { image, mask: new Float32Array(height * width).fill(1), resamplings: 2 };
+  const chosen = (options: GenerateOptions, model = animals, defaults: DrawDefaults = {}) => {
+    const { sampler, spacing } = planDraw({ edit, ...options }, model, defaults);
+    return [sampler, spacing];
+  };
+  assert.deepEqual(chosen({}), ["ddim", "leading"]);
+  assert.deepEqual(chosen({ edit: { ...edit, resamplings: 1 } }), ["unipc", "linspace"]);
+  assert.deepEqual(chosen({ sampler: "euler" }), ["euler", "linspace"]);
+  const configured = (sampler: "heun" | "euler"): ModelFacts => {
+    return { ...animals, sampling: { sampler, spacing: "karras" } };
+  };
+  assert.deepEqual(chosen({}, configured("heun")), ["ddim", "leading"]);
+  assert.deepEqual(chosen({}, configured("euler")), ["euler", "karras"], "the model's own can repeat");
+  assert.deepEqual(chosen({}, animals, { sampler: "dpm++2m" }), ["ddim", "leading"], "a server's default");
+  assert.match(refusal({ edit, sampler: "unipc" }), /^resamplings: expected 1 with unipc/);
+});
+
 Deno.test("settings of another sampler, or that the model lacks, are refused by name", () => {
   assert.match(refusal({ churn: 1 }), /^churn: expected no value: only the edm sampler has a churn/);
   assert.match(

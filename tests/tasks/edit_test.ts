@@ -31,8 +31,6 @@ Deno.test("edit keeps what the mask says, and writes an image of each seed with 
       "mask.png",
       "--steps",
       "4",
-      "--sampler",
-      "ddim",
       "--resamplings",
       "2",
     ];

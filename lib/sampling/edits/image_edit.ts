@@ -22,7 +22,7 @@ export interface ImageEdit {
   readonly mask?: Float32Array<ArrayBuffer>;
   /**
    * Passes over each stretch of steps, 1 (default, no jumps back) to 50 (RePaint's `r`). More than 1 needs a mask and a
-   * sampler whose steps depend on `x` alone: `ddpm`, `ddim`, `euler` or `euler-ancestral`.
+   * sampler whose steps depend on `x` alone: `ddpm`, `ddim` (the default then), `euler` or `euler-ancestral`.
    */
   readonly resamplings?: number;
   /** Steps of a jump back (RePaint's `j`), 1 or more, fewer than are run; default 10, or as many as there can be. */

@@ -240,7 +240,8 @@ Deno.test("edits: RePaint's passes need a mask, a sampler of single steps, and f
     const edit = (extensions: EditExtensions, files = { image, mask }) =>
       client.images.edit({ ...files, prompt: "a cat", ...extensions });
     await edit({ steps: 6, resamplings: 3, jump: 2 });
-    const { edit: made } = engine.added[0]!;
+    const { edit: made, sampler } = engine.added[0]!;
+    assert.equal(sampler, "ddim", "the usual default cannot repeat its steps");
     assert.deepEqual([made?.resamplings, made?.jump, made?.strength], [3, 2, 1]);
     const refusals: [call: Promise<unknown>, param: string, told: RegExp][] = [
       [
