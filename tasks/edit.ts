@@ -7,7 +7,7 @@ import type { DDPM, GenerateOptions, GridOptions, Images } from "../mod.ts";
 import { decodeImage } from "../lib/data/decode/decode.ts";
 import { DataError } from "../lib/errors.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
-import { imageSize } from "../lib/model/config.ts";
+import { imageChannels, imageSize } from "../lib/model/config.ts";
 import { changeClass } from "../lib/sampling/edits/class_change.ts";
 import { interpolateImages, interpolateSeeds } from "../lib/sampling/edits/interpolation.ts";
 import { imageForEdit, maskForEdit } from "../lib/sampling/edits/picture.ts";
@@ -61,7 +61,8 @@ const EDITS: Readonly<Record<EditName, Edit>> = {
 };
 
 async function readImage(file: string, model: DDPM): Promise<Float32Array<ArrayBuffer>> {
-  return imageForEdit(await decodeImage(await readPicture(file), file), sizeOf(model));
+  const picture = await decodeImage(await readPicture(file), file);
+  return imageForEdit(picture, sizeOf(model), imageChannels(model.config));
 }
 
 async function readMask(file: string, model: DDPM): Promise<Float32Array<ArrayBuffer>> {

@@ -4,8 +4,10 @@ import { fileURLToPath } from "node:url";
 import { GIF } from "imagescript";
 import { Images } from "../../lib/image/images.ts";
 import { runTask } from "../support/command.ts";
+import { writeForeignPipeline } from "../support/foreign_pipeline.ts";
 import { decodePng } from "../support/read_png.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { microNetwork } from "../support/train/micro.ts";
 
 /** A pipeline of three classes without names, 8 x 8 images. */
 const MODEL = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
@@ -83,6 +85,21 @@ Deno.test("edit changes the class of an image", async () => {
     const { code, err } = await runTask("edit", [...QUICK, ...flags], directory);
     assert.deepEqual([code, err], [0, ""]);
     assert.equal(decodePng(await Deno.readFile(join(directory, "one.png"))).width, 8);
+  });
+});
+
+Deno.test("edit draws from a picture, and between two, with a model of grey images", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await writePictures(directory);
+    const config = microNetwork({ inChannels: 1, outChannels: 1 });
+    await writeForeignPipeline(join(directory, "grey"), { config });
+    const model = ["--model", "grey", "--scale", "1", "--quiet", "--steps", "2", "--out", "grey.png"];
+    for (const what of [["--image", "a.png", "--mask", "mask.png"], ["--images", "a.png,b.png"]]) {
+      const { code, err } = await runTask("edit", [...model, "--sampler", "ddim", ...what], directory);
+      assert.deepEqual([code, err], [0, ""]);
+      const { rgb } = decodePng(await Deno.readFile(join(directory, "grey.png")));
+      assert.ok(rgb.every((value, i) => value === rgb[i - i % 3]), "grey");
+    }
   });
 });
 
