@@ -4,13 +4,13 @@
  * @module
  */
 import type { DDPM, GenerateOptions, GridOptions, Images } from "../mod.ts";
-import { decodeImage } from "../lib/data/decode/decode.ts";
+import { decodeImage, type RgbaImage } from "../lib/data/decode/decode.ts";
 import { DataError } from "../lib/errors.ts";
 import { layOutGrid } from "../lib/image/grid.ts";
 import { imageChannels, imageSize } from "../lib/model/config.ts";
 import { changeClass } from "../lib/sampling/edits/class_change.ts";
 import { interpolateImages, interpolateSeeds } from "../lib/sampling/edits/interpolation.ts";
-import { imageForEdit, maskForEdit } from "../lib/sampling/edits/picture.ts";
+import { imageForEdit, maskOfPicture } from "../lib/sampling/edits/picture.ts";
 import { continueOnBackend } from "../terminal/backend.ts";
 import { showErrorAndExit } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
@@ -51,25 +51,31 @@ const EDITS: Readonly<Record<EditName, Edit>> = {
     }),
   image: async (model, flags, options) => {
     const { image, mask, strength, resamplings, jump, count = DEFAULT_COUNT, seed } = flags;
+    const picture = await readPicture(image!); // the flag asks for this kind
     const edit = {
       ...{ strength, resamplings, jump },
-      image: await readImage(image!, model), // the flag asks for this kind
-      mask: mask === undefined ? undefined : await readMask(mask, model),
+      image: imageFor(model, picture),
+      mask: mask === undefined
+        ? undefined
+        : maskOfPicture(await readPicture(mask), picture, sizeOf(model), { file: mask, mark: "white" }),
     };
     return await model.generate({ ...options, edit, count, seed });
   },
 };
 
 async function readImage(file: string, model: DDPM): Promise<Float32Array<ArrayBuffer>> {
-  const picture = await decodeImage(await readPicture(file), file);
+  return imageFor(model, await readPicture(file));
+}
+
+function imageFor(model: DDPM, picture: RgbaImage): Float32Array<ArrayBuffer> {
   return imageForEdit(picture, sizeOf(model), imageChannels(model.config));
 }
 
-async function readMask(file: string, model: DDPM): Promise<Float32Array<ArrayBuffer>> {
-  return maskForEdit(await decodeImage(await readPicture(file), file), sizeOf(model));
+async function readPicture(file: string): Promise<RgbaImage> {
+  return await decodeImage(await readBytes(file), file);
 }
 
-async function readPicture(file: string): Promise<Uint8Array<ArrayBuffer>> {
+async function readBytes(file: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return await Deno.readFile(file);
   } catch (error) {

@@ -63,10 +63,14 @@ export function readEditFlags(args: readonly string[]): EditFlags {
       value: text(),
       defaultText: "none",
     })
-    .flag("--mask <FILE>", "what to draw anew: white; black is kept, grey blends", {
-      value: text(),
-      defaultText: "everything",
-    })
+    .flag(
+      "--mask <FILE>",
+      "what to draw anew, a picture of the image's size: white; black is kept, grey blends",
+      {
+        value: text(),
+        defaultText: "everything",
+      },
+    )
     .flag("--images <FILE,FILE>", "two images to draw images between", {
       value: checked("two files, separated by a comma", parseFiles),
       defaultText: "none",

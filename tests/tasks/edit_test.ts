@@ -105,6 +105,9 @@ Deno.test("edit draws from a picture, and between two, with a model of grey imag
 
 Deno.test("edit refuses what does not belong together, naming the flag and what it belongs to", async () => {
   await inTemporaryDirectory(async (directory) => {
+    await writePictures(directory);
+    await Deno.writeFile(join(directory, "wide.png"), await new Images(new Uint8Array(96), 1, 4, 8).png());
+    await Deno.writeFile(join(directory, "black.png"), await new Images(new Uint8Array(192), 1, 8, 8).png());
     const cases: readonly (readonly [string[], RegExp])[] = [
       [[], /one of --image, --images and --seeds, got "none of them"/],
       [["--image", "a.png", "--seeds", "1,2"], /got "--seeds and --image"/],
@@ -114,6 +117,11 @@ Deno.test("edit refuses what does not belong together, naming the flag and what 
       ],
       [["--image", "a.png", "--frames", "5"], /--frames: .* it belongs to --seeds and --images/],
       [["--seeds", "1,1"], /two different seeds/],
+      [
+        ["--image", "a.png", "--mask", "wide.png"],
+        /wide\.png: 8 x 4 pixels, expected 8 x 8 pixels as the image has/,
+      ],
+      [["--image", "a.png", "--mask", "black.png"], /black\.png: nothing in it is white/],
       [["--image", "missing.png"], /missing\.png: cannot be read/],
     ];
     for (const [flags, message] of cases) {

@@ -6,6 +6,7 @@
 import type { RgbaImage } from "../../data/decode/decode.ts";
 import type { Dimensions } from "../../data/decode/dimensions.ts";
 import { cropToSize } from "../../data/decode/resize.ts";
+import { DataError } from "../../errors.ts";
 
 /**
  * Crops a picture to the centre and resizes it, as training images are; transparency becomes white.
@@ -43,6 +44,28 @@ export function maskForEdit(
 ): Float32Array<ArrayBuffer> {
   const marked = mark === "white" ? picture : { ...picture, rgba: whereTransparent(picture.rgba) };
   return meansOf(fitted(marked, size)).map((mean) => mean / 255);
+}
+
+/**
+ * As {@linkcode maskForEdit}, for a mask that somebody made for a picture.
+ *
+ * @param image size of that picture
+ * @param file name of the mask for errors
+ * @throws {DataError} for a mask of another size than the picture, with both, and one that marks nothing
+ */
+export function maskOfPicture(
+  picture: RgbaImage,
+  image: Dimensions,
+  size: Dimensions,
+  { file, mark }: { readonly file: string; readonly mark: MaskMark },
+): Float32Array<ArrayBuffer> {
+  if (picture.width !== image.width || picture.height !== image.height) {
+    const [found, expected] = [picture, image].map(({ width, height }) => `${width} x ${height} pixels`);
+    throw new DataError(`${file}: ${found}, expected ${expected} as the image has`);
+  }
+  const mask = maskForEdit(picture, size, mark);
+  if (mask.some((value) => value > 0)) return mask;
+  throw new DataError(`${file}: nothing in it is ${mark}, and the image is drawn anew where the mask is`);
 }
 
 /** Means of red, green and blue. */

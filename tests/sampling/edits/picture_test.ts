@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { imageForEdit, maskForEdit } from "../../../lib/sampling/edits/picture.ts";
+import { imageForEdit, maskForEdit, maskOfPicture } from "../../../lib/sampling/edits/picture.ts";
 
 /** Pixels as RGBA. */
 function picture(width: number, pixels: readonly (readonly number[])[]) {
@@ -23,4 +23,18 @@ Deno.test("a mask marks what is drawn anew in white, or by transparency", () => 
   assert.deepEqual([...maskForEdit(picture(2, [GLASS, GLASS, WHITE, WHITE]), ONE, "transparent")], [
     Math.fround(128 / 255),
   ]);
+});
+
+Deno.test("a mask has the size of its picture, and marks something", () => {
+  const words = { file: "m.png", mark: "white" } as const;
+  const mask = picture(2, [BLACK, WHITE, GREY, GLASS]);
+  assert.deepEqual(maskOfPicture(mask, TWO, TWO, words), maskForEdit(mask, TWO));
+  assert.throws(
+    () => maskOfPicture(mask, { width: 3, height: 2 }, TWO, words),
+    /^DataError: m\.png: 2 x 2 pixels, expected 3 x 2 pixels as the image has$/,
+  );
+  assert.throws(
+    () => maskOfPicture(picture(1, [BLACK]), ONE, ONE, words),
+    /^DataError: m\.png: nothing in it is white, and the image is drawn anew where the mask is$/,
+  );
 });
