@@ -51,7 +51,7 @@ Between two seeds:  deno task edit --seeds 1,2 --class ship --frames 8
 Between two images: deno task edit --images a.png,b.png --frames 8
 
 --seeds, --invert and --images take samplers that add no noise. --invert and --images go from the image to its noise first, and take
-50 evaluations each way unless --steps says otherwise.`;
+50 evaluations each way unless --steps says otherwise. --images draws without guidance unless --guidance asks for some.`;
 
 /** Frames of an interpolation if the flag does not say. */
 export const DEFAULT_FRAMES = 8;

@@ -29,7 +29,7 @@ export interface SeedInterpolation extends Omit<GenerateOptions, "seed" | "count
   readonly frames: number;
 }
 
-/** Options of {@linkcode interpolateImages}; one class for all frames, default none, and a sampler that adds no noise. */
+/** Options of {@linkcode interpolateImages}; one class for all frames, default none, guidance 1, and a sampler that adds no noise. */
 export interface ImageInterpolation extends InversionOptions {
   /** Images of the first and the last frame, each of shape [H, W, C], in [-1, 1]. */
   readonly images: readonly [Float32Array<ArrayBuffer>, Float32Array<ArrayBuffer>];
@@ -87,7 +87,7 @@ export async function interpolateImages(
   { images: given, frames, ...options }: ImageInterpolation,
 ): Promise<Images> {
   checkWhole("frames", frames, 2, MAX_FRAMES);
-  const { settings, plan } = planInversion(model, { guidance: 1, ...options });
+  const { settings, plan } = planInversion(model, { ...options, guidance: options.guidance ?? 1 });
   const label = onlyLabel(settings);
   const { batch } = settings;
   const [up, down] = stages(options.onStep, [plan.length, plan.length * Math.ceil(frames / batch)]);

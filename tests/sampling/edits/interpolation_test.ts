@@ -103,6 +103,15 @@ Deno.test("frames between two images begin and end near them", () =>
     assert.deepEqual([reported.length, reported[0], reported.at(-1)], [80, [1, 80], [80, 80]]);
   }));
 
+Deno.test("frames between two images have guidance 1, also where the option is there but undefined", () =>
+  withModel(async (model, [first, second]) => {
+    const options = { class: 0, steps: 2, frames: 2, images: [first, second] } as const;
+    for (const given of [{}, { guidance: undefined }, { guidance: 3 }]) {
+      const { metadata } = await interpolateImages(model, { ...options, ...given });
+      assert.equal(metadata[0].guidance, given.guidance ?? 1);
+    }
+  }));
+
 Deno.test("a change of class starts from the noise of the image; to the same class it draws the image again", () =>
   withModel(async (model, [image]) => {
     const options = { image, from: 0, class: [0, 1], steps: 40, guidance: 1 };
