@@ -31,12 +31,13 @@ export interface ClassChange extends InversionOptions {
  * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
  */
 export async function changeClass(model: DDPM, { image, from, ...options }: ClassChange): Promise<Images> {
-  const { settings, plan } = planInversion(model, options);
+  const { settings, strength, plan } = planInversion(model, options);
   const source = resolveLabel("from", from ?? NO_CLASS, model);
   const { batch, labels } = settings;
   const [up, down] = stages(options.onStep, [plan.length, plan.length * Math.ceil(labels.length / batch)]);
   const [start] = await invertBy(model, [image], source, plan, { batch, onStep: up });
   const images = labels.map((label): SlotImage => ({ label, ...guidanceOf(settings), seed: 0, start }));
   const data = await model.draw(images, plan, { batch, onStep: down });
-  return framesOf(model, settings, data, labels.map(() => ({ from: labelText(source, model.classes) })));
+  const own = { from: labelText(source, model.classes), strength };
+  return framesOf(model, settings, data, labels.map(() => own));
 }

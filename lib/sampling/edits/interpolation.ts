@@ -87,7 +87,7 @@ export async function interpolateImages(
   { images: given, frames, ...options }: ImageInterpolation,
 ): Promise<Images> {
   checkWhole("frames", frames, 2, MAX_FRAMES);
-  const { settings, plan } = planInversion(model, { ...options, guidance: options.guidance ?? 1 });
+  const { settings, strength, plan } = planInversion(model, { ...options, guidance: options.guidance ?? 1 });
   const label = onlyLabel(settings);
   const { batch } = settings;
   const [up, down] = stages(options.onStep, [plan.length, plan.length * Math.ceil(frames / batch)]);
@@ -97,7 +97,12 @@ export async function interpolateImages(
     start: slerp(from!, to!, share), // one for each image
   }));
   const data = await model.draw(images, plan, { batch, onStep: down });
-  return framesOf(model, settings, data, sharesOf(frames).map((share) => ({ interpolation: share })));
+  return framesOf(
+    model,
+    settings,
+    data,
+    sharesOf(frames).map((share) => ({ interpolation: share, strength })),
+  );
 }
 
 /**

@@ -26,6 +26,8 @@ export interface InversionOptions extends Omit<GenerateOptions, "seed" | "count"
 /** A plan that images are inverted for and drawn by. */
 export interface InversionPlan {
   readonly settings: DrawPlan;
+  /** Share of the steps that is run. */
+  readonly strength: number;
   /** Steps from `x` at the noisiest level to the image. */
   readonly plan: readonly PlannedStep[];
 }
@@ -46,7 +48,7 @@ export function planInversion(model: DDPM, { strength = 1, ...options }: Inversi
     clip: false,
   });
   checkDeterministic(settings, plan);
-  return { settings, plan };
+  return { settings, strength, plan };
 }
 
 /**

@@ -108,7 +108,7 @@ Deno.test("frames between two images have guidance 1, also where the option is t
     const options = { class: 0, steps: 2, frames: 2, images: [first, second] } as const;
     for (const given of [{}, { guidance: undefined }, { guidance: 3 }]) {
       const { metadata } = await interpolateImages(model, { ...options, ...given });
-      assert.equal(metadata[0].guidance, given.guidance ?? 1);
+      assert.deepEqual([metadata[0].guidance, metadata[0].strength], [given.guidance ?? 1, 1]);
     }
   }));
 
@@ -121,10 +121,12 @@ Deno.test("a change of class starts from the noise of the image; to the same cla
     assert.ok(same < 0.15 * 127.5 && other > same, `distances ${same} and ${other}`);
     const weak = await changeClass(model, { ...options, class: 1, strength: 0.1 });
     assert.ok(distance(weak.pixels, bytes) < other, "a weak change keeps more of the image");
-    assert.deepEqual([changed.metadata[1].class, changed.metadata[1].from], [
-      model.classes[1],
-      model.classes[0],
-    ]);
+    const settings = [changed, weak].map(({ metadata }) => {
+      const { class: name, from, strength } = metadata.at(-1)!;
+      return [name, from, strength];
+    });
+    const [source, target] = model.classes;
+    assert.deepEqual(settings, [[target, source, 1], [target, source, 0.1]]);
   }));
 
 Deno.test("what would add noise, and what is out of range, is refused by name", () =>
