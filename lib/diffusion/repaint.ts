@@ -42,12 +42,17 @@ export function withJumps(plan: readonly PlannedStep[], jump: number, resampling
   if (plan.some(({ logSigmaRange }) => logSigmaRange !== 0)) {
     throw new ConfigError("variance", "learned_range", "fixed_small or fixed_large with resamplings above 1");
   }
+  // Steps that repeat are one object each: 1000 steps of 50 passes are 50,000, in every image of a batch.
+  const later = plan.map((step) => step.initialNoise === 0 ? step : { ...step, initialNoise: 0 });
+  const ends = new Map<PlannedStep, PlannedStep>();
   const order = repaintOrder(plan.length, jump, resamplings);
   return order.map((index, i) => {
-    const step = plan[index]!; // `order` holds indices of the plan
+    const step = (i === 0 ? plan : later)[index]!; // `order` holds indices of the plan
     const following = order[i + 1];
-    const own = i === 0 ? step : { ...step, initialNoise: 0 };
-    return following !== undefined && following <= index ? noised(own, plan[following]!.level) : own;
+    if (following === undefined || following > index) return step;
+    const end = ends.get(step) ?? noised(step, plan[following]!.level); // every jump from a step goes to the same
+    ends.set(step, end);
+    return end;
   });
 }
 

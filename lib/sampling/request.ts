@@ -195,9 +195,14 @@ function mostWork(
   nullLabel: number,
   guide: boolean,
 ): number {
-  const rows = (image: Guided, { noiseRatio }: PlannedStep) =>
+  // Steps at a level take as many rows each, and resamplings return to it up to 50 times.
+  const visits = new Map<number, number>();
+  for (const { noiseRatio } of plan) visits.set(noiseRatio, (visits.get(noiseRatio) ?? 0) + 1);
+  const rows = (image: Guided, noiseRatio: number) =>
     rowsOfStep(guidanceStep(image, noiseRatio, nullLabel, guide));
-  return Math.max(...images.map((image) => plan.reduce((sum, step) => sum + rows(image, step), 0)));
+  const work = (image: Guided) =>
+    [...visits].reduce((sum, [ratio, times]) => sum + times * rows(image, ratio), 0);
+  return Math.max(...images.map(work));
 }
 
 /**

@@ -78,6 +78,16 @@ for (const [name, process] of Object.entries(processes)) {
   });
 }
 
+Deno.test("steps that repeat are the same objects, so that plans of many passes stay small", () => {
+  const plan = planSampling("ddim", new NoiseSchedule(), { steps: 200 });
+  for (const jump of [1, 10]) {
+    const jumps = withJumps(plan, jump, 50);
+    const most = 2 * plan.length + 1;
+    assert.ok(jumps.length > 40 * plan.length);
+    assert.ok(new Set(jumps).size <= most, `${new Set(jumps).size} objects, expected at most ${most}`);
+  }
+});
+
 function assertNear(actual: number, expected: number, what: string): void {
   assert.ok(Math.abs(actual - expected) < 1e-9, `${what} ${actual}, expected ${expected}`);
 }

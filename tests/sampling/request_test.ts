@@ -275,6 +275,10 @@ Deno.test("an edit's evaluations are the steps that it runs, resamplings include
   }]);
   const share = "25 % drawn anew";
   assert.deepEqual(facts(planned({ edit: { image, mask } })), [20, 40, { strength: 1, mask: share }]);
+  const sigmas = planSampling("ddim", schedule, { steps: 20 }).map(({ noiseRatio }) => noiseRatio);
+  const lastTen: GenerateOptions = { sampler: "ddim", guidanceInterval: [0, sigmas[10]] };
+  const { imageWork } = planned({ edit: { image, mask, resamplings: 3 }, ...lastTen });
+  assert.equal(imageWork, 40 + 28, "three passes over steps 10 to 18, and the last step, are guided");
   const repainted = planned({ edit: { image, mask, resamplings: 3 }, sampler: "ddim" });
   assert.deepEqual(facts(repainted), [40, 80, { strength: 1, mask: share, resamplings: 3, jump: 10 }]);
   assert.match(
