@@ -23,7 +23,8 @@ import { evaluation, type StepResult } from "./samplers/step.ts";
  */
 export function inversionSteps(process: ForwardProcess, plan: readonly PlannedStep[]): PlannedStep[] {
   const levels = plan.map(({ level }) => level)
-    .filter((level, i, all) => level.timestep !== all[i - 1]?.timestep) // Heun's method visits them twice
+    // Heun's method visits levels twice. Whole timesteps may stand for several levels.
+    .filter(({ signal, noise }, i, all) => signal !== all[i - 1]?.signal || noise !== all[i - 1]?.noise)
     .reverse();
   return levels.map((next, i) => {
     const level = levels[i - 1] ?? next;
@@ -36,7 +37,7 @@ export function inversionSteps(process: ForwardProcess, plan: readonly PlannedSt
 /** @param noise in `x`, less than the level's in the first step */
 function upwards(process: ForwardProcess, level: NoiseLevel, noise: number, next: NoiseLevel): StepResult {
   const { epsFromX, epsFromOut } = estimates(process, level);
-  const scale = next.signal / level.signal;
+  const scale = next === level ? 1 : next.signal / level.signal; // the first step may be to a level without signal
   const nextFromEps = next.noise - scale * noise;
   return {
     next,

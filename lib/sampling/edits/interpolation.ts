@@ -112,7 +112,7 @@ export async function interpolateImages(
  * sin((1 - share) angle) / sin(angle) from + sin(share angle) / sin(angle) to
  * ```
  *
- * with the angle between the two; on the straight line where they point the same way.
+ * with the angle between the two; on the straight line where they are parallel or one is zero.
  *
  * @param share 0, `from`, to 1, `to`
  */
@@ -125,9 +125,9 @@ export function slerp(
   const cosine = dot(from, to) / Math.sqrt(dot(from, from) * dot(to, to));
   const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
   const sine = Math.sin(angle);
-  const [first, second] = sine < 1e-6
-    ? [1 - share, share]
-    : [Math.sin((1 - share) * angle) / sine, Math.sin(share * angle) / sine];
+  const [first, second] = sine >= 1e-6
+    ? [Math.sin((1 - share) * angle) / sine, Math.sin(share * angle) / sine]
+    : [1 - share, share];
   return from.map((value, i) => first * value + second * to[i]!); // of one length
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { inversionSteps } from "../../../lib/diffusion/inversion.ts";
+import { RectifiedFlow } from "../../../lib/diffusion/rectified_flow.ts";
 import { planSampling, samplerNames } from "../../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../../lib/errors.ts";
@@ -65,6 +66,24 @@ Deno.test("inversion of an image that the network knows ends at its noise: x = s
   }
 });
 
+Deno.test("inversion visits all levels of a plan, also those that share a whole timestep", () => {
+  const process = new NoiseSchedule({ objective: "v" });
+  const plan = planSampling("ddim", process, { steps: 50, spacing: "exponential", clip: false });
+  assert.ok(new Set(plan.map(({ timestep }) => timestep)).size < 50, "some share one");
+  const levels = inversionSteps(process, plan).map(({ next }) => next);
+  assert.deepEqual(levels, plan.map(({ level }) => level).toReversed());
+});
+
+Deno.test("inversion in one step to a level without signal is finite", () => {
+  const process = new RectifiedFlow();
+  const plan = planSampling("euler", process, { steps: 1, clip: false });
+  assert.equal(plan[0].level.signal, 0);
+  for (const step of inversionSteps(process, plan)) {
+    const weights = [step.nextFromX0, step.nextFromX, step.nextFromOut, step.x0FromX, step.x0FromOut];
+    assert.ok(weights.every(Number.isFinite), `weights ${weights}`);
+  }
+});
+
 Deno.test("slerp keeps the norm of vectors of equal norm, halves the angle, and is exact at both ends", () => {
   const [a, b] = [Float32Array.of(3, 0, 4), Float32Array.of(0, 5, 0)];
   assert.deepEqual([slerp(a, b, 0), slerp(a, b, 1)], [a, b]);
@@ -72,6 +91,7 @@ Deno.test("slerp keeps the norm of vectors of equal norm, halves the angle, and 
   assert.ok(Math.abs(Math.hypot(...middle) - 5) < 1e-6);
   assert.ok(Math.abs(distance(middle, a) - distance(middle, b)) < 1e-6);
   assert.deepEqual(slerp(a, a, 0.3), a);
+  assert.deepEqual(slerp(new Float32Array(3), b, 0.5), Float32Array.of(0, 2.5, 0));
 });
 
 Deno.test("frames between two seeds begin and end with the images of the seeds, to the bit, and change gradually", () =>
