@@ -98,7 +98,7 @@ async function open(given) {
   try {
     original = await readOriginal(given, size);
   } catch {
-    trouble.textContent = "The browser cannot read this file as a picture.";
+    trouble.textContent = "The browser cannot read this file as a picture. Choose a PNG, JPEG or WebP.";
     return;
   }
   mask = new Mask(size);
@@ -110,6 +110,7 @@ async function open(given) {
 
 function remove() {
   original = undefined;
+  trouble.textContent = "";
   at = undefined;
   chosen = false;
   mask.clear();

@@ -156,6 +156,10 @@ visitTest("a file that is no picture is refused on the page, and what the server
   await page.getByText("The browser cannot read this file as a picture.").waitFor();
   await drop(page, PICTURE);
   await page.locator("#edit-canvas").waitFor();
+  assert.equal(await page.locator("#edit-trouble").isVisible(), false);
+  await drop(page, new TextEncoder().encode("hello"), "notes.txt");
+  await page.getByText("The browser cannot read this file as a picture.").waitFor();
+  assert.ok(await page.locator("#edit-canvas").isVisible(), "the picture is still there");
   await press(page, "Draw");
   await page.locator("#trouble", { hasText: "3 network evaluations a client" }).waitFor();
 });
