@@ -103,7 +103,11 @@ export function readEditFlags(args: readonly string[]): EditFlags {
         defaultText: "1",
       },
     )
-    .flag("--jump <N>", "steps of such a stretch", { value: integer(1), unit: "steps", defaultText: "10" })
+    .flag("--jump <N>", "steps of such a stretch, with --resamplings", {
+      value: integer(1),
+      unit: "steps",
+      defaultText: "10",
+    })
     .flag("--count <N>", "images, of one seed each", {
       value: integer(1, 4096),
       unit: "images",

@@ -234,6 +234,10 @@ function planEdit(
 ): Pick<DrawPlan, "edit"> {
   if (!edit) return {};
   checkEdit(edit, model, { sampler, steps });
+  const { jump, resamplings = 1 } = edit;
+  if (jump !== undefined && resamplings === 1) {
+    throw new ConfigError("jump", jump, "no value without resamplings above 1");
+  }
   return { edit: completeEdit(edit, steps) };
 }
 

@@ -40,7 +40,7 @@ export function editFields(context: RangeContext) {
     ),
     jump: optional(
       wholeField(1, MOST_JUMP),
-      "Extension. Steps that RePaint jumps back. Default 10, or as many as there can be.",
+      "Extension. Steps that RePaint jumps back, with resamplings above 1. Default 10, or as many as there can be.",
     ),
     input_fidelity: ignored(textField(0, 100)),
   };

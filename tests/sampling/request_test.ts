@@ -90,6 +90,10 @@ Deno.test("an edit with resamplings takes ddim where the default sampler cannot 
   assert.deepEqual(chosen({}, configured("euler")), ["euler", "karras"], "the model's own can repeat");
   assert.deepEqual(chosen({}, animals, { sampler: "dpm++2m" }), ["ddim", "leading"], "a server's default");
   assert.match(refusal({ edit, sampler: "unipc" }), /^resamplings: expected 1 with unipc/);
+  assert.equal(
+    refusal({ edit: { ...edit, resamplings: undefined, jump: 5 } }),
+    "jump: expected no value without resamplings above 1, got 5",
+  );
 });
 
 Deno.test("settings of another sampler, or that the model lacks, are refused by name", () => {

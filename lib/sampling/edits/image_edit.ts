@@ -25,7 +25,10 @@ export interface ImageEdit {
    * sampler whose steps depend on `x` alone: `ddpm`, `ddim` (the default then), `euler` or `euler-ancestral`.
    */
   readonly resamplings?: number;
-  /** Steps of a jump back (RePaint's `j`), 1 or more, fewer than are run; default 10, or as many as there can be. */
+  /**
+   * Steps of a jump back (RePaint's `j`), 1 or more, fewer than are run; default 10, or as many as there can be. Only with
+   * `resamplings` above 1.
+   */
   readonly jump?: number;
 }
 
