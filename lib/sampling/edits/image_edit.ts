@@ -98,7 +98,7 @@ export function checkEdit(
 
 /** @throws {ConfigError} for a strength out of range */
 export function checkStrength(strength: number): void {
-  if (strength > 0 && strength <= 1) return;
+  if (typeof strength === "number" && strength > 0 && strength <= 1) return;
   throw new ConfigError("strength", strength, "a number above 0 and at most 1");
 }
 

@@ -148,6 +148,8 @@ const faults: readonly (readonly [string, ImageEdit, SamplerName, string, RegExp
   ["an image that is not finite", { image: image.map(() => NaN) }, "ddim", "image", /numbers/],
   ["a mask out of range", { image, mask: maskOf(255) }, "ddim", "mask", /from 0 \(kept\) to 1/],
   ["strength 0", { image, strength: 0 }, "ddim", "strength", /above 0 and at most 1/],
+  ["strength as text", { image, strength: "0.5" as unknown as number }, "ddim", "strength", /got "0.5"/],
+  ["a strength that is no number", { image, strength: NaN }, "ddim", "strength", /above 0 and at most 1/],
   ["strength above 1", { image, strength: 1.1 }, "ddim", "strength", /above 0 and at most 1/],
   ["too many passes", { image, mask, resamplings: 51 }, "ddim", "resamplings", /from 1 to 50/],
   ["passes without a mask", { image, resamplings: 2 }, "ddim", "resamplings", /1 without a mask/],
