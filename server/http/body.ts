@@ -123,8 +123,13 @@ function tooMany(): ProblemError {
   });
 }
 
+/** Takes the bytes of the body out of the request, which would keep an upload in memory until it is answered. */
+export async function takeBody(c: Context): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array((await c.req.arrayBuffer()).transfer());
+}
+
 /**
- * Parses the body as JSON.
+ * Parses the body as JSON. It cannot be read again.
  *
  * @throws {ProblemError} 415 for other content types, 400 for invalid or too deeply nested JSON
  */
@@ -138,7 +143,7 @@ export async function readJson(c: Context): Promise<unknown> {
   }
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await c.req.arrayBuffer()));
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await takeBody(c)));
   } catch {
     throw new ProblemError(400, "invalid_json", "the body is not valid JSON in UTF-8");
   }

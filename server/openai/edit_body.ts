@@ -9,7 +9,7 @@ import type { Context } from "hono";
 import { markovSamplers } from "../../lib/diffusion/sampler.ts";
 import { MAX_RESAMPLINGS } from "../../lib/sampling/edits/image_edit.ts";
 import { RESAMPLING_SAMPLER } from "../../lib/sampling/request.ts";
-import { readJson } from "../http/body.ts";
+import { readJson, takeBody } from "../http/body.ts";
 import { type FieldFault, ProblemError } from "../http/problem.ts";
 import type { RangeContext } from "../http/request.ts";
 import type { EditFiles } from "../pictures/decoder.ts";
@@ -136,7 +136,7 @@ interface Form {
 }
 
 async function readForm(c: Context, type: string, shape: z.ZodRawShape): Promise<Form> {
-  const bytes = new Uint8Array(await c.req.arrayBuffer());
+  const bytes = await takeBody(c);
   checkParts(bytes, type);
   let form: FormData;
   try {

@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { Hono } from "hono";
+import { limitBody, readJson, takeBody } from "../../../server/http/body.ts";
+import type { AppEnv } from "../../../server/http/request.ts";
 import { harness } from "../../support/server/harness.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
 
@@ -55,4 +58,23 @@ Deno.test("the bytes of uploads that are being received are bounded; small bodie
   assert.deepEqual(new Set((await Promise.all(slow)).map(({ status }) => status)), new Set([408]));
   const after = await ask(EDITS, { method: "POST", body: new Uint8Array(MIB) });
   assert.equal(after.status, 415, "their bytes are free again");
+});
+
+Deno.test("a body that has been read is not kept until its request is answered", async () => {
+  const app = new Hono<AppEnv>();
+  app.use(limitBody({}, { paths: [], bytes: 0 }));
+  app.post("/form", async (c) => {
+    const { length } = await takeBody(c);
+    return c.json([length, (await c.req.arrayBuffer()).byteLength]);
+  });
+  app.post("/json", async (c) => {
+    const value = await readJson(c);
+    return c.json([value, (await c.req.arrayBuffer()).byteLength]);
+  });
+  const headers = { "Content-Type": "application/json" };
+  const answers = await Promise.all(["/form", "/json"].map(async (path) => {
+    const response = await app.request(path, { method: "POST", body: "[1, 2]", headers });
+    return await response.json();
+  }));
+  assert.deepEqual(answers, [[6, 0], [[1, 2], 0]]);
 });
