@@ -187,7 +187,7 @@ export class DDPM {
    * @param options `batch`: most images at a time, default 64; `onStep`: called after each step, with the steps done and
    *   their total over all batches
    * @returns shape [images, H, W, C], in [-1, 1] after a plan that ends at the image
-   * @throws {ConfigError} for a start of another size, or guidance without the classes that it needs
+   * @throws {ConfigError} for a start, known image or mask of another size, or guidance without the classes that it needs
    * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
    */
   async draw(
@@ -196,8 +196,12 @@ export class DDPM {
     { batch = 64, onStep }: Pick<GenerateOptions, "batch" | "onStep"> = {},
   ): Promise<Float32Array<ArrayBuffer>> {
     const [height, width] = imageSize(this.config);
-    for (const { start } of images) {
-      if (start) checkImageShape("start", start, [height, width, imageChannels(this.config)]);
+    const shape = [height, width, imageChannels(this.config)];
+    for (const { start, known } of images) {
+      if (start) checkImageShape("start", start, shape);
+      if (!known) continue;
+      checkImageShape("known.image", known.image, shape);
+      checkImageShape("known.mask", known.mask, [height, width]);
     }
     return (await this.#draw(Math.min(batch, images.length), images, plan, { onStep })).images;
   }

@@ -9,6 +9,7 @@ import type { DDPM } from "../../../lib/sampling/ddpm.ts";
 import { changeClass } from "../../../lib/sampling/edits/class_change.ts";
 import { interpolateImages, interpolateSeeds, slerp } from "../../../lib/sampling/edits/interpolation.ts";
 import { invertBy, planInversion } from "../../../lib/sampling/edits/inversion.ts";
+import type { SlotImage } from "../../../lib/sampling/slot_image.ts";
 import { withScheduler } from "../../support/scheduled_model.ts";
 
 /** An untrained network that predicts `v`, whose errors do not grow with the noise. */
@@ -152,6 +153,10 @@ Deno.test("a change of class starts from the noise of the image; to the same cla
 Deno.test("what would add noise, and what is out of range, is refused by name", () =>
   withModel(async (model, [image]) => {
     const base = { seeds: [1, 2] as const, frames: 3, steps: 4 };
+    const mask = new Float32Array(image.length / 3);
+    const plan = planSampling("ddim", model.schedule, { steps: 2 });
+    const draw = (given: Partial<SlotImage>) =>
+      model.draw([{ label: 0, guidance: 1, seed: 0, ...given }], plan);
     const refused: readonly (readonly [string, () => Promise<unknown>])[] = [
       ["sampler", () => interpolateSeeds(model, { ...base, sampler: "ddpm" })],
       ["eta", () => interpolateSeeds(model, { ...base, sampler: "ddim", eta: 1 })],
@@ -162,6 +167,9 @@ Deno.test("what would add noise, and what is out of range, is refused by name", 
       ["strength", () => changeClass(model, { image, class: 1, strength: 0 })],
       ["from", () => changeClass(model, { image, class: 1, from: "yak" })],
       ["image", () => changeClass(model, { image: image.slice(1), class: 1, steps: 4 })],
+      ["start", () => draw({ start: image.slice(1) })],
+      ["known.image", () => draw({ known: { image: image.slice(1), mask } })],
+      ["known.mask", () => draw({ known: { image, mask: image } })],
     ];
     for (const [field, edit] of refused) {
       await assert.rejects(edit, (error: unknown) => {
