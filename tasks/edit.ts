@@ -30,49 +30,54 @@ import { samplerOptions } from "./sampling_flags.ts";
 /** Images per edit if the flag does not say. */
 const DEFAULT_COUNT = 4;
 
+/** Pictures that the flags name, by file. */
+type Pictures = ReadonlyMap<string, RgbaImage>;
+
 /** An edit of a kind. */
-type Edit = (model: DDPM, flags: EditFlags, options: GenerateOptions) => Promise<Images>;
+type Edit = (
+  model: DDPM,
+  flags: EditFlags,
+  pictures: Pictures,
+  options: GenerateOptions,
+) => Promise<Images>;
 
 const EDITS: Readonly<Record<EditName, Edit>> = {
-  seeds: async (model, { seeds, frames = DEFAULT_FRAMES }, options) =>
+  seeds: async (model, { seeds, frames = DEFAULT_FRAMES }, _, options) =>
     await interpolateSeeds(model, { ...options, seeds: seeds!, frames }), // the flag asks for this kind
-  images: async (model, { images, frames = DEFAULT_FRAMES, strength }, options) => {
+  images: async (model, { images, frames = DEFAULT_FRAMES, strength }, pictures, options) => {
     const [first, second] = images!; // the flag asks for this kind
-    const given = [await readImage(first, model), await readImage(second, model)] as const;
+    const given = [imageFor(model, pictures.get(first)!), imageFor(model, pictures.get(second)!)] as const;
     return await interpolateImages(model, { ...options, images: given, frames, strength });
   },
-  invert: async (model, { image, from, strength }, { class: to = null, ...options }) =>
+  invert: async (model, { image, from, strength }, pictures, { class: to = null, ...options }) =>
     await changeClass(model, {
       ...options,
-      image: await readImage(image!, model),
+      image: imageFor(model, pictures.get(image!)!),
       from,
       class: to,
       strength,
     }),
-  image: async (model, flags, options) => {
+  image: async (model, flags, pictures, options) => {
     const { image, mask, strength, resamplings, jump, count = DEFAULT_COUNT, seed } = flags;
-    const picture = await readPicture(image!); // the flag asks for this kind
+    const picture = pictures.get(image!)!; // the flag asks for this kind
     const edit = {
       ...{ strength, resamplings, jump },
       image: imageFor(model, picture),
       mask: mask === undefined
         ? undefined
-        : maskOfPicture(await readPicture(mask), picture, sizeOf(model), { file: mask, mark: "white" }),
+        : maskOfPicture(pictures.get(mask)!, picture, sizeOf(model), { file: mask, mark: "white" }),
     };
     return await model.generate({ ...options, edit, count, seed });
   },
 };
 
-async function readImage(file: string, model: DDPM): Promise<Float32Array<ArrayBuffer>> {
-  return imageFor(model, await readPicture(file));
-}
-
-function imageFor(model: DDPM, picture: RgbaImage): Float32Array<ArrayBuffer> {
-  return imageForEdit(picture, sizeOf(model), imageChannels(model.config));
-}
-
-async function readPicture(file: string): Promise<RgbaImage> {
-  return await decodeImage(await readBytes(file), file);
+/** Reads pictures, before the model, so that a wrong file is found at once. */
+async function readPictures({ image, mask, images }: EditFlags): Promise<Pictures> {
+  const pictures = new Map<string, RgbaImage>();
+  for (const file of [image, mask, ...images ?? []]) {
+    if (file !== undefined) pictures.set(file, await decodeImage(await readBytes(file), file));
+  }
+  return pictures;
 }
 
 async function readBytes(file: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -81,6 +86,10 @@ async function readBytes(file: string): Promise<Uint8Array<ArrayBuffer>> {
   } catch (error) {
     throw new DataError(`${file}: cannot be read (${error instanceof Error ? error.message : error})`);
   }
+}
+
+function imageFor(model: DDPM, picture: RgbaImage): Float32Array<ArrayBuffer> {
+  return imageForEdit(picture, sizeOf(model), imageChannels(model.config));
 }
 
 function sizeOf({ config }: DDPM): { width: number; height: number } {
@@ -100,6 +109,7 @@ async function main(args: string[]): Promise<number> {
   if (ended !== undefined) return ended;
   const kind = editKind(flags);
   await checkTargets(flags);
+  const pictures = await readPictures(flags);
   const report = createReporter({ mode: reporterMode(flags) });
   const load = await findDrawingModel(flags);
   const gpu = await openTaskGpu();
@@ -114,7 +124,7 @@ async function main(args: string[]): Promise<number> {
     };
     if (isPictureFile(out)) layOutGrid({ count, ...sizeOf(model) }, grid);
     showModel(model, flags, report);
-    const images = await EDITS[kind](model, flags, {
+    const images = await EDITS[kind](model, flags, pictures, {
       ...samplerOptions(flags),
       ...(flags.class === undefined ? {} : { class: flags.class }),
       batch,

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { GIF } from "imagescript";
 import { Images } from "../../lib/image/images.ts";
 import { runTask } from "../support/command.ts";
-import { writeForeignPipeline } from "../support/foreign_pipeline.ts";
+import { WEIGHTS_NAME, writeForeignPipeline } from "../support/foreign_pipeline.ts";
 import { decodePng } from "../support/read_png.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
 import { microNetwork } from "../support/train/micro.ts";
@@ -99,6 +99,27 @@ Deno.test("edit draws from a picture, and between two, with a model of grey imag
       assert.deepEqual([code, err], [0, ""]);
       const { rgb } = decodePng(await Deno.readFile(join(directory, "grey.png")));
       assert.ok(rgb.every((value, i) => value === rgb[i - i % 3]), "grey");
+    }
+  });
+});
+
+Deno.test("edit reads the pictures before the model", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await writePictures(directory);
+    const model = join(directory, "damaged");
+    await writeForeignPipeline(model, { config: microNetwork() });
+    await Deno.truncate(join(model, "unet", WEIGHTS_NAME), 100);
+    await Deno.writeTextFile(join(directory, "notes.png"), "hello");
+    for (
+      const [flags, message] of [
+        [["--image", "missing.png"], /missing\.png: cannot be read/],
+        [["--image", "a.png", "--mask", "notes.png"], /notes\.png: .*expected a PNG, JPEG or WebP image/],
+        [["--image", "a.png"], /diffusion_pytorch_model/],
+      ] as const
+    ) {
+      const { code, err } = await runTask("edit", ["--model", model, "--quiet", ...flags], directory);
+      assert.match(err, message);
+      assert.notEqual(code, 0);
     }
   });
 });
