@@ -61,6 +61,16 @@ export class PictureOrder<T> {
     if (--client.members === 0) this.#clients.delete(client.name);
   }
 
+  /** Last to arrive of the client with the most members, if that has more than `name` would have with another. */
+  crowding(name: string): T | undefined {
+    let most = 1 + (this.#clients.get(name)?.members ?? 0);
+    let largest: Client | undefined;
+    for (const client of this.#clients.values()) {
+      if (client.members > most) [largest, most] = [client, client.members];
+    }
+    return [...this.#members].findLast(([, { client }]) => client === largest)?.[0];
+  }
+
   /** Records pixels processed for a member. */
   charge(member: T, pixels: number): void {
     const { client } = this.#members.get(member)!;

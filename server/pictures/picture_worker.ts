@@ -100,7 +100,8 @@ export class PictureWorker<Job, Result> {
    * Processes the pictures of a request.
    *
    * @returns the result of each, in order
-   * @throws {JobError} 499 when the client disconnects, 503 when the queue is full, 504 past the deadline
+   * @throws {JobError} 499 when the client disconnects, 503 when the queue is full (for the latest request of the client with
+   *   the most), 504 past the deadline
    * @throws {Error} when the worker fails or times out; it is replaced
    */
   async run(jobs: readonly Job[], { client, signal, seconds }: Asker): Promise<Result[]> {
@@ -109,7 +110,11 @@ export class PictureWorker<Job, Result> {
     if (signal.aborted) throw clientGone();
     if (this.#tasks.size >= this.#waiting) {
       const detail = `the ${name}'s queue is full (at most ${this.#waiting} waiting requests)`;
-      throw new JobError(503, `${name}_busy`, detail, 2);
+      const busy = new JobError(503, `${name}_busy`, detail, 2);
+      // So that no client can keep all others out
+      const crowding = this.#tasks.crowding(client);
+      if (!crowding) throw busy;
+      this.#abandon(crowding, busy);
     }
     const { promise, resolve, reject } = Promise.withResolvers<Result[]>();
     const onAbort = () => this.#abandon(task, clientGone());

@@ -61,6 +61,23 @@ Deno.test("only so many requests may wait for the decoder", async () => {
   assert.deepEqual(workers.map(({ terminated }) => terminated), [true]);
 });
 
+Deno.test("a client that fills the queue makes room for others, its latest request first", async () => {
+  const start = () => ({ postMessage() {}, terminate() {} }) as unknown as Worker;
+  const decoder = new WorkerDecoder({ start, waiting: 4 });
+  const ended: string[] = [];
+  const ask = async (name: string) => {
+    const client = name.slice(0, 1);
+    const error = await decoder.decode({ image: new Uint8Array(9), ...size }, { ...asker, client })
+      .then(() => "decoded", (error) => error.code ?? "closed");
+    ended.push(`${name} ${error}`);
+  };
+  const asked = ["a1", "a2", "a3", "a4", "b1", "b2", "a5", "c1"].map(ask);
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual(ended.toSorted(), ["a2", "a3", "a4", "a5"].map((name) => `${name} decoder_busy`));
+  decoder.close();
+  await Promise.all(asked);
+});
+
 Deno.test("decoding needs no permission but to read the program", async () => {
   const root = fileURLToPath(new URL("../../../", import.meta.url));
   const png = Uint8Array.from(await makePng(16, 16, () => [0, 0, 0]));
