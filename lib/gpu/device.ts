@@ -161,9 +161,10 @@ export class Gpu {
     return this.#fault;
   }
 
-  /** Closes another device when this one is closed. */
+  /** Closes another device when this one is closed, at once if it is already closed or has failed. */
   closeAlong(other: Gpu): void {
-    this.#along.push(other);
+    if (this.#fault) other.close();
+    else this.#along.push(other);
   }
 
   /** Destroys the device and all its resources. Later use throws. */

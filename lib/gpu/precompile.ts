@@ -9,6 +9,7 @@
  * @module
  */
 import type { Launch } from "../../kernels/source.ts";
+import { DeviceError } from "../errors.ts";
 import { type Gpu, openGpu } from "./device.ts";
 import { type BufferView, ResourceScope } from "./memory.ts";
 import { pipelineCacheKey } from "./pipeline.ts";
@@ -49,11 +50,11 @@ export async function precompile(
   if (!software || backend !== "deno" || memory.limit - memory.used < MEMORY) return;
   const kernels = uncompiled(gpu, launches);
   if (kernels.length < WORTHWHILE || await areCached(gpu, kernels.splice(-PROBES), cachedMs)) return;
-  const helper = await openHelper(gpu);
+  const helper = await helperOf(gpu);
   const ordered = longestAtBothEnds(kernels);
   const last = ordered.toReversed().slice(0, Math.ceil(HELPED * ordered.length));
   // A pipeline cannot be created while its device compiles another, so the devices begin one after the other.
-  if (helper) await submitEmpty(helper, last);
+  if (helper) await submitHelp(helper, last);
   await submitEmpty(gpu, ordered);
 }
 
@@ -82,7 +83,19 @@ function longestAtBothEnds<T>(longestFirst: readonly T[]): T[] {
   return [...even, ...odd.reverse()];
 }
 
-/** A second device like the first, closed with it; undefined if there is none to be had. */
+/** Second device of each device that has needed one; it serves all later programs, too. */
+const helpers = new WeakMap<Gpu, Promise<Gpu | undefined>>();
+
+function helperOf(gpu: Gpu): Promise<Gpu | undefined> {
+  let helper = helpers.get(gpu);
+  if (!helper) {
+    helper = openHelper(gpu);
+    helpers.set(gpu, helper);
+  }
+  return helper;
+}
+
+/** A second device like the first, closed with it; undefined if none can be opened. */
 async function openHelper(gpu: Gpu): Promise<Gpu | undefined> {
   const { backend, toggles } = gpu.adapter;
   try {
@@ -91,6 +104,15 @@ async function openHelper(gpu: Gpu): Promise<Gpu | undefined> {
     return helper;
   } catch {
     return undefined; // the first device compiles everything, and reports its own faults
+  }
+}
+
+/** Dispatches kernels on the second device. Its faults are ignored: the first device compiles every kernel itself. */
+async function submitHelp(helper: Gpu, launches: readonly Launch<unknown>[]): Promise<void> {
+  try {
+    await submitEmpty(helper, launches);
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
   }
 }
 

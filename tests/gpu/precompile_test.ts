@@ -12,9 +12,9 @@ import { affine, broken } from "../support/test_kernels.ts";
 /** Time in which no kernel is taken for a cached one. */
 const NEVER = 0;
 
-/** Multiplications by 1 to 8, each a pipeline of its own, and the first of them twice. */
-function products<B>(x: B, y: B): Launch<B>[] {
-  return [1, 2, 3, 4, 5, 6, 7, 8, 1].map((factor) =>
+/** Multiplications by 8 whole numbers from `first` on, each a pipeline of its own, and the first of them twice. */
+function products<B>(x: B, y: B, first = 1): Launch<B>[] {
+  return [0, 1, 2, 3, 4, 5, 6, 7, 0].map((k) => first + k).map((factor) =>
     launch(affine, "run", { count: 4, shift: 0, scale: 1 }, { x, y }, [1, 1, 1], { constants: { factor } })
   );
 }
@@ -57,6 +57,30 @@ Deno.test("a software adapter compiles all kernels of a program before its first
 
   gpu.close();
   assert.deepEqual(helper!.fault, new DeviceError("the WebGPU device was closed"));
+});
+
+Deno.test("all programs of a device share its second device, and do without it when it has failed", async () => {
+  const { gpu, helpers } = await ownGpu();
+  await precompile(gpu, products("x", "y"), NEVER);
+  const [helper] = helpers;
+  const before = helper!.pipelines.size;
+  await precompile(gpu, products("x", "y", 11), NEVER);
+  assert.equal(helpers.length, 1);
+  assert.ok(helper!.pipelines.size > before);
+
+  helper!.close();
+  const launches = products("x", "y", 21);
+  await precompile(gpu, launches, NEVER);
+  assert.ok(launches.every(exists(gpu)));
+  assert.equal(gpu.fault, undefined);
+  gpu.close();
+});
+
+Deno.test("a second device that opens after its first was closed is closed, too", async () => {
+  const [{ gpu }, { gpu: late }] = [await ownGpu(), await ownGpu()];
+  gpu.close();
+  gpu.closeAlong(late);
+  assert.deepEqual(late.fault, new DeviceError("the WebGPU device was closed"));
 });
 
 Deno.test("where the shortest kernels come from the driver's cache, no second device is opened", async () => {
