@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import type { ImageDataset } from "../data/dataset.ts";
 import type { Classified } from "./classifier/pass.ts";
-import { keptParts, readKept, writeKept } from "./kept_tensors.ts";
+import { keptParts, readKept, removeParts, writeKept } from "./kept_tensors.ts";
 
 /** Directory of the tasks' cache, relative to the current directory. */
 export const FEATURE_DIRECTORY: string = join(".cache", "features");
@@ -67,6 +67,6 @@ export async function cachedFeatures(
       Object.entries(classified).map(([name, data]) => [name, { shape: [count, data.length / count], data }]),
     ),
   );
-  await Deno.remove(parts, { recursive: true });
+  await removeParts(parts);
   return classified;
 }

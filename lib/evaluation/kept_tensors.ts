@@ -30,6 +30,15 @@ export async function writeKept(path: string, tensors: Readonly<Record<string, S
   await writeDurable(path, encodeWeights(new Map(Object.entries(tensors))));
 }
 
+/** Removes the parts of a result that is kept as a whole; another process may have done so. */
+export async function removeParts(directory: string): Promise<void> {
+  try {
+    await Deno.remove(directory, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
 type Rows = Readonly<Record<string, Float32Array<ArrayBuffer>>>;
 
 /** Named arrays, each with a row for every image. */
@@ -39,7 +48,7 @@ type RowsOf<R> = { readonly [Name in keyof R]: Float32Array<ArrayBuffer> };
  * Computes rows for images part by part, and keeps each part, so that a computation that was interrupted goes on with the part it
  * was in.
  *
- * @param directory for the parts; the caller removes it when the whole is kept
+ * @param directory for the parts; see {@linkcode removeParts}
  * @param sizes images in all, and in a part
  * @param compute rows of the images from `first` up to `last`
  * @param onPart called with the number of images done, also of parts that were kept
@@ -55,7 +64,7 @@ export async function keptParts<R extends RowsOf<R>>(
   for (let first = 0; first < count; first += part) {
     const last = Math.min(count, first + part);
     const path = join(directory, `${String(first).padStart(8, "0")}.safetensors`);
-    const kept = rowsOf(await readKept(path));
+    const kept = rowsOf(await readKept(path), last - first);
     const rows: Rows = kept ?? { ...await compute(first, last) };
     if (!kept) await writeKept(path, tensorsOf(rows, last - first));
     await onPart?.(last);
@@ -67,11 +76,12 @@ export async function keptParts<R extends RowsOf<R>>(
   ) as unknown as R;
 }
 
-function rowsOf(tensors: ReadonlyMap<string, SafeTensor> | undefined): Rows | undefined {
+/** Arrays of a kept part; undefined without one, or if it has another number of rows, from parts of another size. */
+function rowsOf(tensors: ReadonlyMap<string, SafeTensor> | undefined, count: number): Rows | undefined {
   if (!tensors) return undefined;
-  const rows = [...tensors].map(([name, { data }]) => [name, data] as const);
-  return rows.every(([, data]) => data instanceof Float32Array)
-    ? Object.fromEntries(rows) as Rows
+  const rows = [...tensors];
+  return rows.every(([, { shape, data }]) => shape[0] === count && data instanceof Float32Array)
+    ? Object.fromEntries(rows.map(([name, { data }]) => [name, data])) as Rows
     : undefined;
 }
 

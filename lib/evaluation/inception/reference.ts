@@ -8,7 +8,7 @@ import { join } from "node:path";
 import type { ImageDataset } from "../../data/dataset.ts";
 import type { SafeTensor } from "../../files/safetensors.ts";
 import { featuresOf, selectFeatures } from "../features.ts";
-import { keptParts, readKept, writeKept } from "../kept_tensors.ts";
+import { keptParts, readKept, removeParts, writeKept } from "../kept_tensors.ts";
 import { featureMoments } from "../moments.ts";
 import { evenSubset } from "../subsets.ts";
 import type { FeatureOptions, InceptionV3 } from "./inception_v3.ts";
@@ -64,7 +64,7 @@ export async function inceptionReference(
     covariance: { shape: [width, width], data: moments.covariance },
     features: { shape: [some.count, width], data: Float32Array.from(some.values) },
   });
-  await Deno.remove(parts, { recursive: true });
+  await removeParts(parts);
   return { moments, some };
 }
 
