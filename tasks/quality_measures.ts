@@ -101,6 +101,20 @@ export function measureSet(
 type OwnHead = Pick<QualityHead, "environment" | "version" | "commands">;
 
 /**
+ * Checks that a file's table, if there is one, agrees with a new one.
+ *
+ * @param fixed what all rows of the file have in common
+ * @param present the table that the file has
+ * @throws {ConfigError} naming the first value that differs
+ */
+export function checkSameTable<T extends object>(out: string, fixed: T, present: T | undefined): void {
+  for (const [name, value] of Object.entries(fixed)) {
+    if (!present || JSON.stringify(present[name as keyof T]) === JSON.stringify(value)) continue;
+    throw new ConfigError("out", out, `another file: it has a table with another ${name}`);
+  }
+}
+
+/**
  * Head of a table in a file, new or to be added to.
  *
  * @param fixed what all rows of the file have in common
@@ -116,10 +130,7 @@ export function tableHead<T extends Omit<QualityHead, keyof OwnHead>>(
     readonly present: (OwnHead & T) | undefined;
   },
 ): OwnHead & T {
-  for (const [name, value] of Object.entries(fixed)) {
-    if (!present || JSON.stringify(present[name as keyof T]) === JSON.stringify(value)) continue;
-    throw new ConfigError("out", out, `another file: it has a table with another ${name}`);
-  }
+  checkSameTable(out, fixed, present);
   const { adapter, driver, deno, threads, date } = describeEnvironment(gpu);
   return {
     environment: { adapter: adapter.name, driver, deno, threads, date: date.slice(0, 10) },

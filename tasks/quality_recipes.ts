@@ -23,6 +23,7 @@ import { drawSamples, sameClasses } from "./evaluation_samples.ts";
 import { planCell } from "./quality_cells.ts";
 import { readRecipesFlags, type RecipesFlags } from "./quality_flags.ts";
 import {
+  checkSameTable,
   describeData,
   imagesAt,
   measureAgainstTest,
@@ -89,6 +90,14 @@ async function compare(parts: Parts, args: readonly string[]): Promise<void> {
   const { flags, gpu, classifier, test, report, signal } = parts;
   const { steps, batch, seed, evaluations, images, testImages, out } = flags;
   const preset: RecipeTable["preset"] = flags.config === undefined ? flags.preset : "custom";
+  const known = {
+    classifier: classifier.digest,
+    data: describeData(test),
+    ...{ seed, preset, steps, batch },
+    denoising: { sigmas: SIGMAS, images: testImages },
+  };
+  const present = await readRecipeTable(out);
+  checkSameTable(out, known, present); // before hours of training
   for (const [name, settings] of Object.entries(COMPARED)) {
     await trainRecipe(parts, name, settings);
     if (signal.aborted) return report.line("the runs are kept; the same command goes on from there");
@@ -108,16 +117,12 @@ async function compare(parts: Parts, args: readonly string[]): Promise<void> {
     }
     report.line(describeRecipe(recipes.at(-1)!));
   }
-  const fixed = {
-    classifier: classifier.digest,
-    data: describeData(test),
-    ...{ seed, preset, steps, batch, sampling: { guidance, evaluations } },
-    denoising: { sigmas: SIGMAS, images: testImages },
-  };
-  const present = await readRecipeTable(out);
+  const fixed = { ...known, sampling: { guidance, evaluations } };
+  // All rows are made anew, so that earlier commands made none of them.
+  const replaced = present && { ...present, commands: [] };
   const command = ["deno", "task", "quality", "recipes", ...args];
   const table: RecipeTable = {
-    ...tableHead({ gpu, out, command, fixed, present }),
+    ...tableHead({ gpu, out, command, fixed, present: replaced }),
     recipes,
     testImages: await measureTest(test, images, measure),
   };

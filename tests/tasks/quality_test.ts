@@ -106,8 +106,20 @@ Deno.test("samplers and recipes are compared; what is drawn or trained is kept, 
       ],
       ...["--evaluations", "2", "--runs", "recipes", "--out", "recipes.json"],
     ];
+    const shipped = new URL("../../bench/results/quality/recipes.json", import.meta.url);
+    await Deno.copyFile(shipped, join(directory, "recipes.json"));
+    const refused = await run(...recipes);
+    assert.match(refused.err, /^error: --out: expected another file: it has a table with another classifier/);
+    await assert.rejects(
+      Deno.stat(join(directory, "recipes/edm")),
+      Deno.errors.NotFound,
+      "nothing is trained",
+    );
+    await Deno.remove(join(directory, "recipes.json"));
+
     succeeded(await run(...recipes));
     const compared = await readTable(join(directory, "recipes.json"));
+    assert.equal(compared.commands.length, 1);
     assert.deepEqual(compared.recipes.map(({ name }: { name: string }) => name), [
       "epsilon-linear",
       "v-cosine-min-snr",
