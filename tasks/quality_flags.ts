@@ -190,7 +190,19 @@ export function readRecipesFlags(args: readonly string[]): RecipesFlags {
 
 /** Flags by the names of the options they set. */
 export const QUALITY_FLAGS: FlagNames = Object.fromEntries(
-  ["preset", "steps", "sampler", "evaluations", "images", "batch", "guidance", "seed", "out"]
+  [
+    "preset",
+    "steps",
+    "sampler",
+    "evaluations",
+    "images",
+    "batch",
+    "guidance",
+    "seed",
+    "runs",
+    "samples",
+    "out",
+  ]
     .map((name) => [name, `--${name}`]),
 );
 

@@ -12,8 +12,10 @@ import { evenSubset } from "../lib/evaluation/subsets.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { planDraw } from "../lib/sampling/request.ts";
+import { ConfigError } from "../lib/errors.ts";
 import { listCheckpoints } from "../lib/files/checkpoint.ts";
 import type { ObjectiveSettings } from "../lib/train/objective_settings.ts";
+import { checkResumedSettings } from "../lib/train/run_directory.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
 import { standardOutput } from "../terminal/output.ts";
@@ -129,21 +131,35 @@ async function compare(parts: Parts, args: readonly string[]): Promise<void> {
   await writeDurable(out, new TextEncoder().encode(`${JSON.stringify(table, null, 2)}\n`));
 }
 
-/** Trains a run to its last step, from where it is. */
+/**
+ * Trains a run to its last step, from where it is.
+ *
+ * @throws {ConfigError} if the run in the directory has other settings, other images, or more steps
+ */
 async function trainRecipe(
   { flags, gpu, train: data, report, signal }: Parts,
   name: string,
   settings: Partial<ObjectiveSettings>,
 ): Promise<void> {
-  const { preset, config, steps, batch, seed } = flags;
-  const out = join(flags.runs, name);
+  const { preset, config, steps, batch, seed, runs } = flags;
+  const out = join(runs, name);
+  const model = config === undefined ? undefined : await readNetwork(config);
+  const given = { ...settings, preset, model, steps, batch, seed };
   const [newest] = await listCheckpoints(out);
-  if (newest && newest.step >= steps) return;
+  if (newest) {
+    const { digest } = await checkResumedSettings(out, given, gpu.adapter);
+    const other = digest !== data.digest
+      ? "was trained on other images"
+      : newest.step > steps
+      ? `has ${newest.step} steps`
+      : undefined;
+    if (other) throw new ConfigError("runs", runs, `another directory: ${name} ${other}`);
+    if (newest.step === steps) return;
+  }
   const resume = newest !== undefined;
   report.start(steps, `training ${name}`);
-  const model = config === undefined ? undefined : await readNetwork(config);
-  const options = { ...settings, preset, model, steps, batch, seed, sampleEvery: 0 };
-  for await (const event of train({ ...options, data, out, resume, gpu, signal, tune: "off" })) {
+  const options = { ...given, sampleEvery: 0, data, out, resume, gpu, signal, tune: "off" } as const;
+  for await (const event of train(options)) {
     if (event.type === "step") report.update(event.step, { loss: event.loss.toFixed(4) });
   }
   report.stop();

@@ -132,5 +132,15 @@ Deno.test("samplers and recipes are compared; what is drawn or trained is kept, 
       assert.ok(x0Errors.every((error: number) => error > 0 && error < 5), String(x0Errors));
       assert.ok(x0Errors[0] < x0Errors.at(-1), "more noise hides more of the image");
     }
+    // Runs of other settings are not measured as if they had these.
+    const changed = (flag: string, value: string, args = recipes) => args.with(args.indexOf(flag) + 1, value);
+    const elsewhere = changed("--out", "other.json");
+    const shorter = await run(...changed("--steps", "1", elsewhere));
+    assert.match(
+      shorter.err,
+      /^error: --runs: expected another directory: epsilon-linear has 2 steps, got "recipes"/,
+    );
+    const seeded = await run(...elsewhere, "--seed", "5");
+    assert.match(seeded.err, /^error: --seed: expected 0, with which this run was started/);
   });
 });
