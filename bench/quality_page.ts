@@ -4,7 +4,7 @@
  * @module
  */
 import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
-import { describeRecipe } from "../lib/train/recipes.ts";
+import { asFlags, describeRecipe } from "../lib/train/recipes.ts";
 import { bulletList, markdownTable, wrap } from "./markdown.ts";
 import {
   type CellPlan,
@@ -166,9 +166,8 @@ function recipeBlocks(table: RecipeTable): string[] {
   ]);
   const sigmas = denoising.sigmas.map((sigma) => `error at ${sigma}`);
   const settings = recipes.map(({ name, settings }) => {
-    const flags = Object.entries(settings)
-      .map(([key, value]) => `--${key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} ${value}`);
-    return `\`${name}\`: ${flags.length === 0 ? "the defaults" : `\`${flags.join(" ")}\``}`;
+    const flags = asFlags(settings);
+    return `\`${name}\`: ${flags === "" ? "the defaults" : `\`${flags}\``}`;
   });
   const [{ sampler } = { sampler: "" }] = recipes;
   return [

@@ -4,7 +4,13 @@
  * @module
  */
 import { Option } from "commander";
-import { type BooleanSetting, describeDefault, type Setting, type Settings } from "../lib/train/setting.ts";
+import {
+  type BooleanSetting,
+  describeDefault,
+  type Setting,
+  type Settings,
+  usualFlag,
+} from "../lib/train/setting.ts";
 import {
   type FlagNames,
   integer,
@@ -69,9 +75,9 @@ export function flagNames(table: Settings): FlagNames {
 
 /** Flag of a setting, e.g. `--label-dropout`. */
 export function flagOf(name: string, setting: Setting): string {
-  const kebab = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const negated = setting.kind === "boolean" && setting.default;
-  return setting.flag ?? `--${negated ? "no-" : ""}${kebab}`;
+  const usual = usualFlag(name);
+  return setting.flag ?? (negated ? usual.replace("--", "--no-") : usual);
 }
 
 /** Name of a flag's value among the parsed ones. */

@@ -6,6 +6,7 @@
 import type { PresetName } from "../model/presets.ts";
 import type { ObjectiveSettings } from "./objective_settings.ts";
 import type { OptimizerSettings } from "./optimizer_settings.ts";
+import { usualFlag } from "./setting.ts";
 
 /** Name of a recipe. */
 export type RecipeName = "none" | "best";
@@ -53,16 +54,17 @@ export function recipeSettings(
   return Object.fromEntries(Object.entries(settings).filter(([name]) => !left.includes(name)));
 }
 
-function flagOf(name: string): string {
-  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+/** Settings as flags of `deno task train`: `--objective flow --stratified`. */
+export function asFlags(settings: Readonly<Record<string, unknown>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => value === true ? usualFlag(name) : `${usualFlag(name)} ${value}`)
+    .join(" ");
 }
 
 /** A recipe's settings as flags, for help: `--objective v --schedule cosine`. */
 export function describeRecipe(recipe: RecipeName): string {
-  const ofPresets = Object.entries(SETTINGS[recipe]).map(([preset, settings]) => {
-    const words = Object.entries(settings).map(([name, value]) => `${flagOf(name)} ${value}`).join(" ");
-    return [preset, words] as const;
-  });
+  const ofPresets = Object.entries(SETTINGS[recipe])
+    .map(([preset, settings]) => [preset, asFlags(settings)] as const);
   const [[, first] = ["", ""]] = ofPresets;
   if (ofPresets.every(([, words]) => words === first)) return first;
   return ofPresets.map(([preset, words]) => `${preset}: ${words || "the defaults"}`).join("; ");

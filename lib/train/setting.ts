@@ -277,3 +277,8 @@ function describeRange({ min, max, aboveMin, belowMax }: Range): string {
   const to = belowMax ? `to below ${max}` : aboveMin ? `at most ${max}` : `to ${max}`;
   return `${from} ${to}`;
 }
+
+/** Flag of a setting that has none of its own: `--label-dropout` for `labelDropout`. */
+export function usualFlag(name: string): `--${string}` {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../lib/errors.ts";
 import { PRESETS } from "../../lib/model/presets.ts";
-import { describeRecipe, RECIPES, recipeSettings } from "../../lib/train/recipes.ts";
+import { asFlags, describeRecipe, RECIPES, recipeSettings } from "../../lib/train/recipes.ts";
 import { TRAINING_SETTINGS } from "../../lib/train/settings_table.ts";
 import { resolveSettings, resumeSettings, type SettingsOptions } from "../../lib/train/settings.ts";
 import { PLAIN_GPU } from "../support/adapters.ts";
@@ -28,6 +28,14 @@ Deno.test("a recipe replaces the preset's defaults, and a setting that is given 
   const own = resolve({ preset: "tiny", recipe: "best", lr: 0.5, flowTimes: "uniform" });
   assert.deepEqual([own.lr, own.objective, own.flowTimes, own.recipe], [0.5, "flow", "uniform", "best"]);
   assert.equal(describeRecipe("best"), "--objective flow --flow-times logit-normal");
+});
+
+Deno.test("settings as flags are those that the command line takes", () => {
+  assert.equal(
+    asFlags({ objective: "v", zeroTerminalSnr: true, p2K: 2 }),
+    "--objective v --zero-terminal-snr --p2-k 2",
+  );
+  assert.equal(asFlags({}), "");
 });
 
 Deno.test("another objective leaves out the settings of the recipe's", () => {
