@@ -173,8 +173,8 @@ function recipeBlocks(table: RecipeTable): string[] {
   return [
     "## Training recipes",
     wrap(
-      `Preset \`${preset}\`, ${steps} steps of ${batch} images each: the same images in the same order, the same seed, the ` +
-        `same time. Images are drawn by ${sampler} in ${sampling.evaluations} evaluations, guidance ${sampling.guidance}. ` +
+      `Preset \`${preset}\`, ${steps} steps of ${batch} images each: the same images in the same order, the same seed. ` +
+        `Images are drawn by ${sampler} in ${sampling.evaluations} evaluations, guidance ${sampling.guidance}. ` +
         `**error at σ**: mean squared error of the estimate of x_0 of ${denoising.images} test images with noise of σ times ` +
         "the signal, in which all objectives can be compared.",
     ),
