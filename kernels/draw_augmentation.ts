@@ -1,12 +1,12 @@
 /**
- * Launcher of `draw_augmentation.wgsl`: random affine maps of a training batch, and the vectors that describe them.
+ * Launcher of `draw_augmentation.wgsl`: random affine maps of a training batch, and the vectors that condition the network on them.
  *
  * @module
  */
 import { type Launch, launch } from "./source.ts";
 import { drawAugmentationKernel } from "./sources.ts";
 
-/** Length of the vector that describes a sample's augmentation. */
+/** Length of the vector that conditions the network on a sample's augmentation. */
 export const AUGMENTATION_DIM = 9;
 
 /** Parameters of the augmentation. */

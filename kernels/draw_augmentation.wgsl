@@ -1,5 +1,5 @@
 // Non-leaky augmentation of a training batch (Karras et al. 2022, appendix F.2 and table 6; Karras et al. 2020a): one affine
-// map per sample, and the numbers that tell the network of it. With w ~ N(0, 1) and angles u uniform over the circle,
+// map per sample, and the vector that conditions the network on it. With w ~ N(0, 1) and angles u uniform over the circle,
 //
 //   flip left to right    as draws says
 //   flip top to bottom    with probability p / 2
@@ -12,11 +12,11 @@
 //
 //   flips(2^(-0.2 w) R(u) R(-u') diag(2^(-0.2 w'), 2^(0.2 w')) R(u') (p - translation))
 //
-//   vectors[n] = (flip x, flip y, w, cos u - 1, sin u, w' cos u', w' sin u', w_x, w_y), zero for what is not applied
+//   vectors[n] = (flip x, flip y, w, cos u - 1, sin u, w' cos u', w' sin u', w_x, w_y), 0 for transformations not applied
 //   random words: counters (n, 3 .. 5, step, stream), key = seed
 //
 // draws [N]; maps [N]; vectors [N, 12] float32, of which 9 are used and 3 are zero; all outputs written `=`. One invocation per
-// sample. What is not applied is the identity exactly.
+// sample. A transformation that is not applied is exactly the identity.
 
 // include: records/augmentation.wgsl
 // include: records/step_state.wgsl

@@ -219,7 +219,7 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     // Drawn samples do not depend on parameters.
   },
   selfCondition() {
-    // Estimates are given without a gradient.
+    // No gradient flows through the estimates (stop-gradient in algorithm 1).
   },
   qSample() {
     // Images and noise do not depend on parameters.

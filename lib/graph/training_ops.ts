@@ -57,7 +57,7 @@ export function drawBatch(
  * Draws the non-leaky augmentation of a batch (Karras et al. 2022, appendix F.2) as a function of the step number.
  *
  * @param from `stepState`, the step record; `draws` of {@linkcode drawBatch}, whose flips are part of the augmentation
- * @returns `maps` [1,1,1,N], a record per sample; `vectors` [N,1,1,9], which tell the network of it
+ * @returns `maps` [1,1,1,N], a record per sample; `vectors` [N,1,1,9], which condition the network on them
  */
 export function drawAugmentation(
   g: Graph,

@@ -53,8 +53,8 @@ export interface UNetInputs {
   /** Step record, which seeds the dropout masks; without it dropout is off, as in sampling. */
   readonly stepState?: Tensor;
   /**
-   * In training with augmentation, [N,1,1,9] float32: vectors that describe it (Karras et al. 2022, appendix F.2). They enter the
-   * time embedding linearly, so that a network without this input is the one whose images are not augmented.
+   * In training with augmentation, [N,1,1,9] float32: vectors that condition on it (Karras et al. 2022, appendix F.2). They enter the
+   * time embedding linearly and are 0 without augmentation, so the network without this input is that of unaugmented images.
    */
   readonly augmentation?: Tensor;
 }

@@ -41,7 +41,7 @@ export interface TrainSettings
   readonly flip: boolean;
   /**
    * Probability of each transformation of non-leaky augmentation (Karras et al. 2022, appendix F.2): flip top to bottom, scaling,
-   * rotation, stretching, translation; 0 for none. The network is told of them, and draws images without. Validation has none.
+   * rotation, stretching, translation; 0 for none. The network is conditioned on them, so that its samples show none. Validation images are not augmented.
    */
   readonly augment: number;
   /** Probability of training a sample without its class, for classifier-free guidance. */
@@ -153,7 +153,7 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     max: 1,
     default: 0,
     help:
-      "probability of each transformation of EDM's non-leaky augmentation (0.12 in the paper for CIFAR-10): flip, scale, rotate, stretch, translate; samples show none of it",
+      "probability of each transformation of EDM's non-leaky augmentation (0.12 in the paper for CIFAR-10): flip, scale, rotate, stretch, translate; the network is conditioned on it, so that samples show none",
   },
   labelDropout: {
     kind: "number",

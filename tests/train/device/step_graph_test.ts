@@ -75,7 +75,7 @@ Deno.test("the gradient is multiplied by the loss scale in mixed precision, and 
   assert.equal(lossScale?.type, LossScaleLayout);
 });
 
-Deno.test("augmented images are noised, and the network is told of the augmentation", () => {
+Deno.test("augmented images are noised, and the network is conditioned on the augmentation", () => {
   const g = recorded({ augment: 0.12 }, recordTrainingStep);
   const { attributes, out: { maps, vectors } } = only(g, "drawAugmentation");
   assert.deepEqual(attributes, { probability: 0.12, height: 8, width: 8 });
