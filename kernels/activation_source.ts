@@ -70,12 +70,15 @@ fn relu4_derivative(x: vec4f) -> vec4f {
  * Variant of a kernel that includes activation.wgsl.
  *
  * @param activation SiLU or none leaves the kernel as it is
+ * @throws {RangeError} if the kernel does not include it
  */
 export function withActivation(base: KernelSource, activation: Activation | undefined): KernelSource {
   if (activation === undefined || activation === "silu") return base;
-  return cachedKernel(`${base.name}_${activation}`, () =>
-    base.code
+  return cachedKernel(`${base.name}_${activation}`, () => {
+    const calls = base.code
       .replace("return silu4(x);", `return ${activation}4(x);`)
-      .replace("return silu4_derivative(x);", `return ${activation}4_derivative(x);`) +
-    functions[activation]);
+      .replace("return silu4_derivative(x);", `return ${activation}4_derivative(x);`);
+    if (calls === base.code) throw new RangeError(`kernel ${base.name} has no activation`);
+    return calls + functions[activation];
+  });
 }

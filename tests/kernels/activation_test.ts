@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { activationBackward, activationForward } from "../../kernels/activation.ts";
-import { type Activation, ACTIVATIONS } from "../../kernels/activation_source.ts";
+import { type Activation, ACTIVATIONS, withActivation } from "../../kernels/activation_source.ts";
+import { addKernel } from "../../kernels/sources.ts";
 import { assertClose, type Tolerance } from "../support/close.ts";
 import type { HostArray } from "../support/gpu.ts";
 import { differences, noise } from "../reference/differences.ts";
@@ -114,4 +115,9 @@ Deno.test("an activation of what is not finite is not finite, so that a loss tel
     const expected = [false, false, activation === "relu", true];
     assert.deepEqual(Array.from(y, Number.isFinite), expected, `${activation}: ${y}`);
   }
+});
+
+Deno.test("a kernel without an activation has no variants with one", () => {
+  assert.equal(withActivation(addKernel, "silu"), addKernel);
+  assert.throws(() => withActivation(addKernel, "mish"), /^RangeError: kernel add has no activation/);
 });
