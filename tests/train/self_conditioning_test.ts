@@ -90,6 +90,11 @@ Deno.test("a plain model becomes self-conditioned with weights of zero, and back
       const added = after.slice((o * 6 + 3) * taps, (o + 1) * 6 * taps);
       assert.ok(added.every((value) => Math.abs(value) < 1e-20), "new");
     }
+    // They learn, so the estimates of the first pass reach the network in the second.
+    const moved = join(directory, "moved");
+    await run({ ...still, lr: 1e-3, init: plain, out: moved, selfConditioning: true });
+    const learnt = await weightOf(moved);
+    assert.ok(learnt.some((value, i) => i % (6 * taps) >= 3 * taps && Math.abs(value) > 1e-6), "learnt");
     await run({ ...still, init: conditioned, out: back, selfConditioning: false });
     const averaged = (await loadPipeline(conditioned)).tensors.get(FIRST)!.data as Float32Array;
     assertSame((await weightOf(back)).slice(0, 3 * taps), averaged.slice(0, 3 * taps), "back");
