@@ -127,7 +127,8 @@ export const TRAINING_SETTINGS: SettingTable<TrainingOptions> = {
     default: "none",
     valueName: "NAME",
     help:
-      "settings that the project recommends, in place of the preset's defaults; other flags replace them. best: " +
+      "settings that the project recommends, in place of the preset's defaults; other flags replace them. best, which was compared " +
+      "for preset tiny only: " +
       describeRecipe("best"),
   },
   ...OBJECTIVE_SETTINGS,
