@@ -17,8 +17,10 @@ import type { TrainedProcess } from "../lib/diffusion/trained_process.ts";
 import { encodeGif } from "../lib/image/animation.ts";
 import { lossChart } from "../lib/image/chart.ts";
 import { strip } from "../lib/image/process.ts";
+import { sigmaOf } from "../lib/diffusion/forward_process.ts";
 import { mostSteps } from "../lib/diffusion/sampler.ts";
 import { evenly, noisedImages, shownTimesteps } from "../lib/sampling/illustrate.ts";
+import { chooseSampler } from "../lib/sampling/request.ts";
 import { shownSteps } from "../lib/sampling/moments.ts";
 import { type Picture, writePicture } from "../terminal/pictures.ts";
 import type { Reporter } from "../terminal/progress.ts";
@@ -30,7 +32,7 @@ const GIF_FRAMES = 25;
 /** Classes shown in the strips and in the animation. */
 const STRIP_CLASSES = 4;
 const GIF_CLASSES = 10;
-/** DDIM steps of the reverse process shown. */
+/** Steps of the reverse process shown. */
 const STEPS = 100;
 /** Ratio of largest to smallest loss above which the axis is logarithmic. */
 const LINEAR_RANGE = 3;
@@ -96,19 +98,22 @@ const SHOWN_SIGMA = 80;
 function shownLevels(process: TrainedProcess): (NoiseLevel & { readonly caption: string })[] {
   if (process instanceof NoiseSchedule) {
     return shownTimesteps(STRIP_FRAMES, process.config.numTrainTimesteps - 1).reverse()
-      .map((t) => ({ ...process.level(t), caption: `t=${t}` }));
+      .map((t) => ({ ...process.level(t), caption: captionOf(process, process.level(t)) }));
   }
   // Even in the seventh root of sigma, as in sampling (Karras et al. 2022, equation 5).
   const [least, most] = [process.sigmaMin, Math.min(process.sigmaMax, SHOWN_SIGMA)].map((s) => s ** (1 / 7));
   return Array.from({ length: STRIP_FRAMES }, (_, i) => {
     const sigma = (least! + (most! - least!) * i / (STRIP_FRAMES - 1)) ** 7;
     const level = process.levelOfSigma(Math.min(Math.max(sigma, process.sigmaMin), process.sigmaMax));
-    const shown = process instanceof RectifiedFlow ? level.noise : sigma;
-    return {
-      ...level,
-      caption: `${process instanceof RectifiedFlow ? "t" : "sigma"}=${Number(shown.toPrecision(2))}`,
-    };
+    return { ...level, caption: captionOf(process, level) };
   });
+}
+
+/** Timestep of a schedule, time of rectified flow, or EDM's ratio of noise to signal. */
+function captionOf(process: TrainedProcess, level: NoiseLevel): string {
+  if (process instanceof NoiseSchedule) return `t=${Math.round(level.timestep)}`;
+  const [symbol, value] = process instanceof RectifiedFlow ? ["t", level.noise] : ["σ", sigmaOf(level)];
+  return `${symbol}=${Number(value.toPrecision(2))}`;
 }
 
 /**
@@ -119,13 +124,15 @@ export async function drawReverseProcess(out: string, model: DDPM, report: Repor
   const { schedule, classes } = model;
   const shown = evenly(classes.length, GIF_CLASSES);
   const names = shown.map((label) => classes[label]!); // evenly() chooses below its first argument
-  const steps = mostSteps(schedule, STEPS);
-  const timesteps = planSampling("ddim", schedule, { steps }).map(({ timestep }) => timestep); // at least one
+  const choice = chooseSampler({}, model);
+  const steps = mostSteps(schedule, STEPS, choice);
+  const plan = planSampling(choice.sampler, schedule, { ...choice, steps });
+  const timesteps = plan.map(({ timestep }) => timestep); // at least one
   const inStrip = momentsNear(shownTimesteps(STRIP_FRAMES, timesteps[0]!), timesteps);
-  const inGif = shownSteps(steps, { count: GIF_FRAMES, spacing: "late" });
+  const inGif = shownSteps(plan.length, { count: GIF_FRAMES, spacing: "late" });
   // x_t is the result of the step before.
   const kept = ascending([...inGif, ...inStrip.flatMap((step) => [step - 1, step])]);
-  report.start(steps, "drawing the reverse process");
+  report.start(plan.length, "drawing the reverse process");
   const { images, noisy, predicted } = await model.trajectory({
     class: names.length > 0 ? names : undefined,
     count: names.length > 0 ? 1 : STRIP_CLASSES,
@@ -142,7 +149,7 @@ export async function drawReverseProcess(out: string, model: DDPM, report: Repor
     return Images.concat(rows.flatMap((row) => [xt.at(row), estimate.at(row)]));
   });
   const picture = strip(pairs, {
-    captions: inStrip.map((step) => `t=${timesteps[step]}`),
+    captions: inStrip.map((step) => captionOf(schedule, plan[step]!.level)),
     rowLabels: rows.flatMap((
       row,
     ) => [names[row] === undefined ? "x_t" : `${names[row]}, x_t`, "estimate of x_0"]),

@@ -59,8 +59,9 @@ Deno.test("the forward process has a row for each of some classes, and says whic
     assert.equal(single.text.class, "none");
     for (const process of [new RectifiedFlow(), new EdmProcess()]) {
       await drawForwardProcess(out, process, patternImages(40, 8, 32));
-      const { text, width: same, rgb } = decodePng(await Deno.readFile(path));
-      assert.deepEqual([text.image, same], ["0, 2, 4, 6", width], process.constructor.name);
+      const { text, width: wide, rgb } = decodePng(await Deno.readFile(path));
+      assert.equal(text.image, "0, 2, 4, 6", process.constructor.name);
+      assert.ok(wide < 1.2 * width, `captions widen the picture from ${width} to ${wide}`);
       assert.ok(new Set(rgb).size > 100, "there is noise");
     }
   });
@@ -75,7 +76,7 @@ Deno.test("the reverse process has two rows for each class, and says how its ima
       "0, 1, 2",
       "1, 2, 3",
       "100",
-      "ddim",
+      "unipc",
     ]);
 
     // The last estimate of the last image is the finished one.

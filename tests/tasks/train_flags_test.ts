@@ -36,7 +36,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--accumulate <N>", "in batches", "default: 1"],
         ["--label-dropout <F>", "default: 0.1"],
         ["--unconditional"],
-        ["--recipe <NAME>", "none, best", "best: --objective flow", "default: none"],
+        ["--recipe <NAME>", "settings that the project recommends", "compared for preset tiny only"],
         ["--objective <NAME>", "epsilon, v, x0, flow, edm", "default: epsilon"],
         ["--no-flip", "never flip"],
         ["--beta1 <F>", "default: 0.9"],
