@@ -130,6 +130,7 @@ visitTest("the keyboard paints, erases and clears; a finger paints on a phone", 
   };
   assert.deepEqual(await painted(), [[12, 15], [13, 15]]);
   await page.locator("#erase").check();
+  await page.mouse.move(0, 0); // off the canvas, wherever the layout moves it
   await page.locator("#edit-canvas").focus();
   for (let i = 0; i < 16; i++) await page.keyboard.press("Shift+ArrowLeft");
   for (const key of ["ArrowUp", ...Array(13).fill("ArrowRight"), " "]) await page.keyboard.press(key);
