@@ -91,7 +91,7 @@ export function readEditFlags(args: readonly string[]): EditFlags {
     .switch("--invert", "start from the noise that belongs to the image instead of adding some")
     .flag("--from <NAME>", "class of the image, for --invert", { value: text(), defaultText: "none" })
     .flag("--strength <F>", "share of the steps that is run: little changes little", {
-      value: number(0, 1),
+      value: number(0, 1, { above: true }),
       defaultText: "0.6; 1 with --mask, --invert and --images",
     })
     .flag(

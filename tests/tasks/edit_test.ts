@@ -136,6 +136,10 @@ Deno.test("edit refuses what does not belong together, naming the flag and what 
         ["--seeds", "1,2", "--strength", "0.5"],
         /--strength: expected no value with --seeds; it belongs to --images and/,
       ],
+      [
+        ["--image", "a.png", "--strength", "0"],
+        /'--strength <F>' argument '0' is invalid\. Allowed: .*above 0/,
+      ],
       [["--image", "a.png", "--frames", "5"], /--frames: .* it belongs to --seeds and --images/],
       [["--seeds", "1,1"], /two different seeds/],
       [
