@@ -51,14 +51,22 @@ export interface Counts {
   readonly skipped: number;
 }
 
+// deno-lint-ignore no-control-regex
+const plainLines = (output: string) => output.replace(/\x1b\[[0-9;]*m/g, "").split("\n");
+
 /** Parses the last summary of `deno test`; undefined if it printed none. */
 export function parseSummary(output: string): Counts | undefined {
-  // deno-lint-ignore no-control-regex
-  const plain = output.replace(/\x1b\[[0-9;]*m/g, "");
-  const summary = plain.split("\n").findLast((line) => /^(ok|FAILED) \| \d+ passed/.test(line));
+  const summary = plainLines(output).findLast((line) => /^(ok|FAILED) \| \d+ passed/.test(line));
   if (summary === undefined) return undefined;
   const count = (what: string) => Number(new RegExp(`\\| (\\d+) ${what}`).exec(summary)?.[1] ?? 0);
   return { passed: count("passed"), failed: count("failed"), skipped: count("ignored") };
+}
+
+/** The errors at the end of `deno test`'s output, in plain text; its last lines if it did not come to report any. */
+export function errorReport(output: string): string {
+  const lines = plainLines(output.trimEnd());
+  const from = lines.findLastIndex((line) => line.trim() === "ERRORS");
+  return lines.slice(from < 0 ? -20 : from).join("\n");
 }
 
 /**
@@ -127,14 +135,14 @@ async function runProcess(
   let output = "";
   for await (const chunk of child.stdout) {
     write(chunk);
-    output = (output + decoder.decode(chunk, { stream: true })).slice(-10_000); // the summary comes last
+    output = (output + decoder.decode(chunk, { stream: true })).slice(-50_000); // errors and summary come last
   }
   return { code: (await child.status).code, output };
 }
 
 /**
  * Runs the tests, passes on their output, and appends the line of counts. Of two processes, the second's output follows that of
- * the first.
+ * the first, whose errors are then repeated, since logs are often cut to their end.
  *
  * @param args paths and flags of `deno test`
  * @param write called with each chunk of output
@@ -160,10 +168,11 @@ export async function runTests(
   const say = (line: string) => write(new TextEncoder().encode(line + "\n"));
   const counts = { passed: 0, failed: 0, skipped: 0 };
   let passed = true;
-  for (const { code, output } of ended) {
+  for (const [index, { code, output }] of ended.entries()) {
     const own = parseSummary(output);
     const reason = whyFailed(code, own);
     if (reason !== undefined) {
+      if (index < ended.length - 1) say(errorReport(output) + "\n");
       say(reason);
       passed = false;
     } else if (code === ABORTED) {

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { runTask } from "../support/command.ts";
-import { parseSummary, runTests, shares, splitFlags, testArguments, whyFailed } from "../../tasks/test.ts";
+import {
+  errorReport,
+  parseSummary,
+  runTests,
+  shares,
+  splitFlags,
+  testArguments,
+  whyFailed,
+} from "../../tasks/test.ts";
 
 Deno.test("the summary is read with and without steps, ignored tests and colours", () => {
   for (
@@ -26,6 +34,17 @@ Deno.test("the last summary counts, and only a whole one at the start of a line"
     undefined,
   );
   assert.equal(parseSummary(""), undefined);
+});
+
+Deno.test("errors are reported from their heading on, and without one the last lines", () => {
+  const ran = Array.from({ length: 30 }, (_, i) => `test ${i} ... ok`).join("\n");
+  assert.equal(
+    errorReport(
+      `${ran}\n\n\x1b[41m ERRORS \x1b[0m\n\na => a_test.ts:1:6\nerror: x\n\nFAILED | 1 passed | 1 failed (1s)\n\n`,
+    ),
+    " ERRORS \n\na => a_test.ts:1:6\nerror: x\n\nFAILED | 1 passed | 1 failed (1s)",
+  );
+  assert.deepEqual(errorReport(ran).split("\n").slice(0, 1), ["test 10 ... ok"]);
 });
 
 Deno.test("an abort is forgiven only after a summary with passed tests and no failed one", () => {
@@ -166,5 +185,15 @@ Deno.test({
     const one = await runWith(`${ok}\n`, failing, []);
     assert.equal(one.passed, false);
     assert.deepEqual(one.lines.slice(-2), ["2 of 3 tests failed", "4 passed, 2 failed"]);
+    const first =
+      `case "$*" in *--ignore*) printf " ERRORS \\na => a_test.ts\\nFAILED | 1 passed | 1 failed\\n"; exit 1;; esac; printf "${ok}\\n"`;
+    assert.deepEqual((await runWith("", first, [])).lines.slice(-6), [
+      " ERRORS ",
+      "a => a_test.ts",
+      "FAILED | 1 passed | 1 failed",
+      "",
+      "1 of 2 tests failed",
+      "4 passed, 1 failed",
+    ]);
   },
 });
