@@ -28,14 +28,24 @@ const PLAN = z.object({
   evaluations: COUNT,
 });
 
-const CELL = z.object({
+/** A plan and its guidance. */
+const GUIDED_PLAN = z.object({
   ...PLAN.shape,
+  guidance: z.number(),
+  /** Part of the guided output whose contrast is scaled back. */
+  guidanceRescale: z.number(),
+  /** Ratios of noise to signal with guidance; null for all, and as upper end for infinity. */
+  guidanceInterval: z.tuple([z.number(), z.number().nullable()]).nullable(),
+});
+
+const CELL = z.object({
+  ...GUIDED_PLAN.shape,
   ...MEASURES.shape,
   /** Root mean square difference of pixels, in [-1, 1], to the solution with many steps; null for samplers that add noise. */
   solutionError: z.number().nullable(),
 });
 
-const TIME = z.object({ ...PLAN.shape, images: COUNT, seconds: z.number() });
+const TIME = z.object({ ...GUIDED_PLAN.shape, images: COUNT, seconds: z.number() });
 
 const HEAD = z.object({
   environment: z.object({
@@ -59,8 +69,7 @@ const HEAD = z.object({
 const SAMPLERS = z.object({
   ...HEAD.shape,
   model: z.object({ path: z.string(), digest: z.string() }),
-  guidance: z.number(),
-  /** The solution with many steps; null where it was not drawn. */
+  /** The solution with many steps and each cell's own guidance; null where it was not drawn. */
   solution: z.object({ ...PLAN.shape, images: COUNT }).nullable(),
   cells: z.array(CELL),
   /** Test images, as many as a cell has. */
@@ -116,6 +125,8 @@ export type QualityHead = z.infer<typeof HEAD>;
 export type QualityMeasures = z.infer<typeof MEASURES>;
 /** Sampler, spacing and steps of a cell, and the network evaluations that they take. */
 export type CellPlan = z.infer<typeof PLAN>;
+/** A plan with its guidance. */
+export type GuidedPlan = z.infer<typeof GUIDED_PLAN>;
 /** Images of one sampler at a number of steps. */
 export type SamplerCell = z.infer<typeof CELL>;
 /** Samplers compared with one model. */
@@ -124,6 +135,20 @@ export type SamplerTable = z.infer<typeof SAMPLERS>;
 export type RecipeTable = z.infer<typeof RECIPES>;
 /** Result of `deno task evaluate`. */
 export type ModelEvaluation = z.infer<typeof EVALUATION>;
+
+/** True if both are the same sampler at the same steps, with the same guidance. */
+export function samePlan(a: GuidedPlan, b: GuidedPlan): boolean {
+  return a.sampler === b.sampler && a.spacing === b.spacing && a.steps === b.steps &&
+    describeGuidance(a) === describeGuidance(b);
+}
+
+/** Guidance in words: `2, rescaled 0.7, from 0.3 to 5`. */
+export function describeGuidance({ guidance, guidanceRescale, guidanceInterval }: GuidedPlan): string {
+  const rescaled = guidanceRescale === 0 ? "" : `, rescaled ${guidanceRescale}`;
+  if (!guidanceInterval) return `${guidance}${rescaled}`;
+  const [above, upTo] = guidanceInterval;
+  return `${guidance}${rescaled}, from ${above}${upTo === null ? "" : ` to ${upTo}`}`;
+}
 
 /**
  * Reads a file of {@linkcode SamplerTable}; undefined if it does not exist.

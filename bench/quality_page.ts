@@ -7,7 +7,8 @@ import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { asFlags, describeRecipe } from "../lib/train/recipes.ts";
 import { bulletList, markdownTable, wrap } from "./markdown.ts";
 import {
-  type CellPlan,
+  describeGuidance,
+  type GuidedPlan,
   type ModelEvaluation,
   type QualityHead,
   type QualityMeasures,
@@ -15,6 +16,7 @@ import {
   readRecipeTable,
   readSamplerTable,
   type RecipeTable,
+  samePlan,
   type SamplerTable,
 } from "./quality.ts";
 
@@ -107,12 +109,9 @@ function headBlocks({ commands, environment, version, data, seed }: QualityHead)
 }
 
 function samplerBlocks(table: SamplerTable): string[] {
-  const { model, guidance, solution, testImages, times } = table;
+  const { model, solution, testImages, times } = table;
   const timed = times.length > 0;
-  const secondsOf = (plan: CellPlan) =>
-    times.find(({ sampler, spacing, steps }) =>
-      sampler === plan.sampler && spacing === plan.spacing && steps === plan.steps
-    )?.seconds;
+  const secondsOf = (plan: GuidedPlan) => times.find((time) => samePlan(time, plan))?.seconds;
   const cells = [...table.cells].sort((a, b) =>
     b.images - a.images || a.evaluations - b.evaluations || kernelOrder(a, b)
   );
@@ -121,6 +120,7 @@ function samplerBlocks(table: SamplerTable): string[] {
     return [
       sampler,
       spacing,
+      describeGuidance(cell),
       String(evaluations),
       String(steps),
       ...measureCells(cell),
@@ -129,15 +129,15 @@ function samplerBlocks(table: SamplerTable): string[] {
     ];
   });
   const ofTest = [...testImages].sort((a, b) => b.images - a.images)
-    .map((measures) => ["test images", "", "", "", ...measureCells(measures), "", ...timed ? [""] : []]);
+    .map((measures) => ["test images", "", "", "", "", ...measureCells(measures), "", ...timed ? [""] : []]);
   const exact = solution
     ? ` **error**: root mean square difference of pixels (in [-1, 1]) to the image that ${solution.sampler} draws in ` +
-      `${solution.evaluations} evaluations, over ${solution.images} images; only samplers that add no noise have one.`
+      `${solution.evaluations} evaluations with the same guidance, over ${solution.images} images; only samplers that add no noise have one.`
     : "";
   return [
     "## Samplers",
     wrap(
-      `Images of \`${model.path}\` with guidance ${guidance}, at equal network evaluations: heun and edm take two a step.` +
+      `Images of \`${model.path}\` at equal network evaluations: heun and edm take two a step.` +
         `${exact}${timed ? " **seconds**: per image, one at a time, kernels compiled before." : ""}`,
     ),
     wrap(
@@ -148,9 +148,18 @@ function samplerBlocks(table: SamplerTable): string[] {
     ),
     ...headBlocks(table),
     markdownTable(
-      ["sampler", "spacing", "evaluations", "steps", ...MEASURE_HEADS, "error", ...timed ? ["seconds"] : []],
+      [
+        "sampler",
+        "spacing",
+        "guidance",
+        "evaluations",
+        "steps",
+        ...MEASURE_HEADS,
+        "error",
+        ...timed ? ["seconds"] : [],
+      ],
       [...rows, ...ofTest],
-      2,
+      3,
     ),
   ];
 }

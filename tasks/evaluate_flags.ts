@@ -3,15 +3,16 @@
  *
  * @module
  */
-import { MAX_GUIDANCE } from "../lib/diffusion/guidance.ts";
+import type { SigmaInterval } from "../lib/diffusion/guidance.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import { type Preprocessing, PREPROCESSINGS } from "../lib/evaluation/inception/inception_v3.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
-import { type SamplerName, samplerNames } from "../lib/diffusion/sampler.ts";
+import { type SamplerName, samplerNames, type SpacingName, spacingNames } from "../lib/diffusion/sampler.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
-import { type FlagNames, integer, number, oneOf, TaskCommand, text } from "../terminal/cli.ts";
+import { type FlagNames, integer, oneOf, TaskCommand, text } from "../terminal/cli.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
+import { addGuidanceFlags, SAMPLING_FLAG_OF } from "./sampling_flags.ts";
 
 /** Form of exported samples. */
 export type ExportForm = "npz" | "png";
@@ -25,7 +26,10 @@ export interface EvaluateFlags {
   readonly terms?: number;
   readonly steps?: number;
   readonly sampler?: SamplerName;
+  readonly spacing?: SpacingName;
   readonly guidance?: number;
+  readonly guidanceRescale?: number;
+  readonly guidanceInterval?: SigmaInterval;
   readonly seed: number;
   readonly data?: string;
   readonly classifier?: string;
@@ -45,7 +49,7 @@ show how good a score can be. Ctrl-C keeps what is done so far; the same command
 
 /** Reads the command line. */
 export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
-  return new TaskCommand(
+  const command = new TaskCommand(
     "evaluate",
     "Measures a model's likelihood, and how good and how varied its samples are.",
   )
@@ -86,10 +90,11 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
       value: oneOf(samplerNames),
       defaultText: "as of `deno task sample`",
     })
-    .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
-      value: number(0, MAX_GUIDANCE),
-      defaultText: "as of `deno task sample`",
-    })
+    .flag("--spacing <NAME>", "spacing of the noise levels", {
+      value: oneOf(spacingNames),
+      defaultText: "that of the sampler and the model",
+    });
+  return addGuidanceFlags(command, "as of `deno task sample`")
     .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 })
     .flag("--data <PATH>", "archive or folder of images to compare with, as for `deno task train`", {
       value: text(),
@@ -131,8 +136,9 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
 }
 
 /** EvaluateFlags by the names of the options they set. */
-export const EVALUATE_FLAGS: FlagNames = Object.fromEntries(
-  ["images", "batch", "terms", "steps", "sampler", "guidance", "seed", "precision", "out"].map((
-    name,
-  ) => [name, `--${name}`]),
-);
+export const EVALUATE_FLAGS: FlagNames = {
+  ...SAMPLING_FLAG_OF,
+  ...Object.fromEntries(
+    ["images", "batch", "terms", "seed", "out"].map((name) => [name, `--${name}`]),
+  ),
+};

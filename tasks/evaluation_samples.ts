@@ -13,7 +13,11 @@ import { type GenerateOptions, planDraw } from "../lib/sampling/request.ts";
 import type { Reporter } from "../terminal/progress.ts";
 
 /** Number of samples, and how they are drawn. */
-export interface DrawingOptions extends Pick<GenerateOptions, "sampler" | "spacing" | "steps" | "guidance"> {
+export interface DrawingOptions extends
+  Pick<
+    GenerateOptions,
+    "sampler" | "spacing" | "steps" | "guidance" | "guidanceRescale" | "guidanceInterval"
+  > {
   readonly images: number;
   /** Seed of the first sample. */
   readonly seed: number;
@@ -35,7 +39,7 @@ export interface Drawing {
   readonly classes: readonly string[];
   /** SHA-256 of the model's weights. */
   readonly modelDigest: string;
-  /** Sampler, spacing, steps, guidance, seed and precision. */
+  /** Sampler, spacing, steps, settings of guidance, seed and precision. */
   readonly settings: Readonly<Record<string, string | number>>;
 }
 
@@ -55,14 +59,17 @@ export async function drawSamples(
   const { classes } = model;
   const [height, width] = imageSize(model.config);
   const bytes = height * width * 3;
-  const { images: count, seed, batch, sampler, spacing, steps, guidance } = options;
-  const chosen = given({ sampler, spacing, steps, guidance });
+  const { images: count, seed, batch, sampler, spacing, steps } = options;
+  const { guidance, guidanceRescale, guidanceInterval } = options;
+  const chosen = given({ sampler, spacing, steps, guidance, guidanceRescale, guidanceInterval });
   const plan = planDraw({ ...chosen, class: [sampleClass(model, 0)], seed, batch }, model);
   const settings = {
     sampler: plan.sampler,
     spacing: plan.spacing,
     steps: plan.steps,
     guidance: plan.guidance,
+    ...plan.guidanceRescale ? { guidanceRescale: plan.guidanceRescale } : {},
+    ...plan.guidanceInterval ? { guidanceInterval: plan.guidanceInterval.join() } : {},
     seed,
     precision: model.precision,
   };

@@ -1,12 +1,13 @@
 /**
- * Cells of a table of samplers: sampler, spacing and steps.
+ * Cells of a table of samplers: sampler, spacing, steps and guidance.
  *
  * @module
  */
-import type { CellPlan } from "../bench/quality.ts";
-import type { DDPM } from "../mod.ts";
+import { type CellPlan, describeGuidance, type GuidedPlan } from "../bench/quality.ts";
+import type { DDPM, GenerateOptions } from "../mod.ts";
 import { evaluations, mostSteps, type SamplerChoice, type SamplerName } from "../lib/diffusion/sampler.ts";
-import { chooseSampler } from "../lib/sampling/request.ts";
+import { chooseSampler, planDraw } from "../lib/sampling/request.ts";
+import { sampleClass } from "./evaluation_samples.ts";
 
 /**
  * Plan of a cell with at most a number of network evaluations.
@@ -19,14 +20,45 @@ export function planCell(choice: SamplerChoice, limit: number, model: DDPM): Cel
   return { ...chosen, steps, evaluations: evaluations(chosen.sampler, steps) };
 }
 
-/** True if both are the same sampler at the same steps. */
-export function samePlan(a: CellPlan, b: CellPlan): boolean {
-  return a.sampler === b.sampler && a.spacing === b.spacing && a.steps === b.steps;
+/** Options of a cell's guidance. */
+export type GuidanceOptions = Pick<GenerateOptions, "guidance" | "guidanceRescale" | "guidanceInterval">;
+
+/**
+ * A cell's plan with its guidance.
+ *
+ * @throws {ConfigError} for guidance that the model lacks
+ */
+export function withGuidance(plan: CellPlan, options: GuidanceOptions, model: DDPM): GuidedPlan {
+  const { guidance, guidanceRescale = 0, guidanceInterval } = planDraw(
+    { ...guidanceOptions(options), class: [sampleClass(model, 0)] },
+    model,
+  );
+  if (!guidanceInterval) return { ...plan, guidance, guidanceRescale, guidanceInterval: null };
+  const [above, upTo] = guidanceInterval;
+  return {
+    ...plan,
+    guidance,
+    guidanceRescale,
+    guidanceInterval: [above, Number.isFinite(upTo) ? upTo : null],
+  };
 }
 
-/** Name of a cell, for directories and progress: `dpm++2m-karras-10`. */
-export function nameOfPlan({ sampler, spacing, steps }: CellPlan): string {
-  return `${sampler}-${spacing}-${steps}`;
+/** The options of guidance among others. */
+export function guidanceOptions(
+  { guidance, guidanceRescale, guidanceInterval }: GuidanceOptions,
+): GuidanceOptions {
+  return {
+    ...guidance === undefined ? {} : { guidance },
+    ...guidanceRescale === undefined ? {} : { guidanceRescale },
+    ...guidanceInterval === undefined ? {} : { guidanceInterval },
+  };
+}
+
+/** Name of a cell, for directories and progress: `dpm++2m-karras-10`, with `guidance-4-rescaled-0.7` and the like if asked for. */
+export function nameOfPlan(plan: GuidedPlan, asked: GuidanceOptions): string {
+  const own = Object.keys(guidanceOptions(asked)).length > 0;
+  const guidance = own ? `-guidance-${describeGuidance(plan).replaceAll(/[, ]+/g, "-")}` : "";
+  return `${plan.sampler}-${plan.spacing}-${plan.steps}${guidance}`;
 }
 
 const STOCHASTIC: readonly SamplerName[] = ["ddpm", "euler-ancestral", "dpm++2m-sde"];

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { SigmaInterval } from "../lib/diffusion/guidance.ts";
 import {
   type SamplerChoice,
   type SamplerName,
@@ -13,6 +14,7 @@ import {
 import { type PresetName, PRESETS } from "../lib/model/presets.ts";
 import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
 import { checked, type FlagNames, integer, number, oneOf, TaskCommand, text } from "../terminal/cli.ts";
+import { addGuidanceFlags, SAMPLING_FLAG_OF } from "./sampling_flags.ts";
 
 /** Values of the flags. */
 export interface SamplersFlags {
@@ -25,6 +27,8 @@ export interface SamplersFlags {
   readonly batch: number;
   readonly time?: number;
   readonly guidance?: number;
+  readonly guidanceRescale?: number;
+  readonly guidanceInterval?: SigmaInterval;
   readonly seed: number;
   readonly data?: string;
   readonly classifier?: string;
@@ -59,7 +63,7 @@ on from there, and cells of other calls with the same settings stay in the file.
 
 /** Reads the command line of `deno task quality samplers`. */
 export function readSamplersFlags(args: readonly string[]): SamplersFlags {
-  return new TaskCommand(
+  const command = new TaskCommand(
     "quality samplers",
     "Compares samplers at equal numbers of network evaluations; docs/quality.md is made from its file.",
   )
@@ -100,11 +104,8 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
       value: integer(1, 1000),
       unit: "images",
       defaultText: "no times",
-    })
-    .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
-      value: number(0, 100),
-      defaultText: "as of `deno task sample`",
-    })
+    });
+  return addGuidanceFlags(command, "as of `deno task sample`")
     .flag("--seed <N>", "random seed: image i (from 0) has seed N + i", { value: integer(0), default: 0 })
     .flag("--data <PATH>", "archive or folder of images to compare with, as for `deno task train`", {
       value: text(),
@@ -189,22 +190,14 @@ export function readRecipesFlags(args: readonly string[]): RecipesFlags {
 }
 
 /** Flags by the names of the options they set. */
-export const QUALITY_FLAGS: FlagNames = Object.fromEntries(
-  [
-    "preset",
-    "steps",
-    "sampler",
-    "evaluations",
-    "images",
-    "batch",
-    "guidance",
-    "seed",
-    "runs",
-    "samples",
-    "out",
-  ]
-    .map((name) => [name, `--${name}`]),
-);
+export const QUALITY_FLAGS: FlagNames = {
+  ...SAMPLING_FLAG_OF,
+  ...Object.fromEntries(
+    ["preset", "evaluations", "images", "batch", "seed", "runs", "samples", "out"].map((
+      name,
+    ) => [name, `--${name}`]),
+  ),
+};
 
 function parseSamplers(list: string): SamplerChoice[] | undefined {
   const choices = list.split(",").map((word) => {

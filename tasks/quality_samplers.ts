@@ -7,8 +7,10 @@ import { join } from "node:path";
 import { cifar10, DDPM, type ImageDataset } from "../mod.ts";
 import {
   type CellPlan,
+  type GuidedPlan,
   type QualityMeasures,
   readSamplerTable,
+  samePlan,
   type SamplerCell,
   type SamplerTable,
 } from "../bench/quality.ts";
@@ -16,14 +18,20 @@ import { withError } from "../bench/quality_page.ts";
 import { Classifier } from "../lib/evaluation/classifier/classifier.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
-import { planDraw } from "../lib/sampling/request.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { Interruption } from "../terminal/interruption.ts";
 import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { digestOfModel, drawSamples, sameClasses, sampleClass } from "./evaluation_samples.ts";
-import { isDeterministic, nameOfPlan, pixelError, planCell, samePlan } from "./quality_cells.ts";
+import {
+  guidanceOptions,
+  isDeterministic,
+  nameOfPlan,
+  pixelError,
+  planCell,
+  withGuidance,
+} from "./quality_cells.ts";
 import { readSamplersFlags, type SamplersFlags } from "./quality_flags.ts";
 import { describeData, measureAgainstTest, measureTest, shownPath, tableHead } from "./quality_measures.ts";
 import { SHIPPED, SHIPPED_CLASSIFIER } from "./runs.ts";
@@ -79,13 +87,11 @@ async function openTable(
   gpu: Gpu,
 ): Promise<SamplerTable> {
   const { out, seed } = flags;
-  const { guidance } = planDraw({ class: [sampleClass(model, 0)], guidance: flags.guidance }, model);
   const fixed = {
     classifier: classifier.digest,
     data: describeData(test),
     seed,
     model: { path: shownPath(model.path), digest: await digestOfModel(model.path) },
-    guidance,
   };
   const present = await readSamplerTable(out);
   const command = ["deno", "task", "quality", "samplers", ...args];
@@ -96,17 +102,19 @@ async function openTable(
 }
 
 /** Plans of all cells that the flags name. */
-function plansOf({ flags, model }: Parts): CellPlan[] {
-  return flags.evaluations.flatMap((limit) => flags.samplers.map((choice) => planCell(choice, limit, model)));
+function plansOf({ flags, model }: Parts): GuidedPlan[] {
+  return flags.evaluations.flatMap((limit) =>
+    flags.samplers.map((choice) => withGuidance(planCell(choice, limit, model), flags, model))
+  );
 }
 
 /** Draws and measures all cells, and writes the table after each; images that are kept are not drawn again. */
 async function drawCells(parts: Parts, table: SamplerTable): Promise<void> {
   const { flags, model, classifier, report, signal, test } = parts;
   const { images, solutionImages, solutionEvaluations } = flags;
-  const draw = async (plan: CellPlan, images: number, name: string) => {
+  const draw = async ({ sampler, spacing, steps }: CellPlan, images: number, name: string) => {
     report.line(name);
-    const options = { ...flags, ...plan, images };
+    const options = { ...flags, sampler, spacing, steps, images };
     const drawing = await drawSamples(model, join(flags.samples, name), options, report, signal);
     if (!drawing.complete) report.line("the images are kept; the same command goes on from there");
     return drawing;
@@ -117,13 +125,14 @@ async function drawCells(parts: Parts, table: SamplerTable): Promise<void> {
   let solution: Uint8Array | undefined;
   if (solutionImages > 0) {
     const plan = planCell({ sampler: "dpm++2m" }, solutionEvaluations, model);
-    const drawing = await draw(plan, solutionImages, `solution-${plan.steps}`);
+    const name = `solution-${nameOfPlan(withGuidance(plan, flags, model), flags)}`;
+    const drawing = await draw(plan, solutionImages, name);
     if (!drawing.complete) return;
     written = { ...written, solution: { ...plan, images: solutionImages } };
     solution = drawing.images;
   }
   for (const plan of plansOf(parts)) {
-    const drawing = await draw(plan, images, nameOfPlan(plan));
+    const drawing = await draw(plan, images, nameOfPlan(plan, flags));
     if (!drawing.complete) return;
     const labels = sameClasses(drawing.classes, classifier.config.classes) ? drawing.labels : null;
     const cell: SamplerCell = {
@@ -145,7 +154,7 @@ function replaced<T extends QualityMeasures>(rows: readonly T[], row: T, same: (
 /** Measures seconds per image of each cell, one at a time, and writes the table after each. */
 async function timeCells(parts: Parts, table: SamplerTable, images: number): Promise<void> {
   const { flags, model, report, signal } = parts;
-  const options = { guidance: table.guidance, class: [sampleClass(model, 0)], batch: 1 };
+  const options = { ...guidanceOptions(flags), class: [sampleClass(model, 0)], batch: 1 };
   // Compiles the kernels
   await model.generate({ ...options, steps: 1 });
   let { times } = table;
@@ -156,7 +165,7 @@ async function timeCells(parts: Parts, table: SamplerTable, images: number): Pro
     if (signal.aborted) return;
     const seconds = (performance.now() - began) / 1000 / images;
     times = [...times.filter((time) => !samePlan(time, plan)), { ...plan, images, seconds }];
-    report.line(`${nameOfPlan(plan)}: ${seconds.toFixed(2)} s an image`);
+    report.line(`${nameOfPlan(plan, flags)}: ${seconds.toFixed(2)} s an image`);
     await write(flags, { ...table, times });
   }
 }

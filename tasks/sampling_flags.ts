@@ -68,7 +68,7 @@ export function addModelFlags(command: TaskCommand): TaskCommand {
 
 /** Adds the flags of the sampler and of guidance. */
 export function addSamplerFlags(command: TaskCommand): TaskCommand {
-  return command
+  const sampling = command
     .flag("--steps <N>", "steps of the sampler; heun and edm evaluate the network twice a step", {
       value: integer(1, MAX_TIMESTEPS),
       unit: "steps",
@@ -93,10 +93,21 @@ export function addSamplerFlags(command: TaskCommand): TaskCommand {
     .flag("--churn <F>", "noise that the edm sampler adds back over all steps (S_churn)", {
       value: number(0),
       defaultText: "0",
-    })
+    });
+  return addGuidanceFlags(sampling, "2; 1 without a class, or for a model not trained for guidance")
+    .flag("--guide <PATH>", GUIDE_HELP, { value: text(), defaultText: "none" })
+    .flag("--negative-class <NAME>", "class that guidance leads away from, by name or number", {
+      value: text(),
+      defaultText: "none, no class",
+    });
+}
+
+/** Adds the flags of guidance: scale, rescaling and interval. */
+export function addGuidanceFlags(command: TaskCommand, scaleDefault: string): TaskCommand {
+  return command
     .flag("--guidance <F>", "scale of classifier-free guidance, 1 for none", {
       value: number(0, 100),
-      defaultText: "2; 1 without a class, or for a model not trained for guidance",
+      defaultText: scaleDefault,
     })
     .flag(
       "--guidance-rescale <F>",
@@ -107,12 +118,7 @@ export function addSamplerFlags(command: TaskCommand): TaskCommand {
       "--guidance-interval <LOW,HIGH>",
       "noise levels with guidance, as ratios of noise to signal; other steps take one evaluation",
       { value: checked(INTERVAL_WORDS, parseInterval), defaultText: "all, 0,inf" },
-    )
-    .flag("--guide <PATH>", GUIDE_HELP, { value: text(), defaultText: "none" })
-    .flag("--negative-class <NAME>", "class that guidance leads away from, by name or number", {
-      value: text(),
-      defaultText: "none, no class",
-    });
+    );
 }
 
 /** Adds `--backend`, `--precision` and `--tune`. */

@@ -20,20 +20,20 @@ function measures(kernel: number, images = 30) {
 }
 
 const PLAN = { spacing: "linspace", steps: 10, evaluations: 10 } as const;
+const GUIDED = { ...PLAN, guidance: 2, guidanceRescale: 0, guidanceInterval: null } as const;
 
 const RESULTS: QualityResults = {
   samplers: {
     ...HEAD,
     model: { path: "checkpoints/cifar10", digest: "m0" },
-    guidance: 2,
     solution: { ...PLAN, sampler: "dpm++2m", images: 20 },
     cells: [
-      { ...PLAN, sampler: "ddim", ...measures(0.02), solutionError: 0.25 },
-      { ...PLAN, sampler: "unipc", ...measures(0.01), solutionError: 0.125 },
-      { ...PLAN, sampler: "ddpm", ...measures(0.005, 60), solutionError: null },
+      { ...GUIDED, sampler: "ddim", ...measures(0.02), solutionError: 0.25 },
+      { ...GUIDED, sampler: "unipc", ...measures(0.01), solutionError: 0.125 },
+      { ...GUIDED, sampler: "ddpm", ...measures(0.005, 60), solutionError: null },
     ],
     testImages: [measures(0.001)],
-    times: [{ ...PLAN, sampler: "unipc", images: 3, seconds: 1.234 }],
+    times: [{ ...GUIDED, sampler: "unipc", images: 3, seconds: 1.234 }],
   },
   recipes: {
     ...HEAD,
@@ -73,7 +73,7 @@ function rowsOf(page: string, first: string): string[][] {
 Deno.test("the page of quality has a row for each sampler, the most images first, then by kernel distance", () => {
   const page = qualityPage(RESULTS);
   assert.deepEqual(rowsOf(page, "unipc"), [[
-    ...["unipc", "linspace", "10", "10", "30", "3.25", "10.0 ± 1.1", "80 ± 10 %", "0.125", "1.23"],
+    ...["unipc", "linspace", "2", "10", "10", "30", "3.25", "10.0 ± 1.1", "80 ± 10 %", "0.125", "1.23"],
   ]]);
   const order = page.split("\n").map((line) => /^\| (ddpm|ddim|unipc) /.exec(line)?.[1]).filter(Boolean);
   assert.deepEqual(order, ["ddpm", "unipc", "ddim"]);

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { makeMaterial, type Outcome, runTask, startTask, TRAINING } from "../support/command.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
@@ -83,6 +84,15 @@ Deno.test("samplers and recipes are compared; what is drawn or trained is kept, 
     assert.equal(timed.cells.length, 8);
     assert.equal(timed.times.length, 1);
     assert.ok(timed.times[0].seconds > 0);
+    // Cells of other guidance stand beside these.
+    const guided = ["--guidance", "3", "--guidance-rescale", "0.5", "--guidance-interval", "0.1,inf"];
+    succeeded(await run(...samplers, "--images", "6", "--samplers", "ddim", "--evaluations", "3", ...guided));
+    const more = await readTable(file);
+    assert.equal(more.cells.length, 9);
+    const { guidance, guidanceRescale, guidanceInterval } = more.cells.at(-1);
+    assert.deepEqual([guidance, guidanceRescale, guidanceInterval], [3, 0.5, [0.1, null]]);
+    assert.ok(existsSync(join(directory, "drawn/ddim-leading-3-guidance-3-rescaled-0.5-from-0.1")));
+
     const other = await run(...samplers, ...cells, "--seed", "5");
     assert.match(
       other.err,
