@@ -23,8 +23,8 @@ const DENO_ARGUMENTS = [
   "--ignore",
 ];
 
-/** Deno's permissions, which messages advise; the name may be inserted. */
-const PERMISSION = /^--allow-(?:all|env|ffi|import|net|read|run|sys|write)?$/;
+/** Deno's permissions, which messages advise. */
+const PERMISSION = /^--allow-(?:all|env|ffi|import|net|read|run|sys|write)$/;
 
 /** True if a literal is a flag and nothing else, with or without a value. */
 function isArgument(literal: string): boolean {
@@ -59,7 +59,7 @@ Deno.test("every flag that a message names is a flag of a task", async () => {
   const unknown: string[] = [];
   for (const { path, text } of modules) {
     for (const literal of literalsOf(text)) {
-      for (const [flag] of literal.matchAll(/(?<![\w-])--[a-z][a-z-]*/g)) {
+      for (const [flag] of literal.matchAll(/(?<![\w-])--[a-z]+(?:-[a-z]+)*(?![a-z-])/g)) {
         const ofDeno = PERMISSION.test(flag) || isArgument(literal) && DENO_ARGUMENTS.includes(flag);
         if (!flags.has(flag) && !ofDeno) {
           unknown.push(`${path}: ${flag} in ${literal}`);
