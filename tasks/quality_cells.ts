@@ -30,7 +30,7 @@ export type GuidanceOptions = Pick<GenerateOptions, "guidance" | "guidanceRescal
  */
 export function withGuidance(plan: CellPlan, options: GuidanceOptions, model: DDPM): GuidedPlan {
   const { guidance, guidanceRescale = 0, guidanceInterval } = planDraw(
-    { ...guidanceOptions(options), class: [sampleClass(model, 0)] },
+    { ...givenGuidance(options), class: [sampleClass(model, 0)] },
     model,
   );
   if (!guidanceInterval) return { ...plan, guidance, guidanceRescale, guidanceInterval: null };
@@ -44,7 +44,7 @@ export function withGuidance(plan: CellPlan, options: GuidanceOptions, model: DD
 }
 
 /** The options of guidance among others. */
-export function guidanceOptions(
+export function givenGuidance(
   { guidance, guidanceRescale, guidanceInterval }: GuidanceOptions,
 ): GuidanceOptions {
   return {
@@ -56,7 +56,7 @@ export function guidanceOptions(
 
 /** Name of a cell, for directories and progress: `dpm++2m-karras-10`, with `guidance-4-rescaled-0.7` and the like if asked for. */
 export function nameOfPlan(plan: GuidedPlan, asked: GuidanceOptions): string {
-  const own = Object.keys(guidanceOptions(asked)).length > 0;
+  const own = Object.keys(givenGuidance(asked)).length > 0;
   const guidance = own ? `-guidance-${describeGuidance(plan).replaceAll(/[, ]+/g, "-")}` : "";
   return `${plan.sampler}-${plan.spacing}-${plan.steps}${guidance}`;
 }

@@ -25,7 +25,7 @@ import { checkWritable } from "../terminal/pictures.ts";
 import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { digestOfModel, drawSamples, sameClasses, sampleClass } from "./evaluation_samples.ts";
 import {
-  guidanceOptions,
+  givenGuidance,
   isDeterministic,
   nameOfPlan,
   pixelError,
@@ -154,7 +154,7 @@ function replaced<T extends QualityMeasures>(rows: readonly T[], row: T, same: (
 /** Measures seconds per image of each cell, one at a time, and writes the table after each. */
 async function timeCells(parts: Parts, table: SamplerTable, images: number): Promise<void> {
   const { flags, model, report, signal } = parts;
-  const options = { ...guidanceOptions(flags), class: [sampleClass(model, 0)], batch: 1 };
+  const options = { ...givenGuidance(flags), class: [sampleClass(model, 0)], batch: 1 };
   // Compiles the kernels
   await model.generate({ ...options, steps: 1 });
   let { times } = table;
