@@ -21,7 +21,7 @@ import { DenoisingPass } from "./denoising_pass.ts";
 import { shownSteps } from "./moments.ts";
 import { batchSizes, RunningBatch } from "./running_batch.ts";
 import { readGuide } from "./guide.ts";
-import type { GuideNetwork } from "./slot_batch.ts";
+import type { GuideNetwork } from "./guidable.ts";
 import type { SlotImage } from "./slot_image.ts";
 import { guidanceOf, networkRows } from "../diffusion/guidance.ts";
 import type { PlannedStep, SamplerChoice } from "../diffusion/sampler.ts";

@@ -8,7 +8,9 @@ import type { Gpu } from "../gpu/device.ts";
 import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
-import { type GuideNetwork, SlotBatch, type SlotPicture } from "./slot_batch.ts";
+import type { GuideNetwork } from "./guidable.ts";
+import { SlotBatch } from "./slot_batch.ts";
+import type { SlotPicture } from "./slot_buffers.ts";
 import type { SlotImage } from "./slot_image.ts";
 import { advance, type Underway } from "./underway.ts";
 

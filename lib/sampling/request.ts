@@ -44,6 +44,7 @@ import {
 } from "./class_choice.ts";
 import { planImage } from "./edits/edit_plan.ts";
 import { checkEdit, type CompleteEdit, completeEdit, type ImageEdit } from "./edits/image_edit.ts";
+import { NO_GUIDANCE } from "./guidable.ts";
 
 /** Default number of network evaluations; `docs/quality.md` has the comparison behind sampler and number. */
 export const DEFAULT_STEPS = 15;
@@ -276,9 +277,6 @@ function planGuidance(
   }
   return settings;
 }
-
-/** Error text for guidance with a model that has no null class. */
-export const NO_GUIDANCE = '1, since the class table of this model has no row for "no class"';
 
 /** Default number of steps: all timesteps for `ddpm` if they are whole, else at most {@linkcode DEFAULT_STEPS} evaluations. */
 export function defaultSteps(choice: SamplerChoice, schedule: TrainedProcess): number {

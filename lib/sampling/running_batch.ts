@@ -16,7 +16,9 @@ import type { ForwardProcess } from "../diffusion/forward_process.ts";
 import { givenBy, planImage } from "./edits/edit_plan.ts";
 import { checkEdit } from "./edits/image_edit.ts";
 import type { ImageJob } from "./image_job.ts";
-import { checkGuidable, type GuideNetwork, SlotBatch, type SlotPicture } from "./slot_batch.ts";
+import { checkGuidable, type GuideNetwork } from "./guidable.ts";
+import { SlotBatch } from "./slot_batch.ts";
+import type { SlotPicture } from "./slot_buffers.ts";
 import { advance, isFinished, rowsOfNextStep, type Underway } from "./underway.ts";
 
 /** An intermediate or finished image of a turn. */
@@ -154,7 +156,7 @@ export class RunningBatch {
    */
   remove(id: number): boolean {
     const parked = this.#parked.get(id);
-    if (parked) this.#batch.discard(parked.x);
+    if (parked) this.#batch.parked.discard(parked.x);
     return this.#parked.delete(id) || this.#vacate(this.#slotOf(id));
   }
 
@@ -169,7 +171,7 @@ export class RunningBatch {
     const slot = this.#slotOf(id);
     const entry = this.#slots[slot];
     if (!entry) return false;
-    this.#parked.set(id, { entry, x: this.#batch.park(slot) });
+    this.#parked.set(id, { entry, x: this.#batch.parked.park(slot) });
     return this.#vacate(slot);
   }
 
@@ -184,7 +186,7 @@ export class RunningBatch {
     if (!parked) return false;
     this.#requireRows(parked.entry.image);
     this.#parked.delete(id);
-    this.#batch.resume(parked.x, this.#slots.push(parked.entry) - 1);
+    this.#batch.parked.resume(parked.x, this.#slots.push(parked.entry) - 1);
     return true;
   }
 

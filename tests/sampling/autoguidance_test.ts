@@ -7,7 +7,7 @@ import { type UNetConfig, unetConfig } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
 import { Generator } from "../../lib/sampling/generator.ts";
 import { RunningBatch } from "../../lib/sampling/running_batch.ts";
-import type { GuideNetwork } from "../../lib/sampling/slot_batch.ts";
+import type { GuideNetwork } from "../../lib/sampling/guidable.ts";
 import type { SlotImage } from "../../lib/sampling/slot_image.ts";
 import { goldenWeights } from "../golden/tensors.ts";
 import { assertClose } from "../support/close.ts";
