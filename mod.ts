@@ -181,7 +181,8 @@ export {
   RunningBatch,
   type RunningBatchOptions,
 } from "./lib/sampling/running_batch.ts";
-export { DDPM, type LoadModelOptions, type Trajectory } from "./lib/sampling/ddpm.ts";
+export { DDPM, type Trajectory } from "./lib/sampling/ddpm.ts";
+export type { LoadModelOptions } from "./lib/sampling/device_model.ts";
 export { DenoisingPass, type DenoisingPassOptions, type NoisedImage } from "./lib/sampling/denoising_pass.ts";
 export { Classifier } from "./lib/evaluation/classifier/classifier.ts";
 export type { ClassifierConfig, ClassifierStage } from "./lib/evaluation/classifier/config.ts";

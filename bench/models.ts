@@ -272,8 +272,7 @@ export function buildSampler(
   return scope.guard(async () => {
     await preparePrecision(gpu, precision);
     const table = unetParameters(config, precision);
-    const weights = scope.buffer(4 * table.elements, "weights").buffer;
-    gpu.device.queue.writeBuffer(weights, 0, table.initialize(0));
+    const weights = scope.upload(table.initialize(0), "weights").buffer;
     const target = await tuning.tuned(() => [recordForward(config, batch, precision).g]);
     const generator = scope.own(
       await Generator.build(gpu, { config, weights, slots: batch, target, precision }),

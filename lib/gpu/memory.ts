@@ -58,6 +58,21 @@ export function createBuffer(gpu: Gpu, size: number, label: string, role: Buffer
   return buffer;
 }
 
+/** Contents of a buffer on the CPU, a multiple of 4 bytes. */
+type UploadSource = ArrayBuffer | ArrayBufferView<ArrayBuffer>;
+
+/**
+ * Creates a buffer with contents from the CPU.
+ *
+ * @param label name of the buffer in error messages
+ * @throws {DeviceError} if the size exceeds the device's limit or the budget
+ */
+export function uploadBuffer(gpu: Gpu, contents: UploadSource, label: string): GPUBuffer {
+  const buffer = createBuffer(gpu, contents.byteLength, label);
+  gpu.device.queue.writeBuffer(buffer, 0, contents);
+  return buffer;
+}
+
 /** Frees a buffer created by {@linkcode createBuffer}. */
 export function destroyBuffer(gpu: Gpu, buffer: GPUBuffer): void {
   gpu.memory.remove(buffer.size);
@@ -91,7 +106,15 @@ export class ResourceScope {
 
   /** Creates a zero-filled buffer owned by the scope. The view ends with the last of the bytes, rounded up to a multiple of 4. */
   buffer(bytes: number, label: string, role: BufferRole = "storage"): BufferView {
-    const buffer = createBuffer(this.#gpu, bytes, `${this.#what}, ${label}`, role);
+    return this.#view(createBuffer(this.#gpu, bytes, `${this.#what}, ${label}`, role), bytes);
+  }
+
+  /** The same with contents from the CPU. */
+  upload(contents: UploadSource, label: string): BufferView {
+    return this.#view(uploadBuffer(this.#gpu, contents, `${this.#what}, ${label}`), contents.byteLength);
+  }
+
+  #view(buffer: GPUBuffer, bytes: number): BufferView {
     this.#owned.push({ destroy: () => destroyBuffer(this.#gpu, buffer) });
     return { buffer, offset: 0, size: alignUp(bytes, 4) };
   }

@@ -3,60 +3,26 @@
  *
  * @module
  */
-import { basename, resolve } from "node:path";
-import { hasNullClass } from "./class_choice.ts";
-import { type DrawPlan, type GenerateOptions, planDraw } from "./request.ts";
-import { givenBy, planImage } from "./edits/edit_plan.ts";
-import { checkImageShape } from "./edits/image_edit.ts";
-import { type DrawnBy, imageMetadata } from "./metadata.ts";
-import type { KernelTarget } from "../../kernels/target.ts";
-import {
-  type Drawn,
-  type DrawOptions,
-  Generator,
-  type GeneratorOptions,
-  generatorRows,
-} from "./generator.ts";
-import { DenoisingPass } from "./denoising_pass.ts";
-import { shownSteps } from "./moments.ts";
-import { batchSizes, RunningBatch } from "./running_batch.ts";
-import { readGuide } from "./guide.ts";
-import type { GuideNetwork } from "./guidable.ts";
-import type { SlotImage } from "./slot_image.ts";
-import { guidanceOf, networkRows } from "../diffusion/guidance.ts";
+import { guidanceOf } from "../diffusion/guidance.ts";
 import type { PlannedStep, SamplerChoice } from "../diffusion/sampler.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
-import { checkWhole } from "../checks.ts";
-import { ConfigError, DeviceError } from "../errors.ts";
-import { type Gpu, openGpu } from "../gpu/device.ts";
-import { createBuffer, destroyBuffer } from "../gpu/memory.ts";
+import { DeviceError } from "../errors.ts";
 import { Images } from "../image/images.ts";
 import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
-import { recordForward } from "../model/network.ts";
-import { checkPrecision, defaultPrecision, type Precision, prepareMatrices } from "../model/precision.ts";
-import { readModel } from "./trained_model.ts";
-import { Tuning, type TuningOptions, type TuningProgress } from "../tuning/tuning.ts";
+import type { Precision } from "../model/precision.ts";
+import { DenoisingPass } from "./denoising_pass.ts";
+import { DeviceModel, type LoadModelOptions } from "./device_model.ts";
+import { DrawQueue } from "./draw_queue.ts";
+import { givenBy, planImage } from "./edits/edit_plan.ts";
+import { checkImageShape } from "./edits/image_edit.ts";
+import type { Drawn, DrawOptions } from "./generator.ts";
+import { drawnBy, imageMetadata } from "./metadata.ts";
+import { keptSteps } from "./moments.ts";
+import { type DrawPlan, type GenerateOptions, planDraw } from "./request.ts";
+import { batchSizes, RunningBatch } from "./running_batch.ts";
+import type { SlotImage } from "./slot_image.ts";
 
 export type { GenerateOptions } from "./request.ts";
-
-/** Options of {@linkcode DDPM.load}; `tune` defaults to `off` if there is no `tuningDirectory`. */
-export interface LoadModelOptions extends TuningOptions {
-  /** Device to use. If not given, one is opened, and closed by {@linkcode DDPM.close}. */
-  readonly gpu?: Gpu;
-  /**
-   * A second, weaker model for autoguidance (Karras et al. 2024), such as an early checkpoint of a smaller network: guidance
-   * then leads away from its outputs. It must have the same forward process, objective, size of images and classes.
-   */
-  readonly guide?: string;
-  /** Default: `mixed` if the adapter has matrix units, else `float32`. Images differ slightly between the two. */
-  readonly precision?: Precision;
-  /** Variant of the weights, such as `fp16` or `non_ema`; by default those without a variant, else the most precise. */
-  readonly variant?: string;
-  /** Called when a damaged file was replaced by an older one, or a missing one by defaults; default `console.warn`. */
-  readonly onWarning?: (message: string) => void;
-  /** Called during autotuning, which runs before images are drawn at a new batch size. */
-  readonly onTuning?: (progress: TuningProgress) => void;
-}
 
 /** Intermediate images of sampling, from noise to image. */
 export interface Trajectory {
@@ -86,45 +52,22 @@ export class DDPM {
   readonly precision: Precision;
   /** Name of the model that guides this one; undefined without autoguidance. */
   readonly guide: string | undefined;
-  readonly #guide: GuideNetwork | undefined;
-  readonly #gpu: Gpu;
-  readonly #ownsGpu: boolean;
-  readonly #weights: GPUBuffer;
-  readonly #tuning: Tuning;
-  readonly #onTuning: LoadModelOptions["onTuning"];
-  #generator: Generator | undefined;
+  readonly #model: DeviceModel;
+  readonly #draws: DrawQueue;
   readonly #batches: (RunningBatch | DenoisingPass)[] = [];
-  /** Settles when all requests so far are done. */
-  #idle: Promise<unknown> = Promise.resolve();
   #closed = false;
 
-  private constructor(parts: {
-    gpu: Gpu;
-    ownsGpu: boolean;
-    config: UNetConfig;
-    schedule: TrainedProcess;
-    sampling: Required<SamplerChoice> | undefined;
-    classes: readonly string[];
-    path: string;
-    weights: GPUBuffer;
-    precision: Precision;
-    guide: (GuideNetwork & { readonly path: string }) | undefined;
-    tuning: Tuning;
-    onTuning: LoadModelOptions["onTuning"];
-  }) {
-    this.config = parts.config;
-    this.schedule = parts.schedule;
-    this.sampling = parts.sampling;
-    this.classes = parts.classes;
-    this.path = parts.path;
-    this.#gpu = parts.gpu;
-    this.#ownsGpu = parts.ownsGpu;
-    this.#weights = parts.weights;
-    this.precision = parts.precision;
-    this.guide = parts.guide && basename(resolve(parts.guide.path));
-    this.#guide = parts.guide;
-    this.#tuning = parts.tuning;
-    this.#onTuning = parts.onTuning;
+  private constructor(model: DeviceModel) {
+    const { facts, network, guide } = model;
+    this.config = facts.config;
+    this.schedule = facts.schedule;
+    this.sampling = facts.sampling;
+    this.classes = facts.classes;
+    this.path = facts.path;
+    this.precision = network.precision;
+    this.guide = guide;
+    this.#model = model;
+    this.#draws = new DrawQueue(model);
   }
 
   /**
@@ -136,30 +79,12 @@ export class DDPM {
    * @throws {DeviceError} if there is no adapter, or the model does not fit into its memory
    */
   static async load(directory: string, options: LoadModelOptions = {}): Promise<DDPM> {
-    const { tuningDirectory, tune = tuningDirectory === undefined ? "off" : "auto", onTuning } = options;
-    const { onWarning = console.warn } = options;
-    const gpu = options.gpu ?? await openGpu();
-    try {
-      await prepareMatrices(gpu, options.precision, onWarning);
-      const { precision = defaultPrecision(gpu.adapter) } = options;
-      checkPrecision(gpu.adapter, precision);
-      const { flat, ...model } = await readModel(directory, precision, options);
-      const second = options.guide === undefined
-        ? undefined
-        : await readGuide(options.guide, model, precision, onWarning);
-      const tuning = await Tuning.open(gpu, { tune, tuningDirectory }, onWarning);
-      const weights = upload(gpu, flat, "weights");
-      const guide = second && { ...second, weights: upload(gpu, second.flat, "weights of the guide") };
-      return new DDPM({ ...model, guide, gpu, ownsGpu: !options.gpu, weights, precision, tuning, onTuning });
-    } catch (error) {
-      if (!options.gpu) gpu.close();
-      throw error;
-    }
+    return new DDPM(await DeviceModel.load(directory, options));
   }
 
   /** Name of the adapter that the model runs on. */
   get adapter(): string {
-    return this.#gpu.adapter.name;
+    return this.#model.gpu.adapter.name;
   }
 
   /**
@@ -246,10 +171,9 @@ export class DDPM {
    * @throws {DeviceError} if the batch does not fit into device memory, or the model was closed
    */
   async startBatch({ rows }: { readonly rows: number }): Promise<RunningBatch> {
-    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
-    const target = await this.#kernelsFor(batchSizes(rows));
-    const options = { ...this.#network, schedule: this.schedule, rows, target };
-    const batch = await RunningBatch.build(this.#gpu, options);
+    const { gpu, network } = this.#open();
+    const target = await this.#model.kernelsFor(batchSizes(rows));
+    const batch = await RunningBatch.build(gpu, { ...network, schedule: this.schedule, rows, target });
     this.#batches.push(batch);
     return batch;
   }
@@ -263,14 +187,9 @@ export class DDPM {
   async startDenoising(
     { rows, passes = 1 }: { readonly rows: number; readonly passes?: number },
   ): Promise<DenoisingPass> {
-    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
-    const target = await this.#kernelsFor([rows], passes);
-    const pass = await DenoisingPass.build(this.#gpu, {
-      ...this.#network,
-      process: this.schedule,
-      rows,
-      target,
-    });
+    const { gpu, network } = this.#open();
+    const target = await this.#model.kernelsFor([rows], passes);
+    const pass = await DenoisingPass.build(gpu, { ...network, process: this.schedule, rows, target });
     this.#batches.push(pass);
     return pass;
   }
@@ -279,18 +198,15 @@ export class DDPM {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#idle;
-    this.#generator?.destroy();
+    await this.#draws.close();
     for (const batch of this.#batches) batch.destroy();
-    destroyBuffer(this.#gpu, this.#weights);
-    if (this.#guide) destroyBuffer(this.#gpu, this.#guide.weights);
-    if (this.#ownsGpu) this.#gpu.close();
+    this.#model.destroy();
   }
 
-  /** Options that all batches share. */
-  get #network(): Pick<GeneratorOptions, "config" | "weights" | "precision" | "nullClass" | "guide"> {
-    const { config, precision } = this;
-    return { config, weights: this.#weights, precision, nullClass: hasNullClass(this), guide: this.#guide };
+  /** @throws {DeviceError} if the model was closed */
+  #open(): DeviceModel {
+    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
+    return this.#model;
   }
 
   /** Converts samples to images with metadata. */
@@ -310,72 +226,13 @@ export class DDPM {
     });
   }
 
-  /** Draws after all earlier requests, which use the same buffers. */
-  #draw(
+  async #draw(
     slots: number,
-    requests: readonly SlotImage[],
+    images: readonly SlotImage[],
     plan: readonly PlannedStep[],
     options: DrawOptions,
   ): Promise<Drawn> {
-    const imageRows = Math.max(...requests.map((image) => networkRows(image, this.guide !== undefined)));
-    if (this.#closed) throw new DeviceError("this model was closed; load it again to draw more");
-    const drawn = this.#idle.then(async () => {
-      const passes = plan.length * Math.ceil(requests.length / slots);
-      const generator = await this.#generatorFor(slots, imageRows, passes);
-      return await generator.draw(requests, plan, options);
-    });
-    this.#idle = drawn.catch(() => {});
-    return drawn;
+    this.#open();
+    return await this.#draws.draw(slots, images, plan, options);
   }
-
-  /**
-   * Kernel variants for batches of some sizes, autotuned if enabled.
-   * @param passes network passes expected of each
-   */
-  async #kernelsFor(rows: readonly number[], passes = 1): Promise<KernelTarget> {
-    const configs = [this.config, ...this.#guide ? [this.#guide.config] : []];
-    const graphs = () =>
-      configs.flatMap((config) => rows.map((rows) => recordForward(config, rows, this.precision).g));
-    const runs = configs.flatMap(() => rows.map(() => passes));
-    return await this.#tuning.tuned(graphs, this.#onTuning, { runs });
-  }
-
-  /**
-   * The cached generator, or a new one if slots or rows differ; the old one is freed first.
-   * @param passes network passes expected of a new one
-   */
-  async #generatorFor(slots: number, imageRows: number, passes: number): Promise<Generator> {
-    const cached = this.#generator;
-    if (cached?.slots === slots && cached.imageRows === imageRows) return cached;
-    this.#generator = undefined;
-    cached?.destroy();
-    const target = await this.#kernelsFor([generatorRows({ slots, imageRows })], passes);
-    const options = { ...this.#network, slots, imageRows, target };
-    return this.#generator = await Generator.build(this.#gpu, options);
-  }
-}
-
-/** What the metadata of images says of the model that drew them. */
-export function drawnBy({ path, classes, precision, guide }: DDPM): DrawnBy {
-  return { model: basename(resolve(path)), classes, precision, guide };
-}
-
-function upload(gpu: Gpu, flat: Float32Array<ArrayBuffer>, label: string): GPUBuffer {
-  const weights = createBuffer(gpu, flat.byteLength, label);
-  gpu.device.queue.writeBuffer(weights, 0, flat);
-  return weights;
-}
-
-/** Steps of a trajectory to keep, ascending from 0. */
-function keptSteps(frames: number | readonly number[], steps: number): readonly number[] {
-  const last = steps - 1;
-  if (typeof frames === "number") {
-    checkWhole("frames", frames, 2, Number.MAX_SAFE_INTEGER);
-    return shownSteps(steps, { count: frames, spacing: "even" });
-  }
-  const ascending = frames.every((step, i) =>
-    Number.isSafeInteger(step) && step <= last && step > (frames[i - 1] ?? -1)
-  );
-  if (!ascending) throw new ConfigError("frames", frames, `steps from 0 to ${last} in ascending order`);
-  return frames;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { basename, resolve } from "node:path";
 import type { SpacingName } from "../diffusion/sampler.ts";
 import type { ImageMetadata } from "../image/images.ts";
 import type { Precision } from "../model/precision.ts";
@@ -18,6 +19,13 @@ export interface DrawnBy {
   readonly precision: Precision;
   /** Name of the guiding model, if there is one. */
   readonly guide?: string;
+}
+
+/** Fields of a model's metadata. */
+export function drawnBy(
+  { path, classes, precision, guide }: Omit<DrawnBy, "model"> & { readonly path: string },
+): DrawnBy {
+  return { model: basename(resolve(path)), classes, precision, guide };
 }
 
 /** Class of an image as text: a name, `none`, or a mixture. */

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { checkWhole } from "../checks.ts";
+import { ConfigError } from "../errors.ts";
 
 /**
  * Spacing of the frames: `even`, including the first and the last step; `late`, the same but quadratically denser towards
@@ -23,6 +25,27 @@ export function shownSteps(steps: number, spread: Spread): number[] {
   const last = steps - 1;
   const shown = momentsOf(steps, spread).map((moment) => Math.round(moment));
   return [...new Set([...shown.filter((step) => step >= 0 && step < last), last])];
+}
+
+/**
+ * Steps of a trajectory to keep.
+ *
+ * @param frames their number, 2 or more, spaced evenly; or the steps themselves
+ * @param steps number of steps
+ * @returns ascending, from 0
+ * @throws {ConfigError} for fewer than 2 frames, or steps that are not in ascending order or not there
+ */
+export function keptSteps(frames: number | readonly number[], steps: number): readonly number[] {
+  const last = steps - 1;
+  if (typeof frames === "number") {
+    checkWhole("frames", frames, 2, Number.MAX_SAFE_INTEGER);
+    return shownSteps(steps, { count: frames, spacing: "even" });
+  }
+  const ascending = frames.every((step, i) =>
+    Number.isSafeInteger(step) && step <= last && step > (frames[i - 1] ?? -1)
+  );
+  if (!ascending) throw new ConfigError("frames", frames, `steps from 0 to ${last} in ascending order`);
+  return frames;
 }
 
 function momentsOf(steps: number, spread: Spread): number[] {

@@ -1,7 +1,8 @@
 /** Drawing with kernels that were tried out. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { DDPM, type LoadModelOptions } from "../../lib/sampling/ddpm.ts";
+import { DDPM } from "../../lib/sampling/ddpm.ts";
+import type { LoadModelOptions } from "../../lib/sampling/device_model.ts";
 import type { TuningProgress } from "../../lib/tuning/tuning.ts";
 import { testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory, treeOf } from "../support/train/directories.ts";

@@ -5,7 +5,7 @@
  */
 import type { KernelTarget } from "../../../kernels/target.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { createBuffer, destroyBuffer } from "../../gpu/memory.ts";
+import { destroyBuffer, uploadBuffer } from "../../gpu/memory.ts";
 import { type ClassifierConfig, featureCount } from "./config.ts";
 import { readClassifier } from "./files.ts";
 import { type Classified, classifierParameters, ClassifierPass } from "./pass.ts";
@@ -48,8 +48,7 @@ export class Classifier {
   static async load(gpu: Gpu, directory: string, target?: KernelTarget): Promise<Classifier> {
     const { config, tensors, digest } = await readClassifier(directory);
     const flat = classifierParameters(config).toMemory(tensors, directory);
-    const weights = createBuffer(gpu, flat.byteLength, "weights of the classifier");
-    gpu.device.queue.writeBuffer(weights, 0, flat);
+    const weights = uploadBuffer(gpu, flat, "weights of the classifier");
     return new Classifier(gpu, config, digest, weights, target);
   }
 

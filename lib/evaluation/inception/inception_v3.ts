@@ -10,7 +10,7 @@ import { ConfigError, DeviceError } from "../../errors.ts";
 import { readModelFile } from "../../files/checkpoint_files.ts";
 import { decodeWeightFile } from "../../files/pipeline.ts";
 import type { Gpu } from "../../gpu/device.ts";
-import { createBuffer, destroyBuffer } from "../../gpu/memory.ts";
+import { destroyBuffer, uploadBuffer } from "../../gpu/memory.ts";
 import { inceptionParameters, type InceptionSizes, STANDARD_SIZES } from "./network.ts";
 import { InceptionPass, type InceptionPassOptions, RESIZES } from "./pass.ts";
 import { inceptionWeights } from "./weights.ts";
@@ -115,8 +115,7 @@ export class InceptionV3 {
     const { tensors } = await decodeWeightFile(bytes, path, onWarning);
     const flat = inceptionWeights(tensors, inceptionParameters(sizes), path);
     const digest = createHash("sha256").update(bytes).digest("hex");
-    const weights = createBuffer(gpu, flat.byteLength, "weights of Inception");
-    gpu.device.queue.writeBuffer(weights, 0, flat);
+    const weights = uploadBuffer(gpu, flat, "weights of Inception");
     const resize = RESIZES[preprocessing];
     return new InceptionV3(gpu, digest, preprocessing, { batch, weights, resize, sizes });
   }

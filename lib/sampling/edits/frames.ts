@@ -5,8 +5,8 @@
  */
 import { type ImageMetadata, Images } from "../../image/images.ts";
 import { imageSize } from "../../model/config.ts";
-import { type DDPM, drawnBy } from "../ddpm.ts";
-import { imageMetadata } from "../metadata.ts";
+import type { DDPM } from "../ddpm.ts";
+import { drawnBy, imageMetadata } from "../metadata.ts";
 import type { DrawPlan } from "../request.ts";
 
 /**
