@@ -18,6 +18,9 @@ import { evaluation, type StepResult } from "./samplers/step.ts";
  * The first step goes from the image itself, which the network has never seen, to the lowest level, with the network's estimate there. It
  * starts from `x = signal image`, with the signal of the lowest level. There are as many steps as the plan has levels. Nothing is clipped.
  *
+ * The network is evaluated at the level of `x`. diffusers' `DDIMInverseScheduler` takes the same steps, but its pipelines pass the timestep
+ * that a step ends at.
+ *
  * @param plan of a deterministic sampler
  * @returns the steps, least noise first; they lead to `x` before the first step of `plan`
  */

@@ -12,6 +12,8 @@ import type { PlannedStep } from "./sampler.ts";
  * Order in which the steps of a plan are taken (section 4.2; figure 9 shows one). Each time that `jump` steps have been taken, counted
  * from the image, they are taken again until there have been `resamplings` passes over them.
  *
+ * This is the authors' order. diffusers' `RePaintPipeline` makes every jump one level lower, the last from the finished image.
+ *
  * @param steps number of steps of the plan
  * @param jump steps of a jump back (the paper's `j`), at least 1
  * @param resamplings passes over each stretch (the paper's `r`), at least 1
@@ -57,7 +59,8 @@ export function withJumps(plan: readonly PlannedStep[], jump: number, resampling
 }
 
 /**
- * A step followed by the forward process up to a noisier level (Algorithm 1, line 10, for several steps at once):
+ * A step followed by the forward process up to a noisier level (Algorithm 1, line 10, for several steps at once, by the betas between the
+ * two levels as in section 4.2; diffusers' `undo_step` takes others where a plan skips timesteps):
  *
  * ```text
  * x' ~ N(a x, (noise'^2 - a^2 noise^2) I)        a = signal' / signal

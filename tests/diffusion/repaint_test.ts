@@ -2,43 +2,10 @@ import assert from "node:assert/strict";
 import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
 import type { ForwardProcess } from "../../lib/diffusion/forward_process.ts";
 import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
-import { repaintOrder, withJumps } from "../../lib/diffusion/repaint.ts";
+import { withJumps } from "../../lib/diffusion/repaint.ts";
 import { markovSamplers, planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
-
-/**
- * The paper's list of times (Lugmayr et al. 2022, algorithm 1 and section 4.2): times at multiples of `jump`, each gone back
- * from `resamplings - 1` times by `jump` single steps of noise. The image is time -1.
- */
-function timesOfPaper(steps: number, jump: number, resamplings: number): number[] {
-  const jumps = Array.from(
-    { length: steps },
-    (_, t) => t % jump === 0 && t < steps - jump ? resamplings - 1 : 0,
-  );
-  const times = [steps - 1];
-  while (times.at(-1)! >= 0) {
-    const t = times.at(-1)!;
-    if (jumps[t] > 0 && times.length > 1) {
-      jumps[t]--;
-      for (let up = 1; up <= jump; up++) times.push(t + up);
-    }
-    times.push(times.at(-1)! - 1);
-  }
-  return times;
-}
-
-for (const [steps, jump, resamplings] of [[250, 10, 10], [25, 10, 3], [12, 1, 4], [7, 6, 2], [10, 3, 1]]) {
-  Deno.test(`the steps of ${steps} with ${resamplings} passes and jumps of ${jump} are the paper's denoising steps`, () => {
-    const times = timesOfPaper(steps, jump, resamplings);
-    const denoising = times.slice(0, -1).filter((t, i) => times[i + 1] < t);
-    assert.deepEqual(repaintOrder(steps, jump, resamplings), denoising.map((t) => steps - 1 - t));
-  });
-}
-
-Deno.test("the settings of the paper, 250 steps with 10 passes and jumps of 10, take 2410 evaluations", () => {
-  assert.equal(repaintOrder(250, 10, 10).length, 250 + 24 * 9 * 10);
-});
 
 const processes: Readonly<Record<string, ForwardProcess>> = {
   epsilon: new NoiseSchedule({ clipSample: false }),

@@ -8,12 +8,13 @@ import formula
 INITIAL = 0xFFFFFFFF
 
 
-def noise(seed, step):
-    """Standard normal numbers [1, 3, 8, 8] of one step of one image."""
+def noise(seed, step, use=0):
+    """Standard normal numbers [1, 3, 8, 8] of one step of one image; use 1 is the noise of a known image."""
     pixels = 64
     counter = np.zeros((pixels, 4), np.uint64)
     counter[:, 0] = np.arange(pixels)
     counter[:, 1] = step
+    counter[:, 2] = use
     counter[:, 3] = 2
     words = formula.threefry4x32(counter, (seed % 2**32, seed >> 32))
     lanes = []
