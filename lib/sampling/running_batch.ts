@@ -6,20 +6,17 @@
  */
 import type { KernelTarget } from "../../kernels/target.ts";
 import { checkWhole } from "../checks.ts";
+import type { ForwardProcess } from "../diffusion/forward_process.ts";
+import { networkRows } from "../diffusion/guidance.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { classCount, imageChannels, type UNetConfig } from "../model/config.ts";
+import { classCount, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
-import { checkGuidance, networkRows } from "../diffusion/guidance.ts";
-import { checkSteps } from "../diffusion/sampler.ts";
-import type { ForwardProcess } from "../diffusion/forward_process.ts";
-import { givenBy, planImage } from "./edits/edit_plan.ts";
-import { checkEdit } from "./edits/image_edit.ts";
+import type { GuideNetwork } from "./guidable.ts";
 import type { ImageJob } from "./image_job.ts";
-import { checkGuidable, type GuideNetwork } from "./guidable.ts";
+import { type JobUnderway, pictureAt, startJob, stepsToNextPicture } from "./job_underway.ts";
 import { SlotBatch } from "./slot_batch.ts";
-import type { SlotPicture } from "./slot_buffers.ts";
-import { advance, isFinished, rowsOfNextStep, type Underway } from "./underway.ts";
+import { advance, isFinished, rowsOfNextStep } from "./underway.ts";
 
 /** An intermediate or finished image of a turn. */
 export interface BatchPicture {
@@ -69,11 +66,6 @@ export interface RunningBatchOptions {
   readonly guide?: GuideNetwork;
 }
 
-/** An image in a slot. */
-interface Entry extends Underway {
-  readonly image: ImageJob;
-}
-
 /** Samples images with continuous batching. */
 export class RunningBatch {
   /** Rows of the network's largest batch. */
@@ -81,9 +73,9 @@ export class RunningBatch {
   readonly #options: RunningBatchOptions;
   readonly #batch: SlotBatch;
   /** Occupied slots, which are the first ones without a gap. */
-  readonly #slots: Entry[] = [];
+  readonly #slots: JobUnderway[] = [];
   /** Parked images by identifier, with their x_t. */
-  readonly #parked = new Map<number, { readonly entry: Entry; readonly x: GPUBuffer }>();
+  readonly #parked = new Map<number, { readonly entry: JobUnderway; readonly x: GPUBuffer }>();
   /** Milliseconds per step of the last turn, by the rows of the program. */
   readonly #stepTime = new Map<number, number>();
   #turning = false;
@@ -130,23 +122,13 @@ export class RunningBatch {
    * @throws {ConfigError} naming the invalid field of the image or of its edit, or if too few rows are free
    */
   add(image: ImageJob): void {
-    const { id, seed, frames, edit } = image;
-    const { schedule, config } = this.#options;
-    const classes = classCount(config);
-    for (const each of labelsOf(image)) checkWhole("label", each, 0, classes);
-    checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
-    checkGuidance(image);
-    checkGuidable(image, this.#options);
-    checkSteps(schedule, image.steps, image);
-    if (edit) checkEdit(edit, this.#options, image);
-    const plan = planImage(schedule, image);
-    for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, plan.length - 1);
+    const { id } = image;
+    const job = startJob(image, this.#options);
     if (this.#slotOf(id) >= 0 || this.#parked.has(id)) {
       throw new ConfigError("id", id, "a number that no image in the batch has");
     }
     this.#requireRows(image);
-    const given = givenBy(image, plan, imageChannels(config));
-    this.#slots.push({ image: { ...image, ...given }, plan, done: 0 });
+    this.#slots.push(job);
   }
 
   /**
@@ -273,7 +255,7 @@ export class RunningBatch {
     };
   }
 
-  #nextRows(entries: readonly Entry[]): number {
+  #nextRows(entries: readonly JobUnderway[]): number {
     const { config, guide } = this.#options;
     const nullLabel = classCount(config);
     return entries.reduce((sum, entry) => sum + rowsOfNextStep(entry, nullLabel, !!guide), 0);
@@ -283,27 +265,6 @@ export class RunningBatch {
   destroy(): void {
     this.#batch.destroy();
   }
-}
-
-/** All labels that an image names. */
-function labelsOf({ label, negative }: ImageJob): number[] {
-  const own = typeof label === "number" ? [label] : label.map(({ label }) => label);
-  return negative === undefined ? own : [...own, negative];
-}
-
-/** Buffer to read after an image's last step: the finished image or a requested frame; undefined for neither. */
-function pictureAt(entry: Entry): SlotPicture["of"] | undefined {
-  if (isFinished(entry)) return "x";
-  const { frames } = entry.image;
-  if (!frames?.at.includes(entry.done - 1)) return undefined;
-  return frames.kind === "noisy" ? "x" : "preview";
-}
-
-/** Number of steps until an image's next requested frame, or until it is finished; 1 or more. */
-function stepsToNextPicture({ image, plan, done }: Entry): number {
-  const last = plan.length - 1;
-  const next = image.frames?.at.find((at) => at >= done) ?? last;
-  return Math.min(next, last) - done + 1;
 }
 
 /**
