@@ -7,7 +7,8 @@ import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import { expectShape, expectType } from "./expect.ts";
 import type { Graph } from "./graph.ts";
-import type { AugmentAttributes, CrossEntropyAttributes, Operations } from "./operations.ts";
+import type { AugmentAttributes, CrossEntropyAttributes } from "./attributes.ts";
+import type { Operations } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**

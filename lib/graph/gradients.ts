@@ -10,15 +10,8 @@
  */
 import { Backward } from "./backward.ts";
 import type { Graph } from "./graph.ts";
-import {
-  isLoss,
-  type LossKind,
-  type Node,
-  type NodeOf,
-  type Operations,
-  outputsOf,
-  SQUARES,
-} from "./operations.ts";
+import { SQUARES } from "./attributes.ts";
+import { isLoss, type LossKind, type Node, type NodeOf, type Operations, outputsOf } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Gradients recorded by {@linkcode recordBackward}. */

@@ -6,7 +6,7 @@
 import { ShapeError } from "../errors.ts";
 import { expectShape, expectType } from "./expect.ts";
 import type { Graph } from "./graph.ts";
-import { bothAxes, type PoolAttributes, type ResizeAttributes } from "./operations.ts";
+import { bothAxes, type PoolAttributes, type ResizeAttributes } from "./attributes.ts";
 import { type Shape, showShape, type Tensor } from "./tensor.ts";
 
 /**

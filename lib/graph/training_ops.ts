@@ -20,9 +20,9 @@ import type {
   DrawBatchAttributes,
   HybridLossAttributes,
   LossAttributes,
-  Operations,
   SelfConditionAttributes,
-} from "./operations.ts";
+} from "./attributes.ts";
+import type { Operations } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**

@@ -7,7 +7,8 @@
  */
 import { upsampledFits } from "../../kernels/products/conv2d_upsampled.ts";
 import type { KernelTarget } from "../../kernels/target.ts";
-import { bothAxes, type ConvAttributes, inputsOf, type Node, type NodeOf, outputsOf } from "./operations.ts";
+import { bothAxes, type ConvAttributes } from "./attributes.ts";
+import { inputsOf, type Node, type NodeOf, outputsOf } from "./operations.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** Tensors that are not stored. */

@@ -6,7 +6,7 @@
  */
 import type { Graph } from "../graph/graph.ts";
 import { averagePool } from "../graph/inference_ops.ts";
-import { SQUARES } from "../graph/operations.ts";
+import { SQUARES } from "../graph/attributes.ts";
 import { attention, concat, rescale, upsample } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { UNetConfig } from "./config.ts";

@@ -13,16 +13,8 @@ import { AUGMENTATION_DIM } from "../../kernels/draw_augmentation.ts";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
-import {
-  activate,
-  add,
-  concat,
-  embedding,
-  rescale,
-  silu,
-  timestepEmbedding,
-  vectorEmbedding,
-} from "../graph/ops.ts";
+import { embedding, timestepEmbedding, vectorEmbedding } from "../graph/embedding_ops.ts";
+import { activate, add, concat, rescale, silu } from "../graph/ops.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 import {
   attentionBlock,

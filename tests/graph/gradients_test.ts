@@ -14,7 +14,7 @@ import {
   upsample,
 } from "../../lib/graph/ops.ts";
 import { averagePool } from "../../lib/graph/inference_ops.ts";
-import { SQUARES } from "../../lib/graph/operations.ts";
+import { SQUARES } from "../../lib/graph/attributes.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 import { FusedLinear } from "../../lib/model/fused_linear.ts";
 import { assertClose } from "../support/close.ts";

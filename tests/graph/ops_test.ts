@@ -2,19 +2,18 @@ import assert from "node:assert/strict";
 import { DrawLayout, StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../../lib/errors.ts";
 import { Graph } from "../../lib/graph/graph.ts";
+import { embedding, timestepEmbedding } from "../../lib/graph/embedding_ops.ts";
 import {
   add,
   attention,
   concat,
   conv2d,
-  embedding,
   groupNorm,
   scaleShift,
   silu,
-  timestepEmbedding,
   upsample,
 } from "../../lib/graph/ops.ts";
-import { bothAxes, type PerAxis } from "../../lib/graph/operations.ts";
+import { bothAxes, type PerAxis } from "../../lib/graph/attributes.ts";
 import type { ElementType, Shape, Tensor } from "../../lib/graph/tensor.ts";
 
 const ZEROS = { kind: "zeros" } as const;

@@ -14,7 +14,7 @@ import {
   type ConvAttributes,
   type PerAxis,
   type ResizeAttributes,
-} from "../../graph/operations.ts";
+} from "../../graph/attributes.ts";
 import { concat, conv2d } from "../../graph/ops.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { ParameterTable } from "../../model/parameters.ts";

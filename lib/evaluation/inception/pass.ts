@@ -11,7 +11,8 @@ import { readBack } from "../../gpu/readback.ts";
 import { compileGraph, fitMemory, kernelTarget } from "../../graph/compile.ts";
 import { HoistedConstants } from "../../graph/constants.ts";
 import { Graph } from "../../graph/graph.ts";
-import { outputsOf, type ResizeAttributes } from "../../graph/operations.ts";
+import type { ResizeAttributes } from "../../graph/attributes.ts";
+import { outputsOf } from "../../graph/operations.ts";
 import { bindParameters, createInputs } from "../../model/network.ts";
 import { type InceptionOutputs, type InceptionSizes, inceptionV3 } from "./network.ts";
 

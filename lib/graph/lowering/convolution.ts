@@ -11,7 +11,7 @@ import {
   type Conv2dShape,
   conv2dSumRows,
 } from "../../../kernels/products/conv2d.ts";
-import { bothAxes, type Conv2dAttributes, type ConvAttributes } from "../operations.ts";
+import { bothAxes, type Conv2dAttributes, type ConvAttributes } from "../attributes.ts";
 import type { Tensor } from "../tensor.ts";
 import { type LowerContext, type LoweringTable, stored } from "./context.ts";
 

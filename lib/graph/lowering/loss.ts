@@ -10,7 +10,7 @@ import {
 } from "../../../kernels/cross_entropy.ts";
 import { hybridLossBackward, hybridLossForward } from "../../../kernels/hybrid_loss.ts";
 import { lossBackward, lossForward, type LossShape, recordLossForward } from "../../../kernels/loss.ts";
-import type { CrossEntropyAttributes, LossAttributes } from "../operations.ts";
+import type { CrossEntropyAttributes, LossAttributes } from "../attributes.ts";
 import type { Tensor } from "../tensor.ts";
 import type { LoweringTable } from "./context.ts";
 import { imageShape, pixelShape } from "./shapes.ts";

@@ -6,7 +6,7 @@
 import { groupNormBackward, groupNormForward } from "../../../kernels/group_norm.ts";
 import { scaleShiftBackward, scaleShiftForward, type ScaleShiftShape } from "../../../kernels/scale_shift.ts";
 import type { KernelTarget } from "../../../kernels/target.ts";
-import type { GroupNormAttributes, ScaleShiftAttributes } from "../operations.ts";
+import type { GroupNormAttributes, ScaleShiftAttributes } from "../attributes.ts";
 import type { Tensor } from "../tensor.ts";
 import { type LoweringTable, stored } from "./context.ts";
 import { imageShape } from "./shapes.ts";

@@ -8,7 +8,7 @@ import { globalAveragePoolBackward, globalAveragePoolForward } from "../../../ke
 import { averagePoolForward, maxPoolForward, type PoolShape } from "../../../kernels/pool.ts";
 import { resizeImagesForward } from "../../../kernels/resize_images.ts";
 import { upsampleBackward, upsampleForward } from "../../../kernels/upsample.ts";
-import { bothAxes, type PoolAttributes } from "../operations.ts";
+import { bothAxes, type PoolAttributes } from "../attributes.ts";
 import type { Tensor } from "../tensor.ts";
 import type { LoweringTable } from "./context.ts";
 import { imageShape, planeShape } from "./shapes.ts";
