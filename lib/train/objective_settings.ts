@@ -12,7 +12,7 @@ import { type BetaSchedule, makeBetas, SCHEDULES_WITH_ENDS } from "../diffusion/
 import { defaultSchedule, MAX_TIMESTEPS, NoiseSchedule } from "../diffusion/schedule.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { ConfigError } from "../errors.ts";
-import type { TrainingLevels } from "./device/step.ts";
+import type { TrainingLevels } from "./device/step_buffers.ts";
 import type { BatchOptions } from "./device/step_graph.ts";
 import type { SettingTable } from "./setting.ts";
 

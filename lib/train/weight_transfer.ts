@@ -10,7 +10,8 @@ import type { Gpu } from "../gpu/device.ts";
 import type { BufferView, ResourceScope } from "../gpu/memory.ts";
 import { readBack } from "../gpu/readback.ts";
 import type { HostTensor, ParameterTable } from "../model/parameters.ts";
-import type { TrainingStep, WeightBuffers } from "./device/step.ts";
+import type { WeightBuffers } from "./device/optimizer.ts";
+import type { TrainingStep } from "./device/step.ts";
 
 /** Limit on the staging buffer, bytes: a map costs 10 ms, but memory beside the weights is scarce. */
 const MAX_STAGING_BYTES = 64 * 2 ** 20;

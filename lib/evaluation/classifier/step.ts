@@ -22,6 +22,7 @@ import { flatWindows } from "../../model/flat.ts";
 import { bindGradients, bindParameters } from "../../model/network.ts";
 import { ParameterTable } from "../../model/parameters.ts";
 import {
+  createWeightBuffers,
   normScratchBytes,
   optimizerLaunches,
   type OptimizerOptions,
@@ -131,15 +132,8 @@ export class ClassifierStep {
         log: scope.buffer(LogRecordLayout.bytes * LOG_SLOTS, "log"),
       };
       const table = new ParameterTable(g.parameters);
-      const flat = (name: string) => scope.buffer(4 * table.elements, name);
-      const gradients = flat("gradients");
-      const weights = {
-        parameters: flat("parameters"),
-        firstMoment: flat("first moment"),
-        secondMoment: flat("second moment"),
-        ema: flat("EMA"),
-        profiles: [],
-      };
+      const gradients = scope.buffer(4 * table.elements, "gradients");
+      const weights = createWeightBuffers(scope, table.elements);
       const bound = new Map<Tensor, BufferView>([
         [recorded.stepState, buffers.stepState],
         [recorded.order, buffers.order],

@@ -9,7 +9,7 @@ import { emaProfile } from "../../../kernels/ema_profile.ts";
 import { gradNormFinish, gradNormPartials, gradNormScratchBytes } from "../../../kernels/grad_norm.ts";
 import { HOPELESS_STEPS, updateLossScale } from "../../../kernels/loss_scale.ts";
 import type { Launch } from "../../../kernels/source.ts";
-import type { BufferView } from "../../gpu/memory.ts";
+import type { BufferView, ResourceScope } from "../../gpu/memory.ts";
 import { flatView, type FlatWindow } from "../../model/flat.ts";
 
 /** Flat buffers of all parameters, each laid out by `ParameterTable`. */
@@ -20,6 +20,24 @@ export interface WeightBuffers {
   readonly ema: BufferView;
   /** Averages with power-function profiles, as many as there are rates. */
   readonly profiles: readonly BufferView[];
+}
+
+/**
+ * Creates the buffers of the weights.
+ *
+ * @param elements of each
+ * @param profiles averages with power-function profiles
+ * @throws {DeviceError} if there is too little device memory
+ */
+export function createWeightBuffers(scope: ResourceScope, elements: number, profiles = 0): WeightBuffers {
+  const flat = (name: string) => scope.buffer(4 * elements, name);
+  return {
+    parameters: flat("parameters"),
+    firstMoment: flat("first moment"),
+    secondMoment: flat("second moment"),
+    ema: flat("EMA"),
+    profiles: Array.from({ length: profiles }, (_, i) => flat(`EMA profile ${i + 1}`)),
+  };
 }
 
 /** Buffers of the optimizer. */
