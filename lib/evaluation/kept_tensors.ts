@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { readModelFile } from "../files/checkpoint_files.ts";
 import { exists, writeDurable } from "../files/durable.ts";
-import type { SafeTensor } from "../files/safetensors.ts";
+import type { SafeTensor } from "../files/dtypes.ts";
 import { decodeWeights, encodeWeights, type StateTensor } from "../files/weights.ts";
 
 /** Tensors of a file; undefined for a missing or damaged one, which is computed again. */

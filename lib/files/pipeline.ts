@@ -6,7 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { checkJsonDigests, hasJsonDigests } from "./json_digests.ts";
-import { type SafeTensor, toFloat32 } from "./safetensors.ts";
+import { type SafeTensor, toFloat32 } from "./dtypes.ts";
 import { decodeTorchFile } from "./torch_file.ts";
 import { findWeights, weightFileModel } from "./weight_files.ts";
 import {

@@ -8,7 +8,7 @@
  */
 import { CheckpointError } from "../errors.ts";
 import type { PickleValue } from "../pickle/dialect.ts";
-import { bytesPerElement, type SafeTensor, tensorFromBytes } from "./safetensors.ts";
+import { bytesPerElement, type SafeTensor, tensorFromBytes } from "./dtypes.ts";
 import { describeStandIn } from "./stand_in.ts";
 import { selectStateDict } from "./state_dict.ts";
 import { readTorchPickle, type TorchStorage, type TorchTensor } from "./torch_pickle.ts";

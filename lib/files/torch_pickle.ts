@@ -15,7 +15,7 @@ import {
   type PickleValue,
 } from "../pickle/dialect.ts";
 import { unpickle, type Unpickled } from "../pickle/reader.ts";
-import type { Dtype } from "./safetensors.ts";
+import type { Dtype } from "./dtypes.ts";
 
 /** Memory of one or several tensors, which lies outside of the pickle. */
 export class TorchStorage extends PickleObject {

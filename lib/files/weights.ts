@@ -6,12 +6,8 @@
  */
 import { createHash } from "node:crypto";
 import { CheckpointError } from "../errors.ts";
-import {
-  decodeSafetensors,
-  encodeSafetensors,
-  type SafeTensor,
-  type SafetensorsFile,
-} from "./safetensors.ts";
+import type { SafeTensor } from "./dtypes.ts";
+import { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from "./safetensors.ts";
 
 /** A network's tensor in PyTorch's layout (OIHW, [out, in]), row-major. */
 export interface WeightTensor<B extends ArrayBufferLike = ArrayBufferLike> {

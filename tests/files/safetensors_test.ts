@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { CheckpointError } from "../../lib/errors.ts";
-import {
-  decodeSafetensors,
-  type Dtype,
-  encodeSafetensors,
-  type SafeTensor,
-  toFloat32,
-} from "../../lib/files/safetensors.ts";
+import { type Dtype, type SafeTensor, toFloat32 } from "../../lib/files/dtypes.ts";
+import { decodeSafetensors, encodeSafetensors } from "../../lib/files/safetensors.ts";
 
 const fixture = await Deno.readFile(new URL("../golden/fixture.safetensors", import.meta.url));
 

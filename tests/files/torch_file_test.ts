@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { CheckpointError } from "../../lib/errors.ts";
-import { type SafeTensor, toFloat32 } from "../../lib/files/safetensors.ts";
+import { type SafeTensor, toFloat32 } from "../../lib/files/dtypes.ts";
 import { decodeTorchFile } from "../../lib/files/torch_file.ts";
 import { readTorchPickle } from "../../lib/files/torch_pickle.ts";
 import {

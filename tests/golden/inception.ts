@@ -1,5 +1,5 @@
 /** Golden cases of InceptionV3, with their weights as the published state dict has them. */
-import type { SafeTensor } from "../../lib/files/safetensors.ts";
+import type { SafeTensor } from "../../lib/files/dtypes.ts";
 import type { ParameterTable } from "../../lib/model/parameters.ts";
 import { type Digest, goldenParameter, goldenScaled, goldenValues } from "./formula.ts";
 

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { saveCheckpoint } from "../../lib/files/checkpoint.ts";
-import { encodeSafetensors, type SafeTensor } from "../../lib/files/safetensors.ts";
+import type { SafeTensor } from "../../lib/files/dtypes.ts";
+import { encodeSafetensors } from "../../lib/files/safetensors.ts";
 import { unetConfigToJson } from "../../lib/model/config.ts";
 import { readModel, type TrainedModel } from "../../lib/sampling/trained_model.ts";
 import {

@@ -1,6 +1,7 @@
 /** Pipeline directories as other programs write them: without digests, with the configuration that a test needs. */
 import { join } from "node:path";
-import { encodeSafetensors, type SafeTensor } from "../../lib/files/safetensors.ts";
+import type { SafeTensor } from "../../lib/files/dtypes.ts";
+import { encodeSafetensors } from "../../lib/files/safetensors.ts";
 import { type UNetConfig, unetConfigToJson } from "../../lib/model/config.ts";
 import { unetParameters } from "../../lib/model/network.ts";
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../../errors.ts";
 import { encodeJson, type Files, parseJson, readModelFile, sha256 } from "../../files/checkpoint_files.ts";
 import { writeDirectoryDurable } from "../../files/durable.ts";
-import { toFloat32 } from "../../files/safetensors.ts";
+import { toFloat32 } from "../../files/dtypes.ts";
 import { decodeWeights, encodeWeights, type StateTensor } from "../../files/weights.ts";
 import type { HostTensor } from "../../model/parameters.ts";
 import { type ClassifierConfig, classifierConfigFromJson, classifierConfigToJson } from "./config.ts";

@@ -6,7 +6,7 @@
  */
 import { join } from "node:path";
 import type { ImageDataset } from "../../data/dataset.ts";
-import type { SafeTensor } from "../../files/safetensors.ts";
+import type { SafeTensor } from "../../files/dtypes.ts";
 import { featuresOf, selectFeatures } from "../features.ts";
 import { keptParts, readKept, removeParts, writeKept } from "../kept_tensors.ts";
 import { featureMoments } from "../moments.ts";

@@ -9,7 +9,7 @@
  * @module
  */
 import { CheckpointError } from "../../errors.ts";
-import { type SafeTensor, toFloat32 } from "../../files/safetensors.ts";
+import { type SafeTensor, toFloat32 } from "../../files/dtypes.ts";
 import { showShape } from "../../graph/tensor.ts";
 import type { HostTensor, ParameterTable } from "../../model/parameters.ts";
 

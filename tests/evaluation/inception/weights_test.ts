@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { inceptionParameters } from "../../../lib/evaluation/inception/network.ts";
 import { inceptionWeights } from "../../../lib/evaluation/inception/weights.ts";
 import { CheckpointError } from "../../../lib/errors.ts";
-import type { SafeTensor } from "../../../lib/files/safetensors.ts";
+import type { SafeTensor } from "../../../lib/files/dtypes.ts";
 import { goldenStateDict } from "../../golden/inception.ts";
 import { assertClose } from "../../support/close.ts";
 
