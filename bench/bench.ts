@@ -3,28 +3,25 @@
  *
  * @module
  */
-import { ConfigError, DenoiseError, DeviceError } from "../lib/errors.ts";
+import { DenoiseError } from "../lib/errors.ts";
 import type { AdapterDescription, Gpu } from "../lib/gpu/device.ts";
 import { Profiler } from "../lib/gpu/profile.ts";
 import { kernelTarget } from "../lib/graph/compile.ts";
-import { defaultPrecision, type Precision, prepareMatrices } from "../lib/model/precision.ts";
+import { type Precision, prepareMatrices } from "../lib/model/precision.ts";
 import { PRESETS } from "../lib/model/presets.ts";
 import { type TuneMode, Tuning, TUNING_DIRECTORY } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import type { TraceGroup } from "../terminal/profile_trace.ts";
 import type { Reporter } from "../terminal/progress.ts";
+import { largestBatch, suitableBatch } from "./network_batch.ts";
 import { describeEnvironment } from "./environment.ts";
 import { measureFirstStep } from "./first_step.ts";
-import { type KernelCase, kernelCases } from "./kernels.ts";
+import { measureKernel, suitableCase } from "./kernel_rows.ts";
+import type { KernelCase } from "./kernels.ts";
 import { type Limits, measureLimits } from "./limits.ts";
-import { BATCH_SIZES, measureKernel, suitableCase } from "./kernel_rows.ts";
 import { type Effort, median, type Work } from "./measure.ts";
 import {
-  buildSampler,
-  buildTrainer,
   measuredNetwork,
-  measureSampling,
-  measureTraining,
   modelConfig,
   MODELS,
   type NetworkMeasurementContext,
@@ -34,13 +31,18 @@ import {
 import { networkFlops } from "./operations.ts";
 import { IN_MIXED, measurePrecisions } from "./precisions.ts";
 import { type BenchReport, newProfile, newReport } from "./report.ts";
+import { buildSampler, measureSampling } from "./sampling.ts";
+import {
+  checkOnly,
+  firstStepModel,
+  kernelCasesFor,
+  measuresPrecisions,
+  type Selection,
+} from "./selection.ts";
+import { buildTrainer, measureTraining } from "./training.ts";
 
 /** Options of {@linkcode runBench}. */
-export interface BenchOptions {
-  /** Shorter measurements, one each; no precisions and no first steps. */
-  readonly quick: boolean;
-  /** Only rows with a matching name are measured. */
-  readonly only: RegExp;
+export interface BenchOptions extends Selection {
   /** Add a profile of each network's steps. */
   readonly profile: boolean;
   /** Batch size of each network; default: as large as suits the adapter. */
@@ -53,8 +55,6 @@ export interface BenchOptions {
   readonly tune?: TuneMode;
   /** Baseline report; its batch sizes are used again. */
   readonly earlier?: BenchReport;
-  /** Measure only rows that `earlier` has, without precisions and first steps. */
-  readonly again?: boolean;
   /** Called once the adapter is known, before anything is measured; may throw to end the benchmark. */
   readonly accept?: (adapter: AdapterDescription) => void;
 }
@@ -71,18 +71,6 @@ const PROFILED_STEPS = 3;
 
 const FULL: Effort = { seconds: 0.3, referenceSeconds: 0.15, repeats: 3 };
 const QUICK: Effort = { seconds: 0.1, referenceSeconds: 0.1, repeats: 1 };
-
-/** Longest step of a network, seconds; a measurement takes about ten of them. */
-const LONGEST_STEP = { full: 4, quick: 1 };
-
-/** Largest batch of each network. */
-const BATCHES: Readonly<Record<"software" | "gpu", Readonly<Record<string, number>>>> = {
-  software: { floor: 16, tiny: 16, small: 4, ddpm: 1 },
-  gpu: { floor: 16, tiny: 128, small: 128, ddpm: 128 },
-};
-
-/** Default of {@linkcode BenchOptions.only}: matches every name. */
-const EVERYTHING = new RegExp("");
 
 /** Runs the benchmark; rows that cannot be measured are listed in the report with the reason. */
 export async function runBench(options: BenchOptions, reporter: Reporter): Promise<BenchResult> {
@@ -106,48 +94,6 @@ export async function runBench(options: BenchOptions, reporter: Reporter): Promi
     bench.close();
   }
   return { report, traces: bench.traces };
-}
-
-/** @throws {ConfigError} if the options select no row */
-function checkOnly({ only, quick }: BenchOptions, { software }: AdapterDescription): void {
-  const [cases] = kernelCasesFor(software);
-  const names = [
-    ...cases!.map(({ name }) => name), // one list a batch size
-    ...MODELS.map((model) => `training ${model}`),
-    ...PRESETS.map((model) => `sampling ${model}`),
-    ...IN_MIXED.map(mixedRow),
-    ...quick ? [] : [`first step ${firstStepModel(software)}`],
-  ];
-  if (names.some((name) => only.test(name))) return;
-  throw new ConfigError(
-    "--only",
-    only.source,
-    'a pattern that a row\'s name has, e.g. "conv 3x3" or "training tiny"',
-  );
-}
-
-/** True if the options select a row that compares mixed precision with float32. */
-function measuresPrecisions({ only, quick, again }: BenchOptions, adapter: AdapterDescription): boolean {
-  if (again || !IN_MIXED.some((row) => only.test(mixedRow(row)))) return false;
-  // Units that fail their check leave rows that are skipped with the reason.
-  const expected = defaultPrecision(adapter) === "mixed" || adapter.matrixFault !== undefined;
-  return only.source !== EVERYTHING.source || !quick && expected;
-}
-
-/** Name of a row that compares mixed precision with float32. */
-function mixedRow([kind, model]: (typeof IN_MIXED)[number]): string {
-  return `mixed ${kind} ${model}`;
-}
-
-/** Cases by batch size, from large to small. */
-function kernelCasesFor(software: boolean): KernelCase[][] {
-  const sizes = software ? { trafficBatch: 64, parameters: 8e6 } : { trafficBatch: 128, parameters: 35.7e6 };
-  return BATCH_SIZES.map((batch) => kernelCases({ ...sizes, batch }));
-}
-
-/** Network whose first step is measured. */
-function firstStepModel(software: boolean): string {
-  return software ? "tiny" : "small";
 }
 
 class Bench {
@@ -276,7 +222,7 @@ class Bench {
     const named = (model: string) => networkName(measuredNetwork(model, this.#precision));
     const earlierRow = (model: string) =>
       this.options.earlier?.[kind].find((row) => networkName(row) === named(model));
-    const { only, again, batch: asked } = this.options;
+    const { only, quick, again, batch: asked } = this.options;
     const nameOf = (model: string) => `${prefix}${kind} ${model}`;
     const models = all.filter((model) => only.test(nameOf(model)) && (!again || earlierRow(model)));
     this.reporter.start(models.length, prefix + kind);
@@ -284,32 +230,11 @@ class Bench {
       this.reporter.update(done, { now: model });
       await this.#attempt(nameOf(model), async () => {
         const { forward, step } = networkFlops(modelConfig(model), 1, kernelTarget(this.#gpu));
-        const batch = asked ?? earlierRow(model)?.batch;
-        await measure(model, batch ?? this.#batchFor(model, kind === "training" ? step : forward));
+        const seconds = (kind === "training" ? step : forward) / this.#networkRate;
+        const suitable = () => suitableBatch(model, seconds, { software: this.#gpu.adapter.software, quick });
+        await measure(model, asked ?? earlierRow(model)?.batch ?? suitable());
       });
     }
-  }
-
-  /** Largest power of two within {@linkcode BATCHES} whose step is estimated to be short enough. */
-  #batchFor(model: string, flopsPerImage: number): number {
-    const most = this.#largestBatch(model);
-    if (model === "floor") return most; // the speed floor is stated for this batch
-    const longest = this.options.quick ? LONGEST_STEP.quick : LONGEST_STEP.full;
-    const seconds = flopsPerImage / this.#networkRate;
-    if (seconds > longest) {
-      throw new DeviceError(
-        `one image would take about ${
-          seconds.toFixed(1)
-        } s a step, more than ${longest} s; use --batch 1 to measure it anyway`,
-      );
-    }
-    return 2 ** Math.floor(Math.log2(Math.min(most, longest / seconds)));
-  }
-
-  #largestBatch(model: string): number {
-    const batch = BATCHES[this.#gpu.adapter.software ? "software" : "gpu"][model];
-    if (batch === undefined) throw new Error(`${model} has no batch size in BATCHES`);
-    return batch;
   }
 
   async #training(model: string, batch: number): Promise<void> {
@@ -355,11 +280,12 @@ class Bench {
   }
 
   async #firstStep(): Promise<void> {
-    const model = firstStepModel(this.#gpu.adapter.software);
+    const { software } = this.#gpu.adapter;
+    const model = firstStepModel(software);
     if (!this.options.only.test(`first step ${model}`)) return;
     this.reporter.start(1, `first step of ${model}`);
     await this.#attempt(`first step ${model}`, async () => {
-      const batch = this.options.batch ?? this.#largestBatch(model);
+      const batch = this.options.batch ?? largestBatch(model, software);
       this.report.firstSteps.push(await measureFirstStep(model, batch, this.options.tune, this.#precision));
     });
   }

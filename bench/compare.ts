@@ -4,7 +4,9 @@
  * @module
  */
 import { ConfigError } from "../lib/errors.ts";
-import { networkName, type SamplingRow, type TrainingRow } from "./models.ts";
+import type { TrainingRow } from "./training.ts";
+import type { SamplingRow } from "./sampling.ts";
+import { networkName } from "./models.ts";
 import { type BenchReport, figure, percent, table } from "./report.ts";
 
 /** Options of {@linkcode compareReports}. */

@@ -8,7 +8,8 @@ import { describeEnd } from "../lib/process.ts";
 import type { Precision } from "../lib/model/precision.ts";
 import { type TuneMode, Tuning } from "../lib/tuning/tuning.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
-import { buildTrainer, type MeasuredNetwork, measuredNetwork, modelConfig } from "./models.ts";
+import { buildTrainer } from "./training.ts";
+import { type MeasuredNetwork, measuredNetwork, modelConfig } from "./models.ts";
 
 /** A row of the table of first steps. */
 export interface FirstStepRow extends MeasuredNetwork {

@@ -14,7 +14,9 @@ import type { Reporter } from "../terminal/progress.ts";
 import { describeEnvironment, type Environment } from "./environment.ts";
 import { measureLimits } from "./limits.ts";
 import { median, type Reference, timeOnce, type Work } from "./measure.ts";
-import { buildSampler, buildTrainer, CLASSES } from "./models.ts";
+import { buildTrainer } from "./training.ts";
+import { buildSampler } from "./sampling.ts";
+import { CLASSES } from "./models.ts";
 import { networkFlops } from "./operations.ts";
 
 /** One measurement of a series. */

@@ -7,7 +7,9 @@ import type { Gpu } from "../lib/gpu/device.ts";
 import type { Precision } from "../lib/model/precision.ts";
 import type { Tuning } from "../lib/tuning/tuning.ts";
 import { calibrate, type Effort, measureAgainst } from "./measure.ts";
-import { buildSampler, buildTrainer, modelConfig, preparePrecision, type SamplingShape } from "./models.ts";
+import { buildTrainer } from "./training.ts";
+import { buildSampler, type SamplingShape } from "./sampling.ts";
+import { modelConfig, preparePrecision } from "./models.ts";
 
 /** A row of the precision table. */
 export interface PrecisionRow {

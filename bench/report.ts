@@ -6,7 +6,9 @@
 import { type ProfileEntry, type Slice, summarizeProfile } from "../lib/gpu/profile.ts";
 import type { Environment } from "./environment.ts";
 import type { FirstStepRow } from "./first_step.ts";
-import { networkName, type SamplingRow, type TrainingRow } from "./models.ts";
+import type { TrainingRow } from "./training.ts";
+import type { SamplingRow } from "./sampling.ts";
+import { networkName } from "./models.ts";
 import type { PrecisionRow } from "./precisions.ts";
 
 /** A row of the kernel table: `gflops` for compute-bound kernels, `gigabytesPerSecond` for memory-bound ones. */

@@ -11,7 +11,8 @@ import { Tuning } from "../lib/tuning/tuning.ts";
 import { showErrorAndExit } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { describeEnvironment } from "./environment.ts";
-import { buildTrainer, measuredNetwork, modelConfig, preparePrecision } from "./models.ts";
+import { buildTrainer } from "./training.ts";
+import { measuredNetwork, modelConfig, preparePrecision } from "./models.ts";
 import { newReport } from "./report.ts";
 
 /** Steps of a run that is long enough for as much tuning as there may be. */

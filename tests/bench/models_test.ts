@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { buildSampler, buildTrainer, modelConfig } from "../../bench/models.ts";
+import { buildTrainer } from "../../bench/training.ts";
+import { buildSampler } from "../../bench/sampling.ts";
+import { modelConfig } from "../../bench/models.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import { Tuning } from "../../lib/tuning/tuning.ts";
 import { matrixGpu } from "../support/matrix_driver.ts";
