@@ -29,8 +29,8 @@ for (
         assert.deepEqual([images.metadata[0].sampler, images.metadata[0].steps], [sampler, 3]);
         seen.add(images.pixels.join());
       }
-      // Some are the same by design: EDM's without churn is Heun's with the same spacing.
-      assert.ok(seen.size >= samplerNames.length - 2, `${seen.size} different pictures`);
+      // Some are the same by design with the same spacing: EDM's without churn is Heun's, and Euler's is DDIM's.
+      assert.ok(seen.size >= samplerNames.length - 3, `${seen.size} different pictures`);
     });
   });
 }

@@ -6,7 +6,7 @@
 
 import { CLEAN, type ForwardProcess, halfLogSnr, type NoiseLevel, sigmaOf } from "../forward_process.ts";
 import type { SpacingConvention } from "../spacing.ts";
-import { deviation, evaluation, type PlannerOptions, type SamplerStep, visitedLevels } from "./step.ts";
+import { deviation, flowEvaluation, type PlannerOptions, type SamplerStep, visitedLevels } from "./step.ts";
 
 /**
  * Whole timesteps, with the image as the last of the parts, as in diffusers' `DPMSolverMultistepScheduler` and
@@ -36,7 +36,7 @@ export function dpmpp2mSteps(process: ForwardProcess, options: PlannerOptions): 
     const next = levels[i + 1] ?? CLEAN;
     const nextFromX = next.noise / level.noise;
     const nextFromD = next.signal - nextFromX * level.signal; // -signal' (exp(-h) - 1), with exp(-h) = sigma' / sigma
-    return evaluation(process, level, clip, i === 0 ? deviation(level) : 0, {
+    return flowEvaluation(process, level, clip, i === 0 ? deviation(level) : 0, {
       next,
       nextFromX,
       ...fromEstimates(nextFromD, levels[i - 1], level, next),

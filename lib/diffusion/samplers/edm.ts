@@ -9,7 +9,14 @@ import { CLEAN, type ForwardProcess, type NoiseLevel, sigmaOf } from "../forward
 import { largestFiniteSigma } from "../spacing.ts";
 import { eulerSpacing, towards } from "./euler.ts";
 import { corrected, inSigma } from "./heun.ts";
-import { evaluation, type PlannerOptions, type SamplerStep, type StepResult, visitedLevels } from "./step.ts";
+import {
+  evaluation,
+  flowEvaluation,
+  type PlannerOptions,
+  type SamplerStep,
+  type StepResult,
+  visitedLevels,
+} from "./step.ts";
 
 /** Largest deviation of the noise that is added back; the paper's are 1 to 1.007. */
 const MOST_CHURN_NOISE = 100;
@@ -42,7 +49,7 @@ export function edmSteps(process: ForwardProcess, options: PlannerOptions): Samp
     const start = i === 0 ? Math.hypot(from.signal * sigmaOf(level), raised[0]!.added) : 0;
     const next = levels[i + 1];
     // Algorithm 2, lines 7 and 8
-    const first = evaluation(process, from, clip, start, towards(from, next ?? CLEAN));
+    const first = flowEvaluation(process, from, clip, start, towards(from, next ?? CLEAN));
     if (!next) return [first];
     // Algorithm 2, lines 10 and 11, then lines 5 and 6 of the next step
     const second = corrected(from, next, inSigma);

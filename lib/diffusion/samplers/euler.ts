@@ -8,7 +8,7 @@ import { CLEAN, type ForwardProcess, type NoiseLevel } from "../forward_process.
 import type { SpacingConvention, SpacingName } from "../spacing.ts";
 import {
   deviation,
-  evaluation,
+  flowEvaluation,
   type PlannerOptions,
   type SamplerStep,
   type StepResult,
@@ -19,8 +19,7 @@ import {
 export const eulerSpacing: SpacingConvention = { extraParts: 0, wholeTimesteps: false };
 
 /**
- * Plans Euler's method. The noise is estimated from the clipped `x_0`, so a step goes along the straight line through `x`
- * and `x_0`:
+ * Plans Euler's method. A step goes along the straight line through `x` and the estimate of `x_0`:
  *
  * ```text
  * eps  = (x - signal x_0) / noise
@@ -38,7 +37,7 @@ export function eulerSteps(process: ForwardProcess, options: PlannerOptions): Sa
   const levels = visitedLevels(process, options, eulerSpacing);
   return levels.map((level, i) => {
     const start = i === 0 ? initialDeviation(level, spacing) : 0;
-    return evaluation(process, level, clip, start, towards(level, levels[i + 1] ?? CLEAN));
+    return flowEvaluation(process, level, clip, start, towards(level, levels[i + 1] ?? CLEAN));
   });
 }
 

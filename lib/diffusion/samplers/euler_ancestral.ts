@@ -19,7 +19,8 @@ import { evaluation, type PlannerOptions, type SamplerStep, visitedLevels } from
  * down = sqrt(sigma'^2 - up^2)
  * ```
  *
- * so it draws what DDIM does with eta 1 (Song et al. 2021, equation 16), but for the noise estimated from the clipped `x_0`.
+ * so it draws what DDIM does with eta 1 (Song et al. 2021, equation 16), but for the noise estimated from the clipped `x_0`, which the
+ * added noise keeps from burning images out.
  *
  * @returns the steps, most noise first
  * @throws {ConfigError} naming the option that is out of its range

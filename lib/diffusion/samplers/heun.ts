@@ -11,7 +11,8 @@ import { evaluation, type PlannerOptions, type SamplerStep, type StepResult, vis
 /**
  * Plans Heun's method: Euler's to the next level (Algorithm 1, lines 4 and 5), then the same step again with the mean of the
  * slopes at both of its ends (Algorithm 1, lines 7 and 8). The last step, to the image, is Euler's, so `steps` steps evaluate the network
- * `2 steps - 1` times, as diffusers' `HeunDiscreteScheduler` does.
+ * `2 steps - 1` times, as diffusers' `HeunDiscreteScheduler` does. As there, the noise is estimated from the clipped `x_0`, unlike
+ * {@linkcode flowEvaluation}'s.
  *
  * @returns the evaluations, most noise first
  * @throws {ConfigError} naming the option that is out of its range

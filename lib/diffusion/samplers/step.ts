@@ -161,6 +161,39 @@ export function evaluation(
   };
 }
 
+/**
+ * A step of a solver of the probability flow. Its result starts not from `x` but from
+ *
+ * ```text
+ * x' = signal x_0 + noise eps
+ * ```
+ *
+ * with the clipped `x_0` and the unclipped `eps`, which is how DDIM clips (Song et al. 2021, equation 12; diffusers' `DDIMScheduler`).
+ * Where nothing is clipped, `x'` is `x`. Where a network's estimates leave the range of images, a solver that keeps `x`
+ * follows them to images that are burnt out, while `x'` returns to the range.
+ *
+ * @param initialNoise for the first step of a plan
+ * @throws {ConfigError} for a clip bound out of range
+ */
+export function flowEvaluation(
+  process: ForwardProcess,
+  level: NoiseLevel,
+  clip: SamplerOptions["clip"],
+  initialNoise: number,
+  result: StepResult,
+): SamplerStep {
+  const step = evaluation(process, level, clip, initialNoise, result);
+  if (step.clip === noClip) return step;
+  const { epsFromX, epsFromOut } = estimates(process, level);
+  const { nextFromX0, nextFromX, nextFromOut } = step;
+  return {
+    ...step,
+    nextFromX0: nextFromX0 + nextFromX * level.signal,
+    nextFromX: nextFromX * level.noise * epsFromX,
+    nextFromOut: nextFromOut + nextFromX * level.noise * epsFromOut,
+  };
+}
+
 /** Standard deviation of `x` at a level if the image has standard deviation 1. */
 export function deviation({ signal, noise }: NoiseLevel): number {
   return Math.hypot(signal, noise);

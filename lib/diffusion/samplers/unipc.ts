@@ -7,7 +7,7 @@
 
 import { CLEAN, type ForwardProcess, halfLogSnr, type NoiseLevel, sigmaOf } from "../forward_process.ts";
 import { multistepSpacing, stepRatio } from "./dpmpp_2m.ts";
-import { deviation, evaluation, type PlannerOptions, type SamplerStep, visitedLevels } from "./step.ts";
+import { deviation, flowEvaluation, type PlannerOptions, type SamplerStep, visitedLevels } from "./step.ts";
 
 /** Weights of the present estimate of `x_0`, the one before (`h1`) and the one before that (`h2`). */
 type EstimateWeights = readonly [x0: number, h1: number, h2: number];
@@ -37,7 +37,7 @@ export function unipcSteps(process: ForwardProcess, options: PlannerOptions): Sa
     const correction: EstimateWeights = last ? corrector(beforeLast, last, level) : [0, 0, 0];
     const nextFromX = next.noise / level.noise;
     const [x0, h1] = predictor(last, level, next);
-    return evaluation(process, level, clip, i === 0 ? deviation(level) : 0, {
+    return flowEvaluation(process, level, clip, i === 0 ? deviation(level) : 0, {
       next,
       nextFromX,
       nextFromX0: nextFromX * correction[0] + x0,

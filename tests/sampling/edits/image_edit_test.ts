@@ -95,7 +95,7 @@ Deno.test("an image of strength below 1 starts from the noisy given image at a l
       const data = (await drawn(batch, [wanted])).get(0)!;
       distances.push(Math.hypot(...data.map((value, i) => value - image[i])));
     }
-    assert.ok(distances[0] < distances[1] && distances[1] < distances[2], `distances ${distances}`);
+    assert.ok(distances[0] < 0.1 * Math.min(distances[1], distances[2]), `distances ${distances}`);
   }));
 
 Deno.test("the noise of an edited image is that of its seed", () => {
