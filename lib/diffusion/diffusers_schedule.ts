@@ -46,6 +46,13 @@ const fields: { readonly [K in keyof ScheduleConfig]: DiffusersField } = {
   setAlphaToOne: { name: "set_alpha_to_one", default: true },
 };
 
+/** Variances that diffusers has and draws nothing from, and why. */
+const BROKEN_VARIANCES: Readonly<Record<string, string>> = {
+  fixed_large_log:
+    "diffusers takes the root of the logarithm of beta, which is no number; fixed_large is what was meant",
+  learned: "diffusers takes the root of what the network adds to its output, which nothing keeps above 0",
+};
+
 /** Name of a field in diffusers. */
 export function diffusersName(field: keyof ScheduleConfig): string {
   return fields[field].name;
@@ -158,7 +165,9 @@ export function parseScheduleConfig(
   const config: ScheduleConfig = read.betas === null ? read : { ...read, betaSchedule: "custom" };
   for (const key of SCHEDULE_FIELDS) {
     const { accepts, allowed } = SCHEDULE_RULES[key];
-    if (!accepts(config[key], config)) throw new ConfigError(fields[key].name, config[key], allowed);
+    if (accepts(config[key], config)) continue;
+    const why = key === "varianceType" ? BROKEN_VARIANCES[String(config[key])] : undefined;
+    throw new ConfigError(fields[key].name, config[key], why === undefined ? allowed : `${allowed} (${why})`);
   }
   noteIgnored(source, onNote);
   return config;

@@ -158,6 +158,26 @@ Deno.test("an unsupported value is refused by the name of its field in the file"
   for (const json of [null, [], "x", 3]) assert.throws(() => NoiseSchedule.fromDiffusers(json), ConfigError);
 });
 
+Deno.test("variances that draw NaN in diffusers are refused with the reason", () => {
+  const refusals = [["learned", /root of what the network adds/], [
+    "fixed_large_log",
+    /fixed_large is what was meant/,
+  ]] as const;
+  for (const [variance_type, why] of refusals) {
+    assert.throws(
+      () => NoiseSchedule.fromDiffusers({ _class_name: "DDPMScheduler", variance_type }),
+      (error) => error instanceof ConfigError && why.test(error.message),
+      variance_type,
+    );
+  }
+});
+
+Deno.test("fixed_small_log is the variance fixed_small, and is written as that", () => {
+  const json = { _class_name: "DDPMScheduler", variance_type: "fixed_small_log" };
+  const schedule = NoiseSchedule.fromDiffusers(json);
+  assert.equal(schedule.toDiffusers().variance_type, "fixed_small");
+});
+
 /** The schedule of a file of a scheduler, and what was noted about it. */
 function read(json: Record<string, unknown>) {
   const notes: string[] = [];
