@@ -79,7 +79,9 @@ export interface ObjectiveTables {
  * - `edm`: the effective target of the preconditioned network (Karras et al. 2022, arXiv 2206.00364, equation 8).
  *
  * Weights are 1 (`none`), or those of a weighting of the squared error of `x_0`, divided by the squared error of the target
- * that a unit error of `x_0` makes: `snr_t` for the noise and `snr_t + 1` for `v`, where `snr_t = (signal_t / noise_t)^2`.
+ * that a unit error of `x_0` makes: `snr_t` for the noise and `snr_t + 1` for `v`, where `snr_t = (signal_t / noise_t)^2`. Where nothing
+ * is left of the image (the last timestep with zero terminal SNR), every weighting but `none` is 0 for `v` and `x0`: that timestep
+ * is not trained.
  *
  * @param process the forward process and its objective
  * @param options loss weighting

@@ -111,7 +111,9 @@ export const OBJECTIVE_SETTINGS: SettingTable<Partial<ObjectiveSettings>> = {
     choices: LOSS_WEIGHTINGS,
     default: "none",
     valueName: "NAME",
-    help: "loss weighting over timesteps for objectives epsilon, v and x0",
+    help:
+      "loss weighting over timesteps for objectives epsilon, v and x0; 0 in pure noise, which leaves the last timestep of " +
+      "a schedule with zero terminal SNR untrained",
   },
   gamma: {
     kind: "number",

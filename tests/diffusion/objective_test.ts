@@ -94,11 +94,13 @@ Deno.test("edm trains at log-normal sigma, every level with the weight lambda c_
 });
 
 Deno.test("zero terminal SNR has finite weights, and none on pure noise where x_0 cannot be known", () => {
-  const process = new NoiseSchedule({ objective: "v", zeroTerminalSnr: true });
-  for (const weighting of LOSS_WEIGHTINGS) {
-    const { weight } = objectiveTables(process, { weighting });
-    assert.ok(weight.every((value) => value >= 0 && value < Infinity), weighting);
-    assert.equal(weight.at(-1), weighting === "none" ? 1 : 0);
+  for (const objective of ["v", "x0"] as const) {
+    const process = new NoiseSchedule({ objective, zeroTerminalSnr: true });
+    for (const weighting of LOSS_WEIGHTINGS) {
+      const { weight } = objectiveTables(process, { weighting });
+      assert.ok(weight.every((value) => value >= 0 && value < Infinity), weighting);
+      assert.equal(weight.at(-1), weighting === "none" ? 1 : 0);
+    }
   }
 });
 
