@@ -13,6 +13,8 @@ export interface EmbeddingShape {
   readonly dim: number;
   /** Rows of the table: number of labels. */
   readonly rows: number;
+  /** Labels are float32, as timesteps are, and rounded. Default false. */
+  readonly floatLabels?: boolean;
 }
 
 const WORKGROUP = 64;
@@ -20,7 +22,7 @@ const WORKGROUP = 64;
 /**
  * `y[n] = table[labels[n]]`.
  *
- * @param buffers `table` [rows, Dp]; `labels` [N] u32, below `rows`: the caller validates, kernels clamp to the last row;
+ * @param buffers `table` [rows, Dp]; `labels` [N] u32 or float32, below `rows`: the caller validates, kernels clamp to the last row;
  *   `y` [N, 1, 1, Dp]
  */
 export function embeddingForward<B>(
@@ -30,14 +32,15 @@ export function embeddingForward<B>(
 ): Launch<B>[] {
   const params = paramsOf(shape);
   const workgroups = grid1d(params.batch * params.columns, WORKGROUP);
-  return [launch(embeddingKernel, "forward", params, { table, labels, y }, workgroups, { label })];
+  const constants = constantsOf(shape);
+  return [launch(embeddingKernel, "forward", params, { table, labels, y }, workgroups, { constants, label })];
 }
 
 /**
  * Gradient of {@linkcode embeddingForward}: each row of `dtable` is the sum of `dy` over the samples with its label, in
  * batch order, and zero if there are none.
  *
- * @param buffers `labels` [N] u32; `dy` [N, 1, 1, Dp]; `dtable` [rows, Dp]
+ * @param buffers `labels` as before; `dy` [N, 1, 1, Dp]; `dtable` [rows, Dp]
  */
 export function embeddingBackward<B>(
   shape: EmbeddingShape,
@@ -46,9 +49,16 @@ export function embeddingBackward<B>(
 ): Launch<B>[] {
   const params = paramsOf(shape);
   const workgroups = grid1d(params.rows * params.columns, WORKGROUP);
-  return [launch(embeddingKernel, "backward", params, { labels, dy, dtable }, workgroups, { label })];
+  const constants = constantsOf(shape);
+  return [
+    launch(embeddingKernel, "backward", params, { labels, dy, dtable }, workgroups, { constants, label }),
+  ];
 }
 
 function paramsOf({ batch, dim, rows }: EmbeddingShape) {
   return { batch, rows, columns: Math.ceil(dim / 4) };
+}
+
+function constantsOf({ floatLabels = false }: EmbeddingShape) {
+  return { float_labels: Number(floatLabels) };
 }

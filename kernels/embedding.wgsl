@@ -1,14 +1,16 @@
-// Embedding lookup by label, for class embeddings (as torch.nn.Embedding).
+// Embedding lookup by label, for embeddings of classes and of whole timesteps (as torch.nn.Embedding).
 //
 //   forward    y[n] = table[labels[n]]
 //   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
 //
-// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp], as stored; outputs written `=`, zero padding stays zero.
-// Labels are validated on the CPU; out-of-range labels are clamped to the last row.
+// table, dtable [rows, Dp] float32; labels [N] u32, or float32 if float_labels, rounded; y, dy [N, Dp], as stored; outputs
+// written `=`, zero padding stays zero. Labels are validated on the CPU; out-of-range labels are clamped to the last row.
 // One invocation per vec4 of the output. backward gathers: it scans all labels and accumulates in float32 in batch order,
 // so it needs no atomics, and rows without a label become zero.
 
 // include: include/storage.wgsl
+
+override float_labels: bool = false;
 
 struct Params {
   batch: u32,
@@ -24,7 +26,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> dtable: array<vec4f>;
 
 fn row_of_sample(n: u32) -> u32 {
-  return min(labels[n], params.rows - 1u);
+  let label = select(labels[n], u32(round(bitcast<f32>(labels[n]))), float_labels);
+  return min(label, params.rows - 1u);
 }
 
 @compute @workgroup_size(64)

@@ -1889,13 +1889,13 @@ fn ema_profile(
 /** `embedding.wgsl`: forward, backward. */
 export const embeddingKernel = {
   name: "embedding",
-  code: `// Embedding lookup by label, for class embeddings (as torch.nn.Embedding).
+  code: `// Embedding lookup by label, for embeddings of classes and of whole timesteps (as torch.nn.Embedding).
 //
 //   forward    y[n] = table[labels[n]]
 //   backward   dtable[r] = sum over n with labels[n] = r of dy[n]
 //
-// table, dtable [rows, Dp] float32; labels [N] u32; y, dy [N, Dp], as stored; outputs written \`=\`, zero padding stays zero.
-// Labels are validated on the CPU; out-of-range labels are clamped to the last row.
+// table, dtable [rows, Dp] float32; labels [N] u32, or float32 if float_labels, rounded; y, dy [N, Dp], as stored; outputs
+// written \`=\`, zero padding stays zero. Labels are validated on the CPU; out-of-range labels are clamped to the last row.
 // One invocation per vec4 of the output. backward gathers: it scans all labels and accumulates in float32 in batch order,
 // so it needs no atomics, and rows without a label become zero.
 
@@ -1903,6 +1903,8 @@ export const embeddingKernel = {
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
+
+override float_labels: bool = false;
 
 struct Params {
   batch: u32,
@@ -1918,7 +1920,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> dtable: array<vec4f>;
 
 fn row_of_sample(n: u32) -> u32 {
-  return min(labels[n], params.rows - 1u);
+  let label = select(labels[n], u32(round(bitcast<f32>(labels[n]))), float_labels);
+  return min(label, params.rows - 1u);
 }
 
 @compute @workgroup_size(64)
@@ -7836,7 +7839,8 @@ export const timestepEmbeddingKernel = {
 //   f_k = P^(-k / (D/2 - shift)),  k = 0 … D/2 - 1
 //   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or cosines first; an odd D ends in a zero
 //
-// timesteps [N] float32, of magnitude below 2^24; y [N, Dp] as stored, written \`=\`, padding lanes zero.
+// timesteps [N] float32, of magnitude below 2^24, or u32 if whole_numbers; y [N, Dp] as stored, written \`=\`, padding lanes
+// zero.
 // One invocation per vec4 of y.
 //
 // Fixed-point angles: an angle of 1000 rad in float32 is off by up to 3e-5, and WGSL does not bound the error of its sine.
@@ -7877,6 +7881,8 @@ fn sine_cosine(turns: u32) -> vec2f {
 alias Stored = f32;
 alias Stored4 = vec4f;
 
+override whole_numbers: bool = false;
+
 struct Params {
   batch: u32,
   dim: u32,          // D
@@ -7896,7 +7902,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> timesteps: array<f32>;
+@group(0) @binding(1) var<storage, read> timesteps: array<u32>; // of f32, too: a small u32 read as f32 may be flushed to 0
 @group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
 
 const RADIAN = 683565276u;   // 2^32 / (2 pi): one radian as a fraction of a turn
@@ -7931,8 +7937,9 @@ fn value(n: u32, i: u32) -> f32 {
   }
   let second_half = u32(i >= half_dim);
   let f = frequency_of(i - second_half * half_dim);
-  let whole = floor(timesteps[n]);
-  let part = timesteps[n] - whole;
+  let t = select(bitcast<f32>(timesteps[n]), f32(timesteps[n]), whole_numbers);
+  let whole = floor(t);
+  let part = t - whole;
   let both = sine_cosine(bitcast<u32>(i32(whole)) * f + u32(part * f32(f)));
   return select(both.x, both.y, second_half != params.cosine_first);
 }

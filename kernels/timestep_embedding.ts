@@ -15,6 +15,8 @@ export interface TimestepEmbeddingShape {
   readonly flipSinToCos: boolean;
   /** Subtracted from `floor(dim / 2)` in the exponent's denominator; must be less than that; 1 in the reference model. */
   readonly downscaleFreqShift: number;
+  /** Timesteps are u32, as labels are. Default false. */
+  readonly wholeNumbers?: boolean;
   /** Ratio of the highest and lowest frequency, above 1. Default 10000. */
   readonly maxPeriod?: number;
 }
@@ -28,11 +30,12 @@ const BITS = 10;
  * `y[n] = [sin(t f_0) …, cos(t f_0) …]` with `f_k = maxPeriod^(-k / (floor(dim / 2) - downscaleFreqShift))`, accurate
  * to 1e-5 for timesteps from -1000 to 1000.
  *
- * @param buffers `timesteps` [N] float32, of magnitude below 2^24; `y` [N, 1, 1, Dp]
+ * @param buffers `timesteps` [N] float32 or u32, of magnitude below 2^24; `y` [N, 1, 1, Dp]
  * @throws {RangeError} if an option is out of range
  */
 export function timestepEmbeddingForward<B>(
-  { batch, dim, flipSinToCos, downscaleFreqShift, maxPeriod = 10000 }: TimestepEmbeddingShape,
+  { batch, dim, flipSinToCos, downscaleFreqShift, maxPeriod = 10000, wholeNumbers = false }:
+    TimestepEmbeddingShape,
   { timesteps, y }: { timesteps: B; y: B },
   label = "timestep_embedding",
 ): Launch<B>[] {
@@ -53,5 +56,8 @@ export function timestepEmbeddingForward<B>(
     ...{ power5: power(5), power6: power(6), power7: power(7), power8: power(8), power9: power(9) },
   };
   const workgroups = grid1d(batch * columns, WORKGROUP);
-  return [launch(timestepEmbeddingKernel, "forward", params, { timesteps, y }, workgroups, { label })];
+  const constants = { whole_numbers: Number(wholeNumbers) };
+  return [
+    launch(timestepEmbeddingKernel, "forward", params, { timesteps, y }, workgroups, { constants, label }),
+  ];
 }

@@ -3,7 +3,8 @@
 //   f_k = P^(-k / (D/2 - shift)),  k = 0 … D/2 - 1
 //   y[n] = [sin(t_n f_0) …, cos(t_n f_0) …], or cosines first; an odd D ends in a zero
 //
-// timesteps [N] float32, of magnitude below 2^24; y [N, Dp] as stored, written `=`, padding lanes zero.
+// timesteps [N] float32, of magnitude below 2^24, or u32 if whole_numbers; y [N, Dp] as stored, written `=`, padding lanes
+// zero.
 // One invocation per vec4 of y.
 //
 // Fixed-point angles: an angle of 1000 rad in float32 is off by up to 3e-5, and WGSL does not bound the error of its sine.
@@ -15,6 +16,8 @@
 // include: include/multiply_high.wgsl
 // include: include/sine_cosine.wgsl
 // include: include/storage.wgsl
+
+override whole_numbers: bool = false;
 
 struct Params {
   batch: u32,
@@ -35,7 +38,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> timesteps: array<f32>;
+@group(0) @binding(1) var<storage, read> timesteps: array<u32>; // of f32, too: a small u32 read as f32 may be flushed to 0
 @group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
 
 const RADIAN = 683565276u;   // 2^32 / (2 pi): one radian as a fraction of a turn
@@ -70,8 +73,9 @@ fn value(n: u32, i: u32) -> f32 {
   }
   let second_half = u32(i >= half_dim);
   let f = frequency_of(i - second_half * half_dim);
-  let whole = floor(timesteps[n]);
-  let part = timesteps[n] - whole;
+  let t = select(bitcast<f32>(timesteps[n]), f32(timesteps[n]), whole_numbers);
+  let whole = floor(t);
+  let part = t - whole;
   let both = sine_cosine(bitcast<u32>(i32(whole)) * f + u32(part * f32(f)));
   return select(both.x, both.y, second_half != params.cosine_first);
 }

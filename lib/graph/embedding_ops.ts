@@ -12,7 +12,7 @@ import type { Tensor } from "./tensor.ts";
 /**
  * Sinusoidal embedding of timesteps (Vaswani et al. 2017 as used by Ho et al. 2020).
  *
- * @param timesteps [1,1,1,N]: N consecutive float32 values
+ * @param timesteps [1,1,1,N]: N consecutive float32 or uint32 values
  * @param dimension length D of the embedding, even
  * @returns [N,1,1,D]
  */
@@ -25,7 +25,7 @@ export function timestepEmbedding(
 ): Tensor {
   const label = g.label("timestepEmbedding");
   expectShape(label, "timesteps", timesteps, [1, 1, 1, batch]);
-  expectType(label, "timesteps", timesteps, "float32");
+  expectType(label, "timesteps", timesteps, "float32", "uint32");
   if (dimension % 2 !== 0) throw new ShapeError(`${label}: dimension must be even, got ${dimension}`);
   const y = g.tensor(label, [batch, 1, 1, dimension], "activation", false);
   g.record({ kind: "timestepEmbedding", label, in: { timesteps }, out: { y }, attributes });
@@ -36,13 +36,13 @@ export function timestepEmbedding(
  * Embedding lookup: `y[n] = table[labels[n]]`.
  *
  * @param table [rows,1,1,D]
- * @param labels [1,1,1,N]: N consecutive uint32 values below the table's row count
+ * @param labels [1,1,1,N]: N consecutive uint32 or whole float32 values below the table's row count
  * @returns [N,1,1,D]
  */
 export function embedding(g: Graph, table: Tensor, labels: Tensor, batch: number): Tensor {
   const label = g.label("embedding");
   expectShape(label, "labels", labels, [1, 1, 1, batch]);
-  expectType(label, "labels", labels, "uint32");
+  expectType(label, "labels", labels, "uint32", "float32");
   const y = g.tensor(label, [batch, 1, 1, table.shape[3]], "activation", true);
   g.record({ kind: "embedding", label, in: { table, labels }, out: { y }, attributes: {} });
   return y;

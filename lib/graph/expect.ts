@@ -14,8 +14,15 @@ export function expectShape(label: string, operand: string, tensor: Tensor, shap
   );
 }
 
-/** @throws {ShapeError} naming operation, operand and both types if the types differ */
-export function expectType(label: string, operand: string, tensor: Tensor, type: ElementType): void {
-  if (tensor.type === type) return;
-  throw new ShapeError(`${label}: ${operand} is ${showType(tensor.type)}, expected ${showType(type)}`);
+/** @throws {ShapeError} naming operation, operand and all types if the operand's is none of the others */
+export function expectType(
+  label: string,
+  operand: string,
+  tensor: Tensor,
+  ...types: readonly ElementType[]
+): void {
+  if (types.includes(tensor.type)) return;
+  throw new ShapeError(
+    `${label}: ${operand} is ${showType(tensor.type)}, expected ${types.map(showType).join(" or ")}`,
+  );
 }

@@ -6,10 +6,24 @@
 import { ConfigError } from "../errors.ts";
 import { checkConfig } from "./config_checks.ts";
 import { ACTIVATION_NAMES } from "./config_fields.ts";
-import type { DownBlockType, Resampling, TimeScaleShift, UNetConfig, UpBlockType } from "./config_fields.ts";
+import type {
+  DownBlockType,
+  Resampling,
+  TimeEmbeddingType,
+  TimeScaleShift,
+  UNetConfig,
+  UpBlockType,
+} from "./config_fields.ts";
 
 export { imageChannels, imageSize } from "./config_fields.ts";
-export type { DownBlockType, Resampling, TimeScaleShift, UNetConfig, UpBlockType } from "./config_fields.ts";
+export type {
+  DownBlockType,
+  Resampling,
+  TimeEmbeddingType,
+  TimeScaleShift,
+  UNetConfig,
+  UpBlockType,
+} from "./config_fields.ts";
 
 /** Default values, those of the reference model (Ho et al. 2020); the shape has none. */
 const REFERENCE = {
@@ -22,6 +36,9 @@ const REFERENCE = {
   normNumGroups: 32,
   normEps: 1e-6,
   downsamplePadding: 0,
+  timeEmbeddingType: "positional",
+  numTrainTimesteps: null,
+  classEmbedType: null,
   flipSinToCos: false,
   freqShift: 1,
   numClassEmbeds: null,
@@ -57,16 +74,6 @@ export function classCount({ numClassEmbeds }: Pick<UNetConfig, "numClassEmbeds"
   return numClassEmbeds === null ? 0 : numClassEmbeds - 1;
 }
 
-/** Fields of `config.json` with a single supported meaning: the values that express it, and what the others lack. */
-const ONLY: Readonly<Record<string, readonly [values: readonly unknown[], why?: string]>> = {
-  _class_name: [["UNet2DModel"]],
-  time_embedding_type: [
-    ["positional"],
-    "fourier divides the output by the timestep, which is 0 at the last; learned has none between timesteps",
-  ],
-  class_embed_type: [[null], "the others embed numbers and vectors, not classes"],
-};
-
 /**
  * Reads diffusers' `config.json`.
  *
@@ -74,11 +81,8 @@ const ONLY: Readonly<Record<string, readonly [values: readonly unknown[], why?: 
  * @throws {ConfigError} naming the first field with an unsupported value
  */
 export function unetConfigFromJson(json: Readonly<Record<string, unknown>>): UNetConfig {
-  for (const [field, [allowed, why]] of Object.entries(ONLY)) {
-    if (json[field] !== undefined && !allowed.includes(json[field])) {
-      const values = allowed.map((value) => JSON.stringify(value)).join(" or ");
-      throw new ConfigError(field, json[field], why === undefined ? values : `${values} (${why})`);
-    }
+  if (json._class_name !== undefined && json._class_name !== "UNet2DModel") {
+    throw new ConfigError("_class_name", json._class_name, '"UNet2DModel"');
   }
   const size = json.sample_size;
   if (typeof size !== "number" && !(Array.isArray(size) && size.length === 2)) {
@@ -103,6 +107,9 @@ export function unetConfigFromJson(json: Readonly<Record<string, unknown>>): UNe
     normNumGroups: (json.norm_num_groups ?? 32) as number,
     normEps: (json.norm_eps ?? 1e-5) as number,
     downsamplePadding: (json.downsample_padding ?? 1) as 0 | 1,
+    timeEmbeddingType: (json.time_embedding_type ?? "positional") as TimeEmbeddingType,
+    numTrainTimesteps: json.time_embedding_type === "learned" ? json.num_train_timesteps as number : null,
+    classEmbedType: (json.class_embed_type ?? null) as UNetConfig["classEmbedType"],
     flipSinToCos: (json.flip_sin_to_cos ?? true) as boolean,
     freqShift: (json.freq_shift ?? 0) as number,
     numClassEmbeds: (json.num_class_embeds ?? null) as number | null,
@@ -142,6 +149,9 @@ const OPTIONAL = {
   mid_block_type: "midBlockType",
   attn_norm_num_groups: "attnNormNumGroups",
   time_embedding_dim: "timeEmbeddingDim",
+  time_embedding_type: "timeEmbeddingType",
+  num_train_timesteps: "numTrainTimesteps",
+  class_embed_type: "classEmbedType",
   self_conditioning: "selfConditioning",
 } as const satisfies Record<string, keyof typeof REFERENCE>;
 

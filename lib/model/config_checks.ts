@@ -11,6 +11,7 @@ import {
   DOWN_BLOCKS,
   imageSize,
   RESAMPLINGS,
+  TIME_EMBEDDINGS,
   TIME_SCALE_SHIFTS,
   type UNetConfig,
   UP_BLOCKS,
@@ -100,6 +101,7 @@ export function checkConfig(config: UNetConfig): void {
     );
   }
   checkVariants(config);
+  checkEmbeddings(config);
   const divisor = 2 ** (levels - 1);
   for (const size of imageSize(config)) {
     if (size % divisor !== 0) {
@@ -133,10 +135,48 @@ function checkVariants(config: UNetConfig): void {
   }
 }
 
-function requireOneOf(field: string, value: unknown, allowed: readonly unknown[]): void {
-  if (!allowed.includes(value)) {
-    throw new ConfigError(field, value, allowed.map((each) => JSON.stringify(each)).join(" or "));
+/** Checks how timesteps and classes become vectors. */
+function checkEmbeddings(config: UNetConfig): void {
+  const { timeEmbeddingType, numTrainTimesteps, classEmbedType, numClassEmbeds } = config;
+  requireOneOf("time_embedding_type", timeEmbeddingType, TIME_EMBEDDINGS, {
+    fourier: "divides the output by the timestep and takes its logarithm, and the last timestep is 0",
+  });
+  if (timeEmbeddingType === "learned") {
+    checkWhole("num_train_timesteps", numTrainTimesteps!, 1, 100_000);
   }
+  requireOneOf("class_embed_type", classEmbedType, [null, "timestep"], {
+    identity: "takes vectors for classes, which have numbers here",
+  });
+  if (classEmbedType !== "timestep") return;
+  if (timeEmbeddingType !== "positional") {
+    throw new ConfigError(
+      "class_embed_type",
+      classEmbedType,
+      `null with time_embedding_type ${timeEmbeddingType}`,
+    );
+  }
+  if (numClassEmbeds === null) {
+    throw new ConfigError(
+      "num_class_embeds",
+      null,
+      'the number of classes with class_embed_type "timestep", which has no table that would tell it',
+    );
+  }
+}
+
+/** @param without reasons why a value that diffusers has is not allowed */
+function requireOneOf(
+  field: string,
+  value: unknown,
+  allowed: readonly unknown[],
+  without: Readonly<Record<string, string>> = {},
+): void {
+  if (allowed.includes(value)) return;
+  const values = allowed.map((each) => JSON.stringify(each)).join(" or ");
+  const why = typeof value === "string" && Object.hasOwn(without, value)
+    ? ` (${value} ${without[value]})`
+    : "";
+  throw new ConfigError(field, value, `${values}${why}`);
 }
 
 /** Channel counts of all group normalizations: those of the levels, and on the way up their sums with those of the skips. */

@@ -17,6 +17,8 @@ export const ACTIVATION_NAMES: Readonly<Record<string, Activation>> = {
   ...Object.fromEntries(ACTIVATIONS.map((name) => [name, name])),
   swish: "silu",
 };
+/** Ways to make a vector of a timestep, before the perceptron. */
+export const TIME_EMBEDDINGS = ["positional", "learned"] as const;
 /** Ways in which the time embedding enters a residual block. */
 export const TIME_SCALE_SHIFTS = ["default", "scale_shift"] as const;
 
@@ -32,6 +34,8 @@ export type DownBlockType = typeof DOWN_BLOCKS[number];
 export type UpBlockType = typeof UP_BLOCKS[number];
 /** A convolution, or a residual block that pools or upsamples (Dhariwal and Nichol 2021, "BigGAN up/downsampling"). */
 export type Resampling = typeof RESAMPLINGS[number];
+/** `positional`: sines and cosines; `learned`: a row of a table, for whole timesteps only. */
+export type TimeEmbeddingType = typeof TIME_EMBEDDINGS[number];
 /**
  * `default` adds the projected time embedding before the second norm; `scale_shift` scales and shifts the result of that norm
  * by it (Dhariwal and Nichol 2021, "adaptive group normalization").
@@ -69,10 +73,19 @@ export interface UNetConfig {
   readonly normEps: number;
   /** Zero padding at the top and left of downsampling convolutions: 1, or 0 for padding at the bottom and right instead. */
   readonly downsamplePadding: 0 | 1;
+  /** How a timestep becomes a vector. */
+  readonly timeEmbeddingType: TimeEmbeddingType;
+  /** Rows of the table of timesteps with a `learned` time embedding, else null. */
+  readonly numTrainTimesteps: number | null;
   /** Cosines before sines in the timestep embedding. */
   readonly flipSinToCos: boolean;
   /** Subtracted from half the embedding's length in the exponent of the frequencies. */
   readonly freqShift: number;
+  /**
+   * How a class becomes a vector: null for a row of a table, `timestep` for the time embedding of its number and a perceptron
+   * of its own.
+   */
+  readonly classEmbedType: "timestep" | null;
   /** Rows of the class embedding table (all classes, then the null class), or null for an unconditional network. */
   readonly numClassEmbeds: number | null;
   /** Dropout rate in the residual blocks during training. */

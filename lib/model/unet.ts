@@ -13,8 +13,7 @@ import { AUGMENTATION_DIM } from "../../kernels/draw_augmentation.ts";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
-import { embedding, timestepEmbedding, vectorEmbedding } from "../graph/embedding_ops.ts";
-import { activate, add, concat, rescale, silu } from "../graph/ops.ts";
+import { concat, rescale } from "../graph/ops.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 import {
   attentionBlock,
@@ -27,10 +26,11 @@ import {
 } from "./blocks.ts";
 import { imageChannels, imageSize, type UNetConfig } from "./config.ts";
 import { FusedLinear } from "./fused_linear.ts";
-import { ALMOST_ZERO, conv, linear, norm, ZEROS } from "./layers.ts";
+import { ALMOST_ZERO, conv, norm } from "./layers.ts";
+import { type EmbeddedInputs, timeEmbedding } from "./time_embedding.ts";
 
 /** Inputs of the network. */
-export interface UNetInputs {
+export interface UNetInputs extends EmbeddedInputs {
   /** Noisy images `x_t`, [N,H,W,C]. */
   readonly x: Tensor;
   /**
@@ -38,17 +38,8 @@ export interface UNetInputs {
    * (Chen, Zhang and Hinton 2022, algorithms 1 and 2).
    */
   readonly estimate?: Tensor;
-  /** N float32 timesteps, 0 (least noise) to T - 1. */
-  readonly timesteps: Tensor;
-  /** N uint32 class labels; present if and only if the configuration has `numClassEmbeds`. */
-  readonly labels?: Tensor;
   /** Step record, which seeds the dropout masks; without it dropout is off, as in sampling. */
   readonly stepState?: Tensor;
-  /**
-   * In training with augmentation, [N,1,1,9] float32: vectors that condition on it (Karras et al. 2022, appendix F.2). They enter the
-   * time embedding linearly and are 0 without augmentation, so the network without this input is that of unaugmented images.
-   */
-  readonly augmentation?: Tensor;
 }
 
 /** Declares the inputs of the network in a graph. */
@@ -89,7 +80,7 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   // Timestep embedding. In float32, because the gradients of its projections are sums over all pixels of an image, which
   // could overflow in float16; it takes a thousandth of the operations.
   const projections = g.inFloat32(() => {
-    const temb = timeEmbedding(g, config, inputs); // [N, 1, 1, E]
+    const temb = timeEmbedding(g, config, x.shape[0], inputs); // [N, 1, 1, E]
     return new FusedLinear(g, "time_emb_proj", temb, projectionWidths(config));
   });
   const net: Network = { g, config, stepState: inputs.stepState, projections };
@@ -134,39 +125,6 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   h = norm(net, "conv_norm_out", h, { activation: "silu" }); // [N, H, W, C_0]
   const last = { kernel: 3, stride: 1, padding: 1, init: ALMOST_ZERO } as const;
   return conv(net, "conv_out", h, config.outChannels, last); // [N, H, W, outChannels]
-}
-
-/** Sinusoidal embedding (Vaswani et al. 2017, section 3.5) and a two-layer perceptron, plus embeddings of class and augmentation. */
-function timeEmbedding(
-  g: Graph,
-  config: UNetConfig,
-  { x, timesteps, labels, augmentation }: UNetInputs,
-): Tensor {
-  const batch = x.shape[0];
-  const width = config.blockOutChannels[0]!;
-  const attributes = { flipSinToCos: config.flipSinToCos, frequencyShift: config.freqShift };
-  const sinusoids = timestepEmbedding(g, timesteps, batch, width, attributes); // [N, 1, 1, C_0]
-  const embeddingWidth = config.timeEmbeddingDim ?? 4 * width;
-  let embedded = g.scope("time_embedding", () => {
-    const hidden = silu(g, linear(g, "linear_1", sinusoids, embeddingWidth));
-    return linear(g, "linear_2", hidden, embeddingWidth); // [N, 1, 1, E]
-  });
-  if ((labels === undefined) !== (config.numClassEmbeds === null)) {
-    throw new ShapeError("labels must be given exactly where the configuration has numClassEmbeds");
-  }
-  if (labels && config.numClassEmbeds !== null) {
-    const shape = [config.numClassEmbeds, embeddingWidth];
-    const table = g.parameter("class_embedding.weight", "table", shape, { kind: "normal", std: 1 });
-    embedded = add(g, embedded, embedding(g, table, labels, batch));
-  }
-  if (augmentation) {
-    const shape = [AUGMENTATION_DIM, embeddingWidth];
-    // Training alone: the input is zero where images are not augmented, and the layer has no bias.
-    const table = g.parameter("augmentation_embedding.weight", "table", shape, ZEROS, { trainingOnly: true });
-    embedded = add(g, embedded, vectorEmbedding(g, table, augmentation));
-  }
-  // All residual blocks project the same activation, so it is computed once.
-  return activate(g, embedded, config.activation);
 }
 
 function expectImages({ x, estimate }: UNetInputs, config: UNetConfig): void {

@@ -45,6 +45,8 @@ const properties: Readonly<Record<string, Property>> = {
   "image size": ({ config }) => imageSize(config).join(" x "),
   "image channels": ({ config }) => String(imageChannels(config)),
   "self-conditioning": ({ config }) => config.selfConditioning ? "on" : "off",
+  // The steps suit the model's: a learned embedding of the guide's would lack those between timesteps.
+  "time embedding": ({ config }) => config.timeEmbeddingType,
   "output channels": ({ config }) => String(config.outChannels),
   "classes": ({ classes }) => classes.length > 0 ? classes.join(", ") : "none",
   "objective": ({ schedule }) => schedule.objective,

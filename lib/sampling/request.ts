@@ -4,6 +4,7 @@
  * @module
  */
 import { imageChannels } from "../model/config.ts";
+import { checkPlanTimes } from "./network_times.ts";
 import { checkWhole } from "../checks.ts";
 import { checkPictureChannels } from "./channels.ts";
 import {
@@ -184,6 +185,7 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
     ...planEdit(options, model, choice, steps),
   };
   const plan = planImage(schedule, settings);
+  checkPlanTimes(model.config, choice.sampler, plan);
   const imageWork = mostWork(images, plan, classes.length, guided);
   const { length: evaluations } = plan;
   return { labels, ...settings, evaluations, ...guidance, imageRows, imageWork, seed, batch };

@@ -11,6 +11,7 @@ import { CheckpointError, ConfigError } from "../errors.ts";
 import { loadPipeline, type Pipeline } from "../files/pipeline.ts";
 import { type UNetConfig, unetConfigFromJson } from "../model/config.ts";
 import { unetParameters } from "../model/network.ts";
+import { checkProcessTimes } from "./network_times.ts";
 import type { Precision } from "../model/precision.ts";
 
 /** A trained model in memory. */
@@ -57,6 +58,7 @@ export async function readModel(
   const { tensors, path } = pipeline;
   const config = inFile(`${path}: config.json`, () => unetConfigFromJson(pipeline.unetConfig));
   const { schedule, sampling } = readSchedule(pipeline, onWarning);
+  inFile(`${path}: config.json`, () => checkProcessTimes(config, schedule));
   const classes = readClasses(config, pipeline, onWarning);
   const table = unetParameters(config, precision);
   for (const [name, { data }] of tensors) requireFinite(data, `${path}: tensor ${JSON.stringify(name)}`);

@@ -119,13 +119,20 @@ export function describeNewClasses(
  * @param classes the run's classes; of a network without a class table, they are ignored
  * @param seed of the rows of new classes
  * @throws {CheckpointError} naming a tensor that does not fit the network
+ * @throws {ConfigError} for other classes, if the model embeds their numbers
  */
 export function initialWeights(
-  { path, tensors, classes: known }: InitialModel,
+  { path, config, tensors, classes: known }: InitialModel,
   table: ParameterTable,
   classes: readonly string[],
   seed: number,
 ): InitialWeights {
+  if (config.classEmbedType === "timestep" && JSON.stringify(classes) !== JSON.stringify(known)) {
+    const allowed = `a model with the run's classes in the same order, since it embeds their numbers: ${
+      classes.join(", ")
+    }`;
+    throw new ConfigError("init", path, allowed);
+  }
   const given = new Map(tensors);
   const from = given.get(CLASS_TABLE);
   given.delete(CLASS_TABLE);

@@ -5,8 +5,9 @@
  */
 import { ConfigError } from "../errors.ts";
 import { imageChannels, unetConfig, unetConfigToJson } from "../model/config.ts";
+import { checkProcessTimes } from "../sampling/network_times.ts";
 import { presetConfig, type PresetName } from "../model/presets.ts";
-import { checkObjective, withObjective } from "./objective_settings.ts";
+import { checkObjective, processOf, withObjective } from "./objective_settings.ts";
 import { recipeSettings } from "./recipes.ts";
 import {
   type AdapterTraits,
@@ -90,7 +91,7 @@ export function resolveSettings(
 }
 
 /**
- * Checks every setting of a run except the network.
+ * Checks every setting of a run; of the network, only that it fits the process.
  * @throws {ConfigError} naming the first that is not allowed
  */
 function checkSettings(settings: TrainSettings): void {
@@ -98,6 +99,7 @@ function checkSettings(settings: TrainSettings): void {
     checkSetting(name, setting, settings[name as keyof TrainingOptions]);
   }
   checkObjective(settings);
+  checkProcessTimes(settings.model, processOf(settings));
   const { emaProfiles } = settings;
   if (!emaProfiles && settings.snapshotEvery !== null) {
     throw new ConfigError("snapshotEvery", settings.snapshotEvery, "null without emaProfiles");

@@ -63,7 +63,8 @@ def build(case, settings, dtype):
     model = diffusers.UNet2DModel(**{key: value for key, value in settings.items() if key != "_class_name"})
     state = {name: formula.parameter(case, name, tuple(p.shape)) for name, p in model.state_dict().items()}
     model.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()})
-    model.time_proj = TimeProjection(model.time_proj, dtype)
+    if settings["time_embedding_type"] == "positional":
+        model.time_proj = TimeProjection(model.time_proj, dtype)
     return model.to(dtype).train()
 
 
@@ -259,6 +260,15 @@ CASES = {
         )
         for act in ("mish", "gelu", "relu")
     },
+    "learned_time": lambda case: network(
+        case,
+        {**config([6, 9], [False, True], 1, None, 3, 8, 3), "time_embedding_type": "learned", "num_train_timesteps": 20},
+        [3, 3, 8, 8], [19, 4, 19], [1, 2, 0], 2, 4,
+    ),
+    "class_numbers": lambda case: network(
+        case, {**config([6, 9], [False, True], 1, None, 3, 8, 40), "class_embed_type": "timestep", "flip_sin_to_cos": True},
+        [2, 3, 8, 8], [40, 900], [37, 2], 2, 4,
+    ),
     "train_adam": lambda case: training(case, config([16, 24], [False, True], 1, 8, 4, 8, 11), [4, 3, 8, 8], 0.0),
     "train_adamw": lambda case: training(case, config([16, 24], [False, True], 1, 8, 4, 8, 11), [4, 3, 8, 8], 0.01),
 }

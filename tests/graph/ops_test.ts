@@ -143,14 +143,14 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
     (g) => embed(g, 3, "uint32"),
   ],
   [
-    "embedding of labels that are floats",
-    "block.embedding: labels is float32, expected uint32",
-    (g) => embed(g, 2, "float32"),
+    "embedding of labels that are bytes",
+    "block.embedding: labels is uint8, expected uint32 or float32",
+    (g) => embed(g, 2, "uint8"),
   ],
   [
-    "timestepEmbedding of integers",
-    "block.timestepEmbedding: timesteps is uint32, expected float32",
-    (g) => embedTimesteps(g, 2, 16, "uint32"),
+    "timestepEmbedding of bytes",
+    "block.timestepEmbedding: timesteps is uint8, expected float32 or uint32",
+    (g) => embedTimesteps(g, 2, 16, "uint8"),
   ],
   [
     "dropout by another record than the step's",

@@ -15,16 +15,22 @@ Deno.test("embedding reference gradient matches central differences", () => {
   assertClose(embeddingGradientReference(labels, dy, 4, 3), want, { absolute: 1e-10 }, "dtable");
 });
 
-async function runEmbedding(storage: Storage, labels: number[], rows: number, dim: number) {
+async function runEmbedding(
+  storage: Storage,
+  labels: number[],
+  rows: number,
+  dim: number,
+  floatLabels = false,
+) {
   const [table, dy] = [noise(rows * dim, 3), storage.rounded(noise(labels.length * dim, 4))];
   const host = {
     table: packChannels(table, dim),
     dy: storage.array(packChannels(dy, dim)),
-    labels: Uint32Array.from(labels),
+    labels: floatLabels ? Float32Array.from(labels) : Uint32Array.from(labels),
   };
   const y = storage.empty(host.dy.length);
   const dtable = new Float32Array(host.table.length).fill(NaN);
-  const shape = { batch: labels.length, dim, rows };
+  const shape = { batch: labels.length, dim, rows, floatLabels };
   await storage.run([
     ...embeddingForward<HostArray>(shape, { table: host.table, labels: host.labels, y }),
     ...embeddingBackward<HostArray>(shape, { labels: host.labels, dy: host.dy, dtable }),
@@ -56,4 +62,12 @@ Deno.test("embedding takes a label beyond the table for its last row", async () 
   const { table, dy, y, dtable } = await runEmbedding(FLOAT32, [0, 7], 3, 4);
   assert.deepEqual([...y], [...embeddingReference(table, [0, 2], 4)]);
   assert.deepEqual([...dtable], [...embeddingGradientReference([0, 2], dy, 3, 4)]);
+});
+
+Deno.test("embedding takes labels in float32, as timesteps are, rounded", async () => {
+  const labels = [0, 999, 500.4, 7, 7];
+  const { table, dy, y, dtable } = await runEmbedding(FLOAT32, labels, 1000, 4, true);
+  const whole = labels.map(Math.round);
+  assert.deepEqual([...y], [...embeddingReference(table, whole, 4)]);
+  assert.deepEqual([...dtable], [...embeddingGradientReference(whole, dy, 1000, 4).map(Math.fround)]);
 });

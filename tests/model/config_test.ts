@@ -55,6 +55,9 @@ Deno.test("a file that leaves out everything it can means diffusers' defaults", 
     normNumGroups: 32,
     normEps: 1e-5,
     downsamplePadding: 1,
+    timeEmbeddingType: "positional",
+    numTrainTimesteps: null,
+    classEmbedType: null,
     flipSinToCos: true,
     freqShift: 0,
     numClassEmbeds: null,
@@ -84,6 +87,8 @@ Deno.test("a configuration that is written and read is the same", () => {
       "variance",
       "mish",
       "relu",
+      "learned_time",
+      "class_numbers",
     ].map((name) => unetConfigFromJson(loadNetworkCase(name).config)),
     presetConfig("tiny", 0, {
       sampleSize: [16, 24],
@@ -141,15 +146,14 @@ const refused: [field: string, value: unknown, allowed?: RegExp][] = [
   ["_class_name", "UNet2DConditionModel", /"UNet2DModel"/],
   ["act_fn", "tanh", /"silu" or "mish" or "gelu" or "relu" or "swish"/],
   ["center_input_sample", 1, /true or false/],
-  ["time_embedding_type", "fourier", /"positional" \(fourier divides/],
-  ["time_embedding_type", "learned"],
+  ["time_embedding_type", "fourier", /"positional" or "learned" \(fourier divides/],
+  ["time_embedding_type", "rotary", /"positional" or "learned", got/],
   ["mid_block_scale_factor", 0, /a positive number/],
   ["mid_block_type", "UNetMidBlock2DCrossAttn", /"UNetMidBlock2D" or null/],
   ["downsample_type", "fir", /"conv" or "resnet"/],
   ["upsample_type", "fir", /"conv" or "resnet"/],
   ["resnet_time_scale_shift", "spatial", /"default" or "scale_shift"/],
-  ["class_embed_type", "timestep", /null \(the others embed numbers/],
-  ["class_embed_type", "identity"],
+  ["class_embed_type", "identity", /null or "timestep" \(identity takes vectors for classes/],
   ["time_embedding_dim", 0.5, /a whole number from 1/],
   ["attn_norm_num_groups", 7, /a number of groups that fits: 7 groups do not divide 256 channels/],
   ["sample_size", null, /a number or \[height, width\]/],
@@ -202,6 +206,30 @@ for (const [field, value, allowed = /expected/] of refused) {
     });
   });
 }
+
+Deno.test("embeddings of timesteps and classes need what says their sizes, and one excludes the other", () => {
+  const refusal = (json: object) => {
+    let message = "";
+    assert.throws(() => unetConfigFromJson({ ...reference, ...json }), (error: Error) => {
+      message = error.message;
+      return error instanceof ConfigError;
+    });
+    return message;
+  };
+  const learned = { time_embedding_type: "learned" };
+  assert.match(refusal(learned), /^num_train_timesteps: expected a whole number from 1 to 100000/);
+  const numbered = { class_embed_type: "timestep" };
+  assert.match(
+    refusal(numbered),
+    /^num_class_embeds: expected the number of classes with class_embed_type "timestep"/,
+  );
+  assert.match(
+    refusal({ ...learned, ...numbered, num_train_timesteps: 9, num_class_embeds: 3 }),
+    /^class_embed_type: expected null with time_embedding_type learned/,
+  );
+  const { numTrainTimesteps } = unetConfigFromJson({ ...reference, num_train_timesteps: 1000 });
+  assert.equal(numTrainTimesteps, null, "sinusoids have no table");
+});
 
 Deno.test("groups wider than a workgroup are refused, also where a skip connection makes them so", () => {
   const wide = (channels: number) => ({

@@ -40,6 +40,8 @@ const CASES: readonly [name: string, kernels: readonly Kernels[]][] = [
   ["mish", ["own"]],
   ["gelu", ["own", "other"]],
   ["relu", ["own"]],
+  ["learned_time", ["own"]],
+  ["class_numbers", ["own"]],
 ];
 
 function targetOf(gpu: Gpu, kernels: Kernels): KernelTarget {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
 import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
-import { planSampling, samplerNames } from "../../lib/diffusion/sampler.ts";
+import { planSampling, type SamplerName, samplerNames } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import {
@@ -114,6 +114,23 @@ Deno.test("settings of another sampler, or that the model lacks, are refused by 
     /^spacing: expected karras, exponential, log-snr: this model was trained on noise levels, not timesteps/,
   );
   assert.match(refusal({ spacing: "kaRas" as "karras" }), /did you mean karras/);
+});
+
+Deno.test("a network with a table of timesteps takes samplers that visit whole ones", () => {
+  const config = microNetwork({ numClassEmbeds: 4, timeEmbeddingType: "learned", numTrainTimesteps: 1000 });
+  const model = { ...animals, config };
+  const whole: GenerateOptions[] = [
+    ...["ddpm", "ddim", "dpm++2m", "dpm++2m-sde", "unipc"].map((sampler) => ({
+      sampler: sampler as SamplerName,
+    })),
+    { sampler: "euler", spacing: "trailing", steps: 10 },
+    { sampler: "dpm++2m", spacing: "karras" },
+  ];
+  for (const options of whole) planDraw(options, model);
+  assert.match(
+    refusal({ sampler: "heun" }, model),
+    /^sampler: expected ddpm, .* the network has learned whole timesteps only, not [\d.]+, got "?heun/,
+  );
 });
 
 Deno.test("guidance 0 and 1 evaluate the network once; any scale but 1 needs a class or a negative class", () => {

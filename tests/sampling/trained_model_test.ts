@@ -83,6 +83,30 @@ Deno.test("a field that is not supported is named with its file", async () => {
   );
 });
 
+Deno.test("a table of timesteps must have those of the process", async () => {
+  const learned = microNetwork({ timeEmbeddingType: "learned", numTrainTimesteps: 100 });
+  const scheduler = (num_train_timesteps: number) => ({ _class_name: "DDPMScheduler", num_train_timesteps });
+  const { model } = await readChanged({ config: learned, scheduler: scheduler(100) });
+  assert.equal(model.config.numTrainTimesteps, 100);
+  const refused: [object, RegExp][] = [
+    [
+      scheduler(101),
+      /config.json: num_train_timesteps: expected at least the 101 of the noise schedule, got 100/,
+    ],
+    [
+      { _class_name: "FlowMatchEulerDiscreteScheduler" },
+      /config.json: time_embedding_type: .* objective flow, whose times/,
+    ],
+    [{ _class_name: "EDMEulerScheduler" }, /time_embedding_type: .* objective edm/],
+  ];
+  for (const [given, message] of refused) {
+    await assert.rejects(readChanged({ config: learned, scheduler: given }), (error: Error) => {
+      assert.match(error.message, message);
+      return error instanceof ConfigError;
+    });
+  }
+});
+
 Deno.test("prefixes of torch.compile and parallel training are dropped", async () => {
   const { model: plain } = await readChanged({ config });
   const renamed = (rename: (name: string) => string) =>

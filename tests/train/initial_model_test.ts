@@ -112,6 +112,27 @@ Deno.test("rows of classes of the same name carry over, and that of the null cla
   });
 });
 
+Deno.test("a network that embeds the numbers of its classes starts a run with the same classes only", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const init = join(directory, "model");
+    const config = microNetwork({ numClassEmbeds: 3, classEmbedType: "timestep" });
+    const index = { _class_name: "DDPMPipeline", _class_labels: ["cat", "dog"] };
+    await writeForeignPipeline(init, { config, index });
+    const out = join(directory, "out");
+    await run({ ...STILL, data: withClasses("cat", "dog"), init, out });
+    const name = "class_embedding.linear_2.weight";
+    assert.deepEqual((await startOf(out)).get(name)!.data, foreignTensors(config).get(name)!.data);
+    const message = await refusal(
+      { data: withClasses("dog", "cat"), init, out: join(directory, "other") },
+      ConfigError,
+    );
+    assert.match(
+      message,
+      /^init: expected a model with the run's classes in the same order, .*: dog, cat, got/,
+    );
+  });
+});
+
 Deno.test("all weights carry over to another image size", async () => {
   await inTemporaryDirectory(async (directory) => {
     const [init, out] = [join(directory, "a"), join(directory, "b")];

@@ -21,13 +21,22 @@ export const embeddings: Pick<
       dim,
       flipSinToCos: attributes.flipSinToCos,
       downscaleFreqShift: attributes.frequencyShift,
+      wholeNumbers: operands.timesteps.type === "uint32",
     };
     return timestepEmbeddingForward(shape, { ...operands, ...out }, label);
   },
   embedding: (_, { label, in: operands, out }) =>
-    embeddingForward(tableShape(operands.table, out.y), { ...operands, ...out }, label),
+    embeddingForward(
+      { ...tableShape(operands.table, out.y), floatLabels: operands.labels.type === "float32" },
+      { ...operands, ...out },
+      label,
+    ),
   embeddingBackward: (_, { label, in: operands, out }) =>
-    embeddingBackward(tableShape(out.dtable, operands.dy), { ...operands, ...out }, label),
+    embeddingBackward(
+      { ...tableShape(out.dtable, operands.dy), floatLabels: operands.labels.type === "float32" },
+      { ...operands, ...out },
+      label,
+    ),
   vectorEmbedding: (_, { label, in: operands, out }) =>
     vectorEmbeddingForward(tableShape(operands.table, out.y), { ...operands, ...out }, label),
   vectorEmbeddingBackward: (_, { label, in: operands, out }) =>
