@@ -7,6 +7,7 @@ import type { ImageDataset } from "../data/dataset.ts";
 import { MAX_GUIDANCE } from "../diffusion/guidance.ts";
 import { ConfigError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { DEFAULT_STEPS } from "../sampling/request.ts";
 import { withSuggestion } from "../suggest.ts";
 import { TUNE_HELP, TUNE_MODES, type TuningOptions } from "../tuning/tuning.ts";
 import { LOG_SLOTS } from "./device/step_graph.ts";
@@ -25,7 +26,7 @@ export interface GridSettings {
    * is drawn: enough for 80 images, and at least ten classes.
    */
   readonly samplesPerClass?: number;
-  /** DDIM steps for a grid's images, 1 to 1000, but at most as many as the schedule has. Default 20 on a software adapter, else 50. */
+  /** Steps for a grid's images, of the sampler that is the default, 1 to 1000, but at most as many as the schedule has. Default 15. */
   readonly sampleSteps?: number;
   /** Guidance scale for a grid's images, 0 to 100; ignored by unconditional networks. Default 2. */
   readonly guidance?: number;
@@ -99,10 +100,10 @@ export const GRID_SETTINGS: SettingTable<GridSettings> = {
     kind: "whole",
     min: 1,
     max: 1000,
-    default: { gpu: 50, software: 20 },
+    default: DEFAULT_STEPS,
     unit: "steps",
     resumable: true,
-    help: "DDIM steps for a grid's images",
+    help: "sampling steps of a grid's images",
   },
   guidance: {
     kind: "number",

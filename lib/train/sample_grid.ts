@@ -6,6 +6,7 @@
 import type { KernelTarget } from "../../kernels/target.ts";
 import { Generator, generatorRows } from "../sampling/generator.ts";
 import { labelText } from "../sampling/class_choice.ts";
+import { DEFAULT_SAMPLER } from "../sampling/request.ts";
 import type { SlotImage } from "../sampling/slot_image.ts";
 import { evenly } from "../sampling/illustrate.ts";
 import { networkRows } from "../diffusion/guidance.ts";
@@ -110,7 +111,8 @@ export class SampleGrid {
     const { settings } = run;
     const { requests, columns, labels, sampleSteps, slots, imageRows } = planGrid(run);
     const process = processOf(settings);
-    const plan = planSampling("ddim", process, { steps: mostSteps(process, sampleSteps) });
+    const steps = mostSteps(process, sampleSteps, { sampler: DEFAULT_SAMPLER });
+    const plan = planSampling(DEFAULT_SAMPLER, process, { steps });
     const generator = await buildLargest(
       gpu,
       slots,
@@ -157,7 +159,7 @@ export class SampleGrid {
     const metadata = requests.map(({ label, seed, guidance }): ImageMetadata => ({
       class: labelText(label, conditional ? classes : []),
       seed,
-      sampler: "ddim",
+      sampler: DEFAULT_SAMPLER,
       steps: plan.length,
       guidance,
     }));

@@ -102,7 +102,7 @@ Deno.test("trains on a folder of PNGs, goes on, and ends with pictures that deco
     const { text } = decodePng(await Deno.readFile(join(directory, paths[0])));
     assert.match(text.class, /^dark, .*, light$/);
     assert.match(text.seed, /^0, 1, 2, /);
-    assert.deepEqual([text.epoch, text.step, text.sampler, text.guidance], ["1", "2", "ddim", "2"]);
+    assert.deepEqual([text.epoch, text.step, text.sampler, text.guidance], ["1", "2", "unipc", "2"]);
 
     // In plain lines, the newest run goes on
     const lines = await runTask("train", ["--data", "images", "--resume", "--epochs", "2"], directory);
