@@ -17,7 +17,8 @@
 
 // include: records/step_state.wgsl
 // include: include/storage.wgsl
-// include: include/threefry.wgsl
+// include: include/batch_image.wgsl
+// include: include/step_words.wgsl
 // include: include/uniform.wgsl
 // include: include/four_bytes.wgsl
 
@@ -50,18 +51,15 @@ const ROWS = 16u;
 @compute @workgroup_size(32, 2)
 fn augment(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let n = group.z;
-  let words = threefry4x32(
-    vec4u(n, 2u, step_state.step, step_state.stream),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-  );
-  let chosen = order[step_state.position + select(0u, n, n < step_state.count)];
+  let words = step_words(n, 2u);
+  let chosen = image_of(n);
   // Images before the chunk wrap around to more than any count.
   let image = chosen - params.chunk_first;
   if (image >= params.chunk_count) {
     return;
   }
   if (all(group.xy == vec2u(0u)) && all(lane.xy == vec2u(0u))) {
-    labels[n] = extractBits(image_labels[chosen / 4u], 8u * (chosen % 4u), 8u);
+    labels[n] = label_in(image_labels[chosen / 4u], chosen);
   }
   let range = 2u * params.shift + 1u;
   let dx = i32(uniform_integer(words.x, range)) - i32(params.shift);

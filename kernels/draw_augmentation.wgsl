@@ -22,7 +22,7 @@
 // include: records/step_state.wgsl
 // include: records/training.wgsl
 // include: include/normal.wgsl
-// include: include/threefry.wgsl
+// include: include/step_words.wgsl
 // include: include/uniform.wgsl
 
 struct Params {
@@ -41,13 +41,6 @@ struct Params {
 // Standard deviation of scalings, octaves, and of translations, sizes of the image
 const SCALING = 0.2;
 const TRANSLATION = 0.125;
-
-fn words_of(n: u32, call: u32) -> vec4u {
-  return threefry4x32(
-    vec4u(n, call, step_state.step, step_state.stream),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-  );
-}
 
 fn applied(word: u32) -> bool {
   return uniform01(word) < params.probability;
@@ -69,9 +62,9 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   if (n >= params.batch) {
     return;
   }
-  let first = words_of(n, 3u);
-  let second = words_of(n, 4u);
-  let third = words_of(n, 5u);
+  let first = step_words(n, 3u);
+  let second = step_words(n, 4u);
+  let third = step_words(n, 5u);
   let scalings = normal2(third.x, third.y);
   let scaling = select(0.0, scalings.x, applied(first.y));
   let rotated = angle(second.z, applied(first.z));

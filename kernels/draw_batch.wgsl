@@ -18,7 +18,8 @@
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl
-// include: include/threefry.wgsl
+// include: include/batch_image.wgsl
+// include: include/step_words.wgsl
 // include: include/uniform.wgsl
 
 struct Params {
@@ -45,11 +46,8 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   if (n >= params.batch) {
     return;
   }
-  let words = threefry4x32(
-    vec4u(n, 0u, step_state.step, step_state.stream),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-  );
-  let image = order[step_state.position + select(0u, n, n < step_state.count)];
+  let words = step_words(n, 0u);
+  let image = image_of(n);
   // In integers: levels = q strata + r, and n % strata times r stays below 2^32.
   let stratum = n % params.strata;
   let above = stratum * (params.levels % params.strata) + uniform_integer(words.x, params.levels);
@@ -57,6 +55,6 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   // Random horizontal flips (appendix B)
   draws[n] = Draw(image, level, words.y & params.flip);
   timestep[n] = schedule[level].timestep;
-  let own_label = extractBits(labels[image / 4u], 8u * (image % 4u), 8u);
+  let own_label = label_in(labels[image / 4u], image);
   label[n] = select(own_label, params.classes, uniform01(words.z) < params.label_dropout);
 }

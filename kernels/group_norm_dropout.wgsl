@@ -14,7 +14,7 @@
 // include: include/group_norm_backward.wgsl
 // include: include/group_norm_whole_x.wgsl
 // include: include/group_norm_whole_dx.wgsl
-// include: include/threefry.wgsl
+// include: include/step_words.wgsl
 // include: records/step_state.wgsl
 
 @group(0) @binding(11) var<storage, read> step_state: StepState;
@@ -27,8 +27,7 @@ const FIRST_COUNTER = 16u;
 
 fn words_of(i: u32) -> vec4u {
   let call = ((i >> 10u) << 9u) | (i & 511u);
-  let counter = vec4u(call, FIRST_COUNTER + params.layer, step_state.step, step_state.stream);
-  return threefry4x32(counter, vec2u(step_state.seed_lo, step_state.seed_hi));
+  return step_words(call, FIRST_COUNTER + params.layer);
 }
 
 fn kept(bits: vec4u) -> vec4f {

@@ -17,7 +17,9 @@
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl
+// include: include/huber.wgsl
 // include: include/normal_tail.wgsl
+// include: include/sample_sum.wgsl
 // include: include/storage.wgsl
 
 struct Params {
@@ -106,8 +108,6 @@ fn difference_at(n: u32, pixel: u32, c: u32) -> f32 {
   return mean - targets[position * padded(params.channels) + c];
 }
 
-var<workgroup> sums: array<f32, 64>;
-
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = group.x;
@@ -116,25 +116,15 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   for (var pixel = lane; pixel < params.pixels; pixel += 64u) {
     for (var c = 0u; c < params.channels; c++) {
       let difference = difference_at(n, pixel, c);
-      let size = abs(difference);
-      let bounded = select(size, params.delta, size > params.delta);
-      sum += row.weight * bounded * (2.0 * size - bounded) +
+      let b = bounded(vec4f(difference)).x;
+      sum += row.weight * b * (2.0 * difference - b) +
         params.bound_scale * bound_at(n, pixel, c, difference, row).value;
     }
   }
-  sums[lane] = sum;
-  workgroupBarrier();
-  if (lane > 0u) {
-    return;
+  let loss = sample_sum(n, lane, sum);
+  if (lane == 0u) {
+    loss_per_sample[n] = loss / f32(params.pixels * params.channels);
   }
-  var loss = 0.0;
-  if (n < step_state.count) {
-    for (var i = 0u; i < 64u; i++) {
-      loss += sums[i];
-    }
-    loss /= f32(params.pixels * params.channels);
-  }
-  loss_per_sample[n] = loss;
 }
 
 fn write_gradient(i: u32, scale: f32) {
@@ -148,9 +138,7 @@ fn write_gradient(i: u32, scale: f32) {
     var slope = 0.0;
     if (real && lane < params.channels) {
       let difference = difference_at(n, pixel, lane);
-      // A selection, because clamp() need not keep NaN.
-      let bounded = select(difference, params.delta * sign(difference), abs(difference) > params.delta);
-      slope = factor * 2.0 * row.weight * bounded;
+      slope = factor * 2.0 * row.weight * bounded(vec4f(difference)).x;
     } else if (real && lane < 2u * params.channels) {
       let c = lane - params.channels;
       let bound = bound_at(n, pixel, c, difference_at(n, pixel, c), row);

@@ -2,11 +2,11 @@
 // algorithm 1, line 5), or Huber's loss in its place, over the real samples of a batch; its gradient, and its log record.
 //
 //   d    = prediction - targets
-//   h(d) = d^2                             where |d| <= delta       twice Huber's loss (Huber 1964), so that it is the squared
-//          delta * (2 * |d| - delta)       elsewhere                error where delta is the largest float32
+//   b(d) = clamp(d, -delta, delta)
+//   h(d) = b (2 d - b)                 d^2, or twice Huber's loss (include/huber.wgsl)
 //   l_n  = weight(level_n) * mean over H, W, C of h(d)
 //   loss = 1 / count * sum of l_n for n < count                     later samples are padding: loss and gradient 0
-//   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * clamp(d, -delta, delta)
+//   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * b(d)
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
 // prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
@@ -17,6 +17,8 @@
 
 // include: records/step_state.wgsl
 // include: records/training.wgsl
+// include: include/huber.wgsl
+// include: include/sample_sum.wgsl
 // include: include/storage.wgsl
 
 struct Params {
@@ -38,30 +40,19 @@ struct Params {
 @group(0) @binding(8) var<storage, read_write> train_log: array<LogRecord>;
 @group(0) @binding(9) var<storage, read> loss_scale: LossScale;
 
-var<workgroup> sums: array<f32, 64>;
-
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = group.x;
   var sum = vec4f(0.0);
   for (var i = lane; i < params.blocks; i += 64u) {
-    let difference = abs(vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i]);
-    let bounded = select(difference, vec4f(params.delta), difference > vec4f(params.delta));
-    sum += bounded * (2.0 * difference - bounded);
+    let difference = vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i];
+    let b = bounded(difference);
+    sum += b * (2.0 * difference - b);
   }
-  sums[lane] = sum.x + sum.y + sum.z + sum.w;
-  workgroupBarrier();
-  if (lane > 0u) {
-    return;
+  let loss = sample_sum(n, lane, sum.x + sum.y + sum.z + sum.w);
+  if (lane == 0u) {
+    loss_per_sample[n] = loss * (schedule[draws[n].level].weight / f32(params.elements));
   }
-  var loss = 0.0;
-  if (n < step_state.count) {
-    for (var i = 0u; i < 64u; i++) {
-      loss += sums[i];
-    }
-    loss *= schedule[draws[n].level].weight / f32(params.elements);
-  }
-  loss_per_sample[n] = loss;
 }
 
 fn slope_at(i: u32) -> vec4f {
@@ -70,9 +61,7 @@ fn slope_at(i: u32) -> vec4f {
   if (n < step_state.count) {
     let weight = schedule[draws[n].level].weight;
     let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
-    let difference = vec4f(prediction[i]) - targets[i];
-    // A selection, because clamp() need not keep NaN.
-    slope = factor * select(difference, params.delta * sign(difference), abs(difference) > vec4f(params.delta));
+    slope = factor * bounded(vec4f(prediction[i]) - targets[i]);
   }
   return slope;
 }

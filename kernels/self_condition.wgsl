@@ -15,7 +15,7 @@
 // include: records/training.wgsl
 // include: include/keep_channels.wgsl
 // include: include/storage.wgsl
-// include: include/threefry.wgsl
+// include: include/step_words.wgsl
 
 struct Params {
   batch: u32,
@@ -44,10 +44,7 @@ fn self_condition(
     return;
   }
   let n = i / params.per_image;
-  let words = threefry4x32(
-    vec4u(n, 6u, step_state.step, step_state.stream),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-  );
+  let words = step_words(n, 6u);
   if ((words.x & 1u) == 0u) {
     estimate[i] = Stored4(vec4f(0.0));
     return;

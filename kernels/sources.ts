@@ -411,6 +411,20 @@ struct StepState {
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
+// Images of a training batch. An include: functions over the kernel's buffers \`step_state\` and \`order\`.
+
+// Index in the data set of sample n's image; padding samples have the first one's.
+fn image_of(n: u32) -> u32 {
+  return order[step_state.position + select(0u, n, n < step_state.count)];
+}
+
+// Label of an image, from the word of the labels that has its byte.
+fn label_in(word: u32, image: u32) -> u32 {
+  return extractBits(word, 8u * (image % 4u), 8u);
+}
+// Random words of a training step: Threefry at counter (index, call, step, stream), the run's seed as key. ARCHITECTURE.md has
+// the counters of all uses. An include: a function over the kernel's buffer \`step_state\`.
+
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
 // uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
@@ -450,6 +464,13 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+
+fn step_words(index: u32, call: u32) -> vec4u {
+  return threefry4x32(
+    vec4u(index, call, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
 }
 // Uniform random numbers from random words. An include: functions only. Same as lib/random.ts.
 
@@ -515,18 +536,15 @@ const ROWS = 16u;
 @compute @workgroup_size(32, 2)
 fn augment(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) lane: vec3u) {
   let n = group.z;
-  let words = threefry4x32(
-    vec4u(n, 2u, step_state.step, step_state.stream),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-  );
-  let chosen = order[step_state.position + select(0u, n, n < step_state.count)];
+  let words = step_words(n, 2u);
+  let chosen = image_of(n);
   // Images before the chunk wrap around to more than any count.
   let image = chosen - params.chunk_first;
   if (image >= params.chunk_count) {
     return;
   }
   if (all(group.xy == vec2u(0u)) && all(lane.xy == vec2u(0u))) {
-    labels[n] = extractBits(image_labels[chosen / 4u], 8u * (chosen % 4u), 8u);
+    labels[n] = label_in(image_labels[chosen / 4u], chosen);
   }
   let range = 2u * params.shift + 1u;
   let dx = i32(uniform_integer(words.x, range)) - i32(params.shift);
@@ -582,10 +600,8 @@ export const averagePoolGradientKernel = {
 // dx, addend [N, 2H, 2W, Cp]; dy [N, H, W, Cp]; as stored, outputs written \`=\`; zero padding stays zero. Sums in
 // float32. Each invocation handles 4 vec4s of the small tensor, 256 apart.
 
-// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
-// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
-alias Stored = f32;
-alias Stored4 = vec4f;
+// A tensor [N, 2H, 2W, Cp] as squares of 2 x 2 pixels, one for each pixel of a small tensor [N, H, W, Cp]. An include:
+// parameters, positions, and the thread mapping: each invocation handles 4 vec4s of the small tensor, 256 apart.
 
 override has_addend: bool = false;
 
@@ -596,19 +612,31 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> dy: array<Stored4>;
-@group(0) @binding(2) var<storage, read> addend: array<Stored4>;
-@group(0) @binding(3) var<storage, read_write> dx: array<Stored4>;
 
-// Index in the large tensor of the first vec4 of the square of vec4 i. Images are contiguous, so rows can be counted over the
-// whole batch: row r is that of rows 2r and 2r + 1.
-fn square_of(i: u32) -> u32 {
+// First of an invocation's vec4s of the small tensor.
+fn first_of(group: vec3u, groups: vec3u, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * 1024u + lane;
+}
+
+// Indices in the large tensor of the four vec4s that belong to vec4 i: of the upper row, then of the lower one. Images are
+// contiguous, so rows can be counted over the whole batch: row r is that of rows 2r and 2r + 1.
+fn square_of(i: u32) -> vec4u {
   let pixel = i / params.columns;
   let row = pixel / params.width;
   let column = i - pixel * params.columns;
   let w = pixel - row * params.width;
-  return (row * 4u * params.width + 2u * w) * params.columns + column;
+  let upper = (row * 4u * params.width + 2u * w) * params.columns + column;
+  let lower = upper + 2u * params.width * params.columns;
+  return vec4u(upper, upper + params.columns, lower, lower + params.columns);
 }
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+@group(0) @binding(1) var<storage, read> dy: array<Stored4>;
+@group(0) @binding(2) var<storage, read> addend: array<Stored4>;
+@group(0) @binding(3) var<storage, read_write> dx: array<Stored4>;
 
 fn store(k: u32, slope: vec4f) {
   if (has_addend) {
@@ -624,15 +652,14 @@ fn backward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let below = 2u * params.width * params.columns;
-  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  let first = first_of(group, groups, lane);
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    let k = square_of(i);
+    let square = square_of(i);
     let slope = 0.25 * vec4f(dy[i]);
-    store(k, slope);
-    store(k + params.columns, slope);
-    store(k + below, slope);
-    store(k + below + params.columns, slope);
+    store(square.x, slope);
+    store(square.y, slope);
+    store(square.z, slope);
+    store(square.w, slope);
   }
 }
 `,
@@ -1399,6 +1426,9 @@ fn normal2(a: u32, b: u32) -> vec2f {
   let radius = sqrt(-2.0 * natural_log((f32(a >> 9u) + 0.5) * 0x1p-23f));
   return radius * sine_cosine((b & 0xffffff00u) ^ 0x80000000u).yx;
 }
+// Random words of a training step: Threefry at counter (index, call, step, stream), the run's seed as key. ARCHITECTURE.md has
+// the counters of all uses. An include: a function over the kernel's buffer \`step_state\`.
+
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
 // uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
@@ -1438,6 +1468,13 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+
+fn step_words(index: u32, call: u32) -> vec4u {
+  return threefry4x32(
+    vec4u(index, call, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
 }
 // Uniform random numbers from random words. An include: functions only. Same as lib/random.ts.
 
@@ -1481,13 +1518,6 @@ struct Params {
 const SCALING = 0.2;
 const TRANSLATION = 0.125;
 
-fn words_of(n: u32, call: u32) -> vec4u {
-  return threefry4x32(
-    vec4u(n, call, step_state.step, step_state.stream),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-  );
-}
-
 fn applied(word: u32) -> bool {
   return uniform01(word) < params.probability;
 }
@@ -1508,9 +1538,9 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   if (n >= params.batch) {
     return;
   }
-  let first = words_of(n, 3u);
-  let second = words_of(n, 4u);
-  let third = words_of(n, 5u);
+  let first = step_words(n, 3u);
+  let second = step_words(n, 4u);
+  let third = step_words(n, 5u);
   let scalings = normal2(third.x, third.y);
   let scaling = select(0.0, scalings.x, applied(first.y));
   let rotated = angle(second.z, applied(first.z));
@@ -1649,6 +1679,20 @@ struct LossScale {
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
+// Images of a training batch. An include: functions over the kernel's buffers \`step_state\` and \`order\`.
+
+// Index in the data set of sample n's image; padding samples have the first one's.
+fn image_of(n: u32) -> u32 {
+  return order[step_state.position + select(0u, n, n < step_state.count)];
+}
+
+// Label of an image, from the word of the labels that has its byte.
+fn label_in(word: u32, image: u32) -> u32 {
+  return extractBits(word, 8u * (image % 4u), 8u);
+}
+// Random words of a training step: Threefry at counter (index, call, step, stream), the run's seed as key. ARCHITECTURE.md has
+// the counters of all uses. An include: a function over the kernel's buffer \`step_state\`.
+
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
 // uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
@@ -1688,6 +1732,13 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_4_to_7(x) + vec4u(0u, 0u, parity, key.x + 2u);
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
+}
+
+fn step_words(index: u32, call: u32) -> vec4u {
+  return threefry4x32(
+    vec4u(index, call, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
 }
 // Uniform random numbers from random words. An include: functions only. Same as lib/random.ts.
 
@@ -1738,11 +1789,8 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   if (n >= params.batch) {
     return;
   }
-  let words = threefry4x32(
-    vec4u(n, 0u, step_state.step, step_state.stream),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-  );
-  let image = order[step_state.position + select(0u, n, n < step_state.count)];
+  let words = step_words(n, 0u);
+  let image = image_of(n);
   // In integers: levels = q strata + r, and n % strata times r stays below 2^32.
   let stratum = n % params.strata;
   let above = stratum * (params.levels % params.strata) + uniform_integer(words.x, params.levels);
@@ -1750,7 +1798,7 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   // Random horizontal flips (appendix B)
   draws[n] = Draw(image, level, words.y & params.flip);
   timestep[n] = schedule[level].timestep;
-  let own_label = extractBits(labels[image / 4u], 8u * (image % 4u), 8u);
+  let own_label = label_in(labels[image / 4u], image);
   label[n] = select(own_label, params.classes, uniform01(words.z) < params.label_dropout);
 }
 `,
@@ -3329,6 +3377,9 @@ fn store_dx(_place: Place, i: u32, _pixel: u32, value: vec4f) {
   }
   dx[i] = Stored4(slope);
 }
+// Random words of a training step: Threefry at counter (index, call, step, stream), the run's seed as key. ARCHITECTURE.md has
+// the counters of all uses. An include: a function over the kernel's buffer \`step_state\`.
+
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
 // uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
@@ -3369,6 +3420,13 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   x = threefry_rounds_0_to_3(x) + vec4u(0u, parity, key.x, key.y + 3u);
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
+
+fn step_words(index: u32, call: u32) -> vec4u {
+  return threefry4x32(
+    vec4u(index, call, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
+}
 // Step state: everything that changes from step to step, written by the CPU once before each submit. An include; layouts.ts
 // is generated from it.
 struct StepState {
@@ -3396,8 +3454,7 @@ const FIRST_COUNTER = 16u;
 
 fn words_of(i: u32) -> vec4u {
   let call = ((i >> 10u) << 9u) | (i & 511u);
-  let counter = vec4u(call, FIRST_COUNTER + params.layer, step_state.step, step_state.stream);
-  return threefry4x32(counter, vec2u(step_state.seed_lo, step_state.seed_hi));
+  return step_words(call, FIRST_COUNTER + params.layer);
 }
 
 fn kept(bits: vec4u) -> vec4f {
@@ -4928,6 +4985,15 @@ struct LossScale {
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
+// Huber's loss (Huber 1964) by the difference bounded to delta. An include: a function over the kernel's \`params.delta\`.
+//
+//   b(d) = clamp(d, -delta, delta)
+//   h(d) = b (2 d - b)       twice Huber's loss, so that it is the squared error where delta is the largest float32; h'(d) = 2 b
+
+fn bounded(difference: vec4f) -> vec4f {
+  // A selection, because clamp() need not keep NaN.
+  return select(difference, params.delta * sign(difference), abs(difference) > vec4f(params.delta));
+}
 // Upper tail of the standard normal distribution. An include: functions only.
 
 fn normal_density(z: f32) -> f32 {
@@ -4955,6 +5021,23 @@ fn normal_tail(z: f32) -> f32 {
     tail = normal_density(a) / fraction;
   }
   return select(tail, 1.0 - tail, z < 0.0);
+}
+// Sum over one sample of a batch, which is a workgroup of 64 invocations. An include: a function over the kernel's buffer
+// \`step_state\`.
+
+var<workgroup> partial_sums: array<f32, 64>;
+
+// Adds up the invocations' sums in lane order. Only invocation 0 has the result, which is 0 for padding samples.
+fn sample_sum(n: u32, lane: u32, partial: f32) -> f32 {
+  partial_sums[lane] = partial;
+  workgroupBarrier();
+  var sum = 0.0;
+  if (lane == 0u && n < step_state.count) {
+    for (var i = 0u; i < 64u; i++) {
+      sum += partial_sums[i];
+    }
+  }
+  return sum;
 }
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
@@ -5047,8 +5130,6 @@ fn difference_at(n: u32, pixel: u32, c: u32) -> f32 {
   return mean - targets[position * padded(params.channels) + c];
 }
 
-var<workgroup> sums: array<f32, 64>;
-
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = group.x;
@@ -5057,25 +5138,15 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   for (var pixel = lane; pixel < params.pixels; pixel += 64u) {
     for (var c = 0u; c < params.channels; c++) {
       let difference = difference_at(n, pixel, c);
-      let size = abs(difference);
-      let bounded = select(size, params.delta, size > params.delta);
-      sum += row.weight * bounded * (2.0 * size - bounded) +
+      let b = bounded(vec4f(difference)).x;
+      sum += row.weight * b * (2.0 * difference - b) +
         params.bound_scale * bound_at(n, pixel, c, difference, row).value;
     }
   }
-  sums[lane] = sum;
-  workgroupBarrier();
-  if (lane > 0u) {
-    return;
+  let loss = sample_sum(n, lane, sum);
+  if (lane == 0u) {
+    loss_per_sample[n] = loss / f32(params.pixels * params.channels);
   }
-  var loss = 0.0;
-  if (n < step_state.count) {
-    for (var i = 0u; i < 64u; i++) {
-      loss += sums[i];
-    }
-    loss /= f32(params.pixels * params.channels);
-  }
-  loss_per_sample[n] = loss;
 }
 
 fn write_gradient(i: u32, scale: f32) {
@@ -5089,9 +5160,7 @@ fn write_gradient(i: u32, scale: f32) {
     var slope = 0.0;
     if (real && lane < params.channels) {
       let difference = difference_at(n, pixel, lane);
-      // A selection, because clamp() need not keep NaN.
-      let bounded = select(difference, params.delta * sign(difference), abs(difference) > params.delta);
-      slope = factor * 2.0 * row.weight * bounded;
+      slope = factor * 2.0 * row.weight * bounded(vec4f(difference)).x;
     } else if (real && lane < 2u * params.channels) {
       let c = lane - params.channels;
       let bound = bound_at(n, pixel, c, difference_at(n, pixel, c), row);
@@ -5154,11 +5223,11 @@ export const lossKernel = {
 // algorithm 1, line 5), or Huber's loss in its place, over the real samples of a batch; its gradient, and its log record.
 //
 //   d    = prediction - targets
-//   h(d) = d^2                             where |d| <= delta       twice Huber's loss (Huber 1964), so that it is the squared
-//          delta * (2 * |d| - delta)       elsewhere                error where delta is the largest float32
+//   b(d) = clamp(d, -delta, delta)
+//   h(d) = b (2 d - b)                 d^2, or twice Huber's loss (include/huber.wgsl)
 //   l_n  = weight(level_n) * mean over H, W, C of h(d)
 //   loss = 1 / count * sum of l_n for n < count                     later samples are padding: loss and gradient 0
-//   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * clamp(d, -delta, delta)
+//   d loss / d prediction = gradient_scale * 2 * weight / (count * H * W * C) * b(d)
 //                           times the loss scale in backward_scaled (loss_scale.wgsl)
 //
 // prediction, gradient [N, H, W, Cp] as stored, targets the same in float32, with zero padding lanes; loss_per_sample
@@ -5247,6 +5316,32 @@ struct LossScale {
 fn is_finite(x: f32) -> bool {
   return (bitcast<u32>(x) & 0x7fffffffu) < 0x7f800000u;
 }
+// Huber's loss (Huber 1964) by the difference bounded to delta. An include: a function over the kernel's \`params.delta\`.
+//
+//   b(d) = clamp(d, -delta, delta)
+//   h(d) = b (2 d - b)       twice Huber's loss, so that it is the squared error where delta is the largest float32; h'(d) = 2 b
+
+fn bounded(difference: vec4f) -> vec4f {
+  // A selection, because clamp() need not keep NaN.
+  return select(difference, params.delta * sign(difference), abs(difference) > vec4f(params.delta));
+}
+// Sum over one sample of a batch, which is a workgroup of 64 invocations. An include: a function over the kernel's buffer
+// \`step_state\`.
+
+var<workgroup> partial_sums: array<f32, 64>;
+
+// Adds up the invocations' sums in lane order. Only invocation 0 has the result, which is 0 for padding samples.
+fn sample_sum(n: u32, lane: u32, partial: f32) -> f32 {
+  partial_sums[lane] = partial;
+  workgroupBarrier();
+  var sum = 0.0;
+  if (lane == 0u && n < step_state.count) {
+    for (var i = 0u; i < 64u; i++) {
+      sum += partial_sums[i];
+    }
+  }
+  return sum;
+}
 // Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
@@ -5271,30 +5366,19 @@ struct Params {
 @group(0) @binding(8) var<storage, read_write> train_log: array<LogRecord>;
 @group(0) @binding(9) var<storage, read> loss_scale: LossScale;
 
-var<workgroup> sums: array<f32, 64>;
-
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let n = group.x;
   var sum = vec4f(0.0);
   for (var i = lane; i < params.blocks; i += 64u) {
-    let difference = abs(vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i]);
-    let bounded = select(difference, vec4f(params.delta), difference > vec4f(params.delta));
-    sum += bounded * (2.0 * difference - bounded);
+    let difference = vec4f(prediction[n * params.blocks + i]) - targets[n * params.blocks + i];
+    let b = bounded(difference);
+    sum += b * (2.0 * difference - b);
   }
-  sums[lane] = sum.x + sum.y + sum.z + sum.w;
-  workgroupBarrier();
-  if (lane > 0u) {
-    return;
+  let loss = sample_sum(n, lane, sum.x + sum.y + sum.z + sum.w);
+  if (lane == 0u) {
+    loss_per_sample[n] = loss * (schedule[draws[n].level].weight / f32(params.elements));
   }
-  var loss = 0.0;
-  if (n < step_state.count) {
-    for (var i = 0u; i < 64u; i++) {
-      loss += sums[i];
-    }
-    loss *= schedule[draws[n].level].weight / f32(params.elements);
-  }
-  loss_per_sample[n] = loss;
 }
 
 fn slope_at(i: u32) -> vec4f {
@@ -5303,9 +5387,7 @@ fn slope_at(i: u32) -> vec4f {
   if (n < step_state.count) {
     let weight = schedule[draws[n].level].weight;
     let factor = params.gradient_scale * 2.0 * weight / (f32(step_state.count) * f32(params.elements));
-    let difference = vec4f(prediction[i]) - targets[i];
-    // A selection, because clamp() need not keep NaN.
-    slope = factor * select(difference, params.delta * sign(difference), abs(difference) > vec4f(params.delta));
+    slope = factor * bounded(vec4f(prediction[i]) - targets[i]);
   }
   return slope;
 }
@@ -7205,6 +7287,9 @@ fn keep_channels(values: vec4f, first: u32, channels: u32) -> vec4f {
 // activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
 alias Stored = f32;
 alias Stored4 = vec4f;
+// Random words of a training step: Threefry at counter (index, call, step, stream), the run's seed as key. ARCHITECTURE.md has
+// the counters of all uses. An include: a function over the kernel's buffer \`step_state\`.
+
 // Threefry4x32 with 13 rounds (Salmon, Moraes, Dror, Shaw, SC 2011): random words as a pure function of a counter and a
 // key. An include: functions only, no bindings, no entry point. Same integers as lib/random.ts on every adapter. Threefry
 // uses additions, rotations and xors; the paper's Philox needs 64-bit products, which WGSL lacks.
@@ -7246,6 +7331,13 @@ fn threefry4x32(counter: vec4u, key: vec2u) -> vec4u {
   return threefry_mix(x.xz, x.yw, vec2u(6u, 20u)).xzyw;
 }
 
+fn step_words(index: u32, call: u32) -> vec4u {
+  return threefry4x32(
+    vec4u(index, call, step_state.step, step_state.stream),
+    vec2u(step_state.seed_lo, step_state.seed_hi),
+  );
+}
+
 struct Params {
   batch: u32,
   per_image: u32,  // vec4s of x_t per image
@@ -7273,10 +7365,7 @@ fn self_condition(
     return;
   }
   let n = i / params.per_image;
-  let words = threefry4x32(
-    vec4u(n, 6u, step_state.step, step_state.stream),
-    vec2u(step_state.seed_lo, step_state.seed_hi),
-  );
+  let words = step_words(n, 6u);
   if ((words.x & 1u) == 0u) {
     estimate[i] = Stored4(vec4f(0.0));
     return;
@@ -7993,10 +8082,8 @@ export const upsampleKernel = {
 // x, dx, addend [N, H, W, Cp]; y, dy [N, 2H, 2W, Cp]; as stored, outputs written \`=\`; zero padding stays zero. Sums in
 // float32. Each invocation handles 4 vec4s of the small tensor, 256 apart.
 
-// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
-// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
-alias Stored = f32;
-alias Stored4 = vec4f;
+// A tensor [N, 2H, 2W, Cp] as squares of 2 x 2 pixels, one for each pixel of a small tensor [N, H, W, Cp]. An include:
+// parameters, positions, and the thread mapping: each invocation handles 4 vec4s of the small tensor, 256 apart.
 
 override has_addend: bool = false;
 
@@ -8007,21 +8094,33 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
+
+// First of an invocation's vec4s of the small tensor.
+fn first_of(group: vec3u, groups: vec3u, lane: u32) -> u32 {
+  return (group.y * groups.x + group.x) * 1024u + lane;
+}
+
+// Indices in the large tensor of the four vec4s that belong to vec4 i: of the upper row, then of the lower one. Images are
+// contiguous, so rows can be counted over the whole batch: row r is that of rows 2r and 2r + 1.
+fn square_of(i: u32) -> vec4u {
+  let pixel = i / params.columns;
+  let row = pixel / params.width;
+  let column = i - pixel * params.columns;
+  let w = pixel - row * params.width;
+  let upper = (row * 4u * params.width + 2u * w) * params.columns + column;
+  let lower = upper + 2u * params.width * params.columns;
+  return vec4u(upper, upper + params.columns, lower, lower + params.columns);
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
 @group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read_write> y: array<Stored4>;
 @group(0) @binding(3) var<storage, read> dy: array<Stored4>;
 @group(0) @binding(4) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(5) var<storage, read_write> dx: array<Stored4>;
-
-// Index in the large tensor of the first of the four copies of vec4 i. Images are contiguous, so rows can be counted over
-// the whole batch: row r becomes rows 2r and 2r + 1.
-fn copy_of(i: u32) -> u32 {
-  let pixel = i / params.columns;
-  let row = pixel / params.width;
-  let column = i - pixel * params.columns;
-  let w = pixel - row * params.width;
-  return (row * 4u * params.width + 2u * w) * params.columns + column;
-}
 
 @compute @workgroup_size(256)
 fn forward(
@@ -8029,15 +8128,14 @@ fn forward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let below = 2u * params.width * params.columns;
-  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  let first = first_of(group, groups, lane);
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
     let value = x[i];
-    let k = copy_of(i);
-    y[k] = value;
-    y[k + params.columns] = value;
-    y[k + below] = value;
-    y[k + below + params.columns] = value;
+    let square = square_of(i);
+    y[square.x] = value;
+    y[square.y] = value;
+    y[square.z] = value;
+    y[square.w] = value;
   }
 }
 
@@ -8047,12 +8145,10 @@ fn backward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let below = 2u * params.width * params.columns;
-  let first = (group.y * groups.x + group.x) * 1024u + lane;
+  let first = first_of(group, groups, lane);
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    let k = copy_of(i);
-    var slope = (vec4f(dy[k]) + vec4f(dy[k + params.columns])) +
-      (vec4f(dy[k + below]) + vec4f(dy[k + below + params.columns]));
+    let square = square_of(i);
+    var slope = (vec4f(dy[square.x]) + vec4f(dy[square.y])) + (vec4f(dy[square.z]) + vec4f(dy[square.w]));
     if (has_addend) {
       slope += vec4f(addend[i]);
     }
