@@ -1554,7 +1554,8 @@ fn draw(@builtin(global_invocation_id) id: vec3u) {
   let along = select(exp2(-SCALING * anisotropy), 1.0, anisotropy == 0.0);
   let stretched = transpose(rotation(axis)) * mat2x2f(along, 0.0, 0.0, 1.0 / along) * rotation(axis);
   let flipped = vec2f(1.0) - 2.0 * vec2f(flips);
-  let linear = mat2x2f(flipped.x, 0.0, 0.0, flipped.y) * (scale * rotation(rotated)) * stretched;
+  // Typed, because \`deno task test --bounds\` cannot infer the type of an expression.
+  let linear: mat2x2f = mat2x2f(flipped.x, 0.0, 0.0, flipped.y) * (scale * rotation(rotated)) * stretched;
   let centre = linear * (-TRANSLATION * shift * vec2f(f32(params.width), f32(params.height)));
   // Matrices of WGSL are columns.
   maps[n] = SourceMap(linear[0].x, linear[1].x, centre.x, linear[0].y, linear[1].y, centre.y);

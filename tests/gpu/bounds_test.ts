@@ -74,6 +74,11 @@ const CASES: readonly [what: string, body: string, expected: string, declaration
   ],
   ["a component of a vector", "let v = vec3f(x[i]); y[i] = v[i % 4u];", "tested: v[i % 4u] at 3, of 3"],
   [
+    "a column of a matrix",
+    "let m = mat3x2f(); y[i] = x[i] + m[i % 4u].y;",
+    "tested: m[i % 4u] at 3, of 3",
+  ],
+  [
     "an index inside an index",
     "y[u32(x[i + 3u])] = x[i];",
     "tested: x[i + 3u] at 10, of 8",

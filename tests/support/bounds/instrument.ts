@@ -1,5 +1,5 @@
 /**
- * Bounds checks in WGSL: every index of an array or vector is compared with its size, that of the bound range for storage
+ * Bounds checks in WGSL: every index of an array, vector or matrix is compared with its size, that of the bound range for storage
  * buffers, and the last one outside that an invocation meets is reported in a storage buffer of bind group 1.
  *
  * An access that is not understood throws, so that none is left out: pointers, indices into the results of expressions, types
@@ -263,7 +263,7 @@ fn bounds_${name}(${bare.join(", ")}) `,
   }
 
   #sizeOf(type: Type, first: number, open: number): string {
-    if (type.kind === "vector") return `${type.size}u`;
+    if (type.kind === "vector" || type.kind === "matrix") return `${type.size}u`;
     if (type.kind !== "array") throw new Error(`an index into a ${type.kind} is not understood`);
     if (type.size !== undefined) {
       return /^\d+u?$/.test(type.size) ? `${parseInt(type.size)}u` : `u32(${type.size})`;

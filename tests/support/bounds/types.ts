@@ -8,12 +8,14 @@ export type Type =
     readonly size?: string;
   }
   | { readonly kind: "vector"; readonly size: number }
+  | { readonly kind: "matrix"; /** Columns. */ readonly size: number; readonly rows: number }
   | { readonly kind: "struct"; readonly members: ReadonlyMap<string, Type> }
   | { readonly kind: "scalar" };
 
 const SCALAR: Type = { kind: "scalar" };
 const SCALARS = /^(?:bool|f16|f32|i32|u32|atomic)$/;
 const VECTOR = /^vec([234])[fhiu]?$/;
+const MATRIX = /^mat([234])x([234])[fh]?$/;
 
 /** Declared types at module scope. */
 export class Types {
@@ -27,6 +29,8 @@ export class Types {
   named(name: string): Type | undefined {
     const vector = VECTOR.exec(name);
     if (vector) return { kind: "vector", size: Number(vector[1]) };
+    const matrix = MATRIX.exec(name);
+    if (matrix) return { kind: "matrix", size: Number(matrix[1]), rows: Number(matrix[2]) };
     return SCALARS.test(name) ? SCALAR : this.#named.get(name);
   }
 
@@ -65,9 +69,10 @@ export function memberOf(type: Type, member: string): Type {
   throw new Error(`member ${member} of a ${type.kind} is not understood`);
 }
 
-/** Type of an element of an array or vector. */
+/** Type of an element of an array or vector, or of a column of a matrix. */
 export function elementOf(type: Type): Type {
   if (type.kind === "array") return type.element;
   if (type.kind === "vector") return SCALAR;
+  if (type.kind === "matrix") return { kind: "vector", size: type.rows };
   throw new Error(`an index into a ${type.kind} is not understood`);
 }
