@@ -5,17 +5,14 @@
  */
 import { cifar10 } from "../mod.ts";
 import { ConfigError } from "../lib/errors.ts";
-import {
-  CLASSIFIER_PRESETS,
-  type ClassifierConfig,
-  type ClassifierPresetName,
-} from "../lib/evaluation/classifier/config.ts";
+import type { ClassifierConfig } from "../lib/evaluation/classifier/config.ts";
 import { writeClassifier } from "../lib/evaluation/classifier/files.ts";
 import {
-  type ClassifierSettings,
-  classifierSettings,
-  trainClassifier,
-} from "../lib/evaluation/classifier/training.ts";
+  CLASSIFIER_DEFAULTS,
+  CLASSIFIER_PRESETS,
+  type ClassifierPresetName,
+} from "../lib/evaluation/classifier/presets.ts";
+import { type ClassifierSettings, trainClassifier } from "../lib/evaluation/classifier/training.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { integer, number, oneOf, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
@@ -38,8 +35,11 @@ interface Flags {
 const PRESET_NAMES = Object.keys(CLASSIFIER_PRESETS) as ClassifierPresetName[];
 
 function readFlags(args: string[]): Flags {
-  const epochs = PRESET_NAMES.map((name) => `${CLASSIFIER_PRESETS[name].epochs} for ${name}`).join(", ");
-  const rates = PRESET_NAMES.map((name) => `${CLASSIFIER_PRESETS[name].learningRate} for ${name}`).join(", ");
+  const epochs = PRESET_NAMES.map((name) => `${CLASSIFIER_PRESETS[name].settings.epochs} for ${name}`).join(
+    ", ",
+  );
+  const rates = PRESET_NAMES.map((name) => `${CLASSIFIER_PRESETS[name].settings.learningRate} for ${name}`)
+    .join(", ");
   return new TaskCommand(
     "train:classifier",
     "Trains a classifier on CIFAR-10 or on your own images, in whose features `deno task evaluate` compares samples.",
@@ -61,12 +61,16 @@ function readFlags(args: string[]): Flags {
       unit: "epochs",
       defaultText: epochs,
     })
-    .flag("--batch <N>", "images per step", { value: integer(1, 4096), unit: "images", default: 64 })
+    .flag("--batch <N>", "images per step", {
+      value: integer(1, 4096),
+      unit: "images",
+      default: CLASSIFIER_DEFAULTS.batch,
+    })
     .flag("--lr <F>", "peak learning rate", {
       value: number(0, 1, { above: true }),
       defaultText: rates,
     })
-    .flag("--seed <N>", "random seed", { value: integer(0), default: 0 })
+    .flag("--seed <N>", "random seed", { value: integer(0), default: CLASSIFIER_DEFAULTS.seed })
     .flag("--out <DIR>", "directory of the classifier; an old one is replaced", {
       value: text(),
       default: "classifier",
@@ -96,9 +100,8 @@ async function main(args: string[]): Promise<number> {
     if (train.height !== train.width) {
       throw new ConfigError("--data", `${train.width}x${train.height}`, "square images");
     }
-    const { groups, stages } = CLASSIFIER_PRESETS[preset];
-    const config: ClassifierConfig = { imageSize: train.height, classes: train.classes, groups, stages };
-    const defaults = classifierSettings(preset);
+    const { network, settings: defaults } = CLASSIFIER_PRESETS[preset];
+    const config: ClassifierConfig = { imageSize: train.height, classes: train.classes, ...network };
     const { epochs = defaults.epochs, lr: learningRate = defaults.learningRate, batch, seed } = flags;
     const settings = { ...defaults, epochs, learningRate, batch, seed };
     report.line(`classifier ${preset} on ${gpu.adapter.name}: ${train.count} images, ${epochs} epochs`);

@@ -1,5 +1,5 @@
 /**
- * Configuration of the classifier in whose features samples are evaluated, and its presets.
+ * Configuration of the classifier in whose features samples are evaluated.
  *
  * @module
  */
@@ -25,43 +25,6 @@ export interface ClassifierConfig {
   /** Stages, each at half the resolution of the one before. The channels of the last one are the features. */
   readonly stages: readonly ClassifierStage[];
 }
-
-/** Name of a classifier preset. */
-export type ClassifierPresetName = "small" | "base";
-
-/** A network with the settings that suit it. */
-export interface ClassifierPreset {
-  readonly groups: number;
-  readonly stages: readonly ClassifierStage[];
-  readonly epochs: number;
-  readonly learningRate: number;
-}
-
-/** All presets: `small` for software adapters, 36 MFLOP per image in the forward pass; `base` for GPUs, 1.1 GFLOP. */
-export const CLASSIFIER_PRESETS: Readonly<Record<ClassifierPresetName, ClassifierPreset>> = {
-  small: {
-    groups: 8,
-    stages: [
-      { channels: 16, blocks: 0 },
-      { channels: 32, blocks: 1 },
-      { channels: 64, blocks: 1 },
-      { channels: 128, blocks: 1 },
-    ],
-    epochs: 7,
-    learningRate: 3e-3,
-  },
-  base: {
-    groups: 16,
-    stages: [
-      { channels: 64, blocks: 1 },
-      { channels: 128, blocks: 2 },
-      { channels: 256, blocks: 2 },
-      { channels: 512, blocks: 1 },
-    ],
-    epochs: 40,
-    learningRate: 2e-3,
-  },
-};
 
 /**
  * Checks a configuration.

@@ -18,7 +18,7 @@ import { permutation, splitSeed } from "../../random.ts";
 import { ResidentDataset } from "../../train/device/resident.ts";
 import { LOG_SLOTS } from "../../train/device/step_graph.ts";
 import { classConsistency } from "../class_scores.ts";
-import { CLASSIFIER_PRESETS, type ClassifierConfig, type ClassifierPresetName } from "./config.ts";
+import type { ClassifierConfig } from "./config.ts";
 import { oneCycle } from "./learning_rate.ts";
 import { ClassifierPass } from "./pass.ts";
 import { ClassifierStep } from "./step.ts";
@@ -39,12 +39,6 @@ export interface ClassifierSettings {
   readonly shift: number;
   /** Seed of weights, order and augmentation. */
   readonly seed: number;
-}
-
-/** Settings of a preset. */
-export function classifierSettings(preset: ClassifierPresetName): ClassifierSettings {
-  const { epochs, learningRate } = CLASSIFIER_PRESETS[preset];
-  return { epochs, batch: 64, learningRate, weightDecay: 0.05, smoothing: 0.1, shift: 2, seed: 0 };
 }
 
 /** What to train, and on what. */

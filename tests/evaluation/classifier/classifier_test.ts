@@ -11,7 +11,8 @@ import {
 import { readClassifier, writeClassifier } from "../../../lib/evaluation/classifier/files.ts";
 import { classifierParameters } from "../../../lib/evaluation/classifier/pass.ts";
 import { oneCycle } from "../../../lib/evaluation/classifier/learning_rate.ts";
-import { classifierSettings, trainClassifier } from "../../../lib/evaluation/classifier/training.ts";
+import { CLASSIFIER_PRESETS } from "../../../lib/evaluation/classifier/presets.ts";
+import { trainClassifier } from "../../../lib/evaluation/classifier/training.ts";
 import { assertClose } from "../../support/close.ts";
 import { testGpu } from "../../support/gpu.ts";
 import { inTemporaryDirectory } from "../../support/train/directories.ts";
@@ -36,7 +37,7 @@ function images(count: number, first: number) {
 }
 
 const [train, test] = [images(48, 0), images(21, 48)];
-const settings = { ...classifierSettings("small"), epochs: 6, batch: 12, shift: 1, learningRate: 1e-2 };
+const settings = { ...CLASSIFIER_PRESETS.small.settings, epochs: 6, batch: 12, shift: 1, learningRate: 1e-2 };
 
 Deno.test("a classifier learns, has the same bits for the same seed, and gives the same answers from its files", async () => {
   const gpu = await testGpu();
