@@ -9,7 +9,7 @@ import { MAX_RESAMPLINGS } from "../lib/sampling/edits/image_edit.ts";
 import { RESAMPLING_SAMPLER } from "../lib/sampling/request.ts";
 import { shellQuote } from "../lib/shell.ts";
 import { checked, type FlagNames, integer, number, TaskCommand, text } from "../terminal/cli.ts";
-import type { OutputFlags } from "./picture_output.ts";
+import { addPictureFlags, type PictureFlags } from "./picture_output.ts";
 import {
   addDeviceFlags,
   addModelFlags,
@@ -21,7 +21,7 @@ import {
 } from "./sampling_flags.ts";
 
 /** Values of the flags. */
-export interface EditFlags extends ModelFlags, SamplerFlags, DeviceFlags, OutputFlags {
+export interface EditFlags extends ModelFlags, SamplerFlags, DeviceFlags, PictureFlags {
   readonly image?: string;
   readonly mask?: string;
   readonly images?: readonly [string, string];
@@ -35,8 +35,6 @@ export interface EditFlags extends ModelFlags, SamplerFlags, DeviceFlags, Output
   readonly resamplings?: number;
   readonly jump?: number;
   readonly seed?: number;
-  readonly scale: number;
-  readonly batch: number;
   readonly quiet?: true;
 }
 
@@ -117,24 +115,8 @@ export function readEditFlags(args: readonly string[]): EditFlags {
     .flag("--seed <N>", "random seed: image i (from 0) has seed N + i", {
       value: integer(0),
       defaultText: "0",
-    })
-    .flag("--scale <N>", "magnification: the width of each pixel in the picture", {
-      value: integer(1, 16),
-      default: 2,
-    })
-    .flag("--batch <N>", "images drawn at once; affects memory, not the images", {
-      value: integer(1, 4096),
-      unit: "images",
-      default: 64,
-    })
-    .flag("--out <PATH>", "a file NAME.png for a grid, or a directory for one PNG per image", {
-      value: text(),
-      default: "edits.png",
-    })
-    .flag("--gif <FILE>", "also animate an interpolation, in a file NAME.gif", {
-      value: text(),
-      defaultText: "none",
     });
+  addPictureFlags(command, "edits.png", "an interpolation");
   addModelFlags(command);
   return addDeviceFlags(command)
     .switch("--quiet", "print only errors")

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import type { GridOptions, Images } from "../mod.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { encodeGif } from "../lib/image/animation.ts";
+import { integer, type TaskCommand, text } from "../terminal/cli.ts";
 import { checkWritable, writePicture } from "../terminal/pictures.ts";
 import { counted, type Reporter } from "../terminal/progress.ts";
 
@@ -16,6 +17,41 @@ export interface OutputFlags {
   readonly out: string;
   /** A file NAME.gif. */
   readonly gif?: string;
+}
+
+/** Flags of pictures. */
+export interface PictureFlags extends OutputFlags {
+  /** Width of each pixel in the picture. */
+  readonly scale: number;
+  /** Images drawn at once. */
+  readonly batch: number;
+}
+
+/**
+ * Adds `--scale`, `--batch`, `--out` and `--gif`.
+ *
+ * @param out default of `--out`
+ * @param animated what a GIF animates, for the help
+ */
+export function addPictureFlags(command: TaskCommand, out: string, animated: string): TaskCommand {
+  return command
+    .flag("--scale <N>", "magnification: the width of each pixel in the picture", {
+      value: integer(1, 16),
+      default: 2,
+    })
+    .flag("--batch <N>", "images drawn at once; affects memory, not the images", {
+      value: integer(1, 4096),
+      unit: "images",
+      default: 64,
+    })
+    .flag("--out <PATH>", "a file NAME.png for a grid, or a directory for one PNG per image", {
+      value: text(),
+      default: out,
+    })
+    .flag("--gif <FILE>", `also animate ${animated}, in a file NAME.gif`, {
+      value: text(),
+      defaultText: "none",
+    });
 }
 
 /** Extensions of unsupported picture formats, which are not taken for directory names. */

@@ -24,7 +24,14 @@ import { continueOnBackend } from "../terminal/backend.ts";
 import { type FlagNames, integer, showErrorAndExit, TaskCommand, text } from "../terminal/cli.ts";
 import { openTaskGpu } from "../terminal/gpu.ts";
 import { fetchDrawingModels, findDrawingModel, showModel, stepProgress } from "./drawing_model.ts";
-import { checkTargets, isPictureFile, writeAnimation, writeImages } from "./picture_output.ts";
+import {
+  addPictureFlags,
+  checkTargets,
+  isPictureFile,
+  type PictureFlags,
+  writeAnimation,
+  writeImages,
+} from "./picture_output.ts";
 import { PROFILE_FLAG, TaskProfile } from "./profile.ts";
 import { counted, createReporter, reporterMode } from "../terminal/progress.ts";
 import {
@@ -38,14 +45,10 @@ import {
   SAMPLING_FLAG_OF,
 } from "./sampling_flags.ts";
 
-interface Flags extends ModelFlags, SamplerFlags, DeviceFlags {
+interface Flags extends ModelFlags, SamplerFlags, DeviceFlags, PictureFlags {
   class?: string;
   count?: number;
   seed: number;
-  scale: number;
-  batch: number;
-  out: string;
-  gif?: string;
   profile?: string | true;
   quiet?: true;
 }
@@ -78,24 +81,8 @@ function readFlags(args: string[]): Flags {
       "--seed <N>",
       "random seed: image i (from 0) has seed N + i; with several classes, image i of the c-th (from 0) has N + c * count + i",
       { value: integer(0), default: 0 },
-    )
-    .flag("--scale <N>", "magnification: the width of each pixel in the picture", {
-      value: integer(1, 16),
-      default: 2,
-    })
-    .flag("--batch <N>", "images drawn at once; affects memory, not the images", {
-      value: integer(1, 4096),
-      unit: "images",
-      default: 64,
-    })
-    .flag("--out <PATH>", "a file NAME.png for a grid, or a directory for one PNG per image", {
-      value: text(),
-      default: "samples.png",
-    })
-    .flag("--gif <FILE>", "also animate the denoising, in a file NAME.gif", {
-      value: text(),
-      defaultText: "none",
-    });
+    );
+  addPictureFlags(command, "samples.png", "the denoising");
   return addDeviceFlags(command)
     .flag("--profile [FILE]", PROFILE_FLAG, { value: text() })
     .switch("--quiet", "print only errors")
