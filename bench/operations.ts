@@ -64,6 +64,7 @@ const PARTS: Readonly<Record<keyof AllOperations, string>> = {
   rescale: "forward",
   rescaleBackward: "backward",
   timestepEmbedding: "forward",
+  fourierEmbedding: "forward",
   embedding: "forward",
   embeddingBackward: "backward",
   vectorEmbedding: "forward",

@@ -12,6 +12,8 @@ export interface RescaleShape {
   readonly rows: number;
   /** Channels without padding. */
   readonly channels: number;
+  /** Samples that share the rows equally. Default 1. */
+  readonly samples?: number;
   readonly factor: number;
   readonly offset: number;
 }
@@ -20,21 +22,24 @@ export interface RescaleShape {
 const PER_WORKGROUP = 1024;
 
 /**
- * `y = addend + factor x + offset`. The gradient of x is the same of y's gradient, with offset 0.
+ * `y = addend + factor x / divisor + offset`. The gradient of x is the same of y's gradient, with offset 0.
  *
- * @param buffers `x`, `addend`, `y` [rows, Cp]
+ * @param buffers `x`, `addend`, `y` [rows, Cp]; `divisors` [samples] float32, default 1
  */
 export function rescaleForward<B>(
-  { rows, channels, factor, offset }: RescaleShape,
-  { x, addend, y }: { x: B; addend?: B; y: B },
+  { rows, channels, samples = 1, factor, offset }: RescaleShape,
+  { x, addend, divisors, y }: { x: B; addend?: B; divisors?: B; y: B },
   label = "rescale",
 ): Launch<B>[] {
   const columns = Math.ceil(channels / 4);
   const count = rows * columns;
-  const constants = { has_addend: Number(addend !== undefined) };
-  // All declared buffers must be bound; x stands in for an absent addend, which is not read.
-  const buffers = { x, addend: addend ?? x, y };
-  const params = { count, channels, columns, factor, offset };
+  const constants = {
+    has_addend: Number(addend !== undefined),
+    has_divisors: Number(divisors !== undefined),
+  };
+  // All declared buffers must be bound; x stands in for absent ones, which are not read.
+  const buffers = { x, addend: addend ?? x, divisors: divisors ?? x, y };
+  const params = { count, channels, columns, per_sample: count / samples, factor, offset };
   return [
     launch(rescaleKernel, "forward", params, buffers, grid1d(count, PER_WORKGROUP), { constants, label }),
   ];

@@ -2023,6 +2023,89 @@ fn backward(
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
 
+/** `fourier_embedding.wgsl`: forward. */
+export const fourierEmbeddingKernel = {
+  name: "fourier_embedding",
+  code: `// Embedding of positive timesteps by fixed random frequencies, as in diffusers' GaussianFourierProjection (Song et al. 2021,
+// "Score-Based Generative Modeling", after Tancik et al. 2020).
+//
+//   y[n] = [sin(2 pi f_0 ln t_n) …, cos(2 pi f_0 ln t_n) …]          f: K frequencies
+//
+// timesteps [N] float32, above 0; frequencies [Kp] float32; y [N, Dp] as stored, D = 2 K, written \`=\`, padding lanes zero.
+// One invocation per vec4 of y.
+
+// Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
+// [-pi, pi]. An include: functions only.
+
+const TAU = 6.283185307179586;
+
+// Sine and cosine of an angle in turns, as a fraction of 2^32. Taylor series within pi/4, with an error below 1e-7.
+fn sine_cosine(turns: u32) -> vec2f {
+  let quadrant = (turns + 0x20000000u) >> 30u;
+  let a = f32(bitcast<i32>(turns - (quadrant << 30u))) * (TAU * 0x1p-32);
+  let q = a * a;
+  let s = a * (1.0 + q * (-1.0 / 6.0 + q * (1.0 / 120.0 + q * (-1.0 / 5040.0 + q / 362880.0))));
+  let c = 1.0 + q * (-0.5 + q * (1.0 / 24.0 + q * (-1.0 / 720.0 + q / 40320.0)));
+  let turned = select(vec2f(s, c), vec2f(c, -s), (quadrant & 1u) == 1u);
+  return select(turned, -turned, (quadrant & 2u) == 2u);
+}
+// Storage type of activations; arithmetic is float32 in either case. storage.ts generates the variant with float16
+// activations. An include: no bindings, no entry point. Loads are \`vec4f(x[i])\`, stores \`y[i] = Stored4(v)\`.
+alias Stored = f32;
+alias Stored4 = vec4f;
+
+struct Params {
+  batch: u32,
+  frequencies: u32,  // K
+  columns: u32,      // vec4s per row of y
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> timesteps: array<f32>;
+@group(0) @binding(2) var<storage, read> frequencies: array<f32>;
+@group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
+
+// The largest float below 2^32: a fraction of a turn may round to a whole one.
+const LAST_TURN = 4294967040.0;
+
+fn value(n: u32, i: u32) -> f32 {
+  if (i >= 2u * params.frequencies) {
+    return 0.0;
+  }
+  let is_cosine = i >= params.frequencies;
+  let turns = fract(frequencies[i - select(0u, params.frequencies, is_cosine)] * log(timesteps[n]));
+  let both = sine_cosine(u32(min(turns * 0x1p32, LAST_TURN)));
+  return select(both.x, both.y, is_cosine);
+}
+
+@compute @workgroup_size(64)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let j = (group.y * groups.x + group.x) * 64u + lane;
+  if (j >= params.batch * params.columns) {
+    return;
+  }
+  let n = j / params.columns;
+  let i = 4u * (j - n * params.columns);
+  y[j] = Stored4(vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u)));
+}
+`,
+  bindings: {
+    timesteps: { binding: 1, access: "read" },
+    frequencies: { binding: 2, access: "read" },
+    y: { binding: 3, access: "read_write" },
+  },
+  params: {
+    batch: "u32",
+    frequencies: "u32",
+    columns: "u32",
+  },
+  entryPoints: ["forward"],
+} as const satisfies KernelSource;
+
 /** `global_average_pool.wgsl`: forward, backward. */
 export const globalAveragePoolKernel = {
   name: "global_average_pool",
@@ -6563,12 +6646,13 @@ fn q_sample(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) l
 /** `rescale.wgsl`: forward. */
 export const rescaleKernel = {
   name: "rescale",
-  code: `// Linear function of each value: centring of inputs, and residual branches that are divided by a constant.
+  code: `// Linear function of each value: centring of inputs, residual branches that are divided by a constant, and outputs that are
+// divided by their sample's timestep.
 //
-//   y = addend + factor x + offset          addend: 0 if has_addend is false
+//   y = addend + factor x / divisor + offset          addend: 0 if has_addend is false; divisor: 1 if has_divisors is false
 //
-// x, addend, y [rows, Cp], as stored; padding stays zero. Arithmetic in float32, y written \`=\`. The gradient of x is the same
-// function of y's, without offset. Each invocation handles 4 vec4s, 256 apart.
+// x, addend, y [rows, Cp], as stored, rows sample by sample; divisors [samples] float32; padding stays zero. Arithmetic in
+// float32, y written \`=\`. The gradient of x is the same function of y's, without offset. Each invocation handles 4 vec4s, 256 apart.
 
 // Zeroes the lanes past the last channel; \`first\` is the channel of lane 0. An include: functions only.
 
@@ -6581,11 +6665,13 @@ alias Stored = f32;
 alias Stored4 = vec4f;
 
 override has_addend: bool = false;
+override has_divisors: bool = false;
 
 struct Params {
   count: u32, // vec4s
   channels: u32,
   columns: u32, // vec4s of a row
+  per_sample: u32, // vec4s of a sample
   factor: f32,
   offset: f32,
 }
@@ -6594,6 +6680,7 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<Stored4>;
 @group(0) @binding(2) var<storage, read> addend: array<Stored4>;
 @group(0) @binding(3) var<storage, read_write> y: array<Stored4>;
+@group(0) @binding(4) var<storage, read> divisors: array<f32>;
 
 @compute @workgroup_size(256)
 fn forward(
@@ -6603,7 +6690,11 @@ fn forward(
 ) {
   let first = (group.y * groups.x + group.x) * 1024u + lane;
   for (var i = first; i < min(params.count, first + 1024u); i += 256u) {
-    var value = params.factor * vec4f(x[i]) + params.offset;
+    var value = params.factor * vec4f(x[i]);
+    if (has_divisors) {
+      value /= divisors[i / params.per_sample];
+    }
+    value += params.offset;
     if (has_addend) {
       value += vec4f(addend[i]);
     }
@@ -6615,11 +6706,13 @@ fn forward(
     x: { binding: 1, access: "read" },
     addend: { binding: 2, access: "read" },
     y: { binding: 3, access: "read_write" },
+    divisors: { binding: 4, access: "read" },
   },
   params: {
     count: "u32",
     channels: "u32",
     columns: "u32",
+    per_sample: "u32",
     factor: "f32",
     offset: "f32",
   },

@@ -92,7 +92,7 @@ export async function reconstructEma(runDir: string, sigma: number): Promise<Rec
     points.push(...sigmas.map((each) => ({ sigma: each, step })));
   }
   const { coefficients, error } = reconstructProfile(points, { sigma, step: last });
-  const sums = new Map<string, { shape: number[]; sum: Float64Array }>();
+  const sums = new Map<string, { shape: number[]; sum: Float64Array; first: Float32Array; same: boolean }>();
   let index = 0;
   // One file at a time: together they can exceed the memory.
   for (const step of steps) {
@@ -100,14 +100,19 @@ export async function reconstructEma(runDir: string, sigma: number): Promise<Rec
     for (const average of averages) {
       const coefficient = coefficients[index++]!; // as many as there are averages
       for (const [name, { shape, data }] of average) {
-        const { sum } = sums.get(name) ?? { sum: new Float64Array(data.length) };
+        const { sum, first, same } = sums.get(name) ??
+          { sum: new Float64Array(data.length), first: data, same: true };
         for (let i = 0; i < data.length; i++) sum[i]! += coefficient * data[i]!;
-        sums.set(name, { shape, sum });
+        sums.set(name, { shape, sum, first, same: same && data.every((value, i) => value === first[i]) });
       }
     }
   }
   const tensors = new Map(
-    [...sums].map(([name, { shape, sum }]) => [name, { shape, data: Float32Array.from(sum) }]),
+    // The coefficients add up to 1 only nearly, and what is not trained is to stay as it is.
+    [...sums].map(([name, { shape, sum, first, same }]) => [
+      name,
+      { shape, data: Float32Array.from(same ? first : sum) },
+    ]),
   );
   return { tensors, step: last, snapshots: steps.length, error };
 }

@@ -33,6 +33,24 @@ export function timestepEmbedding(
 }
 
 /**
+ * Embedding of timesteps by fixed frequencies: `y[n] = [sin(2 pi f ln t_n), cos(2 pi f ln t_n)]`.
+ *
+ * @param timesteps [1,1,1,N]: N consecutive float32 values above 0
+ * @param frequencies [1,1,1,K], a parameter that is not trained
+ * @returns [N,1,1,2K]
+ */
+export function fourierEmbedding(g: Graph, timesteps: Tensor, frequencies: Tensor, batch: number): Tensor {
+  const label = g.label("fourierEmbedding");
+  const count = frequencies.shape[3];
+  expectShape(label, "timesteps", timesteps, [1, 1, 1, batch]);
+  expectType(label, "timesteps", timesteps, "float32");
+  expectShape(label, "frequencies", frequencies, [1, 1, 1, count]);
+  const y = g.tensor(label, [batch, 1, 1, 2 * count], "activation", false);
+  g.record({ kind: "fourierEmbedding", label, in: { timesteps, frequencies }, out: { y }, attributes: {} });
+  return y;
+}
+
+/**
  * Embedding lookup: `y[n] = table[labels[n]]`.
  *
  * @param table [rows,1,1,D]

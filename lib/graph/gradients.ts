@@ -141,10 +141,14 @@ const rules: { readonly [K in keyof Operations]: Rule<K> } = {
     b.pass(a, dy);
     b.pass(second, dy);
   },
-  rescale(b, { label, attributes, in: { x } }, dy) {
+  rescale(b, { label, attributes, in: { x, divisors } }, dy) {
     if (!b.wants(x)) return;
     const { dx, addend } = b.next(x);
-    b.g.record({ kind: "rescaleBackward", label, in: { dy, ...addend }, out: { dx }, attributes });
+    const operands = { dy, ...addend, ...divisors ? { divisors } : {} };
+    b.g.record({ kind: "rescaleBackward", label, in: operands, out: { dx }, attributes });
+  },
+  fourierEmbedding() {
+    // Its frequencies are fixed.
   },
   timestepEmbedding() {
     // Timesteps do not depend on parameters.
@@ -249,8 +253,8 @@ export function recordBackward(
     if ("y" in node.out) b.expectComplete(node.out.y);
     if (dy || node === root) backward(b, node, dy);
   }
-  for (const { name, tensor } of g.parameters) {
-    if (!b.parameters.has(tensor)) {
+  for (const { name, tensor, frozen } of g.parameters) {
+    if (!frozen && !b.parameters.has(tensor)) {
       throw new Error(`parameter ${name} gets no gradient; the output does not depend on it`);
     }
   }

@@ -44,10 +44,12 @@ export interface Parameter {
   readonly init: Initializer;
   /** Part of training alone: models are written without it. */
   readonly trainingOnly?: true;
+  /** Not trained: the optimizer leaves its values. */
+  readonly frozen?: true;
 }
 
 /** Options of {@linkcode Graph.parameter}. */
-export type ParameterOptions = Pick<Parameter, "trainingOnly">;
+export type ParameterOptions = Pick<Parameter, "trainingOnly" | "frozen">;
 
 /** Records nodes, inputs and parameters in order. */
 export class Graph {

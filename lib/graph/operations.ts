@@ -53,11 +53,16 @@ export interface Operations {
   resizeImages: { in: { images: Tensor }; out: { y: Tensor }; attributes: ResizeAttributes };
   concat: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   add: { in: { a: Tensor; b: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
-  rescale: { in: { x: Tensor }; out: { y: Tensor }; attributes: RescaleAttributes };
+  rescale: { in: { x: Tensor; divisors?: Tensor }; out: { y: Tensor }; attributes: RescaleAttributes };
   timestepEmbedding: {
     in: { timesteps: Tensor };
     out: { y: Tensor };
     attributes: TimestepEmbeddingAttributes;
+  };
+  fourierEmbedding: {
+    in: { timesteps: Tensor; frequencies: Tensor };
+    out: { y: Tensor };
+    attributes: Record<never, never>;
   };
   embedding: { in: { table: Tensor; labels: Tensor }; out: { y: Tensor }; attributes: Record<never, never> };
   vectorEmbedding: {
@@ -155,7 +160,7 @@ export interface BackwardOperations {
     attributes: ActivationAttributes;
   };
   rescaleBackward: {
-    in: { dy: Tensor; addend?: Tensor };
+    in: { dy: Tensor; addend?: Tensor; divisors?: Tensor };
     out: { dx: Tensor };
     attributes: RescaleAttributes;
   };

@@ -247,3 +247,17 @@ export function rescale(g: Graph, x: Tensor, factor: number, offset: number = 0)
   g.record({ kind: "rescale", label, in: { x }, out: { y }, attributes: { factor, offset } });
   return y;
 }
+
+/**
+ * Divides each sample by a number: `y[n] = x[n] / divisors[n]`.
+ *
+ * @param divisors [1,1,1,N]: N consecutive float32 values, not 0
+ */
+export function divideSamples(g: Graph, x: Tensor, divisors: Tensor): Tensor {
+  const label = g.label("divideSamples");
+  expectShape(label, "divisors", divisors, [1, 1, 1, x.shape[0]]);
+  expectType(label, "divisors", divisors, "float32");
+  const y = g.tensor(label, x.shape, "activation", x.trainable);
+  g.record({ kind: "rescale", label, in: { x, divisors }, out: { y }, attributes: { factor: 1, offset: 0 } });
+  return y;
+}

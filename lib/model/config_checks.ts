@@ -138,9 +138,7 @@ function checkVariants(config: UNetConfig): void {
 /** Checks how timesteps and classes become vectors. */
 function checkEmbeddings(config: UNetConfig): void {
   const { timeEmbeddingType, numTrainTimesteps, classEmbedType, numClassEmbeds } = config;
-  requireOneOf("time_embedding_type", timeEmbeddingType, TIME_EMBEDDINGS, {
-    fourier: "divides the output by the timestep and takes its logarithm, and the last timestep is 0",
-  });
+  requireOneOf("time_embedding_type", timeEmbeddingType, TIME_EMBEDDINGS);
   if (timeEmbeddingType === "learned") {
     checkWhole("num_train_timesteps", numTrainTimesteps!, 1, 100_000);
   }

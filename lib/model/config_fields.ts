@@ -18,7 +18,7 @@ export const ACTIVATION_NAMES: Readonly<Record<string, Activation>> = {
   swish: "silu",
 };
 /** Ways to make a vector of a timestep, before the perceptron. */
-export const TIME_EMBEDDINGS = ["positional", "learned"] as const;
+export const TIME_EMBEDDINGS = ["positional", "fourier", "learned"] as const;
 /** Ways in which the time embedding enters a residual block. */
 export const TIME_SCALE_SHIFTS = ["default", "scale_shift"] as const;
 
@@ -34,7 +34,10 @@ export type DownBlockType = typeof DOWN_BLOCKS[number];
 export type UpBlockType = typeof UP_BLOCKS[number];
 /** A convolution, or a residual block that pools or upsamples (Dhariwal and Nichol 2021, "BigGAN up/downsampling"). */
 export type Resampling = typeof RESAMPLINGS[number];
-/** `positional`: sines and cosines; `learned`: a row of a table, for whole timesteps only. */
+/**
+ * `positional`: sines and cosines; `fourier`: sines and cosines of the logarithm at random frequencies, for times above 0, by
+ * which the output is divided as in diffusers; `learned`: a row of a table, for whole timesteps only.
+ */
 export type TimeEmbeddingType = typeof TIME_EMBEDDINGS[number];
 /**
  * `default` adds the projected time embedding before the second norm; `scale_shift` scales and shifts the result of that norm

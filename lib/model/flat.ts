@@ -23,12 +23,13 @@ const STEP = 128;
  *
  * @param total elements of the buffer
  * @param limit maximum bytes of a binding: 128 MiB on some adapters, less than 35 M parameters take
+ * @param first element to begin at, a multiple of 64
  */
-export function flatWindows(total: number, limit: number): FlatWindow[] {
+export function flatWindows(total: number, limit: number, first = 0): FlatWindow[] {
   const largest = STEP * Math.floor(limit / (ELEMENT_BYTES.float32 * STEP));
   const windows: FlatWindow[] = [];
-  for (let first = 0; first < total; first += largest) {
-    windows.push({ first, elements: Math.min(largest, total - first) });
+  for (let at = first; at < total; at += largest) {
+    windows.push({ first: at, elements: Math.min(largest, total - at) });
   }
   return windows;
 }

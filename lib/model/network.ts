@@ -47,10 +47,11 @@ export function bindParameters(g: Graph, flat: GPUBuffer, copy?: GPUBuffer): Map
   }));
 }
 
-/** Views of the parameters' gradients in a flat buffer, always float32. */
+/** Views of the trained parameters' gradients in a flat buffer, always float32. */
 export function bindGradients(g: Graph, flat: GPUBuffer): Map<Tensor, BufferView> {
   const table = new ParameterTable(g.parameters);
-  return new Map(table.tensors.map((tensor): [Tensor, BufferView] => [
+  const trained = table.tensors.filter((tensor) => table.offset(tensor) >= table.firstTrained);
+  return new Map(trained.map((tensor): [Tensor, BufferView] => [
     tensor,
     { buffer: flat, offset: 4 * table.offset(tensor), size: 4 * tensor.elements },
   ]));

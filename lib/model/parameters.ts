@@ -22,15 +22,17 @@ const MAX_ELEMENTS = 2 ** 30;
 /** Offsets of the parameters in the flat buffer. */
 export class ParameterTable {
   /**
-   * In the order of checkpoints. Those of training alone come last, so that offsets and initial values of the others are the
-   * same with and without them.
+   * Those that are not trained come first, so that the optimizer's range is one. Those of training alone come last, so that offsets and
+   * initial values of the others are the same with and without them.
    */
   readonly parameters: readonly Parameter[];
   /** Memory of the parameters, in order; parameters of fused layers share a tensor. */
   readonly tensors: readonly Tensor[];
   /** Elements of the flat buffer, padding included; a multiple of 64. */
   readonly elements: number;
-  /** Trainable values, padding not counted. */
+  /** First element that is trained, a multiple of 64. */
+  readonly firstTrained: number;
+  /** Values, padding not counted. */
   readonly count: number;
   readonly #offsets = new Map<Tensor, number>();
 
@@ -41,7 +43,8 @@ export class ParameterTable {
    */
   constructor(parameters: readonly Parameter[]) {
     this.parameters = [
-      ...parameters.filter(({ trainingOnly }) => !trainingOnly),
+      ...parameters.filter(({ frozen }) => frozen),
+      ...parameters.filter(({ frozen, trainingOnly }) => !frozen && !trainingOnly),
       ...parameters.filter(({ trainingOnly }) => trainingOnly),
     ];
     this.tensors = [...new Set(this.parameters.map(({ tensor }) => tensor))];
@@ -54,6 +57,8 @@ export class ParameterTable {
       elements += alignment * Math.ceil(tensor.elements / alignment);
     }
     this.elements = elements;
+    const trained = this.parameters.find(({ frozen }) => !frozen);
+    this.firstTrained = trained ? this.offset(trained.tensor) : elements;
     this.count = parameters.reduce((sum, { shape }) => sum + product(shape), 0);
     if (elements > MAX_ELEMENTS) {
       const allowed =

@@ -8,7 +8,7 @@
  */
 import { AUGMENTATION_DIM } from "../../kernels/draw_augmentation.ts";
 import { ShapeError } from "../errors.ts";
-import { embedding, timestepEmbedding, vectorEmbedding } from "../graph/embedding_ops.ts";
+import { embedding, fourierEmbedding, timestepEmbedding, vectorEmbedding } from "../graph/embedding_ops.ts";
 import type { Graph, Initializer } from "../graph/graph.ts";
 import { activate, add, silu } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -74,11 +74,27 @@ function perceptron(g: Graph, x: Tensor, width: number): Tensor {
   return linear(g, "linear_2", hidden, width);
 }
 
-/** Timesteps as vectors, [N,1,1,C_0]. */
+/** Name of the table of timesteps, or of the frequencies. */
+const TIME_PROJECTION = "time_proj.weight";
+/** Frequencies of Fourier embeddings, as diffusers' networks draw them. */
+const FREQUENCIES: Initializer = { kind: "normal", std: 16 };
+
+/** Timesteps as vectors, [N,1,1,C_0], or twice as wide from frequencies. */
 function timeVectors(g: Graph, config: UNetConfig, batch: number, timesteps: Tensor): Tensor {
-  if (config.timeEmbeddingType !== "learned") return sinusoids(g, config, batch, timesteps);
-  const shape = [config.numTrainTimesteps!, config.blockOutChannels[0]!]; // both checked with the configuration
-  return embedding(g, g.parameter("time_proj.weight", "table", shape, NORMAL), timesteps, batch);
+  const width = config.blockOutChannels[0]!;
+  switch (config.timeEmbeddingType) {
+    case "learned": {
+      const shape = [config.numTrainTimesteps!, width]; // checked with the configuration
+      return embedding(g, g.parameter(TIME_PROJECTION, "table", shape, NORMAL), timesteps, batch);
+    }
+    case "fourier": {
+      const fixed = { frozen: true } as const;
+      const frequencies = g.parameter(TIME_PROJECTION, "vector", [width], FREQUENCIES, fixed);
+      return fourierEmbedding(g, timesteps, frequencies, batch);
+    }
+    default:
+      return sinusoids(g, config, batch, timesteps);
+  }
 }
 
 /** Sinusoidal embedding (Vaswani et al. 2017, section 3.5) of numbers, [N,1,1,C_0]. */

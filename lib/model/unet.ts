@@ -13,7 +13,7 @@ import { AUGMENTATION_DIM } from "../../kernels/draw_augmentation.ts";
 import { StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
-import { concat, rescale } from "../graph/ops.ts";
+import { concat, divideSamples, rescale } from "../graph/ops.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 import {
   attentionBlock,
@@ -124,7 +124,8 @@ export function unet(g: Graph, config: UNetConfig, inputs: UNetInputs): Tensor {
   // End
   h = norm(net, "conv_norm_out", h, { activation: "silu" }); // [N, H, W, C_0]
   const last = { kernel: 3, stride: 1, padding: 1, init: ALMOST_ZERO } as const;
-  return conv(net, "conv_out", h, config.outChannels, last); // [N, H, W, outChannels]
+  const output = conv(net, "conv_out", h, config.outChannels, last); // [N, H, W, outChannels]
+  return config.timeEmbeddingType === "fourier" ? divideSamples(g, output, inputs.timesteps) : output;
 }
 
 function expectImages({ x, estimate }: UNetInputs, config: UNetConfig): void {

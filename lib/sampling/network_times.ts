@@ -1,6 +1,6 @@
 /**
- * Checks that a network can embed the times of a process and of a sampler's plan. Sinusoids take any number; a table has a row for each whole
- * timestep.
+ * Checks that a network can embed the times of a process and of a sampler's plan. Sinusoids take any number; Fourier embeddings take a
+ * logarithm, and divide by it, so times must be above 0; a table has a row for each whole timestep.
  *
  * @module
  */
@@ -15,12 +15,23 @@ import type { UNetConfig } from "../model/config.ts";
  * @throws {ConfigError} naming the field of `config.json`
  */
 export function checkProcessTimes(config: UNetConfig, { objective, timeAxis }: ForwardProcess): void {
-  if (config.timeEmbeddingType !== "learned") return;
-  if (!timeAxis?.whole) {
-    const allowed = `"positional" with objective ${objective}, whose times are not whole numbers`;
-    throw new ConfigError("time_embedding_type", config.timeEmbeddingType, allowed);
+  const { timeEmbeddingType, numTrainTimesteps: rows } = config;
+  const unfit = (others: string, why: string) =>
+    new ConfigError(
+      "time_embedding_type",
+      timeEmbeddingType,
+      `${others} with objective ${objective}, whose ${why}`,
+    );
+  if (timeEmbeddingType === "fourier" && (!timeAxis || timeAxis.whole)) {
+    throw timeAxis
+      ? unfit(
+        '"positional" or "learned"',
+        "last timestep is 0: it has no logarithm, and the output would be divided by it",
+      )
+      : unfit('"positional"', "times are below 0 where there is little noise, and have no logarithm");
   }
-  const { numTrainTimesteps: rows } = config;
+  if (timeEmbeddingType !== "learned") return;
+  if (!timeAxis?.whole) throw unfit('"positional"', "times are not whole numbers");
   if (rows! < timeAxis.count) { // never null with a table
     throw new ConfigError(
       "num_train_timesteps",

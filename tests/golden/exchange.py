@@ -31,8 +31,9 @@ inputs = written["inputs"]
 names = ["x", "estimate"] if written["config"].get("self_conditioning") else ["x"]
 x = torch.cat([unet.tensor("exchange", name, inputs["shape"], 2, torch.float64) for name in names], dim=1)
 labels = None if inputs["labels"] is None else torch.tensor(inputs["labels"])
+kind = torch.int64 if model.config.time_embedding_type == "learned" else torch.float64
 with torch.no_grad():
-    output = model(x, torch.tensor(inputs["timesteps"], dtype=torch.float64), labels).sample
+    output = model(x, torch.tensor(inputs["timesteps"], dtype=kind), labels).sample
 difference = (torch.tensor(written["output"], dtype=torch.float64).reshape(output.shape) - output).abs().max() / output.abs().max()
 print(f"{directory}: {type(scheduler).__name__}, {model.config.in_channels} to {model.config.out_channels} channels, "
       f"largest output {output.abs().max():.3g}, off by {difference:.2g} of it")

@@ -95,7 +95,7 @@ def run(case, settings, shape, timesteps, labels, dtype):
     output = model(x, torch.tensor(timesteps), None if labels is None else torch.tensor(labels)).sample
     loss = ((output - target) ** 2).mean()
     loss.backward()
-    return output, loss, {name: p.grad for name, p in model.named_parameters()}, recorded
+    return output, loss, {name: p.grad for name, p in model.named_parameters() if p.requires_grad}, recorded
 
 
 def worst(ours, exact):
@@ -264,6 +264,10 @@ CASES = {
         case,
         {**config([6, 9], [False, True], 1, None, 3, 8, 3), "time_embedding_type": "learned", "num_train_timesteps": 20},
         [3, 3, 8, 8], [19, 4, 19], [1, 2, 0], 2, 4,
+    ),
+    "fourier": lambda case: network(
+        case, {**config([6, 9], [False, True], 1, None, 3, 8, 3), "time_embedding_type": "fourier"},
+        [3, 3, 8, 8], [1000, 371.5, 2.25], [1, 2, 0], 2, 4,
     ),
     "class_numbers": lambda case: network(
         case, {**config([6, 9], [False, True], 1, None, 3, 8, 40), "class_embed_type": "timestep", "flip_sin_to_cos": True},

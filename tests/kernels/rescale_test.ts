@@ -23,4 +23,17 @@ for (const storage of STORAGES) {
       });
     }
   }
+
+  Deno.test(`rescale divides each sample by a number of its own, padding stays zero${storage.suffix}`, async () => {
+    const [samples, rows, channels] = [3, 15, 6];
+    const divisors = Float32Array.of(1000, 0.25, -3);
+    const x = storage.rounded(noise(rows * channels, 3));
+    const y = storage.empty(rows * 8);
+    const shape = { rows, channels, samples, factor: 2, offset: 0.5 };
+    const buffers = { x: storage.array(packChannels(x, channels)), divisors, y };
+    await storage.run(rescaleForward<HostArray>(shape, buffers));
+    const perSample = rows / samples * channels;
+    const want = x.map((value, i) => 2 * value / divisors[Math.floor(i / perSample)] + 0.5);
+    assertClose(unpackChannels(y, channels), want, tolerance, "y");
+  });
 }

@@ -88,6 +88,7 @@ Deno.test("a configuration that is written and read is the same", () => {
       "mish",
       "relu",
       "learned_time",
+      "fourier",
       "class_numbers",
     ].map((name) => unetConfigFromJson(loadNetworkCase(name).config)),
     presetConfig("tiny", 0, {
@@ -146,8 +147,7 @@ const refused: [field: string, value: unknown, allowed?: RegExp][] = [
   ["_class_name", "UNet2DConditionModel", /"UNet2DModel"/],
   ["act_fn", "tanh", /"silu" or "mish" or "gelu" or "relu" or "swish"/],
   ["center_input_sample", 1, /true or false/],
-  ["time_embedding_type", "fourier", /"positional" or "learned" \(fourier divides/],
-  ["time_embedding_type", "rotary", /"positional" or "learned", got/],
+  ["time_embedding_type", "rotary", /"positional" or "fourier" or "learned", got/],
   ["mid_block_scale_factor", 0, /a positive number/],
   ["mid_block_type", "UNetMidBlock2DCrossAttn", /"UNetMidBlock2D" or null/],
   ["downsample_type", "fir", /"conv" or "resnet"/],

@@ -27,6 +27,14 @@ for (const [total, limit] of [[64, 1 << 27], [4096, 2048], [4160, 2048], [10_000
   });
 }
 
+Deno.test("windows may begin later, and cover the rest", () => {
+  assert.deepEqual(flatWindows(10_240, 20_000, 192), [
+    { first: 192, elements: 4992 },
+    { first: 5184, elements: 4992 },
+    { first: 10_176, elements: 64 },
+  ]);
+});
+
 Deno.test("parameters start where their float16 copy can be bound, too, and float32 wastes nothing for it", () => {
   const config = presetConfig("tiny", 10);
   const [single, half] = [unetParameters(config), unetParameters(config, "mixed")];

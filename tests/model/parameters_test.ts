@@ -25,6 +25,17 @@ function counted(table: ParameterTable): Map<string, HostTensor> {
   }));
 }
 
+Deno.test("parameters that are not trained come first, those of training alone last", () => {
+  const g = new Graph();
+  g.parameter("extra", "vector", [3], ZEROS, { trainingOnly: true });
+  g.parameter("weight", "linear", [3, 2], ZEROS);
+  g.parameter("fixed", "vector", [70], ZEROS, { frozen: true });
+  const table = new ParameterTable(g.parameters);
+  assert.deepEqual(table.parameters.map(({ name }) => name), ["fixed", "weight", "extra"]);
+  assert.deepEqual([table.firstTrained, table.offset(table.tensors[1])], [128, 128]);
+  assert.equal(tableOf(["vector", "vector", [5]]).firstTrained, 0);
+});
+
 Deno.test("each layout puts its values where the kernels read them, zeros between", () => {
   const table = tableOf(
     ["conv", "conv", [2, 3, 1, 2]],

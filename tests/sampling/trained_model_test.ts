@@ -4,7 +4,7 @@ import { CheckpointError, ConfigError } from "../../lib/errors.ts";
 import { saveCheckpoint } from "../../lib/files/checkpoint.ts";
 import type { SafeTensor } from "../../lib/files/dtypes.ts";
 import { encodeSafetensors } from "../../lib/files/safetensors.ts";
-import { unetConfigToJson } from "../../lib/model/config.ts";
+import { type UNetConfig, unetConfigToJson } from "../../lib/model/config.ts";
 import { readModel, type TrainedModel } from "../../lib/sampling/trained_model.ts";
 import {
   type ForeignPipeline,
@@ -83,12 +83,24 @@ Deno.test("a field that is not supported is named with its file", async () => {
   );
 });
 
-Deno.test("a table of timesteps must have those of the process", async () => {
+Deno.test("a table of timesteps must have those of the process, and a logarithm's must be above 0", async () => {
+  const fourier = microNetwork({ timeEmbeddingType: "fourier" });
   const learned = microNetwork({ timeEmbeddingType: "learned", numTrainTimesteps: 100 });
   const scheduler = (num_train_timesteps: number) => ({ _class_name: "DDPMScheduler", num_train_timesteps });
   const { model } = await readChanged({ config: learned, scheduler: scheduler(100) });
   assert.equal(model.config.numTrainTimesteps, 100);
-  const refused: [object, RegExp][] = [
+  await readChanged({ config: fourier, scheduler: { _class_name: "FlowMatchEulerDiscreteScheduler" } });
+  const refused: [object, RegExp, UNetConfig?][] = [
+    [
+      scheduler(10),
+      /config.json: time_embedding_type: .* objective epsilon, whose last timestep is 0/,
+      fourier,
+    ],
+    [
+      { _class_name: "EDMEulerScheduler" },
+      /time_embedding_type: .* objective edm, whose times are below 0/,
+      fourier,
+    ],
     [
       scheduler(101),
       /config.json: num_train_timesteps: expected at least the 101 of the noise schedule, got 100/,
@@ -99,8 +111,8 @@ Deno.test("a table of timesteps must have those of the process", async () => {
     ],
     [{ _class_name: "EDMEulerScheduler" }, /time_embedding_type: .* objective edm/],
   ];
-  for (const [given, message] of refused) {
-    await assert.rejects(readChanged({ config: learned, scheduler: given }), (error: Error) => {
+  for (const [given, message, network = learned] of refused) {
+    await assert.rejects(readChanged({ config: network, scheduler: given }), (error: Error) => {
       assert.match(error.message, message);
       return error instanceof ConfigError;
     });

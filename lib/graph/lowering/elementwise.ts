@@ -22,9 +22,17 @@ export const elementwise: Pick<
   add: (_, { label, in: operands, out }) =>
     addForward({ elements: out.y.elements }, { ...operands, ...out }, label),
   rescale: (_, { label, attributes, in: operands, out }) =>
-    rescaleForward({ ...rowShape(out.y), ...attributes }, { ...operands, ...out }, label),
-  rescaleBackward: (_, { label, attributes: { factor }, in: { dy, addend }, out: { dx } }) =>
-    rescaleForward({ ...rowShape(dx), factor, offset: 0 }, { x: dy, addend, y: dx }, label),
+    rescaleForward(
+      { ...rowShape(out.y), ...attributes, samples: out.y.shape[0] },
+      { ...operands, ...out },
+      label,
+    ),
+  rescaleBackward: (_, { label, attributes: { factor }, in: { dy, addend, divisors }, out: { dx } }) =>
+    rescaleForward(
+      { ...rowShape(dx), factor, offset: 0, samples: dx.shape[0] },
+      { x: dy, addend, divisors, y: dx },
+      label,
+    ),
   concat({ views }, { label, in: { a, b }, out }) {
     if (views.joined.has(out.y)) return [];
     const [batch, height, width, channels] = a.shape;

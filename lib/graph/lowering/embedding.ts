@@ -4,6 +4,7 @@
  * @module
  */
 import { embeddingBackward, embeddingForward } from "../../../kernels/embedding.ts";
+import { fourierEmbeddingForward } from "../../../kernels/fourier_embedding.ts";
 import { timestepEmbeddingForward } from "../../../kernels/timestep_embedding.ts";
 import { vectorEmbeddingBackward, vectorEmbeddingForward } from "../../../kernels/vector_embedding.ts";
 import type { Tensor } from "../tensor.ts";
@@ -12,7 +13,12 @@ import type { LoweringTable } from "./context.ts";
 /** Embeddings and the gradients of their tables. */
 export const embeddings: Pick<
   LoweringTable,
-  "timestepEmbedding" | "embedding" | "embeddingBackward" | "vectorEmbedding" | "vectorEmbeddingBackward"
+  | "timestepEmbedding"
+  | "fourierEmbedding"
+  | "embedding"
+  | "embeddingBackward"
+  | "vectorEmbedding"
+  | "vectorEmbeddingBackward"
 > = {
   timestepEmbedding(_, { label, attributes, in: operands, out }) {
     const [batch, , , dim] = out.y.shape;
@@ -25,6 +31,12 @@ export const embeddings: Pick<
     };
     return timestepEmbeddingForward(shape, { ...operands, ...out }, label);
   },
+  fourierEmbedding: (_, { label, in: operands, out }) =>
+    fourierEmbeddingForward(
+      { batch: out.y.shape[0], frequencies: operands.frequencies.shape[3] },
+      { ...operands, ...out },
+      label,
+    ),
   embedding: (_, { label, in: operands, out }) =>
     embeddingForward(
       { ...tableShape(operands.table, out.y), floatLabels: operands.labels.type === "float32" },

@@ -78,7 +78,7 @@ export async function buildStep(
   const training = recordTrainingStep(g, options, sizes);
   const table = new ParameterTable(g.parameters);
   const { elements } = table;
-  const windows = flatWindows(elements, gpu.limits.maxStorageBufferBindingSize);
+  const windows = flatWindows(elements, gpu.limits.maxStorageBufferBindingSize, table.firstTrained);
   // Before the activations, which take memory for speed where there is some left.
   const buffers = createStepBuffers(scope, options, levels, data, {
     ...{ elements, windows, profiles },
