@@ -57,7 +57,7 @@ export function checkPlanTimes(
   throw new ConfigError(
     "sampler",
     sampler,
-    `ddpm, ddim, dpm++2m, dpm++2m-sde or unipc, or spacing leading or trailing: the network has learned whole timesteps only, ` +
+    `ddpm, ddim, dpm++2m, dpm++2m-sde or unipc, or another with spacing leading or trailing: the network has learned whole timesteps only, ` +
       `not ${Number(between.timestep.toPrecision(6))}`,
   );
 }

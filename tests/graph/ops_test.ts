@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { DrawLayout, StepStateLayout } from "../../kernels/records/layouts.ts";
 import { ShapeError } from "../../lib/errors.ts";
 import { Graph } from "../../lib/graph/graph.ts";
-import { embedding, timestepEmbedding } from "../../lib/graph/embedding_ops.ts";
+import { embedding, fourierEmbedding, timestepEmbedding } from "../../lib/graph/embedding_ops.ts";
 import {
   add,
   attention,
   concat,
   conv2d,
+  divideSamples,
   groupNorm,
   scaleShift,
   silu,
@@ -146,6 +147,19 @@ const faults: [name: string, message: string, record: (g: Graph) => void][] = [
     "embedding of labels that are bytes",
     "block.embedding: labels is uint8, expected uint32 or float32",
     (g) => embed(g, 2, "uint8"),
+  ],
+  [
+    "fourierEmbedding of integers",
+    "block.fourierEmbedding: timesteps is uint32, expected float32",
+    (g) => {
+      const frequencies = g.parameter("frequencies", "vector", [8], ZEROS, { frozen: true });
+      fourierEmbedding(g, g.input("timesteps", [1, 1, 1, 2], "uint32"), frequencies, 2);
+    },
+  ],
+  [
+    "divisors of another batch",
+    "block.divideSamples: divisors has shape [1,1,1,3], expected [1,1,1,2]",
+    (g) => divideSamples(g, g.input("x", [2, 8, 8, 3]), g.input("divisors", [1, 1, 1, 3], "float32")),
   ],
   [
     "timestepEmbedding of bytes",
