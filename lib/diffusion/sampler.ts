@@ -49,6 +49,8 @@ interface Sampler {
   readonly convention: SpacingConvention;
   /** Default spacing for a process with whole timesteps; undefined: that of the model's configuration. */
   readonly spacing?: SpacingName;
+  /** Default spacing for a process in continuous time; undefined: `trailing`, which is uniform in `t`. */
+  readonly continuousSpacing?: SpacingName;
   /** Network evaluations of a number of steps. */
   readonly evaluations: (steps: number) => number;
   /** Options beside steps, spacing and clipping that it takes. */
@@ -60,22 +62,27 @@ interface Sampler {
 const once = { evaluations: (steps: number) => steps, options: [], markov: true };
 const multistep = { ...once, markov: false };
 /** Two evaluations a step, but one in the last. */
-const twice = { evaluations: (steps: number) => 2 * steps - 1, options: [], markov: false };
+const twice = {
+  evaluations: (steps: number) => 2 * steps - 1,
+  spacing: "karras",
+  continuousSpacing: "karras",
+  options: [],
+  markov: false,
+} as const;
 
 const samplers: Readonly<Record<SamplerName, Sampler>> = {
   ddpm: { ...once, plan: ddpmSteps, convention: ddpmSpacing, options: ["variance"] },
   ddim: { ...once, plan: ddimSteps, convention: ddpmSpacing, options: ["eta"] },
   euler: { ...once, plan: eulerSteps, convention: eulerSpacing, spacing: "linspace" },
   "euler-ancestral": { ...once, plan: eulerAncestralSteps, convention: eulerSpacing, spacing: "linspace" },
-  heun: { ...twice, plan: heunSteps, convention: eulerSpacing, spacing: "karras" },
-  "dpm++2m": { ...multistep, plan: dpmpp2mSteps, convention: multistepSpacing, spacing: "linspace" },
+  heun: { ...twice, plan: heunSteps, convention: eulerSpacing },
+  "dpm++2m": { ...multistep, plan: dpmpp2mSteps, convention: multistepSpacing, spacing: "karras" },
   "dpm++2m-sde": { ...multistep, plan: dpmpp2mSdeSteps, convention: multistepSpacing, spacing: "linspace" },
-  unipc: { ...multistep, plan: unipcSteps, convention: multistepSpacing, spacing: "linspace" },
+  unipc: { ...multistep, plan: unipcSteps, convention: multistepSpacing, spacing: "karras" },
   edm: {
     ...twice,
     plan: edmSteps,
     convention: eulerSpacing,
-    spacing: "karras",
     options: ["churn", "churnRange", "churnNoise"],
   },
 };
@@ -137,15 +144,18 @@ function article(name: string): string {
 }
 
 /**
- * Spacing of a sampler if none is chosen. With whole timesteps that of its scheduler in diffusers (`ddpm` and `ddim`: of the
- * model's configuration; `edm`: `karras`; `heun`: `karras` too, since in steps of equal timesteps its last slope leaves noise in the
- * image); `trailing`, which is uniform in `t`, for rectified flow; `karras` for EDM.
+ * Spacing of a sampler if none is chosen.
+ *
+ * - With whole timesteps: that of its scheduler in diffusers (`ddpm` and `ddim`: of the model's configuration), but `karras` for
+ *   `dpm++2m` and `unipc`, whose images in 10 to 20 steps are better so (`docs/quality.md`), and for `heun`, whose last slope
+ *   leaves noise in the image where timesteps are equally spaced.
+ * - For rectified flow: `trailing`, which is uniform in `t`; for `heun` and `edm`, `karras`.
+ * - For EDM: `karras`.
  */
 export function defaultSpacing(process: ForwardProcess, sampler: SamplerName): SpacingName {
-  const { spacing } = samplers[sampler];
+  const { spacing, continuousSpacing = "trailing" } = samplers[sampler];
   if (!process.timeAxis) return "karras";
-  if (spacing === "karras") return spacing;
-  if (!process.timeAxis.whole) return "trailing";
+  if (!process.timeAxis.whole) return continuousSpacing;
   return spacing ?? (process instanceof NoiseSchedule ? process.config.timestepSpacing : "leading");
 }
 

@@ -254,7 +254,7 @@ Deno.test("a limit on evaluations allows half the steps of samplers that evaluat
   assert.equal(mostSteps(processes.epsilon, 21, { sampler: "heun" }), 11);
   assert.equal(mostSteps(processes.epsilon, 20, { sampler: "edm" }), 10);
   assert.equal(mostSteps(processes.epsilon, 20, { sampler: "unipc" }), 20);
-  assert.equal(mostSteps(processes.epsilon, Infinity, { sampler: "unipc" }), 999);
+  assert.equal(mostSteps(processes.epsilon, Infinity, { sampler: "dpm++2m-sde" }), 999);
   assert.equal(mostSteps(processes.epsilon, 1, { sampler: "heun" }), 1);
 });
 
@@ -279,7 +279,7 @@ const refused: [string, RegExp, SamplerName, ForwardProcess, SamplerOptions][] =
     steps: 4,
     variance: "fixed_large",
   }],
-  ["steps", /from 1 to 999/, "dpm++2m", processes.v, { steps: 1000 }],
+  ["steps", /from 1 to 999/, "dpm++2m-sde", processes.v, { steps: 1000 }],
 ];
 for (const [field, words, sampler, process, options] of refused) {
   Deno.test(`${sampler} with ${JSON.stringify(options)} is refused, naming ${field}`, () => {

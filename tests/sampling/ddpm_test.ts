@@ -214,7 +214,7 @@ Deno.test("metadata tells how to make each image again", async () => {
     const common = {
       model: "tiny_pipeline",
       sampler: "unipc",
-      spacing: "linspace",
+      spacing: "karras",
       steps: 2,
       guidance: 1.5,
     };

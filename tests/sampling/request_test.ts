@@ -40,7 +40,7 @@ Deno.test("defaults: one image, no class, 15 steps of UniPC, guidance where ther
     steps: 15,
     evaluations: 15,
     sampler: "unipc",
-    spacing: "linspace",
+    spacing: "karras",
     guidance: 1,
     imageRows: 1,
     imageWork: 15,
@@ -51,7 +51,7 @@ Deno.test("defaults: one image, no class, 15 steps of UniPC, guidance where ther
   assert.deepEqual([guidance, imageRows, labels], [2, 2, [0, 0, 3, 3]]);
   assert.equal(planDraw({ sampler: "ddpm" }, animals).steps, 1000);
   const short = { ...animals, schedule: new NoiseSchedule({ numTrainTimesteps: 10 }) };
-  assert.equal(planDraw({}, short).steps, 9);
+  assert.equal(planDraw({}, short).steps, 10);
   assert.deepEqual(planDraw({}, unconditional).labels, [0]);
 });
 
@@ -62,7 +62,7 @@ Deno.test("the sampler is the request's, else the caller's default, else that of
     return [sampler, spacing, steps, evaluations];
   };
   assert.deepEqual(chosen({}), ["euler", "karras", 15, 15]);
-  assert.deepEqual(chosen({}, euler, { sampler: "unipc" }), ["unipc", "linspace", 15, 15]);
+  assert.deepEqual(chosen({}, euler, { sampler: "unipc" }), ["unipc", "karras", 15, 15]);
   assert.deepEqual(chosen({ sampler: "heun" }), ["heun", "karras", 8, 15]);
   assert.deepEqual(chosen({ sampler: "edm", steps: 5 }), ["edm", "karras", 5, 9]);
   assert.deepEqual(chosen({ spacing: "trailing" }), ["euler", "trailing", 15, 15]);
@@ -81,7 +81,7 @@ Deno.test("an edit with resamplings takes ddim where the default sampler cannot 
     return [sampler, spacing];
   };
   assert.deepEqual(chosen({}), ["ddim", "leading"]);
-  assert.deepEqual(chosen({ edit: { ...edit, resamplings: 1 } }), ["unipc", "linspace"]);
+  assert.deepEqual(chosen({ edit: { ...edit, resamplings: 1 } }), ["unipc", "karras"]);
   assert.deepEqual(chosen({ sampler: "euler" }), ["euler", "linspace"]);
   const configured = (sampler: "heun" | "euler"): ModelFacts => {
     return { ...animals, sampling: { sampler, spacing: "karras" } };
@@ -187,7 +187,7 @@ Deno.test("defaults hold where the model and the request allow them", () => {
   assert.deepEqual([own.steps, own.sampler, own.guidance], [5, "ddim", 1]);
   const offset = { ...animals, schedule: new NoiseSchedule({ stepsOffset: 1 }) };
   assert.equal(planDraw({}, offset, defaults).steps, 999);
-  assert.match(refusal({ steps: 1000 }, offset), /^steps: expected a whole number from 1 to 999, since/);
+  assert.match(refusal({ steps: 1000, sampler: "ddim" }, offset), /^steps: expected a whole number from 1 to 999, since/);
 });
 
 Deno.test("by default ddpm takes every step that the schedule has room for, others 15 or fewer", () => {
@@ -199,8 +199,8 @@ Deno.test("by default ddpm takes every step that the schedule has room for, othe
   assert.deepEqual(defaults({ numTrainTimesteps: 4000 }), [4000, 15, 15]);
   assert.deepEqual(defaults({ stepsOffset: 1 }), [999, 15, 15]);
   assert.deepEqual(defaults({ stepsOffset: 1, timestepSpacing: "trailing" }), [1000, 15, 15]);
-  assert.deepEqual(defaults({ numTrainTimesteps: 15, stepsOffset: 1 }), [14, 14, 14]);
-  assert.deepEqual(defaults({ numTrainTimesteps: 2, stepsOffset: 1 }), [1, 1, 1]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 15, stepsOffset: 1 }), [14, 14, 15]);
+  assert.deepEqual(defaults({ numTrainTimesteps: 2, stepsOffset: 1 }), [1, 1, 2]);
 });
 
 Deno.test("a network whose output is not a picture is refused", () => {
@@ -220,9 +220,9 @@ Deno.test("a number out of range is refused by name, value and what is allowed",
   const cases: [GenerateOptions, string][] = [
     [{ count: 0 }, "count: expected a whole number from 1 to 4096, got 0"],
     [{ count: 4097 }, "count: expected a whole number from 1 to 4096, got 4097"],
-    [{ steps: 1001 }, "steps: expected a whole number from 1 to 999, got 1001"],
+    [{ steps: 1001 }, "steps: expected a whole number from 1 to 1000, got 1001"],
     [{ steps: 1001, sampler: "ddim" }, "steps: expected a whole number from 1 to 1000, got 1001"],
-    [{ steps: 0.5 }, "steps: expected a whole number from 1 to 999, got 0.5"],
+    [{ steps: 0.5 }, "steps: expected a whole number from 1 to 1000, got 0.5"],
     [{ batch: NaN }, "batch: expected a whole number from 1 to 4096, got NaN"],
     [{ seed: -1 }, `seed: expected a whole number from 0 to ${2 ** 53 - 2}, got -1`],
     [
@@ -277,8 +277,9 @@ Deno.test("an image's work is its rows in all steps, one outside an interval of 
   assert.deepEqual(work({ guidance: 3 }), [2, 20]);
   assert.deepEqual(work({ guidance: 3, guidanceInterval: [0, Infinity] }), [2, 20]);
   const sigmas = planSampling("ddim", schedule, { steps: 10 }).map(({ noiseRatio }) => noiseRatio);
-  assert.deepEqual(work({ guidance: 3, guidanceInterval: [sigmas[8], sigmas[2]] }), [2, 16]);
-  assert.deepEqual(work({ class: "cat:1,3:1", guidanceInterval: [sigmas[8], sigmas[2]] }), [3, 26]);
+  const ddim = { sampler: "ddim", guidanceInterval: [sigmas[8], sigmas[2]] } as const;
+  assert.deepEqual(work({ ...ddim, guidance: 3 }), [2, 16]);
+  assert.deepEqual(work({ ...ddim, class: "cat:1,3:1" }), [3, 26]);
   assert.match(refusal({ class: 0, guidanceInterval: [2, 1] }), /^guidanceInterval: expected two ratios/);
 });
 

@@ -52,7 +52,7 @@ Deno.test("classes and models tell what is served, and nothing of the machine's 
     width: 32,
     timesteps: 1000,
     sampler: "unipc",
-    spacing: "linspace",
+    spacing: "karras",
     samplers: ["ddpm", "ddim", "euler", "euler-ancestral", "heun", "dpm++2m", "dpm++2m-sde", "unipc", "edm"],
     guidance: true,
     objective: "epsilon",

@@ -58,7 +58,7 @@ Deno.test("a mixture, a negative class, rescaling and an interval reach the engi
       class: "cat:3,dog:1",
       seed: "7",
       sampler: "unipc",
-      spacing: "linspace",
+      spacing: "karras",
       steps: "6",
     },
     ...settings,
@@ -69,7 +69,7 @@ Deno.test("a mixture, a negative class, rescaling and an interval reach the engi
       label: [{ label: CAT, weight: 3 }, { label: 5, weight: 1 }],
       seed: 7,
       sampler: "unipc",
-      spacing: "linspace",
+      spacing: "karras",
       steps: 6,
     },
     ...{ guidance: 4, negative: 9, guidanceRescale: 0.7, guidanceInterval: [0.2, Infinity] },
@@ -78,7 +78,7 @@ Deno.test("a mixture, a negative class, rescaling and an interval reach the engi
   const again = new URLSearchParams({ class: text.class, seed: "7", steps: "6", ...settings });
   const { images: _images, ...facts } = await (await server.ask(`/generate?${again}&format=json`)).json();
   assert.deepEqual(facts, {
-    ...{ model: "fake-model-step-100", sampler: "unipc", spacing: "linspace", steps: 6 },
+    ...{ model: "fake-model-step-100", sampler: "unipc", spacing: "karras", steps: 6 },
     ...{ guidance: 4, negative_class: "truck", guidance_rescale: 0.7, guidance_interval: "0.2,inf" },
   });
   assert.deepEqual({ ...server.engine.added[1], id: 0, frames: 0 }, { ...image, id: 0, frames: 0 });
@@ -146,7 +146,7 @@ Deno.test("json has each image as the file that it gives alone", async () => {
   const query = "class=any&count=3&steps=5&scale=4&format=json&seed=18";
   const body = JSON.parse(new TextDecoder().decode(await bytesOf(server, query)));
   const { images, ...facts } = body;
-  const sampling = { sampler: "unipc", spacing: "linspace", steps: 5 };
+  const sampling = { sampler: "unipc", spacing: "karras", steps: 5 };
   assert.deepEqual(facts, { model: "fake-model-step-100", ...sampling, guidance: 2 });
   assert.deepEqual(
     images.map(({ image: _, ...rest }: { image: string }) => rest),
