@@ -187,7 +187,10 @@ Deno.test("defaults hold where the model and the request allow them", () => {
   assert.deepEqual([own.steps, own.sampler, own.guidance], [5, "ddim", 1]);
   const offset = { ...animals, schedule: new NoiseSchedule({ stepsOffset: 1 }) };
   assert.equal(planDraw({}, offset, defaults).steps, 999);
-  assert.match(refusal({ steps: 1000, sampler: "ddim" }, offset), /^steps: expected a whole number from 1 to 999, since/);
+  assert.match(
+    refusal({ steps: 1000, sampler: "ddim" }, offset),
+    /^steps: expected a whole number from 1 to 999, since/,
+  );
 });
 
 Deno.test("by default ddpm takes every step that the schedule has room for, others 15 or fewer", () => {
