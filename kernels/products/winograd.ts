@@ -11,6 +11,7 @@ import { cachedKernel, quads } from "./gemm.ts";
 import { itemLaunch } from "./items.ts";
 import { type Launch, launch } from "../source.ts";
 import type { KernelTarget } from "../target.ts";
+import { inputTransformInLoops, outputTransformInLoops } from "./winograd_loops.ts";
 import {
   type ImageRange,
   matrices,
@@ -23,6 +24,9 @@ import {
   winogradTiles,
 } from "./winograd_plan.ts";
 import { inputTransform, outputTransform, TRANSFORM_WIDTHS, WEIGHT_TRANSFORM } from "./winograd_source.ts";
+
+/** Variant of the transforms for software adapters. */
+const LOOPS = "loops";
 
 /** True if Winograd applies to a pass: 3x3, stride 1, and padding 1; the forward pass also without padding. */
 export function winogradApplies(pass: "forward" | "backward", s: Conv2dShape): boolean {
@@ -48,9 +52,11 @@ export function transformInput<B>(
 ): Launch<B> {
   const { shape, label } = pass;
   const { upsampled = false, inHeight, inWidth } = shape;
+  const inLoops = pass.target.path === "subgroup" && !upsampled;
   const kernel = cachedKernel(
     `winograd4_input${upsampled ? "_upsampled" : ""}`,
-    () => inputTransform(upsampled),
+    inLoops ? inputTransformInLoops : () => inputTransform(upsampled),
+    inLoops ? LOOPS : "",
   );
   const params = {
     ...tileParams(pass, "input", slice, images, channels),
@@ -82,7 +88,9 @@ export function winogradForward<B>(
   const pass = { target, shape, label, ...options };
   const plan = planSlices(pass);
   const { from, to } = plan;
-  const kernel = cachedKernel("winograd4_output", outputTransform);
+  const kernel = target.path === "subgroup"
+    ? cachedKernel("winograd4_output", outputTransformInLoops, LOOPS)
+    : cachedKernel("winograd4_output", outputTransform);
   // All declared buffers must be bound; absent operands are not read.
   const outputBuffers = {
     ...{

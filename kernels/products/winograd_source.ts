@@ -101,18 +101,30 @@ fn tile_at(index: u32) -> vec3u {
  */
 export function loadTile(side: number, border: string, name = "in"): string {
   const axis = (i: number) =>
-    `let y${i} = corner.y + ${i}u - ${border};
-  let y${i}_ok = inside & (y${i} < params.height);
-  let line${i} = (corner.x * params.height + y${i}) * params.width * params.channels;
-  let x${i} = corner.z + ${i}u - ${border};
-  let x${i}_ok = x${i} < params.width;
-  let column${i} = x${i} * params.channels + channel;`;
-  const load = ([i, j]: [number, number]) =>
-    `let ok${i}_${j} = y${i}_ok & x${j}_ok;
-  let ${name}${i}_${j} = select(Channels(), image[select(0u, line${i} + column${j}, ok${i}_${j})], ok${i}_${j});`;
+    `${lineAddress(i, border)}\n  ${columnAddress(i, `corner.z + ${i}u - ${border}`)}`;
   return `// Coordinates before the first wrap around to beyond the last.
   ${range(side).map(axis).join("\n  ")}
-  ${grid(side).map(load).join("\n  ")}`;
+  ${grid(side).map(([i, j]) => loadPixel(i, j, name)).join("\n  ")}`;
+}
+
+/** WGSL statements that address line i of a tile; see {@linkcode loadTile}. */
+export function lineAddress(i: number, border: string): string {
+  return `let y${i} = corner.y + ${i}u - ${border};
+  let y${i}_ok = inside & (y${i} < params.height);
+  let line${i} = (corner.x * params.height + y${i}) * params.width * params.channels;`;
+}
+
+/** WGSL statements that address column j of a tile, which is column `x` of the image. */
+export function columnAddress(j: number, x: string): string {
+  return `let x${j} = ${x};
+  let x${j}_ok = x${j} < params.width;
+  let column${j} = x${j} * params.channels + channel;`;
+}
+
+/** WGSL statements that load pixel i, j of a tile, zero outside of the image. */
+export function loadPixel(i: number, j: number, name = "in"): string {
+  return `let ok${i}_${j} = y${i}_ok & x${j}_ok;
+  let ${name}${i}_${j} = select(Channels(), image[select(0u, line${i} + column${j}, ok${i}_${j})], ok${i}_${j});`;
 }
 
 /** Pixels of a tile of an upsampled image, from a tile of the small one: half as many a side, and a border on each. */
@@ -122,12 +134,8 @@ const UPSAMPLED_TILE = `let corner = vec3u(large.x, large.yz / 2u);
   grid(POINT_SIDE).map(([i, j]) => `let in${i}_${j} = small${(i + 1) >> 1}_${(j + 1) >> 1};`).join("\n  ")
 }`;
 
-/**
- * Transform of an image to rows of tiles: B^T x B of a tile's input pixels.
- *
- * @param upsampled the image is upsampled by two first; `Params` has the size of the small one
- */
-export function inputTransform(upsampled: boolean): string {
+/** WGSL of the transform of an image up to its loads. `corner` names the tile's image and first output pixel. */
+export function inputDeclarations(corner: string): string {
   return `${channelsOf("input")}
 ${OVER_TILES}
 @group(0) @binding(1) var<storage, read> image: array<Channels>;
@@ -135,8 +143,17 @@ ${OVER_TILES}
 ${overRows("input")}
   if (id.x >= params.channels || id.y >= params.rows) { return; }
   let channel = id.x;
-  let ${upsampled ? "large" : "corner"} = tile_at(params.first + id.y);
-  let inside = params.first + id.y < params.last;
+  let ${corner} = tile_at(params.first + id.y);
+  let inside = params.first + id.y < params.last;`;
+}
+
+/**
+ * Transform of an image to rows of tiles: B^T x B of a tile's input pixels.
+ *
+ * @param upsampled the image is upsampled by two first; `Params` has the size of the small one
+ */
+export function inputTransform(upsampled: boolean): string {
+  return `${inputDeclarations(upsampled ? "large" : "corner")}
   ${upsampled ? UPSAMPLED_TILE : loadTile(POINT_SIDE, "params.padding")}
   var at = id.y * params.channels + id.x;
   let stride = params.rows * params.channels;
@@ -170,9 +187,13 @@ export function storePixel(i: number, j: number, added?: string): string {
   });`;
 }
 
-/** Transform of rows of tiles to an image: A^T m A, plus biases and addend. */
-export function outputTransform(): string {
-  const load = ([i, j]: [number, number]) => `let in${i}_${j} = products[at]; at += stride;`;
+/** WGSL statements that add up the biases of an invocation's channels, `biases`. */
+export const BIASES = `var biases = Channels();
+  if (params.has_bias != 0u) { biases += bias[id.x]; }
+  if (params.has_row_bias != 0u) { biases += row_bias[corner.x * params.row_bias_row + params.row_bias_first + id.x]; }`;
+
+/** WGSL of the transform of rows of tiles to an image up to its loads. */
+export function outputDeclarations(): string {
   return `${channelsOf("output")}
 ${OVER_TILES}
 @group(0) @binding(1) var<storage, read> products: array<Channels>;
@@ -186,11 +207,15 @@ ${overRows("output")}
   if (id.x >= params.channels || id.y >= params.rows) { return; }
   let corner = tile_at(params.first + id.y);
   var at = id.y * params.channels + id.x;
-  let stride = params.rows * params.channels;
+  let stride = params.rows * params.channels;`;
+}
+
+/** Transform of rows of tiles to an image: A^T m A, plus biases and addend. */
+export function outputTransform(): string {
+  const load = ([i, j]: [number, number]) => `let in${i}_${j} = products[at]; at += stride;`;
+  return `${outputDeclarations()}
   ${grid(POINT_SIDE).map(load).join("\n  ")}
-  var biases = Channels();
-  if (params.has_bias != 0u) { biases += bias[id.x]; }
-  if (params.has_row_bias != 0u) { biases += row_bias[corner.x * params.row_bias_row + params.row_bias_first + id.x]; }
+  ${BIASES}
   ${PIXEL_ADDRESSES}
   ${multiplyBothSides(fromPoints, MATRICES.outputs, (i, j) => storePixel(i, j, "biases"))}
 }`;
