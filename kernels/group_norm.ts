@@ -170,9 +170,7 @@ export function groupNormBackward<B>(
     ...{ ...common, addend_second: addendSecond },
     step_state: shape.dropout && stepState,
   };
-  // Pipelines for each number of addends take a software adapter half a second each to compile.
-  const constants: Record<string, number> = shape.path === "subgroup" ? {} : { addends: addends.length };
-  return [launchOf<B>("backward", shape, kernel, whole, constants, label, addends.length)];
+  return [launchOf<B>("backward", shape, kernel, whole, {}, label, addends.length)];
 }
 
 function launchOf<B>(
@@ -182,15 +180,18 @@ function launchOf<B>(
   buffers: Record<string, B | undefined>,
   options: Record<string, number>,
   label: string,
-  addends = 0,
+  addends?: number,
 ): Launch<B> {
   const { layout, workgroups, ...plan } = planOf(pass, shape);
-  const params = { ...plan.params, addends };
+  const activated = Number(shape.activation !== undefined);
+  const params = { ...plan.params, activated, addends: addends ?? 0 };
+  // A pipeline for each choice takes a software adapter half a second to compile.
+  const choices = shape.path === "subgroup" ? {} : { activated, ...addends === undefined ? {} : { addends } };
   const { held, lanes, rows, block, runs = false } = layout;
   const exact = rows * (held ?? 0) === shape.spatial && rows * block === lanes &&
     params.columns % block === 0;
   const constants = {
-    ...{ activated: Number(shape.activation !== undefined), lanes, ...options },
+    ...{ ...choices, lanes, ...options },
     ...held === undefined ? { runs: Number(runs) } : { exact: Number(exact) },
     ...held !== undefined && shape.dropout
       ? { paired: Number(pairsMasks(shape.spatial, params.columns, rows, held)) }

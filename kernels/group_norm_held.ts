@@ -184,10 +184,7 @@ fn first_values(place: Place) -> vec4f {
 
 fn held_point(x: vec4f, dy: vec4f, channels: Channels, ok: bool) -> Point {
   let centred = x - channels.mean;
-  var dz = dy;
-  if (activated) {
-    dz *= activate4_derivative(channels.scale * centred + channels.offset);
-  }
+  let dz = dy * slope_at(channels.scale * centred + channels.offset);
   return Point(centred, select(vec4f(), dz, ok));
 }
 

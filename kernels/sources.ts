@@ -2485,7 +2485,11 @@ fn activate4_derivative(x: vec4f) -> vec4f {
 alias Stored = f32;
 alias Stored4 = vec4f;
 
-override activated: bool = false;
+// Value of an override that leaves the choice to the parameter of the same name, so that a software adapter has one pipeline to
+// compile for all.
+const ANY = 3u;
+// 1 if the activation follows, 0 if not.
+override activated: u32 = ANY;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -2504,6 +2508,7 @@ struct Params {
   addends: u32,       // of a whole dx
   affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
   gamma_first: u32,   // vec4s before the first sample's gamma
+  activated: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -2521,6 +2526,10 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+fn is_activated() -> bool {
+  return select(activated, params.activated, activated == ANY) != 0u;
+}
 
 // Index of a column of beta, and, from gamma_first on, of gamma.
 fn affine_of(place: Place) -> u32 {
@@ -2740,11 +2749,8 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  if (activated) {
-    y[i] = Stored4(mask * activate4(z));
-  } else {
-    y[i] = Stored4(mask * z);
-  }
+  // No branch: each store would compile twice.
+  y[i] = Stored4(mask * select(z, activate4(z), is_activated()));
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {
@@ -2803,6 +2809,11 @@ fn rstd_of(place: Place) -> vec4f {
   return saved_stats[(4u * place.sample + 1u) * params.columns + column];
 }
 
+// Derivative of the activation, or of the identity.
+fn slope_at(z: vec4f) -> vec4f {
+  return select(vec4f(1.0), activate4_derivative(z), is_activated());
+}
+
 struct Point {
   centred: vec4f, // x - mean = xhat / rstd
   dz: vec4f,
@@ -2810,11 +2821,7 @@ struct Point {
 
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
-  var dz = mask_of(i) * vec4f(dy[i]);
-  if (activated) {
-    dz *= activate4_derivative(channels.scale * centred + channels.offset);
-  }
-  return Point(centred, dz);
+  return Point(centred, mask_of(i) * vec4f(dy[i]) * slope_at(channels.scale * centred + channels.offset));
 }
 
 // Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.
@@ -2895,7 +2902,6 @@ fn first_value(place: Place, channel: u32) -> f32 {
 }
 // Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
 
-const ANY = 3u;
 // Number of addends; by default that of the parameters.
 override addends: u32 = ANY;
 
@@ -2952,6 +2958,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     addends: "u32",
     affine_stride: "u32",
     gamma_first: "u32",
+    activated: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -3042,7 +3049,11 @@ fn activate4_derivative(x: vec4f) -> vec4f {
 alias Stored = f32;
 alias Stored4 = vec4f;
 
-override activated: bool = false;
+// Value of an override that leaves the choice to the parameter of the same name, so that a software adapter has one pipeline to
+// compile for all.
+const ANY = 3u;
+// 1 if the activation follows, 0 if not.
+override activated: u32 = ANY;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -3061,6 +3072,7 @@ struct Params {
   addends: u32,       // of a whole dx
   affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
   gamma_first: u32,   // vec4s before the first sample's gamma
+  activated: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -3078,6 +3090,10 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+fn is_activated() -> bool {
+  return select(activated, params.activated, activated == ANY) != 0u;
+}
 
 // Index of a column of beta, and, from gamma_first on, of gamma.
 fn affine_of(place: Place) -> u32 {
@@ -3297,11 +3313,8 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  if (activated) {
-    y[i] = Stored4(mask * activate4(z));
-  } else {
-    y[i] = Stored4(mask * z);
-  }
+  // No branch: each store would compile twice.
+  y[i] = Stored4(mask * select(z, activate4(z), is_activated()));
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {
@@ -3360,6 +3373,11 @@ fn rstd_of(place: Place) -> vec4f {
   return saved_stats[(4u * place.sample + 1u) * params.columns + column];
 }
 
+// Derivative of the activation, or of the identity.
+fn slope_at(z: vec4f) -> vec4f {
+  return select(vec4f(1.0), activate4_derivative(z), is_activated());
+}
+
 struct Point {
   centred: vec4f, // x - mean = xhat / rstd
   dz: vec4f,
@@ -3367,11 +3385,7 @@ struct Point {
 
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
-  var dz = mask_of(i) * vec4f(dy[i]);
-  if (activated) {
-    dz *= activate4_derivative(channels.scale * centred + channels.offset);
-  }
-  return Point(centred, dz);
+  return Point(centred, mask_of(i) * vec4f(dy[i]) * slope_at(channels.scale * centred + channels.offset));
 }
 
 // Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.
@@ -3443,7 +3457,6 @@ fn first_value(place: Place, channel: u32) -> f32 {
 }
 // Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
 
-const ANY = 3u;
 // Number of addends; by default that of the parameters.
 override addends: u32 = ANY;
 
@@ -3596,6 +3609,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     addends: "u32",
     affine_stride: "u32",
     gamma_first: "u32",
+    activated: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -3682,7 +3696,11 @@ fn activate4_derivative(x: vec4f) -> vec4f {
 alias Stored = f32;
 alias Stored4 = vec4f;
 
-override activated: bool = false;
+// Value of an override that leaves the choice to the parameter of the same name, so that a software adapter has one pipeline to
+// compile for all.
+const ANY = 3u;
+// 1 if the activation follows, 0 if not.
+override activated: u32 = ANY;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -3701,6 +3719,7 @@ struct Params {
   addends: u32,       // of a whole dx
   affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
   gamma_first: u32,   // vec4s before the first sample's gamma
+  activated: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -3718,6 +3737,10 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+fn is_activated() -> bool {
+  return select(activated, params.activated, activated == ANY) != 0u;
+}
 
 // Index of a column of beta, and, from gamma_first on, of gamma.
 fn affine_of(place: Place) -> u32 {
@@ -3937,11 +3960,8 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  if (activated) {
-    y[i] = Stored4(mask * activate4(z));
-  } else {
-    y[i] = Stored4(mask * z);
-  }
+  // No branch: each store would compile twice.
+  y[i] = Stored4(mask * select(z, activate4(z), is_activated()));
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {
@@ -4000,6 +4020,11 @@ fn rstd_of(place: Place) -> vec4f {
   return saved_stats[(4u * place.sample + 1u) * params.columns + column];
 }
 
+// Derivative of the activation, or of the identity.
+fn slope_at(z: vec4f) -> vec4f {
+  return select(vec4f(1.0), activate4_derivative(z), is_activated());
+}
+
 struct Point {
   centred: vec4f, // x - mean = xhat / rstd
   dz: vec4f,
@@ -4007,11 +4032,7 @@ struct Point {
 
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
-  var dz = mask_of(i) * vec4f(dy[i]);
-  if (activated) {
-    dz *= activate4_derivative(channels.scale * centred + channels.offset);
-  }
-  return Point(centred, dz);
+  return Point(centred, mask_of(i) * vec4f(dy[i]) * slope_at(channels.scale * centred + channels.offset));
 }
 
 // Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.
@@ -4161,6 +4182,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     addends: "u32",
     affine_stride: "u32",
     gamma_first: "u32",
+    activated: "u32",
   },
   entryPoints: ["forward", "backward"],
 } as const satisfies KernelSource;
@@ -4247,7 +4269,11 @@ fn activate4_derivative(x: vec4f) -> vec4f {
 alias Stored = f32;
 alias Stored4 = vec4f;
 
-override activated: bool = false;
+// Value of an override that leaves the choice to the parameter of the same name, so that a software adapter has one pipeline to
+// compile for all.
+const ANY = 3u;
+// 1 if the activation follows, 0 if not.
+override activated: u32 = ANY;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -4266,6 +4292,7 @@ struct Params {
   addends: u32,       // of a whole dx
   affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
   gamma_first: u32,   // vec4s before the first sample's gamma
+  activated: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -4283,6 +4310,10 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+fn is_activated() -> bool {
+  return select(activated, params.activated, activated == ANY) != 0u;
+}
 
 // Index of a column of beta, and, from gamma_first on, of gamma.
 fn affine_of(place: Place) -> u32 {
@@ -4427,6 +4458,11 @@ fn rstd_of(place: Place) -> vec4f {
   return saved_stats[(4u * place.sample + 1u) * params.columns + column];
 }
 
+// Derivative of the activation, or of the identity.
+fn slope_at(z: vec4f) -> vec4f {
+  return select(vec4f(1.0), activate4_derivative(z), is_activated());
+}
+
 struct Point {
   centred: vec4f, // x - mean = xhat / rstd
   dz: vec4f,
@@ -4434,11 +4470,7 @@ struct Point {
 
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
-  var dz = mask_of(i) * vec4f(dy[i]);
-  if (activated) {
-    dz *= activate4_derivative(channels.scale * centred + channels.offset);
-  }
-  return Point(centred, dz);
+  return Point(centred, mask_of(i) * vec4f(dy[i]) * slope_at(channels.scale * centred + channels.offset));
 }
 
 // Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.
@@ -4571,6 +4603,7 @@ fn backward(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocatio
     addends: "u32",
     affine_stride: "u32",
     gamma_first: "u32",
+    activated: "u32",
   },
   entryPoints: ["backward"],
 } as const satisfies KernelSource;

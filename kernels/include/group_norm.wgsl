@@ -37,7 +37,11 @@
 // include: include/activation.wgsl
 // include: include/storage.wgsl
 
-override activated: bool = false;
+// Value of an override that leaves the choice to the parameter of the same name, so that a software adapter has one pipeline to
+// compile for all.
+const ANY = 3u;
+// 1 if the activation follows, 0 if not.
+override activated: u32 = ANY;
 override runs: bool = false;
 override lanes: u32 = 256;
 
@@ -56,6 +60,7 @@ struct Params {
   addends: u32,       // of a whole dx
   affine_stride: u32, // vec4s from a sample's gamma and beta to the next one's; 0: all samples have the same
   gamma_first: u32,   // vec4s before the first sample's gamma
+  activated: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -73,6 +78,10 @@ struct Params {
 var<workgroup> part_a: array<vec4f, lanes>;
 var<workgroup> part_b: array<vec4f, lanes>;
 var<workgroup> part_origin: array<vec4f, lanes>;
+
+fn is_activated() -> bool {
+  return select(activated, params.activated, activated == ANY) != 0u;
+}
 
 // Index of a column of beta, and, from gamma_first on, of gamma.
 fn affine_of(place: Place) -> u32 {

@@ -24,6 +24,11 @@ fn rstd_of(place: Place) -> vec4f {
   return saved_stats[(4u * place.sample + 1u) * params.columns + column];
 }
 
+// Derivative of the activation, or of the identity.
+fn slope_at(z: vec4f) -> vec4f {
+  return select(vec4f(1.0), activate4_derivative(z), is_activated());
+}
+
 struct Point {
   centred: vec4f, // x - mean = xhat / rstd
   dz: vec4f,
@@ -31,11 +36,7 @@ struct Point {
 
 fn point_at(place: Place, i: u32, pixel: u32, channels: Channels) -> Point {
   let centred = x_at(place, i, pixel) - channels.mean;
-  var dz = mask_of(i) * vec4f(dy[i]);
-  if (activated) {
-    dz *= activate4_derivative(channels.scale * centred + channels.offset);
-  }
-  return Point(centred, dz);
+  return Point(centred, mask_of(i) * vec4f(dy[i]) * slope_at(channels.scale * centred + channels.offset));
 }
 
 // Stores the sums over a sample of a column; leaves the terms of m1 in part_a, and those of m2 in part_b.

@@ -99,11 +99,8 @@ fn store_stats(place: Place, mean: vec4f, rstd: vec4f, scale: vec4f, offset: vec
 }
 
 fn store_y(i: u32, z: vec4f, mask: vec4f) {
-  if (activated) {
-    y[i] = Stored4(mask * activate4(z));
-  } else {
-    y[i] = Stored4(mask * z);
-  }
+  // No branch: each store would compile twice.
+  y[i] = Stored4(mask * select(z, activate4(z), is_activated()));
 }
 
 fn normalise(workgroup_id: vec3u, lane: u32) {

@@ -1,6 +1,5 @@
 // Stores of group_norm.wgsl where dx is one tensor, with up to two addends. An include.
 
-const ANY = 3u;
 // Number of addends; by default that of the parameters.
 override addends: u32 = ANY;
 
