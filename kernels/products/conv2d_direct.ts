@@ -19,6 +19,7 @@ import { SUM_PARTS, weightGradientProblem } from "./conv2d_weight_source.ts";
 import { gemmGrid, gemmKernel, type GemmSize, quads } from "./gemm.ts";
 import type { GemmProblem } from "./gemm_problem.ts";
 import { itemLaunch } from "./items.ts";
+import { biasedMatmul } from "./matmul.ts";
 import { type Launch, launch } from "../source.ts";
 import { spatialSum } from "../spatial_sum.ts";
 import type { KernelTarget } from "../target.ts";
@@ -94,6 +95,9 @@ export function directForward<B>(
   { x, xSecond, weight, ...others }: Conv2dForwardBuffers<B>,
   label: string,
 ): Launch<B>[] {
+  if (runsAsMatmul(target, shape, xSecond)) {
+    return flatForward(target, shape, { x, weight, ...others }, label);
+  }
   const rows = shape.batch * shape.outHeight * shape.outWidth;
   const output = forwardOutputOf(others, weight);
   const params = { ...windowParams(shape), ...joinedParams(shape), ...output.params };
@@ -108,6 +112,32 @@ export function directForward<B>(
       flops: flopsOf(shape),
     }),
   ];
+}
+
+/** True for 1x1 convolutions on a software adapter, which compiles one pipeline for them and for plain products. */
+function runsAsMatmul({ path }: KernelTarget, shape: Conv2dShape, second: unknown): boolean {
+  return path === "subgroup" && isFlat(shape) && second === undefined && !shape.relu;
+}
+
+function flatForward<B>(
+  target: KernelTarget,
+  shape: Conv2dShape,
+  { x, weight, bias, rowBias, residual, y }: Omit<Conv2dForwardBuffers<B>, "scratch">,
+  label: string,
+): Launch<B>[] {
+  const sampleRows = shape.outHeight * shape.outWidth;
+  const [from, to] = [4 * quads(shape.inChannels), 4 * quads(shape.outChannels)];
+  const matrix = (columns: number) => {
+    return { rowStride: columns, batchStride: 0, headStride: 0, transposed: false };
+  };
+  const sizes = { batch: 1, heads: 1, m: shape.batch * sampleRows, n: to, k: from, alpha: 1 };
+  return biasedMatmul(
+    target,
+    { ...sizes, a: matrix(from), b: matrix(to), c: matrix(to) },
+    { a: x, b: weight, c: y, addend: residual },
+    { bias, rowBias, sampleRows },
+    { label, flops: flopsOf(shape) },
+  );
 }
 
 /** `conv2dBackward` by implicit products. */

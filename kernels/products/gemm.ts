@@ -106,9 +106,13 @@ export function gemmGrid(
  * Small products use small tiles, since few rows or columns waste most of a large one. Taller tiles overflow the instruction
  * cache, wider ones spill registers. Products of few rows are fast in any layout, so they have no narrow ones to compile.
  */
-function subgroupLayout({ wideOnly }: GemmProblem, { rows, columns }: GemmSize, half: boolean): Layout {
-  const tall = rows > 32;
-  const width = wideOnly || !tall || columns > 16 ? 4 : columns > 8 ? 2 : 1;
+function subgroupLayout(
+  { wideOnly, oneLayout = false }: GemmProblem,
+  { rows, columns }: GemmSize,
+  half: boolean,
+): Layout {
+  const tall = oneLayout || rows > 32;
+  const width = wideOnly || oneLayout || !tall || columns > 16 ? 4 : columns > 8 ? 2 : 1;
   const tile: GemmTile = { rows: tall ? 32 : 16, columns: width * SUBGROUP_LANES, width };
   return {
     name: `subgroup_${tile.rows}x${tile.columns}`,

@@ -81,6 +81,8 @@ export interface GemmProblem {
   readonly columnSums?: boolean;
   /** The WGSL requires a `WIDTH` of 4. */
   readonly wideOnly?: boolean;
+  /** Small products take too little of any step to be worth pipelines of their own on a software adapter. */
+  readonly oneLayout?: boolean;
 }
 
 /** Size of a batched product. */

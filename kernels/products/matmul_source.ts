@@ -3,6 +3,7 @@
  *
  *   C[i,j] = alpha * sum over k of A[i,k] B[k,j] (+ addend[i,j])      for each (sample, head), the places of the grid
  *   C[i,j] = alpha * weights[i,j] (sum over k of A[i,k] B[k,j] - dots[i])      gradient of a softmax, see attention.ts
+ *   C[i,j] = alpha * sum over k of A[i,k] B[k,j] (+ bias[j]) (+ row_bias[i / rows, j]) (+ addend[i,j])      1x1 convolution
  *
  * A [m, k], B [k, n], C, addend and weights [m, n], with strides of rows, samples and heads; as stored, C written with `=`;
  * dots [m] float32, contiguous over heads and samples; sums are float32. The vector variant requires every stride and offset
@@ -16,11 +17,13 @@ import { type GemmOperand, type GemmProblem, masked } from "./gemm_problem.ts";
 export interface MatmulEpilogue {
   /** Suffix of the kernel's name. */
   readonly name: string;
+  /** Fields of `Params`. */
+  readonly params?: string;
   /** Bindings 3 and from 5 on, with elements of type `stored`. */
   bindings(stored: string): string;
   /**
-   * Body of `fn finish(place: u32, row: u32, at: u32, value: T) -> T`; `at` is the element's index in `c`.
-   * @param type T: f32, or Columns
+   * Body of `fn finish(place: u32, row: u32, column: u32, at: u32, value: T) -> T`; `at` is the element's index in `c`.
+   * @param type T: f32, or Columns; `column` counts the same
    */
   finish(type: string): string;
 }
@@ -31,6 +34,28 @@ export const ADD: MatmulEpilogue = {
   bindings: (stored) => `@group(0) @binding(3) var<storage, read> addend: array<${stored}>;`,
   finish: (type) => `
   var sum = params.alpha * value;
+  if (params.has_addend != 0u) { sum += ${type}(addend[at]); }
+  return sum;`,
+};
+
+/** alpha value (+ bias) (+ row bias) (+ addend); not in the scalar variant. */
+export const ADD_BIASES: MatmulEpilogue = {
+  name: "_biased",
+  params: `
+  has_bias: u32, has_row_bias: u32,
+  sample_rows: u32,                        // rows that have the same row bias
+  row_bias_first: u32, row_bias_row: u32,  // elements`,
+  bindings: (stored) =>
+    `${ADD.bindings(stored)}
+@group(0) @binding(5) var<storage, read> bias: array<Columns>;
+@group(0) @binding(6) var<storage, read> row_bias: array<Columns>;`,
+  finish: (type) => `
+  var sum = params.alpha * value;
+  if (params.has_bias != 0u) { sum += bias[column]; }
+  if (params.has_row_bias != 0u) {
+    let first = row / params.sample_rows * params.row_bias_row + params.row_bias_first;
+    sum += row_bias[first / WIDTH + column];
+  }
   if (params.has_addend != 0u) { sum += ${type}(addend[at]); }
   return sum;`,
 };
@@ -90,7 +115,7 @@ fn store(place: u32, row: u32, column: u32, value: Columns) {
   if (row >= params.m || column >= params.columns) { return; }
   let first = params.c_first + place / params.heads * params.c_batch + place % params.heads * params.c_head;
   let at = (first + row * params.c_row) / WIDTH + column;
-  let result = finish(place, row, at, value);
+  let result = finish(place, row, column, at, value);
   c[at] = StoredColumns(select(Columns(), result, WIDTH * column + FIRST_COLUMNS < ColumnNumbers(params.n)));
 }`;
 
@@ -102,7 +127,7 @@ fn store(place: u32, row: u32, column: u32, value: vec4f) {
   for (var i = 0u; i < 4u; i++) {
     let j = 4u * column + i;
     if (j < params.n) {
-      c[at + j] = Stored(finish(place, row, at + j, value[i]));
+      c[at + j] = Stored(finish(place, row, j, at + j, value[i]));
     } else if (j < params.padded_n && (params.sliced == 0u || head == params.heads - 1u)) {
       c[at + j] = Stored();
     }
@@ -139,7 +164,7 @@ struct Params {
   alpha: f32,
   a_first: u32, a_row: u32, a_batch: u32, a_head: u32,
   b_first: u32, b_row: u32, b_batch: u32, b_head: u32,
-  c_first: u32, c_row: u32, c_batch: u32, c_head: u32,
+  c_first: u32, c_row: u32, c_batch: u32, c_head: u32,${epilogue.params ?? ""}
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<${scalar ? "Stored" : "Stored4"}>;
@@ -149,12 +174,15 @@ ${epilogue.bindings(scalar ? "Stored" : "StoredColumns")}
 
 ${read("a", "Stored4")}
 ${read("b", typeOf(columnsOfB))}
-fn finish(place: u32, row: u32, at: u32, value: ${result}) -> ${result} {${epilogue.finish(result)}
+fn finish(place: u32, row: u32, column: u32, at: u32, value: ${result}) -> ${result} {${
+      epilogue.finish(result)
+    }
 }
 ${scalar ? STORE_FLOATS : STORE_VECTORS}`,
     prologue: `${base("a", false)}\n  ${base("b", columnsOfB)}`,
     turn: "",
     wideOnly: scalar,
+    oneLayout: transposedB, // in scores of attention and their gradients
     rows: "params.m",
     depth: "(params.k + 3u) / 4u",
     terms: "params.k",
