@@ -21,11 +21,16 @@ import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
 import type { BatchedNetwork } from "./batched_network.ts";
 import type { SlotViews } from "./slot_buffers.ts";
 
-/** Launches of a step. */
+/** Launches of a step: `own` or `guided`, then perhaps `rescale`, then `update`. */
 export interface RecordedStep {
+  /** From the initial noise to guidance. */
   readonly own: readonly Launch<BufferView>[];
   /** The same with the guiding network. */
   readonly guided: readonly Launch<BufferView>[] | undefined;
+  /** Rescaled guidance, needed only if a slot asks for it. */
+  readonly rescale: readonly Launch<BufferView>[];
+  /** The sampler's update. */
+  readonly update: readonly Launch<BufferView>[];
 }
 
 /** A network's pass over its rows. */
@@ -61,25 +66,25 @@ export function recordStep(recording: StepRecording, rows: number, slots: number
   const { outChannels } = config;
   const shape = { slots, height, width, channels: imageChannels(config), outChannels };
   const own = recordPass(recording, main, views.rows, rows, shape);
-  const start = [
+  const unguided = [
     ...storedIn(half, [...slotNoise(shape, { slots: records, x }), ...own.inputs]),
     ...own.forward,
     ...storedIn(half, guidance(shape, own.outputs)),
   ];
-  const end = storedIn(half, [
-    ...guidanceRescale(shape, own.outputs),
-    ...samplerStep(shape, { slots: records, out, x, h1: preview, h2: earlier, known, mask }),
-  ]);
   const second = guide && recordPass(recording, guide, views.guideRows, rows, shape);
   return {
-    own: [...start, ...end],
+    own: unguided,
     guided: second && [
-      ...start,
+      ...unguided,
       ...storedIn(half, second.inputs),
       ...second.forward,
       ...storedIn(half, guidance(shape, second.outputs, true)),
-      ...end,
     ],
+    rescale: storedIn(half, guidanceRescale(shape, own.outputs)),
+    update: storedIn(
+      half,
+      samplerStep(shape, { slots: records, out, x, h1: preview, h2: earlier, known, mask }),
+    ),
   };
 }
 

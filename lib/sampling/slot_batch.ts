@@ -10,7 +10,7 @@ import type { KernelTarget } from "../../kernels/target.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type BufferView, ResourceScope } from "../gpu/memory.ts";
 import { precompile } from "../gpu/precompile.ts";
-import { buildProgram, type Program } from "../gpu/program.ts";
+import { buildProgram, type Program, runPrograms } from "../gpu/program.ts";
 import { fitMemory, kernelTarget } from "../graph/compile.ts";
 import type { Precision } from "../model/precision.ts";
 import { BatchedNetwork } from "./batched_network.ts";
@@ -44,6 +44,9 @@ interface SizedProgram {
   readonly program: Program;
   /** The same with the guiding network. */
   readonly guided: Program | undefined;
+  /** See {@linkcode RecordedStep}. */
+  readonly rescale: Program;
+  readonly update: Program;
 }
 
 /** What {@linkcode SlotBatch.build} makes. */
@@ -64,6 +67,8 @@ export class SlotBatch {
   readonly #gpu: Gpu;
   readonly #network: GuidableNetwork;
   readonly #parts: SlotBatchParts;
+  /** True if the cached weight transforms are not those of the weights. */
+  #stale = true;
 
   private constructor(gpu: Gpu, options: SlotBatchOptions, parts: SlotBatchParts) {
     this.slots = options.slots;
@@ -101,24 +106,31 @@ export class SlotBatch {
         return { rows, slots: advanced, ...recordStep(recording, rows, advanced) };
       });
       const transforms = (guide ? [main, guide] : [main]).map(({ constants }) => constants.launches);
-      const all = recorded.flatMap(({ own, guided = [] }) => [...own, ...guided]);
-      await precompile(gpu, [...all, ...transforms.flat()]);
       const build = async (launches: readonly Launch<BufferView>[]) =>
         scope.own(await buildProgram(gpu, launches));
+      const all = recorded.flatMap(({ own, guided = [], update }) => [...own, ...guided, ...update]);
+      // Few requests rescale, so the first that does waits for the kernel.
+      await precompile(gpu, [...all, ...transforms.flat()]);
       const programs: SizedProgram[] = [];
-      for (const { own, guided, ...size } of recorded) {
-        programs.unshift({ ...size, program: await build(own), guided: guided && await build(guided) });
+      for (const { rows, slots, own, guided, rescale, update } of recorded) {
+        programs.unshift({
+          ...{ rows, slots, program: await build(own), guided: guided && await build(guided) },
+          ...{ rescale: await build(rescale), update: await build(update) },
+        });
       }
       const constants: Program[] = [];
       for (const launches of transforms) constants.push(await build(launches));
-      const batch = new SlotBatch(gpu, options, { scope, buffers, programs, constants });
-      batch.refresh();
-      return batch;
+      return new SlotBatch(gpu, options, { scope, buffers, programs, constants });
     });
   }
 
-  /** Recomputes the cached weight transforms after the weights have changed. */
+  /** Recomputes the cached weight transforms after the weights have changed, before the next step. */
   refresh(): void {
+    this.#stale = true;
+  }
+
+  #transformWeights(): void {
+    this.#stale = false;
     // Not run as a program, which a profile would count as a step.
     const { device } = this.#gpu;
     const encoder = device.createCommandEncoder();
@@ -156,12 +168,15 @@ export class SlotBatch {
     while (slots.length < sized.slots) slots.push(undefined);
     buffers.writeSlots(slots.slice(0, sized.slots));
     buffers.writeRows(slots, sized.rows, "rows");
+    if (this.#stale) this.#transformWeights();
+    const { rescale, update } = sized;
+    const end = slots.some((slot) => slot?.rescale) ? [rescale, update] : [update];
     if (!sized.guided || guiding === 0) {
-      sized.program.run();
+      runPrograms(this.#gpu, [sized.program, ...end]);
       return { rows: own, programRows: sized.rows };
     }
     buffers.writeRows(slots, sized.rows, "guideRows");
-    sized.guided.run();
+    runPrograms(this.#gpu, [sized.guided, ...end]);
     return { rows: own + guiding, programRows: 2 * sized.rows };
   }
 
