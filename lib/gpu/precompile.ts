@@ -50,12 +50,13 @@ export async function precompile(
   if (!software || backend !== "deno" || memory.limit - memory.used < MEMORY) return;
   const kernels = uncompiled(gpu, launches);
   if (kernels.length < WORTHWHILE || await areCached(gpu, kernels.splice(-PROBES), cachedMs)) return;
-  const helper = await helperOf(gpu);
   const ordered = longestAtBothEnds(kernels);
-  const last = ordered.toReversed().slice(0, Math.ceil(HELPED * ordered.length));
-  // A pipeline cannot be created while its device compiles another, so the devices begin one after the other.
-  if (helper) await submitHelp(helper, last);
-  await submitEmpty(gpu, ordered);
+  const helped = Math.ceil(HELPED * ordered.length);
+  // A device creates no pipeline while it compiles, so it gets all that it begins with at once.
+  await submitEmpty(gpu, ordered.slice(0, -helped));
+  const helper = await helperOf(gpu);
+  if (helper) await submitHelp(helper, ordered.toReversed().slice(0, helped));
+  await submitEmpty(gpu, ordered.slice(-helped));
 }
 
 /** Compiles kernels, and returns true if they came from the driver's cache. */
