@@ -7,9 +7,7 @@ import { decodeImage } from "../../lib/data/decode/decode.ts";
 import { DataError } from "../../lib/errors.ts";
 import { imageForEdit, maskOfPicture } from "../../lib/sampling/edits/picture.ts";
 import { type DecodedEdit, type EditFiles, type EditFilesJob, PictureError } from "./decoder.ts";
-
-/** Limit on the pixels of an uploaded picture, 64 MiB as RGBA; a photograph of a phone has 12 million. */
-export const MAX_UPLOAD_PIXELS = 2 ** 24;
+import { MAX_UPLOAD_PIXELS } from "./limits.ts";
 
 /**
  * Decodes the files of an edit.

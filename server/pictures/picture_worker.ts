@@ -38,7 +38,7 @@ export interface PictureWork<Job> {
   readonly start: () => Worker;
   /** Message past the deadline. */
   readonly late: string;
-  /** Pixels of a job, or bytes of its files: about proportional to its time. */
+  /** Pixels of a job, which its time is about proportional to; asked once, since its buffers may move to the worker. */
   readonly size: (job: Job) => number;
   /** Describes a job in errors, such as "a png". */
   readonly describe: (job: Job) => string;
@@ -52,6 +52,8 @@ const ABANDONED = 1000;
 /** The pictures of one request. */
 interface Task<Job, Result> {
   readonly jobs: readonly Job[];
+  /** Pixels of each job. */
+  readonly sizes: readonly number[];
   readonly results: Result[];
   readonly resolve: (results: Result[]) => void;
   readonly reject: (error: Error) => void;
@@ -62,7 +64,6 @@ interface Task<Job, Result> {
 /** The picture in the worker. */
 interface Current<Job, Result> {
   readonly task: Task<Job, Result>;
-  readonly size: number;
   /** Cancels its timeout. */
   callOff: () => void;
 }
@@ -105,7 +106,7 @@ export class PictureWorker<Job, Result> {
    * @throws {Error} when the worker fails or times out; it is replaced
    */
   async run(jobs: readonly Job[], { client, signal, seconds }: Asker): Promise<Result[]> {
-    const { name, late, size } = this.#work;
+    const { name, late } = this.#work;
     if (this.#closed) throw new Error(`the ${name} is closed`);
     if (signal.aborted) throw clientGone();
     if (this.#tasks.size >= this.#waiting) {
@@ -127,8 +128,9 @@ export class PictureWorker<Job, Result> {
       callOff();
       signal.removeEventListener("abort", onAbort);
     };
-    const task: Task<Job, Result> = { jobs, results: [], resolve, reject, release };
-    this.#tasks.enter(task, client, jobs.reduce((sum, job) => sum + size(job), 0));
+    const sizes = jobs.map(this.#work.size);
+    const task: Task<Job, Result> = { jobs, sizes, results: [], resolve, reject, release };
+    this.#tasks.enter(task, client, sizes.reduce((sum, size) => sum + size, 0));
     this.#next();
     return await promise;
   }
@@ -143,15 +145,15 @@ export class PictureWorker<Job, Result> {
 
   /** Starts a picture of the task whose turn it is. */
   #next(): void {
-    const { size, transfer } = this.#work;
-    const task = this.#tasks.first((task) => size(nextJob(task)));
+    const { transfer } = this.#work;
+    const task = this.#tasks.first(nextSize);
     if (this.#current || this.#closed || !task) return;
     const worker = this.#worker ??= this.#open();
     const callOff = this.#clock.after(1000 * this.#seconds, () => {
       this.#replace(worker, `took more than ${this.#seconds} s`);
     });
     const job = nextJob(task);
-    this.#current = { task, size: size(job), callOff };
+    this.#current = { task, callOff };
     worker.postMessage(job, transfer?.(job) ?? []);
   }
 
@@ -187,11 +189,11 @@ export class PictureWorker<Job, Result> {
   /** Ends the current picture, and starts the next. */
   #end(settle: (task: Task<Job, Result>) => void): void {
     if (!this.#current) return;
-    const { task, size, callOff } = this.#current;
+    const { task, callOff } = this.#current;
     callOff();
     this.#current = undefined;
     if (this.#tasks.has(task)) {
-      this.#tasks.charge(task, size);
+      this.#tasks.charge(task, nextSize(task));
       settle(task);
     }
     this.#next();
@@ -215,4 +217,8 @@ export class PictureWorker<Job, Result> {
 
 function nextJob<Job, Result>({ jobs, results }: Task<Job, Result>): Job {
   return jobs[results.length]!; // a task ends with its last result
+}
+
+function nextSize<Job, Result>({ sizes, results }: Task<Job, Result>): number {
+  return sizes[results.length]!; // one for each job
 }

@@ -26,6 +26,43 @@ export interface JpegHeader extends Dimensions {
  * @throws {DataError} if it is cut short or damaged, has no pixels or too many, or more than 100 scans
  */
 export function readJpegHeader(bytes: Uint8Array, file: string, maxPixels?: number): JpegHeader {
+  const damaged = (why: string): never => {
+    throw new DataError(`${file}: a damaged JPEG: ${why}`);
+  };
+  let header: JpegHeader | undefined;
+  let scans = 0;
+  for (const { marker, frame } of segments(bytes, file)) {
+    if (frame) {
+      if (header) damaged("it has two frame headers");
+      header = frame;
+      checkDimensions(header, file, maxPixels);
+    }
+    if (marker !== SCAN) continue;
+    if (!header) damaged("a scan before the frame header");
+    if (++scans > MAX_SCANS) damaged(`more than ${MAX_SCANS} scans`);
+  }
+  return header ?? damaged("it has no frame header");
+}
+
+/**
+ * Dimensions in the frame header of a JPEG; nothing after it is read or checked.
+ *
+ * @throws {DataError} if it is cut short or damaged before its frame header, or has none
+ */
+export function jpegDimensions(bytes: Uint8Array, file: string): Dimensions {
+  for (const { frame } of segments(bytes, file)) if (frame) return frame;
+  throw new DataError(`${file}: a damaged JPEG: it has no frame header`);
+}
+
+/** A marker segment. */
+interface Segment {
+  readonly marker: number;
+  /** Content of a frame header. */
+  readonly frame?: JpegHeader;
+}
+
+/** Marker segments in order, up to the end marker, which is not among them. */
+function* segments(bytes: Uint8Array, file: string): Generator<Segment> {
   const cutShort = (): never => {
     throw new DataError(`${file}: a JPEG cut short after ${bytes.length} bytes`);
   };
@@ -34,27 +71,21 @@ export function readJpegHeader(bytes: Uint8Array, file: string, maxPixels?: numb
   };
   const byte = (at: number) => bytes[at] ?? cutShort();
   const word = (at: number) => byte(at) << 8 | byte(at + 1);
-  let header: JpegHeader | undefined;
-  let scans = 0;
   for (let at = 2;;) {
     if (at >= bytes.length) cutShort();
     if (bytes[at] !== 0xff) damaged(`byte ${at} is not a marker`);
     while (bytes[at] === 0xff) at++; // a marker may have any number of fill bytes before it
     const marker = byte(at++);
-    if (marker === END) return header ?? damaged("it has no frame header");
+    if (marker === END) return;
     if (isAlone(marker)) continue;
     const length = word(at);
     if (length < 2) damaged(`a segment of ${length} bytes at byte ${at}`);
-    if (isFrame(marker)) {
-      if (header) damaged("it has two frame headers");
-      header = { height: word(at + 3), width: word(at + 5), components: byte(at + 7) };
-      checkDimensions(header, file, maxPixels);
-    }
+    const frame = isFrame(marker)
+      ? { height: word(at + 3), width: word(at + 5), components: byte(at + 7) }
+      : undefined;
+    yield { marker, frame };
     at += length;
-    if (marker !== SCAN) continue;
-    if (!header) damaged("a scan before the frame header");
-    if (++scans > MAX_SCANS) damaged(`more than ${MAX_SCANS} scans`);
-    at = endOfScan(bytes, at);
+    if (marker === SCAN) at = endOfScan(bytes, at);
   }
 }
 

@@ -93,6 +93,17 @@ export function plainPng(bytes: Uint8Array, file: string, maxPixels?: number): P
   return { width: header.width, height: header.height, bytes: concatenate(parts) };
 }
 
+/**
+ * Dimensions in the header of a PNG; nothing after it is read or checked.
+ *
+ * @throws {DataError} if it is cut short before
+ */
+export function pngDimensions(bytes: Uint8Array, file: string): Dimensions {
+  if (bytes.length < LEAST_BYTES) throw new DataError(`${file}: a PNG cut short after ${bytes.length} bytes`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { width: view.getUint32(16), height: view.getUint32(20) };
+}
+
 /** Fields of IHDR. */
 interface Header extends Dimensions {
   readonly depth: number;

@@ -23,7 +23,7 @@ export function readWebpHeader(bytes: Uint8Array, file: string, maxPixels?: numb
     throw new DataError(`${file}: a WebP cut short: ${bytes.length} bytes of ${end}`);
   }
   for (let at = 12; at + 8 <= end;) {
-    const name = String.fromCharCode(...bytes.subarray(at, at + 4));
+    const name = chunkName(bytes, at);
     const length = view.getUint32(at + 4, true);
     const data = at + 8;
     if (data + length > end) break;
@@ -38,14 +38,39 @@ export function readWebpHeader(bytes: Uint8Array, file: string, maxPixels?: numb
   throw new DataError(`${file}: a damaged WebP: no image in it`);
 }
 
-/** Checks the extended header: flags, then canvas width - 1 and height - 1 in 24 bits each. */
+/**
+ * Dimensions in the first chunk of a WebP; nothing after it is read or checked.
+ *
+ * @throws {DataError} if it begins with another chunk than an image or the extended header
+ */
+export function webpDimensions(bytes: Uint8Array, file: string): Dimensions {
+  const first = 12;
+  if (bytes.length >= first + 8 + 10) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const name = chunkName(bytes, first);
+    const dimensions = name === "VP8X" ? canvas(view, first + 8) : readBitstream(name, view, first + 8, 10);
+    if (dimensions) return dimensions;
+  }
+  throw new DataError(`${file}: a damaged WebP: it does not begin with an image`);
+}
+
+function chunkName(bytes: Uint8Array, at: number): string {
+  return String.fromCharCode(...bytes.subarray(at, at + 4));
+}
+
+/** Checks the extended header. */
 function checkExtended(view: DataView, at: number, file: string, maxPixels?: number): void {
   const ANIMATION = 0x02;
   if (view.getUint8(at) & ANIMATION) {
     throw new DataError(`${file}: an animated WebP, expected a still image`);
   }
+  checkDimensions(canvas(view, at), file, maxPixels);
+}
+
+/** Dimensions in the extended header: flags, then canvas width - 1 and height - 1 in 24 bits each. */
+function canvas(view: DataView, at: number): Dimensions {
   const side = (from: number) => 1 + (view.getUint16(from, true) | view.getUint8(from + 2) << 16);
-  checkDimensions({ width: side(at + 4), height: side(at + 7) }, file, maxPixels);
+  return { width: side(at + 4), height: side(at + 7) };
 }
 
 /** Dimensions from a lossy (VP8, RFC 6386) or lossless (VP8L) bitstream; undefined for other chunks. */

@@ -78,6 +78,43 @@ Deno.test("a client that fills the queue makes room for others, its latest reque
   await Promise.all(asked);
 });
 
+Deno.test("clients share the decoder by the pixels that their files claim, not by bytes", async () => {
+  const sent: number[] = [];
+  let answer = () => {};
+  const start = () => {
+    const worker = {
+      onmessage: (_: unknown) => {},
+      postMessage: ({ width }: { width: number }) => sent.push(width),
+      terminate() {},
+    };
+    answer = () => worker.onmessage({ data: { result: { edit: {} } } });
+    return worker as unknown as Worker;
+  };
+  const decoder = new WorkerDecoder({ start });
+  const huge = Uint8Array.from(await makePng(8, 8, () => [0, 0, 0]));
+  new DataView(huge.buffer).setUint32(16, 4000);
+  new DataView(huge.buffer).setUint32(20, 4000);
+  const small = await makeNoise(64);
+  assert.ok(50 * huge.length < small.length);
+  const ask = (client: string, image: Uint8Array<ArrayBuffer>, width: number) =>
+    decoder.decode({ image: image.slice(), height: 8, channels: 3, width }, { ...asker, client });
+  const asked = [
+    ...[1, 2, 3].map((width) => ask("huge", huge, width)),
+    ...[4, 5, 6, 7].map((width) => ask("small", small, width)),
+  ];
+  for (const _ of asked) answer();
+  await Promise.all(asked);
+  assert.deepEqual(sent, [1, 4, 5, 6, 7, 2, 3]);
+  decoder.close();
+});
+
+/** A WebP that does not compress. */
+async function makeNoise(side: number): Promise<Uint8Array<ArrayBuffer>> {
+  let seed = 1;
+  const next = () => (seed = seed * 48271 % 2147483647) % 256;
+  return await makeWebp(side, side, () => [next(), next(), next()], { lossless: true });
+}
+
 Deno.test("decoding needs no permission but to read the program", async () => {
   const root = fileURLToPath(new URL("../../../", import.meta.url));
   const png = Uint8Array.from(await makePng(16, 16, () => [0, 0, 0]));
