@@ -6,7 +6,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { type BodyLimits, limitBody } from "./http/body.ts";
-import type { Clock } from "./clock.ts";
+import { type Clock, systemClock } from "./clock.ts";
 import type { ServerContext } from "./http/context.ts";
 import { openAiError } from "./openai/error.ts";
 import { ProblemError, problemResponse } from "./http/problem.ts";
@@ -28,7 +28,7 @@ import { track } from "./http/tracking.ts";
 /** Options of {@linkcode createApp}, for tests. */
 export interface AppOptions {
   readonly body?: BodyLimits;
-  /** Clock for heartbeats of streams. */
+  /** Clock for deadlines of requests and heartbeats of streams. */
   readonly clock?: Clock;
 }
 
@@ -44,7 +44,7 @@ export function createApp(context: ServerContext, options: AppOptions = {}): App
     throw unknownRoute(app, c);
   });
 
-  app.use(track(context));
+  app.use(track(context, options.clock ?? systemClock));
   app.use(closeWhenDraining(runner));
   app.use(securityHeaders(settings.cors));
   const checkHost = hostCheck(settings, token !== undefined);

@@ -8,6 +8,7 @@ import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ServerContext } from "./context.ts";
 import type { PictureFormat, PictureJob } from "../pictures/encoder.ts";
 import type { Pixels, ServedModel } from "../engine/engine.ts";
+import type { Asker } from "../pictures/picture_worker.ts";
 import type { JobResult } from "../queue/job.ts";
 
 /** A picture to encode as one file. */
@@ -22,12 +23,10 @@ export interface PictureParts {
   readonly first?: number;
   readonly frames?: readonly (readonly Pixels[])[];
   /** The client that waits for it. */
-  readonly job: JobResult["job"];
-  /** Seconds since the request arrived, subtracted from the timeout to get the encoding deadline. Default 0. */
-  readonly seconds?: number;
+  readonly asker: Asker;
 }
 
-type EncodingContext = Pick<ServerContext, "encoder" | "metrics" | "settings">;
+type EncodingContext = Pick<ServerContext, "encoder" | "metrics">;
 
 /**
  * Encodes one image, a grid of several, or an animation, before the deadline of the request.
@@ -50,22 +49,22 @@ export async function encodePicture(
 export async function encodeEach(
   context: EncodingContext,
   draw: DrawPlan,
-  { images, ...result }: Pick<JobResult, "model" | "images" | "job" | "seconds">,
-  { format, scale }: Pick<PictureParts, "format" | "scale">,
+  { images, model }: Pick<JobResult, "model" | "images">,
+  { format, scale, asker }: Pick<PictureParts, "format" | "scale" | "asker">,
 ): Promise<Uint8Array<ArrayBuffer>[]> {
-  const parts = images.map((image, first) => ({ ...result, draw, format, scale, images: [image], first }));
-  return await encodeAll(context, { ...result, format }, parts);
+  const shared = { draw, model, format, scale, asker };
+  const parts = images.map((image, first) => ({ ...shared, images: [image], first }));
+  return await encodeAll(context, shared, parts);
 }
 
 /** Encodes the pictures of one request. */
 async function encodeAll(
-  { encoder, metrics, settings }: EncodingContext,
-  { job, seconds = 0, format }: Pick<PictureParts, "job" | "seconds" | "format">,
+  { encoder, metrics }: EncodingContext,
+  { asker, format }: Pick<PictureParts, "asker" | "format">,
   pictures: readonly PictureParts[],
 ): Promise<Uint8Array<ArrayBuffer>[]> {
   const start = performance.now();
-  const left = Math.max(0, settings.timeout - seconds);
-  const files = await encoder.encode(pictures.map(pictureJob), { ...job, seconds: left });
+  const files = await encoder.encode(pictures.map(pictureJob), asker);
   metrics.encoded(format, (performance.now() - start) / 1000);
   return files;
 }

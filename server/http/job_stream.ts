@@ -8,12 +8,19 @@ import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ServerContext } from "./context.ts";
 import type { FrameRequest, ServedModel } from "../engine/engine.ts";
 import { EventQueue } from "./event_queue.ts";
+import type { Asker } from "../pictures/picture_worker.ts";
 import type { JobProgress, JobResult } from "../queue/job.ts";
-import { type AppEnv, clientOf } from "./request.ts";
+import { type AppEnv, askerOf } from "./request.ts";
 import { streamAnswer, type StreamAnswerOptions } from "./stream_answer.ts";
 
 /** Progress of a job, then its result. */
 export type JobEvent = JobProgress | { readonly type: "done"; readonly result: JobResult };
+
+/** The model that drew what an event has, and the client to encode it for. */
+export interface RenderContext {
+  readonly model: ServedModel;
+  readonly asker: Asker;
+}
 
 /** Options of {@linkcode streamJob}. */
 export interface JobStreamOptions<Type extends JobEvent["type"]>
@@ -26,14 +33,10 @@ export interface JobStreamOptions<Type extends JobEvent["type"]>
   readonly types: readonly Type[];
   /** `newest`: a slow reader gets only the latest preview of each image. */
   readonly previews: "newest" | "all";
-  /**
-   * Serializes an event.
-   *
-   * @param drawn model that drew it, and client to encode for
-   */
+  /** Serializes an event. */
   readonly render: (
     event: Extract<JobEvent, { readonly type: Type }>,
-    drawn: Pick<JobResult, "model" | "job">,
+    drawn: RenderContext,
   ) => Promise<string>;
 }
 
@@ -49,11 +52,12 @@ export async function streamJob<Type extends JobEvent["type"]>(
 ): Promise<Response> {
   type Sent = Extract<JobEvent, { readonly type: Type }>;
   const isSent = (event: JobEvent): event is Sent => (types as readonly string[]).includes(event.type);
-  const { metrics, engine, runner } = context;
+  const { metrics, engine, runner, settings } = context;
   const queue = new EventQueue<{ readonly event: Sent; readonly model: ServedModel } | { error: unknown }>();
   const accepted = Promise.withResolvers<void>();
   const disconnected = new AbortController();
-  const job = { client: clientOf(c), signal: AbortSignal.any([c.req.raw.signal, disconnected.signal]) };
+  const present = askerOf(c);
+  const asker = { ...present, signal: AbortSignal.any([present.signal, disconnected.signal]) };
   const arrived = performance.now();
   let previewed = false;
   let { model } = options;
@@ -65,7 +69,7 @@ export async function streamJob<Type extends JobEvent["type"]>(
     else queue.push({ event, model }, image);
   };
   const result = runner.run({
-    ...job,
+    ...asker,
     draw,
     frames,
     onProgress(progress) {
@@ -87,7 +91,8 @@ export async function streamJob<Type extends JobEvent["type"]>(
     render: async (entry) => {
       if ("error" in entry) throw entry.error; // reported like an encoding error
       const { event, model } = entry;
-      const text = await render(event, { model, job });
+      // Not before the deadline: pictures are encoded when the reader is ready, however slow.
+      const text = await render(event, { model, asker: { ...asker, seconds: settings.timeout } });
       if (event.type === "frame" && !previewed) {
         previewed = true;
         metrics.firstPreview((performance.now() - arrived) / 1000);

@@ -14,7 +14,9 @@ import { ANY_CLASS } from "../../lib/sampling/class_choice.ts";
 import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
 import { DEFAULT_STEPS } from "../../lib/sampling/request.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
+import type { Asker } from "../pictures/picture_worker.ts";
 import type { ServerContext } from "./context.ts";
+import type { Deadline } from "./deadline.ts";
 import { guidanceWords, RESCALE_RANGE } from "./guidance.ts";
 import { type FieldFault, MOST_ERRORS, ProblemError } from "./problem.ts";
 
@@ -22,7 +24,7 @@ import { type FieldFault, MOST_ERRORS, ProblemError } from "./problem.ts";
 export interface AppEnv {
   /** Connection info of `Deno.serve`. */
   Bindings: { readonly remoteAddr?: { readonly hostname?: string } } | undefined;
-  Variables: { requestId: string; client: string };
+  Variables: { requestId: string; client: string; deadline: Deadline };
 }
 
 /** The server's application. */
@@ -219,9 +221,10 @@ export function instanceOf(c: Context<AppEnv>): string {
   return `urn:denoise:request:${c.var.requestId}`;
 }
 
-/** Client of a request, for fair scheduling. */
-export function clientOf(c: Context<AppEnv>): string {
-  return c.var.client;
+/** Client of a request, whether it is still there, and the time that it leaves. */
+export function askerOf(c: Context<AppEnv>): Asker {
+  const { client, deadline } = c.var;
+  return { client, signal: c.req.raw.signal, seconds: deadline.secondsLeft };
 }
 
 /** The part of a zod issue that is used here. */

@@ -7,7 +7,9 @@ import type { MiddlewareHandler } from "hono";
 import { createMiddleware } from "hono/factory";
 import { matchedRoutes } from "hono/route";
 import type { ServerContext } from "./context.ts";
+import type { Clock } from "../clock.ts";
 import { clientAddress } from "./client.ts";
+import { Deadline } from "./deadline.ts";
 import { ProblemError } from "./problem.ts";
 import type { AppEnv } from "./request.ts";
 
@@ -17,9 +19,10 @@ const sane = /^[A-Za-z0-9._-]{1,64}$/;
 const traceParent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 const traceState = /^[\x20-\x7e]{1,512}$/;
 
-/** Sets each request's id and client, propagates trace headers, and records the outcome in log and metrics. */
+/** Sets each request's id, client and deadline, propagates trace headers, and records the outcome in log and metrics. */
 export function track(
   { log, metrics, settings }: Pick<ServerContext, "log" | "metrics" | "settings">,
+  clock: Clock,
 ): MiddlewareHandler<AppEnv> {
   return createMiddleware<AppEnv>(async (c, next) => {
     const start = performance.now();
@@ -30,6 +33,7 @@ export function track(
     const client = clientAddress(peer, c.req.header("X-Forwarded-For"), settings.trustedProxy);
     c.set("requestId", id);
     c.set("client", client);
+    c.set("deadline", new Deadline(clock, settings.timeout));
     await next();
 
     c.res.headers.set("X-Request-Id", id);

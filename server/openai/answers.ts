@@ -9,7 +9,7 @@ import { type AnswerDescription, jsonAnswer } from "../http/answers.ts";
 import type { ServerContext } from "../http/context.ts";
 import { encodeEach } from "../http/encode.ts";
 import { patientBody } from "../http/patient_body.ts";
-import { type AppEnv, clientOf } from "../http/request.ts";
+import { type AppEnv, askerOf } from "../http/request.ts";
 import { classOf, type PlannedRequest, sizeOf, usageOf } from "./request.ts";
 
 const errorSchema = z.object({
@@ -78,10 +78,9 @@ export async function drawImages(
   context: ServerContext,
   { draw, format, scale }: PlannedRequest,
 ): Promise<AnswerImage[]> {
-  const { signal } = c.req.raw;
-  const result = await context.runner.run({ client: clientOf(c), draw, signal });
+  const result = await context.runner.run({ ...askerOf(c), draw });
   context.metrics.waited(result.waited);
-  const files = await encodeEach(context, draw, result, { format, scale });
+  const files = await encodeEach(context, draw, result, { format, scale, asker: askerOf(c) });
   return files.map((file) => ({ b64_json: file.toBase64() }));
 }
 

@@ -8,7 +8,7 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { ServerContext } from "../http/context.ts";
 import { ProblemError } from "../http/problem.ts";
-import { type App, type AppEnv, clientOf } from "../http/request.ts";
+import { type App, type AppEnv, askerOf } from "../http/request.ts";
 import type { DecodedEdit, EditFiles } from "../pictures/decoder.ts";
 import { answerImages, drawImages, errors, imageAnswers } from "./answers.ts";
 import { editFields, editFormSchema, editJsonSchema, readEditBody } from "./edit_body.ts";
@@ -69,14 +69,14 @@ interface Decoded {
 /** Decodes the files, once all else of the request has been checked. */
 async function decode(
   c: Context<AppEnv>,
-  { decoder, metrics, settings }: ServerContext,
+  { decoder, metrics }: ServerContext,
   files: EditFiles,
   { model }: ImageRequest,
 ): Promise<Decoded> {
   const { height, width, config } = model;
-  const asker = { client: clientOf(c), signal: c.req.raw.signal, seconds: settings.timeout };
   const start = performance.now();
-  const edit = await decoder.decode({ ...files, height, width, channels: imageChannels(config) }, asker);
+  const job = { ...files, height, width, channels: imageChannels(config) };
+  const edit = await decoder.decode(job, askerOf(c));
   metrics.decoded((performance.now() - start) / 1000);
   return { edit, model };
 }

@@ -9,7 +9,8 @@
 import { ConfigError } from "../../lib/errors.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ServerSettings } from "../settings.ts";
-import type { Estimate } from "./estimate.ts";
+import type { Accepted, Estimate } from "./estimate.ts";
+import { type Job, JobError } from "./job.ts";
 import { type Ticket, workOf } from "./ticket.ts";
 
 /** Maximum number of partly drawn requests, whatever their sizes. */
@@ -53,7 +54,37 @@ export function toDisplace<T extends Candidate>(waiting: readonly T[]): T {
 export interface AdmissionLimits extends Pick<ServerSettings, "timeout" | "maxWork"> {
   /** Network rows of the batch. */
   readonly rows: number;
-  readonly estimate: Pick<Estimate, "leastSeconds">;
+  readonly estimate: Pick<Estimate, "leastSeconds" | "secondsLate" | "secondsUntilIdle">;
+}
+
+/** Error of a job that misses its deadline. */
+export function pastDeadline(timeout: number): JobError {
+  return new JobError(504, "timeout", `not finished within ${timeout} seconds`);
+}
+
+/**
+ * Refuses a request for which the accepted ones leave no room.
+ *
+ * @throws {JobError} 429 for too much work of its client, 503 for what would miss its deadline, 504 past it
+ */
+export function checkLoad(
+  { client, draw, seconds = Infinity }: Pick<Job, "client" | "draw" | "seconds">,
+  accepted: readonly Accepted[],
+  { timeout, maxWork, estimate }: Omit<AdmissionLimits, "rows">,
+): void {
+  if (seconds <= 0) throw pastDeadline(timeout);
+  const work = workOf(draw);
+  const own = accepted.filter(({ job }) => job.client === client);
+  if (own.reduce((sum, { workLeft }) => sum + workLeft, work) > maxWork) {
+    const detail = `a client may have ${maxWork} network evaluations in progress; its other requests ` +
+      `leave too few for this one's ${work}`;
+    throw new JobError(429, "too_much_work", detail, estimate.secondsUntilIdle(own));
+  }
+  const late = estimate.secondsLate(accepted, client, work, Math.min(seconds, timeout));
+  if (late > 0) {
+    const detail = `overloaded: this request would not finish within ${timeout} seconds`;
+    throw new JobError(503, "overloaded", detail, late);
+  }
 }
 
 /**

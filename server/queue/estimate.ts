@@ -66,12 +66,13 @@ export class Estimate {
    * is idle.
    *
    * @param work network evaluations
+   * @param seconds until its deadline
    */
-  secondsLate(accepted: readonly Accepted[], client: string, work: number): number {
+  secondsLate(accepted: readonly Accepted[], client: string, work: number, seconds: number): number {
     const ahead = workAhead(accepted, client, work);
     if (ahead === 0) return 0;
     const least = (ahead + work) / this.#capacity * this.#times.atLeast(this.#capacity);
-    const late = Math.max(least, this.#full.secondsFor(ahead + work) ?? 0) - this.#timeout;
+    const late = Math.max(least, this.#full.secondsFor(ahead + work) ?? 0) - seconds;
     return Math.ceil(Math.min(Math.max(0, late), this.#timeout));
   }
 

@@ -15,6 +15,8 @@ export interface Job {
   readonly frames?: FrameRequest;
   /** Aborted when the client disconnects: the job is cancelled, and its images leave the batch at the next turn. */
   readonly signal: AbortSignal;
+  /** Seconds until the deadline of its request. Default: the timeout of all requests. */
+  readonly seconds?: number;
   /** Progress callback; called in order, and not after the promise of {@linkcode Scheduler.run} settles. */
   readonly onProgress?: (progress: JobProgress) => void;
 }
@@ -36,8 +38,6 @@ export type JobProgress =
 /** A finished job. */
 export interface JobResult {
   readonly model: ServedModel;
-  /** Client of the job, and its signal, for encoding the images. */
-  readonly job: Pick<Job, "client" | "signal">;
   /** In the order of the job's labels. */
   readonly images: readonly Pixels[];
   /** Seconds from its arrival until its first image joined the batch, and until its last was finished. */

@@ -5,7 +5,7 @@
  */
 import { type Clock, systemClock } from "../clock.ts";
 import type { Engine, EngineTurn, Pixels, ServedModel } from "../engine/engine.ts";
-import { checkFit, toDisplace } from "./admission.ts";
+import { checkFit, checkLoad, pastDeadline, toDisplace } from "./admission.ts";
 import { Estimate } from "./estimate.ts";
 import {
   clientGone,
@@ -18,7 +18,7 @@ import {
 } from "./job.ts";
 import { Places } from "./places.ts";
 import type { ServerSettings } from "../settings.ts";
-import { Ticket, workOf } from "./ticket.ts";
+import { Ticket } from "./ticket.ts";
 
 /** Limits of a {@linkcode Scheduler}. */
 export type SchedulerSettings = Pick<ServerSettings, "queue" | "timeout" | "maxWork">;
@@ -99,8 +99,8 @@ export class Scheduler implements JobRunner {
     const { timeout } = this.#settings;
     const onAbort = () => this.#refuse(ticket, clientGone());
     const callOff = this.#clock.after(
-      1000 * timeout,
-      () => this.#refuse(ticket, new JobError(504, "timeout", `not finished within ${timeout} seconds`)),
+      1000 * (job.seconds ?? timeout),
+      () => this.#refuse(ticket, pastDeadline(timeout)),
     );
     job.signal.addEventListener("abort", onAbort);
     this.#tickets.set(ticket, () => {
@@ -137,28 +137,16 @@ export class Scheduler implements JobRunner {
   }
 
   /** Admits a request, or throws where it cannot be served. */
-  #admit({ client, signal, draw }: Job): ServedModel {
-    if (signal.aborted) throw clientGone();
+  #admit(job: Job): ServedModel {
+    if (job.signal.aborted) throw clientGone();
     if (this.#draining) throw draining();
     const { model, rows } = this.#engine;
     if (!model) {
       throw new JobError(503, "engine_down", "no model is ready; the engine is restarting", this.#backIn);
     }
-    const { timeout, maxWork } = this.#settings;
-    checkFit(draw, { rows, timeout, maxWork, estimate: this.#estimate });
-    const accepted = [...this.#tickets.keys()];
-    const work = workOf(draw);
-    const own = accepted.filter(({ job }) => job.client === client);
-    if (own.reduce((sum, { workLeft }) => sum + workLeft, work) > maxWork) {
-      const detail = `a client may have ${maxWork} network evaluations in progress; its other requests ` +
-        `leave too few for this one's ${work}`;
-      throw new JobError(429, "too_much_work", detail, this.#estimate.secondsUntilIdle(own));
-    }
-    const late = this.#estimate.secondsLate(accepted, client, work);
-    if (late > 0) {
-      const detail = `overloaded: this request would not finish within ${timeout} seconds`;
-      throw new JobError(503, "overloaded", detail, late);
-    }
+    const limits = { ...this.#settings, rows, estimate: this.#estimate };
+    checkFit(job.draw, limits);
+    checkLoad(job, [...this.#tickets.keys()], limits);
     return model;
   }
 

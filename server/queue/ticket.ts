@@ -151,7 +151,6 @@ export class Ticket {
   /** Resolves with the images. */
   resolve(now: number): void {
     this.#resolve({
-      job: this.job,
       model: this.model,
       images: this.#images,
       waited: (this.#startedAt! - this.#arrived) / 1000,

@@ -10,13 +10,13 @@ import type { DrawPlan } from "../../../lib/sampling/request.ts";
 import { acceptedFormat, mediaTypes, type OutputFormat } from "../accept.ts";
 import { bytesAnswer, jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
-import { encodeEach, encodePicture } from "../encode.ts";
+import { encodeEach, encodePicture, type PictureParts } from "../encode.ts";
 import { animationSteps } from "../moments.ts";
 import { checkPictureSize, planQuery, servedModel } from "../plan.ts";
 import type { Pixels, ServedModel } from "../../engine/engine.ts";
 import type { JobResult } from "../../queue/job.ts";
 import { patientBody } from "../patient_body.ts";
-import { type App, clientOf, generateParameters, readQuery } from "../request.ts";
+import { type App, askerOf, generateParameters, readQuery } from "../request.ts";
 
 const imagesSchema = z.object({
   model: z.string(),
@@ -90,10 +90,9 @@ export function generateRoute(app: App, context: ServerContext): void {
 
     const frames: Pixels[][] = [];
     const result = await context.runner.run({
-      client: clientOf(c),
+      ...askerOf(c),
       draw,
       frames: animation,
-      signal: c.req.raw.signal,
       onProgress(progress) {
         if (progress.type !== "frame") return;
         const at = animation!.at.indexOf(progress.step);
@@ -103,9 +102,11 @@ export function generateRoute(app: App, context: ServerContext): void {
     context.metrics.waited(result.waited);
 
     const start = performance.now();
+    const asker = askerOf(c);
+    const { model: by, images } = result;
     const bytes = format === "json"
-      ? await imagesJson(context, draw, result, scale)
-      : await encodePicture(context, { draw, ...result, format, scale, frames });
+      ? await imagesJson(context, { draw, scale, asker, model: by, images })
+      : await encodePicture(context, { draw, scale, asker, model: by, images, format, frames });
     const encoded = (performance.now() - start) / 1000;
     if (named) headers["ETag"] = etag(result.model);
     const { body, headers: length } = patientBody(bytes);
@@ -116,12 +117,10 @@ export function generateRoute(app: App, context: ServerContext): void {
 /** The images as JSON. It contains no times, so that the same seed gives the same bytes. */
 async function imagesJson(
   context: ServerContext,
-  draw: DrawPlan,
-  result: JobResult,
-  scale: number,
+  { draw, scale, asker, ...result }: Omit<PictureParts, "format">,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { model } = result;
-  const files = await encodeEach(context, draw, result, { format: "png", scale });
+  const files = await encodeEach(context, draw, result, { format: "png", scale, asker });
   const { sampler, steps, seed } = draw;
   const images = files.map((file, i) => ({
     seed: seed + i,

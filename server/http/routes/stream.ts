@@ -10,11 +10,10 @@ import type { Clock } from "../../clock.ts";
 import type { ServerContext } from "../context.ts";
 import { encodePicture } from "../encode.ts";
 import { eventText } from "../event_stream.ts";
-import { type JobEvent, streamJob } from "../job_stream.ts";
+import { type JobEvent, type RenderContext, streamJob } from "../job_stream.ts";
 import { previewSteps } from "../moments.ts";
 import { checkPictureSize, planQuery, servedModel } from "../plan.ts";
 import type { Pixels } from "../../engine/engine.ts";
-import type { JobResult } from "../../queue/job.ts";
 import { problemBody } from "../problem.ts";
 import { type App, instanceOf, readQuery, streamParameters } from "../request.ts";
 import { STREAM_HEADERS } from "../stream_answer.ts";
@@ -64,14 +63,13 @@ interface EventSource {
   readonly context: ServerContext;
   readonly draw: DrawPlan;
   readonly scale: number;
-  readonly drawn: Pick<JobResult, "model" | "job">;
+  readonly drawn: RenderContext;
 }
 
 /** Serializes an event of a job. */
 async function jobEventText(event: JobEvent, { context, draw, scale, drawn }: EventSource): Promise<string> {
   const { labels, steps, evaluations, seed } = draw;
   const facts = { model: drawn.model.id, seed, count: labels.length, steps, evaluations };
-  // Without a deadline: pictures are encoded when the reader is ready, however slow.
   const png = async ({ index, pixels }: { readonly index: number; readonly pixels: Pixels }) => {
     const parts = { ...drawn, draw, format: "png", scale, images: [pixels], first: index } as const;
     return (await encodePicture(context, parts)).toBase64();

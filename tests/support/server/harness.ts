@@ -18,7 +18,7 @@ export interface HarnessOptions extends AppOptions {
   readonly token?: string;
   /** Replacements for parts of the context. */
   readonly parts?: Partial<ServerContext>;
-  /** Clock of the scheduler. */
+  /** Clock of the scheduler and, unless there is another, of the application. */
   readonly schedulerClock?: Clock;
 }
 
@@ -52,7 +52,7 @@ export function harness(options: HarnessOptions = {}): Harness {
     token,
     ...parts,
   };
-  const app = createApp(context, appOptions);
+  const app = createApp(context, { clock: schedulerClock, ...appOptions });
   const env = { remoteAddr: { hostname: "192.0.2.1" } };
   return { app, engine, context, log, ask: async (path, init) => await app.request(path, init, env) };
 }
