@@ -6,12 +6,11 @@
 import { checkWhole } from "../checks.ts";
 import type { ForwardProcess } from "../diffusion/forward_process.ts";
 import { checkGuidance } from "../diffusion/guidance.ts";
-import { checkSteps } from "../diffusion/sampler.ts";
 import { classCount, imageChannels } from "../model/config.ts";
-import { givenBy, planImage } from "./edits/edit_plan.ts";
-import { checkEdit } from "./edits/image_edit.ts";
+import { givenBy } from "./edits/edit_plan.ts";
 import { checkGuidable, type GuidableNetwork } from "./guidable.ts";
 import type { ImageJob } from "./image_job.ts";
+import { planFor } from "./image_plan.ts";
 import type { SlotPicture } from "./slot_buffers.ts";
 import { isFinished, type Underway } from "./underway.ts";
 
@@ -30,16 +29,14 @@ export function startJob(
   job: ImageJob,
   network: GuidableNetwork & { readonly schedule: ForwardProcess },
 ): JobUnderway {
-  const { config, schedule } = network;
-  const { seed, frames, edit } = job;
+  const { config } = network;
+  const { seed, frames } = job;
   const classes = classCount(config);
   for (const label of labelsOf(job)) checkWhole("label", label, 0, classes);
   checkWhole("seed", seed, 0, Number.MAX_SAFE_INTEGER);
   checkGuidance(job);
   checkGuidable(job, network);
-  checkSteps(schedule, job.steps, job);
-  if (edit) checkEdit(edit, network, job);
-  const plan = planImage(schedule, job);
+  const plan = planFor(network, job);
   for (const at of frames?.at ?? []) checkWhole("frames.at", at, 0, plan.length - 1);
   return { image: { ...job, ...givenBy(job, plan, imageChannels(config)) }, plan, done: 0 };
 }

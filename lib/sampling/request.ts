@@ -3,8 +3,6 @@
  *
  * @module
  */
-import { imageChannels } from "../model/config.ts";
-import { checkPlanTimes } from "./network_times.ts";
 import { checkWhole } from "../checks.ts";
 import { checkPictureChannels } from "./channels.ts";
 import {
@@ -31,7 +29,6 @@ import {
   type SamplerSettings,
   type SpacingName,
 } from "../diffusion/sampler.ts";
-import { configuredVariance } from "../diffusion/samplers/ddpm.ts";
 import type { TrainedProcess } from "../diffusion/trained_process.ts";
 import { ConfigError } from "../errors.ts";
 import {
@@ -43,7 +40,7 @@ import {
   resolveClass,
   resolveLabel,
 } from "./class_choice.ts";
-import { planImage } from "./edits/edit_plan.ts";
+import { checkVariance, planFor } from "./image_plan.ts";
 import { checkEdit, type CompleteEdit, completeEdit, type ImageEdit } from "./edits/image_edit.ts";
 import { NO_GUIDANCE } from "./guidable.ts";
 
@@ -155,7 +152,7 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   checkPictureChannels(model.config);
   const { count = 1, seed = 0, batch = 64 } = options;
   const choice = chooseSampler(options, model, defaults);
-  checkVariance(choice.sampler, options, model);
+  checkVariance({ ...options, ...choice }, model);
   const {
     steps = defaults.steps === undefined
       ? defaultSteps(choice, schedule)
@@ -184,8 +181,7 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
     steps,
     ...planEdit(options, model, choice, steps),
   };
-  const plan = planImage(schedule, settings);
-  checkPlanTimes(model.config, choice.sampler, plan);
+  const plan = planFor(model, settings);
   const imageWork = mostWork(images, plan, classes.length, guided);
   const { length: evaluations } = plan;
   return { labels, ...settings, evaluations, ...guidance, imageRows, imageWork, seed, batch };
@@ -242,21 +238,6 @@ function planEdit(
     throw new ConfigError("jump", jump, "no value without resamplings above 1");
   }
   return { edit: completeEdit(edit, steps) };
-}
-
-/** @throws {ConfigError} for a learned variance, of the request or the model's configuration, where the network predicts none */
-function checkVariance(
-  sampler: SamplerName,
-  options: SamplerSettings,
-  { schedule, config }: ModelFacts,
-): void {
-  const { variance = sampler === "ddpm" ? configuredVariance(schedule) : undefined } = options;
-  if (variance !== "learned_range" || config.outChannels === 2 * imageChannels(config)) return;
-  throw new ConfigError(
-    "variance",
-    variance,
-    `fixed_small or fixed_large: this network has ${config.outChannels} output channels, and a variance needs as many more`,
-  );
 }
 
 /** @param conditional a class is requested */

@@ -205,7 +205,8 @@ export class Scheduler implements JobRunner {
     // Images in progress finish with the old model.
     const concerned = [...this.#tickets.keys()].filter(({ hasMore }) => hasMore);
     const unfit = concerned.filter((ticket) => !ticket.fits(model));
-    const message = "the model was replaced by one with other classes, size or timesteps; try again";
+    const message =
+      "the model was replaced by one that cannot draw this request as it was checked; try again";
     this.#refuseAll(unfit, new JobError(503, "engine_down", message, 1));
     for (const ticket of concerned) {
       // All images of a response come from one model.

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { imageChannels } from "../../lib/model/config.ts";
-import { evaluations, givenSettings, mostSteps } from "../../lib/diffusion/sampler.ts";
+import { givenSettings, mostSteps } from "../../lib/diffusion/sampler.ts";
 import { guidanceOf } from "../../lib/diffusion/guidance.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { planFor } from "../../lib/sampling/image_plan.ts";
 import { hasNullClass } from "../../lib/sampling/class_choice.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ImageJob, Pixels, ServedModel } from "../engine/engine.ts";
@@ -100,16 +101,13 @@ export class Ticket {
 
   /** Checks that a request validated against its model is also valid for another. */
   fits(model: ServedModel): boolean {
-    const { height, width, schedule, classes, config } = this.model;
-    const { steps, sampler, spacing, edit } = this.job.draw;
-    const most = ({ schedule }: ServedModel, limit?: number) =>
-      mostSteps(schedule, limit, { sampler, spacing });
+    const { height, width, schedule, classes } = this.model;
+    const most = ({ schedule }: ServedModel) => mostSteps(schedule, undefined, this.job.draw);
     return model.height === height && model.width === width &&
-      (edit === undefined || imageChannels(model.config) === imageChannels(config)) &&
       hasNullClass(model) === hasNullClass(this.model) &&
       model.schedule.objective === schedule.objective && most(model) === most(this.model) &&
-      most(model, evaluations(sampler, steps)) === steps &&
-      model.classes.length === classes.length && model.classes.every((name, i) => name === classes[i]);
+      model.classes.length === classes.length && model.classes.every((name, i) => name === classes[i]) &&
+      canPlan(this.job.draw, model);
   }
 
   /** Takes the next image, which joins the batch now. */
@@ -156,5 +154,15 @@ export class Ticket {
       waited: (this.#startedAt! - this.#arrived) / 1000,
       seconds: (now - this.#arrived) / 1000,
     });
+  }
+}
+
+/** True if the model can draw a plan of another, in as many evaluations. */
+function canPlan(draw: DrawPlan, model: ServedModel): boolean {
+  try {
+    return planFor(model, draw).length === draw.evaluations;
+  } catch (error) {
+    if (error instanceof ConfigError) return false;
+    throw error;
   }
 }

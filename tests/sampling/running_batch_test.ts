@@ -307,6 +307,10 @@ Deno.test("an image that does not fit into a batch is refused, naming why", () =
     refused({ guidance: NaN }, /^guidance: expected a number from 0 to 100, got NaN$/);
     refused({ steps: 0 }, /^steps: expected a whole number from 1 to 1000, got 0$/);
     refused(
+      { sampler: "ddpm", variance: "learned_range" },
+      /^variance: expected fixed_small or fixed_large: this network has 3 output channels/,
+    );
+    refused(
       { frames: { kind: "noisy", at: [3] } },
       /^frames.at: expected a whole number from 0 to 2, got 3$/,
     );

@@ -1,6 +1,7 @@
 /** A scheduler with an engine and a clock that tests hold in their hands. */
 import assert from "node:assert/strict";
 import { type GenerateOptions, planDraw } from "../../../lib/sampling/request.ts";
+import type { ServedModel } from "../../../server/engine/engine.ts";
 import { type Job, JobError, type JobResult } from "../../../server/queue/job.ts";
 import { Scheduler, type SchedulerSettings } from "../../../server/queue/scheduler.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
@@ -10,16 +11,20 @@ export interface Options extends GenerateOptions {
   readonly client?: string;
   /** The guide of the model that the job is planned for. */
   readonly guide?: string;
+  /** Other differences of that model from {@linkcode fakeModel}. */
+  readonly model?: Partial<ServedModel>;
   readonly signal?: AbortSignal;
   readonly frames?: Job["frames"];
   readonly onProgress?: Job["onProgress"];
 }
 
 /** A job of DDIM without guidance, unless it is asked for. */
-export function job({ client = "a", guide, signal, frames, onProgress, ...options }: Options = {}): Job {
+export function job(
+  { client = "a", guide, model, signal, frames, onProgress, ...options }: Options = {},
+): Job {
   const draw = planDraw(
     { class: 3, sampler: "ddim", steps: 2, guidance: 1, ...options },
-    fakeModel({ guide }),
+    fakeModel({ guide, ...model }),
   );
   return { client, draw, frames, onProgress, signal: signal ?? new AbortController().signal };
 }

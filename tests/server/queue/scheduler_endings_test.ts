@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
+import { presetConfig } from "../../../lib/model/presets.ts";
 import type { ServedModel } from "../../../server/engine/engine.ts";
 import { fakeModel, fakePixels } from "../../support/server/fake_engine.ts";
-import { assertRefused, Bench, settle } from "./scheduler_bench.ts";
+import { assertRefused, Bench, type Options, settle } from "./scheduler_bench.ts";
 
 Deno.test("a request that runs out of time is refused, waiting or running, and its place is free", async () => {
   const bench = new Bench({ rows: 2, timeout: 10 });
@@ -180,6 +181,47 @@ for (const [what, changes] of otherModels) {
     bench.assertEmpty();
   });
 }
+
+Deno.test("what waits is refused where a new model cannot draw its variance, and only there", async () => {
+  const networkOf = (outChannels: number) => presetConfig("tiny", 10, { outChannels });
+  const learning = new NoiseSchedule({ varianceType: "learned_range" });
+  const learned = { config: networkOf(6), schedule: learning };
+  const fixed = { config: networkOf(3), schedule: new NoiseSchedule() };
+  const edit = {
+    image: new Float32Array(32 * 32 * 3),
+    mask: new Float32Array(32 * 32).fill(1),
+    resamplings: 2,
+  };
+  const cases: [
+    what: string,
+    options: Options,
+    from: Partial<ServedModel>,
+    to: Partial<ServedModel>,
+    fits: boolean,
+  ][] = [
+    ["asked for, and not predicted", { variance: "learned_range" }, learned, fixed, false],
+    ["asked for, and predicted", { variance: "learned_range" }, learned, learned, true],
+    ["the model's own", {}, fixed, learned, true],
+    ["the model's own", {}, learned, fixed, true],
+    ["of a file whose network predicts none", {}, fixed, { ...fixed, schedule: learning }, false],
+    ["of another sampler", { sampler: "ddim" }, fixed, { ...fixed, schedule: learning }, true],
+    ["that RePaint cannot jump back with", { edit, steps: 4 }, fixed, learned, false],
+    ["that RePaint can jump back with", { edit, steps: 4, variance: "fixed_small" }, fixed, learned, true],
+  ];
+  for (const [what, options, from, to, fits] of cases) {
+    const bench = new Bench({ rows: 1 });
+    bench.engine.up(from);
+    const running = bench.run();
+    const waiting = bench.run({ client: "b", sampler: "ddpm", steps: 2, model: from, ...options });
+    bench.engine.up(to);
+    bench.engine.tick(20);
+    await settle();
+    assert.ok(running.result, what);
+    if (fits) assert.ok(waiting.result, `${what}: ${waiting.error}`);
+    else assertRefused(waiting, 503, "engine_down", /the model was replaced/);
+    bench.assertEmpty();
+  }
+});
 
 Deno.test("a reload with a request half begun: it is drawn by the new model from its first image on", async () => {
   const bench = new Bench({ rows: 1 });
