@@ -37,6 +37,10 @@ let at;
 let painting = false;
 /** The strength was chosen, not left at its default. */
 let chosen = false;
+/** Number of the last choice of a picture, or of none: reading an earlier one may take longer, and is then of no use. */
+let choice = 0;
+/** Ends when the last choice has been read. */
+let reading = Promise.resolve();
 
 /** @param {{ width: number, height: number }} ofModel size of its pictures */
 export function prepareEditor(ofModel) {
@@ -47,8 +51,16 @@ export function prepareEditor(ofModel) {
   show();
 }
 
-/** @returns {Edit | undefined} */
-export function readEdit() {
+/**
+ * The edit, once the picture that was chosen last has been read.
+ * @returns {Promise<Edit | undefined>}
+ */
+export async function readEdit() {
+  let last;
+  do {
+    last = reading;
+    await last;
+  } while (last !== reading);
   if (!original) return undefined;
   return {
     image: pngOf(original),
@@ -62,15 +74,42 @@ export function readEdit() {
  * @param {Edit | undefined} edit
  */
 export async function writeEdit(edit) {
-  remove();
-  if (!edit) return;
-  original = await pixelsOf(edit.image);
+  if (!edit) return remove();
+  await choose(async () => {
+    const [pixels, over] = await Promise.all([edit.image, edit.mask].map((url) => url && pixelsOf(url)));
+    return () => {
+      begin(/** @type {ImageData} */ (pixels));
+      for (const i of mask.painted.keys()) mask.painted[i] = over && over.data[4 * i + 3] < 128 ? 1 : 0;
+      strength.value = String(edit.strength);
+      chosen = true;
+      show();
+    };
+  });
+}
+
+/**
+ * Chooses a picture: what takes its place, with mask and strength, is the last choice, whichever has been read first.
+ * @param {() => Promise<() => void>} read the picture, and how to show it
+ */
+function choose(read) {
+  const mine = ++choice;
+  const done = read().then((take) => {
+    if (mine === choice) take();
+  });
+  reading = done.catch(() => {}); // which the caller is told
+  return done;
+}
+
+/**
+ * Begins with another picture.
+ * @param {ImageData} pixels
+ */
+function begin(pixels) {
+  original = pixels;
   mask = new Mask(size);
-  const { data } = edit.mask ? await pixelsOf(edit.mask) : { data: new Uint8ClampedArray() };
-  for (let i = 3; i < data.length; i += 4) mask.painted[(i - 3) / 4] = data[i] < 128 ? 1 : 0;
-  strength.value = String(edit.strength);
-  chosen = true;
-  show();
+  trouble.textContent = "";
+  at = undefined;
+  painting = chosen = false;
 }
 
 /** @param {string} url of a PNG in the model's size */
@@ -91,24 +130,24 @@ function maskPng() {
 }
 
 /** @param {Blob | undefined} given */
-async function open(given) {
+function open(given) {
   if (!given || !size) return;
   panel.open = true;
   trouble.textContent = "";
-  try {
-    original = await readOriginal(given, size);
-  } catch {
-    trouble.textContent = "The browser cannot read this file as a picture. Choose a PNG, JPEG or WebP.";
-    return;
-  }
-  mask = new Mask(size);
-  chosen = false;
-  show();
-  canvas.focus();
-  announce("Your picture is loaded");
+  choose(() =>
+    readOriginal(given, size).then((pixels) => () => {
+      begin(pixels);
+      show();
+      canvas.focus();
+      announce("Your picture is loaded");
+    }, () => () => {
+      trouble.textContent = "The browser cannot read this file as a picture. Choose a PNG, JPEG or WebP.";
+    })
+  );
 }
 
 function remove() {
+  choice++;
   original = undefined;
   trouble.textContent = "";
   at = undefined;

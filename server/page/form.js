@@ -65,19 +65,18 @@ export function fillForm({ classes, guided, size, samplers, limits, defaults }) 
 /**
  * Settings of the form, for one class or several; an empty seed becomes a random one.
  * @param {readonly string[]} [classes] default: the class that is chosen
- * @returns {Wish[]}
+ * @returns {Promise<Wish[]>}
  */
-export function readForm(classes = [chosen()]) {
+export async function readForm(classes = [chosen()]) {
   const each = {
     count: count.valueAsNumber,
     steps: steps.valueAsNumber,
     sampler: sampler.value,
     seed: seed.value === "" ? crypto.getRandomValues(new Uint32Array(1))[0] : Number(seed.value),
   };
-  const edit = readEdit();
-  return classes.map((name) => {
-    return { class: name, ...each, ...(isGuided(name) ? readGuidance() : {}), ...(edit ? { edit } : {}) };
-  });
+  const wishes = classes.map((name) => ({ class: name, ...each, ...(isGuided(name) ? readGuidance() : {}) }));
+  const edit = await readEdit();
+  return edit ? wishes.map((wish) => ({ ...wish, edit })) : wishes;
 }
 
 /** Settings of guidance that are not left as they are. */

@@ -38,7 +38,16 @@ let ended = Promise.resolve();
  */
 function start(perClass) {
   if (running || !form.reportValidity()) return;
-  const wishes = readForm(perClass ? offer.classes : undefined);
+  ended = begin(perClass, running = new AbortController());
+}
+
+/**
+ * @param {boolean} perClass
+ * @param {AbortController} stop
+ */
+async function begin(perClass, stop) {
+  setBusy(true);
+  const wishes = await readForm(perClass ? offer.classes : undefined);
   const [{ count, class: name }] = wishes;
   const title = `${count} × ${perClass ? "every class" : className(name)}`;
   const drawing = new Drawing({ title, wishes, perClass }, offer.size, openDetails);
@@ -50,15 +59,16 @@ function start(perClass) {
   fit();
   const { top } = stage.getBoundingClientRect();
   if (top < 0 || top > innerHeight / 2) stage.scrollIntoView();
-  ended = run(drawing);
+  await run(drawing, stop);
 }
 
 /**
  * Draws what is not yet drawn of it.
  * @param {Drawing} drawing
+ * @param {AbortController} [stop]
  */
-async function run(drawing) {
-  const stop = running = new AbortController();
+async function run(drawing, stop = new AbortController()) {
+  running = stop;
   const began = performance.now();
   setBusy(true);
   drawing.begin(() => stop.abort(CANCELLED));

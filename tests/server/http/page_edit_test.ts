@@ -165,6 +165,92 @@ visitTest("a file that is no picture is refused on the page, and what the server
   await page.locator("#trouble", { hasText: "3 network evaluations a client" }).waitFor();
 });
 
+/** Holds every file that the page reads until the test releases it, and waits then for what the page does with it. */
+async function holdReading(page: Page): Promise<{ readonly release: (picture: number) => Promise<void> }> {
+  await page.evaluate(`(() => {
+    const decode = createImageBitmap;
+    globalThis.held = [];
+    globalThis.createImageBitmap = (file) => {
+      const { promise, resolve } = Promise.withResolvers();
+      const bitmap = promise.then(() => decode(file));
+      held.push({ resolve, read: bitmap.catch(() => {}) });
+      return bitmap;
+    };
+  })()`);
+  const release = async (picture: number) => {
+    await page.evaluate(`(async () => {
+      held[${picture}].resolve();
+      await held[${picture}].read;
+      await new Promise((resolve) => setTimeout(resolve));
+    })()`);
+  };
+  return { release };
+}
+
+/** A picture of one shade. */
+const shade = (value: number) => makePng(64, 64, () => [value, value, value]);
+
+/** Red of the first pixel that the editor shows. */
+async function shown(page: Page): Promise<number> {
+  return await page.evaluate(
+    "document.getElementById('edit-canvas').getContext('2d').getImageData(0, 0, 1, 1).data[0]",
+  );
+}
+
+visitTest("of two pictures chosen in quick succession the last is used, whichever is read first", {}, async (
+  { page, engine },
+) => {
+  await page.getByRole("radio", { name: "cat" }).waitFor();
+  const { release } = await holdReading(page);
+  await drop(page, await shade(10));
+  await drop(page, await shade(200));
+  await release(1);
+  await page.locator("#edit-canvas").waitFor();
+  await page.locator("#edit-canvas").focus();
+  await page.keyboard.press(" ");
+  await page.getByLabel("Strength").fill("0.5");
+  await release(0);
+  assert.equal(await shown(page), 200);
+  assert.equal(await page.getByLabel("Strength").inputValue(), "0.5", "the strength is still its own");
+  await page.getByText("The chequered part is drawn anew").waitFor();
+
+  // One that is no picture leaves the one before, and one that is removed does not come back.
+  await drop(page, await shade(90));
+  await drop(page, new TextEncoder().encode("hello"), "notes.txt");
+  await release(3);
+  await page.getByText("The browser cannot read this file as a picture.").waitFor();
+  await release(2);
+  assert.equal(await shown(page), 200);
+  await drop(page, await shade(30));
+  await press(page, "Remove the picture");
+  await release(4);
+  assert.equal(await page.locator("#edit-canvas").isVisible(), false);
+  assert.equal(engine.added.length, 0);
+});
+
+visitTest("what is drawn while a picture is being read starts from that picture, once", {}, async (
+  { page, engine },
+) => {
+  await page.getByRole("radio", { name: "cat" }).waitFor();
+  const { release } = await holdReading(page);
+  await drop(page, await shade(10));
+  await release(0);
+  await page.locator("#edit-canvas").waitFor();
+  await page.locator("#edit-canvas").focus();
+  await page.keyboard.press(" ");
+  await fill(page, { Pictures: 1 });
+  await drop(page, await shade(255));
+  await page.evaluate("for (const _ of [1, 2]) document.getElementById('draw').click()");
+  assert.equal(engine.added.length, 0);
+  await release(1);
+  await done(page, "1 picture in");
+  const [{ edit }, ...others] = engine.added;
+  assert.ok(edit!.image.every((value) => value === 1), "white");
+  assert.equal(edit!.mask, undefined, "the mask was painted on another picture");
+  assert.equal(edit!.strength, 0.6);
+  assert.deepEqual(others, []);
+});
+
 Deno.test("the page crops and resizes as the server does, to a shade", () => {
   const size = { width: 12, height: 8 };
   for (const [width, height] of [[40, 30], [9, 50], [12, 8], [7, 5]] as const) {
