@@ -63,6 +63,11 @@ export function imageFields(context: RangeContext) {
       wholeField(0, 3),
       "Previews of each image in a stream, fewer if there are not enough steps. Default 0.",
     ),
+    queue_events: optional(
+      z.boolean({ error: "true or false" }),
+      "Extension. A stream begins with the events `queued` {position} while the request waits, and `started` {model}. " +
+        "Default false.",
+    ),
     class: optional(
       textField(1, 1000),
       "Extension. Class, mixture of classes, `any` or `none`, as for /generate; the prompt is then not searched.",

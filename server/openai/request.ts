@@ -29,6 +29,8 @@ export interface ImageRequest {
   readonly answer: "b64_json" | "url";
   /** Previews of each image in a stream; undefined without `stream`. */
   readonly partialImages: number | undefined;
+  /** A stream tells of the queue. */
+  readonly queueEvents: boolean;
 }
 
 /** A request with its plan. */
@@ -77,10 +79,12 @@ export function readImageRequest(
   data: ImageFields,
   context: Pick<ServerContext, "engine">,
 ): ImageRequest {
-  const { prompt, n, seed, steps, sampler, guidance, stream, response_format, partial_images } = data;
+  const { prompt, n, seed, steps, sampler, guidance } = data;
+  const { stream, response_format, partial_images, queue_events } = data;
   const answer = response_format ?? "b64_json";
   if (stream && answer === "url") refuse("response_format", "url", "b64_json in a stream");
   if (!stream && partial_images) refuse("partial_images", partial_images, "0 unless stream is true");
+  if (!stream && queue_events) refuse("queue_events", queue_events, "false unless stream is true");
 
   const model = servedModel(context);
   checkModel(data.model ?? MODEL_ALIAS, model);
@@ -105,6 +109,7 @@ export function readImageRequest(
     scale,
     answer,
     partialImages: stream ? partial_images ?? 0 : undefined,
+    queueEvents: queue_events ?? false,
   };
 }
 

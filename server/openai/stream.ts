@@ -23,16 +23,18 @@ export async function streamImages(
   context: ServerContext,
   request: PlannedRequest,
 ): Promise<Response> {
-  const { draw, model, format, scale, partialImages = 0 } = request;
+  const { draw, model, format, scale, partialImages = 0, queueEvents } = request;
   const kind = draw.edit ? "image_edit" : "image_generation";
   const frames = previewSteps(draw.evaluations, { count: partialImages + 1, spacing: "ends" });
   return await streamJob(c, context, {
     draw,
     model,
     frames,
-    types: ["frame", "image"],
+    types: queueEvents ? ["queued", "started", "frame", "image"] : ["frame", "image"],
     previews: "all",
     render: async (event, drawn) => {
+      if (event.type === "queued") return eventText(event.type, event);
+      if (event.type === "started") return eventText(event.type, { ...event, model: drawn.model.id });
       const { index, pixels } = event;
       const parts = { ...drawn, draw, format, scale, images: [pixels], first: index };
       const file = await encodePicture(context, parts);

@@ -22,6 +22,7 @@ export function editBody({ class: name, count, edit, ...settings }) {
     strength,
     stream: true,
     partial_images: 3,
+    queue_events: true,
     ...settings,
   };
 }
@@ -33,15 +34,12 @@ export function editBody({ class: name, count, edit, ...settings }) {
  * @param {number} count of pictures
  */
 export async function* asGenerated(events, count) {
-  let started = false;
   let left = count;
   for await (const { event, data } of events) {
-    if (!started) {
-      started = true;
-      yield { event: "started", data };
-    }
     const { image_index: index, b64_json: image } = data;
-    if (event === "image_edit.partial_image") {
+    if (event === "queued" || event === "started") {
+      yield { event, data };
+    } else if (event === "image_edit.partial_image") {
       const { step, steps } = data;
       yield { event: "preview", data: { index, step, steps, image } };
     } else if (event === "image_edit.completed") {

@@ -30,6 +30,8 @@ Deno.test("openai: wrong fields become BadRequestError that names the field and 
     [{ stream: "yes" }, "stream", 'true or false, got "yes"'],
     [{ stream: true, partial_images: 4 }, "partial_images", `${whole(0, 3)}, got 4`],
     [{ partial_images: 1 }, "partial_images", "0 unless stream is true, got 1"],
+    [{ queue_events: true }, "queue_events", "false unless stream is true, got true"],
+    [{ stream: true, queue_events: 1 }, "queue_events", "true or false, got 1"],
     [{ stream: true, response_format: "url" }, "response_format", "b64_json in a stream"],
     [{ seed: -1 }, "seed", "a whole number from 0 to"],
     [{ seed: 2 ** 53 }, "seed", "a whole number from 0 to"],

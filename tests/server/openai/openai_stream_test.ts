@@ -63,6 +63,32 @@ Deno.test("openai: a stream sends as many previews as asked for, then the bytes 
   });
 });
 
+Deno.test("openai: with queue_events a stream tells its place in the queue, and when it starts", async () => {
+  await serving({ engine: { ...byHand, rows: 2 } }, async ({ client, engine, ask }) => {
+    const before = ask("/generate?class=cat");
+    const sent: unknown[] = [];
+    const extensions: Extensions & { readonly queue_events: boolean } = { seed: 3, queue_events: true };
+    const request = { prompt: "a frog", partial_images: 1, ...extensions };
+    const ended = (async () => {
+      for await (const event of await client.images.generate({ ...request, stream: true })) {
+        const { type, ...rest } = event as { type: string; position?: number; model?: string };
+        sent.push([type, rest.position ?? rest.model]);
+      }
+    })();
+    await until(() => sent.length === 1, "it waits");
+    engine.tick(8);
+    await ended;
+    const { id } = engine.model!;
+    assert.deepEqual(sent, [
+      ["queued", 0],
+      ["started", id],
+      ["image_generation.partial_image", id],
+      ["image_generation.completed", id],
+    ]);
+    await (await before).body?.cancel();
+  });
+});
+
 Deno.test("openai: a stream without previews, with more than there are steps for, and of several images", async () => {
   await serving({}, async ({ client, origin }) => {
     const summary = async (request: Partial<OpenAI.ImageGenerateParamsStreaming> & Extensions) => {
