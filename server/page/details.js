@@ -60,6 +60,7 @@ function follow() {
     "Noise levels": wish.guidance_interval,
     "Starts from": wish.edit && (wish.edit.mask ? "your picture, a part drawn anew" : "your picture"),
     Strength: wish.edit?.strength,
+    Passes: wish.edit?.mask && wish.edit.resamplings,
     Model: model || "not known yet",
   }).filter(([, value]) => value !== undefined);
   byId("details-list").replaceChildren(...facts.flatMap(([name, value]) => [

@@ -12,7 +12,7 @@
  */
 export function editBody({ class: name, count, edit, ...settings }) {
   if (!edit) throw new Error("no picture to start from");
-  const { image, mask, strength } = edit;
+  const { image, mask, strength, resamplings } = edit;
   return {
     prompt: name,
     class: name,
@@ -20,6 +20,7 @@ export function editBody({ class: name, count, edit, ...settings }) {
     images: [{ image_url: image }],
     ...(mask ? { mask: { image_url: mask } } : {}),
     strength,
+    ...(resamplings === 1 ? {} : { resamplings }),
     stream: true,
     partial_images: 3,
     queue_events: true,

@@ -7,10 +7,11 @@ import { announce, byId } from "./dom.js";
 import { layOut } from "./layout.js";
 import { Mask } from "./mask.js";
 import { pngOf, readOriginal } from "./original.js";
+import { painted } from "./painted.js";
 
 /**
  * A picture to start from, as the server takes it.
- * @typedef {{ image: string, mask?: string, strength: number }} Edit data URLs of PNGs in the model's size
+ * @typedef {{ image: string, mask?: string, strength: number, resamplings: number }} Edit data URLs of PNGs in the model's size
  */
 
 const panel = byId("edit");
@@ -22,10 +23,10 @@ const canvas = byId("edit-canvas");
 const brush = byId("brush");
 const strength = byId("strength");
 const erase = byId("erase");
+const passes = byId("passes");
 
 // Defaults of the server: of a whole picture, and of a part of one.
-const WHOLE = 0.6;
-const PART = 1;
+const [WHOLE, PART] = [0.6, 1];
 
 /** The model's. @type {{ width: number, height: number }} */
 let size;
@@ -42,8 +43,12 @@ let choice = 0;
 /** Ends when the last choice has been read. */
 let reading = Promise.resolve();
 
-/** @param {{ width: number, height: number }} ofModel size of its pictures */
-export function prepareEditor(ofModel) {
+/**
+ * @param {{ width: number, height: number }} ofModel size of its pictures
+ * @param {number} most passes over each stretch of steps
+ */
+export function prepareEditor(ofModel, most) {
+  passes.max = most;
   size = ofModel;
   [canvas.width, canvas.height] = [size.width, size.height];
   brush.max = Math.ceil(Math.max(size.width, size.height) / 2);
@@ -66,7 +71,13 @@ export async function readEdit() {
     image: pngOf(original),
     ...(mask.empty ? {} : { mask: maskPng() }),
     strength: strength.valueAsNumber,
+    resamplings: repeats() ? passes.valueAsNumber : 1,
   };
+}
+
+/** Steps are to be taken more than once, which needs a painted part. */
+export function repeats() {
+  return !mask.empty && passes.valueAsNumber > 1;
 }
 
 /**
@@ -81,6 +92,7 @@ export async function writeEdit(edit) {
       begin(/** @type {ImageData} */ (pixels));
       for (const i of mask.painted.keys()) mask.painted[i] = over && over.data[4 * i + 3] < 128 ? 1 : 0;
       strength.value = String(edit.strength);
+      passes.value = String(edit.resamplings);
       chosen = true;
       show();
     };
@@ -107,6 +119,7 @@ function choose(read) {
 function begin(pixels) {
   original = pixels;
   mask = new Mask(size);
+  passes.value = "1";
   trouble.textContent = "";
   at = undefined;
   painting = chosen = false;
@@ -167,28 +180,16 @@ function show() {
     ? "All of it is drawn anew. Paint to draw a part of it."
     : "The chequered part is drawn anew, the rest is kept.";
   byId("unpaint").disabled = mask.empty;
+  if (passes.disabled !== mask.empty) {
+    passes.disabled = mask.empty;
+    passes.dispatchEvent(new Event("input", { bubbles: true })); // for the form's checks
+  }
   if (!original) return;
   const { side } = layOut(1, Math.min(320, panel.clientWidth), size.width, 320);
   canvas.style.width = `${side}px`;
   canvas.style.height = `${side * size.height / size.width}px`;
-  const pixels = new ImageData(new Uint8ClampedArray(original.data), size.width, size.height);
-  const near = new Set(at ? mask.under(at, brush.valueAsNumber) : []);
-  for (let i = 0; i < mask.painted.length; i++) {
-    const odd = (i + Math.floor(i / size.width)) % 2;
-    if (mask.painted[i]) mix(pixels.data, i, odd ? 255 : 165, 0.85);
-    if (near.has(i)) mix(pixels.data, i, erase.checked ? 0 : 255, 0.4);
-  }
-  canvas.getContext("2d").putImageData(pixels, 0, 0);
-}
-
-/**
- * @param {Uint8ClampedArray} data
- * @param {number} pixel
- * @param {number} grey
- * @param {number} share of the grey
- */
-function mix(data, pixel, grey, share) {
-  for (let c = 4 * pixel; c < 4 * pixel + 3; c++) data[c] += share * (grey - data[c]);
+  const under = at ? mask.under(at, brush.valueAsNumber) : [];
+  canvas.getContext("2d").putImageData(painted(original, mask, { under, erases: erase.checked }), 0, 0);
 }
 
 /**
@@ -265,6 +266,7 @@ byId("edit-remove").addEventListener("click", () => {
   remove();
   file.focus();
 });
+passes.addEventListener("invalid", () => panel.open = true); // where the browser shows what is wrong
 panel.addEventListener("toggle", show);
 addEventListener("resize", show);
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { byId, element } from "./dom.js";
-import { prepareEditor, readEdit, writeEdit } from "./editor.js";
+import { prepareEditor, readEdit, repeats, writeEdit } from "./editor.js";
 import { ANY_CLASS, className, NO_CLASS } from "./words.js";
 /** @import { Wish } from "./api.js" */
 /** @import { Offer } from "./offer.js" */
@@ -13,13 +13,16 @@ const form = byId("wish");
 const { count, steps, sampler, guidance, seed, mixture, negative, rescale, interval } = form.elements;
 /** The model supports guidance. */
 let canGuide = true;
+/** Samplers that can repeat their steps. @type {readonly string[]} */
+let repeating = [];
 
 /**
  * Fills in what the server offers.
  * @param {Offer} offer
  */
-export function fillForm({ classes, guided, size, samplers, limits, defaults }) {
-  prepareEditor(size);
+export function fillForm({ classes, guided, size, samplers, limits, defaults, ...offer }) {
+  repeating = offer.repeating;
+  prepareEditor(size, limits.resamplings);
   const words = [
     ...classes,
     ...(classes.length > 0 ? [ANY_CLASS] : []),
@@ -107,13 +110,17 @@ export async function writeForm(wish) {
     rescale.value = wish.guidance_rescale ?? 0;
     interval.value = wish.guidance_interval ?? "";
   }
-  check();
   await writeEdit(wish.edit);
+  check();
 }
 
 function check() {
   const guided = isGuided(chosen());
   for (const field of [guidance, negative, rescale, interval]) field.disabled = !guided;
+  const unfit = repeats() && !repeating.includes(sampler.value);
+  sampler.setCustomValidity(
+    unfit ? `More than one pass needs a sampler that can repeat its steps: ${repeating.join(", ")}.` : "",
+  );
 }
 
 /** @param {string} name of a class */

@@ -12,7 +12,8 @@ import { getJson } from "./api.js";
  * @property {{ width: number, height: number }} size of a picture
  * @property {string} facts what is to be known of the model, in a sentence
  * @property {readonly string[]} samplers
- * @property {{ images: number, steps: number, guidance: number }} limits
+ * @property {readonly string[]} repeating those that can repeat their steps
+ * @property {{ images: number, steps: number, guidance: number, resamplings: number }} limits
  * @property {{ sampler: string, steps?: number, guidance?: number }} defaults
  */
 
@@ -22,7 +23,7 @@ import { getJson } from "./api.js";
  * @throws {import("./api.js").ServerError}
  */
 export async function readOffer() {
-  const [{ samplers, limits, defaults }, { models: [model] }] = await Promise.all([
+  const [{ samplers, repeating, limits, defaults }, { models: [model] }] = await Promise.all([
     getJson("page/settings.json"),
     getJson("models"),
   ]);
@@ -34,6 +35,7 @@ export async function readOffer() {
     facts: `Model ${id}: ${million(parameters)} parameters, trained with ${timesteps} noise levels, ` +
       `running on ${adapter}${precision === "mixed" ? " in mixed precision" : ""}.`,
     samplers,
+    repeating,
     limits: { ...limits, steps: Math.min(limits.steps ?? timesteps, timesteps) },
     defaults: { ...defaults, sampler: defaults.sampler ?? sampler },
   };

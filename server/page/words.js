@@ -44,7 +44,9 @@ export function settingsText({ steps, sampler, ...wish }) {
   if (wish.guidance_rescale !== undefined) parts.push(`rescaled ${wish.guidance_rescale}`);
   if (wish.guidance_interval !== undefined) parts.push(`at noise levels ${wish.guidance_interval}`);
   if (wish.edit) {
-    parts.push(`${wish.edit.mask ? "a part of" : "from"} your picture, strength ${wish.edit.strength}`);
+    const { mask, strength, resamplings } = wish.edit;
+    parts.push(`${mask ? "a part of" : "from"} your picture, strength ${strength}`);
+    if (resamplings > 1) parts.push(plural(resamplings, "pass", "passes"));
   }
   return parts.join(", ");
 }

@@ -6,7 +6,8 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Hono } from "hono";
-import { samplerNames } from "../../../lib/diffusion/sampler.ts";
+import { markovSamplers, samplerNames } from "../../../lib/diffusion/sampler.ts";
+import { MAX_RESAMPLINGS } from "../../../lib/sampling/edits/image_edit.ts";
 import { type ServerSettings, settingRanges } from "../../settings.ts";
 
 const TYPES = {
@@ -35,6 +36,7 @@ const FILES = [
   "mask.js",
   "offer.js",
   "original.js",
+  "painted.js",
   "picture.js",
   "row.js",
   "token.js",
@@ -52,7 +54,13 @@ export function pageRoutes(settings: ServerSettings): Hono {
   const { sampler, steps, guidance, maxImages, maxSteps } = settings;
   const form = {
     samplers: samplerNames,
-    limits: { images: maxImages, steps: maxSteps, guidance: settingRanges.guidance[1] },
+    repeating: markovSamplers,
+    limits: {
+      images: maxImages,
+      steps: maxSteps,
+      guidance: settingRanges.guidance[1],
+      resamplings: MAX_RESAMPLINGS,
+    },
     defaults: { sampler, steps, guidance },
   };
   serve(routes, "/page/settings.json", "application/json", new TextEncoder().encode(JSON.stringify(form)));

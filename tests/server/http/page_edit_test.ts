@@ -165,6 +165,65 @@ visitTest("a file that is no picture is refused on the page, and what the server
   await page.locator("#trouble", { hasText: "3 network evaluations a client" }).waitFor();
 });
 
+visitTest(
+  "a part is drawn in several passes, by a sampler that can repeat its steps; a request that waits says so",
+  {
+    engine: { automatic: undefined, rows: 2 },
+  },
+  async ({ page, engine, address, screenshot }) => {
+    await page.getByRole("radio", { name: "cat" }).waitFor();
+    await drop(page, PICTURE);
+    await page.locator("#edit-canvas").waitFor();
+    const passes = page.getByLabel("Passes");
+    assert.ok(await passes.isDisabled(), "only a part can be drawn again");
+    await page.locator("#edit-canvas").focus();
+    await page.keyboard.press(" ");
+    await fill(page, { Pictures: 1, Steps: 4, Passes: 3 });
+    await screenshot("edit-passes");
+    await press(page, "Draw");
+    const told = await page.locator("#sampler").evaluate((select) =>
+      (select as unknown as Select).validationMessage
+    );
+    assert.match(told, /^More than one pass needs a sampler .*: ddpm, ddim, euler, euler-ancestral\.$/);
+    await press(page, "Clear");
+    assert.ok(
+      await page.locator("#sampler").evaluate((select) => (select as unknown as Select).checkValidity()),
+    );
+    await page.locator("#edit-canvas").focus();
+    await page.keyboard.press(" ");
+    assert.equal(engine.added.length, 0);
+
+    const before = fetch(`${address}generate?class=dog`);
+    await until("another is drawn", () => engine.batch.length === 1);
+    await page.getByLabel("Sampler").selectOption("ddim");
+    await press(page, "Draw");
+    await done(page, "Next in the queue");
+    engine.tick(4);
+    await (await before).body?.cancel();
+    await until("it is drawn", () => engine.batch.length === 1);
+    const [{ edit, sampler }] = engine.batch;
+    assert.deepEqual([edit?.resamplings, sampler], [3, "ddim"]);
+    while (engine.batch.length > 0) engine.tick();
+    await done(page, "1 picture in");
+    assert.match(await page.locator("#current .note").innerText(), /strength 1, 3 passes/);
+
+    await fill(page, { Passes: 1 });
+    await page.locator("#current .tile").first().click();
+    assert.match(await page.locator("#details-list").innerText(), /Passes\s+3/);
+    await press(page, "Same seed again");
+    await until("it is drawn again", () => engine.batch.length === 1);
+    assert.deepEqual(engine.batch[0].edit, edit);
+    while (engine.batch.length > 0) engine.tick();
+    await done(page, "1 picture in");
+  },
+);
+
+/** The part of a form field that tests ask. */
+interface Select {
+  readonly validationMessage: string;
+  checkValidity(): boolean;
+}
+
 /** Holds every file that the page reads until the test releases it, and waits then for what the page does with it. */
 async function holdReading(page: Page): Promise<{ readonly release: (picture: number) => Promise<void> }> {
   await page.evaluate(`(() => {
@@ -238,8 +297,9 @@ visitTest("what is drawn while a picture is being read starts from that picture,
   await page.locator("#edit-canvas").waitFor();
   await page.locator("#edit-canvas").focus();
   await page.keyboard.press(" ");
-  await fill(page, { Pictures: 1 });
+  await fill(page, { Pictures: 1, Passes: 2 });
   await drop(page, await shade(255));
+  await page.getByLabel("Sampler").selectOption("ddim");
   await page.evaluate("for (const _ of [1, 2]) document.getElementById('draw').click()");
   assert.equal(engine.added.length, 0);
   await release(1);
@@ -248,6 +308,7 @@ visitTest("what is drawn while a picture is being read starts from that picture,
   assert.ok(edit!.image.every((value) => value === 1), "white");
   assert.equal(edit!.mask, undefined, "the mask was painted on another picture");
   assert.equal(edit!.strength, 0.6);
+  assert.equal(await page.getByLabel("Passes").inputValue(), "1");
   assert.deepEqual(others, []);
 });
 

@@ -76,7 +76,8 @@ Deno.test("the form learns the server's limits and defaults", async () => {
   });
   assert.deepEqual(await (await ask("/page/settings.json")).json(), {
     samplers: samplerNames,
-    limits: { images: 9, steps: 40, guidance: 100 },
+    repeating: ["ddpm", "ddim", "euler", "euler-ancestral"],
+    limits: { images: 9, steps: 40, guidance: 100, resamplings: 50 },
     defaults: { sampler: "ddpm", steps: 30, guidance: 1.5 },
   });
 });
