@@ -36,6 +36,8 @@ let mask = new Mask({ width: 1, height: 1 });
 /** Where the brush is, in pixels of the picture. @type {{ x: number, y: number } | undefined} */
 let at;
 let painting = false;
+/** The brush is moved by keys: a pointer that rests, and that the page moves away from under, does not take it. */
+let byKeys = false;
 /** The strength was chosen, not left at its default. */
 let chosen = false;
 /** Number of the last choice of a picture, or of none: reading an earlier one may take longer, and is then of no use. */
@@ -210,11 +212,14 @@ canvas.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => {
   if (event.button !== 0) return;
   canvas.setPointerCapture(event.pointerId);
   painting = true;
+  byKeys = false;
   at = place(event);
   paint(at);
   show();
 });
 canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
+  if (byKeys && event.movementX === 0 && event.movementY === 0) return;
+  byKeys = false;
   const to = place(event);
   if (painting) paint(to);
   at = to;
@@ -223,8 +228,9 @@ canvas.addEventListener("pointermove", (/** @type {PointerEvent} */ event) => {
 for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => painting = false);
 for (const end of ["pointerleave", "blur"]) {
   canvas.addEventListener(end, () => {
-    if (painting) return;
+    if (painting || (end === "pointerleave" && byKeys)) return;
     at = undefined;
+    byKeys = false;
     show();
   });
 }
@@ -236,6 +242,7 @@ canvas.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
   const arrow = ARROWS[event.key];
   if (!arrow && event.key !== " ") return;
   event.preventDefault(); // the page would scroll
+  byKeys = true;
   const { x, y } = at ?? { x: size.width / 2, y: size.height / 2 };
   const [right, down] = (arrow ?? [0, 0]).map((step) => event.shiftKey ? 4 * step : step);
   at = {
