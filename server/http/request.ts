@@ -18,7 +18,8 @@ import type { Asker } from "../pictures/picture_worker.ts";
 import type { ServerContext } from "./context.ts";
 import type { Deadline } from "./deadline.ts";
 import { guidanceWords, RESCALE_RANGE } from "./guidance.ts";
-import { type FieldFault, MOST_ERRORS, ProblemError } from "./problem.ts";
+import { fieldProblems, unknownFields } from "./field_problems.ts";
+import { ProblemError } from "./problem.ts";
 
 /** Hono environment of the routes. */
 export interface AppEnv {
@@ -213,7 +214,29 @@ export function readQuery<S extends z.ZodObject>(c: Context, schema: S): z.outpu
   );
   const { success, data, error } = schema.safeParse(given);
   if (success) return data;
-  throw fieldProblems(error.issues, given, Object.keys(schema.shape));
+  throw fieldProblems(error.issues, given, schema);
+}
+
+/**
+ * Refuses the query of a route that takes its parameters in the body: it would change nothing.
+ *
+ * @param fields names of the body's fields
+ * @param meaningless parameters that clients send and that need not change anything
+ * @throws {ProblemError} 400 naming every parameter
+ */
+export function refuseQuery(
+  c: Context,
+  fields: readonly string[] = [],
+  meaningless: readonly string[] = [],
+): void {
+  const given = [...new URL(c.req.url).searchParams].filter(([name]) => !meaningless.includes(name));
+  if (given.length === 0) return;
+  const inBody = given.filter(([name]) => fields.includes(name));
+  const others = given.filter(([name]) => !fields.includes(name));
+  throw ProblemError.fields([
+    ...inBody.map(([field, value]) => ({ field, value, allowed: "in the body, not in the query" })),
+    ...unknownFields(others, fields, fields.length > 0 ? "in the body, " : ""),
+  ]);
 }
 
 /** URI of the request's id, which is also in the response headers and the log. */
@@ -225,38 +248,4 @@ export function instanceOf(c: Context<AppEnv>): string {
 export function askerOf(c: Context<AppEnv>): Asker {
   const { client, deadline } = c.var;
   return { client, signal: c.req.raw.signal, seconds: deadline.secondsLeft };
-}
-
-/** The part of a zod issue that is used here. */
-interface Issue {
-  readonly code?: string;
-  readonly path: readonly PropertyKey[];
-  readonly message: string;
-  readonly keys?: readonly string[];
-}
-
-/**
- * Converts zod issues to field faults.
- *
- * @param issues zod issues
- * @param given parameters of the request
- * @param allowed names of all parameters
- */
-export function fieldProblems(
-  issues: readonly Issue[],
-  given: Readonly<Record<string, unknown>>,
-  allowed: readonly string[],
-): ProblemError {
-  return ProblemError.fields(issues.flatMap(({ code, path, message, keys = [] }): FieldFault[] => {
-    if (code === "unrecognized_keys") {
-      const all = `one of ${allowed.join(", ")}`;
-      return keys.map((key, i) => {
-        const known = i < MOST_ERRORS ? allowed : []; // further ones are not listed
-        const unknown = withSuggestion("unknown parameter", key, known);
-        return { field: key, value: given[key], allowed: all, unknown };
-      });
-    }
-    const field = path.join(".");
-    return [{ field, value: given[field], allowed: message }];
-  }));
 }

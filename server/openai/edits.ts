@@ -8,9 +8,10 @@ import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import type { ServerContext } from "../http/context.ts";
 import { ProblemError } from "../http/problem.ts";
-import { type App, type AppEnv, askerOf } from "../http/request.ts";
+import { type App, type AppEnv, askerOf, refuseQuery } from "../http/request.ts";
 import type { DecodedEdit, EditFiles } from "../pictures/decoder.ts";
 import { answerImages, drawImages, errors, imageAnswers } from "./answers.ts";
+import { QUERY } from "./fields.ts";
 import { editFields, editFormSchema, editJsonSchema, readEditBody } from "./edit_body.ts";
 import { type ImageRequest, planImages, readImageRequest, refuse } from "./request.ts";
 import { streamImages } from "./stream.ts";
@@ -46,6 +47,7 @@ export function editsRoute(routes: App, context: ServerContext): void {
   });
 
   routes.post("/images/edits", async (c) => {
+    refuseQuery(c, ["image", ...Object.keys(schemas.json.shape)], QUERY);
     const { fields, files } = await readEditBody(c, schemas);
     if (fields.response_format === "url") refuse("response_format", "url", "b64_json for an edit");
     const decoded = await decode(c, context, files, readImageRequest(fields, context));

@@ -9,8 +9,9 @@ import { samplerNames } from "../../lib/diffusion/sampler.ts";
 import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
 import { guidanceWords, RESCALE_RANGE } from "../http/guidance.ts";
+import { fieldProblems } from "../http/field_problems.ts";
 import { ProblemError } from "../http/problem.ts";
-import { fieldProblems, MOST_STEPS, mostStepsNow, type RangeContext } from "../http/request.ts";
+import { MOST_STEPS, mostStepsNow, type RangeContext } from "../http/request.ts";
 import { synonyms } from "./prompt.ts";
 
 /** Alias of the served model. */
@@ -19,6 +20,9 @@ export const MODEL_ALIAS = "denoise";
 const MAX_PROMPT = 1000;
 /** Longest side of an image in pixels: OpenAI's sizes are of single images, not of grids. */
 export const LARGEST_SIZE = 512;
+
+/** Query parameters of OpenAI's API: Azure's clients name a version of it. */
+export const QUERY: readonly string[] = ["api-version"];
 
 /** Schema of the body of `/v1/images/generations`. */
 export function imageRequestSchema(context: RangeContext) {
@@ -166,5 +170,5 @@ export function readFields<S extends z.ZodObject>(body: unknown, schema: S): z.o
   }
   const { success, data, error } = schema.safeParse(body);
   if (success) return data;
-  throw fieldProblems(error.issues, { ...body }, Object.keys(schema.shape));
+  throw fieldProblems(error.issues, body, schema);
 }

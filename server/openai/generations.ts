@@ -6,9 +6,9 @@
 import { guidanceMetadata } from "../../lib/sampling/metadata.ts";
 import { readJson } from "../http/body.ts";
 import type { ServerContext } from "../http/context.ts";
-import type { App } from "../http/request.ts";
+import { type App, refuseQuery } from "../http/request.ts";
 import { answerImages, drawImages, errors, imageAnswers } from "./answers.ts";
-import { imageRequestSchema, readFields } from "./fields.ts";
+import { imageRequestSchema, QUERY, readFields } from "./fields.ts";
 import { planImages, type PlannedRequest, readImageRequest } from "./request.ts";
 import { streamImages } from "./stream.ts";
 
@@ -33,6 +33,7 @@ export function generationsRoute(routes: App, context: ServerContext): void {
   });
 
   routes.post("/images/generations", async (c) => {
+    refuseQuery(c, Object.keys(schema.shape), QUERY);
     const fields = readFields(await readJson(c), schema);
     const request = planImages(readImageRequest(fields, context), context);
     if (request.partialImages !== undefined) return await streamImages(c, context, request);

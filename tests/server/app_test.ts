@@ -302,6 +302,9 @@ Deno.test("a reload needs a token on the server and in the request", async () =>
   const { ask } = harness({ token: TOKEN });
   assert.equal((await ask("/admin/reload", { method: "POST" })).status, 401);
   assert.equal((await ask("/admin/reload", { method: "POST", ...withToken })).status, 200);
+  const other = await ask("/admin/reload?path=/models/other", { method: "POST", ...withToken });
+  assert.equal(other.status, 400, "it takes no path, and says so");
+  assert.equal((await problemOf(other)).detail, "path: unknown parameter; expected none");
 });
 
 Deno.test("a reload answers with what is served from then on; a second one meanwhile is refused", async () => {

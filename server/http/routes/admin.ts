@@ -8,7 +8,7 @@ import { jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
 import type { ServedModel } from "../../engine/engine.ts";
 import { ProblemError } from "../problem.ts";
-import type { App } from "../request.ts";
+import { type App, refuseQuery } from "../request.ts";
 import { servedModel } from "../plan.ts";
 import { describeModel, servedSchema } from "./models.ts";
 
@@ -33,6 +33,7 @@ export function adminRoutes(app: App, context: ServerContext): void {
         "this server was started without --token-file; only SIGHUP reloads it",
       );
     }
+    refuseQuery(c);
     if (underWay) throw new ProblemError(409, "reload_under_way", "a reload is already in progress");
     underWay = context.engine.reload();
     try {

@@ -275,13 +275,27 @@ Deno.test("edits: JSON may name neither files nor addresses, and has one image",
       [{ images: [{ image_url: url }, { image_url: url }] }, "images", /images: expected one image/],
       [{ images: [{ file_id: "file-1" }] }, "images.0.image_url", /image_url: expected a data URL/],
       [{ images: [{ image_url: "https://example.com/a.png" }] }, "images.0.image_url", /expected a data URL/],
-      [{ images: [{ image_url: "file:///etc/passwd" }] }, "images.0.image_url", /expected a data URL/],
+      [
+        { images: [{ image_url: "file:///etc/passwd" }] },
+        "images.0.image_url",
+        /expected a data URL .*, got "file:\/\/\/etc\/passwd"$/,
+      ],
       [
         { images: [{ image_url: "data:image/png;base64,%%" }] },
         "images.0.image_url",
         /expected a data URL/,
       ],
       [{ images: [{ image_url: url }], mask: url }, "mask", /mask: expected an object with image_url/],
+      [
+        { images: [{ image_url: url, detial: "high" }] },
+        "images.0.detial",
+        /images\.0\.detial: unknown parameter; expected one of image_url$/,
+      ],
+      [
+        { images: [{ image_url: url }], mask: { image_url: url, image_ulr: url } },
+        "mask.image_ulr",
+        /mask\.image_ulr: unknown parameter \(did you mean image_url\?\); expected one of image_url$/,
+      ],
     ];
     for (const [fields, param, message] of cases) {
       const body = { prompt: "a cat", ...fields };

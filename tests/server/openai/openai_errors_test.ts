@@ -65,6 +65,36 @@ Deno.test("openai: wrong fields become BadRequestError that names the field and 
   });
 });
 
+Deno.test("openai: parameters in the query, which would change nothing, are refused; a version of the API is not", async () => {
+  await serving({}, async ({ client, engine }) => {
+    const cases: [query: Record<string, string>, param: string, told: string][] = [
+      [{ steps: "3" }, "steps", 'steps: expected in the body, not in the query, got "3"'],
+      [
+        { setps: "3" },
+        "setps",
+        "setps: unknown parameter (did you mean steps?); expected in the body, one of ",
+      ],
+      [
+        { "api-versoin": "1" },
+        "api-versoin",
+        "api-versoin: unknown parameter; expected in the body, one of ",
+      ],
+    ];
+    for (const path of ["/images/generations", "/images/edits"]) {
+      for (const [query, param, told] of cases) {
+        const call = client.post(path, { query, body: { prompt: "a cat" } });
+        const error = await failure(BadRequestError, call);
+        assert.ok(error.message.startsWith(`400 ${told}`), `${path}: ${error.message}`);
+        assert.equal(error.param, param);
+      }
+    }
+    assert.equal(engine.added.length, 0);
+    const query = { "api-version": "2025-04-01" };
+    await client.post("/images/generations", { query, body: { prompt: "a cat" } });
+    assert.equal(engine.added.length, 1);
+  });
+});
+
 Deno.test("openai: every wrong field is told once, the first of them as param", async () => {
   await serving({}, async ({ client }) => {
     const body = { prompt: "", n: 0.5, colour: "red" };
