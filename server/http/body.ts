@@ -15,6 +15,8 @@ export const MAX_BODY = 65_536;
 const MAX_RECEIVING = 2 ** 26;
 /** Maximum nesting depth of a JSON body. */
 export const MAX_DEPTH = 16;
+/** Maximum values in a JSON body: those of an upload of 4 MiB would take seconds to parse and check. */
+export const MAX_VALUES = 2 ** 14;
 
 /** Limits of {@linkcode limitBody}. */
 export interface BodyLimits {
@@ -131,7 +133,7 @@ export async function takeBody(c: Context): Promise<Uint8Array<ArrayBuffer>> {
 /**
  * Parses the body as JSON. It cannot be read again.
  *
- * @throws {ProblemError} 415 for other content types, 400 for invalid or too deeply nested JSON
+ * @throws {ProblemError} 415 for other content types, 400 for JSON that is invalid, nested too deeply or of too many values
  */
 export async function readJson(c: Context): Promise<unknown> {
   const type = c.req.header("Content-Type") ?? "";
@@ -141,9 +143,13 @@ export async function readJson(c: Context): Promise<unknown> {
       headers: { "Accept-Post": "application/json" },
     });
   }
+  const bytes = await takeBody(c);
+  if (separators(bytes) > MAX_VALUES) {
+    throw new ProblemError(400, "invalid_json", `the body's JSON has more than ${MAX_VALUES} values`);
+  }
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(await takeBody(c)));
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
   } catch {
     throw new ProblemError(400, "invalid_json", "the body is not valid JSON in UTF-8");
   }
@@ -151,6 +157,14 @@ export async function readJson(c: Context): Promise<unknown> {
     throw new ProblemError(400, "invalid_json", `the body's JSON is nested deeper than ${MAX_DEPTH} levels`);
   }
   return value;
+}
+
+/** Commas and opening brackets, those in strings too, which images in base64 have none of: at least as many as values, less one. */
+function separators(json: Uint8Array): number {
+  const [comma, bracket, brace] = [0x2c, 0x5b, 0x7b];
+  let count = 0;
+  for (const byte of json) if (byte === comma || byte === bracket || byte === brace) count++;
+  return count;
 }
 
 /** True if `value` has more than `levels` levels; recurses no deeper than that. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Hono } from "hono";
-import { limitBody, readJson, takeBody } from "../../../server/http/body.ts";
+import { limitBody, MAX_VALUES, readJson, takeBody } from "../../../server/http/body.ts";
 import type { AppEnv } from "../../../server/http/request.ts";
 import { harness } from "../../support/server/harness.ts";
 import { FakeClock } from "../../support/server/fake_clock.ts";
@@ -77,4 +77,22 @@ Deno.test("a body that has been read is not kept until its request is answered",
     return await response.json();
   }));
   assert.deepEqual(answers, [[6, 0], [[1, 2], 0]]);
+});
+
+Deno.test("an upload of more values than a request has is refused unparsed", async () => {
+  const { ask } = harness();
+  const send = async (images: string) => {
+    const body = `{"prompt":"a cat","images":${images}}`;
+    const answer = await ask(EDITS, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body,
+    });
+    return (await answer.json()).error.message as string;
+  };
+  for (const piece of ["{},", "1,", "["]) {
+    const many = `[${piece.repeat(4 * MIB / piece.length - 100)}`; // not even JSON
+    assert.equal(await send(many), `the body's JSON has more than ${MAX_VALUES} values`);
+  }
+  assert.match(await send(`[${"1,".repeat(MAX_VALUES - 10)}1]`), /^images: expected one image/);
 });
