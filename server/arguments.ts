@@ -37,7 +37,7 @@ const schema: z.ZodType<ServerSettings> = z.strictObject({
   cors: text.optional(),
   maxImages: integer("maxImages"),
   maxUpload: integer("maxUpload"),
-  maxSteps: integer("maxSteps").optional(),
+  maxSteps: integer("maxSteps"),
   maxWork: integer("maxWork"),
   trustedProxy: z.array(text).optional(),
   publicUrl: z.url("expected a URL").optional(),

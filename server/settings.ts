@@ -34,8 +34,8 @@ export interface ServerSettings {
   readonly grace: number;
   /** Default number of steps; undefined: the library's default. */
   readonly steps?: number;
-  /** Maximum steps of a request, counted in network evaluations of an image; undefined: the model's maximum. */
-  readonly maxSteps?: number;
+  /** Maximum steps of a request, counted in network evaluations of an image; models may allow fewer. */
+  readonly maxSteps: number;
   /** Maximum work in progress of a client, in network evaluations (images x steps, doubled with guidance). */
   readonly maxWork: number;
   /** Default sampler; undefined: that of the model's scheduler configuration, or `unipc`. */
@@ -71,6 +71,7 @@ export const defaultSettings: Omit<ServerSettings, "model"> = {
   timeout: 120,
   grace: 25,
   maxImages: 64,
+  maxSteps: 10_000, // models of noise levels have no maximum of their own, and 100,000 take a second to plan
   maxWork: 1_000_000,
   maxUpload: 4,
 };

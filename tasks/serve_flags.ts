@@ -120,10 +120,10 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       unit: "images",
       default: defaultSettings.maxImages,
     })
-    .flag("--max-steps <N>", "limit on steps per request", {
+    .flag("--max-steps <N>", "limit on steps per request, where the model allows more", {
       value: integer(...maxSteps),
       unit: "steps",
-      defaultText: "the model's timesteps",
+      default: defaultSettings.maxSteps,
     })
     .flag(
       "--max-work <N>",

@@ -34,6 +34,12 @@ export function repaintOrder(steps: number, jump: number, resamplings: number): 
   return order;
 }
 
+/** Steps that {@linkcode repaintOrder} takes. */
+export function repaintSteps(steps: number, jump: number, resamplings: number): number {
+  const jumps = Math.max(0, Math.ceil((steps - jump) / jump)) * (resamplings - 1);
+  return steps + jumps * jump;
+}
+
 /**
  * Adds RePaint's jumps to a plan. A jump takes no evaluation: it is part of the step before, which ends at the higher level.
  *

@@ -5,6 +5,8 @@
  */
 import { ANY_CLASS, classWords } from "../../lib/sampling/class_choice.ts";
 import { type DrawPlan, type GenerateOptions, planDraw } from "../../lib/sampling/request.ts";
+import { completeEdit, type ImageEdit, stepsRun } from "../../lib/sampling/edits/image_edit.ts";
+import { repaintSteps } from "../../lib/diffusion/repaint.ts";
 import { mostSteps } from "../../lib/diffusion/sampler.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { ServerContext } from "./context.ts";
@@ -60,25 +62,19 @@ export function planQuery(
       { field: "count", value: count, allowed: `a whole number from 1 to ${settings.maxImages}` },
     ]);
   }
-  const { maxSteps = Infinity } = settings;
+  const { maxSteps } = settings;
   if (request.steps !== undefined && request.steps > maxSteps) {
     throw ProblemError.fields([
       { field: "steps", value: request.steps, allowed: `a whole number from 1 to ${maxSteps}` },
     ]);
   }
   try {
+    // Before they are planned, which may take long
+    if (request.edit && request.steps !== undefined) checkPasses(request.edit, request.steps, maxSteps);
     const options = { ...rest, ...guidanceOptions(request), class: choice, count, seed };
     const plan = planDraw(options, model, settings);
     if (plan.evaluations <= maxSteps) return plan;
-    if (plan.edit && plan.edit.resamplings > 1) {
-      const limit = `the server's limit is ${maxSteps} network evaluations an image`;
-      const { resamplings } = plan.edit;
-      throw new ConfigError(
-        "resamplings",
-        resamplings,
-        `fewer, since they take ${plan.evaluations} and ${limit}`,
-      );
-    }
+    if (plan.edit) checkPasses(plan.edit, plan.steps, maxSteps);
     const steps = mostSteps(model.schedule, maxSteps, plan);
     // The default exceeds it; not every smaller number fits the schedule.
     if (request.steps === undefined) return planDraw({ ...options, steps }, model, settings);
@@ -89,6 +85,15 @@ export function planQuery(
     const { field, value, allowed } = error;
     throw ProblemError.fields([{ field: parameterOf(field), value, allowed }]); // shortens long values
   }
+}
+
+/** @throws {ConfigError} for RePaint's passes over more steps than an image may have */
+function checkPasses(edit: ImageEdit, steps: number, maxSteps: number): void {
+  const { resamplings, jump, strength } = completeEdit(edit, steps);
+  const takes = repaintSteps(stepsRun(steps, strength), jump, resamplings);
+  if (resamplings === 1 || takes <= maxSteps) return;
+  const limit = `the server's limit is ${maxSteps} network evaluations an image`;
+  throw new ConfigError("resamplings", resamplings, `fewer, since they take ${takes} and ${limit}`);
 }
 
 function randomSeed(): number {

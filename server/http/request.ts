@@ -94,9 +94,6 @@ function word<const T extends string>(words: readonly T[], description: string) 
   return parameter(describe, read, { type: "string", enum: [...words], description }).optional();
 }
 
-/** Maximum steps of any schedule; the model's own limit is checked in `plan.ts`. */
-export const MOST_STEPS = MAX_TIMESTEPS;
-
 /** Largest churn; with fewer steps than twice as many, more is the same. */
 const MOST_CHURN = 100_000;
 
@@ -104,13 +101,13 @@ const MOST_CHURN = 100_000;
 export type RangeContext = Pick<ServerContext, "engine" | "settings">;
 
 /** Maximum steps of a request now: the server's limit or, once a model is served, that model's if smaller. */
-export function mostStepsNow({ engine, settings: { maxSteps = MOST_STEPS } }: RangeContext): number {
+export function mostStepsNow({ engine, settings: { maxSteps } }: RangeContext): number {
   return engine.model ? mostSteps(engine.model.schedule, maxSteps) : maxSteps;
 }
 
 /** The parameters of a request for images. */
 function drawParameters(context: RangeContext) {
-  const { maxImages, maxSteps = MOST_STEPS, maxWork, timeout, sampler, steps, guidance } = context.settings;
+  const { maxImages, maxSteps, maxWork, timeout, sampler, steps, guidance } = context.settings;
   return {
     class: parameter(() => "a class", (text) => text, {
       type: "string",
@@ -191,7 +188,7 @@ export function streamParameters(context: RangeContext) {
     ...drawParameters(context),
     every: whole(
       1,
-      MOST_STEPS,
+      MAX_TIMESTEPS,
       "Steps between previews. Default: spaced for eight previews.",
       5,
     ),

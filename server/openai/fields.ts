@@ -11,7 +11,7 @@ import { withSuggestion } from "../../lib/suggest.ts";
 import { guidanceWords, RESCALE_RANGE } from "../http/guidance.ts";
 import { fieldProblems } from "../http/field_problems.ts";
 import { ProblemError } from "../http/problem.ts";
-import { MOST_STEPS, mostStepsNow, type RangeContext } from "../http/request.ts";
+import { mostStepsNow, type RangeContext } from "../http/request.ts";
 import { synonyms } from "./prompt.ts";
 
 /** Alias of the served model. */
@@ -35,7 +35,7 @@ export function imageRequestSchema(context: RangeContext) {
  * Return types here and below are inferred from zod, so that parsed bodies have the types that the schema checks.
  */
 export function imageFields(context: RangeContext) {
-  const { maxImages, maxSteps = MOST_STEPS } = context.settings;
+  const { maxImages, maxSteps } = context.settings;
   return {
     prompt: textField(1, MAX_PROMPT).openapi({
       description:

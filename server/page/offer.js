@@ -36,7 +36,7 @@ export async function readOffer() {
       `running on ${adapter}${precision === "mixed" ? " in mixed precision" : ""}.`,
     samplers,
     repeating,
-    limits: { ...limits, steps: Math.min(limits.steps ?? timesteps, timesteps) },
+    limits: { ...limits, steps: Math.min(limits.steps, timesteps) },
     defaults: { ...defaults, sampler: defaults.sampler ?? sampler },
   };
 }

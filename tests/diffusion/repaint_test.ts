@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { EdmProcess } from "../../lib/diffusion/edm_process.ts";
 import type { ForwardProcess } from "../../lib/diffusion/forward_process.ts";
 import { RectifiedFlow } from "../../lib/diffusion/rectified_flow.ts";
-import { withJumps } from "../../lib/diffusion/repaint.ts";
+import { repaintOrder, repaintSteps, withJumps } from "../../lib/diffusion/repaint.ts";
 import { markovSamplers, planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
@@ -13,6 +13,17 @@ const processes: Readonly<Record<string, ForwardProcess>> = {
   flow: new RectifiedFlow({ clip: false }),
   edm: new EdmProcess({ clip: false }),
 };
+
+Deno.test("the steps of all passes are counted without taking them", () => {
+  for (const steps of [1, 2, 7, 10, 30]) {
+    for (const jump of [1, 3, 9, 10, 40]) {
+      for (const resamplings of [1, 2, 5]) {
+        const { length } = repaintOrder(steps, jump, resamplings);
+        assert.equal(repaintSteps(steps, jump, resamplings), length, `${steps} ${jump} ${resamplings}`);
+      }
+    }
+  }
+});
 
 for (const [name, process] of Object.entries(processes)) {
   Deno.test(`${name}: a step with a jump leads to the forward process's mean and variance`, () => {

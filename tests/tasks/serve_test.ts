@@ -34,7 +34,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--public-url <URL>", "default: the address that the request went to"],
         ["--trusted-proxy <ADDRESSES>", "default: none"],
         ["--max-images <N>", "in images", "default: 64"],
-        ["--max-steps <N>", "in steps", "default: the model's"],
+        ["--max-steps <N>", "in steps", "default: 10000"],
         ["--max-work <N>", "in network evaluations", "default: 1000000"],
         ["--max-upload <N>", "in MiB", "default: 4"],
         ["--precision <TYPE>", "float32, mixed", "default: mixed where", "matrix units"],

@@ -1,3 +1,4 @@
+import { RectifiedFlow } from "../../../lib/diffusion/rectified_flow.ts";
 import assert from "node:assert/strict";
 import { allowedClasses, checkPictureSize, planQuery } from "../../../server/http/plan.ts";
 import type { ServedModel } from "../../../server/engine/engine.ts";
@@ -93,6 +94,39 @@ Deno.test("a limit of steps that the model's steps_offset rules out leaves the d
   assert.throws(() => checkSteps(model.schedule, settings.maxSteps), /499 or 501/);
   const { steps } = planQuery({ class: "cat" }, model, settings);
   assert.equal(steps, 499);
+});
+
+Deno.test("a model without a maximum of its own has the server's, before anything is planned", () => {
+  let planned = 0;
+  class Counting extends RectifiedFlow {
+    override level(timestep: number) {
+      planned++;
+      return super.level(timestep);
+    }
+    override levelOfSigma(sigma: number) {
+      planned++;
+      return super.levelOfSigma(sigma);
+    }
+  }
+  const model = fakeModel({ schedule: new Counting() });
+  const { image, mask } = { image: new Float32Array(32 * 32 * 3), mask: new Float32Array(32 * 32).fill(1) };
+  const refused = (request: GenerateOptions, message: RegExp) => {
+    assert.throws(
+      () => planQuery({ class: "cat", sampler: "euler", ...request }, model, defaultSettings),
+      message,
+    );
+    assert.equal(planned, 0);
+  };
+  refused({ steps: 10_001 }, /^ProblemError: steps: expected a whole number from 1 to 10000, got 10001/);
+  const edit = { image, mask, resamplings: 50, jump: 1 };
+  refused(
+    { steps: 10_000, edit },
+    /resamplings: expected fewer, since they take 499951 and .* is 10000 network/,
+  );
+  assert.equal(
+    planQuery({ class: "cat", sampler: "euler", steps: 200, edit }, model, defaultSettings).evaluations,
+    9951,
+  );
 });
 
 Deno.test("a limit of steps is one of evaluations: samplers that evaluate twice a step have half as many", () => {
