@@ -178,6 +178,9 @@ Deno.test("no query makes the server fail, and every refusal is a problem", asyn
     "sampler",
     "spacing",
     "guidance",
+    "negative_class",
+    "guidance_rescale",
+    "guidance_interval",
     "eta",
     "variance",
     "churn",
@@ -188,7 +191,21 @@ Deno.test("no query makes the server fail, and every refusal is a problem", asyn
   ];
   const name = fc.oneof(fc.constantFrom(...names), fc.string({ unit: "binary", maxLength: 8 }));
   const number = fc.oneof(fc.integer(), fc.double(), fc.bigInt()).map(String);
-  const likely = fc.constantFrom("cat", "any", "none", "3", "1", "json", "ddpm", "16", "0.5", "gif", "64");
+  const likely = fc.constantFrom(
+    "cat",
+    "any",
+    "none",
+    "3",
+    "1",
+    "json",
+    "ddpm",
+    "16",
+    "0.5",
+    "gif",
+    "64",
+    "0.2,inf",
+    "cat:1,dog:2",
+  );
   const value = fc.oneof(likely, number, fc.string({ unit: "binary" }));
   const pair = fc.tuple(name, value).map(([name, value]) => `${encode(name)}=${encode(value)}`);
   const raw = fc.string({ maxLength: 40 }).map((text) => text.replaceAll("#", ""));
