@@ -44,7 +44,7 @@ const ROOMS: readonly Room[] = [
   {
     path: "lib/sampling/",
     floor: 8,
-    browser: ["generator.ts", "request.ts", "running_batch.ts", "slot_batch.ts"],
+    browser: ["generator.ts", "request.ts", "running_batch.ts", "slots/slot_batch.ts"],
   },
   { path: "lib/train/device/", floor: 8 },
   { path: "lib/evaluation/", floor: 9 },
@@ -76,6 +76,8 @@ const FOLDERS = ["bench", "bundle", "kernels", "lib", "server", "tasks", "termin
 export interface Module {
   /** Imports: project files by path from the root, other specifiers (`npm:…`, `node:…`) unchanged. */
   readonly imports: readonly string[];
+  /** Those of them that are dynamic only, which a browser need not be able to load. */
+  readonly dynamic?: readonly string[];
   readonly text: string;
 }
 
@@ -87,18 +89,17 @@ export interface Module {
  */
 export function checkImports(modules: ReadonlyMap<string, Module>): string[] {
   const problems: string[] = [];
+  const forBrowser = browserModules(modules);
   for (const [path, { imports, text }] of modules) {
     const room = roomOf(path);
     if (!room) {
       problems.push(`${path}: is in no room; add one to the table in tasks/check_imports.ts`);
       continue;
     }
-    const browser = runsInBrowser(room, path);
-    if (browser && usesDeno(text)) problems.push(`${path}: uses Deno, but must run in a browser`);
+    const browser = forBrowser.get(path);
+    if (browser && usesDeno(text)) problems.push(`${path}: uses Deno, but ${browser}`);
     for (const target of imports) {
-      if (browser && target.startsWith("node:")) {
-        problems.push(`${path}: imports ${target}, but must run in a browser`);
-      }
+      if (browser && target.startsWith("node:")) problems.push(`${path}: imports ${target}, but ${browser}`);
       const problem = checkImport(room, target, modules);
       if (problem) problems.push(`${path}: imports ${target}, ${problem}`);
     }
@@ -115,7 +116,23 @@ function roomOf(path: string): Room | undefined {
   return matches.sort((a, b) => b.path.length - a.path.length)[0];
 }
 
-function runsInBrowser({ path: room, browser = [] }: Room, path: string): boolean {
+/** Modules that must run in a browser, those of the rooms' tables and all that they import, each with the reason. */
+function browserModules(modules: ReadonlyMap<string, Module>): Map<string, string> {
+  const reasons = new Map<string, string>();
+  for (const path of modules.keys()) if (runsInBrowser(path)) reasons.set(path, "must run in a browser");
+  // Modules that are added on the way are visited, too.
+  for (const path of reasons.keys()) {
+    const { imports = [], dynamic = [] } = modules.get(path) ?? {};
+    for (const target of imports) {
+      if (!modules.has(target) || reasons.has(target) || dynamic.includes(target)) continue;
+      reasons.set(target, `${path}, which imports it, must run in a browser`);
+    }
+  }
+  return reasons;
+}
+
+function runsInBrowser(path: string): boolean {
+  const { path: room = "", browser = [] } = roomOf(path) ?? {};
   return browser === true || browser.some((name) => path === `${room}${name}`);
 }
 
@@ -175,6 +192,7 @@ interface Info {
 }
 interface Dependency {
   specifier: string;
+  isDynamic?: boolean;
   code?: { specifier?: string };
   type?: { specifier?: string };
 }
@@ -193,12 +211,16 @@ async function readModules(): Promise<Map<string, Module>> {
     for (const { specifier, error, dependencies = [] } of info.modules) {
       const path = relative(specifier);
       if (path === specifier || error !== undefined) continue;
-      const imports = dependencies.flatMap(({ specifier, code, type }) => {
+      const targetsOf = ({ specifier, code, type }: Dependency) => {
         const targets = [code?.specifier, type?.specifier].filter((target) => target !== undefined);
         return targets.length === 0 ? [specifier] : targets.map(relative);
-      });
+      };
+      const [dynamic, fixed] = [true, false].map((is) =>
+        dependencies.filter(({ isDynamic = false }) => isDynamic === is).flatMap(targetsOf)
+      );
       modules.set(path, {
-        imports: [...new Set(imports)],
+        imports: [...new Set([...fixed!, ...dynamic!])], // one for each of the two
+        dynamic: dynamic!.filter((target) => !fixed!.includes(target)),
         text: await Deno.readTextFile(new URL(path, ROOT)),
       });
     }

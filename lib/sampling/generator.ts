@@ -9,8 +9,8 @@ import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
 import type { Precision } from "../model/precision.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
 import type { GuideNetwork } from "./guidable.ts";
-import { SlotBatch } from "./slot_batch.ts";
-import type { SlotPicture } from "./slot_buffers.ts";
+import { SlotBatch } from "./slots/slot_batch.ts";
+import type { SlotPicture } from "./slots/slot_buffers.ts";
 import type { SlotImage } from "./slot_image.ts";
 import { advance, type Underway } from "./underway.ts";
 

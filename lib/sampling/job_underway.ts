@@ -11,7 +11,7 @@ import { givenBy } from "./edits/edit_plan.ts";
 import { checkGuidable, type GuidableNetwork } from "./guidable.ts";
 import type { ImageJob } from "./image_job.ts";
 import { planFor } from "./image_plan.ts";
-import type { SlotPicture } from "./slot_buffers.ts";
+import type { SlotPicture } from "./slots/slot_buffers.ts";
 import { isFinished, type Underway } from "./underway.ts";
 
 /** A job being drawn. */

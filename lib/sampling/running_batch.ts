@@ -15,7 +15,7 @@ import type { Precision } from "../model/precision.ts";
 import type { GuideNetwork } from "./guidable.ts";
 import type { ImageJob } from "./image_job.ts";
 import { type JobUnderway, pictureAt, startJob, stepsToNextPicture } from "./job_underway.ts";
-import { SlotBatch } from "./slot_batch.ts";
+import { SlotBatch } from "./slots/slot_batch.ts";
 import { advance, isFinished, rowsOfNextStep } from "./underway.ts";
 
 /** An intermediate or finished image of a turn. */

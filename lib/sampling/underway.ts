@@ -5,9 +5,9 @@
  */
 import { guidanceStep, rowsOfStep } from "../diffusion/guidance.ts";
 import type { PlannedStep } from "../diffusion/sampler.ts";
-import type { SlotBatch } from "./slot_batch.ts";
+import type { SlotBatch } from "./slots/slot_batch.ts";
 import type { SlotImage } from "./slot_image.ts";
-import type { SlotStep } from "./slot_record.ts";
+import type { SlotStep } from "./slots/slot_record.ts";
 
 /** An image being sampled. */
 export interface Underway {

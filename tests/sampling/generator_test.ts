@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Generator } from "../../lib/sampling/generator.ts";
-import { SlotBatch } from "../../lib/sampling/slot_batch.ts";
+import { SlotBatch } from "../../lib/sampling/slots/slot_batch.ts";
 import type { SlotImage } from "../../lib/sampling/slot_image.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";

@@ -97,6 +97,14 @@ Deno.test("modules for the browser use neither Deno nor node:", () => {
   assert.match(uses('const a = "//"; Deno.exit();')[0], /uses Deno/);
   assert.match(arrow("lib/gpu/device.ts", "node:fs")[0], /must run in a browser/);
   assert.deepEqual(checkImports(project({ "lib/tuning/tuning_file.ts": ["node:fs"] })), []);
+
+  const [listed, imported] = ["lib/sampling/generator.ts", "lib/sampling/slots/slot_buffers.ts"];
+  const chain = project({ [listed]: [imported], [imported]: ["node:fs"] });
+  assert.deepEqual(checkImports(chain), [
+    `${imported}: imports node:fs, but ${listed}, which imports it, must run in a browser`,
+  ]);
+  chain.set(listed, { imports: [imported], dynamic: [imported], text: "" });
+  assert.deepEqual(checkImports(chain), [], "a dynamic import");
   assert.deepEqual(checkImports(project({ "tasks/train.ts": [] }, { "tasks/train.ts": "Deno.exit()" })), []);
 });
 

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Gpu } from "../gpu/device.ts";
-import { createBuffer, destroyBuffer } from "../gpu/memory.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { createBuffer, destroyBuffer } from "../../gpu/memory.ts";
 import type { SlotBuffers } from "./slot_buffers.ts";
 
 /** States of parked images, each in a buffer of its own. */

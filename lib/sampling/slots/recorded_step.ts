@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { storedIn } from "../../kernels/storage.ts";
+import { storedIn } from "../../../kernels/storage.ts";
 import {
   guidance,
   type GuidanceBuffers,
@@ -14,10 +14,10 @@ import {
   slotInputs,
   slotNoise,
   type SlotShape,
-} from "../../kernels/sampler_step.ts";
-import type { Launch } from "../../kernels/source.ts";
-import type { BufferView, ResourceScope } from "../gpu/memory.ts";
-import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
+} from "../../../kernels/sampler_step.ts";
+import type { Launch } from "../../../kernels/source.ts";
+import type { BufferView, ResourceScope } from "../../gpu/memory.ts";
+import { imageChannels, imageSize, type UNetConfig } from "../../model/config.ts";
 import type { BatchedNetwork } from "./batched_network.ts";
 import type { SlotViews } from "./slot_buffers.ts";
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { planSampling } from "../../lib/diffusion/sampler.ts";
-import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
-import { SlotBatch } from "../../lib/sampling/slot_batch.ts";
-import { createBuffer, destroyBuffer } from "../../lib/gpu/memory.ts";
-import { setReplayer } from "../../lib/gpu/program.ts";
-import { forwardPass, unetParameters } from "../../lib/model/network.ts";
-import { presetConfig } from "../../lib/model/presets.ts";
-import { testGpu } from "../support/gpu.ts";
+import { planSampling } from "../../../lib/diffusion/sampler.ts";
+import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
+import { SlotBatch } from "../../../lib/sampling/slots/slot_batch.ts";
+import { createBuffer, destroyBuffer } from "../../../lib/gpu/memory.ts";
+import { setReplayer } from "../../../lib/gpu/program.ts";
+import { forwardPass, unetParameters } from "../../../lib/model/network.ts";
+import { presetConfig } from "../../../lib/model/presets.ts";
+import { testGpu } from "../../support/gpu.ts";
 
 Deno.test("batch sizes share one memory: the smaller ones take little of their own", async () => {
   const gpu = await testGpu();

@@ -4,18 +4,18 @@
  *
  * @module
  */
-import { rowCount } from "../../kernels/records/sampling.ts";
-import type { Launch } from "../../kernels/source.ts";
-import type { KernelTarget } from "../../kernels/target.ts";
-import type { Gpu } from "../gpu/device.ts";
-import { type BufferView, ResourceScope } from "../gpu/memory.ts";
-import { precompile } from "../gpu/precompile.ts";
-import { buildProgram, type Program, runPrograms } from "../gpu/program.ts";
-import { fitMemory, kernelTarget } from "../graph/compile.ts";
-import type { Precision } from "../model/precision.ts";
+import { rowCount } from "../../../kernels/records/sampling.ts";
+import type { Launch } from "../../../kernels/source.ts";
+import type { KernelTarget } from "../../../kernels/target.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { type BufferView, ResourceScope } from "../../gpu/memory.ts";
+import { precompile } from "../../gpu/precompile.ts";
+import { buildProgram, type Program, runPrograms } from "../../gpu/program.ts";
+import { fitMemory, kernelTarget } from "../../graph/compile.ts";
+import type { Precision } from "../../model/precision.ts";
 import { BatchedNetwork } from "./batched_network.ts";
-import { checkOutChannels } from "./channels.ts";
-import type { GuidableNetwork } from "./guidable.ts";
+import { checkOutChannels } from "../channels.ts";
+import type { GuidableNetwork } from "../guidable.ts";
 import { ParkedImages } from "./parked_images.ts";
 import { recordStep } from "./recorded_step.ts";
 import { SlotBuffers, type SlotPicture } from "./slot_buffers.ts";

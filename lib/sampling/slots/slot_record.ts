@@ -3,14 +3,14 @@
  *
  * @module
  */
-import type { Slot } from "../../kernels/records/sampling.ts";
-import { CLEAN } from "../diffusion/forward_process.ts";
-import { guidanceStep } from "../diffusion/guidance.ts";
-import type { PlannedStep } from "../diffusion/sampler.ts";
-import { classCount } from "../model/config.ts";
-import { splitSeed } from "../random.ts";
-import { checkGuidable, type GuidableNetwork } from "./guidable.ts";
-import type { SlotImage } from "./slot_image.ts";
+import type { Slot } from "../../../kernels/records/sampling.ts";
+import { CLEAN } from "../../diffusion/forward_process.ts";
+import { guidanceStep } from "../../diffusion/guidance.ts";
+import type { PlannedStep } from "../../diffusion/sampler.ts";
+import { classCount } from "../../model/config.ts";
+import { splitSeed } from "../../random.ts";
+import { checkGuidable, type GuidableNetwork } from "../guidable.ts";
+import type { SlotImage } from "../slot_image.ts";
 
 /** The next step of the image in a slot. */
 export interface SlotStep extends SlotImage {

@@ -4,13 +4,13 @@
  *
  * @module
  */
-import type { KernelTarget } from "../../kernels/target.ts";
-import type { Gpu } from "../gpu/device.ts";
-import type { ResourceScope } from "../gpu/memory.ts";
-import { HoistedConstants } from "../graph/constants.ts";
-import type { UNetConfig } from "../model/config.ts";
-import { type ForwardPass, forwardPass } from "../model/network.ts";
-import type { Precision } from "../model/precision.ts";
+import type { KernelTarget } from "../../../kernels/target.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import type { ResourceScope } from "../../gpu/memory.ts";
+import { HoistedConstants } from "../../graph/constants.ts";
+import type { UNetConfig } from "../../model/config.ts";
+import { type ForwardPass, forwardPass } from "../../model/network.ts";
+import type { Precision } from "../../model/precision.ts";
 
 /** Memory limit for cached weight transforms in bytes; Winograd's take 0.6 GB for preset `ddpm`. */
 const MAX_CONSTANT_BYTES = 2 ** 30;

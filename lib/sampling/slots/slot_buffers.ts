@@ -4,15 +4,15 @@
  *
  * @module
  */
-import { RowLayout, SlotLayout } from "../../kernels/records/layouts.ts";
-import { encodeRows, encodeSlots, type RowsOf, type Slot } from "../../kernels/records/sampling.ts";
-import type { Gpu } from "../gpu/device.ts";
-import { alignUp, type BufferView, type ResourceScope } from "../gpu/memory.ts";
-import { readBack } from "../gpu/readback.ts";
-import { paddedChannels } from "../graph/tensor.ts";
-import { imageChannels, imageSize, type UNetConfig } from "../model/config.ts";
-import { padChannels, unpadChannels } from "./padding.ts";
-import type { KnownImage } from "./slot_image.ts";
+import { RowLayout, SlotLayout } from "../../../kernels/records/layouts.ts";
+import { encodeRows, encodeSlots, type RowsOf, type Slot } from "../../../kernels/records/sampling.ts";
+import type { Gpu } from "../../gpu/device.ts";
+import { alignUp, type BufferView, type ResourceScope } from "../../gpu/memory.ts";
+import { readBack } from "../../gpu/readback.ts";
+import { paddedChannels } from "../../graph/tensor.ts";
+import { imageChannels, imageSize, type UNetConfig } from "../../model/config.ts";
+import { padChannels, unpadChannels } from "../padding.ts";
+import type { KnownImage } from "../slot_image.ts";
 
 /** Buffers that are an image's state: its x_t, and the estimates of x_0 of its last step and of the one before. */
 const STATE = ["x", "preview", "earlier"] as const;
