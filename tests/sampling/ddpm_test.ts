@@ -1,18 +1,15 @@
 import assert from "node:assert/strict";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { DDPM } from "../../lib/sampling/ddpm.ts";
 import type { GenerateOptions } from "../../lib/sampling/request.ts";
-import { CheckpointError, ConfigError, DeviceError } from "../../lib/errors.ts";
+import { ConfigError, DeviceError } from "../../lib/errors.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { ResourceScope } from "../../lib/gpu/memory.ts";
 import { buildProgram } from "../../lib/gpu/program.ts";
 import { unetConfigFromJson } from "../../lib/model/config.ts";
 import { forwardPass, unetParameters } from "../../lib/model/network.ts";
-import { decodeSafetensors, encodeSafetensors } from "../../lib/files/safetensors.ts";
 import { loadPipeline } from "../../lib/files/pipeline.ts";
-import { writeForeignPipeline } from "../support/foreign_pipeline.ts";
 import { exceptDigests } from "../support/digest_warning.ts";
 import { assertClose } from "../support/close.ts";
 import { type Digest, goldenScaled } from "../golden/formula.ts";
@@ -20,11 +17,7 @@ import { assertDigest, fromDevice, toDevice } from "../golden/tensors.ts";
 import { readModel } from "../../lib/sampling/trained_model.ts";
 import { readFloats, testGpu } from "../support/gpu.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
-import { microNetwork } from "../support/train/micro.ts";
-
-/** A pipeline that Python's diffusers wrote, and what it made of it; see golden/pipeline.py. */
-const PIPELINE = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
-const WEIGHTS = "unet/diffusion_pytorch_model.safetensors";
+import { PIPELINE, withModel } from "../support/tiny_pipeline.ts";
 
 interface Expected {
   readonly inputs: { readonly shape: number[]; readonly timesteps: number[]; readonly labels: number[] };
@@ -34,55 +27,6 @@ interface Expected {
 }
 
 const expected = JSON.parse(await Deno.readTextFile(join(PIPELINE, "expected.json"))) as Expected;
-
-async function withModel(body: (model: DDPM) => Promise<void>, directory = PIPELINE): Promise<void> {
-  const gpu = await testGpu();
-  const before = [gpu.memory.live, gpu.memory.used];
-  const model = await DDPM.load(directory, { gpu });
-  await body(model);
-  await model.close();
-  assert.deepEqual([gpu.memory.live, gpu.memory.used], before, "a closed model leaves nothing on the device");
-}
-
-Deno.test("a model guides itself to the images without guidance, and metadata names the guide", async () => {
-  const gpu = await testGpu();
-  const before = [gpu.memory.live, gpu.memory.used];
-  const model = await DDPM.load(PIPELINE, { gpu, guide: PIPELINE });
-  const options = { class: 1, steps: 2, seed: 3 };
-  const [plain, guided] = [await model.generate({ ...options, guidance: 1 }), await model.generate(options)];
-  assert.ok(guided.pixels.every((value, i) => Math.abs(value - plain.pixels[i]) <= 1));
-  assert.deepEqual([guided.metadata[0].guide, guided.metadata[0].guidance], ["tiny_pipeline", 2]);
-  assert.equal(plain.metadata[0].guide, undefined);
-  await model.close();
-  assert.deepEqual([gpu.memory.live, gpu.memory.used], before);
-});
-
-Deno.test("autotuning covers the guide's network", async () => {
-  const gpu = await openGpu(); // choices are remembered by device
-  await inTemporaryDirectory(async (directory) => {
-    const write = async (name: string, width: number) => {
-      await writeForeignPipeline(join(directory, name), {
-        config: microNetwork({ blockOutChannels: [width, width] }),
-      });
-      return join(directory, name);
-    };
-    const [main, weak] = [await write("main", 16), await write("weak", 32)];
-    const tuned = async (guide?: string) => {
-      let total = 0;
-      const model = await DDPM.load(main, {
-        ...{ gpu, guide, tune: "on", onWarning: () => {} },
-        onTuning: (progress) => total = progress.total,
-      });
-      await model.startBatch({ rows: 1 });
-      await model.close();
-      return total;
-    };
-    assert.ok(await tuned() > 0);
-    assert.equal(await tuned(), 0, "all choices are known");
-    assert.ok(await tuned(weak) > 0, "those of the guide are not");
-  });
-  gpu.close();
-});
 
 Deno.test("guidance 1 is no guidance, and guidance 0 no class, in the limit of the scales around them", async () => {
   const model = await DDPM.load(PIPELINE, { gpu: await testGpu() });
@@ -99,32 +43,6 @@ Deno.test("guidance 1 is no guidance, and guidance 0 no class, in the limit of t
     }
   }
   await model.close();
-});
-
-Deno.test("a guide that differs in what both must share is refused, naming it", async () => {
-  await inTemporaryDirectory(async (directory) => {
-    await cp(PIPELINE, directory, { recursive: true });
-    const path = join(directory, "scheduler/scheduler_config.json");
-    const config = JSON.parse(await Deno.readTextFile(path));
-    for (
-      const [change, message] of [
-        [
-          { prediction_type: "v_prediction" },
-          /^guide: expected a model with the objective epsilon of .*, not v/,
-        ],
-        [
-          { num_train_timesteps: 500 },
-          /^guide: expected a model with the noise schedule of 1000 timesteps .* not of 500/,
-        ],
-      ] as const
-    ) {
-      await Deno.writeTextFile(path, JSON.stringify({ ...config, ...change }));
-      await assert.rejects(
-        DDPM.load(PIPELINE, { gpu: await testGpu(), guide: directory, onWarning: () => {} }),
-        (error: Error) => error instanceof ConfigError && message.test(error.message),
-      );
-    }
-  });
 });
 
 /** Bytes of the image that diffusers drew. */
@@ -270,31 +188,9 @@ Deno.test("a trajectory ends in the image that generate draws, at evenly spaced 
   });
 });
 
-Deno.test("a network whose attention has the names of old diffusers files is the same network", async () => {
-  await inTemporaryDirectory(async (directory) => {
-    await copy(PIPELINE, directory);
-    const path = join(directory, WEIGHTS);
-    const { tensors, metadata } = decodeSafetensors(await Deno.readFile(path), path);
-    const old = new Map([...tensors].map(([name, tensor]) => [
-      name.replace(".to_q.", ".query.").replace(".to_k.", ".key.").replace(".to_v.", ".value.")
-        .replace(".to_out.0.", ".proj_attn."),
-      tensor,
-    ]));
-    assert.equal([...old.keys()].filter((name) => name.includes(".proj_attn.")).length, 8);
-    await Deno.writeFile(path, encodeSafetensors(old, metadata));
-    const options = { class: 1, count: 2, steps: 2 };
-    let pixels: Uint8Array | undefined;
-    await withModel(async (model) => void (pixels = (await model.generate(options)).pixels));
-    await withModel(
-      async (model) => assert.deepEqual((await model.generate(options)).pixels, pixels),
-      directory,
-    );
-  });
-});
-
 Deno.test("class names come from model_index.json, and how many there are says whether the table has a null row", async () => {
   await inTemporaryDirectory(async (directory) => {
-    await copy(PIPELINE, directory);
+    await cp(PIPELINE, directory, { recursive: true });
     const path = join(directory, "model_index.json");
     const { _class_labels: _, ...index } = JSON.parse(await Deno.readTextFile(path));
     const [numbers, noNull] = [["0", "1", "2", "3"], /all 4 rows of its class table are classes/];
@@ -326,41 +222,6 @@ Deno.test("class names come from model_index.json, and how many there are says w
   });
 });
 
-Deno.test("a file or tensor that is missing or does not fit is an error that names it, and opens no device", async () => {
-  await inTemporaryDirectory(async (directory) => {
-    await assert.rejects(DDPM.load(join(directory, "nowhere")), (error: Error) => {
-      assert.match(error.message, /nowhere: no model here/);
-      return error instanceof CheckpointError;
-    });
-    await copy(PIPELINE, directory);
-    const path = join(directory, WEIGHTS);
-    const { tensors } = decodeSafetensors(await Deno.readFile(path), path);
-    const bias = tensors.get("conv_in.bias")!;
-    for (
-      const [changed, message] of [
-        [[...tensors].filter(([name]) => name !== "conv_in.bias"), /tensor conv_in\.bias is missing/],
-        [[...tensors, ["extra", bias] as const], /tensor extra does not belong to this network/],
-        [
-          [...tensors, ["conv_out.bias", bias] as const],
-          /tensor conv_out\.bias has shape \[4\], the network needs \[3\]/,
-        ],
-      ] as const
-    ) {
-      await Deno.writeFile(path, encodeSafetensors(new Map(changed)));
-      await assert.rejects(DDPM.load(directory), (error: Error) => {
-        assert.match(error.message, message);
-        return error instanceof CheckpointError;
-      });
-    }
-    const config = join(directory, "unet/config.json");
-    await Deno.writeTextFile(
-      config,
-      JSON.stringify({ ...JSON.parse(await Deno.readTextFile(config)), act_fn: "tanh" }),
-    );
-    await assert.rejects(DDPM.load(directory), /^ConfigError: .+: config\.json: act_fn: expected "silu"/);
-  });
-});
-
 Deno.test("a closed model finishes what it draws, then refuses, and leaves the caller's device usable", async () => {
   const gpu = await testGpu();
   const model = await DDPM.load(PIPELINE, { gpu });
@@ -375,13 +236,6 @@ Deno.test("a closed model finishes what it draws, then refuses, and leaves the c
   assert.equal(gpu.fault, undefined);
 });
 
-Deno.test("a model opens a device of its own, and closes it", async () => {
-  const model = await DDPM.load(PIPELINE);
-  assert.ok(model.adapter.length > 0);
-  assert.equal((await model.generate({ steps: 1 })).count, 1);
-  await model.close();
-});
-
 Deno.test("a batch beyond the device's memory is refused in words, and a smaller one still drawn", async () => {
   const gpu = await openGpu({ memoryBudget: 4 * 2 ** 20 });
   const model = await DDPM.load(PIPELINE, { gpu });
@@ -394,11 +248,3 @@ Deno.test("a batch beyond the device's memory is refused in words, and a smaller
   assert.equal(gpu.memory.live, 0);
   gpu.close();
 });
-
-async function copy(from: string, to: string): Promise<void> {
-  await Deno.mkdir(to, { recursive: true });
-  for await (const { name, isDirectory } of Deno.readDir(from)) {
-    if (isDirectory) await copy(join(from, name), join(to, name));
-    else await Deno.copyFile(join(from, name), join(to, name));
-  }
-}

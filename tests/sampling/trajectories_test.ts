@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { samplerFromDiffusers } from "../../lib/diffusion/diffusers_sampler.ts";
 import { planSampling } from "../../lib/diffusion/sampler.ts";
 import { processFromDiffusers } from "../../lib/diffusion/trained_process.ts";
@@ -8,8 +7,7 @@ import { Generator } from "../../lib/sampling/generator.ts";
 import { readModel } from "../../lib/sampling/trained_model.ts";
 import { exceptDigests } from "../support/digest_warning.ts";
 import { testGpu } from "../support/gpu.ts";
-
-const PIPELINE = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
+import { PIPELINE } from "../support/tiny_pipeline.ts";
 
 interface Trajectory {
   readonly steps: number;

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { inversionSteps } from "../../../lib/diffusion/inversion.ts";
 import { withJumps } from "../../../lib/diffusion/repaint.ts";
 import { type PlannedStep, planSampling } from "../../../lib/diffusion/sampler.ts";
@@ -10,8 +9,7 @@ import type { SlotImage } from "../../../lib/sampling/slot_image.ts";
 import { readModel } from "../../../lib/sampling/trained_model.ts";
 import { exceptDigests } from "../../support/digest_warning.ts";
 import { testGpu } from "../../support/gpu.ts";
-
-const PIPELINE = fileURLToPath(new URL("../../golden/tiny_pipeline", import.meta.url));
+import { PIPELINE } from "../../support/tiny_pipeline.ts";
 
 interface Run {
   readonly config: Readonly<Record<string, unknown>>;
