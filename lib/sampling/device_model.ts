@@ -42,7 +42,7 @@ export type LoadedNetwork =
 /** A loaded model. */
 export class DeviceModel {
   readonly gpu: Gpu;
-  /** What the model's files say of it. */
+  /** The model's files, without the weights. */
   readonly facts: Omit<TrainedModel, "flat">;
   readonly network: LoadedNetwork;
   /** Name of the model that guides this one; undefined without autoguidance. */

@@ -40,7 +40,7 @@ interface RecordedPass {
   readonly outputs: GuidanceBuffers<BufferView>;
 }
 
-/** What steps of all batch sizes have in common. */
+/** Networks and buffers, the same for all batch sizes. */
 export interface StepRecording {
   /** Configuration of the networks. */
   readonly config: UNetConfig;

@@ -49,13 +49,13 @@ interface SizedProgram {
   readonly update: Program;
 }
 
-/** What {@linkcode SlotBatch.build} makes. */
+/** Resources of a batch. */
 interface SlotBatchParts {
   readonly scope: ResourceScope;
   readonly buffers: SlotBuffers;
   /** By ascending batch size. */
   readonly programs: readonly SizedProgram[];
-  /** Compute the cached weight transforms. */
+  /** Programs that compute the cached weight transforms. */
   readonly constants: readonly Program[];
 }
 

@@ -136,7 +136,7 @@ export async function buildStep(
   };
 }
 
-/** What further graphs share with that of the gradients. */
+/** Context of the graphs that follow the gradients' graph. */
 interface SharedParts {
   readonly gpu: Gpu;
   readonly scope: ResourceScope;
