@@ -38,9 +38,13 @@ const GUIDED_PLAN = z.object({
   guidanceInterval: z.tuple([z.number(), z.number().nullable()]).nullable(),
 });
 
+/** Share of the pixels' values at an end of their range, 0 or 255: high in burnt-out images. */
+const SATURATED = z.number();
+
 const CELL = z.object({
   ...GUIDED_PLAN.shape,
   ...MEASURES.shape,
+  saturated: SATURATED,
   /** Root mean square difference of pixels, in [-1, 1], to the solution with many steps; null for samplers that add noise. */
   solutionError: z.number().nullable(),
 });
@@ -73,7 +77,7 @@ const SAMPLERS = z.object({
   solution: z.object({ ...PLAN.shape, images: COUNT }).nullable(),
   cells: z.array(CELL),
   /** Test images, as many as a cell has. */
-  testImages: z.array(MEASURES),
+  testImages: z.array(z.object({ ...MEASURES.shape, saturated: SATURATED })),
   times: z.array(TIME),
 });
 

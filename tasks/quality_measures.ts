@@ -51,9 +51,18 @@ export async function measureTest(
   test: ImageDataset,
   count: number,
   measure: MeasureImages,
-): Promise<QualityMeasures> {
+): Promise<QualityMeasures & { readonly saturated: number }> {
   const chosen = evenSubset(test.count, count);
-  return await measure(imagesAt(test, chosen), chosen.map((i) => test.labels[i]!));
+  const images = imagesAt(test, chosen);
+  const measures = await measure(images, chosen.map((i) => test.labels[i]!));
+  return { ...measures, saturated: saturatedShare(images) };
+}
+
+/** Share of the values of images that are at an end of their range, 0 or 255. */
+export function saturatedShare(images: Uint8Array): number {
+  let count = 0;
+  for (const value of images) if (value === 0 || value === 255) count++;
+  return count / images.length;
 }
 
 /** Images of a data set by index, shape [count, H, W, 3]. */
@@ -119,7 +128,7 @@ export function checkSameTable<T extends object>(out: string, fixed: T, present:
  *
  * @param fixed what all rows of the file have in common
  * @param present the table that the file has
- * @throws {ConfigError} if the file's table has other values of these
+ * @throws {ConfigError} if the file's table has other values of these, or another environment
  */
 export function tableHead<T extends Omit<QualityHead, keyof OwnHead>>(
   { gpu, out, command, fixed, present }: {
@@ -130,10 +139,12 @@ export function tableHead<T extends Omit<QualityHead, keyof OwnHead>>(
     readonly present: (OwnHead & T) | undefined;
   },
 ): OwnHead & T {
-  checkSameTable(out, fixed, present);
   const { adapter, driver, deno, threads, date } = describeEnvironment(gpu);
+  const environment = { adapter: adapter.name, driver, deno, threads };
+  checkSameTable(out, fixed, present);
+  checkSameTable(out, environment, present?.environment);
   return {
-    environment: { adapter: adapter.name, driver, deno, threads, date: date.slice(0, 10) },
+    environment: { ...environment, date: date.slice(0, 10) },
     version: project.version,
     commands: [...new Set([...present?.commands ?? [], command.map(shellQuote).join(" ")])],
     ...fixed,

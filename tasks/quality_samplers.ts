@@ -33,7 +33,14 @@ import {
   withGuidance,
 } from "./quality_cells.ts";
 import { readSamplersFlags, type SamplersFlags } from "./quality_flags.ts";
-import { describeData, measureAgainstTest, measureTest, shownPath, tableHead } from "./quality_measures.ts";
+import {
+  describeData,
+  measureAgainstTest,
+  measureTest,
+  saturatedShare,
+  shownPath,
+  tableHead,
+} from "./quality_measures.ts";
 import { SHIPPED, SHIPPED_CLASSIFIER } from "./runs.ts";
 import { showProgress } from "./train.ts";
 
@@ -138,6 +145,7 @@ async function drawCells(parts: Parts, table: SamplerTable): Promise<void> {
     const cell: SamplerCell = {
       ...plan,
       ...await measure(drawing.images, labels),
+      saturated: saturatedShare(drawing.images),
       solutionError: solution && isDeterministic(plan) ? pixelError(drawing.images, solution) : null,
     };
     written = { ...written, cells: replaced(written.cells, cell, samePlan) };
@@ -174,11 +182,13 @@ async function write({ out }: SamplersFlags, table: SamplerTable): Promise<void>
   await writeDurable(out, new TextEncoder().encode(`${JSON.stringify(table, null, 2)}\n`));
 }
 
-function describeMeasures({ frechetDistance, kernelDistance, classConsistency, solutionError }: SamplerCell) {
+function describeMeasures(cell: SamplerCell) {
+  const { frechetDistance, kernelDistance, classConsistency, saturated, solutionError } = cell;
   const parts = [
     `Fréchet distance ${withError(frechetDistance, 2)}`,
     `kernel distance ${withError(kernelDistance, 4)}`,
     ...classConsistency ? [`class consistency ${withError(classConsistency, 2)}`] : [],
+    `saturated ${(100 * saturated).toFixed(1)} %`,
     ...solutionError === null ? [] : [`${solutionError.toFixed(3)} from the solution`],
   ];
   return `  ${parts.join(", ")}`;

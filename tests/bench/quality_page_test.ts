@@ -28,11 +28,11 @@ const RESULTS: QualityResults = {
     model: { path: "checkpoints/cifar10", digest: "m0" },
     solution: { ...PLAN, sampler: "dpm++2m", images: 20 },
     cells: [
-      { ...GUIDED, sampler: "ddim", ...measures(0.02), solutionError: 0.25 },
-      { ...GUIDED, sampler: "unipc", ...measures(0.01), solutionError: 0.125 },
-      { ...GUIDED, sampler: "ddpm", ...measures(0.005, 60), solutionError: null },
+      { ...GUIDED, sampler: "ddim", ...measures(0.02), saturated: 0.031, solutionError: 0.25 },
+      { ...GUIDED, sampler: "unipc", ...measures(0.01), saturated: 0.031, solutionError: 0.125 },
+      { ...GUIDED, sampler: "ddpm", ...measures(0.005, 60), saturated: 0.031, solutionError: null },
     ],
-    testImages: [measures(0.001)],
+    testImages: [{ ...measures(0.001), saturated: 0.02 }],
     times: [{ ...GUIDED, sampler: "unipc", images: 3, seconds: 1.234 }],
   },
   recipes: {
@@ -73,12 +73,34 @@ function rowsOf(page: string, first: string): string[][] {
 Deno.test("the page of quality has a row for each sampler, the most images first, then by kernel distance", () => {
   const page = qualityPage(RESULTS);
   assert.deepEqual(rowsOf(page, "unipc"), [[
-    ...["unipc", "linspace", "2", "10", "10", "30", "3.25", "10.0 ± 1.1", "80 ± 10 %", "0.125", "1.23"],
+    ...[
+      "unipc",
+      "linspace",
+      "2",
+      "10",
+      "10",
+      "30",
+      "3.25",
+      "10.0 ± 1.1",
+      "80 ± 10 %",
+      "3.1 %",
+      "0.125",
+      "1.23",
+    ],
   ]]);
   const order = page.split("\n").map((line) => /^\| (ddpm|ddim|unipc) /.exec(line)?.[1]).filter(Boolean);
   assert.deepEqual(order, ["ddpm", "unipc", "ddim"]);
   assert.deepEqual(rowsOf(page, "ddpm")[0]!.slice(-2), ["", ""], "neither error nor time");
   assert.match(page, /```sh\ndeno task quality samplers --images 30\n```/);
+});
+
+Deno.test("rows of tables have as many cells as their heads", () => {
+  const tables = qualityPage(RESULTS).split("\n\n").filter((block) => block.startsWith("|"));
+  assert.ok(tables.length >= 3);
+  for (const table of tables) {
+    const widths = table.trim().split("\n").map((row) => row.split("|").length);
+    assert.deepEqual([...new Set(widths)], [widths[0]], table);
+  }
 });
 
 Deno.test("the page of quality names the flags of each recipe, and the likelihood of each model", () => {

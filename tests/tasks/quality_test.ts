@@ -69,8 +69,11 @@ Deno.test("samplers and recipes are compared; what is drawn or trained is kept, 
       "unipc karras 10 10",
       "unipc karras 3 3",
     ]);
-    for (const { sampler, images, frechetDistance, classConsistency, solutionError } of table.cells) {
+    for (
+      const { sampler, images, frechetDistance, classConsistency, saturated, solutionError } of table.cells
+    ) {
       assert.equal(images, 6);
+      assert.ok(saturated >= 0 && saturated < 1);
       assert.ok(frechetDistance.value > 0 && frechetDistance.error > 0, "three rounds of two classes");
       assert.ok(classConsistency.value >= 0 && classConsistency.value <= 1);
       if (sampler === "ddpm") assert.equal(solutionError, null);
@@ -98,6 +101,15 @@ Deno.test("samplers and recipes are compared; what is drawn or trained is kept, 
       other.err,
       /^error: --out: expected another file: it has a table with another seed, got "table.json"/,
     );
+
+    // Rows of another adapter would pass for this one's.
+    const { environment } = more;
+    await Deno.writeTextFile(
+      join(directory, "elsewhere.json"),
+      JSON.stringify({ ...more, environment: { ...environment, adapter: "another" } }),
+    );
+    const onAnother = await run(...samplers.with(samplers.indexOf("table.json"), "elsewhere.json"), ...cells);
+    assert.match(onAnother.err, /^error: --out: expected another file: it has a table with another adapter/);
 
     const recipes = [
       ...[
