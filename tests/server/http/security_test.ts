@@ -189,7 +189,7 @@ Deno.test("a body must be JSON, in UTF-8, and not deep", async () => {
   for (const body of ["", "{", "{'prompt':1}", latin1]) {
     assert.equal(await status(body), 400);
   }
-  for (const levels of [MAX_DEPTH, 30_000]) {
+  for (const levels of [MAX_DEPTH, 10_000]) { // as many as a body may have values
     const response = await post(server, deep(levels));
     assert.equal(response.status, 400);
     assert.match((await response.json()).error.message, /nested deeper than 16/);
