@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import type { DDPM } from "../mod.ts";
+import { planSampling } from "../lib/diffusion/sampler.ts";
 import { SampleStore } from "../lib/evaluation/sample_store.ts";
 import { loadPipeline } from "../lib/files/pipeline.ts";
 import { processToDiffusers } from "../lib/diffusion/trained_process.ts";
@@ -75,7 +76,11 @@ export async function drawSamples(
   };
   const modelDigest = await digestOfModel(model.path);
   const forwardProcess = processToDiffusers(model.schedule);
-  const request = { model: modelDigest, forwardProcess, ...settings };
+  // Images that other coefficients drew, as an earlier version had them, are not of this request.
+  const coefficients = createHash("sha256")
+    .update(JSON.stringify(planSampling(plan.sampler, model.schedule, plan)))
+    .digest("hex");
+  const request = { model: modelDigest, forwardProcess, coefficients, ...settings };
   const store = await SampleStore.open(directory, request, {
     ...{ bytes, part: batch, count },
   });

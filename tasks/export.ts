@@ -65,7 +65,7 @@ function readFlags(args: string[]): Flags {
     )
     .flag("--spacing <NAME>", "spacing of the noise levels for --sampler", {
       value: oneOf(spacingNames),
-      defaultText: "that of the sampler's scheduler in diffusers",
+      defaultText: "as `deno task sample` spaces them with that sampler",
     })
     .switch("--quiet", "print only errors")
     .addHelpText("after", NOTES)

@@ -71,7 +71,7 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
       value: text(),
       defaultText: "the project's own checkpoints/cifar10",
     })
-    .flag("--samplers <LIST>", "samplers, each with a spacing if not its own: dpm++2m,unipc:karras", {
+    .flag("--samplers <LIST>", "samplers, each with a spacing if not its own: dpm++2m,unipc:linspace", {
       value: checked("names of samplers, separated by commas", parseSamplers, samplerNames),
       default: samplerNames.map((sampler): SamplerChoice => ({ sampler })),
       defaultText: "all, each with its own spacing",

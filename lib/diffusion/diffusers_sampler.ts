@@ -163,7 +163,7 @@ const scheduleFields: readonly string[] = [
 /**
  * The content of a `scheduler_config.json` whose scheduler is a sampler of the project's.
  *
- * @param choice sampler and spacing; the default spacing is the scheduler's own
+ * @param choice sampler and spacing; the default spacing is {@linkcode defaultSpacing}
  * @throws {ConfigError} for a sampler or a spacing that no scheduler of the process has
  */
 export function samplerToDiffusers(process: TrainedProcess, choice: SamplerChoice): Record<string, unknown> {

@@ -10,7 +10,7 @@ import { DEFAULT_SAMPLER } from "../sampling/request.ts";
 import type { SlotImage } from "../sampling/slot_image.ts";
 import { evenly } from "../sampling/illustrate.ts";
 import { networkRows } from "../diffusion/guidance.ts";
-import { mostSteps, type PlannedStep, planSampling } from "../diffusion/sampler.ts";
+import { defaultSpacing, mostSteps, type PlannedStep, planSampling } from "../diffusion/sampler.ts";
 import { DeviceError } from "../errors.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type ImageMetadata, Images } from "../image/images.ts";
@@ -146,7 +146,8 @@ export class SampleGrid {
    * @returns undefined if the caller's signal came first
    */
   async draw(epoch: number, step: number): Promise<SamplesEvent | WarningEvent | undefined> {
-    const { settings: { model }, requests, columns, labels, options, plan } = this.#parts;
+    const { settings, requests, columns, labels, options, plan } = this.#parts;
+    const { model } = settings;
     const drawn = await this.sample(requests);
     if (drawn === undefined) return undefined;
     if (!drawn.every(Number.isFinite)) {
@@ -156,10 +157,12 @@ export class SampleGrid {
     }
     const { classes } = options.data;
     const conditional = classCount(model) > 0;
+    const spacing = defaultSpacing(processOf(settings), DEFAULT_SAMPLER);
     const metadata = requests.map(({ label, seed, guidance }): ImageMetadata => ({
       class: labelText(label, conditional ? classes : []),
       seed,
       sampler: DEFAULT_SAMPLER,
+      spacing,
       steps: plan.length,
       guidance,
     }));

@@ -31,7 +31,7 @@ Deno.test("a network whose attention has the names of old diffusers files is the
   });
 });
 
-Deno.test("a file or tensor that is missing or does not fit is an error that names it, and opens no device", async () => {
+Deno.test("a file or tensor that is missing or does not fit is an error that names it", async () => {
   await inTemporaryDirectory(async (directory) => {
     await assert.rejects(DDPM.load(join(directory, "nowhere")), (error: Error) => {
       assert.match(error.message, /nowhere: no model here/);

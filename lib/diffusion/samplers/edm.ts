@@ -28,7 +28,8 @@ const MOST_GAMMA = Math.SQRT2 - 1;
  * Plans Algorithm 2: before each step of Heun's method, noise is added back to raise the level from `sigma` to
  * `sigma (1 + gamma)`, with `gamma = min(S_churn / N, sqrt(2) - 1)` where `sigma` is from `S_tmin` to `S_tmax` (Algorithm 2,
  * lines 4 to 6). Here it is part of the step before, which already ends at the higher level, or of the initial noise (line 2). Without
- * churn it is Algorithm 1.
+ * churn it is Algorithm 1. The slope at a step's end is that of the clipped `x_0`, as in `heun`; the one at its beginning is as
+ * {@linkcode flowEvaluation} has it.
  *
  * The network is evaluated `2 steps - 1` times. A process that ends without signal is cut off at {@linkcode largestFiniteSigma}.
  *

@@ -162,7 +162,7 @@ export function evaluation(
 }
 
 /**
- * A step of a solver of the probability flow. Its result starts not from `x` but from
+ * A step of a solver of the probability flow, except those of `heun` and the second half of those of `edm`. Its result starts not from `x` but from
  *
  * ```text
  * x' = signal x_0 + noise eps
