@@ -153,11 +153,7 @@ export function planDraw(options: GenerateOptions, model: ModelFacts, defaults: 
   const { count = 1, seed = 0, batch = 64 } = options;
   const choice = chooseSampler(options, model, defaults);
   checkVariance({ ...options, ...choice }, model);
-  const {
-    steps = defaults.steps === undefined
-      ? defaultSteps(choice, schedule)
-      : mostSteps(schedule, defaults.steps, choice),
-  } = options;
+  const { steps = defaultSteps(choice, schedule, defaults) } = options;
   checkWhole("count", count, 1, 4096);
   checkSteps(schedule, steps, choice);
   checkWhole("batch", batch, 1, 4096);
@@ -261,10 +257,17 @@ function planGuidance(
   return settings;
 }
 
-/** Default number of steps: all timesteps for `ddpm` if they are whole, else at most {@linkcode DEFAULT_STEPS} evaluations. */
-export function defaultSteps(choice: SamplerChoice, schedule: TrainedProcess): number {
+/**
+ * Default number of steps: that of `defaults` if it has one, all timesteps for `ddpm` if they are whole, else at most
+ * {@linkcode DEFAULT_STEPS} evaluations.
+ */
+export function defaultSteps(
+  choice: SamplerChoice,
+  schedule: TrainedProcess,
+  defaults: Pick<DrawDefaults, "steps"> = {},
+): number {
   const all = choice.sampler === "ddpm" && schedule.timeAxis?.whole === true;
-  return mostSteps(schedule, all ? undefined : DEFAULT_STEPS, choice);
+  return mostSteps(schedule, defaults.steps ?? (all ? undefined : DEFAULT_STEPS), choice);
 }
 
 function isList(value: GenerateOptions["class"]): value is readonly ClassChoice[] {

@@ -4,7 +4,13 @@
  * @module
  */
 import { ANY_CLASS, classWords } from "../../lib/sampling/class_choice.ts";
-import { type DrawPlan, type GenerateOptions, planDraw } from "../../lib/sampling/request.ts";
+import {
+  chooseSampler,
+  defaultSteps,
+  type DrawPlan,
+  type GenerateOptions,
+  planDraw,
+} from "../../lib/sampling/request.ts";
 import { completeEdit, type ImageEdit, stepsRun } from "../../lib/sampling/edits/image_edit.ts";
 import { repaintSteps } from "../../lib/diffusion/repaint.ts";
 import { mostSteps } from "../../lib/diffusion/sampler.ts";
@@ -69,12 +75,15 @@ export function planQuery(
     ]);
   }
   try {
-    // Before they are planned, which may take long
-    if (request.edit && request.steps !== undefined) checkPasses(request.edit, request.steps, maxSteps);
     const options = { ...rest, ...guidanceOptions(request), class: choice, count, seed };
+    if (options.edit) {
+      // Before planning, which may take long
+      const sampler = chooseSampler(options, model, settings);
+      const { steps = defaultSteps(sampler, model.schedule, settings) } = options;
+      checkPasses(options.edit, steps, maxSteps);
+    }
     const plan = planDraw(options, model, settings);
     if (plan.evaluations <= maxSteps) return plan;
-    if (plan.edit) checkPasses(plan.edit, plan.steps, maxSteps);
     const steps = mostSteps(model.schedule, maxSteps, plan);
     // The default exceeds it; not every smaller number fits the schedule.
     if (request.steps === undefined) return planDraw({ ...options, steps }, model, settings);

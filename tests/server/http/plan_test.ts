@@ -129,6 +129,30 @@ Deno.test("a model without a maximum of its own has the server's, before anythin
   );
 });
 
+Deno.test("passes of RePaint over the default steps are counted before anything is planned", () => {
+  let planned = 0;
+  class Counting extends NoiseSchedule {
+    override level(timestep: number) {
+      planned++;
+      return super.level(timestep);
+    }
+  }
+  const model = fakeModel({ schedule: new Counting() });
+  const edit = {
+    image: new Float32Array(32 * 32 * 3),
+    mask: new Float32Array(32 * 32).fill(1),
+    resamplings: 50,
+  };
+  const plan = (request: GenerateOptions, settings = defaultSettings) =>
+    planQuery({ class: "cat", edit, ...request }, model, settings);
+  const many = /resamplings: expected fewer, since they take 49510 and .* is 10000 network/;
+  assert.throws(() => plan({ sampler: "ddpm" }), many);
+  assert.throws(() => plan({}, { ...defaultSettings, steps: 1000 }), many);
+  assert.equal(planned, 0);
+  assert.equal(plan({}).sampler, "ddim");
+  assert.ok(planned > 0);
+});
+
 Deno.test("a limit of steps is one of evaluations: samplers that evaluate twice a step have half as many", () => {
   const settings = { ...defaultSettings, steps: 25, maxSteps: 20 };
   const plan = (request: GenerateOptions) => planQuery({ class: "cat", ...request }, fakeModel(), settings);
