@@ -109,6 +109,8 @@ export class PictureWorker<Job, Result> {
     const { name, late } = this.#work;
     if (this.#closed) throw new Error(`the ${name} is closed`);
     if (signal.aborted) throw clientGone();
+    const timeout = () => new JobError(504, "timeout", late);
+    if (seconds <= 0) throw timeout();
     if (this.#tasks.size >= this.#waiting) {
       const detail = `the ${name}'s queue is full (at most ${this.#waiting} waiting requests)`;
       const busy = new JobError(503, `${name}_busy`, detail, 2);
@@ -119,10 +121,7 @@ export class PictureWorker<Job, Result> {
     }
     const { promise, resolve, reject } = Promise.withResolvers<Result[]>();
     const onAbort = () => this.#abandon(task, clientGone());
-    const callOff = this.#clock.after(
-      1000 * seconds,
-      () => this.#abandon(task, new JobError(504, "timeout", late)),
-    );
+    const callOff = this.#clock.after(1000 * seconds, () => this.#abandon(task, timeout()));
     signal.addEventListener("abort", onAbort);
     const release = () => {
       callOff();

@@ -172,6 +172,18 @@ Deno.test("nothing is encoded for a client that has gone; the picture under way 
   assert.deepEqual([workers.length, clock.pending], [2, 0]);
 });
 
+Deno.test("a request past its deadline is 504: nothing is encoded for it, and no other makes room", async () => {
+  const { encoder, workers: [worker], clock } = faked({ waiting: 2 });
+  await assert.rejects(one(encoder, 1, asker("a", { seconds: 0 })), { status: 504, code: "timeout" });
+  assert.deepEqual(scales(worker), []);
+  const crowd = [one(encoder, 2, asker("b")), one(encoder, 3, asker("b"))];
+  await assert.rejects(one(encoder, 1, asker("a", { seconds: 0 })), { status: 504, code: "timeout" });
+  for (const value of [4, 5]) worker.answer(value);
+  assert.deepEqual(await Promise.all(crowd), [4, 5]);
+  assert.deepEqual(scales(worker), [2, 3]);
+  assert.equal(clock.pending, 0);
+});
+
 Deno.test("a request that runs out of time while it is encoded is 504", async () => {
   const { encoder, workers: [worker], clock } = faked();
   const [first, second] = [one(encoder, 1), one(encoder, 2, asker("b", { seconds: 3 }))];
