@@ -80,10 +80,14 @@ export function checkLoad(
       `leave too few for this one's ${work}`;
     throw new JobError(429, "too_much_work", detail, estimate.secondsUntilIdle(own));
   }
-  const late = estimate.secondsLate(accepted, client, work, Math.min(seconds, timeout));
-  if (late > 0) {
-    const detail = `overloaded: this request would not finish within ${timeout} seconds`;
-    throw new JobError(503, "overloaded", detail, late);
+  const left = Math.min(seconds, timeout);
+  if (estimate.secondsLate(accepted, client, work, left) > 0) {
+    const rounded = Number(left.toFixed(1));
+    const within = rounded < timeout ? `the ${rounded} seconds left of its ${timeout}` : `${timeout} seconds`;
+    const detail = `overloaded: this request would not finish within ${within}`;
+    // Sent again, it has the whole timeout
+    const late = estimate.secondsLate(accepted, client, work, timeout);
+    throw new JobError(503, "overloaded", detail, Math.max(1, late));
   }
 }
 

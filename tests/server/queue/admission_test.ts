@@ -103,6 +103,33 @@ Deno.test("a request that cannot end in time is refused at once if the speed of 
   bench.assertEmpty();
 });
 
+Deno.test("a request with little time left is refused naming that, and Retry-After is for one with the whole timeout", async () => {
+  const bench = new Bench({ rows: 2, queue: 100, timeout: 9.5 });
+  bench.engine.up({ stepSeconds: 0.001 });
+  bench.run({ client: "a", count: 8, steps: 100 }); // 4 s at 200 rows a second
+  bench.engine.tick(100);
+  const refused = (client: string, count: number, seconds?: number) =>
+    bench.run({ client, count, steps: 100, seconds });
+  const outcomes = [refused("b", 8, 5.5), refused("c", 16, 0.4)]; // behind 3 s of a's, after 4 s and 8 s of their own
+  await settle();
+  assertRefused(
+    outcomes[0],
+    503,
+    "overloaded",
+    /would not finish within the 5.5 seconds left of its 9.5$/,
+  );
+  assertRefused(
+    outcomes[1],
+    503,
+    "overloaded",
+    /would not finish within the 0.4 seconds left of its 9.5$/,
+  );
+  assert.deepEqual(outcomes.map(({ error }) => error!.retryAfter), [1, 2], "7 s and 11 s, in 9.5 s");
+  const fresh = refused("c", 16, 9.499);
+  await settle();
+  assertRefused(fresh, 503, "overloaded", /would not finish within 9.5 seconds$/);
+});
+
 const guided = { guide: "weaker" };
 
 Deno.test("with a guide a step has twice the rows: what it can do in time is accepted, what it cannot is refused", async () => {

@@ -14,19 +14,21 @@ export interface Options extends GenerateOptions {
   /** Other differences of that model from {@linkcode fakeModel}. */
   readonly model?: Partial<ServedModel>;
   readonly signal?: AbortSignal;
+  /** Until its deadline; default: the scheduler's timeout. */
+  readonly seconds?: number;
   readonly frames?: Job["frames"];
   readonly onProgress?: Job["onProgress"];
 }
 
 /** A job of DDIM without guidance, unless it is asked for. */
 export function job(
-  { client = "a", guide, model, signal, frames, onProgress, ...options }: Options = {},
+  { client = "a", guide, model, signal, seconds, frames, onProgress, ...options }: Options = {},
 ): Job {
   const draw = planDraw(
     { class: 3, sampler: "ddim", steps: 2, guidance: 1, ...options },
     fakeModel({ guide, ...model }),
   );
-  return { client, draw, frames, onProgress, signal: signal ?? new AbortController().signal };
+  return { client, draw, frames, onProgress, seconds, signal: signal ?? new AbortController().signal };
 }
 
 /** A job's end as it stands: its result, its error, or neither yet. */
