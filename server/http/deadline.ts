@@ -1,5 +1,6 @@
 /**
- * Deadlines of requests: one for all that is done for a request, from its arrival to its encoded answer.
+ * Deadlines of requests: one for all that is done for a request, from its arrival to its encoded answer. A stream's is for
+ * arrival to drawn images: its pictures are encoded when the reader is ready, each with a timeout of its own.
  *
  * @module
  */

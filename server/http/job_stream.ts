@@ -91,7 +91,7 @@ export async function streamJob<Type extends JobEvent["type"]>(
     render: async (entry) => {
       if ("error" in entry) throw entry.error; // reported like an encoding error
       const { event, model } = entry;
-      // Not before the deadline: pictures are encoded when the reader is ready, however slow.
+      // Each picture has the whole timeout, not what is left of the deadline: slow readers may take it after that
       const text = await render(event, { model, asker: { ...asker, seconds: settings.timeout } });
       if (event.type === "frame" && !previewed) {
         previewed = true;
