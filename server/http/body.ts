@@ -145,7 +145,11 @@ export async function readJson(c: Context): Promise<unknown> {
   }
   const bytes = await takeBody(c);
   if (separators(bytes) > MAX_VALUES) {
-    throw new ProblemError(400, "invalid_json", `the body's JSON has more than ${MAX_VALUES} values`);
+    throw new ProblemError(
+      400,
+      "invalid_json",
+      `the body's JSON has too many values (at most ${MAX_VALUES} commas and opening brackets)`,
+    );
   }
   let value: unknown;
   try {
@@ -159,7 +163,7 @@ export async function readJson(c: Context): Promise<unknown> {
   return value;
 }
 
-/** Commas and opening brackets, those in strings too, which images in base64 have none of: at least as many as values, less one. */
+/** Commas and opening brackets, those in strings too (base64 has none): at least as many as values, less one. */
 function separators(json: Uint8Array): number {
   const [comma, bracket, brace] = [0x2c, 0x5b, 0x7b];
   let count = 0;
