@@ -57,14 +57,21 @@ function valueAt(given: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce((value, key) => Object(value)[key], given);
 }
 
-/** Names of the fields of an object within another. */
+/**
+ * Names of the fields of an object within another.
+ *
+ * @throws {TypeError} where the schema has another kind on the way: that kind is to be added here
+ */
 function namesAt(schema: unknown, path: readonly PropertyKey[]): string[] {
-  let inner = schema;
-  for (const key of [...path, undefined]) {
-    while (inner instanceof z.ZodOptional || inner instanceof z.ZodNullable) inner = inner.unwrap();
-    if (key === undefined) break;
-    if (inner instanceof z.ZodObject) inner = inner.shape[String(key)];
-    else if (inner instanceof z.ZodArray) inner = inner.element;
+  if (schema instanceof z.ZodPipe) return namesAt(schema.in, path);
+  if (
+    schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault
+  ) return namesAt(schema.unwrap(), path);
+  const [key, ...rest] = path;
+  if (schema instanceof z.ZodArray && key !== undefined) return namesAt(schema.element, rest);
+  if (schema instanceof z.ZodObject) {
+    return key === undefined ? Object.keys(schema.shape) : namesAt(schema.shape[String(key)], rest);
   }
-  return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
+  const kind = schema instanceof z.ZodType ? schema.type : typeof schema;
+  throw new TypeError(`fields of a schema of kind ${kind} are not known`);
 }
