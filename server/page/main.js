@@ -38,7 +38,33 @@ let ended = Promise.resolve();
  */
 function start(perClass) {
   if (running || !form.reportValidity()) return;
-  ended = begin(perClass, running = new AbortController());
+  ended = work((stop) => begin(perClass, stop), () => start(perClass));
+}
+
+/**
+ * Draws what is not yet drawn of a drawing.
+ * @param {Drawing} drawing
+ */
+function resume(drawing) {
+  ended = work((stop) => run(drawing, stop), () => resume(drawing));
+}
+
+/**
+ * Runs a task; the page is busy until it ends. Only one at a time.
+ * @param {(stop: AbortController) => Promise<void>} task
+ * @param {() => void} again called to try again if it fails
+ */
+async function work(task, again) {
+  const stop = running = new AbortController();
+  setBusy(true);
+  try {
+    await task(stop);
+  } catch (error) {
+    if (stop.signal.reason !== CANCELLED) sayTrouble(error, again);
+  } finally {
+    running = undefined;
+    setBusy(false);
+  }
 }
 
 /**
@@ -46,8 +72,8 @@ function start(perClass) {
  * @param {AbortController} stop
  */
 async function begin(perClass, stop) {
-  setBusy(true);
   const wishes = await readForm(perClass ? offer.classes : undefined);
+  if (stop.signal.aborted) return;
   const [{ count, class: name }] = wishes;
   const title = `${count} × ${perClass ? "every class" : className(name)}`;
   const drawing = new Drawing({ title, wishes, perClass }, offer.size, openDetails);
@@ -63,24 +89,18 @@ async function begin(perClass, stop) {
 }
 
 /**
- * Draws what is not yet drawn of it.
  * @param {Drawing} drawing
- * @param {AbortController} [stop]
+ * @param {AbortController} stop
  */
-async function run(drawing, stop = new AbortController()) {
-  running = stop;
+async function run(drawing, stop) {
   const began = performance.now();
-  setBusy(true);
   drawing.begin(() => stop.abort(CANCELLED));
   try {
     await draw(drawing, stop);
     drawing.end(performance.now() - began);
   } catch (error) {
     drawing.stop();
-    if (stop.signal.reason !== CANCELLED) sayTrouble(error, () => ended = run(drawing));
-  } finally {
-    running = undefined;
-    setBusy(false);
+    if (stop.signal.reason !== CANCELLED) sayTrouble(error, () => resume(drawing));
   }
 }
 

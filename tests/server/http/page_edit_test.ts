@@ -96,6 +96,26 @@ visitTest("a dropped picture is shown as the model sees it, painted on, and draw
   await done(page, "1 picture in");
 });
 
+visitTest("a drawing cancelled while its picture is read leaves none behind", {}, async ({ page }) => {
+  await fill(page, { Class: "cat", Pictures: 1, Steps: 5 });
+  await press(page, "Draw");
+  await done(page, "1 picture in");
+  await page.evaluate(`{
+    const read = createImageBitmap;
+    const released = new Promise((resolve) => globalThis.release = resolve);
+    globalThis.createImageBitmap = (file) => released.then(() => read(file));
+  }`);
+  await drop(page, PICTURE);
+  await press(page, "Draw");
+  await page.locator("#pictures[aria-busy=true]").waitFor();
+  await page.locator("#current .tile").click();
+  await press(page, "Same seed again"); // once the drawing that waits for the picture has ended
+  await page.evaluate("release()");
+  await page.locator("#past .tile").waitFor();
+  await done(page, "1 picture in");
+  assert.equal(await page.locator("#past .drawing").count(), 1);
+});
+
 /** What a PNG of these colours holds. */
 function decodedRgba(width: number, height: number, colour: (x: number, y: number) => number[]) {
   const rgba = new Uint8Array(4 * width * height);

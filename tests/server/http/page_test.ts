@@ -232,6 +232,18 @@ visitTest(
   },
 );
 
+visitTest("an error before anything is asked of the server leaves the page usable", {}, async ({ page }) => {
+  await fill(page, { Class: "cat", Pictures: 1, Steps: 5 });
+  await page.evaluate(`crypto.getRandomValues = () => { throw new Error("no random numbers"); }`);
+  await press(page, "Draw");
+  await page.getByRole("alert").getByText("No random numbers.").waitFor();
+  assert.equal(await page.locator("#draw").getAttribute("aria-disabled"), "false");
+  assert.equal(await page.locator("#pictures").getAttribute("aria-busy"), "false");
+  await page.evaluate("delete crypto.getRandomValues");
+  await press(page, "Try again");
+  await done(page, "1 picture in");
+});
+
 visitTest("a token is asked for and sent", { token: "sesame", expected: FAILED }, async ({ page }) => {
   const dialog = page.getByRole("dialog", { name: "This server requires a token" });
   await dialog.getByLabel("Token").fill("wrong");
