@@ -17,6 +17,7 @@ import {
   type SchedulerState,
 } from "./job.ts";
 import { Places } from "./places.ts";
+import { PlanCheck } from "./plan_check.ts";
 import type { ServerSettings } from "../settings.ts";
 import { Ticket } from "./ticket.ts";
 
@@ -204,7 +205,8 @@ export class Scheduler implements JobRunner {
     this.#estimate.begin(model);
     // Images in progress finish with the old model.
     const concerned = [...this.#tickets.keys()].filter(({ hasMore }) => hasMore);
-    const unfit = concerned.filter((ticket) => !ticket.fits(model));
+    const plans = new PlanCheck(model);
+    const unfit = concerned.filter((ticket) => !ticket.fits(plans));
     const message =
       "the model was replaced by one that cannot draw this request as it was checked; try again";
     this.#refuseAll(unfit, new JobError(503, "engine_down", message, 1));

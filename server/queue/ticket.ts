@@ -5,12 +5,11 @@
  */
 import { givenSettings, mostSteps } from "../../lib/diffusion/sampler.ts";
 import { guidanceOf } from "../../lib/diffusion/guidance.ts";
-import { ConfigError } from "../../lib/errors.ts";
-import { planFor } from "../../lib/sampling/image_plan.ts";
 import { hasNullClass } from "../../lib/sampling/class_choice.ts";
 import type { DrawPlan } from "../../lib/sampling/request.ts";
 import type { ImageJob, Pixels, ServedModel } from "../engine/engine.ts";
 import type { Job, JobResult } from "./job.ts";
+import type { PlanCheck } from "./plan_check.ts";
 
 /** Network evaluations of a request. */
 export function workOf(draw: DrawPlan): number {
@@ -99,15 +98,16 @@ export class Ticket {
     return work;
   }
 
-  /** Checks that a request validated against its model is also valid for another. */
-  fits(model: ServedModel): boolean {
+  /** Checks that a request validated against its model is also valid for the one of `plans`. */
+  fits(plans: PlanCheck): boolean {
+    const { model } = plans;
     const { height, width, schedule, classes } = this.model;
     const most = ({ schedule }: ServedModel) => mostSteps(schedule, undefined, this.job.draw);
     return model.height === height && model.width === width &&
       hasNullClass(model) === hasNullClass(this.model) &&
       model.schedule.objective === schedule.objective && most(model) === most(this.model) &&
       model.classes.length === classes.length && model.classes.every((name, i) => name === classes[i]) &&
-      canPlan(this.job.draw, model);
+      plans.canDraw(this.job.draw, this.model);
   }
 
   /** Takes the next image, which joins the batch now. */
@@ -154,15 +154,5 @@ export class Ticket {
       waited: (this.#startedAt! - this.#arrived) / 1000,
       seconds: (now - this.#arrived) / 1000,
     });
-  }
-}
-
-/** True if the model can draw a plan of another, in as many evaluations. */
-function canPlan(draw: DrawPlan, model: ServedModel): boolean {
-  try {
-    return planFor(model, draw).length === draw.evaluations;
-  } catch (error) {
-    if (error instanceof ConfigError) return false;
-    throw error;
   }
 }
