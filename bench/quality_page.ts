@@ -163,7 +163,7 @@ function samplerBlocks(table: SamplerTable): string[] {
     ),
     wrap(
       "Solvers of the probability flow keep what a network gets wrong at much noise. While they kept all of `x`, about one image " +
-        "in 25 came out burnt to white, with guidance and without; since they clip as DDIM does, none has. heun follows diffusers' " +
+        "in 25 came out burnt to white (guidance 2; without it some of these, too); since they clip as DDIM does, none of 100 has. heun follows diffusers' " +
         "scheduler, which clips otherwise.",
     ),
     ...headBlocks(table),

@@ -6,6 +6,7 @@
 // timesteps [N] float32, above 0; frequencies [Kp] float32; y [N, Dp] as stored, D = 2 K, written `=`, padding lanes zero.
 // One invocation per vec4 of y.
 
+// include: include/embedding_rows.wgsl
 // include: include/sine_cosine.wgsl
 // include: include/storage.wgsl
 
@@ -39,11 +40,5 @@ fn forward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let j = (group.y * groups.x + group.x) * 64u + lane;
-  if (j >= params.batch * params.columns) {
-    return;
-  }
-  let n = j / params.columns;
-  let i = 4u * (j - n * params.columns);
-  y[j] = Stored4(vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u)));
+  write_four((group.y * groups.x + group.x) * 64u + lane);
 }

@@ -2034,6 +2034,18 @@ export const fourierEmbeddingKernel = {
 // timesteps [N] float32, above 0; frequencies [Kp] float32; y [N, Dp] as stored, D = 2 K, written \`=\`, padding lanes zero.
 // One invocation per vec4 of y.
 
+// Rows of sines and cosines. An include: uses \`params\` with \`batch\` and \`columns\` (vec4s per row), \`y\`, and \`value(n, i)\`,
+// number i of row n, 0 in padding lanes.
+
+// Writes vec4 j of y.
+fn write_four(j: u32) {
+  if (j >= params.batch * params.columns) {
+    return;
+  }
+  let n = j / params.columns;
+  let i = 4u * (j - n * params.columns);
+  y[j] = Stored4(vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u)));
+}
 // Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
 // [-pi, pi]. An include: functions only.
 
@@ -2084,13 +2096,7 @@ fn forward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let j = (group.y * groups.x + group.x) * 64u + lane;
-  if (j >= params.batch * params.columns) {
-    return;
-  }
-  let n = j / params.columns;
-  let i = 4u * (j - n * params.columns);
-  y[j] = Stored4(vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u)));
+  write_four((group.y * groups.x + group.x) * 64u + lane);
 }
 `,
   bindings: {
@@ -8077,6 +8083,18 @@ fn multiply_high(a: u32, b: u32) -> u32 {
   let carry = a_low * b_high + (middle & 0xffffu);
   return a_high * b_high + (middle >> 16u) + (carry >> 16u);
 }
+// Rows of sines and cosines. An include: uses \`params\` with \`batch\` and \`columns\` (vec4s per row), \`y\`, and \`value(n, i)\`,
+// number i of row n, 0 in padding lanes.
+
+// Writes vec4 j of y.
+fn write_four(j: u32) {
+  if (j >= params.batch * params.columns) {
+    return;
+  }
+  let n = j / params.columns;
+  let i = 4u * (j - n * params.columns);
+  y[j] = Stored4(vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u)));
+}
 // Sine and cosine by polynomials on an eighth of a turn, since WGSL's own may be off by 2^-11, and are unspecified outside
 // [-pi, pi]. An include: functions only.
 
@@ -8166,13 +8184,7 @@ fn forward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let j = (group.y * groups.x + group.x) * 64u + lane;
-  if (j >= params.batch * params.columns) {
-    return;
-  }
-  let n = j / params.columns;
-  let i = 4u * (j - n * params.columns);
-  y[j] = Stored4(vec4f(value(n, i), value(n, i + 1u), value(n, i + 2u), value(n, i + 3u)));
+  write_four((group.y * groups.x + group.x) * 64u + lane);
 }
 `,
   bindings: {
