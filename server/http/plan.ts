@@ -48,7 +48,8 @@ export function allowedClasses(model: Pick<ServedModel, "config" | "classes">): 
 
 /** A request for images, in the names of `/generate`. */
 export type DrawQuery =
-  & Pick<GenerateOptions, "class" | "count" | "steps" | "sampler" | "eta" | "guidance" | "seed" | "edit">
+  & Pick<GenerateOptions, "class" | "count" | "seed" | "edit" | "guidance">
+  & Pick<GenerateOptions, "steps" | "sampler" | "spacing" | "eta" | "variance" | "churn">
   & GuidanceQuery;
 
 /**

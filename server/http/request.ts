@@ -95,7 +95,7 @@ function word<const T extends string>(words: readonly T[], description: string) 
 }
 
 /** Largest churn; with fewer steps than twice as many, more is the same. */
-const MOST_CHURN = 100_000;
+export const MOST_CHURN = 100_000;
 
 /** What the ranges of a request depend on. */
 export type RangeContext = Pick<ServerContext, "engine" | "settings">;

@@ -5,13 +5,13 @@
  */
 import { z } from "@hono/zod-openapi";
 import { MAX_GUIDANCE } from "../../lib/diffusion/guidance.ts";
-import { samplerNames } from "../../lib/diffusion/sampler.ts";
+import { samplerNames, spacingNames, variances } from "../../lib/diffusion/sampler.ts";
 import { INTERVAL_WORDS, parseInterval } from "../../lib/sampling/guidance_interval.ts";
 import { withSuggestion } from "../../lib/suggest.ts";
 import { guidanceWords, RESCALE_RANGE } from "../http/guidance.ts";
 import { fieldProblems } from "../http/field_problems.ts";
 import { ProblemError } from "../http/problem.ts";
-import { mostStepsNow, type RangeContext } from "../http/request.ts";
+import { MOST_CHURN, mostStepsNow, type RangeContext } from "../http/request.ts";
 import { synonyms } from "./prompt.ts";
 
 /** Alias of the served model. */
@@ -85,6 +85,10 @@ export function imageFields(context: RangeContext) {
       "Extension. Sampling steps, as for /generate.",
     ),
     sampler: optional(word(samplerNames), "Extension. Sampler, as for /generate."),
+    spacing: optional(word(spacingNames), "Extension. Spacing of the noise levels, as for /generate."),
+    eta: optional(numberField(0, 1), "Extension. Noise of ddim, as for /generate."),
+    variance: optional(word(variances), "Extension. Variance of ddpm's noise, as for /generate."),
+    churn: optional(numberField(0, MOST_CHURN), "Extension. Noise that edm adds back, as for /generate."),
     guidance: optional(
       numberField(0, MAX_GUIDANCE),
       "Extension. Classifier-free guidance scale, as for /generate.",

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { guidanceMetadata } from "../../lib/sampling/metadata.ts";
+import { guidanceMetadata, samplerMetadata } from "../../lib/sampling/metadata.ts";
 import { readJson } from "../http/body.ts";
 import type { ServerContext } from "../http/context.ts";
 import { type App, refuseQuery } from "../http/request.ts";
@@ -54,7 +54,7 @@ function links(
   server: string,
   { draw, query, model, format, scale }: PlannedRequest,
 ): { url: string }[] {
-  const { labels, seed, steps, sampler, spacing } = draw;
+  const { labels, seed, steps, sampler } = draw;
   // The guide is the server's, not a parameter.
   const { guide: _, ...guidance } = guidanceMetadata(draw, model);
   return labels.map((_, i) => {
@@ -64,7 +64,7 @@ function links(
       seed: seed + i,
       steps,
       sampler,
-      spacing,
+      ...samplerMetadata(draw),
       ...guidance,
       format,
       scale,

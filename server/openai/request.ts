@@ -79,7 +79,7 @@ export function readImageRequest(
   data: ImageFields,
   context: Pick<ServerContext, "engine">,
 ): ImageRequest {
-  const { prompt, n, seed, steps, sampler, guidance } = data;
+  const { prompt, n } = data;
   const { stream, response_format, partial_images, queue_events } = data;
   const answer = response_format ?? "b64_json";
   if (stream && answer === "url") refuse("response_format", "url", "b64_json in a stream");
@@ -95,10 +95,14 @@ export function readImageRequest(
     query: {
       class: data.class ?? classText(className, model),
       count: n ?? 1,
-      seed: seed ?? undefined,
-      steps: steps ?? undefined,
-      sampler: sampler ?? undefined,
-      guidance: guidance ?? undefined,
+      seed: data.seed ?? undefined,
+      steps: data.steps ?? undefined,
+      sampler: data.sampler ?? undefined,
+      spacing: data.spacing ?? undefined,
+      eta: data.eta ?? undefined,
+      variance: data.variance ?? undefined,
+      churn: data.churn ?? undefined,
+      guidance: data.guidance ?? undefined,
       negative_class: data.negative_class ?? undefined,
       guidance_rescale: data.guidance_rescale ?? undefined,
       guidance_interval: parseInterval(data.guidance_interval ?? ""),

@@ -18,6 +18,8 @@ interface EditExtensions extends Extensions {
   readonly resamplings?: number;
   readonly jump?: number;
   readonly class?: string;
+  readonly spacing?: string;
+  readonly eta?: number;
 }
 
 /** Red on the left, blue on the right. */
@@ -37,7 +39,8 @@ const file = (bytes: Uint8Array<ArrayBuffer>, name = "picture.png") => toFile(by
 
 Deno.test("edits: the official client's form becomes an edit of the engine, in the model's size", async () => {
   await serving({}, async ({ client, engine }) => {
-    const extensions: EditExtensions = { seed: 7, steps: 10, guidance: 1.5, sampler: "ddim", strength: 0.5 };
+    const sampling = { steps: 10, guidance: 1.5, sampler: "ddim", spacing: "trailing", eta: 0.25 };
+    const extensions: EditExtensions = { seed: 7, ...sampling, strength: 0.5 };
     const { data, usage, ...rest } = await client.images.edit({
       image: await file(await png(64)),
       mask: await file(await maskPng(64)),
@@ -51,9 +54,10 @@ Deno.test("edits: the official client's form becomes an edit of the engine, in t
       ...extensions,
     });
     assert.deepEqual(engine.added.map(({ seed, label }) => [seed, label]), [[7, label("cat")], [8, 3]]);
-    for (const { edit, steps, sampler, guidance } of engine.added) {
+    for (const { edit, steps, sampler, guidance, spacing, eta } of engine.added) {
       assert.ok(edit?.mask);
-      assert.deepEqual([steps, sampler, guidance, edit.strength], [10, "ddim", 1.5, 0.5]);
+      assert.deepEqual({ steps, guidance, sampler, spacing, eta }, sampling);
+      assert.equal(edit.strength, 0.5);
       assert.equal(edit.image.length, 32 * 32 * 3);
       for (let at = 0; at < 32 * 32; at++) {
         const left = at % 32 < 16;

@@ -62,6 +62,29 @@ Deno.test("openai: negative class, rescaling and interval are extensions, and st
   });
 });
 
+const samplerSettings = [
+  { sampler: "ddim", spacing: "trailing", eta: 0.5 },
+  { sampler: "ddpm", variance: "fixed_small" },
+  { sampler: "edm", churn: 5 },
+];
+for (const settings of samplerSettings) {
+  Deno.test(`openai: ${Object.keys(settings)} are extensions, and stand in the image's URL`, async () => {
+    await serving({}, async ({ client, origin, engine }) => {
+      const same = new URLSearchParams(
+        Object.entries(settings).map(([name, value]) => [name, String(value)]),
+      );
+      const bytes = await bytesAt(`${origin}/generate?class=cat&seed=7&steps=6&format=png&${same}`);
+      const request = { prompt: "a cat", ...{ seed: 7, steps: 6, ...settings } };
+      const { data } = await client.images.generate(request);
+      assert.deepEqual(bytesOf(data?.[0].b64_json), bytes);
+      const linked = await client.images.generate({ ...request, response_format: "url" });
+      assert.deepEqual(await bytesAt(linked.data![0].url!), bytes);
+      for (const added of engine.added) assert.deepEqual({ ...added, ...settings }, { ...added });
+      assert.equal(engine.added.length, 3);
+    });
+  });
+}
+
 Deno.test("openai: the URL of an image by a guided model draws the same image", async () => {
   await serving({ engine: { model: { guide: "weak" } } }, async ({ client, origin }) => {
     const { data } = await client.images.generate({
