@@ -44,20 +44,20 @@ interface Flags {
 /** Repeated measurements of rows that lost speed, which other load on the machine may have caused. */
 const MORE_TRIES = 2;
 
-const NOTES = `
-Rates: GFLOP/s are 1e9 float32 operations per second, 2 per multiply-add, of convolutions, matrix products and attention
-only; GB/s are 1e9 bytes per second, every operand and result counted once. "of peak" and "of copy" are shares of the
-adapter's own multiply-add rate and copy bandwidth, measured alternately with each row. Times are medians in
-milliseconds. "host ms/1000" is the shortest CPU time to record and submit 1,000 dispatches. The model "floor" is a
+const NOTES = `\
+Rates: GFLOP/s are 1e9 float32 operations per second, 2 per multiply-add, of convolutions, matrix products and attention \
+only; GB/s are 1e9 bytes per second, every operand and result counted once. "of peak" and "of copy" are shares of the \
+adapter's own multiply-add rate and copy bandwidth, measured alternately with each row. Times are medians in \
+milliseconds. "host ms/1000" is the shortest CPU time to record and submit 1,000 dispatches. The model "floor" is a \
 U-Net of 32, 64, 64 channels with one block per level.
 
---profile runs every dispatch of a step in its own pass, so the sum is longer than the step; its GB/s count every bound
-buffer range once. --compare uses the batch sizes of the earlier report. Rows are judged by their share of the adapter's
-peak rate, since the machine may have been busier in one of the two runs; rows that lost too much are measured up to
-${MORE_TRIES} times more, and the best result counts. Host time, mixed precision and first steps have no peak rate, so they are
+--profile runs every dispatch of a step in its own pass, so the sum is longer than the step; its GB/s count every bound \
+buffer range once. --compare uses the batch sizes of the earlier report. Rows are judged by their share of the adapter's \
+peak rate, since the machine may have been busier in one of the two runs; rows that lost too much are measured up to \
+${MORE_TRIES} times more, and the best result counts. Host time, mixed precision and first steps have no peak rate, so they are \
 shown but not judged.
 
-"mixed training small", "mixed sampling tiny" and others alternate between mixed precision and float32, on
+"mixed training small", "mixed sampling tiny" and others alternate between mixed precision and float32, on \
 adapters with matrix units; --quick leaves them out unless --only names them.`;
 
 function readFlags(args: string[]): Flags {
@@ -116,7 +116,7 @@ function readFlags(args: string[]): Flags {
       default: "float32",
     })
     .flag("--tune <WHEN>", TUNE_HELP, TUNE_OPTIONS)
-    .addHelpText("after", NOTES)
+    .notes(NOTES)
     .read<Flags>(args);
 }
 

@@ -35,9 +35,9 @@ const QUICK = { clients: [1, 16], seconds: 4, requests: 100 };
 /** Model of README's table: fixed, so that figures stay comparable whatever has been trained here. */
 const MODEL = fileURLToPath(new URL("../checkpoints/cifar10-tiny", import.meta.url));
 
-const NOTES = `
-Starts two servers on this machine and measures them alternately: one with continuous batching, the other with a batch of
-one image. Each client requests one image at a time; images/s counts all responses until the last. Memory is the
+const NOTES = `\
+Starts two servers on this machine and measures them alternately: one with continuous batching, the other with a batch of \
+one image. Each client requests one image at a time; images/s counts all responses until the last. Memory is the \
 resident set of the batching server.`;
 
 /** Options of a load test, and where its JSON goes: a file, or `true` for standard output in place of the tables. */
@@ -92,7 +92,7 @@ function readFlags(args: readonly string[]): Flags {
         value: text(),
       },
     )
-    .addHelpText("after", NOTES)
+    .notes(NOTES)
     .read<Flags>(args);
 }
 

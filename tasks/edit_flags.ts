@@ -41,15 +41,15 @@ export interface EditFlags extends ModelFlags, SamplerFlags, DeviceFlags, Pictur
 const DESCRIPTION =
   "Draws images from given ones: image to image, inpainting, interpolation, change of class.";
 
-const EXAMPLES = `
+const EXAMPLES = `\
 Image to image:     deno task edit --image cat.png --class dog --strength 0.6
 Inpainting:         deno task edit --image cat.png --mask mask.png --class cat
 Change of class:    deno task edit --image cat.png --invert --from cat --class dog
 Between two seeds:  deno task edit --seeds 1,2 --class ship --frames 8
 Between two images: deno task edit --images a.png,b.png --frames 8
 
---seeds, --invert and --images take samplers that add no noise. --invert and --images go from the image to its noise first, and take
-50 evaluations each way unless --steps says otherwise. --images draws without guidance unless --guidance asks for some.`;
+--seeds, --invert and --images need samplers that add no noise. --invert and --images first go from the image back to its \
+noise, with 50 evaluations each way unless --steps is given. --images draws without guidance unless --guidance is given.`;
 
 /** Frames of an interpolation if the flag does not say. */
 export const DEFAULT_FRAMES = 8;
@@ -120,7 +120,7 @@ export function readEditFlags(args: readonly string[]): EditFlags {
   addModelFlags(command);
   return addDeviceFlags(command)
     .switch("--quiet", "print only errors")
-    .addHelpText("after", EXAMPLES)
+    .notes(EXAMPLES)
     .read<EditFlags>(args, (word) => `--class ${shellQuote(word)}`);
 }
 

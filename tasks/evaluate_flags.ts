@@ -42,9 +42,9 @@ export interface EvaluateFlags {
   readonly quiet?: true;
 }
 
-const NOTES = `
-Distances are in the features of the project's classifier: compare them with each other, not with those of InceptionV3 in
-papers, for which there is --inception. They depend on the number of images: compare models at the same --images. Test images
+const NOTES = `\
+Distances are in the features of the project's classifier: compare them with each other, not with those of InceptionV3 in \
+papers, for which there is --inception. They depend on the number of images: compare models at the same --images. Test images \
 show how good a score can be. Ctrl-C keeps what is done so far; the same command goes on from there.`;
 
 /** Reads the command line. */
@@ -131,7 +131,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
     .flag("--precision <TYPE>", PRECISION_HELP, PRECISION_OPTIONS)
     .flag("--tune <WHEN>", TUNE_HELP, TUNE_OPTIONS)
     .switch("--quiet", "print only errors")
-    .addHelpText("after", NOTES)
+    .notes(NOTES)
     .read<EvaluateFlags>(args);
 }
 

@@ -25,8 +25,8 @@ interface Flags {
   quiet?: true;
 }
 
-const NOTES = `
-Python's diffusers can open the directory, too: DDPMPipeline.from_pretrained(DIR) for an unconditional model, and
+const NOTES = `\
+Python's diffusers can open the directory, too: DDPMPipeline.from_pretrained(DIR) for an unconditional model, and \
 UNet2DModel.from_pretrained(DIR, subfolder="unet") for any model.`;
 
 function readFlags(args: string[]): Flags {
@@ -68,7 +68,7 @@ function readFlags(args: string[]): Flags {
       defaultText: "as `deno task sample` spaces them with that sampler",
     })
     .switch("--quiet", "print only errors")
-    .addHelpText("after", NOTES)
+    .notes(NOTES)
     .read<Flags>(args);
 }
 

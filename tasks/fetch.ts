@@ -15,7 +15,7 @@ interface Flags {
   quiet?: true;
 }
 
-const NOTES = `
+const NOTES = `\
 With #sha256=… at its end, a URL names weights of that digest only. An interrupted download goes on when called again.`;
 
 function readFlags(args: string[]): Flags {
@@ -30,7 +30,7 @@ function readFlags(args: string[]): Flags {
     })
     .switch("--reload", "fetch it again, even if it is there already")
     .switch("--quiet", "print only errors")
-    .addHelpText("after", NOTES)
+    .notes(NOTES)
     .read<Flags>(args);
 }
 

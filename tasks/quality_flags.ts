@@ -56,9 +56,9 @@ export interface RecipesFlags {
   readonly quiet?: true;
 }
 
-const NOTES = `
-Cells compare at equal network evaluations: heun and edm take half as many steps. Images are the same seeds and classes in every
-cell, compared with the test images in the features of the project's classifier. Ctrl-C keeps what is drawn; the same command goes
+const NOTES = `\
+Cells compare at equal network evaluations: heun and edm take half as many steps. Images are the same seeds and classes in every \
+cell, compared with the test images in the features of the project's classifier. Ctrl-C keeps what is drawn; the same command goes \
 on from there, and cells of other calls with the same settings stay in the file.`;
 
 /** Reads the command line of `deno task quality samplers`. */
@@ -124,7 +124,7 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
       default: "bench/results/quality/samplers.json",
     })
     .switch("--quiet", "print only errors")
-    .addHelpText("after", NOTES)
+    .notes(NOTES)
     .read<SamplersFlags>(args);
 }
 

@@ -23,8 +23,8 @@ export type ServeFlags = Omit<ServerSettings, "model" | "dawn"> & {
   readonly backend?: Backend;
 };
 
-const NOTES = `
-SIGTERM and SIGINT (Ctrl-C) shut the server down: waiting requests are answered with 503, running ones have --grace
+const NOTES = `\
+SIGTERM and SIGINT (Ctrl-C) shut the server down: waiting requests are answered with 503, running ones have --grace \
 seconds to finish; a second signal ends it at once.
 SIGHUP reloads the model and its guide, and keeps the old ones if that fails.`;
 
@@ -146,7 +146,7 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       `${TUNE_HELP}; variants round differently, so a seed's image is bit-identical only with the same choices`,
       TUNE_OPTIONS,
     )
-    .addHelpText("after", NOTES)
+    .notes(NOTES)
     .read<ServeFlags>(args);
 }
 

@@ -202,10 +202,7 @@ function showHelp(): void {
       "--bounds",
       "fail where a kernel's index is out of bounds, and run the candidates of all presets; an hour on llvmpipe",
     )
-    .addHelpText(
-      "after",
-      "\nOther flags go to deno test; deno test --help lists them.",
-    )
+    .notes("Other flags go to deno test; deno test --help lists them.")
     .outputHelp();
 }
 

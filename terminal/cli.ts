@@ -6,6 +6,7 @@
  */
 
 import { dirname, join, relative } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { ConfigError, DenoiseError } from "../lib/errors.ts";
@@ -135,6 +136,19 @@ export interface FlagOptions<T> {
   readonly conflicts?: readonly string[];
 }
 
+/** Widest help in characters, for terminals and where there is none. */
+const HELP_WIDTH = 110;
+/** Narrowest help in characters, to leave the descriptions a column of their own. */
+const LEAST_HELP_WIDTH = 80;
+
+/** Width of the help on an output: that of its terminal, within limits. */
+export function helpWidth(
+  { isTTY, columns }: { readonly isTTY?: boolean; readonly columns?: number },
+): number {
+  if (!isTTY || !columns) return HELP_WIDTH;
+  return Math.min(HELP_WIDTH, Math.max(LEAST_HELP_WIDTH, columns));
+}
+
 /**
  * A task's command line. Invalid input is reported on standard error with the flag, the value and what is allowed, or with
  * the most similar flag for an unknown one; then a `CommanderError` is thrown for {@linkcode showErrorAndExit}. A flag given
@@ -152,11 +166,19 @@ export class TaskCommand extends Command {
         "-h, --help",
         "show this help",
       )
-      .configureHelp({ helpWidth: 110 })
+      .configureHelp({ helpWidth: helpWidth(process.stdout) })
       .configureOutput({
         writeOut: (text) => standardOutput().write(text),
         writeErr: (text) => complain(text.replace(/\n$/, "")),
       });
+  }
+
+  /** Adds paragraphs to the end of the help; each of their lines is wrapped to its width. */
+  notes(text: string): this {
+    return this.addHelpText("after", () => {
+      const helper = this.createHelp();
+      return `\n${helper.boxWrap(text, helper.helpWidth!)}`; // the constructor sets it
+    });
   }
 
   /** Starts a section of the help for the flags added next. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describeError, integer, number, oneOf, TaskCommand, text } from "../../terminal/cli.ts";
+import { describeError, helpWidth, integer, number, oneOf, TaskCommand, text } from "../../terminal/cli.ts";
 import { ConfigError, DataError, TrainingError } from "../../lib/errors.ts";
 
 interface Options {
@@ -113,6 +113,23 @@ Deno.test("help shows every flag with its default, unit and range once, and exit
   assert.ok(help.includes("--lr <F> learning rate (a number, from 0 to 1; default: 0.0002)"), help);
   assert.ok(help.includes("--limit <N> use so many only (in images; a whole number, 1 or more)"), help);
   assert.equal(help.split("default: small").length, 2, help);
+});
+
+Deno.test("help fits the terminal, notes included, and has a fixed width elsewhere", () => {
+  assert.equal(helpWidth({}), 110);
+  assert.equal(helpWidth({ isTTY: false, columns: 90 }), 110);
+  assert.equal(helpWidth({ isTTY: true, columns: 0 }), 110); // of unknown size
+  assert.equal(helpWidth({ isTTY: true, columns: 90 }), 90);
+  assert.equal(helpWidth({ isTTY: true, columns: 300 }), 110);
+  assert.equal(helpWidth({ isTTY: true, columns: 20 }), 80);
+  const long = "word ".repeat(60).trim();
+  const command = new TaskCommand("train", "Trains.").configureHelp({ helpWidth: 90 })
+    .flag("--name <TEXT>", long, { value: text() }).notes(`${long}\n\nexample:   kept  as it is`);
+  let help = "";
+  command.configureOutput({ writeOut: (text) => help += text }).outputHelp();
+  const lines = help.split("\n");
+  assert.equal(Math.max(...lines.map(({ length }) => length)), 89, help); // whole words of four letters
+  assert.deepEqual(lines.slice(-3), ["", "example:   kept  as it is", ""]);
 });
 
 Deno.test("a range may leave out its ends", () => {
