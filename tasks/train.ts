@@ -179,7 +179,7 @@ export function showProgress(report: Reporter): DataProgressListener {
       report.line(message);
       return;
     }
-    if (message !== shown) report.start(total, message);
+    if (message !== shown || done === 0) report.start(total, message); // again for another split
     shown = message;
     report.update(done);
   };

@@ -143,6 +143,8 @@ class BarReporter implements Reporter {
 class LineReporter implements Reporter {
   private work?: Work;
   private shown = 0;
+  /** The end was shown: a second update at it says nothing new. */
+  private ended = false;
 
   constructor(
     private readonly stream: ReporterStream,
@@ -153,12 +155,15 @@ class LineReporter implements Reporter {
   start(total: number, label: string, done = 0): void {
     this.work = new Work(total, label, done, this.now);
     this.shown = this.now();
+    this.ended = false;
   }
 
   update(done: number, fields: Fields = {}, secondsLeft?: number): void {
     if (!this.work) return;
     this.work.update(done, secondsLeft);
-    if (done < this.work.total && this.now() - this.shown < this.interval * 1000) return;
+    const atEnd = done >= this.work.total;
+    if (atEnd ? this.ended : this.now() - this.shown < this.interval * 1000) return;
+    this.ended = atEnd;
     this.shown = this.now();
     this.line(this.work.describe(fields));
   }

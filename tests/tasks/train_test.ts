@@ -34,6 +34,9 @@ Deno.test("reading the data is one line, whatever it consists of", () => {
   onProgress({ message: "fetching" });
   for (let done = 0; done <= 6; done++) onProgress({ message: "decoding", done, total: 6 });
   assert.equal(text, "fetching\ndecoding  6/6\n");
+  text = "";
+  for (let done = 0; done <= 2; done++) onProgress({ message: "decoding", done, total: 2 });
+  assert.equal(text, "decoding  2/2\n"); // of another split
 });
 
 Deno.test("--print-schema prints the JSON Schema of the settings, and does nothing else", async () => {

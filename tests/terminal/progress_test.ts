@@ -34,6 +34,16 @@ Deno.test("plain lines come at the interval and at the end, with the fields and 
   ]);
 });
 
+Deno.test("the end is shown once for an activity, and again for the next", () => {
+  const { reporter, stream } = setup("lines");
+  for (let i = 0; i < 2; i++) {
+    reporter.start(4, "drawing");
+    reporter.update(4);
+    reporter.update(4);
+  }
+  assert.equal(stream.text, "drawing  4/4\ndrawing  4/4\n");
+});
+
 Deno.test("the remaining time follows the speed of the last half minute, not a slow start", () => {
   const { reporter, stream, clock } = setup("lines");
   reporter.start(1000, "train");
