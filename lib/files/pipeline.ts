@@ -8,7 +8,7 @@ import { CheckpointError } from "../errors.ts";
 import { checkJsonDigests, hasJsonDigests } from "./json_digests.ts";
 import { type SafeTensor, toFloat32 } from "./dtypes.ts";
 import { decodeTorchFile } from "./torch_file.ts";
-import { findWeights, weightFileModel } from "./weight_files.ts";
+import { EXPECTED_FILES, findWeights, weightFileModel } from "./weight_files.ts";
 import {
   type CheckpointPath,
   type Files,
@@ -120,7 +120,7 @@ async function loadDirectory(
   variant: string | undefined,
   onWarning: OnWarning,
 ): Promise<Pipeline> {
-  const isPipeline = (await namesIn(directory)).has("unet");
+  const isPipeline = (await namesIn(directory, missingModel)).has("unet");
   const network = isPipeline ? join(directory, dirname(UNET_WEIGHTS)) : directory;
   const { paths, note } = await findWeights(network, await namesIn(network), variant);
   if (note !== undefined) onWarning(note);
@@ -226,7 +226,8 @@ export async function decodeWeightFile(
   return { tensors, metadata: {}, verified: false };
 }
 
-async function namesIn(directory: string): Promise<Set<string>> {
+/** @param onMissing called if there is no such directory; otherwise that is as good as an empty one */
+async function namesIn(directory: string, onMissing?: (directory: string) => never): Promise<Set<string>> {
   const names = new Set<string>();
   try {
     for await (const { name } of Deno.readDir(directory)) names.add(name);
@@ -234,6 +235,11 @@ async function namesIn(directory: string): Promise<Set<string>> {
     if (!(error instanceof Deno.errors.NotFound)) {
       throw new CheckpointError(`${directory}: cannot be read: ${(error as Error).message}`);
     }
+    onMissing?.(directory);
   }
   return names;
+}
+
+function missingModel(directory: string): never {
+  throw new CheckpointError(`${directory}: no such file or directory; expected ${EXPECTED_FILES}`);
 }

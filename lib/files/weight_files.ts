@@ -221,10 +221,14 @@ function singleFile(directory: string, names: ReadonlySet<string>): string {
   return file;
 }
 
+/** What makes a directory a model, for messages. */
+export const EXPECTED_FILES =
+  `a directory with ${WEIGHTS} beside config.json, or with both in a directory unet`;
+
 /** Error message if there are no weights, with how to convert those of Flax. */
 function missingWeights(directory: string, names: ReadonlySet<string>): string {
   if (!names.has(FLAX_WEIGHTS)) {
-    return `${directory}: no model here: expected ${WEIGHTS} beside config.json, here or in a directory unet`;
+    return `${directory}: no model here; expected ${EXPECTED_FILES}`;
   }
   const quoted = JSON.stringify(directory);
   return `${directory}: expected ${WEIGHTS}, found only ${FLAX_WEIGHTS}; convert it in Python: ` +

@@ -153,9 +153,12 @@ Deno.test("loadPipeline says how to convert what it does not read, and what it e
   await inTemporaryDirectory(async (directory) => {
     assert.match(
       await errorOf(directory),
-      /no model here: expected diffusion_pytorch_model\.safetensors beside/,
+      /no model here; expected a directory with diffusion_pytorch_model\.safetensors beside/,
     );
-    assert.match(await errorOf(join(directory, "missing")), /missing: no model here/);
+    assert.match(
+      await errorOf(join(directory, "missing")),
+      /missing: no such file or directory; expected a directory with/,
+    );
     await Deno.writeTextFile(join(directory, "config.json"), "{}");
     const flax = join(directory, "diffusion_flax_model.msgpack");
     await Deno.writeTextFile(flax, "");

@@ -329,7 +329,7 @@ Deno.test("a failed start is one line with the cause and the remedy, and an exit
         /^error: --token-file: expected a file that can be read .*\n$/,
       ],
       [{ tokenFile: token }, 2, /^error: --token-file: expected letters, .*\n$/],
-      [{ model: join(directory, "none") }, 1, /^error: .*none: no model here: expected .*\n$/],
+      [{ model: join(directory, "none") }, 1, /^error: .*none: no such file or directory; expected .*\n$/],
       [{ maxImages: 0 }, 2, /^error: settings: .*maxImages: expected a number from 1 to 4096.*\n$/],
     ];
     const outcomes = await Promise.all(cases.map(([settings]) => launch(settings).ended()));

@@ -86,7 +86,11 @@ Deno.test("a failed measurement is one line, and leaves no server behind", async
       [["--clients", "0"], 2, /whole numbers from 1 to 1000/],
       [["--seconds", "0"], 2, /in seconds|from 0\.1 to 600/],
       [["--max-batch", "1"], 2, /from 2 to 512/],
-      [["--model", "nowhere"], 1, /error: the server ended with exit code 1: error: nowhere: no model here/],
+      [
+        ["--model", "nowhere"],
+        1,
+        /error: the server ended with exit code 1: error: nowhere: no such file or directory/,
+      ],
     ];
     const outcomes = await Promise.all(cases.map(([args]) => runTask("bench_serve", args, directory)));
     for (const [i, { code, out, err }] of outcomes.entries()) {

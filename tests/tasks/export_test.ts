@@ -58,7 +58,7 @@ function contiguous(shape: readonly number[]): number[] {
 Deno.test("a failed export says why, and writes nothing", async () => {
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], number, RegExp][] = [
-      [["--model", "nowhere"], 1, /^error: nowhere: no model here: expected .*\n$/],
+      [["--model", "nowhere"], 1, /^error: nowhere: no such file or directory; expected .*\n$/],
       [
         ["--model", join(MODEL, "model_index.json")],
         2,

@@ -217,7 +217,7 @@ Deno.test("a class's name cannot lead out of the directory", async () => {
 Deno.test("a request that cannot be met is one line with what is allowed, and writes nothing", async () => {
   await inTemporaryDirectory(async (directory) => {
     const cases: [string[], number, RegExp][] = [
-      [["--model", "nowhere"], 1, /^error: nowhere: no model here: expected .*\n$/],
+      [["--model", "nowhere"], 1, /^error: nowhere: no such file or directory; expected .*\n$/],
       [
         ["--model", MODEL, "--class", "cat"],
         2,

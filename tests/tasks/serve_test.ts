@@ -306,6 +306,6 @@ Deno.test("a server that cannot start ends the task with its message and status"
   await inTemporaryDirectory(async (directory) => {
     const { code, err } = await runTask("serve", ["--port", "0", "--model", "nowhere"], directory);
     assert.equal(code, 1);
-    assert.match(err, /^error: nowhere: no model here: expected .*\n$/);
+    assert.match(err, /^error: nowhere: no such file or directory; expected .*\n$/);
   }, { onDisk: true }); // Deno cannot be given leave to read below /dev
 });

@@ -265,7 +265,7 @@ Deno.test("a reload of what is no model, damaged or useless is an error, and the
       const drawing = bench.add({ steps: 300 });
       for (
         const [path, message] of [
-          [join(directory, "nowhere"), /nowhere: no model here/],
+          [join(directory, "nowhere"), /nowhere: no such file or directory/],
           [truncated, /diffusion_pytorch_model\.safetensors/],
           [useless, /useless/],
         ] as const
@@ -337,7 +337,7 @@ for (const [fault, message] of faults) {
 
 Deno.test("a first start without a model says so", async () => {
   await assert.rejects(GpuEngine.start({ path: "/nowhere/at/all", rows: 1 }), (error: Error) => {
-    assert.match(error.message, /^\/nowhere\/at\/all: no model here/);
+    assert.match(error.message, /^\/nowhere\/at\/all: no such file or directory/);
     return error instanceof CheckpointError;
   });
 });
