@@ -135,12 +135,8 @@ export function checkSampler(sampler: SamplerName, options: SamplerSettings = {}
   for (const name of particular) {
     if (options[name] === undefined || samplers[sampler].options.includes(name)) continue;
     const taking = samplerNames.filter((other) => samplers[other].options.includes(name)).join(", ");
-    throw new ConfigError(name, options[name], `no value: only the ${taking} sampler has ${article(name)}`);
+    throw new ConfigError(name, options[name], `no value with sampler ${sampler}, only with ${taking}`);
   }
-}
-
-function article(name: string): string {
-  return `${/^[aeiou]/.test(name) ? "an" : "a"} ${name}`;
 }
 
 /**

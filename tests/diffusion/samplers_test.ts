@@ -268,14 +268,14 @@ const refused: [string, RegExp, SamplerName, ForwardProcess, SamplerOptions][] =
     spacing: "trailing",
   }],
   ["spacing", /leading ends at time 0/, "euler", processes.flow, { steps: 4, spacing: "leading" }],
-  ["churn", /only the edm sampler has a churn/, "heun", processes.edm, { steps: 4, churn: 1 }],
+  ["churn", /no value with sampler heun, only with edm/, "heun", processes.edm, { steps: 4, churn: 1 }],
   ["churn", /a number of at least 0/, "edm", processes.edm, { steps: 4, churn: -1 }],
   ["churnRange", /two ascending numbers/, "edm", processes.edm, { steps: 4, churnRange: [2, 1] }],
   ["churnRange", /two ascending numbers/, "edm", processes.edm, { steps: 4, churnRange: 5 as never }],
   ["churnNoise", /from 0 to 100/, "edm", processes.edm, { steps: 4, churnNoise: NaN }],
   ["churnNoise", /from 0 to 100/, "edm", processes.edm, { steps: 4, churnNoise: 1e300 }],
   ["eta", /a number from 0 to 1/, "ddim", processes.v, { steps: 4, eta: "1" as never }],
-  ["variance", /only the ddpm sampler has a variance/, "ddim", processes.v, {
+  ["variance", /no value with sampler ddim, only with ddpm/, "ddim", processes.v, {
     steps: 4,
     variance: "fixed_large",
   }],

@@ -97,7 +97,7 @@ Deno.test("an edit with resamplings takes ddim where the default sampler cannot 
 });
 
 Deno.test("settings of another sampler, or that the model lacks, are refused by name", () => {
-  assert.match(refusal({ churn: 1 }), /^churn: expected no value: only the edm sampler has a churn/);
+  assert.match(refusal({ churn: 1 }), /^churn: expected no value with sampler unipc, only with edm, got 1/);
   assert.match(
     refusal({ sampler: "ddpm", variance: "learned_range" }),
     /^variance: expected fixed_small or fixed_large: this network has 3 output channels/,
