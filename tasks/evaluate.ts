@@ -45,15 +45,22 @@ async function main(args: string[]): Promise<number> {
   const gpu = await openTaskGpu();
   const classifier = await Classifier.load(gpu, flags.classifier ?? SHIPPED_CLASSIFIER);
   const network = await loadInception(gpu, flags, report);
+  const onWarning = (message: string) => report.line(`warning: ${message}`);
+  const model = await DDPM.load(directory, {
+    ...{ gpu, precision: flags.precision, tune: flags.tune, tuningDirectory: TUNING_DIRECTORY, onWarning },
+    onTuning: showTuning(report),
+  });
   try {
+    checkImageSize(model, classifier); // before the data, which may be a download
     const times = new PartTimes();
     const onProgress = showProgress(report);
     const test = await cifar10({ data: flags.data, split: "test", onProgress });
     const train = await cifar10({ data: flags.data, onProgress });
     report.stop();
     await interruption.during(async () => {
-      const { drawing, likelihood, adapter } = await runModel({
-        ...{ gpu, directory, out, flags, classifier, test, report, times },
+      const { adapter } = model;
+      const { drawing, likelihood } = await runModel({
+        ...{ gpu, model, out, flags, test, report, times },
         signal: interruption.signal,
       });
       if (!drawing.complete) {
@@ -100,6 +107,7 @@ async function main(args: string[]): Promise<number> {
     return interruption.exitCode;
   } finally {
     report.stop();
+    await model.close();
     classifier.destroy();
     await network?.close();
     gpu.close();
@@ -109,34 +117,28 @@ async function main(args: string[]): Promise<number> {
 /** What the model itself is needed for. */
 interface ModelWork {
   readonly gpu: Gpu;
-  readonly directory: string;
+  readonly model: DDPM;
   readonly out: string;
   readonly flags: EvaluateFlags;
-  readonly classifier: Classifier;
   readonly test: ImageDataset;
   readonly report: Reporter;
   readonly times: PartTimes;
   readonly signal: AbortSignal;
 }
 
+/** @throws {ConfigError} if the classifier takes images of another size */
+function checkImageSize(model: DDPM, { config: { imageSize: size } }: Classifier): void {
+  const [height, width] = imageSize(model.config);
+  if (height === size && width === size) return;
+  const allowed = `a model of ${size}x${size} images, as the classifier takes`;
+  throw new ConfigError("--model", `${width}x${height}`, allowed);
+}
+
 /** Draws the samples and measures the likelihood, and frees the model. */
 async function runModel(
-  { gpu, directory, out, flags, classifier: { config }, test, report, times, signal }: ModelWork,
-): Promise<{ drawing: Drawing; likelihood: MeasuredLikelihood | undefined; adapter: string }> {
-  const model = await DDPM.load(directory, {
-    gpu,
-    precision: flags.precision,
-    tune: flags.tune,
-    tuningDirectory: TUNING_DIRECTORY,
-    onWarning: (message) => report.line(`warning: ${message}`),
-    onTuning: showTuning(report),
-  });
+  { gpu, model, out, flags, test, report, times, signal }: ModelWork,
+): Promise<{ drawing: Drawing; likelihood: MeasuredLikelihood | undefined }> {
   try {
-    const [height, width] = imageSize(model.config);
-    if (height !== config.imageSize || width !== config.imageSize) {
-      const allowed = `a model of ${config.imageSize}x${config.imageSize} images, as the classifier takes`;
-      throw new ConfigError("--model", `${width}x${height}`, allowed);
-    }
     report.line(`model ${model.path} on ${model.adapter}`);
     const size = likelihoodSize(flags, gpu.adapter.software, model, test);
     const drawing = await times.time(
@@ -149,7 +151,7 @@ async function runModel(
         () => measureLikelihood(model, drawing.modelDigest, test, out, size, report, signal),
       )
       : undefined;
-    return { drawing, likelihood, adapter: model.adapter };
+    return { drawing, likelihood };
   } finally {
     await model.close();
   }
