@@ -13,6 +13,8 @@ const form = byId("wish");
 const { count, steps, sampler, guidance, seed, mixture, negative, rescale, interval } = form.elements;
 /** The model supports guidance. */
 let canGuide = true;
+/** The sampler of the form before a change of it. */
+let lastSampler = "";
 /** Samplers that can repeat their steps. @type {readonly string[]} */
 let repeating = [];
 
@@ -53,7 +55,13 @@ export function fillForm({ classes, guided, size, samplers, limits, defaults, ..
   count.max = limits.images;
   count.value = Math.min(4, limits.images);
   steps.max = limits.steps;
-  steps.value = Math.min(defaults.steps ?? 25, limits.steps);
+  steps.value = defaults.steps[sampler.value];
+  lastSampler = sampler.value;
+  sampler.addEventListener("change", () => {
+    // A number that somebody chose stays.
+    if (steps.valueAsNumber === defaults.steps[lastSampler]) steps.value = defaults.steps[sampler.value];
+    lastSampler = sampler.value;
+  });
   guidance.max = limits.guidance;
   guidance.value = defaults.guidance ?? 2;
   const largestSeed = Number.MAX_SAFE_INTEGER - limits.images;
@@ -104,6 +112,7 @@ export async function writeForm(wish) {
   if (single) form.elements.class.value = wish.class;
   mixture.value = single ? "" : wish.class;
   [count.value, steps.value, sampler.value, seed.value] = [wish.count, wish.steps, wish.sampler, wish.seed];
+  lastSampler = wish.sampler;
   if (wish.guidance !== undefined) {
     guidance.value = wish.guidance;
     negative.value = wish.negative_class ?? NO_CLASS;

@@ -14,7 +14,7 @@ import { getJson } from "./api.js";
  * @property {readonly string[]} samplers
  * @property {readonly string[]} repeating those that can repeat their steps
  * @property {{ images: number, steps: number, guidance: number, resamplings: number }} limits
- * @property {{ sampler: string, steps?: number, guidance?: number }} defaults
+ * @property {{ sampler: string, steps: Readonly<Record<string, number>>, guidance?: number }} defaults steps by sampler
  */
 
 /**
@@ -28,6 +28,10 @@ export async function readOffer() {
     getJson("models"),
   ]);
   const { id, classes, width, height, parameters, timesteps, guidance, sampler, adapter, precision } = model;
+  const most = Math.min(limits.steps, timesteps);
+  const steps = Object.entries(model.default_steps).map(([name, usual]) => {
+    return [name, Math.min(defaults.steps ?? usual, most)];
+  });
   return {
     classes,
     guided: guidance,
@@ -36,8 +40,8 @@ export async function readOffer() {
       `running on ${adapter}${precision === "mixed" ? " in mixed precision" : ""}.`,
     samplers,
     repeating,
-    limits: { ...limits, steps: Math.min(limits.steps, timesteps) },
-    defaults: { ...defaults, sampler: defaults.sampler ?? sampler },
+    limits: { ...limits, steps: most },
+    defaults: { ...defaults, sampler: defaults.sampler ?? sampler, steps: Object.fromEntries(steps) },
   };
 }
 

@@ -54,6 +54,10 @@ Deno.test("classes and models tell what is served, and nothing of the machine's 
     sampler: "unipc",
     spacing: "karras",
     samplers: ["ddpm", "ddim", "euler", "euler-ancestral", "heun", "dpm++2m", "dpm++2m-sde", "unipc", "edm"],
+    default_steps: {
+      ...{ "ddpm": 1000, "ddim": 15, "euler": 15, "euler-ancestral": 15, "heun": 8, "dpm++2m": 15 },
+      ...{ "dpm++2m-sde": 15, "unipc": 15, "edm": 8 },
+    },
     guidance: true,
     objective: "epsilon",
     adapter: "fake adapter",

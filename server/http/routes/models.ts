@@ -6,7 +6,7 @@
 import { z } from "@hono/zod-openapi";
 import { mostSteps, samplerNames } from "../../../lib/diffusion/sampler.ts";
 import { PRECISIONS } from "../../../lib/model/precision.ts";
-import { chooseSampler } from "../../../lib/sampling/request.ts";
+import { chooseSampler, defaultSteps } from "../../../lib/sampling/request.ts";
 import { hasNullClass } from "../../../lib/sampling/class_choice.ts";
 import { jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
@@ -31,6 +31,9 @@ const modelSchema = z.object({
   sampler: z.string().openapi({ description: "Default sampler." }),
   spacing: z.string().openapi({ description: "Spacing of the noise levels for it." }),
   samplers: z.array(z.string()),
+  default_steps: z.record(z.string(), z.int()).openapi({
+    description: "Default of `steps` by sampler, unless the server was started with another.",
+  }),
   guidance: z.boolean().openapi({
     description:
       "Guidance is available: the model is trained with and without classes, or a second model guides it.",
@@ -58,6 +61,9 @@ export function describeModel(model: ServedModel): z.output<typeof modelSchema> 
     timesteps: mostSteps(schedule),
     ...chooseSampler({}, model),
     samplers: [...samplerNames],
+    default_steps: Object.fromEntries(
+      samplerNames.map((sampler) => [sampler, defaultSteps(chooseSampler({ sampler }, model), schedule)]),
+    ),
     guidance: guide !== undefined || hasNullClass(model),
     ...(guide === undefined ? {} : { guide }),
     objective: schedule.objective,

@@ -68,6 +68,31 @@ visitTest(
   },
 );
 
+visitTest(
+  "steps follow the sampler, as by the server's defaults, until somebody chooses a number",
+  {},
+  async ({ page }) => {
+    const steps = page.getByLabel("Steps");
+    assert.equal(await steps.inputValue(), "15");
+    const choose = async (sampler: string) => {
+      await page.getByLabel("Sampler").selectOption(sampler);
+      return await steps.inputValue();
+    };
+    assert.deepEqual([await choose("heun"), await choose("ddpm"), await choose("ddim")], ["8", "1000", "15"]);
+    await fill(page, { Steps: 30 });
+    assert.equal(await choose("heun"), "30");
+  },
+);
+
+visitTest(
+  "steps that the server was started with are the form's, for every sampler",
+  { settings: { steps: 12 } },
+  async ({ page }) => {
+    await page.getByLabel("Sampler").selectOption("ddpm");
+    assert.equal(await page.getByLabel("Steps").inputValue(), "12");
+  },
+);
+
 visitTest("a picture tells its way, its seed and its curl line, and can be drawn again", {
   engine: MANUAL,
   browser: { permissions: ["clipboard-read", "clipboard-write"] },
