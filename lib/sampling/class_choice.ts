@@ -59,7 +59,16 @@ export function resolveClass(
   const label = findLabel(choice, model);
   if (label !== undefined) return label;
   const parts = typeof choice === "string" ? splitMixture(choice, model) : undefined;
-  return parts ? mixtureOf(parts, model) : refuse("class", choice, model, [...more, ...classWords(model)]);
+  if (parts) return mixtureOf(parts, model);
+  const listed = String(choice).split(",", MAX_MIXTURE + 1).map((name) => name.trim());
+  if (
+    listed.length > 1 && listed.length <= MAX_MIXTURE &&
+    listed.every((name) => findLabel(name, model) !== undefined)
+  ) {
+    const mixture = listed.map((name) => `${name}:1`).join();
+    throw new ConfigError("class", choice, `one class, or a mixture with weights, such as ${mixture}`);
+  }
+  return refuse("class", choice, model, [...more, ...classWords(model)]);
 }
 
 /**

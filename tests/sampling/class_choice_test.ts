@@ -128,6 +128,9 @@ Deno.test("a wrong part of a mixture is named, with a suggestion", () => {
   assert.equal(refused("cat:0.6,dogg:0.4"), `${unknown} (did you mean dog?), got "dogg"`);
   assert.equal(refused({ catt: 1 }), `${unknown} (did you mean cat?), got "catt"`);
   assert.equal(refused("cat:0.6,any:0.4"), `${unknown}, got "any"`);
+  const weights = 'class: expected one class, or a mixture with weights, such as cat:1,dog:1, got "cat, dog"';
+  assert.equal(refused("cat, dog"), weights);
+  assert.match(refused("cat,dgo"), /^class: expected cat, dog, a number/);
   assert.equal(refused("cat:0"), 'class: expected a weight above 0, got "cat:0"');
   assert.equal(refused("cat:1,dog:-0.5"), 'class: expected a weight above 0, got "dog:-0.5"');
   assert.equal(refused("cat:nan,dog:1"), 'class: expected a weight above 0, got "cat:nan"');
