@@ -52,12 +52,12 @@ export function qualityPage({ samplers, recipes, models }: QualityResults): stri
     ),
     bulletList([
       "**Fréchet distance** and **kernel distance**: to CIFAR-10's test images, in the features of the project's own classifier " +
-      "(`docs/evaluation.md`); smaller is better. They are no FID and no KID. The Fréchet distance of few images is too large, the " +
-      "more so the more they vary: compare it between rows of as many images only. The kernel distance has no such bias, and " +
-      "may be negative.",
+      "(`docs/evaluation.md`); smaller is better. They are not FID and KID. The Fréchet distance of few images is too large, the " +
+      "more so the more they vary: compare it only between rows with the same number of images. The kernel distance is unbiased, " +
+      "and may be negative.",
       "**class consistency**: share of the images that the classifier takes for the class they were drawn for.",
       "**±**: standard error over the images, by a jackknife over rounds of all classes. Rows of a table have the same seeds and " +
-      "classes, so that they differ by less than two independent sets of images would.",
+      "classes, so they differ by less than two independent sets of images would.",
     ]),
     ...samplers ? samplerBlocks(samplers) : [],
     ...recipes ? recipeBlocks(recipes) : [],
@@ -158,13 +158,13 @@ function samplerBlocks(table: SamplerTable): string[] {
     wrap("**saturated**: share of the pixels' values that are 0 or 255, high in burnt-out images."),
     wrap(
       `The default is \`${DEFAULT_SAMPLER}\` in ${DEFAULT_STEPS} evaluations, spaced as \`karras\`: at 10 and at 15 evaluations no sampler has lower ` +
-        "distances, and 20 lower them no more. At 10 they are within their errors of these, but more of the pixels are " +
+        "distances, and 20 evaluations do not lower them further. Those at 10 are equal within their errors, but more pixels are " +
         "saturated.",
     ),
     wrap(
-      "Solvers of the probability flow keep what a network gets wrong at much noise. While they kept all of `x`, about one image " +
-        "in 25 came out burnt to white (guidance 2; without it some of these, too); since they clip as DDIM does, none of 100 has. heun follows diffusers' " +
-        "scheduler, which clips otherwise.",
+      "Solvers of the probability flow keep the errors that a network makes at high noise levels. Before they clipped `x_0` as " +
+        "DDIM does, about one image in 25 was burnt to white (with guidance 2, and some of these without); now none of 100 is. " +
+        "heun follows diffusers' scheduler, which clips differently.",
     ),
     ...headBlocks(table),
     markdownTable(
