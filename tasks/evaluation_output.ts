@@ -134,7 +134,7 @@ export function resultPage(
       heading: "Samples against training images",
       text:
         "Distances (smaller is better) and shares in the features of the project's classifier; FID, KID and Inception score, if " +
-        "there are any, in those of InceptionV3. The test images, as many, show how good a score can be.",
+        "there are any, in those of InceptionV3. As many test images show how good a score can be.",
       table: { columns: ["measure", "samples", "test images"], rows: tableRows(result) },
     },
     ...likelihood,

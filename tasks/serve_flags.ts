@@ -70,9 +70,8 @@ export function readServeFlags(args: readonly string[]): ServeFlags {
       unit: "seconds",
       default: defaultSettings.grace,
     })
-    .flag("--steps <N>", "default for network evaluations per image", {
+    .flag("--steps <N>", "default number of network evaluations per image", {
       value: integer(...steps),
-      unit: "steps",
       defaultText: `${DEFAULT_STEPS}; with ddpm all of the model's timesteps`,
     })
     .flag("--sampler <NAME>", "default sampling method", {

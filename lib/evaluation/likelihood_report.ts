@@ -25,7 +25,7 @@ export async function likelihoodSections(
     {
       heading: "Likelihood",
       text: `${describeBits(likelihood)}: the variational bound on the negative log-likelihood of ` +
-        `${images} images, in bits per dimension (per byte). Less is better. Where the model needs many bits at little ` +
+        `${images} images, in bits per dimension (per byte). Lower is better. Where the model needs many bits at little ` +
         "noise, it is weak in detail; at much noise, in composition.",
       table: {
         columns: ["part", "bits per dimension"],

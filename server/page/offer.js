@@ -30,7 +30,7 @@ export async function readOffer() {
   const { id, classes, width, height, parameters, timesteps, guidance, sampler, adapter, precision } = model;
   const most = Math.min(limits.steps, timesteps);
   const steps = Object.entries(model.default_steps).map(([name, usual]) => {
-    return [name, Math.min(defaults.steps ?? usual, most)];
+    return [name, Math.min(usual, most)];
   });
   return {
     classes,

@@ -40,7 +40,7 @@ Deno.test("ready says why it is not", async () => {
 });
 
 Deno.test("classes and models tell what is served, and nothing of the machine's directories", async () => {
-  const { ask } = harness();
+  const { ask } = harness({ settings: { steps: undefined } });
   const { classes } = await (await ask("/classes")).json();
   assert.deepEqual([classes.length, classes[3]], [10, { index: 3, name: "cat" }]);
   const { models } = await (await ask("/models")).json();

@@ -39,7 +39,7 @@ export function adminRoutes(app: App, context: ServerContext): void {
     try {
       const model = await underWay;
       context.log.info("model reloaded", { id: c.var.requestId, model: model.id });
-      return c.json({ model: describeModel(model) });
+      return c.json({ model: describeModel(model, context.settings) });
     } catch (error) {
       if (!(error instanceof DenoiseError)) throw error;
       const { id } = servedModel(context); // 503 where the engine is down

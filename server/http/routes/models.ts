@@ -12,6 +12,7 @@ import { jsonAnswer, problems } from "../answers.ts";
 import type { ServerContext } from "../context.ts";
 import { servedModel } from "../plan.ts";
 import type { ServedModel } from "../../engine/engine.ts";
+import type { ServerSettings } from "../../settings.ts";
 import type { App } from "../request.ts";
 
 const classesSchema = z.object({
@@ -32,7 +33,7 @@ const modelSchema = z.object({
   spacing: z.string().openapi({ description: "Spacing of the noise levels for it." }),
   samplers: z.array(z.string()),
   default_steps: z.record(z.string(), z.int()).openapi({
-    description: "Default of `steps` by sampler, unless the server was started with another.",
+    description: "Default of `steps` by sampler.",
   }),
   guidance: z.boolean().openapi({
     description:
@@ -48,7 +49,10 @@ const modelSchema = z.object({
 }).openapi("Model");
 
 /** Serializes a model for responses, without its path. */
-export function describeModel(model: ServedModel): z.output<typeof modelSchema> {
+export function describeModel(
+  model: ServedModel,
+  settings: Pick<ServerSettings, "steps">,
+): z.output<typeof modelSchema> {
   const { id, step, parameters, height, width, classes, schedule, guide, adapter, precision, loadedAt } =
     model;
   return {
@@ -62,7 +66,9 @@ export function describeModel(model: ServedModel): z.output<typeof modelSchema> 
     ...chooseSampler({}, model),
     samplers: [...samplerNames],
     default_steps: Object.fromEntries(
-      samplerNames.map((sampler) => [sampler, defaultSteps(chooseSampler({ sampler }, model), schedule)]),
+      samplerNames.map((sampler) => {
+        return [sampler, defaultSteps(chooseSampler({ sampler }, model), schedule, settings)];
+      }),
     ),
     guidance: guide !== undefined || hasNullClass(model),
     ...(guide === undefined ? {} : { guide }),
@@ -98,5 +104,5 @@ export function modelRoutes(app: App, context: ServerContext): void {
       ...problems(401, 503),
     },
   });
-  app.get("/models", (c) => c.json({ models: [describeModel(servedModel(context))] }));
+  app.get("/models", (c) => c.json({ models: [describeModel(servedModel(context), context.settings)] }));
 }

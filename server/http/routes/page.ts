@@ -51,7 +51,7 @@ export function pageRoutes(settings: ServerSettings): Hono {
     const type = TYPES[name.slice(name.lastIndexOf(".") + 1) as keyof typeof TYPES];
     serve(routes, name === "index.html" ? "/" : `/page/${name}`, type, body);
   }
-  const { sampler, steps, guidance, maxImages, maxSteps } = settings;
+  const { sampler, guidance, maxImages, maxSteps } = settings;
   const form = {
     samplers: samplerNames,
     repeating: markovSamplers,
@@ -61,7 +61,7 @@ export function pageRoutes(settings: ServerSettings): Hono {
       guidance: settingRanges.guidance[1],
       resamplings: MAX_RESAMPLINGS,
     },
-    defaults: { sampler, steps, guidance },
+    defaults: { sampler, guidance },
   };
   serve(routes, "/page/settings.json", "application/json", new TextEncoder().encode(JSON.stringify(form)));
   return routes;

@@ -70,7 +70,7 @@ visitTest(
 
 visitTest(
   "steps follow the sampler, as by the server's defaults, until somebody chooses a number",
-  {},
+  { settings: { steps: undefined } },
   async ({ page }) => {
     const steps = page.getByLabel("Steps");
     assert.equal(await steps.inputValue(), "15");
@@ -85,11 +85,13 @@ visitTest(
 );
 
 visitTest(
-  "steps that the server was started with are the form's, for every sampler",
+  "the evaluations that the server was started with are the form's, for every sampler",
   { settings: { steps: 12 } },
   async ({ page }) => {
-    await page.getByLabel("Sampler").selectOption("ddpm");
-    assert.equal(await page.getByLabel("Steps").inputValue(), "12");
+    const steps = page.getByLabel("Steps");
+    assert.equal(await steps.inputValue(), "12");
+    await page.getByLabel("Sampler").selectOption("heun"); // two evaluations a step
+    assert.equal(await steps.inputValue(), "6");
   },
 );
 
