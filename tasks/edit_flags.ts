@@ -42,11 +42,11 @@ const DESCRIPTION =
   "Draws images from given ones: image to image, inpainting, interpolation, change of class.";
 
 const EXAMPLES = `\
-Image to image:     deno task edit --image cat.png --class dog --strength 0.6
-Inpainting:         deno task edit --image cat.png --mask mask.png --class cat
-Change of class:    deno task edit --image cat.png --invert --from cat --class dog
-Between two seeds:  deno task edit --seeds 1,2 --class ship --frames 8
-Between two images: deno task edit --images a.png,b.png --frames 8
+Image to image: deno task edit --image cat.png --class dog --strength 0.6
+Inpainting:     deno task edit --image cat.png --mask mask.png --class cat
+Class change:   deno task edit --image cat.png --invert --from cat --class dog
+Two seeds:      deno task edit --seeds 1,2 --class ship --frames 8
+Two images:     deno task edit --images a.png,b.png --frames 8
 
 --seeds, --invert and --images need samplers that add no noise. --invert and --images first go from the image back to its \
 noise, with 50 evaluations each way unless --steps is given. --images draws without guidance unless --guidance is given.`;
