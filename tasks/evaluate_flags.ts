@@ -5,6 +5,7 @@
  */
 import type { SigmaInterval } from "../lib/diffusion/guidance.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
+import { ConfigError } from "../lib/errors.ts";
 import { type Preprocessing, PREPROCESSINGS } from "../lib/evaluation/inception/inception_v3.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
 import { type SamplerName, samplerNames, type SpacingName, spacingNames } from "../lib/diffusion/sampler.ts";
@@ -47,7 +48,11 @@ Distances are in the features of the project's classifier: compare them with eac
 papers, for which there is --inception. They depend on the number of images: compare models at the same --images. Test images \
 show how good a score can be. Ctrl-C keeps what is done so far; the same command goes on from there.`;
 
-/** Reads the command line. */
+/**
+ * Reads the command line.
+ *
+ * @throws {ConfigError} for a flag that changes nothing beside the others
+ */
 export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
   const command = new TaskCommand(
     "evaluate",
@@ -94,7 +99,7 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
       value: oneOf(spacingNames),
       defaultText: "that of the sampler and the model",
     });
-  return addGuidanceFlags(command, "as of `deno task sample`")
+  const flags = addGuidanceFlags(command, "as of `deno task sample`")
     .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 })
     .flag("--data <PATH>", "archive or folder of images to compare with, as for `deno task train`", {
       value: text(),
@@ -133,9 +138,17 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
     .switch("--quiet", "print only errors")
     .notes(NOTES)
     .read<EvaluateFlags>(args);
+  const { inception, preprocessing, likelihoodImages, terms } = flags;
+  if (preprocessing !== undefined && inception === undefined) {
+    throw new ConfigError("--preprocessing", preprocessing, "no value without --inception");
+  }
+  if (terms !== undefined && likelihoodImages === 0) {
+    throw new ConfigError("--terms", terms, "no value with --likelihood-images 0");
+  }
+  return flags;
 }
 
-/** EvaluateFlags by the names of the options they set. */
+/** Flags by the names of the options they set. */
 export const EVALUATE_FLAGS: FlagNames = {
   ...SAMPLING_FLAG_OF,
   ...Object.fromEntries(
