@@ -96,9 +96,11 @@ export function planRun(
     // A run that ended mid-epoch has a record of that epoch; the record of the full epoch will replace it.
     progress.history = progress.history.filter(({ step }) => step % stepsPerEpoch === 0);
   }
+  const grids = resolveGrids(adapter, stored?.grids ?? {}, options);
+  checkEvaluationSamples(options, grids);
   return {
     settings,
-    grids: resolveGrids(adapter, stored?.grids ?? {}, options),
+    grids,
     savedStep: checkpoint?.step,
     progress,
     images: Uint32Array.from([...train, ...validation]),
@@ -217,6 +219,15 @@ function checkValidation({ patience, keepBest }: TrainSettings, images: number):
   const where = "where there are no validation images, since it depends on their loss";
   if (patience !== null) throw new ConfigError("patience", patience, `null ${where}`);
   if (keepBest) throw new ConfigError("keepBest", keepBest, `false ${where}`);
+}
+
+/** Checks that samples are asked for in evaluations that there are; a resumed run without evaluations may still have the number. */
+function checkEvaluationSamples(
+  { evaluationSamples = 0 }: GridSettings,
+  { evaluateEvery }: Required<GridSettings>,
+): void {
+  if (evaluationSamples === 0 || evaluateEvery !== 0) return;
+  throw new ConfigError("evaluationSamples", evaluationSamples, "0 without `evaluateEvery`");
 }
 
 /** Indices of training and validation images; a limit shrinks both in proportion. */

@@ -104,6 +104,12 @@ Deno.test("samples of an evaluation have a Fréchet distance and a class consist
       run({ epochs: 1, evaluateEvery: 1, evaluationSamples: 1, classifier }),
       /^ConfigError: evaluationSamples: expected 0, or 2 or more, got 1/,
     );
+    await assert.rejects(
+      run({ epochs: 1, evaluationSamples: 6, classifier }),
+      /^ConfigError: evaluationSamples: expected 0 without `evaluateEvery`, got 6/,
+    );
+    const again = await run({ out, resume: true, epochs: 3, evaluateEvery: 0 });
+    assert.deepEqual(ofType(again, "evaluation"), [], "a resumed run may stop being evaluated");
   });
 });
 
