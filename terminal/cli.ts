@@ -251,13 +251,16 @@ export class TaskCommand extends Command {
 export type FlagNames = Readonly<Record<string, string>>;
 
 /**
- * Translates a message of the library for the command line: replaces names of options by flags. The library writes them in
- * backticks, with an optional value, or before `: expected`.
+ * Translates a message of the library for the command line: replaces names of options by flags, and null, which no flag takes, by
+ * words. The library writes names in backticks, with an optional value, or before `: expected`.
  */
 export function inFlags(message: string, flags: FlagNames): string {
   const flagOf = (name: string) => Object.hasOwn(flags, name) ? flags[name] : undefined;
   return message
-    .replace(/^(\w+)(?=: expected )/, (name) => flagOf(name) ?? name)
+    .replace(/^(\w+): expected (null\b)?/, (whole, name, absent) => {
+      const flag = flagOf(name);
+      return flag === undefined ? whole : `${flag}: expected ${absent === undefined ? "" : "no value"}`;
+    })
     .replace(/`(\w+)(?:: "(\w+)")?`/g, (whole, name, value) => {
       const flag = flagOf(name);
       return flag === undefined ? whole : value === undefined ? flag : `${flag} ${value}`;

@@ -102,7 +102,7 @@ function checkSettings(settings: TrainSettings): void {
   checkProcessTimes(settings.model, processOf(settings));
   const { emaProfiles } = settings;
   if (!emaProfiles && settings.snapshotEvery !== null) {
-    throw new ConfigError("snapshotEvery", settings.snapshotEvery, "null without emaProfiles");
+    throw new ConfigError("snapshotEvery", settings.snapshotEvery, "null without `emaProfiles`");
   }
   if (emaProfiles && new Set(emaProfiles).size < emaProfiles.length) {
     throw new ConfigError("emaProfiles", emaProfiles, "widths that differ from each other");

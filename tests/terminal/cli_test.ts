@@ -151,6 +151,11 @@ Deno.test("a message of the library names flags where a command line set the opt
   const shown = (error: Error) => describeError(error, flags).message;
   assert.equal(shown(new ConfigError("lr", 2, "a number")), "error: --lr: expected a number, got 2");
   assert.equal(shown(new ConfigError("eps", 2, "less")), "error: eps: expected less, got 2");
+  assert.equal(
+    shown(new ConfigError("lr", 2, "null without `model`")),
+    "error: --lr: expected no value without --config, got 2",
+  );
+  assert.equal(shown(new ConfigError("eps", 2, "null")), "error: eps: expected null, got 2");
   assert.equal(shown(new ConfigError("toString", 2, "less")), "error: toString: expected less, got 2");
   assert.equal(
     shown(

@@ -153,7 +153,7 @@ Deno.test("what no average can be made from is refused", async () => {
     );
     assert.match(
       await refusal(() => run({ emaProfiles: undefined, snapshotEvery: 2 }), ConfigError),
-      /^snapshotEvery: expected null without emaProfiles, got 2$/,
+      /^snapshotEvery: expected null without `emaProfiles`, got 2$/,
     );
     assert.match(
       await refusal(() => run({ out, resume: true, emaProfiles: [0.1] }), ConfigError),
