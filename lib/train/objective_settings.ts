@@ -26,7 +26,7 @@ export interface ObjectiveSettings {
   readonly schedule: Exclude<BetaSchedule, "custom">;
   /** Betas of one's own, one per timestep, in place of a schedule; null for none. */
   readonly betas: readonly number[] | null;
-  /** Number of timesteps `T` of the schedule, 2 to 10,000. */
+  /** Number of timesteps `T` of the schedule, 2 to 100,000, and as many as leave some of the image. */
   readonly timesteps: number;
   /**
    * Rescale the betas so that the last timestep is pure noise (Lin et al. 2024, arXiv 2305.08891). Not with objective `epsilon`.
@@ -55,9 +55,6 @@ export interface ObjectiveSettings {
   /** Draw the noise levels of a batch from as many equal strata. */
   readonly stratified: boolean;
 }
-
-/** Largest number of timesteps: of 100,000, `linear` would leave less of the image than float64 can hold. */
-const MOST_TIMESTEPS = 10_000;
 
 /** Table of the settings of the training objective. */
 export const OBJECTIVE_SETTINGS: SettingTable<Partial<ObjectiveSettings>> = {
@@ -97,7 +94,7 @@ export const OBJECTIVE_SETTINGS: SettingTable<Partial<ObjectiveSettings>> = {
   timesteps: {
     kind: "whole",
     min: 2,
-    max: MOST_TIMESTEPS,
+    max: MAX_TIMESTEPS,
     default: 1000,
     help: "timesteps T of the schedule",
   },
@@ -194,7 +191,17 @@ export function checkObjective(settings: ObjectiveSettings): void {
   if (weighting === "none") without(["gamma"], "with weighting none");
   if (weighting !== "p2") without(["p2K"], `with weighting ${weighting}: only p2 has a k`);
   if (loss !== "huber") without(["huberDelta"], `with loss ${loss}: only huber has a delta`);
-  processOf(settings); // checks that the betas leave some of the image
+  checkSignalLeft(settings);
+}
+
+/** Checks that the betas leave some of the image. */
+function checkSignalLeft(settings: ObjectiveSettings): void {
+  try {
+    processOf(settings);
+  } catch (error) {
+    if (!(error instanceof ConfigError) || error.field !== "numTrainTimesteps") throw error;
+    throw new ConfigError("timesteps", error.value, error.allowed);
+  }
 }
 
 /** Forward process of a run. */

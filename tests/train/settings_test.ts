@@ -152,7 +152,12 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
     [{ gamma: 2 }, "gamma: expected null with weighting none, got 2"],
     [{ weighting: "min-snr", p2K: 2 }, "p2K: expected 1 with weighting min-snr: only p2 has a k, got 2"],
     [{ huberDelta: 2 }, "huberDelta: expected 1 with loss mse: only huber has a delta, got 2"],
-    [{ timesteps: 100_000 }, "timesteps: expected a whole number from 2 to 10000, got 100000"],
+    [{ timesteps: 100_001 }, "timesteps: expected a whole number from 2 to 100000, got 100001"],
+    [
+      { timesteps: 100_000 },
+      "timesteps: expected fewer timesteps or smaller betas: less than 1e-30 of the signal is left at timestep 36717, " +
+      "got 100000",
+    ],
     [
       { betas: Array(100).fill(0.9) },
       "betas: expected fewer timesteps or smaller betas: less than 1e-30 of the signal is left at timestep 59, " +
@@ -178,6 +183,12 @@ Deno.test("a setting out of range is refused by name, value and what is allowed"
     ],
   ];
   for (const [options, message] of cases) assert.equal(refusal(() => resolve(options)), message);
+});
+
+Deno.test("a schedule may have as many timesteps as leave some of the image", () => {
+  for (const schedule of ["cosine", "laplace"] as const) {
+    assert.equal(resolve({ schedule, timesteps: 100_000 }).timesteps, 100_000);
+  }
 });
 
 Deno.test("a setting that is true or false is nothing else", () => {
