@@ -272,13 +272,20 @@ Deno.test("a fine-tuned run resumes without the model that it started from, to t
 
 Deno.test("what cannot be started from is refused, and nothing is left behind", async () => {
   await inTemporaryDirectory(async (directory) => {
-    const [init, grey, out] = ["a", "grey", "b"].map((name) => join(directory, name)) as [
+    const [init, grey, scaled, out] = ["a", "grey", "scaled", "b"].map((name) => join(directory, name)) as [
+      string,
       string,
       string,
       string,
     ];
     await run({ out: init, steps: 1 });
     await writeForeignPipeline(grey, { config: microNetwork({ inChannels: 1, outChannels: 1 }) });
+    const scheduler = { _class_name: "EDMEulerScheduler", sigma_data: 0.7 };
+    await writeForeignPipeline(scaled, { config: microNetwork(), scheduler });
+    assert.match(
+      await refusal({ init: scaled, out }, ConfigError),
+      /^init: expected a model of EDM with sigma_data 0\.5, as runs have, not 0\.7, .*got ".*scaled"$/,
+    );
     assert.match(
       await refusal({ init: join(directory, "none"), out }, CheckpointError),
       /none.*no model here/,
