@@ -8,12 +8,20 @@ import {
   type SamplerChoice,
   type SamplerName,
   samplerNames,
-  type SpacingName,
   spacingNames,
 } from "../lib/diffusion/sampler.ts";
 import { type PresetName, PRESETS } from "../lib/model/presets.ts";
 import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
-import { checked, type FlagNames, integer, number, oneOf, TaskCommand, text } from "../terminal/cli.ts";
+import {
+  checked,
+  type FlagNames,
+  integer,
+  number,
+  oneOf,
+  TaskCommand,
+  text,
+  type Value,
+} from "../terminal/cli.ts";
 import { addGuidanceFlags, SAMPLING_FLAG_OF } from "./sampling_flags.ts";
 
 /** Values of the flags. */
@@ -61,6 +69,22 @@ Cells compare at equal network evaluations: heun and edm take half as many steps
 cell, compared with the test images in the features of the project's classifier. Ctrl-C keeps what is drawn; the same command goes \
 on from there, and cells of other calls with the same settings stay in the file.`;
 
+const SAMPLER = oneOf(samplerNames);
+const SPACING = oneOf(spacingNames);
+
+/** Samplers, some with a spacing: `dpm++2m,unipc:linspace`. */
+export const SAMPLERS: Value<SamplerChoice[]> = {
+  allowed: "names of samplers, separated by commas",
+  parse: (list) =>
+    list.split(",").map((word) => {
+      const [sampler = "", ...spacing] = word.trim().split(":");
+      return {
+        sampler: SAMPLER.parse(sampler),
+        ...spacing.length === 0 ? {} : { spacing: SPACING.parse(spacing.join(":")) },
+      };
+    }),
+};
+
 /** Reads the command line of `deno task quality samplers`. */
 export function readSamplersFlags(args: readonly string[]): SamplersFlags {
   const command = new TaskCommand(
@@ -72,7 +96,7 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
       defaultText: "the project's own checkpoints/cifar10",
     })
     .flag("--samplers <LIST>", "samplers, each with a spacing if not its own: dpm++2m,unipc:linspace", {
-      value: checked("names of samplers, separated by commas", parseSamplers, samplerNames),
+      value: SAMPLERS,
       default: samplerNames.map((sampler): SamplerChoice => ({ sampler })),
       defaultText: "all, each with its own spacing",
     })
@@ -198,21 +222,6 @@ export const QUALITY_FLAGS: FlagNames = {
     ) => [name, `--${name}`]),
   ),
 };
-
-function parseSamplers(list: string): SamplerChoice[] | undefined {
-  const choices = list.split(",").map((word) => {
-    const [sampler, spacing, ...rest] = word.trim().split(":");
-    const known = (samplerNames as readonly string[]).includes(sampler!) && rest.length === 0 &&
-      (spacing === undefined || (spacingNames as readonly string[]).includes(spacing));
-    return known
-      ? {
-        sampler: sampler as SamplerName,
-        ...spacing === undefined ? {} : { spacing: spacing as SpacingName },
-      }
-      : undefined;
-  });
-  return choices.every((choice) => choice !== undefined) ? choices : undefined;
-}
 
 function parseCounts(list: string): number[] | undefined {
   const counts = list.split(",").map((word) => /^\s*\d+\s*$/.test(word) ? Number(word) : NaN);
