@@ -13,6 +13,7 @@ import {
   variances,
   type VarianceType,
 } from "../mod.ts";
+import { MOST_CHURN_NOISE } from "../lib/diffusion/samplers/edm.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import type { Backend } from "../lib/gpu/backend.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
@@ -39,6 +40,8 @@ export interface SamplerFlags {
   readonly eta?: number;
   readonly variance?: VarianceType;
   readonly churn?: number;
+  readonly churnRange?: SigmaInterval;
+  readonly churnNoise?: number;
   readonly guidance?: number;
   readonly guidanceRescale?: number;
   readonly guidanceInterval?: SigmaInterval;
@@ -93,6 +96,18 @@ export function addSamplerFlags(command: TaskCommand): TaskCommand {
     .flag("--churn <F>", "noise that the edm sampler adds back over all steps (S_churn)", {
       value: number(0),
       defaultText: "0",
+    })
+    .flag(
+      "--churn-range <LOW,HIGH>",
+      "noise levels at which it is added, as ratios of noise to signal (S_tmin, S_tmax)",
+      {
+        value: checked(INTERVAL_WORDS, parseInterval),
+        defaultText: "all, 0,inf",
+      },
+    )
+    .flag("--churn-noise <F>", "standard deviation of that noise (S_noise)", {
+      value: number(0, MOST_CHURN_NOISE),
+      defaultText: "1",
     });
   return addGuidanceFlags(sampling, "2; 1 without a class, or for a model not trained for guidance")
     .flag("--guide <PATH>", GUIDE_HELP, { value: text(), defaultText: "none" })
@@ -135,10 +150,10 @@ export function addDeviceFlags(command: TaskCommand): TaskCommand {
 
 /** The options of `generate` among the flags. */
 export function samplerOptions(flags: SamplerFlags): GenerateOptions {
-  const { steps, sampler, spacing, eta, variance, churn } = flags;
+  const { steps, sampler, spacing, eta, variance, churn, churnRange, churnNoise } = flags;
   const { guidance, guidanceRescale, guidanceInterval, negativeClass } = flags;
   return {
-    ...{ steps, sampler, spacing, eta, variance, churn },
+    ...{ steps, sampler, spacing, eta, variance, churn, churnRange, churnNoise },
     ...{ guidance, guidanceRescale, guidanceInterval, negativeClass },
   };
 }
@@ -158,6 +173,8 @@ const SAME_NAME = [
 /** Flags by the names of the options they set. */
 export const SAMPLING_FLAG_OF: FlagNames = {
   ...Object.fromEntries(SAME_NAME.map((name) => [name, `--${name}`])),
+  churnRange: "--churn-range",
+  churnNoise: "--churn-noise",
   negativeClass: "--negative-class",
   guide: "--guide",
   guidanceRescale: "--guidance-rescale",

@@ -60,7 +60,7 @@ export function guidanceMetadata(
   };
 }
 
-/** Settings of a sampler under the names that they have in requests to the server; those not in use are left out. */
+/** Settings of a sampler under names in the manner of requests to the server; those not in use are left out. */
 export interface SamplerMetadata {
   readonly spacing: SpacingName;
   readonly eta?: number;

@@ -25,6 +25,8 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--steps <N>", "in steps", "default: 15"],
         ["--sampler <NAME>", "ddpm, ddim", "default: unipc"],
         ["--eta <F>", "from 0 to 1", "default: 0"],
+        ["--churn-range <LOW,HIGH>", "0.2,2", "default: all"],
+        ["--churn-noise <F>", "from 0 to 100", "default: 1"],
         ["--guidance <F>", "default: 2; 1 without a class"],
         ["--guidance-rescale <F>", "from 0 to 1", "default: 0"],
         ["--guidance-interval <LOW,HIGH>", "0.2,2", "default: all"],
@@ -137,6 +139,25 @@ Deno.test("models of other programs: grey pictures, a table without a null row, 
   });
 });
 
+Deno.test("the noise that EDM's sampler adds back has its flags, and is in the metadata", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const drawn = async (...flags: string[]) => {
+      const model = ["--model", MODEL, "--class", "1", "--count", "1", "--sampler", "edm", "--steps", "4"];
+      const { code, err } = await runTask("sample", [...model, "--churn", "2", ...flags], directory);
+      assert.deepEqual([code, err], [0, ""]);
+      return decodePng(await Deno.readFile(join(directory, "samples.png")));
+    };
+    const [everywhere, limited] = [
+      await drawn(),
+      await drawn("--churn-range", "0.1,5", "--churn-noise", "1.5"),
+    ];
+    const { churn, churn_range, churn_noise } = limited.text;
+    assert.deepEqual([churn, churn_range, churn_noise], ["2", "0.1 to 5", "1.5"]);
+    assert.equal(everywhere.text.churn_range, undefined);
+    assert.notDeepEqual(limited.rgb, everywhere.rgb);
+  });
+});
+
 Deno.test("an animation is drawn in batches, too, and the batch changes nothing", async () => {
   await inTemporaryDirectory(async (directory) => {
     const flags = ["--model", MODEL, "--count", "2", "--steps", "3", "--seed", "7", "--scale", "8"];
@@ -245,6 +266,11 @@ Deno.test("a request that cannot be met is one line with what is allowed, and wr
         /^error: --model: expected a directory, or a file of weights \(.*\), got ".*model_index\.json"\n$/,
       ],
       [["--model", MODEL, "--sampler", "ddpm", "--eta", "0.5"], 2, /^error: --eta: /],
+      [
+        ["--model", MODEL, "--sampler", "heun", "--churn-noise", "1"],
+        2,
+        /^error: --churn-noise: .*only the edm/,
+      ],
       [
         ["--model", MODEL, "--class", "none", "--guidance", "3"],
         2,

@@ -19,7 +19,7 @@ import {
 } from "./step.ts";
 
 /** Largest deviation of the noise that is added back; the paper's are 1 to 1.007. */
-const MOST_CHURN_NOISE = 100;
+export const MOST_CHURN_NOISE = 100;
 
 /** Largest relative increase of sigma in one step (Algorithm 2, line 4). */
 const MOST_GAMMA = Math.SQRT2 - 1;
