@@ -3,7 +3,12 @@ import { Generator } from "../../lib/sampling/generator.ts";
 import type { ImageJob } from "../../lib/sampling/image_job.ts";
 import { type BatchTurn, RunningBatch, type RunningBatchOptions } from "../../lib/sampling/running_batch.ts";
 import { networkRows } from "../../lib/diffusion/guidance.ts";
-import { planSampling } from "../../lib/diffusion/sampler.ts";
+import {
+  planSampling,
+  type SamplerName,
+  samplerNames,
+  type SamplerSettings,
+} from "../../lib/diffusion/sampler.ts";
 import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
 import { ConfigError } from "../../lib/errors.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
@@ -122,6 +127,39 @@ for (const precision of PRECISIONS) {
       { precision },
     ));
 }
+
+Deno.test("each sampler, with settings of its own, has the same bits alone and in a batch of all the others", () =>
+  withBatch(async (batch) => {
+    const own: Partial<Record<SamplerName, SamplerSettings>> = {
+      ddpm: { variance: "fixed_small" },
+      ddim: { eta: 0.7 },
+      edm: { churn: 2 },
+    };
+    const jobs = samplerNames.map((sampler, id): ImageJob => {
+      return {
+        id,
+        label: id % CLASSES,
+        seed: 60 + id,
+        guidance: 1,
+        sampler,
+        steps: 3 + id % 3,
+        ...own[sampler],
+      };
+    });
+    const drawn = async (jobs: readonly ImageJob[]) => {
+      const images = new Map<number, Float32Array>();
+      // One joins at a time, so that all are at different steps.
+      for (const waiting = [...jobs]; waiting.length + batch.size > 0;) {
+        if (waiting[0] && batch.rowsInUse < ROWS) batch.add(waiting.shift()!);
+        for (const { id, data } of (await batch.turn(0)).finished) images.set(id, data);
+      }
+      return images;
+    };
+    const together = await drawn(jobs);
+    for (const job of jobs) {
+      assert.deepEqual(together.get(job.id), (await drawn([job])).get(job.id), job.sampler);
+    }
+  }));
 
 Deno.test("a turn ends at the next requested frame, and frames are those of the trajectory", () =>
   withBatch(async (batch, gpu, weights) => {

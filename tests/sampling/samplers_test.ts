@@ -15,6 +15,7 @@ for (
   const [objective, scheduler] of [
     ["epsilon", undefined],
     ["v", { _class_name: "DDIMScheduler", prediction_type: "v_prediction" }],
+    ["x0", { _class_name: "DDPMScheduler", prediction_type: "sample" }],
     ["flow", { _class_name: "FlowMatchEulerDiscreteScheduler", clip_sample: true }],
     ["edm", { _class_name: "EDMEulerScheduler", clip_sample: true }],
   ] as const

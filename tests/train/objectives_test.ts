@@ -12,6 +12,7 @@ const VARIANTS: readonly (readonly [options: Partial<TrainOptions>, scheduler: s
   [{ objective: "v" }, "DDPMScheduler"],
   [{ objective: "x0" }, "DDPMScheduler"],
   [{ objective: "v", schedule: "cosine", timesteps: 20, zeroTerminalSnr: true }, "DDPMScheduler"],
+  [{ objective: "v", schedule: "cosine", weighting: "min-snr" }, "DDPMScheduler"],
   [{ objective: "epsilon", weighting: "p2", gamma: 0.5, loss: "huber", stratified: true }, "DDPMScheduler"],
   [{ objective: "x0", weighting: "soft-min-snr" }, "DDPMScheduler"],
   [{ objective: "epsilon", learnedVariance: true, schedule: "cosine" }, "DDPMScheduler"],
