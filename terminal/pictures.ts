@@ -5,7 +5,8 @@
  */
 import { dirname, resolve } from "node:path";
 import { CheckpointError, ConfigError } from "../lib/errors.ts";
-import { fileProblem, writeDurable } from "../lib/files/durable.ts";
+import { fileProblem, removeLeftovers, writeDurable } from "../lib/files/durable.ts";
+import { Temporary } from "../lib/files/temporary.ts";
 import type { Reporter } from "./progress.ts";
 
 /** A picture file. */
@@ -23,7 +24,7 @@ export function writePicture(path: string, bytes: Uint8Array): Promise<void> {
 }
 
 /**
- * Checks in advance that a file can be written; leaves no trace.
+ * Checks in advance that a file can be written; leaves no trace, and removes what crashed writes left beside it.
  *
  * @param flag that gave the path, for messages
  * @param directory true if the path is a directory to write into
@@ -42,11 +43,16 @@ export async function checkWritable(flag: string, path: string, directory = fals
     throw new ConfigError(flag, path, `a path in a directory; ${present} is a file`);
   }
   const directoryPath = isDirectory ? present : dirname(present);
+  const temporary = new Temporary(directoryPath);
   try {
-    await Deno.remove(await Deno.makeTempFile({ dir: directoryPath }));
+    await temporary.createFile();
+    await Deno.remove(temporary.path);
   } catch (error) {
     throw new CheckpointError(`cannot write ${path}: ${fileProblem(error)}`);
+  } finally {
+    temporary.release();
   }
+  await removeLeftovers(directoryPath);
 }
 
 /** The path or its nearest existing parent, and true if that is a directory. */

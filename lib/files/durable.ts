@@ -2,12 +2,14 @@
  * Atomic, crash-safe writes: everything is written under a temporary name in the same directory, flushed to disk, then
  * renamed, so that a path always holds either its old content or all of the new.
  *
- * Only one process at a time may write to a directory this way: call `lockDirectory` first.
+ * What is written under a temporary name is locked, so that other processes do not take it for a leftover of a crash. Two
+ * processes must not replace the same directory: call `lockDirectory` first.
  *
  * @module
  */
 import { dirname, isAbsolute, join, normalize, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
+import { removeLeftover, Temporary, TEMPORARY_PREFIX } from "./temporary.ts";
 
 /** Called before each file operation; tests crash or throw there. */
 export type OnPhase = (phase: string, path: string) => void | Promise<void>;
@@ -20,12 +22,8 @@ export interface DurableOptions {
   onWarning?: (message: string) => void;
 }
 
-const TEMPORARY_PREFIX = ".tmp-denoise-";
 /** Suffix of the old directory's name while {@linkcode writeDirectoryDurable} replaces it. */
 export const PREVIOUS_SUFFIX = ".previous";
-
-/** Temporary names in use by this process, so that clean-up does not take them for leftovers of a crash. */
-const inUse = new Set<string>();
 
 /**
  * Writes a file atomically: after a crash `path` holds either its old content or all of the new. Creates missing
@@ -39,17 +37,18 @@ export async function writeDurable(
   options: DurableOptions = {},
 ): Promise<void> {
   const directory = dirname(resolve(path));
-  const temporary = temporaryIn(directory);
+  const temporary = new Temporary(directory);
   try {
     await makeDirectory(directory);
-    await writeSynced(temporary, bytes, options);
+    await options.onPhase?.("create", temporary.path);
+    await writeSynced(await temporary.createFile(), temporary.path, bytes, options);
     await options.onPhase?.("rename", path);
-    await Deno.rename(temporary, path);
+    await Deno.rename(temporary.path, path);
   } catch (error) {
-    await removeQuietly(temporary);
+    await temporary.remove();
     throw writeError(path, error);
   } finally {
-    inUse.delete(temporary);
+    temporary.release();
   }
   await syncParent(path, options);
 }
@@ -68,25 +67,28 @@ export async function writeDirectoryDurable(
   options: DurableOptions = {},
 ): Promise<void> {
   const parent = dirname(resolve(directory));
-  const temporary = temporaryIn(parent);
+  const temporary = new Temporary(parent);
   try {
     await makeDirectory(parent);
     await removeLeftovers(parent);
-    await Deno.mkdir(temporary);
-    const directories = new Set([temporary]);
+    await temporary.createDirectory();
+    const root = temporary.path;
+    const directories = new Set([root]);
     for (const [name, bytes] of files) {
-      const path = inside(temporary, name);
+      const path = inside(root, name);
       await Deno.mkdir(dirname(path), { recursive: true });
-      for (let above = dirname(path); above !== temporary; above = dirname(above)) directories.add(above);
-      await writeSynced(path, bytes, options);
+      for (let above = dirname(path); above !== root; above = dirname(above)) directories.add(above);
+      await options.onPhase?.("create", path);
+      using file = await Deno.open(path, { write: true, createNew: true });
+      await writeSynced(file, path, bytes, options);
     }
     for (const each of directories) await syncDirectory(each);
-    await moveIntoPlace(temporary, directory, options);
+    await moveIntoPlace(root, directory, options);
   } catch (error) {
-    await removeQuietly(temporary);
+    await temporary.remove();
     throw writeError(directory, error);
   } finally {
-    inUse.delete(temporary);
+    temporary.release();
   }
   await syncParent(directory, options);
   try {
@@ -107,23 +109,24 @@ export async function writeDirectoryDurable(
  */
 export async function removeDirectoryDurable(directory: string, options: DurableOptions = {}): Promise<void> {
   const parent = dirname(resolve(directory));
-  const temporary = temporaryIn(parent);
+  const temporary = new Temporary(parent);
   try {
     await options.onPhase?.("rename to remove", directory);
-    await Deno.rename(directory, temporary);
+    await temporary.take(directory);
     // Otherwise a crash could bring the old name back with some of its files already removed.
     await syncDirectory(parent);
     await options.onPhase?.("remove", directory);
-    await Deno.remove(temporary, { recursive: true });
+    await Deno.remove(temporary.path, { recursive: true });
   } catch (error) {
     throw new CheckpointError(`cannot remove ${directory}: ${fileProblem(error)}`);
   } finally {
-    inUse.delete(temporary);
+    temporary.release();
   }
 }
 
 /**
- * Removes temporary files that crashed writes left in a directory (not in subdirectories). The directory need not exist.
+ * Removes temporary files that crashed writes left in a directory (not in subdirectories), and none that a process still writes.
+ * The directory need not exist.
  *
  * @throws {CheckpointError} if a file cannot be removed
  */
@@ -131,7 +134,7 @@ export async function removeLeftovers(directory: string): Promise<void> {
   try {
     for await (const { name } of Deno.readDir(directory)) {
       const path = join(resolve(directory), name);
-      if (name.startsWith(TEMPORARY_PREFIX) && !inUse.has(path)) await Deno.remove(path, { recursive: true });
+      if (name.startsWith(TEMPORARY_PREFIX)) await removeLeftover(path);
     }
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
@@ -139,15 +142,12 @@ export async function removeLeftovers(directory: string): Promise<void> {
   }
 }
 
-function temporaryIn(directory: string): string {
-  const path = join(directory, TEMPORARY_PREFIX + crypto.randomUUID());
-  inUse.add(path);
-  return path;
-}
-
-async function writeSynced(path: string, bytes: Uint8Array, { onPhase }: DurableOptions): Promise<void> {
-  await onPhase?.("create", path);
-  using file = await Deno.open(path, { write: true, createNew: true });
+async function writeSynced(
+  file: Deno.FsFile,
+  path: string,
+  bytes: Uint8Array,
+  { onPhase }: DurableOptions,
+): Promise<void> {
   await onPhase?.("write", path);
   for (let written = 0; written < bytes.length;) written += await file.write(bytes.subarray(written));
   await onPhase?.("sync", path);
@@ -230,14 +230,6 @@ function inside(directory: string, name: string): string {
     throw new CheckpointError(`${name}: expected a path inside the directory`);
   }
   return join(directory, path);
-}
-
-async function removeQuietly(path: string): Promise<void> {
-  try {
-    await Deno.remove(path, { recursive: true });
-  } catch {
-    // It was never created, or the next write's clean-up will find it; the caller reports the original error.
-  }
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { CheckpointError } from "../../lib/errors.ts";
 import { type OnPhase, writeDirectoryDurable, writeDurable } from "../../lib/files/durable.ts";
 import { emptyDirectory, inTemporaryDirectory, systemError, treeOf } from "../support/train/directories.ts";
@@ -131,6 +132,59 @@ Deno.test("writeDirectoryDurable removes what crashed writes left, and nothing o
     assert.deepEqual(await treeOf(parent), { ".tmp-other": "mine", "d/a": "new", slow: "slow" });
   });
 });
+
+const other =
+  "writeDirectoryDurable leaves alone what other processes write, and removes it once they are killed";
+Deno.test(other, { ignore: Deno.build.os === "windows" }, async () => {
+  await inTemporaryDirectory(async (parent) => {
+    const writers = await Promise.all([
+      startWriter("file", join(parent, "file")),
+      startWriter("directory", join(parent, "directory")),
+      startWriter("file", join(parent, "killed")),
+      startWriter("directory", join(parent, "killed too")),
+    ]);
+    for (const { kill } of writers.slice(2)) await kill();
+    assert.equal((await leftoversIn(parent)).length, 4);
+    await writeDirectoryDurable(join(parent, "d"), new Map([["a", bytes("new")]]));
+    assert.equal((await leftoversIn(parent)).length, 2);
+    for (const { finish } of writers.slice(0, 2)) assert.deepEqual(await finish(), { code: 0, error: "" });
+    const written = { file: "whole", "directory/a": "whole", "directory/deep/b": "whole" };
+    assert.deepEqual(await treeOf(parent), { "d/a": "new", ...written });
+  });
+});
+
+/** Starts a process that writes, and waits until it is in the middle. */
+async function startWriter(kind: "file" | "directory", path: string) {
+  const script = fileURLToPath(new URL("../support/train/hold_write.ts", import.meta.url));
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", script, kind, path],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  await reader.read(); // "writing"
+  const end = async () => {
+    await child.stdin.close();
+    const error = await new Response(child.stderr).text();
+    const { code } = await child.status;
+    await reader.cancel();
+    return { code, error };
+  };
+  return {
+    finish: end,
+    kill: async () => {
+      child.kill("SIGKILL");
+      await end();
+    },
+  };
+}
+
+/** Temporary names in a directory. */
+async function leftoversIn(directory: string): Promise<string[]> {
+  const names = await Array.fromAsync(Deno.readDir(directory), ({ name }) => name);
+  return names.filter((name) => name.startsWith(".tmp-denoise-"));
+}
 
 Deno.test("writeDirectoryDurable refuses a path that leads out of the directory", async () => {
   await inTemporaryDirectory(async (parent) => {

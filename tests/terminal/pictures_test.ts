@@ -16,9 +16,10 @@ Deno.test("a picture replaces the one before when it is whole, and not piece by 
   });
 });
 
-Deno.test("a check that a file can be written leaves no trace", async () => {
+Deno.test("a check that a file can be written leaves no trace, and removes that of a killed process", async () => {
   await inTemporaryDirectory(async (directory) => {
     await Deno.writeTextFile(join(directory, "file"), "text");
+    await Deno.writeTextFile(join(directory, ".tmp-denoise-killed"), "ha");
     await checkWritable("--out", join(directory, "file"));
     await checkWritable("--out", join(directory, "deep/er/new.png"));
     await checkWritable("--out", directory, true);
@@ -46,7 +47,7 @@ Deno.test("a check that a file can be written leaves no trace", async () => {
 Deno.test("a place that may not be written to is told before, with what to do", async () => {
   await inTemporaryDirectory(async (directory) => {
     const path = join(directory, "new/picture.png");
-    for (const [name, code] of [["makeTempFile", "EROFS"], ["stat", "EACCES"]] as const) {
+    for (const [name, code] of [["open", "EROFS"], ["stat", "EACCES"]] as const) {
       const before = Deno[name];
       Object.assign(Deno, { [name]: () => Promise.reject(systemError(code)) });
       try {
