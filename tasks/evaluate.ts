@@ -10,6 +10,7 @@ import { describeBits, likelihoodSections } from "../lib/evaluation/likelihood_r
 import { shellQuote } from "../lib/shell.ts";
 import { Classifier } from "../lib/evaluation/classifier/classifier.ts";
 import { type NearestSummary, neighbourPicture } from "../lib/evaluation/memorisation.ts";
+import { type DirectoryLock, lockDirectory } from "../lib/files/directory_lock.ts";
 import { writeDurable } from "../lib/files/durable.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
 import { Images } from "../lib/image/images.ts";
@@ -50,6 +51,8 @@ async function main(args: string[]): Promise<number> {
     ...{ gpu, precision: flags.precision, tune: flags.tune, tuningDirectory: TUNING_DIRECTORY, onWarning },
     onTuning: showTuning(report),
   });
+  let locked: DirectoryLock | undefined;
+  const lock = async () => void (locked = await lockDirectory(out));
   try {
     checkImageSize(model, classifier); // before the data, which may be a download
     const times = new PartTimes();
@@ -60,7 +63,7 @@ async function main(args: string[]): Promise<number> {
     await interruption.during(async () => {
       const { adapter } = model;
       const { drawing, likelihood } = await runModel({
-        ...{ gpu, model, out, flags, test, report, times },
+        ...{ gpu, model, out, flags, test, report, times, lock },
         signal: interruption.signal,
       });
       if (!drawing.complete) {
@@ -107,6 +110,7 @@ async function main(args: string[]): Promise<number> {
     return interruption.exitCode;
   } finally {
     report.stop();
+    locked?.release();
     await model.close();
     classifier.destroy();
     await network?.close();
@@ -123,6 +127,8 @@ interface ModelWork {
   readonly test: ImageDataset;
   readonly report: Reporter;
   readonly times: PartTimes;
+  /** Locks the directory of the results, which it creates: called once the flags are known to fit the model. */
+  lock(): Promise<void>;
   readonly signal: AbortSignal;
 }
 
@@ -136,11 +142,12 @@ function checkImageSize(model: DDPM, { config: { imageSize: size } }: Classifier
 
 /** Draws the samples and measures the likelihood, and frees the model. */
 async function runModel(
-  { gpu, model, out, flags, test, report, times, signal }: ModelWork,
+  { gpu, model, out, flags, test, report, times, lock, signal }: ModelWork,
 ): Promise<{ drawing: Drawing; likelihood: MeasuredLikelihood | undefined }> {
   try {
     report.line(`model ${model.path} on ${model.adapter}`);
     const size = likelihoodSize(flags, gpu.adapter.software, model, test);
+    await lock();
     const drawing = await times.time(
       "drawing",
       () => drawSamples(model, join(out, "samples"), flags, report, signal),

@@ -10,7 +10,7 @@ import type { Preprocessing } from "../lib/evaluation/inception/inception_v3.ts"
 import type { InceptionMeasures } from "../lib/evaluation/inception/measures.ts";
 import type { ImageBytes, NearestSummary } from "../lib/evaluation/memorisation.ts";
 import { reportPage, type ReportSection } from "../lib/evaluation/page.ts";
-import { writeDurable } from "../lib/files/durable.ts";
+import { exists, removeLeftovers, writeDurable } from "../lib/files/durable.ts";
 import { Images } from "../lib/image/images.ts";
 import { counted } from "../terminal/progress.ts";
 import type { ExportForm } from "./evaluate_flags.ts";
@@ -193,9 +193,20 @@ export async function exportSamples(
   }
   const folder = join(out, "png");
   const all = new Images(images, count, height, width);
-  for (let i = 0; i < count; i++) {
+  const names = Array.from({ length: count }, (_, i) => {
     const label = labels ? `-${String(classes[labels[i]!]).replace(/[^\p{L}\p{N} _-]/gu, "_")}` : "";
-    await writeDurable(join(folder, `${String(i).padStart(6, "0")}${label}.png`), await all.at(i).png());
-  }
+    return `${String(i).padStart(6, "0")}${label}.png`;
+  });
+  await removeOtherSamples(folder, new Set(names));
+  for (const [i, name] of names.entries()) await writeDurable(join(folder, name), await all.at(i).png());
   return `${counted(count, "sample")} in ${folder}`;
+}
+
+/** Removes samples of an earlier export: other tools take all files of a folder. */
+async function removeOtherSamples(folder: string, names: ReadonlySet<string>): Promise<void> {
+  if (!await exists(folder)) return;
+  await removeLeftovers(folder);
+  for (const { name } of await Array.fromAsync(Deno.readDir(folder))) {
+    if (/^\d{6}(-.*)?\.png$/.test(name) && !names.has(name)) await Deno.remove(join(folder, name));
+  }
 }

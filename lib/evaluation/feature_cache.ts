@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import type { ImageDataset } from "../data/dataset.ts";
 import type { Classified } from "./classifier/pass.ts";
-import { keptParts, readKept, removeParts, writeKept } from "./kept_tensors.ts";
+import { KeptResult, rowsOf, tensorsOf } from "./kept_tensors.ts";
 
 /** Directory of the tasks' cache, relative to the current directory. */
 export const FEATURE_DIRECTORY: string = join(".cache", "features");
@@ -17,6 +17,8 @@ export interface FeatureSource {
   readonly digest: string;
   run(images: Uint8Array, onBatch?: (done: number) => void | Promise<void>): Promise<Classified>;
 }
+
+const NAMES = ["features", "probabilities"] as const;
 
 /** Images of a part, which is kept until all are done. */
 const PART = 5000;
@@ -42,31 +44,18 @@ export async function cachedFeatures(
   directory: string,
   { onBatch, signal }: CachedFeaturesOptions = {},
 ): Promise<Classified> {
-  const name = `${source.digest.slice(0, 16)}-${digest.slice(0, 16)}`;
-  const path = join(directory, `${name}.safetensors`);
-  const tensors = await readKept(path);
-  const [features, probabilities] = ["features", "probabilities"].map((name) => tensors?.get(name)?.data);
-  if (features instanceof Float32Array && probabilities instanceof Float32Array) {
-    return { features, probabilities } as Classified;
-  }
-  const parts = join(directory, `${name}.parts`);
+  const kept = new KeptResult(directory, `${source.digest.slice(0, 16)}-${digest.slice(0, 16)}`);
+  const present = await kept.read((tensors) => rowsOf<Classified>(tensors, NAMES, count));
+  if (present) return present;
   const bytes = images.length / count;
-  const classified = await keptParts(
-    parts,
-    { count, part: PART },
-    (first, last) =>
+  const classified = await kept.parts<Classified>({
+    ...{ names: NAMES, count, part: PART, onPart: onBatch },
+    compute: (first, last) =>
       source.run(images.subarray(first * bytes, last * bytes), async (done) => {
         signal?.throwIfAborted();
         await onBatch?.(first + done);
       }),
-    onBatch,
-  );
-  await writeKept(
-    path,
-    Object.fromEntries(
-      Object.entries(classified).map(([name, data]) => [name, { shape: [count, data.length / count], data }]),
-    ),
-  );
-  await removeParts(parts);
+  });
+  await kept.write(tensorsOf(classified, NAMES, count));
   return classified;
 }

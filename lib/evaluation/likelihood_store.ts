@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { CheckpointError } from "../errors.ts";
-import { encodeJson, parseJson, readModelFile } from "../files/checkpoint_files.ts";
+import { encodeJson, parseJson, readModelFile, sha256 } from "../files/checkpoint_files.ts";
 import { exists, writeDurable } from "../files/durable.ts";
 import type { LikelihoodPlan } from "./likelihood_plan.ts";
 import { emptyLikelihoodSums, type LikelihoodSums } from "./likelihood_result.ts";
@@ -14,6 +14,7 @@ import { emptyLikelihoodSums, type LikelihoodSums } from "./likelihood_result.ts
 /** File of one evaluation. Others of the same directory, of another model or with other settings, are left alone. */
 export class LikelihoodStore {
   readonly path: string;
+  readonly #evaluation: string;
 
   /**
    * @param directory that of the results
@@ -23,8 +24,8 @@ export class LikelihoodStore {
   constructor(directory: string, plan: LikelihoodPlan, model: Readonly<Record<string, string | number>>) {
     const { levels, decoderVariance, variance, strata, seed, data, indices } = plan;
     const evaluation = [model, data.digest, seed, [...indices], levels, decoderVariance, variance, strata];
-    const digest = createHash("sha256").update(JSON.stringify(evaluation)).digest("hex");
-    this.path = join(directory, `likelihood-${digest.slice(0, 12)}.json`);
+    this.#evaluation = createHash("sha256").update(JSON.stringify(evaluation)).digest("hex");
+    this.path = join(directory, `likelihood-${this.#evaluation.slice(0, 12)}.json`);
   }
 
   /**
@@ -34,14 +35,30 @@ export class LikelihoodStore {
    */
   async read(plan: LikelihoodPlan): Promise<LikelihoodSums> {
     if (!await exists(this.path)) return emptyLikelihoodSums(plan);
-    const stored = parseJson(await readModelFile(this.path), this.path);
-    const expected = Object.entries(emptyLikelihoodSums(plan));
-    const isSums = expected.every(([name, value]) => Array.isArray(stored[name]) === Array.isArray(value)) &&
-      (stored.strata as unknown[]).length === plan.strata.length;
-    if (!isSums) {
-      throw new CheckpointError(`${this.path}: not an interrupted evaluation; remove it to start again`);
+    const { sha256: digest, ...sums } = await this.#readJson();
+    if (digest !== this.#digestOf(sums)) this.#damaged("its SHA-256 is not the one saved in it");
+    return sums as unknown as LikelihoodSums;
+  }
+
+  async #readJson(): Promise<Record<string, unknown>> {
+    const bytes = await readModelFile(this.path);
+    try {
+      return parseJson(bytes, this.path);
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error;
+      return this.#damaged("not a JSON object");
     }
-    return stored as unknown as LikelihoodSums;
+  }
+
+  /** Digest of sums and evaluation: sums of another evaluation are told from those of this one. */
+  #digestOf(sums: object): string {
+    return sha256(encodeJson({ evaluation: this.#evaluation, ...sums }, this.path));
+  }
+
+  #damaged(why: string): never {
+    throw new CheckpointError(
+      `${this.path}: not the sums of an interrupted evaluation (${why}); remove it to start again`,
+    );
   }
 
   /**
@@ -50,6 +67,6 @@ export class LikelihoodStore {
    * @throws {CheckpointError} if that fails; the file is then as before
    */
   async write(sums: LikelihoodSums): Promise<void> {
-    await writeDurable(this.path, encodeJson(sums, this.path));
+    await writeDurable(this.path, encodeJson({ ...sums, sha256: this.#digestOf(sums) }, this.path));
   }
 }

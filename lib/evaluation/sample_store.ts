@@ -5,44 +5,56 @@
  */
 import { join } from "node:path";
 import { CheckpointError, ConfigError } from "../errors.ts";
-import { encodeJson, parseJson, readModelFile } from "../files/checkpoint_files.ts";
-import { exists, writeDurable } from "../files/durable.ts";
-import { decodeWeights, encodeWeights } from "../files/weights.ts";
+import { encodeJson, parseJson, readModelFile, sha256 } from "../files/checkpoint_files.ts";
+import { exists, removeLeftovers, writeDurable } from "../files/durable.ts";
+import { decodeWeights, encodeWeights, type WeightFile } from "../files/weights.ts";
 
 /** What determines the samples; any values of JSON. */
 export type SampleRequest = Readonly<Record<string, unknown>>;
 
 const REQUEST = "request.json";
 
+/** Key of the request's digest in a part's metadata. */
+const REQUEST_KEY = "denoise.request.sha256";
+
+/** Sizes of a {@linkcode SampleStore}. */
+export interface SampleSizes {
+  /** Bytes of an image. */
+  readonly bytes: number;
+  /** Images in a part, the batch. */
+  readonly part: number;
+  /** Images in all. */
+  readonly count: number;
+}
+
 /** Directory of samples of one request. */
 export class SampleStore {
   readonly #directory: string;
-  readonly #bytes: number;
-  readonly #part: number;
-  readonly #count: number;
+  /** Digest of the request, which each part has, too: a part of another request is not taken for one of this. */
+  readonly #digest: string;
+  readonly #sizes: SampleSizes;
 
-  private constructor(directory: string, bytes: number, part: number, count: number) {
+  private constructor(directory: string, digest: string, sizes: SampleSizes) {
     this.#directory = directory;
-    this.#bytes = bytes;
-    this.#part = part;
-    this.#count = count;
+    this.#digest = digest;
+    this.#sizes = sizes;
   }
 
   /**
-   * Opens a directory, new or with samples of the same request.
+   * Opens a directory, new or with samples of the same request. Lock it first.
    *
-   * @param sizes bytes of an image, images in a part (the batch), images in all. More images may be asked for than before, in
-   *   parts of the same size.
+   * @param sizes more images may be asked for than before, in parts of the same size
    * @throws {ConfigError} if the directory has samples of another request
    * @throws {CheckpointError} if it cannot be read or written
    */
   static async open(
     directory: string,
     request: SampleRequest,
-    { bytes, part, count }: { readonly bytes: number; readonly part: number; readonly count: number },
+    sizes: SampleSizes,
   ): Promise<SampleStore> {
+    await removeLeftovers(directory);
     const path = join(directory, REQUEST);
-    const wanted = { ...request, batch: part };
+    const wanted = { ...request, batch: sizes.part };
     if (await exists(path)) {
       const present = parseJson(await readModelFile(path), path);
       const differing = [...new Set([...Object.keys(present), ...Object.keys(wanted)])].filter((key) =>
@@ -56,42 +68,48 @@ export class SampleStore {
         );
       }
     } else await writeDurable(path, encodeJson(wanted, REQUEST));
-    return new SampleStore(directory, bytes, part, count);
+    return new SampleStore(directory, sha256(encodeJson(wanted, REQUEST)), sizes);
   }
 
   /** Parts in all. */
   get parts(): number {
-    return Math.ceil(this.#count / this.#part);
+    return Math.ceil(this.#sizes.count / this.#sizes.part);
   }
 
   /** Images of part `index`: the first, and their number. */
   rangeOf(index: number): { readonly first: number; readonly count: number } {
-    const first = index * this.#part;
-    return { first, count: Math.min(this.#part, this.#count - first) };
+    const { part, count } = this.#sizes;
+    const first = index * part;
+    return { first, count: Math.min(part, count - first) };
   }
 
   /** Reads a part; undefined if it is not complete yet. A damaged part is drawn again. */
   async read(index: number): Promise<Uint8Array | undefined> {
     const path = this.#pathOf(index);
     if (!await exists(path)) return undefined;
-    let images: unknown;
+    let part: WeightFile;
     try {
-      images = decodeWeights(await readModelFile(path), path).tensors.get("images")?.data;
+      part = decodeWeights(await readModelFile(path), path);
     } catch (error) {
       if (!(error instanceof CheckpointError)) throw error;
       return undefined;
     }
-    const expected = this.rangeOf(index).count * this.#bytes;
+    const { shape, data } = part.tensors.get("images") ?? {};
+    const { count } = this.rangeOf(index);
+    const { bytes } = this.#sizes;
+    const own = part.metadata[REQUEST_KEY] === this.#digest && shape?.[1] === bytes;
     // The last part of an evaluation of fewer images is incomplete; one of more images has more than are needed.
-    return images instanceof Uint8Array && images.length >= expected
-      ? images.subarray(0, expected)
+    return own && data instanceof Uint8Array && data.length >= count * bytes
+      ? data.subarray(0, count * bytes)
       : undefined;
   }
 
   /** Writes a part. */
   async write(index: number, images: Uint8Array): Promise<void> {
-    const tensor = { shape: [images.length / this.#bytes, this.#bytes], data: images };
-    await writeDurable(this.#pathOf(index), encodeWeights(new Map([["images", tensor]])));
+    const { bytes } = this.#sizes;
+    const tensor = { shape: [images.length / bytes, bytes], data: images };
+    const encoded = encodeWeights(new Map([["images", tensor]]), { [REQUEST_KEY]: this.#digest });
+    await writeDurable(this.#pathOf(index), encoded);
   }
 
   #pathOf(index: number): string {

@@ -37,7 +37,7 @@ export async function lockDirectory(directory: string): Promise<DirectoryLock> {
   try {
     if (!await file.tryLock(true)) {
       throw new TrainingError(
-        `${directory} is in use by another training run${await describeHolder(path)}: ` +
+        `${directory} is in use by another process${await describeHolder(path)}: ` +
           `wait for it, stop it, or choose another directory`,
       );
     }

@@ -44,3 +44,32 @@ Deno.test("samples of another request are refused, naming what differs", async (
     );
   });
 });
+
+Deno.test("parts of another request, or of another size, are not taken for this one's", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    const sizes = { bytes: BYTES, part: 4, count: 8 };
+    const [own, other] = [join(directory, "own"), join(directory, "other")];
+    const store = await SampleStore.open(own, { seed: 1 }, sizes);
+    await (await SampleStore.open(other, { seed: 2 }, sizes)).write(0, part(4, 7));
+    await Deno.copyFile(join(other, "part-00000.safetensors"), join(own, "part-00000.safetensors"));
+    assert.equal(await store.read(0), undefined);
+
+    // Its request is lost: the parts might be of any.
+    await Deno.remove(join(other, "request.json"));
+    const wider = await SampleStore.open(other, { seed: 2 }, { ...sizes, bytes: 2 * BYTES });
+    assert.equal(await wider.read(0), undefined);
+    const same = await SampleStore.open(other, { seed: 2 }, sizes);
+    assert.deepEqual(await same.read(0), part(4, 7));
+    await Deno.remove(join(other, "request.json"));
+    const another = await SampleStore.open(other, { seed: 3 }, sizes);
+    assert.equal(await another.read(0), undefined);
+  });
+});
+
+Deno.test("what a killed process left among the samples is removed", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await Deno.writeTextFile(join(directory, ".tmp-denoise-1"), "ha");
+    await SampleStore.open(directory, { seed: 1 }, { bytes: BYTES, part: 4, count: 8 });
+    assert.deepEqual([...Deno.readDirSync(directory)].map(({ name }) => name), ["request.json"]);
+  });
+});

@@ -11,7 +11,7 @@ Deno.test("lockDirectory refuses a directory that this process holds, until it i
     const lock = await lockDirectory(directory);
     await assert.rejects(lockDirectory(directory), (error: Error) => {
       assert.ok(error instanceof TrainingError);
-      const start = `${directory} is in use by another training run (process ${Deno.pid} since `;
+      const start = `${directory} is in use by another process (process ${Deno.pid} since `;
       assert.ok(error.message.startsWith(start), error.message);
       assert.match(error.message, /wait for it, stop it, or choose another directory/);
       return true;

@@ -68,16 +68,36 @@ Deno.test("a model of other classes is evaluated without them, and results are k
   });
 });
 
-Deno.test("a file of sums that is not one is named, and left alone", async () => {
+Deno.test("a file of sums that is damaged or another evaluation's is named, and left alone", async () => {
   await inTemporaryDirectory(async (out) => {
     await measure(out);
     const [{ name }] = await Array.fromAsync(Deno.readDir(out));
-    await Deno.writeTextFile(join(out, name), "{}");
-    await assert.rejects(
-      measure(out),
-      new CheckpointError(`${join(out, name)}: not an interrupted evaluation; remove it to start again`),
-    );
-    assert.equal(await Deno.readTextFile(join(out, name)), "{}");
+    const path = join(out, name);
+    const text = await Deno.readTextFile(path);
+    const others = await inTemporaryDirectory(async (other) => {
+      await measure(other, { names: ["x", "y", "z"] });
+      const [{ name }] = await Array.fromAsync(Deno.readDir(other));
+      return await Deno.readTextFile(join(other, name));
+    });
+    const digit = /\.(\d)/.exec(text)!;
+    const changed = text.replace(digit[0], `.${(Number(digit[1]) + 1) % 10}`);
+    for (
+      const [content, why] of [
+        ["{}", "its SHA-256 is not the one saved in it"],
+        [text.slice(0, 100), "not a JSON object"],
+        [changed, "its SHA-256 is not the one saved in it"],
+        [others, "its SHA-256 is not the one saved in it"],
+      ] as const
+    ) {
+      await Deno.writeTextFile(path, content);
+      await assert.rejects(
+        measure(out),
+        new CheckpointError(
+          `${path}: not the sums of an interrupted evaluation (${why}); remove it to start again`,
+        ),
+      );
+      assert.equal(await Deno.readTextFile(path), content);
+    }
   });
 });
 

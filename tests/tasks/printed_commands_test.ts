@@ -135,7 +135,7 @@ Deno.test(
       const { code, out, err } = await runTask("train", ["--resume", "run", "--data", "nowhere"], directory);
       const { pid } = running.child;
       const inUse = new RegExp(
-        `^error: run is in use by another training run \\(process ${pid} since .*\\): wait for it, stop it, or choose another directory\n$`,
+        `^error: run is in use by another process \\(process ${pid} since .*\\): wait for it, stop it, or choose another directory\n$`,
       );
       assert.match(err, inUse);
       assert.deepEqual([code, out], [1, ""]);

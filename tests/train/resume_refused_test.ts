@@ -74,7 +74,7 @@ Deno.test("a directory that another run trains in is refused; it is free again w
     for await (const event of train(microOptions({ ...RUN_SETTINGS, gpu: await testGpu(), out }))) {
       if (event.type !== "start") continue;
       await assert.rejects(run({ ...RUN_SETTINGS, out }), (error: Error) => {
-        assert.match(error.message, /in use by another training run/);
+        assert.match(error.message, /in use by another process/);
         return error instanceof TrainingError;
       });
       break;

@@ -4,11 +4,10 @@
  *
  * @module
  */
-import { join } from "node:path";
 import type { ImageDataset } from "../../data/dataset.ts";
 import type { SafeTensor } from "../../files/dtypes.ts";
 import { featuresOf, selectFeatures } from "../features.ts";
-import { keptParts, readKept, removeParts, writeKept } from "../kept_tensors.ts";
+import { KeptResult } from "../kept_tensors.ts";
 import { featureMoments } from "../moments.ts";
 import { evenSubset } from "../subsets.ts";
 import type { FeatureOptions, InceptionV3 } from "./inception_v3.ts";
@@ -40,44 +39,46 @@ export async function inceptionReference(
   { onProgress, signal }: FeatureOptions = {},
 ): Promise<InceptionReference> {
   const [weights, images] = [network.digest, data.digest].map((digest) => digest.slice(0, 16));
-  const name = `inception-${network.preprocessing}-${weights}-${images}`;
-  const path = join(directory, `${name}.safetensors`);
-  const kept = referenceFrom(await readKept(path), data.count);
-  if (kept) return kept;
-  const parts = join(directory, `${name}.parts`);
+  const kept = new KeptResult(directory, `inception-${network.preprocessing}-${weights}-${images}`);
   const { height, width: columns, count, images: pixels } = data;
+  const present = await kept.read((tensors) => referenceFrom(tensors, count));
+  if (present) return present;
   const perImage = height * columns * 3;
-  const { pool3 } = await keptParts(parts, { count, part: PART }, async (first, last) => {
-    const part = { pixels: pixels.subarray(first * perImage, last * perImage), count: last - first };
-    const { pool3 } = await network.features({ ...part, height, width: columns }, {
-      signal,
-      onProgress: (done) => onProgress?.(first + done, count),
-    });
-    return { pool3 };
-  }, (done) => onProgress?.(done, count));
+  const { pool3 } = await kept.parts({
+    ...{ names: ["pool3"], count, part: PART, onPart: (done) => onProgress?.(done, count) },
+    compute: async (first, last) => {
+      const part = { pixels: pixels.subarray(first * perImage, last * perImage), count: last - first };
+      const { pool3 } = await network.features({ ...part, height, width: columns }, {
+        signal,
+        onProgress: (done) => onProgress?.(first + done, count),
+      });
+      return { pool3 };
+    },
+  });
   const features = featuresOf(pool3, pool3.length / data.count);
   const moments = featureMoments(features);
   const some = selectFeatures(features, evenSubset(data.count, KEPT));
   const { width } = features;
-  await writeKept(path, {
+  await kept.write({
     mean: { shape: [width], data: moments.mean },
     covariance: { shape: [width, width], data: moments.covariance },
     features: { shape: [some.count, width], data: Float32Array.from(some.values) },
   });
-  await removeParts(parts);
   return { moments, some };
 }
 
 function referenceFrom(
-  tensors: ReadonlyMap<string, SafeTensor> | undefined,
+  tensors: ReadonlyMap<string, SafeTensor>,
   count: number,
 ): InceptionReference | undefined {
   const [mean, covariance, features] = ["mean", "covariance", "features"].map((name) =>
-    tensors?.get(name)?.data
+    tensors.get(name)?.data
   );
-  const valid = mean instanceof Float64Array && covariance instanceof Float64Array &&
+  const typed = mean instanceof Float64Array && covariance instanceof Float64Array &&
     features instanceof Float32Array;
-  return valid
-    ? { moments: { count, mean, covariance }, some: featuresOf(features, mean.length) }
-    : undefined;
+  if (!typed) return undefined;
+  const width = mean.length;
+  const fit = width > 0 && covariance.length === width ** 2 &&
+    features.length === width * Math.min(KEPT, count);
+  return fit ? { moments: { count, mean, covariance }, some: featuresOf(features, width) } : undefined;
 }
