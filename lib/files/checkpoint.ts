@@ -40,7 +40,7 @@ import {
 import { type DurableOptions, removeDirectoryDurable, writeDirectoryDurable } from "./durable.ts";
 import { jsonDigests } from "./json_digests.ts";
 import { type LoadPipelineOptions, toWeights } from "./pipeline.ts";
-import { bestDirectory, publish, removeModelLeftovers } from "./publish.ts";
+import { bestDirectory, publish, removeRunLeftovers } from "./publish.ts";
 import { decodeWeights, encodeWeights, type StateTensor, type WeightTensor } from "./weights.ts";
 
 export { type CheckpointPath, listCheckpoints } from "./checkpoint_files.ts";
@@ -123,7 +123,7 @@ export async function saveCheckpoint(
   files.set(TRAINER, encodeJson(checkpoint.trainer, TRAINER));
   files.set(MANIFEST, manifestOf(step, files));
 
-  await removeModelLeftovers(runDir);
+  await removeRunLeftovers(runDir);
   const path = checkpointPath(runDir, step);
   await writeDirectoryDurable(path, files, options);
   await publish(runDir, files, options);
@@ -175,6 +175,22 @@ async function loadCheckpoint({ step, path }: { step: number; path: string }): P
     schedulerConfig: json(SCHEDULER_CONFIG),
     modelIndex: json(MODEL_INDEX),
   };
+}
+
+/**
+ * Removes what a save left that was interrupted before it removed old checkpoints: those before the step of the present one,
+ * beyond `keep`.
+ *
+ * @throws {CheckpointError} if one cannot be removed
+ */
+export async function removeOldCheckpoints(
+  runDir: string,
+  step: number,
+  keep: number,
+  options: DurableOptions = {},
+): Promise<void> {
+  const earlier = (await listCheckpoints(runDir)).filter((each) => each.step <= step);
+  for (const { path } of earlier.slice(keep).reverse()) await removeDirectoryDurable(path, options);
 }
 
 /** Removes all but `keep` checkpoints. Steps up to `step` are kept first, newest first; later steps go first. */

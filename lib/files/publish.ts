@@ -26,13 +26,23 @@ export interface CheckpointModel {
 }
 
 /**
- * Removes temporary files that crashed writes left beside a run's model, to free space for the next one.
+ * Removes temporary files that crashed writes left in a run's directory, to free space for the next one: beside its models, its
+ * checkpoints, its snapshots and its pictures.
  *
  * @throws {CheckpointError} if a file cannot be removed
  */
-export async function removeModelLeftovers(runDir: string): Promise<void> {
-  for (const model of [runDir, bestDirectory(runDir)]) {
-    for (const part of ["", "scheduler", "unet"]) await removeLeftovers(join(model, part));
+export async function removeRunLeftovers(runDir: string): Promise<void> {
+  for (const directory of [runDir, ...await foldersIn(runDir), ...await foldersIn(bestDirectory(runDir))]) {
+    await removeLeftovers(directory);
+  }
+}
+
+async function foldersIn(directory: string): Promise<string[]> {
+  try {
+    const entries = await Array.fromAsync(Deno.readDir(directory));
+    return entries.filter(({ isDirectory }) => isDirectory).map(({ name }) => join(directory, name));
+  } catch {
+    return []; // It does not exist, or the write that follows reports the error.
   }
 }
 
@@ -61,7 +71,7 @@ export async function publish(runDir: string, files: Files, options: DurableOpti
  * @throws {CheckpointError} if it cannot be written
  */
 export async function publishNewest(runDir: string, options: DurableOptions = {}): Promise<boolean> {
-  await removeModelLeftovers(runDir);
+  await removeRunLeftovers(runDir);
   const pending = await unpublished(runDir);
   if (!pending) return false;
   await publish(runDir, pending.files, options);

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { saveCheckpoint } from "../files/checkpoint.ts";
+import { CheckpointError } from "../errors.ts";
+import { removeOldCheckpoints, saveCheckpoint } from "../files/checkpoint.ts";
 import { removeEmaSnapshots, writeEmaSnapshot } from "../files/ema_snapshots.ts";
 import { bestDirectory, publishBest } from "../files/publish.ts";
 import type { WeightTensor } from "../files/weights.ts";
@@ -41,17 +42,24 @@ export class RunCheckpoints {
   }
 
   /**
-   * Prepares to save a run; undefined if it has no directory. Publishes the best model if a save was interrupted before doing so, and
-   * removes snapshots that the run will write again.
+   * Prepares to save a run; undefined if it has no directory. Ends a save that was interrupted before it had published the best
+   * model, or removed old checkpoints, and removes snapshots that the run will write again.
    *
    * @param from directory of the checkpoint that the run was resumed from, if any
    * @throws {CheckpointError} if the best model cannot be written, or a snapshot not removed
    */
   static async open(parts: SavedParts, from: string | undefined): Promise<RunCheckpoints | undefined> {
-    const { options: { out }, plan: { progress } } = parts;
+    const { options: { out }, plan: { progress, settings }, warnings } = parts;
     if (out === undefined) return undefined;
     await removeEmaSnapshots(out, progress.step);
     if (from !== undefined && progress.best?.step === progress.step) await publishBest(out, from);
+    if (from !== undefined) {
+      await removeOldCheckpoints(out, progress.step, settings.keep).catch((error) => {
+        // The next save tries again.
+        if (!(error instanceof CheckpointError)) throw error;
+        warnings.push(error.message);
+      });
+    }
     return new RunCheckpoints(parts, out);
   }
 

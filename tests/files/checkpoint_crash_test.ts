@@ -89,11 +89,14 @@ async function assertPublished(runDir: string, newest: Checkpoint): Promise<void
   assertModelOf(model, newest);
 }
 
-Deno.test("a resume with nothing to publish removes what a crash left of a picture", async () => {
+Deno.test("a resume with nothing to publish removes what a crash left anywhere in the run", async () => {
   await inTemporaryDirectory(async (runDir) => {
     await saveCheckpoint(runDir, exampleCheckpoint(1), strict);
     const before = await treeOf(runDir);
-    await Deno.writeTextFile(join(runDir, ".tmp-denoise-x"), "half a picture");
+    for (const folder of ["", "unet", "checkpoints", "ema", "samples", "best", "best/unet"]) {
+      await Deno.mkdir(join(runDir, folder), { recursive: true });
+      await Deno.writeTextFile(join(runDir, folder, ".tmp-denoise-x"), "half a picture");
+    }
     assert.equal(await publishNewest(runDir), false);
     assert.deepEqual(await treeOf(runDir), before);
   });

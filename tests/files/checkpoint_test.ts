@@ -5,6 +5,7 @@ import {
   listCheckpoints,
   loadLatestCheckpoint,
   loadPipeline,
+  removeOldCheckpoints,
   saveCheckpoint,
 } from "../../lib/files/checkpoint.ts";
 import { inTemporaryDirectory, treeOf } from "../support/train/directories.ts";
@@ -53,6 +54,21 @@ Deno.test("the last two checkpoints are kept, or as many as asked for", async ()
     await saveCheckpoint(runDir, exampleCheckpoint(123_456_789), { keep: 1, ...strict });
     assert.deepEqual(await stepsIn(runDir), [123_456_789]);
     assertModelOf(await loadPipeline(runDir, strict), exampleCheckpoint(123_456_789));
+  });
+});
+
+Deno.test("checkpoints that an interrupted save left are removed, and none after the present one", async () => {
+  await inTemporaryDirectory(async (runDir) => {
+    for (const step of [100, 200, 300]) {
+      await saveCheckpoint(runDir, exampleCheckpoint(step), { keep: 9, ...strict });
+    }
+    const steps = async () => (await listCheckpoints(runDir)).map(({ step }) => step);
+    await removeOldCheckpoints(runDir, 200, 1);
+    assert.deepEqual(await steps(), [300, 200], "300 is damaged, perhaps, and nothing has taken its place");
+    await removeOldCheckpoints(runDir, 300, 2);
+    assert.deepEqual(await steps(), [300, 200]);
+    await removeOldCheckpoints(runDir, 300, 1);
+    assert.deepEqual(await steps(), [300]);
   });
 });
 

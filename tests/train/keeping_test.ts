@@ -24,6 +24,8 @@ Deno.test("a run keeps as many checkpoints as it was told, and as it is told on 
     const steps = async () => (await listCheckpoints(out)).map(({ step }) => step);
     await run({ out, epochs: 4, keep: 3 });
     assert.deepEqual(await steps(), [16, 12, 8]);
+    await run({ out, resume: true, keep: 2 });
+    assert.deepEqual(await steps(), [16, 12], "also where nothing is left to save");
     await run({ out, resume: true, epochs: 5, keep: 1 });
     assert.deepEqual(await steps(), [20]);
   });
