@@ -66,6 +66,8 @@ export async function download(url: URL, path: string, options: DownloadOptions)
   const validator = strongValidator(response);
   try {
     await makeDirectory(dirname(resolve(path)));
+    // Killed in between, the part of another file must not stay beside the validator of this one.
+    if (!resumed) await discard(path);
     await Deno.writeTextFile(path + STATE, validator ?? "");
     await append(response, path, received, (now) => {
       patience.reset();
@@ -100,6 +102,11 @@ export async function holdsParts(directory: string): Promise<boolean> {
     // It was never created.
   }
   return false;
+}
+
+/** True for the name of what is known of the download of one of `names`. */
+export function isStateOf(name: string, names: ReadonlySet<string>): boolean {
+  return name.endsWith(STATE) && names.has(name.slice(0, -STATE.length));
 }
 
 /** Removes what is known of the download of a complete file. */

@@ -4,15 +4,21 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import { CheckpointError } from "../errors.ts";
 import { encodeJson, parseJson, readModelFile } from "../files/checkpoint_files.ts";
 import { withDirectoryLock } from "../files/directory_lock.ts";
-import { fileProblem, makeDirectory, writeDurable } from "../files/durable.ts";
+import {
+  exists,
+  fileProblem,
+  makeDirectory,
+  removeDirectoryDurable,
+  writeDurable,
+} from "../files/durable.ts";
 import { describeStandIn } from "../files/stand_in.ts";
 import { isWeightFile, weightNames } from "../files/weight_files.ts";
 import { discard, download, finish, holdsParts } from "./download.ts";
+import { bytesOf, keepOnly, weightsDigest } from "./model_files.ts";
 import { cacheName, isPlainName, type ModelUrl, parseModelUrl } from "./model_url.ts";
 
 /** The tasks' cache of models, relative to the current directory. */
@@ -67,15 +73,16 @@ export async function fetchModel(url: string, options: FetchModelOptions = {}): 
   const parsed = parseModelUrl(url);
   await makeCache(cache);
   return await withDirectoryLock(cache, async () => {
-    const known = reload ? undefined : await cachedModel(url, { cache, variant });
-    if (known) return known;
     const path = join(cache, cacheName(parsed, variant));
     const part = path + PART;
+    if (await isComplete(part)) await moveIntoPlace(part, path);
+    const known = reload ? undefined : await cachedModel(url, { cache, variant });
+    if (known) return known;
     const weights = await downloadModel(parsed, part, options).catch(async (error) => {
       if (!await holdsParts(part)) await Deno.remove(part, { recursive: true }).catch(() => {});
       throw error;
     });
-    const sha256 = await digestOf(part, weights);
+    const sha256 = await weightsDigest(part, weights);
     if (parsed.sha256 !== undefined && sha256 !== parsed.sha256) {
       await Deno.remove(part, { recursive: true });
       throw new CheckpointError(
@@ -83,11 +90,11 @@ export async function fetchModel(url: string, options: FetchModelOptions = {}): 
       );
     }
     for (const name of weights) await finish(join(part, name));
-    const bytes = await sizeOf(part);
-    const facts = { url: parsed.url.href, ...variant === undefined ? {} : { variant }, sha256, bytes };
+    const bytes = await bytesOf(part);
+    const given = variant === undefined ? {} : { variant };
+    const facts = { url: parsed.url.href, ...given, sha256, bytes, weights };
     await writeDurable(join(part, FACTS), encodeJson(facts, FACTS));
-    await Deno.remove(path, { recursive: true }).catch(() => {});
-    await Deno.rename(part, path);
+    await moveIntoPlace(part, path);
     return { path, sha256, bytes };
   });
 }
@@ -106,14 +113,36 @@ export async function cachedModel(
   const path = join(cache, cacheName(parsed, variant));
   const facts = join(path, FACTS);
   if (!await Deno.stat(facts).then(() => true, () => false)) return undefined;
-  const { sha256, bytes } = parseJson(await readModelFile(facts), facts);
+  const { sha256: fetched, bytes, weights } = parseJson(await readModelFile(facts), facts);
+  // The URL names weights of that digest only: what was fetched once may have been damaged since.
+  const sha256 = parsed.sha256 === undefined ? fetched : await weightsDigest(path, namesIn(weights, facts));
   if (parsed.sha256 !== undefined && sha256 !== parsed.sha256) {
     throw new CheckpointError(
       `${parsed.url.href}: its weights in ${path} have SHA-256 ${sha256}, expected ${parsed.sha256}; ` +
-        "if they have changed, `deno task fetch --reload` fetches them again",
+        "if they have changed or are damaged, `deno task fetch --reload` fetches them again",
     );
   }
   return { path, sha256: String(sha256), bytes: Number(bytes) };
+}
+
+/** Names of the weight files in a model's facts. */
+function namesIn(weights: unknown, facts: string): string[] {
+  const isList = Array.isArray(weights) && weights.every((name) => typeof name === "string");
+  if (isList) return weights;
+  throw new CheckpointError(
+    `${facts}: does not name the weights; \`deno task fetch --reload\` fetches them again`,
+  );
+}
+
+/** True if a directory has a whole model, which has its facts last. */
+async function isComplete(directory: string): Promise<boolean> {
+  return await exists(join(directory, FACTS));
+}
+
+/** Moves a whole model into the cache. Killed in between, the next fetch does it: there is always a whole model, old or new. */
+async function moveIntoPlace(part: string, path: string): Promise<void> {
+  if (await exists(path)) await removeDirectoryDurable(path);
+  await Deno.rename(part, path);
 }
 
 async function makeCache(cache: string): Promise<void> {
@@ -130,7 +159,32 @@ async function downloadModel(
   directory: string,
   options: FetchModelOptions,
 ): Promise<string[]> {
-  const get = (name: string, from: URL) => downloadFile(name, from, directory, options);
+  const found = new Set<string>();
+  const get = async (name: string, from: URL) => {
+    const isThere = await downloadFile(name, from, directory, options);
+    if (isThere) found.add(name);
+    return isThere;
+  };
+  const weights = await downloadFiles(
+    { url, ...file === undefined ? {} : { file } },
+    directory,
+    get,
+    options,
+  );
+  // What an earlier download left of files that the model no longer has would be taken for its weights.
+  await keepOnly(directory, found);
+  return weights;
+}
+
+/** Downloads a file by its name in the model. @returns false if the server has none */
+type Get = (name: string, from: URL) => Promise<boolean>;
+
+async function downloadFiles(
+  { url, file }: ModelUrl,
+  directory: string,
+  get: Get,
+  options: FetchModelOptions,
+): Promise<string[]> {
   const below = (path: string) => new URL(path, url);
   if (file !== undefined) {
     if (!await get("config.json", below("config.json"))) {
@@ -158,7 +212,7 @@ async function downloadModel(
 async function downloadWeights(
   prefix: string,
   url: URL,
-  get: (name: string, from: URL) => Promise<boolean>,
+  get: Get,
   directory: string,
   variant: string | undefined,
 ): Promise<string[]> {
@@ -227,27 +281,4 @@ async function checkContent(from: URL, path: string): Promise<void> {
   if (standIn === undefined) return;
   await discard(path);
   throw new CheckpointError(`${from.href}: ${standIn}`);
-}
-
-/** Digest of the weights, see {@linkcode CachedModel.sha256}. */
-async function digestOf(directory: string, names: readonly string[]): Promise<string> {
-  const digests: string[] = [];
-  for (const name of names) {
-    const hash = createHash("sha256");
-    using file = await Deno.open(join(directory, name));
-    for await (const chunk of file.readable) hash.update(chunk);
-    digests.push(hash.digest("hex"));
-  }
-  if (names.length === 1) return digests[0]!;
-  const lines = names.map((name, i) => `${digests[i]}  ${name.slice(name.lastIndexOf("/") + 1)}\n`);
-  return createHash("sha256").update(lines.join("")).digest("hex");
-}
-
-async function sizeOf(directory: string): Promise<number> {
-  let bytes = 0;
-  for await (const { name, isDirectory } of Deno.readDir(directory)) {
-    const path = join(directory, name);
-    bytes += isDirectory ? await sizeOf(path) : (await Deno.stat(path)).size;
-  }
-  return bytes;
 }

@@ -191,8 +191,58 @@ Deno.test("a digest in the URL is checked, in the cache as well, and other weigh
     assert.deepEqual(await cachedModel(`${base}/m#sha256=${right}`, { cache }), model);
     assert.match(
       await errorOf(cachedModel(`${base}/m#sha256=${wrong}`, { cache })),
-      /have SHA-256 .*, expected 0+; if they have changed, `deno task fetch --reload` fetches them again$/,
+      /have SHA-256 .*, expected 0+; if they have changed or are damaged, `deno task fetch --reload` fetches them again$/,
     );
+  });
+});
+
+Deno.test("weights in the cache that were changed since are refused where the URL has a digest", async () => {
+  await withCache({ files: PIPELINE }, async (fetch, { cache, base }) => {
+    const url = `m#sha256=${sha256(WEIGHTS)}`;
+    const { path } = await fetch(url);
+    const weights = join(path, `unet/${STEM}.safetensors`);
+    await Deno.writeFile(weights, weightsOf("a", 2, 5000));
+    const changed = sha256(await Deno.readFile(weights));
+    assert.match(
+      await errorOf(cachedModel(`${base}/${url}`, { cache })),
+      new RegExp(`have SHA-256 ${changed}, expected .*or are damaged, \`deno task fetch --reload\``),
+    );
+    await fetch(url, { reload: true });
+    assert.ok(await cachedModel(`${base}/${url}`, { cache }));
+  });
+});
+
+Deno.test("a fetch that was killed at its end is completed by the next one, without the server", async () => {
+  const behaviour: Behaviour = { files: { ...PIPELINE } };
+  await withCache(behaviour, async (fetch, { cache, base }) => {
+    const model = await fetch("m");
+    // Killed between the removal of the old model and the move of the new one
+    await Deno.rename(model.path, `${model.path}.part`);
+    assert.equal(await cachedModel(`${base}/m`, { cache }), undefined);
+    behaviour.files = {};
+    assert.deepEqual(await fetch("m"), model);
+    assert.deepEqual(inCache(cache).map((each) => each.endsWith(".part")), [false]);
+  });
+});
+
+Deno.test("what an interrupted download left is not taken for weights once the model has others", async () => {
+  const single = `m/unet/${STEM}.safetensors`;
+  const { [single]: whole, ...others } = PIPELINE;
+  const shards = [1, 2].map((shard) => `${STEM}-0000${shard}-of-00002.safetensors`);
+  const map = Object.fromEntries(shards.map((shard, i) => [i, shard]));
+  const sharded = {
+    [`${single}.index.json`]: JSON.stringify({ weight_map: map }),
+    ...Object.fromEntries(shards.map((shard) => [`m/unet/${shard}`, weightsOf(shard, 2, 5000)])),
+  };
+  const behaviour: Behaviour = { files: { ...others, ...sharded }, breakAfter: 6000 };
+  await withCache(behaviour, async (fetch) => {
+    await errorOf(fetch("m"));
+    delete behaviour.breakAfter;
+    behaviour.files = { ...others, [single]: whole! };
+    const { path } = await fetch("m");
+    assert.deepEqual((await read(path)).tensors, { a: 1 });
+    const names = [...Deno.readDirSync(join(path, "unet"))].map(({ name }) => name);
+    assert.deepEqual(names.sort(), ["config.json", `${STEM}.safetensors`]);
   });
 });
 
