@@ -14,8 +14,8 @@ export type SampleRequest = Readonly<Record<string, unknown>>;
 
 const REQUEST = "request.json";
 
-/** Key of the request's digest in a part's metadata. */
-const REQUEST_KEY = "denoise.request.sha256";
+/** Key of the request's digest and the part's index in a part's metadata. */
+const PART_KEY = "denoise.part";
 
 /** Sizes of a {@linkcode SampleStore}. */
 export interface SampleSizes {
@@ -30,7 +30,7 @@ export interface SampleSizes {
 /** Directory of samples of one request. */
 export class SampleStore {
   readonly #directory: string;
-  /** Digest of the request, which each part has, too: a part of another request is not taken for one of this. */
+  /** Digest of the request. Each part has it with its index, so that another part is not taken for it. */
   readonly #digest: string;
   readonly #sizes: SampleSizes;
 
@@ -56,7 +56,7 @@ export class SampleStore {
     const path = join(directory, REQUEST);
     const wanted = { ...request, batch: sizes.part };
     if (await exists(path)) {
-      const present = parseJson(await readModelFile(path), path);
+      const present = await readRequest(path);
       const differing = [...new Set([...Object.keys(present), ...Object.keys(wanted)])].filter((key) =>
         JSON.stringify(present[key]) !== JSON.stringify((wanted as Record<string, unknown>)[key])
       );
@@ -97,7 +97,7 @@ export class SampleStore {
     const { shape, data } = part.tensors.get("images") ?? {};
     const { count } = this.rangeOf(index);
     const { bytes } = this.#sizes;
-    const own = part.metadata[REQUEST_KEY] === this.#digest && shape?.[1] === bytes;
+    const own = part.metadata[PART_KEY] === this.#nameOf(index) && shape?.[1] === bytes;
     // The last part of an evaluation of fewer images is incomplete; one of more images has more than are needed.
     return own && data instanceof Uint8Array && data.length >= count * bytes
       ? data.subarray(0, count * bytes)
@@ -108,11 +108,26 @@ export class SampleStore {
   async write(index: number, images: Uint8Array): Promise<void> {
     const { bytes } = this.#sizes;
     const tensor = { shape: [images.length / bytes, bytes], data: images };
-    const encoded = encodeWeights(new Map([["images", tensor]]), { [REQUEST_KEY]: this.#digest });
+    const encoded = encodeWeights(new Map([["images", tensor]]), { [PART_KEY]: this.#nameOf(index) });
     await writeDurable(this.#pathOf(index), encoded);
+  }
+
+  #nameOf(index: number): string {
+    return `${this.#digest} ${index}`;
   }
 
   #pathOf(index: number): string {
     return join(this.#directory, `part-${String(index).padStart(5, "0")}.safetensors`);
+  }
+}
+
+async function readRequest(path: string): Promise<Record<string, unknown>> {
+  try {
+    return parseJson(await readModelFile(path), path);
+  } catch (error) {
+    if (!(error instanceof CheckpointError)) throw error;
+    throw new CheckpointError(
+      `${error.message}; remove it to go on with samples of this evaluation, which replaces those of another`,
+    );
   }
 }

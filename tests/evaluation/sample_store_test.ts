@@ -53,6 +53,9 @@ Deno.test("parts of another request, or of another size, are not taken for this 
     await (await SampleStore.open(other, { seed: 2 }, sizes)).write(0, part(4, 7));
     await Deno.copyFile(join(other, "part-00000.safetensors"), join(own, "part-00000.safetensors"));
     assert.equal(await store.read(0), undefined);
+    await store.write(0, part(4, 1));
+    await Deno.copyFile(join(own, "part-00000.safetensors"), join(own, "part-00001.safetensors"));
+    assert.equal(await store.read(1), undefined, "the images of another part");
 
     // Its request is lost: the parts might be of any.
     await Deno.remove(join(other, "request.json"));
@@ -63,6 +66,11 @@ Deno.test("parts of another request, or of another size, are not taken for this 
     await Deno.remove(join(other, "request.json"));
     const another = await SampleStore.open(other, { seed: 3 }, sizes);
     assert.equal(await another.read(0), undefined);
+    await Deno.writeTextFile(join(other, "request.json"), '{"seed":');
+    await assert.rejects(
+      SampleStore.open(other, { seed: 3 }, sizes),
+      /request\.json: not JSON: .*; remove it to go on with samples of this evaluation, which replaces those of another$/,
+    );
   });
 });
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { lockDirectory } from "../../lib/files/directory_lock.ts";
 import { makeMaterial, runTask, startTask, TRAINING } from "../support/command.ts";
 import { makeSplits } from "../support/evaluation/splits.ts";
 import { inTemporaryDirectory } from "../support/train/directories.ts";
@@ -84,7 +85,11 @@ Deno.test("a classifier is trained, a model is evaluated with it, and an interru
     assert.notEqual(unread.code, 0);
     assert.match(unread.err, /^error: scorer\/config\.json: not a PyTorch checkpoint/);
 
-    // Samples of another request are not mixed with these.
+    // A second process does not write among them, nor does it with another request.
+    const lock = await lockDirectory(join(directory, "scores"));
+    const second = await runTask("evaluate", short, directory);
+    assert.match(second.err, /^error: scores is in use by another process \(process \d+ since /);
+    lock.release();
     const other = await runTask("evaluate", [...short, "--seed", "5"], directory);
     assert.equal(other.code, 2);
     assert.match(other.err, /^error: --out: .*samples drawn with other seed, got ".*samples"/);
