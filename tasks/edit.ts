@@ -24,7 +24,13 @@ import {
   type EditName,
   readEditFlags,
 } from "./edit_flags.ts";
-import { checkTargets, isPictureFile, writeAnimation, writeImages } from "./picture_output.ts";
+import {
+  checkGivenKept,
+  checkTargets,
+  isPictureFile,
+  writeAnimation,
+  writeImages,
+} from "./picture_output.ts";
 import { samplerOptions } from "./sampling_flags.ts";
 
 /** Images per edit if the flag does not say. */
@@ -110,13 +116,15 @@ async function main(args: string[]): Promise<number> {
   const kind = editKind(flags);
   await checkTargets(flags);
   const pictures = await readPictures(flags);
+  const count = countOf(kind, flags);
+  const nameOf = (i: number) => `edit-${String(i + 1).padStart(String(count).length, "0")}`;
+  await checkGivenKept(flags, Array.from({ length: count }, (_, i) => nameOf(i)), [...pictures.keys()]);
   const report = createReporter({ mode: reporterMode(flags) });
   const load = await findDrawingModel(flags);
   const gpu = await openTaskGpu();
   try {
     const model = await load(gpu, report);
     const { scale, batch, out, gif } = flags;
-    const count = countOf(kind, flags);
     const interpolated = kind === "seeds" || kind === "images";
     const grid: GridOptions = {
       scale,
@@ -131,8 +139,7 @@ async function main(args: string[]): Promise<number> {
       onStep: stepProgress(report, "editing, steps"),
     });
     report.stop();
-    const digits = String(count).length;
-    await writeImages(images, out, grid, (i) => `edit-${String(i + 1).padStart(digits, "0")}`, report);
+    await writeImages(images, out, grid, nameOf, report);
     if (gif !== undefined) {
       const frames = Array.from({ length: images.count }, (_, i) => images.at(i).scaled(scale));
       await writeAnimation(frames, gif, report);

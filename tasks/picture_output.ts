@@ -77,6 +77,33 @@ export async function checkTargets({ out, gif }: OutputFlags): Promise<void> {
 }
 
 /**
+ * Checks that no picture is written over one that is read: what it was drawn from would be lost.
+ *
+ * @param names file names of the images in a directory `--out`, without extensions
+ * @param given the pictures that are read
+ * @throws {ConfigError} naming the flag
+ */
+export async function checkGivenKept(
+  { out, gif }: OutputFlags,
+  names: readonly string[],
+  given: readonly string[],
+): Promise<void> {
+  const read = new Set(await Promise.all(given.map((file) => Deno.realPath(file))));
+  const written = isPictureFile(out) ? [out] : names.map((name) => join(out, `${name}.png`));
+  for (const [flag, files] of [["--out", written], ["--gif", gif === undefined ? [] : [gif]]] as const) {
+    for (const file of files) {
+      const present = await Deno.realPath(file).catch(() => undefined);
+      if (present === undefined || !read.has(present)) continue;
+      throw new ConfigError(
+        flag,
+        flag === "--out" ? out : gif,
+        `another path: it would replace ${file}, which is given`,
+      );
+    }
+  }
+}
+
+/**
  * Writes images to one file, as a grid if there are several, or to a directory with a file for each.
  *
  * @param grid layout and magnification

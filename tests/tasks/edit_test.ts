@@ -52,6 +52,36 @@ Deno.test("edit keeps what the mask says, and writes an image of each seed with 
   });
 });
 
+Deno.test("edit does not draw over a picture that it is given", async () => {
+  await inTemporaryDirectory(async (directory) => {
+    await writePictures(directory);
+    await Deno.mkdir(join(directory, "drawn"));
+    await Deno.copyFile(join(directory, "a.png"), join(directory, "drawn/edit-2.png"));
+    await Deno.symlink("a.png", join(directory, "link.png"));
+    const before = await Deno.readFile(join(directory, "a.png"));
+    for (
+      const [flags, message] of [
+        [
+          ["--image", "a.png", "--out", "link.png"],
+          'error: --out: expected another path: it would replace link.png, which is given, got "link.png"\n',
+        ],
+        [
+          ["--image", "a.png", "--mask", "mask.png", "--out", "mask.png"],
+          'error: --out: expected another path: it would replace mask.png, which is given, got "mask.png"\n',
+        ],
+        [
+          ["--image", "drawn/edit-2.png", "--count", "2", "--out", "drawn"],
+          'error: --out: expected another path: it would replace drawn/edit-2.png, which is given, got "drawn"\n',
+        ],
+      ] as const
+    ) {
+      const { code, err } = await runTask("edit", [...QUICK, ...flags], directory);
+      assert.deepEqual([code, err.replace(/\(--help.*\n/, "")], [2, message]);
+    }
+    assert.deepEqual(await Deno.readFile(join(directory, "a.png")), before);
+  });
+});
+
 Deno.test("edit draws images between two seeds and between two images, as a strip and an animation", async () => {
   await inTemporaryDirectory(async (directory) => {
     await writePictures(directory);
