@@ -65,7 +65,17 @@ export function maskOfPicture(
   }
   const mask = maskForEdit(picture, size, mark);
   if (mask.some((value) => value > 0)) return mask;
-  throw new DataError(`${file}: nothing in it is ${mark}, and the image is drawn anew where the mask is`);
+  const where = isCropped(picture, size)
+    ? `the ${size.width} : ${size.height} centre that is used of it`
+    : "it";
+  throw new DataError(
+    `${file}: nothing in ${where} is ${mark}, and the image is drawn anew where the mask is`,
+  );
+}
+
+/** True if a picture has another shape than the model's images, so that its edges are cut off. */
+function isCropped(picture: Dimensions, size: Dimensions): boolean {
+  return picture.width * size.height !== picture.height * size.width;
 }
 
 /** Means of red, green and blue. */

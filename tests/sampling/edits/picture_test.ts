@@ -37,4 +37,10 @@ Deno.test("a mask has the size of its picture, and marks something", () => {
     () => maskOfPicture(picture(1, [BLACK]), ONE, ONE, words),
     /^DataError: m\.png: nothing in it is white, and the image is drawn anew where the mask is$/,
   );
+  // What is white is cut off.
+  const wide = picture(3, [WHITE, BLACK, WHITE]);
+  assert.throws(
+    () => maskOfPicture(wide, { width: 3, height: 1 }, ONE, words),
+    /^DataError: m\.png: nothing in the 1 : 1 centre that is used of it is white, and /,
+  );
 });
