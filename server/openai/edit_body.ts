@@ -192,6 +192,7 @@ function meaning(value: string, schema: unknown): unknown {
   let type = schema;
   while (type instanceof z.ZodOptional || type instanceof z.ZodNullable) type = type.unwrap();
   if (type instanceof z.ZodBoolean) return value === "true" || (value === "false" ? false : value);
-  if (type instanceof z.ZodNumber && /^-?\d+(\.\d+)?$/.test(value)) return Number(value);
-  return value;
+  const isNumber = type instanceof z.ZodNumber && /^-?\d+(\.\d+)?$/.test(value);
+  // The text of a number that is too large says more than infinity.
+  return isNumber && Number.isFinite(Number(value)) ? Number(value) : value;
 }

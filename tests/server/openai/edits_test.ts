@@ -213,6 +213,7 @@ Deno.test("edits: wrong fields are refused before anything is decoded", async ()
       [{ n: 65 }, "n", "n: expected a whole number from 1 to 64, got 65"],
       [{ stream: "yes" }, "stream", 'stream: expected true or false, got "yes"'],
       [{ strength: 1.5 }, "strength", "strength: expected a number from 0 to 1, got 1.5"],
+      [{ strength: "9".repeat(400) }, "strength", 'strength: expected a number from 0 to 1, got "999'],
       [{ resamplings: 51 }, "resamplings", "resamplings: expected a whole number from 1 to 50, got 51"],
       [{ jump: 0 }, "jump", "jump: expected a whole number from 1 to 1000, got 0"],
       [{ size: "48x48" }, "size", "size: expected one of auto, 32x32"],
