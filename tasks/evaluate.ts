@@ -29,13 +29,14 @@ import { loadInception, measureByInception } from "./evaluation_inception.ts";
 import { type Drawing, drawSamples } from "./evaluation_samples.ts";
 import { type Measured, measureSamples, type Measuring, PartTimes } from "./evaluation_measures.ts";
 import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation_likelihood.ts";
-import { modelDirectory, SHIPPED_CLASSIFIER } from "./runs.ts";
+import { modelDirectory, secondModel, SHIPPED_CLASSIFIER } from "./runs.ts";
 import { showProgress } from "./train.ts";
 
 async function main(args: string[]): Promise<number> {
   const flags = readEvaluateFlags(args);
   const report = createReporter({ mode: reporterMode(flags) });
-  const directory = await modelDirectory(flags.model);
+  const directory = await modelDirectory(flags.model, flags.variant);
+  const guide = await secondModel("--guide", flags.guide);
   const out = flags.out ?? join("evaluation", basename(resolve(directory)));
   await checkWritable("--out", out, true);
   const interruption = new Interruption(
@@ -48,7 +49,8 @@ async function main(args: string[]): Promise<number> {
   const network = await loadInception(gpu, flags, report);
   const onWarning = (message: string) => report.line(`warning: ${message}`);
   const model = await DDPM.load(directory, {
-    ...{ gpu, precision: flags.precision, tune: flags.tune, tuningDirectory: TUNING_DIRECTORY, onWarning },
+    ...{ gpu, guide, variant: flags.variant, precision: flags.precision, tune: flags.tune },
+    ...{ tuningDirectory: TUNING_DIRECTORY, onWarning },
     onTuning: showTuning(report),
   });
   let locked: DirectoryLock | undefined;
@@ -63,7 +65,7 @@ async function main(args: string[]): Promise<number> {
     await interruption.during(async () => {
       const { adapter } = model;
       const { drawing, likelihood } = await runModel({
-        ...{ gpu, model, out, flags, test, report, times, lock },
+        ...{ gpu, model, out, flags: { ...flags, guide }, test, report, times, lock },
         signal: interruption.signal,
       });
       if (!drawing.complete) {

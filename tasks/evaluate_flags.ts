@@ -3,34 +3,31 @@
  *
  * @module
  */
-import type { SigmaInterval } from "../lib/diffusion/guidance.ts";
 import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
 import { ConfigError } from "../lib/errors.ts";
 import { type Preprocessing, PREPROCESSINGS } from "../lib/evaluation/inception/inception_v3.ts";
 import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
-import { type SamplerName, samplerNames, type SpacingName, spacingNames } from "../lib/diffusion/sampler.ts";
 import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
 import { type FlagNames, integer, oneOf, TaskCommand, text } from "../terminal/cli.ts";
 import { PRECISION_OPTIONS } from "../terminal/precision.ts";
 import { TUNE_OPTIONS } from "../terminal/tuning.ts";
-import { addGuidanceFlags, SAMPLING_FLAG_OF } from "./sampling_flags.ts";
+import {
+  addModelFlags,
+  addSamplerFlags,
+  type ModelFlags,
+  type SamplerFlags,
+  SAMPLING_FLAG_OF,
+} from "./sampling_flags.ts";
 
 /** Form of exported samples. */
 export type ExportForm = "npz" | "png";
 
 /** Values of the flags. */
-export interface EvaluateFlags {
-  readonly model?: string;
+export interface EvaluateFlags extends ModelFlags, SamplerFlags {
   readonly images: number;
   readonly batch: number;
   readonly likelihoodImages?: number;
   readonly terms?: number;
-  readonly steps?: number;
-  readonly sampler?: SamplerName;
-  readonly spacing?: SpacingName;
-  readonly guidance?: number;
-  readonly guidanceRescale?: number;
-  readonly guidanceInterval?: SigmaInterval;
   readonly seed: number;
   readonly data?: string;
   readonly classifier?: string;
@@ -57,11 +54,8 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
   const command = new TaskCommand(
     "evaluate",
     "Measures a model's likelihood, and how good and how varied its samples are.",
-  )
-    .flag("--model <DIR>", "a run directory, or a diffusers directory", {
-      value: text(),
-      defaultText: "the newest run under runs/, else the project's own checkpoints/cifar10",
-    })
+  );
+  addModelFlags(command)
     .flag("--images <N>", "samples to draw, the classes in turn", {
       value: integer(4, 1000000),
       unit: "images",
@@ -85,21 +79,8 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
         unit: "passes",
         defaultText: "100; 20 without a GPU",
       },
-    )
-    .flag("--steps <N>", "steps of the sampler; heun and edm evaluate the network twice a step", {
-      value: integer(1, MAX_TIMESTEPS),
-      unit: "steps",
-      defaultText: "as of `deno task sample`",
-    })
-    .flag("--sampler <NAME>", "sampling method", {
-      value: oneOf(samplerNames),
-      defaultText: "as of `deno task sample`",
-    })
-    .flag("--spacing <NAME>", "spacing of the noise levels", {
-      value: oneOf(spacingNames),
-      defaultText: "that of the sampler and the model",
-    });
-  const flags = addGuidanceFlags(command, "as of `deno task sample`")
+    );
+  const flags = addSamplerFlags(command)
     .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 })
     .flag("--data <PATH>", "archive or folder of images to compare with, as for `deno task train`", {
       value: text(),

@@ -10,15 +10,13 @@ import { SampleStore } from "../lib/evaluation/sample_store.ts";
 import { loadPipeline } from "../lib/files/pipeline.ts";
 import { processToDiffusers } from "../lib/diffusion/trained_process.ts";
 import { imageSize } from "../lib/model/config.ts";
-import { type GenerateOptions, planDraw } from "../lib/sampling/request.ts";
+import { guidanceMetadata, samplerMetadata } from "../lib/sampling/metadata.ts";
+import { planDraw } from "../lib/sampling/request.ts";
 import type { Reporter } from "../terminal/progress.ts";
+import { type ModelFlags, type SamplerFlags, samplerOptions } from "./sampling_flags.ts";
 
-/** Number of samples, and how they are drawn. */
-export interface DrawingOptions extends
-  Pick<
-    GenerateOptions,
-    "sampler" | "spacing" | "steps" | "guidance" | "guidanceRescale" | "guidanceInterval"
-  > {
+/** Number of samples, and how they are drawn; `guide` is a path. */
+export interface DrawingOptions extends SamplerFlags, Pick<ModelFlags, "variant"> {
   readonly images: number;
   /** Seed of the first sample. */
   readonly seed: number;
@@ -60,27 +58,25 @@ export async function drawSamples(
   const { classes } = model;
   const [height, width] = imageSize(model.config);
   const bytes = height * width * 3;
-  const { images: count, seed, batch, sampler, spacing, steps } = options;
-  const { guidance, guidanceRescale, guidanceInterval } = options;
-  const chosen = given({ sampler, spacing, steps, guidance, guidanceRescale, guidanceInterval });
+  const { images: count, seed, batch } = options;
+  const chosen = given(samplerOptions(options));
   const plan = planDraw({ ...chosen, class: [sampleClass(model, 0)], seed, batch }, model);
   const settings = {
     sampler: plan.sampler,
-    spacing: plan.spacing,
     steps: plan.steps,
-    guidance: plan.guidance,
-    ...plan.guidanceRescale ? { guidanceRescale: plan.guidanceRescale } : {},
-    ...plan.guidanceInterval ? { guidanceInterval: plan.guidanceInterval.join() } : {},
+    ...samplerMetadata(plan),
+    ...guidanceMetadata(plan, model),
     seed,
     precision: model.precision,
   };
-  const modelDigest = await digestOfModel(model.path);
+  const modelDigest = await digestOfModel(model.path, options.variant);
   const forwardProcess = processToDiffusers(model.schedule);
   // Images that other coefficients drew, as an earlier version had them, are not of this request.
   const coefficients = createHash("sha256")
     .update(JSON.stringify(planSampling(plan.sampler, model.schedule, plan)))
     .digest("hex");
-  const request = { model: modelDigest, forwardProcess, coefficients, ...settings };
+  const guide = options.guide === undefined ? {} : { guideDigest: await digestOfModel(options.guide) };
+  const request = { model: modelDigest, ...guide, forwardProcess, coefficients, ...settings };
   const store = await SampleStore.open(directory, request, {
     ...{ bytes, part: batch, count },
   });
@@ -133,8 +129,8 @@ function given<T extends object>(options: T): T {
 }
 
 /** SHA-256 over the names and values of a model's weights. */
-export async function digestOfModel(path: string): Promise<string> {
-  const { tensors } = await loadPipeline(path, { onWarning: () => {} });
+export async function digestOfModel(path: string, variant?: string): Promise<string> {
+  const { tensors } = await loadPipeline(path, { variant, onWarning: () => {} });
   const hash = createHash("sha256");
   for (const [name, { data }] of [...tensors].sort(([a], [b]) => a < b ? -1 : 1)) {
     hash.update(`${name}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));

@@ -93,5 +93,16 @@ Deno.test("a classifier is trained, a model is evaluated with it, and an interru
     const other = await runTask("evaluate", [...short, "--seed", "5"], directory);
     assert.equal(other.code, 2);
     assert.match(other.err, /^error: --out: .*samples drawn with other seed, got ".*samples"/);
+
+    // Every way to draw can be measured: a guide, a negative class, a stochastic sampler.
+    const guided = [
+      ...EVALUATE.map((value) => value === "4" ? "0" : value).slice(0, -2),
+      ...["--images", "4", "--guide", "run", "--guidance", "3", "--sampler", "ddim", "--eta", "0.5"],
+      ...["--out", "guided"],
+    ];
+    const third = await runTask("evaluate", guided, directory);
+    assert.deepEqual([third.code, third.err], [0, ""]);
+    const { settings } = JSON.parse(await Deno.readTextFile(join(directory, "guided/evaluation.json")));
+    assert.deepEqual([settings.guide, settings.guidance, settings.eta], ["run", 3, 0.5]);
   });
 });
