@@ -26,7 +26,7 @@ Deno.test("--help shows every flag, with its default and unit where it has them"
         ["--queue <N>", "in requests", "default: 64"],
         ["--timeout <S>", "in seconds", "default: 120"],
         ["--grace <S>", "in seconds", "default: 25"],
-        ["--steps <N>", "in steps", "default: 15"],
+        ["--steps <N>", "network evaluations per image", "default: 15"],
         ["--sampler <NAME>", "ddpm, ddim, euler", "default: the model's own, else unipc"],
         ["--guidance <F>", "from 0 to 100", "default: 2; 1 without a class"],
         ["--token-file <FILE>", "default: no token is required"],
