@@ -218,8 +218,8 @@ function recipeBlocks(table: RecipeTable): string[] {
     wrap(
       `\`--recipe best\` is \`${
         describeRecipe("best")
-      }\`. Only \`${preset}\` has been compared, over as few steps: ` +
-        "for other presets, and for long runs, it is a guess.",
+      }\`. Only \`${preset}\` has been compared, over ${steps} steps: ` +
+        "for other presets and longer runs it is a guess.",
     ),
     ...headBlocks(table),
     markdownTable(

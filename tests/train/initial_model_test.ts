@@ -288,7 +288,7 @@ Deno.test("what cannot be started from is refused, and nothing is left behind", 
     );
     assert.match(
       await refusal({ init: join(directory, "none"), out }, CheckpointError),
-      /none.*no model here/,
+      /none.*no such file or directory/,
     );
     assert.match(
       await refusal({ init: grey, out }, ConfigError),
