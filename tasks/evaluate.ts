@@ -23,12 +23,12 @@ import { standardOutput } from "../terminal/output.ts";
 import { checkWritable } from "../terminal/pictures.ts";
 import { counted, createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
 import { showTuning } from "../terminal/tuning.ts";
-import { EVALUATE_FLAGS, type EvaluateFlags, readEvaluateFlags } from "./evaluate_flags.ts";
-import { type EvaluationResult, exportSamples, resultPage, summaryLines } from "./evaluation_output.ts";
-import { loadInception, measureByInception } from "./evaluation_inception.ts";
-import { type Drawing, drawSamples } from "./evaluation_samples.ts";
-import { type Measured, measureSamples, type Measuring, PartTimes } from "./evaluation_measures.ts";
-import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation_likelihood.ts";
+import { EVALUATE_FLAGS, type EvaluateFlags, readEvaluateFlags } from "./evaluation/flags.ts";
+import { type EvaluationResult, exportSamples, resultPage, summaryLines } from "./evaluation/output.ts";
+import { loadInception, measureByInception } from "./evaluation/inception.ts";
+import { type Drawing, drawSamples } from "./evaluation/samples.ts";
+import { type Measured, measureSamples, type Measuring, PartTimes } from "./evaluation/measures.ts";
+import { likelihoodSize, type MeasuredLikelihood, measureLikelihood } from "./evaluation/likelihood.ts";
 import { modelDirectory, secondModel, SHIPPED_CLASSIFIER } from "./runs.ts";
 import { showProgress } from "./train.ts";
 

@@ -4,9 +4,9 @@
  * @module
  */
 import { oneOf, showErrorAndExit, TaskCommand } from "../terminal/cli.ts";
-import { QUALITY_FLAGS } from "./quality_flags.ts";
-import { compareRecipes } from "./quality_recipes.ts";
-import { compareSamplers } from "./quality_samplers.ts";
+import { QUALITY_FLAGS } from "./quality/flags.ts";
+import { compareRecipes } from "./quality/recipes.ts";
+import { compareSamplers } from "./quality/samplers.ts";
 
 const COMPARISONS: ReadonlyMap<string | undefined, (args: string[]) => Promise<number>> = new Map([
   ["samplers", compareSamplers],

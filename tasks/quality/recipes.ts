@@ -4,26 +4,26 @@
  * @module
  */
 import { join } from "node:path";
-import { cifar10, DDPM, type ImageDataset, train } from "../mod.ts";
-import { readRecipeTable, type RecipeTable } from "../bench/quality.ts";
-import { withError } from "../bench/quality_page.ts";
-import { Classifier } from "../lib/evaluation/classifier/classifier.ts";
-import { evenSubset } from "../lib/evaluation/subsets.ts";
-import { writeDurable } from "../lib/files/durable.ts";
-import type { Gpu } from "../lib/gpu/device.ts";
-import { planDraw } from "../lib/sampling/request.ts";
-import { ConfigError } from "../lib/errors.ts";
-import { listCheckpoints } from "../lib/files/checkpoint.ts";
-import type { ObjectiveSettings } from "../lib/train/objective_settings.ts";
-import { checkResumedSettings } from "../lib/train/run_directory.ts";
-import { openTaskGpu } from "../terminal/gpu.ts";
-import { Interruption } from "../terminal/interruption.ts";
-import { standardOutput } from "../terminal/output.ts";
-import { checkWritable } from "../terminal/pictures.ts";
-import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
-import { drawSamples, sameClasses } from "./evaluation_samples.ts";
-import { planCell } from "./quality_cells.ts";
-import { readRecipesFlags, type RecipesFlags } from "./quality_flags.ts";
+import { cifar10, DDPM, type ImageDataset, train } from "../../mod.ts";
+import { readRecipeTable, type RecipeTable } from "../../bench/quality.ts";
+import { withError } from "../../bench/quality_page.ts";
+import { Classifier } from "../../lib/evaluation/classifier/classifier.ts";
+import { evenSubset } from "../../lib/evaluation/subsets.ts";
+import { writeDurable } from "../../lib/files/durable.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { planDraw } from "../../lib/sampling/request.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { listCheckpoints } from "../../lib/files/checkpoint.ts";
+import type { ObjectiveSettings } from "../../lib/train/objective_settings.ts";
+import { checkResumedSettings } from "../../lib/train/run_directory.ts";
+import { openTaskGpu } from "../../terminal/gpu.ts";
+import { Interruption } from "../../terminal/interruption.ts";
+import { standardOutput } from "../../terminal/output.ts";
+import { checkWritable } from "../../terminal/pictures.ts";
+import { createReporter, type Reporter, reporterMode } from "../../terminal/progress.ts";
+import { drawSamples, sameClasses } from "../evaluation/samples.ts";
+import { planCell } from "./cells.ts";
+import { readRecipesFlags, type RecipesFlags } from "./flags.ts";
 import {
   checkSameTable,
   describeData,
@@ -32,10 +32,10 @@ import {
   type MeasureImages,
   measureTest,
   tableHead,
-} from "./quality_measures.ts";
-import { SHIPPED_CLASSIFIER } from "./runs.ts";
-import { showProgress } from "./train.ts";
-import { readNetwork } from "./train_flags.ts";
+} from "./measures.ts";
+import { SHIPPED_CLASSIFIER } from "../runs.ts";
+import { showProgress } from "../train.ts";
+import { readNetwork } from "../train_flags.ts";
 
 /** The objectives compared, by name: settings that differ from the defaults. */
 const COMPARED: Readonly<Record<string, Partial<ObjectiveSettings>>> = {

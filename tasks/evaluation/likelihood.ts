@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { ConfigError, type DDPM, type ImageDataset } from "../mod.ts";
-import { evaluateLikelihood } from "../lib/evaluation/likelihood.ts";
-import { planLikelihood } from "../lib/evaluation/likelihood_plan.ts";
-import { type Likelihood, likelihoodOf } from "../lib/evaluation/likelihood_result.ts";
-import { LikelihoodStore } from "../lib/evaluation/likelihood_store.ts";
-import { boundSteps } from "../lib/evaluation/variational_bound.ts";
-import { hasNullClass } from "../lib/sampling/class_choice.ts";
-import type { Reporter } from "../terminal/progress.ts";
+import { ConfigError, type DDPM, type ImageDataset } from "../../mod.ts";
+import { evaluateLikelihood } from "../../lib/evaluation/likelihood.ts";
+import { planLikelihood } from "../../lib/evaluation/likelihood_plan.ts";
+import { type Likelihood, likelihoodOf } from "../../lib/evaluation/likelihood_result.ts";
+import { LikelihoodStore } from "../../lib/evaluation/likelihood_store.ts";
+import { boundSteps } from "../../lib/evaluation/variational_bound.ts";
+import { hasNullClass } from "../../lib/sampling/class_choice.ts";
+import type { Reporter } from "../../terminal/progress.ts";
 
 /** Size of an evaluation. */
 export interface LikelihoodSize {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { ConfigError } from "../../lib/errors.ts";
-import { readEvaluateFlags } from "../../tasks/evaluate_flags.ts";
+import { ConfigError } from "../../../lib/errors.ts";
+import { readEvaluateFlags } from "../../../tasks/evaluation/flags.ts";
 
 Deno.test("flags of evaluate that would change nothing are refused, naming what they belong to", () => {
   const refused: readonly (readonly [string[], string])[] = [

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import type { SigmaInterval } from "../lib/diffusion/guidance.ts";
+import type { SigmaInterval } from "../../lib/diffusion/guidance.ts";
 import {
   type SamplerChoice,
   type SamplerName,
   samplerNames,
   spacingNames,
-} from "../lib/diffusion/sampler.ts";
-import { type PresetName, PRESETS } from "../lib/model/presets.ts";
-import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../lib/sampling/request.ts";
+} from "../../lib/diffusion/sampler.ts";
+import { type PresetName, PRESETS } from "../../lib/model/presets.ts";
+import { DEFAULT_SAMPLER, DEFAULT_STEPS } from "../../lib/sampling/request.ts";
 import {
   checked,
   type FlagNames,
@@ -21,8 +21,8 @@ import {
   TaskCommand,
   text,
   type Value,
-} from "../terminal/cli.ts";
-import { addGuidanceFlags, SAMPLING_FLAG_OF } from "./sampling_flags.ts";
+} from "../../terminal/cli.ts";
+import { addGuidanceFlags, SAMPLING_FLAG_OF } from "../sampling_flags.ts";
 
 /** Values of the flags. */
 export interface SamplersFlags {

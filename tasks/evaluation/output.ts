@@ -4,18 +4,18 @@
  * @module
  */
 import { join } from "node:path";
-import { encodeNpz } from "../lib/evaluation/archive_export.ts";
-import type { ImageMeasures } from "../lib/evaluation/image_measures.ts";
-import type { Preprocessing } from "../lib/evaluation/inception/inception_v3.ts";
-import type { InceptionMeasures } from "../lib/evaluation/inception/measures.ts";
-import type { ImageBytes, NearestSummary } from "../lib/evaluation/memorisation.ts";
-import { reportPage, type ReportSection } from "../lib/evaluation/page.ts";
-import { exists, removeLeftovers, writeDurable } from "../lib/files/durable.ts";
-import { Images } from "../lib/image/images.ts";
-import { counted } from "../terminal/progress.ts";
-import type { ExportForm } from "./evaluate_flags.ts";
-import type { ConditionedLikelihood } from "./evaluation_likelihood.ts";
-import type { Drawing } from "./evaluation_samples.ts";
+import { encodeNpz } from "../../lib/evaluation/archive_export.ts";
+import type { ImageMeasures } from "../../lib/evaluation/image_measures.ts";
+import type { Preprocessing } from "../../lib/evaluation/inception/inception_v3.ts";
+import type { InceptionMeasures } from "../../lib/evaluation/inception/measures.ts";
+import type { ImageBytes, NearestSummary } from "../../lib/evaluation/memorisation.ts";
+import { reportPage, type ReportSection } from "../../lib/evaluation/page.ts";
+import { exists, removeLeftovers, writeDurable } from "../../lib/files/durable.ts";
+import { Images } from "../../lib/image/images.ts";
+import { counted } from "../../terminal/progress.ts";
+import type { ExportForm } from "./flags.ts";
+import type { ConditionedLikelihood } from "./likelihood.ts";
+import type { Drawing } from "./samples.ts";
 
 /** Result of an evaluation. */
 export interface EvaluationResult {

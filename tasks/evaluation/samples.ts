@@ -4,16 +4,16 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import type { DDPM } from "../mod.ts";
-import { planSampling } from "../lib/diffusion/sampler.ts";
-import { SampleStore } from "../lib/evaluation/sample_store.ts";
-import { loadPipeline } from "../lib/files/pipeline.ts";
-import { processToDiffusers } from "../lib/diffusion/trained_process.ts";
-import { imageSize } from "../lib/model/config.ts";
-import { guidanceMetadata, samplerMetadata } from "../lib/sampling/metadata.ts";
-import { planDraw } from "../lib/sampling/request.ts";
-import type { Reporter } from "../terminal/progress.ts";
-import { type ModelFlags, type SamplerFlags, samplerOptions } from "./sampling_flags.ts";
+import type { DDPM } from "../../mod.ts";
+import { planSampling } from "../../lib/diffusion/sampler.ts";
+import { SampleStore } from "../../lib/evaluation/sample_store.ts";
+import { loadPipeline } from "../../lib/files/pipeline.ts";
+import { processToDiffusers } from "../../lib/diffusion/trained_process.ts";
+import { imageSize } from "../../lib/model/config.ts";
+import { guidanceMetadata, samplerMetadata } from "../../lib/sampling/metadata.ts";
+import { planDraw } from "../../lib/sampling/request.ts";
+import type { Reporter } from "../../terminal/progress.ts";
+import { type ModelFlags, type SamplerFlags, samplerOptions } from "../sampling_flags.ts";
 
 /** Number of samples, and how they are drawn; `guide` is a path. */
 export interface DrawingOptions extends SamplerFlags, Pick<ModelFlags, "variant"> {

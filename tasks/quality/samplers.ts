@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { cifar10, DDPM, type ImageDataset } from "../mod.ts";
+import { cifar10, DDPM, type ImageDataset } from "../../mod.ts";
 import {
   type CellPlan,
   type GuidedPlan,
@@ -13,26 +13,19 @@ import {
   samePlan,
   type SamplerCell,
   type SamplerTable,
-} from "../bench/quality.ts";
-import { withError } from "../bench/quality_page.ts";
-import { Classifier } from "../lib/evaluation/classifier/classifier.ts";
-import { writeDurable } from "../lib/files/durable.ts";
-import type { Gpu } from "../lib/gpu/device.ts";
-import { openTaskGpu } from "../terminal/gpu.ts";
-import { Interruption } from "../terminal/interruption.ts";
-import { standardOutput } from "../terminal/output.ts";
-import { checkWritable } from "../terminal/pictures.ts";
-import { createReporter, type Reporter, reporterMode } from "../terminal/progress.ts";
-import { digestOfModel, drawSamples, sameClasses, sampleClass } from "./evaluation_samples.ts";
-import {
-  givenGuidance,
-  isDeterministic,
-  nameOfPlan,
-  pixelError,
-  planCell,
-  withGuidance,
-} from "./quality_cells.ts";
-import { readSamplersFlags, type SamplersFlags } from "./quality_flags.ts";
+} from "../../bench/quality.ts";
+import { withError } from "../../bench/quality_page.ts";
+import { Classifier } from "../../lib/evaluation/classifier/classifier.ts";
+import { writeDurable } from "../../lib/files/durable.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { openTaskGpu } from "../../terminal/gpu.ts";
+import { Interruption } from "../../terminal/interruption.ts";
+import { standardOutput } from "../../terminal/output.ts";
+import { checkWritable } from "../../terminal/pictures.ts";
+import { createReporter, type Reporter, reporterMode } from "../../terminal/progress.ts";
+import { digestOfModel, drawSamples, sameClasses, sampleClass } from "../evaluation/samples.ts";
+import { givenGuidance, isDeterministic, nameOfPlan, pixelError, planCell, withGuidance } from "./cells.ts";
+import { readSamplersFlags, type SamplersFlags } from "./flags.ts";
 import {
   describeData,
   measureAgainstTest,
@@ -40,9 +33,9 @@ import {
   saturatedShare,
   shownPath,
   tableHead,
-} from "./quality_measures.ts";
-import { SHIPPED, SHIPPED_CLASSIFIER } from "./runs.ts";
-import { showProgress } from "./train.ts";
+} from "./measures.ts";
+import { SHIPPED, SHIPPED_CLASSIFIER } from "../runs.ts";
+import { showProgress } from "../train.ts";
 
 /** What a comparison works with. */
 interface Parts {

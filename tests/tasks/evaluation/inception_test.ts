@@ -1,12 +1,12 @@
 /** FID, KID and Inception score from the command line, with InceptionV3 in full on weights from a formula. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { inceptionParameters } from "../../lib/evaluation/inception/network.ts";
-import { encodeSafetensors } from "../../lib/files/safetensors.ts";
-import { goldenStateDict, loadInceptionCase } from "../golden/inception.ts";
-import { makeMaterial, runTask, TRAINING } from "../support/command.ts";
-import { makeSplits } from "../support/evaluation/splits.ts";
-import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { inceptionParameters } from "../../../lib/evaluation/inception/network.ts";
+import { encodeSafetensors } from "../../../lib/files/safetensors.ts";
+import { goldenStateDict, loadInceptionCase } from "../../golden/inception.ts";
+import { makeMaterial, runTask, TRAINING } from "../../support/command.ts";
+import { makeSplits } from "../../support/evaluation/splits.ts";
+import { inTemporaryDirectory } from "../../support/train/directories.ts";
 
 Deno.test({
   name: "evaluate --inception measures a model, and keeps the statistics of the training images",

@@ -3,21 +3,21 @@
  *
  * @module
  */
-import { MAX_TIMESTEPS } from "../lib/diffusion/schedule.ts";
-import { ConfigError } from "../lib/errors.ts";
-import { type Preprocessing, PREPROCESSINGS } from "../lib/evaluation/inception/inception_v3.ts";
-import { type Precision, PRECISION_HELP } from "../lib/model/precision.ts";
-import { TUNE_HELP, type TuneMode } from "../lib/tuning/tuning.ts";
-import { type FlagNames, integer, oneOf, TaskCommand, text } from "../terminal/cli.ts";
-import { PRECISION_OPTIONS } from "../terminal/precision.ts";
-import { TUNE_OPTIONS } from "../terminal/tuning.ts";
+import { MAX_TIMESTEPS } from "../../lib/diffusion/schedule.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import { type Preprocessing, PREPROCESSINGS } from "../../lib/evaluation/inception/inception_v3.ts";
+import { type Precision, PRECISION_HELP } from "../../lib/model/precision.ts";
+import { TUNE_HELP, type TuneMode } from "../../lib/tuning/tuning.ts";
+import { type FlagNames, integer, oneOf, TaskCommand, text } from "../../terminal/cli.ts";
+import { PRECISION_OPTIONS } from "../../terminal/precision.ts";
+import { TUNE_OPTIONS } from "../../terminal/tuning.ts";
 import {
   addModelFlags,
   addSamplerFlags,
   type ModelFlags,
   type SamplerFlags,
   SAMPLING_FLAG_OF,
-} from "./sampling_flags.ts";
+} from "../sampling_flags.ts";
 
 /** Form of exported samples. */
 export type ExportForm = "npz" | "png";

@@ -4,25 +4,25 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
-import project from "../deno.json" with { type: "json" };
-import { describeEnvironment } from "../bench/environment.ts";
-import type { QualityHead, QualityMeasures } from "../bench/quality.ts";
-import { ConfigError } from "../lib/errors.ts";
-import type { ImageDataset } from "../lib/data/dataset.ts";
-import { classConsistency } from "../lib/evaluation/class_scores.ts";
-import type { Classifier } from "../lib/evaluation/classifier/classifier.ts";
-import type { Classified } from "../lib/evaluation/classifier/pass.ts";
-import { cachedFeatures, FEATURE_DIRECTORY } from "../lib/evaluation/feature_cache.ts";
-import { featuresOf, selectFeatures } from "../lib/evaluation/features.ts";
-import { frechetDistance } from "../lib/evaluation/frechet_distance.ts";
-import { type ReferenceFeatures, referenceOf } from "../lib/evaluation/image_measures.ts";
-import { jackknifeErrors } from "../lib/evaluation/jackknife.ts";
-import { kernelDistance } from "../lib/evaluation/kernel_distance.ts";
-import { featureMoments } from "../lib/evaluation/moments.ts";
-import { evenSubset } from "../lib/evaluation/subsets.ts";
-import type { Gpu } from "../lib/gpu/device.ts";
-import { shellQuote } from "../lib/shell.ts";
-import type { Reporter } from "../terminal/progress.ts";
+import project from "../../deno.json" with { type: "json" };
+import { describeEnvironment } from "../../bench/environment.ts";
+import type { QualityHead, QualityMeasures } from "../../bench/quality.ts";
+import { ConfigError } from "../../lib/errors.ts";
+import type { ImageDataset } from "../../lib/data/dataset.ts";
+import { classConsistency } from "../../lib/evaluation/class_scores.ts";
+import type { Classifier } from "../../lib/evaluation/classifier/classifier.ts";
+import type { Classified } from "../../lib/evaluation/classifier/pass.ts";
+import { cachedFeatures, FEATURE_DIRECTORY } from "../../lib/evaluation/feature_cache.ts";
+import { featuresOf, selectFeatures } from "../../lib/evaluation/features.ts";
+import { frechetDistance } from "../../lib/evaluation/frechet_distance.ts";
+import { type ReferenceFeatures, referenceOf } from "../../lib/evaluation/image_measures.ts";
+import { jackknifeErrors } from "../../lib/evaluation/jackknife.ts";
+import { kernelDistance } from "../../lib/evaluation/kernel_distance.ts";
+import { featureMoments } from "../../lib/evaluation/moments.ts";
+import { evenSubset } from "../../lib/evaluation/subsets.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import { shellQuote } from "../../lib/shell.ts";
+import type { Reporter } from "../../terminal/progress.ts";
 
 /** Measures a set of images; `labels` is null for images without classes of the classifier. */
 export type MeasureImages = (
@@ -160,6 +160,6 @@ export function describeData(
 
 /** Path as in a command from the project's root, where it is inside. */
 export function shownPath(path: string): string {
-  const root = fileURLToPath(new URL("..", import.meta.url));
+  const root = fileURLToPath(new URL("../..", import.meta.url));
   return path.startsWith(root) ? path.slice(root.length) : path;
 }

@@ -3,18 +3,18 @@
  *
  * @module
  */
-import type { ImageDataset } from "../mod.ts";
-import type { Classifier } from "../lib/evaluation/classifier/classifier.ts";
-import type { Classified } from "../lib/evaluation/classifier/pass.ts";
-import { cachedFeatures, FEATURE_DIRECTORY } from "../lib/evaluation/feature_cache.ts";
-import { featuresOf } from "../lib/evaluation/features.ts";
-import { measureImages, referenceOf } from "../lib/evaluation/image_measures.ts";
-import { type NearestSummary, nearestTraining } from "../lib/evaluation/memorisation.ts";
-import { evenSubset } from "../lib/evaluation/subsets.ts";
-import type { Reporter } from "../terminal/progress.ts";
-import type { EvaluateFlags } from "./evaluate_flags.ts";
-import type { EvaluationResult } from "./evaluation_output.ts";
-import { type Drawing, sameClasses } from "./evaluation_samples.ts";
+import type { ImageDataset } from "../../mod.ts";
+import type { Classifier } from "../../lib/evaluation/classifier/classifier.ts";
+import type { Classified } from "../../lib/evaluation/classifier/pass.ts";
+import { cachedFeatures, FEATURE_DIRECTORY } from "../../lib/evaluation/feature_cache.ts";
+import { featuresOf } from "../../lib/evaluation/features.ts";
+import { measureImages, referenceOf } from "../../lib/evaluation/image_measures.ts";
+import { type NearestSummary, nearestTraining } from "../../lib/evaluation/memorisation.ts";
+import { evenSubset } from "../../lib/evaluation/subsets.ts";
+import type { Reporter } from "../../terminal/progress.ts";
+import type { EvaluateFlags } from "./flags.ts";
+import type { EvaluationResult } from "./output.ts";
+import { type Drawing, sameClasses } from "./samples.ts";
 
 /** Seconds of each part of the work. */
 export class PartTimes {

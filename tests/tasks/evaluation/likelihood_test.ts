@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { imageDataset } from "../../lib/data/dataset.ts";
-import { CheckpointError, ConfigError } from "../../lib/errors.ts";
-import { NoiseSchedule } from "../../lib/diffusion/schedule.ts";
-import { DDPM } from "../../lib/sampling/ddpm.ts";
-import { likelihoodSize, measureLikelihood } from "../../tasks/evaluation_likelihood.ts";
-import { createReporter, type Reporter } from "../../terminal/progress.ts";
-import { testGpu } from "../support/gpu.ts";
-import { inTemporaryDirectory } from "../support/train/directories.ts";
-import { patternImages } from "../support/train/micro.ts";
+import { imageDataset } from "../../../lib/data/dataset.ts";
+import { CheckpointError, ConfigError } from "../../../lib/errors.ts";
+import { NoiseSchedule } from "../../../lib/diffusion/schedule.ts";
+import { DDPM } from "../../../lib/sampling/ddpm.ts";
+import { likelihoodSize, measureLikelihood } from "../../../tasks/evaluation/likelihood.ts";
+import { createReporter, type Reporter } from "../../../terminal/progress.ts";
+import { testGpu } from "../../support/gpu.ts";
+import { inTemporaryDirectory } from "../../support/train/directories.ts";
+import { patternImages } from "../../support/train/micro.ts";
 
-const PIPELINE = fileURLToPath(new URL("../golden/tiny_pipeline", import.meta.url));
+const PIPELINE = fileURLToPath(new URL("../../golden/tiny_pipeline", import.meta.url));
 const QUIET = createReporter({ mode: "quiet" });
 const FLAGS = { images: 5, terms: 4, seed: 1, batch: 2 };
 

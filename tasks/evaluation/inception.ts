@@ -3,16 +3,16 @@
  *
  * @module
  */
-import type { ImageDataset } from "../mod.ts";
-import { FEATURE_DIRECTORY } from "../lib/evaluation/feature_cache.ts";
-import { InceptionV3 } from "../lib/evaluation/inception/inception_v3.ts";
-import { measureInception } from "../lib/evaluation/inception/measures.ts";
-import { inceptionReference } from "../lib/evaluation/inception/reference.ts";
-import { evenSubset } from "../lib/evaluation/subsets.ts";
-import type { Gpu } from "../lib/gpu/device.ts";
-import type { Reporter } from "../terminal/progress.ts";
-import type { EvaluateFlags } from "./evaluate_flags.ts";
-import type { InceptionResult } from "./evaluation_output.ts";
+import type { ImageDataset } from "../../mod.ts";
+import { FEATURE_DIRECTORY } from "../../lib/evaluation/feature_cache.ts";
+import { InceptionV3 } from "../../lib/evaluation/inception/inception_v3.ts";
+import { measureInception } from "../../lib/evaluation/inception/measures.ts";
+import { inceptionReference } from "../../lib/evaluation/inception/reference.ts";
+import { evenSubset } from "../../lib/evaluation/subsets.ts";
+import type { Gpu } from "../../lib/gpu/device.ts";
+import type { Reporter } from "../../terminal/progress.ts";
+import type { EvaluateFlags } from "./flags.ts";
+import type { InceptionResult } from "./output.ts";
 
 /** Loads InceptionV3, if its weights are given. */
 export async function loadInception(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { samplerNames, spacingNames } from "../../lib/diffusion/sampler.ts";
-import { SAMPLERS } from "../../tasks/quality_flags.ts";
+import { samplerNames, spacingNames } from "../../../lib/diffusion/sampler.ts";
+import { SAMPLERS } from "../../../tasks/quality/flags.ts";
 
 Deno.test("samplers to compare are a list, some with a spacing", () => {
   assert.deepEqual(SAMPLERS.parse("ddim, dpm++2m:linspace"), [

@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { type CellPlan, describeGuidance, type GuidedPlan } from "../bench/quality.ts";
-import type { DDPM, GenerateOptions } from "../mod.ts";
-import { evaluations, mostSteps, type SamplerChoice, type SamplerName } from "../lib/diffusion/sampler.ts";
-import { chooseSampler, planDraw } from "../lib/sampling/request.ts";
-import { sampleClass } from "./evaluation_samples.ts";
+import { type CellPlan, describeGuidance, type GuidedPlan } from "../../bench/quality.ts";
+import type { DDPM, GenerateOptions } from "../../mod.ts";
+import { evaluations, mostSteps, type SamplerChoice, type SamplerName } from "../../lib/diffusion/sampler.ts";
+import { chooseSampler, planDraw } from "../../lib/sampling/request.ts";
+import { sampleClass } from "../evaluation/samples.ts";
 
 /**
  * Plan of a cell with at most a number of network evaluations.

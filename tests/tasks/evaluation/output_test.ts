@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { exportSamples } from "../../tasks/evaluation_output.ts";
-import type { Drawing } from "../../tasks/evaluation_samples.ts";
-import { inTemporaryDirectory } from "../support/train/directories.ts";
+import { exportSamples } from "../../../tasks/evaluation/output.ts";
+import type { Drawing } from "../../../tasks/evaluation/samples.ts";
+import { inTemporaryDirectory } from "../../support/train/directories.ts";
 
 /** Samples of one pixel. */
 function drawing(count: number): Drawing {
