@@ -4,13 +4,10 @@
  * @module
  */
 
-import { ConfigError, DataError } from "../errors.ts";
-import { readArchive } from "./archive.ts";
-import { findBatchFolder, readBatchFolder } from "./batch_folder.ts";
+import { ConfigError } from "../errors.ts";
 import { BatchAssembly } from "./batches.ts";
 import type { DataProgressListener, ImageDataset } from "./dataset.ts";
-import { unreadable } from "./files.ts";
-import { imageFolder } from "./folder.ts";
+import { loadImages } from "./load_images.ts";
 import { PACKAGE, readPackage } from "./npm.ts";
 import type { Cifar10Split } from "./official.ts";
 
@@ -57,36 +54,9 @@ export interface Cifar10Options {
  */
 export async function cifar10(options: Cifar10Options = {}): Promise<ImageDataset> {
   const { data, split = "train", official = true, onProgress = () => {} } = options;
+  if (data !== undefined) return await loadImages(data, { split, official, onProgress });
   if (split !== "train" && split !== "test") throw new ConfigError("split", split, '"train" or "test"');
-  if (data === "") throw new ConfigError("data", data, "the path of an archive or a folder");
-  const assembly = new BatchAssembly(split, data === undefined || official);
-  if (data === undefined) {
-    await readPackage(assembly, onProgress);
-    return assembly.finish(PACKAGE);
-  }
-  const path = data.replace(/(?<=.)[/\\]+$/, ""); // so that messages have no double slash
-  if (await isFolder(path)) {
-    const folder = await findBatchFolder(path);
-    if (folder === undefined) return await imageFolder(path, split, onProgress);
-    await readBatchFolder(folder, assembly, onProgress);
-  } else {
-    await readArchive(path, assembly, onProgress);
-  }
-  return assembly.finish(path);
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    const { isDirectory, isFile } = await Deno.stat(path);
-    // Hashing /dev/zero never ends, and hashing a pipe empties it.
-    if (!isDirectory && !isFile) throw new DataError(`${path}: neither a file nor a folder`);
-    return isDirectory;
-  } catch (error) {
-    if (error instanceof DataError) throw error;
-    if (!(error instanceof Deno.errors.NotFound)) throw unreadable(path, error);
-    throw new DataError(
-      `${path}: no such file or folder; expected cifar-10-binary.tar.gz, cifar-10-python.tar.gz, the folder that one of ` +
-        "them was unpacked to, or a folder with one subfolder of images per class",
-    );
-  }
+  const assembly = new BatchAssembly(split, true);
+  await readPackage(assembly, onProgress);
+  return assembly.finish(PACKAGE);
 }

@@ -14,11 +14,11 @@ import { splitSeed, threefry4x32 } from "../random.ts";
 export interface ImageDataset {
   /** Short name for logs and checkpoints, e.g. `cifar10`. */
   readonly name: string;
-  /** RGB values 0 to 255, shape `[count, height, width, 3]`. */
+  /** Values 0 to 255, shape `[count, height, width, channels]`. */
   readonly images: Uint8Array;
   /** Class of each image, shape `[count]`, an index into {@link ImageDataset.classes}. */
   readonly labels: Uint8Array;
-  /** Class names in the order of their labels. */
+  /** Class names in the order of their labels; empty without classes, all labels being 0. */
   readonly classes: readonly string[];
   /** Number of images. */
   readonly count: number;
@@ -26,6 +26,8 @@ export interface ImageDataset {
   readonly height: number;
   /** Width of each image in pixels. */
   readonly width: number;
+  /** Values of a pixel: 3 for red, green and blue, 1 for grey. */
+  readonly channels: 1 | 3;
   /** Ascending indices of the validation images, if the data comes with a split; else `splitDataset` draws one by seed. */
   readonly validation?: Uint32Array;
   /**
@@ -68,22 +70,26 @@ const SUBSET_STREAM = 0x73756273;
 /**
  * Creates a data set from arrays; computes its count and digest.
  *
- * @param parts everything but `count` and `digest`; the arrays are kept, not copied
+ * @param parts everything but `count` and `digest`, with 3 `channels` by default; the arrays are kept, not copied
  * @throws {ShapeError} if the number of bytes does not match the shape
  * @throws {DataError} if `validation` is not ascending, has an index out of range, or leaves no training images
  */
-export function imageDataset(parts: Omit<ImageDataset, "count" | "digest">): ImageDataset {
-  const { images, labels, height, width, validation } = parts;
+export function imageDataset(
+  parts: Omit<ImageDataset, "count" | "digest" | "channels"> & Partial<Pick<ImageDataset, "channels">>,
+): ImageDataset {
+  const { images, labels, height, width, channels = 3, validation } = parts;
   const count = labels.length;
-  if (images.length !== count * height * width * 3) {
-    throw new ShapeError(`images: expected [${count},${height},${width},3], got ${images.length} bytes`);
+  if (images.length !== count * height * width * channels) {
+    throw new ShapeError(
+      `images: expected [${count},${height},${width},${channels}], got ${images.length} bytes`,
+    );
   }
   const hash = createHash("sha256").update(images).update(labels);
   if (validation) {
     checkValidation(validation, count);
     hash.update(`validation ${validation}`);
   }
-  return { ...parts, count, digest: hash.digest("hex") };
+  return { ...parts, channels, count, digest: hash.digest("hex") };
 }
 
 function checkValidation(validation: Uint32Array, count: number): void {

@@ -1,244 +1,160 @@
 /**
- * Layout of image folders: class and split subfolders, image files and skipped entries.
+ * Layout of a folder or archive of images: splits, classes, and what is left out.
  *
  * @module
  */
 
 import { DataError } from "../errors.ts";
 import { hasImageExtension, hasImageSignature, HEAD_BYTES } from "./decode/content.ts";
-import { type FolderListing, listFolder, readHead } from "./files.ts";
+import { byClassFolder } from "./labels/class_folders.ts";
+import { escapeControl, sortClassNames } from "./labels/class_names.ts";
+import { findLabelFile, LABEL_COLUMNS, LABEL_FILES, readLabelFile } from "./labels/label_file.ts";
+import { type Labelling, withoutClasses } from "./labels/labelling.ts";
+import { byLabelFile, type ReadLabels } from "./labels/match_labels.ts";
+import { findSplits, foldersIn, type Splits } from "./splits.ts";
+import { type FileTree, sortedPaths } from "./tree/file_tree.ts";
 import type { Cifar10Split } from "./official.ts";
 
-/** Labels are bytes. */
-const MAX_CLASSES = 256;
-/** Skipped entries that a note lists by name. */
+/** Entries that a note lists by name. */
 const NAMED_ENTRIES = 3;
 
-/** An image of a class. */
-export interface ImageFile {
-  readonly path: string;
-  /** An index into the classes. */
+/** An image with its class. */
+export interface LabelledImage {
+  /** Path in the tree. */
+  readonly file: string;
+  /** An index into the classes; 0 without classes. */
   readonly label: number;
 }
 
-/** Contents of an image folder. */
-export interface ImageFolderLayout {
-  /** Class names in Unicode's composed form (NFC), in code unit order. */
+/** Images of a tree. */
+export interface ImageLayout {
+  /** Class names in Unicode's composed form (NFC), in code unit order, numbers in theirs; empty without classes. */
   readonly classes: readonly string[];
-  /** By class, then by file name. */
-  readonly images: readonly ImageFile[];
-  /** Images of the validation split, of the same classes; undefined if the folder has none. */
-  readonly validation: readonly ImageFile[] | undefined;
-  /** Notes for the user: skipped entries, and the use of each split. */
+  /** By class folder, then by file name; as in the label file, if there is one. */
+  readonly images: readonly LabelledImage[];
+  /** Images of the validation split, of the same classes; undefined if there is none. */
+  readonly validation: readonly LabelledImage[] | undefined;
+  /** Notes for the user: skipped entries, and the use of each split and label file. */
   readonly notes: readonly string[];
 }
 
-/** Names of split folders, in any case. */
-const SPLITS = {
-  train: /^(?:train|training)$/i,
-  validation: /^(?:val|valid|validation)$/i,
-  test: /^(?:test|testing)$/i,
-} as const;
-
-type SplitFolders = { -readonly [split in keyof typeof SPLITS]?: string };
-
 /**
- * Lists the images of a folder with one subfolder per class, or with such folders in `train`, `val` and `test` (or their
- * usual other names).
+ * Finds the images of a folder or archive and their classes: by a label file, else by folder, else without classes; all of it
+ * or in split folders.
  *
- * @param path the folder
  * @param split the images to list; `test` needs a `test` folder
- * @throws {DataError} naming the folder or file that does not fit the layout
+ * @param column column of label files with the classes; undefined for the usual ones
+ * @throws {DataError} naming the folder or file that does not fit
  */
-export async function readLayout(path: string, split: Cifar10Split): Promise<ImageFolderLayout> {
-  const reader = new LayoutReader(path);
-  const splits = await findSplits(path);
-  if (split === "test") {
-    if (!splits?.test) {
-      throw new DataError(
-        `${path}: no test images: expected the folders ${path}/train and ${path}/test, each with one subfolder of \
-images per class`,
-      );
-    }
-    const train = await classFolders(`${path}/${splits.train}`);
-    const test = await reader.classes(splits.test);
-    const [expected, found] = [[...train.keys()], test.map(({ name }) => name)];
-    if (expected.join("\n") !== found.join("\n")) {
-      throw new DataError(
-        `${path}: train and test must have the same classes, found [${expected}] and [${found}]`,
-      );
-    }
-    return reader.layout(test, undefined);
-  }
-  const classes = await reader.classes(splits?.train);
-  const validation = splits?.validation === undefined ? undefined : await reader.classes(splits.validation);
-  const stranger = validation?.find(({ name }) => !classes.some((one) => one.name === name));
-  if (stranger) {
-    throw new DataError(`${stranger.path}: a class without images in ${path}/${splits!.train}`);
-  }
-  if (splits?.validation !== undefined) {
-    reader.note(`training on ${path}/${splits.train}, validating on ${path}/${splits.validation}`);
-  }
-  if (splits?.test !== undefined) reader.note(`${path}/${splits.test} is left for evaluation`);
-  return reader.layout(classes, validation);
-}
-
-/** A class with the names of its images. */
-interface Class {
-  readonly name: string;
-  readonly path: string;
-  readonly files: readonly string[];
-}
-
-/** Reads class folders and collects the skipped entries. */
-class LayoutReader {
-  readonly #path: string;
-  readonly #skipped: string[] = [];
-  readonly #notes: string[] = [];
-
-  constructor(path: string) {
-    this.#path = path;
-  }
-
-  note(text: string): void {
-    this.#notes.push(text);
-  }
-
-  /** Classes of the folder itself, or of one of its split folders. */
-  async classes(split: string | undefined): Promise<Class[]> {
-    const root = split === undefined ? this.#path : `${this.#path}/${split}`;
-    if (split !== undefined) this.#skip(this.#path, (await listFolder(this.#path)).ignored);
-    const [stray] = await this.#imagesIn(root, await listFolder(root));
-    if (stray !== undefined) {
-      throw new DataError(
-        `${root}/${stray}: an image outside the class folders; move it into one, or out of ${root} ` +
-          "(expected one subfolder of images per class)",
-      );
-    }
-    const classes: Class[] = [];
-    for (const [name, folder] of await classFolders(root)) {
-      const path = `${root}/${folder}`;
-      const listing = await listFolder(path);
-      if (listing.folders.length > 0) {
-        throw new DataError(
-          `${path}/${
-            listing.folders[0]
-          }: a folder inside a class folder; if it is a class itself, the data is at \
-${path} (--data ${path})`,
-        );
-      }
-      const files = await this.#imagesIn(path, listing);
-      if (files.length === 0) {
-        throw new DataError(`${path}: a class folder without images: expected PNG, JPEG or WebP files in it`);
-      }
-      classes.push({ name, path, files });
-    }
-    return classes;
-  }
-
-  layout(classes: readonly Class[], validation: readonly Class[] | undefined): ImageFolderLayout {
-    const names = classes.map(({ name }) => name);
-    const images = (of: readonly Class[]) =>
-      of.flatMap(({ name, path, files }) =>
-        files.map((file) => ({ path: `${path}/${file}`, label: names.indexOf(name) }))
-      );
-    const skipped = [...new Set(this.#skipped)];
-    const some = skipped.slice(0, NAMED_ENTRIES).join(", ") + (skipped.length > NAMED_ENTRIES ? ", …" : "");
-    const entries = skipped.length === 1
-      ? "1 entry that is not an image"
-      : `${skipped.length} entries that are not images`;
-    return {
-      classes: names,
-      images: images(classes),
-      validation: validation && images(validation),
-      notes: [...(skipped.length > 0 ? [`${this.#path}: skipped ${entries} (${some})`] : []), ...this.#notes],
-    };
-  }
-
-  /** Names of the files that are images by extension or content; other files are skipped. */
-  async #imagesIn(folder: string, { files, ignored }: FolderListing): Promise<string[]> {
-    this.#skip(folder, ignored);
-    const images: string[] = [];
-    for (const name of files) {
-      const isImage = hasImageExtension(name) ||
-        hasImageSignature(await readHead(`${folder}/${name}`, HEAD_BYTES));
-      if (isImage) images.push(name);
-      else this.#skip(folder, [name]);
-    }
-    return images;
-  }
-
-  #skip(folder: string, names: readonly string[]): void {
-    for (const name of names) {
-      this.#skipped.push(escaped(`${folder}/${name}`.slice(this.#path.length + 1), CONTROL));
-    }
-  }
-}
-
-/** The split folders; undefined unless there is a `train` folder with class folders in it. */
-async function findSplits(path: string): Promise<Readonly<SplitFolders> | undefined> {
-  const { folders } = await listFolder(path);
-  const train = folders.find((name) => SPLITS.train.test(name));
-  if (train === undefined || (await listFolder(`${path}/${train}`)).folders.length === 0) return undefined;
-  const splits: SplitFolders = {};
-  for (const name of folders) {
-    const split = (Object.keys(SPLITS) as (keyof typeof SPLITS)[]).find((key) => SPLITS[key].test(name));
-    if (split === undefined || splits[split] !== undefined) {
-      const why = split === undefined ? "neither a split nor a class" : `the same split as ${splits[split]}`;
-      throw new DataError(
-        `${path}/${name}: ${why}, beside ${train}, which has class folders; to read only ${train}, give it as the data \
-(--data ${path}/${train})`,
-      );
-    }
-    splits[split] = name;
-  }
-  return splits;
-}
-
-/** Class folders by class name (NFC), in the order of their labels. */
-async function classFolders(root: string): Promise<Map<string, string>> {
-  const { folders } = await listFolder(root);
-  if (folders.length === 0) {
+export async function readLayout(
+  tree: FileTree,
+  split: Cifar10Split,
+  column?: string,
+): Promise<ImageLayout> {
+  const { images, others } = await sortFiles(tree);
+  const splits = findSplits(tree);
+  if (split === "test" && splits.test === undefined) {
+    const where = tree.describe("train");
     throw new DataError(
-      `${root}: expected one subfolder of images per class, or CIFAR-10's batch files; found neither`,
+      `${tree.path}: no test images: expected the folders ${where} and ${
+        tree.describe("test")
+      }, each with one subfolder of ` +
+        "images per class",
     );
   }
-  if (folders.length > MAX_CLASSES) {
-    throw new DataError(`${root}: expected at most ${MAX_CLASSES} class folders, found ${folders.length}`);
+  const labelFiles = await readLabelFiles(tree, splits, column);
+  const labelling = chooseLabelling(
+    tree,
+    images,
+    splits,
+    labelFiles.filter(({ column }) => column !== undefined),
+  );
+  const train = labelling.imagesIn(splits.train);
+  const classes = sortClassNames(train.map(({ name }) => name), labelling.areNumbers).filter((name) =>
+    name !== ""
+  );
+  const listed = (root: string): LabelledImage[] => {
+    const own = root === splits.train ? train : labelling.imagesIn(root);
+    return own.map(({ file, name }) => {
+      const label = name === "" ? 0 : classes.indexOf(name);
+      if (label >= 0) return { file, label };
+      const where = tree.describe(labelling.sourceOf(file));
+      throw new DataError(`${where}: the class ${name} has no images in ${folder(tree, splits.train)}`);
+    });
+  };
+  const read = new Set(labelFiles.map(({ file }) => file));
+  const skipped = sortedPaths([...tree.ignored, ...others.filter((file) => !read.has(file))]);
+  const notes = [
+    ...skippedNote(tree, skipped),
+    ...labelling.notes,
+    ...labelFiles.filter(({ column }) => column === undefined).map(({ file }) =>
+      `${tree.describe(file)} has no labels (a column ${LABEL_COLUMNS.join(", ")})`
+    ),
+  ];
+  if (split === "test") return { classes, images: listed(splits.test!), validation: undefined, notes }; // checked above
+  const validation = splits.validation === undefined ? undefined : listed(splits.validation);
+  if (splits.validation !== undefined) {
+    notes.push(`training on ${folder(tree, splits.train)}, validating on ${folder(tree, splits.validation)}`);
   }
-  const byName = new Map<string, string>();
-  for (const folder of folders) {
-    const name = folder.normalize("NFC"); // macOS writes decomposed names, keyboards composed ones
-    if (CONTROL.test(name)) {
-      const shown = escaped(name, CONTROL);
-      throw new DataError(`${root}/${shown}: class names must not contain control characters`);
-    }
-    if (RESERVED.has(name.toLowerCase())) {
-      const why = "all, any and none are keywords when a class is requested; rename the folder";
-      throw new DataError(`${root}/${folder}: ${why}`);
-    }
-    const other = byName.get(name);
-    if (other !== undefined) {
-      const both = [other, folder].map((one) => `"${escaped(one, NOT_ASCII)}"`).join(" and ");
-      throw new DataError(`${root}: the class folders ${both} have the same name, ${name}, in Unicode's NFC`);
-    }
-    byName.set(name, folder);
-  }
-  return new Map([...byName].sort(([a], [b]) => a < b ? -1 : 1));
+  if (splits.test !== undefined) notes.push(`${folder(tree, splits.test)} is left for evaluation`);
+  return { classes, images: listed(splits.train), validation, notes };
 }
 
-/** Keywords of `--class` and of the server's `class`, which win over a class of the same name. */
-const RESERVED: ReadonlySet<string> = new Set(["all", "any", "none"]);
+/** Files that are images by name or content, and others. */
+async function sortFiles(tree: FileTree): Promise<{ images: string[]; others: string[] }> {
+  const [images, others]: [string[], string[]] = [[], []];
+  for (const file of tree.files) {
+    const isImage = hasImageExtension(file) || hasImageSignature(await tree.head(file, HEAD_BYTES));
+    (isImage ? images : others).push(file);
+  }
+  return { images, others };
+}
 
-/** Control characters, which a terminal may take for commands. */
-const CONTROL = /\p{Cc}/u;
-/** Characters that may look equal and not be. */
-const NOT_ASCII = /[^\x20-\x7e]/;
+/** Label files of the tree and of its splits. */
+async function readLabelFiles(
+  tree: FileTree,
+  splits: Splits,
+  column: string | undefined,
+): Promise<ReadLabels[]> {
+  const roots = new Set(["", ...Object.values(splits)]);
+  const files = [...roots].map((root) => findLabelFile(tree, root)).filter((file) => file !== undefined);
+  if (files.length === 0 && column !== undefined) {
+    throw new DataError(
+      `${tree.path}: no label file with a column ${column}; expected ${LABEL_FILES.join(", ")}`,
+    );
+  }
+  return await Promise.all(files.map(async (file) => ({ file, ...await readLabelFile(tree, file, column) })));
+}
 
-/** Replaces matching characters by `\uXXXX`. */
-function escaped(name: string, characters: RegExp): string {
-  return [...name].map((one) =>
-    characters.test(one) ? `\\u${one.codePointAt(0)!.toString(16).padStart(4, "0")}` : one
-  )
-    .join("");
+function chooseLabelling(
+  tree: FileTree,
+  images: readonly string[],
+  { train }: Splits,
+  labelFiles: readonly ReadLabels[],
+): Labelling {
+  if (labelFiles.length > 0) return byLabelFile(tree, images, labelFiles);
+  const own = images.filter((file) => file.startsWith(train));
+  const areInFolders = own.some((file) => file.includes("/", train.length));
+  if (areInFolders || (own.length === 0 && foldersIn(tree, train).length > 0)) {
+    return byClassFolder(tree, images);
+  }
+  if (own.length > 0) return withoutClasses(images);
+  throw new DataError(
+    `${tree.path}: expected one subfolder of images per class, images without classes, or CIFAR-10's batch files; found none`,
+  );
+}
+
+/** Path of a folder of the tree for messages. */
+function folder(tree: FileTree, root: string): string {
+  return root === "" ? tree.path : tree.describe(root.slice(0, -1));
+}
+
+function skippedNote(tree: FileTree, skipped: readonly string[]): string[] {
+  if (skipped.length === 0) return [];
+  const some = skipped.slice(0, NAMED_ENTRIES).map(escapeControl).join(", ") +
+    (skipped.length > NAMED_ENTRIES ? ", …" : "");
+  const entries = skipped.length === 1
+    ? "1 entry that is not an image"
+    : `${skipped.length} entries that are not images`;
+  return [`${tree.path}: skipped ${entries} (${some})`];
 }

@@ -48,7 +48,7 @@ export async function readPackage(
   let done = 0;
   onProgress({ message, done, total: batchCount });
   using pool = new DecoderPool(IMAGES_PER_BATCH * batchCount);
-  await pool.forEach(batchCount, async (index) => {
+  await pool.forEach(Array(batchCount).keys(), async (index) => {
     const name = split === "test" ? "test_batch.png" : `data_batch_${index + 1}.png`;
     const file = `${PACKAGE}/${name}`;
     const bytes = await readBytes(fileURLToPath(import.meta.resolve(file)));
@@ -68,12 +68,16 @@ export async function readPackage(
  * @param slice receives the images
  * @throws {DataError} if the PNG has other dimensions
  */
-export function copyBatch({ width, height, rgb }: DecodedImage, file: string, slice: BatchSlice): void {
+export function copyBatch(
+  { width, height, pixels }: Pick<DecodedImage, "width" | "height" | "pixels">,
+  file: string,
+  slice: BatchSlice,
+): void {
   const records = slice.labels.length;
   if (width !== PLANE_BYTES || height !== records) {
     throw new DataError(`${file}: expected ${PLANE_BYTES} x ${records} pixels, found ${width} x ${height}`);
   }
-  slice.images.set(rgb);
+  slice.images.set(pixels);
 }
 
 /**

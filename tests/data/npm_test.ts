@@ -7,14 +7,14 @@ import { inFolder } from "../support/synthetic.ts";
 Deno.test("copyBatch: a row is an image, its pixels row by row", () => {
   const rgb = Uint8Array.from({ length: 3 * 3072 }, (_, i) => i % 251);
   const slice = { images: new Uint8Array(3 * 3072), labels: new Uint8Array(3) };
-  copyBatch({ width: 1024, height: 3, rgb }, "b.png", slice);
+  copyBatch({ width: 1024, height: 3, pixels: rgb }, "b.png", slice);
   assert.deepEqual(slice.images, rgb);
 });
 
 Deno.test("copyBatch: an image of another size is refused", () => {
   const slice = { images: new Uint8Array(2 * 3072), labels: new Uint8Array(2) };
   for (const [width, height] of [[1024, 3], [1023, 2], [2, 1024]]) {
-    const image = { width, height, rgb: new Uint8Array(3 * width * height) };
+    const image = { width, height, pixels: new Uint8Array(3 * width * height) };
     const message = new RegExp(`^DataError: b.png: expected 1024 x 2 pixels, found ${width} x ${height}$`);
     assert.throws(() => copyBatch(image, "b.png", slice), message);
   }

@@ -1,5 +1,5 @@
 /** PyTorch checkpoints made by hand, byte for byte, so that tests can damage any part of them. */
-import { crc32 } from "node:zlib";
+import { crc32, deflateRawSync } from "node:zlib";
 
 /** A part of a pickle: a byte, or latin1 text. */
 export type PicklePart = number | string;
@@ -62,30 +62,37 @@ export function dictionary(entries: Readonly<Record<string, PicklePart[]>>): Pic
 /** Entries of a zip file by name. */
 export type ZipEntries = Readonly<Record<string, Uint8Array | string>>;
 
-/** A zip file of stored entries. `method` is what its headers say. */
+/** A zip file; `method` 8 deflates, others store the entries and are what the headers say. */
 export function zipOf(entries: ZipEntries, method = 0): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
   const directory: Uint8Array[] = [];
   let offset = 0;
-  const header = (signature: number, name: Uint8Array, data: Uint8Array, central: boolean) => {
+  const header = (
+    signature: number,
+    name: Uint8Array,
+    raw: Uint8Array,
+    data: Uint8Array,
+    central: boolean,
+  ) => {
     const view = new DataView(new ArrayBuffer(central ? 46 : 30));
     const at = central ? 2 : 0;
     view.setUint32(0, signature, true);
     if (central) view.setUint16(4, 20, true);
     view.setUint16(at + 4, 20, true);
     view.setUint16(at + 8, method, true);
-    view.setUint32(at + 14, crc32(data), true);
+    view.setUint32(at + 14, crc32(raw), true);
     view.setUint32(at + 18, data.length, true);
-    view.setUint32(at + 22, data.length, true);
+    view.setUint32(at + 22, raw.length, true);
     view.setUint16(at + 26, name.length, true);
     if (central) view.setUint32(42, offset, true);
     return new Uint8Array(view.buffer);
   };
   for (const [path, content] of Object.entries(entries)) {
     const name = new TextEncoder().encode(path);
-    const data = typeof content === "string" ? new TextEncoder().encode(content) : content;
-    directory.push(header(0x02014b50, name, data, true), name);
-    const local = [header(0x04034b50, name, data, false), name, data];
+    const raw = typeof content === "string" ? new TextEncoder().encode(content) : content;
+    const data = method === 8 ? deflateRawSync(raw) : raw;
+    directory.push(header(0x02014b50, name, raw, data, true), name);
+    const local = [header(0x04034b50, name, raw, data, false), name, data];
     parts.push(...local);
     offset += local.reduce((sum, { length }) => sum + length, 0);
   }

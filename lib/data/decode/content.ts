@@ -6,7 +6,9 @@
 // deno-lint-ignore-file no-control-regex -- signatures are bytes
 
 /** Supported image formats. */
-export type ImageFormat = "png" | "jpeg" | "webp";
+export type ImageFormat = "png" | "jpeg" | "webp" | "gif";
+
+const IMAGE_FORMATS: readonly ImageFormat[] = ["png", "jpeg", "webp", "gif"];
 
 /** Number of bytes at the start of a file that format detection needs. */
 export const HEAD_BYTES = 256;
@@ -19,12 +21,12 @@ export function hasImageExtension(name: string): boolean {
   return EXTENSIONS.test(name);
 }
 
-/** Signatures in Latin-1; `.` is any byte. The first three formats are supported, the others named in errors. */
+/** Signatures in Latin-1; `.` is any byte. The first four formats are supported, the others named in errors. */
 const SIGNATURES: readonly (readonly [RegExp, string])[] = [
   [/^\x89PNG\r\n\x1a\n/, "png"],
   [/^\xff\xd8\xff/, "jpeg"],
   [/^RIFF....WEBP/s, "webp"],
-  [/^GIF8[79]a/, "a GIF image"],
+  [/^GIF8[79]a/, "gif"],
   [/^BM....\0\0\0\0/s, "a BMP image"],
   [/^(?:II\*\0|MM\0\*)/, "a TIFF image"],
   [/^....ftypavi[fs]/s, "an AVIF image"],
@@ -41,7 +43,7 @@ function signatureOf(head: Uint8Array): string | undefined {
 /** Format of a file from its first bytes; undefined if it is not supported. */
 export function imageFormat(head: Uint8Array): ImageFormat | undefined {
   const found = signatureOf(head);
-  return found === "png" || found === "jpeg" || found === "webp" ? found : undefined;
+  return IMAGE_FORMATS.find((format) => format === found);
 }
 
 /** True if the first bytes are those of an image format, supported or not. */

@@ -1,5 +1,5 @@
 /**
- * Image decoder: PNG, JPEG and WebP, recognised by content, to RGBA.
+ * Image decoder: PNG, JPEG, WebP and a GIF's first frame, recognised by content, to RGBA.
  *
  * @module
  */
@@ -13,9 +13,13 @@ import { reason } from "../files.ts";
 import { jpegModule, pngModule, webpModule } from "./codecs.js";
 import { describeContent, HEAD_BYTES, type ImageFormat, imageFormat } from "./content.ts";
 import { type Dimensions, MAX_PIXELS } from "./dimensions.ts";
+import { decodeGif } from "./gif.ts";
 import { readJpegHeader } from "./jpeg.ts";
 import { plainPng } from "./png.ts";
 import { readWebpHeader } from "./webp.ts";
+
+/** What a file has that an RGB image of 8 bits has not, or the reverse. */
+export type ImageTrait = "grey" | "palette" | "16 bits" | "CMYK" | "transparent";
 
 /** A decoded image. */
 export interface RgbaImage extends Dimensions {
@@ -23,13 +27,19 @@ export interface RgbaImage extends Dimensions {
   readonly rgba: Uint8Array | Uint8ClampedArray;
 }
 
+/** A decoded image with what its file had. */
+export interface DecodedRgba extends RgbaImage {
+  /** Converted on decoding. */
+  readonly traits: readonly ImageTrait[];
+}
+
 const DECODERS: Readonly<
-  Record<ImageFormat, (...file: Parameters<typeof decodeImage>) => Promise<RgbaImage>>
-> = { png: decodePng, jpeg: decodeJpeg, webp: decodeWebp };
+  Record<ImageFormat, (...file: Parameters<typeof decodeImage>) => Promise<DecodedRgba>>
+> = { png: decodePng, jpeg: decodeJpeg, webp: decodeWebp, gif: decodeFirstFrame };
 
 /**
- * Decodes a PNG of any kind, a JPEG (grey, colour or CMYK; its EXIF orientation is applied) or a still WebP, regardless
- * of the file's name. Colour profiles are ignored.
+ * Decodes a PNG of any kind, a JPEG (grey, colour or CMYK; its EXIF orientation is applied), a still WebP or the first frame of
+ * a GIF, regardless of the file's name. Colour profiles are ignored.
  *
  * @param bytes the whole file
  * @param file file name for errors
@@ -40,11 +50,11 @@ export async function decodeImage(
   bytes: Uint8Array<ArrayBuffer>,
   file: string,
   maxPixels?: number,
-): Promise<RgbaImage> {
+): Promise<DecodedRgba> {
   const format = imageFormat(bytes);
   if (format === undefined) {
     const found = describeContent(bytes.subarray(0, HEAD_BYTES));
-    throw new DataError(`${file}: ${found}; expected a PNG, JPEG or WebP image`);
+    throw new DataError(`${file}: ${found}; expected a PNG, JPEG, WebP or GIF image`);
   }
   return await DECODERS[format](bytes, file, maxPixels);
 }
@@ -53,11 +63,11 @@ async function decodePng(
   bytes: Uint8Array<ArrayBuffer>,
   file: string,
   maxPixels?: number,
-): Promise<RgbaImage> {
+): Promise<DecodedRgba> {
   const plain = plainPng(bytes, file, maxPixels);
   await pngReady;
   try {
-    return rgbaImage(await decodePngPixels(plain.bytes.buffer));
+    return rgbaImage(await decodePngPixels(plain.bytes.buffer), plain.traits);
   } catch (error) {
     // The decoder gives no reason; everything else has been checked.
     throw new DataError(`${file}: a damaged PNG: its rows of pixels cannot be decoded`, { cause: error });
@@ -68,12 +78,13 @@ async function decodeJpeg(
   bytes: Uint8Array<ArrayBuffer>,
   file: string,
   maxPixels?: number,
-): Promise<RgbaImage> {
+): Promise<DecodedRgba> {
   const { components } = readJpegHeader(bytes, file, maxPixels);
   if (components === 4) return decodeCmyk(bytes, file);
   warnings.length = 0;
   try {
-    return rgbaImage(await decodeJpegPixels(exactBuffer(bytes), { preserveOrientation: true }));
+    const image = await decodeJpegPixels(exactBuffer(bytes), { preserveOrientation: true });
+    return rgbaImage(image, components === 1 ? ["grey"] : []);
   } catch (error) {
     startJpeg(); // libjpeg exits at an error
     throw new DataError(`${file}: a damaged JPEG: ${warnings.at(-1) ?? reason(error)}`, { cause: error });
@@ -104,10 +115,11 @@ function instantiate(module: WebAssembly.Module) {
 }
 
 /** Decodes CMYK, the one colour model that mozjpeg does not convert to RGB. */
-function decodeCmyk(bytes: Uint8Array, file: string): RgbaImage {
+function decodeCmyk(bytes: Uint8Array, file: string): DecodedRgba {
   const limits = { maxResolutionInMP: MAX_PIXELS / 1e6, maxMemoryUsageInMB: 2048 };
   try {
-    return rgbaImage(cmykDecoder.decode(bytes, { useTArray: true, tolerantDecoding: false, ...limits }));
+    const image = cmykDecoder.decode(bytes, { useTArray: true, tolerantDecoding: false, ...limits });
+    return rgbaImage(image, ["CMYK"]);
   } catch (error) {
     throw new DataError(`${file}: a damaged JPEG: ${reason(error)}`, { cause: error });
   }
@@ -117,7 +129,7 @@ async function decodeWebp(
   bytes: Uint8Array<ArrayBuffer>,
   file: string,
   maxPixels?: number,
-): Promise<RgbaImage> {
+): Promise<DecodedRgba> {
   readWebpHeader(bytes, file, maxPixels);
   try {
     return rgbaImage(await decodeWebpPixels(exactBuffer(bytes)));
@@ -126,10 +138,25 @@ async function decodeWebp(
   }
 }
 
+function decodeFirstFrame(
+  bytes: Uint8Array<ArrayBuffer>,
+  file: string,
+  maxPixels?: number,
+): Promise<DecodedRgba> {
+  return Promise.resolve(rgbaImage(decodeGif(bytes, file, maxPixels)));
+}
+
 function rgbaImage(
   { width, height, data }: Dimensions & { readonly data: ArrayLike<number> },
-): RgbaImage {
-  return { width, height, rgba: data as RgbaImage["rgba"] };
+  traits: readonly ImageTrait[] = [],
+): DecodedRgba {
+  const rgba = data as RgbaImage["rgba"];
+  return { width, height, rgba, traits: isOpaque(rgba) ? traits : [...traits, "transparent"] };
+}
+
+function isOpaque(rgba: RgbaImage["rgba"]): boolean {
+  for (let at = 3; at < rgba.length; at += 4) if (rgba[at] !== 255) return false;
+  return true;
 }
 
 function exactBuffer(bytes: Uint8Array<ArrayBuffer>): ArrayBuffer {

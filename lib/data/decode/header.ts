@@ -6,6 +6,7 @@
 import { DataError } from "../../errors.ts";
 import { type ImageFormat, imageFormat } from "./content.ts";
 import type { Dimensions } from "./dimensions.ts";
+import { gifDimensions } from "./gif.ts";
 import { jpegDimensions } from "./jpeg.ts";
 import { pngDimensions } from "./png.ts";
 import { webpDimensions } from "./webp.ts";
@@ -17,10 +18,11 @@ const READERS: Readonly<Record<ImageFormat, (bytes: Uint8Array, file: string) =>
   png: pngDimensions,
   jpeg: jpegDimensions,
   webp: webpDimensions,
+  gif: gifDimensions,
 };
 
 /**
- * Dimensions that a PNG, JPEG or WebP claims to have; undefined where no header is found. They are not checked: decoding may find that
+ * Dimensions that a PNG, JPEG, WebP or GIF claims to have; undefined where no header is found. They are not checked: decoding may find that
  * they are too large, or that the file is damaged.
  */
 export function claimedDimensions(bytes: Uint8Array): Dimensions | undefined {

@@ -52,6 +52,8 @@ interface PixelChunks {
 export interface PlainPng extends Dimensions {
   /** The reduced file: IHDR, PLTE, tRNS, one IDAT, IEND. */
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** What its pixels are, if not RGB of 8 bits. */
+  readonly traits: ("grey" | "palette" | "16 bits")[];
 }
 
 /**
@@ -90,7 +92,13 @@ export function plainPng(bytes: Uint8Array, file: string, maxPixels?: number): P
     chunk("IDAT", pixels),
     chunk("IEND", new Uint8Array()),
   ];
-  return { width: header.width, height: header.height, bytes: concatenate(parts) };
+  const { width, height, depth, colour } = header;
+  const traits = [
+    ...colour === 0 || colour === 4 ? ["grey" as const] : [],
+    ...colour === 3 ? ["palette" as const] : [],
+    ...depth === 16 ? ["16 bits" as const] : [],
+  ];
+  return { width, height, bytes: concatenate(parts), traits };
 }
 
 /**

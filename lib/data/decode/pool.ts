@@ -5,6 +5,7 @@
  */
 
 import { DataError } from "../../errors.ts";
+import type { Framing } from "./framing.ts";
 import type { DecodeAnswer, DecodedImage, DecodeJob } from "./worker.ts";
 
 /** Limit on workers: an image of the largest size takes 1.2 GB in its worker, 1.7 GB with 16 bits per sample. */
@@ -39,35 +40,51 @@ export class DecoderPool implements Disposable {
    *
    * @param bytes the whole file; its buffer is transferred to the worker
    * @param file file name for errors
-   * @param side height and width to crop and resize to; if undefined, the image keeps its size and alpha is dropped
+   * @param framing frame to fit it into; if undefined, the image keeps its size and alpha is dropped
    * @throws {DataError} if the image cannot be decoded
    */
-  decode(bytes: Uint8Array<ArrayBuffer>, file: string, side?: number): Promise<DecodedImage> {
+  decode(bytes: Uint8Array<ArrayBuffer>, file: string, framing?: Framing): Promise<DecodedImage> {
     if (this.#failure) return Promise.reject(this.#failure);
     const { promise, resolve, reject } = Promise.withResolvers<DecodedImage>();
-    this.#queue.push({ job: { bytes, file, side }, resolve, reject });
+    this.#queue.push({ job: { bytes, file, framing }, resolve, reject });
     if (this.#idle.length === 0 && this.#workers.length < this.size) this.#idle.push(this.#start());
     this.#next();
     return promise;
   }
 
   /**
-   * Calls `work` for 0 to `count - 1` in order, with one more call in flight than there are workers, so that a file is
-   * read while the workers decode.
+   * Calls `work` for each item in order, with one more call in flight than there are workers, so that a file is read while the
+   * workers decode.
    *
-   * @throws the error of the first `work` in order that failed
+   * @throws the error of the first `work` in order that failed, or that of the items
    */
-  async forEach(count: number, work: (i: number) => Promise<void>): Promise<void> {
-    let next = 0;
+  async forEach<T>(items: AsyncIterable<T> | Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+    const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+    let order = 0;
     const failures = new Map<number, unknown>();
+    // One lane at a time takes an item.
+    let taken: Promise<unknown> = Promise.resolve();
+    const take = () => {
+      const next = taken.then(() => iterator.next());
+      taken = next.catch(() => {});
+      return next;
+    };
     const lane = async () => {
-      while (next < count && failures.size === 0) {
-        const i = next++;
-        await work(i).catch((error) => failures.set(i, error));
+      while (failures.size === 0) {
+        const i = order++;
+        try {
+          const { done, value } = await take();
+          if (done) return;
+          await work(value);
+        } catch (error) {
+          failures.set(i, error);
+        }
       }
     };
     await Promise.all(Array.from({ length: this.size + 1 }, lane));
-    if (failures.size > 0) throw failures.get(Math.min(...failures.keys()));
+    if (failures.size === 0) return;
+    await iterator.return?.();
+    throw failures.get(Math.min(...failures.keys()));
   }
 
   [Symbol.dispose](): void {

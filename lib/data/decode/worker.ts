@@ -5,8 +5,8 @@
  */
 
 import { DataError } from "../../errors.ts";
-import { decodeImage } from "./decode.ts";
-import { cropToSize } from "./resize.ts";
+import { decodeImage, type ImageTrait } from "./decode.ts";
+import { frameImage, type Framing } from "./framing.ts";
 
 /** One image to decode. */
 export interface DecodeJob {
@@ -14,8 +14,8 @@ export interface DecodeJob {
   readonly file: string;
   /** The whole file. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Height and width to crop and resize to; if undefined, the image keeps its size. */
-  readonly side: number | undefined;
+  /** Frame to fit it into; if undefined, the image keeps its size, and alpha is dropped. */
+  readonly framing: Framing | undefined;
 }
 
 /** A decoded image. */
@@ -24,8 +24,10 @@ export interface DecodedImage {
   readonly width: number;
   /** Height of the source in pixels. */
   readonly height: number;
-  /** RGB values, shape `[side, side, 3]`, or `[height, width, 3]` if no side was given. */
-  readonly rgb: Uint8Array<ArrayBuffer>;
+  /** Values of the framing's shape, or RGB values of the image's. */
+  readonly pixels: Uint8Array<ArrayBuffer>;
+  /** What its file had; see {@linkcode ImageTrait}. */
+  readonly traits: readonly ImageTrait[];
 }
 
 /** Result of a {@link DecodeJob}; results arrive in the order of their jobs. */
@@ -43,7 +45,7 @@ const scope = globalThis as unknown as Scope;
 scope.onmessage = async ({ data }) => {
   try {
     const image = await decode(data);
-    scope.postMessage({ image }, [image.rgb.buffer]);
+    scope.postMessage({ image }, [image.pixels.buffer]);
   } catch (error) {
     const isDataError = error instanceof DataError;
     const text = isDataError ? error.message : error instanceof Error ? error.stack : undefined;
@@ -51,17 +53,19 @@ scope.onmessage = async ({ data }) => {
   }
 };
 
-async function decode({ file, bytes, side }: DecodeJob): Promise<DecodedImage> {
+async function decode({ file, bytes, framing }: DecodeJob): Promise<DecodedImage> {
   const image = await decodeImage(bytes, file);
-  const { width, height, rgba } = image;
-  const rgb = new Uint8Array(3 * (side === undefined ? width * height : side * side));
-  if (side !== undefined) cropToSize(image, { width: side, height: side }, rgb);
-  else {
-    for (let from = 0, to = 0; to < rgb.length; from += 4, to += 3) {
-      rgb[to] = rgba[from]!; // `rgba` has four bytes for three of `rgb`
-      rgb[to + 1] = rgba[from + 1]!;
-      rgb[to + 2] = rgba[from + 2]!;
-    }
+  const { width, height, rgba, traits } = image;
+  if (framing) {
+    const pixels = new Uint8Array(framing.channels * framing.width * framing.height);
+    frameImage(image, framing, pixels);
+    return { width, height, pixels, traits };
   }
-  return { width, height, rgb };
+  const pixels = new Uint8Array(3 * width * height);
+  for (let from = 0, to = 0; to < pixels.length; from += 4, to += 3) {
+    pixels[to] = rgba[from]!; // `rgba` has four bytes for three of `pixels`
+    pixels[to + 1] = rgba[from + 1]!;
+    pixels[to + 2] = rgba[from + 2]!;
+  }
+  return { width, height, pixels, traits };
 }

@@ -5,7 +5,7 @@
  */
 import type { RgbaImage } from "../../data/decode/decode.ts";
 import type { Dimensions } from "../../data/decode/dimensions.ts";
-import { cropToSize } from "../../data/decode/resize.ts";
+import { cropped, frameImage } from "../../data/decode/framing.ts";
 import { DataError } from "../../errors.ts";
 
 /**
@@ -13,7 +13,7 @@ import { DataError } from "../../errors.ts";
  *
  * @param picture from `decodeImage`
  * @param size of the model's images
- * @param channels of the model's images: 3 (RGB, the default) or 1 (grey, the mean of the three)
+ * @param channels of the model's images: 3 (RGB, the default) or 1 (grey)
  * @returns shape [H, W, C], in [-1, 1]
  */
 export function imageForEdit(
@@ -21,9 +21,7 @@ export function imageForEdit(
   size: Dimensions,
   channels: number = 3,
 ): Float32Array<ArrayBuffer> {
-  const rgb = fitted(picture, size);
-  const values = channels === 1 ? meansOf(rgb) : rgb;
-  return Float32Array.from(values, (value) => value * (2 / 255) - 1);
+  return Float32Array.from(fitted(picture, size, channels === 1 ? 1 : 3), (value) => value * (2 / 255) - 1);
 }
 
 /** Marks in a mask of what is to be drawn anew: white on black, or transparent as in OpenAI's API. */
@@ -43,7 +41,7 @@ export function maskForEdit(
   mark: MaskMark = "white",
 ): Float32Array<ArrayBuffer> {
   const marked = mark === "white" ? picture : { ...picture, rgba: whereTransparent(picture.rgba) };
-  return meansOf(fitted(marked, size)).map((mean) => mean / 255);
+  return Float32Array.from(fitted(marked, size, 1), (value) => value / 255);
 }
 
 /**
@@ -78,18 +76,10 @@ function isCropped(picture: Dimensions, size: Dimensions): boolean {
   return picture.width * size.height !== picture.height * size.width;
 }
 
-/** Means of red, green and blue. */
-function meansOf(rgb: Uint8Array): Float32Array<ArrayBuffer> {
-  return Float32Array.from(
-    { length: rgb.length / 3 },
-    (_, i) => (rgb[3 * i]! + rgb[3 * i + 1]! + rgb[3 * i + 2]!) / 3, // three values a pixel
-  );
-}
-
-function fitted(picture: RgbaImage, size: Dimensions): Uint8Array {
-  const rgb = new Uint8Array(3 * size.width * size.height);
-  cropToSize(picture, size, rgb);
-  return rgb;
+function fitted(picture: RgbaImage, size: Dimensions, channels: 1 | 3): Uint8Array {
+  const values = new Uint8Array(channels * size.width * size.height);
+  frameImage(picture, cropped(size, channels), values);
+  return values;
 }
 
 /** Black with the given transparency. */

@@ -126,7 +126,7 @@ function repeatedScan(jpeg: Uint8Array, times: number): Uint8Array<ArrayBuffer> 
 Deno.test("files that cannot be decoded are described by their content", async (t) => {
   const second = JPEG.subarray(frameOf(JPEG), frameOf(JPEG) + 19);
   const cases: [string, Uint8Array<ArrayBuffer>, RegExp][] = [
-    ["nothing", new Uint8Array(), /an empty file; expected a PNG, JPEG or WebP image$/],
+    ["nothing", new Uint8Array(), /an empty file; expected a PNG, JPEG, WebP or GIF image$/],
     ["an HTML page", text("\ufeff\n <!DOCTYPE html>\n<title>404</title>"), /an HTML page; expected/],
     ["an HTML page in capitals", text("<HTML><BODY>gone"), /an HTML page; expected/],
     ["an XML document", text('<?xml version="1.0"?><Error/>'), /an XML or SVG document/],
@@ -136,7 +136,7 @@ Deno.test("files that cannot be decoded are described by their content", async (
       text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"),
       /a Git LFS pointer, not the image itself \(fetch the images with: git lfs pull\)/,
     ],
-    ["a GIF", text("GIF89a and more"), /a GIF image, which is not supported/],
+    ["a BMP", text("BM....\0\0\0\0"), /a BMP image, which is not supported/],
     ["a HEIC", text("\0\0\0\x18ftypheic\0\0\0\0"), /a HEIC image/],
     ["an AVIF", text("\0\0\0\x18ftypavif\0\0\0\0"), /an AVIF image/],
     ["a TIFF", text("II*\0\0\0\0\0"), /a TIFF image/],

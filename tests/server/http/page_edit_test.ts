@@ -5,7 +5,7 @@ import { done, fill, press, until, visitTest } from "../../support/server/browse
 import { makePng } from "../../support/synthetic.ts";
 import { average, centre } from "../../../server/page/original.js";
 import { Mask } from "../../../server/page/mask.js";
-import { cropToSize } from "../../../lib/data/decode/resize.ts";
+import { cropped, frameImage } from "../../../lib/data/decode/framing.ts";
 import { decodePng } from "../../support/read_png.ts";
 
 /** A landscape: sky, a sun and grass, wider than high. */
@@ -57,7 +57,7 @@ visitTest("a dropped picture is shown as the model sees it, painted on, and draw
   const [{ edit, ...job }] = engine.batch;
   assert.deepEqual([job.label, job.seed, job.steps, edit?.strength], [3, 7, 12, 0.5]);
   const expected = new Uint8Array(32 * 32 * 3);
-  cropToSize({ ...decodedRgba(200, 100, landscape) }, { width: 32, height: 32 }, expected);
+  frameImage({ ...decodedRgba(200, 100, landscape) }, cropped({ width: 32, height: 32 }), expected);
   for (const [i, value] of edit!.image.entries()) {
     assert.ok(Math.abs((value + 1) * 127.5 - expected[i]!) <= 1.01, `value ${i}`);
   }
@@ -343,7 +343,7 @@ Deno.test("the page crops and resizes as the server does, to a shade", () => {
     const colour = (x: number, y: number) => [(x * 37 + y * 11) % 256, (x * y * 5) % 256, (y * 71) % 256];
     const picture = decodedRgba(width, height, colour);
     const expected = new Uint8Array(12 * 8 * 3);
-    cropToSize(picture, size, expected);
+    frameImage(picture, cropped(size), expected);
     const { left, top, across, down } = centre(picture, size);
     const crop = decodedRgba(across, down, (x, y) => colour(x + left, y + top));
     const found = average(new Uint8ClampedArray(crop.rgba), crop, size);

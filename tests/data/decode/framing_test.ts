@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cropToSize } from "../../../lib/data/decode/resize.ts";
+import { cropped, frameImage } from "../../../lib/data/decode/framing.ts";
 
 /** An opaque image with pseudo-random colours. */
 function noise(width: number, height: number) {
@@ -29,10 +29,10 @@ function reference(image: ReturnType<typeof noise>, side: number): number[] {
 for (
   const [width, height, side] of [[32, 32, 32], [64, 64, 32], [5, 3, 4], [50, 37, 32], [1, 1, 4], [3, 40, 8]]
 ) {
-  Deno.test(`cropToSize: ${width}x${height} to ${side}x${side} is the mean over the covered part of the centre square`, () => {
+  Deno.test(`frameImage, crop: ${width}x${height} to ${side}x${side} is the mean over the covered part of the centre square`, () => {
     const image = noise(width, height);
     const to = new Uint8Array(side * side * 3);
-    cropToSize(image, { width: side, height: side }, to);
+    frameImage(image, cropped({ width: side, height: side }), to);
     const expected = reference(image, side);
     for (const [i, value] of to.entries()) {
       assert.ok(
@@ -43,17 +43,17 @@ for (
   });
 }
 
-Deno.test("cropToSize: transparency becomes white", () => {
+Deno.test("frameImage, crop: transparency becomes white", () => {
   const rgba = Uint8ClampedArray.of(10, 20, 30, 255, 10, 20, 30, 0, 0, 100, 200, 51, 255, 255, 255, 255);
   const to = new Uint8Array(12);
-  cropToSize({ width: 2, height: 2, rgba }, { width: 2, height: 2 }, to);
+  frameImage({ width: 2, height: 2, rgba }, cropped({ width: 2, height: 2 }), to);
   assert.deepEqual([...to], [10, 20, 30, 255, 255, 255, 204, 224, 244, 255, 255, 255]);
 });
 
-Deno.test("cropToSize: a result that is not square takes the centre of its shape", () => {
+Deno.test("frameImage, crop: a result that is not square takes the centre of its shape", () => {
   // Ten columns and four rows, each pixel with its column in red: a 2 x 4 result takes the four rows and the columns 4 and 5.
   const rgba = Uint8Array.from({ length: 10 * 4 * 4 }, (_, i) => i % 4 === 0 ? Math.floor(i / 4) % 10 : 255);
   const to = new Uint8Array(2 * 4 * 3);
-  cropToSize({ width: 10, height: 4, rgba }, { width: 2, height: 4 }, to);
+  frameImage({ width: 10, height: 4, rgba }, cropped({ width: 2, height: 4 }), to);
   assert.deepEqual([...to.filter((_, i) => i % 3 === 0)], [4, 5, 4, 5, 4, 5, 4, 5]);
 });

@@ -1,0 +1,114 @@
+/**
+ * Loads images as a data set: image files in folders or archives, or CIFAR-10's batches.
+ *
+ * @module
+ */
+
+import { ConfigError, DataError } from "../errors.ts";
+import { readArchive } from "./archive.ts";
+import { findBatchFolder, readBatchFolder } from "./batch_folder.ts";
+import { BatchAssembly, parseBatchName } from "./batches.ts";
+import type { DataProgressListener, ImageDataset } from "./dataset.ts";
+import { readHead, unreadable } from "./files.ts";
+import { framingOf, type ImageFileOptions, readImageFiles } from "./image_files.ts";
+import { type Cifar10Split, IMAGE_SIDE } from "./official.ts";
+import { FolderTree } from "./tree/folder_tree.ts";
+import { archiveKind, openTree } from "./tree/open.ts";
+import { firstMember } from "./tree/tar_tree.ts";
+
+/** Options of {@linkcode loadImages}. */
+export interface LoadImagesOptions extends ImageFileOptions {
+  /** `train` (default), or `test`, which needs a `test` folder beside `train`. */
+  readonly split?: Cifar10Split;
+  /**
+   * Require CIFAR-10's archives and batch files to be the official ones, verified by MD5. Default true; without meaning for image
+   * files.
+   */
+  readonly official?: boolean;
+  /** Called with progress, and with notes on skipped entries, splits and converted images. */
+  readonly onProgress?: DataProgressListener;
+}
+
+/**
+ * Loads the images of a folder, or of a zip, tar or tar.gz archive: PNG, JPEG, WebP, or a GIF's first frame, recognised by content.
+ *
+ * Classes are taken from a label file beside the images (`metadata.jsonl`, `metadata.csv`, `labels.csv` or `dataset.json`), else from
+ * one subfolder per class; images that lie in the folder itself have none. Folders `train`, `val` and `test` (or their usual other names)
+ * are splits, the images of `val` being the validation set. CIFAR-10's archives, and folders with its batch files, are read, too.
+ *
+ * A source image may have up to 16,384 pixels a side and 2^26 in all.
+ *
+ * @param path the folder or archive
+ * @param options size, colours and classes; `split`, and a progress listener
+ * @returns images as `[count, height, width, channels]` bytes, by class folder and file name, or as in the label file
+ * @throws {ConfigError} if an option is out of its range
+ * @throws {DataError} naming the file that is missing, cannot be decoded, or does not fit the others
+ */
+export async function loadImages(path: string, options: LoadImagesOptions = {}): Promise<ImageDataset> {
+  const { split = "train", official = true, onProgress = () => {} } = options;
+  if (split !== "train" && split !== "test") throw new ConfigError("split", split, '"train" or "test"');
+  if (path === "") throw new ConfigError("data", path, "the path of a folder or an archive");
+  const framing = framingOf(options);
+  const trimmed = path.replace(/(?<=.)[/\\]+$/, ""); // so that messages have no double slash
+  const batches = await findBatches(trimmed);
+  if (!batches) {
+    await using tree = await openTree(trimmed, (done) => {
+      if (done % 10_000 === 0) onProgress({ message: `${trimmed}: ${done} entries` });
+    });
+    return await readImageFiles(tree, split, options, onProgress);
+  }
+  if (framing.height !== IMAGE_SIDE || framing.width !== IMAGE_SIDE || framing.channels !== 3) {
+    const size = `${IMAGE_SIDE}: CIFAR-10's batches are of ${IMAGE_SIDE} x ${IMAGE_SIDE} pixels in colour`;
+    throw new ConfigError("size", `${framing.height}x${framing.width}x${framing.channels}`, size);
+  }
+  const assembly = new BatchAssembly(split, official);
+  if (batches.kind === "folder") await readBatchFolder(batches.path, assembly, onProgress);
+  else await readArchive(batches.path, assembly, onProgress);
+  return assembly.finish(trimmed);
+}
+
+/**
+ * Loads the images of a folder; see {@linkcode loadImages}, which also reads archives and CIFAR-10's batches.
+ *
+ * @throws {ConfigError} if an option is out of its range
+ * @throws {DataError} naming the file or folder
+ */
+export async function imageFolder(path: string, options: LoadImagesOptions = {}): Promise<ImageDataset> {
+  const { split = "train", onProgress = () => {} } = options;
+  await using tree = await FolderTree.open(path.replace(/(?<=.)[/\\]+$/, ""));
+  return await readImageFiles(tree, split, options, onProgress);
+}
+
+/** CIFAR-10's batches at a path; undefined if there is something else. */
+async function findBatches(
+  path: string,
+): Promise<{ readonly kind: "folder" | "archive"; readonly path: string } | undefined> {
+  if (await isFolder(path)) {
+    const folder = await findBatchFolder(path);
+    return folder === undefined ? undefined : { kind: "folder", path: folder };
+  }
+  const kind = archiveKind(await readHead(path, 512), path);
+  if (kind === "zip") return undefined;
+  const first = await firstMember(path, kind === "tar.gz");
+  const isBatch = first !== undefined &&
+    first.split("/").some((part) =>
+      part.startsWith("cifar-10-batches-") || parseBatchName(part) !== undefined
+    );
+  return isBatch ? { kind: "archive", path } : undefined;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  try {
+    const { isDirectory, isFile } = await Deno.stat(path);
+    // Hashing /dev/zero never ends, and hashing a pipe empties it.
+    if (!isDirectory && !isFile) throw new DataError(`${path}: neither a file nor a folder`);
+    return isDirectory;
+  } catch (error) {
+    if (error instanceof DataError) throw error;
+    if (!(error instanceof Deno.errors.NotFound)) throw unreadable(path, error);
+    throw new DataError(
+      `${path}: no such file or folder; expected a folder or an archive of images, cifar-10-binary.tar.gz, ` +
+        "cifar-10-python.tar.gz, or the folder that one of them was unpacked to",
+    );
+  }
+}

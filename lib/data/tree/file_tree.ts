@@ -1,0 +1,57 @@
+/**
+ * Files under relative paths: a folder, or an archive that is read without unpacking it.
+ *
+ * @module
+ */
+
+/** A file's content. */
+export interface FileContent {
+  /** Path in the tree. */
+  readonly file: string;
+  /** The whole file. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** A folder or an archive. */
+export interface FileTree extends AsyncDisposable {
+  /** Path of the folder or archive, for messages. */
+  readonly path: string;
+  /** Paths of the files, with `/` between names, in code unit order. */
+  readonly files: readonly string[];
+  /** Paths of folders without files, in code unit order. */
+  readonly emptyFolders: readonly string[];
+  /** Hidden entries, metadata folders of archivers, and whatever is neither file nor folder, none of which is data. */
+  readonly ignored: readonly string[];
+  /**
+   * First bytes of a file.
+   *
+   * @param most number of bytes, at most {@linkcode MOST_HEAD_BYTES}; a shorter file gives fewer
+   * @throws {DataError} naming the file
+   */
+  head(file: string, most: number): Promise<Uint8Array>;
+  /**
+   * Contents of files, in the order that the tree reads fastest.
+   *
+   * @param files paths of the tree
+   * @throws {DataError} naming the file
+   */
+  read(files: readonly string[]): AsyncIterable<FileContent>;
+  /** Name of a file for messages: its path for a folder, `ARCHIVE: FILE` for an archive. */
+  describe(file: string): string;
+}
+
+/** Most bytes that {@linkcode FileTree.head} gives. */
+export const MOST_HEAD_BYTES = 512;
+
+/** Metadata folders of archivers (macOS) and network drives (Synology). */
+const SYSTEM_FOLDERS: ReadonlySet<string> = new Set(["__MACOSX", "@eaDir"]);
+
+/** True for a name that is never data: hidden (`.DS_Store`, `.git`), or a metadata folder. */
+export function isIgnoredName(name: string): boolean {
+  return name.startsWith(".") || SYSTEM_FOLDERS.has(name);
+}
+
+/** Paths sorted by code unit, names being compared before what is inside. */
+export function sortedPaths(paths: Iterable<string>): string[] {
+  return [...paths].sort((a, b) => a < b ? -1 : a > b ? 1 : 0);
+}
