@@ -1,5 +1,5 @@
 /**
- * Image files of a folder or archive as a data set.
+ * Image files as a data set.
  *
  * @module
  */
@@ -10,9 +10,8 @@ import { type DataProgressListener, type ImageDataset, imageDataset } from "./da
 import type { ImageTrait } from "./decode/decode.ts";
 import { type Colour, type Fit, FITS, type Framing, WHITE } from "./decode/framing.ts";
 import { DecoderPool } from "./decode/pool.ts";
-import { readLayout } from "./layout.ts";
+import type { ImageSource } from "./image_source.ts";
 import { type Cifar10Split, IMAGE_SIDE } from "./official.ts";
-import type { FileTree } from "./tree/file_tree.ts";
 
 /** Images between two progress events. */
 const PROGRESS_EVERY = 100;
@@ -63,7 +62,7 @@ export function framingOf(options: ImageFileOptions): Framing {
 }
 
 /**
- * Decodes the images of a tree. Decoding runs in workers, so the caller's thread stays responsive.
+ * Decodes the images of a source. Decoding runs in workers, so the caller's thread stays responsive.
  *
  * @param split `test` needs a `test` folder beside `train`
  * @param onProgress called every 100 images, and with notes on skipped entries, splits and converted images
@@ -71,14 +70,13 @@ export function framingOf(options: ImageFileOptions): Framing {
  * @throws {DataError} naming the file or folder that does not fit, or cannot be decoded
  */
 export async function readImageFiles(
-  tree: FileTree,
+  source: ImageSource,
   split: Cifar10Split,
   options: ImageFileOptions,
   onProgress: DataProgressListener,
 ): Promise<ImageDataset> {
   const framing = framingOf(options);
-  const { classes, images: training, validation = [], notes } = await readLayout(
-    tree,
+  const { classes, images: training, validation = [], notes } = await source.layout(
     split,
     options.labelColumn,
   );
@@ -89,14 +87,14 @@ export async function readImageFiles(
   const pixels = new Uint8Array(files.length * bytesPerImage);
   const conversions = new Conversions(framing);
   const broken = new Map<number, DataError>();
-  const message = `reading images of ${tree.path}`;
+  const message = `reading images of ${source.path}`;
   let done = 0;
   using pool = new DecoderPool(files.length);
   onProgress({ message, done, total: files.length });
-  await pool.forEach(tree.read(files.map(({ file }) => file)), async ({ file, bytes }) => {
+  await pool.forEach(source.read(files.map(({ file }) => file)), async ({ file, bytes }) => {
     const i = indices.get(file)!; // a file that was asked for
     try {
-      const image = await pool.decode(bytes, tree.describe(file), framing);
+      const image = await pool.decode(bytes, source.describe(file), framing);
       pixels.set(image.pixels, i * bytesPerImage);
       conversions.add(image);
     } catch (error) {
@@ -116,9 +114,11 @@ export async function readImageFiles(
     });
   }
   const kept = files.map((_, i) => i).filter((i) => !broken.has(i));
-  if (kept.length === 0) throw new DataError(`${tree.path}: none of its ${files.length} images can be read`);
+  if (kept.length === 0) {
+    throw new DataError(`${source.path}: none of its ${files.length} images can be read`);
+  }
   const firstValidation = kept.findIndex((i) => i >= training.length);
-  const name = tree.path.split(/[/\\]/).filter((part) => part !== "" && part !== ".").pop() ?? tree.path;
+  const name = source.path.split(/[/\\]/).filter((part) => part !== "" && part !== ".").pop() ?? source.path;
   return imageDataset({
     name,
     images: broken.size === 0 ? pixels : compacted(pixels, kept, bytesPerImage),

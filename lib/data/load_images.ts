@@ -12,7 +12,10 @@ import type { DataProgressListener, ImageDataset } from "./dataset.ts";
 import { readHead, unreadable } from "./files.ts";
 import { framingOf, type ImageFileOptions, readImageFiles } from "./image_files.ts";
 import { type Cifar10Split, IMAGE_SIDE } from "./official.ts";
+import type { ImageSource } from "./image_source.ts";
+import { ParquetSource } from "./parquet/parquet_source.ts";
 import { FolderTree } from "./tree/folder_tree.ts";
+import { TreeSource } from "./tree/tree_source.ts";
 import { archiveKind, openTree } from "./tree/open.ts";
 import { firstMember } from "./tree/tar_tree.ts";
 
@@ -52,10 +55,8 @@ export async function loadImages(path: string, options: LoadImagesOptions = {}):
   const trimmed = path.replace(/(?<=.)[/\\]+$/, ""); // so that messages have no double slash
   const batches = await findBatches(trimmed);
   if (!batches) {
-    await using tree = await openTree(trimmed, (done) => {
-      if (done % 10_000 === 0) onProgress({ message: `${trimmed}: ${done} entries` });
-    });
-    return await readImageFiles(tree, split, options, onProgress);
+    await using source = await openSource(trimmed, onProgress);
+    return await readImageFiles(source, split, options, onProgress);
   }
   if (framing.height !== IMAGE_SIDE || framing.width !== IMAGE_SIDE || framing.channels !== 3) {
     const size = `${IMAGE_SIDE}: CIFAR-10's batches are of ${IMAGE_SIDE} x ${IMAGE_SIDE} pixels in colour`;
@@ -75,8 +76,23 @@ export async function loadImages(path: string, options: LoadImagesOptions = {}):
  */
 export async function imageFolder(path: string, options: LoadImagesOptions = {}): Promise<ImageDataset> {
   const { split = "train", onProgress = () => {} } = options;
-  await using tree = await FolderTree.open(path.replace(/(?<=.)[/\\]+$/, ""));
-  return await readImageFiles(tree, split, options, onProgress);
+  await using source = new TreeSource(await FolderTree.open(path.replace(/(?<=.)[/\\]+$/, "")));
+  return await readImageFiles(source, split, options, onProgress);
+}
+
+/** Parquet files, or a folder or archive of image files. */
+async function openSource(path: string, onProgress: DataProgressListener): Promise<ImageSource> {
+  const isParquet = await isFolder(path) || isParquetHead(await readHead(path, 4));
+  const parquet = isParquet ? await ParquetSource.open(path) : undefined;
+  if (parquet) return parquet;
+  const tree = await openTree(path, (done) => {
+    if (done % 10_000 === 0) onProgress({ message: `${path}: ${done} entries` });
+  });
+  return new TreeSource(tree);
+}
+
+function isParquetHead(head: Uint8Array): boolean {
+  return new TextDecoder().decode(head) === "PAR1";
 }
 
 /** CIFAR-10's batches at a path; undefined if there is something else. */
@@ -87,7 +103,9 @@ async function findBatches(
     const folder = await findBatchFolder(path);
     return folder === undefined ? undefined : { kind: "folder", path: folder };
   }
-  const kind = archiveKind(await readHead(path, 512), path);
+  const head = await readHead(path, 512);
+  if (isParquetHead(head.subarray(0, 4))) return undefined;
+  const kind = archiveKind(head, path);
   if (kind === "zip") return undefined;
   const first = await firstMember(path, kind === "tar.gz");
   const isBatch = first !== undefined &&

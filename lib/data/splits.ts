@@ -15,7 +15,8 @@ const SPLITS = {
   test: /^(?:test|testing)$/i,
 } as const;
 
-type SplitName = keyof typeof SPLITS;
+/** Name of a split. */
+export type SplitName = keyof typeof SPLITS;
 
 /** Split folders, as paths with a `/` at their ends; `train` is empty for a data set without split folders. */
 export type Splits = { readonly train: string } & { readonly [split in SplitName]?: string };
@@ -39,11 +40,11 @@ export function findSplits(tree: FileTree): Splits {
   const train = folders.find((name) => SPLITS.train.test(name));
   if (train === undefined) return { train: "" };
   const isSplit = foldersIn(tree, `${train}/`).length > 0 || findLabelFile(tree, `${train}/`) !== undefined;
-  const areSplits = folders.length > 1 && folders.every((name) => splitOf(name) !== undefined);
+  const areSplits = folders.length > 1 && folders.every((name) => splitOfName(name) !== undefined);
   if (!isSplit && !areSplits) return { train: "" };
   const splits: { -readonly [split in SplitName]?: string } = {};
   for (const name of folders) {
-    const split = splitOf(name);
+    const split = splitOfName(name);
     const other = split && splits[split];
     if (split === undefined || other !== undefined) {
       const why = other === undefined
@@ -61,6 +62,7 @@ export function findSplits(tree: FileTree): Splits {
   return { ...splits, train: `${train}/` };
 }
 
-function splitOf(name: string): SplitName | undefined {
+/** Split that a folder or file of this name is; undefined for none. */
+export function splitOfName(name: string): SplitName | undefined {
   return (Object.keys(SPLITS) as SplitName[]).find((split) => SPLITS[split].test(name));
 }
