@@ -103,3 +103,8 @@ export function checkLabel(label: unknown, where: string): LabelEntry["label"] {
   if (typeof label === "string" || Number.isInteger(label)) return label as string | number;
   throw new Error(`${where}: the label is ${JSON.stringify(label)}, expected a text or a whole number`);
 }
+
+/** Note on images without a label. */
+export function leftOut(count: number): string {
+  return count === 1 ? "1 image without a label is left out" : `${count} images without a label are left out`;
+}

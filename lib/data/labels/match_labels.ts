@@ -7,7 +7,7 @@
 import { DataError } from "../../errors.ts";
 import type { FileTree } from "../tree/file_tree.ts";
 import { className, MAX_CLASSES } from "./class_names.ts";
-import type { LabelEntries } from "./label_file.ts";
+import { type LabelEntries, leftOut } from "./label_file.ts";
 import type { ClassedImage, Labelling } from "./labelling.ts";
 
 /** A label file that was read. */
@@ -65,10 +65,6 @@ export function byLabelFile(
         .map(([file, name]): ClassedImage => ({ file, name })),
     sourceOf: (file) => file,
   };
-}
-
-function leftOut(count: number): string {
-  return count === 1 ? "1 image without a label is left out" : `${count} images without a label are left out`;
 }
 
 function imageFinder(images: readonly string[], folder: string): (image: string) => string | undefined {

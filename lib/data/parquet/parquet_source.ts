@@ -8,7 +8,7 @@
 import { DataError } from "../../errors.ts";
 import type { ImageSource } from "../image_source.ts";
 import { className, MAX_CLASSES, sortClassNames } from "../labels/class_names.ts";
-import { LABEL_COLUMNS } from "../labels/label_file.ts";
+import { LABEL_COLUMNS, leftOut } from "../labels/label_file.ts";
 import type { ImageLayout, LabelledImage } from "../layout.ts";
 import type { Cifar10Split } from "../official.ts";
 import { type SplitName, splitOfName } from "../splits.ts";
@@ -86,7 +86,7 @@ export class ParquetSource implements ImageSource {
       ...this.#ignored.length === 0
         ? []
         : [`${this.path}: skipped ${this.#ignored.length} files that are not Parquet`],
-      ...left === 0 ? [] : [`${left} images without a label are left out`],
+      ...left === 0 ? [] : [leftOut(left)],
     ];
     return {
       classes,
