@@ -19,7 +19,7 @@ const PROGRESS_EVERY = 100;
 const NAMED_FILES = 3;
 
 /** Limit on the height and width of a data set's images. */
-export const MAX_SIDE = 1024;
+export const MAX_DATASET_SIDE = 1024;
 
 /** What becomes of files that cannot be decoded. */
 export type OnBadFile = "stop" | "skip";
@@ -51,8 +51,8 @@ export interface ImageFileOptions {
 export function framingOf(options: ImageFileOptions): Framing {
   const { size = IMAGE_SIDE, fit = "crop", channels = 3, background = WHITE } = options;
   const [height, width] = typeof size === "number" ? [size, size] : size;
-  checkWhole("size", height, 4, MAX_SIDE);
-  checkWhole("size", width!, 4, MAX_SIDE);
+  checkWhole("size", height, 4, MAX_DATASET_SIDE);
+  checkWhole("size", width!, 4, MAX_DATASET_SIDE);
   if (!FITS.includes(fit)) throw new ConfigError("fit", fit, `one of ${FITS.join(", ")}`);
   if (channels !== 1 && channels !== 3) throw new ConfigError("channels", channels, "1 or 3");
   const isColour = background.length === 3 &&

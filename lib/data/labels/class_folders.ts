@@ -7,7 +7,7 @@
 import { DataError } from "../../errors.ts";
 import { foldersIn } from "../splits.ts";
 import type { FileTree } from "../tree/file_tree.ts";
-import { className, escapeNotAscii, MAX_CLASSES } from "./class_names.ts";
+import { composedClassName, escapeNotAscii, MAX_CLASSES } from "./class_names.ts";
 import type { ClassedImage, Labelling } from "./labelling.ts";
 
 /** @param images all images of the tree, in code unit order */
@@ -70,7 +70,7 @@ function classFolders(tree: FileTree, root: string): [string, string][] {
   }
   const byName = new Map<string, string>();
   for (const folder of folders) {
-    const name = className(folder, describe(tree, `${root}${folder}`), "rename the folder");
+    const name = composedClassName(folder, describe(tree, `${root}${folder}`), "rename the folder");
     const other = byName.get(name);
     if (other !== undefined) {
       const both = [other, folder].map((one) => `"${escapeNotAscii(one)}"`).join(" and ");

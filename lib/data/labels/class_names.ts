@@ -24,7 +24,7 @@ const NOT_ASCII = /[^\x20-\x7e]/;
  * @param remedy how to change the name
  * @throws {DataError} if it has control characters or is a keyword
  */
-export function className(name: string, where: string, remedy: string): string {
+export function composedClassName(name: string, where: string, remedy: string): string {
   const composed = name.normalize("NFC");
   if (CONTROL.test(composed)) {
     throw new DataError(`${escapeControl(where)}: class names must not contain control characters`);

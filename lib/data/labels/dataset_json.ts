@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkLabel, type LabelEntries } from "./label_file.ts";
+import { checkLabel, type LabelEntries } from "./label_entries.ts";
 
 /** Parses the file; see {@linkcode LabelReader}. */
 export function readDatasetJson(text: string, wanted: string | undefined): LabelEntries {

@@ -6,7 +6,7 @@
 
 import { parse } from "csv-parse/sync";
 import { hasImageExtension } from "../decode/content.ts";
-import { checkLabel, labelColumn, type LabelEntries } from "./label_file.ts";
+import { checkLabel, labelColumn, type LabelEntries } from "./label_entries.ts";
 
 /** Columns with the image's path or name. */
 const IMAGE_COLUMNS: readonly string[] = ["file_name", "file", "filename", "path", "image", "image_id", "id"];

@@ -6,8 +6,9 @@
 
 import { DataError } from "../../errors.ts";
 import type { FileTree } from "../tree/file_tree.ts";
-import { className, MAX_CLASSES } from "./class_names.ts";
-import { type LabelEntries, leftOut } from "./label_file.ts";
+import { composedClassName, MAX_CLASSES } from "./class_names.ts";
+import type { LabelEntries } from "./label_entries.ts";
+import { leftOut } from "./label_file.ts";
 import type { ClassedImage, Labelling } from "./labelling.ts";
 
 /** A label file that was read. */
@@ -37,7 +38,7 @@ export function byLabelFile(
       const file = find(image);
       if (file === undefined) throw new DataError(`${place}: ${image}: no such image`);
       if (label === null) continue;
-      const name = className(String(label), place, "give the class another name");
+      const name = composedClassName(String(label), place, "give the class another name");
       const other = byFile.get(file);
       if (other !== undefined && other !== name) {
         throw new DataError(`${place}: ${image} has the class ${name}, and ${other} before`);

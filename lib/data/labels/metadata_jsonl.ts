@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkLabel, labelColumn, type LabelEntries } from "./label_file.ts";
+import { checkLabel, labelColumn, type LabelEntries } from "./label_entries.ts";
 
 /** Parses the file; see {@linkcode LabelReader}. */
 export function readMetadataJsonl(text: string, wanted: string | undefined): LabelEntries {

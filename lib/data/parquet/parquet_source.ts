@@ -7,8 +7,9 @@
 
 import { DataError } from "../../errors.ts";
 import type { ImageSource } from "../image_source.ts";
-import { className, MAX_CLASSES, sortClassNames } from "../labels/class_names.ts";
-import { LABEL_COLUMNS, leftOut } from "../labels/label_file.ts";
+import { composedClassName, MAX_CLASSES, sortClassNames } from "../labels/class_names.ts";
+import { LABEL_COLUMNS } from "../labels/label_entries.ts";
+import { leftOut } from "../labels/label_file.ts";
 import type { ImageLayout, LabelledImage } from "../layout.ts";
 import type { Cifar10Split } from "../official.ts";
 import { type SplitName, splitOfName } from "../splits.ts";
@@ -153,7 +154,7 @@ export class ParquetSource implements ImageSource {
         file: image,
         name: text === undefined
           ? undefined
-          : className(text, this.describe(image), "give the class another name"),
+          : composedClassName(text, this.describe(image), "give the class another name"),
       });
     }
     return rows;
