@@ -57,10 +57,14 @@ export const DEFAULT_FRAMES = 8;
 /** Reads the command line. */
 export function readEditFlags(args: readonly string[]): EditFlags {
   const command = new TaskCommand("edit", DESCRIPTION)
-    .flag("--image <FILE>", "the image to edit: a PNG, JPEG or WebP of any size, cropped to the centre", {
-      value: text(),
-      defaultText: "none",
-    })
+    .flag(
+      "--image <FILE>",
+      "the image to edit: a PNG, JPEG, WebP or GIF of any size, cropped to the centre",
+      {
+        value: text(),
+        defaultText: "none",
+      },
+    )
     .flag(
       "--mask <FILE>",
       "what to draw anew, a picture of the image's size: white; black is kept, grey blends",

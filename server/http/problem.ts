@@ -129,7 +129,7 @@ export class ProblemError extends Error {
     }
     if (error instanceof PictureError) {
       const { field, message } = error;
-      const errors = [{ field, allowed: "a PNG, JPEG or WebP image" }];
+      const errors = [{ field, allowed: "a PNG, JPEG, WebP or GIF image" }];
       return new ProblemError(400, "invalid_picture", message, { errors });
     }
     return new ProblemError(500, "internal", "internal error; see the server's log", {

@@ -56,7 +56,7 @@ export interface EditBody {
 }
 
 const IMAGE_WORDS =
-  "PNG, JPEG or WebP, cropped to its centre and resized to the model's size; transparency becomes white.";
+  "PNG, JPEG, WebP or GIF, cropped to its centre and resized to the model's size; transparency becomes white.";
 const MASK_WORDS =
   "PNG or WebP of the image's size. The image is drawn anew where the mask is transparent, and kept where it is " +
   "opaque. Default: drawn anew everywhere.";
@@ -161,7 +161,7 @@ async function readForm(c: Context, type: string, shape: z.ZodRawShape): Promise
   }
   const { image, mask } = files;
   if (!image && !faults.some(({ field }) => field === "image")) {
-    faults.push({ field: "image", allowed: "a PNG, JPEG or WebP file" });
+    faults.push({ field: "image", allowed: "a PNG, JPEG, WebP or GIF file" });
   }
   if (!image || faults.length > 0) throw ProblemError.fields(faults);
   return {

@@ -156,7 +156,8 @@ function open(given) {
       canvas.focus();
       announce("Your picture is loaded");
     }, () => () => {
-      trouble.textContent = "The browser cannot read this file as a picture. Choose a PNG, JPEG or WebP.";
+      trouble.textContent =
+        "The browser cannot read this file as a picture. Choose a PNG, JPEG, WebP or GIF.";
     })
   );
 }

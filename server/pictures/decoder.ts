@@ -7,7 +7,7 @@
 import type { ImageEdit } from "../../lib/sampling/edits/image_edit.ts";
 import type { Asker } from "./picture_worker.ts";
 
-/** Files of an edit: PNG, JPEG or WebP. */
+/** Files of an edit: PNG, JPEG, WebP or GIF. */
 export interface EditFiles {
   /** The given image; transparency becomes white. */
   readonly image: Uint8Array<ArrayBuffer>;

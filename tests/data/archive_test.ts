@@ -95,7 +95,11 @@ Deno.test("cifar10: an archive that is not the official one is refused with both
 
 Deno.test("cifar10: an archive cut short anywhere is refused", async () => {
   const archive = await makeTarGz(entries("binary"));
-  for (const part of [0, 0.001, 0.1, 0.5, 0.9, 0.999]) {
+  await rejects(
+    archive.subarray(0, 0),
+    /an empty file; expected a folder, or a zip, tar or tar\.gz archive$/,
+  );
+  for (const part of [0.02, 0.1, 0.5, 0.9, 0.999]) {
     await rejects(archive.subarray(0, Math.floor(part * archive.length)), /cut short/);
   }
 });
@@ -122,14 +126,14 @@ Deno.test("cifar10: a bit flipped in an archive is never read as data", async ()
   }
 });
 
-Deno.test("cifar10: a file that is no gzip archive is refused", async () => {
-  await rejects(new TextEncoder().encode("<html>404 Not Found</html>"), /gzip/);
+Deno.test("cifar10: a file that is no archive is refused", async () => {
+  await rejects(new TextEncoder().encode("<html>404 Not Found</html>"), /not an archive; expected/);
 });
 
 Deno.test("cifar10: a missing batch is named", async () => {
   const without = entries("binary").filter(({ header }) => !/data_batch_[35]/.test(header.name));
   await rejects(makeTarGz(without), /missing data_batch_3, data_batch_5$/);
-  await rejects(makeTarGz([]), /missing data_batch_1, .*data_batch_5$/);
+  await rejects(makeTarGz([]), /, or CIFAR-10's batch files; found none$/);
 });
 
 /** Members that must be refused beside otherwise good ones. */
@@ -201,7 +205,7 @@ Deno.test("cifar10: a size that no batch can have is refused before anything is 
 
 Deno.test("cifar10: an archive that inflates to gigabytes is refused after 512 MiB", async () => {
   const mebibytes = 255;
-  const readme = tarHeader("readme.html", mebibytes * 2 ** 20);
+  const readme = tarHeader("cifar-10-batches-bin/readme.html", mebibytes * 2 ** 20);
   const flushed = (bytes: Uint8Array) => deflateRawSync(bytes, { finishFlush: 3 }); // Z_FULL_FLUSH
   const zeros = flushed(new Uint8Array(2 ** 20));
   const file = [flushed(readme), ...new Array(mebibytes).fill(zeros)];

@@ -44,6 +44,15 @@ Deno.test("requireFreeSpace: says how much is needed, how much is free and what 
   );
 });
 
+/** Packages that reading of data sets imports. */
+const LIBRARIES = [
+  "imagescript",
+  "modern-tar",
+  ...["yauzl", "pend"],
+  "csv-parse",
+  ...["hyparquet", "hyparquet-compressors", "fzstd", "hysnappy"],
+];
+
 /** Runs cifar10() in a Deno whose cache has the libraries but not the data, and which may fetch nothing. */
 async function runWithoutPackage(): Promise<string> {
   let output = "";
@@ -54,7 +63,7 @@ async function runWithoutPackage(): Promise<string> {
     const registryName = registry.split(/[/\\]/).filter((part) => part !== "").pop();
     const cache = `${folder}/npm/${registryName}`;
     await Deno.mkdir(cache, { recursive: true });
-    for (const name of ["imagescript", "modern-tar"]) {
+    for (const name of LIBRARIES) {
       await cp(`${registry}${name}`, `${cache}/${name}`, { recursive: true });
     }
     const script = `${folder}/script.ts`;

@@ -143,7 +143,10 @@ Deno.test("edit reads the pictures before the model", async () => {
     for (
       const [flags, message] of [
         [["--image", "missing.png"], /missing\.png: cannot be read/],
-        [["--image", "a.png", "--mask", "notes.png"], /notes\.png: .*expected a PNG, JPEG or WebP image/],
+        [
+          ["--image", "a.png", "--mask", "notes.png"],
+          /notes\.png: .*expected a PNG, JPEG, WebP or GIF image/,
+        ],
         [["--image", "a.png"], /diffusion_pytorch_model/],
       ] as const
     ) {

@@ -151,7 +151,7 @@ Deno.test("invalid input is reported before anything is read or written, with ex
     const empty = await runTask("train", ["--data", "empty"], directory);
     assert.match(
       empty.err,
-      /^error: empty\/cat: a class folder without images: expected PNG, JPEG or WebP files in it\n$/,
+      /^error: empty\/cat: a class folder without images: expected PNG, JPEG, WebP or GIF files in it\n$/,
     );
     const into = await runTask("train", [...TRAINING, "--out", "empty"], directory);
     assert.match(

@@ -55,6 +55,8 @@ export function archiveKind(head: Uint8Array, path: string): ArchiveKind {
   if (begins([0x50, 0x4b, 3, 4]) || begins([0x50, 0x4b, 5, 6])) return "zip";
   if (begins([0x1f, 0x8b])) return "tar.gz";
   if (begins([0x75, 0x73, 0x74, 0x61, 0x72], 257)) return "tar"; // "ustar"
-  const what = UNSUPPORTED.find(([signature]) => begins(signature))?.[1] ?? "not an archive";
+  const what = head.length === 0
+    ? "an empty file"
+    : UNSUPPORTED.find(([signature]) => begins(signature))?.[1] ?? "not an archive";
   throw new DataError(`${path}: ${what}; expected a folder, or a zip, tar or tar.gz archive`);
 }

@@ -102,8 +102,8 @@ export class TarTree implements FileTree {
 /** Name of the first file in an archive; undefined if it has none. */
 export async function firstMember(path: string, isGzip: boolean): Promise<string | undefined> {
   for await (const { header: { name, type }, body } of entriesOf(path, isGzip)) {
+    if (type === "file") return memberPath(name); // before the body, which may be cut short
     await body.cancel();
-    if (type === "file") return memberPath(name);
   }
   return undefined;
 }

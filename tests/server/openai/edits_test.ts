@@ -158,7 +158,7 @@ Deno.test("edits: a file that cannot be used is named, and what is wrong with it
     new DataView(claimed.buffer).setUint32(29, crc(claimed.subarray(12, 29)));
     const text = new TextEncoder().encode("<svg xmlns='http://www.w3.org/2000/svg'/>");
     const cases: [image: Uint8Array<ArrayBuffer>, mask: Uint8Array<ArrayBuffer> | undefined, RegExp][] = [
-      [text, undefined, /^400 image: an XML or SVG document; expected a PNG, JPEG or WebP image$/],
+      [text, undefined, /^400 image: an XML or SVG document; expected a PNG, JPEG, WebP or GIF image$/],
       [new Uint8Array(), undefined, /^400 image: an empty file; expected/],
       [good.slice(0, 50), undefined, /^400 image: a damaged PNG|^400 image: a PNG cut short/],
       [flipped, undefined, /^400 image: a damaged PNG: the checksum/],

@@ -25,7 +25,7 @@ Deno.test("the worker gives what this thread would, names a bad file, and goes o
     );
     await assert.rejects(
       decoder.decode({ image: new Uint8Array(9), ...size }, asker),
-      /^PictureError: image: nothing but zero bytes; expected a PNG, JPEG or WebP image$/,
+      /^PictureError: image: nothing but zero bytes; expected a PNG, JPEG, WebP or GIF image$/,
     );
     const png = Uint8Array.from(await makePng(16, 16, () => [0, 0, 0]));
     const { image } = await decoder.decode({ image: png, ...size }, asker);
@@ -35,10 +35,11 @@ Deno.test("the worker gives what this thread would, names a bad file, and goes o
   }
 });
 
-Deno.test("a grey model's image is the mean of the colours, and need not be square", async () => {
+Deno.test("a grey model's image is the luma of the colours, and need not be square", async () => {
   const image = Uint8Array.from(await makePng(12, 6, () => [30, 60, 255]));
   const edit = await decodeEdit({ image, height: 4, width: 8, channels: 1 });
-  assert.deepEqual(edit.image, new Float32Array(32).fill(115 * (2 / 255) - 1));
+  // ITU-R BT.601: 0.299 x 30 + 0.587 x 60 + 0.114 x 255
+  assert.deepEqual(edit.image, new Float32Array(32).fill(73 * (2 / 255) - 1));
 });
 
 Deno.test("only so many requests may wait for the decoder", async () => {
