@@ -222,7 +222,7 @@ Deno.test("edits: wrong fields are refused before anything is decoded", async ()
       [{ ["__proto__"]: "x" }, "__proto__", "__proto__: unknown parameter"],
       [{ mask: "a text" }, "mask", 'mask: expected a file, got "a text"'],
       [{ prompt: image }, "prompt", 'prompt: expected text, got "a file"'],
-      [{ image: undefined }, "image", "image: expected a PNG, JPEG or WebP file, got nothing"],
+      [{ image: undefined }, "image", "image: expected a PNG, JPEG, WebP or GIF file, got nothing"],
       [{ image: "https://example.com/a.png" }, "image", "image: expected a file, got"],
       [{ image: [image, image] }, "image", 'image: expected one file, got "a file"'],
     ];
